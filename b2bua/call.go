@@ -25,18 +25,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// phase is one phase of a call: it handles facts until the call leaves it and
-// returns the next, nil when the call is over. When nothing is left to handle it
-// returns itself, and the call rests: what it has to know is in the Call.
+// phase is one phase of a call. It handles facts until the call leaves the phase, and
+// returns the next phase, or nil when the call is over. When nothing is left to handle,
+// it returns itself, and the call rests. All its state is in the Call.
 type phase func(*Call) phase
 
-// Call is one carrier call: its A leg, the attempts at targets with their B
-// legs, the media between them, the record. One goroutine at a time, that of
-// run, owns everything below mailbox; nothing else reads or writes it.
+// Call is one call: its A leg, the attempts at targets with their B legs, the media
+// between them, and the record. Only one goroutine at a time, the one in run, reads or
+// writes the fields below mailbox.
 type Call struct {
-	id     string // constant, as the next two
+	id     string // constant, like the next two
 	server *Server
-	peers  *peers.Snapshot // of the configuration that it began with
+	peers  *peers.Snapshot // from the configuration that the call began with
 	origin
 	reports
 
@@ -56,71 +56,71 @@ type Call struct {
 	ending
 }
 
-// origin is what a call begins with. It is constant, but for invite.
+// origin is the data that a call begins with. It is constant, except for invite and caller.
 type origin struct {
 	trunk   *peers.Trunk
 	invite  *sip.Request       // nil once the call is settled
-	caller  message.HeaderText // what is left of it then
+	caller  message.HeaderText // the invite's headers once the call is settled
 	source  netip.AddrPort
-	privacy outbound.Privacy // what the caller withholds
+	privacy outbound.Privacy // the privacy that the caller asks for
 	trace   tracecontext.Trace
 }
 
-// reports are where a call says what becomes of it.
+// reports has the places to which a call reports its progress.
 type reports struct {
 	log     bridge.Log
 	peerLog bridge.Log   // for lines that a peer can provoke without end
-	ladder  *ladder.Call // nil: no ladder is kept
+	ladder  *ladder.Call // nil if no ladder is kept
 }
 
-// turn is where a call is between two facts.
+// turn is the state of a call's turn.
 type turn struct {
-	now    phase  // in which it rests; nil: it is over
-	phase  string // its name
+	now    phase  // the phase in which the call rests; nil if it is over
+	phase  string // name of the phase
 	idle   bool   // nothing is left to handle
 	broken bool   // it has panicked
 }
 
 // sides are the legs of a call.
 type sides struct {
-	legs          []*legOnWire // that still owe their peer something
+	legs          []*legOnWire // legs that still have something to send
 	a             *legOnWire   // the caller
-	b             *legOnWire   // connected to the caller; nil: none, or it has gone and another one is called
-	connected     *attempt     // to the caller, now or last
-	progressSent  progressSent // to the caller, before its answer
-	packetsBefore [2]uint64    // received from each side before a restart
+	b             *legOnWire   // connected to the caller; nil if none, or if it is lost and another is called
+	connected     *attempt     // the attempt connected to the caller, now or last
+	progressSent  progressSent // sent to the caller before its answer
+	packetsBefore [2]uint64    // packets received from each side before a restart
 }
 
-// routed is where a call goes.
+// routed has the destinations of a call.
 type routed struct {
 	vars  template.Vars
-	route *config.Route  // nil: it is not found yet
-	plan  *outbound.Plan // of its agents; nil: they are not found yet, or not needed any more
+	route *config.Route  // nil until it is found
+	plan  *outbound.Plan // for its agents; nil until they are found, and once they are not needed
 }
 
-// places are what a call takes up of limits.
+// places records for which limits a call counts.
 type places struct {
 	counted    bool     // it counts for the limits of its numbers
 	readmitted bool     // an earlier process has admitted it
-	hadPlace   bool     // at a target in that process, and has none here yet
-	kept       *attempt // has a place for the next attempt at its target; nil: none does
+	hadPlace   bool     // it had a place at a target there, and has none here yet
+	kept       *attempt // an attempt with a place for the next attempt at its target; nil if none
 }
 
 // ending is the end of a call.
 type ending struct {
-	ended    *record.Record // nil: the call goes on
+	ended    *record.Record // nil while the call is live
 	finished bool           // the record is handed over
-	why      cause.Cause    // for the legs of a call that a killed process has left
+	why      cause.Cause    // for the legs of a call that a killed process left behind
 }
 
-// times have their monotonic reading, because the clock may be set during a call.
-// Zero: not yet, or no limit.
+// times has the times of a call, with monotonic readings, because the clock may be set
+// during a call. Zero means not yet, or no limit.
 type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
 	expiresAt         time.Time // deadline, by the Expires of the INVITE (RFC 3261 section 13.3.1)
-	askAt             time.Time // deadline, of a call that has outlived its process
+	askAt             time.Time // deadline, for a call that has outlived its process
 }
 
 func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk,
@@ -143,13 +143,13 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		TraceID: c.trace.ID(),
 	})
 	if d, has := message.Seconds(message.FirstHeader(req, "expires")); has {
-		c.times.expiresAt = started.Add(d) // also where an old process began the call; bridgeTo and takeUp end it
+		c.times.expiresAt = started.Add(d) // also if an old process began the call
 	}
 	c.record = record.Live{Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started)}
 	return c
 }
 
-// bindParts gives the parts of a call their call.
+// bindParts sets the call of its parts.
 func (c *Call) bindParts() {
 	c.log, c.peerLog = c.bridge.Logs()
 	c.attempts.call = c
@@ -158,8 +158,8 @@ func (c *Call) bindParts() {
 	}
 }
 
-// end closes the call: media, record, its place in the trunk. It is the only
-// way out of the phases. The legs may still owe their peers something.
+// end closes the call: its media, its record, and its place at the trunk. It is the only
+// way out of the phases. The legs may still have something to send.
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
@@ -193,21 +193,21 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	return (*Call).linger
 }
 
-// finish hands the record over, gives the call's place back and says so.
+// finish hands over the record, gives back the call's place and logs the end.
 func (c *Call) finish() {
 	c.finished = true
-	if c.ended == nil { // end has panicked
+	if c.ended == nil { // end panicked
 		c.ended = new(c.cdr())
 	}
 	r := c.ended
-	r.Attempts = slices.Clone(r.Attempts) // a record that waits keeps no attempt
+	r.Attempts = slices.Clone(r.Attempts) // so that a waiting record does not keep attempts in memory
 	if c.counted {
 		c.server.admission.Release(c.trunk, peers.PartiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
 	c.log.Info().Stringer("source", &c.source).EmbedObject(bridge.Ended{Record: r}).Msg("call ended")
-	// The call stays in the list of live ones until its record is committed,
-	// so that it can be found at any moment.
+	// The call stays in the list of live calls until its record is committed, so that it can
+	// always be found.
 	c.server.unwritten.Add(1)
 	if c.a != nil && c.times.answered.IsZero() {
 		c.checkpoint.saveRefusal()
@@ -218,12 +218,12 @@ func (c *Call) finish() {
 		c.checkpoint.saveEnded(r)
 		c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding) // the record comes later
 		c.server.beside(func() {
-			whole := *r // the call's stays as it is
+			whole := *r // a copy: the call's record stays as it is
 			settled(c.server.ctx, &whole)
 			c.keep(&whole, nil)
 		})
 	}
-	c.checkpoint.release() // a target with one place hears of this call's end before the next one comes
+	c.checkpoint.release() // a target with one place learns of this call's end before the next call comes
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
 	c.server.vacate(c.kept)
@@ -232,12 +232,13 @@ func (c *Call) finish() {
 	}
 }
 
-// keep hands the record to the sink, with what the call owes.
+// keep hands the record to the sink, with the state of what its legs still have to send.
 func (c *Call) keep(r *record.Record, owes []byte) {
 	c.server.keep(r, owes, func() { c.server.registry.RemoveCall(c.id, c) })
 }
 
-// keep hands a record to the sink, with what its call owes. A server that stops does not wait for it.
+// keep hands a record to the sink, with the state of what the legs still have to send. A server that stops does not
+// wait for the sink.
 func (s *Server) keep(r *record.Record, owes []byte, kept func()) {
 	s.sink.Keep(s.ctx, r, owes, func(err error) {
 		if err != nil && s.ctx.Err() == nil {
@@ -248,9 +249,9 @@ func (s *Server) keep(r *record.Record, owes []byte, kept func()) {
 	})
 }
 
-// recovered ends the call, not the process, when a turn of it panics. The carrier
-// gets 500 or BYE, the target CANCEL or BYE, the record its cause. A step that
-// panics again is left out.
+// recovered ends only the call, and not the process, when one of its turns panics. The
+// caller gets 500 or BYE, the target CANCEL or BYE, and the record its cause. A step that
+// panics again is skipped.
 func (c *Call) recovered() {
 	v := recover()
 	if v == nil {
@@ -271,7 +272,7 @@ func (c *Call) recovered() {
 	c.broken = true
 }
 
-// safely does one of several steps, each of which is due even if another panics.
+// safely runs one of several steps, so that the others run even if it panics.
 func (c *Call) safely(do func()) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -293,16 +294,16 @@ func (c *Call) hangupAll(why cause.Cause) {
 	}
 }
 
-// vacate gives back the place that an attempt has at its target.
+// vacate gives back the place of an attempt at its target.
 func (s *Server) vacate(a *attempt) {
 	if a != nil && a.placed {
 		a.placed = false
-		a.judge(cause.Shutdown, 0) // it says nothing, unless that was said before
+		a.judge(cause.Shutdown, 0) // tells the circuit nothing, unless the outcome is known already
 		s.admission.Vacate(a.target, a.parties)
 	}
 }
 
-// putOnWire gives a leg its wire, with the configuration of its peer. flow is its connection, nil over UDP.
+// putOnWire opens a leg's wire, with the configuration of its peer. flow is its connection, or nil over UDP.
 func (c *Call) putOnWire(machine *leg.Leg, side media.Side, to *peers.Peer, tls *config.TargetTLS,
 	flow *transport.Stream,
 ) *legOnWire {
@@ -313,20 +314,20 @@ func (c *Call) putOnWire(machine *leg.Leg, side media.Side, to *peers.Peer, tls 
 	return l
 }
 
-// addLeg is putOnWire for a leg to the target of an attempt. The server can find it.
+// addLeg is putOnWire for a leg to the target of an attempt. It also registers the leg with the server.
 func (c *Call) addLeg(leg *leg.Leg, f ready, side media.Side) *legOnWire {
 	target := c.attempts.current.target
 	l := c.putOnWire(leg, side, &target.Dial.Peer, &target.Dial.TLS, f.Flow)
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: target, From: f.Dest}
-	l.Confirmed = true // its media begins with its answer
+	l.Confirmed = true // the target's media begins with its answer
 	c.server.registry.AddLeg(l)
 	c.legs = append(c.legs, l)
 	c.ladder.Join(l.callID, l.Tag, target.Dial.Name, side == media.SideA)
 	return l
 }
 
-// ask has the call describe itself, in its turn. Once it is over, nothing writes its
-// state any more, and ask reads it directly.
+// ask makes the call describe itself in a turn. Once the call is over, its state no
+// longer changes, and ask reads it directly.
 func (c *Call) ask(ctx context.Context) (registry.LiveCall, bool) {
 	reply := make(chan registry.LiveCall, 1)
 	if !c.mailbox.Post(item{ask: reply}) {
@@ -344,7 +345,7 @@ func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
 	live := registry.LiveCall{Record: r, Phase: c.phase}
-	if c.finished { // its goroutine may be letting go of the rest
+	if c.finished { // its goroutine may be releasing the rest
 		return live
 	}
 	c.bridge.Show(&live)

@@ -8,15 +8,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// What the bridge of a call may ask of it.
+// The call as its bridge uses it.
 
-// bridgeCall is a call as its bridge knows it.
+// bridgeCall implements bridge.Call.
 type bridgeCall struct{ call *Call }
 
 var _ bridge.Call = bridgeCall{}
 
-// Half is the leg that a side's media flows to: on side B the one connected to the caller, or before that the
-// attempt's.
+// Half returns the leg that a side's media flows to: on side B the leg connected to the caller, or, before there is
+// one, the attempt's leg.
 func (b bridgeCall) Half(side media.Side) *bridge.Half {
 	switch c := b.call; {
 	case side == media.SideA:
@@ -29,7 +29,7 @@ func (b bridgeCall) Half(side media.Side) *bridge.Half {
 	return nil
 }
 
-// Connected is the leg that is connected to the caller.
+// Connected returns the leg that is connected to the caller.
 func (b bridgeCall) Connected() *bridge.Half { return halfOf(b.call.b) }
 
 func halfOf(l *legOnWire) *bridge.Half {
@@ -39,7 +39,7 @@ func halfOf(l *legOnWire) *bridge.Half {
 	return &l.Half
 }
 
-// Called is the target of Half(media.SideB).
+// Called returns the target of Half(media.SideB).
 func (b bridgeCall) Called() *peers.Target {
 	switch c := b.call; {
 	case c.b != nil:
@@ -50,8 +50,8 @@ func (b bridgeCall) Called() *peers.Target {
 	return nil
 }
 
-// Policy is the configuration of the platform that the caller is connected to, now or last, or is to be, or that has
-// placed the call.
+// Policy returns the configuration of the platform that the caller is connected to, was connected to last, or will be
+// connected to, or of the platform that has placed the call.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
 	case c.connected == nil:
@@ -63,10 +63,10 @@ func (b bridgeCall) Policy() *peers.Policy {
 	}
 }
 
-// Route is the call's route.
+// Route returns the call's route.
 func (b bridgeCall) Route() *config.Route { return b.call.route }
 
-// Moment is where the call is.
+// Moment returns the state of the call at this moment.
 func (b bridgeCall) Moment() bridge.Moment {
 	c, who := b.call, b.call.whoIs()
 	calls := c.replacements.underway()

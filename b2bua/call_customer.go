@@ -23,19 +23,19 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call that a request places: the customer is called as an attempt on side A. When it has answered, the call has a
-// caller and no agent, as in a rescue, and the agent is called.
+// A call that a request places: the customer is called as an attempt on side A. Once the customer has answered, the
+// call has a caller but no agent, as in a rescue, and the agent is called.
 
 // customer is the party that we call first.
 type customer struct {
 	idle
-	*placement // nil: a caller has placed the call, or its agent is connected
+	*placement // nil if a caller placed the call, or if its agent is connected
 }
 
-// placement is what a call needs that we place, until its agent is connected.
+// placement is the state of a call that we place, until its agent is connected.
 type placement struct {
-	plan  outbound.Plan // of the customer
-	heard heard         // by a customer that is a machine
+	plan  outbound.Plan // plan for calling the customer
+	heard heard         // what a machine that answered has heard
 }
 
 // placed plans the calls to the customer and to the agents.
@@ -45,7 +45,7 @@ func (cu *customer) placed(placing *outbound.Placing) {
 	cu.placement, c.plan, c.record.Placed = &placement{plan: plan}, &agents, true
 }
 
-// on handles all that happens while the customer is called, and later who answered.
+// on handles all events while the customer is called, and later the detection of who answered.
 func (cu *customer) on(h happening) (next phase, mine bool) {
 	c := cu.call
 	if in, is := h.event.(inBridge); is {
@@ -56,7 +56,7 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 	}
 	switch e := h.event.(type) {
 	case ready:
-		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an attempt before
+		if a := c.attempts.current; a == nil || e.Attempt != a.number { // from an earlier attempt
 			c.attempts.late(e)
 		} else if c.attempts.dialPrepared(e) == notDialled {
 			return cu.next(), true
@@ -76,7 +76,7 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 	return next, true
 }
 
-// release lets go of what only the time without an agent needs.
+// release releases the state that is only needed while there is no agent.
 func (cu *customer) release() {
 	cu.placement, cu.call.record.Placed = nil, false
 }
@@ -87,8 +87,8 @@ func (cu *customer) show(l *registry.LiveCall) {
 	}
 }
 
-// Originate places a call, and returns its state while the customer is called. No other call may have the origination's
-// id. The error is an *outbound.PlaceError, or ctx's.
+// Originate places a call, and returns its state while the customer is called. The id of the origination must be
+// unique. The error is an *outbound.PlaceError, or ctx's.
 func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (registry.LiveCall, error) {
 	at, p := time.Now(), s.admission.Peers.Load()
 	placing, err := o.Place(p, at)
@@ -126,7 +126,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	return registry.LiveCall{}, ctx.Err()
 }
 
-// begins is the call's first turn.
+// begins returns the call's first turn.
 func (cu *customer) begins() phase {
 	c := cu.call
 	c.nameByIDs()
@@ -143,7 +143,7 @@ func (cu *customer) next() phase {
 	}
 	last, by, status := c.attempts.last, record.EndedBySystem, 503
 	switch {
-	case last.cause == cause.CallerHangup: // before its answer, against the rules
+	case last.cause == cause.CallerHangup: // BYE before its answer, which is not allowed
 		by, status = record.EndedByCaller, 487
 	case last.code >= 300:
 		status = last.code
@@ -151,10 +151,10 @@ func (cu *customer) next() phase {
 	return c.end(last.cause, by, status, last.q850)
 }
 
-// calling: the customer is called, and has not answered.
+// calling is the phase in which the customer is called and has not answered.
 func (c *Call) calling() phase { return c.setUp("dialing", (*Call).calling) }
 
-// fact is the next phase after a fact of the customer's leg; nil: the same one.
+// fact returns the next phase after a fact of the customer's leg. nil means the same phase.
 func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 	c := cu.call
 	switch f := f.(type) {
@@ -162,7 +162,7 @@ func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 		c.attempts.current.judge(cause.None, f.Code)
 		if f.Code >= 180 && c.record.RingingAt.IsZero() {
 			c.record.RingingAt = record.TimeOf(time.Now())
-			c.checkpoint.flush(true) // those who watch the call are shown it
+			c.checkpoint.flush(true) // viewers of the call see the change
 		}
 	case leg.Answered:
 		return cu.answered(f)
@@ -184,7 +184,7 @@ func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 	return nil
 }
 
-// answered starts the media to the customer, and calls the agent, or waits until it is known who answered.
+// answered starts the media to the customer. It calls the agent, or first waits to find out who answered.
 func (cu *customer) answered(f leg.Answered) phase {
 	c := cu.call
 	a := c.attempts.current
@@ -215,7 +215,8 @@ func (cu *customer) answered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// timeout says how the call of a late customer ends. A request's limit tells the trunk's circuit nothing.
+// timeout returns how a call ends whose customer does not answer in time. A time limit from the request tells the
+// trunk's circuit nothing.
 func (cu *customer) timeout() (why cause.Cause, status int) {
 	c := cu.call
 	if c.a != nil && !c.a.Leg.AwaitsResponse() {
@@ -240,7 +241,7 @@ type firstAgent struct {
 	call *Call
 }
 
-// answered: a change of the customer's is compared to what both have.
+// answered records the session that both sides have, so that a later change of the customer's can be compared with it.
 func (f firstAgent) answered(seen *sdp.Description) {
 	has := &f.call.bridge.Agreement
 	has.Tell(media.SideA, seen.Common(has.Offer))
@@ -259,10 +260,10 @@ func (f firstAgent) failed(*replacement) {
 	f.call.hangup(f.call.attempts.last.cause, record.EndedBySystem)
 }
 
-// A placed call without an agent whose process is replaced. The customer goes on ringing, or stays. Who answered is
-// unknown from then on, waiting for a machine's beep starts over, and an agent that was ringing is called again.
+// A placed call without an agent whose process is replaced. The customer keeps ringing, or stays connected. Detection
+// of who answered is given up, waiting for a machine's beep starts over, and an agent that was ringing is called again.
 
-// busy is unready for a placed call without an agent.
+// busy returns why a placed call without an agent can't be handed over.
 func (cu *customer) busy() error {
 	c := cu.call
 	switch a := c.attempts.current; {
@@ -283,7 +284,7 @@ func (cu *customer) busy() error {
 	return errSetUp
 }
 
-// save adds to a sheet what a process that replaces this one needs for a call without an agent.
+// save adds to a sheet the state of a call without an agent that the next process needs.
 func (cu *customer) save(k *snapshot.Sheet) {
 	c := cu.call
 	if cu.placement == nil || !k.Handed {
@@ -306,7 +307,7 @@ func (cu *customer) save(k *snapshot.Sheet) {
 	}
 }
 
-// restore restores what a call has that has no agent. It leaves out agents that are not configured any more.
+// restore restores the state of a call without an agent. It leaves out agents that are not configured any more.
 func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 	c, k := cu.call, &all.Customer
 	if !all.IsPlaced() {
@@ -341,7 +342,7 @@ func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// begin goes on with a call without an agent.
+// begin continues a call without an agent.
 func (cu *customer) begin(v *restoring) phase {
 	c := cu.call
 	if cu.placement == nil {
@@ -354,7 +355,7 @@ func (cu *customer) begin(v *restoring) phase {
 	v.abandonOthers()
 	v.bridge.GoOn()
 	switch try := record.AnsweredCustomer(c.record.Attempts); {
-	case cu.heard == sound && c.bridge.Sounds.Heard(media.SideA) == "": // a sound that is not configured any more
+	case cu.heard == sound && c.bridge.Sounds.Heard(media.SideA) == "": // the sound is no longer configured
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case cu.heard == sound:
 	case cu.heard == tillBeep:

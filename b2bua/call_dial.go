@@ -24,9 +24,9 @@ import (
 type progress int
 
 const (
-	notDialled progress = iota // it failed: the next target is to be tried
+	notDialled progress = iota // it failed: try the next target
 	dialled
-	waitsForTCP // its INVITE is too large for UDP: Ready comes again with a connection
+	waitsForTCP // its INVITE is too large for UDP; ready comes again with a connection
 )
 
 // dialPrepared dials the target of the current attempt, if its preparation succeeded.
@@ -41,10 +41,10 @@ func (all *attempts) dialPrepared(f ready) progress {
 	if f.Cause == cause.None && f.Node != "" {
 		c.ladder.Decide("target %s is registered at node %s: its Contact is called from here", a.target.Dial.Name, f.Node)
 	}
-	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // of which the log has a line already
+	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // already in the log
 		c.log.Warn().Err(problem).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
-	if errors.Is(f.Err, reach.ErrNotRegistered) { // no outage: the next call is let through
+	if errors.Is(f.Err, reach.ErrNotRegistered) { // not an outage, so the circuit lets the next call through
 		a.target.SIP.End(time.Now(), &a.try, circuit.Neutral)
 	}
 	if f.Cause != cause.None {
@@ -65,11 +65,12 @@ func (all *attempts) dialPrepared(f ready) progress {
 	return dialled
 }
 
-// notePrepared notes the result of the preparation in the record. first: it is not of a further address or connection.
+// notePrepared records the result of the preparation. first is false if it is for another address or connection of the
+// same attempt.
 func (all *attempts) notePrepared(f ready) (first bool) {
 	c := all.call
 	a := all.current
-	a.stop() // it is over, and its context can go
+	a.stop() // the preparation is over, so release its context
 	first = !f.TriedTCP && a.reached == nil
 	a.prepareStatus, a.dest, a.reached = f.Prepared.Status, f.Dest, f.Reached
 	if !f.AskedAPI || !first {
@@ -136,8 +137,8 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	return cause.None, nil
 }
 
-// outboundLeg makes leg B and the input for its INVITE: the caller's offer with our address at, and the configured
-// headers. It sends nothing.
+// outboundLeg makes leg B and the input for its INVITE. The INVITE has the caller's offer with our address at, and the
+// configured headers. It sends nothing.
 func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite,
 	cause.Cause, error,
 ) {
@@ -160,15 +161,15 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	}
 	in.CallID, in.RingTimeout = message.NewCallID(), f.RingTimeout(a.target.Dial)
 	if a.side() == media.SideA {
-		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // setupUntil limits it
+		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // setupUntil is the limit
 	}
-	if a.line != nil { // at another address
+	if a.line != nil { // it was tried at another address before
 		in.RetryOf = a.line.Leg
 	}
 	return f.Invite(in)
 }
 
-// noteDropped notes what was left out of an INVITE of this size.
+// noteDropped reports the headers that were left out of an INVITE. whole is its size with all of them.
 func (all *attempts) noteDropped(a *attempt, headers []string, whole int) {
 	if len(headers) > len(a.dropped) {
 		all.call.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", headers).
@@ -177,20 +178,19 @@ func (all *attempts) noteDropped(a *attempt, headers []string, whole int) {
 	a.dropped = headers
 }
 
-// connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). It
-// does so in a goroutine that posts f again, with the connection if there is one.
+// connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). A
+// goroutine does that and posts f again, with the connection if there is one.
 func (all *attempts) connect(f ready) {
 	c := all.call
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	all.current.cancel = cancel
-	f.Reached, f.TriedTCP, f.Err = new(*f.Reached), true, nil // the call has the other one
+	f.Reached, f.TriedTCP, f.Err = new(*f.Reached), true, nil // a copy: the call owns the original
 	all.beforeInvite(ctx, "connect", &f, func(ctx context.Context) {
 		f.Flow, f.Err = c.server.stack.ConnectTCP(ctx, f.URI, f.Dest)
 	})
 }
 
-// refusedBy notes how an attempt ended, and says whether the next target is to be
-// tried.
+// refusedBy records how an attempt ended, and reports whether to try the next target.
 func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 	a := all.current
 	if f.Cause == cause.TargetSilent {
@@ -201,8 +201,8 @@ func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 		cause.NextTarget(f.Code, a.plan.FailoverOn)
 }
 
-// elsewhere goes on with the attempt at the target's next address, where a refusal is a
-// reason for that (RFC 3263 section 4.3). Ready comes again.
+// elsewhere continues the attempt at the target's next address if the refusal is a reason
+// for that (RFC 3263 section 4.3), and reports whether it does. Then ready comes again.
 func (all *attempts) elsewhere(f leg.Refused) bool {
 	c := all.call
 	a := all.current
@@ -214,7 +214,7 @@ func (all *attempts) elsewhere(f leg.Refused) bool {
 	c.drop(a.line)
 	ctx, cancel := context.WithCancel(c.server.ctx)
 	a.cancel = cancel
-	ready, target := &ready{Attempt: a.number, Reached: new(*a.reached)}, a.target // the record reads the other one
+	ready, target := &ready{Attempt: a.number, Reached: new(*a.reached)}, a.target // a copy: the record reads the original
 	all.beforeInvite(ctx, "connect", ready, func(ctx context.Context) { ready.Next(ctx, target, c.server.stack) })
 	return true
 }

@@ -16,15 +16,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// trunks[].identity: the caller is verified before the call has a route, and before anything rings.
+// trunks[].identity: the caller is verified before the call is routed and before any target rings.
 
-// identity is who calls.
+// identity verifies the caller of a call.
 type identity struct{ idle }
 
-// Verifier verifies who calls.
+// Verifier returns the verifier of callers.
 func (s *Server) Verifier() *stir.Verifier { return s.verifier }
 
-// verified is what the verification of the caller says.
+// verified is the result of verifying the caller.
 type verified struct{ stir.Result }
 
 func (verified) isPartEvent() {}
@@ -39,14 +39,14 @@ func (i *identity) on(h happening) (next phase, mine bool) {
 }
 
 func (i *identity) restore(k *snapshot.Call, r *record.Record) error {
-	if r.Verstat != "" && k.Times.Answered != 0 { // else the caller is verified again
+	if r.Verstat != "" && k.Times.Answered != 0 { // otherwise the caller is verified again
 		i.call.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
 	return nil
 }
 
-// verify has the caller verified beside the call, because a certificate may have to come first. Where the trunk does
-// not want that, the call goes on at once.
+// verify starts the verification of the caller, in parallel with the call because a certificate may have to be fetched.
+// If the trunk does not want verification, the call continues at once.
 func (i *identity) verify() phase {
 	c := i.call
 	if c.trunk.Caller.Identity == nil {
@@ -63,10 +63,10 @@ func (i *identity) verify() phase {
 	return (*Call).verifying
 }
 
-// verifying: it is not known yet who calls.
+// verifying is the phase in which the caller is being verified.
 func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying) }
 
-// verified goes on with the call, or refuses it, as the trunk says.
+// verified continues the call, or refuses it, as the trunk is configured.
 func (i *identity) verified(e verified) phase {
 	c := i.call
 	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
@@ -79,9 +79,9 @@ func (i *identity) verified(e verified) phase {
 	if !slices.Contains(c.trunk.Caller.Identity.Refuse, e.Status) {
 		return c.routing()
 	}
-	c.checkpoint.flush(true) // with who calls
+	c.checkpoint.flush(true) // with the result
 	refusal := leg.Refuse{Code: e.Status, Reason: stir.ReasonPhrase(e.Status)}
-	if e.Status == stir.StatusStale { // RFC 8224 section 6.2.2: the caller sets its clock by it
+	if e.Status == stir.StatusStale { // RFC 8224 section 6.2.2: the caller can set its clock by the Date header
 		refusal.Headers = []sip.Header{sip.NewHeader("Date", time.Now().UTC().Format(http.TimeFormat))}
 	}
 	c.step(c.a, refusal)

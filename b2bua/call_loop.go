@@ -10,26 +10,26 @@ import (
 	"flowbridge/store/record"
 )
 
-// The loop of a call's turn: posted items and deadlines go to the legs, and
-// the phases handle the facts that the legs give.
+// The loop of a call's turn: posted items and deadlines go to the legs, and the phases
+// handle the facts that the legs return.
 
-// run is a turn of the call: it goes on with the phase in which it rested, until it
-// rests again or is over.
+// run runs a turn of the call: it continues the phase in which the call rested, until the
+// call rests again or is over.
 func (c *Call) run() {
 	turns := c.server.stack.Turns()
 	turns.Enter()
 	defer turns.Leave()
 	for c.now != nil {
 		if c.runPhases() {
-			return // another goroutine may have the call by now
+			return // another goroutine may run the call by now
 		}
 	}
 	c.safely(c.leave)
 	c.server.calls.Done()
 }
 
-// runPhases runs phases until nothing is left to handle and the call rests; false:
-// it is over, or a phase has panicked.
+// runPhases runs phases until nothing is left to handle and the call rests. It returns
+// false if the call is over, or a phase has panicked.
 func (c *Call) runPhases() (rests bool) {
 	defer c.recovered()
 	for c.now != nil {
@@ -44,8 +44,8 @@ func (c *Call) runPhases() (rests bool) {
 	return false
 }
 
-// next gives the next fact or event that concerns the call. false: there is none, and
-// the phase returns itself, in which the call rests.
+// next returns the next fact or event that concerns the call. If there is none it returns
+// false, and the phase must return itself, so that the call rests in it.
 func (c *Call) next() (h happening, ok bool) {
 	for {
 		h, ok := c.mailbox.pending.Pop()
@@ -58,13 +58,13 @@ func (c *Call) next() (h happening, ok bool) {
 		case h.from == nil, h.from == c.a, h.from == c.b, c.replacements.isLine(h.from), c.attempts.current != nil &&
 			h.from == c.attempts.current.line:
 			return h, true
-		default: // a fact of a leg that was given up
+		default: // ignore facts of a leg that was given up
 		}
 	}
 }
 
-// handle handles one posted item, or the deadlines that have come, or that the server
-// stops; false: none of these.
+// handle handles one posted item, the deadlines that have passed, or the server's stop.
+// It returns false if there is none of these.
 func (c *Call) handle() bool {
 	if c.nextDue() {
 		return true
@@ -91,7 +91,7 @@ func (c *Call) handle() bool {
 	return false
 }
 
-// take handles one item that was posted.
+// take handles one posted item.
 func (c *Call) take(it item) {
 	switch {
 	case it.ask != nil:
@@ -107,15 +107,16 @@ func (c *Call) take(it item) {
 	}
 }
 
-// input gives a leg what was posted for it, and its peer's requests in their order.
+// input gives a leg an input that was posted for it. Requests of the peer are put into
+// order first.
 func (c *Call) input(l *legOnWire, in leg.Input) {
-	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the leg sees a request before its CANCEL
+	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the leg needs a request before its CANCEL
 		c.mailbox.queue(l, l.sequence.Flush())
 		c.mailbox.due.Push(item{line: l, in: in})
 		return
 	}
 	req, ok := in.(leg.RequestIn)
-	if !ok || l.Leg.Done() { // nothing would release a request that is held for a leg that is done
+	if !ok || l.Leg.Done() { // nothing would release a request held for a leg that is done
 		c.step(l, in)
 		return
 	}
@@ -123,8 +124,8 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 	c.mailbox.queue(l, l.sequence.Take(time.Now(), req))
 }
 
-// nextDue steps a leg by the next request whose turn it is, and says whether there
-// was one. The call handles the facts of each before the next.
+// nextDue gives a leg the next request that is due, and reports whether there was one.
+// The call handles the facts of each request before the next one.
 func (c *Call) nextDue() bool {
 	it, ok := c.mailbox.due.Pop()
 	if !ok {
@@ -138,7 +139,7 @@ func (c *Call) nextDue() bool {
 	return true
 }
 
-// step gives a leg an input, performs its effects and keeps its facts.
+// step gives a leg an input, performs its effects and queues its facts.
 func (c *Call) step(l *legOnWire, in leg.Input) {
 	untyped := l.Leg.Untyped
 	facts, effects := l.Leg.Step(time.Now(), in)
@@ -163,20 +164,21 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			_, effects = l.Leg.Step(time.Now(), in)
 			l.wire.Perform(effects)
 		}
-		if c.drop(l); c.checkpoint.outstandingSaved { // the others still do
+		if c.drop(l); c.checkpoint.outstandingSaved { // the other legs still have something to send
 			c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding)
 		}
 	}
 }
 
-// drop removes a leg that owes its peer nothing.
+// drop removes a leg if it has nothing more to send.
 func (c *Call) drop(l *legOnWire) {
 	l.wire.Close()
 	c.server.registry.RemoveLeg(l, l.Leg.AnsweredBye)
 	c.legs = slices.DeleteFunc(c.legs, func(o *legOnWire) bool { return o == l })
 }
 
-// deadline is the earliest of the call and its legs; zero: none.
+// deadline returns the earliest deadline of the call and its legs, or zero if there is
+// none.
 func (c *Call) deadline() time.Time {
 	first := leg.Earliest(c.times.setupUntil, c.times.expiresAt, c.times.durationUntil, c.bridge.Deadline(), c.times.askAt)
 	for _, p := range c.all() {
@@ -188,7 +190,7 @@ func (c *Call) deadline() time.Time {
 	return first
 }
 
-// onTimer handles the deadlines that have come.
+// onTimer handles the deadlines that have passed.
 func (c *Call) onTimer(now time.Time) {
 	for _, d := range [...]struct {
 		at *time.Time
@@ -222,8 +224,8 @@ func (c *Call) onTimer(now time.Time) {
 	}
 }
 
-// linger lets the legs finish what they owe after the call is over: the answer to
-// a BYE, the end of a cancelled INVITE, a late 200.
+// linger is the phase in which the call is over and its legs finish: they answer a BYE,
+// wait for the end of a cancelled INVITE, or handle a late 200.
 func (c *Call) linger() phase {
 	for len(c.legs) > 0 && c.server.ctx.Err() == nil {
 		if _, ok := c.next(); !ok && len(c.legs) > 0 {
@@ -236,11 +238,11 @@ func (c *Call) linger() phase {
 	return nil
 }
 
-// leave refuses items from now on, and answers the items that are left.
+// leave closes the inbox and handles the items that are left.
 func (c *Call) leave() {
 	c.checkpoint.replicated()
 	for _, it := range c.mailbox.Close() {
-		c.safely(func() { c.take(it) }) // questions and requests want an answer
+		c.safely(func() { c.take(it) }) // questions and requests need an answer
 	}
 	for c.mailbox.due.Len() > 0 {
 		c.safely(func() { c.nextDue() })
@@ -253,6 +255,6 @@ func (c *Call) leave() {
 	}
 	c.bridge.Forget()
 	c.ladder.Close()
-	// not needed while the record waits to be written
+	// Not needed while the record waits to be written.
 	c.invite, c.checkpoint.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil
 }

@@ -8,31 +8,33 @@ import (
 	"flowbridge/store/record"
 )
 
-// part is one concern of a call, with its state between turns. It embeds idle, and has the methods that it needs.
+// part is one concern of a call, with its state between turns. Each part embeds idle, and implements the methods that
+// it needs.
 type part interface {
-	of(c *Call) // once, before all else
+	of(c *Call) // sets the call; called once, before all others
 
-	// on handles a fact or an event that is the part's, and returns the next phase; nil: the same one.
+	// on handles a fact or an event if it concerns the part, and returns the next phase. nil means the same phase.
 	on(h happening) (next phase, mine bool)
-	// deadline is when due is to be called; zero: not. After a kill it is as old as the last note.
+	// deadline returns the time at which to call due, or zero. After a crash it is as old as the last checkpoint.
 	deadline() time.Time
 	due(now time.Time)
 
-	// busy says why the call can't be handed over; nil: it can.
+	// busy returns why the call can't be handed over, or nil if it can.
 	busy() error
 	save(k *snapshot.Sheet)
-	// restore restores the part of a state with its record, before the call's first turn.
+	// restore restores the part from a saved call and its record, before the call's first turn.
 	restore(k *snapshot.Call, r *record.Record) error
-	// begin is the first turn of a call that was restored. It returns the next phase where the part says what it is.
+	// begin returns the first turn of a call that was restored. It returns the next phase if the part decides about that,
+	// or nil.
 	begin(v *restoring) phase
-	// connected: the caller has an agent, or has it still after a restart.
+	// connected tells the part that the caller has an agent, or still has it after a restart.
 	connected()
 
-	// end ends the part before the call's record is made, and release when that is handed over.
+	// end ends the part before the call's record is made. release is called when the record is handed over.
 	end()
 	release()
 
-	// show says what only a live call tells.
+	// show adds the values that only a live call has.
 	show(l *registry.LiveCall)
 }
 
@@ -49,14 +51,14 @@ type parts struct {
 	orders       orders
 }
 
-// all gives the parts in the order in which they are asked.
+// all returns the parts in the order in which they get facts and events.
 func (p *parts) all() [9]part {
 	return [...]part{
 		&p.queue, &p.identity, &p.trial, &p.customer, &p.replacements, &p.transfers, &p.rescues, &p.checkpoint, &p.orders,
 	}
 }
 
-// idle is what a part does that has nothing to do.
+// idle is a part that does nothing.
 type idle struct{ call *Call }
 
 func (i *idle) of(c *Call)                                { i.call = c }
@@ -72,7 +74,7 @@ func (idle) end()                                         {}
 func (idle) release()                                     {}
 func (idle) show(*registry.LiveCall)                      {}
 
-// give gives a fact or an event to the part that it concerns; false: it concerns the call itself.
+// give passes a fact or an event to the part that it concerns. It returns false if it concerns the call itself.
 func (c *Call) give(h happening) (next phase, taken bool) {
 	for _, p := range c.all() {
 		next, taken = p.on(h)
@@ -83,12 +85,12 @@ func (c *Call) give(h happening) (next phase, taken bool) {
 	return next, taken
 }
 
-// hasAgent says that an agent is connected, or was before a restart.
+// hasAgent tells the parts that an agent is connected, or was before a restart.
 func (c *Call) hasAgent() {
 	for _, p := range c.all() {
 		p.connected()
 	}
 }
 
-// isDue says whether a deadline has come.
+// isDue reports whether a deadline has passed.
 func isDue(at, now time.Time) bool { return !at.IsZero() && !now.Before(at) }

@@ -15,7 +15,7 @@ import (
 	"flowbridge/media"
 )
 
-// The order of a call's parts is behaviour: whoever is called in an agent's place is told before a rescue begins, and a
+// The order of a call's parts is behaviour: a replacement for the agent gets an event before the rescue does, and the
 // rescue before the call ends.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
@@ -31,7 +31,7 @@ func TestOrderOfParts(t *testing.T) {
 	}
 }
 
-// answeredCall is a call as its parts see it, with an agent if it has one.
+// answeredCall returns a call as its parts see it, with an agent if it has one.
 func answeredCall(agent *legOnWire) *Call {
 	c := &Call{}
 	c.attempts.call = c
@@ -45,7 +45,8 @@ func answeredCall(agent *legOnWire) *Call {
 	return c
 }
 
-// takes says whether a part has a fact or an event. One without the rest of its call can't go on with it.
+// takes reports whether a part has a fact or an event. A panic counts as taking it, because the part needs the rest of
+// its call to continue.
 func takes(p part, h happening) (mine bool) {
 	defer func() {
 		if recover() != nil {
@@ -56,7 +57,7 @@ func takes(p part, h happening) (mine bool) {
 	return mine
 }
 
-// Each fact and event of an answered call is that of one part, or of the call itself.
+// Each fact and event of an answered call belongs to one part, or to the call itself.
 func TestEachHappeningHasOneOwner(t *testing.T) {
 	agent := &legOnWire{}
 	seen := []string{"b2bua.inBridge", "b2bua.ofPart"}
@@ -69,7 +70,7 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 			{event: inBridge{media.EventAnsweredBy{}}}, {event: inBridge{media.EventBeep{}}}, {event: inBridge{media.EventPlayed{}}},
 		},
 		"*b2bua.transfers": {{fact: leg.Asked{Req: sip.NewRequest(sip.REFER, sip.Uri{})}, from: agent}},
-		"*b2bua.rescues":   {{fact: leg.Gone{}, from: agent}}, // where the route has one
+		"*b2bua.rescues":   {{fact: leg.Gone{}, from: agent}}, // if the route has a rescue
 		"": {
 			{fact: leg.Gone{ByPeer: true, Q850: 16}, from: agent},
 			{fact: leg.Asked{Req: sip.NewRequest(sip.INFO, sip.Uri{})}},

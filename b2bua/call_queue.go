@@ -15,18 +15,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// routes[].queue: every target of the route is full, and the caller waits for a place at one of them. The queue is the
-// admission's, which gives each place on under its lock.
+// routes[].queue: every target of the route is full, and the caller waits for a place at one of them. Package peers has
+// the queue, and passes on each place under its lock.
 
-// queue is a call's wait.
+// queue is the state of a call's wait.
 type queue struct {
 	idle
-	waiter *peers.Waiter // nil: it never had to
-	left   time.Duration // of setup_timeout, which stands still
+	waiter *peers.Waiter // nil if it never had to wait
+	left   time.Duration // rest of setup_timeout, which is stopped
 	until  time.Time     // deadline
 }
 
-// called says that a call that waits for a place has one, or that there will be none.
+// called means that a waiting call has a place, or that it will get none.
 type called struct{}
 
 func (called) isPartEvent() {}
@@ -49,7 +49,7 @@ func (q *queue) due(time.Time) {
 	q.call.mailbox.happened(expired{cause.QueueTimeout})
 }
 
-// restore has the waiting time count on.
+// restore continues counting the waiting time.
 func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
 	c := q.call
 	c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond
@@ -71,16 +71,17 @@ func (q *queue) show(l *registry.LiveCall) {
 	}
 }
 
-// waits says whether the call waits for a place now.
+// waits reports whether the call waits for a place now.
 func (q *queue) waits() bool { return !q.call.record.Waits.IsZero() }
 
-// join has the caller wait for a place at one of the targets that were full; nil: its route has no queue, or none was.
+// join makes the caller wait for a place at one of the targets that were full. It returns nil if the route has no
+// queue, or if no target was full.
 func (q *queue) join() phase {
 	c := q.call
 	if c.route.Queue == nil || !c.plan.Capped {
 		return nil
 	}
-	again := q.waiter != nil || c.record.Queued > 0 // in the process before
+	again := q.waiter != nil || c.record.Queued > 0 // in the old process
 	if q.waiter == nil {
 		q.waiter = &peers.Waiter{
 			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: peers.PartiesOf(&c.vars),
@@ -93,7 +94,7 @@ func (q *queue) join() phase {
 	}
 	c.record.Waits, q.left = now, c.times.setupUntil.Sub(now)
 	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-c.record.Waited())
-	if n := c.server.admission.Position(q.waiter); n > 0 { // else there is a place after all
+	if n := c.server.admission.Position(q.waiter); n > 0 { // otherwise there is a place after all
 		c.bridge.Sounds.Instead = c.route.Queue.Sound
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
@@ -103,7 +104,7 @@ func (q *queue) join() phase {
 	return (*Call).waiting
 }
 
-// waiting: the caller waits for a place at a target.
+// waiting is the phase in which the caller waits for a place at a target.
 func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 
 // sound lets the caller hear that it waits. If the route sends no ringing, the caller gets 182, so that proxies
@@ -121,11 +122,11 @@ func (q *queue) sound() {
 	}
 }
 
-// called goes on with the place that the caller has, or without one.
+// called continues the call with the place that it got, or without one.
 func (q *queue) called() phase {
 	c := q.call
 	place, ok := c.server.admission.Place(q.waiter)
-	if !ok { // it was told of one that it has had already
+	if !ok { // the place was collected already
 		return (*Call).waiting
 	}
 	q.over()
@@ -140,7 +141,7 @@ func (q *queue) called() phase {
 	return c.nextAttempt()
 }
 
-// timedOut ends a wait that was too long, unless a place has just become free.
+// timedOut ends a wait that has reached its limit, unless a place has just become free.
 func (q *queue) timedOut() phase {
 	if p := q.called(); !q.waits() {
 		return p
@@ -148,13 +149,13 @@ func (q *queue) timedOut() phase {
 	return q.call.refuse(486, cause.QueueTimeout)
 }
 
-// end gives up the wait before the call's place in set-up, in whose stead it counts.
+// end ends the wait before the call's set-up place is given back, because a waiting call does not count as a set-up.
 func (q *queue) end() {
 	q.over()
 	q.release()
 }
 
-// over ends the wait, and lets the set-up go on.
+// over ends the wait, and restarts the set-up timer.
 func (q *queue) over() {
 	if c := q.call; q.waits() {
 		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""
@@ -162,7 +163,7 @@ func (q *queue) over() {
 	}
 }
 
-// unplaced refuses a caller who gets no place.
+// unplaced refuses a caller that gets no place.
 func (q *queue) unplaced(why peers.Limit) phase {
 	switch why {
 	case peers.LimitCap:

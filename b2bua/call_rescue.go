@@ -13,14 +13,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// routes[].rescue: the agent's leg dies in mid-call, and the caller stays. A rescue is a
-// transfer that the agent has not asked for: the caller hears the ringback, and who
-// answers takes the agent's place on the same leg of the caller.
+// routes[].rescue: the agent's leg dies in mid-call, and the caller stays. A rescue is
+// like a transfer that the agent has not asked for: the caller hears ringback, and the
+// target that answers takes the agent's place, while the caller's leg stays the same.
 
 const (
-	// blamedWithin is how soon after its answer an agent's BYE without a reason counts as a failure.
+	// blamedWithin is the time after its answer in which an agent's BYE without a reason counts as a failure.
 	blamedWithin = 10 * time.Second
-	// mostRescues is how often one call is rescued.
+	// mostRescues bounds the rescues of one call.
 	mostRescues = 1
 )
 
@@ -28,7 +28,7 @@ const (
 type rescues struct {
 	idle
 	snapshot.Rescues
-	hearing *bridge.Hearing // whether the agent is heard; nil: that is not looked for
+	hearing *bridge.Hearing // checks whether the agent is heard; nil if there are no checks
 }
 
 func (rs *rescues) save(k *snapshot.Sheet) { k.Rescues = rs.Rescues }
@@ -38,7 +38,7 @@ func (rs *rescues) restore(k *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// on takes the end of an agent's leg, if the caller is kept.
+// on handles the end of an agent's leg, if the caller is kept.
 func (rs *rescues) on(h happening) (next phase, mine bool) {
 	f, is := h.fact.(leg.Gone)
 	if !is || h.from != rs.call.b || rs.call.whoIs() != bridged || !rs.isDead(f) {
@@ -59,7 +59,7 @@ func (rs *rescues) due(now time.Time) {
 	}
 }
 
-// connected begins to look whether the agent is heard.
+// connected starts the checks whether the agent is heard.
 func (rs *rescues) connected() {
 	rs.end()
 	if rs.configured() && rs.Count < mostRescues {
@@ -67,14 +67,15 @@ func (rs *rescues) connected() {
 	}
 }
 
-// end ends the looking.
+// end stops the checks.
 func (rs *rescues) end() { rs.hearing = nil }
 
 // configured reports whether the call's route keeps the caller of an agent that dies.
 func (rs *rescues) configured() bool { return rs.call.route != nil && rs.call.route.Rescue != nil }
 
-// isDead says whether an agent's leg has ended by a failure: without a BYE; by a BYE that
-// gives one as its reason (RFC 3326); by one without a reason soon after the answer.
+// isDead reports whether an agent's leg has ended because of a failure: without a BYE,
+// with a BYE that names a failure as its reason (RFC 3326), or with a BYE without a
+// reason soon after the answer.
 func (rs *rescues) isDead(f leg.Gone) bool {
 	switch {
 	case !f.ByPeer:
@@ -86,8 +87,8 @@ func (rs *rescues) isDead(f leg.Gone) bool {
 	}
 }
 
-// answeredAt is when an attempt was answered that has made the bridge. After a restart, that of
-// the call.
+// answeredAt returns when a connected attempt was answered. After a restart it returns
+// when the call was answered.
 func (a *attempt) answeredAt(c *Call) time.Time {
 	if a.answered.IsZero() {
 		return c.times.answered
@@ -96,7 +97,7 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 }
 
 // keep keeps the caller of an agent whose leg has died, and tries the rescue's targets.
-// False: the route has none, and the call ends.
+// It returns false if the caller is not kept, and the call ends.
 func (rs *rescues) keep(l snapshot.Loss) bool {
 	c := rs.call
 	if !rs.configured() || rs.Count >= mostRescues || c.connected.plan.Reason == record.ReasonTransfer ||
@@ -120,19 +121,19 @@ func (rs *rescues) keep(l snapshot.Loss) bool {
 	return true
 }
 
-// begin begins the rescue again that the end of a process has ended, whose targets are told by their legs.
+// begin restarts a rescue that ended with its process. The restored legs end the earlier attempts.
 func (rs *rescues) begin(v *restoring) phase {
 	if !v.k.Replacement.Rescues() {
 		return nil
 	}
-	rs.call.bridge.Media.Unplug() // the agent
+	rs.call.bridge.Media.Unplug() // disconnect the agent
 	if rs.Count--; !rs.keep(*v.k.Replacement.Lost) {
 		rs.giveUp(*v.k.Replacement.Lost)
 	}
 	return nil
 }
 
-// giveUp ends a call whose agent is lost and which no target could take over.
+// giveUp ends a call that has lost its agent, and that no target could take over.
 func (rs *rescues) giveUp(l snapshot.Loss) {
 	c := rs.call
 	status := c.heardByCaller()
@@ -140,18 +141,18 @@ func (rs *rescues) giveUp(l snapshot.Loss) {
 	c.end(l.Cause, l.By, status, l.Q850)
 }
 
-// replace ends the agent's leg, if somebody can take over.
+// replace ends the agent's leg if another target can take over.
 func (rs *rescues) replace(why cause.Cause) {
 	agent := rs.call.b
 	if rs.keep(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
 		rs.call.checkpoint.flush(true)
 		rs.call.step(agent, leg.Hangup{Why: why})
 	} else {
-		rs.end() // nobody is left to take over
+		rs.end() // no target is left to take over
 	}
 }
 
-// rescue is the reason of a replacement whose agent is lost.
+// rescue is the reason for a replacement after an agent is lost.
 type rescue struct {
 	unwatched
 	*rescues

@@ -9,9 +9,9 @@ import (
 	"flowbridge/b2bua/reach"
 )
 
-// settle makes a call small once the caller has acknowledged its answer: most of a call's life is waiting after that.
-// What stays is copied out of the messages of the set-up, so that none of them is kept. The caller's headers stay as
-// text, for templates of transfers and for hooks.
+// settle makes a call small once the caller has acknowledged its answer, because most of a call's life is waiting after
+// that. It copies the remaining state out of the messages of the set-up, so that they can be freed. The caller's
+// headers stay as text, for templates of transfers and for hooks.
 func (c *Call) settle() {
 	if c.invite == nil {
 		return
@@ -21,11 +21,11 @@ func (c *Call) settle() {
 	c.compact()
 }
 
-// compact copies what stays of the set-up.
+// compact copies the remaining strings of the set-up.
 func (c *Call) compact() {
 	c.connected.settle()
 	c.plan = nil
-	if described := c.a.Leg.Described(); described != nil { // the newest, which most calls have had from the start
+	if described := c.a.Leg.Described(); described != nil { // the newest one, which usually is the first
 		c.bridge.Agreement.Answer = described
 	}
 	v, r := &c.vars, &c.record
@@ -39,7 +39,7 @@ func (c *Call) compact() {
 	}
 }
 
-// settle lets go of what an attempt needed until its target answered.
+// settle releases the state that an attempt needs only until its target answers.
 func (a *attempt) settle() {
 	a.offer, a.formats, a.answer = nil, nil, nil
 	if tried := a.tried(); tried != nil {
@@ -54,10 +54,10 @@ func (a *attempt) settle() {
 	}
 }
 
-// ofRoute is what stays of a route's plan.
+// ofRoute replaces a route's plan once it is used.
 var ofRoute outbound.Plan //nolint:gochecknoglobals // a constant
 
-// callerInvite is the caller's INVITE: as it came, and once the call is settled without its body.
+// callerInvite returns the caller's INVITE. Once the call is settled, the INVITE has no body.
 func (c *Call) callerInvite() *sip.Request {
 	if c.invite != nil {
 		return c.invite

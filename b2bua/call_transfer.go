@@ -21,16 +21,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// A REFER of the agent (RFC 3515) asks us to connect the caller to another party.
-// This file has the agent's side of it; outbound/transfer.go has the permitted
-// destinations.
+// A REFER of the agent (RFC 3515) asks us to connect the caller to another party. This
+// file handles the agent's side; outbound/transfer.go has the permitted destinations.
 //
-// With transfer: local we place the call ourselves, as an attempt beside the
-// bridge, and report its progress to the agent by NOTIFY. If it is answered, the
-// caller is bridged to it and the agent's leg ends. Otherwise the caller stays with
-// the agent, unless the agent has gone.
+// With transfer: local we place the call ourselves, as an attempt in parallel with the
+// bridge, and report its progress to the agent by NOTIFY. If it is answered, the caller
+// is bridged to it and the agent's leg ends. Otherwise the caller stays with the agent,
+// unless the agent has gone.
 
-// transfers are those away from the agent of a call.
+// transfers handles the transfers of a call away from its agent.
 type transfers struct {
 	idle
 	snapshot.Transfers
@@ -43,7 +42,7 @@ func (tr *transfers) restore(k *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// on takes a REFER within the call.
+// on handles a REFER within the call.
 func (tr *transfers) on(h happening) (next phase, mine bool) {
 	f, is := h.fact.(leg.Asked)
 	mine = is && f.Req.Method == sip.REFER && tr.call.whoIs() != ringing
@@ -53,7 +52,7 @@ func (tr *transfers) on(h happening) (next phase, mine bool) {
 	return nil, mine
 }
 
-// begin tells the agent of a transfer that the end of a process has ended.
+// begin tells the agent that the end of the old process has ended its transfer.
 func (tr *transfers) begin(v *restoring) phase {
 	if k := v.k.Replacement; k != nil && !k.Rescues() {
 		tr.call.replacements.giveUp(&replacement{Replacement: *k}, tr.reason())
@@ -67,15 +66,15 @@ func (tr *transfers) show(l *registry.LiveCall) {
 	}
 }
 
-// transfer is the reason of a replacement that the agent, or an order, has asked for.
+// transfer is the reason for a replacement that the agent, or an order, has asked for.
 type transfer struct {
 	*transfers
-	agent *legOnWire       // asked for it, or is left
-	told  int              // the last status that was reported to the agent
+	agent *legOnWire       // the agent that asked for it, or that the caller leaves
+	told  int              // the last status reported to the agent
 	said  *record.Transfer // the state that an operator sees
 }
 
-// asked is a REFER of the agent.
+// asked handles a REFER of the agent.
 func (tr *transfers) asked(from *legOnWire, req *sip.Request) {
 	if from != tr.call.b {
 		tr.call.bridge.Reply(&from.Half, req, 405, leg.AllowHeader(from.Leg.Peer.Allow))
@@ -111,7 +110,7 @@ func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err err
 	c.bridge.Reply(&from.Half, req, code, message.Warning("399 "+err.Error()))
 }
 
-// obey carries a REFER out as the target's configuration says.
+// obey carries out a REFER as the target's configuration says.
 func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral) {
 	c := tr.call
 	dest, code, err := tr.way().To(to)
@@ -136,15 +135,15 @@ func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral
 	if !r.Reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
-	// The agent hears now that its transfer is under way: the process that
-	// runs the call next has to report how it ends.
+	// The agent learns now that its transfer is under way, so the next process must be able
+	// to report how it ends.
 	c.checkpoint.flush(true)
 	c.bridge.Reply(&from.Half, req, 202, accepted...)
 	r.why.report(r, 100, "Trying")
 	c.replacements.next()
 }
 
-// way is what destinations of the agent depend on.
+// way returns the data that the agent's permitted destinations depend on.
 func (tr *transfers) way() *outbound.Transfer {
 	c := tr.call
 	return &outbound.Transfer{
@@ -153,7 +152,7 @@ func (tr *transfers) way() *outbound.Transfer {
 	}
 }
 
-// take begins the replacement. req is the agent's REFER; nil: it is ordered.
+// take begins the replacement. req is the agent's REFER, or nil for an ordered transfer.
 func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, req *sip.Request) *replacement {
 	c := tr.call
 	by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
@@ -168,13 +167,13 @@ func (tr *transfers) reason() *transfer {
 	return &transfer{transfers: tr, agent: tr.call.b, said: tr.Last}
 }
 
-// Transfer begins a transfer of the live call with this id. LiveCall.Transfer says how it goes. Its errors are those of
-// Order.
+// Transfer begins a transfer of the live call with this id. LiveCall.Transfer shows its progress. It returns the errors
+// of Order.
 func (s *Server) Transfer(ctx context.Context, id string, r bridge.TransferRequest) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
 }
 
-// order begins a transfer that is ordered: as by a REFER of the agent, who is not told of it.
+// order begins an ordered transfer: like one by a REFER of the agent, but without telling the agent.
 func (tr *transfers) order(r *bridge.TransferRequest) error {
 	c := tr.call
 	switch {
@@ -228,7 +227,7 @@ func (t *transfer) connected() (how, message string) {
 	return "transferred", "call transferred"
 }
 
-// failed has the caller stay with the agent. If that has gone, the call ends.
+// failed keeps the caller with the agent. If the agent has gone, the call ends.
 func (t *transfer) failed(r *replacement) {
 	t.said.Cause = string(t.call.attempts.last.cause)
 	if t.tell(); r.Left {
@@ -236,7 +235,7 @@ func (t *transfer) failed(r *replacement) {
 	}
 }
 
-// tell tells how a transfer has ended that was ordered.
+// tell reports how an ordered transfer has ended.
 func (t *transfer) tell() {
 	if c := t.call; t.said.By != "" && c.server.transferred != nil {
 		c.server.transferred(*t.said, c.cdr())

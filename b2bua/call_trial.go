@@ -10,16 +10,16 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// A half-open circuit is tried by the call of a person. Where that is not answered in half of its time, and another
-// target can take the call, the caller goes on to that one. The trial runs on, and its result is the circuit's.
+// The trial of a half-open circuit is a real call. If the target does not answer in half of its time limit, and another
+// target can take the call, the caller moves on to that one. The trial continues, and its result goes to the circuit.
 
-// trial is the one that a call makes.
+// trial is the state of the trial that a call makes.
 type trial struct {
 	idle
-	at time.Time // deadline, of half of it
+	at time.Time // deadline: half of the trial's time limit
 }
 
-// lags says that half the time of an attempt is over that tries a circuit.
+// lags means that half the time of an attempt that tries a circuit is over.
 type lags struct{ of *attempt }
 
 func (lags) isPartEvent() {}
@@ -42,20 +42,20 @@ func (tr *trial) due(time.Time) {
 
 func (tr *trial) end() { tr.at = time.Time{} }
 
-// from has the caller go on when half of a trial's time is over: of the request to the API if its circuit is not
-// closed, or of the target's first answer. prepares: the API is asked next.
+// from sets the deadline of a trial to half its time limit: that of the request to the API if the API's circuit is not
+// closed, or that of the target's first answer. prepares says that the request to the API is next.
 func (tr *trial) from(now time.Time, a *attempt, prepares bool) {
 	switch t := a.target; {
 	case a.plan.Replaces():
 	case prepares && t.API.Status().State != circuit.Closed:
 		tr.at = now.Add(t.Dial.Prepare.Timeout / 2)
-	case !prepares && tr.at.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // no other call is let through
+	case !prepares && tr.at.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // this call is the trial
 		tr.at = now.Add(t.Dial.FirstResponseTimeout / 2)
 	}
 }
 
-// lags goes on to the next target that can take the call, while the current one is tried; nil: there is none, or no
-// trial.
+// lags moves the caller on to the next target that can take the call, while the trial of the current one continues. It
+// returns nil if there is no other target, or no trial.
 func (tr *trial) lags(a *attempt) phase {
 	c := tr.call
 	takes := func(t *peers.Target) bool { return c.bridge.Agreement.SharesCodec(t) && c.server.admission.Takes(t) }
@@ -67,14 +67,14 @@ func (tr *trial) lags(a *attempt) phase {
 	switch {
 	case asks && a.target.API.Status().State == circuit.HalfOpen:
 		end.cause = cause.PrepareTimeout
-		a.cancel = nil // the request goes on, and says itself what becomes of it
+		a.cancel = nil // the request continues, and reports its own result
 	case !asks && a.target.SIP.Status().State == circuit.HalfOpen:
 		a.endTrial = a.target.Leave(&a.try, a.target.Dial.FirstResponseTimeout/2)
 		if a.line != nil {
 			c.step(a.line, leg.Abandon{Why: end.cause})
 		}
 	default:
-		return nil // it has answered
+		return nil // the target has answered
 	}
 	c.ladder.Decide("target %s is tried after an outage, and lags: the caller goes on to the next target",
 		a.target.Dial.Name)
@@ -82,15 +82,15 @@ func (tr *trial) lags(a *attempt) phase {
 	return c.nextAttempt()
 }
 
-// late says of an attempt that the caller has left that its platform was ready after all.
+// late reports in the ladder that the platform of an attempt was ready after the caller had moved on.
 func (all *attempts) late(f ready) {
 	if f.AskedAPI && f.Answer() != nil {
 		all.call.ladder.Decide("attempt %d has prepared a call that is not dialled: its caller has gone on", f.Attempt)
 	}
 }
 
-// heard tells the circuit of an answer to the attempt's INVITE. A final one says something only of a trial whose caller
-// has gone on.
+// heard tells the circuit about a response to the attempt's INVITE. It reports a final one only for a trial whose
+// caller has moved on.
 func (a *attempt) heard(code int) {
 	switch {
 	case a.endTrial != nil && code < 300:

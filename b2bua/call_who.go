@@ -1,15 +1,15 @@
 package b2bua
 
-// whoIs is who is on which side of a call.
+// whoIs says which parties are on the sides of a call.
 type whoIs int
 
 const (
-	ringing whoIs = iota // the caller, or the customer of a call that we place, and the call is not answered
-	first                // the customer, and there was no agent yet
-	bridged              // the caller and its agent
-	beside               // and somebody else is called
-	waiting              // the caller and its agent, who has no media while somebody else is tried
-	alone                // the caller, whose agent has gone, and somebody else is called
+	ringing whoIs = iota // the caller, or the customer of a call that we place; the call is not answered
+	first                // only the customer; there was no agent yet
+	bridged              // caller and agent
+	beside               // caller and agent, and another party is being called
+	waiting              // caller and agent, but the agent has no media while another party is tried
+	alone                // only the caller; the agent has gone, and another party is being called
 )
 
 func (c *Call) whoIs() whoIs {

@@ -13,12 +13,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call writes its state to the journal for the process after this one: before its 200 leaves, and before each later
-// change is confirmed. Such a write is a checkpoint.
+// A call writes its state to the journal for the next process: before its 200 is sent, and before each later change is
+// confirmed. Such a write is a checkpoint.
 
-// pendingSend is what a leg sends once the call's state is in the journal. The ACK to a target waits for that: the
-// target has the call from then on, and the next process could not cancel it. So do the answer to a BYE and what
-// follows from it: the peer will not repeat its BYE.
+// pendingSend has the effects of a leg that wait until the call's state is in the journal. The ACK to a target waits,
+// because from then on the target has the call, and the next process could not cancel it. The answer to a BYE and its
+// consequences also wait, because the peer will not repeat its BYE.
 type pendingSend struct {
 	wire    *transport.Wire
 	effects []leg.Effect
@@ -29,33 +29,33 @@ type pendingSend struct {
 type checkpoint struct {
 	idle
 	invite  string    // the INVITE as it is in the journal; empty until the first write
-	dirty   bool      // the state has changed: to be written before the next message, or at the end of the turn
-	flushAt time.Time // when flushSoon's write is due
+	dirty   bool      // the state has changed: write it before the next message, or at the end of the turn
+	flushAt time.Time // when the write of flushSoon is due
 
 	untilFlushed     []pendingSend // ACKs to targets
-	byes             []pendingSend // the answer to a BYE, and what follows from it
-	untilReplicated  []pendingSend // all that the call sends after its answer or a transfer, until a standby has its state
-	awaiting         bool          // the standby is being waited for
-	outstandingSaved bool          // the journal has what the legs still have to send
+	byes             []pendingSend // the answer to a BYE, and its consequences
+	untilReplicated  []pendingSend // all messages after an answer or a transfer, until a standby has the state
+	awaiting         bool          // messages wait for the standby
+	outstandingSaved bool          // the journal has the messages that the legs still have to send
 }
 
-// urgency says when an answered call's state is written after something has happened to it.
+// urgency says when an answered call's state is written after a fact or an event.
 type urgency int
 
 const (
-	atOnce    urgency = iota // before its next message, at the latest at the end of the turn
+	atOnce    urgency = iota // before the next message, at the latest at the end of the turn
 	inAMoment                // by flushSoon
-	quiet                    // not for this: flush precedes what the call answers, or the next process need not know
+	quiet                    // not because of this: flush precedes the call's answer, or the next process need not know it
 )
 
-// urgency returns when the state is written after a fact or an event: at once, except for the ones listed here. Before
-// a call is answered, only what it sends has its state written.
+// urgency returns when the state is written after a fact or an event: at once, except for those listed here. Before a
+// call is answered, only the messages that it sends cause a write.
 func (h happening) urgency() urgency {
 	switch h.fact.(type) {
 	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:
 		return quiet
 	case leg.Confirmed:
-		if !message.IsStream(h.from.Leg.Local.Transport) { // only over UDP the peer repeats it
+		if !message.IsStream(h.from.Leg.Local.Transport) { // only over UDP does the peer repeat it
 			return inAMoment
 		}
 	case leg.Gone, leg.Cancelled, leg.Answered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused:
@@ -67,7 +67,7 @@ func (h happening) urgency() urgency {
 	case media.EventChanged:
 		return inAMoment
 	case media.EventSilent, bridge.HandshakeOver, bridge.Announced, media.EventAnsweredBy,
-		media.EventOneWay, media.EventHeard: // shown to those who watch the call
+		media.EventOneWay, media.EventHeard: // viewers of the call see the change
 	}
 	if _, is := h.event.(ready); is {
 		return quiet
@@ -102,7 +102,7 @@ func (p *checkpoint) busy() error {
 
 func (p *checkpoint) end() { p.flushAt = time.Time{} }
 
-// flush writes the state if it changed, by what is sent next (changes) or before that, or if an ACK is waiting, and
+// flush writes the state if it has changed, or if the next message changes it (changes), or if an ACK is waiting, and
 // then sends the ACKs. Nothing else writes to the journal while the call is up.
 func (p *checkpoint) flush(changes bool) {
 	acks := p.untilFlushed
@@ -116,7 +116,7 @@ func (p *checkpoint) flush(changes bool) {
 	p.send(acks)
 }
 
-// awaitReplica holds everything that the call sends until a standby has its newest state. A standby with an older one
+// awaitReplica holds everything that the call sends until a standby has its newest state. A standby with an older state
 // would hang up a call that was just answered.
 func (p *checkpoint) awaitReplica() {
 	c := p.call
@@ -124,7 +124,7 @@ func (p *checkpoint) awaitReplica() {
 		c.server.await(c.id, func() { c.mailbox.Post(item{kept: true}) })
 }
 
-// perform sends what a leg tells its peer, once the state is written.
+// perform performs the effects of a leg once the state is written.
 func (p *checkpoint) perform(l *legOnWire, effects []leg.Effect) {
 	p.flush(!p.call.finished && l.Leg.NeedsCheckpoint(effects))
 	if l == p.call.a && l.Leg.AnswersCall(effects) {
@@ -146,14 +146,14 @@ func (p *checkpoint) send(all []pendingSend) {
 	}
 }
 
-// replicated sends everything that was held for the standby.
+// replicated sends all messages that waited for the standby.
 func (p *checkpoint) replicated() {
 	all := p.untilReplicated
 	p.untilReplicated, p.awaiting = nil, false
 	p.send(all)
 }
 
-// release writes the state if needed, and sends everything that was held for that, the answer to a BYE included.
+// release writes the state if needed, and sends all messages that waited for that, including the answer to a BYE.
 func (p *checkpoint) release() {
 	byes := p.byes
 	p.byes = nil
@@ -173,7 +173,7 @@ func (p *checkpoint) flushSoon() {
 	}
 }
 
-// flushDelay is how long flushSoon waits.
+// flushDelay is the delay of flushSoon.
 const flushDelay = 2 * time.Second
 
 // write writes the call's state, and its record so far, to the journal.
@@ -186,12 +186,12 @@ func (p *checkpoint) write() {
 	p.flushAt = time.Time{}
 	snapshot.Note(c.save, func(text []byte) {
 		r := c.cdr()
-		r.Attempts = slices.Clip(r.Attempts) // which are only appended to
+		r.Attempts = slices.Clip(r.Attempts) // attempts are only appended
 		c.server.sink.Journal(r, text)
 	})
 }
 
-// saveOutstanding gives write what the legs of a finished call still have to send; nil if nothing.
+// saveOutstanding calls write with the state of a finished call's legs that still have to send something, or with nil.
 func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 	p.outstandingSaved = len(p.call.legs) > 0
 	if p.outstandingSaved {
@@ -201,7 +201,7 @@ func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 	}
 }
 
-// writeOutstanding writes it to the journal without the record.
+// writeOutstanding writes that state to the journal without the record.
 func (p *checkpoint) writeOutstanding(state []byte) { p.call.server.sink.Owe(p.call.id, state) }
 
 // saveEnded writes that the call has ended while its record waits for its recordings: the next process must not
@@ -211,11 +211,11 @@ func (p *checkpoint) saveEnded(r *record.Record) {
 		func(text []byte) { p.call.server.sink.Journal(*r, text) })
 }
 
-// refusedMark follows the call's id in the id of its refusal, which has nothing to do with its legs.
+// refusedMark follows the call's id in the id of its stored refusal, which is independent of its legs.
 const refusedMark = "#refused"
 
-// saveRefusal keeps the refusal of the caller's INVITE in the journal until its ACK has come: a caller with a
-// provisional answer does not send its INVITE again (RFC 3261 section 17.1.1.2), so the next process repeats the
+// saveRefusal stores the refusal of the caller's INVITE in the journal until its ACK has come. A caller that got a
+// provisional answer does not send its INVITE again (RFC 3261 section 17.1.1.2), so the next process must repeat the
 // refusal.
 func (p *checkpoint) saveRefusal() {
 	c := p.call
@@ -229,7 +229,7 @@ func (p *checkpoint) saveRefusal() {
 	onSettled(func() { sink.Owe(id, nil) })
 }
 
-// outstanding saves what the legs of a finished call still have to send.
+// outstanding adds the legs of a finished call that still have to send something to a sheet.
 func (p *checkpoint) outstanding(k *snapshot.Sheet) {
 	c := p.call
 	c.saveOrigin(&k.Call)
@@ -237,7 +237,7 @@ func (p *checkpoint) outstanding(k *snapshot.Sheet) {
 	k.Ended = c.ended.Cause
 }
 
-// clearOutstanding says that the legs have sent everything.
+// clearOutstanding records that the legs have sent everything.
 func (p *checkpoint) clearOutstanding() {
 	if p.outstandingSaved {
 		p.outstandingSaved = false

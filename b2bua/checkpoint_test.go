@@ -13,7 +13,7 @@ import (
 	"flowbridge/media"
 )
 
-// members gives the members of a closed set, which are declared in these files by a method.
+// members returns the members of a closed set, which are declared in these files by a method.
 func members(t *testing.T, method string, files ...string) (all []string) {
 	t.Helper()
 	for _, name := range files {
@@ -30,7 +30,7 @@ func members(t *testing.T, method string, files ...string) (all []string) {
 	return all
 }
 
-// allHappenings gives the names of all facts and events.
+// allHappenings returns the names of all facts and events.
 func allHappenings(t *testing.T) []string {
 	t.Helper()
 	return slices.Concat(members(t, "isFact", "leg/event.go"), members(t, "isEvent", "mailbox.go"),
@@ -51,7 +51,8 @@ func nameOf(h happening) string {
 	return fmt.Sprintf("%T", h.fact)
 }
 
-// Each fact and event of an answered call is followed by a checkpoint, or is quiet: each checkpoint costs a write to the disk.
+// Each fact and event of an answered call either causes a checkpoint or is listed as quiet, because each checkpoint
+// costs a write to the disk.
 func TestUrgencyOfCheckpoints(t *testing.T) {
 	udp, tcp := &legOnWire{}, &legOnWire{}
 	udp.Leg, tcp.Leg = &leg.Leg{Local: leg.Local{Transport: "udp"}}, &leg.Leg{Local: leg.Local{Transport: "tcp"}}

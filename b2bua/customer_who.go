@@ -15,16 +15,16 @@ import (
 
 // trunks[].originate.answer: who answered a call that we place.
 
-// heard is what a customer that is a machine hears.
+// heard says what a machine that answered is played.
 type heard int
 
 const (
-	nothing heard = iota // or it is no machine, as far as is known
+	nothing heard = iota // also if it is not known to be a machine
 	tillBeep
-	sound // which is followed by the end of the call
+	sound // the sound is played, and the call ends after it
 )
 
-// whoAnswered handles what says who answered, and says whether an event is of these.
+// whoAnswered handles the events about who answered, and reports whether event is one of them.
 func (cu *customer) whoAnswered(event bridge.Event) bool {
 	if e, is := event.(media.EventAnsweredBy); is {
 		cu.answeredBy(e)
@@ -41,8 +41,8 @@ func (cu *customer) whoAnswered(event bridge.Event) bool {
 	return is
 }
 
-// asksWhoAnswers has the media find out who answered, if the trunk wants that. It reports whether the agent is called
-// only when that is known.
+// asksWhoAnswers makes the media find out who answered, if the trunk wants that. It reports whether the call to the
+// agent waits for the result.
 func (cu *customer) asksWhoAnswers() (waits bool) {
 	c := cu.call
 	wanted := c.trunk.Caller.Originate.WhoAnswers()
@@ -53,10 +53,10 @@ func (cu *customer) asksWhoAnswers() (waits bool) {
 	return wanted.Machine != config.MachineBridge
 }
 
-// beepWithin is how long a machine's beep is waited for.
+// beepWithin bounds the wait for a machine's beep.
 const beepWithin = 40 * time.Second
 
-// limitsOf is how long is waited to find out who answers, as a trunk wants it.
+// limitsOf returns the time limits for finding out who answered from a trunk's configuration.
 func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 	if wanted.Machine == config.MachinePlay {
 		l.Beep = beepWithin
@@ -64,10 +64,10 @@ func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 	return l
 }
 
-// answeredBy hangs up on a customer that is no person, or calls the agent that has waited for the verdict.
+// answeredBy handles the verdict: it hangs up on a machine or fax, or calls the agent if that waits for the verdict.
 func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	c := cu.call
-	if cu.placement != nil && cu.heard != nothing { // another process has judged it: only its beep is listened for
+	if cu.placement != nil && cu.heard != nothing { // another process has the verdict; here we only wait for the beep
 		return
 	}
 	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
@@ -76,30 +76,30 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	switch waits := c.whoIs() == first && !c.replacements.underway(); {
 	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
-	case machine: // its beep is waited for
+	case machine: // wait for its beep
 		cu.heard = tillBeep
 	case waits:
 		cu.callAgent()
 	}
 }
 
-// noteWho writes who answered into the log, the ladder and the record.
+// noteWho adds who answered to the log, the ladder and the record.
 func (cu *customer) noteWho(e answerer.Answer) {
 	c := cu.call
 	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
 		Msg("who answered")
 	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
-	c.record.Attempts = slices.Clone(c.record.Attempts) // the journal may have the former ones
+	c.record.Attempts = slices.Clone(c.record.Attempts) // the journal may share the old slice
 	if a := record.AnsweredCustomer(c.record.Attempts); a != nil {
 		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
 	}
 }
 
-// beeped plays the sound to a machine that has beeped, or that has not beeped in time.
+// beeped plays the sound to a machine that has beeped, or whose beep has not come in time.
 func (cu *customer) beeped(e media.EventBeep) {
 	c := cu.call
 	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
-	if c.whoIs() != first || c.replacements.underway() { // it was not known to be a machine, and the agent was called
+	if c.whoIs() != first || c.replacements.underway() { // the agent was called before the machine was detected
 		return
 	}
 	wants := ""
@@ -114,7 +114,7 @@ func (cu *customer) beeped(e media.EventBeep) {
 	cu.heard = sound
 }
 
-// played hangs up on a machine that has heard its sound.
+// played hangs up on a machine that has heard the sound.
 func (cu *customer) played(e media.EventPlayed) {
 	c := cu.call
 	c.bridge.Tell(e)

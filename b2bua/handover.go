@@ -15,14 +15,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// The calls of a process that another one replaces. Unlike those of a killed process they
-// continue as they are, because no message was missed.
+// The calls of a process that another one replaces. Unlike the calls of a killed process,
+// they continue unchanged, because no message was missed.
 
-// Freeze has the server stand still until Thaw, and the media by freeze, once. If ctx ends
-// before, or a call can't be handed over, the server goes on.
+// Freeze stops the server until Thaw, and stops the media by calling freeze, once. If ctx
+// ends first, or a call can't be handed over, the server continues.
 func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 	err := s.stack.Freeze(ctx, func() error {
-		if s.writes() { // the media flow on while the last records are written
+		if s.writes() { // media keeps flowing while the last records are written
 			return errRecords
 		}
 		if freeze != nil {
@@ -54,7 +54,7 @@ var (
 	errMailbox = errors.New("it has something to do")
 )
 
-// unready returns what the calls still have to do, of which no record is being written; nil: nothing.
+// unready returns an error if calls still have something to do, except writing their records.
 func (s *Server) unready() error {
 	if s.writes() {
 		return errRecords
@@ -67,14 +67,14 @@ func (s *Server) unready() error {
 	return nil
 }
 
-// Settled says that every call could be handed over; if not, it says what the first waits for, and how many do.
-// again: calls in set-up may begin again, if their state allows it.
+// Settled returns nil if every call can be handed over now. Otherwise its error says what the first call waits for, and
+// how many calls wait. again allows calls in set-up to restart if their state permits.
 func (s *Server) Settled(ctx context.Context, again bool) (err error) {
 	late := s.stack.Turns().Exclusive(ctx, func() { err = s.settled(again) })
 	return errors.Join(late, err)
 }
 
-// settled is Settled while no call has a turn.
+// settled checks the same while no call has a turn.
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.Open() {
@@ -101,11 +101,11 @@ var (
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
 	errRequest  = errors.New("a request has no answer yet")
-	// errConnection: the caller waits for an answer over TLS, and that connection ends with the process.
+	// errConnection means that the caller waits for an answer over TLS, and this connection ends with the process.
 	errConnection = errors.New("it is being set up over a connection that does not go over")
 )
 
-// unready says why a call can't be handed over; nil: it can. No call has a turn.
+// unready returns why a call can't be handed over, or nil if it can. No call has a turn.
 func (c *Call) unready() error {
 	if c.finished {
 		return nil
@@ -118,7 +118,7 @@ func (c *Call) unready() error {
 	switch {
 	case c.restarts():
 		return c.unreadyInSetUp()
-	case c.whoIs() == ringing: // a customer, who goes on ringing
+	case c.whoIs() == ringing: // a customer, which keeps ringing
 		return nil
 	case c.b == nil, c.a == nil, c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
@@ -133,12 +133,12 @@ func (c *Call) unready() error {
 	return nil
 }
 
-// busy reports whether something that the leg or its peer has asked for waits.
+// busy reports whether a request of the leg or its peer waits for an answer.
 func (l *legOnWire) busy() bool {
 	return !l.Leg.IsIdle() || !l.wire.IsIdle() || !l.sequence.Until.IsZero()
 }
 
-// restarts says whether the next process begins with the caller's INVITE again.
+// restarts reports whether the next process starts over with the caller's INVITE.
 func (c *Call) restarts() bool { return c.whoIs() == ringing && c.a != nil && c.a.Leg.UAS }
 
 // unreadyInSetUp is unready for a call without an answer.
@@ -154,21 +154,21 @@ func (c *Call) unreadyInSetUp() error {
 	return errSetUp
 }
 
-// Leave has calls without an answer not be waited for in the end, nor records while full says that the disk takes none:
-// another machine ends and writes them. nil undoes it.
+// Leave makes the shutdown not wait for unanswered calls, nor for records while full reports that the disk is full,
+// because another machine ends these calls and writes the records. nil undoes that.
 func (s *Server) Leave(full func() bool) {
 	if s.leaves.Store(nil); full != nil {
 		s.leaves.Store(&full)
 	}
 }
 
-// writes says whether there are records to wait for.
+// writes reports whether there are records to wait for.
 func (s *Server) writes() bool {
 	full := s.leaves.Load()
 	return s.unwritten.Load() > 0 && (full == nil || !(*full)())
 }
 
-// NoteAll notes the state of every call, and returns how many are answered. The server stands still.
+// NoteAll writes a checkpoint of every call, and returns the number of answered calls. The server must be frozen.
 func (s *Server) NoteAll() (answered int) {
 	for _, c := range s.registry.Open() {
 		if !c.finished {
@@ -181,14 +181,14 @@ func (s *Server) NoteAll() (answered int) {
 	return answered
 }
 
-// giving gives another process a call, with the sockets of its media; nil: it has none.
+// giving hands a call to another process, with the sockets of its media, or nil if it has none.
 type giving = func(record.Saved, *media.Sockets) error
 
-// HandOver gives away the calls of a server that stands still. It returns the INVITEs of calls that the other process
-// sets up again, in the order in which the calls came: the longest wait for a target is served first. An error means
-// that a call can't go.
+// HandOver hands over the calls of a frozen server. It returns the INVITEs of the calls that the other process sets up
+// again, the oldest call first, so that the call that has waited longest for a target is served first. An error means
+// that a call can't be handed over.
 func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error) {
-	// bounds the wait for the files of all calls: no audio flows until they are written
+	// This bounds the wait for the files of all calls: no audio flows until they are written.
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.SettleWait)
 	defer cancel()
 	all := s.registry.Open()
@@ -211,7 +211,7 @@ func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error
 	return invites, nil
 }
 
-// handOver gives a call that goes on as it is.
+// handOver hands over a call that continues unchanged.
 func (c *Call) handOver(ctx context.Context, each giving) error {
 	if err := c.unready(); err != nil && !errors.Is(err, errSetUp) {
 		return err
@@ -236,9 +236,9 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	return each(l, sockets)
 }
 
-// handOverSetUp gives a call that is being set up: the other process cancels what was dialled, and begins again with
-// the caller's INVITE. That gets the same To tag there, so the caller hears nothing of it. A sound of ours that the
-// caller hears goes on, on the same ports.
+// handOverSetUp hands over a call that is being set up. The other process cancels the attempt, and starts over with the
+// caller's INVITE. The INVITE gets the same To tag there, so the caller does not notice. A sound that we play to the
+// caller continues, on the same ports.
 func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error) {
 	invite, ok := c.a.wire.HeldInvite(c.invite, c.source)
 	if !ok {
@@ -264,7 +264,7 @@ func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error
 	return invite, err
 }
 
-// handOverOwed gives what legs owe their peers, if there are any.
+// handOverOwed hands over the legs that still have something to send, if any.
 func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each giving) error {
 	state := &snapshot.Sheet{}
 	owes(state)

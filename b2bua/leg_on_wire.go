@@ -23,14 +23,14 @@ type legOnWire struct {
 // Step gives the leg an input, in the call's turn.
 func (l *legOnWire) Step(in leg.Input) { l.call.step(l, in) }
 
-// Trying answers 100 once the call is noted: its peer does not repeat the INVITE then.
+// Trying answers 100 once the call is in the journal. From then on the peer does not repeat the INVITE.
 func (l *legOnWire) Trying() {
 	l.call.checkpoint.flush(true)
 	l.wire.Trying()
 }
 
-// post leaves an input in the inbox of the leg's call. False: the call is over.
+// post leaves an input in the inbox of the leg's call. It returns false if the call is over.
 func (l *legOnWire) post(in leg.Input) bool { return l.call.mailbox.Post(item{line: l, in: in}) }
 
-// Call is the leg's call.
+// Call returns the leg's call.
 func (l *legOnWire) Call() *Call { return l.call }

@@ -10,18 +10,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// What others may ask of the calls that are live.
+// Questions about live calls.
 
-// probed is how many calls Responsive asks.
+// probed is the number of calls that Responsive asks.
 const probed = 8
 
-// Responsive says whether calls are handled: one of several live calls answers
-// before ctx ends. It never returns if a lock is stuck, so only a watchdog should
-// call it.
+// Responsive reports whether calls are handled: one of several live calls answers before
+// ctx ends. It never returns if a lock is stuck, so only a watchdog should call it.
 func (s *Server) Responsive(ctx context.Context) error {
-	calls := s.registry.All() // in the order of a map, which is by chance
+	calls := s.registry.All() // in the random order of a map
 	calls = calls[:min(len(calls), probed)]
-	s.admission.IsDraining() // takes its lock
+	s.admission.IsDraining() // checks that its lock is free
 	if len(calls) == 0 {
 		return nil
 	}
@@ -40,7 +39,7 @@ func (s *Server) Responsive(ctx context.Context) error {
 	return fmt.Errorf("none of %d calls answers: %w", len(calls), context.Cause(ctx))
 }
 
-// Underway gives the calls that have a turn, each with a number that changes while that gets on.
+// Underway yields the calls that have a turn. step changes as the turn makes progress.
 func (s *Server) Underway(yield func(id string, step uint64)) {
 	for _, c := range s.registry.All() {
 		if step, is := c.mailbox.Underway(); is {
@@ -49,8 +48,8 @@ func (s *Server) Underway(yield func(id string, step uint64)) {
 	}
 }
 
-// Live gives the calls that are live, in no order. One that is over is none, though it can be found until its record is
-// kept.
+// Live returns the live calls, in no particular order. A finished call is not among them, although Find returns it
+// until its record is stored.
 func (s *Server) Live(ctx context.Context) []registry.LiveCall {
 	var all []registry.LiveCall
 	for _, c := range s.registry.All() {
@@ -61,7 +60,7 @@ func (s *Server) Live(ctx context.Context) []registry.LiveCall {
 	return all
 }
 
-// Find gives the live call with this id.
+// Find returns the live call with this id.
 func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) {
 	c := s.registry.Call(id)
 	if c == nil {
@@ -70,7 +69,7 @@ func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) 
 	return c.ask(ctx)
 }
 
-// cdr is the call's CDR so far.
+// cdr returns the call's CDR so far.
 func (c *Call) cdr() record.Record {
 	if c.ended != nil {
 		return *c.ended
@@ -87,8 +86,8 @@ func (c *Call) cdr() record.Record {
 	return r
 }
 
-// noteDestination notes an attempt's destination in the record. In a call that a
-// target has placed, the record's target is that one.
+// noteDestination sets the record's destination from an attempt. If a target placed the
+// call, the record's target stays that one.
 func (c *Call) noteDestination(t *peers.Target) {
 	switch {
 	case c.trunk.Platform == nil:

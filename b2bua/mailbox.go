@@ -9,9 +9,9 @@ import (
 	"flowbridge/b2bua/registry"
 )
 
-// item is one thing that was posted to a call: an input for one of its legs,
-// an event, a question about its state, an operator's order, or the word that other
-// machines have the call.
+// item is one thing that is posted to a call: an input for one of its legs, an event, a
+// question about its state, an operator's order, or the notice that other machines have
+// the call.
 type item struct {
 	line  *legOnWire
 	in    leg.Input
@@ -29,24 +29,24 @@ type happening struct {
 	event event
 }
 
-// mailbox holds what a call has still to handle.
+// mailbox holds the items, requests and facts that a call has yet to handle.
 type mailbox struct {
-	inbox.Inbox[item]                        // from other goroutines
-	due               inbox.Queue[item]      // requests whose turn it is
+	inbox.Inbox[item]                        // posted by other goroutines
+	due               inbox.Queue[item]      // requests that are due
 	pending           inbox.Queue[happening] // not yet handled
 }
 
 // happened adds an event.
 func (m *mailbox) happened(e event) { m.pending.Push(happening{event: e}) }
 
-// queue gives requests to a leg their turn.
+// queue makes requests for a leg due.
 func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
 	for _, in := range requests {
 		m.due.Push(item{line: l, in: in})
 	}
 }
 
-// Kind says what room the item finds in an inbox.
+// Kind returns the item's kind, which decides how much room an inbox has for it.
 func (it item) Kind() inbox.Kind {
 	switch {
 	case it.in != nil:
@@ -59,25 +59,25 @@ func (it item) Kind() inbox.Kind {
 	return inbox.Asked
 }
 
-// event happens to a call beside the facts of its legs: from work that it started,
-// from its media, from outside. The set is closed: only this file adds to it, and each phase of the call
-// handles every member.
+// event is anything that happens to a call other than the facts of its legs: it comes from work that the call started,
+// from its media, or from outside. The set is closed: only this file adds to it, and each phase of the call handles
+// every member.
 //
 //sumtype:decl
 type event interface{ isEvent() }
 
-// ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each further
-// address.
+// ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each
+// additional address.
 type ready struct {
 	Attempt int
 	*reach.Reached
-	TriedTCP bool // an INVITE over the budget asked for a connection; no Flow: it could not be opened
+	TriedTCP bool // an INVITE over the budget needs a connection; without Flow, opening one failed
 }
 
 // inBridge is an event of the call's bridge.
 type inBridge struct{ bridge.Event }
 
-// ofPart is an event of one part of the call, which has declared it.
+// ofPart is an event that one part of the call has declared.
 type ofPart struct{ partEvent }
 
 //sumtype:decl
@@ -89,15 +89,15 @@ type killed struct {
 	By    string // store.EndedBy…
 }
 
-// status is the final answer to a caller who has none yet.
+// status returns the final answer for a caller that has none yet.
 func (k killed) status() int {
 	if k.Cause == cause.OperatorHangup {
-		return 480 // 503 would have the carrier think that its next calls fail, too
+		return 480 // 503 would make the carrier believe that its next calls fail, too
 	}
 	return 503
 }
 
-// expired says that the set-up or the call has taken as long as it may.
+// expired means that the set-up or the call has reached its time limit.
 type expired struct{ Cause cause.Cause }
 
 func (ready) isEvent()    {}

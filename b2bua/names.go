@@ -14,17 +14,17 @@ import (
 	"flowbridge/b2bua/registry"
 )
 
-// Further ids of live calls, by which hooks ask for them: the Call-IDs of the legs,
-// and the ids that platforms and carriers use.
+// Additional ids of live calls that hooks may use: the Call-IDs of the legs, and the ids
+// that platforms and carriers use.
 
-// errNoAnswer means that the call with an id does not answer.
+// errNoAnswer means that the call with this id does not answer.
 var errNoAnswer = errors.New("the call with this id does not answer")
 
 // askFor bounds the wait for a call's answer.
 const askFor = 500 * time.Millisecond
 
-// FindNamed gives the live call that has an id: ours, a leg's Call-ID, the platform's, or an external one. Its error is
-// redirected.ErrUnknownCall, redirected.ErrSeveralCalls, or that the call does not answer.
+// FindNamed returns the live call that has an id: ours, a leg's Call-ID, the platform's, or an external one. Its error
+// is redirected.ErrUnknownCall, redirected.ErrSeveralCalls, or that the call does not answer.
 func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, error) {
 	calls := s.registry.Named(id)
 	switch len(calls) {
@@ -42,7 +42,7 @@ func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, e
 	return registry.LiveCall{}, errNoAnswer
 }
 
-// name gives the call another id, if a hook could ask for it.
+// name gives the call another id, if hooks may use it.
 func (c *Call) name(id string, rank registry.Rank) {
 	if c.server.keepsNames {
 		c.server.registry.Name(c.id, c, id, rank)
@@ -66,7 +66,7 @@ func (c *Call) nameByIDs() {
 	}
 }
 
-// nameOutbound gives the call the ids in the INVITE to a platform, of which the external one is returned.
+// nameOutbound gives the call the ids in the INVITE to a platform, and returns the external one.
 func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string) {
 	for _, id := range outbound.IDsIn(message.FirstHeader(invite, "X-EI")) {
 		c.name(id.Value, registry.Written)

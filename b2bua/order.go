@@ -19,7 +19,7 @@ var ErrNoCall = errors.New("no such call is live")
 
 // order is an order on its way to a call.
 type order struct {
-	do    func(*Call) error // nil: the call is to end
+	do    func(*Call) error // nil for an order to end the call
 	reply chan<- ordered
 }
 
@@ -29,8 +29,8 @@ type ordered struct {
 	err  error
 }
 
-// Order has the live call with this id carry out an order, and gives its state
-// afterwards. The error is ErrNoCall, an *bridge.OrderError, or ctx's.
+// Order makes the live call with this id carry out an order, and returns its state
+// afterwards. The error is ErrNoCall, a *bridge.OrderError, or ctx's.
 func (s *Server) Order(ctx context.Context, id string, what bridge.Order) (registry.LiveCall, error) {
 	if what == bridge.OrderHangup {
 		return s.order(ctx, id, nil)
@@ -44,7 +44,7 @@ func (s *Server) Play(ctx context.Context, id string, p bridge.PlayRequest) (reg
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Sounds.Order(p) })
 }
 
-// Press presses keys towards a side of the live call with this id, and waits until each key that goes as INFO has its
+// Press sends keys to a side of the live call with this id, and waits until each key that is sent as INFO has its
 // answer. It returns the errors of Order.
 func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (registry.LiveCall, error) {
 	result := make(chan error, 1)
@@ -64,7 +64,7 @@ func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string
 	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
 }
 
-// Called gives our id of the call that has an id of any origin. Its errors are those of Order.
+// Called returns our id of the call that has an id of any origin. Its errors are those of Order.
 func (s *Server) Called(id string) (ours string, err error) {
 	c, err := s.called(id)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Server) Called(id string) (ours string, err error) {
 	return c.id, nil
 }
 
-// called finds a live call by our id, the Call-ID of a leg, or another id that hooks know it by.
+// called finds a live call by our id, the Call-ID of a leg, or another id that hooks may use.
 func (s *Server) called(id string) (*Call, error) {
 	if c := s.registry.Call(id); c != nil {
 		return c, nil
@@ -98,7 +98,7 @@ func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (re
 	reply := make(chan ordered, 1)
 	switch posted := c.mailbox.Post(item{order: &order{do, reply}}); {
 	case !posted && do == nil:
-		return c.snapshot(), nil // it is over, and nothing writes its state any more
+		return c.snapshot(), nil // the call is over, so its state no longer changes
 	case !posted && !c.mailbox.Closed():
 		return registry.LiveCall{}, &bridge.OrderError{
 			Problem: "too many orders wait for the call", Remedy: "give one at a time", Code: 429,
@@ -124,14 +124,14 @@ func (c *Call) carryOut(o *order) {
 	case !c.finished:
 		err = o.do(c)
 	}
-	if err == nil { // who is told that keys are masked relies on it, whatever becomes of this process
+	if err == nil { // an operator who is told that keys are masked relies on it, even if this process dies
 		c.checkpoint.flush(true)
 	}
 	o.reply <- ordered{c.snapshot(), err}
 }
 
-// setVariables sets variables of a settled call. Before that it fails, because the caller's INVITE must stay as it
-// came.
+// setVariables sets variables of a settled call. It fails before the call is settled, because the caller's INVITE must
+// not change.
 func (c *Call) setVariables(by string, all map[string]string) error {
 	if c.invite != nil {
 		return &bridge.OrderError{
@@ -147,7 +147,7 @@ func (c *Call) setVariables(by string, all map[string]string) error {
 	return nil
 }
 
-// orderedToEnd ends the call. The order's answer waits for that.
+// orderedToEnd ends the call. The answer to the order waits for the end.
 func (c *Call) orderedToEnd(o *order) {
 	if c.finished {
 		o.reply <- ordered{c.snapshot(), nil}
@@ -157,13 +157,13 @@ func (c *Call) orderedToEnd(o *order) {
 	c.mailbox.happened(killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
-// orders are those that wait for the call's end.
+// orders has the orders that wait for the call's end.
 type orders struct {
 	idle
 	hangups []chan<- ordered
 }
 
-// release answers them.
+// release answers the orders.
 func (os *orders) release() {
 	for _, reply := range os.hangups {
 		reply <- ordered{os.call.snapshot(), nil}

@@ -9,8 +9,8 @@ import (
 	"flowbridge/media"
 )
 
-// Who is called may have to agree on its keys before it can be heard, or hears what the call is about. It is tried out
-// first.
+// A called party may have to agree on its keys before it can be heard, or may hear an announcement first. Until then it
+// is on trial.
 
 // drop ends an attempt whose target may have answered.
 func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
@@ -19,7 +19,8 @@ func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
 }
 
-// waits has who is called wait for its keys, or for the announcement. False: it gets the caller now.
+// waits makes the called party wait for its keys or for the announcement. It returns false if the party gets the caller
+// now.
 func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
 	warm := rs.current.announce.Sound != "" && !rs.current.accepted
 	if (warm || answer.OverDTLS()) && rs.call.attempts.current.answer == nil && rs.tryOut(f, answer) {
@@ -31,8 +32,8 @@ func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
 	return warm
 }
 
-// tryOut has a transfer's target agree on its keys before it takes the agent's place: a failure is the next target's
-// turn. An agent that is still there waits until then, without media. False: the keys are there.
+// tryOut makes a transfer's target agree on its keys before it takes the agent's place. If that fails, the next target
+// is tried. Until then an agent that is still there waits without media. It returns false if the keys are there.
 func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 	c := rs.call
 	a := c.attempts.current
@@ -48,7 +49,7 @@ func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits b
 	return a.crypto.Awaits()
 }
 
-// announce has a target that can be heard hear what a call is about, and waits for its decision.
+// announce plays the announcement to a target that can be heard, and waits for its decision.
 func (rs *replacements) announce() {
 	c := rs.call
 	rs.current.hears = true
@@ -59,10 +60,10 @@ func (rs *replacements) announce() {
 	}
 }
 
-// announced: the target has taken the call, or not. Who does not take it is the last one that is tried.
+// announced handles the target's decision. If the target declines, no other target is tried.
 func (rs *replacements) announced(f bridge.Announced) {
 	if r := rs.current; r == nil || rs.call.attempts.current.answer == nil || r.announce.Sound == "" {
-		return // it is over
+		return // the trial is over
 	}
 	rs.current.accepted = f.Accepted
 	if f.Accepted {
@@ -72,14 +73,15 @@ func (rs *replacements) announced(f bridge.Announced) {
 	rs.declined(cause.TargetRefused)
 }
 
-// declined: a target that has heard the announcement does not take the call.
+// declined handles a target that does not take the call after its announcement.
 func (rs *replacements) declined(why cause.Cause) {
 	rs.current.plan.Targets = nil
 	rs.tryFailed(why, nil, 603)
 }
 
-// tryFailed: the target of a transfer can't be heard, or has gone before it could be. An agent that has waited goes on
-// with the caller, and is offered the session again: what it has said of it meanwhile was not taken.
+// tryFailed handles a transfer's target that can't be heard, or has gone before it could be. An agent that has waited
+// continues with the caller, and is offered the session again, because its own changes were not accepted while it
+// waited.
 func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	c := rs.call
 	r := rs.current
@@ -94,7 +96,7 @@ func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	rs.next()
 }
 
-// goneInTry: the target of a transfer has gone while its answer waits, or the agent that waits with it.
+// goneInTry handles the end of a leg during a trial: the target's, whose answer waits, or the waiting agent's.
 func (rs *replacements) goneInTry(from *legOnWire, f leg.Gone) {
 	c := rs.call
 	switch {
@@ -110,7 +112,8 @@ func (rs *replacements) goneInTry(from *legOnWire, f leg.Gone) {
 	c.server.vacate(c.connected)
 }
 
-// secured goes on with who is called and has its keys, or with the next one. False: it is of another side.
+// secured continues with the called party once it has its keys, or with the next target. It returns false if the
+// handshake is another side's.
 func (rs *replacements) secured(e bridge.HandshakeOver, err error) bool {
 	a := rs.call.attempts.current
 	switch {

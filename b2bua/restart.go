@@ -17,18 +17,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// The calls that a replaced process was setting up. They restart when the caller's INVITE comes again, which the
-// stack has been given with what the other process had read.
+// The calls that a replaced process was setting up. They restart when the caller's INVITE comes again. The stack gets
+// the INVITE with the messages that the other process had read.
 
 // restart is a call that was being set up, until its INVITE comes again.
 type restart struct {
 	record.Saved
 	k     *snapshot.Call
-	media bridge.RelaySession // the caller has its description; nil: it has none
+	media bridge.RelaySession // set if the caller has its description; nil if there is no media
 }
 
-// keepToRestart keeps a call until its INVITE comes again, with its media. A kill before that leaves it to the next
-// process.
+// keepToRestart keeps a call, with its media, until its INVITE comes again. If this process is killed before, the next
+// one finds the call in the journal.
 func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
 	if len(k.Legs) == 0 {
 		return errNoLeg
@@ -65,8 +65,8 @@ func (su *successor) restartOf(req *sip.Request) *restart {
 	return r
 }
 
-// trunkOf returns the trunk whose INVITE begins again, or nil. It has shown its credentials to the old process, with a
-// nonce that is too old by now.
+// trunkOf returns the trunk of an INVITE that restarts, or nil. The trunk has shown its credentials to the old process,
+// with a nonce that is too old by now.
 func (su *successor) trunkOf(r *restart) (*peers.Snapshot, *peers.Trunk) {
 	if r == nil {
 		return nil, nil
@@ -75,10 +75,10 @@ func (su *successor) trunkOf(r *restart) (*peers.Snapshot, *peers.Trunk) {
 	if t, known := p.CallerNamed(r.k.Trunk); known {
 		return p, t
 	}
-	return nil, nil // the trunk is gone: the INVITE is judged as any other
+	return nil, nil // the trunk is gone, so the INVITE is treated as a new one
 }
 
-// drop ends the media of a call that does not restart, and writes its record: it is refused.
+// drop ends the media of a call that does not restart, and writes its record as refused.
 func (su *successor) drop(r *restart) {
 	if r.media != nil {
 		r.media.Close()
@@ -86,22 +86,23 @@ func (su *successor) drop(r *restart) {
 	su.keepInterrupted(&record.Saved{Interrupted: r.Record.Interrupted(time.Now())})
 }
 
-// restore has a call that restarts know what its caller was told: the waiting time counts on, the leg's answers follow
-// those before, and the sound has the ports and keys that the caller knows. The call has not begun.
+// restore gives a restarting call the state that its caller knows: the waiting time continues to count, the leg's
+// answers follow the earlier ones, and the sound has the ports and keys that the caller knows. The call has not begun
+// yet.
 func (r *restart) restore(c *Call) {
 	if r == nil {
 		return
 	}
 	k := r.k
 	for _, p := range c.all() {
-		_ = p.restore(k, &r.Record) // nothing of it has to be configured
+		_ = p.restore(k, &r.Record) // can't fail: this state does not depend on the configuration
 	}
 	c.record.RingingAt = r.Record.RingingAt
-	// which is made again
+	// remove the attempt that is made again
 	c.record.Attempts = slices.DeleteFunc(slices.Clone(r.Record.Attempts),
 		func(a record.Attempt) bool { return a.SIPCallID == "" })
 	c.readmitted, c.hadPlace = true, k.Attempts.Current != nil && k.Attempts.Current.Placed
-	for i := range k.Legs { // the caller's
+	for i := range k.Legs { // find the caller's leg
 		l := &k.Legs[i]
 		c.a.Leg.ContinueFrom(&l.State)
 		c.a.sequence.Next = max(c.a.sequence.Next, l.State.Dialog.RemoteSeq+1)
@@ -114,7 +115,8 @@ func (r *restart) restore(c *Call) {
 	}
 }
 
-// Begun ends the calls that the old process was setting up, and whose INVITE has not come again. The stack serves.
+// Begun ends the calls that the old process was setting up and whose INVITE has not come again. The stack is serving
+// already.
 func (s *Server) Begun() {
 	s.successor.restarts.Range(func(tag, v any) bool {
 		if _, is := s.successor.restarts.LoadAndDelete(tag); is {

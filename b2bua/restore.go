@@ -16,10 +16,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// Calls of an earlier process, by the three ways in: it was killed, another machine had them, or this one replaces it.
-// A call that was answered goes on: its dialogs, its media on the same ports, its timers. One of a killed process that
-// was not is refused and cancelled; one of a process that is replaced begins again (restart.go). What can't be read, or
-// has lost its trunk, target or ports, costs only its call, and in an upgrade has the other process go on.
+// Calls of an earlier process come in three ways: it was killed, it ran on another machine, or this one replaces it. An
+// answered call continues: its dialogs, its media on the same ports, its timers. An unanswered call of a killed process
+// is refused and cancelled; one of a replaced process restarts (restart.go). If a call can't be read, or has lost its
+// trunk, target or ports, only this call is lost; in an upgrade, the old process continues instead.
 
 var (
 	errUnanswered = errors.New("the call was not answered yet")
@@ -29,14 +29,13 @@ var (
 	errNoLeg      = errors.New("a leg of it was over")
 )
 
-// restore goes on with the calls of a process that has ended. Nothing is read from the sockets yet, and no call has a
-// turn: its audio comes first, and so does the audio of all others. SRTP begins with the turn, because its numbers are
-// on file first.
+// restore continues the calls of a process that has ended. Nothing is read from the sockets yet, and no call has a turn
+// before the audio of all calls is restored. SRTP begins with the turn, because its counters must be on disk first.
 func (su *successor) restore(all []record.Saved) {
 	if len(all) == 0 || su.server.stack.Freeze(su.server.ctx, nil) != nil {
 		return // the server ends
 	}
-	errs := make([]error, len(all)) // nil: the call goes on
+	errs := make([]error, len(all)) // nil if the call continues
 	_ = parallel.Do(len(all), func(i int) error {
 		errs[i] = su.take(&all[i])
 		return nil
@@ -62,7 +61,7 @@ func (su *successor) restore(all []record.Saved) {
 	su.server.log.Info().Int("calls", calls).Int("of", len(all)).Msg(text)
 }
 
-// take goes on with one call, or ends it. An error says why it could not go on.
+// take continues one call, or ends it. The error says why it could not continue.
 func (su *successor) take(l *record.Saved) error {
 	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {
@@ -70,7 +69,7 @@ func (su *successor) take(l *record.Saved) error {
 	case k.Refused != nil:
 		su.server.stack.RefuseAgain(k.Refused, func() { su.server.sink.Owe(k.ID, nil) })
 		return errUnanswered
-	case k.Ended != "" && !l.Owed: // its recordings were being finished
+	case k.Ended != "" && !l.Owed: // only its recordings were being finished
 		l.Interrupted = l.Record
 		l.Interrupted.Killed()
 		su.keepInterrupted(l)
@@ -87,7 +86,8 @@ func (su *successor) take(l *record.Saved) error {
 	return err
 }
 
-// replace goes on with what another process has handed over. An error means that the other one has to go on.
+// replace continues the calls that another process has handed over. An error means that the other process must
+// continue.
 func (su *successor) replace(before snapshot.Predecessor) error {
 	su.replaces = true
 	if err := su.server.stack.Freeze(su.server.ctx, nil); err != nil {
@@ -107,7 +107,7 @@ func (su *successor) replace(before snapshot.Predecessor) error {
 	})
 }
 
-// takeOver goes on with one call that was handed over. sockets carry its media; nil: it has none.
+// takeOver continues one call that was handed over. sockets carry its media, or are nil if it has none.
 func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {
@@ -123,7 +123,7 @@ func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 	return su.resume(k, l, sockets)
 }
 
-// safely does a part of the restoration, of which a panic costs one call.
+// safely runs a step of the restoration, so that a panic costs only one call.
 func (s *Server) safely(do func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -143,7 +143,7 @@ func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.So
 		return errUnanswered
 	case !known:
 		return errGoneTrunk
-	case k.Bridge.Session == nil: // of a call that we were placing
+	case k.Bridge.Session == nil: // a call that we were placing
 		return errUnanswered
 	}
 	if up, boot := su.server.machine(); boot != 0 && !l.Alive.IsZero() {
@@ -180,7 +180,7 @@ func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.So
 	return nil
 }
 
-// check says what a call lacks to go on.
+// check returns an error if a call can't continue, with the reason.
 func (v *restoring) check() error {
 	switch {
 	case v.waits:
@@ -197,7 +197,7 @@ func (v *restoring) check() error {
 	return nil
 }
 
-// end tells the legs of a call that does not go on, and writes its record.
+// end ends the legs of a call that does not continue, and writes its record.
 func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	p := su.server.admission.Peers.Load()
 	t, _ := p.CallerNamed(k.Trunk)
@@ -207,7 +207,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	}
 	v.ladder.Discard()
 	r := &l.Interrupted
-	if v.waits && !l.Owed { // it is told now
+	if v.waits && !l.Owed { // it is refused now
 		r.EndedAt, r.SIPStatus, r.Q850 = record.TimeOf(time.Now()), 500, cause.Q850Of(500)
 		r.AnsweredAt, r.SetupMS, r.DurationMS = record.Time{}, 0, 0
 	}
@@ -227,7 +227,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	return nil
 }
 
-// closeAttempt writes the attempt under way of a call without an answer into its record.
+// closeAttempt adds the attempt that was under way in an unanswered call to the record.
 func (v *restoring) closeAttempt(r *record.Record) {
 	k := v.k.Attempts.Current
 	if k == nil {
@@ -243,21 +243,21 @@ func (v *restoring) closeAttempt(r *record.Record) {
 	}
 }
 
-// resume begins the turns of a call that was taken up or is placed.
+// resume begins the turns of a call that was restored or is placed.
 func (s *Server) resume(c *Call, live bool) {
 	s.registry.Resume(c.id, c, c.legs, live)
 	s.calls.Add(1)
 	c.mailbox.Begin()
 }
 
-// keepInterrupted writes the record of a call that does not go on.
+// keepInterrupted writes the record of a call that does not continue.
 func (su *successor) keepInterrupted(l *record.Saved) {
 	if l.Owed {
 		su.server.sink.Owe(l.Record.ID, nil)
 		return
 	}
 	r := l.Interrupted
-	if r.Disposition == record.DispositionInterrupted { // else its own process has logged it
+	if r.Disposition == record.DispositionInterrupted { // otherwise its own process has logged it
 		su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk).EmbedObject(bridge.Ended{Record: &r}).Msg("call ended")
 	}
 	su.server.bridges.Settle(&r)

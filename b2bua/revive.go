@@ -21,7 +21,7 @@ import (
 
 // The life of a call that has outlived its process.
 
-// restoreRecord takes the record so far. What a killed process was writing has ended with it.
+// restoreRecord restores the record so far. Recordings of a killed process ended with it.
 func (v *restoring) restoreRecord(r *record.Record) {
 	v.record = record.LiveOf(r)
 	v.record.Restored = v.k.Restored
@@ -37,7 +37,7 @@ func (v *restoring) restoreRecord(r *record.Record) {
 	v.bridge.RestoreRecord(r)
 }
 
-// discard undoes what was begun for a call that can't go on.
+// discard undoes the restoration of a call that can't continue.
 func (v *restoring) discard() {
 	v.bridge.Discard()
 	for _, l := range v.legs {
@@ -46,8 +46,9 @@ func (v *restoring) discard() {
 	v.ladder.Discard()
 }
 
-// revived is the first turn of a call that goes on: what was under way is refused or asked
-// again, and what the media's state does not have begins again.
+// revived returns the first turn of a call that continues after a crash: exchanges that
+// were under way are refused or asked again, and activities that the media's state does
+// not have are restarted.
 func (v *restoring) revived() phase {
 	c := v.Call
 	c.now = (*Call).bridged
@@ -78,7 +79,7 @@ func (v *restoring) revived() phase {
 	return (*Call).bridged
 }
 
-// handed is the first turn of a call that another process has handed over.
+// handed returns the first turn of a call that another process has handed over.
 func (v *restoring) handed() phase {
 	c := v.Call
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
@@ -89,7 +90,7 @@ func (v *restoring) handed() phase {
 		}
 	}
 	v.bridge.GoOn()
-	c.checkpoint.flush(v.bridge.Settled() != nil) // the record has a new file
+	c.checkpoint.flush(v.bridge.Settled() != nil) // the record has a new recording
 	c.hasAgent()
 	if !c.times.askAt.IsZero() {
 		c.askLater()
@@ -97,7 +98,7 @@ func (v *restoring) handed() phase {
 	return (*Call).bridged
 }
 
-// abandonOthers ends the legs of attempts that were under way.
+// abandonOthers ends the legs of the attempts that were under way.
 func (v *restoring) abandonOthers() {
 	for _, l := range slices.Clone(v.legs) {
 		if l != v.a && l != v.b {
@@ -107,8 +108,8 @@ func (v *restoring) abandonOthers() {
 	}
 }
 
-// takeBack has an agent that has waited for its transfer go on with the caller. Side B of the media is still the new
-// target's.
+// takeBack reconnects an agent that waited for its transfer to the caller. Side B of the media still belongs to the new
+// target.
 func (v *restoring) takeBack(k *snapshot.Waiting) {
 	v.bridge.Media.Unplug()
 	v.bridge.Plug(k.SentTo, sdp.RestoreDescription(&k.Description))
@@ -117,7 +118,7 @@ func (v *restoring) takeBack(k *snapshot.Waiting) {
 	}
 }
 
-// nameAgain has hooks find the call.
+// nameAgain registers the ids by which hooks find the call.
 func (v *restoring) nameAgain() {
 	v.nameByIDs()
 	v.name(v.record.TargetSIPCallID, registry.Given)
@@ -125,8 +126,8 @@ func (v *restoring) nameAgain() {
 	v.name(v.record.ExternalID, registry.Written)
 }
 
-// closing tells the legs of a call that does not go on. It is not known which answers they
-// have missed.
+// closing ends the legs of a call that does not continue. It is not known which answers
+// they have missed.
 func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)
@@ -136,20 +137,21 @@ func (c *Call) closing() phase {
 	return (*Call).linger
 }
 
-// A call that has outlived its process asks the sides that are silent whether they still have it: a BYE may have been
-// missed.
+// A call that has outlived its process asks the silent sides whether they still have the call, because a BYE may have
+// been missed.
 
 // askAfter is how long a side may be silent after the restart before it is asked whether
-// it still has the call; at most twice that, so that not all are asked at once.
+// it still has the call. The wait is random, up to twice this, so that not all sides are
+// asked at once.
 const askAfter = 2 * time.Second
 
-// The Refs of these questions, by side.
+// The Refs of the questions, by side.
 const (
 	askRefA = -1
 	askRefB = -2
 )
 
-// askLater has the sides asked that are silent from now on.
+// askLater schedules the question to the sides that stay silent from now on.
 func (c *Call) askLater() {
 	stats := c.bridge.Media.Stats()
 	c.packetsBefore = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
@@ -172,7 +174,7 @@ func (c *Call) askSilent() {
 	}
 }
 
-// onAnsweredAsk ends the call if a side does not have it any more (RFC 5057 section 5.1).
+// onAnsweredAsk ends the call if a side no longer has it (RFC 5057 section 5.1).
 func (c *Call) onAnsweredAsk(f leg.Replied) {
 	if c.finished || f.Ref != askRefA && f.Ref != askRefB || f.Code != 481 && f.Code != 408 {
 		return

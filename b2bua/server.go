@@ -35,7 +35,7 @@ import (
 // may be called from any goroutine.
 type Server struct {
 	cfg          *config.Config
-	callerTLS    config.TargetTLS // ours toward callers: as where we listen
+	callerTLS    config.TargetTLS // our settings toward callers, as for listening
 	bridges      bridge.Resources
 	sink         snapshot.Sink
 	node         string
@@ -43,55 +43,54 @@ type Server struct {
 	mint         *message.Minter
 	admission    *peers.Admission
 	registry     *registry.Registry[*Call, *legOnWire]
-	keepsNames   bool              // hooks ask for calls by foreign ids
-	ladders      *ladder.Collector // nil: nobody wants the messages of calls
+	keepsNames   bool              // hooks may use foreign ids of calls
+	ladders      *ladder.Collector // nil if the messages of calls are not wanted
 	stack        *transport.Stack
-	strays       *rate.Limiter // answers to responses that no transaction waits for
+	strays       *rate.Limiter // bounds the answers to responses that no transaction waits for
 	panics       atomic.Uint64
 	clients      *registration.Clients // our registrations
-	registrar    *registrar.Registrar  // those of others
-	verifier     *stir.Verifier        // of callers
+	registrar    *registrar.Registrar  // registrations of others here
+	verifier     *stir.Verifier        // verifies callers
 	undoHandOver []func()              // restarts recordings that HandOver ended; its caller owns this
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
-	await        func(id string, told func()) bool // nil: no other machine takes over
+	await        func(id string, told func()) bool // nil if no other machine takes over
 	transferred  func(record.Transfer, record.Record)
-	leaves       atomic.Pointer[func() bool] // Leave
+	leaves       atomic.Pointer[func() bool] // set by Leave
 	unwritten    atomic.Int64                // records that the sink has not taken yet
 
 	ctx        context.Context
 	cancel     context.CancelFunc
-	calls      sync.WaitGroup // calls, legs of calls included, and goroutines and coroutines for them
-	coroutines coroutine.Pool // for what calls wait for before an INVITE
+	calls      sync.WaitGroup // calls, including their legs, and the goroutines and coroutines that work for them
+	coroutines coroutine.Pool // for the work of calls before an INVITE
 }
 
-// successor goes on with the calls of an earlier process.
+// successor continues the calls of an earlier process.
 type successor struct {
 	server   *Server
-	replaces bool     // that process is replaced, and nothing was missed; else it has ended
+	replaces bool     // this process replaces it and nothing was missed; false if it has ended
 	restarts sync.Map // *restart, by the tag of the caller's leg
 }
 
-// Stack is the server's transport.
+// Stack returns the server's transport.
 func (s *Server) Stack() *transport.Stack { return s.stack }
 
 // Registrations returns the registrations of the trunks at their registrars.
 func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.Statuses() }
 
-// Registrar has what is registered here. Those that have ended, or that no trunk or target is for any more, are
-// forgotten.
+// Registrar returns the registrar with the registrations here. It first removes those that have ended, or whose trunk
+// or target no longer exists.
 func (s *Server) Registrar() *registrar.Registrar {
 	s.registrar.Tidy(time.Now(), s.admission.Peers.Load().IsHolder)
 	return s.registrar
 }
 
-// Ladder gives what has been said in a call that lives, or whose legs still do; nil: there is no such call.
+// Ladder returns the ladder of a call that is live, or whose legs are, or nil if there is no such call.
 func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
 
-// Reload makes new calls use the trunks, targets and routes of cfg; preparers are as
-// in Options. Live calls keep the trunks and targets that they began with, and count for the caps of
-// trunks and targets of the same name. Reload ignores the other sections, which need
-// a restart.
+// Reload makes new calls use the trunks, targets and routes of cfg; preparers are as in Options. Live calls keep the
+// trunks and targets that they began with, and count for the caps of trunks and targets with the same name. Reload
+// ignores the other sections, which need a restart.
 func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {
 	s.admission.Reload(cfg, preparers)
 	s.clients.Use(cfg.Trunks)
@@ -109,14 +108,14 @@ func (s *Server) panicked(line *zerolog.Event, where string, value any) {
 	line.Str("where", where).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).Msg("panic recovered")
 }
 
-// recovered ends a goroutine that panicked without ending the process.
+// recovered recovers from a panic, so that only the goroutine ends, and not the process.
 func (s *Server) recovered(where string) {
 	if v := recover(); v != nil {
 		s.panicked(s.log.Error(), where, v)
 	}
 }
 
-// beside does what a call needs beside its turns, on a goroutine that is kept.
+// beside runs work of a call in parallel with its turns, on a pooled goroutine.
 func (s *Server) beside(do func()) {
 	s.calls.Add(1)
 	s.stack.Turns().Go(func() {
@@ -140,7 +139,7 @@ func (s *Server) Calls() int {
 // Unwritten counts the records of ended calls that the sink has not taken yet.
 func (s *Server) Unwritten() int { return int(s.unwritten.Load()) }
 
-// Draining says whether Drain was called.
+// Draining reports whether Drain was called.
 func (s *Server) Draining() bool { return s.admission.IsDraining() }
 
 // HangupAll ends every call that is live.
@@ -150,8 +149,8 @@ func (s *Server) HangupAll() {
 	}
 }
 
-// WaitIdle returns when no call is live and every record is written, or with
-// the context's error. Legs may still owe their peers something.
+// WaitIdle returns when no call is live and every record is written, or with the
+// context's error. Legs may still have something to send.
 func (s *Server) WaitIdle(ctx context.Context) error {
 	return parallel.Until(ctx, func() bool {
 		calls, _ := s.registry.Counts()
@@ -165,14 +164,14 @@ func (s *Server) WaitLegs(ctx context.Context) error {
 	return parallel.Until(ctx, func() bool { return s.Idle() && s.clients.Left() })
 }
 
-// Idle says whether nothing is left of any call: no call, no leg.
+// Idle reports whether no call and no leg is left.
 func (s *Server) Idle() bool {
 	calls, lines := s.registry.Counts()
 	return calls == 0 && lines == 0
 }
 
-// Close stops at once, and returns when no goroutine runs any more. Live calls get
-// their record, but their legs are not hung up: HangupAll and WaitIdle do that.
+// Close stops at once, and returns when no goroutine runs any more. Live calls get their
+// record, but no BYE is sent: HangupAll and WaitIdle do that.
 func (s *Server) Close() error {
 	s.admission.Drain()
 	s.stopCalls()

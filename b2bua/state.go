@@ -18,15 +18,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// What the next process needs to go on with a call. TestStateIsRestored holds that it restores what is saved.
+// The state of a call for the next process. TestStateIsRestored checks that everything that is saved is restored.
 
-// isUp says whether the call is answered, and has or had an agent.
+// isUp reports whether the call is answered, and has or had an agent.
 func (c *Call) isUp() bool {
 	return c.connected != nil && !c.times.answered.IsZero() && c.bridge.Media.IsOpen()
 }
 
-// save writes the call into a sheet. Of a call without an answer, or without an agent so far, only a process that is
-// replaced needs the whole.
+// save writes the call into a sheet. Of an unanswered call, or one that has had no agent yet, all state is saved only
+// for a process that replaces this one.
 func (c *Call) save(k *snapshot.Sheet) {
 	c.saveOrigin(&k.Call)
 	k.Restored = c.record.Restored
@@ -44,14 +44,14 @@ func (c *Call) save(k *snapshot.Sheet) {
 	}
 	switch {
 	case !whole || c.ladder == nil || c.restarts():
-	case time.Since(c.times.answered) < flushDelay && !k.Handed: // another note mostly follows
+	case time.Since(c.times.answered) < flushDelay && !k.Handed: // another checkpoint usually follows
 		k.Ladder = c.ladder.Plain(k.Ladder)
 	default:
 		k.Ladder = c.ladder.Encode(k.Ladder)
 	}
 }
 
-// restore restores what a call has beside its legs. It says nothing to anybody yet.
+// restore restores a call's state except its legs. It sends nothing yet.
 func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	k := v.k
 	v.restoreRoute(&k.Route)
@@ -85,7 +85,7 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	return nil
 }
 
-// saveOrigin writes what a call began with.
+// saveOrigin saves the call's origin.
 func (c *Call) saveOrigin(k *snapshot.Call) {
 	k.ID, k.Trunk, k.Source = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}
 	k.Invite.Settled = c.invite == nil
@@ -102,16 +102,16 @@ func (c *Call) saveOrigin(k *snapshot.Call) {
 	k.Invite.Text = c.checkpoint.invite
 }
 
-// restoring is a call of an earlier process that is restored.
+// restoring is a call of an earlier process while it is restored.
 type restoring struct {
 	*Call
 	k       *snapshot.Call
 	invite  *sip.Request
-	sending []*legOnWire // whose peer has an offer without an answer
-	waits   bool         // the caller has no final answer; ours may wait for a PRACK
+	sending []*legOnWire // legs whose peer has not answered an offer
+	waits   bool         // the caller has no final answer, which may be waiting for a PRACK
 }
 
-// restoreOrigin makes the call of a state, with its legs.
+// restoreOrigin makes the call from a saved state, with its legs.
 func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Snapshot) (restoring, error) {
 	req := message.HeaderText(k.Invite.Text).Request()
 	source := k.Source.AddrPort
@@ -137,7 +137,7 @@ func (t *times) save(k *snapshot.Times) {
 	k.Asks = !t.askAt.IsZero()
 }
 
-// restore leaves it to the call's first turn to ask its sides.
+// restore restores the times. If the sides are still to be asked whether they have the call, it sets askAt.
 func (t *times) restore(k *snapshot.Times) {
 	t.answered, t.durationUntil, t.setupUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until), leg.TimeOf(k.SetupUntil)
 	t.expiresAt = time.Time{} // the INVITE was answered
@@ -152,9 +152,9 @@ func (c *Call) saveRoute(k *snapshot.Route) {
 	}
 }
 
-// restoreRoute finds the call's route. One that is not configured any more leaves the call without options of a route.
+// restoreRoute finds the call's route. If it is no longer configured, the call has no route options.
 func (v *restoring) restoreRoute(k *snapshot.Route) {
-	if v.a != nil && !v.a.Leg.UAS { // a route with this direction, or none
+	if v.a != nil && !v.a.Leg.UAS { // a call that we placed: a route with this direction, or none
 		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
 	}
 	v.route = config.Unrouted()
@@ -168,7 +168,7 @@ func (v *restoring) restoreRoute(k *snapshot.Route) {
 	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
 }
 
-// saveLegs appends the legs that owe their peer something, or are connected.
+// saveLegs appends the legs that still have something to send, or are connected.
 func (c *Call) saveLegs(k *snapshot.Call) {
 	agent := cmp.Or(c.replacements.waiting(), c.b)
 	for _, l := range c.legs {
@@ -199,7 +199,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	var target *peers.Target
 	var auth *config.Auth
 	if !caller {
-		if k.Role != snapshot.RoleCaller { // else it is a customer, whom we have called
+		if k.Role != snapshot.RoleCaller { // otherwise it is a customer that we have called
 			side = media.SideB
 		}
 		target = v.target(k.Target)
@@ -241,7 +241,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	}
 }
 
-// readmit gives the wire of a leg the transactions that somebody waits for.
+// readmit restores the transactions of a leg's wire that the peer or the leg waits for.
 func (v *restoring) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, flow *transport.Stream) {
 	source := r.Leg.Dialog().Source
 	switch {
@@ -257,7 +257,7 @@ func (v *restoring) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, f
 	}
 }
 
-// target finds a target by its name, also one that an agent has named.
+// target finds a target by its name, including targets that an agent has named.
 func (v *restoring) target(name string) *peers.Target {
 	k := v.k.Attempts.Current
 	if t := v.peers.CalleeNamed(name); t != nil || k == nil || k.Target != name || k.Agent == "" {

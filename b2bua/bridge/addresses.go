@@ -8,7 +8,7 @@ import (
 	"flowbridge/config"
 )
 
-// Names says how peers know our addresses; *transport.Stack does.
+// Names tells under which addresses peers know us. *transport.Stack implements it.
 type Names interface {
 	// IsAdvertised reports whether a peer knows us by a public address.
 	IsAdvertised(public string, peer netip.Addr) bool
@@ -16,8 +16,8 @@ type Names interface {
 	SourceToward(peer netip.Addr) (netip.Addr, error)
 }
 
-// Address is the local address of a peer's media, and its name in SDP. wanted is
-// the address in the peer's configuration, if any; it counts only in the peer's
+// Address returns the local address of a peer's media, and its name in SDP. wanted is the
+// address in the peer's configuration, if any; it counts only if it is of the peer's
 // address family.
 func (r *Resources) Address(peer, wanted netip.Addr) (bind, name netip.Addr, err error) {
 	for _, l := range r.Config.Listen {
@@ -29,7 +29,7 @@ func (r *Resources) Address(peer, wanted netip.Addr) (bind, name netip.Addr, err
 	return bind, name, fmt.Errorf("%w, of %v", errNoFamily, peer)
 }
 
-// nameOf is the name of a local media address in SDP toward a peer.
+// nameOf returns the address that stands for a local media address in SDP toward a peer.
 func (r *Resources) nameOf(bind, peer netip.Addr) (netip.Addr, error) {
 	if bind.Is4() != peer.Is4() {
 		return netip.Addr{}, fmt.Errorf("%w, of %v", errNoFamily, peer)

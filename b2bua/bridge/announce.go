@@ -11,32 +11,32 @@ import (
 	"flowbridge/media/audio"
 )
 
-// A warm transfer: who answers hears a sound before it is connected, and agrees by a key, or by listening to its end.
-// Until then the caller hears the hold sound.
+// Warm transfers: the called party hears a sound before it is connected, and agrees by pressing a key, or by listening
+// to the end. Until then the caller hears the hold sound.
 
-// Announce is what a party hears that a call is transferred to.
+// Announce configures the announcement that the new party of a transfer hears.
 type Announce struct {
-	Sound  string        // of the configuration's sounds, or one of audio.Tones; empty: it is connected at once
-	Accept string        // the key by which it takes the call; empty: it takes it when the sound is over
-	Within time.Duration // how long it may take for that; 0: acceptWithin
+	Sound  string        // one of the configuration's sounds or audio.Tones; empty means no announcement
+	Accept string        // the key that accepts the call; empty means the call is accepted when the sound ends
+	Within time.Duration // time limit for accepting; 0 means acceptWithin
 }
 
-// acceptWithin is how long a party may take to accept, unless the order says otherwise.
+// acceptWithin is the time limit for accepting, unless the order has another one.
 const acceptWithin = 20 * time.Second
 
-// Announcement is the one under way.
+// Announcement is the state of the announcement under way.
 type Announcement struct {
 	idle
-	what   Announce // without a sound: there is none
+	what   Announce // no announcement if it has no sound
 	sound  *audio.Sound
-	speaks bool // the party can be heard, and hears the sound
+	speaks bool // the sound is playing, and the party's keys are heard
 	until  time.Time
 }
 
-// Announced says that a party has heard its announcement, and whether it takes the call.
+// Announced means that a party has heard its announcement. Accepted reports whether it takes the call.
 type Announced struct{ Accepted bool }
 
-// Check says why something can't be announced.
+// Check returns an error if an announcement is not possible.
 func (a *Announcement) Check(what Announce) error {
 	switch _, ok := a.bridge.Sounds.named(what.Sound); {
 	case what.Sound == "" && (what.Accept != "" || what.Within != 0):
@@ -53,14 +53,14 @@ func (a *Announcement) Check(what Announce) error {
 	return a.bridge.Sounds.canHear(media.SideA)
 }
 
-// Begin keeps the sides apart: the new party has answered.
+// Begin keeps the sides apart, because the new party has answered.
 func (a *Announcement) Begin(what Announce) {
 	a.what = what
 	a.sound, _ = a.bridge.Sounds.named(what.Sound)
-	a.bridge.Sounds.update() // before it is heard
+	a.bridge.Sounds.update() // before the new party can be heard
 }
 
-// Speak plays the announcement: the new party can be heard. False: it can't hear it.
+// Speak plays the announcement, because the new party can now be heard. It returns false if the party can't hear it.
 func (a *Announcement) Speak() bool {
 	b := a.bridge
 	if b.Sounds.canHear(media.SideB) != nil {
@@ -70,7 +70,7 @@ func (a *Announcement) Speak() bool {
 	if a.what.Within > 0 {
 		a.until = time.Now().Add(a.what.Within)
 	}
-	b.Tell(described{}) // its keys are listened for
+	b.Tell(described{}) // so that the media reports its keys
 	return true
 }
 
@@ -87,10 +87,10 @@ func (a *Announcement) on(e Event) (taken bool) {
 	return is && a.key(k.Side, k.Digit)
 }
 
-// Underway says whether the sides are kept apart.
+// Underway reports whether the sides are kept apart.
 func (a *Announcement) Underway() bool { return a.what.Sound != "" }
 
-// wanted returns the sound that a side hears until then.
+// wanted returns the sound that a side hears until the announcement ends.
 func (a *Announcement) wanted(side media.Side) *voice {
 	if side == media.SideA {
 		return a.bridge.Sounds.music()
@@ -101,7 +101,7 @@ func (a *Announcement) wanted(side media.Side) *voice {
 	return &voice{name: a.what.Sound, sound: a.sound, loop: a.what.Accept != "", over: func() { a.over(true) }}
 }
 
-// over posts what the party has decided, once.
+// over posts the party's decision, once.
 func (a *Announcement) over(accepted bool) {
 	if a.speaks {
 		a.speaks, a.until = false, time.Time{}
@@ -109,7 +109,7 @@ func (a *Announcement) over(accepted bool) {
 	}
 }
 
-// key takes a key of the new party: any other than the one to accept declines.
+// key handles a key of the new party: every key but the accepting one declines.
 func (a *Announcement) key(side media.Side, digit byte) (taken bool) {
 	if !a.Underway() || side != media.SideB {
 		return false
@@ -120,7 +120,7 @@ func (a *Announcement) key(side media.Side, digit byte) (taken bool) {
 	return true
 }
 
-// Asked takes a key of the new party that comes as INFO.
+// Asked handles a key of the new party that comes as INFO.
 func (a *Announcement) Asked(from *Half, req *sip.Request) (taken bool) {
 	content := contentOf(req)
 	digit, _, ok := message.ParseDTMFInfo(content.ContentType, content.Body)

@@ -9,7 +9,7 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// postbox is a call that keeps what is posted to it.
+// postbox is a call that stores posted events.
 type postbox struct {
 	Call
 	posted []Event
@@ -17,7 +17,7 @@ type postbox struct {
 
 func (p *postbox) Post(e Event) { p.posted = append(p.posted, e) }
 
-// detecting is a session that is asked who answered.
+// detecting is a session with answer detection.
 type detecting struct {
 	RelaySession
 	side   media.Side
@@ -26,12 +26,13 @@ type detecting struct {
 
 func (d *detecting) DetectAnswer(side media.Side, l answerer.Limits) { d.side, d.limits = side, l }
 
-// TestDetectAnswer: the media is asked who answered, and what it finds is posted to the call.
+// TestDetectAnswer: the media's detector is started, and its verdict is posted to the
+// call.
 func TestDetectAnswer(t *testing.T) {
 	var call postbox
 	var b Bridge
 	b.Call, b.Media.bridge = &call, &b
-	b.Media.DetectAnswer(media.SideB, answerer.Limits{Beep: 5}) // which does nothing, as no media is open
+	b.Media.DetectAnswer(media.SideB, answerer.Limits{Beep: 5}) // does nothing, because no media is open
 	s := &detecting{}
 	b.Media.session = s
 	b.Media.DetectAnswer(media.SideB, answerer.Limits{Beep: 7})

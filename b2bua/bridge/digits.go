@@ -20,13 +20,13 @@ import (
 // DTMF by INFO on one side and by telephone-events (RFC 4733) on the other:
 // targets[].dtmf.
 
-// digitSession is the media as digits need it.
+// digitSession is the media session as digits need it.
 type digitSession interface {
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
 	SendDigit(media.Side, media.Digit) error
 }
 
-// Digits has the relay take a side's telephone-events out where the other side gets INFO, and put them in for INFO.
+// Digits makes the relay remove a side's telephone-events if the other side gets INFO, and insert them for INFO.
 type Digits struct{ idle }
 
 func (ds *Digits) on(e Event) (taken bool) {
@@ -39,8 +39,8 @@ func (ds *Digits) on(e Event) (taken bool) {
 	return false
 }
 
-// asked sends the digit of an INFO as telephone-events if the other side is
-// configured for them and has them.
+// asked sends the digit of an INFO as telephone-events if the other side is configured
+// for them and has negotiated them.
 func (ds *Digits) asked(from *Half, req *sip.Request) (taken bool) {
 	b := ds.bridge
 	if req.Method != sip.INFO {
@@ -72,8 +72,8 @@ func (ds *Digits) asked(from *Half, req *sip.Request) (taken bool) {
 	return true
 }
 
-// listen has the relay report a side's telephone-events and keep them back,
-// where the other side gets them as INFO.
+// listen makes the relay report a side's telephone-events and keep them back, if the
+// other side gets them as INFO.
 func (ds *Digits) listen() {
 	b := ds.bridge
 	m := &b.Media
@@ -88,9 +88,9 @@ func (ds *Digits) listen() {
 	}
 }
 
-// diverts says whether a side's telephone-events go to the other one as INFO: to a
-// platform that wants INFO, and from one that wants telephone-events to a caller that
-// has none. Allow is not asked: Asterisk takes INFO and does not say so.
+// diverts reports whether a side's telephone-events go to the other side as INFO: to a
+// platform that wants INFO, and to a caller without telephone-events from a platform that
+// wants them. It ignores Allow, because Asterisk accepts INFO without listing it.
 func (b *Bridge) diverts(side media.Side) bool {
 	if b.Announcement.speaks && side == media.SideB {
 		return true
@@ -106,15 +106,15 @@ func (b *Bridge) diverts(side media.Side) bool {
 	return false
 }
 
-// pressing are keys that a side gets as INFO, each when the last one has its answer: over UDP requests overtake each
-// other, and the peer refuses the late one (RFC 3261 section 12.2.2).
+// pressing is a series of keys that a side gets as INFO. Each key waits for the answer to the one before: over UDP
+// requests may overtake each other, and the peer refuses a late one (RFC 3261 section 12.2.2).
 type pressing struct {
 	to     *Half
 	keys   string
-	length time.Duration // of each
-	went   int           // how many the peer has taken
-	until  time.Time     // when the others are dropped
-	result chan<- error  // of an order, with room for it; nil: the keys come from the other side
+	length time.Duration // of each key
+	went   int           // number of keys that the peer has taken
+	until  time.Time     // when the remaining keys are dropped
+	result chan<- error  // for an order's result, buffered; nil if the keys come from the other side
 }
 
 const (
@@ -122,17 +122,17 @@ const (
 	keyGap      = 40 * time.Millisecond // between two keys (ITU-T Q.24)
 )
 
-// Pressed are keys that wait until the ones before have reached their side.
+// Pressed has the keys that wait until earlier ones have reached their side.
 type Pressed struct {
 	idle
-	to [2]keysAsInfo // by the side that gets them
+	to [2]keysAsInfo // by the receiving side
 }
 
 // keysAsInfo are the keys for one side.
 type keysAsInfo struct {
-	pressed []*pressing // the first ones are under way
-	asked   *Half       // has not answered a key yet; nil: none is out
-	at      time.Time   // when the next one may leave
+	pressed []*pressing // the first series is under way
+	asked   *Half       // the leg that has not answered a key yet; nil if none
+	at      time.Time   // when the next key may be sent
 }
 
 func (ps *Pressed) on(e Event) (taken bool) {
@@ -141,7 +141,7 @@ func (ps *Pressed) on(e Event) (taken bool) {
 		ps.pass(e)
 		return true
 	case Left:
-		ps.endAll("the call goes to somebody else") // they were for another moment
+		ps.endAll("the call goes to somebody else") // the keys were meant for the situation before
 		for side := range ps.to {
 			if k := &ps.to[side]; k.asked == e.Leg {
 				k.asked = nil
@@ -155,7 +155,7 @@ func (ps *Pressed) on(e Event) (taken bool) {
 
 func (ps *Pressed) end() { ps.endAll("the call has ended") }
 
-// waits: keys of an order don't count, which a process that replaces this one ends.
+// waits reports whether keys from a side wait. Keys of an order don't count, because an upgrade ends the order.
 func (ps *Pressed) waits() bool {
 	return slices.ContainsFunc(slices.Concat(ps.to[media.SideA].pressed, ps.to[media.SideB].pressed),
 		func(p *pressing) bool { return p.result == nil })
@@ -173,7 +173,7 @@ func (ps *Pressed) pass(f media.EventDigit) {
 	}
 }
 
-// press queues keys behind the ones that still wait for their side.
+// press queues keys behind those that already wait.
 func (ps *Pressed) press(p *pressing) error {
 	k := &ps.to[p.to.Side]
 	if len(k.pressed) >= maxOrderedDigits {
@@ -186,7 +186,7 @@ func (ps *Pressed) press(p *pressing) error {
 	return nil
 }
 
-// due ends the keys whose time is over, and sends each side the next one if its turn has come.
+// due drops the keys whose time is over, and sends each side its next key if that may be sent.
 func (ps *Pressed) due(now time.Time) {
 	for side := range ps.to {
 		k := &ps.to[side]
@@ -205,7 +205,7 @@ func (ps *Pressed) due(now time.Time) {
 	}
 }
 
-// answered handles the final answer to a key. In the gap after it, an upgrade finds the call at rest.
+// answered handles the final answer to a key. In the gap after it the call is idle for an upgrade.
 func (ps *Pressed) answered(p *pressing, code int) {
 	k := &ps.to[p.to.Side]
 	k.asked = nil
@@ -213,7 +213,7 @@ func (ps *Pressed) answered(p *pressing, code int) {
 		k.at = gap
 	}
 	switch {
-	case len(k.pressed) == 0 || k.pressed[0] != p: // ended before
+	case len(k.pressed) == 0 || k.pressed[0] != p: // dropped before
 	case code >= 300:
 		ps.endKeys(p.to.Side, 1, "the next one got "+strconv.Itoa(code))
 	default:
@@ -223,14 +223,14 @@ func (ps *Pressed) answered(p *pressing, code int) {
 	}
 }
 
-// endAll ends the keys for both sides.
+// endAll drops the keys for both sides.
 func (ps *Pressed) endAll(why string) {
 	for side := range ps.to {
 		ps.endKeys(media.Side(side), len(ps.to[side].pressed), why)
 	}
 }
 
-// endKeys ends the first n that were pressed for a side.
+// endKeys drops a side's first n series of keys.
 func (ps *Pressed) endKeys(side media.Side, n int, why string) {
 	k := &ps.to[side]
 	ended := k.pressed[:n]
@@ -263,21 +263,21 @@ func (ps *Pressed) deadline() (first time.Time) {
 	return first
 }
 
-// DigitsRequest are keys that are pressed towards a side of a live call.
+// DigitsRequest asks for keys to be sent to a side of a live call.
 type DigitsRequest struct {
 	Side     media.Side
 	Digits   string
-	Duration time.Duration // of each; 0: 100 ms
+	Duration time.Duration // of each key; 0 means 100 ms
 }
 
-// maxOrderedDigits is how many keys one order presses at most: as many may wait in the media.
+// maxOrderedDigits bounds the keys of one order. The media can queue as many.
 const maxOrderedDigits = 32
 
-// keys can be pressed.
+// keys are the valid keys.
 const keys = "0123456789*#ABCD"
 
-// Press presses keys for an operator: as telephone-events (RFC 4733), or as INFO where the side has none, or is a
-// platform that wants INFO. result gets what becomes of them.
+// Press sends keys for an operator: as telephone-events (RFC 4733), or as INFO if the side has none, or is a platform
+// that wants INFO. The outcome is sent to result.
 func (b *Bridge) Press(d DigitsRequest, result chan<- error) error {
 	to := b.Call.Half(d.Side)
 	switch {

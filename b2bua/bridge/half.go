@@ -7,24 +7,24 @@ import (
 	"flowbridge/media"
 )
 
-// Line is the way to a leg.
+// Line sends a leg's messages.
 type Line interface {
 	Step(in leg.Input)
-	// Trying answers 100 to the peer's INVITE once the call is noted.
+	// Trying answers the peer's INVITE with 100 once the call is in the journal.
 	Trying()
 }
 
-// Half is one leg of a call as the other one meets it: by its keys, its session and its configuration. It belongs to
-// the call's goroutine.
+// Half is one leg of a call as the bridge sees it: its keys, its session and its configuration. The call's goroutine
+// owns it.
 type Half struct {
 	Line
 
 	Side   media.Side     // constant
 	Leg    *leg.Leg       // constant
 	Peer   *peers.Peer    // constant: its configuration
-	Crypto *sdp.LegCrypto // its SRTP state; nil: nothing is offered yet
+	Crypto *sdp.LegCrypto // its SRTP state; nil until something is offered
 
-	// Confirmed: the peer is where its signalling comes from, it has answered what was sent there. The INVITE of a
-	// caller may be forged.
+	// Confirmed means that the peer is really at the source of its signalling, because it has answered a message sent
+	// there. A caller's INVITE may be forged.
 	Confirmed bool
 }

@@ -10,28 +10,28 @@ import (
 	"flowbridge/media"
 )
 
-// Hearing is whether the agent is heard, by looks at the counts of packets, and whether it says something that the
-// caller waits for.
+// Hearing detects an agent that sends no media, by checking the packet counts, and an agent that says nothing while the
+// caller waits for it.
 type Hearing struct {
-	at    time.Time // deadline of the next look; zero: nobody asks
-	since time.Time // nothing was heard since
-	rx    [2]uint64 // by side
+	at    time.Time // next check of the packets; zero means no checks
+	since time.Time // the agent has not been heard since then
+	rx    [2]uint64 // packet counts by side
 
-	hushAt  time.Time     // deadline of the next look whether it says something; zero: nobody asks
-	deadAir time.Duration // for how long it may say nothing
+	hushAt  time.Time     // next check for speech; zero means no checks
+	deadAir time.Duration // how long the agent may say nothing
 }
 
 const (
-	// deadAfter is for how long an agent may send no RTP, while the caller does, until it counts as dead. Platforms are
-	// silent for five seconds while nothing is wrong: between two sentences, where they send no silence.
+	// deadAfter is the time without RTP, while the caller sends some, after which an agent counts as dead. Healthy
+	// platforms may pause for five seconds between two sentences, if they send no packets for silence.
 	deadAfter = 20 * time.Second
-	// looksPerSilence is how often is looked within the time that makes silence a failure.
+	// looksPerSilence is the number of checks within deadAfter.
 	looksPerSilence = 4
-	// hushEvery is how often is looked at least whether an agent says something that is waited for.
+	// hushEvery is the shortest interval between two checks for speech.
 	hushEvery = 250 * time.Millisecond
 )
 
-// NewHearing begins to look. deadAir is for how long the agent may say nothing; 0: as long as it likes.
+// NewHearing begins the checks. deadAir is how long the agent may say nothing; 0 means no limit.
 func NewHearing(now time.Time, deadAir time.Duration) *Hearing {
 	h := &Hearing{at: now.Add(deadAfter / looksPerSilence), since: now, deadAir: deadAir}
 	if deadAir > 0 {
@@ -40,7 +40,7 @@ func NewHearing(now time.Time, deadAir time.Duration) *Hearing {
 	return h
 }
 
-// Deadline is the time of the next look; zero: none is due.
+// Deadline returns the time of the next check, or zero if there is none.
 func (h *Hearing) Deadline() time.Time {
 	if h == nil {
 		return time.Time{}
@@ -48,7 +48,7 @@ func (h *Hearing) Deadline() time.Time {
 	return leg.Earliest(h.at, h.hushAt)
 }
 
-// Look looks, if that is due. It returns why the agent counts as dead; None: it does not.
+// Look does the checks that are due. It returns why the agent counts as dead, or cause.None if it does not.
 func (h *Hearing) Look(now time.Time, b *Bridge) cause.Cause {
 	if h == nil {
 		return cause.None
@@ -63,15 +63,15 @@ func (h *Hearing) Look(now time.Time, b *Bridge) cause.Cause {
 	return cause.None
 }
 
-// isHushed reports whether the agent says nothing, while the caller waits for it.
+// isHushed reports whether the agent has said nothing for too long while the caller waits for it.
 func (h *Hearing) isHushed(now time.Time, b *Bridge) bool {
 	waited := b.Talk.AgentWaited()
 	h.hushAt = now.Add(max(h.deadAir-waited, hushEvery))
 	return waited >= h.deadAir && b.Call.Connected() != nil && !b.Call.Moment().Transfer
 }
 
-// isDead looks whether the agent was heard since the last look. It reports whether its silence, in which the caller was
-// heard, is too long. An agent that is not connected, or beside a transfer, need not be heard.
+// isDead checks whether the agent was heard since the last check. It reports whether the agent has been silent for too
+// long while the caller was heard. An agent that is not connected, or during a transfer, may be silent.
 func (h *Hearing) isDead(now time.Time, b *Bridge) bool {
 	h.at = now.Add(deadAfter / looksPerSilence)
 	stats := b.Media.Stats()

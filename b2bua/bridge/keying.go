@@ -6,19 +6,19 @@ import (
 	"flowbridge/media"
 )
 
-// SRTP whose keys come from a DTLS handshake (RFC 5763). It runs beside the call, for each association that the
-// descriptions of a side agree on, and posts one event.
+// SRTP whose keys come from a DTLS handshake (RFC 5763). A handshake runs in parallel with the call, for each
+// association that the descriptions of a side agree on, and posts one event.
 
-// keySession is the media as keys need it.
+// keySession is the media session as keys need it.
 type keySession interface {
 	SetCrypto(media.Side, media.Crypto) error
 	Datagrams(media.Side) *media.Datagrams
 }
 
-// Keying has the media use the keys of the legs.
+// Keying makes the media use the keys of the legs.
 type Keying struct {
 	idle
-	secured [2]secured // whose keys the session has, by side
+	secured [2]secured // which leg's keys the session has, by side
 }
 
 func (k *Keying) restore(*snapshot.Bridge) {
@@ -35,7 +35,7 @@ func (k *Keying) begin() {
 	k.shakeHands(media.SideB)
 }
 
-// shakeHands begins the handshake that a side needs, if it does. It ends with the side's media.
+// shakeHands begins the handshake that a side needs, if any. The handshake ends at the latest with the side's media.
 func (k *Keying) shakeHands(side media.Side) {
 	b := k.bridge
 	l := k.secured[side].leg
@@ -61,12 +61,12 @@ func (k *Keying) shakeHands(side media.Side) {
 type HandshakeOver struct {
 	Side media.Side
 	Leg  *sdp.LegCrypto
-	Err  error // why there are no keys
+	Err  error // set if there are no keys
 	of   sdp.Handshake
 	keys media.Crypto
 }
 
-// TakeKeys gives a side's media its keys, unless they are of an association that was given up.
+// TakeKeys sets the keys of a side's media, unless they belong to an association that was given up.
 func (k *Keying) TakeKeys(e HandshakeOver) (err error) {
 	b := k.bridge
 	if e.Leg != k.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || b.Media.session == nil {
@@ -92,8 +92,8 @@ type secured struct {
 }
 
 // secure gives the media the keys of a side's description, before its address. When
-// another leg takes the side over, or SRTP becomes RTP, nothing is sent in between,
-// and the former keys are discarded.
+// another leg takes over the side, or SRTP becomes RTP, no packet is sent in between, and
+// the former keys are discarded.
 func (k *Keying) secure(side media.Side, d *sdp.Description) error {
 	l := k.bridge.Call.Half(side).Crypto
 	before := k.secured[side]
@@ -112,5 +112,5 @@ func (k *Keying) secure(side media.Side, d *sdp.Description) error {
 	return k.bridge.Media.session.SetCrypto(side, l.Crypto())
 }
 
-// Suite is the name of a side's SRTP suite, empty for plain RTP.
+// Suite returns the name of a side's SRTP suite, or "" for plain RTP.
 func (k *Keying) Suite(side media.Side) string { return k.secured[side].leg.Suite() }

@@ -10,14 +10,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// Log writes the log lines of a call. A line gets the call's ids as it is written: a
-// logger that has them would be as large as the rest of a leg, for a few lines a call.
+// Log writes the log lines of a call. It adds the call's ids to each line: a logger with
+// the ids would use as much memory as the rest of a leg, for a few lines a call.
 type Log struct {
 	bridge  *Bridge
 	bounded bool
 }
 
-// Logs returns the log of a call, and one for lines that a peer can provoke without end.
+// Logs returns the log of a call, and a bounded log for lines that a peer can provoke without limit.
 func (b *Bridge) Logs() (all, bounded Log) { return Log{bridge: b}, Log{bridge: b, bounded: true} }
 
 // mostOfPeers bounds the log lines a minute that the peers of one call can provoke.
@@ -26,16 +26,16 @@ const mostOfPeers = 20
 // Debug begins a line for developers.
 func (l Log) Debug() *zerolog.Event { return l.line(zerolog.DebugLevel) }
 
-// Info begins a line of what is normal.
+// Info begins a line about normal events.
 func (l Log) Info() *zerolog.Event { return l.line(zerolog.InfoLevel) }
 
-// Warn begins a line of what an operator should look at.
+// Warn begins a line about something that an operator should look at.
 func (l Log) Warn() *zerolog.Event { return l.line(zerolog.WarnLevel) }
 
-// Error begins a line of a fault of ours.
+// Error begins a line about a fault of ours.
 func (l Log) Error() *zerolog.Event { return l.line(zerolog.ErrorLevel) }
 
-// line begins a line; nil, which writes nothing: it is not wanted.
+// line begins a line. It returns nil, which writes nothing, if the line is not wanted.
 func (l Log) line(level zerolog.Level) *zerolog.Event {
 	b := l.bridge
 	if level < b.Lines.GetLevel() || level < zerolog.GlobalLevel() {
@@ -70,8 +70,8 @@ func (b *Bridge) LogRefusals(h *Half, effects []leg.Effect) {
 	}
 }
 
-// LogSource logs a request within a dialog that came from another address than before. Its tags identify it, whatever
-// its address.
+// LogSource logs a request within a dialog that came from another address than before. The request is valid, because
+// its tags identify it whatever its address.
 func (b *Bridge) LogSource(h *Half, in leg.RequestIn) {
 	was := h.Leg.Dialog().Source
 	if was.Addr().IsValid() && in.Source.IsValid() && was.Addr() != in.Source.Addr() {
@@ -80,10 +80,10 @@ func (b *Bridge) LogSource(h *Half, in leg.RequestIn) {
 	}
 }
 
-// Ended are the fields of the line of a call's end.
+// Ended has the fields of the log line for a call's end.
 type Ended struct{ *record.Record }
 
-// MarshalZerologObject adds them.
+// MarshalZerologObject adds the fields.
 func (r Ended) MarshalZerologObject(line *zerolog.Event) {
 	line.Str("from", r.From).Str("to", r.To).
 		Stringer("started_at", &r.StartedAt).Str("disposition", r.Disposition).Str("cause", r.Cause).

@@ -10,19 +10,19 @@ import (
 	"flowbridge/media"
 )
 
-// Masking the keys that a caller presses, so that a card number reaches neither
-// the platform nor a recording: routes[].mask_dtmf, and orders. The caller here is
-// the side without the platform. Its keys are in RTP (media.Mask), in INFO, and in
+// Masking of the keys that a caller presses, so that a card number reaches neither the
+// platform nor a recording: routes[].mask_dtmf, and orders. The caller here is the side
+// without the platform. Its keys come in RTP (media.Mask), in INFO, and in
 // telephone-events that become INFO.
 
 // Masking is the state of masking.
 type Masking struct {
 	idle
 	snapshot.Masking
-	applied bool // to the media session
+	applied bool // the media session masks
 }
 
-// maskSession is the media as masking needs it.
+// maskSession is the media session as masking needs it.
 type maskSession interface {
 	SetMask(media.Side, media.Mask)
 }
@@ -30,7 +30,7 @@ type maskSession interface {
 func (m *Masking) save(k *snapshot.Sheet)       { k.Bridge.Masking = m.Masking }
 func (m *Masking) show(live *registry.LiveCall) { live.Masked = m.On }
 
-// restore goes on with the masking of another process. Keys of before may come again.
+// restore continues the masking of another process. Keys from before may be repeated.
 func (m *Masking) restore(k *snapshot.Bridge) {
 	m.Masking, m.applied = k.Masking, k.Masking.On && m.bridge.Media.session != nil
 	if m.On || m.UpTo > 0 {
@@ -52,7 +52,7 @@ func (m *Masking) on(e Event) (taken bool) {
 	return false
 }
 
-// obey begins or ends the masking of keys for an operator.
+// obey begins or ends masking for an operator.
 func (m *Masking) obey(o Order) (taken bool, err error) {
 	on := o == OrderMask
 	switch mode := m.mode(); {
@@ -68,7 +68,7 @@ func (m *Masking) obey(o Order) (taken bool, err error) {
 	return true, nil
 }
 
-// mode is the route's mode; without a route nothing is masked.
+// mode returns the route's mode. Without a route no key is masked.
 func (m *Masking) mode() config.Wanted {
 	if m.bridge.Call.Route() == nil {
 		return config.WantedOff
@@ -76,7 +76,7 @@ func (m *Masking) mode() config.Wanted {
 	return m.bridge.Call.Route().MaskDTMF
 }
 
-// set begins or ends the masking of keys.
+// set begins or ends masking.
 func (m *Masking) set(on bool) {
 	b := m.bridge
 	m.On = on
@@ -86,7 +86,7 @@ func (m *Masking) set(on bool) {
 	b.Ladder.Decide("the caller's keys are masked: %t", on)
 }
 
-// apply has the media session mask the keys in the caller's present formats.
+// apply makes the media session mask the keys in the caller's current formats.
 func (m *Masking) apply() {
 	b := m.bridge
 	if b.Media.session == nil || (!m.On && !m.applied) {
@@ -108,11 +108,11 @@ func (m *Masking) apply() {
 	b.Media.session.SetMask(side, mask)
 }
 
-// isCaller says whether a leg is on the side whose keys are masked.
+// isCaller reports whether a leg is on the side whose keys are masked.
 func (m *Masking) isCaller(l *Half) bool { return l.Side != m.bridge.Platform() }
 
-// came notes a request that came while keys were masked. Its key stays hidden,
-// even if its turn comes later.
+// came remembers a request that came while keys were masked. Its key stays hidden, even
+// if the request is handled later.
 func (m *Masking) came(l *Half, req *sip.Request) {
 	if m.On && m.isCaller(l) {
 		m.UpTo = max(m.UpTo, req.CSeq().SeqNo)

@@ -17,14 +17,14 @@ import (
 	"flowbridge/media"
 )
 
-// Relay opens the media of calls.
+// Relay opens the media sessions of calls.
 type Relay interface {
 	Open(c media.SessionConfig) (RelaySession, error)
-	// Resume goes on with the session of another process, on its ports.
+	// Resume continues the session of another process, on the same ports.
 	Resume(c media.SessionConfig, s media.SessionState) (RelaySession, error)
 }
 
-// mediaSession is the media as every call needs it.
+// mediaSession is the media session as every call needs it.
 type mediaSession interface {
 	Local(media.Side) netip.AddrPort
 	SetPeer(media.Side, media.Peer)
@@ -40,7 +40,7 @@ type mediaSession interface {
 type Media struct {
 	idle
 	snapshot.Media
-	session RelaySession // nil: not open
+	session RelaySession // nil if not open
 }
 
 func (m *Media) save(k *snapshot.Sheet) {
@@ -50,7 +50,7 @@ func (m *Media) save(k *snapshot.Sheet) {
 	}
 }
 
-// restore goes on with the media of another process, if its session is open.
+// restore continues the media of another process, if its session is open.
 func (m *Media) restore(k *snapshot.Bridge) {
 	if m.session != nil {
 		m.Media = k.Media
@@ -74,7 +74,8 @@ func (m *Media) on(e Event) (taken bool) {
 	return true
 }
 
-// handOver gives the media to another process, with its state in the sheet; nil: there are no sockets to give.
+// handOver hands the media over to another process, with its state in the sheet. It returns nil if there are no
+// sockets.
 func (m *Media) handOver(k *snapshot.Sheet) *media.Sockets {
 	s, can := m.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)
@@ -87,8 +88,8 @@ func (m *Media) handOver(k *snapshot.Sheet) *media.Sockets {
 	return &all
 }
 
-// Open leases the ports of both sides: the target's in the address family of
-// target, on the address wanted if that is valid.
+// Open leases the ports of both sides. The target's ports are in the address family of
+// target, and on the address wanted if that is valid.
 func (m *Media) Open(target, wanted netip.Addr) error {
 	b := m.bridge
 	caller := b.Source.Addr()
@@ -115,7 +116,7 @@ func (m *Media) Open(target, wanted netip.Addr) error {
 	return nil
 }
 
-// accept has a side's streams taken only if our media has the family of their address.
+// accept limits a side's streams to the address family that our media has.
 func (m *Media) accept(side media.Side, a sdp.Accept) sdp.Accept {
 	if m.session != nil {
 		a.NoIP6 = m.session.Local(side).Addr().Is4()
@@ -129,11 +130,11 @@ func (m *Media) accept(side media.Side, a sdp.Accept) sdp.Accept {
 	return a
 }
 
-// OpenToward is Open for a customer who is called at an address before any agent. The agent's side has the address
+// OpenToward is Open for a customer that is called at an address before any agent. The agent's side has the address
 // family of its own configuration, or else the customer's. It returns our address in the customer's description.
 func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Addr, error) {
 	m.bridge.Source = customer
-	if m.session != nil { // for another address of the customer
+	if m.session != nil { // opened for another address of the customer
 		m.session.Close()
 		m.session = nil
 	}
@@ -154,7 +155,7 @@ func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Ad
 // On posts an event of the media session.
 func (m *Media) On(e media.Event) { m.bridge.Call.Post(e) }
 
-// CauseOf is the cause of an error of Open or Toward.
+// CauseOf returns the cause for an error of Open or Toward.
 func CauseOf(err error) cause.Cause {
 	if errors.Is(err, errNoFamily) || errors.Is(err, errBound) {
 		return cause.TargetUnreachable
@@ -165,7 +166,7 @@ func CauseOf(err error) cause.Cause {
 // SetPeer puts a side's description into force.
 func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	b := m.bridge
-	if err := b.Keying.secure(side, d); err != nil { // no media is better than plain media
+	if err := b.Keying.secure(side, d); err != nil { // rather no media than plain media
 		b.Log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
 		m.session.SetPeer(side, media.Peer{})
 		return
@@ -182,7 +183,7 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	peer := agreement.PeerOf(d, b.Agreement.Codec[side], h.Leg.Dialog().Source.Addr(), h.Peer.MediaSources,
 		h.Peer.Media.Latch)
 	peer.Unconfirmed = !h.Confirmed
-	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
+	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // we offer it, too, with DTLS
 	for _, f := range b.Agreement.Sends(side) {
 		if f.Events() {
 			peer.Events.Add(f.Number)
@@ -198,9 +199,9 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	b.Tell(described{})
 }
 
-// Confirm takes a request within a leg's dialog as an answer to what was sent to its
-// peer: it has our tag. It has to come from the INVITE's address, or from the trunk's
-// networks. A request from any other address proves nothing.
+// Confirm takes a request within a leg's dialog as proof that our messages reach the
+// peer, because the request has our tag. It must come from the INVITE's address, or from
+// the trunk's networks. A request from any other address proves nothing.
 func (m *Media) Confirm(l *Half, from netip.Addr) {
 	known := func(s config.Source) bool { return s.Contains(from) }
 	if l.Confirmed || (from != l.Leg.Dialog().
@@ -216,10 +217,10 @@ func (m *Media) Confirm(l *Half, from netip.Addr) {
 // IsOpen reports whether the media is open.
 func (m *Media) IsOpen() bool { return m.session != nil }
 
-// Start begins to judge whether the sides are heard: the call is answered.
+// Start begins the checks whether the sides are heard, because the call is answered.
 func (m *Media) Start() { m.session.Start() }
 
-// Stats are the counts of the media so far; zero if it is not open.
+// Stats returns the counts of the media so far, or zero if it is not open.
 func (m *Media) Stats() (s media.Stats) {
 	if m.session != nil {
 		s = m.session.Stats()
@@ -227,10 +228,10 @@ func (m *Media) Stats() (s media.Stats) {
 	return s
 }
 
-// Port is ours on a side.
+// Port returns our port on a side.
 func (m *Media) Port(side media.Side) uint16 { return m.session.Local(side).Port() }
 
-// Detach stops media to and from a target that did not take the call, if it has sent any.
+// Detach stops media to and from a target that did not take the call.
 func (m *Media) Detach() {
 	b := m.bridge
 	if m.session == nil || b.Agreement.Description[media.SideB] == nil {
@@ -241,24 +242,24 @@ func (m *Media) Detach() {
 	b.Tell(cut{media.SideB})
 }
 
-// at is our RTP address on a side, as SDP names it.
+// at returns our RTP address on a side as it is in SDP.
 func (m *Media) at(side media.Side) netip.AddrPort {
 	return netip.AddrPortFrom(m.Addr[side], m.Port(side))
 }
 
 var (
-	// errNoFamily means that media can't be carried to a peer: no address in
-	// media.listen is of its address family.
+	// errNoFamily means that media can't reach a peer, because media.listen has no address
+	// of its address family.
 	errNoFamily = errors.New("no media address of the address family")
 
-	// errBound means that a target names an address for its media, but the call's
-	// media is bound to another one, and the caller has its answer already.
+	// errBound means that a target has a media address configured, but the call's media is
+	// bound to another one, and the caller has its answer already.
 	errBound = errors.New("the media of the call is bound to another address")
 )
 
 // Toward makes sure that media can flow to a target, and returns our address in its SDP. wanted is the address in the
-// target's configuration, if any. If the target needs another local address, ports of that are leased, unless the
-// carrier has our answer already.
+// target's configuration, if any. If the target needs another local address, Toward leases ports there, unless the
+// caller has our answer already.
 func (m *Media) Toward(target, wanted netip.Addr) (netip.Addr, error) {
 	b := m.bridge
 	if m.session == nil {
@@ -276,7 +277,7 @@ func (m *Media) Toward(target, wanted netip.Addr) (netip.Addr, error) {
 		return m.reopen(target, wanted)
 	case bind == wanted:
 		return name, fmt.Errorf("%w, not to %v", errBound, wanted)
-	default: // the present address serves as well
+	default: // the current address will do
 		return b.nameOf(bound, target)
 	}
 	return name, nil
@@ -287,28 +288,28 @@ func (m *Media) reopen(target, wanted netip.Addr) (netip.Addr, error) {
 	return m.Addr[media.SideB], err
 }
 
-// answering is the stream's transport in our answer to a leg's offer.
+// answering returns the stream's transport in our answer to a leg's offer.
 func (m *Media) answering(l *Half, offer *sdp.Description) sdp.StreamTransport {
 	before := m.bridge.Agreement.Description[l.Side]
 	return l.Crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
 }
 
-// Unplug ends what goes to and comes from side B, with its keys and the handshake for them: its port may be another
-// call's by now.
+// Unplug ends the media to and from side B, with its keys and handshake, because the peer's port may already belong to
+// another call.
 func (m *Media) Unplug() {
 	m.session.SetPeer(media.SideB, media.Peer{})
 	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
 	m.bridge.Keying.secured[media.SideB] = secured{plain: true}
 }
 
-// Plug has side B's media flow to a party with this description, which was offered these formats.
+// Plug makes side B's media flow to a party with this description, which was offered these formats.
 func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
 	b.Agreement.SentTo[media.SideB] = offered
 	b.Media.SetPeer(media.SideB, d)
 }
 
-// Replace connects the caller to another party on side B, which has answered an offer of these formats. addr is our
-// address there.
+// Replace connects the caller to another party on side B. answer is the party's answer to an offer of these formats.
+// addr is our address on that side.
 func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
 	b.Media.Addr[media.SideB] = addr
 	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}

@@ -7,12 +7,12 @@ import (
 	"flowbridge/b2bua/outbound"
 )
 
-// OrderError says why a call can't carry out an order.
+// OrderError is the reason that a call can't carry out an order.
 type OrderError struct {
 	Problem string
 	Remedy  string
-	// Code is 403 if it is not permitted, 400 if it can't be read, 404 if it leads to nowhere, 409 if it ended before all
-	// of it was done, and 0 if it is not the time.
+	// Code is 403 if the order is not permitted, 400 if it can't be read, 404 if its destination does not exist, 409 if it
+	// ended before it was done completely, and 0 if the call is not in a state for it.
 	Code int
 }
 
@@ -23,33 +23,33 @@ type Order string
 
 // The orders.
 const (
-	OrderRecord Order = "start"  // a recording
+	OrderRecord Order = "start"  // start a recording
 	OrderStop   Order = "stop"   // the recording
 	OrderPause  Order = "pause"  // the recording
 	OrderResume Order = "resume" // the recording
-	OrderMask   Order = "mask"   // the caller's keys from now on
+	OrderMask   Order = "mask"   // hide the caller's keys from now on
 	OrderUnmask Order = "unmask"
 	OrderHold   Order = "hold" // keep the caller and the agent from hearing each other
 	OrderUnhold Order = "unhold"
-	// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. It is the only one that is
-	// not for the bridge.
+	// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. It is the only order that
+	// the bridge does not handle.
 	OrderHangup Order = "hangup"
 )
 
-// TransferRequest is a transfer that somebody orders.
+// TransferRequest is an order to transfer a call.
 type TransferRequest struct {
 	outbound.Order
 	Announce Announce
-	By       string   // in the record and the log
-	Of       []string // the targets whose calls it may concern; none: any
+	By       string   // who ordered it, for the record and the log
+	Of       []string // the targets whose calls may be transferred; empty means any
 }
 
-// NotAnswered is the error of an order that needs an answered call.
+// NotAnswered returns the error of an order that needs an answered call.
 func NotAnswered() *OrderError {
 	return refused("the call is not answered yet", "ask again when its phase is bridged")
 }
 
-// NoAgent is the error of an order that needs an agent, while none is there or a transfer is under way.
+// NoAgent returns the error of an order that needs an agent, if there is none or a transfer is under way.
 func (m Moment) NoAgent() *OrderError {
 	switch {
 	case m.First && m.Transfer:

@@ -13,31 +13,32 @@ import (
 	"flowbridge/store/record"
 )
 
-// part is one concern of a bridge, with what it has to know between two turns of the call. Bridge.parts has all.
+// part is one concern of a bridge, with its state. Bridge.parts has all of them.
 type part interface {
 	open(b *Bridge)
-	// on handles an event, or a step of the call. A part that takes it is the last one to get it.
+	// on handles an event, or a step of the call. If it returns true, the remaining parts do not get the event.
 	on(e Event) (taken bool)
-	came(from *Half, req *sip.Request) // a request within a dialog, whose turn may be later
-	// asked answers such a request that is no REFER, or passes it on. A part that takes it is the last one to get it.
+	came(from *Half, req *sip.Request) // a request within a dialog has come; it may be handled later
+	// asked answers such a request, unless it is a REFER, or passes it on. If it returns true, the remaining parts do not
+	// get the request.
 	asked(from *Half, req *sip.Request) (taken bool)
-	// obey carries out an order, if it is one for this part.
+	// obey carries out an order if it is for this part.
 	obey(o Order) (taken bool, err error)
 
-	deadline() time.Time // zero: none
-	due(now time.Time)   // the deadline has come; after a kill it is as old as the call's last note
-	waits() bool         // for what a process that replaces this one would not get
+	deadline() time.Time // zero if none
+	due(now time.Time)   // the deadline has come; after a crash it may be older, from the last checkpoint
+	waits() bool         // reports whether something is under way that an upgrade would lose
 
 	save(k *snapshot.Sheet)
-	restore(k *snapshot.Bridge) // says nothing to anybody yet, but for a sound that keeps the sides apart
-	begin()                     // the first turn after restore: again, what the state of the media does not have
+	restore(k *snapshot.Bridge) // sends nothing yet, except a sound that keeps the sides apart
+	begin()                     // the first turn after restore: restarts what the media's state does not have
 
-	show(live *registry.LiveCall) // adds to what others see of a call
-	record(r *record.Record)      // adds the figures so far; called once more after end
+	show(live *registry.LiveCall) // adds to the public view of a call
+	record(r *record.Record)      // adds the figures so far; called again after end
 	end()                         // may be repeated
 }
 
-// idle is a part that does nothing. A part embeds it, and writes only what it does.
+// idle is a part that does nothing. Other parts embed it, and implement only the methods that they need.
 type idle struct{ bridge *Bridge }
 
 func (i *idle) open(b *Bridge)               { i.bridge = b }
@@ -55,30 +56,30 @@ func (*idle) show(*registry.LiveCall)        {}
 func (*idle) record(*record.Record)          {}
 func (*idle) end()                           {}
 
-// Routed says that the call has its route.
+// Routed means that the call has its route.
 type Routed struct{}
 
-// Answered says that the caller gets the answer next, or that the customer of a placed call has answered.
+// Answered means that the caller is about to get the answer, or that the customer of a placed call has answered.
 type Answered struct{}
 
-// Turned says that a turn of the call ends.
+// Turned means that a turn of the call ends.
 type Turned struct{}
 
-// Left says that a leg has left the call, or is about to.
+// Left means that a leg has left the call, or is about to.
 type Left struct{ Leg *Half }
 
-// Undone says that nothing has come of HandOver.
+// Undone means that HandOver has failed.
 type Undone struct{}
 
-// Steps that only parts take.
+// Steps that only parts handle.
 type (
 	describing struct{}                   // the media is about to follow a new description
-	described  struct{}                   // it does
-	cut        struct{ side media.Side }  // whose sound the media has given up
+	described  struct{}                   // the media follows it
+	cut        struct{ side media.Side }  // the media has given up this side's sound
 	replaced   struct{ *snapshot.Bridge } // another process has the media, with this state
 )
 
-// Tell tells the parts of an event, until one takes it.
+// Tell passes an event to the parts until one takes it.
 func (b *Bridge) Tell(e Event) {
 	for _, p := range b.parts() {
 		if p.on(e) {
@@ -87,17 +88,17 @@ func (b *Bridge) Tell(e Event) {
 	}
 }
 
-// each does something with each part.
+// each calls do with each part.
 func (b *Bridge) each(do func(part)) {
 	for _, p := range b.parts() {
 		do(p)
 	}
 }
 
-// Came notes a request within a dialog as it comes.
+// Came tells the parts that a request within a dialog has come.
 func (b *Bridge) Came(from *Half, req *sip.Request) { b.each(func(p part) { p.came(from, req) }) }
 
-// Asked answers a request within the dialog that is no REFER, or passes it to the other side.
+// Asked answers a request within the dialog, unless it is a REFER, or passes it to the other side.
 func (b *Bridge) Asked(from *Half, req *sip.Request) {
 	for _, p := range b.parts() {
 		if p.asked(from, req) {
@@ -117,13 +118,13 @@ func (b *Bridge) Obey(what Order) error {
 	return noOrder(what)
 }
 
-// Deadline is the earliest one; zero: none.
+// Deadline returns the earliest deadline of the parts, or zero if there is none.
 func (b *Bridge) Deadline() (first time.Time) {
 	b.each(func(p part) { first = leg.Earliest(first, p.deadline()) })
 	return first
 }
 
-// OnTimer handles the deadlines that have come.
+// OnTimer handles the deadlines that have passed.
 func (b *Bridge) OnTimer(now time.Time) {
 	b.each(func(p part) {
 		if at := p.deadline(); !at.IsZero() && !now.Before(at) {
@@ -132,13 +133,13 @@ func (b *Bridge) OnTimer(now time.Time) {
 	})
 }
 
-// Waits says whether something is under way that a process which replaces this one could not go on with.
+// Waits reports whether something is under way that the next process could not continue.
 func (b *Bridge) Waits() (waits bool) {
 	b.each(func(p part) { waits = waits || p.waits() })
 	return waits
 }
 
-// Show adds to what others see of a call.
+// Show adds to the public view of a call.
 func (b *Bridge) Show(live *registry.LiveCall) {
 	for side, d := range b.Agreement.Description {
 		live.Held[side] = d != nil && d.Held()
@@ -149,7 +150,7 @@ func (b *Bridge) Show(live *registry.LiveCall) {
 	})
 }
 
-// End ends everything that lies between the legs, and completes the call's record.
+// End ends everything between the legs, and completes the call's record.
 func (b *Bridge) End(r *record.Record) {
 	b.endParts()
 	b.Media.close()
@@ -164,7 +165,7 @@ func (b *Bridge) endParts() {
 	}
 }
 
-// Forget lets go of what a call does not need that is over.
+// Forget releases the state that a finished call does not need.
 func (b *Bridge) Forget() {
 	b.endParts()
 	b.Agreement, b.Keying.secured = agreement.Agreement{}, [2]secured{}

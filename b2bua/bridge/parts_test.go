@@ -28,7 +28,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// effects are what a bridge does, in its order: to its media, to its legs, to its call, and lines of its log.
+// effects records the actions of a bridge in order: on its media, its legs and its call, and its log lines.
 type effects struct {
 	Call
 	RelaySession
@@ -97,7 +97,7 @@ func (e *effects) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// told is a leg that only says what it is told.
+// told is a leg that only records its inputs.
 type told struct {
 	*effects
 	name string
@@ -106,7 +106,7 @@ type told struct {
 func (l told) Step(in leg.Input) { l.add("leg %s: %T", l.name, in) }
 func (l told) Trying()           { l.add("leg %s: trying", l.name) }
 
-// joined gives a bridge between two legs that speak PCMU, which records effects from now on.
+// joined returns a bridge between two legs that speak PCMU, which records effects from now on.
 func joined(t *testing.T) (*Bridge, *effects) {
 	t.Helper()
 	e := &effects{connected: true, moment: Moment{Answered: true}, route: config.Route{
@@ -143,7 +143,7 @@ func joined(t *testing.T) (*Bridge, *effects) {
 	return b, e
 }
 
-// TestOrderOfEffects pins in which order the parts of a bridge act where several have something to do.
+// TestOrderOfEffects pins the order in which the parts of a bridge act if several have something to do.
 func TestOrderOfEffects(t *testing.T) {
 	past := func() time.Time { return time.Now().Add(-time.Millisecond) }
 	recorded := func(t *testing.T, b *Bridge, e *effects) {
@@ -255,7 +255,7 @@ func TestOrderOfEffects(t *testing.T) {
 	}
 }
 
-// keyed is a key of a side that is listened to.
+// keyed presses a key on a side whose keys are reported.
 func keyed(b *Bridge, side media.Side) {
 	b.Media.Listening = [2]bool{true, true}
 	b.Tell(media.EventDigit{Side: side, Digit: '1', Duration: time.Second})
@@ -304,8 +304,8 @@ func TestEachEventHasOneOwner(t *testing.T) {
 	}
 }
 
-// The order of a bridge's parts is behaviour: what hides a digit acts before what plays one, and what plays before what
-// records.
+// The order of a bridge's parts is behaviour: the part that hides a digit acts before the one that plays it, and that
+// one before the part that records.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
 		"Masking", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",

@@ -45,7 +45,7 @@ func TestMediaRecord(t *testing.T) {
 	}
 }
 
-// Each reason for which the media drops packets has its name in the record.
+// Each reason for dropped packets has a name in the record.
 func TestEveryDropIsNamed(t *testing.T) {
 	var d media.Drops
 	v := reflect.ValueOf(&d).Elem()

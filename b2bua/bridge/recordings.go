@@ -15,21 +15,21 @@ import (
 	"flowbridge/store/record"
 )
 
-// The recording of a call: routes[].record, and orders.
+// The recordings of a call: routes[].record, and orders.
 
-// Recordings are the recordings of a call, one at a time.
+// Recordings has the recordings of a call. Only one runs at a time.
 type Recordings struct {
 	idle
-	current *recording.Recorder   // nil: none
+	current *recording.Recorder   // nil if none
 	all     []*recording.Recorder // of this process, past and current
 	past    []record.Recording    // of earlier processes
-	parts   int                   // of these
-	beepAt  time.Time             // zero: no beep is due
+	parts   int                   // number of past files
+	beepAt  time.Time             // when the next beep is due; zero if none
 
-	again snapshot.Recordings // the one that an earlier process had begun, until begin
+	again snapshot.Recordings // the recording that an earlier process had begun, until begin
 }
 
-// tapSession is the media as a recording needs it.
+// tapSession is the media session as a recording needs it.
 type tapSession interface {
 	SetTap(media.Tap)
 }
@@ -93,7 +93,7 @@ const (
 	RecordingOff    = "off"
 	RecordingOn     = "on"
 	RecordingPaused = "paused"
-	RecordingFailed = "failed" // why is in the record's recordings
+	RecordingFailed = "failed" // the record's recordings have the reason
 )
 
 // orderStart begins a recording for an operator.
@@ -112,7 +112,8 @@ func (rs *Recordings) orderStart() error {
 	return rs.start(false)
 }
 
-// orderOther ends, pauses or resumes the recording for an operator. The latter may be repeated.
+// orderOther ends, pauses or resumes the recording for an operator. Pausing and resuming
+// may be repeated.
 func (rs *Recordings) orderOther(o Order) error {
 	switch {
 	case rs.current == nil:
@@ -129,8 +130,7 @@ func (rs *Recordings) orderOther(o Order) error {
 	return nil
 }
 
-// startIfWanted begins the recording of an answered call if its route wants that
-// for every call.
+// startIfWanted begins the recording of an answered call if its route records every call.
 func (rs *Recordings) startIfWanted() {
 	b := rs.bridge
 	if b.Call.Route().Record != config.WantedAlways {
@@ -145,11 +145,11 @@ func (rs *Recordings) startIfWanted() {
 	}
 }
 
-// start begins a recording: from now on the recorder gets the session's
-// packets and the SIP, earlier SIP included; one that is paused when it is resumed.
+// start begins a recording: the recorder gets the session's packets from now on, and the
+// SIP, earlier SIP included. A paused recording gets them once it is resumed.
 func (rs *Recordings) start(paused bool) error {
 	b := rs.bridge
-	rs.stop() // one that failed
+	rs.stop() // a failed recording
 	r, err := b.Archive.Record(recording.Call{
 		ID: b.ID, Part: rs.parts + len(rs.all) + 1, Local: b.Media.Addr,
 		Payloads: rs.payloads(),
@@ -164,7 +164,7 @@ func (rs *Recordings) start(paused bool) error {
 	rs.all = append(slices.Clip(rs.all), r)
 	b.Ladder.Attach(r)
 	b.Media.session.SetTap(r)
-	// Every recording begins here, by the route or by an order. So announcements to
+	// Every recording begins here, whether by the route or by an order. So announcements to
 	// the parties belong here.
 	b.Log.Info().Int("part", len(rs.all)).Msg("recording started")
 	b.Ladder.Decide("recording %d starts", len(rs.all))
@@ -184,8 +184,7 @@ func (rs *Recordings) begin() {
 	}
 }
 
-// stop ends the recording, if there is one. It neither loses nor delays a
-// packet.
+// stop ends the recording, if any. It neither loses nor delays packets.
 func (rs *Recordings) stop() {
 	b := rs.bridge
 	if rs.current == nil {
@@ -203,7 +202,8 @@ func (rs *Recordings) stop() {
 
 func (rs *Recordings) deadline() time.Time { return rs.beepAt }
 
-// due tells both sides that the call is recorded, now and at intervals (recording.beep).
+// due plays a beep to both sides to tell them that the call is recorded, and schedules
+// the next one (recording.beep).
 func (rs *Recordings) due(now time.Time) {
 	b := rs.bridge
 	rs.beepAt = time.Time{}
@@ -216,7 +216,7 @@ func (rs *Recordings) due(now time.Time) {
 	}
 }
 
-// payloads says what the payload types of the sides hold.
+// payloads returns the meaning of the sides' payload types.
 func (rs *Recordings) payloads() (all [2]recording.Payloads) {
 	a := &rs.bridge.Agreement
 	for side := range all {
@@ -242,7 +242,7 @@ func (rs *Recordings) payloads() (all [2]recording.Payloads) {
 	return all
 }
 
-// State is one of the constants above.
+// State returns one of the constants above.
 func (r *Recordings) State() string {
 	switch {
 	case r.current == nil:
@@ -256,12 +256,12 @@ func (r *Recordings) State() string {
 	}
 }
 
-// record adds the recordings of earlier processes, and of this one so far.
+// record adds the recordings of earlier processes, and those of this process so far.
 func (rs *Recordings) record(r *record.Record) {
 	r.Recordings = append(append([]record.Recording{}, rs.past...), filesOf(rs.all)...)
 }
 
-// filesOf are the recordings' entries in the record.
+// filesOf returns the recordings' entries in the record.
 func filesOf(all []*recording.Recorder) []record.Recording {
 	files := []record.Recording{}
 	for _, r := range all {
@@ -275,7 +275,7 @@ func filesOf(all []*recording.Recorder) []record.Recording {
 	return files
 }
 
-// settled is Bridge.Settled.
+// settled implements Bridge.Settled.
 func (rs *Recordings) settled() func(context.Context, *record.Record) {
 	past, all := rs.past, rs.all
 	if len(all) == 0 {
@@ -286,7 +286,7 @@ func (rs *Recordings) settled() func(context.Context, *record.Record) {
 	}
 }
 
-// settled is filesOf when all files are written, or after SettleWait.
+// settled returns filesOf once all files are written, or after SettleWait.
 func settled(ctx context.Context, all []*recording.Recorder) []record.Recording {
 	limit := time.NewTimer(SettleWait)
 	defer limit.Stop()

@@ -21,7 +21,7 @@ func TestSlowRecording(t *testing.T) {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		files := settled(t.Context(), []*recording.Recorder{r, r}) // which nobody has stopped
+		files := settled(t.Context(), []*recording.Recorder{r, r}) // the recorder was never stopped
 		if took := time.Since(begin); took != SettleWait || len(files) != 2 || !strings.Contains(files[1].Error, "slow") {
 			t.Errorf("%+v after %v", files, took)
 		}

@@ -14,24 +14,24 @@ import (
 	"flowbridge/media"
 )
 
-// Requests within a call that is up, from one side to the other: INFO, and NOTIFY about
-// a REFER that was passed on.
+// Requests that are passed from one side to the other within an established call: INFO,
+// and NOTIFY about a REFER that was passed on.
 
-// relayed is a request of one side that went to the other.
+// relayed is a request of one side that was passed to the other.
 type relayed struct {
-	from   *Half // nil: it is a key of ours
+	from   *Half // nil for one of our keys
 	to     *Half
 	method sip.RequestMethod
 	seq    uint32
-	done   func(leg.Replied) // besides; may be nil
+	done   func(leg.Replied) // called in addition; may be nil
 }
 
-// Relays are the requests that were passed from one side to the other.
+// Relays has the requests that were passed from one side to the other.
 type Relays struct {
 	idle
-	requests map[int]relayed // without an answer, by Ref
-	last     int             // Ref of the last one
-	Watcher  *Half           // the agent whose REFER the caller's side reports on; nil: none
+	requests map[int]relayed // unanswered requests by Ref
+	last     int             // the last Ref
+	Watcher  *Half           // the agent that gets the caller's side's reports about its REFER; nil if none
 }
 
 func (r *Relays) save(k *snapshot.Sheet) {
@@ -47,7 +47,7 @@ func (r *Relays) restore(k *snapshot.Bridge) {
 func (r *Relays) waits() bool { return len(r.requests) > 0 }
 func (r *Relays) end()        { r.requests = nil }
 
-// on answers the requests that wait for a leg which leaves the call.
+// on answers the requests that wait for a leg that leaves the call.
 func (r *Relays) on(e Event) (taken bool) {
 	leaves, is := e.(Left)
 	if !is {
@@ -64,7 +64,7 @@ func (r *Relays) on(e Event) (taken bool) {
 	return false
 }
 
-// alwaysPassed are the headers of a request or answer that pass without
+// alwaysPassed returns the headers of a request or answer that pass without
 // configuration: they describe the body and the request.
 func alwaysPassed() []config.Pass {
 	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event",
@@ -80,7 +80,7 @@ func (r *Relays) asked(from *Half, req *sip.Request) (taken bool) {
 	return taken
 }
 
-// Relay sends a request to the other side. Without another side it is refused.
+// Relay sends a request to the other side, or refuses it if there is no other side.
 func (r *Relays) Relay(from *Half, req *sip.Request, content leg.Content, done func(leg.Replied)) {
 	b := r.bridge
 	to := b.Other(from)
@@ -93,8 +93,8 @@ func (r *Relays) Relay(from *Half, req *sip.Request, content leg.Content, done f
 	to.Step(leg.Send{Ref: ref, Method: req.Method, Content: content})
 }
 
-// Refer passes an agent's REFER to the caller's side, which carries it out. Its reports go back to the agent. answered
-// is called when it has an answer.
+// Refer passes an agent's REFER to the caller's side, which carries it out. The reports go back to the agent. answered
+// is called when the REFER has its answer.
 func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered func()) {
 	content := leg.Content{Headers: []sip.Header{sip.NewHeader("Refer-To", to), sip.NewHeader("Referred-By", by)}}
 	if !message.WantsReport(req) {
@@ -102,7 +102,7 @@ func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered fun
 	}
 	r.bridge.Log.Info().Str("to", to).Msg("transfer relayed")
 	r.bridge.Ladder.Decide("the agent's transfer to %s is passed to the caller's side", to)
-	r.Watcher = from // its reports may come before its answer (RFC 6665 section 4.1.2.4)
+	r.Watcher = from // reports may come before the answer (RFC 6665 section 4.1.2.4)
 	r.Relay(from, req, content, func(f leg.Replied) {
 		if f.Code >= 300 {
 			r.Watcher = nil
@@ -111,7 +111,7 @@ func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered fun
 	})
 }
 
-// add notes a request, and gives its Ref.
+// add stores a request and returns its Ref.
 func (r *Relays) add(request relayed) (ref int) {
 	if r.requests == nil {
 		r.requests = map[int]relayed{}
@@ -121,7 +121,7 @@ func (r *Relays) add(request relayed) (ref int) {
 	return r.last
 }
 
-// Replied passes the answer to a request back. False: the request was our own.
+// Replied passes back the answer to a request. It returns false if the request was our own.
 func (r *Relays) Replied(f leg.Replied) bool {
 	waits, ok := r.requests[f.Ref]
 	if !ok {
@@ -140,7 +140,7 @@ func (r *Relays) Replied(f leg.Replied) bool {
 	return true
 }
 
-// contentOf is the part of a request that goes to the other side.
+// contentOf returns the part of a request that is passed to the other side.
 func contentOf(req *sip.Request) leg.Content {
 	content := leg.Content{Headers: alwaysOf(req.Headers())}
 	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {
@@ -154,8 +154,8 @@ func alwaysOf(headers []sip.Header) []sip.Header {
 	return out
 }
 
-// PassedTo picks the headers of one side's message that pass to the other by
-// configuration.
+// PassedTo returns the headers of one side's message that the configuration passes to the
+// other side.
 func (b *Bridge) PassedTo(to *Half, headers []sip.Header) []sip.Header {
 	list := slices.DeleteFunc(slices.Clone(to.Peer.PassHeaders), func(p config.Pass) bool {
 		return slices.ContainsFunc(alwaysPassed(),
@@ -167,11 +167,11 @@ func (b *Bridge) PassedTo(to *Half, headers []sip.Header) []sip.Header {
 		headers = slices.DeleteFunc(slices.Clone(headers), reveals)
 	}
 	out, _ := outbound.Passed(headers, list)
-	// a BYE has ours
+	// we add our own Reason to a BYE
 	return slices.DeleteFunc(out, func(h sip.Header) bool { return strings.EqualFold(h.Name(), "Reason") || reveals(h) })
 }
 
-// isReport reports whether a request of the caller's side is about the REFER of an agent that is still there.
+// isReport reports whether a request of the caller's side is a report about a REFER whose agent is still connected.
 func (r *Relays) isReport(from *Half, req *sip.Request) bool {
 	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
 	return req.Method == sip.NOTIFY && from.Side == media.SideA && r.Watcher != nil &&

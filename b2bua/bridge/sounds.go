@@ -14,41 +14,41 @@ import (
 	"flowbridge/media/audio"
 )
 
-// Our own sounds to the sides: ringing before the answer and while a transfer
-// rings, a tone for a side on hold, sounds that the admin API asks for.
+// The sounds that we play to the sides: ringing before the answer and while a transfer
+// rings, a tone for a side on hold, and sounds ordered through the admin API.
 
-// voice is our sound that a side hears; nil: none.
+// voice is a sound that we play to a side. nil means none.
 type voice struct {
 	name  string
 	sound *audio.Sound
 	loop  bool
-	yield bool // to the other side's media
-	mix   bool // with it
-	lasts bool // until its end, even if the state of the call wants another sound
+	yield bool // it gives way to the other side's media
+	mix   bool // it is mixed with the other side's media
+	lasts bool // it plays to its end, even if the call's state asks for another sound
 
-	over   func()     // called at its end, if set
+	over   func()     // called when the sound ends, if set
 	played media.Play // as the relay plays it
 	id     uint64     // of played
 }
 
-// Sounds are our sounds to the sides.
+// Sounds has the sounds that we play to the sides.
 type Sounds struct {
 	idle
 	voices  [2]*voice // by side
-	plays   uint64    // begun so far
-	unheard [2]string // by side: the sound that it can't hear for its codec
+	plays   uint64    // number of plays so far
+	unheard [2]string // by side: the sound that it can't hear because of its codec
 	Ringing bool      // the caller has a 183 and hears our ringing
-	Instead string    // of the route's ringback, while the caller waits; empty: that one
-	OnHold  bool      // by an order: neither side hears the other
+	Instead string    // replaces the route's ringback while the caller waits; empty means no replacement
+	OnHold  bool      // by an order; neither side hears the other
 }
 
-// soundSession is the media as sounds need it.
+// soundSession is the media session as sounds need it.
 type soundSession interface {
 	Play(to media.Side, p media.Play)
 	StopPlay(to media.Side)
 }
 
-// save keeps the sounds that last. One that is heard once begins again in a process that replaces this one.
+// save stores the sounds that last. In the next process, a sound that is played once starts from its beginning.
 func (ss *Sounds) save(sheet *snapshot.Sheet) {
 	k := &sheet.Bridge.Sounds
 	k.OnHold, k.Ringing = ss.OnHold, ss.Ringing
@@ -59,7 +59,7 @@ func (ss *Sounds) save(sheet *snapshot.Sheet) {
 	}
 }
 
-// restore goes on with sounds that begin plays. What is not configured any more is left out.
+// restore restores the sounds, and begin plays them. It skips sounds that are not configured any more.
 func (ss *Sounds) restore(all *snapshot.Bridge) {
 	k := &all.Sounds
 	ss.OnHold, ss.Ringing = k.OnHold, k.Ringing && ss.bridge.Media.session != nil
@@ -71,7 +71,7 @@ func (ss *Sounds) restore(all *snapshot.Bridge) {
 			ss.voices[side] = &voice{name: v.Name, sound: sound, loop: !v.Once, lasts: true}
 		}
 	}
-	if ss.OnHold { // before a packet is relayed
+	if ss.OnHold { // before any packet is relayed
 		ss.update()
 	}
 }
@@ -103,8 +103,7 @@ func (ss *Sounds) show(live *registry.LiveCall) {
 	live.Hears = [2]string{ss.Heard(media.SideA), ss.Heard(media.SideB)}
 }
 
-// play plays a sound to a side, or ends the present one. A side without G.711 hears
-// none.
+// play plays a sound to a side, or ends the current one. A side without G.711 hears none.
 func (ss *Sounds) play(side media.Side, v *voice) {
 	b := ss.bridge
 	if b.Media.session == nil {
@@ -135,8 +134,8 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 	}
 }
 
-// playing is how a sound is played to a side: in its kind of G.711, with its number
-// for that, in packets of the length that it wants. ok is false if the side speaks none.
+// playing returns p adapted to a side: with its kind of G.711, the payload type for that,
+// and its packet time. ok is false if the side has no G.711.
 func (ss *Sounds) playing(side media.Side, p media.Play) (as media.Play, ok bool) {
 	a := &ss.bridge.Agreement
 	switch p.Law = audio.ULaw; a.Codec[side] {
@@ -155,7 +154,7 @@ func (ss *Sounds) playing(side media.Side, p media.Play) (as media.Play, ok bool
 	return p, ok
 }
 
-// beep plays a beep to each side that hears no other of our sounds.
+// beep plays a beep to each side that hears none of our other sounds.
 func (ss *Sounds) beep() {
 	ss.update()
 	for side, v := range ss.voices {
@@ -166,15 +165,15 @@ func (ss *Sounds) beep() {
 	}
 }
 
-// ringback is the sound for a caller that waits.
+// ringback returns the sound for a waiting caller.
 func (ss *Sounds) ringback() *voice {
 	b := ss.bridge
 	name := cmp.Or(ss.Instead, b.Call.Route().Ringback)
 	return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
 }
 
-// update plays to each side what the call's state wants: mostly nothing. A
-// voice that lasts goes on, in the side's present codec; a beep gives way.
+// update plays to each side the sound that the call's state asks for, usually none. A
+// voice that lasts continues in the side's current codec; a beep gives way.
 func (ss *Sounds) update() {
 	if ss.bridge.Media.session == nil {
 		return
@@ -189,7 +188,7 @@ func (ss *Sounds) update() {
 	}
 }
 
-// wanted is the sound that the call's state wants a side to hear.
+// wanted returns the sound that a side should hear in the call's state.
 func (ss *Sounds) wanted(side media.Side) *voice {
 	b, now := ss.bridge, ss.bridge.Call.Moment()
 	switch {
@@ -213,23 +212,23 @@ func (ss *Sounds) wanted(side media.Side) *voice {
 	return nil
 }
 
-// music is what a caller hears who is kept from the other side, which it does not hear.
+// music returns the sound for a caller that is kept apart from the other side.
 func (ss *Sounds) music() *voice {
 	b := ss.bridge
 	name := b.Call.Route().Hold
 	if name == config.HoldNone {
 		name = b.Call.Route().Ringback
 	}
-	sound, _ := ss.named(name) // of a route that is not configured any more
+	sound, _ := ss.named(name) // nil if the route's sound is no longer configured
 	return &voice{name: name, sound: sound, loop: true}
 }
 
-// silence is the sound that the other side hears during a hold.
+// silence returns the sound that the other side hears during a hold.
 func (ss *Sounds) silence() *voice {
 	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true}
 }
 
-// canHear says why a side can't hear a sound of ours.
+// canHear returns an error if a side can't hear our sounds.
 func (ss *Sounds) canHear(side media.Side) error {
 	if _, ok := ss.playing(side, media.Play{}); !ok {
 		return refused("side "+side.String()+" does not speak G.711", "only PCMU and PCMA can be played")
@@ -237,7 +236,7 @@ func (ss *Sounds) canHear(side media.Side) error {
 	return nil
 }
 
-// hold puts the caller on hold for an operator, or ends that. It may be repeated. No leg is told.
+// hold puts the caller on hold for an operator, or ends the hold. It may be repeated. It sends no SIP.
 func (ss *Sounds) hold(on bool) error {
 	b := ss.bridge
 	switch {
@@ -261,8 +260,8 @@ func (ss *Sounds) hold(on bool) error {
 	return nil
 }
 
-// Ring makes the answer to the caller's offer by which the caller hears our ringing once side A has its peer. False:
-// the caller has no G.711 that a target could use, or no offer.
+// Ring makes an answer to the caller's offer, so that the caller can hear our ringing once side A's peer is set. It
+// returns false if the caller made no offer, or has no G.711 that a target could use.
 func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	b := ss.bridge
 	k, ok := b.Agreement.Playable(targets)
@@ -281,14 +280,14 @@ func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	return true
 }
 
-// PlayRequest is a sound for a side of a live call.
+// PlayRequest asks for a sound to a side of a live call.
 type PlayRequest struct {
 	Side  media.Side
-	Sound string // of the configuration's sounds, one of audio.Tones, or SoundNone
+	Sound string // one of the configuration's sounds or audio.Tones, or SoundNone
 	Loop  bool   // until SoundNone
 }
 
-// SoundNone ends the present sound.
+// SoundNone ends the current sound.
 const SoundNone = "none"
 
 func noSound(name string) *OrderError {
@@ -296,7 +295,7 @@ func noSound(name string) *OrderError {
 		"take one of sounds in the configuration, or of "+strings.Join(audio.Tones(), ", "))
 }
 
-// Order plays the sound that the admin API asks for, or ends it.
+// Order plays the sound that the admin API asks for, or ends the current one.
 func (ss *Sounds) Order(s PlayRequest) error {
 	b := ss.bridge
 	switch {
@@ -306,7 +305,7 @@ func (ss *Sounds) Order(s PlayRequest) error {
 		if v := ss.voices[s.Side]; v != nil {
 			v.lasts = false
 		}
-		ss.update() // the order's answer says what is heard
+		ss.update() // the answer to the order names the sound
 		return nil
 	}
 	sound, ok := ss.named(s.Sound)
@@ -323,7 +322,7 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	return nil
 }
 
-// named is a sound of the configuration, or a tone.
+// named returns a sound of the configuration, or a tone.
 func (ss *Sounds) named(name string) (*audio.Sound, bool) {
 	if sound, ok := ss.bridge.Tones[name]; ok {
 		return sound, true
@@ -331,7 +330,7 @@ func (ss *Sounds) named(name string) (*audio.Sound, bool) {
 	return audio.Tone(name)
 }
 
-// Heard is the name of the sound that a side hears; empty: none.
+// Heard returns the name of our sound that a side hears, or "" if there is none.
 func (ss *Sounds) Heard(side media.Side) string {
 	if v := ss.voices[side]; v != nil {
 		return v.name
@@ -339,7 +338,7 @@ func (ss *Sounds) Heard(side media.Side) string {
 	return ""
 }
 
-// onPlayed: a sound has come to its end.
+// onPlayed handles the end of a sound.
 func (ss *Sounds) onPlayed(f media.EventPlayed) {
 	if v := ss.voices[f.Side]; v != nil && v.id == f.ID {
 		if v.over != nil {

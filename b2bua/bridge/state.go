@@ -6,7 +6,7 @@ import (
 	"flowbridge/media"
 )
 
-// What the next process needs to go on.
+// The bridge's state for the next process.
 
 // Save writes the bridge into a sheet.
 func (b *Bridge) Save(k *snapshot.Sheet) {
@@ -14,8 +14,8 @@ func (b *Bridge) Save(k *snapshot.Sheet) {
 	b.each(func(p part) { p.save(k) })
 }
 
-// Restore goes on with the bridge of an answered call, or of one that we place, whose legs are restored. It sends
-// nothing yet. agent: there is one, or there was. complete: every side has its description.
+// Restore restores the bridge of an answered call, or of a call that we place, after its legs. It sends nothing yet.
+// agent says that there is or was an agent. complete reports whether every side has its description.
 func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool) (complete bool, err error) {
 	b.Agreement = agreement.Restore(&k.Agreement)
 	for _, side := range []media.Side{media.SideA, media.SideB} {
@@ -33,7 +33,8 @@ func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool)
 	return true, nil
 }
 
-// Restart restores an unanswered call: its orders, and with a session the answer that its caller already has.
+// Restart restores the bridge of an unanswered call: its orders, and, if there is a session, the answer that the caller
+// already has.
 func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	b.Media.session = session
 	if session != nil {
@@ -42,8 +43,8 @@ func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	b.each(func(p part) { p.restore(k) })
 }
 
-// HandOver gives the media to another process, with its state in the sheet, and ends what goes on without that. nil:
-// there are no sockets to give.
+// HandOver hands the media over to another process, with its state in the sheet, and ends everything that would
+// otherwise keep running here. It returns nil if there are no sockets.
 func (b *Bridge) HandOver(k *snapshot.Sheet) (sockets *media.Sockets) {
 	sockets = b.Media.handOver(k)
 	b.Tell(replaced{&k.Bridge})
@@ -53,5 +54,5 @@ func (b *Bridge) HandOver(k *snapshot.Sheet) (sockets *media.Sockets) {
 // Discard undoes Restore.
 func (b *Bridge) Discard() { b.Media.close() }
 
-// GoOn begins again what the media's state does not have.
+// GoOn restarts the activities that the media's state does not have.
 func (b *Bridge) GoOn() { b.each(part.begin) }

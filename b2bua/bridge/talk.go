@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// talkSession measures a conversation.
+// talkSession is the media session as measuring a conversation needs it.
 type talkSession interface {
 	Follow(media.Conversation)
 	Interrupt(on bool)
@@ -21,10 +21,10 @@ type talkSession interface {
 	Speaking() [2]bool
 }
 
-// Talk has the conversation of caller and agent measured.
+// Talk measures the conversation between caller and agent.
 type Talk struct {
 	idle
-	apart bool // as the media was told
+	apart bool // the last value that the media was told
 }
 
 func (t *Talk) on(e Event) (taken bool) {
@@ -39,7 +39,7 @@ func (t *Talk) on(e Event) (taken bool) {
 	return false
 }
 
-// interrupt tells the media that the caller is apart from the agent, or talks with it again.
+// interrupt tells the media whether the caller is apart from the agent, if that has changed.
 func (t *Talk) interrupt() {
 	s := t.bridge.Media.session
 	if s == nil || t.apart == t.bridge.Call.Moment().Apart {
@@ -51,7 +51,7 @@ func (t *Talk) interrupt() {
 	}
 }
 
-// restore: the state of the media has what it was told.
+// restore sets apart from the call: the media's state already includes it.
 func (t *Talk) restore(*snapshot.Bridge) { t.apart = t.bridge.Call.Moment().Apart }
 
 func (t *Talk) show(live *registry.LiveCall) {
@@ -66,7 +66,7 @@ func (t *Talk) record(r *record.Record) {
 	}
 }
 
-// AgentWaited is for how long the caller has been waiting for the agent to say something; 0: it does not.
+// AgentWaited returns how long the caller has been waiting for the agent to say something, or 0 if it is not waiting.
 func (t *Talk) AgentWaited() time.Duration {
 	if t.bridge.Media.session == nil {
 		return 0
@@ -74,7 +74,7 @@ func (t *Talk) AgentWaited() time.Duration {
 	return t.bridge.Media.session.AgentWaited()
 }
 
-// talkRecord is the conversation's part of the record. nil: it was not followed.
+// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured.
 func talkRecord(f *turns.Figures) *record.Talk {
 	if f == nil {
 		return nil

@@ -20,7 +20,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// twoAddresses has the agent at a name with two addresses: SRV prefers the agent's to the spare one's.
+// twoAddresses puts the agent at a name with two addresses. SRV prefers the agent's address to the spare agent's.
 const twoAddresses = `
 	_sip._udp.agents.test. 60 IN SRV 1 1 32681 one.test.
 	_sip._udp.agents.test. 60 IN SRV 2 1 32681 two.test.
@@ -37,7 +37,7 @@ func inWorldOfNames(t *testing.T, test func(w *world), replace ...string) {
 	inWorldOf(t, yaml, func(o *b2bua.Options) { o.Network.Names.Ask = zoneOf(t, twoAddresses) }, test)
 }
 
-// takesAtSecond has the second address answer the call, and ends it.
+// takesAtSecond answers the call at the second address, and ends it.
 func (w *world) takesAtSecond(d *dialogue) (invite received, r record.Record) {
 	w.t.Helper()
 	invite = w.agent2.expect("INVITE")
@@ -56,8 +56,8 @@ func (w *world) wantTried(r record.Record, tried ...string) {
 	}
 }
 
-// An address that says 503 or nothing is followed by the next one, in the same attempt: the same request in another transaction
-// (RFC 3263 section 4.3). The next call begins with the one that works.
+// After 503 or silence at one address, the next address is tried in the same attempt: with the same request in another
+// transaction (RFC 3263 section 4.3). The next call begins with the address that works.
 func TestNextAddress(t *testing.T) {
 	for name, c := range map[string]struct {
 		play  func(w *world) received
@@ -99,7 +99,7 @@ func TestNextAddress(t *testing.T) {
 				if first.value("Via") == second.value("Via") || first.req().Recipient.String() != second.req().Recipient.String() {
 					t.Error("the same transaction, or another URI")
 				}
-				w.agent.silent(time.Second) // no INVITE is repeated to an address that is given up
+				w.agent.silent(time.Second) // no INVITE is repeated to an address that was given up
 				d = w.carrier.newCall("+15075785607")
 				w.carrier.invitesTillRung(d)
 				w.takesAtSecond(d)
@@ -112,7 +112,7 @@ func TestNextAddress(t *testing.T) {
 	}
 }
 
-// A call whose target has one address costs no question.
+// A call to a target with one address causes no DNS query.
 func TestOneAddressAsksNobody(t *testing.T) {
 	inWorldOf(t, testConfig, func(o *b2bua.Options) { o.Network.Names = locate.Options{Ask: noNames} }, func(w *world) {
 		d, _ := w.established()
@@ -123,7 +123,7 @@ func TestOneAddressAsksNobody(t *testing.T) {
 	})
 }
 
-// With transport: auto the records of the host decide: here NAPTR prefers TCP, and its other address is one of UDP.
+// With transport: auto the records of the host decide: here NAPTR prefers TCP, and the other address is for UDP.
 func TestTransportByNAPTR(t *testing.T) {
 	yaml := strings.NewReplacer("@192.0.2.20:32681", "@agents.test", "- name: agent\n", "- name: agent\n    transport: auto\n", `5060"]}`, overTCP).Replace(testConfig)
 	inWorldOf(t, yaml, func(o *b2bua.Options) {
@@ -140,8 +140,8 @@ func TestTransportByNAPTR(t *testing.T) {
 	})
 }
 
-// The platform's answer reaches the headers also if it has no id, at each address. A call keeps it no longer than that: it may be
-// large.
+// The platform's answer reaches the headers at each address, even if it has no id. The call then drops it, because it
+// may be large.
 func TestAnswerWithoutID(t *testing.T) {
 	test := func(w *world, refuse bool) {
 		held := w.answersOnce(`{"session":"s-1"}`)
@@ -165,7 +165,8 @@ func TestAnswerWithoutID(t *testing.T) {
 	inWorldOfNames(t, func(w *world) { test(w, true) }, headers...)
 }
 
-// answersOnce has the platform answer once, and returns a function that reports whether anything still has the answer.
+// answersOnce makes the platform answer once, and returns a function that reports whether the answer is still
+// referenced.
 func (w *world) answersOnce(body string) (held func() bool) {
 	text := []byte(body)
 	w.prepare.given = &peers.Prepared{Body: text, Status: 200}
@@ -177,7 +178,7 @@ func (w *world) answersOnce(body string) (held func() bool) {
 	}
 }
 
-// An answer at the first of two addresses leaves nothing of the platform's answer, either.
+// The platform's answer is also dropped if the first of two addresses answers.
 func TestSettledCallKeepsNoAnswer(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
 		held := w.answersOnce(`{"synthflow_call_id":"x"}`)
@@ -189,7 +190,8 @@ func TestSettledCallKeepsNoAnswer(t *testing.T) {
 	})
 }
 
-// Addresses that take no connection have no more time together than the target's first answer, and the last one's turn.
+// Addresses that accept no connection together take no longer than the time for the target's first answer, plus the
+// turn of the last one.
 func TestConnectionsInTime(t *testing.T) {
 	zone := ""
 	for i := range 8 {
@@ -213,7 +215,7 @@ func TestConnectionsInTime(t *testing.T) {
 	})
 }
 
-// What becomes of a call whose target has two addresses.
+// Calls to a target with two addresses.
 func TestSecondAddress(t *testing.T) {
 	tell(t, testConfig, `
 with: @192.0.2.20:32681 => @agents.test

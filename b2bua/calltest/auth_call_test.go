@@ -30,7 +30,7 @@ func authorize(d *dialogue, challenge received, algorithm, username, password st
 	return credentialsFor(d, nonceOf(challenge, algorithm), algorithm, username, password, nc)
 }
 
-// nonceOf is the nonce of a challenge, for the algorithm.
+// nonceOf returns the nonce of a challenge, for the algorithm.
 func nonceOf(challenge received, algorithm string) (nonce string) {
 	for line := range strings.SplitSeq(challenge.raw, "\r\n") {
 		if v, ok := strings.CutPrefix(line, "WWW-Authenticate: Digest "); ok && strings.Contains(v, "algorithm="+algorithm) {
@@ -57,7 +57,7 @@ func credentialsOf(method, uri, nonce, name, username, password string, nc int) 
 		username, nonce, uri, response, name, count)
 }
 
-// challenged sends an INVITE and gives the 401 to it, acknowledged.
+// challenged sends an INVITE, acknowledges its 401 and returns that.
 func (p *peer) challenged(d *dialogue) received {
 	p.w.t.Helper()
 	p.invite(d)
@@ -66,8 +66,7 @@ func (p *peer) challenged(d *dialogue) received {
 	return m
 }
 
-// gaveUp acknowledges a refusal; the next request of the dialogue is a new
-// one.
+// gaveUp acknowledges a refusal. The next request of the dialogue is a new one.
 func (p *peer) gaveUp(d *dialogue, m received) {
 	d.learn(m)
 	p.ackRefused(d)
@@ -87,23 +86,23 @@ func (w *world) answersCall(p *peer, d *dialogue, extra string) {
 	p.expect("SIP/2.0 200")
 	d.extra = ""
 	p.ack(d)
-	p.bye(d) // in its dialog: no challenge
+	p.bye(d) // within the dialog, so no challenge
 	p.expect("SIP/2.0 200")
 	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 }
 
 var roamingAddr = netip.MustParseAddrPort("203.0.113.77:6060")
 
-// roaming is a PBX at an address that no trunk names.
+// roaming returns a PBX at an address that no trunk names.
 func (w *world) roaming() *peer {
 	p := w.peer(roamingAddr)
-	p.seq = 500 // Call-IDs of its own
+	p.seq = 500 // so that its Call-IDs are unique
 	w.others = append(w.others, p)
 	return p
 }
 
-// A trunk shows its credentials, by either algorithm, and its call goes
-// through; its next one reuses the nonce.
+// A trunk shows its credentials, with either algorithm, and its call goes through. Its
+// next call reuses the nonce.
 func TestAuthenticatedCall(t *testing.T) {
 	for _, algorithm := range []string{"SHA-256", "MD5"} {
 		runIn(t, algorithm, authConfig, func(w *world) {
@@ -131,7 +130,7 @@ func TestAuthenticatedCall(t *testing.T) {
 	}
 }
 
-// A server that offers MD5 alone takes nothing else.
+// A server that offers only MD5 accepts nothing else.
 func TestOfferedAlgorithms(t *testing.T) {
 	yaml := strings.Replace(authConfig, `sip: {`, `sip: {auth_algorithms: [MD5], `, 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -154,7 +153,8 @@ func TestOfferedAlgorithms(t *testing.T) {
 	})
 }
 
-// With sources both are needed: the other trunk's user is wrong from here.
+// A trunk with sources needs both address and credentials: the other trunk's user is
+// wrong from this address.
 func TestSourceAndCredentials(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -170,7 +170,7 @@ func TestSourceAndCredentials(t *testing.T) {
 	})
 }
 
-// What is wrong is challenged again, whatever it is, and makes no call.
+// Wrong credentials of any kind are challenged again, and make no call.
 func TestWrongCredentials(t *testing.T) {
 	edit := func(old, replacement string) func(string) string {
 		return func(s string) string { return strings.Replace(s, old, replacement, 1) }
@@ -203,7 +203,7 @@ func TestWrongCredentials(t *testing.T) {
 			}
 			p.gaveUp(d, m)
 			want := uint64(1)
-			if name == "nonce" { // not one of this server: as good as none
+			if name == "nonce" { // not from this server, so it counts as none
 				want = 0
 			}
 			if n := w.server.Rejected().Unauthorized.Load(); n != want {
@@ -215,13 +215,14 @@ func TestWrongCredentials(t *testing.T) {
 	}
 }
 
-// RFC 3261 section 22.4: credentials are for what they name. Without a user in their
-// uri, as SIPp and some phones write it, they are for what the challenged request called.
+// RFC 3261 section 22.4: credentials are valid for the number in their uri. If the uri
+// has no user, as SIPp and some phones write it, they are valid for the number that the
+// challenged request called.
 func TestCredentialsForAnotherNumber(t *testing.T) {
 	const bare, ours, other = "sip:198.51.100.1:5060", "sip:+15075785607@198.51.100.1", "sip:+15075785608@198.51.100.1"
 	for name, tt := range map[string]struct {
 		challenged, uri, called string
-		refused                 string // empty: taken
+		refused                 string // empty if accepted
 	}{
 		"its number":             {"+15075785607", ours, "+15075785607", ""},
 		"another number":         {"+15075785607", other, "+15075785607", "wrong"},
@@ -249,7 +250,7 @@ func TestCredentialsForAnotherNumber(t *testing.T) {
 				w.t.Errorf("want %s:\n%s", tt.refused, again.raw)
 			}
 			d.extra = ""
-			if tt.refused == "stale" { // its next challenge is for what it calls
+			if tt.refused == "stale" { // its next challenge is for the called number
 				w.answersCall(p, d, credentialsOf("INVITE", tt.uri, nonceOf(again, "MD5"), "MD5", "acme", "secret", 1))
 				w.record()
 			}
@@ -257,7 +258,7 @@ func TestCredentialsForAnotherNumber(t *testing.T) {
 	}
 }
 
-// Credentials of another realm are somebody else's, and so is another scheme.
+// Credentials for another realm or of another scheme do not count.
 func TestCredentialsForOthers(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -283,7 +284,7 @@ func TestStaleNonce(t *testing.T) {
 		p := w.roaming()
 		d := p.newCall("+15075785607")
 		m := p.challenged(d)
-		time.Sleep(5*time.Minute + time.Second) // longer than a nonce may be used
+		time.Sleep(5*time.Minute + time.Second) // longer than the lifetime of a nonce
 		d.extra = authorize(d, m, "MD5", "acme", "secret", 1)
 		p.invite(d)
 		m = p.expect("SIP/2.0 401")
@@ -308,8 +309,8 @@ func TestStaleNonce(t *testing.T) {
 	})
 }
 
-// A retransmitted INVITE with credentials is no replay, also when its
-// transaction is gone.
+// A retransmitted INVITE with credentials is not a replay, even when its transaction is
+// gone.
 func TestRetransmittedCredentials(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -321,7 +322,7 @@ func TestRetransmittedCredentials(t *testing.T) {
 		tag := d.toTag
 		d.toTag = ""
 		p.invite(d)
-		for _, m := range p.rest() { // by the transaction
+		for _, m := range p.rest() { // sent by the transaction
 			if !strings.HasPrefix(m.raw, "SIP/2.0 180 ") {
 				t.Errorf("a retransmission is answered\n%s", m.raw)
 			}
@@ -344,13 +345,13 @@ func TestRetransmittedCredentials(t *testing.T) {
 	})
 }
 
-// Who guesses is not listened to for a while, even with the right password;
-// others are, also with a nonce that was given to him.
+// A sender that guesses passwords is ignored for a while, even with the right password.
+// Others are not, even with a nonce that it was given.
 func TestGuessing(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
 		d := p.newCall("+15075785607")
-		for range 5 + 1 { // one more failure than is free
+		for range 5 + 1 { // one more failure than allowed
 			d.extra = ""
 			m := p.challenged(d)
 			d.extra = authorize(d, m, "MD5", "acme", "guess", 1)
@@ -374,7 +375,7 @@ func TestGuessing(t *testing.T) {
 	})
 }
 
-// A CANCEL of a trunk that may be anywhere finds its INVITE.
+// A CANCEL from a trunk without fixed addresses finds its INVITE.
 func TestCancelBesideAuth(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -390,8 +391,8 @@ func TestCancelBesideAuth(t *testing.T) {
 	})
 }
 
-// Who is refused for his credentials gets that once, not until he acknowledges:
-// his address may be forged.
+// A refusal because of credentials is sent once, and not repeated until the ACK, because
+// the address may be forged.
 func TestUnprovenIsToldOnce(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -403,7 +404,7 @@ func TestUnprovenIsToldOnce(t *testing.T) {
 	})
 }
 
-// A tag that we gave with a challenge opens no door.
+// A tag from one of our challenges gives no access.
 func TestTagOfChallenge(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()

@@ -33,7 +33,8 @@ func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 	}
 }
 
-// Who has waited for the rate of a target waits on: those who had a place there, and no others, are let in whatever the rate.
+// Callers that wait for a target's rate continue to wait. Only those that had a place there are admitted whatever the
+// rate.
 func TestWaitersForARateWaitOn(t *testing.T) {
 	yaml := strings.NewReplacer("max_calls: 1", "max_cps: 1").Replace(soundingQueue(""))
 	inWorldWith(t, yaml, func(w *world) {
@@ -44,7 +45,7 @@ func TestWaitersForARateWaitOn(t *testing.T) {
 		w.carrier.rest()
 		before := len(invites(w.agent.rest()))
 		w.upgraded()
-		if again := len(invites(w.agent.rest())); before != 1 || again > 2 { // that one, and the first of those that wait
+		if again := len(invites(w.agent.rest())); before != 1 || again > 2 { // the first call, and the first waiting one
 			t.Errorf("%d were dialled, and %d after the upgrade", before, again)
 		}
 		w.server.HangupAll()
@@ -52,12 +53,12 @@ func TestWaitersForARateWaitOn(t *testing.T) {
 	})
 }
 
-// invites are the INVITEs among messages.
+// invites returns the INVITEs among messages.
 func invites(all []received) []received {
 	return slices.DeleteFunc(all, func(m received) bool { return !strings.HasPrefix(m.raw, "INVITE ") })
 }
 
-// Where the first target has no room, the place at the second one counts.
+// If the first target has no room, the place at the second one counts.
 func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 	yaml := strings.NewReplacer("@192.0.2.21:32681\", max_calls: 1", "@192.0.2.21:32681\", max_cps: 1", "1509\", targets: [agent]", "1509\", targets: [agent, spare]").Replace(queueConfig)
 	inWorldWith(t, yaml, func(w *world) {
@@ -71,7 +72,7 @@ func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 	})
 }
 
-// The record keeps the attempts of the process before that had an INVITE. Others are made again: they would be there twice.
+// The record keeps the old process's attempts that had an INVITE. Others are made again, and would be there twice.
 func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, `1509", targets: [agent]`, `1509", targets: [agent, spare]`, 1), func(w *world) {
 		first := w.carrier.dialsTillRung("+15095780001")
@@ -103,7 +104,7 @@ func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 	})
 }
 
-// ringOn has callers that hear ringing hear nothing else after an upgrade, and ends all calls.
+// ringOn checks that callers that hear ringing hear nothing else after an upgrade, and ends all calls.
 func (w *world) ringOn() {
 	w.t.Helper()
 	w.upgraded()
@@ -116,7 +117,7 @@ func (w *world) ringOn() {
 	w.drain(3 * time.Minute)
 }
 
-// TestBegunUnderAnotherTrunk: an upgrade renames the trunk of a call that begins again. The call is one of the renamed
+// TestBegunUnderAnotherTrunk: an upgrade renames the trunk of a call that restarts. The call belongs to the renamed
 // trunk. If the trunk is gone, the call is not restarted.
 func TestBegunUnderAnotherTrunk(t *testing.T) {
 	for name, into := range map[string]string{

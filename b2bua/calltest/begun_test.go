@@ -38,7 +38,7 @@ func (w *world) sounds(to, extra, offer string) (*dialogue, received) {
 	}
 }
 
-// listens says what the caller of a call hears.
+// listens returns the sound that the caller of a call hears.
 func (w *world) listens(d *dialogue) string {
 	w.t.Helper()
 	synctest.Wait()
@@ -49,8 +49,8 @@ func (w *world) listens(d *dialogue) string {
 	return l.Hears[media.SideA]
 }
 
-// TestQueueWithASoundGoesOver: callers that hear a queue's sound wait on in the process that replaces theirs: in their order, for the time
-// that is left, on the same ports, with the same description before and in the 200, and under the same keys.
+// TestQueueWithASoundGoesOver: callers that hear a queue's sound continue to wait in the next process: in their order,
+// for the remaining time, on the same ports, with the same description before and in the 200, and with the same keys.
 func TestQueueWithASoundGoesOver(t *testing.T) {
 	for name, tt := range map[string]struct{ trunk, extra, offer string }{
 		"plain":          {},
@@ -60,7 +60,7 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 		"reliable, SDES": {trunk: ", media: {srtp: optional}", extra: "Supported: 100rel\n", offer: securedAt("192.0.2.10", 20000, cryptoAttr(1, gcm, 'a'))},
 	} {
 		runIn(t, name, soundingQueue(tt.trunk), func(w *world) {
-			first := w.carrier.dialsTillRung("+15085780001") // by a route without a sound
+			first := w.carrier.dialsTillRung("+15085780001") // on a route without a sound
 			w.served(w.agent, first)
 			spare := w.carrier.dialsTillRung("+15085780009")
 			w.served(w.agent2, spare)
@@ -77,7 +77,7 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 						w.t.Errorf("not as before: %s", m.raw)
 					}
 					switch of := map[string]*dialogue{second.callID: second, third.callID: third}[m.value("Call-ID")]; {
-					case tt.extra != "": // it has been told reliably
+					case tt.extra != "": // it got the description reliably
 						before := of.toTag
 						if w.carrier.prack(of, m, ""); before != of.toTag || len(m.Body()) > 0 {
 							w.t.Errorf("another dialog or description:\n%s", m.raw)
@@ -129,8 +129,8 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 	}
 }
 
-// TestCallerLeavesAfterTheHandOver: who hears a sound may hang up in the process that goes on with it, or call where that one takes no
-// call; and a process that is killed then has told the next one as ever.
+// TestCallerLeavesAfterTheHandOver: a caller that hears a sound may hang up in the next process, or call again when
+// that accepts no calls. If that process is killed, the one after it has the state as usual.
 func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 	for name, then := range map[string]func(w *world, d *dialogue){
 		"cancel": func(w *world, d *dialogue) {
@@ -155,7 +155,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.serves()
 			w.carrier.expect("SIP/2.0 183")
 			w.carrier.silent(28 * time.Second)
-			w.refused(d, "487") // in its queue, 30 s after it came
+			w.refused(d, "487") // still in the queue, 30 s after it came
 			w.wantRecord(record.DispositionNoAnswer, cause.Expired, record.EndedBySystem)
 			w.carrier.silent(time.Minute)
 		},
@@ -205,7 +205,8 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 	}
 }
 
-// TestRingingWithASoundGoesOver: so does a call whose caller hears our ringing while its target rings; one that hears the target does not.
+// TestRingingWithASoundGoesOver: a call whose caller hears our ringing while its target rings is handed over, but not
+// one whose caller hears the target.
 func TestRingingWithASoundGoesOver(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "targets: [agent], queue: {limit: 2, timeout: 50s}", "targets: [agent], ringing: session-progress", 1), func(w *world) {
 		d, told := w.sounds("+15075780001", "", "")
@@ -233,7 +234,8 @@ func TestRingingWithASoundGoesOver(t *testing.T) {
 	})
 }
 
-// TestProvenBefore: a caller that has proven itself need not do so again, though its nonce is too old for the process that goes on.
+// TestProvenBefore: a caller that has proven itself need not do so again, although its nonce is too old for the next
+// process.
 func TestProvenBefore(t *testing.T) {
 	yaml := strings.Replace(soundingQueue(""), `sources: ["192.0.2.10"]`, `sources: ["192.0.2.10"], auth: {username: carrier, password_env: P}`, 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -257,12 +259,12 @@ func TestProvenBefore(t *testing.T) {
 		w.served(w.agent, second)
 		w.callerEnds(w.agent, second)
 		w.record()
-		w.carrier.challenged(w.carrier.newCall("+15075780003")) // others have to
+		w.carrier.challenged(w.carrier.newCall("+15075780003")) // others must
 	})
 }
 
-// TestCallersKeepTheirOrder: callers that waited are served in their order by the process that goes on, the one whose target rang
-// first. Their places are theirs, whatever new calls may have.
+// TestCallersKeepTheirOrder: the next process serves waiting callers in their order, and first the one whose target
+// rang. They keep their places, whatever new calls come.
 func TestCallersKeepTheirOrder(t *testing.T) {
 	yaml := strings.NewReplacer("limit: 2", "limit: 10", `country: "1"}`, `country: "1", max_cps: 1}`,
 		`["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060"], limits: {setups: 4}`).Replace(queueConfig)
@@ -320,8 +322,8 @@ func TestAnotherINVITEBeginsNothing(t *testing.T) {
 	})
 }
 
-// A caller behind NAT whose INVITE has no rport keeps its call: what it got at its arrival here, and again after the upgrade, does not
-// make another INVITE of it.
+// A caller behind NAT whose INVITE has no rport keeps its call: the parameters that we add on arrival, and again after
+// the upgrade, do not make it another INVITE.
 func TestBeginsAgainBehindNAT(t *testing.T) {
 	inWorldWith(t, soundingQueue(""), func(w *world) {
 		w.served(w.agent, w.carrier.dialsTillRung("+15085780001"))

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// RFC 5621: a body of several parts is understood, and the target gets its session description.
+// RFC 5621: a body of several parts is accepted, and the target gets its session
+// description.
 func TestMultipartInvite(t *testing.T) {
 	const isup = "--b\nContent-Type: application/ISUP;version=itu-t92+\nContent-Disposition: signal;handling=optional\n\n\x01\x02\x00\xff\n"
 	body := "--b\nContent-Type: application/sdp\n\n" + callerSDP() + "\n" + isup + "--b--\n"

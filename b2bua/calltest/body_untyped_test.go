@@ -11,9 +11,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// toldUntyped is how many lines of a call's ladder are about a missing Content-Type.
+// toldUntyped returns how many lines of a call's ladder are about a missing Content-Type.
 func (w *world) toldUntyped(id string) (n int) {
-	w.drain(time.Minute) // the ladder is kept when its legs are gone
+	w.drain(time.Minute) // the ladder is stored once its legs are gone
 	for _, line := range lines(w.ladder(id)) {
 		if strings.Contains(line, "answers without Content-Type") {
 			n++

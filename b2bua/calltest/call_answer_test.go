@@ -35,8 +35,8 @@ func TestIgnoredResponseLeavesNothing(t *testing.T) {
 	}
 }
 
-// RFC 3261 section 15: a callee may not send BYE on an early dialog. One that does
-// is not taken for a caller that has cancelled.
+// RFC 3261 section 15: a callee may not send BYE on an early dialog. If one does, that is
+// not taken for a caller's CANCEL.
 func TestByeOfRingingTargetIsNotTheCallers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.carrier.dialsTillRung("+15075785607")
@@ -73,7 +73,7 @@ func TestReasonPhraseBringsNoHeader(t *testing.T) {
 	})
 }
 
-// A status line may lack the space before its empty phrase (RFC 3261 section 7.2 has it): what the answer means is
+// A status line may lack the space before its empty phrase (RFC 3261 section 7.2 has it): the meaning of the answer is
 // clear.
 func TestStatusLineWithoutLastSpace(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -86,7 +86,7 @@ func TestStatusLineWithoutLastSpace(t *testing.T) {
 	})
 }
 
-// A carrier that answers its own INVITE changes nothing.
+// A carrier's answer to its own INVITE has no effect.
 func TestAnswerToOwnInviteIsIgnored(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")

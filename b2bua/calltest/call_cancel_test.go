@@ -19,7 +19,7 @@ func TestCancelBeats200ToCarrier(t *testing.T) {
 		w.agent.answer(invite, "a")
 		w.carrier.cancel(d) // both are in flight at the same instant
 		w.agent.expect("ACK")
-		// Whichever won, the carrier has one final answer and the agent is not left alone.
+		// Whichever won, the carrier has one final answer and the agent's call is ended.
 		final := map[string]int{}
 		time.Sleep(100 * time.Millisecond)
 		for _, m := range w.carrier.rest() {
@@ -65,7 +65,8 @@ func TestCancelBeforeItsInvite(t *testing.T) {
 	})
 }
 
-// RFC 3326 section 2: what the caller's CANCEL says goes on with ours, in our own words.
+// RFC 3326 section 2: the reason in the caller's CANCEL is passed on with ours, in our
+// own words.
 func TestReasonOfCancel(t *testing.T) {
 	for said, want := range map[string]string{
 		`SIP;cause=200;text="Call completed elsewhere at 10.1.2.3"`: `SIP;cause=200;text="Call completed elsewhere"`,
@@ -83,8 +84,8 @@ record: cancelled caller_cancelled caller`))
 	}
 }
 
-// RFC 3261 section 9.2: a CANCEL that was faster than our 200 undoes a change
-// that the other side had agreed to: it gets the session back.
+// RFC 3261 section 9.2: a CANCEL that comes before our 200 undoes a change that the other
+// side had agreed to: the old session is offered to it again.
 func TestCancelOvertakesAcceptedChange(t *testing.T) {
 	eachEnd(t, func(c *talk, e, far *end) {
 		seq := e.offers("INVITE", e.pcma())
@@ -103,8 +104,8 @@ func TestCancelOvertakesAcceptedChange(t *testing.T) {
 	})
 }
 
-// A CANCEL that has overtaken its INVITE changes nothing where the INVITE is refused
-// without state: each copy of it gets the same answer.
+// A CANCEL that has overtaken its INVITE changes nothing if the INVITE is refused without
+// state: each copy of it gets the same answer.
 func TestCancelBeforeRefusedInvite(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -113,7 +114,7 @@ func TestCancelBeforeRefusedInvite(t *testing.T) {
 		synctest.Wait()
 		w.carrier.invite(d)
 		w.carrier.expect("SIP/2.0 420")
-		w.carrier.expect("SIP/2.0 481") // to the CANCEL
+		w.carrier.expect("SIP/2.0 481") // the answer to the CANCEL
 		w.settle()
 	})
 }

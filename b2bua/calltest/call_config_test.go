@@ -29,7 +29,7 @@ func TestDialWithoutID(t *testing.T) {
 		w.carrier.isBusyAt(w.agent, invite, "a", d)
 		r := w.record()
 		w.wantCauses(r, cause.TargetBusy)
-		time.Sleep(time.Minute) // the ladder is kept when the transactions are over
+		time.Sleep(time.Minute) // the ladder is stored once the transactions are over
 		if n := strings.Count(log.String(), "target not ready"); n != 1 {
 			t.Errorf("%d warnings; want one:\n%s", n, log)
 		}
@@ -42,8 +42,7 @@ func TestDialWithoutID(t *testing.T) {
 	})
 }
 
-// Caps: the trunk's and the target's, and what is refused leaves the calls
-// that are up alone.
+// The caps of trunk and target. Refused calls do not affect the established calls.
 func TestCaps(t *testing.T) {
 	yaml := strings.Replace(testConfig, "max_duration: 1h", "max_duration: 1h, max_calls: 1", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -53,7 +52,7 @@ func TestCaps(t *testing.T) {
 			t.Errorf("503 without Retry-After:\n%s", refused.raw)
 		}
 		w.carrier.ackRefused(over)
-		w.carrier.invite(d) // a retransmission of the admitted call is no new one
+		w.carrier.invite(d) // a retransmission for the admitted call is not a new call
 		w.callerEnds(w.agent, d)
 		if n := w.server.Rejected().Full.Load(); n != 1 {
 			t.Errorf("%d refused as full; want 1", n)

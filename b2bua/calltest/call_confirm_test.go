@@ -12,11 +12,11 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// confirmYAML has the caller's early media begin at once.
+// confirmYAML makes the caller's early media begin at once.
 var confirmYAML = strings.Replace(talkYAML("rel100: supported", ""),
 	`{to: "^\\+1507", targets: [agent]}`, `{to: "^\\+1507", targets: [agent], ringing: session-progress}`, 1)
 
-// wantConfirmed says whether the media takes the caller for confirmed.
+// wantConfirmed checks whether the media counts the caller as confirmed.
 func (w *world) wantConfirmed(when string, want bool) {
 	w.t.Helper()
 	synctest.Wait()
@@ -29,7 +29,7 @@ func (w *world) wantConfirmed(when string, want bool) {
 	}
 }
 
-// elsewhere is a call whose SDP names another address than its signalling has.
+// elsewhere returns a call whose SDP names another address than its signalling has.
 func (p *peer) elsewhere() *dialogue {
 	d := p.newCall("+15075785607")
 	d.sdp = sdpAt("192.0.2.99", 20000)
@@ -37,7 +37,7 @@ func (p *peer) elsewhere() *dialogue {
 }
 
 // A caller over UDP is confirmed by its ACK. Until then, media goes to an address that
-// somebody else may have.
+// may belong to another party.
 func TestCallerIsConfirmedByItsACK(t *testing.T) {
 	inWorldWith(t, confirmYAML, func(w *world) {
 		d := w.carrier.elsewhere()
@@ -51,7 +51,7 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 		stranger := w.otherAt("192.0.2.77:5060")
 		stranger.ack(d)
 		w.wantConfirmed("ACK from elsewhere", false)
-		w.carrier.reinvite(d, sdpAt("192.0.2.99", 20000)) // it has the 200
+		w.carrier.reinvite(d, sdpAt("192.0.2.99", 20000)) // this shows that it has the 200
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ackOf(d, d.seq+d.later, "")
 		w.wantConfirmed("re-INVITE", true)
@@ -104,7 +104,7 @@ func TestCallerIsConfirmedByItsPRACK(t *testing.T) {
 	})
 }
 
-// A connection and credentials show where a caller is before the call begins.
+// A connection, or credentials, show the caller's address before the call begins.
 func TestCallerThatCannotBeForged(t *testing.T) {
 	for name, tt := range map[string]struct {
 		yaml string

@@ -23,7 +23,7 @@ var digestConfig = strings.NewReplacer(
 	`192.0.2.21:32681"}`, `192.0.2.21:32681", auth: {username: bob, password_env: PASSWORD}}`,
 ).Replace(testConfig)
 
-// challenge answers a request with 401 and has its ACK, if it is an INVITE.
+// challenge answers a request with 401 and takes its ACK, if it is an INVITE.
 func (p *peer) challenge(req received, more string) {
 	p.w.t.Helper()
 	p.reply(req, 401, "Unauthorized", "challenger", "", `WWW-Authenticate: Digest realm="agents", qop="auth", `+more)
@@ -37,7 +37,7 @@ func (p *peer) challenge(req received, more string) {
 	}
 }
 
-// wantCredentials checks that a request can pass.
+// wantCredentials checks the credentials of a request.
 func (w *world) wantCredentials(m received, nonce string, nc int) {
 	w.t.Helper()
 	c := siptest.SentCredentials(w.t, m.req(), "Authorization")
@@ -60,7 +60,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 			t.Errorf("the second INVITE:\n%s\nafter\n%s", second.raw, first.raw)
 		}
 		w.wantCredentials(second, "n1", 1)
-		synctest.Wait() // the first transaction has ended
+		synctest.Wait() // until the first transaction has ended
 		for range 3 {
 			w.agent2.challenge(first, `nonce="n2", stale=true`) // its ACK was lost
 			synctest.Wait()

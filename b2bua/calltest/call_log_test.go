@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua"
 )
 
-// A call to which nothing happens has one line at level info, with what there is to know about it.
+// An uneventful call has one line at level info, with all that is worth knowing about it.
 func TestPlainCallIsOneLine(t *testing.T) {
 	var out logged
 	inWorldOf(t, testConfig, func(o *b2bua.Options) { o.Log = zerolog.New(&out).Level(zerolog.InfoLevel) }, func(w *world) {

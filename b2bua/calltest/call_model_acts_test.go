@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// modelAct is something that may happen in a call. It says in words what it
-// did, "" where there was nothing to be done.
+// modelAct is an action that may happen in a call. It returns a description of what it
+// did, or "" if there was nothing to do.
 type modelAct struct {
 	name string
 	do   func(m *callModel, choose func(n int) int) string
 }
 
-// modelActs has the frequent ones several times, and the simplest first: what
-// rapid shrinks to.
+// modelActs returns the actions: frequent ones several times, and the simplest first,
+// because rapid shrinks to these.
 func modelActs() []modelAct {
 	pass := modelAct{"time", (*callModel).actTime}
 	answer := modelAct{"answer", (*callModel).actAnswer}
@@ -69,7 +69,7 @@ func (m *callModel) step(s modelStep) {
 	m.mu.Lock()
 	m.trace[line] = fmt.Sprintf("%10.3f === %s: %s", time.Since(m.start).Seconds(), a.name, what)
 	m.mu.Unlock()
-	if !m.crosses || s.Args[len(s.Args)-1]%4 != 3 { // else the next one crosses it
+	if !m.crosses || s.Args[len(s.Args)-1]%4 != 3 { // otherwise the next step crosses it
 		m.settle()
 	}
 }
@@ -85,7 +85,7 @@ func (m *callModel) somebody(choose func(int) int, is func(*modelPeer) bool) *mo
 	return nil
 }
 
-// pendingINVITE is the oldest INVITE of a new call without a final answer.
+// pendingINVITE returns the oldest INVITE of a new call without a final answer.
 func (p *modelPeer) pendingINVITE() *modelAsk {
 	for _, a := range p.asks {
 		if a.msg.method == "INVITE" && !a.inside && a.code < 200 {
@@ -95,7 +95,7 @@ func (p *modelPeer) pendingINVITE() *modelAsk {
 	return nil
 }
 
-// prelude sets a call up, as a rule: most things can only happen then.
+// prelude usually sets up a call, because most things can only happen then.
 func (m *callModel) prelude(how int) {
 	if how%3 == 2 {
 		return
@@ -180,7 +180,7 @@ func (m *callModel) actRing(choose func(int) int) string {
 	return fmt.Sprintf("%s: %d, fork %d, %q %v", p.name, code, fork, kind, headers)
 }
 
-// actAnswer answers any request that a peer ever got, the newest first.
+// actAnswer answers any request that a peer has ever received, the newest first.
 func (m *callModel) actAnswer(choose func(int) int) string {
 	p := m.somebody(choose, func(p *modelPeer) bool { return len(p.asks) > 0 })
 	if p == nil {
@@ -215,7 +215,7 @@ func (m *callModel) actAnswer(choose func(int) int) string {
 	default:
 		headers = answerHeaders(code, choose(4))
 	}
-	if a.code >= 200 && code != 200 { // other forks may only accept, too
+	if a.code >= 200 && code != 200 { // other forks may only accept
 		code, headers = 200, nil
 	}
 	if d := a.d; code == 200 && choose(2) == 1 {
@@ -322,7 +322,7 @@ func (m *callModel) actCancel(choose func(int) int) string {
 	return ""
 }
 
-// owed finds an INVITE of a peer of which something waits.
+// owed finds an INVITE of a peer with a message that waits.
 func (m *callModel) owed(is func(*modelDialog, *modelInvite) bool) (*modelDialog, bool) {
 	for _, p := range m.peers {
 		for _, d := range p.dialogs {
@@ -354,7 +354,7 @@ func (m *callModel) actPRACK(choose func(int) int) string {
 	return fmt.Sprintf("%s %q", d.p.name, kind)
 }
 
-// actReplay sends something again that was sent before.
+// actReplay sends an earlier message again.
 func (m *callModel) actReplay(choose func(int) int) string {
 	p := m.somebody(choose, func(p *modelPeer) bool { return len(p.sent) > 0 })
 	if p == nil {
@@ -367,7 +367,7 @@ func (m *callModel) actReplay(choose func(int) int) string {
 		return ""
 	}
 	if r := m.theirs[msg.branch+" INVITE"]; r != nil && msg.method == "INVITE" && msg.toTag == "" && (m.died || time.Since(r.at) > 20*time.Second) {
-		return "" // a new call to us, by all rules
+		return "" // by the rules this would be a new call
 	}
 	for range 1 + choose(2) {
 		p.send(raw)

@@ -8,9 +8,9 @@ import (
 	"flowbridge/b2bua/leg"
 )
 
-// lateAnswer is how long a request may go without a final answer, UPDATE and
-// what is answered here aside: where it is passed on, and challenged, that takes
-// two transactions.
+// lateAnswer bounds the time until a request's final answer, except UPDATE and requests
+// that are answered here. A request that is passed on and challenged takes two
+// transactions.
 const lateAnswer = 66 * time.Second
 
 func (r *theirRequest) patience() time.Duration {
@@ -43,7 +43,7 @@ func (m *callModel) seeOurResponse(e modelEvent, msg wireMsg) {
 		return
 	}
 	if r.code > 0 {
-		if r.code != msg.code && !r.loose && msg.method != "CANCEL" { // whose INVITE may be forgotten by then
+		if r.code != msg.code && !r.loose && msg.method != "CANCEL" { // except CANCEL, whose INVITE may be forgotten by then
 
 			m.wrong("another final answer than %d: %s", r.code, msg.short())
 		}
@@ -66,13 +66,13 @@ func (m *callModel) seeOurResponse(e modelEvent, msg wireMsg) {
 	}
 }
 
-// checkAnswer: what a 2xx says about the session.
+// checkAnswer checks the session in a 2xx.
 func (m *callModel) checkAnswer(r *theirRequest, leg *ourLeg, msg wireMsg) {
 	m.checkSDP(leg, msg)
 	if msg.method != "PRACK" && msg.get("contact") == "" {
 		m.fail("no Contact: %s", msg.short())
 	}
-	offered := r.msg.sdp != "" && (msg.method != "PRACK" || msg.sdp != "") // a PRACK's may be an answer
+	offered := r.msg.sdp != "" && (msg.method != "PRACK" || msg.sdp != "") // the SDP of a PRACK may be an answer
 	wants := offered || msg.method == "INVITE"
 	switch {
 	case wants && msg.sdp == "" && !r.said:
@@ -96,7 +96,7 @@ func (m *callModel) checkAnswer(r *theirRequest, leg *ourLeg, msg wireMsg) {
 	}
 }
 
-// checkProvisional: RFC 3262.
+// checkProvisional checks a provisional answer by RFC 3262.
 func (m *callModel) checkProvisional(e modelEvent, r *theirRequest, msg wireMsg) {
 	if msg.code == 100 {
 		r.trying = true
@@ -122,7 +122,7 @@ func (m *callModel) checkProvisional(e modelEvent, r *theirRequest, msg wireMsg)
 	}
 	for _, p := range r.reliable {
 		if p.raw == msg.raw {
-			if p.pracked && !r.copyAt.Equal(e.at) { // to the INVITE again: that is its transaction's
+			if p.pracked && !r.copyAt.Equal(e.at) { // an answer to a copy of the INVITE comes from the transaction
 
 				m.wrong("repeated after its PRACK: %s", msg.short())
 			}
@@ -142,8 +142,8 @@ func (m *callModel) checkProvisional(e modelEvent, r *theirRequest, msg wireMsg)
 	r.reliable = append(r.reliable, &reliableSent{raw: msg.raw, rseq: msg.get("rseq"), sdp: msg.sdp != ""})
 }
 
-// isRinging says whether a peer has sent BYE before it answered, which it may
-// not: its INVITE goes on.
+// isRinging reports whether a peer has sent BYE before it answered, which is not allowed:
+// its INVITE continues.
 func (m *callModel) isRinging(bye wireMsg) bool {
 	called := false
 	for _, o := range m.ours {

@@ -10,15 +10,15 @@ import (
 	"flowbridge/b2bua/leg"
 )
 
-// What holds for all messages of ours in a call model, whatever the peers do.
+// The rules for all our messages in a call model, whatever the peers do.
 
-// ledger is what the model knows of the messages that were sent.
+// ledger has the model's knowledge of the messages so far.
 type ledger struct {
 	theirs map[string]*theirRequest // by branch and method
 	ours   map[string]*ourRequest   // by branch and method
 	legs   map[string]*ourLeg       // by Call-ID and our tag
 	halves map[string]*ourDialog    // by Call-ID and both tags
-	due    map[string]ackDue        // 2xx that we have to acknowledge now
+	due    map[string]ackDue        // 2xx that we must acknowledge now
 	strays map[string]time.Time     // 2xx that came, by Call-ID and the peer's tag
 	order  []*theirRequest
 	set    map[string]map[string]string // variables of calls, by id
@@ -34,11 +34,11 @@ func newLedger() ledger {
 // theirRequest is a request of a peer.
 type theirRequest struct {
 	msg       wireMsg
-	at        time.Time // of the first copy that we got
-	copyAt    time.Time // of the last
+	at        time.Time // time of the first copy that we got
+	copyAt    time.Time // time of the last copy
 	delivered int
-	over      bool // its dialog was, when it came
-	loose     bool // it was repeated so late that it counts as new
+	over      bool // its dialog was over when it came
+	loose     bool // it came again so late that it counts as new
 	code      int
 	codeAt    time.Time
 	acked     bool
@@ -49,7 +49,7 @@ type theirRequest struct {
 	reliable  []*reliableSent
 }
 
-// reliableSent is a provisional answer of ours that wants a PRACK.
+// reliableSent is our provisional answer that waits for a PRACK.
 type reliableSent struct {
 	raw     string
 	rseq    string
@@ -60,19 +60,19 @@ type reliableSent struct {
 // ourRequest is a request of ours.
 type ourRequest struct {
 	msg         wireMsg
-	at, lastAt  time.Time // lastAt: of what keeps it alive
+	at, lastAt  time.Time // lastAt is the time of the last message that keeps it alive
 	provisional bool
 	cancelled   bool
 	code        int
-	tags        map[string]bool // of the 2xx that came
+	tags        map[string]bool // tags of the 2xx that came
 }
 
-// ourLeg is what goes for all dialogs of a leg.
+// ourLeg has the state that all dialogs of a leg share.
 type ourLeg struct {
 	version, rest string
 	over          string
 	again         bool // the last INVITE was challenged
-	seq           int  // of the last INVITE that begins the dialog
+	seq           int  // CSeq of the last INVITE that begins the dialog
 }
 
 type ourDialog struct {
@@ -80,7 +80,7 @@ type ourDialog struct {
 	ended      string
 	endedAt    time.Time
 	challenged bool
-	offered    map[string]bool // RAcks that we owe
+	offered    map[string]bool // PRACKs that we must send, by RAck
 }
 
 type ackDue struct {
@@ -103,7 +103,7 @@ func entry[T any](in map[string]*T, key string, make func() *T) *T {
 	return in[key]
 }
 
-// see takes one datagram, in the order in which they were sent.
+// see handles one datagram. Datagrams come in the order in which they were sent.
 func (m *callModel) see(e modelEvent) {
 	msg, err := parseWire(e.raw)
 	arrow, lost := "   "+e.peer.name+" <- ", ""
@@ -198,7 +198,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 	}
 	if msg.method != "INVITE" {
 		if msg.method == "PRACK" && (msg.code == 401 || msg.code == 407) {
-			d.offered[o.msg.get("rack")] = true // once more
+			d.offered[o.msg.get("rack")] = true // we must acknowledge it again
 		}
 		if o.code == 0 {
 			o.code = msg.code
@@ -220,7 +220,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 		return
 	}
 	known := e.at.Sub(o.at) < leg.GiveUp || o.provisional && (!o.cancelled || e.at.Sub(o.lastAt) < leg.GiveUp)
-	if o.code = msg.code; known { // the leg is remembered from now on
+	if o.code = msg.code; known { // from now on the leg is remembered
 		o.lastAt = e.at
 	}
 	if leg := m.leg(msg.callID, msg.fromTag); o.msg.toTag == "" && msg.code >= 300 {
@@ -232,7 +232,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 func (m *callModel) seeOurRequest(e modelEvent, msg wireMsg) {
 	key := msg.branch + " " + msg.method
 	if o := m.ours[key]; o != nil {
-		if o.msg.raw != msg.raw && (!m.died || msg.method != "CANCEL") { // another process has another reason
+		if o.msg.raw != msg.raw && (!m.died || msg.method != "CANCEL") { // another process may give another reason
 			m.fail("a request is repeated otherwise:\n%s\n%s", o.msg.raw, msg.raw)
 		}
 		o.lastAt = e.at
@@ -272,13 +272,13 @@ func (m *callModel) seeOurACK(msg wireMsg) {
 	m.wrong("ACK of nothing: %s", msg.short())
 }
 
-// checkCancel: RFC 3261 section 9.1.
+// checkCancel checks a CANCEL by RFC 3261 section 9.1.
 func (m *callModel) checkCancel(e modelEvent, msg wireMsg) {
 	o := m.ours[msg.branch+" INVITE"]
 	switch {
 	case o == nil:
 		m.fail("CANCEL of no INVITE: %s", msg.short())
-	case !o.provisional && !m.died: // else nobody knows whether there was one
+	case !o.provisional && !m.died: // otherwise it is not known whether there was one
 		m.wrong("CANCEL before any answer: %s", msg.short())
 	case o.code > 0:
 		m.wrong("CANCEL after the final answer: %s", msg.short())
@@ -300,11 +300,11 @@ func (m *callModel) checkFirstInvite(leg *ourLeg, msg wireMsg) {
 	leg.over, leg.again, leg.seq = "", false, msg.seq
 }
 
-// checkInDialog: RFC 3261 sections 12.2.1.1, 14.1 and 15.
+// checkInDialog checks a request within a dialog by RFC 3261 sections 12.2.1.1, 14.1 and 15.
 func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 	d := m.half(msg.callID, msg.fromTag, msg.toTag)
 	bye := msg.method == "BYE"
-	stray := bye && m.strays[msg.callID+" "+msg.toTag].Equal(e.at) // of a call that is over: hung up from what it says itself
+	stray := bye && m.strays[msg.callID+" "+msg.toTag].Equal(e.at) // a BYE made only from the 2xx, after the call
 	switch {
 	case d.ended != "" && !stray && (!bye || !d.challenged):
 		m.wrong("%s although the dialog has ended: %s", msg.short(), d.ended)
@@ -328,7 +328,7 @@ func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 		}
 		begins := r.msg.toTag == ""
 		waits := r.code == 0 && !r.over && (r.msg.method == "INVITE" || r.msg.sdp != "") &&
-			(r.msg.toTag == "" || e.at.Sub(r.at) > 40*time.Millisecond) // until then its leg may not have seen it
+			(r.msg.toTag == "" || e.at.Sub(r.at) > 40*time.Millisecond) // before that, the leg may not have seen it
 		unacked := r.msg.method == "INVITE" && r.code >= 200 && r.code < 300 && !r.acked && !m.reinvited(r) && e.at.Sub(r.codeAt) < leg.GiveUp
 		if begins && bye && (waits || unacked) {
 			m.wrong("BYE before the ACK: %s", msg.short())
@@ -342,8 +342,8 @@ func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 	}
 }
 
-// reinvited says whether the peer has sent another INVITE after the 200 to this
-// one, which stands for its ACK.
+// reinvited reports whether the peer has sent another INVITE after the 200 to this one,
+// which implies its ACK.
 func (m *callModel) reinvited(r *theirRequest) bool {
 	for _, o := range m.theirs {
 		if o.msg.method == "INVITE" && o.msg.callID == r.msg.callID && o.msg.fromTag == r.msg.fromTag && o.msg.seq > r.msg.seq {
@@ -353,13 +353,13 @@ func (m *callModel) reinvited(r *theirRequest) bool {
 	return false
 }
 
-// alive says whether a 2xx to an INVITE of ours still gets an answer.
+// alive reports whether a 2xx to an INVITE of ours still gets an answer.
 func (o *ourRequest) alive(at time.Time) bool {
 	return at.Sub(o.lastAt) <= 31*time.Second || (o.code == 0 && o.provisional && !o.cancelled)
 }
 
-// isOver says whether a request of a peer is within a dialog that there is no
-// more, which need no answer.
+// isOver reports whether a request of a peer is within a dialog that is over, and so
+// needs no answer.
 func (m *callModel) isOver(e modelEvent, msg wireMsg) bool {
 	if msg.toTag == "" {
 		return false
@@ -369,7 +369,7 @@ func (m *callModel) isOver(e modelEvent, msg wireMsg) bool {
 			return true
 		}
 	}
-	for key, d := range m.halves { // that of another fork, too
+	for key, d := range m.halves { // also the dialog of another fork
 		if d.ended != "" && strings.HasPrefix(key, msg.callID+" "+msg.toTag+" ") {
 			return true
 		}
@@ -377,7 +377,7 @@ func (m *callModel) isOver(e modelEvent, msg wireMsg) bool {
 	return m.leg(msg.callID, msg.toTag).over != ""
 }
 
-// pendingOffer is a re-INVITE of ours on a leg that has no final answer.
+// pendingOffer returns a re-INVITE of ours on a leg that has no final answer.
 func (m *callModel) pendingOffer(callID, tag string) *ourRequest {
 	for _, o := range m.ours {
 		if o.msg.method == "INVITE" && o.msg.toTag != "" && o.msg.callID == callID && o.msg.fromTag == tag && o.code == 0 {
@@ -387,7 +387,7 @@ func (m *callModel) pendingOffer(callID, tag string) *ourRequest {
 	return nil
 }
 
-// checkSDP: RFC 3264 section 8, the version of o=.
+// checkSDP checks the version in o= by RFC 3264 section 8.
 func (m *callModel) checkSDP(leg *ourLeg, msg wireMsg) {
 	if msg.sdp == "" {
 		return
@@ -403,7 +403,7 @@ func (m *callModel) checkSDP(leg *ourLeg, msg wireMsg) {
 	leg.version, leg.rest = version, rest
 }
 
-// settled checks what has to be done at once.
+// settled checks that everything that must be done at once is done.
 func (m *callModel) settled() {
 	for key, d := range m.due {
 		m.fail("no ACK of the 2xx to %s, CSeq %d, tag %s", d.callID, d.seq, d.tag)
@@ -411,7 +411,7 @@ func (m *callModel) settled() {
 	}
 }
 
-// closing checks what has to be true when all is over.
+// closing checks the state at the end.
 func (m *callModel) closing() {
 	calls, maybe := m.placed, 0
 	for _, r := range m.order {
@@ -419,7 +419,7 @@ func (m *callModel) closing() {
 		switch {
 		case first && r.trying && r.code != 482:
 			calls++
-		case first && r.code == 487: // its CANCEL was so fast that it got no 100
+		case first && r.code == 487: // the CANCEL came before the 100
 			maybe++
 		}
 		switch {

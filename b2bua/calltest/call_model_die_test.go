@@ -5,14 +5,14 @@ import (
 	"os"
 )
 
-// actDie, where MODEL_DIE is set as scripts/model.sh does, kills the server and starts another one, up to three times in a row: the next
-// death comes while the calls are being restored.
+// actDie kills the server and starts another one, if MODEL_DIE is set, as scripts/model.sh does. It may do so up to
+// three times in a row, so that the next death comes while calls are being restored.
 func (m *callModel) actDie(choose func(int) int) string {
 	if os.Getenv("MODEL_DIE") == "" {
 		return "not here"
 	}
 	times := 1 + choose(3)
-	m.settle() // what is on its way would be lost
+	m.settle() // messages on their way would be lost
 	for range times {
 		m.died = true
 		if n := m.w.server.Panics(); n != 0 {
@@ -23,7 +23,7 @@ func (m *callModel) actDie(choose func(int) int) string {
 	return fmt.Sprintf("%d times", times)
 }
 
-// actUpgrade replaces the server by another one, which goes on with all calls, or with none.
+// actUpgrade replaces the server by another one, which continues all calls, or none.
 func (m *callModel) actUpgrade(func(int) int) string {
 	if os.Getenv("MODEL_DIE") == "" {
 		return "not here"

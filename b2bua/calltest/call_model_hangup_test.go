@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/bridge"
 )
 
-// actHangup ends all calls, as a stop does or as an operator does.
+// actHangup ends all calls, like a stop or like an operator.
 func (m *callModel) actHangup(choose func(int) int) string {
 	switch choose(3) {
 	case 1:
@@ -20,7 +20,7 @@ func (m *callModel) actHangup(choose func(int) int) string {
 		defer cancel()
 		for _, l := range m.w.server.Live(ctx) {
 			ended, err := m.w.server.Order(ctx, l.Record.ID, bridge.OrderHangup)
-			if errors.Is(err, b2bua.ErrNoCall) && m.hasEnded(ctx, l.Record.ID) { // by a CANCEL that was under way, maybe
+			if errors.Is(err, b2bua.ErrNoCall) && m.hasEnded(ctx, l.Record.ID) { // perhaps by a CANCEL that was under way
 				continue
 			}
 			if err != nil || ended.Record.EndedAt.IsZero() {
@@ -33,7 +33,7 @@ func (m *callModel) actHangup(choose func(int) int) string {
 	}
 }
 
-// hasEnded says whether a call has ended, though its record may not be written yet.
+// hasEnded reports whether a call has ended, though its record may not be written yet.
 func (m *callModel) hasEnded(ctx context.Context, id string) bool {
 	for _, l := range m.w.server.Live(ctx) {
 		if l.Record.ID == id {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// actPlace has the server place a call.
+// actPlace makes the server place a call.
 func (m *callModel) actPlace(choose func(int) int) string {
 	o := outbound.Origination{
 		To: "+15075785607", From: "4711", Trunk: pick([]string{"carrier", "carrier", "pbx"}, choose(3)),

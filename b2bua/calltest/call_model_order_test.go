@@ -14,8 +14,8 @@ import (
 	"flowbridge/media"
 )
 
-// actOrder commands a call, as an operator or an agent's tool does. What becomes of it is told at once, and the call
-// is what it was if it is refused.
+// actOrder gives a call an order, like an operator or an agent's tool. The result must come at once, and a refused
+// order must not change the call.
 func (m *callModel) actOrder(choose func(int) int) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -70,7 +70,7 @@ func (m *callModel) actOrder(choose func(int) int) string {
 	case "press":
 		_, err = m.w.server.Press(ctx, id, bridge.DigitsRequest{Side: pick([]media.Side{media.SideB, media.SideA}, choose(2)), Digits: "1#"})
 	case "hangup":
-		if choose(4) > 0 { // it ends too many calls
+		if choose(4) > 0 { // a hangup would end too many calls
 			return ""
 		}
 		_, err = m.w.server.Order(ctx, id, bridge.OrderHangup)
@@ -86,8 +86,8 @@ func (m *callModel) isAnswered(err error) {
 	}
 }
 
-// actVariables sets or removes a variable of a call. The call has what was set until its end, and its record has it, also if the
-// process dies or is replaced.
+// actVariables sets or removes a variable of a call. The call and its record keep the variable, even if the process
+// dies or is replaced.
 func (m *callModel) actVariables(choose func(int) int) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()

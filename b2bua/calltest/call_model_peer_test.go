@@ -8,9 +8,9 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// modelPeer is a SIP endpoint of the call model: it keeps as much of its
-// dialogs as it needs to send messages that are well formed. What it does by
-// itself is in its habits, everything else is drawn.
+// modelPeer is a SIP endpoint of the call model. It stores as much of its dialogs as it
+// needs to send well-formed messages. Its habits say what it does by itself, everything
+// else is drawn at random.
 type modelPeer struct {
 	*peer
 	m       *callModel
@@ -23,9 +23,9 @@ type modelPeer struct {
 	counter int
 }
 
-// habits are what a peer does not do by itself.
+// habits says what a peer does not do by itself.
 type habits struct {
-	NoACK, NoPRACK, NoAnswer, NoReACK, Silent bool // Silent: nothing at all, not even CANCEL and BYE are answered
+	NoACK, NoPRACK, NoAnswer, NoReACK, Silent bool // Silent: it answers nothing, not even CANCEL and BYE
 }
 
 // modelDialog is a peer's side of one dialog, early ones included.
@@ -35,7 +35,7 @@ type modelDialog struct {
 	target                string
 	seq                   int
 	invites               []*modelInvite // of the peer
-	asked                 *modelAsk      // the INVITE that it began with, if that was ours
+	asked                 *modelAsk      // the INVITE that began it, if that was ours
 	kind                  string         // of the session description
 	version, port, rseq   int
 	expires               string
@@ -47,16 +47,16 @@ type modelInvite struct {
 	branch, raw string
 	sdp         bool
 	code        int
-	oks         []wireMsg // that want an ACK
-	reliable    []wireMsg // that want a PRACK
+	oks         []wireMsg // waiting for an ACK
+	reliable    []wireMsg // waiting for a PRACK
 	rseqs       map[string]bool
 	ack         string
 }
 
-// modelAsk is a request that a peer got.
+// modelAsk is a request that a peer received.
 type modelAsk struct {
 	msg    wireMsg
-	code   int    // the last that it was answered with
+	code   int    // status of the last answer
 	last   string // the whole answer
 	d      *modelDialog
 	forks  map[int]*modelDialog // of an INVITE that begins a dialog
@@ -75,7 +75,7 @@ func (p *modelPeer) say(raw string) {
 	p.send(raw)
 }
 
-// request sends a request of a dialog. An empty branch: a new one.
+// request sends a request of a dialog. An empty branch means a new one.
 func (d *modelDialog) request(method string, seq int, branch, sdp string, headers ...string) (string, string) {
 	p := d.p
 	if branch == "" {
@@ -97,7 +97,7 @@ func (d *modelDialog) request(method string, seq int, branch, sdp string, header
 	return branch, raw
 }
 
-// describe is the next session description of a dialog.
+// describe returns the next session description of a dialog.
 func (d *modelDialog) describe(kind string) string {
 	if kind == "" {
 		return ""
@@ -118,7 +118,7 @@ func (d *modelDialog) invite(kind string, headers ...string) {
 	d.invites = append(d.invites, &modelInvite{seq: d.seq, branch: branch, raw: raw, sdp: sdp != "", rseqs: map[string]bool{}})
 }
 
-// newCall has a peer call.
+// newCall makes a peer place a call.
 func (p *modelPeer) newCall(to, kind string, headers ...string) {
 	port := 20000 + 1000*len(p.dialogs)
 	d := &modelDialog{
@@ -129,7 +129,7 @@ func (p *modelPeer) newCall(to, kind string, headers ...string) {
 	d.invite(kind, headers...)
 }
 
-// receive takes one message.
+// receive handles one message.
 func (p *modelPeer) receive(m wireMsg) {
 	if m.code > 0 {
 		p.onResponse(m)
@@ -175,10 +175,10 @@ func (p *modelPeer) receive(m wireMsg) {
 	}
 }
 
-// modelReplies are answers to requests within a dialog, most of them 200.
+// modelReplies are answers to requests within a dialog.
 var modelReplies = []int{200, 491, 488, 500, 401, 422, 405, 100, 481, 408, 501, 420, 503}
 
-// nextReply is what the next request within a dialog gets.
+// nextReply returns the status for the next request within a dialog.
 func (m *callModel) nextReply() int {
 	if len(m.replies) == 0 {
 		return 200
@@ -191,7 +191,8 @@ func (m *callModel) nextReply() int {
 	return modelReplies[n]
 }
 
-// answerHeaders are what an answer of this status has to have, with some choice.
+// answerHeaders returns the headers that an answer with this status must have. n chooses
+// among variants.
 func answerHeaders(code, n int) []string {
 	switch code {
 	case 401:
@@ -206,7 +207,7 @@ func answerHeaders(code, n int) []string {
 	return nil
 }
 
-// answerKind is the session description that a sensible peer answers with.
+// answerKind returns the session description that a sensible peer answers with.
 func answerKind(a *modelAsk) string {
 	switch {
 	case a.msg.method == "INVITE" && a.msg.sdp == "", a.msg.sdp == "":
@@ -321,8 +322,8 @@ func (p *modelPeer) onResponse(m wireMsg) {
 	i.code = m.code
 }
 
-// ack acknowledges what an INVITE was answered with, once for each answer, with
-// an answer of its own where that had an offer.
+// ack acknowledges the answers to an INVITE, once for each. If an answer had an offer,
+// the ACK has an SDP answer. It returns false if there is nothing to acknowledge.
 func (d *modelDialog) ack(i *modelInvite, answer string) bool {
 	if len(i.oks) == 0 {
 		return false
@@ -349,8 +350,8 @@ func (d *modelDialog) ack(i *modelInvite, answer string) bool {
 	return true
 }
 
-// prack acknowledges the oldest reliable answer that was not yet, with an
-// answer where that has an offer, or with another offer.
+// prack acknowledges the oldest unacknowledged reliable answer. If that has an offer, the
+// PRACK has an SDP answer, or else it may have another offer.
 func (d *modelDialog) prack(i *modelInvite, kind string) bool {
 	if len(i.reliable) == 0 {
 		return false
@@ -365,7 +366,7 @@ func (d *modelDialog) prack(i *modelInvite, kind string) bool {
 	return true
 }
 
-// cancel cancels an INVITE: the same but for the method.
+// cancel cancels an INVITE, with a copy that has another method.
 func (d *modelDialog) cancel(i *modelInvite) {
 	head, _, _ := strings.Cut(i.raw, "\n\n")
 	var lines []string

@@ -19,26 +19,25 @@ import (
 	"flowbridge/internal/memnet"
 )
 
-// Whole calls at random: a carrier and two agents do what SIP lets them do, and
-// what it does not, on a network that loses messages, under a configuration that
-// is drawn too. What every message of ours has to keep to is in
-// call_model_check_test.go. scripts/model.sh runs it for longer.
+// Random whole calls: a carrier and two agents do things that SIP allows, and things that
+// it forbids, on a network that loses messages, under a random configuration.
+// call_model_check_test.go has the rules for all our messages. scripts/model.sh runs the
+// model for longer.
 //
-// A case is a list of steps, each a few small numbers, so that rapid can leave
-// steps out and make numbers smaller. What a failure prints has the steps and
-// the messages as text.
+// A case is a list of steps, each a few small numbers, so that rapid can leave out steps
+// and make numbers smaller. A failure prints the steps and the messages as text.
 
-// modelStep is one action and what is to be chosen in it.
+// modelStep is one action with its choices.
 type modelStep struct {
 	Act  int
 	Args []int
 }
 
-// modelConfig is the configuration, as places in lists, and the peers' habits.
+// modelConfig is the configuration, as indexes of lists, and the peers' habits.
 type modelConfig struct {
 	Ringing, Rel100A, Rel100B, ExpiresA, ExpiresB, Reinvite, Transfer, DTMF, Targets, Auth, Natural, Prelude, Prepare, Cross, Rescue int
 	Habits                                                                                                                           [3]int
-	Replies                                                                                                                          []int // what requests within a dialog get at first: places in modelReplies
+	Replies                                                                                                                          []int // what requests within a dialog get at first: indexes of modelReplies
 }
 
 func drawStep(t *rapid.T) modelStep {
@@ -116,12 +115,12 @@ func TestCallModel(t *testing.T) {
 		rapid.SyncTest(t, func(*rapid.T) { kind, told = runCallModel(c, steps) })
 		if kind != "" {
 			story = told
-			t.Fatalf("%s", kind) // the same in all cases of the kind: rapid does not shrink one failure to another
+			t.Fatalf("%s", kind) // the same text for all cases of the kind, so that rapid does not shrink one failure to another
 		}
 	})
 }
 
-// modelTB collects what fails.
+// modelTB collects failures.
 type modelTB struct {
 	testing.TB
 	m *callModel
@@ -151,16 +150,16 @@ type callModel struct {
 	wake    chan struct{}
 	ending  bool
 	replies []int
-	crosses bool // messages of several steps may be on their way at a time
+	crosses bool // messages of several steps may be on their way at once
 	died    bool // the server was killed and restored
 	placed  int  // calls that we have placed
 
 	mu     sync.Mutex
 	events []modelEvent
-	drops  map[string]int // datagrams to lose: name of the peer and direction
+	drops  map[string]int // number of datagrams to lose, by peer and direction
 	trace  []string
 	bad    []string
-	kind   string // of the first that is bad
+	kind   string // kind of the first failure
 }
 
 // modelEvent is a datagram on the wire.
@@ -188,16 +187,16 @@ func (m *callModel) fail(format string, args ...any) {
 	}
 }
 
-// wrong is fail for what hangs on the order in which messages came to us. Where
-// some cross others on their way, or a process has died with them, that is not known.
+// wrong is fail for rules that depend on the order in which messages reached us. That
+// order is unknown if messages cross on their way, or if a process has died with them.
 func (m *callModel) wrong(format string, args ...any) {
 	if !m.crosses && !m.died {
 		m.fail(format, args...)
 	}
 }
 
-// runCallModel runs one case in a bubble and says what kind of failure there
-// was, and all of it.
+// runCallModel runs one case in a bubble and returns the kind of failure, and the whole
+// story.
 func runCallModel(c modelConfig, steps []modelStep) (kind, story string) {
 	m := &callModel{
 		start: time.Now(), wake: make(chan struct{}, 1), drops: map[string]int{}, ledger: newLedger(),
@@ -261,7 +260,7 @@ func (m *callModel) filter(from, to netip.AddrPort, b []byte) memnet.Verdict {
 	return memnet.Deliver
 }
 
-// settle lets everybody react until nothing moves any more.
+// settle lets all parties react until nothing happens any more.
 func (m *callModel) settle() {
 	for range 500 {
 		synctest.Wait()
@@ -290,7 +289,7 @@ func (m *callModel) settle() {
 	m.fail("the peers and we send each other messages for ever")
 }
 
-// sleep lets time pass, while the peers go on to react.
+// sleep lets time pass, while the peers continue to react.
 func (m *callModel) sleep(d time.Duration) {
 	until := time.Now().Add(d)
 	for len(m.trace) < 20_000 {
@@ -309,8 +308,7 @@ func (m *callModel) sleep(d time.Duration) {
 	m.fail("too many messages")
 }
 
-// finish lets the calls end, by themselves or because they are told to, and
-// checks what is left.
+// finish lets the calls end, by themselves or by order, and checks what is left.
 func (m *callModel) finish(natural bool) {
 	m.note("=== end, natural: %v", natural)
 	m.mu.Lock()

@@ -6,18 +6,18 @@ import (
 	"strings"
 )
 
-// What the call model reads and writes: messages taken apart with a few lines
-// of code of its own, not the product's.
+// Messages as the call model reads and writes them. It has a few lines of code of its own
+// for that, to be independent of the product's.
 
 // wireMsg is a message as the model sees it.
 type wireMsg struct {
 	raw, start      string
-	method          string // of a response: CSeq's
-	code            int    // 0: a request
+	method          string // for a response, the method in CSeq
+	code            int    // 0 for a request
 	seq             int
 	callID, branch  string
 	fromTag, toTag  string
-	headers         map[string][]string // by name in small letters
+	headers         map[string][]string // by name in lower case
 	body, sdp       string
 	fromLine, toVal string
 }
@@ -77,7 +77,7 @@ func (m wireMsg) has(header, option string) bool {
 	return strings.Contains(strings.Join(m.headers[header], ","), option)
 }
 
-// short is a message in a line of the trace.
+// short returns a message as a line of the trace.
 func (m wireMsg) short() string {
 	s := m.start
 	if m.code == 0 {
@@ -102,7 +102,7 @@ func (m wireMsg) short() string {
 
 func last(s string, n int) string { return s[max(0, len(s)-n):] }
 
-// paramIn is a parameter of a header's value.
+// paramIn returns a parameter of a header's value.
 func paramIn(value, name string) string {
 	if i := strings.LastIndex(value, ">"); i >= 0 {
 		value = value[i:]
@@ -115,7 +115,7 @@ func paramIn(value, name string) string {
 	return ""
 }
 
-// originVersion is the version in a description's o= line, and the rest of the
+// originVersion returns the version in a description's o= line, and the rest of the
 // description.
 func originVersion(sdp string) (version, rest string) {
 	for line := range strings.SplitSeq(sdp, "\r\n") {

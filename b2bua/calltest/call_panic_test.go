@@ -8,7 +8,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A panic ends its call, with a cause and both legs told, and nothing else.
+// A panic ends only its call: both legs are ended, and the record has a cause.
 func TestPanicEndsItsCallOnly(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()

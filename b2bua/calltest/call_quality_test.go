@@ -20,7 +20,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// logged is a log that a test reads.
+// logged is a log that a test can read.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -32,7 +32,7 @@ func (l *logged) Write(b []byte) (int, error) {
 	return l.text.Write(b)
 }
 
-// line is what was logged with this message, once.
+// line returns the fields of the only log line with this message.
 func (l *logged) line(t *testing.T, message string) (fields map[string]any) {
 	t.Helper()
 	l.mu.Lock()
@@ -91,8 +91,8 @@ func TestOneWayAudio(t *testing.T) {
 	})
 }
 
-// What is not taken is named at the end, with what helps: with latch strict it is
-// no list of addresses.
+// Refused packets are logged at the end, with a remedy. With latch strict the remedy is
+// not a list of addresses.
 func TestRefusedAtTheEnd(t *testing.T) {
 	for latch, want := range map[string]string{
 		"auto":   "rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources",
@@ -113,8 +113,8 @@ func TestRefusedAtTheEnd(t *testing.T) {
 	}
 }
 
-// A target may name itself where it should give an address: then its RTP is
-// expected from where its SIP comes from, and the name is what helps.
+// A target may give a host name instead of an address. Then its RTP is expected from the
+// source of its SIP, and the log names the host.
 func TestOneWayAudioOfAHostName(t *testing.T) {
 	var log logged
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
@@ -134,7 +134,7 @@ func TestNoMediaEndsBothLegs(t *testing.T) {
 	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second}, cause.MediaTimeout)
 }
 
-// Where the 200 was never acknowledged, that is the cause: media that can't find us may have the same one.
+// If the 200 was never acknowledged, that is the cause of the end: missing media may have the same reason.
 func TestNoMediaWithoutACK(t *testing.T) {
 	tell(t, testConfig, `
 == no media, and no ACK

@@ -11,15 +11,15 @@ import (
 	"unsafe"
 )
 
-// heldCall bounds the heap that a bridged call needs here, in bytes: the call, its legs and
-// wires, its ladder, and about 4 KB that the test's own peers keep, but not the media.
+// heldCall bounds the heap of a bridged call in this test, in bytes: the call, its legs
+// and wires, its ladder, and about 4 KB for the test's own peers, but not the media.
 const heldCall = 20 << 10
 
-// A bridged call is small: nothing of its set-up is kept.
+// A bridged call is small, because the state of its set-up is dropped.
 func TestHeldCallIsSmall(t *testing.T) { testHeldCall(t, "", heldCall) }
 
-// Of large messages a bridged call keeps the caller's headers once, as text: a part of a
-// message that is kept would keep all of it.
+// A bridged call keeps only one copy of the caller's headers from large messages, as
+// text: a substring of a message would keep all of it in memory.
 func TestHeldCallOfLargeMessagesIsSmall(t *testing.T) {
 	line := "X-Long: " + strings.Repeat("x", 4000) + "\n"
 	testHeldCall(t, line+line, heldCall+10<<10)
@@ -28,15 +28,15 @@ func TestHeldCallOfLargeMessagesIsSmall(t *testing.T) {
 func testHeldCall(t *testing.T, headers string, most uint64) {
 	const calls = 200
 	inWorld(t, func(w *world) {
-		d := w.establishedWith(headers) // what is made once
+		d := w.establishedWith(headers) // warm up things that are made once
 		w.callerEnds(w.agent, d)
 		live := func() uint64 {
-			time.Sleep(time.Minute) // transactions are over
+			time.Sleep(time.Minute) // until transactions are over
 			synctest.Wait()
 			w.sink.journal, w.sink.states, w.prepare.asked, w.prepare.trace = nil, nil, nil, nil
 			var m runtime.MemStats
 			runtime.GC()
-			runtime.GC() // what was in pools
+			runtime.GC() // also collects the pools
 			runtime.ReadMemStats(&m)
 			return m.HeapAlloc
 		}
@@ -56,7 +56,7 @@ func testHeldCall(t *testing.T, headers string, most uint64) {
 	})
 }
 
-// establishedWith is established by an INVITE and a 200 with these headers more.
+// establishedWith is established with additional headers in INVITE and 200.
 func (w *world) establishedWith(headers string) *dialogue {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")

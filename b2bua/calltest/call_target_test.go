@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// What a target says again, and what it says to more than one.
+// Repeated answers of a target, and answers of several forks.
 func TestTargetsRepeat(t *testing.T) {
 	tell(t, testConfig, `
 == two forks answer: one is the call, the other is acknowledged and hung up
@@ -29,7 +29,7 @@ with: X-Empty: "{{.Header \"X-None\"}}" => User-Agent: "Contact Centre 7"
 with: x-Caller: "{{.From.Number}}" => P-Asserted-Identity: "<sip:+18005550199@example.com>"
 carrier: calls 15075785607 ; gets 180
 agent: gets INVITE | P-Asserted-Identity: <sip:+18005550199@example.com> | User-Agent: Contact Centre 7 ; busy`)
-	// Early media is passed on in every mode, once; the 180 that the carrier has, or is not to have, becomes 183.
+	// Early media is passed on in every mode, once. A 180 that the carrier has already, or should not get, becomes 183.
 	for _, tt := range []struct{ ringing, first, then, code string }{
 		{"immediate", " ; gets 180", "183", "180"},
 		{"immediate", " ; gets 180", "183", "183"},
@@ -49,8 +49,8 @@ carrier: gets 200 same ; acks ; hangs up on agent`))
 	}
 }
 
-// What a target answers beyond the offer does not reach the carrier, and
-// streams are declined at their place whatever the answer's attributes say.
+// Parts of a target's answer that were not offered do not reach the carrier, and streams
+// are declined in their place whatever the answer's attributes say.
 func TestAnswerIsHeldToTheOffer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")

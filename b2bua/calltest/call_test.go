@@ -80,18 +80,18 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dials("+15075785607")
 		invite := w.carrier.ringsAt(w.agent, d)
-		w.carrier.rest() // what the transaction said to the retransmission
+		w.carrier.rest() // the transaction's answer to the retransmission
 		w.carrier.invite(d)
-		w.carrier.expect("SIP/2.0 180") // and to this one
+		w.carrier.expect("SIP/2.0 180") // the answer to this one
 		w.carrier.isTakenBy(w.agent, invite, "a", d)
-		w.carrier.invite(d) // very late
+		w.carrier.invite(d) // a very late retransmission
 		w.carrier.silent(time.Second)
 		if n := len(w.prepare.asked); n != 1 {
 			t.Errorf("%d calls were prepared", n)
 		}
 		merged := *d
 		merged.branch += "x"
-		merged.toTag = "" // it is no request within the dialog
+		merged.toTag = "" // not a request within the dialog
 		w.carrier.invite(&merged)
 		w.carrier.expect("SIP/2.0 482")
 		w.carrier.ackRefused(&merged)
@@ -116,8 +116,8 @@ func TestShutdownHangsUp(t *testing.T) {
 	})
 }
 
-// What a stranger sends is not heard, whatever it is, but counted, as is what a target sends that has neither sources nor
-// call_auth. An in-dialog request with our tag is heard, from any address.
+// Messages of strangers are dropped and counted, and so are calls of a target with neither sources nor call_auth. A
+// request within a dialog, with our tag, is accepted from any address.
 func TestStrangers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stranger := w.peer(netip.MustParseAddrPort("203.0.113.66:5060"))
@@ -141,14 +141,14 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%d strangers counted; want 8", n)
 		}
 		_, own := w.established()
-		stranger.agentRequest("BYE", own, "agent1", 1) // the platform's, from an address that nobody announced
+		stranger.agentRequest("BYE", own, "agent1", 1) // from the platform, but from an unannounced address
 		stranger.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.record()
 	})
 }
 
-// A call is found at any moment until its record is written, and is no live one from its end on.
+// A call can be found until its record is written, but does not count as live after its end.
 func TestFoundUntilRecordIsWritten(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -273,9 +273,8 @@ record: hung up by agent`))
 	}
 }
 
-// RFC 3261 sections 12 and 12.2.2: a dialog is Call-ID and both tags. A
-// request with another From tag belongs to no dialog and gets 481. The call goes
-// on.
+// RFC 3261 sections 12 and 12.2.2: Call-ID and both tags identify a dialog. A request
+// with another From tag belongs to no dialog and gets 481. The call continues.
 func TestByeWithOtherFromTagGets481(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()

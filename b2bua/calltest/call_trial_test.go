@@ -22,7 +22,7 @@ func breaks(b *circuit.Breaker) {
 	time.Sleep(time.Second)
 }
 
-// busyAt has the second agent refuse the call, which it gets after so long.
+// busyAt makes the second agent refuse the call. want is the time after which it gets the call.
 func (w *world) busyAt(d *dialogue, want time.Duration) {
 	w.t.Helper()
 	begin := time.Now()
@@ -33,7 +33,8 @@ func (w *world) busyAt(d *dialogue, want time.Duration) {
 	w.carrier.isRefused(d, "486")
 }
 
-// The caller whose call tries an API that has hung goes on when half of the time is over, and the request's end is the circuit's.
+// A caller whose call tries an API that was hanging moves on when half of the time is over. The result of the request
+// goes to the circuit.
 func TestTrialOfAnAPI(t *testing.T) {
 	timeout := &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: errors.New("timeout")}
 	for name, tt := range map[string]struct {
@@ -95,12 +96,12 @@ func TestTrialWithoutNextTarget(t *testing.T) {
 		runIn(t, name, testConfig, func(w *world) {
 			targets := w.admission.Peers.Load().Targets
 			breaks(targets["agent"].API)
-			for range 3 { // its pause is not over
+			for range 3 { // the pause is not over
 				try, _ := targets["spare"].SIP.Begin(time.Now())
 				time.Sleep(600 * time.Millisecond)
 				targets["spare"].SIP.End(time.Now(), &try, circuit.Failed)
 			}
-			_, _ = targets["spare"].SIP.Begin(time.Now().Add(time.Hour)) // somebody else tries it
+			_, _ = targets["spare"].SIP.Begin(time.Now().Add(time.Hour)) // another call tries it
 			w.prepare.after = 2900 * time.Millisecond
 			d := w.carrier.dials(to)
 			begin := time.Now()
@@ -108,7 +109,7 @@ func TestTrialWithoutNextTarget(t *testing.T) {
 			if took := time.Since(begin); took != w.prepare.after {
 				w.t.Errorf("it is called after %v", took)
 			}
-			for _, m := range w.carrier.rest() { // 180 or not, by the route
+			for _, m := range w.carrier.rest() { // 180 or not, depending on the route
 				d.learn(m)
 			}
 			w.carrier.ackRefused(d)
@@ -117,8 +118,8 @@ func TestTrialWithoutNextTarget(t *testing.T) {
 	}
 }
 
-// The caller whose INVITE tries a silent target goes on when half of its time is over. What the target says then, if anything,
-// is the circuit's.
+// A caller whose INVITE tries a silent target moves on when half of the time is over. A later answer of the target only
+// concerns the circuit.
 func TestTrialOfATarget(t *testing.T) {
 	ends := func(code int) func(w *world, invite received) {
 		return func(w *world, invite received) {
@@ -147,10 +148,10 @@ func TestTrialOfATarget(t *testing.T) {
 			d := w.carrier.dials("+15085785607")
 			invite := w.agent.expect("INVITE")
 			begin := time.Now()
-			w.busyAt(d, 2*time.Second) // the call is over, and the trial is not
+			w.busyAt(d, 2*time.Second) // the call is over, but the trial is not
 			r := w.record()
 			w.wantCauses(r, cause.TargetSilent, cause.TargetBusy)
-			w.agent.rest() // the INVITE again
+			w.agent.rest() // retransmissions of the INVITE
 			if s := target.SIP.Status(); s.State != circuit.HalfOpen {
 				w.t.Errorf("while it is tried: %+v", s)
 			}

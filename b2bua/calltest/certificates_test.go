@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// tlsConfig is a server on TLS with targets at agent.test and spare.test.
+// tlsConfig returns a server on TLS with targets at agent.test and spare.test.
 func tlsConfig(a *siptest.Authority) string {
 	_, _, own := a.Sign("own", []string{"bridge.test"})
 	return fmt.Sprintf(`
@@ -34,7 +34,7 @@ routes:
 `, own, a.File)
 }
 
-// connectTLS opens a connection to the server and shakes hands.
+// connectTLS opens a connection to the server and performs the handshake.
 func (w *world) connectTLS(cfg *tls.Config) (*peer, error) {
 	w.t.Helper()
 	conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
@@ -49,7 +49,7 @@ func (w *world) connectTLS(cfg *tls.Config) (*peer, error) {
 	return w.streamPeer(tc), nil
 }
 
-// acceptTLS shakes hands with the server as a target does.
+// acceptTLS performs the handshake with the server as a target.
 func (a *streamAgent) acceptTLS(cfg *tls.Config) (*peer, error) {
 	conn, err := a.l.Accept()
 	if err != nil {
@@ -63,8 +63,8 @@ func (a *streamAgent) acceptTLS(cfg *tls.Config) (*peer, error) {
 	return a.w.streamPeer(tc), nil
 }
 
-// A call over TLS on both sides: the server's name is in SNI and checked, our
-// certificate is shown to who asks for it.
+// A call over TLS on both sides: the server's name is in SNI and is checked, and we show
+// our certificate if asked.
 func TestCallOverTLS(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	agentPair := ca.Pair("agent", "agent.test")
@@ -93,9 +93,8 @@ func TestCallOverTLS(t *testing.T) {
 	})
 }
 
-// With TLS a call may be to a sips URI, and have one in Contact: then ours is one
-// too, and requests within the dialog go over TLS (RFC 3261 sections 12.1.1 and
-// 26.2.2).
+// With TLS a call may be to a sips URI, and have one in Contact: then ours is a sips URI,
+// too, and requests within the dialog go over TLS (RFC 3261 sections 12.1.1 and 26.2.2).
 func TestCallToSIPSURI(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	for name, tt := range map[string]struct {
@@ -134,8 +133,8 @@ func TestCallToSIPSURI(t *testing.T) {
 	}
 }
 
-// A target whose certificate is of another name, or of an authority that is
-// not trusted, or that speaks no TLS at all, is not called.
+// A target is not called if its certificate has another name or an untrusted authority,
+// or if it does not speak TLS at all.
 func TestTargetNotTrusted(t *testing.T) {
 	ca, other := siptest.NewAuthority(t, "ca"), siptest.NewAuthority(t, "other")
 	for name, cfg := range map[string]*tls.Config{
@@ -177,8 +176,8 @@ func TestCarrierHandshake(t *testing.T) {
 	})
 }
 
-// A trunk that is known by its client certificate calls from anywhere; without
-// one, or with one of another name or authority, it is a stranger.
+// A trunk that is known by its client certificate may call from anywhere. Without the
+// certificate, or with another name or authority, it is a stranger.
 func TestTrunkByCertificate(t *testing.T) {
 	ca, other := siptest.NewAuthority(t, "ca"), siptest.NewAuthority(t, "other")
 	yaml := strings.Replace(tlsConfig(ca), `sources: ["192.0.2.10"]`, `certificates: [pbx.test]`, 1)

@@ -9,7 +9,7 @@ import (
 	"flowbridge/b2bua/bridge"
 )
 
-// A note takes few allocations. The race detector empties pools at random.
+// A checkpoint takes few allocations. The race detector empties pools at random.
 func TestCheckpointAllocatesLittle(t *testing.T) {
 	inWorldOf(t, maskedYAML(), func(o *b2bua.Options) { o.Sink = lossySink{o.Sink} }, func(w *world) {
 		w.talk(nil, nil)

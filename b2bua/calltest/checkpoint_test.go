@@ -15,18 +15,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// maskedYAML is talkYAML where an operator may mask keys: each such order has the call write a note.
+// maskedYAML is talkYAML with masking by operators. Each such order makes the call write a checkpoint.
 func maskedYAML() string {
 	return strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], mask_dtmf: on_demand}", 1)
 }
 
-// endAll has the server hang up a call that is up.
+// endAll makes the server hang up an established call.
 func (w *world) endAll() {
 	w.server.HangupAll()
 	hungUpOn(w.carrier, w.agent)
 }
 
-// noted is the last note of the first call.
+// noted returns the last checkpoint of the first call.
 func (w *world) noted() (r record.Record, state []byte) {
 	w.sink.mu.Lock()
 	defer w.sink.mu.Unlock()
@@ -47,7 +47,7 @@ func TestNoteIsSmall(t *testing.T) {
 	})
 }
 
-// A note says what the call has lasted, because a record of an interrupted call goes on from there.
+// A checkpoint has the call's duration so far, because the record of an interrupted call needs it.
 func TestNoteHasDuration(t *testing.T) {
 	inWorldWith(t, maskedYAML(), func(w *world) {
 		w.talk(nil, nil)
@@ -63,12 +63,12 @@ func TestNoteHasDuration(t *testing.T) {
 	})
 }
 
-// lossySink keeps no note.
+// lossySink drops checkpoints.
 type lossySink struct{ snapshot.Sink }
 
 func (lossySink) Journal(record.Record, []byte) {}
 
-// BenchmarkNote is an order with the note that it has the call write, without the store's part (BenchmarkJournal).
+// BenchmarkNote measures an order with the checkpoint that it causes, without the store's part (BenchmarkJournal).
 func BenchmarkNote(b *testing.B) {
 	b.ReportAllocs()
 	inBubble(b, func() {
@@ -93,7 +93,7 @@ func cpuTime(b *testing.B) int64 {
 	return now.Nano()
 }
 
-// inBubble runs a part of a benchmark in a bubble, which only tests have.
+// inBubble runs a part of a benchmark in a bubble, which is otherwise only possible in tests.
 func inBubble(b *testing.B, do func()) {
 	b.Helper()
 	if !testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{

@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// What a caller offers, and what it gets.
+// Offers of a caller, and our answers.
 func TestCallerOffersSRTP(t *testing.T) {
 	one := cryptoAttr(4, cm80, 'a')
 	both := siptest.SessionAt("192.0.2.10", 20000, "0 101") + "m=audio 20002 RTP/SAVP 0\r\n" + one + "\r\n"
@@ -21,7 +21,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 		name, mode, sdp string
 		code            int
 		cause           cause.Cause
-		tag             string // of the answer's line; empty: plain RTP
+		tag             string // tag of the answer's line; empty for plain RTP
 	}{
 		{"off, RTP", "off", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
 		{"off, SRTP", "off", securedAt("192.0.2.10", 20000, one), 488, cause.NoCommonCodec, ""},
@@ -68,7 +68,8 @@ func TestCallerOffersSRTP(t *testing.T) {
 	}
 }
 
-// A caller whose suite we have is not told that it is the suite.
+// A caller with a supported suite but a bad key does not get a refusal that blames the
+// suite.
 func TestCallerOffersBadKey(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: required}", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -83,7 +84,7 @@ func TestCallerOffersBadKey(t *testing.T) {
 	})
 }
 
-// The best effort of some PBXs: RTP/AVP, and keys for who can use them. The
+// The best-effort mode of some PBXs: RTP/AVP, with keys for peers that can use them. The
 // answer is over the same transport (RFC 3264 section 6).
 func TestBestEffortSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: optional}", ""), func(w *world) {
@@ -101,8 +102,8 @@ func TestBestEffortSRTP(t *testing.T) {
 	})
 }
 
-// A target that must have SRTP is offered nothing else, and an answer without it
-// is the next target's turn.
+// A target that must have SRTP is offered nothing else. If its answer has none, the next
+// target is tried.
 func TestTargetMustHaveSRTP(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -157,8 +158,8 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 	}
 }
 
-// A target that may have SRTP is offered it first. Where it has none, it is
-// offered RTP by a second INVITE, and only then.
+// A target that may have SRTP is offered SRTP first. Only if it refuses that, a second
+// INVITE offers RTP.
 func TestTargetMayHaveSRTP(t *testing.T) {
 	for _, c := range []struct {
 		code int
@@ -205,8 +206,7 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 	}
 }
 
-// securedTalk is a call with SRTP on both sides, of different suites, with our
-// keys.
+// securedTalk returns a call with SRTP on both sides, of different suites, with our keys.
 func securedTalk(t testing.TB, w *world) (c *talk, toA, toB *media.Keys) {
 	t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -225,8 +225,7 @@ func securedTalk(t testing.TB, w *world) (c *talk, toA, toB *media.Keys) {
 
 const bothSecured = "media: {srtp: required}"
 
-// Changes of a session that is secured: each side keeps its keys as long as it
-// can.
+// Changes of an SRTP session: each side keeps its keys as long as possible.
 func TestSecuredSessionChanges(t *testing.T) {
 	inWorldWith(t, talkYAML(bothSecured, bothSecured), func(w *world) {
 		c, toA, toB := securedTalk(t, w)
@@ -255,14 +254,14 @@ func TestSecuredSessionChanges(t *testing.T) {
 		}
 		w.wantMedia(media.SideA, 'e', toA3)
 
-		// RTP is not had any more.
+		// Plain RTP is no longer accepted.
 		refused := c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.11", 20004, "0 101"), "488")
 		if !strings.Contains(refused.value("Warning"), "SRTP is required") {
 			t.Errorf("no word of why:\n%s", refused.raw)
 		}
 		w.wantMedia(media.SideA, 'e', toA3)
 
-		// The agent asks what there is: the same line, and the same version.
+		// The agent asks for an offer: it gets the same line and the same version.
 		version := uint64(0)
 		for i := range 2 {
 			seq := c.agent.offers("INVITE", "")
@@ -283,8 +282,8 @@ func TestSecuredSessionChanges(t *testing.T) {
 	})
 }
 
-// A change that the other side is asked for: it gets the line that it has, and
-// must answer with its own.
+// A change that is passed on to the other side: it gets the line that it has, and must
+// answer with its own.
 func TestSecuredChangeIsPassedOn(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		runIn(t, fmt.Sprint(plain), talkYAML(bothSecured, bothSecured+", reinvite: relay"), func(w *world) {
@@ -300,7 +299,7 @@ func TestSecuredChangeIsPassedOn(t *testing.T) {
 			}
 			w.agent.concludes(m, 200, "OK", "", strings.Replace(answer, "SAVP 0 101", "SAVP 8 101", 1))
 			if plain {
-				again := w.agent.expect("INVITE") // the session as it was
+				again := w.agent.expect("INVITE") // with the old session
 				w.agent.concludes(again, 200, "OK", "", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
 				c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 488"))
 				w.wantMedia(media.SideB, 'b', toB)
@@ -317,7 +316,7 @@ func TestSecuredChangeIsPassedOn(t *testing.T) {
 	}
 }
 
-// A change that was withdrawn leaves the keys as they were, ours too.
+// A withdrawn change does not change any keys.
 func TestSecuredChangeIsWithdrawn(t *testing.T) {
 	inWorldWith(t, talkYAML(bothSecured, bothSecured), func(w *world) {
 		c, toA, _ := securedTalk(t, w)
@@ -338,7 +337,7 @@ func TestSecuredChangeIsWithdrawn(t *testing.T) {
 	})
 }
 
-// Without an offer, the caller of a trunk that must have SRTP is made one.
+// If the trunk must have SRTP, a caller without an offer gets one with SRTP.
 func TestLateOfferOfSRTP(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		runIn(t, fmt.Sprint(plain), talkYAML(bothSecured, ""), func(w *world) {

@@ -9,7 +9,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// A target without SRTP follows one whose early media had it.
+// A target without SRTP follows one whose early media used SRTP.
 func TestFailoverFromSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML(bothSecured, "media: {srtp: required}"), func(w *world) {
 		d := w.carrier.newCall("+15085785607")
@@ -41,7 +41,7 @@ func TestFailoverFromSRTP(t *testing.T) {
 	})
 }
 
-// A caller is transferred from an agent with SRTP to somebody without.
+// A caller is transferred from an agent with SRTP to a party without it.
 func TestTransferFromSRTP(t *testing.T) {
 	yaml := strings.Replace(transferConfig, "transfer: local", "transfer: local\n    media: {srtp: required}", 1)
 	yaml = strings.Replace(yaml, `uri: "sip:{{.To.Number}}@192.0.2.21:32681"}`, `uri: "sip:{{.To.Number}}@192.0.2.21:32681", media: {srtp: optional}}`, 1)
@@ -53,7 +53,7 @@ func TestTransferFromSRTP(t *testing.T) {
 		w.wantMedia(media.SideB, 'b', &l.Keys)
 		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <sip:4711@198.51.100.1>", "Refer-Sub: false")
 		w.agent.expect("SIP/2.0 202")
-		first := w.agent2.expect("INVITE") // SRTP first, RTP where that is not taken
+		first := w.agent2.expect("INVITE") // SRTP first, then RTP if that is refused
 		if proto, _ := cryptoOf(t, first); proto != "RTP/SAVP" {
 			t.Errorf("offered:\n%s", first.raw)
 		}
@@ -71,7 +71,7 @@ func TestTransferFromSRTP(t *testing.T) {
 	})
 }
 
-// Ringing that we sound ourselves is secured too, with the keys of the answer.
+// Our own ringing is also encrypted, with the keys of the answer.
 func TestRingingOverSRTP(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML(bothSecured, ""), `targets: [agent]`, `targets: [agent], ringing: session-progress`)
 	inWorldWith(t, yaml, func(w *world) {

@@ -20,13 +20,13 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// tapped is a log that follows calls, too.
+// tapped is a log that also follows calls.
 type tapped struct{ logged }
 
 func (l *tapped) Message(m ladder.Followed) { _, _ = l.Write(m.Text) }
 
-// No key is in the log, whatever goes wrong, nor in what a tap sees, nor in what
-// the API shows of a call.
+// No key is in the log, whatever goes wrong, nor in the messages to a follower, nor in
+// the API's view of a call.
 func TestKeysAreNotLogged(t *testing.T) {
 	out := &tapped{}
 	yaml := talkYAML(bothSecured, bothSecured)
@@ -39,7 +39,7 @@ func TestKeysAreNotLogged(t *testing.T) {
 		fmt.Fprintf(out, "%+v", live)
 		c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'c')), "200")
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.11", 20004, "0 101", cryptoAttr(1, gcm, 'd')), "488")
-		// A line that can't be read, in an offer and in an answer.
+		// An unreadable line, in an offer and in an answer.
 		c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'e')+"\x00"), "4")
 		seq := c.agent.offers("INVITE", "")
 		w.agent.expect("SIP/2.0 200")

@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// formatsOf are the formats of the audio stream in a message.
+// formatsOf returns the formats of the audio stream in a message.
 func formatsOf(t testing.TB, m received) string {
 	t.Helper()
 	var numbers []string
@@ -21,18 +21,18 @@ func formatsOf(t testing.TB, m received) string {
 	return strings.Join(numbers, " ")
 }
 
-// What either side is offered and answered, and what the relay makes of what it
-// sends, where the two sides don't have the same.
+// Offers and answers of both sides, and the relay's conversions, if the sides' formats
+// differ.
 func TestCodecs(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		target  string // keys
-		offer   string // formats of the caller's
-		offered string // to the target
-		answer  string // formats of the target's
-		told    string // to the caller
+		offer   string // formats in the caller's offer
+		offered string // formats offered to the target
+		answer  string // formats in the target's answer
+		told    string // formats in our answer to the caller
 		codec   string
-		a, b    string // changes of what the sides send
+		a, b    string // conversions of the sides' packets
 	}{
 		{"the same", "", "0 8 101", "0 8 101", "0 101", "0 101", "PCMU", "", ""},
 		{"the caller's order", "codecs: [PCMA, PCMU]", "0 8 101", "0 8 101", "8 101", "8 101", "PCMA", "", ""},
@@ -78,7 +78,7 @@ func TestCodecs(t *testing.T) {
 					}
 				}
 			}
-			// Nor does our own offer, to who sends none.
+			// Nor does our own offer to a side that sends none.
 			for _, e := range []*end{c.carrier, c.agent} {
 				seq := e.offers("INVITE", "")
 				again := e.p.expect("SIP/2.0 200")
@@ -102,8 +102,8 @@ func TestCodecs(t *testing.T) {
 	}
 }
 
-// What of an offer no packet can have does not go to the target; where nothing is
-// left there is no codec.
+// Payload types that no packet can have are not offered to the target. If none is left,
+// there is no codec.
 func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// RFC 3262 section 3: the 200 waits for the PRACK of the 183 with SDP. A CANCEL or silence ends the call meanwhile.
+// RFC 3262 section 3: the 200 waits for the PRACK of the 183 with SDP. Before that, a CANCEL or silence ends the call.
 func TestReliableEarlyMedia(t *testing.T) {
 	tell(t, talkYAML("", ""), `
 carrier: calls 15075785607 | Supported: 100rel ; gets 180
@@ -49,8 +49,8 @@ agent: says 183 x (:30004) ; hears :30004 ; says 183 y (:30006) ; hears :30006 ;
 carrier: gets 183 ; gets 200 ; acks ; hangs up on agent`)
 }
 
-// trunks[].rel100: off refuses Require, required wants Supported (RFC 3262 section 3, RFC 3261 section 8.2.2.3).
-// targets[].rel100: what our INVITE says, and the PRACK of what comes (RFC 3262 section 4).
+// trunks[].rel100: off refuses Require, and required demands Supported (RFC 3262 section 3, RFC 3261 section 8.2.2.3).
+// targets[].rel100: headers of our INVITE, and PRACKs of the answers (RFC 3262 section 4).
 func TestRel100(t *testing.T) {
 	stories := `
 == a trunk's off

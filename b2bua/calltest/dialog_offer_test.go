@@ -12,8 +12,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// bothEnds runs a test for a change that the carrier wants, and for one that
-// the agent wants, each by re-INVITE and UPDATE.
+// bothEnds runs a test for a change by the carrier and for one by the agent, each with
+// re-INVITE and UPDATE.
 func bothEnds(t *testing.T, trunk, target string, test func(c *talk, e *end, method string)) {
 	t.Helper()
 	for _, method := range []string{"INVITE", "UPDATE"} {
@@ -31,10 +31,10 @@ func bothEnds(t *testing.T, trunk, target string, test func(c *talk, e *end, met
 	}
 }
 
-// RFC 3264 sections 6.1 and 8.4, RFC 6337 section 5.3: hold in every spelling
-// and back is answered here, its direction mirrored; the media holds, the other
-// side hears nothing of it. The version of o= grows by one with each change,
-// and only then (section 8).
+// RFC 3264 sections 6.1 and 8.4, RFC 6337 section 5.3: hold in every form, and its end,
+// is answered here with the direction mirrored. The media is held, and the other side
+// gets no message. The version in o= grows by one with each change, and only then
+// (section 8).
 func TestHoldAndResume(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
 		var version uint64
@@ -44,7 +44,7 @@ func TestHoldAndResume(t *testing.T) {
 			way    string
 			answer sdp.Direction
 			held   bool
-			more   uint64 // that the version grows by
+			more   uint64 // increments of the version
 		}{
 			{e.address, 40000, "sendrecv", sdp.SendRecv, false, 0},
 			{e.address, 40000, "sendonly", sdp.RecvOnly, true, 1},
@@ -105,9 +105,9 @@ func TestOtherStreamsAreDeclined(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 14.2: what can't be used is refused, and the session
-// stands; the next change works. RFC 3264 section 8.2: a stream that is taken
-// away, or only T.38, is refused, too.
+// RFC 3261 section 14.2: an unusable offer is refused, the session stays, and the next
+// change works. RFC 3264 section 8.2: an offer that removes the stream, or has only T.38,
+// is refused, too.
 func TestBadOffersInMidCall(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
 		before := e.peer()
@@ -141,8 +141,7 @@ func TestBadOffersInMidCall(t *testing.T) {
 	})
 }
 
-// RFC 3264 section 8: an offer of ours has the m= lines that there were, in
-// their order.
+// RFC 3264 section 8: our offer has the same m= lines as before, in the same order.
 func TestOfferKeepsStreams(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")

@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A proxy that recorded its route is where everything goes.
+// All requests go through proxies that recorded their route.
 func TestProxiesOnBothSides(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		before, behind := w.peer(netip.MustParseAddrPort("192.0.2.30:5060")), w.peer(netip.MustParseAddrPort("192.0.2.31:5070"))
@@ -39,15 +39,15 @@ func TestProxiesOnBothSides(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 15.1.1: a BYE that can't be sent, or that nobody answers,
-// ends in time all the same.
+// RFC 3261 section 15.1.1: a BYE that can't be sent, or that gets no answer, still ends
+// in time.
 func TestContactThatCanNotBeReached(t *testing.T) {
 	for _, contact := range []string{"sip:agent@nowhere.invalid", "sip:agent@203.0.113.250:5060", "sip:agent@192.0.2.20:1;transport=tcp", "sip:agent@[2001:db8::1]"} {
 		runIn(t, contact, talkYAML("", ""), func(w *world) {
 			c := w.talk(nil, nil)
 			c.agent.p.send(strings.Replace(c.agentUpdate(1), "<sip:agent@192.0.2.20:32681>", "<"+contact+">", 1))
 			w.agent.expect("SIP/2.0 200")
-			c.carrier.offers("INVITE", c.carrier.pcma()) // nor can a re-INVITE
+			c.carrier.offers("INVITE", c.carrier.pcma()) // a re-INVITE can't be sent either
 			time.Sleep(time.Minute)
 			m := w.carrier.expect("SIP/2.0 487")
 			c.carrier.ackRefusal(m)
@@ -63,7 +63,7 @@ func TestContactThatCanNotBeReached(t *testing.T) {
 	}
 }
 
-// agentUpdate is an UPDATE of the agent without session description, as text.
+// agentUpdate returns an UPDATE of the agent without session description, as text.
 func (c *talk) agentUpdate(seq int) string {
 	return fmt.Sprintf("UPDATE sip:198.51.100.1:5060 SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.20:32681;branch=z9hG4bKagentU%[1]d\n"+
 		"Max-Forwards: 70\nFrom: %[2]s;tag=agent1\nTo: %[3]s\nCall-ID: %[4]s\nCSeq: %[1]d UPDATE\nContact: <sip:agent@192.0.2.20:32681>\nContent-Length: 0\n\n",

@@ -8,10 +8,9 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// An hour on both legs with timers of 90 s, in both roles: whoever has to
-// refreshes, by UPDATE where the peer allows it, and the o= line never changes
-// (RFC 4028 sections 7.4, 9 and 10). What one leg agreed on is not passed to the
-// other.
+// An hour on both legs with timers of 90 s, in both roles: the refresher sends UPDATE if
+// the peer allows it, otherwise re-INVITE, and the o= line never changes (RFC 4028
+// sections 7.4, 9 and 10). The agreement of one leg is not passed on to the other.
 func TestAnHourOfSessionTimers(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -40,14 +39,14 @@ func TestAnHourOfSessionTimers(t *testing.T) {
 			next := map[*end]time.Time{c.carrier: begin.Add(55 * time.Second), c.agent: begin.Add(40 * time.Second)}
 			last := map[*end]string{}
 			for time.Since(begin) < time.Hour {
-				time.Sleep(400 * time.Millisecond) // before a request comes again
+				time.Sleep(400 * time.Millisecond) // before any retransmission
 				for _, e := range []*end{c.carrier, c.agent} {
 					if tt.ours {
 						counts[e] += refreshed(w.t, e, tt.update, last)
 						continue
 					}
 					if time.Now().After(next[e]) {
-						role := "uac" // each time it says who refreshes
+						role := "uac" // each message names the refresher
 						ok := e.changes([]string{"INVITE", "UPDATE"}[counts[e]%2], siptest.SessionAt(e.address, map[bool]int{true: 20000, false: 30000}[e == c.carrier], "0 101"), "200", "Supported: timer", "Session-Expires: 90;refresher="+role)
 						if ok.value("Session-Expires") != "90;refresher=uac" || ok.value("Require") != "timer" {
 							w.t.Errorf("refresh got\n%s", ok.raw)
@@ -61,14 +60,14 @@ func TestAnHourOfSessionTimers(t *testing.T) {
 				if n < 55 || n > 85 {
 					w.t.Errorf("%s: %d refreshes", e.address, n)
 				}
-				e.p.rest() // the ACK of the last
+				e.p.rest() // the last ACK
 			}
 			c.hangsUp()
 		})
 	}
 }
 
-// refreshed answers the refreshes that an end got, and says how many.
+// refreshed answers the refreshes that an end got, and returns their number.
 func refreshed(t testing.TB, e *end, update bool, last map[*end]string) (n int) {
 	for _, m := range e.p.rest() {
 		method := string(m.req().Method)
@@ -97,7 +96,7 @@ func refreshed(t testing.TB, e *end, update bool, last map[*end]string) (n int) 
 	return n
 }
 
-// What comes of session timers besides refreshes.
+// Session timers: everything except refreshes.
 func TestSessionTimers(t *testing.T) {
 	stories := `
 == too short a session is refused with what is taken; a target's refusal has the INVITE sent again (RFC 4028 sections 7.3, 9)

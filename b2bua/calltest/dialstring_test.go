@@ -36,7 +36,7 @@ func dialWorld(t *testing.T, to, targets string, test func(w *world)) {
 	inWorldWith(t, strings.NewReplacer("@TO@", to, "@TARGETS@", targets).Replace(dialConfig), test)
 }
 
-// A number that is matched, or dialled, is a number.
+// Text that is matched or dialled as a number must be a number.
 func TestDialStrings(t *testing.T) {
 	for _, to := range []string{`^\\+1507`, `^\\+1507.*$`, `1507`, "", ".*", "^.+$"} {
 		dialWorld(t, to, "agent", func(w *world) {
@@ -54,7 +54,8 @@ func TestDialStrings(t *testing.T) {
 	}
 }
 
-// A call without a user part is led to no target that dials one, but to one with a fixed address (docs: Numbers).
+// A call without a user part reaches no target that dials the number, but reaches one with a fixed address (docs:
+// Numbers).
 func TestNoUserPart(t *testing.T) {
 	for targets, want := range map[string]string{"agent": "404", "agent, fixed": "200"} {
 		dialWorld(t, ".*", targets, func(w *world) {
@@ -94,8 +95,8 @@ func TestDialledNames(t *testing.T) {
 	}
 }
 
-// A route for everything takes whatever is called to an agent that has one address,
-// and to no target that is called by the number.
+// A catch-all route leads any user part to an agent with a fixed address, but to no
+// target that is called by the number.
 func TestDialStringToFixedAgent(t *testing.T) {
 	for _, user := range []string{"support", "+1507&SIP/evil/+19005550100"} {
 		dialWorld(t, ".*", "agent, fixed", func(w *world) {
@@ -109,7 +110,7 @@ func TestDialStringToFixedAgent(t *testing.T) {
 	}
 }
 
-// explain says so of a call without a user part, too.
+// explain reports the same for a call without a user part.
 func TestExplainNoUserPart(t *testing.T) {
 	cfg := testConfigured(t, strings.NewReplacer("@TO@", ".*", "@TARGETS@", "agent").Replace(dialConfig))
 	x, err := b2bua.Explain(cfg, nil, report.Question{From: "+15075550100", To: "sip:198.51.100.1"})
@@ -118,7 +119,7 @@ func TestExplainNoUserPart(t *testing.T) {
 	}
 }
 
-// explain says so, too.
+// explain reports the same.
 func TestExplainDialString(t *testing.T) {
 	ask := func(to, targets string) report.Explanation {
 		t.Helper()
@@ -138,8 +139,8 @@ func TestExplainDialString(t *testing.T) {
 	}
 }
 
-// The agent's REFER leads to numbers that are numbers, and to names that are listed in
-// full; at a host that is listed, to a number or a plain name.
+// The agent's REFER may name real numbers, and names that are listed in full. At a listed
+// host it may name a number or a plain name.
 func TestTransferDialStrings(t *testing.T) {
 	for _, mode := range []string{"local", "relay"} {
 		yaml := strings.Replace(transferConfig, "transfer: local", "transfer: "+mode, 1)
@@ -153,7 +154,7 @@ func TestTransferDialStrings(t *testing.T) {
 				seq++
 			}
 			for _, user := range dialStrings {
-				if strings.Contains(user, "?") { // what follows are headers, of which Replaces is none for a number
+				if strings.Contains(user, "?") { // what follows are headers, and Replaces is not allowed with a number
 					user = strings.ReplaceAll(user, "?", "%3F")
 				}
 				refused("sip:" + user + "@x.example")

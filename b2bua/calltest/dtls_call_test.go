@@ -30,13 +30,13 @@ func (w *world) dtlsEnd(side media.Side, seed byte) *dtlsEnd {
 	return &dtlsEnd{w: w, id: id, side: side}
 }
 
-// describes is the side's SDP.
+// describes returns the side's SDP.
 func (e *dtlsEnd) describes(host string, port int, setup string, lines ...string) string {
 	lines = append(lines, "a=fingerprint:"+e.id.Fingerprint(), "a=setup:"+setup, "a=rtcp-mux")
 	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), "RTP/AVP", "UDP/TLS/RTP/SAVP", 1)
 }
 
-// shakes begins the side's part of the handshake with who is described in a message.
+// shakes begins the side's part of the handshake with the party that a message describes.
 func (e *dtlsEnd) shakes(m received, client bool) {
 	e.w.t.Helper()
 	s := e.w.relay.sessions[len(e.w.relay.sessions)-1]
@@ -59,7 +59,7 @@ func (e *dtlsEnd) shakes(m received, client bool) {
 // agreed checks that both ends have the same keys.
 func (e *dtlsEnd) agreed() {
 	e.w.t.Helper()
-	time.Sleep(2 * time.Second) // ours may have begun before the peer's
+	time.Sleep(2 * time.Second) // our handshake may have begun before the peer's
 	synctest.Wait()
 	s := e.w.relay.sessions[len(e.w.relay.sessions)-1]
 	if got := s.crypto[e.side]; e.err != nil || got.Receive == nil || !got.Receive.Same(e.keys.Send) || !got.Send.Same(e.keys.Receive) {
@@ -76,7 +76,7 @@ func attribute(m received, name string) string {
 	return ""
 }
 
-// wantDTLS checks what a message says of DTLS.
+// wantDTLS checks the DTLS attributes of a message.
 func wantDTLS(t testing.TB, m received, setup string) {
 	t.Helper()
 	body := string(m.Body())
@@ -88,7 +88,7 @@ func wantDTLS(t testing.TB, m received, setup string) {
 
 const dtlsYAML = "media: {srtp: required, srtp_keying: dtls}"
 
-// A target that has nothing but DTLS: the caller gets its answer when the target can be heard.
+// With a target that supports only DTLS, the caller gets its answer when the target can be heard.
 func TestDTLSTarget(t *testing.T) {
 	for _, setup := range []string{"active", "passive"} {
 		runIn(t, setup, talkYAML("", dtlsYAML), func(w *world) {
@@ -115,7 +115,7 @@ func TestDTLSTarget(t *testing.T) {
 	}
 }
 
-// What can go wrong with a target's handshake is the next target's turn.
+// If a target's handshake fails, the next target is tried.
 func TestDTLSTargetFails(t *testing.T) {
 	for _, c := range []struct {
 		name  string
@@ -146,7 +146,7 @@ func TestDTLSTargetFails(t *testing.T) {
 	}
 }
 
-// While the answer of a target waits, its BYE is the next target's turn, and the caller may give up.
+// While a target's answer waits, the target's BYE makes us try the next target, and the caller may give up.
 func TestDTLSTargetLeaves(t *testing.T) {
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
 		d := w.carrier.dials("+15085785607")
@@ -262,7 +262,7 @@ func TestDTLSSessionChanges(t *testing.T) {
 	})
 }
 
-// dtlsTalk is a call from a caller with DTLS.
+// dtlsTalk returns a call from a caller with DTLS.
 func (w *world) dtlsTalk(phone *dtlsEnd) *dtlsTalk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -280,7 +280,7 @@ type dtlsTalk struct {
 	fingerprint string // ours
 }
 
-// reinvites has the caller change the session, and returns the answer.
+// reinvites makes the caller change the session, and returns the answer.
 func (k *dtlsTalk) reinvites(sdp string) received {
 	k.w.t.Helper()
 	seq := k.w.carrier.reinvite(k.d, sdp)

@@ -12,7 +12,7 @@ import (
 	"flowbridge/media/dtls"
 )
 
-// A caller that waits hears the queue's sound by SRTP, and goes over with its keys when it has them.
+// A waiting caller hears the queue's sound over SRTP. It is handed over with its keys once it has them.
 func TestDTLSCallerWaits(t *testing.T) {
 	yaml := strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}", 1)
 	inWorldWith(t, strings.Replace(yaml, `country: "1"}`, `country: "1", `+dtlsYAML+"}", 1), func(w *world) {
@@ -49,7 +49,7 @@ func TestDTLSCallerWaits(t *testing.T) {
 	})
 }
 
-// The handshake of a target that refuses after early media is not the next one's.
+// The handshake of a target that refuses after early media does not affect the next target.
 func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
 		d := w.carrier.dials("+15085785607")
@@ -73,7 +73,7 @@ func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 	})
 }
 
-// The handshake of an agent that has died does not end the call of the caller who waits for another one.
+// The handshake of a dead agent does not end the call of the caller, who waits for another agent.
 func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 	yaml := strings.Replace(strings.Replace(rescueConfig, "@RESCUE@", "", 1), "@192.0.2.20:32681\"}", "@192.0.2.20:32681\", "+dtlsYAML+"}", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -98,11 +98,11 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 	})
 }
 
-// A call keeps its fingerprint when another process with other settings goes on with it.
+// A call keeps its fingerprint when another process with other settings continues it.
 func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
 	inWorldWith(t, talkYAML(dtlsYAML, ""), func(w *world) {
 		k := w.dtlsTalk(w.dtlsEnd(media.SideA, 9))
-		time.Sleep(flushDelay + time.Second) // its ACK is noted
+		time.Sleep(flushDelay + time.Second) // until its ACK is in a checkpoint
 		left := w.die()
 		cfg, err := config.Parse("test.yaml", []byte(talkYAML("", "")), os.LookupEnv)
 		must(t, err)

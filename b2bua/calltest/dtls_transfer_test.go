@@ -14,10 +14,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// toDTLS has the PBX, to which agents transfer callers, take nothing but DTLS.
+// toDTLS makes the PBX, to which agents transfer callers, accept only DTLS.
 var toDTLS = strings.Replace(transferConfig, "{{.To.Number}}@192.0.2.21:32681\"}", "{{.To.Number}}@192.0.2.21:32681\", "+dtlsYAML+"}", 1)
 
-// answersDTLS has the PBX answer an INVITE, and says with whom it agrees on its keys.
+// answersDTLS makes the PBX answer an INVITE, and returns its end of the handshake.
 func (w *world) answersDTLS(called received) *dtlsEnd {
 	w.t.Helper()
 	wantDTLS(w.t, called, "actpass")
@@ -26,10 +26,10 @@ func (w *world) answersDTLS(called received) *dtlsEnd {
 	return human
 }
 
-// leavesPBX takes the BYE of a PBX whose call came to nothing.
+// leavesPBX answers our BYE to a PBX whose call failed.
 func (w *world) leavesPBX() { w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") }
 
-// An agent hears that its transfer has come off when the new target can be heard, and leaves then.
+// An agent gets the report of success, and leaves, when the new target can be heard.
 func TestDTLSTransfer(t *testing.T) {
 	inWorldWith(t, toDTLS, func(w *world) {
 		d, invite := w.established()
@@ -48,7 +48,7 @@ func TestDTLSTransfer(t *testing.T) {
 	})
 }
 
-// A target of a transfer that can't be heard is tried no longer: the agent, which has waited, goes on with the caller.
+// If a transfer's target can't be heard, it is given up, and the agent, which has waited, continues with the caller.
 func TestDTLSTransferFails(t *testing.T) {
 	for _, secured := range []bool{false, true} {
 		yaml := strings.Replace(toDTLS, `  - {target: agent, to: "^4", trunks: [pbx, carrier]}`, `  - {target: agent, to: "^4", trunks: [pbx]}`, 1)
@@ -85,7 +85,7 @@ func TestDTLSTransferFails(t *testing.T) {
 	}
 }
 
-// The next target of a transfer has its turn when one can't be heard, or leaves before it could be.
+// The next target of a transfer is tried if one can't be heard, or leaves before it could be.
 func TestDTLSTransferGoesOn(t *testing.T) {
 	for name, leaves := range map[string]bool{"no handshake": false, "BYE": true} {
 		runIn(t, name, toDTLS, func(w *world) {
@@ -111,7 +111,8 @@ func TestDTLSTransferGoesOn(t *testing.T) {
 	}
 }
 
-// An agent that waits for its transfer's target goes on with the caller when the process is killed meanwhile: with its own media, numbers and keys.
+// If the process is killed while an agent waits for its transfer's target, the agent continues with the caller, with
+// its own media, payload numbers and keys.
 func TestDTLSTransferOverARestart(t *testing.T) {
 	for name, agent := range map[string]struct{ media, says string }{
 		"plain": {"", siptest.SessionAt("192.0.2.20", 30000, "0 96")},
@@ -141,7 +142,7 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 			w.leavesPBX()
 			again := w.agent.expect("INVITE")
 			w.agent.notified("500", "terminated")
-			synctest.Wait() // its answer sets the same things
+			synctest.Wait() // its answer sets the same state
 			s := w.session()
 			if got := s.peers[media.SideB]; got.RTP != peer.RTP || got.Mux != peer.Mux || !reflect.DeepEqual(s.payloads, numbers) {
 				w.t.Errorf("side B is at %v with %v; before at %v with %v", got, s.payloads, peer, numbers)
@@ -159,7 +160,7 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 	}
 }
 
-// Everybody may leave while the target of a transfer agrees on its keys.
+// Any party may leave while the target of a transfer agrees on its keys.
 func TestDTLSTransferIsLeft(t *testing.T) {
 	runIn(t, "caller", toDTLS, func(w *world) {
 		d, invite := w.established()
@@ -200,7 +201,7 @@ func TestDTLSTransferIsLeft(t *testing.T) {
 	}
 }
 
-// A rescue goes on with the next target when one can't be heard.
+// A rescue moves on to the next target if one can't be heard.
 func TestDTLSRescueGoesOn(t *testing.T) {
 	yaml := strings.NewReplacer("@RESCUE@", "trunks: [dtls, office], to: \"4711\"", "  - {name: office,",
 		"  - {name: dtls, sources: [\"192.0.2.22\"], uri: \"sip:{{.To.Number}}@192.0.2.21:32681\", "+dtlsYAML+"}\n  - {name: office,").Replace(rescueConfig)

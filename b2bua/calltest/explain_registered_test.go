@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/report"
 )
 
-// A trunk whose calls come from where it is registered is explained as if it were; so is one that has registered here.
+// A trunk whose calls come from its registrar is explained as if it were registered. So is a trunk that registers here.
 func TestExplainRegisteredTrunks(t *testing.T) {
 	const yaml = `
 trunks:

@@ -27,7 +27,7 @@ func testConfigured(t testing.TB, yaml string) *config.Config {
 	return cfg
 }
 
-// random is what differs from call to call.
+// random matches the text that differs from call to call.
 var random = regexp.MustCompile(`;branch=[^;]+|;tag=[^;]+|^Call-ID: .*|^Content-Length: .*`)
 
 func sameEachTime(lines []string) []string {
@@ -38,8 +38,8 @@ func sameEachTime(lines []string) []string {
 	return out
 }
 
-// The INVITE that is explained is the one that is sent, line for line, to every kind of target, and whatever is left out or passed
-// on.
+// The explained INVITE is the same as the one that is sent, line for line, for every kind of target, whatever is left
+// out or passed on.
 func TestExplainIsWhatIsSent(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	pair := ca.Pair("agent", "agent.test")
@@ -158,7 +158,7 @@ func TestExplainRefusals(t *testing.T) {
 	}
 }
 
-// A target whose uri would dial what is no phone number is left out, in words that name it.
+// A target whose uri would dial text that is not a phone number is left out, and the explanation names it.
 func TestExplainNamesTargetsLeftOut(t *testing.T) {
 	cfg := testConfigured(t, strings.Replace(testConfig, "routes:\n", "  - {name: numbered, kind: sip, uri: \"sip:{{.To.Number}}@192.0.2.30\"}\n"+
 		"  - {name: fixed, kind: sip, uri: \"sip:x@192.0.2.31\"}\nroutes:\n  - {targets: [numbered]}\n  - {targets: [numbered, fixed]}\n", 1))
@@ -169,9 +169,8 @@ func TestExplainNamesTargetsLeftOut(t *testing.T) {
 	}
 }
 
-// A call whose trunk has a match, and which has not what that asks for, is
-// refused as a real one is, whether the trunk is named, the only one, or told
-// by the address.
+// A call that does not meet its trunk's match is refused like a real one, whether the
+// trunk is named, the only one, or found by the address.
 func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 	only := testConfigured(t, strings.Replace(testConfig, `country: "1"}`, `country: "1", match: {to_domain: pbx.example.com, header: "X-Trunk: acme"}}`, 1))
 	open := testConfigured(t, strings.Replace(testConfig, `sources: ["192.0.2.10"], max_duration: 1h, country: "1"}`,
@@ -216,7 +215,7 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 	}
 }
 
-// A trunk that is known by its certificate calls over TLS, also a sips URI.
+// A trunk that is known by its certificate calls over TLS, also with a sips URI.
 func TestExplainTrunkWithCertificate(t *testing.T) {
 	cfg := testConfigured(t, strings.Replace(tlsConfig(siptest.NewAuthority(t, "ca")), `sources: ["192.0.2.10"]`, "certificates: [pbx.example.com]", 1))
 	x, err := b2bua.Explain(cfg, nil, report.Question{From: "1", To: "sips:+15075785607@bridge.test"})
@@ -229,7 +228,7 @@ func TestExplainTrunkWithCertificate(t *testing.T) {
 	}
 }
 
-// What the guard refuses before the parser is shown as that refusal.
+// A refusal before the parser is shown as it is.
 func TestExplainHasTheGuardsWord(t *testing.T) {
 	cfg := testConfigured(t, testConfig)
 	for _, tt := range []struct {
@@ -282,8 +281,7 @@ func TestExplainBadQuestions(t *testing.T) {
 	}
 }
 
-// What fails before the INVITE is said, and the next target is explained all
-// the same.
+// Failures before the INVITE are reported, and the next target is still explained.
 func TestExplainFailures(t *testing.T) {
 	yaml := strings.Replace(testConfig, `X-Empty: "{{.Header \"X-None\"}}"`, `X-Cut: "{{slice .From.User 5}}"`, 1)
 	if yaml == testConfig {
@@ -301,7 +299,7 @@ func TestExplainFailures(t *testing.T) {
 	}
 }
 
-// No name is looked up: a host that does not exist is explained like any.
+// No name is looked up: a host that does not exist is explained like any other.
 func TestExplainLooksNothingUp(t *testing.T) {
 	yaml := strings.ReplaceAll(testConfig, "@192.0.2.21:32681", "@sip.example.invalid")
 	x, err := b2bua.Explain(testConfigured(t, yaml), nil, report.Question{From: "123", To: "+15095550199"})
@@ -316,8 +314,8 @@ func TestExplainLooksNothingUp(t *testing.T) {
 	}
 }
 
-// FuzzExplain: whatever the question, there is an answer or a complaint, and
-// no line of an INVITE holds a line break.
+// FuzzExplain checks that any question gets an answer or an error, and that no line of an
+// INVITE has a line break.
 func FuzzExplain(f *testing.F) {
 	f.Add("+15075550100", "+15075785607", "X-Name: value")
 	f.Add(`"Ann" <sip:a@b>`, "sip:+15085550199@x;user=phone", "P-Asserted-Identity: <sip:+1@x>")
@@ -339,8 +337,7 @@ func FuzzExplain(f *testing.F) {
 	})
 }
 
-// A call that a target places is explained by the route for it, up to the
-// INVITE to the trunk.
+// A call that a target places is explained with its route, up to the INVITE to the trunk.
 func TestExplainCallOfTarget(t *testing.T) {
 	cfg := testConfigured(t, placedConfig)
 	for name, q := range map[string]report.Question{

@@ -108,7 +108,8 @@ spare: ceases
 agent: takes ; gets BYE ; says 200 ; says 481 to CANCEL # crossed it
 `
 
-// The caller may give up at any moment of a set-up over two targets: one 487, one record, and no target rings on.
+// The caller may give up at any moment of a set-up over two targets: it gets one 487, there is one record, and no
+// target keeps ringing.
 func TestCancelAtEveryStage(t *testing.T) {
 	for _, ringing := range []string{"immediate", "none"} {
 		tell(t, cancelConfig, strings.NewReplacer(

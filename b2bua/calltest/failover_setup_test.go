@@ -15,8 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// What the carrier was told with early media stays as it is when the target fails and another one answers: the other one is
-// offered that codec alone.
+// The session that the carrier got with early media does not change when the target fails and another one answers: the
+// other target is offered only that codec.
 func TestAnswerOutlivesItsTarget(t *testing.T) {
 	for _, tt := range []struct{ first, offered, second, code, codec string }{
 		{"0 101", "0 101", "0 101", "183", "PCMU"},
@@ -55,7 +55,7 @@ record: failed no_common_codec system | attempts: agent target_error, spare no_c
 }
 
 // setup_timeout bounds the whole set-up, and so does the Expires of an INVITE (RFC 3261 section 13.3.1). Either may run
-// out at any step, and what that step began is ended.
+// out at any step, and then whatever that step began is ended.
 func TestSetupTimeoutEverywhere(t *testing.T) {
 	stories := `
 with: ringing: on-target} => ringing: none, setup_timeout: 10s, otherwise: 504}
@@ -96,7 +96,7 @@ agent: gets INVITE ; takes
 carrier: gets 200 ; acks ; +20s ; hangs up on agent`)
 }
 
-// inSlowWorld is a world where the name hangs.test is looked up for ever, and agents.test has two addresses.
+// inSlowWorld is a world in which looking up hangs.test never ends, and agents.test has two addresses.
 func inSlowWorld(t *testing.T, yaml string, test func(w *world)) {
 	t.Helper()
 	inWorldOf(t, yaml, func(o *b2bua.Options) {
@@ -127,7 +127,7 @@ func (w *world) wantCauses(r record.Record, causes ...cause.Cause) {
 	}
 }
 
-// What the carrier gets when no target took the call, and what the record says.
+// The carrier's answer and the record if no target takes the call.
 func TestNobodyTakesTheCall(t *testing.T) {
 	stories := "with: ringing: on-target} => ringing: none, otherwise: OTHERWISE}\n"
 	for _, tt := range []struct{ code, phrase, disposition, q850 string }{
@@ -153,7 +153,7 @@ spare: gets INVITE ; says 500 ; gets ACK
 carrier: gets OTHERWISE | text: ~SIP/2.0 OTHERWISE PHRASE ; acks
 record: DISPOSITION target_error system | SIPStatus: OTHERWISE | Q850: CAUSE | attempts: agent prepare_refused, spare target_error`))
 	}
-	// The ISDN cause comes with the answer that is passed on, or with the last target's.
+	// The Q.850 cause is that of the answer that is passed on, or that of the last target.
 	for _, tt := range []struct{ name, said, code, q850, record string }{
 		{"passed on", "Q.850;cause=20", "480", "20", "no_answer target_refused agent"},
 		{"without Reason", "SIP;cause=200", "480", "18", "no_answer target_refused agent"},
@@ -171,8 +171,8 @@ record: RECORD | Q850: ISDN`))
 	}
 }
 
-// The last resort is a number at another carrier, by a plain INVITE to a host
-// that is a trunk, too: its answers and its BYE belong to the call that we made.
+// The last resort is a number at another carrier, with a plain INVITE to a host that is
+// also a trunk: its answers and its BYE belong to our call.
 func TestLastResortIsATrunk(t *testing.T) {
 	yaml := strings.NewReplacer(
 		"targets:\n", `  - {name: backup, sources: ["192.0.2.30"], max_calls: 1}

@@ -15,8 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// failoverConfig has a route with one target, one with two, and one where each
-// answer that would be passed on is the next target's turn.
+// failoverConfig has a route with one target, one with two, and one on which each answer
+// that would be passed on leads to the next target.
 var failoverConfig = testConfig[:strings.Index(testConfig, "routes:")] + `routes:
   - {to: "^\\+1507", targets: [agent], ringing: RINGING, otherwise: 502}
   - {to: "^\\+1508", targets: [agent, spare], ringing: RINGING, otherwise: 502}
@@ -24,7 +24,7 @@ var failoverConfig = testConfig[:strings.Index(testConfig, "routes:")] + `routes
 	strings.Trim(strings.ReplaceAll(fmt.Sprint(passedOn), " ", ", "), "[]") + `]}
 `
 
-// passedOn and failedOver are a target's answers, by what they come to.
+// passedOn and failedOver are a target's answers, by their effect.
 var (
 	passedOn = []int{
 		400, 402, 403, 404, 405, 406, 410, 415, 420, 421, 423, 428, 433, 480, 481, 482, 483, 484, 485, 486, 487, 488, 491, 494,
@@ -39,21 +39,21 @@ type failure struct {
 	replace []string       // in the configuration: old, new
 	begin   func(w *world) // before the call
 	play    func(w *world) // the target's part
-	says    string         // what the carrier gets of it before: 180, 183; empty: nothing
+	says    string         // what the carrier gets before: 180, 183; empty if nothing
 	after   func(w *world)
 	want    record.Attempt // without its target
-	passed  string         // what the carrier gets of it; empty: the next target's turn
-	refused wantEnd        // the record where no other target is left
+	passed  string         // what the carrier gets from it; empty if the next target is tried
+	refused wantEnd        // the record if no other target is left
 }
 
-// wantEnd is how a record says that a call ended.
+// wantEnd is the end of a call according to its record.
 type wantEnd struct {
 	disposition  string
 	by           string
 	status, q850 int
 }
 
-// lost is the record of a call that no target took.
+// lost returns the record of a call that no target took.
 func lost(disposition string) wantEnd { return wantEnd{disposition, record.EndedBySystem, 502, 38} }
 
 func statusFailures() (all []failure) {
@@ -95,7 +95,7 @@ func prepareFailures() (all []failure) {
 	return all
 }
 
-// unsent is a failure before the INVITE.
+// unsent returns a failure before the INVITE.
 func unsent(name string, cause cause.Cause, prepared int, replace ...string) failure {
 	return failure{
 		name: name, replace: replace, play: func(*world) {},
@@ -131,7 +131,7 @@ func otherFailures() []failure {
 		{
 			name: "silent", want: record.Attempt{PrepareStatus: 200, MS: 4000, Cause: string(cause.TargetSilent)}, refused: lost("failed"),
 			play:  func(w *world) { w.agent.drainFor(4 * time.Second) },
-			after: func(w *world) { w.agent.drainFor(time.Minute) }, // until its transaction times out
+			after: func(w *world) { w.agent.drainFor(time.Minute) }, // until its transaction has timed out
 		},
 		{
 			name: "rings for ever", says: "180", want: record.Attempt{PrepareStatus: 200, MS: 60_000, Cause: string(cause.RingTimeout)},
@@ -182,10 +182,10 @@ func (w *world) listenInVain() {
 	}()
 }
 
-// TestFailover has the first target fail in every way, where it is the only
-// one, where there is another, and where failover_on has its answer, with each way
-// to ring: another target gets the call, or the carrier gets what the design says.
-// Failures of which the carrier hears nothing before have the ways to ring in turn.
+// TestFailover lets the first target fail in every way, as the only target, with another
+// one, and with its answer in failover_on, with each way to ring. Another target gets the
+// call, or the carrier gets the specified answer. Failures without any earlier answer to
+// the carrier take turns with the ways to ring.
 func TestFailover(t *testing.T) {
 	for i, f := range slices.Concat(statusFailures(), prepareFailures(), otherFailures()) {
 		status, answers := strings.CutPrefix(f.name, "status ")
@@ -219,7 +219,7 @@ func (w *world) failsOver(f failure, called, ringing string) {
 	}
 	d := w.carrier.dials(called)
 	f.play(w)
-	sent := f.want.SIPStatus != 0 // an answer of the target's that could be passed on
+	sent := f.want.SIPStatus != 0 // the target's answer could be passed on
 	next := called[:5] == "+1509" || called[:5] == "+1508" && (f.passed == "" || !sent)
 	r := record.Record{}
 	var told []string
@@ -250,7 +250,7 @@ func (w *world) failsOver(f failure, called, ringing string) {
 		if got := (wantEnd{r.Disposition, r.EndedBy, r.SIPStatus, r.Q850}); got != f.refused || r.Cause != f.want.Cause {
 			t.Errorf("record: %s %+v; want %s %+v", r.Cause, got, f.want.Cause, f.refused)
 		}
-		if f.want.Cause == string(cause.NoCommonCodec) { // found before there is an attempt
+		if f.want.Cause == string(cause.NoCommonCodec) { // detected before there is an attempt
 			return
 		}
 		if len(r.Attempts) != 1 {
@@ -266,8 +266,8 @@ func (w *world) failsOver(f failure, called, ringing string) {
 	}
 }
 
-// checkRinging compares what the carrier was told before the final answer, and when
-// the record says that it heard first: at once, or from a target.
+// checkRinging checks the provisional answers to the carrier, and the time of the first
+// one in the record: at once, or from a target.
 func (f failure) checkRinging(t testing.TB, ringing string, told []string, r record.Record) {
 	t.Helper()
 	var want []string
@@ -292,8 +292,8 @@ func (f failure) checkRinging(t testing.TB, ringing string, told []string, r rec
 	}
 }
 
-// final expects the final answer to a call, whose tag every answer has, and gives
-// the answers before it, each once.
+// final expects the final answer to a call, and checks that all answers have its tag. It
+// returns the answers before it, each once.
 func (p *peer) final(d *dialogue, expected string) (before []string) {
 	p.w.t.Helper()
 	m := p.expect("SIP/2.0 ")
@@ -310,7 +310,7 @@ func (p *peer) final(d *dialogue, expected string) (before []string) {
 	return before
 }
 
-// spareTakes has the spare target answer, and the caller hang up.
+// spareTakes makes the spare target answer, and the caller hang up.
 func (w *world) spareTakes(d *dialogue) {
 	w.t.Helper()
 	w.carrier.isTakenBy(w.agent2, w.agent2.expect("INVITE"), "b", d)

@@ -29,7 +29,7 @@ type fakeRelay struct {
 	sessions []*fakeSession
 	fail     error
 	broken   bool          // sessions panic when they start or play
-	hold     chan struct{} // the next session is opened when it is closed; nil: at once
+	hold     chan struct{} // opening the next session waits until it is closed; nil: no wait
 }
 
 type fakeSession struct {
@@ -38,13 +38,13 @@ type fakeSession struct {
 	confirmed  [2]bool
 	onEvent    func(media.Event)
 	crypto     [2]media.Crypto
-	ways, far  [2]*media.Datagrams // of DTLS: ours and the peer's, by side
-	exposed    bool                // a side that has an address got plain RTP instead of SRTP
-	forgot     [2]bool             // a side's keys, since the session was opened or resumed
+	ways, far  [2]*media.Datagrams // for DTLS: ours and the peer's, by side
+	exposed    bool                // a side with an address got plain RTP instead of SRTP
+	forgot     [2]bool             // a side's keys were dropped, since the session was opened or resumed
 	events     [2]media.TelephoneEvents
 	payloads   [2][]media.PayloadChange
 	digits     []string
-	mu         sync.Mutex // guards plays and heard, which tests look at between two sounds
+	mu         sync.Mutex // guards plays and heard, which tests read between two sounds
 	plays      [2]media.Play
 	heard      []string // by Play and StopPlay
 	follows    media.Conversation
@@ -52,9 +52,9 @@ type fakeSession struct {
 	waited     atomic.Int64 // for the agent
 	masks      [2]media.Mask
 	tap        media.Tap
-	stats      media.Stats // on top of seven packets from side A
+	stats      media.Stats // in addition to seven packets from side A
 	broken     bool
-	relayed    atomic.Uint64 // packets from side A, besides those of stats
+	relayed    atomic.Uint64 // packets from side A, in addition to those of stats
 	answered   atomic.Uint64 // and from side B
 
 	started, closed atomic.Bool // read while the call may still run
@@ -80,7 +80,7 @@ func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
 	return s, nil
 }
 
-// Resume goes on with a session of a server that is dead, which has the same ports.
+// Resume continues a session of a dead server, on the same ports.
 func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -127,7 +127,7 @@ func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
 	return nil
 }
 
-// Datagrams leads to far, else nowhere.
+// Datagrams returns a pipe to far, or to nowhere if there is none.
 func (s *fakeSession) Datagrams(side media.Side) *media.Datagrams {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -219,7 +219,7 @@ type fakeSink struct {
 	journal []record.Record
 	done    []record.Record
 	hold    chan struct{} // Put waits until it is closed
-	stay    chan struct{} // the next Journal waits until it is closed; nil: none does
+	stay    chan struct{} // the next Journal waits until it is closed; nil if none does
 
 	states map[string]record.Saved // of calls that have no record yet
 	owed   map[string][]byte
@@ -254,7 +254,7 @@ func (s *fakeSink) Owe(id string, state []byte) {
 	}
 }
 
-// left is what a killed process leaves to the next one.
+// left returns the calls that a killed process leaves to the next one.
 func (s *fakeSink) left() (all []record.Saved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -295,7 +295,7 @@ type fakePreparer struct {
 	trace []string // the traceparent of each
 	after time.Duration
 	err   error
-	given *peers.Prepared // the answer to all; nil: an id for each
+	given *peers.Prepared // the answer to all; nil: a new id for each
 }
 
 func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
@@ -318,7 +318,7 @@ func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (pee
 	return peers.Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
 }
 
-// testLog is where servers under test log to.
+// testLog returns where servers under test log to.
 func testLog(t *testing.T) zerolog.Logger {
 	t.Helper()
 	if testing.Verbose() {

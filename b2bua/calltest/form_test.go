@@ -8,8 +8,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// spoilers spoil one thing of a good INVITE, or of the 200 to ours. An empty
-// status means that it is taken all the same.
+// spoilers spoil one thing in a good INVITE, or in the 200 to ours. An empty status means
+// that it is accepted nevertheless.
 var spoilers = []struct {
 	name     string
 	old, new string
@@ -73,7 +73,7 @@ var spoilers = []struct {
 	{"malformed Contact", "<sip:ann@192.0.2.10:5060>", "<sip:ann@192.0.2.10:5060", "400 Contact Has an Unclosed Bracket"},
 	{"two Contacts", "<sip:ann@192.0.2.10:5060>", "<sip:ann@192.0.2.10:5060>, <sip:x@y>", "400 Contact with one sip URI is missing"},
 	{"malformed Record-Route", "Max-Forwards", "Record-Route: <sip:a;lr>, <sip:b:c;lr>\nMax-Forwards", "400 Record-Route Has a URI With a Malformed Port"},
-	{"malformed Route", "Max-Forwards", "Route: <<<\nRefer-To: \"\nReferred-By: <\nMax-Forwards", ""}, // nobody needs them
+	{"malformed Route", "Max-Forwards", "Route: <<<\nRefer-To: \"\nReferred-By: <\nMax-Forwards", ""}, // unneeded headers
 	{"another type of body", "application/sdp", "text/plain", "415 Unsupported Media Type"},
 	{"no type of body", "Content-Type: ", "X-Type: ", "415 Unsupported Media Type"},
 	{"empty type of body", "application/sdp", "", "415 Unsupported Media Type"},
@@ -100,7 +100,7 @@ var spoilers = []struct {
 	{"method that is no token", "INVITE sip", "INV@TE sip", "400 Method Is No Token"},
 }
 
-// RFC 3261 section 8.2.6.2: the Vias of others are sent back as they came, whatever their ports.
+// RFC 3261 section 8.2.6.2: the lower Vias are sent back as they came, whatever their ports.
 func TestLowerViasAreSentBack(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -116,8 +116,8 @@ func TestLowerViasAreSentBack(t *testing.T) {
 	})
 }
 
-// What is wrong with an INVITE is answered, in words; what is odd but not
-// wrong is taken.
+// A malformed INVITE gets an answer that names the fault. An odd but valid one is
+// accepted.
 func TestMalformedInvites(t *testing.T) {
 	for _, tt := range spoilers {
 		runIn(t, tt.name, testConfig, func(w *world) {
@@ -144,7 +144,7 @@ func TestMalformedInvites(t *testing.T) {
 	}
 }
 
-// What is wrong with the lines of a message, byte for byte.
+// Faults in the lines of a message, byte for byte.
 func TestMalformedLines(t *testing.T) {
 	for _, tt := range []struct{ name, old, new, status string }{
 		{"bare line feed", "\r\nMax-Forwards", "\nMax-Forwards", "400 Line Does Not End in CRLF"},
@@ -152,7 +152,7 @@ func TestMalformedLines(t *testing.T) {
 		{"bare carriage return", "\r\nMax-Forwards", "\rMax-Forwards", "400 Line Does Not End in CRLF"},
 		{"carriage return in a value", "tag=ann", "tag=ann\rX: y", "400 Line Does Not End in CRLF"},
 		{"two carriage returns", "\r\nMax-Forwards", "\r\r\nMax-Forwards", "400 Line Does Not End in CRLF"},
-		{"no end", "\r\n\r\n", "\r\n", "400 Header Line Has No Colon"}, // the body is taken for headers
+		{"no end", "\r\n\r\n", "\r\n", "400 Header Line Has No Colon"}, // the body counts as headers
 		{"cut in a header", "\r\nMax-Forwards", "\x00", "400 Headers Have No End"},
 		{"cut behind a header", "\r\nMax-Forwards", "\r\n\x00", "400 Headers Have No End"},
 		{"nothing behind the start line", "\r\nVia", "\r\n\x00", ""},
@@ -181,8 +181,8 @@ func TestMalformedLines(t *testing.T) {
 	}
 }
 
-// What is malformed and no request that wants an answer gets none, is counted,
-// and does not reach a transaction.
+// Malformed messages other than requests get no answer, are counted, and do not reach a
+// transaction.
 func TestMalformedAnswers(t *testing.T) {
 	for _, tt := range []struct{ name, old, new string }{
 		{"no From", "From: ", "X: "},
@@ -210,7 +210,7 @@ func TestMalformedAnswers(t *testing.T) {
 			w.agent.silent(100 * time.Millisecond)
 			w.carrier.silent(0)
 			count, name := &w.server.Rejected().Malformed, "malformed"
-			if tt.name == "no From" { // it is no answer to a request of this leg
+			if tt.name == "no From" { // it does not answer a request of this leg
 				count, name = &w.server.Rejected().UnknownSource, "from strangers"
 			}
 			if n := count.Load(); n != 1 {
@@ -238,7 +238,7 @@ func TestMalformedACK(t *testing.T) {
 	})
 }
 
-// A refusal is one, whatever its Contact: the next target's turn comes at once.
+// A refusal counts, whatever its Contact: the next target is tried at once.
 func TestRefusalWithSpoiledContact(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")

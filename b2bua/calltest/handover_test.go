@@ -16,14 +16,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// upgraded replaces the server, or fails.
+// upgraded replaces the server, or fails the test.
 func (w *world) upgraded() {
 	w.t.Helper()
 	synctest.Wait()
 	must(w.t, w.upgrade())
 }
 
-// TestMediaGoOnWhileARecordWaits: the media are not frozen for a record that is not written, and the server goes on at the end of its time.
+// TestMediaGoOnWhileARecordWaits: media is not frozen while a record is not written, and the server continues when its
+// time is over.
 func TestMediaGoOnWhileARecordWaits(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		over, c := w.talk(nil, nil), w.talk(nil, nil)
@@ -43,8 +44,8 @@ func TestMediaGoOnWhileARecordWaits(t *testing.T) {
 	})
 }
 
-// TestSetUpIsBegunAgain: a call that is being set up is begun again by the other process, as the same call: its target is
-// cancelled and called again, and the caller hears no more than another 180.
+// TestSetUpIsBegunAgain: the other process restarts a call in set-up as the same call. Its target is cancelled and
+// called again, and the caller only gets another 180.
 func TestSetUpIsBegunAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d, in := w.ringing()
@@ -64,7 +65,7 @@ func TestSetUpIsBegunAgain(t *testing.T) {
 	})
 }
 
-// TestMaskedWhileItIsSetUp: keys that an operator has had masked before the answer are masked when the call begins again.
+// TestMaskedWhileItIsSetUp: keys that an operator masked before the answer are still masked when the call restarts.
 func TestMaskedWhileItIsSetUp(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", ""), func(w *recorded) {
 		d, in := w.ringing()
@@ -83,8 +84,8 @@ func TestMaskedWhileItIsSetUp(t *testing.T) {
 	})
 }
 
-// TestKilledAfterTheHandOver: a process that is killed as soon as it has taken over, or when it has begun again with the calls
-// that were being set up, leaves them to the next one: the caller gets 500, the target CANCEL, and there is one record.
+// TestKilledAfterTheHandOver: a process that is killed right after it has taken over, or after it has restarted the
+// calls in set-up, leaves them to the next one: the caller gets 500, the target CANCEL, and there is one record.
 func TestKilledAfterTheHandOver(t *testing.T) {
 	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
@@ -97,10 +98,10 @@ func TestKilledAfterTheHandOver(t *testing.T) {
 				in = w.cancelledAndAgain(in)
 				w.carrier.expect("SIP/2.0 180")
 			}
-			synctest.Wait() // else the first target's 487 may not be known when the process dies
+			synctest.Wait() // otherwise the first target's 487 may be unknown when the process dies
 			w.life.dead.Store(true)
 			left := w.sink.left()
-			w.server.Stack().Serve() // for its end
+			w.server.Stack().Serve() // so that it can end
 			if err := w.server.Close(); err != nil {
 				w.t.Error(err)
 			}
@@ -117,7 +118,7 @@ func TestKilledAfterTheHandOver(t *testing.T) {
 	}
 }
 
-// TestSetUpIsNotBegunAgain: a call that the other process refuses has its record.
+// TestSetUpIsNotBegunAgain: a call that the other process refuses gets its record.
 func TestSetUpIsNotBegunAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		_, in := w.ringing()
@@ -132,7 +133,7 @@ func TestSetUpIsNotBegunAgain(t *testing.T) {
 	})
 }
 
-// ringing is a call whose target rings.
+// ringing returns a call whose target rings.
 func (w *world) ringing() (*dialogue, received) {
 	w.t.Helper()
 	d := w.carrier.dialsTillRung("+15075785607")
@@ -147,7 +148,7 @@ func (w *world) cancelled(in received) {
 	w.agent.takesCancel(in, "agent1")
 }
 
-// cancelledAndAgain takes the CANCEL of an INVITE, and the next INVITE, which come in no order.
+// cancelledAndAgain takes the CANCEL of an INVITE and the next INVITE, in any order.
 func (w *world) cancelledAndAgain(in received) (again received) {
 	w.t.Helper()
 	for _, m := range w.agent.rest() {
@@ -168,8 +169,8 @@ func (w *world) cancelledAndAgain(in received) (again received) {
 	return again
 }
 
-// TestUpgradeWithoutItsAddress: a call that is being set up at an address that the new configuration has no more keeps the old process:
-// nobody would tell the caller or the target anything.
+// TestUpgradeWithoutItsAddress: a call in set-up at an address that the new configuration lacks keeps the old process
+// running, because otherwise neither the caller nor the target would get any answer.
 func TestUpgradeWithoutItsAddress(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		_, in := w.ringing()

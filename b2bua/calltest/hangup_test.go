@@ -27,7 +27,7 @@ func (w *world) hungUp(id string) registry.LiveCall {
 	return l
 }
 
-// onlyID is the id of the one live call.
+// onlyID returns the id of the one live call.
 func (w *world) onlyID() string {
 	w.t.Helper()
 	synctest.Wait()
@@ -38,7 +38,7 @@ func (w *world) onlyID() string {
 	return live[0].Record.ID
 }
 
-// A call whose record is not written yet answers a second hangup with how it ended.
+// A call whose record is not written yet answers a second hangup with its end.
 func TestHangupAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -63,7 +63,7 @@ func TestHangupAgain(t *testing.T) {
 	})
 }
 
-// During a transfer the caller, the agent and the party that rings are told.
+// During a transfer the caller, the agent and the ringing party are told.
 func TestHangupDuringTransfer(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		_, invite := w.established()
@@ -72,7 +72,7 @@ func TestHangupDuringTransfer(t *testing.T) {
 		w.carrier.reply(called, 180, "Ringing", "human", "")
 		w.agent.notified("180", "active")
 		w.hungUp(w.onlyID())
-		for range 3 { // and the ACK of the 487
+		for range 3 { // including the ACK of the 487
 			switch m := w.carrier.expect(""); m.value("CSeq")[2:] {
 			case "CANCEL":
 				w.carrier.reply(m, 200, "OK", "", "")

@@ -25,23 +25,23 @@ type actor struct {
 	at         netip.AddrPort
 	port       int
 	tag        string
-	d          *dialogue           // of who calls
-	invite     received            // that makes the call
+	d          *dialogue           // of the caller
+	invite     received            // the INVITE that makes the call
 	last       received            // request
 	older      received            // the request before last
 	got        map[string]received // requests by method
-	answers    []received          // to INVITEs and UPDATEs of its own, not provisional
+	answers    []received          // final answers to its own INVITEs and UPDATEs
 	early      received            // answer
 	was        map[string]string
 	refused    received // INVITE, by it
-	seq, asked int      // CSeqs of its requests, and of its last
+	seq, asked int      // CSeqs of its requests, and of the last one
 	l          *streamAgent
 	ways       []*peer // UDP, and connections
-	sent       string  // its last request
-	dialled    string  // its INVITE
+	sent       string  // text of its last request
+	dialled    string  // text of its INVITE
 }
 
-// signals does the steps of SIP.
+// signals does a SIP step, and reports whether verb is one.
 func (a *actor) signals(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
@@ -82,7 +82,7 @@ func (a *actor) signals(verb string) bool {
 	return true
 }
 
-// moves does the steps of connections and media.
+// moves does a step of connections or media, and reports whether verb is one.
 func (a *actor) moves(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
@@ -118,7 +118,7 @@ func (a *actor) moves(verb string) bool {
 		a.p.send(siptest.OptionsOverTCP)
 	case "resets":
 		a.p.conn.(*memnet.Stream).Reset()
-	case "reads": // no more
+	case "reads": // reads no more
 		must(t, a.p.conn.(*memnet.Stream).CloseRead())
 	case "cut": // off
 		a.p.hungUp(time.Second)
@@ -149,7 +149,8 @@ func (a *actor) calls(st step) {
 	a.d.extra = ""
 }
 
-// described is a session description: of these formats, at :port, host=address, with other words as attributes.
+// described returns a session description with these formats, :port and host=address, and with other words as
+// attributes.
 func (a *actor) described(st step) string {
 	if !st.has {
 		return strings.ReplaceAll(st.body, `\n`, "\n")
@@ -159,7 +160,7 @@ func (a *actor) described(st step) string {
 		switch _, err := strconv.Atoi(word); {
 		case err == nil:
 			formats = append(formats, word)
-		case word == "lower": // names of codecs are the same in any case
+		case word == "lower": // names of codecs are case-insensitive
 			st.session = strings.Replace(st.session, word, "", 1)
 			s := strings.ToLower(a.described(st))
 			return strings.ReplaceAll(strings.ReplaceAll(s, "rtp/avp", "RTP/AVP"), "in ip4", "IN IP4")
@@ -182,7 +183,7 @@ func (a *actor) described(st step) string {
 	return siptest.SessionAt(host, port, strings.Join(formats, " "), attributes...)
 }
 
-// gets takes what comes next: a request, or an answer, of which "200+487" are two in any order.
+// gets takes the next message: a request or an answer. "200+487" means two answers in any order.
 func (a *actor) gets(what, session string, has []string) {
 	a.w.t.Helper()
 	if codes := strings.Split(what, "+"); len(codes) > 1 {
@@ -205,7 +206,7 @@ func (a *actor) gets(what, session string, has []string) {
 	a.was[m.raw[:4]] = m.raw
 }
 
-// learn keeps what is needed to go on.
+// learn stores the parts of a message that later steps need.
 func (a *actor) learn(m received) {
 	a.w.t.Helper()
 	method, _, _ := strings.Cut(m.raw, " ")
@@ -246,9 +247,9 @@ func (a *actor) learn(m received) {
 	}
 }
 
-// has checks one wish about a message: "bare" (it has no body), "same" (the body of the early media), "again" (the message
-// that came last time), "later" (a higher CSeq), or a header with its value; * is any value, ~x one that contains x. The
-// header "text" is the whole message.
+// has checks one expectation about a message: "bare" (it has no body), "same" (the body of the early media), "again"
+// (the message that came last time), "later" (a higher CSeq), or a header with its value; * is any value, ~x one that
+// contains x. The header "text" is the whole message.
 func (a *actor) has(m received, want string) {
 	a.w.t.Helper()
 	name, value, _ := strings.Cut(want+" ", ": ")
@@ -289,7 +290,7 @@ func (a *actor) has(m received, want string) {
 	}
 }
 
-// describes compares a session description with what is given of one.
+// describes compares a session description with the given parts.
 func (a *actor) describes(m received, want string) {
 	a.w.t.Helper()
 	d := described(a.w.t, m)
@@ -392,7 +393,7 @@ func (a *actor) acks(answer received, body string) {
 	synctest.Wait()
 }
 
-// cancels its INVITE, or re-INVITE.
+// cancels cancels its INVITE or re-INVITE.
 func (a *actor) cancels(headers []string) {
 	c := a.w.talkOf(a.actors["carrier"].d, a.actors["agent"].invite)
 	switch {
@@ -407,7 +408,7 @@ func (a *actor) cancels(headers []string) {
 	}
 }
 
-// givesUp cancels the INVITE. All that comes of it has one To tag (RFC 3261 section 9.2).
+// givesUp cancels the INVITE. All answers must have the same To tag (RFC 3261 section 9.2).
 func (a *actor) givesUp() {
 	a.w.t.Helper()
 	time.Sleep(100 * time.Millisecond)

@@ -11,19 +11,19 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The suites of the tests, as a=crypto spells them.
+// The suites of the tests, as spelled in a=crypto.
 const (
 	cm80  = media.SuiteAESCM128SHA80
 	gcm   = media.SuiteAEADAES128GCM
 	gcm32 = media.SuiteAEADAES256GCM
 )
 
-// cryptoAttr is an a=crypto line with a key that a seed stands for.
+// cryptoAttr returns an a=crypto line with a key that a seed stands for.
 func cryptoAttr(tag int, s media.Suite, seed byte) string {
 	return fmt.Sprintf("a=crypto:%d %v inline:%s", tag, s, siptest.SRTPKey(s, seed))
 }
 
-// securedAt is a session description of PCMU over SRTP.
+// securedAt returns a session description of PCMU over SRTP.
 func securedAt(host string, port int, lines ...string) string {
 	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), "RTP/AVP", "RTP/SAVP", 1)
 }
@@ -34,7 +34,7 @@ type cryptoLine struct {
 	Keys media.Keys
 }
 
-// cryptoOf are the a=crypto lines of a message, by tag, and the transport of its
+// cryptoOf returns the a=crypto lines of a message, by tag, and the transport of its
 // audio.
 func cryptoOf(t testing.TB, m received) (proto string, lines map[string]cryptoLine) {
 	t.Helper()
@@ -59,8 +59,8 @@ func cryptoOf(t testing.TB, m received) (proto string, lines map[string]cryptoLi
 	return proto, lines
 }
 
-// wantCrypto checks that a message has one a=crypto line, with this tag and
-// suite, and gives its keys.
+// wantCrypto checks that a message has one a=crypto line, with this tag and suite, and
+// returns its keys.
 func wantCrypto(t testing.TB, m received, tag string, s media.Suite) *media.Keys {
 	t.Helper()
 	proto, lines := cryptoOf(t, m)
@@ -79,8 +79,8 @@ func wantPlain(t testing.TB, m received) {
 	}
 }
 
-// wantMedia checks what the media of a side has: the peer's key that a seed
-// stands for, and ours; nil: plain.
+// wantMedia checks the keys of a side's media: the peer's key that a seed stands for, and
+// ours; nil means plain RTP.
 func (w *world) wantMedia(side media.Side, seed byte, ours *media.Keys) {
 	w.t.Helper()
 	synctest.Wait()

@@ -12,8 +12,8 @@ import (
 func (m received) req() *sip.Request  { return m.Message.(*sip.Request) }
 func (m received) res() *sip.Response { return m.Message.(*sip.Response) }
 
-// value is the first value of a header as it stands on the wire, "" if the
-// header is missing.
+// value returns the first value of a header as it stands on the wire, or "" if the header
+// is missing.
 func (m received) value(name string) string {
 	for _, v := range m.values(name) {
 		return v
@@ -30,8 +30,8 @@ func (m received) values(name string) (all []string) {
 	return all
 }
 
-// within sends a request of the carrier within its dialog and gives its CSeq.
-// With a body, the first header is its Content-Type.
+// within sends a request of the carrier within its dialog and returns its CSeq. With a
+// body, the first header is its Content-Type.
 func (p *peer) within(d *dialogue, method, body string, headers ...string) int {
 	d.later++
 	seq := d.seq + d.later
@@ -39,7 +39,7 @@ func (p *peer) within(d *dialogue, method, body string, headers ...string) int {
 	return seq
 }
 
-// inDialog gives a request of the carrier within its dialog as text.
+// inDialog returns a request of the carrier within its dialog as text.
 func (d *dialogue) inDialog(method string, seq int, body string, headers ...string) string {
 	extra := ""
 	for _, h := range headers {
@@ -60,7 +60,7 @@ Contact: <sip:ann@192.0.2.10:5060%s>
 		transportParam(d.transport), d.extra, extra, len(body), body)
 }
 
-// reinvite has the carrier offer another session and gives the CSeq.
+// reinvite makes the carrier offer another session and returns the CSeq.
 func (p *peer) reinvite(d *dialogue, sdp string, headers ...string) int {
 	return p.within(d, "INVITE", sdp, append(sdpHeader(sdp), headers...)...)
 }
@@ -77,8 +77,7 @@ func (p *peer) ackOf(d *dialogue, seq int, sdp string) {
 	p.send(d.inDialog("ACK", seq, sdp, sdpHeader(sdp)...))
 }
 
-// prack acknowledges a provisional answer that was sent reliably, and takes the
-// answer to that.
+// prack acknowledges a reliable provisional answer, and returns the answer to the PRACK.
 func (p *peer) prack(d *dialogue, m received, sdp string) received {
 	p.w.t.Helper()
 	d.learn(m)
@@ -86,7 +85,7 @@ func (p *peer) prack(d *dialogue, m received, sdp string) received {
 	return p.expect("SIP/2.0 200")
 }
 
-// agentRequest is a request of the agent within its dialog.
+// agentRequest sends a request of the agent within its dialog.
 func (p *peer) agentRequest(method string, invite received, tag string, seq int, headers ...string) {
 	p.agentSends(method, invite, tag, seq, "", headers...)
 }
@@ -134,7 +133,7 @@ func sdpAt(host string, port int) string {
 	return strings.ReplaceAll(fmt.Sprintf(testSDP, host, port), "\n", "\r\n")
 }
 
-// withoutAddress leaves the c= line out.
+// withoutAddress removes the c= line.
 func withoutAddress(sdp string) string {
 	before, after, _ := strings.Cut(sdp, "\nc=")
 	_, after, _ = strings.Cut(after, "\n")

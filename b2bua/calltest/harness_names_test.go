@@ -10,14 +10,14 @@ import (
 	"flowbridge/b2bua/locate"
 )
 
-// noNames is a name server that knows no name.
+// noNames returns a name server that knows no name.
 func noNames(context.Context, string, uint16) (*dns.Msg, error) {
 	m := new(dns.Msg)
 	m.Rcode = dns.RcodeNameError
 	return m, nil
 }
 
-// zoneOf is a name server with these records, in the notation of zone files.
+// zoneOf returns a name server with these records, in the notation of zone files.
 func zoneOf(t testing.TB, lines string) locate.Ask {
 	t.Helper()
 	var all []dns.RR

@@ -31,10 +31,10 @@ type recorded struct {
 	*world
 	archive *recording.Archive
 	dir     string
-	log     *bytes.Buffer // all of it, at level debug
+	log     *bytes.Buffer // the whole log, at level debug
 }
 
-// recordingYAML is talkYAML with further keys of the first route.
+// recordingYAML is talkYAML with additional keys in the first route.
 func recordingYAML(route, target string) string {
 	yaml := strings.Replace(talkYAML("", target), "targets: [agent]}", "targets: [agent], "+route+"}", 1)
 	return "recording: {path: unused, format: [wav, pcapng]}\n" + yaml
@@ -62,13 +62,13 @@ func inRecordedWorld(t *testing.T, yaml string, test func(w *recorded)) {
 	})
 }
 
-// session is the media of the first call when the server has done everything it has to.
+// session returns the media of the first call, once the server is idle.
 func (w *world) session() *fakeSession {
 	synctest.Wait()
 	return w.relay.sessions[0]
 }
 
-// says has a side's packet shown to the recorder, if there is one.
+// says shows a packet of a side to the recorder, if there is one.
 func (w *recorded) says(side media.Side, payloadType byte, n int) []byte {
 	pkt := make([]byte, 12, 172)
 	pkt[0], pkt[1] = 0x80, payloadType
@@ -87,7 +87,7 @@ func (w *recorded) says(side media.Side, payloadType byte, n int) []byte {
 	return pkt
 }
 
-// talks has both sides say something for a number of packets.
+// talks makes both sides send a number of packets.
 func (w *recorded) talks(packets int) {
 	for n := range packets {
 		w.says(media.SideA, 0, n)
@@ -96,7 +96,7 @@ func (w *recorded) talks(packets int) {
 	}
 }
 
-// order asks something of the one live call.
+// order gives an order to the only live call.
 func (w *world) order(what bridge.Order) (registry.LiveCall, error) {
 	w.t.Helper()
 	live := w.server.Live(w.t.Context())
@@ -106,7 +106,7 @@ func (w *world) order(what bridge.Order) (registry.LiveCall, error) {
 	return w.server.Order(w.t.Context(), live[0].Record.ID, what)
 }
 
-// does is order where it has to be carried out, with the state afterwards.
+// does is order, and checks that the order is carried out, and the state afterwards.
 func (w *world) does(what bridge.Order, state string) registry.LiveCall {
 	w.t.Helper()
 	l, err := w.order(what)
@@ -116,7 +116,7 @@ func (w *world) does(what bridge.Order, state string) registry.LiveCall {
 	return l
 }
 
-// refuses is order where it has to be refused.
+// refuses is order, and checks that the order is refused.
 func (w *world) refuses(what bridge.Order, why string) {
 	w.t.Helper()
 	_, err := w.order(what)
@@ -133,13 +133,13 @@ func (w *recorded) file(f record.Recording) []byte {
 	return b
 }
 
-// datagram is one of a capture.
+// datagram is a datagram in a capture.
 type datagram struct {
 	from, to netip.AddrPort
 	data     string
 }
 
-// capture gives the SIP and the RTP of a capture.
+// capture returns the SIP and the RTP of a capture.
 func (w *recorded) capture(f record.Recording) (sip, rtp []datagram) {
 	w.t.Helper()
 	r, err := pcapgo.NewNgReader(bytes.NewReader(w.file(f)), pcapgo.DefaultNgReaderOptions)

@@ -23,11 +23,11 @@ import (
 
 // Times of the server that the tests of restarts wait for.
 const (
-	flushDelay = 2 * time.Second // how long the note of an ACK waits for what comes behind it
-	askAfter   = 2 * time.Second // how long a side may be silent after a restart until it is asked, at most twice that
+	flushDelay = 2 * time.Second // how long the checkpoint after an ACK waits for later changes
+	askAfter   = 2 * time.Second // how long a side may be silent after a restart before it is asked; at most twice that
 )
 
-// What an upgrade says that a call waits for.
+// The reasons that an upgrade gives for waiting.
 const (
 	waitsForAnswer   = "the caller hears the target already"
 	waitsForExchange = "a change of its media is under way"
@@ -40,7 +40,7 @@ func isStopped(err error, why string) bool { return err != nil && strings.Contai
 // minter makes tags and branches by the key of the server.
 func (w *world) minter() *message.Minter { return message.NewMinter(w.options.Key) }
 
-// life is the time of one process: once it is killed, nothing it does reaches anybody.
+// life is the life of one process: after it is killed, nothing that it does has an effect.
 type life struct {
 	w    *world
 	dead atomic.Bool
@@ -49,10 +49,10 @@ type life struct {
 	conns []net.Conn
 }
 
-// begin starts a server in place of one that was killed, with the calls that it has left.
+// begin starts a server in place of a killed one, with the calls that it has left.
 func (w *world) begin(left []record.Saved) { w.beginWith(left, nil) }
 
-// beginWith is begin with what another server has handed over; nil: none has.
+// beginWith is begin with the state that another server has handed over, or nil.
 func (w *world) beginWith(left []record.Saved, before snapshot.Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
@@ -88,10 +88,10 @@ func (w *world) beginWith(left []record.Saved, before snapshot.Predecessor) {
 	w.life = l
 }
 
-// die kills the server, and gives the calls that it leaves.
+// die kills the server, and returns the calls that it leaves.
 func (w *world) die() []record.Saved {
 	w.t.Helper()
-	synctest.Wait() // what was being said is on file
+	synctest.Wait() // until the state is written
 	w.life.dead.Store(true)
 	left := w.sink.left()
 	w.life.mu.Lock()
@@ -105,7 +105,7 @@ func (w *world) die() []record.Saved {
 	return left
 }
 
-// handed is what a server hands over, except its sockets, which the other one opens itself.
+// handed is the state that a server hands over, except its sockets, which the other server opens itself.
 type handed struct {
 	stack   transport.State
 	calls   []record.Saved
@@ -118,7 +118,7 @@ func (h *handed) Restore(s *transport.Stack) error { s.Restore(&h.stack); return
 
 func (h *handed) Sockets(call string) *media.Sockets { return h.sockets[call] }
 
-// handOver has the server stand still, takes what it hands over, and ends it. An error means that it goes on.
+// handOver freezes the server, takes its state, and ends it. An error means that the server continues.
 func (w *world) handOver() (*handed, error) {
 	w.t.Helper()
 	s := w.server
@@ -131,7 +131,7 @@ func (w *world) handOver() (*handed, error) {
 	}
 	h := &handed{sockets: map[string]*media.Sockets{}}
 	invites, err := s.HandOver(func(c record.Saved, sockets *media.Sockets) error {
-		text, err := json.Marshal(&c.Record) // as the other process gets it
+		text, err := json.Marshal(&c.Record) // in the form that the other process gets
 		if err == nil {
 			c.Record = record.Record{}
 			err = json.Unmarshal(text, &c.Record)
@@ -146,14 +146,14 @@ func (w *world) handOver() (*handed, error) {
 		return nil, err
 	}
 	w.life.dead.Store(true)
-	s.Thaw() // for its end
+	s.Thaw() // so that it can end
 	if err := s.Close(); err != nil {
 		w.t.Error(err)
 	}
 	return h, nil
 }
 
-// upgrade replaces the server by another one. An error means that the one before goes on.
+// upgrade replaces the server by another one. An error means that the old server continues.
 func (w *world) upgrade() error {
 	w.t.Helper()
 	h, err := w.handOver()
@@ -165,7 +165,7 @@ func (w *world) upgrade() error {
 	return nil
 }
 
-// serves has a server that has taken over serve.
+// serves makes a server that has taken over serve.
 func (w *world) serves() {
 	w.server.Stack().Serve()
 	w.server.Begun()
@@ -196,7 +196,7 @@ func (s lifeSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
 	return s.Socket.WriteToUDPAddrPort(b, to)
 }
 
-// ReadTimed gives the time of a socket that knows it.
+// ReadTimed returns the socket's time if it has one.
 func (s lifeSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	if timed, ok := s.Socket.(interface {
 		ReadTimed(b []byte) (int, netip.AddrPort, time.Time, error)
@@ -261,7 +261,7 @@ func (s lifeSink) Put(ctx context.Context, r record.Record) error {
 	return s.Sink.Put(ctx, r)
 }
 
-// lifeRelay opens sessions that stay untouched once the process is dead: their ports belong to the next one.
+// lifeRelay opens sessions that do nothing once the process is dead, because their ports belong to the next one.
 type lifeRelay struct {
 	bridge.Relay
 	*life

@@ -19,8 +19,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// story is a world that a script is played in. A line begins with whose steps it has: of carrier, agent or spare; of an end
-// that does something and the far one. Steps stand between semicolons, a # begins a comment. After a bar come headers.
+// story is a world in which a script is played. A line begins with the party that acts: carrier, agent or spare, or e
+// and far for the two ends of a call. Steps are separated by semicolons, a # begins a comment, and headers follow a
+// bar.
 //
 //	carrier: calls 15085785607 late | Supported: timer   an INVITE, here without a session description
 //	agent: gets INVITE (0 8 101) | CSeq: 1 INVITE        what comes next, and what it has (see has)
@@ -58,10 +59,10 @@ type story struct {
 	began  time.Time
 	said   time.Time
 	calls  int
-	step              // that is being done
-	over   bool       // its record has come
-	placed string     // the id of a call on command
-	told   chan error // what became of an operator's keys
+	step              // the current step
+	over   bool       // the record has come
+	placed string     // the id of a placed call
+	told   chan error // the result of an operator's keys
 }
 
 func (w *world) story() *story {
@@ -78,9 +79,9 @@ func (w *world) story() *story {
 	return s
 }
 
-// tell plays every story of a text in a world of its own. A line "== name" begins each, a line "with: old => new" changes
-// the configuration. What comes before the first story begins them all. With ends, a call is up, in which e is one end and
-// then the other, and METHOD re-INVITE and UPDATE.
+// tell plays every story of a text in its own world. A line "== name" begins a story, and a line "with: old => new"
+// changes the configuration. The text before the first story begins them all. With ends, a call is up, e is first one
+// end and then the other, and METHOD stands for re-INVITE and UPDATE.
 func tell(t *testing.T, yaml string, stories string) { t.Helper(); tellAll(t, yaml, stories, nil) }
 
 func tellEnds(t *testing.T, yaml, stories string) {
@@ -134,7 +135,7 @@ func tellOne(t *testing.T, name, yaml, script, e string) {
 	})
 }
 
-// ends has a call that is up, with e as one of its ends.
+// ends sets up a call, with e as one of its ends.
 func (s *story) ends(e string) {
 	s.play("up: agent")
 	s.actors["e"], s.actors["far"] = s.actors["carrier"], s.actors["agent"]
@@ -156,11 +157,11 @@ func (s *story) play(script string) {
 	}
 }
 
-// step is what somebody does.
+// step is one step of a script.
 type step struct {
-	words   []string // but for what follows
+	words   []string // all words but those below
 	session string   // in parentheses
-	has     bool     // a session
+	has     bool     // there is a session
 	body    string   // in braces
 	headers []string // after bars
 }
@@ -238,21 +239,21 @@ func (s *story) server(does string) {
 			s.w.t.Errorf("%d calls are left", len(left))
 		}
 		s.w.begin(nil)
-	default: // can't be replaced, for this reason
+	default: // it can't be replaced, for this reason
 		if err := s.w.upgrade(); !isStopped(err, strings.TrimPrefix(does, "waits: ")) {
 			s.w.t.Errorf("the upgrade says %v; want %s", err, does)
 		}
 	}
 }
 
-// operator places a call, whose customer is the carrier, or hangs it up.
+// operator places a call, with the carrier as the customer, or hangs it up.
 func (s *story) operator(words []string) {
 	s.w.t.Helper()
 	if words[0] == "hangs" {
 		go func() { _, _ = s.w.server.Order(context.Background(), s.placed, bridge.OrderHangup) }()
 		return
 	}
-	if words[0] == "ends" { // it, and is told so
+	if words[0] == "ends" { // ends the call, and the order's answer says so
 		s.w.hungUp(s.w.onlyID())
 		return
 	}
@@ -280,7 +281,7 @@ func (s *story) operator(words []string) {
 	s.actors["carrier"].learn(invite)
 }
 
-// platform says what the API does that is asked before an INVITE.
+// platform sets the behaviour of the API that is asked before an INVITE.
 func (s *story) platform(words []string) {
 	switch words[0] {
 	case "takes":
@@ -309,7 +310,7 @@ func (s *story) duration(text string) time.Duration {
 	return d
 }
 
-// macros are steps that stand for several. LAST is the step's last word.
+// macros are steps that stand for several others. LAST is the step's last word.
 var macros = map[string]string{ //nolint:gochecknoglobals // constant
 	"ceases": "gets CANCEL ; says 200 to CANCEL ; says 487 ; gets ACK",
 	"is":     "gets BYE | Reason: ~LAST ; says 200",
@@ -317,7 +318,7 @@ var macros = map[string]string{ //nolint:gochecknoglobals // constant
 	"refers": "says REFER | Refer-To: LAST ; gets 202 | Contact: * ; notified 100 active",
 }
 
-// does one step of its own.
+// does does one of the actor's own steps.
 func (a *actor) does(text string) {
 	a.w.t.Helper()
 	st := a.step

@@ -8,16 +8,16 @@ import (
 	"flowbridge/store/record"
 )
 
-// The parts of a call that most tests tell, each from the peer that plays it.
+// The parts of a call that most tests need, as methods of the peer that acts.
 
-// dials has the peer send an INVITE.
+// dials makes the peer send an INVITE.
 func (p *peer) dials(to string) *dialogue {
 	d := p.newCall(to)
 	p.invite(d)
 	return d
 }
 
-// dialsTillRung is dials, until 180 has come.
+// dialsTillRung is dials, and waits for 180.
 func (p *peer) dialsTillRung(to string) *dialogue {
 	p.w.t.Helper()
 	d := p.newCall(to)
@@ -31,7 +31,8 @@ func (p *peer) invitesTillRung(d *dialogue) received {
 	return d.learn(p.expect("SIP/2.0 180"))
 }
 
-// callsAt has a caller dial till 180 has come and the target has its INVITE, which it gives.
+// callsAt makes a caller dial, and waits until 180 has come and the target has its
+// INVITE, which it returns.
 func (p *peer) callsAt(target *peer, to string) (d *dialogue, invite received) {
 	p.w.t.Helper()
 	d = p.newCall(to)
@@ -45,28 +46,30 @@ func (p *peer) ringsAt(target *peer, d *dialogue) (invite received) {
 	return target.expect("INVITE")
 }
 
-// isTakenBy has a target answer its INVITE, and the caller take the 200, which it gives.
+// isTakenBy makes a target answer its INVITE, and the caller take the 200, which it
+// returns.
 func (p *peer) isTakenBy(target *peer, invite received, tag string, d *dialogue) received {
 	p.w.t.Helper()
 	target.takes(invite, tag)
 	return p.isAnswered(d)
 }
 
-// isTakenWith is isTakenBy with a session description of the target's, and header lines.
+// isTakenWith is isTakenBy with a session description for the target's answer, and header
+// lines.
 func (p *peer) isTakenWith(target *peer, invite received, tag string, d *dialogue, sdp string, extra ...string) received {
 	p.w.t.Helper()
 	target.concludes(invite, 200, "OK", tag, sdp, extra...)
 	return p.isAnswered(d)
 }
 
-// isBusyAt has a target answer its INVITE with 486, and the caller hear it.
+// isBusyAt makes a target answer its INVITE with 486, which the caller gets.
 func (p *peer) isBusyAt(target *peer, invite received, tag string, d *dialogue) {
 	p.w.t.Helper()
 	target.concludes(invite, 486, "Busy Here", tag, "")
 	p.isRefused(d, "486")
 }
 
-// isAnswered has the caller take the 200 and acknowledge it.
+// isAnswered makes the caller take the 200 and acknowledge it.
 func (p *peer) isAnswered(d *dialogue) received {
 	p.w.t.Helper()
 	ok := d.learn(p.expect("SIP/2.0 200"))
@@ -75,7 +78,7 @@ func (p *peer) isAnswered(d *dialogue) received {
 	return ok
 }
 
-// isRefused has the caller take a final answer that is no 2xx, and acknowledge it.
+// isRefused makes the caller take a final answer other than 2xx, and acknowledge it.
 func (p *peer) isRefused(d *dialogue, status string) received {
 	p.w.t.Helper()
 	refused := d.learn(p.expect("SIP/2.0 " + status))
@@ -83,7 +86,7 @@ func (p *peer) isRefused(d *dialogue, status string) received {
 	return refused
 }
 
-// givesUp has the caller cancel its INVITE, which ends with 487.
+// givesUp makes the caller cancel its INVITE, which ends with 487.
 func (p *peer) givesUp(d *dialogue) {
 	p.w.t.Helper()
 	p.cancel(d)
@@ -91,21 +94,21 @@ func (p *peer) givesUp(d *dialogue) {
 	p.isRefused(d, "487")
 }
 
-// takes has a target answer the INVITE and gives the ACK.
+// takes makes a target answer the INVITE, and returns the ACK.
 func (p *peer) takes(invite received, tag string) received {
 	p.w.t.Helper()
 	p.answer(invite, tag)
 	return p.expect("ACK")
 }
 
-// concludes has a target send a final answer and gives the ACK.
+// concludes makes a target send a final answer, and returns the ACK.
 func (p *peer) concludes(invite received, code int, reason, tag, sdp string, extra ...string) received {
 	p.w.t.Helper()
 	p.reply(invite, code, reason, tag, sdp, extra...)
 	return p.expect("ACK")
 }
 
-// takesCancel has a target end its INVITE as the CANCEL says, which it gives.
+// takesCancel makes a target end its INVITE because of a CANCEL, which it returns.
 func (p *peer) takesCancel(invite received, tag string) received {
 	p.w.t.Helper()
 	cancel := p.expect("CANCEL")
@@ -114,7 +117,7 @@ func (p *peer) takesCancel(invite received, tag string) received {
 	return cancel
 }
 
-// hangsUpOn has the caller end a call that is up, and the target hear of it.
+// hangsUpOn makes the caller end an established call, and the target take the BYE.
 func (p *peer) hangsUpOn(target *peer, d *dialogue) {
 	p.w.t.Helper()
 	p.bye(d)
@@ -122,7 +125,7 @@ func (p *peer) hangsUpOn(target *peer, d *dialogue) {
 	target.reply(target.expect("BYE"), 200, "OK", "", "")
 }
 
-// agentHangsUpOn has the target end a call that is up, and the caller hear of it.
+// agentHangsUpOn makes the target end an established call, and the caller take the BYE.
 func (p *peer) agentHangsUpOn(caller *peer, invite received, tag string, seq int) {
 	p.w.t.Helper()
 	p.agentRequest("BYE", invite, tag, seq)
@@ -130,7 +133,7 @@ func (p *peer) agentHangsUpOn(caller *peer, invite received, tag string, seq int
 	caller.reply(caller.expect("BYE"), 200, "OK", "", "")
 }
 
-// progresses has a target say that it works on the INVITE, which it gives.
+// progresses makes a target send a provisional answer to the INVITE, which it returns.
 func (p *peer) progresses(code int, reason, tag, sdp string, extra ...string) received {
 	p.w.t.Helper()
 	invite := p.expect("INVITE")
@@ -138,21 +141,22 @@ func (p *peer) progresses(code int, reason, tag, sdp string, extra ...string) re
 	return invite
 }
 
-// callerEnds has the caller hang up a call that was answered, and gives its record.
+// callerEnds makes the caller hang up an answered call, and returns its record.
 func (w *world) callerEnds(target *peer, d *dialogue) record.Record {
 	w.t.Helper()
 	w.callerHangsUpAt(target, d)
 	return w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 }
 
-// shortCall has a target answer its INVITE, and the caller hang up. It gives the record.
+// shortCall makes a target answer its INVITE, and the caller hang up. It returns the
+// record.
 func (w *world) shortCall(target *peer, invite received, tag string, d *dialogue) record.Record {
 	w.t.Helper()
 	w.carrier.isTakenBy(target, invite, tag, d)
 	return w.callerEnds(target, d)
 }
 
-// hungUpOn has both sides take a BYE of ours.
+// hungUpOn makes both sides take our BYE.
 func hungUpOn(sides ...*peer) {
 	for _, p := range sides {
 		p.w.t.Helper()
@@ -179,7 +183,7 @@ func (a *actor) hangsUpOn(far *actor, fields []string) {
 	a.hungUp(fields)
 }
 
-// hungUp wants a record that says that it has hung up.
+// hungUp checks that the record says that the actor has hung up.
 func (a *actor) hungUp(fields []string) {
 	a.w.t.Helper()
 	a.over = true

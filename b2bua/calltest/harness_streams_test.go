@@ -30,13 +30,13 @@ routes:
   - {to: "^\\+1509", targets: [spare]}
 `
 
-// What docs/configuration.md says of connections.
+// The limits for connections in docs/configuration.md.
 const (
 	firstMessage   = 10 * time.Second // a stranger's first, and any message from its first byte to its last
 	idleConnection = 30 * time.Minute
 )
 
-// endpoint is what a peer sends by and is known as.
+// endpoint is the socket or connection that a peer uses.
 type endpoint interface {
 	LocalAddr() net.Addr
 	Close() error
@@ -65,7 +65,7 @@ func (p *peer) transport() string {
 	}
 }
 
-// transportParam is the parameter of a URI that is reached by a transport.
+// transportParam returns the URI parameter for a transport.
 func transportParam(transport string) string {
 	if transport == "" {
 		return ""
@@ -112,13 +112,13 @@ func (w *world) streamPeer(conn net.Conn) *peer {
 
 // readMessage parses what the server sent.
 func readMessage(raw []byte) (sip.Message, error) {
-	if bytes.HasPrefix(raw, []byte("SIP/2.0 400 ")) { // echoes what is malformed
+	if bytes.HasPrefix(raw, []byte("SIP/2.0 400 ")) { // it echoes malformed headers
 		return message.Parse(raw)
 	}
 	return sip.ParseMessage(raw)
 }
 
-// remote is the server's end of a connection.
+// remote returns the server's end of a connection.
 func (p *peer) remote() net.Addr { return p.conn.(net.Conn).RemoteAddr() }
 
 // streamAgent accepts connections of the server.
@@ -166,7 +166,7 @@ func (p *peer) drainFor(d time.Duration) {
 	p.rest()
 }
 
-// connections counts those to the server that are open.
+// connections counts the open connections to the server.
 func (w *world) connections() (open int) {
 	for _, p := range w.connected {
 		if !p.ended.Load() {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// talkYAML is a configuration whose trunk and target have further keys.
+// talkYAML returns a configuration with additional keys for trunk and target.
 func talkYAML(trunk, target string) string {
 	more := func(keys string) string {
 		if keys == "" {
@@ -33,12 +33,12 @@ routes:
 `, more(trunk), more(target))
 }
 
-// talk is a call that is up, with both ends of it.
+// talk is an established call with both its ends.
 type talk struct {
 	w              *world
 	d              *dialogue
 	invite         received
-	ok             received // that the carrier got
+	ok             received // the 200 that the carrier got
 	carrier, agent *end
 }
 
@@ -52,7 +52,7 @@ type end struct {
 	cancels func(seq int) // a re-INVITE of its own
 }
 
-// inTalk runs a test with a call that is up, and hangs it up afterwards.
+// inTalk runs a test with an established call, and hangs it up afterwards.
 func inTalk(t *testing.T, trunk, target string, test func(c *talk)) {
 	t.Helper()
 	inWorldWith(t, talkYAML(trunk, target), func(w *world) {
@@ -62,8 +62,7 @@ func inTalk(t *testing.T, trunk, target string, test func(c *talk)) {
 	})
 }
 
-// talk sets a call up. The header lines are for the carrier's INVITE and
-// the agent's 200.
+// talk sets up a call. The header lines are for the carrier's INVITE and the agent's 200.
 func (w *world) talk(invite, ok []string) *talk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -79,8 +78,8 @@ func (w *world) talk(invite, ok []string) *talk {
 	return c
 }
 
-// talkIn sets a call up whose caller offers these formats and whose agent answers
-// with those.
+// talkIn sets up a call with these formats in the caller's offer and in the agent's
+// answer.
 func (w *world) talkIn(offer, answer string) *talk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -91,7 +90,7 @@ func (w *world) talkIn(offer, answer string) *talk {
 	return w.talkOf(d, in)
 }
 
-// talkOf is a call with its ends.
+// talkOf makes a talk from a call.
 func (w *world) talkOf(d *dialogue, invite received) *talk {
 	c := &talk{w: w, d: d, invite: invite}
 	c.carrier = &end{p: w.carrier, side: media.SideA, address: "192.0.2.10"}
@@ -100,7 +99,7 @@ func (w *world) talkOf(d *dialogue, invite received) *talk {
 	}
 	c.carrier.acks = func(seq int, sdp string) {
 		w.carrier.ackOf(d, seq, sdp)
-		synctest.Wait() // a request right behind it might overtake it
+		synctest.Wait() // otherwise the next request might overtake it
 	}
 	c.carrier.cancels = func(seq int) {
 		text := strings.Replace(d.inDialog("INVITE", seq, ""), "INVITE sip:", "CANCEL sip:", 1)
@@ -125,7 +124,7 @@ func (w *world) talkOf(d *dialogue, invite received) *talk {
 	return c
 }
 
-// other is the end that one talks to.
+// other returns the opposite end.
 func (c *talk) other(e *end) *end {
 	if e == c.carrier {
 		return c.agent
@@ -133,7 +132,7 @@ func (c *talk) other(e *end) *end {
 	return c.carrier
 }
 
-// changes has an end offer something, and gives our answer to it.
+// changes makes an end offer a session, and returns our answer.
 func (e *end) changes(method, sdp, want string, headers ...string) received {
 	e.p.w.t.Helper()
 	seq := e.offers(method, sdp, headers...)
@@ -147,11 +146,11 @@ func (e *end) changes(method, sdp, want string, headers ...string) received {
 	return m
 }
 
-// overtakes has an end cancel its re-INVITE after before, when the call's turn is about to send the 200: that is told as it
-// is noted.
+// overtakes makes an end cancel its re-INVITE after calling before, when the call's turn is about to send the 200: the
+// checkpoint tells when.
 func (e *end) overtakes(seq int, before func()) {
 	e.p.w.t.Helper()
-	synctest.Wait() // nothing else is to be noted
+	synctest.Wait() // so that no other checkpoint is due
 	stay := make(chan struct{})
 	e.p.w.sink.stay = stay
 	before()
@@ -173,15 +172,15 @@ func (c *talk) hangsUp() {
 	c.w.callerEnds(c.w.agent, c.d)
 }
 
-// peer is what the media was told of an end.
+// peer returns the media's settings for an end.
 func (e *end) peer() media.Peer {
 	synctest.Wait()
 	s := e.p.w.relay.sessions[len(e.p.w.relay.sessions)-1]
 	return s.peers[e.side]
 }
 
-// payloads are the changes of what the end sends, for short: 96>101 a number,
-// 8a>0 the law too, -13 what is dropped.
+// payloads returns the conversions of the end's packets in short: 96>101 changes a
+// number, 8a>0 also the law, -13 drops one.
 func (e *end) payloads() string {
 	synctest.Wait()
 	s := e.p.w.relay.sessions[len(e.p.w.relay.sessions)-1]
@@ -215,7 +214,7 @@ func described(t testing.TB, m received) *sdp.Description {
 	return d
 }
 
-// sdpVersion is the version in the o= line of a message.
+// sdpVersion returns the version in the o= line of a message.
 func sdpVersion(t testing.TB, m received) (version uint64) {
 	t.Helper()
 	_, line, _ := strings.Cut(m.raw, "\r\no=- ")

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// testMinter makes tags and branches by a key of the tests.
+// testMinter makes tags and branches with the tests' key.
 var testMinter = message.NewMinter([32]byte{1, 2, 3})
 
 var (
@@ -75,19 +75,19 @@ type world struct {
 	carrier   *peer
 	agent     *peer
 	agent2    *peer
-	others    []*peer       // that a test adds
-	panics    uint64        // that the test causes
-	dials     atomic.Int32  // that the server made
-	holdDials chan struct{} // connections are opened when it is closed
+	others    []*peer       // peers that a test adds
+	panics    uint64        // panics that the test causes
+	dials     atomic.Int32  // connections that the server opened
+	holdDials chan struct{} // opening connections waits until it is closed
 	connected []*peer       // by connections to the server
 	opened    []io.Closer   // connections and listeners of peers, closed when the test is over
-	ladders   ladders       // of calls that are over
+	ladders   ladders       // ladders of finished calls
 	options   b2bua.Options // of the server
 	life      *life         // of the server
 }
 
-// inWorld runs a test in a bubble, and after it checks that nothing is left:
-// no call, leg, port, transaction or goroutine.
+// inWorld runs a test in a bubble, and then checks that nothing is left: no call, leg,
+// port, transaction or goroutine.
 func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	inWorldWith(t, testConfig, test)
@@ -98,7 +98,7 @@ func inWorldWith(t *testing.T, yaml string, test func(w *world)) {
 	inWorldOf(t, yaml, func(*b2bua.Options) {}, test)
 }
 
-// inWorldOf changes what the server is made of.
+// inWorldOf is inWorld with changes to the server's options.
 func inWorldOf(t *testing.T, yaml string, change func(*b2bua.Options), test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -106,13 +106,13 @@ func inWorldOf(t *testing.T, yaml string, change func(*b2bua.Options), test func
 			o.Log = testLog(t)
 			change(o)
 		})
-		defer w.close() // also when the test gave up: a bubble must end empty
+		defer w.close() // even if the test failed: a bubble must end empty
 		test(w)
 		w.finish()
 	})
 }
 
-// newWorld makes the world that inWorldOf closes; it is in a bubble.
+// newWorld makes a world, in a bubble. The caller must close it.
 func newWorld(t testing.TB, yaml string, change func(*b2bua.Options)) *world {
 	t.Helper()
 	env := func(string) (string, bool) { return "secret", true }
@@ -202,7 +202,7 @@ func (w *world) close() {
 	}
 }
 
-// record waits for the call's record and gives it back.
+// record waits for the call's record and returns it.
 func (w *world) record() record.Record {
 	w.t.Helper()
 	synctest.Wait()
@@ -235,7 +235,7 @@ type peer struct {
 	seq  int
 
 	ended   atomic.Bool // its connection was closed, by either end
-	untyped bool        // leaves Content-Type out of what it sends
+	untyped bool        // leaves out Content-Type
 }
 
 type received struct {
@@ -289,10 +289,9 @@ func (p *peer) sendBytes(b []byte) {
 	}
 }
 
-// expect waits, at most 40 s, for a message whose start line begins with
-// start, passing over 100 Trying, and fails on any other. It comes back when
-// everything that the server does with the message is done, so that a test
-// may look at the server's state.
+// expect waits, at most 40 s, for a message whose start line begins with start, passing
+// over 100 Trying, and fails on any other. It returns when the server has finished
+// handling the message, so that a test may check the server's state.
 func (p *peer) expect(start string) received {
 	p.w.t.Helper()
 	timeout := time.After(40 * time.Second)
@@ -325,7 +324,8 @@ func (p *peer) silent(d time.Duration) {
 	}
 }
 
-// rest returns what came until nothing is left to do, without 100 Trying.
+// rest waits until nothing is left to do, and returns the messages that came, without 100
+// Trying.
 func (p *peer) rest() (left []received) {
 	synctest.Wait()
 	for {
@@ -346,11 +346,11 @@ func (p *peer) rest() (left []received) {
 // dialogue is a call as the carrier sees it.
 type dialogue struct {
 	callID, from, to, branch string
-	transport                string // empty: udp
+	transport                string // empty for udp
 	toTag                    string
 	refused                  bool   // the ACK belongs to the INVITE's transaction
-	seq                      int    // of the INVITE
-	later                    int    // requests after it
+	seq                      int    // CSeq of the INVITE
+	later                    int    // number of requests after it
 	extra                    string // header lines
 	sdp                      string
 }
@@ -364,7 +364,7 @@ func (p *peer) newCall(to string) *dialogue {
 	}
 }
 
-// request gives a request of the call as text.
+// request returns a request of the call as text.
 func (d *dialogue) request(method string) string {
 	to := "<sip:" + d.to + "@198.51.100.1>"
 	if d.toTag != "" {
@@ -402,7 +402,7 @@ func (p *peer) cancel(d *dialogue) {
 
 func (p *peer) ack(d *dialogue) { p.send(d.request("ACK")) }
 
-// ackRefused acknowledges a final answer that is no 2xx.
+// ackRefused acknowledges a final answer other than 2xx.
 func (p *peer) ackRefused(d *dialogue) {
 	d.refused = true
 	p.ack(d)
@@ -416,7 +416,7 @@ func (d *dialogue) learn(m received) received {
 	return m
 }
 
-// reply answers a request that the peer got.
+// reply answers a request that the peer received.
 func (p *peer) reply(to received, code int, reason, tag, sdp string, extra ...string) {
 	req := to.req()
 	var b strings.Builder
@@ -446,7 +446,7 @@ func (p *peer) answer(invite received, tag string) {
 	p.reply(invite, 200, "OK", tag, agentSDP())
 }
 
-// established sets a call up to +15075785607 and gives both ends of it.
+// established sets up a call to +15075785607 and returns both its ends.
 func (w *world) established() (d *dialogue, invite received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")
@@ -461,7 +461,7 @@ func (w *world) established() (d *dialogue, invite received) {
 	return d, invite
 }
 
-// callerHangsUp ends a call that is up.
+// callerHangsUp makes the caller end an established call.
 func (w *world) callerHangsUp(d *dialogue) {
 	w.t.Helper()
 	w.callerHangsUpAt(w.agent, d)

@@ -13,14 +13,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// passingConfig is testConfig with lists of headers that pass, both ways.
+// passingConfig is testConfig with lists of headers to pass on, both ways.
 var passingConfig = strings.NewReplacer(
 	`country: "1"`, `country: "1", pass_headers: [X-Agent-ID, reason, X-None]`,
 	"  - {name: spare,", "  - {name: spare, pass_headers: [X-Customer, X-Bad, X-Order],",
 ).Replace(testConfig)
 
-// The headers on the lists pass, spelled as configured, in every answer that
-// does; the others do not.
+// The listed headers are passed on, as spelled in the configuration, in every answer that
+// is passed on; others are not.
 func TestHeadersPass(t *testing.T) {
 	inWorldWith(t, passingConfig, func(w *world) {
 		d := w.carrier.newCall("+15095785607")
@@ -51,8 +51,8 @@ func wantPassed(t *testing.T, m received) {
 	}
 }
 
-// Ringing and refusals that are passed on have theirs; an answer of our own
-// has none of a target that was given up.
+// Ringing and refusals that are passed on have these headers. Our own answer has none
+// from a target that was given up.
 func TestHeadersPassInRefusals(t *testing.T) {
 	yaml := strings.Replace(passingConfig, "targets: [spare]}", "targets: [spare], ringing: on-target}", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -76,8 +76,8 @@ func TestHeadersPassInRefusals(t *testing.T) {
 	})
 }
 
-// The budget is kept on the wire, to the byte: nothing is over it, and nothing
-// is left out that would have fitted.
+// The budget is kept on the wire, to the byte: no INVITE exceeds it, and no header is
+// left out that would have fitted.
 func TestBudgetOnTheWire(t *testing.T) {
 	lines := map[string]string{
 		"x-Caller": "x-Caller: +15075550100\r\n", "User-Agent": "User-Agent: Flowbridge\r\n",
@@ -109,7 +109,7 @@ func TestBudgetOnTheWire(t *testing.T) {
 	}
 }
 
-// An INVITE that can't be made small enough is the next target's turn.
+// If an INVITE can't be made small enough, the next target is tried.
 func TestInviteTooLarge(t *testing.T) {
 	yaml := strings.Replace(testConfig, "    headers:\n", "    budget: {size: 500}\n    headers:\n", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -123,7 +123,7 @@ func TestInviteTooLarge(t *testing.T) {
 	})
 }
 
-// A Request-URI that nobody can dial is refused before there is a call.
+// A Request-URI that can't be dialled is refused before there is a call.
 func TestRequestURIRefused(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for to, want := range map[string]string{
@@ -141,8 +141,7 @@ func TestRequestURIRefused(t *testing.T) {
 	})
 }
 
-// The caller's privacy on the wire: From names nobody, the record has the
-// number.
+// The caller's privacy on the wire: From is anonymous, but the record has the number.
 func TestPrivateCaller(t *testing.T) {
 	inWorldWith(t, strings.Replace(passingConfig, "[X-Customer, ", "[P-Asserted-Identity, Diversion, X-Customer, ", 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")
@@ -159,8 +158,8 @@ func TestPrivateCaller(t *testing.T) {
 	})
 }
 
-// A display name without quotes that ends in a backslash does not swallow the
-// closing quote that it gets.
+// A display name without quotes that ends in a backslash does not escape the closing
+// quote that we add.
 func TestNameWithBackslash(t *testing.T) {
 	from := siptest.InviteFrom(t, `Ann\ <sip:a@b>;tag=x`).From()
 	party := message.NameAddr(from.DisplayName, &from.Address, from.Params)
@@ -169,8 +168,8 @@ func TestNameWithBackslash(t *testing.T) {
 	}
 }
 
-// What a name with a star stands for passes in both directions, by the same
-// rules as what is listed.
+// Headers that match a name with a star are passed on in both directions, by the same
+// rules as listed ones.
 func TestHeadersPassByPattern(t *testing.T) {
 	yaml := strings.NewReplacer(
 		`country: "1"`, `country: "1", pass_headers: ["X-*", Reason]`,

@@ -5,13 +5,13 @@ import (
 	"testing"
 )
 
-// mappingConfig has headers that go out by another name, both ways.
+// mappingConfig has headers that are sent under another name, both ways.
 var mappingConfig = strings.NewReplacer(
 	`country: "1"`, `country: "1", pass_headers: [{from: X-Agent, to: User-to-User}, {from: X-Topic, to: X-Reason}]`,
 	"  - {name: spare, kind: sip,", `  - {name: spare, kind: sip, reinvite: relay, pass_headers: [{from: User-to-User, to: X-Context}, {from: P-Asserted-Identity, to: X-Caller-URI}],`,
 ).Replace(testConfig)
 
-// A header goes out by the name that the other side's list gives it, in the set-up, in
+// A header is sent under the name that the other side's list gives it, in the set-up, in
 // re-INVITEs with their answers, in requests within the call, and in BYE.
 func TestHeadersAreMapped(t *testing.T) {
 	const context, asked, told = "User-to-User: 00616263;encoding=hex", "X-Context", "abc"
@@ -67,8 +67,8 @@ func TestHeadersAreMapped(t *testing.T) {
 	})
 }
 
-// Who withholds the number withholds it by another name, too: in the set-up and within
-// the call. What is no sound value is left out.
+// A caller's withheld number is also withheld under another name, in the set-up and
+// within the call. Malformed values are left out.
 func TestMappedHeadersKeepPrivacy(t *testing.T) {
 	inWorldWith(t, mappingConfig, func(w *world) {
 		const identity = "P-Asserted-Identity: <sip:+15075550100@192.0.2.10>"

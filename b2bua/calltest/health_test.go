@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A process whose calls answer is well; one of which none does is not, after
-// as long as it was given.
+// A process whose calls answer is healthy. If no call answers within the given time, it
+// is not.
 func TestResponsive(t *testing.T) {
 	inWorld(t, func(w *world) {
 		probe := func() (took time.Duration, err error) {

@@ -63,9 +63,9 @@ func mutate(r *rand.Rand, b []byte) []byte {
 	return b
 }
 
-// FuzzServer: one datagram from the carrier, one from the agent, after an
-// INVITE: nothing panics, and a request of the carrier's that says where an
-// answer goes has one.
+// FuzzServer sends one datagram from the carrier and one from the agent after an INVITE.
+// Nothing may panic, and a request of the carrier that says where an answer goes must get
+// one.
 func FuzzServer(f *testing.F) {
 	env := func(string) (string, bool) { return "secret", true }
 	cfg, err := config.Parse("test.yaml", []byte(testConfig), env)
@@ -122,7 +122,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 		return memnet.Deliver
 	})
 	send(carrier, invite)
-	// What the agent sends belongs to our INVITE where it says so.
+	// The agent's datagram may refer to our INVITE.
 	b := make([]byte, 65536)
 	n, _, err := agent.ReadFromUDPAddrPort(b)
 	must(t, err)
@@ -134,7 +134,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	mu.Unlock()
 	send(carrier, fromCarrier)
 	if msg, ok := message.Scan(fromCarrier); ok && wantsAnswer(msg, invite, fromAgent) {
-		time.Sleep(time.Second) // an early CANCEL waits for its INVITE
+		time.Sleep(time.Second) // because an early CANCEL waits for its INVITE
 		synctest.Wait()
 		mu.Lock()
 		if answers == 0 {
@@ -157,8 +157,8 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	}
 }
 
-// wantsAnswer says whether a message is a request that has to be answered. One
-// with the branch of a message before it is a retransmission.
+// wantsAnswer reports whether a message is a request that must be answered. If it has the
+// branch of an earlier message, it is a retransmission.
 func wantsAnswer(msg message.Scanned, before ...[]byte) bool {
 	for _, b := range before {
 		if first, _ := message.Scan(b); bytes.Equal(msg.Branch, first.Branch) {
@@ -168,7 +168,7 @@ func wantsAnswer(msg message.Scanned, before ...[]byte) bool {
 	return !msg.Response && msg.Readable && string(msg.Method) != "ACK"
 }
 
-// A re-INVITE that is refused leaves nothing, however many come.
+// Refused re-INVITEs leave no state, however many come.
 func TestRefusedReinvitesAreForgotten(t *testing.T) {
 	inWorld(t, func(w *world) {
 		_, invite := w.established()

@@ -31,8 +31,9 @@ func (c certificates) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("no such host")
 }
 
-// inVerifyingWorld has a carrier whose calls are verified; settings are further keys of
-// its identity. It serves the signer's certificate, and has a server that hangs.
+// inVerifyingWorld has a carrier whose calls are verified; settings are additional keys
+// of its identity. The world has a server with the signer's certificate, and one that
+// hangs.
 func inVerifyingWorld(t *testing.T, settings string, test func(w *world, s *stirtest.Signer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -61,7 +62,7 @@ func inVerifyingWorld(t *testing.T, settings string, test func(w *world, s *stir
 	})
 }
 
-// signed is a call with an Identity of this certificate; at is added to now.
+// signed returns a call with an Identity of this certificate; at is added to now.
 func signed(w *world, s *stirtest.Signer, url string, at time.Duration) *dialogue {
 	d := w.carrier.newCall("+15095785607")
 	d.sdp = callerSDP()
@@ -69,7 +70,7 @@ func signed(w *world, s *stirtest.Signer, url string, at time.Duration) *dialogu
 	return d
 }
 
-// What the verification says is in the target's headers and in the record.
+// The result of the verification is in the target's headers and in the record.
 func TestCallerIsVerified(t *testing.T) {
 	inVerifyingWorld(t, "", func(w *world, s *stirtest.Signer) {
 		for _, tt := range []struct {
@@ -99,8 +100,8 @@ func TestCallerIsVerified(t *testing.T) {
 	})
 }
 
-// A call is refused for what the trunk names, before anything rings, and with the status
-// of RFC 8224.
+// A call is refused for the failures that the trunk lists, before anything rings, and
+// with the status of RFC 8224.
 func TestCallerIsRefused(t *testing.T) {
 	inVerifyingWorld(t, ", refuse: [403, 428, 436, 438]", func(w *world, s *stirtest.Signer) {
 		tampered := signed(w, s, certificateURL, 0)
@@ -137,8 +138,8 @@ func TestCallerIsRefused(t *testing.T) {
 	})
 }
 
-// What a caller copies of another call does not pass by the copied Call-ID, nor to a number
-// that was not signed, unless the call says that it was diverted there.
+// An Identity that is copied from another call is not accepted with the copied Call-ID,
+// nor for a number that was not signed, unless the call says that it was diverted there.
 func TestCopiedIdentity(t *testing.T) {
 	inVerifyingWorld(t, ", refuse: [438]", func(w *world, s *stirtest.Signer) {
 		original := signed(w, s, certificateURL, 0)
@@ -175,8 +176,8 @@ func TestCopiedIdentity(t *testing.T) {
 	})
 }
 
-// A server of certificates that hangs costs a call what the trunk says, and the next ones
-// nothing. A caller who hangs up meanwhile does not wait.
+// A hanging certificate server delays a call by the trunk's timeout, and does not delay
+// later calls. A caller that hangs up does not wait.
 func TestCertificateServerHangs(t *testing.T) {
 	inVerifyingWorld(t, "", func(w *world, s *stirtest.Signer) {
 		const url = "https://certs.example.net/hangs.pem"

@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// lines is a ladder in short: who says what to whom.
+// lines returns a ladder in short form: sender, message, receiver.
 func lines(l *ladder.Ladder) (all []string) {
 	for _, m := range l.Messages {
 		what := m.Summary
@@ -37,8 +37,8 @@ func lines(l *ladder.Ladder) (all []string) {
 	return all
 }
 
-// wantLines compares the messages of a ladder, and its decisions. Where a decision stands between messages depends on the
-// goroutines: a peer may answer before the call has said why it asked.
+// wantLines compares the messages of a ladder, and its decisions. The position of a decision between messages depends
+// on the goroutines: a peer may answer before the call has given its reason for asking.
 func wantLines(t testing.TB, l *ladder.Ladder, want ...string) {
 	t.Helper()
 	decides := func(line string) bool { return strings.HasPrefix(line, "*") }
@@ -50,8 +50,8 @@ func wantLines(t testing.TB, l *ladder.Ladder, want ...string) {
 	}
 }
 
-// TestLadderOfACall: everything that was said in a call is in its ladder, in order: the SIP of
-// both legs, the decisions, and figures of the media. It can be read while the call lives.
+// TestLadderOfACall: all messages of a call are in its ladder, in order: the SIP of both
+// legs, the decisions, and figures of the media. It can be read while the call lives.
 func TestLadderOfACall(t *testing.T) {
 	inWorldWith(t, recordingYAML("record: off", ""), func(w *world) {
 		c := w.talk([]string{`Authorization: Digest username="ann", response="0123456789abcdef"`}, nil)
@@ -60,7 +60,7 @@ func TestLadderOfACall(t *testing.T) {
 		if err != nil || !live.Live || len(live.Messages) < 10 {
 			t.Errorf("live: %+v, %v", live, err)
 		}
-		time.Sleep(300 * time.Millisecond) // not when the figures are taken
+		time.Sleep(300 * time.Millisecond) // not at the moment of sampling the figures
 		for range 3 {
 			time.Sleep(5 * time.Second)
 			w.session().relayed.Add(250)
@@ -99,7 +99,7 @@ func TestLadderOfACall(t *testing.T) {
 	})
 }
 
-// TestLadderOfFailures: each decision is there, with what is done next.
+// TestLadderOfFailures: each decision is there, with the next step.
 func TestLadderOfFailures(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareFailed, Status: 503}
@@ -124,7 +124,7 @@ func TestLadderOfFailures(t *testing.T) {
 	})
 }
 
-// TestLadderOfRetransmissions: what is said again is marked.
+// TestLadderOfRetransmissions: repeated messages are marked.
 func TestLadderOfRetransmissions(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dials("+15085785607")
@@ -145,7 +145,7 @@ func TestLadderOfRetransmissions(t *testing.T) {
 	})
 }
 
-// TestNoLadders: with store.ladders off, nothing is collected.
+// TestNoLadders: with ladders off, nothing is collected.
 func TestNoLadders(t *testing.T) {
 	inWorldOf(t, recordingYAML("record: off", ""), func(o *b2bua.Options) { o.Ladders.Keep = nil }, func(w *world) {
 		c := w.talk(nil, nil)
@@ -156,7 +156,7 @@ func TestNoLadders(t *testing.T) {
 	})
 }
 
-// TestMaskedKeysInTheLadder: keys that were pressed while they were masked are not in it.
+// TestMaskedKeysInTheLadder: keys that were pressed while masked are not in it.
 func TestMaskedKeysInTheLadder(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: off", ""), "record: off", "record: off, mask_dtmf: always", 1)
 	inWorldWith(t, yaml, func(w *world) {

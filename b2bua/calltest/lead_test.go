@@ -18,7 +18,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// leadConfig has a PBX that hands over calls which it has placed.
+// leadConfig has a PBX that hands over calls that it has placed.
 const leadConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -90,8 +90,8 @@ func TestDirection(t *testing.T) {
 	}
 }
 
-// The customer of an outbound call is known: what a PBX withholds of itself is not withheld from the platform, and it is the
-// customer who calls when the agent hands over.
+// The customer of an outbound call is known: the privacy of the PBX does not hide the customer from the platform, and
+// the customer is the caller when the agent transfers.
 func TestDirectionAsSeen(t *testing.T) {
 	tell(t, leadYAML(t), `
 == privacy
@@ -105,8 +105,8 @@ carrier: gets INVITE | URI: sip:+15075550177@192.0.2.10:5060 | P-Asserted-Identi
 carrier: hangs up on agent`)
 }
 
-// A call is found by any of its ids while it lives, and by none afterwards. An id that two callers have written is
-// neither's. What a caller writes takes no id from the call that it was given to.
+// A call is found by any of its ids while it is live, and by none afterwards. An id that two callers have written finds
+// neither. A caller can't take over an id that another call was given.
 func TestFindNamed(t *testing.T) {
 	inWorldWith(t, leadYAML(t), func(w *world) {
 		d := w.carrier.newCall("+15085785607")
@@ -166,8 +166,7 @@ func TestFindNamed(t *testing.T) {
 	})
 }
 
-// Who asks for names of calls is known at the start: without hooks nothing is
-// noted.
+// Whether names of calls are needed is known at the start: without hooks none are stored.
 func TestNoNamesWithoutHooks(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.carrier.callsAt(w.agent2, "+15095785607")
@@ -179,7 +178,7 @@ func TestNoNamesWithoutHooks(t *testing.T) {
 	})
 }
 
-// A caller can't write tokens into X-EI by a header that is a part of it.
+// A caller can't inject tokens into X-EI through a header that is a part of it.
 func TestXEIInjection(t *testing.T) {
 	inWorldWith(t, leadYAML(t), func(w *world) {
 		d := w.carrier.newCall("+15085785607")
@@ -200,7 +199,7 @@ func TestXEIInjection(t *testing.T) {
 	}
 }
 
-// A trunk whose word is not good gives its calls no ids by headers.
+// Headers of an untrusted trunk give its calls no ids.
 func TestNamesOfUntrustedTrunk(t *testing.T) {
 	inWorldWith(t, strings.Replace(leadYAML(t), `country: "1"`, `country: "1", trusted: false`, 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")

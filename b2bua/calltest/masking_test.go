@@ -12,12 +12,13 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// press has the caller press a key, by INFO.
+// press makes the caller press a key, by INFO.
 func (w *world) press(d *dialogue, key string) int {
 	return w.carrier.within(d, "INFO", "Signal="+key+"\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay")
 }
 
-// masked is an order that is carried out, with what the session does then.
+// orders gives an order that must be carried out, and checks the session's masking after
+// it.
 func (w *world) orders(what bridge.Order, masked bool) media.Mask {
 	w.t.Helper()
 	live, err := w.order(what)
@@ -28,7 +29,7 @@ func (w *world) orders(what bridge.Order, masked bool) media.Mask {
 }
 
 // TestMaskedKeysReachNobody: while keys are masked, the platform gets none of the
-// caller's, as telephone-events or INFO, and neither log nor capture shows one.
+// caller's keys, as telephone-events or INFO, and neither log nor capture shows one.
 // Before and after, keys pass.
 func TestMaskedKeysReachNobody(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", ""), func(w *recorded) {
@@ -63,12 +64,12 @@ func TestMaskedKeysReachNobody(t *testing.T) {
 		w.session().onEvent(media.EventDigit{Side: media.SideA, Digit: '7', Duration: time.Second})
 		w.agent.silent(time.Second)
 		c.agent.offers("INFO", "Signal=2\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay")
-		w.carrier.reply(w.carrier.expect("INFO"), 200, "OK", "", "") // the other way they pass
+		w.carrier.reply(w.carrier.expect("INFO"), 200, "OK", "", "") // keys in the other direction pass
 		w.agent.expect("SIP/2.0 200")
 		if m := w.orders(bridge.OrderUnmask, false); m.On || !m.Events.Has(101) {
 			t.Errorf("mask: %+v", m)
 		}
-		passes("3") // but the capture does not show it yet: it might be a repeated one
+		passes("3") // the capture does not show it yet, because it might be a repetition
 		time.Sleep(time.Minute)
 		passes("4")
 		w.callerHangsUp(c.d)
@@ -99,8 +100,8 @@ func TestMaskedKeysReachNobody(t *testing.T) {
 	})
 }
 
-// TestMaskOfEveryCall: with mask_dtmf: always keys are masked before any packet can
-// flow, and nobody can lift it.
+// TestMaskOfEveryCall: with mask_dtmf: always keys are masked before any packet can flow,
+// and no order can end that.
 func TestMaskOfEveryCall(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: always", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -116,8 +117,8 @@ func TestMaskOfEveryCall(t *testing.T) {
 	})
 }
 
-// TestMaskFollowsTheSession: what the caller's payload types are is looked at again
-// when the session changes. A caller without telephone-events is muted.
+// TestMaskFollowsTheSession: the caller's payload types are read again when the session
+// changes. A caller without telephone-events is muted.
 func TestMaskFollowsTheSession(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", "reinvite: absorb"), func(w *recorded) {
 		d, in := w.carrier.callsAt(w.agent, "+15075785607")
@@ -158,8 +159,8 @@ func TestMaskWhereThePlatformHasNoEvents(t *testing.T) {
 	})
 }
 
-// TestMaskInCallsOfTargets: in a call that the platform places, the keys are those
-// of who is called.
+// TestMaskInCallsOfTargets: in a call that the platform places, the called party's keys
+// are masked.
 func TestMaskInCallsOfTargets(t *testing.T) {
 	yaml := strings.Replace(placedConfig, `{target: pbx, to: "^\\+1507", trunks: [pbx]}`, `{target: pbx, to: "^\\+1507", trunks: [pbx], mask_dtmf: always}`, 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -176,8 +177,8 @@ func TestMaskInCallsOfTargets(t *testing.T) {
 	})
 }
 
-// TestMaskedRequestThatWaits: an INFO that came while keys were masked, and waits
-// for the one before it, stays masked although the mask was lifted meanwhile.
+// TestMaskedRequestThatWaits: an INFO that came while keys were masked, and waits for the
+// one before it, stays masked even if masking has ended since.
 func TestMaskedRequestThatWaits(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -185,7 +186,7 @@ func TestMaskedRequestThatWaits(t *testing.T) {
 		w.agent.reply(w.agent.expect("INFO"), 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
 		w.orders(bridge.OrderMask, true)
-		c.d.later++ // one that is late
+		c.d.later++ // a late one
 		w.press(c.d, "7")
 		synctest.Wait()
 		w.orders(bridge.OrderUnmask, false)

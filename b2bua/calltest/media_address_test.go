@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// addressed has media on two addresses: the carrier's is the second.
+// addressed configures media on two addresses. The carrier uses the second.
 func addressed(listen, more, agent, spare string) string {
 	return fmt.Sprintf(`
 sip: {listen: ["udp://198.51.100.1:5060"], local_networks: ["192.0.2.20/32"]}
@@ -40,12 +40,12 @@ func mediaNames(t testing.TB, to, agent received) string {
 	return described(t, to).RTP().Addr().String() + " " + described(t, agent).RTP().Addr().String()
 }
 
-// Each side's media is bound to the address that its trunk or target names,
-// else to the first, and told by the name that its peer knows it by.
+// Each side's media is bound to the address that its trunk or target names, or else to
+// the first one, and SDP has the address by which the peer knows it.
 func TestMediaAddressOfPeers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		yaml  string
-		bound string // of side A, of side B
+		bound string // addresses of side A and side B
 		named string
 	}{
 		"default": {
@@ -68,7 +68,7 @@ func TestMediaAddressOfPeers(t *testing.T) {
 			addressed(`"198.51.100.1=203.0.113.1", "198.51.100.2"`, ", advertise: 203.0.113.9", "", ""),
 			"198.51.100.2 198.51.100.1", "203.0.113.9 198.51.100.1",
 		},
-		"other family": { // its own is of no use to a peer of this one
+		"other family": { // an address of its own family is useless for a peer of the other one
 			addressed(`198.51.100.2, "2001:db8::1"`, "", `address: "2001:db8::1"`, ""),
 			"198.51.100.2 198.51.100.2", "198.51.100.2 198.51.100.2",
 		},
@@ -90,8 +90,8 @@ func TestMediaAddressOfPeers(t *testing.T) {
 	}
 }
 
-// The next target's media gets a new socket if it names another address, as
-// long as the carrier has not been told ours.
+// The next target's media gets a new socket if it names another address, as long as the
+// carrier does not have our address.
 func TestMediaAddressOfTheNextTarget(t *testing.T) {
 	for _, early := range []bool{false, true} {
 		t.Run(fmt.Sprintf("early media %v", early), func(t *testing.T) {
@@ -103,7 +103,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 					w.carrier.expect("SIP/2.0 183")
 				}
 				w.agent.concludes(first, 500, "Broken", "a", "")
-				if early { // its port stays, so the other address can't be had
+				if early { // the port stays, so the other address is not possible
 					w.carrier.isRefused(d, "503")
 					if r := w.wantRecord("failed", cause.TargetUnreachable, record.EndedBySystem); len(r.Attempts) != 2 {
 						t.Errorf("attempts: %+v", r.Attempts)
@@ -126,8 +126,8 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 	}
 }
 
-// A transfer goes on at the address that the call has; to a target that names
-// another one it fails.
+// A transfer uses the address that the call has. To a target that names another one it
+// fails.
 func TestMediaAddressOfATransfer(t *testing.T) {
 	for spare, reached := range map[string]bool{"": true, "address: 198.51.100.3": true, "address: 198.51.100.2": false} {
 		t.Run(spare, func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 	}
 }
 
-// What explain says of the media address is what is done.
+// explain shows the media address that a call uses.
 func TestExplainMediaAddress(t *testing.T) {
 	x, err := b2bua.Explain(testConfigured(t, addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")), nil, report.Question{
 		From: "+15075550100", To: "+15075785607",
@@ -166,8 +166,8 @@ func TestExplainMediaAddress(t *testing.T) {
 	}
 }
 
-// When the ports are all taken, a call is refused before anything else is done
-// for it: the platform is not asked, nobody is called.
+// When all ports are in use, a call is refused before anything else is done for it: the
+// platform is not asked and no target is called.
 func TestPortsExhausted(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -188,7 +188,7 @@ func TestPortsExhausted(t *testing.T) {
 		if len(w.prepare.asked) != 1 {
 			t.Errorf("the platform was asked %d times; want 1", len(w.prepare.asked))
 		}
-		w.relay.fail = nil // the call that is up was not disturbed
+		w.relay.fail = nil // the established call was not disturbed
 		w.callerEnds(w.agent, d)
 	})
 }

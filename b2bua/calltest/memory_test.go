@@ -4,7 +4,8 @@ import (
 	"testing"
 )
 
-// While memory is scarce, new calls get 503 without state. Live ones go on, and calls are taken again when it is not.
+// While memory is scarce, new calls get 503 without state. Live calls continue, and new ones are accepted again when it
+// is no longer scarce.
 func TestScarceMemory(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()

@@ -16,7 +16,8 @@ import (
 // neighbourAddr is the address of a second trunk.
 var neighbourAddr = netip.MustParseAddrPort("192.0.2.30:5060")
 
-// twoTrunks is testConfig with a second trunk, and with further keys of sip and media.
+// twoTrunks is testConfig with a second trunk, and with additional keys for sip and
+// media.
 func twoTrunks(sip, media string) string {
 	return strings.NewReplacer(
 		"sip: {", "sip: {"+sip, "media: {", "media: {"+media,
@@ -59,7 +60,7 @@ func (w *world) ring(from *peer, most int) (calls []ringingCall) {
 	return calls
 }
 
-// busy has the agent refuse calls.
+// busy makes the agent refuse calls.
 func (w *world) busy(calls []ringingCall) {
 	w.t.Helper()
 	for _, c := range calls {
@@ -71,9 +72,9 @@ func (w *world) busy(calls []ringingCall) {
 	}
 }
 
-// Two hundred ringing calls of one trunk do not shut another one out, whether set-ups or
-// ports are scarce: each trunk has a share that is kept for it, and what is kept for
-// nobody goes to the first.
+// Two hundred ringing calls of one trunk do not shut out another one, whether set-ups or
+// ports are scarce: each trunk has a reserved share, and unreserved places go to the
+// first trunk.
 func TestNeighbours(t *testing.T) {
 	for _, tt := range []struct{ name, sip, media string }{
 		{"set-ups", "limits: {setups: 200}, ", ""},
@@ -98,8 +99,8 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
-// When the process is overloaded, the trunk that has the calls in set-up is refused. One
-// that has fewer than the average is not.
+// When the process is overloaded, the trunk that has the calls in set-up is refused. A
+// trunk that has fewer than the average is not.
 func TestOverloadSparesNeighbours(t *testing.T) {
 	var wait atomic.Int64
 	slow := func(o *b2bua.Options) {
@@ -123,7 +124,7 @@ func TestOverloadSparesNeighbours(t *testing.T) {
 			t.Error("the carrier gets a call")
 		}
 		modest := w.ring(neighbour, 10)
-		if len(modest) != 4 { // then both have the same
+		if len(modest) != 4 { // otherwise both have the same number
 			t.Errorf("the neighbour gets %d calls; want 4", len(modest))
 		}
 		w.busy(greedy)

@@ -15,14 +15,14 @@ func limited(limits string) string {
 	return strings.Replace(testConfig, "max_duration: 1h", "max_duration: 1h, limits: {"+limits+"}", 1)
 }
 
-// fromTo is a call between two numbers.
+// fromTo returns a call between two numbers.
 func (p *peer) fromTo(from, to string) *dialogue {
 	d := p.newCall(to)
 	d.from = "<sip:" + from + "@192.0.2.10>;tag=ann"
 	return d
 }
 
-// refused is the status of a call that is refused, and its record's cause.
+// wantRefused checks the status of a refused call, and its record's cause.
 func (w *world) wantRefused(d *dialogue, status int, why cause.Cause) {
 	w.t.Helper()
 	w.carrier.invite(d)
@@ -33,7 +33,7 @@ func (w *world) wantRefused(d *dialogue, status int, why cause.Cause) {
 	}
 }
 
-// taken sets a call up.
+// taken sets up a call.
 func (w *world) taken(d *dialogue) *dialogue {
 	w.t.Helper()
 	w.carrier.invitesTillRung(d)
@@ -41,15 +41,16 @@ func (w *world) taken(d *dialogue) *dialogue {
 	return d
 }
 
-// The calls of one calling number, and those to one called number, have limits. What is
-// over one has a record with its cause, is asked of no platform, and does not count.
+// The calls from one calling number, and those to one called number, have limits. A call
+// beyond a limit gets a record with its cause, does not reach the platform, and does not
+// count.
 func TestLimitsOfNumbers(t *testing.T) {
 	const ann, bob, one, two = "+15075550100", "+15075550101", "+15075785607", "+15075785608"
 	for _, tt := range []struct {
 		limits         string
 		status         int
 		cause          cause.Cause
-		sameFrom, same bool // as the first call, which the limits are full with
+		sameFrom, same bool // as in the first call, which exhausts the limits
 	}{
 		{"per_caller_calls: 1", 403, cause.CallerLimited, true, false},
 		{"per_destination_calls: 1", 486, cause.DestinationLimited, false, true},
@@ -58,7 +59,7 @@ func TestLimitsOfNumbers(t *testing.T) {
 			first := w.taken(w.carrier.fromTo(ann, one))
 			from, to := bob, two
 			if tt.sameFrom {
-				from = "5075550100" // the country makes it the same
+				from = "5075550100" // the same number in the trunk's country
 			}
 			if tt.same {
 				to = one
@@ -84,7 +85,7 @@ func TestLimitsOfNumbers(t *testing.T) {
 	}
 }
 
-// A reload brings limits, which count the calls that are up, and takes them away.
+// A reload can add limits, which count the established calls, and remove them.
 func TestReloadLimits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const ann, called = "+15075550100", "+15075785607"
@@ -103,8 +104,8 @@ func TestReloadLimits(t *testing.T) {
 	})
 }
 
-// A trunk that is called has its limits, too: an agent, or a caller, can't run up its
-// bill at one number.
+// A called trunk has limits, too, so that an agent, or a caller, can't run up its bill at
+// one number.
 func TestLimitsOfPlacedCalls(t *testing.T) {
 	yaml := strings.Replace(placedConfig, "max_calls: 1", "limits: {per_destination_calls: 1}", 1)
 	if yaml == placedConfig {

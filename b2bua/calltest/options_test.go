@@ -9,8 +9,8 @@ import (
 	"flowbridge/b2bua/outbound"
 )
 
-// wantCapabilities checks the headers that RFC 3261 section 11.2 asks for, and
-// that nothing is claimed that we don't have.
+// wantCapabilities checks the headers that RFC 3261 section 11.2 asks for, and that we
+// claim nothing that we don't support.
 func wantCapabilities(t testing.TB, m received, extensions string) {
 	t.Helper()
 	for name, want := range map[string]string{
@@ -23,7 +23,7 @@ func wantCapabilities(t testing.TB, m received, extensions string) {
 	}
 }
 
-// Who asks has an answer, in whatever form that is allowed.
+// OPTIONS get an answer in every permitted form.
 func TestOptions(t *testing.T) {
 	for name, spoil := range map[string][2]string{
 		"plain": {},
@@ -42,8 +42,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// Within a dialog the answer is the same, on either leg, and goes on being
-// given while the process drains.
+// Within a dialog the answer is the same, on either leg, even while the process drains.
 func TestOptionsInDialog(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.established()

@@ -13,7 +13,7 @@ import (
 	"flowbridge/media"
 )
 
-// everyOrder gives each order but a hangup, and what became of it.
+// everyOrder gives each order except a hangup, and returns the results.
 func (w *world) everyOrder(ctx context.Context, id string) map[string]error {
 	all := map[string]error{}
 	_, all["transfer"] = w.server.Transfer(ctx, id, toNumber("4711"))
@@ -24,12 +24,12 @@ func (w *world) everyOrder(ctx context.Context, id string) map[string]error {
 	return all
 }
 
-// An order that crosses a BYE finds no call, though its legs still owe answers. A hangup is carried out already.
+// An order that crosses a BYE finds no call, although the legs are not finished. A hangup counts as carried out.
 func TestOrderCrossesBYE(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()
 		id := w.server.Live(context.Background())[0].Record.ID
-		w.sink.hold = make(chan struct{}) // the record is not committed yet, so the call is found
+		w.sink.hold = make(chan struct{}) // the record is not committed yet, so the call can be found
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		bye := w.agent.expect("BYE")
@@ -48,7 +48,7 @@ func TestOrderCrossesBYE(t *testing.T) {
 	})
 }
 
-// While a replacement of a dead agent is being called, a call is not transferred, and there is no one to send keys to. The
+// While a replacement of a dead agent is being called, the call can't be transferred, and no party can get keys. The
 // replacement can be put on hold.
 func TestOrderCrossesRescue(t *testing.T) {
 	inRescue(t, "", func(w *world) {
@@ -72,7 +72,7 @@ func TestOrderCrossesRescue(t *testing.T) {
 	})
 }
 
-// An order that comes while the process stands still for an upgrade is carried out if that goes on.
+// An order that comes while the process is frozen for an upgrade is carried out if the process continues.
 func TestOrderCrossesUpgrade(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()

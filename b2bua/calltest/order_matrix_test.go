@@ -16,22 +16,22 @@ import (
 	"flowbridge/store/record"
 )
 
-// handover is a transfer: who orders it, what the new party says to it, and who hangs up first. An agent does while the new
-// party rings, the caller and the new party when that has said it.
+// handover is a transfer: who orders it, the new party's answer, and who hangs up first. An agent hangs up while the
+// new party rings, the caller and the new party after its answer.
 type handover struct {
 	by     string // api, hook, or REFER
 	says   string // yes, no, busy, nothing, or nothing yet
-	byKey  bool   // to an announcement
+	byKey  bool   // it answers an announcement with a key
 	leaves string // caller, agent or party
 
-	cause  cause.Cause // of the record
-	ended  string      // by whom
-	status int         // of the attempt
+	cause  cause.Cause // cause in the record
+	ended  string      // which side ended the call
+	status int         // status of the attempt
 	why    cause.Cause
 }
 
-// TestTransferMatrix: no matter who orders a transfer, how it ends and who leaves first, the caller is with whom it
-// should be, nothing is left, and receivers are told of the end of what was ordered.
+// TestTransferMatrix: whoever orders a transfer, however it ends and whoever leaves first, the caller is connected to
+// the right party, nothing is left over, and receivers learn the result of an order.
 func TestTransferMatrix(t *testing.T) {
 	yaml := strings.NewReplacer("trunks: [pbx, carrier]", "trunks: [pbx]", `192.0.2.21:32681"}`, `192.0.2.21:32681", ring_timeout: 10s}`).
 		Replace(transferConfig)
@@ -55,7 +55,7 @@ func TestTransferMatrix(t *testing.T) {
 		for _, by := range []string{"api", "hook", "REFER"} {
 			h := h
 			h.by = by
-			if h.byKey && h.by == "REFER" { // which has no announcement
+			if h.byKey && h.by == "REFER" { // a REFER has no announcement
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, %s, by key %t, %s leaves", h.by, h.says, h.byKey, h.leaves), func(t *testing.T) {
@@ -120,7 +120,7 @@ func (h *handover) run(w *world) {
 	}
 }
 
-// name is who orders.
+// name returns the name of the party that orders.
 func (h *handover) name() string { return map[string]string{"api": "anna", "hook": "support"}[h.by] }
 
 func (h *handover) orders(w *world, invite received) {
@@ -139,7 +139,7 @@ func (h *handover) orders(w *world, invite received) {
 	}
 }
 
-// answers has the new party say what it does, and the agent take the caller back if it has waited for that.
+// answers makes the new party answer, and the agent take back the caller if it has waited for the answer.
 func (h *handover) answers(w *world, called received) {
 	w.t.Helper()
 	switch {
@@ -179,7 +179,7 @@ func (h *handover) answers(w *world, called received) {
 	}
 }
 
-// notifies has an agent that has sent REFER, and is still there, take a report.
+// notifies makes an agent that has sent REFER, and is still there, take a report.
 func (h *handover) notifies(w *world, sipfrag, state string) {
 	w.t.Helper()
 	if h.by == "REFER" && (h.leaves != "agent" || sipfrag == "180") {
@@ -187,7 +187,7 @@ func (h *handover) notifies(w *world, sipfrag, state string) {
 	}
 }
 
-// told is what receivers are told.
+// told returns the result that receivers get.
 func (h *handover) told() string {
 	switch {
 	case h.by == "REFER", h.says == "nothing yet":
@@ -198,7 +198,7 @@ func (h *handover) told() string {
 	return fmt.Sprintf("%s 4711: failed %d %s, 2 attempts", h.name(), map[string]int{"busy": 486, "nothing": 408, "no": 603}[h.says], h.why)
 }
 
-// to wants media of side B to go to a port.
+// to checks that side B's media goes to a port.
 func (w *world) to(port int) {
 	w.t.Helper()
 	synctest.Wait()

@@ -18,12 +18,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// headed is an order with a header.
+// headed returns an order with a header.
 func headed(name, value string) bridge.TransferRequest {
 	return bridge.TransferRequest{Order: outbound.Order{To: "4711", Headers: []outbound.HeaderLine{{Name: name, Value: value}}}}
 }
 
-// An order that can't be carried out says why, and changes nothing.
+// An order that can't be carried out returns the reason, and changes nothing.
 func TestOrderedTransferRefused(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -73,7 +73,7 @@ func TestOrderedTransferRefused(t *testing.T) {
 		if live := w.server.Live(context.Background())[0]; live.Transfer != nil {
 			t.Errorf("a transfer is told of: %+v", live.Transfer)
 		}
-		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <tel:4711>") // the lists are for orders alone
+		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <tel:4711>") // the lists are only for orders
 		w.agent.expect("SIP/2.0 405")
 		w.callerEnds(w.agent, d)
 		if _, err := w.server.Transfer(context.Background(), id, toNumber("4711")); !errors.Is(err, b2bua.ErrNoCall) {
@@ -82,7 +82,7 @@ func TestOrderedTransferRefused(t *testing.T) {
 	})
 }
 
-// An order is refused during a transfer, no matter who asked for the transfer, and a REFER during an order.
+// An order is refused during a transfer, whoever asked for it, and a REFER is refused during an ordered transfer.
 func TestOrderCrossesTransfer(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()
@@ -102,8 +102,8 @@ func TestOrderCrossesTransfer(t *testing.T) {
 	})
 }
 
-// Of 1,000 orders within a moment one is carried out, and the call goes on: the others are refused, as a transfer is
-// under way or too many orders wait.
+// Of 1,000 simultaneous orders one is carried out, and the call continues. The others are refused, because a transfer
+// is under way or too many orders wait.
 func TestManyOrders(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()
@@ -135,7 +135,8 @@ func TestManyOrders(t *testing.T) {
 	})
 }
 
-// Orders find a call by the Call-ID of either leg without any hook, and by what hooks know it by. Several are told.
+// Orders find a call by the Call-ID of either leg even without hooks, and by the ids that hooks use. An id of several
+// calls is an error.
 func TestOrderFindsCall(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, invite := w.established()
@@ -186,7 +187,7 @@ func (w *world) holds(on bool) {
 	}
 }
 
-// A hold that is ordered tells no leg. It outlives kill and upgrade, and ends with a transfer that comes off.
+// An ordered hold sends no SIP. It survives a kill and an upgrade, and ends with a successful transfer.
 func TestHoldByOrder(t *testing.T) {
 	for name, next := range map[string]func(w *world){
 		"on and on": func(*world) {}, "kill": (*world).restart, "upgrade": (*world).upgraded,
@@ -222,7 +223,7 @@ func TestHoldByOrder(t *testing.T) {
 	}
 }
 
-// An agent that is on hold need not say anything: it does not count as dead.
+// An agent on hold may be silent: it does not count as dead.
 func TestHoldIsNoDeath(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		d, _ := w.established()
@@ -246,7 +247,7 @@ func TestHoldWithoutG711(t *testing.T) {
 	})
 }
 
-// Everything may happen while a party hears its announcement.
+// Any event may come while a party hears its announcement.
 func TestWarmTransferIsLeft(t *testing.T) {
 	begin := func(w *world) (d *dialogue, invite, called received) {
 		d, invite = w.established()
@@ -309,13 +310,13 @@ func TestWarmTransferIsLeft(t *testing.T) {
 	})
 }
 
-// Without a key the party takes the call by listening to the end.
+// Without a key the party accepts the call by listening to the end.
 func TestWarmTransferByTime(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()
 		w.transfers(warm("4711", "beep", ""), "")
 		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "human", sdpAt("192.0.2.21", 41000))
-		w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '5'}) // says nothing
+		w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '5'}) // has no effect
 		w.goes("announcing")
 		w.played(media.SideB)
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
@@ -324,7 +325,7 @@ func TestWarmTransferByTime(t *testing.T) {
 	})
 }
 
-// A party hears the announcement when its keys are there.
+// A party hears the announcement once its keys are there.
 func TestWarmTransferOverDTLS(t *testing.T) {
 	inWorldWith(t, toDTLS, func(w *world) {
 		d, _ := w.established()
@@ -342,7 +343,7 @@ func TestWarmTransferOverDTLS(t *testing.T) {
 	})
 }
 
-// Keys are pressed as telephone-events where a side has these. TestKeysAsInfo has the others.
+// Keys are sent as telephone-events to a side that has them. TestKeysAsInfo tests other sides.
 func TestPressByOrder(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talkIn("0 101", "0 101")
@@ -361,7 +362,7 @@ func TestPressByOrder(t *testing.T) {
 	})
 }
 
-// A call that we have placed is handed over as any other: the customer stays on its leg.
+// A call that we have placed is transferred like any other: the customer's leg stays.
 func TestPlacedCallIsHandedOver(t *testing.T) {
 	yaml := strings.Replace(originateConfig, "    max_calls: 1\n", "    max_calls: 1\n    transfer_numbers: [\"^4711$\"]\n", 1)
 	inWorldWith(t, yaml, func(w *world) {

@@ -15,10 +15,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// orderConfig is transferConfig for agents that can't send REFER: orders need the lists alone.
+// orderConfig is transferConfig for agents that can't send REFER: orders need only the lists.
 var orderConfig = strings.Replace(transferConfig, "    transfer: local\n", "", 1)
 
-// transfers orders a transfer of the one call, and wants a refusal that has these words; empty: none.
+// transfers orders a transfer of the only call, and expects a refusal with these words; empty means success.
 func (w *world) transfers(r bridge.TransferRequest, refusal string) registry.LiveCall {
 	w.t.Helper()
 	return w.transfersBy(w.server.Live(context.Background())[0].Record.ID, r, refusal)
@@ -48,7 +48,7 @@ func warm(number, sound, key string) bridge.TransferRequest {
 	return r
 }
 
-// goes says how far the last transfer is.
+// goes checks the state of the last transfer.
 func (w *world) goes(want string) {
 	w.t.Helper()
 	synctest.Wait()
@@ -65,7 +65,7 @@ func code(err error) int {
 	return -1
 }
 
-// An order hands over a call whose agent can't send REFER. The agent stays until the new party answers.
+// An order transfers a call whose agent can't send REFER. The agent stays until the new party answers.
 func TestOrderedTransfer(t *testing.T) {
 	for name, r := range map[string]bridge.TransferRequest{
 		"a number by the route": toNumber("4711"), "a URI": toNumber("sip:4711@198.51.100.1"),
@@ -95,8 +95,8 @@ func TestOrderedTransfer(t *testing.T) {
 	}
 }
 
-// Where a call goes on from a trunk or a host is up to the lists of the target that has had it before, also after a kill and
-// an upgrade. That target's token commands it no more.
+// A call at a trunk or a host may be transferred by the lists of the target that had it before, even after a kill and
+// an upgrade. That target's token can no longer give orders for the call.
 func TestOrderedOnFromATrunk(t *testing.T) {
 	for name, again := range map[string]func(w *world){
 		"at once": func(*world) {}, "after a kill": func(w *world) {
@@ -125,7 +125,7 @@ func TestOrderedOnFromATrunk(t *testing.T) {
 	}
 }
 
-// A party that accepts an announcement by a key is connected. Neither side hears the other before.
+// A party that accepts an announcement with a key is connected. Before that neither side hears the other.
 func TestWarmTransfer(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()
@@ -138,7 +138,7 @@ func TestWarmTransfer(t *testing.T) {
 		w.hears("a hears 6s of law 0 as 0, loop true, yield false", "b hears 1s of law 0 as 0, loop true, yield false",
 			"b hears 1s of law 0 as 0, loop true, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
 		s := w.session()
-		s.onEvent(media.EventDigit{Side: media.SideA, Digit: '1'}) // the caller's
+		s.onEvent(media.EventDigit{Side: media.SideA, Digit: '1'}) // a key of the caller
 		w.goes("announcing")
 		s.onEvent(media.EventDigit{Side: media.SideB, Digit: '1'})
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
@@ -148,7 +148,7 @@ func TestWarmTransfer(t *testing.T) {
 	})
 }
 
-// A party that does not accept in time leaves the caller with the agent. TestTransferMatrix has the parties that decline.
+// A party that does not accept in time leaves the caller with the agent. TestTransferMatrix tests parties that decline.
 func TestWarmTransferDeclined(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()

@@ -23,8 +23,8 @@ func (w *world) leftOpen() {
 	}
 }
 
-// A place is kept at the second agent, because the first one is full. If that takes the call after all, the kept place is
-// given back.
+// A place is reserved at the second agent, because the first one is full. If the first one takes the call after all,
+// the place is given back.
 func TestOriginateGivesBackThePlace(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		_, busy := w.originates(origination())
@@ -66,9 +66,8 @@ func TestOriginateToIPv6(t *testing.T) {
 	})
 }
 
-// What the next process has of a customer that rings: the masking, the ladder, the ids and who has ordered the
-// call. It does without originate of
-// the trunk, which its configuration may lack.
+// The next process has the state of a call whose customer rings: the masking, the ladder, the ids and who ordered the
+// call. It does not need the trunk's originate section, which its configuration may lack.
 func TestRingingCustomerGoesOverWhole(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	must(t, os.WriteFile(token, []byte("hush"), 0o600))

@@ -152,7 +152,7 @@ carrier: gets BYE ; says 200
 agent: ceases
 record: interrupted process_restart system`
 
-// How a call that is placed ends before the agent is connected.
+// Placed calls that end before the agent is connected.
 func TestOriginateFails(t *testing.T) {
 	tell(t, originateConfig, placedInVain)
 	inWorldWith(t, originateConfig, func(w *world) { // the customer answers and leaves at once
@@ -252,8 +252,8 @@ carrier: hears :20002 ; says BYE ; gets 200
 agent: gets BYE ; says 200
 record: answered caller_hangup caller`
 
-// A customer that rings while the process is replaced goes on ringing, and the next process has its answer. A call that was
-// placed goes on after a kill and an upgrade, as any other.
+// A customer that rings while the process is replaced keeps ringing, and the next process gets its answer. A placed
+// call continues after a kill and an upgrade, like any other.
 func TestOriginateGoesOn(t *testing.T) {
 	tell(t, originateConfig, placedAndReplaced)
 }

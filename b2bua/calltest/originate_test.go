@@ -47,7 +47,7 @@ func origination() *outbound.Origination {
 	}
 }
 
-// originates orders a call, and gives its state and the customer's INVITE.
+// originates orders a call, and returns its state and the customer's INVITE.
 func (w *world) originates(o *outbound.Origination) (registry.LiveCall, received) {
 	w.t.Helper()
 	live, err := w.server.Originate(w.t.Context(), o)
@@ -55,14 +55,14 @@ func (w *world) originates(o *outbound.Origination) (registry.LiveCall, received
 	return live, w.carrier.expect("INVITE sip:+15075785607@192.0.2.10")
 }
 
-// customerTakes has the customer answer, and gives the agent's INVITE.
+// customerTakes makes the customer answer, and returns the agent's INVITE.
 func (w *world) customerTakes(invite received) received {
 	w.t.Helper()
 	w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
 	return w.agent.expect("INVITE sip:agent@192.0.2.20")
 }
 
-// customerHangsUp ends the call from the customer's side.
+// customerHangsUp makes the customer end the call.
 func (w *world) customerHangsUp(invite received) {
 	w.t.Helper()
 	w.carrier.agentRequest("BYE", invite, "customer", 20)
@@ -107,7 +107,7 @@ func TestOriginate(t *testing.T) {
 	})
 }
 
-// What is not placed, says why, and takes nothing.
+// A refused origination returns the reason, and takes no places.
 func TestOriginateRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*outbound.Origination)
@@ -147,7 +147,8 @@ func TestOriginateRefused(t *testing.T) {
 	}
 }
 
-// The agent's place is kept from the beginning, and the trunk's calls of an hour are counted.
+// The agent's place is reserved from the beginning, and the trunk's calls per hour are
+// counted.
 func TestOriginateLimits(t *testing.T) {
 	inWorldWith(t, strings.Replace(originateConfig, "targets: [agent, spare]", "targets: [agent]", 1), func(w *world) {
 		refused := func(says string) {

@@ -11,8 +11,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A customer that rings while the process is replaced is connected, also if the new configuration lets no request call
-// over its trunk any more.
+// A customer that rings while the process is replaced is connected, even if the new configuration no longer allows
+// placed calls over its trunk.
 func TestOriginateUpgradedWithoutOriginate(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		_, invite := w.originates(origination())
@@ -34,8 +34,8 @@ func TestOriginateUpgradedWithoutOriginate(t *testing.T) {
 	})
 }
 
-// A call is dialing until its agent is connected, also if its customer has answered. An upgrade waits for the agent, for a
-// moment.
+// A call's phase is dialing until its agent is connected, even if its customer has answered. An upgrade waits for the
+// agent, for a moment.
 func TestOriginatePhase(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		live, invite := w.originates(origination())

@@ -15,12 +15,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// detecting has the trunk find out who answers, and do this with a machine.
+// detecting configures the trunk to find out who answers, and what to do with a machine.
 func detecting(machine string) string {
 	return strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: "+machine+"}}", 1)
 }
 
-// judged says who answered, and when its beep came.
+// judged reports who answered, and when the beep came.
 func (s *fakeSession) judged(v answerer.Verdict) {
 	s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: v, Confidence: 0.9, After: time.Second}})
 }
@@ -29,7 +29,7 @@ func (s *fakeSession) beeps() {
 	s.onEvent(media.EventBeep{Side: media.SideA, Beep: answerer.Beep{Heard: true, After: 5 * time.Second}})
 }
 
-// A process is replaced at each step of a placed call without an agent: the customer stays, and the call goes on.
+// A process is replaced at each step of a placed call without an agent. The customer stays, and the call continues.
 func TestOriginateUpgradedAnyTime(t *testing.T) {
 	taken := func(w *world, called received) { w.agent.concludes(called, 200, "OK", "agent1", agentSDP()) }
 	for name, tt := range map[string]struct {
@@ -61,7 +61,7 @@ func TestOriginateUpgradedAnyTime(t *testing.T) {
 			if !s.asked.Load() {
 				w.t.Error("the beep is not waited for")
 			}
-			s.judged(answerer.Unknown) // of the rest of the greeting
+			s.judged(answerer.Unknown) // the verdict on the rest of the greeting
 			w.agent.silent(time.Second)
 			s.beeps()
 			synctest.Wait()
@@ -127,8 +127,8 @@ func TestOriginateUpgradedAnyTime(t *testing.T) {
 	}
 }
 
-// The next process has a configuration without the sound for machines, or without placed calls at all: the machine whose
-// beep comes is hung up on.
+// The next process has a configuration without the sound for machines, or without placed calls at all: then a machine
+// is hung up on when its beep comes.
 func TestOriginateUpgradedWithoutAnswer(t *testing.T) {
 	for name, change := range map[string]func(*config.Trunk){
 		"answer":    func(t *config.Trunk) { t.Originate = &config.Originate{Numbers: t.Originate.Numbers} },
@@ -152,8 +152,8 @@ func TestOriginateUpgradedWithoutAnswer(t *testing.T) {
 	}
 }
 
-// A customer that has given its answer reliably before the 200 need not repeat it there. What is sent to it after an
-// upgrade counts on.
+// A customer that has sent its SDP answer reliably before the 200 need not repeat it there. Our CSeqs and versions
+// continue after an upgrade.
 func TestOriginateUpgradedAfterReliableAnswer(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		_, invite := w.originates(origination())
@@ -181,7 +181,7 @@ func TestOriginateUpgradedAfterReliableAnswer(t *testing.T) {
 	})
 }
 
-// A route's split says who the agent is, and the record says so, also after an upgrade.
+// A route's split chooses the agent, and the record says so, even after an upgrade.
 func TestOriginateSplit(t *testing.T) {
 	yaml := strings.Replace(originateConfig, "targets: [agent, spare]", "targets: [agent, spare], split: {agent: 99, spare: 1}", 1)
 	for name, upgraded := range map[string]bool{"at once": false, "after an upgrade": true} {
@@ -199,7 +199,7 @@ func TestOriginateSplit(t *testing.T) {
 				if a := r.Attempts; len(a) != 2 || a[1].Target != "agent" || a[1].Reason != record.ReasonSplit || !r.IsConnected() {
 					t.Errorf("attempts %+v", a)
 				}
-				time.Sleep(time.Minute) // the ladder is kept when the transactions are over
+				time.Sleep(time.Minute) // the ladder is stored once the transactions are over
 				var text strings.Builder
 				must(t, w.ladder(live.Record.ID).Texts(&text))
 				if !strings.Contains(text.String(), "split: target agent has this caller, by 99 of 100") {

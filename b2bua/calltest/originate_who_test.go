@@ -14,7 +14,7 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// What becomes of a customer that is no person.
+// Customers that are not persons.
 func TestWhoAnswers(t *testing.T) {
 	by := func(v answerer.Verdict) media.Event {
 		return media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: v, Confidence: 0.8123, After: time.Second}}
@@ -78,7 +78,7 @@ func TestWhoAnswers(t *testing.T) {
 	}
 }
 
-// A call whose agent is not called yet can't be handed over by an order.
+// A call whose agent has not been called yet can't be transferred by an order.
 func TestOrderBeforeTheAgent(t *testing.T) {
 	inWorldWith(t, strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: hangup}}", 1), func(w *world) {
 		live, invite := w.originates(origination())

@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// callsFor has a caller call every tenth of a second for so long, and gives the records of the calls, in order.
+// callsFor makes a caller call every tenth of a second for d, and returns the records of the calls, in order.
 func (w *world) callsFor(d time.Duration, to string) []record.Record {
 	w.t.Helper()
 	before := len(w.sink.done)
@@ -50,7 +50,7 @@ func attemptsOf(records []record.Record) map[string]int {
 	return all
 }
 
-// While the platform's API hangs, those who call before its first timeout wait for that. The others do not wait at all, but for
+// While the platform's API hangs, callers before its first timeout wait for that. Later ones do not wait at all, except
 // one after each pause.
 func TestHangingAPICostsNobodyElse(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -78,8 +78,8 @@ func TestHangingAPICostsNobodyElse(t *testing.T) {
 	})
 }
 
-// A target that does not answer its INVITEs is left out before the next attempt begins, and the next target has its turn at once. Its
-// 100 closes the circuit again, before anybody picks up.
+// A target that does not answer its INVITEs is skipped before the next attempt begins, and the next target is tried at
+// once. Its 100 closes the circuit again, before the call is answered.
 func TestSilentTargetIsLeftOut(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for i := range 3 { // they wait
@@ -116,7 +116,8 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 	})
 }
 
-// A trunk with no phone registered is no outage: no caller waits for it, and the next phone to register is called at once.
+// A trunk without any registered phone is not an outage: no caller waits for it, and the next phone to register can be
+// called at once.
 func TestNobodyRegisteredIsNoOutage(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		got := attemptsOf(w.callsFor(5*time.Second, "+15075785607"))

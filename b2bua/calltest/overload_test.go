@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// slowSocket has its datagrams lie in the socket for some time.
+// slowSocket delays its datagrams in the socket.
 type slowSocket struct {
 	transport.Socket
 	wait *atomic.Int64
@@ -23,9 +23,9 @@ func (s slowSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.T
 	return n, from, time.Now().Add(-time.Duration(s.wait.Load())), err
 }
 
-// While messages wait for too long, new calls get 503 without state; what is
-// on goes on, also its retransmissions. When they don't wait any more, calls are
-// taken again.
+// While messages wait for too long, new calls get 503 without state; calls under way
+// continue, with their retransmissions. When messages no longer wait, new calls are
+// accepted again.
 func TestOverload(t *testing.T) {
 	var wait atomic.Int64
 	slow := func(o *b2bua.Options) {
@@ -51,7 +51,7 @@ func TestOverload(t *testing.T) {
 			t.Errorf("503 without Retry-After:\n%s", m.raw)
 		}
 		w.carrier.ackRefused(over)
-		w.carrier.invite(ringing) // again
+		w.carrier.invite(ringing) // a retransmission
 		ringing.learn(w.carrier.expect("SIP/2.0 180"))
 		w.carrier.isTakenBy(w.agent, second, "agent2", ringing)
 		if n := w.server.Rejected().Overload.Load(); n != 1 {
@@ -73,8 +73,8 @@ func TestOverload(t *testing.T) {
 	})
 }
 
-// Calls that are not answered yet have a limit for the whole process. One that
-// is answered, or over, makes room.
+// The number of unanswered calls is limited for the whole process. A call that is
+// answered or over makes room.
 func TestSetups(t *testing.T) {
 	yaml := strings.Replace(testConfig, "sip: {", "sip: {limits: {setups: 2}, ", 1)
 	inWorldWith(t, yaml, func(w *world) {

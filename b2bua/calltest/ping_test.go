@@ -23,19 +23,20 @@ func inPingedWorld(t *testing.T, ping string, test func(w *world)) {
 	})
 }
 
-// agentCircuit is the circuit of the agent's SIP side.
+// agentCircuit returns the circuit of the agent's SIP side.
 func (w *world) agentCircuit() circuit.Status {
 	return w.admission.Peers.Load().Targets["agent"].SIP.Status()
 }
 
-// A target that answers no OPTIONS is out of use before a call meets it, and in use again after two answers. Calls are no tries.
+// A target that does not answer OPTIONS is out of use before any call tries it, and in use again after two answers. No
+// call is used as a trial.
 func TestPing(t *testing.T) {
 	inPingedWorld(t, "interval: 10s", func(w *world) {
 		first := w.agent.expect("OPTIONS sip:192.0.2.20:32681 SIP/2.0")
 		w.agent.reply(first, 405, "Not Allowed", "a", "")
 		for range 2 {
 			w.agent.expect("OPTIONS")
-			w.agent.drainFor(9 * time.Second) // with its repetitions
+			w.agent.drainFor(9 * time.Second) // with its retransmissions
 			if s := w.agentCircuit(); s.State != circuit.Closed || s.Probe != "no answer to OPTIONS" {
 				t.Errorf("too early: %+v", s)
 			}
@@ -68,7 +69,7 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// Over TCP, one that takes no connection is out of use, too.
+// Over TCP, a target that accepts no connection is also out of use.
 func TestPingOverTCP(t *testing.T) {
 	yaml := strings.NewReplacer("- name: agent\n", "- name: agent\n    ping: {interval: 5s}\n    transport: tcp\n", `5060"]}`, overTCP).Replace(testConfig)
 	inWorldWith(t, yaml, func(w *world) {

@@ -48,7 +48,7 @@ routes:
   - {target: roaming, trunks: [pbx]}
 `
 
-// platform is where a target calls from, pbx the trunk that is called.
+// platformAndPBX returns the peer of the calling target, and that of the called trunk.
 func (w *world) platformAndPBX() (platform, pbx *peer) {
 	platform, pbx = w.peer(platformAddr), w.peer(pbxAddr)
 	platform.seq, pbx.seq = 700, 800 // Call-IDs of their own
@@ -56,7 +56,7 @@ func (w *world) platformAndPBX() (platform, pbx *peer) {
 	return platform, pbx
 }
 
-// placed has the call of a target answered by the PBX.
+// placed makes the PBX answer a target's call.
 func (w *world) placed(from, pbx *peer, d *dialogue) (invite received) {
 	w.t.Helper()
 	from.send(strings.Replace(d.request("INVITE"), "ann@192.0.2.10:5060", "agent@"+from.conn.LocalAddr().String(), 1))
@@ -72,13 +72,13 @@ func (w *world) placed(from, pbx *peer, d *dialogue) (invite received) {
 	return invite
 }
 
-// sdpWith is a description with one format.
+// sdpWith returns a description with one format.
 func sdpWith(addr string, format int) string {
 	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 40000 RTP/AVP %[2]d\r\n", addr, format)
 }
 
-// A target calls from its address: its route leads to the trunk, which is
-// dialled as its keys say.
+// A target calls from its address: its route leads to the trunk, which is dialled
+// according to its own keys.
 func TestTargetCallsTrunk(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, pbx := w.platformAndPBX()
@@ -118,8 +118,8 @@ func TestTargetCallsTrunk(t *testing.T) {
 	})
 }
 
-// A target that may call from anywhere proves itself; the trunk challenges us
-// in turn.
+// A target that may call from anywhere proves itself with credentials, and the trunk
+// challenges us.
 func TestTargetCallsByDigest(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		_, pbx := w.platformAndPBX()
@@ -144,8 +144,8 @@ func TestTargetCallsByDigest(t *testing.T) {
 	})
 }
 
-// Agents of one platform call from one address, which a trunk with credentials
-// has, too: the user says whose call it is, and without one it is nobody's.
+// Agents of one platform call from one address, which a trunk with credentials has, too:
+// the user decides whose call it is, and a call without one is refused.
 func TestTargetsOfOneAddress(t *testing.T) {
 	yaml := strings.NewReplacer(
 		`  - {name: carrier, sources: ["192.0.2.10"]}`, `  - {name: carrier, sources: ["192.0.2.20"], auth: {username: carrier, password_env: P}}`,
@@ -173,8 +173,8 @@ func TestTargetsOfOneAddress(t *testing.T) {
 	})
 }
 
-// A route without target is not for a target's calls, and one with it for
-// nobody else's.
+// A route without target does not take a target's calls, and one with target takes only
+// these.
 func TestTargetWithoutRoute(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, _ := w.platformAndPBX()
@@ -184,7 +184,7 @@ func TestTargetWithoutRoute(t *testing.T) {
 		if r.Direction != "outbound" || r.Trunk != "" || r.Target != "pbx" || len(r.Attempts) != 0 {
 			t.Errorf("record: %+v", r)
 		}
-		d = w.carrier.newCall("+15075785607") // the second route matches but for its target
+		d = w.carrier.newCall("+15075785607") // the second route matches except for its target
 		w.carrier.invitesTillRung(d)
 		w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "a", d)
 		if r := w.record(); r.Direction != "inbound" || r.Trunk != "carrier" || r.Target != "pbx" {
@@ -193,8 +193,8 @@ func TestTargetWithoutRoute(t *testing.T) {
 	})
 }
 
-// Calls to a trunk and from it count together for its caps; the target of the
-// same name has its own.
+// Calls to a trunk and from it count together for its caps; the target with the same name
+// has its own caps.
 func TestPlacedCallsCount(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, pbx := w.platformAndPBX()
@@ -222,7 +222,7 @@ func TestPlacedCallsCount(t *testing.T) {
 	})
 }
 
-// The trunk's max_duration ends a call that is placed to it, as one of its own.
+// The trunk's max_duration ends a call to it, like a call from it.
 func TestPlacedCallEnds(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, pbx := w.platformAndPBX()
@@ -235,7 +235,7 @@ func TestPlacedCallEnds(t *testing.T) {
 	})
 }
 
-// Calls not answered yet count together, no matter who places them.
+// Unanswered calls count together, whoever places them.
 func TestPlacedCallsInSetup(t *testing.T) {
 	yaml := strings.Replace(placedConfig, "sip: {", "sip: {limits: {setups: 1}, ", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -251,8 +251,8 @@ func TestPlacedCallsInSetup(t *testing.T) {
 	})
 }
 
-// From one trunk to another: the record's target is the trunk that is called.
-// A private Contact behind its public address is not followed.
+// From one trunk to another: the record's target is the called trunk. A private Contact
+// behind its public address is not followed.
 func TestTrunkCallsTrunk(t *testing.T) {
 	yaml := strings.Replace(placedConfig, "  - {targets: [pbx]}", "  - {trunk: carrier, trunks: [pbx]}", 1)
 	inWorldWith(t, yaml, func(w *world) {

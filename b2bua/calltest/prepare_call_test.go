@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The agent and its workspace may depend on the call: one target, an agent for each
+// The agent and its workspace may depend on the call: one target with an agent for each
 // number.
 func TestPrepareChoosesTheAgent(t *testing.T) {
 	yaml := strings.Replace(testConfig, "model_id: m,",
@@ -23,7 +23,7 @@ func TestPrepareChoosesTheAgent(t *testing.T) {
 	})
 }
 
-// A token of X-EI that has no value for a call is not there.
+// A token of X-EI without a value for a call is left out.
 func TestXEIWithoutDiversion(t *testing.T) {
 	yaml := strings.Replace(testConfig, `"S.{{.Prepare.CallID}};"`, `'{{xei "S" .Prepare.CallID}}{{xei "O" .Diversion}}'`, 1)
 	inWorldWith(t, yaml, func(w *world) {

@@ -10,10 +10,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// elsewhere are other machines that are to have the state of a call before its 200 leaves.
+// elsewhere stands for other machines that must have the state of a call before its 200 is sent.
 type elsewhere struct {
 	w    *world
-	away bool // nobody waits for them
+	away bool // calls do not wait for them
 	told func()
 }
 
@@ -26,7 +26,7 @@ func (e *elsewhere) await(id string, told func()) bool {
 	return !e.away
 }
 
-// inProtectedWorld has the call wait for other machines.
+// inProtectedWorld makes calls wait for other machines.
 func inProtectedWorld(t *testing.T, test func(w *world, e *elsewhere)) {
 	t.Helper()
 	inProtectedWorldWith(t, testConfig, test)
@@ -41,8 +41,8 @@ func inProtectedWorldWith(t *testing.T, yaml string, test func(w *world, e *else
 	})
 }
 
-// answersInVain has the target answer a call whose 200 waits. So does the target's ACK: without it the target answers
-// again, and a machine that does not know of the answer can end its call.
+// answersInVain makes the target answer a call whose 200 waits. The target's ACK also waits: without it the target
+// repeats its answer, so that a machine that does not know of the answer can end the call.
 func (w *world) answersInVain() (d *dialogue, invite received) {
 	w.t.Helper()
 	d, invite = w.carrier.callsAt(w.agent, "+15075785607")
@@ -52,7 +52,7 @@ func (w *world) answersInVain() (d *dialogue, invite received) {
 	return d, invite
 }
 
-// The 200 leaves when other machines have the call, and at once where they are away.
+// The 200 is sent when other machines have the call, or at once if they are away.
 func TestAnswerWaitsForOtherMachines(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, _ := w.answersInVain()
@@ -68,7 +68,7 @@ func TestAnswerWaitsForOtherMachines(t *testing.T) {
 	})
 }
 
-// A CANCEL that comes while the 200 waits ends the INVITE (RFC 3261 section 9.2): no final answer has left. The target
+// A CANCEL that comes while the 200 waits ends the INVITE (RFC 3261 section 9.2): no final answer was sent. The target
 // gets BYE.
 func TestCancelWhileTheAnswerWaits(t *testing.T) {
 	for _, late := range []bool{true, false} {
@@ -104,7 +104,7 @@ func TestCancelWhileTheAnswerWaits(t *testing.T) {
 	}
 }
 
-// A target that leaves while the 200 waits: the caller gets the 200, and the BYE after its ACK (RFC 3261 section 15).
+// If a target leaves while the 200 waits, the caller gets the 200, and BYE after its ACK (RFC 3261 section 15).
 func TestTargetLeavesWhileTheAnswerWaits(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, invite := w.answersInVain()
@@ -119,7 +119,7 @@ func TestTargetLeavesWhileTheAnswerWaits(t *testing.T) {
 	})
 }
 
-// A process that is killed while the 200 waits: the next one sends it.
+// If a process is killed while the 200 waits, the next one sends it.
 func TestKilledWhileTheAnswerWaits(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, invite := w.answersInVain()
@@ -132,7 +132,7 @@ func TestKilledWhileTheAnswerWaits(t *testing.T) {
 	})
 }
 
-// A word that comes twice, or late, does nothing.
+// A repeated or late notice from the other machines has no effect.
 func TestToldTwice(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, _ := w.answersInVain()
@@ -146,7 +146,7 @@ func TestToldTwice(t *testing.T) {
 	})
 }
 
-// The agent hears that its transfer has come off, and the target gets its ACK, when other machines have that.
+// The agent gets the report of its transfer's success, and the target gets its ACK, when other machines have the state.
 func TestTransferWaitsForOtherMachines(t *testing.T) {
 	inProtectedWorldWith(t, transferConfig, func(w *world, e *elsewhere) {
 		d, _, _ := w.transfersInVain(e)
@@ -158,8 +158,8 @@ func TestTransferWaitsForOtherMachines(t *testing.T) {
 	})
 }
 
-// A machine that dies before others have the transfer: the caller goes on with the agent, who hears that it has failed.
-// The target, which answers again, is hung up on.
+// If a machine dies before others have the transfer, the caller continues with the agent, which gets a report of
+// failure. The target, which repeats its answer, gets BYE.
 func TestDiesWhileTheTransferWaits(t *testing.T) {
 	inProtectedWorldWith(t, transferConfig, func(w *world, e *elsewhere) {
 		d, called, before := w.transfersInVain(e)
@@ -175,7 +175,7 @@ func TestDiesWhileTheTransferWaits(t *testing.T) {
 	})
 }
 
-// transfersInVain has the target of a transfer answer, of which other machines have not heard yet. before is what they have.
+// transfersInVain makes the target of a transfer answer before other machines know of it. before is their state.
 func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, before []record.Saved) {
 	w.t.Helper()
 	e.away = true
@@ -193,8 +193,9 @@ func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, bef
 	return d, called, before
 }
 
-// A target that was called so late that no other machine knows of it rings on, and is hung up on as soon as it answers.
-// After 64*T1 it has to end by itself (RFC 3261 section 13.3.1.4): nothing tells its answer from a forged one.
+// A target that was called so late that no other machine knows of it keeps ringing, and gets BYE as soon as it answers.
+// After 64*T1 it has to end by itself (RFC 3261 section 13.3.1.4), because its answer can't be distinguished from a
+// forged one.
 func TestTargetThatNoMachineKnows(t *testing.T) {
 	for after, known := range map[time.Duration]bool{20 * time.Second: true, 40 * time.Second: false} {
 		inProtectedWorld(t, func(w *world, _ *elsewhere) {

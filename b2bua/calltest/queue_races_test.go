@@ -14,12 +14,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// parties plays the carrier and both agents by the book: each answers at once.
+// parties plays the carrier and both agents in the normal way: each answers at once.
 type parties struct {
 	w       *world
 	callers map[string]*dialogue
 	invites map[string]received // to agents, by Call-ID
-	heard   map[string]string   // last status that a caller got of its INVITE, by number
+	heard   map[string]string   // last status of each caller's INVITE, by number
 }
 
 func (w *world) parties(callers ...*dialogue) *parties {
@@ -30,7 +30,7 @@ func (w *world) parties(callers ...*dialogue) *parties {
 	return p
 }
 
-// play goes on until there are no more messages.
+// play continues until there are no more messages.
 func (p *parties) play() {
 	p.w.t.Helper()
 	for again := true; again; {
@@ -77,8 +77,8 @@ func (p *parties) agent(agent *peer, m received) {
 	}
 }
 
-// The caller gives up, or its time is over, in the instant in which a place becomes free. Whatever comes first: one of those who wait
-// has the place, and no caller waits while there is one.
+// The caller gives up, or its time is over, at the instant at which a place becomes free. Whatever comes first, one of
+// the waiting callers gets the place, and no caller waits while a place is free.
 func TestQueueInOneInstant(t *testing.T) {
 	for name, order := range map[string][]string{
 		"cancel, then free": {"cancel", "free"}, "free, then cancel": {"free", "cancel"}, "free as the time is over": {"free"},
@@ -92,7 +92,7 @@ func TestQueueInOneInstant(t *testing.T) {
 				time.Sleep(time.Second)
 				third := w.carrier.dialsTillRung("+15075780003")
 				time.Sleep(49*time.Second - time.Nanosecond)
-				time.Sleep(time.Nanosecond) // the time of the second one is over
+				time.Sleep(time.Nanosecond) // until the second caller's time is over
 				for _, what := range order {
 					switch what {
 					case "cancel":
@@ -102,7 +102,7 @@ func TestQueueInOneInstant(t *testing.T) {
 					case "drain":
 						w.server.Drain()
 					case "operator":
-						if c, ok := w.callTo(second.to); ok { // else its time was over
+						if c, ok := w.callTo(second.to); ok { // otherwise its time was over
 							_, _ = w.server.Order(context.Background(), c.Record.ID, bridge.OrderHangup)
 						}
 					}
@@ -165,7 +165,8 @@ func TestQueueTwoAtOnce(t *testing.T) {
 	})
 }
 
-// A target is out of use while callers wait for it: nobody waits for it any more, and those who can wait for another one do.
+// When a target goes out of use while callers wait for it, they stop waiting for it, and those that can wait for
+// another one do.
 func TestQueueOfABrokenTarget(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -180,12 +181,12 @@ func TestQueueOfABrokenTarget(t *testing.T) {
 		if got := w.waiting(); got != "0004" {
 			t.Errorf("waiting: %s", got)
 		}
-		w.callerHangsUp(first) // its place is of no use
+		w.callerHangsUp(first) // its place is useless
 		w.record()
 		w.refused(w.carrier.dialsTillRung("+15075780005"), "503")
 		w.wantRecord(record.DispositionFailed, cause.TargetCircuitOpen, record.EndedBySystem)
 		w.agent.silent(time.Second / 2)
-		time.Sleep(600 * time.Millisecond) // its pause, after which the one that waits tries it
+		time.Sleep(600 * time.Millisecond) // the pause, after which the waiting call tries the target
 		later := w.carrier.dialsTillRung("+15075780006")
 		if got := w.waiting(); got != "0006" {
 			t.Errorf("waiting: %s", got)
@@ -201,7 +202,7 @@ func TestQueueOfABrokenTarget(t *testing.T) {
 	})
 }
 
-// breakTarget has the circuit of a target open.
+// breakTarget opens the circuit of a target.
 func (w *world) breakTarget(name string) {
 	w.t.Helper()
 	b := w.admission.Peers.Load().Targets[name].SIP

@@ -34,7 +34,7 @@ routes:
   - {to: "^\\+1509", targets: [agent]}
 `
 
-// served has an agent answer a caller, which it is called for now.
+// served makes an agent answer a caller, whose INVITE it gets now.
 func (w *world) served(agent *peer, d *dialogue) (invite received) {
 	w.t.Helper()
 	invite = agent.expect("INVITE sip:" + d.to + "@")
@@ -44,7 +44,7 @@ func (w *world) served(agent *peer, d *dialogue) (invite received) {
 	return invite
 }
 
-// refused has the carrier take a final answer.
+// refused makes the carrier take a final answer.
 func (w *world) refused(d *dialogue, start string) {
 	w.t.Helper()
 	d.learn(w.carrier.expect("SIP/2.0 " + start))
@@ -52,7 +52,7 @@ func (w *world) refused(d *dialogue, start string) {
 	synctest.Wait()
 }
 
-// waiting are the positions of the live calls, by called number.
+// waiting returns the positions of the live calls, by called number.
 func (w *world) waiting() string {
 	synctest.Wait()
 	all := ""
@@ -74,8 +74,8 @@ func inQueue(t *testing.T, test func(w *world)) {
 	inWorldWith(t, queueConfig, test)
 }
 
-// Callers wait in the order of their arrival, hear that it rings, and get the places that become free. Who finds the queue full, or
-// has no queue, is refused.
+// Callers wait in the order of their arrival, hear ringing, and get the places that become free. A caller that finds
+// the queue full, or has no queue, is refused.
 func TestQueue(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -119,8 +119,8 @@ func TestQueue(t *testing.T) {
 	})
 }
 
-// Who waits hears 180 each minute, so that no proxy gives the INVITE up (RFC 3261 section 13.3.1.1), and setup_timeout stands
-// still. A caller that gets no ringing by its route gets 182.
+// A waiting caller gets 180 each minute, so that no proxy gives up the INVITE (RFC 3261 section 13.3.1.1), and
+// setup_timeout is stopped. If the route sends no ringing, the caller gets 182.
 func TestQueueRings(t *testing.T) {
 	yaml := strings.Replace(queueConfig, "timeout: 10m}", "timeout: 10m}, ringing: none", 1)
 	yaml = strings.Replace(yaml, "timeout: 50s}", "timeout: 10m}, setup_timeout: 20s", 1)
@@ -153,7 +153,7 @@ func TestQueueRings(t *testing.T) {
 	})
 }
 
-// A caller that waits hears the queue's sound, by 183, and then the route's ringback.
+// A waiting caller hears the queue's sound, after a 183, and then the route's ringback.
 func TestQueueSounds(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -178,7 +178,7 @@ func TestQueueSounds(t *testing.T) {
 	})
 }
 
-// A call that panics when it is called gives its place on.
+// A call that panics when it gets its place passes on the place.
 func TestQueuePanic(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -202,7 +202,7 @@ func TestQueuePanic(t *testing.T) {
 	})
 }
 
-// A wait ends with its time, with a CANCEL, a hang-up by the operator, and with a drain: then the next ones move up.
+// A wait ends with its time limit, a CANCEL, a hangup by the operator, or a drain. Then the next callers move up.
 func TestQueueLeft(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -237,8 +237,8 @@ func TestQueueLeft(t *testing.T) {
 	})
 }
 
-// A reload changes how many a target takes: those who wait are served at once. A target that is gone still serves those who wait for
-// it.
+// If a reload raises a target's limit, waiting callers are served at once. A removed target still serves the callers
+// that wait for it.
 func TestQueueAndReload(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -272,7 +272,7 @@ func (w *world) reloadWith(yaml string) {
 	synctest.Wait()
 }
 
-// The target has a rate: the places come with time, and waiting callers get them before new ones.
+// The target has a rate: places come with time, and waiting callers get them before new ones.
 func TestQueueOfARate(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "max_calls: 1", "max_cps: 1", 1), func(w *world) {
 		var all []*dialogue
@@ -293,7 +293,7 @@ func TestQueueOfARate(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			if i == 0 {
-				w.carrier.invite(late) // at the right moment, without a queue
+				w.carrier.invite(late) // at the right moment, but without a queue
 			}
 			p.play()
 		}
@@ -309,8 +309,8 @@ func TestQueueOfARate(t *testing.T) {
 	})
 }
 
-// A process that is killed leaves callers that wait: they are refused, and their records say so. TestCallersKeepTheirOrder has one
-// that is replaced.
+// If a process is killed, its waiting callers are refused, and their records say so. TestCallersKeepTheirOrder tests a
+// replaced process.
 func TestQueueOutlivesItsProcess(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -324,7 +324,8 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 	})
 }
 
-// A caller that has heard a target goes over when it waits. One whose reliable answer has no PRACK yet is waited for.
+// A waiting caller that has had a target's early media is handed over. If a reliable answer to it has no PRACK yet, the
+// upgrade waits for that.
 func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first, spare := w.carrier.dialsTillRung("+15085780001"), w.carrier.newCall("+15085780009")
@@ -366,7 +367,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 	})
 }
 
-// callTo is the live call to a number.
+// callTo returns the live call to a number.
 func (w *world) callTo(number string) (call registry.LiveCall, ok bool) {
 	for _, l := range w.server.Live(context.Background()) {
 		if l.Vars.To.Number == number {

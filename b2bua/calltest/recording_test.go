@@ -14,8 +14,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// TestRecordsEveryCall: with record: always a call is recorded from its answer
-// on, and its capture has the SIP of both legs from the INVITE on, without secrets.
+// TestRecordsEveryCall: with record: always, a call is recorded from its answer on, and
+// its capture has the SIP of both legs from the INVITE on, without secrets.
 func TestRecordsEveryCall(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 		c := w.talk([]string{`Authorization: Digest username="ann", response="0123456789abcdef"`}, []string{"X-Agent: 1"})
@@ -76,7 +76,7 @@ func within(all, want []string) (found []string) {
 	return found
 }
 
-// TestRecordsOnDemand goes through everything that may be asked of a recording.
+// TestRecordsOnDemand tests all orders for a recording.
 func TestRecordsOnDemand(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: on_demand", ""), func(w *recorded) {
 		d, in := w.carrier.callsAt(w.agent, "+15075785607")
@@ -133,8 +133,8 @@ func TestRecordsOnDemand(t *testing.T) {
 	})
 }
 
-// TestNothingIsRecorded: without the route's leave, or an archive, there is none,
-// and nothing of the call's SIP is kept.
+// TestNothingIsRecorded: without the route's permission, or without an archive, there is
+// no recording, and the call's SIP is not kept.
 func TestNothingIsRecorded(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: off", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -151,8 +151,8 @@ func TestNothingIsRecorded(t *testing.T) {
 	})
 }
 
-// TestRecordingWithoutWAV: of a codec that can't be decoded there is a capture,
-// and the record says why there is no WAV.
+// TestRecordingWithoutWAV: for a codec that can't be decoded there is only a capture, and
+// the record says why there is no WAV.
 func TestRecordingWithoutWAV(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: always", "codecs: [G722]"), "codecs: [G722]", "codecs: [G722, PCMU]", 1)
 	inRecordedWorld(t, yaml, func(w *recorded) {
@@ -172,7 +172,7 @@ func TestRecordingWithoutWAV(t *testing.T) {
 	})
 }
 
-// TestRecordingFollowsTheCodec: after a change of codec the WAV goes on.
+// TestRecordingFollowsTheCodec: after a change of codec the WAV continues.
 func TestRecordingFollowsTheCodec(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 		c := w.talk(nil, nil)

@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call that no rule is for has a record that says so.
+// A call without a matching rule gets a record that says so.
 func TestRedirectWithoutRule(t *testing.T) {
 	inWorld(t, func(w *world) {
 		rules := []config.TwilioRule{{To: testConfigured(t, testConfig).Routes[2].To, Targets: []string{"spare"}}}
@@ -30,7 +30,7 @@ func TestRedirectWithoutRule(t *testing.T) {
 	})
 }
 
-// A call that Twilio dials goes to no target by what is no number.
+// A call that Twilio dials reaches no target with text that is not a number.
 func TestRedirectDialString(t *testing.T) {
 	inWorldWith(t, strings.NewReplacer("@TO@", "", "@TARGETS@", "agent").Replace(dialConfig), func(w *world) {
 		for user, want := range map[string]string{

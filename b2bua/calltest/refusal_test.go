@@ -11,8 +11,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// What a carrier gets for a request that can't be taken, by RFC 3261 section
-// 8.2.
+// The answers to requests that can't be accepted, by RFC 3261 section 8.2.
 func TestRefusals(t *testing.T) {
 	replace := func(pairs ...string) func(string) string {
 		return func(s string) string {
@@ -28,7 +27,7 @@ func TestRefusals(t *testing.T) {
 		name, method string
 		change       func(string) string
 		want         string // status
-		header       string // of the answer, with its value
+		header       string // header of the answer, with its value
 	}{
 		{"scheme", "INVITE", replace("INVITE sip:", "INVITE sips:"), "416 ", ""},
 		{"sips Contact", "INVITE", replace("Contact: <sip:", "Contact: <sips:"), "400 Contact Is a sips URI, but Came Without TLS", ""},
@@ -69,7 +68,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// An INVITE of this server that proxies send back, with the From tag of its leg, is a loop (RFC
+// An INVITE of ours that proxies send back, with the From tag of its leg, is a loop (RFC
 // 3261 section 16.3). A branch that only looks like ours is not.
 func TestLoop(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -93,7 +92,7 @@ func TestLoop(t *testing.T) {
 	})
 }
 
-// Within a dialog, too.
+// The same within a dialog.
 func TestMethodsInDialog(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.established()
@@ -105,8 +104,8 @@ func TestMethodsInDialog(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 7: lines end with CRLF. So do the lines of the answer to a request
-// with bare line feeds and a folded header.
+// RFC 3261 section 7: lines end with CRLF. That holds for the answer to a request with
+// bare line feeds and a folded header, too.
 func TestRefusalHasNoBareLineFeeds(t *testing.T) {
 	request := []byte("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\n ;rport\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: 1 INVITE\n\n")
 	out := string(message.StatelessRefusal(nil, request, siptest.Carrier, "503 x", "minted", ""))
@@ -128,8 +127,8 @@ func TestStatusText(t *testing.T) {
 	}
 }
 
-// Methods are case-sensitive (RFC 3261 section 7.1). The library compares them in
-// capitals.
+// Methods are case-sensitive (RFC 3261 section 7.1). The library compares them in upper
+// case.
 func TestMethodsHaveCase(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -140,8 +139,8 @@ func TestMethodsHaveCase(t *testing.T) {
 	})
 }
 
-// A refusal goes where any other answer would: to the port in Via, unless rport
-// or the trunk's NAT says otherwise (RFC 3261 section 18.2.2, RFC 3581).
+// A refusal is sent like any other answer: to the port in Via, unless rport or the
+// trunk's NAT says otherwise (RFC 3261 section 18.2.2, RFC 3581).
 func TestRefusalGoesWhereViaSays(t *testing.T) {
 	for name, c := range map[string]struct {
 		via, nat string

@@ -14,9 +14,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// fleetOfTwo is what another node has, which finds what this one has.
+// fleetOfTwo stands for another node: it has bindings of its own, and gets this node's.
 type fleetOfTwo struct {
-	has   []record.Binding // of trunk phone, or pbx
+	has   []record.Binding // of the trunk phone, or pbx
 	err   error
 	slow  bool
 	asked int
@@ -34,7 +34,7 @@ func (f *fleetOfTwo) Bindings(ctx context.Context, _ string) ([]record.Binding, 
 	return f.has, f.err
 }
 
-// boundAt is a binding at node edge-2.
+// boundAt returns a binding at node edge-2.
 func boundAt(transport, from, contact string, path ...string) record.Binding {
 	now := time.Now()
 	return record.Binding{
@@ -50,17 +50,17 @@ func inFleet(t *testing.T, name, yaml string, test func(w *world, f *fleetOfTwo)
 	})
 }
 
-// ladderSays fails unless the ladder of a call that is over has a text.
+// ladderSays fails unless the ladder of a finished call contains a text.
 func (w *world) ladderSays(id, text string) {
 	w.t.Helper()
-	w.drain(time.Minute) // the ladder is kept when its legs are gone
+	w.drain(time.Minute) // the ladder is stored once its legs are gone
 	if all := strings.Join(lines(w.ladder(id)), "\n"); !strings.Contains(all, text) {
 		w.t.Errorf("%q is not in\n%s", text, all)
 	}
 }
 
-// What registers at another node over UDP, at the address that it names itself or by a proxy that does, is called from
-// here. So is what is behind a proxy over TCP. The ladder says where it has registered.
+// A phone at another node is called from here if it registered over UDP from the address that it names itself, or
+// through a proxy that does. So is one behind a proxy over TCP. The ladder says where it has registered.
 func TestRegisteredElsewhere(t *testing.T) {
 	for name, tt := range map[string]struct {
 		bound func() record.Binding
@@ -101,8 +101,8 @@ func TestRegisteredElsewhere(t *testing.T) {
 	})
 }
 
-// What only the other node reaches is not called from here. The record says where it has registered, and the circuit
-// does not open.
+// A phone that only the other node can reach is not called from here. The record says where it has registered, and the
+// circuit does not open.
 func TestReachableOnlyFromThere(t *testing.T) {
 	for name, tt := range map[string]struct {
 		bound func() record.Binding
@@ -122,7 +122,7 @@ func TestReachableOnlyFromThere(t *testing.T) {
 			func() record.Binding { return boundAt("udp", "203.0.113.77:5060", "sip:bob@phone.test") }, "+15085785607",
 			"udp://203.0.113.77:5060 registered at node edge-2", "from behind a NAT",
 		},
-		"nat: on": { // a phone may name the address that STUN has told it
+		"nat: on": { // a phone may name the address that it learned by STUN
 			func() record.Binding { return boundAt("udp", "203.0.113.77:5060", "sip:alice@203.0.113.77:5060") }, "+15075785607",
 			"udp://203.0.113.77:5060 registered at node edge-2", "from behind a NAT",
 		},
@@ -141,7 +141,7 @@ func TestReachableOnlyFromThere(t *testing.T) {
 			f.has = []record.Binding{tt.bound()}
 			at := w.otherAt(f.has[0].Received.String())
 			var id string
-			for range 10 { // a circuit would open
+			for range 10 { // enough to open a circuit
 				d := w.carrier.dials(tt.to)
 				w.carrier.expect("SIP/2.0 180")
 				w.carrier.isRefused(d, "503")
@@ -158,7 +158,7 @@ func TestReachableOnlyFromThere(t *testing.T) {
 	}
 }
 
-// Nobody is asked where a Contact here takes the call. Where the others can't be asked, the ladder says so.
+// Other nodes are not asked if a Contact here takes the call. If they can't be asked, the ladder says so.
 func TestOthersAreAsked(t *testing.T) {
 	inFleet(t, "not for what is here", phoneConfig, func(w *world, f *fleetOfTwo) {
 		f.has = []record.Binding{boundAt("udp", "203.0.113.90:5060", "sip:alice@203.0.113.90:5060")}
@@ -194,7 +194,7 @@ func TestOthersAreAsked(t *testing.T) {
 	})
 }
 
-// A call waits for the other nodes for 200 ms, or until its caller gives up.
+// A call waits 200 ms for the other nodes, or until its caller gives up.
 func TestOthersAreSlow(t *testing.T) {
 	inFleet(t, "refused", phoneConfig, func(w *world, f *fleetOfTwo) {
 		f.slow = true
@@ -216,7 +216,7 @@ func TestOthersAreSlow(t *testing.T) {
 	})
 }
 
-// The next Contact elsewhere has its turn as one here has.
+// The next Contact elsewhere is tried like one here.
 func TestNextContactElsewhere(t *testing.T) {
 	inFleet(t, "", phoneConfig, func(w *world, f *fleetOfTwo) {
 		first, nat, second := boundAt("udp", "203.0.113.77:5060", "sip:desk@203.0.113.77"), boundAt("udp", "203.0.113.9:40000", "sip:x@10.0.0.9"),

@@ -12,20 +12,21 @@ import (
 // lineConfig has one trunk that is registered.
 var lineConfig = strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "", 1)
 
-// contactIn is the URI of a REGISTER's Contact.
+// contactIn returns the URI of a REGISTER's Contact.
 func contactIn(m received) string {
 	contact, _, _ := strings.Cut(strings.TrimPrefix(m.value("Contact"), "<"), ">")
 	return contact
 }
 
-// calls has a registrar call a Contact.
+// calls makes a registrar call a Contact.
 func (p *peer) calls(contact string) *dialogue {
 	d := p.newCall("+15075785607")
 	p.send(strings.Replace(d.request("INVITE"), "sip:+15075785607@198.51.100.1:5060", contact, 1))
 	return d
 }
 
-// Where the renewal moves to another registrar while the binding holds, calls come from there, and no more from the first.
+// If the renewal moves to another registrar while the binding holds, calls come from there, and no longer from the
+// first.
 func TestRenewedElsewhere(t *testing.T) {
 	inWorldWith(t, lineConfig, func(w *world) {
 		second := w.otherAt("192.0.2.21:5060")
@@ -44,7 +45,7 @@ func TestRenewedElsewhere(t *testing.T) {
 	})
 }
 
-// Where nothing is registered any more, calls for the Contact come from nobody.
+// Once nothing is registered any more, calls for the Contact are refused.
 func TestUnregisteredTrunkIsNotCalled(t *testing.T) {
 	inWorldWith(t, strings.Replace(lineConfig, ", 192.0.2.21", "", 1), func(w *world) {
 		m := w.carrier.expect("REGISTER sip:192.0.2.10 SIP/2.0")
@@ -69,7 +70,7 @@ func TestUnregisteredTrunkIsNotCalled(t *testing.T) {
 	})
 }
 
-// A registration that replaces another begins when that is removed: both have one Contact.
+// A registration that replaces another begins when that has been removed, because both have the same Contact.
 func TestReloadOfRegistration(t *testing.T) {
 	longer := strings.Replace(lineConfig, "keep_alive: 0", "keep_alive: 1h", 1)
 	for name, reload := range map[string]func(*world){

@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A Path says which proxies a call passes, and not where it is sent: the registering client writes it.
+// A Path says which proxies a call passes, but not where it is sent, because the registering client writes it.
 func TestPathLeadsNowhereElse(t *testing.T) {
 	for _, path := range []string{"<sip:203.0.113.66;lr>", "<sip:127.0.0.1:5060;lr>", "<sip:nowhere.test;lr>"} {
 		runIn(t, path, phoneConfig, func(w *world) {
@@ -31,7 +31,7 @@ func TestPathLeadsNowhereElse(t *testing.T) {
 	}
 }
 
-// bobLeaves registers by a proxy over TCP, whose connection ends after that.
+// bobLeaves registers through a proxy over TCP, whose connection ends after that.
 func (w *world) bobLeaves(path string) {
 	w.t.Helper()
 	p := w.connect(netip.MustParseAddr("203.0.113.77"))
@@ -42,7 +42,7 @@ func (w *world) bobLeaves(path string) {
 	synctest.Wait()
 }
 
-// bindings counts what is registered.
+// bindings counts the bindings.
 func (w *world) bindings() (n int) {
 	for _, h := range w.server.Registrar().All(time.Now()) {
 		n += len(h.Bindings)
@@ -50,11 +50,11 @@ func (w *world) bindings() (n int) {
 	return n
 }
 
-// A proxy whose connection is gone is connected to again where its REGISTER came from, and nowhere else. What can't be reached for
-// the moment stays registered.
+// We reconnect to a proxy whose connection is gone only at the address that its REGISTER came from. A binding that
+// can't be reached at the moment stays.
 func TestProxyIsConnectedToAgain(t *testing.T) {
 	for path, want := range map[string]struct{ dials, left int }{
-		"<sip:203.0.113.77:5070;lr;transport=tcp>": {dials: 1, left: 1}, // it refuses
+		"<sip:203.0.113.77:5070;lr;transport=tcp>": {dials: 1, left: 1}, // it refuses connections
 		"<sip:192.0.2.20:32681;lr;transport=tcp>":  {},
 		"<sip:127.0.0.1:5060;lr;transport=tcp>":    {},
 		"<sip:nowhere.test;lr;transport=tcp>":      {left: 1}, // no name server knows it
@@ -85,10 +85,10 @@ func TestProxyIsConnectedToAgain(t *testing.T) {
 	})
 }
 
-// A caller that gives up takes nobody's registration away.
+// A caller that gives up removes no registration.
 func TestCancelKeepsBinding(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
-		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070")) // does not accept
+		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070")) // does not accept connections
 		w.bobLeaves("<sip:203.0.113.77:5070;lr;transport=tcp>")
 		w.holdDials = make(chan struct{})
 		d := w.carrier.dials("+15085785607")
@@ -104,8 +104,8 @@ func TestCancelKeepsBinding(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 19.1.1: headers and the parameter method of a Contact have no place in the Request-URI, nor in the one of the
-// requests in a dialog.
+// RFC 3261 section 19.1.1: headers and the parameter method of a Contact must not get into the Request-URI, not even of
+// requests within a dialog.
 func TestContactAsRequestURI(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		desk := w.roaming()
@@ -122,8 +122,8 @@ func TestContactAsRequestURI(t *testing.T) {
 	})
 }
 
-// The Contacts of a trunk have their turns by q, in one attempt (RFC 3261 section 16.6): the next one after 408, 480, 5xx and
-// silence. What somebody has decided there ends the attempt.
+// The Contacts of a trunk are tried by q, in one attempt (RFC 3261 section 16.6): the next one after 408, 480, 5xx and
+// silence. Any other answer ends the attempt.
 func TestNextContact(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first func(w *world, desk *peer, invite received)
@@ -166,7 +166,7 @@ func TestNextContact(t *testing.T) {
 				w.t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
 			}
 			w.carrier.isTakenBy(mobile, invite, "m", d)
-			desk.rest() // ACK, or what was sent again
+			desk.rest() // ACK, or retransmissions
 			w.callerHangsUpAt(mobile, d)
 			r := w.record()
 			if len(r.Attempts) != 1 || len(r.Attempts[0].Tried) != 1 || !strings.HasSuffix(r.Attempts[0].Tried[0], " "+tt.tried) || r.Attempts[0].Cause != "" {

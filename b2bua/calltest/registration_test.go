@@ -36,14 +36,14 @@ routes:
   - {targets: [agent]}
 `
 
-// registered answers the REGISTER of both trunks, in any order, and gives the Contact of the first.
+// registered answers the REGISTER of both trunks, in any order, and returns the Contact of the first.
 func (w *world) registered() (contact string) {
 	w.t.Helper()
 	for range 2 {
 		first := w.carrier.expect("REGISTER sip:192.0.2.10 SIP/2.0")
 		w.carrier.reply(first, 401, "Unauthorized", "r", "", `WWW-Authenticate: Digest realm="carrier", nonce="n1", qop="auth", algorithm=MD5`)
 		other := w.carrier.expect("REGISTER ")
-		if other.value("Call-ID") != first.value("Call-ID") { // of the other trunk
+		if other.value("Call-ID") != first.value("Call-ID") { // a REGISTER of the other trunk
 			w.carrier.reply(other, 401, "Unauthorized", "r", "", `WWW-Authenticate: Digest realm="carrier", nonce="n1", qop="auth", algorithm=MD5`)
 			for range 2 {
 				contact = w.grant(w.carrier.expect("REGISTER "), contact)
@@ -56,7 +56,7 @@ func (w *world) registered() (contact string) {
 	return contact
 }
 
-// grant gives an hour to a REGISTER with credentials.
+// grant grants an hour to a REGISTER with credentials.
 func (w *world) grant(m received, known string) (contact string) {
 	w.t.Helper()
 	all := siptest.SentCredentials(w.t, m.req(), "Authorization")
@@ -75,8 +75,8 @@ func (w *world) grant(m received, known string) (contact string) {
 	return contact
 }
 
-// A call comes for the Contact that a trunk has registered, from its registrar: it is that trunk's, and its called number is in To.
-// From elsewhere it is nobody's.
+// A call for the Contact that we registered for a trunk, from its registrar, is that trunk's, and its called number is
+// in To. From elsewhere it is a stranger's.
 func TestRegisteredTrunkIsCalled(t *testing.T) {
 	inWorldWith(t, registerConfig, func(w *world) {
 		contact := w.registered()
@@ -130,7 +130,7 @@ func TestRegistrationOutlivesKill(t *testing.T) {
 	})
 }
 
-// The next registrar takes over where the first is silent, and its address is the one that calls come from.
+// The next registrar takes over if the first is silent, and then calls come from its address.
 func TestNextRegistrar(t *testing.T) {
 	yaml := strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -148,8 +148,8 @@ func TestNextRegistrar(t *testing.T) {
 	})
 }
 
-// A registrar's name leads where calls would go (RFC 3263), and its second address takes over where the first is silent. Calls come
-// from there then.
+// A registrar's name is resolved as for calls (RFC 3263), and its second address takes over if the first is silent.
+// Then calls come from there.
 func TestNextAddressOfRegistrar(t *testing.T) {
 	yaml := strings.NewReplacer("[192.0.2.10, 192.0.2.21]", "[carrier.test]", "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "",
 		`country: "1"`, "country: \"1\"\n    transport: auto").Replace(registerConfig)
@@ -218,7 +218,7 @@ routes:
   - {target: agent, trunks: [phone]}
 `
 
-// registerText is a REGISTER of a user, with further lines.
+// registerText returns a REGISTER of a user, with additional lines.
 func registerText(transport, user, callID string, seq int, lines string) string {
 	return "REGISTER sip:198.51.100.1 SIP/2.0\nVia: SIP/2.0/" + message.ViaTransport(transport) + " 10.0.0.5:5060;branch=z9hG4bK" + callID + strings.Repeat("x", seq) +
 		";rport\nMax-Forwards: 70\nFrom: <sip:" + user + "@198.51.100.1>;tag=f\nTo: <sip:" + user + "@198.51.100.1>\nCall-ID: " + callID +
@@ -227,13 +227,13 @@ func registerText(transport, user, callID string, seq int, lines string) string 
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// registers registers a peer as a user by digest, and gives the answer and the nonce.
+// registers registers a peer as a user with digest, and returns the answer and the nonce.
 func (p *peer) registers(username, user, lines string) (answer received, nonce string) {
 	p.w.t.Helper()
 	p.seq++
 	callID := "reg-" + itoa(p.seq)
 	p.send(registerText(p.transport(), user, callID, 1, lines))
-	_, nonce, _ = strings.Cut(p.expect("SIP/2.0 401").raw, `nonce="`) // the answer to a stranger may be too short for more than MD5
+	_, nonce, _ = strings.Cut(p.expect("SIP/2.0 401").raw, `nonce="`) // a stranger may only get a challenge with MD5
 	nonce, _, _ = strings.Cut(nonce, `"`)
 	p.send(registerText(p.transport(), user, callID, 2, lines+credentialsOf("REGISTER", "sip:198.51.100.1", nonce, "MD5", username, "secret", 1)))
 	return p.expect("SIP/2.0 "), nonce
@@ -241,7 +241,7 @@ func (p *peer) registers(username, user, lines string) (answer received, nonce s
 
 const aliceContact = "Contact: <sip:alice@10.0.0.5:5060>\n"
 
-// A phone behind NAT registers, is called where its REGISTER came from, and calls.
+// A phone behind NAT registers, is called at the address that its REGISTER came from, and places a call.
 func TestPhoneRegisters(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p := w.roaming()
@@ -266,7 +266,7 @@ func TestPhoneRegisters(t *testing.T) {
 	})
 }
 
-// After its binding has ended, and after it is removed, a phone is not called.
+// A phone is not called after its binding has expired or was removed.
 func TestBindingEnds(t *testing.T) {
 	for name, end := range map[string]func(*peer){
 		"in time": func(*peer) { time.Sleep(15 * time.Minute) },
@@ -288,7 +288,8 @@ func TestBindingEnds(t *testing.T) {
 	}
 }
 
-// A binding over TCP is called over its connection, with the called number where uri says so; without the connection, not at all.
+// A binding over TCP is called over its connection, with the called number if uri says so. Without the connection it is
+// not called.
 func TestPhoneRegistersOverTCP(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p := w.connect(netip.MustParseAddr("203.0.113.77"))
@@ -331,7 +332,8 @@ func TestPlatformRegisters(t *testing.T) {
 	})
 }
 
-// A challenge is good for the address that it was given to, and each count once. Nothing is registered otherwise.
+// A nonce is valid only for the address that it was given to, and each count only once. Otherwise nothing is
+// registered.
 func TestStolenNonce(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p, thief := w.roaming(), w.otherAt("203.0.113.66:5060")
@@ -377,7 +379,7 @@ func TestRegisterOfOthers(t *testing.T) {
 	})
 }
 
-// The next process knows what is registered.
+// The next process has the bindings.
 func TestBindingsOutliveKill(t *testing.T) {
 	kept := map[string][]record.Binding{}
 	keep := func(o *b2bua.Options) {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// reload gives the server a configuration.
+// reload gives the server a new configuration.
 func (w *world) reload(yaml string) {
 	w.t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
@@ -23,8 +23,8 @@ func (w *world) reload(yaml string) {
 // otherTargets is testConfig with the targets' addresses exchanged.
 var otherTargets = strings.NewReplacer("192.0.2.20:32681", "192.0.2.21:32681", "192.0.2.21:32681", "192.0.2.20:32681").Replace(testConfig)
 
-// A call in set-up keeps its targets, its trunk and its limits; the next one
-// has the new ones.
+// A call in set-up keeps its targets, its trunk and its limits. The next call has the new
+// ones.
 func TestReloadDuringSetup(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.prepare.after = time.Second
@@ -46,8 +46,8 @@ func TestReloadDuringSetup(t *testing.T) {
 	})
 }
 
-// Calls that are up count for the caps of a trunk and target that have kept
-// their name, also when those were away meanwhile.
+// Established calls count for the caps of trunks and targets with the same name, even if
+// these were removed in between.
 func TestReloadKeepsCounts(t *testing.T) {
 	capped := func(trunk, target string) string {
 		return strings.NewReplacer("max_duration: 1h", "max_duration: 1h, max_calls: "+trunk,
@@ -93,7 +93,7 @@ func TestReloadKeepsCounts(t *testing.T) {
 	})
 }
 
-// A trunk that is taken away is a stranger; its calls go on.
+// A removed trunk is a stranger, but its calls continue.
 func TestReloadWithoutTrunk(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.established()
@@ -106,7 +106,7 @@ func TestReloadWithoutTrunk(t *testing.T) {
 	})
 }
 
-// Reloads, calls and questions at the same time; the race detector looks on.
+// Reloads, calls and queries at the same time, for the race detector.
 func TestReloadRaces(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stop := make(chan struct{})

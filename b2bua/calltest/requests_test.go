@@ -17,8 +17,8 @@ func digitsConfig(mode string) string {
 		`, pass_headers: ["X-*"]`, 1)
 }
 
-// answeredBySpare sets a call up to the spare agent with these session
-// descriptions. ok is the carrier's 200.
+// answeredBySpare sets up a call to the spare agent with these session descriptions. ok
+// is the carrier's 200.
 func (w *world) answeredBySpare(offer, sdp string) (d *dialogue, invite, ok received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15095785607")
@@ -41,13 +41,13 @@ func (w *world) answeredBySpareTo(d *dialogue, sdp string) (invite, ok received)
 
 func callerSDP() string { return sdpAt("192.0.2.10", 20000) }
 
-// noEvents is a session description without telephone-events.
+// noEvents returns a session description without telephone-events.
 func noEvents(sdp string) string {
 	return strings.NewReplacer(" 101\r", "\r", "a=rtpmap:101 telephone-event/8000\r\n", "", "a=fmtp:101 0-15\r\n", "").Replace(sdp)
 }
 
-// dtmf: rfc4733 makes telephone-events of the caller's INFO, although the
-// caller has none.
+// dtmf: rfc4733 turns the caller's INFO into telephone-events, although the caller has
+// none.
 func TestInfoToEvents(t *testing.T) {
 	inWorldWith(t, digitsConfig("rfc4733"), func(w *world) {
 		d, _, ok := w.answeredBySpare(noEvents(callerSDP()), agentSDP())
@@ -66,9 +66,9 @@ func TestInfoToEvents(t *testing.T) {
 	})
 }
 
-// dtmf: rfc4733 makes INFO of the target's telephone-events for a caller that has
-// none, also where its Allow lacks INFO, as Asterisk's does. A caller that refuses
-// INFO stays connected.
+// dtmf: rfc4733 turns the target's telephone-events into INFO for a caller that has none,
+// even if its Allow lacks INFO, like Asterisk's. A caller that refuses INFO stays
+// connected.
 func TestEventsToCallerAsInfo(t *testing.T) {
 	for allow, code := range map[string]int{"": 200, "Allow: INVITE, BYE, INFO\n": 200, "Allow: INVITE, BYE\n": 405} {
 		inWorldWith(t, digitsConfig("rfc4733"), func(w *world) {
@@ -99,8 +99,8 @@ func TestEventsToCallerAsInfo(t *testing.T) {
 	})
 }
 
-// dtmf: info makes INFO of the caller's telephone-events, although the target
-// has none, and telephone-events of the target's INFO.
+// dtmf: info turns the caller's telephone-events into INFO, although the target has none,
+// and the target's INFO into telephone-events.
 func TestEventsToInfo(t *testing.T) {
 	inWorldWith(t, digitsConfig("info"), func(w *world) {
 		d, invite, ok := w.answeredBySpare(callerSDP(), noEvents(agentSDP()))
@@ -122,7 +122,7 @@ func TestEventsToInfo(t *testing.T) {
 		if got, want := s.digits, []string{"a # 100ms as 101/8000"}; !slices.Equal(got, want) {
 			t.Errorf("digits %v; want %v", got, want)
 		}
-		seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 8 96")) // another number
+		seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 8 96")) // another payload number
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ackOf(d, seq, "")
 		synctest.Wait()
@@ -136,8 +136,8 @@ func TestEventsToInfo(t *testing.T) {
 	})
 }
 
-// Keys that become INFO go one after the other: the next one when the last has its answer, and not closer than they are
-// long.
+// Keys that become INFO are sent one after the other: the next one when the last has its answer, and no faster than
+// their duration.
 func TestKeysAsInfo(t *testing.T) {
 	tell(t, strings.Replace(transferConfig, "transfer: local", "transfer: local\n    dtmf: info", 1), `
 up: agent
@@ -222,7 +222,7 @@ func TestFloodOfRequests(t *testing.T) {
 	})
 }
 
-// Requests within a call that the other side is asked for.
+// Requests within a call that are passed on to the other side.
 func TestRequestsAreRelayed(t *testing.T) {
 	tell(t, digitsConfig("relay"), `
 up: spare

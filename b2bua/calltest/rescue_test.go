@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// rescueConfig has the caller of a dead agent go to the spare one.
+// rescueConfig connects the caller of a dead agent to the spare one.
 const rescueConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -34,7 +34,7 @@ func inRescue(t *testing.T, rescue string, test func(w *world)) {
 	inWorldWith(t, strings.Replace(rescueConfig, "@RESCUE@", rescue, 1), test)
 }
 
-// agentDies has the agent hang up after a while, with these headers.
+// agentDies makes the agent hang up after a while, with these headers.
 func (w *world) agentDies(after time.Duration, invite received, headers ...string) {
 	w.t.Helper()
 	time.Sleep(after)
@@ -42,7 +42,7 @@ func (w *world) agentDies(after time.Duration, invite received, headers ...strin
 	w.agent.expect("SIP/2.0 200")
 }
 
-// takesOver has the spare agent answer the INVITE of a rescue.
+// takesOver makes the spare agent answer the INVITE of a rescue.
 func (w *world) takesOver(uri string) received {
 	w.t.Helper()
 	called := w.agent2.expect("INVITE sip:" + uri + "@192.0.2.21:32681")
@@ -50,7 +50,7 @@ func (w *world) takesOver(uri string) received {
 	return called
 }
 
-// An agent that sends no RTP while its caller does is dead; one whose caller is silent, too, is not.
+// An agent that sends no RTP while its caller does is dead. If the caller is also silent, the agent is not.
 func TestRescueOfSilence(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		d, _ := w.established()
@@ -74,7 +74,7 @@ func TestRescueOfSilence(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			speak(90, 1, 0) // with nobody else to take over, and once a call
+			speak(90, 1, 0) // without another target, and only once a call
 		}()
 		bye := w.agent.expect("BYE")
 		if silent := time.Since(began); silent < 19*time.Second || silent > 26*time.Second {
@@ -100,7 +100,7 @@ func TestRescueOfDeadAir(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			for i := range 1000 { // packets of both, and no word of the agent after 20 s
+			for i := range 1000 { // packets from both sides, but no speech of the agent after 20 s
 				time.Sleep(100 * time.Millisecond)
 				s.relayed.Add(5)
 				s.answered.Add(5)
@@ -123,7 +123,7 @@ func TestRescueOfDeadAir(t *testing.T) {
 		if called := w.takesOver("+15075785607"); called.value("X-Lost") != string(cause.DeadAir) {
 			t.Errorf("told %q", called.value("X-Lost"))
 		}
-		<-over // still in dead air, and once a call
+		<-over // still dead air, but only once a call
 		if got := s.interrupts; !slices.Equal(got, []bool{true, false}) {
 			t.Errorf("the conversation is interrupted: %v", got)
 		}
@@ -131,18 +131,18 @@ func TestRescueOfDeadAir(t *testing.T) {
 	})
 }
 
-// A process that ends while the caller is being rescued: the next one begins the rescue again, from the target that it had not
+// If a process ends while the caller is being rescued, the next one restarts the rescue, from the target that was not
 // reached yet, or ends the call with the cause of the loss.
 func TestRescueAgain(t *testing.T) {
 	again := func(w *world) (d *dialogue, called received) {
 		d, invite := w.established()
-		time.Sleep(5 * time.Second) // its ACK is noted
+		time.Sleep(5 * time.Second) // until its ACK is in a checkpoint
 		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
 		lost := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.restart()
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "spare", "")
 		w.agent2.reply(lost, 487, "Terminated", "spare", "")
-		for range 2 { // the ACK of that, and the next INVITE
+		for range 2 { // its ACK and the next INVITE
 			if m := w.agent2.expect(""); strings.HasPrefix(m.raw, "INVITE") {
 				called = m
 			}

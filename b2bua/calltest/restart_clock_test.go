@@ -11,10 +11,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// clockSet gives a world whose wall clock is set while no process is there: the machine's own time goes by as told.
+// clockSet runs a test in a world whose wall clock can be set while no process runs. restart gets the change of the
+// wall clock and the elapsed machine time.
 func clockSet(t *testing.T, yaml string, test func(w *world, restart func(wall, machine time.Duration))) {
 	t.Helper()
-	var up time.Duration // beside what the bubble's clock says
+	var up time.Duration // in addition to the bubble's clock
 	begin := time.Now()
 	inWorldOf(t, yaml, func(o *b2bua.Options) {
 		begin = time.Now()
@@ -29,8 +30,8 @@ func clockSet(t *testing.T, yaml string, test func(w *world, restart func(wall, 
 	})
 }
 
-// TestClockSetForth: a call whose process is killed while the wall clock is set forth by two days ends neither by its limit
-// nor by its session timer, and lasts as long as it did.
+// TestClockSetForth: if the wall clock is set forward by two days while a call's process is dead, the call ends neither
+// by its limit nor by its session timer, and its duration is right.
 func TestClockSetForth(t *testing.T) {
 	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
 		c := w.talk(nil, nil)
@@ -46,7 +47,7 @@ func TestClockSetForth(t *testing.T) {
 	})
 }
 
-// TestClockSetBack: a call whose process is killed while the wall clock is set back ends by its limit all the same.
+// TestClockSetBack: if the wall clock is set back while a call's process is dead, the call still ends by its limit.
 func TestClockSetBack(t *testing.T) {
 	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
 		w.talk(nil, nil)
@@ -60,7 +61,7 @@ func TestClockSetBack(t *testing.T) {
 	})
 }
 
-// TestInstant: a time that another process goes on with stays where it is when the wall clock is set then.
+// TestInstant: a time that another process takes over does not move if the wall clock is set after that.
 func TestInstant(t *testing.T) {
 	at := time.Now().Add(time.Minute)
 	again := leg.TimeOf(leg.Instant(at))

@@ -9,8 +9,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestStreamCallerWhoseProcessIsKilled: a caller over TCP, whom nobody can connect to, stays in its call when the process is
-// killed right after the ACK, and also when it is killed before that, as long as its RTP comes.
+// TestStreamCallerWhoseProcessIsKilled: a caller over TCP that we can't connect to stays in its call if the process is
+// killed right after the ACK, and also if it is killed before, as long as the caller's RTP comes.
 func TestStreamCallerWhoseProcessIsKilled(t *testing.T) {
 	for name, acked := range map[string]bool{"after the ACK": true, "before the ACK": false} {
 		runIn(t, name, streamConfig, func(w *world) {
@@ -34,8 +34,8 @@ func TestStreamCallerWhoseProcessIsKilled(t *testing.T) {
 	}
 }
 
-// TestByeToACallerBehindNATAfterARestart: the BYE reaches a caller over TCP by the connection that it has opened since, whatever it has
-// sent there, and at once. There is no other way to it.
+// TestByeToACallerBehindNATAfterARestart: the BYE reaches a caller over TCP at once by the connection that it has
+// opened since, whatever it has sent there. There is no other way to it.
 func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		behindNAT := strings.NewReplacer("192.0.2.10:5060", "10.1.2.3:5060")
@@ -64,7 +64,8 @@ func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 	})
 }
 
-// TestSilentCallIsAskedOnce: a side that is on hold answers each process, and stays. One that sends RTP is not asked.
+// TestSilentCallIsAskedOnce: a side that is on hold answers each process, and stays. A side that sends RTP is not
+// asked.
 func TestSilentCallIsAskedOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)

@@ -21,14 +21,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestCancelOfAChangeOverARestart: a CANCEL that comes after its re-INVITE was answered, by a process that was killed, is too late.
+// TestCancelOfAChangeOverARestart: a CANCEL is too late if a process that was killed has answered its re-INVITE.
 func TestCancelOfAChangeOverARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
 		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "0 101"))
 		w.carrier.expect("SIP/2.0 200")
 		c.carrier.overtakes(seq, w.restart) // The next process sends the 200 again, and no 487 (RFC 3261 section 9.2).
-		w.carrier.expect("SIP/2.0 200")     // The other of two: of the INVITE and of the CANCEL, in any order.
+		w.carrier.expect("SIP/2.0 200")     // The other of two 200s: to the INVITE and to the CANCEL, in any order.
 		if p := w.session().peers[media.SideA]; p.RTP.Port() != 40000 {
 			t.Errorf("the caller's media goes to %v", p.RTP)
 		}
@@ -37,7 +37,8 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 	})
 }
 
-// TestBrokenStates: a state that can't be read, or has lost what it names, costs its call alone, and its legs are told.
+// TestBrokenStates: if a state can't be read, or names something that no longer exists, only its call is lost, and the
+// legs are ended.
 func TestBrokenStates(t *testing.T) {
 	for name, spoil := range map[string]func(l *record.Saved){
 		"no state":  func(l *record.Saved) { l.State = []byte("nonsense") },
@@ -67,7 +68,7 @@ func TestBrokenStates(t *testing.T) {
 	}
 }
 
-// changeState changes what a process has left of a call.
+// changeState changes the state that a process has left of a call.
 func changeState(l *record.Saved, how func(k *snapshot.Call)) {
 	k, err := snapshot.Decode(l.State)
 	if err == nil {
@@ -79,7 +80,7 @@ func changeState(l *record.Saved, how func(k *snapshot.Call)) {
 	}
 }
 
-// The calls of a version with another form of states end, and cost one line.
+// The calls of a version with another format of states end, and cause only one log line.
 func TestStatesOfAnotherForm(t *testing.T) {
 	var log bytes.Buffer
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(zerolog.SyncWriter(&log)) }, func(w *world) {
@@ -100,8 +101,8 @@ func TestStatesOfAnotherForm(t *testing.T) {
 	}
 }
 
-// TestRouteIsKnownAgain: the route of a call is found where it stands now, and a call whose route has gone goes on without its
-// options.
+// TestRouteIsKnownAgain: a call's route is found at its new position, and a call whose route is gone continues without
+// its options.
 func TestRouteIsKnownAgain(t *testing.T) {
 	for name, tt := range map[string]struct {
 		routes, want string
@@ -112,7 +113,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 	} {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
 			c := w.talk(nil, nil)
-			time.Sleep(flushDelay + time.Second) // its ACK is noted
+			time.Sleep(flushDelay + time.Second) // until its ACK is in a checkpoint
 			left := w.die()
 			text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
 			cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
@@ -309,7 +310,7 @@ spare: ceases
 record: interrupted process_restart system
 carrier: closes`
 
-// What becomes of calls whose process is killed, or replaced. After 4 s their ACKs are noted.
+// Calls whose process is killed or replaced. After 4 s their ACKs are in a checkpoint.
 func TestCallsLiveOn(t *testing.T) {
 	tell(t, talkYAML("", ""), strings.Replace(livingOn, "MANY", strings.Repeat(`
 carrier: says INFO | Info-Package: x

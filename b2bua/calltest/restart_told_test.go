@@ -10,12 +10,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// dyingSink has the process die when a certain state is on file, and before anybody is told.
+// dyingSink kills the process when a certain state has been written, before any message about it is sent.
 type dyingSink struct {
 	snapshot.Sink
 	w     *world
 	now   func(*snapshot.Call) bool
-	atEnd bool // when a call's end comes, which is not on file then
+	atEnd bool // when a call's end comes, before it is written
 }
 
 func (s *dyingSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
@@ -34,8 +34,8 @@ func (s *dyingSink) Journal(r record.Record, state []byte) {
 	s.Sink.Journal(r, state)
 }
 
-// An UPDATE is on file before its answer leaves. Where the process ends in between, the peer repeats it and has its answer, once:
-// a refresh that is refused would end the call with its session timer.
+// An UPDATE is in a checkpoint before its answer is sent. If the process ends in between, the peer repeats it and gets
+// its answer, once. If the refresh were refused, the session timer would end the call.
 func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", "session_expires: 90s"), func(w *world) {
 		c := w.talk([]string{"Supported: timer", "Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, BYE, UPDATE"}, nil)
@@ -63,8 +63,8 @@ func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 	})
 }
 
-// The end of a call is on file before its BYE is answered. Where the process ends in between, the peer repeats the BYE: one that
-// had its 200 would never say again that the call is over.
+// The end of a call is in the journal before its BYE is answered. If the process ends in between, the peer repeats the
+// BYE. A peer that had its 200 would never repeat it.
 func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 	for _, side := range []string{"caller", "agent"} {
 		runIn(t, side, talkYAML("", ""), func(w *world) {
@@ -84,7 +84,7 @@ func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 			}
 			w.options.Sink = sink
 			w.restart()
-			w.carrier.expect("SIP/2.0 200") // whose ACK was not noted
+			w.carrier.expect("SIP/2.0 200") // because its ACK was in no checkpoint
 			w.carrier.ack(c.d)
 			synctest.Wait()
 			other.rest()
@@ -96,7 +96,7 @@ func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 	}
 }
 
-// The note of a call that goes on without its agent is on file before the agent's BYE is answered.
+// The checkpoint of a call that continues without its agent is written before the agent's BYE is answered.
 func TestByeDuringATransferIsAnsweredWhenThatIsNoted(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		sink, dies := w.options.Sink, false

@@ -19,12 +19,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestOrdersOutliveTheProcess: what an operator was told is done is still done by the next process: keys stay masked, a recording
-// stays paused, and a sound that was stopped stays stopped.
+// TestOrdersOutliveTheProcess: orders that were confirmed to an operator hold in the next process: keys stay masked, a
+// recording stays paused, and a stopped sound stays stopped.
 func TestOrdersOutliveTheProcess(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
-		time.Sleep(2 * flushDelay) // its ACK is noted
+		time.Sleep(2 * flushDelay) // until its ACK is in a checkpoint
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.restart()
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
@@ -47,8 +47,8 @@ func TestOrdersOutliveTheProcess(t *testing.T) {
 	})
 }
 
-// TestRecordedCallIsOver: a recorded call that is over stays over where the process is killed while its files are finished: its
-// record says who has hung up, and its legs hear nothing.
+// TestRecordedCallIsOver: a recorded call that is over stays over if the process is killed while its files are being
+// finished: its record says who hung up, and its legs get no messages.
 func TestRecordedCallIsOver(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -97,7 +97,7 @@ func TestSilenceAfterAnUpgrade(t *testing.T) {
 	}
 }
 
-// TestAnnouncementOverAnUpgrade: a sound that is heard once begins again.
+// TestAnnouncementOverAnUpgrade: a sound that is played once starts again.
 func TestAnnouncementOverAnUpgrade(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
@@ -112,12 +112,13 @@ func TestAnnouncementOverAnUpgrade(t *testing.T) {
 	})
 }
 
-// lostSink loses the records of calls that are over: their process is killed before they come.
+// lostSink loses the records of finished calls, as if their process was killed before.
 type lostSink struct{ snapshot.Sink }
 
 func (s *lostSink) Keep(_ context.Context, _ *record.Record, _ []byte, done func(error)) { done(nil) }
 
-// TestMaskedKeysStayHidden: neither the capture nor the ladder of a call shows a masked key, also of a process that has taken over.
+// TestMaskedKeysStayHidden: neither the capture nor the ladder of a call shows a masked key, even after another process
+// has taken over.
 func TestMaskedKeysStayHidden(t *testing.T) {
 	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
 		t.Run(name, func(t *testing.T) {
@@ -155,7 +156,8 @@ func TestMaskedKeysStayHidden(t *testing.T) {
 	}
 }
 
-// TestTransferBeforeItsINVITE: an agent whose transfer was taken hears that it has failed, also where its target was not dialled yet.
+// TestTransferBeforeItsINVITE: an agent whose transfer was accepted gets the report of its failure, even if its target
+// was not dialled yet.
 func TestTransferBeforeItsINVITE(t *testing.T) {
 	yaml := strings.Replace(transferConfig, "routes:\n", `  - {name: slow, kind: synthflow, uri: "sip:{{.To.Number}}@192.0.2.21:32681", prepare: {api: "https://api.test", token_env: TOKEN, model_id: m, timeout: 3s}}
 routes:
@@ -172,8 +174,8 @@ routes:
 	})
 }
 
-// TestPausedRecordingStaysPaused: a recording that pauses stays so over an upgrade and a kill right behind it, or before the new
-// process has done anything.
+// TestPausedRecordingStaysPaused: a paused recording stays paused over an upgrade followed by a kill, even before the
+// new process has done anything.
 func TestPausedRecordingStaysPaused(t *testing.T) {
 	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +209,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 	}
 }
 
-// stuckLog is a log that takes nothing: it holds up the writers of recordings.
+// stuckLog is a log that blocks, and so holds up the writers of recordings.
 type stuckLog struct{ hold chan struct{} }
 
 func (l *stuckLog) Write(b []byte) (int, error) {
@@ -215,13 +217,13 @@ func (l *stuckLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestHandOverWaitsOnce: recordings that the disk does not take hold up a server that stands still for the time of one, however
+// TestHandOverWaitsOnce: recordings that can't be written hold up a frozen server for the timeout of only one, however
 // many there are.
 func TestHandOverWaitsOnce(t *testing.T) {
 	log := stuckLog{}
 	inWorldOf(t, recordingYAML("record: always", ""), func(o *b2bua.Options) {
 		log.hold = make(chan struct{})
-		a, err := recording.Open(recording.Config{ // which says that no file has room
+		a, err := recording.Open(recording.Config{ // which logs that no file has room
 			Dir: t.TempDir(), Formats: o.Config.Recording.Formats, Keep: time.Hour, MaxSize: 1, Log: zerolog.New(&log),
 		})
 		must(t, err)
@@ -255,8 +257,8 @@ func TestHandOverWaitsOnce(t *testing.T) {
 	})
 }
 
-// TestRingingCallIsTold: the carrier of a call that was not answered gets 500, the target CANCEL. In the record the call ends with
-// the 500, however long no process was there. The log has one line of its end.
+// TestRingingCallIsTold: the carrier of an unanswered call gets 500, the target CANCEL. In the record the call ends
+// with the 500, however long no process was running. The log has one line about its end.
 func TestRingingCallIsTold(t *testing.T) {
 	log := &bytes.Buffer{}
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(zerolog.SyncWriter(log)) }, func(w *world) {

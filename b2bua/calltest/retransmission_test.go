@@ -10,9 +10,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A 200 without an ACK is sent again for 64*T1 (RFC 3261 section
-// 13.3.1.4), also when the library has long forgotten its transaction; an
-// INVITE that is repeated meanwhile makes no second call.
+// A 200 without an ACK is sent again for 64*T1 (RFC 3261 section 13.3.1.4), even when its
+// transaction is long gone. An INVITE that is repeated in that time makes no second call.
 func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")
@@ -52,8 +51,8 @@ func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 	})
 }
 
-// A request under a branch that was used before is no copy if its CSeq is another one: a branch is for one request (RFC
-// 3261 section 8.1.1.7), and what the peer means by its mistake is clear. A copy of either is none.
+// A request with a reused branch is not a copy if its CSeq is another one: a branch is for one request (RFC 3261
+// section 8.1.1.7), and the meaning of the peer's mistake is clear. A copy of either request counts as a copy.
 func TestBranchUsedAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -76,7 +75,7 @@ func TestBranchUsedAgain(t *testing.T) {
 	})
 }
 
-// What comes again, because something was lost.
+// Messages that are repeated because something was lost.
 func TestRepeated(t *testing.T) {
 	tell(t, testConfig, `
 == a BYE gets its answer again for 64*T1, another one is of no dialog any more (RFC 3261 section 17.2.2)

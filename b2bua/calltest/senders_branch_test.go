@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Branches can be guessed: SIPp counts. A request with the branch and the Via of another
-// sender's is another request, whichever comes first.
+// Branches can be guessed: SIPp counts. A request with another sender's branch and Via is
+// another request, whichever comes first.
 func TestBranchOfAnother(t *testing.T) {
 	for _, method := range []string{"INVITE", "OPTIONS"} {
 		for _, first := range []bool{true, false} {
@@ -44,7 +44,7 @@ func TestBranchOfAnother(t *testing.T) {
 	}
 }
 
-// Only its sender acknowledges a refusal.
+// Only the sender of a refused INVITE can acknowledge the refusal.
 func TestRefusalAcknowledgedByAnother(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		d, neighbour := w.carrier.newCall("+15075785607"), w.neighbour()
@@ -59,8 +59,8 @@ func TestRefusalAcknowledgedByAnother(t *testing.T) {
 	})
 }
 
-// The INVITE of a trunk may be forged. If it is refused before it is a call, it gets one
-// answer, and each copy of it the same one.
+// The INVITE of a trunk may be forged. If it is refused before it becomes a call, it gets
+// one answer, and each copy gets the same one.
 func TestRefusedOnce(t *testing.T) {
 	for _, tt := range []struct{ header, status string }{{"Require: x\n", "420"}, {"Contact: <sip:b@192.0.2.10>\n", "400"}} {
 		inWorldWith(t, neighboursConfig, func(w *world) {

@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// neighboursConfig has another trunk, and one that may be anywhere.
+// neighboursConfig has another trunk, and one that may send from anywhere.
 var neighboursConfig = strings.Replace(testConfig, "targets:\n", `  - {name: neighbour, sources: ["192.0.2.50"]}
   - {name: shared, sources: ["192.0.2.20/31"]}
   - {name: roaming, auth: {username: acme, password_env: P}}
@@ -22,18 +22,18 @@ targets:
   - {name: sibling, kind: sip, uri: "sip:a@192.0.2.60", sources: ["192.0.2.60/31"]}
 `, 1)
 
-// neighbour is a peer of the other trunk.
+// neighbour returns a peer of the other trunk.
 func (w *world) neighbour() *peer { return w.otherAt("192.0.2.50:5060") }
 
 func (w *world) otherAt(addr string) *peer {
 	p := w.peer(netip.MustParseAddrPort(addr))
-	p.seq = 700 // Call-IDs of its own
+	p.seq = 700 // so that its Call-IDs are unique
 	w.others = append(w.others, p)
 	return p
 }
 
-// No answer to anybody else carries the tag of a call, and so nobody else can act in it:
-// neither another trunk nor a stranger that knows the INVITE, even its branch.
+// No answer to another sender has the tag of a call, and so no other sender can act in
+// it: neither another trunk nor a stranger that knows the INVITE, even its branch.
 func TestTagsStaySecret(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		d, _ := w.established()
@@ -49,7 +49,7 @@ func TestTagsStaySecret(t *testing.T) {
 				other.request("INVITE"), other.request("CANCEL"), known.request("CANCEL"), known.request("INVITE"),
 			} {
 				if from == w.carrier && strings.Contains(probe, d.branch+";") && !strings.HasPrefix(probe, "OPTIONS") {
-					continue // that is the INVITE's sender itself
+					continue // this is the sender of the INVITE itself
 				}
 				from.send(strings.Replace(probe, "192.0.2.10:5060;branch", from.conn.LocalAddr().String()+";branch", 1))
 				time.Sleep(time.Second)
@@ -68,12 +68,12 @@ func TestTagsStaySecret(t *testing.T) {
 	})
 }
 
-// Requests within a dialog: a trunk's come from its sources or show its credentials, a
-// target's from anywhere but another trunk. The others have no effect.
+// Requests within a dialog: a trunk's must come from its sources or show its credentials,
+// a target's may come from anywhere except another trunk. All others have no effect.
 func TestRequestsOfOthers(t *testing.T) {
 	for _, tt := range []struct {
 		from          string
-		caller, agent string // answer to a BYE with the tags of either dialog
+		caller, agent string // answers to a BYE with the tags of either dialog
 	}{
 		{"192.0.2.10:9999", "200", "200"}, // the trunk
 		{"192.0.2.50:5060", "403", "403"}, // another trunk
@@ -109,8 +109,9 @@ func TestRequestsOfOthers(t *testing.T) {
 	}
 }
 
-// A trunk that may be anywhere sends from elsewhere in mid-call: it shows its
-// credentials again. Its ACK can't be asked, and counts only from where it called.
+// A trunk without fixed addresses must show its credentials again if it sends from
+// elsewhere in mid-call. Its ACK can't be challenged, and counts only from the original
+// address.
 func TestRoamingTrunkMoves(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p, moved := w.roaming(), w.otherAt("203.0.113.78:6060")
@@ -122,7 +123,7 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		shown := d.extra
 		d.extra = ""
 		moved.ack(d)
-		p.expect("SIP/2.0 200") // again: the ACK did not count
+		p.expect("SIP/2.0 200") // repeated, because the ACK did not count
 		d.extra = shown
 		moved.ack(d) // with the credentials of its INVITE (RFC 3261 section 22.1)
 		p.silent(time.Minute)
@@ -140,8 +141,8 @@ func TestRoamingTrunkMoves(t *testing.T) {
 	})
 }
 
-// A CANCEL counts only from the address of its INVITE, though it has its branch; the one of
-// a re-INVITE, too.
+// A CANCEL counts only from the address of its INVITE, even if it has the right branch.
+// The same goes for a re-INVITE.
 func TestCancelOfAnother(t *testing.T) {
 	inWorldWith(t, strings.Replace(neighboursConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")
@@ -159,7 +160,7 @@ func TestCancelOfAnother(t *testing.T) {
 		again.branch = fmt.Sprintf("%sINVITE%d", d.branch, again.seq)
 		reinvite := w.agent.progresses(100, "Trying", "", "") // so that it is not sent again
 		for range 2 {
-			w.others[0].send(again.request("CANCEL")) // with the To tag even
+			w.others[0].send(again.request("CANCEL")) // even with the To tag
 			w.others[0].expect("SIP/2.0 4")
 			w.carrier.silent(time.Second)
 		}
@@ -169,13 +170,13 @@ func TestCancelOfAnother(t *testing.T) {
 		again.learn(m)
 		w.carrier.ackRefused(&again)
 		w.agent.concludes(reinvite, 200, "OK", "", agentSDP())
-		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the session before
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the previous session
 		w.callerEnds(w.agent, d)
 	})
 }
 
-// An answer whose branch is not the one of the leg's own INVITE answers nothing: not
-// from another trunk, and not from the target of another call.
+// An answer without the branch of the leg's own INVITE has no effect, neither from
+// another trunk nor from the target of another call.
 func TestForgedAnswers(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		other, otherInvite := w.established()
@@ -202,8 +203,8 @@ func TestForgedAnswers(t *testing.T) {
 	})
 }
 
-// Until a sender has shown who it is, it gets one answer, of no more bytes than it has
-// sent, and all of them together get no more than the limit.
+// Until a sender has shown who it is, it gets only one answer, no longer than its
+// request, and all such senders together get no more than the limit.
 func TestAnswersToStrangers(t *testing.T) {
 	broken := func(d *dialogue) string {
 		return strings.Replace(d.request("INVITE"), "Contact: <sip:ann@192.0.2.10:5060>", "Contact: <<", 1)
@@ -251,7 +252,7 @@ func TestAnswersToStrangers(t *testing.T) {
 			if n := w.server.Rejected().TooShort.Load(); (name == "short" || name == "OPTIONS") != (n > 0) {
 				w.t.Errorf("%d requests are counted as too short for an answer", n)
 			}
-			// Those with the right credentials get through.
+			// A sender with the right credentials gets through.
 			d := p.newCall("+15075785607")
 			d.extra = "User-Agent: PBX 1.0\n"
 			w.answersCall(p, d, authorize(d, p.challenged(d), "MD5", "acme", "secret", 1))
@@ -260,7 +261,7 @@ func TestAnswersToStrangers(t *testing.T) {
 	}
 }
 
-// A name in a Contact that is one of this machine does not lead into it.
+// A host name in a Contact that resolves to this machine does not lead into it.
 func TestContactThatLeadsInside(t *testing.T) {
 	lookUp := func(o *b2bua.Options) {
 		o.Network.Names.Ask = zoneOf(t, "localhost. 60 IN A 127.0.0.1")
@@ -277,8 +278,8 @@ func TestContactThatLeadsInside(t *testing.T) {
 	})
 }
 
-// A flood of strangers over UDP, whose addresses may be forged, leaves the challenges over
-// connections alone.
+// A flood of strangers over UDP, whose addresses may be forged, does not use up the
+// challenges over connections.
 func TestFloodOverUDPSparesConnections(t *testing.T) {
 	yaml := strings.Replace(authConfig, `["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]`, 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -296,7 +297,7 @@ func TestFloodOverUDPSparesConnections(t *testing.T) {
 	})
 }
 
-// A flood of REGISTERs, or of OPTIONS, leaves the challenges of calls alone.
+// A flood of REGISTERs, or of OPTIONS, does not use up the challenges for calls.
 func TestFloodOfRegistersSparesCalls(t *testing.T) {
 	for _, method := range []string{"REGISTER", "OPTIONS"} {
 		runIn(t, method, phoneConfig, func(w *world) {
@@ -312,7 +313,7 @@ func TestFloodOfRegistersSparesCalls(t *testing.T) {
 	}
 }
 
-// A stranger with a nonce may register so often in a second; the rest is refused before its digest is looked at.
+// The REGISTERs a second from a stranger with a nonce are limited. The rest is refused before its digest is checked.
 func TestRateOfRegisters(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p := w.roaming()
@@ -334,7 +335,7 @@ func TestRateOfRegisters(t *testing.T) {
 	})
 }
 
-// A re-INVITE that comes again after its ACK has its answer: a CANCEL of it changes nothing.
+// A re-INVITE that comes again after its ACK is answered already, so a CANCEL for it has no effect.
 func TestCancelOfRepeatedReinvite(t *testing.T) {
 	inWorldWith(t, strings.Replace(testConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
 		d, _ := w.established()

@@ -9,7 +9,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Requests that have changed places on their way all get what they ask for.
+// Requests that overtook each other on their way are all carried out.
 func TestReorderedRequests(t *testing.T) {
 	inWorldWith(t, digitsConfig("relay"), func(w *world) {
 		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
@@ -42,11 +42,11 @@ func TestReorderedRequests(t *testing.T) {
 	})
 }
 
-// A re-INVITE that waits behind a gap and is cancelled meanwhile is refused, not
+// A re-INVITE that waits behind a gap in the CSeqs and is cancelled is refused, not
 // answered a moment later.
 func TestCancelledBehindAGap(t *testing.T) {
 	inTalk(t, "", "reinvite: relay", func(c *talk) {
-		c.d.later = 1 // one that has come, or the next would be the first
+		c.d.later = 1 // one that has come; otherwise the next would be the first
 		c.carrier.offers("UPDATE", "")
 		c.carrier.p.expect("SIP/2.0 200")
 		c.d.later++ // and one that was lost on the way
@@ -55,17 +55,17 @@ func TestCancelledBehindAGap(t *testing.T) {
 		c.carrier.cancels(seq)
 		c.carrier.p.expect("SIP/2.0 200")
 		c.carrier.ackRefusal(c.carrier.p.expect("SIP/2.0 487"))
-		in := c.agent.p.expect("INVITE") // it was asked already
+		in := c.agent.p.expect("INVITE") // it has been passed on already
 		c.agent.p.reply(in, 100, "Trying", "", "")
-		time.Sleep(10 * time.Second) // longer than the transaction of the cancelled one lasts
+		time.Sleep(10 * time.Second) // longer than the cancelled transaction lasts
 		c.agent.p.concludes(in, 200, "OK", "", siptest.SessionAt(c.agent.address, 44000, "0 101"))
-		c.agent.takes(siptest.SessionAt(c.agent.address, 30000, "0 101")) // and has the session back
+		c.agent.takes(siptest.SessionAt(c.agent.address, 30000, "0 101")) // and gets the old session back
 		c.carrier.p.silent(time.Second)
 	})
 }
 
-// An agent that hangs up before its 200 gets no call (RFC 3261 section 15): it is the next target's turn. One whose BYE has
-// overtaken the 200 had one.
+// An agent that sends BYE before its 200 gets no call (RFC 3261 section 15), and the next target is tried. If its BYE
+// only overtook the 200, it had a call.
 func TestByeBeforeAnswer(t *testing.T) {
 	tell(t, testConfig, `
 == the BYE is answered before the 200 comes

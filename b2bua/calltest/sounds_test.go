@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// plays has a side hear a sound, by an order.
+// plays orders a sound for a side.
 func (w *world) plays(s bridge.PlayRequest, refusal string) {
 	w.t.Helper()
 	id := w.server.Live(context.Background())[0].Record.ID
@@ -21,7 +21,7 @@ func (w *world) plays(s bridge.PlayRequest, refusal string) {
 	}
 }
 
-// played brings what a side hears to its end.
+// played ends the sound that a side hears.
 func (w *world) played(side media.Side) {
 	s := w.relay.sessions[0]
 	s.onEvent(media.EventPlayed{Side: side, ID: s.plays[side].ID})
@@ -41,19 +41,19 @@ func TestOrderedSounds(t *testing.T) {
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu"}, "")
 		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: "beep", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
-		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // what was asked for goes on
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // it continues
 		w.hears()
 		if live := w.server.Live(context.Background())[0]; live.Held != [2]bool{true, false} || live.Hears != [2]string{"eu", "beep"} {
 			t.Errorf("held %v, hears %v", live.Held, live.Hears)
 		}
-		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: bridge.SoundNone}, "") // and then what the hold wants
+		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: bridge.SoundNone}, "") // then the sound of the hold
 		w.hears("b hears 1s of law 0 as 0, loop true, yield true")
 		w.played(media.SideA)
 		before := w.relay.sessions[0].plays[media.SideA].ID
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
-		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})                     // which crossed the order
-		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // in packets of another length
+		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})                     // crossed the order
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // new packet time
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "")
 		w.hears("a hears nothing")
@@ -69,8 +69,8 @@ func TestSoundsWithoutG711(t *testing.T) {
 	})
 }
 
-// recording.beep: both sides hear that they are recorded, at once and each time,
-// but not while the recording pauses.
+// recording.beep: both sides hear a beep at once and at intervals, but not while the
+// recording is paused.
 func TestBeepWhileRecorded(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: always", ""), "recording: {", "recording: {beep: 15s, ", 1)
 	inRecordedWorld(t, yaml, func(w *recorded) {
@@ -98,7 +98,7 @@ func TestBeepWhileRecorded(t *testing.T) {
 	})
 }
 
-// A beep gives way to what a hold wants: it may have nothing to be mixed with.
+// A beep gives way to the sound of a hold, because there may be nothing to mix it with.
 func TestHoldDuringABeep(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: always, hold: hold", ""), "recording: {", "recording: {beep: 15s, ", 1)
 	inRecordedWorld(t, yaml, func(w *recorded) {

@@ -10,14 +10,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// splitYAML splits the calls of testConfig between its targets, and sends those outside of office hours to the second one.
+// splitYAML splits the calls of testConfig between its targets, and sends calls outside office hours to the second one.
 var splitYAML = testConfig[:strings.Index(testConfig, "routes:")] + `routes:
   - {name: trial, targets: [agent, spare], split: {agent: 50, spare: 50}, hours: {zone: America/New_York, open: ["mon-fri 08:00-17:00"]}}
   - {name: night, targets: [spare]}
 `
 
-// TestSplit: a caller always has the same target first, the other one follows, and the record and the ladder say so. A restart changes
-// nothing.
+// TestSplit: a caller always gets the same target first, and then the other one, and the record and the ladder say so.
+// A restart changes nothing.
 func TestSplit(t *testing.T) {
 	inWorldWith(t, splitYAML, func(w *world) {
 		w.untilOffice()
@@ -37,7 +37,7 @@ func TestSplit(t *testing.T) {
 					t.Errorf("%s: got %+v", from, a)
 				}
 				first[from] = r.Attempts[0].Target
-				time.Sleep(time.Minute) // the ladder is kept when the transactions are over
+				time.Sleep(time.Minute) // the ladder is stored once the transactions are over
 				if said := "split: target " + first[from] + " has this caller, by 50 of 100"; !strings.Contains(strings.Join(lines(w.ladder(r.ID)), "\n"), said) {
 					t.Errorf("the ladder has no %q:\n%s", said, strings.Join(lines(w.ladder(r.ID)), "\n"))
 				}
@@ -62,7 +62,7 @@ func (w *world) untilOffice() {
 	time.Sleep(time.Until(monday))
 }
 
-// TestHoursOfRoute: to the minute, calls go by the route whose hours it is. explain says what it would do at any time.
+// TestHoursOfRoute: calls take the route whose hours apply, to the minute. explain tells what would happen at any time.
 func TestHoursOfRoute(t *testing.T) {
 	inWorldWith(t, splitYAML, func(w *world) {
 		w.untilOffice()

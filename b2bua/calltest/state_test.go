@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// fieldsOf calls do with each field of a state that has no fields of its own package, by its path.
+// fieldsOf calls do with each leaf field of a state, by its path.
 func fieldsOf(v reflect.Value, path string, do func(path string, v reflect.Value)) {
 	ours := func(t reflect.Type) bool { return t.PkgPath() == reflect.TypeFor[snapshot.Call]().PkgPath() }
 	switch kind := v.Kind(); {
@@ -33,7 +33,7 @@ func fieldsOf(v reflect.Value, path string, do func(path string, v reflect.Value
 	}
 }
 
-// fill gives each field a different value. A field that can only be restored from a real value is left alone.
+// fill gives each field a different value. It skips fields that can only be restored from a real value.
 func fill(t *testing.T, k *snapshot.Call, isTrue map[string]any) {
 	t.Helper()
 	n := 0
@@ -62,10 +62,11 @@ func fill(t *testing.T, k *snapshot.Call, isTrue map[string]any) {
 	})
 }
 
-// TestStateIsRestored: what a process saves of a call is what the next one restores, field by field. A new field fails
-// until it is both, and until it is covered: one of which only a true value can be restored is given that here.
+// TestStateIsRestored: the next process restores everything that a process saves of a call, field by field. A new field
+// fails until it is saved and restored, and covered here. If only a real value of a field can be restored, this test
+// provides one.
 func TestStateIsRestored(t *testing.T) {
-	elsewhere := map[string]string{ // what becomes something else, or needs another call, and the test that has it
+	elsewhere := map[string]string{ // fields that change, or need another call, with the test that covers them
 		"Ended": "TestRecordedCallIsOver", "Refused": "TestRingingCallIsTold",
 		"Noted.At": "TestClockSetBack", "Noted.Uptime": "TestClockSetBack", "Noted.Boot": "TestClockSetBack",
 		"Ladder": "TestLadderOfACallThatGoesOn", "Attempts.Beside": "TestNotedAttemptsAreOver",
@@ -94,7 +95,7 @@ func TestStateIsRestored(t *testing.T) {
 		}
 	}
 	later := leg.Instant(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
-	isTrue := func(k *snapshot.Call) map[string]any { // a name is restored if it is known
+	isTrue := func(k *snapshot.Call) map[string]any { // a name is only restored if it exists
 		return map[string]any{
 			"ID": nil, "Trunk": nil, "Source": nil, "Ended": nil, "Refused": nil, "Noted": nil, "Ladder": nil, "Invite": nil,
 			"Route": nil, "Legs": nil, "Bridge.Agreement": nil, "Bridge.Session": nil, "Bridge.Media.Addr": nil,
@@ -104,7 +105,7 @@ func TestStateIsRestored(t *testing.T) {
 			"Bridge.Media.Listening": [2]bool{true, true}, "Bridge.Sounds.Voices.Name": "us", "Bridge.Sounds.Voices.Once": false,
 		}
 	}
-	// restore has a call that stands still restored by another server, once change has changed its state.
+	// restore lets another server restore a frozen call, after change has changed its state.
 	restore := func(w *world, change func(k *snapshot.Call)) (saved *snapshot.Call) {
 		synctest.Wait()
 		h, err := w.handOver()
@@ -121,7 +122,7 @@ func TestStateIsRestored(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, yaml, func(o *b2bua.Options) { o.Log = testLog(t) })
 			defer w.close()
-			defer func() { // for its end
+			defer func() { // so that it can end
 				w.life.dead.Store(true)
 				w.server.Thaw()
 			}()
@@ -137,7 +138,7 @@ func TestStateIsRestored(t *testing.T) {
 			as := isTrue(k)
 			as["Customer"], as["Replacement.Waiting.Description"], as["Replacement.Waiting.SentTo"] = nil, nil, nil
 			as["Attempts.Current.Agent"], as["Attempts.Current.Reason"] = k.Attempts.Current.Target, record.ReasonTransfer
-			as["Attempts.Current.By"] = nil // an attempt that has made the bridge is in the record
+			as["Attempts.Current.By"] = nil // the connected attempt is in the record
 			if fill(t, k, as); k.Legs[0].Role == snapshot.RoleBridge {
 				t.Fatal("the caller's leg is not the first")
 			}
@@ -147,7 +148,7 @@ func TestStateIsRestored(t *testing.T) {
 		defer w.sink.mu.Unlock()
 		compare(saved, w.sink.states[saved.ID].State)
 	})
-	inOpenWorld(originateConfig, func(w *world) { // one that we place, whose customer rings
+	inOpenWorld(originateConfig, func(w *world) { // a call that we place, whose customer rings
 		_, invite := w.originates(origination())
 		w.carrier.reply(invite, 180, "Ringing", "customer", "")
 		saved := restore(w, func(k *snapshot.Call) {
@@ -155,7 +156,7 @@ func TestStateIsRestored(t *testing.T) {
 			as["Customer.Agents"], as["Customer.Reserved"] = []string{"agent", "spare"}, "spare"
 			as["Attempts.Current.Target"], as["Attempts.Current.Agent"], as["Attempts.Current.Reason"] = nil, nil, nil
 			as["Attempts.Current.MediaName"], as["Bridge.Sounds.Voices.Once"] = k.Bridge.Media.Addr[0], true
-			as["Replacement"], as["Bridge.Relays.Watched"], as["Bridge.Sounds.OnHold"] = nil, nil, nil // of who has an agent
+			as["Replacement"], as["Bridge.Relays.Watched"], as["Bridge.Sounds.OnHold"] = nil, nil, nil // for calls with an agent
 			fill(t, k, as)
 		})
 		_, err := w.server.HandOver(func(s record.Saved, _ *media.Sockets) error { compare(saved, s.State); return nil })

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A tag of ours that is of no leg makes nobody a peer: a stranger who shows one
-// gets nothing, but for a BYE one 481, and nothing is kept of him.
+// A tag of ours that belongs to no leg gives no access: a stranger that shows one gets
+// nothing, except one 481 to a BYE, and leaves no state.
 func TestTagsOfNoLeg(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stranger := w.otherAt("203.0.113.5:5060")
@@ -23,7 +23,7 @@ func TestTagsOfNoLeg(t *testing.T) {
 		stranger.send(request("BYE"))
 		stranger.expect("SIP/2.0 481")
 		stranger.silent(time.Minute)
-		// Of a trunk each gets its answer, once.
+		// From a trunk each gets its answer, once.
 		for _, method := range []string{"INVITE", "INFO", "BYE"} {
 			w.carrier.send(strings.ReplaceAll(request(method), "203.0.113.5", "192.0.2.10"))
 			w.carrier.expect("SIP/2.0 481")
@@ -32,7 +32,7 @@ func TestTagsOfNoLeg(t *testing.T) {
 	})
 }
 
-// Who repeats an INVITE that he has seen is no party to its call.
+// A stranger that repeats an INVITE that it has seen gets no access to the call.
 func TestStrangersMergedInvite(t *testing.T) {
 	yaml := strings.Replace(testConfig, "trunks:\n", "trunks:\n  - {name: pbx, auth: {username: a, password_env: P}}\n", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -41,14 +41,14 @@ func TestStrangersMergedInvite(t *testing.T) {
 		copied := *d
 		copied.branch, copied.toTag = "z9hG4bKcopy", ""
 		p.invite(&copied)
-		p.rest() // maybe a challenge
+		p.rest() // perhaps a challenge
 		p.silent(time.Minute)
 		w.callerEnds(w.agent, d)
 	})
 }
 
-// Beside what they need for a call, strangers get no answer, also where a trunk
-// may be anywhere.
+// Strangers get no answers except those needed for a call, even if a trunk may send from
+// anywhere.
 func TestStrangersBesideAuth(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -68,8 +68,8 @@ func TestStrangersBesideAuth(t *testing.T) {
 	})
 }
 
-// The OPTIONS with which Asterisk looks whether a peer is there is answered, also where its
-// trunk may be anywhere: the challenge is written as short as it has to be.
+// The OPTIONS with which Asterisk checks a peer are answered, even if its trunk may send
+// from anywhere: the challenge is as short as necessary.
 func TestOptionsOfAsterisk(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()

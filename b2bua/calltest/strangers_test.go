@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A flood of INVITEs whose addresses are forged leaves the challenges of an address that has shown its credentials lately,
-// and one of a single network the places of all others.
+// A flood of INVITEs with forged addresses does not use up the challenges for an address that has recently shown its
+// credentials, and a flood from one network does not use up those for others.
 func TestFloodSparesTheProven(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -53,8 +53,8 @@ func TestFloodSparesTheProven(t *testing.T) {
 	})
 }
 
-// A REGISTER that is shorter than any challenge of it is answered all the same where phones register: by at most 200 bytes
-// more than it has, and at the rate of strangers.
+// A REGISTER that is shorter than any challenge is still answered where phones register: with at most 200 bytes more,
+// and at the rate of strangers.
 func TestShortRegisterIsAnswered(t *testing.T) {
 	biloxi := "REGISTER sip:ss2.biloxi.example.com SIP/2.0\nVia: SIP/2.0/UDP client.biloxi.example.com:5061;branch=z9hG4bKnashds7\n" +
 		"Max-Forwards: 70\nFrom: Bob <sip:bob@biloxi.example.com>;tag=a73kszlfl\nTo: Bob <sip:bob@biloxi.example.com>\n" +
@@ -78,13 +78,13 @@ func TestShortRegisterIsAnswered(t *testing.T) {
 			if answers != 20 {
 				w.t.Errorf("%d answers in a second; want 20", answers)
 			}
-			p.send(strings.ReplaceAll(text, "REGISTER", "OPTIONS")) // only a REGISTER has to be answered
+			p.send(strings.ReplaceAll(text, "REGISTER", "OPTIONS")) // only a REGISTER must be answered
 			p.silent(time.Minute)
 		})
 	}
 }
 
-// A short request of an unknown address is answered once the address has shown its credentials: then it is not forged.
+// A short request from an unknown address is answered once the address has shown credentials, and so is not forged.
 func TestShortRequestOfTheProven(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()

@@ -14,8 +14,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Empty lines behind a message are no message that has begun: the connection
-// does not end for them.
+// Empty lines after a message do not begin a message, so the connection does not end
+// because of them.
 func TestEmptyLinesBehindMessage(t *testing.T) {
 	for _, tail := range []string{"\r\n", "\r\n\r\n\r\n", "\n", "\r"} {
 		runIn(t, fmt.Sprintf("%q", tail), streamConfig, func(w *world) {
@@ -36,7 +36,8 @@ func TestEmptyLinesBehindMessage(t *testing.T) {
 	}
 }
 
-// What comes slowly is not waited for: a message at a byte a second, nor the first one of a stranger that keeps its connection alive.
+// Slow messages are not waited for: neither one at a byte a second, nor the first one of a stranger that only keeps its
+// connection alive.
 func TestTrickle(t *testing.T) {
 	for name, tt := range map[string]struct {
 		from  string

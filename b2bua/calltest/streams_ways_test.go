@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// An INVITE and its CANCEL in one segment: a call that is cancelled, or none.
+// An INVITE and its CANCEL in one segment: there is a cancelled call, or none.
 func TestInviteAndCancelInOneSegment(t *testing.T) {
 	for range 20 {
 		inWorldWith(t, streamConfig, func(w *world) {
@@ -38,14 +38,14 @@ func TestInviteAndCancelInOneSegment(t *testing.T) {
 			}
 			w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 			time.Sleep(time.Minute)
-			w.agent2.rest() // an INVITE, if the CANCEL came later than that
+			w.agent2.rest() // an INVITE, if it was sent before the CANCEL came
 			carrier.conn.Close()
 		})
 	}
 }
 
-// A target that closes the connection right behind its final answer is sent
-// nothing again.
+// If a target closes the connection right after its final answer, nothing is sent to it
+// again.
 func TestTargetClosesBehindFinalAnswer(t *testing.T) {
 	for range 200 {
 		inWorldWith(t, streamConfig, func(w *world) {
@@ -65,7 +65,7 @@ func TestTargetClosesBehindFinalAnswer(t *testing.T) {
 	}
 }
 
-// hearOn gives what comes by new connections within d.
+// hearOn returns the messages on new connections within d.
 func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 	a.w.t.Helper()
 	opened := make(chan *peer, 100)
@@ -89,8 +89,8 @@ func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 	return all
 }
 
-// A proxy that takes a call from TCP to UDP names itself twice (RFC 5658
-// section 4): the one toward us is the next hop.
+// A proxy between TCP and UDP records its route twice (RFC 5658 section 4). The entry
+// toward us is the next hop.
 func TestTwoRecordRoutes(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
@@ -118,8 +118,8 @@ func TestTwoRecordRoutes(t *testing.T) {
 	})
 }
 
-// A caller behind NAT opens a new connection in mid-call and says so by a
-// request of the call: what it is sent goes there, as it can't be called.
+// A caller behind NAT opens a new connection in mid-call and sends a request of the call
+// on it. Our messages then use that connection, because we can't connect to the caller.
 func TestCallGoesOnOverNewConnection(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
@@ -144,8 +144,8 @@ func TestCallGoesOnOverNewConnection(t *testing.T) {
 	})
 }
 
-// A caller behind NAT whose connection breaks while it rings sends its INVITE again by a
-// new one. An answer that it could not be sent meanwhile costs nothing but itself.
+// A caller behind NAT whose connection breaks while it rings sends its INVITE again on a
+// new one. Only an answer that could not be sent in between is lost.
 func TestCallerReturnsWhileRinging(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
@@ -160,7 +160,7 @@ func TestCallerReturnsWhileRinging(t *testing.T) {
 		carrier.conn.(*memnet.Stream).Reset()
 		synctest.Wait()
 		w.agent2.reply(invite, 183, "Session Progress", "agent1", agentSDP())
-		time.Sleep(5 * time.Second) // nobody can be connected to
+		time.Sleep(5 * time.Second) // no connection to the caller is possible
 		again := w.connect(carrierAddr.Addr())
 		again.send(text)
 		again.expect("SIP/2.0 183")

@@ -16,7 +16,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// tableYAML is testConfig with a table of numbers: a route for numbers of the table that name it, one for all numbers of the
+// tableYAML is testConfig with a table of numbers: a route for numbers whose row names it, one for all numbers in the
 // table, one for calls that a PBX hands over, and one for all others.
 func tableYAML(t *testing.T, rows string) string {
 	t.Helper()
@@ -33,7 +33,7 @@ func tableYAML(t *testing.T, rows string) string {
 
 const tableRows = "+15075785601,support,,a-1\n+15075785602,,,a-2\n+15075785603,any,spare agent,a-3\n+16665550100,handed,,a-4\n"
 
-// callBy places a call, which is answered at one of the two agents, and gives the INVITE there and the record.
+// callBy places a call, which one of the two agents answers, and returns the agent's INVITE and the record.
 func (w *world) callBy(from, to string, at *peer) (received, record.Record) {
 	w.t.Helper()
 	d := w.carrier.newCall(to)
@@ -44,7 +44,8 @@ func (w *world) callBy(from, to string, at *peer) (received, record.Record) {
 	return invite, w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 }
 
-// TestTableChoosesRoute: a number's row says by which route its calls go, and to which targets. Their templates have its values.
+// TestTableChoosesRoute: a number's row decides the route and the targets of its calls. Templates have the row's
+// values.
 func TestTableChoosesRoute(t *testing.T) {
 	inWorldWith(t, tableYAML(t, tableRows), func(w *world) {
 		for _, tt := range []struct {
@@ -52,10 +53,10 @@ func TestTableChoosesRoute(t *testing.T) {
 			at                             *peer
 		}{
 			{"+15075550100", "+15075785601", "support", "spare", "a-1", w.agent2},
-			{"+15075550100", "+15075785602", "support", "spare", "a-2", w.agent2}, // the first of those for all numbers
-			{"+15075550100", "+15075785603", "any", "spare", "a-3", w.agent2},     // its own targets
+			{"+15075550100", "+15075785602", "support", "spare", "a-2", w.agent2}, // the first of the route for all numbers
+			{"+15075550100", "+15075785603", "any", "spare", "a-3", w.agent2},     // the row's own targets
 			{"+15075550100", "+15075785699", "routes[3]", "spare", "", w.agent2},
-			{"+16665550100", "+15075785699", "handed", "spare", "a-4", w.agent2}, // the PBX has called the customer for it
+			{"+16665550100", "+15075785699", "handed", "spare", "a-4", w.agent2}, // the PBX has called the customer
 			{"+16665550100", "+15075785601", "support", "spare", "a-1", w.agent2},
 		} {
 			invite, r := w.callBy(tt.from, tt.to, tt.at)
@@ -66,7 +67,7 @@ func TestTableChoosesRoute(t *testing.T) {
 	})
 }
 
-// TestTableReloaded: a call keeps the table that it began with, and the next one has the new one.
+// TestTableReloaded: a call keeps the table that it began with, and the next call uses the new one.
 func TestTableReloaded(t *testing.T) {
 	inWorldWith(t, tableYAML(t, tableRows), func(w *world) {
 		w.reload(tableYAML(t, "+15075785601,any,,b-1\n"))
@@ -83,7 +84,8 @@ func TestTableReloaded(t *testing.T) {
 	})
 }
 
-// TestTableOutlivesProcess: a call that outlives its process finds its row again, for who takes over from its agent.
+// TestTableOutlivesProcess: a call that outlives its process finds its row again, for the target that takes over from
+// its agent.
 func TestTableOutlivesProcess(t *testing.T) {
 	inWorldWith(t, tableYAML(t, "+15075785607,any,,a-7\n"), func(w *world) {
 		d, _ := w.established()
@@ -100,7 +102,7 @@ func TestTableOutlivesProcess(t *testing.T) {
 	})
 }
 
-// TestTableOfRedirectedCalls: targets of calls that somebody else dials have the row, too.
+// TestTableOfRedirectedCalls: the row is also available for calls that another party dials.
 func TestTableOfRedirectedCalls(t *testing.T) {
 	inWorldWith(t, tableYAML(t, tableRows), func(w *world) {
 		r := w.server.Redirected(redirected.Options{Targets: []string{"spare"}})
@@ -114,7 +116,7 @@ func TestTableOfRedirectedCalls(t *testing.T) {
 	})
 }
 
-// TestExplainTable: explain shows the row, and why a route that looks into the table does not take a call.
+// TestExplainTable: explain shows the row, and why a route that uses the table does not take a call.
 func TestExplainTable(t *testing.T) {
 	cfg := testConfigured(t, tableYAML(t, tableRows))
 	for to, want := range map[string]string{

@@ -9,8 +9,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// What only one side may see: its addresses, and a word in everything that it
-// says of itself.
+// The texts that only one side may see: its addresses, and a word in everything that it
+// tells about itself.
 var (
 	carrierOnly = []string{"carriersecret", "192.0.2.10", "10.9.9.9", "198.18.1."}
 	agentOnly   = []string{"agentsecret", "192.0.2.20", "10.9.9.9", "198.18.2.", ":32681"}
@@ -50,7 +50,7 @@ var agentTells = []string{
 	"Supported: agentsecret", "Allow: INVITE, AGENTSECRET",
 }
 
-// telling is a description that says who made it wherever it can.
+// telling returns a description that names its maker wherever possible.
 func telling(word, host, net string) string {
 	return strings.ReplaceAll(strings.NewReplacer("WORD", word, "HOST", host, "NET", net).Replace(`v=0
 o=WORD 4711 4712 IN IP4 NET1
@@ -91,7 +91,7 @@ a=sendrecv
 `), "\n", "\r\n")
 }
 
-// No message toward one side holds what only the other may see.
+// No message toward one side contains texts that only the other side may see.
 func TestTopology(t *testing.T) {
 	for name, play := range map[string]func(w *world, d *dialogue, invite received){
 		"answered, the caller hangs up": func(w *world, d *dialogue, invite received) {
@@ -110,7 +110,7 @@ func TestTopology(t *testing.T) {
 			w.agent.expect("SIP/2.0 405")
 			w.agent.tellingRequest("BYE", invite, 8)
 			w.agent.expect("SIP/2.0 200")
-			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "", strings.Split(strings.TrimSpace(carrierTells), "\n")[1:]...) // but the second Via
+			w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "", strings.Split(strings.TrimSpace(carrierTells), "\n")[1:]...) // all but the second Via
 		},
 		"cancelled": func(w *world, d *dialogue, invite received) {
 			w.agent.reply(invite, 180, "Ringing", "agentsecret", "", agentTells...)
@@ -158,7 +158,7 @@ func TestTopology(t *testing.T) {
 	}
 }
 
-// telltale checks the messages that a side got for what only the other may see.
+// telltale checks a side's messages for texts that only the other side may see.
 func telltale(t testing.TB, side string, messages, words []string, begins string) {
 	t.Helper()
 	found := false
@@ -175,13 +175,13 @@ func telltale(t testing.TB, side string, messages, words []string, begins string
 	}
 }
 
-// pickedUp has the agent answer with all that it tells.
+// pickedUp makes the agent answer with all its telling headers.
 func (w *world) pickedUp(d *dialogue, invite received) {
 	w.t.Helper()
 	w.carrier.isTakenWith(w.agent, invite, "agentsecret", d, telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
 }
 
-// tellingRequest is a request of the agent with all that it tells.
+// tellingRequest sends a request of the agent with all its telling headers.
 func (p *peer) tellingRequest(method string, invite received, seq int) {
 	p.send(strings.NewReplacer("METHOD", method, "SEQ", string(rune('0'+seq)), "URI", message.AddrSpec(invite.value("Contact")),
 		"FROM", invite.value("To"), "TO", invite.value("From"), "CALLID", invite.value("Call-ID")).Replace(

@@ -11,12 +11,12 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// tortureStreams is what the messages of RFC 4475 get over a connection where
-// that is not what they get over UDP: the network says nothing there of where
-// a message ends.
+// tortureStreams has the expected results for messages of RFC 4475 over a connection, if
+// they differ from those over UDP. On a connection the network does not mark the end of a
+// message.
 var tortureStreams = []torture{
-	// What is garbage behind a datagram's message is one of its own here: the
-	// INVITE, without a Contact. What its Content-Length leaves is garbage.
+	// The garbage after the datagram's message is a message of its own here: the INVITE,
+	// without a Contact. The bytes after its Content-Length are garbage.
 	{name: "dblreq", section: "3.1.1.8", want: []int{405, 501}, second: "SIP/2.0 400 Contact", ends: true},
 	// "There's not much the receiving party can do but wait for more data": and
 	// close the connection when none comes.
@@ -27,12 +27,12 @@ var tortureStreams = []torture{
 	{name: "inv2543", section: "3.4.1", want: []int{400}, text: "Content-Length Is Missing", ends: true},
 }
 
-// TestTortureOverTCP sends the messages of RFC 4475 over a connection. It goes
-// on if it can be told where the next message begins, and in any case a good
-// call is taken afterwards.
+// TestTortureOverTCP sends the messages of RFC 4475 over a connection. The connection
+// stays open if the beginning of the next message is known, and in any case a good call
+// is accepted afterwards.
 func TestTortureOverTCP(t *testing.T) {
 	messages := siptest.RFC4475(t)
-	messages["baddn"] = append(messages["baddn"], "\r\n"...) // the file lacks the empty line that the RFC prints
+	messages["baddn"] = append(messages["baddn"], "\r\n"...) // the file lacks the empty line that is in the RFC
 	for _, tt := range tortures {
 		if i := slices.IndexFunc(tortureStreams, func(other torture) bool { return other.name == tt.name }); i >= 0 {
 			tt = tortureStreams[i]
@@ -66,15 +66,15 @@ func (w *world) wantEnd(want bool) {
 	}
 }
 
-// TestGarbageStreams sends what is no SIP to the TCP port: where a message can
-// be cut out of it, that is answered, otherwise the connection is closed, at
-// once or when no more comes. No call suffers.
+// TestGarbageStreams sends data that is not SIP to the TCP port. If a message can be cut
+// out of it, that is answered. Otherwise the connection is closed, at once or when no
+// more data comes. No call suffers.
 func TestGarbageStreams(t *testing.T) {
 	options := strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n")
 	for _, tt := range []struct {
 		name, sent string
 		want       []string // start lines of the answers, sorted
-		stays      bool     // the connection does
+		stays      bool     // the connection stays open
 	}{
 		{name: "garbage between messages", sent: options + "garbage\r\n\r\n" + options, want: []string{"SIP/2.0 200 OK"}},
 		{name: "garbage that joins the next message", sent: options + "garbage\r\n" + options, want: []string{"SIP/2.0 200 OK", "SIP/2.0 400 Start Line Has No Version"}, stays: true},

@@ -28,31 +28,31 @@ routes:
   - {trunk: carrier, targets: [agent]}
 `
 
-// torture is a message of RFC 4475 and what it must get.
+// torture is a message of RFC 4475 with the expected result.
 type torture struct {
-	via     uint16 // port in Via, where the answer goes over UDP; 0: the one that it is sent from
+	via     uint16 // port in Via, to which the answer goes over UDP; 0 means the source port
 	name    string
 	section string // of RFC 4475
-	want    []int  // statuses, any of them; none: silence
+	want    []int  // accepted statuses; empty if there must be no answer
 	called  bool   // it makes a call: the agent's 486 is the answer
-	text    string // that the reason phrase holds
-	header  string // line that the answer has
+	text    string // a text in the reason phrase
+	header  string // a header line of the answer
 
-	// Over a connection.
-	second string // the answer to what follows the first message begins so
-	ends   bool   // it is closed, because there is no telling where the next message begins
+	// For a connection.
+	second string // beginning of the answer to the rest after the first message
+	ends   bool   // it is closed, because the beginning of the next message is unknown
 }
 
 var tortures = []torture{
-	{name: "wsinv", section: "3.1.1.1", want: []int{481}}, // valid; its To tag is of no dialog
-	// Well-formed, of an unknown method (RFC 3261 section 8.2.1).
+	{name: "wsinv", section: "3.1.1.1", want: []int{481}}, // valid, but its To tag belongs to no dialog
+	// Well-formed, with an unknown method (RFC 3261 section 8.2.1).
 	{name: "intmeth", section: "3.1.1.2", want: []int{405, 501}},
 	{name: "esc01", section: "3.1.1.3", want: []int{486}, called: true},
 	{name: "escnull", section: "3.1.1.4", want: []int{405, 501}}, // REGISTER
 	{name: "esc02", section: "3.1.1.5", want: []int{405, 501}},
 	{name: "lwsdisp", section: "3.1.1.6", want: []int{200}},
 	{name: "longreq", section: "3.1.1.7", want: []int{486}, called: true},
-	{name: "dblreq", section: "3.1.1.8", want: []int{405, 501}}, // one answer: what is behind the REGISTER is not read
+	{name: "dblreq", section: "3.1.1.8", want: []int{405, 501}}, // one answer: the bytes after the REGISTER are not read
 	{name: "semiuri", section: "3.1.1.9", want: []int{200}},
 	{name: "transports", section: "3.1.1.10", want: []int{200}},
 	{name: "mpart01", section: "3.1.1.11", want: []int{405, 501}}, // MESSAGE
@@ -72,7 +72,7 @@ var tortures = []torture{
 	{name: "escruri", section: "3.1.2.11", want: []int{400}, text: "Request-URI Has Headers"},
 	// "An element wishing to minimize the number of 400s" may ignore the Date.
 	{name: "baddate", section: "3.1.2.12", want: []int{486}, called: true},
-	{name: "regbadct", section: "3.1.2.13", want: []int{405, 400}}, // REGISTER is not ours, whatever its Contact
+	{name: "regbadct", section: "3.1.2.13", want: []int{405, 400}}, // REGISTER is not supported, whatever its Contact
 	{name: "badaspec", section: "3.1.2.14", want: []int{400}, text: "To Has"},
 	{name: "baddn", section: "3.1.2.15", want: []int{400}, text: "From Has a Comma"},
 	{name: "badvers", section: "3.1.2.16", want: []int{505}},
@@ -103,8 +103,8 @@ var tortures = []torture{
 	{name: "inv2543", section: "3.4.1", want: []int{400}, text: "From Has No Tag"},
 }
 
-// TestTorture sends the messages of RFC 4475 to the server, byte for byte, and
-// after each it takes a good call.
+// TestTorture sends the messages of RFC 4475 to the server, byte for byte, and checks
+// after each that it accepts a good call.
 func TestTorture(t *testing.T) {
 	messages := siptest.RFC4475(t)
 	if len(messages) != len(tortures) {
@@ -121,11 +121,11 @@ func TestTorture(t *testing.T) {
 	}
 }
 
-// torture has the carrier send one message, and checks what it gets.
+// torture makes the carrier send one message, and checks the result.
 func (w *world) torture(tt torture, raw []byte) {
 	w.t.Helper()
 	carrier := w.carrier
-	var answers *peer // at the port that Via names
+	var answers *peer // a peer at the port in Via
 	at := carrierAddr
 	if tt.via != 0 && carrier.transport() == "" {
 		at = netip.AddrPortFrom(carrierAddr.Addr(), tt.via)
@@ -146,7 +146,7 @@ func (w *world) torture(tt torture, raw []byte) {
 		}
 	}
 	carrier.wantAnswer(tt, raw)
-	time.Sleep(40 * time.Second) // no answer is repeated for longer
+	time.Sleep(40 * time.Second) // longer than any answer is repeated
 	synctest.Wait()
 	w.drain(time.Second)
 	if got := elsewhere(); len(got) > 0 {
@@ -164,7 +164,7 @@ func (w *world) torture(tt torture, raw []byte) {
 	w.goodCall()
 }
 
-// watch notes who is sent anything but the peers and us.
+// watch records destinations of messages other than the peers and us.
 func (w *world) watch(also netip.AddrPort) (elsewhere func() []netip.AddrPort) {
 	var mu sync.Mutex
 	var others []netip.AddrPort
@@ -184,7 +184,7 @@ func (w *world) watch(also netip.AddrPort) (elsewhere func() []netip.AddrPort) {
 	}
 }
 
-// wantAnswer takes what the carrier got for a message, and acknowledges it.
+// wantAnswer checks the carrier's answer to a message, and acknowledges it.
 func (p *peer) wantAnswer(tt torture, raw []byte) {
 	p.w.t.Helper()
 	var finals []received
@@ -202,7 +202,7 @@ func (p *peer) wantAnswer(tt torture, raw []byte) {
 	if len(finals) == 0 {
 		p.w.t.Fatalf("no answer; want one of %v", tt.want)
 	}
-	if tt.second != "" { // requests are answered side by side: it may be the first
+	if tt.second != "" { // requests are answered in parallel, so it may come first
 		i := slices.IndexFunc(finals, func(m received) bool { return strings.HasPrefix(m.raw, tt.second) })
 		if i < 0 || len(finals) < 2 {
 			p.w.t.Fatalf("%d answers, %q at %d", len(finals), tt.second, i)
@@ -227,9 +227,8 @@ func (p *peer) wantAnswer(tt torture, raw []byte) {
 	}
 }
 
-// wantEcho checks that an answer has what its request has of Via, From,
-// Call-ID and CSeq, and a To tag, in whatever white space (RFC 3261 section
-// 8.2.6.2).
+// wantEcho checks that an answer has the Via, From, Call-ID and CSeq of its request, and
+// a To tag, with any white space (RFC 3261 section 8.2.6.2).
 func (p *peer) wantEcho(answer received, request []byte) {
 	p.w.t.Helper()
 	for _, name := range []string{"from", "call-id", "cseq"} {
@@ -245,8 +244,7 @@ func (p *peer) wantEcho(answer received, request []byte) {
 	}
 }
 
-// valuesOf returns the values of one header, without the differences that do not
-// count.
+// valuesOf returns the values of one header, without irrelevant differences.
 func valuesOf(raw, want string) (values []string) {
 	_, headers, _ := strings.Cut(raw, "\n")
 	for line := range strings.Lines(folds.ReplaceAllString(headers, " ")) {
@@ -283,7 +281,7 @@ func fullName(name string) string {
 }
 
 // essence returns a value without white space, and without the parts that we or the
-// library add or spell otherwise.
+// library add or spell differently.
 func essence(value, name string) string {
 	switch fields := strings.Fields(value); {
 	case name == "from" && !strings.Contains(value, "<"):

@@ -13,8 +13,8 @@ const (
 	tracing      = "\ntelemetry: {otlp: {endpoint: \"http://127.0.0.1:4318\"}}\n"
 )
 
-// The trace of a call goes to the platform's API always, and into the INVITE where the caller's has one. Its id is in the
-// record. What was sent names spans of the call's own.
+// The trace of a call is always sent to the platform's API, and in the INVITE if the caller's INVITE has one. Its id is
+// in the record. The messages name the call's own spans.
 func TestTraceOfACall(t *testing.T) {
 	untrusted := strings.Replace(testConfig, "country:", "trusted: false, country:", 1)
 	configured := strings.Replace(testConfig, "    headers:\n", "    headers:\n      Traceparent: configured\n", 1)
@@ -22,8 +22,8 @@ func TestTraceOfACall(t *testing.T) {
 	for _, tt := range []struct {
 		name, yaml, extra string
 		record            string // trace_id: the caller's, own, or none
-		prepare           string // the trace that the API is given
-		invite            string // the trace that leg B is given
+		prepare           string // the trace that the API gets
+		invite            string // the trace that leg B gets
 	}{
 		{"on", testConfig + tracing, "", "own", "own", ""},
 		{"on, the caller's", testConfig + tracing, "Traceparent: " + traceparent + "\n", callersTrace, callersTrace, callersTrace},

@@ -9,8 +9,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// The agent hears that its transfer has come off, and the target gets its ACK, when that is on file: else the next process
-// would end the target's call, and the agent might be gone.
+// The agent gets the report of success, and the target its ACK, only when the transfer is in the journal. Otherwise the
+// next process would end the target's call, and the agent might be gone.
 func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
 	for name, yaml := range map[string]string{"plain": transferConfig, "DTLS": toDTLS} {
 		runIn(t, name, yaml, func(w *world) {
@@ -40,7 +40,7 @@ func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
 	}
 }
 
-// A note has no attempt that is not over in its record, because the live figures are made of it.
+// The record in a checkpoint has no unfinished attempt, because the live figures are made from it.
 func TestNotedAttemptsAreOver(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()

@@ -10,8 +10,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// transferConfig lets the agent hand callers over: to numbers by the carrier
-// that they came by, or a route of its own, and to one host directly.
+// transferConfig lets the agent transfer callers: to numbers through the caller's carrier
+// or a route of its own, and directly to one host.
 const transferConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -213,14 +213,14 @@ record: interrupted process_restart system
 == only parameters that are known go along to a host
 agent: refers to <sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User=`
 
-// What an agent's REFER leads to, and who is told of it (RFC 3515).
+// The effects of an agent's REFER, and its reports (RFC 3515).
 func TestTransfers(t *testing.T) {
 	stories := transfers + strings.Repeat("a", 900) + `>
 spare: gets INVITE | text: ~INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0 ; takes
 agent: notified 200 terminated ; gets BYE ; says 200
 carrier: hangs up on spare
 `
-	// What the agent may not do, or does not say properly, is refused, and the call goes on.
+	// Forbidden and malformed requests of the agent are refused, and the call continues.
 	for name, tt := range map[string]struct{ to, status string }{
 		"no Refer-To":       {"", "400"},
 		"two":               {"| Refer-To: <sip:4711@198.51.100.1> | Refer-To: <sip:4712@198.51.100.1>", "400"},
@@ -236,7 +236,7 @@ carrier: hangs up on spare
 	tell(t, transferConfig, stories)
 }
 
-// referred has the agent ask for a transfer, which is accepted.
+// referred makes the agent ask for a transfer, which is accepted.
 func (w *world) referred(invite received, to string, headers ...string) {
 	w.t.Helper()
 	w.agent.agentRequest("REFER", invite, "agent1", 10, append(headers, "Refer-To: "+to)...)
@@ -244,7 +244,7 @@ func (w *world) referred(invite received, to string, headers ...string) {
 	w.agent.notified("100", "active")
 }
 
-// takenByPBX has the PBX answer, and the agent hear of it and leave.
+// takenByPBX makes the PBX answer, and the agent take the report and leave.
 func (w *world) takenByPBX(called received) {
 	w.t.Helper()
 	w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
@@ -253,8 +253,8 @@ func (w *world) takenByPBX(called received) {
 	synctest.Wait()
 }
 
-// An agent that has left is sent nothing more, and its place at the target is
-// free; early media that came before is heard then.
+// An agent that has left gets no more messages, and its place at the target is free.
+// Early media that came before can be heard then.
 func TestTransferGoesOnWithoutAgent(t *testing.T) {
 	for name, early := range map[string]bool{"early media": true, "none": false} {
 		runIn(t, name, transferConfig, func(w *world) {

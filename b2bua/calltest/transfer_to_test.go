@@ -6,8 +6,8 @@ import (
 )
 
 // A route that a call could not use does not take a transfer, either: its trunk is
-// dialled by the caller's number, and the caller has a name. What transfer_numbers name in
-// full is dialled, though the route does not name it.
+// dialled with the caller's number, but the caller has a name. A name that
+// transfer_numbers match in full is dialled, even if the route does not name it.
 func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 	const byCaller, byCarrier = "sip:{{.From.Number}}@192.0.2.21:32681", "sip:{{.From.Number}}@192.0.2.10:5060"
 	for _, tt := range []struct{ name, pbx, carrier, to, dialled string }{
@@ -49,8 +49,8 @@ func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 	}
 }
 
-// transfer: relay of a caller behind a proxy names the number at that proxy: at the
-// caller's own Contact, a phone, nobody has it.
+// transfer: relay of a caller behind a proxy names the number at that proxy: the caller's
+// own Contact, a phone, does not know it.
 func TestTransferBehindProxy(t *testing.T) {
 	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
 		proxy := w.otherAt("192.0.2.30:5070")

@@ -18,8 +18,8 @@ func turnsUnderWay() int {
 	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "b2bua.(*Call).run(")
 }
 
-// A call that waits has no goroutine: while it is prepared, dialled and bridged, and
-// while a leg lingers.
+// A waiting call has no goroutine: while it is prepared, dialled and bridged, and while a
+// leg lingers.
 func TestCallThatWaitsHasNoGoroutine(t *testing.T) {
 	inWorld(t, func(w *world) {
 		none := func(when string) {
@@ -47,7 +47,7 @@ func TestCallThatWaitsHasNoGoroutine(t *testing.T) {
 	})
 }
 
-// A server that stops gives every call that rests its turn.
+// A server that stops gives every resting call a turn.
 func TestStopRousesCalls(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.established()
@@ -62,7 +62,7 @@ func TestStopRousesCalls(t *testing.T) {
 	})
 }
 
-// A call whose turn waits for something stops no other call, although the goroutine that reads
+// A call whose turn blocks does not stop other calls, although the goroutine that reads
 // the socket runs it.
 func TestTurnThatWaits(t *testing.T) {
 	inWorld(t, func(w *world) {
@@ -79,7 +79,7 @@ func TestTurnThatWaits(t *testing.T) {
 		}
 		w.carrier.cancel(stuck)
 		w.carrier.expect("SIP/2.0 200")
-		synctest.Wait() // the CANCEL is with the call, not only answered: else a 180 may come before the 487
+		synctest.Wait() // the call has the CANCEL, which is not only answered; otherwise a 180 may come before the 487
 		release()
 		w.carrier.isRefused(stuck, "487")
 		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)

@@ -15,8 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// writtenUDP is a platform that is called over UDP because its configuration says so,
-// with credentials, and a header as long as a test likes.
+// writtenUDP is a platform with an explicit transport of UDP, with credentials, and with
+// a header of any length.
 const writtenUDP = `
 sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -33,8 +33,8 @@ routes:
   - {targets: [agent]}
 `
 
-// longCall places a call whose INVITE to the target has headers of these lengths. It has
-// some 840 bytes besides.
+// longCall places a call whose INVITE to the target has headers of these lengths. The
+// rest of the INVITE has some 840 bytes.
 func (w *world) longCall(order, long int) *dialogue {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -43,8 +43,8 @@ func (w *world) longCall(order, long int) *dialogue {
 	return d
 }
 
-// With transport: udp written down, an INVITE goes over UDP: whole, as long as a path takes
-// it, and then without headers.
+// With an explicit transport: udp, an INVITE goes over UDP: whole, as long as the path
+// carries it, and otherwise without some headers.
 func TestWrittenUDPStaysUDP(t *testing.T) {
 	for _, tt := range []struct {
 		order, long int
@@ -70,8 +70,8 @@ func TestWrittenUDPStaysUDP(t *testing.T) {
 	}
 }
 
-// The INVITE with credentials has to fit, too. What makes room for them is left out when
-// they are asked for, and not before.
+// The INVITE with credentials must fit, too. Headers are dropped to make room for them
+// only once they are asked for.
 func TestCredentialsFit(t *testing.T) {
 	for _, tt := range []struct {
 		name, challenge string
@@ -104,8 +104,8 @@ func TestCredentialsFit(t *testing.T) {
 	}
 }
 
-// Where nothing that may be left out makes room for credentials, the attempt fails with
-// its cause.
+// If dropping all optional headers does not make room for credentials, the attempt fails
+// with its cause.
 func TestCredentialsDoNotFit(t *testing.T) {
 	inWorldWith(t, writtenUDP, func(w *world) {
 		d := w.longCall(20, 60)
@@ -119,7 +119,7 @@ func TestCredentialsDoNotFit(t *testing.T) {
 	})
 }
 
-// Explain says how large the INVITE is, and what credentials would cost.
+// explain reports the size of the INVITE, and the effect of credentials.
 func TestExplainCredentials(t *testing.T) {
 	long := func(n int) []string { return []string{"X-Order: o", "X-Long: " + strings.Repeat("x", n)} }
 	for _, tt := range []struct {

@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// hangingSink holds the first call that is journalled, as a disk that hangs does.
+// hangingSink blocks on the first journalled call, like a hanging disk.
 type hangingSink struct {
 	snapshot.Sink
 	hangs chan struct{}
@@ -28,7 +28,7 @@ func (s *hangingSink) Journal(r record.Record, state []byte) {
 	s.Sink.Journal(r, state)
 }
 
-// hangingSocket holds who sends a 400.
+// hangingSocket blocks a goroutine that sends a 400.
 type hangingSocket struct {
 	transport.Socket
 	hangs chan struct{}
@@ -46,14 +46,14 @@ type sighting struct {
 	step uint64
 }
 
-// seen gives what is under way now.
+// seen returns what is under way now.
 func seen(look func(func(string, uint64))) (all []sighting) {
 	synctest.Wait()
 	look(func(id string, step uint64) { all = append(all, sighting{id, step}) })
 	return all
 }
 
-// A call whose turn does not end is seen at the same step. It delays no other call.
+// A call whose turn does not end stays at the same step. It does not delay other calls.
 func TestUnderway(t *testing.T) {
 	disk := &hangingSink{hangs: make(chan struct{})}
 	inWorldOf(t, testConfig, func(o *b2bua.Options) {
@@ -83,7 +83,7 @@ func TestUnderway(t *testing.T) {
 	})
 }
 
-// A reader that does not come back to its socket is seen at the same step.
+// A reader that does not return to its socket stays at the same step.
 func TestReading(t *testing.T) {
 	var hangs chan struct{}
 	inWorldOf(t, testConfig, func(o *b2bua.Options) {

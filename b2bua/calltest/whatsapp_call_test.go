@@ -12,7 +12,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// whatsAppSDP is how WhatsApp describes audio where its keys are in SDP (SDES) and there is no ICE: Opus and telephone-event.
+// whatsAppSDP returns WhatsApp's description of audio with keys in SDP (SDES) and without ICE: Opus and
+// telephone-event.
 func whatsAppSDP(host string, port int, key string) string {
 	s := strings.Replace(siptest.SessionAt(host, port, "126", key, "a=rtpmap:111 opus/48000/2",
 		"a=fmtp:111 maxaveragebitrate=20000;maxplaybackrate=16000;minptime=20;sprop-maxcapturerate=16000;useinbandfec=1", "a=maxptime:20", "a=ptime:20"),
@@ -20,8 +21,8 @@ func whatsAppSDP(host string, port int, key string) string {
 	return strings.Replace(s, "s=-", "s=WhatsApp", 1)
 }
 
-// A call of a WhatsApp user comes over TLS, known by its certificate, with SRTP keys in SDP and Opus. The agent gets Opus as it is, with its
-// parameters, and keys of its own.
+// A WhatsApp user's call comes over TLS, known by its certificate, with SRTP keys in SDP and with Opus. The agent gets
+// Opus unchanged, with its parameters, but its own keys.
 func TestCallOfWhatsApp(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	agentPair, metaPair := ca.Pair("agent", "agent.test"), ca.Pair("meta", "wa.meta.vc")

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Settings say when a circuit opens.
+// Settings are the settings of a circuit.
 type Settings struct {
-	// Failures in a row open it. 0: it never opens.
+	// Failures is the number of failures in a row that open it. 0 means that it never opens.
 	Failures int
-	// Pause is how long an open circuit refuses all at first, MaxPause how long at most.
+	// Pause is how long an open circuit at first refuses all attempts, MaxPause how long at most.
 	Pause, MaxPause time.Duration
-	// Probed says that probes, and not calls, find out whether an open circuit may close.
+	// Probed says that probes, and not calls, test whether an open circuit may close.
 	Probed bool
 }
 
@@ -25,7 +25,7 @@ const (
 	Open                  // all are refused
 )
 
-// String is the state in the API's spelling.
+// String returns the state in the API's spelling.
 func (s State) String() string {
 	switch s {
 	case HalfOpen:
@@ -37,24 +37,24 @@ func (s State) String() string {
 	return "closed"
 }
 
-// Outcome is what an attempt says of its destination.
+// Outcome is the result of an attempt for its destination.
 type Outcome int
 
 // The outcomes.
 const (
-	Neutral   Outcome = iota // nothing: the caller gave up, or we failed
-	Succeeded                // it does its work, whatever it answered
-	Failed                   // it answered that it does not, or could not be reached
+	Neutral   Outcome = iota // no information: the caller gave up, or we failed
+	Succeeded                // it works, whatever it answered
+	Failed                   // it answered that it does not work, or could not be reached
 	Silent                   // it did not answer in time
 )
 
-// row is how long a row of failures must last, and goodProbes how many probes in a row close a circuit.
+// row is how long a row of failures must last. goodProbes is the number of good probes in a row that close a circuit.
 const (
 	minFailureSpan = time.Second
 	goodProbes     = 2
 )
 
-// Try is an attempt that was let through. The zero value is none.
+// Try is an attempt that was let through. The zero value is no attempt.
 type Try struct {
 	began      time.Time
 	generation uint32
@@ -66,17 +66,17 @@ type Change struct {
 	State    State
 	Pause    time.Duration // until the next try, with Open
 	Reopened bool          // with Open: a try has failed
-	For      time.Duration // how long it was not closed, with Closed
+	For      time.Duration // with Closed: how long it was not closed
 }
 
-// Status is how a circuit does.
+// Status is the status of a circuit.
 type Status struct {
 	State   State
-	Since   time.Time // it is closed, or is not; zero: from the start
+	Since   time.Time // of being closed, or not closed; zero means from the start
 	RetryAt time.Time // with Open: when the next attempt or probe may go through
-	Opened  uint64    // times since the start
+	Opened  uint64    // how often since the start
 	Refused uint64    // attempts since the start
-	Probe   string    // what was wrong with the latest probe; empty: it was answered, or there was none
+	Probe   string    // what was wrong with the latest probe; empty if it was answered, or none
 }
 
 // Breaker is one circuit. Its methods may be called from any goroutine, and on nil, which is a circuit that never
@@ -85,25 +85,25 @@ type Breaker struct {
 	name    string       // constant, as is the next
 	changed func(Change) // called without the lock; must not block
 
-	mu         sync.Mutex // guards what follows
+	mu         sync.Mutex // guards the fields below
 	set        Settings
 	state      State
-	openedAt   time.Time // when it left closed
+	openedAt   time.Time // when it stopped being closed
 	closedAt   time.Time // when it was last closed again
 	pause      time.Duration
 	retryAt    time.Time
-	generation uint32    // of the attempts that count: each change begins another
+	generation uint32    // of the attempts that count; each change begins a new one
 	waiting    int       // attempts of this generation that are under way
 	failures   int       // in a row
-	began      time.Time // when that row did
-	lastGood   time.Time // when the latest attempt began that got an answer
-	good, bad  int       // probes in a row
+	began      time.Time // when that row began
+	lastGood   time.Time // begin of the latest attempt that got an answer
+	good, bad  int       // good and bad probes in a row
 	probe      string    // see Status
 	opened     uint64
 	refused    uint64
 }
 
-// New makes a closed circuit. changed is told of each change; it may be nil.
+// New makes a closed circuit. changed is called with each change; it may be nil.
 func New(name string, s Settings, changed func(Change)) *Breaker {
 	return &Breaker{name: name, set: s, changed: changed, generation: 1}
 }
@@ -122,7 +122,7 @@ func (b *Breaker) Configure(now time.Time, s Settings) {
 	b.notify(change)
 }
 
-// Begin says whether an attempt may begin. Its end must be told with End.
+// Begin reports whether an attempt may begin. Its end must be reported with End.
 func (b *Breaker) Begin(now time.Time) (Try, bool) {
 	if b == nil {
 		return Try{}, true
@@ -135,7 +135,7 @@ func (b *Breaker) Begin(now time.Time) (Try, bool) {
 	case b.state == Closed:
 	case b.state == Open && !b.set.Probed && !now.Before(b.retryAt):
 		b.enter(HalfOpen)
-	case b.state == HalfOpen && !b.set.Probed && b.waiting == 0: // the one before said nothing
+	case b.state == HalfOpen && !b.set.Probed && b.waiting == 0: // the previous attempt gave no information
 	default:
 		b.refused++
 		return Try{}, false
@@ -144,8 +144,8 @@ func (b *Breaker) Begin(now time.Time) (Try, bool) {
 	return Try{began: now, generation: b.generation}, true
 }
 
-// End says how an attempt went, and forgets it: a second End says nothing. An attempt of before the last change counts
-// no more.
+// End reports the outcome of an attempt, and clears t, so that a second End has no effect. An attempt that began before
+// the last change no longer counts.
 func (b *Breaker) End(now time.Time, t *Try, o Outcome) {
 	try := *t
 	*t = Try{}
@@ -178,7 +178,7 @@ func (b *Breaker) record(now time.Time, try Try, o Outcome) *Change {
 	}
 	count, began := b.failures+1, try.began
 	switch {
-	case b.lastGood.After(try.began): // one failure among successes: waiting calls tell nothing, a new row starts
+	case b.lastGood.After(try.began): // one failure among successes: ignore waiting attempts, and start a new row
 		began = now
 	case o == Silent:
 		count += b.waiting
@@ -192,8 +192,8 @@ func (b *Breaker) record(now time.Time, try Try, o Outcome) *Change {
 	return nil
 }
 
-// Provisional says that an attempt got a provisional answer. It closes a circuit that this attempt tries. A
-// closed one still waits for the attempt's end: a proxy says 100 to what it refuses a moment later.
+// Provisional reports that an attempt got a provisional answer. It closes a half-open circuit. A closed circuit still
+// waits for the attempt's end, because a proxy may send 100 and refuse a moment later.
 func (b *Breaker) Provisional(now time.Time, try Try) {
 	if b == nil {
 		return
@@ -209,14 +209,14 @@ func (b *Breaker) Provisional(now time.Time, try Try) {
 	b.notify(change)
 }
 
-// answered notes that an attempt was.
+// answered records that an attempt was answered.
 func (b *Breaker) answered(try Try) {
 	if try.began.After(b.lastGood) {
 		b.lastGood = try.began
 	}
 }
 
-// Probe says what was wrong with a probe that no call depends on; empty: it was answered.
+// Probe reports a probe that no call depends on. wrong is what was wrong, or empty if it was answered.
 func (b *Breaker) Probe(now time.Time, wrong string) {
 	b.mu.Lock()
 	var change *Change
@@ -237,7 +237,7 @@ func (b *Breaker) Probe(now time.Time, wrong string) {
 	b.notify(change)
 }
 
-// Status returns how the circuit does.
+// Status returns the circuit's status.
 func (b *Breaker) Status() Status {
 	if b == nil {
 		return Status{}
@@ -254,7 +254,7 @@ func (b *Breaker) Status() Status {
 	return s
 }
 
-// open begins a pause. One that follows another soon is twice as long.
+// open begins a pause. If it follows another one soon, it is twice as long.
 func (b *Breaker) open(now time.Time) *Change {
 	reopened := b.state != Closed
 	switch {
@@ -278,10 +278,10 @@ func (b *Breaker) close(now time.Time) *Change {
 	return &Change{Name: b.name, State: Closed, For: now.Sub(b.openedAt)}
 }
 
-// enter begins another generation.
+// enter changes the state and begins a new generation.
 func (b *Breaker) enter(s State) {
 	b.state = s
-	b.generation = max(1, b.generation+1) // 0 is no attempt
+	b.generation = max(1, b.generation+1) // 0 means no attempt
 	b.waiting, b.failures, b.began, b.good, b.bad = 0, 0, time.Time{}, 0, 0
 }
 

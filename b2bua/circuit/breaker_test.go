@@ -9,7 +9,7 @@ import (
 
 var settings = Settings{Failures: 3, Pause: time.Second, MaxPause: 8 * time.Second}
 
-// clock is a breaker with a clock that tests turn.
+// clock is a breaker with a clock that tests control.
 type clock struct {
 	*Breaker
 	now     time.Time
@@ -25,7 +25,7 @@ func newClock(s Settings) *clock {
 	return c
 }
 
-// ends lets an attempt through that took some time, and says whether it went through.
+// ends runs an attempt that takes some time, and reports whether it was let through.
 func (c *clock) ends(o Outcome, took time.Duration) bool {
 	try, ok := c.Begin(c.now)
 	if c.now = c.now.Add(took); ok {
@@ -41,7 +41,7 @@ func (c *clock) wantChanges(t *testing.T, want ...string) {
 	}
 }
 
-// At 50 calls a second the first timeout opens the circuit, and nobody waits from then on but one in each pause.
+// At 50 calls a second the first timeout opens the circuit, and from then on only one call waits after each pause.
 func TestHangingAPI(t *testing.T) {
 	c := newClock(settings)
 	type call struct {
@@ -72,7 +72,7 @@ func TestHalfOfThemFail(t *testing.T) {
 	c := newClock(settings)
 	for i := range 10_000 {
 		o := Succeeded
-		if i%2 == 0 || i%64 < 10 { // rows of ten, too
+		if i%2 == 0 || i%64 < 10 { // also rows of ten
 			o = Failed
 		}
 		if !c.ends(o, 20*time.Millisecond) {
@@ -82,7 +82,7 @@ func TestHalfOfThemFail(t *testing.T) {
 	c.wantChanges(t)
 }
 
-// Failures within a moment open nothing; the same over a second do.
+// Failures within a moment do not open the circuit, but the same failures over a second do.
 func TestBurst(t *testing.T) {
 	c := newClock(settings)
 	for range 100 {
@@ -96,7 +96,7 @@ func TestBurst(t *testing.T) {
 	c.wantChanges(t, "open 1s after 1.501s")
 }
 
-// What is slow among others that are answered opens nothing, however many wait.
+// Slow attempts among answered ones do not open the circuit, however many wait.
 func TestOneIsSlow(t *testing.T) {
 	for _, o := range []Outcome{Failed, Silent} {
 		c := newClock(settings)
@@ -108,7 +108,7 @@ func TestOneIsSlow(t *testing.T) {
 		c.ends(Succeeded, 100*time.Millisecond)
 		for range 2 {
 			try := slow
-			c.End(c.now, &try, o) // counts by itself
+			c.End(c.now, &try, o) // counts separately
 		}
 		c.wantChanges(t)
 	}
@@ -145,8 +145,8 @@ func TestSomeAreSlow(t *testing.T) {
 	c.wantChanges(t)
 }
 
-// A circuit that opens again and again is tried ever more rarely; once it has been closed for long enough, the pause is short
-// again.
+// A circuit that opens repeatedly is tried more and more rarely. Once it has been closed for long enough, the pause is
+// short again.
 func TestFlapping(t *testing.T) {
 	c := newClock(settings)
 	flap := func() {
@@ -172,14 +172,14 @@ func TestFlapping(t *testing.T) {
 	c.wantChanges(t, "open 1s after 1m41s", "closed 1s after 1m42s")
 }
 
-// While one is let through, all others are refused; if it says nothing, the next is let through.
+// While one attempt is let through, all others are refused. If it gives no information, the next one is let through.
 func TestHalfOpen(t *testing.T) {
 	c := newClock(settings)
 	late, _ := c.Begin(c.now)
 	for c.Status().State == Closed {
 		c.ends(Failed, 400*time.Millisecond)
 	}
-	c.End(c.now, &late, Succeeded) // of before: it counts no more
+	c.End(c.now, &late, Succeeded) // from before the change, so it no longer counts
 	if c.Status().State != Open || c.ends(Succeeded, 0) {
 		t.Errorf("%+v; want it open", c.Status())
 	}
@@ -191,7 +191,7 @@ func TestHalfOpen(t *testing.T) {
 		t.Errorf("let through: %v, %v", ok, second)
 	}
 	c.End(c.now, &try, Neutral)
-	c.End(c.now, &try, Failed) // it has ended already
+	c.End(c.now, &try, Failed) // the try has ended already
 	if try, ok = c.Begin(c.now); !ok || c.Status().State != HalfOpen {
 		t.Errorf("the next: %v, %+v", ok, c.Status())
 	}
@@ -204,7 +204,8 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
-// A first word closes a half-open circuit. It takes no failure from a closed one, but says that a silence is of one attempt.
+// A provisional answer closes a half-open circuit. In a closed circuit it does not end a row of failures, but shows
+// that a silence concerns only one attempt.
 func TestHeard(t *testing.T) {
 	c := newClock(settings)
 	refused := func(took time.Duration) {
@@ -226,7 +227,7 @@ func TestHeard(t *testing.T) {
 	if c.Status().State != Closed || !c.ends(Neutral, 0) {
 		t.Errorf("%+v; want it closed", c.Status())
 	}
-	c.End(c.now, &try, Failed) // of before: it counts no more
+	c.End(c.now, &try, Failed) // from before the change, so it no longer counts
 	silent, _ := c.Begin(c.now)
 	for range 100 {
 		c.now = c.now.Add(time.Millisecond)
@@ -239,7 +240,7 @@ func TestHeard(t *testing.T) {
 	(*Breaker)(nil).Provisional(c.now, try)
 }
 
-// Where there are probes, they open the circuit without calls, and no call is let through to try.
+// Probes open the circuit without calls, and then no call is let through as a trial.
 func TestProbes(t *testing.T) {
 	s := settings
 	s.Probed = true
@@ -260,7 +261,7 @@ func TestProbes(t *testing.T) {
 	c.wantChanges(t, "open 1s after 6s", "open 2s after 1m8s", "closed 1m4s after 1m10s")
 }
 
-// Without a limit for failures nothing opens, and one that is open is closed by a reload that takes the limit away.
+// Without a limit for failures a circuit never opens, and a reload that removes the limit closes an open one.
 func TestNeverOpens(t *testing.T) {
 	c, none := newClock(Settings{}), (*Breaker)(nil)
 	for range 100 {
@@ -282,7 +283,7 @@ func TestNeverOpens(t *testing.T) {
 	}
 }
 
-// A closed circuit costs an attempt no memory.
+// An attempt at a closed circuit allocates nothing.
 func TestClosedAllocatesNothing(t *testing.T) {
 	b := New("x", settings, nil)
 	now := time.Now()

@@ -8,30 +8,30 @@
 //
 // # Decisions
 //
-// A circuit is judged by what failed in a row, and not by a share of failures. A platform that fails every second call
-// at once costs no wait, and failover serves those callers. Taking it out of use would send away the callers that
-// it serves. Held by TestHalfOfThemFail.
+// A circuit opens because of failures in a row, and not because of a share of failures. If a platform fails every
+// second call at once, there is no wait, and failover serves those callers. Taking the platform out of use would also
+// refuse the callers that it serves. TestHalfOfThemFail.
 //
 // After a silence, the attempts that still wait count as failures, too. Three seconds of a hanging API at 50 calls a
-// second are one timeout and 149 callers that wait. Held by TestHangingAPI. If anything that began later was answered,
-// the silence concerns that one attempt, and counts once. Held by TestOneIsSlow and TestSomeAreSlow.
+// second mean one timeout and 149 callers that wait. TestHangingAPI. If anything that began later was answered, the
+// silence concerns that one attempt, and counts once. TestOneIsSlow and TestSomeAreSlow.
 //
 // A row of failures must last a second. A burst of refusals within a few milliseconds, from a proxy that is being
-// reloaded, opens nothing. Held by TestBurst.
+// reloaded, opens no circuit. TestBurst.
 //
-// A word before the answer, like 100 of SIP, closes a half-open circuit: else one caller that is not answered would
-// keep all others away for as long as it rings. In a closed one it does not end a row of failures, as each 503 of a
-// proxy comes after a 100. Held by TestHeard.
+// A provisional answer, like SIP's 100, closes a half-open circuit. Otherwise one unanswered call would keep all others
+// away for as long as it rings. In a closed circuit it does not end a row of failures, because each 503 of a proxy
+// comes after a 100. TestHeard.
 //
-// The pause begins short, at a second, because every call that is refused is a person. It doubles with each failed try
-// up to its bound. It stays as long as it was when a circuit opens again soon after it closed, so that one that flaps
-// is tried rarely. Held by TestFlapping.
+// The pause begins short, at a second, because every refused call is a person. It doubles with each failed try up to
+// its limit. If a circuit opens again soon after it closed, the pause is not reset, so that a flapping circuit is tried
+// rarely. TestFlapping.
 //
-// The call that tries a circuit is a person, too. Its caller goes on to another target when half of the time is over,
-// and the try runs on without it (b2bua, TestTrialOfAnAPI, TestTrialOfATarget).
+// The call that tries a circuit is a person, too. Its caller moves on to another target when half of the time is over,
+// and the try continues without the caller (b2bua, TestTrialOfAnAPI, TestTrialOfATarget).
 //
-// A library's breaker has none of this: failsafe-go and gobreaker count only what has ended, and their half-open state
-// lets calls through by number and not by the answer of the one before. What is left is a hundred lines.
+// Libraries offer none of this: failsafe-go and gobreaker count only finished attempts, and their half-open state lets
+// a number of calls through, whatever the answer to the previous one. The rest is only a hundred lines.
 //
 // Every decision takes the time as an argument. A closed circuit costs an attempt two locks and no allocation.
 package circuit

@@ -1,4 +1,4 @@
-// Package inbox has what others leave for a call, and its turns.
+// Package inbox has the queue of items for a call, and the call's turns.
 package inbox
 
 import (
@@ -12,32 +12,32 @@ import (
 
 // The sizes of an inbox. Normally it has one or two items.
 const (
-	roomOrdered  = 16  // above this, no further order is taken: what happens in the call has room
-	roomProgress = 32  // above this, further provisional responses are dropped
+	roomOrdered  = 16  // above this, no more orders are taken, so that the call's own events have room
+	roomProgress = 32  // above this, provisional responses are dropped
 	roomNormal   = 64  // above this, only items that end something are taken
 	roomHard     = 256 // above this, nothing is taken
 )
 
-// Kind says what room an item finds.
+// Kind says how an item is treated if the inbox fills.
 type Kind int
 
 // The kinds of items.
 const (
 	Normal   Kind = iota // ends the call if there is no room
-	Asked                // is always taken: few come, and their senders wait for an answer
-	Ordered              // is refused if others wait: anybody may send many
+	Asked                // is always taken, because few come and their senders wait for an answer
+	Ordered              // is refused if others wait, because anyone may send many
 	Progress             // is dropped if there are several
 	Request              // is refused if there is no room
-	Ending               // ends something: has room when nothing else has
+	Ending               // ends something: taken when nothing else is
 )
 
-// Item is what is left for a call.
+// Item is an item for a call.
 type Item interface{ Kind() Kind }
 
-// Queue keeps its array when it is empty, but nothing in it.
+// Queue is a queue that keeps its array when it is empty, but no references in it.
 type Queue[T any] struct {
 	all  []T
-	next int // of all
+	next int // index in all
 }
 
 // Push adds v at the end.
@@ -62,44 +62,43 @@ func (q *Queue[T]) Pop() (v T, ok bool) {
 	return v, true
 }
 
-// Len is how many are in the queue.
+// Len returns the length of the queue.
 func (q *Queue[T]) Len() int { return len(q.all) - q.next }
 
-// Left gives what is in the queue.
+// Left returns the items in the queue.
 func (q *Queue[T]) Left() []T { return q.all[q.next:] }
 
-// Inbox takes items for a call from other goroutines. Posting never blocks:
-// provisional responses coalesce, a request that finds no room is refused, and there
-// is room for items that end something. An inbox that overflows all the same says
-// so, which ends the call.
+// Inbox takes items for a call from other goroutines. Posting never blocks: excess
+// provisional responses are dropped, a request without room is refused, and there is room
+// for items that end something. If an inbox overflows nevertheless, it says so, which
+// ends the call.
 //
-// A call has a goroutine only while it has its turn. The goroutine that takes the turn from a call
-// that rests begins one: a post, or the alarm.
+// A call has a goroutine only during a turn. A post, or the alarm, begins a turn of a resting call.
 type Inbox[T Item] struct {
 	run   func()           // a turn of the call
-	turns *transport.Turns // run it
+	turns *transport.Turns // run the turns
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	items    Queue[T]
-	turn     bool   // a goroutine has it
-	steps    uint32 // turns begun and items asked for
+	turn     bool   // a goroutine has the turn
+	steps    uint32 // count of begun turns and requested items
 	closed   bool
 	overflow bool
-	alarm    *time.Timer // for a call that rests; nil: it has had no deadline yet
-	alarmAt  time.Time   // zero: the alarm is off
+	alarm    *time.Timer // for a resting call; nil until it has had a deadline
+	alarmAt  time.Time   // zero if the alarm is off
 }
 
-// Open gives the inbox of a call its first turn, which the caller has taken. run is a turn of
-// the call.
+// Open initialises the inbox of a call, with the caller holding its first turn. run runs
+// a turn of the call.
 func (b *Inbox[T]) Open(run func(), turns *transport.Turns) {
 	b.run, b.turns, b.turn = run, turns, true
 }
 
-// Begin has the first turn run.
+// Begin starts the first turn.
 func (b *Inbox[T]) Begin() { b.turns.Begin(b.run) }
 
-// Post leaves an item and says whether the call will handle it. A provisional
-// response that is dropped counts as handled.
+// Post adds an item and reports whether the call will handle it. A dropped provisional
+// response counts as handled.
 func (b *Inbox[T]) Post(it T) bool {
 	taken, begins := b.put(it)
 	if begins {
@@ -108,14 +107,14 @@ func (b *Inbox[T]) Post(it T) bool {
 	return taken
 }
 
-// PostLast is Post by a goroutine whose other work may wait for a turn. It runs the turn that this begins.
+// PostLast is Post for a goroutine whose other work may wait for a turn. If the post begins a turn, PostLast runs it.
 func (b *Inbox[T]) PostLast(it T) {
 	if _, begins := b.put(it); begins {
 		b.run()
 	}
 }
 
-// put is Post without the turn that it begins, which is the caller's.
+// put is Post, except that the caller must run the turn if begins is true.
 func (b *Inbox[T]) put(it T) (taken, begins bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -142,16 +141,16 @@ func (b *Inbox[T]) put(it T) (taken, begins bool) {
 	return taken, begins
 }
 
-// Rests says whether the call has no turn, or its last one, and nothing to handle.
+// Rests reports whether the call has no turn, or its last one, and nothing to handle.
 func (b *Inbox[T]) Rests() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.closed || !b.turn && b.items.Len() == 0
 }
 
-// Rest ends the turn of a call until something is posted, or this deadline has come;
-// zero: there is none. It refuses where something has been posted already, or where
-// the server stops. After true the turn is another goroutine's to take.
+// Rest ends the turn of a call until something is posted, or the deadline until has come;
+// zero means no deadline. It returns false if something has been posted already, or if
+// the server stops. After true, another goroutine may take the turn.
 func (b *Inbox[T]) Rest(server context.Context, until time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -163,8 +162,8 @@ func (b *Inbox[T]) Rest(server context.Context, until time.Time) bool {
 	return true
 }
 
-// setAlarm sets the alarm. An alarm that has gone off in between finds no turn to take, or
-// gives the call one in which nothing is due.
+// setAlarm sets the alarm. If the old alarm has just gone off, it finds no turn to take,
+// or gives the call a turn in which nothing is due.
 func (b *Inbox[T]) setAlarm(at time.Time) {
 	switch {
 	case at.Equal(b.alarmAt):
@@ -179,7 +178,7 @@ func (b *Inbox[T]) setAlarm(at time.Time) {
 	b.alarmAt = at
 }
 
-// ring is the alarm's goroutine: a turn of the call.
+// ring is the alarm's function. It runs a turn of the call.
 func (b *Inbox[T]) ring() {
 	b.mu.Lock()
 	b.alarmAt = time.Time{}
@@ -189,15 +188,15 @@ func (b *Inbox[T]) ring() {
 	}
 }
 
-// Rouse gives a call that rests a turn.
+// Rouse gives a resting call a turn.
 func (b *Inbox[T]) Rouse() {
 	if b.takeTurn() {
 		b.turns.Begin(b.run)
 	}
 }
 
-// takeTurn takes the turn of a call that rests; false: another goroutine has it, or the
-// call is over.
+// takeTurn takes the turn of a resting call. It returns false if another goroutine has
+// it, or if the call is over.
 func (b *Inbox[T]) takeTurn() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -209,7 +208,7 @@ func (b *Inbox[T]) takeTurn() bool {
 	return true
 }
 
-// Underway says whether a goroutine has the turn. The number changes while that gets on.
+// Underway reports whether a goroutine has the turn. step changes as the turn makes progress.
 func (b *Inbox[T]) Underway() (step uint64, is bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -227,14 +226,14 @@ func (b *Inbox[T]) Take() (it T, ok, overflow bool) {
 	return it, ok, overflow
 }
 
-// Closed says whether the call is over, and nothing is taken any more.
+// Closed reports whether the call is over and the inbox takes no more items.
 func (b *Inbox[T]) Closed() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.closed
 }
 
-// Close refuses items from now on and gives back the items that are left.
+// Close closes the inbox and returns the remaining items.
 func (b *Inbox[T]) Close() []T {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -245,7 +244,7 @@ func (b *Inbox[T]) Close() []T {
 	return left
 }
 
-// KindOf says what room an input for a leg finds.
+// KindOf returns the kind of an input for a leg.
 func KindOf(in leg.Input) Kind {
 	switch in := in.(type) {
 	case leg.ResponseIn:
@@ -262,7 +261,7 @@ func KindOf(in leg.Input) Kind {
 		return Ending
 	case leg.DeadlineReached, leg.MediaReceived, leg.Ring, leg.Answer, leg.Refuse, leg.Invite, leg.Abandon, leg.Hangup,
 		leg.Offer, leg.Accept, leg.Reject, leg.Send, leg.Reply:
-		// never left
+		// never posted
 	}
 	return Normal
 }

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// item is one of a kind.
+// item is an item with only a kind.
 type item struct {
 	kind   Kind
 	number int
@@ -20,10 +20,10 @@ type item struct {
 
 func (it item) Kind() Kind { return it.kind }
 
-// busy is the inbox of a call that has its turn.
+// busy returns the inbox of a call during a turn.
 func busy() *Inbox[item] { return &Inbox[item]{turn: true} }
 
-// drain takes everything out.
+// drain takes out all items.
 func drain(b *Inbox[item]) (items []item, overflow bool) {
 	for {
 		it, ok, over := b.Take()
@@ -56,7 +56,7 @@ func TestInboxKeepsOrder(t *testing.T) {
 	}
 }
 
-// However many provisional answers come, they do not end the call.
+// Any number of provisional answers does not end the call.
 func TestInboxCoalescesProgress(t *testing.T) {
 	b := busy()
 	for range 10_000 {
@@ -72,7 +72,7 @@ func TestInboxCoalescesProgress(t *testing.T) {
 	}
 }
 
-// What ends something has room when nothing else has.
+// Items that end something are taken when nothing else is.
 func TestInboxRoomForTheEnd(t *testing.T) {
 	b := busy()
 	for range roomNormal {
@@ -101,7 +101,7 @@ func TestInboxRoomForTheEnd(t *testing.T) {
 func TestInboxHardLimit(t *testing.T) {
 	b := busy()
 	for range 10 * roomHard {
-		b.Post(item{kind: Ending}) // terminal, and yet bounded
+		b.Post(item{kind: Ending}) // even items that end something are bounded
 	}
 	items, overflow := drain(b)
 	if len(items) != roomHard || !overflow {
@@ -112,7 +112,7 @@ func TestInboxHardLimit(t *testing.T) {
 	}
 }
 
-// Posting never blocks, whoever reads or does not.
+// Posting never blocks, even if nothing is taken out.
 func TestInboxPostNeverBlocks(t *testing.T) {
 	b := busy()
 	var wg sync.WaitGroup
@@ -124,7 +124,7 @@ func TestInboxPostNeverBlocks(t *testing.T) {
 			}
 		})
 	}
-	wg.Wait() // nobody has read
+	wg.Wait() // nothing was taken out
 	if items, overflow := drain(b); len(items) != roomHard || !overflow {
 		t.Errorf("%d items, overflow %v", len(items), overflow)
 	}
@@ -165,9 +165,9 @@ func TestFullInboxTakesQuestions(t *testing.T) {
 	}
 }
 
-// A full inbox says that it does not take a request, so that the request gets 503.
-// The transaction of a request other than INVITE has no timer before its final
-// answer (RFC 3261 section 17.2.2).
+// A full inbox reports that it refuses a request, so that the request gets 503. The
+// transaction of a request other than INVITE has no timer before its final answer (RFC
+// 3261 section 17.2.2).
 func TestFullInboxRefusesRequests(t *testing.T) {
 	b := busy()
 	for range roomNormal {
@@ -178,7 +178,8 @@ func TestFullInboxRefusesRequests(t *testing.T) {
 	}
 }
 
-// PostLast runs the turn that it begins, and nothing if a turn is running or the call is over.
+// PostLast runs the turn that it begins, and runs nothing if a turn is running or the
+// call is over.
 func TestPostLastRunsTheTurn(t *testing.T) {
 	b := &Inbox[item]{}
 	turns := 0
@@ -187,7 +188,7 @@ func TestPostLastRunsTheTurn(t *testing.T) {
 	if items, _ := drain(b); turns != 1 || len(items) != 1 {
 		t.Fatalf("%d turns, %d items", turns, len(items))
 	}
-	b.PostLast(item{kind: Ending}) // the first has not ended
+	b.PostLast(item{kind: Ending}) // the first turn has not ended
 	if items, _ := drain(b); turns != 1 || len(items) != 1 {
 		t.Fatalf("%d turns, %d items", turns, len(items))
 	}
@@ -198,7 +199,7 @@ func TestPostLastRunsTheTurn(t *testing.T) {
 	}
 }
 
-// rested is an inbox whose call rests.
+// rested returns an inbox whose call rests.
 func rested(t *testing.T, run func(b *Inbox[item]), until time.Time) *Inbox[item] {
 	t.Helper()
 	b := &Inbox[item]{turn: true, turns: &transport.Turns{}}
@@ -210,7 +211,7 @@ func rested(t *testing.T, run func(b *Inbox[item]), until time.Time) *Inbox[item
 	return b
 }
 
-// What is posted after the last look into the inbox keeps the call from its rest.
+// An item that is posted after the last check of the inbox keeps the call from resting.
 func TestNoPostIsLostBeforeRest(t *testing.T) {
 	b := &Inbox[item]{turn: true, run: func() { t.Error("a second turn") }}
 	if _, ok, _ := b.Take(); ok {
@@ -233,14 +234,14 @@ func TestNoPostIsLostBeforeRest(t *testing.T) {
 	}
 }
 
-// An alarm that goes off during a turn does not keep the next one from going off, also
-// for the same moment.
+// An alarm that goes off during a turn does not keep the next one from going off, even at
+// the same time.
 func TestNoAlarmIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := 0
 		b := rested(t, func(*Inbox[item]) { turns++ }, time.Now().Add(time.Second))
 		begin := time.Now()
-		if !b.takeTurn() { // something else has roused the call
+		if !b.takeTurn() { // something else has given the call a turn
 			t.Fatal("no turn")
 		}
 		time.Sleep(time.Second)
@@ -271,13 +272,13 @@ func TestNoAlarmIsLost(t *testing.T) {
 	})
 }
 
-// However posts, alarms and rests meet: no two turns run at once, and nothing stays in
-// the inbox of a call that rests.
+// However posts, alarms and rests coincide, no two turns run at once, and no item stays
+// in the inbox of a resting call.
 func TestOneTurnAtATime(t *testing.T) {
 	const posters, each = 8, 2000
 	var (
 		running atomic.Int32
-		taken   int // of the turn: the race detector sees two at once
+		taken   int // owned by the turn, so that the race detector sees two turns at once
 		all     sync.WaitGroup
 	)
 	all.Add(posters * each)
@@ -305,7 +306,7 @@ func TestOneTurnAtATime(t *testing.T) {
 		go func() {
 			for range each {
 				for !b.Post(item{kind: Ending}) {
-					runtime.Gosched() // it is full for the moment
+					runtime.Gosched() // the inbox is full at the moment
 				}
 			}
 		}()
@@ -320,7 +321,7 @@ func TestOneTurnAtATime(t *testing.T) {
 	}
 }
 
-// isIdle says whether no goroutine has the turn.
+// isIdle reports whether no goroutine has the turn.
 func (b *Inbox[item]) isIdle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

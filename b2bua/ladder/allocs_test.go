@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// What a call's ladder allocates besides its pages, which come from a pool: the call and its parts once, and its request to an API.
+// The allocations of a call's ladder in addition to its pages, which come from a pool: the call with its parts, and its
+// request to an API.
 func TestCallAllocates(t *testing.T) {
 	none := aCall(func(context.Context) {})
 	if n := testing.AllocsPerRun(200, func() { none() }); n > 15 {
@@ -21,7 +22,7 @@ func TestCallAllocates(t *testing.T) {
 	must(t, err)
 	r.Header.Set("Authorization", "Bearer hush-hush-hush")
 	asked := aCall(func(ctx context.Context) {
-		res, err := rt.RoundTrip(r.WithContext(ctx)) // one allocation of the test's
+		res, err := rt.RoundTrip(r.WithContext(ctx)) // one allocation by the test
 		must(t, err)
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()

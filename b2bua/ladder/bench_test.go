@@ -22,7 +22,7 @@ const (
 		"m=audio 20000 RTP/AVP 0 101\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
 )
 
-// spoken is the SIP of one call, with the Call-ID and tag of n.
+// spoken returns the SIP of one call, with a Call-ID and tag made from n.
 func spoken(n int) (all []transport.TapMessage) {
 	local, remote := netip.MustParseAddrPort("198.51.100.1:5060"), netip.MustParseAddrPort("192.0.2.10:5060")
 	for _, first := range []string{
@@ -66,7 +66,7 @@ func asks(ctx context.Context, t testing.TB, answer string) {
 	_ = res.Body.Close()
 }
 
-// aCall gives a function that is a call with all that is said in it, up to the encoded ladder. asked is its HTTP.
+// aCall returns a function that plays a call with all its messages, up to the encoded ladder. asked does its HTTP.
 func aCall(asked func(context.Context)) (once func() (encoded int)) {
 	var out []byte
 	s := New(Options{Keep: func(c *Call) {
@@ -103,7 +103,7 @@ func aCall(asked func(context.Context)) (once func() (encoded int)) {
 	}
 }
 
-// BenchmarkCall is what a call's ladder costs, without the disk.
+// BenchmarkCall measures the cost of a call's ladder, without the disk.
 func BenchmarkCall(b *testing.B) {
 	answer := `{"synthflow_call_id":"8082ce18-0ee1-4947-8e6b-8a4abe3925db",` + string(bytes.Repeat([]byte(`"egress_recording_url":null,`), 40)) + `"x":1}`
 	once := aCall(func(ctx context.Context) { asks(ctx, b, answer) })

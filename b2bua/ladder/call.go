@@ -18,10 +18,10 @@ import (
 // Lane is one party to a call.
 type Lane struct {
 	Name string `json:"name"`
-	Kind string `json:"kind"` // one of the constants
+	Kind string `json:"kind"` // one of the constants below
 }
 
-// The kinds of lanes. The caller's is the first, our own the second.
+// The kinds of lanes. The caller's lane is the first, ours the second.
 const (
 	KindCaller = "caller"
 	KindSelf   = "self"
@@ -32,54 +32,54 @@ const (
 const (
 	laneCaller = 0
 	laneSelf   = 1
-	lanesMax   = 64 // of one call; further ones are taken for the last
+	lanesMax   = 64 // of one call; additional ones count as the last
 )
 
-// usual is the room that most calls need, in one object with the call.
+// usual has the memory that most calls need, in one allocation with the call.
 type usual struct {
-	first  legOf // of the caller
+	first  legOf // the caller's leg
 	legs   [2]*legOf
-	lanes  [4]Lane // the caller, we, the API and the target
-	ends   [3]ends // the caller's, the API's and the target's
+	lanes  [4]Lane // for the caller, us, the API and the target
+	ends   [3]ends // for the caller, the API and the target
 	points [288]byte
 }
 
-// Recorder takes the SIP of a call that is recorded; *recording.Recorder is one. It keeps data.
+// Recorder records the SIP of a call. *recording.Recorder implements it. It keeps the data that it gets.
 type Recorder interface {
 	Message(at time.Time, from, to netip.AddrPort, data []byte)
 }
 
-// Call is what is said in one call. Its methods may be called from any goroutine. A nil
-// one keeps nothing.
+// Call has the messages and decisions of one call. Its methods may be called from any
+// goroutine. A nil Call keeps nothing.
 type Call struct {
 	of   *Collector
 	legs []*legOf // guarded by of.mu
 
-	mu       sync.Mutex // guards what follows
-	id       string     // Flowbridge's; empty: not known yet
-	trace    string     // the id of its trace; empty: none
-	over     bool       // the call has ended, its legs may not have
+	mu       sync.Mutex // guards the fields below
+	id       string     // Flowbridge's id; empty until known
+	trace    string     // the id of its trace; empty if none
+	over     bool       // the call has ended, though its legs may not have
 	closed   bool
 	released bool
-	keeps    bool // its entries are wanted
-	masked   bool // keys are
+	keeps    bool // its entries are kept
+	masked   bool // keys are hidden
 	lanes    []Lane
-	begin    time.Time // of the first entry
+	begin    time.Time // time of the first entry
 	pages    pages
 	ends     []ends
 
-	rec   Recorder  // nil: not recorded now
-	until time.Time // keys that come before are masked, too
+	rec   Recorder  // nil if not recorded now
+	until time.Time // keys are also hidden until then
 
-	failed  string // what the last attempt came to, until it is known what is next
-	asked   int    // requests to the API of the current attempt
+	failed  string // the result of the last attempt, until the next step is known
+	asked   int    // number of API requests in the current attempt
 	series  series
-	figures Figures // nil: the media does not run
+	figures Figures // nil if there is no media
 
 	usual usual
 }
 
-// newCall makes a call of the leg that it begins with.
+// newCall makes a call from its first leg.
 func newCall(s *Collector, callID, tag string) *Call {
 	c := &Call{of: s, keeps: true}
 	u := &c.usual
@@ -90,7 +90,7 @@ func newCall(s *Collector, callID, tag string) *Call {
 	return c
 }
 
-// assignID gives the call its id. False: it has one.
+// assignID sets the call's id. It returns false if the call has one already.
 func (c *Call) assignID(id, caller string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,7 +105,7 @@ func (c *Call) assignID(id, caller string) bool {
 	return true
 }
 
-// dropUnwanted forgets the entries of a call whose ladder is not kept, and which is not recorded.
+// dropUnwanted drops the entries of a call that is neither kept nor recorded.
 func (c *Call) dropUnwanted() {
 	c.keeps = c.of.Keep != nil || c.of.Record
 	if !c.keeps {
@@ -124,7 +124,7 @@ func (c *Call) closeUnclaimed() bool {
 	return c.closed
 }
 
-// Traced gives the call the id of its trace.
+// Traced sets the id of the call's trace.
 func (c *Call) Traced(id string) {
 	if c == nil {
 		return
@@ -134,10 +134,11 @@ func (c *Call) Traced(id string) {
 	c.trace = id
 }
 
-// ID is Flowbridge's id of the call.
+// ID returns Flowbridge's id of the call.
 func (c *Call) ID() string { return c.id }
 
-// Join adds the leg to a target: its Call-ID, and our tag. customer: it is a customer's, and has the caller's lane.
+// Join adds a leg to a target, by its Call-ID and our tag. customer says that it is a customer's leg, which gets the
+// caller's lane.
 func (c *Call) Join(callID, tag, target string, customer bool) {
 	if c == nil {
 		return
@@ -149,7 +150,7 @@ func (c *Call) Join(callID, tag, target string, customer bool) {
 	c.of.join(c, callID, tag, lane)
 }
 
-// laneOf gives the index of a lane, which is added if it is new.
+// laneOf returns the index of a lane. It adds a new lane.
 func (c *Call) laneOf(name, kind string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -163,7 +164,7 @@ func (c *Call) laneOf(name, kind string) int {
 	return len(c.lanes) - 1
 }
 
-// Unrecorded says that the call will not be recorded.
+// Unrecorded tells the call that it will not be recorded.
 func (c *Call) Unrecorded() {
 	if c == nil {
 		return
@@ -176,7 +177,7 @@ func (c *Call) Unrecorded() {
 	}
 }
 
-// Attach gives a recorder the messages so far and from now on; nil: no recorder.
+// Attach gives a recorder the messages so far, and those to come. nil ends that.
 func (c *Call) Attach(r Recorder) {
 	if c == nil {
 		return
@@ -189,7 +190,7 @@ func (c *Call) Attach(r Recorder) {
 	}
 }
 
-// eachSIP reads the messages so far. c.mu is held.
+// eachSIP calls see with each SIP message so far. c.mu is held.
 func (c *Call) eachSIP(see func(entry, ends)) {
 	for i := range c.pages.list {
 		for r := (reader{rest: c.pages.list[i].raw()}); len(r.rest) > 0; {
@@ -200,7 +201,7 @@ func (c *Call) eachSIP(see func(entry, ends)) {
 	}
 }
 
-// record gives the recorder a message.
+// record passes a message to the recorder.
 func (c *Call) record(e entry, at ends) {
 	from, to := at.local, at.remote
 	if e.received {
@@ -210,7 +211,7 @@ func (c *Call) record(e entry, at ends) {
 }
 
 // Mask begins or ends the hiding of keys. After its end keys stay hidden for 64*T1,
-// because a message may be sent again.
+// because messages may be repeated.
 func (c *Call) Mask(on bool) {
 	if c == nil {
 		return
@@ -261,8 +262,8 @@ func (c *Call) sip(m transport.TapMessage, lane int) {
 	}
 }
 
-// repeated says whether a message has come before, in the last pages. It counts it as
-// left out.
+// repeated reports whether a message is a copy of one in the last pages. It counts copies
+// as dropped.
 func (c *Call) repeated(e entry) bool {
 	text := bytes.Clone(e.text[:min(len(e.text), textMax)])
 	message.Redact(text, c.masked)
@@ -278,7 +279,7 @@ func (c *Call) repeated(e entry) bool {
 	return false
 }
 
-// since is a time as entries have it. The first one begins the ladder.
+// since returns a time in the form that entries use. The first call sets the ladder's beginning.
 func (c *Call) since(at time.Time) time.Duration {
 	if c.begin.IsZero() {
 		c.begin = at
@@ -286,7 +287,7 @@ func (c *Call) since(at time.Time) time.Duration {
 	return at.Sub(c.begin)
 }
 
-// endsOf gives the index of a pair of addresses, from 1; 0: there are too many.
+// endsOf returns the index of a pair of addresses, from 1, or 0 if there are too many.
 func (c *Call) endsOf(at ends) int {
 	if i := slices.Index(c.ends, at); i >= 0 {
 		return i + 1
@@ -315,10 +316,10 @@ func (c *Call) http(at time.Time, received bool, lane int, between ends, text []
 	c.pages.add(e)
 }
 
-// decides says whether decisions are kept.
+// decides reports whether decisions are kept.
 func (c *Call) decides() bool { return c != nil && c.of.Keep != nil }
 
-// Decide notes a decision: what, and why.
+// Decide adds a decision: what was decided, and why.
 func (c *Call) Decide(format string, args ...any) {
 	if !c.decides() {
 		return
@@ -327,7 +328,7 @@ func (c *Call) Decide(format string, args ...any) {
 	c.decided(fmt.Appendf(room[:0], format, args...))
 }
 
-// decided notes a decision.
+// decided adds a decision.
 func (c *Call) decided(text []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -335,7 +336,7 @@ func (c *Call) decided(text []byte) {
 	c.note(text)
 }
 
-// note keeps a decision.
+// note adds an entry for a decision.
 func (c *Call) note(text []byte) {
 	if c.closed {
 		return
@@ -349,8 +350,9 @@ func (c *Call) note(text []byte) {
 // noteMax bounds a decision's text, in bytes.
 const noteMax = 1024
 
-// Close says that nothing is left of the call. Its ladder is handed over a little later,
-// with the peers' last words: the ACK of a refusal, what is repeated.
+// Close tells the ladder that the call and its legs are over. The ladder is handed over a
+// little later, so that it includes the peers' last messages: the ACK of a refusal, or
+// retransmissions.
 func (c *Call) Close() {
 	if c == nil {
 		return
@@ -374,7 +376,7 @@ func (c *Call) finish() {
 		return
 	}
 	if c.of.Keep != nil {
-		c.of.Keep(c) // before it can't be found among the live ones
+		c.of.Keep(c) // before it disappears from the live calls
 	}
 	c.of.drop(c, id)
 	if c.of.Keep == nil {
@@ -382,7 +384,7 @@ func (c *Call) finish() {
 	}
 }
 
-// Discard ends the collecting of a call that has come to nothing.
+// Discard ends the collecting, and drops the ladder.
 func (c *Call) Discard() {
 	if c == nil {
 		return
@@ -395,7 +397,7 @@ func (c *Call) Discard() {
 	c.Release()
 }
 
-// Release gives back the memory of a call that was kept.
+// Release frees the memory of a call that was kept.
 func (c *Call) Release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -405,8 +407,8 @@ func (c *Call) Release() {
 
 type contextKey struct{}
 
-// Context makes the HTTP requests with it part of the ladder, as those to the API of a
-// target. It begins an attempt.
+// Context returns a context that makes HTTP requests part of the ladder, as requests to
+// the API of a target. It begins an attempt.
 func (c *Call) Context(ctx context.Context, target string) context.Context {
 	if !c.decides() {
 		return ctx

@@ -13,10 +13,10 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// raws has room for ladders before their compression.
+// raws has buffers for uncompressed ladders.
 var raws = sync.Pool{New: func() any { return new([]byte) }} //nolint:gochecknoglobals // a pool
 
-// Encode appends the call's ladder, for Decode; nothing after Release.
+// Encode appends the call's ladder in the form that Decode reads. After Release it appends nothing.
 func (c *Call) Encode(b []byte) []byte {
 	raw := raws.Get().(*[]byte)
 	defer raws.Put(raw)
@@ -27,7 +27,8 @@ func (c *Call) Encode(b []byte) []byte {
 	return pack(b, *raw)
 }
 
-// Plain is Encode without the compression, which costs more than the rest. It is for what is mostly replaced soon.
+// Plain is Encode without the compression, which costs more than the rest. It is for ladders that are usually replaced
+// soon.
 func (c *Call) Plain(b []byte) []byte {
 	from := len(b)
 	b = c.append(append(b, plain))
@@ -37,7 +38,7 @@ func (c *Call) Plain(b []byte) []byte {
 	return b
 }
 
-// append appends the call's ladder; nothing after Release.
+// append appends the call's ladder, or nothing after Release.
 func (c *Call) append(b []byte) []byte {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -144,7 +145,8 @@ func (r *reader) point() Point {
 	return p
 }
 
-// Continue has a new call's ladder begin with what another process has encoded of it. What can't be read is left out.
+// Continue makes a new call's ladder begin with the part that another process has encoded. It leaves out parts that it
+// can't read.
 func (c *Call) Continue(encoded []byte) {
 	raw, err := unpack(encoded)
 	if err != nil || !c.decides() {
@@ -158,13 +160,13 @@ func (c *Call) Continue(encoded []byte) {
 	defer c.mu.Unlock()
 	c.begin, c.lanes, c.ends, c.pages.dropped = begin, l.Lanes, all, l.Dropped
 	for _, e := range entries {
-		if e.kind != Talk { // its whole comes at the end
+		if e.kind != Talk { // the final one comes at the end
 			c.pages.add(e)
 		}
 	}
 }
 
-// Ladder gives the ladder of a call so far; nil after Release.
+// Ladder returns the ladder of a call so far, or nil after Release.
 func (c *Call) Ladder() (*Ladder, error) {
 	raw := c.append(nil)
 	if raw == nil {
@@ -180,7 +182,7 @@ func (c *Call) Ladder() (*Ladder, error) {
 	return l, nil
 }
 
-// Decode reads what Encode has written. Whatever the bytes are, it gives a ladder or an error.
+// Decode reads what Encode has written. For any input it returns a ladder or an error.
 func Decode(b []byte) (*Ladder, error) {
 	raw, err := unpack(b)
 	if err != nil {
@@ -222,7 +224,7 @@ func decode(raw []byte) (*Ladder, error) {
 	return l, nil
 }
 
-// parse reads a ladder but for its messages, which are in the entries.
+// parse reads a ladder except its messages, which it returns as entries.
 func parse(raw []byte) (l *Ladder, begin time.Time, all []ends, entries []entry, err error) {
 	r := reader{rest: raw}
 	l = &Ladder{ID: r.text(), TraceID: r.text(), Messages: []Message{}}
@@ -248,7 +250,7 @@ func parse(raw []byte) (l *Ladder, begin time.Time, all []ends, entries []entry,
 	return l, begin, all, entries, r.err
 }
 
-// Shown is an address in a log or ladder, empty where there is none.
+// Shown returns an address in a log or ladder, or empty if there is none.
 func Shown(a netip.AddrPort) string {
 	if !a.IsValid() {
 		return ""
@@ -256,7 +258,7 @@ func Shown(a netip.AddrPort) string {
 	return a.String()
 }
 
-// messageOf is an entry as it is shown.
+// messageOf returns an entry in the form that is shown.
 func messageOf(e entry, begin time.Time) Message {
 	at := begin.Add(e.at)
 	m := Message{
@@ -295,7 +297,7 @@ func messageOf(e entry, begin time.Time) Message {
 	return m
 }
 
-// statusOf reads the status in front of a phrase; 0: there is none.
+// statusOf reads the status in front of a phrase. It returns 0 if there is none.
 func statusOf(text string) (n int) {
 	if len(text) < 3 {
 		return 0

@@ -16,7 +16,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// whole is the ladder of a call with all kinds of entries, before its compression.
+// whole returns the uncompressed ladder of a call with all kinds of entries.
 func whole(t testing.TB) []byte {
 	var k kept
 	s := collector(&k)
@@ -35,8 +35,8 @@ func whole(t testing.TB) []byte {
 	return c.append(nil)
 }
 
-// FuzzDecode: whatever is in the file, there is a ladder or an error, and what can be shown is safe: JSON is
-// valid, a terminal gets no control characters, a capture can be read.
+// FuzzDecode checks that any input gives a ladder or an error, and that all output is safe: JSON is valid, a terminal
+// gets no control characters, a capture can be read.
 func FuzzDecode(f *testing.F) {
 	raw := whole(f)
 	f.Add(raw, 80)
@@ -77,7 +77,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// FuzzDraw: a ladder that comes by the API can be drawn, whatever it is.
+// FuzzDraw checks that any ladder from the API can be drawn.
 func FuzzDraw(f *testing.F) {
 	l, err := decode(whole(f))
 	must(f, err)
@@ -109,7 +109,7 @@ func packets(t testing.TB, capture io.Reader) (all []gopacket.Packet) {
 	}
 }
 
-// TestPcapng: each SIP message is a UDP datagram, each HTTP message a TCP segment behind the one before.
+// TestPcapng: each SIP message is a UDP datagram, each HTTP message a TCP segment that follows the one before.
 func TestPcapng(t *testing.T) {
 	l, err := decode(whole(t))
 	must(t, err)
@@ -146,7 +146,7 @@ func TestPcapng(t *testing.T) {
 	}
 }
 
-// TestDraw draws a ladder side by side where there is room, and line by line where there is none.
+// TestDraw draws a ladder with lanes side by side if there is room, and line by line otherwise.
 func TestDraw(t *testing.T) {
 	l := &Ladder{
 		Lanes: []Lane{{"carrier", KindCaller}, {"flowbridge", KindSelf}, {"api\x1b[2J", KindAPI}, {"agent", KindCallee}, {"silent", KindCallee}},

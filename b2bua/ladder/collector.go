@@ -11,23 +11,24 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// The bounds of all calls.
+// The limits for all calls together.
 const (
 	heldMax      = 512 << 20 // bytes of pages
-	unclaimedMax = 1024      // INVITEs that have no call yet, or will have none
+	unclaimedMax = 1024      // INVITEs without a call yet
 	unclaimedFor = 5 * time.Second
 )
 
-// Options are the uses of a Collector. Without any, there is none.
+// Options are the uses of a Collector. Without any use, New returns nil.
 type Options struct {
-	// gets each call at its end, and releases it; nil: ladders are not kept
+	// Keep gets each call at its end, and releases it. nil means that ladders are not kept.
 	Keep      func(*Call)
-	Record    bool                                        // calls may be recorded with their SIP
+	Record    bool                                        // recordings of calls may need their SIP
 	Followers []Follower                                  // may be empty
-	Source    func(remote netip.Addr) (netip.Addr, error) // our address toward a peer, where the socket has none
+	Source    func(remote netip.Addr) (netip.Addr, error) // our address toward a peer if the socket has none
 }
 
-// Collector is a Tap that finds the call of each message. A nil one collects nothing.
+// Collector is a Tap that assigns each message to its call. A nil Collector collects
+// nothing.
 type Collector struct {
 	Options
 	held atomic.Int64 // bytes of pages
@@ -35,19 +36,19 @@ type Collector struct {
 	mu        sync.RWMutex
 	legs      map[string]*legOf // by SIP Call-ID
 	calls     map[string]*Call  // by our id
-	unclaimed []unclaimedLeg    // oldest first; some have got their call since
+	unclaimed []unclaimedLeg    // oldest first; some may have a call by now
 	ending    []endingCall      // oldest first
 	sample    sampler
 }
 
-// legOf is one leg, by its Call-ID and the tag of the side that began it. Several legs may have
-// one Call-ID, because callers choose theirs.
+// legOf is one leg, identified by its Call-ID and the tag of the side that began it.
+// Several legs may have the same Call-ID, because callers choose theirs.
 type legOf struct {
 	call *Call
 	id   string // the SIP Call-ID
 	tag  string
 	lane int
-	next *legOf // of the same Call-ID
+	next *legOf // next leg with the same Call-ID
 }
 
 type unclaimedLeg struct {
@@ -55,7 +56,7 @@ type unclaimedLeg struct {
 	at  time.Time
 }
 
-// New makes a Collector; nil where nothing is to be collected.
+// New makes a Collector, or returns nil if there is no use for one.
 func New(o Options) *Collector {
 	if o.Keep == nil && !o.Record && len(o.Followers) == 0 {
 		return nil
@@ -110,7 +111,7 @@ func (s *Collector) begin(callID, tag string, now time.Time) *legOf {
 	return l
 }
 
-// find gives the leg with a Call-ID and tag; nil: none. s.mu is held.
+// find returns the leg with a Call-ID and tag, or nil. s.mu is held.
 func (s *Collector) find(callID, tag string) *legOf {
 	for l := s.legs[callID]; l != nil; l = l.next {
 		if l.tag == tag {
@@ -120,13 +121,13 @@ func (s *Collector) find(callID, tag string) *legOf {
 	return nil
 }
 
-// enter adds a leg, without changing a chain that is being read. s.mu is held.
+// enter adds a leg without changing a chain that others may be reading. s.mu is held.
 func (s *Collector) enter(l *legOf) {
 	l.next = s.legs[l.id]
 	s.legs[l.id] = l
 }
 
-// remove removes a leg. The chain that it was in is copied. s.mu is held.
+// remove removes a leg. It replaces the leg's chain with a copy. s.mu is held.
 func (s *Collector) remove(gone *legOf) {
 	var chain *legOf
 	for l := s.legs[gone.id]; l != nil; l = l.next {
@@ -143,7 +144,7 @@ func (s *Collector) remove(gone *legOf) {
 	s.legs[gone.id] = chain
 }
 
-// forget forgets the oldest INVITEs that no call has claimed. s.mu is held.
+// forget removes the oldest INVITEs that no call has claimed. s.mu is held.
 func (s *Collector) forget(now time.Time) {
 	for len(s.unclaimed) > 0 && (len(s.unclaimed) >= unclaimedMax || now.Sub(s.unclaimed[0].at) > unclaimedFor) {
 		if old := s.unclaimed[0].leg; old.call.closeUnclaimed() {
@@ -154,9 +155,9 @@ func (s *Collector) forget(now time.Time) {
 	}
 }
 
-// Claim gives the call with this id its INVITE and what was said since: callID and tag
-// are its Call-ID and From tag. caller names the caller's lane. It gives nil where s is
-// nil.
+// Claim returns the ladder of the call with this id, with its INVITE and all messages
+// since. callID and tag are the INVITE's Call-ID and From tag. caller names the caller's
+// lane. It returns nil if s is nil.
 func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	if s == nil {
 		return nil
@@ -164,7 +165,7 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.find(callID, tag)
-	if l == nil || !l.call.assignID(id, caller) { // another call has it: each sees the messages of both
+	if l == nil || !l.call.assignID(id, caller) { // another call has it; each ladder then has the messages of both
 		l = &newCall(s, callID, tag).usual.first
 		l.call.assignID(id, caller)
 		s.enter(l)
@@ -174,7 +175,7 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	return l.call
 }
 
-// Find gives the call with this id while it lives; nil: none.
+// Find returns the live call with this id, or nil.
 func (s *Collector) Find(id string) *Call {
 	if s == nil {
 		return nil

@@ -9,13 +9,13 @@ import (
 	"github.com/klauspost/compress/s2"
 )
 
-// dictionary is a text like the compressed ones. The file belongs to version 1 of the format: another dictionary
-// needs another version.
+// dictionary is text that resembles the ladders to compress. The file belongs to version 1 of the format: another
+// dictionary needs another version.
 //
 //go:embed dictionary.txt
 var dictionary []byte
 
-// typical gives the dictionary for the compressor.
+// typical returns the dictionary for the compressor.
 var typical = sync.OnceValue(func() *s2.Dict {
 	return s2.MakeDict(dictionary,
 		nil)
@@ -30,7 +30,7 @@ const (
 // decodedMax bounds a ladder before its compression, in bytes.
 const decodedMax = 4 << 20
 
-// pack appends a ladder as it is stored.
+// pack appends a ladder in its stored form.
 func pack(b, raw []byte) []byte {
 	b = append(b, version)
 	most := s2.MaxEncodedLen(len(raw))

@@ -13,16 +13,16 @@ import (
 type Attempt struct {
 	Target        string
 	Cause         cause.Cause
-	Code          int    // the target's final answer; 0: none
+	Code          int    // the target's final answer; 0 if none
 	Reason        string // its phrase
-	PrepareStatus int    // of the API; 0: no answer
+	PrepareStatus int    // HTTP status of the API; 0 if no answer
 	Prepare       time.Duration
 	Took          time.Duration
 	Err           error
 }
 
-// Failed notes how an attempt ended. What happens next is added to the same decision
-// by Next, or left out.
+// Failed stores how an attempt ended. Next adds the next target to the same decision;
+// without Next it has none.
 func (c *Call) Failed(a Attempt) {
 	if !c.decides() {
 		return
@@ -33,7 +33,7 @@ func (c *Call) Failed(a Attempt) {
 	c.failed = a.sentence(c.asked)
 }
 
-// Next notes the target that is tried next.
+// Next adds the target that is tried next.
 func (c *Call) Next(target string) {
 	if !c.decides() {
 		return
@@ -43,7 +43,7 @@ func (c *Call) Next(target string) {
 	c.flush("; next: " + target)
 }
 
-// flush notes the attempt that has failed.
+// flush adds the decision about the failed attempt.
 func (c *Call) flush(next string) {
 	if c.failed != "" {
 		c.note([]byte(c.failed + next))
@@ -51,7 +51,7 @@ func (c *Call) flush(next string) {
 	}
 }
 
-// sentence says how an attempt ended, for which its API was asked a number of times.
+// sentence describes how an attempt ended. asked is the number of requests to its API.
 func (a Attempt) sentence(asked int) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "target %s: ", a.Target)
@@ -59,7 +59,7 @@ func (a Attempt) sentence(asked int) string {
 	case strings.HasPrefix(string(a.Cause), "prepare_"):
 		if a.Cause == cause.PrepareFailed && a.PrepareStatus > 0 {
 			fmt.Fprintf(&b, "prepare %d", a.PrepareStatus)
-			a.Err = nil // it says no more
+			a.Err = nil // the error adds nothing
 		} else {
 			b.WriteString(a.Cause.Words())
 		}
@@ -79,14 +79,15 @@ func (a Attempt) sentence(asked int) string {
 	return b.String()
 }
 
-// Split notes the target that the route's split has chosen by a weight; 0: it has chosen none.
+// Split adds the target that the route's split has chosen by a weight. A weight of 0
+// means that it has chosen none.
 func (c *Call) Split(target string, weight, of int) {
 	if weight > 0 {
 		c.Decide("split: target %s has this caller, by %d of %d", target, weight, of)
 	}
 }
 
-// Routed notes the route of the call, and its targets.
+// Routed adds the route of the call, and its targets.
 func (c *Call) Routed(route, number string, targets []string) {
 	if !c.decides() {
 		return
@@ -102,7 +103,7 @@ func (c *Call) Routed(route, number string, targets []string) {
 	c.decided(b)
 }
 
-// Ended notes why the call ends, and which side ended it.
+// Ended adds why the call ends, and which side ended it.
 func (c *Call) Ended(why cause.Cause, by string, after time.Duration) {
 	if c == nil {
 		return

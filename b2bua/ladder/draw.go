@@ -13,12 +13,12 @@ const (
 	timeWidth = 11
 	laneMin   = 12
 	laneBest  = 46
-	// DefaultWidth is the width of a drawing where the terminal's is not known.
+	// DefaultWidth is the width of a drawing if the terminal's width is unknown.
 	DefaultWidth = 120
 )
 
-// Draw draws the ladder for a terminal of a width, in characters; 0: DefaultWidth. The
-// lanes stand side by side as long as there is room; otherwise each line names them.
+// Draw draws the ladder for a terminal with a width in characters; 0 means DefaultWidth.
+// The lanes are side by side if there is room. Otherwise each line names its lanes.
 func (l *Ladder) Draw(w io.Writer, width int) error {
 	if width <= 0 {
 		width = DefaultWidth
@@ -35,7 +35,7 @@ func (l *Ladder) Draw(w io.Writer, width int) error {
 	}
 	if l.Talk != nil {
 		b.WriteByte('\n')
-		_ = l.DrawTalk(&b, width) // a builder takes everything
+		_ = l.DrawTalk(&b, width) // writing to a builder never fails
 	}
 	if l.Live {
 		b.WriteString("the call is live\n")
@@ -44,7 +44,7 @@ func (l *Ladder) Draw(w io.Writer, width int) error {
 	return err
 }
 
-// Texts writes each message whole.
+// Texts writes the full text of each message.
 func (l *Ladder) Texts(w io.Writer) error {
 	var b strings.Builder
 	for i := range l.Messages {
@@ -74,7 +74,7 @@ func (l *Ladder) Texts(w io.Writer) error {
 	return err
 }
 
-// order is the lanes from left to right: callers, ourselves, then the others that say something.
+// order returns the lanes from left to right: callers, ourselves, then the other lanes with messages.
 func (l *Ladder) order() []int {
 	said := map[int]bool{laneSelf: true}
 	for i := range l.Messages {
@@ -103,10 +103,10 @@ type drawing struct {
 	gap   int // between two lanes, in characters
 }
 
-// beside says whether the lanes stand side by side.
+// beside reports whether the lanes stand side by side.
 func (d *drawing) beside() bool { return d.gap >= laneMin }
 
-// place is the column of a lane.
+// place returns the column of a lane.
 func (d *drawing) place(lane int) int { return max(0, slices.Index(d.order, lane)) }
 
 func (d *drawing) header() {
@@ -128,7 +128,7 @@ func (d *drawing) message(m *Message, width int) {
 		text = "HTTP " + text
 	}
 	if m.Retransmission {
-		text = "(again) " + text // first, so that a narrow lane does not cut it off
+		text = "(again) " + text // in front, so that a narrow lane does not cut it off
 	}
 	switch from, to := d.place(m.From), d.place(m.To); {
 	case m.Kind == Decision.String():
@@ -145,7 +145,7 @@ func (d *drawing) message(m *Message, width int) {
 	}
 }
 
-// xei is the header of an INVITE by which a platform knows its call; "" where it has none.
+// xei returns the header of an INVITE that identifies the call to a platform, or "" if there is none.
 func xei(m *Message) string {
 	if m.Method != "INVITE" || m.Status != 0 {
 		return ""
@@ -194,7 +194,7 @@ func (d *drawing) arrow(text string, from, to int) {
 	d.b.WriteString("\n")
 }
 
-// arrow is a text on a line with a head, exactly width wide.
+// arrow returns an arrow with a text on it, exactly width wide.
 func arrow(text string, width int, right bool) string {
 	room := width - 6
 	runes := []rune(text)
@@ -208,7 +208,7 @@ func arrow(text string, width int, right bool) string {
 	return " <-" + pad + " " + string(runes) + " -"
 }
 
-// padded is a name, exactly width wide.
+// padded returns a name, exactly width wide.
 func padded(name string, width int) string {
 	runes := []rune(name)
 	if len(runes) >= width {

@@ -7,34 +7,34 @@ import (
 	"flowbridge/media"
 )
 
-// Follower sees each SIP message of each call, as soon as the call is known. It must
-// not block, nor keep the text. Messages of one call come one at a time.
+// Follower gets each SIP message of each call, as soon as the call is known. It must
+// neither block nor keep the text. The messages of one call come one at a time.
 type Follower interface{ Message(m Followed) }
 
 // Followed is a SIP message of a call.
 type Followed struct {
 	Call          string // Flowbridge's id
-	Caller        bool   // of the caller's leg; else of one toward a target
+	Caller        bool   // on the caller's leg; false means on a leg to a target
 	At            time.Time
-	Received      bool // else sent
+	Received      bool // false means sent
 	Transport     string
 	Local, Remote netip.AddrPort
-	Text          []byte // whole, with its secrets hidden
+	Text          []byte // the full text, with secrets hidden
 }
 
-// MediaFollower is a Follower that sees the figures of calls' media, too: each five
+// MediaFollower is a Follower that also gets the figures of calls' media, every five
 // seconds and at the end. It must not block.
 type MediaFollower interface{ Media(m Measured) }
 
-// Measured are the figures of a call's media so far.
+// Measured has the figures of a call's media so far.
 type Measured struct {
 	Call  string // Flowbridge's id
 	At    time.Time
-	Local [2]netip.AddrPort // of RTP, by media.Side; invalid: not known
+	Local [2]netip.AddrPort // our RTP addresses by media.Side; invalid if not known
 	Stats media.Stats
 }
 
-// follow tells the followers of a message.
+// follow passes a message to the followers.
 func (c *Call) follow(e entry, at ends) {
 	m := Followed{
 		Call: c.id, Caller: e.lane == laneCaller, At: c.begin.Add(e.at), Received: e.received,
@@ -45,7 +45,7 @@ func (c *Call) follow(e entry, at ends) {
 	}
 }
 
-// measured tells the followers of the media's figures. c.mu is held.
+// measured passes the media's figures to the followers. c.mu is held.
 func (c *Call) measured(now time.Time, s media.Stats) {
 	for _, f := range c.of.Followers {
 		follower, ok := f.(MediaFollower)

@@ -10,7 +10,7 @@ import (
 	"flowbridge/media"
 )
 
-// mirror is a follower that keeps what it sees.
+// mirror is a follower that stores its messages.
 type mirror struct {
 	mu       sync.Mutex
 	messages []Followed
@@ -46,7 +46,7 @@ func (*session) Local(side media.Side) netip.AddrPort {
 	return netip.AddrPortFrom(netip.IPv4Unspecified(), 10000+2*uint16(side))
 }
 
-// A follower of the media sees its figures every five seconds and at the end, also where no ladders are kept.
+// A follower of the media gets the figures every five seconds and at the end, even if no ladders are kept.
 func TestMediaFollower(t *testing.T) {
 	for _, keep := range []func(*Call){nil, func(c *Call) { c.Release() }} {
 		synctest.Test(t, func(t *testing.T) {

@@ -15,14 +15,14 @@ import (
 	"unicode/utf8"
 )
 
-// bodyMax bounds what is kept of an HTTP body, in bytes.
+// bodyMax bounds the stored part of an HTTP body, in bytes.
 const bodyMax = 8 << 10
 
-// RoundTripper keeps the exchanges of requests with a Context in the ladders of their calls. It passes
-// everything else on.
+// RoundTripper adds requests with a Context, and their answers, to the ladders of their calls. It passes on all other
+// requests.
 type RoundTripper struct {
 	http.RoundTripper
-	Secrets [][]byte // hidden wherever they are in an exchange, besides what Authorization carries
+	Secrets [][]byte // hidden wherever they are in an exchange, in addition to the credential in Authorization
 }
 
 // CloseIdleConnections closes the connections that no request is using.
@@ -53,13 +53,13 @@ func (t RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// httpLane says where the messages of HTTP exchanges belong, which come one after the other.
+// httpLane is the lane of HTTP exchanges, which come one after the other.
 type httpLane struct {
 	call *Call
 	lane int
 
-	mu   sync.Mutex // guards what follows
-	ends ends       // of the connection that is used
+	mu   sync.Mutex // guards the fields below
+	ends ends       // addresses of the current connection
 }
 
 func (h *httpLane) connected(i httptrace.GotConnInfo) {
@@ -68,28 +68,28 @@ func (h *httpLane) connected(i httptrace.GotConnInfo) {
 	h.ends.local, h.ends.remote = addrPort(i.Conn.LocalAddr()), addrPort(i.Conn.RemoteAddr())
 }
 
-// exchange is a request and its answer. It is the body of the answer, too.
+// exchange is a request and its answer. It also serves as the answer's body.
 type exchange struct {
 	*httpLane
 	secrets [][]byte
 
-	// the message that is being noted
+	// the message that is being collected
 	room *room
-	text []byte // in the room: headers, then as much of the body as is kept
-	head int    // bytes of text that are headers
-	cut  int    // bytes of the body that are left out
+	text []byte // in room: the headers, then the stored part of the body
+	head int    // length of the headers in text
+	cut  int    // bytes of the body that are not stored
 
 	body io.ReadCloser // of the answer
 	at   time.Time     // of the answer
-	over bool          // it has been read
+	over bool          // the body has been read
 }
 
-// room is what exchanges are noted in.
+// room has the buffers of an exchange.
 type room struct{ text, credential []byte }
 
 var rooms = sync.Pool{New: func() any { return &room{text: make([]byte, 0, 2048)} }} //nolint:gochecknoglobals // a pool
 
-// begin notes a request.
+// begin begins an exchange with its request.
 func (h *httpLane) begin(r *http.Request, secrets [][]byte) *exchange {
 	h.mu.Lock()
 	h.ends = ends{transport: r.URL.Scheme}
@@ -103,14 +103,14 @@ func (h *httpLane) begin(r *http.Request, secrets [][]byte) *exchange {
 	return x
 }
 
-// release gives the room back. Nothing is noted any more.
+// release returns the room. After that nothing is collected.
 func (x *exchange) release() {
 	x.room.text = x.text
 	rooms.Put(x.room)
 	x.room, x.text = nil, nil
 }
 
-// keep keeps the message.
+// keep adds the message to the ladder.
 func (x *exchange) keep(at time.Time, received bool) {
 	x.mu.Lock()
 	between := x.ends
@@ -119,7 +119,7 @@ func (x *exchange) keep(at time.Time, received bool) {
 	x.call.http(at, received, x.lane, between, x.text, x.cut)
 }
 
-// addrPort is the address of a connection; invalid where it is none of TCP.
+// addrPort returns the address of a TCP connection, or an invalid one for other connections.
 func addrPort(a net.Addr) netip.AddrPort {
 	tcp, ok := a.(*net.TCPAddr)
 	if !ok {
@@ -129,7 +129,7 @@ func addrPort(a net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(at.Addr().Unmap(), at.Port())
 }
 
-// request notes a request.
+// request collects a request.
 func (x *exchange) request(r *http.Request) {
 	for _, part := range [...]string{r.Method, " ", r.URL.RequestURI(), " HTTP/1.1\r\nHost: ", r.URL.Host, "\r\n"} {
 		x.text = append(x.text, part...)
@@ -151,7 +151,7 @@ func (x *exchange) request(r *http.Request) {
 	x.cut = int(max(r.ContentLength-int64(len(x.text)-x.head), 0))
 }
 
-// answer notes an answer when its body has been read.
+// answer collects an answer. It is added once its body has been read.
 func (x *exchange) answer(res *http.Response) {
 	x.text = append(append(append(x.text[:0], "HTTP/1.1 "...), strings.TrimSpace(res.Status)...), "\r\n"...)
 	x.text = appendHeaders(x.text, res.Header)
@@ -173,7 +173,7 @@ func (x *exchange) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// Close ends the reading.
+// Close closes the answer's body.
 func (x *exchange) Close() error {
 	x.end()
 	return x.body.Close()
@@ -225,7 +225,7 @@ var secretWords = [...][]byte{ //nolint:gochecknoglobals // a table
 	[]byte("access_key"), []byte("accesskey"),
 }
 
-// isSecret says whether what has this name is a secret.
+// isSecret reports whether a name suggests that its value is a secret.
 func isSecret[T string | []byte](name T) bool {
 	if !maySecret(name) {
 		return false
@@ -245,13 +245,13 @@ func isSecret[T string | []byte](name T) bool {
 	return hasAny(lower, secretWords[:])
 }
 
-// hasAny says whether one of the parts is in a text.
+// hasAny reports whether one of the parts is in a text.
 func hasAny(text []byte, parts [][]byte) bool {
 	return slices.ContainsFunc(parts, func(part []byte) bool { return bytes.Contains(text, part) })
 }
 
-// hideSecrets hides the request's own credential, also where an answer repeats it, and the members of JSON that are
-// called like secrets. It works on JSON that is cut, too.
+// hideSecrets hides the request's credential, also if an answer repeats it, and members of JSON whose names suggest
+// secrets. It also works on truncated JSON.
 func (x *exchange) hideSecrets() {
 	x.hide(x.room.credential)
 	for _, secret := range x.secrets {
@@ -271,13 +271,13 @@ func (x *exchange) hide(secret []byte) {
 	}
 }
 
-// maySecret says whether a text may have one of secretWords: each has one of these parts. It is asked of every name and
-// every body, and this is quicker than to look for the words.
+// maySecret reports whether a text may contain one of secretWords, because each of these contains one of a few parts.
+// It runs on every name and every body, and is faster than searching for the words.
 func maySecret[T string | []byte](text T) bool {
 	const kie, ken, key, ssw, jwt, riz, gna, cre = 0x6b6965, 0x6b656e, 0x6b6579, 0x737377, 0x6a7774, 0x72697a,
 		0x676e61, 0x637265
 	for i, last := 0, uint32(0); i < len(text); i++ {
-		if text[i] >= utf8.RuneSelf { // it may be a letter that is one of these in lower case
+		if text[i] >= utf8.RuneSelf { // its lower case may be an ASCII letter
 			return true
 		}
 		switch last = last<<8&0xffffff | uint32(text[i]|0x20); last {
@@ -288,7 +288,7 @@ func maySecret[T string | []byte](text T) bool {
 	return false
 }
 
-// hideMembers hides the texts of members of JSON that are called like secrets.
+// hideMembers hides the texts of JSON members whose names suggest secrets.
 func hideMembers(body []byte) {
 	for rest := body; ; {
 		name, after, ok := nextQuoted(rest)
@@ -313,7 +313,7 @@ func hideMembers(body []byte) {
 	}
 }
 
-// hideQuoted hides the text in quotes that value begins with, and gives what is behind it.
+// hideQuoted hides the quoted text at the beginning of value, and returns the rest.
 func hideQuoted(value []byte) (rest []byte) {
 	secret, after, ended := nextQuoted(value)
 	if !ended {
@@ -325,8 +325,8 @@ func hideQuoted(value []byte) (rest []byte) {
 	return after
 }
 
-// hideWithin hides all texts of the list or object that value begins with, but not the names of members, and gives what
-// is behind it.
+// hideWithin hides all texts in the list or object at the beginning of value, except the names of members, and returns
+// the rest.
 func hideWithin(value []byte) (rest []byte) {
 	for depth := 0; len(value) > 0; {
 		switch value[0] {
@@ -350,7 +350,7 @@ func hideWithin(value []byte) (rest []byte) {
 	return nil
 }
 
-// nextQuoted finds the next text in quotes, and what is behind it.
+// nextQuoted finds the next quoted text, and the text after it.
 func nextQuoted(b []byte) (inside, after []byte, ok bool) {
 	begin := bytes.IndexByte(b, '"') + 1
 	if begin == 0 {

@@ -6,22 +6,22 @@ import (
 	"unicode"
 )
 
-// Ladder is what was said in a call, as the API shows it.
+// Ladder has the messages and decisions of a call, in the form of the API.
 type Ladder struct {
 	ID       string    `json:"id"`
-	TraceID  string    `json:"trace_id"` // empty: none
+	TraceID  string    `json:"trace_id"` // empty if none
 	Lanes    []Lane    `json:"lanes"`
-	Messages []Message `json:"messages"` // in the order of time
-	Dropped  int       `json:"dropped"`  // messages that are left out
+	Messages []Message `json:"messages"` // in chronological order
+	Dropped  int       `json:"dropped"`  // number of dropped messages
 	Live     bool      `json:"live"`     // the call is not over
-	Streams  *Streams  `json:"streams"`  // null: no media, or shorter than the first interval
-	Talk     *Speech   `json:"talk"`     // null: not measured
+	Streams  *Streams  `json:"streams"`  // null if no media, or shorter than the first interval
+	Talk     *Speech   `json:"talk"`     // null if not measured
 }
 
 // Message is one message or decision. From and To are lanes.
 type Message struct {
 	At             string  `json:"at"`
-	MS             float64 `json:"ms"`   // since the first
+	MS             float64 `json:"ms"`   // since the first one
 	Kind           string  `json:"kind"` // sip, http, decision
 	From           int     `json:"from"`
 	To             int     `json:"to"`
@@ -35,7 +35,7 @@ type Message struct {
 	CSeq           string  `json:"cseq,omitempty"`
 	Retransmission bool    `json:"retransmission"`
 	Text           string  `json:"text,omitempty"` // with its secrets hidden
-	Cut            int     `json:"cut"`            // bytes of it that are left out
+	Cut            int     `json:"cut"`            // bytes of the text that were cut off
 
 	raw  []byte
 	ends ends
@@ -49,7 +49,7 @@ type Streams struct {
 	Points   []Point `json:"points"`
 }
 
-// Point is what came and went since the point before it.
+// Point has the figures since the previous point.
 type Point struct {
 	MS int64  `json:"ms"` // since the start
 	A  Figure `json:"a"`  // the caller's side
@@ -68,20 +68,22 @@ func (p *Point) of(side int) *Figure {
 type Figure struct {
 	Rx     int     `json:"rx"`
 	Tx     int     `json:"tx"`
-	Lost   int     `json:"lost"` // of the packets that should have come
+	Lost   int     `json:"lost"` // lost packets of those expected
 	Jitter float64 `json:"jitter_ms"`
 }
 
-// stamp is a moment in JSON: UTC, with milliseconds.
+// stamp returns a time as in JSON: UTC, with milliseconds.
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z07:00") }
 
 // clean makes a peer's text valid UTF-8.
 func clean(s string) string { return strings.ToValidUTF8(s, "\ufffd") }
 
-// oneLine is a peer's text without anything that moves a cursor or turns the direction of text.
+// oneLine returns a peer's text without anything that moves a cursor or turns the
+// direction of text.
 func oneLine(b []byte) string { return harmless(string(b), false) }
 
-// harmless replaces what a terminal would act on; lines says whether line ends and tabs stay.
+// harmless replaces characters that a terminal would act on. lines says whether line ends
+// and tabs stay.
 func harmless(s string, lines bool) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -19,7 +19,7 @@ import (
 	"flowbridge/media"
 )
 
-// kept collects what a Collector hands over, as bytes.
+// kept collects the ladders that a Collector hands over, as bytes.
 type kept struct{ all map[string][]byte }
 
 func (k *kept) keep(c *Call) {
@@ -41,7 +41,7 @@ func collector(k *kept) *Collector {
 	return New(Options{Keep: k.keep, Source: func(a netip.Addr) (netip.Addr, error) { return a, nil }})
 }
 
-// begun is a call that has its INVITE.
+// begun returns a call that has its INVITE.
 func begun(s *Collector, id string, n int) *Call {
 	for _, m := range spoken(n)[:1] {
 		s.Message(m)
@@ -49,7 +49,7 @@ func begun(s *Collector, id string, n int) *Call {
 	return s.Claim(id, fmt.Sprintf("call%d@192.0.2.10", n), fmt.Sprint(n), "carrier", time.Now())
 }
 
-// TestLadderOfAReleasedCall: a call can be found until it is handed over, and what has released it is asked then.
+// TestLadderOfAReleasedCall: a call can be found until it is handed over.
 func TestLadderOfAReleasedCall(t *testing.T) {
 	var s *Collector
 	asked := false
@@ -70,7 +70,7 @@ func TestLadderOfAReleasedCall(t *testing.T) {
 	}
 }
 
-// TestNobodys: INVITEs that come to nothing, or never become a call, are not kept.
+// TestNobodys: INVITEs that fail, or never become a call, are not kept.
 func TestNobodys(t *testing.T) {
 	var k kept
 	s := collector(&k)
@@ -127,8 +127,8 @@ func TestNobodys(t *testing.T) {
 	none.Shut()
 }
 
-// TestBounds: of a call that says too much, the first and the last messages are kept; what is
-// left out is counted, and repeated ones are not worth the room.
+// TestBounds: of a call with too many messages, the first and the last ones are kept, the
+// dropped ones are counted, and repeated ones are not stored.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k kept
@@ -167,7 +167,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// TestQuietCall: a call that says nothing for a while takes little memory. Nothing of it is lost, and it can say more.
+// TestQuietCall: a call without messages for a while uses little memory. Nothing is lost, and more messages may follow.
 func TestQuietCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k kept
@@ -204,7 +204,7 @@ func TestQuietCall(t *testing.T) {
 	})
 }
 
-// TestBoundOfAll: calls that together have too much lose messages, and nothing else.
+// TestBoundOfAll: calls that together have too many messages lose only messages.
 func TestBoundOfAll(t *testing.T) {
 	var k kept
 	s := collector(&k)
@@ -222,7 +222,7 @@ func TestBoundOfAll(t *testing.T) {
 	}
 }
 
-// TestSameCallID: calls with one Call-ID each have what is theirs.
+// TestSameCallID: calls with the same Call-ID each get their own messages.
 func TestSameCallID(t *testing.T) {
 	var k kept
 	s := collector(&k)
@@ -238,7 +238,7 @@ func TestSameCallID(t *testing.T) {
 	s.Message(two[0])
 	a := s.Claim("a", "call1@192.0.2.10", "1", "carrier", time.Now())
 	b := s.Claim("b", "call1@192.0.2.10", "2", "carrier", time.Now())
-	both := s.Claim("c", "call1@192.0.2.10", "2", "carrier", time.Now()) // a call that comes to us again
+	both := s.Claim("c", "call1@192.0.2.10", "2", "carrier", time.Now()) // a call that comes to us a second time
 	for _, all := range [][]transport.TapMessage{one, two, two} {
 		for _, m := range all[1:3] {
 			s.Message(m)
@@ -260,7 +260,7 @@ func TestSameCallID(t *testing.T) {
 	}
 }
 
-// followed collects what a follower sees.
+// followed collects a follower's messages.
 type followed []Followed
 
 func (f *followed) Message(m Followed) {
@@ -268,8 +268,8 @@ func (f *followed) Message(m Followed) {
 	*f = append(*f, m)
 }
 
-// TestFollower: a follower sees each message of a call with our id, those before the call was known, too,
-// also where no ladder is kept.
+// TestFollower: a follower gets each message of a call with our id, including those before the call was known, even if
+// no ladder is kept.
 func TestFollower(t *testing.T) {
 	for _, keeps := range []bool{false, true} {
 		var f followed
@@ -361,7 +361,7 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// However a word is written, what is looked for first does not miss it.
+// The quick check misses no secret word, however it is spelled.
 func TestSecretWords(t *testing.T) {
 	for _, word := range secretWords {
 		lower := string(word)
@@ -380,7 +380,7 @@ type failing struct{}
 
 func (failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }
 
-// counted is media whose figures grow with each look.
+// counted is media whose figures grow with each call of Stats.
 type counted struct{ now media.Stats }
 
 func (c *counted) Stats() media.Stats {
@@ -391,7 +391,7 @@ func (c *counted) Stats() media.Stats {
 	return c.now
 }
 
-// TestSeries: the figures of the media are taken every five seconds; a long call has points further apart.
+// TestSeries: the media's figures are sampled every five seconds. In a long call the points are further apart.
 func TestSeries(t *testing.T) {
 	for _, lasts := range []time.Duration{12 * time.Second, 2 * time.Minute, 3 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -428,13 +428,13 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// TestLadderCost: a message costs no memory besides its page, and a call little besides its messages.
+// TestLadderCost: a message allocates only its page, and a call little more than its messages.
 func TestLadderCost(t *testing.T) {
 	var k kept
 	s := collector(&k)
 	c := begun(s, "a", 1)
 	all := spoken(1)
-	c.pages.limit = 0 // a page less
+	c.pages.limit = 0 // room for one page less
 	if n := testing.AllocsPerRun(100, func() { s.Message(all[2]) }); n != 0 {
 		t.Errorf("a message makes %v allocations", n)
 	}

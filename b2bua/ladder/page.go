@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Kind is what an entry of a ladder is.
+// Kind is the kind of a ladder's entry.
 type Kind uint8
 
 // The kinds.
@@ -33,11 +33,11 @@ func (k Kind) String() string {
 	return "decision"
 }
 
-// The bounds of one call.
+// The limits for one call.
 const (
 	pageSize = 4 << 10
-	headMax  = 48 << 10 // bytes of pages that keep the first entries
-	tailMax  = 48 << 10 // and the last ones
+	headMax  = 48 << 10 // bytes of pages for the first entries
+	tailMax  = 48 << 10 // bytes of pages for the last entries
 	textMax  = 32 << 10 // of one entry
 	endsMax  = 200      // pairs of addresses
 )
@@ -47,9 +47,9 @@ type entry struct {
 	at       time.Duration // since the first
 	kind     Kind
 	received bool
-	lane     int // of the other end
-	ends     int // index of the addresses, from 1; 0: none
-	cut      int // bytes of the text that are left out
+	lane     int // lane of the other party
+	ends     int // index of the addresses, from 1; 0 if none
+	cut      int // bytes of the text that were cut off
 	text     []byte
 }
 
@@ -59,50 +59,50 @@ type ends struct {
 	transport     string
 }
 
-// page holds entries, one behind the other.
+// page holds entries, one after the other.
 type page struct {
-	data    []byte // with room behind, unless packed
+	data    []byte // with spare capacity, unless packed
 	entries int
 	room    int // bytes that it counts for in its call
 	packed  bool
 }
 
-// raw gives the page's entries. They are not to be changed.
+// raw returns the page's entries, which must not be changed.
 func (p *page) raw() []byte {
 	if !p.packed {
 		return p.data
 	}
 	raw, err := unpack(p.data)
 	if err != nil {
-		return nil // never: pack made it
+		return nil // can't happen: pack made it
 	}
 	return raw
 }
 
-// pages are the entries of a call: the first, then the last. What falls out between is
-// counted.
+// pages has the entries of a call: the first ones and the last ones. Those dropped in
+// between are counted.
 type pages struct {
 	list        []page
-	room        [2]page // for list, which most calls need
+	room        [2]page // memory for list that is enough for most calls
 	size        int     // bytes of list, unpacked
-	tail        int     // index of the first page of the tail; 0: none yet
+	tail        int     // index of the first page of the tail; 0 if none yet
 	dropped     int
-	added       int           // entries, the dropped ones included
-	addedBefore int           // added, when compress ran last
+	added       int           // number of entries, including dropped ones
+	addedBefore int           // value of added when compress last ran
 	held        *atomic.Int64 // bytes of all calls
 	limit       int64         // of held
 }
 
-// spares are free pages. A sync.Pool would lose them at each collection, although the next
-// second's calls need them.
+// spares has free pages. A sync.Pool would lose them at each garbage collection, although
+// the next second's calls need them.
 type spares struct {
 	mu    sync.Mutex
 	free  []*[pageSize]byte
-	least int // free since trim was called last
+	least int // fewest free pages since the last trim
 }
 
-// sparesMax bounds the free pages: 16 MB. Those of a second's calls come back at once, when their ladders are written:
-// at 700 calls a second, more than 2,000.
+// sparesMax bounds the free pages: 16 MB. The pages of all calls of a second come back at once, when their ladders are
+// written. At 700 calls a second these are more than 2,000.
 const sparesMax = 4096
 
 func (s *spares) take() *[pageSize]byte {
@@ -126,8 +126,8 @@ func (s *spares) give(p *[pageSize]byte) {
 	}
 }
 
-// trim frees some of the pages that no call has needed since the last trim, a
-// second ago: of half of them in six seconds.
+// trim frees some of the pages that no call has needed since the last trim a second ago,
+// so that half of them are gone in six seconds.
 func (s *spares) trim() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,14 +138,14 @@ func (s *spares) trim() {
 
 var pool spares //nolint:gochecknoglobals // a pool
 
-// entryMax is what an entry needs besides its text, at most.
+// entryMax bounds the size of an entry without its text.
 const entryMax = 2 + 5*binary.MaxVarintLen64
 
-// full says whether entries fall out now. Then repeated messages are not worth their
-// room.
+// full reports whether adding an entry drops older ones. Then repeated messages are not
+// stored.
 func (p *pages) full() bool { return p.tail > 0 }
 
-// add keeps an entry. It gives its text as it is kept.
+// add adds an entry, and returns its stored text.
 func (p *pages) add(e entry) []byte {
 	need := entryMax + len(e.text)
 	last := len(p.list) - 1
@@ -163,8 +163,8 @@ func (p *pages) add(e entry) []byte {
 	return at.data[len(at.data)-len(e.text):]
 }
 
-// grow adds a page, and drops the oldest ones of the tail where the call has too many.
-// False: all calls together have too many.
+// grow adds a page, and drops the oldest pages of the tail if the call has too many. It
+// returns false if all calls together have too many.
 func (p *pages) grow(need int) bool {
 	size := max(need, pageSize)
 	if p.held.Load()+int64(size) > p.limit {
@@ -186,21 +186,21 @@ func (p *pages) grow(need int) bool {
 	}
 	p.list = append(p.list, page{data: room, room: size})
 	if len(p.list) > len(p.room) {
-		p.room = [2]page{} // list has moved
+		p.room = [2]page{} // list has been reallocated
 	}
 	p.size += size
 	p.held.Add(int64(size))
 	return true
 }
 
-// release gives one page back.
+// release frees one page.
 func (p *pages) release(i int) {
 	p.size -= p.list[i].room
 	p.free(p.list[i].data)
 	p.list[i].data = nil
 }
 
-// free gives memory back.
+// free returns memory to the pool.
 func (p *pages) free(room []byte) {
 	p.held.Add(-int64(cap(room)))
 	if cap(room) == pageSize {
@@ -208,8 +208,8 @@ func (p *pages) free(room []byte) {
 	}
 }
 
-// compress makes the pages small if nothing was added since it was called last: a call is quiet once it is answered.
-// What comes later goes to a new page. Unless pages fall out, they become one.
+// compress compresses the pages if nothing was added since its last call, because a call is quiet once it is answered.
+// Later entries go to a new page. Unless pages are dropped, all become one page.
 func (p *pages) compress() {
 	quiet := p.added == p.addedBefore
 	p.addedBefore = p.added
@@ -228,7 +228,7 @@ func (p *pages) compress() {
 	}
 }
 
-// pack makes one small page of some, whose memory it gives back.
+// pack makes one compressed page from several, and frees their memory.
 func (p *pages) pack(all []page) (one page) {
 	raw := raws.Get().(*[]byte)
 	defer raws.Put(raw)
@@ -245,7 +245,7 @@ func (p *pages) pack(all []page) (one page) {
 	return one
 }
 
-// clear gives all pages back.
+// clear frees all pages.
 func (p *pages) clear() {
 	for i := range p.list {
 		p.release(i)
@@ -268,10 +268,10 @@ func appendEntry(b []byte, e entry) []byte {
 	return append(b, e.text...)
 }
 
-// errMalformed means that bytes are no ladder.
+// errMalformed means that bytes are not a ladder.
 var errMalformed = errors.New("not a ladder, or damaged")
 
-// reader reads what was appended. After an error it gives zeros.
+// reader reads appended values. After an error it returns zeros.
 type reader struct {
 	rest []byte
 	err  error
@@ -310,10 +310,10 @@ func (r *reader) uvarint(limit int) int {
 	return int(v)
 }
 
-// bytes reads a text with its length. It is part of what is read.
+// bytes reads a text with its length. The result is a slice of the input.
 func (r *reader) bytes() []byte {
 	n := r.uvarint(len(r.rest))
-	if n > len(r.rest) { // its own length counted
+	if n > len(r.rest) { // the limit above included the bytes of n itself
 		r.fail()
 		return nil
 	}

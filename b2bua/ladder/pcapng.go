@@ -9,9 +9,10 @@ import (
 	"flowbridge/media/recording"
 )
 
-// Pcapng writes the messages for Wireshark. A SIP message is a UDP datagram, also one that
-// went over a connection. An HTTP message is a TCP segment to port 80, because that
-// over TLS would be taken for damaged TLS. Messages without addresses are left out.
+// Pcapng writes the messages for Wireshark. A SIP message becomes a UDP datagram, even if
+// it went over a connection. An HTTP message becomes a TCP segment to port 80, because on
+// the port of TLS it would be taken for damaged TLS. Messages without addresses are left
+// out.
 func (l *Ladder) Pcapng(w io.Writer) error {
 	out := recording.AppendCaptureHead(nil)
 	c := capture{streams: map[netip.AddrPort]*[2]uint32{}}
@@ -28,13 +29,13 @@ func (l *Ladder) Pcapng(w io.Writer) error {
 	return err
 }
 
-// capture numbers the packets of a capture.
+// capture has the sequence numbers of a capture's packets.
 type capture struct {
 	id      uint16
 	streams map[netip.AddrPort]*[2]uint32 // bytes sent so far, by our end: by us, by the peer
 }
 
-// packet is the packet of a message; nil: there is none.
+// packet returns the packet for a message, or nil if there is none.
 func (c *capture) packet(m *Message) []byte {
 	from, to := m.ends.local, m.ends.remote
 	if m.Kind == HTTP.String() {
@@ -63,8 +64,8 @@ func (c *capture) packet(m *Message) []byte {
 	}
 }
 
-// withLength is an HTTP message with the length of its body, without which a dissector waits for more. The client takes
-// the header away where the body was compressed or came in chunks.
+// withLength returns an HTTP message with the length of its body, without which a dissector would wait for more. The
+// HTTP client removes the header if the body was compressed or chunked.
 func withLength(text []byte) []byte {
 	head, body, found := bytes.Cut(text, []byte("\r\n\r\n"))
 	if !found || bytes.Contains(head, []byte("\r\nContent-Length:")) {

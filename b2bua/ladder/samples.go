@@ -6,24 +6,24 @@ import (
 	"flowbridge/media"
 )
 
-// Figures gives the present figures of a call's media; *media.Session does. It is
-// called by the sampler's goroutine.
+// Figures returns the current figures of a call's media. *media.Session implements it.
+// The sampler's goroutine calls it.
 type Figures interface{ Stats() media.Stats }
 
 // The figures of the media over time.
 const (
 	sampleEvery = 5 * time.Second
-	pointsMax   = 60 // of one call; then neighbours are merged
+	pointsMax   = 60 // of one call; beyond that, neighbours are merged
 )
 
-// series are the points of one call. They are encoded, because most calls are held, and many are quiet.
+// series has the points of one call, encoded, because there are many calls and most are quiet.
 type series struct {
 	begin  time.Time
-	every  time.Duration // between points; 0: none yet
-	count  int           // of points
+	every  time.Duration // interval of the points; 0 if none yet
+	count  int           // number of points
 	points []byte
 	last   [2]counters   // at the last point
-	lastAt time.Duration // of it, since begin
+	lastAt time.Duration // time of the last point, since begin
 }
 
 // counters is the packets of a side so far.
@@ -54,7 +54,7 @@ func (s *series) append(now time.Time, m media.Stats) {
 		*p.of(side) = Figure{
 			Rx: since(now.rx, was.rx), Tx: since(now.tx, was.tx), Lost: since(now.lost, was.lost), Jitter: f.JitterMS,
 		}
-		now.lost = max(now.lost, was.lost) // a late packet is not lost any more, but a point before has said so
+		now.lost = max(now.lost, was.lost) // a late packet no longer counts as lost, but an earlier point has counted it
 		*was = now
 	}
 	if s.count >= pointsMax {
@@ -64,7 +64,7 @@ func (s *series) append(now time.Time, m media.Stats) {
 	s.count++
 }
 
-// merge makes one point of two.
+// merge merges pairs of neighbouring points.
 func (s *series) merge() {
 	half := make([]byte, 0, len(s.points))
 	r := reader{rest: s.points}
@@ -91,7 +91,7 @@ func since(now, was uint64) int {
 	return int(min(now-was, pointMost))
 }
 
-// Watch has the media's figures sampled from now on.
+// Watch starts the sampling of the media's figures.
 func (c *Call) Watch(f Figures) {
 	if c == nil || c.of.Keep == nil && len(c.of.Followers) == 0 {
 		return
@@ -123,8 +123,8 @@ func (c *Call) Unwatch(last media.Stats) {
 	}
 }
 
-// sampler is the goroutine that takes the figures of the calls and hands those over that have ended. It
-// runs while there are calls.
+// sampler is the goroutine that samples the figures of the calls, and hands over the ladders of ended calls. It runs
+// while there are calls.
 type sampler struct {
 	running bool
 	shut    bool
@@ -139,7 +139,7 @@ func (s *Collector) sampled() {
 	s.start()
 }
 
-// start is sampled; false: there is none any more. s.mu is held.
+// start starts the sampler, unless it runs. It returns false if the collector was shut. s.mu is held.
 func (s *Collector) start() bool {
 	if s.sample.shut || s.sample.running {
 		return s.sample.running
@@ -155,10 +155,10 @@ type endingCall struct {
 	at   time.Time // when it ended
 }
 
-// lastWords is how long the messages of a call are waited for after its end.
+// lastWords is how long a ladder waits for messages after the call's end.
 const lastWords = 2 * time.Second
 
-// later has a call handed over after lastWords. It reports false if the call would not be handed over.
+// later arranges that a call is handed over after lastWords. It returns false if that is not possible any more.
 func (s *Collector) later(c *Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +216,7 @@ func (s *Collector) due(to []*Call, slot int) []*Call {
 	return to
 }
 
-// ended takes out the calls whose last words are said. s.mu is held.
+// ended takes out the calls that ended lastWords ago. s.mu is held.
 func (s *Collector) ended(now time.Time) (gone []endingCall) {
 	n := 0
 	for n < len(s.ending) && now.Sub(s.ending[n].at) >= lastWords {

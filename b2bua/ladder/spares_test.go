@@ -2,7 +2,7 @@ package ladder
 
 import "testing"
 
-// Free pages are used again, and go when nobody needs them.
+// Free pages are reused, and freed when they are not needed.
 func TestSpares(t *testing.T) {
 	var s spares
 	var all []*[pageSize]byte

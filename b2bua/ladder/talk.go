@@ -17,7 +17,7 @@ type Speech struct {
 	Agent  [][2]int64 `json:"agent"`
 }
 
-// talk is what both parties have said so far. c.mu is held.
+// talk returns an entry with the speech of both parties so far. c.mu is held.
 func (c *Call) talk() (e entry, ok bool) {
 	f, ok := c.figures.(interface {
 		Speech() (time.Time, [2]turns.Spans, bool)
@@ -47,8 +47,8 @@ func spansOf(said turns.Spans) [][2]int64 {
 	return all
 }
 
-// DrawTalk draws who spoke when for a terminal of a width, a line for each party; 0: DefaultWidth. It draws nothing
-// where that was not measured.
+// DrawTalk draws who spoke when, with a line for each party, for a terminal with a width in characters; 0 means
+// DefaultWidth. It draws nothing if that was not measured.
 func (l *Ladder) DrawTalk(w io.Writer, width int) error {
 	if l.Talk == nil {
 		return nil

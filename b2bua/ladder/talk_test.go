@@ -11,7 +11,7 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// talking is media whose parties were followed.
+// talking is media with a measured conversation.
 type talking struct {
 	counted
 	answered time.Time
@@ -22,7 +22,7 @@ func (s *talking) Speech() (time.Time, [2]turns.Spans, bool) {
 	return s.answered, s.said, true
 }
 
-// TestTalk: who spoke when is in the ladder of a live call, so far, and in that of one that is over.
+// TestTalk: who spoke when is in the ladder of a live call, so far, and in that of a finished one.
 func TestTalk(t *testing.T) {
 	said := turns.Spans{}
 	for _, ms := range []uint64{920, 1390, 3000, 500} {
@@ -43,7 +43,7 @@ func TestTalk(t *testing.T) {
 		t.Errorf("not compressed: %+v, %v; want %+v", got, err, want)
 	}
 	next := begun(s, "b", 2)
-	next.Continue(c.Encode(nil)) // the next process hears the rest
+	next.Continue(c.Encode(nil)) // the next process measures the rest
 	next.Close()
 	figures.said = [2]turns.Spans{said[:4], said}
 	c.Unwatch(figures.Stats())

@@ -10,21 +10,21 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// unacknowledged is the leg's 200 to an INVITE that waits for its ACK. There is one at
-// a time.
+// unacknowledged is the leg's 200 to an INVITE while it waits for its ACK. There is only
+// one at a time.
 type unacknowledged struct {
-	res      *sip.Response // nil: none
+	res      *sip.Response // nil if none
 	seq      uint32
-	offers   bool          // its SDP is an offer, and the ACK has the answer
+	offers   bool          // its SDP is an offer, which the ACK answers
 	resend   time.Duration // until the next retransmission
 	resendAt time.Time
 	giveUpAt time.Time
 }
 
-// acknowledgedAll is Leg.ok where no 200 waits.
+// acknowledgedAll is the value of Leg.ok if no 200 waits.
 var acknowledgedAll unacknowledged //nolint:gochecknoglobals // a constant
 
-// awaitACK keeps a 200, to send it again until its ACK comes.
+// awaitACK stores a 200, so that it is sent again until its ACK comes.
 func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool) {
 	if l.ok = new(unacknowledged); l.setup != nil {
 		l.ok = &l.first
@@ -35,12 +35,12 @@ func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool
 	}
 }
 
-// resendAnswer sends the 200 again, twice as late each time up to T2 (RFC 3261 section
-// 13.3.1.4).
+// resendAnswer sends the 200 again. The interval doubles each time, up to T2 (RFC 3261
+// section 13.3.1.4).
 func (l *Leg) resendAnswer(now time.Time) {
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
 	l.ok.resend = min(2*l.ok.resend, timerT2)
-	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // not from now: lateness would add up
+	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // not now.Add: delays would add up
 		l.ok.resendAt = now.Add(l.ok.resend)
 	}
 }
@@ -48,7 +48,7 @@ func (l *Leg) resendAnswer(now time.Time) {
 // onACK handles the ACK of the leg's 200.
 func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	if l.ok.res == nil || ack.CSeq().SeqNo != l.ok.seq {
-		return // of an earlier retransmission
+		return // the ACK of another INVITE, or a repeated one
 	}
 	if l.ok.offers {
 		l.session.state = offerAgreed
@@ -57,15 +57,15 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	l.acknowledged(now)
 }
 
-// onMediaReceived takes the peer's RTP for the ACK of the leg's 200 that another process has sent, without an offer.
-// Behind NAT, a peer whose connection has gone can't be sent the 200 again, and repeats no ACK.
+// onMediaReceived takes the peer's RTP for the ACK of a 200 without an offer that another process has sent. If a peer
+// behind NAT has lost its connection, it can't get the 200 again, and so does not repeat its ACK.
 func (l *Leg) onMediaReceived(now time.Time) {
 	if l.state == legAccepted && !l.ok.offers {
 		l.acknowledged(now)
 	}
 }
 
-// acknowledged notes that the peer has the leg's 200.
+// acknowledged records that the peer has the leg's 200.
 func (l *Leg) acknowledged(now time.Time) {
 	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
 	l.acked = strings.Clone(message.BranchOf(l.ok.res))
@@ -81,13 +81,13 @@ func (l *Leg) acknowledged(now time.Time) {
 	l.sendHeld()
 }
 
-// sentACK is the ACK of a 200, which is repeated when the 200 is.
+// sentACK is the ACK of a 200. It is sent again if the 200 comes again.
 type sentACK struct {
 	seq    uint32
 	branch string
 }
 
-// maxACKs is how many ACKs are kept: the ACK of the call's first INVITE, and the last ones.
+// maxACKs bounds the stored ACKs: the ACK of the call's first INVITE, and the latest ones.
 const maxACKs = 3
 
 // sendACK acknowledges the 200 to the leg's INVITE with this CSeq.
@@ -100,7 +100,7 @@ func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 }
 
-// resendACK sends the ACK of the INVITE with this CSeq again; false: it is not kept.
+// resendACK sends the ACK of the INVITE with this CSeq again. It returns false if the ACK is not stored any more.
 func (l *Leg) resendACK(seq uint32) bool {
 	for _, a := range l.acks {
 		if a.seq == seq {
@@ -112,8 +112,7 @@ func (l *Leg) resendACK(seq uint32) bool {
 	return false
 }
 
-// ackLate acknowledges a 200 to a re-INVITE that comes too late or again (RFC 3261
-// section 13.2.2.4).
+// ackLate acknowledges a late or repeated 200 to a re-INVITE (RFC 3261 section 13.2.2.4).
 func (l *Leg) ackLate(seq uint32) {
 	if !l.resendACK(seq) && seq <= l.dialog.localSeq && (l.UAS || seq > l.InviteSeq) {
 		l.sendACK(&l.dialog, seq)

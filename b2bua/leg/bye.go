@@ -12,8 +12,8 @@ import (
 	"flowbridge/media"
 )
 
-// onBye answers the peer's BYE in any state, and with it the peer's open requests (RFC
-// 3261 section 15.1.2). Before the answer it ends the INVITE of a caller, too.
+// onBye answers the peer's BYE in any state, and also the peer's open requests (RFC 3261
+// section 15.1.2). A BYE before the final answer also ends a caller's INVITE.
 func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, message.StatusText(200))
 	l.AnsweredBye = strings.Clone(message.BranchOf(req))
@@ -21,17 +21,17 @@ func (l *Leg) onBye(req *sip.Request) {
 	case legCalling:
 		l.leftEarly = message.TagOf(req.From().Params)
 	case legProceeding:
-		if !l.UAS { // not allowed (RFC 3261 section 15), but its 200 makes no call any more
+		if !l.UAS { // not allowed (RFC 3261 section 15), but a later 200 no longer makes a call
 			l.leftEarly = message.TagOf(req.From().Params)
 			return
 		}
 		l.respondInvite(487, message.StatusText(487), nil)
 		l.fact(Cancelled{})
 		l.done()
-	case legAccepted, legConfirmed: // a BYE before the ACK stands for it
+	case legAccepted, legConfirmed: // a BYE before the ACK implies it
 		l.fact(Gone{Cause: l.hangupCause(), ByPeer: true, Q850: reasonQ850(req), Headers: req.Headers()})
 		l.done()
-	case legEnding: // crossed ours
+	case legEnding: // the BYEs crossed
 		l.done()
 	case legIdle, legAbandoned, legDone:
 	}
@@ -57,14 +57,14 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 		}
 		l.sendBye(now, in)
 	case legProceeding:
-		if l.AnswerWaits() { // the 200 waits for a PRACK and is too late now
+		if l.AnswerWaits() { // the 200 still waits for a PRACK; now it is too late
 			l.refuse(Refuse{Code: 480, Reason: message.StatusText(480), Headers: in.Headers})
 		}
 	case legIdle, legCalling, legAbandoned, legEnding, legDone:
 	}
 }
 
-// reportPatience is how long a BYE waits for the answer to a NOTIFY.
+// reportPatience bounds how long a BYE waits for the answer to a NOTIFY.
 const reportPatience = 2 * time.Second
 
 // reporting reports whether a NOTIFY of the leg has no answer yet.

@@ -23,7 +23,7 @@ const (
 	askProxy  = `Proxy-Authenticate: Digest realm="proxy", nonce="p1", qop="auth"`
 )
 
-// Short words for challenges in scripts: of the target, of the proxy, by another nonce, by another realm.
+// Short words for challenges in scripts: from the target, from the proxy, with another nonce, with another realm.
 var challenges = strings.NewReplacer( //nolint:gochecknoglobals // constant
 	"TARGET2-STALE", strings.Replace(askTarget, "n1", "n2", 1)+", stale=true",
 	"TARGET3-STALE", strings.Replace(askTarget, "n1", "n3", 1)+", stale=true",
@@ -41,8 +41,8 @@ func challenge401(t testing.TB) *legTest {
 	return lt
 }
 
-// RFC 3261 section 8.1.3.5: the INVITE that answers a challenge is the first
-// one but for Via, CSeq and credentials. Its ACK has these (checkOfInvite), and its BYE the next.
+// RFC 3261 section 8.1.3.5: the INVITE that answers a challenge equals the first one except for Via, CSeq and
+// credentials. Its ACK has the same credentials (checkOfInvite), and its BYE the next ones.
 func TestUACAnswersChallenge(t *testing.T) {
 	for _, tt := range []struct {
 		code                 int
@@ -69,7 +69,7 @@ func TestUACAnswersChallenge(t *testing.T) {
 	}
 }
 
-// withoutHop is a request without what may change when it is sent again.
+// withoutHop returns a request without the parts that may change when it is sent again.
 func withoutHop(req *sip.Request) string {
 	var kept []string
 	for line := range strings.SplitSeq(req.String(), "\r\n") {
@@ -82,7 +82,8 @@ func withoutHop(req *sip.Request) string {
 	return strings.Join(kept, "\n")
 }
 
-// A proxy and the target both ask, one after the other or at once (a proxy that forks): the credentials of both go along.
+// A proxy and the target both ask, one after the other or at once (a proxy that forks): the credentials for both are
+// sent.
 func TestUACAnswersProxyAndTarget(t *testing.T) {
 	plays(t, challenges.Replace(`
 uac auth
@@ -96,8 +97,8 @@ uac auth
 INVITE has Digest: agents n1 1, others n1 1, proxy p1 1`))
 }
 
-// Of several challenges of a realm the topmost that is supported counts (RFC
-// 8760 section 2.4).
+// If a realm has several challenges, the topmost supported one counts (RFC 8760 section
+// 2.4).
 func TestUACTakesTopmostChallenge(t *testing.T) {
 	lt := legOf(t, "uac auth")
 	lt.do(lt.answerTo(401, "agent", "", `WWW-Authenticate: Digest realm="r", nonce="0", algorithm=SHA-512`,
@@ -144,7 +145,7 @@ INVITE has Digest: agents n2 1
 	lt.want(lt.do(lt.answerTo(401, "agent", "", strings.Replace(askTarget, "agents", "last", 1))), "refused 401 auth_refused")
 }
 
-// Each INVITE has a first_response_timeout of its own; ring_timeout is for all.
+// Each INVITE has its own first_response_timeout. ring_timeout covers all.
 func TestUACChallengeTimers(t *testing.T) {
 	plays(t, challenges.Replace(`
 uac auth
@@ -155,8 +156,8 @@ uac auth
 +10s ; 180 agent ; 401 agent | TARGET ; 180 agent ; deadline 1m0s -> refused 0 ring_timeout, CANCEL`))
 }
 
-// A CANCEL is that of the last INVITE, waits for its provisional answer, and
-// has no credentials (RFC 3261 section 22.1; checkOfInvite). An INVITE that was given up is not sent again. The 200 may cross.
+// A CANCEL belongs to the last INVITE, waits for its provisional answer, and has no credentials (RFC 3261 section 22.1;
+// checkOfInvite). An INVITE that was given up is not sent again. The 200 may cross.
 func TestUACCancelAfterChallenge(t *testing.T) {
 	plays(t, challenges.Replace(`
 uac auth
@@ -176,7 +177,7 @@ abandon caller_cancelled ; 200 agent -> ACK, BYE
 BYE has Digest: agents n1 2`))
 }
 
-// What belongs to the first INVITE says nothing of the second.
+// Responses to the first INVITE do not affect the second.
 func TestUACIgnoresFirstInviteAfterChallenge(t *testing.T) {
 	lt := legOf(t, "uac auth")
 	var late []Input
@@ -209,7 +210,7 @@ BYE has CSeq: 4 BYE | Digest: agents n2 0 | Tag: fork | URI: sip:agent@192.0.2.2
 401 to BYE | WWW-Authenticate: Digest realm="agents", nonce="n2", stale=true -> nothing ; state confirmed`))
 }
 
-// A BYE that is challenged is sent again, once, whether its realm is known or new.
+// A challenged BYE is sent again, once, whether its realm is known or new.
 func TestUACByeChallenged(t *testing.T) {
 	for begin, seq := range map[string]int{"401 agent | TARGET ; ": 3, "": 2} {
 		plays(t, challenges.Replace(`
@@ -231,7 +232,7 @@ uac auth
 401 to BYE | X-None: 1 -> nothing ; done`))
 }
 
-// A header that is configured stays; credentials of ours don't pile up.
+// A configured header stays, and our credentials don't pile up.
 func TestUACChallengeKeepsOtherCredentials(t *testing.T) {
 	lt := legOf(t, "uac auth | Authorization: Bearer x")
 	lt.play(challenges.Replace("407 p | PROXY\n407 p | PROXY2-STALE\nINVITE has Authorization: Bearer x"))

@@ -23,22 +23,22 @@ type Dialog struct {
 	RemoteParty  string // the peer's From or To value without tag
 	localSeq     uint32 // CSeq of the last request to the peer
 	remoteSeq    uint32 // CSeq of the peer's last request
-	requestSeen  bool   // the peer has sent one
-	unsure       bool   // its answer may not have left: the process ended
+	requestSeen  bool   // remoteSeq is set
+	unsure       bool   // its answer may not have been sent, because the process ended
 	RemoteTarget string // URI of the peer's Contact
 	routeSet     []string
 	Source       netip.AddrPort // of the peer's messages
-	transport    string         // of the peer's messages: config.Transport…; empty: udp
+	transport    string         // of the peer's messages: config.Transport…; empty means udp
 	nat          config.NATMode
-	own          netip.Addr // this server's address toward the peer; not valid: not known
+	own          netip.Addr // this server's address toward the peer; invalid if not known
 	origin       sdp.Origin // of this side's session descriptions
 }
 
 // Local is this server's address on one leg, as in Via and Contact.
 type Local struct {
-	Transport string         // config.Transport…; empty: udp
-	Listen    netip.AddrPort // the socket of requests; of connections, the address that they are bound to
-	Host      string         // in Via and Contact: an address, or sip.advertise
+	Transport string         // config.Transport…; empty means udp
+	Listen    netip.AddrPort // the socket that sends requests, or the address that connections are bound to
+	Host      string         // the host in Via and Contact: an address, or sip.advertise
 	Port      uint16
 	secure    bool // Contact is a sips URI
 }
@@ -55,7 +55,7 @@ func (l Local) Via(branch string) *sip.ViaHeader {
 // contact returns the Contact value of a leg at this address.
 func (l Local) contact() string { return l.Contact("") }
 
-// Contact returns the Contact value of a user at this address; an empty one is left out.
+// Contact returns the Contact value of a user, who may be empty, at this address.
 func (l Local) Contact(user string) string {
 	var room [96]byte
 	b := room[:0]
@@ -79,7 +79,7 @@ func (l Local) Contact(user string) string {
 	return string(append(b, '>'))
 }
 
-// addr returns this server's address on the leg; not valid: it is not known.
+// addr returns this server's address on the leg, invalid if not known.
 func (l Local) addr() netip.Addr {
 	if a := l.Listen.Addr(); a.IsValid() && !a.IsUnspecified() {
 		return a
@@ -105,7 +105,7 @@ func (d *Dialog) setRoutes(recordRoute []string, reverse bool) {
 	}
 }
 
-// copyTexts copies what the dialog has of messages.
+// copyTexts copies the strings that the dialog shares with messages.
 func (d *Dialog) copyTexts() {
 	message.Compact(&d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
 	for i := range d.routeSet {
@@ -113,8 +113,7 @@ func (d *Dialog) copyTexts() {
 	}
 }
 
-// establish takes the state of a UAC's dialog from its answer (RFC 3261 section
-// 12.1.2).
+// establish sets the state of a UAC's dialog from the answer (RFC 3261 section 12.1.2).
 func (d *Dialog) establish(in ResponseIn) {
 	d.remoteTag = message.TagOf(in.Res.To().Params)
 	if in.Source.IsValid() {
@@ -126,7 +125,7 @@ func (d *Dialog) establish(in ResponseIn) {
 	d.setRoutes(message.RawValues(in.Res, "record-route", "record-route"), true)
 }
 
-// Proxy returns the URI of the first proxy on the way to the peer. It is empty if there
+// Proxy returns the URI of the first proxy on the way to the peer. It returns "" if there
 // is none.
 func (d *Dialog) Proxy() string {
 	if len(d.routeSet) == 0 {
@@ -143,8 +142,8 @@ func (d *Dialog) wantsSIPS(scheme string) bool {
 	return d.transport == config.TransportTLS && (scheme == "sips" || message.ParseURI(next).Scheme == "sips")
 }
 
-// request makes a request within the dialog (RFC 3261 section 12.2.1.1) with these headers
-// more. With seq 0 it gets the next CSeq.
+// request makes a request within the dialog (RFC 3261 section 12.2.1.1) with these
+// additional headers. seq 0 means the next CSeq.
 func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeader,
 	headers ...sip.Header,
 ) (*sip.Request, Hop) {
@@ -182,8 +181,8 @@ func (d *Dialog) routing(recipient *sip.Uri) (routes []string, next Hop) {
 	return append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">"), d.nextHop(&first, d.routeTransport())
 }
 
-// routeTransport is the transport to a route that names none: UDP (RFC 3263 section 4.1),
-// but TLS where the dialog came by TLS.
+// routeTransport returns the transport for a route that names none: UDP (RFC 3263 section
+// 4.1), or TLS if the dialog uses TLS.
 func (d *Dialog) routeTransport() string {
 	if d.transport == config.TransportTLS {
 		return d.transport
@@ -198,9 +197,10 @@ func (d *Dialog) retarget(c *sip.ContactHeader) {
 	}
 }
 
-// nextHop returns the hop of a request to uri. unnamed is the transport of a URI without
-// one. For a Contact and for the source of the peer's messages it is the dialog's own: a
-// peer that sends over TCP can be reached over TCP. With nat on, a name is not looked up.
+// nextHop returns the hop of a request to uri. unnamed is the transport for a URI that
+// names none. For a Contact, and for the source of the peer's messages, it is the
+// dialog's transport: a peer that sends over TCP can be reached over TCP. With nat on, a
+// name is not looked up.
 func (d *Dialog) nextHop(uri *sip.Uri, unnamed string) Hop {
 	next := Hop{Transport: transportOf(uri, unnamed), Host: uri.Host}
 	next.Port = portOf(uri, next.Transport)
@@ -210,7 +210,7 @@ func (d *Dialog) nextHop(uri *sip.Uri, unnamed string) Hop {
 			nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport),
 			addr: d.Source,
 		}
-		if message.IsStream(d.transport) { // for a new connection, the Contact names the port
+		if message.IsStream(d.transport) { // for a new connection, take the port of the Contact
 			back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, back.transport))
 		}
 	}

@@ -10,8 +10,8 @@ import (
 	"flowbridge/config"
 )
 
-// Where a request within the dialog goes, by trunk's nat setting, the peer's
-// Contact and the address its messages come from.
+// The destination of a request within the dialog, depending on the trunk's nat setting,
+// the peer's Contact and the source of its messages.
 func TestNextHopNAT(t *testing.T) {
 	const public, private, v6 = "203.0.113.9:40000", "10.1.2.3:40000", "[2001:db8::9]:40000"
 	for _, tt := range []struct {
@@ -87,7 +87,7 @@ func TestNextHopOfRouteBehindNAT(t *testing.T) {
 	}
 }
 
-// What no peer should send goes nowhere, but does no harm.
+// Garbage that no peer should send leads nowhere, but does no harm.
 func TestRoutingOfGarbage(t *testing.T) {
 	for _, d := range []Dialog{
 		{},

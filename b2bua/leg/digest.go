@@ -17,44 +17,44 @@ import (
 	"flowbridge/config"
 )
 
-// The bounds of a target's challenges.
+// The limits of a target's challenges.
 const (
-	maxChallenged    = 3    // challenges to one INVITE that are answered: proxy, target, and a stale nonce
+	maxChallenged    = 3    // answered challenges to one INVITE: a proxy's, the target's, and a stale nonce
 	maxChallenges    = 16   // in one response
 	maxChallengeText = 4096 // bytes of one header
 	maxChallengeWord = 1024 // bytes of one parameter
 	maxRealms        = 8    // of one leg
 )
 
-// Digest answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it
-// has the credentials for the peer and each realm that asked for them. Data only.
+// Digest answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it has
+// the credentials for the peer, and the realms that asked for them. It is plain data.
 type Digest struct {
-	auth   *config.Auth // nil: none
+	auth   *config.Auth // nil if none
 	realms []realm
 }
 
-// NewDigest returns what answers challenges with these credentials; nil: there are none.
+// NewDigest returns a Digest with these credentials. auth may be nil.
 func NewDigest(auth *config.Auth) Digest { return Digest{auth: auth} }
 
-// realm is a protection space: its last challenge, and how often that was answered.
-// Proxies and the target have spaces of their own.
+// realm is a protection space: its last challenge, and how often we answered that. The
+// target and each proxy have their own.
 type realm struct {
 	proxy     bool
-	challenge digest.Challenge // with the algorithm of the hash and the qop that is used
-	algorithm string           // in the challenge's spelling; empty: it names none
+	challenge digest.Challenge // with the algorithm of the hash and the qop in use
+	algorithm string           // as spelled in the challenge; empty if it names none
 	cnonce    string
 	count     int // nc of the last credentials
 }
 
-// session reports whether the algorithm is one of the -sess kind.
+// session reports whether the algorithm is a -sess variant.
 func (r *realm) session() bool { return len(r.algorithm) > len(r.challenge.Algorithm) }
 
 func isChallenge(code int) bool { return code == 401 || code == 407 }
 
-// Learn takes the challenges of a 401 or 407 and returns why the request can't be sent
-// again with credentials; cause.None: it can. A realm that has refused credentials gets
-// new ones only if it says that the nonce was too old (RFC 3261 section 22.2, RFC 7616
-// section 3.3).
+// Learn takes the challenges of a 401 or 407. It returns why the request can't be sent
+// again with credentials, or cause.None if it can. A realm that has refused credentials
+// gets them again only if it says that the nonce was stale (RFC 3261 section 22.2, RFC
+// 7616 section 3.3).
 func (d *Digest) Learn(res *sip.Response, answered bool) cause.Cause {
 	if d.auth == nil {
 		return cause.AuthMissing
@@ -62,7 +62,7 @@ func (d *Digest) Learn(res *sip.Response, answered bool) cause.Cause {
 	var seen []*realm
 	why := cause.AuthUnsupported
 	for _, c := range challengesOf(res) {
-		// The topmost that is supported counts (RFC 8760 section 2.4).
+		// The topmost supported challenge counts (RFC 8760 section 2.4).
 		if slices.ContainsFunc(seen, func(r *realm) bool {
 			return r.proxy == c.proxy &&
 				r.challenge.Realm == c.challenge.Realm
@@ -115,8 +115,9 @@ func (d *Digest) Authorize(req *sip.Request) {
 	}
 }
 
-// answer returns the value of Authorization for a request. A server nonce keeps its
-// client nonce, as RFC 7616 section 3.4.2 demands for the -sess algorithms.
+// answer returns the value of Authorization for a request. The client nonce stays the
+// same as long as the server's nonce does, as RFC 7616 section 3.4.2 demands for the
+// -sess algorithms.
 func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 	r.count++
 	o := digest.Options{
@@ -129,14 +130,14 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 		o.A1 = a.Sum(a.Sum(auth.Username, r.challenge.Realm, auth.Password.Reveal()), r.challenge.Nonce, r.cnonce)
 	}
 	c, err := digest.Digest(&r.challenge, o)
-	if err != nil { // challenge.realm lets no such challenge through
+	if err != nil { // can't happen: challenge.realm rejects such challenges
 		return ""
 	}
 	c.Algorithm = r.algorithm
 	return c.String()
 }
 
-// isCredentials reports whether a header is one that Authorize adds.
+// isCredentials reports whether a header is of the kind that Authorize adds.
 func isCredentials(h sip.Header) bool {
 	name := h.Name()
 	return (message.EqualFold(name, "authorization") ||
@@ -169,7 +170,7 @@ type challenge struct {
 	params map[string]string
 }
 
-// realm returns the realm of a challenge; false: it can't be answered.
+// realm returns the realm of a challenge, or false if the challenge can't be answered.
 func (c challenge) realm() (realm, bool) {
 	for _, name := range []string{"realm", "nonce", "opaque"} {
 		if v, there := c.params[name]; !echoable(v) || (!there && name != "opaque") {
@@ -189,12 +190,12 @@ func (c challenge) realm() (realm, bool) {
 	if !message.Algorithm(r.challenge.Algorithm).Known() || !strings.EqualFold(c.scheme, "Digest") {
 		return realm{}, false
 	}
-	// Without qop there is no client nonce, which -sess is made of.
+	// Without qop there is no client nonce, which the -sess algorithms need.
 	return r, ok && (qop != "" || !r.session())
 }
 
-// chooseQOP chooses auth if it is offered (RFC 7616 section 3.4), and no qop for a
-// server that knows only RFC 2069.
+// chooseQOP chooses auth if it is offered (RFC 7616 section 3.4), and no qop for a server
+// that supports only RFC 2069.
 func chooseQOP(list string) (qop string, ok bool) {
 	if strings.TrimSpace(list) == "" {
 		return "", true
@@ -210,16 +211,16 @@ func chooseQOP(list string) (qop string, ok bool) {
 	return qop, qop != ""
 }
 
-// echoable reports whether the library's quoting keeps a value. It would write Go's
-// escapes for characters that are not printable.
+// echoable reports whether the library's quoting preserves a value. It would write Go
+// escapes for unprintable characters.
 func echoable(s string) bool {
 	return len(s) <= maxChallengeWord && utf8.ValidString(s) &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
 // parseChallenges reads the challenges of one header, of any scheme (RFC 7235 section
-// 2.1). Of a broken header it returns the challenges before the fault, of one that is
-// too long nothing.
+// 2.1). From a broken header it returns the challenges before the error, and from a
+// header that is too long it returns nothing.
 func parseChallenges(header string) (all []challenge) {
 	if len(header) > maxChallengeText {
 		return nil
@@ -239,7 +240,7 @@ func parseChallenges(header string) (all []challenge) {
 				return all[:max(0, len(all)-1)]
 			}
 			if len(all) == 0 {
-				continue // of no scheme
+				continue // a parameter without a scheme
 			}
 			if p, name := all[len(all)-1].params, strings.ToLower(word); p[name] == "" {
 				p[name] = value
@@ -283,8 +284,8 @@ func (t *challengeText) until(set string) (s string) {
 
 func (t *challengeText) word() string { return t.until(" \t\r\n,=\"") }
 
-// value reads a token, or a quoted string without its quotes and escapes; false: the
-// string does not end.
+// value reads a token, or a quoted string without its quotes and escapes. It returns
+// false if the string has no end.
 func (t *challengeText) value() (string, bool) {
 	t.skip(" \t\r\n")
 	if !strings.HasPrefix(t.rest, `"`) {

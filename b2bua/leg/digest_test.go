@@ -29,7 +29,7 @@ func challengeResponse(t testing.TB, code int, headers ...string) *sip.Response 
 	return res
 }
 
-// What comes out for the challenges of the draft with examples for SIP
+// The credentials for the challenges in the draft with examples for SIP
 // (draft-smith-sip-auth-examples).
 func TestDigestExamples(t *testing.T) {
 	const nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
@@ -164,7 +164,7 @@ func TestChallengesAreBounded(t *testing.T) {
 	}
 }
 
-// A password shows in no way of printing a leg.
+// No way of printing a leg shows a password.
 func TestDigestHidesPassword(t *testing.T) {
 	lt := challenge401(t)
 	for _, verb := range []string{"%v", "%+v", "%#v"} {
@@ -176,8 +176,8 @@ func TestDigestHidesPassword(t *testing.T) {
 	}
 }
 
-// FuzzChallenge: whatever a target sends as a challenge, what we answer is one
-// well-formed header in which each value of the challenge comes back.
+// FuzzChallenge checks that for any challenge of a target, our answer is one well-formed
+// header that repeats each value of the challenge.
 func FuzzChallenge(f *testing.F) {
 	for _, s := range []string{
 		`Digest realm="r", nonce="n", qop="auth", algorithm=MD5`,
@@ -223,7 +223,7 @@ func FuzzChallenge(f *testing.F) {
 	})
 }
 
-// sortRealms puts those of targets before those of proxies.
+// sortRealms sorts targets' realms before those of proxies.
 func sortRealms(realms []realm) {
 	slices.SortStableFunc(realms, func(a, b realm) int {
 		return map[bool]int{true: 1}[a.proxy] - map[bool]int{true: 1}[b.proxy]

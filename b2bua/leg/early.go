@@ -6,22 +6,22 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// earlyDialog is an early dialog of a UAC: there is one for each To tag of the INVITE's
-// provisional answers (RFC 3261 section 12.1), with PRACKs of its own (RFC 3262 section
-// 4).
+// earlyDialog is an early dialog of a UAC. There is one for each To tag in the INVITE's
+// provisional answers (RFC 3261 section 12.1), and each has its own PRACKs (RFC 3262
+// section 4).
 type earlyDialog struct {
 	dialog Dialog
-	rseq   uint32 // of the last reliable answer; 0: none yet
+	rseq   uint32 // of the last reliable answer; 0 if none yet
 	pracks int
 	answer []byte // SDP
-	fixed  bool   // the answer came reliably: no other counts
+	fixed  bool   // the answer came reliably, so no other answer counts
 }
 
 // maxPRACKs bounds the PRACKs in one early dialog.
 const maxPRACKs = 64
 
-// earlyOf finds or makes the early dialog of a provisional answer; nil: it has no tag,
-// or there are too many.
+// earlyOf finds or makes the early dialog of a provisional answer. It returns nil if the
+// answer has no tag, or if there are too many early dialogs.
 func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 	tag := message.TagOf(in.Res.To().Params)
 	if e := l.early[tag]; e != nil || tag == "" || len(l.early) >= maxForks {
@@ -36,8 +36,8 @@ func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 	return e
 }
 
-// early100rel acknowledges a reliable provisional answer. False: the answer does not
-// count, because it is repeated or out of order.
+// early100rel acknowledges a reliable provisional answer. It returns false if the answer
+// does not count, because it is repeated or out of order.
 func (l *Leg) early100rel(in ResponseIn) bool {
 	if !message.HasOption(in.Res, "Require", "100rel") {
 		return true
@@ -56,7 +56,7 @@ func (l *Leg) early100rel(in ResponseIn) bool {
 }
 
 // earlySDP returns the session description that counts for a provisional answer: the
-// first reliable one of its early dialog, else its own.
+// first one that came reliably in its early dialog, else the answer's own.
 func (l *Leg) earlySDP(in ResponseIn) []byte {
 	sdp := l.answerSDP(in.Res)
 	if sdp == nil {
@@ -91,7 +91,7 @@ func (l *Leg) answerIn(res *sip.Response) []byte {
 	return sdp
 }
 
-// agreedEarly notes that the INVITE's offer has been answered if the request's early
+// agreedEarly records that the INVITE's offer has been answered if the request's early
 // dialog had a reliable answer: then the peer may make an offer (RFC 3311 section 5.1).
 func (l *Leg) agreedEarly(req *sip.Request) {
 	e := l.early[message.TagOf(req.From().Params)]
@@ -100,15 +100,15 @@ func (l *Leg) agreedEarly(req *sip.Request) {
 	}
 }
 
-// keepEarly notes an accepted offer of the peer in an early dialog: it stands for the
-// answer of a 200 without one.
+// keepEarly stores an accepted offer of the peer in an early dialog. It counts as the SDP
+// answer if the 200 has none.
 func (l *Leg) keepEarly(req *sip.Request) {
 	if e := l.early[message.TagOf(req.From().Params)]; e != nil {
 		e.answer = message.SDPBody(req)
 	}
 }
 
-// dialogOf returns the dialog of the peer's request, which may be an early one; nil:
+// dialogOf returns the dialog of the peer's request, which may be an early one, or nil if
 // there is none. Before the 200 to the leg's INVITE, any tag of the peer is allowed.
 func (l *Leg) dialogOf(req *sip.Request) *Dialog {
 	tag := message.TagOf(req.From().Params)

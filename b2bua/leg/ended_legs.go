@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// EndedLegs knows ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
-// Timer L), by hashes: after a flood, each text would keep the whole page that it is in.
-// It has no lock.
+// EndedLegs remembers ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
+// Timer L). It stores hashes, because after a flood each string would keep a whole memory
+// page in use. It has no lock.
 type EndedLegs struct {
 	seed          maphash.Seed
 	recent, older map[uint64]endedLeg // by tag
 	begun         time.Time
-	since         time.Duration // after begun: when recent was made
+	since         time.Duration // when recent was made, as a time after begun
 }
 
 type endedLeg struct {
@@ -25,8 +25,8 @@ func NewEndedLegs() *EndedLegs {
 	return &EndedLegs{seed: maphash.MakeSeed(), begun: time.Now(), recent: map[uint64]endedLeg{}}
 }
 
-// Add notes the end of the leg with this tag, by the branches of the INVITE that made it and of
-// its peer's BYE; empty: none.
+// Add records the end of the leg with this tag. invite and bye are the branches of the
+// INVITE that made the leg and of its peer's BYE, or empty if there was none.
 func (m *EndedLegs) Add(tag, invite, bye string) {
 	now := time.Since(m.begun)
 	if now-m.since > GiveUp {
@@ -35,25 +35,27 @@ func (m *EndedLegs) Add(tag, invite, bye string) {
 	m.recent[maphash.String(m.seed, tag)] = endedLeg{maphash.String(m.seed, invite), maphash.String(m.seed, bye), now}
 }
 
-// Has says whether the leg with this tag ended less than 64*T1 ago. It allocates nothing.
+// Has reports whether the leg with this tag ended less than 64*T1 ago. It allocates
+// nothing.
 func (m *EndedLegs) Has(tag []byte) bool {
 	_, ok := m.find(tag)
 	return ok
 }
 
-// MadeBy says the same, and that the INVITE of this branch made the leg.
+// MadeBy reports whether Has is true and the INVITE with this branch made the leg.
 func (m *EndedLegs) MadeBy(tag, invite string) bool {
 	was, ok := m.find([]byte(tag))
 	return ok && was.branch == maphash.String(m.seed, invite)
 }
 
-// EndedBy says the same, and that the BYE of this branch ended the leg.
+// EndedBy reports whether Has is true and the BYE with this branch ended the leg.
 func (m *EndedLegs) EndedBy(tag, bye string) bool {
 	was, ok := m.find([]byte(tag))
 	return ok && bye != "" && was.bye == maphash.String(m.seed, bye)
 }
 
-// IsYoung says whether it was made less than 64*T1 ago: legs may have ended before.
+// IsYoung reports whether m was made less than 64*T1 ago. Then it may miss legs that
+// ended before.
 func (m *EndedLegs) IsYoung() bool { return time.Since(m.begun) <= GiveUp }
 
 func (m *EndedLegs) find(tag []byte) (was endedLeg, ok bool) {

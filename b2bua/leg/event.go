@@ -26,27 +26,27 @@ type (
 	// answered with 200 and the INVITE with 487.
 	CancelIn struct {
 		Seq uint32
-		Why cause.Reasons // its Reason
+		Why cause.Reasons // from the CANCEL's Reason header
 	}
-	// ResponseIn is a response to a request of the leg. A 2xx may come again, or from
+	// ResponseIn is a response to a request of the leg. A 2xx may be repeated, or come from
 	// another fork.
 	ResponseIn struct {
 		Res    *sip.Response
 		Source netip.AddrPort
 	}
-	// RequestFailed says that a request of the leg will get no final response.
+	// RequestFailed means that a request of the leg will get no final response.
 	RequestFailed struct {
 		Method sip.RequestMethod
 		Seq    uint32
 		Cause  cause.Cause // target_silent, target_unreachable, tls_failed or dns_failed
 		Err    error
 	}
-	// FinalLost says that a CANCEL was faster than the final answer to the INVITE with
-	// this CSeq.
+	// FinalLost means that a CANCEL came before the final answer to the INVITE with this
+	// CSeq could be sent.
 	FinalLost struct{ Seq uint32 }
-	// MediaReceived says that the peer's RTP comes, to a process that was not there when the peer began to send it.
+	// MediaReceived means that a process that took over the call receives the peer's RTP.
 	MediaReceived struct{}
-	// DeadlineReached says that the leg's Deadline has come.
+	// DeadlineReached means that the leg's Deadline has come.
 	DeadlineReached struct{}
 
 	// Ring sends a provisional answer, with or without SDP.
@@ -62,7 +62,7 @@ type (
 		SDP     []byte
 		Headers []sip.Header
 	}
-	// Refuse sends a final answer from 300 to 699.
+	// Refuse sends a final answer with a status from 300 to 699.
 	Refuse struct {
 		Code    int
 		Reason  string
@@ -72,46 +72,47 @@ type (
 	Invite struct {
 		Request       *sip.Request   // the leg adds Via, From, To, Call-ID, CSeq and Contact
 		Offer         []byte         // the session description in it
-		Dest          netip.AddrPort // where it is sent
+		Dest          netip.AddrPort // where to send it
 		Transport     string         // config.Transport…
-		FirstResponse time.Duration  // the limit for any response, 100 included; 0: none
-		RingTimeout   time.Duration  // the limit for a final answer; 0: none
-		Auth          *config.Auth   // credentials for challenges; nil: none
-		// Shorten makes the request again for an INVITE that gets so many bytes more, of
-		// credentials or of a session timer. It gives nil where they fit as it is, and
-		// false where nothing that may be left out makes room for them. nil: no limit.
+		FirstResponse time.Duration  // the limit for any response, 100 included; 0 if none
+		RingTimeout   time.Duration  // the limit for a final answer; 0 if none
+		Auth          *config.Auth   // credentials for challenges; nil if none
+		// Shorten makes the request again for an INVITE that grows by this many bytes, because
+		// of credentials or a session timer. It returns a nil request if these fit anyway, and
+		// false if leaving out all optional parts does not make enough room. A nil Shorten
+		// means no limit.
 		Shorten func(more int) (req *sip.Request, fits bool)
-		// OnResponse is called at each provisional answer, 100 included, and at the final one of an abandoned INVITE; nil:
-		// not.
+		// OnResponse, if not nil, is called with each provisional answer, 100 included, and with the final answer to an
+		// abandoned INVITE.
 		OnResponse func(code int)
 	}
 	// Abandon gives up an INVITE without a final answer: with CANCEL as soon as that is
 	// allowed, and with ACK and BYE if a 200 comes nevertheless.
 	Abandon struct {
 		Why    cause.Cause
-		Caller cause.Reasons // of the caller's CANCEL
+		Caller cause.Reasons // reasons in the caller's CANCEL
 	}
 	// Hangup ends a confirmed dialog with BYE.
 	Hangup struct {
 		Why     cause.Cause
-		Q850    int          // from the other side; 0: Why's own
-		Headers []sip.Header // of the other side's BYE that are passed on
+		Q850    int          // from the other side; 0 means the code of Why
+		Headers []sip.Header // headers of the other side's BYE to pass on
 	}
 
-	// Offer offers the peer another session, in a re-INVITE as soon as that is allowed.
-	// Its outcome is AnswerReady or OfferRefused.
+	// Offer offers the peer another session, in a re-INVITE as soon as one is allowed. Its
+	// outcome is AnswerReady or OfferRefused.
 	Offer struct {
-		Ref     int // not 0
+		Ref     int // never 0
 		SDP     []byte
-		Headers []sip.Header // of the other side's re-INVITE or UPDATE that are passed on
+		Headers []sip.Header // headers of the other side's re-INVITE or UPDATE to pass on
 	}
-	// Accept answers what the peer Offered: with an answer, or with an offer if the
-	// peer sent none.
+	// Accept answers the peer's Offered: with an SDP answer, or with an offer if the peer
+	// sent none.
 	Accept struct {
 		SDP     []byte
-		Headers []sip.Header // of the other side's answer that are passed on
+		Headers []sip.Header // headers of the other side's answer to pass on
 	}
-	// Reject refuses what the peer Offered. The session stays as it was.
+	// Reject refuses the peer's Offered. The session does not change.
 	Reject struct {
 		Code    int
 		Reason  string
@@ -123,7 +124,7 @@ type (
 		Content
 		Method sip.RequestMethod
 	}
-	// Reply answers what the peer Asked.
+	// Reply answers the peer's Asked.
 	Reply struct {
 		Method sip.RequestMethod
 		Seq    uint32
@@ -133,10 +134,10 @@ type (
 	}
 )
 
-// Content is the part of a request or answer that goes from one side to the other.
+// Content is the part of a request or answer that is passed on to the other side.
 type Content struct {
 	Headers     []sip.Header
-	ContentType string // empty: no body
+	ContentType string // empty means no body
 	Body        []byte
 }
 
@@ -159,70 +160,70 @@ func (Reject) isInput()          {}
 func (Send) isInput()            {}
 func (Reply) isInput()           {}
 
-// Fact is an event that a leg reports to its call. The set is closed: all its members
-// are in this file, and each phase of the call handles every one.
+// Fact is an event that a leg reports to its call. The set is closed: all its members are
+// in this file, and each phase of the call handles all of them.
 //
 //sumtype:decl
 type Fact interface{ isFact() }
 
 type (
-	// Progress is a provisional answer from the target, 101 to 199.
+	// Progress is a provisional answer of the target, 101 to 199.
 	Progress struct {
 		Code    int
 		Reason  string
 		SDP     []byte
-		Headers []sip.Header // all of the answer's
+		Headers []sip.Header // all headers of the answer
 	}
 	// Answered is the target's 200, already acknowledged.
 	Answered struct {
 		SDP     []byte
-		Headers []sip.Header // all of the answer's
+		Headers []sip.Header // all headers of the answer
 	}
-	// Refused says that the leg's INVITE failed: with a final answer (Code 300 to 699),
-	// or without one (Code 0, and perhaps Err).
+	// Refused means that the leg's INVITE failed: with a final answer (Code 300 to 699), or
+	// without one (Code 0, and perhaps Err).
 	Refused struct {
 		Code    int
 		Reason  string
 		Cause   cause.Cause
-		Q850    int // from the answer's Reason header (RFC 3326); 0: none
+		Q850    int // from the answer's Reason header (RFC 3326); 0 if none
 		Err     error
-		Headers []sip.Header // all of the answer's
+		Headers []sip.Header // all headers of the answer
 	}
-	// Cancelled says that the carrier gave up before the answer.
+	// Cancelled means that the caller gave up before the answer.
 	Cancelled struct{ Why cause.Reasons }
-	// Confirmed says that the leg's 200 was acknowledged.
+	// Confirmed means that the leg's 200 was acknowledged.
 	Confirmed struct{}
-	// Gone says that a dialog is over, or will be after the leg's BYE.
+	// Gone means that the dialog is over, or will be over after the leg's BYE.
 	Gone struct {
 		Cause   cause.Cause
 		ByPeer  bool
 		Q850    int
 		Headers []sip.Header // of the peer's BYE
 	}
-	// Offered says that the peer wants another session (re-INVITE, UPDATE, PRACK). It
-	// waits for Accept or Reject.
+	// Offered means that the peer wants another session (re-INVITE, UPDATE, PRACK). It waits
+	// for Accept or Reject.
 	Offered struct {
 		Method sip.RequestMethod
-		SDP    []byte // nil: it asks for an offer
+		SDP    []byte // nil means that the peer asks for an offer
 
-		Headers []sip.Header // all of the request's
+		Headers []sip.Header // all headers of the request
 	}
-	// Withdrawn says that the peer has cancelled what it Offered.
+	// Withdrawn means that the peer has cancelled its Offered.
 	Withdrawn struct{}
 	// AnswerReady is the answer to the leg's offer: in the 200 to a re-INVITE, or in ACK
 	// or PRACK if a 200 or provisional answer had the offer.
 	AnswerReady struct {
-		SDP      []byte // nil: it is missing
+		SDP      []byte // nil means that it is missing
 		Late     bool   // in ACK or PRACK
-		Ref      int    // of the Offer; 0: to a refresh, or to an offer that another one has replaced
-		Overtook bool   // the offer counts as refused: the peer has another session than this side
+		Ref      int    // of the Offer; 0 for a refresh, or an offer that another one replaced
+		Overtook bool   // the offer counts as refused, so the sides' sessions differ
 
-		Headers []sip.Header // all of the answer's to a re-INVITE
+		Headers []sip.Header // all headers of the answer to a re-INVITE
 	}
-	// OfferRefused says that the peer refused an offer. The session stays as it was.
+	// OfferRefused means that the peer refused an offer. The session does not change.
 	OfferRefused struct {
 		Ref  int // of the Offer
-		Code int // 0: it was not sent
+		Code int // 0 means that the offer was not sent
 	}
 	// Asked is a request of the peer that the call has to Reply to.
 	Asked struct{ Req *sip.Request }
@@ -248,8 +249,7 @@ func (OfferRefused) isFact() {}
 func (Asked) isFact()        {}
 func (Replied) isFact()      {}
 
-// Effect is a leg's instruction to the wire. The effects of a leg are performed in
-// order.
+// Effect is a leg's instruction to the wire, which performs a leg's effects in order.
 //
 //sumtype:decl
 type Effect interface{ isEffect() }
@@ -272,11 +272,11 @@ type (
 		Seq    uint32
 		Res    *sip.Response
 	}
-	// Acknowledged ends the transaction of the peer's INVITE with this CSeq: the peer
-	// has the 200.
+	// Acknowledged ends the transaction of the peer's INVITE with this CSeq, because the
+	// peer has the 200.
 	Acknowledged struct{ Seq uint32 }
-	// Forgotten ends the transaction of the peer's INVITE with this CSeq: it has
-	// answered a CANCEL.
+	// Forgotten ends the transaction of the peer's INVITE with this CSeq, which a CANCEL has
+	// ended.
 	Forgotten struct{ Seq uint32 }
 )
 
@@ -288,26 +288,26 @@ func (Forgotten) isEffect()    {}
 
 // Hop is the next hop of a request: an address, or a host that the wire looks up.
 type Hop struct {
-	Transport string         // config.Transport…; empty: udp
-	Addr      netip.AddrPort // valid: no lookup
+	Transport string         // config.Transport…; empty means udp
+	Addr      netip.AddrPort // if valid, no look-up is needed
 	Host      string
 	Port      uint16
 
-	back *wayBack // nil: Addr is valid, or the source is not known
+	back *wayBack // nil if Addr is valid, or the source is not known
 }
 
-// wayBack leads to the source of the peer's messages; zero: that is not known.
+// wayBack leads to the source of the peer's messages. It is zero if that is not known.
 type wayBack struct {
 	nat       config.NATMode
-	own       netip.Addr // this server's
+	own       netip.Addr // this server's address
 	source    netip.Addr
 	transport string
 	addr      netip.AddrPort
 }
 
-// At returns the hop of a request whose host is this address, or a name of it. It leads
-// to the source of the peer's messages instead if that is behind NAT, or if the address
-// leads into this machine and the peer is not in it.
+// At returns the hop of a request whose host has this address. If the source of the
+// peer's messages is behind NAT, or if the address is on this machine but the peer is
+// not, the hop leads to that source instead.
 func (h Hop) At(addr netip.Addr) Hop {
 	if h.back != nil {
 		return h.back.or(h, addr)
@@ -319,7 +319,7 @@ func (h Hop) at(addr netip.Addr) Hop {
 	return Hop{Transport: h.Transport, Addr: netip.AddrPortFrom(addr.Unmap(), h.Port), Host: h.Host}
 }
 
-// or is the hop at this address, or the way back instead.
+// or returns the hop at this address, or the way back if At prefers that.
 func (b *wayBack) or(h Hop, addr netip.Addr) Hop {
 	if b.insteadOf(addr.Unmap()) {
 		return b.hop()
@@ -342,13 +342,13 @@ func (b *wayBack) insteadOf(addr netip.Addr) bool {
 	}
 }
 
-// IsAnswer reports whether a fact is the answer of a callee.
+// IsAnswer reports whether a fact is the callee's 200 to the INVITE.
 func IsAnswer(f Fact) bool {
 	_, ok := f.(Answered)
 	return ok
 }
 
-// IsBye reports whether a fact is the BYE of a peer.
+// IsBye reports whether a fact is the peer's BYE.
 func IsBye(f Fact) bool {
 	gone, ok := f.(Gone)
 	return ok && gone.ByPeer

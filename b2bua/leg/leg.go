@@ -18,7 +18,7 @@ const (
 	// T1 is the first interval of retransmissions.
 	T1      = 500 * time.Millisecond
 	timerT2 = 4 * time.Second
-	// GiveUp is 64*T1, the limit for an ACK and for the effect of a CANCEL.
+	// GiveUp is 64*T1, the limit for an ACK to come and for a CANCEL to take effect.
 	GiveUp = 64 * T1
 	// timerProvisional is the interval at which a pending INVITE gets another
 	// provisional answer (RFC 3261 section 13.3.1.1).
@@ -30,7 +30,7 @@ type legState int32
 
 const (
 	legIdle       legState = iota // UAC: nothing sent
-	legCalling                    // UAC: INVITE sent, nothing came back
+	legCalling                    // UAC: INVITE sent, no response yet
 	legProceeding                 // INVITE has no final answer
 	legAbandoned                  // UAC: given up; CANCEL sent or to be sent
 	legAccepted                   // UAS: the first 200 sent, no ACK yet
@@ -39,15 +39,15 @@ const (
 	legDone                       // nothing more to do
 )
 
-// Leg is one side of a call as a machine without I/O: Step takes an event and returns
-// facts for the call and effects for the wire. One goroutine owns it. It never asks for
-// the time.
+// Leg is one side of a call as a state machine without I/O: Step takes an event and
+// returns facts for the call and effects for the wire. One goroutine owns a Leg. A Leg
+// never reads the clock.
 type Leg struct {
-	// small fields stand together, for their room
+	// small fields stand together to save memory
 	state     legState
 	InviteSeq uint32 // CSeq of the INVITE
 	updates   bool   // the peer accepts UPDATE (RFC 3311)
-	Untyped   bool   // a description of the peer was taken that had no Content-Type
+	Untyped   bool   // a description of the peer without Content-Type was accepted
 
 	// constant
 	UAS   bool // the peer sent the INVITE
@@ -60,49 +60,49 @@ type Leg struct {
 	dialog Dialog
 
 	*setup          // nil once the INVITE is over, see releaseSetup
-	invited invited // UAC: what is left of the INVITE
+	invited invited // UAC: the parts of the INVITE that are still needed
 
 	session negotiation
 	timer   sessionTimer
 
 	ok             *unacknowledged
 	hangupDeferred *deferredHangup
-	asked          []*sip.Request // the peer's requests without a final answer
-	held           []Send         // requests of the other side that wait for the ACK
+	asked          []*sip.Request // the peer's requests that have no final answer yet
+	held           []Send         // requests from the other side that wait for the ACK
 
 	AnsweredBye string // branch of the peer's BYE
-	acked       string // branch of the peer's last INVITE whose 200 it has acknowledged
+	acked       string // branch of the last INVITE of the peer whose 200 has its ACK
 
 	sent []sentRequest // requests within the dialog, and to forks, without a final answer
 
 	// UAS
-	reliable *reliable // nil: no provisional answer was sent reliably
+	reliable *reliable // nil until a provisional answer is sent reliably
 
 	// UAC
-	acks  []sentACK               // sent again with each 200 that comes again
+	acks  []sentACK               // sent again if their 200 comes again
 	early map[string]*earlyDialog // by To tag
 	forks map[string]bool         // To tags of 200s that came too late
 
 	digest Digest
 
-	giveUpAt time.Time // CANCEL or BYE without effect; zero: none
+	giveUpAt time.Time // when a CANCEL or BYE counts as failed; zero if none
 
-	*outcome // of the last Step; nil once that was handled and the INVITE is over
+	*outcome // of the last Step; nil once it is handled and the INVITE is over
 }
 
-// outcome is what a Step returns. A leg keeps its room for the steps of the set-up alone.
+// outcome is the result of a Step. A leg reuses its memory only during the set-up.
 type outcome struct {
 	facts   []Fact
 	effects []Effect
 }
 
-// deferredHangup is a BYE that waits for the ACK (RFC 3261 section 15), or a NOTIFY's answer.
+// deferredHangup is a BYE that waits for the ACK (RFC 3261 section 15), or for the answer to a NOTIFY.
 type deferredHangup struct {
 	in Hangup
-	at time.Time // it is sent, although a NOTIFY has no answer; zero: never
+	at time.Time // send it now even if a NOTIFY has no answer; zero means never
 }
 
-// byeAt is the deadline of a deferred BYE; zero: none.
+// byeAt returns the deadline of a deferred BYE, or zero if there is none.
 func (l *Leg) byeAt() time.Time {
 	if l.hangupDeferred == nil {
 		return time.Time{}
@@ -110,21 +110,21 @@ func (l *Leg) byeAt() time.Time {
 	return l.hangupDeferred.at
 }
 
-// IsIdle says whether nothing that the leg or its peer has asked for waits for an answer.
+// IsIdle reports whether no request of the leg or its peer waits for an answer.
 func (l *Leg) IsIdle() bool {
 	return l.state == legConfirmed && l.session.pending == nil && l.session.wanted == nil && !l.session.sending &&
 		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupDeferred == nil || l.Done()
 }
 
-// Calls reports whether the leg's INVITE has no final answer, and no description of the peer.
+// Calls reports whether the leg's INVITE has no final answer and no session description of the peer yet.
 func (l *Leg) Calls() bool {
 	return !l.UAS && (l.state == legCalling || l.state == legProceeding) && l.session.state == offerOurs
 }
 
-// AwaitsResponse reports whether the peer has said nothing at all to the leg's INVITE.
+// AwaitsResponse reports whether the leg's INVITE has no response at all yet.
 func (l *Leg) AwaitsResponse() bool { return !l.deadlines().firstAnswerAt.IsZero() }
 
-// AwaitsPRACK says whether a provisional answer has no PRACK yet.
+// AwaitsPRACK reports whether a provisional answer has no PRACK yet.
 func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
 
 // setup is the state of the INVITE that begins the dialog, until its 200 is acknowledged.
@@ -135,37 +135,37 @@ type setup struct {
 	lastProvisional *Ring
 
 	// UAC
-	inviteHop  Hop          // the INVITE's, for its CANCEL
-	added      []sip.Header // the leg's own of an INVITE that is not sent yet
+	inviteHop  Hop          // the INVITE's hop, needed for its CANCEL
+	added      []sip.Header // headers that the leg adds to an INVITE not sent yet
 	shorten    func(more int) (*sip.Request, bool)
 	report     func(code int)
 	cancelled  bool   // CANCEL sent
-	leftEarly  string // To tag of a peer that hung up before its 200
+	leftEarly  string // To tag of a peer that sent BYE before its 200
 	why        cause.Cause
 	caller     cause.Reasons
-	challenged int // answered challenges to the INVITE
+	challenged int // number of answered challenges to the INVITE
 
-	// of another process
-	answeredEarly []byte // the SDP answer that it had reliably before the 200
-	unanswered    bool   // its INVITE has had no answer
+	// taken over from another process
+	answeredEarly []byte // the SDP answer that came reliably before the 200
+	unanswered    bool   // the INVITE has had no response
 
-	intervals int // answered 422s
+	intervals int // number of answered 422s
 
-	firstResponse time.Duration // to each INVITE; 0: no limit
+	firstResponse time.Duration // limit for each INVITE; 0 means no limit
 
 	first unacknowledged // UAS: the 200, as Leg.ok
 
 	setupDeadlines
 }
 
-// setupDeadlines are the deadlines of the set-up; zero: none.
+// setupDeadlines are the deadlines of the set-up. A zero time means none.
 type setupDeadlines struct {
-	ringAt        time.Time // UAS: another provisional
-	firstAnswerAt time.Time // UAC: no response at all
-	ringUntil     time.Time // UAC: no final answer
+	ringAt        time.Time // UAS: another provisional answer is due
+	firstAnswerAt time.Time // UAC: limit for the first response
+	ringUntil     time.Time // UAC: limit for the final answer
 }
 
-// deadlines returns the deadlines of the set-up; nil: it is over.
+// deadlines returns the deadlines of the set-up. s is nil once the set-up is over.
 func (s *setup) deadlines() setupDeadlines {
 	if s == nil {
 		return setupDeadlines{}
@@ -173,12 +173,12 @@ func (s *setup) deadlines() setupDeadlines {
 	return s.setupDeadlines
 }
 
-// PeerOptions are the configuration of a leg's peer.
+// PeerOptions is the configuration of a leg's peer.
 type PeerOptions struct {
-	Rel100         config.Rel100Mode // empty: off
-	SessionExpires time.Duration     // the session timer to ask for; 0: only the peer's
-	Allow          string            // the methods of Allow
-	NAT            config.NATMode    // where requests within the dialog go; empty: off
+	Rel100         config.Rel100Mode // empty means off
+	SessionExpires time.Duration     // the session timer to ask for; 0 means only if the peer asks
+	Allow          string            // the methods in Allow
+	NAT            config.NATMode    // decides where requests within the dialog go; empty means off
 }
 
 // Options are the arguments of both kinds of leg.
@@ -190,7 +190,7 @@ type Options struct {
 	Peer   PeerOptions
 }
 
-// Step gives the leg one input. The returned slices are valid until the next Step.
+// Step handles one input. The returned slices are valid until the next Step.
 func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	if l.outcome == nil {
 		l.outcome = &outcome{}
@@ -238,8 +238,8 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	return l.facts, l.effects
 }
 
-// Handled says that what the last Step returned has been handled. The leg lets go of the
-// messages in it.
+// Handled tells the leg that the results of the last Step have been handled, so that it
+// can release the messages in them.
 func (l *Leg) Handled() {
 	if l.setup == nil || l.outcome == nil {
 		l.outcome = nil
@@ -249,11 +249,11 @@ func (l *Leg) Handled() {
 	clear(l.effects)
 }
 
-// Done reports whether nothing is owed to the peer any more. Later messages are the
-// transactions' business.
+// Done reports whether the leg has nothing more to send. Transactions handle later
+// messages.
 func (l *Leg) Done() bool { return l.state == legDone }
 
-// Deadline returns when the leg wants a DeadlineReached; zero: never.
+// Deadline returns the time at which the leg wants a DeadlineReached, or zero for never.
 func (l *Leg) Deadline() time.Time {
 	s := l.deadlines()
 	r := l.awaited()
@@ -261,7 +261,7 @@ func (l *Leg) Deadline() time.Time {
 		r.resendAt, r.giveUpAt, l.byeAt(), l.session.retryAt(), l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
-// Described returns the description that the peer got and agreed to.
+// Described returns this side's session description that the peer has agreed to.
 func (l *Leg) Described() []byte { return l.session.local }
 
 // AnswerWaits reports whether the 200 waits for a PRACK.
@@ -301,11 +301,11 @@ func (l *Leg) onDeadline(now time.Time) {
 	case due(l.timer.refreshAt):
 		l.refresh(now)
 	case due(l.session.retryAt()):
-		l.session.wanted.retryAt = time.Time{} // sendWaiting sends it
+		l.session.wanted.retryAt = time.Time{} // sendWaiting sends the offer
 	}
 }
 
-// end gives up a dialog with BYE, because the peer breaks the protocol.
+// end ends a dialog with BYE, because the peer violates the protocol.
 func (l *Leg) end(now time.Time, why cause.Cause) {
 	l.fact(Gone{Cause: why})
 	l.sendBye(now, Hangup{Why: why})
@@ -325,7 +325,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	if req.Method == sip.INVITE && l.answerRetransmission(req) {
 		return
 	}
-	// A dialog is Call-ID and both tags (RFC 3261 section 12). Before the 200 to the
+	// Call-ID and both tags identify a dialog (RFC 3261 section 12). Before the 200 to the
 	// leg's INVITE, any tag of the peer is allowed.
 	d := l.dialogOf(req)
 	if d == nil || (l.state == legDone && req.Method != sip.BYE) {
@@ -355,11 +355,12 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	}
 }
 
-// answerRetransmission handles a re-INVITE that comes again after its transaction (RFC 6026
-// section 7.1): it is late, or the answer was lost.
+// answerRetransmission handles a re-INVITE that comes again after its transaction's end
+// (RFC 6026 section 7.1), because the copy is late or our answer was lost. It returns
+// false for other requests.
 func (l *Leg) answerRetransmission(req *sip.Request) bool {
 	switch branch := message.BranchOf(req); {
-	case branch == "", req.CSeq().SeqNo > l.dialog.remoteSeq: // no copy, even under a branch that was used
+	case branch == "", req.CSeq().SeqNo > l.dialog.remoteSeq: // not a copy, even if the branch was used before
 		return false
 	case branch == l.acked:
 		l.effects = append(l.effects, Acknowledged{Seq: req.CSeq().SeqNo})
@@ -371,8 +372,9 @@ func (l *Leg) answerRetransmission(req *sip.Request) bool {
 	return false
 }
 
-// mayRepeat says whether the peer's last request may come once more, because a process ended before its answer left, or
-// was replaced. An UPDATE is in a checkpoint before that, and does the same again; an INVITE has its answer there.
+// mayRepeat reports whether the peer may repeat its last request, because a process ended, or was replaced, before its
+// answer was sent. That is so for an UPDATE: the checkpoint comes before the answer, and repeating the UPDATE does the
+// same again. The answer to an INVITE is in the checkpoint.
 func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
 // onOther handles a request that the call answers.
@@ -397,23 +399,23 @@ func (l *Leg) onOther(req *sip.Request) {
 	}
 }
 
-// maxAsked bounds the peer's requests that wait for the other side.
+// maxAsked bounds the peer's requests that wait for the other side's answer.
 const maxAsked = 16
 
-// via is the Via of a new request.
+// via returns the Via of a new request.
 func (l *Leg) via() *sip.ViaHeader { return l.viaOf(l.mint.Branch(l.dialog.LocalTag)) }
 
 func (l *Leg) viaOf(branch string) *sip.ViaHeader { return l.Local.Via(branch) }
 
-// invited is what a UAC needs of its INVITE once a 200 has come: for the ACKs, and for
+// invited is the part of the INVITE that a UAC needs after a 200: for the ACKs, and for
 // forks that answer later.
 type invited struct {
 	uri         string
-	credentials []sip.Header // nearly always none
+	credentials []sip.Header // usually none
 }
 
-// releaseSetup lets go of what only the set-up of the dialog needed. What stays is copied, so
-// that the messages of the set-up can go.
+// releaseSetup releases the state that only the set-up of the dialog needed. It copies
+// the rest, so that the messages of the set-up can be freed.
 func (l *Leg) releaseSetup() {
 	l.keepInvited()
 	l.setup = nil
@@ -429,10 +431,10 @@ func (l *Leg) done() {
 	if l.setup != nil {
 		l.lastProvisional = nil
 	}
-	l.sent = nil // not the early dialogs: the 200 of a fork may be on its way
+	l.sent = nil // early stays: the 200 of a fork may be on its way
 }
 
-// clearDeadlines ends all timers, including retransmissions.
+// clearDeadlines stops all timers, including retransmissions.
 func (l *Leg) clearDeadlines() {
 	if l.setup != nil {
 		l.setupDeadlines = setupDeadlines{}
@@ -446,7 +448,7 @@ func (l *Leg) clearDeadlines() {
 	l.timer.stop()
 }
 
-// Earliest returns the first of the times that are set, zero if none is.
+// Earliest returns the earliest of the times that are not zero, or zero if all are.
 func Earliest(times ...time.Time) time.Time {
 	var first time.Time
 	for _, t := range times {

@@ -20,8 +20,8 @@ var (
 	LegMint  = message.NewMinter([32]byte{1, 2, 3})
 )
 
-// legTest drives one leg by hand and checks after every step what holds for
-// any leg.
+// legTest drives one leg by hand, and checks after every step the rules that hold for any
+// leg.
 type legTest struct {
 	t     testing.TB
 	Leg   *Leg
@@ -34,12 +34,12 @@ type legTest struct {
 	ours  map[int]bool    // CSeqs of INVITEs of ours
 
 	cancelled map[string]bool        // INVITEs of the peer within the dialog
-	twice     map[*sip.Response]bool // 200s to those, which are sent again
+	twice     map[*sip.Response]bool // repeated 200s to those
 	last      []Effect
-	invite    *sip.Request                       // the last one of the leg
-	sent      map[sip.RequestMethod]*sip.Request // the last one with each method
+	invite    *sip.Request                       // the leg's last INVITE
+	sent      map[sip.RequestMethod]*sip.Request // the last request with each method
 	sentFirst map[sip.RequestMethod]*sip.Request
-	rseq      uint32 // of the first reliable answer
+	rseq      uint32 // RSeq of the first reliable answer
 }
 
 func newLegTest(t testing.TB, leg *Leg) *legTest {
@@ -50,7 +50,7 @@ func newLegTest(t testing.TB, leg *Leg) *legTest {
 	}
 }
 
-// step gives the leg an input. It keeps the leg's INVITE, which the leg does not.
+// step gives the leg an input. It stores the leg's INVITE, because the leg does not.
 func (lt *legTest) step(in Input) ([]Fact, []Effect) {
 	facts, effects := lt.Leg.Step(lt.now, in)
 	if lt.Leg.setup != nil && lt.Leg.invite != nil {
@@ -59,7 +59,7 @@ func (lt *legTest) step(in Input) ([]Fact, []Effect) {
 	return facts, effects
 }
 
-// do gives the leg inputs and shows what comes out of the last one.
+// do gives the leg inputs, and returns the output of the last one as text.
 func (lt *legTest) do(inputs ...Input) string {
 	lt.t.Helper()
 	shown := ""
@@ -76,7 +76,7 @@ func (lt *legTest) do(inputs ...Input) string {
 	return shown
 }
 
-// deadline lets the time come that the leg waits for.
+// deadline lets time pass until the leg's deadline.
 func (lt *legTest) deadline() string {
 	lt.t.Helper()
 	d := lt.Leg.Deadline()
@@ -96,7 +96,7 @@ func (lt *legTest) want(got, want string) {
 	}
 }
 
-// request is the request or ACK that came out last.
+// request returns the request or ACK that came out last.
 func (lt *legTest) request(method sip.RequestMethod) (*sip.Request, Hop) {
 	lt.t.Helper()
 	for _, e := range lt.last {
@@ -127,7 +127,7 @@ func (lt *legTest) response() *sip.Response {
 	return nil
 }
 
-// check holds for every leg after every step.
+// check checks the rules that hold for every leg after every step.
 func (lt *legTest) check(was legState, in Input, facts []Fact, effects []Effect) {
 	t, l := lt.t, lt.Leg
 	t.Helper()
@@ -192,8 +192,9 @@ func (lt *legTest) checkRequest(req *sip.Request) {
 	}
 }
 
-// checkOfInvite compares a CANCEL, and the ACK of a 200, with the INVITE that began the call: a CANCEL is of its transaction
-// (RFC 3261 section 9.1), an ACK is not (17.1.1.3) but has its credentials (22.1), which a CANCEL has not.
+// checkOfInvite compares a CANCEL, and the ACK of a 200, with the INVITE that began the call: a CANCEL belongs to its
+// transaction (RFC 3261 section 9.1) and has no credentials. An ACK does not belong to it (17.1.1.3), but has its
+// credentials (22.1).
 func (lt *legTest) checkOfInvite(req *sip.Request) {
 	lt.t.Helper()
 	invite := lt.invite
@@ -259,7 +260,7 @@ func (lt *legTest) checkResponse(was legState, e SendResponse) {
 
 func key(method sip.RequestMethod, seq uint32) string { return fmt.Sprintf("%d %s", seq, method) }
 
-// show is what came out of a step in few words.
+// show returns the output of a step in a few words.
 func show(facts []Fact, effects []Effect) string {
 	var out []string
 	for _, f := range facts {
@@ -320,11 +321,10 @@ func showFact(f Fact) string {
 	return fmt.Sprintf("%T", f)
 }
 
-// A leg that was called takes inputs of one that calls, and the other way
-// round. The first can be had from outside: a 200 that no transaction waits
-// for finds its leg by the From tag, and that of leg A is known to the
-// carrier. Leg A then says Answered and sends ACK; its INVITE never gets a
-// final answer (RFC 3261 section 13.3.1).
+// A called leg gets the inputs of a calling one, and the reverse. The first case can be
+// caused from outside: a 200 that no transaction waits for finds its leg by the From tag,
+// and the carrier knows that of leg A. Leg A then says Answered and sends ACK; its INVITE
+// never gets a final answer (RFC 3261 section 13.3.1).
 func TestInputsOfTheOtherKind(t *testing.T) {
 	res := sip.NewResponseFromRequest(uasIn(t, "proceeding").Leg.invite, 200, "OK", nil)
 	for _, in := range []Input{ResponseIn{Res: res, Source: siptest.Carrier}, Abandon{Why: cause.Shutdown}, RequestFailed{Method: sip.INVITE, Seq: 10}} {
@@ -345,7 +345,7 @@ func responseToBye(bye *sip.Request, code int) ResponseIn {
 	return ResponseIn{Res: sip.NewResponseFromRequest(bye, code, "Whatever", nil), Source: siptest.Agent}
 }
 
-// The call hears of every provisional answer, also of a 100, which is no Progress.
+// The call is told about every provisional answer, even a 100, which is not a Progress.
 func TestHeard(t *testing.T) {
 	lt, heard := newUAC(t), 0
 	in := inviteOut()
@@ -356,7 +356,7 @@ func TestHeard(t *testing.T) {
 		t.Errorf("heard %d times after the 100", heard)
 	}
 	lt.do(lt.answerTo(180, "a", ""), lt.answerTo(486, "a", ""), lt.answerTo(180, "a", ""))
-	if heard != 2 { // a final answer is told of by a fact
+	if heard != 2 { // a final answer is reported by a fact
 		t.Errorf("heard %d times; want once for each provisional answer", heard)
 	}
 }

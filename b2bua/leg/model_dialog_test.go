@@ -11,8 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// within draws what can happen to a leg within its dialog: what the peer sends
-// and answers there, and what the call wants. nil: not now.
+// within draws an input for a leg within its dialog: a request or an answer of the peer,
+// or a wish of the call. nil means not now.
 func (lt *legTest) within(choose chooser, request func(method string, headers ...string) RequestIn) Input {
 	l := lt.Leg
 	switch choose(13) {
@@ -63,7 +63,7 @@ func (lt *legTest) maybeSDP(choose chooser, in RequestIn) RequestIn {
 	return in
 }
 
-// answerAny answers one of the requests of ours that have no final answer.
+// answerAny answers one of our requests that have no final answer.
 func (lt *legTest) answerAny(choose chooser) Input {
 	if len(lt.Leg.sent) == 0 {
 		return nil
@@ -91,7 +91,7 @@ func (lt *legTest) answerAny(choose chooser) Input {
 	return ResponseIn{Res: res, Source: siptest.Agent}
 }
 
-// settled checks, after each step, what a leg has open.
+// settled checks, after each step, the open requests of a leg.
 func (lt *legTest) settled(t *testing.T, in Input) {
 	t.Helper()
 	l := lt.Leg

@@ -14,14 +14,14 @@ import (
 	"flowbridge/config"
 )
 
-// chooser draws a number below n. A seeded generator is one; a property
-// testing library that shrinks can be another.
+// chooser draws a number below n. It may be a seeded generator, or a property testing
+// library that shrinks.
 type chooser func(n int) int
 
 const modelSteps = 60
 
-// Random lives of a UAS leg. legTest checks every step; here is what holds
-// over the whole life.
+// Random lives of a UAS leg. legTest checks every step; this test checks the rules for
+// the whole life.
 func TestModelUAS(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -85,7 +85,7 @@ func (l *life) see(t *testing.T, in Input, facts []Fact) {
 	}
 }
 
-// modelStep gives one input, with the checks of legTest and of life.
+// modelStep handles one input, with the checks of legTest and of life.
 func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
 	t.Helper()
 	was := lt.Leg.state
@@ -100,7 +100,7 @@ func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
 	return lt.last
 }
 
-// failed says that the last request of ours with this method has no answer.
+// failed returns the input for our last request with this method getting no answer.
 func (lt *legTest) failed(method sip.RequestMethod) RequestFailed {
 	in := RequestFailed{Method: method, Seq: lt.Leg.InviteSeq, Cause: cause.TargetSilent}
 	for _, r := range lt.Leg.sent {
@@ -111,7 +111,7 @@ func (lt *legTest) failed(method sip.RequestMethod) RequestFailed {
 	return in
 }
 
-// pass lets time pass, as a rule to the leg's deadline.
+// pass lets time pass, usually until the leg's deadline.
 func (lt *legTest) pass(choose chooser) {
 	d := lt.Leg.Deadline()
 	if d.IsZero() || choose(4) == 0 {
@@ -160,7 +160,7 @@ func modelUAS(t *testing.T, choose chooser) {
 			in = CancelIn{Seq: 10}
 		case 11:
 			if lt.Leg.state != legAccepted {
-				continue // it says what became of our final answer
+				continue // it reports the fate of our final answer
 			}
 			in = FinalLost{Seq: 10}
 		case 12:
@@ -178,7 +178,7 @@ func modelUAS(t *testing.T, choose chooser) {
 				continue
 			}
 			req, isIn := in.(RequestIn)
-			// A peer that sends another INVITE has the 200: its ACK is late or lost.
+			// Another INVITE implies that the peer has the 200, and its ACK is late or lost.
 			acked := isIn && (req.Req.Method == sip.ACK || req.Req.Method == sip.INVITE)
 			if r.Req.Method == sip.BYE && owed && !acked && lt.now.Before(begun) {
 				t.Errorf("BYE before ACK and before the leg gave up, after %T", in)
@@ -189,8 +189,8 @@ func modelUAS(t *testing.T, choose chooser) {
 	lt.allAnswered(t)
 }
 
-// exhaust lets all time pass: a leg that has ended, or was told to end, is
-// done some time, given that transactions end.
+// exhaust lets time pass until nothing happens any more: a leg that has ended, or was
+// told to end, must be done eventually, given that transactions end.
 func (lt *legTest) exhaust(t *testing.T, l *life) {
 	t.Helper()
 	if lt.Leg.UAS {
@@ -258,7 +258,7 @@ func modelUAC(t *testing.T, choose chooser) {
 		case 8:
 			in = Hangup{Why: cause.CallerHangup}
 		case 9:
-			// Not in an early dialog: a callee sends none there.
+			// Not in an early dialog, because a callee sends none there.
 			if lt.Leg.state != legConfirmed && lt.Leg.state != legEnding && lt.Leg.state != legDone {
 				continue
 			}

@@ -17,13 +17,13 @@ import (
 // 3311), from either side.
 
 // offerState is the state of the exchange of session descriptions on a leg (RFC 3264
-// section 4, RFC 6337). There is one exchange at a time.
+// section 4, RFC 6337). There is only one exchange at a time.
 type offerState int
 
 const (
 	offerNone   offerState = iota // the INVITE had no offer
 	offerOurs                     // the peer owes an answer
-	offerTheirs                   // the call owes one
+	offerTheirs                   // the call owes an answer
 	offerAgreed
 )
 
@@ -31,10 +31,10 @@ const (
 type negotiation struct {
 	state    offerState
 	pending  *sip.Request // the peer's offer that waits for Accept or Reject
-	local    []byte       // this side's description that the peer has agreed to
-	previous *describedAs // the state before the last answer, which may lose to a CANCEL; nil: there was none
-	wanted   *wantedOffer // the call's offer without an answer; nil: there is none
-	sending  bool         // the leg's re-INVITE has no final answer
+	local    []byte       // this side's description, to which the peer has agreed
+	previous *describedAs // the state before the last answer, which a CANCEL may undo; nil if none
+	wanted   *wantedOffer // the call's offer while it has no answer; nil if none
+	sending  bool         // the leg's re-INVITE has no final answer yet
 
 	giveUpAt time.Time // when the re-INVITE is cancelled, or its CANCEL given up
 }
@@ -42,13 +42,13 @@ type negotiation struct {
 // wantedOffer is an offer that the call wants to make.
 type wantedOffer struct {
 	sdp     []byte
-	passing []sip.Header // with it, of the other side's
+	passing []sip.Header // headers from the other side to send with it
 	ref     int
 	tries   int
-	retryAt time.Time // when it is sent again, after a glare
+	retryAt time.Time // when to send it again, after a glare
 }
 
-// retryAt is when the call's offer is sent again; zero: no time is set.
+// retryAt returns the time to send the call's offer again, or zero if none is set.
 func (n *negotiation) retryAt() time.Time {
 	if n.wanted == nil {
 		return time.Time{}
@@ -56,20 +56,20 @@ func (n *negotiation) retryAt() time.Time {
 	return n.wanted.retryAt
 }
 
-// describedAs is how this side was described.
+// describedAs is an earlier description of this side.
 type describedAs struct {
 	local  []byte
 	origin sdp.Origin
 }
 
-// maxOfferTries bounds how often an offer is sent to a busy peer.
+// maxOfferTries bounds the attempts to send an offer to a busy peer.
 const maxOfferTries = 6
 
 // onReinvite handles an INVITE within the dialog.
 func (l *Leg) onReinvite(now time.Time, in RequestIn) {
 	req, sdp := in.Req, message.SDPBody(in.Req)
 	if l.ok.res != nil && !l.ok.offers {
-		l.acknowledged(now) // a peer that sends another one has the 200; the ACK is late or lost
+		l.acknowledged(now) // another INVITE implies that the peer has the 200; the ACK is late or lost
 	}
 	switch {
 	case l.state == legEnding:
@@ -118,11 +118,12 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	}
 }
 
-// soundRequest refuses unknown extensions, a session timer that is too short (RFC 4028
-// section 9), and a body other than a session description.
+// soundRequest reports whether a request can be accepted. If not, it refuses the request:
+// for an unknown extension, a session timer that is too short (RFC 4028 section 9), or a
+// body other than a session description.
 func (l *Leg) soundRequest(req *sip.Request) bool {
 	o := l.Peer
-	if o.Rel100 == config.Rel100Required { // it was demanded of the call's first INVITE alone
+	if o.Rel100 == config.Rel100Required { // only the call's first INVITE must require it
 		o.Rel100 = config.Rel100Supported
 	}
 	code, reason, headers := Unsupported(req, o)
@@ -135,8 +136,8 @@ func (l *Leg) soundRequest(req *sip.Request) bool {
 	return code == 0
 }
 
-// retarget takes the peer's new Contact: INVITE and UPDATE refresh the target
-// (RFC 3261 section 12.2.2).
+// retarget adopts the peer's new Contact: INVITE and UPDATE refresh the target (RFC 3261
+// section 12.2.2).
 func (l *Leg) retarget(in RequestIn) {
 	d := l.dialogOf(in.Req)
 	d.retarget(in.Req.Contact())
@@ -152,7 +153,7 @@ func (l *Leg) retarget(in RequestIn) {
 func (l *Leg) accept(now time.Time, sdp []byte, headers []sip.Header) {
 	req := l.session.pending
 	if req == nil {
-		return // withdrawn meanwhile
+		return // withdrawn since
 	}
 	late := l.session.state != offerTheirs
 	l.session.previous = &describedAs{l.session.local, l.dialog.origin}
@@ -178,12 +179,12 @@ func (l *Leg) reject(now time.Time, in Reject) {
 		return
 	}
 	l.session.pending = nil
-	l.session.state = offerAgreed // as before: offers are pending in no other state
+	l.session.state = offerAgreed // the state before the offer: no other state allows a pending offer
 	l.respond(req, in.Code, in.Reason, in.Headers...)
 	l.afterPRACK(now)
 }
 
-// offer notes an offer, which sendWaiting sends as soon as a re-INVITE is allowed.
+// offer stores an offer, which sendWaiting sends as soon as a re-INVITE is allowed.
 func (l *Leg) offer(in Offer) {
 	switch l.state {
 	case legConfirmed, legAccepted:
@@ -196,8 +197,8 @@ func (l *Leg) offer(in Offer) {
 	}
 }
 
-// sendWaiting sends the refresh of the session timer, or the offer, that had to wait for
-// something that is over now.
+// sendWaiting sends a refresh of the session timer, or an offer, that had to wait, if it
+// may be sent now.
 func (l *Leg) sendWaiting(now time.Time) {
 	if l.state != legConfirmed {
 		return
@@ -208,8 +209,8 @@ func (l *Leg) sendWaiting(now time.Time) {
 	l.sendOffer(now)
 }
 
-// sendOffer sends the wanted offer, unless another exchange is going on (RFC 3261
-// section 14.1), whose end sends it.
+// sendOffer sends the wanted offer, unless another exchange is under way (RFC 3261
+// section 14.1). Then the offer is sent at that exchange's end.
 func (l *Leg) sendOffer(now time.Time) {
 	w := l.session.wanted
 	if w == nil || l.session.sending || l.state != legConfirmed || l.busy() || !w.retryAt.IsZero() {
@@ -224,7 +225,7 @@ func (l *Leg) reinvite(now time.Time, sdp []byte, passing ...sip.Header) *sentRe
 	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)},
 		l.timer.ask()...)
 	req, to := l.request(&l.dialog, sip.INVITE, append(append(headers, contentSDP()), passing...)...)
-	req.SetBody(l.Describe(l.dialog.origin.Restamp(sdp))) // another one may have been sent since
+	req.SetBody(l.Describe(l.dialog.origin.Restamp(sdp))) // another description may have been sent since
 	l.session.sending, l.session.state = true, offerOurs
 	l.session.giveUpAt = now.Add(GiveUp)
 	return l.send(req, to)
@@ -240,7 +241,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	switch {
 	case i < 0:
 		return
-	case !l.sent[i].provisional: // an answer may still come before its transaction ends
+	case !l.sent[i].provisional: // its transaction still waits for an answer
 		l.session.giveUpAt = now.Add(timerT2)
 		return
 	}
@@ -258,7 +259,8 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	}
 }
 
-// onOfferAnswered handles the final answer to the leg's re-INVITE, nil: there is none.
+// onOfferAnswered handles the final answer to the leg's re-INVITE. res is nil if no
+// answer came.
 func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 	l.session.sending, l.session.state, l.session.giveUpAt = false, offerAgreed, time.Time{}
 	switch code := statusOf(res); {
@@ -283,8 +285,8 @@ func statusOf(res *sip.Response) int {
 	return res.StatusCode
 }
 
-// onOfferRefused has an offer sent again if the peer was busy or wants a longer session
-// timer, else reports the refusal.
+// onOfferRefused schedules another attempt if the peer was busy or wants a longer session
+// timer. Otherwise it reports the refusal.
 func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 	code := res.StatusCode
 	if w := l.session.wanted; w.tries < maxOfferTries {
@@ -300,7 +302,7 @@ func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 	l.fact(OfferRefused{Ref: r.offer, Code: code})
 }
 
-// asWanted reports whether a re-INVITE has the offer that is wanted now.
+// asWanted reports whether a re-INVITE carries the currently wanted offer.
 func (l *Leg) asWanted(r sentRequest) bool {
 	return l.session.wanted != nil && r.offer == l.session.wanted.ref
 }
@@ -319,9 +321,9 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.fact(answer)
 }
 
-// backOff returns how long an offer waits before it is sent again. If it crossed the
-// peer's, the side that owns the Call-ID waits longer (RFC 3261 section 14.1), in
-// units of 10 ms. Else the peer names the time.
+// backOff returns the wait before an offer is sent again. If two offers crossed, the side
+// that owns the Call-ID waits longer (RFC 3261 section 14.1), in units of 10 ms.
+// Otherwise the peer names the time.
 func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 	if code == 491 {
 		if l.UAS {
@@ -332,7 +334,7 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 	return min(message.RetryAfter(res.Headers()), 10*time.Second)
 }
 
-// responseWith makes an answer that makes, keeps or changes a dialog, with Contact and
+// responseWith makes an answer that creates or refreshes a dialog, with Contact and
 // capabilities (RFC 3261 section 12.1.1).
 func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
 	var room [16]sip.Header
@@ -347,13 +349,13 @@ func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte
 	return message.Reply(req, code, reason, sdp, all...)
 }
 
-// contentSDP is the Content-Type of a session description, one for all messages.
+// contentSDP returns the Content-Type of a session description. All messages share it.
 func contentSDP() sip.Header { return sdpType }
 
 var sdpType = sip.NewHeader("Content-Type", message.SDPType)
 
-// Describe gives a description the leg's o= line: with a new version, unless it equals
-// the last one (RFC 3264 section 8).
+// Describe returns a description with the leg's o= line. The version is new unless the
+// description equals the last one (RFC 3264 section 8).
 func (l *Leg) Describe(sdp []byte) []byte {
 	if sdp == nil {
 		return nil

@@ -2,8 +2,8 @@ package leg
 
 import "testing"
 
-// A 200 to our re-INVITE that comes when that has been given up, and the dialog
-// with it, gets its ACK.
+// A 200 to our re-INVITE gets its ACK even after the re-INVITE and the dialog were given
+// up.
 func TestReinviteAnsweredTooLate(t *testing.T) {
 	plays(t, `
 uas confirmed
@@ -23,8 +23,8 @@ offer X ; 200 to INVITE ; offer X ; 200 to INVITE ; offer X ; 200 to INVITE ; of
 ACK has CSeq: 1 ACK`)
 }
 
-// RFC 3261 section 22.2: what was given up, or is over, is not sent again for a
-// challenge.
+// RFC 3261 section 22.2: a request that was given up, or is over, is not sent again
+// because of a challenge.
 func TestChallengeComesTooLate(t *testing.T) {
 	plays(t, challenges.Replace(`
 uac auth

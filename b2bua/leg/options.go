@@ -26,8 +26,8 @@ func Capabilities(o PeerOptions) []sip.Header {
 
 func (l *Leg) capabilities() []sip.Header { return Capabilities(l.Peer) }
 
-// extensions returns the option tags that are supported toward a peer (RFC 3261 section
-// 19.2): RFC 4028 and RFC 3262.
+// extensions returns the option tags that we support toward a peer (RFC 3261 section
+// 19.2): those of RFC 4028 and RFC 3262.
 func (o PeerOptions) extensions() []string {
 	if o.Rel100 == "" || o.Rel100 == config.Rel100Off {
 		return []string{"timer"}
@@ -55,7 +55,7 @@ func can(req *sip.Request, tag string) bool {
 // Supported returns the header that names the supported extensions.
 func Supported(o PeerOptions) sip.Header { return sip.NewHeader("Supported", SupportedValue(o)) }
 
-// SupportedValue is the value of that header.
+// SupportedValue returns the value of the Supported header.
 func SupportedValue(o PeerOptions) string {
 	if all := o.extensions(); len(all) == 1 {
 		return all[0]
@@ -78,8 +78,8 @@ func missing(req *sip.Request, o PeerOptions) string {
 	return strings.Join(unknown, ", ")
 }
 
-// Refusal checks a new INVITE in the order of RFC 3261 section 8.2; code 0: nothing is
-// wrong.
+// Refusal checks a new INVITE in the order of RFC 3261 section 8.2. It returns code 0 if
+// the INVITE is right.
 func Refusal(req *sip.Request, o PeerOptions) (code int, reason string, headers []sip.Header) {
 	secure := message.TransportOf(req) == config.TransportTLS
 	if code, reason = message.URIRefusal(req, secure); code != 0 {
@@ -103,9 +103,9 @@ func Refusal(req *sip.Request, o PeerOptions) (code int, reason string, headers 
 	return 0, "", nil
 }
 
-// Unsupported returns the refusal of a request that requires an unknown extension,
-// lacks a required one (RFC 3262 section 3), or asks for a session timer that is too
-// short (RFC 4028 section 9); code 0: there is nothing to refuse.
+// Unsupported returns the refusal of a request that requires an unknown extension, lacks
+// a required one (RFC 3262 section 3), or asks for a session timer that is too short (RFC
+// 4028 section 9). It returns code 0 if there is no reason to refuse.
 func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, headers []sip.Header) {
 	unknown := missing(req, o)
 	switch {
@@ -119,8 +119,8 @@ func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, head
 	return 0, "", nil
 }
 
-// acceptsSDP reports whether the answer to an INVITE may have SDP. Without Accept it
-// may (RFC 3261 section 20.1).
+// acceptsSDP reports whether the answer to an INVITE may have SDP. It may if there is no
+// Accept header (RFC 3261 section 20.1).
 func acceptsSDP(accept []sip.Header) bool {
 	for _, h := range accept {
 		for kind := range strings.SplitSeq(h.Value(), ",") {
@@ -134,17 +134,18 @@ func acceptsSDP(accept []sip.Header) bool {
 	return len(accept) == 0
 }
 
-// RetryAfter is the header of a refusal for lack of capacity (RFC 3261 section 20.33).
+// RetryAfter returns the header of a refusal for lack of capacity (RFC 3261 section
+// 20.33).
 func RetryAfter() sip.Header { return sip.NewHeader("Retry-After", message.RetrySeconds) }
 
-// Methods are the methods that every peer may send within a dialog. PeerOptions has
-// one peer's methods.
+// Methods lists the methods that every peer may send within a dialog. PeerOptions has the
+// methods of one peer.
 const Methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
 
 // Allowed reports whether a list of methods, as in Allow, contains this one.
 func Allowed(list string, method sip.RequestMethod) bool {
 	for m := range strings.SplitSeq(list, ",") {
-		if strings.TrimSpace(m) == string(method) { // RFC 3261 section 7.1: methods have capitals
+		if strings.TrimSpace(m) == string(method) { // methods are case-sensitive (RFC 3261 section 7.1)
 			return true
 		}
 	}

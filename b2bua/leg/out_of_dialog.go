@@ -14,11 +14,11 @@ type OutOfDialog struct {
 	Tag            string  // of From
 	Branch, CallID string
 	Seq            uint32
-	Route          string // value; empty: none
+	Route          string // value; empty if none
 	Agent          string // User-Agent
 }
 
-// Request makes the request, with further headers, as one that goes out from an address of this server.
+// Request makes the request with these additional headers, to be sent from the address local.
 func (o OutOfDialog) Request(local Local, headers ...sip.Header) *sip.Request {
 	req := message.NewRequest(o.Method)
 	req.Recipient = o.URI

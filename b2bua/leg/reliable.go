@@ -11,24 +11,24 @@ import (
 	"flowbridge/config"
 )
 
-// Reliable provisional answers (RFC 3262) to a caller; early.go handles a
-// target's. Each leg has its own: they are not passed through.
+// Reliable provisional answers (RFC 3262) to a caller; early.go handles those from a
+// target. They belong to one leg and are not passed through.
 
 // reliable is a provisional answer that waits for its PRACK, and the answers that wait
-// behind it. There is one at a time (RFC 3262 section 3).
+// behind it. Only one at a time waits for a PRACK (RFC 3262 section 3).
 type reliable struct {
-	last      uint32        // RSeq of the last one
-	res       *sip.Response // nil: none waits
+	last      uint32        // RSeq of the last reliable answer
+	res       *sip.Response // the answer that waits for PRACK; nil if none
 	described bool          // it has SDP
-	offers    bool          // the SDP is an offer: PRACK has the answer
+	offers    bool          // the SDP is an offer, which the PRACK answers
 	queue     []Ring
-	answer    *Answer // that must not overtake it
+	answer    *Answer // the final answer, which must not overtake it
 	resend    time.Duration
 	resendAt  time.Time
 	giveUpAt  time.Time
 }
 
-// awaited is what waits for a PRACK, to be read only.
+// awaited returns the state of reliable answers for reading only.
 func (l *Leg) awaited() *reliable {
 	if l.reliable == nil {
 		return &reliable{}
@@ -36,7 +36,7 @@ func (l *Leg) awaited() *reliable {
 	return l.reliable
 }
 
-// await is what waits for a PRACK, or will.
+// await returns the state of reliable answers, which it creates if needed.
 func (l *Leg) await() *reliable {
 	if l.reliable == nil {
 		l.reliable = &reliable{}
@@ -47,9 +47,9 @@ func (l *Leg) await() *reliable {
 // maxQueued bounds the provisional answers that wait for a PRACK.
 const maxQueued = 8
 
-// wantsReliable reports whether a provisional answer is sent reliably: if the caller
-// demands it, or if the caller supports it and the answer has SDP or the configuration
-// demands it.
+// wantsReliable reports whether to send a provisional answer reliably: if the caller
+// requires it, or if the caller supports it and either the answer has SDP or the
+// configuration requires it.
 func (l *Leg) wantsReliable(in Ring) bool {
 	switch {
 	case l.Peer.Rel100 == "" || l.Peer.Rel100 == config.Rel100Off:
@@ -63,7 +63,7 @@ func (l *Leg) wantsReliable(in Ring) bool {
 	}
 }
 
-// ringReliably sends a provisional answer, behind earlier ones, and again until its
+// ringReliably sends a provisional answer, after earlier ones, and repeats it until its
 // PRACK comes.
 func (l *Leg) ringReliably(now time.Time, in Ring) {
 	r := l.await()
@@ -98,7 +98,8 @@ func (l *Leg) ringReliably(now time.Time, in Ring) {
 	l.sendProvisional(r.res)
 }
 
-// resendReliable sends the answer again, twice as late each time. T2 is not a bound here.
+// resendReliable sends the answer again. The interval doubles each time, without T2 as an
+// upper limit.
 func (l *Leg) resendReliable(now time.Time) {
 	r := l.reliable
 	l.sendProvisional(r.res)
@@ -106,7 +107,7 @@ func (l *Leg) resendReliable(now time.Time) {
 	r.resendAt = now.Add(r.resend)
 }
 
-// unacknowledgedProvisional refuses the INVITE of a caller who sent no PRACK for 64*T1
+// unacknowledgedProvisional refuses the INVITE of a caller that sent no PRACK for 64*T1
 // (section 3).
 func (l *Leg) unacknowledgedProvisional() {
 	l.respondInvite(504, message.StatusText(504), nil)
@@ -150,7 +151,7 @@ func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 // offer.
 func (l *Leg) afterPRACK(now time.Time) {
 	r := l.awaited()
-	if r.res != nil || l.session.pending != nil { // a PRACK or UPDATE with an offer is answered first
+	if r.res != nil || l.session.pending != nil { // answer a PRACK or UPDATE with an offer first
 		return
 	}
 	if answer := r.answer; answer != nil {

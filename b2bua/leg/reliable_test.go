@@ -17,7 +17,7 @@ func newUASWith(t testing.TB, o PeerOptions, headers ...string) *legTest {
 	return lt
 }
 
-// carrying gives a request within the dialog a session description.
+// carrying adds a session description to a request within the dialog.
 func carrying(in RequestIn) RequestIn {
 	in.Req.RemoveHeader("Content-Length")
 	in.Req.AppendHeader(contentSDP())
@@ -48,8 +48,9 @@ func TestWhichAnswersAreReliable(t *testing.T) {
 	}
 }
 
-// RFC 3262 section 3: one after the other, RSeq rising by one; a PRACK of something else is refused and changes nothing.
-// The 200 does not repeat the answer (RFC 3261 section 13.2.1), and does not wait for a PRACK of an answer without SDP.
+// RFC 3262 section 3: one after the other, RSeq rising by one; a PRACK for something else is refused and changes
+// nothing. The 200 does not repeat the answer (RFC 3261 section 13.2.1), and does not wait for a PRACK of an answer
+// without SDP.
 func TestReliableAnswersQueue(t *testing.T) {
 	plays(t, `
 uas rel100 | Require: 100rel
@@ -71,8 +72,8 @@ PRACK 23 | RAck: $rseq+2 10 INVITE -> 200/PRACK
 ACK 10 -> confirmed ; no deadline`)
 }
 
-// RFC 3262 section 3: the 200 waits for the PRACK of a 183 with SDP. What ends
-// the call meanwhile is not lost.
+// RFC 3262 section 3: the 200 waits for the PRACK of a 183 with SDP. An event that ends
+// the call in the meantime is not lost.
 func TestAnswerWaitsForPRACK(t *testing.T) {
 	plays(t, `
 uas rel100 | Supported: 100rel
@@ -112,8 +113,8 @@ UPDATE 12 sdp -> 500/UPDATE
 	}
 }
 
-// RFC 3311 section 5.2: an UPDATE before the call is answered. It is refused while the INVITE's offer has no answer; a 200
-// would overtake the answer to it.
+// RFC 3311 section 5.2: an UPDATE before the call is answered. It is refused while the INVITE's offer has no answer,
+// because a 200 would overtake that answer.
 func TestEarlyUpdateUAS(t *testing.T) {
 	plays(t, `
 uas rel100 | Supported: 100rel
@@ -152,14 +153,14 @@ answer -> 200/INVITE
 ACK 10 -> confirmed`)
 }
 
-// reliableTo is a reliable provisional answer of the target.
+// reliableTo returns a reliable provisional answer of the target.
 func reliableTo(lt *legTest, tag string, rseq int, sdp string, headers ...string) ResponseIn {
 	headers = append([]string{"Require: 100rel", fmt.Sprintf("RSeq: %d", rseq), "Contact: <sip:" + tag + "@192.0.2.20:5099>"}, headers...)
 	return lt.answerTo(183, tag, sdp, headers...)
 }
 
-// RFC 3262 section 4: PRACK goes within the early dialog of its answer, in order, once; what comes out of order is ignored.
-// What the 183 answered stands for the answer of a 200 without one. Each early dialog counts its requests.
+// RFC 3262 section 4: PRACK goes within the early dialog of its answer, in order, once; what comes out of order is
+// ignored. The SDP answer in the 183 counts for a 200 without one. Each early dialog has its own CSeqs.
 func TestPRACKOfUAC(t *testing.T) {
 	plays(t, `
 uac calling
@@ -177,8 +178,8 @@ hangup caller_hangup
 BYE has CSeq: 4 BYE`)
 }
 
-// RFC 3261 section 22.2: a PRACK that is challenged is sent again with the next
-// CSeq of its early dialog.
+// RFC 3261 section 22.2: a challenged PRACK is sent again with the next CSeq of its early
+// dialog.
 func TestPRACKChallenged(t *testing.T) {
 	plays(t, `
 uac auth
@@ -189,8 +190,8 @@ PRACK has CSeq: 4 PRACK | Digest: agents n1 1
 PRACK has CSeq: 5 PRACK`)
 }
 
-// RFC 3311 section 5.2: the target may offer in an early dialog whose answer
-// came reliably; what it offered stands for the answer of a 200 without one.
+// RFC 3311 section 5.2: the target may offer in an early dialog whose answer came
+// reliably; its offer counts as the answer for a 200 without one.
 func TestEarlyUpdateUAC(t *testing.T) {
 	lt := uacIn(t, "calling")
 	lt.play("183 agent sdp ; UPDATE 5 sdp -> 491/UPDATE ; 183 agent rseq=1 sdp")
@@ -202,8 +203,8 @@ func TestEarlyUpdateUAC(t *testing.T) {
 	}
 }
 
-// RFC 3262 section 3 speaks of the INVITE that begins a call: a re-INVITE need
-// not say that it can 100rel.
+// RFC 3262 section 3 is about the INVITE that begins a call: a re-INVITE need not support
+// 100rel.
 func TestReinviteWithout100rel(t *testing.T) {
 	plays(t, `
 uas required | Supported: 100rel

@@ -10,26 +10,26 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Requests within a dialog: the leg's own and their answers, and the peer's requests
-// that the call answers. Requests that change the session are in offer.go.
+// Requests within a dialog: the leg's requests with their answers, and the peer's
+// requests that the call answers. Requests that change the session are in offer.go.
 
-// sentRequest is a request of the leg without a final answer. The message belongs to
-// the wire until then, so its branch and CSeq are copied here.
+// sentRequest is a request of the leg until its final answer. The message belongs to the
+// wire, so its branch and CSeq are copied here.
 type sentRequest struct {
 	method      sip.RequestMethod
 	seq         uint32
 	branch      string
-	fork        bool // of another dialog than the leg's
+	fork        bool // belongs to another dialog than the leg's
 	ref         int  // of Send
-	offer       int  // Ref of the Offer that it makes
-	refresh     bool // of the session timer, without an offer
+	offer       int  // Ref of the Offer in it
+	refresh     bool // refreshes the session timer, without an offer
 	retried     bool // sent again after a challenge
 	provisional bool // a provisional answer came
 	givenUp     bool // CANCEL sent
 	sent        SendRequest
 }
 
-// request makes a request within one of the leg's dialogs, with these headers more.
+// request makes a request within one of the leg's dialogs with these additional headers.
 func (l *Leg) request(d *Dialog, method sip.RequestMethod, headers ...sip.Header) (*sip.Request, Hop) {
 	var room [16]sip.Header
 	return d.request(method, 0, l.via(), append(append(room[:0], headers...), sip.NewHeader("User-Agent", l.agent))...)
@@ -59,7 +59,7 @@ func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
 	return sentRequest{}, false
 }
 
-// answered handles the final answer to a request of the leg, nil: there is none.
+// answered handles the final answer to a request of the leg. res is nil if no answer came.
 func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
 	if l.isCurrent(r) && res != nil && isChallenge(res.StatusCode) && l.challengedAgain(now, r, res) {
 		return
@@ -80,7 +80,7 @@ func (l *Leg) isCurrent(r sentRequest) bool {
 	return !r.givenUp && (r.method == sip.BYE || l.state != legEnding && l.state != legDone)
 }
 
-// answeredWithin handles the final answer to a request within a dialog that goes on.
+// answeredWithin handles the final answer to a request within a dialog that continues.
 func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 	switch r.method {
 	case sip.INVITE:
@@ -94,7 +94,7 @@ func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 			return
 		}
 		l.fact(replied(r.ref, res))
-	case sip.INFO: // with other methods, 481 ends only their usage (RFC 5057 section 5.1)
+	case sip.INFO: // for other methods, 481 ends only the dialog usage (RFC 5057 section 5.1)
 		l.fact(replied(r.ref, res))
 		if res != nil && res.StatusCode == 481 {
 			l.end(now, cause.DialogLost)
@@ -104,8 +104,8 @@ func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 	}
 }
 
-// replied tells the answer to a request that was passed on. No answer counts as 408
-// (RFC 3261 section 8.1.3.1).
+// replied returns the fact for the answer to a request that was passed on. No answer
+// counts as 408 (RFC 3261 section 8.1.3.1).
 func replied(ref int, res *sip.Response) Replied {
 	if res == nil {
 		return Replied{Ref: ref, Code: 408, Reason: message.StatusText(408)}
@@ -120,7 +120,7 @@ func replied(ref int, res *sip.Response) Replied {
 	return r
 }
 
-// challengedAgain sends a request again with credentials, once.
+// challengedAgain sends a request again with credentials, once, and reports whether it did.
 func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) bool {
 	if r.retried || l.digest.Learn(res, false) != cause.None {
 		return false
@@ -147,8 +147,8 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 	return true
 }
 
-// sendFor sends a request for the other side. It waits for the ACK of the 200, because
-// a caller may not know its dialog before.
+// sendFor sends a request for the other side. The request waits for the ACK of the 200,
+// because a caller may not know the dialog before.
 func (l *Leg) sendFor(in Send) {
 	if l.state == legAccepted && len(l.held) < maxAsked {
 		l.held = append(l.held, in)
@@ -158,7 +158,7 @@ func (l *Leg) sendFor(in Send) {
 	case l.state != legConfirmed:
 		l.fact(Replied{Ref: in.Ref, Code: 480, Reason: message.StatusText(480)})
 		return
-	case len(l.sent) >= maxSent: // the peer does not answer
+	case len(l.sent) >= maxSent: // the peer answers nothing
 		l.fact(Replied{Ref: in.Ref, Code: 503, Reason: message.StatusText(503)})
 		return
 	}
@@ -198,7 +198,7 @@ func (c Content) addTo(msg interface {
 func (l *Leg) replyTo(in Reply) {
 	i := slices.IndexFunc(l.asked, func(r *sip.Request) bool { return r.Method == in.Method && r.CSeq().SeqNo == in.Seq })
 	if i < 0 {
-		return // the end of the dialog has answered it
+		return // it was answered when the dialog ended
 	}
 	req := l.asked[i]
 	l.asked = slices.Delete(l.asked, i, i+1)
@@ -239,8 +239,8 @@ func (l *Leg) respondWith(req *sip.Request, res *sip.Response) {
 	l.effects = append(l.effects, SendResponse{Method: req.Method, Seq: req.CSeq().SeqNo, Res: res})
 }
 
-// ReportOfRefer is the NOTIFY that reports the progress of a REFER with this parameter of its Event (RFC 3515 section
-// 2.4.4).
+// ReportOfRefer returns the NOTIFY that reports the progress of a REFER. id is the parameter of its Event header (RFC
+// 3515 section 2.4.4).
 func ReportOfRefer(id string, code int, reason string) Send {
 	state := "active;expires=180"
 	if code >= 200 {

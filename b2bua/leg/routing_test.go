@@ -13,9 +13,9 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// RFC 3261 section 12.2.1.1: what we send within a dialog follows its route
-// set, loosely or by way of a strict router, on both sides; so does the ACK of a
-// re-INVITE (section 13.2.2.4). A later Record-Route changes no route set.
+// RFC 3261 section 12.2.1.1: our requests within a dialog follow its route set, through
+// loose or strict routers, on both sides, and so does the ACK of a re-INVITE (section
+// 13.2.2.4). A later Record-Route changes no route set.
 func TestRoutingWithinDialogs(t *testing.T) {
 	const routes = " | Record-Route: <sip:192.0.2.1;lr> | Record-Route: <sip:192.0.2.2:5090;lr>"
 	const strict = " | Record-Route: <sip:192.0.2.1> | Record-Route: <sip:192.0.2.2:5090>"
@@ -46,9 +46,8 @@ func TestRoutingWithinDialogs(t *testing.T) {
 	}
 }
 
-// RFC 3261 section 12.2.1.2 and 12.2.2, RFC 3311 section 5: re-INVITE and
-// UPDATE refresh the target, of either side, whoever sends them; a refusal does
-// not.
+// RFC 3261 section 12.2.1.2 and 12.2.2, RFC 3311 section 5: re-INVITE and UPDATE refresh
+// the target of either side, whoever sends them, but refusals do not.
 func TestTargetRefresh(t *testing.T) {
 	const at = " | Contact: <sip:new@192.0.2.99:5077>"
 	const became, stayed = "BYE has URI: sip:new@192.0.2.99:5077 | Route:  | Hop: 192.0.2.99:5077", "BYE has URI: sip:agent@192.0.2.20:5099;a=b"
@@ -125,8 +124,8 @@ func TestUACSameACKAgain(t *testing.T) {
 	}
 }
 
-// The 200 of another fork gets ACK and BYE of its own dialog; repeated, only
-// the ACK. The call's own dialog is untouched.
+// The 200 of another fork gets ACK and BYE in its own dialog, and a repeated one only the
+// ACK. The call's own dialog is not affected.
 func TestUACFork(t *testing.T) {
 	const fork = "200 fork | Contact: <sip:other@192.0.2.21:5066> | Record-Route: <sip:192.0.2.2;lr> -> "
 	const ofFork = " has Tag: fork | URI: sip:other@192.0.2.21:5066 | Route: <sip:192.0.2.2;lr> | Hop: 192.0.2.2:5060\n"
@@ -156,7 +155,7 @@ func TestHopAt(t *testing.T) {
 		{"0.0.0.0", "", outside, config.NATOff, "203.0.113.5:5060"},
 		{"127.0.0.2", "", inside, config.NATOff, "127.0.0.2:99"},
 		{"127.0.0.2", "", netip.AddrPort{}, config.NATOff, "127.0.0.2:99"},
-		{"198.51.100.1", "", outside, config.NATOff, "203.0.113.5:5060"}, // this server's own
+		{"198.51.100.1", "", outside, config.NATOff, "203.0.113.5:5060"}, // this server's address
 		{"198.51.100.1", "", netip.MustParseAddrPort("198.51.100.1:5080"), config.NATOff, "198.51.100.1:99"},
 		{"10.0.0.1", "", outside, config.NATOff, "10.0.0.1:99"},
 		{"10.0.0.1", "", outside, config.NATAuto, "203.0.113.5:5060"},
@@ -177,8 +176,8 @@ func TestHopAt(t *testing.T) {
 }
 
 // RFC 3263 section 4.1: a route without a transport is reached over UDP, whatever the
-// INVITE came by. The peer's own Contact without one is reached as before, and what came
-// by TLS is not continued in clear.
+// INVITE came by. The peer's Contact without a transport is reached as before, and a
+// dialog over TLS never continues in the clear.
 func TestTransportOfRoutes(t *testing.T) {
 	const source, contact = "192.0.2.10:41000", "sip:ann@192.0.2.10"
 	for _, tt := range []struct {

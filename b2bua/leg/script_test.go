@@ -15,7 +15,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// plays gives each leg (see legOf) the steps below it. An empty line is between two legs.
+// plays gives each leg (see legOf) the steps below it. An empty line separates two legs.
 func plays(t *testing.T, scripts string) {
 	t.Helper()
 	for script := range strings.SplitSeq(strings.TrimSpace(scripts), "\n\n") {
@@ -73,7 +73,7 @@ func headersOf(lines []string) (headers []sip.Header) {
 	return headers
 }
 
-// play gives the leg the steps of a script. They stand in lines of their own, or between semicolons; a # begins a comment.
+// play gives the leg the steps of a script. Steps are separated by line ends or semicolons; a # begins a comment.
 //
 //	180 agent | Allow: UPDATE -> progress 180   an input (see input), and what comes out (see show)
 //	deadline 32s -> gone no_ack, BYE            the leg's deadline comes, so long after LegStart (may be left out)
@@ -114,7 +114,7 @@ func (lt *legTest) gives(text string) string {
 	return got
 }
 
-// holds reports whether the step is no input: a check, or time.
+// holds reports whether the step is a check, or passing time, and not an input.
 func (lt *legTest) holds(step string) bool {
 	lt.t.Helper()
 	word, rest, _ := strings.Cut(step, " ")
@@ -158,8 +158,8 @@ func (lt *legTest) holds(step string) bool {
 	return true
 }
 
-// line gives all values of a header of what came out last. Besides headers there are URI, Hop, Tag (of To), SDP, and
-// Digest: realm, nonce and count of the credentials, which are checked.
+// line returns all values of a header in the last output. Besides headers, name may be URI, Hop, Tag (of To), SDP, or
+// Digest: realm, nonce and count of the credentials, which are also checked.
 func (lt *legTest) line(what, name string) string {
 	lt.t.Helper()
 	var msg sip.Message
@@ -196,7 +196,7 @@ func (lt *legTest) line(what, name string) string {
 	return strings.Join(values, ", ")
 }
 
-// responseOf is the response with the code among what came out last.
+// responseOf returns the response with the code in the last output.
 func (lt *legTest) responseOf(code int) *sip.Response {
 	lt.t.Helper()
 	for _, e := range lt.last {
@@ -208,7 +208,7 @@ func (lt *legTest) responseOf(code int) *sip.Response {
 	return nil
 }
 
-// filled writes $rseq, the RSeq of the leg's first reliable answer, and those after it as numbers.
+// filled replaces $rseq, the RSeq of the leg's first reliable answer, and the following ones by numbers.
 func (lt *legTest) filled(s string) string {
 	for i := range uint32(3) {
 		s = strings.ReplaceAll(s, "$rseq+"+fmt.Sprint(i), fmt.Sprint(lt.rseq+i))
@@ -296,7 +296,7 @@ func (lt *legTest) input(text string) Input {
 	return lt.answerTo(code, words[1], sdp, headers...)
 }
 
-// peers is a request of the peer within the dialog.
+// peers returns a request of the peer within the dialog.
 func (lt *legTest) peers(method string, seq uint32, carries bool, headers []string) RequestIn {
 	lt.t.Helper()
 	var in RequestIn
@@ -311,7 +311,7 @@ func (lt *legTest) peers(method string, seq uint32, carries bool, headers []stri
 	return in
 }
 
-// answersOpen answers the last request of ours with the method, or the "first".
+// answersOpen answers our last request with the method, or the "first" one.
 func (lt *legTest) answersOpen(words []string, code int, lines []string) ResponseIn {
 	lt.t.Helper()
 	sent := lt.sent
@@ -332,8 +332,8 @@ func (lt *legTest) answersOpen(words []string, code int, lines []string) Respons
 	return in
 }
 
-// everyStateAndInput holds a table of what comes out: a row for each input, a column for each state. In it, "." is
-// nothing, "-" is left out, and a row goes on after a backslash.
+// everyStateAndInput checks a table of outputs: a row for each input, a column for each state. "." means no output, "-"
+// is skipped, and a row continues after a backslash.
 func everyStateAndInput(t *testing.T, in func(testing.TB, string) *legTest, states []string, table string) {
 	t.Helper()
 	for row := range strings.Lines(strings.ReplaceAll(strings.TrimSpace(table), "\\\n", "")) {

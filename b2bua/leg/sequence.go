@@ -8,12 +8,12 @@ import (
 )
 
 // Sequence puts the requests of a dialog back into the order of their CSeqs, which grow
-// by one (RFC 3261 section 12.2.1.1). Requests overtake each other on the network. A leg
-// would refuse a late one. The call's goroutine owns it.
+// by one (RFC 3261 section 12.2.1.1). Requests may overtake each other on the network,
+// and a leg would refuse a late one. The call's goroutine owns a Sequence.
 type Sequence struct {
-	Next  uint32 // the next CSeq; 0: there was no request yet
+	Next  uint32 // the next CSeq; 0 before the first request
 	held  []RequestIn
-	Until time.Time // when held requests go on without the missing one
+	Until time.Time // when held requests stop waiting for the missing one
 }
 
 const (
@@ -23,9 +23,9 @@ const (
 	maxSequence = 32
 )
 
-// Take returns the requests that go on now that this one has come. ACK has its INVITE's
-// number. A BYE that is the first request waits a little, too: for a request that it may
-// have overtaken, or for the answer to the leg's INVITE.
+// Take takes a request and returns those that the leg can handle now. An ACK has its
+// INVITE's number. If the first request is a BYE, it also waits a little: for a request
+// that it may have overtaken, or for the answer to the leg's INVITE.
 func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	n := in.Req.CSeq().SeqNo
 	switch {
@@ -35,7 +35,7 @@ func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 		s.Next = n + 1
 		return append([]RequestIn{in}, s.due()...)
 	case s.Next != 0 && n < s.Next, len(s.held) >= maxSequence:
-		return []RequestIn{in} // the leg decides
+		return []RequestIn{in} // the leg decides about it
 	}
 	i, found := slices.BinarySearchFunc(s.held, n,
 		func(h RequestIn, n uint32) int { return int(int64(h.Req.CSeq().SeqNo) - int64(n)) })
@@ -49,7 +49,7 @@ func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	return nil
 }
 
-// due takes out the held requests that follow.
+// due takes out the held requests that are next in order.
 func (s *Sequence) due() (ready []RequestIn) {
 	for len(s.held) > 0 && s.held[0].Req.CSeq().SeqNo <= s.Next {
 		s.Next = max(s.Next, s.held[0].Req.CSeq().SeqNo+1)
@@ -62,7 +62,7 @@ func (s *Sequence) due() (ready []RequestIn) {
 	return ready
 }
 
-// Holds reports whether the INVITE with this CSeq waits.
+// Holds reports whether the INVITE with this CSeq is held.
 func (s *Sequence) Holds(seq uint32) bool {
 	return slices.ContainsFunc(s.held, func(h RequestIn) bool {
 		return h.Req.Method == sip.INVITE && h.Req.CSeq().
@@ -70,7 +70,7 @@ func (s *Sequence) Holds(seq uint32) bool {
 	})
 }
 
-// Flush takes out all held requests: the missing one does not come.
+// Flush takes out all held requests, because the missing one does not come.
 func (s *Sequence) Flush() []RequestIn {
 	ready := s.held
 	if len(ready) > 0 {

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// What comes out of a sequence, and when.
+// The output of a sequence, and its time.
 func TestSequence(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first uint32
-		come  string // methods with CSeq, in the order in which they come
-		now   string // what is let through at once
-		later string // and what when the time is over
+		come  string // methods with CSeq, in order of arrival
+		now   string // let through at once
+		later string // let through when the time is over
 	}{
 		"in order":             {2, "INFO2 INFO3 BYE4", "INFO2 INFO3 BYE4", ""},
 		"two changed places":   {2, "INFO3 INFO2 BYE4", "INFO2 INFO3 BYE4", ""},

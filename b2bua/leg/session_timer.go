@@ -9,15 +9,15 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// sessionTimer is the session timer of one leg (RFC 4028): how long the session may go
-// on without a sign of life. Each leg has its own. Data only.
+// sessionTimer is the session timer of one leg (RFC 4028): how long the session may last
+// without a sign of life. Each leg has its own. It is plain data.
 type sessionTimer struct {
-	interval  time.Duration // agreed; 0: none
-	least     time.Duration // the peer's Min-SE; 0: not known
+	interval  time.Duration // agreed; 0 if none
+	least     time.Duration // the peer's Min-SE; 0 means not known
 	refreshAt time.Time
 	expireAt  time.Time
-	ours      bool // this side refreshes it
-	waiting   bool // a refresh is due and has to wait
+	ours      bool // this side sends the refreshes
+	waiting   bool // a refresh is due but has to wait
 }
 
 const (
@@ -27,14 +27,14 @@ const (
 	refreshRetry = 5 * time.Second
 )
 
-// start begins an interval now; 0: there is no session timer.
+// start begins an interval now; an interval of 0 means no session timer.
 func (t *sessionTimer) start(now time.Time, interval time.Duration, ours bool) {
 	t.stop()
 	if t.interval, t.ours = interval, ours; interval == 0 {
 		return
 	}
-	// RFC 4028 section 10: BYE a third, but at most 32 s, before the end; a
-	// refresh at half of it (section 7.2).
+	// RFC 4028 section 10: BYE is due a third of the interval, but at most 32 s, before the
+	// end; a refresh at half of the interval (section 7.2).
 	t.expireAt = now.Add(interval - min(32*time.Second, interval/3))
 	if ours {
 		t.refreshAt = now.Add(interval / 2)
@@ -45,8 +45,8 @@ func (t *sessionTimer) stop() {
 	t.refreshAt, t.expireAt, t.waiting = time.Time{}, time.Time{}, false
 }
 
-// askFirst returns the headers of an INVITE that begins a session: the configured
-// interval, but not less than the peer accepts.
+// askFirst returns the session timer headers for an INVITE that begins a session: the
+// configured interval, but not less than the peer accepts.
 func (t *sessionTimer) askFirst(o PeerOptions) []sip.Header {
 	if o.SessionExpires == 0 {
 		return nil
@@ -54,7 +54,7 @@ func (t *sessionTimer) askFirst(o PeerOptions) []sip.Header {
 	return t.headers(max(o.SessionExpires, t.least), "")
 }
 
-// ask returns the headers of a refresh (RFC 4028 section 7.4). The refresher stays the
+// ask returns the headers for a refresh (RFC 4028 section 7.4). The refresher stays the
 // same.
 func (t *sessionTimer) ask() []sip.Header {
 	if t.interval == 0 {
@@ -76,8 +76,8 @@ func (t *sessionTimer) headers(interval time.Duration, refresher string) []sip.H
 	return headers
 }
 
-// answer agrees on the session timer of the peer's request, and returns the headers of
-// its 2xx (RFC 4028 section 9).
+// answer accepts the session timer of the peer's request, and returns the headers for the
+// 2xx (RFC 4028 section 9).
 func (t *sessionTimer) answer(now time.Time, req *sip.Request, o PeerOptions) []sip.Header {
 	asked, refresher := askedFor(req)
 	least := leastOf(req)
@@ -87,14 +87,14 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o PeerOptions) []
 	}
 	interval := asked
 	switch {
-	case asked == 0 && t.interval > 0 && able: // in an existing session it goes on
+	case asked == 0 && t.interval > 0 && able: // an existing session keeps its timer
 		interval, refresher = t.interval, "uac"
 		if t.ours {
 			refresher = "uas"
 		}
 	case asked == 0 && o.SessionExpires > 0:
 		interval = max(o.SessionExpires, least)
-	case o.SessionExpires > 0 && o.SessionExpires < asked: // it may be shortened down to the peer's Min-SE
+	case o.SessionExpires > 0 && o.SessionExpires < asked: // we may shorten it, but not below the peer's Min-SE
 		interval = max(o.SessionExpires, least)
 	}
 	if interval == 0 {
@@ -119,8 +119,8 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o PeerOptions) []
 	return headers
 }
 
-// agreeOnTimer returns the session timer headers of the answer to the peer's request.
-// There is no session timer before the call is answered.
+// agreeOnTimer returns the session timer headers for the answer to the peer's request.
+// Before the call is answered there is no session timer.
 func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
 	if l.state != legConfirmed && l.state != legAccepted {
 		return nil
@@ -128,7 +128,8 @@ func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
 	return l.timer.answer(now, req, l.Peer)
 }
 
-// taken starts the session timer of a 2xx to the leg's request (RFC 4028 section 7.2).
+// taken starts the session timer that is agreed in a 2xx to the leg's request (RFC 4028
+// section 7.2).
 func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	interval, refresher := askedFor(res)
 	if interval > 0 {
@@ -137,8 +138,8 @@ func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	t.start(now, interval, refresher != "uas")
 }
 
-// lengthen takes the Min-SE of a 422; false: another request would be refused, too (RFC
-// 4028 section 7.3).
+// lengthen adopts the Min-SE of a 422. It returns false if another request would be
+// refused, too (RFC 4028 section 7.3).
 func (t *sessionTimer) lengthen(res *sip.Response) bool {
 	least := leastOf(res)
 	if least <= t.least || least > maxInterval {
@@ -148,11 +149,12 @@ func (t *sessionTimer) lengthen(res *sip.Response) bool {
 	return true
 }
 
-// maxInterval bounds the interval of a peer: a longer one shows no sign of life.
+// maxInterval bounds the interval that a peer asks for: a longer one gives no useful sign
+// of life.
 const maxInterval = 24 * time.Hour
 
-// tooShort reports whether a request asks for a shorter session timer than there may be,
-// which is refused with 422 (RFC 4028 section 9).
+// tooShort reports whether a request asks for a session timer that is too short, and so
+// gets 422 (RFC 4028 section 9).
 func tooShort(req *sip.Request) bool {
 	asked, _ := askedFor(req)
 	return asked > 0 && asked < leastInterval && message.HasOption(req, "Supported", "timer")
@@ -175,8 +177,8 @@ func (l *Leg) refresh(now time.Time) {
 	l.send(req, to).refresh = true
 }
 
-// onRefreshed handles the final answer to a refresh, nil: there is none. A 2xx to a
-// re-INVITE goes to offerTaken.
+// onRefreshed handles the final answer to a refresh. res is nil if no answer came.
+// offerTaken handles a 2xx to a re-INVITE.
 func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
 	switch code := statusOf(res); {
 	case code < 300:
@@ -194,8 +196,8 @@ func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
 	}
 }
 
-// askedFor returns the interval and refresher of a message's Session-Expires; 0: there
-// is none that can be read.
+// askedFor returns the interval and refresher in a message's Session-Expires. The
+// interval is 0 if there is no readable one.
 func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 	s, err := message.SessionExpiresOf(msg)
 	if err != nil || s == nil {
@@ -204,7 +206,7 @@ func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 	return min(s.Interval, maxInterval), s.Refresher
 }
 
-// leastOf returns a message's Min-SE, 0 if there is none that can be read.
+// leastOf returns a message's Min-SE, or 0 if there is no readable one.
 func leastOf(msg sip.Message) time.Duration {
 	d, err := message.ParseMinSE(message.FirstHeader(msg, "min-se"))
 	if err != nil {

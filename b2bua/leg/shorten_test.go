@@ -10,8 +10,9 @@ import (
 	"flowbridge/config"
 )
 
-// An INVITE that is sent again says how much larger it gets, to the byte: by credentials,
-// and by a session timer that is longer. What the call leaves out for that is gone.
+// A leg reports, to the byte, how much larger an INVITE gets that is sent again with
+// credentials or a longer session timer. The headers that the call leaves out for that
+// are gone.
 func TestShortenedInvite(t *testing.T) {
 	lt := newUAC(t)
 	lt.Leg.Peer.SessionExpires = 90 * time.Second
@@ -43,14 +44,14 @@ func TestShortenedInvite(t *testing.T) {
 		}
 	}
 	kept := lt.Leg.invite
-	shorter = func() *sip.Request { return nil } // it fits as it is
+	shorter = func() *sip.Request { return nil } // it fits unchanged
 	lt.want(lt.do(lt.answerTo(401, "x", "", `WWW-Authenticate: Digest realm="agents", nonce="n2", qop="auth", stale=true`)), "INVITE")
 	if got := withoutHop(lt.Leg.invite); got != withoutHop(kept) {
 		t.Errorf("not the one before:\n%s\nwant\n%s", got, withoutHop(kept))
 	}
 }
 
-// Where there is no room, the INVITE is not sent again.
+// If there is no room, the INVITE is not sent again.
 func TestNoRoomInInvite(t *testing.T) {
 	for _, answer := range []string{
 		"401 x | " + askTarget + " -> refused 401 invite_too_large", "422 x | Min-SE: 300 -> refused 422 invite_too_large",

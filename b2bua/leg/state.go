@@ -14,10 +14,10 @@ import (
 	"flowbridge/config"
 )
 
-// A leg as plain data, for the process that goes on with it after this one. Messages are
-// kept as text, if a party still waits for them.
+// A leg as plain data, for the next process. It has the text of the messages that a party
+// still waits for.
 
-// State is what a leg needs to go on. Times are Unix times in nanoseconds; 0: none.
+// State has everything that a leg needs to continue. Times are Unix times in nanoseconds; 0 means none.
 type State struct {
 	UAS       bool        `cbor:"1,keyasint,omitempty"`
 	Phase     int         `cbor:"2,keyasint,omitempty"`
@@ -25,7 +25,7 @@ type State struct {
 	Dialog    DialogState `cbor:"4,keyasint,omitempty"`
 	InviteSeq uint32      `cbor:"5,keyasint,omitempty"`
 
-	Invite    message.Kept `cbor:"6,keyasint,omitzero"`  // sent, as long as it has no final answer
+	Invite    message.Kept `cbor:"6,keyasint,omitzero"`  // our INVITE, until its final answer
 	Hop       HopState     `cbor:"7,keyasint,omitempty"` // of Invite
 	Cancelled bool         `cbor:"8,keyasint,omitempty"`
 
@@ -33,31 +33,31 @@ type State struct {
 	Credentials []HeaderState `cbor:"10,keyasint,omitempty"`
 
 	Negotiation int          `cbor:"11,keyasint,omitempty"`
-	Described   []byte       `cbor:"12,keyasint,omitempty"` // Dialog.Origin has it where it is empty
+	Described   []byte       `cbor:"12,keyasint,omitempty"` // if empty, it is in Dialog.Origin
 	Sending     bool         `cbor:"13,keyasint,omitempty"`
-	Pending     message.Kept `cbor:"14,keyasint,omitzero"`  // the peer's INVITE that has no final answer
-	Asked       bool         `cbor:"15,keyasint,omitempty"` // an offer of the call waits to be sent
+	Pending     message.Kept `cbor:"14,keyasint,omitzero"`  // the peer's INVITE, until its final answer
+	Asked       bool         `cbor:"15,keyasint,omitempty"` // an offer of the call is not sent yet
 	Updates     bool         `cbor:"16,keyasint,omitempty"`
-	OK          message.Kept `cbor:"17,keyasint,omitzero"` // the 200 that has no ACK yet
+	OK          message.Kept `cbor:"17,keyasint,omitzero"` // the 200 that waits for its ACK
 	OKSeq       uint32       `cbor:"18,keyasint,omitempty"`
 	OKOffers    bool         `cbor:"19,keyasint,omitempty"`
-	Hangup      string       `cbor:"20,keyasint,omitempty"` // the cause of a BYE that is owed
+	Hangup      string       `cbor:"20,keyasint,omitempty"` // the cause of a BYE that is still to be sent
 	HangupQ850  int          `cbor:"21,keyasint,omitempty"`
 	ACKs        []ACK        `cbor:"22,keyasint,omitempty"`
 	AnsweredBye string       `cbor:"23,keyasint,omitempty"`
 	Acked       string       `cbor:"24,keyasint,omitempty"`
 	Timer       Timings      `cbor:"25,keyasint,omitempty"`
-	Why         string       `cbor:"26,keyasint,omitempty"` // it was given up
+	Why         string       `cbor:"26,keyasint,omitempty"` // the cause for giving up the INVITE
 	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // of the last reliable provisional answer
 	Early       []byte       `cbor:"28,keyasint,omitempty"` // the SDP answer of a reliable provisional answer to Invite
 }
 
-// At is where the leg is.
+// At returns this server's address on the leg.
 func (s *State) At() Local {
 	return Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure}
 }
 
-// LocalState is a Local.
+// LocalState is a Local as plain data.
 type LocalState struct {
 	Transport string           `cbor:"1,keyasint,omitempty"`
 	Listen    message.KeptAddr `cbor:"2,keyasint,omitzero"`
@@ -66,7 +66,7 @@ type LocalState struct {
 	Secure    bool             `cbor:"5,keyasint,omitempty"`
 }
 
-// DialogState is a Dialog.
+// DialogState is a Dialog as plain data.
 type DialogState struct {
 	CallID       string           `cbor:"1,keyasint,omitempty"`
 	LocalTag     string           `cbor:"2,keyasint,omitempty"`
@@ -84,7 +84,7 @@ type DialogState struct {
 	Origin       sdp.OriginState  `cbor:"14,keyasint,omitempty"`
 }
 
-// HopState is a Hop with an address.
+// HopState is a Hop with an address, as plain data.
 type HopState struct {
 	Transport string           `cbor:"1,keyasint,omitempty"`
 	Addr      message.KeptAddr `cbor:"2,keyasint,omitzero"`
@@ -96,7 +96,7 @@ type HeaderState struct {
 	Value string `cbor:"2,keyasint,omitempty"`
 }
 
-// ACK is one that is sent again with its 200.
+// ACK is an ACK that is sent again if its 200 comes again.
 type ACK struct {
 	Seq    uint32 `cbor:"1,keyasint,omitempty"`
 	Branch string `cbor:"2,keyasint,omitempty"`
@@ -111,7 +111,7 @@ type Timings struct {
 	Expire   int64         `cbor:"5,keyasint,omitempty"`
 }
 
-// Instant is a time as State has it: what the wall clock will show then, or did, as it goes now.
+// Instant returns a time in the form of State: the reading of the wall clock at that time, by its present setting.
 func Instant(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -121,7 +121,7 @@ func Instant(t time.Time) int64 {
 	return now.UnixNano() + int64(t.Sub(now))
 }
 
-// TimeOf is the time of an Instant. From now on it does not move where the wall clock is set.
+// TimeOf returns the time of an Instant. Setting the wall clock later does not move it.
 func TimeOf(at int64) time.Time {
 	if at == 0 {
 		return time.Time{}
@@ -130,8 +130,8 @@ func TimeOf(at int64) time.Time {
 	return now.Add(time.Duration(at - now.UnixNano())) //nolint:forbidigo // as in Instant
 }
 
-// State returns the leg as plain data. Requests of the peer that have no answer count as
-// not received: the peer repeats them.
+// State returns the leg as plain data. Requests of the peer without an answer count as
+// not received: the peer will repeat them.
 func (l *Leg) State() State {
 	d, n := &l.dialog, &l.session
 	s := State{
@@ -182,8 +182,9 @@ func (l *Leg) State() State {
 	return s
 }
 
-// ContinueFrom has a leg whose INVITE is handled afresh carry on after the responses that another process sent. s is
-// that process's state: it has the next RSeq (RFC 3262 section 3), and the description that the peer already has.
+// ContinueFrom lets a leg, whose INVITE is handled again from the start, continue after the responses that another
+// process sent. s is that process's state, with the last RSeq (RFC 3262 section 3) and the description that the peer
+// already has.
 func (l *Leg) ContinueFrom(s *State) {
 	l.dialog = restoreDialog(&s.Dialog, l.Peer.NAT)
 	l.updates = s.Updates
@@ -195,7 +196,7 @@ func (l *Leg) ContinueFrom(s *State) {
 	}
 }
 
-// described is what the peer has agreed to.
+// described returns the description that the peer has agreed to.
 func (s *State) described() []byte {
 	if s.Described == nil {
 		return s.Dialog.Origin.Last
@@ -203,7 +204,7 @@ func (s *State) described() []byte {
 	return s.Described
 }
 
-// answeredSeq is the CSeq of the last request of the peer that, with all before it, is answered.
+// answeredSeq returns the CSeq up to which all requests of the peer are answered.
 func (l *Leg) answeredSeq() uint32 {
 	seq := l.dialog.remoteSeq
 	if p := l.session.pending; p != nil && p.Method != sip.INVITE {
@@ -219,26 +220,25 @@ func (l *Leg) answeredSeq() uint32 {
 func (l *Leg) Asks() bool { return l.session.pending != nil }
 
 const (
-	// checkpointGap is how many requests a leg may have sent after its last checkpoint.
+	// checkpointGap bounds the requests that a leg may have sent since its last checkpoint.
 	checkpointGap = 100
-	// CheckpointEvery says before which requests a leg has a checkpoint: those whose CSeq is a multiple of this.
+	// CheckpointEvery is the distance of a leg's checkpoints: one before each request whose CSeq is a multiple of it.
 	CheckpointEvery = checkpointGap / 2
 )
 
-// Restored is a leg that goes on, with what its wire and its call have to know.
+// Restored is a restored leg, with the facts that its wire and its call need.
 type Restored struct {
 	*Leg
-	Invite  *sip.Request  // of a UAC leg, while it has no final answer; nil: it has one
-	Pending *sip.Request  // the peer's INVITE within the dialog, to Reject; nil: none
-	OK      *sip.Response // the 200 that waits for its ACK; nil: none
-	// Unanswered: a UAS leg whose INVITE has no final answer.
+	Invite  *sip.Request  // of a UAC leg, until its final answer; then nil
+	Pending *sip.Request  // the peer's INVITE within the dialog, to Reject; nil if none
+	OK      *sip.Response // the 200 that waits for its ACK; nil if none
+	// Unanswered is true for a UAS leg whose INVITE has no final answer.
 	Unanswered bool
-	Sending    bool // a re-INVITE of the leg's has no final answer, or an offer was not sent
+	Sending    bool // a re-INVITE of the leg has no final answer, or an offer was not sent yet
 }
 
-// Restore makes the leg of a state. invite is the one that made a UAS leg, nil once its
-// answer is acknowledged. auth has the credentials for a UAC leg's peer, nil: none. A leg of a state that no leg has is
-// done.
+// Restore makes a leg from a state. invite is the INVITE that made a UAS leg, or nil once its 200 is acknowledged. auth
+// has the credentials for a UAC leg's peer, or is nil. From an impossible state, Restore makes a leg that is done.
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
@@ -276,8 +276,8 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 	return r
 }
 
-// restore continues the timer of another process. A refresh of ours may have come too late, or its answer. The peer's
-// may be on its way again.
+// restore continues the timer of another process. Our refresh, or its answer, may have been lost, and the peer's
+// refresh may be under way again.
 func (t *sessionTimer) restore(now time.Time) {
 	if t.interval == 0 {
 		return
@@ -298,7 +298,7 @@ func restoreDialog(s *DialogState, nat config.NATMode) Dialog {
 	}
 }
 
-// restore restores what a leg's state has beside its dialog. False: no leg is like that.
+// restore restores a leg's state except its dialog. It returns false if the state is impossible.
 func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 	switch l.state {
 	case legCalling, legProceeding, legAbandoned:
@@ -319,9 +319,9 @@ func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 	return false
 }
 
-// restoreSetup restores a leg whose INVITE has no final answer. It can be refused, or
-// cancelled: it is not known which provisional answers have come since, so a CANCEL does not
-// wait for one.
+// restoreSetup restores a leg whose INVITE has no final answer. It returns false if the
+// state is impossible. The call can then refuse or cancel the INVITE. It is not known
+// which provisional answers have come since, so a CANCEL does not wait for one.
 func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	if l.UAS {
 		l.setup = &setup{invite: invite}
@@ -341,7 +341,8 @@ func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	return true
 }
 
-// restoreAnswer restores the 200 that waits for its ACK. It is sent again at once.
+// restoreAnswer restores the 200 that waits for its ACK. The 200 is sent again at once. It returns false if the 200
+// can't be read.
 func (l *Leg) restoreAnswer(now time.Time, s *State) bool {
 	res, ok := parsed[*sip.Response](s.OK.Text)
 	if !ok || res.Via() == nil || res.CSeq() == nil {
@@ -355,7 +356,7 @@ func (l *Leg) restoreAnswer(now time.Time, s *State) bool {
 	return true
 }
 
-// parsed reads a message that was kept as text.
+// parsed parses a message that was stored as text.
 func parsed[M sip.Message](text []byte) (m M, ok bool) {
 	if len(text) == 0 {
 		return m, false
@@ -368,10 +369,10 @@ func parsed[M sip.Message](text []byte) (m M, ok bool) {
 	return m, ok
 }
 
-// NeedsCheckpoint reports whether effects tell the peer something that the next process has to know.
-// An answer to an INVITE or UPDATE may change the session, an INVITE or UPDATE of ours
-// begins an exchange, and an ACK ends one; the first 200's ACK is saved when the call is
-// settled. Other requests only count on, which a restored leg allows for if it knows one of every few.
+// NeedsCheckpoint reports whether effects tell the peer something that the next process must know. An answer to an
+// INVITE or UPDATE may change the session, an INVITE or UPDATE of ours begins an exchange, and an ACK ends one. The
+// first 200's ACK is saved when the call is settled. Other requests only raise the CSeq, and a restored leg allows for
+// that if one of every few is saved.
 func (l *Leg) NeedsCheckpoint(effects []Effect) bool {
 	return slices.ContainsFunc(effects, func(e Effect) bool {
 		switch e := e.(type) {

@@ -10,8 +10,8 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// NewUAC makes a leg that sends the INVITE. localParty and remoteParty are From and To
-// without tag.
+// NewUAC makes a leg that sends the INVITE. localParty and remoteParty are the values of
+// From and To without tags.
 func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	return &Leg{
 		side: o.Side, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
@@ -29,16 +29,16 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	}
 }
 
-// RetryOf gives a leg that has sent nothing yet the Call-ID and tag of one whose INVITE failed at another address, so
-// that its INVITE is that one in a new transaction (RFC 3263 section 4.3). A proxy that both lead to can tell that it
-// has it already (RFC 3261 section 8.2.2.2).
+// RetryOf gives a leg that has sent nothing yet the Call-ID and tag of a leg whose INVITE failed at another address. So
+// its INVITE is the same one in a new transaction (RFC 3263 section 4.3), and a proxy that both addresses lead to can
+// tell that it has the INVITE already (RFC 3261 section 8.2.2.2).
 func (l *Leg) RetryOf(failed *Leg) {
 	l.dialog.CallID, l.dialog.LocalTag, l.added = failed.dialog.CallID, failed.dialog.LocalTag, nil
 }
 
-// NewLost makes a leg for a 2xx to an INVITE whose own leg is gone. Stepped with that
-// 2xx it acknowledges it and hangs up (RFC 3261 section 13.2.2.4). The dialog is read
-// from the response.
+// NewLost makes a leg for a 2xx to an INVITE whose own leg is gone. When Step gets that
+// 2xx, the leg acknowledges it and hangs up (RFC 3261 section 13.2.2.4). The dialog is
+// read from the response.
 func NewLost(o Options, res *sip.Response) *Leg {
 	from, to := res.From(), res.To()
 	l := NewUAC(o, res.CallID().Value(),
@@ -46,7 +46,7 @@ func NewLost(o Options, res *sip.Response) *Leg {
 		message.NameAddr(to.DisplayName, &to.Address, to.Params))
 	l.dialog.LocalTag = message.TagOf(from.Params)
 	l.InviteSeq = res.CSeq().SeqNo
-	l.dialog.localSeq = l.InviteSeq + maxPRACKs // past every request that its early dialog may have sent
+	l.dialog.localSeq = l.InviteSeq + maxPRACKs // beyond every request that the early dialog may have sent
 	l.state = legAbandoned
 	return l
 }
@@ -73,7 +73,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
 }
 
-// inviteSent notes that an INVITE was sent.
+// inviteSent records that an INVITE was sent.
 func (l *Leg) inviteSent(now time.Time) {
 	l.state = legCalling
 	if l.firstResponse > 0 {
@@ -81,8 +81,9 @@ func (l *Leg) inviteSent(now time.Time) {
 	}
 }
 
-// retryInvite answers a challenge to the INVITE with a new INVITE. The limit for its
-// ringing is what is left of the first one's. cause.None: it was sent.
+// retryInvite answers a challenge to the INVITE with a new INVITE. The new INVITE may
+// ring for the rest of the first one's limit. It returns cause.None if the INVITE was
+// sent.
 func (l *Leg) retryInvite(now time.Time, res *sip.Response) cause.Cause {
 	if why := l.digest.Learn(res, l.challenged > 0); why != cause.None {
 		return why
@@ -103,8 +104,8 @@ func (l *Leg) resendInvite(now time.Time) {
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 }
 
-// Resend gives what sends the INVITE of a restored leg again, if it has had no answer. Until one comes, the peer may
-// not know it, and gets no CANCEL.
+// Resend returns the effects that send the INVITE of a restored leg again, if it has had no response. Until one comes,
+// the peer may not have the INVITE, and gets no CANCEL.
 func (l *Leg) Resend() []Effect {
 	if l.setup == nil || !l.unanswered {
 		return nil
@@ -113,8 +114,8 @@ func (l *Leg) Resend() []Effect {
 	return []Effect{SendRequest{Req: l.invite, To: l.inviteHop}}
 }
 
-// retryOf makes a request a second time, with credentials: Call-ID, From and To stay, CSeq and
-// branch change (RFC 3261 section 8.1.3.5).
+// retryOf makes a copy of a request with credentials: Call-ID, From and To stay the same,
+// CSeq and branch change (RFC 3261 section 8.1.3.5).
 func (l *Leg) retryOf(old *sip.Request, seq uint32) *sip.Request {
 	req := sip.NewRequest(old.Method, *old.Recipient.Clone())
 	req.AppendHeader(l.via())
@@ -134,8 +135,8 @@ func (l *Leg) retryOf(old *sip.Request, seq uint32) *sip.Request {
 	return req
 }
 
-// inviteHeaders returns the headers that the leg adds to its INVITE. They are the headers that
-// it was measured with.
+// inviteHeaders returns the headers that the leg adds to its INVITE. InviteSize measures
+// with the same headers.
 func (l *Leg) inviteHeaders() []sip.Header {
 	if l.added == nil {
 		callID := sip.CallIDHeader(l.dialog.CallID)
@@ -151,8 +152,8 @@ func (l *Leg) inviteHeaders() []sip.Header {
 	return l.added
 }
 
-// InviteSize returns the size of the INVITE on the wire in bytes, with the headers that
-// the leg adds. All branches have the same length.
+// InviteSize returns the size of the INVITE on the wire in bytes, including the headers
+// that the leg adds. All branches have the same length.
 func (l *Leg) InviteSize(req *sip.Request) int {
 	b := message.TakeBuffer()
 	defer b.Release()
@@ -268,26 +269,26 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	case legAbandoned:
 		l.reportResponse(res.StatusCode)
 		l.sendCancel(now)
-	case legIdle, legAccepted, legConfirmed, legEnding, legDone: // overtaken by the final answer
+	case legIdle, legAccepted, legConfirmed, legEnding, legDone: // the final answer overtook it
 	}
 }
 
-// reportResponse tells of an answer to the INVITE.
+// reportResponse reports a response to the INVITE through OnResponse.
 func (l *Leg) reportResponse(code int) {
 	if l.setup != nil && l.report != nil {
 		l.report(code)
 	}
 }
 
-// onInvite2xx acknowledges every 200 (RFC 3261 section 13.2.2.4). The first makes the
-// dialog. A repeated one gets its ACK again. One from another fork, or after the leg
-// gave up, is hung up at once.
+// onInvite2xx acknowledges every 200 (RFC 3261 section 13.2.2.4). The first one makes the
+// dialog. A repeated one gets its ACK again. If a 200 comes from another fork, or after
+// the leg gave up, its dialog is ended at once.
 func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	res := in.Res
 	tag := message.TagOf(res.To().Params)
 	switch l.state {
 	case legCalling, legProceeding:
-		if tag == l.leftEarly && tag != "" { // it hung up before the 200, against the rules
+		if tag == l.leftEarly && tag != "" { // it sent BYE before the 200, which is not allowed
 			l.confirm(in)
 			l.fact(Refused{Cause: l.hangupCause()})
 			l.sendBye(now, Hangup{Why: l.hangupCause()})
@@ -317,7 +318,7 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	}
 }
 
-// confirm takes the dialog's state from the 200 (RFC 3261 section 12.1.2) and from its
+// confirm sets the dialog's state from the 200 (RFC 3261 section 12.1.2) and from its
 // early dialog, and acknowledges the 200.
 func (l *Leg) confirm(in ResponseIn) {
 	l.firstAnswerAt, l.ringUntil = time.Time{}, time.Time{}
@@ -333,7 +334,7 @@ func (l *Leg) confirm(in ResponseIn) {
 	l.sendACK(&l.dialog, l.InviteSeq)
 }
 
-// keepInvited notes what of the INVITE is needed for ACKs. A leg of NewLost has no INVITE.
+// keepInvited stores the parts of the INVITE that ACKs need. A leg of NewLost has no INVITE.
 func (l *Leg) keepInvited() {
 	if l.UAS || l.setup == nil || l.invite == nil || l.invited.uri != "" {
 		return
@@ -346,11 +347,10 @@ func (l *Leg) keepInvited() {
 	}
 }
 
-// maxForks bounds the forks of one INVITE that are answered: more of them would be an
-// attack.
+// maxForks bounds the forks of one INVITE that the leg answers: more would be an attack.
 const maxForks = 16
 
-// dropFork acknowledges the 200 of a fork that was too late, and hangs it up the first
+// dropFork acknowledges the 200 of a fork that was too late, and sends BYE the first
 // time.
 func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	if bye && len(l.forks) >= maxForks {
@@ -424,7 +424,7 @@ func (l *Leg) onRequestFailed(now time.Time, in RequestFailed) {
 	}
 }
 
-// HangupLost answers a 2xx whose leg is gone with ACK and BYE, each sent once: a 2xx that comes again is answered
+// HangupLost answers a 2xx whose leg is gone with ACK and BYE. Each is sent once, because a repeated 2xx is answered
 // again.
 func HangupLost(now time.Time, o Options, in ResponseIn) []Effect {
 	_, effects := NewLost(o, in.Res).Step(now, in)

@@ -10,8 +10,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// inviteLonger sends an INVITE again whose Session-Expires was too short for the target
-// (RFC 4028 section 7.3). cause.None: it was sent.
+// inviteLonger sends the INVITE again with a longer Session-Expires, because the target
+// refused it as too short (RFC 4028 section 7.3). It returns cause.None if it was sent.
 func (l *Leg) inviteLonger(now time.Time, res *sip.Response) cause.Cause {
 	if l.intervals++; l.intervals > maxIntervals || l.Peer.SessionExpires == 0 || !l.timer.lengthen(res) {
 		return cause.OfStatus(res.StatusCode)
@@ -23,11 +23,11 @@ func (l *Leg) inviteLonger(now time.Time, res *sip.Response) cause.Cause {
 	return cause.None
 }
 
-// maxIntervals bounds how often a target may refuse the session timer as too short.
+// maxIntervals bounds how often we lengthen the session timer that a target refuses.
 const maxIntervals = 2
 
-// renewInvite makes the INVITE a new request with the next CSeq; false: it would be too
-// large.
+// renewInvite makes the INVITE a new request with the next CSeq. It returns false if the
+// INVITE would be too large.
 func (l *Leg) renewInvite() bool {
 	base := l.invite
 	if l.shorten != nil {
@@ -53,11 +53,11 @@ func (l *Leg) renewInvite() bool {
 	return true
 }
 
-// addedBytes is how much larger the INVITE is than the first one: by credentials, and by
-// a session timer that the target wanted longer.
+// addedBytes returns how many bytes larger than the first one the INVITE is, because of
+// credentials and of a longer session timer.
 func (l *Leg) addedBytes() int {
 	probe := sip.NewRequest(sip.INVITE, *l.invite.Recipient.Clone())
-	d := Digest{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // the count of the real ones stays
+	d := Digest{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // a copy keeps the real nonce counts
 	d.Authorize(probe)
 	all := slices.DeleteFunc(probe.Headers(), func(h sip.Header) bool { return !isCredentials(h) })
 	n := 0

@@ -15,7 +15,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// newUAC is a leg that has not called yet.
+// newUAC returns a leg that has not called yet.
 func newUAC(t testing.TB) *legTest {
 	t.Helper()
 	o := Options{Side: media.SideB, Minter: LegMint, Local: LegLocal, Agent: "Flowbridge", Peer: PeerOptions{Allow: Methods}}
@@ -34,7 +34,7 @@ func inviteOut(headers ...sip.Header) Invite {
 	return Invite{Request: req, Offer: req.Body(), Dest: siptest.Agent, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
 }
 
-// answerTo is a response to the leg's INVITE as it comes from the wire.
+// answerTo returns a response to the leg's INVITE as it comes from the wire.
 func (lt *legTest) answerTo(code int, tag, body string, headers ...string) ResponseIn {
 	lt.t.Helper()
 	invite := lt.invite
@@ -78,7 +78,7 @@ var uacState = map[string]string{ //nolint:gochecknoglobals // constant
 	"refused": "invite ; 486 agent", "hung up": "invite ; 200 agent ; BYE 5",
 }
 
-// agentDialog is a request of the agent within the dialog.
+// agentDialog returns a request of the agent within the dialog.
 func agentDialog(t testing.TB, lt *legTest, method string, seq uint32, headers ...string) RequestIn {
 	t.Helper()
 	extra := ""
@@ -97,7 +97,7 @@ CSeq: %[2]d %[1]s
 `, method, seq, lt.Leg.dialog.LocalTag, extra))}
 }
 
-// What comes out of a UAC leg for every state and input: one row for each input, the columns as in uacStates; ".": nothing.
+// The output of a UAC leg for every state and input: one row for each input, the columns as in uacStates; ".": nothing.
 // "-": a request within a dialog that the peer can't know of yet, an answer to an INVITE that was not sent.
 func TestUACEveryStateAndInput(t *testing.T) {
 	everyStateAndInput(t, uacIn, uacStates, `
@@ -162,7 +162,8 @@ func TestUACInviteForm(t *testing.T) {
 	}
 }
 
-// RFC 3261 section 9.1: a CANCEL is the INVITE's in all that makes the transaction, with its Route (checkCancel).
+// RFC 3261 section 9.1: a CANCEL equals the INVITE in everything that identifies the transaction, with its Route
+// (checkCancel).
 func TestUACCancelForm(t *testing.T) {
 	plays(t, `
 uac called | Route: <sip:192.0.2.99;lr> | Route: <sip:p2.example;lr>
@@ -172,7 +173,7 @@ CANCEL has CSeq: 1 CANCEL | Tag:  | Route: <sip:192.0.2.99;lr>, <sip:p2.example;
 487 agent -> nothing ; done`)
 }
 
-// Before the first provisional answer a CANCEL may not be sent.
+// A CANCEL may not be sent before the first provisional answer.
 func TestUACCancelOwed(t *testing.T) {
 	plays(t, `
 uac calling
@@ -190,7 +191,7 @@ uac owed
 failed INVITE ; done`)
 }
 
-// A CANCEL that nobody heeds ends the waiting after 64*T1 (RFC 3261 section 9.1). Even then a 200 is acknowledged.
+// After a CANCEL without effect, the wait ends after 64*T1 (RFC 3261 section 9.1). Even then a 200 is acknowledged.
 func TestUACCancelUnheeded(t *testing.T) {
 	plays(t, `
 uac proceeding
@@ -257,7 +258,7 @@ func TestUACRefusedCarriesReason(t *testing.T) {
 	}
 }
 
-// A body that is no SDP is none.
+// A body that is not SDP is ignored.
 func TestUACAnswerWithOtherBody(t *testing.T) {
 	lt := uacIn(t, "calling")
 	in := lt.ok("agent")
@@ -266,12 +267,13 @@ func TestUACAnswerWithOtherBody(t *testing.T) {
 	lt.want(lt.do(in), "answered, ACK")
 }
 
-// RFC 3261 section 9.1: a given-up INVITE whose CANCEL is still owed has a deadline. Its transaction stops its own timers
-// with the first response, also one that the leg ignores (another CSeq, no To); without one, the leg would stay for ever.
+// RFC 3261 section 9.1: an abandoned INVITE whose CANCEL is still to be sent has a deadline. Its transaction stops its
+// timers with the first response, even one that the leg ignores (another CSeq, no To), so without a deadline the leg
+// would stay for ever.
 func TestOwedCancelHasDeadline(t *testing.T) { plays(t, "uac owed\nwaits 32s") }
 
-// RFC 3261 section 8.2.6.2: a target whose 200 has no To tag (RFC 2543) may answer BYE with one. That is no answer to the
-// BYE of a fork, with which the leg would stay for ever.
+// RFC 3261 section 8.2.6.2: a target whose 200 has no To tag (RFC 2543) may answer BYE with one. That must not be taken
+// for an answer to a fork's BYE, or the leg would stay for ever.
 func TestAnswerToByeWithNewTag(t *testing.T) {
 	plays(t, "uac calling\n200 ; hangup caller_hangup ; 200 to BYE ; done") // the library adds a tag, as a peer would
 }

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// NewUAS makes the leg of a received INVITE. The INVITE has all headers of RFC 3261
+// NewUAS makes a leg for a received INVITE. The INVITE must have all headers of RFC 3261
 // section 8.1.1, and this side's tag in To.
 func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	from, to := invite.From(), invite.To()
@@ -48,7 +48,8 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	return l
 }
 
-// ring sends a provisional answer that makes an early dialog, reliably if wantsReliable.
+// ring sends a provisional answer that makes an early dialog. It is reliable if
+// wantsReliable says so.
 func (l *Leg) ring(now time.Time, in Ring) {
 	if !l.UAS || l.state != legProceeding || l.AnswerWaits() {
 		return
@@ -79,8 +80,8 @@ func (l *Leg) sendProvisional(res *sip.Response) {
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.InviteSeq, Res: res})
 }
 
-// answer sends 200 and waits for its ACK. It has no SDP if a reliable provisional answer
-// had it (RFC 3261 section 13.2.1).
+// answer sends 200 and waits for its ACK. The 200 has no SDP if a reliable provisional
+// answer had it (RFC 3261 section 13.2.1).
 func (l *Leg) answer(now time.Time, in Answer) {
 	if !l.UAS || l.state != legProceeding || l.AnswerWaits() {
 		return
@@ -105,13 +106,13 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	l.sendProvisional(res)
 	l.state = legAccepted
 	l.lastProvisional, l.ringAt = nil, time.Time{}
-	if r := l.reliable; r != nil { // its PRACK may still come, but it is not sent again (RFC 3262 section 3)
+	if r := l.reliable; r != nil { // its PRACK may still come, but the answer is not sent again (RFC 3262 section 3)
 		r.queue, r.resendAt, r.giveUpAt = nil, time.Time{}, time.Time{}
 	}
 	l.awaitACK(now, res, l.InviteSeq, late)
 }
 
-// refuse sends a final answer. The transaction handles its retransmission and ACK.
+// refuse sends a final refusal. The transaction handles its retransmission and ACK.
 func (l *Leg) refuse(in Refuse) {
 	if !l.UAS || l.state != legProceeding {
 		return
@@ -128,9 +129,9 @@ func (l *Leg) inviteResponse(code int, reason string, sdp []byte, headers []sip.
 	return l.responseWith(l.invite, code, reason, sdp, headers)
 }
 
-// onCancel handles a CANCEL of the peer's INVITE, which the transaction has answered
-// with 487. A CANCEL after the final answer changes nothing (RFC 3261 section 9.2);
-// FinalLost says that the answer was not sent after all.
+// onCancel handles a CANCEL of the peer's INVITE, which the transaction has answered with
+// 487. A CANCEL after the final answer changes nothing (RFC 3261 section 9.2); FinalLost
+// tells the leg that the answer was not sent after all.
 func (l *Leg) onCancel(seq uint32, why cause.Reasons) {
 	switch {
 	case !l.UAS || seq != l.InviteSeq:
@@ -148,11 +149,11 @@ func (l *Leg) onCancelWithin(seq uint32) {
 	case pending != nil && pending.Method == sip.INVITE && pending.CSeq().SeqNo == seq:
 		l.session.pending = nil
 	case l.ok.res != nil && l.ok.seq == seq && l.session.previous == nil:
-		// the old process has answered: it is too late
+		// The old process has answered, so the CANCEL is too late.
 		return
 	case l.ok.res != nil && l.ok.seq == seq:
 		l.ok = &acknowledgedAll
-		// the peer has never seen the last ones
+		// The peer has never seen the latest description.
 		l.session.local, l.dialog.origin = l.session.previous.local, l.session.previous.origin
 	default:
 		return

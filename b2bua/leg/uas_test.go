@@ -24,7 +24,7 @@ Content-Length: 4
 v=0
 `
 
-// newUAS is a leg that an INVITE with these header lines made.
+// newUAS returns a leg that an INVITE with these header lines made.
 func newUAS(t testing.TB, headers ...string) *legTest {
 	t.Helper()
 	extra := ""
@@ -37,7 +37,7 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 	return newLegTest(t, NewUAS(o, invite, siptest.Carrier))
 }
 
-// inDialog is a request of the carrier within the dialog.
+// inDialog returns a request of the carrier within the dialog.
 func inDialog(t testing.TB, method string, seq uint32, headers ...string) RequestIn {
 	t.Helper()
 	extra := ""
@@ -70,7 +70,7 @@ var uasState = map[string]string{ //nolint:gochecknoglobals // constant
 	"refused": "refuse 486", "hung up": "answer ; ACK 10 ; BYE 11",
 }
 
-// What comes out of a UAS leg for every state and input: one row for each input, the columns as in uasStates; ".": nothing.
+// The output of a UAS leg for every state and input: one row for each input, the columns as in uasStates; ".": nothing.
 func TestUASEveryStateAndInput(t *testing.T) {
 	everyStateAndInput(t, uasIn, uasStates, `
 ring 180: 180~INVITE / 180~INVITE / . / . / . / . / . / .
@@ -94,7 +94,7 @@ failed BYE: . / . / . / . / . / . / . / .
 due: . / . / . / . / . / . / . / .`)
 }
 
-// The state after an input, where it is not plain from what came out.
+// The state after an input, if the output does not show it.
 func TestUASStateAfter(t *testing.T) {
 	plays(t, `
 uas proceeding
@@ -141,8 +141,8 @@ uas owed
 +32s ; due -> gone no_ack, BYE`)
 }
 
-// RFC 3261 section 13.3.1.1: a provisional answer each minute keeps proxies
-// from giving the INVITE up.
+// RFC 3261 section 13.3.1.1: a provisional answer each minute keeps proxies from giving
+// up the INVITE.
 func TestUASRepeatsProvisionalEachMinute(t *testing.T) {
 	plays(t, `
 uas
@@ -181,14 +181,14 @@ func TestUASRequestRouting(t *testing.T) {
 			"URI: sip:192.0.2.1 | Route: <" + contact + "> | Hop: 192.0.2.1:5060",
 		},
 	} {
-		t.Run(tt.name, func(t *testing.T) { // ours are counted by themselves
+		t.Run(tt.name, func(t *testing.T) { // our CSeqs are counted separately
 			plays(t, "uas"+tt.headers+"\nanswer ; ACK 10 ; hangup agent_hangup -> BYE\nBYE has CSeq: 1 BYE | "+tt.want)
 		})
 	}
 }
 
-// A re-INVITE stands for the ACK that it has overtaken; one that comes before
-// the last is answered is told when to try again (RFC 3261 section 14.2).
+// A re-INVITE implies the ACK that it has overtaken. One that comes before the last is
+// answered gets a time to try again (RFC 3261 section 14.2).
 func TestUASReinvitePending(t *testing.T) {
 	plays(t, `
 uas accepted

@@ -8,17 +8,17 @@ import (
 	"github.com/miekg/dns"
 )
 
-// record is a DNS record of one of the kinds that are asked for.
+// record is a DNS record of one of the kinds that we query.
 type record struct {
-	priority, weight uint16 // SRV; of NAPTR order and preference
+	priority, weight uint16 // SRV; for NAPTR, order and preference
 	port             uint16 // SRV
-	target           string // SRV, NAPTR: without the last dot; empty: "."
+	target           string // SRV, NAPTR: without the final dot; empty for "."
 	service, flags   string // NAPTR
 	addr             netip.Addr
 }
 
-// readAnswer gives the records of a kind that an answer has for a name, following its aliases. next is an alias that
-// the answer does not follow to its end. Records of other names count for nothing.
+// readAnswer returns the records of a kind that an answer has for a name, following aliases in the answer. next is an
+// alias whose records are not in the answer. It ignores records of other names.
 func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next string, ttl time.Duration, err error) {
 	ttl = maxTTL
 	owner := plain(name)
@@ -44,7 +44,7 @@ func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next st
 		case len(records) > 0:
 			return records, "", ttl, nil
 		case alias == "" && owner != plain(name) && m.Rcode == dns.RcodeSuccess && !hasSOA(m):
-			return nil, owner, ttl, nil // the server leaves it to us
+			return nil, owner, ttl, nil // the server leaves following the alias to us
 		case alias == "":
 			return nil, "", min(ttl, negativeTTL(m)), nil
 		}
@@ -64,7 +64,7 @@ func recordOf(rr dns.RR, kind uint16) (record, bool) {
 	case *dns.SRV:
 		return record{priority: rr.Priority, weight: rr.Weight, port: rr.Port, target: plain(rr.Target)},
 			kind == dns.TypeSRV && (rr.Port > 0 || plain(rr.Target) == "")
-	case *dns.NAPTR: // one with a regular expression is of no use to SIP (RFC 3263 section 4.1)
+	case *dns.NAPTR: // SIP does not use those with a regular expression (RFC 3263 section 4.1)
 		return record{
 			priority: rr.Order, weight: rr.Preference, service: rr.Service, flags: rr.Flags,
 			target: plain(rr.Replacement),
@@ -73,7 +73,7 @@ func recordOf(rr dns.RR, kind uint16) (record, bool) {
 	return record{}, false
 }
 
-// plain is a name as it is compared and kept.
+// plain returns a name in the form for comparing and storing.
 func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 func hasSOA(m *dns.Msg) bool {
@@ -85,7 +85,7 @@ func hasSOA(m *dns.Msg) bool {
 	return false
 }
 
-// negativeTTL is how long it holds that there is no record (RFC 2308 section 5).
+// negativeTTL returns how long a negative answer is valid (RFC 2308 section 5).
 func negativeTTL(m *dns.Msg) time.Duration {
 	for _, rr := range m.Ns {
 		if soa, ok := rr.(*dns.SOA); ok {

@@ -5,28 +5,28 @@ import (
 	"time"
 )
 
-// How long an address is avoided that has failed: half a minute, or less if its Retry-After says so. It is never
-// longer, because all calls avoid an address that has refused one.
+// A failed address is avoided for half a minute, or less if its Retry-After says so. It is never longer, because all
+// calls avoid an address that has refused one call.
 const (
 	avoidFor      = 30 * time.Second
-	keepsFoundFor = time.Hour // where calls went, for operators
+	keepsFoundFor = time.Hour // keeps the destinations of calls, for operators
 	maxFound      = 256
 )
 
-// avoidance is why an address is avoided.
+// avoidance is the reason for avoiding an address.
 type avoidance struct {
 	until time.Time
 	cause string
 }
 
-// found is where somebody's calls went the last time.
+// found has the addresses to which an owner's last call went.
 type found struct {
 	hops []Hop
 	at   time.Time
 }
 
-// Failed has an address avoided: it said 503, or nothing, or could not be reached. after is its Retry-After, 0 for
-// none.
+// Failed makes calls avoid an address that sent 503, was silent, or could not be reached. after is its Retry-After, or
+// 0.
 func (r *Resolver) Failed(h Hop, cause string, after time.Duration) {
 	if after <= 0 || after > avoidFor {
 		after = avoidFor
@@ -47,7 +47,7 @@ func (r *Resolver) Worked(h Hop) {
 	delete(r.avoided, h)
 }
 
-// usableFirst puts the avoided addresses behind the others, and notes whose they are.
+// usableFirst moves the avoided addresses behind the others, and stores the list for its owner.
 func (r *Resolver) usableFirst(of string, hops []Hop) []Hop {
 	now := time.Now()
 	r.mu.Lock()
@@ -71,12 +71,12 @@ func (r *Resolver) usableFirst(of string, hops []Hop) []Hop {
 	return hops
 }
 
-// noteFound notes where somebody's calls go. Where there is no room, the one whose calls were longest ago is forgotten:
-// a reload may have taken it away. The lock is held.
+// noteFound stores the addresses of an owner's calls. If there is no room, it drops the owner whose last call is
+// oldest, because a reload may have removed that one. The lock is held.
 func (r *Resolver) noteFound(now time.Time, of string, hops []Hop) {
 	f, known := r.found[of]
 	switch {
-	case known && now.Sub(f.at) <= time.Second: // often enough for people
+	case known && now.Sub(f.at) <= time.Second: // often enough for humans
 		return
 	case !known && len(r.found) >= maxFound:
 		oldest := of
@@ -90,14 +90,14 @@ func (r *Resolver) noteFound(now time.Time, of string, hops []Hop) {
 	r.found[of] = found{slices.Clone(hops), now}
 }
 
-// State is how an address does.
+// State is the state of an address.
 type State struct {
 	Hop
-	Until time.Time // it is avoided until then; zero: it is not
+	Until time.Time // end of its avoidance; zero if it is not avoided
 	Cause string
 }
 
-// States gives the addresses that an owner's calls were to go to within the last hour. It sends no question.
+// States returns the addresses for an owner's calls within the last hour. It sends no query.
 func (r *Resolver) States(of string) (all []State) {
 	now := time.Now()
 	r.mu.Lock()

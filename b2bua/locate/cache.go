@@ -12,35 +12,35 @@ import (
 	"flowbridge/internal/coroutine"
 )
 
-// How long answers are kept. Their TTL does not count.
+// The limits for keeping answers, which override their TTL.
 const (
 	minTTL         = time.Second
 	maxTTL         = time.Hour
-	maxNegativeTTL = time.Minute     // that there is no such name or record
-	failureTTL     = 2 * time.Second // that no name server answered
+	maxNegativeTTL = time.Minute     // for the answer that there is no such name or record
+	failureTTL     = 2 * time.Second // for the failure that no name server answered
 	staleFor       = 24 * time.Hour
-	// refresh is how long a call waits for a new answer where there is an old one.
+	// refresh is how long a call waits for a new answer if there is an old one.
 	refresh = 100 * time.Millisecond
 )
 
-// question is what is asked, without the last dot of the name.
+// question is a query, without the final dot of the name.
 type question struct {
 	name string
 	kind uint16
 }
 
-// entry is an answer that is kept, or a question under way.
+// entry is a cached answer, or a query under way.
 type entry struct {
 	records []record
 	err     error
 	until   time.Time     // good until then
-	stale   time.Time     // of use until then where there is no other; zero: it is none
-	owned   bool          // the name is one of the configuration
-	asking  chan struct{} // closed when the question is answered; nil: none is under way
+	stale   time.Time     // usable until then if there is no other; zero if not an answer
+	owned   bool          // the name is from the configuration
+	asking  chan struct{} // closed when the query is answered; nil if none is under way
 }
 
-// begin asks, if the answer is not known and not asked for already. The entry is nil if too many questions are under
-// way.
+// begin sends a query, unless the answer is known or a query for it is under way. The entry is nil if too many queries
+// are under way.
 func (r *Resolver) begin(q question, owned bool) (*entry, chan struct{}) {
 	q.name = strings.ToLower(strings.TrimSuffix(q.name, "."))
 	r.mu.Lock()
@@ -79,7 +79,8 @@ func (r *Resolver) begin(q question, owned bool) (*entry, chan struct{}) {
 	return e, asking
 }
 
-// makeRoom makes room for an entry: names of peers go first, and of these the ones whose time is over. r.mu is held.
+// makeRoom makes room for an entry: it removes names from peers first, and among these expired ones first. r.mu is
+// held.
 func (r *Resolver) makeRoom(now time.Time) {
 	if len(r.cache) < maxEntries {
 		return
@@ -88,7 +89,7 @@ func (r *Resolver) makeRoom(now time.Time) {
 		return !e.owned && e.asking == nil &&
 			!now.Before(e.until)
 	})
-	if len(r.cache) > maxEntries*3/4 { // else the next one would come here again soon
+	if len(r.cache) > maxEntries*3/4 { // otherwise the next entry would need room again soon
 		maps.DeleteFunc(r.cache, func(_ question, e *entry) bool { return !e.owned && e.asking == nil })
 	}
 	if len(r.cache) >= maxEntries {
@@ -96,7 +97,7 @@ func (r *Resolver) makeRoom(now time.Time) {
 	}
 }
 
-// take keeps an answer. After a failure the last one stays.
+// take stores an answer. After a failure the last answer stays.
 func (e *entry) take(now time.Time, records []record, ttl time.Duration, err error) {
 	e.asking = nil
 	if err != nil && now.Before(e.stale) {
@@ -114,7 +115,7 @@ func (e *entry) take(now time.Time, records []record, ttl time.Duration, err err
 	}
 }
 
-// records gives the records of a name, of the kind that is asked for. None is no error.
+// records returns the records for a query. An empty result is not an error.
 func (r *Resolver) records(ctx context.Context, q question, owned bool) ([]record, error) {
 	e, asking := r.begin(q, owned)
 	if e == nil {
@@ -133,7 +134,7 @@ func (r *Resolver) records(ctx context.Context, q question, owned bool) ([]recor
 	return slices.Clone(e.records), e.err
 }
 
-// await waits for an answer. Where there is a stale one, it does not wait for long.
+// await waits for an answer. If there is a stale one, it waits only briefly.
 func await(ctx context.Context, asking <-chan struct{}, stale bool) error {
 	var enough <-chan time.Time
 	if stale {
@@ -155,7 +156,7 @@ var errTooMany = errors.New("too many lookups of peers' names are under way")
 
 var errTooManyLinks = errors.New("too many aliases, or they lead in a circle")
 
-// fetch asks a name server, and follows aliases that it did not follow itself.
+// fetch asks a name server, and follows aliases that the server did not follow.
 func (r *Resolver) fetch(ctx context.Context, q question) ([]record, time.Duration, error) {
 	name, ttl := q.name, maxTTL
 	for range maxLinks {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Names that come from peers are asked for up to a bound, while a name server is slow; those of the configuration always are.
+// While a name server is slow, queries for names from peers are limited, but those for configured names are not.
 func TestNamesOfPeersAreBounded(t *testing.T) {
 	with(t, "a.test. 60 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		z.after = 3 * time.Second
@@ -39,7 +39,7 @@ func TestNamesOfPeersAreBounded(t *testing.T) {
 	})
 }
 
-// Names of peers don't drive those of the configuration out.
+// Names from peers don't displace configured ones.
 func TestNamesOfPeersGoFirst(t *testing.T) {
 	with(t, "a.test. 3600 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		r.leads(t.Context(), Query{"a.test", 1, udp})

@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The transports of a Hop, in the configuration's spelling. auto asks for what the records say.
+// The transports of a Hop, in the configuration's spelling. auto lets the records decide.
 const (
 	udp  = "udp"
 	tcp  = "tcp"
@@ -26,62 +26,62 @@ const (
 // ErrNotFound means that a name has no address.
 var ErrNotFound = errors.New("name not found")
 
-// Bounds of what is read and given.
+// Limits for reading and for results.
 const (
 	maxRecords = 32 // of an answer
 	maxHops    = 16 // of a list
-	maxNames   = 8  // that the SRV records of a list name
+	maxNames   = 8  // that the SRV records for a list name
 	maxLinks   = 8  // of a chain of aliases
 	maxEntries = 10_000
-	maxForeign = 256 // questions under way about names that are not configured here: peers wrote them
+	maxForeign = 256 // queries under way for names that are not configured, but come from peers
 )
 
-// wholeTimeout bounds all questions about one host.
+// wholeTimeout bounds all queries about one host.
 const wholeTimeout = 4 * time.Second
 
-// Query is the part of a URI that says where it leads.
+// Query is the part of a URI that determines its addresses.
 type Query struct {
 	Host      string
-	Port      int    // 0: none
-	Transport string // udp, tcp or tls; auto: what the records say, udp where they say nothing
+	Port      int    // 0 if none
+	Transport string // udp, tcp or tls; auto means as the records say, or else udp
 }
 
-// Hop is one place to send a request to.
+// Hop is one destination for a request.
 type Hop struct {
 	Transport string
 	Addr      netip.AddrPort
 }
 
-// String is the hop as transport://address:port.
+// String returns the hop as transport://address:port.
 func (h Hop) String() string { return h.Transport + "://" + h.Addr.String() }
 
-// Options are what a resolver works with. The zero value is the system's.
+// Options are the options of a resolver. The zero value means the system's settings.
 type Options struct {
-	// Ask asks a name server; nil: the name servers of /etc/resolv.conf, behind /etc/hosts.
+	// Ask asks a name server; nil means /etc/hosts and then the name servers of /etc/resolv.conf.
 	Ask Ask
-	// Random gives a number from 0 to n-1, for the weights of SRV records; nil: math/rand.
+	// Random returns a number from 0 to n-1, for the weights of SRV records; nil means math/rand.
 	Random func(n int) int
 }
 
-// Ask asks for the records of a name, which ends with a dot. An error means that no name server gave an answer; that
-// there is no such name or record is an answer.
+// Ask asks for the records of a name, which ends with a dot. An error means that no name server answered. An answer may
+// say that there is no such name or record.
 type Ask func(ctx context.Context, name string, kind uint16) (*dns.Msg, error)
 
 // Resolver finds addresses. Its methods may be called from any goroutine.
 type Resolver struct {
-	ask    Ask // constant, as are the next
+	ask    Ask // constant, like the next fields
 	random func(n int) int
 	ctx    context.Context
 	group  sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	cache   map[question]*entry
-	foreign int // questions under way about names that are not configured here
+	foreign int // queries under way for names that are not configured
 	avoided map[Hop]avoidance
 	found   map[string]found
 }
 
-// New makes a resolver whose questions end with ctx.
+// New makes a resolver whose queries end with ctx.
 func New(ctx context.Context, o Options) *Resolver {
 	r := &Resolver{
 		ask: o.Ask, random: o.Random, ctx: ctx, cache: map[question]*entry{}, avoided: map[Hop]avoidance{},
@@ -96,15 +96,15 @@ func New(ctx context.Context, o Options) *Resolver {
 	return r
 }
 
-// Wait returns when no question is under way any more. ctx of New must be over.
+// Wait returns when no query is under way any more. The ctx of New must have ended.
 func (r *Resolver) Wait() { r.group.Wait() }
 
-// Locate gives the places for requests to a URI, those to be tried first in front. There is at least one without an
-// error. of is their owner, for States; empty: they have none. Then it fails at once while too many such questions are
-// under way.
+// Locate returns the hops for requests to a URI, in the order in which to try them. Without an error there is at least
+// one. of is the owner of the hops, for States, or empty. Without an owner it fails at once while too many such queries
+// are under way.
 func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error) {
 	if a, err := netip.ParseAddr(strings.Trim(q.Host, "[]")); err == nil {
-		return r.usableFirst(of, []Hop{q.hop(a.Unmap(), 0)}), nil // RFC 3263 section 4.1: there is nothing to ask
+		return r.usableFirst(of, []Hop{q.hop(a.Unmap(), 0)}), nil // RFC 3263 section 4.1: no query is needed
 	}
 	bounded, cancel := context.WithTimeout(ctx, wholeTimeout)
 	defer cancel()
@@ -112,7 +112,7 @@ func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error
 	switch {
 	case len(hops) > 0:
 	case ctx.Err() != nil:
-		return nil, ctx.Err() // the caller has given up: the name is not at fault
+		return nil, ctx.Err() // the caller has given up; that is not the name's fault
 	case err != nil:
 		return nil, fmt.Errorf("look up %s: %w: %w", q.Host, ErrNotFound, err)
 	default:
@@ -122,7 +122,7 @@ func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error
 	return r.usableFirst(of, hops), nil
 }
 
-// hop is a place at an address. port is what the records say, 0 for nothing.
+// hop returns a hop at an address. port is from the records, or 0.
 func (q Query) hop(a netip.Addr, port uint16) Hop {
 	h := Hop{Transport: q.Transport}
 	if h.Transport == auto || h.Transport == "" {
@@ -140,7 +140,7 @@ func (q Query) hop(a netip.Addr, port uint16) Hop {
 	return h
 }
 
-// locate asks. owned: the name is one of the configuration.
+// locate queries the name servers. owned says that the name is from the configuration.
 func (r *Resolver) locate(ctx context.Context, q Query, owned bool) ([]Hop, error) {
 	if q.Port != 0 {
 		return r.addresses(ctx, q, hostPort{q.Host, 0}, owned)
@@ -151,7 +151,7 @@ func (r *Resolver) locate(ctx context.Context, q Query, owned bool) ([]Hop, erro
 		by.Transport = s.transport
 		hops, none, err := r.byService(ctx, by, s.name, owned)
 		switch {
-		case none: // RFC 2782: the target "."; another service may be there
+		case none: // RFC 2782: the target "."; there may be another service
 			absent = cmp.Or(absent, fmt.Errorf("%s says that there is no such service", s.name))
 		case len(hops) > 0:
 			return hops, nil
@@ -168,7 +168,7 @@ func (r *Resolver) locate(ctx context.Context, q Query, owned bool) ([]Hop, erro
 // service is the name of SRV records, with the transport that they are for.
 type service struct{ name, transport string }
 
-// services are the SRV names of a host: of its NAPTR records if no transport is given, else those by the rule.
+// services returns the SRV names of a host: from its NAPTR records if no transport is given, or else the standard ones.
 func (r *Resolver) services(ctx context.Context, q Query, owned bool) []service {
 	rule := []service{{"_sip._udp." + q.Host, udp}, {"_sip._tcp." + q.Host, tcp}, {"_sips._tcp." + q.Host, tls}}
 	switch q.Transport {
@@ -200,7 +200,7 @@ func (r *Resolver) services(ctx context.Context, q Query, owned bool) []service 
 	return all
 }
 
-// byService gives the places of SRV records. none: the service is said not to exist.
+// byService returns the hops of SRV records. none reports that the records say that the service does not exist.
 func (r *Resolver) byService(ctx context.Context, q Query, name string, owned bool) (hops []Hop, none bool, err error) {
 	records, err := r.records(ctx, question{name, dns.TypeSRV}, owned)
 	if err != nil {
@@ -223,16 +223,16 @@ func (r *Resolver) byService(ctx context.Context, q Query, name string, owned bo
 	return hops, false, err
 }
 
-// hostPort is a host, and the port that the records say; 0: nothing.
+// hostPort is a host with a port from the records, or 0.
 type hostPort struct {
 	host string
 	port uint16
 }
 
-// addresses gives the places of a host: IPv4 first, because the platforms publish it and more networks carry it.
+// addresses returns the hops of a host: IPv4 first, because the platforms publish it and more networks support it.
 func (r *Resolver) addresses(ctx context.Context, q Query, at hostPort, owned bool) (hops []Hop, err error) {
 	four, six := question{at.host, dns.TypeA}, question{at.host, dns.TypeAAAA}
-	r.begin(six, owned) // at the same time
+	r.begin(six, owned) // in parallel
 	for _, ask := range []question{four, six} {
 		records, failed := r.records(ctx, ask, owned)
 		if err == nil {

@@ -21,9 +21,9 @@ type zone struct {
 	mu      sync.Mutex
 	records []dns.RR
 	asked   []string
-	err     error         // to all questions
-	hang    bool          // no answer to any
-	after   time.Duration // of each answer
+	err     error         // returned for all queries
+	hang    bool          // answers nothing
+	after   time.Duration // delay of each answer
 }
 
 func newZone(t testing.TB, lines string) *zone {
@@ -74,7 +74,7 @@ func (z *zone) ask(ctx context.Context, name string, kind uint16) (*dns.Msg, err
 	return m, nil
 }
 
-// asks gives what was asked since the last time, sorted.
+// asks returns the queries since the last call, sorted.
 func (z *zone) asks() string {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -97,7 +97,7 @@ func with(t *testing.T, lines string, test func(t *testing.T, r *Resolver, z *zo
 	})
 }
 
-// leads says where a query leads.
+// leads returns the hops of a query as text.
 func (r *Resolver) leads(ctx context.Context, q Query) string {
 	hops, err := r.Locate(ctx, "t", q)
 	if err != nil {
@@ -114,7 +114,7 @@ func text(hops []Hop) string {
 	return strings.Join(all, " ")
 }
 
-// The addresses of a URI are those of RFC 3263 section 4, in its order.
+// The addresses of a URI follow RFC 3263 section 4, in its order.
 func TestLocate(t *testing.T) {
 	const all = `
 		pbx.test. 60 IN NAPTR 20 0 "s" "SIP+D2U" "" _sip._udp.pbx.test.
@@ -174,7 +174,7 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// What is asked is what the rules need, once, until a TTL is over; and no name of the search list.
+// Only the needed queries are sent, once until a TTL is over, and none with the search list.
 func TestQuestions(t *testing.T) {
 	with(t, "pbx.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		r.leads(t.Context(), Query{"pbx.test", 0, auto})
@@ -186,7 +186,7 @@ func TestQuestions(t *testing.T) {
 		if r.leads(t.Context(), Query{"pbx.test", 0, auto}); z.asks() != "" {
 			t.Error("asked again")
 		}
-		time.Sleep(2 * time.Second) // that there is nothing holds for 10 s
+		time.Sleep(2 * time.Second) // negative answers are valid for 10 s
 		r.leads(t.Context(), Query{"pbx.test", 0, udp})
 		if got := z.asks(); got != "_sip._udp.pbx.test SRV, pbx.test AAAA" {
 			t.Errorf("after 11 s: %s", got)
@@ -199,7 +199,7 @@ func TestQuestions(t *testing.T) {
 	})
 }
 
-// Many that ask for the same name at once are one question.
+// Simultaneous look-ups of the same name share one query.
 func TestOneQuestion(t *testing.T) {
 	with(t, "a.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		z.after = time.Second
@@ -218,7 +218,7 @@ func TestOneQuestion(t *testing.T) {
 	})
 }
 
-// While no name server answers, what was known stays in use, and costs a tenth of a second at most.
+// While no name server answers, old answers stay in use, with a delay of at most a tenth of a second.
 func TestStale(t *testing.T) {
 	with(t, "a.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		q := Query{"a.test", 5060, udp}
@@ -239,7 +239,7 @@ func TestStale(t *testing.T) {
 		if got := r.leads(t.Context(), q); !strings.Contains(got, "name not found") {
 			t.Errorf("after a day: %s", got)
 		}
-		synctest.Wait() // the question about the other family may still read
+		synctest.Wait() // the query for the other address family may still be running
 		z.hang, z.err = false, errors.New("SERVFAIL")
 		if got := r.leads(t.Context(), Query{"new2.test", 1, udp}); got != "look up new2.test: name not found: SERVFAIL" {
 			t.Errorf("a server that fails: %s", got)
@@ -247,7 +247,7 @@ func TestStale(t *testing.T) {
 	})
 }
 
-// A caller who gives up is not told that the name is at fault, and the question goes on for the next one.
+// A caller that gives up does not get an error about the name, and the query continues for the next caller.
 func TestGivenUp(t *testing.T) {
 	with(t, "a.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		z.after = 3 * time.Second
@@ -263,7 +263,7 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
-// An address that failed has its turn after the others, for a while.
+// An address that failed is tried after the others, for a while.
 func TestAvoided(t *testing.T) {
 	with(t, "a.test. 900 IN A 192.0.2.1\na.test. 900 IN A 192.0.2.2", func(t *testing.T, r *Resolver, _ *zone) {
 		q := Query{"a.test", 5060, udp}
@@ -285,7 +285,7 @@ func TestAvoided(t *testing.T) {
 		want(one + " " + two)
 		r.Failed(hops[0], "target_error", time.Hour)
 		time.Sleep(avoidFor)
-		want(one + " " + two) // the whole of an hour would be too long
+		want(one + " " + two) // avoiding it for the whole hour would be too long
 		r.Failed(hops[0], "target_error", 10*time.Second)
 		time.Sleep(9 * time.Second)
 		want(two + " " + one)
@@ -300,7 +300,7 @@ func TestAvoided(t *testing.T) {
 	})
 }
 
-// Where calls went is known of those that were called last, however many there have been.
+// The destinations of calls are known for the latest owners, however many there have been.
 func TestFoundAreBounded(t *testing.T) {
 	with(t, "a.test. 900 IN A 192.0.2.1", func(t *testing.T, r *Resolver, _ *zone) {
 		q := Query{"a.test", 5060, udp}
@@ -316,10 +316,10 @@ func TestFoundAreBounded(t *testing.T) {
 	})
 }
 
-// Weights are chances: over many calls, each server of a priority gets its part (RFC 2782).
+// Weights are chances: over many calls, each server of a priority gets its share (RFC 2782).
 func TestWeights(t *testing.T) {
 	state := uint64(1)
-	random := func(n int) int { // a sequence of its own, so that the test says the same each time
+	random := func(n int) int { // a fixed sequence, so that the test is reproducible
 		state = state*6364136223846793005 + 1442695040888963407
 		return int(state>>33) % n
 	}
@@ -345,7 +345,7 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// Circles of aliases, thousands of records, and SRV records that name thousands of hosts lead to an end.
+// Cycles of aliases, thousands of records, and SRV records with thousands of hosts come to an end.
 func TestBounds(t *testing.T) {
 	var b strings.Builder
 	fmt.Fprintln(&b, "x.test. 60 IN CNAME y.test.\ny.test. 60 IN CNAME x.test.")
@@ -383,7 +383,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// FuzzAnswer: whatever a name server sends, reading it comes to an end and gives what can be used.
+// FuzzAnswer checks that reading any answer of a name server ends, with usable results.
 func FuzzAnswer(f *testing.F) {
 	for _, line := range []string{
 		"a.test. 60 IN A 192.0.2.1", "a.test. 60 IN SRV 1 2 3 b.test.", `a.test. 60 IN NAPTR 1 2 "s" "SIP+D2U" "" b.test.`, "a.test. 60 IN CNAME a.test.", "a.test. 0 IN AAAA ::1",

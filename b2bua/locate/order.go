@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// ordered is SRV records in the order in which they are to be tried: by priority, and of equals at random by weight
-// (RFC 2782). It changes all.
+// ordered returns SRV records in the order in which to try them: by priority, and among equals at random by weight (RFC
+// 2782). It changes all.
 func ordered(all []record, random func(n int) int) []record {
-	slices.SortStableFunc(all, func(a, b record) int { // weight 0 first, so that it has a small chance, too
+	slices.SortStableFunc(all, func(a, b record) int { // weight 0 first, so that it also has a small chance
 		return cmp.Or(cmp.Compare(a.priority, b.priority), cmp.Compare(min(a.weight, 1), min(b.weight, 1)))
 	})
 	for i := range all {

@@ -25,18 +25,18 @@ const (
 )
 
 const (
-	serverTimeout = time.Second // of one server, once
+	serverTimeout = time.Second // for one query to one server
 	rounds        = 2           // through all servers
 	maxServers    = 3           // as in libc
-	udpSize       = 1232        // no answer of this size is fragmented
+	udpSize       = 1232        // answers up to this size are not fragmented
 	maxHosts      = 1 << 20     // bytes of /etc/hosts
 )
 
-// system is the name servers and hosts of this machine.
+// system has the name servers and hosts of this machine.
 type system struct {
 	conf, file string // constant
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	readAt  time.Time
 	servers []string // address:port
 	hosts   map[string][]netip.Addr
@@ -44,13 +44,13 @@ type system struct {
 
 func newSystem() *system { return &system{conf: resolvConf, file: hostsFile} }
 
-// reread reads the files again if that was a while ago.
+// reread reads the files again if the last time was a while ago.
 func (s *system) reread() ([]string, map[string][]netip.Addr) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if now := time.Now(); s.readAt.IsZero() || now.Sub(s.readAt) >= rereadEvery {
 		s.readAt = now
-		s.servers = []string{"127.0.0.1:53"} // resolv.conf(5): without a name server, the one of this machine
+		s.servers = []string{"127.0.0.1:53"} // resolv.conf(5): the default is the local machine
 		if c, err := dns.ClientConfigFromFile(s.conf); err == nil && len(c.Servers) > 0 {
 			s.servers = nil
 			for _, at := range c.Servers[:min(len(c.Servers), maxServers)] {
@@ -111,7 +111,7 @@ func (s *system) ask(ctx context.Context, name string, kind uint16) (*dns.Msg, e
 	return nil, last
 }
 
-// exchange asks one name server, over TCP where the answer is too large for UDP.
+// exchange asks one name server, over TCP if the answer is too large for UDP.
 func exchange(ctx context.Context, q *dns.Msg, at string) (*dns.Msg, error) {
 	q.Id = dns.Id()
 	for _, network := range []string{"udp", "tcp"} {
@@ -132,7 +132,7 @@ func exchange(ctx context.Context, q *dns.Msg, at string) (*dns.Msg, error) {
 	return nil, fmt.Errorf("name server %s: the answer is truncated over TCP, too", at)
 }
 
-// hostsAnswer is the answer of the hosts file.
+// hostsAnswer makes an answer from the hosts file.
 func hostsAnswer(name string, kind uint16, own []netip.Addr) *dns.Msg {
 	m := new(dns.Msg)
 	for _, a := range own {

@@ -17,16 +17,15 @@ func ParseURI(s string) sip.Uri {
 	return u
 }
 
-// ReadURI is ParseURI into a Uri that is in memory already.
+// ReadURI is ParseURI into an existing Uri.
 func ReadURI(s string, u *sip.Uri) {
 	if err := sip.ParseUri(s, u); err != nil {
 		*u = sip.Uri{}
 	}
 }
 
-// AddrSpec returns the URI within a name-addr or addr-spec (RFC 3261 section
-// 20.10): of `"Ann" <sip:a@b;lr>;tag=x` it is sip:a@b;lr. It may be empty where the
-// value is neither.
+// AddrSpec returns the URI within a name-addr or addr-spec (RFC 3261 section 20.10): of
+// `"Ann" <sip:a@b;lr>;tag=x` it is sip:a@b;lr. It may return "" if the value is neither.
 func AddrSpec(value string) string {
 	a, _ := splitAddress(value)
 	return Trim(a.uri)
@@ -40,8 +39,8 @@ func WithTag(party, tag string) string {
 	return party + ";tag=" + tag
 }
 
-// NameAddr returns a From or To as a name-addr without its tag, the form in which
-// a dialog keeps it.
+// NameAddr returns a From or To as a name-addr without its tag, the form that a dialog
+// stores.
 func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string {
 	b := TakeBuffer()
 	defer b.Release()
@@ -61,7 +60,7 @@ func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string 
 	return string(b.Bytes)
 }
 
-// TagOf returns the tag parameter, "" if there is none.
+// TagOf returns the tag parameter, or "" if there is none.
 func TagOf(params sip.HeaderParams) string {
 	for _, p := range params {
 		if isTag(p.K) {
@@ -71,8 +70,8 @@ func TagOf(params sip.HeaderParams) string {
 	return ""
 }
 
-// ParamOf returns a parameter's value without quotes. Case and white space of the
-// name do not matter.
+// ParamOf returns a parameter's value without quotes. It ignores case and white space in
+// the name.
 func ParamOf(params sip.HeaderParams, name string) string {
 	for _, p := range params {
 		if strings.EqualFold(strings.TrimSpace(p.K), name) {
@@ -125,7 +124,7 @@ func TrimBrackets(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
-// KeptAddr is an address that a state has as text, empty where there is none.
+// KeptAddr is an address that is stored as text, which is empty if there is no address.
 type KeptAddr struct{ netip.AddrPort }
 
 // ParseSource parses the address that the SIP library names as a message's source.
@@ -147,7 +146,8 @@ func BranchOf(msg sip.Message) string {
 	return branch
 }
 
-// AnswersInvite reports whether a response is to an INVITE, and whole enough to tell to which.
+// AnswersInvite reports whether a response is to an INVITE, and complete enough to tell
+// to which one.
 func AnswersInvite(res *sip.Response) bool {
 	cseq := res.CSeq()
 	return cseq != nil && cseq.MethodName == sip.INVITE && res.From() != nil && res.To() != nil && res.CallID() != nil &&

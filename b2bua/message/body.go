@@ -7,13 +7,13 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// MaxSDP is the most bytes that a session description may have.
+// MaxSDP is the maximum size of a session description in bytes.
 const MaxSDP = 8 << 10
 
-// AcceptedBodies are the types of body that are accepted.
+// AcceptedBodies lists the accepted content types.
 const AcceptedBodies = SDPType + ", multipart/mixed, multipart/related, multipart/alternative"
 
-// errEncoded means that a body is compressed or encoded otherwise.
+// errEncoded means that a body is compressed or has another encoding.
 var errEncoded = errors.New("a body with a Content-Encoding")
 
 // bodyOf returns the session description in a message's body and the parts that came
@@ -38,7 +38,7 @@ func contentTypeOf(msg sip.Message) string {
 	return ""
 }
 
-// SDPBody returns the session description in a message, nil if there is none. It is
+// SDPBody returns the session description in a message, or nil if there is none. It is
 // for messages that can't be refused, and for messages that BodyRefusal let through.
 func SDPBody(msg sip.Message) []byte {
 	sdp, _, err := bodyOf(msg, contentTypeOf(msg))
@@ -48,9 +48,9 @@ func SDPBody(msg sip.Message) []byte {
 	return sdp
 }
 
-// AnswerSDP returns the session description in the body of an answer, nil if there is none. A body or a part of it
-// that begins as a description does, and has no Content-Type, counts as one (untyped): platforms were seen that leave
-// the header out, and to refuse an answer means to lose the call. An offer without the header is refused (BodyRefusal).
+// AnswerSDP returns the session description in the body of an answer, or nil if there is none. A body, or a part of it,
+// that begins like a description but has no Content-Type counts as one (untyped): some platforms leave the header out,
+// and refusing an answer would lose the call. An offer without the header is refused (BodyRefusal).
 func AnswerSDP(msg sip.Message) (sdp []byte, untyped bool) {
 	kind := contentTypeOf(msg)
 	if kind == "" && bytes.HasPrefix(msg.Body(), descriptionBegins) {
@@ -71,11 +71,11 @@ func AnswerSDP(msg sip.Message) (sdp []byte, untyped bool) {
 	return sdp, untyped && sdp != nil
 }
 
-// descriptionBegins is the first line of a session description, without its end (RFC 8866 section 5.1).
+// descriptionBegins is the first line of a session description, without its line end (RFC 8866 section 5.1).
 var descriptionBegins = []byte("v=0")
 
 // BodyRefusal returns the answer to a request whose body is not acceptable (RFC 3261
-// section 8.2.3, RFC 5621 section 4); code 0: it is acceptable.
+// section 8.2.3, RFC 5621 section 4). It returns code 0 if the body is acceptable.
 func BodyRefusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
 	switch _, _, err := bodyOf(req, contentTypeOf(req)); {
 	case err == nil:

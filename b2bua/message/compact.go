@@ -7,8 +7,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Compact copies strings into one of their own size. They may be parts of messages, which
-// they would keep in memory otherwise.
+// Compact copies strings into one new string and makes them slices of it. Strings that
+// are parts of messages would otherwise keep the whole messages in memory.
 func Compact(all ...*string) {
 	n := 0
 	for _, s := range all {
@@ -26,10 +26,10 @@ func Compact(all ...*string) {
 	}
 }
 
-// HeaderText is a request without its body as text, which Parse reads.
+// HeaderText is the text of a request without its body. Parse can read it.
 type HeaderText string
 
-// HeaderTextOf gives the text of a request.
+// HeaderTextOf returns the text of a request.
 func HeaderTextOf(req *sip.Request) HeaderText {
 	b := TakeBuffer()
 	defer b.Release()
@@ -52,13 +52,13 @@ func (t HeaderText) Request() *sip.Request {
 	if req, ok := msg.(*sip.Request); ok && err == nil {
 		return req
 	}
-	return sip.NewRequest(sip.INVITE, sip.Uri{}) // never: it has been read before
+	return sip.NewRequest(sip.INVITE, sip.Uri{}) // can't happen: the text was made from a parsed request
 }
 
-// Value is the first value of a header, as template.Vars.HeaderFunc.
+// Value returns the first value of a header. It serves as template.Vars.HeaderFunc.
 func (t HeaderText) Value(name string) string { return FirstHeader(t.Request(), name) }
 
-// Text returns a message as text, which Parse reads.
+// Text returns a message as text, which Parse can read.
 func Text(msg sip.Message) []byte {
 	b := TakeBuffer()
 	defer b.Release()
@@ -66,13 +66,13 @@ func Text(msg sip.Message) []byte {
 	return append([]byte(nil), b.Bytes...)
 }
 
-// Kept is a message that a state has as text, which Parse reads: Text, or the text of Msg where there is one.
+// Kept is a message that is stored as text, which Parse can read. The text is Msg's if Msg is set, and otherwise Text.
 type Kept struct {
 	Msg  sip.Message
 	Text []byte
 }
 
-// AppendBinary appends the text. There is no error.
+// AppendBinary appends the text. It never fails.
 func (k Kept) AppendBinary(b []byte) ([]byte, error) {
 	if k.Msg == nil {
 		return append(b, k.Text...), nil

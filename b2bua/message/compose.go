@@ -2,8 +2,8 @@ package message
 
 import "github.com/emiago/sipgo/sip"
 
-// maxUsual is how many headers a message usually has at most. Lists up to it are made on
-// the stack.
+// maxUsual is the most headers that a message usually has. Lists up to this length are
+// made on the stack.
 const maxUsual = 32
 
 // NewRequest makes a request without headers and body.
@@ -13,15 +13,15 @@ func NewRequest(method sip.RequestMethod) *sip.Request {
 	return req
 }
 
-// SetHeaders gives a request without headers these ones. Their list has their number:
-// AppendHeader, which the library means for this, moves them again and again.
+// SetHeaders sets the headers of a request that has none. It allocates a list of the
+// right size, while the library's AppendHeader would reallocate the list again and again.
 func SetHeaders(req *sip.Request, headers ...sip.Header) { setHeaders(&req.MessageData, headers) }
 
 const version = "SIP/2.0"
 
-// setHeaders gives a message without headers these ones. The library takes the last Via and
-// Record-Route for the topmost ones, so setHeaders swaps them with the first ones until all
-// are set.
+// setHeaders sets the headers of a message that has none. The library takes the last Via
+// and Record-Route for the topmost ones, so setHeaders swaps them with the first ones
+// until all headers are set.
 func setHeaders(msg *sip.MessageData, all []sip.Header) {
 	var via, route span
 	for i, h := range all {
@@ -40,7 +40,7 @@ func setHeaders(msg *sip.MessageData, all []sip.Header) {
 	copy(msg.Headers(), all)
 }
 
-// span is where the first and the last of several headers are.
+// span has the positions of the first and the last of several headers.
 type span struct {
 	first, last int
 	found       bool

@@ -11,16 +11,16 @@ import (
 // Contact is one Contact of a REGISTER, or of the answer to one (RFC 3261 section 20.10).
 type Contact struct {
 	URI      sip.Uri
-	Expires  time.Duration // less than 0: it names none
-	Q        int           // thousandths; 1000 where it names none
-	Instance string        // +sip.instance with its reg-id (RFC 5626 section 4.1); empty: none
+	Expires  time.Duration // negative if it names none
+	Q        int           // in thousandths; 1000 if it names none
+	Instance string        // +sip.instance with its reg-id (RFC 5626 section 4.1); empty if none
 }
 
-// misread is what an expiration counts as that can't be read (RFC 3261 sections 10.3 and 20.19).
+// misread is the value of an unreadable expiration (RFC 3261 sections 10.3 and 20.19).
 const misread = time.Hour
 
-// ContactsIn reads the Contacts of a message. all: there is a Contact of "*", which stands for all of them (RFC 3261
-// section 10.2.2). wrong says what is malformed; empty: nothing.
+// ContactsIn reads the Contacts of a message. all reports a Contact of "*", which stands for all of them (RFC 3261
+// section 10.2.2). wrong says what is malformed, and is empty if nothing is.
 func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 	for _, h := range headersOf(msg) {
 		if !EqualFold(h.Name(), "contact") && !EqualFold(h.Name(), "m") {
@@ -51,8 +51,8 @@ func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 	return list, all, ""
 }
 
-// ExpiresOf reads delta-seconds. More than 2^32-1 counts as that (RFC 3261 section 20.19), and what is no number as an
-// hour.
+// ExpiresOf reads delta-seconds. A number above 2^32-1 counts as 2^32-1 (RFC 3261 section 20.19), and other text counts
+// as an hour.
 func ExpiresOf(text string) time.Duration {
 	if d, ok := Seconds(text); ok {
 		return d
@@ -60,7 +60,7 @@ func ExpiresOf(text string) time.Duration {
 	return misread
 }
 
-// Seconds reads delta-seconds (RFC 3261 section 25.1). More than 2^32-1 counts as that.
+// Seconds reads delta-seconds (RFC 3261 section 25.1). A number above 2^32-1 counts as 2^32-1.
 func Seconds(text string) (d time.Duration, ok bool) {
 	if text = Trim(text); !AllDigits(text) {
 		return 0, false
@@ -82,22 +82,21 @@ func parseQ(text string) (int, bool) {
 	return n, n <= 1000
 }
 
-// SameURI compares two SIP URIs (RFC 3261 section 19.1.4). A port that is written differs from the default one that is
-// not.
+// SameURI compares two SIP URIs (RFC 3261 section 19.1.4). An explicit default port differs from an omitted port.
 func SameURI(a, b *sip.Uri) bool {
 	if !strings.EqualFold(a.Scheme, b.Scheme) || Unescape(a.User) != Unescape(b.User) || a.Password != b.Password ||
 		a.Port != b.Port ||
 		!strings.EqualFold(TrimBrackets(a.Host), TrimBrackets(b.Host)) {
 		return false
 	}
-	for _, name := range []string{"user", "ttl", "method", "maddr", "transport"} { // count where one has them
+	for _, name := range []string{"user", "ttl", "method", "maddr", "transport"} { // compared if either URI has them
 		x, inA := given(a.UriParams, name)
 		y, inB := given(b.UriParams, name)
 		if inA != inB || !strings.EqualFold(x, y) {
 			return false
 		}
 	}
-	for _, p := range a.UriParams { // others only where both have them
+	for _, p := range a.UriParams { // others are compared only if both URIs have them
 		if y, both := given(b.UriParams, p.K); both && !strings.EqualFold(p.V, y) {
 			return false
 		}
@@ -105,7 +104,7 @@ func SameURI(a, b *sip.Uri) bool {
 	return true
 }
 
-// given returns a parameter as it stands there; the case of its name does not matter.
+// given returns the value of a parameter as it was written. It ignores the case of the name.
 func given(params sip.HeaderParams, name string) (value string, there bool) {
 	for _, p := range params {
 		if strings.EqualFold(strings.TrimSpace(p.K), name) {

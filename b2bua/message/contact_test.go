@@ -8,7 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// registerWith is a REGISTER with these lines.
+// registerWith returns a REGISTER with these lines.
 func registerWith(lines string) []byte {
 	text := "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a@example.com>;tag=1\nTo: <sip:a@example.com>\n" +
 		"Call-ID: c\nCSeq: 1 REGISTER\nMax-Forwards: 70\n" + lines + "Content-Length: 0\n\n"
@@ -83,7 +83,7 @@ func TestSameURI(t *testing.T) {
 	}
 }
 
-// FuzzContacts: whatever is in a REGISTER, what is read of it is within bounds, and a URI is the same as itself.
+// FuzzContacts checks that the values read from any REGISTER are within their limits, and that a URI equals itself.
 func FuzzContacts(f *testing.F) {
 	for _, s := range []string{
 		"Contact: *\nExpires: 0\n", "Contact: <sip:a@h>;expires=1;q=0.1,<sips:b@[::1]:5061>\n", "m: sip:a@h;q=.\nExpires: x\n",

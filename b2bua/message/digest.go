@@ -2,7 +2,7 @@ package message
 
 import (
 	"crypto/hmac"
-	"crypto/md5" // what most phones and PBXs can, after SHA-256
+	"crypto/md5" // supported by most phones and PBXs; SHA-256 is preferred
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/sha512"
@@ -15,25 +15,25 @@ import (
 )
 
 // Algorithm is the name of a hash in digest authentication (RFC 8760 section 2), in
-// challenges to trunks as in challenges from targets.
+// challenges to trunks and in challenges from targets.
 type Algorithm string
 
-// hashes are the algorithms that targets may ask for. No name stands for MD5 (RFC
-// 7616 section 3.3).
+// hashes maps the algorithms that targets may ask for. An empty name means MD5 (RFC 7616
+// section 3.3).
 var hashes = map[string]func() hash.Hash{
 	"": md5.New, "MD5": md5.New, "SHA-256": sha256.New,
 	"SHA-512-256": sha512.New512_256,
 }
 
-// Known reports whether the algorithm is one that can be computed.
+// Known reports whether we can compute the algorithm.
 func (a Algorithm) Known() bool { return hashes[string(a)] != nil }
 
-// Algorithms returns the algorithms that trunks may be asked for, the preferred one first
-// (RFC 8760 section 2.4). Credentials without a name are of the last one (RFC 7616
+// Algorithms returns the algorithms that we ask trunks for, the preferred one first (RFC
+// 8760 section 2.4). Credentials that name no algorithm use the last one (RFC 7616
 // section 3.3).
 func Algorithms() [2]Algorithm { return [...]Algorithm{"SHA-256", "MD5"} }
 
-// AlgorithmsOf returns the algorithms of these names, in their order.
+// AlgorithmsOf returns the algorithms with these names, in the same order.
 func AlgorithmsOf(names []string) (all []Algorithm) {
 	for _, name := range names {
 		for _, a := range Algorithms() {
@@ -57,20 +57,19 @@ func (a Algorithm) Sum(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// The nonce of a digest challenge carries all that is known of it, so that a
-// challenge costs no memory: the process that made it and the milliseconds that this
-// had run, a salt, its holder, what is called, and a keyed hash of these. A
-// trunk's may come back from any of its addresses, a stranger's from the one that it was
-// given to (GivenTo). The holder is a keyed hash of the address that the nonce was
-// given to; failures count against it. What is called is a keyed hash of the user in the
-// Request-URI.
+// The nonce of a digest challenge contains everything that we know about it, so that a
+// challenge costs no memory: the process that made it, the time that this process had run
+// in milliseconds, a salt, the holder, the called user, and a keyed hash of all these.
+// The holder is a keyed hash of the address that the nonce was given to; failures count
+// against it. A trunk may use its nonce from any of its addresses, a stranger only from
+// the holder's (GivenTo). The called user is a keyed hash of the user in the Request-URI.
 //
-// No clock counts that can be set: one that is set back would make every nonce too old,
-// or keep old ones young. So the age of a nonce is not known to the next process. That
-// knows it as ours, for it has the key, and asks for a new one (stale=true): the counts
-// that came with it are forgotten, too.
+// The age does not depend on a clock that can be set: after such a change every nonce
+// could become too old, or old ones young again. So the next process does not know the
+// age of a nonce. It has the key, so it recognises the nonce as ours, and asks for a new
+// one (stale=true). It has lost the counts that came with the nonce, too.
 const (
-	nonceTimeLen   = 5 // 34 years
+	nonceTimeLen   = 5 // enough for 34 years
 	nonceRunLen    = 4
 	nonceSaltLen   = 4
 	nonceHolderLen = 4
@@ -84,31 +83,31 @@ const (
 	calledDomain    = 'u'
 )
 
-// nonceText is short, because the challenge of a stranger must fit into the bytes of its
-// request.
+// nonceText is a short encoding, because the challenge to a stranger must not be longer
+// than the stranger's request.
 var nonceText = base64.RawURLEncoding.Strict()
 
-// nonceTTL is how long a nonce may be used.
+// nonceTTL is the time for which a nonce is valid.
 const nonceTTL = 5 * time.Minute
 
-// Nonce is a nonce as it is sent.
+// Nonce is a nonce in its form on the wire.
 type Nonce [challengeLen]byte
 
-// holder stands for the address that a nonce was given to.
+// holder identifies the address that a nonce was given to.
 type holder [nonceHolderLen]byte
 
-// ReceivedNonce is a nonce of this server that came back.
+// ReceivedNonce is a nonce of this server that came back in a request.
 type ReceivedNonce struct {
-	made   time.Time // zero: by an earlier process
+	made   time.Time // zero if an earlier process made it
 	id     nonceID
 	holder holder
 	called called
 }
 
-// called stands for the user that a nonce was given for.
+// called identifies the called user that a nonce was made for.
 type called [nonceCalledLen]byte
 
-// nonceID tells nonces apart.
+// nonceID identifies a nonce.
 type nonceID [nonceTimeLen + nonceRunLen + nonceSaltLen]byte
 
 // Challenge makes a nonce for an address that calls a user. It allocates nothing.
@@ -129,8 +128,8 @@ func (m *Minter) Challenge(to netip.Addr, user []byte, now time.Time) (out Nonce
 	return out
 }
 
-// holderOf returns the holder that stands for an address; all addresses of one
-// IPv6 /64 network have the same.
+// holderOf returns the holder for an address. All addresses of an IPv6 /64 network have
+// the same holder.
 func (m *Minter) holderOf(addr netip.Addr) holder {
 	a := NetworkOf(addr).As16()
 	mac := m.mac(holderDomain, a[:])
@@ -142,12 +141,12 @@ func (m *Minter) calledOf(user []byte) called {
 	return called(mac[:nonceCalledLen])
 }
 
-// IsFor reports whether a nonce was given to somebody who called this user.
+// IsFor reports whether a nonce was made for a call to this user.
 func (m *Minter) IsFor(n ReceivedNonce, user string) bool {
 	return n.called == m.calledOf([]byte(user))
 }
 
-// ReadNonce reads a nonce; false: it is not one of this server.
+// ReadNonce reads a nonce. It returns false if the nonce is not from this server.
 func (m *Minter) ReadNonce(nonce []byte) (n ReceivedNonce, ok bool) {
 	var raw [nonceDataLen + nonceMACLen]byte
 	if len(nonce) != challengeLen {
@@ -175,8 +174,8 @@ func (m *Minter) ReadNonce(nonce []byte) (n ReceivedNonce, ok bool) {
 // IPv6 /64 network.
 func (m *Minter) GivenTo(n ReceivedNonce, addr netip.Addr) bool { return n.holder == m.holderOf(addr) }
 
-// NetworkOf returns an IPv4 address as it is, and of an IPv6 address its /64 network,
-// whose addresses are all one peer's to choose from.
+// NetworkOf returns an IPv4 address unchanged, and the /64 network of an IPv6 address,
+// because one peer can use all addresses of such a network.
 func NetworkOf(addr netip.Addr) netip.Addr {
 	addr = addr.Unmap().WithZone("")
 	if !addr.Is6() {

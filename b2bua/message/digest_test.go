@@ -50,8 +50,7 @@ func TestNonce(t *testing.T) {
 	}
 }
 
-// A nonce is judged by the time that has passed, whatever the clock of the machine
-// shows meanwhile.
+// The age of a nonce is the time that has passed, however the machine's clock is set.
 func TestNonceWhenTheClockIsSet(t *testing.T) {
 	for name, by := range map[string]time.Duration{"back": time.Hour, "ahead": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -82,8 +81,8 @@ func TestNonceWhenTheClockIsSet(t *testing.T) {
 	}
 }
 
-// After a restart a nonce is known as ours, and too old: the counts that came with it
-// are forgotten.
+// After a restart a nonce is recognised as ours, but too old, because its counts are
+// forgotten.
 func TestNonceOfAnEarlierProcess(t *testing.T) {
 	was, is := NewMinter([32]byte{1}), NewMinter([32]byte{1})
 	now := time.Now()
@@ -149,8 +148,7 @@ func TestReplays(t *testing.T) {
 	}
 }
 
-// However many nonces there are, memory is bounded and nothing can be used
-// twice.
+// However many nonces there are, memory is bounded and no count can be used twice.
 func TestReplaysAreBounded(t *testing.T) {
 	m, start := NewMinter([32]byte{1}), time.Now()
 	r := NewReplays(start)
@@ -221,7 +219,7 @@ func TestAlgorithmsAreThoseOfTheDocs(t *testing.T) {
 	}
 }
 
-// FuzzNonce: only the nonces of this server are read, in one spelling.
+// FuzzNonce checks that only nonces of this server are read, and only in one spelling.
 func FuzzNonce(f *testing.F) {
 	m := NewMinter([32]byte{1})
 	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), nil, m.begun.Add(1_800_000_123*time.Millisecond))
@@ -236,7 +234,7 @@ func FuzzNonce(f *testing.F) {
 		if _, ok := m.ReadNonce([]byte(nonce)); !ok {
 			return
 		}
-		for i := range len(nonce) { // a nonce of this key, of whichever process: no other text is read as it
+		for i := range len(nonce) { // a nonce with this key, of any process: no other text may be read as the same nonce
 			changed := []byte(nonce)
 			if changed[i]++; changed[i] > 'z' {
 				changed[i] = 'A'

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// The types of body by which INFO carries a digit. No RFC defines them. They are
-// older than the packages of RFC 6086, and Cisco and all others send them.
+// The content types by which INFO carries a digit. No RFC defines them. They are older
+// than the packages of RFC 6086, and Cisco and all other vendors send them.
 const (
 	dtmfRelayType = "application/dtmf-relay"
 	dtmfType      = "application/dtmf"
 )
 
-// The bounds of a digit in INFO, and its length where none is given. Receivers need
-// not hear less than 40 ms (ITU-T Q.24); more than 5 s is a mistake.
+// The limits for the duration of a digit in INFO, and the default. Receivers need not
+// detect less than 40 ms (ITU-T Q.24); more than 5 s is a mistake.
 const (
 	maxDTMFBody     = 256
 	shortestDigit   = 40 * time.Millisecond
@@ -22,9 +22,8 @@ const (
 	durationOfDigit = 100 * time.Millisecond
 )
 
-// ParseDTMFInfo reads the digit, 0 to 9, *, # or A to D, that an INFO carries. A
-// missing or malformed duration gives the usual one. A body with two signals is not
-// accepted.
+// ParseDTMFInfo reads the digit, 0 to 9, *, # or A to D, that an INFO carries. A missing
+// or malformed duration counts as the default. A body with two signals is not accepted.
 func ParseDTMFInfo(contentType string, body []byte) (digit byte, duration time.Duration, ok bool) {
 	if len(body) > maxDTMFBody {
 		return 0, 0, false
@@ -55,8 +54,8 @@ func ParseDTMFInfo(contentType string, body []byte) (digit byte, duration time.D
 	return digit, duration, true
 }
 
-// digitOf reads a digit that is named by itself, or by the number of its event (RFC
-// 4733 section 3.2), as Cisco names * and #.
+// digitOf reads a digit that is given as a character, or by its event number (RFC 4733
+// section 3.2), which Cisco uses for * and #.
 func digitOf(signal string) (digit byte, ok bool) {
 	if n, number := Decimal(signal, 15); number && len(signal) == 2 && n >= 10 {
 		return "*#ABCD"[n-10], true
@@ -75,7 +74,7 @@ func upperDigit(c byte) (digit byte, ok bool) {
 	return c, strings.IndexByte("0123456789*#ABCD", c) >= 0
 }
 
-// millis reads a duration in milliseconds and keeps it within the bounds of a digit.
+// millis reads a duration in milliseconds and limits it as BoundDigit does.
 func millis(digits string) time.Duration {
 	n, ok := Decimal(digits, int(longestDigit/time.Millisecond))
 	if !ok {
@@ -84,10 +83,10 @@ func millis(digits string) time.Duration {
 	return BoundDigit(time.Duration(n) * time.Millisecond)
 }
 
-// BoundDigit is how long INFO says that a digit is, which takes this long.
+// BoundDigit returns the duration that INFO gives for a digit of this duration.
 func BoundDigit(d time.Duration) time.Duration { return min(max(d, shortestDigit), longestDigit) }
 
-// DTMFInfo returns the body of an INFO with a digit, nothing if it is not a digit.
+// DTMFInfo returns the body of an INFO with a digit, or nothing if digit is not one.
 func DTMFInfo(digit byte, d time.Duration) (contentType string, body []byte) {
 	digit, ok := upperDigit(digit)
 	if !ok {

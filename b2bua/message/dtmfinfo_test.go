@@ -10,7 +10,7 @@ func TestParseDTMFInfo(t *testing.T) {
 	const relay, alone = "application/dtmf-relay", "application/dtmf"
 	for _, tt := range []struct {
 		kind, body string
-		digit      byte // 0: none
+		digit      byte // 0 if none
 		ms         int
 	}{
 		{relay, "Signal=5\r\nDuration=160\r\n", '5', 160},
@@ -88,8 +88,8 @@ func TestDTMFInfo(t *testing.T) {
 	}
 }
 
-// FuzzDTMFInfo: what is read is a digit of sensible length, and is the same
-// once it was written.
+// FuzzDTMFInfo checks that a parsed digit has a sensible duration, and stays the same
+// when it is written and read again.
 func FuzzDTMFInfo(f *testing.F) {
 	f.Add("application/dtmf-relay", []byte("Signal=5\r\nDuration=160\r\n"))
 	f.Add("application/dtmf", []byte("#"))

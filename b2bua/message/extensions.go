@@ -10,7 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// The errors of headers of session timers and reliable provisional responses.
+// The errors in headers of session timers and reliable provisional responses.
 var (
 	errSessionExpires = errors.New("not a Session-Expires")
 	errMinSE          = errors.New("not a Min-SE")
@@ -18,15 +18,15 @@ var (
 	errRAck           = errors.New("not an RAck")
 )
 
-// maxDelta bounds a number of seconds. RFC 3261 section 20.19 goes to 2**32-1, but no
-// session is meant to last 68 years.
+// maxDelta bounds a number of seconds. RFC 3261 section 20.19 allows 2**32-1, but no
+// session lasts 68 years.
 const maxDelta = 1<<31 - 1
 
-// SessionExpires is the value of a Session-Expires (RFC 4028 section 4). Its lower
-// bound is Min-SE's.
+// SessionExpires is the value of a Session-Expires (RFC 4028 section 4). Min-SE is its
+// lower bound.
 type SessionExpires struct {
 	Interval  time.Duration // whole seconds
-	Refresher string        // uac, uas, or empty: not decided
+	Refresher string        // uac, uas, or empty if not decided
 }
 
 // parseSessionExpires reads a Session-Expires. Unknown parameters are ignored.
@@ -60,8 +60,8 @@ func (s SessionExpires) String() string {
 	return seconds(s.Interval) + ";refresher=" + s.Refresher
 }
 
-// SessionExpiresOf returns the Session-Expires of a message, nil if there is none.
-// Two of them are an error, because readers would choose different ones.
+// SessionExpiresOf returns the Session-Expires of a message, or nil if there is none. Two
+// of them are an error, because implementations choose differently between them.
 func SessionExpiresOf(msg sip.Message) (*SessionExpires, error) {
 	all := RawValues(msg, "session-expires", "x")
 	switch len(all) {
@@ -87,7 +87,7 @@ func ParseMinSE(value string) (time.Duration, error) {
 // FormatMinSE writes a Min-SE.
 func FormatMinSE(d time.Duration) string { return seconds(d) }
 
-// delta reads delta-seconds and the parameters behind them (RFC 3261 section 25.1).
+// delta reads delta-seconds and the parameters after them (RFC 3261 section 25.1).
 func delta(value string, wrong error) (d time.Duration, params string, err error) {
 	number, params, _ := CutByte(value, ';')
 	n, ok := Decimal(Trim(number), maxDelta)
@@ -97,7 +97,7 @@ func delta(value string, wrong error) (d time.Duration, params string, err error
 	return time.Duration(n) * time.Second, params, nil
 }
 
-// seconds writes delta-seconds, rounded up to whole ones.
+// seconds writes delta-seconds, rounded up to whole seconds.
 func seconds(d time.Duration) string {
 	n := (max(d, 0) + time.Second - 1) / time.Second
 	return strconv.FormatInt(min(int64(n), maxDelta), 10)
@@ -115,8 +115,8 @@ func ParseRSeq(value string) (uint32, error) {
 // FormatRSeq writes an RSeq.
 func FormatRSeq(n uint32) string { return strconv.FormatUint(uint64(n), 10) }
 
-// RAck names the provisional response that is acknowledged: its number and its
-// request (RFC 3262 section 7.2).
+// RAck identifies the acknowledged provisional response by its number and its request
+// (RFC 3262 section 7.2).
 type RAck struct {
 	RSeq   uint32
 	CSeq   uint32

@@ -194,7 +194,7 @@ func TestAllows(t *testing.T) {
 	}
 }
 
-// requestWith is a request as our parser reads it, with these header lines.
+// requestWith returns a request as our parser reads it, with these header lines.
 func requestWith(t *testing.T, headers string) *sip.Request {
 	t.Helper()
 	if headers != "" {
@@ -208,8 +208,8 @@ func requestWith(t *testing.T, headers string) *sip.Request {
 	return msg.(*sip.Request)
 }
 
-// FuzzExtensions: what can be read is within its bounds, and what is written
-// is read as it was.
+// FuzzExtensions checks that parsed values are within their limits, and that written
+// values are read back unchanged.
 func FuzzExtensions(f *testing.F) {
 	for _, v := range []string{"90;refresher=uac", "1 1 INVITE", "2147483648", "4294967295", "100rel, timer", " 1 ;x=\"y;", ""} {
 		f.Add(v)

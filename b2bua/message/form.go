@@ -1,18 +1,18 @@
 package message
 
 // The forms of the headers that decide which call a message belongs to and how it is
-// handled. Scan checks them in the raw bytes, and the readers of Parse split them by
+// handled. Scan checks them in the raw bytes, and the readers of Parse split them with
 // the same functions, so every message that passes the check can be parsed. Faults are
-// described in fixed words, which never repeat the peer's.
+// described in fixed words, never with the peer's text.
 
-// via is one Via value in its parts (RFC 3261 section 20.42).
+// via has the parts of one Via value (RFC 3261 section 20.42).
 type via[T text] struct {
 	name, version, transport T
-	host, port               T // of an IPv6 address without its brackets
+	host, port               T // an IPv6 address is without brackets
 	params                   T // without the first semicolon
 }
 
-// splitVia splits one Via value; false: it has no protocol or no host.
+// splitVia splits one Via value. It returns false if protocol or host is missing.
 func splitVia[T text](value T) (v via[T], ok bool) {
 	rest := value
 	v.name, rest, ok = CutByte(rest, '/')
@@ -48,7 +48,7 @@ func splitVia[T text](value T) (v via[T], ok bool) {
 		!hasOther(v.host, &hostBytes)
 }
 
-// portNumber reads a port with its colon; no port is 0.
+// portNumber reads a port with its colon. A missing port gives 0.
 func portNumber[T text](port T) (n int, ok bool) {
 	if len(port) == 0 {
 		return 0, true
@@ -59,15 +59,15 @@ func portNumber[T text](port T) (n int, ok bool) {
 	return Decimal(Trim(port[1:]), 65535)
 }
 
-// portNumber reads the port of a Via, which is not 0; no port is 0.
+// portNumber reads the port of a Via. A missing port gives 0; an explicit 0 is malformed.
 func (v *via[T]) portNumber() (n int, ok bool) {
 	n, ok = portNumber(v.port)
 	return n, ok && (n > 0 || len(v.port) == 0)
 }
 
-// viaWrong returns what is wrong with the values of one Via header, and whether the
-// first says where an answer goes. The topmost of a message must be of SIP 2.0; the
-// others are only sent back, as they came.
+// viaWrong returns what is wrong with the values of one Via header. readable reports
+// whether the first value says where an answer goes. A message's topmost Via must have
+// version 2.0; the others are only sent back, as they came.
 func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 	for more := true; more; top = false {
 		var value T
@@ -78,7 +78,7 @@ func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 		}
 		readable = true
 		if _, _, found := CutUnquoted(v.params, '<'); found {
-			return "Is Malformed", true // for some parsers a comma after it does not separate
+			return "Is Malformed", true // some parsers do not split at a comma after it
 		}
 		switch _, sound := v.portNumber(); {
 		case top && (!EqualFold(v.name, "sip") || !EqualFold(v.version, "2.0")):
@@ -90,12 +90,11 @@ func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 	return "", readable
 }
 
-// address is the value of a From, To or Contact in its parts (RFC 3261 section
-// 20.10).
+// address has the parts of the value of a From, To or Contact (RFC 3261 section 20.10).
 type address[T text] struct {
-	name   T // without its quotes, with its escapes
+	name   T // without quotes; escapes are kept
 	uri    T
-	params T // of the header, not of the URI
+	params T // the header's parameters, not the URI's
 }
 
 // splitAddress splits a name-addr or addr-spec, and returns what is wrong with it.
@@ -156,8 +155,8 @@ func CutQuoted[T text](v T) (content, after T, closed bool) {
 	return v[len(v):], v[len(v):], false
 }
 
-// uriWrong returns what is wrong with a URI. Schemes other than sip and sips are
-// checked for their characters alone.
+// uriWrong returns what is wrong with a URI. Schemes other than sip and sips are checked
+// only for their characters.
 func uriWrong[T text](uri T) string {
 	scheme, rest, found := CutByte(uri, ':')
 	switch {
@@ -183,8 +182,8 @@ func uriWrong[T text](uri T) string {
 	return hostWrong(rest, false)
 }
 
-// hostWrong checks a sip URI from its host on. In a URI without a user the library
-// takes any bracket for the host's.
+// hostWrong checks a sip URI from its host on. In a URI without a user the library takes
+// any bracket for a bracket of the host.
 func hostWrong[T text](rest T, hasUser bool) string {
 	n := 0
 	for n < len(rest) && rest[n] != ';' && rest[n] != '?' {
@@ -234,9 +233,9 @@ func splitCSeq[T text](value T) (number, method T, wrong string) {
 	return number, method, ""
 }
 
-// maxCSeq is the highest number of a CSeq (RFC 3261 section 8.1.1.5).
+// maxCSeq is the highest CSeq number (RFC 3261 section 8.1.1.5).
 const maxCSeq = 1<<31 - 1
 
-// IsSupportedVersion reports whether a version of SIP is spoken here. RFC 3261 section 7.1
-// allows any case, but no sender writes any other than these.
+// IsSupportedVersion reports whether this server supports a version of SIP. RFC 3261
+// section 7.1 allows any case, but senders write only these two forms.
 func IsSupportedVersion(version string) bool { return version == "SIP/2.0" || version == "sip/2.0" }

@@ -12,15 +12,15 @@ import (
 // 18.3), however the network has split or joined them.
 type Framer struct {
 	Src    io.Reader
-	Limit  int // bytes of a message
+	Limit  int // maximum size of a message in bytes
 	buf    []byte
-	used   []byte // of buf: read and not yet given out
-	Begun  func() // the first byte of a message is there
-	looked int    // bytes of used in which no end of headers was found
+	used   []byte // the part of buf that was read but not yet returned
+	Begun  func() // called when the first byte of a message has come
+	looked int    // bytes of used that were searched for the end of the headers
 }
 
-// FrameError says that a stream can't be cut any further. Head is the part that has come of
-// the message's head, which may be answered with Status.
+// FrameError means that a stream can't be cut any further. Head is the received part of
+// the message's head. Status may be sent in answer to it.
 type FrameError struct {
 	Status string
 	Head   []byte
@@ -32,7 +32,7 @@ func (e *FrameError) Error() string { return "framing lost: " + e.Status }
 // (RFC 5626 section 3.5.1).
 var ErrKeepAlive = errors.New("keep-alive")
 
-// framerStep is by how much a framer's buffer grows first: most messages fit.
+// framerStep is the initial size of a framer's buffer. Most messages fit into it.
 const framerStep = 2048
 
 // Next returns the next whole message, which is valid until the next call.
@@ -50,8 +50,8 @@ func (f *Framer) Next() ([]byte, error) {
 	}
 }
 
-// skipBlank drops the line ends before a start line (RFC 3261 section 7.5). Its error
-// is ErrKeepAlive where they are one.
+// skipBlank drops the line ends before a start line (RFC 3261 section 7.5). It returns
+// ErrKeepAlive if they are a keep-alive.
 func (f *Framer) skipBlank() error {
 	for f.looked == 0 && len(f.used) > 0 && (f.used[0] == '\r' || f.used[0] == '\n') {
 		if bytes.HasPrefix(f.used, []byte("\r\n\r\n")) {
@@ -59,14 +59,15 @@ func (f *Framer) skipBlank() error {
 			return ErrKeepAlive
 		}
 		if bytes.HasPrefix([]byte("\r\n\r\n"), f.used) {
-			return nil // the rest of a keep-alive may come
+			return nil // the rest of a keep-alive may follow
 		}
 		f.used = f.used[1:]
 	}
 	return nil
 }
 
-// cut takes the first message out of the buffer, nil if it is not whole yet.
+// cut takes the first message out of the buffer. It returns nil if the message is not
+// whole yet.
 func (f *Framer) cut() ([]byte, error) {
 	from := max(f.looked-3, 0)
 	i := bytes.Index(f.used[from:], []byte("\r\n\r\n"))
@@ -96,16 +97,17 @@ func (f *Framer) cut() ([]byte, error) {
 	return message, nil
 }
 
-// Midway reports whether the buffer holds a part of a message.
+// Midway reports whether the buffer holds part of a message.
 func (f *Framer) Midway() bool { return len(bytes.Trim(f.used, "\r\n")) > 0 }
 
-// Unread is what was read and is no whole message yet, or was not asked for.
+// Unread returns the bytes that were read from the stream but not yet returned as a
+// message.
 func (f *Framer) Unread() []byte { return f.used }
 
-// Preload gives a framer that has read nothing what another one has left unread.
+// Preload gives a new framer the unread bytes of another one.
 func (f *Framer) Preload(b []byte) { f.buf, f.used = b, b }
 
-// fill reads more.
+// fill reads more bytes.
 func (f *Framer) fill() error {
 	blank := !f.Midway()
 	if n := copy(f.buf, f.used); len(f.used) == len(f.buf) {
@@ -128,7 +130,8 @@ func (f *Framer) fill() error {
 	return err
 }
 
-// contentLength reads the one length that a message in a stream must give.
+// contentLength reads the Content-Length, which a message in a stream must have exactly
+// once.
 func contentLength(head []byte) (int, error) {
 	length := -1
 	_, rest := CutLine(head)

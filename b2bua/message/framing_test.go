@@ -34,7 +34,7 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// all gives the messages of a stream, a keep-alive as "", and how it ended.
+// all returns the messages of a stream, with "" for a keep-alive, and the final error.
 func (f *Framer) all() (messages []string, err error) {
 	for {
 		m, err := f.Next()
@@ -49,8 +49,8 @@ func (f *Framer) all() (messages []string, err error) {
 	}
 }
 
-// TestFramingSplitAndJoined cuts a stream into the same messages however the
-// network split and joined it.
+// TestFramingSplitAndJoined checks that a stream is cut into the same messages however
+// the network splits and joins it.
 func TestFramingSplitAndJoined(t *testing.T) {
 	want := []string{withBody(""), withBody("v=0\r\n\r\n"), "", withBody(strings.Repeat("x", 5000)), withBody("\r\n\r\n\r\n"), withBody("a")}
 	stream := "\r\n" + want[0] + want[1] + "\r\n" + "\r\n\r\n" + want[3] + want[4] + "\r\n" + want[5] + "\r\n"
@@ -115,8 +115,8 @@ func TestFramingLost(t *testing.T) {
 	}
 }
 
-// FuzzFraming: however a stream is split, the same messages come out, none is
-// over the limit, and what was read is either given out or kept.
+// FuzzFraming checks that the same messages come out however a stream is split, that none
+// exceeds the limit, and that all bytes are either returned or kept.
 func FuzzFraming(f *testing.F) {
 	f.Add([]byte(withBody("v=0\r\n")+withBody("")), uint64(1))
 	f.Add([]byte("\r\n\r\n\r\n"+withBody("x")+"garbage"), uint64(2))
@@ -136,8 +136,8 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
-// FuzzFramedIsParsed: what was cut out of a stream and admitted, the library
-// takes for one message, and nothing more.
+// FuzzFramedIsParsed checks that the library takes a message that was cut out of a stream
+// and admitted for exactly one message.
 func FuzzFramedIsParsed(f *testing.F) {
 	f.Add([]byte(withBody("v=0\r\n") + withBody("")))
 	f.Add([]byte(strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n")))

@@ -7,8 +7,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// MaxPassedValue bounds the value of a header that passes from one side to the
-// other, in bytes.
+// MaxPassedValue bounds the value of a header that is passed on to the other side, in
+// bytes.
 const MaxPassedValue = 1024
 
 // compactForms are the compact names of headers that may be passed on (RFC 3261
@@ -34,8 +34,7 @@ func CompactForm(name string) string {
 	return name
 }
 
-// FullName returns the full name of a header that came under its compact name, or
-// the name itself.
+// FullName returns the full name for a compact header name, or the name itself.
 func FullName(name string) string {
 	for _, f := range compactForms {
 		if strings.EqualFold(f.compact, name) {
@@ -45,7 +44,7 @@ func FullName(name string) string {
 	return name
 }
 
-// Values returns the values of all headers of this name in order, with lists split at
+// Values returns the values of all headers with this name in order, with lists split at
 // their commas (RFC 3261 section 7.3.1).
 func Values(msg sip.Message, name string) (all []string) {
 	for _, h := range headersOf(msg) {
@@ -56,8 +55,8 @@ func Values(msg sip.Message, name string) (all []string) {
 	return all
 }
 
-// headersOf returns a message's headers. The library's own search makes a copy of each
-// name in lower case.
+// headersOf returns a message's headers. The library's own search makes a lower-case copy
+// of each name.
 func headersOf(msg sip.Message) []sip.Header {
 	switch m := msg.(type) {
 	case *sip.Request:
@@ -90,15 +89,15 @@ func HasOption(msg sip.Message, header, tag string) bool {
 	return slices.ContainsFunc(tokens(msg, header, compact), func(v string) bool { return strings.EqualFold(v, tag) })
 }
 
-// Allows reports whether a message names a method in Allow (RFC 3261 section 20.5).
-// Without Allow nothing is known, and the answer is no. The case of methods matters
-// (section 7.1).
+// Allows reports whether a message names a method in Allow (RFC 3261 section 20.5). It
+// returns false if there is no Allow, because then nothing is known. Methods are
+// case-sensitive (section 7.1).
 func Allows(msg sip.Message, method string) bool {
 	return slices.Contains(tokens(msg, "allow", "allow"), method)
 }
 
-// tokens returns the tokens in all headers of a name or its compact form. Tokens have
-// no quotes, so every comma separates.
+// tokens returns the tokens in all headers of a name or its compact form. Tokens have no
+// quotes, so every comma is a separator.
 func tokens(msg sip.Message, name, compact string) (all []string) {
 	for _, list := range RawValues(msg, name, compact) {
 		for v := range strings.SplitSeq(list, ",") {
@@ -110,8 +109,8 @@ func tokens(msg sip.Message, name, compact string) (all []string) {
 	return all
 }
 
-// RawValues returns the values of all headers of a name or its compact form, with
-// lists as they are.
+// RawValues returns the values of all headers of a name or its compact form, without
+// splitting lists.
 func RawValues(msg sip.Message, name, compact string) (all []string) {
 	names := [...]string{name, compact}
 	for i, n := range names {
@@ -127,7 +126,7 @@ func RawValues(msg sip.Message, name, compact string) (all []string) {
 	return all
 }
 
-// FirstHeader returns the value of the first header of a name, "" if there is none.
+// FirstHeader returns the value of the first header of a name, or "" if there is none.
 func FirstHeader(msg sip.Message, name string) string {
 	for _, h := range headersOf(msg) {
 		if strings.EqualFold(h.Name(), name) {

@@ -20,7 +20,7 @@ import (
 // comes back is recognised without a table: before parsing, and also after a restart.
 const (
 	nonceLen  = 8 // bytes
-	macLen    = 6 // bytes: a guess is right once in 2^48
+	macLen    = 6 // bytes: one guess in 2^48 is right
 	mintedLen = 2 * (nonceLen + macLen)
 
 	tagDomain    = 't'
@@ -32,8 +32,8 @@ const (
 // them. It is safe for concurrent use.
 type Minter struct {
 	macs  sync.Pool
-	begun time.Time         // with its monotonic reading: nonces count from here
-	run   [nonceRunLen]byte // tells this process's nonces from other processes' with the same key
+	begun time.Time         // with a monotonic reading; the time in nonces counts from here
+	run   [nonceRunLen]byte // distinguishes this process's nonces from those of others with the same key
 }
 
 // keyedHash is an HMAC with room for its input and output, so that messages are
@@ -44,7 +44,7 @@ type keyedHash struct {
 	sum [sha256.Size]byte
 }
 
-// NewMinter returns a minter with the signalling key that the store keeps.
+// NewMinter returns a minter with the signalling key from the store.
 func NewMinter(key [32]byte) *Minter {
 	m := &Minter{
 		macs:  sync.Pool{New: func() any { return &keyedHash{Hash: hmac.New(sha256.New, key[:])} }},
@@ -54,7 +54,7 @@ func NewMinter(key [32]byte) *Minter {
 	return m
 }
 
-// Minted is a minted value as it is sent: a nonce and its keyed hash in hexadecimal.
+// Minted is a minted value in its form on the wire: a nonce and its keyed hash in hexadecimal.
 type Minted [mintedLen]byte
 
 // Tag returns a fresh dialog tag (RFC 3261 section 19.3).
@@ -63,10 +63,10 @@ func (m *Minter) Tag() string {
 	return string(out[:])
 }
 
-// Origin is what makes an INVITE this one and no other: also its sender and its branch,
-// which no third party knows. A CANCEL has its INVITE's sender and branch (RFC 3261 section 9.1).
+// Origin identifies an INVITE. It includes the sender and the branch, which no third party knows. A CANCEL has its
+// INVITE's sender and branch (RFC 3261 section 9.1).
 type Origin struct {
-	CallID, FromTag, CSeq, Branch []byte // CSeq is the number
+	CallID, FromTag, CSeq, Branch []byte // CSeq is only the number
 	Source                        netip.Addr
 }
 
@@ -90,7 +90,7 @@ func (m *Minter) tagOf(purpose []byte, o Origin) Minted {
 // TagOfInvite is InviteTag for an INVITE that was parsed, or its CANCEL.
 func (m *Minter) TagOfInvite(req *sip.Request) Minted {
 	k := m.take()
-	k.in = append(k.in, 0) // for no purpose
+	k.in = append(k.in, 0) // no method
 	k.in = append(append(k.in, req.CallID().Value()...), 0)
 	k.in = append(append(k.in, TagOf(req.From().Params)...), 0)
 	k.in = append(strconv.AppendUint(k.in, uint64(req.CSeq().SeqNo), 10), 0)
@@ -98,7 +98,7 @@ func (m *Minter) TagOfInvite(req *sip.Request) Minted {
 	return m.tagFor(k, ParseSource(req.Source()).Addr())
 }
 
-// tagFor gives the tag for what is in k and for a sender. It gives k back.
+// tagFor returns the tag for the input in k and for a sender. It returns k to the pool.
 func (m *Minter) tagFor(k *keyedHash, from netip.Addr) Minted {
 	defer m.macs.Put(k)
 	source := from.Unmap().As16()
@@ -106,26 +106,27 @@ func (m *Minter) tagFor(k *keyedHash, from netip.Addr) Minted {
 	return m.seal(tagDomain, [nonceLen]byte(k.digest()), nil)
 }
 
-// NewCallID returns a Call-ID that reveals nothing about this server but the time (RFC 3261
-// section 8.1.1.4). It begins with that, so that an index of Call-IDs grows at its end: at
-// random places, each of a million stored calls' pages would be written for a new one.
+// NewCallID returns a Call-ID that reveals nothing about this server but the time (RFC
+// 3261 section 8.1.1.4). It begins with the time, so that an index of Call-IDs grows at
+// its end. With random Call-IDs, each new call would write to a random page of the index
+// of a million stored calls.
 func NewCallID() string {
 	const ofTime = 6
-	var id [2 + 16]byte // the time in its last 48 bits, milliseconds, and 80 random ones
+	var id [2 + 16]byte // 48 bits of time in milliseconds, after the 2 unused bytes, and 80 random bits
 	var text [2 * (len(id) - 2)]byte
 	binary.BigEndian.PutUint64(id[:], uint64(time.Now().UnixMilli())) //nolint:forbidigo // an order, not a time
 	rand.Read(id[2+ofTime:])                                          // never fails: it ends the process instead
 	return string(hex.AppendEncode(text[:0], id[2:]))
 }
 
-// TrunkToken returns the user of the Contact that a trunk registers: it can't be guessed, and it is the same after a
-// restart.
+// TrunkToken returns the user of the Contact that we register for a trunk. It can't be guessed, and it stays the same
+// after a restart.
 func (m *Minter) TrunkToken(name string) string {
 	mac := m.mac(trunkDomain, []byte(name))
 	return hex.EncodeToString(mac[:nonceLen])
 }
 
-// Branch returns a fresh Via branch with RFC 3261's magic cookie, for a request of the
+// Branch returns a fresh Via branch with RFC 3261's magic cookie, for a request from the
 // leg with this tag.
 func (m *Minter) Branch(tag string) string {
 	out := m.seal(branchDomain, nonce(), []byte(tag))
@@ -143,7 +144,7 @@ func (m *Minter) OwnsBranch(branch, fromTag []byte) bool {
 		m.minted(branchDomain, branch[cookie:], fromTag)
 }
 
-// seal makes a minted value of its nonce, for the leg with this tag; nil: for none.
+// seal makes a minted value from its nonce, for the leg with this tag, or for no leg if legTag is nil.
 func (m *Minter) seal(domain byte, nonce [nonceLen]byte, legTag []byte) (out Minted) {
 	mac := m.mac(domain, nonce[:], legTag)
 	hex.Encode(out[:], nonce[:])
@@ -163,8 +164,8 @@ func (m *Minter) minted(domain byte, value, legTag []byte) bool {
 	return hmac.Equal(mac[:macLen], raw[nonceLen:])
 }
 
-// mac is the keyed hash of values for one purpose, their domain. All but the last value
-// have the length that their domain gives them.
+// mac returns the keyed hash of values for one purpose, the domain. Except for the last
+// one, the values of a domain have fixed lengths.
 func (m *Minter) mac(domain byte, values ...[]byte) [sha256.Size]byte {
 	k := m.take()
 	defer m.macs.Put(k)
@@ -178,13 +179,13 @@ func (m *Minter) mac(domain byte, values ...[]byte) [sha256.Size]byte {
 func (m *Minter) take() *keyedHash {
 	k, ok := m.macs.Get().(*keyedHash)
 	if !ok {
-		return nil // not possible: the pool makes nothing else
+		return nil // can't happen: the pool makes nothing else
 	}
 	k.in = k.in[:0]
 	return k
 }
 
-// digest returns the keyed hash of in, which is valid until the next one.
+// digest returns the keyed hash of in. The result is valid until the next call.
 func (k *keyedHash) digest() []byte {
 	k.Reset()
 	k.Write(k.in)
@@ -210,7 +211,7 @@ func (m *Minter) Looped(req *sip.Request) bool {
 	})
 }
 
-// IsNew reports whether an INVITE has no To tag but the one that the transport gave it.
+// IsNew reports whether an INVITE came without a To tag: it has only the one that the transport added.
 func (m *Minter) IsNew(req *sip.Request) bool {
 	tag := m.TagOfInvite(req)
 	return TagOf(req.To().Params) == string(tag[:])

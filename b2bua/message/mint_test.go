@@ -34,8 +34,8 @@ func TestMintedIsRecognised(t *testing.T) {
 	}
 }
 
-// A tag is no branch, nor the other way round: what one peer can see of us
-// does not open the other door.
+// A tag is not valid as a branch, nor the reverse: values that one peer can see give no
+// other access.
 func TestMintDomains(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	tag, branch := m.Tag(), m.Branch("leg")
@@ -113,7 +113,7 @@ func TestInviteTag(t *testing.T) {
 	}
 }
 
-// A branch counts for the leg that has sent it alone.
+// A branch counts only for the leg that has sent it.
 func TestBranchOfAnotherLeg(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	branch := []byte(m.Branch("one"))
@@ -127,7 +127,7 @@ func TestBranchOfAnotherLeg(t *testing.T) {
 	}
 }
 
-// Call-IDs are in the order of their time, and two of one moment differ.
+// Call-IDs sort by time, and two from the same moment differ.
 func TestCallIDsFollowTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := map[string]bool{}

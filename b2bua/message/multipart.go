@@ -13,15 +13,15 @@ import (
 	"flowbridge/config/template"
 )
 
-// The errors of bodies.
+// The errors in bodies.
 var (
 	errBodyType     = errors.New("the body's type is not accepted")
 	errBadBody      = errors.New("not a body of several parts") // in the reason phrase of the 400
 	errPartRequired = errors.New("a required part of the body is not understood")
 )
 
-// Bounds of a body of several parts: parts of all levels, levels, header lines
-// of one part, and a boundary's length (RFC 2046 section 5.1.1).
+// Limits for a body of several parts: parts of all levels, levels, header lines of one
+// part, and the length of a boundary (RFC 2046 section 5.1.1).
 const (
 	maxParts      = 16
 	maxNesting    = 3
@@ -29,33 +29,32 @@ const (
 	maxBoundary   = 70
 )
 
-// HeaderLine is one header: its name and value as they came, with a folded value on
-// one line.
+// HeaderLine is one header: its name and value as they came, with a folded value joined
+// into one line.
 type HeaderLine struct{ Name, Value string }
 
 // bodyPart is one part of a body, such as ISUP (RFC 3204) or a location (RFC 6442).
 type bodyPart struct {
 	header      []HeaderLine
-	contentType string // media type in lower case without parameters; empty: malformed
-	body        []byte // as it came, a slice of the message
+	contentType string // media type in lower case without parameters; empty if malformed
+	body        []byte // as it came; a slice of the message
 }
 
-// splitBody returns the session description in a body and the parts that came with
-// it, byte for byte and with their own headers (RFC 5621). An empty body gives nil.
+// splitBody returns the session description in a body and the parts that came with it,
+// byte for byte and with their own headers (RFC 5621). For an empty body it returns nil.
 //
-//   - Of two descriptions in a multipart/mixed or related the first counts. The
-//     other is left out, because it names addresses. In a multipart/alternative the
-//     last counts. Its alternatives are left out whatever their handling, because
-//     they say the same (RFC 2046 section 5.1.4).
-//   - A nested multipart is split if it contains the description, else it is one
-//     part. An alternative that is the whole body is one part, too.
-//   - The caller of this function decides about the other parts: they may name
-//     addresses, and an application/sdp of another disposition (RFC 3959) is among
-//     them.
+//   - If a multipart/mixed or related has two descriptions, the first counts. The second
+//     is left out, because it names addresses. In a multipart/alternative the last one
+//     counts. Its alternatives are left out, whatever their handling, because they have
+//     the same meaning (RFC 2046 section 5.1.4).
+//   - A nested multipart is split if it contains the description. Otherwise it is one
+//     part. An alternative that is the whole body is also one part.
+//   - The caller of this function decides about the other parts. They may name addresses,
+//     and they may include an application/sdp with another disposition (RFC 3959).
 //
-// A part with required handling gives errPartRequired.
-// Without a handling parameter a part counts as optional. RFC 3261 section 20.11 says
-// required, but carriers send ISUP and locations without it and mean optional.
+// The error is errPartRequired if a part has required handling. Without a handling
+// parameter a part counts as optional. RFC 3261 section 20.11 says that this means
+// required, but carriers send ISUP and locations without the parameter and mean optional.
 func splitBody(contentType string, body []byte) (sdp []byte, others []bodyPart, err error) {
 	kind := mediaType(contentType)
 	switch {
@@ -85,8 +84,8 @@ const alternativeType = "multipart/alternative"
 
 func isMultipart(kind string) bool { return strings.HasPrefix(kind, "multipart/") }
 
-// mediaType returns the type and subtype of a Content-Type in lower case, "" if it
-// is malformed.
+// mediaType returns the type and subtype of a Content-Type in lower case, or "" if it is
+// malformed.
 func mediaType(contentType string) string {
 	kind, _, _ := CutByte(contentType, ';')
 	if kind = Trim(kind); kind == SDPType {
@@ -102,10 +101,10 @@ func mediaType(contentType string) string {
 
 // bodySplitter splits one body.
 type bodySplitter struct {
-	parts int // so far, of all levels
+	parts int // number of parts so far, at all levels
 }
 
-// split splits a multipart of this level.
+// split splits a multipart at this level.
 func (s *bodySplitter) split(contentType string, body []byte, level int) (sdp []byte, others []bodyPart, err error) {
 	if level > maxNesting {
 		return nil, nil, fmt.Errorf("%w: more than %d levels", errBadBody, maxNesting)
@@ -141,8 +140,8 @@ func (s *bodySplitter) first(parts []bodyPart, level int) (sdp []byte, others []
 	return sdp, others, nil
 }
 
-// last finds the session description in alternatives. An alternative with a required
-// part that is not understood is passed over.
+// last finds the session description in alternatives. It skips an alternative with a
+// required part that is not understood.
 func (s *bodySplitter) last(parts []bodyPart, level int) (sdp []byte, others []bodyPart, err error) {
 	others = parts
 	for _, p := range parts {
@@ -158,7 +157,8 @@ func (s *bodySplitter) last(parts []bodyPart, level int) (sdp []byte, others []b
 	return sdp, others, nil
 }
 
-// take finds a session description in one part, and the parts beside it there.
+// take finds the session description in one part, and the other parts that are nested
+// there.
 func (s *bodySplitter) take(p bodyPart, level int) (sdp []byte, rest []bodyPart, found bool, err error) {
 	kind, required := disposition(p.field("Content-Disposition"))
 	switch {
@@ -188,8 +188,8 @@ func disposition(value string) (kind string, required bool) {
 	return strings.ToLower(Trim(kind)), required
 }
 
-// boundaryOf returns the boundary that a Content-Type names (RFC 2046 section 5.1.1).
-// It is accepted without the quotes that it may need.
+// boundaryOf returns the boundary that a Content-Type names (RFC 2046 section 5.1.1). It
+// accepts a boundary without the quotes that it may need.
 func boundaryOf(contentType string) (string, error) {
 	boundary, found := "", false
 	_, params, _ := CutByte(contentType, ';')
@@ -223,11 +223,11 @@ func boundaryOf(contentType string) (string, error) {
 	return boundary, nil
 }
 
-// cut divides a body at its boundary. The standard library's reader does not serve,
-// because it changes the names and order of headers.
+// cut splits a body at its boundary. The standard library's reader is not suitable,
+// because it changes the names and the order of headers.
 func (s *bodySplitter) cut(body []byte, boundary string) (parts []bodyPart, err error) {
 	d := delimiter{line: []byte("--" + boundary), eol: []byte("\n")}
-	_, rest, closed, ok := d.next(body) // the text before it is in no part
+	_, rest, closed, ok := d.next(body) // the text before the first boundary belongs to no part
 	if !ok {
 		return nil, fmt.Errorf("%w: its boundary is not in it", errBadBody)
 	}
@@ -251,16 +251,16 @@ func (s *bodySplitter) cut(body []byte, boundary string) (parts []bodyPart, err 
 	return parts, nil
 }
 
-// delimiter separates parts. Its first occurrence shows how all lines end: with CRLF,
-// or with the LF of broken senders.
+// delimiter separates parts. Its first occurrence shows how all lines end: with CRLF, or,
+// from broken senders, with LF.
 type delimiter struct {
 	line []byte
 	eol  []byte
 	seen bool
 }
 
-// next splits b around the next delimiter line. The line end before it belongs to the
-// delimiter (RFC 2046 section 5.1.1).
+// next splits b around the next delimiter line. The line end before that line belongs to
+// the delimiter (RFC 2046 section 5.1.1).
 func (d *delimiter) next(b []byte) (before, after []byte, closed, ok bool) {
 	for from := 0; ; {
 		i := bytes.Index(b[from:], d.line)
@@ -338,13 +338,13 @@ func (p *bodyPart) add(line string) error {
 	return nil
 }
 
-// soundLine reports whether a header may be passed on as it is.
+// soundLine reports whether a header may be passed on unchanged.
 func soundLine(h HeaderLine) bool {
 	return len(h.Name) <= MaxPhrase && len(h.Value) <= MaxPassedValue &&
 		!strings.ContainsFunc(h.Value, func(r rune) bool { return template.IsControl(r) && r != '\t' })
 }
 
-// field returns the value of one header of the part, "" if there is none.
+// field returns the value of one header of the part, or "" if there is none.
 func (p *bodyPart) field(name string) string {
 	for _, h := range p.header {
 		if strings.EqualFold(h.Name, name) {
@@ -369,7 +369,7 @@ func (p *bodyPart) plain() bool {
 }
 
 // decoded returns the body without its transfer encoding (RFC 2045 section 6), which
-// is no longer than the body.
+// never makes it longer.
 func (p *bodyPart) decoded() (b []byte, err error) {
 	if packed := p.field("Content-Encoding"); packed != "" && !strings.EqualFold(packed, "identity") {
 		return nil, fmt.Errorf("%w: a session description in the encoding %q", errBodyType, Phrase(packed))

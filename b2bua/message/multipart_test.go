@@ -181,8 +181,8 @@ func TestSplitBodyErrors(t *testing.T) {
 	}
 }
 
-// All bytes, line ends and half boundaries among them, survive; so do header
-// names and order.
+// All bytes survive, including line ends and partial boundaries, and so do header names
+// and their order.
 func TestPartsAreKept(t *testing.T) {
 	binary := []byte("\r\n--b \x00\n--b\n--bx\r\n\r")
 	for c := range 256 {
@@ -208,7 +208,7 @@ func TestPartsAreKept(t *testing.T) {
 	}
 }
 
-// Lines that end with LF alone, as some write them.
+// Lines that end with only LF, as some senders write them.
 func TestPartsWithBareLF(t *testing.T) {
 	sdp, others, err := splitBody("multipart/mixed;boundary=b", []byte(parts(partISUP, partSDP)))
 	if err != nil || string(sdp)+"\n" != plainSDP+"\n" || len(others) != 1 || string(others[0].body) != "\x01\x11\x00\x00" {
@@ -216,8 +216,8 @@ func TestPartsWithBareLF(t *testing.T) {
 	}
 }
 
-// FuzzSplitBody: what is taken out of a body stands in it, and is bounded. What the
-// library's reader can read we read in the same way.
+// FuzzSplitBody checks that the parts are slices of the body, and bounded in number, and
+// that we read everything that the library's reader can read in the same way.
 func FuzzSplitBody(f *testing.F) {
 	f.Add("application/sdp", []byte(plainSDP))
 	for _, body := range []string{
@@ -256,8 +256,7 @@ func FuzzSplitBody(f *testing.F) {
 	})
 }
 
-// sameAsLibrary compares how a body is divided, where the library can read it
-// to its end.
+// sameAsLibrary compares how a body is split, if the library can read it to its end.
 func sameAsLibrary(t *testing.T, kind string, body []byte) {
 	t.Helper()
 	boundary, err := boundaryOf(kind)

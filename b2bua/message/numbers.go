@@ -9,9 +9,9 @@ import (
 )
 
 // NormaliseNumber turns a user part into a number: digits, with + if the country is
-// known. A local number is completed by its phone-context (RFC 3966 section 5.1.5),
-// else by country, the calling code of national numbers. Without either it stays as
-// it came. A user part that is not a number stays as it is, escapes included.
+// known. A local number is completed with its phone-context (RFC 3966 section 5.1.5), or
+// else with country, the calling code for national numbers. Without either it is
+// unchanged. A user part that is not a number is unchanged, too, including its escapes.
 func NormaliseNumber(user, country string) string {
 	number, params, _ := strings.Cut(user, ";")
 	plain := withoutSeparators(Unescape(number))
@@ -28,8 +28,8 @@ func NormaliseNumber(user, country string) string {
 	return config.National(digits, country)
 }
 
-// phoneContext returns the digits of a phone-context that begins a global number, ""
-// if it is a domain or missing. Semicolons separate params.
+// phoneContext returns the digits of a phone-context that begins a global number, or ""
+// if it is a domain or missing. The parameters in params are separated by semicolons.
 func phoneContext(params string) string {
 	for p := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(p, "=")
@@ -45,16 +45,16 @@ func phoneContext(params string) string {
 	return ""
 }
 
-// The lengths of numbers: of the longest E.164 number, and of the shortest local one
-// that is not a short code.
+// The lengths of the longest E.164 number, and of the shortest local number that is not a
+// short code.
 const (
 	maxDigits   = 15
 	shortestNum = 7
 )
 
-// inContext completes a local number by a phone-context. If the result is impossible,
-// the number was a short code or the context is not a prefix of numbers, and the
-// number stays as it is.
+// inContext completes a local number with a phone-context. If the result is impossible,
+// the number is a short code or the context is not a prefix of numbers. Then the number
+// is unchanged.
 func inContext(digits, context string) (string, bool) {
 	code := callingCode(context)
 	if code == "" {
@@ -74,8 +74,8 @@ func inContext(digits, context string) (string, bool) {
 	return whole, true
 }
 
-// callingCode returns the country calling code at the beginning of digits, "" if there
-// is none (ITU-T E.164: one digit, two for these, else three).
+// callingCode returns the country calling code at the beginning of digits, or "" if there
+// is none (ITU-T E.164: the code has one digit, two for these, otherwise three).
 func callingCode(digits string) string {
 	const two = " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 " +
 		"60 61 62 63 64 65 66 81 82 84 86 90 91 92 93 94 95 98 "
@@ -105,7 +105,7 @@ func withoutSeparators(s string) string {
 }
 
 // Unescape undoes percent-encoding (RFC 3261 section 19.1.2), unless the result would
-// have control characters.
+// contain control characters.
 func Unescape(s string) string {
 	plain, err := url.PathUnescape(s)
 	if err != nil || strings.ContainsFunc(plain, template.IsControl) {

@@ -10,7 +10,7 @@ import (
 
 func TestNormalise(t *testing.T) {
 	for _, tt := range []struct{ user, country, want string }{
-		// E.164 stays, whatever the country.
+		// E.164 numbers are unchanged, whatever the country.
 		{"+15075785607", "1", "+15075785607"},
 		{"+15075785607", "49", "+15075785607"},
 		{"+15075785607", "", "+15075785607"},
@@ -20,7 +20,7 @@ func TestNormalise(t *testing.T) {
 		{"+15075785607;npdi;rn=+15550001111", "1", "+15075785607"},
 		{"+15075785607;phone-context=example.com", "", "+15075785607"},
 
-		// Without a country numbers stay as they came.
+		// Without a country numbers are unchanged.
 		{"5075785607", "", "5075785607"},
 		{"0015075785607", "", "0015075785607"},
 		{"507-578-5607", "", "5075785607"},
@@ -56,7 +56,7 @@ func TestNormalise(t *testing.T) {
 		{"00390612345678", "39", "+390612345678"},
 		{"113", "39", "113"},
 		{"0033123456789", "39", "+33123456789"},
-		{"00493012", "49", "+490493012"}, // too short for a foreign one
+		{"00493012", "49", "+490493012"}, // too short for a foreign number
 		{"0", "49", "0"},
 		{"00", "49", "00"},
 		{"110", "49", "110"},
@@ -66,7 +66,7 @@ func TestNormalise(t *testing.T) {
 		{"999", "44", "999"},
 		{"960001", "44", "960001"}, // a subscriber number
 
-		// What is no number stays the user part.
+		// Other text is unchanged.
 		{"anonymous", "1", "anonymous"},
 		{"alice", "49", "alice"},
 		{"1-800-FLOWERS", "1", "1-800-FLOWERS"},
@@ -79,10 +79,10 @@ func TestNormalise(t *testing.T) {
 		{"-", "1", "-"},
 		{";x=y", "1", ";x=y"},
 		{"a%20b", "1", "a%20b"},
-		{"a%0Ab", "1", "a%0Ab"}, // not undone: it could end a header
+		{"a%0Ab", "1", "a%0Ab"}, // not unescaped, because it could end a header
 		{"a%00b", "1", "a%00b"},
 		{"a%zz", "1", "a%zz"},
-		{"١٢٣", "1", "١٢٣"}, // digits, but no dial digits
+		{"١٢٣", "1", "١٢٣"}, // digits, but not dialling digits
 	} {
 		if got := NormaliseNumber(tt.user, tt.country); got != tt.want {
 			t.Errorf("%q in country %q: %q; want %q", tt.user, tt.country, got, tt.want)
@@ -90,7 +90,7 @@ func TestNormalise(t *testing.T) {
 	}
 }
 
-// Doing it twice changes nothing.
+// Normalising twice changes nothing.
 func TestNormaliseTwice(t *testing.T) {
 	for _, user := range []string{"5075785607", "0301234567", "0049301234567", "01149301234567", "+1 507", "alice", "911"} {
 		for _, country := range []string{"", "1", "49", "44"} {
@@ -117,7 +117,7 @@ func TestPhoneContext(t *testing.T) {
 		{"5550198;npdi;phone-context=+1-507;rn=1", "", "+15075550198"},
 		{"12345678;phone-context=+352", "", "+35212345678"},
 
-		// Short codes stay, and so does what makes no number.
+		// Short codes are unchanged, and so is text that does not give a number.
 		{"110;phone-context=+49", "", "110"},
 		{"116117;phone-context=+49", "", "116117"},
 		{"911;phone-context=+1", "", "911"},
@@ -144,8 +144,8 @@ func TestPhoneContext(t *testing.T) {
 	}
 }
 
-// FuzzNormalise: a number is the same when it is read again, holds no control
-// character, and once escaped stands in a URI where it seems to.
+// FuzzNormalise checks that a number stays the same when it is normalised again, has no
+// control character, and, once escaped, is the user part of a URI.
 func FuzzNormalise(f *testing.F) {
 	for _, user := range []string{
 		"+15075785607", "%2B1507", "0301234567;phone-context=+49", "a@b", "1:2", "\r\n", "٣", "*98", "sip:x", "%", ";", "//x", "[::1",

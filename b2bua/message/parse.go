@@ -13,10 +13,10 @@ import (
 var errUnreadable = errors.New("the message can't be read")
 
 // Parse reads a message into the library's types, and splits headers as Scan does. A
-// header that can't be read stays in the message as a badHeader, and only code that needs the
-// header refuses the message. Headers without a reader here are left as they came. Parse
-// keeps nothing of text, but each part of the message keeps all of its headers in memory:
-// see Compact. It reads every message that Scan finds well-formed.
+// header that can't be read stays in the message as a badHeader, and only code that needs
+// the header refuses the message. Headers without a reader here stay as they came. Parse
+// does not keep text, but each part of the message keeps all its headers in memory; see
+// Compact. It reads every message that Scan finds well-formed.
 func Parse(text []byte) (sip.Message, error) {
 	end := bytes.Index(text, headersEnd)
 	if end < 0 {
@@ -57,7 +57,7 @@ func nextLine(text string) (line, rest string, ok bool) {
 	return text[:i], text[i+2:], true
 }
 
-// nextHeader splits off a header line with the lines that continue it (RFC 3261 section
+// nextHeader splits off a header line with its continuation lines (RFC 3261 section
 // 7.3.1).
 func nextHeader(text string) (line, rest string, ok bool) {
 	if line, rest, ok = nextLine(text); !ok || len(line) == 0 || len(rest) == 0 || !isBlank(rest[0]) {
@@ -75,20 +75,20 @@ func nextHeader(text string) (line, rest string, ok bool) {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// parsing is a message that is being read. The message and what nearly every one has are
-// one piece of memory: a call has six of them, of some fifteen headers and parameters each.
+// parsing is a message that is being read. The message and the usual headers share one
+// allocation: a call has six messages, with some fifteen headers and parameters each.
 type parsing struct {
-	req    *sip.Request  // nil: a response
-	res    *sip.Response // nil: a request
+	req    *sip.Request  // nil if it is a response
+	res    *sip.Response // nil if it is a request
 	usual  *usualHeaders
-	taken  headerSet      // of usual
+	taken  headerSet      // the headers of usual that are taken
 	params []sip.HeaderKV // room for parameters
-	length int            // Content-Length; -1: none
+	length int            // Content-Length; -1 if none
 }
 
-// usualHeaders are the headers that nearly every message has once, with their parameters. With a request they just fit
-// into a piece of 1,152 bytes, with a response into one of 1,024. No leg has that size: garbage of messages lies apart
-// from the legs of held calls.
+// usualHeaders are the headers that nearly every message has once, with their parameters. Together with a request they
+// just fit into the allocator's size class of 1,152 bytes, with a response into 1,024. No leg has these sizes, so
+// garbage from messages does not lie between the legs of held calls.
 type usualHeaders struct {
 	via         sip.ViaHeader
 	from        sip.FromHeader
@@ -100,7 +100,7 @@ type usualHeaders struct {
 	params      [commonParams]sip.HeaderKV
 }
 
-// startLine begins a message by its start line. The version's case does not matter.
+// startLine begins a message from its start line. It ignores the case of the version.
 func (p *parsing) startLine(line string) bool {
 	first, after, _ := strings.Cut(line, " ")
 	second, third, found := strings.Cut(after, " ")
@@ -127,7 +127,7 @@ func (p *parsing) startLine(line string) bool {
 	return err == nil && !p.req.Recipient.Wildcard && strings.EqualFold(third, version)
 }
 
-// methodOf is a method, without the message that it is in.
+// methodOf returns a method as a string that does not keep its message in memory.
 func methodOf(name string) sip.RequestMethod {
 	for _, m := range [...]sip.RequestMethod{
 		sip.INVITE, sip.ACK, sip.BYE, sip.CANCEL, sip.OPTIONS, sip.PRACK, sip.UPDATE, sip.INFO, sip.REFER,
@@ -140,7 +140,7 @@ func methodOf(name string) sip.RequestMethod {
 	return sip.RequestMethod(strings.Clone(name))
 }
 
-// message gives what was read, with its body.
+// message returns the finished message, with its body.
 func (p *parsing) message(all []sip.Header, rest []byte) (sip.Message, error) {
 	if p.length < 0 {
 		p.length = len(rest)
@@ -180,7 +180,7 @@ func (p *parsing) header(all []sip.Header, line string) (more []sip.Header, ok b
 	return append(all, p.read(kind, name, value)), true
 }
 
-// read reads a header. One without a reader is left as it came.
+// read reads a header. A header without a reader stays as it came.
 func (p *parsing) read(kind headerKind, name, value string) sip.Header {
 	switch kind {
 	case kindVia:
@@ -214,7 +214,7 @@ func (p *parsing) read(kind headerKind, name, value string) sip.Header {
 	return sip.NewHeader(name, value)
 }
 
-// isFirst says whether a header is the first of its kind, for which there is room.
+// isFirst reports whether a header is the first of its kind; usual has room for that one.
 func (p *parsing) isFirst(kind headerKind) bool {
 	first := p.taken&setOf(kind) == 0
 	p.taken |= setOf(kind)
@@ -227,7 +227,7 @@ type badHeader struct {
 	wrong      string // in the words of splitAddress
 }
 
-// BadHeaderIn returns what is wrong with the first bad header of a message, "" if
+// BadHeaderIn returns what is wrong with the first bad header of a message, or "" if
 // there is none.
 func BadHeaderIn(headers []sip.Header) string {
 	for _, h := range headers {
@@ -242,15 +242,15 @@ func markBad(name, value, wrong string) sip.Header {
 	return &badHeader{sip.NewHeader(name, Trim(value)), wrong}
 }
 
-// RefreshesTarget reports whether requests of a method make a dialog or change its target
-// (RFC 3261 section 12.2.1.1, RFC 3311, RFC 3515, RFC 6665).
+// RefreshesTarget reports whether requests with a method make a dialog or change its
+// target (RFC 3261 section 12.2.1.1, RFC 3311, RFC 3515, RFC 6665).
 func RefreshesTarget(m sip.RequestMethod) bool {
 	return m == sip.INVITE || m == sip.SUBSCRIBE || m == sip.REFER || m == sip.UPDATE
 }
 
-// Malformed returns what keeps a request from being handled, "" if nothing does. Scan
-// has checked all but Contact and Record-Route, which matter only if a dialog is made
-// or its target changes (RFC 3261 section 8.2 ignores headers that are not needed).
+// Malformed returns what keeps a request from being handled, or "" if nothing does. Scan
+// has checked all but Contact and Record-Route, which matter only if a dialog is made or
+// its target changes (RFC 3261 section 8.2 ignores headers that are not needed).
 func Malformed(req *sip.Request) string {
 	switch wrong := BadHeaderIn(req.Headers()); {
 	case wrong != "" && RefreshesTarget(req.Method):

@@ -27,7 +27,7 @@ func (p *parsing) readVia(value string) sip.Header {
 	v, ok := splitVia(value)
 	port, sound := v.portNumber()
 	if !ok || !sound {
-		return sip.NewHeader("Via", Trim(value)) // not the topmost one, which Scan has checked
+		return sip.NewHeader("Via", Trim(value)) // never the topmost Via, which Scan has checked
 	}
 	h := &p.usual.via
 	if !p.isFirst(kindVia) {
@@ -44,10 +44,11 @@ func (p *parsing) readVia(value string) sip.Header {
 	return h
 }
 
-// commonParams are the parameters of Via, From and To that a message usually has.
+// commonParams is the number of parameters in Via, From and To that a message usually
+// has.
 const commonParams = 4
 
-// room gives room for n parameters.
+// room returns room for n parameters.
 func (p *parsing) room(n int) sip.HeaderParams {
 	if n > len(p.params) {
 		p.params = make([]sip.HeaderKV, n)
@@ -67,7 +68,7 @@ func viaParam(key string) string {
 	return key
 }
 
-// bare removes the quotes of a value that the library quotes again.
+// bare removes the quotes of a value, because the library adds them again.
 func bare(value string) string {
 	if len(value) >= 2 && value[0] == '"' && value[len(value)-1] == '"' && strings.ContainsAny(value, " \t") {
 		return value[1 : len(value)-1]
@@ -75,8 +76,8 @@ func bare(value string) string {
 	return value
 }
 
-// readAddress reads a From, To or Contact into h, which has this name, URI and these
-// parameters. A header that can't be read becomes a badHeader.
+// readAddress reads a From, To or Contact into h; name, uri and the parameters point into
+// h. An unreadable header becomes a badHeader.
 func (p *parsing) readAddress(header, value string, h sip.Header, name *string, uri *sip.Uri,
 	params *sip.HeaderParams,
 ) sip.Header {
@@ -90,7 +91,7 @@ func (p *parsing) readAddress(header, value string, h sip.Header, name *string, 
 	*name = a.name
 	n := strings.Count(a.params, ";")
 	if header == "To" && p.req != nil && n == 0 {
-		n = 1 // our tag (RFC 3261 section 8.2.6.2)
+		n = 1 // room for our tag (RFC 3261 section 8.2.6.2)
 	}
 	if n > 0 {
 		*params = p.room(n)
@@ -99,7 +100,7 @@ func (p *parsing) readAddress(header, value string, h sip.Header, name *string, 
 		var key, val string
 		if key, val, list = CutParam(list); key != "" {
 			if isTag(key) {
-				key = "tag" // in every case the same parameter, as for Scan
+				key = "tag" // the same parameter in any case, as in Scan
 			}
 			params.Add(key, bare(val))
 		}
@@ -164,7 +165,7 @@ func (p *parsing) readContentLength(value string) sip.Header {
 	return badHeaderIf(err != nil, h, value)
 }
 
-// badHeaderIf returns the header, a badHeader if it is malformed.
+// badHeaderIf returns h, or a badHeader if the header is malformed.
 func badHeaderIf(malformed bool, h sip.Header, value string) sip.Header {
 	if malformed {
 		return markBad(h.Name(), value, "Is Malformed")
@@ -172,7 +173,7 @@ func badHeaderIf(malformed bool, h sip.Header, value string) sip.Header {
 	return h
 }
 
-// readContentType accepts any value: the reader of the body decides about it.
+// readContentType accepts any value: the code that reads the body decides about it.
 func readContentType(value string) sip.Header {
 	h := sip.ContentTypeHeader(value)
 	return &h

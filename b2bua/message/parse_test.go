@@ -11,8 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Lists are split where their commas are the list's, and a value that can't be
-// read costs only itself.
+// Lists are split at the commas that separate values, and an unreadable value does not
+// affect the others.
 func TestParserReadsLists(t *testing.T) {
 	for _, tt := range []struct {
 		name, line string
@@ -50,7 +50,7 @@ func TestParserReadsLists(t *testing.T) {
 	}
 }
 
-// The topmost Via and Record-Route are those that the library finds, and all stay in order.
+// The library finds the topmost Via and Record-Route, and all stay in order.
 func TestParserFindsTopmost(t *testing.T) {
 	for _, vias := range []string{
 		"Via: SIP/2.0/UDP top;branch=z9hG4bK1", "Via: SIP/2.0/UDP top\nVia: SIP/2.0/UDP low", "Via: SIP/2.0/UDP top, SIP/2.0/UDP mid\nv: SIP/2.0/UDP low",
@@ -80,8 +80,8 @@ func TestParserFindsTopmost(t *testing.T) {
 	}
 }
 
-// libraryParser is the library's parser, which splits messages into headers by its own
-// rules, with the readers of Parse.
+// libraryParser returns the library's parser, which splits messages into headers by its
+// own rules, with the readers of Parse.
 func libraryParser() *sip.Parser {
 	all := map[string]sip.HeaderParser{}
 	for _, name := range []string{
@@ -96,8 +96,8 @@ func libraryParser() *sip.Parser {
 	return sip.NewParser(sip.WithHeadersParsers(all))
 }
 
-// FuzzParse: a message is split into its start line, headers and body as the library
-// splits it. Only lists are not compared, and what the library writes in other letters.
+// FuzzParse checks that a message is split into its start line, headers and body like by
+// the library. It does not compare lists, and names that the library spells differently.
 func FuzzParse(f *testing.F) {
 	for _, s := range scanSeeds {
 		f.Add(siptest.CRLF(s))
@@ -115,7 +115,7 @@ func FuzzParse(f *testing.F) {
 		}
 		want, err := library.ParseSIP(text)
 		if err != nil {
-			return // of a reason phrase that is "SIP", for example
+			return // for a reason phrase that is "SIP", for example
 		}
 		got := msg.String()
 		if req, ok := want.(*sip.Request); ok {

@@ -8,15 +8,15 @@ import (
 	"flowbridge/config/template"
 )
 
-// The bounds of a party's URI and name, in bytes.
+// The limits of a party's URI and name, in bytes.
 const (
 	MaxURI  = 512
 	maxName = 128
 )
 
-// PartyOf returns one side of the call as templates see it. If the URI is too long or
-// has control characters, only the name is kept, because a part of a number would be
-// another number.
+// PartyOf returns one side of the call in the form that templates use. If the URI is too
+// long or has control characters, only the name is kept, because a part of a number would
+// be another number.
 func PartyOf(name string, uri *sip.Uri, country string) template.Party {
 	p := template.Party{Name: Printable(Unquote(name), maxName)}
 	text := URIText(uri)
@@ -26,7 +26,7 @@ func PartyOf(name string, uri *sip.Uri, country string) template.Party {
 	p.User, p.Host, p.URI = userIn(uri), uri.Host, text
 	number := p.User
 	if context, ok := uri.UriParams.Get("phone-context"); ok && !strings.Contains(number, ";") {
-		number += ";phone-context=" + context // of the user part by RFC 3966, but seen behind the host
+		number += ";phone-context=" + context // belongs to the user part by RFC 3966, but some put it after the host
 	}
 	if p.Number = NormaliseNumber(number, country); p.Number == number {
 		p.Number = NormaliseNumber(p.User, country)
@@ -35,7 +35,7 @@ func PartyOf(name string, uri *sip.Uri, country string) template.Party {
 }
 
 func userIn(uri *sip.Uri) string {
-	if raw := uri.Raw(); raw != "" { // tel: and others
+	if raw := uri.Raw(); raw != "" { // tel: and other schemes
 		return raw
 	}
 	return uri.User
@@ -48,7 +48,7 @@ func HidesCaller(uri *sip.Uri) bool {
 }
 
 // ParseParty reads one name-addr or addr-spec of a telephone or SIP user, and the
-// parameters behind it.
+// parameters after it.
 func ParseParty(value, country string) (p template.Party, params sip.HeaderParams, ok bool) {
 	var uri sip.Uri
 	name, err := sip.ParseAddressValue(strings.TrimSpace(value), &uri, &params)

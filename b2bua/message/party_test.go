@@ -25,7 +25,7 @@ func TestQuoted(t *testing.T) {
 	}
 }
 
-// A From or To keeps what it had but for the tag.
+// A From or To keeps everything except the tag.
 func TestPartyOf(t *testing.T) {
 	for value, want := range map[string]string{
 		`"Ann" <sip:a@b;user=phone>;tag=x`: `"Ann" <sip:a@b;user=phone>`,

@@ -8,15 +8,14 @@ import (
 // redacted replaces each secret byte.
 const redacted = '*'
 
-// Redact hides the secrets in a SIP message that is kept: credentials, headers like X-API-Key,
-// SRTP keys, and, if keys is true, the keys that were pressed. Each byte is replaced by one, so that
-// all lengths stay as they are, and Content-Length true. It allocates nothing unless
-// there is something to hide.
+// Redact hides the secrets in a SIP message that is stored: credentials, headers like X-API-Key, SRTP keys, and, if
+// keys is true, the keys that were pressed. It replaces byte by byte, so that all lengths stay the same, and
+// Content-Length stays correct. It allocates only if there is something to hide.
 func Redact(message []byte, keys bool) {
 	_, rest := CutLine(message)
 	for len(rest) > 0 {
 		var line []byte
-		if !beginsCredentials(rest[0]) { // nearly every header
+		if !beginsCredentials(rest[0]) { // the usual case
 			if line, rest = CutLine(rest); len(line) == 0 {
 				break
 			}
@@ -61,14 +60,14 @@ func namesCredentials(name []byte) bool {
 	return bytes.EqualFold(name, []byte("Authorization")) || bytes.EqualFold(name, []byte("Proxy-Authorization"))
 }
 
-// secretWords are in the names of headers of no standard that have secrets, like those
-// that a target's configuration sends.
+// secretWords are parts of the names of non-standard headers with secrets, like those
+// that a target's configuration adds.
 var secretWords = [...]string{
 	"api-key", "api_key", "apikey", "token", "secret", "passw", "authorization", "credential",
 	"signature",
 } //nolint:gochecknoglobals // a table
 
-// namesSecret reports whether a header of no standard is called like a secret: X-API-Key.
+// namesSecret reports whether a non-standard header has a name that suggests a secret, like X-API-Key.
 func namesSecret(name []byte) bool {
 	var room [64]byte
 	lower := room[:copy(room[:], name)]
@@ -123,7 +122,7 @@ func redactKeying(body []byte) {
 	}
 }
 
-// redactKeys hides the text behind = in each line, and whole lines without it.
+// redactKeys hides the text after = in each line, and all of a line without =.
 func redactKeys(body []byte) {
 	for line := range bytes.Lines(body) {
 		value := line
@@ -150,7 +149,7 @@ func hideInline(text []byte) {
 // keyMark stands before a key in a=crypto, in any case (RFC 5234 section 2.3).
 var keyMark = []byte("inline:")
 
-// afterKeyMark returns where the first SRTP key in a text begins, -1 if there is none.
+// afterKeyMark returns the index at which the first SRTP key in a text begins, or -1 if there is none.
 func afterKeyMark(text []byte) int {
 	for from := 0; ; {
 		colon := bytes.IndexByte(text[from:], ':')
@@ -164,8 +163,8 @@ func afterKeyMark(text []byte) int {
 	}
 }
 
-// MaskKeys returns a text with each SRTP key replaced: "inline:***". A text without
-// keys is returned as it is.
+// MaskKeys returns a text with each SRTP key replaced: "inline:***". It returns a text
+// without keys unchanged.
 func MaskKeys(text []byte) []byte {
 	key := afterKeyMark(text)
 	if key < 0 {

@@ -44,8 +44,8 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// FuzzRedact: whatever a message is, its form stays, no keying is left, and doing
-// it again changes nothing.
+// FuzzRedact checks that any message keeps its form, that no key is left, and that
+// redacting again changes nothing.
 func FuzzRedact(f *testing.F) {
 	f.Add([]byte(redactable), true)
 	f.Add([]byte("SIP/2.0 200 OK\r\nCSeq: 1 INFO\r\nAuthorization:\r\n\r\n7"), true)
@@ -69,8 +69,8 @@ func FuzzRedact(f *testing.F) {
 	})
 }
 
-// TestHiddenKeysKeepTheirLengths: a key is hidden with as many asterisks, wherever it
-// is.
+// TestHiddenKeysKeepTheirLengths: a key is replaced by as many asterisks as it has
+// characters, wherever it is.
 func TestHiddenKeysKeepTheirLengths(t *testing.T) {
 	for in, want := range map[string]string{
 		"":                                  "",
@@ -88,7 +88,7 @@ func TestHiddenKeysKeepTheirLengths(t *testing.T) {
 	}
 }
 
-// FuzzHideInline: lengths stay, and there is nothing left to hide.
+// FuzzHideInline checks that lengths stay the same, and that no key is left.
 func FuzzHideInline(f *testing.F) {
 	f.Add([]byte(redactable))
 	f.Add([]byte("inline:inline:inline"))

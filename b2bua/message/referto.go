@@ -14,11 +14,11 @@ import (
 	"flowbridge/config/template"
 )
 
-// The errors of a REFER. Their texts go out in the Warning of the refusal.
+// The errors in a REFER. The Warning of the refusal has their texts.
 var (
-	// ErrReferTo means that there is not exactly one sound Refer-To: 400.
+	// ErrReferTo means that there is not exactly one valid Refer-To. The answer is 400.
 	ErrReferTo = errors.New("not one Refer-To")
-	// ErrReferScheme means that its URI's scheme can't be called: 416.
+	// ErrReferScheme means that we can't call a URI with this scheme. The answer is 416.
 	ErrReferScheme = errors.New("a Refer-To with a URI of another scheme")
 	errReferMethod = errors.New("a Refer-To for something else than a call") // RFC 3515 section 2.4.2
 	errReferredBy  = errors.New("not one Referred-By")
@@ -31,11 +31,11 @@ const maxReferred = 16
 type Referral struct {
 	URI     string // without headers and method; ParseURI can read it
 	Scheme  string // sip, sips or tel
-	user    string // with its escapes; of tel the number with its parameters
-	Host    string // an IPv6 address without its brackets; empty with tel
+	user    string // with escapes; for tel, the number with its parameters
+	Host    string // an IPv6 address is without brackets; empty for tel
 	Headers []HeaderLine
 	Dropped []string // names of headers that a referrer may not set
-	method  string   // INVITE if the URI says so, else empty: the same
+	method  string   // INVITE or empty, which means the same
 }
 
 // ReferTo reads the Refer-To of a REFER. There must be one (RFC 3515 section 2.4.1).
@@ -67,7 +67,7 @@ func ParseReferTo(value string) (r Referral, err error) {
 	if asked && r.Scheme == "tel" {
 		return Referral{}, fmt.Errorf("%w: headers in a tel URI", ErrReferTo)
 	}
-	// In an addr-spec, the parameters that were meant for the URI are the header's.
+	// In an addr-spec, parameters that were meant for the URI belong to the header.
 	if _, err := r.readMethod(a.params); err != nil {
 		return Referral{}, err
 	}
@@ -77,8 +77,8 @@ func ParseReferTo(value string) (r Referral, err error) {
 	return r, nil
 }
 
-// Referred reads the party that an order names instead of a REFER: a number, a host, user@host, or a URI. Its
-// call gets the headers, under the rules of a Refer-To.
+// Referred reads the party that an order names instead of a REFER: a number, a host, user@host, or a URI. The call gets
+// the headers, under the rules for a Refer-To.
 func Referred(to string, headers []HeaderLine) (r Referral, err error) {
 	scheme, _, found := CutByte(strings.ToLower(to), ':')
 	switch {
@@ -122,8 +122,8 @@ func (r *Referral) readURI(uri string) error {
 	}
 }
 
-// readSIP reads a SIP URI (RFC 3261 section 19.1.1), which must be as sound as one in
-// the configuration.
+// readSIP reads a SIP URI (RFC 3261 section 19.1.1), which must be as well-formed as a
+// URI in the configuration.
 func (r *Referral) readSIP(rest string) error {
 	at, params, _ := CutByte(rest, ';')
 	if userinfo, server, hasUser := CutByte(rest, '@'); hasUser {
@@ -143,8 +143,7 @@ func (r *Referral) readSIP(rest string) error {
 	return nil
 }
 
-// telBytes may stand in a number, telParamBytes in its parameters (RFC 3966
-// section 3).
+// telBytes may be in a number, telParamBytes in its parameters (RFC 3966 section 3).
 var (
 	telBytes      = setOfBytes(func(c byte) bool { return strings.IndexByte("0123456789abcdefABCDEF*#-.()", c) >= 0 })
 	telParamBytes = setOfBytes(func(c byte) bool {
@@ -154,7 +153,7 @@ var (
 )
 
 // readTel reads a tel URI from its number on. A local number without a phone-context
-// counts as one that this side knows.
+// counts as a number that this side knows.
 func (r *Referral) readTel(rest string) error {
 	number, params, _ := CutByte(rest, ';')
 	digits := strings.TrimPrefix(number, "+")
@@ -170,7 +169,7 @@ func (r *Referral) readTel(rest string) error {
 	return nil
 }
 
-// readMethod takes the method out of parameters. It must be INVITE.
+// readMethod removes the method from parameters. The method must be INVITE.
 func (r *Referral) readMethod(params string) (kept string, err error) {
 	var b strings.Builder
 	for params != "" {
@@ -190,8 +189,8 @@ func (r *Referral) readMethod(params string) (kept string, err error) {
 	return b.String(), nil
 }
 
-// readHeaders reads the headers that the call is to have (RFC 3261 section 19.1.1).
-// All must be sound, including the dropped ones.
+// readHeaders reads the headers that the call is to have (RFC 3261 section 19.1.1). All
+// must be well-formed, including the dropped ones.
 func (r *Referral) readHeaders(embedded string) error {
 	if embedded == "" {
 		return nil
@@ -240,12 +239,12 @@ func embeddedHeader(escaped string) (h HeaderLine, err error) {
 	return h, nil
 }
 
-// settable returns the name of a header that a referrer may set, "" for all others
-// (RFC 3261 section 19.1.5):
+// settable returns the name of a header if a referrer may set it, or "" if not (RFC 3261
+// section 19.1.5):
 //
 //   - User-to-User is the referrer's message to the next party (RFC 7433 section 4),
-//     Subject is for humans, and X- headers are the two parties' own agreement. X-EI
-//     is not allowed, because the platform identifies the call by it.
+//     Subject is for humans, and X- headers are agreed between the two parties. X-EI is
+//     not allowed, because the platform identifies the call by it.
 //   - Replaces makes the call take another's place (RFC 3891).
 //   - Headers that name the caller (From, P-Asserted-Identity and all P- headers,
 //     Privacy, Diversion, Identity), route the message (Via, Route, Contact, Call-ID)
@@ -267,9 +266,9 @@ func settable(name string) string {
 	}
 }
 
-// ReferredBy returns the URI of a message's Referred-By, "" if there is none (RFC
-// 3892 section 3). Its parameters are left out: they may name a signature in the body,
-// which is not passed on.
+// ReferredBy returns the URI of a message's Referred-By, or "" if there is none (RFC 3892
+// section 3). Its parameters are left out: they may name a signature in the body, which
+// is not passed on.
 func ReferredBy(msg sip.Message) (string, error) {
 	all := RawValues(msg, "referred-by", "b")
 	if len(all) == 0 {
@@ -303,13 +302,13 @@ func WantsReport(req sip.Message) bool {
 // 2.4.5, RFC 3420 section 2).
 func Sipfrag(code int, reason string) []byte {
 	if reason = Phrase(reason); reason == "" {
-		reason = reasonPhrases[code] // may be empty too
+		reason = reasonPhrases[code] // may be empty, too
 	}
 	return []byte("SIP/2.0 " + strconv.Itoa(code) + " " + reason + "\r\n")
 }
 
-// WithEmbedded is a URI with embedded headers (RFC 3261 section 19.1.1), in the angle
-// brackets that these need.
+// WithEmbedded returns a URI with embedded headers (RFC 3261 section 19.1.1), in the
+// angle brackets that it then needs.
 func WithEmbedded(uri string, headers []HeaderLine) string {
 	sep := "?"
 	for _, h := range headers {

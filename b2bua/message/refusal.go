@@ -8,7 +8,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// URIRefusal checks the Request-URI and whether the request may go further. A
+// URIRefusal checks the Request-URI, and whether the request may be forwarded further. A
 // sips URI needs TLS (RFC 3261 section 26.2.2).
 func URIRefusal(req *sip.Request, secure bool) (code int, reason string) {
 	scheme, uri := req.Recipient.Scheme, URIText(&req.Recipient)
@@ -25,8 +25,8 @@ func URIRefusal(req *sip.Request, secure bool) (code int, reason string) {
 	return 0, ""
 }
 
-// ContactRefusal checks that there is one Contact with a SIP URI that can be used
-// (RFC 3261 section 8.1.1.8); "" if so.
+// ContactRefusal checks that there is exactly one Contact with a usable SIP URI (RFC 3261
+// section 8.1.1.8). It returns "" if so.
 func ContactRefusal(req *sip.Request, secure bool) string {
 	const missing = "Contact with one sip URI is missing"
 	contact := req.Contact()

@@ -6,21 +6,22 @@ import (
 )
 
 // Replays remembers which nonce counts (nc) came with which nonce, so that recorded
-// credentials are of no use (RFC 7616 section 5.5). Its memory is bounded: nonces that
-// it has forgotten count as too old, and so do nonces from before it was made. Only the
-// counts of right responses are kept.
+// credentials are useless (RFC 7616 section 5.5). Its memory is bounded: forgotten nonces
+// count as too old, and so do nonces from before it was made. It stores only the counts
+// of right responses.
 type Replays struct {
 	mu            sync.Mutex
 	recent, older map[nonceID]counted
-	begun         time.Time // of recent
-	since         time.Time // nonces made until then are too old
-	max           int       // nonces in each of the two
+	begun         time.Time // when recent began
+	since         time.Time // nonces made before this time are too old
+	max           int       // maximum of nonces in each half
 }
 
-// counted is the highest nc that came with a nonce, and which of the 64 before it.
+// counted has the highest nc that came with a nonce, and which of the 64 numbers before
+// it came.
 type counted struct {
 	highest uint32
-	seen    uint64 // bit n: highest-n
+	seen    uint64 // bit n stands for highest-n
 }
 
 // maxNonces bounds the nonces in each half of the memory.
@@ -38,8 +39,8 @@ func (r *Replays) Fresh(n ReceivedNonce, now time.Time) bool {
 	return n.made.After(r.since) && !n.made.After(now) && now.Sub(n.made) <= nonceTTL
 }
 
-// Use notes an nc of a nonce. False: it came before or is too far behind the highest
-// one, or the nonce is too old by now.
+// Use records an nc of a nonce. It returns false if the nc came before or is too far
+// behind the highest one, or if the nonce is too old by now.
 func (r *Replays) Use(n ReceivedNonce, nc uint32, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -70,8 +71,8 @@ func (r *Replays) Use(n ReceivedNonce, nc uint32, now time.Time) bool {
 	return true
 }
 
-// turn begins a new half and forgets the older one, whose nonces are all from before
-// its end: nonces until then are too old from now on.
+// turn begins a new half and forgets the older one. From now on, nonces made before the
+// end of the older half are too old, because it may have had them.
 func (r *Replays) turn(now time.Time) {
 	if r.older != nil {
 		r.since = r.begun

@@ -7,10 +7,9 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Reply makes a response to a request whose To has a tag (RFC 3261 section 8.2.6), with
-// these headers more. It has the request's own headers, which do not change any more,
-// except for the topmost Via where that gets the request's source (RFC 3581 section 4). Record-Route is for answers
-// that make a dialog (RFC 3261 section 20, table 3).
+// Reply makes a response to a request whose To has a tag (RFC 3261 section 8.2.6), with these additional headers. It
+// shares the request's headers, which must not change any more. Only the topmost Via is copied if it gets the request's
+// source (RFC 3581 section 4). Record-Route is only for answers that make a dialog (RFC 3261 section 20, table 3).
 func Reply(req *sip.Request, code int, reason string, body []byte, headers ...sip.Header) *sip.Response {
 	var room [maxUsual]sip.Header
 	all := room[:0]
@@ -26,7 +25,7 @@ func Reply(req *sip.Request, code int, reason string, body []byte, headers ...si
 		case ok:
 			all = append(all, viaBack(via, first, req.Source()))
 			first = false
-		case h.Name() == "Via": // of others, and left as it came
+		case h.Name() == "Via": // a Via of another proxy stays as it came
 			all = append(all, h)
 		}
 	}
@@ -55,7 +54,7 @@ func Reply(req *sip.Request, code int, reason string, body []byte, headers ...si
 	return res
 }
 
-// viaBack is a request's Via in its response.
+// viaBack returns the Via of a response for a Via of its request.
 func viaBack(via *sip.ViaHeader, first bool, source string) *sip.ViaHeader {
 	if rport, asked := via.Params.Get("rport"); !first || !asked || rport != "" {
 		return via

@@ -10,7 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Warning is a Warning header (RFC 3261 section 20.43) without our host name, of a code and a text behind one space.
+// Warning returns a Warning header (RFC 3261 section 20.43) without our host name. text is a code, a space and a text.
 func Warning(text string) sip.Header {
 	return sip.NewHeader("Warning", text[:3]+" flowbridge "+Quote(text[4:]))
 }
@@ -45,10 +45,9 @@ var reasonPhrases = map[int]string{
 }
 
 // StatelessRefusal appends the answer to a request, made from its raw bytes without
-// parsing and without state (RFC 3261 sections 8.2.7 and 16.11). It echoes all Vias
-// and the first From, To, Call-ID and CSeq. To gets toTag if it has none, and the
-// topmost Via gets the source of the request. headers are further lines with their
-// ends.
+// parsing and without state (RFC 3261 sections 8.2.7 and 16.11). It echoes all Vias and
+// the first From, To, Call-ID and CSeq. To gets toTag if it has none, and the topmost Via
+// gets the source of the request. headers are additional lines, each with CRLF.
 func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T,
 	headers H,
 ) []byte {
@@ -57,9 +56,9 @@ func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.Addr
 	return append(out, "Content-Length: 0\r\n\r\n"...)
 }
 
-// ShortRefusal is StatelessRefusal in as few bytes as there can be: with short names of
-// headers (RFC 3261 section 7.3.3), and without reason phrase and Content-Length, which
-// a datagram does not need (section 20.14).
+// ShortRefusal is StatelessRefusal in as few bytes as possible: with compact header names
+// (RFC 3261 section 7.3.3), and without reason phrase and Content-Length, which a
+// datagram does not need (section 20.14).
 func ShortRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T,
 	headers H,
 ) []byte {
@@ -69,7 +68,7 @@ func ShortRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort
 	return append(out, "\r\n"...)
 }
 
-// appendRefusal appends the end of the status line and the headers that go back.
+// appendRefusal appends the end of the status line and the echoed headers.
 func appendRefusal[T string | []byte](out, request []byte, from netip.AddrPort, toTag T, short bool) []byte {
 	out = append(out, "\r\n"...)
 	_, rest := CutLine(request)
@@ -83,7 +82,7 @@ func appendRefusal[T string | []byte](out, request []byte, from netip.AddrPort, 
 		name, value, found := bytes.Cut(line, []byte{':'})
 		kind := headerKindOf(Trim(name))
 		if first, _ := CutLine(line); bytes.IndexByte(first, ':') < 0 {
-			continue // the name is in a fold and would follow an empty line
+			continue // the name is on a folded line, and would follow an empty line
 		}
 		if !found || !echoed(kind) || (kind != kindVia && sent&setOf(kind) != 0) {
 			continue
@@ -107,7 +106,7 @@ func appendRefusal[T string | []byte](out, request []byte, from netip.AddrPort, 
 	return out
 }
 
-// shortName returns the compact form of a header's name with its colon; empty: it has
+// shortName returns the compact form of a header's name with its colon, or "" if it has
 // none.
 func shortName(kind headerKind) string {
 	switch kind {
@@ -160,9 +159,8 @@ func viaNames(via, addr []byte) bool {
 	return ok && EqualFold(v.host, string(addr))
 }
 
-// appendHeader appends a header with its folds, without the last line end. A carriage
-// return that stands alone becomes a space, because some readers take it for a line
-// end.
+// appendHeader appends a header with its folds, without the last line end. A lone
+// carriage return becomes a space, because some parsers take it for a line end.
 func appendHeader(out, header []byte) []byte {
 	for first := true; len(header) > 0; first = false {
 		var line []byte
@@ -185,7 +183,7 @@ func hasTag(to []byte) bool {
 	return param(a.params, "tag") != nil
 }
 
-// echoed reports whether a header goes back in an answer.
+// echoed reports whether answers repeat a header.
 func echoed(kind headerKind) bool {
 	switch kind {
 	case kindVia, kindFrom, kindTo, kindCallID, kindCSeq:
@@ -198,8 +196,8 @@ func echoed(kind headerKind) bool {
 // RetrySeconds is the Retry-After of a refusal for lack of capacity.
 const RetrySeconds = "5"
 
-// RetryAfter reads the Retry-After of an answer, without its comment and parameters (RFC 3261 section 20.33); 0: it has
-// none that can be read.
+// RetryAfter reads the Retry-After of an answer, without its comment and parameters (RFC 3261 section 20.33). It
+// returns 0 if there is no readable one.
 func RetryAfter(headers []sip.Header) time.Duration {
 	for _, h := range headers {
 		if EqualFold(h.Name(), "retry-after") {

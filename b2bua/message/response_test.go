@@ -11,8 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The topmost Via of a stateless answer says where the request came from, as
-// that of any other does.
+// The topmost Via of a stateless answer has the source of the request, as in any other
+// answer.
 func TestTopVia(t *testing.T) {
 	for line, want := range map[string]string{
 		"Via: SIP/2.0/UDP 192.0.2.10;branch=x":                        "Via: SIP/2.0/UDP 192.0.2.10;branch=x",

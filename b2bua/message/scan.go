@@ -2,15 +2,16 @@ package message
 
 import "bytes"
 
-// Scanned is what Scan has read of a message. The slices point into the message.
+// Scanned has the parts of a message that Scan has read. The slices point into the
+// message.
 type Scanned struct {
 	Response bool
 	Method   []byte // of a request
 	uri      []byte // of a request
 	Version  []byte // "SIP/2.0", or the text in its place
 	vias     int    // header lines
-	ViaHost  []byte // of the topmost Via, as ViaPort, Rport and Branch
-	ViaPort  int    // 0: none
+	ViaHost  []byte // of the topmost Via, like ViaPort, Rport and Branch
+	ViaPort  int    // 0 if none
 	Rport    bool   // the answer goes to the source port of the request (RFC 3581)
 	Branch   []byte
 	ToTag    []byte
@@ -19,22 +20,22 @@ type Scanned struct {
 	CSeq     []byte // the number
 
 	Authorized bool   // there are credentials
-	Nonce      []byte // that they answer, of the length of this server's; nil: none
+	Nonce      []byte // the nonce in them, if it has the length of ours; nil if none
 	Body       []byte
 
 	Readable bool   // the topmost Via says where an answer goes
-	Header   string // that Wrong is about; empty: the message as a whole
-	Wrong    string // the first fault, in words; empty: none
+	Header   string // the header with the fault; empty means the message as a whole
+	Wrong    string // the first fault, in words; empty if none
 	Headers  int
-	Longest  int // header, in bytes
+	Longest  int // longest header, in bytes
 
 	cseqMethod []byte
 	viaList    bool // the first Via header has several values
-	length     int  // Content-Length; -1: none
+	length     int  // Content-Length; -1 if none
 	seen       headerSet
 }
 
-// headerKind is a header that Scan reads.
+// headerKind is a kind of header that Scan or Parse reads.
 type headerKind uint8
 
 const (
@@ -104,9 +105,9 @@ type headerSet uint16
 
 func setOf(kind headerKind) headerSet { return 1 << kind }
 
-// Scan reads the start line of a message and the headers that decide how it is
-// handled. It allocates nothing. A fault does not stop it, because a refusal needs the
-// other headers; false: the bytes are not SIP at all.
+// Scan reads the start line of a message and the headers that decide how it is handled.
+// It allocates nothing. A fault does not stop it, because a refusal needs the other
+// headers. It returns false if the bytes are not SIP at all.
 func Scan(message []byte) (s Scanned, ok bool) {
 	s.length = -1
 	line, rest := CutLine(message)
@@ -133,7 +134,7 @@ func Scan(message []byte) (s Scanned, ok bool) {
 			s.fault("", "Header Line Has No Colon")
 			continue
 		}
-		s.take(Trim(name), bytes.TrimSpace(value)) // as Parse does
+		s.take(Trim(name), bytes.TrimSpace(value)) // trimmed as in Parse
 	}
 	s.takeBody(rest)
 	s.complete()
@@ -143,7 +144,7 @@ func Scan(message []byte) (s Scanned, ok bool) {
 	return s, true
 }
 
-// fault notes the first fault.
+// fault records a fault if it is the first one.
 func (s *Scanned) fault(header, wrong string) {
 	if s.Wrong == "" && wrong != "" {
 		s.Header, s.Wrong = header, wrong
@@ -155,7 +156,7 @@ func (s *Scanned) startLine(line []byte) (ok bool) {
 	first, after, found := bytes.Cut(line, []byte{' '})
 	if isSIPVersion(first) {
 		s.Response, s.Version = true, first
-		code, _, _ := bytes.Cut(after, []byte{' '}) // some leave out the space before an empty phrase
+		code, _, _ := bytes.Cut(after, []byte{' '}) // some senders leave out the space before an empty phrase
 		if n, number := Decimal(code, 699); !number || len(code) != 3 || n < 100 {
 			s.fault("", "Status Line Is Malformed")
 		}
@@ -245,7 +246,7 @@ func (s *Scanned) takeAddress(header string, value []byte) (tag []byte) {
 	return tag
 }
 
-// once notes a header that may come only once.
+// once records a header that may come only once.
 func (s *Scanned) once(kind headerKind, name string) {
 	if s.has(kind) {
 		s.fault(name, "Comes Twice")
@@ -273,7 +274,7 @@ func (s *Scanned) takeVia(value []byte) {
 	}
 }
 
-// takeLength reads a Content-Length. Two equal ones do no harm.
+// takeLength reads a Content-Length. Two equal ones are harmless.
 func (s *Scanned) takeLength(value []byte) {
 	n, ok := Decimal(value, 1<<30)
 	if !ok {
@@ -286,8 +287,8 @@ func (s *Scanned) takeLength(value []byte) {
 	s.length = n
 }
 
-// takeBody finds the body. Bytes beyond Content-Length do not belong to the message,
-// and too few are a fault (RFC 3261 section 18.3).
+// takeBody finds the body. Bytes beyond Content-Length do not belong to the message; too
+// few bytes are a fault (RFC 3261 section 18.3).
 func (s *Scanned) takeBody(rest []byte) {
 	s.Body = rest
 	switch {
@@ -298,7 +299,7 @@ func (s *Scanned) takeBody(rest []byte) {
 	}
 }
 
-// complete checks that no required header is missing and that headers agree (RFC 3261
+// complete checks that no required header is missing and that the headers agree (RFC 3261
 // sections 8.1.1, 8.1.3.3 and 17.1.3).
 func (s *Scanned) complete() {
 	switch {
@@ -324,11 +325,11 @@ func (s *Scanned) complete() {
 	}
 }
 
-// RequestURI is the name of the Request-URI in Scanned.Header.
+// RequestURI stands for the Request-URI in Scanned.Header.
 const RequestURI = "Request-URI"
 
-// requestURIWrong returns what is wrong with a Request-URI, which has no headers (RFC
-// 3261 section 19.1.1).
+// requestURIWrong returns what is wrong with a Request-URI, which must have no headers
+// (RFC 3261 section 19.1.1).
 func requestURIWrong(uri []byte) string {
 	if wrong := uriWrong(uri); wrong != "" {
 		return wrong
@@ -363,11 +364,12 @@ func CallIDOf(message []byte) (id []byte, found bool) {
 	return id, len(id) > 0
 }
 
-// CSeqMethod is the method in CSeq: the method of the request that a response answers.
+// CSeqMethod returns the method in CSeq. In a response it is the method of the answered
+// request.
 func (s *Scanned) CSeqMethod() []byte { return s.cseqMethod }
 
 // UnknownScheme reports whether the Request-URI has a scheme that can't be called,
-// whatever the form of its rest.
+// whatever follows the scheme.
 func (s *Scanned) UnknownScheme() bool {
 	scheme, _, found := CutByte(s.uri, ':')
 	if !found || len(scheme) == 0 || !letters[scheme[0]] || hasOther(scheme, &schemeBytes) || hasOther(s.uri, &uriBytes) {
@@ -400,8 +402,8 @@ func cutHeader(b []byte) (header, rest []byte) {
 	return header, rest
 }
 
-// param finds a parameter in a list that semicolons separate. Of several with the
-// name the last counts, as in the parser.
+// param finds a parameter in a list that semicolons separate. If there are several with
+// this name, the last one counts, as in the parser.
 func param(list []byte, name string) (found []byte) {
 	for len(list) > 0 {
 		var key, value []byte

@@ -2,7 +2,8 @@ package message
 
 import "bytes"
 
-// takeCredentials finds the nonce of credentials. There may be others for other realms.
+// takeCredentials finds the nonce in credentials. There may be more credentials, for
+// other realms.
 func (s *Scanned) takeCredentials(value []byte) {
 	s.Authorized = true
 	value = Trim(value)
@@ -18,8 +19,8 @@ func (s *Scanned) takeCredentials(value []byte) {
 	}
 }
 
-// Called returns the user of the Request-URI without its parameters, as it was sent; of a
-// tel URI the number.
+// Called returns the user of the Request-URI as it was sent, but without parameters. For
+// a tel URI it is the number.
 func (s *Scanned) Called() []byte {
 	scheme, user, _ := CutByte(s.uri, ':')
 	if !EqualFold(scheme, "tel") {

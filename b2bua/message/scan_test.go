@@ -103,8 +103,8 @@ X-Long: ` + strings.Repeat("x", 4000) + "\n\n")
 	}
 }
 
-// What sipgo and the scanner read must be the same: the guard decides by the
-// one, the dialogs by the other.
+// sipgo and the scanner must read the same values, because the screen decides by the
+// scanner, and dialogs by sipgo.
 func TestScanAgreesWithParser(t *testing.T) {
 	for _, headers := range []string{
 		"To: <sip:a@b>;tag=x", "To: <sip:a@b>", "t:<sip:a@b>;tag=x;y=z", `To: "q;tag=n" <sip:a@b;tag=u>;tag=x`, "To: sip:a@b;tag=x",
@@ -123,8 +123,8 @@ func TestScanAgreesWithParser(t *testing.T) {
 	}
 }
 
-// compareScan compares what the guard reads with what the parser reads, for
-// what the parser accepts.
+// compareScan compares the values of the scanner and of the parser, for messages that the
+// parser accepts.
 func compareScan(t *testing.T, datagram []byte) {
 	t.Helper()
 	msg, err := Parse(datagram)
@@ -152,8 +152,8 @@ func compareScan(t *testing.T, datagram []byte) {
 	}
 }
 
-// sane says whether a datagram has no header lines that parsers read in
-// different ways; FuzzScan compares only those.
+// sane reports whether a datagram has no header lines that parsers read in different
+// ways. FuzzScan compares only sane datagrams.
 func sane(datagram []byte) bool {
 	head, _, _ := bytes.Cut(datagram, []byte("\r\n\r\n"))
 	for line := range bytes.SplitSeq(head, []byte("\r\n")) {
@@ -173,8 +173,8 @@ var scanSeeds = []string{
 	"BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1, SIP/2.0/UDP i:0\nVia: SIP/2.0/UDP j:70000\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nCall-ID: x\nCSeq: 7 BYE\n\n",
 }
 
-// FuzzScan: what the scan finds well-formed the parser reads, with every
-// header that the scan looked at, and as the scan did.
+// FuzzScan checks that the parser reads every message that the scan finds well-formed,
+// with the same values for all headers that the scan reads.
 func FuzzScan(f *testing.F) {
 	for _, s := range scanSeeds {
 		f.Add(siptest.CRLF(s))
@@ -203,8 +203,7 @@ func FuzzScan(f *testing.F) {
 	})
 }
 
-// wantAgreement checks that the parser reads an admitted message as the guard
-// does.
+// wantAgreement checks that the parser reads an admitted message like the scanner.
 func wantAgreement(t *testing.T, msg Scanned, datagram []byte) {
 	t.Helper()
 	parsed, err := Parse(datagram)
@@ -234,8 +233,8 @@ func wantAgreement(t *testing.T, msg Scanned, datagram []byte) {
 
 func bareOf(v []byte) string { return bare(string(v)) }
 
-// The guard reads bytes, the dialogs read sipgo: where the two differ, a
-// request can be known to the one and not to the other.
+// If the scanner and sipgo differ, a request can be known to the screen but not to the
+// dialogs, or the reverse.
 func TestScanDiffersFromParser(t *testing.T) {
 	for _, to := range []string{
 		`<sip:a@b>;tag=x;p=">"`, `<sip:a@b>;tag=x;tag=y`, `<sip:a@b>;tag=x=y`, `"a" sip:a@b;tag=x`,

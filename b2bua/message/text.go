@@ -6,12 +6,12 @@ import (
 	"flowbridge/config/template"
 )
 
-// text is a part of a message: bytes in Scan, a string in the readers of the
-// parser. Functions over text read both alike.
+// text is a part of a message: bytes in Scan, a string in the parser's readers. Functions
+// over text handle both.
 type text interface{ ~string | ~[]byte }
 
-// isSpace reports whether c is white space within a header, where the line ends of
-// folds count (RFC 3261 section 25.1, LWS).
+// isSpace reports whether c is white space within a header, including the line ends of
+// folds (RFC 3261 section 25.1, LWS).
 func isSpace(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // Trim returns v without the white space around it.
@@ -51,16 +51,16 @@ func CutUnquoted[T text](v T, sep byte) (before, after T, found bool) {
 	return v, v[len(v):], false
 }
 
-// CutParam splits the first parameter off a list that semicolons separate. An empty
-// parameter has an empty key.
+// CutParam splits the first parameter off a list that is separated by semicolons. An
+// empty parameter has an empty key.
 func CutParam[T text](list T) (key, value, rest T) {
 	one, rest, _ := CutUnquoted(list, ';')
 	key, value, _ = CutByte(one, '=')
 	return Trim(key), Trim(value), rest
 }
 
-// firstOf returns where the first value of a list ends: at a comma outside quotes and
-// brackets.
+// firstOf returns the index at which the first value of a list ends: a comma outside
+// quotes and brackets.
 func firstOf[T text](list T) int {
 	quoted, bracket := false, false
 	for i := 0; i < len(list); i++ {
@@ -105,27 +105,27 @@ var (
 	letters    = setOfBytes(isLetter)
 	digitBytes = setOfBytes(func(c byte) bool { return c >= '0' && c <= '9' })
 	tokenBytes = setOfBytes(isTokenByte)
-	// wordBytes may be in a Call-ID, tag or branch. This is laxer than the grammar:
-	// only bytes that could be misread are left out.
+	// wordBytes may be in a Call-ID, tag or branch. This is laxer than the grammar: it
+	// excludes only bytes that could be misread.
 	wordBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f })
 	// schemeBytes may be in the scheme of a URI.
 	schemeBytes = setOfBytes(func(c byte) bool {
 		return isLetter(c) || c >= '0' && c <= '9' || c == '+' || c == '-' || c == '.'
 	})
-	// uriBytes leaves out the bytes that end a URI anywhere. It allows bytes beyond
+	// uriBytes excludes the bytes that end a URI in any context. It allows bytes beyond
 	// ASCII.
 	uriBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && c != '<' && c != '>' && c != '"' })
-	// hostBytes may be in a host, which may be an IPv6 address. It is lax, because a
-	// lookup of something else only fails.
+	// hostBytes may be in a host, which may be an IPv6 address. It is lax, because looking
+	// up anything else only fails.
 	hostBytes = setOfBytes(func(c byte) bool { return c > ' ' && c != 0x7f && strings.IndexByte(`"<>@/?;,[]\*`, c) < 0 })
-	// domainBytes may be in the host names that are called.
+	// domainBytes may be in host names that we call.
 	domainBytes = setOfBytes(func(c byte) bool {
 		return isLetter(c) || c >= '0' && c <= '9' || c == '-' ||
 			c == '.' || c == '_'
 	})
 	noBrackets = setOfBytes(func(c byte) bool { return c != '[' && c != ']' })
-	// nameBytes leaves out the bytes that a name can't have without quotes: the comma
-	// of a list, and the backslash, which would escape the quotes that the library adds.
+	// nameBytes excludes the bytes that need quotes in a name: the comma, which separates
+	// list items, and the backslash, which would escape the quotes that the library adds.
 	nameBytes = setOfBytes(func(c byte) bool { return c != ',' && c != '\\' })
 )
 
@@ -152,10 +152,10 @@ func Decimal[T text](v T, limit int) (n int, ok bool) {
 	return n, len(v) > 0
 }
 
-// AllDigits reports whether v is ASCII digits and not empty.
+// AllDigits reports whether v consists of ASCII digits and is not empty.
 func AllDigits[T text](v T) bool { return len(v) > 0 && !hasOther(v, &digitBytes) }
 
-// EqualFold reports whether v is a lower-case ASCII word, in any case.
+// EqualFold reports whether v equals lower, a lower-case ASCII word, in any case.
 func EqualFold[T text](v T, lower string) bool {
 	if len(v) != len(lower) {
 		return false
@@ -183,8 +183,8 @@ const MaxPhrase = 128
 // to MaxPhrase.
 func Phrase(s string) string { return harmless(s, MaxPhrase, ' ') }
 
-// harmless returns s with control in place of each control character, -1: nothing,
-// and cut to n bytes.
+// harmless returns s cut to n bytes, with each control character replaced by control, or
+// removed if control is -1.
 func harmless(s string, n int, control rune) string {
 	s = strings.Map(func(r rune) rune {
 		if template.IsControl(r) {

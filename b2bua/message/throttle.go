@@ -5,29 +5,29 @@ import (
 	"time"
 )
 
-// Throttle slows down guesses of passwords. Failures count against the holder of the
-// nonce, not against the source of the datagram: a source can be forged, and strangers
-// must not lock out a trunk.
+// Throttle slows down password guessing. Failures count against the holder of the nonce,
+// not against the source of the datagram: a source can be forged, and strangers must not
+// lock out a trunk.
 type Throttle struct {
 	mu      sync.Mutex
 	holders map[holder]failures
 	max     int
 }
 
-// failures leak away, one in a minute.
+// failures counts failures. The count leaks by one a minute.
 type failures struct {
 	n     int
-	at    time.Time // of the last one
-	until time.Time // blocked before
+	at    time.Time // time of the last failure
+	until time.Time // blocked until this time
 }
 
 const (
-	// failuresFree is how many failures at once do not block a holder. Each further
-	// one doubles the time for which it is blocked.
+	// failuresFree is the number of failures in a row that do not block a holder. Each
+	// further failure doubles the time of the block.
 	failuresFree  = 5
 	failuresLeak  = time.Minute
 	throttleMost  = 5 * time.Minute
-	throttleSteps = 9 // the first is a second, and more would be over throttleMost
+	throttleSteps = 9 // the first is a second; more would exceed throttleMost
 	maxHolders    = 10_000
 )
 
@@ -41,7 +41,7 @@ func (t *Throttle) Blocked(n ReceivedNonce, now time.Time) bool {
 	return now.Before(t.holders[n.holder].until)
 }
 
-// Fail notes a wrong response to the nonce.
+// Fail records a wrong response to the nonce.
 func (t *Throttle) Fail(n ReceivedNonce, now time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -60,7 +60,8 @@ func (t *Throttle) Fail(n ReceivedNonce, now time.Time) {
 	t.holders[n.holder] = f
 }
 
-// makeRoom forgets the holders whose last failure is long ago, else any.
+// makeRoom forgets the holders whose last failure was long ago, or any holder if there
+// are none.
 func (t *Throttle) makeRoom(now time.Time) {
 	for h, f := range t.holders {
 		if now.Sub(f.at) > failuresLeak && !now.Before(f.until) {

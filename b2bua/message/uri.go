@@ -11,9 +11,9 @@ import (
 	"flowbridge/config/template"
 )
 
-// IsSound reports whether the parts of a rendered URI are where they seem to be: it
-// has at most one @ with a user before it, no password, and only URI characters. The
-// parser is lax and takes the host from before a second @.
+// IsSound reports whether a rendered URI is unambiguous: it has at most one @ with a user
+// before it, no password, and only URI characters. The parser is lax and takes the host
+// from before a second @.
 func IsSound(text string, uri *sip.Uri) bool {
 	ats := strings.Count(text, "@")
 	if uri.Scheme != "sip" || uri.HierarhicalSlashes || uri.Password != "" || !isHost(uri.Host) || !isUser(uri.User) ||
@@ -25,8 +25,8 @@ func IsSound(text string, uri *sip.Uri) bool {
 	})
 }
 
-// AsRequestURI cuts what a URI may have but a Request-URI may not: headers, and the parameter method (RFC 3261 section
-// 19.1.1).
+// AsRequestURI removes the parts that a URI may have but a Request-URI may not: headers, and the parameter method (RFC
+// 3261 section 19.1.1).
 func AsRequestURI(uri sip.Uri) sip.Uri {
 	uri.Headers = nil
 	params := uri.UriParams
@@ -36,7 +36,7 @@ func AsRequestURI(uri sip.Uri) sip.Uri {
 	}) {
 		uri.UriParams = nil
 		for _, p := range params {
-			p.K, _, _ = strings.Cut(p.K, "?") // the library takes headers for a part of a last parameter without a value
+			p.K, _, _ = strings.Cut(p.K, "?") // the library takes headers for part of a last parameter without a value
 			if !strings.EqualFold(p.K, "method") {
 				uri.UriParams = append(uri.UriParams, p)
 			}
@@ -46,7 +46,7 @@ func AsRequestURI(uri sip.Uri) sip.Uri {
 }
 
 // UserOf returns a party's number as the user part of a SIP URI. A number that is too
-// long for its escapes is useless.
+// long when escaped is useless.
 func UserOf(p template.Party) string {
 	if user := EscapeUser(p.Number); user != "" && len(user) <= MaxURI/2 {
 		return user
@@ -54,8 +54,8 @@ func UserOf(p template.Party) string {
 	return "anonymous"
 }
 
-// userChars may be in a user part, besides %-escapes and the ; of parameters (RFC 3261
-// section 25.1: unreserved and user-unreserved).
+// userChars may be in a user part, in addition to %-escapes and the ; before parameters
+// (RFC 3261 section 25.1: unreserved and user-unreserved).
 const userChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()&=+$,?/"
 
 // EscapeUser percent-encodes the characters that may not be in a user part.
@@ -75,7 +75,7 @@ func onlyUserChars(s string) bool {
 	return true
 }
 
-// isUser reports whether s can be the user part of a SIP URI as it is.
+// isUser reports whether s can be the user part of a SIP URI without escaping.
 func isUser(s string) bool {
 	for i := range len(s) {
 		if strings.IndexByte(userChars, s[i]) < 0 && s[i] != ';' && !template.IsEscape(s[i:]) {
@@ -93,12 +93,12 @@ func isHost(s string) bool {
 	return s != "" && len(s) <= 253 && !hasOther(s, &domainBytes)
 }
 
-// IsStream reports whether a transport has connections.
+// IsStream reports whether a transport uses connections.
 func IsStream(transport string) bool {
 	return transport == config.TransportTCP || transport == config.TransportTLS
 }
 
-// TransportName returns a transport in the configuration's spelling; empty is udp.
+// TransportName returns a transport in the configuration's spelling. Empty means udp.
 func TransportName(transport string) string {
 	if IsStream(transport) {
 		return transport
@@ -114,7 +114,7 @@ func DefaultPort(transport string) uint16 {
 	return uint16(sip.DefaultUdpPort)
 }
 
-// ViaTransport returns a transport in the spelling of Via.
+// ViaTransport returns a transport as it is spelled in Via.
 func ViaTransport(transport string) string {
 	switch transport {
 	case config.TransportTCP:
@@ -126,8 +126,8 @@ func ViaTransport(transport string) string {
 	}
 }
 
-// TransportOf is what a message came by: config.TransportTCP or TransportTLS;
-// empty: UDP.
+// TransportOf returns the transport that a message came by: config.TransportTCP or
+// TransportTLS, or "" for UDP.
 func TransportOf(msg sip.Message) string {
 	switch t := msg.Transport(); {
 	case EqualFold(t, config.TransportTCP):

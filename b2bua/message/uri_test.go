@@ -6,7 +6,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// FuzzURIText: a URI is written as the library writes it.
+// FuzzURIText checks that a URI is written like by the library.
 func FuzzURIText(f *testing.F) {
 	for _, s := range []string{
 		"sip:+15075785607@192.0.2.20:32681", "sips:a@b", "tel:+1;phone-context=x", "sip:h", "sip:a:b@h", "sip:a@[2001:db8::1]:5060", "sip:a@h;lr;x=y?z=1",
@@ -32,7 +32,7 @@ func TestURITextAllocates(t *testing.T) {
 	}
 }
 
-// FuzzHidesCaller: whoever is hidden as a party hides as a From, too.
+// FuzzHidesCaller checks that a party that is hidden is also hidden as a From.
 func FuzzHidesCaller(f *testing.F) {
 	for _, s := range []string{"sip:anonymous@anonymous.invalid", "sip:Restricted@h", "tel:private", "sip:%61nonymous@h", "sip:a@Anonymous.Invalid", "sip:a@h", "sip:anonymous;x@h"} {
 		f.Add(s)

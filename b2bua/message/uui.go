@@ -8,9 +8,10 @@ import (
 	"flowbridge/config/template"
 )
 
-// UserToUser returns the value of a User-to-User header (RFC 7433 section 4.1) that has a
-// text as hex digits, behind the protocol discriminator of user specific data (RFC 7434
-// section 7). A text that names its encoding is such a value already, and stays.
+// UserToUser returns the value of a User-to-User header (RFC 7433 section 4.1) with a
+// text as hex digits after the protocol discriminator for user-specific data (RFC 7434
+// section 7). A text that names its encoding is already such a value, and is returned
+// unchanged.
 func UserToUser(text string) string {
 	data, params, _ := CutUnquoted(text, ';')
 	if encoding, ok := uuiParams(params); ok && encoding != "" {
@@ -21,10 +22,11 @@ func UserToUser(text string) string {
 	return "00" + hex.EncodeToString([]byte(text)) + ";encoding=hex"
 }
 
-// UserToUserTexts returns the texts of a User-to-User header's values. A value has hex
-// digits, if its encoding says so, a token or a quoted-string. Where hex digits begin with
-// the discriminator of user specific data or of characters, which begins no text, the text
-// is behind it. It is not ok if one of them is not well-formed, or no text on one line.
+// UserToUserTexts returns the texts of a User-to-User header's values. A value consists
+// of hex digits, if its encoding says so, or of a token or a quoted-string. If hex digits
+// begin with the discriminator for user-specific data or for characters, which no text
+// begins with, the text follows it. ok is false if a value is malformed or is not text on
+// one line.
 func UserToUserTexts(value string) (texts []string, ok bool) {
 	for one, rest, more := "", value, true; more; {
 		one, rest, more = CutUnquoted(rest, ',')
@@ -44,7 +46,7 @@ func UserToUserTexts(value string) (texts []string, ok bool) {
 	return texts, true
 }
 
-// uuiParams reads the encoding among the parameters behind a value. Unknown parameters are allowed.
+// uuiParams reads the encoding in the parameters after a value. Unknown parameters are allowed.
 func uuiParams(params string) (encoding string, ok bool) {
 	for ok = true; params != ""; {
 		var key, v string
@@ -75,7 +77,7 @@ func uuiText(data, encoding string) (text string, ok bool) {
 		!strings.ContainsFunc(text, template.IsControl)
 }
 
-// tokenOrQuoted returns a token, or what a quoted-string says.
+// tokenOrQuoted returns a token, or the content of a quoted-string.
 func tokenOrQuoted(v string) (text string, ok bool) {
 	if !strings.HasPrefix(v, `"`) {
 		return v, IsToken(v)

@@ -43,7 +43,8 @@ func TestUserToUserTexts(t *testing.T) {
 	}
 }
 
-// A text that names its encoding is a value already; one that only looks so is not.
+// A text that names its encoding is already a value, but not one that only looks like
+// that.
 func TestUserToUser(t *testing.T) {
 	for text, want := range map[string]string{
 		"abc":                           "00616263;encoding=hex",
@@ -58,8 +59,8 @@ func TestUserToUser(t *testing.T) {
 	}
 }
 
-// FuzzUserToUser: what is read of a peer's header is text on one line, and comes back
-// from what we write of it.
+// FuzzUserToUser checks that texts read from a peer's header are on one line, and survive
+// being written and read again.
 func FuzzUserToUser(f *testing.F) {
 	f.Add(`04616263;encoding=hex;purpose=isdn-uui, "b;c"`)
 	f.Add("000d0a;encoding=hex")
@@ -72,7 +73,7 @@ func FuzzUserToUser(f *testing.F) {
 			if text == "" || len(text) > MaxPassedValue || !utf8.ValidString(text) || strings.ContainsFunc(text, template.IsControl) {
 				t.Errorf("%q gives %q", value, text)
 			}
-			if UserToUser(text) == text { // it is a value already
+			if UserToUser(text) == text { // already a value
 				continue
 			}
 			back, ok := UserToUserTexts(UserToUser(text))

@@ -9,24 +9,24 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Buffer is room for a message that is written. It is taken from a pool and given back.
+// Buffer is a buffer for writing a message. It comes from a pool, and Release returns it.
 type Buffer struct{ Bytes []byte }
 
-// maxPooled bounds the buffers that are kept, in bytes.
+// maxPooled bounds the size of buffers in the pool, in bytes.
 const maxPooled = 16 << 10
 
 var buffers = sync.Pool{New: func() any { return &Buffer{Bytes: make([]byte, 0, 2048)} }}
 
-// TakeBuffer gives an empty buffer.
+// TakeBuffer returns an empty buffer.
 func TakeBuffer() *Buffer {
 	b, ok := buffers.Get().(*Buffer)
 	if !ok {
-		return nil // not possible: the pool makes nothing else
+		return nil // can't happen: the pool makes nothing else
 	}
 	return b
 }
 
-// Release gives the buffer back.
+// Release returns the buffer to the pool.
 func (b *Buffer) Release() {
 	if cap(b.Bytes) <= maxPooled {
 		b.Bytes = b.Bytes[:0]
@@ -40,8 +40,8 @@ func (b *Buffer) WriteString(s string) (int, error) {
 	return len(s), nil
 }
 
-// Append appends a message as it is sent (RFC 3261 section 7), in the words of the
-// library. It allocates nothing for the headers that each message has.
+// Append appends a message as it is sent (RFC 3261 section 7), with the same text as the
+// library's. It allocates nothing for the usual headers.
 func (b *Buffer) Append(msg sip.Message) {
 	switch m := msg.(type) {
 	case *sip.Request:
@@ -79,8 +79,8 @@ func (b *Buffer) AppendTrying(req *sip.Request) {
 	b.add("Content-Length: 0\r\n\r\n")
 }
 
-// viaBack appends a Via of an answer; the topmost one says where the request came from,
-// if it asks for that.
+// viaBack appends a Via of an answer. If the topmost Via asks for it, viaBack adds the
+// source of the request.
 func (b *Buffer) viaBack(h *sip.ViaHeader, top bool, source string) {
 	if rport, asks := h.Params.Get("rport"); top && asks && rport == "" {
 		from := ParseSource(source)
@@ -101,7 +101,7 @@ func (b *Buffer) add(parts ...string) {
 
 func (b *Buffer) number(n int) { b.Bytes = strconv.AppendInt(b.Bytes, int64(n), 10) }
 
-// rest appends what follows a first line.
+// rest appends everything after the first line.
 func (b *Buffer) rest(headers []sip.Header, body []byte) {
 	b.AppendHeaders(headers)
 	b.add("\r\n")
@@ -188,7 +188,7 @@ func (b *Buffer) uri(u *sip.Uri) {
 	b.params('?', '&', u.Headers)
 }
 
-// host appends a host, with brackets around an IPv6 address, and a port; 0: none.
+// host appends a host, with brackets around an IPv6 address, and a port, unless it is 0.
 func (b *Buffer) host(host string, port int) {
 	ip, err := netip.Addr{}, error(nil)
 	if strings.IndexByte(host, ':') >= 0 {
@@ -205,7 +205,7 @@ func (b *Buffer) host(host string, port int) {
 	}
 }
 
-// params appends parameters behind first, with separators between them.
+// params appends first and the parameters, with separators between them.
 func (b *Buffer) params(first, separator byte, params sip.HeaderParams) {
 	for _, p := range params {
 		b.Bytes = append(b.Bytes, first)
@@ -226,7 +226,7 @@ func (b *Buffer) param(p sip.HeaderKV) {
 	}
 }
 
-// AddrText is a URI as the address in From or To, without a name.
+// AddrText returns a URI as an address for From or To, without a name.
 func AddrText(uri *sip.Uri) string {
 	b := TakeBuffer()
 	defer b.Release()
@@ -236,13 +236,13 @@ func AddrText(uri *sip.Uri) string {
 	return string(b.Bytes)
 }
 
-// TargetText is a Contact's URI as the Request-URI that it is in its dialog.
+// TargetText returns a Contact's URI as the Request-URI for requests within the dialog.
 func TargetText(c *sip.ContactHeader) string {
 	uri := AsRequestURI(c.Address)
 	return URIText(&uri)
 }
 
-// URIText is a URI as text, with one allocation.
+// URIText returns a URI as text, with one allocation.
 func URIText(uri *sip.Uri) string {
 	b := TakeBuffer()
 	defer b.Release()

@@ -27,14 +27,14 @@ Content-Length: 3
 
 v=0`
 
-// FuzzAppend: what is written is what the library would write.
+// FuzzAppend checks that we write the same text as the library.
 func FuzzAppend(f *testing.F) {
 	f.Add([]byte(written))
 	f.Add([]byte("SIP/2.0 486 Busy Here\nVia: SIP/2.0/UDP [::1]:5060;branch=z9hG4bK1\nContact: *\nTo: <urn:x//y>\n\n"))
 	f.Add([]byte("ACK sip://u@h SIP/2.0\nVia: SIP/2.0/UDP h:0\nFrom: <sips:[::ffff:1.2.3.4]>\nContact: <sip:[::1>\nTo: x <sip:h>;tag\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		msg, err := Parse(siptest.CRLF(string(text)))
-		if err != nil || msg.Via() == nil { // the library writes an empty line too many then
+		if err != nil || msg.Via() == nil { // then the library writes an extra empty line
 			return
 		}
 		b := TakeBuffer()
@@ -49,7 +49,7 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// TestAppendTrying: a 100 is what would be made of the library's types.
+// TestAppendTrying: a 100 equals the one made with the library's types.
 func TestAppendTrying(t *testing.T) {
 	for _, via := range []string{
 		"SIP/2.0/UDP h:5070;rport;branch=z9hG4bK1", "SIP/2.0/UDP h;branch=z9hG4bK1;received=192.0.2.9;rport, SIP/2.0/UDP i;rport",
@@ -73,8 +73,8 @@ func TestAppendTrying(t *testing.T) {
 	}
 }
 
-// FuzzHeaderText: a request whose form is right can be parsed, and so can the text of its
-// headers, which says the same.
+// FuzzHeaderText checks that a well-formed request can be parsed, and that the text of
+// its headers can be parsed with the same result.
 func FuzzHeaderText(f *testing.F) {
 	for _, s := range scanSeeds {
 		f.Add(siptest.CRLF(s))

@@ -10,11 +10,11 @@ import (
 	"flowbridge/config"
 )
 
-// errInviteTooLarge means that an INVITE is over the target's budget without all
-// headers and parts that may be left out.
+// errInviteTooLarge means that an INVITE exceeds the target's budget even without all
+// optional headers and parts.
 var errInviteTooLarge = errors.New("INVITE is over the target's budget")
 
-// Measure is the part of an INVITE that a budget limits.
+// Measure has the properties of an INVITE that a budget limits.
 type Measure struct {
 	size    int // bytes of the whole INVITE on the wire
 	value   int // bytes of the longest value of a configured or passed header
@@ -24,7 +24,7 @@ type Measure struct {
 // Budget bounds an INVITE over UDP.
 type Budget struct{ Size, Value, Headers int }
 
-// BudgetOf returns the budget of calls to a target: headers beyond its bounds are a sign that something is wrong.
+// BudgetOf returns the budget for calls to a target. More or longer headers are a sign that something is wrong.
 func BudgetOf(t *peers.Dial) Budget { return Budget{Size: t.Budget.Size, Value: 512, Headers: 24} }
 
 // OverBudget reports whether an INVITE is too large for UDP (RFC 3261 section 18.1.1).
@@ -33,13 +33,13 @@ func OverBudget(t *peers.Dial, m Measure) bool {
 	return !message.IsStream(t.Transport) && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
 }
 
-// TypicalCredentials is the size of the credentials that a challenged INVITE has more, in
-// bytes. The target's challenge decides about most of it.
+// TypicalCredentials is the size in bytes of the credentials that a challenged INVITE
+// gets. Most of it depends on the target's challenge.
 const TypicalCredentials = 300
 
-// CredentialsSize returns the room that is kept for credentials. It is kept in an INVITE
-// that may go over TCP, because that is decided before the target asks for them. One that
-// stays on UDP makes room when they are asked for.
+// CredentialsSize returns the room to reserve for credentials. An INVITE that may go over
+// TCP reserves it, because the transport is chosen before the target asks for
+// credentials. An INVITE that stays on UDP makes room once it is challenged.
 func CredentialsSize(t *peers.Dial) int {
 	if t.Auth == nil || t.Overflow != config.OverflowTCP {
 		return 0
@@ -47,7 +47,7 @@ func CredentialsSize(t *peers.Dial) int {
 	return TypicalCredentials
 }
 
-// Measure counts an INVITE that has this size on the wire.
+// Measure measures an INVITE that has this size on the wire.
 func (o *Draft) Measure(size int) Measure {
 	m := Measure{size: size}
 	for _, fields := range [][]Field{o.configured, o.passed} {
@@ -59,9 +59,8 @@ func (o *Draft) Measure(size int) Measure {
 	return m
 }
 
-// Trim leaves headers out until the INVITE is within the budget: first those with a value that is
-// too long, then, the last first, passed ones, configured ones, and own ones that no call depends on.
-// size measures the rest.
+// Trim drops headers until the INVITE is within the budget: first those with too long a value, then passed ones,
+// configured ones, and own ones that no call depends on, each from the last one. size returns the size of the rest.
 func (o *Draft) Trim(b Budget, size func() int) error {
 	tooLong := func(f Field) bool { return !f.Kept && longest(f) > b.Value }
 	for _, list := range []*[]Field{&o.passed, &o.configured} {
@@ -84,7 +83,7 @@ func (o *Draft) Trim(b Budget, size func() int) error {
 	return nil
 }
 
-// dropLast leaves out the last header of a list that need not be kept.
+// dropLast drops the last optional header of a list, and reports whether there was one.
 func (o *Draft) dropLast(list *[]Field) bool {
 	for i, f := range slices.Backward(*list) {
 		if !f.Kept {

@@ -9,7 +9,7 @@ import (
 	"flowbridge/config"
 )
 
-// What is left out, and in which order.
+// The headers that are left out, in their order.
 func TestTrim(t *testing.T) {
 	fields := func(names ...string) (all []Field) {
 		for _, n := range names {

@@ -9,9 +9,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// Diversion returns the number that the call was diverted from: the number of the topmost
-// Diversion (RFC 5806), else of History-Info. It is empty if it is not known or
-// private.
+// Diversion returns the number that the call was diverted from: the number in the topmost
+// Diversion (RFC 5806), or else in History-Info. It is empty if it is unknown or private.
 func Diversion(invite *sip.Request, country string) string {
 	all := message.Values(invite, "diversion")
 	if len(all) == 0 {
@@ -28,18 +27,18 @@ func Diversion(invite *sip.Request, country string) string {
 type historyEntry struct {
 	party template.Party
 	index string
-	// from is the entry that this one was made from: with mp for another user (a
-	// diversion), with rc and np for the same.
+	// from is the entry that this one was made from: with mp it had another user (a
+	// diversion), with rc and np the same one.
 	from     string
 	sameUser bool
 }
 
-// maxHistory bounds the entries: the first is the party that was called first, the last
-// is this server.
+// maxHistory bounds the entries: the first one is the party that was called first, the
+// last one is this server.
 const maxHistory = 64
 
-// diverted returns the number of the last user before the one that is called now. It
-// goes from the last entry up the index tree until the number changes.
+// diverted returns the number of the last user before the user that is called now. It
+// walks from the last entry up the index tree until the number changes.
 func diverted(history []string, country string) string {
 	if len(history) > maxHistory {
 		return ""
@@ -142,8 +141,9 @@ func cutURI(value string) (before, uri, after string) {
 	return value[:open], value[open : open+end], value[open+end:]
 }
 
-// parentOf returns the entry that another was made from: the one that it names, else
-// the one a level up in its index, else the one before it; -1: none.
+// parentOf returns the index of the entry that another one was made from: the entry that
+// it names, else the one a level up in its index, else the one before it. It returns -1
+// if there is none.
 func parentOf(entries []historyEntry, at int) int {
 	want := entries[at].from
 	if want == "" {

@@ -10,12 +10,13 @@ import (
 	"flowbridge/config"
 )
 
-// ErrWantsTCP means that an INVITE is over the target's UDP budget and is to go
-// over TCP.
+// ErrWantsTCP means that an INVITE exceeds the target's UDP budget and should go over
+// TCP.
 var ErrWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 
-// Fit makes the INVITE of a leg to a target, small enough for its way: stream says that this is a connection, tried
-// that none could be opened. Any error but ErrWantsTCP leaves in Dropped what was left out. whole is its size before.
+// Fit makes the INVITE of a leg to a target, small enough for its transport. stream says that there is a connection,
+// tried that none could be opened. Dropped names what was left out, also after an error other than ErrWantsTCP. whole
+// is the size before that.
 func (o *Draft) Fit(t *peers.Dial, l *leg.Leg, stream, tried bool) (req *sip.Request, whole int, err error) {
 	req = o.Request()
 	size := func() int {
@@ -32,8 +33,8 @@ func (o *Draft) Fit(t *peers.Dial, l *leg.Leg, stream, tried bool) (req *sip.Req
 	return req, whole, err
 }
 
-// Shorten makes an INVITE that is sent again over UDP small enough for so many bytes more. No request and no error: it
-// is already.
+// Shorten makes an INVITE that is sent again over UDP small enough to get this many more bytes. It returns a nil
+// request and no error if the INVITE is small enough already.
 func (o *Draft) Shorten(t *peers.Dial, l *leg.Leg, more int) (req *sip.Request, whole int, err error) {
 	size := func() int { return l.InviteSize(o.Request()) + more }
 	whole = size()

@@ -15,20 +15,20 @@ import (
 	"flowbridge/config/template"
 )
 
-// anonymousURI names a caller who is private or unknown (RFC 3323 section 4.1.1.3).
+// anonymousURI stands for a private or unknown caller (RFC 3323 section 4.1.1.3).
 const anonymousURI = "sip:anonymous@anonymous.invalid"
 
-// errNotSIPURI means that a target's uri template gave no sound SIP URI: a caller's
-// values must not decide where the call goes.
+// errNotSIPURI means that a target's uri template did not give a well-formed SIP URI: a
+// caller's values must not decide where the call goes.
 var errNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
-// Inbound is the carrier's INVITE as it matters for the target's.
+// Inbound is the carrier's INVITE as the source of the target's.
 type Inbound struct {
 	Invite  *sip.Request
 	Source  *sip.Request // the source of passed headers: Invite, or a REFER
 	Trusted bool         // the trunk's caller identity is trusted
 	Privacy Privacy
-	Extra   []Field // further headers of the target's INVITE
+	Extra   []Field // additional headers for the target's INVITE
 }
 
 // Draft is the INVITE to a target, without the headers that the leg adds.
@@ -41,9 +41,9 @@ type Draft struct {
 	Offer       []byte
 	LocalParty  string   // From
 	RemoteParty string   // To
-	Dropped     []string // names of the headers and types of the parts that were left out
+	Dropped     []string // names of the headers, and types of the parts, that were left out
 
-	values []string // of fields with one
+	values []string // memory for the values of fields that have only one
 }
 
 // Field is a header with all its values.
@@ -66,7 +66,8 @@ func renderURI(t *peers.Dial, vars template.Vars) (sip.Uri, error) {
 	return message.AsRequestURI(uri), nil
 }
 
-// RouteField returns the Route of proxies on the way to a target (RFC 3261 section 8.1.2); nothing: there are none.
+// RouteField returns the Route header for proxies on the way to a target (RFC 3261 section 8.1.2), or nothing if there
+// are none.
 func RouteField(proxies []string) []Field {
 	if len(proxies) == 0 {
 		return nil
@@ -76,8 +77,8 @@ func RouteField(proxies []string) []Field {
 
 // Build makes the INVITE to a target: with the caller in From and P-Asserted-Identity,
 // one hop less in Max-Forwards, the configured headers byte for byte in file order, and
-// the passed headers. A configured header replaces a passed one of its name, and either
-// replaces an own one.
+// the passed headers. A configured header replaces a passed one with the same name, and
+// either replaces one of our own.
 func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg.Local, peer leg.PeerOptions,
 	offer []byte,
 ) (Draft, error) {
@@ -89,7 +90,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg
 		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, usualOwn), values: make([]string, 0, usualOwn),
 		RemoteParty: message.AddrText(&uri), Offer: offer,
 	}
-	if t.Registered && vars.To.Number != "" { // the Contact says where a PBX is, and not whom it is called for
+	if t.Registered && vars.To.Number != "" { // the Contact locates a PBX, but does not name the called number
 		out.RemoteParty = "<sip:" + message.UserOf(vars.To) + "@" + uri.Host + ">"
 	}
 	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
@@ -114,7 +115,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg
 	return out, nil
 }
 
-// identify says who calls: in From, in Privacy, and in P-Asserted-Identity.
+// identify names the caller in From, Privacy and P-Asserted-Identity.
 func (out *Draft) identify(vars template.Vars, in Inbound, local leg.Local) {
 	from := CallingParty(vars)
 	caller := "<" + local.URI(message.UserOf(from)) + ">"
@@ -137,14 +138,14 @@ func (out *Draft) identify(vars template.Vars, in Inbound, local leg.Local) {
 	}
 }
 
-// usualOwn is how many headers of our own Build adds, unless there is more to say than
-// identity, methods, extensions and agent.
+// usualOwn is the number of our own headers that Build usually adds: identity, methods,
+// extensions and agent.
 const usualOwn = 4
 
 // maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
 const maxHops = 255
 
-// add adds an own header unless there is one of its name.
+// add adds one of our own headers, unless there is one with its name.
 func (o *Draft) add(name, value string, kept bool) {
 	if has(o.configured, name) || has(o.passed, name) {
 		return
@@ -188,7 +189,7 @@ func RenderHeaders(t *peers.Dial, vars template.Vars) (fields []Field, err error
 	for _, h := range t.Headers {
 		value, err := h.Value.Render(vars)
 		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {
-			continue // dialled without a platform's answer: headers that need it are left out
+			continue // dialled without a platform's answer, so leave out headers that need it
 		}
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.Name, err)
@@ -206,12 +207,12 @@ func RenderHeaders(t *peers.Dial, vars template.Vars) (fields []Field, err error
 }
 
 // indispensable reports whether a header may never be left out: without it the platform
-// would not know the call, or the caller would be named.
+// would not recognise the call, or a private caller would be named.
 func indispensable(name string) bool {
 	return strings.EqualFold(name, "X-EI") || strings.EqualFold(name, "Privacy")
 }
 
-// HeaderOf returns the function by which templates read the first value of a header of
+// HeaderOf returns the function with which templates read the first value of a header of
 // the carrier's INVITE.
 func HeaderOf(invite *sip.Request) func(string) string {
 	return func(name string) string { return message.FirstHeader(invite, name) }
@@ -226,10 +227,10 @@ type PlatformID struct {
 	External bool // set by the caller, not by the platform
 }
 
-// IDsIn reads X-EI (Synthflow's page "X-EI SIP header"): tokens, of which the first S and
-// the first E count, or one bare value.
+// IDsIn reads X-EI (Synthflow's page "X-EI SIP header"): either tokens, of which the
+// first S and the first E count, or one bare value.
 func IDsIn(xei string) (ids []PlatformID) {
-	var of [2]string // of S and E
+	var of [2]string // the values of S and E
 	tokens := false
 	for part := range strings.SplitSeq(xei, ";") {
 		name, value, found := strings.Cut(strings.TrimSpace(part), ".")
@@ -238,7 +239,7 @@ func IDsIn(xei string) (ids []PlatformID) {
 		}
 		i := strings.Index("SEO", name)
 		tokens = tokens || i >= 0
-		if i >= 0 && i < len(of) && of[i] == "" { // O is a number
+		if i >= 0 && i < len(of) && of[i] == "" { // the token O is a number, not an id
 			of[i] = value
 		}
 	}
@@ -256,8 +257,8 @@ func IDsIn(xei string) (ids []PlatformID) {
 // errTokens means that a value within X-EI would be read as several tokens.
 var errTokens = errors.New("a value holds a ';', which would begin another token")
 
-// checkXEI refuses an X-EI with more tokens than its template, because a caller would
-// have written them. A template that passes the carrier's X-EI on may have any.
+// checkXEI refuses an X-EI with more tokens than its template, because a caller must have
+// injected them. A template that passes on the carrier's X-EI may have any number.
 func checkXEI(h config.Header, value string) error {
 	if !strings.EqualFold(h.Name, "X-EI") || strings.Count(value, ";") <= strings.Count(h.Value.String(), ";") {
 		return nil

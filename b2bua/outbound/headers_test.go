@@ -76,11 +76,11 @@ func headersTarget(t testing.TB, country, trusted string) *config.Config {
 	return cfg
 }
 
-// update has the golden files written anew.
+// update makes the test rewrite the golden files.
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// sent is an INVITE to the target as it stands on the wire, but for what is
-// different each time, and what was left out of it.
+// sent returns an INVITE to the target as it is on the wire, without the parts that
+// differ each time, and the draft, which says what was left out.
 func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Draft, err error) {
 	all := peers.NewAdmission(cfg, nil).Peers.Load()
 	trunk, target := all.Trunks[0].Caller, all.Targets[cfg.Targets[0].Name].Dial
@@ -121,8 +121,8 @@ func fitted(out *Draft, leg *leg.Leg, target *peers.Dial) error {
 	return out.Trim(BudgetOf(target), size)
 }
 
-// Golden files: the INVITE of a carrier, what it is configured as, and the
-// INVITE that the target gets, byte for byte.
+// Golden files: the INVITE of a carrier, its configuration, and the INVITE that the
+// target gets, byte for byte.
 func TestInviteGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/invite/*.txtar")
 	if err != nil || len(files) < 8 {
@@ -157,8 +157,8 @@ func TestInviteGolden(t *testing.T) {
 	}
 }
 
-// What a carrier and the API write ends no header and begins none: the INVITE
-// on the wire has the lines that it was built of, whatever they hold.
+// Text from a carrier or the API can neither end nor begin a header: the INVITE on the
+// wire has exactly the lines that it was built from.
 func FuzzBuildOutbound(f *testing.F) {
 	files, err := filepath.Glob("testdata/invite/*.txtar")
 	must(f, err)
@@ -173,8 +173,8 @@ func FuzzBuildOutbound(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, id string) { checkOutbound(t, cfg, text, id) })
 }
 
-// The same with the parts of the INVITE that matter: more of what the fuzzer
-// tries is read.
+// The same for the important parts of the INVITE, so that more of the fuzzer's inputs are
+// parsed.
 func FuzzBuildOutboundParts(f *testing.F) {
 	f.Add("+15075785607", `"Ann" <sip:+1@h>`, "<tel:+1>", "<sip:2@h>;privacy=full", "id", "id")
 	f.Add("a%0d%0ab", "\"a\nX-EI: b\" <sip:1@h>", "\"\\\"\" <sip:\n@h>", "<sip:2@h?Privacy=history>;index=1", "none", "\r\n")
@@ -233,7 +233,7 @@ func checkOutbound(t *testing.T, cfg *config.Config, text []byte, id string) {
 	}
 }
 
-// What a caller puts into a number must not decide where the call goes.
+// Text that a caller puts into a number must not decide where the call goes.
 func TestRenderURI(t *testing.T) {
 	target, err := template.Parse("sip:{{.To.Number}}@sip.example.com:5060")
 	must(t, err)
@@ -247,7 +247,7 @@ func TestRenderURI(t *testing.T) {
 		"evil@attacker.example":         "",
 		"":                              "", // sip:@host is no URI
 		"//evil":                        "",
-		"8@127.0.9.9:5090;x":            "", // of tel: URIs, whose rest may be anything
+		"8@127.0.9.9:5090;x":            "", // from tel: URIs, whose rest may be anything
 		"8@127.0.9.9:5090?x":            "",
 		`1:x>;tag=evil;a="`:             "",
 		"1:secret":                      "",
@@ -268,7 +268,7 @@ func TestRenderURI(t *testing.T) {
 	}
 }
 
-// FuzzRenderURI: whatever the number, the call goes to the target's host.
+// FuzzRenderURI checks that for any number the call goes to the target's host.
 func FuzzRenderURI(f *testing.F) {
 	for _, user := range []string{"+15075785607", "%2B1507", "0301234567;phone-context=+49", "a@b", "1:2", "\r\n", "sip:x", "%", ";", "//x", "[::1"} {
 		f.Add(user)
@@ -284,8 +284,8 @@ func FuzzRenderURI(f *testing.F) {
 	})
 }
 
-// FuzzIDsIn: whatever a template makes of X-EI, its ids are not empty, hold no
-// separator, and are as many as there are parts at the most.
+// FuzzIDsIn checks that for any X-EI the ids are not empty, have no separator, and are no
+// more than the parts.
 func FuzzIDsIn(f *testing.F) {
 	for _, seed := range []string{"S.a;E.b;O.+1;", "CA123", ";;", "E.FOO.x;", "S.", " E.a ; b", "E.;S.x"} {
 		f.Add(seed)

@@ -12,8 +12,8 @@ import (
 )
 
 // CallerOf returns the calling party: from a trusted trunk the one in P-Asserted-Identity
-// (RFC 3325 section 9.1), else of Remote-Party-ID (draft-ietf-sip-privacy-04), else of
-// From.
+// (RFC 3325 section 9.1), else the one in Remote-Party-ID (draft-ietf-sip-privacy-04),
+// else the one in From.
 func CallerOf(invite *sip.Request, t *peers.Caller) template.Party {
 	if t.Trusted {
 		for _, name := range []string{"p-asserted-identity", "remote-party-id"} {
@@ -26,8 +26,8 @@ func CallerOf(invite *sip.Request, t *peers.Caller) template.Party {
 	return message.PartyOf(from.DisplayName, &from.Address, t.Country)
 }
 
-// CalledOf returns the called party: the Request-URI's, or the one in P-Called-Party-ID (RFC 7315 section 4.2) or To
-// where the Request-URI is the Contact that the trunk has registered.
+// CalledOf returns the called party: the one in the Request-URI. If that is the Contact that we registered for the
+// trunk, it is the one in P-Called-Party-ID (RFC 7315 section 4.2) or To.
 func CalledOf(invite *sip.Request, t *peers.Trunk) template.Party {
 	if !t.IsContact(invite.Recipient.User) {
 		return message.PartyOf("", &invite.Recipient, t.Caller.Country)
@@ -40,8 +40,9 @@ func CalledOf(invite *sip.Request, t *peers.Trunk) template.Party {
 	return message.PartyOf("", &invite.To().Address, t.Caller.Country)
 }
 
-// identified returns the first of these identities with a number, else the first that
-// names a party. All are of one party, so another one may have its name.
+// identified returns the first of these identities that has a number, or else the first
+// that names a party. All belong to the same party, so the name may come from another
+// one.
 func identified(identities []string, country string) (best template.Party, ok bool) {
 	name := ""
 	for _, v := range identities {
@@ -71,15 +72,15 @@ func calling(params sip.HeaderParams) bool {
 
 // Privacy is the part of a caller's identity that is withheld from the target.
 type Privacy struct {
-	number  bool // and everything else that identifies the caller
+	number  bool // the number and everything else that identifies the caller
 	name    bool
-	history bool // the parties that were called before
+	history bool // the parties called before
 }
 
 // PrivacyOf reads Privacy (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section
 // 10.1), the privacy of a trusted Remote-Party-ID, and an anonymous From. A B2BUA that
-// carries the media always provides the other services, header and session, so critical
-// is met, too.
+// carries the media always provides the other services, header and session, so it
+// satisfies critical, too.
 func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	var p Privacy
 	none := false
@@ -95,7 +96,7 @@ func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 			}
 		}
 	}
-	if none && p == (Privacy{}) { // RFC 3323 section 4.2: none may be added
+	if none && p == (Privacy{}) { // RFC 3323 section 4.2: adding none is allowed
 		return p
 	}
 	if t.Trusted {
@@ -145,8 +146,8 @@ func withheld(params sip.HeaderParams) bool {
 	return slices.ContainsFunc(privacyTokens(params), func(s string) bool { return s == "full" || s == "uri" })
 }
 
-// CallingParty returns the caller as a target sees it: the customer, also if a PBX has
-// called the customer and hands the call over; or the target that has placed the call.
+// CallingParty returns the caller as a target sees it: the customer, even if a PBX has
+// called the customer and hands over the call; or the target that has placed the call.
 func CallingParty(vars template.Vars) template.Party {
 	if vars.Target != "" {
 		return vars.From
@@ -163,7 +164,7 @@ func WithheldFrom(vars template.Vars, p Privacy) Privacy {
 	return p
 }
 
-// VarsOf are the variables of templates in a call with this id.
+// VarsOf returns the template variables for a call with this id.
 func VarsOf(id string, invite *sip.Request, t *peers.Trunk) template.Vars {
 	return template.Vars{
 		To: CalledOf(invite, t), From: CallerOf(invite, t.Caller), CallID: id,

@@ -110,7 +110,7 @@ func TestAnonymous(t *testing.T) {
 	}
 }
 
-// Who calls, by what a trusted trunk says and by what any says.
+// The caller, for a trusted trunk and for any trunk.
 func TestIdentity(t *testing.T) {
 	const from = `"Ann" <sip:+15075550100@h>;tag=x`
 	for _, tt := range []struct {
@@ -184,8 +184,8 @@ func TestPrivacy(t *testing.T) {
 	}
 }
 
-// FuzzParty: whatever a peer writes as a party, what comes of it is bounded,
-// without control characters, and can be put into a name-addr.
+// FuzzParty checks that for any text of a peer the party is bounded, has no control
+// characters, and can be put into a name-addr.
 func FuzzParty(f *testing.F) {
 	for _, v := range []string{
 		`"Ann" <sip:+15075550100@h;user=phone>;tag=x`, `sip:a@b;tag=x`, `<tel:5;phone-context=+1>`, "\"a\nb\" <sip:1@h>", `"a\`, `<sip:a@b?X=y%0d%0a>`,

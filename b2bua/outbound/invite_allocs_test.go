@@ -4,7 +4,8 @@ package outbound
 
 import "testing"
 
-// The INVITE to a target with its leg: half of these are the headers, which the library takes as one object each.
+// The INVITE to a target with its leg: half of the allocations are the headers, because the library needs one object
+// for each.
 func TestInviteAllocates(t *testing.T) {
 	if n := testing.AllocsPerRun(200, inviteToTarget(t)); n > 40 {
 		t.Errorf("%v allocations; want 40 at most", n)

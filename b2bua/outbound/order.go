@@ -13,18 +13,18 @@ import (
 	"flowbridge/config"
 )
 
-// HeaderLine is one header of an order.
+// HeaderLine is a header in an order.
 type HeaderLine = message.HeaderLine
 
-// Order says where an ordered transfer leads.
+// Order is the destination of an ordered transfer.
 type Order struct {
 	To      string // a number, a host, user@host, or a URI of the agent's lists; with Named also the name of a target
 	Named   bool
-	Trunk   string // that calls the number; empty: as a REFER's
+	Trunk   string // the trunk that calls the number; empty means as for a REFER
 	Headers []HeaderLine
 }
 
-// Ordered is To for an order, and gives the headers of the call, too. The error is a *PlaceError.
+// Ordered is To for an order. It also returns the headers for the call. The error is a *PlaceError.
 func (t *Transfer) Ordered(o Order) (d Destination, headers []HeaderLine, err error) {
 	t.Agent = t.lastTarget()
 	target, callee := t.Peers.Targets[o.To], t.Peers.Callees[o.Trunk]
@@ -64,8 +64,8 @@ func (t *Transfer) Ordered(o Order) (d Destination, headers []HeaderLine, err er
 	return d, to.Headers, nil
 }
 
-// lastTarget is the last target of the configuration that answered the call. Its lists count also where the call is at
-// a trunk, or at a host of a REFER: these have none.
+// lastTarget returns the last target of the configuration that answered the call. Its lists also count if the call is
+// now at a trunk, or at a host from a REFER, because these have no lists.
 func (t *Transfer) lastTarget() *peers.Dial {
 	for _, a := range slices.Backward(t.Tried) {
 		if last := t.Peers.Targets[a.Target]; last != nil && a.SIPStatus == 200 && a.Cause == "" {
@@ -75,7 +75,7 @@ func (t *Transfer) lastTarget() *peers.Dial {
 	return t.Agent
 }
 
-// read reads where an order leads, unless that is a target, and its headers.
+// read reads the destination of an order, unless that is a target, and its headers.
 func (o *Order) read(target bool) (r message.Referral, err error) {
 	to := o.To
 	if target {
@@ -100,7 +100,7 @@ func (o *Order) read(target bool) (r message.Referral, err error) {
 	return r, nil
 }
 
-// refusedOrder says why an order leads to nowhere.
+// refusedOrder returns the error for an order without a permitted destination.
 func (t *Transfer) refusedOrder(o *Order, code int, err error) error {
 	remedy := "see transfer_numbers and transfer_hosts of target " + t.Agent.Name
 	switch {

@@ -18,29 +18,29 @@ import (
 
 // Origination is a call that a request orders: first the customer is called over a trunk, then an agent.
 type Origination struct {
-	ID      string           // of the call; empty: a new one
-	By      string           // who orders it, for the record
+	ID      string           // id of the call; empty means a new one
+	By      string           // who ordered it, for the record
 	To      string           // the customer's number
 	From    string           // the number that the customer sees
-	Trunk   string           // by its name
-	Target  string           // the agent, by its name; empty: the route says who
-	Headers []peers.Variable // of the INVITE that stands for a caller's: templates and pass_headers see them
-	// AnswerWithin is how long the customer may take to answer. 0: ring_timeout of the trunk.
+	Trunk   string           // name of the trunk
+	Target  string           // name of the agent; empty means that the route decides
+	Headers []peers.Variable // headers of the INVITE that stands for a caller's; templates and pass_headers use them
+	// AnswerWithin is the customer's time limit to answer. 0 means the trunk's ring_timeout.
 	AnswerWithin time.Duration
 }
 
-// NotNow is a PlaceError for want of room.
+// NotNow returns a PlaceError for lack of capacity.
 func NotNow(why string) error { return refused(http.StatusServiceUnavailable, why, "try again later") }
 
-// Placing is an origination that the configuration permits.
+// Placing is a permitted origination.
 type Placing struct {
-	Invite   *sip.Request // stands for a caller's
+	Invite   *sip.Request // stands for a caller's INVITE
 	Trunk    *peers.Trunk
-	Customer *peers.Target   // the trunk, as it is called
-	Route    int             // its index; -1: none, because the origination names the target
-	Agents   []*peers.Target // that are tried, in order
-	Share    int             // the weight of the first one, where the route's split has chosen it; else 0
-	By       string          // who has ordered it
+	Customer *peers.Target   // the trunk as a target
+	Route    int             // index of the route; -1 if the origination names the target
+	Agents   []*peers.Target // agents to try, in order
+	Share    int             // weight of the first agent if the route's split has chosen it; else 0
+	By       string          // who ordered it
 }
 
 // Place checks an origination against a configuration at a time. Its error is a *PlaceError.
@@ -83,8 +83,8 @@ func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
 	return out, o.route(p, &vars, at, &out)
 }
 
-// route finds the agents: the named target, or the targets of the first route with direction outbound that matches. If
-// that route is outside of its hours, the call is forbidden.
+// route finds the agents: the named target, or the targets of the first route with direction outbound that matches.
+// Outside that route's hours the call is forbidden.
 func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time, out *Placing) error {
 	if o.Target != "" {
 		t := p.Targets[o.Target]
@@ -127,8 +127,8 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 	return nil
 }
 
-// Plans plans a call that is placed: the customer first, and then the agents. The INVITE to the customer has From and
-// To of the origination, and none of its headers: these are for the agent.
+// Plans plans the calls to the customer and to the agents. The INVITE to the customer has From and To of the
+// origination, but not its headers, which are for the agent.
 func (p *Placing) Plans(vars template.Vars) (customer, agents Plan) {
 	vars.Direction, vars.HeaderFunc = template.DirectionInbound, func(string) string { return "" }
 	vars.From.User, vars.To.User = strings.Clone(vars.From.Number), strings.Clone(vars.To.Number)
@@ -139,7 +139,7 @@ func (p *Placing) Plans(vars template.Vars) (customer, agents Plan) {
 	return customer, Plan{Targets: p.Agents, Shared: p.Share > 0}
 }
 
-// Variables are the headers as variables, by name without X-. nil: there are none.
+// Variables returns the headers as variables, by their names without X-, or nil if there are none.
 func (o *Origination) Variables() map[string]string {
 	if len(o.Headers) == 0 {
 		return nil

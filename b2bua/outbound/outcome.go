@@ -5,17 +5,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// Outcome says what the end of an INVITE means for its call.
+// Outcome is the meaning of an INVITE's end for its call.
 type Outcome struct {
 	Cause       cause.Cause
-	Disposition string // the record's, where the call ends with it
-	Q850        int    // the record's; 0: none
-	Next        bool   // the next target is to be tried
+	Disposition string // for the record if the call ends with it
+	Q850        int    // for the record; 0 if none
+	Next        bool   // try the next target
 }
 
-// OutcomeOf judges the end of a foreign INVITE as if it were ours. status is the
-// target's final answer, 0 without one. why is the cause, and empty for a refusal,
-// of which only the status is known.
+// OutcomeOf returns the outcome of a foreign INVITE as if it were ours. status is the
+// target's final answer, or 0. why is the cause; it is empty for a refusal, of which only
+// the status is known.
 func OutcomeOf(status int, why cause.Cause) Outcome {
 	v := Outcome{Cause: why, Disposition: DispositionOf(why, status), Q850: cause.Q850Of(status)}
 	switch why {
@@ -30,7 +30,7 @@ func OutcomeOf(status int, why cause.Cause) Outcome {
 	return v
 }
 
-// DispositionOf is the record's disposition of a call that was not answered.
+// DispositionOf returns the record's disposition of a call that was not answered.
 func DispositionOf(why cause.Cause, status int) string {
 	switch {
 	case why == cause.CallerCancelled, why == cause.OperatorHangup:

@@ -35,7 +35,7 @@ func TestDisposition(t *testing.T) {
 	}
 }
 
-// An INVITE of somebody else's ends as one of ours does.
+// The end of a foreign INVITE has the same outcome as that of one of ours.
 func TestJudge(t *testing.T) {
 	for _, tt := range []struct {
 		status int

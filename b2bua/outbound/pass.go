@@ -13,11 +13,11 @@ import (
 )
 
 // maxPassed bounds the header lines that pass from a target's message to the carrier, and
-// the headers that an entry makes of another one.
+// the lines that an entry makes from one header.
 const maxPassed = 24
 
-// pass takes the headers of the carrier's INVITE that the target gets, in the order of
-// its list. A header with a value that can't be passed on is left out whole.
+// pass adds the headers of the carrier's INVITE that the target gets, in the order of its
+// list. It leaves out a header entirely if one of its values can't be passed on.
 func (o *Draft) pass(list []config.Pass, in Inbound) {
 	for _, p := range list {
 		if has(o.configured, p.To) || has(o.passed, p.To) {
@@ -38,11 +38,11 @@ func (o *Draft) pass(list []config.Pass, in Inbound) {
 	}
 }
 
-// drop notes that a header was left out.
+// drop records that a header was left out.
 func (o *Draft) drop(name string) { o.Dropped = append(o.Dropped, name) }
 
 // Passed returns the headers of a target's message that the carrier gets, and the names
-// of the headers that can't be passed on.
+// of headers that can't be passed on.
 func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped []string) {
 	for _, p := range Wanted(list, headers, nil) {
 		found, sound := headerValues(headers, p.From)
@@ -60,9 +60,9 @@ func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped
 	return out, dropped
 }
 
-// mapped returns what an entry makes of a header's values. They are not sound if one is
-// not what the entry takes, and if they become too many or too long: each comma of a
-// User-to-User is a line.
+// mapped returns the values that an entry makes from a header's values. sound is false if
+// the entry can't convert one of them, or if the results are too many or too long: each
+// value of a User-to-User becomes a line.
 func mapped(p config.Pass, found []string) (out []string, sound bool) {
 	if !p.Decodes() && !p.Encodes() {
 		return found, true
@@ -86,9 +86,9 @@ func mapped(p config.Pass, found []string) (out []string, sound bool) {
 
 func tooLongToPass(value string) bool { return len(value) > message.MaxPassedValue }
 
-// headerValues returns the values of all headers of this name, in order. They are not
-// sound if one has a control character: the parser takes a lone LF for a part of the
-// value, but others take it for the end of the header.
+// headerValues returns the values of all headers of this name, in order. sound is false
+// if one has a control character: our parser takes a lone LF for part of the value, but
+// others take it for the end of the header.
 func headerValues(headers []sip.Header, name string) (found []string, sound bool) {
 	compact := message.CompactForm(name)
 	sound = true
@@ -130,10 +130,10 @@ func anyValue(headers []string, is func(string) bool) bool {
 	return slices.ContainsFunc(headers, func(h string) bool { return slices.ContainsFunc(message.SplitValues(h), is) })
 }
 
-// Wanted returns the entries of pass_headers that hold for a message, each with one
-// header. An entry that ends in * stands for all headers that begin so, in the order and
-// spelling of the message. It does not select names of the list, headers that belong to
-// one side, X-EI, which identifies one call, nor headers that the target's own
+// Wanted returns the entries of pass_headers that apply to a message, each for one
+// header. An entry that ends in * stands for all headers with this prefix, in the order
+// and spelling of the message. It does not select other names in the list, headers that
+// belong to one side, X-EI, which identifies one call, or headers that the target's
 // configuration sets.
 func Wanted(list []config.Pass, headers []sip.Header, set []config.Header) []config.Pass {
 	if !slices.ContainsFunc(list, isPattern) {
@@ -163,19 +163,19 @@ func beginsWith(name, begin string) bool {
 	return len(name) >= len(begin) && strings.EqualFold(name[:len(begin)], begin)
 }
 
-// mayMatch reports whether a pattern may select a name, which goes to the other side as
-// it came.
+// mayMatch reports whether a pattern may select a name, which is sent to the other side
+// as it came.
 func mayMatch(name string) bool {
 	return len(name) <= maxPassedName && message.IsToken(name) && config.Passable(name) && !strings.EqualFold(name, "X-EI")
 }
 
-// isSet reports whether the target's configuration has a header of this name. In a call
-// without a value for it, the caller's would take its place.
+// isSet reports whether the target's configuration has a header of this name. Otherwise
+// the caller's header would replace it in a call without a value for it.
 func isSet(set []config.Header, name string) bool {
 	return slices.ContainsFunc(set, func(h config.Header) bool { return strings.EqualFold(h.Name, name) })
 }
 
-// listed reports whether an entry takes a header, or makes one of its name.
+// listed reports whether an entry takes a header, or makes one with its name.
 func listed(list []config.Pass, name string) bool {
 	return slices.ContainsFunc(list, func(p config.Pass) bool {
 		return strings.EqualFold(p.From, name) ||
@@ -186,7 +186,7 @@ func listed(list []config.Pass, name string) bool {
 // maxPassedName bounds a name that a peer chose, in bytes.
 const maxPassedName = 64
 
-// Extensions returns the headers X-… that may pass, each with its first value.
+// Extensions returns the X- headers that may be passed on, each with its first value.
 func Extensions(headers []sip.Header) (all []peers.Variable) {
 	for _, p := range Wanted(config.PassNamed("X-*"), headers, nil) {
 		i := slices.IndexFunc(headers,

@@ -62,8 +62,8 @@ func TestPass(t *testing.T) {
 	}
 }
 
-// A lone LF is a part of the value to the parser, and the end of the header to
-// others.
+// The parser takes a lone LF for part of the value, but others take it for the end of the
+// header.
 func TestPassLoneLF(t *testing.T) {
 	bad := []sip.Header{sip.NewHeader("X-A", "1"), sip.NewHeader("X-A", "a\nX-Evil: b"), sip.NewHeader("X-B", "2")}
 	out, dropped := Passed(bad, config.PassNamed("X-A", "X-B"))
@@ -80,8 +80,8 @@ func TestPassLoneLF(t *testing.T) {
 	}
 }
 
-// Entries rename headers, and make texts of User-to-User and the reverse. What is
-// withheld does not pass under another name either.
+// Entries rename headers, and convert User-to-User to text and back. Withheld values are
+// not passed on under another name either.
 func TestPassMapped(t *testing.T) {
 	uui := "User-to-User"
 	for _, tt := range []struct {
@@ -164,9 +164,9 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// FuzzPassedOn: of a target's refusal go on to the carrier a reason phrase, a
-// Q.850 cause and the headers of a list. Whatever the target writes, the
-// answer that goes out has the lines that we give it and no other.
+// FuzzPassedOn: a target's reason phrase, Q.850 cause and listed headers are passed on to
+// the carrier with a refusal. Whatever the target writes, our answer has exactly the
+// lines that we give it.
 func FuzzPassedOn(f *testing.F) {
 	f.Add("Busy Here", "Q.850;cause=17;text=\"busy\"", "X-Foo: bar")
 	f.Add("No\nX-Evil: 1", "Q.850 ;cause=999, SIP;cause=200, q.850;CAUSE= 16 ", "X-Foo: a\nb\nX-Foo:\t\n c")
@@ -188,7 +188,7 @@ func FuzzPassedOn(f *testing.F) {
 		}
 		headers, _ := Passed(res.Headers(), config.PassNamed("X-Foo", "Retry-After", "Reason", "Warning", "X-*"))
 		out := sip.NewResponse(res.StatusCode, message.Phrase(res.Reason))
-		out.AppendHeader(sip.NewHeader("Server", AgentName)) // without any header the library ends it with an empty line more
+		out.AppendHeader(sip.NewHeader("Server", AgentName)) // without any header the library adds an extra empty line
 		for _, h := range headers {
 			out.AppendHeader(h)
 		}

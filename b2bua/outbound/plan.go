@@ -12,23 +12,23 @@ import (
 
 // Plan lists the targets of a route or a transfer, to be tried one after the other, and the source of their INVITEs.
 type Plan struct {
-	Targets    []*peers.Target // not tried yet
-	Shared     bool            // the first one is chosen by the route's split
-	FailoverOn []int           // statuses, besides the usual ones, after which the next target is tried
-	Full       []*peers.Target // had no room for a call that may wait for it, or are out of use
-	Capped     bool            // one of them had no room
+	Targets    []*peers.Target // the targets not tried yet
+	Shared     bool            // the route's split has chosen the first one
+	FailoverOn []int           // additional statuses after which the next target is tried
+	Full       []*peers.Target // targets without room, for which the call may wait, or that are out of use
+	Capped     bool            // one of Full had no room
 
-	Reason  string         // of the attempts in the record: "" for the route, else record.ReasonTransfer and the like
+	Reason  string         // of the attempts in the record: "" for the route, or record.ReasonTransfer etc.
 	By      string         // the token that ordered it
-	Vars    *template.Vars // of its templates; nil: the call's
-	Source  *sip.Request   // whose headers pass on; nil: the caller's INVITE
-	Headers []Field        // further headers of its INVITEs
+	Vars    *template.Vars // for its templates; nil means the call's
+	Source  *sip.Request   // source of passed headers; nil means the caller's INVITE
+	Headers []Field        // additional headers for its INVITEs
 }
 
-// Replaces reports whether a plan is not the route's: it is for an agent's successor, or for the customer.
+// Replaces reports whether a plan is not the route's, but for a replacement of the agent, or for the customer.
 func (p *Plan) Replaces() bool { return p.Reason != "" }
 
-// Next takes out the next target; nil: none is left. shared: the route's split has chosen it.
+// Next takes out the next target, or returns nil if none is left. shared says that the route's split has chosen it.
 func (p *Plan) Next() (t *peers.Target, shared bool) {
 	if len(p.Targets) == 0 {
 		return nil, false
@@ -38,7 +38,7 @@ func (p *Plan) Next() (t *peers.Target, shared bool) {
 	return t, shared
 }
 
-// VarsFor returns the variables of the plan's attempt with this number, in a call with these.
+// VarsFor returns the variables for an attempt of the plan. attempt is its number, call has the call's variables.
 func (p *Plan) VarsFor(attempt int, call template.Vars) template.Vars {
 	if p.Vars != nil {
 		call = *p.Vars
@@ -47,8 +47,8 @@ func (p *Plan) VarsFor(attempt int, call template.Vars) template.Vars {
 	return call
 }
 
-// Plan plans the calls to the destination of a transfer, with these headers. by is the agent in Referred-By, req its
-// REFER; nil: the transfer is ordered.
+// Plan plans the calls to the destination of a transfer, with these headers. by is the agent for Referred-By. req is
+// its REFER, or nil for an ordered transfer.
 func (t *Transfer) Plan(d Destination, with []message.HeaderLine, by string, req *sip.Request) Plan {
 	headers := []Field{{Name: "Referred-By", Values: []string{by}, Kept: true}}
 	for _, h := range with {
@@ -65,7 +65,7 @@ func (t *Transfer) Plan(d Destination, with []message.HeaderLine, by string, req
 	}
 }
 
-// RescuePlan plans the calls to who takes over from a lost target. It has no targets if there are none.
+// RescuePlan plans the calls to the targets that may take over from a lost target. It may have no targets.
 func RescuePlan(p *peers.Snapshot, r *config.Route, call template.Vars, lost *peers.Target,
 	rescue template.RescueVars,
 ) Plan {
@@ -80,9 +80,9 @@ func RescuePlan(p *peers.Snapshot, r *config.Route, call template.Vars, lost *pe
 	}
 }
 
-// PlaceError says why nobody is called.
+// PlaceError is the reason that no call is placed.
 type PlaceError struct {
-	Status          int // of HTTP
+	Status          int // HTTP status
 	Problem, Remedy string
 }
 

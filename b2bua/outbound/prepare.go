@@ -15,10 +15,10 @@ import (
 	"flowbridge/config/template"
 )
 
-// PrepareError says why there is no id.
+// PrepareError is the reason that a platform gave no id.
 type PrepareError struct {
 	Cause  cause.Cause
-	Status int // HTTP; 0: no answer
+	Status int // HTTP status; 0 if no answer
 	Err    error
 }
 
@@ -26,18 +26,18 @@ func (e *PrepareError) Error() string { return fmt.Sprintf("prepare: %v", e.Err)
 
 func (e *PrepareError) Unwrap() error { return e.Err }
 
-// Requested is what an attempt gets before its INVITE without SIP: the platform's id and the
-// Request-URI.
+// Requested is the result of preparing an attempt before any SIP: the platform's id and
+// the Request-URI.
 type Requested struct {
 	Prepared peers.Prepared
 	URI      sip.Uri
-	Cause    cause.Cause // cause.None: it has both
+	Cause    cause.Cause // cause.None if it has both
 	Err      error
 	Elapsed  time.Duration // of the API call
 	AskedAPI bool
 }
 
-// Answer is the platform's answer for the templates of headers; nil: there is none. An answer may be without an id.
+// Answer returns the platform's answer for the templates of headers, or nil if there is none. An answer may lack an id.
 func (out *Requested) Answer() *template.PrepareVars {
 	if !out.AskedAPI || (out.Prepared.CallID == "" && len(out.Prepared.Body) == 0) {
 		return nil
@@ -48,7 +48,7 @@ func (out *Requested) Answer() *template.PrepareVars {
 // Request asks for the platform's id, and makes the Request-URI.
 func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requested) {
 	rendered := !t.Dial.URI.UsesPrepare()
-	if rendered { // if this fails, there is no need to ask the platform
+	if rendered { // otherwise there is no need to ask the platform
 		out.URI, out.Err = renderURI(t.Dial, vars)
 		if out.Err != nil {
 			out.Cause = cause.TemplateFailed
@@ -69,7 +69,7 @@ func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requ
 			if pe, ok := errors.AsType[*PrepareError](err); ok {
 				out.Prepared.Status = pe.Status
 			}
-			if ctx.Err() != nil || t.Dial.Prepare.OnFailure != config.OnFailureDial { // else it is dialled without an id
+			if ctx.Err() != nil || t.Dial.Prepare.OnFailure != config.OnFailureDial { // otherwise it is dialled without an id
 				out.Cause = PrepareCause(err)
 				return out
 			}
@@ -84,7 +84,7 @@ func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requ
 	return out
 }
 
-// ErrCircuitOpen means that an API was not asked, because it has failed just before.
+// ErrCircuitOpen means that an API was not asked, because it failed shortly before.
 var ErrCircuitOpen = errors.New("the API's circuit is open: it has failed for calls before this one, and was not asked")
 
 // ask asks the platform, unless its API's circuit is open.
@@ -94,7 +94,7 @@ func (out *Requested) ask(ctx context.Context, t *peers.Target, req peers.Prepar
 	if !closed {
 		return &PrepareError{Cause: cause.APICircuitOpen, Err: ErrCircuitOpen}
 	}
-	says := circuit.Neutral // also of a panic, and of a caller who has given up
+	says := circuit.Neutral // also after a panic, or if the caller has given up
 	defer func() { t.API.End(time.Now(), &try, says) }()
 	out.AskedAPI = true
 	out.Prepared, err = t.Preparer.Prepare(ctx, req)
@@ -108,7 +108,7 @@ func (out *Requested) ask(ctx context.Context, t *peers.Target, req peers.Prepar
 	return err
 }
 
-// PrepareCause is the cause of an attempt whose preparation failed.
+// PrepareCause returns the cause of an attempt whose preparation failed.
 func PrepareCause(err error) cause.Cause {
 	if pe, ok := errors.AsType[*PrepareError](err); ok && pe.Cause != cause.None {
 		return pe.Cause

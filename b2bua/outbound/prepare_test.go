@@ -10,7 +10,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// A value in a parameter of the Request-URI stays the value of that parameter.
+// A platform's value in a parameter of the Request-URI can't become anything but that parameter's value.
 func TestPlatformValueInParameter(t *testing.T) {
 	cfg, err := config.Parse("t.yaml", []byte(`targets:
   - name: t
@@ -44,8 +44,8 @@ func TestPlatformValueInParameter(t *testing.T) {
 	}
 }
 
-// FuzzPlatformValues: whatever a platform's answer has, the INVITE goes to the host of the file, unless the file takes the host
-// from the answer.
+// FuzzPlatformValues checks that for any answer of a platform, the INVITE goes to the configured host, unless the
+// configuration takes the host from the answer.
 func FuzzPlatformValues(f *testing.F) {
 	for _, v := range []string{
 		"c-1", "x@evil.example", "evil.example:5060", "a?Route=%3Csip:evil.example%3E", "a>b", `a"b`, "a b", "a%0d%0aX: y", "é", "a/b", "", "@", "a:b@c",

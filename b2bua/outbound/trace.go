@@ -8,19 +8,19 @@ import (
 	"flowbridge/internal/tracecontext"
 )
 
-// TraceOf returns the trace of the call with this id: the trace of a traceparent header, if the caller is trusted and
-// sends one, else one of its own. invite is nil for a call without an INVITE.
+// TraceOf returns the trace of the call with this id: that in the traceparent header if the caller is trusted and sends
+// one, or else a new one. invite is nil for a call without an INVITE.
 func TraceOf(callID string, invite *sip.Request, trusted bool, t *config.OTLP) tracecontext.Trace {
 	brought := ""
 	if invite != nil && trusted {
-		if all := message.Values(invite, tracecontext.Name); len(all) == 1 { // W3C: more than one is none
+		if all := message.Values(invite, tracecontext.Name); len(all) == 1 { // W3C: several count as none
 			brought = all[0]
 		}
 	}
 	return tracecontext.New(callID, brought, t.On())
 }
 
-// TraceField returns the traceparent header of an attempt's INVITE, which only a call has whose caller sent one.
+// TraceField returns the traceparent header for an attempt's INVITE. Only calls whose caller sent one have it.
 func TraceField(t tracecontext.Trace, attempt int) []Field {
 	if !t.Brought() {
 		return nil

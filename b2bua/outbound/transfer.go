@@ -20,27 +20,27 @@ import (
 	"flowbridge/store/record"
 )
 
-// Destination is where a transfer goes.
+// Destination is the destination of a transfer.
 type Destination struct {
 	Party      template.Party
-	Targets    []*peers.Target // that are tried, in order
-	FailoverOn []int           // of their route
-	Route      string          // of these targets, empty: none
-	ReferTo    string          // the value of Refer-To, where the caller's side transfers
+	Targets    []*peers.Target // targets to try, in order
+	FailoverOn []int           // of the targets' route
+	Route      string          // the targets' route; empty if none
+	ReferTo    string          // the value of Refer-To if the caller's side does the transfer
 }
 
-// Transfer is a call away from whose agent a transfer leads.
+// Transfer has the data of a call whose agent asks for a transfer.
 type Transfer struct {
 	Peers  *peers.Snapshot
-	Trunk  *peers.Trunk // that the caller came by
-	Agent  *peers.Dial  // which has asked, and whose configuration permits
+	Trunk  *peers.Trunk // the caller's trunk
+	Agent  *peers.Dial  // the agent that asks; its configuration decides
 	Vars   template.Vars
 	Caller leg.Dialog
-	Ours   [2]string // our own hosts, as the caller and the agent know us
+	Ours   [2]string // our hosts as the caller and the agent know them
 	Tried  []record.Attempt
 }
 
-// The reasons against a transfer. Their texts go out in the Warning of the refusal.
+// The reasons against a transfer. The Warning of the refusal has their texts.
 var (
 	errNotAllowed = errors.New("not a number or host that may be called")
 	errOurselves  = errors.New("our own address, and no number")
@@ -48,10 +48,10 @@ var (
 	errReplacesUs = errors.New("a number with Replaces")
 )
 
-// To finds the destination of a transfer and checks that it is permitted: a
-// host of transfer_hosts, called by its URI, or a number of transfer_numbers (or a user
-// part that one of them names in full) at any host, called by the routes for calls of
-// this target or by the caller's own trunk. Otherwise it gives the status of the refusal.
+// To finds the destination of a transfer and checks that it is permitted: a host of
+// transfer_hosts, called by its URI, or a number of transfer_numbers (or a user part that
+// one of them names in full) at any host, called by the routes for calls of this target
+// or by the caller's own trunk. Otherwise it returns the status of the refusal.
 func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) {
 	uri := message.ParseURI(to.URI)
 	d.Party = message.PartyOf("", &uri, t.Trunk.Caller.Country)
@@ -67,9 +67,9 @@ func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) 
 		return d, 403, errNotAllowed
 	}
 	if slices.ContainsFunc(to.Headers, func(h message.HeaderLine) bool { return h.Name == "Replaces" }) {
-		return d, 501, errReplacesUs // the trunk can't know a dialog with us
+		return d, 501, errReplacesUs // the trunk can't know a dialog of ours
 	}
-	d.Party.User = message.UserOf(d.Party) // without what came with the number: it could make it another one
+	d.Party.User = message.UserOf(d.Party) // without the number's parameters, which could make it another number
 	d.ReferTo = t.referToNumber(to, d.Party)
 	d.Targets, d.Route, d.FailoverOn = t.routeOfTarget(d.Party)
 	if len(d.Targets) == 0 && cfg.Transfer != config.TransferRelay {
@@ -78,12 +78,12 @@ func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) 
 	return d, 0, nil
 }
 
-// isOurs says whether a host is our own address as a leg's peer knows it.
+// isOurs reports whether a host is one of our addresses as a leg's peer knows them.
 func (t *Transfer) isOurs(host string) bool {
 	return peers.SameHost(host, t.Ours[0]) || peers.SameHost(host, t.Ours[1])
 }
 
-// directly is a destination that is called by the agent's URI.
+// directly returns a destination that is called by the agent's URI.
 func (t *Transfer) directly(to message.Referral, d Destination) (Destination, int, error) {
 	parsed, code, err := peers.ReferredURI(to)
 	if err != nil {
@@ -95,12 +95,12 @@ func (t *Transfer) directly(to message.Referral, d Destination) (Destination, in
 		transport = strings.ToLower(named)
 	}
 	text := parsed.String()
-	uri, err := template.Parse(text) // which has no braces: no URI does
+	uri, err := template.Parse(text) // a URI has no braces, so this can't be a template
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
 	referred := peers.NewReferred(to.Host, uri, transport, t.Agent)
-	if strings.EqualFold(named, config.TransportUDP) { // written down, as in a target
+	if strings.EqualFold(named, config.TransportUDP) { // stated explicitly, as in a target
 		referred.Dial.Overflow = config.OverflowTrim
 	}
 	d.Targets = []*peers.Target{referred}
@@ -108,14 +108,14 @@ func (t *Transfer) directly(to message.Referral, d Destination) (Destination, in
 	return d, 0, nil
 }
 
-// routeOfTarget finds the targets for a number that the agent names: by the first
-// route for its calls that leads to any, else the trunk that the caller came by. Nothing
-// is dialled that is no number, unless the route or transfer_numbers name it in full.
+// routeOfTarget finds the targets for a number that the agent names: by the first route
+// for its calls that has any, or else the caller's trunk. Text that is not a number is
+// dialled only if the route or transfer_numbers name it in full.
 func (t *Transfer) routeOfTarget(to template.Party) (targets []*peers.Target, route string, failoverOn []int) {
 	agent, vars := t.Agent, t.Vars
 	vars.From = CallingParty(vars)
 	vars.To, vars.Trunk, vars.Target = to, "", agent.Name
-	if t.Vars.Target == "" { // as it will be dialled
+	if t.Vars.Target == "" { // in the form that will be dialled
 		vars.Direction = template.DirectionInbound
 	}
 	for i := range t.Peers.Routes {
@@ -135,10 +135,10 @@ func (t *Transfer) routeOfTarget(to template.Party) (targets []*peers.Target, ro
 	return nil, "", nil
 }
 
-// referToNumber is the Refer-To of a number at the caller's side, as the agent knows
-// only our address. Numbers are at the proxy in front of the caller, which may be a
-// phone, or at the caller itself where there is none. It has the listed number without
-// parameters, because parameters could make it another number (rn, RFC 4694).
+// referToNumber returns a Refer-To with the number at the caller's side, because the
+// agent knows only our address. Its host is the proxy in front of the caller, which may
+// be a phone, or the caller itself if there is no proxy. It has the number without
+// parameters, because these could make it another number (rn, RFC 4694).
 func (t *Transfer) referToNumber(to message.Referral, who template.Party) string {
 	remote := message.ParseURI(cmp.Or(t.Caller.Proxy(), t.Caller.RemoteTarget))
 	host := remote.Host
@@ -151,8 +151,8 @@ func (t *Transfer) referToNumber(to message.Referral, who template.Party) string
 	return message.WithEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
 }
 
-// Referrer is the party in Referred-By (RFC 3892): the one in the agent's REFER, else the number that the caller has
-// called, at our own address. req is nil where an order is carried out.
+// Referrer returns the party in Referred-By (RFC 3892): the one in the agent's REFER, or else the number that the
+// caller has called, at our address. req is nil for an order.
 func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
 	if req != nil {
 		if by, err := message.ReferredBy(req); err == nil && by != "" {

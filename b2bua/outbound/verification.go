@@ -11,7 +11,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// Verification is what the INVITE of a caller says for its verification (RFC 8224 section 5.1).
+// Verification returns the policy and the data for verifying a caller's INVITE (RFC 8224
+// section 5.1).
 func Verification(invite *sip.Request, by *peers.Caller, vars *template.Vars, came time.Time) (*stir.Policy,
 	*stir.Request,
 ) {

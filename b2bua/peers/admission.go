@@ -12,57 +12,58 @@ import (
 	"flowbridge/config"
 )
 
-// Admission limits the calls. Its counts outlive reloads. The lock is held while counts
-// are compared and taken, and while a reload goes through the usages.
+// Admission limits the calls. Its counts outlive reloads. Its lock is held only while
+// counts are compared and changed, and while a reload updates the usages.
 type Admission struct {
 	Peers atomic.Pointer[Snapshot] // in force
-	// CircuitChanged is told when a circuit opens, is tried or closes. It must not block. It may be nil.
+	// CircuitChanged is called when a circuit opens, is tried or closes. It must not block. It may be nil.
 	CircuitChanged atomic.Pointer[func(circuit.Change)]
 
 	began time.Time
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	draining bool
-	scarce   bool              // the process's memory is
+	scarce   bool              // the memory is scarce
 	setups   pool              // calls without an answer
 	ports    pool              // calls with ports
 	trunks   map[string]*usage // by name
 	targets  map[string]*usage // by name
-	callers  map[string]*usage // of targets' own calls, by name
+	callers  map[string]*usage // calls placed by targets, by target name
 	circuits circuits
 	sources  *Rates // new requests by address
-	place    int    // of this node among the nodes that share the caps
-	nodes    int    // that share the caps; 0: there is no fleet
+	place    int    // this node's place among the nodes that share the caps
+	nodes    int    // number of nodes that share the caps; 0 if there is no fleet
 	queue    queue
-	queues   atomic.Int32 // calls that wait in it
+	queues   atomic.Int32 // number of waiting calls
 }
 
 // usage counts the open calls of a trunk or target. It outlives reloads.
 type usage struct {
 	rate *rate.Limiter
-	cps  int // the limit of the configuration, as is the next
-	most int // calls; 0: any number
+	cps  int // limit from the configuration, like most
+	most int // maximum of calls; 0 means no limit
 
-	registered atomic.Pointer[registered] // nil: it is not
+	registered atomic.Pointer[registered] // nil if it is not registered
 
 	// guarded by Admission.mu
 	calls         int
 	taken         time.Time // when the last call began
-	waiters       int       // calls in the queue that wait for it
-	setups, ports share     // of the calls that come from it
+	waiters       int       // queued calls that wait for it
+	setups, ports share     // of the calls that it places
 	callers       numbers
 	destinations  numbers
-	placed        lastHour // by requests
+	placed        lastHour // calls that requests have placed over it
 }
 
-// registered says how calls come to a trunk that is registered: for the user of its Contact, and from its registrar.
+// registered identifies the calls of a trunk that we have registered: they are for the user of its Contact, and come
+// from its registrar.
 type registered struct {
 	token string
 	at    netip.Addr
 }
 
-// Registered notes how calls come to a trunk that has registered. The zero address: it is registered nowhere any more,
-// and its calls come only from its sources.
+// Registered stores how to identify the calls of a trunk that we have registered. The zero address means that it is no
+// longer registered, and its calls come only from its sources.
 func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -100,7 +101,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 		t := &cfg.Trunks[i]
 		own := newTrunk(callerOfTrunk(t), nil, usageOf(a.trunks, t.Name, t.MaxCalls, t.MaxCPS))
 		p.Trunks = append(p.Trunks, own)
-		if t.URI != nil { // calls in both directions take the same channels: one usage
+		if t.URI != nil { // calls in both directions use the same channels, so they share one usage
 			p.Callees[t.Name] = &Target{Dial: dialOfTrunk(t), Trunk: own.Caller, usage: own.usage}
 		}
 	}
@@ -125,7 +126,7 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	}
 }
 
-// usageOf finds or makes the usage of this name. Its rate restarts if it has changed.
+// usageOf finds or makes the usage with this name. If its rate limit has changed, the rate restarts.
 func usageOf(usages map[string]*usage, name string, most, cps int) *usage {
 	t := usages[name]
 	if t == nil {
@@ -139,7 +140,7 @@ func usageOf(usages map[string]*usage, name string, most, cps int) *usage {
 	return t
 }
 
-// forget drops the usages that count nothing and belong to no peer.
+// forget drops the usages without calls that belong to no peer.
 func (a *Admission) forget(p *Snapshot) {
 	has := map[*usage]bool{}
 	for _, t := range p.Trunks {
@@ -157,7 +158,7 @@ func (a *Admission) forget(p *Snapshot) {
 	}
 }
 
-// limiter allows n events a second, and n at once; nil: no limit, for 0.
+// limiter returns a limiter for n events a second, and n at once, or nil if n is 0, which means no limit.
 func limiter(n int) *rate.Limiter {
 	if n <= 0 {
 		return nil
@@ -165,7 +166,7 @@ func limiter(n int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(n), n)
 }
 
-// Capacity says whether there is room for a new call, or what is missing.
+// Capacity is CapacityFree if there is room for a new call, or else the reason against it.
 type Capacity int
 
 // The capacities.
@@ -179,13 +180,13 @@ const (
 	CapacityMemory            // the process has too little memory
 )
 
-// Open are the open calls, by name.
+// Open has the counts of open calls.
 type Open struct {
 	Setups  int // calls without an answer
 	Trunks  map[string]int
 	Targets map[string]int
-	Callers map[string]int // targets' own calls
-	Numbers int            // numbers that have calls, of all trunks
+	Callers map[string]int // calls placed by targets
+	Numbers int            // numbers with open calls, over all trunks
 }
 
 // Open returns the counts of open calls.
@@ -215,7 +216,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 	if why := a.closed(); why != CapacityFree {
 		return why
 	}
-	why, now := CapacityFree, time.Now() // free: of a sender that can be no trunk
+	why, now := CapacityFree, time.Now() // CapacityFree if the sender can't be a trunk
 	for _, t := range p.Trunks {
 		if !t.couldBe(from) {
 			continue
@@ -228,7 +229,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 	return why
 }
 
-// closed says why no new call is taken, from whomever. The lock is held.
+// closed returns the reason for refusing all new calls, or CapacityFree. The caller holds the lock.
 func (a *Admission) closed() Capacity {
 	switch {
 	case a.draining:
@@ -262,7 +263,7 @@ func capOf(n int) int {
 	return n
 }
 
-// take counts a call that there is room for.
+// take counts a call, for which there must be room.
 func (t *usage) take(now time.Time) {
 	if t.rate != nil {
 		t.rate.AllowN(now, 1)
@@ -271,7 +272,7 @@ func (t *usage) take(now time.Time) {
 	t.taken = now
 }
 
-// Enter takes a place for a call of the trunk. Answered and Leave give it back.
+// Enter takes a place for a call from the trunk. Answered and Leave give it back.
 func (a *Admission) Enter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -288,7 +289,7 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 	return CapacityFree
 }
 
-// Reenter is Enter for a call of the old process that begins again: it has a place beyond the limits, too, unless the
+// Reenter is Enter for a call of the old process that restarts: it gets a place even beyond the limits, unless the
 // server drains.
 func (a *Admission) Reenter(t *Trunk) Capacity {
 	a.mu.Lock()
@@ -302,14 +303,14 @@ func (a *Admission) Reenter(t *Trunk) Capacity {
 	return CapacityFree
 }
 
-// Answered gives the place of a call in set-up back.
+// Answered gives back the set-up place of a call.
 func (a *Admission) Answered(t *Trunk) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.setups.add(&t.setups, -1)
 }
 
-// Leave gives a call's place back, and the one in set-up if the call still has it.
+// Leave gives back a call's place, and its set-up place if the call still has it.
 func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -321,9 +322,8 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.serve(t.usage, time.Now())
 }
 
-// Occupy takes a place for a call to the target, unless its circuit is open. Vacate gives it back. A trunk that is
-// called has limits for its numbers. A call that is refused takes nothing. The try is to be ended with
-// RecordOutcome.
+// Occupy takes a place for a call to the target, unless its circuit is open. Vacate gives it back. A called trunk also
+// has limits for its numbers. A refused call takes no place. The caller must end the try with RecordOutcome.
 func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -331,13 +331,13 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 }
 
 func (a *Admission) occupyIfRoom(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
-	if !a.hasRoom(t.usage, now) || t.waiters > 0 { // who waits has the next place
+	if !a.hasRoom(t.usage, now) || t.waiters > 0 { // waiting calls get the next place
 		return circuit.Try{}, LimitCap
 	}
 	return a.occupy(t, p, now)
 }
 
-// Takes reports whether a call to the target would be let in now, and no circuit needs a trial.
+// Takes reports whether the target would get a call now, without being the trial of a circuit.
 func (a *Admission) Takes(t *Target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -345,7 +345,7 @@ func (a *Admission) Takes(t *Target) bool {
 		State == circuit.Closed
 }
 
-// Reoccupy is Occupy for a call that the old process has let in. It has had its place for long, so rates don't matter.
+// Reoccupy is Occupy for a call that the old process admitted. The call has had its place before, so rates don't count.
 func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -364,7 +364,7 @@ func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	return try, LimitNone
 }
 
-// occupy is Occupy for a call that there is room for.
+// occupy is Occupy for a call for which there is room.
 func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
 	try, closed := t.SIP.Begin(now)
 	if !closed {
@@ -380,7 +380,7 @@ func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Li
 	return try, LimitNone
 }
 
-// Vacate gives the place of a call to the target back. It goes to the first call that waits for it.
+// Vacate gives back the place of a call to the target. The first call that waits for the place gets it.
 func (a *Admission) Vacate(t *Target, p Parties) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -395,8 +395,8 @@ func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 	a.serve(t.usage, now)
 }
 
-// Resume counts a call of the old process that goes on, beyond the limits, too: its trunk, there also as a call in
-// set-up, and its target unless that is nil.
+// Resume counts a continued call of the old process, even beyond the limits: for its trunk, with inSetup also as a call
+// in set-up, and for its callee unless that is nil.
 func (a *Admission) Resume(t *Trunk, p Parties, inSetup bool, callee *Target, calleeParties Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -415,7 +415,7 @@ func (a *Admission) Resume(t *Trunk, p Parties, inSetup bool, callee *Target, ca
 	}
 }
 
-// Drain refuses all new calls from now on, and the calls that wait.
+// Drain makes the admission refuse all new calls from now on, and the waiting calls.
 func (a *Admission) Drain() {
 	a.mu.Lock()
 	defer a.unlock()
@@ -430,7 +430,7 @@ func (a *Admission) IsDraining() bool {
 	return a.draining
 }
 
-// Scarce says whether the process's memory is: as long as it is, all new calls are refused.
+// Scarce records whether the process's memory is scarce. As long as it is, all new calls are refused.
 func (a *Admission) Scarce(is bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

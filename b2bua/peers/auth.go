@@ -18,7 +18,7 @@ import (
 // changes.
 const ourRealm = "flowbridge"
 
-// secret checks a trunk's credentials: it has H(A1) for each algorithm, not the password.
+// secret checks a trunk's credentials. It has H(A1) for each algorithm, not the password.
 type secret struct {
 	username string
 	ha1      [2]string
@@ -35,8 +35,9 @@ func newSecret(a *config.Auth) *secret {
 	return s
 }
 
-// AppendChallenges appends one WWW-Authenticate for each algorithm, with line ends. short:
-// in as few bytes as there can be; no algorithm is MD5 (RFC 7616 section 3.3).
+// AppendChallenges appends one WWW-Authenticate for each algorithm, with line ends. If
+// short, it uses as few bytes as possible, and leaves out the name MD5, which is the
+// default (RFC 7616 section 3.3).
 func AppendChallenges(out []byte, offer []message.Algorithm, nonce message.Nonce, stale, short bool) []byte {
 	for _, a := range offer {
 		out = append(out, "WWW-Authenticate: "...)
@@ -67,7 +68,7 @@ type Authenticator struct {
 	offer    []message.Algorithm
 	replays  *message.Replays
 	throttle *message.Throttle
-	nobody   *secret // for users that do not exist, so that the check takes as long
+	nobody   *secret // for unknown users, so that checking them takes as long
 }
 
 // NewAuthenticator returns an authenticator that offers these algorithms.
@@ -84,15 +85,14 @@ type Proof int
 
 // The proofs.
 const (
-	ProofNone    Proof = iota // there are no credentials for this realm
-	ProofRight                // they are the trunk's
-	ProofStale                // they are right, but the nonce is too old or used up
-	ProofWrong                // they are wrong or malformed
-	ProofBlocked              // they were not checked: there were too many wrong ones
+	ProofNone    Proof = iota // no credentials for this realm
+	ProofRight                // the trunk's credentials
+	ProofStale                // right, but the nonce is too old or used up
+	ProofWrong                // wrong or malformed
+	ProofBlocked              // not checked, because too many were wrong before
 )
 
-// Check checks a request's credentials, and returns the first of the trunks that they
-// belong to.
+// Check checks a request's credentials, and returns the first trunk to which they belong.
 func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) (*Trunk, Proof) {
 	c, found := credentialsOf(req)
 	if !found {
@@ -100,7 +100,7 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	}
 	nonce, ours := a.mint.ReadNonce([]byte(c.nonce))
 	if !ours {
-		return nil, ProofWrong // not a failure: it tells nothing about a password
+		return nil, ProofWrong // not counted as a failure: it reveals nothing about a password
 	}
 	if a.throttle.Blocked(nonce, now) {
 		return nil, ProofBlocked
@@ -118,7 +118,8 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	}
 }
 
-// credentialsOf finds the credentials for this realm. Malformed ones count as empty.
+// credentialsOf finds the credentials for this realm. Malformed credentials count as
+// empty.
 func credentialsOf(req *sip.Request) (credentials, bool) {
 	for _, h := range req.GetHeaders("Authorization") {
 		c, digest, err := parseCredentials(h.Value())
@@ -129,15 +130,17 @@ func credentialsOf(req *sip.Request) (credentials, bool) {
 	return credentials{}, false
 }
 
-// count returns nc as a number. The challenge asks for qop, and a response without it
-// (RFC 2069) is not accepted, because it could be replayed while the nonce is valid.
+// count returns nc as a number. The challenge asks for qop, and it does not accept a
+// response without qop (RFC 2069), because that could be replayed while the nonce is
+// valid.
 func (c credentials) count() (nc uint32, ok bool) {
 	n, err := strconv.ParseUint(c.nc, 16, 32)
 	return uint32(n), err == nil && len(c.nc) == 8 && c.cnonce != "" && strings.EqualFold(c.qop, "auth")
 }
 
 // match finds the trunk whose user and password give the response, and whose call it is.
-// It takes as long for unknown users. bare: the credentials do not say who is called.
+// It takes as long for unknown users. bare reports that the credentials do not name the
+// called user.
 func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) (found *Trunk, bare bool) {
 	tried := false
 	for _, t := range trunks {
@@ -188,10 +191,11 @@ func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 }
 
 // sameResource reports whether the uri of credentials names the same user as the
-// Request-URI (RFC 3261 section 22.4), so that credentials for one number are none for
-// another. The users have to be the same, or the same number where the caller is. Host,
-// port and parameters may differ, because proxies rewrite them. bare: the uri has no
-// user, as some phones write it, but the host. Then the nonce says for whom it was given.
+// Request-URI (RFC 3261 section 22.4), so that credentials for one number are not valid
+// for another. The users must be equal, or the same number in the caller's country. Host,
+// port and parameters may differ, because proxies rewrite them. bare reports that the uri
+// has only a host and no user, as some phones write it. Then the nonce tells the called
+// user.
 func sameResource(text string, uri *sip.Uri, country string) (same, bare bool) {
 	var u sip.Uri
 	if err := sip.ParseUri(text, &u); err != nil {

@@ -93,7 +93,7 @@ func FuzzParseCredentials(f *testing.F) {
 		if err != nil || !digest {
 			return
 		}
-		// What was read is read again from how we would write it.
+		// Values are read back unchanged after writing them.
 		var b strings.Builder
 		b.WriteString("Digest x=y")
 		for name, v := range map[string]string{

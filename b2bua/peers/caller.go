@@ -17,14 +17,14 @@ type Caller struct {
 	Country      string
 	MaxDuration  time.Duration
 	Limits       config.TrunkLimits
-	Originate    *config.Originate // nil: no request may call over it
-	Registrar    *config.Registrar // nil: it does not register here
-	Register     *config.Register  // nil: we do not register there
-	Identity     *config.Identity  // nil: its calls are not verified
+	Originate    *config.Originate // nil if requests may not place calls over it
+	Registrar    *config.Registrar // nil if it does not register here
+	Register     *config.Register  // nil if we do not register there
+	Identity     *config.Identity  // nil if its calls are not verified
 }
 
-// bound reports whether the trunk registers, and has neither credentials nor certificates: besides configured sources,
-// only its registration identifies its calls.
+// bound reports whether we register for the trunk, and it has neither credentials nor certificates: then only
+// configured sources and the registration identify its calls.
 func (c *Caller) bound() bool { return c.Register != nil && c.auth == nil && len(c.Certificates) == 0 }
 
 func callerOfTrunk(t *config.Trunk) *Caller {

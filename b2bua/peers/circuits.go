@@ -11,29 +11,29 @@ import (
 	"flowbridge/config"
 )
 
-// circuits are the circuit breakers of what calls depend on. They outlive reloads.
+// circuits are the circuit breakers of the targets, trunks and APIs that calls depend on. They outlive reloads.
 type circuits struct {
 	sip  map[string]*circuit.Breaker // by the name of the target or trunk
-	apis map[string]*circuit.Breaker // by origin: targets of one API share it
+	apis map[string]*circuit.Breaker // by origin; targets with the same API share its breaker
 }
 
 func newCircuits() circuits {
 	return circuits{sip: map[string]*circuit.Breaker{}, apis: map[string]*circuit.Breaker{}}
 }
 
-// An open circuit refuses all calls for a second at first, and at most for half a minute: a caller waits that long for
-// a target, and no longer.
+// An open circuit refuses all calls, at first for a second, and at most for half a minute, because callers do not wait
+// longer than that for a target.
 const (
 	firstPause   = time.Second
 	longestPause = 30 * time.Second
 )
 
-// settingsOf are a circuit's settings. probed: OPTIONS find out whether it may close.
+// settingsOf returns a circuit's settings. probed says that OPTIONS find out whether it may close.
 func settingsOf(c config.Circuit, probed bool) circuit.Settings {
 	return circuit.Settings{Failures: c.Failures, Pause: firstPause, MaxPause: longestPause, Probed: probed}
 }
 
-// breaker finds or makes the circuit of this key.
+// breaker finds or makes the circuit with this key.
 func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s circuit.Settings) *circuit.Breaker {
 	b := all[key]
 	if b == nil {
@@ -50,8 +50,8 @@ func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s
 	return b
 }
 
-// assignCircuits gives the targets and callees of a snapshot their circuits, and drops the circuits without a user.
-// Of the targets of one API the first one's settings count.
+// assignCircuits gives the targets and callees of a snapshot their circuits, and drops unused circuits. If several
+// targets share an API, the first one's settings count.
 func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	now, used := time.Now(), map[*circuit.Breaker]bool{}
 	configure := func(b *circuit.Breaker, s circuit.Settings) {
@@ -88,13 +88,14 @@ func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	}
 }
 
-// RecordOutcome tells the circuit of the target how its part of an attempt ended, or that it rings. code is its
-// final answer, 0 for none. Only the first word about an attempt counts.
+// RecordOutcome tells the circuit of the target how its part of an attempt ended, or that it rings. code is its final
+// answer, or 0 for none. Only the first report about an attempt counts.
 func (t *Target) RecordOutcome(try *circuit.Try, why cause.Cause, code int) {
 	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
 }
 
-// Leave lets a try run on without its caller. end judges it; after so long it counts as silent.
+// Leave lets a try continue without its caller. end records the outcome. Without that, the try counts as silent after
+// this time.
 func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why cause.Cause, code int)) {
 	left, once := *try, sync.Once{}
 	*try = circuit.Try{}
@@ -103,9 +104,9 @@ func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why caus
 	return end
 }
 
-// outcomeOf says what the end of an attempt tells of its target's SIP side. One that answers at all but with 500, 502,
-// 503, 504 or 408 does its work. A trunk that is called does its work with any answer: carriers give these for a
-// single number.
+// outcomeOf returns the meaning of an attempt's end for the circuit of its target's SIP side. A target works if it
+// answers with anything but 500, 502, 503, 504 or 408. A called trunk works if it answers at all: carriers send these
+// codes because of a single number.
 func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	switch why {
 	case cause.TargetSilent:
@@ -125,9 +126,9 @@ func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	}
 }
 
-// PrepareOutcome says what a platform's answer to prepare tells of its API. why is the cause of a failed step, status
-// the HTTP status, 0 for none. 401, 403 and 429 concern the account, and so the next call as well; another 4xx concerns
-// one call.
+// PrepareOutcome returns the meaning of a platform's answer to prepare for the circuit of its API. why is the cause of
+// a failed step, status the HTTP status, or 0 for none. 401, 403 and 429 concern the account, and so the next call as
+// well; another 4xx concerns only one call.
 func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 	switch {
 	case why == cause.None:
@@ -142,15 +143,15 @@ func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 	}
 }
 
-// CircuitStatus is a circuit with what it is for.
+// CircuitStatus is the status of a circuit, and its subject.
 type CircuitStatus struct {
-	API  bool   // of its API; else of its SIP side
-	Name string // of the target or trunk; each target of an API has the API's
+	API  bool   // the circuit of its API, not of its SIP side
+	Name string // of the target or trunk; targets with the same API share its circuit
 	circuit.Status
 }
 
-// Circuits returns the circuits of what is configured, ordered by name: of each target and trunk that can be called,
-// and of each API that it prepares by.
+// Circuits returns the circuits of the configuration, ordered by name: for each target and trunk that can be called,
+// and for the API by which it prepares.
 func (a *Admission) Circuits() (all []CircuitStatus) {
 	p := a.Peers.Load()
 	for _, t := range p.Callees {

@@ -12,12 +12,12 @@ import (
 	"flowbridge/config/template"
 )
 
-// noAPI is a platform that nobody asks.
+// noAPI is a platform that is never asked.
 type noAPI struct{}
 
 func (noAPI) Prepare(context.Context, PrepareRequest) (Prepared, error) { return Prepared{}, nil }
 
-// mustAdmit is the admission by a configuration, whose targets with an API have a client.
+// mustAdmit returns the admission by a configuration, whose targets with an API have a client.
 func mustAdmit(t *testing.T, text string) *Admission {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(text), func(string) (string, bool) { return "secret", true })
@@ -33,7 +33,7 @@ func mustAdmit(t *testing.T, text string) *Admission {
 	return NewAdmission(cfg, clients)
 }
 
-// Targets share the circuit of an API if they ask the same host, whatever they ask there.
+// Targets share the circuit of an API if they ask the same host, whatever the request.
 func TestCircuitsOfAPIs(t *testing.T) {
 	a := mustAdmit(t, `
 trunks:
@@ -74,7 +74,8 @@ routes:
 	}
 }
 
-// Who gets no OPTIONS is tried by calls, whatever its ping says: else its circuit would stay open for ever.
+// A target that gets no OPTIONS is tried by calls, whatever its ping setting. Otherwise its circuit would stay open for
+// ever.
 func TestPingAt(t *testing.T) {
 	for _, tt := range []struct {
 		uri        string
@@ -103,7 +104,7 @@ func TestPingAt(t *testing.T) {
 	}
 }
 
-// An answer that a carrier gives for a single number says nothing against it. A target that gives it does not work.
+// An answer that a carrier gives because of a single number is not a failure. The same answer from a target is.
 func TestOutcomeOf(t *testing.T) {
 	target, callee := &Target{}, &Target{Trunk: &Caller{}}
 	for _, code := range []int{408, 500, 502, 503, 504} {

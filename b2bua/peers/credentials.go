@@ -16,7 +16,7 @@ type credentials struct {
 
 var errCredentials = errors.New("credentials are not well-formed")
 
-// parseCredentials reads the value of an Authorization header; digest false: it has
+// parseCredentials reads the value of an Authorization header. digest is false if it has
 // another scheme. A repeated parameter is an error, because a proxy could have read the
 // other one. Unknown parameters are ignored.
 func parseCredentials(value string) (c credentials, digest bool, err error) {
@@ -51,8 +51,8 @@ func parseCredentials(value string) (c credentials, digest bool, err error) {
 	}
 }
 
-// cutValue splits off a token, or a quoted-string without its escapes, up to the comma
-// behind it.
+// cutValue splits off a token, or a quoted-string without its escapes, up to the next
+// comma.
 func cutValue(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		value, rest, _ = strings.Cut(s, ",")

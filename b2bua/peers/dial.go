@@ -15,12 +15,12 @@ import (
 	"flowbridge/config/template"
 )
 
-// Calls go both ways. A target that calls, as platforms do for a warm transfer, is
-// recognised, challenged and admitted like a trunk. A trunk that is called is dialled
-// like a target. So a Trunk has a Caller and a Target has a Dial, each made of either
-// section of the configuration.
+// Calls go both ways. A target that places a call, as platforms do for a warm transfer,
+// is recognised, challenged and admitted like a trunk. A trunk that is called is dialled
+// like a target. So a Trunk has a Caller and a Target has a Dial, and each can be made
+// from either section of the configuration.
 
-// Peer is the configuration of a leg, whichever side calls.
+// Peer is the configuration for a leg, whichever side calls.
 type Peer struct {
 	Name           string
 	TLS            config.TargetTLS
@@ -48,14 +48,15 @@ type Dial struct {
 	Prepare              *config.Prepare
 	FirstResponseTimeout time.Duration
 	RingTimeout          time.Duration
-	Registered           bool   // calls go to what has registered here for the trunk
-	Proxy                string // host and port that calls are sent to instead of the URI's; empty: none
+	Registered           bool   // calls go to the Contacts registered here for the trunk
+	Proxy                string // host and port to send calls to, instead of the URI's; empty if none
 	Circuit              config.Circuit
 	Ping                 config.Ping
 }
 
-// PingAt is where OPTIONS to the target go. ok is false if it gets none, and calls find out whether it answers. What
-// registers here shows itself, and there is no single place to ask where each call has a host of its own.
+// PingAt returns the destination of OPTIONS to the target. ok is false if the target gets no OPTIONS, and only calls
+// find out whether it answers. That is so for a target that registers here, because its registration shows that it
+// lives, and for one with another host in each call, because there is no single destination.
 func (d *Dial) PingAt() (uri sip.Uri, ok bool) {
 	if d.Ping.Interval == 0 || d.Registered {
 		return uri, false
@@ -68,8 +69,7 @@ func (d *Dial) PingAt() (uri sip.Uri, ok bool) {
 	return uri, uri.Host != ""
 }
 
-// Policy is a platform's configuration of the calls that it takes part in, on either
-// side.
+// Policy is a platform's configuration for its calls, whichever side it is on.
 type Policy struct {
 	Codecs          []string
 	Reinvite        config.ReinviteMode
@@ -117,8 +117,8 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 	return d
 }
 
-// NewReferred makes a target of a URI that the agent of another target has named. It is
-// called with that target's codecs and time limits, and counts nowhere.
+// NewReferred makes a target from a URI that the agent of another target has named. It
+// has that target's codecs and time limits, and its calls count for no limit.
 func NewReferred(name string, uri *template.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
 	return &Target{usage: &usage{}, Dial: DialOf(referred)}
@@ -126,8 +126,8 @@ func NewReferred(name string, uri *template.Template, transport string, agent *D
 
 var errNoName = errors.New("a user part that is neither a number nor a name")
 
-// ReferredURI gives the URI of a host that an agent may name, without the parameters that lead elsewhere (maddr), or
-// the status of a refusal.
+// ReferredURI returns the URI of a host that an agent may name, without parameters that redirect the call (maddr), or
+// else the status of a refusal.
 func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 	if to.Scheme == "sips" {
 		return uri, 416, message.ErrReferScheme
@@ -143,32 +143,33 @@ func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 }
 
 // callableUser reports whether an agent may name a user part at a host: a number, or a
-// name of letters, digits and - . _ ~. What begins with + is a number, or nothing.
+// name of letters, digits and - . _ ~. If it begins with +, it must be a number.
 func callableUser(user string) bool {
 	return config.IsDialString(user) || strings.Trim(strings.ToLower(user),
 		"abcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
 }
 
-// Preparer asks a platform for the id of a call before the INVITE.
+// Preparer asks a platform for a call's id before the INVITE.
 type Preparer interface {
-	// Prepare keeps the target's time limit. Its error is a *PrepareError if the
-	// platform, or the way to it, failed. Before it blocks it calls coroutine.Park or Leave.
+	// Prepare observes the target's time limit. Its error is a *PrepareError if the
+	// platform, or the way to it, failed. Before it blocks, it calls coroutine.Park or
+	// Leave.
 	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
 }
 
-// PrepareRequest is what a platform is asked about a call.
+// PrepareRequest is a request to a platform about a call.
 type PrepareRequest struct {
 	config.Ask
-	CallID string // of this server; the same for a retry
+	CallID string // this server's id; a retry has the same
 }
 
-// Variable is a name and its value for one call.
+// Variable is a name with its value for one call.
 type Variable struct{ Name, Value string }
 
 // Prepared is a platform's answer.
 type Prepared struct {
-	CallID string // the platform's id; empty where the target's answers have none
-	Shared bool   // the platform gave it to other calls, too
+	CallID string // the platform's id; empty if the target's answers have none
+	Shared bool   // the platform gave the same id to other calls
 	Body   []byte // the answer as JSON
 	Status int    // HTTP
 }

@@ -60,8 +60,8 @@ func fields(v reflect.Value) (all, zero []string) {
 	return all, zero
 }
 
-// A key of the configuration reaches the calls, or is listed here with its reason: a new
-// key can't be forgotten.
+// Every key of the configuration reaches the calls, or is listed here with a reason, so
+// that no new key can be forgotten.
 func TestEveryKeyReachesCalls(t *testing.T) {
 	var trunk config.Trunk
 	var target config.Target
@@ -71,7 +71,7 @@ func TestEveryKeyReachesCalls(t *testing.T) {
 		name string
 		from any
 		made []any
-		// other are the keys that calls do not need, or have under another name
+		// other lists the keys that calls do not need, or have under another name
 		other []string
 	}{
 		{"a trunk", trunk, []any{*callerOfTrunk(&trunk), *dialOfTrunk(&trunk)}, []string{"DialAuth"}},
@@ -95,8 +95,8 @@ func TestEveryKeyReachesCalls(t *testing.T) {
 	}
 }
 
-// Toward a party in the other role, these settings keep their defaults, all others come
-// from its section.
+// Toward a party in the other role, these settings keep their defaults, and all others
+// come from its section.
 func TestOtherRoleKeepsDefaults(t *testing.T) {
 	var trunk config.Trunk
 	var target config.Target
@@ -107,7 +107,7 @@ func TestOtherRoleKeepsDefaults(t *testing.T) {
 		want []string
 	}{
 		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"Certificates", "Match", "Country", "Limits", "Originate", "Register", "Identity"}},
-		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "Prepare", "Proxy"}}, // filled has no proxy in register
+		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "Prepare", "Proxy"}}, // filled sets no proxy in register
 		"a trunk that calls":      {*callerOfTrunk(&trunk), nil},
 		"a target that is called": {*DialOf(&target), []string{"Registered", "Proxy"}},
 	} {

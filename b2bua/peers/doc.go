@@ -1,43 +1,43 @@
-// Package peers has the trunks and targets of the configuration as calls use them: how
-// senders are recognised, which credentials they show, which route a call matches, and how
-// many calls each may have.
+// Package peers holds the trunks and targets of the configuration in the form that calls
+// use. It recognises senders, checks their credentials, finds the route of a call, and
+// limits the calls of each peer.
 //
 // # Decisions
 //
 // Trunks, targets and routes are a Snapshot of one configuration that never changes. A
-// reload makes another, and a call keeps the one that it began with. The counts of open
-// calls are kept by name beside it and outlive reloads. Held by TestReloadKeepsRate here,
-// and by TestReloadKeepsCounts and TestReloadDuringSetup in calltest.
+// reload makes another Snapshot, and a call keeps the one that it began with. The counts
+// of open calls are stored by name, outside it, and outlive reloads. TestReloadKeepsRate
+// here, and by TestReloadKeepsCounts and TestReloadDuringSetup in calltest.
 //
-// A target that calls is a trunk, and a trunk that is called is a target. What recognises
-// senders and what dials knows no third kind: both read a Caller or a Dial, which each
-// kind of section fills in one function. Calls tell the kinds apart only where they write
-// their record. Held by TestEveryKeyReachesCalls here and TestPlacedCallsCount in calltest.
+// A target that calls is a trunk, and a trunk that is called is a target. The code that
+// recognises senders reads a Caller, the code that dials reads a Dial, and one function
+// for each kind of section fills these. Calls distinguish the kinds only in their record.
+// TestEveryKeyReachesCalls here and TestPlacedCallsCount in calltest.
 //
 // A target's caller identity is trusted, because it could not show its agent's number
-// otherwise. It has the caps of a trunk without any, and the called trunk's apply. Held
-// by TestOtherRoleKeepsDefaults.
+// otherwise. It has the caps of a trunk that configures none, and the called trunk's caps
+// apply. TestOtherRoleKeepsDefaults.
 //
-// No trunk can take all set-ups or ports: half of them are kept for the trunks, in equal
-// parts, and the rest is for the trunks that need more. Capacity decides before anything
-// is allocated. Held by TestShares here and TestNeighbours in calltest.
+// No trunk can take all set-ups or ports: half of them are reserved for the trunks, in
+// equal parts, and the rest is for trunks that need more. Capacity decides before
+// anything is allocated. TestShares here and TestNeighbours in calltest.
 //
-// A place that calls wait for is never free: the call that gives it back hands it to the first of them, under the lock
-// that counts the places. So a call that comes at the right moment does not overtake, no call polls, and one call is
-// woken for one place. A call that leaves with a place that it has not looked at gives it back the same way. Time alone
-// makes room at a rate or after a circuit's pause, for which there is one timer. Held by TestQueueOrder here, and by
-// TestQueueInOneInstant in calltest.
+// A place that calls wait for never becomes free: the call that gives it back hands it to the first waiting call, under
+// the lock that counts the places. So a new call can't overtake, no call polls, and one call is woken for one place. A
+// call that ends before it uses its place gives it back in the same way. Only a rate limit or a circuit's pause makes
+// room by time, and there is one timer for that. TestQueueOrder here, and by TestQueueInOneInstant in calltest.
 //
-// The limits for numbers are judged when a call has its record, because fraud must be
-// seen there. What is kept for them is bounded by the open calls (numbers) or fixed
-// (Rates). Held by TestRates here and TestLimitsOfNumbers in calltest.
+// The limits for numbers are checked once a call has its record, because fraud must be
+// visible there. Their memory is bounded by the open calls (numbers) or fixed (Rates).
+// TestRates here and TestLimitsOfNumbers in calltest.
 //
-// Credentials are for one number. Their uri names it, or the nonce does where the uri has
-// only the host: it was given for what the challenged request called. Hosts are not
-// compared where there is a user, because proxies rewrite them and no route depends on
-// them. Held by TestSameResource here and TestCredentialsForAnotherNumber in calltest.
+// Credentials are valid for one called number. Their uri names it. If the uri has only a
+// host, the nonce has it: the nonce was made for the number that the challenged request
+// called. Hosts are not compared if there is a user, because proxies rewrite them and no
+// route depends on them. TestSameResource here and TestCredentialsForAnotherNumber in
+// calltest.
 //
-// Unknown users take as long to check as known ones, and a failure counts against the
-// holder of the nonce (package message), so strangers can neither find users nor lock a
-// trunk out.
+// Checking unknown users takes as long as checking known ones, and a failure counts
+// against the holder of the nonce (package message), so strangers can neither find out
+// users nor lock out a trunk.
 package peers

@@ -8,23 +8,23 @@ import (
 	"flowbridge/config/template"
 )
 
-// Parties are the calling and the called number of a call, as templates see them.
+// Parties has the calling and the called number of a call, in the form that templates use.
 type Parties struct{ From, To string }
 
-// Limit is the limit that a call, or an attempt, is over.
+// Limit is the limit that a call, or an attempt, exceeds.
 type Limit int
 
 // The limits.
 const (
 	LimitNone        Limit = iota
 	LimitCap               // of the target or trunk as a whole
-	LimitCircuit           // it is out of use, because it has failed
+	LimitCircuit           // the target or trunk is out of use, because it has failed
 	LimitCaller            // of the calling number
 	LimitDestination       // of the called number
-	LimitClosed            // no new call is taken
+	LimitClosed            // no new calls are taken
 )
 
-// Cause is the cause of a call, or an attempt, that is over a limit.
+// Cause returns the cause of a call, or an attempt, that exceeds a limit.
 func (l Limit) Cause() cause.Cause {
 	switch l {
 	case LimitCap:
@@ -45,7 +45,8 @@ func (l Limit) Cause() cause.Cause {
 // numbers counts the calls of a trunk by number. Its memory is bounded by the open calls.
 type numbers struct{ open map[string]int }
 
-// add counts calls of the number. The map has a copy of it: a part of an INVITE would keep all of that in memory.
+// add counts calls of the number. The map has a copy of the number: a substring of an INVITE would keep all of the
+// INVITE in memory.
 func (n *numbers) add(number string, calls int) {
 	if n.open == nil {
 		n.open = map[string]int{}
@@ -57,8 +58,8 @@ func (n *numbers) add(number string, calls int) {
 	}
 }
 
-// claim counts a call of these parties, unless it is over a limit: then it counts for
-// neither of them. It counts without limits, too, so that a reload can bring them.
+// claim counts a call for both parties, or for neither if it exceeds a limit. It also
+// counts if there are no limits, so that a reload can add them.
 func (t *usage) claim(l *config.TrunkLimits, p Parties) Limit {
 	switch {
 	case t.callers.open[p.From] >= capOf(l.PerCallerCalls):
@@ -80,30 +81,29 @@ func (t *usage) release(p Parties) {
 	t.destinations.add(p.To, -1)
 }
 
-// Claim counts a call from the trunk for the limits of its numbers. Release gives it
-// back.
+// Claim counts a call from the trunk for the limits of its numbers. Release undoes it.
 func (a *Admission) Claim(t *Trunk, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return t.claim(&t.Caller.Limits, p)
 }
 
-// Reclaim is Claim for a call that the old process has let in. Limits don't matter.
+// Reclaim is Claim for a call that the old process admitted. It ignores limits.
 func (a *Admission) Reclaim(t *Trunk, p Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.count(p)
 }
 
-// Release gives back what Claim took.
+// Release undoes Claim.
 func (a *Admission) Release(t *Trunk, p Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t.release(p)
 }
 
-// Status is the answer to a caller over a limit; otherwise: the limit is a target's. It is not 503 for the limit of a
-// number: the carrier would hold back all its calls, instead of the calls of one number.
+// Status returns the answer to a caller that exceeds a limit, or otherwise if the limit is a target's. For the limit of
+// a number it is not 503, because the carrier would hold back all its calls, and not only the calls of one number.
 func (l Limit) Status(otherwise int) int {
 	switch l {
 	case LimitCaller:
@@ -117,7 +117,7 @@ func (l Limit) Status(otherwise int) int {
 	return otherwise
 }
 
-// PartiesOf are the numbers for whose limits a call counts.
+// PartiesOf returns the numbers whose limits a call counts for.
 func PartiesOf(vars *template.Vars) Parties {
 	return Parties{From: vars.From.Number, To: vars.To.Number}
 }

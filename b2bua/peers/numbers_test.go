@@ -8,8 +8,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// A call over one limit uses up none of the others: neither its caller's rate, nor its
-// trunk's.
+// A call that exceeds one limit does not count for the others, neither for its caller's
+// rate nor for its trunk's.
 func TestRefusedCallsTakeNothing(t *testing.T) {
 	const ann, bob, one, two, three = "+15075550100", "+15075550101", "+15075785607", "+15075785608", "+15075785609"
 	type try struct {

@@ -22,9 +22,9 @@ func (h *lastHour) count(now time.Time) int {
 	return len(h.began)
 }
 
-// Originate takes the places of a call that a request places over the trunk: one at the first agent that has one, and
-// of a call of the trunk, of its numbers, and of the hour. Vacate, Leave and Release give back the first three. It
-// returns the agent, or what stands against the call.
+// Originate counts a call that a request places over the trunk. It takes a place at the first agent that has room, and
+// counts the call for the trunk, its numbers, and its hourly limit. Vacate, Leave and Release undo the first three. It
+// returns the agent, or the reason against the call.
 func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Time) (agent *Target, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -57,8 +57,8 @@ func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Ti
 	return agent, ""
 }
 
-// reserve takes a place at the first target that has one, for an attempt later. nil: none has, and full is the limit of
-// the last.
+// reserve takes a place at the first target with room, for a later attempt. If no target has room it returns nil, and
+// full is the limit of the last one.
 func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Target, full Limit) {
 	for _, t := range targets {
 		var try circuit.Try
@@ -71,7 +71,7 @@ func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Tar
 	return nil, full
 }
 
-// words says what is missing.
+// words describes the lack of capacity.
 func (c Capacity) words(t *Trunk) string {
 	switch c {
 	case CapacityNone:

@@ -19,37 +19,37 @@ import (
 	"flowbridge/store/record"
 )
 
-// Snapshot is the trunks, targets and routes of one configuration. It never changes: a
+// Snapshot has the trunks, targets and routes of one configuration. It never changes: a
 // reload makes another, and a call keeps the one that it began with.
 type Snapshot struct {
 	Routes  []config.Route
-	Numbers *config.Table           // nil: there is none
+	Numbers *config.Table           // nil if none
 	Marks   []uint64                // of the routes, in their order
-	Trunks  []*Trunk                // in file order, and behind them the targets that may call
+	Trunks  []*Trunk                // in file order, followed by the targets that may call
 	Targets map[string]*Target      // by name
 	Callees map[string]*Target      // trunks that can be called, by name
 	Allow   string                  // methods that a trunk may send
-	Tones   map[string]*audio.Sound // tones and sounds by name
-	IDs     []*template.Template    // further ids of a call, by which hooks ask for it
+	Tones   map[string]*audio.Sound // tones and sounds, by name
+	IDs     []*template.Template    // additional ids of a call, which hooks may use
 	sources *Rates                  // new requests by address; the same in all snapshots
 }
 
 // Trunk is a trunk with its open calls, or a target that may call.
 type Trunk struct {
 	Caller   *Caller
-	Platform *Policy // of the target that it is; nil: a real trunk
+	Platform *Policy // its Policy if it is a target; nil for a real trunk
 	*usage
-	secret      *secret // nil: it need not show credentials
+	secret      *secret // nil if it need not show credentials
 	kindAndName string
 }
 
 // Target is a target with its open calls, or a trunk that can be called.
 type Target struct {
 	Dial     *Dial
-	Trunk    *Caller // of the trunk that it is; nil: a real target
+	Trunk    *Caller // its Caller if it is a trunk; nil for a real target
 	Preparer Preparer
-	SIP      *circuit.Breaker // of the target itself; nil: it never opens
-	API      *circuit.Breaker // of what Preparer asks; nil: it never opens
+	SIP      *circuit.Breaker // for the target itself; nil if it never opens
+	API      *circuit.Breaker // for the API that Preparer asks; nil if it never opens
 	*usage
 }
 
@@ -81,7 +81,7 @@ func (t *Target) Options() leg.PeerOptions {
 	return t.Dial.options(allow)
 }
 
-// allowedToTrunks returns the methods that a trunk may send with some target.
+// allowedToTrunks returns the methods that a trunk may send, depending on the targets.
 func allowedToTrunks(targets []config.Target) string {
 	allow := leg.Methods + ", INFO"
 	if slices.ContainsFunc(targets, func(t config.Target) bool { return t.Transfer == config.TransferRelay }) {
@@ -90,7 +90,7 @@ func allowedToTrunks(targets []config.Target) string {
 	return allow
 }
 
-// TrunkName returns the name of the trunk that places a call, "" if a target does.
+// TrunkName returns the name of the trunk that places a call, or "" if a target does.
 func (t *Trunk) TrunkName() string {
 	if t.Platform != nil {
 		return ""
@@ -98,7 +98,7 @@ func (t *Trunk) TrunkName() string {
 	return t.Caller.Name
 }
 
-// TargetName returns the name of the target that places a call, "" if a trunk does.
+// TargetName returns the name of the target that places a call, or "" if a trunk does.
 func (t *Trunk) TargetName() string {
 	if t.Platform != nil {
 		return t.Caller.Name
@@ -106,7 +106,7 @@ func (t *Trunk) TargetName() string {
 	return ""
 }
 
-// Direction returns the record's direction of a call that is placed so.
+// Direction returns the direction, for the record, of a call that t places.
 func (t *Trunk) Direction() string {
 	if t.Platform != nil {
 		return record.DirectionOutbound
@@ -123,11 +123,11 @@ func (t *Trunk) LogField() (key, name string) {
 	return "trunk", t.Caller.Name
 }
 
-// KindAndName returns a description for people: "trunk carrier".
+// KindAndName returns a description for humans, like "trunk carrier".
 func (t *Trunk) KindAndName() string { return t.kindAndName }
 
-// CallerNamed returns the trunk, or target that calls, of this kind and name; false: there is none, and it stands for
-// the one that there was.
+// CallerNamed returns the trunk, or the target that calls, with this kind and name. If there is none it returns a
+// placeholder and false.
 func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
 	for _, t := range p.Trunks {
 		if t.KindAndName() == kindAndName {
@@ -138,7 +138,7 @@ func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
 	return newTrunk(&Caller{Peer: Peer{Name: name}}, nil, &usage{}), false
 }
 
-// CalleeNamed returns the target, or trunk that is called, of this name; nil: there is none.
+// CalleeNamed returns the target, or the trunk that can be called, with this name, or nil if there is none.
 func (p *Snapshot) CalleeNamed(name string) *Target {
 	if t := p.Targets[name]; t != nil {
 		return t
@@ -156,7 +156,7 @@ func (p *Snapshot) CalleesNamed(names []string) (all []*Target) {
 	return all
 }
 
-// Callers returns the real trunks and the targets that may call.
+// Callers returns the real trunks, and the targets that may call.
 func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	for _, t := range p.Trunks {
 		if t.Platform == nil {
@@ -168,14 +168,14 @@ func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	return real, targets
 }
 
-// Sender is the origin of a message, as its transport knows it.
+// Sender is the origin of a message as the transport knows it.
 type Sender struct {
 	Addr  netip.AddrPort
-	Names []string // of its verified client certificate
+	Names []string // in its verified client certificate
 }
 
-// couldBe reports whether the sender meets the trunk's conditions, apart from those
-// about the content of messages.
+// couldBe reports whether the sender meets the trunk's conditions, except those about the
+// content of messages.
 func (t *Trunk) couldBe(from Sender) bool {
 	return (len(t.Caller.Sources) == 0 && !t.Caller.bound() || t.prefix(from.Addr.Addr()) >= 0) &&
 		(len(t.Caller.Certificates) == 0 || t.certified(from.Names))
@@ -190,8 +190,8 @@ func (t *Trunk) isListed() bool {
 }
 
 // isOthers reports whether the sender has an address or certificate of real trunks, none
-// of which is caller or callee. callee may be nil. Where it was called at an address of a
-// trunk's network, it shares that network.
+// of which is caller or callee. callee may be nil. The result is also false if the
+// network of one of these trunks contains at, the address at which the callee was called.
 func (p *Snapshot) isOthers(from Sender, caller *Trunk, callee *Target, at netip.Addr) bool {
 	others := false
 	for _, t := range p.Trunks {
@@ -206,12 +206,12 @@ func (p *Snapshot) isOthers(from Sender, caller *Trunk, callee *Target, at netip
 	return others
 }
 
-// shares reports whether one of the trunk's networks has both addresses.
+// shares reports whether one of the trunk's networks contains both addresses.
 func (t *Trunk) shares(a, b netip.Addr) bool {
 	return slices.ContainsFunc(t.Caller.Sources, func(s config.Source) bool { return s.Contains(a) && s.Contains(b) })
 }
 
-// matches reports whether a request meets the trunk's match.
+// matches reports whether a request meets the trunk's match section.
 func (t *Trunk) matches(req *sip.Request) bool {
 	m := t.Caller.Match
 	return (m.ToDomain == "" || SameHost(req.Recipient.Host, m.ToDomain)) &&
@@ -231,8 +231,8 @@ func SameHost(a, b string) bool {
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }
 
-// prefix returns the length of the longest of the trunk's sources that contains addr,
-// -1 if none does. The address where it is registered is one of them.
+// prefix returns the length of the longest of the trunk's sources that contains addr, or
+// -1 if none does. The address where the trunk is registered counts as a source.
 func (t *Trunk) prefix(addr netip.Addr) int {
 	longest := -1
 	if r := t.registered.Load(); r != nil && r.at == addr && t.Caller.Register != nil {
@@ -268,8 +268,8 @@ func rank(a, b *Trunk, from Sender) int {
 	)
 }
 
-// Candidates returns the trunks whose conditions a request meets apart from
-// credentials, the most specific first, and of equals those with credentials first.
+// Candidates returns the trunks whose conditions a request meets apart from credentials,
+// the most specific first, and among equals those with credentials first.
 func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	var fit []*Trunk
 	for _, t := range p.Trunks {
@@ -293,7 +293,7 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	return fit
 }
 
-// Registering returns the trunks, and targets that call, which a REGISTER may be of.
+// Registering returns the trunks, and targets that call, to which a REGISTER may belong.
 func (p *Snapshot) Registering(req *sip.Request, from Sender) (all []*Trunk) {
 	for _, t := range p.Trunks {
 		if t.Caller.Registrar != nil && t.couldBe(from) && t.matches(req) {
@@ -306,9 +306,9 @@ func (p *Snapshot) Registering(req *sip.Request, from Sender) (all []*Trunk) {
 // Record returns the user of the address-of-record of a trunk that registers here.
 func (t *Trunk) Record() string { return cmp.Or(t.Caller.Registrar.User, t.secret.username) }
 
-// Contenders are the fitting trunks whose credentials are checked, and the fallback
-// for a request without credentials; nil: the request needs some. A trunk with
-// credentials comes before one that is no more specific, but does not hide it.
+// Contenders returns the matching trunks whose credentials are checked, and the fallback
+// for a request without credentials, or nil if the request needs some. A trunk with
+// credentials comes before a trunk that is no more specific, but does not hide it.
 func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	open := slices.IndexFunc(fit, func(t *Trunk) bool { return !t.NeedsCredentials() })
 	switch {
@@ -321,7 +321,8 @@ func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	}
 }
 
-// MergeKey is the same for the copies of an INVITE that come from a trunk by several ways (RFC 3261 section 8.2.2.2).
+// MergeKey returns a key that is the same for all copies of an INVITE that come from a trunk by different ways (RFC
+// 3261 section 8.2.2.2).
 func (t *Trunk) MergeKey(req *sip.Request) string {
 	return t.KindAndName() + "\n" + req.CallID().
 		Value() + "\n" + message.TagOf(req.From().Params) + "\n" + strconv.Itoa(int(req.CSeq().SeqNo))
@@ -339,8 +340,8 @@ func (t *Trunk) IsContact(user string) bool {
 	return r != nil && user != "" && r.token == user && t.Caller.Register != nil
 }
 
-// Likely returns the trunk that a request seems to come from, before any proof; nil:
-// its sender can be no trunk.
+// Likely returns the trunk that a request seems to come from, before any proof, or nil if
+// its sender can't be a trunk.
 func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	var best *Trunk
 	fits := false
@@ -356,18 +357,18 @@ func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	return best
 }
 
-// SourceTrust is how far a sender is trusted by its address or certificate only.
+// SourceTrust is the trust in a sender that rests only on its address or certificate.
 type SourceTrust struct {
 	Known bool // it has the address or certificate of a trunk
-	Open  bool // it can be a trunk that comes from anywhere and shows credentials
+	Open  bool // it can be a trunk that may send from anywhere and shows credentials
 	Asked bool // every trunk that it can be must show credentials
 
 	Registers bool // it can be a trunk that registers here
 
-	natOn, natAuto bool // config.NATMode of a trunk that it can be
+	natOn, natAuto bool // config.NATMode of a trunk that it may be
 }
 
-// BehindNAT reports whether a peer with this host in Via is answered at its source port
+// BehindNAT reports whether to answer a peer with this host in Via at its source port
 // although it does not ask for that.
 func (s SourceTrust) BehindNAT(viaHost []byte, source netip.Addr) bool {
 	if !s.natOn && !s.natAuto {
@@ -380,7 +381,7 @@ func (s SourceTrust) BehindNAT(viaHost []byte, source netip.Addr) bool {
 	return s.natOn || (err == nil && leg.IsPrivate(sentBy.Unmap()) && !leg.IsPrivate(source))
 }
 
-// TrustOf returns how far a sender is trusted. It allocates nothing.
+// TrustOf returns the trust in a sender. It allocates nothing.
 func (p *Snapshot) TrustOf(from Sender) SourceTrust {
 	s := SourceTrust{Asked: true}
 	for _, t := range p.Trunks {
@@ -401,7 +402,7 @@ func (p *Snapshot) TrustOf(from Sender) SourceTrust {
 	return s
 }
 
-// tonesOf returns the sounds and the tones that routes name.
+// tonesOf returns the configured sounds, and the tones that routes name.
 func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	all := map[string]*audio.Sound{}
 	maps.Copy(all, cfg.Sounds)
@@ -420,15 +421,14 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	return all
 }
 
-// ToneBeep is the tone that announces a recording, and ToneSilence what a side hears that must not hear the other one.
+// ToneBeep is the tone that announces a recording. ToneSilence is played to a side that must not hear the other one.
 const (
 	ToneBeep    = "beep"
 	ToneSilence = "silence"
 )
 
-// CallerTLS says how a caller's certificate is checked when we connect to the
-// caller, because its own connection is gone. For a trunk the authorities are those
-// of its client certificates, if they are named.
+// CallerTLS returns the TLS settings for connecting to a caller whose own connection is
+// gone. For a trunk, the authorities are those of its client certificates, if configured.
 func (t *Trunk) CallerTLS(own *config.TargetTLS) *config.TargetTLS {
 	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
 		return &t.Caller.TLS
@@ -436,7 +436,7 @@ func (t *Trunk) CallerTLS(own *config.TargetTLS) *config.TargetTLS {
 	return own
 }
 
-// NamesOf are the names of targets.
+// NamesOf returns the names of targets.
 func NamesOf(targets []*Target) (names []string) {
 	for _, t := range targets {
 		names = append(names, t.Dial.Name)

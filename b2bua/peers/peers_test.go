@@ -22,7 +22,7 @@ func mustPeers(t *testing.T, trunks string) *Snapshot {
 	return NewAdmission(cfg, nil).Peers.Load()
 }
 
-// manyTrunks share addresses, and are told apart by everything there is.
+// manyTrunks has trunks that share addresses and differ in all other conditions.
 const manyTrunks = `
   - {name: wide, sources: ["10.0.0.0/8", "10.1.2.0/24"]}
   - {name: narrow, sources: ["10.1.0.0/16"]}
@@ -107,7 +107,7 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// The rate of a trunk goes on through a reload that does not change it.
+// The state of a trunk's rate survives a reload that does not change the rate.
 func TestReloadKeepsRate(t *testing.T) {
 	carrier := func(cps int) *config.Config {
 		return &config.Config{Trunks: []config.Trunk{{Name: "carrier", MaxCPS: cps}}}
@@ -126,8 +126,8 @@ func TestReloadKeepsRate(t *testing.T) {
 	}
 }
 
-// An address is another trunk's unless the trunk is the call's own, on either side, or its
-// network has the address that was called, too. Targets are no trunks.
+// An address is another trunk's unless the trunk is the call's own, on either side, or
+// its network also contains the called address. Targets do not count as trunks.
 func TestIsOthers(t *testing.T) {
 	p := mustPeers(t, `
   - {name: carrier, sources: ["192.0.2.10"]}

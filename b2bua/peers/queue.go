@@ -7,52 +7,53 @@ import (
 	"flowbridge/b2bua/circuit"
 )
 
-// Waiter is a call in the queue of its route. It is the zero value before it waits for the first time, but for the
-// fields that the call sets.
+// Waiter is a call in the queue of its route. Before it waits for the first time it is zero, except for the fields that
+// the call sets.
 type Waiter struct {
 	// constant
-	ID      string  // of the call. They are ordered by time: who came first is served first, also after an upgrade.
-	Trunk   *Trunk  // that the call comes from
-	Mark    uint64  // of its route
-	Parties Parties // for whom it takes the place
-	Called  func()  // tells the call that Place has something for it. It must not block.
+	ID      string  // of the call. Ids are ordered by time, so the oldest call is served first, also after an upgrade.
+	Trunk   *Trunk  // the trunk that the call comes from
+	Mark    uint64  // mark of its route
+	Parties Parties // parties for which it takes the place
+	Called  func()  // tells the call that Place has a result. It must not block.
 
 	// guarded by Admission.mu
-	targets []*Target // that it waits for, in the order of its route
+	targets []*Target // targets that it waits for, in the order of its route
 	state   waiting
 	place   Place
 }
 
-// waiting is how far a Waiter is.
+// waiting is the state of a Waiter.
 type waiting int
 
 const (
 	waitsNot  waiting = iota
-	waits             // it is in the queue
-	wasCalled         // Place has something
+	waits             // in the queue
+	wasCalled         // Place has a result
 )
 
-// Place is a place at a target, which Vacate gives back, and whose try is to be ended with Judge; or why there will be
-// none.
+// Place is a place at a target, or the reason that there will be none. Vacate gives the place back. The caller must end
+// its try with RecordOutcome.
 type Place struct {
 	Target *Target
 	Try    circuit.Try
-	Why    Limit // LimitNone: it has the place
+	Why    Limit // LimitNone if it has the place
 }
 
-// queue has the calls that wait. All of it is guarded by Admission.mu.
+// queue has the waiting calls. Admission.mu guards all of it.
 type queue struct {
 	all    []*Waiter // in the order of arrival
 	routes map[uint64]int
-	called []func() // of the callers that were called, until the lock is free
+	called []func() // functions to call once the lock is free
 
-	alarm   *time.Timer // serves the queue when time alone makes room; nil: it has never been needed
-	alarmAt time.Time   // zero: it is off
+	alarm   *time.Timer // serves the queue when time makes room; nil until it is needed
+	alarmAt time.Time   // zero if it is off
 }
 
-// Wait has a call wait for a place at one of the targets of its route, all of which are full or out of use, in this
-// order. A call that finds as many as limit waiting is not taken, unless it has waited before: LimitCap. While it waits
-// it does not count as a set-up. LimitNone: it waits, and Called is told.
+// Wait puts a call into the queue for a place at one of the targets of its route, in this order of preference. All of
+// them are full or out of use. If limit calls wait already, it returns LimitCap, unless again says that the call has
+// waited before. A waiting call does not count as a set-up. If Wait returns LimitNone, the call waits, and Called is
+// called later.
 func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Limit {
 	a.mu.Lock()
 	defer a.unlock()
@@ -78,16 +79,16 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 		t.waiters++
 	}
 	now := time.Now()
-	for _, t := range targets { // a place may have become free since the call was refused it
+	for _, t := range targets { // a place may have become free since the call was refused
 		a.serve(t.usage, now)
 	}
 	return LimitNone
 }
 
-// mayFree reports whether a full target is one to wait for: it is not out of use.
+// mayFree reports whether it is useful to wait for a full target, because its circuit is not open.
 func mayFree(t *Target) bool { return t.SIP.Status().State != circuit.Open }
 
-// Place gives what a waiting call was called for, once; ok is false if it was not.
+// Place returns the result of a call's wait, once. ok is false if there is none yet.
 func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -97,15 +98,14 @@ func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	return a.collect(w), true
 }
 
-// collect has the call be one in set-up again.
+// collect returns the result, and counts the call as a set-up again.
 func (a *Admission) collect(w *Waiter) Place {
 	w.state = waitsNot
 	a.setups.add(&w.Trunk.setups, 1)
 	return w.place
 }
 
-// StopWaiting ends the wait of a call, whether or not it waits. A place that Place has not given yet goes to the next
-// one.
+// StopWaiting ends the wait of a call, if it waits. A place that Place has not returned yet goes to the next call.
 func (a *Admission) StopWaiting(w *Waiter) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -122,7 +122,7 @@ func (a *Admission) StopWaiting(w *Waiter) {
 	}
 }
 
-// Position is a waiting call's place in the queue of its route, from 1. 0: it does not wait.
+// Position returns a waiting call's position in the queue of its route, from 1, or 0 if it does not wait.
 func (a *Admission) Position(w *Waiter) (n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -140,7 +140,7 @@ func (a *Admission) Position(w *Waiter) (n int) {
 	return n
 }
 
-// Waiting is how many calls wait in the queue of a route.
+// Waiting is the state of a route's queue.
 type Waiting struct {
 	Route string
 	Calls int
@@ -160,7 +160,7 @@ func (a *Admission) Waiting() (all []Waiting) {
 	return all
 }
 
-// serveAll gives every place that there is to those who wait for it.
+// serveAll gives all free places to the calls that wait for them.
 func (a *Admission) serveAll(now time.Time) {
 	var all []*usage
 	for _, w := range a.queue.all {
@@ -175,7 +175,7 @@ func (a *Admission) serveAll(now time.Time) {
 	}
 }
 
-// serve gives the places of a target to those who wait for it, the first ones first. The lock is held.
+// serve gives the free places of a target to the calls that wait for it, the oldest first. The caller holds the lock.
 func (a *Admission) serve(at *usage, now time.Time) {
 	for at.waiters > 0 {
 		w, t := a.queue.firstFor(at)
@@ -187,7 +187,7 @@ func (a *Admission) serve(at *usage, now time.Time) {
 		switch why {
 		case LimitNone:
 			a.call(w, Place{Target: t, Try: try})
-		case LimitCaller, LimitDestination: // of a trunk: the next one need not wait for that
+		case LimitCaller, LimitDestination: // a trunk's limit for numbers, which does not affect the next call
 			a.dropTarget(w, t, why)
 		default:
 			a.lookAgain(t, now)
@@ -196,8 +196,8 @@ func (a *Admission) serve(at *usage, now time.Time) {
 	}
 }
 
-// firstFor returns the first call that waits for a target with this usage, and the target as that call's configuration
-// has it.
+// firstFor returns the first call that waits for a target with this usage, and the target from that call's
+// configuration.
 func (q *queue) firstFor(at *usage) (*Waiter, *Target) {
 	for _, w := range q.all {
 		for _, t := range w.targets {
@@ -206,10 +206,10 @@ func (q *queue) firstFor(at *usage) (*Waiter, *Target) {
 			}
 		}
 	}
-	return nil, nil // never: waiters counts them
+	return nil, nil // can't happen: waiters counts them
 }
 
-// dropTarget has a call wait for one target less. With the last one its wait is over.
+// dropTarget removes a target from a call's list. Without any target left, the wait is over.
 func (a *Admission) dropTarget(w *Waiter, t *Target, why Limit) {
 	if len(w.targets) == 1 {
 		a.call(w, Place{Why: why})
@@ -219,7 +219,7 @@ func (a *Admission) dropTarget(w *Waiter, t *Target, why Limit) {
 	t.waiters--
 }
 
-// call ends a wait. The call is told when the lock is free.
+// call ends a wait. The call is told once the lock is free.
 func (a *Admission) call(w *Waiter, p Place) {
 	a.remove(w)
 	w.state, w.place = wasCalled, p
@@ -242,7 +242,7 @@ func (a *Admission) remove(w *Waiter) {
 	}
 }
 
-// unlock frees the lock, and then tells the calls that were called.
+// unlock releases the lock, and then tells the calls whose wait has ended.
 func (a *Admission) unlock() {
 	called := a.queue.called
 	a.queue.called = nil
@@ -252,8 +252,8 @@ func (a *Admission) unlock() {
 	}
 }
 
-// circuitMoved has the circuits that have opened or closed count for waiting calls. No call waits for a target out of
-// use: the caller is refused then, as a new one is.
+// circuitMoved updates the waiting calls after circuits have opened or closed. No call waits for a target that is out
+// of use: its caller is then refused like a new one.
 func (a *Admission) circuitMoved() {
 	a.mu.Lock()
 	defer a.unlock()
@@ -272,13 +272,14 @@ func (a *Admission) dismiss(why Limit) {
 	}
 }
 
-// The times of looking again.
+// The intervals of serving the queue by time.
 const (
 	soonest   = time.Millisecond
-	lookEvery = time.Second // while one call tries a target whose circuit was open, and may say nothing
+	lookEvery = time.Second // while one call tries a target whose circuit was open, and may not report its end
 )
 
-// lookAgain sets the alarm for when time alone may make room at a target. What else does so serves the queue itself.
+// lookAgain sets the alarm for the moment at which time may make room at a target. Other events that make room serve
+// the queue themselves.
 func (a *Admission) lookAgain(t *Target, now time.Time) {
 	var after time.Duration
 	switch s := t.SIP.Status(); {
@@ -303,7 +304,7 @@ func (a *Admission) lookAgain(t *Target, now time.Time) {
 	q.alarmAt = at
 }
 
-// serveQueue gives the places that time has made.
+// serveQueue gives out the places that time has made free.
 func (a *Admission) serveQueue() {
 	a.mu.Lock()
 	defer a.unlock()

@@ -13,7 +13,7 @@ import (
 	"flowbridge/config"
 )
 
-// queueing is an admission whose waiting calls note when they are called.
+// queueing is an admission whose waiting calls record when they are called.
 type queueing struct {
 	*Admission
 	t *testing.T
@@ -23,7 +23,7 @@ type queueing struct {
 	called []string
 }
 
-// tells has a call note that it was called.
+// tells returns a function that records that a call was called.
 func (a *queueing) tells(id string) func() {
 	return func() {
 		a.mu.Lock()
@@ -37,7 +37,7 @@ func newQueueing(t *testing.T, targets string) *queueing {
 	return &queueing{Admission: NewAdmission(queueConfig(t, targets), nil), t: t}
 }
 
-// queueConfig has these targets, of a trunk that can be called, too.
+// queueConfig returns a configuration with these targets and a trunk that can be called.
 func queueConfig(t *testing.T, targets string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(`
@@ -58,7 +58,7 @@ func (a *queueing) targets(names ...string) (all []*Target) {
 	return all
 }
 
-// arrives has a call enter and wait.
+// arrives makes a call enter and wait.
 func (a *queueing) arrives(to string, names ...string) (*Waiter, Limit) {
 	a.t.Helper()
 	p := a.Peers.Load()
@@ -79,7 +79,7 @@ func (a *queueing) takes(name string, n int) (why Limit) {
 	return LimitNone
 }
 
-// wants checks who was called since the last time.
+// wants checks which calls were called since the last check.
 func (a *queueing) wants(ids ...string) {
 	a.t.Helper()
 	synctest.Wait()
@@ -91,8 +91,8 @@ func (a *queueing) wants(ids ...string) {
 
 const oneEach = `{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: 1}, {name: b, kind: sip, uri: "sip:b@192.0.2.9", max_calls: 1}`
 
-// Each place goes to who has waited longest for one of its target's, whether a new call comes at that moment, the one that was called
-// has gone, or several become free at once.
+// Each place goes to the call that has waited longest for its target, whether a new call comes at that moment, the
+// called one has gone, or several places become free at once.
 func TestQueueOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, oneEach)
@@ -111,7 +111,7 @@ func TestQueueOrder(t *testing.T) {
 		if got := a.takes("b", 1); got != LimitCap {
 			t.Errorf("a new call gets the place: %d", got)
 		}
-		a.StopWaiting(first) // at the moment in which it is called
+		a.StopWaiting(first) // at the moment at which it is called
 		a.StopWaiting(first)
 		a.wants("002")
 		a.Vacate(a.targets("a")[0], Parties{})
@@ -130,7 +130,7 @@ func TestQueueOrder(t *testing.T) {
 		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: a.tells("000")}
 		a.setups.add(&late.Trunk.setups, 1)
 		a.Wait(again, a.targets("a"), 0, true) // it has waited before, and keeps its place in the queue
-		a.StopWaiting(third)                   // so does this one
+		a.StopWaiting(third)                   // this call leaves the queue
 		a.wants()
 		a.Vacate(a.targets("a")[0], Parties{})
 		a.wants("000")
@@ -142,7 +142,7 @@ func TestQueueOrder(t *testing.T) {
 	})
 }
 
-// A place that becomes free between the refusal of a call and its wait is the call's.
+// If a place becomes free between the refusal of a call and its wait, the call gets it.
 func TestQueueWithRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, oneEach)
@@ -154,7 +154,7 @@ func TestQueueWithRoom(t *testing.T) {
 	})
 }
 
-// Nobody waits beyond the limit, for what is out of use, or once no call is taken any more.
+// No call waits beyond the limit, for a target that is out of use, or once no more calls are accepted.
 func TestQueueRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, oneEach)
@@ -173,7 +173,8 @@ func TestQueueRefuses(t *testing.T) {
 	})
 }
 
-// A called trunk's limit for a number concerns that number alone: who would be over it is told, and the next one is served.
+// A called trunk's limit for a number concerns only that number: a call that would exceed it is told so, and the next
+// one is served.
 func TestQueueOfATrunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, oneEach)
@@ -196,7 +197,7 @@ func TestQueueOfATrunk(t *testing.T) {
 	})
 }
 
-// In a fleet, a node's queue is for its own part of the places. A node that goes leaves its part to those that wait.
+// In a fleet, a node's queue is for its own part of the places. When a node leaves, its part goes to the waiting calls.
 func TestQueueOfAFleet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, `{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: 8}`)
@@ -208,20 +209,20 @@ func TestQueueOfAFleet(t *testing.T) {
 		a.wants()
 		a.Vacate(a.targets("a")[0], Parties{})
 		a.wants("001")
-		a.Share(1, 3) // one more for the first two
+		a.Share(1, 3) // the first two nodes get one more
 		a.wants("002")
 		a.Share(2, 3)
 		a.Vacate(a.targets("a")[0], Parties{})
-		a.wants() // 2 are up
+		a.wants() // 2 calls are up
 		a.Share(0, 1)
 		a.wants("003")
 	})
 }
 
-// Calls come, wait, give up, get places and leave at random, circuits open, and limits change. There is never a place free that
-// somebody waits for, nobody is overtaken, and in the end all counts are 0.
+// Calls come, wait, give up, get places and leave at random, circuits open, and limits change. No place that a call
+// waits for is ever free, no call is overtaken, and in the end all counts are 0.
 func TestQueueModel(t *testing.T) {
-	var configs []*config.Config // read once: that takes longest
+	var configs []*config.Config // read only once, because that takes longest
 	for i := range 6 {
 		configs = append(configs, queueConfig(t, fmt.Sprintf(`{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: %d}, {name: b, kind: sip, uri: "sip:b@192.0.2.9", max_cps: %d}`, 1+i/2, 1+i%2)))
 	}
@@ -244,7 +245,7 @@ func TestQueueModel(t *testing.T) {
 						up = slices.Delete(up, i, i+1)
 					}
 				case 5:
-					for id, w := range waiting { // any, also one that was called just now
+					for id, w := range waiting { // any call, even one that was just called
 						a.StopWaiting(w)
 						delete(waiting, id)
 						break
@@ -264,7 +265,7 @@ func TestQueueModel(t *testing.T) {
 				}
 				synctest.Wait()
 				if random.IntN(3) > 0 {
-					continue // they are slow to hear it
+					continue // they react slowly
 				}
 				for _, id := range a.called {
 					if w := waiting[id]; w != nil {

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Share makes this node keep to its part of each cap from now on: it is one of so many nodes, and place, from 0, is its
-// place among them. Calls that are open stay. Before the first Share the node has the whole of each limit. It returns
-// the smallest limit; 0: there is none.
+// Share limits this node to its part of each cap from now on. nodes is the number of nodes, and place, from 0, is this
+// node's place among them. Open calls stay. Before the first Share, the node has all of each limit. Share returns the
+// smallest limit, or 0 if there is none.
 func (a *Admission) Share(place, nodes int) (least int) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -22,7 +22,7 @@ func (a *Admission) Share(place, nodes int) (least int) {
 	return least
 }
 
-// Part returns how many calls of a limit are this node's. 0: there is no limit.
+// Part returns this node's part of a limit for calls. 0 means no limit.
 func (a *Admission) Part(limit int) int {
 	if limit <= 0 {
 		return 0
@@ -32,11 +32,11 @@ func (a *Admission) Part(limit int) int {
 	return a.part(limit)
 }
 
-// busyFor is how long a node counts as one that takes calls after its last one.
+// busyFor is how long a node counts as busy after its last call began.
 const busyFor = 5 * time.Minute
 
-// Busy reports whether there are calls, or one began in the last minutes. A process that has just begun is busy, too: a
-// restart moves no part of a cap.
+// Busy reports whether there are calls, or one began within busyFor. A process that has just started is also busy, so
+// that a restart moves no part of a cap.
 func (a *Admission) Busy() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -54,8 +54,9 @@ func (a *Admission) Busy() bool {
 	return time.Since(last) < busyFor
 }
 
-// part returns what this node may have of a limit: an equal part, and one of the rest if its place is among the first.
-// So the parts of all nodes are the limit. Each node has one place at least, also of a limit below the number of nodes.
+// part returns this node's part of a limit: an equal part, plus one of the remainder if its place is among the first.
+// So the parts of all nodes add up to the limit. But each node gets at least one, even if the limit is below the number
+// of nodes.
 func (a *Admission) part(limit int) int {
 	if a.nodes == 0 || limit <= 0 {
 		return capOf(limit)
@@ -76,7 +77,7 @@ func (a *Admission) setRates(now time.Time) (least int) {
 			if t.rate == nil {
 				continue
 			}
-			if n := a.part(t.cps); t.rate.Burst() != n { // what has gathered by now stays, up to the burst
+			if n := a.part(t.cps); t.rate.Burst() != n { // the tokens collected so far stay, up to the burst
 				t.rate.SetLimitAt(now, rate.Limit(n))
 				t.rate.SetBurstAt(now, n)
 			}

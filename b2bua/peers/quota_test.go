@@ -21,7 +21,7 @@ routes: [{trunk: carrier, targets: [agent]}]`), nil)
 	return cfg
 }
 
-// enter takes as many places as the trunk gives, up to 100.
+// enterAll takes as many places as the trunk has, up to 100.
 func (a *Admission) enterAll() (n int) {
 	t := a.Peers.Load().Trunks[0]
 	for ; n < 100 && a.Enter(t) == CapacityFree; n++ {
@@ -29,7 +29,7 @@ func (a *Admission) enterAll() (n int) {
 	return n
 }
 
-// Without a fleet the whole of a limit is the node's own. With one, its part is. Calls that are open stay.
+// Without a fleet a node has all of a limit, with one only its part. Open calls stay.
 func TestShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_calls: 20"), nil)
@@ -61,8 +61,8 @@ func TestShare(t *testing.T) {
 	})
 }
 
-// The parts of all nodes add up to the limit. With a limit below the number of nodes, each node has one call. No limit
-// stays no limit.
+// The parts of all nodes add up to the limit. With a limit below the number of nodes, each node has one call. Without a
+// limit there is none for any node.
 func TestShareIsExact(t *testing.T) {
 	for nodes := 1; nodes <= 7; nodes++ {
 		for limit := 1; limit <= 40; limit++ {
@@ -96,7 +96,7 @@ func TestShareIsExact(t *testing.T) {
 	}
 }
 
-// A node is busy while it has calls, and for some minutes after each one that it took, and after its start.
+// A node is busy while it has calls, for some minutes after each call began, and after its start.
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_calls: 2"), nil)
@@ -123,7 +123,7 @@ func TestBusy(t *testing.T) {
 	})
 }
 
-// A limit that a reload changes, or brings, holds at once: this node has its part of it.
+// A limit that a reload changes or adds applies at once: this node has its part of it.
 func TestShareReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_calls: 20"), nil)
@@ -139,7 +139,7 @@ func TestShareReload(t *testing.T) {
 	})
 }
 
-// A part of a rate is one, and what it gives up does not come back as a burst.
+// A part of a rate is a rate, too, and a lowered part does not cause a burst later.
 func TestShareRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_cps: 10"), nil)
@@ -172,7 +172,7 @@ func TestShareRate(t *testing.T) {
 	})
 }
 
-// A call's admission allocates nothing for the fleet.
+// Admitting a call allocates nothing for the fleet.
 func TestShareAllocates(t *testing.T) {
 	a := NewAdmission(fleetConfig(t, ", max_calls: 20, max_cps: 1000"), nil)
 	a.Share(0, 2)

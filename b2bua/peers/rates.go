@@ -6,22 +6,22 @@ import (
 	"time"
 )
 
-// Rates limits how often something happens, for each of many keys: numbers, addresses.
-// It takes a fixed amount of memory, however many keys there are. With more keys than it
-// has room for, the one that has been quiet for longest restarts: that allows it more,
+// Rates limits how often something happens, for each of many keys: numbers, addresses. It
+// uses a fixed amount of memory, however many keys there are. If there are more keys than
+// fit, the key that has been quiet for longest is dropped. That can only allow it more,
 // never less. Allow may be called from any goroutine, and allocates nothing.
 type Rates struct {
 	seed maphash.Seed // strangers can't choose keys that displace each other
 	born time.Time
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	sets [][rateWays]rateSlot
 }
 
 // rateSlot is the state of a key: the generic cell rate algorithm (ITU-T I.371), which
-// needs no more than the time when the key has its whole burst again.
+// only needs the time at which the key has its whole burst again.
 type rateSlot struct {
-	key   uint64 // hash; two keys with the same one are as unlikely as a guessed tag
+	key   uint64 // a hash; a collision is as unlikely as guessing a tag
 	whole time.Duration
 }
 
@@ -30,13 +30,13 @@ const (
 	rateWays = 8
 )
 
-// NewRates returns the state of no key.
+// NewRates returns an empty Rates.
 func NewRates() *Rates {
 	return &Rates{seed: maphash.MakeSeed(), born: time.Now(), sets: make([][rateWays]rateSlot, rateSets)}
 }
 
-// Allow counts an event of a key, and reports whether it is within n a second, of which
-// n may come at once. An event that is refused does not count. 0: no limit.
+// Allow counts an event of a key, and reports whether it is within n a second, all of
+// which may come at once. A refused event does not count. An n of 0 means no limit.
 func (r *Rates) Allow(key []byte, n int, now time.Time) bool {
 	if n <= 0 {
 		return true
@@ -53,8 +53,8 @@ func (r *Rates) Allow(key []byte, n int, now time.Time) bool {
 	return true
 }
 
-// slot finds the state of a key, or makes one in the place of the key that has been quiet
-// for longest.
+// slot finds the state of a key, or replaces that of the key that has been quiet for
+// longest.
 func (r *Rates) slot(hash uint64) *rateSlot {
 	set := &r.sets[hash%rateSets]
 	quiet := &set[0]

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A key has n events at once and n a second, whatever the others do.
+// A key may have n events at once and n a second, whatever other keys do.
 func TestRates(t *testing.T) {
 	r, now := NewRates(), time.Now()
 	count := func(key string, n int) (allowed int) {
@@ -33,7 +33,7 @@ func TestRates(t *testing.T) {
 		{"c", 1, 0, 1},
 		{"c", 1, 999 * time.Millisecond, 0},
 		{"c", 1, time.Millisecond, 1},
-		{"c", 20, time.Millisecond, 0}, // a reload has raised it
+		{"c", 20, time.Millisecond, 0}, // a reload has raised the rate
 		{"c", 20, time.Second, 20},
 	} {
 		now = now.Add(tt.later)
@@ -43,8 +43,7 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// Any number of keys takes the same memory, and none of them is refused for another's
-// sake.
+// Any number of keys uses the same memory, and no key is refused because of another.
 func TestRatesAreBounded(t *testing.T) {
 	r, now := NewRates(), time.Now()
 	var key [8]byte

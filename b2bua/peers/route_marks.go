@@ -8,8 +8,8 @@ import (
 	"flowbridge/config"
 )
 
-// routeMarks are the marks of routes: of whose calls they take and where these go, and not of how that is done or where
-// the route stands. By its mark a route is known again under another configuration.
+// routeMarks returns the marks of routes. A mark is a hash of the route's conditions and destinations, but not of its
+// other settings or its position. By its mark a route is recognised in another configuration.
 func routeMarks(routes []config.Route) []uint64 {
 	all := make([]uint64, len(routes))
 	for i := range routes {
@@ -17,7 +17,7 @@ func routeMarks(routes []config.Route) []uint64 {
 		// never fails
 		_, _ = fmt.Fprintf(hash, "%q %q %q %q %q %q %q", r.Trunk, r.Target, textOf(r.To), textOf(r.From), r.Direction,
 			r.Targets, r.Trunks)
-		// a mark of a route without such keys is the same in every version
+		// so that the mark of a route without such keys is the same in every version
 		if r.Listed {
 			_, _ = fmt.Fprintf(hash, " listed %q", r.Name)
 		}
@@ -36,8 +36,8 @@ func textOf(n *config.Numbers) string {
 	return n.String()
 }
 
-// RouteMarked is the index of the route with a mark, -1: none has it. Of several it is the one at a place, if it has
-// the mark, or the first.
+// RouteMarked returns the index of the route with a mark, or -1 if there is none. If there are several, it returns
+// place if that route has the mark, and otherwise the first.
 func (p *Snapshot) RouteMarked(mark uint64, place int) int {
 	if place >= 0 && place < len(p.Marks) && p.Marks[place] == mark {
 		return place

@@ -10,29 +10,30 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Senders says whose requests a leg takes. The tags of a dialog are secret between its
-// ends, but a trunk's requests have to come from where the trunk is, too: carriers send
-// signalling in the clear. Platforms send from addresses that are not configured, so a
-// target's may come from anywhere but another trunk. It never changes.
+// Senders decides whose requests a leg accepts. The tags of a dialog are a secret of both
+// ends, but carriers send signalling in the clear, so a trunk's requests must also come
+// from the trunk's addresses. Platforms send from addresses that are not configured, so a
+// target's requests may come from anywhere except another trunk. Senders never changes.
 type Senders struct {
 	Peers  *Snapshot
-	Caller *Trunk         // that has placed the call
-	Callee *Target        // of the leg; nil: it is the caller's
-	From   netip.AddrPort // of the caller's INVITE, or of the callee
-	Shown  string         // credentials of the caller's INVITE; empty: it needed none
+	Caller *Trunk         // placed the call
+	Callee *Target        // the leg's callee; nil for the caller's leg
+	From   netip.AddrPort // source of the caller's INVITE, or address of the callee
+	Shown  string         // credentials of the caller's INVITE; empty if it needed none
 }
 
-// Trust is what a request within a dialog gets for its sender.
+// Trust is the decision about a request within a dialog because of its sender.
 type Trust int
 
 // The degrees of trust.
 const (
-	TrustFull  Trust = iota // it is taken
-	TrustProof              // it is taken if it shows the trunk's credentials
-	TrustNone               // it is refused
+	TrustFull  Trust = iota // accept it
+	TrustProof              // accept it if it shows the trunk's credentials
+	TrustNone               // refuse it
 )
 
-// TrustOf returns what a request within the leg's dialog gets for its sender.
+// TrustOf returns the decision about a request within the leg's dialog because of its
+// sender.
 func (s *Senders) TrustOf(from Sender) Trust {
 	trunk := s.Caller.Platform == nil && s.Callee == nil
 	switch {
@@ -54,7 +55,8 @@ func (s *Senders) AreShown(by *sip.Request) bool {
 	return s.Shown != "" && subtle.ConstantTimeCompare([]byte(CredentialsIn(by)), []byte(s.Shown)) == 1
 }
 
-// CredentialsIn gives the credentials that a request shows, as text; empty: none.
+// CredentialsIn returns the credentials that a request shows as text, or "" if there are
+// none.
 func CredentialsIn(req *sip.Request) string {
 	return strings.Join(message.RawValues(req, "authorization", "authorization"), "\n")
 }

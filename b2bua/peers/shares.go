@@ -2,13 +2,14 @@ package peers
 
 import "flowbridge/config"
 
-// pool is a number of places that several trunks use: calls in set-up, or calls with
-// ports. A part of it is kept for each trunk, so that one trunk can't take it all.
+// pool is a number of places that trunks share: for calls in set-up, or for calls with
+// ports. A part of it is reserved for each trunk, so that one trunk can't take all
+// places.
 type pool struct {
 	size  int
 	used  int
-	kept  int // for trunks that do not use their shares yet
-	users int // trunks that use a place
+	kept  int // reserved places that their trunks do not use yet
+	users int // number of trunks that use a place
 }
 
 // share is a trunk's part of a pool.
@@ -40,15 +41,15 @@ func (p *pool) add(s *share, n int) {
 // belowAverage reports whether a trunk uses less than the average of the trunks that use any.
 func (p *pool) belowAverage(s *share) bool { return s.used*p.users < p.used }
 
-// reserve changes the places that are kept for a trunk.
+// reserve changes the number of places that are reserved for a trunk.
 func (p *pool) reserve(s *share, n int) {
 	p.kept -= s.unused()
 	s.reserved = n
 	p.kept += s.unused()
 }
 
-// share gives every trunk of a snapshot its part of set-ups and ports, and a trunk that is
-// gone none. A trunk with a cap needs no more than that.
+// share reserves a part of set-ups and ports for every trunk of a snapshot, and none for
+// a trunk that is gone. A trunk with a cap gets no more than its cap.
 func (a *Admission) share(p *Snapshot) {
 	for _, usages := range []map[string]*usage{a.trunks, a.callers} {
 		for _, t := range usages {
@@ -63,9 +64,10 @@ func (a *Admission) share(p *Snapshot) {
 	}
 }
 
-// Spared reports whether a sender gets calls although the process is overloaded: its trunk
-// has fewer in set-up than the others on average, so the load is theirs. That goes for
-// every trunk that it may be, because nothing else is known of it yet.
+// Spared reports whether to accept a sender's calls although the process is overloaded,
+// because its trunk has fewer calls in set-up than the others on average, so the load is
+// theirs. That must be so for every trunk that the sender may be, because it is not known
+// yet which one it is.
 func (a *Admission) Spared(from Sender) bool {
 	p := a.Peers.Load()
 	a.mu.Lock()
@@ -83,7 +85,7 @@ func (a *Admission) Spared(from Sender) bool {
 	return spared
 }
 
-// Reserved are the set-ups and the calls that are kept for a trunk.
+// Reserved returns the numbers of set-ups and calls that are reserved for a trunk.
 func (a *Admission) Reserved(t *Trunk) (setups, calls int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

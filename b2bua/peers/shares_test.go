@@ -8,8 +8,8 @@ import (
 	"flowbridge/config"
 )
 
-// trunksOf is a configuration of trunks by cap, with so many set-ups, and ports for so
-// many calls.
+// trunksOf returns a configuration with trunks with these caps, with this many set-ups,
+// and with ports for this many calls.
 func trunksOf(setups, calls int, caps ...int) *config.Config {
 	cfg := &config.Config{}
 	cfg.SIP.Limits.Setups = setups
@@ -20,7 +20,8 @@ func trunksOf(setups, calls int, caps ...int) *config.Config {
 	return cfg
 }
 
-// fill enters calls of a trunk until there is no room, and says how many and why.
+// fill enters calls of a trunk until there is no room, and returns their number and the
+// reason.
 func fill(a *Admission, trunk int) (n int, why Capacity) {
 	for ; ; n++ {
 		if why = a.Enter(a.Peers.Load().Trunks[trunk]); why != CapacityFree {
@@ -29,13 +30,13 @@ func fill(a *Admission, trunk int) (n int, why Capacity) {
 	}
 }
 
-// Half of the places is kept for the trunks in equal parts, and the other half is for
-// all of them.
+// Half of the places are reserved for the trunks in equal parts, and the other half is
+// for all of them.
 func TestShares(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		cfg  *config.Config
-		want []int // by trunk, each of which takes all that it gets
+		want []int // by trunk; each takes as many as it can
 		why  Capacity
 	}{
 		{"a trunk alone", trunksOf(100, 200, 0), []int{100}, CapacitySetups},
@@ -58,7 +59,7 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// What was given back can be taken again, by its own trunk even if the others wait.
+// A place that was given back can be taken again, by its own trunk even if others wait.
 func TestSharesComeBack(t *testing.T) {
 	a := NewAdmission(trunksOf(100, 100, 0, 0), nil)
 	first, second := a.Peers.Load().Trunks[0], a.Peers.Load().Trunks[1]
@@ -85,7 +86,7 @@ func TestSharesComeBack(t *testing.T) {
 	}
 }
 
-// A reload divides anew. A trunk that is gone keeps its calls, but no share.
+// A reload recalculates the shares. A removed trunk keeps its calls, but has no share.
 func TestReloadShares(t *testing.T) {
 	a := NewAdmission(trunksOf(100, 100, 0, 0), nil)
 	gone := a.Peers.Load().Trunks[1]
@@ -107,11 +108,11 @@ func TestReloadShares(t *testing.T) {
 }
 
 // In an overload the trunks below the average of those with calls in set-up are spared. A
-// sender that may be another trunk, too, is not.
+// sender that may also be another trunk is not.
 func TestSpared(t *testing.T) {
 	cfg := trunksOf(100, 100, 0, 0, 0, 0)
 	source := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
-	for i := range cfg.Trunks[:3] { // the fourth may be anywhere
+	for i := range cfg.Trunks[:3] { // the fourth may send from anywhere
 		cfg.Trunks[i].Sources = []config.Source{{Prefix: netip.PrefixFrom(source(i), 32)}}
 	}
 	a := NewAdmission(cfg, nil)

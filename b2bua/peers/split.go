@@ -9,11 +9,12 @@ import (
 	"flowbridge/config/template"
 )
 
-// splitBy puts the one first to whose share of a route's calls a call belongs, and gives its
-// weight; 0: the call belongs to no share. The others stay in their order behind it.
+// splitBy moves the target to whose share of a route's calls the call belongs to the
+// front, and returns its weight, or 0 if the call belongs to no share. The others keep
+// their order.
 //
-// This is weighted rendezvous hashing: each share draws a lot by the customer's number, and
-// the heavier it is, the better its lots are. It has no state, so a reload or a restart
+// This is weighted rendezvous hashing: each share draws a lot by the customer's number,
+// and a heavier share draws better lots. It has no state, so a reload or a restart
 // changes nothing. A new weight moves callers only to or from its share.
 func splitBy(r *config.Route, vars *template.Vars, all []*Target) (weight int) {
 	best, first := math.Inf(1), -1
@@ -32,9 +33,9 @@ func splitBy(r *config.Route, vars *template.Vars, all []*Target) (weight int) {
 	return weight
 }
 
-// lotOf draws the lot of a name for a call: exponentially distributed, with mean 1. A call
-// without a number is drawn for by its Call-ID. A route without a name draws like all others
-// without one, and not by its place, which changes.
+// lotOf draws the lot of a name for a call: exponentially distributed, with mean 1. A
+// call without a number uses its Call-ID. All routes without a name draw the same lots,
+// because a route's position may change.
 func lotOf(r *config.Route, vars *template.Vars, name string) float64 {
 	caller := vars.Lead().Number
 	if !config.IsDialString(caller) {
@@ -43,7 +44,7 @@ func lotOf(r *config.Route, vars *template.Vars, name string) float64 {
 	var room [256]byte
 	text := room[:0]
 	for _, part := range [...]string{r.Name, name, caller} {
-		text = append(append(text, part...), 0) // which is in none of them
+		text = append(append(text, part...), 0) // a separator, which no part contains
 	}
 	sum := sha256.Sum256(text)
 	const bits = 53 // of a float's precision

@@ -40,7 +40,7 @@ func callFrom(number string) *template.Vars {
 	return &template.Vars{From: template.Party{Number: number}, To: template.Party{Number: "+15075785607"}, SIPCallID: "call", Trunk: "carrier"}
 }
 
-// chosen gives the first target of each of many callers.
+// chosen returns the first target of each of many callers.
 func chosen(t *testing.T, route string) (first []string) {
 	t.Helper()
 	p := splitPeers(t, route)
@@ -61,7 +61,7 @@ func parts(first []string) map[string]float64 {
 	return all
 }
 
-// moved gives the part of the callers that go from one target to another: "a b".
+// moved returns the part of the callers that move from one target to another, by "a b".
 func moved(before, after []string) map[string]float64 {
 	all := map[string]float64{}
 	for i, name := range before {
@@ -92,7 +92,7 @@ func TestSplitParts(t *testing.T) {
 	}
 }
 
-// A new weight moves only those callers that have to move, and the same configuration none.
+// A new weight moves only the callers that must move, and the same configuration moves none.
 func TestSplitMovesFew(t *testing.T) {
 	ten, twenty := chosen(t, "{targets: [a, b], split: {a: 90, b: 10}}"), chosen(t, "{targets: [a, b], split: {a: 80, b: 20}}")
 	if got := moved(ten, twenty); len(got) != 1 || math.Abs(got["a b"]-0.1) > 0.01 {
@@ -131,7 +131,8 @@ func sum(all map[string]float64) (n float64) {
 	return n
 }
 
-// The draw is the same in every version and on every machine: these callers are where they were when it was made.
+// The draw is the same in every version and on every machine: these callers are where they were when this test was
+// written.
 func TestSplitIsForGood(t *testing.T) {
 	p := splitPeers(t, "{name: trial, targets: [a, b, c], split: {a: 50, b: 30, c: 20}}")
 	got := ""
@@ -146,8 +147,8 @@ func TestSplitIsForGood(t *testing.T) {
 
 const splitForGood = "baaabbcaaabaacacbabbbbababaaacbbaaaacbab"
 
-// The others follow in their order; a call without a number is drawn for by its Call-ID; the customer of a call that a PBX hands
-// over is the called party; who can't be called has no part.
+// The others follow in their order; a call without a number uses its Call-ID; the customer of a call that a PBX hands
+// over is the called party; a target that can't be called has no share.
 func TestSplitOrder(t *testing.T) {
 	p := splitPeers(t, "{targets: [a, b, c], split: {c: 1, b: 0}}, {targets: [a, b], split: {a: 1, b: 1}, direction: outbound}, {targets: [b, c], split: {c: 1, b: 0}}")
 	all, share := p.DestinationsFor(&p.Routes[0], callFrom("+15075550100"))
@@ -179,7 +180,7 @@ func TestSplitOrder(t *testing.T) {
 	}
 }
 
-// A call that has no split, no table and no hours costs no more than its route.
+// A call without split, table and hours allocates no more than its route needs.
 func TestPlainRouteAllocates(t *testing.T) {
 	p := splitPeers(t, "{trunk: carrier, targets: [a, b]}")
 	v, now := callFrom("+15075550100"), time.Now()

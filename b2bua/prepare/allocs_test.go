@@ -8,7 +8,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// A call's own part of its prepare step: the request, the answer's reading and the ids that were given. net/http's is not in it.
+// The allocations of a prepare step: making the request, reading the answer and storing its id, without those of
+// net/http.
 func TestPrepareAllocates(t *testing.T) {
 	c, of := newClient(t, rest.Options{Transport: &oneAnswer{}}).Client, targetOf(t, "http://127.0.0.1:1")
 	const ofTheAnswer = 5

@@ -13,7 +13,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// explanation has the members in which APIs say why a call has no id.
+// explanation has the members in which APIs explain why a call has no id.
 type explanation struct {
 	ErrorMessage json.RawMessage `json:"error_message"`
 	Validation   json.RawMessage `json:"error_message_payload_validation"`
@@ -22,7 +22,7 @@ type explanation struct {
 	Error        json.RawMessage `json:"error"`
 }
 
-// Judge says why the body of an answer is no success; nil: it is one.
+// Judge returns why the body of an answer is not a success, or nil if it is one.
 func Judge(body []byte, want *config.Answer) error {
 	if _, err := readAnswer(body, want); err != nil {
 		return err
@@ -30,7 +30,7 @@ func Judge(body []byte, want *config.Answer) error {
 	return nil
 }
 
-// readAnswer applies the rule of success to the body of an answer with a status of success, and gives the id, if the
+// readAnswer applies the success rule to the body of an answer whose status is a success, and returns the id, if the
 // answer must have one.
 func readAnswer(body []byte, want *config.Answer) (string, *Error) {
 	if found, usual := usualAnswer(body, want); usual {
@@ -76,7 +76,7 @@ func readAnswer(body []byte, want *config.Answer) (string, *Error) {
 	}
 }
 
-// compare says how a value is not what an answer must have; nil: it is that.
+// compare returns how a value differs from the one that an answer must have, or nil if it does not.
 func compare(got any, want config.Member, body []byte) *Error {
 	switch {
 	case got == nil:
@@ -110,7 +110,7 @@ func kindOfJSON(v any) string {
 	return "an object"
 }
 
-// goodID refuses an id that can't be carried. It is empty where the answer has none.
+// goodID returns an error for an id that can't be carried. An empty id means that the answer has none.
 func goodID(id string) (string, *Error) {
 	if id == "" {
 		return "", nil
@@ -124,13 +124,12 @@ func goodID(id string) (string, *Error) {
 // maxUsual bounds the members that usualAnswer looks for.
 const maxUsual = 4
 
-// usualAnswer finds the texts that matter in an answer whose members have them as they are, without escapes:
-// want.Members first, then the id. ok is false for every other answer: encoding/json reads or refuses it, in twice
-// the time.
+// usualAnswer finds the needed texts in an answer whose members have them without escapes: want.Members first, then the
+// id. ok is false for every other answer, which encoding/json must read or refuse, in twice the time.
 func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok bool) {
 	names, n := usualNames(want)
 	ok = n > 0 && json.Valid(body)
-	depth, isValue, wanted := 0, false, -1 // of the first depth; whose value comes next
+	depth, isValue, wanted := 0, false, -1 // at the top level; the member whose value comes next
 	for i := 0; ok && i < len(body); i++ {
 		switch body[i] {
 		case '{', '[':
@@ -147,7 +146,7 @@ func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok b
 			case isValue:
 				found[wanted], wanted, ok = string(text), -1, plain
 			default:
-				ok = plain && wanted < 0 // a value that is wanted was a text
+				ok = plain && wanted < 0 // a wanted value must be a text
 				wanted = slices.IndexFunc(names[:n], func(name string) bool { return name == string(text) })
 			}
 		}
@@ -155,7 +154,7 @@ func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok b
 	return found, ok && wanted < 0 && !slices.Contains(found[:n], "")
 }
 
-// usualNames are the n members that usualAnswer looks for; 0: the answer is not one that it can read.
+// usualNames returns the n members that usualAnswer looks for. n is 0 if it can't read such answers.
 func usualNames(want *config.Answer) (names [maxUsual]string, n int) {
 	for _, m := range want.Members {
 		if _, text := m.Value.(string); !text || n == maxUsual-1 || strings.Contains(m.Path, ".") {
@@ -174,7 +173,7 @@ func usualNames(want *config.Answer) (names [maxUsual]string, n int) {
 	return names, n
 }
 
-// quoted is what stands before the end of a text in quotes. plain: it is the text, in printable ASCII without escapes.
+// quoted returns the bytes up to the closing quote. plain reports that they are printable ASCII without escapes.
 func quoted(b []byte) (text []byte, plain bool) {
 	plain = true
 	for i := 0; i < len(b); i++ {
@@ -199,7 +198,7 @@ func errorDetail(body []byte) string {
 	var wrapped struct {
 		Response json.RawMessage `json:"response"`
 	}
-	_ = json.Unmarshal(body, &wrapped) // else there is none
+	_ = json.Unmarshal(body, &wrapped) // otherwise there is none
 	return detailIn(wrapped.Response)
 }
 
@@ -217,8 +216,8 @@ func detailIn(body []byte) string {
 	return ""
 }
 
-// words renders a JSON value for a person: a string as itself, an object by its description if it has one, anything
-// else as compact JSON.
+// words renders a JSON value for humans: a string as itself, an object by its description if it has one, anything else
+// as compact JSON.
 func words(raw json.RawMessage) string {
 	if len(raw) == 0 || string(raw) == "null" {
 		return ""

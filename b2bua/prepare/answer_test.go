@@ -26,7 +26,7 @@ func TestKindsByAnswer(t *testing.T) {
 		kind     Kind
 		detail   string
 		attempts int
-		only     string // kind; empty: both
+		only     string // kind; empty for both
 	}{
 		{"flat", 200, good(), nil, "", "", 1, ""},
 		{"wrapped", 201, `{"status":"ok","response":` + good() + `}`, nil, "", "", 1, config.KindSynthflow},
@@ -101,7 +101,7 @@ func TestKindsByAnswer(t *testing.T) {
 	}
 }
 
-// usual is the rule of kind synthflow.
+// usual returns the success rule of kind synthflow.
 func usual() *config.Answer {
 	return &config.Answer{Members: []config.Member{{Path: "call_status", Value: "registered"}}, ID: "synthflow_call_id", Within: "response"}
 }
@@ -131,12 +131,13 @@ func FuzzPrepareAnswer(f *testing.F) {
 	})
 }
 
-// long is an answer with all its members.
+// long returns an answer with all its members.
 func long() string {
 	return `{"status":"ok","n":[1,{"call_status":"x"}],"custom_variables":{"synthflow_call_id":"y","a\u0041":"\""},"e":1.5e3,` + strings.TrimPrefix(good(), "{")
 }
 
-// FuzzUsualAnswer: what is read without encoding/json is what that reads.
+// FuzzUsualAnswer checks that answers read without encoding/json give the same result as
+// with it.
 func FuzzUsualAnswer(f *testing.F) {
 	const id = `,"synthflow_call_id":"x"`
 	for _, body := range []string{
@@ -160,7 +161,7 @@ func FuzzUsualAnswer(f *testing.F) {
 	})
 }
 
-// The API's usual answers are among those that are read so.
+// The API's usual answers are read without encoding/json.
 func TestUsualAnswer(t *testing.T) {
 	for _, body := range []string{" " + good() + "\n", long()} {
 		a, isUsual := usualAnswer([]byte(body), usual())
@@ -183,9 +184,9 @@ func BenchmarkDecodeAnswer(b *testing.B) {
 	}
 }
 
-// FuzzHTTPAnswer: whatever the API, or who stands before it, answers as HTTP,
-// the step ends within its time, with an id that can be sent or with a reason
-// that holds neither the token nor a line break.
+// FuzzHTTPAnswer checks that for any HTTP answer of the API, or of a proxy before it, the
+// step ends within its time, with a usable id or with an error that has neither the token
+// nor a line break.
 func FuzzHTTPAnswer(f *testing.F) {
 	add := func(head, body string) {
 		f.Add([]byte(fmt.Sprintf("HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s", head, len(body), body)))

@@ -22,10 +22,10 @@ func (a *oneAnswer) RoundTrip(*http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: 200, ContentLength: int64(len(body)), Body: io.NopCloser(strings.NewReader(body))}, nil
 }
 
-// sampleVars are those of a call.
+// sampleVars are the variables of a call.
 var sampleVars = template.Vars{From: template.Party{Number: "+15550100001"}, To: template.Party{Number: "+15550100002"}, CallID: "0190a1b2c3d4"}
 
-// targetOf is a target with a prepare step at an API.
+// targetOf returns a target with a prepare step at an API.
 func targetOf(t testing.TB, api string) *config.Target {
 	t.Helper()
 	cfg, err := config.Parse("t.yaml", []byte(`targets: [{name: t, kind: synthflow, prepare: {api: "`+api+`", token_env: T, model_id: m, custom_variables: {name: Ann}}}]`),
@@ -34,7 +34,7 @@ func targetOf(t testing.TB, api string) *config.Target {
 	return &cfg.Targets[0]
 }
 
-// once is the whole step of a call, from the configuration to the id.
+// once runs the whole step of a call, from the configuration to the id.
 func once(t testing.TB, c *Client, of *config.Target) {
 	ask, err := of.Prepare.Ask(sampleVars)
 	must(t, err)
@@ -58,7 +58,7 @@ func BenchmarkPrepare(b *testing.B) {
 	b.Run("without network", func(b *testing.B) {
 		prepare(b, rest.Options{BaseURL: "http://127.0.0.1:1", Transport: &oneAnswer{}})
 	})
-	b.Run("over HTTP", func(b *testing.B) { // with the server's part
+	b.Run("over HTTP", func(b *testing.B) { // including the server's part
 		api := oneAnswer{}
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)

@@ -15,7 +15,7 @@ import (
 
 const (
 	defaultTimeout = 3 * time.Second
-	retryPause     = 100 * time.Millisecond // before the retry, where the API names no time
+	retryPause     = 100 * time.Millisecond // before the retry, if the API names no time
 )
 
 // Client prepares calls. It may be used by many goroutines.
@@ -23,7 +23,7 @@ type Client struct {
 	api     *rest.Client
 	timeout time.Duration
 	maxBody int64
-	nearby  bool // reached by plain HTTP, which is for machines nearby
+	nearby  bool // reached by plain HTTP, which is only for nearby machines
 	given   *GivenIDs
 }
 
@@ -33,8 +33,8 @@ func (c Client) String() string { return c.api.String() }
 // GoString names the API, without the token.
 func (c Client) GoString() string { return c.String() }
 
-// New checks the options. It sends nothing. Every request has the base URL, and may add to it; the timeout
-// bounds the whole step, retry included, and is 3s if zero. given has the ids that the API gave lately; its clients
+// New checks the options. It sends nothing. Every request has the base URL, and may add to it; the timeout bounds the
+// whole step, retry included, and is 3s if zero. given has the ids that the API gave recently; all clients of the API
 // share it.
 func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	o.Timeout, o.MaxBody = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.MaxBody, rest.DefaultMaxBody)
@@ -49,14 +49,14 @@ func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	return &Client{api: api, timeout: o.Timeout, maxBody: o.MaxBody, nearby: nearby, given: given}, nil
 }
 
-// maxKept bounds the connections that are kept without a request: as many as 500 calls a second use of an API that
-// answers in a second by HTTP/1.1. Beyond them, calls would make connections for one request each.
+// maxKept bounds the idle connections: as many as 500 calls a second need with HTTP/1.1 if the API answers in a second.
+// With fewer, calls would open connections for one request each.
 const maxKept = 512
 
-// keptFor is how long: what a flood has left is given back within a minute.
+// keptFor is how long idle connections stay open, so that those of a flood are closed within a minute.
 const keptFor = 30 * time.Second
 
-// Transport is what a Client uses unless it is given another one: it keeps connections for many calls.
+// Transport returns the default transport of a Client. It keeps connections for many calls.
 func Transport() http.RoundTripper {
 	return rest.NewTransport(&http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConns: maxKept, MaxIdleConnsPerHost: maxKept,
@@ -64,24 +64,24 @@ func Transport() http.RoundTripper {
 	})
 }
 
-// CloseIdle closes the connections that no step is using.
+// CloseIdle closes the connections that no step uses.
 func (c *Client) CloseIdle() { c.api.CloseIdle() }
 
-// attempt is one request with what became of it.
+// attempt is one request with its result.
 type attempt struct {
 	id     string
 	body   []byte
 	status int
 	err    *Error
-	again  bool          // worth the retry, and the budget has room for it
+	again  bool          // a retry is useful, and there is time for it
 	wait   time.Duration // before the retry
 }
 
 // Prepare asks an API about a call. Every error is an *Error. The step ends with ctx or with the timeout, whichever is
 // earlier. Within it there is at most one retry: after a connection error, a 5xx or a 429, and only if the pause that
 // the API asks for still fits. An id that the API gave to another call within the last minutes is refused, because two
-// INVITEs with one id would be one call to the platform. An API by plain HTTP that has never given another id is taken
-// for a stub with one answer for all calls, which is Shared.
+// INVITEs with one id would be one call to the platform. An API by plain HTTP that has never given another id counts as
+// a stub with one answer for all calls; its id is Shared.
 func (c *Client) Prepare(ctx context.Context, r Request) (Prepared, error) {
 	start := time.Now()
 	step, cancel := context.WithTimeout(ctx, c.timeout)
@@ -95,7 +95,7 @@ func (c *Client) Prepare(ctx context.Context, r Request) (Prepared, error) {
 	if last.again {
 		if rest.Pause(step, last.wait) == nil {
 			last, sent = c.try(ctx, step, r), 2
-		} else { // the timeout or the caller has ended the pause
+		} else { // the timeout or the caller ended the pause
 			last.err = stepError(ctx, step, last.err)
 		}
 	}
@@ -149,7 +149,7 @@ func (c *Client) try(ctx, step context.Context, in Request) attempt {
 	return a
 }
 
-// broken is an attempt without a complete answer.
+// broken returns an attempt without a complete answer.
 func (c *Client) broken(ctx, step context.Context, a attempt, err error) attempt {
 	a.err = stepError(ctx, step, err)
 	if a.err.Kind == KindConnect {
@@ -159,7 +159,7 @@ func (c *Client) broken(ctx, step context.Context, a attempt, err error) attempt
 	return a
 }
 
-// refused is an attempt with an answer other than 2xx.
+// refused returns an attempt with an answer other than 2xx.
 func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt {
 	a.err = &Error{Kind: KindHTTPStatus, Detail: errorDetail(a.body)}
 	switch {
@@ -179,7 +179,7 @@ func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt
 	return a
 }
 
-// stepError says whether the caller, the clock or the network ended the step.
+// stepError reports whether the caller, the clock or the network ended the step.
 func stepError(ctx, step context.Context, err error) *Error {
 	var known *Error
 	var timeout interface{ Timeout() bool }

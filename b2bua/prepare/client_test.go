@@ -32,7 +32,7 @@ func good() string {
 	return fmt.Sprintf(`{"call_status":"registered","synthflow_call_id":%q,"workspace_id":null}`, givenID)
 }
 
-// fakeAPI answers without a network, so that it can be used on a fake clock.
+// fakeAPI answers without a network, so that it works with a fake clock.
 type fakeAPI func(n int, r *http.Request) (*http.Response, error)
 
 type countingAPI struct {
@@ -52,7 +52,7 @@ func answerWith(status int, body string, headers ...string) *http.Response {
 	return &http.Response{StatusCode: status, Header: h, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// askOf is the request of a target of this kind, for a call without numbers.
+// askOf returns the request for a target of this kind, for a call without numbers.
 func askOf(t testing.TB, kind, api string) config.Ask {
 	t.Helper()
 	section := map[string]string{
@@ -68,7 +68,7 @@ func askOf(t testing.TB, kind, api string) config.Ask {
 	return ask
 }
 
-// asker is a client with what it asks.
+// asker is a client with its request.
 type asker struct {
 	*Client
 	ask config.Ask
@@ -202,7 +202,7 @@ func TestSecondAttemptSucceeds(t *testing.T) {
 	}
 }
 
-// hang answers when its request is given up.
+// hang returns when its request is given up.
 func hang(_ int, r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
@@ -289,7 +289,7 @@ func TestConnectionIsReused(t *testing.T) {
 	var opened atomic.Int64
 	n := 0
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if n++; n == 1 { // a retry, too, is on the connection that there is
+		if n++; n == 1 { // a retry also uses the existing connection
 			w.WriteHeader(http.StatusBadGateway)
 		}
 		fmt.Fprintf(w, `{"call_status":"registered","synthflow_call_id":"id-%d"}`, n)
@@ -371,7 +371,7 @@ func TestKindsAreDistinct(t *testing.T) {
 	}
 }
 
-// kindOf is the Kind of an error of the step, or "".
+// kindOf returns the Kind of an error of the step, or "".
 func kindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind

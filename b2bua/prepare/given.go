@@ -7,7 +7,7 @@ import (
 )
 
 // An id serves one INVITE, within about a minute (the documents name no time). It is remembered for five to ten
-// minutes; of very many ids, only the latest are.
+// minutes. If there are very many ids, only the latest are remembered.
 const (
 	recentFor = 5 * time.Minute
 	maxRecent = 1 << 15 // ids of a generation
@@ -16,10 +16,10 @@ const (
 type sum [16]byte
 
 // GivenIDs knows which call each id of an API was given to. It has two generations, of which the older one is dropped
-// as a whole. Its entries are of fixed size, whatever the length of ids. It may be used by many goroutines.
+// as a whole. Its entries have a fixed size, whatever the length of the ids. It may be used by many goroutines.
 type GivenIDs struct {
 	mu    sync.Mutex
-	since time.Time // of the young generation
+	since time.Time // begin of the young generation
 	young map[sum]sum
 	old   map[sum]sum
 }
@@ -33,13 +33,13 @@ func sumOf(s string) sum {
 type owner int
 
 const (
-	ownerNew       owner = iota // this call's alone
+	ownerNew       owner = iota // only this call's
 	ownerOther                  // another call's
-	ownerEverybody              // the API has given nothing else: a stub with one answer for all
+	ownerEverybody              // the API has given no other id: a stub with one answer for all
 )
 
-// taken notes that an id was given to a call, and says which call it belongs to. A call without a name is another one
-// each time.
+// taken records that an id was given to a call, and returns which call it belongs to. A call without a name counts as a
+// new one each time.
 func (r *GivenIDs) taken(id, call string, now time.Time) owner {
 	key, name := sumOf(id), sumOf(call)
 	r.mu.Lock()

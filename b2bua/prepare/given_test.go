@@ -13,8 +13,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// An id belongs to the call that it was given to: not to another one, nor to one without a name, for as long as the API
-// could still mean the first.
+// An id belongs to the call that it was given to, and not to another one or one without a name, for as long as the API
+// could still mean the first call.
 func TestIDGivenTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
@@ -58,7 +58,7 @@ func TestRecentIDsAreBounded(t *testing.T) {
 	}
 }
 
-// Of many calls that get one id at the same time, one has it.
+// If many calls get the same id at once, only one keeps it.
 func TestOneIDForManyCalls(t *testing.T) {
 	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return answerWith(200, good()), nil
@@ -83,9 +83,9 @@ func TestOneIDForManyCalls(t *testing.T) {
 	}
 }
 
-// An API nearby that gives all calls one id, and never another, is a stub: its
-// calls go on, and are known for what they are. Once it has given another id, it
-// is none; nor is one that is far, whose answers a proxy may have kept.
+// A nearby API that gives all calls the same id, and never another, is a stub: its calls
+// continue, marked as Shared. Once it has given another id, it is not a stub, and neither
+// is a remote API, whose answers a proxy may have cached.
 func TestStub(t *testing.T) {
 	far := newClient(t, rest.Options{BaseURL: "https://api.test", Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return answerWith(200, good()), nil

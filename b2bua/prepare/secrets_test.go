@@ -12,7 +12,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// A secret of the environment that stands in the URL is in no error, in whatever form, and nor is the query.
+// A secret from the environment that is in the URL appears in no error, in any form, and neither does the query.
 func TestSecretsOfURLAreInNoError(t *testing.T) {
 	const secret = "env/secret +4711"
 	for name, at := range map[string]string{
@@ -55,7 +55,7 @@ func TestSecretsOfURLAreInNoError(t *testing.T) {
 	}
 }
 
-// escaped has every byte of a text escaped.
+// escaped escapes every byte of a text.
 func escaped(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
@@ -65,7 +65,7 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// A request whose time is over in the transport alone is a timeout, too.
+// A request that only the transport times out is a timeout, too.
 func TestTimeoutOfTheTransport(t *testing.T) {
 	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return nil, context.DeadlineExceeded

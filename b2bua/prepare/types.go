@@ -12,26 +12,26 @@ import (
 type Request struct {
 	config.Ask
 
-	// IdempotencyKey is Flowbridge's id of the call. It is sent as the header Idempotency-Key, the same for the retry;
-	// empty sends none. An id that the API gives twice is accepted for the same key only.
+	// IdempotencyKey is Flowbridge's id of the call. It is sent as the header Idempotency-Key, and the retry has the same.
+	// If it is empty, none is sent. A repeated id is accepted only for the same key.
 	IdempotencyKey string
-	// Traceparent is the W3C header of the call's trace; empty sends none.
+	// Traceparent is the W3C header of the call's trace. If it is empty, none is sent.
 	Traceparent string
 }
 
-// Prepared is the outcome of the step. CallID is set on success only, and empty where the answer is to have no id; the
-// other fields as far as the step came.
+// Prepared is the outcome of the step. CallID is set only on success, and empty if the answer should have no id. The
+// other fields are set as far as the step came.
 type Prepared struct {
 	CallID   string
-	Shared   bool          // the API gives each call this id
+	Shared   bool          // the API gives this id to each call
 	Body     []byte        // the last answer as it came, at most Options.MaxBody
-	Status   int           // HTTP status of the last answer, 0 without one
+	Status   int           // HTTP status of the last answer; 0 if none
 	Attempts int           // requests sent: 1 or 2
 	Elapsed  time.Duration // the whole step
 }
 
-// Kind says why a step failed. The set is closed. Its values are stable, because they are causes in records and labels
-// of metrics.
+// Kind is the reason that a step failed. The set is closed. Its values are stable, because they are causes in records
+// and labels of metrics.
 type Kind string
 
 // The kinds of failure.
@@ -40,8 +40,8 @@ const (
 	KindConnect     Kind = "connect"      // no connection, or it broke before the answer was complete
 	KindHTTPStatus  Kind = "http_status"  // neither 2xx nor 429; includes redirects
 	KindRateLimited Kind = "rate_limited" // 429
-	KindMalformed   Kind = "malformed"    // not the JSON that is documented
-	KindCallFailed  Kind = "call_failed"  // a member of the answer is not as it must be
+	KindMalformed   Kind = "malformed"    // not the documented JSON
+	KindCallFailed  Kind = "call_failed"  // a member of the answer does not have the required value
 	KindMissingID   Kind = "missing_id"   // a success without an id
 	KindBadID       Kind = "bad_id"       // an id that cannot be carried in X-EI or a URI
 	KindReusedID    Kind = "reused_id"    // an id that was given to another call before
@@ -52,7 +52,7 @@ const (
 // Error is every error of the step.
 type Error struct {
 	Kind   Kind
-	Status int    // HTTP status, 0 without an answer
+	Status int    // HTTP status; 0 if no answer
 	Detail string // the API's words, or what is wrong with its answer: at most 200 printable characters
 	err    error
 }
@@ -74,5 +74,5 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap returns the transport's or the decoder's error, if there is one.
+// Unwrap returns the transport's or the decoder's error, if any.
 func (e *Error) Unwrap() error { return e.err }

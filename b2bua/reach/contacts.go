@@ -23,23 +23,23 @@ import (
 var ErrNotRegistered = errors.New(
 	"nothing is registered for the trunk: is the phone on, and does it use this trunk's auth? see GET /api/registrations")
 
-// elsewhere says that a Contact can be called by another node only.
+// elsewhere means that only another node can call a Contact.
 type elsewhere string
 
 func (e elsewhere) Error() string { return string(e) }
 
-// Is has it be a case of ErrNotRegistered.
+// Is makes elsewhere match ErrNotRegistered.
 func (elsewhere) Is(target error) bool { return target == ErrNotRegistered }
 
-// contacts are the Contacts of a trunk that registers here, in the order of their turns: by q, one after the other (RFC
-// 3261 section 16.6).
+// contacts are the Contacts of a trunk that registers here, in the order in which they are tried: by q, one after the
+// other (RFC 3261 section 16.6).
 type contacts struct {
 	by       *registrar.Registrar
 	holder   string
-	user     string           // of the URI; empty: the Contact's
-	bindings []record.Binding // that had no turn yet
-	asked    bool             // the other nodes were asked for further ones
-	Node     string           // of the fleet, that the present Contact is registered at; empty: this one
+	user     string           // user of the URI; empty means the Contact's
+	bindings []record.Binding // bindings not tried yet
+	asked    bool             // the other nodes were asked for more
+	Node     string           // node of the fleet at which the current Contact is registered; empty means this one
 }
 
 func contactsOf(by *registrar.Registrar, t *peers.Dial, user string) contacts {
@@ -47,8 +47,8 @@ func contactsOf(by *registrar.Registrar, t *peers.Dial, user string) contacts {
 	return contacts{by: by, holder: holder, user: user, bindings: by.Of(holder, time.Now())}
 }
 
-// askOthers gets the Contacts at other nodes if none of this node can be called. It waits for a twentieth of the time
-// that the trunk has for its first answer, 200 ms by default.
+// askOthers gets the Contacts at other nodes if none at this node can be called. It waits for a twentieth of the
+// trunk's time for the first answer, 200 ms by default.
 func (r *Reached) askOthers(ctx context.Context, t *peers.Dial) {
 	if r.asked || len(r.bindings) > 0 || r.hop.Addr.IsValid() {
 		return
@@ -63,7 +63,7 @@ func (r *Reached) askOthers(ctx context.Context, t *peers.Dial) {
 	}
 }
 
-// nextContact goes on to the next Contact that can be reached.
+// nextContact moves on to the next Contact that can be reached.
 func (r *Reached) nextContact(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	r.Cause, r.Err = cause.TargetUnreachable, ErrNotRegistered
 	for r.askOthers(ctx, t.Dial); len(r.bindings) > 0; r.askOthers(ctx, t.Dial) {
@@ -92,8 +92,8 @@ func (r *Reached) nextContact(ctx context.Context, t *peers.Target, stack *trans
 	}
 }
 
-// wayTo gives the way to a Contact. One at another node can be called from here over UDP if it names the address itself
-// that it came from, and so is behind no NAT; over TCP and TLS by a proxy in front of it.
+// wayTo returns the way to a Contact. A Contact at another node can be called from here over UDP if it names the
+// address that it came from, and so is not behind a NAT; over TCP and TLS only through a proxy in front of it.
 func wayTo(ctx context.Context, b *record.Binding, t *peers.Dial, stack *transport.Stack,
 ) (*transport.Stream, netip.AddrPort, error) {
 	by := transport.Registered{Transport: b.Transport, From: b.Received, Flow: b.Flow, Path: b.Path}
@@ -111,17 +111,17 @@ func wayTo(ctx context.Context, b *record.Binding, t *peers.Dial, stack *transpo
 	return flow, dest, err
 }
 
-// nameOf is the address that the first hop to a Contact names itself; invalid: it names none.
+// nameOf returns the address that the first hop to a Contact gives for itself, or an invalid one if it gives none.
 func nameOf(b *record.Binding) netip.AddrPort {
 	uri := message.ParseURI(b.Contact)
 	if len(b.Path) > 0 {
 		uri = message.ParseURI(message.AddrSpec(b.Path[0]))
 	}
-	addr, _ := netip.ParseAddr(message.TrimBrackets(uri.Host)) // else it is invalid
+	addr, _ := netip.ParseAddr(message.TrimBrackets(uri.Host)) // otherwise it is invalid
 	return netip.AddrPortFrom(addr.Unmap(), cmp.Or(uint16(uri.Port), message.DefaultPort(b.Transport)))
 }
 
-// contactFailed notes that the present Contact did not take the call, and says whether the next one has its turn.
+// contactFailed records that the current Contact did not take the call, and reports whether to try the next one.
 func (r *Reached) contactFailed(t *peers.Dial, how string) bool {
 	if len(r.bindings) == 0 || time.Since(r.since) >= t.RingTimeout {
 		return false
@@ -130,7 +130,7 @@ func (r *Reached) contactFailed(t *peers.Dial, how string) bool {
 	return true
 }
 
-// RingTimeout is how long the present address may ring: all Contacts together have the trunk's time.
+// RingTimeout returns how long the current address may ring: all Contacts together have the trunk's time.
 func (r *Reached) RingTimeout(t *peers.Dial) time.Duration {
 	if !t.Registered {
 		return t.RingTimeout

@@ -13,28 +13,28 @@ import (
 	"flowbridge/config/template"
 )
 
-// Invitation is what the INVITE of an attempt is made of, beside what was reached for it.
+// Invitation has the data for the INVITE of an attempt that is not in Reached.
 type Invitation struct {
 	Target      *peers.Target
-	Vars        template.Vars // of its templates, without the platform's answer
+	Vars        template.Vars // for its templates, without the platform's answer
 	In          outbound.Inbound
 	Offer       []byte
-	Options     leg.Options // of its leg
+	Options     leg.Options // options of its leg
 	CallID      string
-	RingTimeout time.Duration  // how long the target may take for its final answer; 0: the call limits that
-	TriedTCP    bool           // it is over the budget, and no connection can be opened
-	RetryOf     *leg.Leg       // dialled at another address; nil: none
-	OnResponse  func(code int) // is told of each answer
-	// OnDropped is told of the headers that are left out, and of the size without that.
+	RingTimeout time.Duration  // the target's time limit for its final answer; 0 means that the call has a limit
+	TriedTCP    bool           // it exceeds the budget, and no connection can be opened
+	RetryOf     *leg.Leg       // the leg to another address before; nil if none
+	OnResponse  func(code int) // called with each answer
+	// OnDropped is called with the headers that are left out, and the size with them.
 	OnDropped  func(headers []string, whole int)
-	OnTooLarge func(err error) // is told that credentials do not fit
+	OnTooLarge func(err error) // called if credentials do not fit
 }
 
 // Invite makes the leg of an attempt and the input for its INVITE. It sends nothing.
 func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	t := in.Target.Dial
 	vars := in.Vars
-	vars.Prepare = r.Answer() // which shorten must not keep
+	vars.Prepare = r.Answer() // shorten must not keep it in memory
 	in.In.Extra = append(in.In.Extra, outbound.RouteField(r.Route)...)
 	out, err := outbound.Build(t, r.URI, vars, in.In, in.Options.Local, in.Options.Peer, in.Offer)
 	if err != nil {
@@ -47,7 +47,7 @@ func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, err
 	}
 	req, whole, err := out.Fit(t, l, r.Flow != nil, in.TriedTCP)
 	if !errors.Is(err, outbound.ErrWantsTCP) {
-		in.OnDropped(out.Dropped, whole) // also what can't be passed on
+		in.OnDropped(out.Dropped, whole) // includes headers that can't be passed on
 	}
 	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
@@ -62,7 +62,7 @@ func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, err
 	return l, invite, cause.None, nil
 }
 
-// shorten makes an INVITE that is sent again over UDP small enough for so many bytes more, as leg.Invite.Shorten says.
+// shorten makes an INVITE that is sent again over UDP small enough to get more bytes. It implements leg.Invite.Shorten.
 func (in *Invitation) shorten(out *outbound.Draft, l *leg.Leg, more int) (req *sip.Request, fits bool) {
 	req, whole, err := out.Shorten(in.Target.Dial, l, more)
 	if req != nil || err != nil {

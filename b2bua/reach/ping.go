@@ -19,20 +19,20 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// checkEvery is how often it is looked whose OPTIONS is due: a reload may have changed that.
+// checkEvery is the interval of checking which OPTIONS are due, because a reload may change that.
 const checkEvery = time.Second
 
-// pingTimeout is how long an answer may take.
+// pingTimeout is the time limit for an answer.
 const pingTimeout = 2 * time.Second
 
-// Ping sends OPTIONS to the targets and trunks that want it (RFC 3261 section 11), until ctx is over. Their circuits
-// are told what comes of it. It returns when no OPTIONS is under way.
+// Ping sends OPTIONS to the targets and trunks that want it (RFC 3261 section 11), until ctx is over. It tells their
+// circuits the results. It returns when no OPTIONS is under way.
 func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport.Stack) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	var group sync.WaitGroup
 	defer group.Wait()
-	due := map[string]time.Time{} // by name, of targets that are pinged
+	due := map[string]time.Time{} // when the pinged targets' next OPTIONS is due, by name
 	for {
 		now, p := time.Now(), snapshot()
 		wants := map[string]bool{}
@@ -63,8 +63,8 @@ func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport
 	}
 }
 
-// nextPing is when the next OPTIONS is due: after the interval, or as soon as an open circuit may be tried, so that an
-// outage ends for calls when it ends.
+// nextPing returns when the next OPTIONS is due: after the interval, or as soon as an open circuit may be tried, so
+// that calls come through as soon as an outage ends.
 func nextPing(now time.Time, t *peers.Target) time.Time {
 	next := now.Add(t.Dial.Ping.Interval)
 	s := t.SIP.Status()
@@ -86,7 +86,7 @@ func pingOnce(ctx context.Context, t *peers.Target, uri sip.Uri, stack *transpor
 	bounded, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	wrong := string(cause.DNSFailed)
-	via, _ := nextHop(t.Dial, uri) // a proxy answers OPTIONS for what is behind it, or by itself
+	via, _ := nextHop(t.Dial, uri) // a proxy answers OPTIONS for the server behind it, or for itself
 	hops, err := stack.Locate(bounded, t.Dial.Name, queryOf(t.Dial, &via))
 	if err == nil {
 		wrong = pingAll(bounded, t, stack, uri, via, hops[:min(len(hops), maxAddresses)])
@@ -100,7 +100,7 @@ func queryOf(t *peers.Dial, uri *sip.Uri) locate.Query {
 	return locate.Query{Host: message.TrimBrackets(uri.Host), Port: uri.Port, Transport: t.Transport}
 }
 
-// pingAll says what was wrong at the last address; empty: one has answered.
+// pingAll returns what was wrong at the last address, or "" if one address has answered.
 func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri,
 	hops []locate.Hop,
 ) (wrong string) {
@@ -128,7 +128,7 @@ func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 	return wrong
 }
 
-// pingHop sends an OPTIONS to one address and waits for its answer. The error is how it failed, in a word.
+// pingHop sends an OPTIONS to one address and waits for its answer. The error says briefly how it failed.
 func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri, h locate.Hop) error {
 	var flow *transport.Stream
 	var err error

@@ -22,28 +22,28 @@ import (
 	"flowbridge/config/template"
 )
 
-// Reached is what an attempt has before its INVITE. Cause says whether it has everything.
+// Reached has the results of preparing an attempt. Cause says whether it has everything.
 type Reached struct {
 	outbound.Requested
 	Dest  netip.AddrPort
-	Flow  *transport.Stream // the connection to dial over; nil: UDP
-	Route []string          // of the proxies on the way
-	// Unprepared is why it is dialled without the platform's answer (on_failure: dial); nil: it has the answer, or needs
-	// none.
+	Flow  *transport.Stream // the connection to dial over; nil for UDP
+	Route []string          // the proxies on the way
+	// Unprepared is the reason that the target is dialled without the platform's answer (on_failure: dial). It is nil if
+	// there is an answer, or if none is needed.
 	Unprepared error
 
-	via  sip.Uri      // of the next hop: the Request-URI, or a proxy's
-	hop  locate.Hop   // that Dest is of
-	more []locate.Hop // to be tried if it fails
-	left int          // of the addresses of this attempt that may still be tried
-	// Tried are the addresses that failed, each with how.
+	via  sip.Uri      // URI of the next hop: the Request-URI, or a proxy's
+	hop  locate.Hop   // the hop of Dest
+	more []locate.Hop // to try if it fails
+	left int          // number of addresses that this attempt may still try
+	// Tried lists the addresses that failed, each with the reason.
 	Tried []string
-	since time.Time // of the first address's turn
+	since time.Time // when the first address was tried
 	contacts
 }
 
-// nextHop is where a request to a target goes, and its Route: the Request-URI, or the proxy in front of it (RFC 3261
-// section 8.1.2).
+// nextHop returns the next hop of a request to a target, and its Route: the Request-URI, or the proxy in front of it
+// (RFC 3261 section 8.1.2).
 func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 	if t.Proxy == "" {
 		return uri, nil
@@ -51,7 +51,7 @@ func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 	return message.ParseURI("sip:" + t.Proxy), []string{"<sip:" + t.Proxy + ";lr>"}
 }
 
-// Begin gets what an attempt needs. by has the Contacts of trunks that register here.
+// Begin prepares an attempt. by has the Contacts of trunks that register here.
 func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *transport.Stack,
 	by *registrar.Registrar,
 ) *Reached {
@@ -77,15 +77,15 @@ func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *tran
 	return r
 }
 
-// maxAddresses bounds the addresses that one attempt tries, leastTurn the time that one has for its first answer:
-// enough for two retransmissions over UDP.
+// maxAddresses bounds the addresses that one attempt tries. leastTurn is the least time of an address for its first
+// answer: enough for two retransmissions over UDP.
 const (
 	maxAddresses = 8
 	minTurn      = 1500 * time.Millisecond
 )
 
-// Next goes on to the next address or Contact that can be reached, as long as the target's time for its first answer is
-// not over. If there is none, Cause and Err are the last one's.
+// Next moves on to the next address or Contact that can be reached, as long as the target's time for its first answer
+// is not over. If there is none, Cause and Err are those of the last one.
 func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	if t.Dial.Registered {
 		r.nextContact(ctx, t, stack)
@@ -114,10 +114,10 @@ func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.St
 	}
 }
 
-// connect connects to the present address, within its turn.
+// connect connects to the current address, within its turn.
 func (r *Reached) connect(ctx context.Context, t *peers.Dial, stack *transport.Stack) (*transport.Stream, error) {
 	turn := r.Turn(t)
-	if turn >= transport.ConnectTimeout { // whose end says more
+	if turn >= transport.ConnectTimeout { // the error of ConnectTimeout says more
 		return stack.Connect(ctx, t.TLS, r.hop.Transport, r.via, r.Dest)
 	}
 	bounded, cancel := context.WithTimeout(ctx, turn)
@@ -129,21 +129,21 @@ func (r *Reached) connect(ctx context.Context, t *peers.Dial, stack *transport.S
 	return flow, err
 }
 
-// ReleaseAnswer lets go of the platform's answer, which may be large, unless a further address may need an INVITE
-// made of it.
+// ReleaseAnswer releases the platform's answer, which may be large, unless another address may need an INVITE made from
+// it.
 func (r *Reached) ReleaseAnswer() {
 	if len(r.bindings) == 0 && (len(r.more) == 0 || r.left == 0) {
 		r.Prepared.Body = nil
 	}
 }
 
-// addFailed adds the present address to the failed ones.
+// addFailed adds the current address to the failed ones.
 func (r *Reached) addFailed(how string) { r.Tried = append(r.Tried, r.hop.String()+" "+how) }
 
-// Turn is how long the present address may stay silent: its part of the target's whole time, of which all addresses
-// have the same.
+// Turn returns how long the current address may stay silent: its share of the target's time, which is divided equally
+// among the addresses.
 func (r *Reached) Turn(t *peers.Dial) time.Duration {
-	if t.Registered { // a phone that rings is not hurried by one that does not
+	if t.Registered { // a phone that does not ring must not shorten the time of one that does
 		return t.FirstResponseTimeout
 	}
 	left := t.FirstResponseTimeout - time.Since(r.since)
@@ -157,10 +157,9 @@ func (r *Reached) Turn(t *peers.Dial) time.Duration {
 	return max(left/time.Duration(others+1), min(minTurn, t.FirstResponseTimeout))
 }
 
-// FailedAt notes that the present address has failed, and says whether another one has its turn: after 503, silence and
-// errors of the transport (RFC 3263 section 4.3), as long as the target's time for its first answer is not over. Of
-// what has registered here, the next Contact has its turn after 408, 480 and 5xx, too, as long as its time to ring is
-// not over.
+// FailedAt records that the current address has failed, and reports whether to try another one: after 503, silence and
+// transport errors (RFC 3263 section 4.3), as long as the target's time for its first answer is not over. For
+// registrations here, the next Contact is also tried after 408, 480 and 5xx, as long as the time to ring is not over.
 func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused) bool {
 	how := string(f.Cause)
 	switch {
@@ -187,7 +186,7 @@ func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused)
 	return true
 }
 
-// Describe is where an attempt goes next, for the ladder.
+// Describe describes the next destination of an attempt, for the ladder.
 func (r *Reached) Describe() string {
 	if len(r.more) == 0 {
 		return strings.Join(r.Tried[len(r.Tried)-1:], "") + "; its next Contact is tried"
@@ -195,7 +194,7 @@ func (r *Reached) Describe() string {
 	return fmt.Sprintf("%s; its next address is %v", strings.Join(r.Tried[len(r.Tried)-1:], ""), r.more[0])
 }
 
-// Local is our own address toward where it leads.
+// Local returns our address toward the destination.
 func (r *Reached) Local(stack *transport.Stack) (leg.Local, error) {
 	if r.Flow != nil {
 		return stack.LocalOver(r.Flow)

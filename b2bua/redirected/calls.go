@@ -24,35 +24,35 @@ import (
 // Options are the settings of all redirected calls.
 type Options struct {
 	Targets []string            // names, tried in this order
-	Rules   []config.TwilioRule // the targets of some numbers; the first that matches counts
-	Route   string              // of the calls in their records
-	Follow  bool                // the ends of attempts are reported, and each call gets a record
+	Rules   []config.TwilioRule // targets for some numbers; the first match counts
+	Route   string              // route in the records of the calls
+	Follow  bool                // ends of attempts are reported, and each call gets a record
 
-	Accept    func(Destination) error               // whether the dialling party can use it; nil: always
-	Variables func(template.Vars) map[string]string // for agents that ask; nil: none asks
+	Accept    func(Destination) error               // fails if the dialling party can't use it; nil means never
+	Variables func(template.Vars) map[string]string // variables for agents that ask; nil if none asks
 }
 
-// Calls are the redirected calls of a server. Its methods may be called from
-// any goroutine.
+// Calls handles the redirected calls of a server. Its methods may be called from any
+// goroutine.
 type Calls struct {
 	server   Server
 	options  Options
 	memory   *memory
-	followed *followed // nil: no end is reported
+	followed *followed // nil if ends are not reported
 }
 
-// Server is what redirected calls need of the server whose targets they go to.
+// Server has the parts of the server that redirected calls need.
 type Server struct {
 	Peers    func() *peers.Snapshot // in force
 	Draining func() bool
-	Journal  func(record.Record)                        // notes the record of a call that is open; does not block
-	Put      func(context.Context, record.Record) error // keeps an ended call's record; returns when it is safe
+	Journal  func(record.Record)                        // stores the record of an open call; does not block
+	Put      func(context.Context, record.Record) error // stores an ended call's record; returns when it is on disk
 	Node     string                                     // name of this node in records; may be empty
 	OTLP     *config.OTLP
 	Log      zerolog.Logger
 }
 
-// New begins to redirect calls. Close ends them.
+// New makes a Calls. Close ends its calls.
 func New(s Server, o Options) *Calls {
 	r := &Calls{server: s, options: o, memory: newMemory(rememberFor)}
 	if o.Follow {
@@ -64,8 +64,8 @@ func New(s Server, o Options) *Calls {
 
 // Next tells the dialling party what to do next.
 type Next struct {
-	Dial     *Destination // dial this target; nil: none
-	Fallback bool         // no target is left, and the caller is told so
+	Dial     *Destination // dial this target; nil if none
+	Fallback bool         // no target is left; tell the caller
 }
 
 // End is the end of an attempt that another party dialled.
@@ -73,16 +73,16 @@ type End struct {
 	Call    string // our id
 	Attempt int    // from 1
 
-	SIPCallID       string // of the call at the dialling party
+	SIPCallID       string // Call-ID of the call at the dialling party
 	Outcome         outbound.Outcome
-	SIPStatus       int    // the target's final answer; 0: none
-	TargetSIPCallID string // of the INVITE to it
+	SIPStatus       int    // the target's final answer; 0 if none
+	TargetSIPCallID string // Call-ID of the INVITE to the target
 	Answered        bool
-	CallerGone      bool          // no other target is to be tried
+	CallerGone      bool          // do not try another target
 	Duration        time.Duration // since the answer, in whole seconds
 }
 
-// The reasons why a call is not redirected.
+// The reasons that a call is not redirected.
 var (
 	ErrNoTarget       = errors.New("no target can be dialled")
 	ErrUnknownAttempt = errors.New("no such attempt at a call is known here")
@@ -91,16 +91,16 @@ var (
 	errNoNumber       = errors.New("the target's uri dials the number of the call, and the call has no phone number")
 )
 
-// The final answers (RFC 3261 section 21) that an outcome stands for, even if another
-// one was reported.
+// The final answers (RFC 3261 section 21) that an outcome implies, even if another one
+// was reported.
 const (
 	statusAnswered  = 200
 	statusCancelled = 487
 )
 
-// Begin gives a new call its first target that can be dialled. vars.CallID is from
-// NewID. A question that is repeated within 30 s, because the answer was lost, is
-// about the same call.
+// Begin begins a call and returns its first target that can be dialled. vars.CallID is
+// from NewID. A question that is repeated within 30 s, because the answer was lost,
+// counts as one about the same call.
 func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, error) {
 	if r.followed == nil {
 		to, _, err := r.next(ctx, r.newCall(vars))
@@ -121,7 +121,7 @@ func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, err
 	return *next.Dial, nil
 }
 
-// newCall is a new call, with the targets of the configuration in force.
+// newCall returns a new call, with the targets of the configuration in force.
 func (r *Calls) newCall(vars template.Vars) *call {
 	now, inForce := time.Now(), r.server.Peers()
 	vars.Row = inForce.RowOf(vars.To.Number)
@@ -145,7 +145,7 @@ func (r *Calls) newCall(vars template.Vars) *call {
 	}
 	for _, name := range names {
 		t := inForce.Targets[name]
-		if t == nil { // its attempt fails with errNotThere
+		if t == nil { // the attempt will fail with errNotThere
 			t = &peers.Target{Dial: &peers.Dial{Peer: peers.Peer{Name: name}}}
 		}
 		c.left = append(c.left, t)
@@ -156,7 +156,7 @@ func (r *Calls) newCall(vars template.Vars) *call {
 // maxSID bounds the dialling party's id of a call, in bytes. Twilio's have 34.
 const maxSID = 64
 
-// Ended notes the end of an attempt, and says how the call goes on.
+// Ended records the end of an attempt, and returns how the call continues.
 func (r *Calls) Ended(ctx context.Context, e End) (Next, error) {
 	c := r.followed.find(e)
 	if c == nil {
@@ -190,8 +190,8 @@ func (r *Calls) afterAttempt(ctx context.Context, c *call, e End) (Next, error) 
 	return Next{}, nil
 }
 
-// dialNext gives the next target that can be dialled. Without one the call ends like
-// the last attempt.
+// dialNext returns the next target that can be dialled. If there is none, the call ends
+// like its last attempt.
 func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 	to, failed, err := r.next(ctx, c)
 	if err == nil {
@@ -209,8 +209,8 @@ func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 	return Next{Fallback: true}, err
 }
 
-// next prepares the next target that can be dialled. failed has the attempts at
-// others before it.
+// next prepares the next target that can be dialled. failed has the failed attempts
+// before it.
 func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []record.Attempt, err error) {
 	var why []error
 	for a := c.next(); a != nil; a = c.next() {
@@ -220,7 +220,7 @@ func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []rec
 		failed = append(failed, a.recordOf(to.Cause, 0))
 		why = append(why, fmt.Errorf("target %s: %w", a.target.Dial.Name, err))
 	}
-	if why == nil { // the last one was tried before
+	if why == nil { // there was no target to try
 		return Destination{}, failed, ErrNoTarget
 	}
 	return Destination{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
@@ -241,7 +241,7 @@ func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, 
 	trace := outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP)
 	to, err := destinationOf(tracecontext.With(ctx, trace.Header(tracecontext.KindPrepare, a.number)), a, vars)
 	if err == nil && r.options.Accept != nil {
-		if err = r.options.Accept(to); err != nil { // the next target may have less to say
+		if err = r.options.Accept(to); err != nil { // the next target may need less
 			to.Cause = cause.TemplateFailed
 		}
 	}
@@ -255,7 +255,7 @@ func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, 
 	return to, nil
 }
 
-// remember keeps a call for questions of its agent and reports of its platform.
+// remember stores a call for questions of its agent and reports of its platform.
 func (r *Calls) remember(to Destination, vars template.Vars) {
 	if r.options.Variables == nil && r.followed == nil {
 		return
@@ -291,7 +291,7 @@ func (r *Calls) keep(ctx context.Context, rec record.Record) {
 	}
 }
 
-// Find gives the redirected call that has an id. Its error is ErrUnknownCall or
+// Find returns the redirected call that has an id. Its error is ErrUnknownCall or
 // ErrSeveralCalls.
 func (r *Calls) Find(id string) (Call, error) {
 	c, err := r.memory.find(id, time.Now())
@@ -301,9 +301,9 @@ func (r *Calls) Find(id string) (Call, error) {
 	return c.Call, nil
 }
 
-// Reported gives the followed call that a platform's report is about: by the
-// platform's id, or, for a call that was not prepared, by the external one.
-// unwritten says that its record is still to come.
+// Reported returns the followed call that a platform's report is about: by the platform's
+// id, or, for a call that was not prepared, by the external one. unwritten says that its
+// record is not written yet.
 func (r *Calls) Reported(platformID, externalID string) (c Call, unwritten, found bool) {
 	m := r.memory.reported(platformID, externalID, time.Now())
 	if m == nil {
@@ -334,14 +334,14 @@ type Destination struct {
 	Attempt int    // from 1
 	Target  string
 
-	URI     string           // with its transport, where that is not UDP
-	Headers []peers.Variable // that the target's configuration sets, in file order
+	URI     string           // includes the transport unless that is UDP
+	Headers []peers.Variable // set by the target's configuration, in file order
 	peers.Prepared
-	Cause cause.Cause // of an error
+	Cause cause.Cause // set with an error
 }
 
-// destinationOf prepares an attempt like one of our own calls. Its error is a
-// *outbound.PrepareError if the platform, or the way to it, is the reason.
+// destinationOf prepares an attempt like one in our own calls. Its error is a
+// *outbound.PrepareError if the platform, or the way to it, failed.
 func destinationOf(ctx context.Context, a *attempt, vars template.Vars) (Destination, error) {
 	t := a.target.Dial
 	ready := outbound.Request(ctx, a.target, vars)
@@ -358,7 +358,7 @@ func destinationOf(ctx context.Context, a *attempt, vars template.Vars) (Destina
 	}
 	out.URI = ready.URI.String()
 	if message.IsStream(t.Transport) && !strings.Contains(out.URI, ";transport=") {
-		out.URI += ";transport=" + t.Transport // else the dialling party would use UDP
+		out.URI += ";transport=" + t.Transport // otherwise the dialling party would use UDP
 	}
 	for _, f := range fields {
 		out.Headers = append(out.Headers, peers.Variable{Name: f.Name, Value: f.Values[0]})
@@ -366,7 +366,7 @@ func destinationOf(ctx context.Context, a *attempt, vars template.Vars) (Destina
 	return out, nil
 }
 
-// IDs are the ids in X-EI, for the platform.
+// IDs returns the ids in X-EI, for the platform.
 func (r Destination) IDs() []outbound.PlatformID {
 	for _, h := range r.Headers {
 		if strings.EqualFold(h.Name, "X-EI") {
@@ -376,7 +376,7 @@ func (r Destination) IDs() []outbound.PlatformID {
 	return nil
 }
 
-// externalID is the external id in X-EI; empty: none.
+// externalID returns the external id in X-EI, or "" if there is none.
 func (r Destination) externalID() (id string) {
 	for _, i := range r.IDs() {
 		if i.External {
@@ -386,8 +386,7 @@ func (r Destination) externalID() (id string) {
 	return id
 }
 
-// PartyOf is one side of a call that did not come by SIP: a number, or a SIP
-// URI.
+// PartyOf returns one side of a call that did not come by SIP: a number, or a SIP URI.
 func PartyOf(text string) template.Party {
 	var uri sip.Uri
 	if scheme, _, ok := strings.Cut(text, ":"); ok && strings.HasPrefix(strings.ToLower(scheme), "sip") &&

@@ -15,7 +15,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// preparer gives an id, an answer without one, or an error.
+// preparer returns an id, an answer without one, or an error.
 type preparer struct {
 	asked []peers.PrepareRequest
 	body  string // of the answer without an id
@@ -32,7 +32,7 @@ func (p *preparer) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Pre
 	return peers.Prepared{CallID: fmt.Sprintf("id-%d", len(p.asked)), Status: 200}, nil
 }
 
-// A platform that dials a call itself is given the URI and the headers that our own INVITE would have.
+// A party that dials a call itself gets the URI and the headers that our own INVITE would have.
 func TestRedirect(t *testing.T) {
 	cfg, err := config.Parse("x.yaml", []byte(`
 targets:

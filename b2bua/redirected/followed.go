@@ -19,40 +19,40 @@ import (
 	"flowbridge/store/record"
 )
 
-// The bounds of followed calls.
+// The limits for followed calls.
 const (
-	// followFor is how long we wait for the report of a call's end. Twilio's <Dial> ends a call after four hours (its
+	// followFor bounds the wait for the report of a call's end. Twilio's <Dial> ends a call after four hours (its
 	// timeLimit), and the call may have rung at several targets before.
 	followFor = 4*time.Hour + 15*time.Minute
 	// endedFor is how long an ended call is known, in case the question is repeated.
 	endedFor = 5 * time.Minute
-	// repeatFor is how long a repeated question is about the same call. Twilio waits 15 s for an answer.
+	// repeatFor is how long a repeated question counts as one about the same call. Twilio waits 15 s for an answer.
 	repeatFor   = 30 * time.Second
-	maxFollowed = 10_000 // calls that are open, and as many that are over
-	// stepTimeout bounds the search for a target. The webhook waits 10 s, so it has time left to say that there is none.
+	maxFollowed = 10_000 // open calls, and as many ended ones
+	// stepTimeout bounds the search for a target. The webhook waits 10 s, which leaves time to answer that there is none.
 	stepTimeout = 8 * time.Second
 )
 
-// call is a call that another party dials as we say.
+// call is a call that another party dials as we tell it.
 type call struct {
 	// constant
-	id, sid string // our id; the dialling party's, or empty
+	id, sid string // our id, and the dialling party's or empty
 	vars    template.Vars
 	naming  []*config.Numbers // the expressions of its rule
 	began   time.Time
 
 	// owned by the step that is being decided
 	left    []*peers.Target // not tried yet
-	current *attempt        // nil: none
+	current *attempt        // nil if none
 	begun   int             // attempts so far
 
 	// guarded by followed.mu
 	record  record.Record // so far
-	at      *attempt      // being dialled; nil: none
-	dialled time.Time     // it
+	at      *attempt      // being dialled; nil if none
+	dialled time.Time     // when at was dialled
 	steps   map[int]*decision
 	over    bool
-	ended   time.Time     // when over; its record may show another hour than the clock, which can be set
+	ended   time.Time     // when it ended; the record may differ, because the clock can be set
 	kept    bool          // the record is written
 	elem    *list.Element // in followed.open, or in followed.over
 }
@@ -66,7 +66,7 @@ type attempt struct {
 	prepareStatus int
 }
 
-// next begins an attempt at the next target; nil: none is left.
+// next begins an attempt at the next target, or returns nil if none is left.
 func (c *call) next() *attempt {
 	c.current = nil
 	if len(c.left) == 0 {
@@ -78,7 +78,7 @@ func (c *call) next() *attempt {
 	return c.current
 }
 
-// recordOf is an attempt's entry in the record.
+// recordOf returns an attempt's entry in the record.
 func (a *attempt) recordOf(why cause.Cause, status int) record.Attempt {
 	return record.Attempt{
 		StartedAt: record.TimeOf(a.started), Target: a.target.Dial.Name, PrepareMS: a.prepareMS,
@@ -87,23 +87,23 @@ func (a *attempt) recordOf(why cause.Cause, status int) record.Attempt {
 	}
 }
 
-// decision is made when a call comes in (0), or when the attempt with its number has
-// ended. It is made once, however often Twilio asks.
+// decision is made when a call comes in (number 0), or when the attempt with its number
+// has ended. It is made once, however often Twilio asks.
 type decision struct {
-	done chan struct{} // closed once next and err hold
+	done chan struct{} // closed once next and err are set
 	next Next
 	err  error
 }
 
-// followed are the redirected calls whose ends are reported, from the first question
+// followed has the redirected calls whose ends are reported, from the first question
 // until a while after their end.
 //
-// Ownership: a step runs in a goroutine of its own. A call has one at a time, because
-// an attempt ends only after it was given out. Requests wait for it. Goroutines hand
-// the records to the store, too; close waits for all of them.
+// Ownership: a step runs in its own goroutine. A call has only one at a time, because an
+// attempt ends only after it was returned. Requests wait for the step. Goroutines also
+// hand the records to the store. close waits for all goroutines.
 type followed struct {
-	journal func(record.Record)                  // of a call that is open; does not block
-	keep    func(context.Context, record.Record) // of one that is over; until the context ends
+	journal func(record.Record)                  // stores the record of an open call; does not block
+	keep    func(context.Context, record.Record) // stores the record of an ended call; until the context ends
 	log     zerolog.Logger
 	ctx     context.Context //nolint:containedctx // of what runs in the background, until close
 	stop    context.CancelFunc
@@ -111,7 +111,7 @@ type followed struct {
 
 	mu         sync.Mutex
 	byID       map[string]*call
-	bySID      map[string]*call // open ones
+	bySID      map[string]*call // open calls
 	open, over *list.List       // of *call, oldest first
 	closed     bool
 }
@@ -135,11 +135,11 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	if s.closed {
 		return nil, errStopping
 	}
-	if before := s.bySID[c.sid]; before != nil { // never of an empty one
+	if before := s.bySID[c.sid]; before != nil { // never for an empty sid
 		if len(before.steps) <= 1 && now.Sub(before.began) < repeatFor {
 			return before, nil
 		}
-		s.interrupt(before, cause.DialogLost, now) // the platform started the call again; its earlier attempts are over
+		s.interrupt(before, cause.DialogLost, now) // the platform started the call again, so its earlier attempts are over
 	}
 	for s.open.Len() >= maxFollowed {
 		s.log.Warn().Int("calls", maxFollowed).Msg("too many redirected calls whose end is not known: the oldest is given up")
@@ -154,8 +154,8 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	return c, nil
 }
 
-// find gives the call of an end: of an attempt that is under way, or whose end has
-// been reported before. nil: there is none.
+// find returns the call of an attempt's end. The attempt is under way, or its end has
+// been reported before. It returns nil if there is no such call.
 func (s *followed) find(e End) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,8 +170,8 @@ func (s *followed) find(e End) *call {
 	}
 }
 
-// decide takes a step by how, unless it was or is being taken, and gives the
-// decision. If ctx ends first, the step goes on without it.
+// decide makes a decision by calling how, unless it is made already or being made, and
+// returns it. If ctx ends first, the step continues.
 func (s *followed) decide(ctx context.Context, c *call, number int,
 	how func(context.Context) (Next, error),
 ) (Next, error) {
@@ -195,7 +195,7 @@ func (s *followed) decide(ctx context.Context, c *call, number int,
 	}
 }
 
-// runStep takes a step. A panic ends the call.
+// runStep runs a step. A panic ends the call.
 func (s *followed) runStep(c *call, st *decision, how func(context.Context) (Next, error)) {
 	defer close(st.done)
 	defer func() {
@@ -210,8 +210,8 @@ func (s *followed) runStep(c *call, st *decision, how func(context.Context) (Nex
 	st.next, st.err = how(ctx)
 }
 
-// dialled notes the attempt that is dialled now, and the failed ones before it. It is
-// false for a call that was given up in between.
+// dialled records the attempt that is dialled now, and the failed ones before it. It
+// returns false if the call was given up in between.
 func (s *followed) dialled(c *call, to Destination, failed []record.Attempt, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,8 +230,8 @@ func (s *followed) dialled(c *call, to Destination, failed []record.Attempt, now
 	return true
 }
 
-// noneLeft notes that no target is left, and gives the last attempt, or one that says that
-// there was no target at all.
+// noneLeft records that no target is left. It returns the last attempt, or one that says
+// that there was no target at all.
 func (s *followed) noneLeft(c *call, failed []record.Attempt) record.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +242,7 @@ func (s *followed) noneLeft(c *call, failed []record.Attempt) record.Attempt {
 	return c.record.Attempts[len(c.record.Attempts)-1]
 }
 
-// recordFailed notes the attempts that failed before they were given out.
+// recordFailed records the attempts that failed before they were returned.
 func (c *call) recordFailed(failed []record.Attempt) {
 	for _, a := range failed {
 		c.record.Target = a.Target
@@ -250,8 +250,8 @@ func (c *call) recordFailed(failed []record.Attempt) {
 	}
 }
 
-// ended notes the end of an attempt. It is false for a call that was given up
-// meanwhile.
+// ended records the end of an attempt. It returns false if the call was given up in the
+// meantime.
 func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,7 +262,7 @@ func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	if e.Answered {
 		r := &c.record
 		answered := now.Add(-e.Duration)
-		if answered.Before(c.dialled) { // whole seconds, maybe rounded up
+		if answered.Before(c.dialled) { // the duration is in whole seconds, perhaps rounded up
 			answered = c.dialled
 		}
 		r.AnsweredAt = record.TimeOf(answered)
@@ -317,7 +317,7 @@ func (s *followed) finishLocked(c *call, v outbound.Outcome, status int, by stri
 	})
 }
 
-// unwritten says whether the record of a call is still to come.
+// unwritten reports whether the record of a call is not written yet.
 func (s *followed) unwritten(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -325,7 +325,7 @@ func (s *followed) unwritten(id string) bool {
 	return c != nil && !c.kept
 }
 
-// forget drops a call that is over. The lock is held.
+// forget drops an ended call. The lock is held.
 func (s *followed) forget(c *call) {
 	s.over.Remove(c.elem)
 	delete(s.byID, c.id)
@@ -340,8 +340,8 @@ func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
 		record.EndedBySystem, now)
 }
 
-// expire gives up the calls whose end is overdue, and forgets the calls that have
-// been over for long enough.
+// expire gives up the calls whose end is overdue, and forgets those that ended long
+// enough ago.
 func (s *followed) expire(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -356,7 +356,7 @@ func (s *followed) expire(now time.Time) {
 	}
 }
 
-// close gives up the open calls, and waits until the store has every record.
+// close gives up the open calls, and waits until the store has all records.
 func (s *followed) close() {
 	s.mu.Lock()
 	s.closed = true

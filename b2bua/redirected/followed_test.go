@@ -30,7 +30,7 @@ func (k *keeper) keep(_ context.Context, r record.Record) {
 	k.all = append(k.all, r)
 }
 
-// followedFor gives the calls of one test, in a bubble of fake time.
+// followedFor runs a test with followed calls, in a bubble with fake time.
 func followedFor(t *testing.T, f func(t *testing.T, s *followed, k *keeper)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,7 @@ func openCall(t *testing.T, s *followed, id, sid string) *call {
 	return c
 }
 
-// dialCall has a target of a call dialled.
+// dialCall lets a target of a call be dialled.
 func dialCall(t *testing.T, s *followed, c *call, number int) {
 	t.Helper()
 	_, err := s.decide(t.Context(), c, number-1, func(context.Context) (Next, error) {
@@ -73,8 +73,8 @@ func dialCall(t *testing.T, s *followed, c *call, number int) {
 	}
 }
 
-// A call whose end nobody tells is given up after a while, not before, and then
-// the end comes too late.
+// A call whose end is not reported is given up after a while, not before, and then a
+// report comes too late.
 func TestFollowedGivenUp(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		c := openCall(t, s, "a", "CA1")
@@ -108,8 +108,8 @@ func TestFollowedGivenUp(t *testing.T) {
 	})
 }
 
-// A clock that is set back during a call changes neither how long the call was nor how
-// long it is known.
+// Setting back the clock during a call changes neither its duration nor how long it is
+// remembered.
 func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
 	k := &keeper{}
 	s := newFollowed(func(record.Record) {}, k.keep, zerolog.Nop())
@@ -137,7 +137,7 @@ func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// One CallSid is one call for as long as Twilio can wait, and then another.
+// A CallSid stands for one call for as long as Twilio can wait, and then for another.
 func TestFollowedAgain(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		first := openCall(t, s, "a", "CA1")
@@ -167,8 +167,8 @@ func TestFollowedAgain(t *testing.T) {
 	})
 }
 
-// Of too many calls the oldest are given up, each with a record, and nothing is
-// left of them.
+// If there are too many calls, the oldest are given up, each with a record, and leave no
+// state.
 func TestFollowedBounded(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		const more = 100
@@ -189,8 +189,8 @@ func TestFollowedBounded(t *testing.T) {
 	})
 }
 
-// Whoever asks while a step is decided waits for it, and leaves without
-// stopping it; a fault of ours ends the call, and nothing else.
+// Requests during a step wait for it, and may leave without stopping it. A panic ends
+// only the call.
 func TestFollowedSteps(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		c := openCall(t, s, "a", "CA1")
@@ -224,7 +224,7 @@ func TestFollowedSteps(t *testing.T) {
 	})
 }
 
-// What is under way when the process stops is stopped, and has its record.
+// Steps under way are stopped when the process stops, and the calls get their records.
 func TestFollowedClose(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		waiting, rings := openCall(t, s, "a", "CA1"), openCall(t, s, "b", "CA2")
@@ -255,7 +255,8 @@ func TestFollowedClose(t *testing.T) {
 	})
 }
 
-// The duration is told in whole seconds: an answer is not before its dial.
+// The duration is reported in whole seconds, but the answer must not come before
+// dialling.
 func TestFollowedTimes(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, _ *keeper) {
 		for said, want := range map[time.Duration]int64{0: 0, 3 * time.Second: 3000, 5 * time.Second: 4200} {
@@ -274,7 +275,7 @@ func TestFollowedTimes(t *testing.T) {
 	})
 }
 
-// attemptsText is what a record says of its attempts.
+// attemptsText returns a record's attempts as text.
 func attemptsText(r record.Record) string {
 	var all []string
 	for _, a := range r.Attempts {
@@ -283,7 +284,7 @@ func attemptsText(r record.Record) string {
 	return strings.Join(all, ", ")
 }
 
-// A call without a target left says so in words.
+// A call without any target left says so in its record.
 func TestNoTargetLeft(t *testing.T) {
 	r := &Calls{}
 	if _, failed, err := r.next(t.Context(), &call{}); len(failed) > 0 || err == nil || err.Error() != ErrNoTarget.Error() {

@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// Call is the memory of a redirected call, for its agent and for reports of
-// its platform.
+// Call is the remembered data of a redirected call, for its agent and for its platform's
+// reports.
 type Call struct {
 	ID, SIPCallID, SynthflowCallID, ExternalID string
 	Target, Direction                          string
 	From, To, Lead, Diversion                  string            // numbers
-	Variables                                  map[string]string // of the agent, by Options.Variables
+	Variables                                  map[string]string // for the agent, by Options.Variables
 }
 
-// The reasons why an id finds no call.
+// The reasons that an id finds no call.
 var (
 	ErrUnknownCall  = errors.New("no live call has this id")
 	ErrSeveralCalls = errors.New("several live calls have this id")
@@ -30,7 +30,7 @@ type entry struct {
 	Followed bool // it will have a record
 }
 
-// The bounds of memory. An agent asks at the beginning of a call.
+// The limits of the memory. An agent asks at the beginning of a call.
 const (
 	rememberFor   = time.Hour
 	maxRemembered = 10_000
@@ -38,17 +38,17 @@ const (
 
 // memory finds redirected calls by any of their ids. Its size is bounded.
 type memory struct {
-	keep time.Duration // constant: for how long
+	keep time.Duration // constant: how long calls are remembered
 
 	mu    sync.Mutex
 	queue []*entry // oldest first
 	byID  map[string][]*entry
 }
 
-// newMemory remembers calls for so long.
+// newMemory makes a memory that remembers calls for keep.
 func newMemory(keep time.Duration) *memory { return &memory{keep: keep, byID: map[string][]*entry{}} }
 
-// add remembers a call and forgets old ones. A further attempt replaces the earlier one.
+// add remembers a call and forgets old ones. A later attempt replaces the earlier one.
 func (r *memory) add(c *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -80,13 +80,14 @@ func (r *memory) forget(c *entry) {
 	}
 }
 
-// Given reports whether an id of the call is ours, the dialling party's or the platform's: no caller can write it.
+// Given reports whether an id of the call is ours, the dialling party's or the platform's, so that no caller can have
+// written it.
 func (c *Call) Given(id string) bool {
 	return id != "" && slices.Contains([]string{c.ID, c.SIPCallID, c.SynthflowCallID}, id)
 }
 
-// find gives the call with an id. A call that was given the id comes before calls whose callers wrote it. The error is
-// ErrUnknownCall or ErrSeveralCalls.
+// find returns the call with an id. A call that was given the id comes before calls whose callers wrote it. The error
+// is ErrUnknownCall or ErrSeveralCalls.
 func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -103,7 +104,7 @@ func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 	return found, err
 }
 
-// reported gives the followed call of a platform's report, or nil. The external id finds only a call that was not
+// reported returns the followed call of a platform's report, or nil. The external id finds only a call that was not
 // prepared.
 func (r *memory) reported(platformID, externalID string, now time.Time) *entry {
 	if c, err := r.find(platformID, now); err == nil && c.Call.SynthflowCallID == platformID && r.isLatest(c) {
@@ -116,7 +117,7 @@ func (r *memory) reported(platformID, externalID string, now time.Time) *entry {
 	return nil
 }
 
-// isLatest says whether this is the last attempt of a followed call.
+// isLatest reports whether this is the last attempt of a followed call.
 func (r *memory) isLatest(c *entry) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

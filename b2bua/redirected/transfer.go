@@ -13,15 +13,15 @@ import (
 
 var errNotAllowed = errors.New("not a number or host that may be called")
 
-// Transfers reports whether a target may hand its callers over.
+// Transfers reports whether a target may transfer its callers.
 func (r *Calls) Transfers(target string) bool {
 	t := r.server.Peers().Targets[target]
 	return t != nil && t.Dial.Transfer != config.TransferRefuse && t.Dial.Transfer != ""
 }
 
-// Refer says where the dialling party connects a caller whose agent, of this target, has sent it a REFER. value is
-// a Refer-To's, or a number. The target may name what it may name in a REFER to us: hosts in transfer_hosts, and
-// numbers that transfer_numbers matches, which the dialling party calls itself.
+// Refer returns the party to which the dialling party should connect a caller, because the agent of this target has
+// sent it a REFER. value is that of Refer-To, or a number. The same is permitted as in a REFER to us: hosts in
+// transfer_hosts, and numbers that transfer_numbers matches, which the dialling party calls itself.
 func (r *Calls) Refer(target, value string) (to Destination, number string, err error) {
 	if !r.Transfers(target) {
 		return to, "", fmt.Errorf("%w: target %s has no transfer", errNotAllowed, target)
@@ -29,7 +29,7 @@ func (r *Calls) Refer(target, value string) (to Destination, number string, err 
 	if !strings.Contains(value, ":") {
 		value = "tel:" + value
 	} else if !strings.Contains(value, "<") {
-		value = "<" + value + ">" // its headers are the URI's
+		value = "<" + value + ">" // so that headers belong to the URI
 	}
 	referral, err := message.ParseReferTo(value)
 	if err != nil {

@@ -12,18 +12,18 @@ import (
 
 // Others are the other nodes of a fleet.
 type Others interface {
-	// KeepBindings has them find the bindings of a holder at this node. What was removed here lately is among them, as a
-	// binding without an end: it replaces older ones at other nodes. It does not block.
+	// KeepBindings tells the other nodes the bindings of a holder at this node. Recently removed ones are among them, as
+	// bindings without an end, which replace older ones at other nodes. It does not block.
 	KeepBindings(holder string, all []record.Binding)
-	// Bindings gives those at other nodes.
+	// Bindings returns the bindings at other nodes.
 	Bindings(ctx context.Context, holder string) ([]record.Binding, error)
 }
 
-// maxMerged bounds the bindings of a holder at all nodes that are looked at: the newest ones.
+// maxMerged bounds the bindings of a holder, over all nodes, that are considered: the newest ones.
 const maxMerged = 3 * mostContacts
 
-// noteRemoved keeps what a REGISTER has removed for as long as an older binding may last: a phone that finds nodes in
-// turn may have one at another node. The lock is held.
+// noteRemoved stores the removals of a REGISTER for as long as an older binding may last, because a phone that uses
+// nodes in turn may have one at another node. The lock is held.
 func (r *Registrar) noteRemoved(now time.Time, q *Request) {
 	all := slices.DeleteFunc(slices.Concat(r.recentlyRemoved[q.Holder], q.removed), func(b record.Binding) bool {
 		return now.Sub(b.Registered) >= maxExpires
@@ -34,8 +34,8 @@ func (r *Registrar) noteRemoved(now time.Time, q *Request) {
 	}
 }
 
-// Elsewhere returns the bindings of a holder at other nodes, the best first. Of one Contact or device the last REGISTER
-// counts, whichever node has taken it. A user agent numbers its REGISTERs (RFC 3261 section 10.3, step 7).
+// Elsewhere returns the bindings of a holder at other nodes, the best first. For one Contact or device, the last
+// REGISTER counts, whichever node has accepted it. A user agent numbers its REGISTERs (RFC 3261 section 10.3, step 7).
 func (r *Registrar) Elsewhere(ctx context.Context, holder string) (left []record.Binding, err error) {
 	if r.others == nil {
 		return nil, nil
@@ -61,7 +61,7 @@ func (r *Registrar) Elsewhere(ctx context.Context, holder string) (left []record
 	}), err
 }
 
-// isSame reports whether two bindings are of one Contact or device.
+// isSame reports whether two bindings belong to the same Contact or device.
 func isSame(a, b *record.Binding) bool {
 	one, other := message.ParseURI(a.Contact), message.ParseURI(b.Contact)
 	return message.SameURI(&one, &other) || a.Instance != "" && a.Instance == b.Instance

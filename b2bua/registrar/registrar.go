@@ -19,13 +19,13 @@ import (
 // Registrar has the bindings of all holders. It is safe for concurrent use.
 type Registrar struct {
 	save   func(holder string, all []record.Binding)
-	others Others // nil: there are none
+	others Others // nil if there are none
 
-	mu              sync.Mutex                  // guards what follows
+	mu              sync.Mutex                  // guards the fields below
 	of              map[string][]record.Binding // by holder, in no order
-	recentlyRemoved map[string][]record.Binding // what was removed lately, by holder; for others
+	recentlyRemoved map[string][]record.Binding // recently removed bindings, by holder; for others
 	total           int
-	refilledAt      map[string]time.Time // when a holder may register as often as it may at once, by holder
+	refilledAt      map[string]time.Time // when a holder has its whole burst of REGISTERs again, by holder
 }
 
 // maxBindings bounds the bindings of all holders.
@@ -35,12 +35,12 @@ const maxBindings = 100_000
 const (
 	// minExpires is the shortest registration. A shorter one gets 423 (RFC 3261 section 10.3, step 6).
 	minExpires = time.Minute
-	// maxExpires is the longest registration, which a REGISTER gets that asks for a longer one, or for none.
+	// maxExpires is the longest registration. A REGISTER that asks for more, or names no time, gets this one.
 	maxExpires = 15 * time.Minute
 )
 
-// New makes a registrar with the bindings that the old process had. save is told the bindings of a holder when they
-// change, while a lock is held: it does not block. It may be nil, as others.
+// New makes a registrar with the bindings of the old process. save gets the bindings of a holder when they change. It
+// is called with a lock held, and must not block. save and others may be nil.
 func New(before map[string][]record.Binding, save func(holder string, all []record.Binding), others Others) *Registrar {
 	if save == nil {
 		save = func(string, []record.Binding) {}
@@ -54,8 +54,8 @@ func New(before map[string][]record.Binding, save func(holder string, all []reco
 	return r
 }
 
-// Restore adds bindings of the old process that could not be read in time for New. What has registered since stays as
-// it is.
+// Restore adds bindings of the old process that could not be read in time for New. It does not change newer
+// registrations.
 func (r *Registrar) Restore(now time.Time, before map[string][]record.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,7 +74,7 @@ func (r *Registrar) Restore(now time.Time, before map[string][]record.Binding) {
 	}
 }
 
-// SaveAll saves the bindings of all holders once more: what keeps them has lost them.
+// SaveAll saves the bindings of all holders again, because the store has lost them.
 func (r *Registrar) SaveAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,10 +89,10 @@ type Request struct {
 	Holder string
 	Record string         // the user of the holder's address-of-record
 	From   netip.AddrPort // where it came from
-	Flow   uint64         // the connection that it came by; 0: none
+	Flow   uint64         // the connection that it came by; 0 if none
 
-	path    []string         // of the proxies on the way, once it is read
-	removed []record.Binding // what it removes, which other nodes may have
+	path    []string         // the proxies on the way, once they are read
+	removed []record.Binding // bindings that it removes; other nodes may have them
 }
 
 // Answer is the answer to a REGISTER.
@@ -130,11 +130,11 @@ func (r *Registrar) Register(now time.Time, q Request) Answer {
 	return granted(now, next, &q)
 }
 
-// mostContacts is how many Contacts a holder may have, and how many REGISTERs a second it may send, so many at once.
+// mostContacts bounds the Contacts of a holder, and its REGISTERs per second and at once.
 const mostContacts = 100
 
-// tooOften says whether a holder sends more REGISTERs than its Contacts need at once. It counts this one.
-// The lock is held.
+// tooOften reports whether a holder sends more REGISTERs than its Contacts need at once. It counts this REGISTER. The
+// lock is held.
 func (r *Registrar) tooOften(now time.Time, q *Request) bool {
 	refilledAt := r.refilledAt[q.Holder]
 	if refilledAt.Before(now) {
@@ -161,7 +161,7 @@ func (r *Registrar) set(holder string, all []record.Binding) {
 	}
 }
 
-// apply makes the bindings that a REGISTER leaves of those before. A refusal with a Code leaves them as they are.
+// apply applies a REGISTER to the bindings before it. After a refusal with a Code, the bindings do not change.
 func apply(now time.Time, before []record.Binding, q *Request) (next []record.Binding, changed bool, refusal Answer) {
 	if strange := extensions(q.Request); strange != "" {
 		return nil, false, refuse(420, "Bad Extension", sip.NewHeader("Unsupported", strange))
@@ -200,7 +200,7 @@ func apply(now time.Time, before []record.Binding, q *Request) (next []record.Bi
 // bound is a binding while a REGISTER is applied.
 type bound struct {
 	record.Binding
-	uri sip.Uri // its Contact
+	uri sip.Uri // URI of its Contact
 	old bool    // see isOld
 }
 
@@ -208,7 +208,7 @@ type bound struct {
 func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []message.Contact,
 	header time.Duration,
 ) (next []record.Binding, refusal Answer) {
-	if len(contacts) > 2*mostContacts { // each in the place of one that is removed
+	if len(contacts) > 2*mostContacts { // each replaces one that is removed
 		return nil, refuse(403, "Too Many Contacts")
 	}
 	q.path, refusal = pathOf(q.Request)
@@ -250,7 +250,7 @@ func pathOf(req *sip.Request) (path []string, refusal Answer) {
 	return path, Answer{}
 }
 
-// extensions returns the extensions that a request requires and that are not known here (RFC 3261 section 8.2.2.3).
+// extensions returns the extensions that a request requires but that we do not support (RFC 3261 section 8.2.2.3).
 func extensions(req *sip.Request) string {
 	var strange []string
 	for _, list := range message.RawValues(req, "require", "require") {
@@ -264,7 +264,7 @@ func extensions(req *sip.Request) string {
 	return strings.Join(strange, ", ")
 }
 
-// isOld says whether a binding was made by the same user agent with a later REGISTER, or this one.
+// isOld reports whether the binding was made by the same user agent with the same or a later REGISTER.
 func (q *Request) isOld(b record.Binding) bool {
 	return b.CallID == clip(q.CallID().Value()) && q.CSeq().SeqNo <= b.CSeq
 }
@@ -312,7 +312,7 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 	}}), Answer{}
 }
 
-// removes notes that the request removes a Contact.
+// removes records that the request removes a Contact.
 func (q *Request) removes(now time.Time, contact, instance string) {
 	q.removed = append(q.removed, record.Binding{
 		Contact: contact, Instance: instance, CallID: clip(q.CallID().Value()), CSeq: q.CSeq().SeqNo, Registered: now,
@@ -327,13 +327,13 @@ const (
 	maxWord = 256
 )
 
-// clip copies a text, so that the message that it is from need not be kept.
+// clip copies a text, so that its message can be freed.
 func clip(text string) string { return strings.Clone(text[:min(len(text), maxWord)]) }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
-// granted is the answer to a REGISTER that was taken: all bindings, each with what is left of its time (RFC 3261
-// section 10.3, step 8).
+// granted returns the answer to an accepted REGISTER: all bindings, each with its remaining time (RFC 3261 section
+// 10.3, step 8).
 func granted(now time.Time, all []record.Binding, q *Request) Answer {
 	out := Answer{Code: 200, Reason: message.StatusText(200)}
 	for _, b := range best(all) {
@@ -352,7 +352,7 @@ func granted(now time.Time, all []record.Binding, q *Request) Answer {
 	return out
 }
 
-// best sorts bindings: the highest q first, and of equals the one that has registered last.
+// best sorts bindings: the highest q first, and among equals the latest registration first.
 func best(all []record.Binding) []record.Binding {
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b record.Binding) int {
@@ -371,7 +371,7 @@ func (r *Registrar) Of(holder string, now time.Time) []record.Binding {
 	return slices.DeleteFunc(best(r.of[holder]), func(b record.Binding) bool { return !now.Before(b.Expires) })
 }
 
-// Drop forgets a binding that leads nowhere any more.
+// Drop removes a binding that no longer leads anywhere.
 func (r *Registrar) Drop(holder string, gone record.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -383,7 +383,7 @@ func (r *Registrar) Drop(holder string, gone record.Binding) {
 	}
 }
 
-// Tidy forgets the bindings that have ended, and the bindings of holders that no longer exist.
+// Tidy removes the bindings that have expired, and those of holders that no longer exist.
 func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -398,13 +398,13 @@ func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	}
 }
 
-// Holder are the bindings of one holder.
+// Holder has the bindings of one holder.
 type Holder struct {
 	Name     string
 	Bindings []record.Binding
 }
 
-// All returns the bindings of all holders, in the order of their names.
+// All returns the bindings of all holders, ordered by name.
 func (r *Registrar) All(now time.Time) (all []Holder) {
 	r.mu.Lock()
 	names := slices.Sorted(maps.Keys(r.of))

@@ -20,7 +20,7 @@ var (
 	source = netip.MustParseAddrPort("203.0.113.7:40000")
 )
 
-// register is a REGISTER of alice, read as from the network.
+// register returns a REGISTER of alice, read as from the network.
 func register(t testing.TB, callID string, seq int, lines string) Request {
 	t.Helper()
 	text := fmt.Sprintf("REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bK1\nFrom: <sip:alice@example.com>;tag=1\nTo: <sip:alice@example.com>\n"+
@@ -34,7 +34,7 @@ func register(t testing.TB, callID string, seq int, lines string) Request {
 	return Request{Request: req, Holder: "trunk phone", Record: "alice", From: source}
 }
 
-// value gives the values of a header of an answer.
+// values returns the values of a header of an answer.
 func (a Answer) values(name string) string {
 	var all []string
 	for _, h := range a.Headers {
@@ -45,7 +45,7 @@ func (a Answer) values(name string) string {
 	return strings.Join(all, ", ")
 }
 
-// contacts is a header with so many.
+// contacts returns a header with n Contacts.
 func contacts(n int) string {
 	all := make([]string, n)
 	for i := range all {
@@ -59,7 +59,7 @@ func TestRegister(t *testing.T) {
 	for name, tt := range map[string]struct {
 		callID, lines string
 		seq, code     int
-		reason, want  string // header of the answer: contacts of a 200, what else of others
+		reason, want  string // a header of the answer: the contacts of a 200, or another one
 	}{
 		"asks":                      {lines: "", code: 200, want: bound},
 		"another":                   {lines: "Contact: <sip:c@10.0.0.5>;q=0.75\nExpires: 100\n", code: 200, want: "<sip:a@10.0.0.5>;expires=600, <sip:c@10.0.0.5>;expires=100;q=0.750, <sip:b@10.0.0.5>;expires=600;q=0.500"},
@@ -154,7 +154,7 @@ func TestRegisterForAnother(t *testing.T) {
 	}
 }
 
-// What has ended is neither called nor shown, and is forgotten; so is what has no holder any more.
+// Expired bindings are neither called nor shown, and are removed. So are bindings without a holder.
 func TestBindingsEnd(t *testing.T) {
 	r := New(map[string][]record.Binding{"trunk gone": {{Contact: "sip:x@h", Expires: start.Add(time.Hour)}}}, nil, nil)
 	r.Register(start, register(t, "one", 1, "Contact: <sip:a@10.0.0.5>;expires=60, <sip:b@10.0.0.5>;expires=120;q=0.1\nPath: <sip:p@192.0.2.5;lr>\nSupported: path\n"))
@@ -171,7 +171,7 @@ func TestBindingsEnd(t *testing.T) {
 	}
 }
 
-// Bindings of the old process that are read late are added to those that were made since, which stay, and all are kept.
+// Bindings of the old process that are read late are added to newer ones, which stay, and all are stored.
 func TestTakeUp(t *testing.T) {
 	kept := map[string]int{}
 	r := New(nil, func(holder string, all []record.Binding) { kept[holder] = len(all) }, nil)
@@ -209,7 +209,7 @@ func TestTakeUp(t *testing.T) {
 	}
 }
 
-// A device whose name is too long to be kept is known again.
+// A device is recognised even if its name is too long to be stored.
 func TestLongInstance(t *testing.T) {
 	r := New(nil, nil, nil)
 	for i, user := range []string{"a", "b"} {
@@ -220,7 +220,7 @@ func TestLongInstance(t *testing.T) {
 	}
 }
 
-// What is kept of a REGISTER is a copy: its whole text would stay in memory otherwise.
+// Stored parts of a REGISTER are copies, because otherwise its whole text would stay in memory.
 func TestPathIsCopied(t *testing.T) {
 	r := New(nil, nil, nil)
 	q := register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\nPath: <sip:p@192.0.2.5;lr>\n")
@@ -231,7 +231,7 @@ func TestPathIsCopied(t *testing.T) {
 	}
 }
 
-// All holders together have a bound.
+// The number of all bindings is bounded.
 func TestMostBindings(t *testing.T) {
 	many := make([]record.Binding, maxBindings)
 	r := New(map[string][]record.Binding{"trunk other": many}, nil, nil)
@@ -240,7 +240,8 @@ func TestMostBindings(t *testing.T) {
 	}
 }
 
-// One holder has so many REGISTERs a second, and does not touch those of another. Who is none any more is forgotten.
+// The REGISTERs a second of each holder are limited, without affecting other holders. The state of removed holders is
+// dropped.
 func TestRegistersASecond(t *testing.T) {
 	r := New(nil, nil, nil)
 	at := func(holder string, seq int, now time.Time) int {
@@ -267,7 +268,7 @@ func TestRegistersASecond(t *testing.T) {
 	}
 }
 
-// FuzzRegister: two REGISTERs with whatever is in them leave bindings within the rules.
+// FuzzRegister checks that any two REGISTERs leave valid bindings.
 func FuzzRegister(f *testing.F) {
 	f.Add("Contact: <sip:a@h>\n", "Contact: *\nExpires: 0\n", 2)
 	f.Add("Contact: <sip:a@h>;expires=1, <sip:b@h>;q=0.1\nPath: <sip:p;lr>\n", "Require: path\nContact: <sip:A@H>;expires=0\n", 1)

@@ -20,45 +20,45 @@ import (
 	"flowbridge/config"
 )
 
-// ClientsOptions are the parts of Clients.
+// ClientsOptions are the options of Clients.
 type ClientsOptions struct {
 	Stack  *transport.Stack
 	Minter *message.Minter
 	Agent  string // User-Agent
 	Log    zerolog.Logger
-	// Reached is told how the calls of a trunk come: for the user of the Contact, and from the address where it is
-	// registered. The zero address: it is registered nowhere any more. It does not block.
+	// Reached is called with the data that identifies a trunk's calls: token, the user of the Contact, and the address of
+	// the registrar. The zero address means that the trunk is no longer registered. Reached must not block.
 	Reached func(trunk, token string, at netip.Addr)
 }
 
-// Clients are the registrations of the trunks with `register`. Its methods may be called from any goroutine.
+// Clients has the registrations of the trunks with `register`. Its methods may be called from any goroutine.
 type Clients struct {
 	o     ClientsOptions
 	ctx   context.Context
 	stop  context.CancelFunc
 	group sync.WaitGroup
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	all     map[string]*client
-	last    map[string]*client // that was told to leave, and may not have yet
+	last    map[string]*client // clients that were told to leave, and may not have left yet
 	paused  bool               // no registration starts before Go
 	leaving bool               // Leave was called
 }
 
-// NewClients makes the registrations of a server. Nothing is sent before Go.
+// NewClients makes the registrations of a server. They send nothing before Go.
 func NewClients(o ClientsOptions) *Clients {
 	c := &Clients{o: o, all: map[string]*client{}, last: map[string]*client{}, paused: true}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
 
-// Use registers these trunks, and no others. A registration whose configuration has not changed goes on; one that is
-// no longer wanted is removed at its registrar. One that replaces another starts when that one has left: both have the
-// same Contact, and removing the old binding would remove the new one.
+// Use registers these trunks, and no others. A registration whose configuration has not changed continues. One that is
+// no longer wanted is removed at its registrar. If a registration replaces another, it starts when the old one has
+// left: both have the same Contact, and removing the old binding later would remove the new one.
 func (c *Clients) Use(trunks []config.Trunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.leaving { // all that there are leave, and none begins any more
+	if c.leaving { // all registrations are leaving, and none begins any more
 		return
 	}
 	maps.DeleteFunc(c.last, func(_ string, one *client) bool { return one.ended() })
@@ -88,7 +88,7 @@ func (c *Clients) Use(trunks []config.Trunk) {
 	}
 }
 
-// retire has a client leave that is not wanted any more. The lock is held.
+// retire makes a client leave because it is no longer wanted. The lock is held.
 func (c *Clients) retire(one *client) {
 	if one.begun {
 		one.askToLeave()
@@ -96,7 +96,7 @@ func (c *Clients) retire(one *client) {
 	}
 }
 
-// Go begins what waits for it.
+// Go starts the registrations that wait for it.
 func (c *Clients) Go() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +106,7 @@ func (c *Clients) Go() {
 	}
 }
 
-// begin has a client run, once. The lock is held.
+// begin starts a client, once. The lock is held.
 func (c *Clients) begin(one *client) {
 	if !one.begun && c.ctx.Err() == nil {
 		one.begun = true
@@ -114,7 +114,7 @@ func (c *Clients) begin(one *client) {
 	}
 }
 
-// Leave removes every registration. Left says when that is done.
+// Leave removes every registration. Left reports whether that is done.
 func (c *Clients) Leave() {
 	c.mu.Lock()
 	c.leaving = true
@@ -124,7 +124,7 @@ func (c *Clients) Leave() {
 	}
 }
 
-// Left says whether every registration is removed, or none is to be.
+// Left reports whether every registration is removed, or none needs to be.
 func (c *Clients) Left() bool {
 	c.mu.Lock()
 	leaving := c.leaving
@@ -132,7 +132,7 @@ func (c *Clients) Left() bool {
 	return !leaving || !slices.ContainsFunc(c.clients(), func(one *client) bool { return !one.ended() })
 }
 
-// clients returns the clients that run, in the order of their names, and the clients that a reload has told to leave.
+// clients returns the running clients, ordered by name, and those that a reload has told to leave.
 func (c *Clients) clients() (all []*client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -147,7 +147,7 @@ func (c *Clients) clients() (all []*client) {
 	return all
 }
 
-// Close ends every registration without a word: the bindings stay.
+// Close ends every registration without sending anything, so the bindings stay.
 func (c *Clients) Close() {
 	c.stop()
 	c.group.Wait()
@@ -159,7 +159,7 @@ type TrunkStatus struct {
 	Status
 }
 
-// Statuses returns the status of each registration, in the order of the trunks' names.
+// Statuses returns the status of each registration, ordered by the trunks' names.
 func (c *Clients) Statuses() (all []TrunkStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -178,8 +178,8 @@ type client struct {
 	trunk    config.Trunk
 	log      zerolog.Logger
 	inbox    chan inboxItem
-	leave    chan struct{} // has room for the one Leave that counts
-	waitsFor *client       // that it waits for, if any
+	leave    chan struct{} // buffered for one Leave
+	waitsFor *client       // the client that it waits for, if any
 	done     chan struct{} // closed when it has ended
 	begun    bool          // guarded by the lock of Clients
 
@@ -187,14 +187,14 @@ type client struct {
 	wire       *transport.Wire
 	local      leg.Local
 	hop        locate.Hop
-	flow       *transport.Stream // nil: over UDP, or none yet
+	flow       *transport.Stream // nil over UDP, or if none yet
 	cancelFind context.CancelFunc
 
 	mu     sync.Mutex // guards status
 	status Status
 }
 
-// waiting bounds the inputs that wait: the answer to one request, and what may happen before it comes.
+// waiting bounds the queued inputs: the answer to one request, and the events that may come before it.
 const waiting = 16
 
 func (c *Clients) newClient(t *config.Trunk) *client {
@@ -215,7 +215,7 @@ func (c *client) isOf(t *config.Trunk) bool {
 	return reflect.DeepEqual(c.trunk.Register, t.Register) && c.trunk.Transport == t.Transport && c.trunk.TLS == t.TLS
 }
 
-// ended says whether it has.
+// ended reports whether the client has ended.
 func (c *client) ended() bool {
 	select {
 	case <-c.done:
@@ -225,7 +225,7 @@ func (c *client) ended() bool {
 	}
 }
 
-// deliver leaves an input; false: there are too many. Deadlines make up for what is lost.
+// deliver queues an input. It returns false if there are too many; deadlines make up for lost inputs.
 func (c *client) deliver(in Input) bool { return c.enqueue(inboxItem{in: in}) }
 
 func (c *client) enqueue(t inboxItem) bool {
@@ -237,15 +237,15 @@ func (c *client) enqueue(t inboxItem) bool {
 	}
 }
 
-// askToLeave has it leave. That is never lost: no deadline makes up for it.
+// askToLeave tells the client to leave. That is never lost, because no deadline would make up for it.
 func (c *client) askToLeave() {
 	select {
 	case c.leave <- struct{}{}:
-	default: // it was told before
+	default: // it was told already
 	}
 }
 
-// begin begins, unless it is to leave by now.
+// begin begins the registration, unless the client should leave by now.
 func (c *client) begin() {
 	if c.waitsFor != nil {
 		select {
@@ -263,7 +263,7 @@ func (c *client) begin() {
 	}
 }
 
-// take takes what has waited for it.
+// take handles a queued item.
 func (c *client) take(t inboxItem) {
 	if t.found == nil || c.use(t.found) {
 		c.step(t.in)
@@ -290,7 +290,7 @@ func (c *client) run() {
 			c.step(DeadlineReached{})
 		case <-c.flow.Gone():
 			gone := c.flow
-			for len(c.inbox) > 0 { // what came over it before its end
+			for len(c.inbox) > 0 { // handle what came over the connection before its end
 				c.take(<-c.inbox)
 			}
 			if c.flow == gone {
@@ -304,7 +304,7 @@ func (c *client) run() {
 	}
 }
 
-// hangup ends what is under way.
+// hangup ends the request under way.
 func (c *client) hangup() {
 	c.cancelFind()
 	if c.wire != nil {
@@ -339,7 +339,7 @@ func (c *client) step(in Input) {
 	c.status = c.machine.Status()
 }
 
-// changed tells what has become of the registration.
+// changed reports a change of the registration.
 func (c *client) changed(before Status) {
 	now := c.machine.Status()
 	switch now.State {
@@ -365,30 +365,30 @@ func (c *client) changed(before Status) {
 		c.of.mu.Lock()
 		ends := c.of.leaving
 		c.of.mu.Unlock()
-		if !ends { // a call that has crossed the last removal gets its refusal
+		if !ends { // a call that crosses the last removal must get a refusal
 			c.withdraw()
 		}
 		c.log.Info().Str("registrar", now.Registrar).Msg("registration removed")
 	}
 }
 
-// withdraw says that the trunk's calls come from no registrar.
+// withdraw reports that the trunk's calls no longer come from a registrar.
 func (c *client) withdraw() { c.of.o.Reached(c.trunk.Name, c.machine.o.Token, netip.Addr{}) }
 
-// inboxItem is what waits for a client.
+// inboxItem is an item in a client's queue.
 type inboxItem struct {
 	in    Input
 	found *found // with Reached and Unreached
 }
 
-// found is what find found besides.
+// found has the results of find that are not in the input.
 type found struct {
 	ctx  context.Context
-	at   Reached           // zero: nothing
-	flow *transport.Stream // nil: over UDP
+	at   Reached           // zero if nothing was found
+	flow *transport.Stream // nil over UDP
 }
 
-// find finds the address of a registrar, and connects to it, beside.
+// find finds the address of a registrar, and connects to it, in a goroutine of its own.
 func (c *client) find(e Reach) {
 	c.hangup()
 	c.wire, c.flow = nil, nil
@@ -425,7 +425,7 @@ func (c *client) connect(ctx context.Context, e Reach) (in Reached, flow *transp
 	return in, flow, err
 }
 
-// use takes what find found for the next requests; false: another try has begun since.
+// use makes the next requests use the result of find. It returns false if another try has begun since.
 func (c *client) use(f *found) bool {
 	if f.ctx.Err() != nil {
 		return false
@@ -438,7 +438,7 @@ func (c *client) use(f *found) bool {
 	return true
 }
 
-// post takes the outcome of a request from the wire.
+// post delivers the outcome of a request from the wire. It returns false if the queue is full.
 func (c *client) post(in leg.Input) bool {
 	if r, ok := in.(leg.ResponseIn); ok {
 		return r.Res.StatusCode < 200 || c.deliver(Answered{Res: r.Res})

@@ -14,7 +14,7 @@ import (
 	"flowbridge/config"
 )
 
-// A client leaves also if more waits for it than its inbox holds.
+// A client leaves even if its inbox is full.
 func TestLeaveOfBusyClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
@@ -33,7 +33,7 @@ func TestLeaveOfBusyClient(t *testing.T) {
 	})
 }
 
-// A reload while it leaves begins no registration, which would never leave.
+// A reload during Leave begins no registration, because that would never leave.
 func TestReloadWhileLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
@@ -47,7 +47,7 @@ func TestReloadWhileLeaving(t *testing.T) {
 	})
 }
 
-// A registration that a reload has ended is waited for, too.
+// Left also waits for a registration that a reload has ended.
 func TestLeftAfterReload(t *testing.T) {
 	c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
 	defer c.Close()
@@ -63,7 +63,7 @@ func TestLeftAfterReload(t *testing.T) {
 	}
 }
 
-// A failure is told of the registrar that it was at, and not of the one that is tried next.
+// A failure is reported for the registrar at which it happened, and not for the one that is tried next.
 func TestFailureNamesItsRegistrar(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, func(*Options) {})
@@ -80,7 +80,7 @@ func TestFailureNamesItsRegistrar(t *testing.T) {
 	}
 }
 
-// Who judges calls is told that a registration has left, but not at a stop: then calls that have crossed the removal are refused.
+// Reached is called when a registration has left, but not at a stop, so that calls that cross the removal are refused.
 func TestLeftIsTold(t *testing.T) {
 	for name, stops := range map[string]bool{"by a reload": false, "at a stop": true} {
 		t.Run(name, func(t *testing.T) {

@@ -15,31 +15,31 @@ import (
 type Input interface{ isInput() }
 
 type (
-	// Begin has it register.
+	// Begin begins the registration.
 	Begin struct{}
-	// Reached says that the registrar's host has an address, and how this server is named toward it.
+	// Reached means that the registrar's host has an address. It has this server's address toward it.
 	Reached struct {
 		Local leg.Local
 		Place
 	}
-	// Unreached says that the host has no address, or that this one takes no connection.
+	// Unreached means that the host has no address, or that the address accepts no connection.
 	Unreached struct {
 		Err error
 		Place
 	}
 	// Answered is a final answer to the last request.
 	Answered struct{ Res *sip.Response }
-	// Failed says that a request with this CSeq gets no answer.
+	// Failed means that the request with this CSeq gets no answer.
 	Failed struct {
 		Method sip.RequestMethod
 		Seq    uint32
 		Err    error
 	}
-	// Broken says that the connection to the registrar is gone.
+	// Broken means that the connection to the registrar is gone.
 	Broken struct{}
-	// DeadlineReached says that the Deadline has come.
+	// DeadlineReached means that the Deadline has come.
 	DeadlineReached struct{}
-	// Leave has the binding removed, and ends the registration.
+	// Leave removes the binding, and ends the registration.
 	Leave struct{}
 )
 
@@ -54,34 +54,34 @@ func (Leave) isInput()           {}
 
 // Place is an address of a registrar.
 type Place struct {
-	Hop  locate.Hop // zero: none was found
-	More bool       // there are others that were not tried
+	Hop  locate.Hop // zero if none was found
+	More bool       // there are others that have not been tried
 }
 
-// Effect is what a registration wants done. The set is closed: all its members are in this file.
+// Effect is something that a registration wants done. The set is closed: all its members are in this file.
 //
 //sumtype:decl
 type Effect interface{ isEffect() }
 
 type (
-	// Reach finds an address of a host, the first one that is not among those tried (RFC 3263 section 4.3), and a
-	// connection to it where the transport has them: then Reached, or Unreached. What was under way ends.
+	// Reach finds an address of a host, the first that has not been tried (RFC 3263 section 4.3), and connects to it if
+	// the transport uses connections. Its result is Reached or Unreached. It ends an earlier request under way.
 	Reach struct {
 		locate.Query
 		Tried []locate.Hop
 	}
-	// Avoid says that an address has failed, and for how long it does not want to be asked; 0: it says nothing.
+	// Avoid reports that an address has failed. After is its Retry-After, or 0.
 	Avoid struct {
 		Hop   locate.Hop
 		Why   string
 		After time.Duration
 	}
-	// Send sends a request to what was Reached last.
+	// Send sends a request to the address that was Reached last.
 	Send struct{ Req *sip.Request }
 	// Ping sends a keep-alive over the connection (RFC 5626 section 3.5.1).
 	Ping struct{}
-	// Changed says that the Status has another State, that a renewal has failed, or that one was granted elsewhere or
-	// after a failure.
+	// Changed reports that the State has changed, that a renewal has failed, or that a renewal was granted by another
+	// registrar or after a failure.
 	Changed struct{}
 )
 

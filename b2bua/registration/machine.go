@@ -15,7 +15,7 @@ import (
 	"flowbridge/config"
 )
 
-// State is what a registration is in.
+// State is the state of a registration.
 type State string
 
 // The states.
@@ -26,17 +26,17 @@ const (
 	Left        State = "left"        // the binding is removed, or the registrar does not answer
 )
 
-// Status is what is known of a registration.
+// Status is the status of a registration.
 type Status struct {
 	State     State
-	Registrar string    // that is in use, or was tried last
+	Registrar string    // the registrar in use, or tried last
 	Contact   string    // the URI that is registered there
-	Since     time.Time // that the State holds
-	Until     time.Time // the binding does; zero: there is none
-	Next      time.Time // the next REGISTER; zero: one is under way
-	Failures  int       // rounds over all registrars in a row
-	Code      int       // the last refusal; 0: there was none, or no answer
-	Reason    string    // why the last try failed; empty: it did not
+	Since     time.Time // start of State
+	Until     time.Time // end of the binding; zero if there is none
+	Next      time.Time // time of the next REGISTER; zero while one is under way
+	Failures  int       // failed rounds over all registrars in a row
+	Code      int       // status of the last refusal; 0 if there was none, or no answer
+	Reason    string    // why the last try failed; empty if it did not
 }
 
 // Options are the constants of a registration.
@@ -50,62 +50,62 @@ type Options struct {
 }
 
 const (
-	// patience is how long a registrar may take for an answer: half of Timer F (RFC 3261 section 17.1.2.2), so that the
-	// next one is tried in time.
+	// patience is a registrar's time limit for an answer: half of Timer F (RFC 3261 section 17.1.2.2), so that the next
+	// one is tried in time.
 	patience = 32 * leg.T1
-	// impatience is how long an address that is not the last one may take: three retransmissions over UDP.
+	// impatience is the time limit of an address that is not the last one: three retransmissions over UDP.
 	impatience = 8 * leg.T1
 	// maxAddresses bounds the addresses of a registrar that are tried in a round.
 	maxAddresses = 8
-	// reachable is how long it may take to find a host and connect to it.
+	// reachable is the time limit for finding a host and connecting to it.
 	reachable = 10 * time.Second
 	// baseTime and maxTime bound the wait after failures (RFC 5626 section 4.5).
 	baseTime = 30 * time.Second
 	maxTime  = 30 * time.Minute
-	// leastRenewal is the shortest time between two renewals: a registrar that grants nearly nothing gets no flood.
+	// leastRenewal is the shortest time between two renewals: a registrar that grants hardly any time gets no flood.
 	leastRenewal = 2 * time.Second
-	// mostExpires is the longest registration that is asked for or believed.
+	// mostExpires is the longest registration that we ask for or believe.
 	mostExpires = 24 * time.Hour
-	// maxChallenged bounds the challenges to one REGISTER that are answered: proxy, registrar, and a stale nonce.
+	// maxChallenged bounds the answered challenges to one REGISTER: a proxy's, the registrar's, and a stale nonce.
 	maxChallenged = 3
 	// maxIntervals bounds how often a registrar may refuse the time as too short.
 	maxIntervals = 2
 )
 
-// Machine is one registration. One goroutine owns it. It never asks for the time.
+// Machine is one registration. One goroutine owns it. It never reads the clock.
 type Machine struct {
 	o      Options
-	tag    string   // of From
+	tag    string   // tag of From
 	callID []string // one for each registrar (RFC 3261 section 10.2.4)
 	digest []leg.Digest
 
 	status    Status
 	at        int       // index of the registrar
 	round     int       // registrars tried in this round
-	ready     bool      // local and place are the registrar's
-	local     leg.Local // toward it
+	ready     bool      // local and place are set for this registrar
+	local     leg.Local // our address toward it
 	place     Place
 	tried     []locate.Hop      // addresses of this registrar that have failed in this round
-	bound     locate.Hop        // of the last grant
+	bound     locate.Hop        // address of the last grant
 	boundBy   string            // the registrar of the last grant
-	triedAt   time.Time         // of the last try
-	seq       uint32            // of the last request
-	asking    sip.RequestMethod // of the request under way; empty: none
+	triedAt   time.Time         // time of the last try
+	seq       uint32            // CSeq of the last request
+	asking    sip.RequestMethod // method of the request under way; empty if none
 	expires   time.Duration
 	leaving   bool
 	removing  bool          // the last REGISTER removes the binding
-	notBefore time.Duration // Retry-After of a registrar of this round
+	notBefore time.Duration // Retry-After of a registrar in this round
 
-	challenged, intervals int // of the REGISTER under way
+	challenged, intervals int // counts for the REGISTER under way
 
-	// deadlines; zero: none
+	// deadlines; zero means none
 	giveUpAt, renewAt, keepAt time.Time
 
-	changed bool // the Status has, in this step
+	changed bool // the Status has changed in this step
 	effects []Effect
 }
 
-// wantedExpires is how long a registration is asked to last. The registrar decides.
+// wantedExpires is the duration that we ask for. The registrar decides.
 const wantedExpires = time.Hour
 
 // New makes a registration that waits for Begin.
@@ -118,13 +118,13 @@ func New(o Options) *Machine {
 	return m
 }
 
-// Status returns what is known of the registration.
+// Status returns the status of the registration.
 func (m *Machine) Status() Status { return m.status }
 
-// Deadline returns when the registration wants a DeadlineReached; zero: never.
+// Deadline returns the time at which the registration wants a DeadlineReached, or zero for never.
 func (m *Machine) Deadline() time.Time { return leg.Earliest(m.giveUpAt, m.renewAt, m.keepAt) }
 
-// Step takes an input, and returns what is to be done.
+// Step handles an input, and returns the effects to perform.
 func (m *Machine) Step(now time.Time, in Input) []Effect {
 	m.effects, m.changed = nil, false
 	if m.status.State == Left {
@@ -159,14 +159,14 @@ func (m *Machine) Step(now time.Time, in Input) []Effect {
 	return m.effects
 }
 
-// become takes another state.
+// become changes the state.
 func (m *Machine) become(now time.Time, s State) {
 	if m.status.State != s {
 		m.status.State, m.status.Since, m.changed = s, now, true
 	}
 }
 
-// lapse notes that the binding has ended.
+// lapse records that the binding has ended.
 func (m *Machine) lapse(now time.Time) {
 	if m.status.State == Registered && !now.Before(m.status.Until) {
 		m.status.Until = time.Time{}
@@ -174,13 +174,13 @@ func (m *Machine) lapse(now time.Time) {
 	}
 }
 
-// try begins with the registrar at hand.
+// try begins with the current registrar.
 func (m *Machine) try(now time.Time) {
 	m.tried = nil
 	m.find(now)
 }
 
-// find goes to an address of the registrar that was not tried.
+// find looks for an address of the registrar that has not been tried.
 func (m *Machine) find(now time.Time) {
 	m.ready, m.asking, m.keepAt, m.renewAt, m.status.Next = false, "", time.Time{}, time.Time{}, time.Time{}
 	m.place = Place{}
@@ -190,7 +190,7 @@ func (m *Machine) find(now time.Time) {
 	m.effects = append(m.effects, Reach{Query: m.hop(), Tried: m.tried})
 }
 
-// hop is where requests go to.
+// hop returns the destination of requests.
 func (m *Machine) hop() locate.Query {
 	text := m.o.Config.OutboundProxy
 	if text == "" {
@@ -228,7 +228,7 @@ func (m *Machine) register(now time.Time) {
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
-// send sends a request to the registrar (RFC 3261 section 10.2), with credentials where it has asked for them.
+// send sends a request to the registrar (RFC 3261 section 10.2), with credentials if the registrar has asked for them.
 func (m *Machine) send(now time.Time, method sip.RequestMethod, headers ...sip.Header) {
 	m.seq++
 	m.asking, m.giveUpAt, m.renewAt, m.status.Next = method, now.Add(m.patience()), time.Time{}, time.Time{}
@@ -261,7 +261,7 @@ func (m *Machine) answered(now time.Time, res *sip.Response) {
 	was := m.asking
 	m.asking, m.giveUpAt = "", time.Time{}
 	switch {
-	case was == sip.OPTIONS: // whatever it says, somebody is there
+	case was == sip.OPTIONS: // any answer shows that the registrar is there
 		m.wait(now)
 	case res.IsSuccess():
 		m.granted(now, res)
@@ -273,7 +273,7 @@ func (m *Machine) answered(now time.Time, res *sip.Response) {
 	default:
 		after := min(message.RetryAfter(res.Headers()), maxTime)
 		m.notBefore = max(m.notBefore, after)
-		if res.StatusCode == 503 { // this address says so, and not the registrar (RFC 3263 section 4.3)
+		if res.StatusCode == 503 { // that concerns the address, and not the registrar (RFC 3263 section 4.3)
 			m.avoid(message.Phrase(res.Reason), after)
 		}
 		m.failed(now, res.StatusCode, message.Phrase(res.Reason))
@@ -294,7 +294,8 @@ func (m *Machine) challenge(now time.Time, res *sip.Response) {
 	m.failed(now, res.StatusCode, why.Words())
 }
 
-// lengthen asks for the time that the registrar wants at least (RFC 3261 section 10.2.8).
+// lengthen adopts the minimum time that the registrar wants (RFC 3261 section 10.2.8), and reports whether another try
+// makes sense.
 func (m *Machine) lengthen(res *sip.Response) bool {
 	least, ok := message.Seconds(message.FirstHeader(res, "Min-Expires"))
 	if !ok || least <= m.expires || least > mostExpires || m.leaving {
@@ -304,13 +305,13 @@ func (m *Machine) lengthen(res *sip.Response) bool {
 	return true
 }
 
-// granted notes the binding, and when it is to be renewed.
+// granted stores the binding, and when to renew it.
 func (m *Machine) granted(now time.Time, res *sip.Response) {
 	if m.removing {
 		m.left(now)
 		return
 	}
-	if m.leaving { // it was under way before
+	if m.leaving { // the REGISTER was under way before Leave
 		m.remove(now)
 		return
 	}
@@ -325,15 +326,15 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 	m.bound, m.boundBy = m.place.Hop, m.status.Registrar
 	m.status.Until, m.status.Failures, m.status.Code, m.status.Reason = now.Add(lasts), 0, 0, ""
 	m.round, m.notBefore = 0, 0
-	m.place.More, m.tried = m.place.More || len(m.tried) > 0, nil // at a renewal, all have their turn
+	m.place.More, m.tried = m.place.More || len(m.tried) > 0, nil // a renewal may try all addresses again
 	part := 0.75 + 0.1*m.o.Random()
 	m.status.Next = now.Add(max(leastRenewal, time.Duration(part*float64(lasts))))
 	m.become(now, Registered)
 	m.wait(now)
 }
 
-// lasts reads how long the binding lasts: by the Contact with the token, the header Expires, or what was asked for (RFC
-// 3261 section 10.2.4). A registrar grants no more than that.
+// lasts returns how long the binding lasts: by the Contact with the token, the Expires header, or else the requested
+// time (RFC 3261 section 10.2.4). A registrar grants no more than requested.
 func (m *Machine) lasts(res *sip.Response) time.Duration {
 	asked := m.expires
 	for _, h := range res.GetHeaders("Contact") {
@@ -351,7 +352,7 @@ func (m *Machine) lasts(res *sip.Response) time.Duration {
 	return asked
 }
 
-// wait sets the deadlines of a registration that holds.
+// wait sets the deadlines of a valid registration.
 func (m *Machine) wait(now time.Time) {
 	m.renewAt = m.status.Next
 	m.keepAt = time.Time{}
@@ -383,9 +384,9 @@ func (m *Machine) due(now time.Time) {
 	}
 }
 
-// unanswered: the registrar is silent.
+// unanswered handles the registrar's silence.
 func (m *Machine) unanswered(now time.Time, why string) {
-	if m.asking == sip.OPTIONS { // the way to it is gone, or it is: the binding may be, too
+	if m.asking == sip.OPTIONS { // the registrar, or the way to it, is gone, and so may be the binding
 		m.avoid(why, 0)
 		m.try(now)
 		return
@@ -393,8 +394,8 @@ func (m *Machine) unanswered(now time.Time, why string) {
 	m.failed(now, 0, why)
 }
 
-// broken: the way of calls to us is gone (RFC 5626 section 4.4). A registrar that hangs up each time gets no flood
-// (section 4.5).
+// broken handles the loss of the way by which calls come to us (RFC 5626 section 4.4). A registrar that closes each
+// connection gets no flood (section 4.5).
 func (m *Machine) broken(now time.Time) {
 	soonest := m.triedAt.Add(leastRenewal)
 	switch {
@@ -408,10 +409,10 @@ func (m *Machine) broken(now time.Time) {
 	}
 }
 
-// failed goes on with the next registrar, or waits after the last one (RFC 5626 section 4.5).
+// failed continues with the next registrar, or waits after the last one (RFC 5626 section 4.5).
 func (m *Machine) failed(now time.Time, code int, why string) {
 	m.status.Code, m.status.Reason = code, why
-	// without an answer, there may be a binding
+	// Without an answer there may still be a binding.
 	if m.leaving && m.ready && !m.removing && (code == 0 || !m.status.Until.IsZero()) {
 		m.remove(now)
 		return
@@ -445,7 +446,7 @@ func (m *Machine) failed(now time.Time, code int, why string) {
 	m.notBefore = 0
 	m.changed = true
 	m.renewAt = now.Add(pause)
-	if m.status.State == Registered { // the binding holds for a while: not longer than that is waited
+	if m.status.State == Registered { // the binding is still valid, so do not wait longer than that
 		m.renewAt = leg.Earliest(m.renewAt, m.status.Until)
 	} else {
 		m.become(now, Unavailable)
@@ -453,7 +454,7 @@ func (m *Machine) failed(now time.Time, code int, why string) {
 	m.status.Next = m.renewAt
 }
 
-// patience is how long the address at hand may take for an answer.
+// patience returns the time limit of the current address for an answer.
 func (m *Machine) patience() time.Duration {
 	if m.place.More {
 		return impatience
@@ -461,14 +462,14 @@ func (m *Machine) patience() time.Duration {
 	return patience
 }
 
-// avoid has calls and other registrations try the other addresses first.
+// avoid makes calls and other registrations try other addresses first.
 func (m *Machine) avoid(why string, after time.Duration) {
 	if m.place.Hop.Addr.IsValid() {
 		m.effects = append(m.effects, Avoid{Hop: m.place.Hop, Why: why, After: after})
 	}
 }
 
-// leave removes the binding, if there is one.
+// leave removes the binding, if any.
 func (m *Machine) leave(now time.Time) {
 	if m.leaving {
 		return
@@ -477,7 +478,7 @@ func (m *Machine) leave(now time.Time) {
 	m.renewAt, m.keepAt = time.Time{}, time.Time{}
 	switch {
 	case m.asking == sip.REGISTER:
-		// there is one at a time (RFC 3261 section 10.2): its answer, or giveUpAt, has the binding removed
+		// Only one request may be under way (RFC 3261 section 10.2). Its answer, or giveUpAt, will cause the removal.
 	case m.status.Until.IsZero():
 		m.left(now)
 	case !m.ready:
@@ -487,7 +488,7 @@ func (m *Machine) leave(now time.Time) {
 	}
 }
 
-// remove removes the binding by the way that is there.
+// remove removes the binding by the existing way.
 func (m *Machine) remove(now time.Time) {
 	m.challenged, m.intervals = 0, 0
 	m.register(now)

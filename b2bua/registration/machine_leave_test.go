@@ -6,7 +6,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// leaves has the registration leave while a REGISTER is under way: nothing is sent before its answer (RFC 3261 section 10.2).
+// leaves makes the registration leave while a REGISTER is under way. Nothing may be sent before its answer (RFC 3261
+// section 10.2).
 func (b *bench) leaves() {
 	b.Helper()
 	if b.do(Leave{}); len(b.effects) != 0 {

@@ -24,7 +24,7 @@ var (
 	errDead = errors.New("no route")
 )
 
-// bench is a machine on a clock of its own.
+// bench is a machine with its own clock.
 type bench struct {
 	*testing.T
 	m       *Machine
@@ -48,13 +48,13 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 
 func (b *bench) do(in Input) { b.effects = b.m.Step(b.now, in) }
 
-// reach says that the host is found.
+// reach gives the machine an address of the host.
 func (b *bench) reach(host string, port int) {
 	b.Helper()
 	b.reachOne(host, port, Place{Hop: locate.Hop{Transport: b.m.o.Transport, Addr: at}})
 }
 
-// reachOne says that the host is found at this place. tried have failed.
+// reachOne gives the machine this address of the host. tried are the addresses that have failed.
 func (b *bench) reachOne(host string, port int, place Place, tried ...locate.Hop) {
 	b.Helper()
 	want := Reach{locate.Query{Host: host, Port: port, Transport: b.m.o.Transport}, tried}
@@ -64,7 +64,7 @@ func (b *bench) reachOne(host string, port int, place Place, tried ...locate.Hop
 	b.do(Reached{Local: leg.Local{Transport: b.m.o.Transport, Host: "198.51.100.1", Port: 5060}, Place: place})
 }
 
-// sent is the request of the last step.
+// sent returns the request of the last step.
 func (b *bench) sent(method sip.RequestMethod) *sip.Request {
 	b.Helper()
 	for _, e := range b.effects {
@@ -115,7 +115,7 @@ const challenge = `WWW-Authenticate: Digest realm="r", nonce="n1", qop="auth", a
 func TestGranted(t *testing.T) {
 	for name, tt := range map[string]struct {
 		lines []string
-		next  time.Duration // 80 % of what is granted
+		next  time.Duration // 80 % of the granted time
 	}{
 		"by its Contact":           {[]string{"Contact: <sip:else@192.0.2.9>;expires=10, <sip:tok@198.51.100.1:5060>;expires=100", "Expires: 50"}, 80 * time.Second},
 		"by Expires":               {[]string{"Contact: <sip:tok@198.51.100.1:5060>", "Expires: 50"}, 40 * time.Second},
@@ -139,7 +139,7 @@ func TestGranted(t *testing.T) {
 	}
 }
 
-// A registration that is granted nothing is none.
+// A registration with no granted time does not count.
 func TestGrantedNothing(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars = o.Config.Registrars[:1] })
 	b.reach("one.test", 0)
@@ -147,7 +147,7 @@ func TestGrantedNothing(t *testing.T) {
 	b.want(Unavailable, 45*time.Second) // 75 % of 60 s
 }
 
-// The challenge is answered, a stale nonce too; wrong credentials are not sent again and again.
+// A challenge is answered, also for a stale nonce, but wrong credentials are not sent again and again.
 func TestChallenges(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars = o.Config.Registrars[:1] })
 	b.reach("one.test", 0)
@@ -182,7 +182,7 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// What is too short is asked for longer, as long as that makes sense.
+// A time that is too short is lengthened, as long as that makes sense.
 func TestTooBrief(t *testing.T) {
 	b := newBench(t, func(*Options) {})
 	b.m.expires = time.Minute
@@ -213,7 +213,7 @@ func TestFailures(t *testing.T) {
 		b.due()
 	}
 	b.reach("one.test", 0)
-	b.due() // it does not answer
+	b.due() // no answer comes
 	b.reach("two.test", 5070)
 	b.answer(b.sent(sip.REGISTER), "503 Service Unavailable", "Retry-After: 1700")
 	b.want(Unavailable, 1700*time.Second)
@@ -225,7 +225,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A binding counts as long as it was granted for, also while its renewal fails.
+// A binding counts as long as it was granted for, even while its renewal fails.
 func TestRenewalFails(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars, o.Config.KeepAlive = o.Config.Registrars[:1], 0 })
 	b.reach("one.test", 0)
@@ -240,7 +240,7 @@ func TestRenewalFails(t *testing.T) {
 	b.reach("one.test", 0)
 }
 
-// Over UDP an OPTIONS keeps a NAT open; silence means that the way is gone. Any answer is one.
+// Over UDP, OPTIONS keep a NAT open. Silence means that the way is gone, and any answer counts.
 func TestKeepAlive(t *testing.T) {
 	b := newBench(t, func(*Options) {})
 	b.reach("one.test", 0)
@@ -259,7 +259,7 @@ func TestKeepAlive(t *testing.T) {
 	b.sent(sip.REGISTER)
 }
 
-// Over a connection empty lines do, and its end has another one opened.
+// On a connection, empty lines do that, and if it ends, another one is opened.
 func TestKeepAliveOverTCP(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Transport = config.TransportTCP })
 	b.reach("one.test", 0)
@@ -275,7 +275,7 @@ func TestKeepAliveOverTCP(t *testing.T) {
 	}
 }
 
-// A registrar that hangs up each time gets no flood of registrations (RFC 5626 section 4.5).
+// A registrar that closes each connection gets no flood of registrations (RFC 5626 section 4.5).
 func TestHangsUp(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Transport, o.Config.Registrars = config.TransportTCP, o.Config.Registrars[:1] })
 	for _, wait := range []time.Duration{45, 90, 180} {
@@ -294,7 +294,7 @@ func TestHangsUp(t *testing.T) {
 	}
 }
 
-// A registration that is granted by another registrar, at another address, or after a failure is told, although its state stays.
+// A grant by another registrar, at another address, or after a failure is reported, although the state is the same.
 func TestGrantedElsewhere(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.KeepAlive = 0 })
 	granted := func(want bool) {
@@ -308,7 +308,7 @@ func TestGrantedElsewhere(t *testing.T) {
 	b.reach("one.test", 0)
 	granted(true)
 	granted(false)
-	b.due() // nobody answers any more
+	b.due() // no answers come any more
 	b.reach("two.test", 5070)
 	granted(true)
 	granted(false)
@@ -323,7 +323,7 @@ func TestGrantedElsewhere(t *testing.T) {
 	granted(true)
 }
 
-// Why a try has failed says what took its time.
+// The reason for a failed try names the step that took too long.
 func TestTakesTooLong(t *testing.T) {
 	b := newBench(t, func(*Options) {})
 	b.due()
@@ -337,7 +337,7 @@ func TestTakesTooLong(t *testing.T) {
 	}
 }
 
-// The requests go to the outbound proxy, which they name.
+// The requests go to the outbound proxy, and name it in Route.
 func TestOutboundProxy(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Config.OutboundProxy, o.Transport = "edge.test:5099", config.TransportTLS
@@ -350,8 +350,8 @@ func TestOutboundProxy(t *testing.T) {
 	}
 }
 
-// FuzzMachine gives a registration whatever may happen, in any order: it always has a deadline or has ended, and never two
-// requests under way.
+// FuzzMachine gives a registration any inputs in any order. It must always have a deadline or have ended, and never
+// have two requests under way.
 func FuzzMachine(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
 	f.Add([]byte{1, 3, 1, 2, 9, 9, 9, 6, 1, 2, 8, 2})
@@ -405,8 +405,8 @@ func FuzzMachine(f *testing.F) {
 	})
 }
 
-// A registrar has several addresses (RFC 3263 section 4.3): the next one has its turn after silence, 503 and errors, and after the
-// last one the next registrar. What the registrar itself says ends its turn.
+// A registrar has several addresses (RFC 3263 section 4.3): the next one is tried after silence, 503 and errors, and
+// after the last one the next registrar. An answer of the registrar itself ends its turn.
 func TestAddresses(t *testing.T) {
 	place := func(n byte, more bool) Place {
 		return Place{Hop: locate.Hop{Transport: config.TransportUDP, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 5060)}, More: more}
@@ -439,7 +439,7 @@ func TestAddresses(t *testing.T) {
 	b.answer(b.sent(sip.REGISTER), "200 OK")
 	b.want(Registered, 48*time.Minute)
 	b.due() // its keep-alive
-	b.due() // has no answer
+	b.due() // gets no answer
 	avoids(place(2, false), "no answer for 4s", 0)
 	b.reachOne("one.test", 0, one)
 	b.sent(sip.REGISTER)

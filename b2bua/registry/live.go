@@ -12,38 +12,38 @@ import (
 	"flowbridge/store/record"
 )
 
-// LiveCall is the state of a call that is not over.
+// LiveCall is the state of a live call.
 type LiveCall struct {
 	Record record.Record
 	Phase  string // preparing, queued, dialing, bridged or ending
 
-	Position int // in the queue of its route, from 1; 0: it does not wait for a place
+	Position int // in the queue of its route, from 1; 0 if it does not wait for a place
 
-	Recording string // bridge.RecordingOff, …; empty: the call is over
-	Masked    bool   // the caller's keys are
-	OnHold    bool   // by an order
-	At        string // the target that the caller is connected to; empty: it is not answered
+	Recording string // bridge.RecordingOff, …; empty if the call is over
+	Masked    bool   // the caller's keys are hidden
+	OnHold    bool   // on hold by an order
+	At        string // the target that the caller is connected to; empty if not answered
 
-	Transfer *record.Transfer // the last one; nil: there was none
+	Transfer *record.Transfer // the last transfer; nil if none
 
-	Held  [2]bool   // by media.Side: it wants no media
-	Hears [2]string // by media.Side: our tone or sound that it hears
+	Held  [2]bool   // by media.Side: whether it wants no media
+	Hears [2]string // by media.Side: the tone or sound that we play to it
 
-	Speaks [2]bool // by turns.Party: it speaks now
+	Speaks [2]bool // by turns.Party: whether it speaks now
 
-	Vars   template.Vars      // of its templates
+	Vars   template.Vars      // for its templates
 	Invite []sip.Header       // the headers of the caller's INVITE
-	Caller message.HeaderText // instead of Invite, in a call that is settled
+	Caller message.HeaderText // replaces Invite once the call is settled
 }
 
-// Given reports whether this id of the call comes from us or from the platform. A caller cannot write or guess it.
-// The same ids have the rank Given.
+// Given reports whether this id of the call comes from us or from the platform. A caller can neither write nor guess
+// it. These are the ids with the rank Given.
 func (l *LiveCall) Given(id string) bool {
 	r := &l.Record
 	return id != "" && slices.Contains([]string{r.ID, r.TargetSIPCallID, r.SynthflowCallID}, id)
 }
 
-// Headers returns the headers X-… of the caller's INVITE, each with its first value.
+// Headers returns the X- headers of the caller's INVITE, each with its first value.
 func (l LiveCall) Headers() []peers.Variable {
 	if l.Caller != "" {
 		l.Invite = l.Caller.Request().Headers()

@@ -2,13 +2,13 @@ package registry
 
 import "slices"
 
-// maxCallName bounds an id, in bytes, and maxCallNames how many a call has.
+// maxCallName bounds an id, in bytes. maxCallNames bounds the ids of a call.
 const (
 	maxCallName  = 256
 	maxCallNames = 32
 )
 
-// names is guarded by the registry's lock.
+// names has the additional ids of one rank. The registry's lock guards it.
 type names[C comparable] struct {
 	calls map[string][]C
 	of    map[C][]string
@@ -38,17 +38,17 @@ func (n *names[C]) forget(c C) {
 	delete(n.of, c)
 }
 
-// Rank says who wrote a further id of a call. If several calls have an id, the call with the higher rank is found.
+// Rank says who wrote an additional id of a call. If several calls have an id, the one with the higher rank is found.
 type Rank int
 
 // The ranks, the highest first.
 const (
-	Given   Rank = iota // by us in our INVITE, or by the platform
-	Written             // by a caller, or by a configured header
+	Given   Rank = iota // written by us in our INVITE, or by the platform
+	Written             // written by a caller, or from a configured header
 	ranks
 )
 
-// Name gives the live call with an id another one.
+// Name gives a live call another id.
 func (r *Registry[C, L]) Name(id string, c C, another string, rank Rank) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,7 +57,7 @@ func (r *Registry[C, L]) Name(id string, c C, another string, rank Rank) {
 	}
 }
 
-// Named returns the call whose own id it is, else the calls that have the id at the highest rank.
+// Named returns the call with this own id, or else the calls that have the id at the highest rank.
 func (r *Registry[C, L]) Named(id string) []C {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

@@ -2,7 +2,7 @@ package registry
 
 import "testing"
 
-// A caller that sends endless ids is given up counting.
+// The ids of a caller that sends endless ids are bounded.
 func TestNamesAreBounded(t *testing.T) {
 	n, c := newNames[*int](), new(int)
 	for i := range 100 {

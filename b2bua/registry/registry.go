@@ -1,12 +1,12 @@
-// Package registry knows the calls that are live, by their ids, and their legs, by our tags. It knows for a while which
-// legs there were: their peers may repeat what they have said. Its lock is held for an access to a map at a time.
+// Package registry has the live calls by id, and their legs by our tags. It remembers ended legs for a while, because
+// their peers may repeat messages. Its lock is held only for one access to a map.
 //
 // # Decisions
 //
-// Hooks ask for a call by foreign ids: Call-IDs, the platform's id, ids in headers. Ids rank by how hard they are to
-// forge: our own ids, ids of our INVITEs and of platforms, ids that callers write. An id that two calls claim at one
-// rank finds both, so a hook gets neither. They are kept only where a hook is configured. TestNamesAreBounded, and
-// TestFindNamed and TestNoNamesWithoutHooks in calltest.
+// Hooks identify a call by foreign ids: Call-IDs, the platform's id, ids in headers. Ids rank by how hard they are to
+// forge: our own ids, ids of our INVITEs and of platforms, ids that callers write. An id that two calls have at the
+// same rank finds both, so a hook gets neither. Foreign ids are kept only if a hook is configured. TestNamesAreBounded,
+// and TestFindNamed and TestNoNamesWithoutHooks in calltest.
 package registry
 
 import (
@@ -18,11 +18,11 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Keys are what a leg is found by.
+// Keys has the keys by which a leg is found.
 type Keys struct {
-	Tag    string // ours
+	Tag    string // our tag
 	Branch string // of the INVITE that made a UAS leg
-	Merged string // what that INVITE shares with its copies: see peers.Trunk.MergeKey
+	Merged string // common to that INVITE and its copies; see peers.Trunk.MergeKey
 }
 
 // Known returns the keys.
@@ -41,8 +41,8 @@ type Registry[C comparable, L Leg[C]] struct {
 	legs   map[string]L    // by our tag
 	merged map[string]L    // by Keys.Merged
 	calls  map[string]C    // by our id
-	gone   *leg.EndedLegs  // tags of legs that are over
-	names  [ranks]names[C] // further ids of calls
+	gone   *leg.EndedLegs  // tags of ended legs
+	names  [ranks]names[C] // additional ids of calls
 	none   L               // no leg
 	noCall C
 }
@@ -56,8 +56,8 @@ func New[C comparable, L Leg[C]]() *Registry[C, L] {
 	}
 }
 
-// AddCall enters a call and its first leg. It fails if their INVITE, or a copy of it, has
-// made a call already.
+// AddCall adds a call and its first leg. It returns false if their INVITE, or a copy of
+// it, has made a call already.
 func (r *Registry[C, L]) AddCall(id string, c C, l L) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +69,7 @@ func (r *Registry[C, L]) AddCall(id string, c C, l L) bool {
 	return true
 }
 
-// Resume enters the legs of a call that was taken up or is placed, and the call if it is live.
+// Resume adds the legs of a call that was restored or is placed, and the call if it is live.
 func (r *Registry[C, L]) Resume(id string, c C, legs []L, live bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,21 +85,21 @@ func (r *Registry[C, L]) Resume(id string, c C, legs []L, live bool) {
 	}
 }
 
-// MergedWith gives the leg that another copy of an INVITE has made; nil: none.
+// MergedWith returns the leg that another copy of an INVITE has made, or nil.
 func (r *Registry[C, L]) MergedWith(key string) L {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.merged[key]
 }
 
-// AddLeg enters a further leg of a call.
+// AddLeg adds another leg of a call.
 func (r *Registry[C, L]) AddLeg(l L) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.legs[l.Known().Tag] = l
 }
 
-// RemoveLeg removes a leg that is over. bye is the branch of the BYE that has ended it; empty: none has.
+// RemoveLeg removes an ended leg. bye is the branch of the BYE that ended it, or empty.
 func (r *Registry[C, L]) RemoveLeg(l L, bye string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,8 +109,8 @@ func (r *Registry[C, L]) RemoveLeg(l L, bye string) {
 	r.gone.Add(k.Tag, k.Branch, bye)
 }
 
-// ByeAnswered says whether the BYE of this branch ended the leg with this tag. Then
-// it is repeated, because our answer was lost.
+// ByeAnswered reports whether the BYE with this branch ended the leg with this tag. Then
+// the BYE is a repetition, because our answer was lost.
 func (r *Registry[C, L]) ByeAnswered(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -120,26 +120,26 @@ func (r *Registry[C, L]) ByeAnswered(tag, branch string) bool {
 // isLeg reports whether there is a leg with this tag.
 func (r *Registry[C, L]) isLeg(tag string) bool { return r.legs[tag] != r.none }
 
-// KnowsTag says whether there is a leg with this tag, or was one 64*T1 ago. It
-// allocates nothing.
+// KnowsTag reports whether there is a leg with this tag, or was one within the last
+// 64*T1. It allocates nothing.
 func (r *Registry[C, L]) KnowsTag(tag []byte) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.isLeg(string(tag)) || r.gone.Has(tag)
 }
 
-// IsYoung says whether the server began less than 64*T1 ago. So long there may be answers to a process before it.
+// IsYoung reports whether the server began less than 64*T1 ago. Until then there may be answers to an earlier process.
 func (r *Registry[C, L]) IsYoung() bool { return r.gone.IsYoung() }
 
-// IsGone says whether the leg with this tag, made by the INVITE of this branch, ended
-// less than 64*T1 ago. So long the INVITE may be retransmitted.
+// IsGone reports whether the leg with this tag, made by the INVITE with this branch,
+// ended less than 64*T1 ago. Until then the INVITE may be retransmitted.
 func (r *Registry[C, L]) IsGone(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.gone.MadeBy(tag, branch)
 }
 
-// RemoveCall removes a call from the live ones. Its legs may stay.
+// RemoveCall removes a call from the live calls. Its legs may stay.
 func (r *Registry[C, L]) RemoveCall(id string, c C) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -149,28 +149,28 @@ func (r *Registry[C, L]) RemoveCall(id string, c C) {
 	}
 }
 
-// Leg returns the leg with this tag; nil: there is none.
+// Leg returns the leg with this tag, or nil.
 func (r *Registry[C, L]) Leg(tag string) L {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.legs[tag]
 }
 
-// Has says whether there is a leg of this tag.
+// Has reports whether there is a leg with this tag.
 func (r *Registry[C, L]) Has(tag message.Minted) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.isLeg(string(tag[:]))
 }
 
-// Call returns the live call with this id; nil: there is none.
+// Call returns the live call with this id, or nil.
 func (r *Registry[C, L]) Call(id string) C {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return r.calls[id]
 }
 
-// Search returns the calls with an id of any origin, or with a leg that fits.
+// Search returns the calls with this id, of any origin, or with a leg for which fits is true.
 func (r *Registry[C, L]) Search(id string, fits func(L) bool) []C {
 	all := r.Named(id)
 	r.mu.RLock()
@@ -183,14 +183,14 @@ func (r *Registry[C, L]) Search(id string, fits func(L) bool) []C {
 	return all
 }
 
-// All returns the calls that are live, in no order.
+// All returns the live calls, in no particular order.
 func (r *Registry[C, L]) All() []C {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	return slices.Collect(maps.Values(r.calls))
 }
 
-// Open returns the calls that are live, or have a leg that is, each once.
+// Open returns the calls that are live or have a live leg, each once.
 func (r *Registry[C, L]) Open() (all []C) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -204,7 +204,7 @@ func (r *Registry[C, L]) Open() (all []C) {
 	return slices.Collect(maps.Keys(open))
 }
 
-// Counts counts the calls that are live, and all legs.
+// Counts returns the numbers of live calls and of all legs.
 func (r *Registry[C, L]) Counts() (calls, lines int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

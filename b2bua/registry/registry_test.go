@@ -14,7 +14,7 @@ type line struct{ *Keys }
 
 func (line) Call() *int { return nil }
 
-// The legs of a flood are known for 64*T1 after their ends, and then not any more (RFC 6026 section 7.1).
+// The legs of a flood are known for 64*T1 after their ends, and no longer (RFC 6026 section 7.1).
 func TestMemoryOfLegs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New[*int, line]()

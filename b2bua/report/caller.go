@@ -13,14 +13,15 @@ import (
 	"flowbridge/config"
 )
 
-// Caller is who places the call of a question, and how it arrives.
+// Caller is the party that places the call of a question, and the way the call arrives.
 type Caller struct {
-	Trunk     *peers.Trunk // that the question names, or the only one; nil: the source says which
+	Trunk     *peers.Trunk // the trunk in the question, or the only one; nil if the source decides
 	Source    netip.Addr   // where the call comes from
-	Transport string       // config.Transport…; empty: udp
+	Transport string       // config.Transport…; empty means udp
 }
 
-// Caller finds who places the call. listeners are the addresses that SIP is received on.
+// Caller finds the party that places the call. listeners are the addresses that receive
+// SIP.
 func (q *Question) Caller(cfg *config.Config, p *peers.Snapshot, listeners []config.Listener) (Caller, error) {
 	trunk, err := q.trunk(p)
 	if err != nil {
@@ -29,8 +30,8 @@ func (q *Question) Caller(cfg *config.Config, p *peers.Snapshot, listeners []con
 	return Caller{Trunk: trunk, Source: q.source(cfg, trunk), Transport: arrival(trunk, listeners)}, nil
 }
 
-// trunk finds the trunk, or target, that the question names, or the only trunk; nil: its
-// source says which.
+// trunk finds the trunk or target in the question, or the only trunk. It returns nil if
+// the source decides.
 func (q *Question) trunk(p *peers.Snapshot) (*peers.Trunk, error) {
 	all, callers := p.Callers()
 	switch {
@@ -59,8 +60,8 @@ func (q *Question) trunk(p *peers.Snapshot) (*peers.Trunk, error) {
 	return nil, nil
 }
 
-// arrival is the transport of the call: TLS if its trunk needs certificates, else one
-// that we listen on.
+// arrival returns the transport of the call: TLS if its trunk needs certificates, or else
+// one that we listen on.
 func arrival(trunk *peers.Trunk, listeners []config.Listener) string {
 	if trunk != nil && len(trunk.Caller.Certificates) > 0 {
 		return config.TransportTLS
@@ -71,7 +72,7 @@ func arrival(trunk *peers.Trunk, listeners []config.Listener) string {
 	return ""
 }
 
-// source is where the call would come from.
+// source returns the address that the call would come from.
 func (q *Question) source(cfg *config.Config, trunk *peers.Trunk) netip.Addr {
 	if q.Source.IsValid() {
 		return q.Source
@@ -82,7 +83,7 @@ func (q *Question) source(cfg *config.Config, trunk *peers.Trunk) netip.Addr {
 	return sampleAddr(cfg)
 }
 
-// Sender is the sender of the call. It meets its trunk's conditions, unless the
+// Sender returns the sender of the call. It meets its trunk's conditions, unless the
 // question says otherwise.
 func (c *Caller) Sender() peers.Sender {
 	from := peers.Sender{Addr: netip.AddrPortFrom(c.Source, uint16(sip.DefaultUdpPort))}
@@ -92,7 +93,7 @@ func (c *Caller) Sender() peers.Sender {
 	return from
 }
 
-// Read gives the INVITE as the parser of real ones reads it.
+// Read parses the INVITE like a real one.
 func (c *Caller) Read(text []byte) (*sip.Request, error) {
 	msg, err := message.Parse(text)
 	if err != nil {
@@ -107,8 +108,9 @@ func (c *Caller) Read(text []byte) (*sip.Request, error) {
 	return req, nil
 }
 
-// TrunkOf finds the trunk as for a real call, by address, certificate and match.
-// Credentials are taken to be right. nil: the call belongs to no trunk, and is refused.
+// TrunkOf finds the trunk as for a real call, by address, certificate and match. It
+// assumes right credentials. It returns nil if the call belongs to no trunk, and is
+// refused.
 func (c *Caller) TrunkOf(req *sip.Request, all *peers.Snapshot, e *Explanation) (*peers.Trunk, error) {
 	from := c.Sender()
 	fit := all.Candidates(req, from)
@@ -150,7 +152,7 @@ var (
 	sampleV6 = netip.MustParseAddr("2001:db8::1")
 )
 
-// sampleAddr is a made-up address of the family that we listen in.
+// sampleAddr returns a made-up address of the family that we listen on.
 func sampleAddr(cfg *config.Config) netip.Addr {
 	if l := cfg.SIP.Listen; len(l) > 0 && l[0].AddrPort.Addr().Is6() {
 		return sampleV6
@@ -158,7 +160,7 @@ func sampleAddr(cfg *config.Config) netip.Addr {
 	return sampleV4
 }
 
-// sampleLike is a made-up address of the family of another one.
+// sampleLike returns a made-up address of the same family as another one.
 func sampleLike(a netip.Addr) netip.Addr {
 	if a.Is6() {
 		return sampleV6

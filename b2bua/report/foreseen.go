@@ -18,9 +18,9 @@ import (
 	"flowbridge/config/template"
 )
 
-// What becomes of the call before it gets to a target.
+// The fate of the call before it reaches a target.
 
-// Register takes the trunk for registered if nothing else says where its calls come from.
+// Register assumes that the trunk is registered if only that tells where its calls come from.
 func (c *Caller) Register(q *Question, a *peers.Admission, e *Explanation) {
 	if c.Trunk == nil || c.Trunk.Caller.Register == nil || len(c.Trunk.Caller.Sources) > 0 || q.Source.IsValid() {
 		return
@@ -29,8 +29,8 @@ func (c *Caller) Register(q *Question, a *peers.Admission, e *Explanation) {
 	e.Note("trunk %s is taken to be registered: %v stands for its registrar", c.Trunk.Caller.Name, c.Source)
 }
 
-// Screened reports whether the screen would refuse the call before it is parsed.
-// Capacity is taken for granted.
+// Screened reports whether the screen would refuse the call before it is parsed. It
+// assumes free capacity.
 func (c *Caller) Screened(text []byte, p *peers.Snapshot, s *transport.Stack, e *Explanation) bool {
 	if who := p.TrustOf(c.Sender()); !who.Known && !who.Open {
 		e.Refuse(0, "", fmt.Sprintf("the address %v is in no trunk's sources", c.Source))
@@ -51,7 +51,7 @@ func (c *Caller) Screened(text []byte, p *peers.Snapshot, s *transport.Stack, e 
 	return true
 }
 
-// Admit reports on the trunk of the call, and on what it may have open.
+// Admit reports on the trunk of the call and its limits.
 func (e *Explanation) Admit(t *peers.Trunk, a *peers.Admission) {
 	e.Trunk, e.Target = t.TrunkName(), t.TargetName()
 	e.MaxCalls, e.MaxCPS, e.MaxDurationMS = t.Caller.MaxCalls, t.Caller.MaxCPS, t.Caller.MaxDuration.Milliseconds()
@@ -59,8 +59,8 @@ func (e *Explanation) Admit(t *peers.Trunk, a *peers.Admission) {
 	e.Reserved.Setups, e.Reserved.Calls = a.Reserved(t)
 }
 
-// Verify foresees the verification of the caller, if the trunk wants one, as far as that goes without a certificate. It
-// reports whether the call goes on.
+// Verify predicts the verification of the caller, if the trunk wants one, as far as possible without a certificate. It
+// reports whether the call continues.
 func (e *Explanation) Verify(invite *sip.Request, by *peers.Caller, vars *template.Vars, came time.Time) (goesOn bool) {
 	if by.Identity == nil {
 		return true
@@ -70,7 +70,7 @@ func (e *Explanation) Verify(invite *sip.Request, by *peers.Caller, vars *templa
 	return goesOn
 }
 
-// verify returns what templates get of a verification. refuse are the failures that a call is refused for.
+// verify returns the template variables of a verification. refuse lists the failures for which a call is refused.
 func (e *Explanation) verify(policy *stir.Policy, request *stir.Request, refuse []int) (found *template.IdentityVars,
 	goesOn bool,
 ) {
@@ -97,8 +97,8 @@ func (e *Explanation) Take(r *config.Route, vars *template.Vars) {
 	e.FailoverOn, e.SetupTimeoutMS = r.FailoverOn, r.SetupTimeout.Milliseconds()
 }
 
-// LeadTo returns the targets that the route leads the call to, in the order in which they are tried. It reports whose
-// share the call is, and which targets are left out.
+// LeadTo returns the targets that the route leads the call to, in the order in which they are tried. It also reports to
+// which share the call belongs, and which targets are left out.
 func (e *Explanation) LeadTo(p *peers.Snapshot, r *config.Route, vars *template.Vars) []*peers.Target {
 	if q := r.Queue; q != nil {
 		e.Note("while every target is full, up to %d callers wait for up to %v; others get 486", q.Limit, q.Timeout)
@@ -115,7 +115,7 @@ func (e *Explanation) LeadTo(p *peers.Snapshot, r *config.Route, vars *template.
 	return targets
 }
 
-// Sent reports on the INVITE among what a leg sends.
+// Sent reports on the INVITE among a leg's effects.
 func (t *Target) Sent(effects []leg.Effect) {
 	for _, e := range effects {
 		if sent, ok := e.(leg.SendRequest); ok {
@@ -126,7 +126,7 @@ func (t *Target) Sent(effects []leg.Effect) {
 	}
 }
 
-// Foresee follows the call of a question up to the trunk that takes it. No trunk: the call is refused.
+// Foresee follows the call of a question up to the trunk that takes it. Without a trunk, the call is refused.
 func (q *Question) Foresee(cfg *config.Config, a *peers.Admission, s *transport.Stack, e *Explanation) (*sip.Request,
 	*peers.Trunk, error,
 ) {
@@ -163,6 +163,6 @@ func (q *Question) Foresee(cfg *config.Config, a *peers.Admission, s *transport.
 		e.Refuse(code, reason, "")
 		return nil, nil, nil
 	}
-	e.Local(s, from.Transport, sender.Addr.Addr()) // the caller's leg needs an address, too
+	e.Local(s, from.Transport, sender.Addr.Addr()) // also reports on the address for the caller's leg
 	return req, t, nil
 }

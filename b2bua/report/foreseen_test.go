@@ -8,7 +8,8 @@ import (
 	"flowbridge/internal/stirtest"
 )
 
-// TestVerify: a call is refused only for what its trunk says, and a signature is believed without its certificate.
+// TestVerify: a call is refused only for the failures that its trunk lists, and a signature is assumed to be right
+// without its certificate.
 func TestVerify(t *testing.T) {
 	const url = "https://certs.example.net/shaken.pem"
 	now := time.Now()
@@ -19,7 +20,7 @@ func TestVerify(t *testing.T) {
 		identity []string
 		refuse   []int
 		goesOn   bool
-		status   int // of the refusal
+		status   int // status of the refusal
 		verstat  string
 		notes    int
 	}{

@@ -14,7 +14,7 @@ import (
 // sampleStreamPort stands for the port of a connection that was not opened.
 const sampleStreamPort = 49152
 
-// Local is our own address toward a peer, by what a stack knows.
+// Local returns our address toward a peer, as a stack determines it.
 func (e *Explanation) Local(s *transport.Stack, over string, peer netip.Addr) leg.Local {
 	l, err := s.LocalFor(over, peer)
 	if err != nil {
@@ -28,7 +28,8 @@ func (e *Explanation) Local(s *transport.Stack, over string, peer netip.Addr) le
 	return l
 }
 
-// AddrOf is the address of a target, or a made-up one for a name and for what has registered.
+// AddrOf returns the address of a target, or a made-up one if the target has a name or
+// registers here.
 func (e *Explanation) AddrOf(host string, t *peers.Dial, cfg *config.Config) netip.Addr {
 	if t.Registered {
 		e.Note("%s: the call goes to what has registered; without a uri, its Contact stands in place of sip:%s", t.Name,
@@ -43,7 +44,8 @@ func (e *Explanation) AddrOf(host string, t *peers.Dial, cfg *config.Config) net
 	return sampleAddr(cfg)
 }
 
-// Media is our RTP address toward a target, by the resources of its bridge.
+// Media returns our RTP address toward a target, as the resources of its bridge determine
+// it.
 func (e *Explanation) Media(r *bridge.Resources, peer, wanted netip.Addr) netip.AddrPort {
 	_, name, err := r.Address(peer, wanted)
 	if err != nil {

@@ -16,23 +16,23 @@ import (
 	"flowbridge/config/template"
 )
 
-// Question is a call that explain is asked about.
+// Question describes a call that explain is asked about.
 type Question struct {
 	From    string     // number, SIP URI or From value of the caller
-	To      string     // number or URI that is called
-	Headers []string   // further header lines of its INVITE, "Name: value"
-	Trunk   string     // the trunk that it comes from; empty: the trunk of Source
+	To      string     // called number or URI
+	Headers []string   // additional header lines of its INVITE, "Name: value"
+	Trunk   string     // the trunk that it comes from; empty means the trunk of Source
 	Target  string     // the target that places it, instead of a trunk
-	Source  netip.Addr // the address that it comes from; zero: one of the trunk's
-	At      time.Time  // when; zero: now
+	Source  netip.Addr // its source address; zero means one of the trunk's
+	At      time.Time  // time of the call; zero means now
 }
 
 // ErrQuestion means that a question makes no sense.
 var ErrQuestion = errors.New("not a call")
 
-// Invite is the INVITE of the question as it comes from an address over a transport,
-// config.Transport…; empty: udp. It offers every codec that is configured. We are at the
-// address ours.
+// Invite returns the INVITE of the question as it comes from an address over a transport,
+// config.Transport…; empty means udp. It offers every configured codec. ours is our
+// address.
 func (q *Question) Invite(cfg *config.Config, transport string, source netip.AddrPort,
 	ours netip.Addr,
 ) ([]byte, error) {
@@ -65,7 +65,7 @@ func hostOf(a netip.Addr) string {
 	return a.String()
 }
 
-// calledURI is a number, or a URI, as a Request-URI.
+// calledURI returns a number, or a URI, as a Request-URI.
 func calledURI(to, host string) (string, error) {
 	if to == "" || strings.ContainsFunc(to,
 		func(r rune) bool { return template.IsControl(r) || strings.ContainsRune(" <>\"", r) }) {
@@ -77,7 +77,7 @@ func calledURI(to, host string) (string, error) {
 	return "sip:" + message.EscapeUser(to) + "@" + net.JoinHostPort(message.TrimBrackets(host), "5060"), nil
 }
 
-// callerValue is a number, a URI or a name-addr as the value of From.
+// callerValue returns a number, a URI or a name-addr as the value of From.
 func callerValue(from, host string) (string, error) {
 	switch {
 	case from == "" || strings.ContainsFunc(from, template.IsControl):
@@ -96,8 +96,9 @@ func hasScheme(s string) bool {
 	return scheme == "sip" || scheme == "sips" || scheme == "tel"
 }
 
-// questionHeaders gives the question's header lines as text, and Max-Forwards apart.
-// The screen finds their faults, except faults that would change other headers.
+// questionHeaders returns the question's header lines as text, and Max-Forwards apart.
+// The screen finds their faults, so it checks only for faults that would change other
+// headers.
 func questionHeaders(lines []string) (text, hops string, err error) {
 	hops = "Max-Forwards: 70\r\n"
 	for _, line := range lines {
@@ -137,7 +138,7 @@ func SampleOffer(cfg *config.Config, at netip.Addr) string {
 		pt, static := types[name]
 		if !static {
 			pt = next
-			if next++; next == 101 { // mostly telephone-event's number
+			if next++; next == 101 { // usually the number of telephone-event
 				next++
 			}
 		}

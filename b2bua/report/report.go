@@ -12,10 +12,10 @@ import (
 	"flowbridge/config/template"
 )
 
-// Explanation is what a call would do and send.
+// Explanation describes what a call would do and send.
 type Explanation struct {
-	Trunk  string     `json:"trunk"`  // empty: the source belongs to none
-	Target string     `json:"target"` // that places the call, instead of a trunk; empty: none
+	Trunk  string     `json:"trunk"`  // empty if the source belongs to none
+	Target string     `json:"target"` // the target that places the call, instead of a trunk; empty if none
 	Source netip.Addr `json:"source"` // where the call would come from
 	At     time.Time  `json:"at"`     // when it would come
 	From   Party      `json:"from"`
@@ -23,23 +23,23 @@ type Explanation struct {
 
 	Diversion string `json:"diversion"`
 
-	Identity *Identity `json:"identity"` // nil: the trunk's calls are not verified
+	Identity *Identity `json:"identity"` // nil if the trunk's calls are not verified
 
 	Direction string `json:"direction"` // inbound, outbound
 	Lead      string `json:"lead"`      // the customer's number
 
-	// Status and Reason are the answer to a call that gets to no target; 0:
-	// none at all. Why is what they don't say.
+	// Status and Reason are the answer to a call that reaches no target. Status is 0 if
+	// there is no answer. Why explains the refusal.
 	Refused bool   `json:"refused"`
 	Status  int    `json:"status"`
 	Reason  string `json:"reason"`
 	Why     string `json:"why"`
 
-	Row template.Row `json:"row"` // of the agent's number in the table; null: it is not there
+	Row template.Row `json:"row"` // row of the agent's number in the table; null if there is none
 
 	Routes  []Route  `json:"routes"` // up to the one that matches
-	Route   string   `json:"route"`  // empty: none matches
-	Split   *Share   `json:"split"`  // null: its first target is simply the first
+	Route   string   `json:"route"`  // empty if none matches
+	Split   *Share   `json:"split"`  // null if its first target is simply the first
 	Targets []Target `json:"targets"`
 
 	Ringing        string `json:"ringing"`
@@ -57,7 +57,7 @@ type Explanation struct {
 	Limits   Limits   `json:"limits"` // of the trunk
 	Reserved Reserved `json:"reserved"`
 
-	Notes []string `json:"notes"` // what is a guess, and why
+	Notes []string `json:"notes"` // guesses, with reasons
 }
 
 // Note adds a remark, once.
@@ -67,34 +67,34 @@ func (e *Explanation) Note(format string, args ...any) {
 	}
 }
 
-// Refuse says that the call would be refused, or with status 0 get no answer.
+// Refuse records that the call would be refused, or, with status 0, get no answer.
 func (e *Explanation) Refuse(status int, reason, why string) {
 	e.Refused, e.Status, e.Reason, e.Why = true, status, reason, why
 }
 
-// Identity is what the verification of the caller would say.
+// Identity is the expected result of verifying the caller.
 type Identity struct {
 	Verstat     string `json:"verstat"`
 	Attest      string `json:"attest"`
 	OrigID      string `json:"orig_id"`
 	Result      string `json:"result"`      // in words
-	Certificate string `json:"certificate"` // its URL; empty: none would be fetched
-	Refuse      []int  `json:"refuse"`      // the failures that a call is refused for
+	Certificate string `json:"certificate"` // its URL; empty if none would be fetched
+	Refuse      []int  `json:"refuse"`      // the failures for which a call is refused
 }
 
-// Limits are the limits of a trunk for its numbers and addresses; 0: none.
+// Limits are the limits of a trunk for its numbers and addresses; 0 means none.
 type Limits struct {
 	PerCallerCalls      int `json:"per_caller_calls"`
 	PerDestinationCalls int `json:"per_destination_calls"`
 }
 
-// Reserved is what is kept for a trunk, whatever the others take.
+// Reserved is the capacity that is reserved for a trunk.
 type Reserved struct {
 	Setups int `json:"setups"` // calls without an answer
 	Calls  int `json:"calls"`  // with ports
 }
 
-// Party is one side of the call as templates see it.
+// Party is one side of the call in the form that templates use.
 type Party struct {
 	Number string `json:"number"`
 	User   string `json:"user"`
@@ -103,14 +103,14 @@ type Party struct {
 	URI    string `json:"uri"`
 }
 
-// Route says of one route whether it takes the call.
+// Route says whether one route takes the call.
 type Route struct {
 	Route   string `json:"route"`
 	Matches bool   `json:"matches"`
 	Why     string `json:"why"`
 }
 
-// Share says whose share of a route's calls a call belongs to.
+// Share is the share of a route's calls to which the call belongs.
 type Share struct {
 	Target string `json:"target"`
 	Weight int    `json:"weight"`
@@ -119,15 +119,15 @@ type Share struct {
 
 // Target is an attempt at one target.
 type Target struct {
-	Target    string `json:"target"` // or the trunk that the call is placed to
+	Target    string `json:"target"` // or the trunk that is called
 	Kind      string `json:"kind"`   // synthflow, vapi, sip, http, or trunk
 	Transport string `json:"transport"`
 	Prepares  bool   `json:"prepares"` // asks its API first
 	OnFailure string `json:"on_failure"`
 
-	PrepareSuccess string `json:"prepare_success"` // which answers of the API are a success, in words
+	PrepareSuccess string `json:"prepare_success"` // the answers of the API that count as success, in words
 
-	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty: it does not
+	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty if it does not
 	Error string      `json:"error"`
 
 	URI     string   `json:"uri"`     // Request-URI
@@ -138,16 +138,16 @@ type Target struct {
 	Codecs  []string `json:"codecs"`
 
 	Bytes         int          `json:"bytes"`          // of the INVITE
-	UDPBudget     int          `json:"udp_budget"`     // its most bytes; 0: it does not go over UDP
-	Overflow      string       `json:"overflow"`       // what becomes of a larger one: tcp, trim
-	ForChallenges *Credentials `json:"for_challenges"` // nil: no credentials, or not over UDP
+	UDPBudget     int          `json:"udp_budget"`     // maximum bytes; 0 if it does not go over UDP
+	Overflow      string       `json:"overflow"`       // how a larger one is handled: tcp, trim
+	ForChallenges *Credentials `json:"for_challenges"` // nil if no credentials, or not over UDP
 
-	MediaAddress netip.Addr `json:"media_address"`         // that its RTP is bound to; zero: the first of the IP version
+	MediaAddress netip.Addr `json:"media_address"`         // bind address of its RTP; zero: the first of the IP version
 	Latch        string     `json:"latch"`                 // auto, strict, off
 	SRTP         string     `json:"srtp"`                  // off, optional, required
-	SRTPKeying   string     `json:"srtp_keying,omitempty"` // dtls; empty: the keys are in the SDP, or there is no SRTP
+	SRTPKeying   string     `json:"srtp_keying,omitempty"` // dtls; empty if the keys are in the SDP, or without SRTP
 
-	Username string `json:"username"` // of the credentials that answer 401 and 407; empty: there are none
+	Username string `json:"username"` // in the credentials that answer 401 and 407; empty if none
 
 	PrepareTimeoutMS       int64 `json:"prepare_timeout_ms"`
 	FirstResponseTimeoutMS int64 `json:"first_response_timeout_ms"`
@@ -156,16 +156,16 @@ type Target struct {
 	MaxCPS                 int   `json:"max_cps"`
 }
 
-// Credentials says how an INVITE makes room for the credentials that a target asks
-// for. Their length is the target's choice: a common one stands for it.
+// Credentials says how an INVITE makes room for the credentials that a target asks for.
+// Their length depends on the target, so a common length is assumed.
 type Credentials struct {
 	Bytes   int      `json:"bytes"`   // of the credentials
-	Fits    bool     `json:"fits"`    // there is room for them
-	Dropped []string `json:"dropped"` // headers that are left out besides
+	Fits    bool     `json:"fits"`    // whether there is room for them
+	Dropped []string `json:"dropped"` // additional headers that are left out
 }
 
-// Configured notes the configured headers that are missing, and those whose value
-// depends on the platform's real answer. It hides what comes from the environment.
+// Configured adds notes about configured headers that are missing, and those whose value
+// depends on the platform's real answer. It hides values from the environment.
 func (t *Target) Configured(headers []config.Header, e *Explanation) {
 	for _, h := range headers {
 		at := slices.IndexFunc(t.Invite, func(line string) bool {
@@ -213,7 +213,7 @@ func met(r *config.Route) string {
 	return "it matches " + strings.Join(why, ", ")
 }
 
-// unlisted says why a route that looks into the table of numbers does not take a call.
+// unlisted returns why a route that uses the table of numbers does not take a call.
 func unlisted(r *config.Route, numbers *config.Table, vars *template.Vars) string {
 	number := r.AgentNumber(vars)
 	if row, ok := numbers.Find(number); ok {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// noPhoneNumber says why a target can't be dialled with a user part that is no phone number.
+// noPhoneNumber explains why a target can't be dialled with a user part that is not a phone number.
 func noPhoneNumber(user string) string {
 	if user == "" {
 		return "the target's uri dials a number, and the call has none"
@@ -20,7 +20,7 @@ func noPhoneNumber(user string) string {
 	return fmt.Sprintf("the target's uri dials the called number, and %q is not a phone number; only a route whose to is exactly that may dial it", user)
 }
 
-// TargetOf is what the configuration says of a target.
+// TargetOf returns a target with the values from its configuration.
 func TargetOf(of *peers.Target) Target {
 	t := of.Dial
 	r := Target{
@@ -45,7 +45,7 @@ func TargetOf(of *peers.Target) Target {
 	return r
 }
 
-// Budget reports on the size of an INVITE over UDP. dropped returns the headers that were left out of it so far.
+// Budget reports on the size of an INVITE over UDP. dropped returns the headers that have been left out so far.
 func (r *Target) Budget(t *peers.Dial, in leg.Invite, dropped func() []string) {
 	if in.Shorten == nil || message.IsStream(r.Transport) {
 		return
@@ -59,7 +59,8 @@ func (r *Target) Budget(t *peers.Dial, in leg.Invite, dropped func() []string) {
 	r.ForChallenges = &Credentials{Bytes: outbound.TypicalCredentials, Fits: fits, Dropped: dropped()[before:]}
 }
 
-// Before says why the routes before the matching one, which is found, don't match a call that came then.
+// Before reports on the routes up to the matching one, which has the index found: why they don't match the call, or
+// which conditions it meets.
 func (x *Explanation) Before(found int, p *peers.Snapshot, vars *template.Vars, came time.Time) {
 	for i := range p.Routes {
 		why := mismatch(i, p, vars, came)
@@ -73,10 +74,10 @@ func (x *Explanation) Before(found int, p *peers.Snapshot, vars *template.Vars, 
 	}
 }
 
-// mostMismatches is for how many routes Mismatches gives a reason.
+// mostMismatches bounds the routes for which Mismatches gives a reason.
 const mostMismatches = 20
 
-// Mismatches says of each route why it does not take a call that came then, where none takes it.
+// Mismatches returns, for a call that no route takes, why each route does not take it. came is the call's time.
 func Mismatches(p *peers.Snapshot, vars *template.Vars, came time.Time) (all []string) {
 	for i := range p.Routes {
 		if i == mostMismatches {
@@ -87,7 +88,7 @@ func Mismatches(p *peers.Snapshot, vars *template.Vars, came time.Time) (all []s
 	return all
 }
 
-// mismatch says in words why a route does not take a call that came then.
+// mismatch says in words why a route does not take a call.
 func mismatch(index int, p *peers.Snapshot, vars *template.Vars, came time.Time) string {
 	r := &p.Routes[index]
 	switch p.Mismatch(r, vars, came) {

@@ -7,8 +7,9 @@ import (
 	"unsafe"
 )
 
-// What descriptions cost a call: a text, a struct and its formats for each that is
-// read, a text and its o= line for each that is written, and the SRTP state of each leg.
+// The allocations for a call's descriptions: a text, a struct and its formats for each
+// that is read, a text and its o= line for each that is written, and the SRTP state of
+// each leg.
 func TestAllocations(t *testing.T) {
 	d := benchRead(t, benchOffer)
 	near := benchRead(t, benchAnswer)
@@ -33,7 +34,7 @@ func TestAllocations(t *testing.T) {
 	}
 }
 
-// A call keeps its descriptions as long as it lasts: what is kept of one is small.
+// A call keeps its descriptions as long as it lasts, so each must be small.
 func TestAllocationsThatStay(t *testing.T) {
 	d := benchRead(t, benchOffer)
 	kept := int(unsafe.Sizeof(*d)) + len(d.session) + len(d.stream) + cap(d.formats)*int(unsafe.Sizeof(d.formats[0]))

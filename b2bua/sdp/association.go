@@ -12,27 +12,27 @@ import (
 )
 
 // SRTP with keys from DTLS (RFC 5763): a=fingerprint (RFC 8122), a=setup (RFC 4145) and a=tls-id (RFC 8842) of an audio
-// stream, and what they say about the handshake.
+// stream, and the handshake that follows from them.
 
-// The values of a=setup (RFC 4145 section 4). A side with holdconn wants no handshake, and so no media.
+// The values of a=setup (RFC 4145 section 4). A side with holdconn wants no handshake, and therefore no media.
 const (
-	setupActive  = "active"  // it begins the handshake
-	setupPassive = "passive" // the other side does
+	setupActive  = "active"  // this side begins the handshake
+	setupPassive = "passive" // the other side begins it
 	setupActPass = "actpass" // in an offer: the answer decides
 )
 
-// maxFingerprints bounds the fingerprints of a stream. One for each hash would do.
+// maxFingerprints bounds the fingerprints of a stream. One for each hash would be enough.
 const maxFingerprints = 8
 
-// association is what a description says of its DTLS association. It never changes.
+// association is a description's data about its DTLS association. It never changes.
 type association struct {
-	fingerprints []string // a hash and its digits each, in capitals; sorted
+	fingerprints []string // each a hash and its digits, in capitals; sorted
 	setup        string
-	id           string // a=tls-id; empty: none
+	id           string // a=tls-id; empty if none
 }
 
-// readAssociation reads the attributes of a stream, else of the session (RFC 5763 section 5). nil: there is none
-// that can be used.
+// readAssociation reads the attributes of a stream, or else of the session (RFC 5763 section 5). It returns nil if
+// there is no usable association.
 func readAssociation(session, stream string, answer bool) *association {
 	a := &association{fingerprints: fingerprintsIn(stream)}
 	if a.fingerprints == nil {
@@ -63,7 +63,7 @@ func attributeIn(stream, session, name string) string {
 	return value
 }
 
-// fingerprintsIn returns the usable fingerprints of a section: of SHA-2, which every peer has to have (RFC 8122 section
+// fingerprintsIn returns the usable fingerprints of a section: SHA-2, which every peer must support (RFC 8122 section
 // 5).
 func fingerprintsIn(section string) (all []string) {
 	for line := ""; section != ""; {
@@ -106,11 +106,11 @@ func isTLSID(s string) bool {
 	return len(s) >= 20 && len(s) <= 255
 }
 
-// isKeying reports whether an attribute is about the association: it is read, and never passed on.
+// isKeying reports whether an attribute is about the association. Such attributes are read, and never passed on.
 func isKeying(key string) bool { return key == "fingerprint" || key == "setup" || key == "tls-id" }
 
-// same reports whether the peer means the association of o (RFC 8842 section 3.1): its certificate and its id are the
-// same. The peer may have no id, where it knows only RFC 5763.
+// same reports whether a is the same association as o (RFC 8842 section 3.1): certificate and id are equal. A peer that
+// supports only RFC 5763 has no id.
 func (a *association) same(o *association) bool {
 	return a != nil && o != nil && slices.Equal(a.fingerprints, o.fingerprints) && (a.id == o.id ||
 		a.id == "" || o.id == "")
@@ -126,22 +126,22 @@ func appendAssociation(b []byte, fingerprint, setup, id string) []byte {
 	return b
 }
 
-// legAssociation is the DTLS-SRTP of one leg. An association stays as long as both certificates, ids and roles do, and
-// with it the keys, through all changes of the session.
+// legAssociation is the DTLS-SRTP of one leg. An association, with its keys, lasts through all changes of the session
+// as long as both certificates, ids and roles stay the same.
 type legAssociation struct {
-	fingerprint string // ours; empty: the leg has no DTLS
+	fingerprint string // ours; empty if the leg has no DTLS
 	id          string // ours
-	offered     bool   // this side's last offer was of DTLS-SRTP
+	offered     bool   // this side's last offer had DTLS-SRTP
 
-	peer    *association // in force; nil: none
+	peer    *association // in force; nil if none
 	client  bool         // we begin, or began, the handshake
-	keys    media.Crypto // of it, or of the one before while it is under way; none: neither
-	keyed   int          // the number of the association that keys are of
+	keys    media.Crypto // of it, or of the previous association until its handshake is over; may be none
+	keyed   int          // the number of the association that keys belong to
 	begun   bool         // the handshake has begun
-	counter int          // of associations
+	counter int          // number of associations so far
 }
 
-// newLegAssociation returns the DTLS-SRTP of a leg with these settings, with our fingerprint.
+// newLegAssociation returns the DTLS-SRTP of a leg with these settings and our fingerprint.
 func newLegAssociation(m config.PeerMedia, fingerprint string) *legAssociation {
 	if m.Keying != config.KeyingDTLS || m.SRTP == config.SRTPOff || m.SRTP == "" {
 		return nil
@@ -155,8 +155,8 @@ func newTLSID() string {
 	return hex.EncodeToString(random[:])
 }
 
-// roleWith reports whether we begin the handshake with a peer. Where we may choose, we do (RFC 5763 section 5), unless
-// the roles are given already.
+// roleWith reports whether we begin the handshake with a peer. If we may choose, we begin it (RFC 5763 section 5),
+// unless the roles are fixed already.
 func (l *legAssociation) roleWith(peer *association) (client bool) {
 	switch peer.setup {
 	case setupActive:
@@ -167,13 +167,13 @@ func (l *legAssociation) roleWith(peer *association) (client bool) {
 	return l.client || !peer.same(l.peer)
 }
 
-// isKeptBy reports whether a description of the peer keeps the association in force: certificate, id and roles are as
-// they were.
+// isKeptBy reports whether a description of the peer keeps the association in force, because certificate, id and roles
+// are unchanged.
 func (l *legAssociation) isKeptBy(peer *association) bool {
 	return peer.same(l.peer) && l.roleWith(peer) == l.client
 }
 
-// offering is our part of an offer.
+// offering returns our part of an offer.
 func (l *legAssociation) offering(proto string) StreamTransport {
 	l.offered = true
 	if proto == "" {
@@ -182,7 +182,7 @@ func (l *legAssociation) offering(proto string) StreamTransport {
 	return StreamTransport{proto: proto, association: l, setup: setupActPass, id: l.id, muxes: true}
 }
 
-// answering is our part of the answer to an offer.
+// answering returns our part of the answer to an offer.
 func (l *legAssociation) answering(offer *Description) StreamTransport {
 	peer := offer.securing.association
 	if l.peer != nil && !l.isKeptBy(peer) {
@@ -202,7 +202,7 @@ func (l *legAssociation) answering(offer *Description) StreamTransport {
 func (l *legAssociation) apply(peer *association) {
 	if l.isKeptBy(peer) {
 		if peer.id != "" {
-			l.peer = peer // whose id may have been unknown
+			l.peer = peer // its id may have been unknown
 		}
 		return
 	}
@@ -211,13 +211,13 @@ func (l *legAssociation) apply(peer *association) {
 	l.counter++
 }
 
-// reset gives the association up, for the peer has none in its description. Its keys must not be used again: the media
-// forgets the numbers of the packets under them.
+// reset gives up the association, because the peer's description has none. Its keys must not be used again, because the
+// media forgets the packet numbers used with them.
 func (l *legAssociation) reset() {
 	*l = legAssociation{fingerprint: l.fingerprint, id: newTLSID(), offered: l.offered, counter: l.counter + 1}
 }
 
-// crypto is the keys in force, or that they are awaited.
+// crypto returns the keys in force, or a value that says that they are awaited.
 func (l *legAssociation) crypto() media.Crypto {
 	if l.keys.Receive == nil {
 		return media.Crypto{Awaited: true}
@@ -225,13 +225,14 @@ func (l *legAssociation) crypto() media.Crypto {
 	return l.keys
 }
 
-// Handshake is one that has to be done for a leg.
+// Handshake is a handshake that a leg needs.
 type Handshake struct {
 	With dtls.Peer
 	of   int // the number of its association
 }
 
-// Handshake returns the handshake that the leg needs now, each once; needed is false if there is none.
+// Handshake returns the handshake that the leg needs now. It returns each one only once. needed is false if there is
+// none.
 func (l *LegCrypto) Handshake() (h Handshake, needed bool) {
 	a := l.dtls
 	if a == nil || a.peer == nil || a.begun || l.current == nil || l.current.association == nil {
@@ -244,13 +245,13 @@ func (l *LegCrypto) Handshake() (h Handshake, needed bool) {
 	}, true
 }
 
-// IsCurrent reports whether a handshake is still the one of the leg's association.
+// IsCurrent reports whether a handshake belongs to the leg's current association.
 func (l *LegCrypto) IsCurrent(h Handshake) bool { return l.dtls != nil && l.dtls.counter == h.of }
 
 // Agreed takes the keys of a handshake.
 func (l *LegCrypto) Agreed(keys media.Crypto) { l.dtls.keys, l.dtls.keyed = keys, l.dtls.counter }
 
-// Agrees reports whether the handshake of the leg's association is not over.
+// Agrees reports whether the handshake of the leg's association is not finished.
 func (l *LegCrypto) Agrees() bool {
 	return l != nil && l.current != nil && l.current.association != nil && l.dtls.keyed != l.dtls.counter
 }

@@ -14,12 +14,12 @@ var dtlsMedia = config.PeerMedia{SRTP: config.SRTPRequired, Keying: config.Keyin
 
 const ourPrint = "sha-256 AA"
 
-// print is an a=fingerprint of SHA-256 whose bytes are alike.
+// printOf returns an a=fingerprint line for SHA-256 whose bytes are all the same.
 func printOf(digits string) string {
 	return "a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat(digits+":", 32), ":")
 }
 
-// dtlsText is a description of DTLS-SRTP with these lines of the stream.
+// dtlsText returns a DTLS-SRTP description with these lines in the stream.
 func dtlsText(lines ...string) []byte {
 	return []byte("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 UDP/TLS/RTP/SAVP 0\r\n" + strings.Join(lines, "\r\n") + "\r\n")
 }
@@ -57,7 +57,7 @@ func TestAssociation(t *testing.T) {
 	}
 }
 
-// The association of a leg stays or ends with what the peer says.
+// The association of a leg continues or ends, depending on the peer's description.
 func TestAssociationGoesOn(t *testing.T) {
 	l := NewLegCrypto(dtlsMedia, ourPrint, false)
 	at := netip.MustParseAddrPort("198.51.100.1:5000")
@@ -108,7 +108,7 @@ func offerOf(t *testing.T, l *LegCrypto, at netip.AddrPort) []byte {
 	return d.ForTarget(at, l.Offering(), d.Formats(), SendRecv)
 }
 
-// Whatever a peer says of DTLS, the answer to it can be read, and shows nothing of it.
+// FuzzAssociation checks that for any DTLS attributes of a peer, our answer can be read, and shows none of them.
 func FuzzAssociation(f *testing.F) {
 	f.Add(printOf("AB") + "\r\na=setup:actpass\r\na=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa\r\na=rtcp-mux")
 	f.Add("a=fingerprint:sha-256\r\na=setup:\r\na=tls-id")
@@ -131,8 +131,8 @@ func FuzzAssociation(f *testing.F) {
 	})
 }
 
-// A description without DTLS ends the association, also while its handshake is under way: that one's end is nobody's, and
-// DTLS begins anew, with another id.
+// A description without DTLS ends the association, even while its handshake is under way: the result of that is
+// ignored, and DTLS restarts with another id.
 func TestAssociationLeft(t *testing.T) {
 	for name, keyed := range map[string]bool{"in its handshake": false, "with keys": true} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +168,7 @@ func TestAssociationLeft(t *testing.T) {
 	}
 }
 
-// A new association whose handshake was under way begins it again in the next process, and not with the keys before.
+// A new association whose handshake was under way restarts it in the next process, and does not use the previous keys.
 func TestAssociationRestoredInItsHandshake(t *testing.T) {
 	l := NewLegCrypto(dtlsMedia, ourPrint, false)
 	for _, digits := range []string{"AB", "CD"} {

@@ -25,8 +25,8 @@ func benchRead(tb testing.TB, body []byte) *Description {
 	return d
 }
 
-// offerAnswer is all that a call does with session descriptions: it reads the caller's offer, makes the offer to the
-// target, reads the target's answer, and makes the answer to the caller.
+// offerAnswer does everything that a call does with session descriptions: it reads the caller's offer, makes the offer
+// to the target, reads the target's answer, and makes the answer to the caller.
 func offerAnswer(tb testing.TB) {
 	tb.Helper()
 	caller, target := NewLegCrypto(config.PeerMedia{}, "", false), NewLegCrypto(config.PeerMedia{}, "", false)

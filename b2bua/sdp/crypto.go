@@ -14,9 +14,11 @@ import (
 	"flowbridge/media"
 )
 
-// SRTP with keys in SDP (RFC 4568): a=crypto, and the choice of an audio stream by it.
+// SRTP with keys in SDP (RFC 4568): a=crypto, and the choice of an audio stream by its
+// keys.
 
-// The errors of descriptions that do not fit media.srtp. Their texts go out in Warning.
+// The errors for descriptions that do not fit media.srtp. Their texts are sent in
+// Warning.
 var (
 	ErrNeedsSRTP  = errors.New("no audio stream over RTP/SAVP, and SRTP is required")
 	ErrNoSuite    = errors.New("no crypto suite in common")
@@ -45,10 +47,10 @@ type cryptoLine struct {
 // errCrypto means that an a=crypto line can't be read or used.
 var errCrypto = errors.New("not a crypto attribute that can be used")
 
-// parseCrypto reads the value of an a=crypto attribute (RFC 4568 section 9.1). A
-// parameter that is not supported and must be agreed on is an error, and so is an
-// unknown session parameter without the mark that it may be ignored (section 6.3.7).
-// With an error, the line has its suite, if that is known.
+// parseCrypto reads the value of an a=crypto attribute (RFC 4568 section 9.1). It is an
+// error if an unsupported parameter must be agreed on, or if an unknown session parameter
+// is not marked as ignorable (section 6.3.7). Even with an error, line has the suite, if
+// known.
 func parseCrypto(value string) (line cryptoLine, err error) {
 	fields := strings.Fields(value)
 	if len(fields) < 2 {
@@ -65,7 +67,7 @@ func parseCrypto(value string) (line cryptoLine, err error) {
 			return line, errCrypto
 		}
 	}
-	// Several keys with MKIs are for peers that change keys without SIP.
+	// Only peers that change keys without SIP need several keys with MKIs.
 	method, info, ok := strings.Cut(fields[2], ":")
 	if !ok || !strings.EqualFold(method, "inline") || strings.Contains(info, ";") {
 		return line, errCrypto
@@ -73,15 +75,15 @@ func parseCrypto(value string) (line cryptoLine, err error) {
 	return line, line.readInline(info)
 }
 
-// ignorable reports whether a session parameter can be ignored: a hint on the replay
-// window, a key derivation rate of zero, or an extension that is marked so.
+// ignorable reports whether a session parameter can be ignored: a hint about the replay
+// window, a key derivation rate of zero, or an extension that is marked as ignorable.
 func ignorable(param string) bool {
 	name, value, _ := strings.Cut(strings.ToUpper(param), "=")
 	return strings.HasPrefix(param, "-") || name == "WSH" || (name == "KDR" && value == "0")
 }
 
-// readInline reads "key||salt|lifetime|MKI:length". The lifetime of the peer's key does
-// not matter: the peer announces a new key.
+// readInline reads "key||salt|lifetime|MKI:length". It ignores the lifetime of the peer's
+// key, because the peer announces a new key.
 func (l *cryptoLine) readInline(info string) (err error) {
 	parts := strings.Split(info, "|")
 	l.keys.Key, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(parts[0], "="))
@@ -115,8 +117,8 @@ func isLifetime(s string) bool {
 	return err == nil && message.AllDigits(s) && n > 0 && n <= 1<<48
 }
 
-// parseMKI reads a master key identifier, "value:length" with the length in bytes;
-// nil: it is malformed.
+// parseMKI reads a master key identifier, "value:length" with the length in bytes. It
+// returns nil if it is malformed.
 func parseMKI(s string) []byte {
 	value, length, _ := strings.Cut(s, ":")
 	size, ok := message.Decimal(length, 128)
@@ -134,28 +136,29 @@ func parseMKI(s string) []byte {
 func (l cryptoLine) appendTo(b []byte) []byte {
 	b = append(append(append(b, l.tag...), ' '), l.keys.Suite.String()...)
 	b = base64.StdEncoding.AppendEncode(append(b, " inline:"...), l.keys.Key)
-	if l.keys.MKI != nil { // peers with an MKI often want the lifetime, too
+	if l.keys.MKI != nil { // peers with an MKI often need the lifetime, too
 		b = new(big.Int).SetBytes(l.keys.MKI).Append(append(b, "|2^31|"...), 10)
 		b = strconv.AppendInt(append(b, ':'), int64(len(l.keys.MKI)), 10)
 	}
 	return b
 }
 
-// Accept says which audio streams may be taken.
+// Accept says which audio streams are acceptable.
 type Accept struct {
-	mode   config.SRTPMode // empty is off
+	mode   config.SRTPMode // empty means off
 	suites []media.Suite
-	now    media.Suite  // in force: it is preferred to others
-	answer bool         // an answer is read
-	ours   []cryptoLine // that were offered, if an answer is read
+	now    media.Suite  // the suite in force, which is preferred
+	answer bool         // the description is an answer
+	ours   []cryptoLine // the offered lines, if the description is an answer
 	dtls   bool         // keys come from DTLS, not from a=crypto
-	Any    bool         // every stream, as in a description of this server's own
+	Any    bool         // accept every stream, for this server's own descriptions
 
-	NoIP4, NoIP6 bool // our media has no address of the family
+	NoIP4, NoIP6 bool // our media has no address of this family
 }
 
-// rank returns the rank of an audio stream, 0: it is not taken. chosen is how it is secured,
-// if it is. spoilt: a secured stream could be taken, but for what is wrong with its keys.
+// rank returns the rank of an audio stream, or 0 if it is not acceptable. chosen is its
+// SRTP, if any. spoilt reports that a secured stream would be acceptable if its keys were
+// right.
 func (p Accept) rank(proto, session, stream string) (rank int, chosen *securing, spoilt bool) {
 	if p.Any {
 		return 1, nil, false
@@ -170,7 +173,7 @@ func (p Accept) rank(proto, session, stream string) (rank int, chosen *securing,
 	switch {
 	case !plain && chosen != nil:
 		return 3, chosen, spoilt
-	case plain && chosen != nil && !p.answer: // some peers offer SRTP so and accept RTP, too
+	case plain && chosen != nil && !p.answer: // some peers offer SRTP in this way and also accept RTP
 		return 2, chosen, spoilt
 	case plain && p.mode != config.SRTPRequired:
 		return 1, nil, spoilt
@@ -178,10 +181,10 @@ func (p Accept) rank(proto, session, stream string) (rank int, chosen *securing,
 	return 0, nil, spoilt
 }
 
-// secure says how a stream is secured; nil: not in a way that can be taken.
+// secure returns the SRTP of a stream, or nil if there is none that is acceptable.
 func (p Accept) secure(plain bool, session, stream string) (chosen *securing, spoilt bool) {
 	if p.dtls {
-		if plain { // without a transport of its own it could not be told from RTP
+		if plain { // the transport RTP/AVP can't be distinguished from plain RTP
 			return nil, false
 		}
 		a := readAssociation(session, stream, p.answer)
@@ -199,8 +202,8 @@ func (p Accept) secure(plain bool, session, stream string) (chosen *securing, sp
 
 func isDTLS(proto string) bool { return proto == protoDTLS || proto == protoDTLSF }
 
-// cryptoLines returns the usable crypto lines of a stream, in their order. spoilt: one of
-// an acceptable suite is not usable.
+// cryptoLines returns the usable crypto lines of a stream, in their order. spoilt reports
+// that a line with an acceptable suite is unusable.
 func (p Accept) cryptoLines(stream string) (lines []cryptoLine, spoilt bool) {
 	for text := ""; stream != ""; {
 		text, stream = cutLine(stream)
@@ -217,10 +220,10 @@ func (p Accept) cryptoLines(stream string) (lines []cryptoLine, spoilt bool) {
 	return lines, spoilt
 }
 
-// choose returns the crypto line that is taken: one of the suite in force, else the
-// first usable line, which the peer prefers. In an answer it must match an offered
-// line (RFC 4568 section 5.1.3), but not with the offered key, because two streams
-// would be encrypted alike.
+// choose returns the crypto line to use: one with the suite in force, or else the first
+// usable line, which the peer prefers. In an answer it must match an offered line (RFC
+// 4568 section 5.1.3), but must not have the offered key, because two streams would then
+// use the same key.
 func (p Accept) choose(lines []cryptoLine) *cryptoLine {
 	if i := slices.IndexFunc(lines, func(l cryptoLine) bool { return l.keys.Suite == p.now }); i >= 0 && !p.answer {
 		return &lines[i]
@@ -239,7 +242,7 @@ func (p Accept) choose(lines []cryptoLine) *cryptoLine {
 	return nil
 }
 
-// knownProto returns the transport of an audio stream that can be relayed, else "".
+// knownProto returns the transport of an audio stream if it can be relayed, or "".
 func knownProto(proto string) string {
 	for _, known := range [...]string{protoAVP, protoSAVP, protoSAVPF, protoDTLS, protoDTLSF} {
 		if proto == known {
@@ -253,9 +256,9 @@ func knownProto(proto string) string {
 type securing struct {
 	tag  string      // of the a=crypto lines
 	peer *media.Keys // for received packets
-	own  *media.Keys // for sent packets; nil: not decided yet
+	own  *media.Keys // for sent packets; nil until decided
 
-	association *association // by which the leg gets its keys; nil: they are in the SDP
+	association *association // gives the leg its keys; nil if the keys are in the SDP
 }
 
 // Secured reports whether the stream is SRTP.
@@ -264,13 +267,13 @@ func (d *Description) Secured() bool { return d.securing != nil }
 // OverDTLS reports whether the keys of the stream come from DTLS.
 func (d *Description) OverDTLS() bool { return d.securing != nil && d.securing.association != nil }
 
-// StreamTransport is the transport of the audio stream in a description that is made:
-// RTP, or SRTP with its crypto lines or its DTLS.
+// StreamTransport is the transport of the audio stream in a description that we make:
+// RTP, or SRTP with its crypto lines or its DTLS association.
 type StreamTransport struct {
-	proto string // empty: RTP/AVP
+	proto string // empty means RTP/AVP
 	lines []cryptoLine
 
-	association *legAssociation // nil: no DTLS
-	setup, id   string          // of it, ours
+	association *legAssociation // nil if no DTLS
+	setup, id   string          // our values for association
 	muxes       bool            // RTCP on the port of RTP is offered
 }

@@ -20,7 +20,7 @@ func TestParseCrypto(t *testing.T) {
 	k80 := siptest.SRTPKey(media.SuiteAESCM128SHA80, 7)
 	gcm := siptest.SRTPKey(media.SuiteAEADAES256GCM, 7)
 	for _, c := range []struct {
-		value, want string // as it is written again; empty: refused
+		value, want string // the line when written again; empty if refused
 	}{
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80, "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80},
 		{"1  AES_CM_128_HMAC_SHA1_80\tinline:" + k80 + " ", "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80},
@@ -75,7 +75,7 @@ func TestParseCrypto(t *testing.T) {
 	}
 }
 
-// streamsLike is a description with these audio streams, each "proto port" and its
+// streamsLike returns a description with these audio streams, each "proto port" and its
 // a=crypto values.
 func streamsLike(t *testing.T, streams ...[]string) []byte {
 	t.Helper()
@@ -105,8 +105,8 @@ func TestWhichStreamIsTaken(t *testing.T) {
 		name    string
 		accept  Accept
 		streams [][]string
-		port    int    // of the stream that is taken; 0: none
-		tag     string // of what is taken of it; empty: plain
+		port    int    // of the selected stream; 0 if none
+		tag     string // of the selected crypto line; empty for plain RTP
 		err     error
 	}{
 		{"off: RTP", Accept{mode: config.SRTPOff}, [][]string{savp, avp, best}, 4000, "", nil},
@@ -151,7 +151,7 @@ func TestWhichStreamIsTaken(t *testing.T) {
 	}
 }
 
-// The answer has to take one of the lines that were offered, as it was offered.
+// The answer must have one of the offered lines, with its tag and suite.
 func TestAnswerHasToBeSecured(t *testing.T) {
 	l := NewLegCrypto(config.PeerMedia{SRTP: config.SRTPRequired}, "", true)
 	if s := l.Offering(); s.proto != protoSAVP || len(s.lines) != 3 {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/config"
 )
 
-// The errors of session descriptions. Their texts go out in Warning.
+// The errors in session descriptions. Their texts are sent in Warning.
 var (
 	ErrNoAudio   = errors.New("no audio stream over RTP/AVP")
 	ErrNoCodec   = errors.New("no codec in common")
@@ -23,20 +23,20 @@ var (
 	ErrTooLong   = errors.New("longer than a session description may be")
 )
 
-// Description is a peer's session description with its audio stream. Of the other
-// streams it keeps the m= lines, to decline them.
+// Description is a peer's session description with its audio stream. It keeps the m=
+// lines of the other streams, to decline them.
 //
 // It never changes after it is read, so that both legs, the record and the media may
-// share it. Only its LegCrypto adds the key that it sends with, once.
+// share it. The one exception: LegCrypto adds the sending key, once.
 type Description struct {
-	session string   // its lines that pass on
+	session string   // the session's lines that are passed on
 	stream  string   // the audio stream's lines that count, without m=
-	streams []string // the values of all m= lines; nil: there is but one
-	audio   int      // which of them
+	streams []string // the values of all m= lines; nil if there is only one
+	audio   int      // index of the audio stream
 
 	formats    []Format
 	former     []Format // see Following
-	grouped    bool     // they have other numbers than in the text, or there are fewer
+	grouped    bool     // the formats have other numbers than in the text, or there are fewer
 	connection string
 	rtp, rtcp  netip.AddrPort
 	port       uint16
@@ -44,7 +44,7 @@ type Description struct {
 	way        Direction
 	ptime      time.Duration
 	proto      string
-	securing   *securing // nil: plain RTP
+	securing   *securing // nil for plain RTP
 }
 
 // Parse reads an offer or answer of plain RTP.
@@ -52,17 +52,17 @@ func Parse(body []byte) (*Description, error) {
 	return Read(body, Accept{})
 }
 
-// Read reads an offer or answer. Of several audio streams with a port it takes the
-// first stream that accept ranks highest. Only that stream is read: a stream or line
-// that is not known fails nothing.
+// Read reads an offer or answer. If there are several audio streams with a port, it takes
+// the first of those that accept ranks highest. It reads only that stream, so an unknown
+// stream or line does no harm.
 func Read(body []byte, accept Accept) (*Description, error) {
 	text, err := condensed(body)
 	if err != nil {
 		return nil, err
 	}
-	var room struct { // one object
+	var room struct { // a single allocation
 		Description
-		formats [2]Format // a codec and telephone-events
+		formats [2]Format // room for a codec and telephone-events
 	}
 	d := &room.Description
 	d.audio, d.formats = -1, room.formats[:0]
@@ -106,11 +106,11 @@ func Read(body []byte, accept Accept) (*Description, error) {
 // mediaLine is an m= line (RFC 8866 section 5.14).
 type mediaLine struct {
 	kind, port string
-	proto      string // empty: one that can't be relayed
+	proto      string // empty if it can't be relayed
 	formats    string
 }
 
-// readMedia reads the value of an m= line. False: it has too few fields.
+// readMedia reads the value of an m= line. It returns false if there are too few fields.
 func readMedia(value string) (m mediaLine, ok bool) {
 	m.kind, value = cutField(value)
 	m.port, value = cutField(value)
@@ -121,21 +121,21 @@ func readMedia(value string) (m mediaLine, ok bool) {
 	return m, m.formats != ""
 }
 
-// audioStreams are the audio streams of a description, of which one is taken.
+// audioStreams selects one of the audio streams of a description.
 type audioStreams struct {
 	accept   Accept
-	best     int  // rank
-	rejected bool // one has the port 0
-	plain    bool // one is RTP
-	secure   bool // one is SRTP
-	other    bool // one is SRTP, with keys from elsewhere
-	spoilt   bool // one has an acceptable suite with an unusable key or parameter
+	best     int  // rank of the selected stream
+	rejected bool // there is one with port 0
+	plain    bool // there is one with RTP
+	secure   bool // there is one with SRTP
+	other    bool // there is one with SRTP whose keys come another way
+	spoilt   bool // there is one with an acceptable suite, but an unusable key or parameter
 
-	away error // why our media can't go to one that could be taken otherwise
+	away error // why our media can't reach an otherwise acceptable stream
 }
 
-// add considers a stream. It is taken if it ranks higher than those before it; by is
-// then how it is secured, if it is.
+// add considers a stream. taken reports whether it ranks higher than all before; then by
+// is its SRTP, if any.
 func (a *audioStreams) add(m mediaLine, session, lines string) (taken bool, by *securing) {
 	if strings.Trim(m.port, "0") == "" {
 		a.rejected = a.rejected || m.proto == protoAVP || a.accept.answer
@@ -162,7 +162,7 @@ func (a *audioStreams) add(m mediaLine, session, lines string) (taken bool, by *
 	return true, by
 }
 
-// missing returns why no stream was taken.
+// missing returns the reason that no stream was selected.
 func (a *audioStreams) missing() error {
 	mode := a.accept.mode
 	secured := mode != config.SRTPOff && mode != ""
@@ -187,7 +187,7 @@ func (a *audioStreams) missing() error {
 	return ErrNoAudio
 }
 
-// readAddress reads where the media of the stream goes.
+// readAddress reads the media address of the stream.
 func (d *Description) readAddress(port string) error {
 	session, _, err := readConnection(d.session)
 	if err != nil {
@@ -214,7 +214,7 @@ func (d *Description) readAddress(port string) error {
 }
 
 // reaches returns ErrNetwork or ErrFamily if our media can't go to the address of a stream (RFC 8866 section 5.7). It
-// takes a host name and the addresses that mean hold: the RTP shows where to send.
+// accepts host names, and addresses that mean hold: there the peer's RTP shows where to send.
 func (p Accept) reaches(session, stream string) error {
 	value, own := valueOf(stream, 'c')
 	if !own {
@@ -248,7 +248,7 @@ func readConnection(section string) (address string, has bool, err error) {
 	return address, true, nil
 }
 
-// readAttributes reads direction, packet time and RTCP's address and port.
+// readAttributes reads the direction, the packet time, and the address and port of RTCP.
 func (d *Description) readAttributes() {
 	d.way = wayIn(d.stream)
 	if d.way == AsIs {
@@ -268,7 +268,7 @@ func (d *Description) readAttributes() {
 	}
 }
 
-// attributeOf returns the value of a section's first attribute of this name.
+// attributeOf returns the value of a section's first attribute with this name.
 func attributeOf(section, name string) (value string, ok bool) {
 	for line := ""; section != ""; {
 		line, section = cutLine(section)
@@ -298,7 +298,7 @@ func (d *Description) rtcpAddr(value string) netip.AddrPort {
 	return netip.AddrPortFrom(d.rtp.Addr(), uint16(port))
 }
 
-// packetTime reads the value of a=ptime; 0: it is not usual.
+// packetTime reads the value of a=ptime. It returns 0 for an unusual one.
 func packetTime(value string) time.Duration {
 	ms, ok := message.Decimal(strings.TrimSpace(value), 60)
 	if !ok || ms < 10 || ms%10 != 0 {
@@ -307,7 +307,7 @@ func packetTime(value string) time.Duration {
 	return time.Duration(ms) * time.Millisecond
 }
 
-// Streams returns the number of streams, 0 for no description.
+// Streams returns the number of streams, or 0 if d is nil.
 func (d *Description) Streams() int {
 	if d == nil {
 		return 0
@@ -318,23 +318,24 @@ func (d *Description) Streams() int {
 // Port returns the port of the audio stream.
 func (d *Description) Port() int { return int(d.port) }
 
-// RTP returns the address where the peer wants its media. It is invalid if it is not
-// an IP address or means hold (0.0.0.0, RFC 3264 section 8.4): then nothing is sent
-// until the peer's own packets show an address.
+// RTP returns the address at which the peer wants its media. It is invalid if it is not
+// an IP address or means hold (0.0.0.0, RFC 3264 section 8.4). Then we send nothing until
+// the peer's packets show an address.
 func (d *Description) RTP() netip.AddrPort { return d.rtp }
 
-// RTCP returns the address where the peer wants its RTCP, invalid as for RTP.
+// RTCP returns the address at which the peer wants its RTCP. It is invalid in the same cases as RTP.
 func (d *Description) RTCP() netip.AddrPort { return d.rtcp }
 
-// Connection returns the address in the c= line of the stream, else of the session.
+// Connection returns the address in the c= line of the stream, or else of the session.
 func (d *Description) Connection() string { return d.connection }
 
-// Ptime returns the packet time that the peer wants (RFC 8866 section 6.4); 0: it
-// names none, or one that is not usual.
+// Ptime returns the packet time that the peer wants (RFC 8866 section 6.4), or 0 if it
+// names none, or an unusual one.
 func (d *Description) Ptime() time.Duration { return d.ptime }
 
 // Muxes reports whether the peer offers RTP and RTCP on one port (RFC 5761) for its
-// audio. Such an offer is always accepted, and no other peer gets one.
+// audio. Such an offer is always accepted. We offer it only to a peer that has offered
+// it, or with DTLS.
 func (d *Description) Muxes() bool { return d != nil && d.muxes }
 
 // broadcast is the limited broadcast address (RFC 919), which gets no media.

@@ -63,7 +63,8 @@ func TestParseDescriptionErrors(t *testing.T) {
 	}
 }
 
-// Of streams at addresses of several families the first is taken that media can go to, also where another ranks higher.
+// If streams have addresses of several families, the first one that our media can reach is selected, even if another
+// one ranks higher.
 func TestFamilies(t *testing.T) {
 	const ip4, ip6 = "m=audio 4000 RTP/AVP 0\nc=IN IP4 192.0.2.1\n", "m=audio 4002 RTP/AVP 0\nc=IN IP6 2001:db8::1\n"
 	for _, tt := range []struct {
@@ -78,7 +79,7 @@ func TestFamilies(t *testing.T) {
 		{ip6, false, true, ErrFamily.Error()},
 		{ip4, true, false, ErrFamily.Error()},
 		{ip6 + "m=audio 0 RTP/AVP 0\n", false, true, ErrFamily.Error()},
-		{"m=audio 4004 RTP/AVP 0\n", false, true, ErrFamily.Error()}, // by the session's c=
+		{"m=audio 4004 RTP/AVP 0\n", false, true, ErrFamily.Error()}, // because of the session's c=
 		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 ::ffff:192.0.2.1\n", false, true, "4004"},
 		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 ::\n", false, true, "4004"},
 		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 host.example\n", false, true, "4004"},
@@ -94,21 +95,20 @@ func TestFamilies(t *testing.T) {
 	}
 }
 
-// RFC 8866 section 5: lines end with CRLF or LF. A carriage return alone in an
-// attribute goes on to the other side, who may read a line of its own behind
-// it.
+// RFC 8866 section 5: lines end with CRLF or LF. A lone carriage return in an attribute
+// would be passed on to the other side, which might read a new line after it.
 func TestCarriageReturnInSDP(t *testing.T) {
 	const text = "v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP 0\na=x:1\rc=IN IP4 10.0.0.1\na=\r0\n"
 	offer, err := Parse([]byte(text))
 	if err != nil {
-		return // refused: well
+		return // refusing it is fine
 	}
 	out := offer.ForTarget(ourSideB, StreamTransport{}, offer.Formats(), AsIs)
 	onlyOurs(t, out, ourSideB)
 }
 
-// Media of a peer goes to an address in its SDP, never to a name, a group or
-// nowhere.
+// Media for a peer goes to an address in its SDP, never to a name, a multicast group or
+// an unspecified address.
 func TestMediaAddresses(t *testing.T) {
 	for _, tt := range []struct{ session, media, rtp, rtcp string }{
 		{"c=IN IP4 192.0.2.1", "", "192.0.2.1:20000", "192.0.2.1:20001"},
@@ -156,7 +156,7 @@ func TestMuxesOfADescription(t *testing.T) {
 	}
 }
 
-// Junk in an attribute does not reach the other side: the line is left out, and what it says is not taken.
+// Junk in an attribute does not reach the other side: the line is left out, and its value is ignored.
 func TestJunkIsLeftOut(t *testing.T) {
 	at := netip.MustParseAddrPort("198.51.100.1:10000")
 	for line, kept := range map[string]bool{
@@ -201,8 +201,8 @@ func TestPacketTimes(t *testing.T) {
 	}
 }
 
-// FuzzPayloadTypes: whatever formats and packet time a description has, what is
-// made of it has payload types, each once, and is read as the same.
+// FuzzPayloadTypes checks that for any formats and packet time, the descriptions that we
+// make have valid payload types, each once, and are read back unchanged.
 func FuzzPayloadTypes(f *testing.F) {
 	f.Add("0 8 101 0", "20")
 	f.Add("72 128 abc 08 -1 96", "999999999999")
@@ -234,7 +234,7 @@ func FuzzPayloadTypes(f *testing.F) {
 	})
 }
 
-// numbersIn is the payload types of a description.
+// numbersIn returns the payload types of a description.
 func numbersIn(d *Description) string {
 	var b []string
 	for _, f := range d.Formats() {
@@ -277,8 +277,8 @@ func TestUsablePayloadTypes(t *testing.T) {
 	}
 }
 
-// Both legs, the record and the media share a description: nothing that is made of it
-// changes it, in whatever order.
+// Both legs, the record and the media share a description: making other descriptions from
+// it never changes it, in any order.
 func TestDescriptionsNeverChange(t *testing.T) {
 	read := func(formats string, lines ...string) *Description {
 		d, err := Parse([]byte(siptest.SessionAt("192.0.2.10", 20000, formats, lines...)))

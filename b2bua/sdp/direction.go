@@ -6,8 +6,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Direction is the way in which a stream flows, as seen by the side that describes it
-// (RFC 3264 section 5.1, RFC 8866 section 6.7).
+// Direction is the direction in which a stream flows, as seen by the side that describes
+// it (RFC 3264 section 5.1, RFC 8866 section 6.7).
 type Direction string
 
 // The directions.
@@ -19,7 +19,8 @@ const (
 	Inactive Direction = "inactive"
 )
 
-// directionOf returns the direction that an attribute is, by its name; AsIs: it is none.
+// directionOf returns the direction for the name of an attribute, or AsIs if it is not a
+// direction.
 func directionOf(key string) Direction {
 	for _, way := range [...]Direction{SendRecv, SendOnly, RecvOnly, Inactive} {
 		if message.EqualFold(key, string(way)) {
@@ -29,7 +30,7 @@ func directionOf(key string) Direction {
 	return AsIs
 }
 
-// wayIn returns the direction of a section; AsIs: it says none.
+// wayIn returns the direction in a section, or AsIs if it has none.
 func wayIn(section string) Direction {
 	for line := ""; section != ""; {
 		if line, section = cutLine(section); line[0] != 'a' {
@@ -43,11 +44,11 @@ func wayIn(section string) Direction {
 	return AsIs
 }
 
-// Direction returns the direction of the audio stream: its own, else the session's.
+// Direction returns the direction of the audio stream: its own, or else the session's.
 func (d *Description) Direction() Direction { return d.way }
 
-// Held reports whether the peer wants no media: by its direction, or in the old way
-// by an address of zeros (RFC 3264 section 8.4).
+// Held reports whether the peer wants no media, by its direction, or, in the old way, by
+// the address 0.0.0.0 (RFC 3264 section 8.4).
 func (d *Description) Held() bool {
 	way := d.Direction()
 	return way == SendOnly || way == Inactive || d.nowhere()
@@ -66,7 +67,7 @@ func (d *Description) nowhere() bool {
 	return c == "0.0.0.0" || c == "::" || strings.HasSuffix(c, ".invalid")
 }
 
-// Mirrored returns the direction of the answer to an offer if the other side takes and
+// Mirrored returns the direction of the answer to an offer if the other side receives and
 // sends media (RFC 3264 section 6.1).
 func (d *Description) Mirrored() Direction {
 	switch d.Direction() {
@@ -82,8 +83,8 @@ func (d *Description) Mirrored() Direction {
 	return SendRecv
 }
 
-// PassedOn returns the direction in which the other side is offered this offer. The
-// old way of holding is turned into the new one.
+// PassedOn returns the direction for the other side in this offer. It turns the old way
+// of holding into the new one.
 func (d *Description) PassedOn() Direction {
 	if d.nowhere() && d.Direction() == SendRecv {
 		return SendOnly

@@ -10,28 +10,28 @@ import (
 
 // LegCrypto is the SRTP of one leg. Each leg has its own keys.
 //
-// The sending key of a leg stays the same for its life, and with it the packet numbers
-// that were used under it. There is a new key only if the peer wants another suite or
-// is another endpoint, which has a new address and a new key. To that one our packets
-// are a new stream (RFC 3711 section 3.2.3), which counts from 0 and must not share a
-// key.
+// The sending key of a leg stays the same for the leg's life, and with it the packet
+// numbers that were used with the key. There is a new key only if the peer wants another
+// suite or is another endpoint, with a new address and a new key. For the new endpoint
+// our packets are a new stream (RFC 3711 section 3.2.3), which counts from 0 and must not
+// share a key.
 type LegCrypto struct {
 	mode    config.SRTPMode
-	suites  []media.Suite // that are accepted
-	offered []cryptoLine  // before anything is agreed on: each suite with its own key
-	Offers  bool          // this side's offers are of SRTP
+	suites  []media.Suite // accepted suites
+	offered []cryptoLine  // until one is agreed on: each suite with its own key
+	Offers  bool          // this side offers SRTP
 	current *securing     // in force
-	proto   string        // of it
-	last    []cryptoLine  // of this side's last offer; nil: plain RTP, or DTLS
+	proto   string        // transport of current
+	last    []cryptoLine  // in this side's last offer; nil for plain RTP or DTLS
 
-	dtls *legAssociation // nil: the keys are in SDP
+	dtls *legAssociation // nil if the keys are in SDP
 }
 
-// unsecured is what all legs share that never have SRTP. It never changes.
+// unsecured is shared by all legs that never have SRTP. It never changes.
 var unsecured LegCrypto //nolint:gochecknoglobals // a constant
 
-// NewLegCrypto returns the SRTP of a leg with these settings. offers: this side makes
-// the first offer, with SRTP. fingerprint is ours, for DTLS.
+// NewLegCrypto returns the SRTP of a leg with these settings. offers says that this side
+// makes the first offer, with SRTP. fingerprint is ours, for DTLS.
 func NewLegCrypto(m config.PeerMedia, fingerprint string, offers bool) *LegCrypto {
 	if !offers && (m.SRTP == config.SRTPOff || m.SRTP == "") {
 		return &unsecured
@@ -68,7 +68,7 @@ func newKeys(s media.Suite, mki []byte) media.Keys {
 	return k
 }
 
-// Accept returns which streams of the peer's offers are accepted.
+// Accept returns the rule for accepting streams in the peer's offers.
 func (l *LegCrypto) Accept() Accept {
 	a := Accept{mode: l.mode, suites: l.suites, dtls: l.dtls != nil}
 	if l.current != nil && l.current.peer != nil {
@@ -77,8 +77,8 @@ func (l *LegCrypto) Accept() Accept {
 	return a
 }
 
-// AcceptAnswer returns which stream is accepted in the answer to this side's last
-// offer: the offered one and no other.
+// AcceptAnswer returns the rule for the answer to this side's last offer: only the
+// offered stream is accepted.
 func (l *LegCrypto) AcceptAnswer() Accept {
 	overDTLS := l.dtls != nil && l.dtls.offered
 	if l.last == nil && !overDTLS {
@@ -87,8 +87,8 @@ func (l *LegCrypto) AcceptAnswer() Accept {
 	return Accept{mode: config.SRTPRequired, answer: true, ours: l.last, dtls: overDTLS}
 }
 
-// Offering returns the transport for an offer: as it is agreed on, with the same key,
-// else with a line for each suite.
+// Offering returns the transport for an offer: the agreed one with the same key, or else
+// one with a line for each suite.
 func (l *LegCrypto) Offering() StreamTransport {
 	switch {
 	case l == &unsecured:
@@ -110,9 +110,9 @@ func (l *LegCrypto) Offering() StreamTransport {
 	return StreamTransport{}
 }
 
-// Answering returns the transport for the answer to an offer: the offer's (RFC
-// 3264 section 6), with the line of its tag and suite. elsewhere: the peer's RTP has
-// moved to another address.
+// Answering returns the transport for the answer to an offer: the offer's transport (RFC
+// 3264 section 6), with a line that has its tag and suite. elsewhere says that the peer's
+// RTP has moved to another address.
 func (l *LegCrypto) Answering(offer *Description, elsewhere bool) StreamTransport {
 	s := offer.securing
 	if s == nil {
@@ -137,7 +137,8 @@ func (l *LegCrypto) keysFor(peer *media.Keys, elsewhere bool) *media.Keys {
 	return &k
 }
 
-// Answered notes in an answer to this side's last offer which offered key it takes.
+// Answered stores in an answer to this side's last offer which of the offered keys it
+// selects.
 func (l *LegCrypto) Answered(answer *Description) {
 	s := answer.securing
 	if s == nil {
@@ -163,7 +164,7 @@ func (l *LegCrypto) Apply(d *Description) {
 	}
 }
 
-// Crypto returns the keys in force, none for plain RTP.
+// Crypto returns the keys in force, which are empty for plain RTP.
 func (l *LegCrypto) Crypto() media.Crypto {
 	switch {
 	case l.current == nil:
@@ -174,7 +175,7 @@ func (l *LegCrypto) Crypto() media.Crypto {
 	return media.Crypto{Receive: l.current.peer, Send: l.current.own}
 }
 
-// Suite returns the name of the suite in force, "" if there is none.
+// Suite returns the name of the suite in force, or "" if there is none.
 func (l *LegCrypto) Suite() string {
 	if l == nil {
 		return ""

@@ -11,12 +11,12 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// A description is read from a text of our own: the lines that count, each with CRLF.
-// Everything that is kept of a description is a part of this text.
+// A description is first condensed to a text with the lines that count, each with CRLF.
+// All strings of a Description are parts of this text.
 
-// condensed returns the lines of a description that count: v=0, then c=, b= and a= of
-// the session, the m= line of each stream, and c=, b= and a= of audio streams (RFC
-// 8866 section 5). Attributes count that pass on, and attributes that Read asks for.
+// condensed returns the lines of a description that count: v=0, then c=, b= and a= of the
+// session, the m= line of each stream, and c=, b= and a= of audio streams (RFC 8866
+// section 5). Attributes count if they are passed on or if Read needs them.
 func condensed(body []byte) (string, error) {
 	text := make([]byte, 0, 1024) // on the stack: most descriptions fit
 	section := inSession
@@ -66,7 +66,7 @@ func condensed(body []byte) (string, error) {
 	return string(text), nil
 }
 
-// sectionOf is the section that an m= line begins.
+// sectionOf returns the section that an m= line begins.
 func sectionOf(media []byte) int {
 	if bytes.HasPrefix(media, []byte("audio ")) || bytes.HasPrefix(media, []byte("audio\t")) {
 		return inAudio
@@ -81,14 +81,14 @@ const (
 	inOther
 )
 
-// malformed is ErrMalformed with the beginning of what is wrong, up to a colon: a key may be behind it.
+// malformed returns ErrMalformed with the beginning of the wrong text. It stops at a colon, because a key may follow.
 func malformed(format, what string) error {
 	what, _, _ = strings.Cut(what, ":")
 	return fmt.Errorf("%w: "+format, ErrMalformed, what)
 }
 
-// isMedia reports whether the value of an m= line has only visible characters with blanks
-// between them (RFC 8866 section 9). Bytes above ASCII in a line that is only declined go back as they came.
+// isMedia reports whether the value of an m= line has only visible characters with blanks between them (RFC 8866
+// section 9). Bytes above ASCII are allowed in a line that is only declined: they are sent back unchanged.
 func isMedia(value []byte, section int) bool {
 	for _, c := range value {
 		if isControl(c) || c > '~' && section == inAudio {
@@ -98,10 +98,10 @@ func isMedia(value []byte, section int) bool {
 	return len(value) > 0 && !isBlank(value[0])
 }
 
-// isControl reports whether a byte is a control character. A tab is a blank.
+// isControl reports whether a byte is a control character. A tab counts as a blank.
 func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
-// isBandwidth reports whether a bandwidth has a known kind, and is a number.
+// isBandwidth reports whether the value of a b= line has a known kind and a number.
 func isBandwidth(value []byte) bool {
 	kind, number, _ := bytes.Cut(value, []byte(":"))
 	switch string(kind) {
@@ -111,7 +111,7 @@ func isBandwidth(value []byte) bool {
 	return false
 }
 
-// attributeCounts reports whether an attribute is kept: to be passed on, or to be read.
+// attributeCounts reports whether an attribute is kept, to be passed on or to be read.
 func attributeCounts(key, value []byte, section int) bool {
 	if section == inOther || slices.ContainsFunc(value, isControl) {
 		return false
@@ -135,7 +135,7 @@ func attributeCounts(key, value []byte, section int) bool {
 }
 
 // isMapping reports whether a value of a=rtpmap is a codec, its clock and its channels (RFC 8866 section 6.6). Some
-// peers leave the clock out.
+// peers leave out the clock.
 func isMapping(value []byte) bool {
 	name, rest, hasClock := bytes.Cut(value, []byte("/"))
 	clock, channels, _ := bytes.Cut(rest, []byte("/"))
@@ -143,11 +143,11 @@ func isMapping(value []byte) bool {
 	return message.IsToken(name) && (!hasClock || ok && hz > 0) && (len(channels) == 0 || message.IsToken(channels))
 }
 
-// passesOn reports whether an attribute is shown to the other side. Attributes of formats,
-// timing and direction are. Any other may name the other side's address, host or
-// software, or a media transport that the relay does not speak.
+// passesOn reports whether an attribute is shown to the other side. Attributes of
+// formats, timing and direction are. Others may name the other side's address, host or
+// software, or a media transport that the relay does not support.
 func passesOn(key []byte) bool {
-	var lower [11]byte // of the longest
+	var lower [11]byte // the length of the longest
 	if len(key) > len(lower) {
 		return false
 	}
@@ -170,8 +170,8 @@ func passesOn(key []byte) bool {
 const maxPacketTime = 200
 
 // badPacketTime reports whether an attribute is a ptime or maxptime (RFC 8866 section
-// 6.4) other than 1 to 200 milliseconds. Fractions are allowed. The other side need not
-// make sense of it.
+// 6.4) that is not from 1 to 200 milliseconds. Fractions are allowed. It is not passed
+// on, because the other side might not cope with it.
 func badPacketTime(key, value []byte) bool {
 	if !message.EqualFold(key, "ptime") && !message.EqualFold(key, "maxptime") {
 		return false
@@ -184,7 +184,7 @@ func badPacketTime(key, value []byte) bool {
 	return err != nil || ms < 1 || ms > maxPacketTime
 }
 
-// cutAttribute splits an attribute from behind its a=.
+// cutAttribute splits an attribute, without its a=.
 func cutAttribute[T string | []byte](attribute T) (key, value T) {
 	for i := range len(attribute) {
 		if attribute[i] == ':' && i > 0 {
@@ -222,7 +222,7 @@ func valueOf(section string, kind byte) (value string, ok bool) {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' }
 
-// cutField splits the first field from a line, and the blanks behind it.
+// cutField splits the first field, and the blanks after it, from a line.
 func cutField(line string) (field, rest string) {
 	end := strings.IndexAny(line, " \t")
 	if end < 0 {

@@ -50,7 +50,7 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 	}
 }
 
-// Added telephone-events are described once, whatever the text says of their number.
+// Added telephone-events are described once, whatever the text says about their number.
 func TestAddedEvents(t *testing.T) {
 	with := siptest.SessionAt("192.0.2.1", 4000, "0 101")
 	d, err := Parse([]byte(strings.Replace(with, "RTP/AVP 0 101", "RTP/AVP 0", 1)))
@@ -63,7 +63,8 @@ func TestAddedEvents(t *testing.T) {
 	}
 }
 
-// Telephone-events and comfort noise have the clock of the codecs that are offered with them (RFC 4733 section 2.1).
+// Telephone-events and comfort noise have the clock rate of the codecs that are offered with them (RFC 4733 section
+// 2.1).
 func TestClocksOfWhatGoesBesideSpeech(t *testing.T) {
 	offer := func(formats string) *Description {
 		d, err := Parse(siptest.CRLF("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP " + formats + "\na=rtpmap:96 opus/48000/2\n" +
@@ -79,7 +80,7 @@ func TestClocksOfWhatGoesBesideSpeech(t *testing.T) {
 		{[]string{"PCMU"}, "96 0 101 102 13", "0 102 13"},
 		{[]string{"OPUS"}, "96 0 101 102", "96 101"},
 		{[]string{"OPUS", "PCMU"}, "96 0 101 102", "96 0 101 102"},
-		{[]string{"OPUS"}, "96 0 102", "96 102"}, // many have but one kind, and mean the clock of their stream
+		{[]string{"OPUS"}, "96 0 102", "96 102"}, // many peers have only one kind, and mean the clock rate of their stream
 		{[]string{"PCMU"}, "99 0 98 13", "0 13"},
 	} {
 		d := offer(tt.formats)
@@ -107,7 +108,7 @@ func TestClocksOfWhatGoesBesideSpeech(t *testing.T) {
 	}
 }
 
-// A static payload type means what RFC 3551 section 6 says.
+// Static payload types have the meaning of RFC 3551 section 6.
 func TestStaticPayloadTypes(t *testing.T) {
 	const texts = "9 G722/16000 = 9 G722/8000\n0 pcmu/16000 = 0 PCMU/8000\n6 DVI4/8000 = 6 DVI4/16000\n10 L16/44100 = 10 L16/44100/2\n" +
 		"15 = 15 G728/8000\n18 G729/8000 = 18 G729/8000\n18 G729A/8000 = 18 G729A/8000\n96 G722/16000 = 96 G722/16000\n35 = 35 /8000"

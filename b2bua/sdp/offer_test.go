@@ -23,9 +23,9 @@ var (
 	ourSideB = netip.MustParseAddrPort("198.51.100.1:10002")
 )
 
-// Golden files: offer and answer are given, with the target's codecs in the
-// comment; what the target and the carrier get, and where media goes, is
-// wanted.
+// Golden files: offer and answer are the input, with the target's codecs in the comment.
+// The descriptions for the target and the carrier, and the media addresses, are the
+// expected output.
 func TestOfferAnswerGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/sdp/*.txtar")
 	if err != nil || len(files) < 20 {
@@ -56,7 +56,7 @@ func TestOfferAnswerGolden(t *testing.T) {
 	}
 }
 
-// relay does with a golden file's offer and answer what a call does.
+// relay handles a golden file's offer and answer like a call.
 func relay(t *testing.T, comment string, files map[string]string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -114,7 +114,7 @@ func codecsOf(comment string) []string {
 	return []string{"PCMU", "PCMA"}
 }
 
-// kindOf is which of our errors err is.
+// kindOf returns which of our errors err is.
 func kindOf(err error) string {
 	for _, kind := range []error{ErrMalformed, ErrNoAudio, ErrNoCodec, ErrRejected} {
 		if errors.Is(err, kind) {
@@ -142,7 +142,7 @@ func TestKeepOffered(t *testing.T) {
 		{"0 96\na=rtpmap:96 telephone-event/8000\n", true, "PCMU"}, // another number is allowed
 		{"101\na=rtpmap:101 telephone-event/8000\n", false, ""},
 		{"9\n", false, ""},
-		{"18 8\n", true, "PCMA"}, // what was not offered does not reach the carrier
+		{"18 8\n", true, "PCMA"}, // formats that were not offered do not reach the carrier
 		{"13\n", false, ""},
 	} {
 		d, err := Parse(siptest.CRLF(head + tt.answer))
@@ -160,8 +160,8 @@ func TestKeepOffered(t *testing.T) {
 	}
 }
 
-// FuzzParseDescription: whatever a peer sends, what we make of it can be read
-// and names no address but ours where media is concerned.
+// FuzzParseDescription checks that for any description of a peer, the one that we make
+// from it can be read, and names only our addresses for media.
 func FuzzParseDescription(f *testing.F) {
 	files, _ := filepath.Glob("testdata/sdp/*.txtar")
 	for _, file := range files {
@@ -236,9 +236,9 @@ func onlyOurs(t *testing.T, body []byte, at netip.AddrPort) {
 	}
 }
 
-// RFC 3264 section 6: streams that we can't take are declined with port 0.
-// Media, transports and bandwidths may be of any name (RFC 8866 section 9): one that is
-// not known fails nothing.
+// RFC 3264 section 6: streams that we can't take are declined with port 0. Media,
+// transports and bandwidths may have any name (RFC 8866 section 9), and an unknown one
+// does no harm.
 func TestUnknownStreamsAreDeclined(t *testing.T) {
 	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP 0\n"
 	for name, more := range map[string]string{

@@ -17,8 +17,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The oracle is another reader and writer of what this package reads and writes, on a
-// library that parses everything into a tree.
+// The oracle is an independent reader and writer of descriptions, based on a library that
+// parses everything into a tree.
 type oracle struct {
 	tree    sdp.SessionDescription
 	formats []string
@@ -72,7 +72,8 @@ func readOracle(body string) (o oracle, ok bool) {
 	return o, o.formats != nil
 }
 
-// foreign reports whether the c= line of a stream or session is of another network or family.
+// foreign reports whether the c= line of a stream or session has another network or
+// address family.
 func foreign(stream, session []string) bool {
 	c := only(stream, "c")
 	if c == "" {
@@ -81,7 +82,7 @@ func foreign(stream, session []string) bool {
 	return c != "" && !regexp.MustCompile(`^c=(IN[ \t]+(IP[46]([ \t\r]|$).*|[ \t\r]*)|[ \t\r]*)\r\n$`).MatchString(c)
 }
 
-// only returns the lines of a type: the first c=, and bandwidth of the known kinds.
+// only returns the lines of a type: the first c=, and bandwidth lines of known kinds.
 func only(section []string, kind string) string {
 	var out strings.Builder
 	for _, line := range section {
@@ -137,7 +138,7 @@ func (o *oracle) write(at netip.AddrPort) string {
 			if pt != "*" && !slices.Contains(o.formats, pt) || strings.TrimSpace(rest) == "" {
 				continue
 			}
-			n, _ := strconv.ParseUint(pt, 10, 7) // another clock than that of a static number
+			n, _ := strconv.ParseUint(pt, 10, 7) // a clock rate that differs from the static number's
 			if k, static := codecOf(strings.TrimSpace(rest)), codecOf(staticMapping(uint8(n))); a.Key == "rtpmap" && k.Name == static.Name && k != static && pt != "*" {
 				continue
 			}
@@ -172,8 +173,8 @@ func isCodec(mapping string) bool {
 	return m[1] == "" || err == nil && hz > 0
 }
 
-// stricter are the descriptions that we refuse, or read with less in them, and the
-// library takes.
+// stricter matches the descriptions that we refuse, or read only in part, while the
+// library accepts them.
 var stricter = map[string]*regexp.Regexp{
 	"m= of other characters than those of tokens":  regexp.MustCompile(`(?m)^m=([ \t]|audio[ \t].*[^\t -~\r]|.*[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])`),
 	"a port with a sign, or a count that is none":  regexp.MustCompile(`(?m)^m=audio[ \t]+([+-]|[0-9]+/([^0-9]|[0-9]+[^0-9 \t]))`),
@@ -185,8 +186,9 @@ var stricter = map[string]*regexp.Regexp{
 	"a packet time of many digits":                 regexp.MustCompile(`(?mi)^a=(max)?ptime:[0-9. \t]{30}`),
 }
 
-// FuzzOracle: what we read the oracle reads, too, and the same, and what we write of it
-// is the same text. What it reads and we don't is of a kind that is named.
+// FuzzOracle checks that the oracle reads everything that we read, with the same result,
+// and writes the same text. Descriptions that only the oracle reads must be of a kind
+// listed in stricter.
 func FuzzOracle(f *testing.F) {
 	files, _ := filepath.Glob("testdata/sdp/*.txtar")
 	for _, file := range files {

@@ -19,20 +19,20 @@ import (
 	"flowbridge/store/record"
 )
 
-// Format is the number of the form of states. It grows with each change that an older process could not read: there is
-// no way from one format to another.
+// Format is the version of the format of states. It grows with each change that an older process could not read. States
+// are not converted between formats.
 const Format = 3
 
-// Call is the state of a call beside its record: what names it, and a section for each of its parts. A part has its
-// section in itself, or its save and restore side by side. Times are leg.Instants.
+// Call is the state of a call in addition to its record: its names, and a section for each of its parts. A part embeds
+// its section, or has save and restore methods next to each other. Times are leg.Instants.
 type Call struct {
 	ID       string           `cbor:"1,keyasint,omitempty"`
-	Trunk    string           `cbor:"2,keyasint,omitempty"` // its kind and name
+	Trunk    string           `cbor:"2,keyasint,omitempty"` // kind and name of the trunk
 	Source   message.KeptAddr `cbor:"3,keyasint,omitzero"`
-	Ended    string           `cbor:"4,keyasint,omitempty"` // the cause of a call that is over
-	Refused  *transport.State `cbor:"5,keyasint,omitempty"` // nothing else is left of the call
+	Ended    string           `cbor:"4,keyasint,omitempty"` // the cause of the call's end; empty while live
+	Refused  *transport.State `cbor:"5,keyasint,omitempty"` // the refusal, if nothing else is left of the call
 	Noted    Noted            `cbor:"6,keyasint,omitempty"`
-	Restored int              `cbor:"7,keyasint,omitempty"` // how often
+	Restored int              `cbor:"7,keyasint,omitempty"` // number of restorations
 	Ladder   []byte           `cbor:"8,keyasint,omitempty"` // encoded
 
 	Invite    Invite    `cbor:"10,keyasint,omitempty"`
@@ -41,72 +41,72 @@ type Call struct {
 	Legs      []Leg     `cbor:"13,keyasint,omitempty"`
 	Attempts  Attempts  `cbor:"14,keyasint,omitempty"`
 	Transfers Transfers `cbor:"15,keyasint,omitempty"`
-	// Replacement is under way.
+	// Replacement is the replacement under way, if any.
 	Replacement *Replacement `cbor:"16,keyasint,omitempty"`
 	Rescues     Rescues      `cbor:"17,keyasint,omitempty"`
 	Customer    Customer     `cbor:"18,keyasint,omitempty"`
 	Bridge      Bridge       `cbor:"19,keyasint,omitempty"`
 }
 
-// IsPlaced says whether we place the call, and it has no agent yet.
+// IsPlaced reports whether we place the call and it has no agent yet.
 func (c *Call) IsPlaced() bool { return c.Customer.Agents != nil }
 
 // Noted is when a state was written.
 type Noted struct {
 	At     int64         `cbor:"1,keyasint,omitempty"`
-	Uptime time.Duration `cbor:"2,keyasint,omitempty"` // of the machine then
-	Boot   uint64        `cbor:"3,keyasint,omitempty"` // the machine's start that Uptime counts from; 0: neither is known
+	Uptime time.Duration `cbor:"2,keyasint,omitempty"` // uptime of the machine at that time
+	Boot   uint64        `cbor:"3,keyasint,omitempty"` // identifies the machine's start; 0 if it and Uptime are unknown
 }
 
 // Invite is the caller's INVITE.
 type Invite struct {
 	Text    string `cbor:"1,keyasint,omitempty"`
-	Settled bool   `cbor:"2,keyasint,omitempty"` // it has no body any more
+	Settled bool   `cbor:"2,keyasint,omitempty"` // its body has been dropped
 }
 
-// Times are the times of a call.
+// Times has the times of a call.
 type Times struct {
 	Started    int64 `cbor:"1,keyasint,omitempty"`
 	Answered   int64 `cbor:"2,keyasint,omitempty"`
-	Until      int64 `cbor:"3,keyasint,omitempty"` // the limit of its duration
-	SetupUntil int64 `cbor:"4,keyasint,omitempty"` // the limit of its set-up
-	Asks       bool  `cbor:"5,keyasint,omitempty"` // its silent sides are to be asked whether they have it
+	Until      int64 `cbor:"3,keyasint,omitempty"` // end of its maximum duration
+	SetupUntil int64 `cbor:"4,keyasint,omitempty"` // end of its maximum set-up time
+	Asks       bool  `cbor:"5,keyasint,omitempty"` // silent sides are still to be asked whether they have the call
 }
 
 // Route is the route of a call.
 type Route struct {
-	Place int    `cbor:"1,keyasint,omitempty"` // from 1; 0: none yet
+	Place int    `cbor:"1,keyasint,omitempty"` // from 1; 0 if none yet
 	Mark  uint64 `cbor:"2,keyasint,omitempty"`
 }
 
-// Attempts are the attempts of a call.
+// Attempts has the attempts of a call.
 type Attempts struct {
 	Tried   int      `cbor:"1,keyasint,omitempty"`
-	Current *Attempt `cbor:"2,keyasint,omitempty"` // that made the bridge; without an answer, the one under way
-	Beside  []byte   `cbor:"3,keyasint,omitempty"` // the one beside the bridge as the record gets it, as JSON
+	Current *Attempt `cbor:"2,keyasint,omitempty"` // the connected attempt; in an unanswered call, the one under way
+	Beside  []byte   `cbor:"3,keyasint,omitempty"` // the attempt in parallel with the bridge, as JSON for the record
 }
 
-// Transfers are the transfers of a call so far.
+// Transfers has the transfers of a call so far.
 type Transfers struct {
-	Referrals int              `cbor:"1,keyasint,omitempty"` // how many were asked for
-	Last      *record.Transfer `cbor:"2,keyasint,omitempty"` // nil: none was
+	Referrals int              `cbor:"1,keyasint,omitempty"` // number of transfers asked for
+	Last      *record.Transfer `cbor:"2,keyasint,omitempty"` // nil if none
 }
 
-// Rescues are the rescues of a call so far.
+// Rescues has the rescues of a call so far.
 type Rescues struct {
-	Count int `cbor:"1,keyasint,omitempty"` // times that the caller was kept
+	Count int `cbor:"1,keyasint,omitempty"` // number of times that the caller was kept
 }
 
-// Customer is what a call that we place has without an agent so far. Only a process that is replaced gives it.
+// Customer is the state of a call that we place while it has no agent. Only a process that is replaced saves it.
 type Customer struct {
 	Agents   []string `cbor:"1,keyasint,omitempty"` // the targets to call
-	Reserved string   `cbor:"2,keyasint,omitempty"` // of these, the one that has kept a place
-	Shared   bool     `cbor:"3,keyasint,omitempty"` // the first one is chosen by the route's split
-	Machine  bool     `cbor:"4,keyasint,omitempty"` // the customer is one, and hears a sound after its beep
-	Playing  bool     `cbor:"5,keyasint,omitempty"` // it hears that
+	Reserved string   `cbor:"2,keyasint,omitempty"` // the one of these that has a reserved place
+	Shared   bool     `cbor:"3,keyasint,omitempty"` // the route's split has chosen the first one
+	Machine  bool     `cbor:"4,keyasint,omitempty"` // a machine has answered, which hears a sound after its beep
+	Playing  bool     `cbor:"5,keyasint,omitempty"` // the sound is playing
 }
 
-// Bridge is what lies between the legs.
+// Bridge is the state of the bridge between the legs.
 type Bridge struct {
 	Agreement  agreement.State     `cbor:"1,keyasint,omitempty"`
 	Session    *media.SessionState `cbor:"2,keyasint,omitempty"`
@@ -117,25 +117,25 @@ type Bridge struct {
 	Relays     Relays              `cbor:"7,keyasint,omitempty"`
 }
 
-// Media is the media of a call beside its session.
+// Media is the state of a call's media, except its session.
 type Media struct {
-	Addr      [2]netip.Addr `cbor:"1,keyasint,omitempty"` // ours as SDP names it, by side
-	OneWay    string        `cbor:"2,keyasint,omitempty"` // the side that was silent; empty: none
+	Addr      [2]netip.Addr `cbor:"1,keyasint,omitempty"` // our addresses in SDP, by side
+	OneWay    string        `cbor:"2,keyasint,omitempty"` // the silent side; empty if none
 	Listening [2]bool       `cbor:"3,keyasint,omitempty"` // for digits, by side
 }
 
-// Sounds are our sounds to the sides.
+// Sounds has the sounds that we play to the sides.
 type Sounds struct {
 	Voices [2]*Voice `cbor:"1,keyasint,omitempty"` // by side
-	OnHold bool      `cbor:"2,keyasint,omitempty"` // by an order: neither side hears the other
-	// Ringing: the caller has a 183 and hears our ringing
+	OnHold bool      `cbor:"2,keyasint,omitempty"` // by an order; neither side hears the other
+	// Ringing says that the caller has a 183 and hears our ringing.
 	Ringing bool `cbor:"3,keyasint,omitempty"`
 }
 
-// Voice is our sound that a side hears until its end, or until somebody ends it.
+// Voice is a sound that we play to a side until its end, or until it is stopped.
 type Voice struct {
 	Name string `cbor:"1,keyasint,omitempty"`
-	Once bool   `cbor:"2,keyasint,omitempty"` // else again and again; only of a process that is replaced
+	Once bool   `cbor:"2,keyasint,omitempty"` // false means looped; only set by a process that is replaced
 }
 
 // Masking is the masking of keys.
@@ -144,43 +144,43 @@ type Masking struct {
 	UpTo uint32 `cbor:"2,keyasint,omitempty"` // CSeq of the caller's last request that came while keys were masked
 }
 
-// Recordings are the recordings of a call.
+// Recordings has the recordings of a call.
 type Recordings struct {
 	On     bool `cbor:"1,keyasint,omitempty"`
 	Paused bool `cbor:"2,keyasint,omitempty"`
-	Parts  int  `cbor:"3,keyasint,omitempty"` // so far
+	Parts  int  `cbor:"3,keyasint,omitempty"` // number of files so far
 }
 
-// Relays are the requests that are passed from one side to the other.
+// Relays has the requests that are passed from one side to the other.
 type Relays struct {
 	Watched bool `cbor:"1,keyasint,omitempty"` // the caller's side reports on the agent's REFER
 }
 
 // The roles of legs.
 const (
-	RoleOwed   = 0 // it only owes its peer something
+	RoleOwed   = 0 // it only has something left to send
 	RoleCaller = 1
 	RoleBridge = 2
 )
 
-// Leg is one leg with its way.
+// Leg is one leg with the way to its peer.
 type Leg struct {
 	Role      int                 `cbor:"1,keyasint,omitempty"`
 	State     leg.State           `cbor:"2,keyasint,omitempty"`
 	Crypto    sdp.CryptoState     `cbor:"3,keyasint,omitempty"`
 	Confirmed bool                `cbor:"4,keyasint,omitempty"`
-	From      message.KeptAddr    `cbor:"5,keyasint,omitzero"` // of its peer's first message, or where the INVITE went
+	From      message.KeptAddr    `cbor:"5,keyasint,omitzero"` // source of its peer, or destination of our INVITE
 	Target    string              `cbor:"6,keyasint,omitempty"`
 	Flow      transport.FlowState `cbor:"7,keyasint,omitempty"`
 }
 
-// Attempt is the attempt that made the bridge, or the one under way of a call without an answer.
+// Attempt is the connected attempt, or the one under way in an unanswered call.
 type Attempt struct {
 	Number    int              `cbor:"1,keyasint,omitempty"`
 	Target    string           `cbor:"2,keyasint,omitempty"`
-	Agent     string           `cbor:"3,keyasint,omitempty"` // whose settings hold for a target that it has named
+	Agent     string           `cbor:"3,keyasint,omitempty"` // the agent that named the target, whose settings apply
 	Transport string           `cbor:"4,keyasint,omitempty"`
-	Reason    string           `cbor:"5,keyasint,omitempty"` // why it is made, as the record has it
+	Reason    string           `cbor:"5,keyasint,omitempty"` // the reason for it, as in the record
 	From      string           `cbor:"6,keyasint,omitempty"`
 	To        string           `cbor:"7,keyasint,omitempty"`
 	Dest      message.KeptAddr `cbor:"8,keyasint,omitzero"`
@@ -188,37 +188,37 @@ type Attempt struct {
 	MediaName netip.Addr       `cbor:"10,keyasint,omitzero"`
 	Dropped   []string         `cbor:"11,keyasint,omitempty"`
 	PrepareMS int64            `cbor:"12,keyasint,omitempty"`
-	Prepared  int              `cbor:"13,keyasint,omitempty"` // the status of the preparation
+	Prepared  int              `cbor:"13,keyasint,omitempty"` // HTTP status of the preparation
 	Placed    bool             `cbor:"14,keyasint,omitempty"`
 	Split     bool             `cbor:"15,keyasint,omitempty"`
-	By        string           `cbor:"16,keyasint,omitempty"` // who has ordered it
+	By        string           `cbor:"16,keyasint,omitempty"` // who ordered it
 }
 
-// Replacement is somebody else's call, who is to get the caller: by a transfer that the agent has asked for, or in a
-// rescue.
+// Replacement is the call to another party that will get the caller: in a transfer that the agent has asked for, or in
+// a rescue.
 type Replacement struct {
-	Left    bool     `cbor:"1,keyasint,omitempty"` // the agent has hung up since, or before
-	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants to hear about its progress
+	Left    bool     `cbor:"1,keyasint,omitempty"` // the agent has hung up
+	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants reports about the progress
 	ID      string   `cbor:"3,keyasint,omitempty"`
-	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // of the agent, whose place somebody takes; nil: it asked for this
-	Waiting *Waiting `cbor:"5,keyasint,omitempty"` // the agent, while the new target agrees on its keys
+	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // the loss of the agent, in a rescue; nil in a transfer
+	Waiting *Waiting `cbor:"5,keyasint,omitempty"` // the waiting agent, while the new target agrees on its keys
 }
 
 // Loss is the end of an agent's leg. The call ends with it if no target takes over.
 type Loss struct {
 	Cause cause.Cause `cbor:"1,keyasint,omitempty"`
-	By    string      `cbor:"2,keyasint,omitempty"` // who has ended it
-	Q850  int         `cbor:"3,keyasint,omitempty"` // that it gave
+	By    string      `cbor:"2,keyasint,omitempty"` // who ended it
+	Q850  int         `cbor:"3,keyasint,omitempty"` // Q.850 cause of the end
 }
 
-// Waiting is what an agent and the caller have agreed on, whose media another target has for a try. Its leg has
-// RoleBridge.
+// Waiting is the session that the agent and the caller have agreed on, while another target is on trial with the
+// agent's media. The agent's leg has RoleBridge.
 type Waiting struct {
 	Description sdp.DescriptionState `cbor:"1,keyasint,omitempty"`
-	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // to the agent
+	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // sent to the agent
 }
 
-// Rescues says whether the call has lost its agent, and somebody is to take over.
+// Rescues reports whether the call has lost its agent, and another target should take over.
 func (r *Replacement) Rescues() bool { return r != nil && r.Lost != nil }
 
 var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
@@ -228,20 +228,20 @@ var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
 	}.DecMode()
 })
 
-// Sheet is room for the state of a call while it is written. TakeSheet's is used again after Release.
+// Sheet has the state of a call while it is written. Sheets from TakeSheet are reused after Release.
 type Sheet struct {
 	Call
-	Handed  bool // it goes to a process that replaces this one, which has missed nothing
+	Handed  bool // the state goes to a process that replaces this one, and that misses no messages
 	session media.SessionState
 	text    []byte
 }
 
 var sheets = sync.Pool{New: func() any { return &Sheet{} }} //nolint:gochecknoglobals // spare memory
 
-// TakeSheet gives an empty sheet, for Release.
+// TakeSheet returns an empty sheet. The caller must Release it.
 func TakeSheet() *Sheet { return sheets.Get().(*Sheet) }
 
-// Release gives the sheet back. Neither it nor its text may be used any more.
+// Release returns the sheet to the pool. After that neither the sheet nor its text may be used.
 func (s *Sheet) Release() {
 	described := s.Bridge.Agreement.Described
 	clear(s.Legs)
@@ -259,7 +259,7 @@ func (s *Sheet) SetSession(m media.SessionState) {
 	s.Bridge.Session = &s.session
 }
 
-// Encode returns the state as text, which is good until Release. Its first byte is the format.
+// Encode returns the state as bytes, which are valid until Release. The first byte is the format.
 func (s *Sheet) Encode() ([]byte, error) {
 	shape, err := callShape()
 	if err != nil {
@@ -271,7 +271,7 @@ func (s *Sheet) Encode() ([]byte, error) {
 
 var (
 	errNoCall = errors.New("not the state of a call")
-	// ErrFormat says that another version has written a state.
+	// ErrFormat means that another version has written a state.
 	ErrFormat = errors.New("its state was written by another version, in a form that this one does not read")
 )
 
@@ -296,18 +296,18 @@ func Decode(text []byte) (*Call, error) {
 	return c, nil
 }
 
-// Machine gives for how long the machine runs, which can't be set, and a number that is another one after each of its
-// starts; 0: not known.
+// Machine returns the machine's uptime, which can't be set, and a number that changes with each start of the machine,
+// or 0 if unknown.
 type Machine func() (uptime time.Duration, boot uint64)
 
-// Note notes when the state is written. now is an Instant.
+// Note stores the time at which the state is written. now is an Instant.
 func (c *Call) Note(now int64, machine Machine) {
 	c.Noted.At = now
 	c.Noted.Uptime, c.Noted.Boot = machine()
 }
 
-// Rebase moves the call's times by as much as the wall clock was set since the call was noted. now is an Instant. After
-// a start of the machine, or on another one, nothing is known.
+// Rebase shifts the call's times by the amount that the wall clock was set since Note. now is an Instant. It does
+// nothing after a restart of the machine, or on another machine, because the amount is unknown.
 func (c *Call) Rebase(now int64, machine Machine) {
 	uptime, boot := machine()
 	if c.Noted.Boot == 0 || boot != c.Noted.Boot || uptime < c.Noted.Uptime {
@@ -330,7 +330,7 @@ func (c *Call) Rebase(now int64, machine Machine) {
 	}
 }
 
-// DecodeNow reads a state, with its times as the wall clock goes now.
+// DecodeNow reads a state, and adjusts its times to the present wall clock.
 func DecodeNow(text []byte, machine Machine) (*Call, error) {
 	c, err := Decode(text)
 	if err == nil {

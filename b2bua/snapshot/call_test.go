@@ -35,7 +35,7 @@ func sample(t testing.TB) *Call {
 	}
 }
 
-// A state is read as it was written, and what it describes is as it was.
+// A state is read as it was written, and so are its parts.
 func TestEncode(t *testing.T) {
 	c := sample(t)
 	text, err := (&Sheet{Call: *c}).Encode()
@@ -56,12 +56,12 @@ func TestEncode(t *testing.T) {
 	if _, err := Decode(nil); err == nil {
 		t.Error("nothing was read as a call")
 	}
-	if _, err := Decode(text[1:]); !errors.Is(err, ErrFormat) { // as versions before formats had it
+	if _, err := Decode(text[1:]); !errors.Is(err, ErrFormat) { // as written by versions before formats
 		t.Errorf("%v; want %v", err, ErrFormat)
 	}
 }
 
-// FuzzDecode: whatever a file has, it is no state or one whose parts can be made.
+// FuzzDecode checks that any input is refused, or gives a state whose parts can be made.
 func FuzzDecode(f *testing.F) {
 	text, err := (&Sheet{Call: *sample(f)}).Encode()
 	if err != nil {
@@ -85,7 +85,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// fill gives everything in v a value of its own.
+// fill sets every field in v to a different value.
 func fill(t *testing.T, v reflect.Value, next *uint64) {
 	t.Helper()
 	*next++
@@ -145,7 +145,7 @@ func fill(t *testing.T, v reflect.Value, next *uint64) {
 	}
 }
 
-// Whatever a state has is read as it was written.
+// All fields of a state are read as they were written.
 func TestEncodeAll(t *testing.T) {
 	for n := range uint64(70) {
 		want := &Call{}
@@ -161,7 +161,7 @@ func TestEncodeAll(t *testing.T) {
 	}
 }
 
-// What has a form of its own is a text or bytes for the library.
+// Types with their own encoding are text or bytes for the library.
 func TestForms(t *testing.T) {
 	type fields map[int]any
 	text, err := cbor.Marshal(fields{
@@ -199,7 +199,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// What is zero beside something that is not keeps its place.
+// Zero elements next to others keep their positions.
 func TestEncodeZeroes(t *testing.T) {
 	want := &Call{
 		ID: "a", Legs: []Leg{{}, {}}, Bridge: Bridge{
@@ -216,7 +216,7 @@ func TestEncodeZeroes(t *testing.T) {
 	}
 }
 
-// Only on the machine that has noted a call, and while that runs on, its uptime says how far the wall clock was set.
+// The uptime tells how far the wall clock was set only on the same machine, without a restart of it.
 func TestRebase(t *testing.T) {
 	for name, tt := range map[string]struct {
 		noted, boot uint64

@@ -17,21 +17,21 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// The encoding is CBOR (RFC 8949), which Decode has a library read. It is written here,
-// because a call is noted several times, each time with some 500 fields of which most are
-// zero: the library takes four times as long to look through them.
+// The encoding is CBOR (RFC 8949). Decode uses a library. Encoding is done here, because
+// the state of a call is written several times, each time with some 500 fields, most of
+// them zero, and the library needs four times as long for that.
 
-// shape is how the values of a type are written.
+// shape describes how values of a type are written.
 type shape struct {
 	kind   reflect.Kind
-	form   func(b []byte, at unsafe.Pointer) []byte // of a type with a form of its own; nil: it has none
+	form   func(b []byte, at unsafe.Pointer) []byte // for a type with its own encoding; nil if it has none
 	size   uintptr
-	of     *shape  // what a pointer, a slice or an array has
-	count  int     // of an array
+	of     *shape  // the element of a pointer, a slice or an array
+	count  int     // length of an array
 	fields []field // of a struct
 }
 
-// forms are the encodings of types that have one of their own.
+// forms has the types with their own encoding.
 var forms = map[reflect.Type]func(b []byte, at unsafe.Pointer) []byte{
 	reflect.TypeFor[netip.AddrPort]():   addBinary[netip.AddrPort],
 	reflect.TypeFor[netip.Prefix]():     addBinary[netip.Prefix],
@@ -42,7 +42,7 @@ var forms = map[reflect.Type]func(b []byte, at unsafe.Pointer) []byte{
 	reflect.TypeFor[sdp.CodecState]():   addText[sdp.CodecState],
 }
 
-// field is a field of a struct. It is small: the fields of all structs are some 500.
+// field is a field of a struct. It is small, because there are some 500 fields in all structs.
 type field struct {
 	*shape
 	at  uint32
@@ -82,10 +82,10 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 
 var errKind = errors.New("nothing writes this kind")
 
-// shapes has the shape of each type once, so that the few that most fields have stay in the processor's cache.
+// shapes has each type's shape only once, so that the few common shapes stay in the processor's cache.
 type shapes map[reflect.Type]*shape
 
-// of is the shape of a type. An error means that the state has a type that can't be written.
+// of returns the shape of a type. An error means that the state has a type that can't be written.
 func (all shapes) of(t reflect.Type) (s *shape, err error) {
 	s = all[t]
 	if s != nil {
@@ -143,7 +143,7 @@ func (s *shape) add(b []byte, at unsafe.Pointer) []byte {
 	case reflect.Array:
 		return s.addAll(b, at, s.count)
 	case reflect.Slice:
-		v := *(*[]byte)(at) // of whatever: how many there are, and where
+		v := *(*[]byte)(at) // for any element type, only to read length and address
 		if s.of.kind == reflect.Uint8 {
 			return append(appendHead(b, majorBytes, uint64(len(v))), v...)
 		}
@@ -169,7 +169,7 @@ func (s *shape) add(b []byte, at unsafe.Pointer) []byte {
 
 // addFields appends a struct as a map, without the fields that are zero.
 func (s *shape) addFields(b []byte, at unsafe.Pointer) []byte {
-	b = append(b, majorMap|24, 0) // the number of its pairs in a byte
+	b = append(b, majorMap|24, 0) // the number of pairs, in one byte
 	head, n := len(b)-1, byte(0)
 	for i := range s.fields {
 		f := &s.fields[i]
@@ -182,7 +182,7 @@ func (s *shape) addFields(b []byte, at unsafe.Pointer) []byte {
 	return b
 }
 
-// isZero says whether a value is zero or empty. One with such values in it may not be.
+// isZero reports whether a value is zero or empty. A struct with only zero values may count as not zero.
 func (s *shape) isZero(at unsafe.Pointer) bool {
 	switch s.kind {
 	case reflect.String:
@@ -205,7 +205,7 @@ func (s *shape) isZero(at unsafe.Pointer) bool {
 	return true
 }
 
-// addAll appends values that are one behind the other.
+// addAll appends n consecutive values.
 func (s *shape) addAll(b []byte, at unsafe.Pointer, n int) []byte {
 	b = appendHead(b, majorArray, uint64(n))
 	for i := range n {
@@ -238,21 +238,21 @@ func (s *shape) addNumber(b []byte, at unsafe.Pointer) []byte {
 	return appendHead(b, majorUnsigned, uint64(v))
 }
 
-// addBinary appends what has a binary form.
+// addBinary appends a value with a binary form.
 func addBinary[T encoding.BinaryAppender](b []byte, at unsafe.Pointer) []byte {
 	from := len(b)
 	b, _ = (*(*T)(at)).AppendBinary(b) // never an error
 	return insertHead(b, from, majorBytes)
 }
 
-// addText appends what has a form as text.
+// addText appends a value with a text form.
 func addText[T encoding.TextAppender](b []byte, at unsafe.Pointer) []byte {
 	from := len(b)
 	b, _ = (*(*T)(at)).AppendText(b) // never an error
 	return insertHead(b, from, majorText)
 }
 
-// insertHead inserts the head of what begins at from.
+// insertHead inserts the head of the value that begins at from.
 func insertHead(b []byte, from int, major byte) []byte {
 	var head [9]byte
 	return slices.Insert(b, from, appendHead(head[:0], major, uint64(len(b)-from))...)

@@ -8,46 +8,46 @@ import (
 	"flowbridge/store/record"
 )
 
-// Sink takes the records of calls; *store.Store is one.
+// Sink takes the records of calls. *store.Store implements it.
 type Sink interface {
-	// Journal notes the record of a call that is not over, and what it needs to go on in another process; nil: it can't.
-	// It does not block.
+	// Journal stores the record of a live call, and the state with which another process can continue it, or nil if none
+	// can. It does not block.
 	Journal(r record.Record, state []byte)
-	// Owe notes what a call that is over owes its peers; nil: nothing any more. It does not block. It keeps nothing of
-	// the state, as Journal and Keep.
+	// Owe stores the state of a finished call whose legs still have something to send, or nil once they have not. It does
+	// not block. Like Journal and Keep, it does not keep state.
 	Owe(id string, state []byte)
-	// Put keeps the record of a finished call and returns when it is safe.
+	// Put stores the record of a finished call and returns when it is on disk.
 	Put(ctx context.Context, r record.Record) error
-	// Keep is Put that does not block: what it returned is told to done, once at most. r must not change any more.
-	// owes is as for Owe.
+	// Keep is Put without blocking: done is called with the result, at most once. r must not change any more. owes is as
+	// in Owe.
 	Keep(ctx context.Context, r *record.Record, owes []byte, done func(error))
 }
 
 // Predecessor is a process that this one replaces.
 type Predecessor interface {
-	// Take gives a socket by its name, once.
+	// Take returns a socket by its name, each only once.
 	Take(name string) (fd int, ok bool)
-	// Restore gives a stack what the other one's had beside its sockets.
+	// Restore gives a stack the state that the old process's stack had in addition to its sockets.
 	Restore(s *transport.Stack) error
-	// Calls are the calls of the old process.
+	// Calls returns the calls of the old process.
 	Calls() []record.Saved
-	// Sockets carry the media of a call; nil: it has none.
+	// Sockets returns the sockets of a call's media, or nil if it has none.
 	Sockets(call string) *media.Sockets
 }
 
-// Note fills a sheet, and calls use with its text. Neither function may keep a part of it.
+// Note fills a sheet, and calls use with its encoding. Neither function may keep any of that.
 func Note(fill func(*Sheet), use func(state []byte)) {
 	k := TakeSheet()
 	defer k.Release()
 	fill(k)
 	text, err := k.Encode()
-	if err != nil { // never: it has nothing that can't be encoded
+	if err != nil { // can't happen: all types can be encoded
 		text = nil
 	}
 	use(text)
 }
 
-// Part moves all legs but the caller's to owed, which is empty, and copies what identifies the call.
+// Part moves all legs except the caller's to owed, which must be empty, and copies the fields that identify the call.
 func (k *Sheet) Part(owed *Sheet) {
 	owed.Trunk, owed.Source, owed.Invite = k.Trunk, k.Source, k.Invite
 	legs := k.Legs

@@ -18,56 +18,56 @@ import (
 	"time"
 )
 
-// The bounds of the cache and of its requests.
+// The limits of the cache and of its requests.
 const (
 	maxCached  = 1000 // certificates
 	maxOthers  = 250  // other URLs, and hosts
-	maxMisses  = 5    // of a host's URLs, until the host is left alone
+	maxMisses  = 5    // failures of a host's URLs after which the host is left alone
 	maxFlights = 32
-	// a trunk's flights to the hosts of one entry of its list, for certificates that have signed nothing yet
+	// A trunk's flights to the hosts of one entry of its list, for certificates that have signed nothing yet.
 	maxOfEntry      = 8
 	maxFile         = 64 << 10
 	maxAnswerHeader = 16 << 10        // bytes
-	fetchTimeout    = 5 * time.Second // of a request, which goes on while no call waits for it
+	fetchTimeout    = 5 * time.Second // of a request, which continues even if no call waits for it
 	leastFresh      = 10 * time.Second
-	usuallyFresh    = 5 * time.Minute // where the server says nothing
+	usuallyFresh    = 5 * time.Minute // if the server does not say
 	longestFresh    = 24 * time.Hour
-	pauseAfter      = 10 * time.Second // after a URL, or a host, has failed
-	maxRoots        = 16               // sets of roots that a chain was tried against
+	pauseAfter      = 10 * time.Second // after the failure of a URL or a host
+	maxRoots        = 16               // sets of roots that a chain was checked against
 )
 
-// errForbidden means that a certificate's URL is not one that may be fetched.
+// errForbidden means that a certificate's URL must not be fetched.
 var (
 	errForbidden = errors.New("a URL that no certificate is fetched from")
 	errPending   = errors.New("the server of the certificate takes too long")
 	errBusy      = errors.New("too many certificates are being fetched")
 )
 
-// cache has the certificates that were fetched.
+// cache has the fetched certificates.
 type cache struct {
 	ctx    context.Context
 	client *http.Client
 
 	mu      sync.Mutex
-	good    shelf // of URLs by whose certificates a call was signed; they stay when they are no longer fresh
-	others  shelf // of URLs that failed or have signed nothing yet, and of each trunk's hosts: they displace none of good
+	good    shelf // URLs whose certificates have signed a call; they stay even when no longer fresh
+	others  shelf // URLs that failed or have signed nothing yet, and each trunk's hosts; they displace none of good
 	flights map[string]*flight
 	stats   Fetches
 }
 
-// entry is what is known of a URL until a time.
+// entry is the state of a URL, or of a trunk's host, until a time.
 type entry struct {
 	key    string
-	trunk  string // that asked for it
+	trunk  string // the trunk that asked for it
 	chain  *chain
 	err    error
 	until  time.Time
-	roots  map[*x509.CertPool]time.Time // that the chain leads to, and until when
-	misses int                          // of a trunk's host: its URLs that have failed in succession
-	silent bool                         // of a host: it did not answer
+	roots  map[*x509.CertPool]time.Time // roots that the chain leads to, and until when
+	misses int                          // for a trunk's host: consecutive failures of its URLs
+	silent bool                         // for a host: it did not answer
 }
 
-// flight is a request that is under way.
+// flight is a request under way.
 type flight struct {
 	trunk string
 	of    string // the entry of the list
@@ -79,8 +79,8 @@ type flight struct {
 // Fetches counts the requests for certificates.
 type Fetches struct {
 	OK     uint64 // a certificate came
-	Failed uint64 // none came, or one that can't be used
-	Cached uint64 // what was there already was used
+	Failed uint64 // none came, or an unusable one
+	Cached uint64 // answered from the cache
 }
 
 func newCache(ctx context.Context, transport http.RoundTripper) *cache {
@@ -99,8 +99,8 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 	}
 }
 
-// get returns the certificate at a URL. It waits until a deadline, and for the policy's
-// timeout at most, from when the request began.
+// get returns the certificate at a URL. It waits until a deadline, but at most until the
+// policy's timeout after the request began.
 func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error) {
 	u, of, err := allowed(where, p.Hosts)
 	if err != nil {
@@ -132,9 +132,9 @@ func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error)
 	return nil, errPending
 }
 
-// begin returns what is known of a URL, or the request that is under way, which it starts
-// if there is none. Neither: too many are under way. A URL by whose certificate a call was
-// signed waits for no other of its host, entry or trunk.
+// begin returns the entry of a URL, or the request under way, which it starts if needed.
+// It returns neither if too many requests are under way. A URL whose certificate has
+// signed a call does not have to wait for others of its host, entry or trunk.
 func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	now, key := time.Now(), u.String()
 	c.mu.Lock()
@@ -152,7 +152,7 @@ func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	}
 	f := c.flights[key]
 	left := maxFlights - len(c.flights)
-	// A trunk has at most as many as are left for the others.
+	// A trunk may use at most half of the free flights: as many must be left for the others.
 	if f == nil && left > 0 && (had != nil || c.flightsOf(trunk, "") < left && c.flightsOf(trunk, of) < maxOfEntry) {
 		f = &flight{trunk: trunk, of: of, began: now, done: make(chan struct{})}
 		c.flights[key] = f
@@ -161,7 +161,7 @@ func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	return f, nil
 }
 
-// flightsOf counts the flights of a trunk to the hosts of one entry; "": to all.
+// flightsOf counts the flights of a trunk to the hosts of one entry; "" means to all.
 func (c *cache) flightsOf(trunk, entry string) (n int) {
 	for _, f := range c.flights {
 		if f.trunk == trunk && (entry == "" || f.of == entry) {
@@ -171,7 +171,7 @@ func (c *cache) flightsOf(trunk, entry string) (n int) {
 	return n
 }
 
-// hostKey is the key of a host for a trunk: what one trunk's callers name there does not count for another.
+// hostKey returns the key of a host for a trunk: URLs that one trunk's callers name do not affect another trunk.
 func hostKey(trunk string, u *url.URL) string { return u.Host + " " + trunk }
 
 // fly makes the request of a flight.
@@ -179,7 +179,7 @@ func (c *cache) fly(f *flight, u *url.URL) {
 	ctx, cancel := context.WithTimeout(c.ctx, fetchTimeout)
 	defer cancel()
 	e := &entry{key: u.String(), trunk: f.trunk, until: time.Now().Add(pauseAfter)}
-	defer func() { // the library's parsers are trusted with peers' bytes, and a panic of theirs is not the process's end
+	defer func() { // the library's parsers read peers' bytes, and a panic in them must not end the process
 		if v := recover(); v != nil {
 			e.chain, e.err = nil, fmt.Errorf("%w: %v", errNoCertificate, v)
 		}
@@ -197,10 +197,10 @@ func (c *cache) fly(f *flight, u *url.URL) {
 	e.until = time.Now().Add(fresh)
 }
 
-// unusable is a certificate that came, and that no number can be verified by.
+// unusable means that a certificate came that can't verify any number.
 type unusable struct{ error }
 
-// land notes what a request has brought. A host that did not answer, or that had none of
+// land stores the result of a request. A host that did not answer, or that failed for
 // several URLs, is left alone.
 func (c *cache) land(f *flight, e *entry, u *url.URL) {
 	c.mu.Lock()
@@ -231,7 +231,7 @@ func (c *cache) land(f *flight, e *entry, u *url.URL) {
 	c.others.keep(host)
 }
 
-// proved notes that a call was signed by a certificate.
+// proved records that a certificate has signed a call.
 func (c *cache) proved(e *entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -241,19 +241,19 @@ func (c *cache) proved(e *entry) {
 	}
 }
 
-// shelf has a number of entries. When it is full, the trunk that has most loses the entry that was not used for
-// longest.
+// shelf has a bounded number of entries. When it is full, the trunk with the most entries loses its least recently used
+// one.
 type shelf struct {
 	most    int
 	entries map[string]*list.Element
-	recent  *list.List // of *entry, the last used one in front
+	recent  *list.List // of *entry, the most recently used one in front
 }
 
 func newShelf(most int) shelf {
 	return shelf{most: most, entries: map[string]*list.Element{}, recent: list.New()}
 }
 
-// at returns the entry of a key, which may have ended; nil: there is none.
+// at returns the entry of a key, which may have expired, or nil.
 func (s *shelf) at(key string) *entry {
 	at := s.entries[key]
 	if at == nil {
@@ -270,7 +270,7 @@ func (s *shelf) keep(e *entry) {
 	if s.recent.Len() <= s.most {
 		return
 	}
-	var last *entry // of its trunk
+	var last *entry // the trunk's least recently used entry
 	of := map[string]int{}
 	for at := s.recent.Front(); at != nil; at = at.Next() {
 		e, _ := at.Value.(*entry)
@@ -288,7 +288,7 @@ func (s *shelf) drop(key string) {
 	}
 }
 
-// fetch makes one request, and says for how long its answer is fresh.
+// fetch makes one request. fresh is how long its answer is fresh.
 func (c *cache) fetch(ctx context.Context, u *url.URL) (data []byte, fresh time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
@@ -313,8 +313,8 @@ func (c *cache) fetch(ctx context.Context, u *url.URL) (data []byte, fresh time.
 	return data, freshness(res.Header, time.Now()), nil
 }
 
-// freshness is how long an answer may be used (RFC 9111 section 4.2), within bounds: who
-// answers a flood of calls does not make a flood of requests of it.
+// freshness returns how long an answer may be used (RFC 9111 section 4.2), within bounds,
+// so that a server can't turn a flood of calls into a flood of requests.
 func freshness(h http.Header, now time.Time) time.Duration {
 	fresh := usuallyFresh
 	if at, err := http.ParseTime(h.Get("Expires")); err == nil {
@@ -339,7 +339,8 @@ func freshness(h http.Header, now time.Time) time.Duration {
 }
 
 // allowed reads a certificate's URL: https, a host of the list, and the port of the entry, or 443 or 8443
-// (ATIS-1000074). u is its normal form (RFC 3986 section 6.2), so that one certificate has one key. of is the entry.
+// (ATIS-1000074). u is its normal form (RFC 3986 section 6.2), so that one certificate has one key. of is the list's
+// entry.
 func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 	u, err = url.Parse(where)
 	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" ||
@@ -356,10 +357,10 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 			name == host {
 			u.Host = strings.TrimSuffix(net.JoinHostPort(host, cmp.Or(port, "443")), ":443")
 			u.Path = cmp.Or(u.Path, "/")
-			if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") { // which is not the same as a slash
+			if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") { // an escaped slash is not the same as a slash
 				u.RawPath = ""
 			}
-			return u.ResolveReference(u), entry, nil // without . and ..
+			return u.ResolveReference(u), entry, nil // with . and .. resolved
 		}
 	}
 	return nil, "", fmt.Errorf("%w: its host %q is not on the list of identity.hosts", errForbidden, u.Host)

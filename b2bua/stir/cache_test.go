@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// What is no certificate, and a server that fails, are not asked again at once.
+// A URL without a certificate, and a failing server, are not asked again at once.
 func TestBadAnswers(t *testing.T) {
 	s := newSigner(t, provider)
 	elsewhere := func(*http.Request) (*http.Response, error) { return nil, errors.New("no route to host") }
@@ -51,8 +51,8 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
-// A server that hangs costs the calls of its first second a second, and later ones
-// nothing. One request runs. What comes late is there for later calls.
+// A hanging server delays the calls of its first second by a second, and later ones not
+// at all. Only one request runs. A late certificate is available for later calls.
 func TestHangingServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSigner(t, provider)
@@ -99,13 +99,13 @@ func TestHangingServer(t *testing.T) {
 		if got := v.Verify(s.policy(), request(moved(t, s, where+"3"))); got.Status != StatusUnfetched || time.Since(at) != 0 || server.count() != 2 {
 			t.Errorf("%v after %v, %v", got, time.Since(at), server.asked)
 		}
-		if got, took := ask(); got.Status != 0 || took != 0 { // what is there stays of use
+		if got, took := ask(); got.Status != 0 || took != 0 { // a cached certificate stays usable
 			t.Errorf("%v after %v", got, took)
 		}
 	})
 }
 
-// However many URLs are named, few requests run, and what is kept is bounded.
+// However many URLs are named, only a few requests run, and the cache is bounded.
 func TestManyURLs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSigner(t, provider)
@@ -149,8 +149,9 @@ func TestManyURLs(t *testing.T) {
 	})
 }
 
-// A caller who names what is not there takes no certificate from other calls: not one that
-// is kept, nor one of another host, nor one of that host that has to be fetched again.
+// A caller that names missing URLs takes no certificate from other calls: neither a
+// cached one, nor one of another host, nor one of the same host that must be fetched
+// again.
 func TestRandomPaths(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSigner(t, provider)
@@ -200,7 +201,7 @@ func TestRandomPaths(t *testing.T) {
 	})
 }
 
-// A trunk whose callers name certificates takes neither the requests nor the places of another one's.
+// A trunk whose callers name certificates uses up neither the requests nor the cache places of another trunk.
 func TestTrunksShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, other := newSigner(t, provider), newSigner(t, provider)
@@ -230,7 +231,8 @@ func TestTrunksShare(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 
-		// Certificates that came and have signed nothing displace none, and what a host lacks for one trunk it may have for another.
+		// Certificates that have signed nothing displace no others, and a failure of a host for one trunk does not count for
+		// another.
 		hang = false
 		if got := v.Verify(quiet, request(s.identity(t))); got.Status != 0 {
 			t.Errorf("verified: %v; want no fault", got)
@@ -259,7 +261,7 @@ func TestTrunksShare(t *testing.T) {
 	})
 }
 
-// What is kept of one trunk gives way to that of another, the oldest first.
+// Entries of one trunk give way to those of another, the oldest first.
 func TestShelfOfTrunks(t *testing.T) {
 	s := newShelf(8)
 	for i := range 20 {
@@ -333,8 +335,8 @@ func TestFreshness(t *testing.T) {
 	}
 }
 
-// A certificate is fetched once while it is fresh, and again afterwards; one that has
-// ended meanwhile counts no more.
+// A certificate is fetched once while it is fresh, and again afterwards. An expired one
+// no longer counts.
 func TestCertificateIsCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSigner(t, provider, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(30 * time.Minute) })

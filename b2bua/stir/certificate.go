@@ -18,8 +18,8 @@ import (
 // maxChain bounds the certificates at one URL.
 const maxChain = 8
 
-// tnAuthList is the extension that says for which numbers a certificate speaks (RFC 8226
-// section 9).
+// tnAuthList returns the extension that says for which numbers a certificate speaks (RFC
+// 8226 section 9).
 func tnAuthList() asn1.ObjectIdentifier { return asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 26} }
 
 var (
@@ -33,7 +33,7 @@ var (
 	errNotTheirs     = errors.New("a number that is not in the certificate's TNAuthList")
 )
 
-// chain is a certificate with those between it and a root.
+// chain is a certificate with the intermediate certificates below a root.
 type chain struct {
 	leaf          *x509.Certificate
 	key           *ecdsa.PublicKey
@@ -41,7 +41,7 @@ type chain struct {
 	authority     authority
 }
 
-// readChain reads certificates, the signer's first: PEM, or one as DER.
+// readChain reads certificates, the signer's first: several as PEM, or one as DER.
 func readChain(data []byte) (*chain, error) {
 	var all []*x509.Certificate
 	for rest := data; len(all) <= maxChain; {
@@ -87,7 +87,7 @@ func newChain(all []*x509.Certificate) (*chain, error) {
 	case c.leaf.KeyUsage != 0 && c.leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0:
 		return nil, errUsage
 	}
-	for _, cert := range all { // Go's library does not know the extension, and refuses a critical one; trusted handles it
+	for _, cert := range all { // Go does not know the extension and would refuse it as critical; trusted handles it
 		cert.UnhandledCriticalExtensions = slices.DeleteFunc(cert.UnhandledCriticalExtensions, tnAuthList().Equal)
 	}
 	of, err := authorityOf(c.leaf)
@@ -101,7 +101,7 @@ func newChain(all []*x509.Certificate) (*chain, error) {
 	return c, nil
 }
 
-// trusted reports why a chain leads to none of the roots, and until when it does.
+// trusted returns until when a chain leads to one of the roots, or an error if it does not.
 func (c *chain) trusted(roots *x509.CertPool, now time.Time) (until time.Time, err error) {
 	chains, err := c.leaf.Verify(x509.VerifyOptions{
 		Roots: roots, Intermediates: c.intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
@@ -119,8 +119,8 @@ func (c *chain) trusted(roots *x509.CertPool, now time.Time) (until time.Time, e
 }
 
 // delegated returns an error if a certificate in a chain, the signer's first, has numbers that the one above it lacks
-// (RFC 9060 section 4). One without a TNAuthList, as a root and most
-// authorities of carriers have none, puts no limit of its own.
+// (RFC 9060 section 4). A certificate without a TNAuthList, like a root or most carriers' authorities, sets no limit of
+// its own.
 func delegated(certs []*x509.Certificate) error {
 	var above *authority
 	for _, cert := range slices.Backward(certs) {
@@ -138,7 +138,7 @@ func delegated(certs []*x509.Certificate) error {
 	return nil
 }
 
-// authorityOf returns the TNAuthList of a certificate; nil: it has none.
+// authorityOf returns the TNAuthList of a certificate, or nil if it has none.
 func authorityOf(cert *x509.Certificate) (*authority, error) {
 	for _, e := range cert.Extensions {
 		if e.Id.Equal(tnAuthList()) {
@@ -149,24 +149,24 @@ func authorityOf(cert *x509.Certificate) (*authority, error) {
 	return nil, nil //nolint:nilnil // most certificates have none
 }
 
-// authority is a TNAuthList: codes of providers, whose numbers it does not say, and numbers.
+// authority is a TNAuthList. It has numbers, and codes of providers, whose numbers it does not list.
 type authority struct {
 	codes  []string      // sorted
-	ranges []numberRange // sorted, with gaps between them
+	ranges []numberRange // sorted, and merged if adjacent
 }
 
 // numberRange has the keys of its first and its last number.
 type numberRange struct{ first, last uint64 }
 
-// keyOf returns the key of a number: the next number of as many digits has the next key. ok is false for a number with
-// * or
+// keyOf returns the key of a number: The next number with the same length has the next key. ok is false for a number
+// with * or
 // #, which no caller of another network has.
 func keyOf(number string) (key uint64, ok bool) {
 	key, err := strconv.ParseUint("1"+number, 10, 64) // the 1 keeps leading zeros
 	return key, err == nil
 }
 
-// settle brings what was read in order.
+// settle sorts and merges the entries.
 func (a *authority) settle() {
 	slices.Sort(a.codes)
 	slices.SortFunc(a.ranges, func(x, y numberRange) int { return cmp.Compare(x.first, y.first) })
@@ -230,7 +230,7 @@ func readAuthority(der []byte) (a authority, err error) {
 	return a, nil
 }
 
-// whole is the error of a value that is not all there is.
+// whole returns an error if bytes follow a value.
 func whole(rest []byte, err error) error {
 	if err != nil || len(rest) > 0 {
 		return errTNAuthList
@@ -238,8 +238,8 @@ func whole(rest []byte, err error) error {
 	return nil
 }
 
-// has reports whether a number, in its canonical form, may be signed for. What numbers a
-// provider has, the list does not say.
+// has reports whether a number, in its canonical form, may be signed for. A provider's
+// code allows any number, because the list does not say which ones the provider has.
 func (a *authority) has(number string) bool {
 	key, ok := keyOf(number)
 	return len(a.codes) > 0 || ok && a.covers(numberRange{key, key})
@@ -251,8 +251,8 @@ func (a *authority) covers(r numberRange) bool {
 	return i < len(a.ranges) && a.ranges[i].first <= r.first && r.last <= a.ranges[i].last
 }
 
-// encompasses reports whether all that another list has lies within this one. A provider may give any number, because
-// the list does not say which ones it has, but no other provider's code.
+// encompasses reports whether another list lies within this one. A provider's code allows any number, because the list
+// does not say which ones the provider has, but no other provider's code.
 func (a *authority) encompasses(b *authority) bool {
 	for _, code := range b.codes {
 		if _, found := slices.BinarySearch(a.codes, code); !found {

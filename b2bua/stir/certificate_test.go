@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// tnList is a TNAuthList: entries of one letter and a text, like "s709J", "n15075550100" and "r15075550100+10".
+// tnList returns a TNAuthList: entries of one letter and a text, like "s709J", "n15075550100" and "r15075550100+10".
 func tnList(t testing.TB, entries string) []byte {
 	t.Helper()
 	var all []asn1.RawValue
@@ -46,7 +46,7 @@ func tnList(t testing.TB, entries string) []byte {
 	return der
 }
 
-// delegates makes a chain of certificates with these lists, the root's first; "-" has none, "?" one that is not well-formed.
+// delegates makes a chain of certificates with these lists, the root's first. "-" means no list, "?" a malformed one.
 func delegates(t testing.TB, critical bool, lists ...string) (file []byte, roots *x509.CertPool) {
 	t.Helper()
 	var above *x509.Certificate
@@ -89,10 +89,11 @@ func delegates(t testing.TB, critical bool, lists ...string) (file []byte, roots
 	return file, roots
 }
 
-// A certificate speaks for no number that the one above it does not have (RFC 9060 section 4), also where its TNAuthList is critical.
+// A certificate is not valid for numbers that the one above it does not have (RFC 9060 section 4), even if its
+// TNAuthList is critical.
 func TestDelegates(t *testing.T) {
 	for _, tt := range []struct {
-		name, chain string // lists with bars between them
+		name, chain string // lists, separated by bars
 		want        error
 	}{
 		{"an authority without a list", "-|-|n15075550100", nil},
@@ -141,7 +142,7 @@ func TestDelegates(t *testing.T) {
 	}
 }
 
-// Lists that are as long as a file may be are read and compared in order.
+// Lists of the maximum length are read and compared in linear time.
 func TestLongLists(t *testing.T) {
 	var above, below bytes.Buffer
 	for i := range 2500 {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// The bounds of what a peer sends: the bytes of one Identity header, and how many of an
-// INVITE's are looked at.
+// The limits for a peer: the bytes of one Identity header, and the number of an INVITE's
+// headers that are read.
 const (
 	maxHeader  = 8192
 	maxHeaders = 8
@@ -19,12 +19,12 @@ type header struct {
 	protected string // the JOSE header, as base64url; empty in the compact form
 	payload   string // the claims; empty in the compact form
 	signature []byte
-	info      string // where the certificate is
-	ppt       string // the extension; empty: none
+	info      string // the URL of the certificate
+	ppt       string // the extension; empty if none
 }
 
-// compact reports whether the claims have to be made of the SIP request (RFC 8224
-// section 4.1.1).
+// compact reports whether the claims must be made from the SIP request (RFC 8224 section
+// 4.1.1).
 func (h *header) compact() bool { return h.protected == "" }
 
 var (

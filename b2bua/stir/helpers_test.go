@@ -14,7 +14,7 @@ import (
 
 const where = "https://certs.example.net/shaken.pem"
 
-// jose and body are a PASSporT that fits request.
+// jose and body make a PASSporT that fits request.
 var jose = stirtest.Header(where)
 
 func body(iat time.Time) string { return stirtest.Claims("15075550100", "15075785607", iat) }
@@ -29,7 +29,7 @@ func newSigner(t testing.TB, list []byte, change ...func(*x509.Certificate)) *si
 	return &signer{stirtest.New(t, list, change...)}
 }
 
-// identity gives an Identity header that is right.
+// identity returns a valid Identity header.
 func (s *signer) identity(t testing.TB) string {
 	t.Helper()
 	return s.Identity(t, where, "15075550100", "15075785607")

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// shaken is the only extension that is known here (RFC 8588).
+// shaken is the only supported extension (RFC 8588).
 const shaken = "shaken"
 
 // signatureSize is the size of an ES256 signature: r and s (RFC 7518 section 3.4).
@@ -23,9 +23,9 @@ const signatureSize = 64
 
 // passport is a PASSporT (RFC 8225).
 type passport struct {
-	url       string // of the certificate
+	url       string // URL of the certificate
 	claims    claims
-	signed    string // what the signature is of
+	signed    string // the signed text
 	signature []byte
 }
 
@@ -66,7 +66,7 @@ var (
 // maxOrigID bounds the origid, which is a UUID (RFC 8588 section 5).
 const maxOrigID = 128
 
-// passportOf reads the PASSporT of a header, or makes it of the request, where the header
+// passportOf reads the PASSporT of a header, or makes it from the request if the header
 // is in the compact form.
 func passportOf(h *header, r *Request) (p passport, err error) {
 	p.url, p.signature = h.info, h.signature
@@ -114,7 +114,7 @@ func (p *passport) rebuild(h *header, r *Request) error {
 // dateFormat is the format of Date (RFC 3261 section 20.17).
 const dateFormat = "Mon, 02 Jan 2006 15:04:05 GMT"
 
-// check looks at the form of the claims.
+// check checks the form of the claims.
 func (c *claims) check(isShaken bool) error {
 	iat, err := c.IAT.Int64()
 	if err != nil || iat < 0 || iat > 1<<40 {
@@ -132,9 +132,9 @@ func (c *claims) check(isShaken bool) error {
 	return nil
 }
 
-// names reports whether the claims are of a call: of its caller, of its To (RFC 8224
-// section 5.1), and of the number that it is routed by. That differs from To where a call
-// was diverted, and where somebody has copied the headers of another call.
+// names returns an error unless the claims fit a call: its caller, its To (RFC 8224
+// section 5.1), and the number that it is routed by. That number differs from To if the
+// call was diverted, or if an attacker has copied the headers of another call.
 func (c *claims) names(r *Request) error {
 	from, to, called := canonical(r.From), canonical(r.To), canonical(r.Called)
 	isFor := func(number string) bool {
@@ -153,8 +153,8 @@ func (c *claims) names(r *Request) error {
 
 var errMismatch = errors.New("a PASSporT of another call")
 
-// canonical returns a telephone number as PASSporTs have it (RFC 8224 section 8.3): digits
-// with the country code, and no plus. Empty: it is none.
+// canonical returns a telephone number in the form of PASSporTs (RFC 8224 section 8.3):
+// digits with the country code, and no plus. It returns "" if number is not one.
 func canonical(number string) string {
 	var b strings.Builder
 	for _, r := range strings.TrimPrefix(number, "+") {
@@ -192,11 +192,11 @@ func decode(text string, into any) error {
 	return nil
 }
 
-// encode writes JSON in base64url as RFC 8225 section 9 has it: without white space.
+// encode writes JSON in base64url in the form of RFC 8225 section 9: without white space.
 func encode(v any) string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v) // of texts and numbers
+	_ = e.Encode(v) // can't fail for texts and numbers
 	return base64.RawURLEncoding.EncodeToString(bytes.TrimSuffix(b.Bytes(), []byte("\n")))
 }

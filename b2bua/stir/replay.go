@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// maxReplays bounds the signatures that are remembered: as many as 1,600 calls a second make at
-// a freshness of 60 s. The oldest are forgotten first.
+// maxReplays bounds the signatures that are remembered: enough for 1,600 calls a second
+// at a freshness of 60 s. The oldest are forgotten first.
 const maxReplays = 100_000
 
 // replays remembers the signatures of calls, at least until their PASSporTs are stale
@@ -14,17 +14,17 @@ const maxReplays = 100_000
 type replays struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	seen map[nonce]uint64 // a hash of what a call is known by
-	ring []nonce          // in the order in which they came
+	seen map[nonce]uint64 // to a hash that identifies the call
+	ring []nonce          // in order of arrival
 	next int
 }
 
-// nonce is r of a signature. It does not change where s is replaced by n-s, which is as
-// right.
+// nonce is r of a signature. It stays the same if s is replaced by n-s, which is also
+// valid.
 type nonce [signatureSize / 2]byte
 
-// first reports whether no other call had a signature. A call has its own again: a
-// forked INVITE has the same Call-ID and From tag, and calls the same number.
+// first reports whether no other call has used a signature. The same call may use it
+// again: a forked INVITE has the same Call-ID and From tag, and calls the same number.
 func (r *replays) first(signature []byte, of *Request) bool {
 	n := nonce(signature[:signatureSize/2])
 	r.mu.Lock()

@@ -12,31 +12,31 @@ import (
 )
 
 const (
-	// Fresh is how far an iat may be from the moment when the INVITE came, either way (RFC 8224 section 6.2.2).
+	// Fresh is how far an iat may be from the arrival of the INVITE, either way (RFC 8224 section 6.2.2).
 	Fresh = time.Minute
 	// Timeout is how long a call waits for a certificate.
 	Timeout = time.Second
 )
 
-// Policy is what one trunk's calls are verified by.
+// Policy has the rules for verifying one trunk's calls.
 type Policy struct {
-	Trunk   string         // by which requests and what is kept of them are shared
-	Roots   *x509.CertPool // that certificates lead to
-	Hosts   []string       // that certificates are fetched from: a name or address, *.name, perhaps with a port
-	Fresh   time.Duration  // how far an iat may be from the moment when the INVITE came, either way
+	Trunk   string         // divides requests and cache entries between trunks
+	Roots   *x509.CertPool // the trusted roots
+	Hosts   []string       // permitted hosts of certificates: a name or address, *.name, perhaps with a port
+	Fresh   time.Duration  // how far an iat may be from the arrival of the INVITE, either way
 	Timeout time.Duration  // how long a call waits for a certificate
 }
 
-// Request is what an INVITE says.
+// Request has the data of an INVITE.
 type Request struct {
 	Identity []string // the values of its Identity headers
 	Date     string
 	From, To string // the numbers, in international form
 	Called   string // the number in the Request-URI, by which the call is routed
-	Diverted bool   // the call says that it was diverted: Called need not be a number that was signed
+	Diverted bool   // the call says that it was diverted, so Called need not be a signed number
 	CallID   string
 	FromTag  string
-	Came     time.Time // when the INVITE came, which may be before another process was asked
+	Came     time.Time // when the INVITE came, perhaps to another process before
 }
 
 // The values of verstat (3GPP TS 24.229 section 7.2A.20).
@@ -55,13 +55,13 @@ const (
 	StatusInvalid    = 438 // Invalid Identity Header
 )
 
-// Result is what a verification says.
+// Result is the result of a verification.
 type Result struct {
 	Verstat string // Passed, Failed or None
-	Attest  string // A, B or C of a call that has passed; empty: none was claimed
+	Attest  string // A, B or C of a call that has passed; empty if none was claimed
 	OrigID  string // of a call that has passed
-	Status  int    // one of RFC 8224 section 6.2.2; 0: the call has passed
-	Err     error  // why it has not
+	Status  int    // one of RFC 8224 section 6.2.2; 0 if the call has passed
+	Err     error  // why it has not passed
 }
 
 // Verifier verifies the calls of a process. Its methods may be called from any goroutine.
@@ -71,7 +71,7 @@ type Verifier struct {
 	counts  [len(outcomes)]atomic.Uint64
 }
 
-// outcomes are the results that are counted.
+// outcomes has the counted results.
 var outcomes = [...]struct {
 	status int
 	name   string
@@ -84,20 +84,20 @@ var outcomes = [...]struct {
 	{StatusInvalid, "invalid"},
 }
 
-// New makes a verifier, whose requests end with ctx. transport makes them; nil: the
-// network.
+// New makes a verifier, whose requests end with ctx. transport makes the requests; nil
+// means the network.
 func New(ctx context.Context, transport http.RoundTripper) *Verifier {
 	return &Verifier{cache: newCache(ctx, transport)}
 }
 
-// Counts calls f with each result, and how many calls had it.
+// Counts calls f with each result and the number of calls that had it.
 func (v *Verifier) Counts(f func(result string, n uint64)) {
 	for i, o := range outcomes {
 		f(o.name, v.counts[i].Load())
 	}
 }
 
-// Fetches counts the requests for certificates.
+// Fetches returns the counts of requests for certificates.
 func (v *Verifier) Fetches() Fetches {
 	v.cache.mu.Lock()
 	defer v.cache.mu.Unlock()
@@ -117,8 +117,8 @@ func (v *Verifier) Verify(p *Policy, r *Request) Result {
 	return out
 }
 
-// Foresee is Verify without certificates, as far as that goes: it fetches nothing. url is
-// where the certificate would come from, empty where the result is final.
+// Foresee does the checks of Verify that need no certificate. It fetches nothing. url is
+// the URL of the certificate, or "" if the result is final.
 func Foresee(p *Policy, r *Request) (out Result, url string) {
 	out = check(p, r, func(pass *passport) Result {
 		if _, _, err := allowed(pass.url, p.Hosts); err != nil {
@@ -130,8 +130,8 @@ func Foresee(p *Policy, r *Request) (out Result, url string) {
 	return out, url
 }
 
-// check goes through the Identity headers that are of use (RFC 8224 section 6.2): those
-// without an extension, or with SHAKEN's. prove judges the ones that fit the call.
+// check goes through the usable Identity headers (RFC 8224 section 6.2): those without an
+// extension, or with SHAKEN's. prove checks the ones that fit the call.
 func check(p *Policy, r *Request, prove func(*passport) Result) Result {
 	last := failed(StatusMissing, errMissing)
 	if len(r.Identity) > maxHeaders {
@@ -159,7 +159,7 @@ var (
 	errReplayed = errors.New("a signature that another call had")
 )
 
-// one judges one Identity header.
+// one checks one Identity header.
 func one(p *Policy, r *Request, value string, prove func(*passport) Result) Result {
 	h, err := parseHeader(value)
 	if err != nil {
@@ -174,7 +174,7 @@ func one(p *Policy, r *Request, value string, prove func(*passport) Result) Resu
 		return failed(StatusStale, err)
 	case err != nil:
 		return failed(StatusInvalid, err)
-	case h.ppt != "" && h.ppt != shaken: // the header has no ppt, and the PASSporT has
+	case h.ppt != "" && h.ppt != shaken: // the header has no ppt, but the PASSporT has one
 		return failed(StatusMissing, errOther)
 	}
 	if age := r.Came.Sub(pass.claims.issued); age > p.Fresh || age < -p.Fresh {
@@ -186,7 +186,7 @@ func one(p *Policy, r *Request, value string, prove func(*passport) Result) Resu
 	return prove(&pass)
 }
 
-// prove looks at certificate and signature, and whether another call had that.
+// prove checks the certificate and the signature, and that no other call has used the signature.
 func (v *Verifier) prove(p *Policy, r *Request, pass *passport, deadline time.Time) Result {
 	e, err := v.cache.get(pass.url, p, deadline)
 	var bad *unusable
@@ -212,8 +212,8 @@ func (v *Verifier) prove(p *Policy, r *Request, pass *passport, deadline time.Ti
 	return passed(&pass.claims)
 }
 
-// leadsTo reports why a certificate leads to none of the roots. What was found is
-// remembered until one of the chain ends.
+// leadsTo returns an error if a certificate leads to none of the roots. It remembers
+// success until a certificate of the chain expires.
 func (c *cache) leadsTo(e *entry, roots *x509.CertPool, now time.Time) error {
 	c.mu.Lock()
 	until, known := e.roots[roots]
@@ -236,8 +236,8 @@ func (c *cache) leadsTo(e *entry, roots *x509.CertPool, now time.Time) error {
 
 func passed(c *claims) Result { return Result{Verstat: Passed, Attest: c.Attest, OrigID: c.OrigID} }
 
-// failed is the result of a call that has not passed. Where there was nothing to judge,
-// there was no validation.
+// failed returns the result of a call that has not passed. If there was nothing to check,
+// verstat says that there was no validation.
 func failed(status int, err error) Result {
 	verstat := Failed
 	if status == StatusMissing || status == StatusUnfetched {
@@ -246,7 +246,7 @@ func failed(status int, err error) Result {
 	return Result{Verstat: verstat, Status: status, Err: err}
 }
 
-// Unverified is the result of a verification that has come to nothing.
+// Unverified returns the result of a verification that could not be done.
 func Unverified() Result { return failed(StatusUnfetched, errNothing) }
 
 // ReasonPhrase returns the phrase of a status (RFC 8224 section 6.2.2).
@@ -265,7 +265,7 @@ func ReasonPhrase(status int) string {
 	}
 }
 
-// String is the result in words.
+// String returns the result in words.
 func (r Result) String() string {
 	var b strings.Builder
 	b.WriteString(r.Verstat)

@@ -85,7 +85,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// tampered is a header whose claims were changed after they were signed.
+// tampered returns a header whose claims were changed after they were signed.
 func tampered(t *testing.T, s *signer) string {
 	t.Helper()
 	b := strings.Replace(body(time.Now()), `"A"`, `"C"`, 1)
@@ -94,13 +94,13 @@ func tampered(t *testing.T, s *signer) string {
 	return parts[0] + "." + forged + "." + parts[2] + ";info=<" + where + ">"
 }
 
-// moved is a header whose certificate is elsewhere.
+// moved returns a header whose certificate is at another URL.
 func moved(t *testing.T, s *signer, url string) string {
 	t.Helper()
 	return s.Sign(t, strings.Replace(jose, where, url, 1), body(time.Now())) + ";info=<" + url + ">"
 }
 
-// The compact form has its claims from the request (RFC 8224 section 4.1.1).
+// The compact form takes its claims from the request (RFC 8224 section 4.1.1).
 func TestCompactForm(t *testing.T) {
 	s := newSigner(t, provider)
 	at := time.Now().UTC().Truncate(time.Second)
@@ -126,7 +126,7 @@ func TestCompactForm(t *testing.T) {
 	}
 }
 
-// What does not fit its call, is stale, or names another host leads to no request.
+// A header that does not fit its call, is stale, or names a foreign host causes no request.
 func TestNothingIsFetched(t *testing.T) {
 	s := newSigner(t, provider)
 	for _, identity := range []string{
@@ -141,7 +141,7 @@ func TestNothingIsFetched(t *testing.T) {
 	}
 }
 
-// A certificate has to lead to a root, to be valid, and to be one for telephone numbers.
+// A certificate must lead to a root, be valid, and be one for telephone numbers.
 func TestCredentials(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -181,8 +181,7 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// A signature counts for one call, also where s was replaced by n-s, which is right,
-// too.
+// A signature counts for one call, even if s was replaced by n-s, which is also valid.
 func TestReplay(t *testing.T) {
 	s := newSigner(t, provider)
 	v := New(t.Context(), &server{answer: says(200, s.File)})
@@ -231,7 +230,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// A call is routed by a number that was signed, or says that it was diverted.
+// A call must be routed by a signed number, or say that it was diverted.
 func TestCalledNumber(t *testing.T) {
 	s := newSigner(t, provider)
 	for _, tt := range []struct {
@@ -254,7 +253,7 @@ func TestCalledNumber(t *testing.T) {
 	}
 }
 
-// The signatures that are remembered are bounded; the oldest are forgotten.
+// The number of remembered signatures is bounded, and the oldest are forgotten.
 func TestReplaysAreBounded(t *testing.T) {
 	var r replays
 	signature := func(i int) []byte {
@@ -293,14 +292,14 @@ func TestCanonical(t *testing.T) {
 	}
 }
 
-// FuzzIdentity: whatever a peer writes, nothing passes that was not signed, and nothing
-// is asked of a host that is not on the list.
+// FuzzIdentity checks that for any header of a peer, only signed calls pass, and only
+// listed hosts are asked.
 func FuzzIdentity(f *testing.F) {
 	s := newSigner(f, provider)
 	f.Add(s.identity(f), "Sat, 13 Nov 2010 23:29:00 GMT")
 	f.Add("..AAAA;info=<https://certs.example.net/x>;alg=ES256", "")
 	f.Add(`a.b.c;info="<";ppt=div`, "x")
-	right := newSigner(f, provider) // whose signatures nobody has
+	right := newSigner(f, provider) // none of its signatures are known
 	f.Fuzz(func(t *testing.T, value, date string) {
 		server := &server{answer: says(200, right.File)}
 		r := request(value)
@@ -319,7 +318,7 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
-// FuzzCertificate: no bytes of a server are trouble.
+// FuzzCertificate checks that no answer of a server does harm.
 func FuzzCertificate(f *testing.F) {
 	s := newSigner(f, stirtest.Numbers(f, "15075550100", "15075550091"))
 	f.Add(s.File, provider)
@@ -337,7 +336,7 @@ func FuzzCertificate(f *testing.F) {
 	})
 }
 
-// BenchmarkVerify is what the verification of a call costs whose certificate is there.
+// BenchmarkVerify measures the verification of a call whose certificate is cached.
 func BenchmarkVerify(b *testing.B) {
 	s := newSigner(b, provider)
 	v := New(b.Context(), &server{answer: says(200, s.File)})
@@ -352,7 +351,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// TestAsOfItsArrival: how old a signature is counts from the arrival of the INVITE, whoever asks when.
+// TestAsOfItsArrival: the age of a signature counts from the arrival of the INVITE, whenever it is verified.
 func TestAsOfItsArrival(t *testing.T) {
 	s := newSigner(t, provider)
 	v := New(t.Context(), &server{answer: says(200, s.File)})

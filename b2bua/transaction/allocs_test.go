@@ -4,9 +4,9 @@ package transaction
 
 import "testing"
 
-// A transaction costs no more than itself: a client's nothing, because its user has it; a
-// server's its struct, and the bytes of an answer that is kept. The race detector empties
-// pools at random, so this runs without it (scripts/test.sh).
+// A transaction allocates only itself: a client transaction nothing, because its user has
+// it; a server transaction its struct, and the bytes of a stored answer. The race
+// detector empties pools at random, so this runs without it (scripts/test.sh).
 func TestTransactionsAllocate(t *testing.T) {
 	for _, tt := range []struct {
 		method         string

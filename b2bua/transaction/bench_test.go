@@ -8,18 +8,18 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// nowhere takes messages.
+// nowhere discards messages.
 type nowhere struct{}
 
 func (nowhere) Send([]byte, netip.AddrPort) error { return nil }
 
-// nobody awaits answers.
+// nobody ignores answers.
 type nobody struct{}
 
 func (nobody) Answered(*sip.Response) {}
 func (nobody) Failed(error)           {}
 
-// exchanges are requests with their keys and answers, each of its own branch.
+// exchange is a request with its key and answer. Each has its own branch.
 type exchange struct {
 	req   *sip.Request
 	key   Key
@@ -37,7 +37,7 @@ func exchanges(method string, n int) []exchange {
 	return all
 }
 
-// asks is a client transaction from its request to its final answer.
+// asks runs a client transaction from its request to its final answer.
 func (e *exchange) asks(t *Table, c *Client) {
 	*c = Client{}
 	if err := t.Send(c, e.req, Way{Over: nowhere{}, To: peer}, nobody{}); err != nil {
@@ -47,7 +47,7 @@ func (e *exchange) asks(t *Table, c *Client) {
 	t.Answer(e.final, false)
 }
 
-// serves is a server transaction until it only lingers, or is acknowledged.
+// serves runs a server transaction until it only lingers, or is acknowledged.
 func (e *exchange) serves(t *Table) {
 	tx, _ := t.Receive(e.req, e.key, Way{Over: nowhere{}, To: peer})
 	if tx == nil {
@@ -61,7 +61,8 @@ func (e *exchange) serves(t *Table) {
 	tx.Acknowledged()
 }
 
-// BenchmarkTransactions: each of the four machines, from its first message to its last.
+// BenchmarkTransactions measures each of the four machines, from its first message to its
+// last.
 func BenchmarkTransactions(b *testing.B) {
 	for _, method := range []string{"INVITE", "BYE"} {
 		all := exchanges(method, 1000)
@@ -77,7 +78,7 @@ func BenchmarkTransactions(b *testing.B) {
 			b.ReportAllocs()
 			t := NewTable()
 			for i := 0; b.Loop(); i++ {
-				if i%len(all) == 0 { // what lingers is forgotten
+				if i%len(all) == 0 { // until lingering transactions are forgotten
 					t.Close()
 					t = NewTable()
 				}

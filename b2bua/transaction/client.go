@@ -6,14 +6,14 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// User is who awaits the answers to a request. Its methods are called without a lock, and
-// must not block.
+// User gets the answers to a request. Its methods are called without a lock, and must not
+// block.
 type User interface {
 	// Answered takes a response: each provisional one and the first final one, which is
 	// the last call.
 	Answered(res *sip.Response)
-	// Failed says that there will be no final response: ErrTimeout, or why the request
-	// could not be sent again. It is the last call.
+	// Failed reports that there will be no final response. err is ErrTimeout, or the reason
+	// that the request could not be sent again. It is the last call.
 	Failed(err error)
 }
 
@@ -26,8 +26,8 @@ type Client struct {
 	user User
 }
 
-// Send sends a request; user gets the answers. After an error user gets none, and c may be
-// used once more.
+// Send sends a request, and user gets the answers. After an error, user gets no answers,
+// and c may be used again.
 func (t *Table) Send(c *Client, req *sip.Request, way Way, user User) error {
 	b := message.TakeBuffer()
 	defer b.Release()
@@ -66,9 +66,9 @@ func (t *Table) enter(c *Client, text []byte) error {
 	return nil
 }
 
-// Answer gives a response to the transaction that waits for it, and says whether one
-// does. It acknowledges a refusal (RFC 3261 section 17.1.1.3). stream: the response came
-// over a connection.
+// Answer passes a response to the transaction that waits for it, and reports whether
+// there is one. It acknowledges a refusal (RFC 3261 section 17.1.1.3). stream says that
+// the response came over a connection.
 func (t *Table) Answer(res *sip.Response, stream bool) bool {
 	cseq := res.CSeq()
 	if cseq == nil {
@@ -84,7 +84,7 @@ func (t *Table) Answer(res *sip.Response, stream bool) bool {
 	t.settle(c)
 	t.mu.Unlock()
 	if do&acknowledge != 0 {
-		_ = way.Send(newACK(c.req, res)) // the refusal comes again if it was lost
+		_ = way.Send(newACK(c.req, res)) // if the ACK is lost, the refusal comes again
 	}
 	if do&pass != 0 {
 		c.user.Answered(res)
@@ -103,8 +103,8 @@ func inputOf(res *sip.Response) input {
 	}
 }
 
-// Terminate ends a transaction without a word to its user, and says whether it had not
-// ended before.
+// Terminate ends a transaction without telling its user. It reports whether the
+// transaction was still live.
 func (c *Client) Terminate() bool {
 	if c.table == nil {
 		return false
@@ -118,15 +118,15 @@ func (c *Client) Terminate() bool {
 	return live
 }
 
-// IsOver says whether a transaction has ended.
+// IsOver reports whether a transaction has ended.
 func (c *Client) IsOver() bool {
 	c.table.mu.Lock()
 	defer c.table.mu.Unlock()
 	return c.state == terminated
 }
 
-// Resend sends the request another way, which the transaction then keeps to, unless it
-// has ended.
+// Resend sends the request another way, unless the transaction has ended. The transaction
+// uses that way from then on.
 func (c *Client) Resend(way Way) error {
 	c.table.mu.Lock()
 	live := c.state != terminated
@@ -150,7 +150,7 @@ func (c *Client) forget() {
 	}
 }
 
-// newACK is the ACK of a refusal (section 17.1.1.3).
+// newACK returns the ACK of a refusal (section 17.1.1.3).
 func newACK(invite *sip.Request, refusal *sip.Response) *sip.Request {
 	ack := sip.NewRequest(sip.ACK, *invite.Recipient.Clone())
 	ack.SipVersion = invite.SipVersion

@@ -31,7 +31,7 @@ func TestInviteClient(t *testing.T) {
 	})
 }
 
-// The ACK of a refusal has what the INVITE has, but for To and the method (RFC 3261
+// The ACK of a refusal has the headers of the INVITE, except To and the method (RFC 3261
 // section 17.1.1.3).
 func TestACKOfRefusal(t *testing.T) {
 	invite := request("INVITE", "1")
@@ -66,8 +66,8 @@ func TestSilentPeer(t *testing.T) {
 	}
 }
 
-// A request that can't be sent fails at once. One that can't be sent again goes on: the peer may have the first one, and its
-// answer may come.
+// A request that can't be sent fails at once. If only a retransmission can't be sent, the request continues, because
+// the peer may have the first copy, and its answer may come.
 func TestUnsentRequest(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		n.fails(errors.New("no route"))
@@ -88,7 +88,7 @@ func TestUnsentRequest(t *testing.T) {
 	})
 }
 
-// Two requests of one branch are one too many.
+// Two requests must not have the same branch.
 func TestSameBranch(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		n.sends(request("INVITE", "1"), false)
@@ -100,7 +100,7 @@ func TestSameBranch(t *testing.T) {
 	})
 }
 
-// A request whose connection broke goes another way, which its ACK then goes, too.
+// A request whose connection broke goes another way, and so does its ACK.
 func TestResend(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -121,8 +121,8 @@ func TestResend(t *testing.T) {
 	})
 }
 
-// An answer that comes by a datagram is none to a request over a connection: its ACK would
-// be written by whoever reads the socket.
+// An answer in a datagram does not count for a request over a connection, because the
+// reader of the socket would have to write the ACK to the connection.
 func TestAnswerTheOtherWay(t *testing.T) {
 	for _, stream := range []bool{true, false} {
 		inNetwork(t, func(n *network) {
@@ -137,7 +137,7 @@ func TestAnswerTheOtherWay(t *testing.T) {
 	}
 }
 
-// Nobody is told of a request that its user has ended.
+// The user gets no calls about a request that it has terminated.
 func TestTerminatedClient(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INFO", "1")

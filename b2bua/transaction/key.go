@@ -10,11 +10,11 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Key identifies a server transaction (RFC 3261 section 17.2.3) and its sender: a Via
-// can be copied or guessed, and then one sender's request, ACK or CANCEL would count
-// as another's.
+// Key identifies a server transaction (RFC 3261 section 17.2.3) and its sender: Vias can
+// be copied or guessed, and without the sender, one sender's request, ACK or CANCEL could
+// count as another's.
 type Key struct {
-	via    [2]uint64 // a keyed hash: a part of the request would keep all of it in memory
+	via    [2]uint64 // a keyed hash; a substring would keep the whole request in memory
 	source netip.Addr
 	stream bool              // it came over a connection
 	method sip.RequestMethod // INVITE for an ACK
@@ -23,8 +23,8 @@ type Key struct {
 // The keys of Key.via.
 var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()} //nolint:gochecknoglobals // constant
 
-// KeyOf gives the key of a request that came from source, over a connection or a datagram.
-// Without Via, From, Call-ID or CSeq it has none.
+// KeyOf returns the key of a request that came from source, over a connection or a
+// datagram. ok is false if Via, From, Call-ID or CSeq is missing.
 func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) {
 	key, ok = keyOf(req, source, stream)
 	key.method = req.Method
@@ -34,8 +34,8 @@ func KeyOf(req *sip.Request, source netip.Addr, stream bool) (key Key, ok bool) 
 	return key, ok
 }
 
-// keyOf gives the key of a request of the method in CSeq, or of the request of an answer, which has the headers that
-// count.
+// keyOf returns the key of the request that msg is or answers. An answer has the headers that count, and CSeq has the
+// request's method.
 func keyOf(msg interface {
 	sip.Message
 	Via() *sip.ViaHeader
@@ -58,7 +58,7 @@ func keyOf(msg interface {
 		var h maphash.Hash
 		h.SetSeed(seed)
 		_, _ = h.WriteString(branch)
-		if !hasCookie(branch) { // RFC 2543: no two requests need have different branches
+		if !hasCookie(branch) { // RFC 2543: branches need not be unique
 			_, _ = h.WriteString(" ")
 			_, _ = h.WriteString(message.TagOf(from.Params))
 			_, _ = h.WriteString(" ")
@@ -77,8 +77,8 @@ func hasCookie(branch string) bool {
 	return strings.HasPrefix(branch, sip.RFC3261BranchMagicCookie) && len(branch) > len(sip.RFC3261BranchMagicCookie)
 }
 
-// twins are the keys of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2). It may
-// come another way.
+// twins returns the keys of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2).
+// The other one may come another way.
 func (k Key) twins() [2]Key {
 	if k.method == sip.INVITE {
 		k.method = sip.CANCEL
@@ -90,8 +90,8 @@ func (k Key) twins() [2]Key {
 	return [2]Key{k, other}
 }
 
-// clientKey identifies a client transaction (section 17.1.3). Its responses come as the
-// request went (section 18.2.2).
+// clientKey identifies a client transaction (section 17.1.3). Its responses come the way
+// that the request went (section 18.2.2).
 type clientKey struct {
 	branch string
 	stream bool

@@ -13,7 +13,7 @@ import (
 const keyed = "INVITE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP pbx.Example:5070;branch=z9hG4bKx\r\n" +
 	"From: <sip:b@h>;tag=b\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
 
-// keyIn is the key of a request as it came; false: it has none.
+// keyIn returns the key of a request as it came, or false if it has none.
 func keyIn(text string, source netip.Addr) (Key, bool) {
 	msg, err := message.Parse([]byte(text))
 	if err != nil {
@@ -26,8 +26,8 @@ func keyIn(text string, source netip.Addr) (Key, bool) {
 	return KeyOf(req, source, false)
 }
 
-// RFC 3261 section 17.2.3: branch, sent-by and method say which requests are the same; here
-// the sender's address, too. Without the cookie, From, Call-ID and CSeq count as well.
+// RFC 3261 section 17.2.3: branch, sent-by and method identify a request, and here the
+// sender's address, too. Without the cookie, From, Call-ID and CSeq count as well.
 func TestKeyOf(t *testing.T) {
 	old := strings.Replace(keyed, "z9hG4bKx", "1", 1)
 	for name, tt := range map[string]struct {
@@ -86,8 +86,8 @@ func TestKeyOf(t *testing.T) {
 	}
 }
 
-// FuzzKey: the key of what was parsed is that of the same text, and of the text that is
-// written from what was parsed; an INVITE and its CANCEL find each other.
+// FuzzKey checks that a message keeps its key when it is written and parsed again, and
+// that an INVITE and its CANCEL find each other.
 func FuzzKey(f *testing.F) {
 	f.Add(keyed)
 	f.Add(strings.Replace(keyed, "z9hG4bKx", "1", 1))

@@ -5,21 +5,21 @@ import "time"
 // The timers of RFC 3261 (section 17, table 4).
 const (
 	T1 = 500 * time.Millisecond // estimate of the round trip
-	T2 = 4 * time.Second        // longest interval of retransmissions, but for a client's INVITE
+	T2 = 4 * time.Second        // longest interval of retransmissions, except a client's INVITE
 	T4 = 5 * time.Second        // how long a message stays in the network
 	// Patience is 64*T1: the Timers B, F, H, J and L.
 	Patience = 64 * T1
 )
 
-// unanswered is how long a server transaction other than INVITE's waits for its answer: after 64*T1 its
-// client has given up.
+// unanswered is how long a server transaction, except that of an INVITE, waits for its answer. After 64*T1 its client
+// has given up.
 const unanswered = 2 * Patience
 
-// instant is a time since its Table was made; 0: never.
+// instant is the time since the Table was made. 0 means never.
 type instant time.Duration
 
-// lingerGrain is the grain of the deadlines at which a transaction is only forgotten.
-// The deadlines of many transactions then come together, for one wake-up.
+// lingerGrain is the granularity of the deadlines at which a transaction is only
+// forgotten. So one wake-up serves the deadlines of many transactions.
 const lingerGrain = instant(250 * time.Millisecond)
 
 // kind is one of the four machines of RFC 3261 section 17.
@@ -37,43 +37,43 @@ type state uint8
 
 const (
 	trying     state = iota // of a client's INVITE: Calling
-	proceeding              // where an INVITE server begins
+	proceeding              // initial state of an INVITE server
 	completed               // servers
 	confirmed               // INVITE server
 	accepted                // INVITE server
 	terminated
 )
 
-// input is what happens to a machine. Responses are the peer's to a client, and ours to
-// a server.
+// input is an event for a machine. A client gets the peer's responses, a server gets
+// ours.
 type input uint8
 
 const (
 	provisional  input = iota // response 1xx
 	success                   // response 2xx
 	refusal                   // response 3xx to 6xx
-	repeated                  // server: its request has come again
+	repeated                  // server: its request came again
 	acknowledged              // INVITE server: its ACK has come
-	due                       // a deadline has come
-	unsent                    // a message can't be sent for good
+	due                       // a deadline has passed
+	unsent                    // a message finally can't be sent
 )
 
-// action is what is to be done for an input; none: the input is ignored.
+// action is a set of things to do for an input. If it is empty, the input is ignored.
 type action uint8
 
 const (
-	pass        action = 1 << iota // client: give the response to the user; server: send it; ACK: to the user
+	pass        action = 1 << iota // client: pass the response to the user; server: send it, or pass the ACK to the user
 	resend                         // send the last message again
 	acknowledge                    // client: send an ACK for the refusal
-	expired                        // client: there was no answer in time
+	expired                        // client: no answer came in time
 	over                           // nothing is left to do
 )
 
-// machine is one transaction as data: it sends nothing and waits for nothing.
+// machine is one transaction as plain data. It sends nothing and waits for nothing.
 type machine struct {
 	kind     kind
 	state    state
-	reliable bool          // the transport is
+	reliable bool          // the transport is reliable
 	interval time.Duration // of Timers A, E and G
 	keep     time.Duration // Timer J
 	resendAt instant       // when Timer A, E or G fires
@@ -95,7 +95,7 @@ func (m *machine) begin(now instant) {
 	m.startResending(now)
 }
 
-// deadline is the next one; 0: none.
+// deadline returns the next deadline, or 0 if there is none.
 func (m *machine) deadline() instant {
 	if m.resendAt != 0 && (m.end == 0 || m.resendAt < m.end) {
 		return m.resendAt
@@ -103,7 +103,7 @@ func (m *machine) deadline() instant {
 	return m.end
 }
 
-// step gives a machine an input.
+// step gives a machine an input, and returns the action for it.
 func (m *machine) step(now instant, in input) action {
 	if m.state == terminated {
 		return 0
@@ -118,7 +118,7 @@ func (m *machine) step(now instant, in input) action {
 	}
 }
 
-// stepClient is a client's step. Timer B does not run in Proceeding (section 17.1.1.2).
+// stepClient returns a client's step. Timer B does not run in Proceeding (section 17.1.1.2).
 func (m *machine) stepClient(now instant, in input) action {
 	switch in {
 	case provisional:
@@ -145,7 +145,7 @@ func (m *machine) stepClient(now instant, in input) action {
 		}
 	case unsent:
 		return m.terminate(0)
-	case repeated, acknowledged: // of servers
+	case repeated, acknowledged: // only for servers
 	}
 	return 0
 }
@@ -176,7 +176,7 @@ func (m *machine) stepInviteServer(now instant, in input) action {
 	return 0
 }
 
-// stepAcknowledged is the step of a server for an INVITE at an ACK.
+// stepAcknowledged returns the step of a server for an INVITE at an ACK.
 func (m *machine) stepAcknowledged(now instant) action {
 	switch {
 	case m.state == completed && m.reliable:
@@ -184,14 +184,14 @@ func (m *machine) stepAcknowledged(now instant) action {
 	case m.state == completed:
 		m.state, m.resendAt = confirmed, 0
 		m.linger(now, T4) // Timer I
-	case m.state == accepted: // no more copies but those on their way, as in Confirmed
+	case m.state == accepted: // only copies on their way can still come, as in Confirmed
 		m.linger(now, T4)
 		return pass
 	}
 	return 0
 }
 
-// stepDue is the step of a server for an INVITE at its deadline.
+// stepDue returns the step of a server for an INVITE at its deadline.
 func (m *machine) stepDue(now instant) action {
 	switch {
 	case reached(m.end, now):
@@ -203,7 +203,7 @@ func (m *machine) stepDue(now instant) action {
 	return 0
 }
 
-// stepServer is the step of a server for another request.
+// stepServer returns the step of a server for another request.
 func (m *machine) stepServer(now instant, in input) action {
 	switch {
 	case m.state <= proceeding && in == provisional:
@@ -235,7 +235,7 @@ func (m *machine) linger(now instant, d time.Duration) {
 	m.resendAt, m.end = 0, at-at%lingerGrain
 }
 
-// startResending starts retransmissions, where the transport is not reliable.
+// startResending starts retransmissions if the transport is not reliable.
 func (m *machine) startResending(now instant) {
 	if !m.reliable {
 		m.interval = T1
@@ -253,7 +253,7 @@ func (m *machine) scheduleResend(now instant) {
 	default:
 		m.interval = min(2*m.interval, T2)
 	}
-	if m.resendAt += instant(m.interval); m.resendAt <= now { // from the deadline: lateness would add up
+	if m.resendAt += instant(m.interval); m.resendAt <= now { // counted from the deadline, because delays would add up
 		m.resendAt = now + instant(m.interval)
 	}
 }

@@ -31,10 +31,10 @@ func (a action) String() string {
 	return strings.Join(all, "+")
 }
 
-// at is a moment of a table that is not its first.
+// at is a moment in the life of a table, not its first.
 const at = instant(time.Hour)
 
-// inState is a machine in a state, whose deadlines are due at the given times; 0: never.
+// inState returns a machine in a state, whose deadlines are due at the given times; 0 means never.
 func inState(k kind, s state, again, end time.Duration) machine {
 	m := machine{kind: k, state: s, interval: T1, keep: Patience}
 	if again != 0 {
@@ -98,7 +98,7 @@ func TestMachines(t *testing.T) {
 	}
 }
 
-// TestTerminatedMachines: nothing happens to a machine that is over.
+// TestTerminatedMachines: a machine that is over ignores all inputs.
 func TestTerminatedMachines(t *testing.T) {
 	for k := inviteClient; k <= otherServer; k++ {
 		for in := provisional; in <= unsent; in++ {
@@ -110,7 +110,7 @@ func TestTerminatedMachines(t *testing.T) {
 	}
 }
 
-// deadlines runs a machine for some time, and gives when it did what by a deadline.
+// deadlines runs a machine for some time, and returns its actions at deadlines with their times.
 func deadlines(m *machine) (all []string) {
 	for m.deadline() != 0 {
 		now := m.deadline()
@@ -119,7 +119,7 @@ func deadlines(m *machine) (all []string) {
 	return all
 }
 
-// TestTimers holds the machines to the timers of RFC 3261 (table 4) over UDP and over a
+// TestTimers checks the machines' timers against RFC 3261 (table 4), over UDP and over a
 // reliable transport.
 func TestTimers(t *testing.T) {
 	const udp, tcp = false, true
@@ -162,8 +162,8 @@ func TestTimers(t *testing.T) {
 	}
 }
 
-// TestLateDeadlines: a deadline that is handled late does not put off the next ones, and
-// none is caught up on.
+// TestLateDeadlines: a deadline that is handled late does not delay the next ones, and
+// missed ones are not made up for.
 func TestLateDeadlines(t *testing.T) {
 	m := machine{kind: otherClient}
 	m.begin(at)
@@ -187,10 +187,10 @@ func TestLateByAnInterval(t *testing.T) {
 	}
 }
 
-// TestMachineModel: whatever happens to a machine, its user gets at most one final
-// response or failure, it sends at most one final answer but for a 2xx of its user, it
-// sends nothing when it is over, and it ends by itself when nothing happens any more, but
-// for an INVITE that has no final answer.
+// TestMachineModel: whatever the inputs, a machine's user gets at most one final response
+// or failure, the machine sends at most one final answer, except a 2xx of its user, sends
+// nothing when it is over, and ends by itself when no more inputs come, except for an
+// INVITE without a final answer.
 func TestMachineModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := machine{

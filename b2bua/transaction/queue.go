@@ -3,7 +3,7 @@ package transaction
 // queue is a heap of transactions by their deadlines.
 type queue struct{ members []member }
 
-// first is the earliest deadline; 0: there is none.
+// first returns the earliest deadline, or 0 if there is none.
 func (q *queue) first() instant {
 	if len(q.members) == 0 {
 		return 0
@@ -11,7 +11,7 @@ func (q *queue) first() instant {
 	return q.members[0].common().at
 }
 
-// move gives a transaction another deadline; 0: none.
+// move changes the deadline of a transaction; 0 means none.
 func (q *queue) move(m member, at instant) {
 	c := m.common()
 	was := c.at
@@ -34,7 +34,7 @@ func (q *queue) move(m member, at instant) {
 	}
 }
 
-// restore puts the member at i where it belongs.
+// restore moves the member at i to its right place.
 func (q *queue) restore(i int) {
 	if !q.down(i) {
 		q.up(i)

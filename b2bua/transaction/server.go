@@ -6,30 +6,29 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Server is a request of a peer, until no copy of it is to be expected any more.
+// Server is a request of a peer, until no more copies of it can come.
 type Server struct {
 	transaction
 	key        Key
 	seq        uint32
-	sameBranch *Server      // an earlier request with the same branch; nil: none
-	req        *sip.Request // INVITE or CANCEL, until its final answer: a CANCEL has both answered
+	sameBranch *Server      // an earlier request with the same branch; nil if none
+	req        *sip.Request // INVITE or CANCEL, until its final answer; a CANCEL causes answers to both
 	cancelled  bool
-	cancel     *sip.Request // that no user was told of yet
+	cancel     *sip.Request // a CANCEL that no user has been told of
 	onCancel   func(cancel *sip.Request)
 	taken      func()
 	settled    func()
 }
 
-// Receive gives the transaction of a request other than ACK that has not come before; nil: it has,
-// and it gets the last answer again. twin is the CANCEL without an answer of an INVITE, or
-// the INVITE of a CANCEL.
+// Receive returns the transaction of a new request other than ACK. For a copy it sends the last answer again and
+// returns nil. twin is the unanswered CANCEL of an INVITE, or the INVITE of a CANCEL.
 func (t *Table) Receive(req *sip.Request, key Key, way Way) (tx, twin *Server) {
 	t.mu.Lock()
 	if t.closed {
 		t.mu.Unlock()
 		return nil, nil
 	}
-	// with another CSeq it is no copy, though its peer uses a branch again (RFC 3261 section 8.1.1.7)
+	// A request with another CSeq is not a copy, even if its peer reuses the branch (RFC 3261 section 8.1.1.7).
 	known := t.servers[key]
 	if known != nil && (known.seq == req.CSeq().SeqNo || known.state <= proceeding) {
 		t.resendAnswer(known)
@@ -83,9 +82,10 @@ func (t *Table) resendAnswer(s *Server) {
 	}
 }
 
-// Acknowledge gives an ACK to the INVITE that it belongs to, and says whether the ACK
-// is done with. The ACK of a 2xx is for the dialog. Its branch does not matter. Of two INVITEs
-// with one branch it belongs to the one with its CSeq number (RFC 3261 section 17.1.1.3).
+// Acknowledge passes an ACK to its INVITE, and reports whether the ACK has been handled.
+// The ACK of a 2xx is for the dialog, and its branch does not matter. If two INVITEs have
+// the same branch, the ACK belongs to the one with its CSeq number (RFC 3261 section
+// 17.1.1.3).
 func (t *Table) Acknowledge(key Key, seq uint32) bool {
 	t.mu.Lock()
 	s := t.servers[key]
@@ -106,7 +106,8 @@ func (t *Table) Acknowledge(key Key, seq uint32) bool {
 	return !passed
 }
 
-// OnSettled has f called when the refusal of an INVITE has got its ACK, or is not repeated any more. f must not block.
+// OnSettled makes the server call f when the refusal of an INVITE has its ACK, or is no longer repeated. f must not
+// block.
 func (s *Server) OnSettled(f func()) {
 	s.table.mu.Lock()
 	waits := s.state == completed
@@ -119,7 +120,7 @@ func (s *Server) OnSettled(f func()) {
 	}
 }
 
-// settledOf gives what is to be called after a step, without the lock; nil: nothing.
+// settledOf returns the function to call after a step, without the lock, or nil.
 func settledOf(m member) (f func()) {
 	if s, ok := m.(*Server); ok && s.state > completed {
 		f, s.settled = s.settled, nil
@@ -127,8 +128,8 @@ func settledOf(m member) (f func()) {
 	return f
 }
 
-// Accepted says that another process has sent a 2xx to the INVITE. A CANCEL that comes now changes nothing
-// (RFC 3261 section 9.2).
+// Accepted records that another process has sent a 2xx to the INVITE. A CANCEL that comes now has no effect (RFC 3261
+// section 9.2).
 func (s *Server) Accepted() {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
@@ -138,8 +139,8 @@ func (s *Server) Accepted() {
 	}
 }
 
-// Acknowledged says that the 2xx to an INVITE has got its ACK, which only the dialog
-// recognises. An INVITE that has come again since, minutes later, gets no answer.
+// Acknowledged records that the 2xx to an INVITE has its ACK, which only the dialog
+// recognises. If the INVITE comes again, even minutes later, it gets no answer.
 func (s *Server) Acknowledged() {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
@@ -154,8 +155,8 @@ func (s *Server) Acknowledged() {
 	}
 }
 
-// Respond sends an answer. ErrCancelled: a CANCEL was faster, and the request has its
-// answer. ErrAnswered: it has one already.
+// Respond sends an answer. It returns ErrCancelled if a CANCEL came first, so that the
+// request has its answer, and ErrAnswered if the request has one for another reason.
 func (s *Server) Respond(res *sip.Response) error {
 	b := message.TakeBuffer()
 	defer b.Release()
@@ -163,7 +164,7 @@ func (s *Server) Respond(res *sip.Response) error {
 	return s.respond(inputOf(res), b.Bytes, false)
 }
 
-// Trying answers an INVITE with 100, unless it has got an answer before. It fails as Respond does.
+// Trying answers an INVITE with 100, unless it has had an answer. It returns the errors of Respond.
 func (s *Server) Trying(req *sip.Request) error {
 	s.table.mu.Lock()
 	answered := s.text != nil && !s.cancelled
@@ -212,15 +213,16 @@ func (s *Server) send(way Way, text []byte) error {
 	return err
 }
 
-// Request is the CANCEL or INVITE without a final answer; nil: it has one.
+// Request returns the CANCEL or INVITE, or nil once it has a final answer.
 func (s *Server) Request() *sip.Request {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
 	return s.req
 }
 
-// OnCancel says that an INVITE is taken, and has f called when it is cancelled: at once if
-// it was already, otherwise from another goroutine. f must not block.
+// OnCancel records that an INVITE is taken, and arranges a call of f when it is
+// cancelled: at once if it was cancelled already, otherwise from another goroutine. f
+// must not block.
 func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 	s.table.mu.Lock()
 	cancel, taken := s.cancel, s.taken
@@ -236,18 +238,18 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 	}
 }
 
-// OnTaken has f called when the INVITE is taken. Set it before anybody can take it.
+// OnTaken arranges a call of f when the INVITE is taken. It must be set before anyone can take the INVITE.
 func (s *Server) OnTaken(f func()) {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
 	s.taken = f
 }
 
-// IsReliable says whether answers go over a connection: sending one may block.
+// IsReliable reports whether answers go over a connection, so that sending one may block.
 func (s *Server) IsReliable() bool { return s.reliable }
 
-// Cancel has a CANCEL end an INVITE without a final answer, with 487 (RFC 3261 section
-// 9.2).
+// Cancel ends an INVITE without a final answer because of a CANCEL, with 487 (RFC 3261
+// section 9.2).
 func (s *Server) Cancel(cancel *sip.Request) {
 	s.table.mu.Lock()
 	req, onCancel := s.req, s.onCancel
@@ -271,7 +273,7 @@ func (s *Server) Cancel(cancel *sip.Request) {
 	_ = s.respond(refusal, b.Bytes, true)
 }
 
-// Terminate forgets a request: a copy of it counts as another request.
+// Terminate forgets a request. A copy of it then counts as a new request.
 func (s *Server) Terminate() {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
@@ -284,7 +286,7 @@ func (s *Server) Terminate() {
 func (s *Server) common() *transaction { return &s.transaction }
 
 func (s *Server) forget() {
-	if s.table.servers[s.key] == s { // and not a later one
+	if s.table.servers[s.key] == s { // not a later request with the same key
 		delete(s.table.servers, s.key)
 	}
 }

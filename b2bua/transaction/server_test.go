@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// A refused INVITE gets its answer again until the ACK, and when it comes again itself.
+// The refusal of an INVITE is repeated until the ACK, and whenever the INVITE comes again.
 func TestRefusedInvite(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -36,14 +36,14 @@ func TestRefusedInvite(t *testing.T) {
 		n.receives(req, false) // absorbed
 		time.Sleep(4900 * time.Millisecond)
 		n.left(0, 1)
-		time.Sleep(400 * time.Millisecond) // Timer I, with its grain
+		time.Sleep(400 * time.Millisecond) // Timer I, rounded up to lingerGrain
 		synctest.Wait()
 		n.wants()
 		n.left(0, 0)
 	})
 }
 
-// Timer H: an INVITE whose refusal nobody acknowledges is given up.
+// Timer H: an INVITE is given up if its refusal gets no ACK.
 func TestRefusalWithoutACK(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -61,8 +61,8 @@ func TestRefusalWithoutACK(t *testing.T) {
 	})
 }
 
-// RFC 6026 section 7.1: an INVITE with a 2xx is absorbed, its user sends the 2xx again, and
-// the ACK is for the user.
+// RFC 6026 section 7.1: an INVITE with a 2xx is absorbed, its user sends the 2xx again,
+// and the ACK goes to the user.
 func TestAcceptedInvite(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -83,7 +83,7 @@ func TestAcceptedInvite(t *testing.T) {
 }
 
 // When the dialog has the ACK, copies of the INVITE are absorbed as long as they may be
-// on their way. One that comes minutes later and gets no answer is forgotten.
+// on their way. A copy that comes minutes later gets no answer and is forgotten.
 func TestAcknowledgedInvite(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -101,7 +101,7 @@ func TestAcknowledgedInvite(t *testing.T) {
 	})
 }
 
-// A lost answer is sent again for 64*T1 (Timer J); over TCP there is nothing to wait for.
+// A lost answer is sent again for 64*T1 (Timer J); over TCP the transaction ends at once.
 func TestOtherServer(t *testing.T) {
 	for _, tt := range []struct {
 		method   string
@@ -129,7 +129,7 @@ func TestOtherServer(t *testing.T) {
 	}
 }
 
-// A request that its user never answers is not kept for ever.
+// A request that its user never answers is forgotten eventually.
 func TestForgottenRequest(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		n.receives(request("INFO", "1"), false)
@@ -140,7 +140,7 @@ func TestForgottenRequest(t *testing.T) {
 	})
 }
 
-// A CANCEL ends its INVITE once: whoever answers later is told that it lost.
+// A CANCEL ends its INVITE once, and a later answer gets an error.
 func TestCancel(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
@@ -170,7 +170,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// Who takes an INVITE that is cancelled already is told at once, and once.
+// If an INVITE is taken after its CANCEL, the user is told at once, and only once.
 func TestTakenWhenCancelled(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
@@ -191,7 +191,7 @@ func TestTakenWhenCancelled(t *testing.T) {
 	})
 }
 
-// What waits until an INVITE is taken happens then, once, and after its user can be told.
+// The function for OnTaken is called once, when the INVITE is taken, after its user can be told.
 func TestTaken(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
@@ -210,7 +210,7 @@ func TestTaken(t *testing.T) {
 	})
 }
 
-// A CANCEL that is slower than the final answer has no effect (RFC 3261 section 9.2).
+// A CANCEL after the final answer has no effect (RFC 3261 section 9.2).
 func TestCancelAfterAnswer(t *testing.T) {
 	for _, code := range []int{200, 486} {
 		inNetwork(t, func(n *network) {
@@ -228,7 +228,7 @@ func TestCancelAfterAnswer(t *testing.T) {
 	}
 }
 
-// Of a CANCEL and a final answer at the same moment one wins.
+// If a CANCEL and a final answer come at the same moment, one of them wins.
 func TestCancelAndAnswerAtOnce(t *testing.T) {
 	for range 50 {
 		inNetwork(t, func(n *network) {
@@ -246,7 +246,7 @@ func TestCancelAndAnswerAtOnce(t *testing.T) {
 	}
 }
 
-// What is done to a transaction that has ended does not concern a later one of its key.
+// Operations on an ended transaction do not affect a later one with the same key.
 func TestLaterOfTheSameKey(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("OPTIONS", "1")
@@ -264,7 +264,7 @@ func TestLaterOfTheSameKey(t *testing.T) {
 	})
 }
 
-// A peer that uses a branch again sends the ACK of the first refusal after its second INVITE (RFC 3261 section 8.1.1.7).
+// A peer that reuses a branch sends the ACK of the first refusal after its second INVITE (RFC 3261 section 8.1.1.7).
 func TestACKOfTheBranchBefore(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		first, second := request("INVITE", "1"), request("INVITE", "1")
@@ -284,7 +284,7 @@ func TestACKOfTheBranchBefore(t *testing.T) {
 	})
 }
 
-// A CANCEL may come another way than its INVITE, by the same sender.
+// A CANCEL may come another way than its INVITE, from the same sender.
 func TestCancelTheOtherWay(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		tx, _ := n.receives(request("INVITE", "1"), false)
@@ -295,7 +295,7 @@ func TestCancelTheOtherWay(t *testing.T) {
 	})
 }
 
-// A CANCEL that came first waits, and its INVITE finds it while it has no answer.
+// A CANCEL that comes first waits, and its INVITE finds it as long as it is unanswered.
 func TestCancelFirst(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		cancel := request("CANCEL", "1")
@@ -318,7 +318,7 @@ func TestCancelFirst(t *testing.T) {
 	})
 }
 
-// An answered request keeps no more than its answer: no request, and no spare room.
+// An answered request keeps only its answer: no request, and no spare capacity.
 func TestLingeringIsSmall(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		for _, tt := range []struct {

@@ -9,12 +9,12 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// AnsweredState is a request of a peer that has its final answer, as plain data: another process goes on to give copies
-// of it that answer. Durations count from when it was taken down.
+// AnsweredState is an answered request of a peer as plain data. Another process uses it to answer copies of the
+// request. Durations count from the moment at which it was made.
 type AnsweredState struct {
 	Answer   []byte        `cbor:"1,keyasint,omitempty"`
 	Source   string        `cbor:"2,keyasint,omitempty"` // of the request
-	Over     string        `cbor:"3,keyasint,omitempty"` // the name of what it came by
+	Over     string        `cbor:"3,keyasint,omitempty"` // the name of the socket or connection that it came by
 	To       string        `cbor:"4,keyasint,omitempty"`
 	Reliable bool          `cbor:"5,keyasint,omitempty"`
 	State    uint8         `cbor:"6,keyasint,omitempty"`
@@ -23,8 +23,8 @@ type AnsweredState struct {
 	End      time.Duration `cbor:"9,keyasint,omitempty"`
 }
 
-// Answered gives the requests that have their final answer, and whose answer is kept. name gives the name of a way;
-// empty: it does not go to another process.
+// Answered returns the answered requests whose answer is still stored. name returns the name of a sender, or "" if it
+// is not handed over to another process.
 func (t *Table) Answered(name func(Sender) string) (all []AnsweredState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -37,7 +37,7 @@ func (t *Table) Answered(name func(Sender) string) (all []AnsweredState) {
 	return all
 }
 
-// Answered is the state of a request of Answered; false: it is none of them.
+// Answered returns the state of a request, or false if Table.Answered would not include it.
 func (s *Server) Answered(name func(Sender) string) (AnsweredState, bool) {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
@@ -63,7 +63,7 @@ func (s *Server) answered(now instant, name func(Sender) string) (a AnsweredStat
 	return a, true
 }
 
-// Restore takes up a request that another process has answered; nil: it is none.
+// Restore adds a request that another process has answered. It returns nil if the state is invalid.
 func (t *Table) Restore(a *AnsweredState, over Sender) *Server {
 	msg, err := message.Parse(a.Answer)
 	res, ok := msg.(*sip.Response)

@@ -8,8 +8,8 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// TestRestore: another table goes on to give copies of a request their answer, to repeat a refusal until its ACK, and to forget both in
-// time.
+// TestRestore: another table continues to answer copies of a request, to repeat a refusal until its ACK, and to forget
+// both in time.
 func TestRestore(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		bye, invite := request("BYE", "1"), request("INVITE", "2")
@@ -17,7 +17,7 @@ func TestRestore(t *testing.T) {
 		n.responds(tx, bye, 200)
 		tx, _ = n.receives(invite, false)
 		n.responds(tx, invite, 486)
-		waiting, _ := n.receives(request("INFO", "3"), false) // has no answer: it stays
+		waiting, _ := n.receives(request("INFO", "3"), false) // no answer yet, so it is not handed over
 		n.table.Freeze()
 		time.Sleep(300 * time.Millisecond)
 		all := n.table.Answered(func(Sender) string { return "udp" })
@@ -69,7 +69,7 @@ func TestRestore(t *testing.T) {
 	})
 }
 
-// FuzzRestore takes up any state without harm.
+// FuzzRestore checks that restoring any state does no harm.
 func FuzzRestore(f *testing.F) {
 	f.Add([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 BYE\r\n\r\n"), "127.0.0.1", "127.0.0.1:5060", uint8(2), int64(1), int64(-1))
 	f.Fuzz(func(t *testing.T, answer []byte, source, to string, was uint8, again, end int64) {
@@ -77,7 +77,7 @@ func FuzzRestore(f *testing.F) {
 		defer table.Close()
 		a := AnsweredState{Answer: answer, Source: source, To: to, State: was, Again: time.Duration(again), End: time.Duration(end)}
 		if table.Restore(&a, nowhere{}) != nil {
-			if _, servers := table.Len(); servers > 1 { // its time may be over already
+			if _, servers := table.Len(); servers > 1 { // it may have expired already
 				t.Errorf("%d transactions", servers)
 			}
 		}

@@ -15,15 +15,15 @@ import (
 // Sender sends messages: a socket, or a connection.
 type Sender interface {
 	// Send sends a message; a connection ignores the address. It must not keep text. An
-	// error means that it can't be sent for good.
+	// error means that retrying is useless.
 	Send(text []byte, to netip.AddrPort) error
 }
 
-// Way leads the messages of a transaction to its peer.
+// Way is the way of a transaction's messages to its peer.
 type Way struct {
 	Over     Sender
 	To       netip.AddrPort
-	Reliable bool // nothing is lost on it
+	Reliable bool // no message is lost on it
 }
 
 // Send sends a message.
@@ -34,28 +34,28 @@ func (w Way) Send(msg sip.Message) error {
 	return w.Over.Send(b.Bytes, w.To)
 }
 
-// Table holds the live transactions. Its lock is held while memory is looked at, never
-// while a message is sent or a user is called. Its methods may be called from any
-// goroutine.
+// Table holds the live transactions. Its lock is held only while memory is read or
+// written, never while a message is sent or a user is called. Its methods may be called
+// from any goroutine.
 type Table struct {
-	begun time.Time // constant; a moment before: no instant is 0
+	begun time.Time // constant; slightly early, so that no instant is 0
 
-	mu      sync.Mutex // guards what follows, and the transactions
+	mu      sync.Mutex // guards the fields below, and the transactions
 	clients map[clientKey]*Client
 	servers map[Key]*Server
 	queue   queue
 	timer   *time.Timer // runs expire
-	armed   instant     // when it fires; 0: it does not
-	firing  bool        // expire runs
-	frozen  bool        // no deadline is handled
+	armed   instant     // when the timer fires; 0 if it is not set
+	firing  bool        // expire is running
+	frozen  bool        // deadlines are not handled
 	closed  bool
-	spare   [][]byte // of transactions that are over
-	most    int      // live ones since the tables were made
+	spare   [][]byte // buffers of finished transactions
+	most    int      // the most live transactions since the tables were made
 
 	expiring sync.WaitGroup
 }
 
-// Why a message is not sent, or a request gets no answer.
+// The reasons that a message is not sent, or that a request gets no answer.
 var (
 	ErrClosed    = errors.New("the table of transactions is closed")
 	ErrExists    = errors.New("a request with this branch is under way")
@@ -72,15 +72,15 @@ func NewTable() *Table {
 	return t
 }
 
-// Len is how many transactions live.
+// Len returns the numbers of live transactions.
 func (t *Table) Len() (clients, servers int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.clients), len(t.servers)
 }
 
-// Close forgets all transactions, and waits for what is being sent by a deadline. Nothing
-// begins any more.
+// Close forgets all transactions, and waits for the end of a retransmission under way.
+// After that no transaction can begin.
 func (t *Table) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -102,18 +102,18 @@ type transaction struct {
 	machine
 	table *Table
 	way   Way
-	text  []byte  // what is sent again; nil: nothing
-	at    instant // in the queue; 0: it is not there
+	text  []byte  // the message to send again; nil if none
+	at    instant // deadline in the queue; 0 if it is not there
 	place int     // in the queue
 }
 
 // member is a transaction in the table.
 type member interface {
 	common() *transaction
-	forget() // takes it out of the table's maps
+	forget() // removes it from the table's maps
 }
 
-// settle puts a transaction where its machine wants it after a step. The lock is held.
+// settle updates a transaction's deadline after a step, or removes it if it is over. The lock is held.
 func (t *Table) settle(m member) {
 	c := m.common()
 	if c.state == terminated {
@@ -137,25 +137,25 @@ func (t *Table) remove(m member) {
 	t.shrink()
 }
 
-// crowd is how many transactions at a time make the tables of an empty Table worth replacing.
+// crowd is the number of simultaneous transactions from which the maps of a Table are replaced once it is empty.
 const crowd = 4096
 
-// shrink gives back what a flood has made large: a map never becomes smaller. The lock is held.
+// shrink releases maps that a flood has made large, because a map never shrinks. The lock is held.
 func (t *Table) shrink() {
 	if t.most = max(t.most, len(t.queue.members)); t.most >= crowd && len(t.clients)+len(t.servers) == 0 {
 		t.clients, t.servers, t.queue, t.spare, t.most = map[clientKey]*Client{}, map[Key]*Server{}, queue{}, nil, 0
 	}
 }
 
-// The bounds of spare buffers: how many are kept, and of what size.
+// The limits of spare buffers: their number and their size.
 const (
 	maxSpare     = 512
 	minSpareSize = 1024
 	maxSpareSize = 4096
 )
 
-// keep makes a transaction's text a copy of b. The lock is held. A text that is kept
-// while the transaction only lingers is no larger than it must be.
+// keep makes a transaction's text a copy of b. The lock is held. If the transaction only
+// lingers, the copy is no larger than necessary.
 func (t *Table) keep(c *transaction, b []byte) {
 	if c.state >= completed {
 		t.reuse(c.text)
@@ -176,8 +176,8 @@ func (t *Table) reuse(b []byte) {
 	}
 }
 
-// arm has expire run at the earliest deadline. The lock is held. A deadline that is gone
-// leaves the timer as it is.
+// arm makes expire run at the earliest deadline. The lock is held. It does not change the
+// timer because of a deadline that is gone.
 func (t *Table) arm() {
 	if next := t.queue.first(); next != 0 && !t.firing && !t.closed && !t.frozen && (t.armed == 0 || next < t.armed) {
 		t.armed = next
@@ -185,7 +185,7 @@ func (t *Table) arm() {
 	}
 }
 
-// expire handles the deadlines that have come, one transaction at a time.
+// expire handles the deadlines that have passed, one transaction at a time.
 func (t *Table) expire() {
 	t.mu.Lock()
 	if t.closed || t.firing || t.frozen {
@@ -216,7 +216,7 @@ func (t *Table) expire() {
 			settled()
 		}
 		if do&resend != 0 && len(copied.Bytes) > 0 {
-			// as if lost on the way: the peer may have the first one, and is not left with it
+			// An error counts as a loss on the way: the peer may have the first copy, which must not remain unanswered.
 			_ = way.Over.Send(copied.Bytes, way.To)
 		}
 		if client, ok := m.(*Client); ok && do&expired != 0 {
@@ -229,8 +229,8 @@ func (t *Table) expire() {
 	t.mu.Unlock()
 }
 
-// Freeze has no deadline handled until Thaw, and waits for the one that is being handled. Nothing may be sent or
-// received meanwhile.
+// Freeze stops the handling of deadlines until Thaw, and waits for the deadline that is being handled. Until Thaw, no
+// message may be sent or received.
 func (t *Table) Freeze() {
 	t.mu.Lock()
 	t.frozen, t.armed = true, 0
@@ -247,7 +247,7 @@ func (t *Table) Thaw() {
 	t.arm()
 }
 
-// fail ends a transaction whose message can't be sent.
+// fail ends a transaction whose message finally can't be sent.
 func (t *Table) fail(m member, err error) {
 	t.mu.Lock()
 	do := m.common().step(t.now(), unsent)

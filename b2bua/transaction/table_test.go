@@ -17,7 +17,7 @@ import (
 
 var peer = netip.MustParseAddrPort("192.0.2.10:5060")
 
-// network notes what is sent, and when.
+// network records sent messages with their times.
 type network struct {
 	t     *testing.T
 	table *Table
@@ -28,7 +28,7 @@ type network struct {
 	fail error
 }
 
-// inNetwork runs a test in a bubble, which has to end empty.
+// inNetwork runs a test in a bubble, which must end empty.
 func inNetwork(t *testing.T, test func(n *network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,14 +47,14 @@ func (n *network) Send(text []byte, _ netip.AddrPort) error {
 	return n.fail
 }
 
-// fails has nothing be sent from now on.
+// fails makes all sending fail from now on.
 func (n *network) fails(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.fail = err
 }
 
-// wants compares what was sent since the last look.
+// wants checks the messages sent since the last check.
 func (n *network) wants(want ...string) {
 	n.t.Helper()
 	synctest.Wait()
@@ -66,7 +66,7 @@ func (n *network) wants(want ...string) {
 	n.sent = nil
 }
 
-// left holds the table to its size.
+// left checks the size of the table.
 func (n *network) left(clients, servers int) {
 	n.t.Helper()
 	synctest.Wait()
@@ -82,7 +82,7 @@ func (n *network) left(clients, servers int) {
 
 func (n *network) way(reliable bool) Way { return Way{Over: n, To: peer, Reliable: reliable} }
 
-// request is the request with this method and branch.
+// request returns the request with this method and branch.
 func request(method, branch string) *sip.Request {
 	text := fmt.Sprintf("%s sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK%s\r\nMax-Forwards: 70\r\n"+
 		"From: <sip:b@h>;tag=b\r\nTo: <sip:a@h>;tag=a\r\nCall-ID: c\r\nCSeq: 1 %s\r\nContent-Length: 0\r\n\r\n", method, branch, method)
@@ -129,7 +129,7 @@ func (n *network) responds(tx *Server, req *sip.Request, code int) {
 	}
 }
 
-// waiting is a user who notes what becomes of its request.
+// waiting is a user that records the outcome of its request.
 type waiting struct {
 	mu  sync.Mutex
 	got []string
@@ -164,7 +164,7 @@ func (n *network) sends(req *sip.Request, reliable bool) (*Client, *waiting) {
 	return c, w
 }
 
-// A table that is closed forgets everything and takes nothing.
+// A closed table forgets everything and accepts nothing.
 func TestClose(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		c, w := n.sends(request("INVITE", "1"), false)
@@ -189,7 +189,7 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// What a flood has made large is not kept by a table that has become empty, and works on.
+// An empty table drops maps that a flood has made large, and continues to work.
 func TestTableShrinks(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		open := make([]*Server, crowd+1)

@@ -14,19 +14,19 @@ import (
 	"flowbridge/config"
 )
 
-// cachedRoute is a cached answer of the kernel.
+// cachedRoute is a cached answer from the kernel's routing table.
 type cachedRoute struct {
 	addr  netip.Addr
 	until time.Time
 }
 
-// How long routes stay good, and how many are kept.
+// The lifetime of cached routes, and their number.
 const (
 	routeTTL = 30 * time.Second
 	cacheMax = 10_000
 )
 
-// remember keeps an entry; a full cache is emptied first.
+// remember adds an entry to a cache. It empties a full cache first.
 func remember[K comparable, V any](cache map[K]V, key K, value V) {
 	if _, known := cache[key]; !known && len(cache) >= cacheMax {
 		clear(cache)
@@ -34,12 +34,11 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 	cache[key] = value
 }
 
-// Names is what finds addresses, and knows which of them fail.
+// Names returns the resolver, which also knows the addresses that fail.
 func (s *Stack) Names() *locate.Resolver { return s.names }
 
-// Locate gives the places for a request to a URI, in the order in which they are to be tried. Those whose address
-// family or transport this server has no socket for are left out, unless there are no others. of is whom they belong
-// to.
+// Locate returns the hops for a request to a URI, in the order in which to try them. It leaves out hops whose address
+// family or transport this server has no socket for, unless there are no others. of is the owner of the hops.
 func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate.Hop, error) {
 	hops, err := s.names.Locate(ctx, of, q)
 	if len(hops) < 2 {
@@ -55,7 +54,7 @@ func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate
 	return usable, nil
 }
 
-// Resolve gives the address of a host with a port, within a dialog.
+// Resolve returns the address of a host that a message within a dialog names with its port.
 func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	hops, err := s.Locate(ctx, "", locate.Query{Host: host, Port: anyPort})
 	if err != nil {
@@ -64,12 +63,12 @@ func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	return hops[0].Addr.Addr(), nil
 }
 
-// anyPort has the addresses of a host looked up, and no services.
+// anyPort is a port that makes the resolver look up a host's addresses, and no SRV or NAPTR records.
 const anyPort = 1
 
-// LocalFor is our own address toward a peer over a transport: the socket of its
-// family, and the address at which it reaches us. Without a listener Port is 0,
-// because each connection has its own.
+// LocalFor returns our own address toward a peer over a transport: the socket of its
+// family, and the address at which the peer reaches us. Without a listener Port is 0,
+// because each connection has its own port.
 func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	if !message.IsStream(transport) {
 		transport = ""
@@ -94,7 +93,7 @@ func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	return s.localAt(transport, netip.AddrPortFrom(any, 0), peer)
 }
 
-// bound are the addresses that a transport is received on.
+// bound returns the addresses that we listen on for a transport.
 func (s *Stack) bound(transport string) []netip.AddrPort {
 	var all []netip.AddrPort
 	if transport == "" {
@@ -127,7 +126,7 @@ func (s *Stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (l
 	return l, nil
 }
 
-// LocalOver is our own address over a connection.
+// LocalOver returns our own address over a connection.
 func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	l, err := s.LocalFor(c.transport, c.remote.Addr())
 	if l.Port == 0 {
@@ -136,11 +135,11 @@ func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	return l, err
 }
 
-// IsAdvertised says whether a peer is told the advertised address. It is not if there
-// is none, if it has the other address family, or if the peer is on our side of the
-// NAT.
+// IsAdvertised reports whether a peer is told the advertised address. It is not told if
+// there is no such address, if the peer has the other address family, or if the peer is
+// on our side of the NAT.
 func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
-	if host == "" { // nearly always: an error of ParseAddr is not free
+	if host == "" { // the usual case; an error from ParseAddr allocates
 		return false
 	}
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() != peer.Is4() {
@@ -149,8 +148,8 @@ func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
 	return !slices.ContainsFunc(s.cfg.LocalNetworks, func(p netip.Prefix) bool { return p.Contains(peer) })
 }
 
-// SourceToward is the address from which the kernel would send to peer. It sends
-// nothing.
+// SourceToward returns the address from which the kernel would send to peer. It sends no
+// packet.
 func (s *Stack) SourceToward(peer netip.Addr) (netip.Addr, error) {
 	now := time.Now()
 	s.mu.Lock()

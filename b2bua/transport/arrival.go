@@ -12,15 +12,15 @@ import (
 	"flowbridge/config"
 )
 
-// arrival says how a message came.
+// arrival describes how a message came.
 type arrival struct {
 	transport string // in the spelling of Via
 	source    netip.AddrPort
 	name      string             // of source, as text
-	over      transaction.Sender // that it came over
+	over      transaction.Sender // the socket or connection that it came over
 }
 
-// names are the last addresses that messages came from, as text.
+// names caches the text of the addresses that messages came from last.
 type names [64]struct {
 	addr netip.AddrPort
 	text string
@@ -35,8 +35,7 @@ func (n *names) of(addr netip.AddrPort) string {
 	return known.text
 }
 
-// receive takes an admitted message. It parses it, and gives it to its transaction or to
-// the server.
+// receive parses an admitted message, and passes it to its transaction or to the server.
 func (s *Stack) receive(text []byte, from arrival) {
 	defer s.recovered("message")
 	if s.held.on.Load() && s.hold(text, from) {
@@ -44,7 +43,7 @@ func (s *Stack) receive(text []byte, from arrival) {
 	}
 	msg, err := message.Parse(text)
 	if err != nil {
-		return // Scan has found no fault that matters, so it is not worth an answer
+		return // Scan found no fault that matters, so it is not worth an answer
 	}
 	msg.SetTransport(from.transport)
 	msg.SetSource(from.name)
@@ -57,7 +56,7 @@ func (s *Stack) receive(text []byte, from arrival) {
 	}
 }
 
-// onRequest gives a request to its transaction, or to the server if it is new.
+// onRequest passes a request to its transaction, or to the server if it is new.
 func (s *Stack) onRequest(req *sip.Request, from arrival) {
 	key, ok := transaction.KeyOf(req, from.source.Addr(), from.isStream())
 	if !ok {
@@ -85,7 +84,7 @@ func (s *Stack) onRequest(req *sip.Request, from arrival) {
 	case req.Method == sip.CANCEL:
 		s.onCancel(req, tx, twin)
 	default:
-		if twin != nil { // it has overtaken its INVITE, which may be refused all the same
+		if twin != nil { // the CANCEL overtook its INVITE, which may still be refused
 			tx.OnTaken(func() { s.cancelParked(twin, tx) })
 		}
 		s.server.Request(req, tx)
@@ -97,7 +96,7 @@ func (a arrival) isStream() bool {
 	return ok
 }
 
-// back is the way of the answers to a request (RFC 3261 section 18.2.2, RFC 3581
+// back returns the way for the answers to a request (RFC 3261 section 18.2.2, RFC 3581
 // section 4).
 func (a arrival) back(req *sip.Request) transaction.Way {
 	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.isStream()}
@@ -107,8 +106,8 @@ func (a arrival) back(req *sip.Request) transaction.Way {
 	return way
 }
 
-// onResponse gives a response to its transaction, or to the server if none waits for it. A
-// 2xx with an unreadable Contact or Record-Route is dropped. In other answers these
+// onResponse passes a response to its transaction, or to the server if none waits for it.
+// A 2xx with an unreadable Contact or Record-Route is dropped. In other answers these
 // headers don't matter.
 func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	switch {
@@ -119,14 +118,14 @@ func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	}
 }
 
-// stamp notes on a request what its sender does not say. A new INVITE gets our To tag
+// stamp adds to a request what its sender does not say. A new INVITE gets our To tag
 // here: all its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
 func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 	if via := req.Via(); via != nil {
 		s.noteSource(req, via, source)
 	}
 	to, from, callID, cseq := req.To(), req.From(), req.CallID(), req.CSeq()
-	// A CANCEL has its INVITE's (RFC 3261 section 9.2).
+	// A CANCEL gets the tag of its INVITE (RFC 3261 section 9.2).
 	if (req.Method == sip.INVITE || req.Method == sip.CANCEL) && to != nil && from != nil && callID != nil &&
 		cseq != nil && message.TagOf(to.Params) == "" {
 		tag := s.mint.TagOfInvite(req)
@@ -134,9 +133,9 @@ func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 	}
 }
 
-// noteSource adds received if Via names another host than the source (RFC 3261
-// section 18.2.1). For trunks behind NAT it adds rport, so that the answer goes to
-// the source port, although they did not ask for it (RFC 3581).
+// noteSource adds received if Via names another host than the source (RFC 3261 section
+// 18.2.1). For trunks behind NAT it adds rport, so that the answer goes to the source
+// port, although the trunk did not ask for that (RFC 3581).
 func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
 	sentBy, err := netip.ParseAddr(message.TrimBrackets(via.Host))
 	if err == nil && sentBy.Unmap() == source.Addr() {
@@ -156,8 +155,8 @@ func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.Ad
 	}
 }
 
-// Reply answers a request that belongs to no call. ACK has no answer. An answer that is
-// too late is not sent.
+// Reply answers a request that belongs to no call. It does not answer ACK, and it drops
+// an answer that is too late.
 func (s *Stack) Reply(req *sip.Request, tx *transaction.Server, code int, reason string, headers ...sip.Header) {
 	if req.Method != sip.ACK {
 		_ = s.answer(req, tx, code, reason, headers...)
@@ -174,8 +173,8 @@ func (s *Stack) answer(req *sip.Request, tx *transaction.Server, code int, reaso
 }
 
 // ReplyOnce answers a request without keeping its transaction (RFC 3261 section
-// 26.3.2.4), whose timers would repeat the answer to a source that may be forged.
-// Answers to unknown senders are bounded.
+// 26.3.2.4), whose timers would repeat the answer to a source that may be forged. The
+// rate of answers to unknown senders is bounded.
 func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, reason string, headers ...sip.Header) {
 	if req.Method == sip.ACK {
 		return
@@ -190,18 +189,18 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 	tx.Terminate()
 }
 
-// isStranger says whether a request comes from an address that no trunk has.
+// isStranger reports whether a request comes from an address that no trunk has.
 func (s *Stack) isStranger(req *sip.Request) bool {
 	return !s.server.Peers().TrustOf(s.SenderOf(req)).Known
 }
 
-// SenderOf is the sender of a message: its address and certificate names.
+// SenderOf returns the sender of a message: its address and certificate names.
 func (s *Stack) SenderOf(msg sip.Message) peers.Sender {
 	source := message.ParseSource(msg.Source())
 	return peers.Sender{Addr: source, Names: s.streams.certNames(msg.Transport(), source)}
 }
 
-// StreamOf is the connection that a message came by; nil over UDP.
+// StreamOf returns the connection that a message came by, or nil over UDP.
 func (s *Stack) StreamOf(msg sip.Message) *Stream {
 	if t := message.TransportOf(msg); t != "" {
 		return s.streams.findAny(t, message.ParseSource(msg.Source()))

@@ -9,13 +9,15 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// A CANCEL counts only if it comes from the address of its INVITE, which is in their keys.
+// A CANCEL counts only if it comes from its INVITE's address, which is part of the
+// transaction key.
 
-// maxParked bounds how many CANCELs wait for their INVITE at a time.
+// maxParked bounds the number of CANCELs that wait for their INVITE at a time.
 const maxParked = 1000
 
-// onCancel handles a CANCEL (RFC 3261 section 9.2). Its INVITE may be on its way through
-// another socket, or have been overtaken, so one without an INVITE waits for T1.
+// onCancel handles a CANCEL (RFC 3261 section 9.2). Its INVITE may still come through
+// another socket, or the CANCEL may have overtaken it, so a CANCEL without an INVITE
+// waits for T1.
 func (s *Stack) onCancel(req *sip.Request, tx, invite *transaction.Server) {
 	switch {
 	case invite != nil:
@@ -32,14 +34,14 @@ func (s *Stack) onCancel(req *sip.Request, tx, invite *transaction.Server) {
 			defer timer.Stop()
 			select {
 			case <-timer.C:
-				s.Reply(req, tx, 481, message.StatusText(481)) // unless it has its answer
+				s.Reply(req, tx, 481, message.StatusText(481)) // has no effect if the CANCEL is answered already
 			case <-s.ctx.Done():
 			}
 		})
 	}
 }
 
-// cancelParked lets a CANCEL that has waited cancel its INVITE.
+// cancelParked cancels an INVITE whose CANCEL came first.
 func (s *Stack) cancelParked(parked, invite *transaction.Server) {
 	s.answering(parked, func() {
 		req := parked.Request()
@@ -49,13 +51,14 @@ func (s *Stack) cancelParked(parked, invite *transaction.Server) {
 	})
 }
 
-// cancel has a CANCEL end an INVITE.
+// cancel ends an INVITE because of a CANCEL.
 func (s *Stack) cancel(req *sip.Request, invite *transaction.Server) {
 	s.answering(invite, func() { invite.Cancel(req) })
 }
 
 // answering calls f, which answers a request that may have come another way than the
-// message at hand: who reads that does not wait for a connection of another.
+// message at hand. Over a connection it calls f on a goroutine of its own, so that a
+// reader never waits for another connection's peer.
 func (s *Stack) answering(tx *transaction.Server, f func()) {
 	if !tx.IsReliable() {
 		f()

@@ -12,8 +12,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Certificates are read again when they change; a file that can't be used
-// leaves the old one in force.
+// Changed certificates are read again. If a file can't be used, the old certificate stays
+// in force.
 func TestCertificateChanges(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	_, _, path := ca.Sign("own", []string{"one.test"})

@@ -15,8 +15,8 @@ import (
 	"flowbridge/config"
 )
 
-// certificates are our own certificates and the trusted authorities. Files that
-// change are read again; if one can't be used, the old one stays in force.
+// certificates holds our own certificates and the trusted authorities. It reads files
+// that change again; if a changed file can't be used, the old one stays in force.
 type certificates struct {
 	own config.ListenTLS
 	log zerolog.Logger
@@ -26,14 +26,14 @@ type certificates struct {
 	pools map[string]*watched[*x509.CertPool]      // by file
 }
 
-// watched is a value read from files, with the times of their last change, and of the last look at them.
+// watched is a value read from files, with the times of their last change and of the last check for one.
 type watched[T any] struct {
 	value   T
 	stamps  [2]time.Time
 	checked time.Time
 }
 
-// certificateAge is how long files are not checked for changes.
+// certificateAge is the time between two checks of the files for changes.
 const certificateAge = time.Second
 
 func newCertificates(own config.ListenTLS, log zerolog.Logger) *certificates {
@@ -43,7 +43,7 @@ func newCertificates(own config.ListenTLS, log zerolog.Logger) *certificates {
 	}
 }
 
-// server is the configuration of a handshake with a peer that called us.
+// server returns the configuration for the handshake with a peer that connected to us.
 func (c *certificates) server() *tls.Config {
 	cfg := &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -56,7 +56,7 @@ func (c *certificates) server() *tls.Config {
 	}
 	cfg.ClientAuth = tls.VerifyClientCertIfGiven
 	pool, err := c.pool(c.own.ClientCA)
-	if err != nil { // no certificate is trusted
+	if err != nil { // trust no certificate
 		c.log.Error().Err(err).Msg("sip.tls.client_ca not usable")
 		pool = x509.NewCertPool()
 	}
@@ -64,8 +64,8 @@ func (c *certificates) server() *tls.Config {
 	return cfg
 }
 
-// client shakes hands with a peer that we connected to. Its certificate must have the
-// name, and be of a trusted authority.
+// client performs the handshake with a peer that we connected to. The peer's certificate
+// must have the peer's name and come from a trusted authority.
 func (c *certificates) client(ctx context.Context, conn net.Conn, peer streamPeer) (*tls.Conn, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: peer.serverName}
 	if peer.tls.CA != "" {
@@ -108,7 +108,7 @@ func (c *certificates) pool(file string) (*x509.CertPool, error) {
 	})
 }
 
-// fresh gives the value of files, read again if they have changed.
+// fresh returns the value of files. It reads them again if they have changed.
 func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K, files [2]string,
 	read func() (V, error),
 ) (V, error) {
@@ -137,7 +137,7 @@ func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K,
 			c.log.Info().Str("file", files[0]).Msg("certificate read again")
 		}
 		return value, nil
-	case w != nil: // half written, or gone
+	case w != nil: // the file is half written, or gone
 		w.checked = now
 		c.log.Warn().Err(err).Str("file", files[0]).Msg("certificate changed, but can't be used: the old one stays")
 		return w.value, nil

@@ -26,11 +26,12 @@ routes:
   - {targets: [agent]}
 `
 
-// leastFlood are more requests than an address of the trunk standard may send in a second.
+// leastFlood is one more than the number of requests that an address of the trunk
+// standard may send in a second.
 const leastFlood = 4001
 
-// Each address of a trunk has its own rate of new requests. What is over it is refused
-// before it is parsed. What belongs to a call passes.
+// Each address of a trunk has its own rate of new requests. Requests above it are refused
+// before they are parsed. Requests of a call pass.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, floodConfig, Network{}, Unplugged)
@@ -66,7 +67,7 @@ func TestFlood(t *testing.T) {
 			{invite, "2001:db8::1", 0, 4000},
 			{invite, "2001:db8::ffff:0:0:1", 0, 0}, // the same /64
 			{invite, "2001:db8:0:1::1", 0, 4000},
-			{invite, "192.0.2.1", 250 * time.Microsecond, 0}, // refused before: it comes again
+			{invite, "192.0.2.1", 250 * time.Microsecond, 0}, // a copy of a refused one
 			{another, "192.0.2.1", 250 * time.Microsecond, 1},
 		} {
 			time.Sleep(tt.later)
@@ -88,8 +89,8 @@ func TestFlood(t *testing.T) {
 	})
 }
 
-// An address that floods does not disturb the calls of its trunk that are there: their
-// CANCEL passes, and their INVITE is not refused when it comes again.
+// A flooding address does not disturb its trunk's pending calls: their CANCEL passes, and
+// a repeated INVITE is not refused.
 func TestFloodSparesPendingCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, floodConfig, Network{}, Unplugged)

@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// readFreeze stops all readers of a stack, and restarts them. Before the first Serve nothing is read.
+// readFreeze stops all readers of a stack, and restarts them. It is frozen until the first Serve.
 type readFreeze struct {
-	freezing atomic.Bool // nothing is read
+	freezing atomic.Bool // readers are to stop
 
-	mu      sync.Mutex // guards what follows, and changes of on
+	mu      sync.Mutex // guards the fields below, and changes of on
 	reading int
 	paused  []func() // each restarts a paused reader
 }
 
-// addPaused adds a reader that has not begun; begin starts it.
+// addPaused adds a reader that does not run yet. begin starts it.
 func (s *readFreeze) addPaused(begin func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,7 +28,7 @@ func (s *readFreeze) addPaused(begin func()) {
 	s.paused = append(s.paused, begin)
 }
 
-// started adds a reader that begins now; false: nothing is read now, and begin starts it later.
+// started adds a reader that starts now. It returns false during a freeze; begin then starts the reader later.
 func (s *readFreeze) started(begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,7 +40,8 @@ func (s *readFreeze) started(begin func()) bool {
 	return true
 }
 
-// pause notes that a reader stops for the freeze, and begin restarts it; false: it should read on.
+// pause records that a reader stops for the freeze; begin restarts it. It returns false if there is no freeze, and the
+// reader should continue.
 func (s *readFreeze) pause(begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,7 +53,7 @@ func (s *readFreeze) pause(begin func()) bool {
 	return true
 }
 
-// readerStopped notes that a reader has ended.
+// readerStopped records that a reader has ended.
 func (s *readFreeze) readerStopped() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -89,16 +90,16 @@ func (s *readFreeze) allStopped() bool {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // constant
 
-// errFrozen means that nothing is read now.
+// errFrozen means that the stack is frozen.
 var errFrozen = errors.New("nothing is read now")
 
-// Freeze stops the stack until Serve: nothing is read or accepted, no turn runs, no transaction is repeated.
-// Messages that come until then wait in the kernel. It returns when nothing is under way any more; if ctx ends before,
-// the stack serves on.
+// Freeze stops the stack until Serve: nothing is read or accepted, no turn runs, no transaction is repeated. Messages
+// that come until then wait in the kernel. It returns when nothing is under way any more. If ctx ends first, the stack
+// continues to serve.
 //
-// rested returns why calls are not idle yet; nil: they are. It is called repeatedly.
+// rested returns why calls are not idle yet, or nil if they are. Freeze calls it repeatedly.
 //
-// A stack that was not served yet may be frozen, too.
+// A stack that has not served yet may also be frozen.
 func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
 	s.reads.freeze()
 	s.setDeadlines(longAgo)
@@ -120,7 +121,7 @@ func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
 	return nil
 }
 
-// errUnless returns a step for until: it gives an error as long as something is not so.
+// errUnless returns a step for until, which returns an error until is() is true.
 func errUnless(what string, is func() bool) func() error {
 	err := errors.New(what)
 	return func() error {
@@ -131,7 +132,7 @@ func errUnless(what string, is func() bool) func() error {
 	}
 }
 
-// until waits until done gives no error. If the context ends before, it returns the last one.
+// until calls done until it returns no error. If the context ends first, until returns done's last error.
 func until(ctx context.Context, done func() error) (err error) {
 	tick := time.NewTicker(200 * time.Microsecond)
 	defer tick.Stop()
@@ -145,7 +146,7 @@ func until(ctx context.Context, done func() error) (err error) {
 	return nil
 }
 
-// setDeadlines sets the deadline of everything that is read or accepted.
+// setDeadlines sets the read deadline of all sockets and connections, and the accept deadline of all listeners.
 func (s *Stack) setDeadlines(at time.Time) {
 	for _, g := range s.sockets {
 		_ = g.SetReadDeadline(at)
@@ -160,7 +161,7 @@ func (s *Stack) setDeadlines(at time.Time) {
 	}
 }
 
-// all gives the connections that may be read.
+// all returns the connections that may be read.
 func (s *streams) all() []*Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,7 +171,8 @@ func (s *streams) all() []*Stream {
 // errTurn means that a turn runs. The other turns wait until it has ended.
 var errTurn = errors.New("a turn of a call takes long")
 
-// closeGateWhen keeps turns from running once calls are idle. It returns an error until they are and no turn runs.
+// closeGateWhen returns a step for until. The step keeps turns from running once calls are idle, and returns an error
+// until calls are idle and no turn runs.
 func (s *Stack) closeGateWhen(rested func() error) func() error {
 	var idle func() bool
 	return func() error {
@@ -183,7 +185,7 @@ func (s *Stack) closeGateWhen(rested func() error) func() error {
 			return nil
 		case why == nil:
 			idle, why = s.closeGate(), errTurn
-		case idle != nil: // a deadline was faster
+		case idle != nil: // a deadline came first
 			idle = nil
 			s.turns.gate.open()
 		}
@@ -191,7 +193,7 @@ func (s *Stack) closeGateWhen(rested func() error) func() error {
 	}
 }
 
-// closeGate keeps turns from running, and says when none does.
+// closeGate keeps new turns from running. stopped reports whether the last turn has ended.
 func (s *Stack) closeGate() (stopped func() bool) {
 	idle := s.turns.gate.close()
 	return func() bool {
@@ -204,7 +206,7 @@ func (s *Stack) closeGate() (stopped func() bool) {
 	}
 }
 
-// thaw lets turns and transactions go on.
+// thaw lets turns and transactions continue.
 func (s *Stack) thaw() {
 	s.turns.gate.open()
 	s.transactions.Thaw()

@@ -18,7 +18,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// asking is a request of a peer.
+// asking returns a request of a peer.
 func asking(method, branch string, via net.Addr) []byte {
 	return siptest.CRLF(fmt.Sprintf(`%[1]s sip:b@198.51.100.1 SIP/2.0
 Via: SIP/2.0/%[3]s %[4]s;branch=z9hG4bK%[2]s
@@ -35,8 +35,8 @@ Content-Length: 0
 
 var ours = netip.MustParseAddrPort("198.51.100.1:5060") //nolint:gochecknoglobals // constant
 
-// TestFreeze: a frozen stack reads, accepts and runs nothing, and afterwards what has come meanwhile, with half a message from
-// before.
+// TestFreeze: a frozen stack reads, accepts and runs nothing. Afterwards it handles the messages that have come in the
+// meantime, and completes half a message from before.
 func TestFreeze(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
@@ -90,10 +90,10 @@ func TestFreeze(t *testing.T) {
 	})
 }
 
-// TestFreezeGivesUp: where something does not stop, the stack says what, and serves on.
+// TestFreezeGivesUp: if something does not stop, the stack reports it and continues to serve.
 func TestFreezeGivesUp(t *testing.T) {
 	busy := errors.New("it has something to do")
-	for _, rests := range []int{0, 1} { // so often before it is busy: with 1, turns are kept from running already
+	for _, rests := range []int{0, 1} { // number of idle checks before it is busy; with 1, turns are already blocked
 		inPlace(t, stackConfig, func(p *place) {
 			givesUp(p, busy, func() error {
 				if rests--; rests >= 0 {
@@ -111,7 +111,7 @@ func TestFreezeGivesUp(t *testing.T) {
 	})
 }
 
-// givesUp has the stack give up freezing, for a reason.
+// givesUp checks that the stack gives up freezing, for a reason.
 func givesUp(p *place, why error, rested func() error) {
 	p.t.Helper()
 	phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
@@ -151,7 +151,7 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// TestSocketsGoOver: another stack takes the sockets, a connection with half a message, an answer and a held call.
+// TestSocketsGoOver: another stack takes over the sockets, a connection with half a message, an answer and a held call.
 func TestSocketsGoOver(t *testing.T) {
 	yaml := strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(stackConfig, "198.51.100.1:5060", "127.0.0.1:0"), "192.0.2.10", "127.0.0.0/8"), "198.51.100.1", "127.0.0.1")
 	old := newHost(t, yaml, Network{}, Listen)
@@ -203,7 +203,7 @@ func TestSocketsGoOver(t *testing.T) {
 	for _, c := range slices.Concat(old.stack.streams.all(), next.stack.streams.all()) {
 		ids[c.ID()] = true
 	}
-	if len(ids) != 1 || ids[0] { // the one connection
+	if len(ids) != 1 || ids[0] { // the only connection
 		t.Errorf("before and after the connection is %v", ids)
 	}
 	before := old.stack.NewWire(leg.Local{Transport: "tcp"}, old.stack.streams.all()[0], nil)
@@ -228,7 +228,8 @@ func TestSocketsGoOver(t *testing.T) {
 	}
 }
 
-// TestHeldOverTLS: an INVITE over TLS is not held, because it could not go to another process: its caller would never hear of it.
+// TestHeldOverTLS: an INVITE over TLS is not held, because its connection can't be handed over, and its caller would
+// never get an answer.
 func TestHeldOverTLS(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		via := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 40000)).LocalAddr()

@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is an open file of a stack that goes to the process that replaces this one.
+// File is an open file that a stack hands over to the process that replaces this one.
 type File struct {
-	Name string // by which the other one finds it
+	Name string // by which the other process finds it
 	FD   int    // a copy, the receiver's to close
 }
 
-// Sockets gives the sockets and listeners.
+// Sockets returns copies of the sockets and listeners.
 func (s *Stack) Sockets() (all []File, err error) {
 	add := func(name string, of any) {
 		if err != nil {
@@ -42,7 +42,7 @@ func (s *Stack) Sockets() (all []File, err error) {
 	return all, nil
 }
 
-// CopyOf gives a copy of the descriptor of a socket, listener or connection.
+// CopyOf duplicates the descriptor of a socket, listener or connection.
 func CopyOf(of any) (fd int, err error) {
 	conn, ok := of.(syscall.Conn)
 	if !ok {
@@ -59,13 +59,13 @@ func CopyOf(of any) (fd int, err error) {
 	return fd, err
 }
 
-// The names of sockets in a hand-over: with the addresses in the configuration, of which several may leave the port to
-// the system.
+// The names of sockets in a hand-over contain the addresses in the configuration. Several of these may leave the port
+// to the system.
 func datagramName(at netip.AddrPort) string { return "udp " + at.String() }
 func streamName(at netip.AddrPort) string   { return "tcp " + at.String() }
 
-// taking is a Network that takes sockets and listeners from another process, where there are any. take gives one, and
-// does not give it again; false: there is none of this name.
+// taking returns a Network that takes sockets and listeners from another process where they exist. take returns each
+// socket only once, and false if there is no socket of this name.
 func (n Network) taking(take func(name string) (fd int, ok bool)) Network {
 	open, openStream := n.Listen, n.ListenStream
 	n.Listen = func(at netip.AddrPort) (Socket, error) {

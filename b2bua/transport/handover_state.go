@@ -17,15 +17,15 @@ import (
 	"flowbridge/config"
 )
 
-// What a frozen stack gives to the stack of another process, beside its sockets.
+// The state, in addition to sockets, that a frozen stack hands over to the stack of another process.
 
-// State is what a stack knows of messages.
+// State is what a stack knows about messages.
 type State struct {
 	Answered []transaction.AnsweredState `cbor:"1,keyasint,omitempty"`
 	Held     []HeldState                 `cbor:"2,keyasint,omitempty"`
 }
 
-// HeldState is a message of a new call that waits.
+// HeldState is a held message of a new call.
 type HeldState struct {
 	Text   []byte `cbor:"1,keyasint,omitempty"`
 	Source string `cbor:"2,keyasint,omitempty"`
@@ -39,13 +39,13 @@ type StreamState struct {
 	Dialled  bool          `cbor:"3,keyasint,omitempty"` // by us
 	Unread   []byte        `cbor:"4,keyasint,omitempty"`
 	Stranger bool          `cbor:"5,keyasint,omitempty"`
-	First    time.Duration `cbor:"6,keyasint,omitempty"` // that a stranger has left to show who it is
+	First    time.Duration `cbor:"6,keyasint,omitempty"` // time left for a stranger to show who it is
 	ViaHost  string        `cbor:"7,keyasint,omitempty"`
 	ViaPort  uint16        `cbor:"8,keyasint,omitempty"`
 	ID       uint64        `cbor:"9,keyasint,omitempty"`
 }
 
-// nameOf names what messages come by, for another process; empty: it does not go there.
+// nameOf returns the name of a socket or connection for another process, or "" if it can't be handed over.
 func nameOf(over transaction.Sender) string {
 	switch over := over.(type) {
 	case *udpEndpoint:
@@ -58,7 +58,7 @@ func nameOf(over transaction.Sender) string {
 	return ""
 }
 
-// named finds what another process has named; nil: it is not there.
+// named finds the socket or connection with a name from another process, or nil if it is gone.
 func (s *Stack) named(name string) transaction.Sender {
 	for _, g := range s.sockets {
 		if nameOf(g) == name {
@@ -73,7 +73,7 @@ func (s *Stack) named(name string) transaction.Sender {
 	return nil
 }
 
-// State gives what a frozen stack knows of messages.
+// State returns what a frozen stack knows about messages.
 func (s *Stack) State() (st State) {
 	st.Answered = s.transactions.Answered(nameOf)
 	s.held.mu.Lock()
@@ -86,8 +86,8 @@ func (s *Stack) State() (st State) {
 	return st
 }
 
-// HeldInvite returns an INVITE of the wire's peer that has no final answer as a held one, for another stack. false: the
-// way that it came is not there any more.
+// HeldInvite returns an unanswered INVITE of the wire's peer as a held message, for another stack. It returns false if
+// the connection that the INVITE came by is gone.
 func (w *Wire) HeldInvite(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
 	over := w.way()
 	if over == nil {
@@ -96,7 +96,7 @@ func (w *Wire) HeldInvite(invite *sip.Request, source netip.AddrPort) (h HeldSta
 	return HeldState{Text: OriginalText(invite), Source: source.String(), Over: nameOf(over)}, true
 }
 
-// OriginalText is the text of an INVITE without what it got here, but for the rport of a caller behind NAT.
+// OriginalText returns the text of an INVITE as it came, except that the rport of a caller behind NAT stays in it.
 func OriginalText(invite *sip.Request) []byte {
 	req := invite.Clone()
 	req.To().Params.Remove("tag")
@@ -104,7 +104,7 @@ func OriginalText(invite *sip.Request) []byte {
 	return slices.Clone(message.Text(req))
 }
 
-// CanHandOver says whether the way to the wire's peer can go to another process.
+// CanHandOver reports whether the socket or connection to the wire's peer can be handed over to another process.
 func (w *Wire) CanHandOver() bool { return w.way() != nil }
 
 // way returns the sender that reaches the wire's peer, or nil if it can't be handed over to another process.
@@ -123,7 +123,7 @@ func (w *Wire) way() transaction.Sender {
 	return nil
 }
 
-// Restore takes up what another stack knew. Its connections are there already.
+// Restore continues with the state of another stack, whose connections have been added before.
 func (s *Stack) Restore(st *State) {
 	for i := range st.Answered {
 		if over := s.named(st.Answered[i].Over); over != nil {
@@ -149,8 +149,8 @@ func (s *Stack) holdAll(all []HeldState) {
 	}
 }
 
-// Streams gives the connections over TCP of a frozen stack, each with a copy of its descriptor, which is the
-// receiver's to close. Those over TLS can't go to another process.
+// Streams calls each with the connections over TCP of a frozen stack, each with a copy of its descriptor, which the
+// receiver must close. Connections over TLS can't be handed over.
 func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 	for _, c := range s.streams.all() {
 		if c.transport != config.TransportTCP || c.isClosed() {
@@ -176,8 +176,8 @@ func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 
 var errNoConnection = errors.New("no connection of this server")
 
-// AddStream takes up a connection of another process, with its descriptor, which it closes if it can't. It is read once
-// the stack serves.
+// AddStream adds a connection of another process with its descriptor, which it closes on failure. The connection is
+// read once the stack serves.
 func (s *Stack) AddStream(st *StreamState, fd int) error {
 	f := os.NewFile(uintptr(fd), "sip")
 	conn, err := net.FileConn(f)
@@ -221,7 +221,7 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 	return nil
 }
 
-// Discard closes descriptors that no socket has taken.
+// Discard closes descriptors that no socket uses.
 func Discard(fds ...int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)

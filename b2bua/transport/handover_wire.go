@@ -11,18 +11,18 @@ import (
 	"flowbridge/config"
 )
 
-// What the wire of a leg needs to go on in another process. That process has the sockets,
-// but no transaction and no connection.
+// The state that the wire of a leg needs to continue in another process. That process has
+// the sockets, but not the transactions and connections.
 
 // FlowState is the connection of a leg.
 type FlowState struct {
 	Transport  string `cbor:"1,keyasint,omitempty"`
 	Remote     string `cbor:"2,keyasint,omitempty"`
 	Dialled    bool   `cbor:"3,keyasint,omitempty"` // by this side
-	ServerName string `cbor:"4,keyasint,omitempty"` // that its certificate has to show
+	ServerName string `cbor:"4,keyasint,omitempty"` // the name that its certificate must have
 }
 
-// Flow returns the wire's connection; its zero value: it has none.
+// Flow returns the wire's connection, or the zero value if the wire has none.
 func (w *Wire) Flow() (f FlowState) {
 	if !message.IsStream(w.local.Transport) {
 		return f
@@ -38,8 +38,9 @@ func (w *Wire) Flow() (f FlowState) {
 	return f
 }
 
-// RestoreFlow returns the connection of a leg of another process, nil for none: the one that this process was given, or
-// one that has ended with the other. Messages go the ways that lead around a connection that is gone.
+// RestoreFlow returns the connection of a leg of another process, or nil for none. It is the connection that this
+// process got, or a Stream that is already closed if the connection ended with the other process. Messages then take
+// the ways that lead around a closed connection.
 func (s *Stack) RestoreFlow(f *FlowState, tls config.TargetTLS) *Stream {
 	remote, err := netip.ParseAddrPort(f.Remote)
 	if err != nil || !message.IsStream(f.Transport) {
@@ -60,12 +61,12 @@ func (s *Stack) RestoreFlow(f *FlowState, tls config.TargetTLS) *Stream {
 	return c
 }
 
-// Bound says whether there is still a socket at a leg's address.
+// Bound reports whether there is still a socket at a leg's address.
 func (s *Stack) Bound(local leg.Local) bool {
 	return message.IsStream(local.Transport) || s.socketAt(local.Listen) != nil
 }
 
-// socketAt returns the socket at an address; nil: there is none.
+// socketAt returns the socket at an address, or nil if there is none.
 func (s *Stack) socketAt(local netip.AddrPort) *udpEndpoint {
 	for _, g := range s.sockets {
 		if g.local == local {
@@ -76,7 +77,7 @@ func (s *Stack) socketAt(local netip.AddrPort) *udpEndpoint {
 }
 
 // Readmit makes the transaction of a request that another process has received, so that
-// the leg of the wire can answer it. flow is the connection that it came by, nil over UDP.
+// the wire's leg can answer it. flow is the request's connection, or nil over UDP.
 func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *transaction.Server {
 	from := arrival{transport: message.ViaTransport(w.local.Transport), source: source}
 	req.SetTransport(from.transport)
@@ -98,7 +99,7 @@ func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *t
 }
 
 // Answered is Readmit for an INVITE that another process has answered, made from the headers of its 2xx. The leg may
-// send the 2xx again. A CANCEL is too late (RFC 3261 section 9.2).
+// then send the 2xx again. A CANCEL would be too late (RFC 3261 section 9.2).
 func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) {
 	req := sip.NewRequest(sip.INVITE, sip.Uri{Host: "invalid"})
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
@@ -109,16 +110,16 @@ func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) 
 	}
 }
 
-// Invited notes the INVITE that another process has sent.
+// Invited records the INVITE that another process has sent.
 func (w *Wire) Invited(req *sip.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.invited = message.URIText(&req.Recipient)
 }
 
-// Refused is the refusal of the peer's INVITE, of which nothing but a repeat would tell the peer if it was lost: over
-// UDP, as long as no ACK has come. nil: there is none. settled is called, once, when it has come or is not waited for
-// any more.
+// Refused returns our refusal of the peer's INVITE as long as it may have to be repeated: over UDP, until its ACK
+// comes. Otherwise it returns nil. onSettled takes a function to call, once, when the ACK has come or is no longer
+// awaited.
 func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
 	w.mu.Lock()
 	tx := w.refused
@@ -133,8 +134,8 @@ func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
 	return &State{Answered: []transaction.AnsweredState{a}}, tx.OnSettled
 }
 
-// RefuseAgain repeats the refusals of another process, as Refused has given them. settled is called for each, at once
-// if it can't be repeated.
+// RefuseAgain continues to repeat the refusals that Refused returned in another process. It calls settled for each, at
+// once if the refusal can't be repeated.
 func (s *Stack) RefuseAgain(st *State, settled func()) {
 	for i := range st.Answered {
 		over := s.named(st.Answered[i].Over)
@@ -148,7 +149,7 @@ func (s *Stack) RefuseAgain(st *State, settled func()) {
 	}
 }
 
-// Discard closes a wire that was not used, and forgets what was readmitted.
+// Discard closes a wire that was not used, and forgets the readmitted transactions.
 func (w *Wire) Discard() {
 	w.mu.Lock()
 	servers := w.servers

@@ -9,14 +9,14 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// maxHeld bounds the requests that are held. Others are repeated by their peers.
+// maxHeld bounds the number of held messages. Peers repeat the others.
 const maxHeld = 4096
 
-// held are requests of new calls that wait, with their CANCELs.
+// held keeps the INVITEs of new calls that wait, and their CANCELs.
 type held struct {
 	on atomic.Bool
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	messages []heldMessage
 }
 
@@ -26,18 +26,18 @@ type heldMessage struct {
 	branch string
 }
 
-// Hold keeps new calls waiting until Release, so that those under way can become idle. Their INVITEs are
-// kept, and their CANCELs behind them.
+// Hold keeps new calls waiting until Release, so that the calls under way can become idle. It stores the INVITEs of new
+// calls, and CANCELs behind them.
 func (s *Stack) Hold() { s.held.on.Store(true) }
 
-// Release handles what was held, one after the other: who came first has the first turn.
+// Release handles the held messages in the order in which they came.
 func (s *Stack) Release() {
 	s.held.on.Store(false)
 	s.held.mu.Lock()
 	all := s.held.messages
 	s.held.messages = nil
 	s.held.mu.Unlock()
-	r := s.turns.newReader(func() {}) // of messages that are read already
+	r := s.turns.newReader(func() {}) // a reader of messages that have been read already
 	defer s.turns.forget(r)
 	for _, m := range all {
 		r.startMessage()
@@ -46,13 +46,13 @@ func (s *Stack) Release() {
 	}
 }
 
-// hold keeps a message if it begins a call, or cancels one that is held.
+// hold stores a message if it begins a call, or cancels a held one, and reports whether the message is done with.
 func (s *Stack) hold(text []byte, from arrival) bool {
 	if !bytes.HasPrefix(text, []byte("INVITE ")) && !bytes.HasPrefix(text, []byte("CANCEL ")) {
 		return false
 	}
 	msg, ok := message.Scan(text)
-	if !ok || len(msg.ToTag) > 0 || nameOf(from.over) == "" { // what comes over TLS can't go to another process
+	if !ok || len(msg.ToTag) > 0 || nameOf(from.over) == "" { // a TLS connection can't be handed over
 		return false
 	}
 	branch := string(msg.Branch)
@@ -64,7 +64,7 @@ func (s *Stack) hold(text []byte, from arrival) bool {
 	switch {
 	case !s.held.on.Load(), cancels && !twin:
 		return false
-	case !cancels && twin, len(s.held.messages) >= maxHeld: // a copy
+	case !cancels && twin, len(s.held.messages) >= maxHeld: // a copy, or no room
 		return true
 	}
 	s.held.messages = append(s.held.messages, heldMessage{text: slices.Clone(text), from: from, branch: branch})

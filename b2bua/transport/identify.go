@@ -12,10 +12,11 @@ import (
 	"flowbridge/config"
 )
 
-// Who has sent a request that was parsed, and whether it has proven that. The screen has asked the same of its text.
+// Finds the sender of a parsed request, and whether the sender has proven its identity. The screen has done the same
+// for the request's text.
 
-// Identify finds the trunk of a request outside a dialog. If there is none, or it needs credentials first, Identify
-// answers the request.
+// Identify finds the trunk of a request outside a dialog. If there is none, or the trunk needs credentials first,
+// Identify answers the request.
 func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Snapshot, t *peers.Trunk) {
 	from := s.SenderOf(req)
 	p = s.server.Peers()
@@ -40,8 +41,8 @@ func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Sna
 	return p, t
 }
 
-// ProvenTrunk finds the one of these trunks whose credentials a request shows; nil: it shows none of theirs, and is
-// answered.
+// ProvenTrunk finds the trunk, among these, whose credentials a request shows. If the request shows none of their
+// credentials, ProvenTrunk answers it and returns nil.
 func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peers.Trunk) *peers.Trunk {
 	t, how := s.auth.Check(req, of, time.Now())
 	if how != peers.ProofRight {
@@ -52,8 +53,8 @@ func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peer
 	return t
 }
 
-// Admits reports whether the leg takes a request; senders says whose requests it takes. If not, Admits answers it.
-// An ACK can't be asked for credentials, but it repeats its INVITE's (RFC 3261 section 22.1).
+// Admits reports whether the leg accepts a request; senders are the allowed senders. If the leg does not accept it,
+// Admits answers it. An ACK can't be challenged, but it repeats the credentials of its INVITE (RFC 3261 section 22.1).
 func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.Senders) bool {
 	s := w.stack
 	if w.carries(s.StreamOf(req)) {
@@ -80,7 +81,7 @@ func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.S
 	return false
 }
 
-// refuseUnproven answers a request without the credentials that it needs.
+// refuseUnproven answers a request that lacks the credentials it needs.
 func (s *Stack) refuseUnproven(req *sip.Request, tx *transaction.Server, how peers.Proof, from peers.Sender) {
 	switch how {
 	case peers.ProofNone, peers.ProofStale, peers.ProofRight:
@@ -95,8 +96,8 @@ func (s *Stack) refuseUnproven(req *sip.Request, tx *transaction.Server, how pee
 	s.Refuse(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), req, how == peers.ProofStale, time.Now())...)
 }
 
-// refuseUnmatched refuses a request that meets no trunk's conditions. It gets an answer if its sender's
-// address belongs to a trunk.
+// refuseUnmatched refuses a request that meets no trunk's conditions. It answers only if the sender's address belongs
+// to a trunk.
 func (s *Stack) refuseUnmatched(req *sip.Request, tx *transaction.Server, trust peers.SourceTrust, from peers.Sender) {
 	if !trust.Known {
 		tx.Terminate()
@@ -106,19 +107,19 @@ func (s *Stack) refuseUnmatched(req *sip.Request, tx *transaction.Server, trust 
 	s.Refuse(req, tx, 403)
 }
 
-// NoRoom refuses an INVITE for want of room, and remembers that it did.
+// NoRoom refuses an INVITE for lack of capacity, and remembers the refusal.
 func (s *Stack) NoRoom(req *sip.Request, tx *transaction.Server, why peers.Capacity) {
 	s.rejecting.full(&s.rejected, why, message.ParseSource(req.Source()))
 	s.refusals.note([]byte(message.TagOf(req.To().Params)))
 	s.Refuse(req, tx, 503, leg.RetryAfter())
 }
 
-// Refuse is ReplyOnce with the usual words of a status.
+// Refuse is ReplyOnce with the standard reason phrase of the status.
 func (s *Stack) Refuse(req *sip.Request, tx *transaction.Server, code int, headers ...sip.Header) {
 	s.ReplyOnce(req, tx, code, message.StatusText(code), headers...)
 }
 
-// AnswerOptions answers OPTIONS of trunks: by their address or certificate, others by credentials.
+// AnswerOptions answers OPTIONS from trunks, known by their address or certificate, or else by credentials.
 func (s *Stack) AnswerOptions(req *sip.Request, tx *transaction.Server, drains bool) {
 	p := s.server.Peers()
 	if !p.TrustOf(s.SenderOf(req)).Known {

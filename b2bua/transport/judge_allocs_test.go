@@ -10,9 +10,9 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// What the screen refuses costs no memory. The race detector empties pools at
-// random, so this runs without it (scripts/test.sh). In a bubble no rate comes back
-// meanwhile.
+// Refusals by the screen allocate nothing. The race detector empties pools at random, so
+// this runs without it (scripts/test.sh). In a bubble no time passes, so rates do not
+// recover.
 func TestJudgeDoesNotAllocate(t *testing.T) { synctest.Test(t, judgeDoesNotAllocate) }
 
 func judgeDoesNotAllocate(t *testing.T) {
@@ -32,8 +32,7 @@ func judgeDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// A message that nothing is wrong with costs no allocation before it is
-// parsed.
+// A well-formed message costs no allocation before it is parsed.
 func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
 	s := openScreen(t)
 	for name, raw := range goodMessages() {

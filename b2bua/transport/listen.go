@@ -24,48 +24,49 @@ type Options struct {
 	Config  config.SIP
 	Minter  *message.Minter
 	Handler Handler
-	Agent   string // Server header of answers that belong to no call
+	Agent   string // Server header in answers that belong to no call
 	Log     zerolog.Logger
 	Tap     Tap                                 // may be nil
-	Network Network                             // the kernel's for each field that is nil
-	Take    func(name string) (fd int, ok bool) // gives what another process has handed over; may be nil
+	Network Network                             // a nil field means the kernel's
+	Take    func(name string) (fd int, ok bool) // returns a descriptor that another process handed over; may be nil
 }
 
 // Handler is the server that a stack works for. Its methods are called from many
 // goroutines, among them the readers: none may block.
 type Handler interface {
-	// Peers are the trunks and targets in force.
+	// Peers returns the trunks and targets in force.
 	Peers() *peers.Snapshot
-	// Capacity says whether there is room for a new call from there now.
+	// Capacity reports whether there is room for a new call from there now.
 	Capacity(from peers.Sender) peers.Capacity
-	// InDialog says whether a To tag belongs to a leg, or to one that ended less than
+	// InDialog reports whether a To tag belongs to a leg that is live or ended less than
 	// 64*T1 ago.
 	InDialog(toTag []byte) bool
-	// InProgress says whether the INVITE that gets this To tag is known.
+	// InProgress reports whether the INVITE that gets this To tag is known.
 	InProgress(toTag message.Minted) bool
-	// Request takes a well-formed request that is not a retransmission, nor a CANCEL. An
+	// Request takes a well-formed request that is neither a retransmission nor a CANCEL. An
 	// ACK has no transaction.
 	Request(req *sip.Request, tx *transaction.Server)
 	// StrayResponse takes a response that no transaction waits for.
 	StrayResponse(res *sip.Response)
-	// Panicked is told of a panic that was recovered.
+	// Panicked reports a panic that was recovered.
 	Panicked(where string, value any)
 }
 
-// Network gives a stack its sockets, connections and names.
+// Network provides a stack's sockets, connections and names.
 type Network struct {
-	// Listen opens a UDP socket; nil: the kernel's, with a receive buffer of 4 MB.
+	// Listen opens a UDP socket; nil means a socket of the kernel with a receive buffer of 4
+	// MB.
 	Listen func(netip.AddrPort) (Socket, error)
 	// ListenStream opens a TCP listener.
 	ListenStream func(netip.AddrPort) (net.Listener, error)
-	// Dial opens a TCP connection from one of our addresses, or from any where
-	// that is not valid.
+	// Dial opens a TCP connection from one of our addresses, or from any if from is not
+	// valid.
 	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
-	// Names says who answers questions about host names; zero: the name servers of the system.
+	// Names configures the name servers; zero means the name servers of the system.
 	Names locate.Options
 }
 
-// orKernel fills the fields that are nil with the kernel's functions.
+// orKernel sets the nil fields to the kernel's functions.
 func (n Network) orKernel(log zerolog.Logger) Network {
 	if n.Listen == nil {
 		n.Listen = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, log) }
@@ -79,8 +80,8 @@ func (n Network) orKernel(log zerolog.Logger) Network {
 	return n
 }
 
-// Listen opens the sockets in the configuration. Nothing is read before Serve. ctx
-// ends the work under way.
+// Listen opens the sockets in the configuration. The stack reads nothing before Serve.
+// ctx ends the work under way.
 func Listen(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = o.Network.orKernel(o.Log)
 	if o.Take != nil {
@@ -112,7 +113,7 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 	return s, nil
 }
 
-// addListener has connections accepted by a listener once the stack serves.
+// addListener adds a listener, which accepts connections once the stack serves.
 func (s *Stack) addListener(l streamListener) {
 	l.conns = &listenerConns{}
 	s.listeners = append(s.listeners, l)
@@ -131,8 +132,8 @@ func (s *Stack) addListener(l streamListener) {
 }
 
 // Unplugged is Listen without a network: the stack has the addresses in the
-// configuration, receives and sends nothing, opens no connection and looks no name
-// up.
+// configuration, but it receives and sends nothing, opens no connection and looks up no
+// name.
 func Unplugged(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = Network{
 		Listen: func(at netip.AddrPort) (Socket, error) {
@@ -153,7 +154,7 @@ type unpluggedSocket struct {
 	at net.Addr
 }
 
-// LocalAddr is the address in the configuration.
+// LocalAddr returns the address in the configuration.
 func (s unpluggedSocket) LocalAddr() net.Addr { return s.at }
 
 // ReadFromUDPAddrPort fails, which ends the reader.
@@ -170,7 +171,7 @@ type unpluggedListener struct{ at net.Addr }
 // Accept fails.
 func (unpluggedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 
-// Addr is the address in the configuration.
+// Addr returns the address in the configuration.
 func (l unpluggedListener) Addr() net.Addr { return l.at }
 
 // Close has nothing to do.

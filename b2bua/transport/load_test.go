@@ -8,8 +8,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// A queue that stands for an interval is overload; one that drains now and then
-// is not, however long it gets.
+// A queue that stands for an interval is overload; a queue that drains now and then is
+// not, however long it gets.
 func TestLoad(t *testing.T) {
 	const ms = time.Millisecond
 	type measured struct {
@@ -41,7 +41,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// The interval is as long as the limit, and no shorter than it takes to measure twice.
+// The interval is as long as the limit, but long enough for two measurements.
 func TestLoadInterval(t *testing.T) {
 	const ms = time.Millisecond
 	for limit, interval := range map[time.Duration]time.Duration{ms: 2 * probeEvery, 50 * ms: 50 * ms, time.Second: time.Second} {
@@ -58,7 +58,7 @@ func TestLoadInterval(t *testing.T) {
 	}
 }
 
-// A clock that is set back does not end the measuring.
+// Setting back the clock does not stop the measurements.
 func TestLoadWhenTheClockIsSetBack(t *testing.T) {
 	l := &load{limit: time.Second}
 	now := time.Now()
@@ -69,7 +69,7 @@ func TestLoadWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// The wait in the socket counts; of many datagrams in a moment the first.
+// The wait in the socket counts. Of many datagrams at once, the first one counts.
 func TestLoadOfDatagrams(t *testing.T) {
 	l, now := &load{limit: 500 * time.Millisecond}, time.Now()
 	l.waited(now, 501*time.Millisecond)
@@ -83,7 +83,7 @@ func TestLoadOfDatagrams(t *testing.T) {
 	}
 }
 
-// The wait for a goroutine counts; one message is measured at a time, and not each.
+// The wait for a goroutine counts. Only one message at a time is measured.
 func TestProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &load{limit: 500 * time.Millisecond}

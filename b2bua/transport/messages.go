@@ -2,8 +2,8 @@ package transport
 
 import "sync/atomic"
 
-// Messages count SIP messages as they come and go: what the screen has admitted, and what was sent, retransmissions
-// included. Noting one takes some nanoseconds and allocates nothing.
+// Messages counts SIP messages, received and sent: the messages that the screen admitted, and all sent messages,
+// retransmissions included. Counting one takes a few nanoseconds and allocates nothing.
 type Messages struct{ received, sent flow }
 
 // flow counts the messages of one direction.
@@ -12,7 +12,7 @@ type flow struct {
 	responses [600]atomic.Uint64 // by status, from 100
 }
 
-// The methods that are told apart. Their place is that in methodNames.
+// The number of methods with a count of their own. Their index is that of methodNames.
 const methods = 14
 
 func methodNames() [methods]string {
@@ -77,7 +77,7 @@ func (f *flow) note(text []byte) {
 	f.requests[methods-1].Add(1)
 }
 
-// Each calls f for each count that is not 0. A request has a method, a response a status.
+// Each calls f for each count that is not 0. method is set for requests, status for responses.
 func (m *Messages) Each(f func(received bool, method string, status int, n uint64)) {
 	for i, one := range []*flow{&m.received, &m.sent} {
 		for k, name := range methodNames() {

@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Each message counts once, by what its first line says, and junk counts somewhere.
+// Each message counts once, by its first line, and junk is counted, too.
 func TestMessages(t *testing.T) {
 	var m Messages
 	for _, text := range []string{"INVITE sip:a SIP/2.0\r\n", "INVITE sip:a SIP/2.0\r\n", "SUBSCRIBE sip:a SIP/2.0", "PUBLISH sip:a SIP/2.0", "", " ", "SIP/2.0", "SIP/2.0 2", "VERYLONGMETHOD sip:a"} {
@@ -31,7 +31,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// A message is counted on its path, so without an allocation.
+// Counting a message allocates nothing, because it is on the message's path.
 func TestMessagesDoNotAllocate(t *testing.T) {
 	var m Messages
 	invite, ok := []byte("INVITE sip:+15075785607@192.0.2.1 SIP/2.0\r\n"), []byte("SIP/2.0 200 OK\r\n")

@@ -6,29 +6,29 @@ import (
 	"time"
 )
 
-// load measures how long messages wait for the process: datagrams in their socket, messages of
-// connections until a goroutine runs. As with CoDel (RFC 8289), a queue that
-// drains now and then is no overload: new calls are refused only if every message of
-// an interval has waited for too long. The interval is as long as the limit: a queue
-// that stands for twice the limit is refused from, and a shorter pause of the process
-// is not.
+// load measures how long messages wait for the process: datagrams in their socket,
+// messages of connections until a goroutine runs. As with CoDel (RFC 8289), a queue that
+// drains now and then is no overload: new calls are refused only if every message of an
+// interval has waited for longer than the limit. The interval is as long as the limit:
+// calls are refused once a queue has stood for twice the limit, but not because of a
+// shorter pause of the process.
 type load struct {
-	limit   time.Duration // and the interval, if it holds two measurements
-	probing atomic.Bool   // a goroutine measures
+	limit   time.Duration // also the interval, if it has two measurements
+	probing atomic.Bool   // a goroutine is measuring
 
-	mu    sync.Mutex // guards what follows
-	since time.Time  // every message since then has waited for too long; zero: not so
-	last  time.Time  // measured
+	mu    sync.Mutex // guards the fields below
+	since time.Time  // every message since then has waited for too long; zero means no overload
+	last  time.Time  // last measurement
 	over  bool
 }
 
 const (
 	probeEvery = 5 * time.Millisecond
-	// loadMemory is how long a measurement counts: without messages there is no load.
+	// loadMemory is the time for which a measurement counts: without messages there is no load.
 	loadMemory = time.Second
 )
 
-// note takes a measurement.
+// note records a measurement.
 func (l *load) note(now time.Time, delay time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -46,32 +46,31 @@ func (l *load) note(now time.Time, delay time.Duration) {
 	}
 }
 
-// overloaded says whether new calls should be refused.
+// overloaded reports whether new calls should be refused.
 func (l *load) overloaded(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.over && now.Sub(l.last) <= loadMemory
 }
 
-// due says whether it is time for another measurement.
+// due reports whether it is time for another measurement.
 func (l *load) due(now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return now.Sub(l.last) >= probeEvery
 }
 
-// waited takes how long a datagram that was read just now was in its socket. Its turn follows at
-// once. What waits for a processor comes before the next one where several wait (Turns), so the
-// socket shows that queue, too.
+// waited records how long a datagram that was read just now was in its socket. Its turn follows at once. If several
+// datagrams wait, work that waits for a processor runs before the next one is read (Turns), so the wait in the socket
+// includes that queue.
 func (l *load) waited(read time.Time, d time.Duration) {
 	if l.due(read) {
 		l.note(read, d)
 	}
 }
 
-// probe measures how long a message of a connection, which was read just now, will wait for the
-// goroutine of its call. It starts a goroutine of its own just before that one is started or woken,
-// from the same goroutine.
+// probe measures how long a message of a connection, which was read just now, will wait for the goroutine of its call.
+// For that it starts a goroutine just before the call's goroutine is started or woken, from the same goroutine.
 func (l *load) probe(run func(func()), read time.Time) {
 	if !l.due(read) || !l.probing.CompareAndSwap(false, true) {
 		return

@@ -8,34 +8,34 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// refusals remember the INVITEs that were refused for want of room, by the tags that their calls would have. Who
-// refuses without state has to answer a retransmission as the first one (RFC 3261 section 8.2.7): a moment later there
-// may be room, and a call that began then would ring at its target, though its caller has gone and takes no notice of
-// our 200.
+// refusals remembers the INVITEs that were refused for lack of capacity, by the To tags that their calls would have
+// had. A server that refuses without state must answer a retransmission like the first INVITE (RFC 3261 section 8.2.7).
+// Otherwise, if there is room a moment later, the retransmission would begin a call that rings at its target although
+// its caller has given up and ignores our 200.
 //
-// Its size is fixed: where it is full, the oldest of four is forgotten. It has no lock, and none at all where nothing
-// was refused for a while. What two goroutines note at once, one of them may lose.
+// Its size is fixed: in a full set, the oldest of four entries is replaced. It needs no lock, and no memory while
+// nothing was refused for a while. If two goroutines write at the same time, one entry may be lost.
 type refusals struct {
 	seed  maphash.Seed
 	begun time.Time
-	last  atomic.Int64 // when something was noted, in seconds after begun
+	last  atomic.Int64 // time of the last entry, in seconds after begun
 	sets  atomic.Pointer[[refusedSets]refusedSet]
 }
 
-// refusedSet has hashes without their last 16 bits, which are the second of the refusal.
+// refusedSet holds hashes. The last 16 bits of each are replaced by the second of the refusal.
 type refusedSet [4]atomic.Uint64
 
 const (
-	// refusedSets has room for 65,000 refusals, 2,000 a second: 512 KB.
+	// refusedSets is the number of sets: room for 65,000 refusals, 2,000 a second, in 512 KB.
 	refusedSets = 1 << 14
-	// refusedFor is for how many seconds a retransmission may come (64*T1, section 17.1.1.2), and a bit.
+	// refusedFor is how long retransmissions may come, in seconds: 64*T1 (section 17.1.1.2) and a little more.
 	refusedFor  = 34
 	refusedTime = 1<<16 - 1
 )
 
 func newRefusals() *refusals { return &refusals{seed: maphash.MakeSeed(), begun: time.Now()} }
 
-// note notes that an INVITE was refused.
+// note records that an INVITE was refused.
 func (r *refusals) note(tag []byte) {
 	now := int64(time.Since(r.begun) / time.Second)
 	sets := r.sets.Load()
@@ -46,11 +46,11 @@ func (r *refusals) note(tag []byte) {
 		}
 	}
 	r.last.Store(now)
-	if sets == nil { // somebody has found it too old at this moment
+	if sets == nil { // another goroutine dropped it as too old at this moment
 		return
 	}
 	set, entry := r.find(sets, tag)
-	oldest := &set[entry>>62] // among entries of the same second, any
+	oldest := &set[entry>>62] // any, among entries of the same second
 	for i := range set {
 		was := set[i].Load()
 		if was&^refusedTime == entry {
@@ -64,7 +64,7 @@ func (r *refusals) note(tag []byte) {
 	oldest.Store(entry | uint64(now)&refusedTime)
 }
 
-// has says whether an INVITE was refused just before. Its tag is asked for only where something was.
+// has reports whether an INVITE was refused within refusedFor. It calls tag only if there was any refusal in that time.
 func (r *refusals) has(tag func() message.Minted) bool {
 	sets := r.sets.Load()
 	if sets == nil {
@@ -90,7 +90,7 @@ func (r *refusals) find(sets *[refusedSets]refusedSet, tag []byte) (set *refused
 	return &sets[hash%refusedSets], max(hash&^refusedTime, refusedTime+1)
 }
 
-// age is how many seconds ago an entry was made; one that is empty is the oldest.
+// age returns how many seconds ago an entry was made. An empty entry counts as the oldest.
 func age(entry uint64, now int64) uint64 {
 	if entry == 0 {
 		return refusedTime + 1

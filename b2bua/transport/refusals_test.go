@@ -14,7 +14,7 @@ import (
 	"flowbridge/config"
 )
 
-// knows says whether a refusal is remembered.
+// knows reports whether a refusal is remembered.
 func (r *refusals) knows(tag string) bool {
 	return r.has(func() (m message.Minted) {
 		copy(m[:], tag)
@@ -28,7 +28,7 @@ func (r *refusals) refuse(tag string) {
 	r.note(m[:])
 }
 
-// A refusal is remembered for as long as its INVITE may be repeated, and nothing is kept after that.
+// A refusal is remembered for as long as its INVITE may be repeated, and forgotten after that.
 func TestRefusedAreRemembered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRefusals()
@@ -52,7 +52,7 @@ func TestRefusedAreRemembered(t *testing.T) {
 		}
 		r.refuse("c")
 		time.Sleep(17 * time.Second)
-		r.refuse("c") // again: from now on
+		r.refuse("c") // refused again, so remembered from now on
 		time.Sleep(refusedFor * time.Second)
 		if !r.knows("c") || r.knows("a") {
 			t.Error("c is forgotten, or a is known")
@@ -60,7 +60,7 @@ func TestRefusedAreRemembered(t *testing.T) {
 	})
 }
 
-// Of a flood the newest are known. Many goroutines may note and ask.
+// In a flood the newest refusals are known. Many goroutines may write and read.
 func TestRefusedInAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRefusals()
@@ -91,8 +91,8 @@ func TestRefusedInAFlood(t *testing.T) {
 	})
 }
 
-// An INVITE that came twice at once, of which one was refused and the other has made a call, is the call's: its transaction answers
-// what comes again (RFC 3261 section 17.2.1).
+// If an INVITE came twice at once, and one copy was refused while the other made a call, it belongs to the call: the
+// transaction answers further copies (RFC 3261 section 17.2.1).
 func TestRefusedAndTaken(t *testing.T) {
 	h := newHost(t, judgeConfig, Network{}, Unplugged)
 	sc := h.stack.newScreen(config.TransportUDP, nil)

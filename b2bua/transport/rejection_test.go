@@ -11,7 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The line about an unknown source says what to write if it may call. It keeps the order that fail2ban's expression needs.
+// The log line about an unknown source says what to configure if it may call. Its fields have the order that fail2ban's
+// expression needs.
 func TestUnknownSourceSaysTheRemedy(t *testing.T) {
 	var log bytes.Buffer
 	l := newRejectionLog(zerolog.New(&log))

@@ -23,15 +23,15 @@ type screen struct {
 	mint      *message.Minter
 	server    Handler
 	transport string // udp, tcp or tls
-	// names gives the names in the verified certificate of a connection; nil: no
-	// transport with certificates.
+	// names returns the names in the verified certificate of a connection. It is nil if the
+	// transport has no certificates.
 	names  func(source netip.AddrPort) []string
 	tap    Tap
 	count  *Rejections
 	passed *Messages
 	offer  []message.Algorithm // to trunks that need credentials
 	rejectionLog
-	strangerLimits *strangerLimits // of the answers to them
+	strangerLimits *strangerLimits // of the answers to strangers
 	refusals       *refusals
 }
 
@@ -44,7 +44,7 @@ func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	}
 }
 
-// sender is the sender of a message.
+// sender returns the sender of a message.
 func (s *screen) sender(source netip.AddrPort) peers.Sender {
 	if s.names == nil {
 		return peers.Sender{Addr: source}
@@ -55,34 +55,34 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 // verdict is the screen's decision about a message.
 type verdict struct {
 	admitted bool
-	proven   bool   // the message belongs to a leg, and so its sender does
-	hangup   bool   // the connection of the message is closed
-	status   string // of the refusal: "503 Service Unavailable"; empty: no answer
+	proven   bool   // the message, and so its sender, belongs to a leg
+	hangup   bool   // close the message's connection
+	status   string // of the refusal: "503 Service Unavailable"; empty means no answer
 	toTag    message.Minted
-	port     uint16              // destination of the refusal over UDP; 0: the port that the request came from
-	headers  string              // of the refusal, each line with its end
-	nonce    message.Nonce       // of a 401; then headers are its challenges
+	port     uint16              // destination of the refusal over UDP; 0 means the request's source port
+	headers  string              // of the refusal, each line with CRLF
+	nonce    message.Nonce       // of a 401, for its challenges
 	stale    bool                // of a 401
 	offer    []message.Algorithm // of a 401
-	atMost   int                 // bytes of the refusal over UDP: a longer one is not sent; 0: any
-	more     int                 // bytes that one in short form may have besides
+	atMost   int                 // the most bytes that a refusal over UDP may have, or it is not sent; 0 means no limit
+	more     int                 // bytes that a refusal in short form may have in addition
 	viaHost  []byte              // in the topmost Via of an admitted request, within the message
 	viaPort  int
 
-	// of an admitted message, within it, for the Tap
+	// of an admitted message, for the Tap; they point into the message
 	callID, fromTag, toTagOf []byte
-	invite                   bool // outside a dialog
+	invite                   bool // an INVITE outside a dialog
 }
 
-// moreThanAsked is how many bytes a challenge in short form may have more than its request where it has to be answered:
-// a small phone's REGISTER has fewer bytes than any challenge of it, and the rate of answers bounds what a forged one
-// can do.
+// moreThanAsked is how many bytes longer than its request a challenge in short form may be, if the request has to be
+// answered: a small phone's REGISTER is shorter than any challenge to it. The rate of answers bounds the effect of
+// forged requests.
 const moreThanAsked = 200
 
-// appendRefusal appends the stateless answer to a request that was refused. If that is
-// longer than it may be, it has one challenge alone: the last one, which every phone can
-// answer (RFC 7616 section 3.3). If it is still too long, it is written short, and it is
-// nothing if that does not help.
+// appendRefusal appends the stateless answer to a request that was refused. If the answer
+// is longer than it may be, it gets only one challenge: the last one, which every phone
+// can answer (RFC 7616 section 3.3). If it is still too long, it is written in short
+// form. If that is too long, nothing is appended.
 func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte {
 	begin := len(out)
 	fits := func() bool { return v.atMost == 0 || len(out)-begin <= v.atMost }
@@ -112,7 +112,7 @@ func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte 
 	return out[:begin]
 }
 
-// judge decides about one message.
+// judge decides what to do with one message.
 func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	msg, ok := message.Scan(text)
 	if !ok {
@@ -130,7 +130,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	if !trust.Known {
 		ok, proven := s.strangerLimits.allow(s.transport, msg.Method, from.Addr())
 		if !ok {
-			if v.offer != nil { // what is refused for another reason has been counted for it
+			if v.offer != nil { // a refusal for another reason has been counted already
 				s.rejected(&s.count.StrangerRate, from, "stranger_rate")
 			}
 			return verdict{hangup: v.hangup}
@@ -141,7 +141,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 		}
 	}
 	if !msg.Rport && !trust.BehindNAT(msg.ViaHost, from.Addr()) {
-		// RFC 3261 section 18.2.2, as for parsed requests
+		// As for parsed requests (RFC 3261 section 18.2.2).
 		v.port = sentByOf(nil, msg.ViaPort, s.transport).port
 	}
 	return v
@@ -150,7 +150,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, trust peers.SourceTrust) verdict {
 	if !trust.Known && (!trust.Open || !s.mayBeTrunk(msg, from, trust)) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
-		return verdict{hangup: !msg.Response} // a response may come by a connection that others use
+		return verdict{hangup: !msg.Response} // a response may come by a connection that other messages use
 	}
 	if status := s.objection(msg, size); status != "" {
 		s.refused(from.Addr, status, msg.CallID)
@@ -173,7 +173,7 @@ func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, trust 
 	return verdict{admitted: true, proven: known, viaHost: msg.ViaHost, viaPort: msg.ViaPort}
 }
 
-// countChallenge counts an answer that goes out, if it is a challenge.
+// countChallenge counts an answer if it is a challenge.
 func (s *screen) countChallenge(v verdict) {
 	if v.offer != nil {
 		s.count.Challenged.Add(1)
@@ -192,15 +192,15 @@ func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, trust peers
 	return s.refuse(msg, from, "481 Call/Transaction Does Not Exist", "")
 }
 
-// trustOf says whether the sender of a message is, or can be, a trunk.
+// trustOf reports whether the sender of a message is, or can be, a trunk.
 func (s *screen) trustOf(from peers.Sender) peers.SourceTrust { return s.server.Peers().TrustOf(from) }
 
-// knows says whether an address belongs to a trunk.
+// knows reports whether an address belongs to a trunk.
 func (s *screen) knows(source netip.AddrPort) bool { return s.trustOf(s.sender(source)).Known }
 
-// mayBeTrunk says whether a message may come from a trunk at any address that has not
-// proven itself yet: a request that can be challenged, or the CANCEL of a pending
-// INVITE. A CANCEL that has overtaken its INVITE will be repeated.
+// mayBeTrunk reports whether a message may come from a trunk at any address that has not
+// proven itself yet: a request that can be challenged, or the CANCEL of a pending INVITE.
+// A CANCEL that has overtaken its INVITE will be repeated.
 func (s *screen) mayBeTrunk(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) bool {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return false
@@ -217,9 +217,9 @@ func (s *screen) mayBeTrunk(msg message.Scanned, from peers.Sender, trust peers.
 	}
 }
 
-// refuseNew refuses a call for which there is no room, and challenges a request
-// without credentials from an address whose trunks all need them. Neither keeps
-// state. It ignores messages other than new requests.
+// refuseNew refuses a call for which there is no room, and challenges a request without
+// credentials from an address whose trunks all need them. Neither answer keeps state. It
+// ignores all messages but new requests.
 func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) (v verdict, refused bool) {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
@@ -231,7 +231,7 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, trust peers.S
 	why := peers.CapacityFree
 	if invite {
 		if s.refusals.has(func() message.Minted { return s.mint.InviteTag(originOf(msg, from)) }) {
-			// One that came twice at once may have been refused once: the transaction of the other has the answer (RFC 3261
+			// Of two copies that came at once, one may have been refused: then the other's transaction has the answer (RFC 3261
 			// section 17.2.1).
 			return s.refuseAgain(msg, from), !s.inProgress(msg, from)
 		}
@@ -261,7 +261,7 @@ func asksCredentials(msg message.Scanned, trust peers.SourceTrust) bool {
 	return string(msg.Method) == "INVITE" || string(msg.Method) == "OPTIONS" && !trust.Known
 }
 
-// noRoom refuses a request, and remembers that it did.
+// noRoom refuses a request, and remembers the refusal.
 func (s *screen) noRoom(msg message.Scanned, from peers.Sender) verdict {
 	if string(msg.Method) == "INVITE" {
 		tag := s.mint.InviteTag(originOf(msg, from))
@@ -270,14 +270,14 @@ func (s *screen) noRoom(msg message.Scanned, from peers.Sender) verdict {
 	return s.refuseAgain(msg, from)
 }
 
-// refuseAgain refuses a request as before.
+// refuseAgain refuses a request without remembering that.
 func (s *screen) refuseAgain(msg message.Scanned, from peers.Sender) verdict {
 	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n")
 }
 
-// showsCredentials says whether a request has credentials that are worth a look. A stranger's need
-// a nonce that was given to its address: then the address is not forged. moved: the
-// nonce was given to another address.
+// showsCredentials reports whether a request has credentials that are worth checking. A stranger's must have a nonce
+// that we gave to the same address, which shows that the address is not forged. moved reports that we gave the nonce to
+// another address.
 func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) (shown, moved bool) {
 	if !msg.Authorized || trust.Known {
 		return msg.Authorized, false
@@ -287,8 +287,8 @@ func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust 
 	return given, ours && !given
 }
 
-// objection is the status that refuses a message for its form; empty: the form is
-// right. It is counted.
+// objection returns the status that refuses a malformed message, or "" if its form is
+// right. It counts the refusal.
 func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	switch {
@@ -315,13 +315,13 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 	return status
 }
 
-// Objection is the status that would refuse a message for its form; empty: the form
+// Objection returns the status that would refuse a malformed message, or "" if its form
 // is right.
 func (s *Stack) Objection(msg message.Scanned, size int) string {
 	return s.newScreen(config.TransportUDP, nil).objection(msg, size)
 }
 
-// The bounds of a message, in bytes but for maxHeaders, which counts lines. A header has its folds with it.
+// The limits of a message, in bytes except maxHeaders, which counts lines. A folded header counts with its folds.
 const (
 	maxMessage = 16 << 10
 	maxHeaders = 128
@@ -329,7 +329,7 @@ const (
 	maxBody    = 12 << 10
 )
 
-// The answers to messages beyond the bounds.
+// The answers to messages beyond these limits.
 var (
 	longMessage = fmt.Sprintf("513 Message Longer Than %d Bytes", maxMessage)
 	manyHeaders = fmt.Sprintf("400 More Than %d Headers", maxHeaders)
@@ -337,7 +337,7 @@ var (
 	longBody    = fmt.Sprintf("513 Body Longer Than %d Bytes", maxBody)
 )
 
-// ours says whether a message from any address belongs to a transaction or dialog of
+// ours reports whether a message from any address belongs to a transaction or dialog of
 // this server: a response with our branch, or a request with our tag.
 func (s *screen) ours(msg message.Scanned) bool {
 	if msg.Response {
@@ -353,13 +353,13 @@ func originOf(msg message.Scanned, from peers.Sender) message.Origin {
 	}
 }
 
-// inProgress reports whether an INVITE, or the INVITE of a CANCEL, has made a call already.
+// inProgress reports whether an INVITE, or the INVITE of a CANCEL, has begun a call already.
 func (s *screen) inProgress(msg message.Scanned, from peers.Sender) bool {
 	return s.server.InProgress(s.mint.InviteTag(originOf(msg, from)))
 }
 
-// refuse is the verdict that answers a request. An ACK, or a request without a
-// readable Via, gets no answer.
+// refuse returns the verdict that answers a request. It does not answer an ACK, or a
+// request without a readable Via.
 func (s *screen) refuse(msg message.Scanned, from peers.Sender, status, headers string) verdict {
 	if msg.Response || !msg.Readable || string(msg.Method) == "ACK" {
 		return verdict{}
@@ -370,10 +370,10 @@ func (s *screen) refuse(msg message.Scanned, from peers.Sender, status, headers 
 // Rejections counts the messages that the screen refused, and the requests that
 // matched no trunk, by reason.
 type Rejections struct {
-	UnknownSource atomic.Uint64 // neither from a trunk nor an answer to our own message
+	UnknownSource atomic.Uint64 // neither from a trunk nor an answer to our message
 	TooLarge      atomic.Uint64
-	NotOurs       atomic.Uint64 // responses of trunks to no request of this server
-	TooShort      atomic.Uint64 // requests of strangers that are shorter than their answer, which is not sent
+	NotOurs       atomic.Uint64 // responses of trunks that match no request of this server
+	TooShort      atomic.Uint64 // requests of strangers that were not answered: the answer would be longer
 	NotSIP        atomic.Uint64
 	NoDialog      atomic.Uint64 // 481: within an unknown dialog
 	Malformed     atomic.Uint64 // 400; no answer to a response or ACK
@@ -385,12 +385,12 @@ type Rejections struct {
 	Flood         atomic.Uint64 // 503: too many new requests from one address of a trunk
 	Overload      atomic.Uint64 // 503: messages wait for too long
 	Memory        atomic.Uint64 // 503: the process has too little memory
-	Challenged    atomic.Uint64 // 401: no credentials yet, or with a nonce that is too old
-	StrangerRate  atomic.Uint64 // no answer, though a challenge was due: too many to strangers before
+	Challenged    atomic.Uint64 // 401: no credentials yet, or a nonce that is too old
+	StrangerRate  atomic.Uint64 // no answer, though a challenge was due: too many answers to strangers before
 	Unauthorized  atomic.Uint64 // 401: wrong credentials
-	Throttled     atomic.Uint64 // 403: too many wrong ones before
-	NoTrunk       atomic.Uint64 // 403: a trunk's address, but no trunk's match
-	NotOfCall     atomic.Uint64 // 403, no answer to ACK: within a dialog, from an address that is not of its call
+	Throttled     atomic.Uint64 // 403: too many wrong credentials before
+	NoTrunk       atomic.Uint64 // 403: a trunk's address, but no trunk's conditions are met
+	NotOfCall     atomic.Uint64 // 403, or nothing to an ACK: within a dialog, from an address outside its call
 }
 
 // rejectionLog counts rejected messages and logs them at a bounded rate.
@@ -414,7 +414,7 @@ func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reaso
 	}
 }
 
-// full counts a call for which there is no room.
+// full counts a call that is refused for lack of capacity.
 func (l *rejectionLog) full(count *Rejections, why peers.Capacity, from netip.AddrPort) {
 	switch why {
 	case peers.CapacityNone:
@@ -433,7 +433,7 @@ func (l *rejectionLog) full(count *Rejections, why peers.Capacity, from netip.Ad
 	}
 }
 
-// remedies say what to do where a sender should have been let in, by reason.
+// remedies says, by reason, what to do if a sender should have been let in.
 var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"unknown_source":       "if it may call, add its address to trunks[].sources and reload; a phone that registers needs a trunk with registrar",
 	"not_of_call":          "if it is the trunk's, add its address to trunks[].sources and reload: that counts for new calls",
@@ -459,10 +459,10 @@ func (l *rejectionLog) refused(from netip.AddrPort, status string, callID []byte
 	}
 }
 
-// Rejections counts the messages that were refused by the screen, or once they were parsed.
+// Rejections returns the counts of the messages that were refused, before or after parsing.
 func (s *Stack) Rejections() *Rejections { return &s.rejected }
 
-// Messages counts the messages.
+// Messages returns the counts of the messages.
 func (s *Stack) Messages() *Messages { return &s.passed }
 
 // LogRefused logs why a trunk's request was refused, at a bounded rate.

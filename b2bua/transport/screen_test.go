@@ -12,7 +12,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The screen refuses what has no Via and every ACK with silence.
+// The screen drops every ACK and every message without Via silently.
 func TestGuardRefusesOnlyRequests(t *testing.T) {
 	for text, want := range map[string]bool{
 		"INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n\n": true,
@@ -28,8 +28,8 @@ func TestGuardRefusesOnlyRequests(t *testing.T) {
 	}
 }
 
-// FuzzJudge: what is not admitted is answered if an answer has a way to go, in
-// words that can be sent.
+// FuzzJudge checks that a refused message gets an answer if there is a way for it, with a
+// valid reason phrase.
 func FuzzJudge(f *testing.F) {
 	for _, raw := range siptest.RFC4475(f) {
 		f.Add(raw)
@@ -51,7 +51,7 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// wantSafe checks that a reason phrase is one that can be sent.
+// wantSafe checks that a reason phrase can be sent.
 func wantSafe(t *testing.T, status string) {
 	t.Helper()
 	if len(status) > 100 || strings.ContainsFunc(status, func(r rune) bool { return r < ' ' || r >= 0x7f }) {
@@ -59,13 +59,13 @@ func wantSafe(t *testing.T, status string) {
 	}
 }
 
-// openScreen is a screen that knows the carrier and has room.
+// openScreen returns a screen that knows the carrier and has free capacity.
 func openScreen(t testing.TB) *screen {
 	t.Helper()
 	return newHost(t, stackConfig, Network{}, Unplugged).stack.newScreen(config.TransportUDP, nil)
 }
 
-// goodMessages are such that nothing is wrong with.
+// goodMessages returns well-formed messages.
 func goodMessages() map[string][]byte {
 	return map[string][]byte{
 		"INVITE": newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101")), "BYE": newCall("BYE", ""),
@@ -102,8 +102,8 @@ func BenchmarkParse(b *testing.B) {
 }
 
 // The screen, which sees bytes only, and the server know an INVITE by the same tag,
-// however its CSeq is spelled: otherwise a retransmission to a full trunk gets 503
-// although its call is on.
+// however its CSeq is spelled: otherwise a retransmission to a full trunk would get 503
+// although its call exists.
 func TestScreenAndServerAgreeOnTag(t *testing.T) {
 	for _, cseq := range []string{"7 INVITE", "007 INVITE", "7\tINVITE"} {
 		text := "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: " + cseq + "\n\n"

@@ -53,10 +53,10 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 // udpSocket is a UDP socket of the kernel with the arrival times of datagrams.
 type udpSocket struct {
 	*net.UDPConn
-	control [64]byte // of the datagram that was read last; owned by the reader
+	control [64]byte // control messages of the last datagram; owned by the reader
 }
 
-// ReadTimed is ReadFromUDPAddrPort with the time when the datagram came; zero: not
+// ReadTimed is ReadFromUDPAddrPort with the datagram's time of arrival, or zero if not
 // known.
 func (s *udpSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	n, controls, _, from, err := s.ReadMsgUDPAddrPort(b, s.control[:])
@@ -66,8 +66,7 @@ func (s *udpSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.T
 	return n, from, timeOfArrival(s.control[:controls]), nil
 }
 
-// timeOfArrival finds the kernel's time stamp (SO_TIMESTAMPNS) among control
-// messages.
+// timeOfArrival finds the kernel's timestamp (SO_TIMESTAMPNS) among control messages.
 func timeOfArrival(controls []byte) time.Time {
 	for len(controls) >= unix.SizeofCmsghdr {
 		header, data, rest, err := unix.ParseOneSocketControlMessage(controls)
@@ -82,7 +81,7 @@ func timeOfArrival(controls []byte) time.Time {
 	return time.Time{}
 }
 
-// boundUnanswered has the kernel end a connection whose bytes are not acknowledged in
+// boundUnanswered makes the kernel end a connection whose bytes are not acknowledged in
 // time. Otherwise a peer that has vanished would seem alive for a quarter of an hour.
 // Accepted connections inherit this from their listener.
 func boundUnanswered(_, _ string, raw syscall.RawConn) error {
@@ -103,7 +102,7 @@ func listenTCP(addr netip.AddrPort) (net.Listener, error) {
 	return l.Listen(context.Background(), network, addr.String())
 }
 
-// remedyOf says what to do if a socket can't be opened.
+// remedyOf returns advice for the case that a socket can't be opened.
 func remedyOf(err error) string {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
@@ -117,13 +116,13 @@ func remedyOf(err error) string {
 	}
 }
 
-// noRoom says whether the kernel had no room for a datagram at the moment.
+// noRoom reports whether the kernel had no room for a datagram at the moment.
 func noRoom(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN)
 }
 
-// setReceiveBuffer sets the size of a socket's receive buffer, beyond the system's
-// limit (net.core.rmem_max) if that is permitted, and gives the resulting size.
+// setReceiveBuffer sets the size of a socket's receive buffer, beyond the system's limit
+// (net.core.rmem_max) if that is permitted, and returns the resulting size.
 func setReceiveBuffer(conn *net.UDPConn, bytes int) (got int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -144,5 +143,5 @@ func setReceiveBuffer(conn *net.UDPConn, bytes int) (got int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("receive buffer: %w", err)
 	}
-	return got / 2, nil // the kernel counts its own overhead in
+	return got / 2, nil // the kernel includes its own overhead
 }

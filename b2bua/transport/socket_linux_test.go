@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// The kernel says when a datagram came, and asking for that costs no memory.
+// The kernel reports when a datagram came, and reading that allocates nothing.
 func TestReadTimed(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		t.Run(host, func(t *testing.T) {

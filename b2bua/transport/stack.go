@@ -43,11 +43,11 @@ type Stack struct {
 
 	rejected       Rejections
 	passed         Messages
-	rejecting      rejectionLog    // of messages that were parsed
+	rejecting      rejectionLog    // for parsed messages
 	strangerLimits *strangerLimits // constant
 	load           load
 	reads          readFreeze
-	group          sync.WaitGroup // of wires, and others that end by themselves
+	group          sync.WaitGroup // of wires, and other goroutines that end by themselves
 	readers        sync.WaitGroup
 	turns          Turns
 	writing        atomic.Int32 // goroutines of wires that perform effects
@@ -55,12 +55,12 @@ type Stack struct {
 	refusals       *refusals            // constant
 	auth           *peers.Authenticator // constant
 
-	mu     sync.Mutex                   // guards what follows
+	mu     sync.Mutex                   // guards the fields below
 	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
-	noTCP  map[netip.AddrPort]time.Time // until when TCP is not tried
+	noTCP  map[netip.AddrPort]time.Time // TCP is not tried before this time
 }
 
-// streamListener is where TCP or TLS connections are accepted.
+// streamListener accepts TCP or TLS connections.
 type streamListener struct {
 	net.Listener
 	transport string
@@ -69,7 +69,7 @@ type streamListener struct {
 	conns     *listenerConns
 }
 
-// newStack makes a stack without sockets. ctx ends what is under way.
+// newStack makes a stack without sockets. ctx ends the work under way.
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
@@ -85,8 +85,8 @@ func newStack(ctx context.Context, o Options) *Stack {
 	return s
 }
 
-// Listeners are the addresses that SIP is received on: UDP first, otherwise in
-// configuration order.
+// Listeners returns the addresses that receive SIP: UDP first, otherwise in configuration
+// order.
 func (s *Stack) Listeners() []config.Listener {
 	var all []config.Listener
 	for _, g := range s.sockets {
@@ -98,13 +98,13 @@ func (s *Stack) Listeners() []config.Listener {
 	return all
 }
 
-// Minter makes tags and branches of this server.
+// Minter returns the maker of this server's tags and branches.
 func (s *Stack) Minter() *message.Minter { return s.mint }
 
-// IsOverloaded says whether messages wait so long that new calls should be refused.
+// IsOverloaded reports whether messages wait so long that new calls should be refused.
 func (s *Stack) IsOverloaded() bool { return s.load.overloaded(time.Now()) }
 
-// recovered ends a goroutine that panicked without ending the process.
+// recovered recovers from a panic, so that only the goroutine ends, and not the process.
 func (s *Stack) recovered(where string) {
 	if v := recover(); v != nil {
 		s.server.Panicked(where, v)
@@ -114,17 +114,18 @@ func (s *Stack) recovered(where string) {
 // Serve reads from all sockets, and accepts connections, until Close or Freeze.
 func (s *Stack) Serve() {
 	s.thaw()
-	s.Release()                  // before what is read: a request within its dialog has to find the call
-	if s.reads.freezing.Load() { // else connections that are read have deadlines of their own
+	s.Release()                  // before any socket is read: a request within a dialog must find its call
+	if s.reads.freezing.Load() { // connections that are being read have deadlines of their own
 		s.setDeadlines(time.Time{})
 		s.reads.thaw()
 	}
 }
 
-// Turns runs what messages begin, until Close.
+// Turns returns the runner of the turns that messages begin. It works until Close.
 func (s *Stack) Turns() *Turns { return &s.turns }
 
-// Transactions is how many transactions live: of our requests, and of the peers'.
+// Transactions returns the number of live transactions: of our requests, and of the
+// peers'.
 func (s *Stack) Transactions() (clients, servers int) { return s.transactions.Len() }
 
 // Close ends transactions, sockets and goroutines, and waits for them.
@@ -148,10 +149,11 @@ func (s *Stack) Close() error {
 	return errors.Join(errs...)
 }
 
-// SetProcessDefaults sets the globals of the SIP library, whose transactions the other
-// end of a call in tests and demonstrations uses: no limit on the size of UDP messages, no
-// 100 by itself, and a silent logger. Its Timers D, J, L and M, which keep a transaction
-// in case a message is repeated, are short. Call it once, before any server is made.
+// SetProcessDefaults sets the globals of the SIP library. Only the other end of a call in
+// tests and demonstrations uses the library's transactions. The library gets no limit on
+// the size of UDP messages, no automatic 100, and a silent logger. Its Timers D, J, L and
+// M, which keep a transaction in case a message is repeated, are short. Call it once,
+// before any server is made.
 func SetProcessDefaults() {
 	sip.UDPMTUSize = 65535
 	sip.Timer_1xx = sip.Timer_B

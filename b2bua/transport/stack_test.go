@@ -24,7 +24,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// minter makes tags and branches by a key of the tests.
+// minter makes tags and branches with the tests' key.
 var minter = message.NewMinter([32]byte{1, 2, 3})
 
 const stackConfig = `
@@ -38,7 +38,7 @@ routes:
   - {targets: [agent]}
 `
 
-// host is a server that has every dialog and answers every request with 200, unless a test takes them.
+// host is a server that knows every dialog and answers every request with 200, unless a test handles them.
 type host struct {
 	*peers.Admission
 	cfg    *config.Config
@@ -46,12 +46,12 @@ type host struct {
 	panics atomic.Int32
 
 	pending bool                                    // every INVITE is known
-	takes   func(*sip.Request, *transaction.Server) // instead of the answer; nil: it is given
+	takes   func(*sip.Request, *transaction.Server) // called instead of answering, if not nil
 }
 
 func (h *host) Peers() *peers.Snapshot { return h.Admission.Peers.Load() }
 
-// InDialog has every dialog; it panics for one tag.
+// InDialog knows every dialog. It panics for one tag.
 func (h *host) InDialog(tag []byte) bool {
 	if string(tag) == panics {
 		panic("as the test wants")
@@ -73,7 +73,7 @@ func (h *host) Request(req *sip.Request, tx *transaction.Server) {
 	h.stack.Reply(req, tx, 200, "OK")
 }
 
-// newHost is a host on a stack that opens makes.
+// newHost returns a host on a stack that opens makes.
 func newHost(t testing.TB, yaml string, n Network, opens func(context.Context, Options) (*Stack, error)) *host {
 	t.Helper()
 	h := &host{}
@@ -103,7 +103,7 @@ type place struct {
 	asked int
 }
 
-// inPlace runs a test in a bubble, which has to end empty.
+// inPlace runs a test in a bubble, which must end empty.
 func inPlace(t *testing.T, yaml string, test func(p *place)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -129,7 +129,7 @@ func inPlace(t *testing.T, yaml string, test func(p *place)) {
 	})
 }
 
-// socket is a peer's, closed with the test.
+// socket returns a peer's socket, which is closed with the test.
 func (p *place) socket(at netip.AddrPort) *memnet.Conn {
 	p.t.Helper()
 	c, err := p.sw.Listen(at)
@@ -138,7 +138,7 @@ func (p *place) socket(at netip.AddrPort) *memnet.Conn {
 	return c
 }
 
-// listener is where a peer would accept connections, closed with the test.
+// listener returns a peer's listener, which is closed with the test.
 func (p *place) listener(at netip.AddrPort) *memnet.Listener {
 	p.t.Helper()
 	l, err := p.sw.ListenStream(at)
@@ -147,7 +147,7 @@ func (p *place) listener(at netip.AddrPort) *memnet.Listener {
 	return l
 }
 
-// gets gives the next datagram that a peer gets within a second.
+// gets returns the next datagram to a peer within a second.
 func (p *place) gets(at *memnet.Conn) string {
 	p.t.Helper()
 	_ = at.SetReadDeadline(time.Now().Add(time.Second))
@@ -157,12 +157,12 @@ func (p *place) gets(at *memnet.Conn) string {
 	return string(b[:n])
 }
 
-// connect gives a connection to the agent.
+// connect returns a connection to the agent.
 func (p *place) connect(to netip.AddrPort) (*Stream, error) {
 	return p.stack.Connect(context.Background(), p.cfg.Targets[0].TLS, config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), to)
 }
 
-// asks sends a request of ours, padded, on a wire of its own.
+// asks sends a padded request of ours on a wire of its own.
 func (p *place) asks(to leg.Hop, flow *Stream, pad int) {
 	p.t.Helper()
 	local, err := p.stack.LocalFor(to.Transport, to.Addr.Addr())
@@ -173,7 +173,7 @@ func (p *place) asks(to leg.Hop, flow *Stream, pad int) {
 	w.Perform([]leg.Effect{leg.SendRequest{Req: req, To: to}})
 }
 
-// optionsFrom is the nth request of somebody, with a header of some length.
+// optionsFrom returns a peer's nth request, with a header of some length.
 func optionsFrom(at, transport string, n, pad int) string {
 	return fmt.Sprintf(`OPTIONS sip:h SIP/2.0
 Via: SIP/2.0/%s %s;branch=z9hG4bKasks%d
@@ -188,7 +188,7 @@ Content-Length: 0
 `, transport, at, n, n, n, strings.Repeat("x", pad))
 }
 
-// What a connection's message comes from has the names in its certificate; over UDP
+// The sender of a message on a connection has the names in the certificate. Over UDP
 // there are none.
 func TestSenderOf(t *testing.T) {
 	s := newHost(t, stackConfig, Network{}, Unplugged).stack
@@ -203,7 +203,7 @@ func TestSenderOf(t *testing.T) {
 	}
 }
 
-// A stack without sockets knows its addresses like another, and reaches nobody.
+// A stack without sockets knows its addresses like any other, but reaches no peer.
 func TestUnplugged(t *testing.T) {
 	h := newHost(t, stackConfig, Network{}, Unplugged)
 	s := h.stack
@@ -226,7 +226,7 @@ func TestUnplugged(t *testing.T) {
 	must(t, s.Close())
 }
 
-// A message that has the reader panic costs itself, or its connection: others are read.
+// If a message makes the reader panic, only this message, or its connection, is lost.
 func TestReaderOutlivesPanic(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		over := func(transport string, n int) []byte {

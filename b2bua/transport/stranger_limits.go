@@ -11,26 +11,27 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// The answers to strangers a second: over UDP, where their addresses can be forged, and over connections; to INVITE,
-// REGISTER, and all else. A flood of one kind does not touch the others.
+// The answers to strangers per second. UDP, where addresses can be forged, and connections have separate rates, and so
+// have INVITE, REGISTER, and all other methods. A flood of one kind does not touch the others.
 const (
-	strangerRate = 200 // to all, and as many to all that have proven themselves
-	networkRate  = 20  // to one network: an IPv4 /24 or IPv6 /48, over connections an address
+	strangerRate = 200 // to all strangers, and as many again to all proven addresses
+	networkRate  = 20  // to one network: an IPv4 /24 or IPv6 /48; over connections, to one address
 	provenRate   = 100 // to one address that has proven itself
 )
 
-// provenFor is how long an address counts as proven after its last right credentials, and maxProven how many do.
+// provenFor is how long an address counts as proven after its last right credentials. maxProven bounds the number of
+// proven addresses.
 const (
 	provenFor = 24 * time.Hour
 	maxProven = 10_000
 )
 
-// strangerLimits bounds the answers to senders whom no trunk's address or certificate fits. A flood of one network, or
-// of many that are forged, leaves the answers to addresses that have lately shown right credentials.
+// strangerLimits bounds the answers to senders that match no trunk's address or certificate. During a flood from one
+// network, or from many forged ones, addresses that have lately shown right credentials still get their answers.
 type strangerLimits struct {
-	rates *peers.Rates // of networks, of addresses that have proven themselves, and of all
+	rates *peers.Rates // of networks, of proven addresses, and of all together
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	proven map[netip.Addr]time.Time
 }
 
@@ -38,8 +39,8 @@ func newStrangerLimits() *strangerLimits {
 	return &strangerLimits{rates: peers.NewRates(), proven: map[netip.Addr]time.Time{}}
 }
 
-// allow reports whether a stranger's request may be answered, and counts the answer. proven: its address has proven
-// itself.
+// allow reports whether a stranger's request may be answered, and counts the answer. proven reports whether its address
+// has proven itself.
 func (s *strangerLimits) allow(transport string, method []byte, from netip.Addr) (ok, proven bool) {
 	network, now := message.NetworkOf(from), time.Now()
 	s.mu.Lock()
@@ -65,7 +66,7 @@ func (s *strangerLimits) allow(transport string, method []byte, from netip.Addr)
 	if proven && within(network, provenRate, 1) {
 		return true, true
 	}
-	if !message.IsStream(transport) { // one who forges addresses has all of a network's
+	if !message.IsStream(transport) { // an attacker can forge every address of a network
 		bits := 24
 		if network.Is6() {
 			bits = 48
@@ -75,7 +76,8 @@ func (s *strangerLimits) allow(transport string, method []byte, from netip.Addr)
 	return within(network, networkRate, 0), proven
 }
 
-// Prove notes that a request showed the credentials of a trunk: neither its connection nor its address is a stranger's.
+// Prove records that a request showed a trunk's credentials: its connection and its address no longer count as a
+// stranger's.
 func (s *Stack) Prove(req *sip.Request) {
 	s.StreamOf(req).Prove()
 	all, from, now := s.strangerLimits, message.NetworkOf(message.ParseSource(req.Source()).Addr()), time.Now()

@@ -21,7 +21,7 @@ func (s *Stack) AckRefusal(res *sip.Response, uri sip.Uri) {
 	})
 }
 
-// HangupLost answers a 2xx whose leg is gone with ACK and BYE. The options are a leg's, without its address.
+// HangupLost answers a 2xx whose leg is gone with ACK and BYE. The options are as for a leg, but without an address.
 func (s *Stack) HangupLost(in leg.ResponseIn, o leg.Options) {
 	local, err := s.LocalFor(message.TransportOf(in.Res), in.Source.Addr())
 	if err != nil {

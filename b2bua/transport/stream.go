@@ -14,8 +14,8 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// Stream is one TCP or TLS connection. Send sends a message another way if the connection
-// is gone.
+// Stream is one TCP or TLS connection. If the connection is gone, Send sends messages
+// another way.
 type Stream struct {
 	net.Conn
 	hub        *streams
@@ -23,14 +23,14 @@ type Stream struct {
 	transport  string // config.TransportTCP or TransportTLS
 	local      netip.AddrPort
 	remote     netip.AddrPort
-	peer       *streamPeer    // that we connected to; nil: the peer connected to us
+	peer       *streamPeer    // the peer, if we connected to it; nil if it connected to us
 	names      []string       // of the peer's verified certificate
-	firstBy    time.Time      // by when a stranger has to show who it is
-	acceptedBy *listenerConns // a listener; nil: we opened it
-	source     netip.Addr     // that it counts for
-	stranger   atomic.Bool    // it came from an address that no trunk has, and has shown no more
+	firstBy    time.Time      // deadline for a stranger to show who it is
+	acceptedBy *listenerConns // its listener; nil if we opened the connection
+	source     netip.Addr     // the source that it counts for
+	stranger   atomic.Bool    // its address belongs to no trunk, and its peer has not shown who it is
 
-	waiting   map[*request]struct{} // for an answer; guarded by streams.mu
+	waiting   map[*request]struct{} // requests that wait for an answer; guarded by streams.mu
 	closed    chan struct{}
 	closeOnce sync.Once
 	sentBy    atomic.Pointer[sentBy] // of the peer's last request
@@ -38,10 +38,10 @@ type Stream struct {
 
 	// owned by the reader
 	framing message.Framer
-	by      time.Time // deadline of what is read
+	by      time.Time // deadline for reading
 	out     []byte    // the refusal being written
 
-	writing chan struct{} // held by the writer: one message at a time, each with its deadline
+	writing chan struct{} // held by the writer of one message, which has its own deadline
 }
 
 // The time limits of a connection.
@@ -50,19 +50,19 @@ const (
 	// the time until a stranger has shown who it is: by credentials, by a certificate, or
 	// by an answer or a request that belongs to a leg.
 	streamFirst = 10 * time.Second
-	// streamIdle ends an idle connection that no leg uses.
+	// streamIdle is the lifetime of an idle connection that no leg uses.
 	streamIdle = 30 * time.Minute
-	// streamIdleOurs ends such a connection if we opened it.
+	// streamIdleOurs is streamIdle for a connection that we opened.
 	streamIdleOurs = 2 * time.Minute
 	// streamWrite bounds the writing of a message.
 	streamWrite = 5 * time.Second
-	// streamLinger is how long a connection that can't be read any further
-	// stays open for answers.
+	// streamLinger is how long a connection whose input can no longer be read stays open for
+	// answers.
 	streamLinger = 500 * time.Millisecond
 )
 
-// serve takes the messages of the connection, one at a time, until it ends, or until the
-// start of the next message can't be found. A panic costs the connection, and not the
+// serve handles the messages of the connection, one at a time, until it ends, or until
+// the start of the next message can't be found. A panic ends only the connection, not the
 // process.
 func (c *Stream) serve() {
 	err := errFrozen
@@ -75,10 +75,10 @@ func (c *Stream) serve() {
 	c.drop()
 }
 
-// begin has the connection read.
+// begin starts the connection's reader.
 func (c *Stream) begin() { c.hub.group.Go(c.serve) }
 
-// read takes messages until nothing is to be read, or the connection is over.
+// read handles messages until the stack is frozen or the connection is over.
 func (c *Stream) read() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -113,7 +113,7 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 		case isTimeout(err) && (c.hub.reads.freezing.Load() || time.Now().Before(c.by)):
 			return nil, errFrozen
 		case isTimeout(err) && c.users.Load() > 0 && !c.framing.Midway():
-			continue // quiet, but in use by a leg
+			continue // quiet, but a leg uses it
 		case err != nil:
 			return nil, err
 		}
@@ -145,8 +145,8 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 	}
 }
 
-// awaitNext sets the deadline for the start of the next message. It waits for a
-// writer, so that nothing is read from a peer that does not read.
+// awaitNext sets the deadline for the start of the next message. It waits for a writer to
+// finish, so that nothing is read from a peer that does not read.
 func (c *Stream) awaitNext() {
 	c.writing <- struct{}{}
 	<-c.writing
@@ -161,10 +161,10 @@ func (c *Stream) awaitNext() {
 	c.readUntil(c.noLater(by))
 }
 
-// begun sets the deadline for the rest of a message.
+// begun sets the deadline for the rest of a message whose first byte has come.
 func (c *Stream) begun() { c.readUntil(c.noLater(time.Now().Add(streamFirst))) }
 
-// readUntil sets the deadline of what is read, unless nothing is read now.
+// readUntil sets the deadline for reading, unless the stack is frozen.
 func (c *Stream) readUntil(by time.Time) {
 	c.by = by
 	_ = c.SetReadDeadline(by)
@@ -179,15 +179,15 @@ func (c *Stream) noLater(by time.Time) time.Time {
 	if !c.stranger.Load() || by.Before(c.firstBy) {
 		return by
 	}
-	if c.screen().knows(c.remote) { // since a reload
+	if c.screen().knows(c.remote) { // a reload made its address known
 		c.Prove()
 		return by
 	}
 	return c.firstBy
 }
 
-// refuseLost answers the message at which the framing was lost, if it is a request
-// that may be answered.
+// refuseLost answers the message that made us lose the framing, if it is a request that
+// may be answered.
 func (c *Stream) refuseLost(lost *message.FrameError) {
 	c.screen().count.NotSIP.Add(1)
 	msg, ok := message.Scan(lost.Head)
@@ -200,9 +200,9 @@ func (c *Stream) refuseLost(lost *message.FrameError) {
 	}
 }
 
-// linger lets answers reach the peer before the connection is closed. It reads the
-// peer's bytes meanwhile: a kernel that closes with unread bytes resets the
-// connection, and answers on their way are lost.
+// linger lets answers reach the peer before the connection is closed. Until then it reads
+// the peer's bytes: a kernel that closes a connection with unread bytes resets it, and
+// answers on their way are lost.
 func (c *Stream) linger() {
 	if !c.screen().knows(c.remote) {
 		return
@@ -211,7 +211,7 @@ func (c *Stream) linger() {
 	_, _ = io.Copy(io.Discard, c.framing.Src)
 }
 
-// sentBy is how a peer names itself in Via.
+// sentBy is the name that a peer gives itself in Via.
 type sentBy struct {
 	host string // without brackets
 	port uint16
@@ -225,7 +225,7 @@ func sentByOf(host []byte, port int, transport string) sentBy {
 	return s
 }
 
-// noteSentBy keeps the name of the connection's peer in Via.
+// noteSentBy stores the name that the connection's peer gives itself in Via.
 func (c *Stream) noteSentBy(v verdict) {
 	if len(v.viaHost) == 0 {
 		return
@@ -235,7 +235,7 @@ func (c *Stream) noteSentBy(v verdict) {
 	}
 }
 
-// sent counts a message that was written, and shows it to the tap.
+// sent counts a written message, and shows it to the tap.
 func (c *Stream) sent(b []byte) {
 	c.screen().passed.sent.note(b)
 	if t := c.screen().tap; t != nil {
@@ -253,13 +253,13 @@ func (c *Stream) Send(b []byte, _ netip.AddrPort) error {
 	return c.hub.detour(c, b)
 }
 
-// way is the way over the connection.
+// way returns the transaction's way over the connection.
 func (c *Stream) way() transaction.Way {
 	return transaction.Way{Over: c, To: c.remote, Reliable: true}
 }
 
-// write sends bytes in time, or ends the connection: after a part of a message the
-// next ones could not be read.
+// write sends bytes within the deadline, or ends the connection: after a partial message
+// the peer could not read the next ones.
 func (c *Stream) write(b []byte) error {
 	c.writing <- struct{}{}
 	defer func() { <-c.writing }()
@@ -302,7 +302,7 @@ func isTimeout(err error) bool {
 	return ok && ne.Timeout()
 }
 
-// certificateNames are the names in a verified client certificate, in the form of
+// certificateNames returns the names in a verified client certificate, in the form of
 // config.Trunk.Certificates.
 func certificateNames(conn net.Conn) []string {
 	tc, ok := conn.(*tls.Conn)

@@ -10,7 +10,7 @@ import (
 	"flowbridge/config"
 )
 
-// Gone is closed when the connection is; nil: there is no connection, and it never is.
+// Gone returns a channel that is closed with the connection. Without a connection it is nil, and so never closed.
 func (c *Stream) Gone() <-chan struct{} {
 	if c == nil {
 		return nil
@@ -19,13 +19,13 @@ func (c *Stream) Gone() <-chan struct{} {
 }
 
 // Ping sends the double CRLF that keeps the way to a peer open (RFC 5626 section 3.5.1), without waiting for the peer
-// to read. The kernel ends a connection whose peer is gone: its bytes stay unacknowledged.
+// to read. If the peer is gone, the bytes stay unacknowledged, and the kernel ends the connection.
 func (c *Stream) Ping() {
 	c.hub.group.Go(func() { _ = c.write([]byte("\r\n\r\n")) })
 }
 
-// ID tells a connection from the others, also from a later one with the same address. It stays the same in an upgrade.
-// A nil Stream has 0.
+// ID returns a number that distinguishes a connection from all others, including a later one with the same address. It
+// stays the same in an upgrade. It is 0 for a nil Stream.
 func (c *Stream) ID() uint64 {
 	if c == nil {
 		return 0
@@ -36,17 +36,18 @@ func (c *Stream) ID() uint64 {
 // ErrFlowGone means that only the peer can open the connection again, because it may be behind a NAT.
 var ErrFlowGone = errors.New("the connection that it has registered by is gone")
 
-// Registered says how something has registered here.
+// Registered describes how a registration came.
 type Registered struct {
 	Transport string
 	From      netip.AddrPort
-	Flow      uint64   // the ID of the connection; 0: UDP
+	Flow      uint64   // the ID of the connection; 0 means UDP
 	Path      []string // of the proxies on the way (RFC 3327), the nearest first
 }
 
-// WayBack gives the way to what has registered here: the address that it came from, or the connection (RFC 5626 section
-// 5.3). The first proxy of its path has sent the REGISTER (RFC 3327 section 5.2), so it can be connected to again at
-// that address, and at no other, because the registering peer writes the path. ErrFlowGone: there is no way any more.
+// WayBack returns the way to a registered peer: the address that it came from, or the connection (RFC 5626 section
+// 5.3). The first proxy of its path has sent the REGISTER (RFC 3327 section 5.2), so we may connect to the proxy again,
+// but only at that address, because the registering peer writes the path. The error is ErrFlowGone if the connection is
+// gone and can't be opened again.
 func (s *Stack) WayBack(ctx context.Context, by *Registered, tls config.TargetTLS) (*Stream, netip.AddrPort, error) {
 	if !message.IsStream(by.Transport) {
 		return nil, by.From, nil

@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// What has registered by a connection is reached by this one, and not by another that has its address.
+// A peer that registered over a connection is reached by that one, and not by another one with the same address.
 func TestWayBack(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		s, at := p.stack.streams, netip.MustParseAddrPort("198.51.100.1:5070")

@@ -10,7 +10,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// A peer that does not read what comes over its connection holds up no request over UDP.
+// A peer that does not read from its connection delays no request over UDP.
 func TestUnreadConnectionHoldsNobodyUp(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		agent2 := p.socket(siptest.Agent2)

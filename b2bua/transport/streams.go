@@ -25,7 +25,7 @@ type streams struct {
 	limits  config.Limits
 	certs   *certificates
 	network Network
-	probe   func(read time.Time) // measures how long a message waits
+	probe   func(read time.Time) // measures how long the message waits for its goroutine
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
 	handle  func(text []byte, from arrival)
 	group   sync.WaitGroup // handshakes and readers
@@ -35,11 +35,11 @@ type streams struct {
 
 	mu        sync.Mutex
 	live      map[streamKey]*Stream
-	remotes   map[streamKey]*Stream // opened by us, without the peer in the key
-	every     map[*Stream]struct{}  // including those closed to new calls
-	dialled   int                   // that we have opened or are opening
-	perSource map[netip.Addr]int    // accepted ones, handshakes included; see Stream.source
-	unproven  map[netip.Addr]int    // strangers of these
+	remotes   map[streamKey]*Stream // connections that we opened; the key has no peer
+	every     map[*Stream]struct{}  // includes connections closed to new calls
+	dialled   int                   // number of connections that we have opened or are opening
+	perSource map[netip.Addr]int    // accepted connections, handshakes included; see Stream.source
+	unproven  map[netip.Addr]int    // strangers among these
 	closed    bool
 }
 
@@ -61,24 +61,24 @@ func newStreams(s *Stack, o Options) *streams {
 	return st
 }
 
-// streamKey identifies a connection. One address may have several peers: a server
-// that we call by several names.
+// streamKey identifies a connection. One address may have several peers, if we call a
+// server by several names.
 type streamKey struct {
 	transport string
 	remote    netip.AddrPort
-	peer      streamPeer // zero: the peer opened it
+	peer      streamPeer // zero if the peer opened it
 }
 
-// streamPeer says how a peer that we connect to over TLS is checked, and what we
-// show it. Over TCP it is zero but for dialled.
+// streamPeer says how we check a peer that we connect to over TLS, and which certificate
+// we show it. Over TCP only dialled is set.
 type streamPeer struct {
 	dialled    bool
 	serverName string
 	tls        config.TargetTLS
 }
 
-// dialTCP opens a connection of the kernel. bind chooses the local port, so that no
-// two connections share it.
+// dialTCP opens a connection of the kernel. It lets bind choose the local port, so that
+// no two connections share a port.
 func dialTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: streamKeepAlive, Control: boundUnanswered}
 	if from.IsValid() {
@@ -88,19 +88,19 @@ func dialTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn,
 }
 
 const (
-	// streamKeepAlive is how often the kernel asks whether a peer is there.
+	// streamKeepAlive is the interval of the kernel's keep-alive probes.
 	streamKeepAlive = 30 * time.Second
-	// ConnectTimeout bounds opening a connection, its handshake included.
+	// ConnectTimeout bounds the opening of a connection, including its handshake.
 	ConnectTimeout = 4 * time.Second
-	// streamUnanswered is how long sent bytes may go without the acknowledgement of the
-	// peer's kernel. Then the connection is broken.
+	// streamUnanswered is how long sent bytes may stay unacknowledged by the peer's kernel.
+	// After that the connection counts as broken.
 	streamUnanswered = 10 * time.Second
 )
 
-// errTLS marks a failure of the handshake: wrong name, unknown authority …
+// errTLS marks a failed handshake: wrong name, unknown authority …
 var errTLS = errors.New("handshake failed")
 
-// certNames gives the names in the verified client certificate of a message's
+// certNames returns the names in the verified client certificate of a message's
 // connection.
 func (s *streams) certNames(transport string, source netip.AddrPort) []string {
 	if !strings.EqualFold(transport, config.TransportTLS) {
@@ -132,7 +132,7 @@ func (c *Stream) key() streamKey {
 	return k
 }
 
-// admit enters a connection in the table and has it read.
+// admit adds a connection to the table and starts its reader.
 func (s *streams) admit(c *Stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,8 +167,8 @@ func (s *streams) forget(c *Stream) {
 	}
 }
 
-// remove counts a connection out. It gives what is to be closed, and the requests that
-// wait for an answer on it.
+// remove takes a connection out of the tables and counts. It returns the connection to
+// close, and the requests that wait for an answer on it.
 func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +184,8 @@ func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	return c.Conn, waiting
 }
 
-// subscribe has a connection tell a request when it breaks; false: it is broken.
+// subscribe makes a connection tell a request when it breaks. It returns false if the
+// connection is broken already.
 func (s *streams) subscribe(c *Stream, r *request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -211,7 +212,7 @@ func (s *streams) find(key streamKey) *Stream {
 	return s.live[key].orNone()
 }
 
-// orNone is the connection, unless it has ended and is about to leave the table.
+// orNone returns the connection, or nil if it has ended and is about to leave the table.
 func (c *Stream) orNone() *Stream {
 	if c == nil || c.isClosed() {
 		return nil
@@ -219,7 +220,7 @@ func (c *Stream) orNone() *Stream {
 	return c
 }
 
-// findAny gives the live connection to this address, opened by either end.
+// findAny returns a live connection to this address, opened by either side.
 func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,8 +231,8 @@ func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	return s.remotes[key].orNone()
 }
 
-// findSentBy gives a live connection from the same host whose peer has this name in
-// Via: the peer has opened it after another one broke.
+// findSentBy returns a live connection from the same host whose peer has this name in
+// Via. The peer opened it after another one broke.
 func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -246,15 +247,14 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *St
 	return nil
 }
 
-// close ends every connection. Connections that still shake hands end with the
-// context.
+// close ends every connection. Connections in their handshake end with the context.
 func (s *streams) close() {
 	s.mu.Lock()
 	s.closed = true
 	all := slices.Collect(maps.Keys(s.every))
 	s.mu.Unlock()
 	var dropping sync.WaitGroup
-	for _, c := range all { // at the same time: TLS takes leave of peers, which may not read
+	for _, c := range all { // in parallel: TLS sends a closing alert to peers, which may not read
 		dropping.Go(c.drop)
 	}
 	dropping.Wait()

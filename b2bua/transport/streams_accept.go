@@ -15,14 +15,15 @@ import (
 // listenerConns are the connections that one listener has accepted. streams.mu guards them.
 type listenerConns struct {
 	accepted  int
-	strangers []*Stream // that have not shown who they are, the oldest first
+	strangers []*Stream // connections of strangers, the oldest first
 }
 
-// share is the divisor for the connections of one source, and again for those from unknown addresses. There are
-// some because platforms send from unannounced addresses, and trunks may be anywhere.
+// share is the part of all connections that one source may have, as a divisor, and also the part of connections from
+// unknown addresses. Such addresses may connect at all because platforms send from unannounced addresses, and trunks
+// may be anywhere.
 const share = 10
 
-// listen accepts connections until the listener is closed, or nothing is read: net.ErrClosed, errStill.
+// listen accepts connections until the listener is closed (net.ErrClosed) or the stack is frozen (errFrozen).
 func (s *streams) listen(l net.Listener, transport string, conns *listenerConns) error {
 	for {
 		conn, err := l.Accept()
@@ -32,7 +33,7 @@ func (s *streams) listen(l net.Listener, transport string, conns *listenerConns)
 		case err != nil && isTimeout(err):
 			return errFrozen
 		}
-		if err != nil { // the connection failed, or no descriptor is free
+		if err != nil { // the connection failed, or there is no free descriptor
 			if s.screens[transport].budget.Allow() {
 				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
 			}
@@ -50,9 +51,9 @@ func (s *streams) listen(l net.Listener, transport string, conns *listenerConns)
 	}
 }
 
-// reserveAccepted counts a connection that a listener has accepted, or refuses it. Strangers have
-// few places. If these are full, the oldest of the source that has the most makes room
-// for one that has fewer, so that a few strangers can't keep the others out.
+// reserveAccepted counts a connection that a listener has accepted, or refuses it. Strangers have few places. If these
+// are full, a newcomer may replace the oldest connection of the source that has the most, provided that the newcomer's
+// source has fewer. So a few strangers can't keep the others out.
 func (s *streams) reserveAccepted(c *Stream, conns *listenerConns) bool {
 	stranger := !c.screen().knows(c.remote)
 	all := s.limits.Connections
@@ -93,8 +94,8 @@ func (s *streams) reserveAccepted(c *Stream, conns *listenerConns) bool {
 	return true
 }
 
-// evictable returns the connection that ends for a newcomer's: the oldest stranger of the source that has the most of
-// them; nil: no source has two more than the newcomer's.
+// evictable returns the connection to close in favour of a newcomer's: the oldest stranger of the source that has the
+// most. It returns nil unless that source has at least two more than the newcomer's.
 func (s *streams) evictable(conns *listenerConns, newcomer netip.Addr) *Stream {
 	var most *Stream
 	for _, c := range conns.strangers {
@@ -121,7 +122,7 @@ func countOut(counts map[netip.Addr]int, source netip.Addr) {
 	}
 }
 
-// proven takes a connection out of the strangers'. The lock is held.
+// proven removes a connection from the strangers' connections. The caller holds the lock.
 func (s *streams) proven(c *Stream) {
 	if c.stranger.Swap(false) {
 		countOut(s.unproven, c.source)
@@ -129,8 +130,8 @@ func (s *streams) proven(c *Stream) {
 	}
 }
 
-// Prove says that the peer has shown who it is: its connection is no stranger's any
-// more. A nil Stream is none.
+// Prove records that the peer has shown who it is: its connection no longer counts as a
+// stranger's. A nil Stream is ignored.
 func (c *Stream) Prove() {
 	if c == nil || !c.stranger.Load() {
 		return
@@ -140,7 +141,7 @@ func (c *Stream) Prove() {
 	c.hub.proven(c)
 }
 
-// handshake shakes hands and has the connection read.
+// handshake performs the TLS handshake, if any, and starts the connection's reader.
 func (s *streams) handshake(c *Stream) {
 	if c.transport == config.TransportTLS {
 		tc := tls.Server(c.Conn, s.certs.server())
@@ -156,12 +157,12 @@ func (s *streams) handshake(c *Stream) {
 		s.mu.Lock()
 		c.Conn, c.framing.Src = tc, tc
 		c.names = certificateNames(tc)
-		if !c.isClosed() { // to make room for another
+		if !c.isClosed() { // it may have been closed to make room for another
 			s.live[c.key()] = c // so that its names are found
 		}
 		s.mu.Unlock()
 	}
-	if c.screen().knows(c.remote) { // by its certificate
+	if c.screen().knows(c.remote) { // known by its certificate
 		c.Prove()
 	}
 	if s.admit(c) != nil {

@@ -17,7 +17,7 @@ import (
 	"flowbridge/internal/coroutine"
 )
 
-// connect gives a connection to a peer: one that is open, or a new one.
+// connect returns an open connection to a peer, or opens a new one.
 func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
 	peer.dialled = true
 	key := streamKey{transport: transport, remote: to, peer: peer}
@@ -26,7 +26,7 @@ func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPo
 	}
 	coroutine.Leave(ctx)
 	made := s.opening.DoChan(fmt.Sprint(key), func() (any, error) {
-		if c := s.find(key); c != nil { // since the first look
+		if c := s.find(key); c != nil { // opened since the first look-up
 			return c, nil
 		}
 		return s.open(transport, to, peer)
@@ -57,7 +57,7 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 		s.releaseDial()
 		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, err)
 	}
-	c := s.newStream(conn, transport, to, &peer) // from here on, drop counts it out
+	c := s.newStream(conn, transport, to, &peer) // from here on, drop updates the counts
 	if transport == config.TransportTLS {
 		tc, err := s.certs.client(ctx, conn, peer)
 		if err != nil {
@@ -73,8 +73,8 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 	return c, nil
 }
 
-// errTooMany means that as many connections are open as sip.limits allows. Peers can
-// make us open them by their Contacts.
+// errTooMany means that sip.limits allows no more connections. The limit is needed
+// because peers can make us open connections by their Contacts.
 var errTooMany = errors.New("too many connections; see sip.limits.connections")
 
 // reserveDial counts a connection that is about to be opened; releaseDial undoes it.
@@ -94,9 +94,9 @@ func (s *streams) releaseDial() {
 	s.dialled--
 }
 
-// detour sends a message whose connection is gone another way. A response goes over a
-// connection that the peer has opened since, or a new one to the address in Via (RFC
-// 3261 section 18.2.2). A request goes to the same address again.
+// detour sends a message another way, because its connection is gone. A response goes
+// over a connection that the peer has opened since, or a new one to the address in Via
+// (RFC 3261 section 18.2.2). A request goes to the same address again.
 func (s *streams) detour(gone *Stream, text []byte) error {
 	msg, ok := message.Scan(text)
 	if !ok {
@@ -118,7 +118,7 @@ func (s *streams) detour(gone *Stream, text []byte) error {
 	return c.send(text, err)
 }
 
-// send writes a message to a connection, unless err says that there is none.
+// send writes a message to a connection, or returns err if it is not nil.
 func (c *Stream) send(message []byte, err error) error {
 	if err != nil {
 		return err
@@ -130,7 +130,7 @@ func (c *Stream) send(message []byte, err error) error {
 	return nil
 }
 
-// Connect gives a connection to a target: one that is open, or a new one.
+// Connect returns an open connection to a target, or opens a new one.
 func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport string, uri sip.Uri,
 	dest netip.AddrPort,
 ) (*Stream, error) {
@@ -144,8 +144,8 @@ func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport str
 	return s.streams.connect(ctx, transport, dest, peer)
 }
 
-// ConnectTCP gives a TCP connection to a target over UDP. After a failure TCP is not
-// tried again for a while, because each call would wait for it.
+// ConnectTCP returns a TCP connection to a target over UDP. After a failure it does not
+// try TCP again for a while, because each call would wait for it.
 func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	now := time.Now()
 	s.mu.Lock()
@@ -163,12 +163,13 @@ func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort
 	return c, err
 }
 
-// noTCPFor is how long a target is taken to have no TCP.
+// noTCPFor is how long a target counts as one without TCP.
 const noTCPFor = 30 * time.Second
 
 var errTriedBefore = errors.New("it could not be opened a moment ago")
 
-// CauseOf is the cause of a failed connection or of a request that could not be sent.
+// CauseOf returns the cause for a failed connection, or for a request that could not be
+// sent.
 func CauseOf(err error) cause.Cause {
 	switch {
 	case errors.Is(err, locate.ErrNotFound):

@@ -17,7 +17,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Peers can have us open connections; not more than the limits allow.
+// Peers can make us open connections, but not more than the limits allow.
 func TestOpenedConnectionsAreBounded(t *testing.T) {
 	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 1}, ", 1)
 	inPlace(t, yaml, func(p *place) {
@@ -45,8 +45,8 @@ func TestOpenedConnectionsAreBounded(t *testing.T) {
 	})
 }
 
-// A connection that ends is in the table until its end is counted. It is not used for
-// another message meanwhile: that would be lost.
+// An ending connection is in the table until its end is counted. It is not used for other
+// messages, which would be lost.
 func TestEndingConnectionIsNotUsed(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		l := p.listener(siptest.Agent)
@@ -87,8 +87,8 @@ func TestEndingConnectionIsNotUsed(t *testing.T) {
 	})
 }
 
-// A stranger whose address becomes a trunk's while it connects is counted out
-// as it was counted in.
+// If a stranger's address becomes a trunk's while it connects, its end is counted in the
+// same way as its begin.
 func TestStrangerBecomesTrunk(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		s, at := p.stack.streams, netip.MustParseAddrPort("198.51.100.1:5070")
@@ -112,8 +112,8 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 	})
 }
 
-// The places of strangers are shared by source, and a /64 network is one; those of one
-// listener are not another's.
+// The places of strangers are shared among sources, and a /64 network is one source. Each
+// listener has its own places.
 func TestPlacesOfStrangers(t *testing.T) {
 	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 400}, ", 1)
 	inPlace(t, yaml, func(p *place) {
@@ -131,7 +131,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 				t.Errorf("connection %d of a /64: let in %v; want %v", i, got, want)
 			}
 		}
-		for i := range 6 { // the third to the fifth displace one of the network's each
+		for i := range 6 { // the third to the fifth displace one connection of the network each
 			if got, want := enter(tcp, fmt.Sprintf("203.0.113.%d", i), 1), i < 5; got != want {
 				t.Errorf("stranger %d: let in %v; want %v", i, got, want)
 			}
@@ -142,7 +142,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 		if enter(tcp, "203.0.113.1", 2) {
 			t.Error("a stranger displaces another that has no more")
 		}
-		for c := range slices.Values(slices.Clone(tcp.strangers)) { // those that have shown who they are do not count
+		for c := range slices.Values(slices.Clone(tcp.strangers)) { // proven connections do not count
 			if c.source == netip.MustParseAddr("203.0.113.2") {
 				c.Prove()
 			}
@@ -161,7 +161,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 	})
 }
 
-// How long messages wait is also looked at where they come over connections.
+// The wait of messages is also measured on connections.
 func TestOverloadOverConnections(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		conn, err := p.sw.DialStream(context.Background(), siptest.Carrier.Addr(), siptest.Ours)

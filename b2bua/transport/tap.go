@@ -5,24 +5,25 @@ import (
 	"time"
 )
 
-// Tap sees every SIP message: one that the screen admits before it is parsed, and one of
-// ours after it was written. It must not block, nor keep what it is given.
+// Tap sees every SIP message: the peers' when the screen has admitted them, before they
+// are parsed, and ours after they were written. It must not block, and must not keep the
+// message.
 type Tap interface{ Message(m TapMessage) }
 
 // TapMessage is one SIP message on the wire.
 type TapMessage struct {
 	At            time.Time
-	Received      bool // else sent
+	Received      bool // false means sent
 	Transport     string
 	Local, Remote netip.AddrPort
-	Data          []byte // with its secrets: see message.Redact
+	Data          []byte // includes secrets; see message.Redact
 
-	// Of a received message, as the screen has read them. The slices point into Data.
+	// Fields of a received message, as the screen read them. The slices point into Data.
 	CallID, FromTag, ToTag []byte
-	Invite                 bool // outside a dialog
+	Invite                 bool // an INVITE outside a dialog
 }
 
-// received is an admitted message, for the Tap.
+// received returns an admitted message for the Tap.
 func (v *verdict) received(data []byte, at time.Time, transport string, local, remote netip.AddrPort) TapMessage {
 	return TapMessage{
 		At: at, Received: true, Transport: transport, Local: local, Remote: remote, Data: data,

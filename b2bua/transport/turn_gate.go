@@ -6,16 +6,15 @@ import (
 	"sync"
 )
 
-// turnGate lets turns run, or keeps them waiting.
+// turnGate lets turns run or makes them wait.
 type turnGate struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	running int
-	opens   chan struct{} // closed when turns may run again; nil: they may
-	idle    chan struct{} // closed when none runs any more; nil if no goroutine waits for that
+	opens   chan struct{} // closed when turns may run again; nil while they may run
+	idle    chan struct{} // closed when no turn runs any more; nil if no goroutine waits for that
 }
 
-// Enter is called by each turn at its beginning, and waits while Freeze keeps turns from running. Leave is called at
-// its end.
+// Enter begins a turn. It waits while Freeze keeps turns from running. Each turn ends with Leave.
 func (t *Turns) Enter() {
 	g := &t.gate
 	g.mu.Lock()
@@ -40,7 +39,8 @@ func (t *Turns) Leave() {
 	}
 }
 
-// Exclusive does something while no turn runs. Turns may run before it. If ctx ends before, it is not done.
+// Exclusive calls do while no turn runs. If ctx ends before all turns have ended, it returns an error without calling
+// do.
 func (t *Turns) Exclusive(ctx context.Context, do func()) error {
 	idle := t.gate.close()
 	defer t.gate.open()
@@ -53,8 +53,8 @@ func (t *Turns) Exclusive(ctx context.Context, do func()) error {
 	}
 }
 
-// close keeps turns from running. What it gives is closed when none does. It is not called twice without open in
-// between.
+// close keeps new turns from running. It returns a channel that is closed when the last turn has ended. It must not be
+// called twice without open in between.
 func (g *turnGate) close() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -68,7 +68,7 @@ func (g *turnGate) close() <-chan struct{} {
 	return idle
 }
 
-// open lets turns run, if they may not.
+// open lets turns run again.
 func (g *turnGate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -6,42 +6,41 @@ import (
 	"time"
 )
 
-// Turns runs turns, short pieces of work of a call, on goroutines that it keeps between them: the stack
-// of a new one would have to grow in nearly every turn.
+// Turns runs turns, short pieces of work of a call, on goroutines that it reuses: a new goroutine's stack would have to
+// grow in nearly every turn.
 //
-// To wake a goroutine costs as much as a turn. So the goroutine that has read a datagram runs the turn
-// that this begins, and then reads the next one. That one need not wait for the turn:
+// Waking a goroutine costs as much as a turn. So the goroutine that has read a datagram runs the turn that the datagram
+// begins, and then reads the next one. The next datagram does not always wait for the turn:
 //
-//   - If the first has waited in its socket, others wait there, too, and there is work for more than one
-//     processor. Another goroutine reads on at once.
-//   - If the turn takes long, because it waits for a disk for example, another goroutine reads on after
-//     a while.
+//   - If the first datagram has waited in its socket, others wait there, too, and there is work for more than one
+//     processor. Another goroutine takes over reading at once.
+//   - If the turn takes long, because it waits for a disk for example, another goroutine takes over reading after a
+//     while.
 //
-// In both cases the first goroutine is no reader any more once its turn is over. One goroutine at a time
-// reads a socket, and what it has read is posted before another one reads. So the messages of a socket
-// keep their order.
+// In both cases the first goroutine stops reading once its turn is over. Only one goroutine at a time reads a socket,
+// and it posts the message that it has read before another one reads. So the messages of a socket keep their order.
 type Turns struct {
 	all  sync.WaitGroup // the goroutines
 	gate turnGate
 
-	mu         sync.Mutex      // guards what follows, and the readers
+	mu         sync.Mutex      // guards the fields below, and the readers
 	idle       []chan<- func() // the goroutines that wait for work, the latest last
 	readers    []*reader
 	handling   int         // readers that handle a message
-	begun      []func()    // turns for these, the oldest first; one for each at most
-	taken      uint64      // turns that readers have taken
-	checked    uint64      // taken when checkReaders ran last
-	checkTimer *time.Timer // runs checkReaders; nil: it has never been needed
+	begun      []func()    // turns for these readers, the oldest first; at most one for each
+	taken      uint64      // number of turns that readers have taken
+	checked    uint64      // value of taken when checkReaders last ran
+	checkTimer *time.Timer // runs checkReaders; nil until it is needed
 	checkSet   bool        // the timer is set
 	closed     bool
 }
 
 const (
-	// maxIdle is how many goroutines wait at most.
+	// maxIdle bounds the goroutines that wait for work.
 	maxIdle = 64
-	// behind is how long a message has waited in its socket where others wait, too.
+	// behind is the time that a message has waited in its socket if others probably wait, too.
 	behind = 2 * time.Millisecond
-	// longTurn is how long a turn takes before another goroutine reads on, or twice that.
+	// longTurn is how long a turn runs before another goroutine takes over reading, at most twice that.
 	longTurn = 10 * time.Millisecond
 )
 
@@ -52,7 +51,7 @@ type reader struct {
 
 	// guarded by the lock of turns
 	handles bool
-	turn    uint64 // number of the turn that the socket's reader runs; 0: none
+	turn    uint64 // number of the turn that the socket's reader runs; 0 if none
 }
 
 // newReader makes the reader of a socket.
@@ -64,14 +63,14 @@ func (t *Turns) newReader(serve func()) *reader {
 	return r
 }
 
-// forget forgets a reader that reads no more.
+// forget removes a reader that has stopped.
 func (t *Turns) forget(r *reader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.readers = slices.DeleteFunc(t.readers, func(other *reader) bool { return other == r })
 }
 
-// Begin begins a turn.
+// Begin has a goroutine run a turn: the current reader if it can take it.
 func (t *Turns) Begin(turn func()) {
 	t.mu.Lock()
 	if len(t.begun) == t.handling {
@@ -87,7 +86,7 @@ func (t *Turns) Begin(turn func()) {
 	t.mu.Unlock()
 }
 
-// scheduleCheck has checkReaders run after a while. The lock is held.
+// scheduleCheck makes checkReaders run after longTurn. The caller holds the lock.
 func (t *Turns) scheduleCheck() {
 	t.checkSet = true
 	if t.checkTimer == nil {
@@ -97,8 +96,8 @@ func (t *Turns) scheduleCheck() {
 	}
 }
 
-// checkReaders has other goroutines read in place of those whose turn takes long. It also gives away a turn that
-// waits for a reader while none takes any. It runs again as long as readers take turns.
+// checkReaders replaces readers whose turn takes long by other goroutines. If no reader takes turns, it also passes a
+// waiting turn to another goroutine. It runs again as long as readers take turns.
 func (t *Turns) checkReaders() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +123,7 @@ func (t *Turns) checkReaders() {
 	t.begun = t.begun[:0]
 }
 
-// Go does something on a goroutine of its own.
+// Go runs work on a goroutine of its own.
 func (t *Turns) Go(work func()) {
 	t.mu.Lock()
 	idle := t.takeIdle()
@@ -132,7 +131,7 @@ func (t *Turns) Go(work func()) {
 	t.start(idle, work)
 }
 
-// takeIdle takes a goroutine that waits for work; nil: none does. The lock is held.
+// takeIdle takes a goroutine that waits for work, or returns nil if there is none. The caller holds the lock.
 func (t *Turns) takeIdle() (next chan<- func()) {
 	if n := len(t.idle); n > 0 {
 		next, t.idle = t.idle[n-1], t.idle[:n-1]
@@ -140,16 +139,16 @@ func (t *Turns) takeIdle() (next chan<- func()) {
 	return next
 }
 
-// start has an idle goroutine do something, or a new one where there is none.
+// start runs work on an idle goroutine, or on a new one if idle is nil.
 func (t *Turns) start(idle chan<- func(), work func()) {
 	if idle != nil {
-		idle <- work // has room
+		idle <- work // never blocks: the channel has room
 		return
 	}
 	t.all.Go(func() { t.work(work) })
 }
 
-// work is a goroutine's life.
+// work is the main function of a goroutine.
 func (t *Turns) work(work func()) {
 	next := make(chan func(), 1)
 	for ; work != nil; work = <-next {
@@ -160,7 +159,7 @@ func (t *Turns) work(work func()) {
 	}
 }
 
-// wait has a goroutine wait for more work; false: it is not needed.
+// wait makes a goroutine wait for more work. It returns false if the goroutine should end.
 func (t *Turns) wait(next chan<- func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,7 +170,7 @@ func (t *Turns) wait(next chan<- func()) bool {
 	return true
 }
 
-// Close ends the goroutines that wait, and returns when none runs any more. No socket is read any more.
+// Close ends the waiting goroutines, and returns when none runs any more. By then no socket may be read.
 func (t *Turns) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -186,7 +185,7 @@ func (t *Turns) Close() {
 	t.all.Wait()
 }
 
-// startMessage says that the reader handles a message: a turn that is begun now is its to run.
+// startMessage records that the reader handles a message: it will run a turn that is begun now.
 func (r *reader) startMessage() {
 	t := r.turns
 	t.mu.Lock()
@@ -195,8 +194,8 @@ func (r *reader) startMessage() {
 	t.handling++
 }
 
-// run runs the turn that was begun while the reader handled a message which had waited for so long;
-// false: another goroutine reads by now.
+// run runs the turn, if any, that was begun while the reader handled a message. waited is how long the message was in
+// its socket. run returns false if another goroutine has taken over reading.
 func (r *reader) run(waited time.Duration) (reads bool) {
 	turn, number := r.take()
 	if turn == nil {
@@ -209,7 +208,7 @@ func (r *reader) run(waited time.Duration) (reads bool) {
 	return r.release(number)
 }
 
-// take takes the turn that was begun, if one was.
+// take takes the turn that was begun, if any.
 func (r *reader) take() (turn func(), number uint64) {
 	t := r.turns
 	t.mu.Lock()
@@ -229,7 +228,8 @@ func (r *reader) take() (turn func(), number uint64) {
 	return turn, t.taken
 }
 
-// release ends the reader's part in its turn with this number; false: another goroutine reads by now.
+// release ends the reader's part in the turn with this number. It returns false if another goroutine has taken over
+// reading.
 func (r *reader) release(number uint64) bool {
 	t := r.turns
 	t.mu.Lock()
@@ -241,7 +241,7 @@ func (r *reader) release(number uint64) bool {
 	return true
 }
 
-// busy reports whether the goroutine that reads the socket runs a turn.
+// busy reports whether the goroutine that reads the socket is running a turn.
 func (r *reader) busy() bool {
 	t := r.turns
 	t.mu.Lock()

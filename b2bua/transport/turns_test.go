@@ -9,19 +9,19 @@ import (
 	"time"
 )
 
-// fakeMessage is a message: how long it was in its socket, and the turn that it begins.
+// fakeMessage is a message, with its wait in the socket and the turn that it begins.
 type fakeMessage struct {
 	waited time.Duration
 	turn   func()
 }
 
-// fakeSocket reads messages as a udpEndpoint does.
+// fakeSocket reads messages like a udpEndpoint.
 type fakeSocket struct {
 	t      *testing.T
 	turns  *Turns
 	reader *reader
 	in     chan fakeMessage
-	inside atomic.Int32 // goroutines that read
+	inside atomic.Int32 // number of reading goroutines
 	waited time.Duration
 	ended  chan struct{}
 }
@@ -55,7 +55,7 @@ func (d *fakeSocket) next() bool {
 	return ok
 }
 
-// post leaves messages that begin these turns.
+// post adds messages that begin these turns.
 func (d *fakeSocket) post(turns ...func()) {
 	for _, turn := range turns {
 		d.in <- fakeMessage{turn: turn}
@@ -85,10 +85,10 @@ func onFakeSocket(t *testing.T, test func(t *testing.T, d *fakeSocket)) {
 	})
 }
 
-// Who reads a message runs its turn, too, and then reads on: no goroutine is woken.
+// The goroutine that reads a message also runs its turn, and then reads on. No goroutine is woken.
 func TestReaderRunsTurns(t *testing.T) {
 	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
-		var order []int // without a lock: one goroutine writes it
+		var order []int // no lock, because only one goroutine writes it
 		for i := range 100 {
 			d.post(func() { time.Sleep(longTurn - 1); order = append(order, i) })
 		}
@@ -103,8 +103,9 @@ func TestReaderRunsTurns(t *testing.T) {
 	})
 }
 
-// A turn that does not end stops nobody: another goroutine reads on within 2*longTurn, and so
-// again. Each turn runs once, and the goroutines of long ones are used again.
+// A turn that does not end does not stop others: another goroutine takes over reading
+// within 2*longTurn, each time. Each turn runs once, and the goroutines of long turns are
+// reused.
 func TestLongTurn(t *testing.T) {
 	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		held := make(chan struct{})
@@ -172,7 +173,7 @@ func TestLookoutEnds(t *testing.T) {
 	})
 }
 
-// Where others wait in the socket, another goroutine reads before the turn runs.
+// If others wait in the socket, another goroutine takes over reading before the turn runs.
 func TestReaderBehind(t *testing.T) {
 	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		release := make(chan struct{})
@@ -191,8 +192,8 @@ func TestReaderBehind(t *testing.T) {
 	})
 }
 
-// A reader runs one turn for each message. What others begin meanwhile does not queue up for it, and a turn that it
-// does not come to run is given away.
+// A reader runs one turn for each message. Turns that others begin do not queue up for it, and a turn that it can't run
+// is passed on.
 func TestTurnsOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
@@ -227,7 +228,7 @@ func TestTurnsOfOthers(t *testing.T) {
 	})
 }
 
-// However turns take long or not: one goroutine at a time reads, and each turn runs once.
+// Whether or not turns take long, only one goroutine at a time reads, and each turn runs once.
 func TestReadersRelieved(t *testing.T) {
 	const sockets, each = 3, 400
 	var (

@@ -23,20 +23,20 @@ type Socket interface {
 
 // timedSocket is a Socket that knows when each datagram came.
 type timedSocket interface {
-	// ReadTimed is ReadFromUDPAddrPort with that time; zero: not known.
+	// ReadTimed is ReadFromUDPAddrPort with that time, or zero if not known.
 	ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error)
 }
 
-// udpEndpoint is a UDP socket: it hands on the messages that screen admits, and taps each one.
+// udpEndpoint is a UDP socket: it passes on the messages that the screen admits, and shows them to the tap.
 type udpEndpoint struct {
 	Socket
 	*screen
 	local  netip.AddrPort
-	name   string  // in a hand-over
+	name   string  // name in a hand-over
 	reader *reader // runs turns that messages start
-	begin  func()  // has it read
+	begin  func()  // starts its reader
 	ended  func(why error)
-	steps  atomic.Uint64 // of the reader; odd: it handles a message
+	steps  atomic.Uint64 // counts the reader's steps; odd while it handles a message
 
 	// handle takes an admitted message, which it must not keep.
 	handle func(text []byte, from netip.AddrPort)
@@ -45,12 +45,12 @@ type udpEndpoint struct {
 
 	// owned by the reader
 	out   []byte      // the refusal being written
-	in    [65536]byte // has room for a datagram that is too large
+	in    [65536]byte // has room for a datagram above maxMessage
 	names names
-	wait  time.Duration // of the message that was read last, in the socket
+	wait  time.Duration // how long the last message was in the socket
 }
 
-// newUDPEndpoint makes a socket that the stack receives on.
+// newUDPEndpoint makes the endpoint of a socket that the stack receives on.
 func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint {
 	g := &udpEndpoint{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap),
@@ -78,10 +78,10 @@ func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint 
 // readPause is the pause after a read that failed.
 const readPause = 10 * time.Millisecond
 
-// serve reads until the socket is closed, nothing is to be read, or another goroutine reads. It runs the turns that
-// messages begin.
+// serve reads until the socket is closed, the stack is frozen, or another goroutine takes over reading. It runs the
+// turns that messages begin.
 func (g *udpEndpoint) serve() {
-	runtime.Gosched() // what waits for a processor comes before the next datagram
+	runtime.Gosched() // run goroutines that wait for a processor before reading the next datagram
 	for {
 		err := g.next()
 		switch {
@@ -100,8 +100,8 @@ func (g *udpEndpoint) serve() {
 	}
 }
 
-// next handles one datagram. net.ErrClosed: the socket is closed; errStill: nothing is to be read. A panic costs that
-// datagram, and not the process.
+// next handles one datagram. It returns net.ErrClosed if the socket is closed, and errFrozen if the stack is frozen. A
+// panic costs only that datagram, not the process.
 func (g *udpEndpoint) next() (over error) {
 	handles := false
 	defer func() {
@@ -146,7 +146,7 @@ func (g *udpEndpoint) next() (over error) {
 	return nil
 }
 
-// receive reads one datagram, with the time when it came if that is known.
+// receive reads one datagram, with its time of arrival if known.
 func (g *udpEndpoint) receive(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	if timed, ok := g.Socket.(timedSocket); ok {
 		return timed.ReadTimed(b)
@@ -155,8 +155,8 @@ func (g *udpEndpoint) receive(b []byte) (n int, from netip.AddrPort, came time.T
 	return n, from, came, err
 }
 
-// waitOf is how long a datagram was in its socket. It is never negative, though the
-// clock may be set meanwhile.
+// waitOf returns how long a datagram was in its socket. The result is never negative,
+// even if the clock is set in between.
 func waitOf(came, read time.Time) time.Duration {
 	if came.IsZero() {
 		return 0
@@ -164,9 +164,9 @@ func waitOf(came, read time.Time) time.Duration {
 	return max(0, read.Sub(came))
 }
 
-// admit says whether a datagram is parsed, and answers a refused one.
+// admit decides whether to parse a datagram, and answers a refused one.
 func (g *udpEndpoint) admit(datagram []byte, from netip.AddrPort) (v verdict) {
-	if len(datagram) <= 4 { // keep-alive (RFC 5626 section 4.4.1), of which line ends are left off
+	if len(datagram) <= 4 { // a keep-alive (RFC 5626 section 4.4.1), perhaps without some line ends
 		return v
 	}
 	v = g.judge(datagram, from)
@@ -186,16 +186,16 @@ func (g *udpEndpoint) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 	return v
 }
 
-// wayTo is the way over the socket to an address.
+// wayTo returns the transaction's way over the socket to an address.
 func (g *udpEndpoint) wayTo(to netip.AddrPort) transaction.Way {
 	return transaction.Way{Over: g, To: to}
 }
 
-// Send sends a message. One that the kernel does not take counts as lost on the way: it is
-// sent again, by its timer or with its request or 200, whereas an error would end its
-// transaction. A link that is down for some seconds then costs no BYE. An INVITE that
-// begins a call fails at once, because another target may take the call, unless the kernel
-// has no room at the moment.
+// Send sends a message. A message that the kernel does not take counts as lost on the
+// way: its timer, its request or its 200 sends it again, while an error would end its
+// transaction. So no BYE is lost if a link is down for some seconds. An INVITE that
+// begins a call fails at once, because another target may take the call, unless the
+// kernel has no room at the moment.
 func (g *udpEndpoint) Send(b []byte, to netip.AddrPort) error {
 	g.passed.sent.note(b)
 	if g.tap != nil {
@@ -209,8 +209,7 @@ func (g *udpEndpoint) Send(b []byte, to netip.AddrPort) error {
 	return err
 }
 
-// Reading gives the UDP sockets that are not read at the moment, because their reader handles a message. The
-// number changes with each message.
+// Reading yields the UDP sockets whose reader is handling a message. step changes with each message.
 func (s *Stack) Reading(yield func(socket string, step uint64)) {
 	for _, g := range s.sockets {
 		if step := g.steps.Load(); step%2 == 1 || g.reader.busy() {
@@ -219,7 +218,7 @@ func (s *Stack) Reading(yield func(socket string, step uint64)) {
 	}
 }
 
-// beginsCall says whether a message of ours is an INVITE outside of a dialog.
+// beginsCall reports whether a message of ours is an INVITE outside of a dialog.
 func beginsCall(b []byte) bool {
 	if !bytes.HasPrefix(b, []byte("INVITE ")) {
 		return false

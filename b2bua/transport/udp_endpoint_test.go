@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refusingSocket takes no datagram.
+// refusingSocket refuses all datagrams.
 type refusingSocket struct {
 	Socket
 	err error
@@ -17,8 +17,8 @@ type refusingSocket struct {
 
 func (s refusingSocket) WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error) { return 0, s.err }
 
-// A message that the kernel does not take counts as lost: any message while there is
-// no room, otherwise all but an INVITE that begins a call. That fails.
+// A message that the kernel does not take counts as lost: any message while there is no
+// room, otherwise all except an INVITE that begins a call, which fails.
 func TestUnsentMessages(t *testing.T) {
 	const request, response, ack = "INVITE sip:a@b SIP/2.0\r\nTo: <sip:a@b>\r\n\r\n", "SIP/2.0 200 OK\r\n", "ACK sip:a@b SIP/2.0\r\n"
 	const again, bye = "INVITE sip:a@b SIP/2.0\r\nTo: <sip:a@b>;tag=1\r\n\r\n", "BYE sip:a@b SIP/2.0\r\n"

@@ -13,43 +13,43 @@ import (
 	"flowbridge/config"
 )
 
-// Wire holds one leg's live transactions and performs its effects in order.
-// Looking up a name, opening a connection and writing may take a while; a goroutine
-// performs effects that need them.
+// Wire holds one leg's live transactions and performs its effects in order. Looking up a
+// name, opening a connection and writing may take a while, so a goroutine performs the
+// effects that need them.
 type Wire struct {
 	// constant
 	stack *Stack
 	local *leg.Local
-	tls   *config.TargetTLS // for connections that the leg opens
+	tls   *config.TargetTLS // for connections opened for the leg
 	post  func(leg.Input) bool
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	queue   []leg.Effect
 	room    [1]leg.Effect // for queue
 	next    int           // of queue
 	servers []serverTx
 	invite  *request   // our INVITE, until it has a final answer
-	others  []*request // our other requests within the dialog, until they have one; not BYE
+	others  []*request // our other requests within the dialog, except BYE, until their final answer
 	invited string     // Request-URI of the last INVITE
-	flow    *Stream    // the connection to the peer; nil: none yet, or UDP
-	latest  *Stream    // of the peer's last request; nil: none but flow
+	flow    *Stream    // the connection to the peer; nil if none yet, or UDP
+	latest  *Stream    // the connection of the peer's last request; nil if it came by flow
 	sending bool
 	brief   bool // the wire never counts as a user of its connection
-	closed  bool // the wire no longer counts as one
+	closed  bool // the wire no longer counts as a user of its connection
 
-	refused *transaction.Server // the peer's INVITE that was refused last; nil: none
+	refused *transaction.Server // the last INVITE of the peer that we refused; nil if none
 }
 
 // serverTx is a request of the peer that may still be answered.
 type serverTx struct {
 	method sip.RequestMethod
 	seq    uint32
-	branch string // two requests may have the same CSeq
+	branch string // needed because two requests may have the same CSeq
 	tx     *transaction.Server
 }
 
-// Open gives a zero wire to a leg; post delivers the leg's inputs. flow is the connection
-// that the peer opened, or that was opened to it; nil over UDP.
+// Open sets up a zero wire for a leg. post delivers the leg's inputs. flow is the
+// connection to the peer, opened by either side, or nil over UDP.
 func (w *Wire) Open(s *Stack, local *leg.Local, tls *config.TargetTLS, flow *Stream, post func(leg.Input) bool) {
 	w.stack, w.local, w.tls, w.post = s, local, tls, post
 	w.queue = w.room[:0]
@@ -57,7 +57,7 @@ func (w *Wire) Open(s *Stack, local *leg.Local, tls *config.TargetTLS, flow *Str
 }
 
 // Serve keeps the transaction of a request until it is answered. An INVITE that is
-// repeated after its transaction has a new one, which replaces the first.
+// repeated after its transaction's end gets a new one, which replaces the first.
 func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	s := serverTx{req.Method, req.CSeq().SeqNo, message.BranchOf(req), tx}
 	w.mu.Lock()
@@ -71,7 +71,7 @@ func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	w.servers = append(w.servers, s)
 }
 
-// IsIdle says whether no request waits for an answer, the peer's or ours. A 200 may still wait for its ACK.
+// IsIdle reports whether no request, the peer's or ours, waits for an answer. A 200 may still wait for its ACK.
 func (w *Wire) IsIdle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -79,7 +79,7 @@ func (w *Wire) IsIdle() bool {
 		!slices.ContainsFunc(w.servers, func(s serverTx) bool { return s.method != sip.INVITE })
 }
 
-// Trying answers the peer's INVITE that waits for a while with 100.
+// Trying answers the peer's INVITE with 100, because it will have to wait.
 func (w *Wire) Trying() {
 	waiting := make([]*transaction.Server, 0, 4)
 	w.mu.Lock()
@@ -91,19 +91,19 @@ func (w *Wire) Trying() {
 	w.mu.Unlock()
 	for _, tx := range waiting {
 		if req := tx.Request(); req != nil {
-			_ = tx.Trying(req) // it was cancelled meanwhile: then it has its answer
+			_ = tx.Trying(req) // fails if the INVITE was cancelled: then it has its answer
 		}
 	}
 }
 
-// Forget undoes Serve, for a request that the leg does not get.
+// Forget undoes Serve for a request that the leg does not get.
 func (w *Wire) Forget(tx *transaction.Server) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
 }
 
-// forget removes a transaction. Nothing of its request stays. w.mu is held.
+// forget removes a transaction with its request. The caller holds w.mu.
 func (w *Wire) forget(i int) {
 	w.servers = slices.Delete(w.servers, i, i+1)
 	if len(w.servers) == 0 {
@@ -111,8 +111,8 @@ func (w *Wire) forget(i int) {
 	}
 }
 
-// Perform sends effects: at once if they are datagrams to known addresses, otherwise
-// by a goroutine that exists while there are any.
+// Perform sends effects: at once if they are datagrams to known addresses, otherwise by a
+// goroutine that lives until all effects are sent.
 func (w *Wire) Perform(effects []leg.Effect) {
 	if len(effects) == 0 {
 		return
@@ -134,7 +134,7 @@ func (w *Wire) Perform(effects []leg.Effect) {
 	}
 }
 
-// mayBlock says whether an effect may wait for a name server or a connection.
+// mayBlock reports whether an effect may wait for a name server or a connection.
 func (w *Wire) mayBlock(e leg.Effect) bool {
 	far := func(to leg.Hop) bool { return message.IsStream(to.Transport) || !to.Addr.IsValid() }
 	switch e := e.(type) {
@@ -184,14 +184,14 @@ func (w *Wire) sendOne(e leg.Effect) {
 	}
 }
 
-// Send performs effects without a leg: the answer to a message whose leg is gone.
+// Send performs effects without a leg, to answer a message whose leg is gone.
 func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
 	w := &Wire{brief: true}
 	w.Open(s, &local, &config.TargetTLS{}, flow, func(leg.Input) bool { return false })
 	w.Perform(effects)
 }
 
-// RetireFlow keeps the connection of a silent target from being used for another call.
+// RetireFlow keeps the connection of a silent target from being used by other calls.
 func (w *Wire) RetireFlow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -200,15 +200,15 @@ func (w *Wire) RetireFlow() {
 	}
 }
 
-// setFlow makes the wire a user of a connection, so that it is not closed when idle.
+// setFlow makes the wire a user of a connection, so that an idle connection stays open.
 func (w *Wire) setFlow(c *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.swapFlow(c)
 }
 
-// Follow makes the wire use the connection of a peer's request if its own is gone. We
-// can't connect to a peer behind NAT.
+// Follow makes the wire use the connection of the peer's request if the wire's own is
+// gone. We can't connect to a peer behind NAT.
 func (w *Wire) Follow(c *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -263,8 +263,8 @@ func (w *Wire) respond(e leg.SendResponse) {
 	}
 }
 
-// serverTx finds the transaction of a response. An INVITE's stays until it is
-// refused, because its 200 may be sent again.
+// serverTx finds the transaction of a response. The transaction of an INVITE stays until
+// the INVITE is refused, because its 200 may be sent again.
 func (w *Wire) serverTx(e leg.SendResponse) *transaction.Server {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -280,8 +280,8 @@ func (w *Wire) serverTx(e leg.SendResponse) *transaction.Server {
 	return nil
 }
 
-// release gives up the transaction of a peer's INVITE. After its ACK the server's
-// table recognises a late INVITE.
+// release removes and returns the transaction of a peer's INVITE. After the ACK the
+// server's table recognises a late copy of the INVITE.
 func (w *Wire) release(seq uint32) *transaction.Server {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -294,8 +294,8 @@ func (w *Wire) release(seq uint32) *transaction.Server {
 	return nil
 }
 
-// Close ends the wire's transactions: an INVITE with a provisional answer would wait
-// for ever, as it has no timer.
+// Close ends the wire's transactions. Otherwise an INVITE with a provisional answer would
+// wait for ever, as it has no timer.
 func (w *Wire) Close() {
 	w.mu.Lock()
 	invite := w.invite

@@ -13,7 +13,7 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// request is a request of a wire until its final answer, the user of its transaction.
+// request is a wire's request until its final answer. It is the user of its transaction.
 type request struct {
 	tx     transaction.Client
 	wire   *Wire
@@ -21,7 +21,7 @@ type request struct {
 	method sip.RequestMethod
 	seq    uint32
 
-	over       *Stream // nil: UDP; guarded by the wire's lock
+	over       *Stream // nil means UDP; guarded by Wire.mu
 	reconnects int     // owned by the goroutine that sends it again
 }
 
@@ -37,7 +37,7 @@ func (w *Wire) request(e leg.SendRequest) {
 	}
 }
 
-// keep notes a request that the wire may have to end.
+// keep stores a request that the wire may have to end.
 func (w *Wire) keep(r *request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -50,8 +50,8 @@ func (w *Wire) keep(r *request) {
 	}
 }
 
-// start begins the transaction. A connection that breaks before it is used is replaced,
-// once.
+// start begins the transaction. If the connection breaks before it is used, start
+// replaces it, once.
 func (r *request) start() (err error) {
 	for range 2 {
 		var way transaction.Way
@@ -69,7 +69,7 @@ func (r *request) start() (err error) {
 	return err
 }
 
-// watchConnection has the connection of the request tell when it breaks.
+// watchConnection makes the request's connection call broken when it breaks.
 func (r *request) watchConnection(way transaction.Way) {
 	c, ok := way.Over.(*Stream)
 	if !ok {
@@ -81,16 +81,16 @@ func (r *request) watchConnection(way transaction.Way) {
 	switch {
 	case !c.hub.subscribe(c, r):
 		r.broken()
-	case r.tx.IsOver(): // its answer was faster
+	case r.tx.IsOver(): // its answer came first
 		c.hub.unsubscribe(c, r)
 	}
 }
 
 const (
-	// maxReconnects bounds how often the connection of one request is replaced.
+	// maxReconnects bounds the replacements of one request's connection.
 	maxReconnects = 3
-	// streamSettle is how long after its break a connection is replaced: the peer may
-	// have closed it right after its answer.
+	// streamSettle is the wait before a broken connection is replaced: the peer may have
+	// closed it right after its answer.
 	streamSettle = 100 * time.Millisecond
 )
 
@@ -102,7 +102,7 @@ func (r *request) Answered(res *sip.Response) {
 	r.wire.post(responseIn(res))
 }
 
-// Failed tells the leg that there will be no answer.
+// Failed tells the leg that no answer will come.
 func (r *request) Failed(err error) {
 	if errors.Is(err, transaction.ErrTimeout) {
 		r.failed(cause.TargetSilent, err)
@@ -116,8 +116,8 @@ func (r *request) failed(why cause.Cause, err error) {
 	r.wire.post(leg.RequestFailed{Method: r.method, Seq: r.seq, Cause: why, Err: err})
 }
 
-// finished forgets a request. A repeated answer finds its leg through the server's table,
-// or is acknowledged without state.
+// finished removes a request from its wire. A repeated answer then finds its leg through
+// the server's table, or is acknowledged without state.
 func (r *request) finished() {
 	w := r.wire
 	w.mu.Lock()
@@ -129,7 +129,7 @@ func (r *request) finished() {
 	r.unsubscribe()
 }
 
-// unsubscribe takes the request from its connection.
+// unsubscribe makes the request's connection forget the request.
 func (r *request) unsubscribe() {
 	r.wire.mu.Lock()
 	c := r.over
@@ -139,7 +139,8 @@ func (r *request) unsubscribe() {
 	}
 }
 
-// end ends a request without a word, and says whether it had no final answer yet.
+// end ends a request without telling the leg. It reports whether the request had no final
+// answer yet.
 func (r *request) end() bool {
 	r.unsubscribe()
 	return r.tx.Terminate()
@@ -148,11 +149,11 @@ func (r *request) end() bool {
 // errBroken means that a connection broke and could not be replaced.
 var errBroken = errors.New("the connection broke and could not be replaced")
 
-// errEnded means that no call waits for an answer any more.
+// errEnded means that no call waits for the answer any more.
 var errEnded = errors.New("the dialog is being ended")
 
-// broken is called when the connection of the request breaks. The request then goes over
-// another one: to the peer that is a retransmission.
+// broken is called when the connection of the request breaks. It sends the request over
+// another connection, which is a retransmission to the peer.
 func (r *request) broken() {
 	stack := r.wire.stack
 	if stack.ctx.Err() != nil {
@@ -163,12 +164,12 @@ func (r *request) broken() {
 		settled := time.NewTimer(streamSettle)
 		defer settled.Stop()
 		select {
-		case <-settled.C: // an answer that came right before is here by now
+		case <-settled.C: // by now, an answer that came right before has been handled
 		case <-stack.ctx.Done():
 			return
 		}
 		if r.reconnects++; r.reconnects > maxReconnects || r.tx.IsOver() {
-			return // its timer, or the call's, ends it
+			return // its own timer or the call's will end it
 		}
 		stack.log.Info().Str("method", string(r.method)).Msg("connection broke: the request goes over another")
 		if err := r.resend(); err != nil && r.tx.Terminate() {
@@ -203,7 +204,7 @@ func (w *Wire) stopOthers() {
 	}
 }
 
-// LastInvited is the Request-URI of the leg's last INVITE.
+// LastInvited returns the Request-URI of the leg's last INVITE.
 func (w *Wire) LastInvited() sip.Uri {
 	w.mu.Lock()
 	defer w.mu.Unlock()

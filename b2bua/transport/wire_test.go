@@ -20,8 +20,8 @@ func (s *Stack) NewWire(local leg.Local, flow *Stream, post func(leg.Input) bool
 	return w
 }
 
-// The first INVITE may end after the second one has begun, which the wire still has to
-// end some day.
+// The first INVITE may end after the second one has begun. The wire must still be able to
+// end the second one.
 func TestWireKeepsSecondInvite(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		local, err := p.stack.LocalFor("", siptest.Agent.Addr())
@@ -44,7 +44,7 @@ func TestWireKeepsSecondInvite(t *testing.T) {
 	})
 }
 
-// A re-INVITE that is refused, or was cancelled, leaves nothing with the wire, however many come.
+// Refused and cancelled re-INVITEs leave no state in the wire, however many come.
 func TestWireForgetsReinvites(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		local, err := p.stack.LocalFor("", siptest.Carrier.Addr())
@@ -75,7 +75,7 @@ func TestWireForgetsReinvites(t *testing.T) {
 	})
 }
 
-// What comes late for a leg that is over counts on no connection any more.
+// A late message for a finished leg does not make the wire use a connection again.
 func TestClosedWireHasNoFlow(t *testing.T) {
 	c := &Stream{}
 	w := new(Stack).NewWire(leg.Local{}, c, func(leg.Input) bool { return false })
