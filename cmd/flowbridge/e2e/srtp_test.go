@@ -103,7 +103,7 @@ func TestDTLSOnBothSides(t *testing.T) {
 	phone := s.startBaresipWith(dtlsAccount, caller, s.freePort(s.carrier), hers, dtlsModule)
 	phone.talksWith(callee, s.to())
 	r := b.finish(hungUpByCaller)[0]
-	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} { // drops packets before the keys
+	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} { // packets without keys are dropped
 		if d := m.DroppedBy; d.Unauthentic > 1 || d.Replayed+d.Malformed != 0 {
 			t.Errorf("side %s: dropped %+v", side, d)
 		}
