@@ -12,7 +12,7 @@ import (
 	"flowbridge/store"
 )
 
-// A document's links, headings, and names of Go files.
+// These match links, headings and names of Go files in a document.
 var (
 	mdLink    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	mdHeading = regexp.MustCompile(`(?m)^#+ (.*)$`)
@@ -20,13 +20,13 @@ var (
 	goFile    = regexp.MustCompile("`([a-z0-9_/]+\\.go)`")
 )
 
-// A test that a document names, and one that a file has.
+// These match names of tests in a document and definitions of tests in a file.
 var (
 	testNamed   = regexp.MustCompile(`\b(?:Test|Fuzz|Benchmark)[A-Z]\w*`)
 	testDefined = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz|Benchmark)[A-Z]\w*)\(`)
 )
 
-// TestLinksOfDocuments: a link leads to a file that is there, and to a heading in it.
+// TestLinksOfDocuments checks that each link leads to an existing file and to an existing heading in it.
 func TestLinksOfDocuments(t *testing.T) {
 	headings := map[string][]string{}
 	for _, file := range repositoryFiles(t, ".md") {
@@ -53,7 +53,8 @@ func TestLinksOfDocuments(t *testing.T) {
 	}
 }
 
-// TestLinksOfPackage: a link of a document in the Debian package leads to a file in it. scripts/package lays them out as they are here.
+// TestLinksOfPackage checks that each link of a document in the Debian package leads to a file of the package.
+// scripts/package keeps the repository's layout.
 func TestLinksOfPackage(t *testing.T) {
 	packaged := func(file string) bool {
 		ending := filepath.Ext(file)
@@ -75,7 +76,7 @@ func TestLinksOfPackage(t *testing.T) {
 	}
 }
 
-// TestFilesOfArchitecture: each Go file that the documents of the code name is there.
+// TestFilesOfArchitecture checks that each Go file named in the documents about the code exists.
 func TestFilesOfArchitecture(t *testing.T) {
 	files := repositoryFiles(t, ".go")
 	for _, document := range []string{"ARCHITECTURE.md", "docs/contributing.md"} {
@@ -87,7 +88,8 @@ func TestFilesOfArchitecture(t *testing.T) {
 	}
 }
 
-// TestTestsOfDocuments: each test, fuzz target and benchmark that a document or a package's comment names is there.
+// TestTestsOfDocuments checks that each test, fuzz target and benchmark named in a document or in a package comment
+// exists.
 func TestTestsOfDocuments(t *testing.T) {
 	defined := map[string]bool{}
 	for _, file := range repositoryFiles(t, "_test.go") {
@@ -104,7 +106,7 @@ func TestTestsOfDocuments(t *testing.T) {
 	}
 }
 
-// repositoryFiles are the files with an ending.
+// repositoryFiles returns the repository's files with an ending.
 func repositoryFiles(t *testing.T, ending string) []string {
 	t.Helper()
 	var files []string
@@ -125,7 +127,7 @@ func repositoryFiles(t *testing.T, ending string) []string {
 	return files
 }
 
-// anchor is the part of a URL that a heading has.
+// anchor returns the URL fragment of a heading.
 func anchor(heading string) string {
 	kept := strings.Map(func(r rune) rune {
 		switch {
@@ -139,7 +141,8 @@ func anchor(heading string) string {
 	return kept
 }
 
-// TestDatabasesStayHere: neither a commit nor an image takes what the store writes beside the program, its key above all.
+// TestDatabasesStayHere checks that neither commits nor images include the files that the store writes beside the
+// program. The most important one is its key.
 func TestDatabasesStayHere(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(t.Context(), filepath.Join(dir, "flowbridge.db"))

@@ -14,8 +14,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// layout is what each package may import of ours. Arrows point downward: a package
-// imports only what stands below it in its block of the table.
+// layout lists the packages of this module that each package may import. A package imports only packages below it
+// in its block of the table.
 var layout = map[string]string{
 	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/testcall config internal/docs internal/httpd internal/local internal/rest sim sim/platform sim/synthflow sim/twilio sim/vapi store store/fleet store/record",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/profiles cmd/flowbridge/testcall config config/template internal/local internal/publicaddr internal/rest internal/yamledit platform/vapi synthflow",
@@ -104,7 +104,7 @@ var layout = map[string]string{
 	"internal/httpd":        "",
 	"internal/yamledit":     "",
 	"internal/logmessage":   "",
-	"internal/docs":         "", // and the root, which only embeds the documents
+	"internal/docs":         "", // imports the root, which only embeds the documents
 	"internal/tracecontext": "",
 	"internal/memnet":       "",
 	"internal/parallel":     "",
@@ -117,11 +117,11 @@ var layout = map[string]string{
 	"cmd/flowbridge/e2e":    "",
 }
 
-// knowsSIP are the packages that may import the SIP library: the B2BUA's, and
-// the other end of its calls in tests, which is made on purpose without them.
+// knowsSIP lists the packages that may import the SIP library: those of the B2BUA, and those that play the other
+// end of its calls in tests. The latter deliberately use none of the B2BUA's packages.
 const knowsSIP = "b2bua b2bua/bridge b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim sim/siptest"
 
-// TestImports holds every package to the layout.
+// TestImports checks that each package keeps to the layout.
 func TestImports(t *testing.T) {
 	out, err := exec.Command("go", "list", "-f", `{{.ImportPath}} {{join .Imports " "}}{{range .Deps}}{{if eq . "modernc.org/sqlite"}} {{.}}{{end}}{{end}}`, "./...").Output()
 	if err != nil {
@@ -161,8 +161,8 @@ func TestImports(t *testing.T) {
 	}
 }
 
-// TestCallsHaveNoLocks: nothing but its own goroutine touches a call and its legs,
-// so there is nothing to lock. Locks are in the files named here only.
+// TestCallsHaveNoLocks checks that only the files named here use locks. Only the call's own goroutine uses a call
+// and its legs, so they need no locks.
 func TestCallsHaveNoLocks(t *testing.T) {
 	locked := []string{"server.go"}
 	var files []string
@@ -181,9 +181,8 @@ func TestCallsHaveNoLocks(t *testing.T) {
 	}
 }
 
-// TestExamplesAreValid parses each YAML example and each YAML block of the
-// documents that is a whole configuration. None of them gives a reason for a warning:
-// an expression for numbers ends with $, for example.
+// TestExamplesAreValid parses each YAML example, and each YAML block of the documents that is a complete
+// configuration. None of them may cause a warning. For example, an expression for numbers must end with $.
 func TestExamplesAreValid(t *testing.T) {
 	secret := filepath.Join(t.TempDir(), "token")
 	if err := os.WriteFile(secret, []byte("c2VjcmV0LXdpdGgtMzItY2hhcmFjdGVycy1hbmQtbW9yZS4=\n"), 0o600); err != nil {
@@ -194,7 +193,7 @@ func TestExamplesAreValid(t *testing.T) {
 		t.Fatal(err)
 	}
 	env := func(name string) (string, bool) {
-		if name == "NODE" { // of docs/examples/fleet.yaml
+		if name == "NODE" { // in docs/examples/fleet.yaml
 			return "1", true
 		}
 		return "secret", true
@@ -238,7 +237,7 @@ func TestExamplesAreValid(t *testing.T) {
 	}
 }
 
-// writeSound writes a WAV file of a second of silence in G.711: RIFF, its format, and the samples.
+// writeSound writes a WAV file with one second of silence in G.711: the RIFF header, the format and the samples.
 func writeSound(t *testing.T) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "sound.wav")
@@ -250,7 +249,8 @@ func writeSound(t *testing.T) string {
 	return name
 }
 
-// TestBuildUsesProfile: the build finds where the processor's time goes (scripts/pgo), and the file is no burden.
+// TestBuildUsesProfile checks that the build finds the CPU profile of scripts/pgo, and that the file is small and
+// names no files of the machine that recorded it.
 func TestBuildUsesProfile(t *testing.T) {
 	const profile = "cmd/flowbridge/default.pgo"
 	st, err := os.Stat(profile)

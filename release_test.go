@@ -8,20 +8,20 @@ import (
 	"testing"
 )
 
-// command runs a program in a directory and returns what it said. It fails the test if its exit code is another one.
+// command runs a program in a directory and returns its output. The test fails if the exit code is not code.
 func command(t *testing.T, dir string, code int, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(name, args...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@b.example", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@b.example")
-	out, _ := cmd.CombinedOutput() // the exit code says it
+	out, _ := cmd.CombinedOutput() // the exit code is checked below
 	if got := cmd.ProcessState.ExitCode(); got != code {
 		t.Fatalf("%s %s: exit code %d, want %d\n%s", name, strings.Join(args, " "), got, code, out)
 	}
 	return string(out)
 }
 
-// said fails the test if a command did not say something.
+// said fails the test if the output of a command does not contain want.
 func said(t *testing.T, out, want string) {
 	t.Helper()
 	if !strings.Contains(out, want) {
@@ -29,7 +29,7 @@ func said(t *testing.T, out, want string) {
 	}
 }
 
-// A folder of a release counts for what it is: whole, or signed by a key that its reader knows.
+// The check of a release folder says whether it is complete, and whether a key that the reader knows has signed it.
 func TestReleaseIsVerified(t *testing.T) {
 	dir := t.TempDir()
 	write := func(name, text string) {
@@ -76,7 +76,7 @@ func TestReleaseIsVerified(t *testing.T) {
 	check(1, "not those that SHA256SUMS lists", "--signer", "ours.pub")
 }
 
-// A version is what CHANGELOG.md says under its heading, and nothing may be left under "Unreleased".
+// A version needs a heading with text in CHANGELOG.md, and "Unreleased" must be empty.
 func TestReleaseHasItsHeading(t *testing.T) {
 	dir := t.TempDir()
 	command(t, ".", 0, "sh", "-c", `mkdir -p "$1/scripts" && cp -a scripts/release scripts/internal "$1/scripts"`, "sh", dir)

@@ -26,8 +26,8 @@ import (
 
 var update = flag.Bool("update", false, "write the files that are made of the tables of causes and messages")
 
-// TestGenerated: docs/causes.md, docs/runbook.md and the admin page say what the tables beside the code say. With -update they
-// are written.
+// TestGenerated checks that docs/causes.md, docs/runbook.md and the admin page agree with the tables in the code. With
+// -update, it writes them.
 func TestGenerated(t *testing.T) {
 	causes := "| cause | what happened | carrier got | look at, and do |\n|---|---|---|---|\n"
 	messages := "| message | what it means | do |\n|---|---|---|\n"
@@ -58,7 +58,7 @@ func TestGenerated(t *testing.T) {
 	}
 }
 
-// row is a row of a page in docs. Its last cell ends with the link, or is only that.
+// row returns a row of a page in docs. Its last cell ends with the link or consists only of it.
 func row(t *testing.T, page, more, name string, cells ...string) string {
 	t.Helper()
 	if last := len(cells) - 1; more != "" {
@@ -73,7 +73,7 @@ func row(t *testing.T, page, more, name string, cells ...string) string {
 	return "| `" + name + "` | " + strings.Join(cells, " | ") + " |\n"
 }
 
-// tableIn is a page with the table between its two comments.
+// tableIn returns the page with the table between its two marker comments.
 func tableIn(t *testing.T, page, table string) string {
 	t.Helper()
 	const begin, end = "<!-- begin of the generated table -->\n", "<!-- end of the generated table -->\n"
@@ -85,8 +85,8 @@ func tableIn(t *testing.T, page, table string) string {
 	return before + begin + "\n" + table + "\n" + end + after
 }
 
-// TestRunbookHasEveryAlert: each alert has a section that says what it means, where to look and what to do, and is named
-// by its rule; there is no other section.
+// TestRunbookHasEveryAlert checks that each alert has a section, named by the alert's rule, that says what it means,
+// where to look and what to do. There must be no other sections.
 func TestRunbookHasEveryAlert(t *testing.T) {
 	var file struct {
 		Groups []struct {
@@ -126,7 +126,8 @@ func TestRunbookHasEveryAlert(t *testing.T) {
 	}
 }
 
-// TestEveryMessageIsExplained: each message that the program logs as a warning or an error is in the table, and nothing else is.
+// TestEveryMessageIsExplained checks that the table contains exactly the messages that the program logs as warnings or
+// errors.
 func TestEveryMessageIsExplained(t *testing.T) {
 	logged, last := warnings(t), ""
 	for _, e := range logmessage.All() {
@@ -145,13 +146,13 @@ func TestEveryMessageIsExplained(t *testing.T) {
 	}
 }
 
-// notRunning are the packages whose log no operator of a server sees: stand-ins, tests and tools.
+// notRunning lists the directories whose log messages a server's operator never sees: stand-ins, tests and tools.
 var notRunning = []string{"sim", "cmd/flowbridge/e2e", "scripts", ".git"}
 
-// warnings are the messages that the program logs as warnings or errors, with a place of each.
+// warnings returns the messages that the program logs as warnings or errors, each with one place where it is logged.
 func warnings(t *testing.T) map[string]string {
 	t.Helper()
-	all, fields := map[string]string{}, map[string][]string{} // by directory and name
+	all, fields := map[string]string{}, map[string][]string{} // fields by directory and name
 	files := token.NewFileSet()
 	var functions []*ast.FuncDecl
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -199,10 +200,11 @@ func warnings(t *testing.T) map[string]string {
 	return all
 }
 
-// messagesOf notes the messages of a function. A line is a chain of calls that begins with the level, or with a variable
-// that was given such a chain. Its message is a text, or a field of a value that has a text wherever one is made.
+// messagesOf adds the messages of a function to all. A log line is a chain of calls that begins with the level, or with
+// a variable that holds such a chain. Its message is a string, or a struct field that is set to a string wherever such
+// a value is made.
 func messagesOf(t *testing.T, files *token.FileSet, f *ast.FuncDecl, fields map[string][]string, all map[string]string) {
-	loud := map[string]bool{} // variables
+	loud := map[string]bool{} // variables that hold a chain
 	ast.Inspect(f, func(n ast.Node) bool {
 		if a, ok := n.(*ast.AssignStmt); ok && len(a.Lhs) == len(a.Rhs) {
 			for i, right := range a.Rhs {
@@ -239,7 +241,7 @@ func messagesOf(t *testing.T, files *token.FileSet, f *ast.FuncDecl, fields map[
 	})
 }
 
-// literal is the text of an expression that is one, else empty.
+// literal returns the value of a string literal, or "" for any other expression.
 func literal(e ast.Expr) string {
 	if lit, ok := e.(*ast.BasicLit); ok && lit.Kind == token.STRING {
 		text, _ := strconv.Unquote(lit.Value)
@@ -248,7 +250,7 @@ func literal(e ast.Expr) string {
 	return ""
 }
 
-// isLoud says whether an expression is a line of the log at a level from warn on, or at one that is chosen at run time.
+// isLoud reports whether an expression is a log line at level warn or above, or at a level chosen at run time.
 func isLoud(e ast.Expr, loud map[string]bool) bool {
 	for {
 		switch x := e.(type) {
@@ -274,7 +276,7 @@ func isLoud(e ast.Expr, loud map[string]bool) bool {
 	}
 }
 
-// isLogger tells a logger from an error, whose Error has no arguments either.
+// isLogger reports whether an expression is a logger rather than an error, whose Error method has no arguments either.
 func isLogger(e ast.Expr) bool {
 	switch x := e.(type) {
 	case *ast.Ident:

@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// TestUnit: the systemd unit has what Debian 12's systemd (252) knows, a reload, and no core dumps. Of the drop-ins one is
-// for newer ones, and one for RTP in the kernel. systemd's own check runs where it is installed.
+// TestUnit checks that the systemd unit uses only settings known to Debian 12's systemd (252), and has a reload and no
+// core dumps. One drop-in is for newer versions, and one is for RTP in the kernel. systemd's own check runs where it is
+// installed.
 func TestUnit(t *testing.T) {
 	const unit, dropIns = "contrib/systemd/flowbridge.service", "contrib/systemd/flowbridge.service.d/"
 	const reload, kernel = "notify-reload.conf", "kernel-media.conf"
@@ -33,7 +34,7 @@ func TestUnit(t *testing.T) {
 		t.Skip("needs systemd-analyze, of the package systemd")
 	}
 	dir := t.TempDir()
-	installed := strings.Replace(text, "/usr/local/bin/flowbridge", "/bin/true", 1) // it wants a program that is there
+	installed := strings.Replace(text, "/usr/local/bin/flowbridge", "/bin/true", 1) // the check needs an existing program
 	if err := os.WriteFile(filepath.Join(dir, "flowbridge.service"), []byte(installed), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +56,7 @@ func TestUnit(t *testing.T) {
 	}
 }
 
-// systemdVersion is the number in the first line of --version.
+// systemdVersion returns the number in the first line of the output of --version.
 func systemdVersion(t *testing.T, analyze string) (n int) {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), analyze, "--version").Output()

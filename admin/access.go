@@ -13,7 +13,7 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Rights are what a request may do. Each includes the ones before it.
+// Rights say what a request may do. Each value includes the ones before it.
 type Rights int
 
 // The rights.
@@ -25,7 +25,7 @@ const (
 
 // Token is a bearer token.
 type Token struct {
-	Name   string // in the log
+	Name   string // name for the log
 	Secret string
 	Rights Rights
 }
@@ -34,11 +34,11 @@ type Token struct {
 type Access struct {
 	// Tokens are the bearer tokens.
 	Tokens []Token
-	// Local are the rights of requests from this machine without a token.
+	// Local are the rights of requests that come from this machine without a token.
 	Local Rights
 }
 
-// sender is the origin of a request, as far as it is known.
+// sender is the sender of a request, as far as it is known.
 type sender struct {
 	name   string // in the log
 	rights Rights
@@ -50,7 +50,7 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 	access := a.Access()
 	if r.Header.Get("Authorization") != "" {
 		shown := httpd.Bearer(r)
-		for _, t := range access.Tokens { // all of them, so that the time does not tell which one was close
+		for _, t := range access.Tokens { // compare all, so that the time does not reveal which one was close
 			if httpd.Same(shown, t.Secret) {
 				who, known = sender{t.Name, t.Rights}, true
 			}
@@ -63,8 +63,8 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 	return sender{localName(r), access.Local}, true
 }
 
-// isLocal reports whether a request comes from this machine, and not through a proxy or from a web page under a name of
-// its own (DNS rebinding).
+// isLocal reports whether a request comes from this machine. It must not come through a proxy, or from a web page under
+// that page's own name (DNS rebinding).
 func isLocal(r *http.Request) bool {
 	if passedOn(r) != "" {
 		return false
@@ -88,7 +88,7 @@ func overLoopback(r *http.Request) bool {
 	return err == nil && from.Addr().Unmap().IsLoopback()
 }
 
-// notOwn says why a local request without a token does not have the rights of Access.Local, or returns "" if that is
+// notOwn says why a local request without a token does not have the rights of Access.Local. It returns "" if that is
 // not the cause.
 func (a *api) notOwn(r *http.Request) string {
 	if a.Access().Local == RightsNone || r.Header.Get("Authorization") != "" || !isUnix(r) && !overLoopback(r) {
@@ -110,8 +110,8 @@ func isUnix(r *http.Request) bool {
 	return ok
 }
 
-// localName returns the log's name for a request without a token: over a Unix socket, with the user of the process that
-// sent it.
+// localName returns the name for the log of a request without a token. Over a Unix socket, the name includes the user
+// of the process that sent it.
 func localName(r *http.Request) string {
 	uid, ok := strings.CutPrefix(r.RemoteAddr, peerPrefix)
 	if !ok {
@@ -123,7 +123,7 @@ func localName(r *http.Request) string {
 	return "uid " + uid
 }
 
-// allowed serves senders that have the rights.
+// allowed serves only senders that have the rights.
 func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Request, who sender)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, known := a.identify(r)
@@ -149,8 +149,8 @@ func (a *api) allowed(needs Rights, next func(w http.ResponseWriter, r *http.Req
 }
 
 // guessTime is the delay of the answer to a wrong token. A listener has at most maxConnections connections, and each
-// ends with its first wrong token. So all guesses together are at most that many in this time. A right token is never
-// delayed, and no sender is locked out because of others at its address.
+// ends with its first wrong token. So there are at most that many guesses in this time. The right token is never
+// delayed, and no sender is locked out because of other senders at its address.
 const guessTime = time.Second
 
 // delay delays the answer to a wrong token.
@@ -166,8 +166,8 @@ func (a *api) delay(r *http.Request) {
 	}
 }
 
-// unknown answers an unknown sender, with the cause if it is not the token. The connection ends, to free its place for
-// others.
+// unknown answers an unknown sender. The answer gives the cause if the token is not to blame. The connection ends, to
+// make room for others.
 func (a *api) unknown(w http.ResponseWriter, cause string) {
 	w.Header().Set("Connection", "close")
 	if len(a.Access().Tokens) == 0 {
@@ -192,7 +192,7 @@ func source(r *http.Request) string {
 	return r.RemoteAddr
 }
 
-// refused logs a request that was not carried out, within the limit for strangers.
+// refused logs a request that was not carried out, within the log limit for strangers.
 func (a *api) refused(r *http.Request, by, reason string) {
 	a.strangers.Warn().Str("by", by).Str("src", source(r)).Str("method", r.Method).Str("path", cut(r.URL.Path)).
 		Str("reason", reason).
@@ -200,11 +200,11 @@ func (a *api) refused(r *http.Request, by, reason string) {
 }
 
 // foreign reports whether a browser sends a request for a web page of another origin. Browsers say so: current ones
-// always, in Sec-Fetch-Site, and older ones in Origin, except when they only read. Such requests are refused even for
-// reading, because reading has its cost, too.
+// always, in Sec-Fetch-Site; older ones in Origin, except for reads. Such requests are refused even if they only read,
+// because reading has a cost, too.
 func foreign(r *http.Request) bool {
 	switch r.Header.Get("Sec-Fetch-Site") {
-	case "same-origin", "none": // none: the address was typed
+	case "same-origin", "none": // none: the user typed the address
 		return false
 	case "":
 	default:

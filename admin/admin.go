@@ -17,14 +17,14 @@ import (
 // phaseEnded is the phase of a finished call.
 const phaseEnded = "ended"
 
-// Call is a call as the API shows it: its record so far, and its phase.
+// Call is a call in the API's form: its record so far, and its phase.
 type Call struct {
 	record.Record
-	// Phase is preparing, queued, dialing, bridged or ending; ended for a finished call.
+	// Phase is preparing, queued, dialing, bridged or ending. It is ended for a finished call.
 	Phase string `json:"phase"`
-	// Position is the position, from 1, of a caller that waits for a target in its route's queue; 0 if it does not wait.
+	// Position is the caller's position, from 1, in its route's queue. It is 0 if the caller does not wait for a target.
 	Position int `json:"position,omitempty"`
-	// Recording is off, on, paused or failed; empty for a finished call.
+	// Recording is off, on, paused or failed. It is empty for a finished call.
 	Recording string `json:"recording,omitempty"`
 	// Masked says that the caller's keys are masked.
 	Masked bool `json:"masked,omitempty"`
@@ -32,13 +32,13 @@ type Call struct {
 	OnHold bool `json:"on_hold,omitempty"`
 	// Transfer is the last transfer of a live call.
 	Transfer *record.Transfer `json:"transfer,omitempty"`
-	// Held are the sides, a and b, that have put the call on hold: they want no media.
+	// Held lists the sides, a and b, that have put the call on hold: they want no media.
 	Held []string `json:"held,omitempty"`
-	// Hears is the tone or sound that Flowbridge plays to a side, a or b.
+	// Hears has the tone or sound that Flowbridge plays to a side, by side: a or b.
 	Hears map[string]string `json:"hears,omitempty"`
-	// Speaks are the parties, caller and agent, that are speaking now, if the conversation is measured.
+	// Speaks lists the parties, caller and agent, that are speaking now, if the conversation is measured.
 	Speaks []string `json:"speaks,omitempty"`
-	// Seat is the seat of another node's live call. The record names that node.
+	// Seat is the seat of a live call at another node. The record names that node.
 	Seat string `json:"seat,omitempty"`
 }
 
@@ -54,47 +54,48 @@ type Records interface {
 	Get(ctx context.Context, id string) (record.Record, bool, error)
 }
 
-// Options are what New serves.
+// Options are the parts that New serves.
 type Options struct {
 	Calls   Calls
 	Records Records
-	// Fleet provides the finished calls of all nodes. Default: there is no fleet.
+	// Fleet provides the finished calls of all nodes. If it is nil, there is no fleet.
 	Fleet Records
-	// Nodes are the other nodes. Default: /api/fleet does not exist, and data of other nodes is not found.
+	// Nodes provides the other nodes. If it is nil, /api/fleet does not exist, and data of other nodes is not found.
 	Nodes Nodes
-	// Ready returns an error while no calls are accepted. Default: always ready.
+	// Ready returns an error while no calls are accepted. If it is nil, the node is always ready.
 	Ready func() error
-	// Requests registers the requests under way. Default: they are not registered.
+	// Requests registers the requests in progress. If it is nil, they are not registered.
 	Requests *Requests
-	// Troubles returns what is wrong with a process that nevertheless continues: lines of /healthz. Default: none.
+	// Troubles returns the problems of a process that nevertheless continues, as lines for /healthz. If it is nil, there
+	// are none.
 	Troubles func() []string
-	// Operator drains and reloads. Default: /api/drain and /api/reload don't exist.
+	// Operator drains and reloads. If it is nil, /api/drain and /api/reload don't exist.
 	Operator Operator
-	// Seats takes and moves the node's seat. Default: it has none.
+	// Seats takes and moves the node's seat. If it is nil, the node has no seat.
 	Seats Seats
-	// Control places calls and gives orders to live ones. Default: these paths don't exist.
+	// Control places calls and gives orders to live calls. If it is nil, these paths don't exist.
 	Control Control
-	// Figures provides statistics and targets. Default: /api/stats and /api/targets don't exist.
+	// Figures provides statistics and targets. If it is nil, /api/stats and /api/targets don't exist.
 	Figures Figures
-	// Report starts a comparison by a word; an error names the valid words. Default: /api/report does not exist.
+	// Report starts a comparison by a word. Its error names the valid words. If it is nil, /api/report does not exist.
 	Report func(by string) (Report, error)
-	// Registrations returns all registrations. Default: /api/registrations does not exist.
+	// Registrations returns all registrations. If it is nil, /api/registrations does not exist.
 	Registrations func() Registrations
-	// Media says what carries RTP, for /healthz. Default: /healthz omits it.
+	// Media says what carries RTP, for /healthz. If it is nil, /healthz omits it.
 	Media func() live.Media
-	// Metrics serves /metrics. Default: it does not exist.
+	// Metrics serves /metrics. If it is nil, the path does not exist.
 	Metrics http.Handler
-	// Leveller changes the log level. Default: /api/log does not exist.
+	// Leveller changes the log level. If it is nil, /api/log does not exist.
 	Leveller Leveller
-	// Recordings provides the files of recordings. Default: this node has none.
+	// Recordings provides the files of recordings. If it is nil, this node has none.
 	Recordings Recordings
-	// Events reports changes. Default: /api/events does not exist, and the page shows no live calls.
+	// Events reports changes. If it is nil, /api/events does not exist, and the page shows no live calls.
 	Events *Events
-	// Ladders provides the ladders of calls. Default: /api/calls/{id}/ladder does not exist.
+	// Ladders provides the ladders of calls. If it is nil, /api/calls/{id}/ladder does not exist.
 	Ladders Ladders
 	// Access returns the current access rules. It is called for each request.
 	Access func() Access
-	// Log gets the errors that a client cannot correct.
+	// Log receives the errors that a client can't correct.
 	Log zerolog.Logger
 }
 
@@ -167,25 +168,25 @@ func newAPI(opts Options) (*api, *router) {
 	return a, mux
 }
 
-// api is the handler's constant part.
+// api is the constant part of the handler.
 type api struct {
 	Options
 
-	strangers zerolog.Logger // for lines that anyone can provoke
-	profiling httpd.Places   // the profiles under way
-	exporting httpd.Places   // the exports under way
-	reporting httpd.Places   // the report under way
-	placing   sync.Map       // a chan struct{} for each running request with an idempotency key, by its call's id
+	strangers zerolog.Logger // log for lines that anyone can provoke
+	profiling httpd.Places   // places for profiles
+	exporting httpd.Places   // places for exports
+	reporting httpd.Places   // places for reports
+	placing   sync.Map       // a chan struct{} for each running request with an idempotency key, by the id of its call
 }
 
-// guard wraps every route: headers, size, and the request's origin. A panic ends only one answer.
+// guard wraps every route. It sets headers and checks the size and origin of a request. A panic ends only one answer.
 func (a *api) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Cache-Control", "no-store")
 		secure(h)
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		if !strings.HasPrefix(r.URL.Path, "/") { // CONNECT
+		if !strings.HasPrefix(r.URL.Path, "/") { // a CONNECT request
 			h.Set("Connection", "close")
 			a.fail(w, http.StatusBadRequest, "the request has no path", "send it to a path, like /api/calls")
 			return
@@ -216,7 +217,7 @@ func (a *api) guard(next http.Handler) http.Handler {
 }
 
 // secure sets headers that keep browsers from doing more with an answer than showing it. A page replaces its
-// Content-Security-Policy. Strict-Transport-Security is left to the proxy that has the certificate.
+// Content-Security-Policy. The proxy that has the certificate sets Strict-Transport-Security.
 func secure(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -236,8 +237,8 @@ func (a *api) reads(next http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// isMethod reports whether a request has one of its path's methods. If not, it answers the request: OPTIONS with the
-// methods.
+// isMethod reports whether a request has one of its path's methods. If not, it answers the request; the answer to
+// OPTIONS lists the methods.
 func (a *api) isMethod(w http.ResponseWriter, r *http.Request, allowed ...string) bool {
 	if slices.Contains(allowed, r.Method) {
 		return true
@@ -254,8 +255,8 @@ func (a *api) isMethod(w http.ResponseWriter, r *http.Request, allowed ...string
 	return false
 }
 
-// standsBy answers a request that a standby can't serve, because another node has the calls, and reports whether it
-// did.
+// standsBy answers a request that a standby can't serve because another node has the calls. It reports whether it
+// answered.
 func (a *api) standsBy(w http.ResponseWriter, r *http.Request) bool {
 	if a.Control != nil || a.Ready == nil || r.Method == http.MethodOptions || !strings.HasPrefix(r.URL.Path, "/api/") {
 		return false
@@ -267,7 +268,7 @@ func (a *api) standsBy(w http.ResponseWriter, r *http.Request) bool {
 	return err != nil
 }
 
-// anyone serves unknown senders: one request for each connection.
+// anyone serves unknown senders, one request per connection.
 func anyone(next http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
@@ -281,7 +282,7 @@ func (a *api) closed(next http.HandlerFunc) http.HandlerFunc {
 	return a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
 }
 
-// bare is closed for a path without parameters.
+// bare is like closed, for a path without parameters.
 func (a *api) bare(next http.HandlerFunc) http.HandlerFunc {
 	return a.closed(func(w http.ResponseWriter, r *http.Request) {
 		if _, bad := parseQuery(r.URL.RawQuery); bad != nil {

@@ -12,7 +12,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// page is the answer of every list. Next is "" on the last page. Hidden counts calls of the fleet that can't be read.
+// page is the answer for every list. Next is "" on the last page. Hidden counts calls of the fleet that can't be
+// read.
 type page[T any] struct {
 	Items  []T    `json:"items"`
 	Next   string `json:"next"`
@@ -43,7 +44,7 @@ func (a *api) readyz(w http.ResponseWriter, _ *http.Request) {
 // maxIDs is how many ids one request for calls may name.
 const maxIDs = 64
 
-// calls lists the live calls, newest first: all of them, or the ones with certain ids.
+// calls lists the live calls, newest first: all of them, or those with certain ids.
 func (a *api) calls(w http.ResponseWriter, r *http.Request) {
 	q, bad := parseQuery(r.URL.RawQuery, "ids", "fleet")
 	fleet := false
@@ -94,13 +95,13 @@ func (a *api) call(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// find returns the call of a path, live or finished, or answers that there is none.
+// find returns the call of a path, live or finished. If there is none, it answers the request.
 func (a *api) find(w http.ResponseWriter, r *http.Request) (Call, bool) {
 	c, _, ok := a.locate(w, r)
 	return c, ok
 }
 
-// locate is find. other reports that another node has the call, or had it.
+// locate is like find. other reports that another node has the call, or had it.
 func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok bool) {
 	id := r.PathValue("id")
 	if c, ok := a.Calls.Find(r.Context(), id); ok {
@@ -152,10 +153,10 @@ func whole(c Call) Call {
 	return c
 }
 
-// query has the parameters of a request, each given once.
+// query holds the parameters of a request. Each may be given once.
 type query map[string]string
 
-// parseQuery refuses unknown and repeated parameters: a mistyped filter must not look like an answer.
+// parseQuery refuses unknown and repeated parameters, because the answer to a mistyped filter would look right.
 func parseQuery(raw string, known ...string) (query, *failure) {
 	all, err := url.ParseQuery(raw)
 	if err != nil {
@@ -186,7 +187,7 @@ func quoted(s string) string {
 	return strconv.QuoteToASCII(s)
 }
 
-// broken answers an error that the client cannot correct.
+// broken answers a request after an error that the client can't correct.
 func (a *api) broken(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() != nil {
 		return // the client is gone

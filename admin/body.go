@@ -9,7 +9,8 @@ import (
 	"strings"
 )
 
-// readBody reads the one JSON object of a request's body. If that fails, problem says why, and status is the answer's.
+// readBody reads the one JSON object of a request's body. If that fails, problem says why, and status is the status
+// for the answer.
 func readBody(r *http.Request, into any) (status int, problem string) {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
@@ -25,7 +26,7 @@ func readBody(r *http.Request, into any) (status int, problem string) {
 	return bodyProblem(err)
 }
 
-// body reads the body, or answers that it can't be read.
+// body reads the body. If it can't be read, body answers the request.
 func (a *api) body(w http.ResponseWriter, r *http.Request, into any, remedy string) bool {
 	status, problem := readBody(r, into)
 	if problem != "" {
@@ -38,7 +39,7 @@ func (a *api) body(w http.ResponseWriter, r *http.Request, into any, remedy stri
 func bodyProblem(err error) (status int, problem string) {
 	var large *http.MaxBytesError
 	var kind *json.UnmarshalTypeError
-	field, unknown := strings.CutPrefix(err.Error(), "json: unknown field ") // this error has no type of its own
+	field, unknown := strings.CutPrefix(err.Error(), "json: unknown field ") // encoding/json has no type for this error
 	switch {
 	case errors.As(err, &large): // RFC 9110 section 15.5.14
 		return http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is longer than %d bytes", large.Limit)

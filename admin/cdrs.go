@@ -85,8 +85,8 @@ func (a *api) unlisted(w http.ResponseWriter, r *http.Request, err error) {
 	a.broken(w, r, err)
 }
 
-// export streams all records. Its memory does not depend on their number, and a client that stops reading holds only
-// its connection, for the time limit of a part.
+// export streams all records. It needs the same memory for any number of records. A client that stops reading
+// occupies only its connection, until the time limit for a part.
 func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f record.Filter, format string) {
 	if !a.exporting.Take() {
 		w.Header().Set("Retry-After", "10")
@@ -102,7 +102,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f rec
 	out := bufio.NewWriterSize(to, pacedPart)
 	write, flush := record.Encoder(out, format == formatCSV)
 	if r.Method == http.MethodHead {
-		f.Limit = 1 // only its headers are wanted
+		f.Limit = 1 // a HEAD request needs only headers
 	}
 	err := record.Each(r.Context(), from, f, func(rec record.Record) error { return write(&rec) })
 	switch {
@@ -118,7 +118,7 @@ func (a *api) export(w http.ResponseWriter, r *http.Request, from Records, f rec
 	}
 }
 
-// stream is an answer that starts with its first part. Until then it can become an error instead.
+// stream is an answer that starts with its first part. Until then, an error can be answered instead.
 type stream struct {
 	w          http.ResponseWriter
 	kind, name string
@@ -145,10 +145,10 @@ func (a *api) cutOff(w http.ResponseWriter, r *http.Request, err error) {
 	if r.Context().Err() == nil {
 		a.Log.Warn().Err(err).Str("path", r.URL.Path).Msg("export ended early")
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // the end of the answer can't be written any more
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) // so the end of the answer can't be written
 }
 
-// format returns the answer's format: the parameter's, or the first supported type in Accept.
+// format returns the format of the answer: the parameter format, or the first supported type in Accept.
 func (q query) format(r *http.Request) (string, *failure) {
 	formats := []string{formatJSON, formatCSV, formatLines}
 	format := cmp.Or(q["format"], accepted(r.Header.Get("Accept")))
@@ -177,7 +177,7 @@ func accepted(accept string) string {
 	return formatJSON
 }
 
-// filter reads the parameters of a list. An empty one counts as absent.
+// filter reads the parameters of a list. An empty parameter counts as absent.
 func (q query) filter() (record.Filter, *failure) {
 	f := record.Filter{
 		ID: q["id"], Trunk: q["trunk"], Target: q["target"], Route: q["route"], Direction: q["direction"],

@@ -42,51 +42,54 @@ func (e *RefusedError) Error() string { return e.Problem }
 
 // PlayRequest asks for a sound to be played to a side of a live call.
 type PlayRequest struct {
-	// Side is a, the caller, or b, the called party.
+	// Side is a (the caller) or b (the called party).
 	Side string `json:"side"`
-	// Sound is the name of a tone or of a configured sound; empty stops the current one.
+	// Sound is the name of a tone or of a configured sound. If it is empty, the current sound is stopped.
 	Sound string `json:"sound"`
-	// Loop repeats it until it is stopped.
+	// Loop repeats the sound until it is stopped.
 	Loop bool `json:"loop"`
 }
 
-// TransferRequest asks for a live call to be transferred to another party.
+// TransferRequest asks to transfer a live call to another party.
 type TransferRequest struct {
 	// To is a number, a host or a URI of the target's lists, or the name of a target.
 	To string `json:"to"`
-	// Trunk is the trunk to the number. If empty, the rules for a REFER apply.
+	// Trunk is the trunk over which the number is called. If it is empty, the rules for a REFER apply.
 	Trunk string `json:"trunk"`
-	// Headers are set in the new INVITE. They are limited to the headers that a Refer-To may set.
+	// Headers are set in the new INVITE. Only headers that a Refer-To may set are allowed.
 	Headers map[string]string `json:"headers"`
 	// Announce is the sound that the new party hears before it is connected. If empty, it is connected at once.
 	Announce string `json:"announce"`
-	// Accept is the key with which it takes the call. If empty, it takes the call when the sound is over.
+	// Accept is the key with which the new party takes the call. If it is empty, the party takes the call when the sound
+	// is over.
 	Accept string `json:"accept"`
-	// WithinMS is how long it may take for that; 0 means 20 s.
+	// WithinMS is how long the party may take to accept; 0 means 20 s.
 	WithinMS int `json:"within_ms"`
 }
 
-// DigitsRequest asks for keys to be pressed towards a side of a live call.
+// DigitsRequest asks to press keys towards a side of a live call.
 type DigitsRequest struct {
-	// Side is a, the caller, or b, the called party; empty means b.
+	// Side is a (the caller) or b (the called party). If it is empty, it is b.
 	Side   string `json:"side"`
 	Digits string `json:"digits"`
-	// MS is how long each is pressed; 0 means 100.
+	// MS is how long each key is pressed, in milliseconds; 0 means 100.
 	MS int `json:"ms"`
 }
 
 // Control gives orders to live calls.
 type Control interface {
-	// Transfer starts a transfer, and Press presses keys. Their errors are like Order's. by names the sender of the order.
+	// Transfer starts a transfer, and Press presses keys. They return the same errors as Order. by names the sender of the
+	// order.
 	Transfer(ctx context.Context, id, by string, t TransferRequest) (Call, error)
 	Press(ctx context.Context, id string, d DigitsRequest) (Call, error)
-	// Called returns Flowbridge's id, which the other methods take, of the live call with an id of any origin.
+	// Called returns Flowbridge's id of the live call with an id of any origin. The other methods take Flowbridge's id.
 	Called(id string) (ours string, err error)
-	// Variables returns what the hook for variables gives an agent.
+	// Variables returns the variables that the hook gives an agent.
 	Variables(ctx context.Context, id string) (any, error)
-	// SetVariables sets variables of a call; an empty value removes one. Its errors are like Order's. by names the sender.
+	// SetVariables sets variables of a call; an empty value removes one. It returns the same errors as Order. by names the
+	// sender.
 	SetVariables(ctx context.Context, id, by string, all map[string]string) (Call, error)
-	// Play plays a sound to a side. Its errors are like Order's.
+	// Play plays a sound to a side. It returns the same errors as Order.
 	Play(ctx context.Context, id string, s PlayRequest) (Call, error)
 	// Order returns the call's state afterwards. Its error is ErrNoCall or a *RefusedError. A hangup returns when the call
 	// has ended, and may be repeated.
@@ -116,7 +119,7 @@ func (a *api) serveControl(mux *router) {
 
 // Recordings provides the files of recordings.
 type Recordings interface {
-	// OpenFile opens a finished recording by its name in a record. Its error is fs.ErrNotExist for every other name.
+	// OpenFile opens a finished recording by its name in a record. For every other name its error is fs.ErrNotExist.
 	OpenFile(name string) (*os.File, error)
 }
 
@@ -214,7 +217,7 @@ func (a *api) press(w http.ResponseWriter, r *http.Request) {
 	a.ordered(w, r, c, err)
 }
 
-// variables answers with what an agent is told about its call.
+// variables answers with the variables that an agent gets about its call.
 func (a *api) variables(w http.ResponseWriter, r *http.Request) {
 	all, err := a.Control.Variables(r.Context(), r.PathValue("id"))
 	a.answered(w, r, http.StatusOK, all, Call{}, err)
@@ -239,12 +242,12 @@ func (a *api) setVariables(w http.ResponseWriter, r *http.Request, who sender) {
 	}{c.ID, c.Variables}, c, err)
 }
 
-// hangup ends a call, and answers with the ended call. A call that is already over stays as it is.
+// hangup ends a call, and answers with the ended call. If the call is already over, nothing changes.
 func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
 	c, err := a.Control.Order(r.Context(), r.PathValue("id"), OrderHangup)
 	switch {
 	case errors.Is(err, ErrNoCall):
-		a.call(w, r) // it may have ended since, with a record
+		a.call(w, r) // the call may have ended since, and have a record
 	case err != nil:
 		a.ordered(w, r, c, err)
 	default:
@@ -252,7 +255,7 @@ func (a *api) hangup(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// orders returns a handler for an order without a body.
+// orders returns a handler for an order that has no body.
 func (a *api) orders(o Order) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) { a.order(w, r, o) }
 }
@@ -267,7 +270,7 @@ func (a *api) ordered(w http.ResponseWriter, r *http.Request, c Call, err error)
 	a.answered(w, r, http.StatusOK, state{c.Recording, c.Masked, c.OnHold}, c, err)
 }
 
-// answered is ordered with a different answer.
+// answered is like ordered, with a different answer for success.
 func (a *api) answered(w http.ResponseWriter, r *http.Request, status int, answer any, c Call, err error) {
 	id := r.PathValue("id")
 	var refused *RefusedError
@@ -308,7 +311,7 @@ func (a *api) recording(w http.ResponseWriter, r *http.Request) {
 			"take the file of a recording of a call, from /api/calls/{id}/recordings; it is there when it has ended_at")
 		return
 	}
-	defer func() { _ = f.Close() }() // read only
+	defer func() { _ = f.Close() }() // it was only used for reading
 	kind := "application/octet-stream"
 	if path.Ext(name) == ".wav" {
 		kind = "audio/wav"
@@ -326,8 +329,8 @@ func (a *api) openRecording(name string) (*os.File, error) {
 	return a.Recordings.OpenFile(name)
 }
 
-// paced is a long answer: each part of it has writeTimeout, and the whole may have a limit. So a slow client is served,
-// but not one that stops reading.
+// paced is a long answer. Each part of it has writeTimeout, and the whole answer may have a limit. So it serves a slow
+// client, but not one that stops reading.
 type paced struct {
 	http.ResponseWriter
 

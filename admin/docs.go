@@ -12,17 +12,17 @@ import (
 	"flowbridge/internal/docs"
 )
 
-// docsPolicy is for pages without scripts, with a form that asks this server.
+// docsPolicy is the policy for pages without scripts, with a form that sends its question to this server.
 const docsPolicy = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-// The bounds of a question, in bytes, and of the number of parts shown.
+// The limits of a question's length, in bytes, and of the number of parts shown.
 const maxQuestion, maxFound = 200, 30
 
-// serveDocs serves the documents and their search, as servePage serves the page. Each document has its path in the
-// repository, so that links between documents work.
+// serveDocs serves the documents and their search, in the same way as servePage serves the page. Each document has
+// its repository path, so that links between documents work.
 func (a *api) serveDocs(mux *router, frame, version string) {
 	page := template.Must(template.New("").Parse(frame))
-	searches := rate.NewLimiter(10, 20) // a search takes some ms of a processor, which calls need more than strangers do
+	searches := rate.NewLimiter(10, 20) // a search takes some ms of a processor, which calls need more
 	show := a.open(func(w http.ResponseWriter, r *http.Request) {
 		question, problem, status := r.URL.Query().Get("q"), "", http.StatusOK
 		all, found, title := docs.All(), []docs.Part(nil), "Docs"

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// This node requests what only another node has of a call, and passes the answer on. It uses the sender's own token,
-// so a sender gets no more than its token grants. A forged address in the database must not receive tokens: so
-// Nodes.Where only returns proven addresses.
+// If only another node has some data of a call, this node requests it and passes the answer on. It uses the sender's
+// own token, so a sender gets no more than its token allows. A forged address in the database must not receive
+// tokens. So Nodes.Where returns only proven addresses.
 
 // forwardedHeader marks a request that a node passes on, so that it is not passed on again.
 const forwardedHeader = "Flowbridge-Forwarded"
@@ -25,7 +25,8 @@ var otherNodes = &http.Client{
 	CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 }
 
-// elsewhere answers a request for another node's data. It reports whether it did: not if that node is this one.
+// elsewhere answers a request for another node's data. It reports whether it did. If the node is this one, it does
+// not.
 func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) bool {
 	if a.Nodes == nil {
 		return false
@@ -58,7 +59,7 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) boo
 	return true
 }
 
-// urlAt returns the URL of a request's path at another node, or "" if the node has no address.
+// urlAt returns the URL of a request's path at another node. It returns "" if the node has no address.
 func urlAt(api string, path *url.URL) string {
 	at, err := url.Parse(api)
 	if err != nil || at.Host == "" || api != "http://"+at.Host {
@@ -84,15 +85,15 @@ func (a *api) forward(w http.ResponseWriter, r *http.Request, has, to string) {
 	}
 	pass(req.Header, r.Header, askedHeaders)
 	req.Header.Set(forwardedHeader, "1")
-	req.Header.Set("Forwarded", "for=unknown") // so that admin.local does not apply
+	req.Header.Set("Forwarded", "for=unknown") // so that the other node does not apply admin.local
 	res, err := otherNodes.Do(req)
 	if err != nil {
-		if r.Context().Err() == nil { // else the client is gone
+		if r.Context().Err() == nil { // otherwise the client is gone
 			a.fail(w, http.StatusServiceUnavailable, has+", and does not answer: "+err.Error(), "try again, or ask it there")
 		}
 		return
 	}
-	defer func() { _ = res.Body.Close() }() // it was only read
+	defer func() { _ = res.Body.Close() }() // it was only used for reading
 	switch res.StatusCode {
 	case http.StatusOK, http.StatusPartialContent, http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable:
 	case http.StatusUnauthorized, http.StatusForbidden:

@@ -14,10 +14,10 @@ import (
 
 // The bounds of /api/events.
 const (
-	maxReaders = 32       // at a time
+	maxReaders = 32       // readers at a time
 	maxPending = 16 << 10 // events waiting for one reader; with more, it is dropped
 	frame      = time.Second / perSecond
-	perSecond  = 4 // how often a reader gets changes
+	perSecond  = 4 // how often per second a reader gets changes
 	heartbeat  = 15 * time.Second
 	callsChunk = 256 // live calls in one event
 )
@@ -27,21 +27,22 @@ type EventSources struct {
 	Node, Version string
 	// Fleet says that records of other nodes can be read, too.
 	Fleet bool
-	// Figures are sent each second. Default: there are none.
+	// Figures are sent each second. If it is nil, they are not sent.
 	Figures Figures
 }
 
-// Events sends changes to the readers of /api/events. Changed and Ended are cheap and never wait for a reader:
-// successive changes of a call become one event, encoded once for all readers. Without readers nothing is kept.
+// Events sends changes to the readers of /api/events. Changed and Ended are cheap and never wait for a reader.
+// Successive changes of a call become one event, which is encoded once for all readers. Without readers, Events keeps
+// no data.
 type Events struct {
 	from EventSources
 
 	mu      sync.Mutex
 	readers map[*reader]struct{}
-	calls   Calls             // has more than a record says; set with the first reader
+	calls   Calls             // live calls, with more data than records; set by the first reader
 	changed map[string]change // by call, since the last frame
 	order   []string          // the calls of changed, in the order of their first change
-	stop    chan struct{}     // ends the frames; nil without readers
+	stop    chan struct{}     // stops the frames; nil if there are no readers
 	closed  bool
 }
 
@@ -104,7 +105,8 @@ func (e *Events) Close() error {
 	return nil
 }
 
-// join adds a reader of a sender. It returns nil if no other reader makes room for it, or Events is closed.
+// join adds a reader for a sender. It returns nil if there are too many readers and none gives way, or if Events is
+// closed.
 func (e *Events) join(calls Calls, wantsCalls bool, who sender) *reader {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -123,9 +125,9 @@ func (e *Events) join(calls Calls, wantsCalls bool, who sender) *reader {
 	return r
 }
 
-// makeRoom removes a reader for a sender, if one has to give way: a reader with fewer rights, or one of a sender that
-// has at least two more readers. Of these it chooses one with the fewest rights, and then of the sender with the most
-// readers. The caller holds e.mu.
+// makeRoom removes a reader in favour of a sender, if one has to give way: a reader with fewer rights, or a reader of
+// a sender that has at least two more readers. Among these it chooses the readers with the fewest rights, and among
+// those one of the sender with the most readers. The caller holds e.mu.
 func (e *Events) makeRoom(who sender) bool {
 	of := map[sender]int{}
 	for r := range e.readers {
@@ -222,7 +224,7 @@ func (e *Events) changes() []event {
 			events = append(events, encoded("ended", id, whole(c.call).Record))
 			continue
 		}
-		if now, ok := calls.Find(ctx, id); ok { // the live call has more than its record
+		if now, ok := calls.Find(ctx, id); ok { // the live call has more data than its record
 			c.call = now
 		}
 		events = append(events, encoded("call", id, whole(c.call)))
@@ -249,7 +251,7 @@ type event struct {
 func encoded(name, key string, v any) event {
 	body, err := json.Marshal(v)
 	if err != nil {
-		body = []byte("null") // not possible: all values are plain data
+		body = []byte("null") // can't happen: all values are plain data
 	}
 	return event{key, []byte("event: " + name + "\ndata: " + string(body) + "\n\n")}
 }
@@ -258,8 +260,8 @@ func encoded(name, key string, v any) event {
 type reader struct {
 	who   sender
 	calls bool
-	wake  chan struct{} // something is pending
-	done  chan struct{} // closed when it is removed
+	wake  chan struct{} // signals that events are pending
+	done  chan struct{} // closed when the reader is removed
 
 	mu      sync.Mutex
 	pending []event
@@ -267,7 +269,7 @@ type reader struct {
 	lagged  bool
 }
 
-// offer queues events, and reports false if too many are waiting.
+// offer queues events. It returns false if too many are waiting.
 func (r *reader) offer(events []event) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -290,7 +292,7 @@ func (r *reader) offer(events []event) bool {
 	return true
 }
 
-// take returns what is pending.
+// take returns the pending events.
 func (r *reader) take() (events []event, lagged bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

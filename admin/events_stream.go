@@ -40,7 +40,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, who sender) {
 	}
 	defer a.Events.leave(me)
 	conn := http.NewResponseController(w)
-	_ = conn.SetReadDeadline(time.Time{}) // the server's would end the request
+	_ = conn.SetReadDeadline(time.Time{}) // the server's deadline would end the request
 	out := &eventStream{to: &paced{ResponseWriter: w}, conn: conn}
 	a.begin(r.Context(), out, me, who)
 	beat := time.NewTicker(heartbeat)
@@ -58,7 +58,7 @@ func (a *api) events(w http.ResponseWriter, r *http.Request, who sender) {
 			return
 		case <-beat.C:
 			if now, known := a.identify(r); !known || now != who {
-				return // it reconnects and learns why
+				return // the reader reconnects and learns why
 			}
 			out.write(event{text: []byte(":\n\n")})
 		}

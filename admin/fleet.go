@@ -8,7 +8,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// fleetRecords are the records of all nodes. It marks its errors as fleetError.
+// fleetRecords provides the records of all nodes. It wraps its errors in fleetError.
 type fleetRecords struct{ Records }
 
 // fleetError means that the fleet's records can't be read at the moment.
@@ -33,7 +33,7 @@ func (f fleetRecords) Get(ctx context.Context, id string) (record.Record, bool, 
 	return rec, ok, err
 }
 
-// ofFleet parses the parameter fleet, which asks for the calls of all nodes.
+// ofFleet parses the parameter fleet, which selects the calls of all nodes.
 func (*api) ofFleet(text string, there bool) (bool, *failure) {
 	switch {
 	case text == "" || text == "false":
@@ -55,13 +55,14 @@ func (a *api) recordsOf(text string) (Records, *failure) {
 	return fleetRecords{a.Fleet}, nil
 }
 
-// fleetAway answers an error from the fleet's records, and reports whether err was one.
+// fleetAway answers a request after an error from the fleet's records. It reports whether err was
+// such an error.
 func (a *api) fleetAway(w http.ResponseWriter, r *http.Request, err error, remedy string) bool {
 	var away *fleetError
 	if !errors.As(err, &away) {
 		return false
 	}
-	if r.Context().Err() == nil { // else the client is gone
+	if r.Context().Err() == nil { // otherwise the client is gone
 		a.fail(w, http.StatusServiceUnavailable, away.Error(), remedy)
 	}
 	return true

@@ -11,9 +11,9 @@ import (
 	"strings"
 )
 
-// Ladder has the messages of a call. It is written as JSON.
+// Ladder holds the messages of a call. It marshals to JSON.
 type Ladder interface {
-	// Pcapng writes its messages for Wireshark.
+	// Pcapng writes the messages in a format for Wireshark.
 	Pcapng(w io.Writer) error
 }
 
@@ -36,12 +36,12 @@ func (a *api) ladder(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// findLadder returns the ladder of a path, or answers that there is none.
+// findLadder returns the ladder of a path. If there is none, it answers the request.
 func (a *api) findLadder(w http.ResponseWriter, r *http.Request) (Ladder, bool) {
 	l, err := a.Ladders.Ladder(r.Context(), r.PathValue("id"))
 	if none, ok := errors.AsType[*NoLadderError](err); ok {
 		c, other, known := a.locate(w, r)
-		if known && (!other || !a.elsewhere(w, r, c.Node)) { // else it is answered
+		if known && (!other || !a.elsewhere(w, r, c.Node)) { // otherwise it has been answered
 			a.fail(w, http.StatusNotFound, none.Reason, none.Remedy)
 		}
 		return nil, false
@@ -53,7 +53,7 @@ func (a *api) findLadder(w http.ResponseWriter, r *http.Request) (Ladder, bool) 
 	return l, true
 }
 
-// readme explains what is in a capsule.
+// readme explains the contents of a capsule.
 const readme = `One call of Flowbridge.
 
 call.json        its record: who, when, how long, why it ended
@@ -68,7 +68,7 @@ without keys. HTTP messages are TCP segments to port 80, also those that went ov
 than what is kept are cut.
 `
 
-// capsule answers with everything about a call in one file.
+// capsule answers with one file that has everything about a call.
 func (a *api) capsule(w http.ResponseWriter, r *http.Request) {
 	l, ok := a.findLadder(w, r)
 	if !ok {
@@ -118,7 +118,7 @@ func pack(to io.Writer, c Call, l Ladder) error {
 	return z.Close()
 }
 
-// fileName makes an id safe as part of a file name.
+// fileName makes an id safe for use in a file name.
 func fileName(id string) string {
 	return strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_' {

@@ -18,17 +18,17 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// The bounds of the listener. Connections beyond the first bound wait for a place: each connection that proves no right
-// ends within seconds.
+// The limits of the listener. Connections beyond the first limit wait for a place. A connection on which no right is
+// proved ends within seconds.
 const (
 	maxConnections = 256
 	maxPerSource   = 20
 )
 
-// Address is where Listen listens: a TCP address, or a Unix socket.
+// Address says where Listen listens: at a TCP address, or at a Unix socket.
 type Address struct {
 	TCP    string
-	Socket string // its path; empty for TCP
+	Socket string // path of the Unix socket; empty for TCP
 
 	// Given is a listener for the address that another process has opened. If it is nil, Listen opens one.
 	Given net.Listener
@@ -79,8 +79,8 @@ type unixListener struct {
 	path string
 }
 
-// listenUnix listens at a path. The socket gets that name only after its permissions are set, so no other user can
-// connect before. The socket of a killed process is replaced; a running process's is not.
+// listenUnix listens at a path. The socket gets that name only after its permissions are set, so that other users can't
+// connect before. The socket of a killed process is replaced; that of a running process is not.
 func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 	if conn, err := (&net.Dialer{Timeout: time.Second}).DialContext(ctx, "unix", at.Socket); err == nil {
 		_ = conn.Close()
@@ -101,8 +101,8 @@ func listenUnix(ctx context.Context, at Address) (net.Listener, error) {
 	return &unixListener{socket, at.Socket}, nil
 }
 
-// bindUnix creates a socket at a path that only the process's user can connect to, with any umask: on Linux a bound
-// socket keeps the mode that it had before.
+// bindUnix creates a socket at a path. Only the process's user can connect to it, whatever the umask is: on Linux a
+// bound socket keeps the mode that it had before.
 func bindUnix(ctx context.Context, path string) (*net.UnixListener, error) {
 	narrow := func(_, _ string, c syscall.RawConn) error {
 		var refused error
@@ -124,7 +124,7 @@ func bindUnix(ctx context.Context, path string) (*net.UnixListener, error) {
 // socketMode lets the process's user and group send requests.
 const socketMode fs.FileMode = 0o660
 
-// settle gives a socket its permissions and its name.
+// settle gives a socket its permissions and its final name.
 func settle(prepared string, at Address) error {
 	if err := os.Chmod(prepared, socketMode); err != nil {
 		return err
@@ -132,7 +132,8 @@ func settle(prepared string, at Address) error {
 	return os.Rename(prepared, at.Socket)
 }
 
-// peerPrefix precedes the user's number in the remote address of a connection. No TCP address starts like this.
+// peerPrefix is the prefix of the user's number in the remote address of a connection. TCP addresses never start like
+// this.
 const peerPrefix = "uid "
 
 // peer is a connection whose remote address names the user of the process at the other end.
@@ -176,8 +177,8 @@ func (l *unixListener) Close() error {
 	return errors.Join(err, l.UnixListener.Close())
 }
 
-// Server returns an HTTP server with bounds on time and size, for a listener from Listen. It logs connection problems,
-// within limits.
+// Server returns an HTTP server with limits on time and size, for a listener from Listen. It logs connection problems,
+// within a limit.
 func Server(h http.Handler, log zerolog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: writeTimeout,

@@ -11,10 +11,11 @@ import (
 
 // LogLevel describes the log level.
 type LogLevel struct {
-	// Level is in force, Configured is from the configuration: debug, info, warn or error.
+	// Level is the level in force, and Configured is the level in the configuration: debug, info, warn
+	// or error.
 	Level      string `json:"level"`
 	Configured string `json:"configured"`
-	// Until is when Configured applies again; zero, and null in JSON, if it applies now.
+	// Until is when Configured applies again. It is zero, and null in JSON, if it applies now.
 	Until record.Time `json:"until"`
 }
 

@@ -9,13 +9,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// Nodes are the other nodes of the fleet, according to its database. Its errors say what to do.
+// Nodes provides the other nodes of the fleet, according to the fleet's database. Its errors say what
+// to do.
 type Nodes interface {
-	// Overview returns the nodes and seats. It is written as JSON.
+	// Overview returns the nodes and seats. The result marshals to JSON.
 	Overview(ctx context.Context) (any, error)
 	// Live returns the live calls of other nodes. hidden counts further calls that this node can't read.
 	Live(ctx context.Context) (calls []Call, hidden int, err error)
-	// Find returns the live call of another node with an id.
+	// Find returns the live call of another node with the given id.
 	Find(ctx context.Context, id string) (Call, bool, error)
 	// Where returns the location of a node.
 	Where(ctx context.Context, node string) (Where, error)
@@ -23,13 +24,13 @@ type Nodes interface {
 
 // Where is the location of a node.
 type Where struct {
-	// Own says that it is this node.
+	// Own says that the node is this one.
 	Own bool
-	// There says that the database has heard from it recently.
+	// There says that the database has recently heard from the node.
 	There bool
-	// API is the address of its admin API, like http://203.0.113.5:8080. It may be empty.
+	// API is the address of the node's admin API, like http://203.0.113.5:8080. It may be empty.
 	API string
-	// Unproven says that only the database vouches for its address: it gets no token.
+	// Unproven says that only the database vouches for the address, so tokens must not be sent there.
 	Unproven bool
 }
 

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// description is the API in OpenAPI 3.1. TestOpenAPI holds it to the routes.
+// description is the API in OpenAPI 3.1. TestOpenAPI compares it with the routes.
 //
 //go:embed openapi.yaml
 var description []byte

@@ -9,24 +9,24 @@ import (
 
 // Operator drains and reloads.
 type Operator interface {
-	// Drain refuses new calls from now on, and ends the process when the live ones are over, or at the limit. It may be
+	// Drain refuses new calls from now on. It ends the process when the live calls are over, or at the limit. It may be
 	// called again.
 	Drain() (Drained, error)
 	// Reload reads the configuration again. Its error is an *InvalidError if the file is not valid. After any error,
 	// nothing has changed.
 	Reload(ctx context.Context) (Reloaded, error)
-	// Upgrade starts a new process of the program's file, which continues the calls in place of this one. After an error
-	// this process continues as if Upgrade had not been called.
+	// Upgrade starts a new process from the program's file. The new process takes over the calls. After an error this
+	// process continues as if Upgrade had not been called.
 	Upgrade(ctx context.Context) (Upgraded, error)
 }
 
 // Upgraded is the answer to an upgrade.
 type Upgraded struct {
-	// PID is the number of the new process.
+	// PID is the process id of the new process.
 	PID int `json:"pid"`
-	// Version is the new program's.
+	// Version is the version of the new program.
 	Version string `json:"version"`
-	// Calls, Connections and Sockets count what was handed over.
+	// Calls, Connections and Sockets count the parts that were handed over.
 	Calls       int `json:"calls"`
 	Connections int `json:"connections"`
 	Sockets     int `json:"sockets"`
@@ -46,17 +46,17 @@ type Drained struct {
 
 // Reloaded is the answer to a reload.
 type Reloaded struct {
-	// Trunks, Targets and Routes count the ones now in force, and Numbers the table's.
+	// Trunks, Targets and Routes count the sections now in force. Numbers counts the numbers in the table.
 	Trunks  int `json:"trunks"`
 	Targets int `json:"targets"`
 	Routes  int `json:"routes"`
 	Numbers int `json:"numbers"`
-	// NeedRestart are the changed sections that only a restart applies.
+	// NeedRestart lists the changed sections that take effect only after a restart.
 	NeedRestart []string `json:"need_restart"`
 }
 
 // InvalidError says what is wrong with a configuration.
-type InvalidError struct{ Problems []string } // each in one line
+type InvalidError struct{ Problems []string } // one line each
 
 func (*InvalidError) Error() string { return "the configuration is not valid" }
 
@@ -65,7 +65,7 @@ func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
 	return a.operateAs(func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
 }
 
-// operateAs is operate for handlers that need the sender.
+// operateAs is like operate, for handlers that need the sender.
 func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender)) http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
 		if !a.isMethod(w, r, http.MethodPost) {
@@ -81,7 +81,7 @@ func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender)) h
 	})
 }
 
-// logged logs who asked for what, and the answer's status.
+// logged logs the sender, the request, and the status of the answer.
 func (a *api) logged(r *http.Request, who sender, status int) {
 	line := a.Log.Info().Str("by", who.name).Str("src", source(r)).Str("path", cut(r.URL.Path)).Int("code", status)
 	if id := r.PathValue("id"); id != "" {
@@ -96,20 +96,20 @@ func cut(s string) string { return s[:min(len(s), maxLogged)] }
 // maxLogged bounds a client's text in the log, in bytes.
 const maxLogged = 128
 
-// noted is an answer that notes its status.
+// noted is an answer that records its status.
 type noted struct {
 	http.ResponseWriter
 
 	status int
 }
 
-// WriteHeader notes the status.
+// WriteHeader records the status.
 func (n *noted) WriteHeader(status int) {
 	n.status = status
 	n.ResponseWriter.WriteHeader(status)
 }
 
-// Unwrap returns the answer to http.ResponseController.
+// Unwrap returns the underlying writer to http.ResponseController.
 func (n *noted) Unwrap() http.ResponseWriter { return n.ResponseWriter }
 
 func (a *api) drain(w http.ResponseWriter, _ *http.Request) {
@@ -131,7 +131,7 @@ func (a *api) upgrade(w http.ResponseWriter, r *http.Request) {
 	a.write(w, http.StatusOK, done)
 }
 
-// upgradeTimeout bounds an upgrade, and the reading of its answer.
+// upgradeTimeout bounds an upgrade, including the time to read its answer.
 const upgradeTimeout = time.Minute
 
 func (a *api) reload(w http.ResponseWriter, r *http.Request) {

@@ -16,14 +16,14 @@ type Origination struct {
 	ID string `json:"-"`
 	// By is the name of the sender. It is not part of the body.
 	By string `json:"-"`
-	// To is the customer's number, and From the number that the customer sees.
+	// To is the customer's number. From is the number that the customer sees.
 	To   string `json:"to"`
 	From string `json:"from"`
 	// Trunk and Target are names in the configuration. Without a target, a route selects the agent.
 	Trunk  string `json:"trunk"`
 	Target string `json:"target"`
-	// Variables are headers X-NAME for the target's templates and pass_headers, and Headers are such headers with their
-	// full names.
+	// Variables are headers X-NAME for the target's templates and pass_headers. Headers are such headers with their full
+	// names.
 	Variables map[string]string `json:"variables"`
 	Headers   map[string]string `json:"headers"`
 	// IdempotencyKey makes a repeated request refer to the same call, for as long as its record is kept.
@@ -38,7 +38,7 @@ const (
 	maxAnswerWithin = 300 // seconds
 )
 
-// originate places a call. A repeated request gets the first one's call, live or finished.
+// originate places a call. A repeated request gets the call of the first request, live or finished.
 func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 	var o Origination
 	const remedy = `send {"to": "+15075785607", "from": "+12125550100", "trunk": "carrier"}`
@@ -87,8 +87,9 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 	}
 }
 
-// placeAlone waits until no other request is placing the call with an id, and returns a function that ends this one's
-// turn. Otherwise another request's call could start, end and be recorded after this request has looked for it.
+// placeAlone waits until no other request is placing the call with an id. It returns a function that ends this
+// request's turn. Without it, another request's call could start, end and be recorded after this request has looked for
+// it.
 func (a *api) placeAlone(ctx context.Context, id string) (over func(), ok bool) {
 	mine := make(chan struct{})
 	for {
@@ -107,11 +108,11 @@ func (a *api) placeAlone(ctx context.Context, id string) (over func(), ok bool) 
 	}
 }
 
-// elsewhereWithin bounds the search for a placed call at other nodes.
+// elsewhereWithin bounds the time spent searching for a placed call at other nodes.
 const elsewhereWithin = time.Second
 
-// placedBefore returns the call that a request with this key has placed, or nil. It answers a request whose key belongs
-// to another call, or whose call can't be looked up.
+// placedBefore returns the call that an earlier request with this key has placed, or nil. If the key belongs to another
+// call, or the call can't be looked up, it answers the request, and ok is false.
 func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Origination) (before *Call, ok bool) {
 	c, found := a.Calls.Find(r.Context(), o.ID)
 	if !found {
@@ -146,10 +147,10 @@ func (a *api) placedBefore(w http.ResponseWriter, r *http.Request, o *Originatio
 	return &c, true
 }
 
-// sameNumber reports whether the number of a record can be a request's, which may be a national number.
+// sameNumber reports whether the number in a record can be the number in a request, which may be a national number.
 func sameNumber(ofRecord, asked string) bool {
 	asked = strings.ReplaceAll(asked, "#", "%23")
-	if asked == ofRecord { // a record escapes # like this
+	if asked == ofRecord { // a record may have # escaped in this way
 		return true
 	}
 	n := len(ofRecord) - len(asked)

@@ -11,13 +11,13 @@ import (
 	"strings"
 )
 
-// web has the files of the page, which need no build step.
+// web holds the files of the page, which need no build step.
 //
 //go:embed web
 var web embed.FS
 
-// pagePolicy is the page's Content-Security-Policy: only its own scripts and styles, and requests to this API. Scripts
-// can't turn text into markup.
+// pagePolicy is the page's Content-Security-Policy. It allows only the page's own scripts and styles, and requests to
+// this API. Scripts can't turn text into markup.
 const pagePolicy = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 
@@ -28,7 +28,7 @@ var pageTypes = map[string]string{
 }
 
 // servePage serves the page to anyone: it contains no data, and asks the API with the operator's token. The files
-// beside index.html have the hash of all of them in their path, so browsers keep them until they change.
+// beside index.html have a hash of all files in their path, so browsers keep them until they change.
 func (a *api) servePage(mux *router) {
 	files, version := pageFiles()
 	index := bytes.ReplaceAll(files["index.html"], []byte("@VERSION@"), []byte(version))
@@ -45,7 +45,7 @@ func (a *api) servePage(mux *router) {
 	}
 }
 
-// pageFiles returns the page's files, and the hash of them all.
+// pageFiles returns the page's files, and a hash of all of them.
 func pageFiles() (files map[string][]byte, version string) {
 	files, all := map[string][]byte{}, sha256.New()
 	names, err := fs.Glob(web, "web/*")
@@ -58,7 +58,7 @@ func pageFiles() (files map[string][]byte, version string) {
 		_, _ = all.Write(append([]byte(name+"\x00"), body...)) // never fails
 	}
 	if err != nil {
-		return map[string][]byte{}, "" // impossible: the files are part of the program
+		return map[string][]byte{}, "" // can't happen: the files are part of the program
 	}
 	return files, hex.EncodeToString(all.Sum(nil)[:8])
 }
@@ -83,7 +83,7 @@ func (a *api) asset(
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Cache-Control", caching)
 	h.Set("ETag", tag)
-	if strings.Contains(r.Header.Get("If-None-Match"), tag) { // a proxy may have made it weak
+	if strings.Contains(r.Header.Get("If-None-Match"), tag) { // a proxy may have turned it into a weak tag
 		w.WriteHeader(http.StatusNotModified)
 		return
 	}
@@ -92,8 +92,8 @@ func (a *api) asset(
 	_, _ = w.Write(body) // the client may be gone
 }
 
-// opensPage reports whether a browser opens the page, or a document, by a link elsewhere, as in an alert. Both are the
-// same for all users.
+// opensPage reports whether a browser opens the page or a document by a link from elsewhere, for example in an alert.
+// Both are the same for all users.
 func opensPage(r *http.Request) bool {
 	return r.Method == http.MethodGet && (r.URL.Path == "/" || strings.HasPrefix(r.URL.Path, "/docs/")) &&
 		r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"

@@ -11,7 +11,8 @@ type failure struct {
 	Remedy string `json:"remedy"`
 }
 
-// problem is the answer to every error: the members of RFC 9457, and the same in our words.
+// problem is the answer for every error: the members of RFC 9457, and the same content in our own
+// members.
 type problem struct {
 	Type   string `json:"type"`
 	Title  string `json:"title"`
@@ -22,14 +23,14 @@ type problem struct {
 	Problems []string `json:"problems,omitempty"`
 }
 
-// failing is an error that has an answer of its own.
+// failing is an error that has its own answer.
 type failing interface{ problem(status int) problem }
 
 func (f *failure) problem(status int) problem {
 	return problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: f.Error, failure: *f}
 }
 
-// invalid is the answer about an invalid configuration.
+// invalid is the answer for an invalid configuration.
 type invalid struct {
 	failure
 

@@ -10,8 +10,8 @@ import (
 // maxProfile bounds the duration of a profile, in seconds.
 const maxProfile = 120
 
-// profiles serves profiles of the process, one at a time. They cost time and show what is in memory, so reading them
-// takes the right to operate.
+// profiles serves profiles of the process, one at a time. They cost time and show the contents of memory, so they
+// need the right to operate.
 func (a *api) profiles() http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
 		if s := r.URL.Query().Get("seconds"); s != "" {

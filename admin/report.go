@@ -15,20 +15,22 @@ type Report interface {
 	Groups() any
 }
 
-// maxReported bounds how many calls, the newest, a report reads: they can be read well within the time for an answer.
+// maxReported bounds how many of the newest calls a report reads. That many can be read well within the time for an
+// answer.
 const maxReported = 50_000
 
 // compared is the answer of /api/report.
 type compared struct {
 	By    string `json:"by"`
 	Calls int    `json:"calls"`
-	// Since is when the oldest call of the report started, or null. Complete is false if older calls would belong to it.
+	// Since is when the oldest call of the report started, or null. Complete is false if there are older calls that were
+	// left out.
 	Since    record.Time `json:"since"`
 	Complete bool        `json:"complete"`
 	Groups   any         `json:"groups"`
 }
 
-// report compares finished calls by target, trunk, route or the shares of a split, one report at a time.
+// report compares finished calls by target, trunk, route or the shares of a split. One report runs at a time.
 func (a *api) report(w http.ResponseWriter, r *http.Request) {
 	q, bad := parseQuery(r.URL.RawQuery, "by", "since", "until", "trunk", "target", "route", "direction", "fleet")
 	var f record.Filter

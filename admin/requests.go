@@ -6,11 +6,12 @@ import (
 	"sync"
 )
 
-// Requests are the requests under way, except those that last by nature: events, downloads, exports and profiles.
+// Requests holds the requests in progress, except those that last by nature: events, downloads, exports and
+// profiles.
 type Requests struct {
 	mu   sync.Mutex // guards the fields below
 	last uint64
-	open map[uint64]string // the method and path of each
+	open map[uint64]string // method and path of each request
 }
 
 // begin registers a request until end is called.
@@ -33,7 +34,7 @@ func (q *Requests) begin(r *http.Request) (end func()) {
 	}
 }
 
-// lasts reports whether a request lasts as long as its client wants, or as it has asked for.
+// lasts reports whether a request may last as long as its client likes, or as long as it has asked for.
 func lasts(r *http.Request) bool {
 	for _, path := range []string{"/api/events", "/api/recordings/", "/debug/pprof/"} {
 		if strings.HasPrefix(r.URL.Path, path) {

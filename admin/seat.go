@@ -5,9 +5,9 @@ import (
 	"net/http"
 )
 
-// Seats takes and moves the seat of a node. Their errors say why not.
+// Seats takes and moves the seat of a node. The errors say why it can't.
 type Seats interface {
-	// Take makes a standby take the seat now, even if another node's lease holds.
+	// Take makes a standby take the seat now, even if another node still holds the lease.
 	Take(ctx context.Context, seat string) error
 	// Move leaves the seat to another node, which takes it once it has the addresses.
 	Move(ctx context.Context, seat, to string) (SeatMoved, error)
@@ -17,7 +17,7 @@ type Seats interface {
 type SeatMoved struct {
 	// Calls is how many answered calls were moved.
 	Calls int `json:"calls"`
-	// PauseMS is how long no message was handled while the seat was left.
+	// PauseMS is how long messages were not handled while the seat was being left.
 	PauseMS int64 `json:"pause_ms"`
 }
 

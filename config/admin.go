@@ -45,10 +45,10 @@ type AdminAddress struct {
 	Socket         string // the path of a Unix socket; if empty, AddrPort is used
 }
 
-// unixScheme precedes the path of a Unix socket.
+// unixScheme is the prefix of a Unix socket's path.
 const unixScheme = "unix://"
 
-// String returns the address as written in the file.
+// String returns the address in the form of the file.
 func (a AdminAddress) String() string {
 	if a.Socket != "" {
 		return unixScheme + a.Socket
@@ -100,7 +100,7 @@ func (a *Admin) check(s section) {
 	}
 }
 
-// checkTokens reports tokens that the log could not tell apart.
+// checkTokens reports tokens that would look the same in the log.
 func (a *Admin) checkTokens(s section) {
 	if s.elements("tokens") == 0 {
 		return

@@ -11,16 +11,16 @@ const (
 	advertiseSTUN = "stun:" // followed by the server
 )
 
-// findsAddress reports whether a value of advertise stands for an address to be found.
+// findsAddress reports whether a value of advertise asks to find the address.
 func findsAddress(t string) bool { return t == advertiseAuto || strings.HasPrefix(t, advertiseSTUN) }
 
-// FindsAddress reports whether sip.advertise or media.advertise stands for an address to be found.
+// FindsAddress reports whether sip.advertise or media.advertise asks to find the address.
 func (c *Config) FindsAddress() bool {
 	return findsAddress(c.SIP.Advertise) || findsAddress(c.Media.Advertise)
 }
 
-// FindAddress replaces each advertise that stands for an address to be found with the result of find. find gets the
-// STUN server to ask, or "" if none is named. It is called once if both keys have the same value.
+// FindAddress replaces each advertise that asks to find the address with the result of find. The argument of find
+// is the STUN server to ask, or "" if none is named. If both keys have the same value, find is called once.
 func (c *Config) FindAddress(find func(stunServer string) (netip.Addr, error)) error {
 	found := map[string]string{}
 	for _, key := range []*string{&c.SIP.Advertise, &c.Media.Advertise} {
@@ -40,7 +40,7 @@ func (c *Config) FindAddress(find func(stunServer string) (netip.Addr, error)) e
 	return nil
 }
 
-// parseFound parses a value that stands for an address to be found.
+// parseFound parses a value that asks to find the address.
 func parseFound(t string) (string, complaint) {
 	server, named := strings.CutPrefix(t, advertiseSTUN)
 	host, port, _ := strings.Cut(server, ":")

@@ -17,13 +17,13 @@ type jsonBody struct{ root part }
 
 // part is a value within a body: an object, a list, a literal or a string.
 type part struct {
-	path    string // of its key below the target, for errors
+	path    string // path of its key below the target, for errors
 	object  bool
 	members []bodyMember
 	list    bool
 	items   []part
-	literal []byte             // JSON; nil if the part is something else
-	text    *template.Template // of a string; nil renders ""
+	literal []byte             // JSON; nil if the part is not a literal
+	text    *template.Template // template of a string; nil renders ""
 }
 
 // bodyMember is a member of an object.
@@ -35,7 +35,8 @@ type bodyMember struct {
 // maxBodyDepth limits how deeply a body may be nested.
 const maxBodyDepth = 16
 
-// body reads a mapping as the body of a request. Errors name its keys by their place: below prepare, or on their own.
+// body reads a mapping as the body of a request. Errors name its keys by their path. In a prepare step, the path
+// starts with prepare.
 func (s section) body(k key) *jsonBody {
 	v, ok := s.fields[k.name]
 	if !ok {
@@ -58,7 +59,7 @@ func (s section) body(k key) *jsonBody {
 	return &jsonBody{root}
 }
 
-// part reads a value within a body. ok is false if something in it is wrong, which has been reported.
+// part reads a value within a body. ok is false if an error in it was reported.
 func (v value) part(path string, depth int, use templateUse) (p part, ok bool) {
 	p.path = path
 	if v, ok = v.resolve(); !ok {
@@ -202,7 +203,7 @@ func appendText(b []byte, s string) ([]byte, error) {
 	return out.Bytes()[:out.Len()-1], nil // without the encoder's newline
 }
 
-// environment adds the values that the strings of a part take from the environment.
+// environment appends the values that the strings of a part take from the environment.
 func (p *part) environment(all []string) []string {
 	for i := range p.members {
 		all = p.members[i].environment(all)

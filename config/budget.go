@@ -14,14 +14,14 @@ type Budget struct {
 	Size int `key:"size" default:"1100" min:"500" max:"61440"`
 }
 
-// pathSize fits into a datagram on any path (RFC 3261 section 18.1.1).
+// pathSize is a message size that fits into a datagram on any path (RFC 3261 section 18.1.1).
 const pathSize = 1300
 
 // trunkBudget returns the budget of calls placed to trunks.
 func trunkBudget() Budget { return Budget{Size: pathSize} }
 
-// overBudget sets what happens to an INVITE over the budget if the file does not say so. A target with an explicit
-// transport: udp gets all its INVITEs over UDP.
+// overBudget sets Overflow if the file does not. A target with an explicit transport: udp gets all its INVITEs over
+// UDP.
 func (t *Target) overBudget(s section) {
 	stays := s.has("transport") && t.Transport == TransportUDP
 	if stays && t.Overflow != OverflowTCP && !s.wrote("budget", "size") {
@@ -30,13 +30,14 @@ func (t *Target) overBudget(s section) {
 	switch {
 	case t.Overflow != "":
 	case len(RegionsOf(t.Kind)) > 0 && !stays:
-		t.Overflow = OverflowTCP // both platforms document TCP on the same port
+		t.Overflow = OverflowTCP // both platforms document TCP on the same port as UDP
 	default:
 		t.Overflow = OverflowTrim
 	}
 }
 
-// wrote reports whether the file has a key of a section within this one. Errors of that section have been reported.
+// wrote reports whether a section within this one has a key in the file. It does not report errors of that section
+// again.
 func (s section) wrote(name, key string) bool {
 	v, ok := s.fields[name]
 	if !ok || s.broken {

@@ -13,14 +13,14 @@ import (
 type Certificate struct {
 	Key, File string // the key of the configuration, and the file it names
 	Leaf      *x509.Certificate
-	Problem   string // with its validity; empty if it is valid for at least endsSoon
+	Problem   string // the problem with its validity; empty if it is valid for at least endsSoon
 	Refused   bool   // peers refuse it now
 }
 
 const endsSoon = 14 * 24 * time.Hour
 
-// Certificates reads the certificates shown to peers, and judges their validity. It leaves out unreadable ones, which
-// the errors of the file, or the log, report.
+// Certificates reads the certificates shown to peers, and checks their validity. It leaves out unreadable ones, which
+// are reported as errors of the file or in the log.
 func (c *Config) Certificates(now time.Time) (all []Certificate) {
 	add := func(key, file, private string) {
 		pair, err := tls.LoadX509KeyPair(file, private)
@@ -49,8 +49,9 @@ func (c *Config) Certificates(now time.Time) (all []Certificate) {
 	return all
 }
 
-// certificates warns of certificates that peers refuse, or will soon, and of one for another name than the advertised
-// one. An advertised address does not matter: few certificates contain one, and peers are given the name.
+// certificates warns of certificates that peers refuse, or will refuse soon, and of a certificate for another name
+// than the advertised one. An advertised address does not matter: few certificates contain an address, and peers are
+// given the name.
 func (d *doubts) certificates() {
 	name := d.cfg.SIP.Advertise
 	_, notAddress := netip.ParseAddr(name)

@@ -20,7 +20,8 @@ type Ping struct {
 	Interval time.Duration `key:"interval" is:"ping-interval" default:"0"`
 }
 
-// pinged reports OPTIONS without a destination: to a peer that registers here, or to a host that depends on the call.
+// pinged reports OPTIONS that have no destination: to a peer that registers here, or to a host that depends on the
+// call.
 func (s section) pinged(p Ping, uri *template.Template, registered bool) {
 	if p.Interval == 0 || !s.has("ping") {
 		return
@@ -33,7 +34,7 @@ func (s section) pinged(p Ping, uri *template.Template, registered bool) {
 	}
 }
 
-// within returns the kind of a duration between two bounds; zero also allows 0.
+// within returns the kind of a duration between two bounds. If zero is set, 0 is allowed, too.
 func within(low, high time.Duration, zero bool) kind {
 	remedy := "write one from " + low.String() + " to " + high.String()
 	if zero {

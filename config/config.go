@@ -42,7 +42,7 @@ type Config struct {
 	// The PostgreSQL database that several nodes share. Without dsn_file there is none.
 	Fleet Fleet `key:"fleet"`
 
-	// Warnings are the lines of the file that are valid but probably a mistake.
+	// Warnings lists lines of the file that are valid but probably a mistake.
 	Warnings Errors
 }
 

@@ -9,14 +9,14 @@ import (
 	"flowbridge/config/template"
 )
 
-// defaults returns a section without keys. The reader's complaints are dropped.
+// defaults returns the section with all keys at their defaults. It drops the reader's complaints.
 func defaults[T any]() (dst T) {
 	v := value{l: newLoader("", nil, nil), node: &yaml.Node{Kind: yaml.MappingNode}}
 	v.section(reflect.TypeFor[T]()).read(reflect.ValueOf(&dst).Elem())
 	return dst
 }
 
-// Callee returns the trunk as a target: how calls placed to it are sent.
+// Callee returns the trunk as a target, which says how calls placed to it are sent.
 func (t *Trunk) Callee() *Target {
 	c := defaults[Target]()
 	c.Name, c.Kind, c.URI, c.Transport, c.TLS, c.Auth = t.Name, KindSIP, t.URI, t.Transport, t.TLS, t.DialAuth
@@ -28,9 +28,9 @@ func (t *Trunk) Callee() *Target {
 	return &c
 }
 
-// Caller returns the target as a trunk: how calls that it places are received. Its caller identity is trusted, because
-// otherwise the number of its own agent would be hidden. Its calls have the default caps of a trunk, and those of the
-// called trunk.
+// Caller returns the target as a trunk, which says how calls that it places are received. Its caller identity is
+// trusted, because otherwise the number of its own agent would be hidden. Its calls have the default caps of a trunk,
+// and the caps of the called trunk.
 func (t *Target) Caller() *Trunk {
 	c := defaults[Trunk]()
 	c.Name, c.Sources, c.Auth, c.TLS, c.Registrar = t.Name, t.Sources, t.CallAuth, t.TLS, t.Registrar
@@ -39,7 +39,7 @@ func (t *Target) Caller() *Trunk {
 	return &c
 }
 
-// Referred returns a host named by an agent as a target: it is called by uri, with these codecs and timeouts.
+// Referred returns a host that an agent has named, as a target: it is called by uri, with these codecs and timeouts.
 func Referred(host string, uri *template.Template, transport string, codecs []string, firstResponse,
 	ring time.Duration,
 ) *Target {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Patterns of a dialplan, as in Asterisk and FreePBX, perhaps with the caller's after a slash: _X., 9|1NXX,
-// _9./_212NXX. As a regular expression such a pattern matches no number, or the wrong ones.
+// Patterns of a dialplan, as in Asterisk and FreePBX, perhaps followed by a slash and the caller's: _X., 9|1NXX,
+// _9./_212NXX. Read as a regular expression, such a pattern matches no number, or the wrong ones.
 var (
 	dialplan      = regexp.MustCompile(`^_[0-9XZNxzn+*#.!|\[\]-]+(/_?[0-9XZNxzn+*#.!\[\]-]+)?$`)
 	plainDialplan = regexp.MustCompile(`^[0-9XZNx+*#.!|\[\]-]+(/_?[0-9XZNx+*#.!\[\]-]+)?$`)
@@ -19,8 +19,8 @@ var (
 	otherLetter    = regexp.MustCompile(`[A-MO-WYa-z]`)
 )
 
-// isDialplan reports whether a text is a dialplan pattern. Without its underscore it needs a letter that stands for
-// digits.
+// isDialplan reports whether a text is a dialplan pattern. Without an underscore, the text needs a letter that
+// stands for digits.
 func isDialplan(t string) bool {
 	return dialplan.MatchString(t) || plainDialplan.MatchString(t) && digitLetter.MatchString(t)
 }
@@ -46,7 +46,7 @@ func fromDialplan(pattern string) string {
 
 func trimPrepended(pattern string) string { return prepended.ReplaceAllString(pattern, "") }
 
-// digits maps the letters and signs of a dialplan to regular expressions. A dash is only for readability.
+// digits maps the letters and signs of a dialplan to regular expressions. A dash is there only for readability.
 var digits = map[rune]string{
 	'X': "[0-9]", 'x': "[0-9]", 'Z': "[1-9]", 'z': "[1-9]", 'N': "[2-9]", 'n': "[2-9]", '.': "[0-9]+", '!': "[0-9]*",
 	'+': `\+`, '*': `\*`,

@@ -10,7 +10,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// routes warns of routes that get no calls, because an earlier one takes all of them.
+// routes warns of routes that get no calls because an earlier route takes all of them.
 func (d *doubts) routes() {
 	for i := range d.cfg.Routes {
 		for j := range i {
@@ -23,7 +23,7 @@ func (d *doubts) routes() {
 	}
 }
 
-// takesAll reports whether a route certainly takes every call of a later one.
+// takesAll reports whether a route is certain to take every call of a later one.
 func (d *doubts) takesAll(first, later *Route) bool {
 	somebody := template.Party{Number: "x", User: "x"}
 	to, from := template.Vars{To: somebody}, template.Vars{From: somebody}
@@ -33,9 +33,9 @@ func (d *doubts) takesAll(first, later *Route) bool {
 		covers(first.From, later.From, d.dials(first, from), d.dials(later, from))
 }
 
-// covers reports whether a route with the expression a certainly takes every call of a later one with b. Each of them
-// may dial the user part. A route that dials it skips a user part that is not a number and that its expression does not
-// name.
+// covers reports whether a route with the expression a is certain to take every call of a later one with b. firstDials
+// and laterDials say whether the routes dial the user part. A route that dials it skips a user part that is not a
+// number and that its expression does not name.
 func covers(a, b *Numbers, firstDials, laterDials bool) bool {
 	switch {
 	case (a == nil || a.every) && (a.Match("") || !b.Match("")):
@@ -49,17 +49,17 @@ func covers(a, b *Numbers, firstDials, laterDials bool) bool {
 		return true
 	}
 	start, open := beginning(a)
-	other, _ := beginning(b) // "" where it is not known
+	other, _ := beginning(b) // "" if it is not known
 	return open && start != "" && strings.HasPrefix(other, start) && !namesSomebody(b)
 }
 
-// namesSomebody reports whether an expression may name a user part that is not a number.
+// namesSomebody reports whether an expression may match a user part that is not a number.
 func namesSomebody(n *Numbers) bool {
 	return strings.ContainsFunc(strings.ReplaceAll(n.String(), `\d`, ""), unicode.IsLetter)
 }
 
-// dials reports whether the route calls each of its destinations by the called number in v. A row of the table may have
-// others.
+// dials reports whether the route uses the called number in v to call each of its destinations. A row of the table may
+// name other destinations.
 func (d *doubts) dials(r *Route, v template.Vars) bool {
 	v.Direction = r.Direction
 	dialled := func(uri *template.Template) bool { return uri == nil || len(slices.Collect(uri.Dialled(&v))) > 0 }

@@ -10,15 +10,15 @@ import (
 	"flowbridge/config/template"
 )
 
-// inClass matches a character class in an expression, separators matches the signs that people write between the digits
-// of a number, and separated a number with such signs.
+// inClass matches a character class in an expression. separators matches the signs that people write between the digits
+// of a number. separated matches a number with such signs.
 var (
 	inClass    = regexp.MustCompile(`\[[^\]]*\]`)
 	separators = regexp.MustCompile(`[-/ ]|\\[.()-]`)
 	separated  = regexp.MustCompile(`^\+?[0-9][0-9 ()./-]*[ ()./-][0-9 ()./-]*[0-9]$`)
 )
 
-// unmatched warns of expressions of routes that match no number of a trunk.
+// unmatched warns of expressions of routes that match no number of any trunk.
 func (d *doubts) unmatched() {
 	for i := range d.cfg.Routes {
 		r, country := &d.cfg.Routes[i], []string{}
@@ -45,8 +45,8 @@ func (d *doubts) unmatched() {
 }
 
 // misses reports whether an expression over numbers as dialled in a country matches no number in E.164, the form in
-// which numbers are compared. An expression that also matches short numbers, which are not converted, must start with
-// three digits.
+// which numbers are compared. For an expression that also matches short numbers, which are not converted, this is
+// certain only if it starts with three digits.
 func misses(n *Numbers, country string) (lost bool) {
 	text, _ := beginning(n)
 	if strings.Trim(text, "0123456789") != "" {
@@ -70,7 +70,7 @@ var (
 	olderForm = regexp.MustCompile(`^[0-9]{10,}x[0-9]{10,}$`)
 )
 
-// accounts warns of values in a prepare step that have another form in Synthflow's API.
+// accounts warns of values in a prepare step that do not have the form of Synthflow's API.
 func (d *doubts) accounts() {
 	for i := range d.cfg.Targets {
 		p := d.cfg.Targets[i].Prepare
@@ -80,11 +80,11 @@ func (d *doubts) accounts() {
 		path := fmt.Sprintf("targets[%d].prepare.", i)
 		model, fixed := p.ModelID.Constant()
 		workspace, _ := p.WorkspaceID.Constant()
-		api, _ := url.Parse(p.API) // already checked
+		api, _ := url.Parse(p.API) // it has been checked
 		_, _, itsOwn := RegionOfHost(api.Hostname())
 		switch {
 		case !fixed || model == "" || model[0] == '$' || model == "MODEL_ID" || !itsOwn:
-			// A stand-in has its own ids; check warns of $NAME and of a profile's placeholders anyway.
+			// A stand-in has other ids. Still, check warns of $NAME and of a profile's placeholders.
 		case IsDialString(model) || separated.MatchString(model):
 			d.warnOf(path+"model_id", "is a number, and an agent is known by its id",
 				"write the agent's id; the number goes into to_number")
@@ -104,10 +104,10 @@ func (d *doubts) accounts() {
 	}
 }
 
-// fixedZones maps names of zones without summer time to places whose clocks have it.
+// fixedZones maps names of time zones without summer time to places in those zones that have it.
 var fixedZones = map[string]string{"EST": "America/New_York", "MST": "America/Denver"}
 
-// times warns of hours, time-outs and rescues of routes that do not do what they seem to.
+// times warns of hours, time-outs and rescues of routes that do not do what they seem to do.
 func (d *doubts) times() {
 	for i := range d.cfg.Routes {
 		r, path := &d.cfg.Routes[i], fmt.Sprintf("routes[%d]", i)
@@ -135,7 +135,7 @@ func (d *doubts) times() {
 	}
 }
 
-// variables warns of environment names without braces. The text around one may be a secret.
+// variables warns of environment names without braces. It does not show the text around them, which may be a secret.
 func (d *doubts) variables() {
 	for _, s := range d.root.l.bare {
 		d.warn(s.path, "has a $ and a name without braces, which stay as they are",

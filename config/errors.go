@@ -13,9 +13,9 @@ type Error struct {
 	File string
 	// Line counts from 1; 0 means the file as a whole.
 	Line int
-	// Column counts the bytes of the line from 1 where it is known: in the table of numbers. Otherwise it is 0.
+	// Column is the byte in the line, counted from 1, for errors in the table of numbers. Otherwise it is 0.
 	Column int
-	// Path is the key's path, like trunks[0].sources, or the column's name in the table of numbers.
+	// Path is the key's path, like trunks[0].sources. For the table of numbers it is the column's name.
 	Path string
 	// Problem says what is wrong. It never contains a secret or the value of an environment variable.
 	Problem string
@@ -48,7 +48,7 @@ func (e Error) Error() string {
 	return b.String()
 }
 
-// Errors are all problems of a file, by line.
+// Errors are all problems of a file, ordered by line.
 type Errors []Error
 
 // Error returns one line for each error.

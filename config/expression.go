@@ -12,11 +12,11 @@ import (
 // sampleNumbers is an example of a correct expression.
 const sampleNumbers = `"^\\+1507[0-9]{7}$"`
 
-// twiceEscaped is the remedy for a \ in double quotes.
+// twiceEscaped is the remedy for a single \ in double quotes.
 const twiceEscaped = `in double quotes each \ is written twice`
 
-// parseRegexp parses an expression over numbers. It refuses what is clearly meant for something else, even if Go can
-// parse it.
+// parseRegexp parses an expression over numbers. It refuses an expression that is clearly meant for something else,
+// even if Go can parse it.
 func parseRegexp(t string) (*Numbers, complaint) {
 	if t == "" {
 		return nil, complaint{}
@@ -42,7 +42,7 @@ func parseRegexp(t string) (*Numbers, complaint) {
 		return nil, likeValue("is an expression over a URI, and the number alone is matched here", fromURI(t))
 	}
 	n, err := newNumbers(t)
-	if err != nil { // valid, but too large with what newNumbers adds to it
+	if err != nil { // the expression is valid, but too large with the parts that newNumbers adds
 		return nil, refuse("is too long a regular expression", "write one like "+sampleNumbers)
 	}
 	return n, complaint{}
@@ -53,7 +53,7 @@ func likeValue(problem, remedy string) complaint {
 	return complaint{problem: problem, remedy: remedy, unseen: "write one like " + sampleNumbers}
 }
 
-// written returns an expression as written in the file, or a sample if it is not allowed there.
+// written returns an expression as written in the file, or a sample if the expression is not allowed there.
 func written(expression string) string {
 	tree, err := syntax.Parse(expression, syntax.Perl)
 	if err != nil || repeatsAnchor(tree) != "" || holdsAt(tree) {
@@ -68,7 +68,7 @@ var anchors = []syntax.Op{
 	syntax.OpNoWordBoundary,
 }
 
-// repeatsAnchor returns the sign that repeats an anchor, like the + of ^+1507, or "".
+// repeatsAnchor returns the sign that repeats an anchor, like the + of ^+1507. It returns "" if there is none.
 func repeatsAnchor(re *syntax.Regexp) string {
 	signs := map[syntax.Op]string{syntax.OpPlus: "+", syntax.OpStar: "*", syntax.OpQuest: "?", syntax.OpRepeat: "{"}
 	if sign, ok := signs[re.Op]; ok && slices.Contains(anchors, re.Sub[0].Op) {
@@ -82,7 +82,7 @@ func repeatsAnchor(re *syntax.Regexp) string {
 	return ""
 }
 
-// anchorSign matches a ^ outside a class, followed by a sign of numbers.
+// anchorSign matches a ^ outside a class, followed by a sign that occurs in numbers.
 var anchorSign = regexp.MustCompile(`(^|[^\[\\])\^([+*])`)
 
 func anchorRepeated(t, by string) complaint {
@@ -108,7 +108,7 @@ func holdsAt(re *syntax.Regexp) bool {
 	return slices.ContainsFunc(re.Sub, holdsAt)
 }
 
-// fromURI returns the remedy for an expression over a URI: the part before the @.
+// fromURI returns the remedy for an expression over a URI, which is the part before the @.
 func fromURI(t string) string {
 	user, _, _ := strings.Cut(uriStart.ReplaceAllString(t, ""), "@")
 	user = strings.TrimSuffix(strings.TrimSuffix(strings.TrimPrefix(user, "^"), `\`), "$")

@@ -49,7 +49,7 @@ func (t *Takeover) check(s section) {
 		return
 	}
 	for _, a := range s.l.cfg.Addresses() {
-		if a.IsUnspecified() && s.l.root.fields != nil { // else the rest of the file is not read
+		if a.IsUnspecified() && s.l.root.fields != nil { // without fields, the rest of the file is not read
 			s.fields["seat"].fail(
 				"needs addresses that can move to another machine, and "+a.String()+" is all that a machine has",
 				"name them in sip.listen and media.listen, like udp://203.0.113.5:5060 and 203.0.113.5")
@@ -63,7 +63,7 @@ func (t *Takeover) check(s section) {
 	}
 	t.Key = s.secretFile("key_file")
 	if t.Key != "" && len(t.Key.Reveal()) < minSeatKey {
-		at, _ := s.get("key_file") // it was just read
+		at, _ := s.get("key_file") // it has just been read
 		at.complain(complaint{
 			problem: "names a file with a secret that is too short", hide: true,
 			remedy: "write 32 characters or more into it, like those of: openssl rand -base64 32",
@@ -115,7 +115,7 @@ func (f *Fleet) check(s section) {
 	}
 	if problem := problemOfDSN(f.DSN.Reveal()); problem != "" {
 		f.DSN = ""
-		at, _ := s.get("dsn_file") // it was just read
+		at, _ := s.get("dsn_file") // it has just been read
 		at.complain(complaint{
 			problem: "names a file whose URL " + problem, hide: true,
 			remedy: "write postgres://USER:PASSWORD@HOST:5432/DATABASE; encode special characters of the password, like @ as %40",
@@ -138,7 +138,7 @@ func unsureDSN(text string) bool {
 	})
 }
 
-// problemOfDSN says what is wrong with the URL of a database, without revealing any of it.
+// problemOfDSN says what is wrong with the URL of a database. It reveals no part of the URL.
 func problemOfDSN(text string) string {
 	u, err := url.Parse(text)
 	switch {

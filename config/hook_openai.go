@@ -19,7 +19,7 @@ type OpenAIHook struct {
 	Session *jsonBody `key:"session" use:"hook" required:"with what calls are accepted, like {type: realtime, model: gpt-realtime}"`
 }
 
-// TokenHeader returns the header that carries the token instead of Authorization, or "".
+// TokenHeader returns the header that carries the token instead of Authorization. It is "" for Authorization.
 func (h *OpenAIHook) TokenHeader() string {
 	if u, err := url.Parse(h.API); err == nil && u.Path == "/openai" {
 		return "api-key"

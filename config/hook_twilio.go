@@ -57,13 +57,13 @@ type TwilioRule struct {
 
 func (r *TwilioRule) check(s section) { s.twilioTakes(r.Targets) }
 
-// FollowPath returns the path where Twilio reports how a call ended.
+// FollowPath returns the path to which Twilio reports how a call ended.
 func (h *TwilioHook) FollowPath() string { return TwilioPath + "/ended" }
 
 // ReferPath returns the path where Twilio asks where to send a target's REFER.
 func (h *TwilioHook) ReferPath() string { return TwilioPath + "/transfer" }
 
-// ReferURL returns the URL of ReferPath for Twilio. Without url it is only the path.
+// ReferURL returns the URL of ReferPath for Twilio. If url is not set, it is only the path.
 func (h *TwilioHook) ReferURL() string {
 	return strings.TrimSuffix(h.URL, TwilioPath) + h.ReferPath()
 }
@@ -82,8 +82,8 @@ func parseTwiML(t string) (string, complaint) {
 	return parseText(t)
 }
 
-// twilioTakes reports targets that Twilio cannot dial: with credentials, or with headers that it does not put into its
-// INVITE.
+// twilioTakes reports targets that Twilio can't dial: targets with credentials, or with headers that Twilio does not
+// put into its INVITE.
 func (s section) twilioTakes(names []string) {
 	for i := range s.l.cfg.Targets {
 		t := &s.l.cfg.Targets[i]

@@ -85,8 +85,8 @@ func (h *CommandsHook) check(s section) {
 	}
 }
 
-// check reports hooks without an address, hooks at the address of the admin API, and hooks without a secret that others
-// can reach.
+// check reports hooks without an address, hooks at the admin API's address, and hooks that others can reach although
+// they have no secret.
 func (h *Hooks) check(s section) {
 	if h.Twilio != nil || h.AskForCalls() {
 		s.require("listen", `the address and port to be asked at, like "127.0.0.1:8081"`)
@@ -116,7 +116,7 @@ func overlap(a, b netip.AddrPort) bool {
 		y.IsUnspecified() && (y.Is6() || x.Is4()))
 }
 
-// AskForCalls reports whether any hook looks calls up by foreign ids.
+// AskForCalls reports whether any hook looks up calls by foreign ids.
 func (h *Hooks) AskForCalls() bool {
 	return h.Variables != nil || h.Vapi != nil || h.OpenAI != nil || h.Synthflow != nil || len(h.Commands) > 0
 }

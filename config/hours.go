@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	_ "time/tzdata" // an image may have no time zones of its own
+	_ "time/tzdata" // a container image may lack time zones
 )
 
 // hours is the section `routes[].hours`: when the route takes calls.
@@ -40,7 +40,7 @@ func (h *hours) Includes(at time.Time) bool {
 	})
 }
 
-// String returns the hours as they could be written in the file.
+// String returns the hours in the form of the file.
 func (h *hours) String() string {
 	all := make([]string, len(h.Open))
 	for i, o := range h.Open {
@@ -57,7 +57,7 @@ func (h *hours) Clock(at time.Time) string {
 
 func (o openSpan) on(day time.Weekday) bool { return o.days>>day&1 == 1 }
 
-// String returns the opening as it could be written in the file.
+// String returns the opening in the form of the file.
 func (o openSpan) String() string {
 	var days []string
 	for _, day := range weekOrder {
@@ -114,7 +114,7 @@ func minuteOf(hour, minute string, last int) (int, bool) {
 	return h*60 + m, h <= last && m < 60 && (h < 24 || m == 0)
 }
 
-// parseDays parses days and ranges of days. wrong is the part that is not valid.
+// parseDays parses days and ranges of days. wrong is the first part that is not valid.
 func parseDays(t string) (days uint8, wrong string, ok bool) {
 	for part := range strings.SplitSeq(t, ",") {
 		first, last, isRange := strings.Cut(part, "-")
@@ -138,7 +138,7 @@ func parseDays(t string) (days uint8, wrong string, ok bool) {
 // parseZone parses the name of a time zone.
 func parseZone(t string) (*time.Location, complaint) {
 	zone, err := time.LoadLocation(t)
-	if err != nil || t == "" || t == "Local" { // another machine may lack it, or define it differently
+	if err != nil || t == "" || t == "Local" { // Local means something else on another machine
 		return nil, refuse("is not the name of a time zone",
 			"write one of the IANA database, like Europe/Berlin, America/New_York or UTC")
 	}

@@ -10,7 +10,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// json reads a mapping as JSON, as written except for ${NAME}.
+// json reads a mapping as JSON. Apart from ${NAME}, the values stay as written.
 func (s section) json(key string) json.RawMessage {
 	v, ok := s.fields[key]
 	if !ok {
@@ -32,7 +32,7 @@ func (s section) json(key string) json.RawMessage {
 	return out
 }
 
-// tree returns a value with everything in it.
+// tree returns a value with all values below it.
 func (v value) tree() (any, bool) {
 	v, ok := v.resolve()
 	if !ok {
@@ -70,7 +70,7 @@ func (v value) tree() (any, bool) {
 	return sc.text, true
 }
 
-// maxJSONPath limits a path, in bytes.
+// maxJSONPath is the maximum length of a path, in bytes.
 const maxJSONPath = 256
 
 // parseJSONPath parses a path as used by template.PrepareVars.JSON, or an empty text.

@@ -10,19 +10,19 @@ import (
 	"flowbridge/media/audio"
 )
 
-// key is one key of a section. The tag of a struct field declares it, and the field's comment describes it: the reader,
-// its defaults and the schema know no other keys.
+// key is one key of a section. The tag of a struct field declares it, and the field's comment describes it. The reader,
+// the defaults and the schema are all derived from these declarations.
 type key struct {
 	field     reflect.StructField
 	name      string   // tag key; a Secret with the tag env has two keys, name_file and name_env
-	def       string   // tag default: as written in the file; the values of a list are separated by ", "
-	is        string   // tag is: the name of the value's kind, if the field's type does not determine it
+	def       string   // tag default: the default in the form of the file; elements of a list are separated by ", "
+	is        string   // tag is: name of the value's kind, if the field's type does not determine it
 	enum      []string // tag enum: the allowed values
 	low, high int      // tags min and max of an integer
-	use       string   // tag use: what a template may refer to
-	required  string   // tag required: an example of what to write, for a mandatory key
+	use       string   // tag use: which values a template may refer to
+	required  string   // tag required: for a mandatory key, an example of its value
 	filled    bool     // tag filled: the list must not be empty
-	later     bool     // tag later: the section's check reads the key, because it depends on others
+	later     bool     // tag later: the section's check reads the key, because the key depends on others
 }
 
 // typeConfig is the section that contains all others.
@@ -91,8 +91,7 @@ func (k key) kind() kind {
 	return kinds[t.String()]
 }
 
-// read fills the struct dst from the section's keys and their defaults, and lets it check rules about more than one
-// key.
+// read fills the struct dst from the section's keys and their defaults. Then dst checks rules about more than one key.
 func (s section) read(dst reflect.Value) {
 	for _, k := range s.keys {
 		if k.required != "" && len(k.names()) == 1 {

@@ -11,12 +11,12 @@ import (
 	"flowbridge/media/audio"
 )
 
-// kind describes how a single value is written: its parser, and its schema.
+// kind says how a single value is written: it has the value's parser and its schema.
 type kind struct {
-	// parse returns the parser of one value, or of all elements of one list.
+	// parse returns the parser for one value, or for all elements of one list.
 	parse func(s section) func(text string) (any, complaint)
 	title string // the kind's name in the schema and the reference
-	// pattern describes a valid text; it may also match texts that the parser refuses.
+	// pattern matches every valid text. It may also match texts that the parser refuses.
 	pattern   string
 	enum      []string // the allowed values
 	anyCase   bool     // enum values may be written in upper or lower case
@@ -69,7 +69,7 @@ func hostName[T any](parse func(string) (T, complaint)) kind {
 	return scalarOf("host name or address", hostText, parse)
 }
 
-// orZero returns the kind of durations that may be 0, for none.
+// orZero returns the kind of durations that may be 0, which means none.
 func orZero(parse func(string) (time.Duration, complaint)) kind {
 	return kind{
 		title: "duration or 0", pattern: `^0$|` + durationText, types: number,
@@ -82,7 +82,7 @@ func orZero(parse func(string) (time.Duration, complaint)) kind {
 	}
 }
 
-// orNone also accepts an empty text, for none.
+// orNone also accepts an empty text, which means none.
 func orNone[T any](parse func(string) (T, complaint)) func(string) (T, complaint) {
 	return func(t string) (none T, c complaint) {
 		if t == "" {
@@ -102,7 +102,7 @@ func matching(passes func(string) bool, problem, remedy string) func(string) (st
 	}
 }
 
-// kinds are the kinds of values that neither bounds nor an enum define: by Go type, or by the tag `is`.
+// kinds holds the kinds of values that are not defined by bounds or an enum. The key is the Go type, or the tag `is`.
 var kinds = map[string]kind{
 	"string":          scalarOf("text", "", parseText),
 	"bool":            {parse: parsed(parseBool), title: boolType, types: boolean},
@@ -222,7 +222,7 @@ var kinds = map[string]kind{
 	"environment-name": {title: "environment variable", pattern: `^[A-Za-z_][A-Za-z0-9_]*$|^$`},
 }
 
-// parseText accepts any text except a template, which would be used literally.
+// parseText accepts any text except a template, because the template would be taken literally.
 func parseText(t string) (string, complaint) {
 	if strings.Contains(t, "{{") {
 		return "", refuse("holds a template, and this key is the same for every call", "write the text itself")
@@ -258,7 +258,7 @@ func integer(low, high int) kind {
 	}
 }
 
-// words returns the kind of listed values. If remedy is empty, it names all of them.
+// words returns the kind for a fixed list of values. If remedy is empty, the remedy names all of them.
 func words(anyCase bool, problem, remedy string, enum ...string) kind {
 	if remedy == "" {
 		remedy = "write one of " + strings.Join(enum, ", ")
@@ -293,7 +293,7 @@ func ownName(what string, names func(*loader) map[string]bool) kind {
 // namesOf returns names in order.
 func namesOf(all map[string]bool) []string { return slices.Sorted(maps.Keys(all)) }
 
-// oneOf refuses a text that is not a name in a list: trunks or targets.
+// oneOf refuses a text that is not a name in a list. list is trunks or targets.
 func (l *loader) oneOf(list string, names map[string]bool, t string) complaint {
 	if names[t] || l.unsure(list, names) {
 		return complaint{}
@@ -334,7 +334,7 @@ func (l *loader) caller(t string) (string, complaint) {
 	return t, l.oneOf("targets", l.targets, t)
 }
 
-// sound accepts the name of a tone or sound, or one of besides.
+// sound accepts the name of a tone or sound, or a word in besides.
 func (l *loader) sound(t string, besides ...string) (string, complaint) {
 	if _, ok := audio.Tone(t); ok || l.sounds[t] || slices.Contains(besides, t) {
 		return t, complaint{}
@@ -377,7 +377,8 @@ func uniqueAddresses(section) func(string) (any, complaint) {
 	}
 }
 
-// mediaAddress accepts an address that media listens on in this file and, on a reload, also in the process.
+// mediaAddress accepts an address in media.listen of the file. On a reload, the running process must listen there,
+// too.
 func mediaAddress(s section) func(string) (any, complaint) {
 	return func(t string) (any, complaint) {
 		if t == "" {

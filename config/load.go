@@ -26,8 +26,8 @@ const Stdin = "-"
 // Errors.
 func Load(path string) (*Config, error) { return load(path, nil) }
 
-// Reload is Load for a process that keeps the sections sip and media of running, whatever the file says about them:
-// trunks and targets must be possible with both.
+// Reload is like Load, for a process that keeps the sections sip and media of running, whatever the file says about
+// them. Trunks and targets must be valid with both.
 func Reload(path string, running *Config) (*Config, error) { return load(path, running) }
 
 func load(path string, running *Config) (*Config, error) {
@@ -44,7 +44,7 @@ func load(path string, running *Config) (*Config, error) {
 	return read(ShownName(path), data, os.LookupEnv, running)
 }
 
-// ShownName returns the name of a file in errors.
+// ShownName returns the name of a file for errors.
 func ShownName(path string) string {
 	if path == Stdin {
 		return "standard input"
@@ -60,7 +60,7 @@ func readFile(path string) ([]byte, error) {
 		if f, err = os.Open(path); err != nil {
 			return nil, Errors{{File: path, Problem: "cannot be read: " + reason(err), Remedy: "name the file with --config"}}
 		}
-		defer func() { _ = f.Close() }() // it was only read
+		defer func() { _ = f.Close() }() // it was only used for reading
 	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
@@ -72,8 +72,8 @@ func readFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// Parse checks data and returns the typed tree with its defaults. file is the name for errors, env looks up ${NAME} and
-// the *_env keys. Secret files are read. All errors are returned at once, as Errors.
+// Parse checks data and returns the typed tree with its defaults. file is the name for errors. env looks up ${NAME} and
+// the *_env keys. Parse reads secret files. It returns all errors at once, as Errors.
 func Parse(file string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	return read(file, data, env, nil)
 }
@@ -107,22 +107,22 @@ type loader struct {
 	env  func(string) (string, bool)
 	errs Errors
 
-	cfg     *Config // as far as it has been read
-	running *Config // of the process that will take the file; may be nil
+	cfg     *Config // the sections read so far
+	running *Config // the configuration of the process that will use the file; may be nil
 
 	root  section
 	twice map[string]int // duplicate names in a list
 
-	withoutSecrets bool // an unreadable secret is empty
+	withoutSecrets bool // an unreadable secret counts as empty
 
 	bare []scalar // values that contain a variable without braces
 
-	visits int // nodes seen; aliases could make a small file endless
+	visits int // nodes visited, because aliases could make a small file endless
 
 	trunks     map[string]bool      // names so far
 	targets    map[string]bool      // names so far
 	callees    map[string]bool      // trunks that calls can be placed to
-	callers    map[string]bool      // targets that call or transfer; false for others
+	callers    map[string]bool      // by name: true for a target that may call or transfer
 	sounds     map[string]bool      // names so far
 	webhooks   map[string]bool      // names so far
 	workspaces map[string]workspace // by id
@@ -130,7 +130,7 @@ type loader struct {
 	routes  map[string]bool // names so far
 	inTable readTable
 
-	sources map[string]string // prefix and claim, or user, to trunk or target
+	sources map[string]string // trunk or target by prefix and claim, or by user
 }
 
 func newLoader(file string, env func(string) (string, bool), running *Config) *loader {
@@ -141,7 +141,7 @@ func newLoader(file string, env func(string) (string, bool), running *Config) *l
 	}
 }
 
-// unsure reports whether a list of the file has an entry with an unreadable name: then a reference to the list may be
+// unsure reports whether a list of the file has an entry with an unreadable name. If so, a reference to the list may be
 // right.
 func (l *loader) unsure(list string, names map[string]bool) bool {
 	v, ok := l.root.fields[list]
@@ -188,7 +188,7 @@ func (l *loader) document(data []byte) (value, bool) {
 	return value{l: l, node: root}, true
 }
 
-// syntax reports an error of the YAML decoder, with its line if it names one.
+// syntax reports an error of the YAML decoder, with its line if the decoder names one.
 func (l *loader) syntax(err error, data []byte) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
@@ -207,13 +207,13 @@ func (l *loader) syntax(err error, data []byte) {
 	} else if line > 0 && line <= len(lines) && bytes.HasPrefix(bytes.TrimLeft(lines[line-1], " "), []byte("\t")) {
 		remedy = "indent this line by spaces: YAML takes no tabs"
 	} else if strings.Contains(text, "escape character") || strings.Contains(text, "hexdecimal") {
-		// This is how the decoder spells it.
+		// The decoder's own words.
 		remedy = twiceEscaped + ", like " + sampleNumbers
 	}
 	l.fail(line, "", "is not YAML: "+text, remedy)
 }
 
-// reason returns the bare cause of a file error.
+// reason returns the innermost cause of a file error.
 func reason(err error) string {
 	if pe := (*fs.PathError)(nil); errors.As(err, &pe) {
 		return pe.Err.Error()

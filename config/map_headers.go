@@ -8,7 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Pass is one entry of `pass_headers`: a header passed from one side to the other. A text is only its name.
+// Pass is one entry of `pass_headers`: a header that is passed from one side to the other. An entry may also be
+// just the header's name.
 type Pass struct {
 	// The header that the other side sends.
 	From string `key:"from" is:"header-pattern" required:"the header that the other side sends, like X-Agent"`

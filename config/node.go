@@ -12,7 +12,7 @@ import (
 // maxVisits limits the nodes visited in one file, counting aliases each time.
 const maxVisits = 200_000
 
-// value is a YAML node with the path that leads to it.
+// value is a YAML node with its path in the file.
 type value struct {
 	l    *loader
 	node *yaml.Node
@@ -21,7 +21,7 @@ type value struct {
 
 func (v value) fail(problem, remedy string) { v.l.fail(v.node.Line, v.path, problem, remedy) }
 
-// resolve follows an alias to its target, keeping the alias's own line.
+// resolve follows an alias to its target, but keeps the line of the alias.
 func (v value) resolve() (value, bool) {
 	v.l.visits++
 	if v.l.visits > maxVisits {
@@ -45,7 +45,7 @@ func (v value) resolve() (value, bool) {
 
 func (v value) isNull() bool { return v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!null" }
 
-// kindName returns what a node is, in words for an error.
+// kindName returns the kind of a node in words, for an error.
 func kindName(n *yaml.Node) string {
 	switch n.Kind {
 	case yaml.MappingNode:
@@ -102,7 +102,8 @@ func (v value) entries(keyPath func(path, key string) string) ([]entry, bool) {
 	return all, true
 }
 
-// join extends a path by a key. Keys come from the file: long ones are truncated, control characters are escaped.
+// join appends a key to a path. Keys come from the file, so long ones are truncated and control characters are
+// escaped.
 func join(path, key string) string {
 	if len(key) > 60 {
 		key = key[:60] + "…"
@@ -116,7 +117,7 @@ func join(path, key string) string {
 	return path + "." + key
 }
 
-// scalar is a single value: as written, and with ${NAME} replaced.
+// scalar is a single value, both as written and with ${NAME} replaced.
 type scalar struct {
 	value
 	raw     string
@@ -126,7 +127,7 @@ type scalar struct {
 	environment []string // the non-empty values of its ${NAME}
 }
 
-// quoted shows the value as written in the file, never the contents of a variable.
+// quoted returns the value as written in the file. It never shows the contents of a variable.
 func (s scalar) quoted() string {
 	if len(s.raw) > 80 {
 		return fmt.Sprintf("%q…", s.raw[:80])
@@ -181,7 +182,7 @@ func (v value) scalar() (scalar, bool) {
 	return s.expand()
 }
 
-// typographic matches a text that starts with a quote as written by word processors and web pages.
+// typographic matches a text that starts with a typographic quote, as word processors and web pages write it.
 var typographic = regexp.MustCompile(`^[“”„‟‘’‚«»]`)
 
 var (
@@ -189,7 +190,8 @@ var (
 	envName   = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
 )
 
-// unbraced matches a variable in shell form. action matches an action of a template, which has its own variables.
+// unbraced matches a variable in shell form. action matches an action of a template, which may have variables of
+// the template.
 var (
 	unbraced = regexp.MustCompile(`\$([A-Z_][A-Z0-9_]+)`)
 	action   = regexp.MustCompile(`\{\{.*?\}\}`)
@@ -203,7 +205,7 @@ func (s scalar) bareVariable() string {
 	return ""
 }
 
-// expand replaces ${NAME} from the environment, once: the contents of a variable are not expanded again.
+// expand replaces ${NAME} by the environment's value. The contents of a variable are not expanded again.
 func (s scalar) expand() (scalar, bool) {
 	ok := true
 	s.text = reference.ReplaceAllStringFunc(s.raw, func(ref string) string {

@@ -8,8 +8,8 @@ import (
 	"unicode"
 )
 
-// IsDialString reports whether a text can be dialled as a number: digits, * and #, perhaps after a +. Anything else in
-// a number ("&", ",", "w", "?" …) is an instruction to some PBX or carrier. SIP writes %23 for # (RFC 3261 section
+// IsDialString reports whether a text can be dialled as a number: digits, * and #, perhaps after a +. Other characters
+// in a number ("&", ",", "w", "?" …) are instructions to some PBX or carrier. SIP writes %23 for # (RFC 3261 section
 // 19.1.2).
 func IsDialString(text string) bool {
 	digits := strings.TrimPrefix(plainHash(text), "+")
@@ -18,12 +18,12 @@ func IsDialString(text string) bool {
 
 func plainHash(text string) string { return strings.ReplaceAll(text, "%23", "#") }
 
-// Numbers is a regular expression over numbers. It matches a text that is not a number only as a whole: it must name
-// the user part from the first character to the last.
+// Numbers is a regular expression over numbers. A text that is not a number must match it as a whole: the expression
+// must name the user part from the first character to the last.
 type Numbers struct {
 	found *regexp.Regexp // matches anywhere in a number
 	whole *regexp.Regexp // matches a whole text; a dot in it matches only characters of numbers
-	every bool           // it matches everything, like .*; if it is .+, not the empty text
+	every bool           // it matches everything, like .*; .+ does not match the empty text
 
 	begins, ends bool // a match starts at the start of the text, and ends at its end
 }
@@ -45,8 +45,7 @@ func newNumbers(text string) (*Numbers, error) {
 	return n, err
 }
 
-// Allow reports whether a text is a number that the expression matches, or a user part that it names in full. A nil
-// Numbers allows nothing.
+// Allow reports whether the expression matches a number, or names a user part in full. A nil Numbers allows nothing.
 func (n *Numbers) Allow(text string) bool {
 	if n == nil {
 		return false
@@ -57,8 +56,8 @@ func (n *Numbers) Allow(text string) bool {
 	return n.whole.MatchString(text)
 }
 
-// Match is Allow, except that an expression for everything, or a nil one, matches every user part. The user part of a
-// call without a number is empty, which .+ does not match.
+// Match is like Allow, except that an expression for everything, or a nil one, matches every user part. The user part
+// of a call without a number is empty, and .+ does not match it.
 func (n *Numbers) Match(text string) bool { return n == nil || n.every && text != "" || n.Allow(text) }
 
 // String returns the expression as written in the file.
@@ -93,7 +92,8 @@ func common(a, b []rune) []rune {
 	return both
 }
 
-// isEvery reports whether an expression excludes nothing: .*, .+ or an anchor, but not ^$, which is the empty text.
+// isEvery reports whether an expression excludes nothing. That is so for .*, .+ and an anchor, but not for ^$, which
+// matches only the empty text.
 func isEvery(re *syntax.Regexp) bool {
 	parts := []*syntax.Regexp{re}
 	if re.Op == syntax.OpConcat {
@@ -159,13 +159,13 @@ func National(digits, country string) string {
 	}
 }
 
-// northAmerican converts a number as dialled under country code 1, where the national prefix is the country code
-// itself.
+// northAmerican converts a number as dialled in the North American plan (country code 1), whose national prefix is the
+// country code itself.
 func northAmerican(digits string) string {
 	switch {
 	case strings.HasPrefix(digits, "011") && len(digits) > 10:
 		return "+" + digits[3:]
-	case strings.HasPrefix(digits, "00") && len(digits) > 8: // as elsewhere: no number here starts like that
+	case strings.HasPrefix(digits, "00") && len(digits) > 8: // the 00 of other countries: no number here starts so
 		return "+" + digits[2:]
 	case len(digits) == 11 && digits[0] == '1':
 		return "+" + digits

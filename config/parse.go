@@ -134,7 +134,7 @@ func parseAdvertiseHost(t string) (string, complaint) {
 	return "", refuse("is neither an IP address nor a host name", "write it without scheme and port")
 }
 
-// isHostName follows RFC 1123 §2.1; the last label must not be a number, or 300.1.1.1 would be a name.
+// isHostName follows RFC 1123 §2.1. The last label must not be a number, because otherwise 300.1.1.1 would be a name.
 func isHostName(t string) bool {
 	labels := strings.Split(strings.TrimSuffix(t, "."), ".")
 	for _, l := range labels {
@@ -175,7 +175,7 @@ func parseAddrPort(t string) (netip.AddrPort, complaint) {
 // portRange is the value of media.ports.
 type portRange struct{ low, high uint16 }
 
-// parsePorts parses "low-high". RTP needs an even port and RTCP the odd one above it; a call needs two such pairs.
+// parsePorts parses "low-high". RTP needs an even port and RTCP the odd one above. A call needs two such pairs.
 func parsePorts(t string) (portRange, complaint) {
 	wrong := refuse("is not a range of ports", `write it like "10000-32767"`)
 	a, b, ok := strings.Cut(t, "-")
@@ -201,7 +201,8 @@ func parsePorts(t string) (portRange, complaint) {
 	return portRange{uint16(low), uint16(high)}, complaint{}
 }
 
-// parseAPI parses the base URL of a platform's API. The token is sent there, so plain http is only for machines nearby.
+// parseAPI parses the base URL of a platform's API. The token is sent there, so plain http is allowed only for machines
+// nearby.
 func parseAPI(t string) (string, complaint) {
 	u, err := url.Parse(t)
 	if err != nil || u.Host == "" || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http" {
@@ -237,5 +238,5 @@ func hostOrAddress(remedy string) func(string) (string, complaint) {
 	}
 }
 
-// parseCertName parses a name as in a certificate.
+// parseCertName parses a name in a certificate.
 var parseCertName = hostOrAddress("write a name of the trunk's certificate, like pbx.example.com")

@@ -8,8 +8,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// LoadWithoutSecrets is Load for a command that neither shows nor sends secrets: an unreadable secret is empty. So a
-// configuration can be tried before there is an account.
+// LoadWithoutSecrets is like Load, for a command that neither shows nor sends secrets: an unreadable secret counts as
+// empty. So a configuration can be tried before there is an account.
 func LoadWithoutSecrets(path string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -18,15 +18,16 @@ func LoadWithoutSecrets(path string) (*Config, error) {
 	return ParseWithoutSecrets(ShownName(path), data, os.LookupEnv)
 }
 
-// ParseWithoutSecrets is the same for Parse.
+// ParseWithoutSecrets is like Parse in the same way.
 func ParseWithoutSecrets(file string, data []byte, env func(string) (string, bool)) (*Config, error) {
 	l := newLoader(file, env, nil)
 	l.withoutSecrets = true
 	return l.read(data)
 }
 
-// LoadSections is Load for a command that uses only the named sections: the rest of the file is not checked, and an
-// unreadable secret is empty. So the command works for a user without access to the secrets of the service.
+// LoadSections is like Load, for a command that uses only the named sections: the rest of the file is not checked, and
+// an unreadable secret counts as empty. So the command works for a user who has no access to the secrets of the
+// service.
 func LoadSections(path string, sections ...string) (*Config, error) {
 	data, err := readFile(path)
 	if err != nil {
@@ -45,7 +46,7 @@ func LoadSections(path string, sections ...string) (*Config, error) {
 	return l.cfg, nil
 }
 
-// only returns a mapping without its other keys. A list or a single value is unchanged.
+// only returns a mapping with just these keys. A list or a single value is returned unchanged.
 func (v value) only(keys []string) value {
 	if v.node.Kind != yaml.MappingNode {
 		return v
@@ -61,8 +62,8 @@ func (v value) only(keys []string) value {
 	return v
 }
 
-// Names returns the names of a section's elements, trunks or targets, in the order of the file, for completing command
-// lines. It returns none if the file can't be read.
+// Names returns the names of a section's elements, in the order of the file, for completing command lines. section is
+// trunks or targets. It returns none if the file can't be read.
 func Names(path, section string) (names []string) {
 	data, err := readFile(path)
 	if err != nil {

@@ -22,14 +22,15 @@ func parseHeaderPattern(t string) (string, complaint) {
 	return t, complaint{}
 }
 
-// Passable reports whether a header may be passed from one side of a call to the other: it is not one that the B2BUA
-// writes or that concerns one dialog or hop. A name with a * stands only for passable headers.
+// Passable reports whether a header may be passed from one side of a call to the other. The B2BUA must not write the
+// header itself, and it must not concern one dialog or hop. A name with a * stands only for passable headers.
 func Passable(name string) bool {
 	name = strings.ToLower(name)
 	return !ownHeader(name) && !hopHeader(name)
 }
 
-// ownHeader reports whether the B2BUA writes a header, or its compact form (RFC 3261 §7.3.3). name is in lower case.
+// ownHeader reports whether the B2BUA writes a header itself, or its compact form (RFC 3261 §7.3.3). name is in lower
+// case.
 func ownHeader(name string) bool {
 	switch name {
 	case "via", "v", "from", "f", "to", "t", "call-id", "i", "cseq", "contact", "m", "max-forwards",
@@ -39,8 +40,8 @@ func ownHeader(name string) bool {
 	return false
 }
 
-// hopHeader reports whether a header concerns one dialog or hop, apart from the headers that the B2BUA writes. name is
-// in lower case.
+// hopHeader reports whether a header concerns one dialog or hop. It does not cover the headers that the B2BUA writes.
+// name is in lower case.
 func hopHeader(name string) bool {
 	switch name {
 	case "authorization", "proxy-authorization", "www-authenticate", "proxy-authenticate", "authentication-info",

@@ -19,7 +19,7 @@ type account struct {
 	WorkspaceID string `key:"workspace_id"`
 }
 
-// platform reads the related keys of a target: region, URI, API.
+// platform reads the related keys of a target: region, URI and API.
 func (s section) platform(t *Target, use templateUse) {
 	t.Region = s.region(t.Kind)
 	t.Account = s.account(t)
@@ -44,7 +44,7 @@ func (s section) platform(t *Target, use templateUse) {
 	s.oneWorkspaceRegion(t)
 }
 
-// RegionsOf returns the regions of a kind of target, or none for other kinds.
+// RegionsOf returns the regions of a kind of target. It returns none for a kind without regions.
 func RegionsOf(kind string) []Region {
 	switch kind {
 	case KindSynthflow:
@@ -64,7 +64,7 @@ func RegionNames(all []Region) []string {
 	return names
 }
 
-// region reads the name of one of a kind's regions.
+// region reads the name of a region of this kind.
 func (s section) region(kind string) string {
 	all := RegionNames(RegionsOf(kind))
 	if !s.filled("region") || kind == "" {
@@ -78,7 +78,7 @@ func (s section) region(kind string) string {
 	return region
 }
 
-// apis returns the APIs that a target names, by section.
+// apis returns pointers to the APIs that a target names, by section.
 func (t *Target) apis() map[string]*string {
 	all := map[string]*string{}
 	if t.Prepare != nil {
@@ -92,7 +92,7 @@ func (t *Target) apis() map[string]*string {
 
 // apiRegion returns the region that the API of a target belongs to, or "".
 func apiRegion(t *Target) string {
-	for _, api := range t.apis() { // there is only one
+	for _, api := range t.apis() { // there is at most one
 		if u, err := url.Parse(*api); err == nil {
 			if kind, r, ok := RegionOfHost(u.Hostname()); ok && kind == t.Kind && r.Name != regionGlobal {
 				return r.Name
@@ -102,7 +102,7 @@ func apiRegion(t *Target) string {
 	return ""
 }
 
-// synthflowURI returns the URI of a Synthflow target that names none.
+// synthflowURI returns the URI of a Synthflow target without uri.
 func synthflowURI(host, transport string) string {
 	// The port is the same in all regions.
 	return fmt.Sprintf("sip:{{.Agent.Number}}@%s:%d", host, SynthflowRegions()[0].PortFor(transport))
@@ -134,7 +134,7 @@ func (s section) account(t *Target) *account {
 // webSite matches a host of Synthflow or Vapi for browsers or for HTTP.
 var webSite = regexp.MustCompile(`(?i)^(?:(?:www|app|api|docs|dashboard)\.)?(?:(?:us|eu)\.)?(synthflow|vapi)\.ai\.?$`)
 
-// oneRegion checks that region, SIP host and API of a target agree, and sets the API's default.
+// oneRegion checks that a target's region, SIP host and API agree, and sets the API's default.
 func (s section) oneRegion(t *Target, sipHost string) {
 	name, from := t.Region, "region"
 	if site := webSite.FindStringSubmatch(sipHost); site != nil {
@@ -166,7 +166,7 @@ func (s section) oneRegion(t *Target, sipHost string) {
 	t.Region = name
 }
 
-// apiOf checks that an API belongs to the region with this name, and sets the default of an absent one.
+// apiOf checks that an API belongs to the named region. It sets the default if the API is absent.
 func (s section) apiOf(kind, key string, api *string, region, from string) {
 	all := RegionsOf(kind)
 	if len(all) == 0 {
@@ -199,7 +199,7 @@ func (s section) apiOf(kind, key string, api *string, region, from string) {
 	}
 }
 
-// oneWorkspaceRegion reports a workspace that two targets place in different regions.
+// oneWorkspaceRegion reports a workspace that two targets assign to different regions.
 func (s section) oneWorkspaceRegion(t *Target) {
 	_, _, id, _ := t.Platform()
 	if id == "" || t.Region == "" {

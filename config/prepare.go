@@ -63,19 +63,19 @@ type success struct {
 
 // Member is a value that an answer must have at a path.
 type Member struct {
-	// Path is a path as for PrepareVars.JSON.
+	// Path is a path in the form of PrepareVars.JSON.
 	Path string
 	// Value is a string, a json.Number or a bool.
 	Value any
 }
 
-// Answer says which answers of a prepare step are a success, and where they contain the id.
+// Answer says which answers of a prepare step are a success, and where they have the id.
 type Answer struct {
-	// Members must be there.
+	// Members must be present in the answer.
 	Members []Member
-	// ID is the path of the platform's id; empty if there is none.
+	// ID is the path of the platform's id. It is empty if there is none.
 	ID string
-	// Within is the member that may wrap the answer; empty if none does.
+	// Within is the member that may wrap the answer. It is empty if there is none.
 	Within string
 }
 
@@ -109,7 +109,7 @@ type variable struct {
 	Value *template.Template
 }
 
-// The keys of only one kind of target.
+// The keys that exist for only one kind of target.
 var (
 	synthflowKeys = []string{
 		"api", "workspace_id", "model_id", "from_number", "to_number",
@@ -157,7 +157,7 @@ func (s section) onlyFor(kind string, keys []string) {
 	}
 }
 
-// overHTTP reads the keys of kind http that depend on others.
+// overHTTP reads the keys of kind http that depend on other keys.
 func (p *Prepare) overHTTP(s section) {
 	s.require("url", `where the request goes, like "https://api.example.com/calls"`)
 	if s.hasToken() {
@@ -190,7 +190,8 @@ func (s section) requestHeaders(p *Prepare) []Header {
 
 func (s section) hasToken() bool { return s.has("token_file") || s.has("token_env") }
 
-// ownRequestHeaders returns the headers determined by a request's form, its connection or the call's trace.
+// ownRequestHeaders returns the headers that are determined by the form of a request, its connection or the call's
+// trace.
 func ownRequestHeaders() []string {
 	return []string{
 		"Accept", "Accept-Encoding", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Expect", "Host",
@@ -222,10 +223,10 @@ func (s section) members(key string) (all []Member) {
 	return all
 }
 
-// Answer returns which answers are a success.
+// Answer returns the conditions for a successful answer.
 func (p *Prepare) Answer() *Answer { return &p.answer }
 
-// Origin returns where the step's requests go, like https://api.example.com.
+// Origin returns the origin of the step's requests, like https://api.example.com.
 func (p *Prepare) Origin() string {
 	if p.URL != nil {
 		return p.URL.Origin()
@@ -236,7 +237,7 @@ func (p *Prepare) Origin() string {
 // synthflow builds the request of a target of kind synthflow.
 func (p *Prepare) synthflow() {
 	at, err := template.ParseURL(strings.TrimSuffix(strings.TrimRight(p.API, "/"), "/v2") + synthflowPath)
-	if err != nil { // the API is wrong, which has been reported
+	if err != nil { // the API is not valid, which has been reported
 		return
 	}
 	p.URL = at
@@ -259,12 +260,12 @@ func (p *Prepare) synthflow() {
 type Ask struct {
 	// Method is the HTTP method.
 	Method string
-	// URL is where the request goes. If it is the same for every call, it belongs to the configuration and must not be
+	// URL is the URL of the request. If it is the same for every call, it belongs to the configuration and must not be
 	// changed.
 	URL *url.URL
-	// Headers are further headers; may be nil.
+	// Headers are further headers. It may be nil.
 	Headers http.Header
-	// Body is JSON, or nil if there is none.
+	// Body is JSON, or nil if the request has no body.
 	Body []byte
 	// Answer says which answers are a success.
 	Answer *Answer
@@ -310,7 +311,7 @@ func (p *Prepare) FromEnvironment() []string {
 // sampleCallID is the platform's id of a made-up call.
 const sampleCallID = "5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f"
 
-// Sample returns an answer to use instead of the platform's: the example of the file, or a minimal success.
+// Sample returns an answer to use in place of the platform's: the example in the file, or a minimal success.
 func (p *Prepare) Sample(id string) []byte {
 	if p.Example != nil {
 		return p.Example
@@ -323,7 +324,7 @@ func (p *Prepare) Sample(id string) []byte {
 		put(answer, p.answer.ID, id)
 	}
 	body, err := json.Marshal(answer)
-	if err != nil { // impossible: it contains only strings, numbers and booleans
+	if err != nil { // can't happen: it contains only strings, numbers and booleans
 		return nil
 	}
 	return body
@@ -344,7 +345,7 @@ func put(o map[string]any, path string, v any) {
 	put(inner, rest, v)
 }
 
-// sample returns the sample's values for templates; nil for a nil section.
+// sample returns the sample's values for templates. It returns nil for a nil section.
 func (p *Prepare) sample() *template.PrepareVars {
 	if p == nil || p.kind != KindHTTP {
 		return nil
@@ -356,7 +357,7 @@ func (p *Prepare) sample() *template.PrepareVars {
 	return v
 }
 
-// SampleVars returns the values of a made-up call to a target, with its sample of the platform's answer.
+// SampleVars returns the values of a made-up call to a target, including its sample of the platform's answer.
 func (t *Target) SampleVars() template.Vars {
 	v := templateUse{prepare: t.Prepare != nil, sample: t.Prepare.sample()}.vars()
 	v.Row = t.Sample

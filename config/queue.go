@@ -32,7 +32,7 @@ func (d *doubts) queues() {
 	}
 }
 
-// neverFull returns a destination of a route that takes any number of calls.
+// neverFull returns a destination of a route that accepts any number of calls.
 func (d *doubts) neverFull(r *Route) (name string, is bool) {
 	for i := range d.cfg.Targets {
 		if t := &d.cfg.Targets[i]; t.MaxCalls == 0 && t.MaxCPS == 0 && slices.Contains(r.Targets, t.Name) {

@@ -5,15 +5,16 @@ import (
 	"strings"
 )
 
-// Region is where a platform keeps an account: other regions do not know an account, so API and SIP host go together.
+// Region is a region in which a platform keeps accounts. Other regions do not know an account, so the API and the SIP
+// host must be of the same region.
 type Region struct {
 	// Name is the value of targets[].region.
 	Name string
 	// API is the base URL of the region's HTTP API.
 	API string
-	// SIP is the host that INVITEs go to.
+	// SIP is the host to which INVITEs are sent.
 	SIP string
-	// Port is the SIP port for UDP and TCP, TLSPort the port for TLS.
+	// Port is the SIP port for UDP and TCP. TLSPort is the port for TLS.
 	Port, TLSPort uint16
 }
 
@@ -45,7 +46,8 @@ func VapiRegions() []Region {
 	}
 }
 
-// SynthflowHost returns the host for INVITEs to a region of Synthflow; for "", the host in the older documentation.
+// SynthflowHost returns the host for INVITEs to a region of Synthflow. For "", it returns the host in the older
+// documentation.
 func SynthflowHost(region string) string {
 	for _, r := range SynthflowRegions() {
 		if r.Name == region {
@@ -83,8 +85,8 @@ func RegionOfHost(host string) (kind string, r Region, ok bool) {
 	return "", Region{}, false
 }
 
-// HostPort returns the host, an IPv6 address without its brackets, and the port of a well-formed SIP URI, or port 0 if
-// it names none.
+// HostPort returns the host and port of a well-formed SIP URI. An IPv6 address is returned without brackets. The port
+// is 0 if the URI has none.
 func HostPort(uri string) (host string, port uint16) {
 	_, rest, _ := strings.Cut(uri, ":")
 	rest = rest[strings.LastIndexByte(rest, '@')+1:]
@@ -102,8 +104,8 @@ func HostPort(uri string) (host string, port uint16) {
 	return host, uint16(n)
 }
 
-// Platform returns the HTTP API of a target's platform with its token, and the workspace, which is empty if it depends
-// on the call. ok is false if the target has none.
+// Platform returns the HTTP API of a target's platform with its token and the workspace. The workspace is empty if it
+// depends on the call. ok is false if the target has no API.
 func (t *Target) Platform() (api string, token Secret, workspace string, ok bool) {
 	switch {
 	case t.Prepare != nil && t.Kind == KindSynthflow:

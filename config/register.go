@@ -32,10 +32,11 @@ type Registrar struct {
 	User string `key:"user" is:"register-user"`
 }
 
-// RegisteredHost is the host in the uri of a trunk with registrar: it stands for the registered Contact.
+// RegisteredHost is the host that stands for the registered Contact in the uri of a trunk with registrar.
 const RegisteredHost = "registered"
 
-// registered reads the uri of a trunk that registers here: its Contact, or the called number at the Contact's host.
+// registered reads the uri of a trunk that registers here. The result is its Contact, or the called number at the
+// Contact's host.
 func (s section) registered(transport string) *template.Template {
 	contact, _ := template.Parse("sip:" + RegisteredHost)
 	if !s.filled("uri") {
@@ -65,5 +66,5 @@ func parseHostPort(t string) (string, complaint) {
 // isRegisterUser reports whether a text can be the user of an address-of-record.
 func isRegisterUser(t string) bool { return sipUser.MatchString(t) && len(t) <= 128 }
 
-// leastKeepAlive is the shortest keep-alive: NATs keep a UDP flow for at least 20 s.
+// leastKeepAlive is the shortest keep-alive. NATs keep a UDP flow for at least 20 s.
 const leastKeepAlive = 5 * time.Second

@@ -17,7 +17,7 @@ type callRescue struct {
 	DeadAir time.Duration `key:"dead_air" is:"dead-air" default:"0"`
 }
 
-// parseDeadAir parses a duration of 3 s or more, which is also dead air in the figures (media/voice/turns).
+// parseDeadAir parses a duration of at least 3 s, the minimum for dead air in the figures (media/voice/turns).
 func parseDeadAir(t string) (time.Duration, complaint) {
 	d, c := parseDuration(t)
 	if c.none() && d < 3*time.Second {
@@ -40,7 +40,7 @@ func (r *callRescue) check(s section) {
 	}
 }
 
-// checkRescue checks a route's rescue together with the route.
+// checkRescue checks a route's rescue against the rest of the route.
 func (r *Route) checkRescue(s section) {
 	if r.Rescue == nil {
 		return

@@ -15,7 +15,7 @@ import (
 	"flowbridge/media/audio"
 )
 
-// source contains the declarations of the sections: the comments of their fields are the descriptions in the schema.
+// source holds the declarations of the sections. The comments of their fields become the descriptions in the schema.
 //
 //go:embed admin.go budget.go circuit.go config.go fleet.go hook_openai.go hook_twilio.go hook_vapi.go hooks.go hours.go map_headers.go media.go platform.go prepare.go queue.go register.go rescue.go route.go sip.go stir.go target.go telemetry.go trunk.go webhook.go
 var source embed.FS
@@ -51,8 +51,8 @@ func (o object) MarshalJSON() ([]byte, error) {
 }
 
 // Schema returns the JSON Schema (draft 2020-12) of flowbridge.yaml. It defines the keys and the form of their values.
-// Only Parse checks names, files, templates, and rules about more than one key. The schema is stricter in one respect:
-// a section without values, like auth: {}, lacks its required keys.
+// Names, files, templates, and rules about more than one key are checked only by Parse. The schema is stricter than
+// Parse in one case: it rejects a section without values, like auth: {}, for lack of required keys.
 func Schema() ([]byte, error) {
 	s := append(object{
 		{"$schema", "https://json-schema.org/draft/2020-12/schema"},
@@ -77,7 +77,7 @@ var structOrField = regexp.MustCompile(`(?m)^type (\w+) struct|((?:^\t// .*\n)+)
 // descriptions reads the comments from the source.
 func descriptions() described {
 	d, within := described{}, ""
-	files, _ := source.ReadDir(".") // an embedded directory can't fail
+	files, _ := source.ReadDir(".") // reading an embedded directory can't fail
 	for _, f := range files {
 		text, _ := source.ReadFile(f.Name())
 		for _, m := range structOrField.FindAllStringSubmatch(string(text), -1) {
@@ -117,7 +117,7 @@ func (d described) section(t reflect.Type) object {
 	return s
 }
 
-// textOrSection returns the schema of a list's element that may be a mapping, or a string of the key's kind.
+// textOrSection returns the schema of an element that may be a mapping, or a string of the key's kind.
 func (d described) textOrSection(k key, t reflect.Type) object {
 	s := object{{"type", []string{"object", "string"}}}
 	for _, m := range slices.Concat(k.kind().schema(), d.section(t)) {

@@ -15,7 +15,7 @@ var (
 	_ fmt.GoStringer = Secret("")
 )
 
-// Reveal returns the secret itself, for the one place that sends or compares it.
+// Reveal returns the secret itself, for code that sends or compares it.
 func (s Secret) Reveal() string { return string(s) }
 
 // String hides the secret.

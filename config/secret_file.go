@@ -11,14 +11,15 @@ import (
 // maxSecret limits a secret file, in bytes.
 const maxSecret = 8192
 
-// ReadSecret reads a secret as the keys …_file do: the file must be regular, not readable by everybody, and contain
-// only the secret, in one line. The error names the file and the remedy, without revealing any of the contents.
+// ReadSecret reads a secret by the rules of the keys …_file. The file must be regular, must not be readable by
+// everybody, and must contain only the secret, in one line. The error names the file and the remedy. It reveals no
+// part of the contents.
 func ReadSecret(file string) (Secret, error) {
 	got, c := readSecret(file)
 	return got, c.err(file)
 }
 
-// SecretFromEnv reads a secret as the keys …_env do: from an environment variable, which env looks up.
+// SecretFromEnv reads a secret by the rules of the keys …_env, from an environment variable that env looks up.
 func SecretFromEnv(name string, env func(string) (string, bool)) (Secret, error) {
 	got, c := secretFromEnv(name, env)
 	return got, c.err(name)
@@ -41,7 +42,7 @@ func (c complaint) err(about string) error {
 	return errors.New(about + " " + c.problem + "; " + strings.ReplaceAll(c.remedy, "FILE", about))
 }
 
-// secret reads exactly one of key_file and key_env, and reports if there is none.
+// secret reads either key_file or key_env, and reports if both or neither are present.
 func (s section) secret(key string) Secret {
 	file, env := key+"_file", key+"_env"
 	switch {
@@ -69,7 +70,7 @@ func (s section) secretText(key string, read func(string) (Secret, complaint)) S
 	}
 	got, c := read(v.text)
 	if !c.none() {
-		c.remedy = strings.ReplaceAll(c.remedy, "FILE", v.raw) // never the contents of a variable
+		c.remedy = strings.ReplaceAll(c.remedy, "FILE", v.raw) // raw never shows the contents of a variable
 		v.complain(c)
 	}
 	return got
@@ -94,7 +95,7 @@ func parseSecret(text string) (Secret, complaint) {
 }
 
 func secretFromEnv(name string, env func(string) (string, bool)) (Secret, complaint) {
-	if !envName.MatchString(name) { // it may be the secret itself
+	if !envName.MatchString(name) { // the text may be the secret itself
 		return "", complaint{
 			problem: "is not the name of an environment variable",
 			remedy:  "write the variable's name without $, not what it contains", hide: true,
@@ -113,8 +114,8 @@ func secretFromEnv(name string, env func(string) (string, bool)) (Secret, compla
 	return "", refuse("is not set in the environment, or empty", "set it before the start")
 }
 
-// inDirectory reports whether a text is certainly the path of a file, because its first directory exists. Any other
-// text may be the secret itself.
+// inDirectory reports whether a text is certain to be the path of a file, because its first directory exists. Any
+// other text may be the secret itself.
 func inDirectory(text string) bool {
 	end := strings.IndexByte(text[min(1, len(text)):], '/') + 1
 	_, err := os.Stat(text[:end])
@@ -145,7 +146,7 @@ func readSecret(path string) (Secret, complaint) {
 	if err != nil {
 		return missing(err)
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // it was only used for reading
 	data, err := io.ReadAll(io.LimitReader(f, maxSecret+1))
 	switch {
 	case err != nil:

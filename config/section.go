@@ -10,10 +10,10 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// complaint is what is wrong with a value and what to do; the zero complaint means that the value is right.
+// complaint says what is wrong with a value and what to do about it. The zero complaint means that the value is right.
 type complaint struct {
 	problem, remedy string
-	unseen          string // the remedy for a value from the environment, if remedy repeats a part of the value
+	unseen          string // the remedy for a value from the environment, if remedy quotes the value
 	hide            bool   // the value may hold a secret
 }
 
@@ -21,18 +21,18 @@ func refuse(problem, remedy string) complaint { return complaint{problem: proble
 
 func (c complaint) none() bool { return c == complaint{} }
 
-// section is a mapping whose keys are known. Each reading method returns the default for a key that is absent or wrong,
-// and reports errors.
+// section is a mapping whose keys are declared. Each reading method reports errors, and returns the default for a key
+// that is absent or wrong.
 type section struct {
 	value
 	keys   []key
 	fields map[string]value
-	meant  map[string]bool // known keys that an unknown one seems to be a misspelling of
+	meant  map[string]bool // known keys that an unknown key probably stands for
 	broken bool            // it is not a mapping, which has been reported
 	absent bool            // it is not in the file
 }
 
-// section reads a mapping with the keys that a struct declares, and reports every other key.
+// section reads a mapping whose keys a struct declares, and reports every other key.
 func (v value) section(t reflect.Type) section {
 	s := section{value: v, keys: keysOf(t), fields: map[string]value{}, meant: map[string]bool{}}
 	var known []string
@@ -52,7 +52,7 @@ func (v value) section(t reflect.Type) section {
 	return s
 }
 
-// below says which sections within this one have a key, or returns "" if none has.
+// below says which sections within this one have a key. It returns "" if none has.
 func (s section) below(name string) (remedy string) {
 	link := "write it below "
 	for _, k := range s.keys {
@@ -79,7 +79,7 @@ func (s section) key(name string) key {
 
 func (s section) has(key string) bool { _, ok := s.fields[key]; return ok }
 
-// get reads a single value. ok is false if the key is absent or its value has been reported.
+// get reads a single value. ok is false if the key is absent or an error in its value was reported.
 func (s section) get(key string) (scalar, bool) {
 	v, ok := s.fields[key]
 	if !ok {
@@ -176,13 +176,13 @@ func each[T any](s section, name string, parse func(string) (T, complaint)) (all
 // notEmpty reports a list without elements.
 func (s section) notEmpty(name string) {
 	if v, ok := s.fields[name]; ok && s.elements(name) == 0 {
-		if v, ok = v.resolve(); ok && v.node.Kind == yaml.SequenceNode { // an alias may stand for an empty list, too
+		if v, ok = v.resolve(); ok && v.node.Kind == yaml.SequenceNode { // an alias may also stand for an empty list
 			v.fail("is an empty list", "write at least one")
 		}
 	}
 }
 
-// elements counts the elements of a list, right or wrong.
+// elements counts the elements of a list, including invalid ones.
 func (s section) elements(name string) int {
 	v, ok := s.fields[name]
 	if ok {
@@ -194,7 +194,7 @@ func (s section) elements(name string) int {
 	return len(v.node.Content)
 }
 
-// filled reports whether a key is present with more than an empty text.
+// filled reports whether a key is present and its text is not empty.
 func (s section) filled(name string) bool {
 	v, ok := s.fields[name]
 	if ok && v.node.Kind == yaml.ScalarNode && v.node.ShortTag() == "!!str" && v.node.Value == "" {
@@ -203,7 +203,7 @@ func (s section) filled(name string) bool {
 	return ok
 }
 
-// suggest names the nearest known key, or all of them.
+// suggest names the nearest known key. If none is near, it names all of them.
 func suggest(key string, known []string) string {
 	if best := Nearest(key, known); best != "" {
 		return fmt.Sprintf("did you mean %q?", best)
@@ -211,7 +211,7 @@ func suggest(key string, known []string) string {
 	return "the keys here are " + strings.Join(known, ", ")
 }
 
-// meant returns a remedy that starts with the nearest known value, if there is one.
+// meant returns a remedy. If a known value is near, the remedy starts with it.
 func meant(text string, known []string, remedy string) string {
 	if best := Nearest(text, known); best != "" {
 		return fmt.Sprintf("did you mean %q? If not, %s", best, remedy)
@@ -219,7 +219,7 @@ func meant(text string, known []string, remedy string) string {
 	return remedy
 }
 
-// Nearest returns the known word that a text was probably meant to be, or "": with one typing error, or two in a long
+// Nearest returns the known word that a text probably stands for, or "". It allows one typing error, or two in a long
 // word.
 func Nearest(text string, known []string) string {
 	best, at := "", 3
@@ -231,8 +231,8 @@ func Nearest(text string, known []string) string {
 	return best
 }
 
-// distance is the number of letters to change, insert, delete or swap with the next one to get from a to b. Long words
-// count as far apart.
+// distance returns the number of letters to change, insert, delete or swap with the next one to turn a into b. Long
+// words count as far apart.
 func distance(a, b string) int {
 	if len(a) > 64 {
 		return len(a)

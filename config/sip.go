@@ -76,7 +76,8 @@ const (
 	TransportUDP = "udp"
 	TransportTCP = "tcp"
 	TransportTLS = "tls"
-	// TransportAuto is only for calls to targets and trunks: the DNS records of a name decide.
+	// TransportAuto is allowed only for calls to targets and trunks: the DNS records of the host's name determine the
+	// transport.
 	TransportAuto = "auto"
 )
 
@@ -88,10 +89,10 @@ type Listener struct {
 	AddrPort netip.AddrPort
 }
 
-// String returns the listener as written in the file.
+// String returns the listener in the form of the file.
 func (l Listener) String() string { return l.Transport + "://" + l.AddrPort.String() }
 
-// listens reports whether there is an address for a transport.
+// listens reports whether SIP is received over a transport.
 func listens(all []Listener, transport string) bool {
 	return slices.ContainsFunc(all, func(l Listener) bool { return l.Transport == transport })
 }
@@ -103,7 +104,8 @@ func family(a netip.Addr) string {
 	return "IPv6"
 }
 
-// advertisable reports an advertised address that no peer would get: peers get an address of their own family.
+// advertisable reports an advertised address that no peer would be given, because peers are given an address of their
+// own family.
 func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
 	addr, err := netip.ParseAddr(advertise)
 	if findsAddress(advertise) && !listens(true) || err == nil && !listens(addr.Is4()) {
@@ -112,7 +114,7 @@ func (s section) advertisable(advertise string, listens func(v4 bool) bool) {
 	}
 }
 
-// callable reports a target or trunk that can't be called from any address.
+// callable reports a target or trunk that can't be called from any address of sip.listen.
 func (v value) callable(transport string) {
 	switch {
 	case !calls(transport, &v.l.cfg.SIP):
@@ -129,7 +131,7 @@ func calls(transport string, sip *SIP) bool {
 	return transport != TransportUDP || len(sip.Listen) == 0 || listens(sip.Listen, TransportUDP)
 }
 
-// keyPair loads a certificate and its key. It reports one without the other.
+// keyPair loads a certificate and its key. It reports an error if only one of them is set.
 func (s section) keyPair(cert, key string) {
 	switch {
 	case !s.filled(cert) && !s.filled(key):
@@ -152,7 +154,7 @@ func (s section) keyPair(cert, key string) {
 	}
 }
 
-// authorities loads a file of authorities' certificates.
+// authorities loads a file with certificates of authorities.
 func (s section) authorities(key string) {
 	if !s.filled(key) {
 		return

@@ -24,7 +24,7 @@ func (s section) sounds(name string) map[string]*audio.Sound {
 			e.l.fail(e.line, e.path, c.problem, c.remedy)
 			continue
 		}
-		e.l.sounds[e.key] = true // routes that name a broken sound are not to blame
+		e.l.sounds[e.key] = true // so that routes that name a broken sound are not reported
 		text, ok := e.scalar()
 		if !ok {
 			continue
@@ -39,7 +39,7 @@ func (s section) sounds(name string) map[string]*audio.Sound {
 	return all
 }
 
-// Sounds are the names of the sounds and tones that a route plays.
+// Sounds returns the names of the sounds and tones that a route plays.
 func (r *Route) Sounds() []string {
 	names := []string{r.Ringback, r.Hold}
 	if r.Queue != nil {
@@ -48,7 +48,7 @@ func (r *Route) Sounds() []string {
 	return names
 }
 
-// playable is the remedy in complaints about a file.
+// playable is the remedy in complaints about a sound file.
 const playable = "name a WAV file: mono, 8000 Hz, 16-bit PCM or G.711"
 
 func readSound(path string) (*audio.Sound, complaint) {
@@ -56,7 +56,7 @@ func readSound(path string) (*audio.Sound, complaint) {
 	if !c.none() {
 		return nil, c
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // it was only used for reading
 	sound, err := audio.ReadWAV(f)
 	switch {
 	case errors.Is(err, audio.ErrLong):

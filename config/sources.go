@@ -7,16 +7,16 @@ import (
 	"flowbridge/internal/local"
 )
 
-// Source is one of the places that a peer calls from: a network, or this machine.
+// Source is a place that a peer calls from: a network, or this machine.
 type Source struct {
-	netip.Prefix // if invalid, all addresses of this machine
+	netip.Prefix // if invalid, the source is all addresses of this machine
 }
 
-// thisMachine is how the addresses of this machine are written in the file.
+// thisMachine stands for the addresses of this machine in the file.
 const thisMachine = "local"
 
-// Covers returns how many bits of an address match the source: all of them for an address of this machine, or -1 if the
-// address is not in the source.
+// Covers returns how many bits of an address match the source. It returns all of them for an address of this machine,
+// and -1 if the address is not in the source.
 func (s Source) Covers(a netip.Addr) int {
 	switch {
 	case !s.IsValid() && local.Has(a):
@@ -36,12 +36,12 @@ func (s Source) Sample() netip.Addr {
 	case !s.IsValid():
 		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	case s.Bits() < s.Addr().BitLen()-1:
-		return s.Addr().Next() // the first is the network's own
+		return s.Addr().Next() // the first address is the network's own
 	}
 	return s.Addr()
 }
 
-// String returns the source as written in sources.
+// String returns the source in the form of the file.
 func (s Source) String() string {
 	if !s.IsValid() {
 		return thisMachine
@@ -57,18 +57,18 @@ func parseSource(text string) (Source, complaint) {
 	return Source{p}, c
 }
 
-// Callers from one network are told apart: trunks by match, targets by their user. A caller that needs no credentials
-// is never challenged, and then no other caller of its network is challenged either. So callers with credentials can
-// share a network only with each other.
+// Callers from one network must be distinguishable: trunks by match, targets by their user. A caller that needs no
+// credentials is never challenged, and then no other caller of its network is challenged either. So callers with
+// credentials can share a network only with each other.
 const (
-	claimOpen = "open" // needs no credentials, and has no other condition
-	claimAny  = "any"  // needs at most credentials, and has no other condition
+	claimOpen = "open" // the caller needs no credentials, and has no other condition
+	claimAny  = "any"  // the caller has no other condition than credentials, if any
 )
 
 func claimUser(name string) string { return "user " + name }
 
-// claim returns a parser of networks. A network is refused if another section holds one of the claims in against.
-// Otherwise it gets the claims in mark.
+// claim returns a parser of networks. It refuses a network for which another section has one of the claims in against.
+// Otherwise the network gets the claims in mark.
 func (s section) claim(remedy string, against, mark []string) func(string) (Source, complaint) {
 	return func(text string) (Source, complaint) {
 		p, c := parseSource(text)
@@ -87,7 +87,8 @@ func (s section) claim(remedy string, against, mark []string) func(string) (Sour
 	}
 }
 
-// trunkSources reads the networks that a trunk calls from, and records the user of one that calls from anywhere.
+// trunkSources reads the networks that a trunk calls from. If the trunk calls from anywhere, it records the trunk's
+// user.
 func (s section) trunkSources(t *Trunk) []Source {
 	match := fmt.Sprintf("match %+v", t.Match)
 	mark := []string{match}
@@ -106,7 +107,7 @@ func (s section) trunkSources(t *Trunk) []Source {
 }
 
 // targetSources reads the networks that a target calls from. Targets of one network, such as agents of one platform,
-// are told apart by their credentials.
+// are distinguished by their credentials.
 func (s section) targetSources(auth *Auth) []Source {
 	if auth == nil {
 		return each(s, "sources",

@@ -14,7 +14,7 @@ type share struct {
 // maxWeight limits the weight of a share.
 const maxWeight = 1000
 
-// shares reads and checks the key split of a route with these destinations.
+// shares reads and checks the key split of a route. names are the route's destinations.
 func (s section) shares(names []string) (all []share) {
 	v, ok := s.fields["split"]
 	if !ok {
@@ -53,7 +53,7 @@ func (s section) shares(names []string) (all []share) {
 	return all
 }
 
-// Total returns the sum of the weights of a route's split, or 0 if it has none.
+// Total returns the sum of the weights of a route's split. It is 0 if the route has none.
 func (r *Route) Total() (sum int) {
 	for _, s := range r.Split {
 		sum += s.Weight
@@ -61,7 +61,7 @@ func (r *Route) Total() (sum int) {
 	return sum
 }
 
-// Weight returns the share of a target or trunk in a route's split, or 0 if it has none.
+// Weight returns the weight of a target or trunk in a route's split. It is 0 if the route has none.
 func (r *Route) Weight(name string) int {
 	if i := slices.IndexFunc(r.Split, func(s share) bool { return s.Name == name }); i >= 0 {
 		return r.Split[i].Weight

@@ -30,7 +30,7 @@ func (i *Identity) check(s section) {
 		return
 	}
 	i.Roots = x509.NewCertPool()
-	if data, err := os.ReadFile(i.RootsFile); err == nil { // else it has been reported
+	if data, err := os.ReadFile(i.RootsFile); err == nil { // an error has been reported
 		i.Roots.AppendCertsFromPEM(data)
 	}
 }
@@ -38,7 +38,7 @@ func (i *Identity) check(s section) {
 // identityStatuses returns the failures of RFC 8224 section 6.2.2.
 func identityStatuses() []string { return []string{"403", "428", "436", "437", "438"} }
 
-// parseIdentityStatus parses one of these statuses.
+// parseIdentityStatus parses a status of identityStatuses.
 func parseIdentityStatus(t string) (int, complaint) {
 	if slices.Contains(identityStatuses(), t) {
 		n, _ := strconv.Atoi(t)

@@ -8,33 +8,33 @@ import (
 	"flowbridge/config/template"
 )
 
-// Table is the file in the key `numbers`: what is known about each number. It stores every distinct value once.
+// Table is the file named by the key `numbers`, with values for each number. It stores every distinct value once.
 type Table struct {
-	columns []string          // of the values, without the number itself
-	rows    map[string]uint32 // position of a number's values
-	cells   []uint32          // of all rows: an index into values for each
+	columns []string          // names of the columns, except the number itself
+	rows    map[string]uint32 // row of a number
+	cells   []uint32          // of all rows, one after the other: indexes into values
 	values  []string
-	sample  template.Row // a value of each column that has any
+	sample  template.Row // one value for each column that has any
 	sum     string       // see Sum
-	route   int          // the columns that routes use; -1 if absent
+	route   int          // the columns that routes use; -1 for an absent one
 	targets int
 }
 
-// The columns of the table with a meaning for Flowbridge. All others are only for templates.
+// The columns of the table that have a meaning for Flowbridge. All others are only for templates.
 const (
 	columnNumber  = "number"
 	columnRoute   = "route"
 	columnTargets = "targets"
 )
 
-// Listed is a row of the table, for routes.
+// Listed is a row of the table, as routes use it.
 type Listed struct {
 	table *Table
 	place int
 }
 
-// Find returns the row of a number; ok is false if there is none, or no table. It takes the same time for every table
-// size.
+// Find returns the row of a number. ok is false if there is no such row, or no table. The time does not depend on the
+// size of the table.
 func (t *Table) Find(number string) (l Listed, ok bool) {
 	if t == nil {
 		return l, false
@@ -43,7 +43,7 @@ func (t *Table) Find(number string) (l Listed, ok bool) {
 	return Listed{t, int(place) * len(t.columns)}, ok
 }
 
-// Size returns how many numbers the table has; a nil table has none.
+// Size returns how many numbers the table has. It is 0 for a nil table.
 func (t *Table) Size() int {
 	if t == nil {
 		return 0
@@ -51,8 +51,8 @@ func (t *Table) Size() int {
 	return len(t.rows)
 }
 
-// Sum identifies the table's contents: the first 16 digits of the file's SHA-256, as printed by sha256sum. It is empty
-// without a table.
+// Sum identifies the contents of the table: the first 16 digits of the file's SHA-256, as sha256sum prints it. It is
+// empty without a table.
 func (t *Table) Sum() string {
 	if t == nil {
 		return ""
@@ -70,7 +70,7 @@ func (l Listed) value(column int) string {
 // Route returns the name of the route that the row is for, or "" if it is for every route.
 func (l Listed) Route() string { return l.value(l.table.route) }
 
-// Targets returns the targets that replace the route's own for this row, if any.
+// Targets returns the targets that replace the route's own for this row. It returns none if the row names none.
 func (l Listed) Targets() []string { return strings.Fields(l.value(l.table.targets)) }
 
 // Row returns the values for templates.
@@ -82,8 +82,8 @@ func (l Listed) Row() template.Row {
 	return row
 }
 
-// AgentNumber returns the number of a call that a route looks up in the table: the called number. If a PBX hands over a
-// call that it has placed (direction outbound), it is the calling number.
+// AgentNumber returns the number of a call that a route looks up in the table. This is the called number. If a PBX
+// hands over a call that it has placed (direction outbound), it is the calling number.
 func (r *Route) AgentNumber(vars *template.Vars) string {
 	if r.Direction == template.DirectionOutbound && r.Target == "" {
 		return vars.From.Number
@@ -91,7 +91,7 @@ func (r *Route) AgentNumber(vars *template.Vars) string {
 	return vars.To.Number
 }
 
-// takeSample finds a value for each column, for trying templates.
+// takeSample finds a value for each column, with which templates are tried.
 func (t *Table) takeSample() {
 	t.sample = make(template.Row, len(t.columns))
 	for i, name := range t.columns {
@@ -101,8 +101,8 @@ func (t *Table) takeSample() {
 	}
 }
 
-// sampleVars returns the values of a made-up call for a template. Its number has a row in the table; if the table could
-// not be read, every column has some value.
+// sampleVars returns the values of a made-up call for a template. The call's number has a row in the table. If the
+// table could not be read, every column has some value.
 func (l *loader) sampleVars(use templateUse, t *template.Template) template.Vars {
 	v := use.vars()
 	v.Row = l.sampleRow()
@@ -122,10 +122,10 @@ func (l *loader) sampleRow() template.Row {
 	return l.cfg.Numbers.sample
 }
 
-// columnsOf says what is wrong with the columns that a template names.
+// columnsOf returns the complaint about the columns that a template names.
 func (l *loader) columnsOf(t *template.Template) complaint {
 	table := l.cfg.Numbers
-	// The table is not read, or its error has been reported.
+	// Either the table is not read, or its error has been reported.
 	if len(t.Columns()) == 0 || table == nil && (l.withoutSecrets || l.root.has("numbers")) {
 		return complaint{}
 	}
@@ -142,7 +142,7 @@ func (l *loader) columnsOf(t *template.Template) complaint {
 	return complaint{}
 }
 
-// namedAt is a name in the table, and where it first occurs.
+// namedAt is a name in the table, with the place where it first occurs.
 type namedAt struct {
 	name         string
 	line, column int
@@ -160,7 +160,7 @@ func (c *Config) check(s section) {
 		}
 	}
 	if slices.ContainsFunc(s.l.errs, func(e Error) bool { return strings.HasPrefix(e.Path, "routes") }) {
-		return // a broken entry may have the name
+		return // an entry that could not be read may have the name
 	}
 	for _, r := range s.l.inTable.routes {
 		if s.l.inTable.errors > maxTableErrors {

@@ -18,7 +18,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// The limits of the table's file. They keep a wrong file from using up the memory that calls need.
+// Limits for the table's file. They keep a wrong file from using up the memory that calls need.
 const (
 	maxTable       = 64 << 20 // bytes
 	maxTableRows   = 1_000_000
@@ -27,11 +27,11 @@ const (
 	maxTableErrors = 20
 )
 
-// readTable is what is kept of the table while the configuration is read.
+// readTable holds data about the table while the configuration is read.
 type readTable struct {
-	file            string // its name for errors
+	file            string // name of the file for errors
 	routes, targets []namedAt
-	errors          int // number so far
+	errors          int // number of errors so far
 }
 
 // table reads the file of numbers named by a key.
@@ -47,7 +47,7 @@ func (s section) table(key string) *Table {
 		sc.complain(c)
 		return nil
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // it was only used for reading
 	if before.Size() > maxTable {
 		sc.complain(tooLargeTable)
 		return nil
@@ -85,12 +85,12 @@ func openRegular(path, remedy string) (*os.File, os.FileInfo, complaint) {
 	switch {
 	case err != nil:
 		return nil, nil, refuse("cannot be read: "+reason(err), remedy)
-	case !st.Mode().IsRegular(): // opening a pipe blocks until it has a writer, perhaps forever
+	case !st.Mode().IsRegular(): // opening a pipe blocks until it has a writer, which may be never
 		return nil, nil, refuse("is not a regular file", remedy)
 	}
 	f, err := os.Open(path)
 	if err == nil {
-		st, err = f.Stat() // of the opened file, which may have been replaced
+		st, err = f.Stat() // the opened file may be a different one by now
 	}
 	if err != nil {
 		return nil, nil, refuse("cannot be read: "+reason(err), remedy)
@@ -98,7 +98,7 @@ func openRegular(path, remedy string) (*os.File, os.FileInfo, complaint) {
 	return f, st, complaint{}
 }
 
-// sized counts the bytes read, and keeps the last one.
+// sized counts the bytes read, and remembers the last one.
 type sized struct {
 	from io.Reader
 	n    int64
@@ -121,15 +121,15 @@ type tableReader struct {
 	csv    *csv.Reader
 	table  *Table
 	header []string
-	number int                // column of the numbers
-	lines  []int              // line of each row
-	known  map[string]uint32  // the values so far
+	number int                // index of the column of numbers
+	lines  []int              // line number of each row
+	known  map[string]uint32  // index of each value so far
 	seen   [2]map[string]bool // the distinct cells of route and targets so far, and the names in them
 }
 
 func newTableReader(l *loader, in io.Reader) *tableReader {
 	text := bufio.NewReaderSize(in, 64<<10)
-	if mark, err := text.Peek(3); err == nil && string(mark) == "\ufeff" { // spreadsheets write it
+	if mark, err := text.Peek(3); err == nil && string(mark) == "\ufeff" { // spreadsheets write a byte order mark
 		_, _ = text.Discard(len(mark))
 	}
 	r := &tableReader{
@@ -146,7 +146,7 @@ func (r *tableReader) fail(field int, problem, remedy string) {
 	r.l.failTable(line, column, r.header[field], problem, remedy)
 }
 
-// read returns the table, or nil if something is wrong, which it reports.
+// read returns the table. After an error, which it reports, it returns nil.
 func (r *tableReader) read() *Table {
 	header, err := r.csv.Read()
 	switch {
@@ -200,7 +200,7 @@ func (r *tableReader) malformed(err error) {
 		r.l.failTable(0, 0, "", "cannot be read: "+reason(err), wholeTable)
 		return
 	}
-	if p.Line != p.StartLine { // the column belongs to another line
+	if p.Line != p.StartLine { // then the column belongs to another line
 		p.Column = 0
 	}
 	r.l.failTable(p.StartLine, p.Column, "", `is not CSV: a " stands where none may`,
@@ -305,7 +305,7 @@ func (r *tableReader) plain(field int, text string) {
 	}
 }
 
-// roundedNumber matches what spreadsheets make of a long number.
+// roundedNumber matches the form in which spreadsheets write a long number.
 var roundedNumber = regexp.MustCompile(`^[0-9][.,]?[0-9]*[eE]\+?[0-9]+$`)
 
 // numbered processes the number of a row.
@@ -332,7 +332,8 @@ func (r *tableReader) numbered(text string) bool {
 	return true
 }
 
-// note records the names in a new cell, to be looked up when all routes and targets have been read.
+// note records the names in a new cell. They are looked up when all routes and targets have been
+// read.
 func (r *tableReader) note(field int, cell string, seen map[string]bool, all *[]namedAt) {
 	if cell == "" || seen[cell] {
 		return
@@ -352,7 +353,7 @@ func (r *tableReader) note(field int, cell string, seen map[string]bool, all *[]
 	seen[cell] = true
 }
 
-// place returns the index of a value in values, adding it if it is new.
+// place returns the index of a value in values. If the value is new, place adds it.
 func (r *tableReader) place(text string) uint32 {
 	at, ok := r.known[text]
 	if !ok {

@@ -84,7 +84,7 @@ type Target struct {
 	// The hosts that its calls may be transferred to.
 	TransferHosts []string `key:"transfer_hosts" is:"host"`
 
-	// Sample is a row of the table of numbers for trying its templates; nil without a table.
+	// Sample is a row of the table of numbers with which the target's templates are tried. It is nil without a table.
 	Sample template.Row
 }
 
@@ -101,7 +101,7 @@ func (t *Target) check(s section) {
 	t.Prepare = s.prepare(t.Kind)
 	t.Sample = s.l.sampleRow()
 	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep, sample: t.Prepare.sample()}
-	t.Headers = s.headers(use) // a header that needs the id is left out if there is none
+	t.Headers = s.headers(use) // if there is no id, headers that need it are left out
 	use.mayLack = t.Prepare != nil && t.Prepare.OnFailure == OnFailureDial
 	s.platform(t, use)
 	if t.Kind == KindSynthflow && t.Prepare != nil {
@@ -115,7 +115,7 @@ func (t *Target) check(s section) {
 // isHandedOver reports whether orders may transfer the target's calls.
 func (t *Target) isHandedOver() bool { return len(t.TransferNumbers)+len(t.TransferHosts) > 0 }
 
-// idIsThere reports headers that use the platform's id if the answer has none.
+// idIsThere reports headers that use the platform's id although the answer has none.
 func (s section) idIsThere(t *Target) {
 	if t.Kind != KindHTTP || t.Prepare == nil || t.Prepare.ID != "" {
 		return
@@ -162,7 +162,7 @@ const (
 	DTMFRFC4733 DTMFMode = "rfc4733"
 )
 
-// TransferMode says what happens to a target's REFER.
+// TransferMode says how a target's REFER is handled.
 type TransferMode string
 
 // The values of targets[].transfer.
@@ -189,7 +189,7 @@ func (t *TargetTLS) check(s section) {
 	s.authorities("ca")
 }
 
-// usesTLS reports a section tls without TLS.
+// usesTLS reports a section tls although the transport is not TLS.
 func (s section) usesTLS(t TargetTLS, transport string) {
 	if t != (TargetTLS{}) && transport != TransportTLS && transport != TransportAuto {
 		s.fields["tls"].fail("has no effect over "+transport, "write transport: tls, or remove it")
@@ -198,7 +198,7 @@ func (s section) usesTLS(t TargetTLS, transport string) {
 
 // Header is one entry of targets[].headers.
 type Header struct {
-	// Name is the header's name, spelled as it is sent.
+	// Name is the header's name, in the spelling in which it is sent.
 	Name string
 	// Value is the template of the header's value.
 	Value *template.Template
@@ -217,9 +217,9 @@ func (s section) headers(use templateUse) []Header {
 	})
 }
 
-// headerLines reads a mapping of header names to templates, in file order. wrong says what is wrong with a name.
+// headerLines reads a mapping of header names to templates, in file order. wrong returns the complaint about a name.
 func (s section) headerLines(use templateUse, wrong func(name string) complaint) (all []Header) {
-	first := map[string]string{} // the spelling first used, by the name in lower case
+	first := map[string]string{} // the first spelling of each name, by the name in lower case
 	for _, e := range s.entriesOf("headers") {
 		lower := strings.ToLower(e.key)
 		c := wrong(e.key)
@@ -251,9 +251,9 @@ func parseKind(t string) (string, complaint) {
 	return "", wrong
 }
 
-// transfers reports transfers without a list of destinations.
+// transfers reports transfers that have no list of destinations.
 func (s section) transfers(t *Target) {
-	if v, ok := s.get("transfer"); ok && v.text != string(t.Transfer) { // which has been reported
+	if v, ok := s.get("transfer"); ok && v.text != string(t.Transfer) { // the wrong value has been reported
 		return
 	}
 	switch {
@@ -264,7 +264,7 @@ func (s section) transfers(t *Target) {
 	}
 }
 
-// parseNumberPattern parses a regular expression over numbers. An empty one would allow all of them.
+// parseNumberPattern parses a regular expression over numbers. It refuses an empty one, which would allow all of them.
 func parseNumberPattern(t string) (*Numbers, complaint) {
 	if t == "" {
 		return nil, refuse("is empty", `write a regular expression like "^\\+1507[0-9]{7}$"`)

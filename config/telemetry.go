@@ -47,16 +47,17 @@ type hep struct {
 	CaptureID int `key:"capture_id" min:"1" max:"4294967295" default:"2001"`
 }
 
-// On reports whether messages are sent.
+// On reports whether messages are sent to a HEP server.
 func (h *hep) On() bool { return h.To != "" }
 
-// Server returns where messages are sent: udp or tcp, and host:port.
+// Server returns the network (udp or tcp) and address (host:port) to which messages are sent.
 func (h *hep) Server() (network, address string) {
 	network, address, _ = strings.Cut(h.To, "://")
 	return network, address
 }
 
-// tracesPath is where OTLP over HTTP receives traces (https://opentelemetry.io/docs/specs/otlp/#otlphttp-request).
+// tracesPath is the path where OTLP over HTTP receives traces
+// (https://opentelemetry.io/docs/specs/otlp/#otlphttp-request).
 const tracesPath = "/v1/traces"
 
 // parseCollector parses the URL of a collector, and completes its path.

@@ -12,10 +12,10 @@ import (
 	"flowbridge/config/template"
 )
 
-// templateUse says what a template may name in its place.
+// templateUse says which values a template may use at its place.
 type templateUse struct {
-	prepare bool   // the answer of a prepare step
-	mayLack bool   // a call may be dialled although that step failed
+	prepare bool   // the answer of a prepare step may be used
+	mayLack bool   // a call may be dialled even if that step failed
 	without string // why there is no answer of a prepare step
 	sample  *template.PrepareVars
 }
@@ -35,7 +35,7 @@ const (
 	noTrunkStep   = "which a call to a trunk does not have"
 )
 
-// templateUse returns what the key's tag `use` allows.
+// templateUse returns the values that the key's tag `use` allows.
 func (k key) templateUse() templateUse {
 	if k.use == "prepare" {
 		return templateUse{without: ownStep}
@@ -43,7 +43,7 @@ func (k key) templateUse() templateUse {
 	return templateUse{without: "which a hook does not have"}
 }
 
-// template reads a template; nil if it is absent and has no default.
+// template reads a template. It returns nil if the template is absent and has no default.
 func (s section) template(k key) *template.Template {
 	v, ok := s.fields[k.name]
 	if !ok && k.def == "" {
@@ -80,7 +80,7 @@ func (s section) variables(k key) (all []variable) {
 	return all
 }
 
-// constant returns the default of a key, as if it were in the file.
+// constant returns the default of a key as a value, as if it were in the file.
 func (s section) constant(key, text string) value {
 	return value{
 		l: s.l, path: join(s.path, key),
@@ -178,7 +178,8 @@ func (s section) urlTemplate(key string) *template.URL {
 	return u
 }
 
-// uri reads the URI of a target or trunk and checks its result for a sample call, which it also returns.
+// uri reads the URI of a target or trunk and checks its result for a sample call. It also returns that
+// result.
 func (s section) uri(use templateUse, transport string) (*template.Template, string) {
 	v, ok := s.fields["uri"]
 	if !ok {
@@ -201,7 +202,7 @@ func (s section) uri(use templateUse, transport string) (*template.Template, str
 	return t, sample
 }
 
-// describe returns a template's complaint without values from the environment.
+// describe returns a template's error without values from the environment.
 func (s scalar) describe(err error) string {
 	if s.fromEnv {
 		return "cannot be used"

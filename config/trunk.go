@@ -99,7 +99,7 @@ func (t *Trunk) check(s section) {
 	}
 }
 
-// callee reads where calls to the trunk go, and reports keys that have no effect without such calls.
+// callee reads how calls to the trunk are placed, and reports keys that have no effect without such calls.
 func (t *Trunk) callee(s section) {
 	if t.Registrar != nil && t.Auth == nil {
 		s.fields["registrar"].fail("has no credentials to ask for", "write auth, the user and the password of what registers")
@@ -134,7 +134,8 @@ func (t *Trunk) callee(s section) {
 	}
 }
 
-// vouched reports whether there are authorities for the certificates that a trunk requires.
+// vouched reports whether there are authorities for the certificates that a trunk requires. It is true if the trunk
+// requires none.
 func vouched(t *Trunk, sip *SIP) bool { return len(t.Certificates) == 0 || sip.TLS.ClientCA != "" }
 
 // TrunkLimits is the section `limits` of a trunk. A number counts in the form that routes match. Calls from the trunk
@@ -159,7 +160,7 @@ type Originate struct {
 	Answer *WhoAnswers `key:"answer"`
 }
 
-// WhoAnswers returns the trunk's settings for detecting who answers, or nil.
+// WhoAnswers returns the trunk's settings for detecting what answers, or nil.
 func (o *Originate) WhoAnswers() *WhoAnswers {
 	if o == nil {
 		return nil
@@ -177,7 +178,7 @@ type WhoAnswers struct {
 	Play string `key:"play" is:"sound"`
 }
 
-// MachineMode says what happens to an answering machine.
+// MachineMode says how an answering machine is handled.
 type MachineMode string
 
 // The values of trunks[].originate.answer.machine.
@@ -202,7 +203,7 @@ func (o *Originate) check(s section) {
 	s.notEmpty("from")
 }
 
-// NATMode says where in-dialog requests to a trunk go.
+// NATMode says where in-dialog requests to a trunk are sent.
 type NATMode string
 
 // The values of trunks[].nat.
@@ -235,7 +236,7 @@ func (a *Auth) wanted(s section) bool {
 	return s.filled("username") || s.filled("password_file") || s.filled("password_env")
 }
 
-// Match is the section `match` of a trunk. An empty key matches everything.
+// Match is the section `match` of a trunk. An empty key matches every call.
 type Match struct {
 	// The host of the Request-URI; case does not matter.
 	ToDomain string `key:"to_domain" is:"domain"`
@@ -247,7 +248,7 @@ type Match struct {
 
 func (m *Match) check(section) { m.HeaderName, m.HeaderValue, _ = strings.Cut(m.HeaderName, ": ") }
 
-// Conditions counts the conditions: the more, the more specific.
+// Conditions returns the number of conditions. A match with more conditions is more specific.
 func (m Match) Conditions() (n int) {
 	for _, set := range []bool{m.ToDomain != "", m.HeaderName != ""} {
 		if set {
@@ -274,10 +275,10 @@ func parseHeaderLine(t string) (string, complaint) {
 	return name + ": " + val, complaint{}
 }
 
-// leastSE is the shortest session timer allowed (RFC 4028 section 5).
+// leastSE is the shortest session timer that is allowed (RFC 4028 section 5).
 const leastSE = 90 * time.Second
 
-// parseTimer parses a session timer: seconds on the wire.
+// parseTimer parses a session timer, which is in seconds on the wire.
 func parseTimer(t string) (time.Duration, complaint) {
 	d, c := parseDuration(t)
 	switch {

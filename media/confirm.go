@@ -6,8 +6,8 @@ import (
 	"flowbridge/media/packet"
 )
 
-// unconfirmedBound is how many bytes an unconfirmed side may be sent: one second of G.711 in packets of 20 ms. Early
-// media starts at once within it, and many peers are confirmed within that second.
+// unconfirmedBound is how many bytes may be sent to an unconfirmed side: one second of G.711 in packets of 20 ms.
+// Early media can start at once, and most peers are confirmed within that second.
 const unconfirmedBound = 50 * (packet.HeaderLen + 160)
 
 // isUnconfirmed reports whether the bound applies to packets sent to dest.
@@ -20,7 +20,7 @@ func (r *relay) confirm(side Side) error {
 	return r.route()
 }
 
-// confirmedBy confirms a side by an accepted packet if it came from the address that the side's SDP names.
+// confirmedBy confirms a side if the accepted packet came from the address in the side's SDP.
 func (r *relay) confirmedBy(side Side, src netip.AddrPort) {
 	if p := &r.party[side]; p.named.Unconfirmed && !p.confirmed && src.Addr() == p.named.RTP.Addr() {
 		_ = r.confirm(side)
@@ -36,7 +36,7 @@ func (ep *endpoint) withholds(n int) bool {
 	if p.unconfirmed <= unconfirmedBound {
 		return false
 	}
-	if !ep.relay.stages.Speaks(ep.side) { // relayed packet; what stages send is not counted as dropped
+	if !ep.relay.stages.Speaks(ep.side) { // it is a relayed packet; packets of the stages are not counted as dropped
 		ep.count.dropped().Unconfirmed.Add(1)
 	}
 	if !p.withheld {

@@ -11,7 +11,7 @@ import (
 	"github.com/pion/srtp/v3"
 )
 
-// errKeys reports keys of an unknown suite or of a wrong length, or an MKI of more than 128 bytes.
+// errKeys reports keys of an unknown suite or of the wrong length, or an MKI longer than 128 bytes.
 var errKeys = errors.New("not keys of a known SRTP suite")
 
 // maxMKI is the length of the longest master key identifier (RFC 4568 §9.2).
@@ -99,8 +99,8 @@ func (k *Keys) check() error {
 	return nil
 }
 
-// context creates the SRTP library's context for one direction. Our own windows detect replays, because they know more
-// than one context does.
+// context creates the SRTP library's context for one direction. Replays are detected by our own windows, which cover
+// more than one context.
 func (k *Keys) context() (*srtp.Context, error) {
 	s := suites[k.Suite]
 	ctx, err := srtp.CreateContext(k.Key[:s.key], k.Key[s.key:], s.profile, srtp.MasterKeyIndicator(k.MKI))
@@ -115,8 +115,8 @@ type Crypto struct {
 	Receive *Keys `cbor:"1,keyasint,omitempty"` // keys of the side's packets; nil if it sends plain RTP
 	Send    *Keys `cbor:"2,keyasint,omitempty"` // keys of the packets sent to it; nil if it gets plain RTP
 
-	// Awaited says that the keys are still being negotiated; Receive and Send are nil. Until then only the Datagrams of
-	// the negotiation are sent and accepted.
+	// Awaited says that the keys are still being negotiated. Receive and Send are nil, and only the Datagrams of the
+	// negotiation are sent and accepted.
 	Awaited bool `cbor:"3,keyasint,omitempty"`
 }
 

@@ -19,8 +19,8 @@ const (
 	// maxSources limits the SSRCs under one key. A call has a few; a peer that invents more must not fill memory.
 	maxSources = 256
 
-	// maxGuesses limits, per key, how often a new SSRC's packet is tried with a roll-over counter other than 0. Each
-	// attempt leaves state in the library's context, whether the packet is authentic or not.
+	// maxGuesses limits, per key, how often the first packet of a new SSRC is tried with a roll-over counter other than 0.
+	// Each attempt leaves state in the library's context, whether the packet is authentic or not.
 	maxGuesses = 1000
 )
 
@@ -38,17 +38,17 @@ const (
 type window struct {
 	top   uint64
 	seen  uint64 // bit i: top-i was seen
-	blind bool   // a killed process may have seen numbers above top: count all below the next one as seen
+	blind bool   // a killed process may have seen numbers above top: treat every number below the next one as seen
 }
 
-// guess completes a packet number of which 16 bits are known, choosing the number nearest to top (RFC 3711 §3.3.1). ok
+// guess returns the full packet number for its lower 16 bits, choosing the number nearest to top (RFC 3711 §3.3.1). ok
 // is false if the number would be negative.
 func (w *window) guess(seq uint16) (index uint64, ok bool) {
 	i := int64(w.top) + int64(int16(seq-uint16(w.top))) // top has 48 bits
 	return uint64(i), i >= 0
 }
 
-// fresh reports whether a number is certainly new.
+// fresh reports whether a number has certainly not been received before.
 func (w *window) fresh(index uint64) bool {
 	behind := w.top - index
 	return index > w.top || w.seen == 0 || (behind < 64 && w.seen>>behind&1 == 0)
@@ -95,13 +95,13 @@ func newOpener(k Keys, ctx *srtp.Context) *opener {
 		indexAt: srtcpIndexLen + len(k.MKI),
 		streams: map[uint32]*window{}, reports: map[uint32]*window{},
 	}
-	if !s.aead { // its tag comes last (RFC 3711 §3.4, RFC 7714 §9)
+	if !s.aead { // the authentication tag comes last (RFC 3711 §3.4, RFC 7714 §9)
 		o.indexAt += s.tagRTCP
 	}
 	return o
 }
 
-// keyed reports whether there is a key that is not still being negotiated.
+// keyed reports whether a key is set and no longer being negotiated.
 func (o *opener) keyed() bool { return o != nil && o.ctx != nil }
 
 // reusedHeader has room for the largest header, so that parsing allocates nothing.
@@ -179,8 +179,8 @@ func (o *opener) openFirst(dst, pkt []byte, ssrc uint32, seq uint16) ([]byte, fa
 	return nil, faultUnauthentic
 }
 
-// decrypt returns the decrypted packet if it is authentic under this roll-over counter. The library's own count for the
-// SSRC is set each time. For an unknown SSRC the library starts at 0 and keeps no trace of forged packets.
+// decrypt returns the decrypted packet if it is authentic under this roll-over counter. It sets the library's counter
+// for the SSRC each time. For an unknown SSRC the library starts at 0 and remembers nothing about forged packets.
 func (o *opener) decrypt(dst, pkt []byte, ssrc, counter uint32) []byte {
 	if _, known := o.ctx.ROC(ssrc); known || counter != 0 {
 		o.ctx.SetROC(ssrc, counter)
@@ -198,7 +198,7 @@ func (o *opener) openRTCP(dst, pkt []byte) ([]byte, fault) {
 	}
 	ssrc := binary.BigEndian.Uint32(pkt[4:])
 	word := binary.BigEndian.Uint32(pkt[len(pkt)-o.indexAt:])
-	if word&srtcpEncrypted == 0 { // UNENCRYPTED_SRTCP was not agreed on
+	if word&srtcpEncrypted == 0 { // unencrypted SRTCP (UNENCRYPTED_SRTCP) was not agreed on
 		return nil, faultUnauthentic
 	}
 	w, index := o.reports[ssrc], uint64(word&^srtcpEncrypted)
@@ -231,30 +231,30 @@ type sealer struct {
 	ctx  *srtp.Context // nil while the keys are awaited
 
 	streams map[uint32]*numbers // RTP by SSRC
-	reports map[uint32]uint64   // RTCP: for each SSRC that the library counts, the last reserved number
+	reports map[uint32]uint64   // RTCP: the last reserved number, by SSRC; the library counts the numbers
 	reserve
 	header  rtp.Header // header and headerC are reused
 	headerC rtcp.Header
 }
 
-// keyed reports whether there is a key that is not still being negotiated.
+// keyed reports whether a key is set and no longer being negotiated.
 func (s *sealer) keyed() bool { return s != nil && s.ctx != nil }
 
-// numbers are the packet numbers that a source has used under a key.
+// numbers are the packet numbers that one source has used under one key.
 type numbers struct {
 	window
 	bound  uint64 // the last reserved number
 	shift  uint16 // added to the packet's own number
-	expect uint16 // the number after one that was too old; two in a row mean a restart
+	expect uint16 // the number after a packet that was too old; two such packets in a row mean a restart
 	jumped bool
-	follow bool // the next packet gets the number after top, whatever its own
+	follow bool // the next packet gets the number after top, whatever its own number is
 }
 
 func newSealer(k Keys, ctx *srtp.Context) *sealer {
 	return &sealer{keys: k, ctx: ctx, header: reusedHeader(), streams: map[uint32]*numbers{}, reports: map[uint32]uint64{}}
 }
 
-// seal returns the encrypted packet in dst, which must not overlap with pkt. It reports false if the packet must not or
+// seal returns the encrypted packet in dst, which must not overlap with pkt. It returns false if the packet must not or
 // cannot be sent.
 func (s *sealer) seal(dst, pkt []byte, kind Kind) ([]byte, bool) {
 	switch {
@@ -282,7 +282,7 @@ func (s *sealer) sealRTP(dst, pkt []byte) ([]byte, bool) {
 		return nil, false
 	}
 	n.add(index)
-	if first { // only now: its first number must be the number of the first packet sent
+	if first { // set only now, because its first number must be the number of the first packet sent
 		s.streams[ssrc] = n
 	}
 	s.ctx.SetROC(ssrc, uint32(index>>16)) // 48 bits
@@ -292,7 +292,8 @@ func (s *sealer) sealRTP(dst, pkt []byte) ([]byte, bool) {
 	return out, err == nil
 }
 
-// place returns the full number for a packet. A source that restarts with lower numbers continues after the used ones.
+// place returns the full number for a packet. If a source restarts with lower numbers, its packets continue after the
+// used ones.
 func (n *numbers) place(seq uint16) (uint64, bool) {
 	if n.seen == 0 {
 		return uint64(seq + n.shift), true

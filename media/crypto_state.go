@@ -13,8 +13,8 @@ type cryptoChange struct {
 	out *sealer
 }
 
-// secure is the security of one side. It is a value without clock or I/O, owned by the worker. It keeps the replaced
-// sending context: if a change is withdrawn and the key returns, the used numbers are still known.
+// secure holds the keys of one side. It is a value without clock or I/O, owned by the worker. It keeps the replaced
+// sending context: if a change is withdrawn and the old key returns, the used numbers are still known.
 type secure struct {
 	in          *opener // nil if the side sends plain RTP
 	former      *opener // under the former keys
@@ -73,7 +73,7 @@ func (s *secure) open(dst, pkt []byte, kind Kind, now time.Duration) ([]byte, fa
 	return plain, why
 }
 
-// shift returns what is added to the packet numbers of a source on its way to the side.
+// shift returns the number that is added to a source's packet numbers on the way to the side.
 func (s *secure) shift(ssrc uint32) uint16 {
 	if s.out != nil && s.out.streams[ssrc] != nil {
 		return s.out.streams[ssrc].shift
@@ -81,7 +81,7 @@ func (s *secure) shift(ssrc uint32) uint16 {
 	return 0
 }
 
-// unprotect decrypts a packet that arrived at ep. It returns nil for a rejected packet, which it counts.
+// unprotect decrypts a packet that arrived at ep. If it rejects the packet, it counts it and returns nil.
 func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	s := &ep.relay.secure[ep.side]
 	if s.in == nil {
@@ -108,8 +108,8 @@ func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	return nil
 }
 
-// protect encrypts a packet for a side that may be secured. It reports false if the packet must not be sent, and counts
-// it.
+// protect encrypts a packet if the side it is sent to is secured. It returns false if the packet must not be sent, and
+// counts the packet.
 func (w *worker) protect(ep *endpoint, pkt []byte) ([]byte, bool) {
 	s := ep.relay.secure[ep.out.side].out
 	if s == nil {

@@ -8,11 +8,11 @@ import (
 
 const (
 	dtlsHeaderLen    = 13 // length of a record header (RFC 6347 §4.1)
-	datagramsWaiting = 16 // a handshake flight has fewer; more are dropped, as any datagram may be
+	datagramsWaiting = 16 // more than a handshake flight has; further datagrams are dropped
 )
 
-// Datagrams carry the DTLS handshake by which a side agrees on SRTP keys, on the ports of RTP (RFC 5764 §5.1.2, RFC
-// 7983). Sending and receiving never block the media: datagrams without room are dropped.
+// Datagrams carries the DTLS handshake in which a side agrees on SRTP keys, over the RTP ports (RFC 5764 §5.1.2, RFC
+// 7983). Sending and receiving never block the media: if there is no room, a datagram is dropped.
 type Datagrams struct {
 	send     func(pkt []byte)
 	received chan []byte
@@ -20,11 +20,11 @@ type Datagrams struct {
 	once     sync.Once
 
 	// Owned by the worker.
-	source netip.AddrPort // where the last handshake came from: ours go there, too
+	source netip.AddrPort // source of the last handshake; our datagrams are sent there, too
 }
 
-// NewDatagrams returns a channel for datagrams that sends through send. Engines create it; it is exported for tests of
-// the packages that use engines.
+// NewDatagrams returns a channel for datagrams that sends through send. Engines create channels; NewDatagrams is
+// exported for the tests of packages that use engines.
 func NewDatagrams(send func(pkt []byte)) *Datagrams {
 	return &Datagrams{send: send, received: make(chan []byte, datagramsWaiting), done: make(chan struct{})}
 }
@@ -32,7 +32,7 @@ func NewDatagrams(send func(pkt []byte)) *Datagrams {
 // Received returns the channel of datagrams from the side.
 func (d *Datagrams) Received() <-chan []byte { return d.received }
 
-// Done is closed when no more datagrams come or go: the session has ended, or the side has other keys.
+// Done is closed when no more datagrams are sent or received: the session has ended, or the side has other keys.
 func (d *Datagrams) Done() <-chan struct{} { return d.done }
 
 // Send sends a datagram to the side. It does not retain pkt.
@@ -62,9 +62,9 @@ func (d *Datagrams) Close() {
 	}
 }
 
-// Datagrams opens the channel for a side's DTLS and closes the previous one. The channel closes with the session, or
-// when SetCrypto switches the side to plain RTP. The side must have Crypto.Awaited or keys; otherwise its packets are
-// not taken for DTLS.
+// Datagrams opens the channel for a side's DTLS and closes the previous one. The channel closes when the session ends,
+// or when SetCrypto switches the side to plain RTP. Set Crypto.Awaited or keys for the side first; otherwise its
+// packets are not treated as DTLS.
 func (s *Session) Datagrams(side Side) *Datagrams {
 	d := NewDatagrams(func(pkt []byte) {
 		_ = s.worker.post(command{op: opDatagrams, relay: &s.relay, side: side, datagram: pkt}, true)
@@ -94,15 +94,15 @@ func (s *Session) endDatagrams(sides ...Side) {
 // isDTLS reports whether a packet on an RTP port is a DTLS record (RFC 7983 §7).
 func isDTLS(pkt []byte) bool { return len(pkt) >= dtlsHeaderLen && pkt[0] >= 20 && pkt[0] <= 63 }
 
-// begins reports whether a record may start a handshake, which is not encrypted yet. A former peer's late records do
-// not: the end of its association is encrypted.
+// begins reports whether a record may start a handshake: it is not encrypted yet. A former peer's late records are no
+// start, because the end of its association is encrypted.
 func begins(pkt []byte) bool {
 	return pkt[0] == 22 && pkt[1] == 0xfe && binary.BigEndian.Uint16(pkt[3:]) == 0 // RFC 6347 §4.1: type, version, epoch
 }
 
-// takesDatagram takes a DTLS packet from an admitted source. It reports false if the packet is not DTLS or no one waits
-// for it. The answer to a handshake also goes to the address it came from: a side behind NAT is not at the address it
-// names.
+// takesDatagram handles a DTLS packet from an admitted source. It returns false if the packet is not DTLS or if the
+// side has no DTLS channel. Our answer to a handshake also goes to the packet's source, because a side behind NAT can't
+// be reached at the address in its SDP.
 func (w *worker) takesDatagram(ep *endpoint, pkt []byte) bool {
 	d := ep.relay.secure[ep.side].in.datagrams
 	if d == nil || ep.kind != RTP || !isDTLS(pkt) {
@@ -115,7 +115,7 @@ func (w *worker) takesDatagram(ep *endpoint, pkt []byte) bool {
 	return true
 }
 
-// orderDatagrams sends a datagram to a side, or sets where the side's datagrams are delivered.
+// orderDatagrams sends a datagram to a side, or sets the channel that receives the side's datagrams.
 func (w *worker) orderDatagrams(c command) {
 	if in := c.relay.secure[c.side].in; c.datagram != nil {
 		w.sendDatagram(c.relay, c.side, c.datagram)
@@ -124,9 +124,9 @@ func (w *worker) orderDatagrams(c command) {
 	}
 }
 
-// sendDatagram sends DTLS to a side from its RTP socket. It sends to the address its handshake came from and, unless
-// that was the address it names, also to its media destination. Neither is proved yet, so one of them may be a
-// stranger's, who does not have the side's certificate.
+// sendDatagram sends DTLS to a side from its RTP socket. It sends to the source of the side's handshake and, if that
+// differs from the address in the SDP, also to the side's media destination. Neither address is proved yet. One may
+// belong to a stranger, but a stranger does not have the side's certificate.
 func (w *worker) sendDatagram(r *relay, side Side, pkt []byte) {
 	in, dest := r.secure[side].in, r.party[side].dest(RTP)
 	if in != nil && in.datagrams != nil && in.datagrams.source.IsValid() {

@@ -34,10 +34,10 @@ const defaultTimeout = 30 * time.Second
 
 // Config configures an engine.
 type Config struct {
-	// Listen are the addresses that sessions may be bound to. It has at least one; the first is the default.
+	// Listen lists the addresses that sessions may be bound to. There must be at least one; the first is the default.
 	Listen []netip.Addr
 
-	// Advertised are further addresses that lead to the engine's ports through NAT.
+	// Advertised lists further addresses that lead to the engine's ports through NAT.
 	Advertised []netip.Addr
 
 	// PortLow and PortHigh are the first and the last port. RTP uses the even ports, RTCP the odd port above. A session
@@ -51,23 +51,23 @@ type Config struct {
 	// DSCP marks sent packets (RFC 2474), 0 to 63; 0 leaves them unmarked.
 	DSCP uint8
 
-	// Timeout is how long both sides of a started session may be without accepted RTP, once there was RTP, before
-	// EventSilent; 0 means 30 s. It is checked every 250 ms.
+	// Timeout is how long a started session may go without accepted RTP from either side before EventSilent, once it has
+	// had RTP; 0 means 30 s. It is checked every 250 ms.
 	Timeout time.Duration
 
 	// OnOutage is called when most sessions of a worker, at least five, have fallen silent within a second, and again when
-	// the outage is over. EventSilent is delayed until most of them are heard again and for Timeout after that, at most
-	// five minutes. OnOutage must not block. It may be nil.
+	// the outage is over. EventSilent is delayed until most of these sessions have RTP again and for Timeout after that,
+	// but for no more than five minutes. OnOutage must not block. It may be nil.
 	OnOutage func(Outage)
 
-	// StartTimeout is Timeout for a session that has had no RTP since Session.Start; 0 means 30 s.
+	// StartTimeout replaces Timeout for a session that has had no RTP since Session.Start; 0 means 30 s.
 	StartTimeout time.Duration
 
-	// Kernel carries the flows whose packets need nothing of the engine; if it is nil, sockets carry all flows. The caller
+	// Kernel relays the flows whose packets the engine need not handle; if it is nil, sockets carry all flows. The caller
 	// closes it after the engine. Several engines may share one.
 	Kernel *kernel.Relay
 
-	// path creates the path that carries a worker's sessions; if it is nil, the worker itself does.
+	// path creates the path that carries a worker's sessions. If it is nil, the worker itself carries them.
 	path func(*worker) flowPath
 }
 
@@ -76,7 +76,7 @@ type Config struct {
 type Engine struct {
 	// Constant.
 	config  Config
-	epoch   time.Time     // all durations of the engine count from here
+	epoch   time.Time     // start of all the engine's durations
 	began   time.Duration // epoch by CLOCK_MONOTONIC
 	ports   *ports
 	workers []*worker
@@ -139,7 +139,7 @@ func Open(cfg Config) (*Engine, error) {
 			w.shareSockets(len(e.workers))
 		}
 		if cfg.path != nil {
-			w.path = cfg.path(w) // the worker has no session yet, so it does not use path
+			w.path = cfg.path(w) // the worker does not use path yet, because it has no session
 		}
 		e.workers = append(e.workers, w)
 	}
@@ -177,7 +177,7 @@ func (c Config) check() error {
 	return errors.Join(errs...)
 }
 
-// taken reports whether a flow of an earlier process uses a port.
+// taken reports whether a flow of an earlier process uses the port.
 func (c *Config) taken(port uint16) bool {
 	return c.Kernel != nil && c.Kernel.Uses(port)
 }
@@ -196,7 +196,7 @@ func (e *Engine) Close() error {
 	}
 	e.opening.Wait()
 	for _, s := range e.all() {
-		s.Close() // or waits for the goroutine that is closing it
+		s.Close() // if another goroutine is closing it, this waits
 	}
 	e.end()
 	return nil
@@ -227,12 +227,12 @@ func (e *Engine) end() {
 // now returns the time since the engine was opened.
 func (e *Engine) now() time.Duration { return time.Since(e.epoch) }
 
-// Ports returns how many pairs of an RTP and an RTCP port are leased, and how many exist. A session uses two.
+// Ports returns how many pairs of an RTP and an RTCP port are leased, and how many there are. A session uses two.
 func (e *Engine) Ports() (used, total int) { return e.ports.usage() }
 
-// forbids reports whether a peer may not have its media at a. A peer may not use a leased port. It may use an address
-// of this machine only if the peer itself is there: other services that listen here are not for peers. An advertised
-// address may belong to a NAT that peers are behind, so it is allowed.
+// forbids reports whether a must not be used for a peer's media. A leased port is always forbidden. An address of this
+// machine is forbidden unless the peer itself is there, because other services that listen here are not for peers. An
+// advertised address is allowed, because it may belong to a NAT that peers are behind.
 func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()
 	ours := slices.Contains(e.locals, addr) && !addr.IsLoopback() &&
@@ -257,7 +257,7 @@ func localAddrs(listen, advertised []netip.Addr) []netip.Addr {
 	if !slices.ContainsFunc(listen, netip.Addr.IsUnspecified) {
 		return all
 	}
-	interfaces, _ := local.Addresses() // on an error, at worst a media loop is not prevented
+	interfaces, _ := local.Addresses() // after an error, a media loop may go undetected, at worst
 	return append(all, interfaces...)
 }
 
@@ -290,7 +290,7 @@ func (e *Engine) NewSession(sc SessionConfig) (*Session, error) {
 	e.awake.Add(1)
 	s.relay.own = e.isOwn
 	s.relay.init(id, local, fds, sc.OnEvent)
-	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers stop only when no session is being opened
+	_ = s.worker.post(command{op: opOpen, relay: &s.relay}, false) // workers run as long as a session is being opened
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.sessions[id] = s
@@ -316,8 +316,8 @@ func (e *Engine) order(op op) {
 	}
 }
 
-// Underway yields each worker that has sessions, with a number that changes several times a second while the worker
-// makes progress.
+// Underway yields each worker that has sessions, with a number that changes several times a second as long as the
+// worker makes progress.
 func (e *Engine) Underway(yield func(worker string, step uint64)) {
 	for i, w := range e.workers {
 		if !w.rests.Load() {

@@ -13,16 +13,16 @@ import (
 type Event interface{ isEvent() }
 
 // EventSilent says that no RTP was accepted from either side for Config.Timeout, or for Config.StartTimeout if there
-// has been none yet. It comes at most once in a session's life, never before Session.Start and never while a side is
-// held. The time counts from the end of the last hold.
+// has been none yet. It is posted at most once per session, never before Session.Start and never while a side is held.
+// The time counts from the end of the last hold.
 type EventSilent struct {
 	Since time.Duration // how long there has been silence, at least the time-out
 	Never bool          // there has been no RTP since Session.Start
 }
 
-// EventOneWay says that one side speaks and nothing was accepted from the other for three seconds. The time counts from
-// the latest of these: Session.Start, the speaking side's first RTP, a side's change of address, the end of a hold or
-// of Peer.Mute. The event comes at most once in a session's life, and never after both sides have been heard.
+// EventOneWay says that one side speaks and that nothing was accepted from the other side for three seconds. The time
+// counts from the latest of these: Session.Start, the speaking side's first RTP, a side's change of address, the end of
+// a hold or of Peer.Mute. The event is posted at most once per session, and never after both sides have been heard.
 type EventOneWay struct {
 	Side Side // the silent side
 }
@@ -48,30 +48,30 @@ type EventDigit struct {
 // EventPlayed says that a sound played to a side has ended.
 type EventPlayed struct {
 	Side Side
-	ID   uint64 // of its Play
+	ID   uint64 // the ID of the Play
 }
 
-// EventAnsweredBy says who or what answered a side (Session.DetectAnswer). It comes once per detection, unless the
-// session ends first.
+// EventAnsweredBy says what answered a side: a person or a machine (Session.DetectAnswer). It is posted once per
+// detection, unless the session ends first.
 type EventAnsweredBy struct {
 	Side Side
 	answerer.Answer
 }
 
-// EventBeep ends the wait for a beep: a beep followed by silence was heard, or no beep came in time. It comes after
+// EventBeep ends the wait for a beep: either a beep followed by silence was heard, or no beep came in time. It follows
 // EventAnsweredBy, at most once per detection.
 type EventBeep struct {
 	Side Side
 	answerer.Beep
 }
 
-// EventWithheld says that a side gets no more media until it is confirmed (Peer.Unconfirmed). It comes at most once per
-// side.
+// EventWithheld says that a side gets no more media until it is confirmed (Peer.Unconfirmed). It is posted at most once
+// per side.
 type EventWithheld struct{ Side Side }
 
 // EventChanged says that the last Session.State is out of date: a source was locked, the stream to a side is rewritten
-// differently, or SRTP packet numbers have advanced far. It comes only after the first State, and once until the next
-// one. It is repeated each second while packets wait for a state.
+// differently, or SRTP packet numbers have advanced far. It is posted only after the first State, and then once until
+// the next State. While packets wait for a state, it is repeated each second.
 type EventChanged struct{}
 
 func (EventChanged) isEvent()  {}

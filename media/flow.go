@@ -9,12 +9,12 @@ import (
 	"flowbridge/media/stream"
 )
 
-// never is a time that never comes.
+// never is later than any time.
 const never = stream.Never
 
 type flowID struct {
 	Session uint64
-	From    Side // the side whose packets it carries
+	From    Side // the side whose packets the flow carries
 	Kind    Kind
 }
 
@@ -32,7 +32,7 @@ type course struct {
 	Source      netip.AddrPort // the locked source; invalid if none is locked
 	Dest        netip.AddrPort // if invalid, packets are dropped
 	SSRC        uint32         // of the locked stream; RTP only
-	Held        bool           // Dest wants no packets: they are counted and dropped
+	Held        bool           // Dest wants no packets, so they are counted and dropped
 	Unconfirmed bool           // Dest is unconfirmed: endpoint.withholds decides which packets are not sent
 	Rewrite     rewrite        // RTP flows only; RTCP is rewritten to match it
 }
@@ -41,10 +41,10 @@ type course struct {
 // flow.Source and flow.SSRC, and passes all others to the session's latch. Only the goroutine that owns the session
 // calls it.
 type flowPath interface {
-	// Attach starts to carry f, or replaces the flow with the same ID. It adds its counts to c, which is the same in every
-	// call for one ID.
+	// Attach starts to carry f, or replaces the flow with the same ID. The path adds its counts to c, which is the same
+	// for every call with that ID.
 	Attach(f flow, c *counters) error
-	// Detach stops carrying a flow and leaves its final figures in its counters. It ignores an unknown ID.
+	// Detach stops carrying a flow and leaves the final figures in its counters. It ignores an unknown ID.
 	Detach(id flowID)
 }
 

@@ -8,12 +8,12 @@ import (
 	"flowbridge/media/stream"
 )
 
-// inherit continues the flows of a resumed session that the kernel still relays, without moving them. What the killed
-// process gave the kernel is newer than its saved state. The session is not visible to others yet, and its sockets are
-// open: packets that the kernel gives back arrive there.
+// inherit continues the flows of a resumed session that the kernel still relays, and leaves them in the kernel. The
+// killed process's flows in the kernel are newer than its saved state. Other goroutines can't see the session yet. Its
+// sockets are open: packets that the kernel gives back arrive there.
 func (s *Session) inherit() {
 	r, o := &s.relay, s.worker.offloader
-	if o == nil || !r.enter() { // figures are read as soon as a flow is adopted
+	if o == nil || !r.enter() { // figures can be read as soon as a flow is adopted
 		return
 	}
 	defer r.leave()
@@ -34,7 +34,7 @@ func (s *Session) inherit() {
 	}
 }
 
-// inherited finds a side's flow in the kernel. If the side listens on all addresses, it tries each of ours.
+// inherited finds a side's flow in the kernel. If the side listens on all addresses, it tries each of our addresses.
 func (s *Session) inherited(side Side) (kernel.Flow, bool) {
 	local := s.relay.local[side]
 	if !local.Addr().IsUnspecified() {
@@ -63,7 +63,7 @@ func (r *relay) believe(side Side, f kernel.Flow, now time.Duration) {
 		l.Adopt(f.Source, f.SSRC, now)
 		r.ledger.located(side, f.Source)
 	}
-	ep.stream.Adopt(f.SSRC) // the kernel has been carrying it
+	ep.stream.Adopt(f.SSRC) // the kernel has relayed this stream
 	ep.outlet.Adopt(f.SSRC, stream.Shift{
 		SSRC: f.Rewrite.SSRC, TimeOffset: f.Rewrite.TimeOffset, SeqOffset: f.Rewrite.SeqOffset,
 	})
@@ -101,7 +101,7 @@ func (ep *endpoint) adopt(o *offloader, in netip.AddrPort, now time.Duration) bo
 	return true
 }
 
-// inherit takes over the figures of a flow from ep.
+// inherit takes over the figures of ep's flow from the kernel's state.
 func (ep *endpoint) inherit(o *offloader, state *kernel.State) {
 	ep.offload.by = o
 	ep.offload.seen = o.state(ep)

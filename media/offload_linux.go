@@ -11,20 +11,23 @@ import (
 	"flowbridge/media/kernel"
 )
 
-// An RTP flow whose packets need nothing of this process is offloaded: the kernel relays them, and the worker does not
-// see them. Its stream's state goes with it and comes back, so there is one count, wherever a packet was relayed. A
-// flow comes back for three reasons: a command about its session, a change of the flow, or an accepted packet that the
-// kernel has sent up. It is offloaded again with a later packet. So no other code needs to know where a flow is.
+// An RTP flow whose packets this process need not handle is offloaded: the kernel relays its packets, and the worker
+// does not see them. The stream's state moves with the flow in both directions, so there is one count, wherever a
+// packet was relayed. A flow comes back for three reasons: a command about its session, a change of the flow, or an
+// accepted packet that the kernel has sent up. It is offloaded again with a later packet. So no other code needs to
+// know where a flow is.
 //
 // RTCP is not offloaded, because call records use it.
 
 const (
-	// offloadAfter is how long a flow stays with the worker after it started or came back: changes come in groups.
+	// offloadAfter is how long a flow stays with the worker after it started or came back, because one change is often
+	// followed by others.
 	offloadAfter = time.Second
 
 	// offloadWorth is the least number of packets that the kernel must have relayed before a packet brings a flow back. If
-	// it relayed fewer, it sends all of them up, because they have IP options or come through an interface without its
-	// program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter << offloadPatience.
+	// it relayed fewer, it sends up all of the flow's packets, because they have IP options or come through an interface
+	// without its program. Such a flow stays with the worker twice as long as the last time, up to offloadAfter <<
+	// offloadPatience.
 	offloadWorth    = 100
 	offloadPatience = 8
 
@@ -41,17 +44,17 @@ type offloader struct {
 	after time.Duration        // offloadAfter
 	age   time.Duration        // figuresAge
 	dscp  uint8
-	look  func(kernel.Flow) bool // looks up a flow's route; false: not known yet
+	look  func(kernel.Flow) bool // looks up a flow's route; false if it is not known yet
 
 	looking sync.WaitGroup
 	looks   chan struct{} // limits the goroutines that look
 }
 
-// behindMost is how many waiting packets of a flow are read in a row, at most, so that it can be offloaded: more than a
-// second of packets.
+// behindMost is how many waiting packets of a flow are read in a row, at most, so that the flow can be offloaded. It is
+// more than a second of packets.
 const behindMost = 64
 
-// looksMost is how many routes are looked up at once. If the kernel does not answer, no further goroutine waits for it.
+// looksMost is how many routes are looked up at once. If the kernel does not answer, no further goroutines are started.
 const looksMost = 16
 
 func newOffloader(relay *kernel.Relay, epoch time.Duration, now func() time.Duration, dscp uint8) *offloader {
@@ -85,28 +88,28 @@ func (o *offloader) stop() {
 
 // offload is what an endpoint knows about its RTP flow in the kernel.
 type offload struct {
-	from   time.Duration // earliest time to offload the flow
+	from   time.Duration // earliest time at which the flow may be offloaded
 	since  time.Duration // when it was offloaded
 	fails  uint8         // consecutive offloads that relayed too few packets
 	by     *offloader    // nil if the worker has the flow
 	in     netip.AddrPort
-	seen   kernel.State  // as last read
-	had    uint64        // packets when it was offloaded
+	seen   kernel.State  // the state last read from the kernel
+	had    uint64        // ep's packet count when the flow was offloaded
 	read   time.Duration // when seen was read
 	times  uint64        // number of offloads
-	shares *steering     // on side A: the addresses by which the worker knows the session
+	shares *steering     // used on side A only: the addresses by which the worker knows the session
 }
 
-// offload gives the kernel the flow of a packet that was just relayed, if the flow qualifies. It does not if a packet
-// or a command waits: the packet would be overtaken, and the command would come too late.
+// offload gives the kernel the flow of a packet that was just relayed, if the flow qualifies. A flow does not qualify
+// while a packet or a command waits: the waiting packet would be overtaken, and the command would come too late.
 func (w *worker) offload(ep *endpoint) {
 	o := w.offloader
 	if o == nil || w.now < max(ep.offload.from, ep.latch().LockedAt()+o.after) || !ep.isPlain(w.now) {
 		return
 	}
 	w.behind = nil
-	if waits(ep.fd) { // if the worker lags, packets always wait, and it would relay forever what the kernel can
-		if !w.pending.Load() { // else the packet may have come after a command that is not carried out yet
+	if waits(ep.fd) { // a worker that lags always has packets waiting, and would never offload the flow
+		if !w.pending.Load() { // otherwise the packet may have come after a command that is still waiting
 			w.behind = ep
 		}
 		return
@@ -126,7 +129,7 @@ func (w *worker) offload(ep *endpoint) {
 		return
 	}
 	r.offloaded.Add(-1)
-	if !errors.Is(err, kernel.ErrUnknown) { // else a later packet finds the route known
+	if !errors.Is(err, kernel.ErrUnknown) { // if it is unknown, a later packet finds the route
 		ep.offload.from = w.now + o.after<<offloadPatience
 	}
 }
@@ -155,7 +158,7 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 
 // aim returns the part of the flow from ep that determines its route.
 func (o *offloader) aim(ep *endpoint) kernel.Flow {
-	f, _ := o.flow(ep) // as far as it is known
+	f, _ := o.flow(ep) // with an error, the flow has the fields known so far
 	return f
 }
 
@@ -203,8 +206,8 @@ func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	return f, err
 }
 
-// toward returns one of our addresses as the peer knows it. If we listen on all addresses, it is the one from which the
-// peer's packets are answered.
+// toward returns one of our addresses as the peer sees it. If we listen on all addresses, this is the address from
+// which the peer's packets are answered.
 func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort, error) {
 	if !ours.Addr().IsUnspecified() {
 		return ours, nil
@@ -216,8 +219,8 @@ func (o *offloader) toward(ours netip.AddrPort, peer netip.Addr) (netip.AddrPort
 	return netip.AddrPortFrom(a, ours.Port()), nil
 }
 
-// refresh reads the kernel's counters of the session's flows where the known ones are older than age. The caller has
-// the turn.
+// refresh reads the kernel's counters of the session's flows if the known ones are older than age. The caller has the
+// turn.
 func (r *relay) refresh(age func(*offloader) time.Duration) {
 	if r.offloaded.Load() == 0 {
 		return
@@ -229,7 +232,7 @@ func (r *relay) refresh(age func(*offloader) time.Duration) {
 	}
 }
 
-// anyAge and atOnce are ages for refresh.
+// anyAge and atOnce are values for refresh's age.
 func anyAge(o *offloader) time.Duration { return o.age }
 func atOnce(*offloader) time.Duration   { return 0 }
 
@@ -247,8 +250,8 @@ func (ep *endpoint) refresh(age time.Duration) {
 	}
 }
 
-// figures returns a function that takes over counters of the flow from ep, read together with all other counters.
-// They may be older than what ep knows, or belong to the previous offload.
+// figures returns a function that takes over counters of the flow from ep. They were read together with all other
+// counters, so they may be older than those in ep, or belong to the previous offload.
 func (ep *endpoint) figures(times uint64) func(*kernel.State) {
 	return func(s *kernel.State) {
 		if !ep.relay.enter() {

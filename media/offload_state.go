@@ -21,7 +21,7 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 	return k
 }
 
-// takeOver adds what the kernel has counted since the last read, and makes the kernel's stream state ep's.
+// takeOver adds the kernel's counts since the last read to ep's, and makes the kernel's stream state ep's.
 func (ep *endpoint) takeOver(k *kernel.State) {
 	was, c := &ep.offload.seen, ep.count
 	if k.WrongSource > was.WrongSource {
@@ -48,10 +48,10 @@ func (ep *endpoint) takeOver(k *kernel.State) {
 	}
 	ep.overhear(k)
 	*was, ep.offload.read = *k, k.At-ep.offload.by.epoch
-	was.Speech = nil // it belongs to package kernel
+	was.Speech = nil // the slice belongs to package kernel
 }
 
-// overhear tells the stages what the kernel has heard.
+// overhear tells the stages about the speech that the kernel has detected.
 func (ep *endpoint) overhear(k *kernel.State) {
 	if h := ep.relay.stages.Hearer(ep.side); h != nil && k.Speech != nil {
 		h.Overhear(k.Speech, k.At-ep.offload.by.epoch, ep.offload.read, ep.offload.by.epoch)

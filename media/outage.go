@@ -2,14 +2,14 @@ package media
 
 import "time"
 
-// If most sessions fall silent at the same moment, the network on our side is gone, and the calls are not over: both
-// parties wait for it. Their time-out starts when the network is back. While Doubt is set, all calls wait. Tests:
-// TestOutage, TestNoOutage, TestFellSilent, TestDoubt.
+// If most sessions fall silent at the same moment, our own network has failed. The calls are not over: both parties
+// wait for it. Their time-out starts when the network is back. While Doubt is set, all calls wait. Tests: TestOutage,
+// TestNoOutage, TestFellSilent, TestDoubt.
 const (
-	outageWithin = time.Second     // from the first to the last of the sessions' final packets
+	outageWithin = time.Second     // longest time between the last packets of two sessions in one outage
 	outageLeast  = 5               // sessions; fewer fall silent together by chance
 	outageMost   = 5 * time.Minute // after this the calls end anyway
-	outageTries  = 8               // sessions per tick that are tried as the first of an outage
+	outageTries  = 8               // sessions per tick that are tested as the first of an outage
 )
 
 // Outage is reported when most sessions fall silent at once, and again when the outage is over.
@@ -24,7 +24,7 @@ type outage struct {
 	on   bool
 	at   time.Duration // when the last packet before it came
 	n    int           // sessions that fell silent
-	back time.Duration // when most of them were heard again; 0 if they were not
+	back time.Duration // when most of them were heard again; 0 if they are still silent
 }
 
 // excuses reports whether a session that has reached its silence limit need not end yet.
@@ -36,7 +36,7 @@ func (o *outage) excuses(h *hearing, now, limit time.Duration) bool {
 }
 
 // FellSilent reports whether most sessions fell silent at once and are still silent. With several workers, this must
-// hold for most of the workers that have sessions. It is known only after the sessions have been silent for
+// hold for most of the workers that have sessions. It reports false until the sessions have been silent for
 // Config.Timeout.
 func (e *Engine) FellSilent() bool {
 	silent, all := 0, 0
@@ -53,7 +53,8 @@ func (e *Engine) FellSilent() bool {
 }
 
 // Doubt says whether this machine may be cut off from the network. While it may be, and for Config.Timeout after that,
-// EventSilent is delayed for all sessions that have been heard: at most five minutes from the last packet of each.
+// EventSilent is delayed for every session that has been heard, at most until five minutes after the session's last
+// packet.
 func (e *Engine) Doubt(doubt bool) {
 	for _, w := range e.workers {
 		w.doubt.Store(doubt)
@@ -70,7 +71,7 @@ func (h *hearing) fellSilent(at time.Duration) bool {
 	return h.spoke != [2]bool{} && (h.last-at).Abs() <= outageWithin
 }
 
-// judgeSilence posts EventSilent for sessions that have reached their silence limit, except for sessions in an outage.
+// judgeSilence posts EventSilent for the sessions that have reached their silence limit and are not in an outage.
 func (w *worker) judgeSilence() {
 	o := &w.outage
 	if o.on {
@@ -95,10 +96,10 @@ func (w *worker) judgeSilence() {
 	w.silent = w.silent[:0]
 }
 
-// lookForOutage checks whether most sessions fell silent together with one that has reached its limit.
+// lookForOutage checks whether most sessions fell silent together with a session that has reached its silence limit.
 func (w *worker) lookForOutage() {
 	for _, r := range w.silent[:min(len(w.silent), outageTries)] {
-		at := r.hearing.last // only this goroutine changes it in a silent session
+		at := r.hearing.last // in a silent session, only this goroutine changes it
 		if alike, all := w.alike(at); alike >= outageLeast && 2*alike > all {
 			w.outage = outage{on: true, at: at, n: alike}
 			w.tellOutage(Outage{Sessions: alike, Since: w.now - at})

@@ -8,7 +8,7 @@ import (
 	"flowbridge/media/latch"
 )
 
-// party holds where one side's packets come from and go to.
+// party holds the addresses that one side's packets come from and go to.
 type party struct {
 	named *Peer // normalised, never modified: a new session shares it
 	rtp   latch.Latch
@@ -19,9 +19,9 @@ type party struct {
 	unconfirmed int32 // bytes for it while unconfirmed, sent or not
 }
 
-// reports tracks where a side's RTCP comes from: the source that the SDP names, or a source at the address of the
-// side's RTP whose report is about that RTP. RTCP is too rare to be proved by packets in a row. It moves nothing but
-// RTCP.
+// reports tracks the source of a side's RTCP: the address in the SDP, or a source at the address of the side's RTP
+// whose report is about that RTP. RTCP is too rare to be proved by several packets in a row. The source of RTCP has
+// no effect on RTP.
 type reports struct {
 	source netip.AddrPort // invalid if none is locked
 }
@@ -68,10 +68,11 @@ func (p *party) source(k Kind) netip.AddrPort {
 	return p.rtp.Source()
 }
 
-// dest returns where packets for the party go, or an invalid address if they go nowhere.
+// dest returns the address that packets for the party are sent to. The address is invalid if they must not be sent.
 //
-// RTP goes to the locked source, else to the address in the SDP. RTCP goes to its own locked source, else to the
-// address in the SDP if RTP has not come from another address, else to the port above the locked RTP source.
+// RTP goes to the locked source, or else to the address in the SDP. RTCP goes to its own locked source. Without one,
+// it goes to the address in the SDP if RTP has not come from another address, and otherwise to the port above the
+// locked RTP source.
 func (p *party) dest(k Kind) netip.AddrPort {
 	switch {
 	case !p.named.RTP.IsValid():
@@ -88,7 +89,7 @@ func (p *party) dest(k Kind) netip.AddrPort {
 	return portAbove(p.rtp.Source())
 }
 
-// trusts reports whether an address is in Believed or Listed.
+// trusts reports whether the address is in Believed or Listed.
 func (p *Peer) trusts(a netip.Addr) bool {
 	has := func(n netip.Prefix) bool { return n.Contains(a) }
 	return slices.ContainsFunc(p.Believed, has) || slices.ContainsFunc(p.Listed, has)

@@ -13,11 +13,11 @@ import (
 
 const (
 	// restFor is how long a pair rests between two calls, if another pair is available. A peer that is told of the call's
-	// end keeps sending for a moment. It equals lateWindow for the same reason as within a call.
+	// end keeps sending for a moment. It equals latch.LateWindow, which exists for the same reason within a call.
 	restFor = latch.LateWindow
 
-	// trimEvery is how often a quarter of the unneeded pairs is given back. So a peak hour is forgotten within minutes,
-	// and a pause of seconds costs nothing.
+	// trimEvery is how often a quarter of the unneeded pairs is closed. So the pool shrinks within minutes after a peak
+	// hour, but a pause of seconds has no effect.
 	trimEvery = 10 * time.Second
 	trimPart  = 4
 
@@ -31,7 +31,7 @@ const (
 	tendEvery = time.Second
 )
 
-// sockets are descriptors: of a pair by Kind, of shared ones by IP version; -1 means none.
+// sockets are file descriptors; -1 means none. For a pair the index is the Kind, for shared sockets the IP version.
 type sockets [2]int32
 
 func (s sockets) close() {
@@ -50,7 +50,7 @@ type pair struct {
 
 func (p pair) close() { p.fd.close() }
 
-// place says where pairs can be reused: sockets are bound to an address and watched by a worker.
+// place says where pairs can be reused: their sockets are bound to an address and watched by a worker.
 type place struct {
 	addr   netip.Addr
 	worker *worker
@@ -65,7 +65,7 @@ type resting struct {
 // rest is a queue of pairs; the pair that has rested longest comes first.
 type rest struct {
 	pairs []resting
-	least int // the fewest pairs that had rested for restFor, since the last trim
+	least int // since the last trim, the lowest number of pairs that had rested for restFor
 }
 
 // ready returns how many pairs have rested for restFor.
@@ -91,7 +91,7 @@ func (p *ports) rested(at place, now time.Duration) (pair, bool) {
 	return p.wake(r, now), true
 }
 
-// tired leases the pair at a place that has rested longest, however briefly.
+// tired leases the pair at a place that has rested longest, even if that was not long.
 func (p *ports) tired(at place, now time.Duration) (pair, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -126,8 +126,8 @@ func (p *ports) keep(at place, got pair, now time.Duration) {
 	p.resting++
 }
 
-// surplus removes pairs that should no longer rest, and leaves them leased: all above the limit and, if trim is set, a
-// part of those not needed since the last trim.
+// surplus removes pairs that should no longer rest, and leaves them leased: every pair above the limit and, if trim is
+// set, a quarter of the pairs not needed since the last trim.
 func (p *ports) surplus(now time.Duration, trim bool) map[place][]pair {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -151,7 +151,7 @@ func (p *ports) surplus(now time.Duration, trim bool) map[place][]pair {
 	return out
 }
 
-// foreign removes a pair that rests at another place.
+// foreign removes a pair that rests at a place other than at.
 func (p *ports) foreign(at place, now time.Duration) (place, pair, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,7 +170,7 @@ func (p *ports) atRest() int {
 	return p.resting
 }
 
-// maxFiles returns how many descriptors the process may have.
+// maxFiles returns how many descriptors the process may open.
 func maxFiles() int {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
@@ -179,8 +179,8 @@ func maxFiles() int {
 	return int(min(limit.Cur, 1<<20))
 }
 
-// bindPair returns a leased pair whose sockets the worker's epoll watches: a rested pair, else a new one, else one that
-// has not rested long enough.
+// bindPair returns a leased pair whose sockets the worker's epoll watches. It prefers a rested pair, then a new one,
+// then one that has not rested long enough.
 func (e *Engine) bindPair(at place) (pair, error) {
 	now := e.now()
 	for {
@@ -213,7 +213,7 @@ func (e *Engine) bindPair(at place) (pair, error) {
 	return e.newPair(at)
 }
 
-// claimPair leases a particular pair, with the sockets that another process handed over, if any.
+// claimPair leases a particular pair. If another process handed over its sockets, the pair gets them.
 func (e *Engine) claimPair(at place, port uint16, handed *[2]int) (pair, error) {
 	if !e.ports.claim(port) {
 		return pair{}, errPortTaken
@@ -238,7 +238,7 @@ func (e *Engine) claimPair(at place, port uint16, handed *[2]int) (pair, error) 
 	return got, nil
 }
 
-// unclaim gives back a pair that no session has used. Sockets that were handed over stay the caller's.
+// unclaim gives back a pair that no session has used. Sockets that were handed over stay with the caller.
 func (e *Engine) unclaim(at place, p pair, handed *[2]int) {
 	for kind, fd := range p.fd {
 		if fd >= 0 && handed != nil && int(fd) == handed[kind] {
@@ -250,7 +250,8 @@ func (e *Engine) unclaim(at place, p pair, handed *[2]int) {
 	e.ports.release(p.port)
 }
 
-// newPair leases a pair of ports that can be bound. A pair in use by another process goes to the end of the queue.
+// newPair leases a pair of ports that can be bound. If another process uses a pair, newPair moves it to the end of the
+// queue.
 func (e *Engine) newPair(at place) (pair, error) {
 	for range bindAttempts {
 		port, ok := e.ports.lease()
@@ -307,7 +308,7 @@ func (e *Engine) open(at place, port uint16, k Kind) (int32, error) {
 // discard closes leased pairs and returns their ports. The worker forgets their sockets first, because their descriptor
 // numbers may be reused for other files.
 func (e *Engine) discard(at place, pairs []pair) {
-	_ = at.worker.do(command{op: opForget, pairs: pairs}) // a stopped worker knows no socket
+	_ = at.worker.do(command{op: opForget, pairs: pairs}) // if the worker has stopped, it watches no socket
 	for _, p := range pairs {
 		p.close()
 		e.ports.release(p.port)

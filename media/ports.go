@@ -15,11 +15,11 @@ import (
 type ports struct {
 	// Constant.
 	first   uint16                 // the lowest RTP port
-	mayRest int                    // pairs with sockets that may rest
-	taken   func(port uint16) bool // used by a flow of an earlier process; may be nil
+	mayRest int                    // most pairs that may rest with their sockets
+	taken   func(port uint16) bool // reports whether a flow of an earlier process uses the port; may be nil
 
 	mu      sync.Mutex // guards the fields below
-	queue   []uint16   // ring of free RTP ports without sockets; its length is the number of pairs
+	queue   []uint16   // ring of the RTP ports of free pairs without sockets; its length is the number of all pairs
 	at      []uint16   // last position in the queue, by pair
 	head    int
 	free    int
@@ -41,10 +41,10 @@ func newPorts(low, high uint16) *ports {
 
 func orderedPorts(low, high uint16) *ports {
 	first := int(low) + int(low)%2
-	p := &ports{first: uint16(first), rests: map[place]*rest{}} // at most 65536, for which there are no pairs
+	p := &ports{first: uint16(first), rests: map[place]*rest{}} // first may be 65536; then there are no pairs
 	for port := first; port+1 <= int(high); port += 2 {
 		p.at = append(p.at, uint16(len(p.queue))) // at most 32767
-		p.queue = append(p.queue, uint16(port))   // at most high
+		p.queue = append(p.queue, uint16(port))   // at most PortHigh
 	}
 	p.free = len(p.queue)
 	p.leased = make([]bool, p.free)
@@ -70,7 +70,7 @@ func (p *ports) lease() (uint16, bool) {
 	return 0, false
 }
 
-// put puts a free pair into the queue, behind positions after its head.
+// put puts a free pair into the queue, behind positions after the head.
 func (p *ports) put(behind int, port uint16) {
 	at := (p.head + behind) % len(p.queue)
 	p.queue[at], p.at[p.pair(port)] = port, uint16(at) // at most 32767
@@ -85,7 +85,7 @@ func (p *ports) claim(port uint16) bool {
 		return false
 	}
 	behind := (int(p.at[i]) - p.head + len(p.queue)) % len(p.queue)
-	if behind >= p.free { // it is leased, or rests
+	if behind >= p.free { // the pair is leased or rests
 		return false
 	}
 	p.put(behind, p.queue[p.head])

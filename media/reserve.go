@@ -2,14 +2,14 @@ package media
 
 // A killed process can't say which packet numbers it has used, and no number may be used twice under a key. So a state
 // reserves numbers: packets sent after it have numbers below its bounds. The next process starts above them. Once a
-// session has given a state, it asks for the next one with EventChanged when half of the numbers are used, and sends
+// session has given a state, it asks for the next one with EventChanged when half of the numbers are used. It sends
 // nothing beyond the bounds until that state is taken.
 //
 //	state taken            half used: EventChanged       bound
 //	     |------------------------|------------------------|---> the next process
 //
-// A receiver takes the gap for lost packets: it is shorter than what RFC 3550 §A.1 takes for a restart, and than half
-// of 2^16, up to which the roll-over counter can be inferred.
+// A receiver takes the gap for lost packets. The gap is shorter than one that RFC 3550 §A.1 takes for a restart, and
+// shorter than 2^15, the limit up to which the roll-over counter can be inferred.
 
 const (
 	// reservedRTP is 40 s of packets of 20 ms. Even with the losses in between it is below maxDropout.
@@ -18,20 +18,20 @@ const (
 	// reservedRTCP is hours of reports. RTCP packets carry their full number, so receivers do not mind a gap.
 	reservedRTCP = 1 << 16
 
-	// noteOpened is how far, in bits, the numbers of received packets may advance before a state is too old: a quarter of
-	// the range in which the roll-over counter can be inferred.
+	// noteOpened limits how far, in bits, the numbers of received packets may advance before a state is too old: by a
+	// quarter of the range in which the roll-over counter can be inferred.
 	noteOpened = 13
 
-	// resumptionsMost is how often a session with SRTP can be resumed. Each resumption has its own numbers for sources
-	// that were unknown.
+	// resumptionsMost is how often a session with SRTP can be resumed. Each resumption has a separate range of numbers
+	// for sources that were unknown before.
 	resumptionsMost = 14
 )
 
 // reserve ensures that a sealer's numbers are used only once across several processes.
 type reserve struct {
 	kept    bool  // a state was taken, so numbers are reserved
-	resumed uint8 // how often, by a process that did not know the used numbers
-	paused  bool  // resumed, and no state has been taken since
+	resumed uint8 // how often a process that did not know the used numbers resumed the session
+	paused  bool  // the session was resumed, and no state has been taken since
 	stale   bool  // a state is wanted
 }
 
@@ -50,11 +50,12 @@ func (r *reserve) boundOf(first, reserved uint64) uint64 {
 	return first + reserved - 1
 }
 
-// firstShift returns what is added to the numbers of a new source. RFC 4568 §6.4: the first number is below 2^15, so
-// that a receiver that misses the first packets can't miss that the counter rolls over.
+// firstShift returns the number that is added to the packet numbers of a new source. The first number is below 2^15
+// (RFC 4568 §6.4), so that a receiver that misses the first packets can't miss a roll-over of the counter.
 //
-// A source that the killed process knew, but the state did not, had numbers from below 2^15 upwards. Now it starts
-// above the numbers reserved for it, where each receiver still takes the counter for 0.
+// The killed process may have known the source although the state did not. That process used numbers from below 2^15
+// upwards. The source now starts above the numbers that were reserved for it, in a range where each receiver still
+// takes the counter for 0.
 func (r *reserve) firstShift(seq uint16) uint16 {
 	switch first := seq &^ (1 << 15); {
 	case r.resumed > 0:
@@ -66,7 +67,7 @@ func (r *reserve) firstShift(seq uint16) uint16 {
 	}
 }
 
-// firstIndex returns the number before a new source's first RTCP packet.
+// firstIndex returns the number before the first RTCP packet of a new source.
 func (r *reserve) firstIndex() uint32 { return uint32(r.resumed) * reservedRTCP }
 
 // noted reserves numbers above the used ones when a state is taken.

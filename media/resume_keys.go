@@ -109,8 +109,8 @@ func (k *keyState) check() error {
 	return nil
 }
 
-// opener creates an opener that knows the received numbers. It does not know what a killed process received after the
-// state, so it accepts only numbers above the first one that arrives.
+// opener creates an opener that knows the received numbers. A killed process may have received more after the state, so
+// the opener accepts only numbers above the first one that arrives.
 func (k *keyState) opener(exact bool) (*opener, error) {
 	ctx, err := k.Keys.context()
 	if err != nil {

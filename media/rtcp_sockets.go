@@ -9,10 +9,10 @@ import (
 type socketChange struct {
 	opened [2]sockets // by side and kind; -1 means no change
 	close  [2]bool    // RTCP sockets to close, by side
-	closed [2]bool    // those that the worker has let go
+	closed [2]bool    // RTCP sockets that the worker has let go, by side
 	share  bool       // prepare to steer the session's ports; the worker sets steer to their addresses
 	steer  *steering  // let the session's own sockets go; nil means no change
-	done   bool       // of steer: the worker has let the sockets go
+	done   bool       // set when the worker has let the sockets of steer go
 	reopen *Engine    // opens all sockets that steering has closed; nil means no change
 }
 
@@ -56,11 +56,11 @@ func (l *ledger) reported() bool {
 // silentRTCP is a session whose RTCP sockets may have to be closed.
 type silentRTCP struct {
 	id    uint64
-	at    time.Duration // when to look
-	muxed bool          // only sides with RTCP on their RTP port
+	at    time.Duration // when to check
+	muxed bool          // close only the sockets of sides with RTCP on their RTP port
 }
 
-// awaitRTCP closes the session's RTCP sockets later if nothing arrives there.
+// awaitRTCP arranges to close the session's RTCP sockets later, if nothing arrives there.
 func (s *Session) awaitRTCP() { s.engine.lookAtRTCP(s, reportsWithin, false) }
 
 func (e *Engine) lookAtRTCP(s *Session, after time.Duration, muxed bool) {
@@ -81,10 +81,10 @@ func (s *Session) reopenRTCP(side Side, muxed bool) {
 	case s.closed:
 	case muxed && !was:
 		s.engine.lookAtRTCP(s, 0, true)
-	case !muxed && p.fd[RTCP] < 0 && p.fd[RTP] >= 0: // else it is steered
+	case !muxed && p.fd[RTCP] < 0 && p.fd[RTP] >= 0: // without an RTP socket, the session is steered
 		fd, err := s.engine.open(place{s.relay.local[side].Addr(), s.worker}, p.port, RTCP)
 		if err != nil {
-			return // another process has the port: RTP continues without RTCP
+			return // another process has taken the port: RTP continues without RTCP
 		}
 		p.fd[RTCP] = fd
 		c := newSocketChange()
@@ -97,8 +97,8 @@ func (s *Session) reopenRTCP(side Side, muxed bool) {
 // closingMost is how many sessions are locked at once to close their RTCP sockets.
 const closingMost = 64
 
-// closeSilent closes RTCP sockets where nothing arrived for reportsWithin after the answer, and the sockets of sides
-// with RTCP on their RTP port.
+// closeSilent closes RTCP sockets if nothing arrived there for reportsWithin after the answer, and also the RTCP
+// sockets of sides with RTCP on their RTP port.
 func (e *Engine) closeSilent(now time.Duration) {
 	var due []closing
 	e.mu.Lock()
@@ -107,7 +107,7 @@ func (e *Engine) closeSilent(now time.Duration) {
 			return false
 		}
 		s := e.sessions[x.id]
-		// Add each session only once: it gets locked.
+		// Add each session only once, because it will be locked.
 		if at := slices.IndexFunc(due, func(c closing) bool { return c.Session == s }); at >= 0 {
 			due[at].muxedOnly = due[at].muxedOnly && x.muxed
 		} else if s != nil {
@@ -140,7 +140,7 @@ func (e *Engine) closeRTCP(some []closing) {
 		}
 		_ = c.worker.post(command{op: opSockets, relay: &c.relay, sockets: c.change}, false)
 	}
-	e.order(opSync) // a stopped worker has let nothing go
+	e.order(opSync) // if a worker has stopped, its changes are not marked as done
 	for _, c := range some {
 		for side, closed := range c.change.closed {
 			if closed {

@@ -11,19 +11,20 @@ import (
 
 // SessionConfig configures a session.
 type SessionConfig struct {
-	// Addr is the address that each side is bound to: one of Config.Listen. The zero value means the first of them.
+	// Addr is the address that each side is bound to. It must be in Config.Listen. The zero value means the first address
+	// there.
 	Addr [2]netip.Addr
 
 	// Sockets are the sockets from Session.HandOver, for Engine.Resume only; if nil, Resume opens new ones.
 	Sockets *Sockets
 
-	// OnEvent is called for each event, by an engine goroutine that also carries other calls' media. It must not block and
-	// must not call the session. It may be nil.
+	// OnEvent is called for each event. It runs in an engine goroutine that also relays the media of other calls, so it
+	// must not block. It must not call the session. It may be nil.
 	OnEvent func(Event)
 }
 
-// Peer says where one side's media is expected from and sent to, according to its SDP. 4-in-6 addresses count as IPv4.
-// An address that can't receive unicast (0.0.0.0, multicast, port 0) counts as invalid.
+// Peer says where one side's media is expected from and where media for it is sent, according to the side's SDP. 4-in-6
+// addresses count as IPv4. An address that can't receive unicast (0.0.0.0, multicast, port 0) counts as invalid.
 type Peer struct {
 	// RTP is the address of c= with the port of m=. If it is invalid, nothing is sent to this side.
 	RTP netip.AddrPort `cbor:"1,keyasint,omitzero"`
@@ -31,30 +32,30 @@ type Peer struct {
 	// RTCP is the address of a=rtcp; invalid means the port above RTP.
 	RTCP netip.AddrPort `cbor:"2,keyasint,omitzero"`
 
-	// Believed are further addresses that this side's packets may come from, with any port: the source of its signalling.
-	// They count for 10 s after SetPeer and after Start, if no source is locked or the locked one is silent.
+	// Believed lists further addresses that this side's packets may come from, with any port: the source of its
+	// signalling. They count for 10 s after SetPeer and after Start, if no source is locked or the locked one is silent.
 	Believed []netip.Prefix `cbor:"4,keyasint,omitempty"`
 
-	// Listed are addresses that may replace a silent source at any time: configured media sources.
+	// Listed contains addresses that may replace a silent source at any time: the configured media sources.
 	Listed []netip.Prefix `cbor:"5,keyasint,omitempty"`
 
-	// Codec is the encoding name (RFC 3551) of what this side sends; case does not matter. It is used only for
-	// SideStats.MOS. Empty keeps the previous codec.
+	// Codec is the encoding name (RFC 3551) of the media that this side sends; case does not matter. It is used only for
+	// SideStats.MOS. An empty name keeps the previous codec.
 	Codec string `cbor:"11,keyasint,omitempty"`
 
 	// ClockRate is the clock rate of this side's RTP timestamps in Hz, used only for the jitter. 0 means 8000.
 	ClockRate uint32 `cbor:"8,keyasint,omitempty"`
 
-	// Latch says how the source is chosen from these addresses.
+	// Latch says how the side's source is chosen among these addresses.
 	Latch latch.Mode `cbor:"6,keyasint,omitempty"`
 
 	// Mux says that RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP goes to the address of RTP, from
 	// our RTP port, and is accepted there too. The field RTCP is ignored.
 	Mux bool `cbor:"3,keyasint,omitempty"`
 
-	// Unconfirmed says that the side may not exist, or that a stranger may have named its address. Until it is confirmed,
-	// it is sent at most one second of media, except at addresses of Believed and Listed. Session.Confirm confirms it, as
-	// does RTP or RTCP from the address in RTP.
+	// Unconfirmed says that the side may not exist, or that a stranger may have named its address. Until the side is
+	// confirmed, it is sent at most one second of media, except at addresses in Believed and Listed. Session.Confirm
+	// confirms it, and so does RTP or RTCP from the address in RTP.
 	Unconfirmed bool `cbor:"7,keyasint,omitempty"`
 
 	// Held says that the side wants no media (RFC 3264 §8.4: its SDP has sendonly or inactive). It is sent no RTP, but it
@@ -70,8 +71,8 @@ type Peer struct {
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Its methods may be called from any goroutine,
-// but not from OnEvent. When a method that sets something returns, its setting applies to every packet that arrives
-// later. On a closed session the methods do nothing, except that SendDigit returns an error.
+// but not from OnEvent. When a setter returns, its setting applies to every packet that arrives later. On a closed
+// session the methods do nothing, except that SendDigit returns an error.
 type Session struct {
 	// Constant.
 	engine *Engine
@@ -83,16 +84,17 @@ type Session struct {
 	mu      sync.Mutex // guards the fields below, and the order of commands about them
 	pair    [2]pair
 	muxed   [2]bool // Peer.Mux, by side
-	closed  bool    // pair no longer belongs to the session
-	parting bool    // its ports are steered, as relay.shares says, but its sockets are not closed yet
+	closed  bool    // the pairs no longer belong to the session
+	parting bool    // its ports are steered (see relay.shares), but its sockets are not closed yet
 
 	steered atomic.Bool // it has no sockets, because the kernel relays its RTP; changed under mu
 	wanted  *wanted     // guarded by mu; nil if nothing was set
 }
 
-// wanted holds the latest settings, whether the worker has applied them or not. What it points to is never modified.
+// wanted holds the latest settings, whether or not the worker has applied them. The values it points to are never
+// modified.
 type wanted struct {
-	peer     [2]*Peer // normalised; as in all these fields, nil means not set
+	peer     [2]*Peer // normalised; nil means not set, as in all these fields
 	crypto   [2]*Crypto
 	payloads [2]*[maxPayloadChanges]PayloadChange
 	settings [2]stage.Settings
@@ -106,10 +108,10 @@ type wanted struct {
 // address. RTCP is on the port above.
 func (s *Session) Local(side Side) netip.AddrPort { return s.relay.local[side] }
 
-// SetPeer says where a side's media is expected. A changed RTP address or port opens the latch, so that the side's
-// source is learned again; an unchanged one keeps the lock, whether the side is held or not. An address that returns
-// after an invalid one counts as changed. A leased port counts as invalid, because media would loop forever. So does
-// our own address for a peer that is elsewhere.
+// SetPeer says where a side's media is expected. If the RTP address or port changes, the latch opens, and the side's
+// source is learned again. Otherwise the lock stays, whether the side is held or not. An address that returns after an
+// invalid one counts as changed. A leased port counts as invalid, because media would loop forever, and so does our own
+// address if the peer is elsewhere.
 func (s *Session) SetPeer(side Side, p Peer) {
 	if s.engine.forbids(p, p.RTP) {
 		p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
@@ -134,8 +136,8 @@ func (s *Session) SetPayloads(from Side, changes []PayloadChange) {
 	s.set(c)
 }
 
-// Start starts the timers of EventSilent and EventOneWay: the answer was sent, or early media has started. Packets are
-// relayed before that too if both sides have a destination. A second call has no effect.
+// Start starts the timers of EventSilent and EventOneWay. Call it when the answer was sent or early media has started.
+// If both sides have a destination, packets are relayed before that, too. A second call has no effect.
 func (s *Session) Start() {
 	s.set(command{op: opStart})
 	s.awaitRTCP()
@@ -162,7 +164,7 @@ func (s *Session) Close() Stats {
 	s.once.Do(func() {
 		e := s.engine
 		e.forget(s)
-		if s.relay.enter() { // what is read later changes nothing
+		if s.relay.enter() { // packets read later change nothing
 			s.relay.reclaim() // adds what the kernel has heard
 			s.relay.stages.End(e.now())
 			s.relay.leave()
@@ -176,7 +178,7 @@ func (s *Session) Close() Stats {
 
 // vacate gives up the ports of an ended session. If the session was handed over, the kernel keeps relaying its flows.
 func (s *Session) vacate(handedOver bool) {
-	defer s.engine.settle(s) // comes last: until then, Engine.Close waits
+	defer s.engine.settle(s) // must come last, because Engine.Close waits until then
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -192,8 +194,8 @@ func (s *Session) vacate(handedOver bool) {
 	s.rest([2]netip.Addr{s.relay.local[SideA].Addr(), s.relay.local[SideB].Addr()}, s.pair[:])
 }
 
-// rest lets the session's pairs rest. The command is posted first, so that it precedes the commands of the pairs' next
-// session.
+// rest lets the session's pairs rest. The command is posted before the pairs are free, so that it precedes the commands
+// of their next session.
 func (s *Session) rest(addr [2]netip.Addr, pairs []pair) {
 	_ = s.worker.post(command{op: opClose, relay: &s.relay, pairs: pairs}, false)
 	for side, p := range pairs {
@@ -235,8 +237,8 @@ func (w *wanted) note(c command) {
 	}
 }
 
-// tell sends the worker a command. The worker runs it after earlier commands, and before it reads a later packet, but
-// is not woken for it. A closed session is no error: there is nothing left to change.
+// tell sends the worker a command. The worker runs it after earlier commands and before it reads a later packet, but is
+// not woken for it. If the session is closed, tell does nothing.
 func (s *Session) tell(c command) {
 	s.wake()
 	c.relay = &s.relay

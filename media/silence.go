@@ -3,11 +3,11 @@ package media
 import "time"
 
 // oneWayAfter is how long one side of a started session may speak before a silent other side is reported.
-const oneWayAfter = 2750 * time.Millisecond // plus at most one tick of the worker: within 3 s
+const oneWayAfter = 2750 * time.Millisecond // with at most one tick of the worker added, this is within 3 s
 
 type silenceLimits struct {
-	start time.Duration // before the first RTP since Session.Start
-	mid   time.Duration // after it
+	start time.Duration // limit before the first RTP since Session.Start
+	mid   time.Duration // limit after the first RTP
 
 	onOutage func(Outage) // may be nil
 }
@@ -16,11 +16,11 @@ type silenceLimits struct {
 type hearing struct {
 	started bool
 	silent  bool    // EventSilent was posted
-	judged  bool    // one-way audio has been decided; only its end may still be posted
+	judged  bool    // one-way audio has been decided; only the end of it may still be posted
 	spoke   [2]bool // RTP was accepted from the side since Start
-	missing [2]bool // EventOneWay was posted for the side, and it is still not heard
+	missing [2]bool // EventOneWay was posted for the side, which still has not been heard
 
-	last    time.Duration // the last accepted RTP, Start, or the end of a hold, whichever is latest
+	last    time.Duration // the latest of: the last accepted RTP, Start, the end of a hold
 	spokeAt time.Duration // when the first side in spoke was heard
 	since   time.Duration // when both sides were last free to start speaking
 }
@@ -66,7 +66,7 @@ func (r *relay) resumed(wasHeld, wasExcused, moved bool, now time.Duration) {
 // held reports whether a side wants no media. Then both sides may be silent.
 func (r *relay) held() bool { return r.party[SideA].named.Held || r.party[SideB].named.Held }
 
-// excused reports whether a side need not speak, because it or the other side says so.
+// excused reports whether a side may stay silent, because either side is held or sends no media (Mute).
 func (r *relay) excused() bool {
 	return r.held() || r.party[SideA].named.Mute || r.party[SideB].named.Mute
 }
@@ -76,7 +76,7 @@ func (r *relay) complete() bool {
 	return r.party[SideA].named.RTP.IsValid() && r.party[SideB].named.RTP.IsValid()
 }
 
-// isSilent reports whether a session has reached its silence limit, and that has not been reported yet.
+// isSilent reports whether a session has reached its silence limit and has not been reported for it yet.
 func (r *relay) isSilent(now time.Duration, p silenceLimits) bool {
 	h := &r.hearing
 	if !h.started || h.silent || r.held() {
@@ -118,7 +118,7 @@ func (r *relay) checkOneWay(now time.Duration) {
 	r.post(EventOneWay{Side: side})
 }
 
-// present reports whether there is a party to listen to. During a transfer there may be none.
+// present reports whether the party has an address. During a transfer it may have none.
 func (p *party) present() bool {
 	return p.named.RTP.IsValid() || len(p.named.Believed)+len(p.named.Listed) > 0
 }

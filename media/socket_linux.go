@@ -12,11 +12,11 @@ import (
 
 const errAddrInUse = unix.EADDRINUSE
 
-// receiveBuffer is SO_RCVBUF, in bytes. The kernel doubles it. It holds more than a second of 50 packets/s and keeps
-// memory small for ten thousand calls.
+// receiveBuffer is SO_RCVBUF, in bytes; the kernel doubles it. It holds more than a second of 50 packets/s, and ten
+// thousand calls still need little memory.
 const receiveBuffer = 64 << 10
 
-// openSocket returns a non-blocking UDP socket bound to a. Its packets carry a DSCP: the upper six bits of the former
+// openSocket returns a non-blocking UDP socket bound to a. Its packets carry the DSCP: the upper six bits of the former
 // TOS field in IPv4 and of the traffic class in IPv6 (RFC 2474 section 3). The socket is not connected: the relay
 // checks the source of each packet and counts strays.
 func openSocket(a netip.AddrPort, dscp uint8) (int, error) {
@@ -52,8 +52,7 @@ func openSocket(a netip.AddrPort, dscp uint8) (int, error) {
 
 func closeSocket(fd int) { _ = unix.Close(fd) }
 
-// drainMost is more packets than a receive buffer holds. It bounds drain, so that a flood cannot keep a call from its
-// sockets.
+// drainMost is more packets than a receive buffer holds. It bounds drain, so that a flood cannot block a call's start.
 const drainMost = 512
 
 // drain drops the packets that wait in a session's sockets. If none wait, it costs one system call.
@@ -113,7 +112,7 @@ func (s *sockaddr) addrPort() netip.AddrPort {
 }
 
 // receive reads one packet into buf and its source into from. It returns the packet's length even if buf was too short.
-// The wrapper in x/sys would allocate the source.
+// It does not use the wrapper in x/sys, which would allocate the source.
 func receive(fd int32, buf []byte, from *sockaddr) (int, unix.Errno) {
 	from.size = uint32(len(from.raw))
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, uintptr(fd),
@@ -151,7 +150,7 @@ func openSharedSocket(a netip.Addr) (int, error) {
 		return 0, os.NewSyscallError("setsockopt", err)
 	}
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, sharedBuffer) != nil {
-		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, sharedBuffer) // as much as is allowed
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, sharedBuffer) // the kernel may allow less
 	}
 	return fd, nil
 }

@@ -59,8 +59,8 @@ func (s *Session) SetTelephoneEvents(side Side, c TelephoneEvents) {
 }
 
 // SendDigit presses a key towards a side, after all earlier keys. The digit is a telephone-event inside the relayed
-// stream, which pauses for it (RFC 4733 §2.5.1). At most 32 digits wait, with at least 40 ms between them. They are
-// dropped when the side is held or its RTP address changes, because they were for another receiver.
+// stream, which pauses for it (RFC 4733 §2.5.1). At most 32 digits wait, and they are sent at least 40 ms apart.
+// Waiting digits are dropped when the side is held or its RTP address changes, because they were for another receiver.
 func (s *Session) SendDigit(to Side, d Digit) error {
 	s.wake()
 	if err := s.worker.do(command{op: opOrder, relay: &s.relay, side: to.Other(), order: d}); err != nil {
@@ -90,9 +90,10 @@ func (s *Session) SetTap(t Tap) {
 	_ = s.worker.do(command{op: opOrder, relay: &s.relay, order: order})
 }
 
-// DetectAnswer starts to detect who or what has answered a side, and EventAnsweredBy reports it. If the limits include
-// a time for a beep, EventBeep follows when that wait is over. Until then the kernel does not get the side's flow. A
-// second call restarts the detection. Another process does not continue it, and reports nothing.
+// DetectAnswer starts to detect what has answered a side, a person or a machine, and EventAnsweredBy reports it. If the
+// limits include a time for a beep, EventBeep follows when that wait is over. Until then the side's flow is not
+// offloaded to the kernel. A second call restarts the detection. After an upgrade or a restart the detection is not
+// continued, and no event is posted.
 func (s *Session) DetectAnswer(side Side, l answerer.Limits) {
 	s.tell(command{op: opOrder, side: side, order: stage.Detect(l)})
 }
@@ -103,14 +104,15 @@ func (s *Session) Follow(c Conversation) { s.set(command{op: opOrder, order: c})
 // Interrupt says that the line does not carry the conversation of caller and agent, or carries it again.
 func (s *Session) Interrupt(on bool) { s.set(command{op: opOrder, order: stage.Interrupt(on)}) }
 
-// look reads the conversation, which is brought up to date by figures of the kernel that are no older than age.
+// look reads the conversation. It first brings the conversation up to date with figures from the kernel that are no
+// older than age.
 func (s *Session) look(age func(*offloader) time.Duration, read func(is *stage.Stages, now time.Duration)) {
 	r, now := &s.relay, s.engine.now()
 	if r.enter() {
 		defer r.leave()
 		r.refresh(age)
 		r.stages.Look(now)
-	} // else the session is closed, and no goroutine changes the figures
+	} // otherwise the session is closed, and no goroutine changes the figures
 	read(&r.stages, now)
 }
 
@@ -127,7 +129,7 @@ func (s *Session) AgentWaited() (waited time.Duration) {
 	return waited
 }
 
-// Speaking returns who is speaking now, by turns.Party; both are false if the conversation is not followed.
+// Speaking reports which parties are speaking now, by turns.Party. Both are false if the conversation is not followed.
 func (s *Session) Speaking() (who [2]bool) {
 	s.look(anyAge, func(is *stage.Stages, _ time.Duration) { who = is.Speaking() })
 	return who
@@ -147,14 +149,14 @@ func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
 	return s.engine.epoch.Add(at), said, true
 }
 
-// tick tells the stages that time has passed.
+// tick tells the stages the time.
 func (r *relay) tick(now time.Duration) {
 	if r.stages.Tick(now) {
 		r.outdated()
 	}
 }
 
-// relay implements stage.Session, on which the stages of a session act.
+// relay implements stage.Session, through which the stages act on a session.
 var _ stage.Session = (*relay)(nil)
 
 func (r *relay) Stream(from Side) (*stream.Stream, *stream.Outlet) {

@@ -17,18 +17,18 @@ type SessionState struct {
 	Hearing hearingState  `cbor:"3,keyasint,omitzero"`
 	Keys    []keyState    `cbor:"4,keyasint,omitempty"` // of sides with SRTP
 
-	// Resumed is how often the session was resumed by a process that did not know what had been sent last.
+	// Resumed counts the resumptions by a process that did not know which packets had been sent last.
 	Resumed uint8 `cbor:"5,keyasint,omitempty"`
 
 	// Kept says that State was called, so that numbers are reserved.
 	Kept bool `cbor:"7,keyasint,omitempty"`
 
-	// Paused says that the session was resumed like that, and State has not been called since.
+	// Paused says that such a process resumed the session, and that State has not been called since.
 	Paused bool `cbor:"8,keyasint,omitempty"`
 
 	Stages stage.State `cbor:"9,keyasint,omitzero"`
 
-	// Died is when the process that took this state died, or slightly earlier; 0 if unknown. It is not saved.
+	// Died is when the process that took this state died, or slightly earlier; 0 means unknown. It is not saved.
 	Died time.Duration `cbor:"-"`
 
 	// Exact says that nothing was relayed after At, because the session was handed over.
@@ -52,7 +52,8 @@ type SideState struct {
 	RTPCount  countState `cbor:"14,keyasint,omitzero"`
 	RTCPCount countState `cbor:"15,keyasint,omitzero"`
 
-	// Crypto is the last one set if it differs from the keys in use, because it was set just before the state was taken.
+	// Crypto is the last Crypto set, if it differs from the keys in use because it was set just before the state was
+	// taken.
 	Crypto *Crypto `cbor:"16,keyasint,omitempty"`
 }
 
@@ -75,7 +76,7 @@ type countState struct {
 	Refused      netip.AddrPort `cbor:"17,keyasint,omitzero"`
 }
 
-// hearingState is what was heard from the sides, for EventSilent and EventOneWay.
+// hearingState says what was heard from the sides, for EventSilent and EventOneWay.
 type hearingState struct {
 	Started bool          `cbor:"1,keyasint,omitempty"`
 	Silent  bool          `cbor:"2,keyasint,omitempty"`
@@ -103,13 +104,13 @@ type keyState struct {
 	Side    Side          `cbor:"1,keyasint,omitempty"`
 	Use     keyUse        `cbor:"2,keyasint,omitempty"`
 	Keys    Keys          `cbor:"3,keyasint"`
-	Until   time.Duration `cbor:"4,keyasint,omitempty"` // of keyReceiveFormer: when the keys expire
+	Until   time.Duration `cbor:"4,keyasint,omitempty"` // for keyReceiveFormer: when the keys expire
 	Streams []numberState `cbor:"5,keyasint,omitempty"` // RTP
 	Reports []numberState `cbor:"6,keyasint,omitempty"` // RTCP
 }
 
-// numberState is the highest packet number of a source, with its roll-over counter, and which of the 63 numbers below
-// it were seen.
+// numberState is the highest packet number of a source, with its roll-over counter. It also says which of the 63
+// numbers below were seen.
 type numberState struct {
 	SSRC  uint32 `cbor:"1,keyasint"`
 	Top   uint64 `cbor:"2,keyasint,omitempty"`

@@ -2,26 +2,27 @@ package media
 
 import "time"
 
-// note is what a session knows about the states taken of it.
+// note tracks the states that were taken of a session.
 type note struct {
 	kept    bool          // a state was taken
 	asked   bool          // EventChanged was posted since the last state
 	resumed uint8         // SessionState.Resumed
-	paused  bool          // resumed by such a process, and no state has been taken since
-	again   time.Duration // when EventChanged may be posted again
+	paused  bool          // as in SessionState.Paused
+	again   time.Duration // the earliest time at which EventChanged may be posted again
 }
 
-// askAgain is how long after an EventChanged the next one comes while packets wait for the state.
+// askAgain is the time between two EventChanged while packets wait for the state.
 const askAgain = time.Second
 
-// outdates reports whether a change of a flow makes the last state out of date without the session's owner knowing.
+// outdates reports whether a change of a flow makes the last state out of date and the session's owner can't know
+// it.
 func outdates(was, is course) bool {
 	return is.Source.IsValid() && (is.Source != was.Source || is.SSRC != was.SSRC) ||
 		is.Rewrite.SSRC != was.Rewrite.SSRC || is.Rewrite.SeqOffset != was.Rewrite.SeqOffset ||
 		is.Rewrite.TimeOffset != was.Rewrite.TimeOffset
 }
 
-// outdated asks for a new state, if there was one.
+// outdated asks for a new state, if a state was taken before.
 func (r *relay) outdated() {
 	if r.note.kept && !r.note.asked {
 		r.note.asked = true

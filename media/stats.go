@@ -15,25 +15,25 @@ import (
 // Drops counts packets, RTP and RTCP together, that came from a side and were not relayed.
 type Drops = drops[uint64]
 
-// drops has a T for each reason to drop a packet.
+// drops has a counter of type T for each reason to drop a packet.
 type drops[T any] struct {
 	WrongSource   T `cbor:"1,keyasint,omitempty"`  // not from the locked source, or not plausible
 	Unproven      T `cbor:"2,keyasint,omitempty"`  // plausible, but not enough of them in a row yet
 	WrongSSRC     T `cbor:"3,keyasint,omitempty"`  // from the locked source, but with another SSRC
-	Malformed     T `cbor:"4,keyasint,omitempty"`  // not RTP or RTCP of version 2 with consistent lengths
+	Malformed     T `cbor:"4,keyasint,omitempty"`  // not RTP or RTCP of version 2, or with inconsistent lengths
 	NoDestination T `cbor:"5,keyasint,omitempty"`  // the other side's address is unknown, or of another IP version
 	Oversize      T `cbor:"6,keyasint,omitempty"`  // longer than 1500 bytes
 	SendError     T `cbor:"7,keyasint,omitempty"`  // rejected by the kernel
 	Held          T `cbor:"8,keyasint,omitempty"`  // RTP for the other side, which wants none (Peer.Held)
 	Diverted      T `cbor:"9,keyasint,omitempty"`  // telephone-events that must not be relayed
 	Replaced      T `cbor:"10,keyasint,omitempty"` // RTP replaced by a digit or a sound
-	Discarded     T `cbor:"11,keyasint,omitempty"` // of a payload type that the other side does not accept
+	Discarded     T `cbor:"11,keyasint,omitempty"` // RTP for a side that wants none (Peer.Held)
 	Unauthentic   T `cbor:"12,keyasint,omitempty"` // from a side with SRTP: not under its key, or not SRTP at all
 	Replayed      T `cbor:"13,keyasint,omitempty"` // from a side with SRTP: received before, or too old to tell
 	// for a side with SRTP: the number was already used, or there are too many sources
 	Unprotected T `cbor:"14,keyasint,omitempty"`
 	Masked      T `cbor:"15,keyasint,omitempty"` // RTP that would have revealed a masked key (Session.SetMask)
-	// beyond what the other side may be sent before it is confirmed (Peer.Unconfirmed)
+	// media above the limit for a side that is not confirmed yet (Peer.Unconfirmed)
 	Unconfirmed T `cbor:"16,keyasint,omitempty"`
 }
 
@@ -44,15 +44,15 @@ func (d *drops[T]) all() []*T {
 	}
 }
 
-// SideStats are one side's figures since the session was created. Rx counts what was accepted from the side, Tx what
-// was sent to it. Packets and bytes are RTP; bytes include the RTP header, but not UDP and IP.
+// SideStats are one side's figures since the session was created. Rx counts packets accepted from the side, Tx counts
+// packets sent to it. Packets and bytes are RTP; bytes include the RTP header, but not UDP and IP.
 type SideStats struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
 	RxRTCP, TxRTCP     uint64 // packets
 
-	// Lost is how many packets of the received streams are missing by their sequence numbers (RFC 3550 §A.3), never
-	// negative. A late packet is missing until it arrives. A duplicate does not make up for another packet.
+	// Lost is how many packets of the received streams are missing by their sequence numbers (RFC 3550 §A.3). It is never
+	// negative. A late packet counts as missing until it arrives. A duplicate does not make up for another packet.
 	Lost         uint64
 	Bursts       uint64 // runs of one or more lost packets
 	LongestBurst uint64 // packets
@@ -60,11 +60,11 @@ type SideStats struct {
 	Duplicates   uint64 // packets received before; included in RxPackets
 	Reordered    uint64 // packets that came after a later one
 	Wraps        uint64 // of the sequence number past 65535
-	SSRCChanges  uint64 // without a change of source
+	SSRCChanges  uint64 // changes of SSRC without a change of source
 	Dropped      Drops
 	DroppedTotal uint64
 	JitterMS     float64       // interarrival jitter, milliseconds (RFC 3550 §6.4.1)
-	Gap          time.Duration // in which no process received the side's packets; they count as Lost
+	Gap          time.Duration // time in which no process received the side's packets; they count as Lost
 	JitterMaxMS  float64       // maximum
 	JitterMeanMS float64       // over all packets
 
@@ -73,12 +73,12 @@ type SideStats struct {
 	RTT    time.Duration
 	Remote remoteReport // the side's report about the stream that is sent to it
 
-	// MOS is the listening quality of what is received from the side, 1.0 to 4.5 (ITU-T G.107). 0 means unknown: less than
-	// a second of packets, or no figures for Peer.Codec.
+	// MOS is the listening quality of the media received from the side, 1.0 to 4.5 (ITU-T G.107). 0 means unknown: less
+	// than a second of packets, or no figures for Peer.Codec.
 	MOS float64
 
 	Source      netip.AddrPort // locked RTP source; invalid if there is none
-	Refused     netip.AddrPort // last rejected source of RTP, noted at most once a second; invalid if there is none
+	Refused     netip.AddrPort // last rejected source of RTP, updated at most once a second; invalid if there is none
 	SSRC        uint32         // last received
 	PayloadType uint8          // last received
 	FirstRTP    time.Time      // first accepted RTP; zero if there was none
@@ -105,7 +105,7 @@ func (s Stats) Of(side Side) SideStats {
 	return s.B
 }
 
-// counters are a path's counts for one flow. The goroutine that owns the session writes them, every goroutine may read
+// counters are a path's counts for one flow. The goroutine that owns the session writes them; every goroutine may read
 // them. Counters that a quiet flow does not need are allocated when they are first used.
 type counters struct {
 	RxPackets, RxBytes atomic.Uint64
@@ -128,7 +128,7 @@ type countersRTP struct {
 	Gap                                       atomic.Uint64 // nanoseconds
 }
 
-// countersRTCP exist only for RTCP flows, and come from their reports.
+// countersRTCP exist only for RTCP flows. The figures come from the side's reports.
 type countersRTCP struct {
 	RTT          atomic.Int64 // nanoseconds
 	Reports      atomic.Uint64
@@ -200,14 +200,14 @@ func (c *countersRTP) keep(s *stream.Stream, h packet.Header) {
 	change(&c.Gap, uint64(f.Gap))
 }
 
-// change stores a value if it differs. Reading costs little, and most figures stay the same from packet to packet.
+// change stores a value if it differs. The read is cheap, and most figures stay the same from packet to packet.
 func change(counter *atomic.Uint64, to uint64) {
 	if counter.Load() != to {
 		counter.Store(to)
 	}
 }
 
-// ledger holds the counts of a session: by the side that a flow comes from and by kind.
+// ledger holds the counts of a session, by kind and by the side that a flow comes from.
 type ledger struct {
 	flow    [2][2]counters
 	source  [2]atomic.Pointer[netip.AddrPort]

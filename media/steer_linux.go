@@ -15,26 +15,26 @@ import (
 // session, or soon after a flow has come back for another reason.
 
 // steerAfter is how long the kernel must have had both flows of a session before its sockets are closed, if there are
-// enough descriptors. It equals the wait of an RTCP socket, so that calls that end before open and close none.
+// enough descriptors. It equals reportsWithin, so that a call that ends before then neither opens nor closes a socket.
 const steerAfter = reportsWithin
 
 // steerAtOnceShare is a share, in quarters, of the process's descriptors. Above it, sessions are steered as soon as the
-// kernel has both flows, so that bursts of new calls need not wait for calls that are up.
+// kernel has both flows, so that a burst of new calls need not wait for the sockets of established calls.
 const steerAtOnceShare = 2
 
-// wakingMost is how many sessions per second get their sockets back without a command: when a link goes down, the flows
-// of all sessions come back at once. The others continue without sockets.
+// wakingMost is how many sessions per second get their sockets back without a command. When a link goes down, the flows
+// of all sessions come back at once; the remaining sessions continue without sockets.
 const wakingMost = 256
 
 // socketsShare is a share, in quarters, of the process's descriptors. If media's sockets take more, sessions stay
 // without them: new calls need the rest.
 const socketsShare = 3
 
-// steeredMost is how many packets per second may arrive at a steered port, by Kind, so that a flood to one does not
-// delay others: RTP while the worker has the flow, and reports, which come every few seconds.
+// steeredMost is how many packets per second may arrive at a steered port, by Kind, so that a flood to one port does
+// not delay the others. RTP arrives while the worker has the flow; reports arrive every few seconds.
 var steeredMost = [2]uint32{RTP: 1000, RTCP: 50}
 
-// The values of endpoint.fd if it has no socket of its own.
+// Values of endpoint.fd for an endpoint without a socket of its own.
 const (
 	noSocket     = -1
 	sharedSocket = -2 // its port is steered
@@ -61,7 +61,7 @@ func (s steering) each(do func(side Side, kind Kind, at netip.AddrPort)) {
 
 // shared are the sockets that a worker's steered sessions share, by IP version: IPv4, IPv6.
 type shared struct {
-	first int // number of the first one in the kernel
+	first int // the kernel's number for the first socket
 	fd    sockets
 	to    map[netip.AddrPort]*endpoint // owned by the worker
 	in    steeredPacket
@@ -81,7 +81,7 @@ func family(a netip.Addr) int {
 // sessions keep their own.
 func (w *worker) shareSockets(number int) {
 	w.shared = &shared{first: 2 * number, fd: sockets{noSocket, noSocket}, to: map[netip.AddrPort]*endpoint{}}
-	// The local address does not matter: packets are steered.
+	// Any local address will do, because packets are steered.
 	for i, a := range []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()} {
 		fd, err := openSharedSocket(a)
 		if err != nil {
@@ -128,8 +128,8 @@ func (w *worker) transmit(from *endpoint, pkt []byte, to *sockaddr) unix.Errno {
 	return send(int32(fd), pkt, to)
 }
 
-// share registers the endpoints of a session under the addresses that will be steered. It must come before any packet
-// arrives at a shared socket.
+// share registers the endpoints of a session under the addresses that will be steered. It must be called before any
+// packet arrives at a shared socket.
 func (w *worker) share(r *relay) (s steering, done bool) {
 	s = r.steering()
 	if r.offloaded.Load() < 2 || !s[SideA].IsValid() || !s[SideB].IsValid() {
@@ -141,8 +141,8 @@ func (w *worker) share(r *relay) (s steering, done bool) {
 	return s, true
 }
 
-// steer lets a session's sockets go, unless a packet waiting there brings a flow back. Its ports have been steered long
-// enough that nothing more arrives there.
+// steer lets a session's sockets go, unless a waiting packet brings a flow back. The ports have been steered long
+// enough that no more packets arrive at the session's own sockets.
 func (w *worker) steer(r *relay, s steering) (done bool) {
 	for _, ep := range r.endpoints() {
 		for i := 0; ep.fd >= 0 && i < drainMost; i++ {
@@ -195,7 +195,7 @@ func (s *Session) wake() {
 	}
 }
 
-// unsteer is wake regardless of the number of descriptors.
+// unsteer is like wake, but ignores the number of descriptors.
 func (s *Session) unsteer() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -261,15 +261,15 @@ func (e *Engine) steerCalm(now time.Duration) {
 	}
 }
 
-// awaitReceivers returns when each packet that has already been assigned a socket is in it: receiving a packet is a
-// read-side section of RCU, and this system call waits for all such sections.
+// awaitReceivers returns when every packet that was already assigned to a socket has arrived there. The kernel receives
+// a packet inside an RCU read-side section, and this system call waits for all such sections.
 func awaitReceivers() {
 	const global = 1                                          // MEMBARRIER_CMD_GLOBAL
 	_, _, _ = unix.Syscall(unix.SYS_MEMBARRIER, global, 0, 0) // if it is not allowed, a packet may be lost
 }
 
 // beginSteering steers the ports of sessions to the workers' shared sockets if the kernel has had their flows since the
-// given time. It returns the sessions where that worked. Their own sockets are still open.
+// given time. It returns the sessions for which that worked. Their own sockets are still open.
 func (e *Engine) beginSteering(some []*Session, since time.Duration) (parting []*Session) {
 	changes := make([]*socketChange, len(some))
 	for i, s := range some {

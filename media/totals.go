@@ -12,11 +12,11 @@ type Totals struct {
 	Sides     [2]SideTotals // by Side
 }
 
-// SideTotals count what came from one side of all sessions, and what was sent to it.
+// SideTotals counts the packets that came from one side of all sessions, and the packets that were sent to it.
 type SideTotals struct {
 	RxPackets, RxBytes uint64
 	TxPackets, TxBytes uint64
-	Lost               uint64 // of closed sessions only: missing packets of open ones may still come
+	Lost               uint64 // closed sessions only, because missing packets of open ones may still arrive
 	Dropped            Drops
 }
 
@@ -36,8 +36,8 @@ func (t *Totals) add(l *ledger) {
 	}
 }
 
-// Totals returns the current sums. It reads live sessions one by one while packets flow, in less than a microsecond
-// each.
+// Totals returns the current sums. It reads open sessions one by one while packets flow, which takes less than a
+// microsecond each.
 func (e *Engine) Totals() Totals {
 	e.readFigures()
 	e.mu.Lock()

@@ -10,21 +10,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A worker with sessions waits in the kernel, at its epoll instance, and keeps one of the runtime's processors. Other
-// ways cost more. If the runtime's poller watches the epoll instance, each packet passes through two instances and each
-// wake-up through the scheduler: a tenth of a packet's cost. If the runtime knows that the thread blocks, its monitor
-// checks every 20 µs whether to take the processor away.
+// A worker with sessions waits in the kernel, at its epoll instance, and keeps one of the runtime's processors. The
+// alternatives cost more. If the runtime's poller watches the epoll instance, each packet passes through two instances
+// and each wake-up through the scheduler, which costs a tenth of the time for a packet. If the runtime knows that the
+// thread blocks, its monitor checks every 20 µs whether to take the processor away.
 //
 // The process gets one more processor for each worker. The runtime interrupts the wait by a signal when the goroutine
-// must stop, for a garbage collection for example, and also every 10 ms. So a worker without sessions waits for
-// commands like any goroutine. If the runtime must not interrupt (GODEBUG=asyncpreemptoff=1), the worker tells it that
-// the thread blocks.
+// must stop, for example for a garbage collection, and also every 10 ms. A worker without sessions waits for commands
+// like any goroutine. If the runtime must not interrupt (GODEBUG=asyncpreemptoff=1), the worker tells it that the
+// thread blocks.
 //
-// This also makes calls cheaper whose packets the kernel relays. While any processor is kept, the runtime's monitor
-// does not fall into its deep sleep, from which each SIP message would wake it: a call would take 59 system calls and
-// 20 context switches, and now takes 45 and 7.
+// This also makes calls cheaper if the kernel relays their packets. While a processor is kept, the runtime's monitor
+// does not fall into its deep sleep, from which each SIP message would wake it. A call then takes 45 system calls and 7
+// context switches instead of 59 and 20.
 //
-// Setting the number of processors has a price: the runtime no longer follows changes of a container's CPU limit.
+// The price: once the number of processors is set, the runtime no longer follows changes of a container's CPU limit.
 
 // wait returns when there are events, when an alarm is due, or when it is time to check for silence.
 func (w *worker) wait() {
@@ -32,10 +32,10 @@ func (w *worker) wait() {
 		w.rest()
 		return
 	}
-	// w.now is from the previous batch. The time since then is too short to matter, or else there are events.
+	// w.now is from the previous batch. Either the time since then is too short to matter, or there are events.
 	left := max(min(w.nextTick, w.alarm)-w.now, 0)
 	w.asleep.Store(true)
-	if w.pending.Load() { // sent before it slept, so without waking it
+	if w.pending.Load() { // the command came before asleep was set, so it woke no one
 		left = 0
 	}
 	w.take((left + time.Millisecond - 1) / time.Millisecond)
@@ -74,7 +74,7 @@ func (w *worker) take(ms time.Duration) {
 	}
 }
 
-// workerNice is the nice value of a worker's thread. If processors are short, call set-up can wait for a moment, but
+// workerNice is the nice value of a worker's thread. When processors are short, call set-up can wait for a moment, but
 // speech can't.
 const workerNice = -10
 

@@ -18,7 +18,7 @@ const (
 	bufferSize = 2048                   // a longer packet is truncated, but its length is known
 	batch      = 128                    // events taken from epoll at a time
 	tickEvery  = 250 * time.Millisecond // how often it checks for silence and one-way audio
-	stall      = 2 * tickEvery          // between two turns: the machine or the process stood still
+	stall      = 2 * tickEvery          // more than this between two turns: the machine or the process stood still
 )
 
 // worker is the userspace path: a goroutine that waits for its sessions' sockets and relays what they receive.
@@ -28,7 +28,7 @@ type worker struct {
 	epoch     time.Time
 	silence   silenceLimits
 	tick      time.Duration
-	holds     bool // it keeps its processor while it waits
+	holds     bool // the worker keeps its processor while it waits
 	epfd      int
 	wakefd    int
 	wake      *os.File   // wakefd as a file; closing it is safe against a late write
@@ -37,9 +37,9 @@ type worker struct {
 	shared    *shared    // sockets of steered sessions; nil without an offloader
 	commands  chan command
 	pending   atomic.Bool   // commands are waiting
-	asleep    atomic.Bool   // it waits for events, and must be woken for a command
+	asleep    atomic.Bool   // the worker waits for events, and must be woken for a command
 	ticks     atomic.Uint64 // number of checks for silence
-	rests     atomic.Bool   // it has no sessions, and waits for a command
+	rests     atomic.Bool   // the worker has no sessions, and waits for a command
 	fell      atomic.Bool   // most sessions fell silent at the same moment
 	doubt     atomic.Bool   // Engine.Doubt
 	stopped   chan struct{} // closed when the goroutine has released everything
@@ -50,13 +50,13 @@ type worker struct {
 	silent   []*relay // sessions at their silence limit, in this tick
 	outage   outage
 	doubted  time.Duration // the last tick in which there was doubt; 0 if there was none
-	behind   *endpoint     // its flow could be offloaded if no packet of it waited; may be nil
+	behind   *endpoint     // its flow could be offloaded if none of its packets waited; may be nil
 	alarm    time.Duration // no entry of armed is due before this
 	armed    []*endpoint
 	relays   map[uint64]*relay
 	byFD     []*endpoint // by descriptor number
 	stopping bool
-	frozen   bool // it reads nothing and sends nothing of its own accord, but carries out commands
+	frozen   bool // it reads nothing and sends nothing on its own, but runs commands
 	events   [batch]unix.EpollEvent
 	taken    int // number of events
 	from     sockaddr
@@ -79,7 +79,7 @@ const (
 	opStart
 	opDatagrams
 	opSockets
-	opClose // from here on, not about an open session
+	opClose // this op and the following ones are not about an open session
 	opForget
 	opSync
 	opFreeze
@@ -87,7 +87,8 @@ const (
 	opStop
 )
 
-// orders reports whether op changes how packets are handled, so that the kernel must not have the session's flows.
+// orders reports whether op changes how packets are handled. If so, the session's flows must be taken back from the
+// kernel first.
 func (o op) orders() bool { return o > opOpen && o < opSockets }
 
 // command is a request to a worker; op says which fields are used.
@@ -138,7 +139,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
 	w.wake = os.NewFile(uintptr(w.wakefd), "eventfd")
-	if err := w.watch(w.wakefd, unix.EPOLLIN|unix.EPOLLET); err != nil { // each write wakes once, so it is never read
+	if err := w.watch(w.wakefd, unix.EPOLLIN|unix.EPOLLET); err != nil { // edge-triggered, so it need not be read
 		w.release()
 		return nil, err
 	}
@@ -159,8 +160,8 @@ func (w *worker) do(c command) error {
 	}
 }
 
-// post makes the worker run c after earlier commands, and before it reads a later packet: at the latest at its next
-// check for silence or, if soon is set, at once, for things that must happen without a packet.
+// post makes the worker run c after earlier commands and before it reads a later packet. The worker runs c at its next
+// check for silence at the latest. If soon is set, it runs c at once, for things that must happen without a packet.
 func (w *worker) post(c command, soon bool) error {
 	select {
 	case <-w.stopped:
@@ -192,7 +193,7 @@ func (w *worker) rouse() {
 	if w.asleep.CompareAndSwap(true, false) {
 		var one [8]byte
 		binary.NativeEndian.PutUint64(one[:], 1)
-		_, _ = w.wake.Write(one[:]) // fails only when the worker has stopped
+		_, _ = w.wake.Write(one[:]) // fails only if the worker has stopped
 	}
 }
 
@@ -220,8 +221,8 @@ func (w *worker) run() {
 // turn waits for a batch of events and handles them.
 //
 // It reads each socket once. With many calls this is cheapest, because nearly always one packet waits and a second read
-// would only find that out. A flood on one port costs the others the time of one packet. Level-triggered epoll returns
-// a socket again, behind the others, while packets wait there.
+// would find nothing. A flood on one port delays the others by the time for one packet. Level-triggered epoll returns a
+// socket again, behind the others, while packets wait there.
 func (w *worker) turn() {
 	w.wait()
 	before := w.now
@@ -229,7 +230,7 @@ func (w *worker) turn() {
 	if missed := w.now - before; missed > stall {
 		w.miss(missed)
 	}
-	if w.pending.Load() { // they are older than the packets
+	if w.pending.Load() { // commands are older than the packets
 		w.runCommands()
 	}
 	if w.frozen {
@@ -241,7 +242,7 @@ func (w *worker) turn() {
 		}
 		if ep := w.byFD[ev.Fd]; ep == atShared {
 			w.serveShared(ev.Fd)
-		} else if ep != nil { // nil if it is not opened yet, or was forgotten
+		} else if ep != nil { // it is nil if it is not opened yet, or was forgotten
 			w.serve(ep, ev.Fd)
 		}
 	}
@@ -324,7 +325,7 @@ func (w *worker) perform(c command) error {
 		w.frozen = false
 	case opStop:
 		w.stopping = true
-	case opSync: // only its turn mattered
+	case opSync: // nothing to do: the sender only waits until it is reached
 	default:
 		err := w.change(c)
 		c.relay.stages.Changed(w.now)
@@ -362,13 +363,13 @@ func (w *worker) change(c command) error {
 	return nil
 }
 
-// open takes over a session with its sockets, which epoll already watches.
+// open takes over a session. epoll already watches its sockets.
 func (w *worker) open(r *relay) {
 	r.worker, r.path = w, w.path
 	w.relays[r.id] = r
 	for _, ep := range r.endpoints() {
 		w.serves(ep.fd, ep)
-		if ep.rtpState != nil { // it was handed over
+		if ep.rtpState != nil { // the session was handed over
 			w.arm(ep)
 		}
 	}
@@ -398,7 +399,7 @@ func (w *worker) watch(fd int, events uint32) error {
 // unwatch undoes watch for a socket that stays open.
 func (w *worker) unwatch(fd int) { _ = unix.EpollCtl(w.epfd, unix.EPOLL_CTL_DEL, fd, nil) }
 
-// freeze stops reading. Packets waiting in shared sockets are relayed first; nothing more arrives there.
+// freeze stops reading. Packets waiting in shared sockets are relayed first; no more packets arrive there.
 func (w *worker) freeze() {
 	w.frozen = true
 	if w.shared == nil {
@@ -417,7 +418,7 @@ var atRest = new(endpoint)
 // close lets a session go. Packets that still arrive at its sockets are read and dropped.
 func (w *worker) close(r *relay, pairs []pair) {
 	for _, ep := range r.endpoints() {
-		if ep.attached { // else it was closed before it was opened
+		if ep.attached { // otherwise it was closed before it was opened
 			r.path.Detach(flowID{Session: r.id, From: ep.side, Kind: ep.kind})
 		}
 	}

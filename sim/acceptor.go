@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// acceptor accepts the connections of callers, over TCP or TLS, for sipgo. It keeps the bytes of each INVITE, which a
-// parser does not keep.
+// acceptor accepts the connections of callers, over TCP or TLS, for sipgo. It keeps the bytes of each INVITE, because
+// a parser does not keep them.
 type acceptor struct {
 	net.Listener
 	invites
@@ -51,14 +51,14 @@ func (a *acceptor) Accept() (net.Conn, error) {
 	return &accepted{Conn: conn, of: a}, nil
 }
 
-// accepted is the connection of a caller.
+// accepted is a connection from a caller.
 type accepted struct {
 	net.Conn
 	of     *acceptor
-	unread []byte // of an incomplete message; owned by the goroutine that reads
+	unread []byte // the part of an incomplete message; owned by the goroutine that reads
 }
 
-// Read reads, and notes each INVITE.
+// Read reads, and records each INVITE.
 func (c *accepted) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if len(c.unread) <= maxUnread {
@@ -67,7 +67,7 @@ func (c *accepted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// wholeMessages calls f with each message of a stream (RFC 3261 section 18.3), and returns the rest.
+// wholeMessages calls f for each complete message of a stream (RFC 3261 section 18.3), and returns the rest.
 func wholeMessages(stream []byte, f func(message []byte)) []byte {
 	for {
 		stream = bytes.TrimLeft(stream, "\r\n")

@@ -26,9 +26,9 @@ const (
 	networkTLS = "TLS"
 )
 
-// Agent is the SIP side of a platform: it takes calls, greets, and repeats what it heard when the caller pauses.
+// Agent is the SIP side of a platform. It takes calls, greets, and repeats the caller's words when the caller pauses.
 type Agent struct {
-	// constant
+	// Constant.
 	opts     AgentOptions
 	platform Platform
 	sip      *endpoint
@@ -44,36 +44,35 @@ type AgentOptions struct {
 	Network     string        // UDP if empty, TCP or TLS
 	TLS         *tls.Config   // for TLS
 	SRTP        string        // SRTPOff, SRTPOptional or SRTPRequired
-	AnswerAfter time.Duration // how long the caller has to pause for an answer; 600ms if zero
-	EchoDelay   time.Duration // if set, the agent does not wait for a pause
-	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
+	AnswerAfter time.Duration // how long the caller must pause before the agent answers; 600ms if zero
+	EchoDelay   time.Duration // if set, the agent echoes with this delay instead of waiting for a pause
+	RingFor     time.Duration // time between 180 and 200; 200ms if zero, none if negative
 	Fault       Fault
 	Log         zerolog.Logger
 }
 
-// Platform is what one platform adds to an agent.
+// Platform adds the behaviour of a platform to an agent.
 type Platform interface {
-	// Challenger checks the credentials of an INVITE. Nil asks for none.
+	// Challenger returns the challenger that checks the credentials of an INVITE. If it is nil, no credentials are
+	// required.
 	Challenger(Invite) *Challenger
 	// NewCall is called for each INVITE that is not challenged, even if a fault refuses it.
 	NewCall(*Incoming) Handler
 }
 
-// Handler is a platform's view of one call. The call's goroutine calls its
-// methods, in this order.
+// Handler handles one call for a platform. The call's goroutine calls its methods, in this order.
 type Handler interface {
-	// Admit checks the INVITE. Code 0 lets it in.
+	// Admit checks the INVITE. Code 0 accepts it.
 	Admit() (code int, reason string)
-	// Settle decides about the call while it rings. Code 0 answers it. Settle must return when ctx ends.
+	// Settle decides about the call while it rings. With code 0 the call is answered. Settle must return when ctx ends.
 	Settle(ctx context.Context) (code int, reason string)
-	// Describe adds the subject of the call to a log line.
+	// Describe adds the platform's fields about the call to a log line.
 	Describe(e *zerolog.Event)
 	// Over is called last, even for a refused call.
 	Over()
 }
 
-// OpenAgent opens the socket; Serve answers. Cancelling ctx ends the calls, but
-// not the listener.
+// OpenAgent opens the socket. Serve answers calls. If ctx is cancelled, the calls end, but the listener stays.
 func OpenAgent(ctx context.Context, o AgentOptions) (*Agent, error) {
 	o.AnswerAfter = cmp.Or(o.AnswerAfter, defaultAnswerAfter)
 	o.RingFor = cmp.Or(o.RingFor, defaultRingFor)
@@ -99,7 +98,7 @@ func (s *Agent) Serve(p Platform) {
 	server.OnNotify(s.dialogs.only(s.onNotify))
 	server.OnInfo(s.dialogs.only(accept))
 	server.OnUpdate(s.dialogs.only(accept))
-	server.OnCancel(noSuchCall) // sipgo itself handles a CANCEL of a known transaction
+	server.OnCancel(noSuchCall) // sipgo itself handles a CANCEL for a known transaction
 	server.OnOptions(func(req *sip.Request, tx sip.ServerTransaction) {
 		res := sip.NewResponseFromRequest(req, sip.StatusOK, "OK", nil)
 		res.AppendHeader(sip.NewHeader("Allow", allowed))
@@ -152,7 +151,7 @@ func (s *Agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		s.dialogs.only(s.onReInvite)(req, tx)
 		return
 	}
-	req.To().Params.Add("tag", newTag()) // set before the first response, because every response carries it
+	req.To().Params.Add("tag", newTag()) // set before the first response, because every response must carry it
 	if !s.Enter() {
 		reply(req, tx, sip.StatusServiceUnavailable, "Closing")
 		return
@@ -180,7 +179,7 @@ func (s *Agent) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 }
 
-// challenged answers an INVITE without good credentials with 401.
+// challenged answers an INVITE without valid credentials with 401. It reports whether it did.
 func (s *Agent) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
 	asks := s.platform.Challenger(inviteOf(req))
 	if asks == nil {
@@ -198,7 +197,7 @@ func (s *Agent) challenged(req *sip.Request, tx sip.ServerTransaction) bool {
 	return true
 }
 
-// admit checks a call against the fault, its offer and the platform. Code 0 lets it in.
+// admit checks a call against the fault, its offer and the platform. Code 0 accepts it.
 func (s *Agent) admit(c *Incoming) (media remoteMedia, code int, reason string) {
 	switch f := s.Fault(); f.Kind {
 	case FaultBusy:
@@ -245,7 +244,7 @@ func (s *Agent) ring(c *Incoming) bool {
 	return s.settle(c) && s.wait(c, wait)
 }
 
-// settle waits for the platform's decision. It returns false if the call ended or the platform refused it.
+// settle waits for the platform's decision. It returns false if the call has ended or the platform has refused it.
 func (s *Agent) settle(c *Incoming) bool {
 	ctx, cancel := context.WithCancel(s.sip.ctx)
 	defer cancel()
@@ -272,12 +271,12 @@ func (s *Agent) wait(c *Incoming, d time.Duration) bool {
 	return s.attend(c, over)
 }
 
-// attend is wait until over is set.
+// attend is like wait, until over is set.
 func (s *Agent) attend(c *Incoming, over *signal) bool {
 	select {
 	case <-over.ch:
 		return true
-	case <-c.cancelled.ch: // sipgo itself answers 487
+	case <-c.cancelled.ch: // sipgo has answered 487
 		c.update((*AgentCall).cancel)
 	case <-c.bye.ch: // RFC 3261 §15: a caller may end an early dialog by BYE
 		s.refuse(c, sip.StatusRequestTerminated, "Request Terminated")

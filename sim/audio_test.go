@@ -93,7 +93,8 @@ func TestSeedsDoNotMatch(t *testing.T) {
 	}
 }
 
-// A long pause and more speech behind what is looked for don't hide it. These greetings were not found, one in 600.
+// A long pause with more speech after the wanted greeting does not hide the greeting. One in 600 of these greetings
+// was not found.
 func TestMatchBeforeAPause(t *testing.T) {
 	for _, seed := range []uint64{422, 712, 1626, 1684, 2598} {
 		greeting := Greeting(fmt.Sprint("call-", seed))

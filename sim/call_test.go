@@ -53,7 +53,7 @@ func TestCallIsHeardOnBothEnds(t *testing.T) {
 	}
 }
 
-// The agent says nothing of its own, so that all that comes back is the echo.
+// The agent plays nothing of its own, so the caller receives only the echo.
 func TestEcho(t *testing.T) {
 	t.Parallel()
 	h, c := start(t, AgentOptions{RingFor: -1, EchoDelay: 100 * time.Millisecond}), startCarrier(t)
@@ -264,7 +264,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 	settle(before)
 }
 
-// An agent that was opened and is not served can be closed.
+// An agent that was opened but never served can be closed.
 func TestCloseBeforeServe(t *testing.T) {
 	a, err := OpenAgent(t.Context(), AgentOptions{Name: "house"})
 	must(t, err)

@@ -19,8 +19,8 @@ var errCarrierClosed = errors.New("carrier is closed")
 // CarrierOptions configure a carrier.
 type CarrierOptions struct {
 	Listen string         // UDP, one socket for all calls; "127.0.0.1:0" if empty
-	To     *Peer          // calls only this peer, over a connection or UDP; nil for any peer, over UDP
-	Tap    func(Datagram) // gets every SIP message; must not block; may be nil
+	To     *Peer          // the only peer to call, over a connection or UDP; nil for any peer, over UDP
+	Tap    func(Datagram) // receives every SIP message; must not block; may be nil
 	Log    zerolog.Logger
 }
 
@@ -33,23 +33,23 @@ type Header struct {
 // CarrierCall is a call to place.
 type CarrierCall struct {
 	To          string         // Request-URI: sip:+15075785607@127.0.0.1:5060
-	Dest        netip.AddrPort // where the INVITE is sent; default: the address in To
-	From        string         // number or other user part; "anonymous" if empty
-	Username    string         // for a challenge, with Password; if empty, a challenge ends the call
+	Dest        netip.AddrPort // where the INVITE is sent; if invalid, to the address in To
+	From        string         // number or another user part; "anonymous" if empty
+	Username    string         // answers a challenge, with Password; if empty, a challenge ends the call
 	Password    string
 	DisplayName string
 	Headers     []Header
-	Hold        time.Duration // from the answer to the BYE; if zero, until the other side or ctx ends it
-	Heard       int           // packets of audio to send, and to receive, before the BYE, in addition to Hold
+	Hold        time.Duration // from the answer to the BYE; if zero, the other side or ctx ends the call
+	Heard       int           // packets of audio to send, and to receive, before the BYE; in addition to Hold
 	Seed        uint64        // selects the caller's words
-	Listens     bool          // waits for the greeting before it speaks
-	Silence     time.Duration // without any response, after which the call is given up; zero means 32 s
-	CancelAfter time.Duration // from the INVITE to the CANCEL of an unanswered call; zero for no CANCEL
+	Listens     bool          // the caller waits for the greeting before it speaks
+	Silence     time.Duration // how long to wait for any response before the call is given up; zero means 32 s
+	CancelAfter time.Duration // time from the INVITE to the CANCEL of an unanswered call; zero for no CANCEL
 	OnAnswer    func(sipCallID string)
 	OnRefer     func(referTo string) int // returns the final status of a transfer; if nil, a REFER gets 405
 }
 
-// CarrierResult is what the carrier saw of a call.
+// CarrierResult is a call as the carrier saw it.
 type CarrierResult struct {
 	SIPCallID string
 
@@ -58,14 +58,14 @@ type CarrierResult struct {
 	AnsweredAt time.Time
 	EndedAt    time.Time
 
-	Status      int // final response; also 408 without any response
+	Status      int // final response; 408 if there was no response at all
 	Reason      string
 	Provisional []int // every provisional response, in order, at most 32
 	Cancelled   bool  // CANCEL was sent
-	EndedBy     Side  // of an answered call
+	EndedBy     Side  // which side ended the answered call
 	ByeStatus   int   // answer to the carrier's BYE
 	AckTo       string
-	Repeated    int // 200s repeated after their ACK
+	Repeated    int // 200s that were repeated after their ACK
 
 	PostDialDelay time.Duration // INVITE to the first 18x, or to the answer if there was none
 	MediaDelay    time.Duration // answer to the first RTP received; negative with early media
@@ -117,8 +117,9 @@ func (c *Carrier) Addr() netip.AddrPort { return c.sip.local }
 // Close hangs up and waits for all of the carrier's goroutines.
 func (c *Carrier) Close() error { return c.sip.close() }
 
-// Call places a call and returns when it is over. A refused call is a result, not an error. An error means that the
-// call could not be placed, or that ctx ended before the answer. When ctx ends an answered call, the carrier hangs up.
+// Call places a call and returns when it is over. If the call is refused, that is a result and not an error. An error
+// means that the call could not be placed, or that ctx ended before the answer. If ctx ends after the answer, the
+// carrier hangs up.
 func (c *Carrier) Call(ctx context.Context, cc CarrierCall) (CarrierResult, error) {
 	if !c.sip.enter() {
 		return CarrierResult{}, errCarrierClosed
@@ -137,7 +138,7 @@ func (c *Carrier) Call(ctx context.Context, cc CarrierCall) (CarrierResult, erro
 	return o.result(), err
 }
 
-// prepare makes the INVITE and opens the media.
+// prepare creates the INVITE and opens the media.
 func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	var to sip.Uri
 	if err := sip.ParseUri(cc.To, &to); err != nil {

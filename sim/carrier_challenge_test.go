@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// A challenge is answered with the credentials, once: with the next CSeq and
-// a Via of its own (RFC 3261 §22.2).
+// The carrier answers a challenge with the credentials once, with the next CSeq and a new Via (RFC
+// 3261 §22.2).
 func TestCarrierAnswersAChallenge(t *testing.T) {
 	for _, tt := range []struct{ status, challenge, answer string }{
 		{"401 Unauthorized", "WWW-Authenticate", "Authorization"},

@@ -18,11 +18,11 @@ const (
 	maxNonces     = 10_000
 )
 
-// SIPAuth has the credentials that an INVITE must present (RFC 3261 section 22, RFC 8760).
+// SIPAuth holds the credentials that an INVITE must present (RFC 3261 section 22, RFC 8760).
 type SIPAuth struct {
 	User, Password string
 	Algorithm      string // md5, sha-256 or sha-512-256; md5 if empty
-	Realm          string // of the challenge
+	Realm          string // realm of the challenge
 }
 
 // Challenger asks for credentials and checks them. Each nonce is valid for a minute.
@@ -31,7 +31,7 @@ type Challenger struct {
 
 	mu     sync.Mutex
 	nonces map[string]*nonce
-	order  []string // by age
+	order  []string // oldest first
 }
 
 type nonce struct {
@@ -39,7 +39,7 @@ type nonce struct {
 	count int // nc of the last credentials
 }
 
-// Validate returns what is wrong with credentials. The zero value is valid.
+// Validate returns an error that says what is wrong with the credentials. The zero value is valid.
 func (a SIPAuth) Validate() error {
 	if a == (SIPAuth{}) {
 		return nil
@@ -66,8 +66,8 @@ func NewChallenger(a SIPAuth) *Challenger {
 	return &Challenger{auth: a, nonces: map[string]*nonce{}}
 }
 
-// check verifies the credentials of a request. The reason is empty if they are
-// good. They are stale if only the nonce is too old (RFC 7616 section 3.3).
+// check verifies the credentials of a request. The reason is empty if they are valid. They are
+// stale if only the nonce is too old (RFC 7616 section 3.3).
 func (c *Challenger) check(req *sip.Request, now time.Time) (reason string, stale bool) {
 	for _, h := range req.GetHeaders("Authorization") {
 		got, err := digest.ParseCredentials(h.Value())
@@ -129,7 +129,7 @@ func (c *Challenger) header(stale bool, now time.Time) string {
 	return c.challenge(n, stale).String()
 }
 
-// spend counts a use of a nonce, and checks that its nc has risen.
+// spend counts a use of a nonce. It reports whether the nonce's count is higher than before.
 func (c *Challenger) spend(value string, count int, now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

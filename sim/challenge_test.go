@@ -9,7 +9,7 @@ import (
 	"github.com/icholy/digest"
 )
 
-// answerTo makes the credentials for a challenge.
+// answerTo returns the credentials that answer a challenge.
 func answerTo(t *testing.T, header, uri, user, password string, count int) string {
 	t.Helper()
 	c, err := digest.ParseChallenge(header)

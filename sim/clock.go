@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	phases    = 10 // streams are spread over the 20 ms of a frame, so that they do not send in one burst
+	phases    = 10 // streams are spread over the 20 ms of a frame, so that they do not all send at once
 	phaseTime = frameTime / phases
 	maxBehind = 10 * phases // ticks that the clock catches up after a stall
 )
@@ -37,7 +37,7 @@ func (c *clock) add(s *stream) {
 	c.next = (c.next + 1) % phases
 }
 
-// remove returns when the stream no longer sends.
+// remove removes a stream. When it returns, the stream sends no more.
 func (c *clock) remove(s *stream) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

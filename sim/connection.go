@@ -17,8 +17,8 @@ import (
 	"time"
 )
 
-// Peer is the one peer that a carrier calls. Evidence that it can't be reached, an ICMP error or the end of the
-// connection, ends a call without an answer.
+// Peer is the only peer that a carrier calls. If there is evidence that the peer can't be reached, an ICMP error or
+// the end of the connection, a call without an answer ends.
 type Peer struct {
 	Network string // UDP, TCP or TLS
 	Addr    netip.AddrPort
@@ -28,7 +28,7 @@ type Peer struct {
 // ErrUnreachable means that the peer can't be reached: an ICMP error says so, or it refuses connections.
 var ErrUnreachable = errors.New("unreachable")
 
-// connectTimeout bounds the time for a connection and its TLS handshake.
+// connectTimeout is the time limit for a connection and its TLS handshake.
 const connectTimeout = 10 * time.Second
 
 // connectEndpoint returns an endpoint with a connection to one peer instead of a socket.
@@ -78,20 +78,21 @@ func connect(ctx context.Context, listen string, to Peer) (net.Conn, error) {
 	return secured, nil
 }
 
-// connection is a connection to a peer, and the listener that gives it to sipgo: requests use it in both directions.
+// connection is a connection to a peer, and also the listener that gives the connection to sipgo, because requests
+// use it in both directions.
 type connection struct {
 	net.Conn
 
 	remote netip.AddrPort
 	tap    tap
-	lost   func(error) // gets why the connection ended
+	lost   func(error) // receives the reason why the connection ended
 
 	given  bool // owned by the goroutine of Accept
 	ready  chan struct{}
 	closed chan struct{}
 	once   sync.Once
 
-	unread []byte // of an incomplete message; owned by the goroutine that reads
+	unread []byte // the part of an incomplete message; owned by the goroutine that reads
 }
 
 // isReady returns a channel that is closed when sipgo has the connection. It returns nil if c is nil.
@@ -102,7 +103,7 @@ func (c *connection) isReady() chan struct{} {
 	return c.ready
 }
 
-// Accept returns the connection once.
+// Accept returns the connection at its first call.
 func (c *connection) Accept() (net.Conn, error) {
 	if !c.given {
 		c.given = true
@@ -116,7 +117,7 @@ func (c *connection) Accept() (net.Conn, error) {
 // Addr returns the local address.
 func (c *connection) Addr() net.Addr { return c.LocalAddr() }
 
-// Close closes the connection, and with it the listener.
+// Close closes the connection and the listener.
 func (c *connection) Close() error {
 	c.once.Do(func() { close(c.closed) })
 	if err := c.Conn.Close(); !errors.Is(err, net.ErrClosed) {
@@ -156,13 +157,15 @@ func (c *connection) show(b []byte) {
 	c.unread = wholeMessages(append(c.unread, b...), func(message []byte) { c.tap.show(true, message) })
 }
 
-// bodyLength returns the Content-Length in a message's head, within the bound on messages, or 0 without one.
+// bodyLength returns the Content-Length in a message's head, at most the limit for messages. It returns 0 if there
+// is none.
 func bodyLength(head string) int {
 	n, _ := strconv.Atoi(headerOf(head, "content-length", "l"))
 	return min(max(n, 0), math.MaxInt32)
 }
 
-// watch makes the kernel report ICMP errors about what the socket sent, and passes them on (ip(7), IP_RECVERR).
+// watch makes the kernel report ICMP errors about packets that the socket sent, and passes them to lost (ip(7),
+// IP_RECVERR).
 func (s *socket) watch(lost func(error)) {
 	s.lost = lost
 	conn, ok := s.PacketConn.(*net.UDPConn)
@@ -188,7 +191,7 @@ var icmpErrors = map[syscall.Errno]string{ //nolint:gochecknoglobals // a table
 	syscall.EPERM:        "a firewall of this machine forbids it",
 }
 
-// inWords returns ErrUnreachable with words for an error of the kernel; other errors stay as they are.
+// inWords returns ErrUnreachable with a description of an error from the kernel. It returns other errors unchanged.
 func inWords(err error) error {
 	var number syscall.Errno
 	var call *os.SyscallError

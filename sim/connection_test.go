@@ -14,7 +14,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// callOne calls a peer that a test plays, and gives how it went.
+// callOne calls a peer that the test plays and returns the call's result.
 func callOne(t *testing.T, to Peer, tap func(Datagram), silence time.Duration) (CarrierResult, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -31,7 +31,7 @@ func callOne(t *testing.T, to Peer, tap func(Datagram), silence time.Duration) (
 	return c.Call(ctx, CarrierCall{To: uri, Dest: to.Addr, Silence: silence})
 }
 
-// Where nothing listens, the call ends with the first ICMP error, not after 32 s.
+// If nothing listens at the address, the call ends with the first ICMP error, not after 32 s.
 func TestICMPEndsTheCall(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	must(t, err)
@@ -44,7 +44,7 @@ func TestICMPEndsTheCall(t *testing.T) {
 	}
 }
 
-// A peer that says nothing is given up when the time for it is over.
+// The call ends if the peer sends nothing for the allowed time.
 func TestSilenceEndsTheCall(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	must(t, err)
@@ -55,7 +55,8 @@ func TestSilenceEndsTheCall(t *testing.T) {
 	}
 }
 
-// A call over TCP uses its one connection, both ways, and shows whole messages. It ends when the peer closes.
+// A call over TCP uses one connection in both directions, and its tap gets whole messages. The call ends when
+// the peer closes the connection.
 func TestConnection(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	must(t, err)
@@ -119,7 +120,7 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-// A length that no message has is not one before the message.
+// A message with a huge Content-Length stays incomplete. A negative length counts as 0.
 func TestAbsurdContentLength(t *testing.T) {
 	for _, length := range []string{"9223372036854775807", "99999999999999999999", "-5"} {
 		got := 0

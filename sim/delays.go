@@ -21,9 +21,9 @@ type MarkPair struct {
 	Heard []PacketMark
 }
 
-// PooledDelays pairs the packets that one end sent with the ones that the other end received, over several calls. Both
-// ends must run in one process, on one clock. A packet is paired with the latest packet of the same payload sent before
-// it, because a relay rewrites the header.
+// PooledDelays matches the packets that one end sent with the packets that the other end received, over several calls.
+// Both ends must run in one process, on one clock. A received packet is matched with the latest packet of the same
+// payload sent before it, because a relay rewrites the header.
 func PooledDelays(pairs []MarkPair) Delays {
 	var found []time.Duration
 	for _, p := range pairs {

@@ -13,16 +13,16 @@ import (
 	"github.com/google/uuid"
 )
 
-// dialog makes the requests within a dialog (RFC 3261 §12). The call's goroutine owns it.
+// dialog creates the requests within a dialog (RFC 3261 §12). The call's goroutine owns it.
 type dialog struct {
 	callID  string
 	from    sip.FromHeader // own, with tag
 	to      sip.ToHeader   // the peer's, with tag
 	target  sip.Uri
 	routes  []sip.Uri
-	source  string // the peer's address so far, used if the target is a name
+	source  string // the peer's last address, used if the target is a name
 	network string // UDP, TCP or TLS
-	reuse   bool   // requests go over the peer's connection (RFC 5923)
+	reuse   bool   // requests are sent over the peer's connection (RFC 5923)
 	cseq    uint32
 }
 
@@ -33,7 +33,7 @@ func tagOf(p sip.HeaderParams) string {
 	return tag
 }
 
-// serverDialog returns the callee's dialog for an INVITE with the own tag in its To.
+// serverDialog returns the callee's dialog for an INVITE whose To has our tag.
 func serverDialog(req *sip.Request) *dialog {
 	return &dialog{
 		callID: req.CallID().Value(),
@@ -99,7 +99,8 @@ func (d *dialog) request(method sip.RequestMethod) *sip.Request {
 	return req
 }
 
-// nextHop returns the next hop's address. It resolves no names, because the peer chose them.
+// nextHop returns the address of the next hop. It does not resolve names, because the peer chose
+// them.
 func (d *dialog) nextHop() string {
 	if d.reuse {
 		return d.source
@@ -115,7 +116,7 @@ func (d *dialog) nextHop() string {
 	return hostPart(ip) + ":" + strconv.Itoa(cmp.Or(hop.Port, sip.DefaultUdpPort))
 }
 
-// dialogs holds the calls of one end by Call-ID and own tag.
+// dialogs holds the calls of one end by Call-ID and our tag.
 type dialogs[C any] struct {
 	mu    sync.Mutex
 	calls map[string]C

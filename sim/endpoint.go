@@ -25,15 +25,15 @@ const (
 	byeTimeout = 5 * time.Second
 )
 
-// endpoint is a SIP user agent on one UDP socket or connection, the common part of a call's two ends.
+// endpoint is a SIP user agent on one UDP socket or connection. It is the common part of both ends of a call.
 type endpoint struct {
-	sock    *socket     // nil with conn or accept
-	conn    *connection // to the one peer; nil with sock or accept
-	accept  *acceptor   // accepts connections; nil with sock or conn
+	sock    *socket     // nil if conn or accept is set
+	conn    *connection // the connection to the only peer; nil if sock or accept is set
+	accept  *acceptor   // accepts connections; nil if sock or conn is set
 	network string      // UDP, TCP or TLS
-	lost    chan error  // gets one error, if the one peer can't be reached
+	lost    chan error  // receives one error if the only peer can't be reached
 	local   netip.AddrPort
-	user    string // in its Contact
+	user    string // user part of its Contact
 	ua      *sipgo.UserAgent
 	server  *sipgo.Server
 	client  *sipgo.Client
@@ -45,7 +45,7 @@ type endpoint struct {
 
 	mu     sync.Mutex
 	closed bool
-	wg     sync.WaitGroup // calls and requests under way
+	wg     sync.WaitGroup // calls and requests in progress
 }
 
 // openEndpoint opens the socket, on loopback if listen is empty.
@@ -68,7 +68,7 @@ func openEndpoint(ctx context.Context, listen, name, user string, log zerolog.Lo
 	return e, nil
 }
 
-// open creates the user agent, whose requests come from a local address.
+// open creates the user agent. Its requests come from the local address from.
 func (e *endpoint) open(ctx context.Context, name string, log zerolog.Logger, from string) (err error) {
 	quiet := slog.New(zerolog.NewSlogHandler(log.Level(max(log.GetLevel(), zerolog.WarnLevel))))
 	e.ua, err = sipgo.NewUA(
@@ -86,7 +86,7 @@ func (e *endpoint) open(ctx context.Context, name string, log zerolog.Logger, fr
 		options := []sipgo.ClientOption{sipgo.WithClientLogger(quiet), sipgo.WithClientNAT()}
 		if from != "" {
 			options = append(options, sipgo.WithClientConnectionAddr(from))
-		} else { // over the connection that the peer has opened
+		} else { // use the connection that the peer has opened
 			options = append(options, sipgo.WithClientHostname(hostPart(e.local.Addr())),
 				sipgo.WithClientPort(int(e.local.Port())))
 		}
@@ -100,7 +100,7 @@ func (e *endpoint) open(ctx context.Context, name string, log zerolog.Logger, fr
 	return nil
 }
 
-// unreachable notes that the one peer can't be reached.
+// unreachable records that the only peer can't be reached.
 func (e *endpoint) unreachable(err error) {
 	select {
 	case e.lost <- err:
@@ -124,7 +124,7 @@ func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap(), a.Port())
 }
 
-// serve starts reading and returns when requests can be sent. The handlers must be set before.
+// serve starts reading. It returns when requests can be sent. The handlers must be set before.
 func (e *endpoint) serve() {
 	e.served = make(chan struct{})
 	ready := e.conn.isReady()
@@ -137,7 +137,7 @@ func (e *endpoint) serve() {
 	}
 	go func() {
 		defer close(e.served)
-		switch e.network { // each ends with its socket
+		switch e.network { // each goroutine ends with its socket
 		case "TCP":
 			_ = e.server.ServeTCP(listener)
 		case "TLS":
@@ -157,7 +157,7 @@ func (e *endpoint) invite(callID string) string {
 	return e.sock.invite(callID)
 }
 
-// enter starts work that close waits for. It returns false once the endpoint closes.
+// enter starts work that close waits for. It returns false once the endpoint is closing.
 func (e *endpoint) enter() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -201,7 +201,7 @@ func (e *endpoint) close() error {
 	return err
 }
 
-// ip returns the own address as a peer sees it.
+// ip returns our address as the peer sees it.
 func (e *endpoint) ip(peer string) netip.Addr {
 	if !e.local.Addr().IsUnspecified() {
 		return e.local.Addr()
@@ -230,8 +230,8 @@ func hostPart(ip netip.Addr) string {
 	return ip.String()
 }
 
-// ask sends a request and returns the status of its final response, or 0 if none
-// came within byeTimeout or before the endpoint closed.
+// ask sends a request and returns the status of its final response. It returns 0 if none came within byeTimeout or
+// before the endpoint closed.
 func (e *endpoint) ask(req *sip.Request) int {
 	ctx, cancel := context.WithTimeout(e.ctx, byeTimeout)
 	defer cancel()
@@ -281,7 +281,7 @@ func (e *endpoint) hangUp(d *dialog) int {
 // ok answers with 200.
 func ok(req *sip.Request, tx sip.ServerTransaction) { reply(req, tx, sip.StatusOK, "OK") }
 
-// accept is ok for a request within a call.
+// accept is ok in the form of a handler for requests within a call.
 func accept[C any](_ C, req *sip.Request, tx sip.ServerTransaction) { ok(req, tx) }
 
 func noSuchCall(req *sip.Request, tx sip.ServerTransaction) {

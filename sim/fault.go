@@ -28,13 +28,13 @@ const (
 	FaultGzipBomb  FaultKind = "gzipbomb"  // the API answers 200 with gzip that unpacks to 128 MiB
 	FaultHuge      FaultKind = "huge"      // the API answers 200 with 10 MiB of JSON
 	FaultEcho      FaultKind = "echo"      // the API answers 400 with the Authorization header in it
-	FaultTypes     FaultKind = "types"     // ids of an answer are numbers
-	FaultReused    FaultKind = "reused"    // ids of an answer repeat earlier ids
-	FaultCRLF      FaultKind = "crlf"      // ids of an answer contain a line break and a header
-	FaultEmptyID   FaultKind = "emptyid"   // ids of an answer are empty
+	FaultTypes     FaultKind = "types"     // ids in an answer are numbers
+	FaultReused    FaultKind = "reused"    // ids in an answer repeat earlier ids
+	FaultCRLF      FaultKind = "crlf"      // ids in an answer contain a line break and a header
+	FaultEmptyID   FaultKind = "emptyid"   // ids in an answer are empty
 	faultSilent    FaultKind = "silent"    // an INVITE gets no response at all
 	FaultBusy      FaultKind = "busy"      // an INVITE gets 486
-	FaultStatus    FaultKind = "status"    // an INVITE gets this SIP status
+	FaultStatus    FaultKind = "status"    // an INVITE gets the given SIP status
 	faultEarly     FaultKind = "early"     // 183 with early media at once, 503 after a while
 	FaultLate      FaultKind = "late"      // 180 at once, 200 after a while
 	FaultHangup    FaultKind = "hangup"    // the agent hangs up a while after its answer
@@ -43,7 +43,7 @@ const (
 // Fault is a kind with its duration or status.
 type Fault struct {
 	Kind   FaultKind
-	After  time.Duration // for Fault429: Retry-After, or 0 for none
+	After  time.Duration // for Fault429: the time in Retry-After, or 0 for no header
 	Status int           // a SIP status for FaultStatus, an HTTP status for FaultHTML; 0 means 502
 }
 
@@ -68,12 +68,12 @@ func ParseFault(s string) (Fault, error) {
 	}.Parse(s)
 }
 
-// FaultSet has the faults of a stand-in, by the kind of their argument.
+// FaultSet holds the faults of a stand-in, by the kind of their argument.
 type FaultSet struct {
-	Usage  string                      // lists them
-	Plain  []FaultKind                 // no argument
-	After  map[FaultKind]time.Duration // a duration; the value is the default
-	Status map[FaultKind]statuses      // a status
+	Usage  string                      // lists the faults
+	Plain  []FaultKind                 // faults without an argument
+	After  map[FaultKind]time.Duration // faults with a duration; the value is the default
+	Status map[FaultKind]statuses      // faults with a status
 }
 
 // statuses is a range of statuses.

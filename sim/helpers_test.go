@@ -14,12 +14,12 @@ import (
 
 const number = "+15075785607"
 
-// openHouse is a platform that takes every call and greets it by the user of its
-// Request-URI.
+// openHouse is a platform that accepts every call. The user of the Request-URI selects the
+// greeting.
 type openHouse struct {
 	*Agent
 	asks   *Challenger
-	settle func() // waits for what a test wants before the answer; may be nil
+	settle func() // called before the answer, to wait for something; may be nil
 
 	mu    sync.Mutex
 	calls []*Incoming
@@ -34,7 +34,7 @@ func (h *openHouse) NewCall(in *Incoming) Handler {
 	return guest{in, h.settle}
 }
 
-// guest is a call of an openHouse.
+// guest is a call to an openHouse.
 type guest struct {
 	in     *Incoming
 	settle func()
@@ -57,14 +57,14 @@ func (h *openHouse) call(user string) CarrierCall {
 	return CarrierCall{To: h.target(user), From: "+15550100001", Hold: 1, Seed: 7}
 }
 
-// all lists the calls so far.
+// all returns the calls so far.
 func (h *openHouse) all() []*Incoming {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.calls)
 }
 
-// ended returns the last call once it is over.
+// ended waits until the last call is over and returns it.
 func (h *openHouse) ended(t *testing.T) AgentCall {
 	t.Helper()
 	all := h.all()
@@ -76,7 +76,7 @@ func (h *openHouse) ended(t *testing.T) AgentCall {
 	return in.Seen()
 }
 
-// start opens a house for a test; before changes it before it serves.
+// start opens and serves a house for a test. The functions in before change it before it serves.
 func start(t *testing.T, o AgentOptions, before ...func(*openHouse)) *openHouse {
 	t.Helper()
 	o.Name = "house"
@@ -114,8 +114,7 @@ func place(t *testing.T, c *Carrier, cc CarrierCall) CarrierResult {
 	return r
 }
 
-// placeUntil hangs up when the test has seen enough of the call, however long that
-// takes.
+// placeUntil places a call and hangs up when enough returns true. It has no time limit.
 func placeUntil(t *testing.T, c *Carrier, cc CarrierCall, enough func(o *outgoing) bool) CarrierResult {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -134,7 +133,7 @@ func placeUntil(t *testing.T, c *Carrier, cc CarrierCall, enough func(o *outgoin
 	return r
 }
 
-// callOf is a call of a carrier under way; nil if it is over.
+// callOf returns an active call of a carrier, or nil if the call is over.
 func callOf(c *Carrier, callID string) *outgoing {
 	c.dialogs.mu.Lock()
 	defer c.dialogs.mu.Unlock()
@@ -146,8 +145,8 @@ func callOf(c *Carrier, callID string) *outgoing {
 	return nil
 }
 
-// untilRinging returns when a call of the carrier has its 180. Else the answer may
-// overtake it.
+// untilRinging returns a function that waits until the carrier's call has its 180. Without the
+// wait, the answer could overtake it.
 func untilRinging(c *Carrier) func() {
 	return func() {
 		for !slices.ContainsFunc(underWay(c), func(o *outgoing) bool {
@@ -160,15 +159,14 @@ func untilRinging(c *Carrier) func() {
 	}
 }
 
-// underWay lists the calls of a carrier.
+// underWay returns the active calls of a carrier.
 func underWay(c *Carrier) []*outgoing {
 	c.dialogs.mu.Lock()
 	defer c.dialogs.mu.Unlock()
 	return slices.Collect(maps.Values(c.dialogs.calls))
 }
 
-// goroutines returns their number once the ones of earlier tests that are about to end
-// have ended.
+// goroutines returns the number of goroutines, after those of earlier tests have ended.
 func goroutines() int {
 	n := runtime.NumGoroutine()
 	for range 1000 {
@@ -178,8 +176,8 @@ func goroutines() int {
 	return n
 }
 
-// settle waits until no more goroutines run than before. If that never comes, the
-// test's own timeout shows which ones are left.
+// settle waits until no more goroutines run than before. If that never happens, the test's timeout
+// shows the remaining ones.
 func settle(before int) {
 	for runtime.NumGoroutine() > before {
 		<-time.After(time.Millisecond)

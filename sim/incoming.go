@@ -17,10 +17,10 @@ const (
 	SideAgent  Side = "agent"
 )
 
-// AgentCall is the agent's view of one INVITE.
+// AgentCall is one INVITE as the agent saw it.
 type AgentCall struct {
-	Headers []string // every X- header line as on the wire, without its line end, in order
-	Raw     string   // the whole INVITE as on the wire
+	Headers []string // every X- header line as received, without its line end, in order
+	Raw     string   // the whole INVITE as received
 	CallID  string
 
 	InvitedAt  time.Time
@@ -39,7 +39,7 @@ type AgentCall struct {
 	AckReceived bool
 }
 
-// cancel notes a CANCEL that ended the call.
+// cancel records that a CANCEL ended the call.
 func (a *AgentCall) cancel() {
 	a.GotCancel, a.AnsweredAt = true, time.Time{}
 	a.Status, a.Reason = sip.StatusRequestTerminated, "Request Terminated"
@@ -60,7 +60,7 @@ func (a Address) String() string {
 	return fmt.Sprintf("sip:%s@%s:%d", a.User, a.Host, a.Port)
 }
 
-// Invite is the part of an INVITE that a platform reads.
+// Invite holds the parts of an INVITE that a platform reads.
 type Invite struct {
 	To   Address // the Request-URI
 	From Address
@@ -82,13 +82,13 @@ func (i Invite) Header(name string) string {
 
 // Referral is a transfer that an agent requests from the caller's side (RFC 3515).
 type Referral struct {
-	To      string   // for Refer-To, without brackets
-	Headers []Header // for the REFER
+	To      string   // value for Refer-To, without brackets
+	Headers []Header // headers of the REFER
 }
 
 // Incoming is a call to an agent.
 type Incoming struct {
-	// constant
+	// Constant.
 	Invite
 	key       string
 	tx        sip.ServerTransaction
@@ -99,8 +99,8 @@ type Incoming struct {
 	referred  *signal // a transfer has ended
 	ended     *signal
 
-	// set by the platform before the call is answered
-	Greets string    // selects the greeting; if empty, the agent does not greet
+	// Set by the platform before the call is answered.
+	Greets string    // text that selects the greeting; if empty, the agent does not greet
 	Leaves bool      // the agent hangs up after the greeting
 	Refers *Referral // the agent requests this transfer before it hangs up; may be nil
 
@@ -110,7 +110,7 @@ type Incoming struct {
 	answer []byte // the SDP that was sent
 }
 
-// newIncoming expects the own tag in the To of the INVITE.
+// newIncoming returns a call. The To of the INVITE must already have our tag.
 func newIncoming(req *sip.Request, tx sip.ServerTransaction, raw string) *Incoming {
 	c := &Incoming{
 		Invite: inviteOf(req), key: dialogKey(req.CallID().Value(), tagOf(req.To().Params)), tx: tx,

@@ -9,14 +9,14 @@ import (
 
 const (
 	hop        = 40 // samples per envelope value: 5 ms
-	candidates = 4  // offsets whose samples are compared
+	candidates = 4  // number of offsets at which samples are compared
 	// An overlap of less than half the reference proves nothing.
 	minOverlap = 2
 )
 
-// Match looks for the reference in heard audio. The offset is the reference's start in it, negative if the start is
-// missing. The score is the normalised correlation of the samples: near 1 for the same audio through G.711, well under
-// 0.3 for any other.
+// Match looks for the reference in received audio. The offset is the start of the reference in that audio; it is
+// negative if the start is missing. The score is the normalised correlation of the samples: near 1 for the same audio
+// through G.711, well under 0.3 for any other.
 func Match(heard, reference []int16) (offset time.Duration, score float64) {
 	if len(heard) < hop || len(reference) < 2*hop {
 		return 0, 0
@@ -61,7 +61,7 @@ func coarseOffsets(heard, reference []float32) []int {
 	return out
 }
 
-// envelopes returns the loudness of each hop relative to its mean, on a scale on which quiet parts count, too.
+// envelopes returns the loudness of each hop relative to the mean, on a scale on which quiet parts count, too.
 func envelopes(x []float32) []float32 {
 	out := make([]float32, len(x)/hop)
 	var mean float32
@@ -102,11 +102,11 @@ func correlation(heard, reference []float32, offset int) float64 {
 		sumH += w
 		sumR += v
 	}
-	// Both about the mean of the overlap: else a long pause elsewhere, which moves the mean of all that was heard, makes
-	// other offsets look as good as the right one.
+	// Both relative to the mean of the overlap. Otherwise a long pause elsewhere, which moves the mean of all received
+	// audio, would make other offsets look as good as the right one.
 	size := float32(n)
 	variance := func(squares, sum float32) float64 {
-		if v := squares - sum*sum/size; v > squares/1e4 { // less is the rounding of a constant
+		if v := squares - sum*sum/size; v > squares/1e4 { // a smaller variance is only the rounding of a constant
 			return float64(v)
 		}
 		return 0

@@ -12,21 +12,21 @@ import (
 )
 
 const (
-	// cancelTimeout bounds the wait for the final response after a CANCEL.
+	// cancelTimeout is the time limit for the final response after a CANCEL.
 	cancelTimeout = 10 * time.Second
-	// lastWords is how long responses may still be on their way through sipgo after the peer is lost.
+	// lastWords is how long responses may still take through sipgo after the peer is lost.
 	lastWords      = 100 * time.Millisecond
 	maxProvisional = 32
-	maxRefers      = 4 // transfers of one call that may wait for its goroutine
+	maxRefers      = 4 // transfers of one call that may wait for the call's goroutine
 )
 
-// errSilent means that nothing came back within CarrierCall.Silence.
+// errSilent means that no response came within CarrierCall.Silence.
 var errSilent = errors.New("nothing came back")
 
-// outgoing is a call of a carrier. The goroutine that called Call owns it; handlers only use bye, refers, stream and
+// outgoing is a call of a carrier. The goroutine that called Call owns it. Handlers use only bye, refers, stream and
 // update.
 type outgoing struct {
-	// constant
+	// Constant.
 	carrier *Carrier
 	cc      CarrierCall
 	req     *sip.Request
@@ -39,7 +39,7 @@ type outgoing struct {
 
 	mu  sync.Mutex // guards the fields below
 	res CarrierResult
-	ack *sip.Request // kept for a repeated answer
+	ack *sip.Request // kept in case the answer is repeated
 }
 
 func (o *outgoing) update(f func(*CarrierResult)) {
@@ -83,7 +83,7 @@ func (o *outgoing) run(ctx context.Context) error {
 	o.acknowledge(d)
 	media, sdpErr := parseSDP(final.Body())
 	if err != nil || sdpErr != nil {
-		o.hangup(d, SideCaller) // answered too late, or without usable media
+		o.hangup(d, SideCaller) // the answer came too late, or without usable media
 		return errors.Join(err, sdpErr)
 	}
 	o.update(func(r *CarrierResult) { r.AnsweredAt = time.Now() })
@@ -113,11 +113,11 @@ func (o *outgoing) authorize(ctx context.Context, res *sip.Response) (sip.Client
 }
 
 // await reads responses up to the final one, and sends the CANCEL when it is due. If ctx has ended, it returns ctx's
-// error even with a final response.
+// error even if there is a final response.
 func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Response, error) {
 	giveUp, silence := afterSome(o.cc.CancelAfter), afterSome(o.cc.Silence)
 	var limit <-chan time.Time
-	var over <-chan time.Time // the peer is lost, and no more responses will come
+	var over <-chan time.Time // fires when the peer is lost and no more responses will come
 	var lost error
 	done := ctx.Done()
 	proceeding, wanted, sent := false, false, false
@@ -160,7 +160,7 @@ func (o *outgoing) await(ctx context.Context, tx sip.ClientTransaction) (*sip.Re
 	}
 }
 
-// afterSome is time.After, but never fires for 0.
+// afterSome is like time.After, but never fires for 0.
 func afterSome(d time.Duration) <-chan time.Time {
 	if d <= 0 {
 		return nil
@@ -176,7 +176,7 @@ func (o *outgoing) patience(silent bool) time.Duration {
 	return cancelTimeout
 }
 
-// cancel sends a CANCEL with the INVITE's own Via (RFC 3261 §9.1).
+// cancel sends a CANCEL with the same Via as the INVITE (RFC 3261 §9.1).
 func (o *outgoing) cancel() {
 	o.update(func(r *CarrierResult) { r.Cancelled = true })
 	req := sip.NewRequest(sip.CANCEL, o.req.Recipient)
@@ -238,8 +238,8 @@ func (o *outgoing) acknowledge(d *dialog) {
 	_ = o.carrier.sip.client.WriteRequest(ack)
 }
 
-// onRepeated handles every further 2xx of the INVITE. An answer whose ACK was lost is repeated and gets the ACK again;
-// the answer of another fork gets a BYE.
+// onRepeated handles every further 2xx for the INVITE. If the ACK was lost, the answer is repeated and gets the ACK
+// again. The answer of another fork gets a BYE.
 func (o *outgoing) onRepeated(res *sip.Response) {
 	o.mu.Lock()
 	ack := o.ack
@@ -315,7 +315,7 @@ func (o *outgoing) hangup(d *dialog, by Side) {
 	o.update(func(r *CarrierResult) { r.ByeStatus = status })
 }
 
-// result returns the result, which is complete after run has returned.
+// result returns the result. It is complete after run has returned.
 func (o *outgoing) result() CarrierResult {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -12,8 +12,8 @@ import (
 type reception struct {
 	stats  rtpStats
 	source netip.AddrPort
-	heard  []byte // by timestamp, gaps filled with silence
-	law    codec  // of heard: the first packet's
+	heard  []byte // audio by timestamp, with gaps filled with silence
+	law    codec  // codec of heard, which is the first packet's
 	marks  []PacketMark
 	jitter float64 // in timestamp units
 
@@ -22,9 +22,9 @@ type reception struct {
 	first    uint32 // extended sequence number
 	highest  uint32
 	window   uint64 // one bit per received number, up to highest
-	unique   uint64 // packets of this SSRC
-	pastLost uint64 // of earlier SSRCs
-	origin   uint32 // timestamp of heard[0]
+	unique   uint64 // distinct packets of this SSRC
+	pastLost uint64 // lost packets of earlier SSRCs
+	origin   uint32 // RTP timestamp of heard[0]
 	transit  float64
 }
 
@@ -79,7 +79,7 @@ func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
 	r.transit = 0
 }
 
-// count notes a sequence number. It returns false for a duplicate.
+// count records a sequence number. It returns false for a duplicate.
 func (r *reception) count(seq uint16) bool {
 	delta := int16(seq - uint16(r.highest))
 	if delta > 0 {

@@ -17,18 +17,18 @@ const (
 // Datagram is a SIP message on the wire.
 type Datagram struct {
 	At       time.Time
-	Received bool   // if false, it was sent
+	Received bool   // false if it was sent
 	Data     []byte // valid only during the call
 }
 
-// socket is the UDP socket under sipgo. It drops messages before they create a transaction, and keeps the bytes of each
-// INVITE, which a parser does not keep.
+// socket is the UDP socket under sipgo. It drops messages before they create a transaction. It keeps the bytes of each
+// INVITE, because a parser does not keep them.
 type socket struct {
 	net.PacketConn
 	drop  func(datagram []byte) bool // may be nil
 	tap   tap                        // set before the first read
-	lost  func(error)                // gets ICMP errors; may be nil; set before the first read
-	ready chan struct{}              // closed at the first read, from which on sipgo can send
+	lost  func(error)                // receives ICMP errors; may be nil; set before the first read
+	ready chan struct{}              // closed at the first read, after which sipgo can send
 	once  sync.Once
 	invites
 }
@@ -49,7 +49,7 @@ func newSocket(conn *net.UDPConn, drop func([]byte) bool) *socket {
 func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	s.once.Do(func() { close(s.ready) })
 	for {
-		// sipgo starts a goroutine per message. Without this, a burst would be handled out of order.
+		// sipgo starts a goroutine for each message. Without this, a burst would be handled out of order.
 		runtime.Gosched()
 		n, addr, err := s.PacketConn.ReadFrom(b)
 		if err != nil && s.failed(err) {
@@ -77,7 +77,7 @@ func (s *socket) WriteTo(b []byte, addr net.Addr) (int, error) {
 	return n, err
 }
 
-// tap gets every SIP message. It may be nil.
+// tap receives every SIP message. It may be nil.
 type tap func(Datagram)
 
 func (t tap) show(received bool, b []byte) {

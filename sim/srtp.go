@@ -18,7 +18,7 @@ const (
 	SRTPRequired = "required"
 )
 
-// The one crypto suite (RFC 4568 section 6.2.1), and its keys in bytes.
+// The only crypto suite (RFC 4568 section 6.2.1), and the lengths of its keys in bytes.
 const (
 	srtpSuite  = "AES_CM_128_HMAC_SHA1_80"
 	masterKey  = 16
@@ -53,7 +53,7 @@ func cryptoContext(keys []byte) (*srtp.Context, error) {
 	return srtp.CreateContext(keys[:masterKey], keys[masterKey:], srtp.ProtectionProfileAes128CmHmacSha1_80)
 }
 
-// allows refuses an offer whose encryption is not the wanted one.
+// allows returns an error if the offer's encryption is not the wanted one.
 func (m *remoteMedia) allows(wanted string) error {
 	switch {
 	case !m.secure && wanted == SRTPRequired:
@@ -64,7 +64,7 @@ func (m *remoteMedia) allows(wanted string) error {
 	return nil
 }
 
-// encrypt returns an answer to an SRTP offer, with the stream's own keys.
+// encrypt returns the answer to an SRTP offer, with new keys for the stream.
 func (s *stream) encrypt(answer []byte, m *remoteMedia) ([]byte, error) {
 	tag, theirs, err := offeredKeys(m.crypto)
 	if err != nil {

@@ -19,10 +19,10 @@ import (
 const (
 	rtpHeader   = 12
 	maxHeard    = 20 * SampleRate         // samples kept
-	maxMarks    = 1024                    // packets logged each way
-	echoMargin  = maxHeard / frameSamples // frames queued beyond the delay
+	maxMarks    = 1024                    // packets logged in each direction
+	echoMargin  = maxHeard / frameSamples // frames queued in addition to the delay
 	portRetries = 64
-	quietest    = 500 // sample of speech
+	quietest    = 500 // lowest sample value that counts as speech
 )
 
 // PacketMark is the time of a packet. Sum is a checksum of the payload, because a relay may rewrite the header; it is 0
@@ -39,7 +39,7 @@ type rtpStats struct {
 	Lost       uint64
 	OutOfOrder uint64
 	Duplicates uint64
-	Foreign    uint64        // not RTP, or a payload type that was not negotiated
+	Foreign    uint64        // packets that are not RTP, or of a payload type that was not negotiated
 	Jitter     time.Duration // RFC 3550 §6.4.1
 	FirstAt    time.Time     // first packet received
 	Codec      string
@@ -50,37 +50,37 @@ type rtpStats struct {
 
 // Media is the audio of one end of one call.
 type Media struct {
-	Heard      []int16 // the first 20 s, decoded, 8 kHz
+	Heard      []int16 // the first 20 s of received audio, decoded, 8 kHz
 	RTP        rtpStats
-	SentMarks  []PacketMark // only for an ended call
+	SentMarks  []PacketMark // set only for an ended call
 	HeardMarks []PacketMark
-	Answers    []time.Duration // from the end of each sentence of Words to the other side's; sorted
+	Answers    []time.Duration // from the end of each sentence of Words to the other side's answer; sorted
 }
 
 // stream is the audio of one end of one call.
 type stream struct {
-	// constant
+	// Constant.
 	conn    *net.UDPConn
-	rtcp    *net.UDPConn // only keeps the port
+	rtcp    *net.UDPConn // only occupies the port
 	local   netip.AddrPort
 	readers sync.WaitGroup
 
 	peer atomic.Pointer[remoteMedia] // destination; nil before the first SDP
 	sent atomic.Uint64
 
-	// owned by the clock while it has the stream
+	// Owned by the clock while it has the stream.
 	out       [rtpHeader + frameSamples]byte
 	seq       uint16
 	ts        uint32
 	said      []byte // encoded audio, sent first
 	at        int
 	loop      bool
-	over      *signal // set after all of said has been sent
+	over      *signal // set when all of said has been sent
 	sentMarks []PacketMark
 
 	mu      sync.Mutex // guards the fields below
 	rx      reception
-	echo    *echoQueue // nil for no echo
+	echo    *echoQueue // nil if there is no echo
 	askedAt time.Time  // end of the last sentence of Words; zero once it is answered
 	answers []time.Duration
 
@@ -114,7 +114,7 @@ func openStream(ip netip.Addr) (*stream, error) {
 	return nil, fmt.Errorf("no free RTP port pair on %s", ip)
 }
 
-// bindPair returns no sockets and no error if the neighbour of the kernel's port is taken.
+// bindPair binds a port pair. If the port above the kernel's choice is taken, it returns no sockets and no error.
 func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 	one, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(ip, 0)))
 	if err != nil {
@@ -132,7 +132,7 @@ func bindPair(ip netip.Addr) (rtp, rtcp *net.UDPConn, err error) {
 	return one, two, nil
 }
 
-// say sets the audio to send. The stream must not have been given to the clock.
+// say sets the audio to send. It must be called before the clock has the stream.
 func (s *stream) say(encoded []byte, loop bool) { s.said, s.loop = encoded, loop }
 
 // follow makes the stream send to the address of a new offer. The codec stays.
@@ -227,7 +227,7 @@ func (s *stream) readRTP() {
 		s.rx.source = from
 		packet := buf[:n]
 		if s.unlock != nil {
-			packet, _ = s.unlock.DecryptRTP(nil, packet, nil) // empty if it is from another sender
+			packet, _ = s.unlock.DecryptRTP(nil, packet, nil) // empty if another sender sent it
 		}
 		peer := s.peer.Load()
 		payload := s.rx.take(packet, peer, now)
@@ -241,14 +241,14 @@ func (s *stream) readRTP() {
 	}
 }
 
-// close ends a stream that the clock no longer has.
+// close ends a stream that the clock does not have any more.
 func (s *stream) close() {
 	_ = s.conn.Close()
 	_ = s.rtcp.Close()
 	s.readers.Wait()
 }
 
-// media returns the audio so far. ended says that the clock no longer has the stream.
+// media returns the audio so far. ended says that the clock does not have the stream any more.
 func (s *stream) media(ended bool) Media {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -276,11 +276,11 @@ func payloadSum(b []byte) uint32 {
 	return crc32.ChecksumIEEE(b)
 }
 
-// echoQueue delays frames: for a fixed time, or until their speaker has paused for that time.
+// echoQueue delays frames, either for a fixed time or until their speaker has paused for that time.
 type echoQueue struct {
 	delay  time.Duration
-	waits  bool      // for a pause
-	codec  codec     // with waits
+	waits  bool      // waits for a pause
+	codec  codec     // used if waits is set
 	loudAt time.Time // time of the last frame with speech
 	frames []echoFrame
 }

@@ -31,10 +31,10 @@ func TestReceptionCounts(t *testing.T) {
 	in := func(seq int, v byte) { r.take(packet(uint16(seq), uint32(seq)*160, 1, 0, frame(v)), peer, now) }
 	in(65534, 1)
 	in(65535, 2)
-	in(65536+1, 4) // over the wrap, one late
+	in(65536+1, 4) // past the wrap, one packet late
 	in(65536, 3)
-	in(65536, 3)   // twice
-	in(65536+4, 7) // two lost
+	in(65536, 3)   // a duplicate
+	in(65536+4, 7) // two packets lost
 	r.take([]byte("no rtp at all"), peer, now)
 	r.take(packet(9, 9, 1, 96, frame(0)), peer, now)
 	r.take(packet(5, 65540*160, 1, 101, []byte{5, 0, 0, 80}), peer, now)
@@ -47,14 +47,14 @@ func TestReceptionCounts(t *testing.T) {
 			t.Errorf("frame %d: got %d; want %d", i, got, want)
 		}
 	}
-	// Another source goes on where the first one ended.
+	// A new source continues where the first one ended.
 	r.take(packet(100, 5, 2, 8, frame(0xd5)), peer, now)
 	if len(r.heard) != 8*frameSamples || r.lost() != 2 {
 		t.Errorf("got %d samples, %d lost", len(r.heard), r.lost())
 	}
 }
 
-// The echo comes after its delay, frame by frame, and the greeting replaces it.
+// The echo arrives after its delay, frame by frame. The greeting replaces the echo while it plays.
 func TestEchoIsDelayed(t *testing.T) {
 	now := time.Unix(0, 0)
 	frame := func(v byte) []byte { return bytes.Repeat([]byte{v}, frameSamples) }
@@ -80,7 +80,8 @@ func TestEchoIsDelayed(t *testing.T) {
 	}
 }
 
-// A caller's words come back whole after its pause, and not in a short one. What is left is not said when it speaks again.
+// The caller's words are echoed whole after a pause, but not after a short one. Words that are left over are dropped
+// when the caller speaks again.
 func TestAnswerWaitsForAPause(t *testing.T) {
 	u, _ := codecFor(payloadPCMU)
 	for seed := range uint64(20) {

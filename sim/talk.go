@@ -11,7 +11,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// referTimeout bounds the wait for the outcome of a transfer.
+// referTimeout is the time limit for the outcome of a transfer.
 const referTimeout = 2 * time.Minute
 
 // answer opens the media, sends 200 and serves the call until its end.
@@ -78,7 +78,7 @@ func (s *Agent) openMedia(c *Incoming, media remoteMedia) (*stream, bool) {
 	return st, true
 }
 
-// early greets as early media and then refuses the call.
+// early plays the greeting as early media and then refuses the call.
 func (s *Agent) early(c *Incoming, media remoteMedia, d time.Duration) {
 	st, ok := s.openMedia(c, media)
 	if !ok {
@@ -93,7 +93,8 @@ func (s *Agent) early(c *Incoming, media remoteMedia, d time.Duration) {
 	}
 }
 
-// confirm resends the 200 until its ACK comes (RFC 3261 §13.3.1.4). A BYE counts, too, because it may overtake the ACK.
+// confirm resends the 200 until the ACK comes (RFC 3261 §13.3.1.4). A BYE also ends this, because it may overtake the
+// ACK.
 func (s *Agent) confirm(c *Incoming, res *sip.Response) bool {
 	wait := timerT1
 	for waited := time.Duration(0); waited < 64*timerT1; wait = min(2*wait, timerT2) {
@@ -162,7 +163,7 @@ func (s *Agent) onAck(req *sip.Request, _ sip.ServerTransaction) {
 
 func (s *Agent) onBye(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 	c.bye.set()
-	// The response waits until the call is complete, so that its receiver finds the complete call.
+	// The response waits until the call is complete, so that its receiver sees the complete call.
 	ctx, cancel := context.WithTimeout(s.sip.ctx, timerT1)
 	defer cancel()
 	select {
@@ -191,14 +192,14 @@ func (s *Agent) refer(c *Incoming, d *dialog) Side {
 	select {
 	case <-c.bye.ch:
 		return SideCaller
-	case <-c.referred.ch: // RFC 5589 §6.1: the side that asked hangs up after a success
+	case <-c.referred.ch: // RFC 5589 §6.1: after a success, the side that asked hangs up
 	case <-time.After(referTimeout):
 	case <-s.sip.ctx.Done():
 	}
 	return SideAgent
 }
 
-// onNotify notes the outcome of a transfer (RFC 3515 §2.4.5).
+// onNotify records the outcome of a transfer (RFC 3515 §2.4.5).
 func (s *Agent) onNotify(c *Incoming, req *sip.Request, tx sip.ServerTransaction) {
 	if code := sipfragStatus(req.Body()); code >= 200 {
 		c.update(func(seen *AgentCall) { seen.ReferResult = code })

@@ -12,8 +12,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// exchange sends a datagram from a socket of its own and returns what comes
-// back first.
+// exchange sends a datagram from a new socket and returns the first answer.
 func exchange(t *testing.T, s *openHouse, message string) string {
 	t.Helper()
 	var d net.Dialer
@@ -48,8 +47,8 @@ func TestOptionsAndStrayRequests(t *testing.T) {
 	}
 }
 
-// The first ACK of the answer is lost. The agent repeats the answer until it has
-// one, and speaks from then on.
+// The first ACK of the answer is lost. The agent repeats the answer until an ACK arrives, and then
+// sends audio.
 func TestLostACK(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -133,8 +132,8 @@ func TestWildcardListener(t *testing.T) {
 	}
 }
 
-// Nothing listens at the address: the caller's own patience ends the call, and not the
-// half minute of the transaction.
+// If nothing listens at the address, the caller's own time limit ends the call before the
+// transaction times out after half a minute.
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()
 	c := startCarrier(t)

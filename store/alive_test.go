@@ -9,14 +9,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call of a killed process lasted at least as long as the process is known to have lived, whatever its wall clock was set to
-// meanwhile. Where the machine's own clock is unknown, or was reset, the wall clock has to do.
+// The duration of a killed process's call covers at least the time for which the process is known to have lived,
+// whatever happened to the wall clock. The wall clock is used only if the monotonic clock is unknown or was reset.
 func TestInterruptedLastsUntilAlive(t *testing.T) {
 	const talked, lived = 10 * time.Minute, 3 * time.Hour
 	for name, tt := range map[string]struct {
-		set         time.Duration // the wall clock, after the call was noted
+		set         time.Duration // change of the wall clock after the call was noted
 		boot, after uint64
-		stop        time.Duration // the machine's own clock at the end; 0: as it went on
+		stop        time.Duration // monotonic clock at the end; 0 if it just ran on
 		want        time.Duration
 		ended       time.Duration // by the wall clock
 	}{
@@ -43,7 +43,7 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 				}
 				must(t, s.Alive(t.Context(), noted.Add(tt.set+after)))
 			}
-			if err := s.Close(); err != nil { // the call is left open, as by a killed process
+			if err := s.Close(); err != nil { // the call stays open, as after a kill
 				t.Fatal(err)
 			}
 			s, err = Open(t.Context(), path)
@@ -53,7 +53,7 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 			if err != nil || !ok || r.Disposition != record.DispositionInterrupted {
 				t.Fatalf("%v, %v: %+v", ok, err, r)
 			}
-			// The record's times are cut to milliseconds.
+			// The record's times are truncated to milliseconds.
 			got, ended := time.Duration(r.DurationMS)*time.Millisecond, r.EndedAt.Sub(answered)
 			if (got-tt.want).Abs() > time.Millisecond || (ended-tt.ended).Abs() > time.Millisecond {
 				t.Errorf("it lasted %v and ended after %v; want %v, %v", got, ended, tt.want, tt.ended)
@@ -62,7 +62,8 @@ func TestInterruptedLastsUntilAlive(t *testing.T) {
 	}
 }
 
-// A killed process has lived until its last beat. That is later than what the database says, and a new one says nothing.
+// A killed process lived at least until its last beat. The beat is later than the time in the database, and a new
+// database has no time.
 func TestInterruptedLastsUntilTheBeat(t *testing.T) {
 	const talked, lived = time.Minute, 20 * time.Minute
 	up, boot := Uptime()
@@ -75,7 +76,7 @@ func TestInterruptedLastsUntilTheBeat(t *testing.T) {
 			answered := record.TimeOf(noted.Add(-talked))
 			r := record.Record{ID: "a", StartedAt: answered, AnsweredAt: answered, DurationMS: talked.Milliseconds()}
 			s.note(callState, &r, nil, noted.Time)
-			if err := s.Close(); err != nil { // the call is left open, as by a killed process
+			if err := s.Close(); err != nil { // the call stays open, as after a kill
 				t.Fatal(err)
 			}
 			must(t, os.Chtimes(path+".live-a", time.Time{}, noted.Add(lived)))
@@ -83,7 +84,7 @@ func TestInterruptedLastsUntilTheBeat(t *testing.T) {
 			if err != nil || !ok || got.EndedAt != record.TimeOf(noted.Add(lived)) {
 				t.Fatalf("%v, %v: it ended %v after its note; want %v", err, ok, got.EndedAt.Sub(noted.Time), lived)
 			}
-			// In the same boot, the machine's own clock was read some time before.
+			// In the same boot, the monotonic clock was read slightly earlier.
 			if lasted := time.Duration(got.DurationMS) * time.Millisecond; lasted != talked+lived && name != "the same boot" {
 				t.Errorf("it lasted %v; want %v", lasted, talked+lived)
 			}
@@ -91,7 +92,7 @@ func TestInterruptedLastsUntilTheBeat(t *testing.T) {
 	}
 }
 
-// What is on file of a moment is read again; what is none says nothing.
+// A stored moment can be read back. Text that is not a moment is ignored.
 func TestMomentText(t *testing.T) {
 	at := moment{Wall: record.TimeOf(time.Now()).Time, Uptime: time.Hour, Boot: 1 << 63}
 	if got := momentOf(at.text()); got != at {

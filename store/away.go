@@ -15,8 +15,8 @@ import (
 // errReplaced means that another file has taken the database's place.
 var errReplaced = errors.New("another file is in the place of the database")
 
-// present checks that the database is still where its name says. A removed file lives on without a name, and what is
-// written to it would be lost with the process. So present copies it back to its place.
+// present checks that the database is still where its name says. A removed file still exists without a name, and
+// everything written to it would be lost with the process. So present copies it back to its place.
 func (w *writer) present(ctx context.Context) error {
 	st, err := os.Stat(w.s.path)
 	switch {
@@ -79,7 +79,7 @@ func (d *database) relock() (*os.File, error) {
 	return lockFile(d.path)
 }
 
-// isAt reports whether name still leads to file.
+// isAt reports whether name still refers to file.
 func isAt(name string, file os.FileInfo) bool {
 	st, err := os.Stat(name)
 	return err == nil && os.SameFile(st, file)
@@ -103,7 +103,7 @@ func (w *writer) copyTo(ctx context.Context, path string) (os.FileInfo, error) {
 func (d *database) noteLog() { d.wal, _ = os.Stat(d.path + "-wal") }
 
 // removeLog removes the log of a database that was replaced. The log is still in its place, and SQLite would apply it
-// to the new file and corrupt that.
+// to the new file and corrupt that file.
 func (d *database) removeLog() {
 	if d.wal != nil && isAt(d.path+"-wal", d.wal) {
 		_, _ = os.Remove(d.path+"-wal"), os.Remove(d.path+"-shm")

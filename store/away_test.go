@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// waitBroken waits until the store says that it can't write.
+// waitBroken waits until the store reports that it can't write.
 func waitBroken(t *testing.T, s *Store) string {
 	t.Helper()
 	for s.Err() == nil {
@@ -24,7 +24,7 @@ func waitBroken(t *testing.T, s *Store) string {
 	return s.Err().Error()
 }
 
-// A file that is removed under the process is put back with all that was in it, and with its key.
+// A file that is removed while the process runs is restored with its contents and its key.
 func TestFileRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, os.Mkdir(dir, 0o700))
@@ -32,7 +32,7 @@ func TestFileRemoved(t *testing.T) {
 	s := openTest(t, path)
 	key := s.Key()
 	mustPut(t, s, sample("before"))
-	if _, _, err := s.List(t.Context(), record.Filter{}); err != nil { // a reader has the removed file open
+	if _, _, err := s.List(t.Context(), record.Filter{}); err != nil { // a reader has opened the removed file
 		t.Fatal(err)
 	}
 	must(t, os.RemoveAll(dir))
@@ -61,7 +61,7 @@ func TestFileRemoved(t *testing.T) {
 	}
 }
 
-// The database is put back, too, where its lock was not removed with it.
+// The database is also restored if its lock file was not removed.
 func TestOnlyFileRemoved(t *testing.T) {
 	path, s := openNew(t)
 	mustPut(t, s, sample("before"))
@@ -75,7 +75,7 @@ func TestOnlyFileRemoved(t *testing.T) {
 	}
 }
 
-// A call that was written at the next start is found by the Call-IDs of its attempts, as others are.
+// A call that was written only at the next start can be found by the Call-IDs of its attempts, like any other.
 func TestUnwrittenIsFound(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	r := sample("late")
@@ -87,7 +87,8 @@ func TestUnwrittenIsFound(t *testing.T) {
 	}
 }
 
-// Another file in the place of the database is left alone. What could not be written waits beside it, for the next start.
+// If another file has taken the place of the database, it is not changed. Unwritten records wait in files beside it for
+// the next start.
 func TestFileReplaced(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "f.db")
@@ -119,27 +120,27 @@ func TestFileReplaced(t *testing.T) {
 	}
 }
 
-// A file that is damaged while the process runs: calls go on, the reason is told with what to do, and the next start, with
+// If a file is damaged while the process runs, calls continue and the error says what to do. The next start, with
 // another file, has the calls.
 func TestFileDamaged(t *testing.T) {
 	path, s := openNew(t)
 	for i := range 50 {
 		mustPut(t, s, sample(fmt.Sprint(i)))
 	}
-	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`) // what is in the log would mend the file
+	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`) // the log's contents would repair the file
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)
 	must(t, err)
 	st, err := f.Stat()
 	must(t, err)
-	for at := int64(4096); at < st.Size(); at += 4096 { // every page but the first
+	for at := int64(4096); at < st.Size(); at += 4096 { // every page except the first
 		if _, err := f.WriteAt([]byte(strings.Repeat("damage! ", 512)), at); err != nil {
 			t.Fatal(err)
 		}
 	}
 	must(t, f.Close())
-	pragma(t, s, `PRAGMA shrink_memory`) // else it goes on from memory
+	pragma(t, s, `PRAGMA shrink_memory`) // otherwise SQLite continues with its cache
 	key := s.Key()
-	mustPut(t, s, sample("late")) // into a new file
+	mustPut(t, s, sample("late")) // goes into a new file
 	aside := s.SetAside()
 	if !strings.HasPrefix(aside, path+".damaged-") {
 		t.Errorf("set aside as %q", aside)
@@ -168,7 +169,7 @@ func pragma(t *testing.T, s *Store, text string) {
 	must(t, err)
 }
 
-// Another program that holds the file delays records, and nothing else.
+// Another program that locks the file delays only the records.
 func TestFileLocked(t *testing.T) {
 	path, s := openNew(t)
 	db := rawDB(t, path)
@@ -182,7 +183,7 @@ func TestFileLocked(t *testing.T) {
 		t.Errorf("reading meanwhile: %v", err)
 	}
 	begun := time.Now()
-	s.Journal(sample("two"), nil) // does not wait
+	s.Journal(sample("two"), nil) // does not block
 	if took := time.Since(begun); took > 3*time.Second {
 		t.Errorf("the journal waited %v", took)
 	}
@@ -196,7 +197,7 @@ func TestFileLocked(t *testing.T) {
 	}
 }
 
-// SQLite's own error of a full disk has a remedy, too. What a full disk does: TestDiskFull.
+// SQLite's own error for a full disk also has a remedy. TestDiskFull tests the effects of a full disk.
 func TestFullHint(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	db, err := openDB(dsn(path, "rwc"))

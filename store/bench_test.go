@@ -20,7 +20,7 @@ func cpuTime(b *testing.B) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkPut finishes calls from many goroutines, as calls end on a busy machine.
+// BenchmarkPut finishes calls from many goroutines, as on a busy machine.
 func BenchmarkPut(b *testing.B) {
 	for _, callers := range []int{1, 100} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
@@ -42,7 +42,7 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
-// BenchmarkCall is the whole of a call: three states of the journal, then its end.
+// BenchmarkCall measures a whole call: three states in the journal and its end.
 func BenchmarkCall(b *testing.B) {
 	s := openTest(b, filepath.Join(b.TempDir(), "f.db"))
 	b.SetParallelism(50)
@@ -67,8 +67,8 @@ func BenchmarkCall(b *testing.B) {
 	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/call")
 }
 
-// BenchmarkBusy is the whole of calls that come at 500 a second: three states of the journal, then the end. Nobody waits for
-// one another.
+// BenchmarkBusy measures whole calls that arrive at 500 a second: three states in the journal and the end. The calls do
+// not wait for each other.
 func BenchmarkBusy(b *testing.B) {
 	const every, calls = 20 * time.Millisecond, 10
 	s := openTest(b, filepath.Join(b.TempDir(), "f.db"))
@@ -105,7 +105,7 @@ func BenchmarkBusy(b *testing.B) {
 	b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-µs/call")
 }
 
-// BenchmarkPutOutbox finishes calls that consumers get an item for.
+// BenchmarkPutOutbox finishes calls that add an item to the outbox.
 func BenchmarkPutOutbox(b *testing.B) {
 	for consumers := range 3 {
 		b.Run(fmt.Sprintf("consumers=%d", consumers), func(b *testing.B) {

@@ -17,7 +17,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// keptBinding is a binding in the file. Its times follow the wall clock as it was at that moment.
+// keptBinding is a binding as stored in the file. Its times are by the wall clock at that moment.
 type keptBinding struct {
 	record.Binding
 	moment
@@ -40,22 +40,22 @@ func (k *keptBinding) asOf(now moment) record.Binding {
 // bindings holds the bindings that the database does not have yet. They are in the journal.
 type bindings struct {
 	store *Store
-	left  map[string]string // from an earlier process, by holder, as JSON; constant after Open
+	left  map[string]string // bindings from an earlier process, by holder, as JSON; constant after Open
 
 	mu      sync.Mutex        // guards the fields below
 	pending map[string]string // by holder, as JSON
-	asked   bool              // the writer has been asked to write them
+	asked   bool              // the writer has been asked to write pending
 }
 
-// KeepBindings replaces the bindings of a holder. They are in the journal when it returns, as calls' states are after
-// Journal. What the database did not take is retried by Alive.
+// KeepBindings replaces the bindings of a holder. When it returns, they are in the journal, like the states of calls
+// after Journal. Alive retries bindings that the database did not take.
 func (b *bindings) KeepBindings(holder string, all []record.Binding) {
 	now, list := b.store.journal.moment(time.Now()), make([]keptBinding, len(all))
 	for i := range all {
 		list[i] = keptBinding{withMonotonicTimes(all[i], now.Wall), now}
 	}
 	text, err := json.Marshal(list)
-	if err != nil { // never: all of it can be encoded
+	if err != nil { // can't happen: all fields can be encoded
 		return
 	}
 	b.mu.Lock()
@@ -76,7 +76,7 @@ func (b *bindings) takeBound(seal cipher.AEAD, states, stay map[string]lastState
 	left := map[string]string{}
 	for id, l := range states {
 		if holder, ok := strings.CutPrefix(id, record.BoundMark); ok && l.kind == holderBound {
-			if text := openState(seal, id, l.state); text != nil { // else it is damaged, or sealed with another key
+			if text := openState(seal, id, l.state); text != nil { // nil if it is damaged, or sealed with another key
 				left[holder], stay[id] = string(text), l
 			}
 		}
@@ -129,8 +129,9 @@ const (
 	noBindings = "[]"
 )
 
-// Bindings returns what was registered when the old process ended, by holder. It omits rows that can't be read: the
-// next REGISTER replaces them. It does not wait for the writer, and also reads a file whose disk is full or read-only.
+// Bindings returns the registrations at the time when the old process ended, by holder. It omits rows that can't be
+// read: the next REGISTER replaces them. It does not wait for the writer, and can read a file whose disk is full or
+// read-only.
 func (b *bindings) Bindings(ctx context.Context) (map[string][]record.Binding, error) {
 	err := b.store.ready(ctx)
 	var all map[string][]record.Binding
@@ -150,8 +151,8 @@ func (b *bindings) Bindings(ctx context.Context) (map[string][]record.Binding, e
 	return all, nil
 }
 
-// LaterBindings replaces Bindings after that has failed: wait returns what the writer reads once it can, before it
-// writes what is kept after this call.
+// LaterBindings replaces Bindings after Bindings has failed. wait returns the bindings that the writer reads as soon as
+// it can. The writer reads them before it writes any that are kept after this call.
 func (b *bindings) LaterBindings() (wait func(context.Context) (map[string][]record.Binding, error)) {
 	var all map[string][]record.Binding
 	done := make(chan error, 1)
@@ -171,8 +172,8 @@ func (b *bindings) LaterBindings() (wait func(context.Context) (map[string][]rec
 }
 
 // withoutIndex returns names of the file for connections that need no index of its log: a full or read-only disk has no
-// room for one. The first name keeps the index in memory and locks out all other connections. The second one ignores
-// the log, so it is offered only if the log is empty.
+// room for one. With the first name, the index is kept in memory and all other connections are locked out. With the
+// second one, the log is ignored, so it is offered only if the log is empty.
 func withoutIndex(path string) []string {
 	names := []string{dsn(path, "rw", "locking_mode(exclusive)", "query_only(1)")}
 	log, err := os.Stat(path + "-wal")
@@ -182,14 +183,14 @@ func withoutIndex(path string) []string {
 	return names
 }
 
-// bindingsIn reads the bindings over a connection of its own: a connection opened while the disk was read-only shares
-// its index with all later ones, which then can't write.
+// bindingsIn reads the bindings over a separate connection: a connection opened while the disk was read-only shares its
+// index with all later ones, which then can't write.
 func (b *bindings) bindingsIn(ctx context.Context, name string) (map[string][]record.Binding, error) {
 	db, err := openDB(name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = db.Close() }() // it was only read
+	defer func() { _ = db.Close() }() // it was only used for reading
 	return b.readBindings(ctx, db)
 }
 

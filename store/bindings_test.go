@@ -16,7 +16,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Who sets the clock, with a process or without, does not move the end of a binding.
+// A change of the wall clock does not move the end of a binding, whether or not a process is running at the time.
 func TestBindingsClockSet(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	begun := time.Now()
@@ -28,7 +28,7 @@ func TestBindingsClockSet(t *testing.T) {
 	for name, tt := range map[string]struct {
 		set  time.Duration
 		boot uint64
-		want time.Duration // how far the binding is moved by the wall clock
+		want time.Duration // how far the change moves the binding's end on the wall clock
 	}{
 		"not set":         {boot: 7},
 		"forth":           {set: 48 * time.Hour, boot: 7, want: 48 * time.Hour},
@@ -45,7 +45,7 @@ func TestBindingsClockSet(t *testing.T) {
 	}
 }
 
-// What has registered is there for the next process; what is removed is not, and a row that can't be read costs nothing else.
+// The next process finds the registrations, but not the removed ones. A row that can't be read affects no other row.
 func TestBindings(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s, err := Open(t.Context(), path)
@@ -81,8 +81,8 @@ func TestBindings(t *testing.T) {
 	}
 }
 
-// What has registered just before a kill, and what was removed then, is known to the next process, whatever its disk takes; and to the
-// one after it from the database alone.
+// Registrations and removals just before a kill are known to the next process, even if its disk takes no writes, and to
+// the one after that from the database alone.
 func TestBindingsSurviveAKill(t *testing.T) {
 	for name, start := range map[string]func(t *testing.T, path string) *Store{
 		"a disk that takes everything": func(t *testing.T, path string) *Store { t.Helper(); return openTest(t, path) },
@@ -116,7 +116,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 			s.KeepBindings("trunk moved", binding("sip:on its way@10.0.0.5"))
 			s.KeepBindings("trunk moved", binding("sip:moved@10.0.0.5"))
 			s.KeepBindings("trunk new", binding("sip:new@10.0.0.5"))
-			for range 2 { // the second kill comes when the database has them
+			for range 2 { // at the second kill, the database has the bindings
 				path = filesAt(t, path)
 				letGo()
 				s = start(t, path)
@@ -133,7 +133,7 @@ func TestBindingsSurviveAKill(t *testing.T) {
 	}
 }
 
-// filesAt copies the files of a store to a place of their own, as a kill now would leave them.
+// filesAt copies a store's files to a new directory in the state in which a kill would leave them now.
 func filesAt(t *testing.T, path string) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -144,7 +144,7 @@ func filesAt(t *testing.T, path string) string {
 	return filepath.Join(dir, filepath.Base(path))
 }
 
-// The registrations of a damaged file are in the new one, as far as they can be read.
+// The registrations of a damaged file are in the new file, as far as they can be read.
 func TestBindingsOfADamagedFile(t *testing.T) {
 	path, _ := filled(t)
 	s := openTest(t, path)
@@ -164,7 +164,7 @@ func TestBindingsOfADamagedFile(t *testing.T) {
 	}
 }
 
-// The journal has registrations sealed. What is not sealed, or damaged, replaces nothing.
+// Registrations in the journal are sealed. An entry that is unsealed or damaged replaces nothing.
 func TestBindingsInTheJournalAreSealed(t *testing.T) {
 	j := journalAt(t)
 	j.placeSealed(holderBound, record.BoundMark+"trunk new", []byte(`[{"contact":"sip:new@10.0.0.5"}]`))

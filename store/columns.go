@@ -23,7 +23,7 @@ var (
 var insertCall = `INSERT INTO calls (` + columnList + `) VALUES (?` + strings.Repeat(", ?", len(columnNames)-1) + `)
 	ON CONFLICT (id) DO NOTHING`
 
-// columns is reused for the values of one statement after another. The values are valid until its next use.
+// columns holds the values for one statement after another. The values are valid until its next use.
 type columns struct {
 	values []driver.NamedValue
 	text   []byte
@@ -61,8 +61,8 @@ func (c *columns) texts(all ...string) []driver.NamedValue {
 	return c.values
 }
 
-// addTexts appends texts. Most columns have the same text as in the call before, which is used again: otherwise each
-// text would be allocated.
+// addTexts appends texts. Most columns have the same text as in the previous call. That text is reused, because
+// otherwise each text would be allocated.
 func (c *columns) addTexts(all ...string) {
 	for _, s := range all {
 		if n := len(c.values); n < cap(c.values) && c.values[:n+1][n].Value == s {
@@ -77,7 +77,7 @@ func (c *columns) add(v driver.Value) {
 	c.values = append(c.values, driver.NamedValue{Ordinal: len(c.values) + 1, Value: v})
 }
 
-// insertOther adds an id that the columns don't have.
+// insertOther adds an id that is in none of the columns.
 const insertOther = `INSERT OR IGNORE INTO other_ids (other, id) VALUES (?, ?)`
 
 // otherID returns the Call-ID of a failed attempt, or "" for the attempt whose Call-ID is in a column.
@@ -101,7 +101,7 @@ func eachRow(ctx context.Context, from querier, into []any, take func(), query s
 	if err != nil {
 		return err
 	}
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	defer func() { _ = rows.Close() }() // rows.Err has the error
 	for rows.Next() {
 		if err := rows.Scan(into...); err != nil {
 			return err

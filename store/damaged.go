@@ -18,8 +18,8 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// SetAside returns the name last given to a damaged database, by Open or later, or "". That file still has its records
-// and the items of its outbox.
+// SetAside returns the name that the last damaged database was given, by Open or later, or "". That file still contains
+// its records and the items of its outbox.
 func (s *Store) SetAside() string {
 	if p := s.aside.Load(); p != nil {
 		return *p
@@ -27,8 +27,8 @@ func (s *Store) SetAside() string {
 	return ""
 }
 
-// openAnew replaces a file that could not be opened because it is damaged. It keeps the signalling key if the key or
-// its copy can still be read.
+// openAnew replaces a file that could not be opened because it is damaged. It keeps the signalling key if it can be
+// read from the file or from the key's copy.
 func openAnew(ctx context.Context, path string, why error, consumers []string) (*Store, error) {
 	if !isDamagedFile(ctx, path, why) {
 		return nil, why
@@ -52,14 +52,14 @@ func openAnew(ctx context.Context, path string, why error, consumers []string) (
 }
 
 // isDamagedFile reports whether a file that could not be opened is a damaged database. A text file is not: it belongs
-// to another program, and store.path is wrong. If the disk takes no writes, the file is not checked: calls wait for the
-// start.
+// to another program, and store.path is wrong. If the disk takes no writes, the file is not checked, because calls wait
+// for the start.
 func isDamagedFile(ctx context.Context, path string, why error) bool {
 	f, err := os.Open(path)
 	if err != nil {
 		return false
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // it was only used for reading
 	if isAny(why, errLocked, errNewer, errForeign) || takesNothing(why) {
 		return false
 	}
@@ -81,7 +81,7 @@ func failsCheck(ctx context.Context, path string) bool {
 	if err != nil {
 		return false
 	}
-	defer func() { _ = db.Close() }() // it was only read
+	defer func() { _ = db.Close() }() // it was only used for reading
 	var says string
 	var app int64
 	err = db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&says)
@@ -95,17 +95,17 @@ func failsCheck(ctx context.Context, path string) bool {
 	return says != "ok" || app != applicationID
 }
 
-// sizes has the sizes of the file and of its log.
+// sizes holds the sizes of the file and of its log.
 type sizes struct{ file, wal int64 }
 
-// truncated reports whether the file or its log was truncated under the process. SQLite shortens them, too, so a
-// shorter file is checked.
+// truncated reports whether the file or its log was truncated while the process had it open. SQLite also shortens them,
+// so a shorter file is checked.
 func (w *writer) truncated(ctx context.Context) bool {
 	now, was := sizes{}, w.sizes
 	switch st, err := os.Stat(w.s.path); {
 	case err == nil && os.SameFile(st, w.s.file):
 		now.file = st.Size()
-	case err == nil && st.Size() > 0: // another program's, which stays as it is
+	case err == nil && st.Size() > 0: // it belongs to another program, and stays as it is
 		return false
 	default: // the file is missing
 		now.file = max(was.file, 1)
@@ -120,13 +120,13 @@ func (w *writer) truncated(ctx context.Context) bool {
 	return (now.file < was.file || now.wal < was.wal) && failsCheck(ctx, w.s.path)
 }
 
-// keyOf returns the signalling key of a damaged or unwritable file, named by its dsn, or nil if it can't be read.
+// keyOf returns the signalling key of a damaged or unwritable file, or nil if it can't be read. name is the file's dsn.
 func keyOf(ctx context.Context, name string) (key []byte) {
 	db, err := openDB(name)
 	if err != nil {
 		return nil
 	}
-	defer func() { _ = db.Close() }() // it was only read
+	defer func() { _ = db.Close() }() // it was only used for reading
 	err = db.QueryRowContext(ctx, `SELECT value FROM meta WHERE name = 'signal_key'`).Scan(&key)
 	if err != nil || len(key) != keySize {
 		return nil
@@ -134,7 +134,7 @@ func keyOf(ctx context.Context, name string) (key []byte) {
 	return key
 }
 
-// asideName returns a name that no file has, even if the wall clock was set back.
+// asideName returns a name that no file has. It is new even if the wall clock was set back.
 func asideName(path string) string {
 	for at := time.Now().UTC(); ; at = at.Add(time.Millisecond) {
 		name := path + ".damaged-" + at.Format("20060102T150405.000Z")
@@ -144,12 +144,12 @@ func asideName(path string) string {
 	}
 }
 
-// setAside gives a damaged file and its log another name. The log may have what repairs the file; SQLite's index of it
-// is useless. given is empty if the file no longer exists. Where possible the file keeps its own name, too: a process
-// killed before the new file is in place must find one.
+// setAside gives a damaged file and its log another name. The log may have data that repairs the file; SQLite's index
+// of the log is useless. given is empty if the file no longer exists. If possible the file keeps its own name, too: if
+// the process is killed before the new file is in place, the next one must find a file.
 func setAside(path, name string) (given string, err error) {
 	err = os.Link(path, name)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a file system without links
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // the file system has no links
 		err = os.Rename(path, name)
 	}
 	switch {
@@ -168,7 +168,7 @@ func setAside(path, name string) (given string, err error) {
 }
 
 // replaceDamaged sets a damaged file aside and puts a new one in its place. The new file is complete before the damaged
-// one is touched, which may have the only key of the journal: after an error nothing has changed.
+// one is touched, because that may have the only key of the journal. After an error nothing has changed.
 func replaceDamaged(ctx context.Context, path string, key []byte, consumers []string) (name string, err error) {
 	fresh, err := beginAnew(ctx, path, key, consumers)
 	if err != nil {
@@ -193,8 +193,8 @@ const setKey = `INSERT INTO meta (name, value) VALUES ('signal_key', ?) ON CONFL
 // setSequence makes the outbox of a new file number its items from after a number.
 const setSequence = `INSERT INTO sqlite_sequence (name, seq) VALUES ('outbox', ?)`
 
-// beginAnew creates a new file beside a database: with the signalling key, which Open makes if key is nil, the records
-// that the journal still has, and the registrations of the old file.
+// beginAnew creates a new file beside a database. The new file has the signalling key (if key is nil, Open makes one),
+// the records that are still in the journal, and the registrations of the old file.
 func beginAnew(ctx context.Context, path string, key []byte, consumers []string) (fresh string, err error) {
 	fresh = path + ".new"
 	removeDatabase(fresh)
@@ -206,13 +206,13 @@ func beginAnew(ctx context.Context, path string, key []byte, consumers []string)
 		return fresh, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	// Items of the old file that are being delivered have other numbers: once delivered, they must not delete one of
-	// these.
+	// Items of the old file that are being delivered have other numbers. So when they have been delivered, they don't
+	// delete one of these.
 	_, err = db.ExecContext(ctx, setSequence, rand.Int64N(1<<52))
 	if err == nil && key != nil {
 		_, err = db.ExecContext(ctx, setKey, key)
 	}
-	if err == nil { // a full disk is waited for; any other error loses only these records
+	if err == nil { // on a full disk this waits; any other error loses only these records
 		kept := errors.Join(keepJournalled(ctx, db, path, consumers), keepRegistered(ctx, db, path))
 		if refusesWrites(kept) {
 			err = kept
@@ -241,22 +241,22 @@ func registeredIn(ctx context.Context, path string) map[string]string {
 	if err != nil {
 		return all
 	}
-	defer func() { _ = db.Close() }() // it was only read
+	defer func() { _ = db.Close() }() // it was only used for reading
 	var holder, bindings sql.NullString
 	_ = eachRow(ctx, db, []any{&holder, &bindings}, func() {
 		if holder.Valid && json.Valid([]byte(bindings.String)) {
 			all[holder.String] = bindings.String
 		}
-	}, selectBindings) // the damage is known; what was read before it is kept
+	}, selectBindings) // the error is known; rows read before it are kept
 	return all
 }
 
-// suspectEvery is how long a file counts as whole after it was reported damaged and passed its check. By then the last
-// connections to the old file are closed.
+// suspectEvery is how long a file counts as intact after a reader reported damage and the check found none. By then the
+// last connections to the old file are closed.
 const suspectEvery = time.Minute
 
 // suspected reports whether a reader has reported damage and a check confirms it. A reader that started before the
-// damaged file was set aside may mean that file.
+// damaged file was set aside may have meant that file.
 func (w *writer) suspected(ctx context.Context) bool {
 	if !w.s.damaged.Swap(false) || time.Since(w.whole) < suspectEvery {
 		return false
@@ -268,7 +268,7 @@ func (w *writer) suspected(ctx context.Context) bool {
 	return false
 }
 
-// renew sets the damaged file aside under the process and continues with a new one. After an error it is retried.
+// renew sets the damaged file aside while the process runs, and continues with a new one. After an error it is retried.
 func (w *writer) renew(ctx context.Context) error {
 	if !w.renews {
 		w.close()
@@ -282,7 +282,7 @@ func (w *writer) renew(ctx context.Context) error {
 			w.s.aside.Store(&name)
 		}
 	}
-	w.forgetConnections() // including the ones that see the old file
+	w.forgetConnections() // including those that have the old file open
 	file, err := os.Stat(w.s.path)
 	if err != nil {
 		return err

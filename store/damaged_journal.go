@@ -7,13 +7,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// The last commits may be in the lost pages, and a file without its schema yields nothing. The journal's files still
-// have the records of the calls that ended last, up to some thousands, although these calls are over. So a new file
-// starts with them. Only the old file knows whether their outbox items were delivered, so they are delivered again,
-// under the same id.
+// The last commits may have been in the damaged pages, and a file without its schema yields no records. The journal's
+// files still have the records of the calls that ended last, up to some thousands, although these calls are over. So a
+// new file starts with these records. Only the old file knows whether their outbox items were delivered, so the items
+// are delivered again, under the same ids.
 
-// keepJournalled writes the finished calls that the journal beside a database still has, although they are over. If the
-// journal can't be read, only these records are lost.
+// keepJournalled writes the records of finished calls that are still in the journal beside a database. If the journal
+// can't be read, only these records are lost.
 func keepJournalled(ctx context.Context, db *sql.DB, path string, consumers []string) error {
 	files, err := readJournal(path)
 	if err != nil {

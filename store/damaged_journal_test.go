@@ -9,7 +9,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// forgetEnded has the journal's files forget the calls that are over.
+// forgetEnded removes the ended calls from the journal's files.
 func forgetEnded(t *testing.T, path string) {
 	t.Helper()
 	for _, name := range journalNames(path) {
@@ -19,7 +19,7 @@ func forgetEnded(t *testing.T, path string) {
 	}
 }
 
-// deliverAll delivers what is due, and counts it.
+// deliverAll delivers all due items and counts them.
 func deliverAll(t *testing.T, s *Store, delivered map[string]int) {
 	t.Helper()
 	for {
@@ -35,8 +35,8 @@ func deliverAll(t *testing.T, s *Store, delivered map[string]int) {
 	}
 }
 
-// A database whose schema is lost gives nothing, also what was committed into it meanwhile. The new file has what the journal has of the
-// calls that ended last, and their items are delivered again.
+// A database that lost its schema can't be read at all, including what was committed after the loss. The new file has
+// the journal's records of the last calls that ended, and their items are delivered again.
 func TestDamagedRecordsAreInTheJournal(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s, err := Open(t.Context(), path, "hook")
@@ -47,7 +47,7 @@ func TestDamagedRecordsAreInTheJournal(t *testing.T) {
 	live := sample("live")
 	live.EndedAt = record.Time{}
 	s.Journal(live, nil)
-	if err := s.Leave(); err != nil { // as after a kill
+	if err := s.Leave(); err != nil { // like a kill
 		t.Fatal(err)
 	}
 	spoil(t, path)
@@ -69,7 +69,7 @@ func TestDamagedRecordsAreInTheJournal(t *testing.T) {
 	}
 }
 
-// spoil overwrites the page with the schema of a closed database.
+// spoil overwrites the page that holds the schema of a closed database.
 func spoil(t *testing.T, path string) {
 	t.Helper()
 	f, err := os.OpenFile(path, os.O_WRONLY, 0)

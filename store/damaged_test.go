@@ -16,7 +16,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// filled is a database with records, a live call and a log, as a killed process leaves it.
+// filled returns a database with records, a live call and a log, in the state in which a killed process leaves it.
 func filled(t *testing.T) (path string, key [32]byte) {
 	t.Helper()
 	from, path := filepath.Join(t.TempDir(), "f.db"), filepath.Join(t.TempDir(), "f.db")
@@ -41,12 +41,13 @@ func filled(t *testing.T) (path string, key [32]byte) {
 	return path, s.Key()
 }
 
-// A damaged database does not keep the process from its start: it is set aside, and a new one begun. The live calls of before
-// have their records, and the key is the same if it can be read. Nothing of that waits: live calls have no audio before.
+// A damaged database does not prevent a start: it is set aside, and a new one is created. The live calls of the
+// previous process have records, and the key is the same if it could be read. The start does not wait for this, because
+// live calls have no audio until it is done.
 func TestDamagedAtStart(t *testing.T) {
 	for name, tt := range map[string]struct {
 		damage func(b []byte) []byte
-		key    bool // can be read
+		key    bool // whether the key can be read
 	}{
 		"cut off": {func(b []byte) []byte { return b[:len(b)/2] }, false},
 		"all but the schema and the key": {func(b []byte) []byte {
@@ -73,7 +74,7 @@ func TestDamagedAtStart(t *testing.T) {
 	}
 }
 
-// startsAnew opens a damaged database in a bubble, whose clock goes on only where all goroutines wait.
+// startsAnew opens a damaged database in a synctest bubble, whose clock advances only while all goroutines wait.
 func startsAnew(t *testing.T, path string, key [32]byte, readable bool) {
 	t.Helper()
 	began := time.Now()
@@ -93,8 +94,8 @@ func startsAnew(t *testing.T, path string, key [32]byte, readable bool) {
 	mustPut(t, s, sample("new"))
 }
 
-// The key outlives a database that is damaged wherever it is, or removed, so calls live on; after a kill between the two names of
-// a damaged file, too.
+// The key survives if the database is damaged anywhere or removed, so calls continue. It also survives a kill between
+// the two renames of a damaged file.
 func TestKeyOutlivesTheDatabase(t *testing.T) {
 	for name, spoil := range map[string]func(path string) error{
 		"damaged":                     func(path string) error { return os.WriteFile(path, bytes.Repeat([]byte{0xff, 0}, 50_000), 0o600) },
@@ -118,7 +119,7 @@ func TestKeyOutlivesTheDatabase(t *testing.T) {
 	}
 }
 
-// A damaged database that somebody removes before it is set aside is replaced all the same.
+// A damaged database that is removed before it can be set aside is still replaced.
 func TestDamagedAndRemoved(t *testing.T) {
 	path, s := openNew(t)
 	mustPut(t, s, sample("before"))
@@ -130,7 +131,8 @@ func TestDamagedAndRemoved(t *testing.T) {
 	}
 }
 
-// A log that was truncated under the process, and its index, end neither the process nor its records.
+// If the database, its log or the log's index is truncated while the process runs, neither the process nor its later
+// records are lost.
 func TestTruncatedUnderLoad(t *testing.T) {
 	for _, which := range []string{"", "-wal", "-shm"} {
 		t.Run("f.db"+which, func(t *testing.T) {
@@ -154,7 +156,7 @@ func TestTruncatedUnderLoad(t *testing.T) {
 	}
 }
 
-// A file of text is somebody else's, and stays where it is.
+// A text file in the database's place is not ours, and stays where it is.
 func TestTextIsNotSetAside(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	must(t, os.WriteFile(path, []byte("sip: {}\n"), 0o600))
@@ -167,7 +169,8 @@ func TestTextIsNotSetAside(t *testing.T) {
 	}
 }
 
-// TestAnotherFileIsNotDamaged: a file of text in the place of the database, whose log is removed, is somebody's, and no damaged database.
+// A text file in the place of the database, whose log was removed, is treated as another program's file and not as a
+// damaged database.
 func TestAnotherFileIsNotDamaged(t *testing.T) {
 	path, s := openNew(t)
 	mustPut(t, s, sample("one"))
@@ -183,8 +186,8 @@ func TestAnotherFileIsNotDamaged(t *testing.T) {
 	}
 }
 
-// A disk that takes nothing says nothing of the file, which is not looked through: a start would wait for minutes. A disk that can't be
-// read may have damaged it.
+// A disk that refuses writes proves nothing about the file, so the file is not checked: a start would take minutes. A
+// disk that can't be read may have damaged it.
 func TestFullDiskIsNoDamage(t *testing.T) {
 	path, _ := filled(t)
 	b, err := os.ReadFile(path)
@@ -210,7 +213,7 @@ func TestFullDiskIsNoDamage(t *testing.T) {
 	}
 }
 
-// Files that are set aside in the same moment, or with the clock set back, have names of their own.
+// Files that are set aside at the same moment, or after the clock was set back, get different names.
 func TestAsideName(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	for range 5 {
@@ -222,7 +225,8 @@ func TestAsideName(t *testing.T) {
 	}
 }
 
-// A reader that has begun on a damaged file speaks of that, and not of the new one; what is whole is not set aside.
+// A reader that started on a damaged file reports damage of that file, not of the new one. An intact file is not set
+// aside.
 func TestLateWordOfDamage(t *testing.T) {
 	for _, renewed := range []bool{true, false} {
 		s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
@@ -240,11 +244,12 @@ func TestLateWordOfDamage(t *testing.T) {
 	}
 }
 
-// A list that is being read when the damaged file is set aside reads on, and the next reader has the new one.
+// A list that is being read while the damaged file is set aside can be read to its end. The next reader uses the new
+// file.
 func TestListOverASetAside(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	mustPut(t, s, sample("old"))
-	var open []*sql.Conn // all that there may be
+	var open []*sql.Conn // as many as the pool allows
 	for range readers {
 		c, err := s.pool().Conn(t.Context())
 		if err != nil || c.PingContext(t.Context()) != nil {

@@ -10,13 +10,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// While the file system takes no changes, SQLite is not used: who lists calls can give up, calls are journalled, and what waits
-// is written afterwards.
+// While the file system blocks writes, nothing waits for SQLite: listing calls can be cancelled, calls are journalled,
+// and the waiting records are written afterwards.
 func TestFrozenDisk(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	mustPut(t, s, sample("before"))
 	touched, frozen := make(chan struct{}, 100), make(chan struct{})
-	err := s.do(t.Context(), "freeze", func(context.Context, *sql.Conn) error { // on the writer's goroutine, which uses it
+	err := s.do(t.Context(), "freeze", func(context.Context, *sql.Conn) error { // runs on the writer's goroutine
 		s.ground.mu.Lock()
 		defer s.ground.mu.Unlock()
 		s.ground.touch = func(string) {
@@ -28,14 +28,14 @@ func TestFrozenDisk(t *testing.T) {
 	must(t, err)
 	put := make(chan error, 1)
 	go func() { put <- s.Put(t.Context(), sample("late")) }()
-	<-touched // the writer waits
+	<-touched // the writer is blocked
 	ctx, cancel := context.WithCancel(t.Context())
 	listed := make(chan error, 1)
 	go func() {
 		_, _, err := s.List(ctx, record.Filter{})
 		listed <- err
 	}()
-	<-touched // so does the reader
+	<-touched // and so is the reader
 	cancel()
 	if err := <-listed; !errors.Is(err, context.Canceled) {
 		t.Errorf("list: %v; want it to give up", err)

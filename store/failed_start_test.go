@@ -14,10 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// limitEnv is for the child that opens a database while no file may get longer, in bytes.
+// limitEnv is set for a child process that opens a database while no file may exceed a length in bytes.
 const limitEnv = "FLOWBRIDGE_STORE_LIMIT"
 
-// openLimited is that child. It ends as if it were killed.
+// openLimited runs in that child. The child exits as if it were killed.
 func openLimited(path, limit string) {
 	n, err := strconv.ParseUint(limit, 10, 64)
 	if err == nil {
@@ -32,8 +32,8 @@ func openLimited(path, limit string) {
 	}
 }
 
-// A start that fails, because the disk is full at one step or another, leaves the calls of the journal to the next one, also
-// where the database is damaged.
+// A start that fails because the disk is full at some step leaves the journal's calls to the next start, even if the
+// database is damaged.
 func TestFailedStart(t *testing.T) {
 	for name, damage := range map[string]func(b []byte) []byte{
 		"whole": func(b []byte) []byte { return b },
@@ -70,7 +70,7 @@ func TestFailedStart(t *testing.T) {
 	}
 }
 
-// startLimited has a process open the database. If it fails, the journal is as it was.
+// startLimited opens the database in a child process. If that fails, the journal must be unchanged.
 func startLimited(t *testing.T, path string, limit int) {
 	t.Helper()
 	before, err := readJournal(path)

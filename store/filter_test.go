@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// found are the ids of a list, in its order.
+// found returns the ids of a list in its order.
 func found(t *testing.T, s *Store, f record.Filter) string {
 	t.Helper()
 	records, _, err := s.List(t.Context(), f)
@@ -87,8 +87,8 @@ func TestSearch(t *testing.T) {
 	}
 }
 
-// A search never reads the rows of calls that are no hits: it walks through the index that holds what it asks for, or
-// finds the call by one of its ids.
+// A search never reads rows of calls that don't match. It scans an index that covers the filter, or looks the call up
+// by one of its ids.
 func TestSearchUsesIndexes(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	for _, f := range []record.Filter{
@@ -112,7 +112,7 @@ func TestSearchUsesIndexes(t *testing.T) {
 	}
 }
 
-// explained is how SQLite finds the calls of a filter.
+// explained returns SQLite's query plan for a filter.
 func explained(t *testing.T, s *Store, f record.Filter) string {
 	t.Helper()
 	query, args, err := pageQuery(f)
@@ -131,7 +131,7 @@ func explained(t *testing.T, s *Store, f record.Filter) string {
 	return plan
 }
 
-// Each gives every call once, in the order of a list, and stops where it is told to.
+// Each passes every call once, in the order of a list, and stops when it is told to.
 func TestEach(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	const step, calls = 200, 2*200 + 3
@@ -169,7 +169,7 @@ func TestEach(t *testing.T) {
 	}
 }
 
-// TestNames holds the JSON names and the columns to the contract.
+// TestNames checks the JSON names and the columns against the contract.
 func TestNames(t *testing.T) {
 	const want = `id node trunk route target direction from to sip_call_id target_sip_call_id synthflow_call_id started_at
 		ringing_at prepared_at dialed_at answered_at ended_at setup_ms duration_ms disposition sip_status q850 cause ended_by

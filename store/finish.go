@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// finish is a finished call that is to be written.
+// finish is a finished call that must be written.
 type finish struct {
 	id     string
 	record *record.Record // never changed
@@ -20,7 +20,7 @@ type finish struct {
 }
 
 func newFinish(r *record.Record) *finish {
-	if r.StartedAt.IsZero() { // lists are ordered by it
+	if r.StartedAt.IsZero() { // lists are ordered by this time
 		dated := *r
 		dated.StartedAt = cmp.Or(r.EndedAt, record.TimeOf(time.Now()))
 		r = &dated
@@ -33,8 +33,8 @@ func (f *finish) recorded() bool {
 	return len(f.record.Recordings) > 0 && f.record.Settled()
 }
 
-// keeper writes finished calls: the record, the ids that its columns don't have, and an item for each consumer. It uses
-// the driver's statements: for each of them, package sql would allocate as much as the record has.
+// keeper writes finished calls: the record, the ids that are in none of its columns, and an item for each consumer. It
+// uses the driver's statements: for each of them, package sql would allocate as much memory as the record takes.
 type keeper struct {
 	call, other, item, reported statement
 	columns                     *columns
@@ -78,7 +78,7 @@ func prepareRaw(ctx context.Context, on any) (k keeper, err error) {
 	return k, nil
 }
 
-// keepAll keeps records in one transaction of a database that has no writer yet.
+// keepAll keeps records in one transaction, in a database that has no writer yet.
 func keepAll(ctx context.Context, db *sql.DB, consumers []string,
 	run func(tx *sql.Tx, keep func(record.Record) (fresh bool, err error)) error,
 ) (err error) {
@@ -111,8 +111,8 @@ func (k keeper) close() {
 	}
 }
 
-// keep writes a finished call within a transaction. The first record of an id stays; fresh reports that this is the
-// first.
+// keep writes a finished call within a transaction. If the id already has a record, that record stays, and fresh is
+// false.
 func (k keeper) keep(ctx context.Context, f *finish, consumers []string) (fresh bool, err error) {
 	res, err := k.call.ExecContext(ctx, k.columns.of(f.record))
 	if err != nil {

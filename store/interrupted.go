@@ -23,20 +23,20 @@ const (
 	getAlive = `SELECT coalesce(max(value), '') FROM meta WHERE name = 'journal_alive'`
 )
 
-// Found is what Open has found of earlier processes.
+// Found is what Open found of earlier processes.
 type Found struct {
 	// Interrupted has the ids of the open calls that Open has closed as interrupted.
 	Interrupted []string
 	// Recovered is how many finished calls Open has written for an earlier process that could not.
 	Recovered int
-	// Left has the calls that may continue, until Disown. They must be taken over before other calls are journalled.
+	// Left holds the calls that may continue, until Disown. They must be taken over before other calls are journalled.
 	Left []record.Saved
 
-	lost error // what could not be read, until it is reported; owned by the writer
+	lost error // journal data that could not be read, until it is reported; owned by the writer
 }
 
 // closeInterrupted finishes the calls that a killed process left in the journal, and notes their ids. Records of calls
-// that had finished stay as they are.
+// that had already finished stay as they are.
 func (s *Store) closeInterrupted(ctx context.Context, seal cipher.AEAD, now time.Time) error {
 	j, err := s.readLeft(ctx, seal)
 	if err != nil {
@@ -56,7 +56,7 @@ func (s *Store) closeInterrupted(ctx context.Context, seal cipher.AEAD, now time
 				if err := s.finishLeft(l, now, keep); err != nil {
 					return fmt.Errorf("call %s: %w", id, err)
 				}
-			case !known[id]: // else the process was killed just after it wrote the record
+			case !known[id]: // otherwise the process was killed just after it wrote the record
 				s.Left = append(s.Left, record.Saved{
 					Record: l.record, Interrupted: l.interrupted(now), State: l.state,
 					Alive: j.files.alive,
@@ -100,7 +100,7 @@ func (s *Store) readLeft(ctx context.Context, seal cipher.AEAD) (j leftJournal, 
 	return j, nil
 }
 
-// beginJournal continues the journal of an earlier process, or starts a new one if no call continues.
+// beginJournal continues the journal of an earlier process. If no call continues, it starts a new journal.
 func (s *Store) beginJournal(seal cipher.AEAD, files *journalFiles, states, goesOn map[string]lastState) error {
 	if len(goesOn) > 0 {
 		s.journal = newJournal(s.path, seal)
@@ -114,7 +114,7 @@ func (s *Store) beginJournal(seal cipher.AEAD, files *journalFiles, states, goes
 	return nil
 }
 
-// finishLeft writes the record of a call that is over or can't continue.
+// finishLeft writes the record of a call that is over or can't be continued.
 func (f *Found) finishLeft(l *left, now time.Time, keep func(record.Record) (fresh bool, err error)) error {
 	if !l.ended {
 		l.record = l.interrupted(now)
@@ -132,8 +132,8 @@ func (f *Found) finishLeft(l *left, now time.Time, keep func(record.Record) (fre
 	return nil
 }
 
-// recorded returns the ids of calls that may continue although they have records. One query covers all: their callers
-// hear silence until it is answered.
+// recorded returns the ids of calls that may continue although they have records. It uses one query for all, because
+// their callers hear silence until it is answered.
 func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, error) {
 	var ids []string
 	for i := range left {
@@ -152,7 +152,7 @@ func recorded(ctx context.Context, tx *sql.Tx, left []left) (map[string]bool, er
 	return known, err
 }
 
-// owed returns what finished calls owe their peers.
+// owed returns the states of finished calls that still owe their peers messages.
 func owed(seal cipher.AEAD, states, goesOn map[string]lastState) (left []record.Saved) {
 	for id, l := range states {
 		if l.kind != callOwes {
@@ -174,20 +174,20 @@ type left struct {
 	record record.Record
 	noted  moment        // zero if unknown
 	until  record.Time   // the last moment at which the process is known to have run
-	lived  time.Duration // since noted
+	lived  time.Duration // time from noted to until
 	ended  bool          // the record is complete
-	state  []byte        // what the call needs to continue; nil if it can't
+	state  []byte        // the state to continue the call from; nil if it can't continue
 }
 
-// lives notes that the process was alive at a moment, unless that is zero.
+// lives records that the process was alive at a moment. It ignores the zero moment.
 func (l *left) lives(at moment) {
 	if d := at.since(l.noted); d > l.lived && !at.Wall.IsZero() {
 		l.until, l.lived = record.Time{Time: at.Wall}, d
 	}
 }
 
-// interrupted ends the record. The wall clock does not tell how long the call lasted, because it may have been set
-// since.
+// interrupted returns the finished record. The wall clock does not tell how long the call lasted, because it may have
+// been set since.
 func (l *left) interrupted(now time.Time) record.Record {
 	r := l.record.InterruptedAt(l.until, now)
 	if l.noted.Boot != 0 && !r.AnsweredAt.IsZero() {
@@ -232,7 +232,7 @@ func newLeft(kind entryKind, id, written, text string) left {
 		*record.Record
 		*moment
 	}{&l.record, &l.noted}) != nil {
-		l = left{} // the call took place: its id and time deserve a record
+		l = left{} // the record can't be read, but the call took place: its id and time deserve a record
 	}
 	_ = l.until.UnmarshalText([]byte(written)) // zero if unknown
 	l.noted.Wall = l.until.Time

@@ -7,8 +7,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestInterruptedRecordings: of what was being recorded when the process was killed
-// the journal does not know the end, nor the size.
+// TestInterruptedRecordings checks that the journal knows neither the end nor the size of a
+// recording that was running when the process was killed.
 func TestInterruptedRecordings(t *testing.T) {
 	at := record.TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC))
 	ended := record.TimeOf(at.Add(time.Minute))

@@ -15,43 +15,43 @@ import (
 )
 
 const (
-	// journalFile is the size at which the live calls of a file move to the other one. The size is larger if live calls
-	// take more than a quarter of it.
+	// journalFile is the size of a file at which its live calls move to the other file. It is larger if live calls take
+	// more than a quarter of it.
 	journalFile = 32 << 20
 	// journalWaiting bounds the entries that wait for the disk, in bytes.
 	journalWaiting = 16 << 20
 	// moveStep is how many entries move at a time while callers wait.
 	moveStep = 32
-	// journalPatience bounds how long a caller waits for another caller's write, which its own entry follows. A healthy
-	// disk takes some microseconds.
+	// journalPatience bounds how long a caller waits for the write of another caller, which its own entry follows. A
+	// healthy disk takes some microseconds.
 	journalPatience = 20 * time.Millisecond
 )
 
 // journal keeps the states of live calls in files, so that the next process finds the calls that were live when this
-// one was killed. The caller that brings an entry writes it. If another caller is writing, the new one leaves its entry
-// to that caller and waits until it is in the file, because it tells a peer next. A slow disk delays one call and not
-// all: after one waiter times out, later callers don't wait for that write.
+// one was killed. The caller that adds an entry writes it. If another caller is writing, the new caller leaves its
+// entry to that one. It waits until the entry is in the file, because after that it tells a peer. A slow disk delays
+// one call and not all: after one waiter times out, later callers don't wait for that write.
 type journal struct {
 	path    string
-	seal    cipher.AEAD                                // of states
+	seal    cipher.AEAD                                // cipher for states
 	machine func() (uptime time.Duration, boot uint64) // Uptime
 
 	mu       sync.Mutex // guards the fields below; not held while a caller writes
 	live     map[string]place
-	size     int64 // of the last entries of live calls, in bytes
+	size     int64 // total size of the last entries of live calls, in bytes
 	file     *journalSegment
-	old      *journalSegment // the previous file, while live calls have their last entry there
-	held     bool            // old stays: its process may continue
+	old      *journalSegment // the previous file, as long as live calls have their last entry there
+	held     bool            // old must stay, because its process may continue
 	unopened bool            // a file of an earlier process could not be opened
-	writing  bool            // a caller writes to file
+	writing  bool            // a caller is writing to file
 	landed   chan struct{}   // closed at the end of that write; nil if no caller waits for it
-	late     bool            // a caller has waited too long for that write
-	// entries not in the file yet; they go to file.written, or behind what is being written
+	late     bool            // a caller has timed out waiting for that write
+	// entries that are not in the file yet; they go to file.written, or behind the current write
 	waiting []byte
-	spare   []byte // for waiting
+	spare   []byte // buffer for waiting
 	dropped int64
-	unread  int   // entries that could not be read for the move, and were not reported yet
-	err     error // of the last write or tend
+	unread  int   // entries that could not be read for the move, and are not reported yet
+	err     error // error of the last write or tend
 }
 
 // place says where the last entry of a call is.
@@ -61,15 +61,16 @@ type place struct {
 	size int
 }
 
-// openJournal starts a new journal in place of one that was read. Without a file its entries wait, and it tries again.
+// openJournal starts a new journal in place of one that was read. If it can't create a file, entries wait, and it tries
+// again.
 func openJournal(path string, seal cipher.AEAD) *journal {
 	j := newJournal(path, seal)
 	j.begin(&journalSegment{name: journalNames(path)[1]})
 	return j
 }
 
-// openBeside starts a journal beside another process's, whose states stay until taken. It fails on a full disk, and the
-// other process continues.
+// openBeside starts a journal beside another process's journal, whose states stay until Taken is called. On a full disk
+// it fails, and the other process continues.
 func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	j := newJournal(path, seal)
 	for _, name := range journalNames(path) {
@@ -99,14 +100,14 @@ func openBeside(path string, seal cipher.AEAD) (*journal, error) {
 	return j, nil
 }
 
-// predecessorGone notes that the old process will not continue.
+// predecessorGone records that the old process will not continue.
 func (j *journal) predecessorGone() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.held = false
 }
 
-// removeStray removes the files that another process has started beside this journal and abandoned.
+// removeStray removes the files that another process has started beside this journal and then abandoned.
 func (j *journal) removeStray() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -126,11 +127,11 @@ func newJournal(path string, seal cipher.AEAD) *journal {
 	return &journal{path: path, live: map[string]place{}, seal: seal, machine: Uptime}
 }
 
-// beatEvery is how often the file's time is set, which tells the next process when this one was killed.
+// beatEvery is how often the file's time is set. From that time the next process knows when this one was killed.
 const beatEvery = 100 * time.Millisecond
 
 // beat sets the file's time until the store has closed. If the disk takes no changes, the process seems to have died
-// earlier.
+// earlier than it did.
 func (j *journal) beat(closed <-chan struct{}) {
 	tick := time.NewTicker(beatEvery)
 	defer tick.Stop()
@@ -161,7 +162,7 @@ func (j *journal) adopt(files *journalFiles, states, left map[string]lastState) 
 		}
 	}
 	j.old, j.file = segments[0], segments[1]
-	if j.file == nil { // two files without a header have no order
+	if j.file == nil { // two files without a header have no known order
 		j.old, j.file = nil, j.old
 	}
 	j.unopened = true
@@ -176,8 +177,8 @@ func (j *journal) adopt(files *journalFiles, states, left map[string]lastState) 
 	j.write()
 }
 
-// keep replaces the state of a call by the record in room and by kept, which is what the call needs to continue. If
-// kept is nil, it can't continue unless an earlier state can. For a callEnded, kept is what the call owes, if anything.
+// keep replaces the state of a call by the record in room and by kept, from which the call can continue. If kept is
+// nil, it can continue only from an earlier state. For a callEnded, kept holds the messages that the call owes, if any.
 func (j *journal) keep(kind entryKind, id string, room *room, kept []byte, now time.Time) {
 	noted, keptID := j.moment(now), id
 	if kept != nil {
@@ -188,7 +189,7 @@ func (j *journal) keep(kind entryKind, id string, room *room, kept []byte, now t
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil || len(j.waiting) > journalWaiting { // the journal is closed, or has no disk
+	if j.file == nil || len(j.waiting) > journalWaiting { // the journal is closed, or the disk takes nothing
 		j.dropped++
 		return
 	}
@@ -216,7 +217,7 @@ func (j *journal) keep(kind entryKind, id string, room *room, kept []byte, now t
 	j.land()
 }
 
-// placeSealed seals and writes the only entry of its id: what a finished call owes its peers, or the
+// placeSealed seals and writes the only entry of its id: the messages that a finished call owes its peers, or the
 // bindings of a holder that the database does not have yet.
 func (j *journal) placeSealed(kind entryKind, id string, state []byte) {
 	room := takeRoom()
@@ -240,21 +241,22 @@ func (j *journal) place(kind entryKind, id string, state []byte) {
 	j.placed(id, len(j.waiting)-from)
 }
 
-// paid notes that a call no longer owes anything. The next entry's write includes it: paying twice does no harm.
+// paid records that a call no longer owes any messages. The next entry's write includes this: sending the messages
+// twice does no harm.
 func (j *journal) paid(id string) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.end(owedID(id))
 }
 
-// placed notes that the entry appended last is now the call's last one.
+// placed records that the entry appended last is now the call's last one.
 func (j *journal) placed(id string, size int) {
 	j.size += int64(size - j.live[id].size)
 	j.live[id] = place{in: j.file, at: j.file.end, size: size}
 	j.file.end += int64(size)
 }
 
-// over notes that the records of calls are in the database.
+// over records that the records of calls are in the database.
 func (j *journal) over(finished []*finish) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -264,7 +266,7 @@ func (j *journal) over(finished []*finish) {
 	j.write()
 }
 
-// hasBound notes that the database has the bindings of holders.
+// hasBound records that the database has the bindings of holders.
 func (j *journal) hasBound(holders iter.Seq[string]) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -274,7 +276,7 @@ func (j *journal) hasBound(holders iter.Seq[string]) {
 	j.write()
 }
 
-// end appends that nothing is left of an id. The caller holds the lock.
+// end appends an entry that ends an id. The caller holds the lock.
 func (j *journal) end(id string) {
 	p, ok := j.live[id]
 	if !ok || j.file == nil {
@@ -288,8 +290,8 @@ func (j *journal) end(id string) {
 	j.file.end += int64(len(j.waiting) - from)
 }
 
-// write writes what waits, unless another caller is writing. It unlocks j.mu during the write. What can't be written
-// stays in waiting.
+// write writes the waiting entries, unless another caller is writing. It unlocks j.mu during the write. Entries that
+// can't be written stay in waiting.
 func (j *journal) write() {
 	if j.writing || j.file == nil || j.file.f == nil || j.unopened {
 		return
@@ -312,14 +314,15 @@ func (j *journal) write() {
 		}
 		to.written += int64(len(b))
 		j.spare = b
-		if cap(b) > journalWaiting/16 { // after a slow disk
+		if cap(b) > journalWaiting/16 { // it grew while the disk was slow
 			j.spare = nil
 		}
 	}
 	j.writing = false
 }
 
-// land writes what waits, or waits until the caller that is writing has written it, too. It unlocks j.mu until then.
+// land writes the waiting entries, or waits until the caller that is writing has written them, too. It unlocks j.mu
+// until then.
 func (j *journal) land() {
 	if j.write(); !j.writing {
 		return
@@ -345,7 +348,7 @@ func (j *journal) untilLanded(enough <-chan time.Time) bool {
 		return true
 	case <-enough:
 		j.mu.Lock()
-		j.late = j.late || j.landed == landed // else another write has started
+		j.late = j.late || j.landed == landed // otherwise another write has started
 		return false
 	}
 }
@@ -365,14 +368,14 @@ func (j *journal) moves() bool {
 	return j.old != nil
 }
 
-// wait returns when everything noted so far is in the file or can't be written.
+// wait returns when all entries so far are in the file or can't be written.
 func (j *journal) wait(ctx context.Context) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	var file *journalSegment
 	var end int64
 	for j.writing && j.file != nil {
-		if j.file != file { // the new file takes what the old one did not
+		if j.file != file { // the new file gets the entries that the old one did not take
 			file, end = j.file, j.file.end
 		}
 		if file.written >= end {
@@ -392,12 +395,12 @@ func (j *journal) wait(ctx context.Context) error {
 	return j.err
 }
 
-// tend retries what could not be written, and moves live calls to the other file if this one has become long or was
-// removed. Only one goroutine calls it.
+// tend retries entries that could not be written. It moves live calls to the other file if this one has become long or
+// was removed. Only one goroutine calls it.
 func (j *journal) tend() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	if j.file == nil { // it is closed
+	if j.file == nil { // the journal is closed
 		return j.err
 	}
 	if j.unopened {
@@ -405,7 +408,7 @@ func (j *journal) tend() error {
 			return j.err
 		}
 	}
-	j.err = nil // of the last try; a caller that is writing sets it again
+	j.err = nil // the error of the last try; a caller that is writing sets it again
 	j.write()
 	if j.file.f == nil || j.old == nil && (j.file.written > max(journalFile, 4*j.size) || j.removed()) {
 		j.turn()
@@ -416,7 +419,7 @@ func (j *journal) tend() error {
 	return j.err
 }
 
-// close writes the rest and closes the files. They are removed if no call is live.
+// close writes the waiting entries and closes the files. It removes them if no call is live.
 func (j *journal) close() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -428,7 +431,7 @@ func (j *journal) close() error {
 	return err
 }
 
-// leave closes the files as they are.
+// leave closes the files without writing to them.
 func (j *journal) leave() error {
 	j.mu.Lock()
 	defer j.mu.Unlock()

@@ -9,7 +9,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestJournalAllocations: a state and the end of a call cost no memory beside the call's place in a map.
+// TestJournalAllocations checks that a state and the end of a call allocate no memory besides the call's
+// entry in a map.
 func TestJournalAllocations(t *testing.T) {
 	j := journalAt(t)
 	recs := make([]record.Record, 100)
@@ -27,7 +28,7 @@ func TestJournalAllocations(t *testing.T) {
 		}
 		j.over(ends)
 	})
-	if got > 5 { // of 100 calls: buffers that are swapped
+	if got > 5 { // for 100 calls: buffers are swapped
 		t.Errorf("%v allocations for %d calls", got, len(recs))
 	}
 	must(t, j.close())

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// fillDisk takes what is left of a disk.
+// fillDisk fills the rest of a disk.
 func fillDisk(t *testing.T, dir string) {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "filler"))
@@ -26,14 +26,14 @@ func fillDisk(t *testing.T, dir string) {
 	}
 }
 
-// What a file does not take goes to the next one.
+// Entries that a file does not accept go to the next file.
 func TestJournalLeavesAFile(t *testing.T) {
 	j := journalAt(t)
 	one, two := sample("one"), sample("two")
 	j.note(callState, &one, nil, start)
 	must(t, j.tend())
 	first, good := j.file, j.file.f
-	bad, err := os.Open(first.name) // can't be written
+	bad, err := os.Open(first.name) // opened only for reading
 	must(t, err)
 	j.file.f = bad
 	j.note(callState, &two, nil, start)
@@ -54,7 +54,7 @@ func TestJournalLeavesAFile(t *testing.T) {
 	must(t, j.close())
 }
 
-// Without a disk, entries wait, and are there when it is.
+// Without a disk, entries wait. They are written once it is back.
 func TestJournalWithoutADisk(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	j := openJournal(filepath.Join(dir, "f.db"), testSeal)
@@ -76,7 +76,7 @@ func TestJournalWithoutADisk(t *testing.T) {
 	must(t, j.close())
 }
 
-// Files of an earlier process that can't be written stay, and go on when they can be.
+// Files of an earlier process that can't be written stay, and are used again once they can be.
 func TestJournalThatCannotBeWritten(t *testing.T) {
 	j := journalAt(t)
 	noteCalls(j, "one")
@@ -107,8 +107,8 @@ func TestJournalThatCannotBeWritten(t *testing.T) {
 	must(t, again.close())
 }
 
-// The process that replaces another one writes beside its journal. A kill at any moment leaves the last states of both; an
-// upgrade that fails leaves nothing of it.
+// The process that replaces another one writes its own journal beside the other's. A kill at any moment preserves the
+// last states of both. A failed upgrade leaves nothing of the new journal.
 func TestJournalBesideAnother(t *testing.T) {
 	j := journalAt(t)
 	noteCalls(j, "one", "two")
@@ -124,12 +124,12 @@ func TestJournalBesideAnother(t *testing.T) {
 	if states, _ := statesAt(j.path); states["two"].in != 1 {
 		t.Error("the older state counts")
 	}
-	if err := beside.leave(); err != nil { // it has failed
+	if err := beside.leave(); err != nil { // the upgrade failed
 		t.Fatal(err)
 	}
 	j.removeStray()
 	wantLive(t, j, "one", "two")
-	if states, _ := statesAt(j.path); states["two"].in != 1 { // the only one
+	if states, _ := statesAt(j.path); states["two"].in != 1 { // in only one file
 		t.Errorf("two is in file %d; want file 1, the only one", states["two"].in)
 	}
 	if text, err := os.ReadFile(j.otherName(j.file)); err == nil && len(text) > 0 {
@@ -151,7 +151,8 @@ func TestJournalBesideAnother(t *testing.T) {
 	must(t, j.leave())
 }
 
-// A process that replaces another one does not begin where a full disk has no file for it, and the other one goes on.
+// A process that is to replace another one does not start if a full disk has no room for its file. The other one
+// continues.
 func TestJournalBesideAnotherOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	if err := unix.Mount("flowbridge", dir, "tmpfs", 0, "size=8m"); err != nil {

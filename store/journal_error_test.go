@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// An error is over when its cause is, though no call comes: a process that is not ready gets none.
+// An error ends with its cause, even without new calls: a process that is not ready gets none.
 func TestJournalErrorEndsWithoutCalls(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, os.Mkdir(dir, 0o700))
@@ -32,7 +32,7 @@ func TestJournalErrorEndsWithoutCalls(t *testing.T) {
 	must(t, j.close())
 }
 
-// A file that somebody has truncated costs the states that were in it, and nothing after.
+// If a journal file is truncated, only the states that were in it are lost.
 func TestJournalTruncated(t *testing.T) {
 	j := journalAt(t)
 	noteCalls(j, "one", "two")

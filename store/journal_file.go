@@ -16,7 +16,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// The journal is a pair of files of which one grows. Each starts with a header: magic, and a number that grows from
+// The journal is a pair of files; one at a time grows. Each starts with a header: magic, and a number that grows from
 // file to file (8 bytes, little endian). Entries follow: mark, kind, length of the body (4 bytes, little endian),
 // CRC-32C of kind, length and body (4 bytes), body. The body is the length of the call's id (uvarint), the id, and the
 // state.
@@ -24,28 +24,28 @@ const (
 	journalMagic = "FBlive1\n"
 	headSize     = len(journalMagic) + 8
 	entryHead    = 2 + 1 + 4 + 4
-	// maxState bounds an entry. A record takes 2 KB, with many attempts and recordings 20.
+	// maxState bounds an entry. A record takes 2 KB, or 20 KB with many attempts and recordings.
 	maxState = 1 << 20
 )
 
 // journalMark starts an entry. It is not UTF-8, so no text contains it.
 var journalMark = []byte{0xfb, 0xf1}
 
-// entryKind is what an entry says about its call.
+// entryKind says what an entry holds.
 type entryKind byte
 
 const (
-	// callState has the time, as text of record.Time, and the record so far, as JSON.
+	// callState holds the time, as text of record.Time, and the record so far, as JSON.
 	callState entryKind = 1
 	// callOver is empty: the record is in the database.
 	callOver entryKind = 2
 	// callEnded is a callState with the record of a finished call, which waits for the database.
 	callEnded entryKind = 3
-	// callKept follows a callState: what the call needs to continue, sealed. Earlier versions skip it.
+	// callKept follows a callState. It holds the sealed state from which the call can continue. Earlier versions skip it.
 	callKept entryKind = 4
-	// callOwes is what a finished call owes its peers, sealed. Its id is made by owedID.
+	// callOwes holds the sealed messages that a finished call owes its peers. Its id is made by owedID.
 	callOwes entryKind = 5
-	// holderBound has the bindings of a holder, as JSON, until the database has them. Its id is record.BoundMark and the
+	// holderBound holds the bindings of a holder, as JSON, until the database has them. Its id is record.BoundMark and the
 	// holder.
 	holderBound entryKind = 6
 )
@@ -69,27 +69,27 @@ func entrySum(e []byte) uint32 {
 	return crc32.Update(crc32.Checksum(e[2:7], castagnoli), castagnoli, e[entryHead:])
 }
 
-// owedID returns the id of the entry with what a call owes. That entry outlives the record's.
+// owedID returns the id of the entry with the messages that a call owes. That entry outlives the record's.
 func owedID(id string) string { return id + owedMark }
 
 const owedMark = "#legs"
 
-// entry is an entry as read. It refers to the file's bytes.
+// entry is an entry as read. Its fields refer to the file's bytes.
 type entry struct {
 	kind      entryKind
 	id, state []byte
 }
 
-// lastState is the last entry of a call, with the callKept behind it.
+// lastState is the last entry of a call, with the callKept that follows it.
 type lastState struct {
 	entry
 	kept []byte // nil if there is none
-	in   int    // which of the files
+	in   int    // index of its file
 	at   int64
 	size int
 }
 
-// nextEntry finds the first whole entry. It skips what a torn write or a lost block has left between entries.
+// nextEntry finds the first whole entry. It skips the remains of a torn write or a lost block.
 func nextEntry(b []byte) (e entry, rest []byte, ok bool) {
 	for {
 		at := bytes.Index(b, journalMark)
@@ -125,15 +125,15 @@ func wholeEntry(b []byte) (e entry, size int, ok bool) {
 // journalNames returns the names of the two files beside the database.
 func journalNames(path string) [2]string { return [2]string{path + ".live-a", path + ".live-b"} }
 
-// journalFiles has the files of an earlier process, the newer one last.
+// journalFiles holds the contents of an earlier process's files. The newer file comes last.
 type journalFiles struct {
 	names [2]string
 	texts [2][]byte // nil if the file does not exist
-	alive time.Time // of the newest beat
-	lost  error     // what could not be read of them
+	alive time.Time // the newest beat
+	lost  error     // says which data could not be read
 }
 
-// beat returns the moment of the newest beat. It lies before now, even if the wall clock was set back since.
+// beat returns the moment of the newest beat. It is never after now, even if the wall clock was set back since.
 func (j *journalFiles) beat() moment {
 	up, boot := Uptime()
 	return moment{Wall: record.TimeOf(j.alive).Time, Uptime: up - max(0, time.Since(j.alive)), Boot: boot}
@@ -165,13 +165,13 @@ func readJournal(path string) (j journalFiles, err error) {
 	return j, nil
 }
 
-// readWhole reads a file except for the blocks that its disk can't read.
+// readWhole reads a file except for the blocks that the disk can't read.
 func readWhole(name string) (text []byte, lost int, err error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // it was only used for reading
 	st, err := f.Stat()
 	if err != nil {
 		return nil, 0, err
@@ -182,13 +182,13 @@ func readWhole(name string) (text []byte, lost int, err error) {
 	return readAround(f, st.Size())
 }
 
-// journalMost bounds a file that is read, in bytes. The journal changes files at four times the size of its live calls'
-// states: 50,000 calls of 5 KB reach the bound.
+// journalMost bounds the part of a file that is read, in bytes. The journal changes files at four times the size of its
+// live calls' states: 50,000 calls of 5 KB reach the limit.
 const journalMost = 1 << 30
 
 var errJournalSize = errors.New("it is too large")
 
-// lostBlock is how much is given up where the disk can't read, in bytes: a page of the kernel.
+// lostBlock is how many bytes are given up at a place that the disk can't read: a page of the kernel.
 const lostBlock = 4096
 
 // readAround reads size bytes of a file. Blocks that the disk can't read (EIO) are left as
@@ -214,7 +214,7 @@ func readAround(f io.ReaderAt, size int64) (text []byte, lost int, err error) {
 }
 
 // lastStates returns the last entry of each call that was not over, and of each holder. A kill may have torn a write
-// between a state and its callKept: then no peer was told (except on a slow disk), and the older state counts.
+// between a state and its callKept. In that case no peer was told (except on a slow disk), and the older state counts.
 func (j *journalFiles) lastStates() map[string]lastState {
 	states := map[string]lastState{}
 	for in, text := range j.texts {
@@ -245,8 +245,8 @@ func (j *journalFiles) lastStates() map[string]lastState {
 	return states
 }
 
-// fileNumber returns the number in a file's header, or 0 if the header is missing or lost. Entries have checksums of
-// their own, so they count all the same, as older ones.
+// fileNumber returns the number in a file's header, or 0 if the header is missing or damaged. Entries have their own
+// checksums, so they count all the same, as older ones.
 func fileNumber(text []byte) uint64 {
 	if len(text) < headSize || string(text[:len(journalMagic)]) != journalMagic {
 		return 0
@@ -254,7 +254,7 @@ func fileNumber(text []byte) uint64 {
 	return binary.LittleEndian.Uint64(text[len(journalMagic):])
 }
 
-// removeJournal removes the files after their calls have reached the database.
+// removeJournal removes the files once their calls have reached the database.
 func removeJournal(path string) error {
 	var errs []error
 	for _, name := range journalNames(path) {

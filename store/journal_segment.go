@@ -17,7 +17,7 @@ type journalSegment struct {
 	number  uint64
 	f       *os.File // nil if there is no file yet
 	written int64    // bytes in the file
-	end     int64    // written, and what waits
+	end     int64    // written plus the length of the waiting entries
 }
 
 // reopen opens the files of an earlier process. If they can't be written, entries wait.
@@ -47,15 +47,15 @@ func oldSegment(name string) (*journalSegment, error) {
 		return nil, errors.Join(fmt.Errorf("journal: %w", err), f.Close())
 	}
 	head := make([]byte, headSize)
-	n, _ := f.ReadAt(head, 0) // a file without a header counts as older
+	n, _ := f.ReadAt(head, 0) // a file without a header counts as the older one
 	return &journalSegment{name: name, number: fileNumber(head[:n]), f: f, written: end, end: end}, nil
 }
 
-// newSegment creates a file that has only its header.
+// newSegment creates a file with only a header.
 func newSegment(name string, number uint64) (*journalSegment, error) {
 	_ = os.Remove(name) // a process that has the old file open continues with it
 	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrNotExist) { // the directory was there at the start
+	if errors.Is(err, fs.ErrNotExist) { // the directory existed at the start
 		return nil, fmt.Errorf("journal: the file was removed with its directory: %w; make its directory again", err)
 	}
 	if err != nil {
@@ -67,7 +67,8 @@ func newSegment(name string, number uint64) (*journalSegment, error) {
 	return &journalSegment{name: name, number: number, f: f, written: int64(headSize), end: int64(headSize)}, nil
 }
 
-// removed reports whether the file is no longer where its name says. It unlocks j.mu while it looks.
+// removed reports whether the file is no longer where its name says. It unlocks j.mu while it
+// checks.
 func (j *journal) removed() bool {
 	file := j.file
 	j.mu.Unlock()
@@ -75,9 +76,9 @@ func (j *journal) removed() bool {
 	return !file.inPlace()
 }
 
-// turn starts the other file, which takes what could not be written to this one.
+// turn starts the other file, which gets the entries that could not be written to this one.
 func (j *journal) turn() {
-	if j.writing { // to this file: retried next time
+	if j.writing { // a write to this file is in progress: retried next time
 		return
 	}
 	now := j.file
@@ -117,7 +118,7 @@ func (j *journal) move() {
 		}
 	}
 	for i, id := range ids {
-		if i%moveStep == moveStep-1 { // let callers in between
+		if i%moveStep == moveStep-1 { // let waiting callers in
 			j.write()
 			j.mu.Unlock()
 			j.mu.Lock()
@@ -130,7 +131,7 @@ func (j *journal) move() {
 		j.waiting = append(j.waiting, make([]byte, p.size)...)
 		if _, err := j.old.f.ReadAt(j.waiting[from:], p.at); err != nil {
 			j.waiting = j.waiting[:from]
-			// the file was truncated, or its disk can't read it: lost entries are not waited for
+			// The file was truncated, or the disk can't read it. Don't wait for lost entries.
 			if isAny(err, io.EOF, unix.EIO) {
 				j.unread++
 				delete(j.live, id)
@@ -143,7 +144,7 @@ func (j *journal) move() {
 		j.placed(id, p.size)
 	}
 	if j.write(); j.writing || len(j.waiting) > 0 {
-		return // next time
+		return // retried next time
 	}
 	old, file := j.old, j.file
 	j.mu.Unlock()
@@ -190,6 +191,6 @@ func (s *journalSegment) remove() error {
 	if err := os.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	_ = s.f.Close() // it was only read
+	_ = s.f.Close() // it was only used for reading
 	return nil
 }

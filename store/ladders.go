@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// Ladder is what is kept of the messages of one call.
+// Ladder holds the messages of one call.
 type Ladder interface {
 	ID() string
-	// Encode appends what is kept. After Release it appends nothing.
+	// Encode appends the encoded messages to b. After Release it appends nothing.
 	Encode(b []byte) []byte
 	// Release is called when the ladder has been written or dropped.
 	Release()
@@ -25,9 +25,9 @@ type Ladder interface {
 
 // LadderOptions say where ladders are kept, and for how long.
 type LadderOptions struct {
-	Path    string        // of the file
-	Keep    time.Duration // above 0
-	MaxSize int64         // of the file, in bytes; above 0
+	Path    string        // path of the file
+	Keep    time.Duration // how long a ladder is kept; above 0
+	MaxSize int64         // maximum size of the file, in bytes; above 0
 }
 
 // LaddersPath returns the name of the ladders' file beside the records' file: flowbridge-ladders.db for flowbridge.db.
@@ -37,27 +37,27 @@ func LaddersPath(path string) string {
 }
 
 const (
-	// laddersPending bounds the ladders that wait for the disk.
+	// laddersPending is how many ladders may wait for the disk.
 	laddersPending = 4_000
 	// laddersEvery is the time between two transactions.
 	laddersEvery = time.Second
-	// laddersBackOff is the first pause after a failure, laddersBackOffMax the longest.
+	// laddersBackOff is the first pause after a failure; laddersBackOffMax is the longest.
 	laddersBackOff    = time.Second
 	laddersBackOffMax = 30 * time.Second
 )
 
-// Ladders keeps the ladders of calls in a file of their own, with a writer of its own. Callers never wait for it: if
-// the disk is slow, ladders are dropped. Its methods may be called from any goroutine.
+// Ladders stores the ladders of calls in a separate file, with a separate writer. Callers never wait for it: if the
+// disk is slow, ladders are dropped. Its methods may be called from any goroutine.
 type Ladders struct {
 	LadderOptions
 
-	kick    chan struct{} // holds one token while something is pending
+	kick    chan struct{} // holds one token while ladders are pending
 	closing chan struct{}
 	done    chan struct{} // closed when the writer has ended
 
 	mu      sync.Mutex // guards the fields below
 	pending map[string]Ladder
-	order   []Ladder // the pending ones, as they came
+	order   []Ladder // the pending ladders, oldest first
 	closed  bool
 	files   *ladderFile // nil if not open
 
@@ -67,9 +67,9 @@ type Ladders struct {
 	broken  atomic.Pointer[error]
 }
 
-// OpenLadders opens or creates the file. It sets a damaged file aside, under the name that it returns, and starts a new
-// one. After an error, which says what to do, the file is tried again from time to time, unless a newer version wrote
-// it.
+// OpenLadders opens or creates the file. If the file is damaged, OpenLadders sets it aside, returns its new name, and
+// starts a new file. An error says what to do. After an error the file is tried again from time to time, unless a newer
+// version wrote it.
 func OpenLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside string, err error) {
 	l, setAside, err = newLadders(ctx, o)
 	go l.write(newLadderWriter(l))
@@ -89,7 +89,7 @@ func newLadders(ctx context.Context, o LadderOptions) (l *Ladders, setAside stri
 	return l, setAside, err
 }
 
-// Put keeps a ladder. It never blocks.
+// Put queues a ladder for writing. It never blocks.
 func (l *Ladders) Put(d Ladder) {
 	l.mu.Lock()
 	full := l.closed || len(l.order) >= laddersPending
@@ -106,7 +106,7 @@ func (l *Ladders) Put(d Ladder) {
 	wake(l.kick)
 }
 
-// Get returns what Encode has appended for a call, or nil.
+// Get returns the encoded ladder of a call, or nil if there is none.
 func (l *Ladders) Get(ctx context.Context, id string) ([]byte, error) {
 	l.mu.Lock()
 	d, f := l.pending[id], l.files
@@ -133,7 +133,7 @@ func (l *Ladders) Get(ctx context.Context, id string) ([]byte, error) {
 	return data, nil
 }
 
-// Dropped counts the ladders that were dropped because the disk was too slow, or the file not usable.
+// Dropped returns how many ladders were dropped because the disk was too slow or the file could not be used.
 func (l *Ladders) Dropped() int64 { return l.dropped.Load() }
 
 // Err returns the current write error, or nil if the last transaction was committed.
@@ -144,7 +144,7 @@ func (l *Ladders) Err() error {
 	return nil
 }
 
-// Close tries once to write what is pending, and closes the file.
+// Close tries once to write the pending ladders, and closes the file.
 func (l *Ladders) Close() error {
 	l.mu.Lock()
 	was := l.closed
@@ -164,7 +164,7 @@ func (l *Ladders) take() []Ladder {
 	return slices.Clone(l.order)
 }
 
-// written forgets the first ladders, which are now in the file.
+// written forgets the ladders of a batch, which are now in the file.
 func (l *Ladders) written(batch []Ladder) {
 	l.mu.Lock()
 	for _, d := range batch {

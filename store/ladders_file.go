@@ -16,18 +16,18 @@ type ladderFile struct {
 	file        os.FileInfo
 }
 
-// laddersSchema is the version of the tables below, which is noted in the file.
+// laddersSchema is the version of the tables below. The file has it in user_version.
 const laddersSchema = 1
 
-// Rows are numbered in the order of writing, so the oldest are found without an index.
+// Rows are numbered in the order of writing, so the oldest rows are found without an index.
 const laddersTable = `CREATE TABLE IF NOT EXISTS ladders (n INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at TEXT NOT NULL, data BLOB NOT NULL)`
 
 // laddersID is the SQLite application_id of the ladder file: "Flol".
 const laddersID = 0x466c6f6c
 
-// laddersPage is the page size of a new file. A ladder takes 1.4 KB, so eleven share a page. That takes two writes to
-// the log, and one more when the page is moved from there; with 4 KB, two ladders would share one. An older file keeps
-// its size.
+// laddersPage is the page size of a new file. A ladder takes 1.4 KB, so eleven share a page. A page takes two writes
+// to the log, and one more when it is moved from there; with 4 KB, two ladders would share a page. An older file keeps
+// its page size.
 const laddersPage = 16384
 
 func openLadderFile(ctx context.Context, path string) (f *ladderFile, setAside string, err error) {
@@ -39,7 +39,7 @@ func openLadderFile(ctx context.Context, path string) (f *ladderFile, setAside s
 	if err := os.Rename(path, setAside); err != nil {
 		return nil, "", explainLadders(path, err)
 	}
-	for _, more := range []string{"-wal", "-shm"} { // useless with a damaged file
+	for _, more := range []string{"-wal", "-shm"} { // useless without the damaged file
 		_ = os.Remove(path + more)
 	}
 	f, err = tryLadderFile(ctx, path)
@@ -56,7 +56,7 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 			err = errors.Join(err, f.close())
 		}
 	}()
-	// The driver runs pragmas in alphabetical order, and _journal_mode after them: from then on, a file keeps its page
+	// The driver runs pragmas in alphabetical order, and _journal_mode after them. From then on, a file keeps its page
 	// size.
 	name := dsn(path, "rw", "page_size("+strconv.Itoa(laddersPage)+")", "synchronous(NORMAL)",
 		"journal_size_limit(67108864)")

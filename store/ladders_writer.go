@@ -15,15 +15,15 @@ import (
 type ladderWriter struct {
 	of      *Ladders
 	buf     []byte
-	pause   time.Duration // after the next failure
-	checked time.Time     // when old ladders were last looked for
+	pause   time.Duration // pause after the next failure
+	checked time.Time     // when the writer last looked for old ladders
 }
 
 func newLadderWriter(l *Ladders) *ladderWriter {
 	return &ladderWriter{of: l, pause: laddersBackOff}
 }
 
-// laddersPurgeEvery is how often old ladders are looked for.
+// laddersPurgeEvery is how often the writer looks for old ladders.
 const laddersPurgeEvery = 10 * time.Minute
 
 // write writes until the ladders are closed.
@@ -63,7 +63,7 @@ func (l *Ladders) write(w *ladderWriter) {
 	}
 }
 
-// step writes what is pending.
+// step writes the pending ladders.
 func (w *ladderWriter) step() error {
 	defer processors.Lend()()
 	w.of.writing.begin()
@@ -71,7 +71,7 @@ func (w *ladderWriter) step() error {
 	ctx := context.Background()
 	w.of.ground.await()
 	if f := w.of.files; f != nil && !isAt(w.of.Path, f.file) {
-		_ = w.closeFiles() // a removed file lives on without a name, and its contents can't be found any more
+		_ = w.closeFiles() // a removed file has no name, so its contents can't be found any more
 	}
 	if w.of.files == nil {
 		if err := w.of.Err(); errors.Is(err, errNewer) || errors.Is(err, errForeign) {
@@ -97,7 +97,7 @@ func (w *ladderWriter) step() error {
 	return nil
 }
 
-// drop discards what is pending.
+// drop discards the pending ladders.
 func (w *ladderWriter) drop() {
 	batch := w.of.take()
 	w.of.dropped.Add(int64(len(batch)))
@@ -126,10 +126,10 @@ func (w *ladderWriter) closeFiles() error {
 	return f.close()
 }
 
-// end discards what could not be written, and closes the file.
+// end discards the ladders that could not be written, and closes the file.
 func (w *ladderWriter) end() {
 	w.drop()
-	_ = w.closeFiles() // its contents are committed
+	_ = w.closeFiles() // everything is committed
 }
 
 func (w *ladderWriter) commit(ctx context.Context, batch []Ladder) error {

@@ -14,7 +14,7 @@ import (
 )
 
 // Uptime returns how long the machine has run, independent of its wall clock, and the number of its boot, or 0 if that
-// is unknown. Time in suspension does not count, as it does not for timers.
+// is unknown. Time in suspension does not count, as for timers.
 func Uptime() (uptime time.Duration, boot uint64) {
 	b := booted()
 	if b.boot == 0 {
@@ -25,7 +25,7 @@ func Uptime() (uptime time.Duration, boot uint64) {
 
 // lastBoot describes the machine's last start.
 type lastBoot struct {
-	boot   uint64 // its number; 0 if unknown
+	boot   uint64 // number of the boot; 0 if unknown
 	uptime time.Duration
 	at     time.Time // when the uptime was read; from there time.Since works without a system call
 }
@@ -42,14 +42,14 @@ var booted = sync.OnceValue(
 		return lastBoot{boot: h.Sum64(), uptime: time.Duration(up.Nano()), at: time.Now()}
 	})
 
-// moment is a moment by the wall clock and by the machine's own clock, which can't be set.
+// moment is a point in time by the wall clock and by the machine's own clock, which can't be set.
 type moment struct {
 	Wall   time.Time     `json:"noted_at,omitzero"`
 	Uptime time.Duration `json:"noted_uptime,omitempty"`
 	Boot   uint64        `json:"noted_boot,omitempty"` // 0 if unknown
 }
 
-// moment returns the given wall time with the reading of the machine's own clock.
+// moment returns the given wall time together with the time of the machine's own clock.
 func (j *journal) moment(wall time.Time) moment {
 	m := moment{Wall: wall}
 	m.Uptime, m.Boot = j.machine()
@@ -65,8 +65,8 @@ func (m moment) append(object []byte) []byte {
 	return append(strconv.AppendUint(append(b, `,"noted_boot":`...), m.Boot, 10), '}')
 }
 
-// since returns the time since an earlier moment. If the machine has restarted, its own clock does not know, and the
-// wall clock has to serve.
+// since returns the time since an earlier moment. If the machine has restarted in between, only the wall clock can
+// tell.
 func (m moment) since(before moment) time.Duration {
 	if m.Boot == 0 || m.Boot != before.Boot {
 		return m.Wall.Sub(before.Wall)
@@ -79,7 +79,7 @@ func (m moment) text() string {
 	return fmt.Sprintf("%s %d %d", record.TimeOf(m.Wall), m.Boot, m.Uptime)
 }
 
-// momentOf parses a text. An invalid one yields the zero moment.
+// momentOf parses a text. If the text is invalid, it returns the zero moment.
 func momentOf(text string) (m moment) {
 	var wall string
 	var at record.Time

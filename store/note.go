@@ -9,7 +9,7 @@ import (
 
 const upsertNote = `INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value`
 
-// Note keeps a short text under a name, in place of an earlier one.
+// Note stores a short text under a name, replacing an earlier one.
 func (s *Store) Note(ctx context.Context, name, value string) error {
 	return s.do(ctx, "note "+name, func(wctx context.Context, c *sql.Conn) error {
 		_, err := c.ExecContext(wctx, upsertNote, "note_"+name, value)

@@ -41,7 +41,7 @@ func dsn(path, mode string, pragmas ...string) string {
 		q.Add("_pragma", p)
 	}
 	name := (&url.URL{Path: path}).EscapedPath()
-	if strings.HasPrefix(name, "//") { // the first element would be read as a host
+	if strings.HasPrefix(name, "//") { // SQLite would take the first element for a host
 		name = "/" + strings.TrimLeft(name, "/")
 	}
 	return "file:" + name + "?" + q.Encode()
@@ -68,7 +68,7 @@ func openLock(path string) (*os.File, error) {
 	return f, err
 }
 
-// holdLock locks f, which was opened with err.
+// holdLock locks f. err is the error from opening it.
 func holdLock(path string, f *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("store %s: lock: %w; check store.path and the rights of its directory", path, err)
@@ -90,7 +90,7 @@ func holdLock(path string, f *os.File, err error) (*os.File, error) {
 	return f, nil
 }
 
-// sign writes this process's pid to the lock's file. It only informs: the lock holds without it.
+// sign writes this process's pid to the lock's file. It is only for people: the lock holds without it.
 func sign(f *os.File) {
 	if f.Truncate(0) == nil {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
@@ -200,7 +200,7 @@ func explain(path string, err error) error {
 	return fmt.Errorf("store %s: %w%s", path, err, remedy)
 }
 
-// signalKey reads the signalling key. The first start makes it, or uses the copy of a removed database's key.
+// signalKey reads the signalling key. The first start makes a new key, or uses the copy of a removed database's key.
 func signalKey(ctx context.Context, path string, db *sql.DB) ([32]byte, error) {
 	fresh := keyBeside(path)
 	if fresh == nil {
@@ -224,8 +224,8 @@ func signalKey(ctx context.Context, path string, db *sql.DB) ([32]byte, error) {
 
 const keySize = 32
 
-// keyName returns the name of the file with a copy of the signalling key. Without the copy, a damaged or removed
-// database would cost all live calls.
+// keyName returns the name of the file with a copy of the signalling key. Without the copy, all live calls would be
+// lost with a damaged or removed database.
 func keyName(path string) string { return path + ".key" }
 
 // keyBeside reads the copy of the key, or returns nil if there is none.
@@ -237,7 +237,8 @@ func keyBeside(path string) []byte {
 	return key
 }
 
-// keepKeyBeside writes the copy if it is missing. An error costs only the copy; the next start tries again.
+// keepKeyBeside writes the copy of the key if it is missing. An error loses only the copy; the next start tries
+// again.
 func keepKeyBeside(path string, key []byte) {
 	if bytes.Equal(keyBeside(path), key) {
 		return

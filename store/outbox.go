@@ -14,7 +14,7 @@ import (
 const (
 	insertOutbox = `INSERT INTO outbox (consumer, call_id, kind, created_at) VALUES (?, ?, ?, ?)`
 
-	// insertLater adds an item for a finished call. A live call's items are added at its end.
+	// insertLater adds an item for a finished call. For a live call it adds none: its items are added at its end.
 	insertLater = `INSERT INTO outbox (consumer, call_id, kind, created_at) SELECT ?, id, ?, ? FROM calls WHERE id = ?`
 
 	// insertReported adds the item for a report that came before the end of its call.
@@ -33,7 +33,7 @@ type outbox struct {
 	filled     chan struct{} // closed and replaced when items are added
 }
 
-// outboxLater adds items for what came after the end of a call: its report, or the end of its recordings.
+// outboxLater adds items for data that came after the end of a call: its report, or the end of its recordings.
 func (o *outbox) outboxLater(ctx context.Context, tx *sql.Tx, kind, id string) error {
 	for _, consumer := range o.consumers {
 		if _, err := tx.ExecContext(ctx, insertLater, consumer, kind, record.TimeOf(time.Now()), id); err != nil {
@@ -54,16 +54,16 @@ func (o *outbox) outboxFilled() {
 	o.filled = make(chan struct{})
 }
 
-// OutboxChanged returns a channel that is closed when the next items are added. A consumer takes it before it calls
-// Outbox, so it misses none. Each caller sees each change.
+// OutboxChanged returns a channel that is closed when the next items are added. To miss none, a consumer calls it
+// before it calls Outbox. Every caller sees every change.
 func (o *outbox) OutboxChanged() <-chan struct{} {
 	o.filledLock.Lock()
 	defer o.filledLock.Unlock()
 	return o.filled
 }
 
-// SetConsumers names the consumers that get an item for each change from now on. It deletes the items of others; lost
-// is their number, by consumer.
+// SetConsumers sets the consumers that get an item for each change from now on. It deletes the items of all others;
+// lost is their number, by consumer.
 func (o *outbox) SetConsumers(ctx context.Context, names ...string) (lost map[string]int64, err error) {
 	names = slices.Clone(names)
 	err = o.do(ctx, "consumers", func(context.Context, *sql.Conn) error {
@@ -93,7 +93,7 @@ func (o *outbox) SetConsumers(ctx context.Context, names ...string) (lost map[st
 }
 
 // Outbox returns at most limit items that are due for a consumer, oldest first. For each call it returns only the
-// first: a later item is due when that is delivered.
+// first item; the next one is due when that is delivered.
 func (r *Reader) Outbox(ctx context.Context, consumer string, limit int) ([]record.OutboxItem, error) {
 	const query = `SELECT seq, call_id, kind, tries, due_at, created_at, reason FROM outbox AS o
 		WHERE consumer = ? AND due_at <= ? AND NOT EXISTS (
@@ -119,7 +119,7 @@ func (o *outbox) Delivered(ctx context.Context, seqs []int64) error {
 	return o.eachItem(ctx, `DELETE FROM outbox WHERE seq = ?`, seqs)
 }
 
-// Postpone makes items due again at until. reason is for operators.
+// Postpone makes items due again at until. reason is shown to operators.
 func (o *outbox) Postpone(ctx context.Context, seqs []int64, until time.Time, reason string) error {
 	const update = `UPDATE outbox SET tries = tries + 1, due_at = ?, reason = ? WHERE seq = ?`
 	return o.eachItem(ctx, update, seqs, record.TimeOf(until).String(), reason)
@@ -145,7 +145,7 @@ func (o *outbox) eachItem(ctx context.Context, stmt string, seqs []int64, args .
 
 // PurgeOutbox deletes the items that are older than olderThan. lost is their number, by consumer.
 func (o *outbox) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map[string]int64, err error) {
-	// Items are numbered in the order of their time, so only the oldest are looked at.
+	// Items are numbered in the order of their time, so only the oldest need be looked at.
 	const del = `DELETE FROM outbox WHERE seq IN (SELECT seq FROM (SELECT seq, created_at FROM outbox ORDER BY seq LIMIT ?2)
 		WHERE created_at < ?1) RETURNING consumer`
 	counts := map[string]int64{}
@@ -161,7 +161,7 @@ func (o *outbox) PurgeOutbox(ctx context.Context, olderThan time.Time) (lost map
 	return counts, nil
 }
 
-// countEach counts the rows of a query, by their only column and in total.
+// countEach counts the rows of a query by the value of their only column, and in total.
 func countEach(ctx context.Context, c *sql.Conn, by map[string]int64, query string, args ...any) (n int, err error) {
 	var name string
 	err = eachRow(ctx, c, []any{&name}, func() {

@@ -8,8 +8,8 @@ import (
 	"os"
 )
 
-// Pause commits what is pending, and stops writing until resume is called. Until then another process may open the file
-// by OpenTaken, with the lock that Pause returns.
+// Pause commits everything that is pending, and stops writing until resume is called. Until then another process may
+// open the file with OpenTaken, using the lock that Pause returns.
 func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err error) {
 	if err := s.Flush(ctx); err != nil {
 		return nil, nil, err
@@ -44,5 +44,5 @@ func (s *Store) Pause(ctx context.Context) (lock *os.File, resume func(), err er
 	}
 }
 
-// errMoves means that the journal has two files, and another process could not tell which one it needs.
+// errMoves means that the journal has two files, so another process could not tell which one it needs.
 var errMoves = errors.New("the states of live calls are being moved from one file to the other")

@@ -12,8 +12,9 @@ import (
 // purgeStep limits how many records one transaction deletes, so that calls' writes get in between.
 const purgeStep = 250
 
-// Purge deletes the records of calls that started before olderThan and returns their number. It also deletes older
-// reports. SQLite reuses the free pages; if they are more than a quarter of the file, most of them return to the disk.
+// Purge deletes the records of calls that started before olderThan and returns their number. It also deletes reports
+// that are older. SQLite reuses the free pages. If they are more than a quarter of the file, most of them are returned
+// to the disk.
 func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 	limit := record.TimeOf(olderThan).String()
 	calls, err := s.inSteps(ctx, "purge",
@@ -54,8 +55,8 @@ func (c *connection) giveBack(ctx context.Context) error {
 	}
 }
 
-// inSteps repeats a deleting statement until no row is left, so that calls' writes get in between. The statement's
-// arguments are arg and how many rows to delete. It returns the total.
+// inSteps repeats a deleting statement until it finds no more rows, so that calls' writes get in between. The
+// statement's arguments are arg and how many rows to delete. It returns the total.
 func (c *connection) inSteps(ctx context.Context, what, del, arg string) (int64, error) {
 	var total int64
 	for {

@@ -21,11 +21,11 @@ var (
 
 type batch struct {
 	finished map[string]*finish
-	order    []*finish // in the order of Put
+	order    []*finish // oldest first
 	jobs     []job
 }
 
-// job is other work for the writing connection.
+// job is other work that needs the writing connection.
 type job struct {
 	run  func(context.Context, *sql.Conn) error // nil if the caller only waits for the commit
 	done chan error
@@ -39,10 +39,10 @@ func (b *batch) empty() bool {
 	return len(b.order) == 0 && len(b.jobs) == 0
 }
 
-// queue collects what the writer takes next.
+// queue collects the work that the writer takes next.
 type queue struct {
 	limit  int           // constant
-	wake   chan struct{} // holds one token while something is pending
+	wake   chan struct{} // holds one token while work is pending
 	urgent chan struct{} // holds one token while the next transaction must not wait
 	// closing is closed when the store closes.
 	closing chan struct{}
@@ -111,7 +111,7 @@ func (q *queue) ask(j job) error {
 // hurry makes the writer start the next transaction without waiting.
 func (q *queue) hurry() { wake(q.urgent) }
 
-// take returns the writer everything that is pending.
+// take returns everything that is pending, for the writer.
 func (q *queue) take() *batch {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -137,7 +137,7 @@ func (q *queue) unwritten() []*finish {
 	return slices.Concat(q.taken, q.pending.order)
 }
 
-// restore puts back what could not be written.
+// restore puts back a batch that could not be written.
 func (q *queue) restore(b *batch) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -155,7 +155,7 @@ func (q *queue) restore(b *batch) {
 	q.signal()
 }
 
-// close refuses later work. It reports whether this was the first call.
+// close makes the queue refuse later work. It reports whether this was the first call.
 func (q *queue) close() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -174,14 +174,14 @@ func (q *queue) isClosed() bool {
 	return q.closed
 }
 
-// connection has the writer do work other than keeping finished calls, and waits for the result.
+// connection makes the writer do work other than keeping finished calls, and waits for the result.
 type connection struct {
 	queue   *queue
 	done    chan struct{} // closed when the writer has ended
 	failing func() error  // Store.Err
 }
 
-// do waits until run has used the writing connection and everything that was pending before is committed. Errors start
+// do waits until run has used the writing connection and all work that was pending before is committed. Errors start
 // with what.
 func (c *connection) do(ctx context.Context, what string, run func(context.Context, *sql.Conn) error) error {
 	done := make(chan error, 1)

@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// readers is how many connections read at a time.
+// readers is how many connections may read at a time.
 const readers = 4
 
 // Reader reads a database file, even while another process writes it.
@@ -26,7 +26,7 @@ type Reader struct {
 	unreadable record.Unreadable
 }
 
-// ready returns when the file can be read without waiting for its disk within SQLite.
+// ready returns when the file can be read and SQLite need not wait for the disk.
 func (r *Reader) ready(ctx context.Context) error {
 	if r.ground == nil {
 		return nil
@@ -34,7 +34,7 @@ func (r *Reader) ready(ctx context.Context) error {
 	return r.ground.awaitFor(ctx)
 }
 
-// noted remembers that the file is damaged if the error says so.
+// noted records that the file is damaged, if the error says so.
 func (r *Reader) noted(err error) error {
 	if isDamaged(err) {
 		r.damaged.Store(true)
@@ -89,16 +89,17 @@ func openPool(path string) (*sql.DB, error) {
 	}
 	db.SetMaxOpenConns(readers)
 	db.SetMaxIdleConns(readers)
-	db.SetConnMaxLifetime(time.Minute) // a file that was put back is another file
+	db.SetConnMaxLifetime(time.Minute) // after the file was put back, old connections have another file
 	return db, nil
 }
 
 // pool returns the connections.
 func (r *Reader) pool() *sql.DB { return r.db.Load() }
 
-// again reopens the file by its name, because connections belong to a file. Readers that have started read on.
+// again reopens the file by its name, because a connection belongs to a file and not to a name. Reads in progress
+// continue.
 func (r *Reader) again() {
-	if fresh, err := openPool(r.name); err == nil { // always: this opens nothing yet
+	if fresh, err := openPool(r.name); err == nil { // it succeeds, because it does not open the file yet
 		old := r.db.Swap(fresh)
 		go func() { _ = old.Close() }() // waits for the last reader
 	}
@@ -149,8 +150,9 @@ func (r *Reader) Get(ctx context.Context, id string) (rec record.Record, ok bool
 	return rec, true, nil
 }
 
-// List returns finished calls, newest first, and a cursor for the ones behind them, or "" at the end. Calls that end
-// between two pages neither repeat nor hide others. Records that can't be read are left out: Unreadable names them.
+// List returns finished calls, newest first, and a cursor for the calls after them, or "" at the end. Calls that end
+// between two pages neither repeat nor hide others. Records that can't be read are left out: Unreadable returns their
+// ids.
 func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Record, next string, err error) {
 	query, args, err := pageQuery(f)
 	if err != nil {
@@ -164,7 +166,7 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	if err != nil {
 		return nil, "", fmt.Errorf("list calls: %w", r.noted(err))
 	}
-	defer func() { _ = rows.Close() }() // rows.Err says what went wrong
+	defer func() { _ = rows.Close() }() // rows.Err has the error
 	records = []record.Record{}
 	var last record.Record // gives the position in the list
 	for read := 0; rows.Next(); read++ {
@@ -188,8 +190,8 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	return records, next, nil
 }
 
-// nextCursor returns the cursor behind a page. last is its last record with a time, or zero if all times are damaged.
-// Such records sort before all others, or at the end, where the list is over.
+// nextCursor returns the cursor after a page. last is the page's last record with a time. It is zero if all times are
+// damaged: such records sort before all others, or at the end of the list, where it is over.
 func nextCursor(last record.Record, cursor string) string {
 	switch {
 	case !last.StartedAt.IsZero():
@@ -204,7 +206,7 @@ func nextCursor(last record.Record, cursor string) string {
 	}
 }
 
-// pageQuery asks for one call more than the limit, which shows whether there is another page.
+// pageQuery asks for one call more than the limit, to find out whether there is another page.
 func pageQuery(f record.Filter) (text string, args []any, err error) {
 	where, args, err := f.SQL()
 	if err != nil {

@@ -11,19 +11,20 @@ import (
 	"flowbridge/store/record"
 )
 
-// Replica keeps the states of calls, and the records of finished ones, on other machines.
+// Replica keeps the states of calls, and the records of finished calls, on other machines.
 type Replica interface {
 	// Keep replaces the text of this id. It does not block. answered says that the text is the state of an answered call.
 	Keep(id string, text []byte, answered bool)
-	// Over replaces the state of a call, if it has one, by the record of its end. It does not block.
+	// Over replaces the state of a call, if the replica has one, by the record of the call's end. It does not block.
 	Over(id string, text []byte)
 }
 
-// Replicate makes a replica keep what the journal keeps from now on. It must be called before the first call.
+// Replicate sets the replica that keeps everything that the journal keeps from now on. It must be called before the
+// first call.
 func (s *Store) Replicate(to Replica) { s.replica = to }
 
-// replicate gives the replica the record of a call so far with its state: the kind, the record's size, the record with
-// its time, the state. The record of a finished call is complete and comes without a state.
+// replicate gives the replica the record of a call so far with its state. The text has the kind, the record's size,
+// the record with its time, and the state. The record of a finished call is complete and has no state.
 func (s *Store) replicate(kind entryKind, r *record.Record, noted, state []byte) {
 	switch {
 	case s.replica == nil || kind == callState && state == nil:
@@ -40,8 +41,8 @@ func replicaText(kind entryKind, noted, state []byte) []byte {
 	return append(text, state...)
 }
 
-// LeaveUnwritten gives the replica the records that the disk has not taken, even of calls it does not know: another
-// machine is to write them.
+// LeaveUnwritten gives the replica the records that the disk has not taken, including records of calls that the
+// replica does not know, because another machine must write them.
 func (s *Store) LeaveUnwritten() {
 	now := record.TimeOf(time.Now())
 	for _, f := range s.queue.unwritten() {
@@ -52,8 +53,8 @@ func (s *Store) LeaveUnwritten() {
 
 var errReplica = errors.New("not what a replica is given")
 
-// FromReplica decodes a text that a replica was given, as a call that another machine has left. over reports that the
-// call is over and its record complete.
+// FromReplica decodes a text of the replica into a call that another machine has left. over reports that the call is
+// over and its record complete.
 func FromReplica(id string, text []byte, now time.Time) (l record.Saved, over bool, err error) {
 	const head, at = 5, len(record.TimeLayout)
 	if len(text) < head {
@@ -72,8 +73,8 @@ func FromReplica(id string, text []byte, now time.Time) (l record.Saved, over bo
 	return l, entryKind(text[0]) == callEnded, nil
 }
 
-// Disown drops the calls that a killed process has left here: another machine has continued or ended them. No machine
-// knows the unknown ones: they get the records of interrupted calls.
+// Disown drops the calls that a killed process has left here, because another machine has continued or ended them. If
+// a call is in unknown, no machine knows it, and it gets the record of an interrupted call.
 func (s *Store) Disown(unknown []string) (calls int) {
 	for i := range s.Left {
 		if l := &s.Left[i]; !l.Owed && slices.Contains(unknown, l.Record.ID) {
@@ -87,7 +88,7 @@ func (s *Store) Disown(unknown []string) (calls int) {
 		switch {
 		case s.Left[i].Owed:
 			id = owedID(id)
-		case slices.Contains(unknown, id): // its entry stays until its record is written
+		case slices.Contains(unknown, id): // the entry stays until its record is written
 			continue
 		default:
 			calls++

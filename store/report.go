@@ -15,8 +15,8 @@ const insertReport = `INSERT INTO reports (id, received_at, report) VALUES (?, ?
 	ON CONFLICT (id) DO UPDATE SET received_at = excluded.received_at, report = excluded.report
 	WHERE NOT json_extract(reports.report, '$.confirmed') AND json_extract(excluded.report, '$.confirmed')`
 
-// PutReport keeps a report of the call with this id, which may still be live. kept is false if the call already has a
-// report, which stays.
+// PutReport stores a report of the call with this id, which may still be live. kept is false if the call already has a
+// report; that report stays.
 func (s *Store) PutReport(ctx context.Context, id string, r record.Report) (kept bool, err error) {
 	err = s.do(ctx, "report of "+id, func(wctx context.Context, c *sql.Conn) error {
 		err := inTx(wctx, c, func(tx *sql.Tx) (err error) {
@@ -36,7 +36,7 @@ func (s *Store) PutReport(ctx context.Context, id string, r record.Report) (kept
 	return kept, nil
 }
 
-// putReport keeps a report with the platform's id of its call, unless the call has a report that counts.
+// putReport stores a report with the platform's id of its call, unless the call has a report that counts.
 func putReport(ctx context.Context, tx *sql.Tx, id string, r *record.Report) (kept bool, err error) {
 	text, err := json.Marshal(r)
 	if err != nil {
@@ -55,14 +55,14 @@ func putReport(ctx context.Context, tx *sql.Tx, id string, r *record.Report) (ke
 	return true, err
 }
 
-// Prepared returns the id and target of the latest finished call that was prepared under this id of the platform. They
-// are empty if there is none.
+// Prepared returns the id and target of the latest finished call that was prepared under this id of the platform, or ""
+// for both if there is none.
 func (r *Reader) Prepared(ctx context.Context, platformID string) (id, target string, err error) {
 	return r.oneCall(ctx, `SELECT id, target FROM calls WHERE synthflow_call_id = ? AND synthflow_call_id <> '' ORDER BY started_at DESC LIMIT 1`, platformID)
 }
 
-// Unreported returns the id and target of the one finished call that was dialled without preparation, had this external
-// id and has no report. They are empty if there is none, or more than one.
+// Unreported returns the id and target of the finished call that was dialled without preparation, has this external id
+// and has no report. They are empty if there is none, or more than one.
 func (r *Reader) Unreported(ctx context.Context, externalID string) (id, target string, err error) {
 	const query = `SELECT min(id), min(target), count(*) FROM calls WHERE external_id = ? AND external_id <> '' AND synthflow_call_id = ''
 		AND NOT EXISTS (SELECT 1 FROM reports WHERE reports.id = calls.id)`

@@ -8,7 +8,8 @@ import (
 	"sync"
 )
 
-// The states of calls have their SRTP keys, so each is sealed for its id, with a key derived from the signalling key.
+// The states of calls contain their SRTP keys. So each state is sealed for its id, with a key derived from the
+// signalling key.
 
 // sealing returns the cipher for states.
 func sealing(key [32]byte) (cipher.AEAD, error) {
@@ -32,7 +33,7 @@ func openState(aead cipher.AEAD, id string, sealed []byte) []byte {
 	return state
 }
 
-// room has space for one record with its time, for the sealed state beside it, and for its id.
+// room is a buffer for one record with its time, its sealed state, and its id.
 type room struct{ noted, sealed, id []byte }
 
 func (r *room) seal(aead cipher.AEAD, id string, state []byte) {

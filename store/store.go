@@ -15,7 +15,7 @@ import (
 
 // Store writes and reads one database file. Its methods may be called from any goroutine.
 type Store struct {
-	*Reader // has connections of its own; constant after Open, like the fields below
+	*Reader // has separate connections; constant after Open, like the fields below
 
 	key     [32]byte
 	replica Replica // may be nil
@@ -31,16 +31,16 @@ type Store struct {
 
 	// Atomic, written by the writer.
 	writing work
-	aside   atomic.Pointer[string] // where the damaged file is, if one was set aside
+	aside   atomic.Pointer[string] // name of the damaged file, if one was set aside
 	broken  atomic.Pointer[error]
 
 	condemned atomic.Bool // the writer has found the file damaged
 }
 
 // Open opens the file for writing, creates it if it is missing (mode 0600), updates its schema and closes the calls
-// that a killed process left open. It sets a damaged file aside and starts a new one. If the disk takes no writes, the
-// file is opened once it does, and until then Err says why not. Open refuses a file that another process writes.
-// consumers get an item in the outbox for each finished call; SetConsumers changes them.
+// that a killed process left open. If the file is damaged, Open sets it aside and starts a new one. If the disk takes
+// no writes, the file is opened as soon as it does, and until then Err says why it is not. Open refuses a file that
+// another process writes. consumers get an item in the outbox for each finished call; SetConsumers changes them.
 func Open(ctx context.Context, path string, consumers ...string) (*Store, error) {
 	s, err := open(ctx, path, defaultQueue, consumers)
 	if err != nil {
@@ -52,8 +52,8 @@ func Open(ctx context.Context, path string, consumers ...string) (*Store, error)
 	return s, err
 }
 
-// OpenTaken is Open for a file that another process has given up by Pause, with its lock. The calls in its journal
-// continue: this process brings them to Journal again.
+// OpenTaken is like Open, for a file that another process has given up by Pause, with that process's lock. The calls in
+// its journal continue: this process journals them again.
 func OpenTaken(ctx context.Context, path string, lock *os.File, consumers ...string) (*Store, error) {
 	return openLocked(ctx, path, defaultQueue, consumers, lock, true)
 }
@@ -86,7 +86,7 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 		if err == nil {
 			return
 		}
-		if s.journal != nil { // the next process starts with what this one has found
+		if s.journal != nil { // the next process can start with everything this one has found
 			err = errors.Join(err, s.journal.leave())
 		}
 		err = errors.Join(err, s.release())
@@ -130,18 +130,18 @@ func openLocked(ctx context.Context, path string, limit int, consumers []string,
 	return s, nil
 }
 
-// Taken notes that the old process has ended, and that its calls are in this one's journal: the old journal is no
-// longer needed. The lock names this process from now on.
+// Taken records that the old process has ended, and that its calls are in this process's journal: the old journal is no
+// longer needed. From now on, the lock names this process.
 func (s *Store) Taken() {
 	s.journal.predecessorGone()
-	// the writer owns the lock
+	// Run it in the writer, which owns the lock.
 	_ = s.queue.ask(job{done: make(chan error, 1), run: func(context.Context, *sql.Conn) error {
 		sign(s.lock)
 		return nil
 	}})
 }
 
-// release closes what is open, the lock last.
+// release closes everything that is open. The lock comes last.
 func (s *Store) release() error {
 	var errs []error
 	if s.Reader != nil {
@@ -175,9 +175,9 @@ func (s *Store) Dropped() int64 {
 	return dropped
 }
 
-// Journal notes the record of a live call so far, until its Put, and what it needs to continue in another process, or
-// nil if it can't. They are in the file when it returns, unless another call is writing, which then writes them, too.
-// It waits for nothing else.
+// Journal writes the record of a live call so far to the journal, with the state from which another process can
+// continue the call; state is nil if it can't. When Journal returns, both are in the file, unless another call is
+// writing, which then writes them, too. It waits for nothing else.
 func (s *Store) Journal(r record.Record, state []byte) {
 	if r.ID != "" {
 		s.note(callState, &r, state, time.Now())
@@ -193,7 +193,8 @@ func (s *Store) note(kind entryKind, r *record.Record, kept []byte, now time.Tim
 	s.replicate(kind, r, room.noted, kept)
 }
 
-// Owe notes for the next process what a finished call owes its peers; nil if nothing any more.
+// Owe stores for the next process the messages that a finished call owes its peers. state is nil if it owes none any
+// more.
 func (s *Store) Owe(id string, state []byte) {
 	if state == nil {
 		s.journal.paid(id)
@@ -202,8 +203,8 @@ func (s *Store) Owe(id string, state []byte) {
 	s.journal.placeSealed(callOwes, owedID(id), state)
 }
 
-// Put keeps a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
-// ctx ends first, Put returns its error, and the record is written as soon as possible. If the queue stays full until
+// Put stores a finished call and returns when it is committed. It may be repeated: the first record of an id stays. If
+// ctx ends first, Put returns ctx's error, and the record is written as soon as possible. If the queue stays full until
 // ctx ends, only the journal keeps the call, for the next Open; the error says so.
 func (s *Store) Put(ctx context.Context, r record.Record) error {
 	done := make(chan error, 1)
@@ -223,16 +224,17 @@ func (s *Store) Put(ctx context.Context, r record.Record) error {
 	return s.wait(ctx, done, "put: record "+r.ID)
 }
 
-// Keep is Put without waiting: done gets its result, once, on any goroutine. If a record is still not committed when
-// the store has closed, only the journal keeps it, and done is not called. r must not change any more. owes is as for
-// Owe.
+// Keep is like Put, but does not wait: done gets the result, once, on any goroutine. If a record is still not committed
+// when the store has closed, only the journal keeps it, and done is not called. r must not change any more. owes is as
+// for Owe.
 func (s *Store) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	if _, full, err := s.begin(r, owes, done); full != nil || err != nil {
 		go func() { done(s.Put(ctx, *r)) }() // ends with the store
 	}
 }
 
-// begin queues a finished call, and notes what it owes. If the queue is full, it returns a channel to wait for room.
+// begin queues a finished call, and notes the messages that it owes. If the queue is full, it returns a channel to wait
+// for room.
 func (s *Store) begin(r *record.Record, owes []byte, done func(error)) (f *finish, full <-chan struct{}, err error) {
 	if r.ID == "" {
 		return nil, nil, errNoID
@@ -244,7 +246,7 @@ func (s *Store) begin(r *record.Record, owes []byte, done func(error)) (f *finis
 	return f, full, err
 }
 
-// Flush returns when everything noted before is committed, or in the journal's file.
+// Flush returns when everything stored so far is committed, or in the journal's file.
 func (s *Store) Flush(ctx context.Context) error {
 	if err := s.do(ctx, "flush", s.writeBindings); err != nil {
 		return err
@@ -253,8 +255,8 @@ func (s *Store) Flush(ctx context.Context) error {
 }
 
 // Alive notes that the process runs. After a kill, its live calls count as having lasted until the last such moment or
-// the journal's last beat. Alive also retries what the disk did not take of the journal and of registrations. Its error
-// reports, once, what could not be read of the journal.
+// the journal's last beat. Alive also retries entries and registrations that the disk did not take. Its error reports,
+// once, which parts of the journal could not be read.
 func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	return s.do(ctx, "alive", func(wctx context.Context, c *sql.Conn) error {
 		if _, err := c.ExecContext(wctx, setAlive, s.journal.moment(now).text()); err != nil {
@@ -266,17 +268,17 @@ func (s *Store) Alive(ctx context.Context, now time.Time) error {
 	})
 }
 
-// Leave closes the store of a process that could not start: the calls it was to continue stay in the journal for the
-// next process, as after a kill.
+// Leave closes the store of a process that could not start. The calls that it should have continued stay in the journal
+// for the next process, as after a kill.
 func (s *Store) Leave() error {
 	s.queue.close()
 	<-s.done
 	return errors.Join(s.journal.leave(), s.release())
 }
 
-// Close writes what is pending, refuses later work, and releases the file. If the disk refuses the rest for several
-// seconds, the finished calls go to a file beside the database, which the next Open reads. The error says so, or that
-// they are lost.
+// Close writes everything that is pending, refuses later work, and releases the file. If the disk refuses the rest for
+// several seconds, the finished calls go to a file beside the database, which the next Open reads. The error says so,
+// or says that they are lost.
 func (s *Store) Close() error {
 	first := s.queue.close()
 	<-s.done

@@ -12,8 +12,8 @@ import (
 // Unreadable returns the ids of records that could not be read and were left out of lists, in order; at most 1,000.
 func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
-// passOver notes a row that can't be read, and returns its id and, if known, the start of its call. An error means that
-// the problem is the file, not the row.
+// passOver records that a row can't be read. It returns the row's id and, if known, the start of its call. An error
+// means that the file is the problem, not the row.
 func (r *Reader) passOver(from row, why error) (rec record.Record, err error) {
 	if _, file := errors.AsType[*sqlite.Error](why); file {
 		return record.Record{}, why

@@ -34,12 +34,12 @@ func saveUnwritten(path string, records []record.Record) (file string, err error
 	return "", errors.Join(errs...)
 }
 
-// spareNames returns names of files for what can't be written beside the database. A systemd service has directories of
-// its own in variables (systemd.exec(5)); its temporary directory may be removed when it stops.
+// spareNames returns names for a file that can't be written beside the database. A systemd service has its own
+// directories, named in variables (systemd.exec(5)); its temporary directory may be removed when it stops.
 func spareNames() (names []string) {
 	for _, dir := range []string{os.Getenv("STATE_DIRECTORY"), os.Getenv("RUNTIME_DIRECTORY"), os.TempDir()} {
 		dir, _, _ = strings.Cut(dir, ":")
-		if dir != "" { // the first of several
+		if dir != "" { // a variable may have several; take the first
 			names = append(names, filepath.Join(dir, fmt.Sprintf("flowbridge-%d.unwritten.jsonl", os.Getpid())))
 		}
 	}
@@ -64,8 +64,8 @@ func appendRecords(name string, records []record.Record) (err error) {
 }
 
 // takeUnwritten moves the records that an earlier process could not write into the database, and returns their number.
-// It removes the file once they are committed, or sets it aside if it can't be read to its end. An incomplete line,
-// from a full disk, is left out.
+// It removes the file once they are committed. If the file can't be read to its end, it sets the file aside. An
+// incomplete line, from a full disk, is left out.
 func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 	name := unwrittenName(s.path)
 	f, err := os.Open(name)
@@ -75,7 +75,7 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = f.Close() }() // it was only read
+	defer func() { _ = f.Close() }() // it was only used for reading
 	var unread error
 	err = keepAll(ctx, s.db, s.consumers, func(_ *sql.Tx, keep func(record.Record) (bool, error)) (err error) {
 		unread, err = eachRecord(f, func(r record.Record) error {
@@ -100,7 +100,7 @@ func (s *Store) takeUnwritten(ctx context.Context) (taken int, err error) {
 	return taken, os.Rename(name, aside)
 }
 
-// eachRecord calls do with each record of a file until that returns an error. unread says why the rest can't be read.
+// eachRecord calls do with each record of a file until do returns an error. unread says why the rest can't be read.
 func eachRecord(from io.Reader, do func(record.Record) error) (unread, err error) {
 	for lines := bufio.NewReader(from); ; {
 		line, readErr := lines.ReadBytes('\n')

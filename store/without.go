@@ -17,17 +17,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// A full or read-only disk must not keep a process from its calls. So if the database exists but can't be opened for
-// writing, the process starts without it: with the signalling key as read, the calls of the journal, and a writer that
-// keeps trying to open the database. Records wait in memory until it can.
+// A full or read-only disk must not stop calls. So if the database exists but can't be opened for writing, the process
+// starts without it: with the signalling key that it could read, the calls of the journal, and a writer that keeps
+// trying to open the database. Until it succeeds, records wait in memory.
 
-// refusesWrites reports whether an error means that the disk takes no writes, which may be repaired.
+// refusesWrites reports whether an error means that the disk takes no writes. That may be repaired.
 func refusesWrites(err error) bool {
 	return takesNothing(err) || isAny(err, unix.EIO, unix.EFBIG) ||
 		isCode(err, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 }
 
-// takesNothing reports whether an error only means that the disk is full or read-only: what is on it is intact.
+// takesNothing reports whether an error only means that the disk is full or read-only: its data is intact.
 func takesNothing(err error) bool {
 	return isAny(err, unix.ENOSPC, unix.EDQUOT, unix.EROFS) || isCode(err, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY)
 }
@@ -43,7 +43,7 @@ func isCode(err error, of ...int) bool {
 }
 
 // openWithout opens a store whose database could not be opened because its disk takes no writes. Without a key it fails
-// with why.
+// with the error why.
 func openWithout(ctx context.Context, path string, why error, consumers []string) (_ *Store, err error) {
 	key := keyReadOnly(ctx, path)
 	if key == nil {
@@ -71,7 +71,7 @@ func openWithout(ctx context.Context, path string, why error, consumers []string
 	return s, nil
 }
 
-// keyReadOnly reads the signalling key of a file that can't be written, or its copy, and returns nil if neither can be
+// keyReadOnly reads the signalling key of a file that can't be written, or its copy. It returns nil if neither can be
 // read. If the log can't be used, the file may still have the key.
 func keyReadOnly(ctx context.Context, path string) []byte {
 	if key := keyOf(ctx, dsn(path, "ro")); key != nil {
@@ -83,13 +83,13 @@ func keyReadOnly(ctx context.Context, path string) []byte {
 	return keyBeside(path)
 }
 
-// unchanging returns a dsn for reading the file without its log, as one that does not change.
+// unchanging returns a dsn that reads the file without its log, as a file that does not change.
 func unchanging(path string) string {
 	return dsn(path, "ro") + "&" + url.Values{"immutable": {"1"}}.Encode()
 }
 
-// leaveInterrupted is closeInterrupted without a database: records of calls that do not continue wait for it, and all
-// entries of the journal stay until it has them.
+// leaveInterrupted is closeInterrupted without a database. Records of calls that do not continue wait for the database,
+// and all entries of the journal stay until it has them.
 func (s *Store) leaveInterrupted(now time.Time) error {
 	files, err := readJournal(s.path)
 	if err != nil {
@@ -104,7 +104,7 @@ func (s *Store) leaveInterrupted(now time.Time) error {
 	for _, l := range leftInFiles(states, seal) {
 		l.lives(files.beat())
 		switch {
-		case l.ended: // written once the disk takes it
+		case l.ended: // its record is written once the disk takes it
 		case l.state != nil:
 			s.Left = append(s.Left, record.Saved{
 				Record: l.record, Interrupted: l.interrupted(now), State: l.state,
@@ -136,7 +136,7 @@ func (w *writer) attach(ctx context.Context) (err error) {
 	if err := s.lockAgain(); err != nil {
 		return err
 	}
-	switch err := unix.Access(s.path, unix.W_OK); { // opens no file, which would have to be closed; see held
+	switch err := unix.Access(s.path, unix.W_OK); { // does not open the file, which would have to be closed; see held
 	case errors.Is(err, fs.ErrNotExist):
 		if err := create(s.path); err != nil {
 			return err
@@ -162,7 +162,8 @@ func (w *writer) attach(ctx context.Context) (err error) {
 	return w.open(ctx)
 }
 
-// lockAgain makes the lock the one of the database's name. On a read-only disk, the lock may be on the database itself.
+// lockAgain makes the lock the lock on the database's name. On a read-only disk, the lock may have been on the database
+// itself.
 func (d *database) lockAgain() error {
 	if d.lock.Name() != d.path {
 		lock, err := d.relock()
@@ -177,7 +178,7 @@ func (d *database) lockAgain() error {
 	if err != nil {
 		return err
 	}
-	_ = unix.Flock(int(d.lock.Fd()), unix.LOCK_UN) // the new lock holds
+	_ = unix.Flock(int(d.lock.Fd()), unix.LOCK_UN) // the new lock is in force
 	d.held, d.lock = d.lock, lock
 	return nil
 }

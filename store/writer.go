@@ -13,16 +13,17 @@ import (
 const (
 	firstBackOff = 50 * time.Millisecond
 	lastBackOff  = 5 * time.Second
-	// tendEvery is how often the journal is tended while the database takes nothing: live calls still write to it.
+	// tendEvery is how often the journal is tended while the database takes no writes, because live calls still write to
+	// the journal.
 	tendEvery = 200 * time.Millisecond
 	// closeTries is how often Close tries to write the rest.
 	closeTries = 7
-	// commitEvery is the time between two transactions, for each record of the first, up to commitMost. So a busy process
+	// commitEvery is the time to wait after a transaction, for each of its records, up to commitMost. So a busy process
 	// writes many calls at once, which share the pages they change. At 500 calls a second, a record costs two thirds of
-	// what it costs in transactions 20 ms apart, and writes half the pages that it writes in transactions 200 ms apart.
+	// its cost in transactions 20 ms apart, and half as many pages are written as in transactions 200 ms apart.
 	commitEvery = 20 * time.Millisecond
 	commitMost  = 500 * time.Millisecond
-	// commitAt is the number of pending records at which the writer waits no longer.
+	// commitAt is the number of pending records at which the writer stops waiting.
 	commitAt = 1000
 )
 
@@ -33,8 +34,8 @@ type writer struct {
 	keeper keeper
 
 	sizes  sizes
-	renews bool      // the damaged file is set aside, and the new one is not in its place yet
-	whole  time.Time // when a file reported damaged was last found whole, or zero
+	renews bool      // the damaged file is set aside, but the new one is not in its place yet
+	whole  time.Time // when a file that was reported damaged was last found intact, or zero
 
 	backOff time.Duration
 	tries   int // failures in a row since Close was called
@@ -54,7 +55,7 @@ func (w *writer) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// close gives the connection back. Its work was committed, or Store.Close will report it.
+// close returns the connection. Either its work was committed, or Store.Close will report it.
 func (w *writer) close() {
 	if w.conn == nil {
 		return
@@ -94,7 +95,7 @@ func (w *writer) take(b *batch) bool {
 		w.s.broken.Store(&err)
 		w.s.queue.restore(b)
 		if errors.Is(err, errCorrupt) && !w.renews {
-			w.s.condemned.Store(true) // set aside with the next try
+			w.s.condemned.Store(true) // the file is set aside at the next try
 		}
 		return false
 	}
@@ -102,7 +103,7 @@ func (w *writer) take(b *batch) bool {
 	return true
 }
 
-// written reports what is committed, and does the other work.
+// written reports a batch as committed, and finishes its jobs.
 func (w *writer) written(b *batch) {
 	w.s.broken.Store(nil)
 	w.backOff, w.tries = firstBackOff, 0
@@ -132,7 +133,7 @@ func (w *writer) written(b *batch) {
 	_ = w.s.journal.tend() // Err reports it
 }
 
-// pace waits until the next transaction is due. records is how many the last one had.
+// pace waits until the next transaction is due. records is the number of records in the last one.
 func (w *writer) pace(begun time.Time, records int) {
 	timer := time.NewTimer(time.Until(begun.Add(min(time.Duration(max(records, 1))*commitEvery, commitMost))))
 	defer timer.Stop()
@@ -149,7 +150,7 @@ func (w *writer) tend() {
 	_ = w.s.journal.tend()
 }
 
-// pause waits before the next try, longer each time. It returns false when Close has waited long enough.
+// pause waits before the next try, each time longer. It returns false when Close has waited long enough.
 func (w *writer) pause() bool {
 	closing := w.s.queue.closing
 	if w.s.queue.isClosed() {
@@ -179,11 +180,11 @@ func (w *writer) pause() bool {
 func (w *writer) write(b *batch) (err error) {
 	w.s.writing.begin()
 	defer w.s.writing.end()
-	ctx := context.Background() // a transaction that has started is finished
+	ctx := context.Background() // a transaction that has started must finish
 	w.s.ground.await()
 	if w.s.db == nil {
 		if err := w.attach(ctx); err != nil {
-			w.s.again() // a reading connection opened while the disk was read-only keeps the writer from writing
+			w.s.again() // reading connections opened while the disk was read-only would keep the writer from writing
 			return err
 		}
 	}

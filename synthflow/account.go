@@ -13,20 +13,20 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// AccountOptions say how to reach an account. A trailing /v2 of the base URL is accepted.
+// AccountOptions are the options of an account. A trailing /v2 of the base URL is accepted.
 type AccountOptions struct {
 	rest.Options
 	WorkspaceID string // the workspace whose numbers are used
 }
 
-// Account is a workspace at Synthflow: its numbers and agents. It may be used by many goroutines. Every error of its
-// methods that comes from the API or the way to it is a *rest.Error.
+// Account is a workspace at Synthflow, with its numbers and agents. It may be used by many goroutines. If the API, or
+// the connection to it, causes an error of a method, the error is a *rest.Error.
 type Account struct {
 	api       *rest.Client
 	workspace string
 }
 
-// NewAccount checks the options. It sends nothing.
+// NewAccount checks the options and returns the account. It sends no request.
 func NewAccount(o AccountOptions) (*Account, error) {
 	o.BaseURL = apiURL(o.BaseURL)
 	api, err := rest.New(o.Options)
@@ -48,7 +48,7 @@ func (a *Account) Assistants() Assistants { return Assistants{a} }
 // Numbers returns the numbers of the account's workspace.
 func (a *Account) Numbers() Numbers { return Numbers{a} }
 
-// envelope wraps most answers. Without one, the fields are the answer itself.
+// envelope wraps most answers. If an answer has none, its fields are the answer itself.
 type envelope struct {
 	status   string
 	response rest.Object // may be nil
@@ -57,8 +57,8 @@ type envelope struct {
 	unusable func(problem string) error // returns an error about an unusable answer
 }
 
-// call sends a request and opens the envelope of its answer. An answer whose status says that nothing was done is an
-// error, even with a 2xx from HTTP.
+// call sends a request and opens the envelope of its answer. If the status in the envelope says that nothing was
+// done, call returns an error, even if the HTTP status is a 2xx.
 func (a *Account) call(ctx context.Context, r rest.Request) (e envelope, err error) {
 	answer, err := a.api.Do(ctx, r)
 	if err != nil {
@@ -112,14 +112,13 @@ func (a *Account) done(ctx context.Context, r rest.Request) error {
 	return err
 }
 
-// pageSize is the documents' default number of entries of a page; they name no limit.
+// pageSize is the default number of entries per page in the documents, which name no limit.
 const pageSize = 20
 
 // maxEntries bounds a list.
 const maxEntries = 10_000
 
-// list reads all pages of a list. key is the response's member with the entries; id is the member that identifies an
-// entry.
+// list reads all pages of a list. key is the member with the entries. id is the member that identifies an entry.
 func (a *Account) list(ctx context.Context, path string, query url.Values, key, id string) ([]rest.Object, error) {
 	var all []rest.Object
 	seen := map[string]bool{}
@@ -180,7 +179,7 @@ func readPage(e envelope, key string) (entries []rest.Object, total int, err err
 			}
 			entries = append(entries, entry)
 		}
-	case map[string]any: // the API description has a single object here
+	case map[string]any: // a single object, as in the API description
 		entries = append(entries, list)
 	default:
 		return nil, 0, fmt.Errorf("the answer's response has no list of %s", key)
@@ -188,5 +187,5 @@ func readPage(e envelope, key string) (entries []rest.Object, total int, err err
 	return entries, total, nil
 }
 
-// apiURL returns a base URL without the API's version, which paths have.
+// apiURL returns a base URL without the API's version, because paths include the version.
 func apiURL(base string) string { return strings.TrimSuffix(strings.TrimRight(base, "/"), "/v2") }

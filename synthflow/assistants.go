@@ -23,7 +23,7 @@ const voiceEngineKey = "voice_engine_version"
 // assistantTypes returns the possible types of an agent.
 func assistantTypes() []string { return []string{"inbound", "outbound", "widget"} }
 
-// CheckAssistant says what is wrong with the body of a new agent, as far as that can be known without the API.
+// CheckAssistant says what is wrong with the body of a new agent, as far as that can be known without asking the API.
 func CheckAssistant(body rest.Object) error {
 	kind, _ := body.Text("type")
 	name, _ := body.Text("name")
@@ -41,9 +41,9 @@ func CheckAssistant(body rest.Object) error {
 // Assistants are the agents of an account.
 type Assistants struct{ *Account }
 
-// Create creates an agent (POST /v2/assistants). After a 400 that names voice_engine_version it repeats the request
-// without it. The object has model_id, name and the voice_engine_version that was accepted. known has the ids of the
-// existing agents.
+// Create creates an agent (POST /v2/assistants). If the API answers 400 and names voice_engine_version, Create repeats
+// the request without it. The returned object has model_id, name and the voice_engine_version that was accepted. known
+// has the ids of the existing agents.
 func (a Assistants) Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error) {
 	r := rest.Request{Method: http.MethodPost, Path: assistantsPath, Body: body}
 	e, err := a.call(ctx, r)
@@ -106,7 +106,7 @@ func (a Assistants) Get(ctx context.Context, id string) (rest.Object, error) {
 		return nil, err
 	}
 	entries, _, err := readPage(e, "assistants")
-	if err != nil && e.response != nil { // without the list, as one would expect
+	if err != nil && e.response != nil { // the response may also be the agent itself
 		if _, ok := e.response.Text("model_id"); ok {
 			entries, err = []rest.Object{e.response}, nil
 		}
@@ -123,7 +123,7 @@ func (a Assistants) Get(ctx context.Context, id string) (rest.Object, error) {
 	return entries[0], nil
 }
 
-// Update changes the members that body has (PUT /v2/assistants/{model_id}, which leaves the rest as it is).
+// Update changes the members in body (PUT /v2/assistants/{model_id}). Other members stay as they are.
 func (a Assistants) Update(ctx context.Context, id string, body rest.Object) error {
 	e, err := a.call(ctx, rest.Request{Method: http.MethodPut, Path: a.assistantPath(id), Body: body})
 	if err != nil {
@@ -143,7 +143,7 @@ func (a Assistants) Delete(ctx context.Context, id string) (rest.Object, error) 
 
 func (a Assistants) assistantPath(id string) string { return assistantsPath + "/" + rest.Segment(id) }
 
-// CompareAssistant returns the members of a body that differ in an agent from Assistants.Get.
+// CompareAssistant returns the members of a body that differ in an agent returned by Assistants.Get.
 func CompareAssistant(have, want rest.Object) []rest.Difference {
 	return rest.Compare(sameNumber(have, want), want)
 }

@@ -11,8 +11,8 @@ import (
 
 const callsPath = "/v2/calls"
 
-// GetCall returns the account's report of an ended call (GET /v2/calls/{call_id}). Unlike a webhook's, its content
-// certainly comes from the platform.
+// GetCall returns the account's report of an ended call (GET /v2/calls/{call_id}). Unlike the content of a webhook,
+// it certainly comes from the platform.
 func (a *Account) GetCall(ctx context.Context, id string) (Report, error) {
 	e, err := a.call(ctx, rest.Request{Method: http.MethodGet, Path: callsPath + "/" + rest.Segment(id)})
 	if err != nil {

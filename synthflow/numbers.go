@@ -26,18 +26,18 @@ func Providers() []string {
 	return []string{"custom", "twilio", "telnyx", "vonage", "ring_central", "ringcx", "zoom", "five9", "8x8"}
 }
 
-// Slug returns a number as in a path of the API: without the leading +.
+// Slug returns a number in the form used in paths of the API: without the leading +.
 func Slug(number string) string { return strings.TrimPrefix(number, "+") }
 
-// CheckNumber says what is wrong with the body that imports a number, as far as that can be known without the API. For
-// example, the API has to judge termination_uri, because the documents contradict each other about it.
+// CheckNumber says what is wrong with the body that imports a number, as far as that can be known without asking the
+// API. For example, only the API can judge termination_uri, because the documents contradict each other about it.
 func CheckNumber(body rest.Object) error {
 	provider, _ := body.Text("provider_name")
 	number, given := body.Text("phone_number")
 	switch {
 	case !given && body["phone_number"] != nil:
 		return errors.New(`phone_number is no text: write it in quotes, like "+15551230000"`)
-	case number == "" && provider != "8x8": // the platform gives it one
+	case number == "" && provider != "8x8": // for 8x8 the platform assigns a number
 		return errors.New("phone_number is missing: write it with + and country code, like +15551230000")
 	case number != "" && rest.BadID(number) != "":
 		return errors.New("phone_number holds a character that no number has: write it like +15551230000")
@@ -110,7 +110,7 @@ func (a Numbers) Get(ctx context.Context, number string) (rest.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	got := e.whole // the API description has it without an envelope
+	got := e.whole // the API description has no envelope here
 	if e.response != nil {
 		got = e.response
 	}
@@ -127,8 +127,8 @@ func (a Numbers) Get(ctx context.Context, number string) (rest.Object, error) {
 	return got, nil
 }
 
-// Find returns the number that a body would import, under that spelling, or nil if the workspace does not have it. The
-// documents leave open whether the API then answers 404 or 400. After 400 the list decides.
+// Find returns the number that a body would import, in the body's spelling. It returns nil if the workspace does not
+// have the number. The documents do not say whether the API then answers 404 or 400. After 400 the list decides.
 func (a Numbers) Find(ctx context.Context, want rest.Object) (rest.Object, error) {
 	number, _ := want.Text("phone_number")
 	if number == "" {
@@ -165,7 +165,7 @@ func (a Numbers) Delete(ctx context.Context, number string) (rest.Object, error)
 
 func numberPath(number string) string { return numbersPath + "/" + rest.Segment(Slug(number)) }
 
-// CompareNumber returns the members of a body that differ in a number from Numbers.Get.
+// CompareNumber returns the members of a body that differ in a number returned by Numbers.Get.
 func CompareNumber(have, want rest.Object) []rest.Difference {
 	have = maps.Clone(have)
 	if uri, ok := have["sip_term_uri"]; ok { // the API's name for either member
@@ -174,7 +174,7 @@ func CompareNumber(have, want rest.Object) []rest.Difference {
 	return rest.Compare(sameNumber(have, want), want)
 }
 
-// sameNumber returns have, with the phone_number of want if the two only differ in the +.
+// sameNumber returns have. If its phone_number differs from want's only in the +, it gets want's.
 func sameNumber(have, want rest.Object) rest.Object {
 	x, ok1 := have.Text("phone_number")
 	y, ok2 := want.Text("phone_number")

@@ -20,23 +20,23 @@ import (
 
 // Report is the platform's report of a finished call.
 type Report struct {
-	CallID     string // the platform's
+	CallID     string // the platform's id of the call
 	Status     string // completed, failed …
 	EndReason  string
 	Duration   time.Duration
 	ExternalID string // from the E token of X-EI
 }
 
-// The bounds of a webhook.
+// Limits for a webhook.
 const (
-	maxWebhook  = 4 << 20         // bytes, with a transcript
+	maxWebhook  = 4 << 20         // bytes; there may be a transcript
 	webhookWait = 5 * time.Second // for the whole body
 	maxWord     = 256             // bytes of a status, reason or id
-	webhooks    = 16              // under way at a time
+	webhooks    = 16              // in progress at a time
 )
 
-// signatureHeaders returns the names that the signature has been seen under: the documents give it as a CGI variable
-// (page "Webhooks security").
+// signatureHeaders returns the header names under which the signature has been seen. The documents give the name as
+// a CGI variable (page "Webhooks security").
 func signatureHeaders() []string {
 	return []string{"Synthflow-Signature", "X-Synthflow-Signature", "HTTP_SYNTHFLOW_SIGNATURE"}
 }
@@ -58,18 +58,18 @@ type webhook struct {
 	places    httpd.Places
 }
 
-// Taken is what was done with a report.
+// Taken says what was done with a report.
 type Taken string
 
 // The values of Taken.
 const (
 	TakenNew     Taken = "taken"
-	TakenBefore  Taken = "known already" // a signature never expires, so the first report of a call counts
+	TakenBefore  Taken = "known already" // the first report of a call counts, because a signature never expires
 	TakenUnknown Taken = "not a call of ours"
 )
 
-// NewWebhook returns the handler of the post-call webhook. take gets the report of a webhook with a valid signature.
-// Its error is answered with 503, after which the platform may send the webhook again.
+// NewWebhook returns the handler of the post-call webhook. take receives the report of a webhook with a valid
+// signature. If take fails, the webhook is answered with 503, after which the platform may send it again.
 func NewWebhook(secret string, take func(ctx context.Context, r Report) (Taken, error),
 	log zerolog.Logger,
 ) http.Handler {
@@ -89,8 +89,8 @@ func (h *webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.keep(r.Context(), w, report)
 }
 
-// signed parses a report and checks its signature. The signed id is in the body, so even an unauthenticated body is
-// read.
+// signed parses a report and checks its signature. The signed id is in the body, so the body must be read before the
+// sender is authenticated.
 func (h *webhook) signed(w http.ResponseWriter, r *http.Request) (Report, *httpd.Refusal) {
 	signature := signatureOf(r.Header)
 	switch {
@@ -128,7 +128,7 @@ func (h *webhook) signed(w http.ResponseWriter, r *http.Request) (Report, *httpd
 	return report, nil
 }
 
-// keep passes a report to take, unless too many are under way.
+// keep passes a report to take, unless too many are in progress.
 func (h *webhook) keep(ctx context.Context, w http.ResponseWriter, report Report) {
 	if !h.places.Take() {
 		w.Header().Set("Retry-After", "1")
@@ -138,7 +138,7 @@ func (h *webhook) keep(ctx context.Context, w http.ResponseWriter, report Report
 	defer h.places.Free()
 	taken, err := h.take(ctx, report)
 	if err != nil {
-		// Only a warning: take itself logs real faults, and a call that is still up is not one.
+		// This is only a warning: take itself logs real faults, and a call that is still up is not a fault.
 		h.log.Warn().Err(err).Str("synthflow_call_id", report.CallID).Msg("webhook not kept")
 		webhookAnswer(w, http.StatusServiceUnavailable, "not kept, send it again")
 		return
@@ -164,7 +164,7 @@ func webhookAnswer(w http.ResponseWriter, status int, words string) {
 // errReport is wrapped by each error of parseReport.
 var errReport = errors.New("not a post-call webhook")
 
-// reported has the members that are used. Members that may be missing or null are pointers or raw.
+// reported holds the members that are used. Members that may be missing or null are pointers or raw.
 type reported struct {
 	Status json.RawMessage `json:"status"`
 	Call   *struct {
@@ -224,13 +224,13 @@ func word(name string, raw json.RawMessage, to *string) error {
 	return nil
 }
 
-// maxReported is the longest duration that is believed.
+// maxReported is the longest duration that is accepted.
 const maxReported = 7 * 24 * time.Hour
 
-// seconds parses a duration: a number, or a text with a number; anything else is 0.
+// seconds parses a duration, which is a number or a text with a number. Anything else is 0.
 func seconds(raw json.RawMessage) time.Duration {
 	var n json.Number
-	if json.Unmarshal(raw, &n) != nil { // also accepts texts
+	if json.Unmarshal(raw, &n) != nil { // json.Number also accepts texts
 		return 0
 	}
 	f, err := n.Float64()

@@ -15,16 +15,16 @@ var (
 	errXEIUnknown      = errors.New("x-ei: part that is no S, E or O token")
 )
 
-// XEI is the value of the header X-EI: tokens "T.value;" with T one of S (Synthflow's call id), E (an external id) and
-// O (original caller). An empty field is a missing token.
+// XEI is the value of the header X-EI. It has tokens "T.value;", in which T is S (Synthflow's call id), E (an external
+// id) or O (the original caller). An empty field means that the token is missing.
 type XEI struct {
 	S string
 	E string
 	O string
 }
 
-// ParseXEI parses a value by the grammar (Synthflow's page "X-EI SIP header"): each token ends with ';', none comes
-// twice, and there is only white space besides.
+// ParseXEI parses a value by the grammar (Synthflow's page "X-EI SIP header"): each token ends with ';', no token
+// comes twice, and only white space is allowed in addition.
 func ParseXEI(s string) (XEI, error) {
 	if strings.ContainsAny(s, "\r\n\x00") {
 		return XEI{}, errXEIValue

@@ -11,7 +11,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// Gauges is a snapshot of figures that other packages count.
+// Gauges is a snapshot of figures that are counted in other packages.
 type Gauges struct {
 	Node    live.Node
 	Active  map[live.Active]int
@@ -22,18 +22,18 @@ type Gauges struct {
 	SIP []SIPCount
 	// RTP counts the packets so far, by leg: a and b.
 	RTP map[string]RTPCount
-	// Streams counts the streams relayed now, one for each direction of a call, by path: kernel or userspace.
+	// Streams counts the streams that are being relayed, by path: kernel or userspace. A call has one for each direction.
 	Streams map[string]int
 	Panics  uint64
 	// More adds the figures of the node's other parts.
 	More func(Add)
 }
 
-// Add adds one figure. Its name has no prefix; a name that ends with _total is a counter's. labels are pairs of a name
-// and a value, from closed sets or the configuration.
+// Add adds one figure. Its name has no prefix. If the name ends with _total, it is a counter. labels are pairs of a
+// name and a value, from closed sets or the configuration.
 type Add func(name, help string, value float64, labels ...string)
 
-// SIPCount counts messages of a kind. A request has a method, a response a status.
+// SIPCount counts messages of one kind. A request has a method, a response has a status.
 type SIPCount struct {
 	Received bool
 	Method   string
@@ -55,7 +55,7 @@ type gauges struct {
 	seen map[live.Active]bool
 }
 
-// Describe sends nothing: which metrics exist depends on the node's parts.
+// Describe sends no descriptions, because the metrics depend on the node's parts.
 func (*gauges) Describe(chan<- *prometheus.Desc) {}
 
 // Collect sends the current figures.
@@ -75,7 +75,7 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 func (c *gauges) calls(add Add, g *Gauges) {
 	sums := map[live.Active]int{}
 	c.mu.Lock()
-	for a := range c.seen { // so that a graph returns to 0
+	for a := range c.seen { // send zeros, so that a graph returns to 0
 		sums[a] = 0
 	}
 	c.mu.Unlock()

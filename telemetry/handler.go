@@ -16,7 +16,8 @@ import (
 const (
 	// freshFor is how long an answer is reused.
 	freshFor = time.Second
-	// maxScrapes bounds the answers that are written at once. Further scrapes get 503, which Prometheus shows as up == 0.
+	// maxScrapes limits the answers that are written at the same time. Further scrapes get 503, which Prometheus shows as
+	// up == 0.
 	maxScrapes = 8
 )
 
@@ -26,11 +27,11 @@ func (m *Metrics) Handler(log zerolog.Logger) http.Handler {
 		ErrorHandling:       promhttp.ContinueOnError,
 		ErrorLog:            errorLog{log.Sample(&zerolog.BurstSampler{Burst: 1, Period: time.Minute})},
 		MaxRequestsInFlight: maxScrapes,
-		DisableCompression:  true, // compression would cost more than all the rest
+		DisableCompression:  true, // compression would cost more than everything else
 	})
 }
 
-// recent returns what was gathered a moment ago.
+// recent caches the metrics of the last moment.
 type recent struct {
 	from prometheus.Gatherer // constant
 
@@ -40,7 +41,7 @@ type recent struct {
 	err error
 }
 
-// Gather returns the metrics. They must not be changed.
+// Gather returns the metrics. The caller must not change them.
 func (r *recent) Gather() ([]*dto.MetricFamily, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -51,7 +52,8 @@ func (r *recent) Gather() ([]*dto.MetricFamily, error) {
 	return r.got, r.err
 }
 
-// errorLog logs promhttp's errors: a wrong metric, which is a fault of Flowbridge. A line a minute is enough.
+// errorLog logs promhttp's errors. An error means a wrong metric, which is a fault of Flowbridge. It logs at most a
+// line a minute.
 type errorLog struct{ log zerolog.Logger }
 
 // Println logs a line.

@@ -17,7 +17,7 @@ type Options struct {
 	Version, Revision string
 	// IsName reports whether a trunk or target of the configuration has this name.
 	IsName func(name string) bool
-	// Gauges returns what is counted elsewhere.
+	// Gauges returns the figures that are counted elsewhere.
 	Gauges func() Gauges
 }
 
@@ -87,7 +87,8 @@ func (m *Metrics) counter(name, help string, labels ...string) *prometheus.Count
 	return v
 }
 
-// The bounds of native histograms: a factor of 1.1 between buckets, at most 100 of them, reset at most once an hour.
+// The parameters of native histograms: a factor of 1.1 between buckets, at most 100 buckets, reset at most once an
+// hour.
 const (
 	nativeFactor  = 1.1
 	nativeBuckets = 100
@@ -112,14 +113,15 @@ func (m *Metrics) begin() {
 	}
 }
 
-// ExpectTrunk creates the series behind the answer ratio of a trunk, as Expect does for others.
+// ExpectTrunk creates the series from which a trunk's answer ratio is computed. It does so for the same reason as
+// Expect.
 func (m *Metrics) ExpectTrunk(trunk string) {
 	m.setup.WithLabelValues(trunk)
 	m.calls.WithLabelValues(trunk, "", record.DispositionFailed, "no_route", "false")
 }
 
-// Expect creates the series of the usual ends of a trunk's calls to a target: for Prometheus, the first event of a new
-// series is no increase(). prepared says whether the target has an API that is asked before a call.
+// Expect creates the series for the usual ends of a trunk's calls to a target, because for Prometheus the first event
+// of a new series is no increase(). prepared says whether the target has an API that is asked before a call.
 func (m *Metrics) Expect(trunk, target string, prepared bool) {
 	m.attempts.WithLabelValues(target, "answered")
 	m.talk.expect(target)
@@ -143,8 +145,8 @@ func (m *Metrics) expect(trunk, target, disposition string, causes []string) {
 	}
 }
 
-// usualEnds has the usual causes of calls' ends, by disposition. prepareFails are the usual reasons why an API gives no
-// id.
+// usualEnds lists the usual causes of the ends of calls, by disposition. prepareFails lists the usual reasons why an
+// API gives no id.
 var (
 	usualEnds = map[string][]string{
 		record.DispositionAnswered: {"caller_hangup", "agent_hangup"}, record.DispositionCancelled: {"caller_cancelled"},
@@ -165,12 +167,12 @@ func (o *Options) label(name string) string {
 	return other
 }
 
-// Rang takes a call whose caller has learnt that it rings.
+// Rang counts a call whose caller has been told that it rings.
 func (m *Metrics) Rang(r record.Record, seconds float64) {
 	m.postDial.WithLabelValues(m.options.label(r.Trunk)).Observe(seconds)
 }
 
-// Answered takes a call that was answered.
+// Answered counts a call that was answered.
 func (m *Metrics) Answered(r record.Record) {
 	m.setup.WithLabelValues(m.options.label(r.Trunk)).Observe(float64(r.SetupMS) / 1000)
 	if !r.DialedAt.IsZero() {
@@ -179,7 +181,7 @@ func (m *Metrics) Answered(r record.Record) {
 	}
 }
 
-// Tried takes a finished attempt.
+// Tried counts a finished attempt.
 func (m *Metrics) Tried(_ record.Record, a *record.Attempt) {
 	target, outcome := m.options.label(a.Target), cmp.Or(a.Cause, "answered")
 	m.attempts.WithLabelValues(target, outcome).Inc()
@@ -205,7 +207,7 @@ func prepareOutcome(a *record.Attempt) string {
 	}
 }
 
-// Ended takes a finished call.
+// Ended counts a finished call.
 func (m *Metrics) Ended(r record.Record) {
 	trunk := m.options.label(r.Trunk)
 	m.calls.WithLabelValues(trunk, m.options.label(r.Target), r.Disposition, r.Cause,

@@ -6,13 +6,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// talk has the metrics of the conversations at each target.
+// talk holds the metrics of the conversations at each target.
 type talk struct {
 	calls, ignored                  *prometheus.CounterVec
 	turn, first, bargeIn, agentDead *prometheus.HistogramVec
 }
 
-// newTalk creates the metrics. Conversations whose measurement may be wrong only count in calls.
+// newTalk creates the metrics. Conversations whose measurement may be wrong count only in calls.
 func (m *Metrics) newTalk() talk {
 	seconds := []float64{.2, .4, .6, .8, 1, 1.25, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10, 20, 60}
 	return talk{
@@ -44,7 +44,7 @@ func (m *talk) expect(target string) {
 	}
 }
 
-// ended takes the conversation of a finished call.
+// ended counts the conversation of a finished call.
 func (m *talk) ended(target string, t *record.Talk) {
 	if t == nil {
 		return

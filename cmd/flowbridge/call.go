@@ -32,9 +32,9 @@ type testCall struct {
 	headers                []string
 	seconds                int
 	insecure               bool
-	authority              string // a file
-	file                   string // configuration
-	fileNamed              bool   // by the command line
+	authority              string // file with a certificate authority
+	file                   string // file with the configuration
+	fileNamed              bool   // the command line names the file
 	asJSON                 bool
 	placing                *operate.Placing
 }
@@ -82,8 +82,8 @@ func callCommand() *cobra.Command {
 	return c
 }
 
-// silences are how long a call may stay without any answer: in general, and if the configuration says that none will
-// come.
+// silences are how long a call may stay without any answer: in general, and if the configuration says that there will
+// be none.
 const (
 	silence      = 10 * time.Second
 	shortSilence = 2 * time.Second
@@ -140,7 +140,7 @@ func (o *testCall) place(ctx context.Context, w io.Writer) error {
 	return verdict
 }
 
-// verdict prints the outcome of a call, and returns its fault with the fitting hint.
+// verdict prints the outcome of a call, and returns the error of a failed one with a hint that fits.
 func (o *testCall) verdict(ctx context.Context, text io.Writer, result sim.CarrierResult, failed error, hint string,
 	to sim.Peer, from netip.Addr,
 ) (better string, verdict error) {
@@ -216,12 +216,12 @@ func (o *testCall) hint(to sim.Peer, source netip.Addr) (string, error) {
 		if o.fileNamed {
 			return "", err
 		}
-		return "", nil // the configuration may be another Flowbridge's, or missing
+		return "", nil // the configuration may be missing, or belong to another Flowbridge
 	}
 	return testcall.Hint(config.ShownName(o.file), cfg, strings.ToLower(to.Network), source, to.Addr, o.fileNamed), nil
 }
 
-// carrierCall checks the command line. The peer has no address yet.
+// carrierCall checks the command line. The address of the returned peer is not known yet.
 func (o *testCall) carrierCall() (call sim.CarrierCall, to sim.Peer, host string, err error) {
 	to.Network, host, to.Addr, err = o.callee()
 	switch {
@@ -274,7 +274,7 @@ func (o *testCall) tls(host string) (*tls.Config, error) {
 	return c, nil
 }
 
-// callee returns the transport, host and port of --to, a SIP URI without a password. Without a written port, it is 0.
+// callee returns the transport, host and port of --to, a SIP URI without a password. The port is 0 if the URI has none.
 func (o *testCall) callee() (network, host string, port netip.AddrPort, err error) {
 	rest, isSIP := strings.CutPrefix(o.to, "sip:")
 	user, after, hasUser := strings.Cut(rest, "@")
@@ -319,8 +319,8 @@ func headersOf(lines []string) ([]sim.Header, error) {
 	return all, nil
 }
 
-// lookUp returns the first address of a host from a flag, found as targets' addresses are (RFC 3263). If port is 0, the
-// records decide.
+// lookUp returns the first address of a host from a flag. It looks hosts up as calls look up targets (RFC 3263). If
+// port is 0, the DNS records decide the port.
 func lookUp(ctx context.Context, flag, network, host string, port uint16) (netip.AddrPort, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	names := locate.New(ctx, locate.Options{})
@@ -333,7 +333,8 @@ func lookUp(ctx context.Context, flag, network, host string, port uint16) (netip
 	return hops[0].Addr, nil
 }
 
-// callFrom returns the address to call from: the one in --listen, or else one on the way to the destination.
+// callFrom returns the address to call from: the address in --listen, or else this machine's address towards the
+// destination.
 func callFrom(ctx context.Context, listen string, dest netip.AddrPort) (netip.AddrPort, error) {
 	if listen != "" {
 		at, err := netip.ParseAddrPort(listen)

@@ -77,15 +77,15 @@ func cdrExportCommand() *cobra.Command {
 	return c
 }
 
-// wanted says which records of which file a command reads.
+// wanted says which records a command reads, and from which file.
 type wanted struct {
 	filter                   record.Filter
-	file                     *string // the configuration
+	file                     *string // the configuration's path
 	db, since, until, number string
 	fleet                    bool
 }
 
-// newWanted adds the flags of a filter, named as in the admin API.
+// newWanted adds the flags of a filter. They have the names of the admin API's parameters.
 func newWanted(c *cobra.Command) *wanted {
 	w := &wanted{file: cli.ConfigFlag(c)}
 	f := c.Flags()
@@ -175,7 +175,7 @@ func (w *wanted) readFleet(do func(r record.Lister, filter record.Filter) error)
 	return err
 }
 
-// openFleet opens the database of the fleet in a configuration. what names the user of it for errors.
+// openFleet opens the database of the fleet in a configuration. what names the command for errors.
 func openFleet(file, what string) (*fleet.Reader, *config.Fleet, error) {
 	cfg, err := config.LoadSections(file, "fleet")
 	if err != nil {

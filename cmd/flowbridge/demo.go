@@ -57,7 +57,7 @@ func demoCommand() *cobra.Command {
 	return c
 }
 
-// stage has the parts of a demo.
+// stage holds the parts of a demo.
 type stage struct {
 	platform *synthflow.Platform
 	carrier  *sim.Carrier
@@ -90,10 +90,10 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 	return nil
 }
 
-// loopback is where the demo's own calls reach Flowbridge.
+// loopback is the address at which the demo's own calls reach Flowbridge.
 var loopback = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 
-// setStage starts platform, B2BUA and carrier, each on an address of its own.
+// setStage starts platform, B2BUA and carrier. Each has its own address.
 func setStage(ctx context.Context, listen netip.Addr) (_ *stage, err error) {
 	s := &stage{}
 	defer func() {
@@ -123,7 +123,7 @@ func setStage(ctx context.Context, listen netip.Addr) (_ *stage, err error) {
 	return s, err
 }
 
-// demoConfig is the configuration, without addresses and files.
+// demoConfig is the configuration without addresses and file names.
 const demoConfig = `
 sip: {listen: ["udp://%[1]v:0"], max_delay: 1m}
 media: {listen: ["%[1]v"]}
@@ -165,7 +165,7 @@ func (s *stage) close() error {
 	return errors.Join(errs...)
 }
 
-// addr returns where calls from this machine reach Flowbridge.
+// addr returns the address at which calls from this machine reach Flowbridge.
 func (s *stage) addr() netip.AddrPort {
 	return netip.AddrPortFrom(loopback, s.node.SIPAddr().Port())
 }
@@ -173,7 +173,7 @@ func (s *stage) addr() netip.AddrPort {
 // explain prints how to place further calls.
 func (s *stage) explain(out io.Writer) {
 	fmt.Fprint(out, "\nStaying up until Ctrl-C. Any softphone on this machine may call; one of these leads here:\n")
-	addrs, _ := local.Addresses() // loopback always works
+	addrs, _ := local.Addresses() // after an error, loopback still works
 	addrs = slices.DeleteFunc(addrs, func(a netip.Addr) bool { return !a.Is4() || a.IsLoopback() })
 	for _, a := range append([]netip.Addr{loopback}, addrs...) {
 		fmt.Fprintf(out, "  sip:%s@%s:%d\n", demoCalled, a, s.addr().Port())

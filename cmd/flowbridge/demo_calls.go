@@ -23,10 +23,10 @@ import (
 // other speech below 0.3.
 const minScore = 0.8
 
-// xeiLine matches X-EI as the platform's documents want it on the wire.
+// xeiLine matches X-EI in the form that the platform's documents require.
 var xeiLine = regexp.MustCompile(`^X-EI: S\.[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12};$`)
 
-// played is a demo call as its three sides saw it.
+// played is a demo call as seen by its three sides.
 type played struct {
 	seed    uint64
 	carrier sim.CarrierResult
@@ -73,7 +73,7 @@ func (s *stage) settle(ctx context.Context) error {
 	return nil
 }
 
-// judge compares what the three sides saw. Its error names every difference.
+// judge compares the views of the three sides. Its error lists every difference.
 func (s *stage) judge(ctx context.Context, p *played) error {
 	var err error
 	if p.record, err = s.node.RecordOf(ctx, p.carrier.SIPCallID); err != nil {
@@ -128,7 +128,7 @@ func (s *stage) oneCall(ctx context.Context, out io.Writer) (played, error) {
 	if failed == nil {
 		failed = s.judge(ctx, &p)
 	}
-	if p.record.ID == "" { // even a failed call may have a record
+	if p.record.ID == "" { // there may be a record although the call failed
 		var err error
 		if p.record, err = s.node.RecordOf(ctx, p.carrier.SIPCallID); err != nil {
 			return p, failed
@@ -165,7 +165,7 @@ record               %s: %s, %s, codec %s (flowbridge demo --json has all of it)
 	return p, nil
 }
 
-// demoRate is the number of new calls a second.
+// demoRate is the number of new calls per second.
 const demoRate = 100
 
 // manyCalls places n overlapping calls and prints a summary.
@@ -188,7 +188,7 @@ func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) (demoSums, 
 	}
 	wg.Wait()
 	close(finished)
-	// Comparing sound takes CPU time, which would distort what is measured during the calls.
+	// Compare the sound only now: it takes CPU time, which would distort the measurements during the calls.
 	if err := s.settle(ctx); err != nil {
 		return demoSums{}, err
 	}
@@ -200,7 +200,7 @@ func (s *stage) manyCalls(ctx context.Context, out io.Writer, n int) (demoSums, 
 	return summarise(out, results, failures)
 }
 
-// progress prints once a second how many calls are up and done.
+// progress prints once a second how many calls are up and how many are done.
 func (s *stage) progress(out io.Writer, n int, up, done *atomic.Int64, finished <-chan struct{}) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

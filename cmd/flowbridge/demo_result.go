@@ -13,8 +13,8 @@ import (
 type demoOutcome struct {
 	OK    bool      `json:"ok"`
 	Error string    `json:"error,omitempty"`
-	Call  *demoCall `json:"call,omitempty"` // of one call
-	Sums  *demoSums `json:"sums,omitempty"` // of several
+	Call  *demoCall `json:"call,omitempty"` // set for one call
+	Sums  *demoSums `json:"sums,omitempty"` // set for several calls
 }
 
 type demoCall struct {
@@ -28,7 +28,7 @@ type demoCall struct {
 	Record   record.Record `json:"record"`
 }
 
-// demoResult runs a demo and returns its result, which includes the error.
+// demoResult runs a demo and returns its result. The result also holds the error.
 func demoResult(ctx context.Context, calls int) (result demoOutcome, err error) {
 	defer func() {
 		result.OK = err == nil

@@ -13,9 +13,9 @@ import (
 	"flowbridge/internal/docs"
 )
 
-// maxHelpWidth is the width of a text if the terminal's is unknown, or is too wide to read; maxFound bounds the
-// sections that help lists; maxQuestion bounds how many bytes of an unanswered question are compared with the known
-// words.
+// maxHelpWidth is the width of a text if the terminal's width is unknown, or is too wide to read. maxFound bounds
+// the sections that help lists. maxQuestion bounds how many bytes of an unanswered question are compared with the
+// known words.
 const maxHelpWidth, maxFound, maxQuestion = 100, 12, 200
 
 func helpCommand() *cobra.Command {
@@ -35,7 +35,7 @@ func helpCommand() *cobra.Command {
 		if err != nil || len(rest) > 0 {
 			return explainWords(c, strings.Join(args, " "), width)
 		}
-		about.InitDefaultHelpFlag() // or it would not be among the flags
+		about.InitDefaultHelpFlag() // otherwise it would be missing from the flags
 		if err := about.Help(); len(args) > 0 || err != nil {
 			return err
 		}
@@ -48,7 +48,7 @@ func helpCommand() *cobra.Command {
 	return c
 }
 
-// explainWords prints what the documents say about a question.
+// explainWords prints the sections of the documents that answer a question.
 func explainWords(c *cobra.Command, question string, width int) error {
 	found, out := docs.Find(question), c.OutOrStdout()
 	for i, p := range found {
@@ -72,7 +72,7 @@ func explainWords(c *cobra.Command, question string, width int) error {
 	return errors.New(strings.Join(problem, "; "))
 }
 
-// helpWords returns the commands and the words of the documents that help knows.
+// helpWords returns the words that help knows: the commands, and the words of the documents.
 func helpWords(root *cobra.Command) []string {
 	words := docs.Words()
 	for _, c := range root.Commands() {

@@ -37,7 +37,7 @@ func writeMan(root *cobra.Command, dir string, date time.Time) error {
 		return err
 	}
 	root.DisableAutoGenTag = true
-	root.SetHelpCommand(nil) // here help is a command like others, with a page
+	root.SetHelpCommand(nil) // in man pages, help is a command like others
 	root.Long = root.Short +
 		".\n\nCommands read flowbridge.yaml of the working directory, or the file that --config names: see flowbridge.yaml(5). " +
 		"check says what is wrong with it, explain what a call would send, and serve takes calls.\n"
@@ -49,7 +49,8 @@ func writeMan(root *cobra.Command, dir string, date time.Time) error {
 	return os.WriteFile(filepath.Join(dir, "flowbridge.yaml.5"), md2man.Render([]byte(configPage(source, date))), 0o644)
 }
 
-// configPage returns flowbridge.yaml(5) in Markdown: the page of the documents, as help shows it.
+// configPage returns flowbridge.yaml(5) in Markdown: the page of the documents, in the form that
+// help shows.
 func configPage(source string, date time.Time) string {
 	text := docs.Find("docs/configuration.md")[0].Plain(72)
 	return fmt.Sprintf("%% \"FLOWBRIDGE.YAML\" \"5\" %q %q \"Flowbridge\"\n\n", date.Format("Jan 2006"), source) +

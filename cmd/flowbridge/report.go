@@ -51,7 +51,7 @@ func reportCommand() *cobra.Command {
 	return c
 }
 
-// printComparison prints a table with a column for each group, because there are many figures and few groups.
+// printComparison prints a table with one column per group, because there are many figures and few groups.
 func printComparison(w io.Writer, by string, all []compare.Group) error {
 	t := cli.Table(w)
 	line := func(name string, of func(g *compare.Group) string) {
@@ -93,12 +93,13 @@ func quantileOf(ms int64, n int, interval [2]int64) string {
 
 func meanOf(ms int64) string { return fmt.Sprintf("%.1f s", float64(ms)/1000) }
 
-// writeComparison writes a line for each figure of a group, so that each figure has its number and interval.
+// writeComparison writes one line for each figure of a group, so that each figure has its number and
+// interval.
 func writeComparison(w *csv.Writer, by string, all []compare.Group) error {
-	_ = w.Write([]string{by, "figure", "value", "n", "low", "high"}) // Flush reports an error
+	_ = w.Write([]string{by, "figure", "value", "n", "low", "high"}) // Flush reports errors
 	for i := range all {
 		g := &all[i]
-		name := g.Name // from the configuration, so not a formula
+		name := g.Name // it comes from the configuration, so it is no formula
 		_ = w.Write([]string{name, "calls", strconv.Itoa(g.Calls), "", "", ""})
 		for _, f := range []struct {
 			figure string

@@ -98,11 +98,11 @@ func simulateSynthflowCommand() *cobra.Command {
 	return c
 }
 
-// mostTaken is how many ports in a row may be taken before takeFreePorts gives up.
+// mostTaken is how many ports in a row may be in use before takeFreePorts gives up.
 const mostTaken = 20
 
-// takeFreePorts moves the addresses of a stand-in to the next free port, unless they are on the command line. The
-// stand-in prints where it listens, and a newcomer can't help it if a port is taken.
+// takeFreePorts moves the addresses of a stand-in to the next free port, unless they are on the command line. A
+// new user can't help it if a port is in use, and the stand-in prints the address that it listens at.
 func takeFreePorts(flags *pflag.FlagSet) {
 	for _, name := range []string{"http", "sip"} {
 		f := flags.Lookup(name)
@@ -133,7 +133,7 @@ func isFree(at netip.AddrPort) bool {
 	return l.Close() == nil
 }
 
-// synthflowFlags has the flags before they are checked.
+// synthflowFlags holds the flags before they are checked.
 type synthflowFlags struct {
 	sim     synthflow.Options
 	fault   string

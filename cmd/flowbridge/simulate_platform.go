@@ -27,7 +27,8 @@ func simulatePlatforms() (all []*cobra.Command) {
 	return append(all, simulateHTTPCommand())
 }
 
-// simulateHTTPCommand returns the stand-in for any other platform: the kind http with an answer of the operator's.
+// simulateHTTPCommand returns the command for the stand-in for any other platform, of kind http. The operator
+// supplies its answer.
 func simulateHTTPCommand() *cobra.Command {
 	of := platform.AnyHTTP(nil, http.StatusOK, "")
 	c := simulatePlatformCommand(&of)

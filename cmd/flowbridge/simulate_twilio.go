@@ -110,7 +110,7 @@ func (o *twilioCall) prepare(ctx context.Context) (err error) {
 	return o.findDestination(ctx)
 }
 
-// findDestination looks up the host of --send-to or --trunk. Other hosts are not looked up.
+// findDestination looks up the host of --send-to or --trunk. It does not look up other hosts.
 func (o *twilioCall) findDestination(ctx context.Context) error {
 	at, flag := o.sendTo, "--send-to"
 	if at == "" && o.call.Trunk != "" {
@@ -220,7 +220,7 @@ type (
 		Error      string `json:"error,omitempty"`
 		AccountSID string `json:"account_sid"`
 		CallSID    string `json:"call_sid"`
-		// dialled, number, rejected, ended; empty if it did not get that far
+		// dialled, number, rejected or ended; empty if the call did not get that far
 		Outcome  string           `json:"outcome"`
 		Requests []twilio.Request `json:"requests"`
 		Verbs    []string         `json:"verbs"`

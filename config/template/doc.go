@@ -6,8 +6,8 @@
 //
 // # Decisions
 //
-// The result of Render never contains a character that some reader takes for the end of a line, and never more than
-// 4096 bytes, because most results go into SIP headers. Values come from strangers. Tests: FuzzRender,
+// Most results go into SIP headers, and values come from strangers. So the result of Render never contains a character
+// that some reader takes for the end of a line, and never more than 4096 bytes. Tests: FuzzRender,
 // TestRenderRefusesLineEnds.
 //
 // A template of only text and plain fields is concatenated without text/template, which allocates for each field. Both

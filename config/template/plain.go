@@ -7,13 +7,13 @@ import (
 	"text/template/parse"
 )
 
-// plainPart is a part of a template that has only text and plain fields: one of the two.
+// plainPart is either a text or a plain field, in a template that has only these.
 type plainPart struct {
 	text  string
-	field string // its path, "To.Number"; empty for text
+	field string // path of the field, like "To.Number"; empty for text
 }
 
-// plainParts compiles a template of only text and plain fields. It returns nil for any other template.
+// plainParts compiles a template that has only text and plain fields. It returns nil for any other template.
 func plainParts(root *parse.ListNode) []plainPart {
 	parts := make([]plainPart, 0, len(root.Nodes))
 	sample := SampleVars(true)
@@ -34,7 +34,7 @@ func plainParts(root *parse.ListNode) []plainPart {
 	return parts
 }
 
-// fieldPath returns the path of a pipe that is one field of the call, or "" for any other.
+// fieldPath returns the path of a pipe that is just one field of the call. It returns "" for any other pipe.
 func fieldPath(p *parse.PipeNode) string {
 	if len(p.Decl) > 0 || len(p.Cmds) != 1 || len(p.Cmds[0].Args) != 1 {
 		return ""
@@ -45,8 +45,8 @@ func fieldPath(p *parse.PipeNode) string {
 	return ""
 }
 
-// field returns the value of a plain field, one whose value is text. ok is false for all others, and if there is no
-// prepare answer.
+// field returns the value of a plain field, which is a field whose value is text. ok is false for all other fields,
+// and if there is no prepare answer.
 func (v *Vars) field(path string) (value string, ok bool) {
 	switch name, part, _ := strings.Cut(path, "."); name {
 	case "To":
@@ -83,7 +83,7 @@ func (v *Vars) field(path string) (value string, ok bool) {
 	return "", false
 }
 
-// stageField returns the value of a plain field that is set only for some calls or at some stage.
+// stageField returns the value of a plain field that is set only for some calls, or only at some stage.
 func (v *Vars) stageField(path string) (value string, ok bool) {
 	switch path {
 	case "Rescue.Cause":

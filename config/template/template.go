@@ -11,19 +11,20 @@ import (
 	"unicode"
 )
 
-// maxRendered limits the result of a template, in bytes: more does not fit a SIP message over UDP anyway.
+// maxRendered is the maximum length of a template's result, in bytes. A longer one would not fit into a SIP message
+// over UDP.
 const maxRendered = 4096
 
-// redacted replaces values that a template has from the environment.
+// redacted replaces values from the environment in a template's result.
 const redacted = "[redacted]"
 
 var (
-	// ErrControlByte means that a template gave CR, LF, NUL or another character that ends or splits a header for some
-	// reader, or is not allowed in one (RFC 3261 section 25.1).
+	// ErrControlByte means that a template's result has CR, LF, NUL or another character that ends or splits a header for
+	// some reader, or is not allowed in one (RFC 3261 section 25.1).
 	ErrControlByte = errors.New("result holds a control character")
-	// ErrTooLong means that a template gave more than 4096 bytes.
+	// ErrTooLong means that a template's result is longer than 4096 bytes.
 	ErrTooLong = errors.New("result is longer than 4096 bytes")
-	// errTokenValue means that a value within X-EI would be read as several tokens.
+	// errTokenValue means that a value in X-EI would be read as several tokens.
 	errTokenValue = errors.New("a value for X-EI holds a ';'")
 )
 
@@ -31,11 +32,11 @@ var (
 type Template struct {
 	text     string
 	parsed   *template.Template
-	plain    []plainPart // all of the template; nil if text/template evaluates it
+	plain    []plainPart // the whole template; nil if text/template evaluates it
 	prepare  bool
 	columns  []string // of the table of numbers
 	dials    []string // see walker.dials
-	constant bool     // the result is text for every call
+	constant bool     // the result is the same text for every call
 
 	environment []string // the values of ${NAME} in it
 }
@@ -64,7 +65,7 @@ func Parse(text string) (*Template, error) {
 	return t, nil
 }
 
-// xeiToken is the function xei of templates: a token of X-EI, or nothing if value is empty.
+// xeiToken is the template function xei. It returns a token of X-EI, or "" if value is empty.
 func xeiToken(name, value string) (string, error) {
 	switch {
 	case value == "":
@@ -75,8 +76,8 @@ func xeiToken(name, value string) (string, error) {
 	return name + "." + value + ";", nil
 }
 
-// Render returns the template's result for one call; a nil template gives "". A result with a character that ends a
-// line, or of more than 4096 bytes, is an error.
+// Render returns the template's result for one call. A nil template gives "". It is an error if the result has a
+// character that ends a line, or more than 4096 bytes.
 func (t *Template) Render(v Vars) (string, error) {
 	if t == nil || t.parsed.Tree == nil {
 		return "", nil
@@ -110,10 +111,10 @@ func (t *Template) execute(v Vars) (string, error) {
 }
 
 // IsControl reports whether a character is not allowed in headers, because some readers take it for the end of a line,
-// or worse: the control characters, of which U+0085 is one, and Unicode's line and paragraph separators.
+// or worse. These are the control characters, including U+0085, and Unicode's line and paragraph separators.
 func IsControl(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
-// Redact hides the template's values from the environment in a result: they may be secret.
+// Redact hides the template's values from the environment in a result, because they may be secret.
 func (t *Template) Redact(text string) string {
 	for _, v := range t.environment {
 		text = strings.ReplaceAll(text, v, redacted)
@@ -121,9 +122,10 @@ func (t *Template) Redact(text string) string {
 	return text
 }
 
-// TakeEnvironment sets the template's values from the environment, before anything else uses the template.
+// TakeEnvironment sets the template's values from the environment. It must be called before anything else uses the
+// template.
 func (t *Template) TakeEnvironment(values []string) {
-	// The longest first, because one may contain another.
+	// Longest first, because one value may contain another.
 	t.environment = slices.SortedFunc(slices.Values(values), func(a, b string) int { return len(b) - len(a) })
 }
 
@@ -141,7 +143,7 @@ func (t *Template) Columns() []string { return t.columns }
 // UsesPrepare reports whether the template names .Prepare anywhere.
 func (t *Template) UsesPrepare() bool { return t.prepare }
 
-// Constant returns the template's result if it is the same for every call; ok is false if it depends on the call.
+// Constant returns the template's result if it is the same for every call. Otherwise ok is false.
 func (t *Template) Constant() (text string, ok bool) {
 	if t == nil {
 		return "", true
@@ -149,8 +151,8 @@ func (t *Template) Constant() (text string, ok bool) {
 	return t.text, t.constant
 }
 
-// ConstantHost returns what follows the @ of a URI, with port and parameters, or what follows its scheme if it has no
-// @. ok is false if that depends on the call.
+// ConstantHost returns the part of a URI after the @, with port and parameters. Without an @, it returns the part
+// after the scheme. ok is false if that part depends on the call.
 func (t *Template) ConstantHost() (host string, ok bool) {
 	if t == nil || t.parsed.Tree == nil {
 		return "", false
@@ -168,7 +170,8 @@ func (t *Template) ConstantHost() (host string, ok bool) {
 	return host, ok && first == 0
 }
 
-// Dialled returns what a URI has from a call's parties before its @: what the peer takes for the number to dial.
+// Dialled yields the texts before a URI's @ that come from the call's parties. The peer takes them for the number to
+// dial.
 func (t *Template) Dialled(v *Vars) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, field := range t.dials {
@@ -182,7 +185,7 @@ func (t *Template) Dialled(v *Vars) iter.Seq[string] {
 	}
 }
 
-// DialsNobody reports whether a URI takes its user part from a call's parties, but this call leaves it empty:
+// DialsNobody reports whether a URI takes its user part from a call's parties and the user part is empty in this call:
 // "sip:@host".
 func (t *Template) DialsNobody(v Vars) bool {
 	if !slices.ContainsFunc(t.dials, func(field string) bool {
@@ -191,7 +194,7 @@ func (t *Template) DialsNobody(v Vars) bool {
 	}) {
 		return false
 	}
-	if v.Prepare == nil { // it comes later, and then its place is not empty
+	if v.Prepare == nil { // the answer comes later, and is not empty
 		v.Prepare = SampleVars(true).Prepare
 	}
 	text, err := t.Render(v)
@@ -217,8 +220,8 @@ func (l *limited) Write(p []byte) (int, error) {
 	return l.Builder.Write(p)
 }
 
-// plainTemplateError removes the noise from the messages of text/template: "template: template:1:2: executing
-// "template" at <.X>: why".
+// plainTemplateError returns the message of a text/template error without the prefix "template: template:1:2:
+// executing "template" at <.X>: ".
 func plainTemplateError(err error) string {
 	s := err.Error()
 	for _, prefix := range []string{"template: ", "template:"} {
@@ -230,7 +233,7 @@ func plainTemplateError(err error) string {
 	return strings.ReplaceAll(s, "\n", " ")
 }
 
-// SampleVars returns the values of a made-up call, with which templates are tried when the file is loaded.
+// SampleVars returns the values of a made-up call. Templates are tried with them when the file is loaded.
 func SampleVars(prepared bool) Vars {
 	v := Vars{
 		To: Party{

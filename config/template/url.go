@@ -10,23 +10,24 @@ import (
 	"text/template/parse"
 )
 
-// URL is the URL of a request. Path and query may depend on the call, scheme and host never do.
+// URL is the URL of a request. Its path and query may depend on the call; its scheme and host never do.
 type URL struct {
 	template *Template
 	origin   string   // scheme, host and port
 	host     string   // host and port
-	constant *url.URL // for every call; nil if it depends on the call
+	constant *url.URL // the URL for every call; nil if it depends on the call
 }
 
 var (
-	// errURLPath means that a value would change a URL's path: it is empty, or a segment . or .. (RFC 3986 section 3.3).
+	// errURLPath means that a value would change the structure of a URL's path: the value is empty, or a segment . or ..
+	// (RFC 3986 section 3.3).
 	errURLPath = errors.New("a value leaves its place in the URL's path empty, or by . or .. leads elsewhere")
-	// errQueryInBranch means that it is undecidable whether a value is in the path or in the query.
+	// errQueryInBranch means that it can't be decided whether a value is in the path or in the query.
 	errQueryInBranch = errors.New(
 		"the ? before the query stands within a condition: write it outside of {{if}} and {{with}}")
 )
 
-// OriginOf returns the scheme, host and port that a URL starts with, right or wrong.
+// OriginOf returns the scheme, host and port at the start of a URL, whether or not the URL is valid.
 func OriginOf(text string) string {
 	scheme, after, ok := strings.Cut(text, "://")
 	if !ok {
@@ -47,7 +48,7 @@ func ParseURL(text string) (*URL, error) {
 	return NewURL(t)
 }
 
-// NewURL makes a URL of its template, which nothing else may use from then on.
+// NewURL returns a URL that uses the template. From then on, no other code may use the template.
 func NewURL(t *Template) (*URL, error) {
 	origin := OriginOf(t.text)
 	at, err := url.Parse(origin)
@@ -64,13 +65,13 @@ func NewURL(t *Template) (*URL, error) {
 		return nil, err
 	}
 	t.parsed.Funcs(template.FuncMap{"inURLPath": inURLPath, "inURLQuery": url.QueryEscape})
-	t.plain = nil // only text/template escapes
+	t.plain = nil // only the path through text/template escapes
 	return u, nil
 }
 
-// EscapeParams escapes the values within the parameters of a SIP URI, so that a value can't add a parameter. It must be
-// called before the first Render. Other places need no escaping: a user part may have its own parameters, and the value
-// of a host names it.
+// EscapeParams escapes the values in the parameters of a SIP URI, so that a value can't add a parameter. It must be
+// called before the first Render. Other places need no escaping: a user part may have parameters, and a value in the
+// host names the host.
 func (t *Template) EscapeParams() {
 	if t.parsed.Tree == nil {
 		return
@@ -79,11 +80,12 @@ func (t *Template) EscapeParams() {
 	_ = e.list(t.parsed.Root, false) // only the query of a URL can be ambiguous
 	if e.escaped {
 		t.parsed.Funcs(template.FuncMap{"inSIPParam": inSIPParam})
-		t.plain = nil // only text/template escapes
+		t.plain = nil // only the path through text/template escapes
 	}
 }
 
-// paramChars are allowed in a parameter of a SIP URI (RFC 3261 section 25.1: unreserved and param-unreserved).
+// paramChars are the characters allowed in a parameter of a SIP URI (RFC 3261 section 25.1: unreserved and
+// param-unreserved).
 const paramChars = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.!~*'()[]/:&+$"
 
 // inSIPParam escapes a value for a parameter of a SIP URI. Existing escapes stay, and so do line ends, which Render
@@ -96,8 +98,7 @@ func inSIPParam(value any) string {
 	return Escape(text, paramChars)
 }
 
-// Escape percent-encodes the bytes of a text that are neither allowed nor the start of an escape (RFC 3261 section
-// 19.1.2).
+// Escape percent-encodes the bytes of a text that are not allowed. It keeps existing escapes (RFC 3261 section 19.1.2).
 func Escape(text, allowed string) string {
 	var b strings.Builder
 	for i := range len(text) {
@@ -117,9 +118,9 @@ func isHex(c byte) bool { return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' ||
 
 // urlEscapes makes a template escape its values according to their place in a URL.
 type urlEscapes struct {
-	query   bool // what follows is in the query or, in a SIP URI, in a parameter
+	query   bool // from here on, values are in the query or, in a SIP URI, in a parameter
 	sip     bool
-	escaped bool // some value is escaped
+	escaped bool // at least one value is escaped
 }
 
 func (e *urlEscapes) list(l *parse.ListNode, within bool) error {
@@ -162,7 +163,7 @@ func (e *urlEscapes) branches(b *parse.BranchNode) error {
 	return err
 }
 
-// action escapes the value of an action. An action that declares a variable has no value.
+// action makes an action escape its value. An action that declares a variable has no value.
 func (e *urlEscapes) action(n *parse.ActionNode) {
 	if len(n.Pipe.Decl) > 0 || e.sip && !e.query {
 		return
@@ -200,7 +201,7 @@ func (u *URL) Render(v Vars) (*url.URL, error) {
 	return u.parse(text)
 }
 
-// parse parses the text of a URL that must have the same origin.
+// parse parses the text of a URL, which must have the same origin.
 func (u *URL) parse(text string) (*url.URL, error) {
 	at, err := url.Parse(text)
 	switch {

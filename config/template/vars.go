@@ -14,7 +14,8 @@ import (
 type Vars struct {
 	// To is the called party, from the Request-URI.
 	To Party
-	// From is the calling party, from P-Asserted-Identity or Remote-Party-ID on trusted trunks, else from From.
+	// From is the calling party. On trusted trunks it comes from P-Asserted-Identity or Remote-Party-ID if present,
+	// otherwise from From.
 	From Party
 	// CallID is Flowbridge's id of the call.
 	CallID string
@@ -24,23 +25,23 @@ type Vars struct {
 	Trunk string
 	// Target is the name of the target that calls, or empty.
 	Target string
-	// Direction is inbound or outbound, see Route.Direction.
+	// Direction is inbound or outbound (see Route.Direction).
 	Direction string
 	// Route is the name or index of the route.
 	Route string
 	// Attempt counts the targets tried, from 1.
 	Attempt int
-	// Diversion is the number of the topmost Diversion, or from History-Info, or empty.
+	// Diversion is the number of the topmost Diversion, or else from History-Info. It may be empty.
 	Diversion string
-	// Row is the row of the agent's number in the table of numbers; nil if it has none.
+	// Row is the row of the agent's number in the table of numbers. It is nil if there is none.
 	Row Row
-	// Prepare is the result of the prepare step; nil if there was none.
+	// Prepare is the result of the prepare step. It is nil if there was none.
 	Prepare *PrepareVars
-	// Rescue says what happened if a target takes over from an agent whose leg has died; otherwise it is empty.
+	// Rescue describes the lost agent if a target takes over from an agent whose leg has died. Otherwise it is empty.
 	Rescue RescueVars
 	// Queue says how long the caller has waited in the route's queue.
 	Queue QueueVars
-	// Verified is the result of verifying the caller; nil if the trunk's calls are not verified.
+	// Verified is the result of verifying the caller. It is nil if the trunk's calls are not verified.
 	Verified *IdentityVars
 	// HeaderFunc returns the first value of a header of the carrier's INVITE.
 	HeaderFunc func(name string) string
@@ -52,7 +53,7 @@ const (
 	DirectionOutbound = "outbound"
 )
 
-// Lead returns the customer's side of the call: the caller, or the called party of an outbound call.
+// Lead returns the customer's side of the call: the caller or, in an outbound call, the called party.
 func (v Vars) Lead() Party { return *v.lead() }
 
 func (v *Vars) lead() *Party {
@@ -90,7 +91,8 @@ func (v Vars) Header(name string) string {
 
 // Party is one of the two sides of a call, as a template sees it.
 type Party struct {
-	// Number is digits, with + if that can be determined; if it is not a number, the user part.
+	// Number is the digits, with a + if the number's international form is known. If it is not a number, it is the user
+	// part.
 	Number string
 	// User is the user part as received.
 	User string
@@ -102,8 +104,8 @@ type Party struct {
 	URI string
 }
 
-// dialled returns the number or user part in a field named as by walker.dials; ok is false if the field belongs to no
-// party.
+// dialled returns the number or user part in a field, named as in walker.dials. ok is false if the field does not
+// belong to a party.
 func (v *Vars) dialled(field string) (texts [2]string, ok bool) {
 	switch name, part, _ := strings.Cut(field, "."); name {
 	case "To":
@@ -120,7 +122,7 @@ func (v *Vars) dialled(field string) (texts [2]string, ok bool) {
 	return texts, false
 }
 
-// dialled returns the number or user part in one of the party's fields, or in any of them for "".
+// dialled returns the number or user part in one of the party's fields. For "", it returns those in all of them.
 func (p *Party) dialled(field string) (texts [2]string) {
 	switch field {
 	case "Number":
@@ -133,7 +135,7 @@ func (p *Party) dialled(field string) (texts [2]string) {
 	return texts
 }
 
-// Row is a row of the table of numbers: values by column. It is nil in a call whose number has none.
+// Row is a row of the table of numbers: values by column. It is nil if the call's number has no row.
 type Row map[string]string
 
 // PrepareVars is the answer of the prepare step.
@@ -144,17 +146,17 @@ type PrepareVars struct {
 	Body []byte
 }
 
-// RescueVars is what a target may know about the agent that it takes over from. It is empty in other calls.
+// RescueVars tells a target about the agent that it takes over from. It is empty in other calls.
 type RescueVars struct {
-	// Cause is why the agent's leg ended: one of the causes of records.
+	// Cause is why the agent's leg ended. It is a cause as in records.
 	Cause string
-	// Seconds is how long the call had been answered by then.
+	// Seconds is how long the call had been answered at that time.
 	Seconds string
 	// Target is the name of the lost agent's target.
 	Target string
 }
 
-// QueueVars is what a target may know about a caller that waited for a place. It is empty for other callers.
+// QueueVars tells a target about a caller that waited for a place. It is empty for other callers.
 type QueueVars struct {
 	// Seconds is how long the caller waited.
 	Seconds string
@@ -164,9 +166,9 @@ type QueueVars struct {
 type IdentityVars struct {
 	// Verstat is TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation.
 	Verstat string
-	// Attest is A, B or C if the call has passed and its signature says so.
+	// Attest is A, B or C if the call has passed the verification and its signature gives it.
 	Attest string
-	// OrigID is the origid of a call that has passed.
+	// OrigID is the origid of a call that has passed the verification.
 	OrigID string
 }
 

@@ -8,14 +8,14 @@ import (
 	"text/template/parse"
 )
 
-// walker walks a parsed template once: it records uses of .Prepare, and finds fields that do not exist, even in
+// walker walks a parsed template once. It records uses of .Prepare, and finds fields that do not exist, even in
 // branches that the sample values never reach.
 type walker struct {
 	prepare bool
-	columns []string // of the table of numbers
+	columns []string // columns of the table of numbers
 	dials   []string // the first two names of the fields whose values come before an @: "To.Number"
-	host    bool     // the @ has been seen
-	asks    bool     // within a condition, which gives no value
+	host    bool     // the @ has been passed
+	asks    bool     // inside a condition, which gives no output
 	err     error
 }
 
@@ -97,7 +97,7 @@ func (w *walker) note(fields []string) {
 	}
 }
 
-// column records a column of the table. The row as a whole is not a value.
+// column records a column of the table. The row as a whole can't be used as a value.
 func (w *walker) column(names []string) {
 	if len(names) != 1 {
 		w.fail(".Row stands with one name of a column, like .Row.agent")
@@ -117,7 +117,7 @@ func (w *walker) resolve(path []string) {
 	at := reflect.TypeFor[Vars]()
 	for i, name := range path {
 		if m, ok := at.MethodByName(name); ok {
-			if m.Type.NumIn() > 1 { // besides the receiver
+			if m.Type.NumIn() > 1 { // it has arguments besides the receiver
 				return
 			}
 			at = m.Type.Out(0)
@@ -143,7 +143,7 @@ func (w *walker) resolve(path []string) {
 	}
 }
 
-// fieldsOf lists the fields that could be meant.
+// fieldsOf lists the fields that the author may have meant.
 func fieldsOf(t reflect.Type, prefix []string) string {
 	at := "." + strings.Join(prefix, ".")
 	if t.Kind() != reflect.Struct {

@@ -1,4 +1,4 @@
-// Package twiml knows what Twilio accepts from a configuration: TwiML documents, and headers in a SIP URI.
+// Package twiml checks which TwiML documents and SIP URI headers Twilio accepts from a configuration.
 package twiml
 
 import (
@@ -15,8 +15,8 @@ var errDocument = errors.New("twiml")
 // ErrHeaderName is the error of CheckHeader.
 var ErrHeaderName = errors.New("header name that Twilio does not take")
 
-// Document returns a TwiML text as a document with its XML declaration. The text must be one element Response. Only
-// Twilio judges its contents.
+// Document returns a TwiML text as a document with its XML declaration. The text must be one element Response. Its
+// contents are not checked.
 func Document(text string) ([]byte, error) {
 	text = strings.TrimSpace(text)
 	in, depth, responses := xml.NewDecoder(strings.NewReader(text)), 0, 0
@@ -50,12 +50,12 @@ func Document(text string) ([]byte, error) {
 	}
 }
 
-// standardHeaders are the names that need no x- (twilio.com/docs, warning 13252: exactly as documented).
+// standardHeaders are the names that need no x- prefix (twilio.com/docs, warning 13252: exactly as documented).
 var standardHeaders = []string{"User-to-User", "Remote-Party-ID", "P-Preferred-Identity", "P-Called-Party-ID"}
 
-// CheckHeader returns an error if Twilio does not accept a header of this name in a SIP URI. It accepts names that
-// start with x-, except X-Twilio, which it uses itself, and User-to-User, Remote-Party-ID, P-Preferred-Identity and
-// P-Called-Party-ID.
+// CheckHeader returns an error if Twilio does not accept a header of this name in a SIP URI. Twilio accepts names
+// that start with x-, except X-Twilio, which it uses itself. It also accepts User-to-User, Remote-Party-ID,
+// P-Preferred-Identity and P-Called-Party-ID.
 func CheckHeader(name string) error {
 	if slices.Contains(standardHeaders, name) {
 		return nil

@@ -1,5 +1,5 @@
-// Package coroutine runs a task on its caller's goroutine until the task has to wait. Another goroutine then continues
-// it. Starting a goroutine for each task would wake a thread, which costs more than writing a request.
+// Package coroutine runs a task on its caller's goroutine until the task has to wait. Then another goroutine continues
+// the task. Starting a goroutine for each task would wake a thread, which costs more than writing a request.
 package coroutine
 
 import (
@@ -11,7 +11,7 @@ import (
 // Pool runs tasks, each on a coroutine (iter.Pull). It reuses coroutines, because the stack of a new one would have to
 // grow.
 type Pool struct {
-	// Go runs, on another goroutine, what would block its caller.
+	// Go runs, on another goroutine, a function that would block its caller.
 	Go func(func())
 
 	all sync.WaitGroup // the tasks
@@ -21,7 +21,7 @@ type Pool struct {
 	closed bool
 }
 
-// maxIdle bounds how many idle coroutines are kept.
+// maxIdle bounds the number of idle coroutines that are kept.
 const maxIdle = 64
 
 // runner is a coroutine. One goroutine at a time runs it.
@@ -32,10 +32,10 @@ type runner struct {
 	yield  func(waiting) bool
 	step   func() (waiting, bool)
 	stop   func()
-	resume func() // run
+	resume func() // the method run
 }
 
-// waiting gets the function that continues a task. It is nil if the task is over.
+// waiting receives the function that continues a task. It is nil if the task is over.
 type waiting func(resume func())
 
 type key struct{}
@@ -63,7 +63,7 @@ func (p *Pool) take() (r *runner) {
 	return r
 }
 
-// tasks is a coroutine's life.
+// tasks is the body of a coroutine: it runs one task after another.
 func (r *runner) tasks(yield func(waiting) bool) {
 	r.yield = yield
 	for more := true; more; more = yield(nil) {
@@ -84,7 +84,7 @@ func (r *runner) run() {
 	r.of.all.Done()
 }
 
-// keep keeps a coroutine for the next task, and reports false if it is not needed.
+// keep keeps a coroutine for the next task. It returns false if the coroutine is not needed.
 func (p *Pool) keep(r *runner) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -95,7 +95,7 @@ func (p *Pool) keep(r *runner) bool {
 	return true
 }
 
-// Close waits until every task is over, and ends the coroutines. No task may start any more.
+// Close waits until every task is over, and ends the coroutines. No task may be started after that.
 func (p *Pool) Close() {
 	p.mu.Lock()
 	p.closed = true
@@ -108,8 +108,9 @@ func (p *Pool) Close() {
 	p.all.Wait()
 }
 
-// Park suspends the task of a context. to gets the function that continues it, to be called once, by a goroutine that
-// may block. Park reports false if the context belongs to no task: then its goroutine must wait itself.
+// Park suspends the task of a context. to receives the function that continues the task; a goroutine that may block
+// must call it once. Park returns false if the context does not belong to a task. In that case the caller's goroutine
+// must wait itself.
 func Park(ctx context.Context, to func(resume func())) bool {
 	r, is := ctx.Value(key{}).(*runner)
 	if is {
@@ -118,8 +119,8 @@ func Park(ctx context.Context, to func(resume func())) bool {
 	return is
 }
 
-// Leave moves the task of a context to a goroutine where it may block. Without a task it does nothing. Each function in
-// which a task may wait calls Leave or Park first. A task that blocks without this keeps its caller waiting.
+// Leave moves the task of a context to a goroutine where it may block. Without a task it does nothing. A function in
+// which a task may wait must call Leave or Park first. If a task blocks without that, its caller has to wait.
 func Leave(ctx context.Context) {
 	if r, is := ctx.Value(key{}).(*runner); is {
 		r.yield(r.of.Go)

@@ -1,5 +1,5 @@
-// Package docs has the documents of this version, which are embedded in the program, and searches them: for a browser
-// as HTML, for a terminal as plain text.
+// Package docs has the documents of this version, which are embedded in the program. It searches them and renders
+// them: as HTML for a browser, as plain text for a terminal.
 package docs
 
 import (
@@ -22,21 +22,21 @@ import (
 	"flowbridge"
 )
 
-// Part is a whole document, a section between headings, or the row of a table, in Markdown.
+// Part is a whole document, a section between headings, or a row of a table, in Markdown.
 type Part struct {
-	Name          string // of the document: docs/guides/nat.md
+	Name          string // name of the document: docs/guides/nat.md
 	Title, Anchor string
 	Text          string
-	Answer        bool                 // it explains what the question is about; other parts only have the words
-	Page          func() template.HTML // a whole document, rendered at the first call; nil for a part of one
+	Answer        bool                 // it explains the subject of the question; other parts only have the words
+	Page          func() template.HTML // renders a whole document at the first call; nil for other parts
 
-	parts  []Part // of a whole document: its sections and rows
+	parts  []Part // sections and rows, for a whole document
 	lower  string // Text in lower case
-	about  string // of a whole document
+	about  string // for a whole document
 	points int
 }
 
-// Word returns the command's name for the document: guides/nat.
+// Word returns the document's name in the help command: guides/nat.
 func (p Part) Word() string { return strings.TrimSuffix(strings.TrimPrefix(p.Name, "docs/"), ".md") }
 
 // isRow reports whether the part is the row of a table.
@@ -58,12 +58,12 @@ var (
 	notSlug = regexp.MustCompile(`[^\p{L}\p{N} _-]`)
 	// Code, or a link or an image with its text and address.
 	link = regexp.MustCompile("(?s)```.*?```|`[^`]*`|!?\\[([^]]*)\\]\\(([^)\\s]*)\\)")
-	// What Plain does not wrap, or a paragraph or list entry with what precedes its words.
+	// A block that Plain does not wrap, or a paragraph or list entry with the text before its words.
 	block = regexp.MustCompile("(?m)^```(?s:.*?)^```|(?:^    .*\n)+|(?:^\\|.*\n)+|^#.*\n|^<.*\n|" +
 		"^( *(?:- |\\d+\\. |> )?)(\\S.*\n(?: *(?:[^\\s|#`\\d>-]|`[^`]|-\\S|\\d+[^.\\d]).*\n)*)")
 )
 
-// explains are the documents whose tables explain what is in their first column.
+// explains lists the documents whose tables explain the words in their first column.
 var explains = []string{"causes", "configuration", "glossary", "metrics", "runbook"}
 
 // All returns the documents.
@@ -72,12 +72,12 @@ var All = sync.OnceValue(func() (all []Part) {
 		if err == nil && !d.IsDir() {
 			all = append(all, read(name))
 		}
-		return err // never: they are part of the program
+		return err // can't happen: the documents are part of the program
 	})
 	return all
 })
 
-// read splits a document into parts. A row about a configuration key also has a name with its section:
+// read splits a document into parts. A row about a configuration key also has a name that includes its section:
 // sip.drain_timeout.
 func read(name string) Part {
 	source, _ := flowbridge.Documents.ReadFile(name)
@@ -93,7 +93,7 @@ func read(name string) Part {
 			}
 			title := inline(p.Text[at[2]:at[3]])
 			p.parts = append(p.parts, Part{Name: name, Title: title, Anchor: anchor(title), Text: p.Text[at[0]:]})
-		case at[4] >= 0 && len(table) > len(p.Text)-at[0] && slices.Contains(explains, p.Word()): // a row below the heads
+		case at[4] >= 0 && len(table) > len(p.Text)-at[0] && slices.Contains(explains, p.Word()): // a row below the head
 			row := Part{
 				Name: name, Title: p.Text[at[4]:at[5]], Anchor: p.parts[last].Anchor,
 				Text: strings.Join(strings.SplitAfterN(table, "\n", 3)[:2], "") + p.Text[at[0]:at[1]],
@@ -125,9 +125,9 @@ var fillers = strings.Fields("a about after an and are at be by can do does for 
 // kinds are words of a question that add nothing to the name of its subject.
 var kinds = strings.Fields("alert cause error message metric setting status")
 
-// The scores of a part: for having a word of the question, and for being an answer. It is one if its title or address
-// is the question, if it explains a message that is in the question or contains it, if it explains the word in
-// question, or if it is the document.
+// The scores of a part: for having a word of the question, and for being an answer. A part is an answer if its title
+// or address is the question, if it explains a message that contains the question or is contained in it, if it
+// explains the word in the question, or if it is the document.
 const (
 	aWord = 1000 * (1 + 100*iota)
 	aTitle
@@ -138,9 +138,9 @@ const (
 
 // question is a question in lower case.
 type question struct {
-	text, asked string // as it stands, and without fillers
+	text, asked string // the question as written, and without fillers
 	words       []string
-	path        string // if it is an address: /guides/nat#media
+	path        string // set if the question is an address: /guides/nat#media
 }
 
 func questionOf(text string) (q question) {
@@ -160,7 +160,7 @@ func questionOf(text string) (q question) {
 	return q
 }
 
-// kind returns how the part answers the question, as aTitle, or 0 if it does not.
+// kind says how the part answers the question, with a score like aTitle. It returns 0 if the part is no answer.
 func (q question) kind(p Part) int {
 	title, isRow := strings.ToLower(p.Title), p.isRow()
 	switch same := title == q.asked || title == q.text; {
@@ -175,8 +175,8 @@ func (q question) kind(p Part) int {
 	return 0
 }
 
-// Find returns the parts that fit a question, best first: the answers of the best kind with the sections that their
-// rows name, and of the other parts the ones with most of its words.
+// Find returns the parts that fit a question, best first. First come the answers of the best kind, with the sections
+// that their rows name. Then come the other parts that have the most words of the question.
 func Find(text string) (found []Part) {
 	q, best, most := questionOf(text), aTitle, 1
 	for _, p := range All() {
@@ -218,7 +218,7 @@ func Find(text string) (found []Part) {
 	return found
 }
 
-// Words returns the names of the documents, and the single words that they explain.
+// Words returns the names of the documents, and the single words that the documents explain.
 func Words() (words []string) {
 	for _, p := range All() {
 		words = append(words, p.Word(), path.Base(p.Word()))
@@ -231,7 +231,7 @@ func Words() (words []string) {
 	return words
 }
 
-// markdown aligns cells by an attribute, because the page's policy makes browsers refuse styles.
+// markdown aligns table cells with an attribute, because the page's policy makes browsers refuse styles.
 var markdown = sync.OnceValue(func() goldmark.Markdown {
 	return goldmark.New(goldmark.WithParserOptions(parser.WithAutoHeadingID()), goldmark.WithExtensions(
 		extension.NewTable(extension.WithTableCellAlignMethod(extension.TableCellAlignAttribute))))
@@ -245,8 +245,8 @@ func (anchors) Generate(title []byte, _ ast.NodeKind) []byte {
 }
 func (anchors) Put([]byte) {}
 
-// HTML renders the part for a browser that is at its document, or beside it. Links lead where they lead in the
-// repository. Images, and links to other places, become their text. Raw HTML is left out.
+// HTML renders the part for a browser that shows its document, or a document beside it. Links lead to the same
+// documents as in the repository. Images, and links to other places, become text. Raw HTML is left out.
 func (p Part) HTML() template.HTML {
 	source := relink(p.Text, func(whole, text, to string) string {
 		file, _, _ := strings.Cut(to, "#")
@@ -277,8 +277,8 @@ func inline(s string) string {
 	return strings.NewReplacer("`", "", "**", "", `\|`, "|").Replace(s)
 }
 
-// Plain lays the part out for a terminal of a width in characters. After a link it adds the name of its document in
-// help.
+// Plain lays out the part for a terminal. width is in characters. After a link it adds the name of the linked
+// document in help.
 func (p Part) Plain(width int) string {
 	text := relink(p.Text, func(_, text, to string) string {
 		if strings.Contains(to, text) {
@@ -298,7 +298,7 @@ func (p Part) Plain(width int) string {
 	})
 }
 
-// wrap wraps words into lines: the first after a mark, the others indented as far.
+// wrap wraps words into lines. The first line starts with the mark, and the others are indented by its width.
 func wrap(mark, words string, width int) string {
 	text, used := mark, len(mark)
 	for word := range strings.FieldsSeq(words) {
@@ -311,14 +311,14 @@ func wrap(mark, words string, width int) string {
 	return text[:len(text)-1] + "\n"
 }
 
-// table lays a table out in columns, or row by row if they don't fit.
+// table lays out a table in columns, or row by row if the columns don't fit.
 func table(s string, width int) string {
 	var columns, rows strings.Builder
 	t := tabwriter.NewWriter(&columns, 0, 0, 2, ' ', 0)
 	var labels []string
 	for line := range strings.Lines(strings.ReplaceAll(s, `\|`, "\x00")) {
 		if strings.Trim(line, "|-:\n") == "" {
-			continue // the line between heads and rows
+			continue // the line between the head and the rows
 		}
 		cells := strings.Split(strings.Trim(line, "|\n"), "|")
 		for i, cell := range cells {
@@ -335,7 +335,7 @@ func table(s string, width int) string {
 	}
 	_ = t.Flush()
 	for line := range strings.Lines(columns.String()) {
-		if utf8.RuneCountInString(line) > width+1 { // with its newline
+		if utf8.RuneCountInString(line) > width+1 { // 1 for its newline
 			return rows.String()
 		}
 	}

@@ -6,7 +6,8 @@ import (
 	"flowbridge"
 )
 
-// LastRelease returns the newest version with a heading in CHANGELOG.md, or "" if none is released.
+// LastRelease returns the newest version that has a heading in CHANGELOG.md. It returns "" if there
+// is no release.
 func LastRelease() string { return newestHeading(flowbridge.Changelog) }
 
 func newestHeading(changelog string) string {

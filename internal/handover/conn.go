@@ -12,16 +12,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Conn is one end of the socket. One goroutine sends and one receives.
+// Conn is one end of the socket. One goroutine may send while another receives.
 type Conn struct {
 	unix *net.UnixConn
 
-	// owned by the receiver
+	// Owned by the receiver.
 	in        assembler
 	text, oob []byte
 }
 
-// Pair creates a socket and returns its ends: ours, and the file for the other process.
+// Pair creates a socket and returns both ends: ours, and the file for the other process.
 func Pair() (*Conn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -50,13 +50,13 @@ func connOf(f *os.File) (*Conn, error) {
 	return &Conn{unix: u, text: make([]byte, messageSize), oob: make([]byte, unix.CmsgSpace(4*maxFiles))}, nil
 }
 
-// Close closes the socket. A Receive under way ends.
+// Close closes the socket. It ends a Receive in progress.
 func (c *Conn) Close() error { return c.unix.Close() }
 
 // SetDeadline bounds sending and receiving from now on.
 func (c *Conn) SetDeadline(at time.Time) { _ = c.unix.SetDeadline(at) }
 
-// Send sends a frame; v is nil if the kind says it all. The files stay the sender's.
+// Send sends a frame. v is nil if the kind has no data. The sender keeps the files.
 func (c *Conn) Send(kind Kind, v any, files ...int) error {
 	var data []byte
 	if v != nil {
@@ -97,7 +97,8 @@ func (c *Conn) Receive() (Frame, error) {
 	}
 }
 
-// Expect is Receive for one kind of frame. A Refused frame becomes an error with its reason.
+// Expect is like Receive, for one kind of frame. If it gets a Refused frame, it returns its reason
+// as an error.
 func (c *Conn) Expect(kind Kind) (Frame, error) {
 	f, err := c.Receive()
 	switch {
@@ -116,7 +117,7 @@ func (c *Conn) Expect(kind Kind) (Frame, error) {
 	return Frame{}, fmt.Errorf("%w: kind %d instead of %d", errForm, f.Kind, kind)
 }
 
-// RefusedError means that the other process refuses.
+// RefusedError means that the other process has refused.
 type RefusedError struct{ Why string }
 
 func (e *RefusedError) Error() string { return e.Why }
@@ -124,7 +125,7 @@ func (e *RefusedError) Error() string { return e.Why }
 // message reads one message with its files.
 func (c *Conn) message() (b []byte, files []int, err error) {
 	n, rights, flags, _, err := c.unix.ReadMsgUnix(c.text, c.oob)
-	if errors.Is(err, unix.ECONNRESET) { // it has gone without reading our message; its own messages come after this error
+	if errors.Is(err, unix.ECONNRESET) { // it ended without reading our message; its own messages come after this error
 		n, rights, flags, _, err = c.unix.ReadMsgUnix(c.text, c.oob)
 	}
 	if err != nil {
@@ -134,7 +135,7 @@ func (c *Conn) message() (b []byte, files []int, err error) {
 		err = errLarge
 	}
 	if err == nil && n == 0 {
-		err = io.EOF // there are no empty messages
+		err = io.EOF // messages are never empty
 	}
 	if err != nil {
 		closeAll(files)

@@ -13,17 +13,18 @@
 //
 // # Decisions
 //
-// The old process decides, and only once: until it has sent Go it may itself continue, and the new process has sent
-// nothing to any peer. So at no moment do both serve, or neither. If the new process dies after Go, that is an ordinary
-// kill. TestFailedUpgrade in package node, TestUpgradesUnderLoad in e2e.
+// The old process decides, and only once. Until it sends Go it may continue itself, and the new process has sent no
+// message to any peer. So there is no moment at which both processes serve, or neither. If the new process dies after
+// Go, that is like an ordinary kill. TestFailedUpgrade in package node, TestUpgradesUnderLoad in e2e.
 //
-// The new process is a child of the old one. It has its arguments, environment and standard files, and is in its
-// control group, so that a supervisor takes it for the same service.
+// The new process is a child of the old one. It has the same arguments, environment and standard files, and is in the
+// same control group, so that a supervisor takes it for the same service.
 //
 // The socket preserves message boundaries (SOCK_SEQPACKET). A frame is one message or several, because the kernel
 // bounds their size; files travel with the first. Input is bounded before it is kept, and the files of a refused frame
 // are closed. TestHostileFrames, FuzzAssembler.
 //
-// A known library, tableflip, starts the new process and passes listeners, but both processes accept for a while. Here
-// a datagram that the old process would read belongs to a call that the new one already has.
+// The known library tableflip starts the new process and passes listeners, but for a while both processes accept
+// connections. That is not possible here: the old process could read a datagram for a call that the new one already
+// has.
 package handover

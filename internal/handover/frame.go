@@ -15,23 +15,23 @@ type Kind uint8
 
 // The kinds of frames, in the order in which they are sent.
 const (
-	// Loaded comes from the new process: its configuration is read.
+	// Loaded is from the new process: it has read its configuration.
 	Loaded Kind = 1 + iota
-	// Refused comes from the new process: it can't continue, because of Refusal.
+	// Refused is from the new process: it can't continue. Refusal says why.
 	Refused
-	// Begin comes from the old process: it has stopped, and what follows belongs to the new one.
+	// Begin is from the old process: it has stopped, and the following parts belong to the new one.
 	Begin
-	// Part comes from the old process: something that it hands over.
+	// Part is from the old process: a part that it hands over.
 	Part
-	// End comes from the old process: nothing more follows.
+	// End is from the old process: no more parts follow.
 	End
-	// Ready comes from the new process: it could continue at once.
+	// Ready is from the new process: it could continue at once.
 	Ready
-	// Go comes from the old process: it does nothing any more.
+	// Go is from the old process: it has stopped for good.
 	Go
 )
 
-// Refusal is why a new process can't continue.
+// Refusal says why a new process can't continue.
 type Refusal struct {
 	Why string `cbor:"1,keyasint"`
 }
@@ -73,7 +73,7 @@ func (f *Frame) Close() {
 	f.Files = nil
 }
 
-// decoding bounds what the data of a frame may allocate.
+// decoding limits the memory that decoding a frame's data may allocate.
 //
 //nolint:gochecknoglobals // constant
 var decoding = func() cbor.DecMode {
@@ -105,11 +105,11 @@ func messages(kind Kind, files int, data []byte) ([][]byte, error) {
 // assembler assembles frames from messages.
 type assembler struct {
 	frame Frame
-	left  int // bytes still missing from the frame
+	left  int // bytes of the frame that are still missing
 }
 
-// take takes a message with its files, which it then owns. done reports that the frame is complete. After an error it
-// can read nothing more.
+// take takes a message with its files, and owns the files from then on. done reports that the frame is complete.
+// After an error the assembler can't be used any more.
 func (a *assembler) take(b []byte, files []int) (f Frame, done bool, err error) {
 	if a.left == 0 {
 		if err := a.begin(b, files); err != nil {

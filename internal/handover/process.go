@@ -12,14 +12,14 @@ import (
 	"time"
 )
 
-// inherited names the environment variable that tells a new process which of its files is the socket.
+// inherited is the name of the environment variable that tells a new process which of its files is the socket.
 const inherited = "FLOWBRIDGE_HANDOVER"
 
-// Program says how this process was started. The file is looked up by its name when a new process starts, so that a
-// replaced file is used.
+// Program says how this process was started. The file is looked up by name when a new process starts, so if the file
+// was replaced, the new one is used.
 type Program struct {
 	Path string
-	Args []string // the program's name first
+	Args []string // arguments; the first is the program's name
 }
 
 // ThisProgram returns how this process was started. Call it before the working directory changes.
@@ -40,10 +40,10 @@ type Process struct {
 	*Conn
 
 	PID   int
-	Ended <-chan error // gets its exit status, once
+	Ended <-chan error // receives the exit status, once
 }
 
-// Start starts a program as this process was started, with a socket to it.
+// Start starts a program in the way this process was started, with a socket to it.
 func Start(p Program) (*Process, error) {
 	ours, theirs, err := Pair()
 	if err != nil {
@@ -71,12 +71,13 @@ func environment() []string {
 	})
 }
 
-// killPatience is how long a killed process may take to end: one that waits for a disk takes longer.
+// killPatience is how long a killed process may take to end. If it waits for a disk, it takes longer.
 const killPatience = time.Second
 
-// Kill ends the process and all that it has started, as a script does, waits for its end, and closes the socket.
+// Kill kills the process and everything that it has started, for example if it is a script. It waits for the process
+// to end, and closes the socket.
 func (p *Process) Kill() {
-	_ = syscall.Kill(-p.PID, syscall.SIGKILL) // it has a process group of its own
+	_ = syscall.Kill(-p.PID, syscall.SIGKILL) // the process has its own process group
 	select {
 	case <-p.Ended:
 	case <-time.After(killPatience):
@@ -84,8 +85,8 @@ func (p *Process) Kill() {
 	_ = p.Close()
 }
 
-// Inherited returns the socket to the process that this one replaces, or nil. Programs that this process starts don't
-// get it.
+// Inherited returns the socket to the process that this one replaces, or nil if there is none. Programs that this
+// process starts don't inherit it.
 func Inherited() (*Conn, error) {
 	value := os.Getenv(inherited)
 	if value == "" {

@@ -15,7 +15,7 @@ func Refuse(w http.ResponseWriter, status int, words string) {
 func Answer(w http.ResponseWriter, status int, v any) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // for programs, not for HTML
+	enc.SetEscapeHTML(false) // the output is not for HTML
 	if err := enc.Encode(v); err != nil {
 		status = http.StatusInternalServerError
 		b.Reset()
@@ -26,7 +26,7 @@ func Answer(w http.ResponseWriter, status int, v any) {
 	_, _ = w.Write(bytes.TrimSpace(b.Bytes())) // the client may have gone
 }
 
-// closing is an answer that ends its connection if it is a refusal.
+// closing is an answer that ends its connection if its status refuses the request.
 type closing struct{ http.ResponseWriter }
 
 // ClosingRefusals returns an answer that ends its connection if its status refuses the request. So a sender can't hold

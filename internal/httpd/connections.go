@@ -10,7 +10,7 @@ import (
 
 // Connections is a listener that bounds the connections it accepts.
 type Connections struct {
-	net.Listener // with the bound on all connections
+	net.Listener // the listener that limits all connections
 
 	under     net.Listener
 	perSource int
@@ -19,9 +19,10 @@ type Connections struct {
 	taken map[netip.Prefix]int
 }
 
-// Bound bounds the connections of a listener: beyond all, new ones wait. It also bounds the connections of one source,
-// an IPv4 address or an IPv6 /64: beyond perSource, new ones are closed. Loopback and Unix sockets have no such bound,
-// because a proxy there carries the connections of all sources.
+// Bound limits the connections of a listener. If there are already all connections, new ones wait. It also limits the
+// connections of one source, an IPv4 address or an IPv6 /64: if the source has perSource connections, new ones are
+// closed. Loopback and Unix sockets have no limit per source, because a proxy there carries the connections of many
+// sources.
 func Bound(l net.Listener, all, perSource int) *Connections {
 	return &Connections{
 		Listener: netutil.LimitListener(l, all), under: l, perSource: perSource,
@@ -36,7 +37,7 @@ type connection struct {
 	free func()
 }
 
-// Accept returns the next connection within the bounds.
+// Accept returns the next connection within the limits.
 func (l *Connections) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -54,7 +55,7 @@ func (l *Connections) Accept() (net.Conn, error) {
 	}
 }
 
-// take counts a connection of a source, and reports whether the bound allows it.
+// take counts a connection of a source, and reports whether the limit allows it.
 func (l *Connections) take(source netip.Prefix) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -79,8 +80,8 @@ func (c *connection) Close() error {
 	return c.Conn.Close()
 }
 
-// sourceOf returns the source of an address. For IPv6 that is its /64, which belongs to one host (RFC 4291 section
-// 2.5.4). It is invalid for addresses other than TCP's.
+// sourceOf returns the source of an address. For IPv6 that is the /64, which belongs to one host (RFC 4291 section
+// 2.5.4). It is invalid for an address that is not TCP.
 func sourceOf(addr net.Addr) netip.Prefix {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {

@@ -1,3 +1,3 @@
-// Package httpd has what all HTTP handlers of Flowbridge share: bounded bodies, bounded numbers of requests, answers in
-// JSON, the comparison of secrets, bounded connections, and logs that unauthenticated requests can't fill.
+// Package httpd holds the code that all HTTP handlers of Flowbridge share: limits for bodies, requests and connections,
+// answers in JSON, the comparison of secrets, and logs that unauthenticated requests can't fill.
 package httpd

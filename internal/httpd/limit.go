@@ -6,10 +6,10 @@ import (
 	"fmt"
 )
 
-// Places bounds how many requests run at a time: its capacity is their number.
+// Places limits how many requests run at a time. Its capacity is that number.
 type Places chan struct{}
 
-// Take takes a place, if one is free.
+// Take takes a place if one is free, and reports whether it did.
 func (p Places) Take() bool {
 	select {
 	case p <- struct{}{}:
@@ -25,8 +25,8 @@ func (p Places) Free() { <-p }
 // ErrPanic is wrapped by the error of a function that panicked.
 var ErrPanic = errors.New("panic")
 
-// Decide calls f on a goroutine of its own. It returns when f does, or when ctx ends. The place taken before is freed
-// when f returns, so a late f keeps it.
+// Decide calls f on a new goroutine. It returns when f returns, or when ctx ends. The place that the caller has taken
+// is freed when f returns, so a late f keeps it.
 func Decide[T any](ctx context.Context, p Places, f func() (T, error)) (T, error) {
 	type outcome struct {
 		value T
@@ -35,7 +35,7 @@ func Decide[T any](ctx context.Context, p Places, f func() (T, error)) (T, error
 	done := make(chan outcome, 1)
 	go func() {
 		value, err := Safely(f)
-		p.Free() // before the caller can ask again
+		p.Free() // before the caller can make another request
 		done <- outcome{value, err}
 	}()
 	select {

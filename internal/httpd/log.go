@@ -11,8 +11,8 @@ import (
 // maxStrange is the number of log lines per minute and kind that unauthenticated requests can cause.
 const maxStrange = 10
 
-// Strangers returns a logger for unauthenticated requests: ten lines a minute, the rest is dropped. Each logger that it
-// returns has its own count.
+// Strangers returns a logger for unauthenticated requests. It logs ten lines a minute and drops the rest. Each logger
+// that it returns counts separately.
 func Strangers(log zerolog.Logger) zerolog.Logger {
 	return log.Sample(&zerolog.BurstSampler{Burst: maxStrange, Period: time.Minute})
 }
@@ -24,13 +24,13 @@ func ErrorLog(log zerolog.Logger) *stdlog.Logger {
 }
 
 // TakeStandardLog redirects the standard library's own log lines to this log, with the limit of ErrorLog. For example,
-// an HTTP client logs unsolicited answers of a server, with their text.
+// an HTTP client logs unsolicited answers of a server, including their text.
 func TakeStandardLog(log zerolog.Logger) {
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(ErrorLog(log).Writer())
 }
 
-// maxLine bounds a line of a server, in bytes; a panic's line includes the stack.
+// maxLine bounds the length of a server's log line, in bytes. The line for a panic includes the stack.
 const maxLine = 2048
 
 type lines struct{ log zerolog.Logger }

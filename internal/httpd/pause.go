@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// Pause makes servers take no requests for a while, without closing their listeners: new connections wait in the
-// kernel, and requests over open connections wait, too. Its zero value takes requests.
+// Pause makes servers take no requests for a while, without closing their listeners. New connections wait in the
+// kernel, and requests over open connections wait, too. The zero value takes requests.
 type Pause struct {
 	mu        sync.Mutex
-	over      chan struct{} // closed when requests are taken again; nil if they are
-	asked     int           // requests under way
+	over      chan struct{} // closed when the pause ends; nil if there is no pause
+	asked     int           // requests in progress
 	listeners []interface{ SetDeadline(t time.Time) error }
-	stopped   bool // the listeners accept nothing
+	stopped   bool // the listeners accept no connections
 	left      bool
 }
 
-// Stop is Hold that also stops accepting connections: another process may accept them.
+// Stop is like Hold, but also stops accepting connections, because another process may accept them.
 func (p *Pause) Stop(ctx context.Context) error {
 	p.mu.Lock()
 	p.stopped = true
@@ -32,7 +32,7 @@ func (p *Pause) Stop(ctx context.Context) error {
 	return p.Hold(ctx)
 }
 
-// Hold takes no more requests, and returns when the ones under way are answered, or ctx ends.
+// Hold takes no more requests. It returns when the requests in progress are answered, or when ctx ends.
 func (p *Pause) Hold(ctx context.Context) error {
 	p.mu.Lock()
 	if p.over == nil {
@@ -57,7 +57,7 @@ func (p *Pause) underWay() int {
 	return p.asked
 }
 
-// Go takes requests again.
+// Go ends the pause.
 func (p *Pause) Go() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -70,7 +70,7 @@ func (p *Pause) Go() {
 	p.over = nil
 }
 
-// Leave keeps the listeners open when their servers are shut down: another process has them.
+// Leave keeps the listeners open when their servers are shut down, because another process has them.
 func (p *Pause) Leave() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -90,7 +90,7 @@ func (p *Pause) paused() <-chan struct{} {
 	return p.over
 }
 
-// Listener returns a listener that accepts nothing during a pause.
+// Listener returns a listener that accepts no connections during a pause.
 func (p *Pause) Listener(l net.Listener) net.Listener {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -155,8 +155,8 @@ func (l *pausing) Close() (err error) {
 	return err
 }
 
-// Handler counts the requests that a pause waits for, and makes others wait during it. exempt, which may be nil,
-// reports which requests a pause ignores.
+// Handler counts the requests that a pause waits for, and makes other requests wait during the pause. exempt
+// reports which requests a pause ignores; it may be nil.
 func (p *Pause) Handler(next http.Handler, exempt func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if exempt != nil && exempt(r) {
@@ -171,7 +171,7 @@ func (p *Pause) Handler(next http.Handler, exempt func(*http.Request) bool) http
 	})
 }
 
-// enter counts a request once no pause is on. It reports false if the request's client has gone.
+// enter counts a request once there is no pause. It returns false if the request's client has gone.
 func (p *Pause) enter(ctx context.Context) bool {
 	for {
 		p.mu.Lock()

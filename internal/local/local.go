@@ -1,4 +1,4 @@
-// Package local knows the addresses of this machine.
+// Package local finds the addresses of this machine.
 package local
 
 import (
@@ -21,8 +21,8 @@ func Addresses() (all []netip.Addr, err error) {
 	return all, err
 }
 
-// Towards returns the address of the interface that leads to a host, such as 192.0.2.1:9. Nothing is sent: the kernel
-// picks the route.
+// Towards returns the address of the interface that leads to a host, such as 192.0.2.1:9. It sends no packet: the
+// kernel picks the route.
 func Towards(ctx context.Context, host string) (netip.Addr, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "udp", host)
 	if err != nil {
@@ -32,8 +32,8 @@ func Towards(ctx context.Context, host string) (netip.Addr, error) {
 	return conn.LocalAddr().(*net.UDPAddr).AddrPort().Addr().Unmap(), nil
 }
 
-// fresh is how long the addresses count after they were read. They can change at any time, and each message of a
-// stranger may ask for them.
+// fresh is how long the addresses are cached. They can change at any time, and each message of a stranger may need
+// them.
 const fresh = time.Second
 
 type list struct {
@@ -43,8 +43,8 @@ type list struct {
 
 var read atomic.Pointer[list]
 
-// Has reports whether an address is this machine's: a loopback address, or one that an interface has, or had a second
-// ago.
+// Has reports whether an address belongs to this machine: a loopback address, or an address that an interface has, or
+// had a second ago.
 func Has(a netip.Addr) bool {
 	a = a.Unmap().WithZone("")
 	if a.IsLoopback() {

@@ -17,12 +17,12 @@ type Entry struct {
 	Message string
 	Means   string
 	Do      string
-	More    string // the file in docs that says more, and its heading; may be empty
+	More    string // a file in docs with more details, and the heading there; may be empty
 }
 
 // All returns every message, in alphabetical order.
 func All() []Entry {
 	var all []Entry
-	_ = yaml.Unmarshal(table, &all) // cannot fail: the tests read the same bytes
+	_ = yaml.Unmarshal(table, &all) // can't fail: the tests read the same bytes
 	return all
 }

@@ -1,5 +1,5 @@
-// Package memnet is a UDP and TCP network in memory: a Switch connects its sockets in place of the kernel. All blocking
-// is on channels, so a whole SIP stack runs on it inside a testing/synctest bubble on a fake clock.
+// Package memnet is a UDP and TCP network in memory: a Switch connects sockets in place of the kernel. All blocking is
+// on channels, so a whole SIP stack can run on it inside a testing/synctest bubble with a fake clock.
 package memnet
 
 import (
@@ -13,16 +13,16 @@ import (
 	"github.com/pion/transport/v5/deadline"
 )
 
-// queue is how many datagrams a socket holds. Further ones are dropped, as by a full receive buffer.
+// queue is how many datagrams a socket holds. Further ones are dropped, as if the receive buffer were full.
 const queue = 1024
 
 // Verdict is a Filter's decision about one datagram.
 type Verdict int
 
 const (
-	// Deliver hands the datagram on.
+	// Deliver delivers the datagram.
 	Deliver Verdict = iota
-	// Drop loses it.
+	// Drop drops the datagram.
 	Drop
 )
 
@@ -43,14 +43,14 @@ func New() *Switch {
 	return &Switch{conns: map[netip.AddrPort]*Conn{}, listeners: map[netip.AddrPort]*Listener{}}
 }
 
-// SetFilter installs f; nil delivers everything.
+// SetFilter sets the filter. With nil, every datagram is delivered.
 func (s *Switch) SetFilter(f Filter) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.filter = f
 }
 
-// Listen opens a socket on addr. An address in use is an error, as with the kernel.
+// Listen opens a socket on addr. It is an error if the address is in use, as with the kernel.
 func (s *Switch) Listen(addr netip.AddrPort) (*Conn, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -78,10 +78,10 @@ type Conn struct {
 	readBy *deadline.Deadline
 }
 
-// ReadFromUDPAddrPort blocks until a datagram comes, the socket is closed (net.ErrClosed), or the deadline has passed
+// ReadFromUDPAddrPort blocks until a datagram arrives, the socket is closed (net.ErrClosed), or the deadline has passed
 // (os.ErrDeadlineExceeded).
 func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
-	if c.readBy.Err() != nil { // even if a datagram waits
+	if c.readBy.Err() != nil { // checked first, even if a datagram waits
 		return 0, netip.AddrPort{}, os.ErrDeadlineExceeded
 	}
 	select {
@@ -94,7 +94,7 @@ func (c *Conn) ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error) {
 	}
 }
 
-// ReadFrom is ReadFromUDPAddrPort for net.PacketConn.
+// ReadFrom is ReadFromUDPAddrPort in the form of net.PacketConn.
 func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 	n, from, err := c.ReadFromUDPAddrPort(b)
 	if err != nil {
@@ -103,8 +103,8 @@ func (c *Conn) ReadFrom(b []byte) (int, net.Addr, error) {
 	return n, net.UDPAddrFromAddrPort(from), nil
 }
 
-// WriteToUDPAddrPort delivers a copy of b. If the filter drops it, no socket has the address or the receiver's queue is
-// full, the sender does not learn of it, as with UDP.
+// WriteToUDPAddrPort delivers a copy of b. If the filter drops it, if no socket has the address, or if the receiver's
+// queue is full, the sender does not learn about it, as with UDP.
 func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	select {
 	case <-c.closed:
@@ -127,7 +127,7 @@ func (c *Conn) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error) {
 	return len(b), nil
 }
 
-// WriteTo is WriteToUDPAddrPort for net.PacketConn.
+// WriteTo is WriteToUDPAddrPort in the form of net.PacketConn.
 func (c *Conn) WriteTo(b []byte, to net.Addr) (int, error) {
 	ua, ok := to.(*net.UDPAddr)
 	if !ok {

@@ -43,7 +43,8 @@ func (s *Switch) ListenStream(addr netip.AddrPort) (*Listener, error) {
 	return l, nil
 }
 
-// DialStream opens a connection from an address, with a new port, to a listener. Without a listener it is refused.
+// DialStream opens a connection from an address, with a new port, to a listener. If there is no listener, the
+// connection is refused.
 func (s *Switch) DialStream(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	s.mu.Lock()
 	l := s.listeners[to]
@@ -76,13 +77,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// SetDeadline bounds how long Accept waits, including a waiting one; zero means forever.
+// SetDeadline bounds how long Accept waits, including an Accept in progress. Zero means forever.
 func (l *Listener) SetDeadline(at time.Time) error {
 	l.until.Set(at)
 	return nil
 }
 
-// Close frees the address and resets connections that were not accepted. Accepted ones stay.
+// Close frees the address and resets connections that were not accepted. Accepted connections stay open.
 func (l *Listener) Close() error {
 	l.once.Do(func() {
 		l.sw.mu.Lock()
@@ -111,7 +112,7 @@ const window = 64 << 10
 type half struct {
 	mu     sync.Mutex
 	data   []byte
-	broken error         // the reader's error after data
+	broken error         // the error that the reader gets after the data
 	moved  chan struct{} // closed and replaced at each change
 }
 
@@ -208,7 +209,7 @@ func (c *Stream) Close() error {
 	return nil
 }
 
-// Reset ends both directions at once, like a host that crashed and came back.
+// Reset ends both directions at once, like a host that has crashed and restarted.
 func (c *Stream) Reset() {
 	c.in.end(syscall.ECONNRESET)
 	c.out.end(syscall.ECONNRESET)

@@ -27,8 +27,8 @@ type Spec struct {
 // file is the compiler's name for the description.
 const file = "openapi.json"
 
-// Load reads a description. It closes objects to members that they don't name: so an answer with an undescribed member
-// is wrong.
+// Load reads a description. It makes objects refuse members that they don't name, so that an answer with an
+// undescribed member is an error.
 func Load(description []byte) (*Spec, error) {
 	s := &Spec{compiler: jsonschema.NewCompiler()}
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(description))
@@ -42,7 +42,7 @@ func Load(description []byte) (*Spec, error) {
 	return s, s.compiler.AddResource(file, doc)
 }
 
-// closeObjects refuses undescribed members.
+// closeObjects makes objects refuse undescribed members.
 func closeObjects(v any) {
 	switch v := v.(type) {
 	case map[string]any:
@@ -93,7 +93,7 @@ func (s *Spec) QueryParameters(path, method string) (names []string) {
 	return names
 }
 
-// get follows keys and references. at is the place of the value, as a URL fragment.
+// get follows keys and references. at is the location of the value, as a URL fragment.
 func (s *Spec) get(keys ...string) (v any, at string) {
 	v, at = s.doc, "#"
 	for _, k := range keys {
@@ -104,7 +104,7 @@ func (s *Spec) get(keys ...string) (v any, at string) {
 	return s.resolve(v, at)
 }
 
-// below returns the place of a member of the value at a place.
+// below returns the location of a member of the value at a location.
 func below(at, name string) string {
 	return at + "/" + url.PathEscape(strings.NewReplacer("~", "~0", "/", "~1").Replace(name))
 }
@@ -118,7 +118,8 @@ func (s *Spec) resolve(v any, at string) (any, string) {
 	return v, at
 }
 
-// Answer says what is wrong with an answer. The path, without its query, selects the operation.
+// Answer returns an error that says what is wrong with an answer, or nil. The operation is found by the path, without
+// its query.
 func (s *Spec) Answer(method, path string, status int, contentType string, body []byte) error {
 	if method == "OPTIONS" || method == "HEAD" {
 		return nil
@@ -156,7 +157,7 @@ func (s *Spec) Answer(method, path string, status int, contentType string, body 
 	return s.validate(below(below(at+"/content", kind), "schema"), body)
 }
 
-// match finds the description's path for a path: of several, the one with the fewest parameters.
+// match finds the description's path for a path. If several match, it takes the one with the fewest parameters.
 func (s *Spec) match(path string) (best string) {
 	fewest := 100
 	for template := range s.Paths() {
@@ -172,7 +173,7 @@ func matches(template, path string) bool {
 	for i, part := range want {
 		parameter := strings.HasPrefix(part, "{")
 		if parameter && i == len(want)-1 && template != "/api/calls/{id}" {
-			return len(got) >= len(want) // the rest is a file name, including slashes
+			return len(got) >= len(want) // the rest is a file name, which may include slashes
 		}
 		if i >= len(got) || !parameter && part != got[i] {
 			return false
@@ -199,7 +200,7 @@ func (s *Spec) validate(at string, body []byte) error {
 	return nil
 }
 
-// Examples returns the examples that do not fit their schemas.
+// Examples returns an error that lists the examples that do not fit their schemas.
 func (s *Spec) Examples() error { return s.examples(s.doc, "#") }
 
 func (s *Spec) examples(v any, at string) error {

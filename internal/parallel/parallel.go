@@ -1,5 +1,5 @@
-// Package parallel runs the same function for many items on all processors. A process that takes over another one's
-// calls uses it while their callers hear silence.
+// Package parallel runs a function for many items on all processors. A process that takes over another one's calls
+// uses it, because the callers hear silence until it is done.
 package parallel
 
 import (
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Do calls do with each of 0 to n-1, in no order, on as many goroutines as can run at a time. After an error it starts
-// no further call. It returns when all have returned, with one of their errors.
+// Do calls do with each of 0 to n-1, in no particular order, on as many goroutines as can run at a time. After an
+// error it starts no further calls. It returns when all started calls have returned, with one of their errors.
 func Do(n int, do func(i int) error) error {
 	var next atomic.Int64
 	var all sync.WaitGroup

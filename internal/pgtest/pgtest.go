@@ -1,5 +1,5 @@
-// Package pgtest runs a real PostgreSQL server for a test: in a directory of its own, on a free port. It ends with the
-// test.
+// Package pgtest runs a real PostgreSQL server for a test, with its own directory and a free port. The server ends
+// with the test.
 package pgtest
 
 import (
@@ -27,7 +27,7 @@ import (
 // Password is the password of the user postgres.
 const Password = "pg-test-secret"
 
-// patience ends a test that hangs.
+// patience bounds waiting for the server, so that a test does not hang.
 const patience = 2 * time.Minute
 
 // Server is a PostgreSQL server.
@@ -39,7 +39,7 @@ type Server struct {
 	done chan struct{} // closed when the process has ended
 }
 
-// Start creates a cluster and starts its server. settings are like "max_connections=20".
+// Start creates a cluster and starts its server. A setting looks like "max_connections=20".
 func Start(tb testing.TB, settings ...string) *Server {
 	tb.Helper()
 	dir, err := os.MkdirTemp("", "pg-") //nolint:usetesting // the server's user must reach it, and its path must be short
@@ -52,7 +52,7 @@ func Start(tb testing.TB, settings ...string) *Server {
 	return s
 }
 
-// shared is the server for the tests of a package that do not stop it.
+// shared is the server for those tests of a package that do not stop it.
 var shared struct {
 	sync.Mutex
 
@@ -125,7 +125,7 @@ func start(tb testing.TB, dir string, settings ...string) *Server {
 	return s
 }
 
-// Dir returns the server's directory, which its user can reach.
+// Dir returns the server's directory. The user that the server runs as can access it.
 func (s *Server) Dir() string { return s.dir }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
@@ -142,13 +142,13 @@ func postgres(tb testing.TB) (uid, gid int) {
 	return uid, gid
 }
 
-// program finds a program of the server, which Debian keeps apart from the others.
+// program finds a program of the server. Debian keeps these outside the usual path.
 func program(tb testing.TB, name string) string {
 	tb.Helper()
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // the pattern is well-formed
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/" + name) // fails only for a bad pattern
 	if len(found) == 0 {
 		tb.Fatalf("%s is missing: install postgresql", name)
 	}
@@ -192,7 +192,7 @@ func freePort(tb testing.TB) int {
 	return l.Addr().(*net.TCPAddr).Port
 }
 
-// Run starts the server, also after Stop or Kill, and returns when it accepts connections.
+// Run starts the server, also after Stop or Kill. It returns when the server accepts connections.
 func (s *Server) Run() {
 	s.tb.Helper()
 	log, err := os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -217,7 +217,7 @@ func (s *Server) Run() {
 			continue
 		}
 		text, _ := os.ReadFile(log.Name())
-		// The children of a killed server end a moment after it.
+		// The child processes of a killed server end a moment after it.
 		last := text[bytes.LastIndex(text, []byte("FATAL:"))+1:]
 		if bytes.Contains(last, []byte("pre-existing shared memory")) && time.Now().Before(end) {
 			s.launch(log)
@@ -242,10 +242,10 @@ func (s *Server) launch(log *os.File) {
 	}(s.cmd)
 }
 
-// Stop stops the server as an administrator does, without waiting for clients.
+// Stop stops the server as an administrator would, without waiting for clients.
 func (s *Server) Stop() { s.end(syscall.SIGINT) }
 
-// Kill kills the server's main process, which the others notice.
+// Kill kills the server's main process. The other processes notice and end.
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
 func (s *Server) end(sig syscall.Signal) {
@@ -256,7 +256,7 @@ func (s *Server) end(sig syscall.Signal) {
 	<-s.done
 }
 
-// Freeze stops all of the server's processes: it accepts connections, but does not answer. Thaw ends that.
+// Freeze stops all processes of the server: it accepts connections, but does not answer. Thaw undoes it.
 func (s *Server) Freeze() { s.signalAll(syscall.SIGSTOP) }
 
 // Thaw lets the server continue after Freeze.

@@ -1,5 +1,6 @@
-// Package processors changes the runtime's number of processors (GOMAXPROCS). All changes are made here, because one of
-// two concurrent changes would be lost. After the first change, Go no longer follows the CPU limit of a container.
+// Package processors changes the runtime's number of processors (GOMAXPROCS). All changes must be made here, because if
+// two were made concurrently, one would be lost. After the first change, Go no longer follows the CPU limit of a
+// container.
 package processors
 
 import (
@@ -8,13 +9,13 @@ import (
 )
 
 var (
-	mu    sync.Mutex // guards the variables below, and the runtime's number
+	mu    sync.Mutex // guards the variables below, and GOMAXPROCS
 	kept  int        // added by Add
-	users int        // callers of Lend that have not given back
-	lent  int        // added for them
+	users int        // current callers of Lend
+	lent  int        // number added for them
 )
 
-// Add adds n processors for threads that hold one each while they wait. A negative n removes them.
+// Add adds n processors, for threads that each occupy one while they wait. A negative n removes processors.
 func Add(n int) {
 	mu.Lock()
 	defer mu.Unlock()
@@ -23,11 +24,11 @@ func Add(n int) {
 }
 
 // Lend leaves a processor for calls while the caller works with files, until back is called. A process with one
-// processor gets a second one. A long system call holds its processor until the runtime's monitor takes it away, after
-// 20 ms at most, and a computing goroutine holds it for 10 ms. Without another processor, calls wait that long. Two
-// processors at all times cost 7 % more CPU for a call, because each message wakes a second thread.
+// processor gets a second one. A long system call occupies its processor until the runtime's monitor takes it away,
+// after 20 ms at most, and a computing goroutine occupies it for 10 ms. Without another processor, calls wait that
+// long. Having two processors all the time costs 7 % more CPU per call, because each message wakes a second thread.
 //
-// A change of the number stops all goroutines for a moment, and first waits for a running garbage collection.
+// Changing the number stops all goroutines for a moment, and first waits for a running garbage collection.
 func Lend() (back func()) {
 	use(1)
 	return func() { use(-1) }

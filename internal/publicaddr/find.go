@@ -1,4 +1,4 @@
-// Package publicaddr finds the address at which the internet reaches this machine: at an interface or, behind a NAT, by
+// Package publicaddr finds the address at which the internet reaches this machine: on an interface or, behind a NAT, by
 // asking the cloud's metadata service or a STUN server.
 package publicaddr
 
@@ -24,15 +24,15 @@ const Patience = 3 * time.Second
 // maxAnswer bounds an answer with an address, in bytes.
 const maxAnswer = 64
 
-// cloud is how to ask a metadata service for the machine's public address.
+// cloud says how to ask a metadata service for the machine's public address.
 type cloud struct {
 	name, path, header string // the header is "Name: value"
 }
 
-// metadata is the address of all clouds' services: a link-local address that only the machine itself reaches.
+// metadata is the address of all clouds' services: a link-local address that only the machine itself can reach.
 const metadata = "http://169.254.169.254"
 
-// clouds are the services, according to their documents (November 2026). AWS requires a token first (IMDSv2).
+// clouds lists the services, according to their documents (November 2026). AWS requires a token first (IMDSv2).
 var clouds = []cloud{ //nolint:gochecknoglobals // a table
 	{"AWS", "/latest/meta-data/public-ipv4", ""},
 	{"Google Cloud", "/computeMetadata/v1/instance/network-interfaces/0/access-configs/0/external-ip", "Metadata-Flavor: Google"},
@@ -53,13 +53,13 @@ func Find(ctx context.Context, stunServer string) (addr netip.Addr, from string,
 		addr, err = askSTUN(ctx, stunServer)
 		return addr, "the STUN server " + stunServer, err
 	}
-	if a, err := local.Towards(ctx, "192.0.2.1:9"); err == nil && IsPublic(a) { // any internet address
+	if a, err := local.Towards(ctx, "192.0.2.1:9"); err == nil && IsPublic(a) { // any internet address will do
 		return a, "an interface", nil
 	}
 	return askClouds(ctx, metadata)
 }
 
-// sharedSpace has the addresses between a provider's NAT and its customers (RFC 6598).
+// sharedSpace is the range of addresses between a provider's NAT and its customers (RFC 6598).
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
 // IsPublic reports whether the internet may be able to reach an address.
@@ -67,10 +67,10 @@ func IsPublic(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
 }
 
-// askClouds asks all services at once: the machine is in at most one of the clouds, and does not know which.
+// askClouds asks all services at once: the machine is in at most one of the clouds, and does not know in which.
 func askClouds(ctx context.Context, service string) (netip.Addr, string, error) {
 	client := &http.Client{
-		Transport:     &http.Transport{DisableKeepAlives: true}, // no proxy: that is another machine
+		Transport:     &http.Transport{DisableKeepAlives: true}, // without a proxy, which would be another machine
 		CheckRedirect: func(*http.Request, []*http.Request) error { return errors.New("it redirects") },
 	}
 	type answer struct {

@@ -29,14 +29,14 @@ const (
 // Options say how to reach an API.
 type Options struct {
 	BaseURL   string            // https://api.example.com; a path is kept
-	Token     string            // visible ASCII, no spaces; sent as Authorization: Bearer
-	TokenIn   string            // a header for the bare token, instead of Authorization
-	Anonymous bool              // without a token
-	Timeout   time.Duration     // for a request with its retry; 30s if zero
-	MaxBody   int64             // bytes of an answer, after decompression; 1 MiB if zero
+	Token     string            // visible ASCII without spaces; sent as Authorization: Bearer
+	TokenIn   string            // header for the bare token, instead of Authorization
+	Anonymous bool              // there is no token
+	Timeout   time.Duration     // time limit for a request with its retry; 30s if zero
+	MaxBody   int64             // limit of an answer, in bytes after decompression; 1 MiB if zero
 	UserAgent string            // "flowbridge" if empty
-	Secrets   []string          // besides the token, that no error may contain
-	Transport http.RoundTripper // default: one of the client's own
+	Secrets   []string          // further secrets that must not appear in errors
+	Transport http.RoundTripper // if nil, a new one is used
 }
 
 // String omits the secrets.
@@ -45,7 +45,7 @@ func (o Options) String() string { return fmt.Sprintf("{BaseURL:%s Timeout:%s}",
 // GoString omits the secrets.
 func (o Options) GoString() string { return o.String() }
 
-// Client speaks to one API with one token.
+// Client sends requests to one API with one token.
 type Client struct {
 	transport http.RoundTripper // not an http.Client: it must not follow redirects or keep cookies
 	base      string
@@ -53,7 +53,7 @@ type Client struct {
 	maxBody   int64
 	hide      redactor
 
-	// the values of headers of every request, which never change
+	// Header values of every request, which never change.
 	token, accept, userAgent, contentType []string
 	tokenIn                               string // the token's header
 }
@@ -64,7 +64,7 @@ func (c Client) String() string { return "rest(" + c.base + ")" }
 // GoString names the API, without the token.
 func (c Client) GoString() string { return c.String() }
 
-// New checks the options. It sends nothing.
+// New checks the options and returns a client. It sends no request.
 func New(o Options) (*Client, error) {
 	base, err := url.Parse(o.BaseURL)
 	switch {
@@ -110,13 +110,13 @@ func New(o Options) (*Client, error) {
 // CloseIdle closes the connections that no request is using.
 func (c *Client) CloseIdle() { (&http.Client{Transport: c.transport}).CloseIdleConnections() }
 
-// Request is one request. Path starts with a slash, and its segments are escaped (Segment).
+// Request is one request. Path starts with a slash, and its segments must be escaped (Segment).
 type Request struct {
 	Method string
 	Path   string
 	Query  url.Values
-	URL    *url.URL    // from Client.URL; replaces Path and Query; may be nil
-	Header http.Header // the client's own are added to it
+	URL    *url.URL    // from Client.URL, in place of Path and Query; may be nil
+	Header http.Header // the client adds its own headers
 	Body   Object      // may be nil
 }
 
@@ -126,14 +126,14 @@ func (c *Client) URL(path string) (*url.URL, error) { return url.Parse(c.base + 
 // Segment escapes a value that becomes one segment of a path.
 func Segment(value string) string { return url.PathEscape(value) }
 
-// Answer is a successful answer: Status is 2xx, Body is valid JSON or empty.
+// Answer is a successful answer: Status is 2xx, and Body is valid JSON or empty.
 type Answer struct {
 	Status int
 	Body   []byte
 }
 
-// IsSegment reports whether Segment can make a value one segment of a path: it is neither empty nor one of the two with
-// a special meaning in paths (RFC 3986 section 3.3), which would lead the request elsewhere.
+// IsSegment reports whether Segment can turn a value into one segment of a path. It can't if the value is empty, or one
+// of the two with a special meaning in paths (RFC 3986 section 3.3), which would lead the request elsewhere.
 func IsSegment(value string) bool { return value != "" && value != "." && value != ".." }
 
 // maxIDLength bounds ids, in bytes.
@@ -156,8 +156,8 @@ func BadID(id string) string {
 	return ""
 }
 
-// Do sends a request. Every error is an *Error, and so is any answer but a 2xx with JSON or without a body. Within the
-// timeout, a GET that got 429 is sent once more, after the time that the API asks for.
+// Do sends a request. Every error is an *Error. Any answer other than a 2xx with JSON or without a body is an error. If
+// a GET gets 429, it is sent once more within the timeout, after the time that the API asks for.
 func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	if leaves(r.Path) {
 		return Answer{}, &Error{
@@ -188,7 +188,7 @@ func (c *Client) Do(ctx context.Context, r Request) (Answer, error) {
 	}
 }
 
-// leaves reports whether a path has a segment . or .., plain or escaped.
+// leaves reports whether a path has a segment . or .., whether escaped or not.
 func leaves(path string) bool {
 	for segment := range strings.SplitSeq(path, "/") {
 		plain, err := url.PathUnescape(segment)
@@ -232,7 +232,7 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 		h["Content-Type"] = c.contentType
 		body := func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(payload)), nil }
 		plain.Body, _ = body()
-		// sent again if a kept connection turns out to be gone
+		// The request is sent again if a kept connection turns out to be gone.
 		plain.GetBody, plain.ContentLength = body, int64(len(payload))
 	}
 	res, err := c.transport.RoundTrip(plain.WithContext(ctx))
@@ -243,7 +243,7 @@ func (c *Client) Send(ctx context.Context, r Request, payload []byte) (*http.Res
 	return res, nil
 }
 
-// place returns a URL for people: origin and path, without secrets, however they are escaped there.
+// place returns a URL for people: origin and path, without secrets in any escaped form.
 func (c *Client) place(u *url.URL) string {
 	path := c.hide.in(u.EscapedPath())
 	if plain, err := url.PathUnescape(path); err == nil && c.hide.in(plain) != plain {
@@ -252,13 +252,13 @@ func (c *Client) place(u *url.URL) string {
 	return u.Scheme + "://" + u.Host + excerpt(path)
 }
 
-// ReadBody reads the body of an answer. It keeps and decompresses at most Options.MaxBody.
+// ReadBody reads the body of an answer. It decompresses and keeps at most Options.MaxBody bytes.
 func (c *Client) ReadBody(res *http.Response) (body []byte, tooLarge bool, err error) {
 	room := int64(511) // if the length is unknown
 	if res.ContentLength > 0 {
 		room = min(res.ContentLength, c.maxBody, 64<<10)
 	}
-	body = make([]byte, 0, room+1) // with room to see the end
+	body = make([]byte, 0, room+1) // 1 byte more, to see the end
 	for err == nil && int64(len(body)) <= c.maxBody {
 		body = slices.Grow(body, 1)
 		var n int
@@ -296,13 +296,13 @@ func (c *Client) read(ctx, step context.Context, r Request, res *http.Response) 
 	return Answer{Status: res.StatusCode, Body: body}, nil
 }
 
-// Fits reports whether a pause leaves time for a request before the step's deadline.
+// Fits reports whether there is time for a pause and a request before the step's deadline.
 func Fits(step context.Context, wait time.Duration) bool {
 	deadline, ok := step.Deadline()
 	return step.Err() == nil && (!ok || wait < time.Until(deadline))
 }
 
-// Pause waits, at most until ctx ends.
+// Pause waits for the given time, or until ctx ends.
 func Pause(ctx context.Context, wait time.Duration) error {
 	coroutine.Leave(ctx)
 	timer := time.NewTimer(wait)

@@ -6,12 +6,12 @@ import (
 	"slices"
 )
 
-// Difference is a member of an object that is not as wanted, or can't be compared.
+// Difference is a member of an object that does not have the wanted value, or can't be compared.
 type Difference struct {
 	Path     string // "agent.prompt"
 	Have     any
 	Want     any
-	NotShown bool // the API does not return it, so it can't be compared; always so for secrets
+	NotShown bool // the API does not return it, so it can't be compared; always true for secrets
 }
 
 // Compare returns the members of want that differ in have. Objects are compared member by member, because updates leave
@@ -24,7 +24,7 @@ func compare(prefix string, have, want Object) (all []Difference) {
 		in, isObject := want.Object(key)
 		there, bothObjects := have.Object(key)
 		switch {
-		case namesSecret(key): // its members are secret, too
+		case namesSecret(key): // members of a secret are secret, too
 			all = append(all, Difference{Path: prefix + key, NotShown: true})
 		case isObject && bothObjects:
 			all = append(all, compare(prefix+key+".", there, in)...)

@@ -22,8 +22,8 @@ import (
 	"flowbridge/internal/coroutine"
 )
 
-// connection carries one exchange after another. Its own goroutine (attend) waits for input. The goroutine that sends a
-// request conducts the exchange, and owns the connection from the first input until the exchange is over.
+// connection carries one exchange after another. A goroutine of the connection (attend) waits for input. The goroutine
+// that sends a request conducts the exchange. It owns the connection from the first input until the exchange is over.
 type connection struct {
 	of           *Transport
 	scheme, host string
@@ -32,17 +32,17 @@ type connection struct {
 	in           *bufio.Reader
 	out          *bufio.Writer
 	abort        func()        // closes the socket at once; any goroutine may call it
-	since        time.Time     // idle since
-	resumes      chan func()   // continue the exchange when input has come
+	since        time.Time     // when it became idle
+	resumes      chan func()   // functions that continue the exchange when input has come
 	over         chan struct{} // closed when the exchange is over; nil if attend continues it
 
 	mu    sync.Mutex // guards the fields below, and in, until input comes
-	asked bool       // an exchange is under way
-	later bool       // it is over, and attend returns the connection to the pool
-	ended bool       // the connection takes no further exchange
-	room  int64      // how much of the headers may still come, in bytes
+	asked bool       // an exchange is in progress
+	later bool       // the exchange is over, and attend must return the connection to the pool
+	ended bool       // the connection can't be used for further exchanges
+	room  int64      // how many more bytes of headers are accepted
 
-	sent, received int64 // of the exchange, in bytes
+	sent, received int64 // bytes of the current exchange
 }
 
 func newConnection(of *Transport, to *url.URL, s *socket, stream net.Conn) *connection {
@@ -56,7 +56,7 @@ func (c *connection) close() { _ = c.stream.Close() }
 // errHeaders means an answer whose headers don't end.
 var errHeaders = errors.New("the answer's headers are too large")
 
-// Read reads from the stream. It counts bytes and bounds headers.
+// Read reads from the stream. It counts bytes and limits the size of headers.
 func (c *connection) Read(p []byte) (int, error) {
 	if c.room <= 0 {
 		return 0, errHeaders
@@ -74,7 +74,7 @@ func (c *connection) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// come reports whether there is input, which may be the end. Unsolicited input ends the connection.
+// come reports whether there is input or the end of input. Unsolicited input ends the connection.
 func (c *connection) come() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -86,10 +86,10 @@ func (c *connection) come() bool {
 	return come
 }
 
-// attend waits for input until the connection has ended, and continues each exchange.
+// attend waits for input and continues each exchange, until the connection has ended.
 func (c *connection) attend() {
 	for {
-		_ = c.socket.wait(c.come) // the exchange's read gets the error, too
+		_ = c.socket.wait(c.come) // the exchange's read returns the error, too
 		c.mu.Lock()
 		c.ended = c.ended || !c.asked
 		ended := c.ended
@@ -103,7 +103,7 @@ func (c *connection) attend() {
 	}
 }
 
-// begin starts an exchange. It reports false if there was unsolicited input.
+// begin starts an exchange. It returns false if there was unsolicited input.
 func (c *connection) begin() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -139,7 +139,7 @@ func (c *connection) wait(ctx context.Context) {
 	<-come
 }
 
-// left finishes after a coroutine. If the coroutine has not ended its exchange, the connection ends.
+// left cleans up after a coroutine has returned or moved. If its exchange is not over, the connection ends.
 func (c *connection) left() {
 	c.mu.Lock()
 	later, open := c.later, c.asked && !c.later
@@ -156,8 +156,8 @@ func (c *connection) left() {
 // errEnded means that a kept connection has ended, or had unsolicited input.
 var errEnded = errors.New("the connection has ended")
 
-// exchange sends a request and waits for the headers of its answer. After an error the connection is closed; errEnded
-// means that it could not be used, and nothing was sent.
+// exchange sends a request and waits for the headers of its answer. After an error the connection is closed. errEnded
+// means that the connection could not be used, and that no part of the request was sent.
 func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, error) {
 	a := &answerBody{connection: c, ctx: r.Context(), stop: context.AfterFunc(r.Context(), c.abort)}
 	if !c.begin() {
@@ -180,7 +180,7 @@ func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, err
 		a.end(false)
 		return nil, cmp.Or(failed, err)
 	}
-	c.room = math.MaxInt64 // the reader of the body bounds it
+	c.room = math.MaxInt64 // the body's reader limits its size
 	a.keep = failed == nil && !res.Close && !r.Close && res.StatusCode != http.StatusSwitchingProtocols
 	if res.Body == http.NoBody {
 		a.end(a.keep)
@@ -195,7 +195,8 @@ func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, err
 	return res, nil
 }
 
-// answer reads the headers of an answer. It skips interim ones (RFC 9110 section 15.2), within the bound on headers.
+// answer reads the headers of an answer. It skips interim answers (RFC 9110 section 15.2), within the limit for
+// headers.
 func (c *connection) answer(r *http.Request) (*http.Response, error) {
 	for {
 		res, err := http.ReadResponse(c.in, r)
@@ -205,15 +206,15 @@ func (c *connection) answer(r *http.Request) (*http.Response, error) {
 	}
 }
 
-// answerBody is the body of an answer. At its end the connection returns to the pool. If it is closed before, the
-// connection is closed, too.
+// answerBody is the body of an answer. At its end the connection returns to the pool. If the body is closed before its
+// end, the connection is closed, too.
 type answerBody struct {
 	*connection
 	body io.ReadCloser
-	ctx  context.Context // the request's
+	ctx  context.Context // context of the request
 	stop func() bool     // stops watching ctx
 	keep bool            // keep the connection at the end
-	err  error           // set when the body is over
+	err  error           // set at the end of the body
 }
 
 // Read reads the body.
@@ -233,7 +234,7 @@ func (a *answerBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close ends the connection if the body is not read to its end.
+// Close ends the connection if the body was not read to its end.
 func (a *answerBody) Close() error {
 	if a.err == nil {
 		a.err = http.ErrBodyReadAfterClose
@@ -242,8 +243,8 @@ func (a *answerBody) Close() error {
 	return nil
 }
 
-// end ends an exchange. If the connection's goroutine continues the exchange, the connection is given back after that,
-// because the goroutine may be busy for a while.
+// end ends an exchange. If the connection's goroutine is continuing the exchange, the connection is given back only
+// after that, because the goroutine may be busy for a while.
 func (a *answerBody) end(keep bool) {
 	over := a.over
 	a.over = nil
@@ -287,8 +288,8 @@ func (u *unzipped) Close() error { return u.from.Close() }
 type socket struct {
 	net.Conn
 	raw  syscall.RawConn
-	look bool // reads don't wait: without input they end as after a deadline; only within wait
-	fd   int  // within wait
+	look bool // reads don't wait: without input they return a deadline error; only within wait
+	fd   int  // set within wait
 }
 
 func newSocket(conn net.Conn) (*socket, error) {
@@ -303,8 +304,8 @@ func newSocket(conn net.Conn) (*socket, error) {
 	return &socket{Conn: conn, raw: raw}, nil
 }
 
-// wait calls step until that reports true: again each time after input, or the connection's end, has come since the
-// last call began. A step may look, but not close.
+// wait calls step until step returns true. It calls step again each time input, or the connection's end, has come since
+// the last call began. A step may look, but must not close.
 func (s *socket) wait(step func() bool) error {
 	return s.raw.Read(func(fd uintptr) bool {
 		s.fd = int(fd)

@@ -3,7 +3,7 @@
 //
 // An answer is bounded after decompression, and is JSON or an error. Redirects are not followed, because the token
 // would go along. Errors contain the API's own words and a remedy. They never contain the token or other secrets of a
-// request, even if the API repeats them.
+// request, even if the API's answer repeats them.
 //
 // Transport is for many small requests: it wakes fewer goroutines than net/http does.
 //

@@ -15,19 +15,19 @@ import (
 	"time"
 )
 
-// Error is every error of Do, and other packages' error about an answer that can't be right.
+// Error is the type of every error of Do. Other packages use it for an answer that can't be right.
 type Error struct {
 	Method string
 	Path   string
-	Status int    // 0 without an answer
-	Words  string // the API's own, unchanged; may be empty
+	Status int    // status of the answer; 0 if there was none
+	Words  string // the API's own words, unchanged; may be empty
 
 	Problem string // what is wrong with the answer, or why there is none
 	Remedy  string // what to do
 	err     error
 }
 
-// Error returns the request, its result, the API's words and, on a line of its own, what to do.
+// Error returns the request, its result, the API's words and, on a separate line, what to do.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s", e.Method, e.Path)
@@ -59,7 +59,7 @@ func StatusOf(err error) int {
 	return 0
 }
 
-// remedyUnusable is for answers that no API of this kind gives.
+// remedyUnusable is the remedy for an answer that an API of this kind would not give.
 const remedyUnusable = "is this the platform's API? check its URL and region; a proxy or a sign-in page may answer in its place"
 
 // Unusable returns the error for an answer with a success status and unusable content.
@@ -74,7 +74,7 @@ func (c *Client) unusable(r Request, status int, problem string) *Error {
 	return &Error{Method: r.Method, Path: r.Path, Status: status, Problem: c.hide.in(problem), Remedy: remedyUnusable}
 }
 
-// notJSON describes an answer that is not JSON, with its beginning.
+// notJSON describes an answer that is not JSON. It quotes the start of the answer.
 func (c *Client) notJSON(h http.Header, body []byte) string {
 	kind := "something that is not JSON"
 	switch {
@@ -216,7 +216,7 @@ func dnsReason(e *net.DNSError) string {
 	return "the name server does not answer"
 }
 
-// tlsProblem says what is wrong with the encryption, or "".
+// tlsProblem says what is wrong with the encryption, or returns "".
 func tlsProblem(err error) string {
 	var record tls.RecordHeaderError
 	var authority x509.UnknownAuthorityError
@@ -239,7 +239,7 @@ func tlsProblem(err error) string {
 	return ""
 }
 
-// bare removes net/http's wrapping of an error, because method and URL are already named.
+// bare removes net/http's wrapping from an error, because the method and URL are already named.
 func bare(err error) error {
 	if u := (*url.Error)(nil); errors.As(err, &u) {
 		return u.Err
@@ -247,7 +247,7 @@ func bare(err error) error {
 	return err
 }
 
-// hidden is an error with the secrets removed from its text.
+// hidden is an error whose text is shown without secrets.
 type hidden struct {
 	redactor
 	err error
@@ -256,11 +256,11 @@ type hidden struct {
 // Error returns the text without secrets.
 func (h hidden) Error() string { return h.in(h.err.Error()) }
 
-// Timeout reports whether time ran out, as *url.Error asks.
+// Timeout reports whether time ran out. *url.Error calls it.
 func (h hidden) Timeout() bool {
 	var timeout interface{ Timeout() bool }
 	return errors.As(h.err, &timeout) && timeout.Timeout()
 }
 
-// Unwrap keeps the kind of the error available.
+// Unwrap returns the error, so that errors.Is and errors.As work.
 func (h hidden) Unwrap() error { return h.err }

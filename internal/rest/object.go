@@ -12,7 +12,7 @@ import (
 // Object is a JSON object. Its values are strings, json.Number, bool, nil, []any and, for objects, map[string]any.
 type Object map[string]any
 
-// maxDepth bounds how deep an object may be.
+// maxDepth bounds how deeply an object may be nested.
 const maxDepth = 64
 
 // Marshal encodes the object with its members in alphabetical order, and without escaping HTML's characters.

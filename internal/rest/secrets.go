@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// namesSecret reports whether a member's name is one for a secret, or for an object or list of secrets: trunk_pwd,
+// namesSecret reports whether a member with this name holds a secret, or an object or list of secrets: trunk_pwd,
 // authentication.password, server.secret, apiKey, X-Api-Key, … All headers count as secret, because only their receiver
-// knows which are keys.
+// knows which ones are keys.
 func namesSecret(key string) bool {
 	key = strings.NewReplacer("-", "", "_", "").Replace(strings.ToLower(key))
 	switch {
@@ -22,8 +22,8 @@ func namesSecret(key string) bool {
 	}, func(w string) bool { return strings.Contains(key, w) })
 }
 
-// Masked returns a JSON value with everything below the name of a secret replaced: texts, numbers and booleans, at any
-// depth. Empty texts and null stay, because they show that there is no secret.
+// Masked returns a JSON value in which everything below the name of a secret is replaced: texts, numbers and booleans,
+// at any depth. Empty texts and null stay, because they show that there is no secret.
 func Masked(v any) any { return masked(v, false) }
 
 func masked(v any, secret bool) any {
@@ -47,8 +47,8 @@ func masked(v any, secret bool) any {
 	return v
 }
 
-// Secrets returns the texts and numbers in a JSON value that Masked would replace, as text. It omits booleans, whose
-// words are common in any text.
+// Secrets returns the texts and numbers in a JSON value that Masked would replace, as text. It omits booleans, because
+// their words are common in any text.
 func Secrets(v any) []string { return secrets(v, false) }
 
 func secrets(v any, secret bool) (all []string) {

@@ -15,37 +15,37 @@ import (
 	"flowbridge/internal/coroutine"
 )
 
-// maxWritten bounds the body of a request that is written completely before its answer is read, in bytes. It fits into
-// the kernel's buffers, so a server that answers without reading it does not block the write.
+// maxWritten is the size of a request's body, in bytes, up to which the request is written completely before its answer
+// is read. It fits into the kernel's buffers, so a server that answers without reading it does not block the write.
 const maxWritten = 32 << 10
 
 // Transport sends requests over HTTP/1.1. The goroutine that makes a request writes it. The answer wakes the
-// connection's own goroutine, which continues a coroutine (coroutine.Park): no other goroutine is woken. A request
+// connection's own goroutine, which continues a coroutine (coroutine.Park), so no other goroutine is woken. A request
 // outside a coroutine waits for that goroutine.
 //
-// The wire format is net/http's (http.Request.Write, http.ReadResponse). So are the settings and the behaviour, with
-// these differences: it does not ask for compression, but undoes gzip; a request's dialling ends with the request; an
-// answer 101 has no connection. net/http serves requests that need more: a proxy, a large body, a name that is not
-// ASCII.
+// The wire format is net/http's (http.Request.Write, http.ReadResponse). The settings and the behaviour are net/http's,
+// too, with these differences: it does not ask for compression, but undoes gzip; dialling for a request ends with the
+// request; an answer 101 has no connection. Requests that need more are passed to net/http: with a proxy, a large body,
+// or a name that is not ASCII.
 //
-// Ownership: a connection belongs to the pool, or to one request until its answer is read or closed, and then to the
-// rest of the request's coroutine until that is over or waits. Between the headers of an answer and the end of its body
-// a coroutine must not wait elsewhere.
+// Ownership: a connection belongs to the pool, or to one request until its answer is read or closed. After that it
+// belongs to the rest of the request's coroutine, until the coroutine is over or waits. Between the headers of an
+// answer and the end of its body, a coroutine must not wait elsewhere.
 type Transport struct {
-	other *http.Transport // has the settings, and serves the remaining requests
+	other *http.Transport // has the settings, and serves the requests that this transport can't
 
 	mu      sync.Mutex    // guards the fields below
 	idle    []*connection // most recently used last
-	expiry  *time.Timer   // closes idle ones in time; nil before the first
+	expiry  *time.Timer   // closes idle connections in time; nil before the first
 	closing bool          // connections are not kept
 }
 
-// NewTransport returns a Transport with the settings of other, which it takes over. MaxIdleConnsPerHost bounds the
-// connections that are kept without a request, and IdleConnTimeout how long they are kept.
+// NewTransport returns a Transport with the settings of other, which it owns from then on. MaxIdleConnsPerHost limits
+// the number of idle connections, and IdleConnTimeout limits how long they are kept.
 func NewTransport(other *http.Transport) *Transport { return &Transport{other: other} }
 
-// CloseIdleConnections closes the connections that no request is using. Connections in use are closed after their
-// requests, unless another request is made before.
+// CloseIdleConnections closes the connections that are not in use. A connection in use is closed after its request,
+// unless another request is made before.
 func (t *Transport) CloseIdleConnections() {
 	t.other.CloseIdleConnections()
 	t.mu.Lock()
@@ -57,8 +57,8 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-// RoundTrip sends a request. As with net/http, a request that a kept connection turns out to be unable to carry is sent
-// again on another one: if nothing of it went out, or if no byte came back and sending it twice does no harm.
+// RoundTrip sends a request. As with net/http, if a kept connection turns out to be broken, the request is sent again
+// on another one. That happens if no part of it was sent, or if no byte came back and sending it twice does no harm.
 func (t *Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !t.fits(r) {
 		coroutine.Leave(r.Context())
@@ -116,7 +116,8 @@ func (t *Transport) fits(r *http.Request) bool {
 	return proxy == nil && err == nil
 }
 
-// replayable reports whether a request may be repeated although it may have been carried out, by the rule of net/http.
+// replayable reports whether a request may be sent again although it may already have been carried out, by net/http's
+// rule.
 func replayable(r *http.Request) bool {
 	switch r.Method {
 	case "", http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
@@ -231,9 +232,9 @@ func (t *Transport) dial(ctx context.Context, to *url.URL) (*connection, error) 
 	return newConnection(t, to, s, secured), nil
 }
 
-// tlsConfig returns the TLS configuration for a host. It only offers HTTP/1.1.
+// tlsConfig returns the TLS configuration for a host. It offers only HTTP/1.1.
 func (t *Transport) tlsConfig(host string) *tls.Config {
-	c := &tls.Config{} // Go's default: TLS 1.2 at least
+	c := &tls.Config{} // Go's default: at least TLS 1.2
 	if t.other.TLSClientConfig != nil {
 		c = t.other.TLSClientConfig.Clone()
 	}

@@ -19,9 +19,9 @@ const (
 )
 
 // words finds the API's words in the body of a refusal, and returns them in one line of at most 2000 characters,
-// without secrets. Known shapes: {"detail": "…"}, {"detail": {"description": "…", "category": …}}, {"detail": [{"loc":
-// […], "msg": "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}. Other JSON is returned whole;
-// without JSON the result is "".
+// without secrets. Known forms: {"detail": "…"}, {"detail": {"description": "…", "category": …}}, {"detail": [{"loc":
+// […], "msg": "…"}]}, {"error": "…", "message": "…"}, {"message": ["…"], "error": "…"}. JSON in another form is
+// returned whole. If the body is not JSON, the result is "".
 func (c *Client) words(body []byte) string {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return ""
@@ -32,11 +32,11 @@ func (c *Client) words(body []byte) string {
 	if dec.Decode(&v) != nil {
 		return ""
 	}
-	// Secrets are removed first, because a cut could leave half of one.
+	// Remove secrets first, because shortening the text could leave half of one.
 	return line(c.hide.in(say(HideIn(v, c.hide.in), 0)), maxWords)
 }
 
-// maxSayDepth bounds the depth of the words.
+// maxSayDepth bounds the nesting depth of the words.
 const maxSayDepth = 8
 
 // say renders a value for a person.
@@ -64,7 +64,7 @@ func say(v any, depth int) string {
 	return compact(v)
 }
 
-// sayObject finds the member that has the words, and adds category and request_id.
+// sayObject finds the member that holds the words, and adds category and request_id.
 func sayObject(o map[string]any, depth int) string {
 	if loc, ok := o["loc"].([]any); ok && o["msg"] != nil { // an entry of FastAPI's list of errors
 		where := make([]string, len(loc))
@@ -103,7 +103,7 @@ func sayObject(o map[string]any, depth int) string {
 	return main
 }
 
-// compact returns a value as JSON, or "" if it has none.
+// compact returns a value as JSON. It returns "" if the value can't be encoded.
 func compact(v any) string {
 	text, _ := marshal(v)
 	return string(text)
@@ -136,7 +136,7 @@ func line(s string, n int) string {
 // MaxClean is how many characters of a text Clean keeps.
 const MaxClean = 200
 
-// Clean restricts a text from an API to what may stand in a log line.
+// Clean restricts a text from an API to characters that are safe in a log line.
 func Clean(s string) string {
 	var b strings.Builder
 	n := 0
@@ -153,7 +153,7 @@ func Clean(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// Forms returns the forms in which secrets may be repeated: as they are, and escaped for JSON, HTML and URLs.
+// Forms returns the forms in which secrets may be repeated: unchanged, and escaped for JSON, HTML and URLs.
 func Forms(secrets []string) (forms []string) {
 	for _, s := range secrets {
 		if s == "" {
@@ -172,7 +172,7 @@ type redactor struct{ replace *strings.Replacer }
 
 func newRedactor(secrets []string) redactor {
 	forms := Forms(secrets)
-	// Longer ones go first: one secret may be part of another.
+	// Longer ones first, because one secret may be part of another.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, f := range slices.Compact(forms) {
@@ -188,8 +188,8 @@ func (r redactor) in(s string) string {
 	return r.replace.Replace(s)
 }
 
-// HideIn applies hide to all texts in a decoded JSON value, including names of members. A number that it changes
-// becomes a text.
+// HideIn applies hide to all texts in a decoded JSON value, including names of members. If it changes a number, the
+// number becomes a text.
 func HideIn(v any, hide func(string) string) any {
 	switch v := v.(type) {
 	case string:

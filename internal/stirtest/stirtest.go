@@ -1,5 +1,5 @@
-// Package stirtest signs calls for tests: it has PASSporTs, and a certificate with telephone number authority below a
-// root of its own.
+// Package stirtest signs calls for tests. It creates PASSporTs, and a certificate with telephone number authority
+// that leads to its own root.
 package stirtest
 
 import (
@@ -27,7 +27,7 @@ type Signer struct {
 	RootFile []byte // PEM
 }
 
-// Provider is a TNAuthList with a service provider code.
+// Provider is a TNAuthList with one service provider code.
 var Provider = []byte{0x30, 0x08, 0xa0, 0x06, 0x16, 0x04, '7', '0', '9', 'J'}
 
 // Numbers returns a TNAuthList with one number and a range of ten.
@@ -48,7 +48,7 @@ func Numbers(tb testing.TB, one, first string) []byte {
 	return seq(0x30, append(seq(0xa2, ia5(one)), seq(0xa1, seq(0x30, append(ia5(first), ten...)))...))
 }
 
-// New creates root, intermediate and leaf. change may spoil the leaf.
+// New creates a root, an intermediate and a leaf certificate. change may spoil the leaf.
 func New(tb testing.TB, list []byte, change ...func(*x509.Certificate)) *Signer {
 	tb.Helper()
 	now := time.Now()
@@ -97,7 +97,7 @@ func New(tb testing.TB, list []byte, change ...func(*x509.Certificate)) *Signer 
 	return s
 }
 
-// Header returns the header of a SHAKEN PASSporT whose certificate is at a URL.
+// Header returns the header of a SHAKEN PASSporT. Its certificate is at the URL.
 func Header(url string) string {
 	return `{"alg":"ES256","ppt":"shaken","typ":"passport","x5u":"` + url + `"}`
 }
@@ -115,7 +115,7 @@ func (s *Signer) Sign(tb testing.TB, header, payload string) string {
 	return text + "." + base64.RawURLEncoding.EncodeToString(s.Signature(tb, text))
 }
 
-// Signature signs a text as ES256 does.
+// Signature returns the ES256 signature of a text.
 func (s *Signer) Signature(tb testing.TB, text string) []byte {
 	tb.Helper()
 	digest := sha256.Sum256([]byte(text))

@@ -1,5 +1,5 @@
-// Package tracecontext has the ids of a call's trace: W3C Trace Context (https://www.w3.org/TR/trace-context/) as calls
-// carry it, and spans whose ids follow from the call's id.
+// Package tracecontext provides the ids of a call's trace: W3C Trace Context (https://www.w3.org/TR/trace-context/) in
+// the form that calls carry, and spans whose ids are derived from the call's id.
 //
 //	traceparent: 00-<32 hex digits: trace>-<16 hex digits: span>-<2 hex digits: flags>
 //
@@ -22,7 +22,7 @@ import (
 // Name is the header's name, in HTTP and in SIP.
 const Name = "traceparent"
 
-// maxLength bounds a value that is parsed, in bytes. Version 00 has 55; later versions may append to it.
+// maxLength bounds a value that is parsed, in bytes. Version 00 has 55 bytes; later versions may append to it.
 const maxLength = 256
 
 // TraceID names a trace. Zero means none.
@@ -59,8 +59,8 @@ func (p Parent) String() string {
 	return string(append(b, "-00"...))
 }
 
-// Parse parses a header's value. From a version after 00 it takes what it knows (W3C section 4.3). ok is false for an
-// invalid value, which must be ignored.
+// Parse parses a header's value. Of a version after 00 it reads the part that it knows (W3C section 4.3). ok is false
+// for an invalid value, which must be ignored.
 func Parse(value string) (p Parent, ok bool) {
 	v := strings.TrimSpace(value)
 	if len(v) > maxLength || len(v) < 55 || v[2] != '-' || v[35] != '-' || v[52] != '-' {
@@ -82,7 +82,7 @@ func Parse(value string) (p Parent, ok bool) {
 	return p, p.Trace != TraceID{} && p.Span != SpanID{}
 }
 
-// Kind is the subject of a span.
+// Kind says what a span covers.
 type Kind string
 
 // The kinds of spans. A call has at most one each of KindCall, KindRinging and KindAnswered, and one of the others for
@@ -98,7 +98,7 @@ const (
 
 // Span returns the id of one span of a call. attempt counts from 1; it is 0 for kinds that occur once.
 func Span(callID string, kind Kind, attempt int) (id SpanID) {
-	if kind == KindTransfer { // the id must not depend on why the attempt was made
+	if kind == KindTransfer { // the id must not depend on the reason for the attempt
 		kind = KindAttempt
 	}
 	var room [96]byte
@@ -109,7 +109,7 @@ func Span(callID string, kind Kind, attempt int) (id SpanID) {
 	return id
 }
 
-// OfCall returns the trace of a call that brings none: the bytes of its id, a UUID. ok is false for other ids.
+// OfCall returns the trace of a call that brings none: the bytes of its id, if that is a UUID. Otherwise ok is false.
 func OfCall(callID string) (t TraceID, ok bool) {
 	var room [2 * len(t)]byte
 	digits := room[:0]
@@ -137,7 +137,7 @@ type Trace struct {
 	on     bool // spans are exported
 }
 
-// New returns the trace of a call. brought is the caller's traceparent header, or "" if there is none or the caller's
+// New returns the trace of a call. brought is the caller's traceparent header; it is "" if there is none or the caller
 // is not trusted. on says whether spans are exported.
 func New(callID, brought string, on bool) Trace {
 	t := Trace{callID: callID, on: on}
@@ -168,10 +168,10 @@ func (t Trace) Caller() string {
 	return t.caller.String()
 }
 
-// Sampled reports whether the spans of the call are exported. A caller that brings the trace decides.
+// Sampled reports whether the spans of the call are exported. If the caller brings the trace, the caller decides.
 func (t Trace) Sampled() bool { return t.on && (t.caller.Sampled || !t.Brought()) }
 
-// Header returns the value for a request in one of the call's spans. A call without spans of its own passes on the
+// Header returns the value for a request in one of the call's spans. If the call has no spans of its own, it is the
 // caller's header (W3C section 3.4).
 func (t Trace) Header(kind Kind, attempt int) string {
 	switch {

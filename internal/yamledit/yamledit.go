@@ -13,13 +13,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// ErrForm means that the file's form does not allow adding an element as text: for example, it is in flow style, has
-// aliases or several documents. Then the element has to be added by hand.
+// ErrForm means that the file's form does not allow adding an element as text. For example, the file is in flow style,
+// or has aliases or several documents. The element must then be added by hand.
 var ErrForm = errors.New("the file's form does not let an element be added as text")
 
-// Prepend returns text with an element added as the first one of the list under the top-level key. A missing key is
-// added at the end of the file. element is only the element's YAML, without dash and indentation. The result is parsed
-// again: if it is not the old content and the element, or if text or element is not YAML, the error is ErrForm.
+// Prepend returns text with an element added as the first element of the list under the top-level key. If the key is
+// missing, it is added at the end of the file. element is only the element's YAML, without dash and indentation. The
+// result is parsed again. The error is ErrForm if the result is not the old content plus the element, or if text or
+// element is not YAML.
 func Prepend(text []byte, key, element string) ([]byte, error) {
 	root, ok := document(text)
 	added, fine := document([]byte(element))
@@ -37,8 +38,8 @@ func Prepend(text []byte, key, element string) ([]byte, error) {
 	return out, nil
 }
 
-// document parses the one document of a file. The node is nil if that is missing or null; ok is false if it can't be
-// parsed.
+// document parses the single document of a file. The node is nil if the document is missing or null. ok is false if it
+// can't be parsed.
 func document(text []byte) (root *yaml.Node, ok bool) {
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc, second yaml.Node
@@ -127,7 +128,7 @@ func dashColumn(text []byte) int {
 	return -1
 }
 
-// dashed returns an element as it stands in a list.
+// dashed returns an element in the form that it has in a list.
 func dashed(element string, indent int, newline string) string {
 	var b strings.Builder
 	first := true
@@ -164,7 +165,7 @@ func expected(root *yaml.Node, key string, added *yaml.Node) *yaml.Node {
 	return want
 }
 
-// equal reports whether two nodes have the same content, comments and lines aside.
+// equal reports whether two nodes have the same content, apart from comments and line numbers.
 func equal(a, b *yaml.Node) bool {
 	if a == nil || b == nil {
 		return a == b

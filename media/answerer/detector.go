@@ -7,14 +7,14 @@ import (
 	"flowbridge/media/voice"
 )
 
-// Verdict says who or what answered.
+// Verdict says what answered a call.
 type Verdict string
 
 // The verdicts.
 const (
 	Unknown Verdict = "unknown"
 	Human   Verdict = "human"
-	Machine Verdict = "machine" // its greeting, or its beep
+	Machine Verdict = "machine" // a machine's greeting or its beep
 	Fax     Verdict = "fax"
 	SIT     Verdict = "sit" // special information tones: the network could not connect the call
 )
@@ -26,18 +26,18 @@ type Reason string
 const (
 	Undecided Reason = "undecided" // speech that fits neither a person nor a machine
 	Silence   Reason = "silence"   // only steady noise
-	Tone      Reason = "tone"      // ringing, busy or keys, for example
+	Tone      Reason = "tone"      // a tone such as ringing, busy or a key
 	Codec     Reason = "codec"     // not G.711
-	Replaced  Reason = "replaced"  // by another process, before the verdict; never set by the detector
+	Replaced  Reason = "replaced"  // another process took over before the verdict; the detector never sets it
 )
 
-// Answer is the verdict. Confidence says how clear the evidence was: 0.5 means that it just sufficed, 1 that it could
-// hardly be clearer, 0 that the verdict is Unknown. It is not a probability.
+// Answer is the verdict. Confidence says how clear the evidence was: 0.5 means just sufficient, 1 means that it could
+// hardly be clearer, and 0 means that the verdict is Unknown. It is not a probability.
 type Answer struct {
 	Verdict    Verdict
-	Reason     Reason // if Unknown
+	Reason     Reason // set if Verdict is Unknown
 	Confidence float64
-	After      time.Duration // since the answer
+	After      time.Duration // time from the answer to the verdict
 }
 
 // String returns the verdict with its reason.
@@ -50,7 +50,7 @@ func (a Answer) String() string {
 
 // Beep ends the wait for a beep.
 type Beep struct {
-	Heard bool // false if it did not come
+	Heard bool // false if no beep came
 	After time.Duration
 }
 
@@ -64,13 +64,14 @@ type Limits struct {
 const (
 	blockLen   = 160 // samples
 	blockTime  = 20 * time.Millisecond
-	mostBlocks = 512                    // until the verdict, with the longest limits
+	mostBlocks = 512                    // blocks until the verdict, with the longest limits
 	absent     = -1                     // the level of a block without a packet
-	gone       = 200 * time.Millisecond // without a packet: the sender is silent
-	jump       = voice.Tick * 4000      // difference of a timestamp from its time that means another clock
+	gone       = 200 * time.Millisecond // after this time without a packet, the sender counts as silent
+	jump       = voice.Tick * 4000      // a timestamp this far from its expected time means another clock
 )
 
-// Detector judges one side of a call. It allocates nothing after New. Places in the stream are samples since start.
+// Detector judges one side of a call. It allocates nothing after New. Places in the stream are counted in samples since
+// start.
 type Detector struct {
 	// Constant.
 	limits Limits
@@ -79,28 +80,28 @@ type Detector struct {
 	beep   func(Beep)
 
 	timestamp       uint32
-	next            int64         // the place that timestamp stands for
+	next            int64         // the place that belongs to timestamp
 	heard           time.Duration // when the last packet came
 	started         bool
-	judged, foreign bool // a packet of G.711 came; a packet of another codec came
+	judged, foreign bool // whether a packet of G.711 came; whether one of another codec came
 	window          [windowLen]float32
-	fresh           int // samples of the window that belong to the next block
+	fresh           int // number of samples in the window that belong to the next block
 
-	blocks     int // number so far; the unit of all places below
+	blocks     int // blocks so far; all places below count in blocks
 	levels     [mostBlocks]int8
 	tonal      [mostBlocks]bool
 	last       sound // the last block that was heard
 	run        run
-	cadence    run // the last earlier run that may have been part of ringing or of a busy tone
-	informed   int // special information tones so far
-	informedAt int // the last block of these
+	cadence    run // the last run that may have been part of ringing or of a busy tone
+	informed   int // number of special information tones so far
+	informedAt int // the last block of the latest one
 	answered   bool
 	until      int // when the wait for a beep ends; 0 if there is none
 	over       bool
 }
 
 // New returns a detector for a call that was answered at start, by the clock of voice.Packet.Arrival. The detector
-// calls answer once, and then beep at most once.
+// calls answer once, and after that calls beep at most once.
 func New(l Limits, start time.Duration, answer func(Answer), beep func(Beep)) *Detector {
 	or := func(d *time.Duration, most, otherwise time.Duration) {
 		if *d <= 0 || *d > most {
@@ -113,7 +114,7 @@ func New(l Limits, start time.Duration, answer func(Answer), beep func(Beep)) *D
 	return &Detector{limits: l, start: start, heard: start, answer: answer, beep: beep}
 }
 
-// Over reports whether there is nothing left to report.
+// Over reports whether the detector has nothing left to report.
 func (d *Detector) Over() bool { return d.over }
 
 // Due returns when Look must be called next.
@@ -153,9 +154,9 @@ func (d *Detector) Packet(p voice.Packet) {
 	}
 }
 
-// place finds where a packet starts, and passes over missing blocks before it. It reports false if the packet is late
-// or a duplicate. Within a stream the timestamp gives the place. After a jump, as with another stream, or if a sender's
-// clock stood still during silence, the arrival does.
+// place finds where a packet starts, and passes over missing blocks before it. It returns false if the packet is late
+// or a duplicate. Within a stream the timestamp gives the place. The arrival time gives it after a jump, for another
+// stream, and if a sender's clock stood still during silence.
 func (d *Detector) place(p *voice.Packet) (fresh bool) {
 	n := int64(len(p.Payload))
 	due, at := int64((p.Arrival-d.start)/voice.Tick)-n, d.next+int64(int32(p.Timestamp-d.timestamp))
@@ -169,20 +170,20 @@ func (d *Detector) place(p *voice.Packet) (fresh bool) {
 	}
 	d.started, d.heard, d.next, d.timestamp = true, p.Arrival, at+n, p.Timestamp+uint32(n)
 	if int(at/blockLen) > d.blocks {
-		clear(d.window[:]) // a jump within a tone would look like another frequency
+		clear(d.window[:]) // a gap within a tone would look like another frequency
 		d.pass(at)
 	}
 	return true
 }
 
-// pass judges blocks without a packet, up to a place.
+// pass judges the missing blocks up to a place.
 func (d *Detector) pass(to int64) {
 	for d.fresh = 0; int64(d.blocks+1)*blockLen <= to && !d.over; {
 		d.push(sound{level: absent})
 	}
 }
 
-// Look updates the detector: what has not come by now, some time after it was due, was not sent.
+// Look updates the detector. A packet that has not come by now, some time after it was due, counts as not sent.
 func (d *Detector) Look(now time.Duration) {
 	if now-d.heard < gone {
 		return

@@ -7,18 +7,18 @@ import (
 
 const (
 	rate      = 8000
-	windowLen = 256 // samples: 32 ms, of which the last 20 are the block's
+	windowLen = 256 // samples: 32 ms, of which the last 20 ms are the block
 	lobe      = 2   // bins on each side over which a frequency spreads, with a Hann window
 	levelMax  = 80  // dB; 0 is -75 dBm0
-	full      = 9   // dB by which a mean square of 1 is below level 0: a full-scale sine has 3.17 dBm0 (ITU-T G.711)
+	full      = 9   // dB from level 0 down to a mean square of 1; a full-scale sine has 3.17 dBm0 (ITU-T G.711)
 )
 
 // Limits for tones.
 const (
-	purity    = 0.75 // share of the power in a tone's frequency
-	puritySum = 0.85 // the same for two frequencies
-	otherMost = 0.05 // share of a second frequency from which one tone counts as two
-	toneMin   = 350  // Hz of a beep
+	purity    = 0.75 // share of the power at a tone's frequency
+	puritySum = 0.85 // the same for the two frequencies of a double tone
+	otherMost = 0.05 // with a second frequency of this share, a tone counts as two
+	toneMin   = 350  // lowest frequency of a beep, in Hz
 	toneMax   = 2300
 )
 
@@ -108,17 +108,17 @@ func listen(w *[windowLen]float32, before sound) (s sound) {
 
 // Limits, in blocks.
 const (
-	resumes    = 4   // between two blocks of the same tone
-	settles    = 1   // windows that contain the end of a tone and what follows
+	resumes    = 4   // longest gap between two blocks of the same tone
+	settles    = 1   // windows that contain the end of a tone and the sound after it
 	beepMin    = 3   // 0.1 s has that many windows
-	beepMax    = 100 // of a beep
-	beepPause  = 12  // after a beep
-	burstMax   = 45  // the same, for the frequency of a progress tone
+	beepMax    = 100 // longest beep
+	beepPause  = 12  // shortest silence after a beep
+	burstMax   = 45  // longest beep at the frequency of a progress tone
 	burstPause = 35
-	burstAgain = 250 // the same tone within that time is a cadence
-	informMin  = 6   // of each special information tone
-	informGap  = 5   // at most, between two of them
-	faxMin     = 18  // of CED or CNG
+	burstAgain = 250 // if the same tone comes again within this time, it is a cadence
+	informMin  = 6   // shortest special information tone
+	informGap  = 5   // longest gap between two of them
+	faxMin     = 18  // shortest CED or CNG
 )
 
 // informs are the frequencies of special information tones (ITU-T E.180 §6) in Hz. The North American ones are
@@ -131,8 +131,8 @@ var informs = [3]float32{950, 1400, 1800}
 type run struct {
 	hertz, share        float32 // means
 	level               int
-	first, last, blocks int  // no tone if blocks is 0
-	informs             bool // it is one of the special information tones, in their order
+	first, last, blocks int  // blocks is 0 if there is no tone
+	informs             bool // it is the next special information tone in their order
 }
 
 // follow processes a block, and reports whether it ends the silence after a beep.

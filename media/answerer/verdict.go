@@ -3,36 +3,36 @@ package answerer
 // Limits, in blocks.
 const (
 	firstRun = 3  // loud blocks in a row that start an utterance
-	goingOn  = 2  // and that prolong it
-	clickMax = 7  // so few loud blocks are no utterance, if silence follows
-	greeting = 90 // an utterance at least as long, with no pause longer than greetMax, is a machine's
+	goingOn  = 2  // loud blocks in a row that prolong it
+	clickMax = 7  // with at most this many loud blocks before silence, a sound is no utterance
+	greeting = 90 // an utterance at least this long, with no pause longer than greetMax, is a machine's
 	greetMax = 30
-	hello    = 60 // an utterance at most as long is a person's, if silence follows
+	hello    = 60 // an utterance at most this long is a person's, if silence follows
 	silence  = 35
 )
 
 // Limits, in dB.
 const (
 	speechMin = 30 // level of -45 dBm0: quieter sound is not speech
-	swingMin  = 12 // from the noise to the speaker; less is steady noise
-	above     = 5  // a loud block is at least that far above the noise
-	below     = 24 // a loud block is at most that far below the speaker
+	swingMin  = 12 // from the noise to the speaker; a smaller difference means steady noise
+	above     = 5  // a loud block is at least this far above the noise
+	below     = 24 // a loud block is at most this far below the speaker
 )
 
 // utterance is the first utterance. Places are blocks.
 type utterance struct {
-	first, last int // first < 0: none was heard
+	first, last int // first is negative if there was no utterance
 	loud, tones int // blocks
 	pause       int // the longest pause within it
 	clear       float64
 }
 
-// decide gives a verdict if possible: by tones, or else by speech.
+// decide gives a verdict if possible: from tones, or else from speech.
 func (d *Detector) decide(beep bool) {
 	u, r := d.utterance(), &d.run
 	tone, sure := u.tones*2 > u.loud, 0.5+r.clarity()/2
 	switch {
-	case beep && (u.first < 0 || tone): // without a greeting
+	case beep && (u.first < 0 || tone): // a beep without a greeting
 		d.conclude(Machine, "", 0.5+r.clarity()/4)
 	case beep:
 		d.conclude(Machine, "", sure)
@@ -76,7 +76,7 @@ func (d *Detector) utterance() (u utterance) {
 			all++
 		}
 	}
-	for n := counts[low]; low < levelMax && n*10 <= all; n += counts[low] { // a tenth of all blocks is taken for noise
+	for n := counts[low]; low < levelMax && n*10 <= all; n += counts[low] { // the quietest tenth counts as noise
 		low++
 	}
 	for n := counts[high]; high > 0 && n <= firstRun; n += counts[high] { // the loudest few blocks are ignored

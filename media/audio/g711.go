@@ -12,7 +12,7 @@ var (
 	uLawTable = buildTable(expandULaw)
 	aLawTable = buildTable(expandALaw)
 
-	// The nearest codes of the other law (ITU-T G.711 tables 3 and 4), converted by way of the linear value.
+	// The nearest codes of the other law (ITU-T G.711 tables 3 and 4), computed from the linear value.
 	uLawToALaw = crossTable(&uLawTable, EncodeALaw)
 	aLawToULaw = crossTable(&aLawTable, EncodeULaw)
 )
@@ -26,7 +26,7 @@ const (
 // DecodeULaw returns the 16-bit linear sample of a G.711 µ-law (PCMU) code, from -32124 to 32124.
 func DecodeULaw(code byte) int16 { return uLawTable[code] }
 
-// DecodeALaw returns the 16-bit linear sample of a G.711 A-law (PCMA) code, from -32256 to 32256; A-law has no zero,
+// DecodeALaw returns the 16-bit linear sample of a G.711 A-law (PCMA) code, from -32256 to 32256. A-law has no zero;
 // the smallest magnitude is 8.
 func DecodeALaw(code byte) int16 { return aLawTable[code] }
 

@@ -22,7 +22,7 @@ const (
 	ALaw            // PCMA
 )
 
-// Silence is the code of the smallest magnitude.
+// Silence returns the code with the smallest magnitude.
 func (l Law) Silence() byte {
 	if l == ALaw {
 		return 0xd5
@@ -36,11 +36,11 @@ type Sound struct{ ulaw, alaw []byte }
 
 const maxSound = 10 * time.Minute
 
-// Errors of samples that can't be a sound.
+// Errors for samples that can't be played as a sound.
 var (
-	// ErrSound means that there is nothing to play, or too much.
+	// ErrSound means that there are no samples to play, or too many.
 	ErrSound = errors.New("not a sound that can be played")
-	// ErrLong is the ErrSound of a sound longer than 10 minutes.
+	// ErrLong is the ErrSound for a sound longer than 10 minutes.
 	ErrLong = fmt.Errorf("%w: it is longer than 10 minutes", ErrSound)
 
 	errEmpty = fmt.Errorf("%w: it has no samples", ErrSound)
@@ -79,15 +79,15 @@ func (s *Sound) In(l Law) []byte {
 	return s.ulaw
 }
 
-// cadence is a call progress tone: frequencies in Hz that sound together, and the durations of on, off, on … in
-// milliseconds.
+// cadence is a call progress tone: frequencies in Hz that sound together, and alternating durations of tone and pause
+// in milliseconds.
 type cadence struct {
 	hertz  []float64
 	onOff  []int
 	volume float64 // dBm0 of each frequency
 }
 
-// tones are the ringing tones of ITU-T E.180 Supplement 2 by country, and other tones. Each is rendered once.
+// tones has the ringing tones of ITU-T E.180 Supplement 2 by country, and other tones. Each is rendered once.
 //
 //nolint:gochecknoglobals // constant table, never modified
 var tones = map[string]func() *Sound{

@@ -29,7 +29,7 @@ type wavFormat struct {
 }
 
 // ReadWAV reads a WAV file: mono, 8000 Hz, 16-bit PCM or 8-bit G.711 (A-law or µ-law), up to ten minutes. The error is
-// ErrWAV, ErrSound, or r's.
+// ErrWAV, ErrSound, or an error of r.
 func ReadWAV(r io.Reader) (*Sound, error) {
 	file, err := io.ReadAll(io.LimitReader(r, maxWAV+1))
 	switch {
@@ -50,7 +50,7 @@ func ReadWAV(r io.Reader) (*Sound, error) {
 			}
 		case id == "data" && format == nil:
 			return nil, fmt.Errorf("%w: its data come before their format", ErrWAV)
-		case id == "data" && len(file) > maxWAV && int64(len(chunk)) < size: // there is more of it
+		case id == "data" && len(file) > maxWAV && int64(len(chunk)) < size: // the file was cut off at maxWAV
 			return nil, ErrLong
 		case id == "data" && int64(len(chunk)) < size:
 			return nil, fmt.Errorf("%w: its data are cut short: %d of %d bytes are there", ErrWAV, len(chunk), size)

@@ -21,25 +21,25 @@ const (
 	Patience = 10 * time.Second
 
 	// repeatAfter is how long to wait for the first answer to a flight; the time doubles with each repetition. RFC 6347
-	// §4.2.4.1 has a second; RFC 9147 §5.8.2 allows less for media that a user waits for.
+	// §4.2.4.1 recommends a second; RFC 9147 §5.8.2 allows less for media that a user waits for.
 	repeatAfter = 400 * time.Millisecond
 
-	// lingers is how long a DTLS server keeps answering a retransmitted final flight: a client retransmits until it has
-	// the server's (RFC 6347 §4.2.4).
+	// lingers is how long a DTLS server keeps answering a retransmitted final flight. A client retransmits its flight
+	// until it has received the server's (RFC 6347 §4.2.4).
 	lingers = 10 * time.Second
 
 	// attempts limits how often a handshake is restarted because of unreadable datagrams.
 	attempts = 20
 
-	// unanswered is how long a server waits without having answered anything before it restarts. The library keeps the
+	// unanswered is how long a server waits before it restarts, if it has not answered any message. The library keeps the
 	// first ClientHello, readable or not, and takes the peer's repeated one for the same.
 	unanswered = 700 * time.Millisecond
 
-	// unreadable limits the reads of a server that lingers.
+	// unreadable limits how often a server that lingers tries to read.
 	unreadable = 100
 )
 
-// The errors of a handshake, besides the library's. They may appear in logs and records.
+// The errors of a handshake, in addition to the library's. They may appear in logs and records.
 var (
 	errFingerprint = errors.New("the certificate is not the one of a=fingerprint")
 	errTimeout     = fmt.Errorf("no DTLS handshake within %v", Patience)
@@ -57,16 +57,16 @@ var profiles = [...]struct {
 	{media.SuiteAESCM128SHA32, dtls.SRTP_AES128_CM_HMAC_SHA1_32},
 }
 
-// Peer describes the handshake's other end, as the SDP of both says.
+// Peer describes the other end of the handshake, according to the SDP of both ends.
 type Peer struct {
-	Fingerprints []string // values of a=fingerprint (RFC 8122), one of which must match
+	Fingerprints []string // values of a=fingerprint (RFC 8122); at least one must match
 	Client       bool     // we start the handshake: the peer is passive (RFC 5763 §5)
 	Suites       []media.Suite
 }
 
 // Agree runs a handshake, and calls agreed with the keys. A server then continues for a while, so that the peer gets
-// them, too. An error means that agreed was not called: nothing came, the certificate did not match, the peer refused,
-// or d ended.
+// the keys, too. An error means that agreed was not called: no messages came, the certificate did not match, the peer
+// refused, or d ended.
 func (i *Identity) Agree(ctx context.Context, d *media.Datagrams, with Peer, agreed func(media.Crypto)) error {
 	w := newWire(d)
 	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTimeout)
@@ -88,7 +88,7 @@ func (i *Identity) Agree(ctx context.Context, d *media.Datagrams, with Peer, agr
 	}
 }
 
-// final reports whether a restart would be useless. Garbage from a stranger must not end a handshake.
+// final reports whether a restart would be useless after this error. Garbage from a stranger must not end a handshake.
 func final(err error) bool {
 	var alert interface{ IsFatalOrCloseNotify() bool } // implemented by the library's alerts
 	return errors.Is(err, errFingerprint) || errors.Is(err, errProfile) || errors.Is(err, net.ErrClosed) ||
@@ -100,7 +100,7 @@ func (i *Identity) handshake(ctx context.Context, w *wire, with Peer) (*dtls.Con
 	wrong := false
 	options := []dtls.Option{
 		dtls.WithCertificates(i.certificate),
-		dtls.WithInsecureSkipVerify(true), // no authority: the fingerprint decides
+		dtls.WithInsecureSkipVerify(true), // there is no certificate authority: the fingerprint decides
 		dtls.WithVerifyPeerCertificate(func(certificates [][]byte, _ [][]*x509.Certificate) error {
 			if len(certificates) > 0 && matches(certificates[0], with.Fingerprints) {
 				return nil
@@ -109,7 +109,7 @@ func (i *Identity) handshake(ctx context.Context, w *wire, with Peer) (*dtls.Con
 			return errFingerprint
 		}),
 		dtls.WithSRTPProtectionProfiles(profilesOf(with.Suites)...),
-		// RFC 7627: otherwise the keys are not bound to this handshake
+		// RFC 7627: without it, the keys are not bound to this handshake.
 		dtls.WithExtendedMasterSecret(dtls.RequireExtendedMasterSecret),
 		dtls.WithFlightInterval(repeatAfter),
 		dtls.WithLoggerFactory(&logging.DefaultLoggerFactory{Writer: io.Discard, DefaultLogLevel: logging.LogLevelDisabled}),
@@ -166,13 +166,13 @@ func profilesOf(suites []media.Suite) (all []dtls.SRTPProtectionProfile) {
 	return all
 }
 
-// Suites returns the given suites that DTLS can negotiate, in their order.
+// Suites returns the given suites that DTLS can negotiate, in the same order.
 func Suites(some []media.Suite) []media.Suite {
 	return slices.DeleteFunc(slices.Clone(some),
 		func(s media.Suite) bool { return len(profilesOf([]media.Suite{s})) == 0 })
 }
 
-// keysOf exports the keys of a handshake (RFC 5764 §4.2): the client's and the server's, then their salts.
+// keysOf exports the keys of a handshake (RFC 5764 §4.2): the client's key and the server's key, then their salts.
 func keysOf(conn *dtls.Conn, with Peer) (media.Crypto, error) {
 	state, ok := conn.ConnectionState()
 	if !ok || len(state.PeerCertificates) == 0 || !matches(state.PeerCertificates[0], with.Fingerprints) {
@@ -201,7 +201,7 @@ func keysOf(conn *dtls.Conn, with Peer) (media.Crypto, error) {
 }
 
 // linger answers the peer's repeated messages if necessary, and ends our part of the association. It does not tell the
-// peer: many peers take that for the end of the call.
+// peer, because many peers take that for the end of the call.
 func (w *wire) linger(conn *dtls.Conn, client bool) {
 	defer w.close(conn)
 	if client {
@@ -210,7 +210,7 @@ func (w *wire) linger(conn *dtls.Conn, client bool) {
 	if err := conn.SetReadDeadline(time.Now().Add(lingers)); err != nil {
 		return
 	}
-	var buf [2048]byte // data is ignored
+	var buf [2048]byte // application data is ignored
 	for range unreadable {
 		_, err := conn.Read(buf[:])
 		var timeout net.Error

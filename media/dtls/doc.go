@@ -1,4 +1,4 @@
-// Package dtls agrees on the SRTP keys of a side by a DTLS handshake on the ports of its RTP (DTLS-SRTP, RFC 5763, RFC
+// Package dtls agrees on the SRTP keys of a side in a DTLS handshake on the side's RTP ports (DTLS-SRTP, RFC 5763, RFC
 // 5764).
 //
 //	SDP: fingerprints, roles ──▶ Identity.Agree ──▶ media.Crypto, for Session.SetCrypto
@@ -10,15 +10,15 @@
 //
 // # Decisions
 //
-// The certificate is derived from the node's key, and always the same. So a process that continues a call has the
+// The certificate is derived from the node's key, so it is always the same. A process that continues a call has the
 // fingerprint that the peer knows, and needs no new handshake. Test: TestIdentityIsOfItsKey.
 //
-// A handshake only yields keys. After that DTLS is not needed any more, and SRTP continues as with keys in SDP, also in
-// another process. We never close the association: peers take a close_notify for the end of the call. The server of a
+// A handshake only yields keys. After that, DTLS is not needed any more, and SRTP works as with keys in SDP, even after
+// an upgrade. We never close the association: peers take a close_notify for the end of the call. The server of a
 // handshake answers repeated last messages for a while, because its own last ones may have been lost. Test:
 // TestLostPackets.
 //
-// Packets that are not the peer's never end a handshake. It runs on its own goroutine, for at most Patience, and ends
+// Packets of strangers never end a handshake. A handshake runs on its own goroutine, for at most Patience, and ends
 // with the media session. The library drops unreadable packets; if it gives up anyway, the handshake is restarted.
 // Tests: TestJunk, TestHandshakeEndsWithItsSession.
 package dtls

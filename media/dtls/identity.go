@@ -18,19 +18,19 @@ import (
 	"time"
 )
 
-// Identity is our self-signed certificate. The peer verifies it only by its fingerprint.
+// Identity is our self-signed certificate. The peer verifies only its fingerprint.
 type Identity struct {
 	certificate tls.Certificate
 	fingerprint string
 }
 
-// NewIdentity creates the identity of a key: the same one each time.
+// NewIdentity returns the identity for a key. The same key always gives the same identity.
 func NewIdentity(key [32]byte) (*Identity, error) {
 	seed, err := hkdf.Key(sha256.New, key[:], nil, "flowbridge DTLS-SRTP certificate", 48)
 	if err != nil {
 		return nil, fmt.Errorf("dtls: %w", err)
 	}
-	// FIPS 186-5 A.2.1: 128 more random bits than the order has, so that all keys are equally likely.
+	// FIPS 186-5 A.2.1: take 128 more random bits than the order has, so that all keys are equally likely.
 	curve := elliptic.P256()
 	order := new(big.Int).Sub(curve.Params().N, big.NewInt(1))
 	d := new(big.Int).Mod(new(big.Int).SetBytes(seed), order)
@@ -53,7 +53,7 @@ func NewIdentity(key [32]byte) (*Identity, error) {
 	}, nil
 }
 
-// repeatable signs the same digest with the same signature (RFC 6979).
+// repeatable is a signer that always gives the same signature for a digest (RFC 6979).
 type repeatable struct{ *ecdsa.PrivateKey }
 
 // Sign implements crypto.Signer. It ignores the source of randomness.
@@ -64,7 +64,7 @@ func (r repeatable) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]
 // Fingerprint returns the value of a=fingerprint for the certificate (RFC 8122 §5).
 func (i *Identity) Fingerprint() string { return i.fingerprint }
 
-// fingerprint returns the value of an a=fingerprint.
+// fingerprint returns a certificate's value of a=fingerprint for a hash.
 func fingerprint(name string, hash crypto.Hash, der []byte) string {
 	h := hash.New()
 	h.Write(der)

@@ -2,7 +2,7 @@ package dtls
 
 import "encoding/binary"
 
-// Records of DTLS 1.2 and 1.0 (RFC 6347 §4.1), as far as needed to recognise garbage.
+// Records of DTLS 1.2 and 1.0 (RFC 6347 §4.1), as far as is needed to recognise garbage.
 const (
 	recordLen    = 13
 	handshakeLen = 12 // length of a message header (RFC 6347 §4.2.2)
@@ -11,13 +11,13 @@ const (
 	handshakeRecord  = 22
 	dataRecord       = 23
 
-	// latest is the highest accepted number of a record before encryption: far more than a handshake uses. After a high
-	// number the library takes all lower ones for repeated.
+	// latest is the highest record number that is accepted before encryption; a handshake uses far fewer. After a high
+	// number, the library takes all lower ones for repeated.
 	latest = 1 << 10
 )
 
 // plausible reports whether the records of a datagram may be the peer's. The library aborts a handshake for some
-// records that can't be, which RFC 6347 §4.1.2.7 wants dropped: anybody can send them.
+// records that can't be the peer's. RFC 6347 §4.1.2.7 wants these dropped, because anybody can send them.
 func plausible(datagram []byte) bool {
 	if len(datagram) == 0 {
 		return false
@@ -35,13 +35,14 @@ func plausible(datagram []byte) bool {
 	return true
 }
 
-// isRecord reports whether a record of the right length may be the peer's. An unencrypted alert is not accepted: the
-// library ends a handshake for it, and RFC 6347 §4.1.2.7 warns against that because anybody can send one.
+// isRecord reports whether a record of the right length may be the peer's. It rejects an unencrypted alert, for
+// which the library would end the handshake. RFC 6347 §4.1.2.7 warns against that, because anybody can send such an
+// alert.
 func isRecord(record []byte) bool {
 	epoch, number, body := binary.BigEndian.Uint16(record[3:]), binary.BigEndian.Uint64(record[3:])&(1<<48-1),
 		record[recordLen:]
 	if epoch > 0 {
-		return record[0] >= changeCipherSpec && record[0] <= dataRecord // encryption decides
+		return record[0] >= changeCipherSpec && record[0] <= dataRecord // whether it decrypts, the library decides
 	}
 	if number >= latest {
 		return false

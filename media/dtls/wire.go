@@ -10,16 +10,16 @@ import (
 	"flowbridge/media"
 )
 
-// wire adapts media.Datagrams to the DTLS library. Closing it closes nothing.
+// wire adapts media.Datagrams to the DTLS library. Close does not close the Datagrams.
 type wire struct {
 	*media.Datagrams
 	read   *deadline.Deadline
 	silent atomic.Bool   // drop outgoing datagrams
-	spoken atomic.Uint32 // in this attempt
+	spoken atomic.Uint32 // whether this attempt has answered; one of the values below
 }
 
-// The values of wire.spoken. It leaves saidNothing once: the attempt has begun to answer, or never will. The peer
-// continues from what it has received, of which a further attempt would know nothing.
+// The values of wire.spoken. It leaves saidNothing once, when the attempt has begun to answer or never will. From
+// its first answer on, the peer continues from what it has received, and a further attempt would not know that.
 const (
 	saidNothing uint32 = iota
 	hasAnswered
@@ -28,7 +28,7 @@ const (
 
 func newWire(d *media.Datagrams) *wire { return &wire{Datagrams: d, read: deadline.New()} }
 
-// address stands for the side's address, which only the media knows.
+// address stands for the side's address, which only package media knows.
 type address struct{}
 
 func (address) Network() string { return "udp" }

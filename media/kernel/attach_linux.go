@@ -21,8 +21,8 @@ import (
 // attachment is the program at the ingress of an interface.
 type attachment struct {
 	name string
-	link link.Link          // tcx; nil if it is a filter
-	tc   *netlink.BpfFilter // clsact
+	link link.Link          // the tcx link; nil with clsact
+	tc   *netlink.BpfFilter // the clsact filter; nil with tcx
 }
 
 // attach attaches the program to the interfaces that lack it, and removes it from those that must not have it.
@@ -67,7 +67,7 @@ func (r *Relay) attach() error {
 }
 
 // wants reports whether an interface gets the program. An interface that belongs to another one, such as a port of a
-// bridge, does not: the packets of both arrive at that one.
+// bridge, does not get it: the bridge sees the packets of all its ports.
 func wants(at *netlink.LinkAttrs) bool {
 	ethernet := at.EncapType == "ether" || at.Flags&net.FlagLoopback != 0
 	return ethernet && at.Flags&net.FlagUp != 0 && at.MasterIndex == 0
@@ -107,8 +107,8 @@ func (r *Relay) attachTCX(index int) (link.Link, error) {
 // linkPrefix is the prefix of the names of pinned links.
 const linkPrefix = "link-"
 
-// linkPin returns where the link of an interface is pinned. Interfaces are identified by their number in a network
-// namespace.
+// linkPin returns the path where the link of an interface is pinned. Interfaces are identified by their number and
+// network namespace.
 func (p *place) linkPin(index int) string {
 	if p.root == nil {
 		return ""
@@ -116,7 +116,7 @@ func (p *place) linkPin(index int) string {
 	return filepath.Join(p.dir, fmt.Sprintf("%s%d-%d", linkPrefix, namespace(), index))
 }
 
-// namespace returns the number of the thread's network namespace.
+// namespace returns the inode number of the thread's network namespace.
 func namespace() uint64 {
 	var st unix.Stat_t
 	if err := unix.Stat("/proc/thread-self/ns/net", &st); err != nil {
@@ -125,8 +125,8 @@ func namespace() uint64 {
 	return st.Ino
 }
 
-// pinnedLink makes the old process's link run our program, without missing a packet. It returns nil if there is no such
-// link, or its interface is gone.
+// pinnedLink makes the old process's link run our program. No packet is missed. It returns nil if there is no such
+// link, or if its interface is gone.
 func (r *Relay) pinnedLink(pin string, index int) link.Link {
 	if pin == "" {
 		return nil
@@ -170,11 +170,11 @@ func (p *place) sweep() {
 	}
 }
 
-// filterPriority comes after the priorities that others choose and before the kernel's own.
+// filterPriority is after the priorities that others choose, and before the kernel's own.
 const filterPriority = 0xb000
 
-// attachFilter attaches the program before Linux 6.6. A filter outlives the process by itself, so it needs a directory
-// in which the next process finds it.
+// attachFilter attaches the program on kernels before Linux 6.6. A filter outlives the process by itself, so a
+// directory is needed in which the next process finds it.
 func (r *Relay) attachFilter(at *netlink.LinkAttrs) (*attachment, error) {
 	if r.place.root == nil {
 		return nil, errors.New("before Linux 6.6 a directory in a BPF file system is needed")
@@ -217,14 +217,14 @@ func removeFilters(w *netlink.Handle, dir string) {
 	}
 }
 
-// end detaches the program from the interface, or leaves it there for the next process.
+// end detaches the program from the interface. If leave is set, it leaves the program there for the next process.
 func (a *attachment) end(r *Relay, leave bool) {
 	switch {
 	case a.tc != nil && !leave:
 		_ = r.routes.FilterDel(a.tc)
 	case a.link != nil:
 		if !leave {
-			_ = a.link.Unpin() // an error if it was not pinned
+			_ = a.link.Unpin() // fails if the link was not pinned
 		}
 		_ = a.link.Close()
 	}
@@ -233,7 +233,7 @@ func (a *attachment) end(r *Relay, leave bool) {
 // Path says how and where the program is attached: "tcx on eth0, lo".
 func (r *Relay) Path() string { return *r.path.Load() }
 
-// tellPath updates Path. The caller holds attaching.
+// tellPath updates Path. The caller holds r.attaching.
 func (r *Relay) tellPath() {
 	way, names := "tcx", []string{}
 	for _, a := range r.attached {

@@ -49,7 +49,7 @@ func address(w [4]uint32) netip.Addr {
 	return netip.AddrFrom16(b).Unmap()
 }
 
-// network converts a number to or from network byte order.
+// network converts a port to or from network byte order.
 func network(port uint16) uint16 { return native.Uint16([]byte{byte(port >> 8), byte(port)}) }
 
 func network32(n uint32) uint32 {
@@ -64,7 +64,7 @@ func addrPort(w [4]uint32, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(address(w), network(port))
 }
 
-// place returns the value that leads the program to the flow.
+// place returns the flow's value in the map flows.
 func (c *carried) place() *programPlace {
 	p := &programPlace{Slot: c.slot}
 	if c.flow.Kind == RTCP {
@@ -107,7 +107,7 @@ func (c *carried) value() *programFlow {
 	return v
 }
 
-// into writes where a flow leaves.
+// into writes the outlet's fields to v.
 func (o outlet) into(v *programFlow) {
 	v.Out, v.Mtu = uint32(o.index), uint32(o.mtu)
 	switch {
@@ -120,7 +120,7 @@ func (o outlet) into(v *programFlow) {
 	}
 }
 
-// stateOf returns a slot's value with a flow, or without one.
+// stateOf returns the value of a slot. f is nil for a slot without a flow.
 func stateOf(s *State, id uint64, f *programFlow) *programState {
 	v := &programState{F: *(*programFigures)(unsafe.Pointer(s))}
 	if f != nil {
@@ -133,7 +133,8 @@ func stateOf(s *State, id uint64, f *programFlow) *programState {
 	return v
 }
 
-// figuresOf returns the state in a slot that was read after the time at. Its Speech points into v.
+// figuresOf returns the state in a slot that was read after the time at. The state's Speech points
+// into v.
 func figuresOf(v *programState, at time.Duration) State {
 	s := State{At: at}
 	*(*programFigures)(unsafe.Pointer(&s)) = v.F
@@ -143,7 +144,7 @@ func figuresOf(v *programState, at time.Duration) State {
 	return s
 }
 
-// requestOf returns the packet that identifies a flow to a program.
+// requestOf returns the packet that identifies a flow to the programs take and change.
 func requestOf(slot uint32, id uint64) []byte {
 	b := make([]byte, requestSize)
 	native.PutUint64(b[ethernetLen:], id)
@@ -151,7 +152,7 @@ func requestOf(slot uint32, id uint64) []byte {
 	return b
 }
 
-// changeOf returns the packet that replaces a flow.
+// changeOf returns the packet that makes the program change replace a flow.
 func changeOf(slot uint32, id uint64, f *programFlow) []byte {
 	b := requestOf(slot, id)
 	copy(b[ethernetLen+requestLen:], unsafe.Slice((*byte)(unsafe.Pointer(f)), unsafe.Sizeof(*f)))

@@ -24,12 +24,12 @@ type carried struct {
 	mu   sync.Mutex // guards the fields below, and the flow in the kernel, also during system calls
 	flow Flow
 	out  outlet
-	lost bool // it has been removed from the program's flows
-	over bool // it has been removed
+	lost bool // removed from the program's map flows
+	over bool // removed altogether
 }
 
-// Look finds out how packets of a flow leave, for Put, and also for Local if one of our addresses is invalid. It may
-// wait for the kernel.
+// Look finds out how packets of a flow leave, for Put. If one of our addresses is invalid, it does so for Local, too.
+// It may wait for the kernel.
 func (r *Relay) Look(f Flow) {
 	if r.enter() {
 		defer r.leave()
@@ -39,8 +39,8 @@ func (r *Relay) Look(f Flow) {
 }
 
 // Put starts to carry a flow and takes over its state. When it returns, the next packet to f.In is relayed; earlier
-// packets wait in the sockets. The error is ErrUnfit with a reason, ErrUnknown, ErrFull, or a system call's. A flow
-// with the same In must have been removed. Put does not wait for routes.
+// packets wait in the sockets. The error is ErrUnfit with a reason, ErrUnknown, ErrFull, or the error of a system call.
+// An earlier flow with the same In must have been removed. Put does not wait for routes.
 func (r *Relay) Put(f Flow, s State) error {
 	if !r.enter() {
 		return errClosed
@@ -74,7 +74,7 @@ func (r *Relay) reserve(f Flow) (*carried, error) {
 	last := len(r.free) - 1
 	c := &carried{in: f.In, slot: r.free[last], id: r.lastID, figures: f.Figures, flow: f}
 	r.free = r.free[:last]
-	c.mu.Lock() // cannot block: no other goroutine has it yet
+	c.mu.Lock() // cannot block, because no other goroutine has c yet
 	r.flows[c.in], r.slots[c.slot] = c, c
 	return c, nil
 }
@@ -97,8 +97,8 @@ func (r *Relay) put(c *carried, s *State) (err error) {
 	return nil
 }
 
-// hint records the slot of the flow to in if that is an even port, as for RTP. A slot needs no hint, and a wrong one
-// does no harm.
+// hint records the slot of the flow to in if in has an even port, as RTP has. A flow works without a hint, and a wrong
+// hint does no harm.
 func (r *Relay) hint(in netip.AddrPort, slot uint32) {
 	if in.Port()%2 == 0 {
 		_, _ = r.hints.WriteAt(native.AppendUint16(nil, uint16(slot)), int64(in.Port())) // at most maxCapacity
@@ -150,7 +150,7 @@ func (r *Relay) Remove(in netip.AddrPort) (s State, ok bool) {
 func (r *Relay) remove(c *carried) (s State, ok bool) {
 	s, ok = r.take(c.slot, c.id, c.flow.Listen)
 	if !c.lost {
-		_ = r.program.Flows.Delete(keyOf(c.in)) // its packets go up already
+		_ = r.program.Flows.Delete(keyOf(c.in)) // if this fails, the flow's packets go up all the same
 	}
 	r.forget(c)
 	return s, ok
@@ -187,9 +187,9 @@ func (r *Relay) stateIn(slot uint32) (*programState, error) {
 // readMost is how many states Read gets with one system call.
 const readMost = 256
 
-// Read calls the Figures of every flow that this process has put, using few system calls. They may call any method
-// except Read, Close and Leave, and must not retain the State. For flows put or removed during Read, Figures may be
-// left out, or called after the flow has ended.
+// Read calls the Figures of every flow that this process has put. It uses few system calls. Figures may call any method
+// except Read, Close and Leave, and must not retain the State. If a flow is put or removed during Read, its Figures may
+// not be called, or may be called after the flow has ended.
 func (r *Relay) Read() error {
 	r.reading.Lock()
 	defer r.reading.Unlock()
@@ -198,7 +198,7 @@ func (r *Relay) Read() error {
 	}
 	var cursor ebpf.MapBatchCursor
 	var figures [readMost]func(*State)
-	var s State // one for all, because it escapes
+	var s State // one for all calls, because it escapes
 	for first, end := 0, r.used(); first < end; first += readMost {
 		at := Now()
 		n, err := r.readSome(&cursor, &figures)

@@ -8,11 +8,12 @@ import (
 	"os"
 )
 
-// Directory returns what the next process passes as Options.Heir when it replaces this one. It remains the relay's. It
-// is nil if flows do not outlive the process.
+// Directory returns the directory to pass as Options.Heir to the process that replaces this one. The relay still owns
+// the file. Directory returns nil if flows do not outlive the process.
 func (r *Relay) Directory() *os.File { return r.place.root }
 
-// Inherit adopts the flows of the process that this one replaces. The old process must no longer put or change flows.
+// Inherit adopts the flows of the process that this one replaces. By then the old process must no longer put or change
+// flows.
 func (r *Relay) Inherit() error {
 	if !r.enter() {
 		return errClosed
@@ -28,7 +29,7 @@ func (r *Relay) Inherit() error {
 	return r.adopt()
 }
 
-// Inherited returns the adopted flow to our address in. It has neither Lost nor Figures.
+// Inherited returns the adopted flow to our address in. The flow's Lost and Figures are nil.
 func (r *Relay) Inherited(in netip.AddrPort) (Flow, bool) {
 	r.mu.Lock()
 	a := r.adopted[in]
@@ -41,8 +42,8 @@ func (r *Relay) Inherited(in netip.AddrPort) (Flow, bool) {
 	return a.value.flow(), !a.gone
 }
 
-// Adopt makes the adopted flow to f.In a flow of this process, as if it had put it: it becomes f and keeps its state,
-// which Adopt returns. On an error it stays adopted. Adopt may wait for routes.
+// Adopt makes the adopted flow to f.In a flow of this process, as if this process had put it. The flow becomes f and
+// keeps its state, which Adopt returns. On an error it stays adopted. Adopt may wait for routes.
 func (r *Relay) Adopt(f Flow) (State, error) {
 	if !r.enter() {
 		return State{}, errClosed
@@ -98,8 +99,8 @@ func (r *Relay) Dismiss(in netip.AddrPort) (State, bool) {
 	return r.drop(a)
 }
 
-// DismissAll ends all adopted flows: their calls are gone. Flows of another layout or capacity end with their program,
-// and RTP of their calls then passes through the process.
+// DismissAll ends all adopted flows, because their calls are gone. Flows of another layout or capacity end with their
+// program; the RTP of their calls then passes through the process.
 func (r *Relay) DismissAll() {
 	if !r.enter() {
 		return
@@ -115,7 +116,7 @@ func (r *Relay) DismissAll() {
 	}
 }
 
-// flow returns a flow of an earlier process as it was put.
+// flow returns a flow of an earlier process, with the values that were put.
 func (v *programFlow) flow() Flow {
 	f := Flow{
 		In: addrPort(v.In, v.InPort), Source: addrPort(v.Src, v.SrcPort),
@@ -131,7 +132,7 @@ func (v *programFlow) flow() Flow {
 		f.Events = v.Events
 	}
 	for i, c := range v.Changes {
-		f.Rewrite.Payload[i] = PayloadChange{From: uint8(c), To: uint8(c >> 8), Drop: c>>16 != 0} // single bytes of it
+		f.Rewrite.Payload[i] = PayloadChange{From: uint8(c), To: uint8(c >> 8), Drop: c>>16 != 0} // single bytes of c
 	}
 	return f
 }

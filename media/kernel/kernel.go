@@ -13,10 +13,10 @@ import (
 
 // Errors that a caller may want to tell apart.
 var (
-	// ErrUnfit reports that the program can't carry the flow; the wrapping error says why. A socket can.
+	// ErrUnfit reports that the program can't carry the flow, which needs a socket instead. The wrapping error says why.
 	ErrUnfit = errors.New("not for the kernel")
 
-	// ErrUnknown reports that the route of the flow's packets is not known yet. [Relay.Look] finds out.
+	// ErrUnknown reports that the route of the flow's packets is not known yet. [Relay.Look] finds it.
 	ErrUnknown = errors.New("the route is not known yet")
 
 	// ErrFull reports that there is no room for another flow.
@@ -36,7 +36,7 @@ const (
 )
 
 // Flow is one direction of one kind of packet. A packet that arrives at In from exactly Source leaves from Out to Dest.
-// All addresses have the same IP version. None is unspecified, and none has a zone.
+// All addresses must have the same IP version. They must not be unspecified or have a zone.
 type Flow struct {
 	In     netip.AddrPort // our address for the sending side; unique among flows
 	Source netip.AddrPort
@@ -45,23 +45,24 @@ type Flow struct {
 	Kind   Kind
 	DSCP   uint8 // of sent packets (RFC 2474), 0 to 63
 
-	// The following fields are for RTP only. Packets of another SSRC are not relayed. ClockRate is the rate of the
-	// timestamps in Hz, 0 means 8000.
+	// The following fields are for RTP only. Packets with another SSRC are not relayed. ClockRate is the rate of the
+	// timestamps in Hz; 0 means 8000.
 	SSRC      uint32
 	ClockRate uint32
 	Rewrite   Rewrite
 	Up        PayloadTypes // packets of these types go up to the socket
 
-	// Listen makes the program detect when the source speaks, for G.711 (State.Speech). It needs [Relay.Listens]. Events
-	// are the payload types that are telephone-events.
+	// Listen makes the program detect when the source speaks, for G.711 (State.Speech). It works only if [Relay.Listens].
+	// Events are the payload types of telephone-events.
 	Listen bool
 	Events PayloadTypes
 
-	// Lost is called in its own goroutine when the flow can't be carried any more: its route is gone, for example. By then
-	// its packets go up to the sockets. The counts remain until Remove. May be nil.
+	// Lost is called in its own goroutine when the flow can't be carried any more, for example because its route is gone.
+	// By then the flow's packets go up to the sockets. The counts remain until Remove. Lost may be nil.
 	Lost func(why error)
 
-	// Figures is called by [Relay.Read] with the state of the flow, which is valid only during the call. May be nil.
+	// Figures is called by [Relay.Read] with the state of the flow, which is valid only during the call. Figures may be
+	// nil.
 	Figures func(s *State)
 }
 
@@ -91,29 +92,29 @@ func (p *PayloadTypes) Has(payloadType uint8) bool {
 	return p[payloadType>>6&1]>>(payloadType&63)&1 != 0
 }
 
-// State is what is known about the packets of a flow. Put takes it over, Remove returns it, and in between the
+// State holds the counts and the stream state of a flow. Put takes it over, Remove returns it, and in between the
 // program updates it as media's stream does. Counters continue from their earlier values. Times are by the clock of
-// [Now], 0 for never. It has the layout of struct figures in the program; fields of the program's own have no name
-// here.
+// [Now]; 0 means never. State has the layout of struct figures in the program; fields used only by the program are
+// blank here.
 type State struct {
 	Last             time.Duration // when the last packet came
 	_                uint64
 	First            time.Duration
 	Packets, Bytes   uint64 // from Source, with the SSRC; bytes include the RTP header
 	Sent, SentBytes  uint64 // the part of Packets and Bytes that left
-	WrongSource      uint64 // from elsewhere, and did not go up
-	WrongSSRC        uint64 // from Source with another SSRC, and did not go up
-	Discarded        uint64 // part of Packets: of a payload type that is dropped
+	WrongSource      uint64 // packets from other sources that did not go up
+	WrongSSRC        uint64 // packets from Source with another SSRC that did not go up
+	Discarded        uint64 // part of Packets: those with a payload type that is dropped
 	Base, Top        uint64 // the first and the highest sequence number, extended by the cycles
 	Received         uint64 // distinct numbers received from Base on
-	LostPast         uint64 // of earlier counts
+	LostPast         uint64 // lost packets of earlier counts
 	WrapsPast        uint64
 	Duplicates       uint64
 	Reordered        uint64
 	SSRCChanges      uint64
 	Losses           Losses
 	TimestampAt      time.Duration // when the first packet with Timestamp came
-	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), as are the next two
+	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), like the next two fields
 	JitterMax        uint64
 	JitterSum        uint64 // over Timings packets
 	Timings          uint64
@@ -122,14 +123,14 @@ type State struct {
 	_, _             uint32
 	SSRC             uint32
 	Timestamp        uint32
-	Expect           uint16 // the number after one that jumped
+	Expect           uint16 // the number after a number that jumped
 	Started, Renewed bool   // Renewed: the next packet is from another source, whatever its SSRC
 	Jumped, Timed    bool
 	LastPayloadType  uint8
 	_                uint8
 
-	// The remaining fields are not part of the program's figures. Speech is the source's speech, or nil if the flow does
-	// not Listen. At is a time just before the state was read.
+	// The remaining fields are not part of the program's figures. Speech says when the source speaks; it is nil if the
+	// flow does not Listen. At is a time just before the state was read.
 	Speech *Speech
 	At     time.Duration
 }
@@ -142,7 +143,7 @@ const Told = 7
 type Speech struct {
 	Detector voice.Detector
 	Told     uint64       // segments finished so far
-	Last     [Told]Spoken // the latest of them, newest first; zero if there is none
+	Last     [Told]Spoken // the latest segments, newest first; zero if there are none
 }
 
 // Spoken is a voice.Segment in ticks of 1/8000 s.
@@ -152,7 +153,7 @@ type Spoken struct {
 	Level, Noise uint16 // Level also holds the flag sparse
 }
 
-// sparse is the flag in Level for a segment's Sparse.
+// sparse is the bit in Level that stands for a segment's Sparse.
 const sparse = 0x8000
 
 // Since returns the segments after the first told ones, oldest first. complete is false if there were more than Speech
@@ -184,16 +185,16 @@ func (s Spoken) segment() voice.Segment {
 	}
 }
 
-// Losses is the window in which lost packets are told from late ones: bit i of Recent says whether the i-th number
-// below the highest came, bit i of Older the same for the number 64 below that.
+// Losses is the window that distinguishes lost packets from late ones. Bit i of Recent says whether the i-th number
+// below the highest was received, bit i of Older whether the number 64 below that was.
 type Losses struct {
 	Recent, Older uint64
-	Run           uint64 // length of the latest run of lost numbers that left the window
+	Run           uint64 // length of the last run of lost numbers that left the window
 	Runs          uint64 // runs that began outside the window
-	Longest       uint64 // the longest of them
+	Longest       uint64 // length of the longest of these runs
 }
 
-// Delays counts packets that come too late for a receiver's jitter buffer, as does quality.Delays of media.
+// Delays counts packets that come too late for a receiver's jitter buffer, like quality.Delays in media.
 type Delays struct {
 	Behind, Waiting uint64
 	Lasted          time.Duration
@@ -203,23 +204,22 @@ type Delays struct {
 // Dirs is a pattern that matches all directories of Dir and OldDir.
 const Dirs = "/sys/fs/bpf/flowbridge-*"
 
-// Dir returns the directory of an instance, identified by the first of its addresses and its first port: no two
-// instances share both. The other addresses and ports may change with the next process.
+// Dir returns the directory of an instance. An instance is identified by the first of its addresses and its first port,
+// because no two instances share both. The other addresses and ports may change with the next process.
 func Dir(first netip.Addr, firstPort uint16) string {
 	return fmt.Sprintf("/sys/fs/bpf/flowbridge-%s-%d", dashed.Replace(first.String()), firstPort)
 }
 
-// dashed replaces characters of addresses that are not allowed in a name by a BPF file system, a shell or a list of
-// paths.
+// dashed replaces characters of addresses that a BPF file system, a shell or a list of paths does not allow in a name.
 var dashed = strings.NewReplacer(".", "-", ":", "-", "%", "_")
 
 // OldDir returns the Dir of versions that identified an instance only by its first port.
 func OldDir(firstPort uint16) string { return fmt.Sprintf("/sys/fs/bpf/flowbridge-%d", firstPort) }
 
-// DirRemedy is the remedy if flows can't outlive the process.
+// DirRemedy tells an operator what to do if flows can't outlive the process.
 const DirRemedy = "mount a BPF file system (mount -t bpf bpf /sys/fs/bpf) and give the process a directory there; see flowbridge help RTP in the kernel"
 
-// SlowRemedy is the remedy for what Slow reports.
+// SlowRemedy tells an operator what to do about the problem that Slow reports.
 const SlowRemedy = "give the process CAP_PERFMON beside CAP_BPF and CAP_NET_ADMIN; flowbridge help security says what that right is"
 
 // Options configure a relay.
@@ -230,13 +230,13 @@ type Options struct {
 	Dir string
 
 	// OldDir is the directory of earlier versions. The relay uses it instead of Dir in two cases: if Heir is that
-	// directory, or if the user may not create Dir and OldDir exists for the user. Otherwise the relay does not adopt what
-	// a killed process has left there, because it may belong to another instance: those flows end with the other leftovers
-	// (RemoveLeftovers), when all calls are restored. Empty means none.
+	// directory, or if the user may not create Dir and OldDir exists for the user. Otherwise the relay does not adopt
+	// flows that a killed process has left there, because they may belong to another instance. Those flows end with the
+	// other leftovers (RemoveLeftovers), when all calls are restored. If it is empty, there is no such directory.
 	OldDir string
 
-	// Capacity is the maximum number of flows, 1 to 65,535. The kernel allocates about 750 bytes for each at once, and
-	// about 100 more for each in use.
+	// Capacity is the maximum number of flows, 1 to 65,535. The kernel allocates about 750 bytes for each flow at once,
+	// and about 100 more for each flow in use.
 	Capacity int
 
 	// Timeout is how long an adopted flow and its opposite may both be silent before they are removed; 0 means 30 s.
@@ -245,9 +245,9 @@ type Options struct {
 	// MaxAge is how long an adopted flow is carried at most, even if packets still come; 0 means an hour.
 	MaxAge time.Duration
 
-	// Heir is the directory of the process that this one replaces, from its Relay.Directory. Both hold it until the old
-	// process leaves. It must be Dir or OldDir. Relay.Inherit adopts its flows, and nothing can be put before that. It is
-	// nil if no process is replaced.
+	// Heir is the directory of the process that this one replaces, from Relay.Directory of that process. Both processes
+	// hold it until the old one leaves. It must be Dir or OldDir. Relay.Inherit adopts the old process's flows, and no
+	// flow can be put before that. Heir is nil if this process does not replace another one.
 	Heir *os.File
 
 	// noTCX behaves as if the kernel did not support tcx, as before Linux 6.6.

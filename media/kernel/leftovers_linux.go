@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// RemoveLeftovers ends the flows of instances that are gone, in directories that match a pattern of [filepath.Match]:
-// instances whose first address or port has changed, that were of an earlier version, or that now relay in userspace. A
-// directory held by a process is left alone. It must be called when all calls have been restored: until then the kernel
-// relays for them.
+// RemoveLeftovers ends the flows of instances that are gone, in directories that match a pattern of [filepath.Match].
+// Such an instance has changed its first address or port, was of an earlier version, or now relays in userspace. A
+// directory held by a process is left alone. Call RemoveLeftovers when all calls have been restored: until then the
+// kernel relays for them.
 func RemoveLeftovers(pattern string) {
 	dirs, err := filepath.Glob(pattern)
 	if err != nil || len(dirs) == 0 {
@@ -29,7 +29,7 @@ func RemoveLeftovers(pattern string) {
 	for _, dir := range dirs {
 		alone(dir, func() {
 			removeOthers(h, dir, "")
-			_ = os.Remove(dir) // if it is empty
+			_ = os.Remove(dir) // fails if the directory is not empty
 		})
 	}
 }
@@ -48,7 +48,7 @@ func removeOthers(h *netlink.Handle, dir, but string) {
 	}
 }
 
-// alone calls f if no process holds a directory. It holds the directory meanwhile.
+// alone calls f if no other process holds a directory, and holds the directory during the call.
 func alone(dir string, f func()) {
 	root, err := takeDir(dir)
 	if err != nil {
@@ -66,7 +66,7 @@ func isDir(open *os.File, is os.FileInfo) bool {
 	return err == nil && os.SameFile(was, is)
 }
 
-// takeDir opens a directory that no other process holds. It is held until it is closed.
+// takeDir opens a directory that no other process holds. The directory is held until the file is closed.
 func takeDir(dir string) (*os.File, error) {
 	root, err := os.Open(dir)
 	switch {
@@ -90,8 +90,8 @@ func takeDir(dir string) (*os.File, error) {
 	return root, nil
 }
 
-// ownDir refuses a directory that belongs to another user or that others may write to: its maps could redirect our
-// packets. Root's directories are trusted, because root may do that anyway.
+// ownDir refuses a directory that belongs to another user or that other users may write to, because its maps could
+// redirect our packets. It accepts root's directories, because root can redirect packets anyway.
 func ownDir(dir *os.File) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(int(dir.Fd()), &st); err != nil {

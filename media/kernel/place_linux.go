@@ -20,19 +20,19 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// layout is the version of the maps' contents. It changes with struct key, place, flow, figures, speech or state of the
-// program.
+// layout is the version of the maps' contents. Increment it when struct key, place, flow, figures, speech or state of
+// the program changes.
 const layout = 4
 
 // place is where the maps and links of an instance are pinned: a directory with one subdirectory for each layout and
 // capacity. Without a directory all its methods do nothing.
 type place struct {
-	root *os.File             // locked; nil if there is no directory
-	dir  string               // for this layout and capacity
+	root *os.File             // the locked directory; nil if there is none
+	dir  string               // the subdirectory for this layout and capacity
 	maps map[string]*ebpf.Map // maps that were pinned in dir; may be nil
 }
 
-// How long to wait for a directory that another process holds.
+// Waiting for a directory that another process holds.
 const (
 	lockTries = 20
 	lockPause = 10 * time.Millisecond
@@ -52,7 +52,7 @@ func openPlace(o *Options) (*place, error) {
 	}
 	root, err := makeDir(dir)
 	for tries := 0; (errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, errGone)) && tries < lockTries; tries++ {
-		time.Sleep(lockPause) // RemoveLeftovers holds it briefly
+		time.Sleep(lockPause) // RemoveLeftovers holds the directory only briefly
 		root, err = makeDir(dir)
 	}
 	if errors.Is(err, os.ErrPermission) && o.OldDir != "" {
@@ -76,7 +76,7 @@ func newPlace(dir string, capacity int, root *os.File) *place {
 }
 
 // takePlace takes the directory of the process that this one replaces. The lock belongs to the open file, which both
-// share.
+// processes share.
 func takePlace(o *Options) (*place, error) {
 	for _, dir := range []string{o.Dir, o.OldDir} {
 		if is, err := os.Stat(dir); err == nil && isDir(o.Heir, is) {
@@ -87,8 +87,8 @@ func takePlace(o *Options) (*place, error) {
 	return nil, fmt.Errorf("%s is not the directory of the process that is to be replaced", o.Dir)
 }
 
-// CheckDir says why flows of this user's process could not outlive it in a directory, or in OldDir.
-// It returns nil if they could.
+// CheckDir says why flows of this user's process could not outlive it in either directory. It returns nil if they
+// could.
 func CheckDir(dir, old string) error {
 	err := checkDir(dir)
 	if errors.Is(err, os.ErrPermission) && checkDir(old) == nil {
@@ -170,7 +170,7 @@ func (p *place) pin(program *programObjects) error {
 	if p.root == nil || p.maps != nil {
 		return nil
 	}
-	clearPins(p.dir) // started by a process that died at that moment
+	clearPins(p.dir) // started by a process that died while it pinned the maps
 	if err := os.Mkdir(p.dir, 0o700); err != nil {
 		return fmt.Errorf("the directory for what outlives the process: %w", err)
 	}
@@ -182,8 +182,8 @@ func (p *place) pin(program *programObjects) error {
 	return nil
 }
 
-// clearPins removes a directory of pins, and with it the maps and links that only they hold. It detaches links first,
-// because the kernel ends unreferenced ones only some time later.
+// clearPins removes a directory of pins, together with the maps and links that only these pins hold. It detaches links
+// first, because the kernel ends unreferenced links only some time later.
 func clearPins(dir string) {
 	entries, err := os.ReadDir(dir)
 	if err != nil {
@@ -199,7 +199,7 @@ func clearPins(dir string) {
 	_ = os.Remove(dir)
 }
 
-// close releases the directory. The pins are removed unless they are left for the next process.
+// close releases the directory. If leave is set, the pins stay for the next process; otherwise they are removed.
 func (p *place) close(leave bool) {
 	if p == nil || p.root == nil {
 		return
@@ -207,25 +207,25 @@ func (p *place) close(leave bool) {
 	closeAll(p.maps)
 	if !leave {
 		clearPins(p.dir)
-		_ = os.Remove(filepath.Dir(p.dir)) // if nothing else is in it
+		_ = os.Remove(filepath.Dir(p.dir)) // fails if there are other entries
 	}
 	_ = p.root.Close()
 }
 
-// removeOthers ends the flows of processes with another layout or capacity, which this one can't read.
+// removeOthers ends the flows of processes with another layout or capacity, whose maps this process can't read.
 func (p *place) removeOthers(h *netlink.Handle) {
 	if p.root != nil {
 		removeOthers(h, filepath.Dir(p.dir), p.dir)
 	}
 }
 
-// load loads the program, with the maps of the old process if there are any.
+// load loads the program. If the old process left maps, the program uses them.
 func (r *Relay) load() error {
-	_ = rlimit.RemoveMemlock() // before Linux 5.11; a failure shows below
+	_ = rlimit.RemoveMemlock() // needed before Linux 5.11; if it fails there, loading fails, too
 	var rejected *ebpf.VerifierError
 	r.listens = Slow() == nil
 	err := r.loadAs(r.listens)
-	if r.listens && errors.As(err, &rejected) { // an older verifier gives up sooner
+	if r.listens && errors.As(err, &rejected) { // an older verifier allows fewer steps
 		r.listens = false
 		err = r.loadAs(false)
 	}
@@ -265,13 +265,13 @@ func (r *Relay) spec(listens bool) (*ebpf.CollectionSpec, error) {
 	}
 	spec.Maps[programMapFlows].MaxEntries = uint32(r.options.Capacity) + 1
 	spec.Maps[programMapStates].MaxEntries = uint32(r.options.Capacity) + 1
-	// A kernel rejects type information for a map of sockets. Before it does, it waits for a grace period of RCU, behind
-	// the grace periods of ending network namespaces.
+	// A kernel rejects type information for a map of sockets. Before rejecting it, the kernel waits for an RCU grace
+	// period, behind the grace periods of ending network namespaces. So don't pass any.
 	spec.Maps[programMapSockets].Key, spec.Maps[programMapSockets].Value = nil, nil
 	return spec, nil
 }
 
-// adopted is a flow of an earlier process, without a known call.
+// adopted is a flow of an earlier process. Its call is not known.
 type adopted struct {
 	in, out netip.AddrPort
 	slot    uint32
@@ -282,7 +282,7 @@ type adopted struct {
 	value programFlow
 	gone  bool // it has been removed, or has become a flow of this process
 
-	last time.Duration // when it was heard or adopted; owned by the watcher
+	last time.Duration // when a packet last came, or when the flow was adopted; owned by the watcher
 }
 
 // adopt takes over the flows of an earlier process, and finds the free slots.
@@ -293,7 +293,7 @@ func (r *Relay) adopt() error {
 	var key programKey
 	var at programPlace
 	var all []*adopted
-	var halves []netip.AddrPort // left by a process that died while it started or ended a flow
+	var halves []netip.AddrPort // left by a process that died while it was starting or ending a flow
 	flows := r.program.Flows.Iterate()
 	for flows.Next(&key, &at) {
 		var v programState
@@ -331,7 +331,7 @@ func (r *Relay) adopt() error {
 	return nil
 }
 
-// count counts the ports of an adopted flow.
+// count adds by to the uses of an adopted flow's ports.
 func (r *Relay) count(a *adopted, by int) {
 	for _, port := range []uint16{a.in.Port(), a.out.Port()} {
 		r.ports[port] += by

@@ -32,24 +32,24 @@ type Relay struct {
 	routes  *routes
 	steerer *steerer
 	watcher *watcher
-	listens bool // the program can listen
+	listens bool // the program has the part that listens
 
 	life   sync.RWMutex // held for reading while the program or its maps are used
 	closed bool         // changes under life
-	silent atomic.Bool  // Silence has begun; the directory's contents may be another process's
+	silent atomic.Bool  // Silence has begun; from now on the directory may belong to another process
 
-	mu      sync.Mutex                  // guards the fields below. Not held during system calls
-	flows   map[netip.AddrPort]*carried // of this process
-	slots   []*carried                  // by slot; nil if it is adopted or free
+	mu      sync.Mutex                  // guards the fields below; not held during system calls
+	flows   map[netip.AddrPort]*carried // flows of this process, by In
+	slots   []*carried                  // by slot; nil if the slot is free or its flow is adopted
 	free    []uint32                    // free slots
 	lastID  uint64
 	adopted map[netip.AddrPort]*adopted
-	ports   map[uint16]int // uses of ports by adopted flows
-	heir    bool           // another process still owns all flows
+	ports   map[uint16]int // how many adopted flows use a port
+	heir    bool           // the old process still owns all flows
 
 	attaching sync.Mutex          // guards the fields below, also during system calls
 	attached  map[int]*attachment // by interface
-	clsact    bool                // instead of tcx
+	clsact    bool                // the program is attached by clsact instead of tcx
 	path      atomic.Pointer[string]
 
 	reading sync.Mutex // guards the buffers of Read
@@ -73,7 +73,7 @@ func Open(o Options) (*Relay, error) {
 		ports: map[uint16]int{}, slots: make([]*carried, o.Capacity+1),
 	}
 	if err := r.open(); err != nil {
-		r.end(r.place != nil && r.place.maps != nil) // what another process left must not be ended here
+		r.end(r.place != nil && r.place.maps != nil) // flows that another process left must not be ended here
 		return nil, err
 	}
 	return r, nil
@@ -88,13 +88,13 @@ func Try() error {
 	return errors.Join(r.test(), r.program.Close())
 }
 
-// Slow says why the program is slower than it could be for this process, or returns nil if it is not. Without
-// CAP_PERFMON the verifier adds barriers against speculation to it (docs/benchmarks.md gives their cost).
+// Slow says why the program is slower than necessary for this process, or returns nil if it is not. Without
+// CAP_PERFMON the verifier adds barriers against speculation (docs/benchmarks.md gives their cost).
 func Slow() error {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var sets [2]unix.CapUserData
 	if err := unix.Capget(&head, &sets[0]); err != nil {
-		return nil // unknown, so not reported
+		return nil // the capabilities are unknown
 	}
 	for _, enough := range []int{unix.CAP_PERFMON, unix.CAP_SYS_ADMIN} {
 		if sets[enough/32].Effective&(1<<(enough%32)) != 0 {
@@ -107,7 +107,7 @@ func Slow() error {
 var errNoPerfmon = errors.New("without CAP_PERFMON a packet takes the kernel about twice as long, " +
 	"and conversations are not measured")
 
-// open does the work of Open. If it fails, end releases what it has created.
+// open does the work of Open. If open fails, the caller must call end, which releases what open has created.
 func (r *Relay) open() (err error) {
 	if r.place, err = openPlace(&r.options); err != nil {
 		return err
@@ -145,12 +145,12 @@ func (r *Relay) open() (err error) {
 func Now() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {
-		return 0 // it exists since Linux 2.6
+		return 0 // can't happen: the clock exists since Linux 2.6
 	}
 	return time.Duration(ts.Nano())
 }
 
-// enter starts a use of the program. It reports false if the relay is closed or silent.
+// enter starts a use of the program. It returns false if the relay is closed or silent.
 func (r *Relay) enter() bool {
 	r.life.RLock()
 	if r.closed || r.silent.Load() {
@@ -163,7 +163,7 @@ func (r *Relay) enter() bool {
 func (r *Relay) leave() { r.life.RUnlock() }
 
 // Local returns our address towards a peer, according to the routes. The error is ErrUnknown until [Relay.Look] has
-// found the route, or ErrUnfit if there is none.
+// found the route, or ErrUnfit if there is no route.
 func (r *Relay) Local(peer netip.Addr) (netip.Addr, error) {
 	if !r.enter() {
 		return netip.Addr{}, errClosed
@@ -176,7 +176,7 @@ func (r *Relay) Local(peer netip.Addr) (netip.Addr, error) {
 	return out.src, out.err
 }
 
-// Uses reports whether an adopted flow uses the port as one of ours. Then it must not be leased.
+// Uses reports whether an adopted flow uses the port as one of our ports. If so, the port must not be leased.
 func (r *Relay) Uses(port uint16) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -194,19 +194,20 @@ func (r *Relay) Adopted() int {
 	return len(r.adopted)
 }
 
-// Leave ends the process's part. If there is a directory, flows continue in the kernel for the next process.
+// Leave ends the relay of this process. If there is a directory, the flows continue in the kernel for the next
+// process.
 func (r *Relay) Leave() { r.end(r.options.Dir != "") }
 
-// Abandon ends the part of a process that does not replace the old one after all: the inherited flows still belong to
-// the old process.
+// Abandon ends the relay of a process that does not replace the old one after all. The inherited flows still belong
+// to the old process.
 func (r *Relay) Abandon() { r.end(r.shares()) }
 
-// shares reports whether the maps and links also belong to the process that this one replaces. Maps of another
-// capacity do not.
+// shares reports whether the maps and links also belong to the process that this one replaces. It returns false if
+// that process has maps of another capacity.
 func (r *Relay) shares() bool { return r.options.Heir != nil && r.place.maps != nil }
 
-// Close ends the flows of this process. Flows of an earlier process continue for the next one. If there are none, the
-// program is detached from the interfaces, and the directory's contents are removed.
+// Close ends the flows of this process. Flows of an earlier process continue for the next one. If there are none of
+// these, Close detaches the program from the interfaces and removes the directory's contents.
 func (r *Relay) Close() { r.end(false) }
 
 func (r *Relay) end(leave bool) {

@@ -24,7 +24,7 @@ func Try() error {
 	return err
 }
 
-// Slow returns nil: nothing is relayed here.
+// Slow returns nil, because the kernel relays nothing here.
 func Slow() error { return nil }
 
 // CheckDir returns the error of Open.
@@ -33,7 +33,7 @@ func CheckDir(dir, old string) error { return Try() }
 // Now is not supported here.
 func Now() time.Duration { return 0 }
 
-// Methods of a Relay, which never exists here.
+// A Relay is never created here. Its methods exist so that callers compile.
 
 func (*Relay) Put(Flow, State) error                   { return ErrUnfit }
 func (*Relay) Remove(netip.AddrPort) (State, bool)     { return State{}, false }

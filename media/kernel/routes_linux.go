@@ -15,14 +15,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outlet says how packets leave to an address.
+// outlet says how packets to an address leave this machine.
 type outlet struct {
 	index  int           // of the interface; 0 if the address is on this machine
 	hop    netip.Addr    // the next hop on the link; invalid if the address is on this machine
 	mtu    int           // of IP packets
-	src    netip.Addr    // our address, if no particular one is required
-	err    error         // wraps ErrUnfit and says why the program can't send there; or ErrUnknown
-	asked  time.Duration // when a known outlet was last asked for
+	src    netip.Addr    // our address towards the destination, if the caller requires none
+	err    error         // wraps ErrUnfit and says why the program can't send there, or is ErrUnknown
+	asked  time.Duration // when the known outlet was last used
 	looked time.Duration // when it was looked up, other than by renew
 }
 
@@ -37,7 +37,7 @@ func longest(dst netip.Addr) int {
 	return 40 + 8 + maxPacket
 }
 
-// routes finds out how packets leave, and remembers it until something changes.
+// routes looks up how packets leave, and caches the results until the network changes.
 type routes struct {
 	*netlink.Handle
 	ipsec func() bool
@@ -67,11 +67,11 @@ func (w *routes) close() {
 	}
 }
 
-// foundFor is how long a route is remembered that no flow needs.
+// foundFor is how long a route that no flow needs is remembered.
 const foundFor = time.Minute
 
 // renew looks up again how packets leave, for the given pairs of addresses and for recently used ones, and forgets the
-// rest. The old outlets stay valid until it is done.
+// rest. The old outlets stay valid until renew is done.
 func (w *routes) renew(pairs map[[2]netip.Addr]bool) {
 	now := Now()
 	w.mu.Lock()
@@ -100,7 +100,7 @@ func (w *routes) renew(pairs map[[2]netip.Addr]bool) {
 	w.found, w.secured = found, secured
 }
 
-// changed reports whether IPsec has come or gone.
+// changed reports whether IPsec policies have appeared or disappeared.
 func (w *routes) changed() bool {
 	is := w.ipsec()
 	w.mu.Lock()
@@ -108,18 +108,18 @@ func (w *routes) changed() bool {
 	return is != w.secured
 }
 
-// hasPolicies reports whether IPsec may apply to relayed packets: incoming ones may have to be encrypted, outgoing ones
-// may be. If in doubt, it reports true.
+// hasPolicies reports whether IPsec may apply to relayed packets: a policy may require that incoming packets are
+// encrypted, or may encrypt outgoing ones. If in doubt, it returns true.
 func hasPolicies(policies []netlink.XfrmPolicy, err error) bool {
 	if errors.Is(err, unix.EPROTONOSUPPORT) || errors.Is(err, unix.EAFNOSUPPORT) {
-		return false // a kernel without IPsec
+		return false // the kernel has no IPsec
 	}
 	return err != nil || slices.ContainsFunc(policies, func(p netlink.XfrmPolicy) bool {
 		return p.Dir == netlink.XFRM_DIR_OUT || p.Dir == netlink.XFRM_DIR_IN
 	})
 }
 
-// to returns how packets leave to dst from our address src, which may be invalid. It may wait for the kernel.
+// to returns how packets leave to dst from our address src. src may be invalid. to may wait for the kernel.
 func (w *routes) to(dst, src netip.Addr) outlet {
 	if o := w.known(dst, src); !errors.Is(o.err, ErrUnknown) {
 		return o
@@ -132,13 +132,13 @@ func (w *routes) to(dst, src netip.Addr) outlet {
 	o.looked, o.asked = now, now
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now >= w.began && secured == w.secured { // else it may predate the renewal
+	if now >= w.began && secured == w.secured { // otherwise the result may be older than the renewal
 		w.found[[2]netip.Addr{dst, src}] = &o
 	}
 	return o.anytime()
 }
 
-// known is to without a lookup. If the outlet is not known, its error is ErrUnknown.
+// known is like to, but only looks in the cache. If the outlet is not there, its error is ErrUnknown.
 func (w *routes) known(dst, src netip.Addr) outlet {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -200,7 +200,7 @@ func (w *routes) find(dst, src netip.Addr, secured bool) outlet {
 	return o
 }
 
-// gateway returns the next hop of a route, if the destination is not on the link.
+// gateway returns the next hop of a route. It is invalid if the destination is on the link.
 func gateway(r netlink.Route) netip.Addr {
 	if via, ok := r.Via.(*netlink.Via); ok {
 		a, _ := netip.AddrFromSlice(via.Addr)

@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// testSlot is the slot of the flow that Open tests the program with.
+// testSlot is the slot of the flow that Open uses to test the program.
 const testSlot = 0
 
-// testFlows returns the flows that the program is tested with. They use documentation addresses (RFC 5737, RFC 3849),
+// testFlows returns the flows for the test of the program. They use documentation addresses (RFC 5737, RFC 3849),
 // which no real packet has.
 func testFlows() (flows [2]Flow) {
 	for i, of := range [][3]string{

@@ -13,15 +13,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Silence stops the program from relaying any flow and leaves nothing that outlives the process, whichever flows they
-// are: this process's, an earlier one's, those of another layout, and those of a process that has inherited them. The
-// program is detached from the interfaces, and the pins and the directory are removed. When it returns, another process
-// can have the directory. The process then ends or becomes another program. Until then packets arrive at its sockets,
-// so the caller must stop reading them first.
+// Silence stops the program from relaying any flow, and leaves nothing that outlives the process. It ends the flows of
+// this process, of an earlier process, of another layout, and of a process that has inherited them. It detaches the
+// program from the interfaces and removes the pins and the directory. When it returns, another process can take the
+// directory. After Silence, the process should end or execute another program. Until then packets arrive at its
+// sockets, so the caller must stop reading them first.
 //
-// It does not wait for other users of the relay, only for a Close or Leave in progress, after which it does nothing.
-// Unread figures are lost. All other methods then find the relay closed, and Close removes nothing. The error says what
-// could not be removed.
+// Silence does not wait for other users of the relay, only for a Close or Leave in progress; after one of these it does
+// nothing. Unread figures are lost. All other methods then find the relay closed, and Close removes nothing. The error
+// says what could not be removed.
 func (r *Relay) Silence() error {
 	if !r.enter() {
 		return nil
@@ -30,7 +30,7 @@ func (r *Relay) Silence() error {
 	if r.silent.Swap(true) {
 		return nil
 	}
-	// The slots come first. Detaching takes 8 to 16 ms for each interface, under the lock of all network changes.
+	// Empty the slots first, because detaching takes 8 to 16 ms for each interface, under the lock of all network changes.
 	errs := []error{r.emptySlots()}
 	r.attaching.Lock()
 	defer r.attaching.Unlock()
@@ -42,7 +42,7 @@ func (r *Relay) Silence() error {
 	return errors.Join(errs...)
 }
 
-// empty removes everything in the directory, and releases it.
+// empty removes everything in the directory, and releases the directory.
 func (p *place) empty(h *netlink.Handle) error {
 	if p.root == nil {
 		return nil
@@ -54,7 +54,7 @@ func (p *place) empty(h *netlink.Handle) error {
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
 		return fmt.Errorf("%s can't be removed from %s", left[0].Name(), dir)
 	}
-	_ = os.Remove(dir) // if its parent belongs to another user, it stays for the next process
+	_ = os.Remove(dir) // fails if the parent belongs to another user; then the next process uses the directory
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (r *Relay) emptySlots() error {
 	return nil
 }
 
-// detach detaches the program from the interface at once, even if another process has the link.
+// detach detaches the program from the interface at once, even if another process also has the link.
 func (a *attachment) detach(r *Relay) error {
 	if a.tc != nil {
 		err := r.routes.FilterDel(a.tc)
@@ -84,6 +84,6 @@ func (a *attachment) detach(r *Relay) error {
 		}
 		return err
 	}
-	_ = a.link.Unpin() // an error if it was not pinned
+	_ = a.link.Unpin() // fails if the link was not pinned
 	return errors.Join(a.link.Detach(), a.link.Close())
 }

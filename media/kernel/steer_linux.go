@@ -19,7 +19,7 @@ type steerer struct {
 	sinks   []int
 }
 
-// sink is the number of the socket for excess packets, of IPv4 and of IPv6.
+// sink is the number of the socket for excess IPv4 packets. The next number is for IPv6.
 const sink = 1022
 
 func openSteerer(p *programObjects) (*steerer, error) {
@@ -35,7 +35,7 @@ func (s *steerer) open() error {
 	for i, family := range []int{unix.AF_INET, unix.AF_INET6} {
 		fd, err := openSink(family)
 		if err != nil {
-			continue // without the family, the kernel drops excess packets
+			continue // without this IP version, the kernel drops excess packets
 		}
 		s.sinks = append(s.sinks, fd)
 		if err := s.program.Sockets.Update(uint32(sink+i), uint64(fd), ebpf.UpdateAny); err != nil {
@@ -65,7 +65,7 @@ func openSink(family int) (int, error) {
 	if family == unix.AF_INET6 {
 		at = &unix.SockaddrInet6{Addr: [16]byte{15: 1}}
 	}
-	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1) // the minimum
+	err = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1) // the kernel raises it to its minimum
 	if err == nil {
 		err = unix.Bind(fd, at)
 	}
@@ -104,10 +104,10 @@ func (r *Relay) Socket(i, fd int) error {
 	return nil
 }
 
-// Steer sends packets to one of our addresses, which need not be bound, to socket i if they go up: at most that many
-// per second; the rest are dropped. The socket must have the same IP version. It sees their destination with
-// IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering takes precedence over sockets bound to the address, but not over
-// connected ones.
+// Steer sends packets that go up to one of our addresses to socket i. The address need not be bound. At most that many
+// packets per second reach the socket; the rest are dropped. The socket must have the same IP version as the address.
+// It gets their destination with IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering takes precedence over sockets
+// bound to the address, but not over connected ones.
 func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
 	if !r.enter() {
 		return errClosed

@@ -14,19 +14,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// watcher follows the changes around the program.
+// watcher watches the network for changes that affect the program.
 type watcher struct {
 	relay  *Relay
 	events *os.File // messages about interfaces, addresses, routes and rules
-	home   *os.File // the network namespace
+	home   *os.File // the network namespace of Open
 	ended  chan struct{}
 }
 
 const (
-	// everythingEvery is how often everything is checked without a message: path MTUs change without one.
+	// everythingEvery is how often everything is checked without a message, because path MTUs change without one.
 	everythingEvery = 30 * time.Second
 
-	// settling is how long after a change the next one may wait, so that a routing daemon does not cost much.
+	// settling is how long the watcher waits after a change before it handles the next one, so that a busy routing
+	// daemon does not cost much.
 	settling = 10 * time.Millisecond
 )
 
@@ -65,7 +66,8 @@ func watch(r *Relay) (*watcher, error) {
 	return w, nil
 }
 
-// enter moves the goroutine into the namespace of Open, if that is not the process's. Its thread then ends with it.
+// enter moves the goroutine into the namespace of Open, if the process has another one. The thread then ends with the
+// goroutine.
 func (w *watcher) enter(at uint64) error {
 	if namespace() == at {
 		return nil
@@ -122,7 +124,7 @@ func (w *watcher) wait() (changed bool, err error) {
 			if errors.Is(err, syscall.EAGAIN) {
 				return changed
 			}
-			changed = true // also if messages were lost
+			changed = true // messages may have been lost
 			if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
 				return true
 			}
@@ -134,13 +136,13 @@ func (w *watcher) wait() (changed bool, err error) {
 	return changed, err
 }
 
-// refresh updates how flows leave to match the interfaces, addresses and routes. It blocks no other goroutine for all
-// of that time.
+// refresh updates how flows leave to match the interfaces, addresses and routes. It does not block any other
+// goroutine all that time.
 func (r *Relay) refresh() {
 	r.routes.renew(r.pairs())
-	_ = r.attach() // if an interface does not accept the program, its packets go up
+	_ = r.attach() // if an interface does not accept the program, the packets there go up
 	for _, c := range r.all() {
-		if f, known := r.reroute(c); !known { // it was put after pairs was called
+		if f, known := r.reroute(c); !known { // the flow was put after pairs was called
 			r.Look(f)
 			r.reroute(c)
 		}
@@ -174,7 +176,7 @@ func (r *Relay) reroute(c *carried) (f Flow, known bool) {
 	return c.flow, true
 }
 
-// pairs returns the pairs of addresses whose routes flows need.
+// pairs returns the pairs of addresses between which flows need a route.
 func (r *Relay) pairs() map[[2]netip.Addr]bool {
 	all := map[[2]netip.Addr]bool{}
 	for _, c := range r.all() {
@@ -192,24 +194,24 @@ func (r *Relay) pairs() map[[2]netip.Addr]bool {
 	return all
 }
 
-// lose lets the packets of a flow go up, and reports it. The caller holds its mu.
+// lose makes the packets of a flow go up, and reports the flow as lost. The caller holds c.mu.
 func (r *Relay) lose(c *carried, why error) {
 	_ = r.program.Flows.Delete(keyOf(c.in))
-	r.hint(c.in, 0) // the flow's slot is still there
+	r.hint(c.in, 0) // the flow keeps its slot, which the hint would lead to
 	c.lost = true
 	if c.flow.Lost != nil {
 		go c.flow.Lost(why)
 	}
 }
 
-// redirect updates how an adopted flow leaves. Only the kernel can carry it.
+// redirect updates how an adopted flow leaves. Only the kernel can carry an adopted flow.
 func (r *Relay) redirect(a *adopted) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	v := a.value
 	from, to := r.routes.to(address(v.Src), a.in.Addr()), r.routes.to(address(v.To), a.out.Addr())
 	if from.err != nil || to.err != nil || (from.index == 0) != (to.index == 0) {
-		return // until it fits again, or is silent
+		return // until the flow fits again, or is removed because it is silent
 	}
 	to.into(&v)
 	if v == a.value || a.gone {

@@ -13,9 +13,9 @@ type Mode uint8
 
 // The modes.
 const (
-	// Auto learns the source among the believed ones and keeps it.
+	// Auto learns the source among the believed addresses and keeps it.
 	Auto Mode = iota
-	// Strict accepts only the address and port that the SDP names.
+	// Strict accepts only the address and port in the SDP.
 	Strict
 	// Off learns nothing: packets are accepted from every believed address with any port, and sent to the address in the
 	// SDP.
@@ -23,34 +23,34 @@ const (
 )
 
 const (
-	// LearnWindow is how long after an offer or answer, and after Start, a source may be learned that the SDP does not
-	// name: at the address of the SDP or of the signalling, with any port. After that only Description.Listed may be
-	// learned.
+	// LearnWindow is how long a source that the SDP does not name may be learned: after an offer or answer, and after
+	// Start. Such a source is at the address of the SDP or of the signalling, with any port. Later, only
+	// Description.Listed may be learned.
 	LearnWindow = 10 * time.Second
 
-	// relockWindow is how long after a lock the source that the SDP names may still replace another one. Two sources at
-	// the start of a call are usually the peer before and after its change of address, an announcement server beside the
-	// endpoint, or a spoofer. The source in the SDP is the one that listens.
+	// relockWindow is how long after a lock the source in the SDP may still replace another one. Two sources at the start
+	// of a call are usually the peer before and after its change of address, an announcement server beside the endpoint,
+	// or a spoofer. Only the source in the SDP also listens there.
 	relockWindow = 5 * time.Second
 
 	// RelockSilence is how long a locked source must be silent before another one may replace it.
 	RelockSilence = 2 * time.Second
 
-	// StreamSilence is how long the locked stream must be silent, two packets, before another SSRC of the same source may
+	// StreamSilence is how long the locked stream must be silent (two packets) before another SSRC of the same source may
 	// replace it after its proof. Reordered packets would look like a shorter silence. After streamGone no proof is
-	// needed: a sender that pauses may restart, and its first words count.
+	// needed: a sender that pauses may restart, and its first words must not be lost.
 	StreamSilence = 50 * time.Millisecond
 	streamGone    = 200 * time.Millisecond
 
-	// LateWindow is how long after a change of peer the former source is refused unless it is named. Both peers may be
-	// behind one address, a carrier's gateway. A late packet of the old peer would attract the new peer's media,
-	// permanently if the new peer does not send. An endpoint that keeps its old port against its own SDP is heard after
-	// this time.
+	// LateWindow is how long the former source is refused after a change of peer, unless the SDP names it. Both peers may
+	// be behind one address, for example a carrier's gateway. A late packet of the old peer would attract the new peer's
+	// media, permanently if the new peer sends none. An endpoint that keeps its old port although its SDP names another is
+	// accepted after this time.
 	LateWindow = 2 * time.Second
 )
 
-// The number of packets in a row that prove a source or stream (RFC 3550 §A.1 has two): the first one, and one that
-// replaces another.
+// How many packets in a row prove a source or stream (RFC 3550 §A.1 requires two): the first one, and one that replaces
+// another.
 const (
 	ProofFirst   = 3
 	ProofReplace = 5
@@ -61,19 +61,19 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Keep     Verdict = iota // of the locked source and stream
-	Lock                    // lock on its source and stream, then keep it
-	Stray                   // from an address that is not believed, or not now
-	Unproven                // from a believed address that has not sent enough in a row
+	Keep     Verdict = iota // from the locked source and stream
+	Lock                    // lock on the packet's source and stream, then keep it
+	Stray                   // from an address that is not believed, or not any more
+	Unproven                // from a believed address that has not sent enough packets in a row
 	Foreign                 // from the locked source, but of another stream
 )
 
 // Description is what an offer or answer says about a side.
 type Description struct {
 	Mode     Mode
-	Named    netip.AddrPort // where the side's media is expected; invalid if nowhere
+	Named    netip.AddrPort // where the side's media is expected; may be invalid
 	Held     bool           // the side wants no media
-	Believed []netip.Prefix // further sources, any port; must not be modified
+	Believed []netip.Prefix // further sources, with any port; must not be modified
 	Listed   []netip.Prefix // sources that are believed at any time; must not be modified
 }
 
@@ -96,39 +96,39 @@ type Latch struct {
 	next     uint8 // next entry of trials to use
 	ssrc     uint32
 	named    netip.AddrPort // from the SDP; may be invalid
-	believed []netip.Prefix // further sources, any port; never modified
+	believed []netip.Prefix // further sources, with any port; never modified
 	listed   []netip.Prefix // sources that are believed at any time; never modified
 	learnTil time.Duration
 
 	source   netip.AddrPort // invalid while open
 	lockedAt time.Duration
 	heard    time.Duration // when the last packet was accepted
-	missed   time.Duration // time since then in which no packets were read
+	missed   time.Duration // part of the time since then in which no packets were read
 
 	recent netip.AddrPort // the last accepted source, with Off
 
-	former   *former       // nil if the name has not changed
+	former   *former       // nil if the named source has not changed
 	streamAt time.Duration // when ssrc was locked
 	before   *replaced     // may be nil
 
 	trials *[4]trial // nil before the first trial
 }
 
-// former is the source that was locked when the name changed.
+// former is the source that was locked when the named source changed.
 type former struct {
 	source netip.AddrPort
-	name   netip.AddrPort // the name at that time
-	until  time.Duration  // until then its late packets lock nothing
+	name   netip.AddrPort // the named source at that time
+	until  time.Duration  // until then, late packets of the former source lock nothing
 }
 
-// replaced is a stream that was replaced. If it continues, it takes its place back from another stream of the same
-// source, which then can't return. Of several, the one heard for longest is kept, so that short streams do not make the
-// latch forget it.
+// replaced is a stream that was replaced. If it continues, it becomes the locked stream again, and the other stream of
+// the same source can't return. Of several replaced streams, the one with the longest history is kept, so that short
+// streams do not make the latch forget it.
 type replaced struct {
 	source netip.AddrPort
 	ssrc   uint32
 	lived  time.Duration
-	trial  trial // separate, so that other packets can't displace it
+	trial  trial // kept separately, so that other packets can't displace it
 }
 
 // trial is a source that has begun to prove itself.
@@ -164,8 +164,8 @@ func (l *Latch) Heard() time.Duration { return l.heard }
 // Hear records when a packet of the locked stream was accepted.
 func (l *Latch) Hear(at time.Duration) { l.heard, l.missed = at, 0 }
 
-// Miss excludes a time in which no packets were read, so that its packets are still to come. They come in order of
-// arrival, but long after it: a source whose packets wait behind a stray's is not silent, and a late packet of the
+// Miss excludes a time in which no packets were read. The packets of that time are still to come: in order of arrival,
+// but long after it. So a source whose packets wait behind a stray's does not count as silent, and a late packet of the
 // former source may have arrived early in that time.
 func (l *Latch) Miss(missed time.Duration) {
 	l.missed += missed
@@ -174,12 +174,13 @@ func (l *Latch) Miss(missed time.Duration) {
 	}
 }
 
-// Steady reports whether the latch accepts only the locked stream, as long as that is heard.
+// Steady reports whether the latch accepts only the locked stream as long as packets of it arrive.
 func (l *Latch) Steady(now time.Duration) bool {
 	return l.mode != Off && l.source.IsValid() && (l.source == l.named || now-l.lockedAt >= relockWindow)
 }
 
-// Adopt locks on the known source and stream of the side, as if it had been locked too long for another to replace it.
+// Adopt locks on the known source and stream of the side, as if they had been locked for so long that no other source
+// may replace them.
 func (l *Latch) Adopt(src netip.AddrPort, ssrc uint32, now time.Duration) {
 	l.source, l.ssrc, l.lockedAt, l.streamAt = src, ssrc, now-relockWindow, now
 }
@@ -218,7 +219,7 @@ func (l *Latch) Judge(src netip.AddrPort, h packet.Header, now time.Duration) Ve
 	return Stray
 }
 
-// judgeAny is Judge for Off. It locks no source, but only one stream: two at once would be unintelligible.
+// judgeAny is Judge for Off. It locks no source, but one stream, because two at once would be unintelligible.
 func (l *Latch) judgeAny(src netip.AddrPort, h packet.Header, now time.Duration) Verdict {
 	if l.recent.IsValid() && h.SSRC != l.ssrc && now-l.heard < streamGone {
 		return Foreign
@@ -227,8 +228,8 @@ func (l *Latch) judgeAny(src netip.AddrPort, h packet.Header, now time.Duration)
 	return Keep
 }
 
-// yields reports whether the locked source gives way to the named one while it is still heard: for a while after the
-// lock, unless it is a listed source elsewhere that replaced a silent one.
+// yields reports whether the locked source gives way to the named one although its packets still arrive. It does for a
+// while after the lock, unless it is a listed source elsewhere that replaced a silent one.
 func (l *Latch) yields(now time.Duration) bool {
 	a := l.source.Addr()
 	tookOver := l.relocked && a != l.named.Addr() && l.Lists(a)
@@ -248,7 +249,7 @@ func (l *Latch) judgeStream(h packet.Header, now time.Duration) Verdict {
 }
 
 // proof records a packet of a source that is not locked. It returns Lock when enough packets came in a row, with one
-// SSRC and rising numbers.
+// SSRC and increasing numbers.
 func (l *Latch) proof(src netip.AddrPort, h packet.Header, now time.Duration, needed uint8) Verdict {
 	t := l.trial(src, h.SSRC)
 	if step := h.Seq - t.seq; t.count == 0 || step == 0 || step > 16 || now-t.at > time.Second {
@@ -290,7 +291,8 @@ func (l *Latch) Take(src netip.AddrPort, h packet.Header, now time.Duration) {
 	l.Hear(now)
 }
 
-// replace records the locked stream as replaced and returns the age of the new one: a returning stream keeps its age.
+// replace records the locked stream as replaced and returns the age of the new stream. A returning stream keeps its
+// age.
 func (l *Latch) replace(src netip.AddrPort, ssrc uint32) (age time.Duration) {
 	switch lived := l.heard - l.streamAt; {
 	case !l.source.IsValid():
@@ -311,16 +313,15 @@ func (l *Latch) Believes(a netip.Addr) bool {
 	return (l.named.IsValid() && l.named.Addr() == a) || contains(l.believed, a)
 }
 
-// Lists reports whether an address is among Description.Listed, so that it may take over from a silent source at any
-// point of the call.
+// Lists reports whether an address is in Description.Listed, so that it may take over from a silent source at any time.
 func (l *Latch) Lists(a netip.Addr) bool { return contains(l.listed, a) }
 
 func contains(list []netip.Prefix, a netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// Describe applies what an offer or answer says about the side. It opens the latch only if the named source changed. A
-// side that holds in the old way, with an address of zeros, stays where it was and may play music.
+// Describe applies an offer's or answer's description of the side. It opens the latch only if the named source changed.
+// A side that holds in the old way, with an address of zeros, keeps its source and may play music.
 func (l *Latch) Describe(d Description, now time.Duration) {
 	if d.Held && !d.Named.IsValid() {
 		d.Named = l.named
@@ -335,8 +336,8 @@ func (l *Latch) Describe(d Description, now time.Duration) {
 // Learn opens the window in which any believed source may be learned.
 func (l *Latch) Learn(now time.Duration) { l.learnTil = now + LearnWindow }
 
-// open forgets the lock. A peer without a name is on hold, and is the same peer. If the name differs from the previous
-// one, the locked source becomes the former one.
+// open forgets the lock. A peer without a named source is on hold and counts as the same peer. If the named source
+// differs from the previous one, the locked source becomes the former one.
 func (l *Latch) open(named netip.AddrPort, now time.Duration) {
 	if l.source.IsValid() {
 		f := &former{source: l.source, name: l.named}

@@ -18,7 +18,7 @@ type State struct {
 	LearnTil time.Duration  `cbor:"9,keyasint,omitempty"`
 	Recent   netip.AddrPort `cbor:"10,keyasint,omitzero"`
 
-	// The source before a change of name, and the stream that another one replaced.
+	// The former source, and the stream that was replaced.
 	Former      netip.AddrPort `cbor:"11,keyasint,omitzero"`
 	FormerName  netip.AddrPort `cbor:"12,keyasint,omitzero"`
 	FormerUntil time.Duration  `cbor:"13,keyasint,omitempty"`
@@ -27,7 +27,7 @@ type State struct {
 	BeforeLived time.Duration  `cbor:"16,keyasint,omitempty"`
 }
 
-// State returns what Resume needs. at converts a time to another clock.
+// State returns the state for Resume. at converts a time to another clock.
 func (l *Latch) State(at func(time.Duration) time.Duration) State {
 	st := State{
 		Named: l.named, Mode: l.mode, Source: l.source, SSRC: l.ssrc, Relocked: l.relocked, LockedAt: at(l.lockedAt),
@@ -42,8 +42,8 @@ func (l *Latch) State(at func(time.Duration) time.Duration) State {
 	return st
 }
 
-// Resume returns a latch locked as the state says. until converts a time to this process's clock, limited to that much
-// later than now.
+// Resume returns a latch locked as the state says. until converts a time to this process's clock, and limits it to
+// later after now.
 func Resume(st *State, believed, listed []netip.Prefix, until func(t, later time.Duration) time.Duration) Latch {
 	l := Latch{
 		mode: st.Mode, named: st.Named, believed: believed, listed: listed, learnTil: until(st.LearnTil, LearnWindow),

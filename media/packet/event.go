@@ -13,14 +13,14 @@ const digits = "0123456789*#ABCD"
 
 // Event is the payload of an RTP packet of type telephone-event (RFC 4733 §2.3).
 type Event struct {
-	Code     uint8  // of the event
+	Code     uint8  // event code
 	End      bool   // E: the event is over
 	Volume   uint8  // 0 to 63, the level in -dBm0
 	Duration uint16 // from the packet's timestamp, in units of the clock rate
 }
 
-// ParseEvent parses the payload of an RTP packet. It ignores the reserved bit and trailing bytes: senders do not pack
-// several events into a packet (RFC 4733 §2.5.1.5), but some pad it.
+// ParseEvent parses the payload of an RTP packet. It ignores the reserved bit and any bytes after the event: some
+// senders pad it, but they do not pack several events into a packet (RFC 4733 §2.5.1.5).
 func ParseEvent(payload []byte) (Event, bool) {
 	if len(payload) < EventLen {
 		return Event{}, false
@@ -42,7 +42,7 @@ func (e Event) Put(payload []byte) {
 	binary.BigEndian.PutUint16(payload[2:], e.Duration)
 }
 
-// Digit returns the event's key: 0 to 9, *, #, A to D. It reports false if the event is not a key.
+// Digit returns the event's key: 0 to 9, *, #, A to D. It returns false if the event is not a key.
 func (e Event) Digit() (byte, bool) {
 	if int(e.Code) >= len(digits) {
 		return 0, false
@@ -50,13 +50,13 @@ func (e Event) Digit() (byte, bool) {
 	return digits[e.Code], true
 }
 
-// DigitCode returns the event code of a key. It reports false if there is no such key.
+// DigitCode returns the event code of a key. It returns false if there is no such key.
 func DigitCode(digit byte) (uint8, bool) {
 	i := strings.IndexByte(digits, digit)
 	return uint8(max(i, 0)), i >= 0 // at most 15
 }
 
-// EventID identifies an event: all its packets carry the timestamp of its start (RFC 4733 §2.2.1).
+// EventID identifies an event. All packets of the event carry the timestamp of its start (RFC 4733 §2.2.1).
 type EventID struct {
 	SSRC      uint32 `cbor:"1,keyasint,omitempty"`
 	Timestamp uint32 `cbor:"2,keyasint,omitempty"`

@@ -15,7 +15,7 @@ const (
 )
 
 const (
-	senderInfoLen = 24 // of an SR, from its SSRC to its first report block
+	senderInfoLen = 24 // length of an SR from its SSRC to its first report block
 	genericNACK   = 1  // the FMT of a generic NACK (RFC 4585 §6.2.1)
 )
 
@@ -25,8 +25,8 @@ const ReportBlockLen = 24
 // Control is one packet of a valid compound.
 type Control struct {
 	kind  uint8
-	count int    // of report blocks, chunks or sources; the FMT of feedback
-	body  []byte // after the header, without padding
+	count int    // number of report blocks, chunks or sources; for feedback, the FMT
+	body  []byte // the rest after the header, without padding
 }
 
 // NextRTCP splits the first packet off a valid compound. If the padding is inconsistent, the body is empty, so that it

@@ -56,8 +56,8 @@ func ParseRTP(pkt []byte) (Header, bool) {
 	}, true
 }
 
-// ValidRTCP checks that pkt is a compound of RTCP packets that fill it exactly (RFC 3550 §A.2). The first one need not
-// be a report: RFC 5506 allows others.
+// ValidRTCP checks that pkt is a compound of RTCP packets that fill it exactly (RFC 3550 §A.2). The first packet need
+// not be a report (RFC 5506).
 func ValidRTCP(pkt []byte) bool {
 	if len(pkt) < HeaderLenRTCP {
 		return false

@@ -3,31 +3,32 @@ package quality
 import "time"
 
 const (
-	// buffer is how much later than the fastest packet a packet may come and still be heard. Receivers' adaptive buffers
-	// grow to about that: 200 ms is the default maximum in Asterisk and at Telnyx.
+	// buffer is how much later than the fastest packet a packet may arrive and still be played. Receivers' adaptive
+	// buffers grow to about that: 200 ms is the default maximum in Asterisk and at Telnyx.
 	buffer = 200 // ms
 
-	// startsOver is how long packets must stay late until the receiver plays all of them later.
+	// startsOver is how long packets must stay late before the receiver plays all of them later.
 	startsOver = time.Second
 )
 
 // Delays counts the packets that come too late for a receiver's jitter buffer, which discards them (RFC 3611 §4.7.1).
-// If the delay persists, as after a pause of the sender's clock, the receiver plays what follows later and discards
-// none. So late packets count only when one in time follows them. It is plain data: another process can continue it.
+// If the delay persists, for example after a pause of the sender's clock, the receiver plays later packets with that
+// delay and discards none. So late packets count only when a packet in time follows them. Delays is plain data: another
+// process can continue it.
 type Delays struct {
 	Behind  uint64        `cbor:"1,keyasint,omitempty"` // delay of the last packet behind the fastest, in timestamp units
 	Waiting uint64        `cbor:"2,keyasint,omitempty"` // consecutive late packets up to the last one
-	Lasted  time.Duration `cbor:"3,keyasint,omitempty"` // since the first of these
+	Lasted  time.Duration `cbor:"3,keyasint,omitempty"` // time since the first of these late packets
 	Late    uint64        `cbor:"4,keyasint,omitempty"` // late packets that count
-	Bursts  uint64        `cbor:"5,keyasint,omitempty"` // runs of them
+	Bursts  uint64        `cbor:"5,keyasint,omitempty"` // runs of late packets that count
 }
 
 // Begin starts over: the next packet is the fastest.
 func (d *Delays) Begin() { d.Behind, d.Waiting = 0, 0 }
 
-// Add adds a packet that came passed after the previous one, and was in transit for change longer, in units of a clock.
-// The fastest packet counts as slower by a unit with each packet, so that a slow clock of the sender is not taken for
-// delay. Add reports whether Late changed.
+// Add adds a packet. It came passed after the previous one, and its time in transit was longer by change, in units of a
+// clock. The fastest packet counts as slower by a unit with each packet, so that a slow clock of the sender is not
+// taken for delay. Add reports whether Late changed.
 func (d *Delays) Add(change int64, passed time.Duration, clock int64) bool {
 	d.Behind = uint64(max(int64(d.Behind)+change-1, 0))
 	if n := d.Waiting; d.Behind <= uint64(clock)*buffer/1000 {

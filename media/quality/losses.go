@@ -1,15 +1,15 @@
 package quality
 
 // Losses distinguishes lost from late and duplicate packets. It remembers which of the last 128 sequence numbers came.
-// A number that leaves this window without having come is lost, and belongs to a burst: a run of lost numbers. It is
-// plain data: another process can continue it.
+// A number that leaves this window without having come is lost, and belongs to a burst: a run of lost numbers. Losses
+// is plain data: another process can continue it.
 type Losses struct {
 	Recent uint64 // bit i: the i-th number below the highest one came
-	Older  uint64 // bit i: the number i+64 below it
+	Older  uint64 // bit i: the number 64+i below the highest one came
 
-	Run     uint64 // length of the latest run of lost numbers that left the window
+	Run     uint64 // length of the last run of lost numbers that left the window
 	Runs    uint64 // runs that began outside the window
-	Longest uint64 // the longest of them
+	Longest uint64 // length of the longest of these runs
 }
 
 // Begin starts a window whose highest number is still to come. Numbers below the first one do not count.
@@ -34,14 +34,14 @@ func (l *Losses) Advance(n uint64) {
 	}
 }
 
-// settle counts the n highest bits of a word, 1 to 64, starting with the highest.
+// settle moves the n highest bits of a word, 1 to 64, out of the window, highest first, and counts them.
 func (l *Losses) settle(word, n uint64) {
 	missing := ^word >> (64 - n)
 	switch missing {
 	case 0:
 		l.Run = 0
 		return
-	case ^uint64(0): // far ahead of the last one: no need to check each
+	case ^uint64(0): // the number is far ahead of the last one: no need to check each bit
 		l.lose(n)
 		return
 	}
@@ -62,8 +62,8 @@ func (l *Losses) lose(n uint64) {
 	l.Longest = max(l.Longest, l.Run)
 }
 
-// Mark records the number that is behind below the highest one, at most 127, and reports whether it came for the first
-// time.
+// Mark records the number that is behind below the highest one, at most 127. It reports whether the number came for the
+// first time.
 func (l *Losses) Mark(behind uint64) (first bool) {
 	word, bit := &l.Recent, uint64(1)<<(behind%64)
 	if behind >= 64 {

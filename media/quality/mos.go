@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The E-model of ITU-T G.107 (narrow band), with the default value of each parameter that is not measured.
+// The E-model of ITU-T G.107 (narrow band). Parameters that are not measured have their default value.
 const (
 	ratingBest = 93.2 // R without delay, loss and codec: Ro - Is with the default values
 
@@ -14,12 +14,12 @@ const (
 	noiseFloor = -61.2 // No, dBm0p
 	receiveLR  = 2.0   // RLR, dB
 
-	// Delays besides the network: a packet is filled before it is sent, and a receiver's jitter buffer is assumed to hold
-	// twice the jitter.
+	// Delays in addition to the network's: a packet is filled before it is sent, and a receiver's jitter buffer is assumed
+	// to hold twice the jitter.
 	packetDelay     = 20.0  // ms
 	bufferDelayMax  = 300.0 // ms
 	burstRatioMax   = 8.0   // the model was not validated above it
-	packetsToJudge  = 50    // a second, 20 ms each
+	packetsToJudge  = 50    // one second of packets, 20 ms each
 	scoreMin        = 1.0
 	scoreMax        = 4.5
 	ratingOfMaximum = 100.0
@@ -28,9 +28,10 @@ const (
 // Impairment is the effect of a codec on speech: Ie, without loss, and Bpl, its robustness against loss.
 type Impairment struct{ ie, bpl float64 }
 
-// ImpairmentOf returns the impairment of an encoding name (RFC 3551), ignoring case, or nil if no figures are
-// published. The figures come from ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM (full rate) has
-// no Bpl there and gets the Bpl of enhanced full rate. G.722 and Opus exceed this scale and count as G.711.
+// ImpairmentOf returns the impairment of a codec by its encoding name (RFC 3551), ignoring case. It returns nil if no
+// figures are published. The figures come from ITU-T G.113 Appendix I, for codecs with packet loss concealment. GSM
+// (full rate) has no Bpl there and gets the Bpl of enhanced full rate. G.722 and Opus exceed this scale and count as
+// G.711.
 func ImpairmentOf(codec string) *Impairment { return impairments[strings.ToUpper(codec)] }
 
 var impairments = func() map[string]*Impairment { //nolint:gochecknoglobals // a constant
@@ -66,8 +67,8 @@ func (h Heard) MOS(codec *Impairment) float64 {
 	return opinion(ratingBest - delayImpairment(delay) - codec.withLoss(100*lost, ratio))
 }
 
-// burstRatio returns BurstR: the length of bursts, in packets, relative to their length if the same share were lost at
-// random.
+// burstRatio returns BurstR: the mean length of bursts, in packets, relative to their mean length if the same share
+// were lost at random.
 func burstRatio(length, lost float64) float64 {
 	return min(max(length*(1-lost), 1), burstRatioMax)
 }

@@ -20,7 +20,7 @@ import (
 var (
 	errClosed = errors.New("recordings closed")
 
-	// ErrLocked means that another process records into the directory.
+	// ErrLocked means that another process is recording into the directory.
 	ErrLocked = errors.New("in use by another process")
 )
 
@@ -32,8 +32,8 @@ type Config struct {
 	MaxSize int64         // of one file, in bytes
 	Log     zerolog.Logger
 
-	// Lock is the lock of the process that this one replaces, from its Archive.Lock. The old process finishes its own
-	// files. If it is nil, Open locks the directory.
+	// Lock is the lock of the process that this one replaces, from that process's Archive.Lock. The old process finishes
+	// its own files. If Lock is nil, Open locks the directory.
 	Lock *os.File
 }
 
@@ -51,7 +51,7 @@ type Archive struct {
 const purgeEvery = time.Hour
 
 // Open creates the directory if it is missing, finishes the files of a killed process, removes old files, and starts
-// the writers. The error is ErrLocked or the system's.
+// the writers. The error is ErrLocked or a system error.
 func Open(cfg Config) (*Archive, error) {
 	a := &Archive{cfg: cfg, dir: &directory{name: cfg.Dir, given: cfg.Lock}}
 	if err := a.claim(); err != nil {
@@ -73,7 +73,7 @@ func (a *Archive) claim() error {
 		return err
 	}
 	a.create = a.dir.create
-	if a.cfg.Lock != nil { // the old process was not killed; scanning all files takes long, and calls would stand still
+	if a.cfg.Lock != nil { // the old process was not killed; scanning all files would hold up the calls for long
 		return nil
 	}
 	finished, err := a.finishLeftovers()
@@ -86,16 +86,16 @@ func (a *Archive) claim() error {
 	return nil
 }
 
-// Lock returns the lock of the directory, for the process that replaces this one, or nil if the directory is gone. The
-// archive keeps owning it.
+// Lock returns the lock of the directory, for the process that replaces this one. It returns nil if the directory is
+// gone. The archive still owns the lock.
 func (a *Archive) Lock() *os.File {
 	a.dir.mu.Lock()
 	defer a.dir.mu.Unlock()
 	return a.dir.lock
 }
 
-// Record starts a recording in all formats of the archive. It does not touch the disk: disk errors appear later in the
-// recorder's Files.
+// Record starts a recording in all formats of the archive. It does not touch the disk: disk errors appear later in
+// Recorder.Files.
 func (a *Archive) Record(c Call) (*Recorder, error) {
 	r := &Recorder{
 		call: c, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}),
@@ -135,8 +135,8 @@ func (a *Archive) OpenFile(name string) (*os.File, error) {
 	return f, nil
 }
 
-// Finished returns the size in bytes of a finished recording, and when it was last written. It returns the errors of
-// OpenFile.
+// Finished returns the size in bytes of a finished recording, and the time when it was last written. Its errors are
+// those of OpenFile.
 func (a *Archive) Finished(name string) (bytes int64, written time.Time, err error) {
 	f, err := a.OpenFile(name)
 	if err != nil {
@@ -150,7 +150,7 @@ func (a *Archive) Finished(name string) (bytes int64, written time.Time, err err
 }
 
 // Close stops all recordings and waits until they are written. If ctx ends first, it returns ctx's error, and the next
-// process finishes what is left.
+// process finishes the remaining files.
 func (a *Archive) Close(ctx context.Context) error {
 	a.cancel()
 	for _, w := range a.writers {
@@ -189,8 +189,8 @@ func (a *Archive) purgeHourly(ctx context.Context) {
 	}
 }
 
-// purge removes recordings that were last written before the given time, and then the empty directories of days. Other
-// files stay.
+// purge removes recordings that were last written before the given time, and then the directories of days that are
+// empty. Other files stay.
 func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err error) {
 	defer processors.Lend()()
 	var days []string
@@ -216,7 +216,7 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 	})
 	today := time.Now().UTC()
 	for _, day := range days {
-		// No new file is created there any more.
+		// No new files are created in a directory that old.
 		if at, bad := time.Parse("2006/01/02", day); bad == nil && today.Sub(at) > 48*time.Hour {
 			a.removeEmpty(day)
 		}

@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// The blocks of a pcapng capture (draft-ietf-opsawg-pcapng, section 4). A library's writer is not used, because it
-// brings tables of 5 MB that the garbage collector would scan in each of its cycles.
+// The blocks of a pcapng capture (draft-ietf-opsawg-pcapng, section 4). No library is used, because it would bring
+// tables of 5 MB, which the garbage collector would scan in every cycle.
 const (
 	sectionHeader  = 0x0a0d0d0a
 	interfaceBlock = 1
 	packetBlock    = 6
-	blockFrame     = 12 // type, and the length twice
+	blockFrame     = 12 // the type, and the length at both ends
 
 	linkTypeRaw = 101 // an IP packet without a link-layer header
 )
 
-// AppendCaptureHead appends the start of a capture: its section, and an interface whose packets are IP packets, with
+// AppendCaptureHead appends the start of a capture: a section, and an interface whose packets are IP packets with
 // times in nanoseconds.
 func AppendCaptureHead(b []byte) []byte {
 	from := len(b)

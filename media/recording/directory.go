@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// directory is the directory of an archive. No other process writes to it while its lock is held. Any goroutine may
+// directory is the directory of an archive. While its lock is held, no other process writes to it. Any goroutine may
 // call its methods.
 type directory struct {
 	name string // constant
@@ -19,7 +19,7 @@ type directory struct {
 	mu    sync.Mutex // guards the fields below
 	root  *os.Root
 	lock  *os.File
-	given *os.File // the lock of another process, for the first open; may be nil
+	given *os.File // another process's lock for the first open; may be nil
 }
 
 // open creates the directory if it is missing, and locks it. The caller holds mu, or no other goroutine knows d yet. If
@@ -76,7 +76,7 @@ func (d *directory) create(name string) (medium, error) {
 		f, err = createIn(d.files(), name)
 	}
 	if err != nil {
-		return nil, err // not a nil *os.File in a medium
+		return nil, err // not the nil *os.File, which would make a medium that is not nil
 	}
 	return f, nil
 }
@@ -91,7 +91,7 @@ func createIn(root *os.Root, name string) (*os.File, error) {
 	return root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 }
 
-// renew recreates the directory, unless it exists, or another goroutine has recreated it since the caller used root.
+// renew recreates the directory if it is missing and no other goroutine has recreated it since the caller used root.
 // The files in the removed directory are lost.
 func (d *directory) renew(root *os.Root) error {
 	d.mu.Lock()
@@ -103,7 +103,7 @@ func (d *directory) renew(root *os.Root) error {
 	if err := d.open(); err != nil {
 		return err
 	}
-	_ = errors.Join(root.Close(), lock.Close()) // nothing is left in it to lose
+	_ = errors.Join(root.Close(), lock.Close()) // the old directory is gone, so errors don't matter
 	return nil
 }
 

@@ -18,13 +18,13 @@ const (
 
 // File is the state of one file of a recording.
 type File struct {
-	Name      string    // below the archive's directory, with slashes; empty if it was not started, see Err
+	Name      string    // path below the archive's directory, with slashes; empty if the file was not started, see Err
 	Format    string    // FormatWAV or FormatPcapng
 	StartedAt time.Time // when the recording began
 	EndedAt   time.Time // zero while it is being recorded
-	Bytes     int64     // written so far
+	Bytes     int64     // bytes written so far
 	Dropped   int64     // packets and SIP messages lost because the disk was too slow
-	Err       string    // why it ended early or was not started; else empty
+	Err       string    // why the recording ended early or was not started; otherwise empty
 }
 
 // partSuffix ends the name of a file that is being written.
@@ -34,7 +34,8 @@ const partSuffix = ".part"
 var namePattern = regexp.MustCompile(
 	`^\d{4}/\d{2}/\d{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[1-9]\d{0,3})?\.(?:wav|pcapng)$`)
 
-// fileName names a call's first recording after the call; later ones also have a number.
+// fileName returns the name of a call's recording. The first recording is named after the call;
+// later ones also have a number.
 func fileName(began time.Time, call string, part int, format string) string {
 	name := call
 	if part > 1 {
@@ -65,7 +66,7 @@ func (s *sink) Write(b []byte) (int, error) {
 		return 0, errFull
 	}
 	if _, err := s.medium.Write(b); err != nil {
-		_ = s.Truncate(s.size) // the disk may be full
+		_ = s.Truncate(s.size) // a full disk may have taken a part of b
 		return 0, err
 	}
 	s.size += int64(len(b))

@@ -29,7 +29,7 @@ func (a *Archive) finishLeftovers() (finished int, err error) {
 	return finished, err
 }
 
-// finishLeftover finishes one file. It keeps the time of the last write, which is when the recording ended.
+// finishLeftover finishes one file. It keeps the time of the last write, because the recording ended then.
 func (a *Archive) finishLeftover(name string) error {
 	f, err := a.dir.files().OpenFile(name+partSuffix, os.O_RDWR, 0)
 	if err != nil {

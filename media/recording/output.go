@@ -9,7 +9,7 @@ import (
 
 // output is one file of a recording that is being written. The writer owns it.
 type output struct {
-	index  int    // in the recorder's files
+	index  int    // index in Recorder.files
 	name   string // final name
 	sink   *sink
 	format format
@@ -29,7 +29,7 @@ func (a *Archive) open(r *Recorder) {
 	r.outputs = []*output{}
 	for i, f := range r.Files() {
 		if !f.EndedAt.IsZero() {
-			continue // refused
+			continue // the file was refused
 		}
 		o, err := a.openOutput(r, i, f)
 		if err != nil {
@@ -58,7 +58,7 @@ func (a *Archive) openOutput(r *Recorder, i int, f File) (*output, error) {
 	return o, nil
 }
 
-// each calls do for every output without an error.
+// each calls do for every output that has no error.
 func (r *Recorder) each(do func(format) error) {
 	for _, o := range r.outputs {
 		if o.err == nil {
@@ -67,7 +67,7 @@ func (r *Recorder) each(do func(format) error) {
 	}
 }
 
-// deliver is each for a packet, without a closure.
+// deliver is like each, for a packet, but needs no closure.
 func (r *Recorder) deliver(p tapped) {
 	for _, o := range r.outputs {
 		if o.err == nil {
@@ -86,7 +86,7 @@ func (a *Archive) closeFailed(r *Recorder) {
 		}
 		if err := a.closeOutput(o); gone(err) {
 			o.lost = true
-		} // else there is already a reason
+		} // otherwise the first reason stays
 		a.fail(r, o)
 	}
 	clear(r.outputs[len(kept):])
@@ -104,7 +104,7 @@ func (a *Archive) refuse(r *Recorder, i int, reason string) {
 	r.change(i, func(f *File) { f.Name, f.EndedAt, f.Err = "", time.Now(), reason })
 }
 
-// fail records why a file ended early. Its readable part stays.
+// fail records why a file ended early. The file keeps its readable part.
 func (a *Archive) fail(r *Recorder, o *output) {
 	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", o.name).Str("reason", reasonOf(o.err)).Msg("recording ended early")
 	r.change(o.index, func(f *File) { f.Err = reasonOf(o.err) })

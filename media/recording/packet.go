@@ -5,7 +5,7 @@ import (
 	"net/netip"
 )
 
-// MaxDatagram is the maximum data length of a datagram or segment.
+// MaxDatagram is the maximum number of data bytes in a datagram or segment.
 const MaxDatagram = 65535 - ipv4Header - tcpHeader
 
 const (

@@ -13,7 +13,7 @@ type pcapng struct {
 	began time.Time
 	sink  *sink
 	whole []byte        // complete blocks not written yet
-	local [2]netip.Addr // the addresses to show for ours; if invalid, the real ones
+	local [2]netip.Addr // the addresses to show for ours, by side; if invalid, the real ones are shown
 	buf   []byte
 	id    uint16 // of the last IPv4 packet
 
@@ -47,7 +47,7 @@ func (c *pcapng) finish(time.Duration) error { return c.flush() }
 
 func (c *pcapng) close() error { return nil }
 
-// write writes one datagram. It skips data that is too long for IP.
+// write writes one datagram. It drops data that is too long for IP.
 func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) error {
 	if len(data) > MaxDatagram {
 		return nil
@@ -61,7 +61,7 @@ func (c *pcapng) write(at time.Duration, from, to netip.AddrPort, data []byte) e
 	return c.flush()
 }
 
-// flush writes the waiting blocks, each one whole.
+// flush writes the waiting blocks. A block is never split.
 func (c *pcapng) flush() (err error) {
 	if len(c.whole) > 0 {
 		_, err = c.sink.Write(c.whole)

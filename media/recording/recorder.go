@@ -14,11 +14,11 @@ import (
 // Call says what to record.
 type Call struct {
 	ID       string // a UUID
-	Part     int    // 1 for the call's first recording, 2 for the next
+	Part     int    // 1 for the call's first recording, 2 for the second, and so on
 	Payloads [2]Payloads
 
 	// Local are the addresses that the peers send media to, by side. A capture shows them, because dissectors look for RTP
-	// at the addresses in the SDP. If one is invalid, the address that packets arrived at is shown.
+	// at the addresses in the SDP. If an address is invalid, the address that packets arrived at is shown.
 	Local [2]netip.Addr
 }
 
@@ -32,14 +32,14 @@ type Recorder struct {
 	ring     *ring
 	payloads [2]atomic.Pointer[Payloads]
 	paused   atomic.Bool
-	over     atomic.Bool  // it records no more
-	dropped  atomic.Int64 // packets and messages
+	over     atomic.Bool  // the recording has ended
+	dropped  atomic.Int64 // dropped packets and messages
 
 	mu       sync.Mutex // guards the fields below
 	queue    []message
 	queued   int // bytes in queue
 	files    []File
-	end      time.Duration // when it was stopped
+	end      time.Duration // when the recording was stopped
 	stopping bool
 
 	done chan struct{} // closed when all files are finished
@@ -49,7 +49,7 @@ type Recorder struct {
 
 // message is a SIP message on its way to the files.
 type message struct {
-	at       time.Duration // since the recording started; negative if it came before
+	at       time.Duration // time since the recording started; negative for an earlier message
 	from, to netip.AddrPort
 	data     []byte
 }
@@ -90,7 +90,7 @@ func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
 	r.queue = append(r.queue, message{at: at.Sub(r.began), from: from, to: to, data: data})
 }
 
-// SetPayloads says what the payload types of a side carry from now on.
+// SetPayloads says what a side's payload types carry from now on.
 func (r *Recorder) SetPayloads(side media.Side, p Payloads) { r.payloads[side].Store(&p) }
 
 // Pause stops recording until Resume: WAV gets silence, pcapng nothing. Packets that arrive after Pause returns are not
@@ -103,7 +103,7 @@ func (r *Recorder) Resume() { r.paused.Store(false) }
 // Paused reports whether the recording is paused.
 func (r *Recorder) Paused() bool { return r.paused.Load() }
 
-// Stop ends the recording. The rest is written soon; Done says when. A second call has no effect.
+// Stop ends the recording. The waiting data is written soon after; Done says when. A second call has no effect.
 func (r *Recorder) Stop() {
 	r.mu.Lock()
 	if !r.stopping {
@@ -137,7 +137,7 @@ func (r *Recorder) Failed() bool {
 	return !r.stopping && !slices.ContainsFunc(r.files, func(f File) bool { return f.EndedAt.IsZero() })
 }
 
-// takeMessages returns the waiting messages, and whether and when the recording was stopped before.
+// takeMessages returns the waiting messages. It also returns whether the recording has been stopped, and when.
 func (r *Recorder) takeMessages() (queue []message, stopped bool, end time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -145,19 +145,19 @@ func (r *Recorder) takeMessages() (queue []message, stopped bool, end time.Durat
 	return queue, r.stopping, r.end
 }
 
-// change updates the state of a file that readers see.
+// change updates the state of a file as Files returns it.
 func (r *Recorder) change(i int, change func(*File)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	change(&r.files[i])
 }
 
-// Payloads say what the RTP payload types of a side carry. Types in none of the sets (comfort noise, telephone-events)
-// are silence in WAV.
+// Payloads says what the RTP payload types of a side carry. A type in none of the sets (comfort noise,
+// telephone-events) is silence in WAV.
 type Payloads struct {
 	ULaw, ALaw media.PayloadSet // G.711, at 8 kHz
 	Other      media.PayloadSet // speech that can't be decoded here
-	OtherName  string           // of its codec, for the reason why there is no WAV
+	OtherName  string           // name of that codec, for the reason why there is no WAV
 }
 
 type codec uint8

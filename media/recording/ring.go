@@ -16,7 +16,7 @@ const ringSize = 128 << 10
 // entryHeader is the size of a packet's header in the ring.
 const entryHeader = 56
 
-// skipped marks the end of the ring as too short for an entry. It takes the place of a header's length.
+// skipped marks the rest of the ring as too short for an entry. It stands in place of an entry's length.
 const skipped = 0xffffffff
 
 // tapped is one packet of RTP or RTCP on its way to the files.
@@ -33,8 +33,8 @@ type tapped struct {
 // ring is a queue of packets with one writer and one reader, which never wait for each other.
 type ring struct {
 	buf  []byte        // its size is a power of two
-	head atomic.Uint64 // total bytes put
-	tail atomic.Uint64 // total bytes taken; a multiple of 8, as is head
+	head atomic.Uint64 // total bytes put; a multiple of 8
+	tail atomic.Uint64 // total bytes taken; a multiple of 8
 }
 
 func newRing(size int) *ring { return &ring{buf: make([]byte, size)} }
@@ -95,7 +95,7 @@ func (p *tapped) write(b []byte) {
 }
 
 func readPacket(b []byte) tapped {
-	addr := func(b, port []byte) netip.AddrPort { // IPv6 sockets receive no IPv4, so a mapped address is IPv4
+	addr := func(b, port []byte) netip.AddrPort { // IPv6 sockets get no IPv4 packets, so a mapped address is IPv4
 		return netip.AddrPortFrom(netip.AddrFrom16([16]byte(b)).Unmap(), binary.NativeEndian.Uint16(port))
 	}
 	end := entryHeader + int(binary.NativeEndian.Uint32(b))

@@ -10,31 +10,31 @@ import (
 const sampleRate = 8000
 
 const (
-	// reach is how far from the present a packet may be placed, in frames: one second in each direction.
+	// reach is how far from the present a packet may be placed, in frames: one second, in both directions.
 	reach = sampleRate
 
 	// span is how many frames are held: a power of two greater than twice reach.
 	span = 16384
 
-	// jumpFrames is how far a timestamp may lag behind the present before it counts as reset: no network delays speech by
-	// ten seconds.
+	// jumpFrames is how far a timestamp may lag behind the present before it counts as reset: networks do not delay
+	// speech by ten seconds.
 	jumpFrames = 10 * sampleRate
 
-	// driftEvery is how often a side's delay is checked. driftFrames is the delay, in either direction, from which it is
-	// corrected: 60 ms.
+	// driftEvery is how often a side's delay is checked. If the delay deviates by driftFrames (60 ms) or more, in either
+	// direction, it is corrected.
 	driftEvery  = 5 * time.Second
 	driftFrames = sampleRate * 60 / 1000
 
-	// lateLimit is how long all of a side's packets may come too late before its place is chosen again.
+	// lateLimit is how long all of a side's packets may come too late before its place is determined again.
 	lateLimit = 500 * time.Millisecond
 )
 
 // timeline aligns the speech of both sides on one time axis, as frames with one sample of each side. A packet's RTP
-// timestamp decides its place. The start of a stream ties timestamps to arrival times. So jitter and reordering
-// disappear, and a pause keeps its length. timeline is a value without clock or I/O; times count from the start of the
-// recording.
+// timestamp decides its place. At the start of a stream, its timestamps are tied to the arrival times. So jitter and
+// reordering disappear, and a pause keeps its length. timeline is a value without clock or I/O; times count from the
+// start of the recording.
 type timeline struct {
-	emit   func(frames []int16) // takes settled frames: samples of A and B alternating
+	emit   func(frames []int16) // receives the settled frames, with samples of A and B alternating
 	done   int64                // emitted frames
 	frames [2 * span]int16      // frames not emitted yet, by frame modulo span
 	tracks [2]track
@@ -47,7 +47,7 @@ type track struct {
 	place     int64
 	end       int64 // the frame after the last one put
 
-	lateSince time.Duration // all packets have come too late since then; 0 if not
+	lateSince time.Duration // since when all packets have come too late; 0 if they have not
 	least     int64         // the smallest delay since watched, in frames
 	watched   time.Duration // 0 if not started
 }
@@ -95,7 +95,7 @@ func (t *track) tie(at time.Duration) int64 {
 }
 
 // drift returns how far to move the side's place. The sender's clock differs from ours, and the packet that tied the
-// stream may have been delayed. The least delayed packets count.
+// stream may have been delayed. drift looks at the packets with the smallest delay.
 func (t *track) drift(at time.Duration, late int64) (by int64) {
 	if t.watched == 0 {
 		t.watched, t.least = at, late
@@ -115,7 +115,7 @@ func (t *track) drift(at time.Duration, late int64) (by int64) {
 // advance emits frames that can't change any more at the given time.
 func (l *timeline) advance(at time.Duration) { l.settle(frameAt(at) - reach) }
 
-// finish emits everything up to the given time, or further if there is more.
+// finish emits everything up to the given time, or up to the last frame if that is later.
 func (l *timeline) finish(at time.Duration) {
 	l.settle(max(frameAt(at), l.tracks[media.SideA].end, l.tracks[media.SideB].end))
 }

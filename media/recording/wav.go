@@ -29,7 +29,7 @@ type wav struct {
 	line     *timeline
 	buf      []byte
 	samples  []int16
-	inHeader int64 // the size in the header
+	inHeader int64 // the size that the header states
 	failed   error // a write error
 	payloads func(media.Side) *Payloads
 }
@@ -73,7 +73,7 @@ func (w *wav) packet(p tapped) error {
 	return w.failed
 }
 
-// errCodec is the name of a codec that WAV can't hold.
+// errCodec is the error for a codec that WAV can't hold. Its value is the codec's name.
 type errCodec string
 
 func (e errCodec) Error() string {
@@ -112,7 +112,7 @@ func (w *wav) flush() {
 	}
 }
 
-// close writes the sizes of all whole frames into the header.
+// close writes the final sizes into the header, counting whole frames only.
 func (w *wav) close() error {
 	data := (w.sink.size - wavHeaderSize) / frameSize * frameSize
 	w.inHeader = w.sink.size

@@ -15,7 +15,7 @@ const (
 )
 
 type writer struct {
-	wake chan struct{} // holds one token while there is work
+	wake chan struct{} // holds one token if there is work
 
 	mu        sync.Mutex // guards the fields below
 	recorders []*Recorder
@@ -62,7 +62,7 @@ func (w *writer) load() int {
 	return len(w.recorders)
 }
 
-// run writes until close. It sleeps while nothing is being recorded.
+// run writes until close is called. It sleeps while no calls are being recorded.
 func (w *writer) run(serve func(*Recorder) (over bool)) {
 	tick := time.NewTicker(writeEvery)
 	defer tick.Stop()

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// Never is a time that never comes.
+// Never is later than any time.
 const Never = time.Duration(math.MaxInt64)
 
 // DefaultRate is the clock rate of G.711, G.722, G.729 and their telephone-events, in Hz.
 const DefaultRate = 8000
 
-// ShortestFrame is the shortest packet in use. In any period a sender has sent at most one packet per ShortestFrame.
+// ShortestFrame is the shortest packet duration in use. A sender never sends more than one packet per ShortestFrame.
 const ShortestFrame = 10 * time.Millisecond
 
 // Units returns d in units of a clock rate in Hz, rounded down and modulo 2^32. 0 Hz means 8000.
@@ -30,10 +30,10 @@ func Span(n uint64, rate uint32) time.Duration {
 	return time.Duration(n * uint64(time.Second) / uint64(rate)) // at least 18 hours fit
 }
 
-// Clock converts between an engine's times and the times in states, which have another epoch.
+// Clock converts between an engine's times and the times in saved states, which have another epoch.
 type Clock struct{ Now, Epoch time.Duration }
 
-// At converts a time of the engine for a state. 0 means never.
+// At converts a time of the engine to a time for a state. 0 means never.
 func (c Clock) At(t time.Duration) time.Duration {
 	if t == 0 {
 		return 0
@@ -44,7 +44,7 @@ func (c Clock) At(t time.Duration) time.Duration {
 // Past converts a time of a saved state to this engine's clock, no later than now.
 func (c Clock) Past(t time.Duration) time.Duration { return c.Until(t, 0) }
 
-// Until converts a time of a state, limited to later after now.
+// Until converts a time of a state to this engine's clock, and limits it to later after now.
 func (c Clock) Until(t, later time.Duration) time.Duration {
 	if t <= 0 {
 		return 0

@@ -7,7 +7,8 @@ import (
 	"flowbridge/media/quality"
 )
 
-// ToKernel writes the stream's state for the kernel to continue. epoch is the epoch of our times by the kernel's clock.
+// ToKernel writes the stream's state to k, so that the kernel can continue it. epoch is our epoch on the kernel's
+// clock.
 func (s *Stream) ToKernel(k *kernel.State, epoch time.Duration) {
 	k.Started, k.Jumped, k.Timed = s.started, s.jumped, s.timed
 	k.SSRC, k.Base, k.Top, k.Received, k.Expect = s.ssrc, s.base, s.top, s.received, s.expect

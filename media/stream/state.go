@@ -6,7 +6,7 @@ import (
 	"flowbridge/media/quality"
 )
 
-// State is what is known about the RTP that a side sends.
+// State is the state of the RTP that a side sends.
 type State struct {
 	Started     bool          `cbor:"1,keyasint,omitempty"`
 	SSRC        uint32        `cbor:"2,keyasint,omitempty"`
@@ -39,8 +39,8 @@ type State struct {
 	Delays quality.Delays `cbor:"28,keyasint,omitzero"`
 }
 
-// OutletState is the position in the stream sent to a side. Sequence, Timestamp and SentAt belong to the last
-// packet, relayed or our own.
+// OutletState is the position in the stream that is sent to a side. Sequence, Timestamp and SentAt belong to the last
+// packet, whether it was relayed or our own.
 type OutletState struct {
 	Begun     bool          `cbor:"1,keyasint,omitempty"`
 	SSRC      uint32        `cbor:"2,keyasint,omitempty"`
@@ -59,7 +59,7 @@ type OutletState struct {
 	Blind     bool          `cbor:"15,keyasint,omitempty"`
 }
 
-// Save writes what is known about the stream.
+// Save writes the stream's state to st.
 func (s *Stream) Save(st *State, c Clock) {
 	*st = State{
 		Started: s.started, SSRC: s.ssrc, Base: s.base, Top: s.top, Received: s.received, Expect: s.expect, Jumped: s.jumped,
@@ -72,7 +72,7 @@ func (s *Stream) Save(st *State, c Clock) {
 	}
 }
 
-// Save writes the position in the stream. If the source is relayed, its last packet was the last one sent.
+// Save writes the position in the stream to st. If the source is relayed, its last packet was the last one sent.
 func (o *Outlet) Save(st *OutletState, s *Stream, exact bool, c Clock) {
 	*st = OutletState{
 		Begun: o.begun, SSRC: o.ssrc, Sourced: o.sourced, Source: o.source,
@@ -97,13 +97,13 @@ func (s *Stream) Restore(st *State, exact bool, c Clock) {
 		ssrcChanges: st.SSRCChanges,
 		timed:       st.Timed, timestamp: st.Timestamp, timestampAt: c.Past(st.TimestampAt),
 		jitter: st.Jitter, jitterMax: st.JitterMax, jitterSum: st.JitterSum, timings: st.Timings,
-		renewed:   st.Renewed || !exact, // packets in between are not lost, but unknown
+		renewed:   st.Renewed || !exact, // packets in between are unknown, and do not count as lost
 		irregular: true, gap: st.Gap, delays: st.Delays,
 	}
 }
 
 // Restore continues the stream to the other side. The source is relayed with the same shift, so that the receiver sees
-// no break. Any other source starts after all numbers that can have been sent in between.
+// no break. Any other source starts above every number that may have been sent since the state.
 func (o *Outlet) Restore(st *OutletState, exact bool, c Clock) {
 	*o = Outlet{
 		begun: st.Begun, ssrc: st.SSRC, sourced: st.Sourced, source: st.Source,

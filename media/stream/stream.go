@@ -13,32 +13,32 @@ const (
 	MaxMisorder = 100
 )
 
-// maxTransitJump is the change in transit time, in seconds, above which it is not jitter. If the timestamps have jumped
-// as far, the sender has reset them.
+// maxTransitJump is the change in transit time, in seconds, above which it does not count as jitter. If the timestamps
+// have jumped as far, the sender has reset them.
 const maxTransitJump = 2
 
 // Stream tracks the RTP of one side: losses, duplicates, late packets, jitter. It is a value owned by the worker. A new
-// SSRC or a new peer starts a new count; all counts except the jitter add up.
+// SSRC or a new peer starts a new count. All counts add up, except the jitter.
 type Stream struct {
 	Rate int64 // of the timestamps, in Hz
 
 	started   bool
-	renewed   bool // the next packet is from another source, whatever its SSRC
+	renewed   bool // the next packet is from another source, whatever its SSRC is
 	ssrc      uint32
 	base      uint64 // first sequence number
 	top       uint64 // highest sequence number, extended by the cycles
 	received  uint64 // distinct numbers received from base on
-	expect    uint16 // the number after one that jumped; two in a row mean a restart
+	expect    uint16 // the number after a packet whose number jumped; two such packets in a row mean a restart
 	jumped    bool
 	losses    quality.Losses
-	irregular bool // something other than the next packet has come since Figures was called
+	irregular bool // a packet other than the next in sequence has come since Figures was called
 
-	lostPast, wrapsPast                uint64 // of earlier counts
-	duplicates, reordered, ssrcChanges uint64 // over all counts
+	lostPast, wrapsPast                uint64 // sums of earlier counts
+	duplicates, reordered, ssrcChanges uint64 // sums of all counts
 
-	missed   time.Duration // how long no process was running, until it is counted
-	MissedBy time.Duration // when the stream must have come if it existed in that time
-	sent     uint64        // packets from the state to the first one after it
+	missed   time.Duration // how long no process was running; 0 once that has been counted
+	MissedBy time.Duration // a stream that existed in that time sends a packet by then
+	sent     uint64        // packets sent from the state to the first packet after it
 	gap      time.Duration // the part of missed that was counted
 
 	timed       bool
@@ -62,7 +62,7 @@ func (s *Stream) SetRate(rate uint32) {
 	}
 }
 
-// Observe counts a packet. seen is how many additional packets the old process has counted for itself.
+// Observe counts a packet. seen is how many additional packets the old process has counted.
 func (s *Stream) Observe(h packet.Header, now time.Duration) (seen uint64) {
 	if s.missed > 0 {
 		seen = s.bridge(h, now)
@@ -95,7 +95,7 @@ func (s *Stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 	default:
 		lost := min(uint64(Units(s.missed, s.Rate))*uint64(ahead)/uint64(h.Timestamp-s.timestamp),
 			uint64(s.missed/ShortestFrame))
-		if s.sent > 0 { // else it is another stream
+		if s.sent > 0 { // otherwise the packet belongs to another stream
 			lost = min(lost, s.sent-1)
 			seen = s.sent - 1 - lost
 		}
@@ -111,7 +111,7 @@ func (s *Stream) bridge(h packet.Header, now time.Duration) (seen uint64) {
 // Renew says that later packets are from another source.
 func (s *Stream) Renew() { s.renewed = true }
 
-// Lost returns how many packets are missing so far. A duplicate does not make up for another packet.
+// Lost returns how many packets are missing so far. A duplicate does not make up for a missing packet.
 func (s *Stream) Lost() uint64 {
 	if expected := s.top - s.base + 1; s.started && expected > s.received {
 		return s.lostPast + expected - s.received
@@ -121,7 +121,7 @@ func (s *Stream) Lost() uint64 {
 
 func (s *Stream) wraps() uint64 { return s.wrapsPast + s.top>>16 }
 
-// Jitter returns the interarrival jitter, its mean and its maximum, in milliseconds.
+// Jitter returns the current interarrival jitter, its mean and its maximum, in milliseconds.
 func (s *Stream) Jitter() (is, mean, highest float64) {
 	return s.milliseconds(s.jitter), s.milliseconds(s.jitterSum) / float64(max(s.timings, 1)), s.milliseconds(s.jitterMax)
 }
@@ -188,9 +188,9 @@ func (s *Stream) mark(behind uint64) (first bool) {
 	return first
 }
 
-// time updates the jitter and the delays. All packets of one telephone-event carry the timestamp of its start (RFC
-// 4733 §2.2), even if audio is sent beside them. So a repeated timestamp says nothing, and an earlier one only if
-// the packet was sent earlier.
+// time updates the jitter and the delays. All packets of one telephone-event carry the timestamp of its start (RFC 4733
+// §2.2), even if audio is sent between them. So a repeated timestamp tells nothing about the delay, and an earlier one
+// does so only if the packet was sent earlier.
 func (s *Stream) time(h packet.Header, now time.Duration) {
 	jump, step := maxTransitJump*s.Clock(), int64(int32(h.Timestamp-s.timestamp)) // modulo 2^32 on purpose
 	if s.timed && (step == 0 || step < 0 && step >= -jump && h.Seq == uint16(s.top)) {
@@ -229,14 +229,14 @@ func (s *Stream) SSRC() uint32 { return s.ssrc }
 // Steady reports whether the stream continues as known.
 func (s *Stream) Steady() bool { return s.started && !s.renewed && s.missed == 0 }
 
-// Moves records that another source has sent a packet from the same address.
+// Moves records that the side now sends with another SSRC from the same address.
 func (s *Stream) Moves(ssrc uint32) {
 	if ssrc != s.ssrc {
 		s.ssrcChanges++
 	}
 }
 
-// Miss says for how long no process was running, and when the stream must have come if it existed in that time.
+// Miss says how long no process was running. A stream that existed in that time sends its next packet by the time by.
 func (s *Stream) Miss(missed, by time.Duration) { s.missed, s.MissedBy = missed, by }
 
 // Adopt records that another process or the kernel has tracked the stream.
@@ -251,8 +251,8 @@ type Figures struct {
 	Gap                        time.Duration
 }
 
-// Figures returns the figures. If only the next packets in sequence have come since the last call, it reports that they
-// have not changed.
+// Figures returns the figures. It reports changed as false if only the next packets in sequence have come since the
+// last call.
 func (s *Stream) Figures() (f Figures, changed bool) {
 	if !s.irregular {
 		return f, false

@@ -11,43 +11,43 @@ const (
 	second      = 1000 * millisecond
 )
 
-// A packet is judged in blocks of 20 ms, and one of 10 ms if that much remains. The rest counts as sounding like the
-// block before it. So a packet of 10 to 60 ms has at most three blocks, a bound that the kernel's verifier needs.
+// A packet is judged in blocks of 20 ms, plus one of 10 ms if that much remains. The rest counts as sounding like the
+// block before it. So a packet of 10 to 60 ms has at most three blocks. The kernel's verifier needs such a bound.
 const (
 	blockLen  = 160 // codes
 	blockHalf = 80
 	blocksMax = 3
 )
 
-// Levels, in units of level. A random search on synthetic voices, espeak-ng and prompts of two speakers found them for
-// the least error of turn latency and barge-in; then they were rounded. Tests use other voices.
+// Levels, in units of level. A random search found them, on synthetic voices, espeak-ng and prompts of two speakers,
+// for the smallest error of turn latency and barge-in; then they were rounded. The tests use other voices.
 const (
-	least    = 128           // quieter sound is not speech: about -50 dBm0
+	least    = 128           // a quieter sound is not speech: about -50 dBm0
 	onset    = 170           // above the noise: clear speech
 	offset   = 60            // above the noise: speech continues
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
 	depth    = 800           // below the speaker's current level: no longer speech. A word ends some 22 dB below it
-	reach    = 450           // below the speaker's usual level: speech does not start without louder blocks
-	usual    = 900           // level of a speaker not heard yet, about -25 dBm0
-	spread   = 15            // eighths of the noise's own swing that raise onset and offset
-	fine     = 64            // floor, swing and usual level are counted in 64ths,
-	toLevel  = 6             // shifted by this
+	reach    = 450           // if all blocks are further below the speaker's usual level, speech does not start
+	usual    = 900           // assumed level of a speaker who has not spoken yet, about -25 dBm0
+	spread   = 15            // onset and offset are raised by this many eighths of the noise's swing
+	fine     = 64            // floor, swing and usual level are counted in 64ths
+	toLevel  = 6             // a shift by this turns 64ths into levels
 	floorMin = least * 3 / 4 // minimum of offset
 )
 
 // Times, in ticks.
 const (
-	begin    = 70 * millisecond  // of blocks above onset and reach: speech has started
-	restart  = 40 * millisecond  // of blocks above onset: it continues, after a gap longer than bridge
+	begin    = 70 * millisecond  // after this much above onset and reach, speech has started
+	restart  = 40 * millisecond  // after this much above onset, speech continues after a gap longer than bridge
 	bridge   = 50 * millisecond  // a longer gap ends a run of blocks above offset
 	hangover = 200 * millisecond // a longer gap ends a segment
-	longest  = 60 * second       // a segment is returned then even if speech continues
+	longest  = 60 * second       // a segment is returned then, even if speech continues
 
-	steady      = 800 * millisecond // sound that hardly varies for that long is noise
+	steady      = 800 * millisecond // sound that hardly varies for this long is noise
 	steadyFirst = steady * 5 / 8    // the same, before any speech was heard
 
-	pause     = 200 * millisecond // without a packet: the sender's clock may have stood still
-	jump      = 2 * second        // difference of a timestamp from its time that means another clock
+	pause     = 200 * millisecond // after a longer gap without packets, the sender's clock may have stood still
+	jump      = 2 * second        // a timestamp this far from its expected time means another clock
 	lateInRow = 8                 // late packets in a row that mean a clock was set back
 )
 
@@ -59,21 +59,21 @@ const (
 	Measured    Reason = ""
 	NoAudio     Reason = "no_audio"      // no packet yet
 	OtherCodec  Reason = "codec"         // neither G.711 nor comfort noise
-	OtherLength Reason = "packet_length" // G.711 in packets below 10 ms, or of 70 ms and more
+	OtherLength Reason = "packet_length" // G.711 in packets of less than 10 ms, or of 70 ms or more
 )
 
-// Segment is speech of one side. It contains no pause longer than 200 ms, and is at most a minute long: longer speech
+// Segment is speech of one side. It contains no pause longer than 200 ms, and is at most a minute long. Longer speech
 // continues in another segment without a gap.
 type Segment struct {
 	From, To time.Duration // by the clock of Packet.Arrival
-	Level    int32         // mean of its clear blocks, 0 to LevelMax; see Decibels
-	Noise    int32         // of the background at its end, in the same units; equal to Level if the sound was steady
-	Sparse   bool          // less than two fifths of it are clear blocks, as with typing; a voice seldom has so few
+	Level    int32         // mean level of the clear blocks, 0 to LevelMax; see Decibels
+	Noise    int32         // level of the background at the end, in the same units; equal to Level if the sound was steady
+	Sparse   bool          // clear blocks are less than two fifths, as with typing; a voice seldom has so few
 }
 
-// Packet holds what a detector uses of an RTP packet. The payload is without header extension and padding.
+// Packet holds the parts of an RTP packet that a detector uses. The payload excludes header extension and padding.
 type Packet struct {
-	Arrival   time.Duration // by any one monotonic clock
+	Arrival   time.Duration // by any monotonic clock, but always the same
 	SSRC      uint32
 	Timestamp uint32
 	Content   Content
@@ -81,10 +81,10 @@ type Packet struct {
 }
 
 // Detector finds the segments of one side of a call. The zero value is ready to use. It has a fixed size and no
-// pointers, so that the same fields can lie in a kernel map, and that another process can continue it: that is why they
-// are exported. Places in the stream are ticks since an arbitrary start, and only grow.
+// pointers. So a kernel map can hold the same fields, and another process can continue a detector; that is why the
+// fields are exported. Places in the stream are ticks since an arbitrary start, and only grow.
 type Detector struct {
-	Base    int64 `cbor:"1,keyasint,omitempty"` // added to a place, it gives the arrival of the fastest recent packets
+	Base    int64 `cbor:"1,keyasint,omitempty"` // place + Base is the arrival of the fastest recent packets
 	Next    int64 `cbor:"2,keyasint,omitempty"` // place after the last judged block
 	Heard   int64 `cbor:"3,keyasint,omitempty"` // arrival of the last packet; Window is on the same clock
 	Window  int64 `cbor:"4,keyasint,omitempty"` // start of the measurement of Fastest
@@ -92,36 +92,36 @@ type Detector struct {
 	RunEnd  int64 `cbor:"6,keyasint,omitempty"`
 	Start   int64 `cbor:"7,keyasint,omitempty"` // Start and End are the places of the segment
 	End     int64 `cbor:"8,keyasint,omitempty"`
-	Said    int64 `cbor:"9,keyasint,omitempty"` // when the previous segment ended, on the clock of Heard
+	Said    int64 `cbor:"9,keyasint,omitempty"` // when the previous segment ended, on the same clock as Heard
 	Sum     int64 `cbor:"10,keyasint,omitempty"`
-	Weight  int64 `cbor:"11,keyasint,omitempty"` // ticks of the segment's clear blocks; Sum weights their level by them
+	Weight  int64 `cbor:"11,keyasint,omitempty"` // ticks of the segment's clear blocks; Sum is level times ticks
 	Fastest int32 `cbor:"12,keyasint,omitempty"` // the least delay since Window, in ticks
 	Loud    int32 `cbor:"13,keyasint,omitempty"` // ticks of the run above onset and reach
 	Clear   int32 `cbor:"14,keyasint,omitempty"` // ticks of the run above onset
 	Even    int32 `cbor:"15,keyasint,omitempty"` // ticks for which the level has stayed between Low and High
 	High    int32 `cbor:"16,keyasint,omitempty"`
 	Low     int32 `cbor:"17,keyasint,omitempty"`
-	Floor   int32 `cbor:"18,keyasint,omitempty"` // of the noise, in 64ths
-	Swing   int32 `cbor:"19,keyasint,omitempty"` // mean distance of the noise from it, in 64ths
+	Floor   int32 `cbor:"18,keyasint,omitempty"` // level of the noise, in 64ths
+	Swing   int32 `cbor:"19,keyasint,omitempty"` // mean distance of the noise from Floor, in 64ths
 	Usual   int32 `cbor:"21,keyasint,omitempty"` // level of the speaker, in 64ths
-	Now     int32 `cbor:"33,keyasint,omitempty"` // the same, within the last second of the segment
+	Now     int32 `cbor:"33,keyasint,omitempty"` // level of the speaker within the last second of the segment, in 64ths
 
 	Key       uint32 `cbor:"34,keyasint,omitempty"` // timestamp of the last telephone-event; 0 if there was none
 	SSRC      uint32 `cbor:"22,keyasint,omitempty"`
-	Timestamp uint32 `cbor:"23,keyasint,omitempty"` // the timestamp that stands for Next
+	Timestamp uint32 `cbor:"23,keyasint,omitempty"` // the timestamp that belongs to Next
 	Judged    uint32 `cbor:"24,keyasint,omitempty"` // packets
 	Foreign   uint16 `cbor:"25,keyasint,omitempty"` // packets of other codecs since the last judged one
-	Long      uint16 `cbor:"26,keyasint,omitempty"` // packets of other lengths since then
+	Long      uint16 `cbor:"26,keyasint,omitempty"` // packets of other lengths since the last judged one
 	Late      uint8  `cbor:"27,keyasint,omitempty"` // late packets in a row
 	Started   bool   `cbor:"28,keyasint,omitempty"`
 	Running   bool   `cbor:"29,keyasint,omitempty"` // a run is in progress
 	Talking   bool   `cbor:"30,keyasint,omitempty"` // a segment is in progress
-	Varied    bool   `cbor:"31,keyasint,omitempty"` // it is not steady noise
+	Varied    bool   `cbor:"31,keyasint,omitempty"` // the segment is not steady noise
 	Known     bool   `cbor:"32,keyasint,omitempty"` // Usual has been measured
 }
 
-// Packet judges a packet. If the packet shows that a segment has ended, Packet returns the segment. A key is a segment
-// without length, returned with its first packet.
+// Packet judges a packet. If the packet shows that a segment has ended, Packet returns the segment. A key is returned
+// with its first packet, as a segment without length.
 func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 	n := int64(len(p.Payload))
 	switch p.Content {
@@ -168,9 +168,9 @@ func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 	return ended, ok
 }
 
-// place returns where a packet of n ticks stands, and false if it is late or a duplicate. Within a stream the timestamp
-// gives the place. For another stream, after a jump, or if a sender's clock stood still during silence, the arrival
-// does.
+// place returns the place of a packet of n ticks. It returns false if the packet is late or a duplicate. Within a
+// stream the timestamp gives the place. The arrival time gives it for another stream, after a jump, and if a sender's
+// clock stood still during silence.
 func (d *Detector) place(now, n int64, ssrc, timestamp uint32) (at int64, fresh bool) {
 	if !d.Started {
 		*d = Detector{
@@ -204,14 +204,14 @@ func (d *Detector) place(now, n int64, ssrc, timestamp uint32) (at int64, fresh 
 	return at, true
 }
 
-// settle ends what is over at a place.
+// settle ends the run and the segment if they are over at a place.
 func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 	if d.Talking && at-d.End > hangover {
 		ended = d.segment()
 		if ended.Noise < ended.Level {
 			d.learn(int64(ended.Level)*fine, d.End-d.Start)
 		}
-		ok = ended.To > ended.From // else all of it lies before an earlier segment: the path has become faster
+		ok = ended.To > ended.From // otherwise it lies completely before the previous segment: the path has become faster
 		d.Talking, d.Running = false, d.RunEnd > d.End
 		d.Sum, d.Weight = 0, 0
 	}
@@ -234,7 +234,7 @@ func (d *Detector) segment() Segment {
 	}
 }
 
-// learn adds a segment to the speaker's usual level: at once if it is louder, slowly if not.
+// learn updates the speaker's usual level with a segment: at once if the segment is louder, slowly if not.
 func (d *Detector) learn(level, ticks int64) {
 	over := level - int64(d.Usual)
 	ticks = min(ticks, 1<<13)
@@ -265,7 +265,8 @@ func (d *Detector) hear(at, n, level int64) {
 	}
 	on, off = max(on, off, least), max(off, floorMin)
 
-	// The floor falls fast, a quarter of the way in 20 ms. It rises by 2 dB a second, by 1 dB during speech.
+	// The floor falls fast, a quarter of the difference in 20 ms. It rises by 2 dB a second, and by 1 dB a second during
+	// speech.
 	rise := 108 * n / blockLen
 	if d.Talking || d.Running {
 		rise = 50 * n / blockLen
@@ -286,7 +287,8 @@ func (d *Detector) hear(at, n, level int64) {
 	}
 }
 
-// speak processes a block that may be speech. It is clear from level on, and can start a segment from level first.
+// speak processes a block that may be speech. A block is clear if its level is at least on, and can start a segment if
+// its level is at least first.
 func (d *Detector) speak(at, n, level, on, first int64) {
 	if !d.Running {
 		d.Running, d.Run, d.Loud, d.Clear = true, at, 0, 0
@@ -312,7 +314,7 @@ func (d *Detector) speak(at, n, level, on, first int64) {
 	}
 }
 
-// steady detects noise that has started, such as a tone: its level hardly varies. Then it becomes the floor.
+// steady detects noise that has started, such as a tone: its level hardly varies. That level then becomes the floor.
 func (d *Detector) steady(n, level int64) {
 	if d.Even == 0 {
 		d.High, d.Low = int32(level), int32(level)
@@ -327,35 +329,36 @@ func (d *Detector) steady(n, level int64) {
 	}
 }
 
-// View is what is known about a side beyond its finished segments.
+// View describes a side beyond its finished segments.
 type View struct {
 	// The times are by the clock of Packet.Arrival.
 	Settled   time.Duration // no later segment will start before it
-	Until     time.Duration // all speech before it is known, unless the missing packets are only late
+	Until     time.Duration // all speech before it is known, unless missing packets are only late
 	Speaking  bool          // a segment is in progress
-	Since, To time.Duration // that segment, so far
+	Since, To time.Duration // start and current end of that segment
 	Reason    Reason
 }
 
-// absent is how long a side may send nothing before that means silence, in ticks.
+// absent is the time without packets after which a side counts as silent, in ticks.
 const absent = 500 * millisecond
 
-// foreignMax is how many packets of another codec mean a change of codec: one second at 20 ms each.
+// foreignMax is how many packets of another codec mean that the codec has changed: one second at 20 ms each.
 const foreignMax = 50
 
-// View returns what is known at the time now, by the clock of Packet.Arrival. What it says about speech in progress, or
-// about a side that sends nothing, may turn out to be wrong: a segment in progress may be noise. Settled stays true.
+// View returns the state of the side at the time now, by the clock of Packet.Arrival. Its statements about speech in
+// progress, or about a side that sends no packets, may turn out to be wrong: a segment in progress may be noise.
+// Settled stays true.
 func (d *Detector) View(now time.Duration) View {
 	at := int64(now / tick)
 	until := d.Next
 	if d.Running && (!d.Talking || d.RunEnd > d.End) {
-		until = d.Run // it may become a segment
+		until = d.Run // the run may become a segment
 	}
 	settled := until
 	if d.Talking {
 		settled = min(settled, d.Start)
 	}
-	settled += d.Base - jump // the path may become faster again by as much
+	settled += d.Base - jump // the path may become faster again, by jump at most
 	until += d.Base
 	if !d.Started || at-d.Heard > absent {
 		until = max(until, at-absent)

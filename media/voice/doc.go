@@ -1,9 +1,10 @@
-// Package voice detects when somebody speaks, from passing RTP: from the level of G.711 codes and from timestamps. It
-// decodes nothing, keeps no audio and no words, and has no clock. Its subpackage turns derives figures from it.
+// Package voice detects when a party speaks, from the RTP that passes: from the level of G.711 codes and from
+// timestamps. It decodes nothing, keeps no audio and no words, and has no clock. Its subpackage turns derives figures
+// from the detected speech.
 //
 //	packets of a side ──▶ [Detector] ──▶ [Segment] by segment, and a [View] at any time
 //
-// # How it is judged
+// # How speech is detected
 //
 //   - level: the level of a 20 ms block is the mean of the highest codes of eight byte lanes.
 //   - floor: the level of the noise. It falls fast and rises slowly. The swing of the noise raises all thresholds.
@@ -19,8 +20,8 @@
 // # Decisions
 //
 // Durations are counted in RTP time, so that neither jitter nor loss changes them. The fastest packet of the last
-// second converts a place in the stream to a time: it waited in no queue, so its last sample was spoken when it
-// arrived. Tests: TestDelaysDoNotMatter, TestStreamsThatBreak.
+// second relates places in the stream to times: it waited in no queue, so its last sample was spoken when it arrived.
+// Tests: TestDelaysDoNotMatter, TestStreamsThatBreak.
 //
 // The detector uses integers, shifts and at most three blocks a packet: the program in media/kernel, whose verifier
 // accepts no signed division and no unbounded loop, takes the same steps in the same order. A [Detector] is 160 bytes
@@ -28,7 +29,7 @@
 // TestDetectorGoesOn, FuzzDetector.
 //
 // Not everything can be measured. Codecs other than G.711 would have to be decoded, so a [View] gives a [Reason]
-// instead. Packets below 10 ms, or of 70 ms and more, are not judged either. Test: TestReasons.
+// instead. Packets of less than 10 ms, or of 70 ms or more, are not judged either. Test: TestReasons.
 //
 // For its accuracy see package turns, TestFiguresOfConversations.
 package voice

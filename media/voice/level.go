@@ -5,20 +5,20 @@ import (
 	"math"
 )
 
-// Content is the content of an RTP payload type's packets, as far as it matters here.
+// Content is the kind of content of an RTP packet, as far as this package distinguishes it.
 type Content uint8
 
 // The contents of packets.
 const (
-	Opaque       Content = iota // another codec: its level would take decoding
+	Opaque       Content = iota // another codec, whose level can't be known without decoding
 	MuLaw                       // G.711 µ-law
 	ALaw                        // G.711 A-law
 	ComfortNoise                // RFC 3389: the sender is silent
 	Keys                        // telephone-events (RFC 4733)
 )
 
-// ContentOf returns the content of a static payload type (RFC 3551 §6). A dynamic one is Opaque: only the negotiation
-// knows which of them are telephone-events.
+// ContentOf returns the content of a static payload type (RFC 3551 §6). A dynamic payload type is Opaque: only the
+// negotiation knows which dynamic types are telephone-events.
 func ContentOf(payloadType uint8) Content {
 	switch payloadType {
 	case 0:
@@ -31,7 +31,7 @@ func ContentOf(payloadType uint8) Content {
 	return Opaque
 }
 
-// The bits that the laws invert on the line (ITU-T G.711), for eight codes.
+// The bits that the G.711 laws invert on the line (ITU-T G.711), for eight codes.
 const (
 	muLawMask = 0xffffffffffffffff
 	aLawMask  = 0x5555555555555555
@@ -44,15 +44,15 @@ const (
 	gather = 0x0001000100010001 // the highest 16 bits of a product are the sum of four numbers
 )
 
-// LevelMax is the highest level: each lane has the highest code.
+// LevelMax is the highest level: every lane has the highest code.
 const LevelMax = 127 * 16
 
 // overload is the level in dBm0 of a sine that reaches the highest code (ITU-T G.711, 3.17), plus 3.01 for its peak.
 const overload = 3.17 + 3.01
 
-// Decibels returns a level in dBm0. A level is a mean of peaks: it is 2 dB above the active level of speech of -20
-// dBm0, 4 dB at -30 dBm0 and 7 dB at -40 dBm0. Up to a code of 16, about -45 dBm0, codes are linear; above that they
-// are logarithmic.
+// Decibels converts a level to dBm0. A level is a mean of peaks. It is 2 dB above the active level of speech at -20
+// dBm0, 4 dB above it at -30 dBm0, and 7 dB above it at -40 dBm0. Up to a code of 16, about -45 dBm0, codes are
+// linear; above that they are logarithmic.
 func Decibels(level float64) float64 {
 	segment, step := math.Modf(min(max(level, 1), LevelMax) / (16 * 16))
 	magnitude := (132+128*step)*math.Exp2(segment) - 132
@@ -60,11 +60,11 @@ func Decibels(level float64) float64 {
 }
 
 // level returns how loud a block of G.711 is: the mean of the highest magnitudes of eight interleaved lanes, in
-// sixteenths of a µ-law code, 0 to 2032. The block has 80 or 160 codes, of which 16 in 32 are used.
+// sixteenths of a µ-law code, 0 to 2032. The block has 80 or 160 codes; 16 of every 32 codes are used.
 //
-// A G.711 code is logarithmic already, so there is nothing to decode, square or look up. Peaks tell speech from noise
-// better than a mean does: noise of equal power has lower peaks. The lowest segments of A-law are linear. They are
-// lifted to the scale of µ-law, within two codes, so that one set of thresholds serves both.
+// A G.711 code is already logarithmic, so there is nothing to decode, square or look up. Peaks distinguish speech
+// from noise better than a mean does: noise of equal power has lower peaks. The lowest segments of A-law are linear.
+// They are converted to the scale of µ-law, within two codes, so that one set of thresholds serves both laws.
 func level(codes []byte, law Content) int64 {
 	mask := uint64(muLawMask)
 	if law == ALaw {
@@ -83,7 +83,8 @@ func level(codes []byte, law Content) int64 {
 	return l
 }
 
-// higher keeps the higher magnitude, the lower seven bits, of each byte of two words. top has no signs.
+// higher keeps, for each byte of two words, the higher magnitude (the lower seven bits). The sign bits of top must be
+// 0.
 func higher(top, word uint64) uint64 {
 	word |= signs
 	keep := (word - top) & signs // a byte of word is at least 128, so none borrows from its neighbour

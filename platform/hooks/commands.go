@@ -22,13 +22,14 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Command is what an agent's tool asks for.
+// Command is a command that an agent's tool has sent.
 type Command struct {
 	// IDs are candidates for the call's id. If Sure, the tool sent exactly one, from its configuration. Otherwise they are
-	// all that the platform says of the call, some of them written by callers.
+	// all ids in the platform's data about the call; callers may have written some of them.
 	IDs  []string
 	Sure bool
-	// Argument is the id in the model's arguments if the platform itself says which call it is; otherwise it is empty.
+	// Argument is the id in the model's arguments, if the platform itself also says which call it is. Otherwise it is
+	// empty.
 	Argument string
 
 	Arguments
@@ -47,7 +48,7 @@ type Arguments struct {
 // Text is a JSON string, or the digits of a whole number without exponent: models send numbers for digits.
 type Text string
 
-// clipped returns the text for the log, cut to the length of an id.
+// clipped returns the text for the log, cut to the maximum length of an id.
 func (t Text) clipped() string { return string(t[:min(maxID, len(t))]) }
 
 // UnmarshalJSON accepts a string or a number. null changes nothing.
@@ -68,15 +69,15 @@ func (t *Text) UnmarshalJSON(b []byte) error {
 // Token is a token that may command calls.
 type Token struct {
 	Name, Secret string
-	Targets      []string // whose calls it may command
-	PerHour      int      // maximum of transfers in any hour
+	Targets      []string // targets whose calls it may command
+	PerHour      int      // maximum number of transfers in any hour
 
 	mu     sync.Mutex
 	second *rate.Limiter // nil before the first command
 	hour   []time.Time   // times of its transfers
 }
 
-// The bounds of a token's commands.
+// Limits for a token's commands.
 const (
 	commandsPerSecond = 5
 	commandsAtOnce    = 10
@@ -85,7 +86,7 @@ const (
 	maxCommandIDs     = 64
 )
 
-// RefusalError says why a command is not carried out, in words that an agent can speak.
+// RefusalError says why a command was not carried out, in words that an agent can speak.
 type RefusalError struct {
 	Status       int
 	Words, Cause string
@@ -93,7 +94,7 @@ type RefusalError struct {
 
 func (e *RefusalError) Error() string { return cmp.Or(e.Cause, e.Words) }
 
-// Commands answers POST requests with agents' commands, as their platforms' tools send them.
+// Commands answers POST requests with the commands of agents, in the form in which their platforms' tools send them.
 type Commands struct {
 	Tokens []*Token
 	// Do carries out a command of a token, and returns the words for the agent. Its error is a *RefusalError, or another
@@ -155,7 +156,7 @@ type toolResult struct {
 	Result string `json:"result"`
 }
 
-// answer carries out commands. Vapi only accepts 200, with a result for each tool call.
+// answer carries out commands. Vapi accepts only status 200, with a result for each tool call.
 func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, asked []toolCall) {
 	results := []toolResult{}
 	for _, one := range asked {
@@ -186,7 +187,7 @@ func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, ask
 // tokenOf returns the token in a request, or nil.
 func (h *Commands) tokenOf(r *http.Request) (found *Token) {
 	shown := httpd.Bearer(r)
-	for _, t := range h.Tokens { // all of them, so that the time does not tell which one was close
+	for _, t := range h.Tokens { // compare all, so that the time does not reveal which one was close
 		if t.Secret != "" && httpd.Same(shown, t.Secret) {
 			found = t
 		}
@@ -194,7 +195,7 @@ func (h *Commands) tokenOf(r *http.Request) (found *Token) {
 	return found
 }
 
-// mayAsk counts commands, and reports whether all of them are within the bounds.
+// mayAsk counts commands, and reports whether all of them are within the limits.
 func (t *Token) mayAsk(commands int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -202,7 +203,7 @@ func (t *Token) mayAsk(commands int) bool {
 	return t.second.AllowN(time.Now(), commands)
 }
 
-// mayTransfer counts a transfer, and reports whether it is within the bound.
+// mayTransfer counts a transfer, and reports whether it is within the limit.
 func (t *Token) mayTransfer() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -236,8 +237,8 @@ var (
 	errTools     = errors.New("there are no tool calls, or more than 8")
 )
 
-// parseCommands parses what a tool sends: our own form, Retell's custom function (name, call, args), or Vapi's message
-// tool-calls. Parameters of the URL take precedence, so that a tool can be tied to one destination.
+// parseCommands parses the body of a tool's request: our own form, Retell's custom function (name, call, args), or
+// Vapi's message tool-calls. Parameters of the URL take precedence, so that a tool can be tied to one destination.
 func parseCommands(body []byte, query string) ([]toolCall, error) {
 	var all struct {
 		Arguments
@@ -270,7 +271,7 @@ func parseCommands(body []byte, query string) ([]toolCall, error) {
 	return calls, nil
 }
 
-// misread returns an error that names the field if err is about one, and other if not.
+// misread returns an error that names the field if err is about a field. Otherwise it returns other.
 func misread(err, other error) error {
 	if kind, is := errors.AsType[*json.UnmarshalTypeError](err); is && kind.Field != "" {
 		return fmt.Errorf("%w: %q is a JSON %s", errNoObject, strings.TrimPrefix(kind.Field, "Arguments."), kind.Value)
@@ -278,8 +279,8 @@ func misread(err, other error) error {
 	return other
 }
 
-// commandOf builds a command from arguments, over which a tool call's take precedence. call is what the platform says
-// of the call.
+// commandOf builds a command from arguments. The arguments of a tool call take precedence. call is the platform's data
+// about the call.
 func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Command, err error) {
 	args, text := t.Arguments, ""
 	if json.Unmarshal(args, &text) == nil {
@@ -305,11 +306,11 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 		return c, errNoCommand
 	}
 	c.Arguments = a
-	_ = json.Unmarshal(a.Call, &c.Argument) // else it is not a string
+	_ = json.Unmarshal(a.Call, &c.Argument) // fails if it is not a string
 	var said struct{ Call_ID, ID string }   //nolint:revive // names as in JSON, in any case
 	var id string
 	var all any
-	// The body has one of these forms.
+	// The value has one of these forms.
 	_, _, _ = json.Unmarshal(call, &id), json.Unmarshal(call, &said), json.Unmarshal(call, &all)
 	switch inURL := queryValue(query, "call"); {
 	case inURL != "":
@@ -328,7 +329,7 @@ func commandOf(a Arguments, t tool, call json.RawMessage, query string) (c Comma
 	return c, nil
 }
 
-// idsIn appends the texts in a JSON value that may be ids.
+// idsIn appends the texts in a JSON value that can be ids.
 func idsIn(all []string, v any) []string {
 	switch v := v.(type) {
 	case string:
@@ -348,8 +349,8 @@ func idsIn(all []string, v any) []string {
 	return all
 }
 
-// queryValue returns a parameter. A plus is not a space: numbers and Call-IDs contain it, and clients may not escape
-// it.
+// queryValue returns a parameter of a query. It does not turn a plus into a space: numbers and Call-IDs contain it, and
+// clients may not escape it.
 func queryValue(query, name string) string {
 	for pair := range strings.SplitSeq(query, "&") {
 		if text, ok := strings.CutPrefix(pair, name+"="); ok {

@@ -1,5 +1,6 @@
-// Package hooks serves the HTTP requests of platforms and carriers: listeners with bounds on time and size, and the
-// endpoint that gives an agent the variables of its call. Each platform's requests are described in its own package.
+// Package hooks serves the HTTP requests of platforms and carriers. It has listeners with limits on time and size, and
+// the endpoint that gives an agent the variables of its call. Each platform's requests are described in the platform's
+// package.
 //
 // Decisions:
 //

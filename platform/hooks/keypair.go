@@ -9,11 +9,11 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// lookInterval is the minimum time between two looks at the files of a certificate.
+// lookInterval is the minimum time between two checks of a certificate's files.
 const lookInterval = time.Second
 
-// keyPair is a certificate with its key, read again when a file has changed. If the new one is unusable, the old one
-// stays in force.
+// keyPair is a certificate with its key, which is read again when a file has changed. If the new pair can't be used,
+// the old one stays in force.
 type keyPair struct {
 	cert, key string
 	log       zerolog.Logger
@@ -22,8 +22,8 @@ type keyPair struct {
 	mu     sync.Mutex
 	looked time.Time
 	pair   *tls.Certificate
-	stamps stamps // those of pair
-	warned stamps // those of the last unusable pair
+	stamps stamps // of the files of pair
+	warned stamps // of the files of the last pair that could not be used
 }
 
 // stamps are the files' modification times; zero for a missing file.
@@ -57,7 +57,7 @@ func (k *keyPair) renew() {
 	if seen == k.stamps {
 		return
 	}
-	// An unusable pair is tried again, because its files may be readable by now.
+	// A pair that could not be used is tried again, because its files may be readable by now.
 	pair, err := tls.LoadX509KeyPair(k.cert, k.key)
 	switch {
 	case err == nil:

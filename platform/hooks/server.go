@@ -20,9 +20,9 @@ import (
 
 // Endpoint is a handler with its path.
 type Endpoint struct {
-	Name    string // in the log
+	Name    string // name for the log
 	Path    string
-	Below   bool // it also serves what is below Path
+	Below   bool // also serves the paths below Path
 	Handler http.Handler
 }
 
@@ -30,11 +30,11 @@ type Endpoint struct {
 type Options struct {
 	Listen    netip.AddrPort
 	Endpoints []Endpoint
-	// Cert and Key are PEM files, read again when they change. Default: none, plain HTTP.
+	// Cert and Key are PEM files, which are read again when they change. If they are empty, the server uses plain HTTP.
 	Cert, Key string
 	Log       zerolog.Logger
 
-	// Listener returns the listener that another process has opened for a configured address, or nil.
+	// Listener returns the listener that another process has opened for a configured address, or nil if there is none.
 	Listener func(at string) net.Listener
 	// Pause can stop the hooks from taking requests for a while; it may be nil.
 	Pause *httpd.Pause
@@ -43,14 +43,14 @@ type Options struct {
 }
 
 const (
-	// maxConnections bounds the connections of all sources.
+	// maxConnections limits the connections of all sources together.
 	maxConnections = 1000
-	// maxShare bounds the connections of one source, so one source can't take them all.
+	// maxShare limits the connections of one source, so that one source can't take them all.
 	maxShare = 100
-	// headerTimeout bounds the wait for a request's headers, and for the TLS handshake before them. An endpoint's own time
-	// starts after that.
+	// headerTimeout limits the wait for a request's headers, and for the TLS handshake before them. The endpoint's own
+	// time limit starts after that.
 	headerTimeout = 2 * time.Second
-	// idleTimeout is short, because an idle connection takes another's place.
+	// idleTimeout is short, because an idle connection occupies a place that others need.
 	idleTimeout = 10 * time.Second
 )
 
@@ -61,7 +61,7 @@ type Server struct {
 	listener net.Listener
 	serving  sync.WaitGroup
 	asked    requests
-	mux      *atomic.Pointer[http.ServeMux] // the endpoints'
+	mux      *atomic.Pointer[http.ServeMux] // routes to the endpoints
 }
 
 // Start listens and serves until Close.
@@ -94,7 +94,7 @@ func muxOf(all []Endpoint) *http.ServeMux {
 	return mux
 }
 
-// Use replaces the endpoints. A request under way keeps its handler.
+// Use replaces the endpoints. A request in progress keeps its handler.
 func (s *Server) Use(all []Endpoint) { s.mux.Store(muxOf(all)) }
 
 func listen(ctx context.Context, o Options) (l net.Listener, err error) {
@@ -147,12 +147,12 @@ func (s *Server) Listener() (at netip.AddrPort, l net.Listener) { return s.at, s
 // closeTimeout is how long requests may continue after Close is called.
 const closeTimeout = 2 * time.Second
 
-// Close accepts no more requests and gives the ones under way two seconds. Then it ends their contexts and connections,
-// and returns when no handler runs any more.
+// Close accepts no more requests and gives the requests in progress two seconds. Then it ends their contexts and
+// connections, and returns when all handlers have returned.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_ = s.server.Shutdown(ctx) // the rest is closed below
+	_ = s.server.Shutdown(ctx) // remaining requests are ended below
 	s.asked.cancel()
 	err := s.server.Close()
 	s.serving.Wait()

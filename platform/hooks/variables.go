@@ -20,7 +20,7 @@ var (
 	ErrSeveral = errors.New("several live calls have this id, so it is none's")
 )
 
-// Call is a live call as agents see it.
+// Call is a live call in the form for agents.
 type Call struct {
 	ID              string            `json:"id"`
 	SIPCallID       string            `json:"sip_call_id"`
@@ -44,7 +44,7 @@ const maxID = 256
 // Variables answers GET path?id=… and GET path/… with the variables of a live call. Synthflow's documents call this a
 // pre-action.
 type Variables struct {
-	Path  string // before the id
+	Path  string // the path before the id
 	Token string // the bearer token
 	// Find returns the live call with an id. Its error is ErrUnknown, ErrSeveral, or another one if the call does not
 	// answer.

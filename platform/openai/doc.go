@@ -3,20 +3,20 @@
 //	(ours) ── INVITE sip:proj_…@sip.api.openai.com ──▶ OpenAI ── realtime.call.incoming ──▶ Webhook
 //	                                                     ◀── POST /v1/realtime/calls/{id}/accept or /reject ──┘
 //
-// GPT-Live asks with live.transport.incoming, and is answered at /v1/live/sessions/{id}/accept or /reject.
+// GPT-Live sends live.transport.incoming, and the answer goes to /v1/live/sessions/{id}/accept or /reject.
 //
 // Source: https://developers.openai.com/api/docs/guides/realtime-sip and …/voice-sip, and the references of
 // realtime/calls and live/sessions (read 22 and 23 November 2026); signatures as on https://www.standardwebhooks.com.
 //
 // # Decisions
 //
-// The signature covers the id, the time and the whole body. A webhook that is more than five minutes older or newer is
-// refused, and none is accepted twice, so that copying one has no effect. Held by TestSignature and TestTakenOnce.
+// The signature covers the id, the time and the whole body. A webhook is refused if its time differs from ours by more
+// than five minutes. No webhook is accepted twice, so copying one has no effect. Tests: TestSignature, TestTakenOnce.
 //
 // OpenAI may report one call with both events. The session type, live or not, decides which one is answered; the other
 // is ignored. For each INVITE of ours one call is accepted: a second call with the same header is a copy, and is
-// rejected with 603. Held by TestLive and TestAcceptedOnce.
+// rejected with 603. Tests: TestLive, TestAcceptedOnce.
 //
-// What cannot be decided now gets 503: OpenAI sends it again. A call is only rejected if no agent here awaits it, or if
-// its session cannot be created. Held by TestDecisions.
+// A webhook that can't be decided now gets 503, and OpenAI sends it again. A call is rejected only if no INVITE of ours
+// matches it, or if its session can't be created. Test: TestDecisions.
 package openai

@@ -24,7 +24,7 @@ var (
 	errForged   = errors.New("the signature is wrong")
 )
 
-// keyOf decodes a webhook's secret: whsec_ and the key in base64.
+// keyOf decodes a webhook's secret: whsec_ followed by the key in base64.
 func keyOf(secret string) ([]byte, error) {
 	key, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(secret, "whsec_"))
 	if err != nil || len(key) == 0 {
@@ -33,7 +33,7 @@ func keyOf(secret string) ([]byte, error) {
 	return key, nil
 }
 
-// Sign returns the headers for a webhook with this id, time and body. The error is about the secret.
+// Sign returns the headers for a webhook with this id, time and body. An error means that the secret is wrong.
 func Sign(secret, id string, at time.Time, body []byte) (http.Header, error) {
 	key, err := keyOf(secret)
 	if err != nil {

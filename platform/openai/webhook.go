@@ -19,41 +19,43 @@ import (
 
 // Call is a call that rings at OpenAI.
 type Call struct {
-	ID      string      // OpenAI's
-	Live    bool        // GPT-Live asks for a session, not the Realtime API
-	Headers http.Header // of the INVITE, according to OpenAI; written by any caller of the project's address
+	ID      string      // OpenAI's id of the call
+	Live    bool        // the session is for GPT-Live, not for the Realtime API
+	Headers http.Header // of the INVITE, according to OpenAI; any caller of the project's address may have written them
 }
 
-// Decision is what to do with a call.
+// Decision says what to do with a call.
 type Decision struct {
-	Session rest.Object // to accept the call with; nil rejects it
+	Session rest.Object // the session to accept the call with; nil rejects the call
 	Status  int         // the SIP status of a rejection
-	// Attempt names our ringing INVITE. One call is accepted for it: calls with other ids are rejected.
+	// Attempt identifies our ringing INVITE. One call is accepted for it; calls with other ids are rejected.
 	Attempt string
 	// Accepted is called when OpenAI has taken the acceptance. It may be nil.
 	Accepted func()
 }
 
-// Options say how webhooks are answered.
+// Options are the options of a Webhook.
 type Options struct {
 	Secret string // whsec_…
-	// API is how to reach OpenAI's API. Its Timeout bounds one request.
+	// API says how to reach OpenAI's API. Its Timeout is the limit for one request.
 	API rest.Options
 	// Decide decides about a call. It returns when ctx ends. After an error, OpenAI sends the webhook again.
 	Decide func(ctx context.Context, c Call) (Decision, error)
 	// Timeout bounds the handling of a webhook as a whole.
 	Timeout time.Duration
 	Log     zerolog.Logger
-	// Before is the handler that this one replaces, or nil: what it has taken is not taken again.
+	// Before is the handler that this one replaces, or nil. Webhooks and calls that it has taken are not
+	// taken again.
 	Before *Webhook
 }
 
-// The bounds of webhooks.
+// Limits for webhooks.
 const (
-	maxBody  = 256 << 10 // in bytes: the headers of an INVITE, and little else
-	maxCalls = 256       // under way at a time
+	maxBody  = 256 << 10 // in bytes; the body is little more than the headers of an INVITE
+	maxCalls = 256       // in progress at a time
 	maxTaken = 10_000    // remembered
-	// maxTries bounds the requests for one decision. pause is the wait before the second, doubled each time.
+	// maxTries limits the requests for one decision. pause is the wait before the second request; it doubles
+	// each time.
 	maxTries = 3
 	pause    = 200 * time.Millisecond
 	// statusTaken is the SIP status for a call whose INVITE was accepted under another id.
@@ -71,19 +73,19 @@ type Webhook struct {
 	*memory
 }
 
-// memory remembers what was taken.
+// memory remembers the ids that were taken.
 type memory struct {
 	mu    sync.Mutex
 	taken map[string]taken // by id of the webhook, and by attempt
 }
 
-// taken is something that must not be taken again.
+// taken is an id that must not be taken again.
 type taken struct {
-	by    string    // who may take it again; may be empty
+	by    string    // the call that may take it again; may be empty
 	until time.Time // when it is forgotten
 }
 
-// NewWebhook returns the handler. The error is about the secret or the API.
+// NewWebhook returns the handler. An error means that the secret or the API is wrong.
 func NewWebhook(o Options) (*Webhook, error) {
 	key, err := keyOf(o.Secret)
 	if err != nil {
@@ -133,7 +135,7 @@ func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			Msg("openai event not understood: a call that rings stays without an answer")
 	}
 	switch {
-	case err != nil && !errors.Is(err, errUnknown): // an unknown event would be as unknown when sent again
+	case err != nil && !errors.Is(err, errUnknown): // an unknown event would still be unknown if sent again
 		httpd.Refuse(w, http.StatusBadRequest, err.Error())
 	case !rings:
 		httpd.Answer(w, http.StatusOK, map[string]string{"status": "not for us"})
@@ -165,14 +167,14 @@ func (h *Webhook) answer(w http.ResponseWriter, r *http.Request, id string, call
 	httpd.Answer(w, http.StatusOK, map[string]string{"status": word})
 }
 
-// decide tells OpenAI the decision about a call. word names it.
+// decide tells OpenAI the decision about a call. word is the decision for the log.
 func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error) {
 	d, err := h.opts.Decide(ctx, call)
 	if err != nil {
 		return "", err
 	}
 	if d.Session != nil && call.Live != (d.Session["type"] == "live") {
-		// OpenAI may report one call with both events. The session fits one of them.
+		// OpenAI may report one call with both events. The session fits only one of them.
 		h.strangers.Warn().Str("openai_call_id", call.ID).Bool("live", call.Live).
 			Msg("openai event does not fit the type of hooks.openai.session: it is left alone")
 		return "left alone", nil
@@ -194,7 +196,7 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).
 			Msg("openai does not take the session: the call is rejected")
 		d.Session, word = nil, "rejected"
-		// also the SIP status: the next target is tried
+		// This is also the SIP status, with which the next target is tried.
 		err = h.tell(ctx, call, "reject", rest.Object{"status_code": http.StatusInternalServerError})
 	}
 	if status := rest.StatusOf(err); status == http.StatusNotFound || status == http.StatusGone {
@@ -206,7 +208,7 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 	return word, err
 }
 
-// final reports whether a request that got this status would get it again.
+// final reports whether a request that got this status would get the same status again.
 func final(status int) bool {
 	return status >= 400 && status < 500 && !slices.Contains([]int{
 		http.StatusNotFound, http.StatusRequestTimeout,
@@ -237,7 +239,7 @@ func (h *Webhook) tell(ctx context.Context, call Call, action string, body rest.
 	}
 }
 
-// take notes that something was taken. It reports false if another has already taken it.
+// take records that an id was taken. It returns false if another call has already taken it.
 func (h *Webhook) take(id, by string, now time.Time) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -264,7 +266,7 @@ func (h *Webhook) forget(id string) {
 // errUnknown means an unknown event that seems to be about a call.
 var errUnknown = errors.New("unknown type of event")
 
-// parseEvent parses a webhook. rings reports that it is about a ringing call.
+// parseEvent parses a webhook. rings reports that the event is about a ringing call.
 func parseEvent(body []byte) (c Call, rings bool, err error) {
 	var e struct {
 		Type string `json:"type"`

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// errNoCalled means that a request lacks the called number. The words are from Synthflow's document.
+// errNoCalled means that a request lacks the called number. The text is from Synthflow's document.
 //
 //nolint:staticcheck // an answer's text, given as it is
 var errNoCalled = errors.New(`Missing "Called" query parameter`)
@@ -22,8 +22,8 @@ type Call struct {
 	Caller        string // From, or Caller
 	Direction     string // inbound, or outbound-api if Twilio placed the call
 	Status        string // CallStatus: ringing, in-progress
-	ForwardedFrom string // the number that forwarded the call, if the carrier says so
-	CallerName    string // for a number with caller name lookup
+	ForwardedFrom string // the number that forwarded the call, if the carrier names it
+	CallerName    string // only for numbers with caller name lookup
 
 	sipHeaders map[string]string // by name in lower case
 }
@@ -65,7 +65,8 @@ func parseCall(params url.Values) (Call, error) {
 // E.164 allows fifteen digits. Extensions and short codes have fewer than seven, and no plus to lose.
 const minE164, maxE164 = 7, 15
 
-// number trims a number and restores its plus: a query string reads an unescaped plus as a space. Other texts stay.
+// number trims a number and restores its plus, because a query string reads an unescaped plus as a space. It does not
+// change other texts.
 func number(s string) string {
 	digits := strings.TrimSpace(s)
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {

@@ -14,18 +14,18 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// Ended is how a <Dial> ended, according to Twilio's request to its action URL (twilio.com/docs, "TwiML Voice: <Dial>"
-// and "TwiML Voice: <Sip>"). A missing or impossible value is empty or zero.
+// Ended says how a <Dial> ended, according to Twilio's request to its action URL (twilio.com/docs, "TwiML Voice:
+// <Dial>" and "TwiML Voice: <Sip>"). A missing or impossible value is empty or zero.
 type Ended struct {
 	Call    string // from ActionURL
 	Attempt int    // from ActionURL, starting at 1
 
-	SID        string        // CallSid: of the incoming call, not of the dialled one
-	CallStatus string        // of that call: in-progress while the caller is there
+	SID        string        // CallSid of the incoming call, not of the dialled one
+	CallStatus string        // status of the incoming call: in-progress while the caller is there
 	Status     string        // DialCallStatus: completed, answered, busy, no-answer, failed, canceled
 	Duration   time.Duration // DialCallDuration, in whole seconds
 	SIPCallID  string        // DialSipCallId: the Call-ID of Twilio's INVITE
-	SIPStatus  int           // DialSipResponseCode: its final answer, 200 to 699
+	SIPStatus  int           // DialSipResponseCode: the final answer to that INVITE, 200 to 699
 }
 
 // The parameters that ActionURL adds.
@@ -34,8 +34,8 @@ const (
 	paramAttempt = "attempt"
 )
 
-// ActionURL returns the URL that Twilio asks when an attempt at a call has ended. base is the URL of NewEndedHandler's
-// handler, without a query.
+// ActionURL returns the URL that Twilio requests when an attempt at a call has ended. base is the URL of
+// NewEndedHandler's handler, without a query.
 func ActionURL(base, call string, attempt int) string {
 	return base + "?" + paramCall + "=" + url.QueryEscape(call) + "&" + paramAttempt + "=" + strconv.Itoa(attempt)
 }
@@ -54,7 +54,7 @@ func parseEnded(params url.Values) Ended {
 	}
 }
 
-// bounded parses a number, and returns 0 if s is not one or is out of bounds.
+// bounded parses a number. It returns 0 if s is not a number or is out of bounds.
 func bounded(s string, low, high int) int {
 	n, err := strconv.Atoi(s)
 	if err != nil || n < low || n > high {
@@ -63,7 +63,7 @@ func bounded(s string, low, high int) int {
 	return n
 }
 
-// clean returns s if a record can keep it, or "".
+// clean returns s if it can be stored in a record, or "".
 func clean(s string) string {
 	if len(s) > maxURI || !utf8.ValidString(s) ||
 		strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) {
@@ -72,7 +72,8 @@ func clean(s string) string {
 	return s
 }
 
-// Answered reports whether the caller was connected. A <Dial> to a conference says answered, any other completed.
+// Answered reports whether the caller was connected. A <Dial> to a conference ends with answered, any other with
+// completed.
 func (e Ended) Answered() bool { return e.Status == "completed" || e.Status == "answered" }
 
 // CallerGone reports whether the incoming call is over, so that no other target can serve it.
@@ -81,16 +82,17 @@ func (e Ended) CallerGone() bool {
 		e.CallStatus)
 }
 
-// Next is what happens to a call when its <Dial> has ended. The zero value hangs up.
+// Next says what to do with a call when its <Dial> has ended. The zero value hangs up.
 type Next struct {
 	Dial     *Destination // dial another target
-	Fallback bool         // no target is left: the caller gets Options.Fallback
+	Fallback bool         // there is no further target: the caller gets Options.Fallback
 }
 
-// NewEndedHandler returns the handler for the action URL in Destination.Action. It calls ended, whose error is logged,
-// and which must return when its context ends, after Options.Timeout at the latest. The call is already answered, so
-// without a fallback it is hung up instead of rejected. Requests are refused as by NewHandler; every request of Twilio
-// is answered with 200 and TwiML. The error is about the options, whose Route is not called.
+// NewEndedHandler returns the handler for the action URL in Destination.Action. It calls ended, and logs its error.
+// ended must return when its context ends, after Options.Timeout at the latest. The call is already answered, so
+// without a fallback it is hung up instead of rejected. Requests are refused in the same way as by NewHandler; every
+// request of Twilio is answered with 200 and TwiML. An error means that the options are wrong. Options.Route is not
+// called.
 func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)) (http.Handler, error) {
 	if ended == nil {
 		return nil, errors.New("twilio: no function for ended calls")
@@ -122,8 +124,7 @@ func NewEndedHandler(o Options, ended func(context.Context, Ended) (Next, error)
 	return h, err
 }
 
-// newAnswered returns a handler for answered calls. Only an unanswered call can be rejected, so a hang-up replaces the
-// rejection.
+// newAnswered returns a handler for answered calls. An answered call can't be rejected, so it is hung up instead.
 func newAnswered(o Options) (*handler, error) {
 	if o.Fallback == "" || strings.Contains(o.Fallback, "<Reject") {
 		o.Fallback = "<Response><Hangup></Hangup></Response>"

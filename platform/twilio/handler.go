@@ -23,38 +23,39 @@ const (
 	maxBody            = 64 << 10
 )
 
-// Destination is the target of a call: a SIP URI without headers, and the headers for Twilio's INVITE, in this order.
+// Destination is the destination of a call: a SIP URI without headers, and the headers for Twilio's INVITE, in order.
 type Destination struct {
 	URI     string
 	Headers []Header
-	Number  string // called by Twilio itself, instead of URI
-	Action  string // URL that Twilio asks by POST when that call has ended; default: Options.Dial's
-	Refer   string // URL that Twilio asks by POST when the target sends a REFER; may be empty
+	Number  string // a number that Twilio itself calls, instead of URI
+	Action  string // URL that Twilio requests by POST when that call has ended; if empty, Options.Dial's
+	Refer   string // URL that Twilio requests by POST when the target sends a REFER; may be empty
 }
 
-// Options say how the webhook is answered.
+// Options are the options of the webhook.
 type Options struct {
-	// AuthToken is the account's. Twilio signs its requests with it. If it is empty, signatures are not checked.
+	// AuthToken is the account's auth token, with which Twilio signs its requests. If it is empty, signatures are not
+	// checked.
 	AuthToken string
-	// URL is how Twilio reaches the webhook, as set in Twilio's console: https://voice.example.com, with the part of the
-	// path that a proxy removes, or with the whole path. It is required with AuthToken, because Twilio signs it.
+	// URL is the webhook's public URL, as set in Twilio's console: https://voice.example.com, with the part of the path
+	// that a proxy removes, or with the whole path. It is required with AuthToken, because Twilio signs it.
 	URL string
-	// Route returns the destination of a call. It must return when its context ends. Its error is logged, and the caller
-	// gets the fallback.
+	// Route returns the destination of a call. It must return when its context ends. If it fails, the error is logged,
+	// and the caller gets the fallback.
 	Route func(context.Context, Call) (Destination, error)
 	// Fallback is the TwiML for calls without a destination. If it is empty, they are rejected as busy.
 	Fallback string
-	// Dial are attributes of <Dial>.
+	// Dial has the attributes of <Dial>.
 	Dial DialOptions
-	// Timeout is how long Route may take. Default: 10s; Twilio waits for 15 s.
+	// Timeout is how long Route may take. If it is zero, it is 10s; Twilio waits for 15 s.
 	Timeout time.Duration
-	// MaxRequests bounds the requests under way at a time. Further ones get the fallback. Default: 200.
+	// MaxRequests limits the requests in progress. Further requests get the fallback. If it is zero, it is 200.
 	MaxRequests int
 	// Log gets one line for each request.
 	Log zerolog.Logger
 }
 
-// handler is a webhook. Only its answer depends on the webhook.
+// handler is a webhook. Webhooks differ only in the function answer.
 type handler struct {
 	opts     Options
 	verifier *verifier // nil if signatures are not checked
@@ -65,11 +66,12 @@ type handler struct {
 }
 
 // NewHandler returns the webhook. A request of Twilio that names a number is always answered with 200 and TwiML,
-// because the caller hears anything else as an application error (Twilio's error 11200). Other requests get 405 for
-// another method, 415 for a body that is not a form, 413 for a body that is too long, 400 for one that can't be read,
-// 403 for a wrong signature and 400 without Called.
+// because with any other answer the caller hears an application error (Twilio's error 11200). Other requests get 405
+// for another method, 415 for a body that is not a form, 413 for a body that is too long, 400 for one that can't be
+// read, 403 for a wrong signature and 400 without Called.
 //
-// The server bounds headers and the time that a body takes to arrive. The error is about the options.
+// The HTTP server must limit headers and the time that a body takes to arrive. An error means that the options are
+// wrong.
 func NewHandler(o Options) (http.Handler, error) {
 	if o.Route == nil {
 		return nil, errors.New("twilio: no Route")
@@ -121,7 +123,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// answerCall answers where a call goes, and logs the answer.
+// answerCall answers with the destination of a call, and logs the answer.
 func (h *handler) answerCall(ctx context.Context, params url.Values) ([]byte, *httpd.Refusal) {
 	call, err := parseCall(params)
 	if err != nil {
@@ -163,7 +165,8 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, no *httpd.Refus
 	_, _ = io.WriteString(w, no.Words)
 }
 
-// admit checks method, size and signature, in this order, and returns the parameters: the body's before the query's.
+// admit checks method, size and signature, in this order. It returns the parameters, with those of the body before
+// those of the query.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")
@@ -220,7 +223,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusa
 	return form, nil
 }
 
-// The reasons for a fallback besides Route's errors.
+// Reasons for a fallback, in addition to Route's errors.
 var (
 	errBusy = errors.New("too many requests at a time")
 	errLate = errors.New("no route in time")
@@ -246,7 +249,7 @@ func (h *handler) dial(dest Destination) ([]byte, error) {
 	return body, nil
 }
 
-// route calls Route while there is time. A late Route keeps its place.
+// route calls Route within the time limit. If Route is late, it keeps its place until it returns.
 func (h *handler) route(ctx context.Context, call Call) (Destination, error) {
 	if !h.places.Take() {
 		return Destination{}, errBusy

@@ -10,15 +10,16 @@ import (
 
 const paramTarget = "target"
 
-// ReferURL returns the URL that Twilio asks when a target sends a REFER. base is the URL of NewReferHandler's handler.
-// call and attempt are ActionURL's, if the call is followed.
+// ReferURL returns the URL that Twilio requests when a target sends a REFER. base is the URL of NewReferHandler's
+// handler. call and attempt are as in ActionURL, if the call is followed.
 func ReferURL(base, call string, attempt int, target string) string {
 	return ActionURL(base, call, attempt) + "&" + paramTarget + "=" + url.QueryEscape(target)
 }
 
-// NewReferHandler returns the handler of referUrl (twilio.com/docs, "Inbound SIP REFER to Twilio"). It asks refer where
-// the caller goes, with the call and attempt in ReferURL, the target, and the Refer-To as Twilio gives it. Its error is
-// logged. The call is already answered, so the caller gets a fallback like NewEndedHandler's.
+// NewReferHandler returns the handler of referUrl (twilio.com/docs, "Inbound SIP REFER to Twilio"). It calls refer to
+// find out where the caller goes. refer gets the call and attempt in ReferURL, the target, and the Refer-To in Twilio's
+// form. If refer fails, the error is logged. The call is already answered, so the caller then gets the same fallback as
+// from NewEndedHandler.
 func NewReferHandler(o Options, refer func(e Ended, target, to string) (Destination, error)) (http.Handler, error) {
 	h, err := newAnswered(o)
 	if err != nil {

@@ -13,16 +13,16 @@ import (
 	"strings"
 )
 
-// SignatureHeader has the signature of Twilio's requests.
+// SignatureHeader is the header with the signature of Twilio's requests.
 const SignatureHeader = "X-Twilio-Signature"
 
-// errPublicURL is NewHandler's error about Options.URL.
+// errPublicURL is NewHandler's error for a wrong Options.URL.
 var errPublicURL = errors.New("twilio: public URL")
 
-// Sign returns the signature of a request: base64 of the HMAC-SHA1, keyed with the account's auth token, of the URL
-// followed by name and value of each form parameter, in the order of the names (twilio.com/docs, "Webhooks security").
-// The URL is as it was sent, with its query; form is the body of a POST, nil for a GET. Several values of a name are
-// sorted, and each counts once, as in Twilio's own libraries.
+// Sign returns the signature of a request: the base64 of an HMAC-SHA1 whose key is the account's auth token. It covers
+// the URL, followed by the name and value of each form parameter, in the order of the names (twilio.com/docs, "Webhooks
+// security"). The URL is the one that was sent, including its query. form is the body of a POST, or nil for a GET.
+// Several values of a name are sorted, and equal ones count once, as in Twilio's own libraries.
 func Sign(token, address string, form url.Values) string {
 	mac := hmac.New(sha1.New, []byte(token))
 	mac.Write([]byte(address))
@@ -35,15 +35,15 @@ func Sign(token, address string, form url.Values) string {
 	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
 }
 
-// verifier checks signatures against the URL that is set at Twilio. Behind a proxy, a different URL arrives.
+// verifier checks signatures against the URL that is set at Twilio. Behind a proxy, the request has another URL.
 type verifier struct {
 	token   string
-	origins []string // scheme and host: as configured first, then with and without a port
+	origins []string // scheme and host: as configured, then with and without a port
 	path    string
 }
 
-// newVerifier takes the public URL of the server, with the part of the path that a proxy removes, or the URL of the
-// webhook as set at Twilio.
+// newVerifier returns a verifier. public is the server's public URL with the part of the path that a proxy removes, or
+// the URL of the webhook as set at Twilio.
 func newVerifier(token, public string) (*verifier, error) {
 	u, err := url.Parse(public)
 	switch {
@@ -80,8 +80,8 @@ func origins(u *url.URL) []string {
 }
 
 // signedURLs returns the URLs that may have been signed: the configured one, with path and query as they were sent, not
-// decoded. A proxy may have removed a part of the path or replaced it, so these forms are tried, too: signing any of
-// them requires the token. The log shows them for finding a mistake.
+// decoded. A proxy may have removed a part of the path or replaced it, so those forms are tried, too. That is safe,
+// because signing any of them requires the token. The log shows them, so that a mistake can be found.
 func (v *verifier) signedURLs(r *http.Request) []string {
 	path, query, asked := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") { // the absolute form, from a proxy

@@ -26,11 +26,11 @@ var (
 type Header struct{ Name, Value string }
 
 // SIPURI appends headers to a SIP URI, for Twilio to send in its INVITE (RFC 3261 section 19.1.1). Values are
-// percent-encoded once, as section 25.1 requires of an hvalue, with two exceptions. ';' stays, because Synthflow's
-// documents print it so in X-EI=S.<id>, and Twilio treats it like %3B. '+' is encoded, because programs that read the
-// headers as a query take it for a space. The URI must have no headers of its own.
+// percent-encoded once, as section 25.1 requires for an hvalue, with two exceptions. ';' stays, because Synthflow's
+// documents show X-EI=S.<id> with it, and Twilio treats it like %3B. '+' is encoded, because programs that read the
+// headers as a query take it for a space. The URI must not have headers.
 //
-// An error names what Twilio would refuse or change.
+// An error names the part that Twilio would refuse or change.
 func SIPURI(uri string, headers []Header) (string, error) {
 	if err := checkURI(uri); err != nil {
 		return "", err
@@ -87,8 +87,8 @@ func alphanumeric(c byte) bool {
 	return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z'
 }
 
-// unescaped has the characters of an hvalue besides letters and digits: mark and hnv-unreserved of RFC 3261 section
-// 25.1, without '+'.
+// unescaped lists the characters of an hvalue in addition to letters and digits: mark and hnv-unreserved of RFC 3261
+// section 25.1, without '+'.
 const unescaped = "-_.!~*'()" + "[]/?:$"
 
 func escape(b *strings.Builder, value string) {

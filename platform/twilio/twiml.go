@@ -16,18 +16,18 @@ import (
 // contentType is the media type of TwiML.
 const contentType = "text/xml; charset=utf-8"
 
-// errTwiML means a document that Twilio would not accept.
+// errTwiML means that Twilio would not accept the document.
 var errTwiML = errors.New("twiml")
 
 // DialOptions are the attributes of <Dial> (twilio.com/docs, "TwiML Voice: <Dial>"). A zero value leaves an attribute
 // at Twilio's default.
 type DialOptions struct {
 	AnswerOnBridge bool          // the caller hears ringing, and is not charged, until the far end answers
-	Timeout        time.Duration // how long it may ring, 5 to 600 s in whole seconds; zero means 30 s
-	CallerID       string        // number or name that is shown; default: the caller's
-	Action         string        // URL that Twilio asks when the call has ended; if empty, the call is over
-	Method         string        // of that request, GET or POST; default: POST
-	ReferURL       string        // URL that Twilio asks when the far end sends a REFER; if empty, the REFER is refused
+	Timeout        time.Duration // how long it may ring, 5 to 600 s in whole seconds; zero means Twilio's 30 s
+	CallerID       string        // number or name to show; if empty, the caller's
+	Action         string        // URL that Twilio requests when the call has ended; if empty, the call is over
+	Method         string        // method of that request, GET or POST; if empty, POST
+	ReferURL       string        // URL that Twilio requests when the far end sends a REFER; if empty, the REFER is refused
 }
 
 // The elements of TwiML.

@@ -11,11 +11,11 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// Account is an organisation at Vapi. It may be used by many goroutines. Every error of its methods that comes from the
-// API or the way to it is a *rest.Error.
+// Account is an organisation at Vapi. It may be used by many goroutines. If the API, or the connection to it, causes an
+// error of a method, the error is a *rest.Error.
 type Account struct{ api *rest.Client }
 
-// NewAccount checks the options. It sends nothing. The token is the private key.
+// NewAccount checks the options and returns the account. It sends no request. The token is the private key.
 func NewAccount(o rest.Options) (*Account, error) {
 	api, err := rest.New(o)
 	return &Account{api}, err
@@ -33,7 +33,7 @@ func (a *Account) Assistants() Collection { return Collection{a, "/assistant"} }
 // Numbers returns the phone numbers of the account.
 func (a *Account) Numbers() Collection { return Collection{a, "/phone-number"} }
 
-// Collection is the assistants or the phone numbers of an account.
+// Collection is either the assistants or the phone numbers of an account.
 type Collection struct {
 	*Account
 	path string
@@ -63,20 +63,20 @@ func (c Collection) Get(ctx context.Context, id string) (rest.Object, error) {
 	return c.one(ctx, rest.Request{Method: http.MethodGet, Path: c.at(id)}, id, nil)
 }
 
-// Update changes the members that body has (PATCH), and returns the whole object.
+// Update changes the members in body (PATCH), and returns the whole object.
 func (c Collection) Update(ctx context.Context, id string, body rest.Object) (rest.Object, error) {
 	return c.one(ctx, rest.Request{Method: http.MethodPatch, Path: c.at(id), Body: body}, id, nil)
 }
 
-// Delete removes an object (DELETE), and returns it as it was.
+// Delete removes an object (DELETE), and returns its last state.
 func (c Collection) Delete(ctx context.Context, id string) (rest.Object, error) {
 	return c.one(ctx, rest.Request{Method: http.MethodDelete, Path: c.at(id)}, id, nil)
 }
 
 func (c Collection) at(id string) string { return c.path + "/" + rest.Segment(id) }
 
-// one sends a request that is answered with one object, and checks the object's id: it must be the given one or, for a
-// new object (id is empty), none of the known ones.
+// one sends a request whose answer is one object, and checks the object's id. The id must be the given one. For a new
+// object (id is empty), it must not be a known one.
 func (c Collection) one(ctx context.Context, r rest.Request, id string, known map[string]bool) (rest.Object, error) {
 	answer, err := c.api.Do(ctx, r)
 	if err != nil {
@@ -106,7 +106,8 @@ func (c Collection) one(ctx context.Context, r rest.Request, id string, known ma
 	return o, nil
 }
 
-// saysFailure recognises the platform's errors by their status code, which its objects do not have.
+// saysFailure reports whether an answer is an error of the platform. Errors have a status code, which objects do not
+// have.
 func saysFailure(o rest.Object) bool {
 	code, ok := o["statusCode"].(json.Number)
 	if !ok {
@@ -134,7 +135,7 @@ func (c Collection) List(ctx context.Context) ([]rest.Object, error) {
 		}
 		answer, err := c.api.Do(ctx, r)
 		if errors.Is(err, rest.ErrTooLarge) && limit > 1 {
-			limit = max(1, limit/5) // for long prompts
+			limit = max(1, limit/5) // long prompts make a page too large
 			continue
 		}
 		if err != nil {

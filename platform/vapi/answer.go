@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// Answer says how a call is handled: exactly one of AssistantID, Assistant, Destination and Error (Vapi's page "Server
-// events", "Retrieving assistants").
+// Answer says how a call is handled. Exactly one of AssistantID, Assistant, Destination and Error must be set (Vapi's
+// page "Server events", "Retrieving assistants").
 type Answer struct {
 	// AssistantID is the id of an assistant of the account.
 	AssistantID string `json:"assistantId,omitempty"`
 	// Assistant is an assistant only for this call, as a JSON object with the members of POST /assistant.
 	Assistant json.RawMessage `json:"assistant,omitempty"`
-	// Overrides change the assistant of AssistantID or Assistant for this call: a JSON object (assistantOverrides), whose
-	// variableValues fill template variables.
+	// Overrides change the assistant of AssistantID or Assistant for this call. It is a JSON object (assistantOverrides);
+	// its variableValues fill template variables.
 	Overrides json.RawMessage `json:"assistantOverrides,omitempty"`
 	// Destination forwards the call without an assistant: a JSON object of type "number" or "sip".
 	Destination json.RawMessage `json:"destination,omitempty"`
@@ -27,7 +27,7 @@ type Answer struct {
 
 var errAnswer = errors.New("want exactly one of an assistant id, an assistant, a destination and an error")
 
-// validate returns an error for what the platform would not accept.
+// validate returns an error if the platform would not accept the answer.
 func (a Answer) validate() error {
 	n := 0
 	for _, given := range []bool{a.AssistantID != "", len(a.Assistant) > 0, len(a.Destination) > 0, a.Error != ""} {
@@ -58,8 +58,8 @@ func isObject(name string, raw json.RawMessage) error {
 	return nil
 }
 
-// checkDestination requires what both descriptions of a destination agree on. The number's member is "number" in the
-// platform's API reference, and "phoneNumber" on its page "Server events".
+// checkDestination requires the members on which both descriptions of a destination agree. The number's member is
+// "number" in the platform's API reference, and "phoneNumber" on its page "Server events".
 func checkDestination(raw json.RawMessage) error {
 	if len(raw) == 0 {
 		return nil
@@ -102,7 +102,7 @@ func (a Answer) MarshalJSON() ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // spoken words are not HTML
 
-	type plain Answer // without this method
+	type plain Answer // the same type, but without MarshalJSON
 	err := enc.Encode(plain(a))
 	return bytes.TrimSpace(b.Bytes()), err
 }

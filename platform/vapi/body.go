@@ -12,7 +12,7 @@ import (
 )
 
 // CheckAssistant says what is wrong with the body of a new assistant. The API requires no member, but assistants are
-// found by name.
+// looked up by name.
 func CheckAssistant(body rest.Object) error {
 	if name, _ := body.Text("name"); strings.TrimSpace(name) == "" {
 		return errors.New("name is missing: assistants are found by it")
@@ -85,5 +85,5 @@ func checkServerURL(key string, v any) error {
 	return nil
 }
 
-// SameSIPURI reports whether two SIP URIs name the same number: the platform ignores case.
+// SameSIPURI reports whether two SIP URIs name the same number. The platform ignores case.
 func SameSIPURI(a, b string) bool { return strings.EqualFold(a, b) }

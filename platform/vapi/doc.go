@@ -1,4 +1,4 @@
-// Package vapi speaks to Vapi outside SIP, in both directions.
+// Package vapi communicates with Vapi outside SIP, in both directions.
 //
 //	Account     what calls need at the platform: assistants and SIP phone numbers, by its API
 //	NewHandler  the platform's question while a call rings: which assistant takes it?

@@ -19,7 +19,7 @@ type Report struct {
 // ErrReport is wrapped by each error of ParseReport.
 var ErrReport = errors.New("not an end-of-call-report")
 
-// maxReported is the longest duration that is believed.
+// maxReported is the longest duration that is accepted.
 const maxReported = 7 * 24 * time.Hour
 
 // ParseReport parses a message of type end-of-call-report.

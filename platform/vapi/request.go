@@ -17,25 +17,25 @@ const maxRequest = 1 << 20
 
 const (
 	maxDepth       = 64
-	maxValues      = 20000 // decoded from a message
+	maxValues      = 20000 // values decoded from a message
 	maxHeaders     = 128
 	maxHeaderName  = 128
 	maxHeaderValue = 4096
 	maxField       = 1024 // for any other member that is kept
 )
 
-// Request is the platform's question which assistant takes a call: its server message "assistant-request" (Vapi's page
-// "Server events"). A field that the platform did not send is empty. Callers control the content of all fields.
+// Request is the platform's request for the assistant of a call: its server message "assistant-request" (Vapi's page
+// "Server events"). A field that the platform did not send is empty. Callers can control the content of all fields.
 type Request struct {
 	// CallID is the platform's id of the call (call.id).
 	CallID string
-	// SIPCallID is the Call-ID of the INVITE, by which Flowbridge finds its call. The platform does not document its
-	// place; its messages have it in call.phoneCallProviderDetails.sbcCallId and call.transport.sbcCallSid.
+	// SIPCallID is the Call-ID of the INVITE, by which Flowbridge finds its call. The platform does not document where it
+	// is; messages have it in call.phoneCallProviderDetails.sbcCallId and call.transport.sbcCallSid.
 	SIPCallID string
 	// PhoneNumberID is the platform's id of the called number.
 	PhoneNumberID string
-	// CalledNumber and CalledURI are that number (phoneNumber.number, phoneNumber.sipUri). A number of provider "vapi"
-	// only has a URI.
+	// CalledNumber and CalledURI are the called number (phoneNumber.number, phoneNumber.sipUri). A number of provider
+	// "vapi" has only a URI.
 	CalledNumber, CalledURI string
 	// CustomerNumber and CustomerURI are the caller (customer.number, customer.sipUri).
 	CustomerNumber, CustomerURI string
@@ -45,9 +45,10 @@ type Request struct {
 
 // Header returns a header of the call, or "". The name's case does not matter.
 //
-// The platform does not document the place of headers. The first of these counts: members of objects named headers or
-// sipHeaders; members anywhere with a name that starts with x-; and the template variables that the platform makes from
-// x- headers of calls over SIP (call.assistantOverrides.variableValues, lower-case names without x-).
+// The platform does not document where headers are. The first of these places that has the header counts: members of
+// objects named headers or sipHeaders; members anywhere whose name starts with x-; and the template variables that the
+// platform makes from x- headers of calls over SIP (call.assistantOverrides.variableValues, lower-case names without
+// x-).
 func (r Request) Header(name string) string { return r.Headers[strings.ToLower(name)] }
 
 // message is a server message of the platform. Its parts are decoded when they are needed; others, such as transcripts,
@@ -117,8 +118,8 @@ func scalarOf(raw json.RawMessage) any {
 	return valueOf(raw)
 }
 
-// countValues returns the maximum number of values that the JSON can have, because decoding each takes memory, many
-// times its size. The first value of a list or object follows a bracket, every other one a comma.
+// countValues returns the maximum number of values that the JSON can have. Decoding a value takes many times its size
+// in memory. The first value of a list or object follows a bracket, every other one follows a comma.
 func countValues(raw []byte) int {
 	n, quoted := 1, false
 	for i := 0; i < len(raw); i++ {
@@ -145,7 +146,7 @@ func explainJSON(err error) error {
 	return fmt.Errorf("not JSON: %w", err)
 }
 
-// checkDepth refuses, before decoding, nesting that no message of the platform has.
+// checkDepth refuses, before decoding, a nesting depth that no message of the platform has.
 func checkDepth(body []byte) error {
 	depth, quoted := 0, false
 	for i := 0; i < len(body); i++ {
@@ -214,7 +215,7 @@ func plain(v any) (string, bool) {
 	return "", false
 }
 
-// headersOf collects the SIP headers of a message. See Header for the rank of their places.
+// headersOf collects the SIP headers of a message. See Header for the order of precedence.
 func headersOf(body map[string]any) map[string]string {
 	var found headerWalk
 	for i := range found {
@@ -234,7 +235,8 @@ func headersOf(body map[string]any) map[string]string {
 	return out
 }
 
-// headerWalk has the headers that were found as a header, as a member named like one, and as a template variable.
+// headerWalk holds the headers that were found, by place: as a header, as a member with the name of a header, and as a
+// template variable.
 type headerWalk [3]map[string]string
 
 // walk visits members in the order of their names, so that the same message always yields the same headers.
@@ -254,7 +256,7 @@ func (w *headerWalk) walk(v any, headers bool) {
 func (w *headerWalk) member(name string, v any, headers bool) {
 	lower := strings.ToLower(name)
 	switch lower {
-	// The platform's own requests and credentials, and assistants: no SIP headers.
+	// These hold the platform's own requests, credentials and assistants, but no SIP headers.
 	case "server", "authentication", "assistant", "squad", "credentials", "artifact":
 		return
 	case "headers", "sipheaders":

@@ -17,52 +17,54 @@ import (
 const (
 	// defaultTimeout is the default of HandlerOptions.Timeout.
 	defaultTimeout = 5 * time.Second
-	// MaxTimeout is the platform's own limit, which cannot be changed. It runs from sending the message to the complete
-	// answer (Vapi's page "Server events"), so a timeout should leave the time that the HTTP server grants the headers.
+	// MaxTimeout is the platform's own limit, which can't be changed. It runs from sending the message to the complete
+	// answer (Vapi's page "Server events"). A timeout should be shorter by the time that the HTTP server allows for the
+	// headers.
 	MaxTimeout = 7500 * time.Millisecond
 
 	defaultApology = "Sorry, this call cannot be taken right now. Please try again later."
 
-	// maxUndecided bounds the requests being decided, including those that the platform has given up.
+	// maxUndecided limits the requests that are being decided, including those that the platform has given up.
 	maxUndecided = 256
-	// maxOther bounds the other messages under way. Their places are separate, so reports cost no call its answer.
+	// maxOther limits the other messages in progress. They have separate places, so that reports can't cost a call its
+	// answer.
 	maxOther = 32
 )
 
-// HandlerOptions say how messages of the platform are answered.
+// HandlerOptions are the options of NewHandler.
 type HandlerOptions struct {
-	// Secret is what a message must present, as X-Vapi-Secret or as Authorization: Bearer (Vapi's page "Server
-	// authentication"). An empty one accepts all messages, which is only for loopback.
+	// Secret is the secret that a message must present, as X-Vapi-Secret or as Authorization: Bearer (Vapi's page "Server
+	// authentication"). If it is empty, all messages are accepted, which is meant only for loopback.
 	Secret string
 	// Decide answers an assistant-request. It should return when ctx ends. If it fails or is late, the caller hears
 	// Apology.
 	Decide func(ctx context.Context, r Request) (Answer, error)
-	// Other, if set, gets every other message, such as end-of-call-report; body is the whole message. Its error is
-	// answered with 503, after which the platform may send the message again.
+	// Other, if set, receives every other message, such as end-of-call-report. body is the whole message. If Other fails,
+	// the message is answered with 503, after which the platform may send it again.
 	Other func(kind string, body []byte) error
-	// Timeout bounds a message from its headers to its answer; 5s if zero, at most MaxTimeout. Headers and TLS come on
-	// top, within the HTTP server's timeout.
+	// Timeout limits the time for a message from its headers to its answer. It is 5s if zero, and at most MaxTimeout. The
+	// time for headers and TLS comes on top, within the HTTP server's timeout.
 	Timeout time.Duration
-	// Apology is spoken to the caller if no decision could be made; default: a sentence in English.
+	// Apology is spoken to the caller if no decision could be made. If it is empty, it is a sentence in English.
 	Apology string
-	// Log gets every request that was decided or failed.
+	// Log receives a line for every request that was decided or failed.
 	Log zerolog.Logger
 }
 
 // handler serves the platform's messages.
 type handler struct {
 	opts      HandlerOptions
-	undecided httpd.Places // requests under decision
-	others    httpd.Places // other messages under way
+	undecided httpd.Places // places for requests that are being decided
+	others    httpd.Places // places for other messages
 	strangers zerolog.Logger
 	bodies    httpd.Bodies
 }
 
 // NewHandler returns a handler for the server URL of a phone number, an assistant or an account.
 //
-// An assistant-request always gets 200 with an Answer in time, if need be an error to be spoken. Other messages get 200
-// and {}, so that the platform does not repeat them, or 503 if they could not be kept. All other requests get a status
-// and {"error": words}.
+// An assistant-request always gets 200 with an Answer in time, if necessary with an error to be spoken. Other messages
+// get 200 and {}, so that the platform does not repeat them, or 503 if they could not be kept. All other requests get a
+// status and {"error": words}.
 func NewHandler(o HandlerOptions) (http.Handler, error) {
 	o.Timeout, o.Apology = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.Apology, defaultApology)
 	switch {
@@ -121,15 +123,15 @@ func (h *handler) refusal(w http.ResponseWriter, r *http.Request) *httpd.Refusal
 	return nil
 }
 
-// knows reports whether the secret was presented, in any of its forms.
+// knows reports whether the request presents the secret, in any of its forms.
 func (h *handler) knows(r *http.Request) bool {
 	secret := h.opts.Secret
 	return secret == "" || httpd.Same(r.Header.Get("X-Vapi-Secret"), secret) ||
 		httpd.Same(httpd.Bearer(r), secret) || httpd.Same(r.Header.Get("Authorization"), secret)
 }
 
-// answer gets the decision about a call, and answers in time. Beyond the limit, it does not even parse the message
-// further.
+// answer gets the decision about a call, and answers in time. If too many requests are being decided, it does not parse
+// the message any further.
 func (h *handler) answer(ctx context.Context, w http.ResponseWriter, m message) {
 	start := time.Now()
 	var r Request
@@ -160,8 +162,8 @@ var (
 	errLate = errors.New("nothing was decided in time")
 )
 
-// tell passes on a message that needs no answer. A panic of Other is logged, and the message is not requested again,
-// because it would cause another one.
+// tell passes on a message that needs no answer. If Other panics, the panic is logged, and the message is not requested
+// again, because it would cause another panic.
 func (h *handler) tell(w http.ResponseWriter, kind string, body []byte) {
 	err := errBusy
 	if h.others.Take() {

@@ -23,7 +23,7 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// The loopback networks that it sends from: trunkNet is a trunk's.
+// The loopback networks that it sends from. trunkNet belongs to a trunk.
 var (
 	trunkNet    = [3]byte{127, 0, 6}
 	strangerNet = [3]byte{127, 9, 0}
@@ -94,7 +94,7 @@ func halves(to netip.AddrPort, until time.Time) {
 				_, _ = fmt.Fprintf(conn, "INVITE sip:+15075785607@%v SIP/2.0\r\n"+
 					"Via: SIP/2.0/TCP half;branch=z9hG4bK%d\r\nX-Half: ", to, i)
 				_ = conn.SetReadDeadline(until)
-				for err == nil { // an occasional byte keeps it from being idle
+				for err == nil { // an occasional byte keeps the connection from being idle
 					_ = conn.SetReadDeadline(time.Now().Add(time.Second))
 					if _, err = conn.Read(make([]byte, 512)); errors.Is(err, os.ErrDeadlineExceeded) && time.Now().Before(until) {
 						_, err = conn.Write([]byte("x"))
@@ -141,7 +141,7 @@ func pace(until time.Time, rate int, send func(n int)) (sent int) {
 	return sent
 }
 
-// junk sends what strangers send: noise, partial messages, whole ones.
+// junk sends packets as strangers do: noise, partial messages, whole messages.
 func junk(to netip.AddrPort, until time.Time) error {
 	var answers atomic.Int64
 	senders := make([]*net.UDPConn, junkSources)

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// limit95 is the set-up delay that 19 of 20 calls must stay under; a rate with longer delays does not count as
+// limit95 is the set-up delay that 19 of 20 calls must not exceed. A rate with longer delays does not count as
 // capacity.
 const limit95 = 200.0 // ms
 
@@ -20,7 +20,7 @@ const (
 var errNoCapacity = errors.New("not even the lowest rate is clean")
 
 // capacity finds the highest rate at which no call is refused, failed or lost, and the delay stays under the limit. A
-// rate counts if two of at most three tries are clean, because other programs use the processors, too.
+// rate counts if two of at most three tries are clean, because other programs also use the processors.
 func (b *bench) capacity(s *system) (int, error) {
 	fmt.Fprintf(b.out, "capacity: %d s at each rate; clean is nothing refused, failed or lost, p95 under %.0f ms\n%s\n",
 		b.seconds, limit95, heading)

@@ -11,20 +11,20 @@ import (
 	"time"
 )
 
-// costs are what a call costs besides time, counted in a separate round.
+// costs are the costs of a call other than time, counted in a separate round.
 type costs struct {
 	System   string  `json:"system"`
 	Rate     int     `json:"rate"`
 	Calls    int     `json:"calls"`
-	Good     int     `json:"good"`             // if less than Calls, the other calls lower the counts
-	Objects  float64 `json:"objects_per_call"` // allocated on the heap; 0 if unknown
+	Good     int     `json:"good"`             // if it is less than Calls, the counts are too low
+	Objects  float64 `json:"objects_per_call"` // objects allocated on the heap; 0 if unknown
 	Bytes    float64 `json:"bytes_per_call"`
 	Syscalls float64 `json:"syscalls_per_call"` // 0 if unknown
 	Switches float64 `json:"switches_per_call"` // context switches
 }
 
-// warmUp is how long a system carries calls before they are counted: until the sockets left by old calls suffice for
-// new ones.
+// warmUp is how long a system carries calls before they are counted: until the sockets left by old calls are enough
+// for new ones.
 const warmUp = 5 * time.Second
 
 // costs counts while a warmed-up system carries calls.
@@ -56,8 +56,8 @@ func (b *bench) costs(s *system, rate int) (c costs, err error) {
 	return c, err
 }
 
-// countSyscalls makes perf count the processes' system calls until stop, which returns 0 without perf or the right to
-// use it.
+// countSyscalls makes perf count the processes' system calls until stop is called. stop returns 0 if perf is missing
+// or not allowed.
 func (s *system) countSyscalls() (stop func() int64) {
 	var pids []string
 	for _, pid := range s.group {
@@ -71,11 +71,11 @@ func (s *system) countSyscalls() (stop func() int64) {
 	if c.Start() != nil {
 		return func() int64 { cancel(); return 0 }
 	}
-	time.Sleep(500 * time.Millisecond) // until perf counts
+	time.Sleep(500 * time.Millisecond) // until perf has started to count
 	return func() int64 {
 		defer cancel()
 		_ = c.Process.Signal(syscall.SIGINT)
-		_ = c.Wait() // its status is only the signal
+		_ = c.Wait() // the status only tells of the signal
 		for line := range strings.Lines(out.String()) {
 			if fields := strings.Split(line, ","); len(fields) > 2 && fields[2] == event {
 				n, _ := strconv.ParseInt(fields[0], 10, 64)

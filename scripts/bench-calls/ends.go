@@ -17,18 +17,18 @@ type outcome uint8
 
 const (
 	pending outcome = iota // still in progress
-	good                   // answered, held and ended as planned, audio relayed
+	good                   // the call was answered, held and ended as planned, and its audio was relayed
 	refused                // 503
-	failed                 // another final answer, ended by the other side, or audio not relayed
+	failed                 // another final answer, ended by the other side, or its audio was not relayed
 	lost                   // no final answer to the INVITE or the BYE
 )
 
 // call is a call of the carrier. Times count from the start of the load.
 type call struct {
-	start    time.Duration // first INVITE
+	start    time.Duration // when the first INVITE was sent
 	setUp    time.Duration // from start to the 200; 0 if there was none
 	outcome  outcome
-	up       bool // it is held
+	up       bool // the call is held
 	anchored bool // the audio is relayed
 	dialog   *sip.Dialog
 }
@@ -39,13 +39,13 @@ type carrier struct {
 	ends    []*sip.End // used by the calls in turn
 	plan    plan
 	calls   []call
-	came    time.Duration   // when the message being read arrived
+	came    time.Duration   // arrival time of the message being read
 	open    int             // calls in progress
-	up      int             // held calls
-	hangUp  bool            // end all that are up
+	up      int             // calls that are held
+	hangUp  bool            // end all calls that are up
 	causes  map[int]int     // final answers of failed calls; 200: audio not relayed; 0: a BYE from the other side
 	ended   [lost + 1]int   // calls by outcome
-	setUps  []time.Duration // of the calls answered since the last look
+	setUps  []time.Duration // of the calls answered since they were last read
 	offered []string        // session descriptions, by end
 }
 
@@ -85,7 +85,7 @@ func (c *carrier) begin() {
 	d.Ask("INVITE", c.offered[n], func(m sip.Message) {
 		if c.calls[i].outcome == pending {
 			c.invited(i, m)
-		} else { // the carrier had given up
+		} else { // the carrier has given up
 			d.Ask("BYE", sip.Empty, func(sip.Message) {})
 		}
 	})
@@ -172,8 +172,8 @@ func (c *carrier) byeAll() {
 	}
 }
 
-// agent is the far end of all calls: it rings and answers at once (180, 200). It rejects an INVITE without an X-EI,
-// unless the system does not prepare calls, and one whose audio is not relayed.
+// agent is the far end of all calls. It rings and answers at once (180, 200). It rejects an INVITE without an X-EI,
+// unless the system does not prepare calls, and an INVITE whose audio is not relayed.
 type agent struct {
 	*sip.End
 	taken, open int // all calls, and those in progress
@@ -202,7 +202,7 @@ func newAgent(l *load, p *batch.Port, of plan) *agent {
 	return a
 }
 
-// anchored reports whether the audio in a message's description goes through one of a system's addresses.
+// anchored reports whether the audio in a message's session description goes through one of the system's addresses.
 func anchored(m sip.Message, media []string) bool {
 	return slices.Contains(media, sip.Host(m.Body()))
 }

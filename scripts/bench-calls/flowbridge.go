@@ -23,7 +23,7 @@ admin: {listen: "unix://%[7]s"}
 log: {level: warn}
 `
 
-// A lane is a trunk and a target, each with an address for audio: room for 27,500 calls.
+// A lane is a trunk and a target, each with an address for audio. It has room for 27,500 calls.
 const (
 	trunkConfig = `  - name: carrier%[1]d
     sources: [%[2]v]
@@ -91,7 +91,7 @@ func (b *bench) configure(s *system, f *flowbridge.Server) string {
 		trunks.String(), targets.String(), routes.String(), f.Store(), f.Socket())
 }
 
-// allocations is what a Go process has allocated so far.
+// allocations counts the allocations of a Go process so far.
 type allocations struct{ objects, bytes int64 }
 
 func (s *system) allocations() (a allocations, err error) {

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// held is what each of a number of calls costs while it is up, beyond a warm process without calls.
+// held is the cost of one of a number of calls while they are up, compared with a warm process
+// without calls.
 type held struct {
 	System      string  `json:"system"`
 	Offered     int     `json:"offered"`

@@ -14,15 +14,15 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// kamailioConfig makes Kamailio do the same for a call as Flowbridge: prepare it by HTTP, send the INVITE to the agent
-// with the id in X-EI, and have rtpengine relay the audio.
+// kamailioConfig makes Kamailio do the same for a call as Flowbridge does: prepare it by HTTP, send the INVITE to the
+// agent with the id in X-EI, and have rtpengine relay the audio.
 //
 // http_client blocks its process while it waits, so there are eight processes; four or sixteen cost the same CPU time.
 // Debian's packages lack http_async_client, which would wait without blocking. http_connect keeps its connection, while
 // http_client_query opens one for each request; http_connect has no argument for headers, so the token is sent with the
 // type of the body.
 //
-// With BARE it is a proxy that only keeps transactions and dialogs.
+// With BARE, Kamailio is a proxy that only keeps transactions and dialogs.
 const kamailioConfig = `
 children=%[6]d
 log_stderror=yes
@@ -150,7 +150,7 @@ func (b *bench) launchMedia(s *system, at netip.Addr) (process.Group, error) {
 		return nil, err
 	}
 	ready := func() error { return ping(netip.AddrPortFrom(at, 2223)) }
-	// Ended calls are forgotten at once: by default rtpengine keeps them, with their sockets, for half a minute.
+	// Ended calls are forgotten at once. By default rtpengine keeps them, with their sockets, for half a minute.
 	media, err := s.launch("rtpengine", log, ready, b.alone("rtpengine", "--config-file="+empty, "--foreground",
 		"--log-stderr", "--log-level=3", "--table=-1", "--delete-delay=0", fmt.Sprintf("--interface=%v", at),
 		fmt.Sprintf("--listen-ng=%v:2223", at), "--port-min=10000", "--port-max=59999")...)
@@ -189,7 +189,7 @@ func (s *system) await(pid int) error {
 	})
 }
 
-// modulesOf returns where Kamailio's modules are.
+// modulesOf returns the directory of Kamailio's modules.
 func modulesOf() (string, error) {
 	for _, pattern := range []string{"/usr/lib/*/kamailio/modules", "/usr/lib*/kamailio/modules"} {
 		if all, _ := filepath.Glob(pattern); len(all) > 0 {

@@ -22,13 +22,13 @@ const largest = 4096
 type load struct {
 	carrier *carrier
 	agent   *agent
-	ports   []*batch.Port      // the agent's, followed by the carrier's
+	ports   []*batch.Port      // ports of the agent, then those of the carrier
 	begun   int64              // start by the monotonic clock, ns
 	wall    int64              // start by the wall clock
 	timers  map[int64][]func() // by tick
 	fired   int64              // the last tick whose timers have been called
 
-	cpu  time.Duration   // used by the thread
+	cpu  time.Duration   // CPU time used by the thread
 	late []time.Duration // how long requests waited until the agent read them
 }
 
@@ -44,8 +44,8 @@ type plan struct {
 	media []string // the system's addresses for audio
 	bare  bool     // the system does not prepare calls
 	hold  time.Duration
-	long  time.Duration // hold of the long calls
-	share float64       // of long calls, 0 to 1
+	long  time.Duration // hold time of the long calls
+	share float64       // share of long calls, 0 to 1
 	steps []step
 	watch func(at time.Duration, c *carrier) (hangUp bool) // called every 100 ms in the load's thread; may be nil
 }
@@ -82,14 +82,15 @@ func (l *load) close() {
 	}
 }
 
-// outside is the nice value of everything that is not part of the measured system: in production that runs on other
-// processors. The threads of Flowbridge that relay have −10. Without the right to change it, it stays as it is.
+// outside is the nice value of everything outside the measured system, because in production that runs on other
+// processors. Flowbridge's threads that relay have −10. Without the right to change the nice value, it stays as it
+// is.
 const outside = -15
 
 // farewell is how long the agent waits for the last BYE once the carrier has no calls left.
 const farewell = 2 * time.Second
 
-// repeats returns how many repeated requests, and repeated 200s of INVITEs, were sent or received.
+// repeats returns how many repeated requests, and how many repeated 200s of INVITEs, were sent or received.
 func (l *load) repeats() (requests, answers int) {
 	for _, e := range append(l.carrier.ends, l.agent.End) {
 		requests, answers = requests+e.Repeats, answers+e.Repeats200
@@ -103,7 +104,7 @@ func (l *load) loop(p plan) {
 	l.begun, l.wall = batch.Clock(unix.CLOCK_MONOTONIC), batch.Clock(unix.CLOCK_REALTIME)
 	c, a := l.carrier, l.agent
 	var due schedule
-	var seen, last time.Duration // last watch; last time there were calls
+	var seen, last time.Duration // time of the last watch, and when there were last calls
 	for next := l.begun; ; next = max(next+tick.Nanoseconds(), batch.Clock(unix.CLOCK_MONOTONIC)) {
 		batch.SleepUntil(next)
 		for i, e := range c.ends {

@@ -47,7 +47,7 @@ type bench struct {
 
 	apart     bool   // the system has a separate processor
 	processor string // its number, if apart
-	percent   int    // of the capacity that overload offers for long
+	percent   int    // percentage of the capacity that overload offers for long
 }
 
 func start(args []string, out io.Writer) error {
@@ -63,7 +63,7 @@ func start(args []string, out io.Writer) error {
 		}
 	}
 	fmt.Fprintln(out, b.placement())
-	debug.SetGCPercent(-1) // when a collection starts or ends, the load's thread waits for others
+	debug.SetGCPercent(-1) // at the start and end of a collection, the load's thread would wait for others
 	debug.SetMemoryLimit(ownMemory)
 	if b.dir, err = os.MkdirTemp("", "bench-calls"); err != nil {
 		return err

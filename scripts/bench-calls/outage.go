@@ -14,7 +14,7 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// part is a part of an outage: what the API does, and for how long.
+// part is a part of an outage: how the API behaves, and for how long.
 type part struct {
 	name  string
 	lasts time.Duration
@@ -36,7 +36,7 @@ func lengthOf(parts []part) (whole time.Duration) {
 // outageRate is how many calls start per second.
 const outageRate = 50
 
-// outageConfig has two targets: one that the API prepares, and one to fall back on.
+// outageConfig has two targets: one that the API prepares, and one to fall back to.
 const outageConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: 10000-64999}
@@ -57,7 +57,8 @@ admin: {listen: "unix://%[7]s"}
 log: {level: error}
 `
 
-// caller is one call of an outage: when it started, and how long until it was answered, in ms; negative if it was not.
+// caller is one call of an outage: when it started, and how long it took until it was answered, in ms. The time is
+// negative if it was not answered.
 type caller struct {
 	At float64 `json:"at_s"`
 	MS float64 `json:"ms"`
@@ -72,10 +73,10 @@ type outagePart struct {
 	P95      float64 `json:"p95_ms"`
 	P99      float64 `json:"p99_ms"`
 	Max      float64 `json:"max_ms"`
-	Waited   int     `json:"waited"` // more than a second
+	Waited   int     `json:"waited"` // waited for more than a second
 }
 
-// outage is what callers experienced in an outage.
+// outage holds what callers experienced in an outage.
 type outage struct {
 	Circuit bool         `json:"circuit"`
 	Parts   []outagePart `json:"parts"`

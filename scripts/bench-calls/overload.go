@@ -16,16 +16,16 @@ type flood struct {
 	Offered  figures `json:"offered"`
 	Seconds  float64 `json:"seconds"`
 	Goodput  float64 `json:"goodput"`    // good calls during the flood, relative to the capacity
-	Recovery float64 `json:"recovery_s"` // -1 if not within the time
+	Recovery float64 `json:"recovery_s"` // -1 if it did not recover in time
 	After    figures `json:"after"`      // calls at half the capacity after the flood
 
-	StartedMB float64 `json:"rss_started_mb"` // new, before the first call
+	StartedMB float64 `json:"rss_started_mb"` // of a new process, before the first call
 	BeforeMB  float64 `json:"rss_before_mb"`  // at rest after ten seconds at half the capacity
 	PeakMB    float64 `json:"rss_peak_mb"`
 	AfterMB   float64 `json:"rss_after_mb"`
 	MinuteMB  float64 `json:"rss_minute_after_mb"`
 
-	Percent   int     `json:"sustained_percent"` // of the capacity
+	Percent   int     `json:"sustained_percent"` // percentage of the capacity
 	Sustained figures `json:"sustained"`
 }
 
@@ -130,7 +130,7 @@ func (b *bench) offer(s *system, f *flood) error {
 }
 
 // recovery returns how long after the end of a flood calls are good and fast again: the time of the first of several
-// good windows in a row. It reports false if there is no such row.
+// good windows in a row. It returns false if there is no such series.
 func recovery(calls []call, from, lasts time.Duration) (time.Duration, bool) {
 	row := 0
 	for at := from; at < from+lasts; at += window {

@@ -18,9 +18,9 @@ type figures struct {
 	Refused int         `json:"refused"` // 503
 	Failed  int         `json:"failed"`
 	Lost    int         `json:"lost"`
-	Causes  map[int]int `json:"causes,omitempty"` // finals of failed calls; 200: audio not relayed; 0: a BYE came
+	Causes  map[int]int `json:"causes,omitempty"` // final answers of failed calls; 200: audio not relayed; 0: a BYE came
 	Resent  int         `json:"resent"`
-	CPU     float64     `json:"cpu_ms_per_call"` // per good call
+	CPU     float64     `json:"cpu_ms_per_call"` // CPU time per good call
 	P50     float64     `json:"p50_ms"`
 	P95     float64     `json:"p95_ms"`
 	P99     float64     `json:"p99_ms"`
@@ -122,8 +122,8 @@ type results struct {
 	Held    []held    `json:"held"`
 }
 
-// signalling lets the systems take turns at each rate, then counts what a call costs each of them, and measures held
-// calls.
+// signalling makes the systems take turns at each rate. Then it counts the costs of a call for each of them, and
+// measures held calls.
 func (b *bench) signalling() error {
 	if len(b.rates) == 0 {
 		b.rates = []int{500, 700}
@@ -204,14 +204,14 @@ func (b *bench) round(s *system, rate int, lasts time.Duration) (f figures, err 
 	if err != nil {
 		return f, err
 	}
-	time.Sleep(2 * time.Second) // until records are written and transactions forgotten
+	time.Sleep(2 * time.Second) // until records are written and transactions are over
 	after, err := s.group.CPU()
 	if err != nil {
 		return f, err
 	}
 	f.take(l)
 	f.count(l.carrier.calls)
-	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Good, 1)) // refusals save nothing
+	f.CPU = float64(after-before) / float64(time.Millisecond) / float64(max(f.Good, 1)) // refusals count as cost, too
 	return f, nil
 }
 
@@ -270,7 +270,7 @@ func (b *bench) summary(r *results) {
 				var all []float64
 				mine, other := of(x.Of), of(x.To)
 				for i := range mine {
-					if o := c.of(other[i]); o > 0 { // else no call was answered
+					if o := c.of(other[i]); o > 0 { // 0 if no call was answered
 						all = append(all, c.of(mine[i])/o)
 					}
 				}

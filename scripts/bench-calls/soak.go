@@ -8,7 +8,7 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// minute is what happened within a minute of a soak. Delays are in ms.
+// minute holds the figures of one minute of a soak. Delays are in ms.
 type minute struct {
 	Minute  int     `json:"minute"`
 	Begun   int     `json:"begun"`
@@ -16,7 +16,7 @@ type minute struct {
 	Refused int     `json:"refused"`
 	Failed  int     `json:"failed"`
 	Lost    int     `json:"lost"`
-	Up      int     `json:"up"` // at its end
+	Up      int     `json:"up"` // calls up at its end
 	P50     float64 `json:"p50_ms"`
 	P95     float64 `json:"p95_ms"`
 	P99     float64 `json:"p99_ms"`
@@ -29,7 +29,7 @@ type soaked struct {
 	System  string   `json:"system"`
 	Rate    int      `json:"rate"`
 	Hold    string   `json:"hold"`
-	Share   float64  `json:"share_held"` // of calls held long; the others are held for a second
+	Share   float64  `json:"share_held"` // share of calls held long; the others are held for a second
 	Minutes []minute `json:"minutes"`
 
 	// The mean of the last third of the minutes with all calls up, relative to the mean of the first third.
@@ -99,7 +99,7 @@ func (b *bench) soakSystem(s *system, rate int, share float64) error {
 	return report.Write(b.json, k)
 }
 
-// share returns the share of calls that can be held long, given how many files a process may open here.
+// share returns the share of calls that can be held for long, given how many files a process may open here.
 func (b *bench) share(name string, rate int) (float64, error) {
 	files, up := 0, 1
 	if err := b.with(name, func(s *system) error {
@@ -124,7 +124,7 @@ func (b *bench) share(name string, rate int) (float64, error) {
 	return min(max(share, 0), 1), nil
 }
 
-// roomShare is the share of the files that a soak uses: sockets rest after a call.
+// roomShare is the share of the files that a soak uses, because sockets rest after a call.
 const roomShare = 0.8
 
 // note adds a finished minute.

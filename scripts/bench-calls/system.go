@@ -44,7 +44,7 @@ func newEndpoints(network string) (e endpoints, err error) {
 type system struct {
 	name     string
 	sut      netip.AddrPort
-	carriers []netip.AddrPort  // addresses that it takes calls from
+	carriers []netip.AddrPort  // addresses at which it takes calls
 	media    []string          // its addresses for audio
 	group    process.Group     // all its processes
 	bare     bool              // it does not prepare calls: the INVITE to the agent has no X-EI
@@ -59,8 +59,8 @@ func (s *system) stop() {
 	s.closers = nil
 }
 
-// launch starts a process that stop ends, and returns when it is ready. Its output goes to a file. Errors contain the
-// name.
+// launch starts a process that stop will end, and returns when it is ready. The process's output goes to a file.
+// Errors contain the name.
 func (s *system) launch(name, log string, ready func() error, line ...string) (*process.Child, error) {
 	c, err := process.Start(namespace.Here, log, exec.CommandContext(context.Background(), line[0], line[1:]...))
 	if err == nil {
@@ -73,7 +73,7 @@ func (s *system) launch(name, log string, ready func() error, line ...string) (*
 	return c, nil
 }
 
-// startsWithin limits the start of a process.
+// startsWithin is the time limit for the start of a process.
 const startsWithin = 10 * time.Second
 
 // startPlatform starts the HTTP API that prepares calls.

@@ -9,9 +9,9 @@
 // Carriers, relay and agents each have a network namespace, linked by veth pairs (network), so it takes root. A
 // generator plays both ends of all calls from two sockets, one on the carriers' side and one on the agents': 50 packets
 // of 172 bytes a second each way, which carry their call, number and time. It sends and reads in batches every half a
-// millisecond, and lets the kernel timestamp packets on arrival, so that it waits at no socket and its own cost stays
-// small and constant whatever system is in between. That cost is measured over a direct link, in turns with each
-// system, because the speed of shared processors varies.
+// millisecond, and the kernel timestamps packets on arrival. So it never waits at a socket, and its own cost stays
+// small and constant with any system. That cost is measured over a direct link, in turns with each system, because the
+// speed of shared processors varies.
 //
 // The systems take turns, each freshly started for each round in a separate network.
 package main

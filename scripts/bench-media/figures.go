@@ -17,14 +17,14 @@ type figures struct {
 
 	Sent     int64   `json:"sent"`
 	Lost     int64   `json:"lost"`
-	Unsent   int64   `json:"unsent"`   // by the generator, for lack of room; included in Lost
+	Unsent   int64   `json:"unsent"`   // packets that the generator could not send for lack of room; included in Lost
 	RelayUS  float64 `json:"relay_us"` // CPU of the relay's process
 	OursUS   float64 `json:"generator_us"`
-	KernelUS float64 `json:"kernel_us"` // of the kernel's threads
+	KernelUS float64 `json:"kernel_us"` // CPU of the kernel's threads
 
 	DirectUS   float64 `json:"direct_us"`   // generator and kernel threads, over the direct link
-	MarginalUS float64 `json:"marginal_us"` // all three, minus DirectUS
-	Least      float64 `json:"-"`           // of the rounds
+	MarginalUS float64 `json:"marginal_us"` // all three added, minus DirectUS
+	Least      float64 `json:"-"`           // lowest of the rounds
 	Most       float64 `json:"-"`
 
 	P50US     float64 `json:"p50_us"` // one-way delay
@@ -33,7 +33,7 @@ type figures struct {
 	DirectP99 float64 `json:"direct_p99_us"`
 	AddedP50  float64 `json:"added_p50_us"` // minus the delay over the direct link
 	AddedP99  float64 `json:"added_p99_us"`
-	LateMS    float64 `json:"generator_late_ms"` // extra duration of the measurement, because others used the processors
+	LateMS    float64 `json:"generator_late_ms"` // extra time for the measurement, because others used the processors
 	KBPerCall float64 `json:"kb_per_call"`
 }
 
@@ -64,7 +64,7 @@ func (f *figures) deduct() {
 	f.AddedP50, f.AddedP99 = f.P50US-f.DirectP50, f.P99US-f.DirectP99
 }
 
-// median returns the median of each figure of the rounds, but the sum of lost packets.
+// median returns the median of each figure over the rounds. Lost packets are added up instead.
 func median(all []figures, system string, calls int) figures {
 	rounds := slices.DeleteFunc(slices.Clone(all), func(f figures) bool { return f.System != system || f.Calls != calls })
 	m := report.Medians(rounds)

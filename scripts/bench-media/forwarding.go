@@ -15,8 +15,8 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// passage is the processor time of a packet between the ends' system calls: the kernel does everything for it while it
-// is sent. Times are nanoseconds, medians of batches.
+// passage is the processor time for a packet between the two ends' system calls. The kernel does all of this work
+// while the packet is sent. Times are nanoseconds, medians of batches.
 type passage struct {
 	System     string  `json:"system"`
 	Calls      int     `json:"calls"`
@@ -36,9 +36,9 @@ type passing struct {
 	took, without, between []float64
 }
 
-// forwarding compares the cost of a packet that the kernel relays with one that it forwards. All systems take turns,
-// one packet of each call at a time, so that all see the same processor. The time of the relay's process is not
-// included.
+// forwarding compares the cost of a packet that the kernel relays with the cost of one that it forwards. All systems
+// take turns, one packet of each call at a time, so that all have the same processor conditions. The time of the
+// relay's process is not included.
 func (b *bench) forwarding() error {
 	var all []passage
 	fmt.Fprintf(b.out, "%-18s %6s %10s %10s %12s %12s %7s %8s\n", "system", "calls", "packet ns", "direct ns",
@@ -71,7 +71,7 @@ func (b *bench) pass(calls int) (got []passage, err error) {
 	defer runtime.UnlockOSThread()
 	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	for until := time.Now().Add(time.Duration(b.seconds) * time.Second); time.Now().Before(until); {
-		for _, i := range rand.Perm(len(each)) { // so that no system always follows the same other one
+		for _, i := range rand.Perm(len(each)) { // random, so that no system always follows the same other one
 			p := each[i]
 			took, without := p.load.burst(), p.direct.burst()
 			p.took, p.without, p.between = append(p.took, took), append(p.without, without), append(p.between, took-without)

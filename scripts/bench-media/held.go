@@ -12,26 +12,26 @@ import (
 // holding is the cost of a held call.
 type holding struct {
 	System      string  `json:"system"`
-	Calls       int     `json:"calls"` // that could be set up
+	Calls       int     `json:"calls"` // calls that could be set up
 	Wanted      int     `json:"wanted"`
 	KB          float64 `json:"kb_per_call"` // of the process (PSS)
 	KernelKB    float64 `json:"map_kb"`      // of its maps in the kernel
 	Descriptors float64 `json:"files_per_call"`
 	Lost        int64   `json:"lost"`
 	Sent        int64   `json:"sent"`
-	Refused     string  `json:"refused,omitempty"` // why there are not more calls
+	Refused     string  `json:"refused,omitempty"` // why no more calls could be set up
 }
 
-// sparse is the number of intervals between two packets of a held call: one packet a second.
+// sparse is the number of intervals between two packets of a held call, which gets one packet a second.
 const sparse = int(time.Second / rtp.Interval)
 
-// beginning is how many calls are set up before the calls that are up get packets, for as long as setting up this many
-// should take.
+// beginning is how many calls are set up at a time. Then the calls that are up get packets, for as long as setting up
+// that many should take.
 const beginning = 500
 
 func noUsage() (usage, error) { return usage{}, nil }
 
-// held sets up calls with a packet a second, and shows what each costs after the time of a measurement.
+// held sets up calls with a packet a second, and prints the cost of each at the end of a measurement.
 func (b *bench) held() error {
 	fmt.Fprintf(b.out, "%-10s %7s %9s %9s %11s %8s %10s\n",
 		"engine", "calls", "KB/call", "map KB", "files/call", "lost", "sent")
@@ -90,7 +90,7 @@ func (b *bench) hold(name string, calls int) (h holding, err error) {
 	return h, err
 }
 
-// taken is what a process uses: memory and its maps in the kernel in bytes, and open files.
+// taken holds the resources that a process uses: memory and its maps in the kernel in bytes, and open files.
 type taken struct {
 	memory, maps int64
 	files        int

@@ -27,9 +27,9 @@ type side struct {
 	number int              // 0 or 1
 	to     []netip.AddrPort // by call
 	due    [ticks][]int     // calls, by tick
-	count  int64            // packets received in the measurement
-	delays [maxDelay]uint32 // packets by microseconds; longer delays are in the last
-	unsent int64            // not accepted by the system
+	count  int64            // packets received during the measurement
+	delays [maxDelay]uint32 // number of packets by delay in microseconds; longer delays are in the last entry
+	unsent int64            // packets that the system did not accept
 	heard  []int64          // when the last packet of a call came, by the wall clock in nanoseconds; 0 if none has come
 	last   []int64          // the same; at the end, the end of the measurement
 	gaps   []int64          // the longest time between two packets of a call, in nanoseconds
@@ -46,7 +46,7 @@ type load struct {
 	next        uint32        // number of the next run's first packet
 	first, last uint32        // numbers of the measured packets, last excluded
 	sent        int64         // measured packets, in all runs
-	late        time.Duration // time beyond an interval for which no processor was available
+	late        time.Duration // time beyond an interval in which no processor was available
 }
 
 // newLoad opens the sockets of the two ends, carrier and agent.
@@ -142,7 +142,7 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 	return start, end, nil
 }
 
-// send sends what is due at a tick: for all calls, or for a part of them in turn.
+// send sends the packets that are due at a tick: those of all calls, or of a part of the calls in turn.
 func (s *side) send(at int, number uint32, every int) {
 	turn, n := int(number)%every, len(s.due[at])
 	for calls := range slices.Chunk(s.due[at][turn*n/every:(turn+1)*n/every], batch.Size) {
@@ -157,7 +157,7 @@ func (s *side) send(at int, number uint32, every int) {
 	}
 }
 
-// read reads what has arrived at both sides.
+// read reads the packets that have arrived at both sides.
 func (l *load) read() {
 	for _, s := range l.side {
 		s.Read(func(p []byte, _ netip.AddrPort, came int64) { l.take(s, p, came) })

@@ -148,7 +148,7 @@ const (
 )
 
 // A measurement consists of slices, alternately with and without the relay, so that compared figures are from the same
-// time. The speed of shared processors varies.
+// time, because the speed of shared processors varies.
 const (
 	slice     = time.Second
 	sliceWarm = 200 * time.Millisecond

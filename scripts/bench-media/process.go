@@ -32,7 +32,7 @@ func usageOf(relay process.Group) (u usage, err error) {
 	}
 	threads, err := process.Children(kthreadd)
 	for _, thread := range threads {
-		if s, err := process.StatOf(thread); err == nil { // else it has ended since
+		if s, err := process.StatOf(thread); err == nil { // otherwise it has ended since
 			u.kernel += s.CPU
 		}
 	}

@@ -9,19 +9,19 @@ import (
 	"flowbridge/scripts/internal/report"
 )
 
-// rescue is what happened to calls whose agents' legs all died at once.
+// rescue holds the outcome of calls whose agents' legs all died at once.
 type rescue struct {
 	System string  `json:"system"`
 	Calls  int     `json:"calls"`
-	Kept   int     `json:"kept"`       // at the end the caller hears an agent again, and is heard
+	Kept   int     `json:"kept"`       // calls in which, at the end, the caller hears an agent again and is heard
 	P50MS  float64 `json:"gap_p50_ms"` // time in which the caller heard no agent
 	P99MS  float64 `json:"gap_p99_ms"`
 	MaxMS  float64 `json:"gap_max_ms"`
 	LastMS float64 `json:"last_ms"` // from the death until the last successor got its ACK
 }
 
-// rescue makes all agents hang up with the reason of a failure, a third of the time in, and answers the calls as their
-// successors.
+// rescue makes all agents hang up with the reason of a failure, after a third of the time, and answers the calls as
+// their successors.
 func (b *bench) rescue() error {
 	fmt.Fprintf(b.out, "%-10s %6s %6s %10s %10s %10s %12s\n",
 		"engine", "calls", "kept", "gap p50 ms", "gap p99 ms", "gap max ms", "last back ms")

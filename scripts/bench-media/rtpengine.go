@@ -55,7 +55,7 @@ func (s *system) startRTPEngine(dir string) error {
 	return nil
 }
 
-// ngClient speaks rtpengine's NG protocol: a cookie, and a dictionary in BitTorrent's encoding.
+// ngClient is a client for rtpengine's NG protocol: a cookie, and a dictionary in BitTorrent's encoding.
 type ngClient struct {
 	conn   *net.UDPConn
 	cookie int
@@ -97,7 +97,7 @@ func (c *ngClient) ask(request map[string]string) (reply string, err error) {
 			return "", err
 		}
 		text, ours := strings.CutPrefix(string(b[:n]), cookie)
-		if !ours { // for a request that was given up
+		if !ours { // it answers a request that was given up
 			continue
 		}
 		if r := field(text, "result"); r != "ok" && r != "pong" {

@@ -80,7 +80,7 @@ func (e *ends) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err 
 	return forA, forB, valid(forA, forB)
 }
 
-// valid returns an error unless each end of a call knows where to send.
+// valid returns an error unless both ends of a call know where to send.
 func valid(forA, forB netip.AddrPort) error {
 	if !forA.IsValid() || !forB.IsValid() {
 		return fmt.Errorf("no address for RTP: %v, %v", forA, forB)

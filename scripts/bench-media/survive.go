@@ -7,13 +7,13 @@ import (
 	"time"
 )
 
-// survival is what happened to calls when their relay was killed and restarted.
+// survival holds the outcome of calls whose relay was killed and restarted.
 type survival struct {
 	System string  `json:"system"`
 	Calls  int     `json:"calls"`
 	Sent   int64   `json:"sent"`
 	Lost   int64   `json:"lost"`
-	GapMS  float64 `json:"longest_gap_ms"` // without a packet, of any call in any direction
+	GapMS  float64 `json:"longest_gap_ms"` // longest time without a packet, of any call in either direction
 	AwayMS float64 `json:"away_ms"`        // until the new process took calls; for an upgrade, without messages
 }
 
@@ -32,7 +32,7 @@ func (s survival) row() string {
 // replacement replaces the process of Flowbridge.
 type replacement func(s *system, v *survival) error
 
-// replaced makes an engine carry calls, and replaces its process a third of the time in.
+// replaced makes an engine carry calls, and replaces its process after a third of the time.
 func (b *bench) replaced(name string, calls int, replace replacement) (v survival, err error) {
 	v = survival{System: name, Calls: calls}
 	l, err := b.during(name, calls, func(s *system, _ *load) error { return replace(s, &v) })
@@ -44,7 +44,7 @@ func (b *bench) replaced(name string, calls int, replace replacement) (v surviva
 	return v, nil
 }
 
-// during makes an engine carry calls, and calls do a third of the time in.
+// during makes an engine carry calls, and calls do after a third of the time.
 func (b *bench) during(name string, calls int, do func(*system, *load) error) (*load, error) {
 	s, err := b.start(name)
 	if err != nil {

@@ -30,7 +30,7 @@ type system struct {
 	relay   process.Group      // empty if there is no process
 	server  *flowbridge.Server // nil if it is not Flowbridge
 
-	// open sets up a call between two ends and returns where each must send.
+	// open sets up a call between two ends and returns where each end must send.
 	open func(call int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error)
 
 	ends *ends // the ends that call by SIP; nil if the system has none
@@ -69,7 +69,8 @@ func (b *bench) start(name string) (s *system, err error) {
 // crossed makes each end send directly to the other.
 func crossed(_ int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) { return b, a, nil }
 
-// launch starts a process in the relay's namespace, which stop ends. Its output goes to a file.
+// launch starts a process in the relay's namespace, which stop will end. The process's output goes to a
+// file.
 func (s *system) launch(log string, c *exec.Cmd) error {
 	child, err := process.Start(s.network.Relay, log, c)
 	if err != nil {

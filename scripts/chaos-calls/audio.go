@@ -30,7 +30,7 @@ type audio struct {
 	due   [ticks][]*talk
 	all   []*talk
 	worst time.Duration // the longest gap of a call since the last query
-	late  time.Duration // the longest delay of our own since then
+	late  time.Duration // the longest delay on our own side since then
 }
 
 // talk is the RTP of one call, in both directions.
@@ -41,7 +41,7 @@ type talk struct {
 	halves  [2]half
 }
 
-// half is what one side sends, and what has come to it.
+// half is one direction of a talk: the packets that one side sends and the packets that have come to it.
 type half struct {
 	to   netip.AddrPort
 	sent uint32
@@ -170,7 +170,7 @@ func (a *audio) run() {
 	defer close(a.done)
 	runtime.LockOSThread()
 	batch.Punctual()
-	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -15) // in production the ends have other processors
+	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), -15) // in production, the ends have other processors
 	pace := rtp.NewPace(tick)
 	for n := int64(0); ; n++ {
 		select {
@@ -218,7 +218,7 @@ func (a *audio) read(side int) {
 	})
 }
 
-// lost counts the packets that were sent and never came, and all packets.
+// lost returns how many packets were sent and never came, and how many were sent.
 func (a *audio) lost() (lost, sent int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -233,8 +233,8 @@ func (a *audio) lost() (lost, sent int64) {
 	return lost, sent
 }
 
-// deaf returns the active calls with a side that has received nothing since the start of listening. It waits for as
-// long as that may take on a busy machine.
+// deaf returns the active calls with a side that has received no packets since the start of listening. It waits for
+// as long as that may take on a busy machine.
 func (a *audio) deaf(listen time.Duration) (calls []uint32) {
 	begun := batch.Clock(unix.CLOCK_MONOTONIC)
 	for end := time.Now().Add(listen); ; time.Sleep(50 * time.Millisecond) {

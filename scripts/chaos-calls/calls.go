@@ -12,11 +12,12 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// kind is how a call is meant to go. It is a digit of the called number, so that the targets know it, too.
+// kind says how a call is meant to go. It is a digit of the called number, so that the targets know it,
+// too.
 type kind uint8
 
 const (
-	held      kind = iota // until the end, with RTP
+	held      kind = iota // the call stays up until the end, with RTP
 	byCaller              // the caller hangs up
 	byAgent               // the agent hangs up
 	cancelled             // the caller gives up while it rings
@@ -50,7 +51,7 @@ func serialOf(number string) uint32 {
 	return uint32(n)
 }
 
-// hold returns how long a call lasts: the same for the same number.
+// hold returns how long a call lasts. It is always the same for a number.
 func hold(number string) time.Duration {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(number))
@@ -77,7 +78,7 @@ func (e *end) place(k kind, serial int) {
 			l.finish(unheard)
 		case status >= 300:
 			l.finish(refused)
-		case given || l.fate != open: // the caller had given up
+		case given || l.fate != open: // the caller has given up
 			l.answered, l.fate = true, open
 			l.bye("")
 		default:
@@ -95,14 +96,14 @@ func (e *end) place(k kind, serial int) {
 	}
 }
 
-// sound gives a leg its side of the RTP, if its call has any.
+// sound gives a leg its side of the RTP, if its call has RTP.
 func (l *leg) sound(side int) {
 	if e := l.end; l.kind == held && (e.heard == 0 || serialOf(l.number) <= uint32(e.heard)) {
 		l.stream = e.audio.stream(serialOf(l.number), side)
 	}
 }
 
-// live does what is planned for an answered call, on either side.
+// live does the planned actions of an answered call, on either side.
 func (l *leg) live() {
 	h := hold(l.number)
 	if l.kind != held && l.caller != (l.kind == byAgent) {
@@ -133,7 +134,7 @@ func (l *leg) numbered() {
 	l.set = set
 }
 
-// taker returns what a target does with a call; second is true for the second target.
+// taker returns the function that handles a call at a target. second is true for the second target.
 func taker(second bool) func(*leg, *sip.Server) {
 	return func(l *leg, s *sip.Server) {
 		l.sound(1)

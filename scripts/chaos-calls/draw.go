@@ -22,8 +22,8 @@ const (
 	longestPause  = 4 * time.Second
 )
 
-// draw draws steps that last for the given time in total: the same for the same seed. Each fault comes once before any
-// is repeated. The product promises to survive one fault at a time.
+// draw returns random steps that last for the given time in total. The same seed gives the same steps. Each fault
+// comes once before any is repeated. The product promises to survive one fault at a time.
 func draw(seed uint64, length time.Duration) (all []step) {
 	r := rand.New(rand.NewPCG(seed, 0))
 	var deck []string

@@ -50,7 +50,7 @@ func kill(w *world, _ *rand.Rand) (func(), error) {
 	return nil, nil
 }
 
-// killTwice kills the next process, too, within a second.
+// killTwice kills the process and then, within a second, the next process.
 func killTwice(w *world, r *rand.Rand) (func(), error) {
 	w.supervisor.signal(syscall.SIGKILL)
 	time.Sleep(between(r, 300*time.Millisecond, time.Second))
@@ -80,7 +80,7 @@ func killUpgrade(w *world, r *rand.Rand) (func(), error) {
 	asked := make(chan struct{})
 	go func() {
 		defer close(asked)
-		_ = w.server.Upgrade().Run() // it may fail
+		_ = w.server.Upgrade().Run() // it is allowed to fail
 	}()
 	time.Sleep(between(r, 0, 600*time.Millisecond))
 	if all := w.supervisor.processes(); len(all) > 0 {

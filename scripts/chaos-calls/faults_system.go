@@ -63,7 +63,7 @@ func linkDown(name string) func(*world, *rand.Rand) (func(), error) {
 	}
 }
 
-// memory limits the process to little more memory than it has.
+// memory limits the process to little more memory than it uses.
 func memory(w *world, _ *rand.Rand) (func(), error) {
 	s := w.supervisor
 	if s.cgroup == "" {

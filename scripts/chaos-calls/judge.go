@@ -15,19 +15,19 @@ import (
 type invariant struct {
 	name   string
 	of     int      // number of checks
-	broken []string // the failed checks; the first word may be a called number
+	broken []string // descriptions of the failed checks; the first word may be a called number
 }
 
-// side is what is judged of a leg.
+// side holds the facts about a leg that are judged.
 type side struct {
-	name     string // of its end
+	name     string // name of its end
 	number   string // the called number, unique to the call
 	callID   string
 	caller   bool   // it sent the INVITE
 	rung     bool   // it sent or got 18x
 	answered bool   // it sent or got 200
 	set      bool   // the API confirmed a variable of the call
-	wanted   bool   // it hung up itself
+	wanted   bool   // it hung up by itself
 	why      string // why it hung up, if that was not planned
 	fate     fate
 	over     time.Duration
@@ -88,8 +88,8 @@ func (i *invariant) holds(is bool, words ...any) {
 	}
 }
 
-// lostCall says how a call ended that should not have. A call ends when one of its ends hangs up or dies. A BYE
-// answered by 481 has ended it if the other ends were told after it: the answer was lost, and a process started since
+// lostCall says how a call ended that should not have ended. A call ends when one of its ends hangs up or dies. A BYE
+// answered by 481 has ended it if the other ends were told later: the answer was lost, and a process started since
 // then no longer knows the call.
 func lostCall(legs []side) string {
 	var ended []string
@@ -105,14 +105,14 @@ func lostCall(legs []side) string {
 			ended = append(ended, s.String())
 		}
 	}
-	if !caller { // the caller did not get the 200: it gave up, or the call ended before
+	if !caller { // the caller did not get the 200: it gave up, or the call ended before that
 		return ""
 	}
 	return strings.Join(ended, ", ")
 }
 
-// toldAfter reports whether there are other sides of an answered call and all of them were told of its end after by
-// sent its BYE.
+// toldAfter reports whether an answered call has other sides, and all of them were told of its end after by had sent
+// its BYE.
 func toldAfter(legs []side, by side) (is bool) {
 	for _, s := range legs {
 		if s.callID == by.callID || !s.answered {
@@ -128,7 +128,8 @@ func toldAfter(legs []side, by side) (is bool) {
 
 type record = flowbridge.Record
 
-// judgeRecords checks the records against the calls. before are the records of a database that has since been removed.
+// judgeRecords compares the records with the calls. before holds the records of a database that has since been
+// removed.
 func judgeRecords(all []side, now []record, before map[string]record, causes map[string]bool) []invariant {
 	one := invariant{name: "each answered call has one record"}
 	rang := invariant{name: "each call that rang and was not answered has one record"}
@@ -173,7 +174,7 @@ func judgeRecords(all []side, now []record, before map[string]record, causes map
 // byCallID groups the records by Call-ID, and by their ids.
 func byCallID(now []record, before map[string]record) map[string]map[string]record {
 	known := map[string]map[string]record{}
-	for _, r := range append(slices.Collect(maps.Values(before)), now...) { // of the same record, the current one wins
+	for _, r := range append(slices.Collect(maps.Values(before)), now...) { // if a record is in both, the current one wins
 		if known[r.SIPCallID] == nil {
 			known[r.SIPCallID] = map[string]record{}
 		}
@@ -182,7 +183,7 @@ func byCallID(now []record, before map[string]record) map[string]map[string]reco
 	return known
 }
 
-// slack is how much more the process may have than before the calls.
+// slack is how much more than before the calls the process may use.
 var slack = []struct {
 	name, metric string
 	more, times  float64

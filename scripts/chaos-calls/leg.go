@@ -51,12 +51,12 @@ type fate uint8
 const (
 	open      fate = iota // it has not ended
 	refused               // never answered: a final answer other than 200, or a CANCEL
-	unheard               // never answered: no answer to its INVITE ended it
+	unheard               // never answered: the INVITE got no answer
 	hungUp                // our BYE was answered by 200
 	gone                  // our request was answered by 481
 	told                  // we got a BYE
 	untold                // our BYE was never answered
-	forgotten             // we died, and know nothing of the call
+	forgotten             // we died and lost all knowledge of the call
 )
 
 var fates = [...]string{"open", "refused", "unheard", "hung up", "481", "told by BYE", "BYE not answered", "forgotten"}
@@ -249,7 +249,7 @@ func (l *leg) refreshed(value string, asked bool) {
 	l.expiry = l.end.Later(wait, then)
 }
 
-// forget loses a call, as an end does that dies and restarts.
+// forget drops a call, as an end does that dies and restarts.
 func (l *leg) forget() {
 	if l.established() && !l.wanted {
 		l.finish(forgotten)

@@ -51,7 +51,7 @@ func run(args []string, out io.Writer) error {
 	if err := s.parse(args); err != nil {
 		return err
 	}
-	if os.Getpid() != 1 { // else its mounts and networks would affect the whole machine
+	if os.Getpid() != 1 { // otherwise its mounts and networks would affect the whole machine
 		return errUsage
 	}
 	causes, err := causesOf("b2bua/cause/causes.yaml")

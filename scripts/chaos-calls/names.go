@@ -10,7 +10,7 @@ import (
 // names is a DNS server that knows the targets' name.
 type names struct {
 	conn *net.UDPConn
-	away atomic.Bool // it does not answer
+	away atomic.Bool // it does not answer any questions
 }
 
 func newNames(in namespace.Namespace) (n *names, err error) {

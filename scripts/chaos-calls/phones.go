@@ -17,7 +17,7 @@ import (
 
 const (
 	phoneCount = 100
-	// registerEvery is so short that a kill comes soon after the answer to a REGISTER.
+	// registerEvery is short, so that a kill often comes soon after the answer to a REGISTER.
 	registerEvery = 50 * time.Millisecond
 
 	phoneUser = "phones" // their password is the token
@@ -31,7 +31,7 @@ type phones struct {
 
 	mu        sync.Mutex // guards the fields below
 	sent      [phoneCount]int
-	confirmed [phoneCount]int // the last one that got its 200; 0 if none did
+	confirmed [phoneCount]int // serial number of the last REGISTER that got its 200; 0 if none did
 	lost      invariant
 }
 
@@ -104,7 +104,7 @@ func (p *phones) register(phone, serial int) bool {
 	return p.ask(d, contact+"Authorization: "+credentials.String()+"\r\n").Status() == 200
 }
 
-// ask sends a REGISTER until there is an answer; it returns "" if none came.
+// ask sends a REGISTER until there is an answer. It returns "" if there is none.
 func (p *phones) ask(d *sip.Dialog, more string) sip.Message {
 	answer := make(chan sip.Message, 1)
 	p.end.Lock()
@@ -169,7 +169,8 @@ func phoneOf(contact string) (phone, serial int, ok bool) {
 	return phone, serial, ok && wrong == nil && wrongToo == nil
 }
 
-// forget expects no registration from before now: the database is about to be damaged, and has the only copy.
+// forget makes the phones expect no registrations from before now, because the database is about to be damaged, and has
+// the only copy.
 func (p *phones) forget() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -46,7 +46,7 @@ func (r *runner) report(ran error, before, after flowbridge.Figures, deaf []uint
 	return nil
 }
 
-// look adds what the goroutines are doing if a process has too many.
+// look adds the goroutines' stacks to a finding that the process has too many.
 func (r *runner) look(found []invariant) []invariant {
 	for n, i := range found {
 		if len(i.broken) == 0 || !strings.HasPrefix(i.name, "goroutines") {

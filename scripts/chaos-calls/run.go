@@ -125,7 +125,7 @@ func (r *runner) startLoad() (stop func()) {
 			for ; opened < min(r.held, int(since*50)); opened++ {
 				r.place(held)
 			}
-			if opened == r.held && time.Since(looked) > time.Second { // replace those that ended
+			if opened == r.held && time.Since(looked) > time.Second { // replace held calls that ended
 				looked = time.Now()
 				up := r.carrier.count(func(l *leg) bool { return l.kind == held && l.fate == open })
 				for range min(r.held-up, 50) {
@@ -159,7 +159,7 @@ func (r *runner) finish() {
 	r.over(func(l *leg) bool { return l.fate == open })
 }
 
-// over waits until no matching legs are left, for as long as that may take. It reports false if the run is stopped.
+// over waits until no matching legs are left, for as long as that may take. It returns false if the run is stopped.
 func (r *runner) over(such func(*leg) bool) bool {
 	n := 1
 	for end := time.Now().Add(sip.Patience + callHold); time.Now().Before(end) && n > 0; {
@@ -174,7 +174,7 @@ func (r *runner) over(such func(*leg) bool) bool {
 	return true
 }
 
-// settle waits until the process has no more than before, or for as long as that may take.
+// settle waits until the process uses no more than before, for as long as that may take.
 func (r *runner) settle(before flowbridge.Figures) (after flowbridge.Figures) {
 	for end := time.Now().Add(settling); ; {
 		after, _ = r.figures()
@@ -188,8 +188,8 @@ func (r *runner) settle(before flowbridge.Figures) (after flowbridge.Figures) {
 	}
 }
 
-// figures returns the metrics, without what pools keep between calls: sockets, which are closed over minutes, and
-// goroutines.
+// figures returns the metrics, without the sockets and goroutines that pools keep between calls. Pools close sockets
+// over minutes.
 func (r *runner) figures() (flowbridge.Figures, error) {
 	f, err := r.admin.Metrics()
 	profile, _ := r.admin.Get("/debug/pprof/goroutine?debug=1")
@@ -231,7 +231,8 @@ func restingIn(table string) (n int) {
 	return n
 }
 
-// remember keeps the existing records, because the file is about to be lost, and forgets which phones have registered.
+// remember stores the existing records, because the file is about to be lost, and forgets which phones have
+// registered.
 func (w *world) remember() error {
 	all, err := w.admin.Records()
 	for _, r := range all {

@@ -16,8 +16,8 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-// supervisor starts Flowbridge, and restarts it at once when it ends, as systemd does with Restart=always. It follows
-// an upgrade to the new process.
+// supervisor starts Flowbridge, and restarts it as soon as it ends, like systemd with Restart=always. It follows an
+// upgrade to the new process.
 type supervisor struct {
 	w      *world
 	cgroup string // directory of its memory cgroup; may be empty
@@ -135,7 +135,7 @@ func (s *supervisor) ended(status syscall.WaitStatus) {
 	}
 }
 
-// successor returns a process that an upgrade started, if the old process ended well, or 0.
+// successor returns the process that an upgrade started, if the old process ended well. Otherwise it returns 0.
 func (s *supervisor) successor(well bool) int {
 	others := s.processes()
 	if well && len(others) > 0 {
@@ -172,7 +172,7 @@ func (s *supervisor) current() int {
 
 func (s *supervisor) signal(sig syscall.Signal) { _ = syscall.Kill(s.current(), sig) }
 
-// excuse allows the process to end until it is called with −1.
+// excuse says that the process may end, until it is called with −1.
 func (s *supervisor) excuse(by int) {
 	s.mu.Lock()
 	s.excused += by

@@ -33,7 +33,7 @@ type takeover struct {
 	found []finding
 }
 
-// finding is a line of a case: what was observed, and what was required. Without a requirement it is a figure.
+// finding is a line of a case: an observation, and the requirement. Without a requirement it is a figure.
 type finding struct {
 	Case string `json:"case"`
 	What string `json:"what"`
@@ -45,7 +45,7 @@ type finding struct {
 // takeOverCase is a case of the bench, with its load.
 type takeOverCase struct {
 	name    string
-	by      string // moves the address of a dead node; empty means keepalived
+	by      string // what moves the address of a dead node; empty means keepalived
 	prepare func(*lab)
 	run     func(*lab)
 }

@@ -45,7 +45,7 @@ func (l *lab) cutOff(away time.Duration, keepsAddress bool) {
 }
 
 // stopped freezes the owner's process, and then gives it little processor time. Either no other node takes the seat, or
-// one does and the owner falls silent.
+// another node does and the owner falls silent.
 func (l *lab) stopped() {
 	stop, note := l.begin(0), func() {}
 	owner := l.nodes[0].server
@@ -72,7 +72,7 @@ func (l *lab) noteOwner(what string) {
 	}
 }
 
-// large moves a seat of many calls, of which few have RTP, from the first node to the second and on to the third.
+// large moves a seat with many calls, few of which have RTP, from the first node to the second and on to the third.
 func (l *lab) large() {
 	stop := l.begin(0)
 	stop()

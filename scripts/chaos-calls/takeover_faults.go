@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// settleAfter is how long a fleet has after each fault.
+// settleAfter is how long a fleet has to recover after each fault.
 const settleAfter = 8 * time.Second
 
 // fleetFault is something that happens to the owner of the seat. next is a standby node.
@@ -73,8 +73,8 @@ func (l *lab) owner() (owner, next *node) {
 	return owner, next
 }
 
-// faults makes one fault after the other happen for a while, at first each in its turn and then at random. Whichever
-// node owns the seat, calls continue.
+// faults makes one fault after the other happen for a while, first each in turn and then at random. Calls must
+// continue, whichever node owns the seat.
 func (l *lab) faults() {
 	stop := l.begin(0)
 	for i, end := 0, time.Now().Add(l.lasting); time.Now().Before(end) && l.err == nil; i++ {

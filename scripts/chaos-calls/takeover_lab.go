@@ -43,8 +43,8 @@ fleet: {dsn_file: %[9]q, node: %[10]s, caps: true%[11]s}
 `
 )
 
-// lab is a carrier, agents, a database with its standby and three nodes, one of which has the seat. After the first
-// error it does nothing more.
+// lab is a carrier, agents, a database with its standby, and three nodes, one of which has the seat. After the first
+// error its methods do nothing.
 type lab struct {
 	*takeover
 	runner // the load
@@ -56,7 +56,7 @@ type lab struct {
 	plain  bool            // without takeover: each node has a separate journal
 	more   string          // further keys of the trunk
 	silent time.Duration   // media.timeout
-	waited map[string]bool // numbers of the calls not answered when their machine died
+	waited map[string]bool // numbers of the calls that were not answered when their machine died
 }
 
 // node is a machine that can have the seat.
@@ -69,7 +69,7 @@ type node struct {
 // newLab builds a lab in which no node runs yet.
 func (t *takeover) newLab(prepare func(*lab)) *lab {
 	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}}
-	l.silent = 20 * time.Second // calls that end as planned have no RTP, and may last half as long
+	l.silent = 20 * time.Second // calls that end as planned have no RTP, and may last half as long as this
 	l.runner = runner{settings: &settings{}, out: t.out}
 	prepare(l)
 	l.dir, l.err = os.MkdirTemp(t.dir, t.name)
@@ -124,7 +124,7 @@ func (l *lab) command(args ...string) *exec.Cmd {
 // do runs a command of scripts/takeover-lab, and returns its output.
 func (l *lab) do(args ...string) (text string) {
 	l.step(func() error {
-		file := l.file("said") // not a pipe: background processes would keep it open
+		file := l.file("said") // not a pipe, because background processes would keep it open
 		c, err := process.Start(namespace.Here, file, l.command(args...))
 		if err != nil {
 			return err
@@ -140,7 +140,7 @@ func (l *lab) do(args ...string) (text string) {
 	return text
 }
 
-// ask queries the database for a single number, and returns -1 if the query fails.
+// ask queries the database for a single number. It returns -1 if the query fails.
 func (l *lab) ask(query string) int {
 	n := -1
 	text, err := l.command("query", query).CombinedOutput()
@@ -212,14 +212,14 @@ func (l *lab) keep(n *node, i int) {
 	})
 }
 
-// die kills all processes of the node, and unplugs its cable. Messages that its process sent before have left.
+// die kills all processes of the node, and unplugs its cable. Messages that the process sent before that have left.
 func (l *lab) die(n *node) {
 	n.server.Kill()
 	l.do("link", n.name, "down")
 	n.kill()
 }
 
-// kill kills the processes of the node. If keepalived ended normally, it would announce that.
+// kill kills the processes of the node. keepalived would announce a normal end.
 func (n *node) kill() {
 	n.server.Kill()
 	if n.keeper != nil {
@@ -227,8 +227,8 @@ func (n *node) kill() {
 	}
 }
 
-// take makes the node take the seat over from one that is dead or cut off, and returns when it serves. A script needs a
-// second to detect this, as keepalived does.
+// take makes the node take over the seat from a node that is dead or cut off, and returns when it serves. Without
+// keepalived, it first waits a second, the time in which a script detects this.
 func (l *lab) take(n, from *node) {
 	begin := time.Now()
 	if l.by != "keepalived" {

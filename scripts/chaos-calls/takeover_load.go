@@ -35,14 +35,14 @@ func (l *lab) begin(under time.Duration) (stop func()) {
 
 func upAndHeld(g *leg) bool { return g.kind == held && g.established() }
 
-// refusedBy503 reports whether a call was refused with 503 that the first agent would have taken.
+// refusedBy503 reports whether a call was refused with 503 although the first agent would have taken it.
 func refusedBy503(g *leg) bool {
 	return g.kind != cancelled && g.kind != busy && g.kind != unheeded && g.kind != elsewhere &&
 		slices.ContainsFunc(g.moments, func(m moment) bool { return !m.sent && strings.HasPrefix(m.what, "503 ") })
 }
 
-// judge records everything known about the calls, and ends them. death is when their owner was lost, or 0. gap is how
-// long their audio may have paused, in ms; 0 means any time.
+// judge records everything that is known about the calls, and ends them. death is when their owner was lost, or 0.
+// gap is how long their audio may have paused, in ms; 0 means any time.
 func (l *lab) judge(death time.Duration, gap float64) {
 	if l.err != nil {
 		return

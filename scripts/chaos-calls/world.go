@@ -55,7 +55,7 @@ log: {level: %[9]s}
 %[10]s
 `
 
-// world is everything that takes part.
+// world holds everything that takes part in a run.
 type world struct {
 	dir     string // for all output except the store
 	disk    string // the store's file system
@@ -65,7 +65,7 @@ type world struct {
 	more    string // further configuration
 	clock   bool   // the binary has a clock that can be set
 	minutes float64
-	heard   int // how many of the held calls have RTP; 0 means all
+	heard   int // how many of the held calls have RTP; 0 means all of them
 	begun   time.Time
 
 	net                    *namespace.Network
@@ -77,7 +77,7 @@ type world struct {
 	api                    *api
 	supervisor             *supervisor
 	admin                  *flowbridge.Admin
-	seen                   map[string]record // by id: records of a database that is gone
+	seen                   map[string]record // records of a database that is gone, by id
 	closers                []func()
 }
 

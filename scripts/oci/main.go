@@ -72,7 +72,7 @@ func (r *release) write(dir string, programs []string) error {
 			Add: image, Descriptor: v1.Descriptor{Platform: &v1.Platform{OS: "linux", Architecture: part[0]}},
 		})
 	}
-	// A layout names one thing, here the index of both.
+	// A layout names one thing, which here is the index of both images.
 	named := mutate.AppendManifests(mutate.IndexMediaType(empty.Index, types.OCIImageIndex), mutate.IndexAddendum{
 		Add: index, Descriptor: v1.Descriptor{
 			Annotations: map[string]string{"org.opencontainers.image.ref.name": tagOf(r.version)},
@@ -85,7 +85,7 @@ func (r *release) write(dir string, programs []string) error {
 // tagOf returns a version as a tag, which may contain neither + nor ~.
 func tagOf(version string) string { return strings.NewReplacer("+", "-", "~", "-").Replace(version) }
 
-// user is the image's user, which has no name in it.
+// user is the image's user. It has no name in the image.
 const user = 65532
 
 // settings returns the settings of the Dockerfile's last stage. TestImageIsThatOfTheDockerfile compares them.
@@ -170,8 +170,9 @@ func (r *release) layer(all ...entry) (v1.Layer, error) {
 	return tarball.LayerFromOpener(opener, tarball.WithMediaType(types.OCILayer))
 }
 
-// roots returns the certificates that Mozilla trusts, from a Go module: those of the machine would differ between
-// machines. Certificates trusted with a constraint are left out, because a file can't express it.
+// roots returns the certificates that Mozilla trusts, from a Go module, because the machine's certificates differ
+// between machines. It leaves out certificates that are trusted with a constraint, because a file can't express the
+// constraint.
 func roots() (all []byte) {
 	for root := range bundle.Roots() {
 		if root.Constraint == nil {

@@ -6,23 +6,23 @@ import (
 	"flowbridge/media/audio"
 )
 
-// Condition describes what happens to a conversation on its way.
+// Condition describes the effects on a conversation between the speakers and the measurement.
 type Condition struct {
 	Name          string
 	Caller, Agent float64       // active speech level, dBm0
 	Noise         string        // on the caller's side, a key of Sounds.Noise; may be empty
-	SNR           float64       // of the noise, dB
-	Echo          float64       // of the agent in the caller's direction, dB; 0 for none
+	SNR           float64       // signal-to-noise ratio, dB
+	Echo          float64       // level of the agent's echo in the caller's direction, dB; 0 for none
 	DTX           bool          // the caller's phone sends one comfort noise and then nothing while the caller is silent
 	Comfort       float64       // noise on the agent's side, dBm0; 0 for none
-	Loss          float64       // share of packets
+	Loss          float64       // share of packets lost
 	Jitter        float64       // standard deviation, ms
-	Keys          bool          // a keyboard on the agent's side while the agent is silent
-	Length        time.Duration // of a packet, a multiple of 10 ms
+	Keys          bool          // a keyboard clicks on the agent's side while the agent is silent
+	Length        time.Duration // duration of a packet, a multiple of 10 ms
 	Law           audio.Law
 }
 
-// Conditions returns the conditions for which figures are published. The first one is a quiet line; each other one
+// Conditions returns the conditions for which figures are published. The first one is a quiet line. Each other one
 // differs from it in one respect.
 func Conditions() []Condition {
 	quiet := Condition{Caller: -20, Agent: -20, Noise: "line", SNR: 35, Length: 20 * time.Millisecond}

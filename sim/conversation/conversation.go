@@ -27,23 +27,23 @@ type Packet struct {
 // Span is the time of an utterance, since the answer.
 type Span struct{ From, To time.Duration }
 
-// Conversation has the utterances, at an active level of 0 dB.
+// Conversation holds the utterances, at an active level of 0 dB.
 type Conversation struct {
 	said [2][]utterance
 	end  int // samples
 	rng  *rand.Rand
 }
 
-// utterance is what a side says at a time. Positions are in samples.
+// utterance is what a side says at one time. Positions are in samples.
 type utterance struct {
 	at      int
-	level   float64 // of this one: people are not always equally loud
+	level   float64 // level of this utterance, because people are not always equally loud
 	samples []float64
-	truth   map[int][2]int // the first and last sample by decibels below the active level
+	truth   map[int][2]int // first and last sample, by decibels below the active level
 }
 
-// New makes a conversation with a number of turns. A fifth of the caller's turns are interruptions, which silence
-// the agent after 150 to 900 ms. The agent answers after 300 ms to some seconds.
+// New returns a conversation with a number of turns. A fifth of the caller's turns are interruptions, after which
+// the agent falls silent within 150 to 900 ms. The agent answers after 300 ms to some seconds.
 func New(seed uint64, s Sounds, turns int) *Conversation {
 	rng := rand.New(rand.NewPCG(seed, 0xc0))
 	c := &Conversation{rng: rng}
@@ -67,7 +67,7 @@ func New(seed uint64, s Sounds, turns int) *Conversation {
 	return c
 }
 
-// put makes a side speak at a moment, in ms, and returns when that ends by the truth at 20 dB.
+// put makes a side speak at a moment, in ms. It returns when that ends, by the truth at 20 dB.
 func (c *Conversation) put(side, at int, samples []float64) (end int) {
 	level := active(samples)
 	u := utterance{truth: map[int][2]int{}, samples: slices.Clone(samples)}
@@ -81,14 +81,14 @@ func (c *Conversation) put(side, at int, samples []float64) (end int) {
 	return (u.at + u.truth[20][1]) * 1000 / rate
 }
 
-// hear notes the audible part of an utterance.
+// hear records the audible part of an utterance.
 func (u *utterance) hear() {
 	for _, db := range []int{20, 30} {
 		u.truth[db] = audible(u.samples, u.level*gain(-float64(db)))
 	}
 }
 
-// interrupt silences the agent at a moment, within 20 ms.
+// interrupt makes the agent fall silent at a moment, within 20 ms.
 func (c *Conversation) interrupt(stop int) {
 	u := &c.said[Agent][len(c.said[Agent])-1]
 	cut := stop*rate/1000 - u.at
@@ -98,7 +98,8 @@ func (c *Conversation) interrupt(stop int) {
 	u.hear()
 }
 
-// Truth returns when a side speaks: what is within a number of decibels, 20 or 30, of an utterance's level.
+// Truth returns when a side speaks: the parts that are within a number of decibels, 20 or 30, of an utterance's
+// level.
 func (c *Conversation) Truth(side, decibels int) (spans []Span) {
 	for _, u := range c.said[side] {
 		t := u.truth[decibels]
@@ -112,7 +113,7 @@ func (c *Conversation) End() time.Duration { return moment(c.end) }
 
 func moment(sample int) time.Duration { return time.Duration(sample) * time.Second / rate }
 
-// Packets returns a side of the conversation as it is received, in order of arrival.
+// Packets returns the packets of a side as they are received, in order of arrival.
 func (c *Conversation) Packets(side int, k Condition, s Sounds, seed uint64) (all []Packet) {
 	rng := rand.New(rand.NewPCG(seed, uint64(side)))
 	clean := c.voice(side, gain(map[int]float64{Caller: k.Caller, Agent: k.Agent}[side]-overload))
@@ -141,7 +142,7 @@ func (c *Conversation) Packets(side int, k Condition, s Sounds, seed uint64) (al
 		if rng.Float64() < k.Loss {
 			continue
 		}
-		// A queue: packets stay in order but come in bursts.
+		// Simulate a queue: packets stay in order but come in bursts.
 		busy = max(busy, float64(i+step)*1000/rate+math.Abs(rng.NormFloat64())*k.Jitter)
 		p.Arrival = time.Duration(busy * float64(time.Millisecond))
 		all = append(all, p)
@@ -157,7 +158,7 @@ func (c *Conversation) voice(side int, level float64) []float64 {
 	return out
 }
 
-// soil adds what a side's microphone and line add.
+// soil adds the effects of a side's microphone and line.
 func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, clean []float64) []float64 {
 	out := slices.Clone(clean)
 	if side == Agent {
@@ -184,7 +185,7 @@ func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, cle
 	return out
 }
 
-// keys adds clicks of 5 ms, some five a second, while the agent does not speak.
+// keys adds clicks of 5 ms, about five a second, while the agent does not speak.
 func (c *Conversation) keys(rng *rand.Rand, out []float64) {
 	level := gain(-24 - overload)
 	for i := 0; i+40 < len(out); i += 1200 + rng.IntN(800) {

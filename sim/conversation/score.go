@@ -10,14 +10,14 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// Moments returns the moments of the words as they were said. Words end at a number of decibels below their level, 20
-// or 30.
+// Moments returns the moments of the conversation as it was spoken. An utterance ends at a number of decibels below
+// its level, 20 or 30.
 func (c *Conversation) Moments(decibels int) (moments []turns.Moment) {
 	spans := [2][]Span{c.Truth(Caller, decibels), c.Truth(Agent, decibels)}
 	return MomentsOf(spans, c.End())
 }
 
-// MomentsOf returns the moments of what both sides said until the end of a call.
+// MomentsOf returns the moments of both sides' utterances until the end of a call.
 func MomentsOf(spans [2][]Span, end time.Duration) (moments []turns.Moment) {
 	t := turns.New(0)
 	t.Each = func(m turns.Moment) { moments = append(moments, m) }
@@ -36,8 +36,8 @@ func MomentsOf(spans [2][]Span, end time.Duration) (moments []turns.Moment) {
 // Score collects how far measurements are from the truth, in milliseconds.
 type Score struct {
 	Turn, Barge             []float64
-	Turns, Barges           int // in the truth
-	ExtraTurns, ExtraBarges int // measured, but not in the truth
+	Turns, Barges           int // number in the truth
+	ExtraTurns, ExtraBarges int // number measured that are not in the truth
 }
 
 // Compare adds the measurements of a call.
@@ -71,7 +71,7 @@ func (s *Score) Compare(truth, measured []turns.Moment) {
 	}
 }
 
-// Quantile returns the value at a share of all, 0 to 1, or NaN if there are no values.
+// Quantile returns the value at a share of all values, 0 to 1. It returns NaN if there are no values.
 func Quantile(all []float64, share float64) float64 {
 	if len(all) == 0 {
 		return math.NaN()
@@ -80,8 +80,8 @@ func Quantile(all []float64, share float64) float64 {
 	return all[min(len(all)-1, int(share*float64(len(all))))]
 }
 
-// String returns the errors of turn latency at p50 and p95, how many of all turns were found and how many did not
-// exist, and the same for barge-ins.
+// String returns the errors of turn latency at p50 and p95, how many of all turns were found, how many measured turns
+// did not exist, and the same for barge-ins.
 func (s *Score) String() string {
 	of := func(off []float64, all, extra int) string {
 		return fmt.Sprintf("%3.0f /%4.0f, %d of %d +%d", Quantile(off, 0.5), Quantile(off, 0.95), len(off), all, extra)

@@ -16,7 +16,8 @@ type Sounds struct {
 	Noise         map[string][][]float64 // on the caller's side, by name: line, babble, street, music
 }
 
-// Synthetic returns sounds made from a seed: four callers and two agents. Two seeds have no voice in common.
+// Synthetic returns sounds generated from a seed: four callers and two agents. Different seeds have no voice
+// in common.
 func Synthetic(seed uint64) Sounds {
 	rng := rand.New(rand.NewPCG(seed, 0x70ca1))
 	s := Sounds{Noise: map[string][][]float64{}}

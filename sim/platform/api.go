@@ -66,7 +66,8 @@ func (p *Platform) remember(body standin.Object, now time.Time) string {
 	return id
 }
 
-// filled returns a template of an answer with its placeholders replaced. An id that is not a text must stand alone.
+// filled returns an answer's template with its placeholders replaced. If an id is not a text, its placeholder must
+// be the whole text.
 func filled(v any, id any, at string, body standin.Object) any {
 	switch v := v.(type) {
 	case standin.Object:

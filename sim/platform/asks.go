@@ -15,38 +15,39 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Asks describes a webhook that is asked while an INVITE rings, and the API that accepts or rejects the call.
+// Asks describes a webhook that is sent while an INVITE rings, and the API over which the call is accepted or
+// rejected.
 type Asks struct {
-	Questions []Question // about one call, in this order; the first decision counts
-	TokenIn   string     // the header for the API's token; default: Authorization: Bearer
+	Questions []Question // about one call, in order; the first decision counts
+	TokenIn   string     // the header for the API's token; if empty, Authorization: Bearer is used
 }
 
-// Question is an event about a call, and the place in the API for the answer.
+// Question is an event about a call, and the path in the API for the answer.
 type Question struct {
-	Event  string // its type
+	Event  string // type of the event
 	Data   map[string]any
-	ID     string // the member of data for the call's id
-	Prefix string // of the id
-	Path   string // of a call in the API; it has {id}
+	ID     string // member of data that has the call's id
+	Prefix string // prefix of the id
+	Path   string // path of a call in the API, with {id}
 	Accept standin.Shape
-	In     string // an acceptance's member with the session; if empty, the acceptance is the session
+	In     string // member of an acceptance that has the session; if empty, the acceptance is the session
 	Reject standin.Shape
 }
 
-// Webhook is where the question goes.
+// Webhook says where the question is sent.
 type Webhook struct {
-	URL    string // if empty, every call counts as accepted
+	URL    string // if empty, every call is accepted
 	Secret string // DefaultWebhookSecret if empty
 }
 
-// DefaultWebhookSecret signs the question unless the options have a secret.
+// DefaultWebhookSecret signs the question if the options have no secret.
 const DefaultWebhookSecret = "whsec_c2ltLXdlYmhvb2stc2VjcmV0" //nolint:gosec // the stand-in's
 
 const (
 	askTries    = 3
 	askPause    = 500 * time.Millisecond
 	askTimeout  = 10 * time.Second
-	askPatience = 20 * time.Second // for the decision after the webhook was accepted
+	askPatience = 20 * time.Second // time for the decision after the webhook was accepted
 	maxAnswer   = 64 << 10
 )
 

@@ -12,14 +12,14 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Call is the platform's view of one INVITE.
+// Call is one INVITE as the platform saw it.
 type Call struct {
 	sim.AgentCall
 
 	To        string            // the user part of the Request-URI
-	Asked     standin.Object    // the request before it; may be nil
-	ID        string            // of a call whose owner was asked; empty if it was not
-	Session   standin.Object    // of the acceptance; nil if it was not accepted or not asked about
+	Asked     standin.Object    // the request before the call; may be nil
+	ID        string            // id of a call whose owner was asked; empty if the owner was not
+	Session   standin.Object    // session in the acceptance; nil if there was none
 	Variables map[string]string // its X- headers, by variable names
 }
 
@@ -29,7 +29,7 @@ type call struct {
 	platform *Platform
 }
 
-// NewCall keeps a call.
+// NewCall records a call.
 func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	c := &call{platform: p}
 	c.In = in
@@ -49,7 +49,7 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	return c
 }
 
-// Snapshot returns what was seen of the call.
+// Snapshot returns the data about the call.
 func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
@@ -81,8 +81,8 @@ func (c *call) Admit() (code int, reason string) {
 	return 0, ""
 }
 
-// secret says what is wrong with the secret in a header, or returns "". The header's name must have the documented
-// spelling.
+// secret says what is wrong with the secret in a header, or returns "". The name of the header must be spelled as
+// documented.
 func (c *call) secret(name, want string) string {
 	for _, line := range c.In.Seen().Headers {
 		got, value, _ := strings.Cut(line, ":")
@@ -108,7 +108,7 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 // Over does nothing.
 func (c *call) Over() {}
 
-// Describe adds the subject of the call to a log line.
+// Describe adds the platform's fields about the call to a log line.
 func (c *call) Describe(e *zerolog.Event) {
 	seen := c.Seen()
 	e.Str("to", seen.To)

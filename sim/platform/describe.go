@@ -10,37 +10,37 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Description is what a platform documents about calls to it.
+// Description holds a platform's documented requirements for calls to it.
 type Description struct {
-	Name   string // as in `flowbridge simulate NAME`
+	Name   string // the name in `flowbridge simulate NAME`
 	Title  string
-	Source string // of the whole description, with the date of reading
+	Source string // source of the whole description, with the date of reading
 	API    *API   // nil if the platform requires no request before a call
-	Asks   *Asks  // nil if it answers without asking
+	Asks   *Asks  // nil if it answers without asking the owner
 	Agent  Agent
 }
 
 // API is the request before a call.
 type API struct {
 	Route    string // method and path; if empty, every request is accepted
-	TokenIn  string // the header for the token; default: Authorization: Bearer
+	TokenIn  string // the header for the token; if empty, Authorization: Bearer is used
 	Body     standin.Shape
 	Status   int
 	Answer   standin.Object // texts may have {id}, {sip} (the agent's address) and {body.NAME} (a member of the request)
-	Failed   standin.Object // differences in an answer for sim.FaultFailed
+	Failed   standin.Object // members that differ in an answer for sim.FaultFailed
 	Digits   bool           // ids are digits, not UUIDs
-	Lifetime time.Duration  // of an id
+	Lifetime time.Duration  // how long an id is valid
 }
 
 // Agent is the SIP side.
 type Agent struct {
 	Transports []string       // UDP, TCP, TLS; the first is the default
 	User       *regexp.Regexp // required form of the Request-URI's user part; nil for an id of the API
-	UserIs     string         // in words
-	SRTP       string         // as sim.AgentOptions.SRTP
+	UserIs     string         // that form in words
+	SRTP       string         // as in sim.AgentOptions.SRTP
 	Digest     bool           // an INVITE must present credentials
-	SecretIn   string         // the header that must have the secret, spelled like this; may be empty
-	Prefix     string         // what the variable's name lacks of its header's: "X-" or nothing
+	SecretIn   string         // the header that must have the secret, in this spelling; may be empty
+	Prefix     string         // prefix of a header's name that its variable lacks: "X-" or nothing
 }
 
 // User parts of a Request-URI, in the two forms that occur.
@@ -155,7 +155,7 @@ var cartesia = Description{
 	},
 }
 
-// realtime returns the Realtime API's question about a call, with the decision at this path.
+// realtime returns the Realtime API's question about a call. The decision is sent to path.
 func realtime(path string) Question {
 	return Question{
 		Event: "realtime.call.incoming", ID: "call_id", Prefix: "rtc_", Path: path,
@@ -230,9 +230,9 @@ var pipecat = Description{
 	Agent: Agent{Transports: every},
 }
 
-// AnyHTTP returns a platform of the kind http that answers each request with the same answer, and takes each call.
-// Texts of the answer may have {id}, {sip} and {body.NAME}, as in API.Answer. tokenIn is API.TokenIn, and status is for
-// a POST.
+// AnyHTTP returns a platform of the kind http that gives every request the same answer, and accepts every call. Texts
+// of the answer may contain {id}, {sip} and {body.NAME}, as in API.Answer. tokenIn is API.TokenIn. status is the status
+// of the answer to a POST.
 func AnyHTTP(answer map[string]any, status int, tokenIn string) Description {
 	return Description{
 		Name: "http", Title: "A platform that is asked by HTTP", Source: "the answer that you give it",

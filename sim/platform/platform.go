@@ -30,14 +30,14 @@ const (
 type Options struct {
 	HTTPListen  string // for its API; "127.0.0.1:0" if empty
 	SIPListen   string // "127.0.0.1:0" if empty
-	Transport   string // UDP, TCP or TLS; default: the description's first
+	Transport   string // UDP, TCP or TLS; if empty, the first one of the description
 	Token       string // required by the API; DefaultToken if empty
 	Auth        sim.SIPAuth
 	Secret      string // required in the header; DefaultSecret if empty
 	Webhook     Webhook
-	Number      string        // the only user part that is let in; if empty, all that have the right form
+	Number      string        // the only user part that is accepted; if empty, all that have the right form
 	AnswerAfter time.Duration // 600ms if zero
-	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
+	EchoDelay   time.Duration // echo instead of answers; as in sim.AgentOptions
 	RingFor     time.Duration
 	Fault       sim.Fault
 	Log         zerolog.Logger
@@ -54,13 +54,13 @@ type Platform struct {
 	ca    []byte
 	given standin.GivenIDs
 	ids   standin.IDs[standin.Object]
-	count atomic.Int64 // for ids that are digits
+	count atomic.Int64 // counter for ids that are digits
 
 	mu        sync.Mutex                // guards undecided
 	undecided map[string]chan<- verdict // calls whose owner was asked, by id
 }
 
-// Start listens and serves until Close. Cancelling ctx ends the calls, but not the listeners.
+// Start listens and serves until Close. If ctx is cancelled, the calls end, but the listeners stay.
 func Start(ctx context.Context, of Description, o Options) (*Platform, error) {
 	o.Transport, o.Token, o.Secret = cmp.Or(strings.ToUpper(o.Transport), of.Agent.Transports[0]),
 		cmp.Or(o.Token, DefaultToken), cmp.Or(o.Secret, DefaultSecret)
@@ -130,7 +130,7 @@ func (p *Platform) APIURL() string {
 // CA returns the agent's certificate as PEM, or nil if it does not use TLS.
 func (p *Platform) CA() []byte { return p.ca }
 
-// SetFault changes how requests are treated from now on.
+// SetFault changes how requests are handled from now on.
 func (p *Platform) SetFault(f sim.Fault) { p.agent.SetFault(f) }
 
 // Challenger checks the credentials of an INVITE.

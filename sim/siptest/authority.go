@@ -22,7 +22,7 @@ type Authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	File string // its certificate's, PEM
+	File string // file with its certificate, PEM
 }
 
 // NewAuthority creates an authority whose files are removed after the test.
@@ -33,7 +33,8 @@ func NewAuthority(tb testing.TB, name string) *Authority {
 	return a
 }
 
-// Sign creates a certificate for names and addresses, or an authority's own.
+// Sign creates a certificate for names and addresses. Without names, it creates an authority's
+// certificate.
 func (a *Authority) Sign(file string, names []string) (*x509.Certificate, *ecdsa.PrivateKey, string) {
 	a.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -81,7 +82,7 @@ func (a *Authority) write(path, kind string, der []byte) {
 	}
 }
 
-// Pair creates a certificate and returns it as a peer presents it.
+// Pair creates a certificate and returns it in the form for a TLS configuration.
 func (a *Authority) Pair(file string, names ...string) tls.Certificate {
 	a.t.Helper()
 	_, _, path := a.Sign(file, names)

@@ -6,8 +6,8 @@ import (
 	"unsafe"
 )
 
-// SetBack returns a time as time.Now would return it after the machine's clock was set back: with an earlier wall time
-// and the current monotonic reading, which times in a synctest bubble lack.
+// SetBack returns the time that time.Now would return after the machine's clock was set back: an earlier wall time
+// with the current monotonic reading, which times in a synctest bubble lack.
 func SetBack(tb testing.TB, now time.Time, by time.Duration) time.Time {
 	tb.Helper()
 	moved := now.Add(-by)

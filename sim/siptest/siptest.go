@@ -24,7 +24,7 @@ var (
 // CRLF converts the line ends of a text to those of the wire.
 func CRLF(s string) []byte { return []byte(strings.ReplaceAll(s, "\n", "\r\n")) }
 
-// OptionsOverTCP is a request with plain line ends.
+// OptionsOverTCP is a request whose lines end in \n only.
 const OptionsOverTCP = `OPTIONS sip:198.51.100.1 SIP/2.0
 Via: SIP/2.0/TCP 192.0.2.10:5060;branch=z9hG4bKoptions
 Max-Forwards: 70
@@ -36,7 +36,7 @@ Content-Length: 0
 
 `
 
-// Request parses a request with plain line ends.
+// Request parses a request whose lines end in \n only.
 func Request(tb testing.TB, text string) *sip.Request {
 	tb.Helper()
 	msg, err := sip.ParseMessage(CRLF(text))
@@ -93,7 +93,7 @@ func RFC4475(tb testing.TB) map[string][]byte {
 	for _, f := range files {
 		name := strings.TrimSuffix(filepath.Base(f), ".dat")
 		if name == "test" {
-			continue // not of the RFC
+			continue // the file is not from the RFC
 		}
 		if messages[name], err = os.ReadFile(f); err != nil {
 			tb.Fatal(err)

@@ -1,4 +1,4 @@
-// Package speech makes audio with the rhythm and the spectrum of speech.
+// Package speech generates audio with the rhythm and the spectrum of speech.
 package speech
 
 import (
@@ -9,7 +9,7 @@ import (
 // Rate is the sample rate, in Hz.
 const Rate = 8000
 
-// Speaker is a person: pitch, vocal tract, pace, and the surrounding room.
+// Speaker is a person, with pitch, vocal tract, pace, and the surrounding room.
 type Speaker struct {
 	pitch, tract, pace, breath, room float64
 }
@@ -22,8 +22,8 @@ func New(rng *rand.Rand) Speaker {
 	}
 }
 
-// Say makes an utterance: syllables of a fricative or stop, a gliding vowel, and sometimes a final consonant. As in a
-// sentence, pitch and level fall towards the end. There are short pauses between phrases.
+// Say generates an utterance: syllables of a fricative or stop, a gliding vowel, and sometimes a final consonant. As
+// in a sentence, pitch and level fall towards the end. There are short pauses between phrases.
 func (v Speaker) Say(rng *rand.Rand, syllables int) []float64 {
 	var out []float64
 	phrase := 3 + rng.IntN(5)
@@ -51,7 +51,7 @@ func (v Speaker) Say(rng *rand.Rand, syllables int) []float64 {
 			phrase = 3 + rng.IntN(5)
 		}
 	}
-	out = append(out, make([]float64, Rate/2)...) // the room's tail
+	out = append(out, make([]float64, Rate/2)...) // room for the reverberation
 	const early = 47 * Rate / 1000
 	for i := early; i < len(out); i++ {
 		out[i] += 0.6*out[i-early]*v.room*8 + v.room*rng.NormFloat64()*math.Abs(out[i-early])
@@ -72,7 +72,7 @@ func (v Speaker) vowel(rng *rand.Rand, n int, level, pitch float64, last bool) [
 	phase, glide := rng.Float64(), 1+0.25*(rng.Float64()-0.5)
 	fade := 0.25
 	if last {
-		fade = 0.6 // a word fades
+		fade = 0.6 // level at the end of a word
 	}
 	out := make([]float64, n)
 	for i := range out {

@@ -14,18 +14,18 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Account is the customer's account at the platform. The API can fill an empty one.
+// Account is the customer's account at the platform. It may be empty, and the API can add to it.
 type Account struct {
-	Workspaces         []string // the token's; empty for any
+	Workspaces         []string // workspaces of the token; empty for any
 	Numbers            []Number // already imported
 	DemoAgent          string   // id of an existing agent; while it is the only one, any model_id is prepared
-	RefusesVoiceEngine bool     // a new agent may not have voice_engine_version, which the API reference lacks
+	RefusesVoiceEngine bool     // refuse voice_engine_version in a new agent, because the API reference lacks it
 }
 
 // Number is an imported number with its inbound agent.
 type Number struct {
 	Number  string // E.164, with +
-	ModelID string // its agent's; a new one if empty
+	ModelID string // id of its agent; if empty, the number gets a new agent
 }
 
 // ParseNumber parses "+15550100002" or "+15550100002=<model id>".
@@ -43,11 +43,11 @@ func ParseNumber(s string) (Number, error) {
 
 var (
 	e164 = regexp.MustCompile(`^\+[1-9][0-9]{6,14}$`)
-	// An id has the old form or is a UUID.
+	// An id is a UUID, or has the old form.
 	modelID = regexp.MustCompile(`^([0-9]{13}x[0-9]{15,18}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})$`)
 )
 
-// Validate returns what is wrong with an account.
+// Validate returns an error that says what is wrong with the account.
 func (o Account) Validate() error {
 	if slices.Contains(o.Workspaces, "") {
 		return errors.New("a workspace without an id")
@@ -108,16 +108,16 @@ func (a *account) inboundAgent(number string) standin.Object {
 	return nil
 }
 
-// dialled is what the account knows about a called number.
+// dialled holds the account's data about a called number.
 type dialled struct {
 	strict   bool        // the account has numbers, so only they can be called
-	imported bool        // the number is one of them
-	agent    agentOfCall // the number's
+	imported bool        // the number is one of the account's
+	agent    agentOfCall // the agent of the number
 }
 
-// agentOfCall is the part of an agent that its calls need.
+// agentOfCall holds the parts of an agent that its calls need.
 type agentOfCall struct {
-	id, webhook string // the URL of the webhook after the call
+	id, webhook string // webhook is the URL of the webhook after the call
 }
 
 func ofCall(agent standin.Object) agentOfCall {

@@ -18,7 +18,7 @@ type accountAnswer struct {
 	body   string
 }
 
-// at finds a value by its dotted path; numbers are places in lists.
+// at returns the value at a dotted path. Numbers in the path are list indexes.
 func (a accountAnswer) at(t *testing.T, path string) any {
 	t.Helper()
 	var v any
@@ -68,7 +68,7 @@ func accountCall(t *testing.T, s *Platform, method, path, body string, headers .
 	return accountAnswer{res.StatusCode, res.Header, string(b)}
 }
 
-// What the documents do not allow is refused, with the field's name.
+// Input that the documents do not allow is refused, and the error names the field.
 func TestAccountIsStrict(t *testing.T) {
 	numbers := []Number{{Number: "+15550100009"}}
 	s := startPlatform(t, Options{Account: Account{Workspaces: []string{"w1"}, Numbers: numbers}})
@@ -123,7 +123,7 @@ func TestAccountIsStrict(t *testing.T) {
 	}
 }
 
-// No answer and no log line has a password or a token.
+// Neither answers nor log lines contain a password or a token.
 func TestAccountKeepsSecrets(t *testing.T) {
 	var log bytes.Buffer
 	s := startPlatform(t, Options{Token: faultToken, Log: zerolog.New(zerolog.SyncWriter(&log))})

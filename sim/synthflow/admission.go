@@ -7,10 +7,10 @@ import (
 	"flowbridge/synthflow"
 )
 
-// INVITEs that need no prepare_inbound.
+// Which INVITEs need no prepare_inbound.
 const (
 	DirectDialAuto = "auto" // to an imported number
-	DirectDialOn   = "on"   // to any number while the account has none, too
+	DirectDialOn   = "on"   // in addition to any number, while the account has none
 	DirectDialOff  = "off"  // none
 )
 
@@ -25,8 +25,8 @@ func (p *Platform) direct(number dialled) bool {
 	return number.imported
 }
 
-// readXEI parses the header X-EI. The string is the reason of a refusal. With direct dial, the header may be absent,
-// have no S token, or be a bare id as in the guide to direct dialling (X-EI=<CallSid>).
+// readXEI parses the header X-EI. The string is the reason for a refusal. With direct dial, the header may be
+// absent, may lack the S token, or may be a bare id as in the guide to direct dialling (X-EI=<CallSid>).
 func (c *call) readXEI(direct bool) (synthflow.XEI, string) {
 	headers := 0
 	for _, line := range c.In.Seen().Headers {
@@ -69,8 +69,8 @@ var (
 
 var variableName = regexp.MustCompile(`^[Xx]-[A-Za-z0-9_-]+$`)
 
-// variablesOf makes variables of X- header lines, by their whole names. Case counts (pass-call-context page). Of two
-// equal names, the first counts.
+// variablesOf turns X- header lines into variables, by their whole names. Case matters (pass-call-context page). Of
+// two equal names, the first counts.
 func variablesOf(lines []string) map[string]string {
 	all := map[string]string{}
 	for _, line := range lines {

@@ -20,7 +20,7 @@ func bound(direct string) Options {
 
 func last(s *Platform) Call { calls := s.Calls(); return calls[len(calls)-1] }
 
-// Without a prepared call the number decides, and X-EI only tells more.
+// Without a prepared call, the number decides. X-EI only adds information.
 func TestDirectDial(t *testing.T) {
 	t.Parallel()
 	s, c := startPlatform(t, bound("")), startCarrier(t)

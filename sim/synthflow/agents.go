@@ -8,8 +8,8 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// agentShape returns the shape of the body of POST /v2/assistants. It only has the required members of the API
-// reference (create-assistant): the others change often, and are kept as they are.
+// agentShape returns the shape of the body of POST /v2/assistants. It has only the required members of the API
+// reference (create-assistant). The others change often, and are kept as they are.
 func agentShape() *standin.Shape {
 	s := shape("type", "name")
 	s.Fields["type"] = standin.IsOneOf(agentInbound, "outbound", "widget")
@@ -22,7 +22,8 @@ func (p *Platform) createAgent(r request) (any, *standin.Refusal) {
 	return p.changeAgent(r, standin.Object{"model_id": uuid.NewString(), "type": r.Sent["type"]})
 }
 
-// changeAgent sets the fields of the body, and each member of agent separately. A refusal changes nothing.
+// changeAgent sets the members of the body; the members of agent are set one by one. After a refusal nothing has
+// changed.
 func (p *Platform) changeAgent(r request, g standin.Object) (any, *standin.Refusal) {
 	if r.Sent.Has("voice_engine_version") && p.account.opts.RefusesVoiceEngine {
 		return nil, badRequest(`field "voice_engine_version" is not allowed`)
@@ -61,7 +62,7 @@ func (p *Platform) deleteAgent(_ request, g standin.Object) (any, *standin.Refus
 	return okAnswer(map[string]any{"answer": "agent deleted"}), nil
 }
 
-// shown returns an agent as in a list.
+// shown returns an agent in the form of a list.
 func (p *Platform) shown(g standin.Object) map[string]any {
 	out := maps.Clone(g)
 	out["model_id"] = p.told("agent", g.Text("model_id"))

@@ -46,7 +46,7 @@ func envelope(code int, words []string) any {
 	}}
 }
 
-// orFailed makes a successful route answer with a failure if the fault says so.
+// orFailed makes a successful route answer with a failure if the fault requires it.
 func (p *Platform) orFailed(do standin.Do) standin.Do {
 	return func(r request) (any, *standin.Refusal) {
 		out, refusal := do(r)

@@ -13,16 +13,16 @@ import (
 	"flowbridge/synthflow"
 )
 
-// Call is the platform's view of one INVITE.
+// Call is one INVITE as the platform saw it.
 type Call struct {
 	sim.AgentCall
 
 	SynthflowID   string            // empty for a refused call
-	XEI           string            // the X-EI header line as on the wire, without its line end
-	ModelID       string            // the agent's, if known
+	XEI           string            // the X-EI header line as received, without its line end
+	ModelID       string            // id of the agent, if known
 	ExternalID    string            // E token of X-EI, or a bare X-EI
 	Diversion     string            // O token of X-EI, or the number in Diversion or X-Diversion
-	Variables     map[string]string // X- headers without X-EI, by their names on the wire
+	Variables     map[string]string // X- headers except X-EI, by their names as received
 	WebhookTries  int               // deliveries of the webhook after the call
 	WebhookStatus int               // HTTP status of the last delivery; 0 if there was no answer
 }
@@ -37,8 +37,8 @@ type call struct {
 // state is the platform's data about a call.
 type state struct {
 	Call
-	agent agentOfCall    // takes the call
-	asked standin.Object // nil for a direct dial
+	agent agentOfCall    // the agent that takes the call
+	asked standin.Object // the prepare request; nil for a direct dial
 }
 
 // NewCall reads the headers of an INVITE.
@@ -59,7 +59,7 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	return c
 }
 
-// Snapshot returns what was seen of the call.
+// Snapshot returns the data about the call.
 func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen().Call
 	out.AgentCall = agent
@@ -114,7 +114,7 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	return 0, ""
 }
 
-// Settle takes every admitted call.
+// Settle accepts every admitted call.
 func (c *call) Settle(context.Context) (code int, reason string) { return 0, "" }
 
 // Describe adds the ids and variables of the call to a log line.

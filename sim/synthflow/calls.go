@@ -24,7 +24,7 @@ func (a Call) status() string {
 	return "ringing"
 }
 
-// spoken returns how long the call was answered, in seconds.
+// spoken returns how many seconds the call was answered.
 func (a Call) spoken() int {
 	if a.AnsweredAt.IsZero() || a.EndedAt.IsZero() {
 		return 0
@@ -61,7 +61,7 @@ func (p *Platform) getCall(r request) (any, *standin.Refusal) {
 	return okAnswer(map[string]any{"pagination": pagination(1, defaultPage, 0), "calls": []any{one}}), nil
 }
 
-// reported returns a call with an INVITE, even before its end.
+// reported returns the members of a call that has had an INVITE, even before its end.
 func (c *call) reported() map[string]any {
 	a, variables := c.Snapshot(), c.prepared()
 	_, reason, hangup := a.reasons()

@@ -5,8 +5,8 @@
 //	(under test) ── INVITE, X-EI ──────────▶ agent
 //	             ◀── RTP: greeting, answers  agent ── webhook after the call ───────▶ (under test)
 //
-// The stand-in is strict about what a call depends on: numbers, ids, headers, workspaces and each number's agent. Of
-// other members it checks at most the JSON type.
+// The stand-in is strict about what a call depends on: numbers, ids, headers, workspaces and each number's agent. It
+// checks no more than the JSON type of other members.
 //
 // Ownership: a call's goroutine calls its methods Admit, Settle and Over. The call's lock guards what the API reads of
 // it, and the account's lock guards numbers and agents. The webhook after a call has a goroutine of its own, which

@@ -18,10 +18,10 @@ import (
 
 const faultToken = "token-that-nobody-sees"
 
-// ample is a time that no answer on loopback takes, on whatever machine.
+// ample is longer than any answer on loopback takes, even on a slow machine.
 const ample = 5 * time.Minute
 
-// prepareOnce runs the product's step of a kind of target against the stand-in.
+// prepareOnce runs the product's prepare step for a kind of target against the stand-in.
 func prepareOnce(t *testing.T, kind string, s *Platform, call string, timeout time.Duration) (prepare.Prepared, error) {
 	t.Helper()
 	transport := &http.Transport{}
@@ -38,7 +38,7 @@ func stepOf(t *testing.T, s *Platform, transport *http.Transport, timeout time.D
 	return c
 }
 
-// steps are the same step, as kind synthflow and as what a file says of it.
+// steps holds the same step twice: as kind synthflow and as a generic description in a file.
 var steps = map[string]string{
 	config.KindSynthflow: `{api: "URL", token_env: T, model_id: m, workspace_id: w}`,
 	config.KindHTTP: `{url: "URL/v2/prepare_inbound", token_env: T, id: synthflow_call_id, success: {json: {call_status: registered}},
@@ -59,8 +59,7 @@ func inbound(t *testing.T, kind string, s *Platform, call string) prepare.Reques
 	return prepare.Request{Ask: ask, IdempotencyKey: call}
 }
 
-// Whatever the API answers, the step ends with the Kind that says why, and the
-// token is in no error.
+// Whatever the API answers, the step ends with the matching Kind, and no error contains the token.
 func TestPrepareAgainstEachFault(t *testing.T) {
 	s := startPlatform(t, Options{Token: faultToken})
 	for fault, want := range map[string]struct {
@@ -84,7 +83,7 @@ func TestPrepareAgainstEachFault(t *testing.T) {
 		"gzipbomb": {prepare.KindTooLarge, 200, 1, "answer over"},
 		"huge":     {prepare.KindTooLarge, 200, 1, "answer over"},
 		"echo":     {prepare.KindHTTPStatus, 400, 1, "bad header Authorization: Bearer [redacted]"},
-		// 200, and not what it says.
+		// Status 200 with a malformed body.
 		"malformed": {prepare.KindMalformed, 200, 1, ""},
 		"failed":    {prepare.KindCallFailed, 200, 1, "call_status failed: service outage"},
 		"types":     {prepare.KindMalformed, 200, 1, ""},
@@ -117,8 +116,8 @@ func TestPrepareAgainstEachFault(t *testing.T) {
 	}
 }
 
-// An id that was given before is good for the call that has it, and for no
-// other one: the API has given others, too, so it is no stub.
+// A reused id is accepted for the call that it belongs to and refused for any other call. The API
+// has also returned other ids, so it is not a stub.
 func TestPrepareAgainstReusedIDs(t *testing.T) {
 	s := startPlatform(t, Options{})
 	transport := &http.Transport{}
@@ -145,10 +144,11 @@ func TestPrepareAgainstReusedIDs(t *testing.T) {
 	}
 }
 
-// What grows to 128 MiB on the way, or is 10 MiB already, costs a few.
+// An answer that expands to 128 MiB, or that is 10 MiB long, makes the client allocate 16 MiB at
+// most.
 func TestLargeAnswersCostLittle(t *testing.T) {
 	s := startPlatform(t, Options{})
-	_ = standin.Bomb() // made once, and not by the client
+	_ = standin.Bomb() // build it now, so that the client's memory does not include it
 	for _, kind := range []sim.FaultKind{sim.FaultGzipBomb, sim.FaultHuge} {
 		s.SetFault(sim.Fault{Kind: kind})
 		var before, after runtime.MemStats
@@ -163,7 +163,7 @@ func TestLargeAnswersCostLittle(t *testing.T) {
 	}
 }
 
-// kindOf is the kind of an error of the step, or "".
+// kindOf returns the kind of a step's error, or "" if it has none.
 func kindOf(err error) prepare.Kind {
 	if e, ok := errors.AsType[*prepare.Error](err); ok {
 		return e.Kind

@@ -54,7 +54,7 @@ func requestBody(to string) string {
 	return fmt.Sprintf(`{"from_number":"+15550100001","to_number":%q,"model_id":"m","workspace_id":"w","custom_variables":{"n":1,"s":"x","b":true}}`, to)
 }
 
-// post sends a body to prepare_inbound and returns status and answer.
+// post sends a body to prepare_inbound and returns the status and the answer.
 func post(t *testing.T, p *Platform, token, body string) (int, string) {
 	t.Helper()
 	a := accountCall(t, p, http.MethodPost, "/v2/prepare_inbound", body, "Authorization", "Bearer "+token)
@@ -80,8 +80,8 @@ func withXEI(p *Platform, xei string) sim.CarrierCall {
 	return sim.CarrierCall{To: target(p), From: "+15550100001", Headers: []sim.Header{{Name: "X-EI", Value: xei}}, Hold: 1, Seed: 7}
 }
 
-// until waits for something that is about to come. If it never does, the test's
-// own timeout shows where it was waited for.
+// until waits until there returns true. If that never happens, the test's timeout shows the waiting
+// line.
 func until(there func() bool) {
 	for !there() {
 		<-time.After(time.Millisecond)

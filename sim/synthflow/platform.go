@@ -23,11 +23,11 @@ type Options struct {
 	HTTPListen  string        // "127.0.0.1:0" if empty
 	SIPListen   string        // UDP; "127.0.0.1:0" if empty
 	Token       string        // required bearer token; "sim-token" if empty
-	AnswerAfter time.Duration // 600ms if zero
-	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
-	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
-	IDLifetime  time.Duration // for a prepared id; 60s if zero
-	Auth        sim.SIPAuth   // required of an INVITE; zero for none; the realm is "synthflow-sim" if empty
+	AnswerAfter time.Duration // as in sim.AgentOptions
+	EchoDelay   time.Duration // echo instead of answers; as in sim.AgentOptions
+	RingFor     time.Duration // time between 180 and 200; 200ms if zero, none if negative
+	IDLifetime  time.Duration // how long a prepared id is valid; 60s if zero
+	Auth        sim.SIPAuth   // credentials that an INVITE must have; zero for none; the realm is "synthflow-sim" if empty
 
 	Account    Account
 	DirectDial string // DirectDialAuto if empty
@@ -48,7 +48,8 @@ type Platform struct {
 	asks    *sim.Challenger // nil if an INVITE needs no credentials
 }
 
-// Start listens on both addresses and serves until Close. Cancelling ctx ends the calls, but not the listeners.
+// Start listens on both addresses and serves until Close. If ctx is cancelled, the calls end, but the listeners
+// stay.
 func Start(ctx context.Context, o Options) (*Platform, error) {
 	o.Token = cmp.Or(o.Token, defaultToken)
 	o.IDLifetime = cmp.Or(o.IDLifetime, time.Minute)
@@ -70,7 +71,7 @@ func Start(ctx context.Context, o Options) (*Platform, error) {
 	return p, nil
 }
 
-// Validate returns what is wrong with options, except for addresses.
+// Validate returns an error that says what is wrong with the options, except for addresses.
 func (o Options) Validate() error {
 	switch o.DirectDial {
 	case "", DirectDialAuto, DirectDialOn, DirectDialOff:

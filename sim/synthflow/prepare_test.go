@@ -58,7 +58,8 @@ func TestAPI(t *testing.T) {
 	}
 }
 
-// With the agent for demonstrations alone any agent is prepared. Once there is another, only the account's agents are.
+// While the account has only the demo agent, any agent can be prepared. Once it has another agent, only the account's
+// agents can.
 func TestDemoAgent(t *testing.T) {
 	s := startPlatform(t, Options{Account: Account{DemoAgent: "demo-agent"}})
 	if got := accountCall(t, s, "GET", "/v2/assistants/demo-agent", ""); got.code != 200 || !strings.Contains(got.body, `"name":"Demo"`) {
@@ -81,7 +82,7 @@ func TestDemoAgent(t *testing.T) {
 	prepared(demo, 200)
 }
 
-// A request that hangs does not keep the platform from closing.
+// A request that hangs does not prevent the platform from closing.
 func TestCloseEndsWhatHangs(t *testing.T) {
 	t.Parallel()
 	p, err := Start(t.Context(), Options{})
@@ -102,5 +103,5 @@ func TestCloseEndsWhatHangs(t *testing.T) {
 	if err := p.Close(); err != nil {
 		t.Error(err)
 	}
-	_, _ = conn.Read(make([]byte, 1)) // returns: with an answer or without, nothing hangs any more
+	_, _ = conn.Read(make([]byte, 1)) // returns with or without an answer once no request hangs
 }

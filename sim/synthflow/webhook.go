@@ -15,7 +15,7 @@ import (
 const (
 	signature     = "Synthflow-Signature"
 	tries         = 3
-	firstPause    = 500 * time.Millisecond // before the second delivery, doubled each time
+	firstPause    = 500 * time.Millisecond // before the second delivery; doubled each time
 	hookTimeout   = 10 * time.Second
 	maxHookAnswer = 64 << 10
 	userAgent     = "synthflow-sim"
@@ -24,7 +24,7 @@ const (
 // Webhook says where webhooks are sent. Synthflow's documents say nothing about retries, and spell the signature's
 // header as a CGI variable.
 type Webhook struct {
-	URL    string // for agents without external_webhook_url; none if empty
+	URL    string // for agents without external_webhook_url; empty for none
 	Secret string // for the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty
 }
 

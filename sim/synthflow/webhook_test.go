@@ -17,22 +17,22 @@ import (
 	"flowbridge/sim"
 )
 
-// hooked is one request that a webhook got.
+// hooked is one request that a webhook received.
 type hooked struct {
 	path, method string
 	header       http.Header
 	body         string
 }
 
-// receiver answers requests one after the other with what a test says, and
-// tells the test of each.
+// receiver starts a server that lets answer handle the requests in order. The channel gets each
+// request.
 func receiver(t *testing.T, answer func(n int, w http.ResponseWriter)) (string, <-chan hooked) {
 	t.Helper()
 	got := make(chan hooked, 32)
 	n := 0
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
-		n++ // they come one after the other
+		n++ // requests arrive one at a time
 		answer(n, w)
 		got <- hooked{r.URL.RequestURI(), r.Method, r.Header.Clone(), string(b)}
 	}))
@@ -40,8 +40,8 @@ func receiver(t *testing.T, answer func(n int, w http.ResponseWriter)) (string, 
 	return srv.URL, got
 }
 
-// The webhook after a call has what the documents name, signed by the call's id,
-// and comes again until somebody takes it.
+// The webhook after a call has the documented fields, is signed with the call's id, and is repeated
+// until the receiver accepts it.
 func TestWebhookAfterACall(t *testing.T) {
 	t.Parallel()
 	url, got := receiver(t, func(n int, w http.ResponseWriter) {
@@ -85,7 +85,7 @@ func TestWebhookAfterACall(t *testing.T) {
 	if sig := h.header.Get(signature); sig != base64.StdEncoding.EncodeToString(mac.Sum(nil)) {
 		t.Errorf("signature %q in %v", sig, h.header)
 	}
-	until(func() bool { return last(s).WebhookStatus == 200 }) // its answer is read
+	until(func() bool { return last(s).WebhookStatus == 200 }) // the platform has read the answer
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
@@ -97,8 +97,8 @@ func TestWebhookAfterACall(t *testing.T) {
 	}
 }
 
-// An agent's own URL goes before the option's; a cancelled call is told, one
-// that was refused is not.
+// An agent's own URL takes precedence over the option. A cancelled call is reported; a refused call
+// is not.
 func TestWebhookOfTheAgent(t *testing.T) {
 	t.Parallel()
 	url, got := receiver(t, func(int, http.ResponseWriter) {})
@@ -124,7 +124,7 @@ func TestWebhookOfTheAgent(t *testing.T) {
 	}
 }
 
-// A platform that closes does not wait for the next delivery.
+// A platform that is closing does not wait for the next delivery.
 func TestWebhookEndsWithThePlatform(t *testing.T) {
 	t.Parallel()
 	url, got := receiver(t, func(_ int, w http.ResponseWriter) { w.WriteHeader(500) })

@@ -16,8 +16,8 @@ import (
 	"flowbridge/sim/synthflow"
 )
 
-// Twilio and the webhook talk to each other in the variants of Synthflow's
-// documents, over GET and POST, signed.
+// Twilio and the webhook communicate in the variants that Synthflow documents, over GET and POST,
+// with signatures.
 func TestTwilioDialsWhatTheWebhookSays(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -106,7 +106,7 @@ func TestTwilioFaults(t *testing.T) {
 	}
 }
 
-// Verbs are run one after the other, a document after the other.
+// Verbs run in order, and so do documents.
 func TestTwilioRunsVerbs(t *testing.T) {
 	t.Parallel()
 	to, tw := startCallee(t, 486), startTwilio(t, Options{})
@@ -155,8 +155,8 @@ func TestTwilioRunsVerbs(t *testing.T) {
 	}
 }
 
-// The action URL is told how the call ended and whether the caller is there;
-// for a caller who is not, its answer is not run.
+// The request to the action URL says how the call ended and whether the caller is still there. If
+// the caller is gone, the returned document does not run.
 func TestTwilioTellsTheEnd(t *testing.T) {
 	t.Parallel()
 	tw := startTwilio(t, Options{})
@@ -167,7 +167,7 @@ func TestTwilioTellsTheEnd(t *testing.T) {
 	for name, tt := range map[string]struct {
 		attrs, uri string
 		call       Call
-		verbs      int // that are run
+		verbs      int // number of verbs that run
 		says       []string
 		never      string
 	}{
@@ -207,8 +207,7 @@ func TestTwilioTellsTheEnd(t *testing.T) {
 	}
 }
 
-// The host of a document's URI is not called unless the user says where the
-// INVITE goes.
+// With Dest, the INVITE goes to that address. Its Request-URI keeps the host of the document.
 func TestTwilioSendsWhereItIsTold(t *testing.T) {
 	t.Parallel()
 	to, tw := startCallee(t, 486), startTwilio(t, Options{})
@@ -219,7 +218,7 @@ func TestTwilioSendsWhereItIsTold(t *testing.T) {
 	}
 }
 
-// What a caller of a SIP domain sent comes as parameters.
+// The headers that a caller of a SIP domain sent arrive as parameters.
 func TestTwilioSIPDomain(t *testing.T) {
 	t.Parallel()
 	to, tw := startCallee(t, 486), startTwilio(t, Options{AuthToken: twilioToken})
@@ -267,8 +266,8 @@ func TestTwilioValidate(t *testing.T) {
 	}
 }
 
-// A webhook that can't be reached, or breaks, is an application error; nothing
-// shows the token.
+// A webhook that can't be reached, or whose answer is broken, causes an application error. No
+// output contains the token.
 func TestTwilioWebhookBroken(t *testing.T) {
 	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

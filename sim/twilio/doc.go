@@ -1,4 +1,4 @@
-// Package twilio is a stand-in for Twilio: a carrier that asks a webhook what to do with a call, and does it.
+// Package twilio is a stand-in for Twilio: a carrier that asks a webhook what to do with a call, and then does it.
 //
 //	Twilio ── GET or POST, signed ──▶ (under test)
 //	   │  ◀──────── TwiML ────────────────┘

@@ -15,7 +15,7 @@ type Error struct {
 	Words string
 }
 
-// Error returns the code and the words.
+// Error returns the code and the text.
 func (e *Error) Error() string { return fmt.Sprintf("%d: %s", e.Code, e.Words) }
 
 func failure(code int, format string, args ...any) *Error {
@@ -62,7 +62,7 @@ func (v *verb) UnmarshalXML(d *xml.Decoder, start xml.StartElement) error {
 	return nil
 }
 
-// The supported verbs, and what a Dial may contain (twilio.com/docs/voice/twiml).
+// The supported verbs, and the elements that a Dial may contain (twilio.com/docs/voice/twiml).
 var (
 	supported = []string{"Dial", "Reject", "Redirect", "Say", "Pause", "Hangup"}
 	nouns     = []string{"Sip", "Number"}
@@ -70,10 +70,10 @@ var (
 
 var phoneNumber = regexp.MustCompile(`^\+?[0-9()\-. ]{3,24}$`)
 
-// maxTwiML bounds TwiML (Twilio's error 11750).
+// maxTwiML is the maximum size of TwiML, in bytes (Twilio's error 11750).
 const maxTwiML = 64 << 10
 
-// parseTwiML parses the answer of a webhook. What Twilio would only warn about is an error.
+// parseTwiML parses the answer of a webhook. It returns an error even where Twilio would only warn.
 func parseTwiML(contentType string, body []byte) ([]verb, *Error) {
 	kind, params, err := mime.ParseMediaType(contentType)
 	charset := params["charset"]

@@ -7,7 +7,7 @@ const (
 	faultBadSignature sim.FaultKind = "badsignature" // signed with another token
 	faultNoSignature  sim.FaultKind = "nosignature"  // not signed
 	faultNoCalled     sim.FaultKind = "nocalled"     // without Called, an alias of To
-	faultNoPlus       sim.FaultKind = "noplus"       // the plus of numbers is not escaped and reads as a space
+	faultNoPlus       sim.FaultKind = "noplus"       // the plus of numbers is not escaped, so it is read as a space
 )
 
 // FaultUsage lists the faults in the format of ParseFault.

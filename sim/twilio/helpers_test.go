@@ -41,7 +41,7 @@ func startTwilio(t *testing.T, o Options) *Platform {
 	return tw
 }
 
-// callee takes calls, or refuses them, and keeps the INVITEs.
+// callee accepts or refuses calls and stores their INVITEs.
 type callee struct {
 	addr netip.AddrPort
 
@@ -51,7 +51,7 @@ type callee struct {
 
 const greeting = "what the callee says"
 
-// startCallee answers INVITEs where the status is 0.
+// startCallee starts a callee that refuses with the status, or accepts if the status is 0.
 func startCallee(t *testing.T, status int) *callee {
 	t.Helper()
 	if status != 0 {
@@ -71,7 +71,8 @@ func startCallee(t *testing.T, status int) *callee {
 	return c
 }
 
-// startRefusing answers by hand, because an agent's refusals have no headers.
+// startRefusing starts a callee that writes its refusals itself, because an agent's refusals have
+// no headers.
 func startRefusing(t *testing.T, status int) *callee {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -122,7 +123,7 @@ func (answered) Over()                                {}
 
 func (c *callee) uri() string { return "sip:" + number + "@" + c.addr.String() }
 
-// invite gives the last INVITE.
+// invite returns the last INVITE.
 func (c *callee) invite(t *testing.T) string {
 	t.Helper()
 	c.mu.Lock()
@@ -133,7 +134,7 @@ func (c *callee) invite(t *testing.T) string {
 	return c.invites[len(c.invites)-1]
 }
 
-// header gives the values of a header of the last INVITE.
+// header returns the values of a header of the last INVITE.
 func (c *callee) header(t *testing.T, name string) (all []string) {
 	t.Helper()
 	for line := range strings.SplitSeq(c.invite(t), "\r\n") {
@@ -197,7 +198,7 @@ func call(t *testing.T, tw *Platform, c Call) Result {
 	return r
 }
 
-// wantHeard checks that an answered call has audio of the callee.
+// wantHeard checks that an answered call received the callee's audio.
 func wantHeard(t *testing.T, r Result, reference []int16) sim.CarrierResult {
 	t.Helper()
 	if r.Outcome != OutcomeDialled || len(r.Dials) != 1 {
@@ -229,7 +230,7 @@ func startSynthflow(t *testing.T, o synthflow.Options) *synthflow.Platform {
 
 func target(p *synthflow.Platform) string { return "sip:" + number + "@" + p.SIPAddr().String() }
 
-// prepareCall asks for the id of a call to come.
+// prepareCall prepares a call and returns its id.
 func prepareCall(t *testing.T, p *synthflow.Platform) string {
 	t.Helper()
 	body := `{"from_number":"+15550100001","to_number":"` + number + `","model_id":"m","workspace_id":"w","custom_variables":{}}`

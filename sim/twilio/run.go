@@ -17,8 +17,8 @@ import (
 
 // Dial is an INVITE that Twilio sent.
 type Dial struct {
-	CallSID string       // of the INVITE; the webhook's call has another one
-	URI     string       // with its headers
+	CallSID string       // CallSid of the INVITE; the webhook's call has another one
+	URI     string       // the URI with its headers
 	Headers []sim.Header // added to the INVITE, in order
 	Result  sim.CarrierResult
 }
@@ -28,17 +28,17 @@ type run struct {
 	platform *Platform
 	call     Call
 	result   Result
-	asked    int // documents
+	asked    int // number of documents requested
 
 	began    time.Time
 	answered bool // Twilio has answered the caller
 	gone     bool // the caller has hung up
 }
 
-// webhookURL is a URL to ask. signed is the same URL as seen from outside.
+// webhookURL is the URL of a webhook. signed is the same URL as seen from outside.
 type webhookURL struct{ at, signed *url.URL }
 
-// webhook asks the Voice URL and runs one document after another.
+// webhook requests the Voice URL and runs one document after another.
 func (r *run) webhook(ctx context.Context) error {
 	at, err := url.Parse(r.call.VoiceURL)
 	if err != nil {
@@ -59,7 +59,7 @@ func (r *run) webhook(ctx context.Context) error {
 		if failed != nil {
 			return failed
 		}
-		if r.gone { // the action was asked, but the caller is no longer there
+		if r.gone { // the action URL was requested, but the caller is gone
 			return nil
 		}
 		if next, err = r.run(ctx, home, next.webhookURL, verbs); err != nil {
@@ -69,14 +69,14 @@ func (r *run) webhook(ctx context.Context) error {
 	return nil
 }
 
-// webhookStep asks for a document.
+// webhookStep is the request for a document.
 type webhookStep struct {
 	webhookURL
 	method string
 	params url.Values // in addition to the parameters of every request
 }
 
-// run runs the verbs of a document. Without a next document the call is over.
+// run runs the verbs of a document. If it returns no next step, the call is over.
 func (r *run) run(ctx context.Context, home, here webhookURL, verbs []verb) (*webhookStep, error) {
 	r.result.Outcome = cmp.Or(r.result.Outcome, OutcomeEnded)
 	for _, v := range verbs {
@@ -118,7 +118,7 @@ func (v verb) String() string {
 	return strings.TrimSpace(strings.ToLower(v.name) + " " + text)
 }
 
-// nextStep returns the request for the next document. A document may only name loopback or the host of the Voice URL.
+// nextStep returns the request for the next document. A document may name only loopback or the host of the Voice URL.
 func nextStep(home, here webhookURL, ref, method string, params url.Values) (*webhookStep, error) {
 	u, err := here.signed.Parse(ref)
 	if err != nil {
@@ -187,7 +187,7 @@ func (r *run) dial(ctx context.Context, v verb) (url.Values, error) {
 // patience returns how long the caller still waits for an answer.
 func (r *run) patience() time.Duration {
 	if r.call.GiveUp == 0 {
-		return time.Hour // longer than <Dial> rings
+		return time.Hour // longer than any <Dial> rings
 	}
 	return max(time.Until(r.began.Add(r.call.GiveUp)), time.Millisecond)
 }
@@ -278,7 +278,8 @@ func (r *run) invite(ctx context.Context, d *Dial, to string, cc sim.CarrierCall
 	return err
 }
 
-// destination returns the address of the call, or the URI's if that is loopback. Names are not looked up.
+// destination returns the address for INVITEs: Call.Dest, or the URI's address if that is loopback. It does not look
+// up names.
 func (r *run) destination(to string) (netip.AddrPort, error) {
 	parts := sipAddress.FindStringSubmatch(to)
 	if parts == nil {

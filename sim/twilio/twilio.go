@@ -20,40 +20,40 @@ import (
 
 const (
 	apiVersion      = "2010-04-01"
-	webhookPatience = 15 * time.Second // for an answer of a webhook
+	webhookPatience = 15 * time.Second // time limit for an answer of a webhook
 	defaultRinging  = 30 * time.Second // <Dial timeout>
-	maxDocuments    = 10               // TwiML documents of one call; more are a loop
+	maxDocuments    = 10               // TwiML documents of one call; more mean a loop
 )
 
 // Options configure the stand-in.
 type Options struct {
 	Listen     string             // SIP over UDP; "127.0.0.1:0" if empty
-	AccountSID string             // a new one if empty
-	AuthToken  string             // signs requests; no signature if empty
-	Tap        func(sim.Datagram) // gets every SIP message; must not block; may be nil
+	AccountSID string             // if empty, a new one is made
+	AuthToken  string             // signs requests; if empty, they are not signed
+	Tap        func(sim.Datagram) // receives every SIP message; must not block; may be nil
 	Log        zerolog.Logger
 }
 
-// Call is a call to a Twilio number, which has a Voice URL or belongs to an Elastic SIP trunk.
+// Call is a call to a Twilio number. The number has a Voice URL or belongs to an Elastic SIP trunk.
 type Call struct {
 	VoiceURL  string // returns TwiML; empty with Trunk
-	PublicURL string // the signed URL, if VoiceURL is behind a proxy; VoiceURL if empty
+	PublicURL string // the URL that is signed, if VoiceURL is behind a proxy; if empty, VoiceURL
 	Method    string // GET or POST; POST if empty, as at Twilio
 
 	Trunk string // origination URI of a trunk, like sip:127.0.0.1:5060, instead of VoiceURL
 
 	Called        string // the Twilio number
 	From          string // the caller
-	CallSID       string // a new one if empty
+	CallSID       string // if empty, a new one is made
 	ForwardedFrom string // parameter of the webhook, Diversion of a trunk's INVITE
 	CallerName    string
 	Asserted      bool         // P-Asserted-Identity in a trunk's INVITE
 	SIPHeaders    []sim.Header // X- headers of a call to a SIP domain; not for trunks
 
-	Dest   netip.AddrPort // where INVITEs are sent; default: the address in the URI, if it is loopback
-	GiveUp time.Duration  // until the caller of an unanswered call hangs up; zero for never
-	Hold   time.Duration  // from the answer to the BYE; if zero, until the far end or ctx ends it
-	Heard  int            // packets of audio to receive before the BYE, in addition to Hold
+	Dest   netip.AddrPort // where INVITEs are sent; if invalid, to the address in the URI, if that is loopback
+	GiveUp time.Duration  // how long the caller of an unanswered call waits before hanging up; zero for ever
+	Hold   time.Duration  // from the answer to the BYE; if zero, the far end or ctx ends the call
+	Heard  int            // packets of audio to receive before the BYE; in addition to Hold
 	Fault  sim.Fault
 }
 
@@ -82,7 +82,7 @@ type Platform struct {
 	carrier *sim.Carrier
 }
 
-// Start opens the SIP socket. Cancelling ctx ends the calls.
+// Start opens the SIP socket. If ctx is cancelled, the calls end.
 func Start(ctx context.Context, o Options) (*Platform, error) {
 	o.AccountSID = cmp.Or(o.AccountSID, newSID("AC"))
 	carrier, err := sim.StartCarrier(ctx, sim.CarrierOptions{Listen: o.Listen, Tap: o.Tap, Log: o.Log})
@@ -98,7 +98,7 @@ func newSID(kind string) string { return kind + strings.ReplaceAll(uuid.NewStrin
 // Close hangs up and waits for all goroutines.
 func (t *Platform) Close() error { return t.carrier.Close() }
 
-// Validate returns what is wrong with a call.
+// Validate returns an error that says what is wrong with the call.
 func (c Call) Validate() error {
 	if (c.VoiceURL == "") == (c.Trunk == "") {
 		return errors.New("give one of a Voice URL and a trunk's URI")
@@ -143,8 +143,8 @@ func isPlainURL(text string) bool {
 
 func (c Call) method() string { return cmp.Or(c.Method, http.MethodPost) }
 
-// Call places a call and returns when it is over. A refused INVITE is a result, not an error. The error is an *Error if
-// Twilio would tell the caller that an application error has occurred.
+// Call places a call and returns when it is over. If an INVITE is refused, that is a result and not an error. The error
+// is an *Error if Twilio would tell the caller that an application error has occurred.
 func (t *Platform) Call(ctx context.Context, c Call) (Result, error) {
 	if err := c.Validate(); err != nil {
 		return Result{}, err

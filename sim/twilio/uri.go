@@ -29,13 +29,13 @@ var (
 
 // dialledURI is the parsed content of <Sip>.
 type dialledURI struct {
-	address  string       // without headers and without parameters for Twilio
+	address  string       // the URI without headers and without parameters for Twilio
 	headers  []sim.Header // decoded, in order
 	warnings []string
 }
 
-// parseDialledURI parses the content of <Sip>. What Twilio would drop with a warning is an error, except for a ';' in a
-// header's value, which Synthflow's documents have.
+// parseDialledURI parses the content of <Sip>. If Twilio would drop a part with a warning, it returns an error. A ';'
+// in a header's value is allowed, because Synthflow's documents have it.
 func parseDialledURI(s string) (dialledURI, *Error) {
 	var u dialledURI
 	before, query, has := strings.Cut(s, "?")
@@ -71,7 +71,7 @@ func parseDialledURI(s string) (dialledURI, *Error) {
 	return u, nil
 }
 
-// isTaken reports whether Twilio sends a header of this name (its warning 13252).
+// isTaken reports whether Twilio sends headers with this name (its warning 13252).
 func isTaken(name string) bool {
 	lower := strings.ToLower(name)
 	if strings.HasPrefix(lower, "x-") && len(lower) > len("x-") {
@@ -80,7 +80,7 @@ func isTaken(name string) bool {
 	return slices.Contains([]string{"User-to-User", "Remote-Party-ID", "P-Preferred-Identity", "P-Called-Party-ID"}, name)
 }
 
-// forTheFarEnd removes edge and region, which select the place from which Twilio calls.
+// forTheFarEnd removes edge and region, which select the location from which Twilio calls.
 func forTheFarEnd(uri string) string {
 	user, rest, _ := strings.Cut(uri, "@")
 	parts := strings.Split(rest, ";")

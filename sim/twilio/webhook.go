@@ -19,11 +19,11 @@ import (
 // Request is a request to a webhook and its answer.
 type Request struct {
 	Method      string  `json:"method"`
-	URL         string  `json:"url"` // including the query of a GET
+	URL         string  `json:"url"` // with the query of a GET
 	Status      int     `json:"status"`
 	ContentType string  `json:"content_type"`
 	Body        string  `json:"body"` // at most 64 kB
-	MS          float64 `json:"ms"`   // until the answer
+	MS          float64 `json:"ms"`   // time until the answer
 }
 
 // fetch requests a document.
@@ -46,7 +46,7 @@ func (r *run) fetch(ctx context.Context, s webhookStep) ([]verb, error) {
 	return verbs, nil
 }
 
-// firstLine returns the start of an answer, for an error.
+// firstLine returns the first line of an answer, for an error.
 func firstLine(s string) string {
 	s, _, _ = strings.Cut(strings.TrimSpace(s), "\n")
 	return sim.Printable(s[:min(len(s), 200)])
@@ -55,7 +55,7 @@ func firstLine(s string) string {
 // ask makes one request and adds it to the result.
 func (r *run) ask(ctx context.Context, s webhookStep, fault sim.Fault) (Request, error) {
 	if r.gone {
-		ctx = context.WithoutCancel(ctx) // the action URL always learns of the end
+		ctx = context.WithoutCancel(ctx) // the action URL is always told of the end
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, webhookPatience, fmt.Errorf("no answer within %v", webhookPatience))
 	defer cancel()
@@ -99,7 +99,7 @@ func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*htt
 	if err != nil {
 		return nil, err
 	}
-	req.Host = signed.Host // as a proxy passes it on
+	req.Host = signed.Host // as a proxy would pass it on
 	req.Header.Set("User-Agent", "TwilioProxy/1.1")
 	req.Header.Set("Accept", "*/*")
 	if form != nil {

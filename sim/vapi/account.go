@@ -25,7 +25,7 @@ type account struct {
 	asks       map[string]*sim.Challenger // by id of a number with authentication
 }
 
-// objects are the objects of one kind.
+// objects holds the objects of one kind.
 type objects struct {
 	standin.Table[standin.Object]
 	kind string
@@ -105,8 +105,8 @@ func (a *account) check(number standin.Object) *standin.Refusal {
 	return nil
 }
 
-// numberOf returns the number for a sipUri's user, or nil. Case does not count (API reference). The caller holds the
-// lock.
+// numberOf returns the number whose sipUri has this user, or nil. Case does not matter (API reference). The caller
+// holds the lock.
 func (a *account) numberOf(user string) standin.Object {
 	for _, n := range a.numbers.All() {
 		if sipURI.FindStringSubmatch(strings.ToLower(n.Text("sipUri")))[1] == strings.ToLower(user) {
@@ -116,7 +116,7 @@ func (a *account) numberOf(user string) standin.Object {
 	return nil
 }
 
-// called returns the number for a Request-URI, and its challenger. words are the reason of a refusal.
+// called returns the number for a Request-URI, and its challenger. words are the reason for a refusal.
 func (a *account) called(to sim.Address) (number standin.Object, asks *sim.Challenger, words string) {
 	if isForeign(to.Host) {
 		return nil, nil, "the Request-URI has a host that is not this region's (" + sipHost + ")"

@@ -41,7 +41,7 @@ func (c *call) Admit() (code int, reason string) {
 	return 0, ""
 }
 
-// headerVariables returns the template variables of a call: its X- headers without the X-. Case does not count (page
+// headerVariables returns the template variables of a call: its X- headers without the X-. Case does not matter (page
 // "SIP introduction").
 func headerVariables(lines []string) map[string]string {
 	out := map[string]string{}
@@ -72,7 +72,7 @@ func (c *call) Settle(ctx context.Context) (code int, reason string) {
 		c.In.Leaves = true
 		c.Update(func(seen *Call) { seen.Says, seen.why = a.words, endedError })
 	case a.why != "":
-		// The documents name no status, only "hung up with an error message". 503 makes a caller try its next target.
+		// The documents name no status, only "hung up with an error message". With 503, a caller tries its next target.
 		log.Warn().Str("id", c.Seen().ID).Str("reason", a.why).Msg("no assistant for the call")
 		return 503, a.why
 	default:
@@ -120,7 +120,7 @@ func (c *call) greet(a answer) {
 	}
 	c.Update(func(seen *Call) {
 		seen.AssistantID = a.assistantID
-		seen.Variables = maps.Clone(seen.Variables) // readers may have the old map
+		seen.Variables = maps.Clone(seen.Variables) // readers may hold the old map
 		for name, value := range a.overrides.Object("variableValues") {
 			if s, ok := value.(string); ok {
 				seen.Variables[strings.ToLower(name)] = s
@@ -137,7 +137,8 @@ func (c *call) greet(a answer) {
 
 var liquid = regexp.MustCompile(`\{\{\s*([^{}]*?)\s*\}\}`)
 
-// fill replaces variables by their values. An unknown variable is empty, as in the platform's template language.
+// fill replaces variables by their values. An unknown variable is replaced by nothing, as in the platform's template
+// language.
 func fill(text string, c Call) string {
 	return liquid.ReplaceAllStringFunc(text, func(in string) string {
 		name := strings.ToLower(liquid.FindStringSubmatch(in)[1])
@@ -151,8 +152,8 @@ func fill(text string, c Call) string {
 	})
 }
 
-// forward answers the call and transfers it by REFER, without an assistant. According to the documents the headers go
-// into the REFER. The documents do not say that the call is answered first, nor that a number becomes a SIP URI at the
+// forward answers the call and transfers it by REFER, without an assistant. According to the documents, the headers go
+// into the REFER. The documents do not say that the call is answered first, or that a number becomes a SIP URI at the
 // caller's host.
 func (c *call) forward(a answer) {
 	words, given := a.destination["message"].(string)

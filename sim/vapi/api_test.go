@@ -60,8 +60,8 @@ func TestVapiAPI(t *testing.T) {
 	}
 }
 
-// TestVapiKeepsSecrets: what was set as a secret is in no answer, no log and no
-// message.
+// TestVapiKeepsSecrets checks that no answer, log line or message contains a value that was set as
+// a secret.
 func TestVapiKeepsSecrets(t *testing.T) {
 	var log bytes.Buffer
 	v := startVapi(t, Options{Log: zerolog.New(zerolog.SyncWriter(&log))})

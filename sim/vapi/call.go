@@ -9,22 +9,22 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// Call is the platform's view of one INVITE.
+// Call is one INVITE as the platform saw it.
 type Call struct {
 	sim.AgentCall
 
 	ID             string
 	PhoneNumberID  string
-	AssistantID    string            // empty without an assistant, or with one for this call only
-	CustomerNumber string            // the caller's, if it is a number
-	CustomerURI    string            // the caller's
+	AssistantID    string            // empty if there is no assistant, or one for this call only
+	CustomerNumber string            // number of the caller, if it is a number
+	CustomerURI    string            // URI of the caller
 	Variables      map[string]string // template variables by lower-case name
-	Says           string            // the first words with variables filled in; if empty, the agent waits
+	Says           string            // the first words, with variables filled in; if empty, the agent waits
 	Asked          string            // the assistant-request
 	Answer         string            // the answer to the request, or the error
 	EndedReason    string            // the platform's word for the end of the call; empty before it
 
-	callback server // gets the report at the end
+	callback server // receives the report at the end
 	why      string // EndedReason of a call without CANCEL
 }
 
@@ -49,10 +49,10 @@ const (
 type call struct {
 	standin.Call[Call]
 	platform *Platform
-	number   standin.Object // the called one, or nil
+	number   standin.Object // the called number, or nil
 }
 
-// NewCall keeps the call.
+// NewCall records the call.
 func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	c := &call{platform: p}
 	c.In = in
@@ -60,7 +60,7 @@ func (p *Platform) NewCall(in *sim.Incoming) sim.Handler {
 	return c
 }
 
-// Snapshot returns what was seen of the call.
+// Snapshot returns the data about the call.
 func (c *call) Snapshot() Call {
 	agent, out := c.In.Seen(), c.Seen()
 	out.AgentCall = agent
@@ -103,8 +103,8 @@ func (p *Platform) callObjects() []standin.Object {
 	return out
 }
 
-// callObject returns the members of a SIP call in the platform's messages. They have the SIP headers as template
-// variables, without X-; the API reference does not mention them.
+// callObject returns a call in the form of the platform's messages. SIP headers are template variables there,
+// without X-; the API reference does not mention them.
 func (p *Platform) callObject(c Call) standin.Object {
 	variables := map[string]any{}
 	for name, value := range c.Variables {

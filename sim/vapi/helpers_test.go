@@ -37,7 +37,7 @@ func startVapi(t *testing.T, o Options) *Platform {
 	return v
 }
 
-// request sends a body to the API and gives status and answer.
+// request sends a body to the API and returns the status and the answer.
 func (v *Platform) request(t *testing.T, method, path, body string) (int, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, v.APIURL()+path, strings.NewReader(body))
@@ -59,7 +59,7 @@ func (v *Platform) request(t *testing.T, method, path, body string) (int, string
 	return res.StatusCode, string(answer)
 }
 
-// create makes an object and gives its id.
+// create creates an object and returns its id.
 func (v *Platform) create(t *testing.T, path, body string) string {
 	t.Helper()
 	code, answer := v.request(t, http.MethodPost, path, body)
@@ -70,7 +70,7 @@ func (v *Platform) create(t *testing.T, path, body string) string {
 	return o.ID
 }
 
-// desk is a number with an assistant that says words.
+// desk creates a number with an assistant that says words.
 func (v *Platform) desk(t *testing.T, words string) (assistant, number string) {
 	t.Helper()
 	assistant = v.create(t, "/assistant", fmt.Sprintf(`{"name":"Desk","firstMessage":%q}`, words))
@@ -81,7 +81,7 @@ func (v *Platform) dial(user string, headers ...sim.Header) sim.CarrierCall {
 	return sim.CarrierCall{To: "sip:" + user + "@" + v.SIPAddr().String(), From: "+15550100001", Headers: headers, Hold: 100 * time.Millisecond, Seed: 7}
 }
 
-// last is the only call so far, when it is over.
+// last waits until the only call so far is over and returns it.
 func (v *Platform) last(t *testing.T) Call {
 	t.Helper()
 	list := v.All()
@@ -92,8 +92,8 @@ func (v *Platform) last(t *testing.T) Call {
 	return v.Calls()[0]
 }
 
-// responses are the statuses that answer INVITEs, as they were on the wire. A
-// carrier may take note of two of them in the other order.
+// responses collects the statuses of responses to INVITEs in their order on the wire. A carrier may
+// process two of them in the opposite order.
 type responses struct {
 	mu    sync.Mutex
 	codes []string

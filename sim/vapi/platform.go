@@ -14,8 +14,8 @@ import (
 
 const (
 	defaultKey = "sim-key"
-	// requestLimit bounds the answer to an assistant-request, up to its last byte. It is fixed (Vapi's page "Server
-	// events").
+	// requestLimit is the time limit for the complete answer to an assistant-request. It is fixed (Vapi's page
+	// "Server events").
 	requestLimit = 7500 * time.Millisecond
 )
 
@@ -25,8 +25,8 @@ type Options struct {
 	SIPListen   string        // UDP; "127.0.0.1:0" if empty
 	Key         string        // private key required by the API; "sim-key" if empty
 	AnswerAfter time.Duration // 600ms if zero
-	EchoDelay   time.Duration // instead of answers; as in sim.AgentOptions
-	RingFor     time.Duration // between 180 and 200; 200ms if zero, none if negative
+	EchoDelay   time.Duration // echo instead of answers; as in sim.AgentOptions
+	RingFor     time.Duration // time between 180 and 200; 200ms if zero, none if negative
 	Limit       time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
 	Fault       sim.Fault
 	Log         zerolog.Logger
@@ -47,7 +47,8 @@ const (
 	otherHost = "sip.eu.vapi.ai"
 )
 
-// Start listens on both addresses and serves until Close. Cancelling ctx ends the calls, but not the listeners.
+// Start listens on both addresses and serves until Close. If ctx is cancelled, the calls end, but the listeners
+// stay.
 func Start(ctx context.Context, o Options) (*Platform, error) {
 	o.Key = cmp.Or(o.Key, defaultKey)
 	o.Limit = cmp.Or(o.Limit, requestLimit)

@@ -18,14 +18,14 @@ const (
 	reportTimeout = 20 * time.Second
 )
 
-// server receives the messages of the platform.
+// server is the customer's server, which receives the platform's messages.
 type server struct {
 	url, secret string
 	headers     standin.Object
 }
 
 // serverOf returns the server of a number or an assistant: its member server, or serverUrl and serverUrlSecret from
-// older pages. The url is empty without a server.
+// older pages. The url is empty if there is no server.
 func serverOf(object standin.Object) server {
 	part := object.Object("server")
 	if part.Text("url") == "" {
@@ -43,7 +43,7 @@ func (c *call) message(kind string, more map[string]any) []byte {
 	}
 	maps.Copy(m, more)
 	body, err := json.Marshal(map[string]any{"message": m})
-	if err != nil { // impossible: all of it came from JSON
+	if err != nil { // can't happen: all of it came from JSON
 		return []byte("{}")
 	}
 	return body
@@ -65,7 +65,8 @@ func (s server) post(ctx context.Context, body []byte) ([]byte, error) {
 	return answer.Body, err
 }
 
-// assistantRequest asks the server for the assistant. An error means the platform's assistant-request-failed.
+// assistantRequest asks the server for the assistant. After an error, the platform ends the call with
+// assistant-request-failed.
 func (c *call) assistantRequest(ctx context.Context, to server) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.platform.opts.Limit)
 	defer cancel()
@@ -80,18 +81,18 @@ func (c *call) assistantRequest(ctx context.Context, to server) (answer, error) 
 	return parseAnswer(raw)
 }
 
-// answer is the answer to an assistant-request. Either one part is set, or why says what is wrong.
+// answer is the answer to an assistant-request. Either one of its parts is set, or why says what is wrong.
 type answer struct {
 	assistantID string
 	assistant   standin.Object
 	overrides   standin.Object
 	destination standin.Object
-	words       string // the error's
+	words       string // the words of the error
 	why         string // an EndedReason
 }
 
-// parseAnswer parses an answer. Where members exclude each other it follows the API reference: an error counts first,
-// then a destination, then assistants.
+// parseAnswer parses an answer. If it has members that exclude each other, the order of the API reference applies: an
+// error comes first, then a destination, then assistants.
 func parseAnswer(raw []byte) (answer, error) {
 	body, err := standin.ParseObject(raw)
 	if err != nil {

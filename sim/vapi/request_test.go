@@ -16,7 +16,7 @@ import (
 	"flowbridge/sim"
 )
 
-// serve runs a handler of package vapi behind a real socket.
+// serve runs a handler of package vapi on a real socket.
 func serve(t *testing.T, o vapi.HandlerOptions) string {
 	t.Helper()
 	o.Secret = longSecret
@@ -29,15 +29,14 @@ func serve(t *testing.T, o vapi.HandlerOptions) string {
 	return s.URL
 }
 
-// perCall is a number without an assistant.
+// perCall creates a number without an assistant.
 func (v *Platform) perCall(t *testing.T, url, more string) string {
 	t.Helper()
 	return v.create(t, "/phone-number", fmt.Sprintf(
 		`{"provider":"vapi","sipUri":"sip:line@sip.vapi.ai","assistantId":null,"server":{"url":%q,"secret":%q}%s}`, url, longSecret, more))
 }
 
-// TestAssistantRequest: the stand-in asks, package vapi answers, with each
-// kind of answer.
+// TestAssistantRequest lets package vapi answer the stand-in's requests with each kind of answer.
 func TestAssistantRequest(t *testing.T) {
 	t.Parallel()
 	sip := json.RawMessage(`{"type":"sip","sipUri":"sip:desk@127.0.0.1:5999","message":"One moment","sipHeaders":{"X-Why":"a b","X-Also":"c"}}`)
@@ -46,7 +45,7 @@ func TestAssistantRequest(t *testing.T) {
 		name   string
 		answer vapi.Answer
 		err    error
-		refers int // what a transfer ends with; 0: REFER is not taken
+		refers int // final status of a transfer; 0 if REFER is not accepted
 		more   string
 
 		status int
@@ -136,8 +135,8 @@ func TestAssistantRequest(t *testing.T) {
 	}
 }
 
-// TestServerFails: what a server does wrong ends the call with a final status
-// and the platform's word for it.
+// TestServerFails checks that each fault of a server ends the call with a final status and the
+// platform's reason.
 func TestServerFails(t *testing.T) {
 	t.Parallel()
 	trickle := asking(func(w http.ResponseWriter, r *http.Request) {
@@ -147,7 +146,7 @@ func TestServerFails(t *testing.T) {
 	})
 	for name, tt := range map[string]struct {
 		serve  http.HandlerFunc
-		answer string // part of what is noted
+		answer string // part of the recorded answer
 		ended  string
 	}{
 		"trickles":   {trickle, "within the time", endedFailed},
@@ -183,8 +182,8 @@ func TestServerFails(t *testing.T) {
 	}
 }
 
-// asking serves assistant-requests, and takes every other message. The request
-// is read before: a server sees only then that the client has left.
+// asking lets serve handle assistant-requests and accepts every other message. It reads the request
+// first: a server notices only then that the client has left.
 func asking(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"type":"assistant-request"`) {
@@ -197,8 +196,8 @@ func says(text string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
 }
 
-// TestHangingDecision: nothing is decided, and the caller hears an apology
-// before the platform gives up.
+// TestHangingDecision checks that the caller hears an apology before the platform gives up waiting
+// for a decision.
 func TestHangingDecision(t *testing.T) {
 	t.Parallel()
 	if requestLimit != vapi.MaxTimeout {
@@ -223,8 +222,7 @@ func TestHangingDecision(t *testing.T) {
 	}
 }
 
-// TestNobodyWaits: a caller who hangs up, and a stand-in that closes, end the
-// question.
+// TestNobodyWaits checks that the request ends if the caller hangs up or the stand-in closes.
 func TestNobodyWaits(t *testing.T) {
 	asked, let := make(chan struct{}, 2), make(chan struct{}, 2)
 	s := httptest.NewServer(asking(func(_ http.ResponseWriter, r *http.Request) {
@@ -270,5 +268,5 @@ func TestNobodyWaits(t *testing.T) {
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	s.Close() // returns when nobody asks any more
+	s.Close() // returns once no request is open
 }

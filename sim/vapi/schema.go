@@ -7,7 +7,7 @@ import (
 	"flowbridge/sim/internal/standin"
 )
 
-// The shapes of the API reference, as far as they matter to a call: other members are kept as they are.
+// The shapes of the API reference, as far as they matter to a call. Other members are kept as they are.
 var (
 	assistantShape = standin.Shape{Open: true, Fields: standin.Fields{
 		"firstMessageMode": standin.IsOneOf("assistant-speaks-first", "assistant-waits-for-user",

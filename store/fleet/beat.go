@@ -12,7 +12,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// Admission enforces this node's part of the caps. Share gives it the node's place, from 0, among the nodes, and
+// Admission enforces this node's part of the caps. Share sets the node's place, from 0, and the number of nodes. It
 // returns the smallest cap, or 0 if there is none.
 type Admission interface {
 	Share(place, nodes int) (least int)
@@ -20,38 +20,38 @@ type Admission interface {
 	Busy() bool
 }
 
-// member is this node in the database.
+// member is this node's row in the database.
 type member struct {
-	id      string // from the signalling key of the node's own database
-	process string // of this process start
-	proof   string // as Member.Proof
+	id      string // derived from the signalling key of the node's own database
+	process string // identifies this start of the process
+	proof   string // Member.Proof
 	calls   string // busy or idle
 	name    string
 	version string
 	seat    string // may be empty
 	standby bool
 	joined  bool
-	api     string // as Member.API
-	numbers string // as Member.Numbers
-	seatKey string // as Member.SeatKey
+	api     string // Member.API
+	numbers string // Member.Numbers
+	seatKey string // Member.SeatKey
 }
 
 const (
-	// plausible holds for a heartbeat of the last day. A heartbeat from the future would hold for as long as it is ahead,
-	// so it does not count. Nor does a row that is larger than any node writes.
+	// plausible is true for a heartbeat of the last day. A heartbeat from the future would count for as long as it is
+	// ahead, so it is not plausible. A row that is larger than any node writes is not plausible either.
 	plausible = `seen_at BETWEEN clock_timestamp() - interval '24 hours' AND clock_timestamp() + interval '6 seconds'
 		AND octet_length(id) + octet_length(process) + octet_length(name) + octet_length(version) + octet_length(seat)
 			+ octet_length(api) + octet_length(numbers) + octet_length(seat_key) <= 4096`
 	// No registration lasts longer than 15 minutes, and each REGISTER writes its row. Rows that are being written are
-	// skipped, or both sides would wait for each other.
+	// skipped, because both sides would wait for each other.
 	forget = `DELETE FROM flowbridge_nodes WHERE NOT (` + plausible + `);
 		DELETE FROM flowbridge_registrations WHERE (holder, place) IN (SELECT holder, place FROM flowbridge_registrations
 			WHERE NOT (written_at BETWEEN clock_timestamp() - interval '15 minutes' AND clock_timestamp() + interval '1 day')
 			FOR UPDATE SKIP LOCKED)`
 
 	// beat writes this node's heartbeat and returns the age of the previous one. A process that has just started takes
-	// over the row of an earlier one: only one process can have the node's own database. No row is returned if another
-	// process has taken it since. The columns after process are unknown to earlier versions.
+	// over the row of an earlier one, because only one process can have the node's own database. No row is returned if
+	// another process has taken the row since. Earlier versions do not know the columns after process.
 	beat = `WITH last AS (SELECT clock_timestamp() - seen_at AS age FROM flowbridge_nodes WHERE id = $1 AND ` + plausible + `)
 		INSERT INTO flowbridge_nodes AS n (id, process, name, version, seat, standby, api, numbers, seat_key, seen_at)
 		VALUES ($1, concat_ws(' ', $2::text, $11::text, $12::text), $3, $4, $6, $7, $8, $9, $10, clock_timestamp())
@@ -80,7 +80,7 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 	err = pool.QueryRow(ctx, beat, m.id, m.process, m.name, m.version, m.joined, m.seat, m.standby, m.api, m.numbers,
 		m.seatKey, m.proof, m.calls).Scan(&last)
 	switch {
-	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one gets an id of its own
+	case errors.Is(err, pgx.ErrNoRows): // two processes have copies of one database: this one gets a new id
 		m.id, m.joined = uuid.NewString(), false
 		return false, errStolen
 	case err != nil:
@@ -92,7 +92,7 @@ func (m *member) beat(ctx context.Context, pool *pgxpool.Pool) (steady bool, err
 
 // membersOf returns all nodes that the database has.
 func membersOf(ctx context.Context, pool *pgxpool.Pool) ([]Member, error) {
-	rows, _ := pool.Query(ctx, selectMembers) // the rows have its error
+	rows, _ := pool.Query(ctx, selectMembers) // the rows return the error
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Member])
 }
 
@@ -142,7 +142,7 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 		members, err = membersOf(ctx, f.pool)
 	}
 	switch {
-	case errors.Is(ctx.Err(), context.Canceled): // the node stops
+	case errors.Is(ctx.Err(), context.Canceled): // the node is stopping
 	case err != nil:
 		f.unready(err)
 		f.beatOutage.begin(explain(err))
@@ -155,7 +155,8 @@ func (f *Fleet) beatOnce(ctx context.Context) {
 	}
 }
 
-// ofRows returns the log for lines about single nodes, of which a database can have many: 20 a minute and level.
+// ofRows returns a log for lines about single nodes. A database can have many nodes, so it is limited to 20 lines a
+// minute and level.
 func ofRows(log zerolog.Logger) zerolog.Logger {
 	few := func() zerolog.Sampler { return &zerolog.BurstSampler{Burst: 20, Period: time.Minute} }
 	return log.Sample(zerolog.LevelSampler{InfoSampler: few(), WarnSampler: few(), ErrorSampler: few()})
@@ -182,7 +183,7 @@ func (f *Fleet) count(ctx context.Context, members []Member, steady bool) {
 	f.remember(ctx, f.census.place)
 }
 
-// take makes the admission keep to this node's part.
+// take makes the admission enforce this node's part.
 func (f *Fleet) take(p Place) {
 	f.nodes.Store(int64(p.Nodes))
 	if f.admission == nil {
@@ -194,7 +195,7 @@ func (f *Fleet) take(p Place) {
 	}
 }
 
-// noticeTwin warns, each time it appears, of another node with this node's name.
+// noticeTwin warns of another node with this node's name, each time such a node appears.
 func (f *Fleet) noticeTwin(members []Member) {
 	i := slices.IndexFunc(members, func(m Member) bool {
 		return m.Live() && m.Name == f.member.name && m.ID != f.member.id
@@ -206,8 +207,8 @@ func (f *Fleet) noticeTwin(members []Member) {
 	f.twin = i >= 0
 }
 
-// noticeOthers warns of nodes whose table of numbers, or secret of the same seat, differs from this node's: once for
-// each change of either.
+// noticeOthers warns of nodes whose table of numbers differs from this node's, or whose secret for the same seat does.
+// It warns once for each change.
 func (f *Fleet) noticeOthers(members []Member) {
 	told := map[string]string{}
 	differs := func(m *Member, what, theirs, own string) bool {

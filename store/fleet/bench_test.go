@@ -8,7 +8,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// BenchmarkDrain drains records of answered calls with statistics, and says how many a second and how large they are.
+// BenchmarkDrain drains records of answered calls with statistics, and reports their rate and size.
 func BenchmarkDrain(b *testing.B) {
 	pg := pgtest.Start(b, "fsync=on", "shared_buffers=128MB")
 	pool, err := openPool(pg.Database(), "bench", 2)
@@ -37,7 +37,7 @@ func BenchmarkDrain(b *testing.B) {
 	b.ReportMetric(float64(size)/float64(rows), "B/record")
 }
 
-// BenchmarkBeat makes heartbeats in a fleet of 20 nodes, and says how long one takes.
+// BenchmarkBeat makes heartbeats in a fleet of 20 nodes, and reports the time of each.
 func BenchmarkBeat(b *testing.B) {
 	pg := pgtest.Start(b, "fsync=on")
 	pool, err := openPool(pg.Database(), "bench", 2)

@@ -10,7 +10,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// memberAt is a member by its name and the age of its last heartbeat.
+// memberAt returns a member with a name and the age of its last heartbeat.
 func memberAt(name string, age time.Duration) Member {
 	return Member{ID: "id-" + name, Name: name, Age: age}
 }
@@ -24,7 +24,7 @@ func names(all []Member) string {
 	return strings.Join(list, " ")
 }
 
-// A place follows from names, and from ids among equal ones.
+// Places follow the order of names, and of ids among equal names.
 func TestCensusOrder(t *testing.T) {
 	all := []Member{memberAt("c", 0), memberAt("a", liveFor), {ID: "z", Name: "b"}, {ID: "y", Name: "b"}, memberAt("B", liveFor+1)}
 	for id, want := range map[string]Place{"id-a": {0, 4}, "y": {1, 4}, "z": {2, 4}, "id-c": {3, 4}} {
@@ -35,7 +35,7 @@ func TestCensusOrder(t *testing.T) {
 	}
 }
 
-// Each change is told once: a node vanishes, is still away, is replaced by one of its name, is back, leaves.
+// Each change is reported once: a node vanishes, stays away, is replaced by one with the same name, comes back, leaves.
 func TestCensusChanges(t *testing.T) {
 	c, now := census{}, time.Unix(0, 0)
 	for i, step := range []struct {
@@ -67,7 +67,7 @@ func TestCensusChanges(t *testing.T) {
 	}
 }
 
-// A database with many rows that vanish fills no log.
+// A database with many rows that vanish does not fill the log.
 func TestRowsLogLittle(t *testing.T) {
 	var log strings.Builder
 	f := &Fleet{rows: ofRows(zerolog.New(&log)), member: member{id: "id-a", standby: true}}
@@ -83,7 +83,7 @@ func TestRowsLogLittle(t *testing.T) {
 	}
 }
 
-// After an outage of the database a node that stands by has no heartbeat yet: it is late, and has not vanished.
+// After an outage of the database, a standby node that has no heartbeat yet is late, but has not vanished.
 func TestCensusAfterAnOutage(t *testing.T) {
 	c, now := census{}, time.Unix(0, 0)
 	standby := func(age time.Duration) []Member {
@@ -105,11 +105,11 @@ func TestCensusAfterAnOutage(t *testing.T) {
 	}
 }
 
-// world is nodes and their database. Each has a clock of its own, and the test moves time.
+// world models nodes and their database. Each has its own clock, and the test moves time.
 type world struct {
-	now   time.Duration // that really goes by
-	clock time.Duration // how far the database's clock is off
-	away  bool          // the database
+	now   time.Duration // true time
+	clock time.Duration // offset of the database's clock
+	away  bool          // whether the database is away
 	rows  map[string]time.Duration
 	nodes []*modelNode
 }
@@ -117,11 +117,11 @@ type world struct {
 type modelNode struct {
 	id       string
 	up, cut  bool
-	clock    time.Duration // how far its clock is off
-	next     time.Duration // its next heartbeat
+	clock    time.Duration // offset of its clock
+	next     time.Duration // time of its next heartbeat
 	census   census
 	noted    Place
-	vanished int // how many it has told of
+	vanished int // number of vanished nodes that it has reported
 }
 
 func newWorld(nodes int) *world {
@@ -132,13 +132,13 @@ func newWorld(nodes int) *world {
 	return w
 }
 
-// start starts a node, which looks at the nodes at once.
+// start starts a node, which reads the list of nodes at once.
 func (w *world) start(n *modelNode) {
 	n.up, n.census, n.next = true, census{place: n.noted}, w.now
 	w.beat(n)
 }
 
-// beat is what a heartbeat does in the database and after it.
+// beat does a heartbeat's work in the database and after it.
 func (w *world) beat(n *modelNode) {
 	n.next = w.now + beatEvery
 	if w.away || n.cut {
@@ -162,7 +162,7 @@ func (w *world) beat(n *modelNode) {
 	n.vanished += len(vanished)
 }
 
-// pass lets time go by, in which the nodes that are up make their heartbeats.
+// pass lets time pass, in which the running nodes make their heartbeats.
 func (w *world) pass(d time.Duration) {
 	for end := w.now + d; w.now < end; w.now += 100 * time.Millisecond {
 		for _, n := range w.nodes {
@@ -173,7 +173,7 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-// parts is how much of a cap the nodes that are up have together, by their own counts.
+// parts returns the sum of the running nodes' parts of a cap, as each of them calculates it.
 func (w *world) parts(limit int) (sum int) {
 	for _, n := range w.nodes {
 		if p := n.census.place; n.up {
@@ -186,8 +186,8 @@ func (w *world) parts(limit int) (sum int) {
 	return sum
 }
 
-// A node's death gives its part to the others within 6 s and a heartbeat, whatever the moment and whatever the clocks of
-// the nodes. Until then no node has more than before.
+// After a node's death, the others get its part within 6 s and a heartbeat, at any moment and with any offsets of the
+// nodes' clocks. Until then, no node has more than before.
 func TestDeathFreesItsPart(t *testing.T) {
 	for late := time.Duration(0); late < beatEvery; late += 100 * time.Millisecond {
 		w := newWorld(3)
@@ -203,7 +203,7 @@ func TestDeathFreesItsPart(t *testing.T) {
 		w.nodes[1].up = false
 		after := w.now
 		for w.parts(100) != 100 && w.now-after < time.Minute {
-			if got := w.parts(100); got != 67 && got != 67+17 && got != 67+16 { // none, or one of both knows
+			if got := w.parts(100); got != 67 && got != 67+17 && got != 67+16 { // neither or one of the two knows
 				t.Fatalf("%d of 100", got)
 			}
 			w.pass(100 * time.Millisecond)
@@ -217,7 +217,7 @@ func TestDeathFreesItsPart(t *testing.T) {
 	}
 }
 
-// A database that was away, or whose clock jumps, makes no living node vanish, and the parts are the cap all the time.
+// An outage of the database or a jump of its clock makes no living node vanish. The parts always add up to the cap.
 func TestOutageMakesNobodyVanish(t *testing.T) {
 	for outage := time.Duration(0); outage < 20*time.Second; outage += 500 * time.Millisecond {
 		for _, jump := range []time.Duration{0, time.Second, 4 * time.Second, time.Hour, -time.Second, -4 * time.Second, -time.Hour} {
@@ -246,7 +246,8 @@ func TestOutageMakesNobodyVanish(t *testing.T) {
 	}
 }
 
-// Nodes that are cut off from the database keep their parts, and the others share the cap. When they are back, all share it.
+// Nodes that are cut off from the database keep their parts, while the others share the whole cap. Once they are back,
+// all nodes share it.
 func TestCutOff(t *testing.T) {
 	for k := 1; k < 5; k++ {
 		w := newWorld(5)
@@ -276,8 +277,8 @@ func TestCutOff(t *testing.T) {
 	}
 }
 
-// Whatever happens, each node that is up has a place among the nodes that there can be, so none is starved. When all is
-// quiet again, the nodes have exactly the cap.
+// Whatever happens, each running node has a place among the possible nodes, so none is starved. Once nothing changes
+// any more, the nodes' parts add up to exactly the cap.
 func TestCensusModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(rapid.IntRange(1, 5).Draw(t, "nodes"))
@@ -318,8 +319,9 @@ func TestCensusModel(t *testing.T) {
 				up++
 			}
 		}
-		// A dead node's heartbeat is at most liveFor ahead at the first heartbeat of another one, or it is forgotten there.
-		// It counts until it is older than liveFor, and the next heartbeat sees that. pass ends before its last moment.
+		// At another node's first heartbeat, a dead node's heartbeat is at most liveFor in the future; otherwise it is
+		// removed there. It counts until it is older than liveFor, and the next heartbeat notices that. pass stops just
+		// before its last moment.
 		w.pass(2*liveFor + 2*beatEvery + 100*time.Millisecond)
 		if got := w.parts(limit); up > 0 && got != limit {
 			t.Fatalf("%d nodes have %d of %d", up, got, limit)

@@ -14,14 +14,15 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The bounds on waiting for the database.
+// Limits on waiting for the database.
 const (
 	connectTimeout = 5 * time.Second
-	// statementTimeout is the database's own bound, so that it stops work whose result is no longer awaited. The URL may
+	// statementTimeout is the database's own limit, so that it stops work whose result is no longer awaited. The URL may
 	// set another one.
 	statementTimeout = "30s"
 	batchTimeout     = 40 * time.Second
-	// idleTimeout bounds how long a machine that dies within a transaction keeps its locks, including its seat's.
+	// idleTimeout bounds how long the database keeps the locks of a machine that dies within a transaction, including
+	// the lock on its seat.
 	idleTimeout = "2s"
 )
 
@@ -39,7 +40,7 @@ func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
 	cfg.MaxConnIdleTime = time.Minute
 	if !strings.Contains(url, "connect_timeout") {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
-		if len(cfg.ConnConfig.Fallbacks) > 0 { // an unreachable host must not keep the others from being tried
+		if len(cfg.ConnConfig.Fallbacks) > 0 { // one unreachable host must not use up the time for the others
 			cfg.ConnConfig.ConnectTimeout = connectTimeout / 10
 		}
 	}
@@ -58,8 +59,8 @@ func openPool(url, application string, conns int32) (*pgxpool.Pool, error) {
 	return pool, nil
 }
 
-// reset makes a pool reconnect if the database answered with an error: it may no longer be the primary. Broken
-// connections are dropped anyway, and one that is being set up must be kept.
+// reset makes a pool reconnect if the database answered with an error, because it may no longer be the primary.
+// Broken connections are dropped anyway, and a connection that is being set up must be kept.
 func reset(pool *pgxpool.Pool, err error) {
 	if _, answered := errors.AsType[*pgconn.PgError](err); answered {
 		pool.Reset()
@@ -68,7 +69,7 @@ func reset(pool *pgxpool.Pool, err error) {
 
 // AwayError means that the fleet's database can't be used at the moment.
 type AwayError struct {
-	// Problem is the reason and Remedy what to do, both without secrets.
+	// Problem says what is wrong, and Remedy what to do about it, both without secrets.
 	Problem, Remedy string
 
 	err error
@@ -134,7 +135,7 @@ func explain(err error) error {
 	}
 }
 
-// lastOf returns the text of the innermost error, which has the reason.
+// lastOf returns the text of the innermost error, which says why it failed.
 func lastOf(err error) string {
 	for {
 		inner := errors.Unwrap(err)

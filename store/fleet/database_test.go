@@ -10,7 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// TestNoTLS: where the URL wants TLS and the database has none, the remedy is about TLS.
+// TestNoTLS checks that the remedy is about TLS if the URL requires TLS and the database does not
+// offer it.
 func TestNoTLS(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

@@ -14,7 +14,7 @@ import (
 // Consumer is the drain's name in the outbox.
 const Consumer = "fleet"
 
-// Outbox is the store: the records that wait, and notes that outlive a restart.
+// Outbox is the store: the waiting records, and notes that outlive a restart.
 type Outbox interface {
 	record.Outbox
 
@@ -23,12 +23,13 @@ type Outbox interface {
 }
 
 const (
-	// maxBatch and minBatch bound the records of a transaction. A database that is too slow for a batch gets smaller ones.
+	// maxBatch and minBatch bound the number of records in a transaction. If the database is too slow for a batch, the
+	// next ones are smaller.
 	maxBatch = 500
 	minBatch = 10
 	// batchEvery is the time between transactions that are not full.
 	batchEvery = time.Second
-	// lookEvery is how often the outbox is read without a change, for postponed items.
+	// lookEvery is how often the outbox is read when there was no change, to find postponed items.
 	lookEvery = 5 * time.Second
 	// firstWait and lastWait bound the time between attempts to reach the database.
 	firstWait = time.Second
@@ -52,7 +53,7 @@ func (f *Fleet) runDrain(ctx context.Context) {
 			if isSlow(err) {
 				size = max(minBatch, size/2)
 			}
-			sleep(ctx, wait/2+rand.N(wait)) // so that the nodes don't come back together
+			sleep(ctx, wait/2+rand.N(wait)) // random, so that the nodes don't return all at once
 			wait = min(2*wait, lastWait)
 		case n == 0:
 			f.drainOutage.end()
@@ -73,7 +74,7 @@ func (f *Fleet) runDrain(ctx context.Context) {
 	}
 }
 
-// sleep waits, at most until ctx ends.
+// sleep waits until d has passed or ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -83,7 +84,7 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// drainOnce sends one batch and returns how many items it dealt with.
+// drainOnce sends one batch and returns how many items it handled.
 func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
@@ -103,7 +104,7 @@ func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
 	if err != nil {
 		f.unready(err)
 		err = explain(err)
-	} else if len(sent) == 0 && len(more) > 1 { // then the records are not the reason
+	} else if len(sent) == 0 && len(more) > 1 { // then the records are not to blame
 		refused = nil
 		err = explain(more[0].err)
 	}
@@ -121,14 +122,14 @@ func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
 	return len(items), err
 }
 
-// refusal is a record that can't be kept.
+// refusal is a record that the database has refused.
 type refusal struct {
 	staged
 	err error
 }
 
-// stage reads the records of items. gone has the items without a record: it was removed, or the item is about a live
-// call's report, which comes again at the call's end.
+// stage reads the records of items. gone has the items without a record. Either the record was removed, or the item is
+// about a live call's report; that item is added again at the call's end.
 func (f *Fleet) stage(ctx context.Context, items []record.OutboxItem) (batch []staged, gone []int64,
 	refused []refusal,
 ) {
@@ -150,8 +151,8 @@ func (f *Fleet) stage(ctx context.Context, items []record.OutboxItem) (batch []s
 	return batch, gone, refused
 }
 
-// send writes a batch. If the database refuses a record, send halves the batch until the record stands alone. err means
-// the database.
+// send writes a batch. If the database refuses it, send halves the batch until the refused record is alone. err is set
+// if the database is at fault.
 func send(ctx context.Context, write func(context.Context, []staged) error, batch []staged) (sent []staged,
 	refused []refusal, err error,
 ) {
@@ -176,7 +177,7 @@ func send(ctx context.Context, write func(context.Context, []staged) error, batc
 	return append(slices.Clip(sent), more...), append(refused, others...), err
 }
 
-// setAside postpones the refused records, so that the others can proceed.
+// setAside postpones the refused records, so that the other records are not held up.
 func (f *Fleet) setAside(ctx context.Context, refused []refusal) error {
 	for _, r := range refused {
 		aside := min(firstAside<<min(r.try, 10), lastAside)

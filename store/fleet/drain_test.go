@@ -10,7 +10,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A finished call gets to the database, and so do its report and what is said of it later; each once.
+// A finished call reaches the database, and so do its report and later additions, each once.
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -48,7 +48,7 @@ func TestDrain(t *testing.T) {
 	}
 }
 
-// Without the database nothing is lost, and two log lines say when that was.
+// Nothing is lost while the database is away, and two log lines mark the start and the end of the outage.
 func TestDrainAway(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)
@@ -64,7 +64,7 @@ func TestDrainAway(t *testing.T) {
 	pg.Run()
 	eventually(t, "all there", func() bool { return n.waiting() == 0 })
 	for range 3 {
-		pg.Kill() // and again, in the middle of batches
+		pg.Kill() // again, in the middle of batches
 		n.put(ids("k"+time.Now().Format("150405.000"), 100)...)
 		pg.Run()
 	}
@@ -83,7 +83,7 @@ func TestDrainAway(t *testing.T) {
 	}
 }
 
-// stopping is an outbox whose node stops while records are read.
+// stopping is an outbox whose node stops while records are being read.
 type stopping struct {
 	stop      context.CancelFunc
 	postponed int
@@ -111,7 +111,8 @@ func (s *stopping) Postpone(_ context.Context, seqs []int64, _ time.Time, _ stri
 	return nil
 }
 
-// A node that stops while it reads records sets none of them aside: they go with the last batch, or after the next start.
+// A node that stops while it reads records sets none of them aside. They are sent with the last batch or after the next
+// start.
 func TestDrainStops(t *testing.T) {
 	t.Parallel()
 	ctx, stop := context.WithCancel(t.Context())

@@ -7,26 +7,26 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Elsewhere is the state of a call that this node does not have: of another seat, or of its own seat while it stands
-// by.
+// Elsewhere is the state of a call that is not on this node: a call of another seat, or a call of its own seat while
+// it stands by.
 type Elsewhere struct {
 	State
 
 	Seat string
-	// Node is the name of the seat's owner; empty if the database does not have the seat.
+	// Node is the name of the seat's owner. It is empty if the database does not have the seat.
 	Node string
 }
 
-// maxElsewhere bounds the states of one answer, which people read.
+// maxElsewhere bounds the number of states in one answer, which is for people.
 const maxElsewhere = 10_000
 
-// fromElsewhere leaves out the seat that this node serves, because it has these calls itself, and calls that are over,
-// because they have a record.
+// fromElsewhere leaves out the calls of the seat that this node serves, because it has them itself, and calls that are
+// over, because they have a record.
 const fromElsewhere = ` FROM flowbridge_states AS s LEFT JOIN flowbridge_seats AS o USING (seat)
 	WHERE s.seat <> $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id)`
 
-// Elsewhere reads the states of calls of other seats. hidden counts the ones that it could not read, because they have
-// another secret, and the ones beyond the limit. The error is an AwayError.
+// Elsewhere reads the states of calls of other seats. hidden counts the states that it could not read because they
+// have another secret, and those beyond the limit. The error is an AwayError.
 func (f *Fleet) Elsewhere(ctx context.Context) (calls []Elsewhere, hidden int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, f.within)
 	defer cancel()
@@ -64,12 +64,12 @@ func (f *Fleet) serves() string {
 	return f.Seat.name
 }
 
-// elsewhere reads the states that match a condition. For seats with the secret of this node's seat it derives their
-// keys.
+// elsewhere reads the states that match a condition. It derives the keys of the seats that have the same secret as
+// this node's seat.
 func (f *Fleet) elsewhere(ctx context.Context, condition string, arg any) (calls []Elsewhere, err error) {
 	rows, _ := f.Reader.pool.Query(ctx, `SELECT left(s.id, 600), CASE WHEN octet_length(s.state) <= 1 << 20 THEN s.state END,
 		left(s.seat, 64), left(coalesce(o.node, ''), 64)`+fromElsewhere+condition,
-		f.serves(), arg) // the rows have its error
+		f.serves(), arg) // the rows return the error
 	seals := map[string]cipher.AEAD{}
 	var one Elsewhere
 	_, err = pgx.ForEachRow(rows, []any{&one.ID, &one.Text, &one.Seat, &one.Node}, func() error {
@@ -88,7 +88,7 @@ func (f *Fleet) elsewhere(ctx context.Context, condition string, arg any) (calls
 	return calls, explain(err)
 }
 
-// sealFor returns the cipher for states of any seat that has the secret of this one.
+// sealFor returns the cipher for the states of a seat with the same secret as this one.
 func (s *Seat) sealFor(seat string) (cipher.AEAD, error) {
 	key, err := derive(&SeatOptions{Name: seat, Secret: s.secret}, "states")
 	if err != nil {

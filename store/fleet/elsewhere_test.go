@@ -7,7 +7,7 @@ import (
 	"flowbridge/internal/pgtest"
 )
 
-// seatedAt is a node that stands by for a seat, with a secret.
+// seatedAt returns a node that stands by for a seat and has a secret.
 func seatedAt(t *testing.T, url, name, seat, secret string) *node {
 	t.Helper()
 	n := newNode(t, name)
@@ -15,14 +15,14 @@ func seatedAt(t *testing.T, url, name, seat, secret string) *node {
 	o.Seat = &SeatOptions{Name: seat, Secret: strings.Repeat(secret, 32), Patience: patience}
 	f, err := Open(t.Context(), o)
 	must(t, err)
-	f.beatWithin, f.within = patience, patience // whatever a machine that is slow does
+	f.beatWithin, f.within = patience, patience // even on a slow machine
 	n.fleet = f
 	t.Cleanup(func() { f.Close() })
 	return n
 }
 
-// A node reads the states of all seats that have its secret, and counts the others. It does not read the states of the seat
-// that it serves, which it has itself, nor of calls that are over.
+// A node reads the states of all seats with its secret, and counts the others. It skips the states of its own seat,
+// which it already has, and of calls that are over.
 func TestElsewhere(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -39,7 +39,7 @@ func TestElsewhere(t *testing.T) {
 	eventually(t, "the call is over", func() bool { return count(t, url) == 1 })
 	for _, tt := range []struct {
 		of     *node
-		reads  string // each as seat, node, id
+		reads  string // seat, node and id of each
 		hidden int
 	}{
 		{a, "west b.db of-b.db", 1},

@@ -12,7 +12,7 @@ import (
 	"flowbridge/internal/pgtest"
 )
 
-// all waits until the database has this many records and the outbox is empty.
+// all waits until the database has this number of records and the outbox is empty.
 func (n *node) all(url string, records int) {
 	n.t.Helper()
 	eventually(n.t, "all records are there", func() bool { return n.waiting() == 0 })
@@ -24,7 +24,7 @@ func (n *node) all(url string, records int) {
 	}
 }
 
-// A record that the database refuses is set aside with a log line, and the others go on.
+// A record that the database refuses is set aside with a log line. The other records are still sent.
 func TestDrainRefused(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -42,7 +42,7 @@ func TestDrainRefused(t *testing.T) {
 	}
 }
 
-// A database that refuses every record is an outage, and no fault of the records.
+// If the database refuses every record, that is an outage and not a fault of the records.
 func TestDrainAllRefused(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -58,7 +58,7 @@ func TestDrainAllRefused(t *testing.T) {
 	eventually(t, "there again", func() bool { return count(t, url) >= 19 })
 }
 
-// What no text of PostgreSQL may have in it does not hold a record up.
+// Characters that PostgreSQL's text type does not allow don't delay a record.
 func TestDrainText(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -75,14 +75,14 @@ func TestDrainText(t *testing.T) {
 	}
 }
 
-// A database that is too slow for a batch gets smaller ones.
+// A database that is too slow for a batch gets smaller batches.
 func TestDrainSlow(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
 	f, err := Open(t.Context(), n.options(url))
 	must(t, err)
-	if err := f.ready(t.Context()); err != nil { // the tables
+	if err := f.ready(t.Context()); err != nil { // creates the tables
 		t.Fatal(err)
 	}
 	f.Close()
@@ -96,7 +96,7 @@ func TestDrainSlow(t *testing.T) {
 	}
 }
 
-// A database that answers nothing at all holds neither calls nor their records up.
+// A database that never answers delays neither calls nor their records.
 func TestDrainFrozen(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)
@@ -106,7 +106,7 @@ func TestDrainFrozen(t *testing.T) {
 	n.put("a-1")
 	n.all(url, 1)
 	eventually(t, "reached", func() bool { return n.fleet.Status().Nodes == 1 && n.fleet.Status().BeatError == nil })
-	slow := n.log.count("goes on with its part") // at the start
+	slow := n.log.count("goes on with its part") // lines from the start
 	pg.Freeze()
 	n.put(ids("b", 10)...)
 	eventually(t, "noticed", func() bool { return n.log.count("goes on with its part") > slow })
@@ -120,13 +120,13 @@ func TestDrainFrozen(t *testing.T) {
 	n.all(url, 11)
 }
 
-// What the operator can get wrong is said in words, and the records wait until it is right.
+// Each mistake of an operator has a clear message, and the records wait until it is corrected.
 func TestDrainFaults(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Shared(t)
 	for name, tt := range map[string]struct {
 		broken, mended func(url string)
-		with           func(url string) string // the URL that the node has
+		with           func(url string) string // returns the node's URL
 		says           string
 	}{
 		"read-only": {
@@ -210,7 +210,7 @@ func nameOf(url string) string {
 	return name
 }
 
-// The tables of an earlier version are brought up to date by one node while others start, too, and keep their records.
+// One node updates the tables of an earlier version while others also start. The tables keep their records.
 func TestOlderSchema(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -252,7 +252,7 @@ func TestOlderSchema(t *testing.T) {
 	}
 }
 
-// A schema that a newer node makes while this one runs is noticed at the next batch.
+// If a newer node updates the schema while this node runs, this node notices it at the next batch.
 func TestNewerMeanwhile(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -270,14 +270,14 @@ func TestNewerMeanwhile(t *testing.T) {
 	n.all(url, 2)
 }
 
-// A full disk holds the records up until there is room.
+// While the disk is full, records wait.
 func TestDrainFull(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)
 	dir := filepath.Join(pg.Dir(), "small")
 	root(t, "mkdir", "-p", dir)
 	root(t, "mount", "-t", "tmpfs", "-o", "size=24m,mode=0777", "tmpfs", dir)
-	// Its processes are gone only some time after the first one.
+	// The other processes end some time after the first one.
 	t.Cleanup(func() { pg.Kill(); root(t, "umount", "-l", dir) })
 	pg.Exec("mkdir", "-m", "0700", filepath.Join(dir, "space"))
 	pgtest.Exec(t, pg.URL("postgres"), `CREATE TABLESPACE small LOCATION '`+filepath.Join(dir, "space")+`'`)
@@ -288,7 +288,7 @@ func TestDrainFull(t *testing.T) {
 	n.put("a")
 	n.all(url, 1)
 	ballast := filepath.Join(dir, "ballast")
-	out, _ := exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=64k").CombinedOutput() // until it is full
+	out, _ := exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=64k").CombinedOutput() // fails once the disk is full
 	if !strings.Contains(string(out), "No space left") {
 		t.Fatalf("dd: %s", out)
 	}

@@ -17,34 +17,34 @@ import (
 	"flowbridge/store/record"
 )
 
-// Options are what Open needs.
+// Options are the options of Open.
 type Options struct {
-	// URL is the database's.
+	// URL is the URL of the database.
 	URL string
 	// Node is this node's name; Version is the program's.
 	Node, Version string
-	// API is where other nodes reach the node's admin API; empty if they don't.
+	// API is the URL at which other nodes reach the node's admin API. It is empty if they can't.
 	API string
-	// Numbers returns the current Member.Numbers. By default the node has no table.
+	// Numbers returns the current Member.Numbers. If it is nil, the node has no table.
 	Numbers func() string
 	// Key is the signalling key of the node's own database. It identifies the node.
 	Key [32]byte
 	// Outbox is the node's own database.
 	Outbox Outbox
-	// Seat is the seat that the node has or stands by for, or nil.
+	// Seat is the seat that the node has or stands by for; nil if there is none.
 	Seat *SeatOptions
 	Log  zerolog.Logger
 }
 
-// Fleet is this node's part in a fleet. Its methods may be called from any goroutine.
+// Fleet is this node's connection to a fleet. Its methods may be called from any goroutine.
 type Fleet struct {
 	*Reader
 
 	// Constant.
 	Seat    *Seat // may be nil
 	log     zerolog.Logger
-	rows    zerolog.Logger // for lines about single nodes
-	pool    *pgxpool.Pool  // a connection for each goroutine
+	rows    zerolog.Logger // log for lines about single nodes
+	pool    *pgxpool.Pool  // one connection for each goroutine
 	outbox  Outbox
 	write   func(context.Context, []staged) error
 	numbers func() string
@@ -55,15 +55,15 @@ type Fleet struct {
 	running sync.WaitGroup
 
 	beating   sync.Mutex // guards the fields below
-	admission Admission  // if nil, each node has caps of its own
+	admission Admission  // if nil, each node has its own caps
 	member    member     // its id changes if another process takes it
 	census    census
-	twin      bool // another node has this one's name
-	// toldOthers has the last warnings about differing tables of numbers or secrets, by subject and the node's id.
+	twin      bool // another node has the same name as this one
+	// toldOthers holds the last warnings about differing tables of numbers or secrets, by subject and the node's id.
 	toldOthers map[string]string
 
 	preparing sync.Mutex // guards prepared
-	prepared  bool       // the tables have this version, as far as is known
+	prepared  bool       // the tables have this version's schema, as far as is known
 
 	drainOutage, beatOutage outage
 
@@ -79,7 +79,7 @@ type Fleet struct {
 // notePlace names the note of this node's last place.
 const notePlace = "fleet_place"
 
-// Open returns the node's part of a fleet without waiting for the database. Join starts it.
+// Open returns the node's connection to a fleet, without waiting for the database. Join starts it.
 func Open(ctx context.Context, o Options) (*Fleet, error) {
 	application := "flowbridge " + o.Node
 	pool, err := openPool(o.URL, application, 3)
@@ -91,7 +91,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 		pool.Close()
 		return nil, err
 	}
-	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // the key itself is a secret
+	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // hashed, because the key itself is secret
 	f := &Fleet{
 		Reader: reader, log: o.Log, rows: ofRows(o.Log), pool: pool, outbox: o.Outbox,
 		numbers: o.Numbers, beatWithin: beatTimeout,
@@ -129,19 +129,19 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	return f, nil
 }
 
-// Join takes part from now on. admission enforces the fleet's caps; if it is nil, each node has caps of its own. Join
-// waits briefly for a first look at the nodes: without the database the node starts with its last place.
+// Join makes the node a member from now on. admission enforces the fleet's caps; if it is nil, each node has its own
+// caps. Join waits briefly for a first look at the nodes. Without the database the node starts with its last place.
 func (f *Fleet) Join(admission Admission) {
 	f.beating.Lock()
 	f.admission, f.member.standby = admission, false
 	f.take(f.census.place)
 	f.beating.Unlock()
-	f.beatOnce(f.ctx) // an outage is logged
+	f.beatOnce(f.ctx) // it logs an outage
 	f.start()
 	f.Serve()
 }
 
-// Serve renews the lease of the seat, if there is one, and writes states from now on.
+// Serve starts to write states and, if there is a seat, to renew its lease.
 func (f *Fleet) Serve() {
 	if f.Seat != nil {
 		f.Seat.begun.Do(func() {
@@ -151,7 +151,7 @@ func (f *Fleet) Serve() {
 	}
 }
 
-// Stand takes part as a node without calls and without a part of the caps, until Join.
+// Stand makes the node a member without calls and without a part of the caps, until Join.
 func (f *Fleet) Stand() {
 	f.beatOnce(f.ctx)
 	f.start()
@@ -187,7 +187,7 @@ func (f *Fleet) farewell() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastTry)
 	defer cancel()
 	if f.drainOutage.state() == nil {
-		_ = f.share(ctx) // the next REGISTER makes up for a failure
+		_ = f.share(ctx) // if it fails, the next REGISTER makes up for it
 		for n := 1; n > 0; {
 			var err error
 			if n, err = f.drainOnce(ctx, maxBatch); err != nil {
@@ -201,7 +201,7 @@ func (f *Fleet) farewell() {
 	}
 }
 
-// ready creates or updates the tables, once until the database fails.
+// ready creates or updates the tables, unless that was done since the database last failed.
 func (f *Fleet) ready(ctx context.Context) error {
 	f.preparing.Lock()
 	defer f.preparing.Unlock()
@@ -213,7 +213,8 @@ func (f *Fleet) ready(ctx context.Context) error {
 	return explain(err)
 }
 
-// unready makes the node reconnect and check the tables again: it may be another database when it returns.
+// unready makes the node reconnect and check the tables again, because it may get another database when the
+// connection is back.
 func (f *Fleet) unready(err error) {
 	reset(f.pool, err)
 	f.preparing.Lock()
@@ -229,7 +230,7 @@ func (f *Fleet) remember(ctx context.Context, p Place) {
 	}
 }
 
-// remembered returns the noted place. A node that has never seen the fleet is the only one.
+// remembered returns the noted place. A node that has never seen the fleet counts as the only one.
 func (f *Fleet) remembered(ctx context.Context) (p Place) {
 	text, err := f.outbox.Noted(ctx, notePlace)
 	if err == nil {
@@ -241,17 +242,18 @@ func (f *Fleet) remembered(ctx context.Context) (p Place) {
 	return p
 }
 
-// Status describes a node's part in a fleet.
+// Status describes a node's membership in a fleet.
 type Status struct {
-	// Delivered is when the outbox was last empty or a batch was last taken; zero if never.
+	// Delivered is when the outbox was last empty or the database last took a batch; zero if neither has happened.
 	Delivered time.Time
 	// Drained is how many records the database has taken since the start.
 	Drained int64
 	// Nodes is how many nodes share the caps.
 	Nodes int
-	// Missing is how many nodes have vanished, and are neither back nor forgotten.
+	// Missing is how many nodes have vanished and are neither back nor forgotten.
 	Missing int
-	// DrainError and BeatError say why the database takes no records or heartbeats at the moment; nil if it does.
+	// DrainError and BeatError say why the database takes no records or heartbeats at the moment. They are nil if it
+	// does.
 	DrainError, BeatError error
 }
 

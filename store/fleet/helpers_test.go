@@ -17,7 +17,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// patience ends a test that hangs; it says nothing of how long anything takes.
+// patience ends a test that hangs. It is not an expected duration.
 const patience = 2 * time.Minute
 
 func eventually(t *testing.T, what string, holds func() bool) {
@@ -29,7 +29,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// lines are what was logged.
+// lines collects log lines.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -53,7 +53,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// node is one node of a test: a store, and its part in a fleet.
+// node is a node of a test: a store and its membership of a fleet.
 type node struct {
 	t     *testing.T
 	path  string
@@ -81,7 +81,7 @@ func (n *node) open() {
 	n.store = s
 }
 
-// options returns the options of the node's part in a fleet.
+// options returns the options for the node's membership of a fleet.
 func (n *node) options(url string) Options {
 	return Options{
 		URL: url, Node: filepath.Base(n.path), Version: "test", Key: n.store.Key(), Outbox: n.store,
@@ -89,10 +89,10 @@ func (n *node) options(url string) Options {
 	}
 }
 
-// join begins the node's part in a fleet. The test ends it.
+// join makes the node a member of a fleet until the end of the test.
 func (n *node) join(url string, a Admission) *Fleet { return n.joinWithin(beatTimeout, url, a) }
 
-// joinReached is join where the database is there, however slow the machine is.
+// joinReached is join for a database that is reachable, however slow the machine is.
 func (n *node) joinReached(url string) { n.joinWithin(patience, url, nil) }
 
 func (n *node) joinWithin(limit time.Duration, url string, a Admission) *Fleet {
@@ -106,7 +106,7 @@ func (n *node) joinWithin(limit time.Duration, url string, a Admission) *Fleet {
 	return f
 }
 
-// put keeps finished calls with these ids.
+// put stores finished calls with these ids.
 func (n *node) put(ids ...string) {
 	n.t.Helper()
 	var all sync.WaitGroup
@@ -120,7 +120,7 @@ func (n *node) put(ids ...string) {
 	all.Wait()
 }
 
-// waiting is how many items the outbox has.
+// waiting returns the number of items in the outbox.
 func (n *node) waiting() int64 {
 	n.t.Helper()
 	sizes, err := n.store.OutboxSize(n.t.Context())
@@ -130,7 +130,7 @@ func (n *node) waiting() int64 {
 
 var began = time.Date(2026, 11, 21, 2, 13, 0, 123e6, time.UTC)
 
-// finished is the record of a finished call.
+// finished returns the record of a finished call.
 func finished(id string) record.Record {
 	at := func(s int) record.Time { return record.TimeOf(began.Add(time.Duration(s) * time.Second)) }
 	return record.Record{

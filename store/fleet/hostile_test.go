@@ -9,8 +9,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Whatever somebody has written into the tables, each answer is small, what can't be read is said as such, and hides
-// nothing else.
+// Whatever is written into the tables, each answer is small. Unreadable rows are reported as such, and hide no
+// others.
 func TestHostileRows(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -51,7 +51,7 @@ func TestHostileRows(t *testing.T) {
 	if all, err := b.fleet.bindings(t.Context(), `holder = $1`, "t"); err != nil || len(all["t"]) != 0 {
 		t.Errorf("%d bindings, %v", len(all["t"]), err)
 	}
-	a.die() // else it renews its lease
+	a.die() // otherwise it renews its lease
 	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET renewed_at = 'infinity'`)
 	b.take(false)
 	states, unreadable, err := b.fleet.Seat.States(t.Context())
@@ -63,7 +63,7 @@ func TestHostileRows(t *testing.T) {
 		t.Errorf("an epoch that can't grow: %v", err)
 	}
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_seats ALTER calls TYPE bigint, ALTER unprotected TYPE text`)
-	fresh, err := OpenReader(url, "test") // the other one's plans have the types of before
+	fresh, err := OpenReader(url, "test") // the other reader's query plans have the old types
 	must(t, err)
 	t.Cleanup(fresh.Close)
 	if _, err := fresh.Overview(t.Context(), false); err == nil || !strings.Contains(err.Error(), "can't be read: unprotected") {
@@ -71,8 +71,8 @@ func TestHostileRows(t *testing.T) {
 	}
 }
 
-// Putting back the state of a call that has ended is of no use, even if its record is gone. A state that
-// is noted later counts: the database had lost it.
+// Restoring the row of an ended call's state has no effect, even if the call's record is gone. A state that is noted
+// later counts, because the database had lost it.
 func TestStateOfAnEndedCallIsPutBack(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()

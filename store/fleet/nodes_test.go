@@ -13,12 +13,12 @@ import (
 	"flowbridge/internal/pgtest"
 )
 
-// shares is an admission that notes its place.
+// shares is an admission that stores its place.
 type shares struct {
 	mu   sync.Mutex
 	p    Place
 	idle bool
-	// least is the smallest cap.
+	// least is the smallest cap so far.
 	least int
 }
 
@@ -39,7 +39,7 @@ func (s *shares) at() Place {
 
 func (s *shares) is(place, nodes int) bool { return s.at() == Place{place, nodes} }
 
-// die ends a node as a kill does: it says nothing.
+// die ends a node like a kill: it announces nothing.
 func (n *node) die() {
 	n.t.Helper()
 	n.fleet.stop()
@@ -48,7 +48,7 @@ func (n *node) die() {
 	n.fleet.Reader.Close()
 }
 
-// unjoined is a node whose heartbeats the test makes.
+// unjoined prepares a node whose heartbeats are made by the test.
 func (n *node) unjoined(url string, a Admission) {
 	n.t.Helper()
 	f, err := Open(n.t.Context(), n.options(url))
@@ -67,7 +67,7 @@ func (n *node) beat() {
 	})
 }
 
-// The nodes have places in the order of their names. One that leaves makes room at once, and is no fault.
+// The nodes have places in the order of their names. A node that leaves frees its place at once, and causes no warning.
 func TestPlaces(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -94,8 +94,8 @@ func TestPlaces(t *testing.T) {
 	}
 }
 
-// A node that is killed is named by each of the others, once, when the database has not seen it for 6 s. Then its part of
-// the caps is theirs. It is back with its next heartbeat.
+// Each of the other nodes reports a killed node once, when the database has not seen it for 6 s. They then share its
+// part of the caps. It is back with its next heartbeat.
 func TestVanished(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -121,8 +121,8 @@ func TestVanished(t *testing.T) {
 	eventually(t, "said so", func() bool { return a.log.count("is back") > 0 && a.fleet.Status().Missing == 0 })
 }
 
-// What the database has of the nodes can't starve one: a heartbeat of the future, or of a clock without sense, counts for
-// nothing and is removed. A node that is off the list comes back onto it.
+// Rows of the database can't starve a node: a heartbeat in the future, or from an absurd clock, is ignored and removed.
+// A node that was removed from the list adds itself again.
 func TestImplausibleRows(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -143,7 +143,7 @@ func TestImplausibleRows(t *testing.T) {
 	if got := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_nodes`); got != 1 {
 		t.Errorf("%d rows; want 1", got)
 	}
-	pgtest.Exec(t, url, `UPDATE flowbridge_nodes SET seen_at = 'infinity'`) // its own one
+	pgtest.Exec(t, url, `UPDATE flowbridge_nodes SET seen_at = 'infinity'`) // its own row
 	a.beat()
 	pgtest.Exec(t, url, `DELETE FROM flowbridge_nodes`)
 	a.beat()
@@ -155,8 +155,8 @@ func TestImplausibleRows(t *testing.T) {
 	}
 }
 
-// A database whose clock has gone on by an hour, which is the same as one that was away for an hour, makes nobody
-// vanish: the others have had no chance either. Nor does a clock that has gone back.
+// A database clock that jumps forward by an hour looks like an outage of an hour. No node vanishes, because the others
+// could not make heartbeats either. The same holds for a clock that jumps back.
 func TestDatabaseClock(t *testing.T) {
 	t.Parallel()
 	for _, by := range []string{"-1 hour", "1 hour"} {
@@ -183,7 +183,7 @@ func TestDatabaseClock(t *testing.T) {
 	}
 }
 
-// A node without the database goes on with its last place, also after its restart.
+// A node without the database keeps its last place, even after a restart.
 func TestAway(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)
@@ -212,7 +212,7 @@ func TestAway(t *testing.T) {
 	}
 }
 
-// Two nodes of one name are noticed, and so is a copy of a node's database. Each has a place of its own.
+// Two nodes with one name are noticed, and so is a copy of a node's database. Each has its own place.
 func TestTwins(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -260,7 +260,7 @@ func copyStore(t *testing.T, from, to string) {
 	}
 }
 
-// A database that is there answers Check, and what is wrong with one is said without the password.
+// Check succeeds on a working database. The error of a faulty one does not contain the password.
 func TestCheck(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Shared(t)
@@ -288,8 +288,8 @@ func TestCheck(t *testing.T) {
 	check(url, "has schema 9, and this version knows 8")
 }
 
-// A row that somebody else has written gets no token: not with a name, an address and the proof of another row. Nodes
-// with one secret prove their addresses to each other, whatever their seats; the addresses of others have to be listed.
+// A forged row gets no token, even with a name, an address and the proof of another row. Nodes that share a secret
+// prove their addresses to each other, whatever their seats are. The addresses of other nodes must be listed.
 func TestAddressesAreProven(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -342,12 +342,12 @@ func TestAddressesAreProven(t *testing.T) {
 	find("a", "b", "http://203.0.113.9:8080", false)
 	find("a", "c", "http://192.0.2.9:8080", true)
 	find("a", "d", "http://192.0.2.d:8080", false)
-	nodes["b"].beatOnce(t.Context()) // the node writes its own row again
+	nodes["b"].beatOnce(t.Context()) // the node restores its own row
 	find("a", "b", "http://192.0.2.b:8080", true)
 }
 
-// Rows of nodes that have no call take no part of a cap from those that have some: rows that somebody has written, and
-// nodes that are idle. The owner of a seat counts. An idle node has what it would have if all idle ones had calls.
+// Rows of nodes without calls take no part of a cap from nodes with calls. Such rows are forged or belong to idle
+// nodes. The owner of a seat always counts. An idle node has the part that it would have if all idle nodes had calls.
 func TestRowsWithoutCalls(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()

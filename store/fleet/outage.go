@@ -7,10 +7,10 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// outageEvery bounds the log lines of a recurring outage.
+// outageEvery is the minimum time between log lines of a recurring outage.
 const outageEvery = time.Minute
 
-// outage is a time in which something does not work. It logs one line at its start and one at its end.
+// outage is a time in which an operation fails. It logs one line at its start and one at its end.
 type outage struct {
 	log         zerolog.Logger // constant, like the messages
 	began, over string
@@ -18,7 +18,7 @@ type outage struct {
 	mu     sync.Mutex // guards the fields below
 	since  time.Time  // zero if there is no outage
 	logged time.Time  // when a start was last logged
-	quiet  bool       // this one is not logged
+	quiet  bool       // this outage is not logged
 	err    error
 }
 
@@ -50,7 +50,7 @@ func (o *outage) end() {
 	o.since, o.err = time.Time{}, nil
 }
 
-// state returns why it does not work, or nil if it does.
+// state returns the error of the current outage, or nil if there is none.
 func (o *outage) state() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()

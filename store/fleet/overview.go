@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// Overview is what a fleet shows of itself.
+// Overview describes a fleet.
 type Overview struct {
 	Nodes []NodeSeen `json:"nodes"`
 	Seats []SeatSeen `json:"seats"`
 	// NumbersDiffer says that live nodes have different tables of numbers.
 	NumbersDiffer bool `json:"numbers_differ"`
-	// SecretsDiffer are the seats whose live nodes have different secrets.
+	// SecretsDiffer lists the seats whose live nodes have different secrets.
 	SecretsDiffer []string `json:"secrets_differ"`
 }
 
@@ -27,18 +27,18 @@ const (
 type NodeSeen struct {
 	Node    string `json:"node"`
 	Version string `json:"version"`
-	SeenMS  int64  `json:"seen_ms"` // how long ago
+	SeenMS  int64  `json:"seen_ms"` // age of the last heartbeat
 	State   string `json:"state"`
-	Live    bool   `json:"live"` // it has had a heartbeat lately, even as a standby
-	// Seat is the seat that it has or stands by for; it may be empty.
+	Live    bool   `json:"live"` // the last heartbeat is recent; true for a standby, too
+	// Seat is the seat that the node has or stands by for. It may be empty.
 	Seat string `json:"seat"`
-	// Part is the node's part of the caps: the 1st, 2nd … of Of. It is 0 if it has none, or if each node has caps of its
-	// own.
+	// Part is the node's part of the caps: the 1st, 2nd … of Of. It is 0 if the node has none, or if each node has its
+	// own caps.
 	Part int `json:"part"`
 	Of   int `json:"of"`
-	// API is where other nodes reach its admin API; empty if they don't.
+	// API is the URL at which other nodes reach the node's admin API. It is empty if they can't.
 	API string `json:"api"`
-	// Numbers is as Member.Numbers.
+	// Numbers is Member.Numbers.
 	Numbers string `json:"numbers"`
 }
 
@@ -46,7 +46,7 @@ type NodeSeen struct {
 const (
 	LeaseHeld   = "held"
 	LeaseLapsed = "lapsed"
-	LeaseLeft   = "left" // its owner has given it up
+	LeaseLeft   = "left" // the owner has given it up
 )
 
 // SeatSeen is a seat of an Overview.
@@ -56,7 +56,7 @@ type SeatSeen struct {
 	Epoch int64     `json:"epoch"`
 	Since time.Time `json:"since"`
 	Lease string    `json:"lease"`
-	// RenewedMS is how long ago the lease was renewed; 0 if it was left.
+	// RenewedMS is how long ago the lease was renewed. It is 0 if the owner has given it up.
 	RenewedMS   int64 `json:"renewed_ms"`
 	Protected   int   `json:"protected"`
 	Unprotected int   `json:"unprotected"`
@@ -115,7 +115,7 @@ func overviewOf(members []Member, owners []Owner, caps bool) *Overview {
 	return o
 }
 
-// leftFor is the minimum age of a lease that was given up: Leave writes the epoch as its time.
+// leftFor is the minimum age of a lease that was given up: Leave sets its time to the epoch.
 const leftFor = 365 * 24 * time.Hour
 
 func seenOf(o *Owner) SeatSeen {

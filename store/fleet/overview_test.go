@@ -9,8 +9,8 @@ import (
 	"flowbridge/internal/pgtest"
 )
 
-// The live nodes have their parts in the order of their names. One that stands by or has vanished has none. A clock that
-// was set back by some seconds is nothing to show.
+// The live nodes are shown with their parts, in the order of their names. Standby and vanished nodes have no part. A
+// clock that was set back by a few seconds is not reported.
 func TestOverviewOfNodes(t *testing.T) {
 	members := []Member{
 		{Name: "edge-1", Age: 1240 * time.Millisecond, Numbers: "a"},
@@ -48,7 +48,7 @@ func TestOverviewOfNodes(t *testing.T) {
 	}
 }
 
-// A lease is held, has lapsed, or was left.
+// A lease is held, has lapsed or was given up.
 func TestOverviewOfSeats(t *testing.T) {
 	for _, tt := range []struct {
 		unseen time.Duration
@@ -68,7 +68,7 @@ func TestOverviewOfSeats(t *testing.T) {
 	}
 }
 
-// The database has what nodes and seats say of themselves.
+// The overview reads the nodes' and seats' information about themselves from the database.
 func TestOverviewIsRead(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -109,7 +109,7 @@ func TestOverviewIsRead(t *testing.T) {
 	}
 }
 
-// A node warns once of another one with another table of numbers, and again after a change of either table.
+// A node warns once about another node with a different table of numbers, and again after a change of either table.
 func TestOtherNumbersAreTold(t *testing.T) {
 	log := &lines{}
 	n := newNode(t, "a")
@@ -128,7 +128,7 @@ func TestOtherNumbersAreTold(t *testing.T) {
 		tells      int
 	}{
 		{"mine", "mine", 0, 0},
-		{"mine", "", 0, 0}, // an older version
+		{"mine", "", 0, 0}, // a node of an older version
 		{"mine", "other", 0, 1},
 		{"mine", "other", 0, 0},
 		{"mine", "other", liveFor + 1, 0},

@@ -9,8 +9,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A peer chooses its Call-IDs. Ones that are as long as a SIP message may be are too long for PostgreSQL's indexes, and get
-// there all the same, with what a peer may write besides.
+// A peer chooses its Call-IDs. The longest ones that fit into a SIP message are too long for PostgreSQL's indexes, but
+// their records still reach the database, with all other text that a peer can write.
 func TestDrainHostile(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()

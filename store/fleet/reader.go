@@ -18,20 +18,20 @@ import (
 	"flowbridge/store/record"
 )
 
-// readTimeout bounds one query, whatever the caller's own deadline.
+// readTimeout is the time limit for one query, whatever the caller's own deadline is.
 const readTimeout = 10 * time.Second
 
-// errShape means that a record belongs to another call than its row.
+// errShape means that the record in a row belongs to another call.
 var errShape = errors.New("a record without the id of its row")
 
 // Reader reads the records of all nodes.
 type Reader struct {
 	pool       *pgxpool.Pool
 	unreadable record.Unreadable
-	within     time.Duration // bounds one query; readTimeout outside tests
+	within     time.Duration // time limit for one query: readTimeout, except in tests
 }
 
-// OpenReader returns a reader that connects on first use. application names it to the database.
+// OpenReader returns a reader that connects on first use. The database sees it under the name application.
 func OpenReader(url, application string) (*Reader, error) {
 	pool, err := openPool(url, application, 4)
 	if err != nil {
@@ -43,11 +43,11 @@ func OpenReader(url, application string) (*Reader, error) {
 // Close closes the connections.
 func (r *Reader) Close() { r.pool.Close() }
 
-// Unreadable returns the ids of records that this version could not read and that lists left out, in order; at most
+// Unreadable returns the ids of records that this version could not read and that lists left out, in order, at most
 // 1,000.
 func (r *Reader) Unreadable() []string { return r.unreadable.IDs() }
 
-// A record that is cut off can't be read.
+// A record that is cut off here can't be read.
 const selectCalls = `SELECT left(id, 600), greatest(least(started_at, '9999-01-01'), '0001-01-02'), left(record::text, 1 << 20)
 	FROM flowbridge_calls`
 
@@ -65,7 +65,7 @@ func (r *Reader) Get(ctx context.Context, id string) (rec record.Record, ok bool
 	return rec, ok, err
 }
 
-// List is store.Reader's List for the calls of all nodes. Its errors are record.ErrCursor or an AwayError.
+// List is like store.Reader's List, for the calls of all nodes. Its errors are record.ErrCursor or an AwayError.
 func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Record, next string, err error) {
 	f.ID = asIndexed(f.ID)
 	where, args, err := f.SQL()
@@ -94,7 +94,7 @@ func (r *Reader) List(ctx context.Context, f record.Filter) (records []record.Re
 	return records, next, nil
 }
 
-// Members returns the nodes that the database has, in the order of their names. The error is an AwayError.
+// Members returns the nodes in the database, in the order of their names. The error is an AwayError.
 func (r *Reader) Members(ctx context.Context) ([]Member, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.within)
 	defer cancel()
@@ -102,9 +102,9 @@ func (r *Reader) Members(ctx context.Context) ([]Member, error) {
 	return members, explain(err)
 }
 
-// Find returns the live node with a name; its ID is empty if there is none. proven reports that its address is listed,
-// or was written by a node that has the secret of this one's seat. Of several nodes with the name, it prefers a proven
-// one.
+// Find returns the live node with a name; its ID is empty if there is none. proven reports that the node's address is
+// listed, or was written by a node that has the secret of this node's seat. If several nodes have the name, it prefers
+// a proven one.
 func (f *Fleet) Find(ctx context.Context, name string, listed []netip.AddrPort) (found Member, proven bool, err error) {
 	members, err := f.Members(ctx)
 	for i := range members {
@@ -121,15 +121,15 @@ func (f *Fleet) Find(ctx context.Context, name string, listed []netip.AddrPort) 
 	return found, false, err
 }
 
-// query calls each with every record. A record of another shape, as a newer version may write it, comes with an error
-// and only has its place in a list.
+// query calls each with every record. A record of an unknown form, for example from a newer version, comes with an
+// error and has only its place in a list.
 func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad error), query string, args ...any) error {
 	for i, arg := range args {
 		if text, ok := arg.(string); ok {
 			args[i] = asText(text)
 		}
 	}
-	rows, _ := r.pool.Query(ctx, translated(query), args...) // the rows have its error
+	rows, _ := r.pool.Query(ctx, translated(query), args...) // the rows return the error
 	var id, text string
 	var started time.Time
 	_, err := pgx.ForEachRow(rows, []any{&id, &started, &text}, func() error {
@@ -154,12 +154,12 @@ func (r *Reader) query(ctx context.Context, each func(rec record.Record, bad err
 	return explain(err)
 }
 
-// asText returns a text as PostgreSQL may store it. No record has another form.
+// asText returns a text in the form in which PostgreSQL can store it. Records never have another form.
 func asText(text string) string {
 	return strings.ReplaceAll(strings.ToValidUTF8(text, "\ufffd"), "\x00", "\ufffd")
 }
 
-// asIndexed returns an id as its column has it.
+// asIndexed returns an id in the form of its column.
 func asIndexed(id string) string {
 	n := 0
 	for i := range id {
@@ -170,7 +170,7 @@ func asIndexed(id string) string {
 	return id
 }
 
-// ofPostgres replaces the words of record.Filter that differ in PostgreSQL.
+// ofPostgres replaces the parts of record.Filter's SQL that differ in PostgreSQL.
 var ofPostgres = strings.NewReplacer("instr(", "strpos(", "other_ids", "flowbridge_other_ids")
 
 // translated turns a query for SQLite into one for PostgreSQL, with $1, $2 … for its question marks.

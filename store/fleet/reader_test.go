@@ -16,14 +16,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// The fleet's database answers every filter as the node's own does, page by page.
+// The fleet's database answers every filter like the node's own store, page by page.
 func TestListLikeStore(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
 	n.joinReached(url)
 	for i := range 60 {
-		r := finished(fmt.Sprintf("c-%02d", i*7%60)) // ids in another order than times
+		r := finished(fmt.Sprintf("c-%02d", i*7%60)) // the ids are in a different order than the times
 		r.StartedAt = record.TimeOf(began.Add(time.Duration(i/3) * time.Minute))
 		r.Trunk, r.Target = fmt.Sprint("t", i%2), fmt.Sprint("a", i%3)
 		r.Route, r.Cause = fmt.Sprintf("routes[%d]", i%2), []string{"caller_hangup", "prepare_failed"}[i%5/4]
@@ -80,8 +80,8 @@ func TestListLikeStore(t *testing.T) {
 	}
 }
 
-// A row whose record this version does not know, as a newer version may write it, is left out and named; the other rows are
-// listed, page by page, also where it is the last one of a page or a whole page.
+// A row whose record this version can't read, for example a newer version's, is left out and reported. The other rows
+// are listed page by page, even if the unreadable rows are the last of a page or a whole page.
 func TestListLeavesOutOtherShapes(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()

@@ -12,18 +12,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// maxIndexed is how many characters of an id its column has: left() below. Peers choose ids as long as a SIP message
-// allows, and PostgreSQL refuses a row with more than 2,704 bytes in an index. The record has the whole id.
+// maxIndexed is how many characters of an id its column has: see left() below. Peers choose ids as long as a SIP
+// message allows, and PostgreSQL refuses a row with more than 2,704 bytes in an index. The record has the whole id.
 const maxIndexed = 600
 
 const createStaging = `CREATE TEMP TABLE IF NOT EXISTS flowbridge_staging (id text, record text) ON COMMIT DELETE ROWS`
 
-// columns are the columns of flowbridge_calls that are filled from members of the record with the same names.
+// columns lists the columns of flowbridge_calls that are filled from members of the record with the same names.
 const columns = `node, trunk, route, target, direction, "from", "to", lead, sip_call_id, target_sip_call_id, synthflow_call_id,
 	external_id, trace_id, started_at, answered_at, ended_at, setup_ms, duration_ms, disposition, sip_status, q850,
 	cause, ended_by, codec`
 
-// upsert writes the staged records. An existing record stays if it is the same.
+// upsert writes the staged records. An existing record is not touched if it is the same.
 const upsert = `INSERT INTO flowbridge_calls (id, ` + columns + `, record)
 	SELECT s.id, r.node, r.trunk, r.route, r.target, r.direction, r."from", r."to", r.lead, left(r.sip_call_id, 600),
 		left(r.target_sip_call_id, 600), left(r.synthflow_call_id, 600), left(r.external_id, 600), coalesce(r.trace_id, ''),
@@ -45,7 +45,7 @@ const upsert = `INSERT INTO flowbridge_calls (id, ` + columns + `, record)
 		AND coalesce((flowbridge_calls.record ->> 'restored')::int, 0) <= coalesce((excluded.record ->> 'restored')::int, 0)
 		AND (excluded.disposition <> 'interrupted' OR flowbridge_calls.disposition = 'interrupted')`
 
-// insertOther writes the ids of the staged records that have no column.
+// insertOther writes the ids of the staged records that are in none of the columns.
 const insertOther = `INSERT INTO flowbridge_other_ids (other, id)
 	SELECT left(o.other, 600), s.id FROM flowbridge_staging AS s, LATERAL (
 		SELECT a ->> 'sip_call_id' AS other FROM jsonb_array_elements(s.record::jsonb -> 'attempts') AS a
@@ -58,14 +58,14 @@ const insertOther = `INSERT INTO flowbridge_other_ids (other, id)
 type staged struct {
 	id   string
 	text string
-	seqs []int64 // in the outbox
+	seqs []int64 // items in the outbox
 	try  int     // how often the database has refused it
 }
 
-// textOf returns a record as the database takes it. PostgreSQL's text can't contain NUL, so it is replaced by U+FFFD,
-// like other bytes that are not text.
+// textOf returns a record in the form for the database. PostgreSQL's text can't contain NUL, so it is replaced by
+// U+FFFD, like bytes that are not valid text.
 func textOf(r *record.Record) (string, error) {
-	if r.Attempts == nil { // an empty list, as the store has it
+	if r.Attempts == nil { // an empty list, as in the store
 		r.Attempts = []record.Attempt{}
 	}
 	text, err := json.Marshal(r)
@@ -75,7 +75,7 @@ func textOf(r *record.Record) (string, error) {
 	return string(withoutNUL(text)), nil
 }
 
-// withoutNUL replaces \u0000, but not the text of a backslash and u0000.
+// withoutNUL replaces \u0000, but not an escaped backslash followed by u0000.
 func withoutNUL(text []byte) []byte {
 	const nul = `\u0000`
 	if !bytes.Contains(text, []byte(nul)) {
@@ -97,8 +97,8 @@ func withoutNUL(text []byte) []byte {
 	return out
 }
 
-// withhold removes the staged records of calls that another owner of the seat has continued: that node writes them.
-// settle removes the states of the other calls, which are over.
+// withhold removes the staged records of calls that another owner of the seat has continued, because that node writes
+// them. settle removes the states of the other calls, which are over.
 const (
 	holdSeat = `SELECT FROM flowbridge_seats WHERE seat = $1 FOR KEY SHARE`
 	withhold = `DELETE FROM flowbridge_staging AS r USING flowbridge_states AS s, flowbridge_seats AS t
@@ -106,7 +106,7 @@ const (
 	settle = `DELETE FROM flowbridge_states AS s USING flowbridge_staging AS r WHERE s.seat = $1 AND s.id = r.id`
 )
 
-// settled replaces the states of a seat's calls by their records. withheld gets the calls that another node has
+// settled replaces the states of a seat's calls by their records. withheld receives the calls that another node has
 // continued.
 func (s *Seat) settled(b *pgx.Batch, withheld *[]string) {
 	b.Queue(holdSeat, s.name)
@@ -124,7 +124,7 @@ func idsOf(batch []staged) (ids []string) {
 	return ids
 }
 
-// write writes all records to the database, or none and returns an error. seat is the seat of their calls, or nil.
+// write writes all records to the database or, after an error, none. seat is the seat of their calls, or nil.
 func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) error {
 	var withheld []string
 	if seat != nil {
@@ -142,7 +142,7 @@ func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) 
 			return err
 		}
 		if err = stageIn(ctx, tx, batch); err == nil {
-			// sent as one message: a machine that died in between would keep the seat locked
+			// Sent as one message: if the machine died between messages, the seat would stay locked.
 			b := &pgx.Batch{}
 			if seat != nil {
 				seat.settled(b, &withheld)
@@ -153,7 +153,7 @@ func write(ctx context.Context, pool *pgxpool.Pool, batch []staged, seat *Seat) 
 			err = tx.SendBatch(ctx, b).Close()
 		}
 		if err != nil {
-			_ = tx.Rollback(context.WithoutCancel(ctx)) // the first error says more
+			_ = tx.Rollback(context.WithoutCancel(ctx)) // the first error matters more
 		}
 		return err
 	})

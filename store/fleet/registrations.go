@@ -13,11 +13,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// A node's own database has the bindings at the node. Here are copies for the other nodes and the seat's next owner.
-// They are written soon after the 200 to the REGISTER, which does not wait for them.
+// A node's own database has the bindings at the node. The copies in the fleet's database are for the other nodes and
+// the seat's next owner. They are written soon after the 200 to the REGISTER, which does not wait for them.
 
 const (
-	// A node that has lost its seat writes nothing, as with states.
+	// As with states, a node that has lost its seat writes nothing.
 	shareBindings = `WITH mine AS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3 FOR KEY SHARE)
 		INSERT INTO flowbridge_registrations (place, node, holder, bindings, written_at)
 		SELECT $4, $5, u.holder, u.bindings, clock_timestamp() FROM unnest($6::text[], $7::bytea[]) AS u(holder, bindings)
@@ -29,9 +29,9 @@ const (
 			AND octet_length(bindings) <= 1 << 20 AND `
 )
 
-// registrations has the bindings at this node that the database does not have yet.
+// registrations holds the bindings at this node that the database does not have yet.
 type registrations struct {
-	seal cipher.AEAD // shared by all seats with a secret; nil if this node has none
+	seal cipher.AEAD // the same for all seats with this secret; nil if this node has none
 	wake chan struct{}
 
 	mu      sync.Mutex                  // guards the fields below
@@ -46,9 +46,9 @@ func (f *Fleet) KeepBindings(holder string, all []record.Binding) {
 	wake(f.registered.wake)
 }
 
-// share writes the bindings that wait. After an error they wait again, unless there are newer ones.
+// share writes the waiting bindings. After an error they wait again, unless there are newer ones.
 func (f *Fleet) share(ctx context.Context) error {
-	f.beating.Lock() // guards the member, and keeps a second list of a holder from being under way
+	f.beating.Lock() // guards the member, and prevents a second write for the same holder
 	defer f.beating.Unlock()
 	r := &f.registered
 	r.mu.Lock()
@@ -81,7 +81,7 @@ func (f *Fleet) writeBindings(ctx context.Context, some map[string][]record.Bind
 	var holders []string
 	var texts [][]byte
 	for holder, all := range some {
-		text, _ := json.Marshal(all) // always encodable
+		text, _ := json.Marshal(all) // all fields can be encoded
 		if f.registered.seal != nil {
 			text = f.registered.seal.Seal(nil, nil, text, bound(place, holder))
 		}
@@ -91,29 +91,29 @@ func (f *Fleet) writeBindings(ctx context.Context, some map[string][]record.Bind
 	return err
 }
 
-// Bindings returns the bindings of a holder at other nodes, each with its node, including recently removed ones. The
-// error is an AwayError.
+// Bindings returns the bindings of a holder at other nodes, including recently removed ones. Each has its node's
+// name. The error is an AwayError.
 func (f *Fleet) Bindings(ctx context.Context, holder string) ([]record.Binding, error) {
-	if err := f.beatOutage.state(); err != nil { // callers don't wait for it
+	if err := f.beatOutage.state(); err != nil { // so that callers don't wait for the database
 		return nil, err
 	}
 	all, err := f.bindings(ctx, `node <> $1 AND holder = $2`, f.member.name, holder)
 	return all[holder], err
 }
 
-// Bindings returns the registrations at the seat, by holder, for its new owner. The error is an AwayError.
+// Bindings returns the registrations at the seat, by holder, for the seat's new owner. The error is an AwayError.
 func (s *Seat) Bindings(ctx context.Context) (map[string][]record.Binding, error) {
 	return s.fleet.bindings(ctx, `place = $1`, s.name)
 }
 
 // bindings reads the bindings that match a condition, except those sealed with another secret.
 func (f *Fleet) bindings(ctx context.Context, condition string, args ...any) (map[string][]record.Binding, error) {
-	rows, _ := f.Reader.pool.Query(ctx, readBindings+condition, args...) // the rows have its error
+	rows, _ := f.Reader.pool.Query(ctx, readBindings+condition, args...) // the rows return the error
 	all, now := map[string][]record.Binding{}, time.Now()
 	var holder, place, node string
 	var text []byte
 	_, err := pgx.ForEachRow(rows, []any{&holder, &place, &node, &text}, func() error {
-		if f.Seat != nil && place == f.Seat.name { // it belongs to this node now
+		if f.Seat != nil && place == f.Seat.name { // the seat belongs to this node now
 			node = ""
 		}
 		all[holder] = append(all[holder], bindingsOf(f.registered.seal, place, holder, node, text, now)...)
@@ -122,11 +122,11 @@ func (f *Fleet) bindings(ctx context.Context, condition string, args ...any) (ma
 	return all, explain(err)
 }
 
-// bindingsOf decodes the bindings at a node, with times that do not move with the wall clock. It returns none if the
-// text can't be read.
+// bindingsOf decodes the bindings at a node. Their times do not change when the wall clock is set. It returns none
+// if the text can't be read.
 func bindingsOf(seal cipher.AEAD, place, holder, node string, text []byte, now time.Time) (all []record.Binding) {
 	if seal != nil {
-		text, _ = seal.Open(nil, nil, text, bound(place, holder)) // not JSON if this fails
+		text, _ = seal.Open(nil, nil, text, bound(place, holder)) // if this fails, text is not JSON
 	}
 	if json.Unmarshal(text, &all) != nil {
 		return nil

@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// phoneAt is a binding of a phone, by the nth REGISTER of its Call-ID.
+// phoneAt returns the binding of a phone from the nth REGISTER of its Call-ID.
 func phoneAt(contact string, n uint32) record.Binding {
 	now := time.Now()
 	return record.Binding{
@@ -20,7 +20,7 @@ func phoneAt(contact string, n uint32) record.Binding {
 	}
 }
 
-// finds are the Contacts that a node finds at others, each with its node.
+// finds returns the Contacts that a node finds at other nodes, each with its node.
 func (n *node) finds(holder string) string {
 	n.t.Helper()
 	all, err := n.fleet.Bindings(n.t.Context(), holder)
@@ -32,7 +32,7 @@ func (n *node) finds(holder string) string {
 	return strings.Join(found, ", ")
 }
 
-// Nodes without a seat find the bindings of each other, the newest list of each holder. None finds its own.
+// Nodes without a seat find each other's bindings, from the newest list of each holder. No node finds its own.
 func TestBindingsOfOtherNodes(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -60,13 +60,13 @@ func TestBindingsOfOtherNodes(t *testing.T) {
 	eventually(t, "the row is deleted, and no other", func() bool {
 		return pgtest.One[string](t, url, `SELECT string_agg(holder, ' ') FROM flowbridge_registrations`) == "trunk other"
 	})
-	must(t, a.fleet.Close()) // it does not take its bindings along
+	must(t, a.fleet.Close()) // it does not remove its bindings
 	if got := b.finds("trunk other"); got != "sip:other@h at a.db" {
 		t.Errorf("after the end of a: %q", got)
 	}
 }
 
-// While the database is away no registration waits for it. What registers then is there afterwards, in its newest state.
+// While the database is away, registrations do not wait for it. Afterwards it has them in their newest state.
 func TestBindingsWait(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)
@@ -95,8 +95,8 @@ func TestBindingsWait(t *testing.T) {
 	eventually(t, "b finds the newest", func() bool { return b.finds("trunk phone") == "sip:three@h at a.db" })
 }
 
-// The next owner of a seat has its bindings. Nodes with other seats find them if they have the secret. The owner before
-// writes nothing any more.
+// The next owner of a seat has its bindings. Nodes with other seats find them if they have the secret. The previous
+// owner can no longer write.
 func TestBindingsOfSeats(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -126,7 +126,7 @@ func TestBindingsOfSeats(t *testing.T) {
 	if got := b.finds("trunk copy"); got != "" {
 		t.Errorf("the bindings of another holder count: %s", got)
 	}
-	a.fleet.beating.Lock() // it stands still
+	a.fleet.beating.Lock() // stops the node's heartbeats
 	eventually(t, "the seat is taken", func() bool {
 		lapse(t, url)
 		got, _, err := standby.fleet.Seat.Take(t.Context(), false)
@@ -142,7 +142,7 @@ func TestBindingsOfSeats(t *testing.T) {
 	}
 }
 
-// FuzzBindings reads any text as bindings, sealed and not.
+// FuzzBindings parses any text as bindings, sealed and unsealed.
 func FuzzBindings(f *testing.F) {
 	s, err := newSeat(&Fleet{}, &SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef"})
 	must(f, err)

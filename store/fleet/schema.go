@@ -17,7 +17,7 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// versionTable is goose's table. Other programs may use the same database.
+// versionTable is goose's table. Its name is unusual because other programs may use the same database.
 const versionTable = "flowbridge_version"
 
 // The keys of the advisory locks: "flow" and a number.
@@ -26,19 +26,19 @@ const (
 	lockSchema = 1
 )
 
-// errSchema means that another version of Flowbridge has made the tables.
+// errSchema means that the tables are from another version of Flowbridge.
 var errSchema = errors.New("schema of another version")
 
-// querySchema reads the version of the tables. It fails if there are none.
+// querySchema reads the version of the tables. It fails if there are no tables.
 const querySchema = `SELECT coalesce(max(version_id), 0) FROM ` + versionTable + ` WHERE is_applied`
 
 // newestSchema returns the schema version after all migrations.
 func newestSchema() int64 {
-	files, _ := fs.Glob(migrations, "migrations/*.sql") // the pattern is well-formed
+	files, _ := fs.Glob(migrations, "migrations/*.sql") // fails only for a bad pattern
 	return int64(len(files))
 }
 
-// prepare creates the tables or updates them to this version. One node does it, and others wait.
+// prepare creates the tables or updates them to this version. One node does it while the others wait.
 func prepare(ctx context.Context, pool *pgxpool.Pool) error {
 	version, err := schemaOf(ctx, pool)
 	if err == nil && version < newestSchema() {
@@ -106,7 +106,8 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 		goose.WithDisableGlobalRegistry(true))
 }
 
-// Check tries a database: its URL, user, tables and rights. It changes nothing. The answer describes what it found.
+// Check tests a database: its URL, user, tables and rights. It does not change the database. The returned text
+// describes what it found.
 func Check(ctx context.Context, url string) (string, error) {
 	pool, err := openPool(url, "flowbridge check", 1)
 	if err != nil {

@@ -15,74 +15,75 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// A seat is a set of addresses with their calls. One node at a time has it: the owner of its newest epoch, which counts
-// how often the seat was taken. Everything an owner writes names its epoch, and an older epoch is refused. So an owner
-// that was cut off changes nothing, and learns from the refusal that it has lost the seat.
+// A seat is a set of addresses with their calls. One node at a time has it: the owner of its newest epoch. The epoch
+// counts how often the seat was taken. Every write of an owner names its epoch, and writes with an older epoch are
+// refused. So an owner that was cut off can't change anything, and learns from the refusal that it has lost the seat.
 
 // The times of a seat's lease.
 const (
-	// renewEvery is the time between two renewals, and renewTimeout bounds one.
+	// renewEvery is the time between two renewals. renewTimeout is the time limit for one.
 	renewEvery   = 400 * time.Millisecond
 	renewTimeout = time.Second
 	// leaseFor is how long the lease holds after a renewal, by the database's clock.
 	leaseFor = 1200 * time.Millisecond
-	// promiseFor is how long only the node to which the owner leaves the seat may take it.
+	// promiseFor is how long the seat is reserved for the node to which the owner leaves it.
 	promiseFor = 5 * time.Second
-	// doubtAfter is how long an owner without a renewal trusts that it still has the seat.
+	// doubtAfter is how long an owner that can't renew the lease assumes that it still has the seat.
 	doubtAfter = 3 * time.Second
 )
 
-// SeatOptions name a seat.
+// SeatOptions describe a seat.
 type SeatOptions struct {
 	Name string
 	// Secret is shared by the nodes of the seat.
 	Secret string
-	// Patience is how long a call waits until the database has its state.
+	// Patience is how long a call waits for the database to have its state.
 	Patience time.Duration
 }
 
-// Seat is this node's part in a seat.
+// Seat is this node's side of a seat.
 type Seat struct {
 	fleet *Fleet
 	name  string
-	id    string   // the node's
+	id    string   // the node's id
 	node  string   // the node's name
 	key   [32]byte // signalling key of the seat
 
-	lease, promise time.Duration // leaseFor and promiseFor
+	lease, promise time.Duration // leaseFor and promiseFor, except in tests
 
-	secret string // as SeatOptions.Secret
-	vouch  []byte // key of Member.Proof, for all seats with the secret
-	print  string // as Member.SeatKey
+	secret string // SeatOptions.Secret
+	vouch  []byte // key of Member.Proof, the same for all seats with the secret
+	print  string // Member.SeatKey
 
 	// Guarded by Fleet.beating.
-	live  map[string]bool      // calls of the seat at a standby's last heartbeat
-	ended map[string]time.Time // when each was gone
+	live  map[string]bool      // the seat's calls at a standby's last heartbeat
+	ended map[string]time.Time // when each call was found gone
 	order []string             // the ids of ended, oldest first
 
 	states *states
 	begun  sync.Once
 
-	confirmed atomic.Pointer[time.Time] // when the last granted renewal started
+	confirmed atomic.Pointer[time.Time] // when the last successful renewal was started
 	epoch     atomic.Int64              // 0 while the node stands by
-	cleared   bool                      // the note of an epoch was removed, or that was tried; owned by Take
-	look      chan struct{}             // asks for a renewal now
+	cleared   bool                      // Take has removed the note of an epoch, or tried to; owned by Take
+	look      chan struct{}             // requests a renewal now
 	lost      chan Owner                // receives the seat's new owner, once
 }
 
 // Owner is the node that has a seat.
 type Owner struct {
 	Seat string `json:"seat"`
-	// Node is its name, and ID identifies it.
+	// Node is the owner's name, and ID identifies it.
 	Node string `json:"node"`
 	ID   string `json:"-"`
 	// Epoch is how often the seat was taken.
 	Epoch int64 `json:"epoch"`
-	// Since is when it took the seat; zero if the database's value can't be read.
+	// Since is when the owner took the seat; zero if the database's value can't be read.
 	Since time.Time `json:"since"`
-	// Unseen is the time since it renewed its lease, by the database's clock.
+	// Unseen is the time since the owner renewed its lease, by the database's clock.
 	Unseen time.Duration `json:"-"`
-	// Calls counts the calls whose state the database has, and Unprotected the other answered calls.
+	// Calls counts the calls whose state the database has. Unprotected counts the answered calls whose state it does not
+	// have.
 	Calls       int `json:"calls"`
 	Unprotected int `json:"unprotected"`
 }
@@ -91,12 +92,12 @@ type Owner struct {
 func (o *Owner) Holds() bool { return o.Node != "" && -promiseFor <= o.Unseen && o.Unseen <= leaseFor }
 
 const (
-	// A forged time, like infinity, must not keep a seat from being taken or shown.
+	// A forged time, such as infinity, must not prevent a seat from being taken or shown.
 	selectSeats = `SELECT left(seat, 64), left(node, 64), left(owner, 64), epoch,
 		CASE WHEN since BETWEEN 'epoch' AND clock_timestamp() + interval '1 day' THEN since ELSE '0001-01-01 00:00Z' END,
 		clock_timestamp() - greatest(least(renewed_at, clock_timestamp() + interval '1 day'), 'epoch'), calls, unprotected
 		FROM flowbridge_seats`
-	// This locks out transactions that write with an epoch, which hold FOR KEY SHARE until their commit.
+	// The lock waits for transactions that write with an epoch, which hold FOR KEY SHARE until their commit.
 	lockSeat = selectSeats + ` WHERE seat = $1 FOR UPDATE`
 	takeSeat = `INSERT INTO flowbridge_seats AS s (seat, owner, node, epoch, since, renewed_at)
 		VALUES ($1, $2, $3, 1, clock_timestamp(), clock_timestamp())
@@ -107,7 +108,7 @@ const (
 			OR s.renewed_at > clock_timestamp() + $6::interval
 		RETURNING epoch`
 	standIn = `UPDATE flowbridge_nodes SET standby = true WHERE id = $1 AND id <> $2`
-	// A renewal need not outlive the database, so it waits neither for its disk nor for its standby.
+	// A renewal need not survive a crash of the database, so it waits neither for the database's disk nor for its standby.
 	renewSeat = `UPDATE flowbridge_seats SET renewed_at = clock_timestamp(), calls = $4, unprotected = $5
 		FROM set_config('synchronous_commit', 'off', true)
 		WHERE seat = $1 AND owner = $2 AND epoch = $3 AND renewed_at > 'epoch'`
@@ -146,10 +147,10 @@ func newSeat(f *Fleet, o *SeatOptions) (*Seat, error) {
 	return s, err
 }
 
-// SameSecret reports whether a node of the seat has the secret of this one, as far as is known.
+// SameSecret reports whether a node of the seat has the same secret as this one, as far as is known.
 func (s *Seat) SameSecret(m *Member) bool { return m.SeatKey == "" || m.SeatKey == s.print }
 
-// proofOf returns Member.Proof of a node.
+// proofOf returns a node's Member.Proof.
 func (s *Seat) proofOf(name, api string) string {
 	mac := hmac.New(sha256.New, s.vouch)
 	mac.Write([]byte(name + "\x00" + api))
@@ -164,10 +165,10 @@ func derive(o *SeatOptions, use string) ([]byte, error) {
 // Name returns the seat's name.
 func (s *Seat) Name() string { return s.name }
 
-// Key returns the signalling key, which all nodes of the seat have.
+// Key returns the signalling key, which is the same on all nodes of the seat.
 func (s *Seat) Key() [32]byte { return s.key }
 
-// Lost receives the new owner of the seat, once.
+// Lost returns a channel that receives the new owner of the seat, once.
 func (s *Seat) Lost() <-chan Owner { return s.lost }
 
 // Doubtful reports whether the lease has been unconfirmed for so long that another node may have the seat.
@@ -179,25 +180,25 @@ func (s *Seat) Doubtful() bool {
 // Serves reports whether the node has the seat, as far as it knows.
 func (s *Seat) Serves() bool { return s.epoch.Load() != 0 }
 
-// Figures returns the epoch of the node that has the seat, or 0 on a standby; how many answered calls the database has;
-// and how many it lacks that it should have by now.
+// Figures returns the epoch in which this node has the seat, or 0 on a standby. It also returns how many answered calls
+// the database has, and how many it should have by now but does not.
 func (s *Seat) Figures() (epoch int64, protected, unprotected int) {
 	protected, unprotected = s.states.counts()
 	return s.epoch.Load(), protected, unprotected
 }
 
-// Look renews the lease now, because the network has changed.
+// Look renews the lease now. It is called when the network has changed.
 func (s *Seat) Look() { wake(s.look) }
 
-// Taken is what a node gets with a seat.
+// Taken is the result of taking a seat.
 type Taken struct {
 	Epoch int64
 	// Before is the previous owner. Its Node is empty if there was none.
 	Before Owner
-	// Own says that this node was the last owner: its own journal has the calls.
+	// Own says that this node was the last owner, so its own journal has the calls.
 	Own bool
-	// Alive is when the database last heard of Before, by this machine's clock. If Before has given the seat up, it is too
-	// early.
+	// Alive is when the database last heard from Before, by this machine's clock. If Before has given up the seat, it is
+	// too early.
 	Alive time.Time
 }
 
@@ -211,7 +212,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	}
 	begun, had := time.Now(), s.noted(ctx)
 	err = pgx.BeginFunc(ctx, s.fleet.pool, func(tx pgx.Tx) error {
-		rows, _ := tx.Query(ctx, lockSeat, s.name) // the rows have its error
+		rows, _ := tx.Query(ctx, lockSeat, s.name) // the rows return the error
 		if t.Before, err = pgx.CollectExactlyOneRow(rows, rowToOwner); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
@@ -251,7 +252,7 @@ func (s *Seat) goOn(ctx context.Context, epoch int64, at time.Time) {
 	s.note(ctx, epoch)
 }
 
-// note notes the epoch for this node's next process; 0 means that another node has had the seat since.
+// note stores the epoch for this node's next process; 0 means that another node has had the seat since.
 func (s *Seat) note(ctx context.Context, epoch int64) {
 	if err := s.fleet.outbox.Note(ctx, noteSeat, fmt.Sprintf("%d %s", epoch, s.name)); err != nil {
 		s.fleet.log.Warn().Err(err).Str("seat", s.name).Msg("epoch not noted: after a restart the calls come from the database")
@@ -268,8 +269,9 @@ func (s *Seat) noted(ctx context.Context) (epoch int64) {
 	return epoch
 }
 
-// Resume serves the seat without asking the database: it is away and this node last had the seat, or this process
-// replaces an earlier one. It reports whether an epoch is noted. The next renewal shows whether that still counts.
+// Resume serves the seat without asking the database, in two cases: the database is away and this node had the seat
+// last, or this process replaces an earlier one. It reports whether an epoch was noted. The next renewal shows whether
+// the epoch is still valid.
 func (s *Seat) Resume(ctx context.Context) bool {
 	epoch := s.noted(ctx)
 	if epoch != 0 {
@@ -280,8 +282,8 @@ func (s *Seat) Resume(ctx context.Context) bool {
 	return epoch != 0
 }
 
-// Leave gives up what this node still has of the lease. Only the node named to may take the seat in the next seconds,
-// or any node if to is empty. The seat must not be served at that time.
+// Leave gives up the rest of this node's lease. In the next seconds only the node named to may take the seat, or any
+// node if to is empty. The node must not serve the seat at that time.
 func (s *Seat) Leave(ctx context.Context, to string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
@@ -328,7 +330,7 @@ func (s *Seat) run(ctx context.Context) {
 func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 	ctx, cancel := context.WithTimeout(ctx, renewTimeout)
 	defer cancel()
-	if s.fleet.ready(ctx) != nil { // the heartbeat reports it
+	if s.fleet.ready(ctx) != nil { // the heartbeat logs the error
 		return owner, false
 	}
 	begun := time.Now()
@@ -347,7 +349,7 @@ func (s *Seat) renew(ctx context.Context) (owner Owner, lost bool) {
 // Confirm renews the lease until the database has answered or ctx ends. If lost is true, owner is the node that has the
 // seat.
 func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
-	s.fleet.pool.Reset() // older connections are useless
+	s.fleet.pool.Reset() // older connections no longer work
 	for begun := time.Now(); ctx.Err() == nil; sleep(ctx, 50*time.Millisecond) {
 		owner, lost = s.renew(ctx)
 		if lost {
@@ -360,16 +362,16 @@ func (s *Seat) Confirm(ctx context.Context) (owner Owner, lost bool) {
 	return Owner{}, false
 }
 
-// asked looks up the owner of a seat whose renewal was refused. A database without the seat is new, or an old copy: the
-// node continues, and creates the seat again.
+// asked looks up the owner of a seat whose renewal was refused. If the database lacks the seat, the database is new or
+// an old copy. Then the node continues, and creates the seat again.
 func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
-	rows, _ := s.fleet.pool.Query(ctx, selectSeats+` WHERE seat = $1`, s.name) // the rows have its error
+	rows, _ := s.fleet.pool.Query(ctx, selectSeats+` WHERE seat = $1`, s.name) // the rows return the error
 	owner, err := pgx.CollectExactlyOneRow(rows, rowToOwner)
 	if errors.Is(err, pgx.ErrNoRows) {
 		s.fleet.log.Warn().Str("seat", s.name).Msg("the fleet's database does not have the seat: it is made again")
 		_, _ = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
 			VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING`,
-			s.name, s.id, s.node, s.epoch.Load()) // the next renewal shows whether it was
+			s.name, s.id, s.node, s.epoch.Load()) // the next renewal shows whether that worked
 		return owner, false
 	}
 	return owner, err == nil && (owner.ID != s.id || owner.Epoch != s.epoch.Load())
@@ -386,7 +388,7 @@ func (s *Seat) Copied(ctx context.Context) string {
 	return ""
 }
 
-// Unknown returns the calls of which the database has neither state nor record. The error is an AwayError.
+// Unknown returns the calls for which the database has neither a state nor a record. The error is an AwayError.
 func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, err error) {
 	if len(calls) == 0 {
 		return nil, nil
@@ -396,20 +398,20 @@ func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, e
 	rows, _ := s.fleet.pool.Query(ctx, `SELECT id FROM unnest($1::text[]) AS u(id)
 		WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id)
 		AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $2 AND s.id = u.id)`,
-		calls, s.name) // the rows have its error
+		calls, s.name) // the rows return the error
 	unknown, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return unknown, explain(err)
 }
 
-// maxWatched bounds the calls of a seat, and the ended ones, that a standby knows.
+// maxWatched bounds the calls of a seat that a standby remembers, and also the ended ones.
 const maxWatched = 100_000
 
-// watch notes for a day which calls of the seat end while this node stands by: anyone who writes to the database may
-// put an old state back.
+// watch remembers for a day which calls of the seat end while this node stands by, because anyone who can write to the
+// database may put an old state back.
 func (s *Seat) watch(ctx context.Context) {
-	rows, _ := s.fleet.pool.Query(ctx, readLive, s.name, maxWatched) // the rows have its error
+	rows, _ := s.fleet.pool.Query(ctx, readLive, s.name, maxWatched) // the rows return the error
 	ids, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil || len(ids) == maxWatched { // with more, the gone ones can't be told
+	if err != nil || len(ids) == maxWatched { // if there are more, it is unknown which ones are gone
 		return
 	}
 	gone, now := s.live, time.Now()
@@ -443,7 +445,7 @@ func (s *Seat) Ended(ctx context.Context, id string, noted time.Time) bool {
 func (r *Reader) Seats(ctx context.Context) ([]Owner, error) {
 	ctx, cancel := context.WithTimeout(ctx, r.within)
 	defer cancel()
-	rows, _ := r.pool.Query(ctx, selectSeats+` ORDER BY seat LIMIT 10000`) // the rows have its error
+	rows, _ := r.pool.Query(ctx, selectSeats+` ORDER BY seat LIMIT 10000`) // the rows return the error
 	owners, err := pgx.CollectRows(rows, rowToOwner)
 	return owners, explain(err)
 }

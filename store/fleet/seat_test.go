@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// seated is a node that stands by for a seat.
+// seated returns a node that stands by for a seat.
 func seated(t *testing.T, url, name string) *node {
 	t.Helper()
 	n := newNode(t, name)
@@ -22,13 +22,13 @@ func seated(t *testing.T, url, name string) *node {
 	f, err := Open(t.Context(), o)
 	must(t, err)
 	f.Seat.lease, f.Seat.promise = patience, patience
-	f.beatWithin, f.within = patience, patience // whatever a machine that is slow does
+	f.beatWithin, f.within = patience, patience // even on a slow machine
 	n.fleet = f
 	t.Cleanup(func() { f.Close() })
 	return n
 }
 
-// take takes the seat, and serves.
+// take takes the seat and starts to serve.
 func (n *node) take(force bool) Taken {
 	n.t.Helper()
 	got, owner, err := n.fleet.Seat.Take(n.t.Context(), force)
@@ -40,13 +40,13 @@ func (n *node) take(force bool) Taken {
 	return got
 }
 
-// lapse has the owner's lease end.
+// lapse makes the owner's lease expire.
 func lapse(t *testing.T, url string) {
 	t.Helper()
 	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET renewed_at = renewed_at - interval '3 minutes'`)
 }
 
-// keep has the database keep a state, and waits for it.
+// keep stores a state in the database and waits until it is there.
 func (n *node) keep(id, text string) {
 	n.t.Helper()
 	n.fleet.Seat.Keep(id, []byte(text), true)
@@ -71,8 +71,8 @@ func (n *node) states() map[string]string {
 	return got
 }
 
-// A seat is one node's. Another one takes it when the lease has ended, and finds the calls; the first one learns of it,
-// and what it still writes is refused or withheld.
+// A seat belongs to one node. Another node takes it once the lease has expired, and finds the calls. The first node
+// learns of this, and its later writes are refused or withheld.
 func TestSeatGoesOver(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -90,7 +90,7 @@ func TestSeatGoesOver(t *testing.T) {
 	eventually(t, "the record has taken the place of the state", func() bool {
 		return pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_states`) == 1 && count(t, url) == 1
 	})
-	a.fleet.beating.Lock() // it stands still
+	a.fleet.beating.Lock() // stops the node's heartbeats
 	a.fleet.Seat.states.mu.Lock()
 	eventually(t, "the seat is taken", func() bool {
 		lapse(t, url)
@@ -107,7 +107,7 @@ func TestSeatGoesOver(t *testing.T) {
 		t.Errorf("lost to %+v", owner)
 	}
 	a.fleet.Seat.Keep("late", []byte("of an old epoch"), true)
-	a.put("live") // it ended the call as if its peers were gone
+	a.put("live") // it ended the call as if the peers were gone
 	eventually(t, "the record is withheld", func() bool { return a.waiting() == 0 })
 	if got := b.states(); len(got) != 1 || got["live"] != "newest" {
 		t.Errorf("states %v after the old owner has written", got)
@@ -138,7 +138,7 @@ func stagedOf(t *testing.T, r *record.Record) staged {
 	return staged{id: r.ID, text: text}
 }
 
-// A node that comes back finds its seat as it has left it, at once, unless another one has had it since.
+// A node that comes back gets its seat at once, as it left it, unless another node has had the seat since.
 func TestSeatAfterRestart(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -170,8 +170,8 @@ func TestSeatAfterRestart(t *testing.T) {
 	}
 }
 
-// A seat that is left to a node is for no other one, also not for the one that has left it, for some seconds. It can be
-// taken back.
+// A seat that was left to a certain node is closed to all others for some seconds, including the node that left it.
+// That node can take it back explicitly.
 func TestSeatIsLeft(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -195,13 +195,13 @@ func TestSeatIsLeft(t *testing.T) {
 	}
 	must(t, b.fleet.Seat.Leave(t.Context(), "a.db"))
 	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET renewed_at = renewed_at - interval '3 minutes'`)
-	must1(c, 3) // nobody has come
+	must1(c, 3) // the node has not come
 	must(t, c.fleet.Seat.Leave(t.Context(), ""))
 	must1(a, 4)
 }
 
-// A call that waits for the database is told once: when it has the state, when that takes too long, or when it is away. Then
-// no call waits, and all states are there when it is back.
+// A call that waits for the database is told once: when the database has the state, when that takes too long, or when
+// the database is away. During the outage no call waits. Afterwards all states are there.
 func TestStatesWithoutDatabase(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)
@@ -250,8 +250,8 @@ func TestStatesWithoutDatabase(t *testing.T) {
 	}
 }
 
-// A call that is over keeps its record where its state was until that is written. What the database has never had needs
-// nothing: it does not pile up while the database is away.
+// The state of an ended call is replaced by its record until the record is written. Nothing is kept for states that
+// never reached the database, so they do not pile up during an outage.
 func TestStatesOfEndedCalls(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -260,7 +260,7 @@ func TestStatesOfEndedCalls(t *testing.T) {
 	a.keep("live", "state")
 	a.fleet.Seat.Over("live", []byte("record"))
 	told := make(chan struct{})
-	a.fleet.Seat.states.mu.Lock() // nothing is written meanwhile
+	a.fleet.Seat.states.mu.Lock() // prevents writes until the unlock
 	a.fleet.Seat.states.waiting["short"] = &waitingState{text: []byte("state"), told: []func(){func() { close(told) }}}
 	a.fleet.Seat.states.mu.Unlock()
 	a.fleet.Seat.Over("short", []byte("record"))
@@ -274,7 +274,7 @@ func TestStatesOfEndedCalls(t *testing.T) {
 	}
 }
 
-// A state is for its call, its seat and who has the secret.
+// A state can be opened only for its call and its seat, and only with the secret.
 func TestStatesAreSealed(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -305,8 +305,8 @@ func TestStatesAreSealed(t *testing.T) {
 	}
 }
 
-// A state is in its row, unless it is larger than any call's: beside the row it costs several times as much. A renewal
-// waits for no disk.
+// A state is stored in its row, unless it is larger than that of any real call: storing it outside the row costs
+// several times as much. Renewing a lease does not wait for a disk.
 func TestStatesAreCheap(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -335,8 +335,8 @@ func TestStatesAreCheap(t *testing.T) {
 	}))
 }
 
-// A write is followed by the next one where some states had no room in it, or it has failed. What has come meanwhile
-// waits for more.
+// A write is followed at once by another one if some states did not fit or if it failed. States that arrived during the
+// write wait for more.
 func TestStatesGoTogether(t *testing.T) {
 	all := &states{seat: &Seat{fleet: &Fleet{}}, waiting: map[string]*waitingState{}, there: map[string]bool{}}
 	all.lag = time.AfterFunc(time.Hour, func() {})
@@ -360,7 +360,7 @@ func TestStatesGoTogether(t *testing.T) {
 	}
 }
 
-// A machine that was cloned with its store.path has the same id. It gets the seat like any other node, and finds the
+// A clone of a machine with the same store.path has the same id. It gets the seat like any other node, and finds the
 // calls in the database.
 func TestSeatOfACopy(t *testing.T) {
 	t.Parallel()
@@ -385,7 +385,7 @@ func TestSeatOfACopy(t *testing.T) {
 	if other := a.fleet.Seat.Copied(t.Context()); other != "" {
 		t.Errorf("its owner: a copy of %q", other)
 	}
-	b.Seat.epoch.Store(1) // as noted in the copy
+	b.Seat.epoch.Store(1) // the epoch that the copy has
 	must(t, b.Seat.Leave(t.Context(), ""))
 	b.Seat.epoch.Store(0)
 	if got, owner, err := b.Seat.Take(t.Context(), false); err != nil || got.Epoch != 0 || !owner.Holds() {
@@ -396,7 +396,7 @@ func TestSeatOfACopy(t *testing.T) {
 	}
 }
 
-// Nodes of a seat see whether they have one secret.
+// Nodes of a seat detect whether they have the same secret.
 func TestSeatSecretsAreCompared(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
@@ -425,7 +425,7 @@ func TestSeatSecretsAreCompared(t *testing.T) {
 	}
 }
 
-// FuzzState reads any text as a sealed state.
+// FuzzState parses any text as a sealed state.
 func FuzzState(f *testing.F) {
 	fl := &Fleet{}
 	s, err := newSeat(fl, &SeatOptions{Name: "east", Secret: "0123456789abcdef0123456789abcdef"})

@@ -19,22 +19,23 @@ import (
 )
 
 const (
-	// A state that a call waits for waits gatherFor for others to join its statement; any other state waits lagFor,
-	// because it mostly goes with an answer. A statement costs more than a row. maxStates bounds the states of a
-	// statement.
+	// A state that a call waits for is held back for gatherFor, so that others can join its statement. Any other state is
+	// held back for lagFor, because it can usually go with the state of an answer. A statement costs more than a row.
+	// maxStates bounds the states in a statement.
 	gatherFor = 2 * time.Millisecond
 	lagFor    = 100 * time.Millisecond
 	maxStates = 200
-	// statesTimeout bounds a write, and awayTimeout a write after a failed one. retryEvery is the time between tries.
+	// statesTimeout is the time limit for a write, and awayTimeout the limit for a write after a failed one. retryEvery is
+	// the time between tries.
 	statesTimeout = 3 * time.Second
 	awayTimeout   = time.Second
 	retryEvery    = 500 * time.Millisecond
-	// maxStateSize bounds a state of the database, in bytes, before compression.
+	// maxStateSize bounds a state in the database, in bytes before compression.
 	maxStateSize = 1 << 20
 )
 
-// writeStates writes nothing if the epoch has changed. Its lock makes a node that takes the seat wait for the commit,
-// but not a renewal.
+// writeStates writes nothing if the epoch has changed. Its lock makes a node that takes the seat wait for the commit. A
+// renewal does not wait.
 const (
 	writeStates = `WITH mine AS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3 FOR KEY SHARE)
 		INSERT INTO flowbridge_states AS s (seat, id, state)
@@ -42,10 +43,10 @@ const (
 		ON CONFLICT (seat, id) DO UPDATE SET state = excluded.state`
 	removeStates = `DELETE FROM flowbridge_states WHERE seat = $1 AND id = ANY($4)
 		AND EXISTS (SELECT FROM flowbridge_seats WHERE seat = $1 AND owner = $2 AND epoch = $3)`
-	// A call with a record is over.
+	// A call that has a record is over.
 	readLive = `SELECT left(id, 600) FROM flowbridge_states AS s
 		WHERE seat = $1 AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = s.id) LIMIT $2`
-	// The smallest states come first: oversized forgeries are left out as unreadable.
+	// The smallest states come first, so that oversized forgeries are the ones left out as unreadable.
 	readStates = `SELECT left(id, 600), CASE WHEN octet_length(state) <= 1 << 20 AND total <= 1 << 28 THEN state END FROM (
 			SELECT id, state, sum(octet_length(state)) OVER (ORDER BY octet_length(state), id) AS total
 			FROM flowbridge_states AS s
@@ -54,32 +55,32 @@ const (
 
 var errState = errors.New("not the state of a call of this seat")
 
-// states queues rows for the database: the states of the seat's calls, from their first INVITE to a target on, finished
-// records, and registrations. It keeps the newest row of each id until the database has it.
+// states queues rows for the database: finished records, registrations, and the states of the seat's calls, from their
+// first INVITE to a target on. It keeps the newest row of each id until the database has it.
 type states struct {
 	seat     *Seat
-	pool     *pgxpool.Pool // of one connection
+	pool     *pgxpool.Pool // a pool of one connection
 	seal     cipher.AEAD
 	patience time.Duration
 	wake     chan struct{}
-	squeezed []byte // room for a state; owned by run
+	squeezed []byte // buffer for a state; owned by run
 
 	mu      sync.Mutex // guards the fields below
 	waiting map[string]*waitingState
-	written map[string]*waitingState // being written
-	landed  chan struct{}            // closed when that write is over
-	there   map[string]bool          // ids that the database has; true for an answered call
+	written map[string]*waitingState // states being written
+	landed  chan struct{}            // closed at the end of that write
+	there   map[string]bool          // ids that the database has; true if the call is answered
 	lag     *time.Timer              // writes states that no call waits for
 	lags    bool                     // lag is running
-	away    bool                     // the last write failed: calls don't wait for the next one
-	gaveUp  bool                     // a call timed out: calls don't wait until a write succeeds
+	away    bool                     // the last write failed, so calls don't wait for the next one
+	gaveUp  bool                     // a call timed out, so calls don't wait until a write succeeds
 }
 
 // waitingState is a state on its way to the database.
 type waitingState struct {
 	text     []byte
 	answered bool
-	told     []func() // called when it is written, or can't be in time
+	told     []func() // called when the state is written, or can't be written in time
 	kept     time.Time
 }
 
@@ -120,10 +121,10 @@ func newStates(s *Seat, key []byte, patience time.Duration) (*states, error) {
 	return all, nil
 }
 
-// statesPool returns a pool like another, whose writes count as safe once the database's standby has them in memory:
-// waiting for its disk would take longer, and only helps if both machines die at once.
+// statesPool returns a pool for the same database. Its writes count as safe once the database's standby has them in
+// memory: waiting for the standby's disk would take longer, and would only help if both machines died at once.
 func statesPool(like *pgxpool.Pool) (*pgxpool.Pool, error) {
-	if like == nil { // nothing is written
+	if like == nil { // there is no database
 		return nil, nil
 	}
 	cfg := like.Config()
@@ -135,7 +136,7 @@ func statesPool(like *pgxpool.Pool) (*pgxpool.Pool, error) {
 }
 
 // Keep replaces a call's state, or another text, in the database. It does not block. answered says that the call is
-// answered, and so must be protected.
+// answered and so must be protected.
 func (s *Seat) Keep(id string, text []byte, answered bool) {
 	all := s.states
 	all.mu.Lock()
@@ -143,8 +144,8 @@ func (s *Seat) Keep(id string, text []byte, answered bool) {
 	all.keep(id, text, answered)
 }
 
-// Over replaces the state of a finished call by its record. If the database has no state, it needs no record: while it
-// is away, these would pile up.
+// Over replaces the state of a finished call by its record. If the database has no state of the call, the record is not
+// written: while the database is away, such records would pile up.
 func (s *Seat) Over(id string, text []byte) {
 	all := s.states
 	all.mu.Lock()
@@ -177,7 +178,7 @@ func (all *states) keep(id string, text []byte, answered bool) {
 	}
 }
 
-// hurry writes now what waits.
+// hurry starts a write of everything that waits.
 func (all *states) hurry() { wake(all.wake) }
 
 // wake puts a token into a channel, unless it holds one.
@@ -189,7 +190,7 @@ func wake(c chan<- struct{}) {
 }
 
 // Await calls told once, on another goroutine, when the database has the call's newest state, or when the patience
-// ends. It reports false, and does not call told, if the database already has the state or is away.
+// ends. If the database already has the state or is away, it returns false and does not call told.
 func (s *Seat) Await(id string, told func()) bool {
 	all := s.states
 	all.mu.Lock()
@@ -204,7 +205,7 @@ func (s *Seat) Await(id string, told func()) bool {
 	once := sync.OnceFunc(told)
 	late := time.AfterFunc(all.patience, func() {
 		all.mu.Lock()
-		if all.waiting[id] == w || all.written[id] == w { // else it has just been written
+		if all.waiting[id] == w || all.written[id] == w { // otherwise it has just been written
 			all.gaveUp = true
 		}
 		all.mu.Unlock()
@@ -215,11 +216,11 @@ func (s *Seat) Await(id string, told func()) bool {
 	return true
 }
 
-// lateAfter is how long a state may be on its way before it counts as unprotected. A busy node always has some on their
-// way.
+// lateAfter is how long a state may be on its way before it counts as unprotected. On a busy node, some states are
+// always on their way.
 const lateAfter = time.Second
 
-// counts returns how many answered calls the database has, and how many it lacks that it should have by now.
+// counts returns how many answered calls the database has, and how many it should have by now but does not.
 func (all *states) counts() (protected, unprotected int) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -313,11 +314,11 @@ func (all *states) sealed(id string, text []byte) []byte {
 	return all.seal.Seal(nil, nil, all.squeezed, bound(all.seat.name, id))
 }
 
-// bound returns the data that a state is sealed for.
+// bound returns the associated data with which a state is sealed.
 func bound(seat, id string) []byte { return []byte(seat + "\x00" + id) }
 
 // settle ends a write. After an error its states wait again, unless there are newer ones. more reports that the next
-// write is due. States that arrived during the write are not due, unless a call waits for them and so hurries the
+// write is due. States that arrived during the write are not due unless a call waits for them; that call hurries the
 // write.
 func (all *states) settle(err error) (more bool) {
 	all.mu.Lock()
@@ -348,7 +349,7 @@ func (all *states) settle(err error) (more bool) {
 }
 
 // over forgets calls whose records are about to be written while their states are deleted. It returns when no write of
-// their states is under way.
+// their states is in progress.
 func (all *states) over(ctx context.Context, ids []string) {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -372,7 +373,7 @@ func (all *states) over(ctx context.Context, ids []string) {
 	}
 }
 
-// Flush returns when the database has every state and binding that was kept before.
+// Flush returns when the database has every state and binding kept so far.
 func (s *Seat) Flush(ctx context.Context) error {
 	if err := s.fleet.share(ctx); err != nil {
 		return err
@@ -396,17 +397,17 @@ func (s *Seat) Flush(ctx context.Context) error {
 	}
 }
 
-// State is the state of a call, as given to Keep.
+// State is the state of a call, in the form given to Keep.
 type State struct {
 	ID   string
 	Text []byte
 }
 
 // States reads the states of the seat's calls. unreadable counts the states that are damaged or sealed with another
-// secret. They are removed, so that the old owner may write the records of these calls, unless no state can be read:
-// then this node may have the wrong secret. The error is an AwayError.
+// secret. They are removed, so that the old owner may write the records of these calls. They are not removed if no
+// state at all can be read, because then this node may have the wrong secret. The error is an AwayError.
 func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err error) {
-	rows, _ := s.fleet.pool.Query(ctx, readStates, s.name) // the rows have its error
+	rows, _ := s.fleet.pool.Query(ctx, readStates, s.name) // the rows return the error
 	read, err = pgx.CollectRows(rows, pgx.RowToStructByPos[State])
 	if err != nil {
 		s.fleet.unready(err)
@@ -423,7 +424,7 @@ func (s *Seat) States(ctx context.Context) (read []State, unreadable int, err er
 		}
 		return one.Text == nil
 	})
-	if len(good) > 0 && len(lost) > 0 { // after a failure the seat's next owner removes them
+	if len(good) > 0 && len(lost) > 0 { // if this fails, the seat's next owner removes them
 		_, _ = s.fleet.pool.Exec(ctx, removeStates, s.name, s.id, s.epoch.Load(), lost)
 	}
 	return good, len(lost), nil
@@ -445,7 +446,7 @@ func (all *states) opened(seal cipher.AEAD, seat, id string, sealed []byte) []by
 	return text
 }
 
-// Has notes which calls the database already has, and whether they were answered.
+// Has records which calls the database already has, and whether they were answered.
 func (s *Seat) Has(calls map[string]bool) {
 	s.states.mu.Lock()
 	defer s.states.mu.Unlock()

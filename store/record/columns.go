@@ -7,7 +7,7 @@ import (
 )
 
 // Columns returns the columns of a call in the database, by the JSON names of Record's fields, in order. It leaves out
-// the problems, which are found when a record is read, and the report, which has a table of its own.
+// the problems, which are found when a record is read, and the report, which has a separate table.
 func Columns() (names []string) {
 	for _, i := range columnFields {
 		names = append(names, reflect.TypeFor[Record]().Field(i).Tag.Get("json"))
@@ -44,13 +44,13 @@ func AppendColumn(b []byte, column any) []byte {
 		return appendVariables(b, *v)
 	}
 	text, err := json.Marshal(column)
-	if err != nil { // never: the value was read from JSON, or has finite numbers
+	if err != nil { // can't happen: the value was read from JSON, or has finite numbers
 		text = []byte("null")
 	}
 	return append(b, text...)
 }
 
-// plainColumns returns the columns of the CSV that hold one value, in its order.
+// plainColumns returns the columns of the CSV that hold one value, in the CSV's order.
 func plainColumns() (all []column) {
 	names := Columns()
 	for _, name := range []string{

@@ -16,16 +16,16 @@ type column struct {
 	of   func(r *Record) string
 }
 
-// Encoder writes records as JSON Lines, or as comma-separated values (RFC 4180, with LF at the end of a line). Their
-// first line names the columns.
+// Encoder writes records as JSON Lines, or as comma-separated values (RFC 4180, with LF at the end of a line). The
+// first line of the values names the columns.
 //
-// Cells are safe to open in a spreadsheet: a text that it would take for a formula (starting with = + - @) gets an
-// apostrophe in front. A number in E.164 form, + and digits, stays as it is: as a formula it yields its digits. Control
-// characters, and characters that change the direction of text, are written as \u and four digits.
+// Cells are safe to open in a spreadsheet. A text that the spreadsheet would take for a formula (starting with = + - @)
+// gets an apostrophe in front. A number in E.164 form, + and digits, stays as it is: as a formula it yields its digits.
+// Control characters, and characters that change the direction of text, are written as \u and four digits.
 func Encoder(w io.Writer, asCSV bool) (write func(*Record) error, flush func() error) {
 	if !asCSV {
 		lines := json.NewEncoder(w)
-		lines.SetEscapeHTML(false) // for programs, not for HTML
+		lines.SetEscapeHTML(false) // the output is not for HTML
 		return func(r *Record) error { return lines.Encode(r) }, func() error { return nil }
 	}
 	to, columns := csv.NewWriter(w), recordColumns()
@@ -36,7 +36,7 @@ func Encoder(w io.Writer, asCSV bool) (write func(*Record) error, flush func() e
 		}
 		return to.Write(cells)
 	}
-	_ = line(func(c column) string { return c.name }) // Error has it
+	_ = line(func(c column) string { return c.name }) // Error returns the error
 	write = func(r *Record) error { return line(func(c column) string { return safeCell(c.of(r)) }) }
 	return write, func() error {
 		to.Flush()
@@ -66,7 +66,7 @@ func safeCell(s string) string {
 	return "'" + s
 }
 
-// unsafe reports whether a character does more than show itself: control characters, the marks and overrides of
+// unsafe reports whether a character has other effects than being shown: control characters, the marks and overrides of
 // direction (UAX #9), line and paragraph separators, and invalid characters.
 func unsafe(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029' ||
@@ -99,10 +99,10 @@ func recordColumns() []column {
 		column{"report", func(r *Record) string { return compact(r.Report) }})
 }
 
-// decimal formats a number as JSON does, but never with an exponent.
+// decimal formats a number as in JSON, but never with an exponent.
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
-// measured returns "" for a value that was not measured.
+// measured formats a value, or returns "" if it was not measured.
 func measured(f float64) string {
 	if f == 0 {
 		return ""
@@ -114,7 +114,7 @@ func measured(f float64) string {
 func compact(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil || string(text) == "null" || string(text) == "[]" {
-		return "" // a record from the database can be encoded
+		return "" // can't happen: a record from the database can be encoded
 	}
 	return string(text)
 }

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// The functions below append JSON exactly as encoding/json writes it, in a tenth of its time: each call is written
-// several times. TestEncoding compares them for every field.
+// The functions below append JSON exactly as encoding/json writes it, in a tenth of the time, because each call is
+// written several times. TestEncoding compares them for every field.
 
 // key starts a member of an object.
 func key(b []byte, name string) []byte {
@@ -21,7 +21,7 @@ func key(b []byte, name string) []byte {
 
 func textOf(b []byte, name, s string) []byte { return appendString(key(b, name), s) }
 
-// textIf omits an empty text, as numberIf and timeIf omit zero.
+// textIf is like textOf, but omits an empty text. numberIf and timeIf omit zero.
 func textIf(b []byte, name, s string) []byte {
 	if s == "" {
 		return b
@@ -62,8 +62,8 @@ func score(b []byte, name string, f float64) []byte {
 	return appendFloat(key(b, name), f)
 }
 
-// appendFloat writes 0 for a number that is not finite: JSON can't hold it, and a wrong statistic must not cost the
-// record.
+// appendFloat writes 0 for a number that is not finite: JSON can't represent it, and a wrong statistic must not
+// lose the record.
 func appendFloat(b []byte, f float64) []byte {
 	if math.IsNaN(f) || math.IsInf(f, 0) {
 		return append(b, '0')
@@ -238,7 +238,7 @@ func appendDropped(b []byte, d *DroppedBy) []byte {
 	return append(numberIf(b, "unconfirmed", d.Unconfirmed), '}')
 }
 
-// AppendRecord appends a record as the journal keeps it: without zeros, which most fields of a live call are.
+// AppendRecord appends a record in the journal's form: without zero fields, which most fields of a live call are.
 func AppendRecord(b []byte, r *Record) []byte {
 	b = append(b, '{')
 	for _, f := range [...]struct{ name, text string }{

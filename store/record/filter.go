@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// ErrCursor means that a cursor is not from List.
+// ErrCursor means that a cursor is not one that List has returned.
 var ErrCursor = errors.New("cursor is not one of a list")
 
 // The bounds of Filter.Limit.
@@ -20,25 +20,25 @@ const (
 type Filter struct {
 	// Since is the earliest started_at; zero means no limit.
 	Since time.Time
-	// Until is the first started_at that is too late; zero means no limit.
+	// Until is the first started_at that is no longer selected; zero means no limit.
 	Until time.Time
 	// Trunk, Target, Route, Direction, Disposition and Cause must be equal; empty means any.
 	Trunk, Target, Route, Direction, Disposition, Cause string
-	// Problem must be one of the call's problems; empty means any. The functions List and Each apply it; a Lister
-	// does not.
+	// Problem must be one of the call's problems; empty means any. The function List applies it, and Each does, too; a
+	// Lister does not.
 	Problem string
-	// Number must be a part of from, to or lead; empty means any.
+	// Number must be part of from, to or lead; empty means any.
 	Number string
-	// ID must be one of the call's ids: ours, a Call-ID of either side or of a failed attempt, the platform's, the
+	// ID must be one of the call's ids: our id, a Call-ID of either side or of a failed attempt, the platform's, the
 	// external one, or the trace's. Empty means any.
 	ID string
 	// Limit is the length of a page: 0 means 100, and the maximum is MaxLimit.
 	Limit int
-	// Cursor continues a list behind its last record: next, from the previous List.
+	// Cursor continues a list after its last record. It is next from the previous List.
 	Cursor string
 }
 
-// byID finds a call by one of its ids. Each term has an index of its own.
+// byID finds a call by any of its ids. Each term has its own index.
 const byID = `(id = ? OR sip_call_id = ? AND sip_call_id <> '' OR target_sip_call_id = ? AND target_sip_call_id <> ''
 	OR synthflow_call_id = ? AND synthflow_call_id <> '' OR external_id = ? AND external_id <> ''
 	OR trace_id = ? AND trace_id <> '' OR id IN (SELECT o.id FROM other_ids AS o WHERE o.other = ?))`
@@ -51,8 +51,8 @@ func (f Filter) PageSize() int {
 	return min(f.Limit, MaxLimit)
 }
 
-// SQL returns the filter as a WHERE clause, or "", with a ? for each argument. The columns are those of Record's JSON.
-// It also serves a fleet's database. The error is ErrCursor.
+// SQL returns the filter as a WHERE clause, or "", with a ? for each argument. The columns have the names of Record's
+// JSON. The clause is also used for a fleet's database. The error is ErrCursor.
 func (f Filter) SQL() (where string, args []any, err error) {
 	var terms []string
 	add := func(term string, arg ...any) {
@@ -96,8 +96,8 @@ func (f Filter) SQL() (where string, args []any, err error) {
 	return ` WHERE ` + strings.Join(terms, ` AND `), args, nil
 }
 
-// Digits returns the digits of a number as people write it, with +, spaces, brackets, dots and dashes. ok is false if
-// it has anything else, or no digit.
+// Digits returns the digits of a number in the form that people write, with +, spaces, brackets, dots and dashes. ok
+// is false if it contains anything else, or no digit.
 func Digits(number string) (digits string, ok bool) {
 	digits = strings.Map(func(r rune) rune {
 		if strings.ContainsRune("+ -().\u00a0", r) {
@@ -117,7 +117,7 @@ func ceil(t time.Time) string {
 	return c.String()
 }
 
-// CursorOf returns the cursor behind a record.
+// CursorOf returns the cursor after a record.
 func CursorOf(r Record) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(r.StartedAt.String() + " " + r.ID))
 }

@@ -11,20 +11,21 @@ import (
 // q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that neither party asked for.
 const q850Unspecified = 31
 
-// Saved is a call as one process leaves it to the next: after a kill, in an upgrade, or to another machine. The call of
+// Saved is a call that one process leaves to the next: after a kill, in an upgrade, or to another machine. The call of
 // a killed process stays in the journal until its record is written.
 type Saved struct {
-	Record Record // so far
+	Record Record // the record so far
 	State  []byte // as given to Journal or Owe
-	Owed   bool   // the call is over, and owes its peers something
+	Owed   bool   // the call is over, but still owes its peers messages
 
-	// For a killed process: the record if the call can't continue, and when the process was last alive, up to beatEvery
-	// early.
+	// For a killed process: the record if the call can't continue, and when the process was last alive, which may be too
+	// early by beatEvery.
 	Interrupted Record
 	Alive       time.Time
 }
 
-// InterruptedAt ends a record at the last moment at which its process is known to have run, or now if that is zero.
+// InterruptedAt returns the record ended at the last moment at which its process is known to have run, or at now if
+// that is zero.
 func (r Record) InterruptedAt(alive Time, now time.Time) Record {
 	r.EndedAt = cmp.Or(alive, TimeOf(now))
 	r.StartedAt = cmp.Or(r.StartedAt, r.EndedAt)
@@ -50,8 +51,8 @@ func (r *Record) Killed() {
 	}
 }
 
-// The errors of a killed process's recordings. The journal's sizes are as old as its last entry, so SettleRecordings
-// asks the files.
+// Errors in the recordings of a killed process. The journal's sizes are as old as its last entry, so SettleRecordings
+// looks at the files.
 const (
 	killed        = "the process was killed"
 	killedUnknown = killed + ": it is not known how the file ended"
@@ -66,7 +67,7 @@ func (r *Record) Settled() bool {
 // there is no such file.
 type FinishedFile func(file string) (bytes int64, ended time.Time, err error)
 
-// SettleRecordings sets the size and the end of a killed process's recordings from their files, and reports whether the
+// SettleRecordings sets the size and the end of a killed process's recordings from their files. It reports whether the
 // record has changed.
 func (r *Record) SettleRecordings(look FinishedFile) (changed bool) {
 	for i := range r.Recordings {

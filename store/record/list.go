@@ -7,15 +7,15 @@ import (
 // eachStep is how many records Each holds at a time.
 const eachStep = 200
 
-// Lister lists finished calls, as Reader does.
+// Lister lists finished calls, like Reader.
 type Lister interface {
 	List(ctx context.Context, f Filter) (records []Record, next string, err error)
 }
 
-// Each calls do with all finished calls of a filter, newest first, until that returns an error. Filter.Limit counts
-// them all; 0 means no limit. Each reads in steps and holds nothing open between them, so a slow function keeps neither
-// memory nor the database's log from being freed. A call that ends during the run may or may not be included; none
-// comes twice.
+// Each calls do with all finished calls of a filter, newest first, until do returns an error. Filter.Limit limits the
+// total number; 0 means no limit. Each reads in steps and holds nothing open between them, so if do is slow, memory and
+// the database's log can still be freed. A call that ends during the run may or may not be included; no call comes
+// twice.
 func Each(ctx context.Context, from Lister, f Filter, do func(Record) error) error {
 	for left := f.Limit; ; {
 		f.Limit = eachStep

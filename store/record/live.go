@@ -2,8 +2,8 @@ package record
 
 import "time"
 
-// Live is the part of its record that a live call keeps, beside its own data. A whole Record is several times as large,
-// most of it media counters.
+// Live is the part of its record that a live call keeps, beside its other data. A whole Record is several times as
+// large; most of it is media counters.
 type Live struct {
 	Trunk, Target string
 
@@ -12,15 +12,15 @@ type Live struct {
 	StartedAt, RingingAt, PreparedAt, DialedAt, AnsweredAt Time
 
 	SetupMS  int64
-	Queued   time.Duration // waited for a place at a target, without a wait that still lasts
-	Waits    time.Time     // start of a wait that still lasts; zero: none
-	Placed   bool          // we placed it, and it has had no agent yet
-	Restored int           // by how many processes
+	Queued   time.Duration // time spent waiting for a place at a target, without a current wait
+	Waits    time.Time     // start of the current wait; zero if there is none
+	Placed   bool          // we placed the call, and no agent has had it yet
+	Restored int           // number of processes that restored it
 	Attempts []Attempt
 
 	Verstat, Attest, OrigID string
 
-	Variables map[string]string // set by orders; a new map with each change
+	Variables map[string]string // variables set by orders; each change makes a new map
 }
 
 // Waited returns how long the call has waited so far.
@@ -46,7 +46,7 @@ func (l *Live) Record() Record {
 	}
 }
 
-// LiveOf returns the part of its record that a continued call keeps.
+// LiveOf returns the part of its record that a restored call keeps.
 func LiveOf(r *Record) Live {
 	return Live{
 		Trunk: r.Trunk, Target: r.Target, TargetSIPCallID: r.TargetSIPCallID, SynthflowCallID: r.SynthflowCallID,

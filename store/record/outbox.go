@@ -7,11 +7,11 @@ import (
 
 // The values of OutboxItem.Kind.
 const (
-	// OutboxCall: the call is over, and its record is there.
+	// OutboxCall says that the call is over, and its record is in the store.
 	OutboxCall = "call"
-	// OutboxRecording: the recordings of the call are complete, which may be later than the call.
+	// OutboxRecording says that the recordings of the call are complete, which may be later than the end of the call.
 	OutboxRecording = "recording"
-	// OutboxReport: the platform's report of the call is there, and joined to its record.
+	// OutboxReport says that the platform's report of the call has arrived, and is joined to the call's record.
 	OutboxReport = "report"
 )
 
@@ -30,11 +30,11 @@ type OutboxItem struct {
 	DueAt Time
 	// CreatedAt is when the change was committed.
 	CreatedAt Time
-	// Reason says why it was last postponed.
+	// Reason says why the item was last postponed.
 	Reason string
 }
 
-// Outbox has what waits for consumers, and the records that it is about.
+// Outbox provides the items that wait for consumers, and the records that they are about.
 type Outbox interface {
 	Outbox(ctx context.Context, consumer string, limit int) ([]OutboxItem, error)
 	OutboxChanged() <-chan struct{}

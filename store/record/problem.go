@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// Problems returns the words for what may be wrong with a call. Only ProblemsOf defines their meaning: the page, the
+// Problems returns the words for problems that a call may have. Only ProblemsOf defines their meaning: the page, the
 // commands and the API use it.
 func Problems() []string { return []string{"one-way", "loss", "dead-air", "no-answer", "rescue"} }
 
@@ -27,14 +27,14 @@ func ProblemsOf(r *Record) (words []string) {
 	return words
 }
 
-// loses reports whether over 2 % of a side's packets did not arrive or came too late to be heard.
+// loses reports whether more than 2 % of a side's packets did not arrive or came too late to be heard.
 func (s *MediaSide) loses() bool { return 50*(s.Lost+s.Late) > s.Rx+s.Lost }
 
-// searched bounds how many records List reads for one page of calls with a problem: a second's work.
+// searched bounds how many records List reads for one page of calls with a problem: about a second of work.
 const searched = 20_000
 
-// List is from.List with Filter.Problem. A page of calls with a problem may be shorter than its limit, or empty,
-// although more follow: then next is set.
+// List is from.List with Filter.Problem applied. A page of calls with a problem may be shorter than its limit, or
+// empty, although more follow; in that case next is set.
 func List(ctx context.Context, from Lister, f Filter) (found []Record, next string, err error) {
 	if f.Problem == "" {
 		return from.List(ctx, f)

@@ -26,7 +26,7 @@ const (
 	EndedByOperator = "operator"
 )
 
-// CauseProcessRestart is the cause of a call that ended while its process was dead.
+// CauseProcessRestart is the cause of a call that ended while no process was running.
 const CauseProcessRestart = "process_restart"
 
 // Dispositions lists every value of Record.Disposition.
@@ -83,13 +83,13 @@ type Record struct {
 
 	Recordings []Recording `json:"recordings"`
 
-	// Lead is the customer's number: From, or To of an outbound call.
+	// Lead is the customer's number: From, or To for an outbound call.
 	Lead string `json:"lead"`
-	// ExternalID is the id that the platform got in X-EI: its E token, or the bare value. It may be empty.
+	// ExternalID is the id that the platform received in X-EI: its E token, or the bare value. It may be empty.
 	ExternalID string `json:"external_id"`
-	// TraceID is the id of the call's trace, 32 hex digits. Empty if the call was not traced.
+	// TraceID is the id of the call's trace, 32 hex digits. It is empty if the call was not traced.
 	TraceID string `json:"trace_id"`
-	// Traceparent is the caller's header, if any. It is not stored.
+	// Traceparent is the caller's traceparent header, if any. It is not stored.
 	Traceparent string `json:"-"`
 	// Restored is how often another process continued the call because its own was killed. Upgrades do not count.
 	Restored int `json:"restored"`
@@ -97,28 +97,29 @@ type Record struct {
 	QueuedMS int64 `json:"queued_ms"`
 	// Waiting says that the caller of a live call is waiting for such a place. It is not stored.
 	Waiting bool `json:"-"`
-	// Placed says that a live call was ordered by a request. It is not stored: in a record, ReasonCustomer says it.
+	// Placed says that a request ordered the live call. It is not stored: in a record, ReasonCustomer says so.
 	Placed bool `json:"-"`
-	// Verstat is the result of verifying the caller: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation. Empty
-	// if the trunk's calls are not verified.
+	// Verstat is the result of verifying the caller: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation. It is
+	// empty if the trunk's calls are not verified.
 	Verstat string `json:"verstat"`
-	// Attest is A, B or C if the call has passed.
+	// Attest is A, B or C if the call has passed the verification.
 	Attest string `json:"attest"`
-	// OrigID is the origid of a call that has passed.
+	// OrigID is the origid of a call that has passed the verification.
 	OrigID string `json:"orig_id"`
-	// Talk describes the conversation. It is nil if the call was not answered, or media.insight is off.
+	// Talk describes the conversation. It is nil if the call was not answered, or if media.insight is off.
 	Talk *Talk `json:"talk"`
-	// Variables are set by orders, and by the request that placed the call. The keys are names. It is nil if none was set.
+	// Variables are set by orders, and by the request that placed the call. The keys are the variables' names. It is nil
+	// if there are none.
 	Variables map[string]string `json:"variables"`
-	// Problems are the words of Problems that the rest of the record shows. They are found when the record is read.
+	// Problems are the words of Problems that apply to the record. They are found when the record is read.
 	Problems []string `json:"problems,omitempty"`
-	// Report is what the platform later said of the call; nil, and null in JSON, before that.
+	// Report is the platform's later report of the call. It is nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }
 
-// Recording is one file that a call was recorded to.
+// Recording is one file with a recording of a call.
 type Recording struct {
-	// File is its name below recording.path. Empty if there is none: see Error.
+	// File is its name below recording.path. It is empty if there is no file: see Error.
 	File string `json:"file"`
 	// Format is wav or pcapng.
 	Format    string `json:"format"`
@@ -131,12 +132,12 @@ type Recording struct {
 	Error string `json:"error,omitempty"`
 }
 
-// The reasons of attempts that the call's route does not give.
+// Reasons of attempts that are not made because of the call's route.
 const (
-	ReasonSplit    = "split"    // the route's split has chosen the target
+	ReasonSplit    = "split"    // the route's split chose the target
 	ReasonTransfer = "transfer" // the agent sent a REFER
 	ReasonRescue   = "rescue"   // the agent's leg has died
-	ReasonCustomer = "customer" // the customer of a call that we place is called
+	ReasonCustomer = "customer" // a call to the customer that we place
 )
 
 // Attempt is one try at one target.
@@ -145,25 +146,26 @@ type Attempt struct {
 	// Reason is why the attempt was made: empty for the route of the call, ReasonSplit, ReasonTransfer,
 	// ReasonRescue or ReasonCustomer.
 	Reason string `json:"reason,omitempty"`
-	// By is the name of the token that ordered a transfer or a placed call. Empty if no token ordered the attempt.
+	// By is the name of the token that ordered a transfer or a placed call. It is empty if no token ordered the attempt.
 	By            string `json:"by,omitempty"`
 	PrepareMS     int64  `json:"prepare_ms"`
 	PrepareStatus int    `json:"prepare_status"`
 	SIPStatus     int    `json:"sip_status"`
 	Cause         string `json:"cause"`
 	MS            int64  `json:"ms"`
-	// AnsweredBy is who answered a call that we placed: human, machine, fax, sit or unknown. Empty if the order did not
-	// ask, or the answer is not known yet. Confidence says how clear the evidence was, from 0.5, just enough, to 1.
+	// AnsweredBy is what answered a call that we placed: human, machine, fax, sit or unknown. It is empty if the order did
+	// not ask for it, or if the answer is not known yet. Confidence says how clear the evidence was, from 0.5 (just
+	// sufficient) to 1.
 	AnsweredBy string  `json:"answered_by,omitempty"`
 	Confidence float64 `json:"confidence,omitempty"`
 	// StartedAt is when the attempt started.
 	StartedAt Time `json:"started_at,omitzero"`
-	// SIPCallID is the Call-ID of its INVITE. Empty if none was sent.
+	// SIPCallID is the Call-ID of its INVITE. It is empty if none was sent.
 	SIPCallID string `json:"sip_call_id,omitempty"`
-	// Transport is the transport of the INVITE: udp, tcp or tls. Empty if none was sent.
+	// Transport is the transport of the INVITE: udp, tcp or tls. It is empty if none was sent.
 	Transport string `json:"transport,omitempty"`
 	// Tried has the addresses of the target that failed before the last one, as transport://address:port, each with the
-	// failure. For a Contact that only another node reaches, that node stands in place of the failure.
+	// failure. If only another node can reach a Contact, the name of that node takes the place of the failure.
 	Tried []string `json:"tried,omitempty"`
 	// DroppedHeaders names the headers that were left out of the INVITE.
 	DroppedHeaders []string `json:"dropped_headers,omitempty"`
@@ -173,16 +175,16 @@ type Attempt struct {
 type Media struct {
 	A MediaSide `json:"a"`
 	B MediaSide `json:"b"`
-	// MOS is the worse of both sides' (SetMOS).
+	// MOS is the lower MOS of both sides (SetMOS).
 	MOS Score `json:"mos"`
-	// OneWay is the side, a or b, from which nothing was heard at the start of the call. Empty if both were heard.
+	// OneWay is the side, a or b, that was not heard at the start of the call. It is empty if both were heard.
 	OneWay string `json:"one_way,omitempty"`
-	// GapMS is how long no process received the packets of a leg, because its own was killed: the longer gap of the two
-	// legs.
+	// GapMS is how long no process received the packets of a leg because the call's process was killed. If the legs
+	// differ, it is the longer gap.
 	GapMS int64 `json:"gap_ms,omitempty"`
 }
 
-// Score is a mean opinion score, 1 to 5; 0, and null in JSON, if it was not measured.
+// Score is a mean opinion score, 1 to 5. It is 0, and null in JSON, if it was not measured.
 type Score float64
 
 // MarshalJSON returns the number, or null for zero.
@@ -193,13 +195,13 @@ func (s Score) MarshalJSON() ([]byte, error) {
 	return json.Marshal(float64(s))
 }
 
-// Millis is a time in milliseconds; 0, and null in JSON, if it was not measured.
+// Millis is a time in milliseconds. It is 0, and null in JSON, if it was not measured.
 type Millis float64
 
 // MarshalJSON returns the number, or null for zero.
 func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
 
-// SetMOS sets the MOS to the lower one of both sides. With a mute side there is none: it would be only the other
+// SetMOS sets the MOS to the lower one of both sides. If a side is mute, it sets none: it would be only the other
 // side's.
 func (m *Media) SetMOS() {
 	m.MOS = m.A.MOS
@@ -219,28 +221,29 @@ type MediaSide struct {
 	Dropped   int64     `json:"dropped"`
 	DroppedBy DroppedBy `json:"dropped_by"`
 	JitterMS  float64   `json:"jitter_ms"`
-	// Duplicates, of Rx, had arrived before; Reordered arrived after a later one.
+	// Duplicates counts the packets of Rx that had arrived before; Reordered counts those that arrived after a later one.
 	Duplicates int64 `json:"duplicates"`
 	Reordered  int64 `json:"reordered"`
-	// Bursts is how many runs of packets were lost.
+	// Bursts is the number of runs of lost packets.
 	Bursts int64 `json:"bursts"`
-	// Late, of Rx, came over 200 ms later than others: a phone drops them, so they count as lost in the MOS.
+	// Late counts the packets of Rx that came over 200 ms later than others: a phone drops them, so they count as lost in
+	// the MOS.
 	Late int64 `json:"late,omitempty"`
 	// SSRCChanges is how often the leg started another stream from the same address.
 	SSRCChanges int64 `json:"ssrc_changes"`
-	// RTT is the round trip between us and the leg's peer.
+	// RTT is the round-trip time between us and the leg's peer.
 	RTT Millis `json:"rtt_ms"`
-	// MOS rates the audio that was received from the leg.
+	// MOS rates the audio received from the leg.
 	MOS Score `json:"mos"`
-	// Codec is the leg's last codec. It differs between the legs if PCMU was converted to PCMA.
+	// Codec is the leg's last codec. The two legs have different codecs if PCMU was converted to PCMA.
 	Codec string `json:"codec,omitempty"`
-	// Expected is where its last description wanted RTP. Source is where its RTP came from and went to. Either may be
-	// empty.
+	// Expected is the address in the leg's last SDP. Source is the address that its RTP came from and was sent to. Either
+	// may be empty.
 	Expected string `json:"expected,omitempty"`
 	Source   string `json:"source,omitempty"`
-	// Refused is a source of RTP that was not accepted; empty if none was refused for its address.
+	// Refused is a source whose RTP was not accepted. It is empty if no source was refused for its address.
 	Refused string `json:"refused,omitempty"`
-	// SRTP is the suite that last secured the leg; empty for plain RTP.
+	// SRTP is the suite that last secured the leg. It is empty for plain RTP.
 	SRTP string `json:"srtp,omitempty"`
 }
 
@@ -277,7 +280,7 @@ func (r *Record) IsPlaced() bool {
 	return r.Placed || len(r.Attempts) > 0 && r.Attempts[0].Reason == ReasonCustomer
 }
 
-// AnsweredCustomer returns the attempt that the customer of a placed call has answered, or nil.
+// AnsweredCustomer returns the attempt in which the customer of a placed call answered, or nil.
 func AnsweredCustomer(attempts []Attempt) *Attempt {
 	for i := range attempts {
 		if a := &attempts[i]; a.Reason == ReasonCustomer && a.SIPStatus == 200 && a.Cause == "" {
@@ -294,12 +297,12 @@ func (r *Record) IsConnected() bool {
 	})
 }
 
-// IDOf returns the id of the call that a request with an idempotency key places. It does not sort by time.
+// IDOf returns the id for the call of a request with an idempotency key. Such ids do not sort by time.
 func IDOf(key string) string {
 	return uuid.NewSHA1(uuid.NameSpaceURL, []byte("flowbridge:call:"+key)).String()
 }
 
-// NewID returns a new id for a call: sortable by time, unique over nodes.
+// NewID returns a new id for a call. Ids sort by time and are unique across nodes.
 func NewID() string {
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -7,19 +7,20 @@ import (
 // Talk describes the conversation between the caller and the agent. Package media/voice/turns defines its measurements
 // and words. Values that were not measured are nil, and null in JSON.
 type Talk struct {
-	// Confidence is good, noisy (the figures may be wrong, and count in no percentile) or not_measured.
+	// Confidence is good, noisy (the figures may be wrong, and are left out of percentiles) or not_measured.
 	Confidence string `json:"confidence"`
 	// Reason is why the confidence is not good: background, ceaseless, two_levels, echo, steady, gaps, edge; no_audio,
 	// codec, packet_length, line_cut, kernel.
 	Reason string `json:"reason,omitempty"`
 
-	// FirstAgentMS is from the answer to the agent's first audio. If it is unknown, FirstAgentReason says why.
+	// FirstAgentMS is the time from the answer to the agent's first audio. If it is unknown, FirstAgentReason says why.
 	FirstAgentMS     *int64 `json:"first_agent_ms"`
 	FirstAgentReason string `json:"first_agent_reason,omitempty"`
 
-	// Turns are how long the caller waited for the agent's answers; nil if there was none.
+	// Turns says how long the caller waited for the agent's answers. It is nil if there were none.
 	Turns *Durations `json:"turns"`
-	// BargeIns are how long the agent kept talking when the caller interrupted and stopped it; nil if that never happened.
+	// BargeIns says how long the agent kept talking when the caller interrupted and stopped it. It is nil if that never
+	// happened.
 	BargeIns *Durations `json:"barge_ins"`
 	// Ignored is how many interruptions did not stop the agent within 3 s.
 	Ignored *int64 `json:"barge_ins_ignored"`
@@ -28,8 +29,9 @@ type Talk struct {
 	// Backchannels is how many short words of the caller did not stop the agent.
 	Backchannels *int64 `json:"backchannels"`
 
-	// MeasuredMS is how long the line was open for a conversation, BothMS how long both spoke, and DeadAirMS how long
-	// silences of 3 s and more lasted: then the longest one, and the silences in which the agent was due.
+	// MeasuredMS is how long the line was open for a conversation, BothMS is how long both spoke, and DeadAirMS is how
+	// long silences of 3 s or more lasted. The next two are the longest silence, and the silences in which the agent was
+	// expected to speak.
 	MeasuredMS       *int64 `json:"measured_ms"`
 	BothMS           *int64 `json:"both_ms"`
 	DeadAirMS        *int64 `json:"dead_air_ms"`
@@ -51,17 +53,17 @@ type Durations struct {
 	Values []uint16 `json:"values_ms"`
 }
 
-// Voice is a party's part of a Talk: how long it spoke, its level, and its background level, in dBm0.
+// Voice describes a party in a Talk: how long it spoke, its level, and its background level, in dBm0.
 type Voice struct {
 	SpokeMS    int64   `json:"spoke_ms"`
 	Level      float64 `json:"level_dbm0"`
 	Background float64 `json:"background_dbm0"`
 }
 
-// TalkGood is the confidence of a Talk whose figures count.
+// TalkGood is the confidence of a Talk with reliable figures.
 const TalkGood = "good"
 
-// talkColumns returns columns of the CSV. They are empty if nothing was measured.
+// talkColumns returns the columns of the CSV for Talk. They are empty if nothing was measured.
 func talkColumns() (all []column) {
 	add := func(name string, of func(*Talk) *int64) {
 		all = append(all, column{name, func(r *Record) string {

@@ -7,15 +7,16 @@ import (
 	"time"
 )
 
-// TimeLayout is RFC 3339 in UTC with exactly three decimals, so that text sorts like time.
+// TimeLayout is RFC 3339 in UTC with exactly three decimals, so that the text sorts by time.
 const TimeLayout = "2006-01-02T15:04:05.000Z"
 
 var errNotTime = errors.New("not an RFC 3339 time")
 
-// Time is a moment as records hold it: "2026-11-20T08:00:00.123Z" in JSON and SQL, null when zero.
+// Time is a point in time in a record: "2026-11-20T08:00:00.123Z" in JSON and SQL, null when zero.
 type Time struct{ time.Time }
 
-// TimeOf returns t in UTC, cut to milliseconds and without its monotonic reading, as it will be read back.
+// TimeOf returns t in UTC, cut to milliseconds and without its monotonic reading, so that it equals the
+// time that is read back.
 func TimeOf(t time.Time) Time {
 	if t.IsZero() {
 		return Time{}
@@ -83,7 +84,7 @@ func (t Time) Value() (driver.Value, error) {
 	return t.String(), nil
 }
 
-// Scan reads a column that Value wrote.
+// Scan reads a column that was written by Value.
 func (t *Time) Scan(src any) error {
 	switch v := src.(type) {
 	case nil:

@@ -5,10 +5,10 @@ import "fmt"
 // Transfer is the state of a live call's transfer. It is not recorded: Attempts have its result.
 type Transfer struct {
 	To string `cbor:"1,keyasint,omitempty" json:"to"`
-	// By is the token that ordered it. Empty if the agent asked by REFER.
+	// By is the token that ordered the transfer. It is empty if the agent asked for it by REFER.
 	By    string `cbor:"2,keyasint,omitempty" json:"by,omitempty"`
 	State string `cbor:"3,keyasint,omitempty" json:"state"`
-	// Code and Reason are the last SIP status, and Cause is why the transfer failed.
+	// Code and Reason are the last SIP status. Cause is why the transfer failed.
 	Code   int    `cbor:"4,keyasint,omitempty" json:"code,omitempty"`
 	Reason string `cbor:"5,keyasint,omitempty" json:"reason,omitempty"`
 	Cause  string `cbor:"6,keyasint,omitempty" json:"cause,omitempty"`
@@ -23,14 +23,14 @@ const (
 	TransferFailed     = "failed"
 )
 
-// Is sets the state. t is nil if the transfer's state is not kept.
+// Is sets the state. If t is nil, it does nothing.
 func (t *Transfer) Is(state string, code int, reason string) {
 	if t != nil {
 		t.State, t.Code, t.Reason = state, code, reason
 	}
 }
 
-// Words returns the state in words that an agent can speak.
+// Words returns the state in words for an agent to speak.
 func (t *Transfer) Words() string {
 	switch {
 	case t == nil:

@@ -6,13 +6,13 @@ import (
 	"sync"
 )
 
-// Unreadable has the records that a reader could not read. Its lists leave them out, and it names them.
+// Unreadable remembers the ids of records that a reader could not read and left out of lists.
 type Unreadable struct {
 	mu  sync.Mutex // guards the fields below
 	ids map[string]bool
 }
 
-// maxUnreadable bounds the ids that are remembered.
+// maxUnreadable bounds the number of ids that are remembered.
 const maxUnreadable = 1000
 
 // IDs returns the ids in order, at most 1,000.

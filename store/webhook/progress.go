@@ -10,7 +10,8 @@ import (
 )
 
 // Messages about the progress of a placed call and the end of an ordered transfer. Unlike the outbox's items, such a
-// message is sent once, and is lost if the receiver does not take it. The later record has all of it.
+// message is sent once, and is lost if the receiver does not take it. The call's later record has the same
+// information.
 
 // EventProgress says that a placed call has made progress, or that an ordered transfer is over.
 const EventProgress = "call.progress"
@@ -21,25 +22,25 @@ type Progress string
 // The steps of a call that is placed.
 const (
 	ProgressDialing  Progress = "dialing"
-	ProgressRinging  Progress = "ringing"  // at the customer
-	ProgressAnswered Progress = "answered" // by the customer
-	ProgressBridged  Progress = "bridged"  // to an agent
+	ProgressRinging  Progress = "ringing"  // the customer's phone rings
+	ProgressAnswered Progress = "answered" // the customer has answered
+	ProgressBridged  Progress = "bridged"  // the customer is connected to an agent
 
-	progressTransfer = "transfer_" // with the state of a transfer, of any call
+	progressTransfer = "transfer_" // followed by the state of a transfer, for any call
 )
 
 // ProgressMessage is the body of a request with EventProgress.
 type ProgressMessage struct {
 	Message
 	State Progress `json:"state"`
-	// Transfer is the transfer that is over.
+	// Transfer is the transfer that has ended.
 	Transfer *record.Transfer `json:"transfer,omitempty"`
 }
 
-// maxNews bounds the messages that wait for a slow receiver. Further ones are lost.
+// maxNews bounds the messages that wait for a slow receiver. Further messages are dropped.
 const maxNews = 256
 
-// Reporter tells receivers of the progress of placed calls. It watches the journal.
+// Reporter tells receivers about the progress of placed calls. It watches the journal.
 type Reporter struct {
 	Sender *Sender
 
@@ -47,7 +48,7 @@ type Reporter struct {
 	said map[string]Progress // the last reported step of each live call
 }
 
-// Changed tells receivers of a live call that has come further.
+// Changed tells receivers about a live call that has made progress.
 func (p *Reporter) Changed(r record.Record) {
 	if !r.IsPlaced() {
 		return
@@ -63,7 +64,7 @@ func (p *Reporter) Changed(r record.Record) {
 		p.said = map[string]Progress{}
 	}
 	p.said[r.ID] = now
-	if known || now == ProgressDialing { // else the old process has told it
+	if known || now == ProgressDialing { // otherwise the old process has told them
 		p.Sender.tellAs(now, nil, r, "")
 	}
 }

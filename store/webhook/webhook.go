@@ -20,11 +20,11 @@ import (
 
 // The events.
 const (
-	// EventEnded: a call is over.
+	// EventEnded says that a call is over.
 	EventEnded = "call.ended"
-	// EventRecorded: the recordings of a finished call are complete.
+	// EventRecorded says that the recordings of a finished call are complete.
 	EventRecorded = "recording.finished"
-	// EventReported: the platform's report of a finished call has come.
+	// EventReported says that the platform's report of a finished call has arrived.
 	EventReported = "call.reported"
 )
 
@@ -41,10 +41,10 @@ func eventOf(kind string) string {
 
 // Hook is one receiver.
 type Hook struct {
-	Name   string // in the log; it also names the receiver's items in the outbox
+	Name   string // for the log; it also identifies the receiver's items in the outbox
 	URL    string
 	Secret string
-	// Timeout bounds one request with its answer.
+	// Timeout is the time limit for one request with its answer.
 	Timeout time.Duration
 	// GiveUp is the age at which an item is given up.
 	GiveUp time.Duration
@@ -52,13 +52,13 @@ type Hook struct {
 	Concurrent int
 }
 
-// Consumer returns the name of the receiver's items in the outbox.
+// Consumer returns the receiver's name as a consumer of the outbox.
 func (h *Hook) Consumer() string { return consumerPrefix + h.Name }
 
 // consumerPrefix starts the name of each consumer that is a webhook.
 const consumerPrefix = "webhook:"
 
-// The headers of a request, besides Content-Type and User-Agent.
+// The headers of a request, in addition to Content-Type and User-Agent.
 const (
 	HeaderEvent     = "Flowbridge-Event"
 	HeaderDelivery  = "Flowbridge-Delivery"
@@ -107,12 +107,12 @@ func (h *Hook) request(ctx context.Context, event, id, userAgent string, m any, 
 	return req, nil
 }
 
-// Options are what all receivers share.
+// Options apply to all receivers.
 type Options struct {
 	Outbox    record.Outbox
 	UserAgent string
 	Log       zerolog.Logger
-	Transport http.RoundTripper // default: one of its own
+	Transport http.RoundTripper // if nil, a new one is used
 }
 
 // Sender sends to all receivers.
@@ -132,8 +132,8 @@ func New(o Options) *Sender {
 	return &Sender{Options: o}
 }
 
-// Set replaces the receivers. Requests to receivers that are changed or gone are cut off; their items come again. After
-// Close it has no effect.
+// Set replaces the receivers. Requests to receivers that are changed or gone are cut off; their items are sent again.
+// After Close it has no effect.
 func (s *Sender) Set(hooks []Hook) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -149,7 +149,7 @@ func (s *Sender) Set(hooks []Hook) {
 			gone = append(gone, w)
 		}
 	}
-	for _, w := range gone { // together, because each may wait for the store
+	for _, w := range gone { // at the same time, because each may wait for the store
 		<-w.ended
 	}
 	for _, h := range hooks {
@@ -160,7 +160,7 @@ func (s *Sender) Set(hooks []Hook) {
 	s.workers = kept
 }
 
-// Close ends all requests, and returns when no goroutine runs any more.
+// Close ends all requests, and returns when all goroutines have ended.
 func (s *Sender) Close() error {
 	s.Set(nil)
 	s.mu.Lock()
@@ -175,13 +175,13 @@ type Stats struct {
 	Delivered int64
 	Failed    int64 // requests
 	GivenUp   int64 // items
-	// Failing is since when no request has succeeded; zero if the last one did.
+	// Failing is the time since which no request has succeeded; zero if the last one did.
 	Failing time.Time
 	// Reason says why the last request failed.
 	Reason string
 }
 
-// Stats returns the figures of all receivers. The outbox knows how many items wait.
+// Stats returns the figures of all receivers. It does not count waiting items: see OutboxSize.
 func (s *Sender) Stats() []Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()

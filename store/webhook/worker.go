@@ -20,19 +20,19 @@ import (
 const (
 	// idle is how often the outbox is read for postponed items.
 	idle = 15 * time.Second
-	// settle lets several changes come together.
+	// settle is how long a worker waits so that several changes come together.
 	settle = 100 * time.Millisecond
 	// storeTime bounds waiting for the store.
 	storeTime = 10 * time.Second
-	// firstWait and lastWait bound the time between tries of one item, firstPause and lastPause between tries of a failing
-	// receiver.
+	// firstWait and lastWait bound the time between tries of one item. firstPause and lastPause bound the time between
+	// tries of a failing receiver.
 	firstWait, lastWait   = 10 * time.Second, time.Hour
 	firstPause, lastPause = time.Second, time.Minute
-	// batch is how many items a worker takes for each request that may be under way.
+	// batch is how many items a worker takes per request that may be in progress.
 	batch = 16
 )
 
-// newTransport bounds what an answer may cost.
+// newTransport returns a transport that limits the cost of an answer.
 func newTransport() http.RoundTripper {
 	return &http.Transport{
 		Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 8, IdleConnTimeout: 60 * time.Second,
@@ -51,7 +51,7 @@ type worker struct {
 	news   chan ProgressMessage
 
 	// Owned by run.
-	done  map[int64]bool // delivered, which the store does not know yet
+	done  map[int64]bool // delivered items that the store still has
 	fails int            // rounds in a row without a success
 
 	mu    sync.Mutex
@@ -115,7 +115,7 @@ func pause(ctx context.Context, d time.Duration, changed <-chan struct{}) {
 	}
 }
 
-// backOff returns a wait that grows with the tries, with a random part so that waits differ.
+// backOff returns a wait that grows with the tries, with a random part so that the waits differ.
 func backOff(first, last time.Duration, factor, tries int) time.Duration {
 	d := first
 	for range tries {
@@ -128,8 +128,8 @@ func backOff(first, last time.Duration, factor, tries int) time.Duration {
 	return d - time.Duration(rand.Int64N(int64(d)/4)) // at least 4ns
 }
 
-// round delivers what is due now, as much as fits one round. more reports that there may be more, asked that a request
-// was sent.
+// round delivers the items that are due now, as many as fit into one round. more reports that there may be more items.
+// asked reports that a request was sent.
 func (w *worker) round(ctx context.Context) (more, asked bool, err error) {
 	if err := w.settleDone(ctx); err != nil {
 		return false, false, err
@@ -169,16 +169,16 @@ func (w *worker) round(ctx context.Context) (more, asked bool, err error) {
 
 // result is the outcome of one item.
 type result struct {
-	sent   bool // or the receiver does not want this item
+	sent   bool // delivered, or the receiver does not want this item
 	asked  bool // a request was sent
-	gone   bool // not wanted: never retry
+	gone   bool // the receiver does not want it: never retry
 	reason string
-	wait   time.Duration // requested by the receiver
-	err    error         // of the store
+	wait   time.Duration // wait that the receiver asked for
+	err    error         // error of the store
 }
 
-// note writes the results to the store, and logs when a receiver starts or stops failing. What is delivered is noted
-// even if the store fails. It returns the store's first error.
+// note writes the results to the store, and logs when a receiver starts or stops failing. Deliveries are noted even if
+// the store fails. It returns the store's first error.
 func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []result) (broken error) {
 	good, bad, last := 0, 0, result{}
 	for i, r := range results {
@@ -199,7 +199,7 @@ func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []
 				Str("reason", r.reason).Msg("webhook given up")
 			w.count(func(s *Stats) { s.GivenUp++ })
 			w.done[item.Seq] = true
-		case broken == nil: // else it comes again unchanged
+		case broken == nil: // otherwise the item comes again unchanged
 			wait := max(r.wait, backOff(firstWait, lastWait, 3, item.Tries))
 			bounded, cancel := context.WithTimeout(ctx, storeTime)
 			broken = w.Outbox.Postpone(bounded, []int64{item.Seq}, time.Now().Add(wait), r.reason)
@@ -211,7 +211,7 @@ func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []
 	return cmp.Or(broken, w.settleDone(ctx))
 }
 
-// judge decides whether a receiver fails.
+// judge decides whether a receiver is failing.
 func (w *worker) judge(good, bad int, last result) {
 	switch {
 	case good > 0 && w.fails > 0:
@@ -243,7 +243,8 @@ func (w *worker) count(add func(s *Stats)) {
 	add(&w.stats)
 }
 
-// settleDone tells the store what is delivered. It remembers what it could not tell, so that no item is sent again.
+// settleDone tells the store which items are delivered. It remembers the items that it could not report, so that they
+// are not sent again.
 func (w *worker) settleDone(ctx context.Context) error {
 	if len(w.done) == 0 {
 		return nil
@@ -262,7 +263,7 @@ func (w *worker) deliver(ctx context.Context, item record.OutboxItem) result {
 	if err != nil {
 		return result{err: err}
 	}
-	if !found { // older than store.keep
+	if !found { // the record is older than store.keep
 		return result{sent: true}
 	}
 	event, id := eventOf(item.Kind), idOf(&item)
@@ -294,7 +295,7 @@ func (w *worker) send(req *http.Request) result {
 		return result{asked: true, reason: reasonOf(err, req.URL.Host, w.hook.Timeout)}
 	}
 	rest.WithoutUpgrade(res)
-	// reading a short body keeps the connection for the next request; a longer one closes it
+	// If the body is short, reading it keeps the connection for the next request. A longer body closes the connection.
 	_, _ = io.CopyN(io.Discard, res.Body, 4<<10)
 	_ = res.Body.Close()
 	switch {
@@ -315,7 +316,7 @@ func (w *worker) send(req *http.Request) result {
 	}
 }
 
-// reasonOf says in words why there was no answer, without the URL, which may contain a secret.
+// reasonOf says why there was no answer. It leaves out the URL, which may contain a secret.
 func reasonOf(err error, host string, timeout time.Duration) string {
 	var late interface{ Timeout() bool }
 	if errors.As(err, &late) && late.Timeout() {

@@ -24,30 +24,30 @@ const (
 	closeAfter = 2 * time.Second // how long Close keeps writing
 )
 
-// errAway replaces the error of the last try.
+// errAway stands in for the error of the last try.
 var errAway = errors.New("not reached some seconds ago")
 
-// Options say where packets go.
+// Options say where packets are sent.
 type Options struct {
 	Network   string // udp or tcp
 	Address   string // host:port
 	CaptureID uint32 // identifies this node
 	Log       zerolog.Logger
 
-	dial func(ctx context.Context, network, address string) (net.Conn, error) // default: the network
+	dial func(ctx context.Context, network, address string) (net.Conn, error) // if nil, the network is used
 }
 
 // Message is one SIP message of a call.
 type Message struct {
-	Call          string // our id
+	Call          string // our id of the call
 	At            time.Time
-	Received      bool // if false, it was sent
+	Received      bool // false if we sent it
 	Local, Remote netip.AddrPort
-	Stream        bool   // TCP or TLS; if false, UDP
-	Data          []byte // may be reused afterwards
+	Stream        bool   // true for TCP or TLS, false for UDP
+	Data          []byte // the caller may reuse it afterwards
 }
 
-// Mirror sends copies. Any number of goroutines may use it.
+// Mirror sends copies of messages. Any number of goroutines may use it.
 type Mirror struct {
 	o       Options
 	waiting chan *[]byte
@@ -58,14 +58,14 @@ type Mirror struct {
 
 	sent, dropped atomic.Uint64 // packets
 
-	// owned by run
+	// Owned by run.
 	conn     net.Conn
-	dialled  time.Time // the last try
+	dialled  time.Time // when a connection was last tried
 	warned   time.Time
-	reported uint64 // of dropped
+	reported uint64 // part of dropped that was logged
 }
 
-// New starts mirroring. The server need not be up yet.
+// New starts mirroring. The server need not be running yet.
 func New(o Options) *Mirror {
 	m := &Mirror{o: o, waiting: make(chan *[]byte, maxWaiting), closing: make(chan struct{}), done: make(chan struct{})}
 	m.buffers.New = func() any { b := make([]byte, 0, 2048); return &b }
@@ -104,7 +104,7 @@ func (m *Mirror) queue(p *packet) {
 	}
 }
 
-// free returns a buffer to the pool, unless a long message has made it large.
+// free returns a buffer to the pool, unless a long message has made the buffer large.
 func (m *Mirror) free(b *[]byte) {
 	if cap(*b) <= maxKept {
 		m.buffers.Put(b)
@@ -117,7 +117,8 @@ func (m *Mirror) Sent() uint64 { return m.sent.Load() }
 // Dropped returns how many packets were not written because the server was away or too slow.
 func (m *Mirror) Dropped() uint64 { return m.dropped.Load() }
 
-// Close writes what waits, and stops. It takes at most four seconds: two for the write under way, and two for the rest.
+// Close writes the waiting packets and stops. It takes at most four seconds: two for the write in progress, and two for
+// the rest.
 func (m *Mirror) Close() error {
 	if !m.stopped.Swap(true) {
 		close(m.closing)
@@ -133,7 +134,7 @@ func (m *Mirror) run() {
 	defer cancel()
 	go func() {
 		<-m.closing
-		time.AfterFunc(closeAfter, cancel) // even if it is just connecting
+		time.AfterFunc(closeAfter, cancel) // also ends a connection attempt
 	}()
 	for {
 		select {
@@ -168,7 +169,7 @@ func (m *Mirror) write(ctx context.Context, b *[]byte, until time.Time) {
 	m.warn(err)
 }
 
-// connect ensures that there is a connection. Some seconds pass between two tries.
+// connect opens a connection if there is none. It waits some seconds between two tries.
 func (m *Mirror) connect(ctx context.Context) (err error) {
 	now := time.Now()
 	if m.conn != nil && m.o.Network == "udp" && now.Sub(m.dialled) > freshFor {

@@ -38,7 +38,8 @@ const (
 	protoUDP   = 17
 )
 
-// maxPayload bounds the payload of a packet, in bytes: with the other chunks it fits into one datagram.
+// maxPayload limits the payload of a packet, in bytes, so that it fits into one datagram together with
+// the other chunks.
 const maxPayload = 64<<10 - 1024
 
 // maxText bounds the correlation id, in bytes.
@@ -47,14 +48,14 @@ const maxText = 256
 type packet struct {
 	at          time.Time
 	from, to    netip.AddrPort
-	stream      bool // TCP or TLS; if false, UDP
+	stream      bool // true for TCP or TLS, false for UDP
 	kind        byte // typeSIP or typeRTCP
 	captureID   uint32
 	correlation string
 	payload     []byte
 }
 
-// append appends the packet's bytes to b. It cuts what is too long.
+// append appends the packet's bytes to b. It cuts texts that are too long.
 func (p *packet) append(b []byte) []byte {
 	begin := len(b)
 	b = append(b, "HEP3\x00\x00"...)

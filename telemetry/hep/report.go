@@ -7,24 +7,24 @@ import (
 	"time"
 )
 
-// Report is what one end of an RTP stream has received.
+// Report says what one end of an RTP stream has received.
 type Report struct {
-	Call     string // our id
+	Call     string // our id of the call
 	At       time.Time
-	From, To netip.AddrPort // of RTP: the reporting end, and the sender of the stream; RTCP has the next port
+	From, To netip.AddrPort // RTP addresses: the reporting end, and the sender of the stream; RTCP has the next port
 	SSRC     uint32         // of the stream; 0 if unknown
 	Packets  int64          // received
 	Lost     int64          // on the way
-	Loss     float64        // Lost as a share, 0 to 1
+	Loss     float64        // share of packets lost, 0 to 1
 	JitterMS float64
 	RTTMS    float64 // 0 if not measured
 	MOS      float64 // 0 if not measured
 }
 
-// clock is the number of jitter units in a second: G.711's.
+// clock is the number of jitter units per second: the clock rate of G.711.
 const clock = 8000
 
-// rtcp is a receiver report (RFC 3550 section 6.4.2) as Homer reads it.
+// rtcp is a receiver report (RFC 3550 section 6.4.2) in the form that Homer reads.
 type rtcp struct {
 	Type   int     `json:"type"` // 201: RR
 	SSRC   uint32  `json:"ssrc"`
@@ -62,7 +62,7 @@ func (m *Mirror) Report(r Report) {
 		RTT: math.Round(100*finite(r.RTTMS)) / 100,
 	})
 	if err != nil {
-		return // never: each value can be encoded
+		return // can't happen: all values can be encoded
 	}
 	m.queue(&packet{
 		at: r.At, from: rtcpOf(r.From), to: rtcpOf(r.To), kind: typeRTCP, correlation: r.Call,

@@ -24,14 +24,15 @@ const (
 type Circuit struct {
 	Of    string `json:"of"`
 	State string `json:"state"`
-	// Since is when it was closed, or stopped being closed; tries in between do not count. Zero if since the start.
+	// Since is when the circuit was closed, or stopped being closed; tries in between do not count. It is zero if
+	// nothing has changed since the start.
 	Since record.Time `json:"since"`
 	// RetryAt is when an open circuit lets the next call or ping try.
 	RetryAt record.Time `json:"retry_at"`
-	// Opened and Refused count how often it opened, and how many attempts it refused, since the start.
+	// Opened and Refused count how often the circuit opened, and how many attempts it refused, since the start.
 	Opened  uint64 `json:"opened"`
 	Refused uint64 `json:"refused"`
-	// Ping is what was wrong with the latest OPTIONS; empty if it was answered, or none is sent.
+	// Ping is what was wrong with the latest OPTIONS. It is empty if that was answered, or if none is sent.
 	Ping string `json:"ping"`
 }
 
@@ -49,11 +50,11 @@ func (c Circuit) Words(now time.Time) string {
 		next, c.Refused)
 }
 
-// Address is one address of a target's host name, as calls have found it.
+// Address is an address of a target's host name, as calls have found it.
 type Address struct {
 	// Address is transport://address:port.
 	Address string `json:"address"`
-	// State is ok, or avoided: it failed, and the other addresses are tried before it.
+	// State is ok or avoided. An avoided address has failed, and the other addresses are tried before it.
 	State string `json:"state"`
 	// Until is when an avoided address is tried normally again.
 	Until record.Time `json:"until"`

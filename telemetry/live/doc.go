@@ -1,4 +1,4 @@
-// Package live keeps what an operator asks about the last five minutes: rates, ratios, percentiles, and each target's
+// Package live keeps the figures of the last five minutes for operators: rates, ratios, percentiles, and each target's
 // health.
 //
 //	Changed, Ended (the records of calls) ─▶ what is new of the call ─▶ windows ─▶ Stats, Targets

@@ -8,19 +8,20 @@ import (
 	"flowbridge/store/record"
 )
 
-// The history is one ring of an hour. A point is the content of Stats and Targets at the end of its step.
+// The history is a ring of one hour. A point has the content of Stats and Targets at the end of its step.
 const (
 	historyStep   = 10 * time.Second
 	historyPoints = 360
-	// historyTargets bounds how many targets have a history: the first ones of the configuration.
+	// historyTargets limits how many targets have a history: the first ones in the configuration.
 	historyTargets = 256
 )
 
-// History is the last hour, as returned by GET /api/history. Every series has a point for each step, the oldest first;
-// null if nothing was measured then. A point of a rate or of a percentile covers the window (Stats.WindowS) before it.
-// Readers share a History, so it must not be changed.
+// History is the last hour, as returned by GET /api/history. Every series has a point for each step, the oldest first.
+// A point is null if there was no measurement. A point of a rate or of a percentile covers the window (Stats.WindowS)
+// before it. Readers share a History, so it must not be changed.
 type History struct {
-	// Start is the time of the first point, or null before it. StepS is the time from one point to the next, in seconds.
+	// Start is the time of the first point; it is null if there is none. StepS is the time from one point to the next, in
+	// seconds.
 	Start   record.Time     `json:"start"`
 	StepS   int             `json:"step_s"`
 	Figures Series          `json:"figures"`
@@ -33,16 +34,16 @@ type TargetHistory struct {
 	Series Series `json:"series"`
 }
 
-// Series has numbers over time, by the name of their field in Stats or Target.
+// Series holds numbers over time, by the name of their field in Stats or Target.
 type Series map[string][]*float64
 
-// figure is a number that the history keeps. NaN if it was not measured.
+// figure is a number that the history keeps. It is NaN if it was not measured.
 type figure[T any] struct {
 	name string
 	of   func(*T) float64
 }
 
-// figuresOfNode and figuresOfTarget return what the history keeps, in the order of a point.
+// figuresOfNode and figuresOfTarget return the figures that the history keeps, in the order of a point.
 func figuresOfNode() []figure[Stats] {
 	return []figure[Stats]{
 		{"calls", func(s *Stats) float64 { return float64(s.Calls) }},
@@ -103,19 +104,19 @@ func (l *Latency) p95() float64 {
 	return l.P95
 }
 
-// ring has the points of one series by their step; NaN if there is no point.
+// ring holds the points of one series by step. A missing point is NaN.
 type ring [historyPoints]float32
 
 // history keeps an hour. Its memory is 1.4 KB for each series: 17 KB for the node, 9 KB for a target, at most 2.2 MB.
 type history struct {
 	began   time.Time // start of step 0, by the monotonic clock
-	step    int       // the last point's
-	points  int       // how many steps there are, at most historyPoints
+	step    int       // step of the last point
+	points  int       // number of steps, at most historyPoints
 	at      record.Time
 	node    []ring
 	targets map[string][]ring
-	order   []string // of targets, as in the configuration
-	answer  *History // for the points so far; nil until it is requested
+	order   []string // names of the targets, in the order of the configuration
+	answer  *History // the answer for the points so far; nil until it is requested
 }
 
 // due reports whether a step has ended since the last point.
@@ -123,7 +124,7 @@ func (h *history) due(now time.Time) bool {
 	return h.points == 0 || now.Sub(h.began)/historyStep > time.Duration(h.step)
 }
 
-// add adds a point. Steps without one, because the process stood still, stay empty.
+// add adds a point. Steps without a point, because the process stood still, stay empty.
 func (h *history) add(now time.Time, s *Stats, targets []Target) {
 	step := int(now.Sub(h.began) / historyStep)
 	if h.points == 0 {
@@ -164,7 +165,7 @@ func emptyRings(n int) []ring {
 	return all
 }
 
-// put writes the point of a step, and empties the steps since the last point.
+// put writes the point of a step, and empties the steps between the last point and this one.
 func put[T any](rings []ring, figures []figure[T], was, step int, of *T) {
 	for i, f := range figures {
 		for s := max(was+1, step-historyPoints+1); s < step; s++ {
@@ -174,7 +175,7 @@ func put[T any](rings []ring, figures []figure[T], was, step int, of *T) {
 	}
 }
 
-// copied returns the current history, which add does not change.
+// copied returns a copy of the history, which add does not change.
 func (h *history) copied() history {
 	c := *h
 	c.node = slices.Clone(h.node)
@@ -215,8 +216,8 @@ func seriesOf[T any](h *history, rings []ring, figures []figure[T]) Series {
 	return all
 }
 
-// History returns the last hour. Its targets are the configuration's at the last point, in its order. It is built once
-// for each point, at the first request, while further points can be added.
+// History returns the last hour. Its targets are those in the configuration at the last point, in the same order. It
+// is built once for each point, at the first request. Further points can be added in the meantime.
 func (w *Watcher) History() History {
 	w.telling.Lock()
 	defer w.telling.Unlock()

@@ -11,7 +11,8 @@ import (
 // Stats are the figures of a node, as returned by GET /api/stats.
 type Stats struct {
 	At record.Time `json:"at"`
-	// Calls counts live calls: the sum of Phases. Calls that ended while the disk takes no record only count in Unwritten.
+	// Calls counts live calls: it is the sum of Phases. Calls that ended while the disk takes no records count only in
+	// Unwritten.
 	Calls    int    `json:"calls"`
 	Phases   Phases `json:"phases"`
 	Draining bool   `json:"draining"`
@@ -19,32 +20,35 @@ type Stats struct {
 	CallsPerSecond float64 `json:"calls_per_second"`
 	// WindowS is how far back the other figures go, in seconds.
 	WindowS int `json:"window_s"`
-	// Ended counts the calls that ended. Answered counts the callers' calls that were answered, and Decided these and the
-	// calls that ended without an answer and were not interrupted, so that a call counts once, and before its end.
-	// AnswerRatio is Answered of Decided, or nil without any. Calls that we place count in none of these three.
+	// Ended counts the calls that ended. Answered counts the callers' calls that were answered. Decided counts these and
+	// the calls that ended without an answer and were not interrupted, so that a call counts once, as soon as its result
+	// is known. AnswerRatio is Answered divided by Decided, or nil if Decided is 0. Calls that we place count in none of
+	// these three.
 	Ended       uint64   `json:"ended"`
 	Answered    uint64   `json:"answered"`
 	Decided     uint64   `json:"decided"`
 	AnswerRatio *float64 `json:"answer_ratio"`
-	// PostDialDelay is from the INVITE to the caller's first 18x or 200 (RFC 6076 section 4.3), Setup to the 200.
+	// PostDialDelay is the time from the INVITE to the caller's first 18x or 200 (RFC 6076 section 4.3). Setup is the time
+	// to the 200.
 	PostDialDelay *Percentiles `json:"post_dial_delay_ms"`
 	Prepare       *Percentiles `json:"prepare_ms"`
 	Setup         *Percentiles `json:"setup_ms"`
-	// Loss, Jitter and MOS include the calls that are up. Loss is the part of both sides' packets that did not arrive; nil
-	// without packets.
+	// Loss, Jitter and MOS include the calls that are up. Loss is the share of both sides' packets that did not arrive; it
+	// is nil if there were no packets.
 	Loss   *float64     `json:"loss"`
 	Jitter *Percentiles `json:"jitter_ms"`
 	MOS    *MOS         `json:"mos"`
 	Ports  Ports        `json:"ports"`
 	Media  Media        `json:"media"`
-	// Capacity is the maximum of calls that the process takes, by its ports.
+	// Capacity is the maximum number of calls that the process takes, limited by its ports.
 	Capacity Capacity `json:"capacity"`
 	// Unwritten counts the records of ended calls that wait for the disk.
 	Unwritten int `json:"unwritten"`
-	// Certificate is what is wrong with the validity of a certificate shown to peers. Empty if all are valid for 14 days
-	// or more.
+	// Certificate is what is wrong with the validity of a certificate shown to peers. It is empty if all are valid for 14
+	// days or more.
 	Certificate string `json:"certificate"`
-	// Rejected counts requests refused before they became a call, Causes the calls that ended; both by reason.
+	// Rejected counts requests that were refused before they became a call. Causes counts the calls that ended. Both are
+	// by reason.
 	Rejected map[string]uint64 `json:"rejected"`
 	Causes   map[string]uint64 `json:"causes"`
 }
@@ -71,7 +75,7 @@ type MOS struct {
 	P5  float64 `json:"p5"`
 }
 
-// Ports counts pairs of an RTP and an RTCP port. A call has two.
+// Ports counts pairs of an RTP and an RTCP port. A call uses two pairs.
 type Ports struct {
 	InUse int `json:"in_use"`
 	Limit int `json:"limit"`
@@ -94,7 +98,7 @@ type Capacity struct {
 	Limit int `json:"limit"`
 }
 
-// Node is what only the node knows, at the moment.
+// Node holds the current figures that only the node knows.
 type Node struct {
 	Calls, Unwritten, Limit int
 	Ports                   Ports
@@ -128,7 +132,7 @@ func (w *Watcher) Stats() Stats {
 	return s
 }
 
-// bestMOS is above any MOS. Quality is kept as the difference from it, because the buckets are finer there.
+// bestMOS is above every MOS. Quality is stored as the difference from it, because small values have finer buckets.
 const bestMOS = 5
 
 // mosOf returns the MOS in the middle of a bucket. The middle of the worst bucket would be below the scale, which
@@ -156,7 +160,7 @@ func rounded(v float64, digits int) float64 {
 	return math.Round(v*unit) / unit
 }
 
-// sums returns the numbers of the window that are not 0.
+// sums returns the counts of the window that are not 0.
 func sums(all map[string]*tally) map[string]uint64 {
 	out := map[string]uint64{}
 	for name, t := range all {
@@ -167,7 +171,7 @@ func sums(all map[string]*tally) map[string]uint64 {
 	return out
 }
 
-// sample adds the requests refused since its last call.
+// sample adds the requests that were refused since the last call of sample.
 func (w *Watcher) sample(rejected map[string]uint64) {
 	for reason, n := range rejected {
 		if k := n - w.sampled[reason]; k > 0 && k <= n {

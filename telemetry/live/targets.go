@@ -12,26 +12,26 @@ import (
 
 // The values of Target.Health.
 const (
-	// HealthOK means that most of a target's last attempts did not fail for a reason of its own.
+	// HealthOK means that most of a target's last attempts did not fail, or failed for a reason that is not the target's.
 	HealthOK = "ok"
-	// HealthFailing means that most of them did, that the target is out of use because one of its circuits is not closed,
-	// or that it does not answer OPTIONS.
+	// HealthFailing means that most of them failed for a reason of the target, that the target is out of use because one
+	// of its circuits is not closed, or that it does not answer OPTIONS.
 	HealthFailing = "failing"
-	// HealthIdle means that the window has no attempt.
+	// HealthIdle means that there was no attempt in the window.
 	HealthIdle = "idle"
 )
 
 // judged is how many of a target's last attempts determine its health.
 const judged = 5
 
-// Peer is a target, or a trunk that can be called, as configured.
+// Peer is a target, or a trunk that can be called, from the configuration.
 type Peer struct {
 	Name string
 	// Kind is the configured kind, or trunk.
 	Kind string
-	// Address is its URI, a template.
+	// Address is the peer's URI, which is a template.
 	Address string
-	// Calls counts its open calls, and MaxCalls is its cap, or 0.
+	// Calls counts the peer's open calls. MaxCalls is its cap; 0 means none.
 	Calls, MaxCalls int
 	Circuits        []Circuit
 	Addresses       []Address
@@ -45,11 +45,10 @@ type Target struct {
 	Health   string `json:"health"`
 	Calls    int    `json:"calls"`
 	MaxCalls int    `json:"max_calls"`
-	// Attempts counts the finished attempts of the window, and Failed the ones that were not answered for a reason of the
-	// target.
+	// Attempts counts the finished attempts in the window. Failed counts those that failed for a reason of the target.
 	Attempts uint64 `json:"attempts"`
 	Failed   uint64 `json:"failed"`
-	// AnswerRatio is the answered part of Attempts; nil without any.
+	// AnswerRatio is the share of Attempts that were answered. It is nil if there were none.
 	AnswerRatio *float64 `json:"answer_ratio"`
 	Prepare     *Latency `json:"prepare_ms"`
 	Answer      *Latency `json:"answer_ms"`
@@ -57,7 +56,8 @@ type Target struct {
 	// It is nil if there is no reliable measurement.
 	Turns          *Latency    `json:"turns_ms"`
 	LastAnsweredAt record.Time `json:"last_answered_at"`
-	// LastError is the last failure for a reason of the target, however long ago; nil if none since the start.
+	// LastError is the last failure for a reason of the target, however long ago. It is nil if there has been none since
+	// the start.
 	LastError *TargetError `json:"last_error"`
 	// Circuits are the circuits of its SIP side and of its API. Addresses are the addresses to which its host name
 	// recently led calls.
@@ -65,7 +65,7 @@ type Target struct {
 	Addresses []Address `json:"addresses"`
 }
 
-// Latency is the median of a time, and the value that 95 % do not exceed.
+// Latency is the median of a duration, and the value that 95 % do not exceed.
 type Latency struct {
 	P50 float64 `json:"p50"`
 	P95 float64 `json:"p95"`
@@ -83,17 +83,17 @@ type TargetError struct {
 	Text string `json:"text"`
 }
 
-// target is what is kept of a target.
+// target holds the data about a target.
 type target struct {
 	attempts, failed, answered tally
 	prepare, answer, turns     series // milliseconds
 	last                       [judged]bool
-	tried                      int // attempts since the start; last says which of the last ones failed
+	tried                      int // number of attempts since the start; last says which of the last ones failed
 	lastAnswered               record.Time
 	lastError                  *TargetError
 }
 
-// target returns the entry of a peer, or nil if there is no such peer, for example because a REFER named it.
+// target returns the entry of a peer. It returns nil if there is no such peer, for example because a REFER named it.
 func (w *Watcher) target(name string) *target {
 	t := w.targets[name]
 	if t == nil && w.options.IsPeer(name) {
@@ -112,8 +112,8 @@ func (t *target) clear(slot int) {
 	t.turns.clear(slot)
 }
 
-// converse counts the turns of a finished call at its target. A call that moved to another target counts at neither,
-// because its turns belong to both.
+// converse counts the turns of a finished call for its target. If the call moved to another target, it counts for
+// neither, because its turns belong to both.
 func (w *Watcher) converse(slot int, r *record.Record) {
 	talk := r.Talk
 	if talk == nil || talk.Confidence != record.TalkGood || talk.Turns == nil ||
@@ -198,7 +198,7 @@ func (w *Watcher) Targets() []Target {
 		all = append(all, out)
 	}
 	for name := range w.targets {
-		if !is[name] { // removed by a reload
+		if !is[name] { // a reload has removed it
 			delete(w.targets, name)
 		}
 	}
@@ -213,8 +213,8 @@ func latency(s *series) *Latency {
 	return &Latency{P50: p.P50, P95: p.P95}
 }
 
-// countsForTarget reports whether an attempt says anything about its target. It does not if the caller gave up, or if
-// our limit or template prevented the attempt.
+// countsForTarget reports whether an attempt says anything about its target. It says nothing if the caller gave up, or
+// if our limit or template prevented the attempt.
 func countsForTarget(a *record.Attempt) bool {
 	switch a.Cause {
 	case "", "target_busy", "target_refused", "ring_timeout":
@@ -224,8 +224,9 @@ func countsForTarget(a *record.Attempt) bool {
 	}
 }
 
-// faultOf says in words how an attempt failed for a reason of its target, or of the way there, that the next call would
-// meet, too. Otherwise it returns "". A target that is busy, or whose user does not answer or declines, works.
+// faultOf describes the failure of an attempt, if the reason lies in the target or in the way there, so that the next
+// call would fail, too. Otherwise it returns "". A target that is busy, or whose user does not answer or declines,
+// works.
 func faultOf(a *record.Attempt) string {
 	switch {
 	case a.Cause == "":

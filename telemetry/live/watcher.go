@@ -8,21 +8,21 @@ import (
 	"flowbridge/store/record"
 )
 
-// Observer learns each piece of news about a call once. It must not block. Several calls may use it at once.
+// Observer is told each piece of news about a call once. It must not block. It must be safe for concurrent use.
 type Observer interface {
-	// Rang gets a call whose caller got its first 18x or 200. seconds is the time since the INVITE.
+	// Rang is called when the caller has received its first 18x or 200. seconds is the time since the INVITE.
 	Rang(r record.Record, seconds float64)
-	// Tried gets a finished attempt of a call: answered, or failed.
+	// Tried is called for a finished attempt of a call, answered or failed.
 	Tried(r record.Record, a *record.Attempt)
-	// Answered gets a call that was answered. Its caller may still turn out never to have acknowledged that.
+	// Answered is called when a call was answered. It may later turn out that the caller never acknowledged the answer.
 	Answered(r record.Record)
-	// Ended gets a finished call.
+	// Ended is called for a finished call.
 	Ended(r record.Record)
 }
 
-// Options are the parts of a watcher. Each is required unless its comment says otherwise.
+// Options are the options of a watcher. Each is required unless its comment says otherwise.
 type Options struct {
-	// Node returns what only the node knows.
+	// Node returns the figures that only the node knows.
 	Node func() Node
 	// Media returns the quality so far of the calls that are up.
 	Media func() []record.Media
@@ -41,19 +41,19 @@ type Watcher struct {
 	mu    sync.Mutex // guards the fields below
 	clock clock
 	rate  rate
-	calls map[string]*call // live, by id
+	calls map[string]*call // live calls, by id
 
 	phases                           Phases
 	postDial, prepare, setup, jitter series // milliseconds
-	harm                             series // bestMOS minus a call's MOS
+	harm                             series // bestMOS minus the MOS of a call
 	ended, lost, received            tally
 	answered, unanswered             tally // callers' calls, counted as soon as the result is known
 	causes, rejected                 map[string]*tally
-	sampled                          map[string]uint64 // rejected since the start
+	sampled                          map[string]uint64 // rejected requests since the start, as last sampled
 	targets                          map[string]*target
 
-	telling sync.Mutex // held while an answer of the history is built; taken before past
-	past    sync.Mutex // guards history; taken before mu
+	telling sync.Mutex // held while the answer of the history is built; locked before past
+	past    sync.Mutex // guards history; locked before mu
 	history history
 }
 
@@ -66,14 +66,14 @@ func New(o Options) *Watcher {
 	}
 }
 
-// call is what is already counted of a live call.
+// call records which parts of a live call have been counted.
 type call struct {
 	at             Active
-	attempts       int // already counted
+	attempts       int // number of attempts already counted
 	rang, answered bool
 }
 
-// Active has the attributes by which live calls are counted.
+// Active holds the attributes by which live calls are counted.
 type Active struct{ Trunk, Target, Phase string }
 
 // The phases of a live call, by its record.
@@ -114,7 +114,7 @@ func (p *Phases) of(phase string) *int {
 	}
 }
 
-// news is what a record says about its call for the first time.
+// news holds what a record says about its call for the first time.
 type news struct {
 	rang, answered bool
 	attempts       []record.Attempt
@@ -149,15 +149,15 @@ func (w *Watcher) changed(r *record.Record) news {
 	return w.note(c, r)
 }
 
-// counted returns a call whose record was already counted by another process. The first record of a call that started
-// here has nothing to count yet.
+// counted returns the entry for a call whose record was already counted by another process. For the first record of a
+// call that started here, there was nothing to count yet.
 func counted(r *record.Record) *call {
 	answered := !r.AnsweredAt.IsZero()
 	return &call{attempts: len(r.Attempts), rang: answered || !r.RingingAt.IsZero(), answered: answered}
 }
 
 // over counts an ended call, which may never have been live here. A call that its own process could not end is not a
-// failure of a target: it counts in no ratio.
+// failure of a target, so it counts in no ratio.
 func (w *Watcher) over(r *record.Record) news {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -186,7 +186,7 @@ func (w *Watcher) over(r *record.Record) news {
 	return n
 }
 
-// hear counts the quality of a call, final or so far.
+// hear counts the quality of a call. The quality may be final, or the quality so far.
 func (w *Watcher) hear(slot int, m *record.Media) {
 	for _, side := range []*record.MediaSide{&m.A, &m.B} {
 		if side.Rx > 0 {
@@ -204,7 +204,7 @@ func (w *Watcher) hear(slot int, m *record.Media) {
 func (w *Watcher) note(c *call, r *record.Record) (n news) {
 	slot := w.clock.slot()
 	is := counted(r)
-	byCaller := !r.IsPlaced() // a customer's answer says nothing about us or the agent
+	byCaller := !r.IsPlaced() // whether a customer answers does not depend on us or the agent
 	if is.rang && !c.rang {
 		c.rang, n.rang = true, byCaller
 		if byCaller {
@@ -263,10 +263,10 @@ func millis(d time.Duration) float64 { return d.Seconds() * 1000 }
 // count returns a number of packets as unsigned, or 0 if it is negative.
 func count(n int64) uint64 { return uint64(max(0, n)) }
 
-// maxNames bounds the reasons and causes that are counted apart. Both are closed sets, far smaller.
+// maxNames limits the reasons and causes that are counted separately. Both are closed sets, which are far smaller.
 const maxNames = 256
 
-// named counts under a name.
+// named adds n to the count with a name.
 func (w *Watcher) named(all map[string]*tally, name string, n uint64) {
 	t := all[name]
 	if t == nil {
@@ -303,8 +303,8 @@ func (w *Watcher) empty(slot int) {
 	}
 }
 
-// Tend takes what is counted elsewhere, and adds a point to the history every ten seconds. It must be called every five
-// seconds or more often, so that counts are not attributed to a later time.
+// Tend samples the figures that are counted elsewhere, and adds a point to the history every ten seconds. It must be
+// called at least every five seconds, so that counts are not attributed to a later time.
 func (w *Watcher) Tend() {
 	n, up := w.options.Node(), w.options.Media()
 	w.mu.Lock()

@@ -5,20 +5,21 @@ import (
 	"time"
 )
 
-// window is how far back the figures go. The oldest slot is dropped as a whole, so it may be up to one slot less.
+// window is how far back the figures go. The oldest slot is dropped as a whole, so the figures may cover up to one
+// slot less.
 const window = 300 * time.Second
 
 const (
 	slots      = 20
 	slotLength = window / slots
-	liveSlot   = slots // for calls that are up; refilled by each Tend
+	liveSlot   = slots // slot for calls that are up; refilled by each Tend
 )
 
-// A histogram has eight buckets for each doubling, from 1/8 to 2^18, so that a percentile is at most 1/16 off. In
-// milliseconds that is up to four minutes.
+// A histogram has eight buckets for each doubling, from 1/8 to 2^18, so a percentile is off by at most 1/16. In
+// milliseconds, the range goes up to four minutes.
 const (
 	perDoubling = 8
-	mantissa    = 52 - 3 // of a float64, without the bits that distinguish the buckets of a doubling
+	mantissa    = 52 - 3 // bits of a float64 below those that distinguish the buckets of a doubling
 	lowest      = 1.0 / 8
 	doublings   = 21
 	buckets     = doublings * perDoubling
@@ -32,7 +33,7 @@ type histogram struct {
 
 // bucketOf returns the bucket of a value. Values that are too small or too large are in the first or last bucket.
 func bucketOf(v float64) int {
-	if !(v > lowest) { // NaN, too
+	if !(v > lowest) { // also true for NaN
 		return 0
 	}
 	first := math.Float64bits(lowest) >> mantissa
@@ -44,8 +45,8 @@ func floor(bucket int) float64 {
 	return math.Float64frombits((math.Float64bits(lowest)>>mantissa + uint64(bucket)) << mantissa)
 }
 
-// quantile returns the value that a part q, 0 to 1, of all values does not exceed: the middle of its bucket. h must
-// have values.
+// quantile returns the value that a share q of all values, 0 to 1, does not exceed: the middle of its bucket. h
+// must not be empty.
 func (h *histogram) quantile(q float64) float64 {
 	rank := max(uint32(math.Ceil(q*float64(h.count))), 1)
 	for i, n := range h.buckets {
@@ -57,7 +58,7 @@ func (h *histogram) quantile(q float64) float64 {
 	return floor(buckets)
 }
 
-// series is a histogram of the window.
+// series is a histogram over the window.
 type series struct {
 	sum   histogram
 	slots [slots + 1]histogram
@@ -103,13 +104,13 @@ func (t *tally) clear(slot int) {
 // clock says which slot is current.
 type clock struct {
 	began time.Time
-	step  int // slots since then
+	step  int // number of slots since then
 }
 
 // slot returns the current slot.
 func (c *clock) slot() int { return c.step % slots }
 
-// advance empties the slots that have started since its last call.
+// advance empties the slots that have started since the last call of advance.
 func (c *clock) advance(now time.Time, empty func(slot int)) {
 	step := int(now.Sub(c.began) / slotLength)
 	for n := min(step-c.step, slots); n > 0; n-- {

@@ -11,7 +11,8 @@
 //   - A call's spans are made from its record after its end, so they cost a live call nothing. Their ids follow from
 //     the call's id (internal/tracecontext), so the platform's and the callee's spans find them as parents
 //     (TestSpansOfACall; TestTraces in e2e).
-//   - A collector that is away, slow or refuses delays no call: calls wait in a bounded queue, one goroutine sends
-//     them, and what is too old or too much is dropped and counted (TestCollectorAway, TestCollectorSlow).
+//   - A collector that is away or slow, or refuses, does not delay calls: calls wait in a bounded queue, one
+//     goroutine sends
+//     them, and calls that are too old or too many are dropped and counted (TestCollectorAway, TestCollectorSlow).
 //   - Spans contain no people's numbers or names. The record has them, and its id is in the span.
 package otlp

@@ -24,8 +24,8 @@ import (
 const (
 	maxWaiting = 4096             // calls; further ones are dropped
 	maxBatch   = 100              // calls in one request
-	batchEvery = time.Second      // how long a call waits for others
-	timeout    = 10 * time.Second // of a request
+	batchEvery = time.Second      // how long a call waits for further calls
+	timeout    = 10 * time.Second // time limit for a request
 	retryFor   = 30 * time.Second // how long sending a batch is retried
 	retryPause = time.Second
 	warnEvery  = time.Minute
@@ -34,7 +34,7 @@ const (
 	maxReason  = 200             // bytes of the answer in the log
 )
 
-// Options say where the traces go.
+// Options say where the traces are sent.
 type Options struct {
 	Endpoint string // the whole URL
 	Token    string // a bearer token; may be empty
@@ -42,7 +42,7 @@ type Options struct {
 	Version  string // service.version
 	Log      zerolog.Logger
 
-	transport http.RoundTripper // default: the network
+	transport http.RoundTripper // if nil, the network is used
 }
 
 // Exporter sends the traces of finished calls. Any number of goroutines may use it.
@@ -59,10 +59,10 @@ type Exporter struct {
 
 	exported, dropped atomic.Uint64 // calls
 
-	// owned by run
-	status   int // of the last answer, or 0
+	// Owned by run.
+	status   int // status of the last answer; 0 if there was none
 	warned   time.Time
-	reported uint64 // of dropped
+	reported uint64 // part of dropped that was logged
 	broken   bool
 }
 
@@ -81,7 +81,7 @@ func New(o Options) (*Exporter, error) {
 	}
 	client := &http.Client{
 		Transport: answers{o.transport, e},
-		// else the token would go elsewhere
+		// Redirects are not followed, because the token would go elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	options := []otlptracehttp.Option{
@@ -89,7 +89,7 @@ func New(o Options) (*Exporter, error) {
 		otlptracehttp.WithHeaders(o.headers()),
 		otlptracehttp.WithCompression(otlptracehttp.GzipCompression),
 		otlptracehttp.WithEncoding(otlptracehttp.EncodingProtobuf),
-		// run repeats requests itself
+		// run repeats requests itself.
 		otlptracehttp.WithMaxResponseSize(maxAnswer), otlptracehttp.WithRetry(otlptracehttp.RetryConfig{}),
 	}
 	var err error
@@ -117,7 +117,7 @@ func (o *Options) headers() map[string]string {
 	return map[string]string{"Authorization": "Bearer " + o.Token}
 }
 
-// answers notes the status of each answer.
+// answers records the status of each answer.
 type answers struct {
 	http.RoundTripper
 	to *Exporter
@@ -137,7 +137,7 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 // Changed does nothing: spans are made after the end of a call.
 func (*Exporter) Changed(record.Record) {}
 
-// Ended queues a finished call. It does not block: without room the call is dropped.
+// Ended queues a finished call. It does not block: if there is no room, the call is dropped.
 func (e *Exporter) Ended(r record.Record) {
 	if t := traceOfRecord(&r); !t.Sampled() {
 		return
@@ -158,7 +158,7 @@ func (e *Exporter) Exported() uint64 { return e.exported.Load() }
 // Dropped returns how many calls' spans were lost because the collector was away or slow, or refused them.
 func (e *Exporter) Dropped() uint64 { return e.dropped.Load() }
 
-// Close sends what waits, for at most three seconds, and stops.
+// Close sends the waiting calls, for at most three seconds, and stops.
 func (e *Exporter) Close() error {
 	if !e.stopped.Swap(true) {
 		close(e.closing)
@@ -201,7 +201,7 @@ func (e *Exporter) next() (batch []record.Record, last bool) {
 	defer timer.Stop()
 	for len(batch) < maxBatch {
 		select {
-		case <-e.closing: // sends what waits at once
+		case <-e.closing: // sends the waiting calls at once
 			select {
 			case r := <-e.waiting:
 				batch = append(batch, r)
@@ -250,13 +250,14 @@ func (e *Exporter) send(ctx context.Context, batch []record.Record) {
 	}
 }
 
-// again reports whether the last request is worth a retry: the collector did not answer, or can't take it now.
+// again reports whether the last request is worth a retry: the collector did not answer, or could not take it at the
+// time.
 func (e *Exporter) again() bool {
 	return e.status == 0 || e.status == http.StatusRequestTimeout || e.status == http.StatusTooManyRequests ||
 		e.status >= 500
 }
 
-// wait pauses. It returns false once the exporter closes.
+// wait waits for a duration. It returns false once the exporter is closing.
 func (e *Exporter) wait(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -287,7 +288,7 @@ func (e *Exporter) warn(err error) {
 	line.Msg("collector does not take spans")
 }
 
-// reasonOf returns an error's text for the log, without a collector's long texts.
+// reasonOf returns an error's text for the log, with a long text of the collector cut off.
 func reasonOf(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return "no answer in time"

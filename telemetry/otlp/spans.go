@@ -15,24 +15,24 @@ import (
 	"flowbridge/store/record"
 )
 
-// ids gives the spans of a call ids that follow from the call's id. They come in the context.
+// ids generates the ids of a call's spans, which are derived from the call's id. The ids are passed in the context.
 type ids struct{}
 
 type idKey struct{}
 
-// NewIDs returns the ids of a span without a parent.
+// NewIDs returns the ids for a span without a parent.
 func (ids) NewIDs(ctx context.Context) (trace.TraceID, trace.SpanID) {
 	parent, _ := ctx.Value(idKey{}).(tracecontext.Parent)
 	return trace.TraceID(parent.Trace), trace.SpanID(parent.Span)
 }
 
-// NewSpanID returns the id of a span that has a parent.
+// NewSpanID returns the id for a span that has a parent.
 func (ids) NewSpanID(ctx context.Context, _ trace.TraceID) trace.SpanID {
 	parent, _ := ctx.Value(idKey{}).(tracecontext.Parent)
 	return trace.SpanID(parent.Span)
 }
 
-// collected keeps ended spans for the one goroutine that makes them.
+// collected keeps ended spans for the goroutine that makes them.
 type collected struct{ spans []sdktrace.ReadOnlySpan }
 
 func (*collected) OnStart(context.Context, sdktrace.ReadWriteSpan) {}
@@ -45,7 +45,7 @@ type span struct {
 	attempt    int
 	spanKind   trace.SpanKind
 	start, end time.Time
-	problem    string // why it failed; may be empty
+	problem    string // why the stage failed; may be empty
 	attributes []attribute.KeyValue
 }
 
@@ -99,7 +99,7 @@ func makeSpans(tracer trace.Tracer, r *record.Record) {
 	endCall()
 }
 
-// latest keeps a span from ending before it starts, which could happen after the clock was set.
+// latest keeps a span from ending before it starts, which could otherwise happen if the clock was set.
 func latest(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return a
@@ -164,7 +164,8 @@ func attemptSpan(a *record.Attempt, number int) span {
 	return s
 }
 
-// prepareSpan returns the request to the platform's API at the start of an attempt; did is false if there was none.
+// prepareSpan returns the span of the request to the platform's API at the start of an attempt. did is false if
+// there was none.
 func prepareSpan(a *record.Attempt, number int) (s span, did bool) {
 	if !a.Prepared() {
 		return span{}, false
@@ -186,7 +187,7 @@ func prepareSpan(a *record.Attempt, number int) (s span, did bool) {
 	return s, true
 }
 
-// texts turns pairs of a name and a value into attributes; pairs without a value are left out.
+// texts turns pairs of a name and a value into attributes. Pairs without a value are left out.
 func texts(pairs ...string) (all []attribute.KeyValue) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		if pairs[i+1] != "" {

@@ -12,7 +12,8 @@ import (
 	"flowbridge/internal/publicaddr"
 )
 
-// listeners reports addresses that this machine lacks. They stop the start, except a seat's, for which a node waits.
+// listeners reports addresses that this machine lacks. They stop the start, except those of a seat, for which a node
+// waits.
 func (m machine) listeners(cfg *config.Config) (found, waits []warning) {
 	own, err := m.addresses()
 	if err != nil {
@@ -28,7 +29,7 @@ func (m machine) listeners(cfg *config.Config) (found, waits []warning) {
 			true:  "net.ipv4",
 			false: "net.ipv6",
 		}[a.Is4()] + ".ip_nonlocal_bind"); err == nil && later == "1" {
-			return // an address that moves between machines can be bound before it is here
+			return // an address can be bound before this machine has it
 		}
 		if seat != "" && slices.Contains(cfg.Addresses(), a) {
 			waits = []warning{{
@@ -85,7 +86,7 @@ func outside(cfg *config.Config) (name, host string) {
 	return "", ""
 }
 
-// onLoopback reports whether SIP only has addresses that other machines can't reach.
+// onLoopback reports whether all SIP addresses are unreachable for other machines.
 func onLoopback(cfg *config.Config) bool {
 	return !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return !l.AddrPort.Addr().IsLoopback() })
 }
@@ -114,7 +115,7 @@ func inner(cfg *config.Config) []warning {
 	}}
 }
 
-// private warns that, behind a NAT, outside peers are told an address that they can't reach.
+// private warns if Flowbridge, behind a NAT, tells peers outside an address that they can't reach.
 func (m machine) private(cfg *config.Config) []warning {
 	own, err := m.addresses()
 	inside := slices.IndexFunc(own, func(a netip.Addr) bool { return a.Is4() && a.IsGlobalUnicast() })

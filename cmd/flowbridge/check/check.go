@@ -46,23 +46,23 @@ func Command() *cobra.Command {
 // checked is the result of a check as JSON.
 type checked struct {
 	File     string    `json:"file"`
-	Valid    bool      `json:"valid"` // the file, wherever the service runs
+	Valid    bool      `json:"valid"` // the file is valid, on whatever machine the service runs
 	Trunks   int       `json:"trunks"`
 	Targets  int       `json:"targets"`
 	Routes   int       `json:"routes"`
-	Numbers  int       `json:"numbers"`           // in the table
-	Media    string    `json:"media,omitempty"`   // what would carry RTP, if the file is valid
-	Address  string    `json:"address,omitempty"` // for advertise: auto, with its source
+	Numbers  int       `json:"numbers"`           // numbers in the table
+	Media    string    `json:"media,omitempty"`   // how RTP would be carried, if the file is valid
+	Address  string    `json:"address,omitempty"` // the address for advertise: auto, with its source
 	Errors   []flaw    `json:"errors"`
 	Warnings []flaw    `json:"warnings"`
-	Online   []finding `json:"online,omitempty"` // with --online, if the file is valid
+	Online   []finding `json:"online,omitempty"` // the results of --online, if the file is valid
 }
 
 // flaw is one error or warning.
 type flaw struct {
-	File    string `json:"file,omitempty"`   // if not the configuration itself
-	Line    int    `json:"line"`             // 0 for the whole file, or the machine
-	Column  int    `json:"column,omitempty"` // in the table of numbers
+	File    string `json:"file,omitempty"`   // the file, if it is not the configuration itself
+	Line    int    `json:"line"`             // 0 if the flaw belongs to the whole file or the machine
+	Column  int    `json:"column,omitempty"` // for the table of numbers only
 	Key     string `json:"key"`
 	Problem string `json:"problem"`
 	Remedy  string `json:"remedy"`
@@ -81,7 +81,8 @@ func flawsOf(all config.Errors, file string) []flaw {
 	return flaws
 }
 
-// text formats an error or a warning for people. A problem of the machine has no place in the file.
+// text formats an error or a warning for people. A problem of the machine has no position in the
+// file.
 func (f flaw) text(what, file string) string {
 	if f.Line == 0 {
 		file = ""
@@ -95,7 +96,8 @@ func (f flaw) text(what, file string) string {
 var errStops, errRefused = errors.New("the service can't start on this machine; check --elsewhere looks at the file only"),
 	errors.New("peers refuse a certificate; the service starts all the same")
 
-// print writes the result for people. names are the targets whose REFER is refused.
+// print writes the result for people. names are the targets that may not transfer although their
+// platform sends REFER.
 func (c *checked) print(w io.Writer, file string, names []string) error {
 	for _, x := range c.Errors {
 		fmt.Fprintln(w, x.text("error", config.ShownName(file)))
@@ -114,7 +116,7 @@ func (c *checked) print(w io.Writer, file string, names []string) error {
 		fmt.Fprintf(w, "transfers: REFER of %s is refused; write transfer below the target where agents hand callers over\n",
 			strings.Join(names, ", "))
 	}
-	if len(c.Errors) > 0 { // the file is valid, but the start would fail here
+	if len(c.Errors) > 0 { // the file is valid, but the service could not start on this machine
 		return nil
 	}
 	_, err := fmt.Fprintf(w, "%s: %s: valid\n", config.ShownName(file),
@@ -122,7 +124,7 @@ func (c *checked) print(w io.Writer, file string, names []string) error {
 	return err
 }
 
-// check reads a file and prints its problems. try, if not nil, tries its targets.
+// check reads a file and prints its problems. If try is not nil, it tries the file's targets.
 func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Config) []finding) error {
 	result := checked{File: file, Errors: []flaw{}, Warnings: []flaw{}}
 	cfg, failed := config.Load(file)

@@ -8,7 +8,7 @@ import (
 	"flowbridge/store/fleet"
 )
 
-// fleet tries the database that nodes share. It changes nothing there.
+// fleet tries the database that nodes share. It does not change the database.
 func (p prober) fleet(ctx context.Context, cfg *config.Fleet) finding {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()

@@ -30,14 +30,14 @@ type warning struct {
 // machine is the machine that the configuration runs on.
 type machine struct {
 	openFiles func() (uint64, error)
-	setting   func(name string) (string, error) // of the kernel
+	setting   func(name string) (string, error) // reads a setting of the kernel
 	writable  func(path string) error
 	mode      func(path string) (fs.FileMode, error)
-	addresses func() ([]netip.Addr, error) // of the machine's interfaces
-	relays    func() error                 // why its kernel can't relay RTP
-	outlives  func(dir, old string) error  // why relayed RTP would end with the process
-	slow      func() error                 // why the kernel would relay slower than it could
-	elsewhere bool                         // the service runs on another machine
+	addresses func() ([]netip.Addr, error) // returns the addresses of the machine's interfaces
+	relays    func() error                 // returns why the kernel can't relay RTP
+	outlives  func(dir, old string) error  // returns why relayed RTP would end with the process
+	slow      func() error                 // returns why the kernel would relay slower than it could
+	elsewhere bool                         // the service will run on another machine
 }
 
 func thisMachine() machine {
@@ -45,7 +45,7 @@ func thisMachine() machine {
 		openFiles: func() (uint64, error) {
 			var limit unix.Rlimit
 			err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit)
-			return limit.Max, err // a Go program raises its own limit to this
+			return limit.Max, err // a Go program raises its limit to this by itself
 		},
 		setting: func(name string) (string, error) {
 			b, err := os.ReadFile("/proc/sys/" + strings.ReplaceAll(name, ".", "/"))
@@ -66,8 +66,8 @@ func thisMachine() machine {
 	}
 }
 
-// writable returns an error if this user can't write a file, or create files in a directory. The kernel's own file
-// systems grant root access but keep no files.
+// writable returns an error if this user can't write a file, or can't create files in a directory. It refuses the
+// kernel's own file systems, which grant root access but keep no files.
 func writable(path string) error {
 	if err := unix.Access(path, unix.W_OK); err != nil {
 		return err
@@ -83,10 +83,10 @@ func writable(path string) error {
 	return nil
 }
 
-// spareFiles is how many files a process has open besides its calls and connections.
+// spareFiles is how many files a process has open in addition to its calls and connections.
 const spareFiles = 128
 
-// problems lists what this machine lacks for a configuration: what stops the start, and what does not. Missing rights
+// problems lists what this machine lacks for a configuration. stops prevent the start; warnings do not. Missing rights
 // are not errors, because the service may run as another user. Unknown values are left out.
 func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 	if m.elsewhere {
@@ -105,8 +105,8 @@ func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 		m.kernel(cfg))
 }
 
-// kernel checks RTP in the kernel. With media.engine kernel the start fails if the kernel can't relay. If it can, RTP
-// may still end with the process, or take more of the processor for lack of an optional right.
+// kernel checks RTP in the kernel. With media.engine kernel, the start fails if the kernel can't relay. Even if it can,
+// RTP may end with the process, or cost more CPU time because an optional right is missing.
 func (m machine) kernel(cfg *config.Config) (found []warning) {
 	if cfg.Media.Engine == config.EngineUserspace {
 		return nil
@@ -138,7 +138,7 @@ func (m machine) mortal(cfg *config.Config) error {
 	return m.outlives(kernel.Dir(cfg.Media.Listen[0].Addr, cfg.Media.PortLow), kernel.OldDir(cfg.Media.PortLow))
 }
 
-// media says what would carry RTP if this user ran the service and, if that is not the kernel, why. For another machine
+// media says how RTP would be carried if this user ran the service and, if not by the kernel, why. For another machine
 // it returns the setting.
 func (m machine) media(cfg *config.Config) string {
 	if cfg.Media.Engine == config.EngineUserspace || m.elsewhere {
@@ -155,10 +155,11 @@ func (m machine) media(cfg *config.Config) string {
 }
 
 // enoughCalls is how many calls every process must have files for, if its configuration allows that many. The defaults
-// of ports and trunks allow thousands, which few machines see.
+// of ports and trunks allow thousands of calls, which few machines ever have.
 const enoughCalls = 1000
 
-// files compares the limit of open files with the need: four sockets for each call at its start, and connections.
+// files compares the limit of open files with the number needed: four sockets for each call at its start, and
+// connections.
 func (m machine) files(cfg *config.Config) []warning {
 	limit, err := m.openFiles()
 	if err != nil {
@@ -218,7 +219,7 @@ func (m machine) buffer() []warning {
 	}}
 }
 
-// ports warns that the kernel gives ports of its ephemeral range to any program.
+// ports warns if media.ports overlap the ephemeral range, whose ports the kernel gives to any program.
 func (m machine) ports(cfg *config.Config) []warning {
 	text, err := m.setting("net.ipv4.ip_local_port_range")
 	if err != nil {
@@ -229,7 +230,7 @@ func (m machine) ports(cfg *config.Config) []warning {
 		return nil
 	}
 	first, last := max(low, int(cfg.Media.PortLow)), min(high, int(cfg.Media.PortHigh))
-	reserved, _ := m.setting("net.ipv4.ip_local_reserved_ports") // no answer counts as none reserved
+	reserved, _ := m.setting("net.ipv4.ip_local_reserved_ports") // after an error, no port counts as reserved
 	if first > last || covered(reserved, first, last) {
 		return nil
 	}
@@ -241,7 +242,8 @@ func (m machine) ports(cfg *config.Config) []warning {
 	}}
 }
 
-// warnOfPorts logs the warnings of ports: calls would lack a port now and then, and the cause would be hard to see.
+// warnOfPorts logs the warnings of ports. Without them, calls would lack a port now and then, and the cause would be
+// hard to see.
 func (m machine) warnOfPorts(cfg *config.Config, log zerolog.Logger) {
 	for _, x := range m.ports(cfg) {
 		log.Warn().Str("problem", x.Problem).Str("remedy", x.Remedy).Msg("other programs may take media.ports")
@@ -254,7 +256,7 @@ func WarnOfPorts(cfg *config.Config, log zerolog.Logger) { thisMachine().warnOfP
 // covered reports whether a list like "8080,10000-20000" contains all ports from first to last.
 func covered(list string, first, last int) bool {
 	next := first
-	for part := range strings.SplitSeq(list, ",") { // the kernel sorts it
+	for part := range strings.SplitSeq(list, ",") { // the kernel keeps the list sorted
 		from, to, ranged := strings.Cut(strings.TrimSpace(part), "-")
 		low, err := strconv.Atoi(from)
 		if err != nil {
@@ -273,7 +275,7 @@ func covered(list string, first, last int) bool {
 	return next > last
 }
 
-// stateDirectory is created by systemd when it starts the service.
+// stateDirectory is the directory that systemd creates when it starts the service.
 const stateDirectory = "/var/lib/flowbridge"
 
 var errMadeByUnit = errors.New("it is not there yet; the systemd unit makes it")
@@ -300,7 +302,8 @@ func (m machine) store(cfg *config.Config) ([]warning, error) {
 	return nil, nil
 }
 
-// recordings checks the directory. A missing one is created, so the nearest existing one must be writable.
+// recordings checks the directory of recordings. If it is missing, the start creates it, so the nearest existing parent
+// must be writable.
 func (m machine) recordings(cfg *config.Config) ([]warning, error) {
 	path := cfg.Recording.Path
 	if path == "" {

@@ -44,7 +44,7 @@ func (f finding) text() string {
 
 var errOffline = errors.New("not every target can be reached")
 
-// prober tries targets as calls use them, without placing a call.
+// prober tries targets in the way that calls use them, without placing a call.
 type prober struct {
 	lookup  func(ctx context.Context, host string) ([]netip.Addr, error)
 	locate  func(ctx context.Context, q locate.Query) ([]locate.Hop, error) // if nil, lookup is used
@@ -121,7 +121,7 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 
 // host looks up a host and asks it for an answer.
 func (p prober) host(ctx context.Context, t *config.Target, uri, host string, port uint16) (all []finding) {
-	if t.Transport == config.TransportAuto { // RFC 3263 section 4.1, for a URI with a port
+	if t.Transport == config.TransportAuto { // a URI with a port: RFC 3263 section 4.1
 		by := *t
 		by.Transport = config.TransportUDP
 		t = &by
@@ -136,7 +136,8 @@ func (p prober) host(ctx context.Context, t *config.Target, uri, host string, po
 	return all
 }
 
-// registrars tries where a trunk registers, without registering: that would take calls from a running process.
+// registrars tries the registrar of a trunk, without registering: a registration would take calls from a
+// running process.
 func (p prober) registrars(ctx context.Context, t *config.Trunk) (all []finding) {
 	hosts := t.Register.Registrars
 	if t.Register.OutboundProxy != "" {
@@ -150,7 +151,7 @@ func (p prober) registrars(ctx context.Context, t *config.Trunk) (all []finding)
 	return all
 }
 
-// records tries what the DNS records of a host without a port lead to (RFC 3263).
+// records tries the addresses that the DNS records of a host without a port lead to (RFC 3263).
 func (p prober) records(ctx context.Context, t *config.Target, uri, host string) []finding {
 	found, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -227,7 +228,7 @@ func (p prober) resolve(ctx context.Context, host string) (addrs []netip.Addr, d
 		"does /etc/resolv.conf name a server that this machine reaches?"
 }
 
-// replacement names the current host for one from older documents.
+// replacement returns the current host for a host from older documents.
 func replacement(host string) string {
 	if kind, r, ok := config.RegionOfHost(host); ok && kind == config.KindSynthflow && !strings.EqualFold(host, r.SIP) {
 		return "; Synthflow's current documents name " + r.SIP + " instead: write region: " + r.Name
@@ -347,7 +348,8 @@ func portHint(t *config.Target, at netip.AddrPort) string {
 	return "is the port right" + documented(t, at) + "?"
 }
 
-// documented returns the documented port of a platform, the same in all regions, if another one is dialled.
+// documented returns the documented port of a platform, which is the same in all regions, if another port is
+// dialled.
 func documented(t *config.Target, at netip.AddrPort) string {
 	regions := map[string][]config.Region{
 		config.KindSynthflow: config.SynthflowRegions(),

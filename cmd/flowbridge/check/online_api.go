@@ -17,7 +17,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// api sends a request that changes nothing.
+// api sends the platform's API a request that changes nothing.
 func (p prober) api(ctx context.Context, t *config.Target, api string, token config.Secret, workspace string) finding {
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
@@ -37,8 +37,8 @@ func (p prober) api(ctx context.Context, t *config.Target, api string, token con
 	return f
 }
 
-// reach opens a connection to the API of a target of kind http. It sends no request, because the request's effect is
-// unknown.
+// reach opens a connection to the API of a target of kind http. It sends no request, because it can't know the
+// effect of one.
 func (p prober) reach(ctx context.Context, t *config.Target) finding {
 	f := finding{Step: "api"}
 	origin := t.Prepare.Origin()
@@ -66,7 +66,7 @@ func (p prober) reach(ctx context.Context, t *config.Target) finding {
 	return f
 }
 
-// ask describes what an account has.
+// ask describes the contents of an account.
 func (p prober) ask(ctx context.Context, kind, api string, token config.Secret, workspace string) (string, error) {
 	if kind == config.KindVapi {
 		a, err := vapi.NewAccount(p.access(api, token))

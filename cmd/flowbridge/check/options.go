@@ -90,11 +90,12 @@ func awaitDatagram(ctx context.Context, conn net.Conn, request, id string) (stri
 }
 
 const (
-	maxAnswerLine = 16 << 10 // bytes of a line of an answer
+	maxAnswerLine = 16 << 10 // bytes in a line of an answer
 	maxAnswers    = 64 << 10 // bytes of all answers together, keep-alives included
 )
 
-// awaitStream reads lines up to the end of a final answer. Longer lines, or more of them, are not SIP.
+// awaitStream reads lines up to the end of a final answer. If a line is too long, or there are too many, the peer
+// does not speak SIP.
 func awaitStream(conn io.Reader, id string) (string, error) {
 	r := bufio.NewReaderSize(conn, maxAnswerLine)
 	var message strings.Builder
@@ -110,7 +111,7 @@ func awaitStream(conn io.Reader, id string) (string, error) {
 		blank := len(bytes.TrimSpace(line)) == 0
 		if message.Len() == 0 {
 			if blank {
-				continue // RFC 3261 section 7.5, keep-alives
+				continue // a keep-alive (RFC 3261 section 7.5)
 			}
 			if !bytes.HasPrefix(line, []byte("SIP/2.0 ")) {
 				return "", fmt.Errorf("%w: %.40q", errNotSIP, line)
@@ -127,7 +128,7 @@ func awaitStream(conn io.Reader, id string) (string, error) {
 	return "", fmt.Errorf("%w: no final answer within %d bytes", errNotSIP, maxAnswers)
 }
 
-// finalStatus returns the status line, without the version, of a final answer to this request.
+// finalStatus returns the status line, without the version, of the final answer to this request.
 func finalStatus(message, id string) (status string, final bool) {
 	line, headers, _ := strings.Cut(message, "\r\n")
 	status, ok := strings.CutPrefix(line, "SIP/2.0 ")

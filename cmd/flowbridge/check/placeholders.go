@@ -15,7 +15,8 @@ import (
 // fromEnvironment matches a value from the environment.
 var fromEnvironment = regexp.MustCompile(`\$\{[^}]*\}`)
 
-// placeholders returns the values of targets that were pasted from a profile and not replaced. file must be valid.
+// placeholders returns the values of targets that were pasted from a profile and not replaced. The file must be
+// valid.
 func placeholders(file string) []flaw {
 	if file == config.Stdin { // it can't be read again
 		return nil

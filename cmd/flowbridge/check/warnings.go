@@ -34,7 +34,7 @@ func platformWarnings(cfg *config.Config) (all []warning) {
 	return append(all, hookWarnings(&cfg.Hooks)...)
 }
 
-// hookWarnings warns of hooks without authentication. They may only listen on loopback, but a proxy can make them
+// hookWarnings warns of hooks without authentication. They may listen only on loopback, but a proxy can make them
 // public.
 func hookWarnings(h *config.Hooks) (all []warning) {
 	if h.Twilio != nil && h.Twilio.AuthToken == "" {
@@ -46,7 +46,7 @@ func hookWarnings(h *config.Hooks) (all []warning) {
 	return all
 }
 
-// prepareWarnings warns of a prepare step without effect.
+// prepareWarnings warns of prepare steps that have no effect.
 func prepareWarnings(t *config.Target) (all []warning) {
 	if t.Prepare == nil {
 		return nil
@@ -128,7 +128,7 @@ var knownHeaders = []string{
 // almostToken matches a mistyped token of X-EI.
 var almostToken = regexp.MustCompile(`^[SEO][.:=]`)
 
-// xeiWarning warns of an X-EI that is neither tokens, each ending with a semicolon, nor one bare value.
+// xeiWarning warns of an X-EI that is neither a list of tokens, each ending with a semicolon, nor one bare value.
 func xeiWarning(t *config.Target, h config.Header) []warning {
 	value, err := h.Value.Render(t.SampleVars())
 	if err != nil || value == "" {
@@ -147,7 +147,7 @@ func xeiWarning(t *config.Target, h config.Header) []warning {
 	}}
 }
 
-// portWarning warns of a port other than the documented one.
+// portWarning warns if the port is not the documented one.
 func portWarning(t *config.Target, host string, port uint16) []warning {
 	_, r, ok := config.RegionOfHost(host)
 	if !ok || port == r.PortFor(t.Transport) {
@@ -167,7 +167,7 @@ func outboundTo(cfg *config.Config, target string) bool {
 	})
 }
 
-// leadWarnings warns of templates that use the customer's number as the agent's.
+// leadWarnings warns of templates that send the customer's number as the agent's.
 func leadWarnings(t *config.Target) (all []warning) {
 	type place struct {
 		key string
@@ -193,7 +193,7 @@ func leadWarnings(t *config.Target) (all []warning) {
 	return all
 }
 
-// readableKeys warns of SRTP keys in unencrypted SIP: an eavesdropper on SIP could decrypt the media.
+// readableKeys warns of SRTP keys in unencrypted SIP: anyone who can read the SIP could decrypt the media.
 func readableKeys(cfg *config.Config) []warning {
 	var found []warning
 	warn := func(who string, m config.PeerMedia, remedy string) {
@@ -226,7 +226,7 @@ func readableKeys(cfg *config.Config) []warning {
 	return found
 }
 
-// keepers returns the targets whose platform sends REFER, but which may neither transfer nor call.
+// keepers returns the targets that may neither transfer nor call although their platform sends REFER.
 func keepers(cfg *config.Config) (names []string) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
@@ -238,8 +238,7 @@ func keepers(cfg *config.Config) (names []string) {
 	return names
 }
 
-// deadTransfers warns of targets that may transfer calls to numbers for which there is no route, while the call's trunk
-// has no uri.
+// deadTransfers warns of targets that may transfer calls to numbers without a route, while the call's trunk has no uri.
 func deadTransfers(cfg *config.Config) []warning {
 	var found []warning
 	for i := range cfg.Targets {
@@ -259,7 +258,7 @@ func deadTransfers(cfg *config.Config) []warning {
 	return found
 }
 
-// deadEnds returns the trunks without uri whose calls go to a target.
+// deadEnds returns the trunks that have no uri and whose calls go to a target.
 func deadEnds(cfg *config.Config, target string) []string {
 	var names []string
 	for i := range cfg.Trunks {

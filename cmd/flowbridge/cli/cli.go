@@ -73,7 +73,7 @@ func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.W
 	return ExitCode(err)
 }
 
-// Interruptible returns a context that SIGINT and SIGTERM end.
+// Interruptible returns a context that ends on SIGINT and SIGTERM.
 func Interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	return signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 }
@@ -87,7 +87,7 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
-// Args turns an error about arguments into an error of usage.
+// Args makes errors of check errors of usage.
 func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if err := check(c, args); err != nil {
@@ -97,13 +97,14 @@ func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
-// DefaultConfig is the configuration file of commands without --config. If it does not exist, they use the package's.
+// DefaultConfig is the configuration file of commands without --config. If it does not exist, they use the file of
+// the installed package.
 const (
 	DefaultConfig  = "flowbridge.yaml"
 	packagedConfig = "/etc/flowbridge/flowbridge.yaml"
 )
 
-// orPackaged completes the help of --config.
+// orPackaged ends the help text of --config.
 const orPackaged = "; without this flag and that file, " + packagedConfig
 
 // ConfigFlag adds --config, which most commands have.
@@ -113,7 +114,7 @@ func ConfigFlag(c *cobra.Command) *string {
 	return &file
 }
 
-// ConfigFlagTo is ConfigFlag for a command that has another use for the file.
+// ConfigFlagTo is like ConfigFlag, for a command that uses the file in another way.
 func ConfigFlagTo(c *cobra.Command, file *string, usage string) {
 	c.Flags().StringVarP(file, "config", "c", DefaultConfig, usage+orPackaged)
 }
@@ -132,13 +133,13 @@ func findConfig(c *cobra.Command, packaged string) {
 	}
 }
 
-// CompleteWords makes a shell complete a flag with words.
+// CompleteWords makes the shell complete a flag with words.
 func CompleteWords(c *cobra.Command, flag string, words []string) {
-	// It only fails if the flag does not exist.
+	// An error would mean that the flag does not exist.
 	_ = c.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// CompleteNames makes a shell complete a flag with the names in a section of the configuration, trunks or targets.
+// CompleteNames makes the shell complete a flag with the names in a section of the configuration: trunks or targets.
 func CompleteNames(c *cobra.Command, flag, section string, file *string) {
 	_ = c.RegisterFlagCompletionFunc(flag, func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return config.Names(*file, section), cobra.ShellCompDirectiveNoFileComp

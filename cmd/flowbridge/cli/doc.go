@@ -1,3 +1,3 @@
-// Package cli has what all commands share: the root command, errors of usage, the version, and functions that read and
-// print texts.
+// Package cli holds the code that all commands share: the root command, usage errors, the version, and functions that
+// read and print texts.
 package cli

@@ -8,7 +8,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// maxFile bounds a file that is read, in bytes, as it does a configuration.
+// maxFile bounds a file that is read, in bytes. It is also the limit for a configuration.
 const maxFile = 1 << 20
 
 // ReadText reads a file of at most 1 MiB, or standard input for -.

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// Moment parses a flag: RFC 3339, a date with or without a time (UTC), or a duration before now, which may use days. An
-// empty value is the zero time.
+// Moment parses the value of a flag: RFC 3339, a date with or without a time (UTC), or a duration before now, which may
+// use days. An empty value gives the zero time.
 func Moment(name, value string) (time.Time, error) {
 	if value == "" {
 		return time.Time{}, nil

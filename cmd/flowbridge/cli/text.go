@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Shown makes an outside text safe for a terminal.
+// Shown makes text from outside safe for a terminal.
 func Shown(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
@@ -28,7 +28,8 @@ func Count(n int, what string) string {
 	return strconv.Itoa(n) + " " + what + "s"
 }
 
-// Counts summarizes a configuration: "1 trunk, 2 targets, 3 routes", and the numbers of its table if there is one.
+// Counts summarizes a configuration: "1 trunk, 2 targets, 3 routes", and the size of its table of numbers if there
+// is one.
 func Counts(trunks, targets, routes, numbers int) string {
 	text := Count(trunks, "trunk") + ", " + Count(targets, "target") + ", " + Count(routes, "route")
 	if numbers > 0 {
@@ -37,7 +38,7 @@ func Counts(trunks, targets, routes, numbers int) string {
 	return text
 }
 
-// CallsLeft says how many calls are left.
+// CallsLeft says how many calls are still up.
 func CallsLeft(n int) string {
 	if n == 1 {
 		return "1 call is left"
@@ -70,7 +71,7 @@ func IsPrintable(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
 }
 
-// ASCII makes an outside text safe for a terminal, at one column a byte.
+// ASCII makes text from outside safe for a terminal, with one column per byte.
 func ASCII(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -83,7 +84,7 @@ func ASCII(s string) string {
 // hostPort matches a host, an IPv6 address in brackets, and an optional port.
 var hostPort = regexp.MustCompile(`^(\[[^]]+\]|[A-Za-z0-9._-]+)(?::([0-9]+))?$`)
 
-// HostPort splits a host and a port. If the text has no port, it returns the default; ok is false if that is 0.
+// HostPort splits a host and a port. If the text has no port, it returns defaultPort; ok is false if that is 0.
 func HostPort(s string, defaultPort uint16) (host string, port uint16, ok bool) {
 	m := hostPort.FindStringSubmatch(s)
 	if m == nil {

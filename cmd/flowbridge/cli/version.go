@@ -9,14 +9,14 @@ import (
 	"flowbridge/internal/docs"
 )
 
-// version is set when a release is built, and revision if that is done without git's directory.
+// version is set when a release is built. revision is set if the build has no git directory.
 var version, revision string
 
 // Build says what this program was built from.
 type Build struct {
 	Version  string `json:"version"`
-	Revision string `json:"revision"` // the commit; empty if it was built without one
-	Time     string `json:"time"`     // of the commit
+	Revision string `json:"revision"` // the commit; empty if it is unknown
+	Time     string `json:"time"`     // time of the commit
 	Modified bool   `json:"modified"` // the source had uncommitted changes
 	Go       string `json:"go"`
 	Platform string `json:"platform"`
@@ -43,7 +43,7 @@ func BuildOf() Build {
 	return b
 }
 
-// versionAmong returns the version given to the build, or the last release that contains the commit, or the module's
+// versionAmong returns the version given to the build, the last release that contains the commit, or the module's
 // version.
 func (b Build) versionAmong(given, module, last string) string {
 	const unnamed = "dev"
@@ -66,7 +66,7 @@ func (b Build) versionAmong(given, module, last string) string {
 	}
 }
 
-// String returns the version in the first line, and its origin in the second.
+// String returns the version on the first line, and its origin on the second.
 func (b Build) String() string {
 	from := []string{"revision unknown: built without git"}
 	if b.Revision != "" {

@@ -1,12 +1,13 @@
 // Package compare sums up records by group, so that two agents, platforms or trunks can be compared on live callers. It
 // has no clock and no I/O.
 //
-// A call counts in the group that its caller was first given, whatever the result: otherwise a failing target would
-// look good. Its conversation counts only if that target held it, and only if its figures are reliable.
+// A call counts in the group to which its caller was first assigned, whatever the result: otherwise a failing target
+// would look good. Its conversation counts only if that group's target held it, and only if its figures are reliable.
 //
-// Each figure comes with its number of calls and its 95 % interval: for shares Wilson's, for quantiles the values at
-// both ends of the ranks that the quantile can have (a binomial, approximated by a normal distribution). Turns of one
-// call resemble each other, so with few calls the interval of a turn's figure is too narrow.
+// Each figure comes with its number of calls and its 95 % interval. For shares it is Wilson's interval. For quantiles
+// it goes from the lowest to the highest rank that the quantile can have (a binomial, approximated by a normal
+// distribution). Turns of one call resemble each other, so with few calls the interval of a turn's figure is too
+// narrow.
 package compare
 
 import (
@@ -19,17 +20,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// By lists what calls can be grouped by.
+// By returns the properties that calls can be grouped by.
 func By() []string { return []string{"target", "trunk", "route", "split"} }
 
-// Share is a part of a number, with its interval.
+// Share is a proportion, with its interval.
 type Share struct {
 	Of       int        `json:"of"`
 	Share    float64    `json:"share"`
 	Interval [2]float64 `json:"interval"`
 }
 
-// Durations has quantiles of some durations, in milliseconds, with their intervals.
+// Durations holds quantiles of durations, in milliseconds, with their intervals.
 type Durations struct {
 	N           int      `json:"n"`
 	P50         int64    `json:"p50_ms"`
@@ -38,21 +39,21 @@ type Durations struct {
 	P95Interval [2]int64 `json:"p95_interval_ms"`
 }
 
-// Group describes the calls of a group. A figure is nil if there is nothing to compute it from.
+// Group describes the calls of a group. A figure is nil if there are no calls to compute it from.
 type Group struct {
 	Name       string     `json:"name"`
 	Calls      int        `json:"calls"`
-	Answered   *Share     `json:"answered"` // of calls that were not placed by a request
+	Answered   *Share     `json:"answered"` // share of the calls that were not placed by a request
 	SetUp      *Durations `json:"set_up"`
-	DurationMS *int64     `json:"mean_duration_ms"` // of calls that an agent answered
-	Rescued    *Share     `json:"rescued"`          // of answered calls
+	DurationMS *int64     `json:"mean_duration_ms"` // mean over the calls that an agent answered
+	Rescued    *Share     `json:"rescued"`          // share of the answered calls
 
-	Measured      *Share     `json:"measured"` // whose conversation counts below, of answered calls
+	Measured      *Share     `json:"measured"` // share of the answered calls whose conversation counts below
 	FirstAgent    *Durations `json:"first_agent"`
 	Turns         *Durations `json:"turns"`
 	BargeIns      *Durations `json:"barge_ins"`
-	Ignored       *Share     `json:"barge_ins_ignored"`      // of all interruptions
-	AgentDeadAir  *int64     `json:"mean_agent_dead_air_ms"` // of a call
+	Ignored       *Share     `json:"barge_ins_ignored"`      // share of all interruptions
+	AgentDeadAir  *int64     `json:"mean_agent_dead_air_ms"` // mean per call
 	CutOffsPerMin *float64   `json:"cut_offs_per_minute"`
 }
 
@@ -63,13 +64,13 @@ type Groups struct {
 }
 
 type sums struct {
-	calls, decided, answered, rescued, measured int // decided: without placed calls
+	calls, decided, answered, rescued, measured int // decided excludes placed calls
 	setUp, first, turns, bargeIns               []int64
 	durationMS, deadMS, measuredMS              int64
 	ignored, cutOffs                            int64
 }
 
-// New returns empty groups by one of By.
+// New returns empty groups. by is one of By.
 func New(by string) *Groups { return &Groups{by: by, all: map[string]*sums{}} }
 
 // Add counts a record.
@@ -85,7 +86,7 @@ func (g *Groups) Add(r *record.Record) {
 	}
 	s.calls++
 	switch {
-	case r.IsPlaced(): // whether and when a customer answers says nothing about an agent
+	case r.IsPlaced(): // whether and when a customer answers does not depend on the agent
 		if !r.IsConnected() {
 			return
 		}
@@ -106,7 +107,7 @@ func (g *Groups) Add(r *record.Record) {
 	}
 }
 
-// groupOf returns the name of a record's group, and whether the record's conversation belongs to it.
+// groupOf returns the name of a record's group, and whether the record's conversation belongs to the group.
 func (g *Groups) groupOf(r *record.Record) (name string, holds, ok bool) {
 	switch g.by {
 	case "trunk":
@@ -120,10 +121,10 @@ func (g *Groups) groupOf(r *record.Record) (name string, holds, ok bool) {
 	}
 	switch {
 	case len(attempts) < len(r.Attempts) && len(attempts) == 0:
-		return "", false, false // no agent was called
+		return "", false, false // the call reached no agent
 	case slices.ContainsFunc(attempts, func(a record.Attempt) bool { return a.Target == r.Target }):
 		first = attempts[0].Target
-	} // else the target itself placed the call
+	} // otherwise the target itself placed the call
 	if g.by == "split" {
 		if len(attempts) == 0 || attempts[0].Reason != record.ReasonSplit {
 			return "", false, false
@@ -212,7 +213,7 @@ func durations(all []int64) *Durations {
 	return d
 }
 
-// quantile returns a quantile of sorted values, and the values at the ends of its interval of ranks.
+// quantile returns a quantile of sorted values, and the values at both ends of its interval of ranks.
 func quantile(sorted []int64, q float64) (v int64, interval [2]int64) {
 	n := float64(len(sorted))
 	at := func(rank float64) int64 { return sorted[min(max(int(math.Ceil(rank))-1, 0), len(sorted)-1)] }

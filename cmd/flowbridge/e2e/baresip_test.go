@@ -26,11 +26,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// baresip is a softphone without a screen, a microphone or a loudspeaker: it
-// reads what it says from a file and writes what it hears to another.
+// baresip is a softphone without a screen, a microphone or a loudspeaker. It reads the audio that
+// it sends from a file, and writes the audio that it receives to another file.
 type baresip struct {
 	*process
-	words []int16 // in its file
+	words []int16 // the audio in its file
 	dir   string
 	conn  net.Conn
 	in    *bufio.Reader
@@ -58,32 +58,32 @@ ctrl_tcp_listen @CONTROL@
 	wavHeader = 44
 )
 
-// softWords are what a softphone says: more than any test takes.
+// softWords returns the words of a softphone: more audio than any test needs.
 func softWords(seed uint64) []int16 { return sim.SpeechLike(seed, 2*time.Minute) }
 
-// startBaresip runs a softphone on the carrier's address that says these
-// words, with further lines in its configuration.
+// startBaresip runs a softphone on the carrier's address that says these words. lines are added to
+// its configuration.
 func (s *stage) startBaresip(words []int16, lines ...string) *baresip {
 	s.Helper()
 	return s.startBaresipAs(caller, s.freePort(s.carrier), words, lines...)
 }
 
-// startBaresipAs runs a softphone with another number and address. It answers
-// whoever calls it.
+// startBaresipAs is like startBaresip, with another number and address. The softphone answers every
+// call.
 func (s *stage) startBaresipAs(number string, at netip.AddrPort, words []int16, lines ...string) *baresip {
 	s.Helper()
 	return s.startBaresipWith("", number, at, words, lines...)
 }
 
-// startBaresipWith runs one whose account has further parameters.
+// startBaresipWith is like startBaresipAs. account has further parameters of the account.
 func (s *stage) startBaresipWith(account, number string, at netip.AddrPort, words []int16, lines ...string) *baresip {
 	s.Helper()
 	account = fmt.Sprintf("\"Soft Phone\" <sip:%s@%s>;regint=0;answermode=auto;audio_codecs=PCMU/8000/1%s\n", number, at, account)
 	return s.softphone(s.TempDir(), nil, account, at, words, lines...)
 }
 
-// softphone runs one with this account in a directory, as another user if attr has
-// one.
+// softphone runs a softphone with this account in a directory. If attr names a user, it runs as
+// that user.
 func (s *stage) softphone(dir string, attr *syscall.SysProcAttr, account string, at netip.AddrPort, words []int16, lines ...string) *baresip {
 	s.Helper()
 	modules, err := filepath.Glob("/usr/lib*/baresip/modules")
@@ -125,7 +125,7 @@ func (p *baresip) connect(control netip.AddrPort) {
 	})
 }
 
-// command tells baresip to do something.
+// command sends baresip a command.
 func (p *baresip) command(name, params string) {
 	p.t.Helper()
 	text, err := json.Marshal(map[string]string{"command": name, "params": params})
@@ -135,8 +135,7 @@ func (p *baresip) command(name, params string) {
 	must(p.t, err)
 }
 
-// await waits for an event of this type and fails if one comes before it that
-// speaks of trouble.
+// await waits for an event of this type. It fails if an event that reports a problem comes first.
 func (p *baresip) await(kind string) {
 	p.t.Helper()
 	must(p.t, p.conn.SetReadDeadline(time.Now().Add(patience)))
@@ -146,7 +145,7 @@ func (p *baresip) await(kind string) {
 		if err != nil || bad != nil {
 			p.t.Fatalf("waiting for %s: %q: %v", kind, size, err)
 		}
-		text := make([]byte, n+1) // with the comma at its end
+		text := make([]byte, n+1) // including the comma at its end
 		if _, err := io.ReadFull(p.in, text); err != nil {
 			p.t.Fatalf("waiting for %s: %v", kind, err)
 		}
@@ -163,12 +162,11 @@ func (p *baresip) await(kind string) {
 	}
 }
 
-// heard is what it has recorded so far.
+// heard returns the audio that the softphone has recorded so far.
 func (p *baresip) heard() []int16 { p.t.Helper(); return p.dumps("dec") }
 
-// loud counts the packets that it has heard, without silence. That is what it
-// plays while it has nothing else, so the length of what it heard says nothing of
-// what came.
+// loud counts the packets that it has received, without silence. It records silence while it
+// receives nothing, so the length of the recording does not tell how much was received.
 func (p *baresip) loud() (n int) {
 	p.t.Helper()
 	for heard := codes(audio.ULaw, p.heard()); len(heard) >= frame; heard = heard[frame:] {
@@ -179,9 +177,9 @@ func (p *baresip) loud() (n int) {
 	return n
 }
 
-// said is what it has sent, silence included that it sends when it has nothing.
-// It is whole when the softphone has ended. Its recording begins a moment after it
-// does, so that what is missing there is taken from its file.
+// said returns the audio that it has sent, including the silence that it sends when it has nothing
+// else. It is complete when the softphone has ended. The recording begins a moment after the
+// softphone starts to send, so the missing part is taken from its file.
 func (p *baresip) said() []byte {
 	p.t.Helper()
 	sent := codes(audio.ULaw, p.dumps("enc"))
@@ -192,13 +190,13 @@ func (p *baresip) said() []byte {
 	return append(words[:max(bytes.Index(words, sent[:frame]), 0)], sent...)
 }
 
-// dumps are its recordings of one way, the first first.
+// dumps returns its recordings of one direction, in chronological order.
 func (p *baresip) dumps(way string) []int16 {
 	p.t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-"+way+".wav"))
 	must(p.t, err)
 	var samples []int16
-	for _, file := range files { // in the order of their times
+	for _, file := range files { // in chronological order
 		b, err := os.ReadFile(file)
 		if err != nil || len(b) < wavHeader {
 			continue
@@ -210,7 +208,7 @@ func (p *baresip) dumps(way string) []int16 {
 	return samples
 }
 
-// wav is a file of mono audio at 8 kHz.
+// wav returns a file of mono audio at 8 kHz.
 func wav(samples []int16) []byte {
 	size := uint32(2 * len(samples))
 	b := append([]byte("RIFF"), binary.LittleEndian.AppendUint32(nil, size+wavHeader-8)...)
@@ -225,13 +223,13 @@ func wav(samples []int16) []byte {
 	return b
 }
 
-// TestSoftphone has a real softphone call through the B2BUA: it hears the
-// greeting and its own words come back, and it hangs up.
+// TestSoftphone makes a real softphone call through the B2BUA: it hears the greeting and its own
+// words, and hangs up.
 func TestSoftphone(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
-	// It binds its RTP to no address, so that on loopback the kernel has it
-	// come from this one, which its SDP does not name.
+	// The softphone binds its RTP to no address, so on loopback the kernel sends it from this address,
+	// which its SDP does not name.
 	b := s.serve(setup{trunk: ", media_sources: [127.0.0.1]"})
 	words := softWords(4711)
 	phone := s.startBaresip(words)
@@ -255,7 +253,7 @@ func TestSoftphone(t *testing.T) {
 	echoes(t, phone, r)
 }
 
-// hearsEcho waits until it has heard 200 packets of its own words after the
+// hearsEcho waits until the softphone has received 200 packets of its own words after the
 // simulator's greeting.
 func (p *baresip) hearsEcho() {
 	p.t.Helper()
@@ -263,9 +261,9 @@ func (p *baresip) hearsEcho() {
 	eventually(p.t, "the echo is heard", func() bool { return p.loud() >= greeting+200 })
 }
 
-// echoes checks that a softphone has heard of the simulator's greeting, and after
-// that 200 packets of its own words. A softphone whose processor is busy may leave
-// packets out: the record says whether all of them were sent to it.
+// echoes checks that a softphone has heard part of the simulator's greeting, and after that 200
+// packets of its own words. If its processor is busy, a softphone may skip packets; the record says
+// whether all of them were sent to it.
 func echoes(t *testing.T, phone *baresip, r record.Record) {
 	t.Helper()
 	heard, greeting := codes(audio.ULaw, phone.heard()), codes(audio.ULaw, sim.Greeting(r.SynthflowCallID))
@@ -279,8 +277,8 @@ func echoes(t *testing.T, phone *baresip, r record.Record) {
 	relayed(t, r)
 }
 
-// hearEachOther checks that two softphones, which have ended, have heard each
-// other for two seconds at least.
+// hearEachOther checks that two softphones, which have ended, have heard each other for at least
+// two seconds.
 func hearEachOther(t *testing.T, one, two *baresip) {
 	t.Helper()
 	isHeard(t, "the caller hears", two.said(), codes(audio.ULaw, one.heard()), 100)

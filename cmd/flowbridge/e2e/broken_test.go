@@ -11,9 +11,9 @@ import (
 	"testing"
 )
 
-// TestCarrierConnectionBreaks has the carrier's connection end like the one of a host that
-// crashed, while it rings and in mid-call: what it gets comes to where its Via and
-// Contact say.
+// TestCarrierConnectionBreaks makes the carrier's connection end like that of a host that has crashed,
+// while a call rings and in mid-call. Messages for the carrier must then go to the address in its Via
+// or Contact.
 func TestCarrierConnectionBreaks(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serveStreams("tcp", setup{route: ", ringing: on-target"})
@@ -31,8 +31,8 @@ func TestCarrierConnectionBreaks(t *testing.T) {
 	carrier.await("SIP/2.0 180")
 	at := carrier.conn.LocalAddr().String()
 	carrier.reset()
-	// A program that another test is starting has a copy of the connection for a moment,
-	// and the port is free after that.
+	// A program that another test is starting has a copy of the connection for a moment. The port is free
+	// after that.
 	eventually(t, "the carrier's port is free", func() bool { home, err = net.Listen("tcp", at); return err == nil })
 	defer home.Close()
 	b.targets = append(b.targets, uint16(home.Addr().(*net.TCPAddr).Port))
@@ -55,8 +55,8 @@ func TestCarrierConnectionBreaks(t *testing.T) {
 	b.finish(hungUpByAgent)
 }
 
-// TestHalfOpenConnections has 50 connections say half of an INVITE, and as
-// many strangers nothing, while calls go on.
+// TestHalfOpenConnections opens 50 connections that send half of an INVITE, and 50 from strangers that
+// send nothing, while calls continue.
 func TestHalfOpenConnections(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serveStreams("tcp", setup{})
@@ -66,7 +66,7 @@ func TestHalfOpenConnections(t *testing.T) {
 		half.send(half.request("INVITE", fmt.Sprint("half", i), 1, message{})[:200])
 		open = append(open, half.conn, s.connect(s.stranger, nil).conn)
 	}
-	// Of one stranger only a tenth of what one trunk's address may have.
+	// A stranger may have only a tenth of the connections of a trunk's address.
 	eventually(t, "50 of the trunk and 10 of the stranger wait", func() bool { return b.sockets().sip >= 60 })
 	agent := s.agentOver("tcp", "caller_hangup/uas.xml", 3)
 	carrier := s.carrierOver(sippTCPCalls, "load/uac.xml", 3)
@@ -78,15 +78,14 @@ func TestHalfOpenConnections(t *testing.T) {
 	s.over("tcp", b.finish(hungUpByCaller, hungUpByCaller, hungUpByCaller))
 }
 
-// TestConnectionsComeAndGo opens 10,000 connections and ends each in one of
-// several ways, while a call is up: nothing of them is left, and the process
-// is not larger for the second half of them.
+// TestConnectionsComeAndGo opens 10,000 connections and ends each in one of several ways, while a call
+// is up. No connection must be left, and the process must not have grown during the second half.
 func TestConnectionsComeAndGo(t *testing.T) {
 	s := newPreparedStage(t)
 	ca := s.authority("ca")
 	o := ca.secured(setup{})
 	o.listen = append(o.listen, s.listener("tcp", s.b2bua))
-	// With little garbage in it what the process has is what it uses.
+	// With little garbage, the size of the process is about what it uses.
 	b := startServer(t, t.TempDir(), s.config(o), "GOGC=20")
 	s.server, b.targets = b, []uint16{s.agent.Port()}
 	agent := s.sippAgent("caller_hangup")
@@ -118,8 +117,8 @@ func TestConnectionsComeAndGo(t *testing.T) {
 	b.finish(hungUpByCaller)
 }
 
-// comeAndGo opens a connection and ends it: at once, behind half a message, by
-// a reset behind a whole one, without its answer, or within a TLS handshake.
+// comeAndGo opens a connection and ends it in one of these ways: at once, after half a message, by a
+// reset after a whole message, before the answer, or during a TLS handshake.
 func (s *stage) comeAndGo(i int, caller net.Conn, options string) {
 	from, transport := s.carrier, "tcp"
 	if i%8 == 0 {
@@ -135,7 +134,8 @@ func (s *stage) comeAndGo(i int, caller net.Conn, options string) {
 		return
 	}
 	defer conn.Close()
-	// An answer whose connection is gone goes to the address in Via: not to the caller, who reads its own.
+	// If its connection is gone, an answer is sent to the address in Via. That must not be the caller, who
+	// reads only its own answers.
 	options = strings.ReplaceAll(options, caller.LocalAddr().String(), conn.LocalAddr().String())
 	switch i % 5 {
 	case 1:

@@ -15,11 +15,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// likeness is what sim.Match gives at least for the same sound.
+// likeness is the minimum score of sim.Match for the same sound.
 const likeness = 0.9
 
-// TestCall has a carrier call the simulator: the greeting is heard, and what
-// the caller says comes back, byte by byte.
+// TestCall makes a carrier call the simulator. The caller hears the greeting, and its own words
+// come back byte by byte.
 func TestCall(t *testing.T) {
 	s := newStage(t)
 	platform := s.simulate()
@@ -53,7 +53,7 @@ func TestCall(t *testing.T) {
 		t.Errorf("the greeting is not what the carrier heard first: %+v", compare(greeting, heard))
 	}
 	isHeard(t, "the caller's words", said, heard[min(len(greeting), len(heard)):], 100)
-	if d := phone.quickest(said); d < 595*time.Millisecond { // the echo is put off by 600 ms
+	if d := phone.quickest(said); d < 595*time.Millisecond { // the echo is delayed by 600 ms
 		t.Errorf("the caller's words come back after %v; want 600 ms and more", d)
 	}
 	if r.From != caller || r.To != called || r.Codec != "PCMU" || r.Target != "synthflow" || r.Route != "routes[0]" {
@@ -68,8 +68,8 @@ func TestCall(t *testing.T) {
 	eventually(t, "the agent says that the caller hung up", func() bool { _, ok := platform.find("by=caller"); return ok })
 }
 
-// TestRelay has SIPp on both sides and looks at every packet: RTP, key presses
-// and RTCP pass both ways as they are.
+// TestRelay has SIPp on both sides and compares every packet: RTP, key presses and RTCP must pass
+// unchanged in both directions.
 func TestRelay(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -77,8 +77,8 @@ func TestRelay(t *testing.T) {
 	s.counts(b.finish(hungUpByCaller)[0], n)
 }
 
-// relayed has a call between two SIPps relay so many samples of speech each way, during
-// which something else is done. It gives the number of packets of each.
+// relayed makes a call between two SIPps, and relays this many samples of speech in each direction,
+// while during runs. It returns the number of packets in each direction.
 func (s *stage) relayed(samples int, during func()) int64 {
 	s.Helper()
 	one, two := s.newPhone(s.carrier), s.newPhone(s.platform)
@@ -91,14 +91,14 @@ func (s *stage) relayed(samples int, during func()) int64 {
 	return n
 }
 
-// relays has both sides of a call that is up speak, press a key and send RTCP,
-// and compares what comes. It gives the number of packets of each.
+// relays makes both sides of a call that is up speak, press a key and send RTCP, and compares the
+// packets that arrive. It returns the number of packets of each side.
 func (s *stage) relays(one, two *phone, carrier, agent *sipp) int64 {
 	s.Helper()
 	return s.relaysWhile(one, two, carrier, agent, 8000, func() {})
 }
 
-// relaysWhile is relays with so many samples of speech, during which something else is done.
+// relaysWhile is like relays, with this many samples of speech, while during runs.
 func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, during func()) int64 {
 	s.Helper()
 	toA := carrier.rtpOf("SIP/2.0 200", 1)
@@ -132,7 +132,7 @@ func (s *stage) relaysWhile(one, two *phone, carrier, agent *sipp, samples int, 
 	return int64(len(ways[0].packets))
 }
 
-// counts checks that a record counts n packets everywhere.
+// counts checks that all counts of a record are n packets.
 func (s *stage) counts(r record.Record, n int64) {
 	s.Helper()
 	if m := r.Media; m.A.Rx != n || m.A.Tx != n || m.B.Rx != n || m.B.Tx != n || m.A.Lost+m.B.Lost+m.A.Dropped+m.B.Dropped != 0 {
@@ -143,8 +143,8 @@ func (s *stage) counts(r record.Record, n int64) {
 // way is one direction of a call's media.
 type way struct {
 	from, to           *phone
-	at                 netip.AddrPort // where the sender sends
-	expectFrom         netip.AddrPort // where the receiver knows its peer
+	at                 netip.AddrPort // address that the sender sends to
+	expectFrom         netip.AddrPort // address of its peer as the receiver knows it
 	packets            [][]byte
 	report             []byte
 	name               string
@@ -153,7 +153,7 @@ type way struct {
 	gotRTP, gotReports []arrival
 }
 
-// compare checks that everything came as it was sent, from where the SDP says.
+// compare checks that every packet arrived as it was sent, from the address in the SDP.
 func (w *way) compare(t *testing.T) {
 	t.Helper()
 	w.compareRTP(t)
@@ -192,14 +192,14 @@ func (s *stage) hides(carrier, agent *sipp) {
 	}
 }
 
-// tag is the tag of a From or To value.
+// tag returns the tag of a From or To value.
 func tag(value string) string {
 	_, after, _ := strings.Cut(value, ";tag=")
 	t, _, _ := strings.Cut(after, ";")
 	return t
 }
 
-// TestHangup has each side end a call.
+// TestHangup ends a call from each side.
 func TestHangup(t *testing.T) {
 	t.Parallel()
 	for scenario, expected := range map[string]want{"caller_hangup": hungUpByCaller, "agent_hangup": hungUpByAgent} {

@@ -11,19 +11,19 @@ import (
 	"flowbridge/store/record"
 )
 
-// passage is what came of something that was said, in packets of 20 ms: each that
-// is heard has to be one that was said, to the sample. When each was sent, and
-// whether the one who listened kept all of them, is up to the machine and its
-// sound device; what the B2BUA lost is in its record.
+// passage compares received audio with the audio that was sent, in packets of 20 ms. Each received
+// packet must equal a sent one, to the sample. When a packet was sent, and whether the receiver
+// kept all of them, depends on the machine and its sound device. The B2BUA's losses are in its
+// record.
 type passage struct {
-	known    int // packets that are heard and were said
-	unknown  int // heard, but not said
-	backward int // heard after a later one, or once more
-	missing  int // said between the first and the last one that is heard, but not heard
+	known    int // received packets that were sent
+	unknown  int // received packets that were not sent
+	backward int // packets received after a later one, or twice
+	missing  int // packets sent between the first and the last received one, but not received
 }
 
-// compare looks for packets of G.711 among the ones that were said. Silence, which is
-// what a sender has when it has nothing, is left out.
+// compare looks up received packets of G.711 among the sent ones. Silence is left out, because a
+// sender sends it when it has nothing else.
 func compare(said, heard []byte) (p passage) {
 	at := map[string]int{}
 	for i := 0; i+frame <= len(said); i += frame {
@@ -56,17 +56,17 @@ func compare(said, heard []byte) (p passage) {
 	return p
 }
 
-// silent reports whether a packet has nothing but silence.
+// silent reports whether a packet contains only silence.
 func silent(packet []byte) bool {
 	return bytes.Count(oneZero(packet), []byte{audio.ULaw.Silence()}) == len(packet)
 }
 
-// oneZero writes both codes of µ-law's zero, which are one sample, as one.
+// oneZero replaces both codes of µ-law's zero, which are the same sample, by one code.
 func oneZero(codes []byte) []byte {
 	return bytes.ReplaceAll(codes, []byte{0x7f}, []byte{audio.ULaw.Silence()})
 }
 
-// payloads are what the RTP packets that were heard carry.
+// payloads returns the payloads of the RTP packets received.
 func (p *phone) payloads() []byte {
 	var all []byte
 	for _, a := range p.heard() {
@@ -75,8 +75,8 @@ func (p *phone) payloads() []byte {
 	return all
 }
 
-// quickest is the shortest time after which something that the phone has said in
-// one go came back; negative: nothing did.
+// quickest returns the shortest time after which something came back that the phone said in one go.
+// It is negative if nothing did.
 func (p *phone) quickest(said []byte) time.Duration {
 	sent := map[string]time.Time{}
 	for i, at := range p.said {
@@ -91,7 +91,7 @@ func (p *phone) quickest(said []byte) time.Duration {
 	return shortest
 }
 
-// isHeard checks that what was said is heard, for so many packets at least.
+// isHeard checks that the received audio is the sent audio, for at least this many packets.
 func isHeard(t *testing.T, what string, said, heard []byte, least int) {
 	t.Helper()
 	p := compare(said, heard)
@@ -100,7 +100,7 @@ func isHeard(t *testing.T, what string, said, heard []byte, least int) {
 	}
 }
 
-// relayed checks that all that came from either side went to the other one.
+// relayed checks that all packets from either side were relayed to the other side.
 func relayed(t *testing.T, r record.Record) {
 	t.Helper()
 	if a, b := r.Media.A, r.Media.B; a.Rx != b.Tx || b.Rx != a.Tx || a.Lost+b.Lost != 0 || min(a.Rx, b.Rx) < 100 {

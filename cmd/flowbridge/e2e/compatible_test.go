@@ -14,8 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// TestCompatible: what docs/compatibility.md promises of names is still there: each key of the configuration and of the
-// chart, each path and field of the API, each metric with its labels, each column of the CSV.
+// TestCompatible checks that the names promised in docs/compatibility.md still exist: each key of the configuration and
+// of the chart, each path and field of the API, each metric with its labels, each column of the CSV.
 func TestCompatible(t *testing.T) {
 	const config = `
 sip: {listen: ["udp://127.0.0.1:0"]}
@@ -67,8 +67,8 @@ func promised(t *testing.T, source string) map[string][]string {
 	return all
 }
 
-// namesIn returns the paths of what a JSON schema or an OpenAPI file gives names to: properties, paths with their methods
-// and parameters, schemas.
+// namesIn returns the paths of the names in a JSON schema or an OpenAPI file: properties, paths with their methods and
+// parameters, schemas.
 func namesIn(tree any, path string) (names []string) {
 	if list, ok := tree.([]any); ok {
 		for _, item := range list {

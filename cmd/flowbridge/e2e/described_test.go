@@ -10,13 +10,13 @@ import (
 	"flowbridge/internal/openapitest"
 )
 
-// described is the API's description, as the first server that is asked serves it.
+// described is the API's description, as served by the first server that is asked.
 var described struct {
 	sync.Mutex
 	spec *openapitest.Spec
 }
 
-// fits holds an answer of the admin API to its description.
+// fits checks an answer of the admin API against the API's description.
 func (s *server) fits(res *http.Response, body []byte) {
 	s.t.Helper()
 	described.Lock()

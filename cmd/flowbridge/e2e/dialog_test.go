@@ -12,20 +12,20 @@ import (
 	"flowbridge/sim"
 )
 
-// carrierPlays is sippCarrier with words replaced in the scenario.
+// carrierPlays is like sippCarrier, with words replaced in the scenario.
 func (s *stage) carrierPlays(scenario string, options []string, replace ...string) *sipp {
 	s.Helper()
 	options = append([]string{"-s", called}, options...)
 	return s.sipp("carrier", scenario+"/uac.xml", s.freePort(s.carrier), append(options, s.server.sip.String()), replace...)
 }
 
-// agentPlays is sippAgent with words replaced in the scenario.
+// agentPlays is like sippAgent, with words replaced in the scenario.
 func (s *stage) agentPlays(scenario string, options []string, replace ...string) *sipp {
 	s.Helper()
 	return s.agentAt(s.agent, scenario, options, replace...)
 }
 
-// agentAt is agentPlays at another address.
+// agentAt is like agentPlays, at another address.
 func (s *stage) agentAt(at netip.AddrPort, scenario string, options []string, replace ...string) *sipp {
 	s.Helper()
 	a := s.sipp("agent", scenario+"/uas.xml", at, options, replace...)
@@ -33,13 +33,13 @@ func (s *stage) agentAt(at netip.AddrPort, scenario string, options []string, re
 	return a
 }
 
-// final waits for the final answer to a request of this SIPp's.
+// final waits for the final answer to a request of this SIPp.
 func (p *sipp) final(seq int, method string) message {
 	p.t.Helper()
 	var found message
 	cseq := fmt.Sprintf("%d %s", seq, method)
 	if !within(patience, func() bool {
-		ended := p.ended() // before the look: the last message may come with the end
+		ended := p.ended() // read first, because the last message may come with the end
 		for _, m := range p.trace() {
 			if m.received && m.header("CSeq") == cseq && strings.HasPrefix(m.raw, "SIP/2.0 ") && !strings.HasPrefix(m.raw, "SIP/2.0 1") {
 				found = m
@@ -55,14 +55,14 @@ func (p *sipp) final(seq int, method string) message {
 // talk is the media of a call that is up, with SIPp on both sides.
 type talk struct {
 	*stage
-	one, two       *phone // the carrier's and the agent's
+	one, two       *phone // the carrier's phone and the agent's
 	carrier, agent *sipp
-	toA, toB       netip.AddrPort // where they send
+	toA, toB       netip.AddrPort // addresses that they send to
 	ids            map[*sipp]string
 	bursts         uint32
-	format         byte              // of RTP
-	said           map[*phone]uint32 // bursts
-	first          map[bool]*phone   // that spoke, of the carrier's side and of the other one
+	format         byte              // payload type of RTP
+	said           map[*phone]uint32 // number of bursts
+	first          map[bool]*phone   // the first phone that spoke: true for the carrier's side, false for the other
 }
 
 // talking waits until a call is up.
@@ -71,7 +71,7 @@ func (s *stage) talking(one, two *phone, carrier, agent *sipp) *talk {
 	return s.talkingEarly(one, two, carrier, agent, carrier.received("SIP/2.0 200", 1)[0])
 }
 
-// talkingEarly is talking where the carrier had our SDP in another answer.
+// talkingEarly is like talking, if the carrier got our SDP in another answer.
 func (s *stage) talkingEarly(one, two *phone, carrier, agent *sipp, early message) *talk {
 	s.Helper()
 	k := &talk{stage: s, one: one, two: two, carrier: carrier, agent: agent, said: map[*phone]uint32{}, first: map[bool]*phone{}}
@@ -84,10 +84,10 @@ func (s *stage) talkingEarly(one, two *phone, carrier, agent *sipp, early messag
 	return k
 }
 
-// id is the call's Call-ID on the side of a SIPp.
+// id returns the call's Call-ID on the side of a SIPp.
 func (k *talk) id(p *sipp) string { return k.ids[p] }
 
-// at is where a phone has to send.
+// at returns the address that a phone must send to.
 func (k *talk) at(p *phone) netip.AddrPort {
 	if p == k.one {
 		return k.toA
@@ -95,8 +95,8 @@ func (k *talk) at(p *phone) netip.AddrPort {
 	return k.toB
 }
 
-// burst is a little speech of its own, in the one stream of a phone: what a phone
-// has sent is behind it, whether it was heard or not.
+// burst returns a short piece of speech, different each time, in a phone's one stream. It continues
+// after everything the phone has sent, whether that was received or not.
 func (k *talk) burst(from *phone) [][]byte {
 	const length, pause = 10, 50 // packets
 	k.bursts++
@@ -110,9 +110,9 @@ func (k *talk) burst(from *phone) [][]byte {
 	return packets
 }
 
-// says has one phone speak and waits until the other one hears all of it. The
-// phone that a side spoke with first is relayed as it is; one that takes its place
-// goes on with the stream that the other side hears.
+// says makes one phone speak and waits until the other one has received all of it. The first phone
+// of a side is relayed unchanged. A phone that takes its place continues the stream that the other
+// side hears.
 func (k *talk) says(from, to *phone) {
 	k.Helper()
 	packets, before := k.burst(from), len(to.heard())
@@ -139,7 +139,7 @@ func (k *talk) says(from, to *phone) {
 	}
 }
 
-// follows says whether an RTP packet is the next one of a stream.
+// follows reports whether an RTP packet is the next one of a stream.
 func follows(next, last []byte) bool {
 	return bytes.Equal(next[8:12], last[8:12]) && binary.BigEndian.Uint16(next[2:]) == binary.BigEndian.Uint16(last[2:])+1 &&
 		int32(timestamp(next)-timestamp(last)) > 0
@@ -148,14 +148,15 @@ func follows(next, last []byte) bool {
 // timestamp returns the timestamp of an RTP packet.
 func timestamp(packet []byte) uint32 { return binary.BigEndian.Uint32(packet[4:]) }
 
-// both has both sides speak and be heard.
+// both makes both sides speak, and checks that they are heard.
 func (k *talk) both() {
 	k.Helper()
 	k.says(k.one, k.two)
 	k.says(k.two, k.one)
 }
 
-// silent has one side speak, which the other one does not hear, and then that one.
+// silent makes one side speak, which the other side must not hear. Then it makes the other side
+// speak.
 func (k *talk) silent(from, to *phone) {
 	k.Helper()
 	before := len(to.heard())

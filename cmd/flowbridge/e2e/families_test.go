@@ -7,13 +7,13 @@ import (
 	"testing"
 )
 
-// TestFamilies has each side in an address family of its own, and all of them on
-// [::1], over each transport: a B2BUA on both carries the call and every packet.
+// TestFamilies puts the sides into different address families, and all of them on [::1], over each
+// transport. A B2BUA with both families must relay the call and every packet.
 func TestFamilies(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name, transport string
-		six             func(*stage) []*netip.Addr // who has IPv6
+		six             func(*stage) []*netip.Addr // the addresses that become IPv6
 	}{
 		{"carrier6_udp", "udp", func(s *stage) []*netip.Addr { return []*netip.Addr{&s.carrier, &s.other} }},
 		{"carrier6_tcp", "tcp", func(s *stage) []*netip.Addr { return []*netip.Addr{&s.carrier, &s.other} }},

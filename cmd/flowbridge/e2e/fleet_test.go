@@ -19,7 +19,7 @@ import (
 	"flowbridge/internal/pgtest"
 )
 
-// fleetStage is some nodes with one database, behind a dispatcher, with a carrier and an agent.
+// fleetStage is several nodes with one database, behind a dispatcher, with a carrier and an agent.
 type fleetStage struct {
 	*stage
 	pg     *pgtest.Server
@@ -43,15 +43,15 @@ func newFleet(t *testing.T, nodes int, trunk string) *fleetStage {
 	f.proxy = s.freePort(netip.AddrFrom4([4]byte{127, 0, 5, place}))
 	s.agent = s.freePort(s.platform)
 	for i := range nodes {
-		// A port that stays over a restart, on an address of the node's own.
+		// The node has its own address, with a port that stays the same over a restart.
 		f.addrs = append(f.addrs, s.freePort(netip.AddrFrom4([4]byte{127, 0, byte(10 + i), place})))
 		version := program
-		if i == 0 { // while a fleet is upgraded, two versions are side by side
+		if i == 0 { // while a fleet is upgraded, two versions run side by side
 			version = predecessor
 		}
 		f.nodes = append(f.nodes, startVersion(t, version, t.TempDir(), f.config(i)))
 	}
-	// Until then a node knows of too few others, and takes more of the caps.
+	// Until then a node knows too few other nodes, and takes too much of the caps.
 	for _, n := range f.nodes {
 		eventually(t, "a node shares the caps", func() bool {
 			return strings.Contains(n.text("/metrics"), fmt.Sprintf("\nflowbridge_fleet_nodes %d\n", nodes))
@@ -75,7 +75,7 @@ log: {level: info}
 `, f.addrs[i], f.addrs[i].Addr(), f.proxy.Addr(), f.trunk, f.agent, f.secret, i)
 }
 
-// dispatch runs Kamailio with the configuration of the documents.
+// dispatch runs Kamailio with the configuration from the documents.
 func (f *fleetStage) dispatch() {
 	f.Helper()
 	text, err := os.ReadFile("../../../docs/examples/kamailio-fleet.cfg")
@@ -108,7 +108,7 @@ func (f *fleetStage) dispatch() {
 	})
 }
 
-// carrier places calls at a rate; each lasts for a while.
+// call places calls at a rate. Each call lasts for the time each.
 func (f *fleetStage) call(calls, perSecond int, each time.Duration) *sipp {
 	f.Helper()
 	return f.sipp("carrier", "fleet/uac.xml", f.freePort(f.carrier), []string{
@@ -116,13 +116,13 @@ func (f *fleetStage) call(calls, perSecond int, each time.Duration) *sipp {
 	})
 }
 
-// answer plays the agent, which has each call until it is hung up.
+// answer plays the agent, which keeps each call until it is hung up.
 func (f *fleetStage) answer() *sipp {
 	f.Helper()
 	return f.agentPlays("fleet", []string{"-m", "1000000", "-l", "1000"})
 }
 
-// seen is a call that came or went at a peer.
+// seen is a call that started or ended at a peer.
 type seen struct {
 	at    time.Time
 	id    string

@@ -18,7 +18,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 )
 
-// homer takes HEP, and keeps the datagrams as a capture.
+// homer receives HEP, and keeps the datagrams as a capture.
 type homer struct {
 	t    *testing.T
 	at   netip.AddrPort
@@ -71,21 +71,22 @@ func (h *homer) write(w *pcapgo.Writer, from netip.AddrPort, data []byte) {
 	h.got++
 }
 
-// packets are how many came so far.
+// packets returns how many packets have come so far.
 func (h *homer) packets() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.got
 }
 
-// TestHEP mirrors a call. tshark, which is told what HEP is because some do not know it, reads the SIP of both legs and the reports on RTP, all under the id of the call.
+// TestHEP mirrors a call. tshark reads the SIP of both legs and the reports about RTP, which must all have the id of
+// the call. tshark is told that the capture is HEP, because some versions do not recognise it.
 func TestHEP(t *testing.T) {
 	s := newPreparedStage(t)
 	server := s.captureHEP()
 	b := s.serve(setup{telemetry: fmt.Sprintf(`{hep: {to: "udp://%s", capture_id: 77}}`, server.at)})
 	n := s.relayed(8000, func() {})
 	r := b.records(hungUpByCaller)[0]
-	b.stop() // what was queued is sent
+	b.stop() // queued packets are sent
 	eventually(t, "the packets are there", func() bool { return server.packets() >= 14 })
 
 	hep := fmt.Sprintf("udp.port==%d,hep3", server.at.Port())

@@ -19,8 +19,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestCallerIdentity has callers sign who they are. The certificate comes over HTTPS, once, and what the signature says goes to the
-// platform's variables, the agent's headers and the record. A forged, a replayed and a missing signature are refused.
+// TestCallerIdentity verifies callers by their signatures. The certificate is fetched once over HTTPS. The result goes
+// to the platform's variables, the agent's headers and the record. A forged, a replayed and a missing signature are
+// refused.
 func TestCallerIdentity(t *testing.T) {
 	s := newStage(t)
 	api := s.prepareCalls()
@@ -51,7 +52,8 @@ func TestCallerIdentity(t *testing.T) {
 	from, to, url := strings.TrimPrefix(caller, "+"), strings.TrimPrefix(called, "+"), "https://"+host+"/shaken.pem"
 	forger := stirtest.New(t, stirtest.Provider)
 
-	// The first call has the certificate fetched. How long a call waits for that is for b2bua/stir's tests: this machine may be slow.
+	// The first call makes the B2BUA fetch the certificate. How long a call waits for that is tested in b2bua/stir,
+	// because this machine may be slow.
 	carrier.signedCall("identity", signer.Identity(t, url, from, to), "")
 	eventually(t, "the certificate is there", func() bool {
 		return strings.Contains(b.text("/metrics"), "\nflowbridge_identity_fetches_total{result=\"ok\"} 1\n") && len(b.cdrs()) == 1
@@ -66,7 +68,7 @@ func TestCallerIdentity(t *testing.T) {
 		{forger.Identity(t, url, from, to), "438 Invalid Identity Header", "TN-Validation-Failed", ""},
 		{signer.Identity(t, url, "15085550100", to), "438 Invalid Identity Header", "TN-Validation-Failed", ""},
 		{"", "428 Use Identity Header", "No-TN-Validation", ""},
-		{signer.Identity(t, "https://"+host+"/none.pem", from, to), "", "No-TN-Validation", ""}, // 436 is let through
+		{signer.Identity(t, "https://"+host+"/none.pem", from, to), "", "No-TN-Validation", ""}, // 436 is accepted
 	} {
 		id := fmt.Sprintf("identity-%d", i)
 		carrier.signedCall(id, tt.identity, tt.status)
@@ -100,7 +102,7 @@ func TestCallerIdentity(t *testing.T) {
 	b.stop()
 }
 
-// serveCertificates answers over HTTPS where nobody else of the test is.
+// serveCertificates serves HTTPS at an address that nothing else in the test uses.
 func (s *stage) serveCertificates(pairs []tls.Certificate, answer http.HandlerFunc) (host string) {
 	s.Helper()
 	listener, err := net.Listen("tcp", netip.AddrPortFrom(s.stranger, 0).String())
@@ -113,7 +115,7 @@ func (s *stage) serveCertificates(pairs []tls.Certificate, answer http.HandlerFu
 	return listener.Addr().String()
 }
 
-// signedCall is a call with an Identity that is answered, or gets a status.
+// signedCall places a call with an Identity. The call is answered, or refused with a status.
 func (p *streamPeer) signedCall(id, identity, status string) {
 	p.Helper()
 	invite := p.request("INVITE", id, 1, message{})

@@ -10,8 +10,8 @@ import (
 	"flowbridge/sim"
 )
 
-// TestDigitsToINFO has a target without telephone-events: it gets the caller's
-// by INFO, and its INFO reaches the caller as telephone-events.
+// TestDigitsToINFO has a target without telephone-events. It gets the caller's digits by INFO, and
+// its INFO reaches the caller as telephone-events.
 func TestDigitsToINFO(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{target: ", dtmf: info"})

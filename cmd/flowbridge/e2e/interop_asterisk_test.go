@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// TestAsterisk runs the sections of Asterisk's page, each with an Asterisk of its
-// own.
+// TestAsterisk runs the sections of Asterisk's page, each with a separate Asterisk.
 func TestAsterisk(t *testing.T) {
 	type tries []labTry
 	for _, setup := range []struct {
@@ -76,16 +75,16 @@ func TestAsterisk(t *testing.T) {
 	}
 }
 
-// direct is the line of the page after which others are put.
+// direct is the line of the page after which further lines are inserted.
 const direct = "direct_media = no"
 
-// logged waits for a line of Asterisk's log with these words that came since watch.
+// logged waits for a line with these words in Asterisk's log since watch.
 func (l *lab) logged(words string) {
 	l.Helper()
 	eventually(l.T, "Asterisk logs "+words, func() bool { return strings.Contains(l.pbx.log()[l.pbx.since:], words) })
 }
 
-// holdLocal: Asterisk plays music, and Flowbridge hears of no hold.
+// holdLocal: Asterisk plays music, and Flowbridge is not told of the hold.
 func (l *lab) holdLocal() {
 	l.simulate()
 	b := l.bridge()
@@ -114,7 +113,7 @@ func (l *lab) blind() {
 	})
 }
 
-// attended: the phone asks another one first, by *2, and then leaves.
+// attended: the phone first calls another phone, by *2, and then leaves.
 func (l *lab) attended() {
 	l.handsOver(func(phone, other *baresip) {
 		phone.command("sndcode", "*2")
@@ -126,7 +125,7 @@ func (l *lab) attended() {
 	})
 }
 
-// handsOver has a phone that talks to the agent leave it to another phone.
+// handsOver makes a phone that talks to the agent hand the call over to another phone.
 func (l *lab) handsOver(leave func(phone, other *baresip)) {
 	l.Helper()
 	l.simulate()
@@ -138,8 +137,7 @@ func (l *lab) handsOver(leave func(phone, other *baresip)) {
 	l.echoes(b, other, 5*time.Second, hungUpByCaller)
 }
 
-// options: Asterisk asks every second whether Flowbridge is there, and notices when
-// it is not.
+// options: Asterisk checks every second whether Flowbridge is there, and notices when it is not.
 func (l *lab) options() {
 	l.prepareCalls()
 	b := l.bridge()
@@ -157,7 +155,7 @@ func (l *lab) options() {
 	before := b.memory()
 	heard := func(words string) int { return strings.Count(l.pbx.log()[l.pbx.since:], words) }
 	asked := func() int { return heard("OPTIONS sip:192.168.10.5:5060") }
-	want := int(lasts.Seconds()) // it asks once a second
+	want := int(lasts.Seconds()) // one check per second
 	inTime := false
 	for tick, end := time.Tick(time.Second), time.Now().Add(2*lasts); !inTime && time.Now().Before(end); <-tick {
 		inTime = asked() >= want && heard(answered) >= want-1
@@ -170,8 +168,8 @@ func (l *lab) options() {
 	b.stop()
 }
 
-// direct: Asterisk has the phone and Flowbridge send RTP to each other. It asks for
-// that by re-INVITE after the answer.
+// direct: Asterisk makes the phone and Flowbridge send RTP to each other, by a re-INVITE after the
+// answer.
 func (l *lab) direct() {
 	l.simulate()
 	b := l.bridge()
@@ -193,7 +191,7 @@ func (l *lab) timer() {
 	}
 }
 
-// transcoded: one kind of G.711 on each side.
+// transcoded: the sides use different laws of G.711.
 func (l *lab) transcoded() {
 	l.simulate()
 	b := l.bridge("    transfer: local\n", "    transfer: local\n    codecs: [PCMU]\n")
@@ -206,8 +204,8 @@ func (l *lab) transcoded() {
 	}
 }
 
-// password: Asterisk answers both challenges in each INVITE, of which only one is in
-// order. That is no wrong password: a dozen calls are let in.
+// password: Asterisk answers both challenges in each INVITE, but only one answer is correct. That
+// must not count as a wrong password: a dozen calls are accepted.
 func (l *lab) password() {
 	l.simulate("--direct-dial", "on")
 	b := l.bridgeOf("With a password", "password_file: /run/secrets/pbx", "password_env: E2E_TOKEN")
@@ -224,8 +222,8 @@ func (l *lab) password() {
 	l.understands("echo", phone, phone)
 }
 
-// secured is Flowbridge with the page's configuration for TLS and a certificate of the
-// PBX's authority.
+// secured starts Flowbridge with the page's configuration for TLS, and a certificate of the PBX's
+// authority.
 func (l *lab) secured(replace ...string) *server {
 	l.Helper()
 	file, dir := l.pbx.ca.sign("flowbridge", labFlowbridge.addr.String()), labFlowbridge.dir(l.T)
@@ -248,15 +246,15 @@ func (l *lab) encryptedCalled() {
 	l.agentCalls(l.secured(agentIsSource...))
 }
 
-// agentIsSource lets the agent call phones in the configurations where it has one number.
+// agentIsSource lets the agent call phones, in the configurations in which it has one number.
 var agentIsSource = append([]string{
 	`uri: "sip:+15075785607@sip.agents.example"}`, `uri: "sip:+15075785607@sip.agents.example", sources: [192.168.10.30]}`,
 }, agentMayCall...)
 
-// registers: Asterisk registers at Flowbridge, and is called where it is.
+// registers: Asterisk registers at Flowbridge, and is called at its Contact.
 func (l *lab) registers() {
 	b := l.registeredBridge("Asterisk registers")
-	l.pbx.cli("pjsip send register flowbridge") // it has tried before Flowbridge began
+	l.pbx.cli("pjsip send register flowbridge") // Asterisk has tried before Flowbridge started
 	eventually(l.T, "Asterisk is registered", func() bool { return strings.Contains(l.pbx.cli("pjsip show registrations"), "Registered") })
 	l.callsBothWays(b)
 }
@@ -269,18 +267,19 @@ func (l *lab) registered() {
 	l.logged("@192.168.10.5:5060' from AOR 'flowbridge'")
 }
 
-// registeredBridge is Flowbridge with a section's configuration, where the agent may call phones.
+// registeredBridge starts Flowbridge with a section's configuration, in which the agent may call
+// phones.
 func (l *lab) registeredBridge(section string) *server {
 	l.Helper()
 	l.simulate("--direct-dial", "on")
 	return l.bridgeOf(section, append(agentIsSource, "password_file: /run/secrets/pbx", "password_env: E2E_TOKEN")...)
 }
 
-// callsBothWays has a phone call the agent, and then the agent a phone.
+// callsBothWays makes a phone call the agent, and then the agent call a phone.
 func (l *lab) callsBothWays(b *server) {
 	l.Helper()
 	phone := l.dials("CALL_ESTABLISHED")
-	phone.hears(6 * time.Second) // two of them are the agent's greeting
+	phone.hears(6 * time.Second) // two of these seconds are the agent's greeting
 	phone.hangUp()
 	l.understands("echo", phone, phone)
 	eventually(l.T, "the first call has a record", func() bool { return len(b.cdrs()) == 1 })

@@ -11,18 +11,18 @@ import (
 )
 
 const (
-	dialled = "sip:8200@192.168.10.2" // for the agent
+	dialled = "sip:8200@192.168.10.2" // dialled to reach the agent
 	g711    = "PCMU/8000/1"
 )
 
-// directly is the record of a call that was answered without an id of a platform's.
+// directly is the record of a call that was answered without an id from a platform.
 var directly = want{"answered", "caller_hangup", "caller", 200, []try{{"", 0, 200}}}
 
-// agentMayCall lets the agent, which has sources then, call phones.
+// agentMayCall lets the agent, which then needs sources, call phones.
 var agentMayCall = []string{"routes:\n", "routes:\n  - {target: agent, to: \"^60[0-9]{2}$\", trunks: [pbx]}\n"}
 
-// dials has the first phone dial the agent, and waits for this event of it. Asterisk calls no Flowbridge that it has found
-// unreachable, as while the one of the test before had ended.
+// dials makes the first phone dial the agent, and waits for this event of the phone. Asterisk does not call a
+// Flowbridge that it has found unreachable, as between two tests.
 func (l *lab) dials(event string) *baresip {
 	l.Helper()
 	phone := l.extension(labPhone1, g711)
@@ -43,8 +43,8 @@ func (p *baresip) dial(event string) {
 	p.await(event)
 }
 
-// echoes has a phone that is connected hear itself by the agent for a while and hang
-// up. That is the only call.
+// echoes checks that a connected phone hears its own words from the agent for a while, and then hangs up. There must be
+// no other call.
 func (l *lab) echoes(b *server, phone *baresip, long time.Duration, wanted want) record.Record {
 	l.Helper()
 	phone.hears(long)
@@ -54,8 +54,7 @@ func (l *lab) echoes(b *server, phone *baresip, long time.Duration, wanted want)
 	return r
 }
 
-// connected has the first phone dial an agent of SIPp, which hears it. The call ends
-// with hungUp.
+// connected makes the first phone dial a SIPp agent, which must hear the phone. The call ends with hungUp.
 func (l *lab) connected(replace ...string) (b *server, phone *baresip, agent *sipp, two *phone) {
 	l.Helper()
 	l.prepareCalls()
@@ -92,7 +91,7 @@ func (l *lab) cancelled() {
 	l.finish(b, want{"cancelled", "caller_cancelled", "caller", 487, []try{{"caller_cancelled", 200, 0}}})
 }
 
-// busy: the phone is told. A proxy tries no other Flowbridge.
+// busy: the phone is told. A proxy does not try another Flowbridge.
 func (l *lab) busy() {
 	l.simulate("--fault", "busy")
 	b := l.bridge()
@@ -104,7 +103,7 @@ func (l *lab) busy() {
 	l.finish(b, want{"busy", "target_busy", "agent", 486, []try{{"target_busy", 200, 486}}})
 }
 
-// held: the phone's hold reaches Flowbridge, and the agent hears it again afterwards.
+// held: the phone's hold reaches Flowbridge, and the agent hears the phone again afterwards.
 func (l *lab) held() {
 	b, phone, agent, two := l.connected()
 	for i, command := range []string{"hold", "resume"} {
@@ -116,7 +115,7 @@ func (l *lab) held() {
 	l.hungUp(b, phone, agent)
 }
 
-// keys: the agent gets the phone's keys, and Asterisk the agent's.
+// keys: the agent receives the phone's keys, and Asterisk receives the agent's.
 func (l *lab) keys(replace ...string) {
 	b, phone, agent, two := l.connected(replace...)
 	phone.command("sndcode", "4711")
@@ -129,8 +128,8 @@ func (l *lab) keys(replace ...string) {
 	l.hungUp(b, phone, agent)
 }
 
-// referred: the agent has the caller connected to another phone. Asterisk does not
-// hang up the agent's call, so in mode relay the agent does.
+// referred: the agent has the caller connected to another phone. Asterisk does not hang up the agent's call, so in mode
+// relay the agent hangs up.
 func (l *lab) referred(mode string) {
 	l.prepareCalls()
 	two := l.newPhone(l.platform)
@@ -140,10 +139,10 @@ func (l *lab) referred(mode string) {
 	phone := l.dials("CALL_ESTABLISHED")
 	agent.proceed(agent.confirmed(1)[0])
 	other.await("CALL_ESTABLISHED")
-	agent.finish() // with BYE
+	agent.finish() // ends with BYE
 	phone.hears(3 * time.Second)
 	other.hears(3 * time.Second)
-	if mode == "relay" && l.proxy != nil { // the phone has a call of its own to the other one
+	if mode == "relay" && l.proxy != nil { // the phone has a separate call to the other phone
 		phone.quit()
 	} else {
 		phone.hangUp()
@@ -165,7 +164,7 @@ func (l *lab) called() {
 	l.agentCalls(l.bridge(append(agentMayCall, "    transfer: local\n", "    sources: [192.168.10.30]\n    transfer: local\n")...))
 }
 
-// agentCalls has the agent call the second phone, after calls with these records.
+// agentCalls makes the agent call the second phone, after calls with these records.
 func (l *lab) agentCalls(b *server, before ...want) {
 	l.Helper()
 	other := l.extension(labPhone2, g711)

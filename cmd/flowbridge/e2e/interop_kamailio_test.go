@@ -49,8 +49,8 @@ func TestKamailio(t *testing.T) {
 	}
 }
 
-// pageKamailio runs Kamailio with the page's files. edit, if not nil, changes kamailio.cfg; list has the replacements for
-// its list of Flowbridges.
+// pageKamailio runs Kamailio with the page's files. edit, if not nil, changes kamailio.cfg. list has the replacements
+// for the page's list of Flowbridges.
 func pageKamailio(t *testing.T, edit func(string) string, list ...string) *kamailio {
 	t.Helper()
 	newLabStage(t)
@@ -82,7 +82,7 @@ func pageKamailio(t *testing.T, edit func(string) string, list ...string) *kamai
 	return k
 }
 
-// passwords puts the blocks of that section where they say.
+// passwords inserts the blocks of that section where they say.
 func passwords(t *testing.T) func(string) string {
 	t.Helper()
 	blocks := map[string]string{}
@@ -107,7 +107,7 @@ func passwords(t *testing.T) func(string) string {
 	}
 }
 
-// phoneEncrypts: the phone offers SRTP alone, with its keys in SDP.
+// phoneEncrypts: the phone offers only SRTP, with its keys in SDP.
 func (l *lab) phoneEncrypts() {
 	l.simulate()
 	b := l.bridge("    media_sources:", "    media: {srtp: optional}\n    media_sources:")
@@ -124,8 +124,7 @@ func (l *lab) second() *server {
 	return l.bridgeOn(labFlowbridge2, strings.ReplaceAll(l.page.yaml(l.T, "flowbridge.yaml"), "192.168.10.5", "192.168.10.6"))
 }
 
-// knows waits until Kamailio says of a Flowbridge that it is up, or down. It takes
-// one for up at first.
+// knows waits until Kamailio reports a Flowbridge as up, or down. At first it reports every one as up.
 func (l *lab) knows(address, state string) {
 	l.Helper()
 	eventually(l.T, "Kamailio knows that "+address+" is "+state, func() bool {
@@ -153,13 +152,13 @@ func (l *lab) lists(address, flags string) {
 	})
 }
 
-// carries has a Flowbridge carry a call.
+// carries places a call through a Flowbridge.
 func (l *lab) carries(b *server) {
 	l.Helper()
 	l.echoes(b, l.dials("CALL_ESTABLISHED"), 5*time.Second, hungUpByCaller)
 }
 
-// firstDown: the first one in the list is not there.
+// firstDown: the first Flowbridge in the list is not running.
 func (l *lab) firstDown() {
 	l.simulate()
 	b := l.second()
@@ -169,7 +168,7 @@ func (l *lab) firstDown() {
 	l.carries(b)
 }
 
-// firstFull: the first one in the list has no agent, and answers 503.
+// firstFull: the first Flowbridge in the list has no agent, and answers 503.
 func (l *lab) firstFull() {
 	l.simulate("--fault", "status:500")
 	first := l.bridge()
@@ -180,7 +179,7 @@ func (l *lab) firstFull() {
 	l.finish(first, want{"failed", "target_error", "system", 503, []try{{"target_error", 200, 500}}})
 }
 
-// firstDrains: the first one in the list was told to end while a call is up.
+// firstDrains: the first Flowbridge in the list is told to end while a call is up.
 func (l *lab) firstDrains() {
 	l.simulate()
 	first := l.bridge()
@@ -197,13 +196,13 @@ func (l *lab) firstDrains() {
 	first.stopped()
 }
 
-// outboundByTCP: Kamailio speaks TCP to Flowbridge.
+// outboundByTCP: Kamailio uses TCP towards Flowbridge.
 func (l *lab) outboundByTCP() {
 	l.simulate()
 	l.carries(l.bridge(`listen: ["udp://192.168.10.5:5060"]`, `listen: ["udp://192.168.10.5:5060", "tcp://192.168.10.5:5060"]`))
 }
 
-// withPasswords is Flowbridge with the configuration of that section.
+// withPasswords starts Flowbridge with the configuration of that section.
 func (l *lab) withPasswords() *server {
 	l.Helper()
 	return l.bridgeOf("With passwords", "password_file: /run/secrets/pbx}", "password_env: E2E_TOKEN}",

@@ -19,15 +19,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// A machine of the lab has an address and a user. The user's sockets that are bound
-// to no address send from that one: scripts/interop has told the kernel so.
+// A machine of the lab has an address and a user. If a socket of the user is bound to no address, it sends from that
+// address, as set up in the kernel by scripts/interop.
 type machine struct {
 	name string
 	uid  uint32
 	addr netip.Addr
 }
 
-// These are the addresses of the pages in docs/interop.
+// The addresses of the pages in docs/interop.
 var (
 	labPBX         = machine{"pbx", 2002, netip.MustParseAddr("192.168.10.2")}
 	labFlowbridge  = machine{"flowbridge", 2005, netip.MustParseAddr("192.168.10.5")}
@@ -37,15 +37,15 @@ var (
 	labPlatform    = machine{"platform", 2030, netip.MustParseAddr("192.168.10.30")}
 )
 
-// labPBXSIP is where the PBX takes SIP.
+// labPBXSIP is the PBX's address for SIP.
 var labPBXSIP = netip.AddrPortFrom(labPBX.addr, 5060)
 
-// attr runs a program on the machine.
+// attr returns the attributes that make a program run on the machine.
 func (m machine) attr() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Credential: &syscall.Credential{Uid: m.uid, Gid: m.uid, NoSetGroups: true}}
 }
 
-// command is a program that runs on the machine, in a directory.
+// command returns a program that runs on the machine, in a directory.
 func (m machine) command(dir, name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(name, args...)
 	cmd.Dir, cmd.SysProcAttr = dir, m.attr()
@@ -53,7 +53,7 @@ func (m machine) command(dir, name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// dir is a directory of its own.
+// dir returns a new directory that belongs to the machine's user.
 func (m machine) dir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "interop-") //nolint:usetesting // that one's parent is closed to other users
@@ -65,7 +65,7 @@ func (m machine) dir(t *testing.T) string {
 	return dir
 }
 
-// own gives it a file.
+// own writes a file that belongs to the machine's user.
 func (m machine) own(t *testing.T, file, content string) {
 	t.Helper()
 	must(t, os.MkdirAll(filepath.Dir(file), 0o755))
@@ -73,7 +73,7 @@ func (m machine) own(t *testing.T, file, content string) {
 	must(t, os.Chown(file, int(m.uid), int(m.uid)))
 }
 
-// take gives it copies of files, by what they are called there.
+// take copies files, which belong to the machine's user, by their new names.
 func (m machine) take(t *testing.T, files map[string]string) {
 	t.Helper()
 	for to, from := range files {
@@ -83,12 +83,11 @@ func (m machine) take(t *testing.T, files map[string]string) {
 	}
 }
 
-// lab is the place of one test with the addresses of the pages. Tests with a lab run
-// one after the other.
+// lab is the stage of one test, with the addresses of the pages. Tests with a lab run one after the other.
 type lab struct {
 	*stage
 	page  page
-	pbx   *asterisk // one of the two is there
+	pbx   *asterisk // either this or the proxy is set
 	proxy *kamailio
 }
 
@@ -98,7 +97,7 @@ type labTry struct {
 	run  func(*lab)
 }
 
-// inLabs runs tests, each in a lab with the peer of this one.
+// inLabs runs tests, each in a new lab with this lab's peer.
 func (l lab) inLabs(t *testing.T, tries []labTry) {
 	for _, try := range tries {
 		t.Run(try.name, func(t *testing.T) {
@@ -120,7 +119,7 @@ func newLabStage(t *testing.T) *stage {
 	return &stage{T: t, b2bua: labFlowbridge.addr, carrier: labPBX.addr, platform: labPlatform.addr, stranger: netip.MustParseAddr("127.0.0.1")}
 }
 
-// page is a page of docs/interop: its blocks by section, in order.
+// page holds the blocks of a page of docs/interop by section, in order.
 type page []block
 
 type block struct{ section, kind, text string }
@@ -143,8 +142,8 @@ func readPage(t *testing.T, name string) page {
 	return p
 }
 
-// files are the blocks of sections whose first line names a file, put together by
-// file. The comment begins with ; or #.
+// files returns the blocks of sections whose first line names a file, joined by file. That line is a comment that
+// begins with ; or #.
 func (p page) files(t *testing.T, sections ...string) map[string]string {
 	t.Helper()
 	files := map[string]string{}
@@ -165,7 +164,7 @@ func (p page) files(t *testing.T, sections ...string) map[string]string {
 	return files
 }
 
-// yaml is the configuration of a section.
+// yaml returns the configuration of a section.
 func (p page) yaml(t *testing.T, section string) string {
 	t.Helper()
 	for _, b := range p {
@@ -177,14 +176,14 @@ func (p page) yaml(t *testing.T, section string) string {
 	return ""
 }
 
-// bridge starts Flowbridge with the page's configuration, whose agent is this stage's,
-// and with these replacements in it.
+// bridge starts Flowbridge with the page's configuration, in which the agent is this stage's, and with these
+// replacements.
 func (l *lab) bridge(replace ...string) *server {
 	l.Helper()
 	return l.bridgeOf("flowbridge.yaml", replace...)
 }
 
-// bridgeOf is bridge with the configuration of another section.
+// bridgeOf is like bridge, with the configuration of another section.
 func (l *lab) bridgeOf(section string, replace ...string) *server {
 	l.Helper()
 	l.server = l.bridgeOn(labFlowbridge, l.page.yaml(l.T, section), replace...)
@@ -211,7 +210,7 @@ func (l *lab) bridgeOn(m machine, config string, replace ...string) *server {
 	return serveCommand(l.T, dir, m.command(dir, program, "serve"))
 }
 
-// finish waits for the records, compares them, the first first, and ends the server.
+// finish waits for the records, compares them, oldest first, and ends the server.
 func (l *lab) finish(b *server, wanted ...want) []record.Record {
 	l.Helper()
 	var all []record.Record
@@ -227,14 +226,14 @@ func (l *lab) finish(b *server, wanted ...want) []record.Record {
 	return all
 }
 
-// extension starts a phone on its machine, which registers with the PBX, and has
-// further lines in its configuration.
+// extension starts a phone on its machine, which registers with the PBX. lines are added to its configuration.
 func (l *lab) extension(m machine, codec string, lines ...string) *baresip {
 	l.Helper()
 	return l.extensionThat("auto", m, codec, lines...)
 }
 
-// extensionThat is extension with what it does with calls: it answers (auto), or rings until it is told to answer (manual).
+// extensionThat is like extension. answers says how it handles calls: it answers (auto), or rings until it is told to
+// answer (manual).
 func (l *lab) extensionThat(answers string, m machine, codec string, lines ...string) *baresip {
 	l.Helper()
 	number := strings.TrimPrefix(m.name, "phone ")
@@ -245,9 +244,8 @@ func (l *lab) extensionThat(answers string, m machine, codec string, lines ...st
 	return p
 }
 
-// understands checks that a phone has heard in the end what another one said, or
-// itself did, for three seconds. What is between them may have its own clock, and
-// leave out or repeat a frame.
+// understands checks that a phone has at last heard another phone's words, or its own, for three seconds. A device
+// between them may have its own clock, and skip or repeat a frame.
 func (l *lab) understands(what string, phone, other *baresip) {
 	l.Helper()
 	const length = 3 * 8000

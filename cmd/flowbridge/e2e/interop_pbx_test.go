@@ -12,16 +12,16 @@ import (
 	"testing"
 )
 
-// asterisk is a PBX in a directory tree of Debian's, with the files of a page.
+// asterisk is a PBX in Debian's directory tree, with the files of a page.
 type asterisk struct {
 	*process
 	root, dir string // dir is below root
-	since     int    // where in its log a test began
+	since     int    // offset in its log at which a test began
 	ca        *authority
 }
 
-// asteriskOwn are files that a page does not have: the phones, and what keeps parts
-// of Asterisk that have no use here from starting.
+// asteriskOwn are files that are not on the page: the phones, and settings that keep unneeded parts
+// of Asterisk from starting.
 var asteriskOwn = map[string]string{
 	"modules.conf": `[modules]
 autoload = yes
@@ -68,8 +68,7 @@ include => to-flowbridge
 exten => _60XX,1,Dial(PJSIP/${EXTEN},30)
 `
 
-// startAsterisk runs one with the files of these sections of its page, in which
-// these words are replaced.
+// startAsterisk runs an Asterisk with the files of these sections of its page, with words replaced.
 func startAsterisk(t *testing.T, sections []string, replace ...string) *asterisk {
 	t.Helper()
 	a := &asterisk{root: os.Getenv("INTEROP_CHROOT")}
@@ -123,7 +122,7 @@ astlogdir => @/log
 		filepath.Join(dir, "keys/pbx.pem"): pbx, filepath.Join(dir, "keys/pbx.key"): pbx + ".key", filepath.Join(dir, "keys/ca.pem"): a.ca.file,
 	})
 	a.process = start(t, "asterisk", a.command("-f", "-vvv"))
-	a.quiet = true // its log says more
+	a.quiet = true // its log file says more
 	eventually(t, "Asterisk has booted", func() bool {
 		if a.ended() {
 			t.Fatalf("asterisk ended: %v", a.err)
@@ -135,7 +134,7 @@ astlogdir => @/log
 	return a
 }
 
-// watch shows what Asterisk logs from now on, with all SIP, if a test fails.
+// watch shows Asterisk's log from now on, with all SIP, if a test fails.
 func (a *asterisk) watch(t *testing.T) {
 	a.since = len(a.log())
 	since := a.since
@@ -147,11 +146,11 @@ func (a *asterisk) watch(t *testing.T) {
 }
 
 func (a *asterisk) log() string {
-	log, _ := os.ReadFile(filepath.Join(a.root, a.dir, "log/full")) // none at first
+	log, _ := os.ReadFile(filepath.Join(a.root, a.dir, "log/full")) // does not exist at first
 	return string(log)
 }
 
-// command is Asterisk's program with its configuration.
+// command returns Asterisk's program with its configuration.
 func (a *asterisk) command(args ...string) *exec.Cmd {
 	cmd := exec.Command("/usr/sbin/asterisk", append([]string{"-C", a.dir + "/etc/asterisk.conf"}, args...)...)
 	cmd.Dir = "/"
@@ -161,7 +160,7 @@ func (a *asterisk) command(args ...string) *exec.Cmd {
 	return cmd
 }
 
-// cli gives the answer to a command.
+// cli runs a command and returns its output.
 func (a *asterisk) cli(command string) string {
 	a.t.Helper()
 	out, err := a.command("-rx", command).CombinedOutput()
@@ -171,7 +170,7 @@ func (a *asterisk) cli(command string) string {
 	return string(out)
 }
 
-// stop ends Asterisk as a service's supervisor does.
+// stop ends Asterisk in the way that a service manager does.
 func (a *asterisk) stop() {
 	a.t.Helper()
 	a.signal(syscall.SIGTERM)

@@ -13,16 +13,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// labTransfer is a transfer to an extension: who orders it, what the extension does, who hangs up first, and what becomes of it.
+// labTransfer is a transfer to an extension: who orders it, what the extension does, who hangs up first, and how it
+// ends.
 type labTransfer struct {
-	by     string // API, tool, or the agent's REFER
-	does   string // answers, is_busy, is_silent, rings; of an announcement: accepts, declines, listens
+	by     string // API, tool, or REFER from the agent
+	does   string // answers, is_busy, is_silent, rings; with an announcement: accepts, declines, listens
 	leaves string // caller or extension
-	code   int    // that the transfer ends with
+	code   int    // code with which the transfer ends
 	second try
 }
 
-// transferMatrix has each transfer by each who may order it.
+// transferMatrix combines each transfer with everyone who may order it.
 func transferMatrix() (tries []labTry) {
 	for _, by := range []string{"API", "tool", "REFER"} {
 		for _, tr := range []labTransfer{
@@ -37,7 +38,7 @@ func transferMatrix() (tries []labTry) {
 			{by, "listens", "caller", 487, try{"caller_hangup", 0, 200}},
 			{by, "listens", "extension", 603, try{"agent_hangup", 0, 200}},
 		} {
-			if by != "REFER" || !tr.warm() { // a REFER has no announcement
+			if by != "REFER" || !tr.warm() { // a REFER can't have an announcement
 				tries = append(tries, labTry{fmt.Sprintf("%s:_extension_%s,_%s_leaves", by, tr.does, tr.leaves), tr.run})
 			}
 		}
@@ -114,7 +115,7 @@ func (tr labTransfer) run(l *lab) {
 	}
 }
 
-// commanded starts Flowbridge with the hook of agents' tools, and a trunk that rings for a short time.
+// commanded starts Flowbridge with the hook for agents' tools, and a trunk with a short ringing time.
 func (l *lab) commanded() (*server, commands) {
 	l.Helper()
 	at := l.freeTCP(labFlowbridge.addr).String()
@@ -126,7 +127,7 @@ func (l *lab) commanded() (*server, commands) {
 		"routes:\n", fmt.Sprintf("hooks: {listen: %q, commands: [{name: support, token_file: %q, targets: [agent]}]}\nroutes:\n", at, token)), c
 }
 
-// order begins the transfer.
+// order starts the transfer.
 func (tr *labTransfer) order(l *lab, agent *sipp, tool commands, id, callID string) {
 	l.Helper()
 	body := map[string]any{"to": "6002"}
@@ -150,7 +151,7 @@ func (tr *labTransfer) order(l *lab, agent *sipp, tool commands, id, callID stri
 	}
 }
 
-// react has the extension do what it does. It and the caller hear nothing of each other before it accepts.
+// react makes the extension do its part. The extension and the caller must not hear each other before it accepts.
 func (tr *labTransfer) react(l *lab, phone, other *baresip) {
 	l.Helper()
 	if !tr.warm() {
@@ -179,7 +180,8 @@ func (tr *labTransfer) react(l *lab, phone, other *baresip) {
 	}
 }
 
-// told reports whether it is told that the transfer has ended with its code: to the agent by NOTIFY, else by the API.
+// told reports whether the orderer was told that the transfer has ended with its code: the agent by NOTIFY, all others
+// by the API.
 func (tr *labTransfer) told(b *server, agent *sipp, id string) bool {
 	if tr.by == "REFER" {
 		all := agent.count(true, "NOTIFY ")
@@ -189,7 +191,7 @@ func (tr *labTransfer) told(b *server, agent *sipp, id string) bool {
 	return t.Code == tr.code && t.State == map[bool]string{true: "done", false: "failed"}[tr.code == 200]
 }
 
-// leave has the first of two phones hang up on the other.
+// leave makes the first of two phones hang up on the other.
 func leave(first, other *baresip) {
 	first.t.Helper()
 	first.hangUp()

@@ -21,18 +21,18 @@ import (
 type kamailio struct {
 	*process
 	at      netip.AddrPort
-	control string // socket of kamcmd; empty: none
+	control string // socket of kamcmd; empty if there is none
 }
 
-// startKamailio runs a proxy between this stage's peers and its B2BUA, which is
-// reached over a transport.
+// startKamailio runs a proxy between this stage's peers and its B2BUA. The proxy uses this
+// transport to the B2BUA.
 func (s *stage) startKamailio(at netip.AddrPort, transport string) *kamailio {
 	s.Helper()
 	b2bua := s.server.at(transport, s.carrier).String() + ";transport=" + transport
 	return s.startKamailioWith("testdata/kamailio.cfg", at, "@B2BUA@", s.b2bua.String(), "@TO_B2BUA@", b2bua, "@AGENT@", s.agent.String())
 }
 
-// startKamailioWith runs one with a configuration of its own, in which words are replaced.
+// startKamailioWith runs a proxy with another configuration, with words replaced.
 func (s *stage) startKamailioWith(cfg string, at netip.AddrPort, replace ...string) *kamailio {
 	s.Helper()
 	text, err := os.ReadFile(cfg)
@@ -59,10 +59,9 @@ func (s *stage) startKamailioWith(cfg string, at netip.AddrPort, replace ...stri
 	return k
 }
 
-// stop ends it. Now and then its processes wait for each other for ever when they
-// are asked to end, each with the signal pending that it has blocked. That is no
-// concern of these tests, so then they are killed; all of them, because their output
-// stays open as long as one of them is there.
+// stop ends the proxy. Now and then its processes wait for each other for ever when they are asked
+// to end, each with the signal pending that it has blocked. These tests are not about that, so the
+// processes are then killed: all of them, because the output stays open as long as one is left.
 func (k *kamailio) stop() {
 	k.t.Helper()
 	k.signal(syscall.SIGTERM)
@@ -74,7 +73,7 @@ func (k *kamailio) stop() {
 	}
 }
 
-// passed are the requests within a dialog that have come by it, each once.
+// passed returns the requests within a dialog that have passed through the proxy, without repeats.
 func (k *kamailio) passed(callID string) []string {
 	var all []string
 	for _, line := range k.output() {
@@ -87,8 +86,7 @@ func (k *kamailio) passed(callID string) []string {
 	return all
 }
 
-// proxied starts a B2BUA whose carrier is behind a proxy, and its agent too if
-// that is wanted.
+// proxied starts a B2BUA whose carrier is behind a proxy. If agentToo is set, its agent is, too.
 func (s *stage) proxied(o setup, transport string, agentToo bool) *kamailio {
 	s.Helper()
 	proxy := netip.AddrFrom4([4]byte{127, 0, 5, s.b2bua.As4()[3]})
@@ -105,8 +103,8 @@ func (s *stage) proxied(o setup, transport string, agentToo bool) *kamailio {
 	return s.startKamailio(at, transport)
 }
 
-// TestRecordRoute has a proxy on both sides of the B2BUA, which is spoken to
-// over UDP or TCP: all that is said within the dialogs goes by it.
+// TestRecordRoute has a proxy on both sides of the B2BUA, over UDP or TCP. All requests within the
+// dialogs must go through it.
 func TestRecordRoute(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {
@@ -168,8 +166,8 @@ func recordRoute(t *testing.T, transport, by string) {
 	s.over(transport, []record.Record{r})
 }
 
-// TestRecordRouteEarly has a carrier behind a proxy acknowledge provisional
-// answers: the proxy is in the path of the early dialog, too.
+// TestRecordRouteEarly makes a carrier behind a proxy acknowledge provisional answers: the proxy is
+// in the path of the early dialog, too.
 func TestRecordRouteEarly(t *testing.T) {
 	s := newPreparedStage(t)
 	k := s.proxied(setup{}, "udp", false)
@@ -192,8 +190,8 @@ func TestRecordRouteEarly(t *testing.T) {
 	b.stop()
 }
 
-// TestRecordRouteTransfer has an agent behind a proxy transfer the caller: its
-// REFER and the reports go by the proxy.
+// TestRecordRouteTransfer makes an agent behind a proxy transfer the caller: its REFER and the
+// reports must go through the proxy.
 func TestRecordRouteTransfer(t *testing.T) {
 	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.stranger)

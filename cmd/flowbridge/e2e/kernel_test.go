@@ -23,7 +23,7 @@ import (
 	"flowbridge/sim"
 )
 
-// text is what the admin API answers.
+// text returns an answer of the admin API as text.
 func (s *server) text(path string) string {
 	s.t.Helper()
 	res, err := client.Get(s.admin + path)
@@ -36,8 +36,8 @@ func (s *server) text(path string) string {
 	return string(body)
 }
 
-// TestKernelRelay has the kernel relay both directions of a call, from packet to packet as the process does before and
-// after. The record counts all of them.
+// TestKernelRelay makes the kernel relay both directions of a call. Before and after that the process relays them, with
+// no packet lost. The record must count all packets.
 func TestKernelRelay(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -52,11 +52,11 @@ func TestKernelRelay(t *testing.T) {
 	s.counts(b.finish(hungUpByCaller)[0], n)
 }
 
-// pinsEnv says to a process of these tests that it has a mount namespace of its own, and where the program is.
+// pinsEnv tells a process of these tests that it has a separate mount namespace, and where the program is.
 const pinsEnv = "FLOWBRIDGE_E2E_PINS"
 
-// withPins gives a test a BPF file system that nobody else has. It reports whether the test shall go on. If not, it has run
-// already, in a process with a mount namespace of its own.
+// withPins gives a test a BPF file system that no other process has. It reports whether the test must continue. If not,
+// the test has already run, in a process with a separate mount namespace.
 func withPins(t *testing.T) bool {
 	t.Helper()
 	if os.Getenv(pinsEnv) != "" {
@@ -84,7 +84,7 @@ func withPins(t *testing.T) bool {
 	return false
 }
 
-// freePorts is a range of n ports for RTP, the first of which is free. The B2BUA leaves out the ones in use.
+// freePorts returns a range of n ports for RTP. The first port is free. The B2BUA skips ports in use.
 func (s *stage) freePorts(n uint16) string {
 	s.Helper()
 	for {
@@ -94,8 +94,9 @@ func (s *stage) freePorts(n uint16) string {
 	}
 }
 
-// TestKilledWhileTheKernelRelays kills the B2BUA in a call whose RTP the kernel relays, and starts it again. No packet is
-// lost, neither while there is no process nor when the next one takes over, and the record counts all of them.
+// TestKilledWhileTheKernelRelays kills the B2BUA in a call whose RTP the kernel relays, and starts it again. No packet
+// may be lost, neither while there is no process nor when the next one takes over, and the record must count all of
+// them.
 func TestKilledWhileTheKernelRelays(t *testing.T) {
 	if !withPins(t) {
 		return
@@ -142,7 +143,7 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	}
 }
 
-// TestSeatGoesOverInTheKernel: another node relays in its kernel what it did not before it had the seat.
+// TestSeatGoesOverInTheKernel: the new node's kernel relays calls that it did not relay before the node had the seat.
 func TestSeatGoesOverInTheKernel(t *testing.T) {
 	if !withPins(t) {
 		return
@@ -172,11 +173,11 @@ func TestSeatGoesOverInTheKernel(t *testing.T) {
 	nothingPinned(t)
 }
 
-// nothingPinned: no process has left maps or programs in the kernel.
+// nothingPinned checks that no process has left maps or programs in the kernel.
 func nothingPinned(t *testing.T) {
 	t.Helper()
 	err := filepath.WalkDir("/sys/fs/bpf", func(path string, d fs.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && filepath.Ext(path) != ".debug" { // which the kernel has there
+		if err == nil && !d.IsDir() && filepath.Ext(path) != ".debug" { // the kernel creates .debug files there
 			t.Errorf("left in the kernel: %s", path)
 		}
 		return err

@@ -18,7 +18,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// saidInCall is a ladder, as the API shows it.
+// saidInCall is a ladder in the API's form.
 type saidInCall struct {
 	ID       string
 	Live     bool
@@ -32,7 +32,7 @@ type saidInCall struct {
 	Talk *struct{ Caller, Agent [][2]int64 }
 }
 
-// get gives what the admin API answers.
+// get returns an answer of the admin API.
 func (s *server) get(path string) (int, []byte) {
 	s.t.Helper()
 	res, err := client.Get(s.admin + path)
@@ -43,7 +43,7 @@ func (s *server) get(path string) (int, []byte) {
 	return res.StatusCode, b
 }
 
-// said gives the ladder of a call.
+// said returns the ladder of a call.
 func (s *server) said(id string) (l saidInCall) {
 	s.t.Helper()
 	status, b := s.get("/api/calls/" + id + "/ladder")
@@ -53,8 +53,9 @@ func (s *server) said(id string) (l saidInCall) {
 	return l
 }
 
-// TestLadder has SIPp call the simulator: while the call lives and after it, the API and the command show what was said on both
-// sides and between; the capsule has the same as a capture that tshark reads. No secret is in any of them.
+// TestLadder makes SIPp call the simulator. During the call and after it, the API and the command show the messages on
+// both sides and with the API. The capsule has the same messages as a capture that tshark can read. None of them
+// contains a secret.
 func TestLadder(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
@@ -125,7 +126,7 @@ func TestLadder(t *testing.T) {
 	b.stop()
 }
 
-// unzipped are the files in a zip, by name.
+// unzipped returns the files in a zip, by name.
 func unzipped(t *testing.T, file []byte) map[string][]byte {
 	t.Helper()
 	z, err := zip.NewReader(bytes.NewReader(file), int64(len(file)))
@@ -141,7 +142,7 @@ func unzipped(t *testing.T, file []byte) map[string][]byte {
 	return all
 }
 
-// prints gives what a command prints.
+// prints runs a command and returns its output.
 func (s *server) prints(args ...string) string {
 	s.t.Helper()
 	out, err := exec.Command(program, args...).CombinedOutput()

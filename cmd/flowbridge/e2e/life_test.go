@@ -13,8 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestKill kills the B2BUA with calls up and calls finished, and starts it
-// again on the same database.
+// TestKill kills the B2BUA while some calls are up and others finished, and starts it again on the
+// same database.
 func TestKill(t *testing.T) {
 	const each = 4
 	s := newStage(t)
@@ -22,8 +22,8 @@ func TestKill(t *testing.T) {
 	b := s.serve(setup{})
 	up := s.sippCarrier("caller_hangup", "-m", "4", "-r", "20")
 	up.answered(each)
-	// What the journal knows of the live calls was queued before these are
-	// finished, and is written in order.
+	// The journal entries of the live calls were queued before these calls finish, and entries are
+	// written in order.
 	done := s.sippCarrier("caller_hangup", "-m", "4", "-r", "20")
 	done.proceed(done.answered(each)...)
 	done.finish()
@@ -33,7 +33,7 @@ func TestKill(t *testing.T) {
 		t.Fatalf("%d calls are live; want %d", len(live), each)
 	}
 	b.kill()
-	up.kill() // nobody will hang it up
+	up.kill() // it can't be hung up any more
 
 	again := startServer(t, b.dir, s.config(setup{}))
 	if n := len(again.calls()); n != 0 {
@@ -71,8 +71,8 @@ func TestKill(t *testing.T) {
 	again.stop()
 }
 
-// TestStop signals the B2BUA to stop with a call up: new calls are refused,
-// the call goes on, and a second signal hangs it up.
+// TestStop tells the B2BUA by a signal to stop while a call is up. New calls are refused, the call
+// continues, and a second signal hangs it up.
 func TestStop(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -142,8 +142,8 @@ func TestLoad(t *testing.T) {
 	b.stop()
 }
 
-// TestNAT has a carrier that names an unreachable private address everywhere:
-// answers, requests and RTP go to where it really is.
+// TestNAT has a carrier that gives an unreachable private address everywhere. Answers, requests and
+// RTP must go to its real address.
 func TestNAT(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{trunk: ", nat: on"})
@@ -159,17 +159,17 @@ func TestNAT(t *testing.T) {
 	toB := agent.rtpOf("INVITE ", 1)
 	words, echo := speech(make([]int16, 10*frame), 1), speech(make([]int16, 10*frame), 2)
 	one.talk(words, toA)
-	eventually(t, "RTP reaches the agent", func() bool { return len(two.heard()) == len(words)-2 }) // the first two prove the source
+	eventually(t, "RTP reaches the agent", func() bool { return len(two.heard()) == len(words)-2 }) // 2 packets prove it
 	two.talk(echo, toB)
 	eventually(t, "RTP reaches the carrier at its real address", func() bool { return len(one.heard()) == len(echo) })
 	agent.proceed(onB...)
 	agent.finish()
-	carrier.finish() // it has had the BYE
+	carrier.finish() // it has received the BYE
 	b.finish(hungUpByAgent)
 }
 
-// TestKillWhileRinging kills the B2BUA with a call that is not answered. What
-// comes of it after the restart belongs to no dialog.
+// TestKillWhileRinging kills the B2BUA while a call rings. Later messages of the call belong to no
+// dialog after the restart.
 func TestKillWhileRinging(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{route: ", ringing: on-target"})
@@ -177,7 +177,7 @@ func TestKillWhileRinging(t *testing.T) {
 	carrier := s.newRawCarrier(s.carrier)
 	carrier.send(carrier.invite("killed"))
 	ringing := carrier.await("SIP/2.0 180 ", "CSeq: 1 INVITE\r\n")
-	s.refusedCarrier(404, "+4930123456").finish() // its record is written after the journal of the other
+	s.refusedCarrier(404, "+4930123456").finish() // its record is written after the other call's journal entries
 	b.records(want{"failed", "no_route", "system", 404, nil})
 	live := b.calls()
 	if len(live) != 1 || live[0].Phase != "dialing" {
@@ -201,8 +201,8 @@ func TestKillWhileRinging(t *testing.T) {
 	again.stop()
 }
 
-// TestStopWhileRinging signals twice with a call that is not answered: the
-// carrier gets 503, the agent CANCEL.
+// TestStopWhileRinging sends two signals while a call rings: the carrier must get 503, the agent
+// CANCEL.
 func TestStopWhileRinging(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{route: ", ringing: on-target"})
@@ -217,9 +217,8 @@ func TestStopWhileRinging(t *testing.T) {
 	b.compare(b.cdrList(), []want{{"failed", "shutdown", "system", 503, []try{{"shutdown", 200, 0}}}})
 }
 
-// TestStopRepeatsBye loses the first BYE that the carrier is sent at the
-// second signal: it has to come again (RFC 3261 section 17.1.2.2, Timer E)
-// before the process is gone.
+// TestStopRepeatsBye loses the first BYE to the carrier after the second signal. The BYE must be
+// repeated (RFC 3261 section 17.1.2.2, Timer E) before the process ends.
 func TestStopRepeatsBye(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})

@@ -14,22 +14,21 @@ import (
 	"time"
 )
 
-// program is the program under test, built once. predecessor is what a stage's server runs until it is killed or
-// upgraded: the same, or an earlier version, of which predecessorEnv names a directory with the program (flowbridge) and
-// its source.
+// program is the program under test, built once. predecessor is the program that a stage's server runs until it is
+// killed or upgraded. It is the same program, or an earlier version: predecessorEnv names a directory with that
+// version's program (flowbridge) and source.
 var program, predecessor, predecessorSource = "", "", "../../.."
 
 const predecessorEnv = "FLOWBRIDGE_E2E_PREDECESSOR"
 
-// raceBuilt says that the binary has the race detector; raceEnv keeps that from
-// waiting a second at each exit.
+// raceBuilt says that the binary has the race detector. raceEnv keeps the race detector from waiting a second at each
+// exit.
 var raceBuilt = os.Getenv("FLOWBRIDGE_E2E_RACE") != ""
 
 const raceEnv = "GORACE=atexit_sleep_ms=0"
 
-// A test takes one of the places to run, because most of the time it waits. Tests that
-// listen for seconds take one of the seats. Tests with a browser or a compiler, which
-// compute all the time, take one of the cores.
+// A test takes one of the places to run, because it mostly waits. Tests that listen for seconds take one of the seats.
+// Tests with a browser or a compiler, which compute all the time, take one of the cores.
 var (
 	places = make(chan struct{}, 2*runtime.GOMAXPROCS(0))
 	seats  = make(chan struct{}, runtime.GOMAXPROCS(0))
@@ -67,7 +66,7 @@ func run(m *testing.M) (int, error) {
 		predecessor, predecessorSource = filepath.Join(dir, "flowbridge"), filepath.Join(dir, "source")
 	}
 	flag.Parse()
-	if err := flag.Set("test.parallel", "1000"); err != nil { // places say how many
+	if err := flag.Set("test.parallel", "1000"); err != nil { // the places limit the number
 		return 1, err
 	}
 	defer func() { closeBrowser() }()
@@ -85,12 +84,11 @@ func build() error {
 	return nil
 }
 
-// patience ends a test that hangs, and says nothing of how long anything takes:
-// whatever works takes less of it, also where other programs keep the kernel itself
-// from its work for a minute.
+// patience ends a test that hangs. It does not say how long anything should take: everything that works takes less,
+// even if other programs keep the kernel busy for a minute.
 const patience = 5 * time.Minute
 
-// eventually waits until a condition holds.
+// eventually waits until a condition is true.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	if !within(patience, holds) {
@@ -98,19 +96,19 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// within says whether a condition came to hold in time.
+// within reports whether a condition became true in time.
 func within(limit time.Duration, holds func() bool) bool {
 	pause := 10 * time.Millisecond
 	for end := time.Now().Add(limit); !holds(); time.Sleep(pause) {
 		if time.Now().After(end) {
 			return false
 		}
-		pause = min(pause*5/4, 200*time.Millisecond) // some read all of a growing file
+		pause = min(pause*5/4, 200*time.Millisecond) // some conditions read all of a growing file
 	}
 	return true
 }
 
-// replaceOnce replaces what has to be there once.
+// replaceOnce replaces a text that must occur exactly once.
 func replaceOnce(t *testing.T, text, old, replacement string) string {
 	t.Helper()
 	if n := strings.Count(text, old); n != 1 {

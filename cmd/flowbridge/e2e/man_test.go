@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestManPages formats every page; a page that troff complains about is an error.
+// TestManPages formats every page. A complaint of troff about a page is an error.
 func TestManPages(t *testing.T) {
 	runIn(t, cores)
 	dir := t.TempDir()
@@ -20,7 +20,7 @@ func TestManPages(t *testing.T) {
 	if err != nil || len(pages) < 40 {
 		t.Fatalf("%d pages, %v", len(pages), err)
 	}
-	// man itself takes a third of a second for each page.
+	// man itself would take a third of a second for each page.
 	for _, cmd := range []*exec.Cmd{
 		exec.CommandContext(t.Context(), "groff", append([]string{"-K", "utf8", "-t", "-man", "-T", "utf8", "-ww"}, pages...)...),
 		exec.CommandContext(t.Context(), "man", "--warnings", "-E", "UTF-8", "-l", pages[0]),

@@ -21,13 +21,14 @@ import (
 	"flowbridge/sim"
 )
 
-// ownNetwork gives the test a network namespace whose machine has an address of a LAN. What the test starts is there, too.
+// ownNetwork gives the test a network namespace in which the machine has an address of a LAN. Programs that the test
+// starts are in it, too.
 func ownNetwork(t *testing.T, lan netip.Addr) {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for a network namespace")
 	}
-	runtime.LockOSThread() // for good: the thread ends with the test, and the namespace with it
+	runtime.LockOSThread() // never unlocked: the thread ends with the test, and the namespace with the thread
 	networks.Store(t, true)
 	must(t, unix.Unshare(unix.CLONE_NEWNET))
 	for _, line := range []string{
@@ -41,8 +42,8 @@ func ownNetwork(t *testing.T, lan netip.Addr) {
 	}
 }
 
-// TestSoftphoneOfTheFirstMinutes has a softphone call the demo as a newcomer does: it has the machine's address in the LAN,
-// and dials each of the addresses that the demo prints.
+// TestSoftphoneOfTheFirstMinutes makes a softphone call the demo as a new user would: the softphone has the machine's
+// address in the LAN, and dials each of the addresses that the demo prints.
 func TestSoftphoneOfTheFirstMinutes(t *testing.T) {
 	runIn(t, cores)
 	lan := netip.MustParseAddr("192.168.77.5")
@@ -71,7 +72,7 @@ func TestSoftphoneOfTheFirstMinutes(t *testing.T) {
 	}
 }
 
-// TestReadme runs the commands of the README as they stand, one block after the other, in a copy of the repository.
+// TestReadme runs the commands of the README unchanged, one block after the other, in a copy of the repository.
 func TestReadme(t *testing.T) {
 	runIn(t, cores)
 	ownNetwork(t, netip.MustParseAddr("192.168.78.5"))
@@ -103,8 +104,8 @@ func TestReadme(t *testing.T) {
 	}
 }
 
-// TestPublicAddress starts Flowbridge in a cloud, behind its NAT: the metadata service knows the public address, and an
-// INVITE has it. At the next start it is another one, which is a warning.
+// TestPublicAddress starts Flowbridge in a cloud, behind its NAT. The metadata service knows the public address, and an
+// INVITE must have it. At the next start the address is different, which must cause a warning.
 func TestPublicAddress(t *testing.T) {
 	runIn(t, cores)
 	lan := netip.MustParseAddr("10.77.0.5")
@@ -149,7 +150,7 @@ admin: {listen: "127.0.0.1:0"}
 		buffer := make([]byte, 2000)
 		must(t, agent.SetReadDeadline(time.Now().Add(patience)))
 		invite := ""
-		for !strings.HasPrefix(invite, "INVITE ") { // the second process cancels what the first one has left
+		for !strings.HasPrefix(invite, "INVITE ") { // the second process cancels the calls that the first one left
 			n, _, err := agent.ReadFrom(buffer)
 			must(t, err)
 			invite = string(buffer[:n])

@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// logged counts the lines of the server's log with this text.
+// logged counts the lines with this text in the server's log.
 func (s *server) logged(text string) (n int) {
 	for _, line := range s.output() {
 		if strings.Contains(line, text) {
@@ -25,8 +25,7 @@ func (s *server) logged(text string) (n int) {
 	return n
 }
 
-// reload signals the server and waits until its log has one more line with
-// this text.
+// reload signals the server and waits until its log has another line with this text.
 func (s *server) reload(config, says string) {
 	s.t.Helper()
 	configure(s.t, s.dir, config)
@@ -35,8 +34,8 @@ func (s *server) reload(config, says string) {
 	eventually(s.t, says, func() bool { return s.logged(says) > before })
 }
 
-// TestReload changes the routes of a running server: new calls follow them,
-// the one that is up stays up, and a file that is not valid changes nothing.
+// TestReload changes the routes of a running server. New calls follow the new routes, the call that is up stays up, and
+// an invalid file changes nothing.
 func TestReload(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -72,8 +71,8 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestDrainByAPI drains with a request: the last call ends by itself, and the
-// process with it. The signal that follows the request does not hang it up.
+// TestDrainByAPI drains by a request. The last call ends by itself, and then the process ends. The signal that follows
+// the request does not hang up the call.
 func TestDrainByAPI(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -95,7 +94,7 @@ func TestDrainByAPI(t *testing.T) {
 	b.compare(b.cdrList(), []want{hungUpByCaller})
 }
 
-// hangup ends the call that is live with this phase, by the command line. Given again, the order changes nothing.
+// hangup ends the live call with this phase, by the command line. A second order changes nothing.
 func (s *server) hangup(phase string) {
 	s.t.Helper()
 	var id string
@@ -114,8 +113,8 @@ func (s *server) hangup(phase string) {
 	}
 }
 
-// TestOperatorHangsUp ends calls by the admin API: one that is up, and one that rings. Both sides are told, and the records say
-// that it was an operator.
+// TestOperatorHangsUp ends calls by the admin API: one that is up, and one that rings. Both sides are told, and the
+// records name an operator as the cause.
 func TestOperatorHangsUp(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -140,7 +139,7 @@ func TestOperatorHangsUp(t *testing.T) {
 	}
 }
 
-// TestDrainLimit has a call outlive sip.drain_timeout.
+// TestDrainLimit has a call that outlasts sip.drain_timeout.
 func TestDrainLimit(t *testing.T) {
 	s := newPreparedStage(t)
 	s.server = startServer(t, t.TempDir(), strings.Replace(s.config(setup{}), "sip: {", "sip: {drain_timeout: 1s, ", 1))

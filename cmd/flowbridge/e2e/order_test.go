@@ -18,7 +18,7 @@ import (
 	"flowbridge/sim"
 )
 
-// commands is the hook of agents' tools in a stage, and a token of it.
+// commands is the hook for agents' tools in a stage, with a token.
 type commands struct{ url, token string }
 
 // serveCommanded starts the B2BUA with the hook. Its agent can't send REFER.
@@ -32,11 +32,11 @@ func (s *stage) serveCommanded(o setup) (*server, commands) {
 	s.server = startServer(s.T, dir, s.config(o)+fmt.Sprintf(
 		"hooks: {listen: %q, commands: [{name: support, token_file: %q, targets: [synthflow]}]}\n", at, file))
 	s.server.targets = []uint16{s.agent.Port()}
-	s.server.idle.listening++ // the hooks'
+	s.server.idle.listening++ // the listener of the hooks
 	return s.server, c
 }
 
-// says sends a tool's message and gives the answer.
+// says sends a tool's message and returns the answer.
 func (c commands) says(t *testing.T, body any) (status int, result string) {
 	t.Helper()
 	text, err := json.Marshal(body)
@@ -61,8 +61,8 @@ func (c commands) says(t *testing.T, body any) (status int, result string) {
 	return res.StatusCode, got.Result
 }
 
-// TestOrderedTransfer hands a caller over by orders alone, with the sound of an announcement before. Who hears whom is
-// proved by the content of RTP.
+// TestOrderedTransfer hands over a caller by orders only, with an announcement first. The content of RTP proves who
+// hears whom.
 func TestOrderedTransfer(t *testing.T) {
 	t.Parallel()
 	for name, key := range map[string]byte{"accepted": 1, "declined": 2} {
@@ -89,7 +89,7 @@ func handsOver(t *testing.T, key byte) {
 	talk := s.talking(one, two, carrier, agent)
 	talk.both()
 
-	id := talk.id(agent) // the Call-ID that the platform has
+	id := talk.id(agent) // the Call-ID that the platform knows
 	if status, words := tool.says(t, map[string]any{"call": id, "do": "transfer", "to": "+19005550100"}); status != 403 {
 		t.Errorf("a number outside the list: %d %s", status, words)
 	}
@@ -103,7 +103,7 @@ func handsOver(t *testing.T, key byte) {
 		t.Errorf("the tool is told %d %q", status, words)
 	}
 	invite := callee.received("INVITE ", 1)[0]
-	talk.both() // until somebody answers
+	talk.both() // until the other party answers
 	callee.proceed(invite.header("Call-ID"))
 	callee.received("ACK ", 1)
 	toC, err := invite.rtp()
@@ -155,7 +155,7 @@ func handsOver(t *testing.T, key byte) {
 	}
 }
 
-// hears has two phones speak, and each hear the other.
+// hears makes two phones speak, and checks that each hears the other.
 func hears(t *testing.T, one, two *phone, toA, toB netip.AddrPort) {
 	t.Helper()
 	for i, way := range []struct {
@@ -171,15 +171,15 @@ func hears(t *testing.T, one, two *phone, toA, toB netip.AddrPort) {
 	}
 }
 
-// hasHeard says whether any of what was said came to a phone, whatever its RTP headers.
+// hasHeard reports whether a phone has received any of these words, whatever the RTP headers are.
 func (p *phone) hasHeard(words [][]byte) bool {
 	return slices.ContainsFunc(p.heard(), func(a arrival) bool {
 		return slices.ContainsFunc(words, func(w []byte) bool { return len(a.data) > 12 && bytes.Equal(a.data[12:], w[12:]) })
 	})
 }
 
-// TestHeldByOrder holds a call by the command line: neither side hears the other, also not after a kill in between, until it is
-// resumed. No side is told by SIP.
+// TestHeldByOrder holds a call by the command line. Until it is resumed, neither side hears the other, not even after a
+// kill in between. Neither side is told by SIP.
 func TestHeldByOrder(t *testing.T) { heldByOrder(newPreparedStage(t)) }
 
 func heldByOrder(s *stage) {

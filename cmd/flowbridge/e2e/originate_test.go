@@ -26,7 +26,7 @@ func originating(customer netip.AddrPort) setup {
 // ordered is an order for a call.
 const ordered = `{"to": "` + called + `", "from": "+12125550100", "trunk": "carrier", "variables": {"order": "4711"}, "idempotency_key": "k"}`
 
-// order has the server place a call, or find it, and gives its id.
+// order makes the server place a call, or find it, and returns its id.
 func (s *server) order(status int) string {
 	s.t.Helper()
 	got, text := s.post("/api/calls", ordered)
@@ -37,8 +37,8 @@ func (s *server) order(status int) string {
 	return c.ID
 }
 
-// TestOriginatedCall: the customer answers, the agent is called, and both hear each other; also after a kill and an upgrade. The
-// same order is the same call, live and finished.
+// TestOriginatedCall: the customer answers, the agent is called, and both hear each other, also after a kill and an
+// upgrade. The same order again gives the same call, live and finished.
 func TestOriginatedCall(t *testing.T) { originated(newPreparedStage(t)) }
 
 func originated(s *stage) {
@@ -52,7 +52,7 @@ func originated(s *stage) {
 	id := b.order(http.StatusCreated)
 	talk := &talk{
 		stage: s, one: one, two: two, carrier: customer, agent: agent, said: map[*phone]uint32{},
-		first: map[bool]*phone{false: one}, // the customer has heard our ringback, whose stream goes on
+		first: map[bool]*phone{false: one}, // the customer has heard our ringback, whose stream continues
 	}
 	talk.ids = map[*sipp]string{customer: customer.confirmed(1)[0], agent: agent.confirmed(1)[0]}
 	var err error
@@ -70,7 +70,7 @@ func originated(s *stage) {
 		s.Errorf("ordered again: %s, not %s", again, id)
 	}
 	talk.says(one, two)
-	talk.contents(two, one) // behind numbers that the killed process may have used
+	talk.contents(two, one) // the numbers are above those that the killed process may have used
 	b.upgrade()
 	talk.says(one, two)
 	talk.contents(two, one)
@@ -86,7 +86,8 @@ func originated(s *stage) {
 	}
 }
 
-// TestOriginatedCallUpgrades: a customer that rings goes on ringing while the process is replaced, and is connected.
+// TestOriginatedCallUpgrades: a customer's phone keeps ringing while the process is replaced, and the customer is then
+// connected.
 func TestOriginatedCallUpgrades(t *testing.T) {
 	s := newPreparedStage(t)
 	at := s.freePort(s.carrier)
@@ -110,7 +111,7 @@ func TestOriginatedCallUpgrades(t *testing.T) {
 	b.finish(want{"answered", "operator_hangup", "operator", 200, []try{{"", 0, 200}, {"", 200, 200}}})
 }
 
-// contents has one phone speak and waits until the other one hears the same audio, whatever the numbers of its packets are.
+// contents makes one phone speak and waits until the other one hears the same audio. It ignores the numbers of packets.
 func (k *talk) contents(from, to *phone) {
 	k.Helper()
 	packets, before := k.burst(from), len(to.heard())

@@ -17,13 +17,13 @@ import (
 	"time"
 )
 
-// debian is a Debian of its own, without systemd.
+// debian is a separate Debian installation without systemd.
 type debian struct {
 	*testing.T
 	root string
 }
 
-// installDebian copies the Debian that the first run puts into /var/tmp/flowbridge-debian (PACKAGE_CHROOT).
+// installDebian copies the Debian that the first run installs into /var/tmp/flowbridge-debian (PACKAGE_CHROOT).
 func installDebian(t *testing.T) debian {
 	t.Helper()
 	kept := os.Getenv("PACKAGE_CHROOT")
@@ -45,7 +45,7 @@ func installDebian(t *testing.T) debian {
 	return d
 }
 
-// tool runs a program, which must succeed, and gives what it printed.
+// tool runs a program, which must succeed, and returns its output.
 func tool(t *testing.T, dir, name string, args ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), name, args...)
@@ -57,7 +57,7 @@ func tool(t *testing.T, dir, name string, args ...string) string {
 	return string(out)
 }
 
-// run runs a program within.
+// run runs a program in the Debian.
 func (d debian) run(args ...string) string {
 	d.Helper()
 	return tool(d.T, "", "chroot", append([]string{d.root, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive"}, args...)...)
@@ -86,7 +86,7 @@ func (d debian) write(path, text string, mode fs.FileMode) {
 	}
 }
 
-// systemctl says what systemd was asked for since the last time. It is a program that notes that.
+// systemctl returns the requests to systemd since its last call. A program in place of systemctl records them.
 func (d debian) systemctl() []string {
 	d.Helper()
 	log := filepath.Join(d.root, "tmp/systemctl")
@@ -98,7 +98,7 @@ func (d debian) systemctl() []string {
 	return strings.FieldsFunc(string(text), func(r rune) bool { return r == '\n' })
 }
 
-// build builds the packages of a version and gives the one for this machine.
+// build builds the packages of a version and returns the one for this machine.
 func build(t *testing.T, version string, env ...string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "scripts/package", version)
@@ -123,7 +123,7 @@ func build(t *testing.T, version string, env ...string) string {
 	return ""
 }
 
-// TestPackage builds the package, and installs, upgrades, removes and purges it in a Debian of its own.
+// TestPackage builds the package, and installs, upgrades, removes and purges it in a separate Debian.
 func TestPackage(t *testing.T) {
 	first, second := build(t, "0.0.1"), build(t, "0.0.2", "ARCHES="+runtime.GOARCH)
 	if out := tool(t, "", "lintian", "--fail-on", "error,warning", "--tag-display-limit", "0", first); strings.Contains(out, ": flowbridge") {
@@ -150,7 +150,7 @@ func TestPackage(t *testing.T) {
 	d.purged()
 }
 
-// installed looks at the package as it is installed.
+// installed checks the installed package.
 func (d debian) installed() {
 	d.Helper()
 	if out := d.run("flowbridge", "version"); !strings.HasPrefix(out, "0.0.1") {
@@ -170,7 +170,7 @@ func (d debian) installed() {
 	if err != nil || !strings.Contains(string(unit), "\nExecStart=/usr/bin/flowbridge ") {
 		d.Fatalf("the unit: %v\n%s", err, unit)
 	}
-	here := filepath.Join(d.TempDir(), "flowbridge.service") // systemd-analyze wants a program that is there
+	here := filepath.Join(d.TempDir(), "flowbridge.service") // systemd-analyze needs a program that exists
 	if err := os.WriteFile(here, bytes.ReplaceAll(unit, []byte("=/usr/bin/flowbridge "), []byte("="+d.root+"/usr/bin/flowbridge ")), 0o600); err != nil {
 		d.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func (d debian) pages() {
 	}
 }
 
-// completions has each shell read its file, and asks the program as they do.
+// completions makes each shell read its file, and asks the program in the way the shells do.
 func (d debian) completions() {
 	d.Helper()
 	share := filepath.Join(d.root, "usr/share")
@@ -220,7 +220,7 @@ store: {path: /var/lib/flowbridge/flowbridge.db}
 admin: {listen: "unix:///var/lib/flowbridge/admin.sock"}
 `
 
-// upgraded upgrades the package below a server that runs, which notices nothing, and keeps what was edited.
+// upgraded upgrades the package under a running server. The server does not notice, and edited files stay.
 func (d debian) upgraded(file string) *exec.Cmd {
 	d.Helper()
 	d.write("etc/flowbridge/flowbridge.yaml", edited, 0o644)
@@ -255,7 +255,7 @@ func (d debian) upgraded(file string) *exec.Cmd {
 	return server
 }
 
-// removed removes the package: the program goes, what the user has stays.
+// removed removes the package. The program is removed, and the user's files stay.
 func (d debian) removed() {
 	d.Helper()
 	d.run("dpkg", "-r", "flowbridge")
@@ -272,7 +272,8 @@ func (d debian) removed() {
 	}
 }
 
-// purged purges the package: its data go, too. A secret that the user put beside the configuration is not the package's.
+// purged purges the package. Its data are removed, too. A secret that the user put beside the configuration does not
+// belong to the package.
 func (d debian) purged() {
 	d.Helper()
 	d.run("dpkg", "-P", "flowbridge")

@@ -27,22 +27,22 @@ type tab struct {
 	*testing.T
 	ctx context.Context
 
-	problems []string // what the console complained of, once it is closed
+	problems []string // complaints in the console, once the tab is closed
 }
 
-// browserFlags keep Chromium from talking to anybody, and let it run as root.
+// browserFlags keep Chromium from contacting other hosts, and allow it to run as root.
 var browserFlags = []chromedp.ExecAllocatorOption{
 	chromedp.NoFirstRun, chromedp.NoDefaultBrowserCheck, chromedp.Headless, chromedp.NoSandbox, chromedp.DisableGPU,
 	chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true),
 	chromedp.Flag("disable-sync", true), chromedp.Flag("enable-precise-memory-info", true), chromedp.Flag("disable-dev-shm-usage", true),
 	chromedp.Flag("hide-scrollbars", false), chromedp.Flag("lang", "en-GB"), chromedp.Flag("js-flags", "--expose-gc"),
-	// Several tests have a tab each. Chromium must not slow one down as a background tab.
+	// Several tests have a tab each. Chromium must not slow down a tab because it is in the background.
 	chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
 	chromedp.Flag("disable-renderer-backgrounding", true),
 	chromedp.WSURLReadTimeout(patience),
 }
 
-// browser is the Chromium of all tests: it takes a second of a processor to start. closeBrowser ends it.
+// browser is the Chromium of all tests, because starting one takes a second of a processor. closeBrowser ends it.
 var (
 	browser      = sync.OnceValues(startBrowser)
 	closeBrowser = func() {}
@@ -59,8 +59,8 @@ func startBrowser() (context.Context, error) {
 	return ctx, chromedp.Do(ctx)
 }
 
-// newTab opens a tab with a profile of its own. At its end, no script may have failed and nothing may have been blocked by
-// the page's policy.
+// newTab opens a tab with a new profile. At the end, no script may have failed, and the page's policy must not have
+// blocked anything.
 func newTab(t *testing.T) *tab {
 	t.Helper()
 	started, err := browser()
@@ -75,7 +75,7 @@ func newTab(t *testing.T) *tab {
 			if err != nil {
 				return
 			}
-			if (m.Type == chromedp.ConsoleError || m.IsException()) && m.Source != "network" { // an answer like 404 is no fault of the page
+			if (m.Type == chromedp.ConsoleError || m.IsException()) && m.Source != "network" { // a 404 is not its fault
 				b.problems = append(b.problems, m.String())
 			}
 		}
@@ -92,7 +92,7 @@ func newTab(t *testing.T) *tab {
 	return b
 }
 
-// run carries out actions.
+// run runs actions.
 func (b *tab) run(actions ...chromedp.Action[chromedp.Void]) {
 	b.Helper()
 	if err := chromedp.Do(b.ctx, actions...); err != nil {
@@ -133,7 +133,7 @@ func (b *tab) reads(text string) {
 	b.shows(fmt.Sprintf("document.querySelector('main').innerText.includes(%q)", text))
 }
 
-// text is what the page shows.
+// text returns the text that the page shows.
 func (b *tab) text() string {
 	ctx, cancel := context.WithTimeout(b.ctx, 10*time.Second)
 	defer cancel()
@@ -141,13 +141,14 @@ func (b *tab) text() string {
 	return text
 }
 
-// click clicks what a selector finds.
+// click clicks the element that a selector finds.
 func (b *tab) click(selector string) {
 	b.Helper()
 	b.hit(chromedp.Click(chromedp.CSS(selector), chromedp.NodeVisible))
 }
 
-// hit carries out a click. A node that the page has replaced since it was found is looked for again: nothing was clicked.
+// hit clicks. If the page has replaced the node since it was found, nothing was clicked, and hit looks for the node
+// again.
 func (b *tab) hit(click chromedp.Action[chromedp.Void]) {
 	b.Helper()
 	err := chromedp.Do(b.ctx, click)
@@ -165,7 +166,7 @@ func (b *tab) press(text string) {
 	b.hit(chromedp.Click(fmt.Sprintf(`//button[normalize-space()=%q and not(ancestor::dialog[not(@open)])]`, text), chromedp.NodeVisible))
 }
 
-// size sets the window, dark or light, with or without motion.
+// size sets the size of the window, dark or light mode, and reduced motion.
 func (b *tab) size(width, height int64, dark bool) {
 	b.Helper()
 	scheme := map[bool]string{false: "light", true: "dark"}[dark]
@@ -177,7 +178,7 @@ func (b *tab) size(width, height int64, dark bool) {
 	}
 }
 
-// picture writes what the window shows to the directory that PICTURES names, if it is set.
+// picture writes a screenshot to the directory that PICTURES names, if that is set.
 func (b *tab) picture(name string) {
 	b.Helper()
 	dir := os.Getenv("PICTURES")
@@ -190,13 +191,13 @@ func (b *tab) picture(name string) {
 	must(b, os.WriteFile(filepath.Join(dir, name+".png"), smaller(b.T, shot), 0o644))
 }
 
-// near says whether the eye hardly tells two colours apart.
+// near reports whether two colours are hardly distinguishable to the eye.
 func near(a, b color.RGBA) bool {
 	r, g, bl := int(a.R)-int(b.R), int(a.G)-int(b.G), int(a.B)-int(b.B)
 	return r*r+g*g+bl*bl < 80
 }
 
-// smaller is a picture with its 256 most frequent colours: a third of the bytes, and no difference to the eye.
+// smaller returns a picture with its 256 most frequent colours: a third of the bytes, and no visible difference.
 func smaller(t *testing.T, shot []byte) []byte {
 	t.Helper()
 	whole, err := png.Decode(bytes.NewReader(shot))
@@ -232,7 +233,7 @@ func smaller(t *testing.T, shot []byte) []byte {
 	return b.Bytes()
 }
 
-// fits says that nothing is wider than the window.
+// fits checks that nothing is wider than the window.
 func (b *tab) fits() {
 	b.Helper()
 	if wide := value[string](b, `(() => {

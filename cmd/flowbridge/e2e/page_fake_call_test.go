@@ -9,7 +9,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// failedOver is a finished call that its first target did not take, with its ladder.
+// failedOver returns a finished call that its first target did not take, with its ladder.
 func failedOver(at time.Time) (record.Record, map[string]any) {
 	c := liveCallOf(4711)
 	r := c.Record

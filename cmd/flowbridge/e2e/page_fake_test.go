@@ -27,11 +27,12 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// fakeNode is a node for the page without telephony: the real admin API with its listener, over calls that a test makes up.
+// fakeNode is a node for the page without telephony: the real admin API with its listener, with calls that a test makes
+// up.
 type fakeNode struct {
 	mu      sync.Mutex
 	live    map[string]admin.Call
-	records []record.Record // the newest first
+	records []record.Record // newest first
 	orders  []string        // call and order
 	refuse  *admin.RefusedError
 	access  admin.Access
@@ -41,7 +42,7 @@ type fakeNode struct {
 
 	events *admin.Events
 	fleet  *fleet.Overview
-	asked  int // for the fleet
+	asked  int // requests for the fleet
 	url    string
 }
 
@@ -115,13 +116,14 @@ func (n *fakeNode) Targets() []live.Target {
 	return n.targets
 }
 
-// compared is the report of the made-up calls.
+// compared is the report on the made-up calls.
 type compared struct{ groups *reporting.Groups }
 
 func (c compared) Add(r *record.Record) { c.groups.Add(r) }
 func (c compared) Groups() any          { return c.groups.All() }
 
-// OpenFile gives a recording of two voices, the caller's left: a second of sound and a second of silence by turns.
+// OpenFile returns a recording of two voices, the caller's on the left, alternating between a second of sound and a
+// second of silence.
 func (n *fakeNode) OpenFile(name string) (*os.File, error) {
 	if name != fakeRecording {
 		return nil, fs.ErrNotExist
@@ -154,7 +156,7 @@ func (n *fakeNode) OpenFile(name string) (*os.File, error) {
 
 const fakeRecording = "2026/11/20/failed-over.wav"
 
-// History is an hour of made-up figures, up to now.
+// History returns an hour of made-up figures, up to now.
 func (n *fakeNode) History() live.History {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -268,7 +270,7 @@ func (n *fakeNode) Order(_ context.Context, id string, o admin.Order) (admin.Cal
 	return c, nil
 }
 
-// add makes a call live, or changes it.
+// add adds a live call, or changes it.
 func (n *fakeNode) add(c admin.Call) {
 	n.mu.Lock()
 	n.live[c.ID] = c
@@ -276,7 +278,7 @@ func (n *fakeNode) add(c admin.Call) {
 	n.events.Changed(c.Record)
 }
 
-// end takes a call away.
+// end removes a call.
 func (n *fakeNode) end(c admin.Call) {
 	n.mu.Lock()
 	delete(n.live, c.ID)
@@ -287,7 +289,7 @@ func (n *fakeNode) end(c admin.Call) {
 
 func now() record.Time { return record.TimeOf(time.Now()) }
 
-// liveCallOf is a made-up live call.
+// liveCallOf returns a made-up live call.
 func liveCallOf(i int) admin.Call {
 	began := time.Now().Add(-time.Duration(i%3600) * time.Second)
 	r := record.Record{
@@ -307,7 +309,7 @@ func liveCallOf(i int) admin.Call {
 	return admin.Call{Record: r, Phase: "bridged", Recording: "off", Speaks: speaks}
 }
 
-// fakeStats are figures of a node with calls.
+// fakeStats returns figures of a node with calls.
 func fakeStats(calls int) live.Stats {
 	spread := func(p50, p95, p99 float64) *live.Percentiles { return &live.Percentiles{P50: p50, P95: p95, P99: p99} }
 	return live.Stats{
@@ -338,7 +340,7 @@ func fakeTargets(call string) []live.Target {
 	}
 }
 
-// fill puts calls of every kind into the node: as on the pictures of docs/guides/page.md.
+// fill adds calls of every kind to the node, as in the pictures of docs/guides/page.md.
 func (n *fakeNode) fill() {
 	at := time.Date(2026, 11, 20, 2, 13, 0, 123e6, time.UTC)
 	r, l := failedOver(at)

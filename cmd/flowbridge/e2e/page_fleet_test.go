@@ -23,8 +23,8 @@ var theFleet = &fleet.Overview{
 	},
 }
 
-// TestPageFleet: where there is a fleet, the page shows its nodes and seats, and asks for them only while it does. A database that
-// is away is said to be, and what was seen last stays.
+// TestPageFleet: if there is a fleet, the page shows its nodes and seats, and asks for them only while it shows them.
+// If the database is away, the page says so, and the last known state stays.
 func TestPageFleet(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -56,7 +56,7 @@ func TestPageFleet(t *testing.T) {
 	page.click(`nav a[data-view=targets]`)
 	page.reads("Figures of the last 5 minutes")
 	before := asked()
-	time.Sleep(6 * time.Second) // longer than the page waits between two looks
+	time.Sleep(6 * time.Second) // longer than the page waits between two requests
 	if got := asked(); got != before {
 		t.Errorf("asked %d times more while nobody looks", got-before)
 	}

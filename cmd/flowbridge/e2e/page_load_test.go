@@ -11,8 +11,8 @@ import (
 	"flowbridge/admin"
 )
 
-// frames measures how long frames take while an expression runs at each: the deltas of requestAnimationFrame for some
-// seconds, in milliseconds.
+// frames measures how long frames take while an expression runs in each: the differences of requestAnimationFrame for
+// some seconds, in milliseconds.
 const frames = `new Promise((done) => {
 	const deltas = [], tasks = [], watch = new PerformanceObserver((l) => tasks.push(...l.getEntries().map((e) => e.duration)));
 	watch.observe({ type: 'longtask' });
@@ -33,9 +33,9 @@ const frames = `new Promise((done) => {
 	requestAnimationFrame(step);
 })`
 
-// TestPageWithTenThousandCalls has 10,000 calls live, 300 of which change, come and go each second. It says how long the
-// page's frames take and what it needs of memory. Only what the page shows is its verdict: all calls, in a document of a
-// hundred rows.
+// TestPageWithTenThousandCalls has 10,000 live calls, of which 300 change, start or end each second. It prints how long
+// the page's frames take and how much memory it needs. It judges only what the page shows: all calls, in a document of
+// a hundred rows.
 //
 //	scripts/bench page
 func TestPageWithTenThousandCalls(t *testing.T) {
@@ -50,7 +50,7 @@ func TestPageWithTenThousandCalls(t *testing.T) {
 		defer close(stopped)
 		tick := time.NewTicker(time.Second / changes)
 		defer tick.Stop()
-		up := make([]int, calls) // the numbers of the calls: one that has ended never comes back
+		up := make([]int, calls) // the numbers of the calls; a number is never used again
 		for i := range up {
 			up[i] = i
 		}
@@ -63,7 +63,7 @@ func TestPageWithTenThousandCalls(t *testing.T) {
 			at := rand.IntN(len(up))
 			c := liveCallOf(up[at])
 			switch next % 10 {
-			case 0: // one ends, and another one comes
+			case 0: // one call ends, and another one starts
 				n.end(c)
 				up[at] = next
 				n.add(liveCallOf(next))

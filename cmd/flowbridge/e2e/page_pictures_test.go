@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestPagePictures looks at each view, light and dark, on a desk and on a phone: nothing is wider than its window. It takes the
-// pictures of docs/guides/page.md, too, if the environment says where they go:
+// TestPagePictures opens each view, light and dark, on a desktop and on a phone: nothing may be wider than its window.
+// It also takes the pictures of docs/guides/page.md, if the environment names a directory for them:
 //
 //	PICTURES=../../../docs/images go test -tags e2e -count=1 -run TestPagePictures ./cmd/flowbridge/e2e
 func TestPagePictures(t *testing.T) {
@@ -53,7 +53,7 @@ func TestPagePictures(t *testing.T) {
 	}
 }
 
-// axe looks for what shuts somebody out, if the environment says where axe-core is.
+// axe looks for accessibility problems, if the environment says where axe-core is.
 func (b *tab) axe(where string) {
 	b.Helper()
 	path := os.Getenv("AXE")
@@ -68,8 +68,8 @@ func (b *tab) axe(where string) {
 	}
 }
 
-// TestPageAtEverySize looks at each view on a desk and on a phone, light and dark, with no calls, with 50 and with 10,000: nothing is
-// wider than its window. With axe-core at hand it looks for what shuts somebody out, too:
+// TestPageAtEverySize opens each view on a desktop and on a phone, light and dark, with no calls, with 50 and with
+// 10,000: nothing may be wider than its window. With axe-core it also looks for accessibility problems:
 //
 //	AXE=/path/to/axe.min.js go test -tags e2e -count=1 -run TestPageAtEverySize ./cmd/flowbridge/e2e
 func TestPageAtEverySize(t *testing.T) {

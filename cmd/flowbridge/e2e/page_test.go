@@ -25,8 +25,8 @@ import (
 // rows counts the live calls that the page shows.
 const rows = `[...document.querySelectorAll('.vtable a.tr:not([hidden])')]`
 
-// TestPage follows a real call through the page: it appears without a reload, its ladder is read and a message opened, it is
-// hung up there, and found among the finished calls by a part of its number.
+// TestPage follows a real call through the page: it appears without a reload, its ladder is read and a message opened,
+// it is hung up in the page, and it is found among the finished calls by a part of its number.
 func TestPage(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -74,8 +74,8 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// TestPageAsksForToken: without a token the page itself loads, asks once, and keeps the token in the tab. One that may only read
-// shows no buttons, a wrong one is asked for again.
+// TestPageAsksForToken: without a token the page itself loads, asks once, and keeps the token in the tab. A token that
+// may only read shows no buttons. After a wrong token the page asks again.
 func TestPageAsksForToken(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -140,7 +140,7 @@ func TestPageOrders(t *testing.T) {
 	}
 }
 
-// TestPageByKeyboard: Tab and arrows reach calls, messages and charts, and what is reached can be seen.
+// TestPageByKeyboard: Tab and arrows reach calls, messages and charts, and the focused element is visible.
 func TestPageByKeyboard(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -182,8 +182,8 @@ func TestPageByKeyboard(t *testing.T) {
 	}
 }
 
-// TestPageWithHostileTexts: whatever a peer sends is text. It runs nothing, reaches nothing, turns no line around and breaks no
-// layout, 10 KB of it neither.
+// TestPageWithHostileTexts: everything that a peer sends is shown as text. It runs no script, loads nothing, does not
+// reverse a line, and does not break the layout, not even with 10 KB of it.
 func TestPageWithHostileTexts(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -265,7 +265,7 @@ func TestPageWithHostileTexts(t *testing.T) {
 	}
 }
 
-// TestPageSearchesAgain: a search that is begun twice is shown once.
+// TestPageSearchesAgain: the results of a search that is started twice are shown once.
 func TestPageSearchesAgain(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -281,7 +281,8 @@ func TestPageSearchesAgain(t *testing.T) {
 	}
 }
 
-// TestPageKeepsSelection: what is selected in the record of a live call stays while the page asks for it again.
+// TestPageKeepsSelection: text selected in the record of a live call stays selected while the page requests the record
+// again.
 func TestPageKeepsSelection(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -292,13 +293,13 @@ func TestPageKeepsSelection(t *testing.T) {
 	value[int](page, `(getSelection().selectAllChildren(document.querySelector('.record dd')), 0)`)
 	asked := `performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/ladder')).length`
 	before := value[int](page, asked)
-	page.shows(fmt.Sprintf("%s > %d", asked, before+1)) // the record comes before each ladder
+	page.shows(fmt.Sprintf("%s > %d", asked, before+1)) // the record is requested before each ladder
 	if got := value[string](page, `getSelection().toString()`); got != liveCallOf(20).ID {
 		t.Errorf("selected is %q", got)
 	}
 }
 
-// TestPageOffline: all that the page loads comes from the node.
+// TestPageOffline: everything that the page loads comes from the node.
 func TestPageOffline(t *testing.T) {
 	files, err := filepath.Glob("../../../admin/web/*")
 	if err != nil || len(files) < 10 {
@@ -314,7 +315,8 @@ func TestPageOffline(t *testing.T) {
 	}
 }
 
-// TestPageThroughStrangersBounds: connections of senders without a token end with each answer, and the page loads through that.
+// TestPageThroughStrangersBounds: connections of senders without a token end after each answer, and the page loads all
+// the same.
 func TestPageThroughStrangersBounds(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -330,8 +332,8 @@ func TestPageThroughStrangersBounds(t *testing.T) {
 	}
 }
 
-// TestPageAnswersAnOperator asks what an operator asks at night, of real calls: one that failed, one that another target took.
-// It counts the clicks. Words typed count as one.
+// TestPageAnswersAnOperator asks an operator's questions at night about real calls: one that failed, and one that
+// another target took. It counts the clicks. Typing words counts as one click.
 func TestPageAnswersAnOperator(t *testing.T) {
 	s := newPreparedStage(t)
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -391,8 +393,8 @@ routes:
 	page.reads("The called side hung up.")
 }
 
-// TestPageShowsAudio places a call with real RTP through the program's own platform, and looks at it while it is up: the four
-// streams are drawn and become longer, without a reload. Its quality is told when it is over.
+// TestPageShowsAudio places a call with real RTP through the program's own platform, and opens it while it is up: the
+// four streams are drawn and grow without a reload. When the call is over, its quality is shown.
 func TestPageShowsAudio(t *testing.T) {
 	s := newStage(t)
 	s.simulate()

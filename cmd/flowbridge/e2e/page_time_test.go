@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// keysTyped types keys one after the other, as a keyboard does: what a script keeps from a key never becomes text.
+// keysTyped types keys one after the other, like a keyboard. A key that a script intercepts does not become text.
 func (b *tab) keysTyped(keys string) {
 	b.Helper()
 	for _, k := range keys {
@@ -26,8 +26,8 @@ func (b *tab) keysTyped(keys string) {
 	}
 }
 
-// TestPageOverTime: tiles and targets have the last hour as lines, that go on with what events tell. Twenty rows fit into 800 pixels,
-// each with who speaks, the quality and the loss.
+// TestPageOverTime: tiles and targets show the last hour as lines, which events continue. Twenty rows fit into 800
+// pixels, each with who speaks, the quality and the loss.
 func TestPageOverTime(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -54,7 +54,7 @@ func TestPageOverTime(t *testing.T) {
 	page.fits()
 }
 
-// TestPageFirstCall: a node that never had a call says how to place one.
+// TestPageFirstCall: a node that has never had a call explains how to place one.
 func TestPageFirstCall(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -67,8 +67,8 @@ func TestPageFirstCall(t *testing.T) {
 	page.shows(rows + `.length === 1 && document.querySelector('.first').offsetHeight === 0 && document.querySelector('.vtable').offsetHeight > 0`)
 }
 
-// TestPageTimeline: a call has one axis of time, with what was said when, what the caller waited for and where it interrupted. It is
-// zoomed and walked along by keys, leads to a message, and plays the recording with the waveforms of both sides.
+// TestPageTimeline: a call has one time axis with the messages, the waits of the caller and its interruptions. Keys
+// zoom it and move along it. It leads to a message, and plays the recording with the waveforms of both sides.
 func TestPageTimeline(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -104,7 +104,8 @@ func TestPageTimeline(t *testing.T) {
 	page.shows(rows + `.length > 5`)
 }
 
-// TestPageLeavesALoadingRecording: a recording that still loads when its call is left is not played in another view.
+// TestPageLeavesALoadingRecording: if a call is left while its recording is loading, the recording is not played in
+// another view.
 func TestPageLeavesALoadingRecording(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -138,7 +139,7 @@ func TestPageLeavesALoadingRecording(t *testing.T) {
 	}
 }
 
-// TestPageComparesMessages: two messages are shown by their differences.
+// TestPageComparesMessages: the page shows the differences between two messages.
 func TestPageComparesMessages(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -158,7 +159,7 @@ func TestPageComparesMessages(t *testing.T) {
 	page.shows(`document.querySelector('.message').hidden && document.querySelectorAll('.msg.open').length === 0`)
 }
 
-// TestPageKeys: / leads to the search, ? to a list of keys, j and k through the calls and messages.
+// TestPageKeys: / leads to the search, ? opens a list of keys, j and k move through the calls and messages.
 func TestPageKeys(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
@@ -226,7 +227,7 @@ func TestPageComparesCalls(t *testing.T) {
 	page.fits()
 }
 
-// TestPageOfACallWithoutRoute: a real call that no route takes says of each route why not.
+// TestPageOfACallWithoutRoute: for a real call that no route takes, the page says for each route why not.
 func TestPageOfACallWithoutRoute(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -238,7 +239,8 @@ func TestPageOfACallWithoutRoute(t *testing.T) {
 	page.shows(`document.querySelector('.routes li')?.innerText.startsWith('routes[0] does not match: the called number +15095550199 does not match to: ^')`)
 }
 
-// TestPageShowsWhoSpeaks places a real call: its row says who speaks, and its quality, while it is up. The server's history has it.
+// TestPageShowsWhoSpeaks places a real call. While it is up, its row shows who speaks, and its quality. The server's
+// history has the quality, too.
 func TestPageShowsWhoSpeaks(t *testing.T) {
 	s := newStage(t)
 	s.simulate()

@@ -23,23 +23,23 @@ type phone struct {
 	packets []arrival // RTP
 	reports []arrival // RTCP
 
-	said []time.Time // when talk sent each packet; not while it talks
+	said []time.Time // when talk sent each packet; must not be read while it runs
 }
 
-// arrival is a datagram that came.
+// arrival is a received datagram.
 type arrival struct {
 	from netip.AddrPort
 	data []byte
 	at   time.Time
 }
 
-// frame is how many samples a packet has; packets are this far apart.
+// frame is the number of samples in a packet, and the time between packets.
 const (
 	frame     = 160
 	frameTime = 20 * time.Millisecond
 )
 
-// newPhone opens a pair of ports: RTP even, RTCP the odd one above.
+// newPhone opens a pair of ports: an even one for RTP, and the odd one above for RTCP.
 func (s *stage) newPhone(addr netip.Addr) *phone {
 	s.Helper()
 	for range 100 {
@@ -66,7 +66,7 @@ func (s *stage) newPhone(addr netip.Addr) *phone {
 	return nil
 }
 
-// key is the option that gives a SIPp the phone's port.
+// key returns the option that gives SIPp the phone's port.
 func (p *phone) key() []string {
 	return []string{"-key", "rtp_port", strconv.Itoa(int(local(p.rtp).Port()))}
 }
@@ -96,15 +96,14 @@ func (p *phone) heardRTCP() []arrival {
 	return append([]arrival(nil), p.reports...)
 }
 
-// talk sends packets at the pace of speech.
+// talk sends packets at the rate of speech.
 func (p *phone) talk(packets [][]byte, to netip.AddrPort) {
 	p.Helper()
 	p.talkFrom(p.rtp, packets, to)
 }
 
-// talkFrom is talk from another socket than the phone's. Each packet has its
-// time: a sender that the machine had wait makes up for it, as a phone does whose
-// samples come from a microphone.
+// talkFrom is like talk, from another socket than the phone's. Each packet has its time. After a
+// delay the sender catches up, like a phone whose samples come from a microphone.
 func (p *phone) talkFrom(conn *net.UDPConn, packets [][]byte, to netip.AddrPort) {
 	p.Helper()
 	begin := time.Now()
@@ -122,7 +121,7 @@ func (p *phone) send(conn *net.UDPConn, packet []byte, to netip.AddrPort) {
 	}
 }
 
-// speech makes G.711 µ-law packets of samples.
+// speech turns samples into packets of G.711 µ-law.
 func speech(samples []int16, ssrc uint32) [][]byte {
 	var packets [][]byte
 	for i := 0; i+frame <= len(samples); i += frame {
@@ -147,9 +146,8 @@ func rtpPacket(kind byte, marker bool, seq uint16, ts, ssrc uint32) []byte {
 	return packet
 }
 
-// keypress makes the packets of one telephone-event (RFC 4733 section 2.5):
-// payload type 101, the timestamp of its beginning in all, the last repeated
-// twice with the end bit.
+// keypress returns the packets of one telephone-event (RFC 4733 section 2.5): payload type 101, the
+// timestamp of its start in all of them, and the last one repeated twice with the end bit.
 func keypress(digit byte, seq uint16, ts, ssrc uint32) [][]byte {
 	var packets [][]byte
 	for i := range 7 {
@@ -164,8 +162,7 @@ func keypress(digit byte, seq uint16, ts, ssrc uint32) [][]byte {
 	return packets
 }
 
-// senderReport is an RTCP sender report with a source description (RFC 3550
-// section 6).
+// senderReport returns an RTCP sender report with a source description (RFC 3550 section 6).
 func senderReport(ssrc uint32, name string) []byte {
 	report := []byte{0x80, 200, 0, 6}
 	report = binary.BigEndian.AppendUint32(report, ssrc)

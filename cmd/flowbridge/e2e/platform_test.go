@@ -15,7 +15,7 @@ import (
 	"sync"
 )
 
-// simulate starts the program's own platform, with these further flags.
+// simulate starts the program's own platform, with these additional flags.
 func (s *stage) simulate(flags ...string) *process {
 	s.Helper()
 	host := s.platform.String()
@@ -36,24 +36,24 @@ func (s *stage) simulate(flags ...string) *process {
 	return p
 }
 
-// prepareAPI is the platform's HTTP API where SIPp is its agent: it gives ids
-// to calls.
+// prepareAPI is the platform's HTTP API for tests in which SIPp is the agent. It assigns ids to
+// calls.
 type prepareAPI struct {
 	mu    sync.Mutex
 	asked []prepareRequest
 }
 
-// prepareRequest is what the B2BUA asks.
+// prepareRequest is a request of the B2BUA.
 type prepareRequest struct {
 	From      string            `json:"from_number"`
 	To        string            `json:"to_number"`
 	Model     string            `json:"model_id"`
 	Variables map[string]string `json:"custom_variables"`
-	ID        string            `json:"-"` // what it got
+	ID        string            `json:"-"` // the id in the answer
 	Trace     string            `json:"-"` // traceparent
 }
 
-// prepareCalls starts the API, and chooses where the agent is going to be.
+// prepareCalls starts the API, and chooses the agent's address.
 func (s *stage) prepareCalls() *prepareAPI {
 	s.Helper()
 	a := &prepareAPI{}
@@ -87,7 +87,7 @@ func (a *prepareAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, `{"call_status":"registered","synthflow_call_id":%q,"direction":"inbound","custom_variables":{}}`, req.ID)
 }
 
-// requests are what was asked so far.
+// requests returns the requests so far.
 func (a *prepareAPI) requests() []prepareRequest {
 	a.mu.Lock()
 	defer a.mu.Unlock()

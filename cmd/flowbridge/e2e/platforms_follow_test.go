@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// redirected has a call come in at Twilio, and gives what was shown of it.
+// redirected places a call to a Twilio number, and returns what was printed about it.
 func (p *platforms) redirected() (calls redirectedCall, code int) {
 	p.Helper()
 	out, code := p.run("simulate", "twilio", "--voice-url", p.hook("/redirect_call"), "--called", "+15550100001", "--from", "+15550100099",
@@ -40,8 +40,8 @@ type redirectedCall struct {
 	}
 }
 
-// TestRedirectFollowed: a call that Twilio dials goes to the next target where one
-// does not take it, and has a record with the platform's report.
+// TestRedirectFollowed: if a target does not take a call that Twilio dials, the call goes to the
+// next target. Its record has the platform's report.
 func TestRedirectFollowed(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model)
 	p.startAway("--fault", "status:503")
@@ -67,7 +67,7 @@ func TestRedirectFollowed(t *testing.T) {
 	p.finish()
 }
 
-// asTwilio posts a form as Twilio does, signed with a token.
+// asTwilio posts a form in the way Twilio does, signed with a token.
 func (p *platforms) asTwilio(address string, form url.Values, token string) (int, string) {
 	p.Helper()
 	req, err := http.NewRequest(http.MethodPost, address, strings.NewReader(form.Encode()))
@@ -89,7 +89,7 @@ func (p *platforms) asTwilio(address string, form url.Values, token string) (int
 	return res.StatusCode, string(body)
 }
 
-// action has a call with a CallSid come in, and gives its action URL.
+// action starts a call with a CallSid, and returns its action URL.
 func (p *platforms) action(sid string) string {
 	p.Helper()
 	_, text := p.asTwilio(p.hook("/redirect_call"), url.Values{"CallSid": {sid}, "Called": {"+15550100001"}, "From": {"+15550100099"}}, twilioToken)
@@ -104,14 +104,14 @@ func (p *platforms) action(sid string) string {
 	return document.Dial.Action
 }
 
-// endOf is the form that ends a call.
+// endOf returns the form that ends a call.
 func endOf(sid string) url.Values {
 	return url.Values{"CallSid": {sid}, "CallStatus": {"completed"}, "DialCallStatus": {"completed"}, "DialSipCallId": {"x@y"}, "DialCallDuration": {"7"}}
 }
 
-// TestRedirectKilled: a call that was at Twilio when the process was killed has
-// its record after the next start, and its end is heard no more. Before, who does not
-// have the auth token ends no call.
+// TestRedirectKilled: a call that was at Twilio when the process was killed has its record after
+// the next start, and its end is ignored. Before the kill, a sender without the auth token can't
+// end a call.
 func TestRedirectKilled(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model)
 	p.serveAll("prepared", ", follow: true")
@@ -133,7 +133,7 @@ func TestRedirectKilled(t *testing.T) {
 	for range 2 {
 		hangsUp(other, "CA2")
 	}
-	if r := p.last(1, answered); r.SIPCallID != "CA2" || r.TargetSIPCallID != "x@y" || r.Cause != "caller_hangup" { // what the journal knows of CA1 was queued before
+	if r := p.last(1, answered); r.SIPCallID != "CA2" || r.TargetSIPCallID != "x@y" || r.Cause != "caller_hangup" { // CA1 was queued first
 		t.Errorf("record %+v; want CA2, which its caller ended", r)
 	}
 	p.server.kill()

@@ -17,8 +17,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// The account that the platforms' tests have, and its secrets. None of those
-// may be seen anywhere.
+// The account of the platforms' tests, and its secrets. None of the secrets may be visible
+// anywhere.
 const (
 	workspace = "1738660423280x428309622607052800"
 	model     = "11111111-1111-4111-8111-111111111111"
@@ -34,12 +34,12 @@ const (
 
 var hushed = []string{apiToken, vapiKey, twilioToken, vapiSecret, webhookSecret, agentToken, trunkPassword}
 
-// platforms is a stage with everything that the documents name: both
-// platforms, and a B2BUA with all its hooks.
+// platforms is a stage with everything that the documents name: both platforms, and a B2BUA with
+// all its hooks.
 type platforms struct {
 	*stage
 	dir      string
-	vapi     string // its API
+	vapi     string // URL of its API
 	vapiSIP  netip.AddrPort
 	hookAddr netip.AddrPort
 	away     netip.AddrPort // another agent, see startAway
@@ -47,7 +47,7 @@ type platforms struct {
 	vp       *process
 }
 
-// newPlatforms starts the stand-ins; sfFlags are further flags of Synthflow's.
+// newPlatforms starts the stand-ins. sfFlags are additional flags for Synthflow's.
 func newPlatforms(t *testing.T, sfFlags ...string) *platforms {
 	s := newStage(t)
 	p := &platforms{stage: s, dir: s.TempDir()}
@@ -67,7 +67,7 @@ func newPlatforms(t *testing.T, sfFlags ...string) *platforms {
 	return p
 }
 
-// freeTCP gives a TCP port that is free on an address of this test's own.
+// freeTCP returns a TCP port that is free on an address that only this test uses.
 func (s *stage) freeTCP(addr netip.Addr) netip.AddrPort {
 	at := s.freePort(addr)
 	return netip.AddrPortFrom(addr, at.Port())
@@ -101,7 +101,7 @@ func (p *platforms) startVapi() {
 	})
 }
 
-// targets are all the ways in; %s is what hooks.twilio goes to.
+// platformsConfig has all the ways in. %s is the target of hooks.twilio.
 const platformsConfig = `
 sip: {listen: ["udp://@B2BUA@:0"]}
 media: {listen: ["@B2BUA@"]}
@@ -164,8 +164,8 @@ admin: {listen: "127.0.0.1:0"}
 log: {level: debug}
 `
 
-// serveAll starts the B2BUA with all hooks. twilio are the targets of its
-// redirects, and further keys of that hook.
+// serveAll starts the B2BUA with all hooks. twilio are the targets of its redirects, more has
+// further keys of that hook.
 func (p *platforms) serveAll(twilio, more string) *server {
 	p.Helper()
 	if !p.away.IsValid() {
@@ -179,8 +179,8 @@ func (p *platforms) serveAll(twilio, more string) *server {
 	return p.server
 }
 
-// run runs the program in the directory of the configuration, and gives what it
-// printed and its exit code.
+// run runs the program in the directory of the configuration, and returns its output and its exit
+// code.
 func (p *platforms) run(args ...string) (out string, code int) {
 	p.Helper()
 	cmd := exec.Command(program, args...)
@@ -199,7 +199,7 @@ func (p *platforms) run(args ...string) (out string, code int) {
 	return text.String(), cmd.ProcessState.ExitCode()
 }
 
-// must is run for what has to succeed.
+// must is like run, but the program must succeed.
 func (p *platforms) must(args ...string) string {
 	p.Helper()
 	out, code := p.run(args...)
@@ -209,7 +209,7 @@ func (p *platforms) must(args ...string) string {
 	return out
 }
 
-// silentAbout checks that no secret is in what somebody can read.
+// silentAbout checks that a text that people can read contains no secret.
 func (p *platforms) silentAbout(text, where string) {
 	p.Helper()
 	for _, secret := range hushed {
@@ -219,7 +219,7 @@ func (p *platforms) silentAbout(text, where string) {
 	}
 }
 
-// call places a call from the carrier and gives what was shown of it.
+// call places a call from the carrier and returns what was printed about it.
 func (p *platforms) call(from, to string, headers ...string) (out string, code int) {
 	p.Helper()
 	args := []string{
@@ -231,7 +231,7 @@ func (p *platforms) call(from, to string, headers ...string) (out string, code i
 	return p.run(args...)
 }
 
-// last waits for so many records and gives the newest.
+// last waits for this many records and returns the newest.
 func (p *platforms) last(count int, ready func(record.Record) bool) record.Record {
 	p.Helper()
 	var all []record.Record
@@ -253,7 +253,7 @@ func answered(r record.Record) bool { return r.Disposition == record.Disposition
 
 func isReported(r record.Record) bool { return r.Report != nil }
 
-// logged waits for a line of a process's log with all these in it.
+// logged waits for a line in a process's log that contains all of these parts.
 func (p *platforms) logged(from *process, parts ...string) string {
 	p.Helper()
 	found := ""
@@ -276,14 +276,14 @@ func (p *platforms) logged(from *process, parts ...string) string {
 	return found
 }
 
-// finish stops the B2BUA, and looks for secrets in what it logged.
+// finish stops the B2BUA, and looks for secrets in its log.
 func (p *platforms) finish() {
 	p.Helper()
 	eventually(p.T, "/api/calls is empty", func() bool { return len(p.server.calls()) == 0 })
 	p.server.stop()
 	for _, from := range []*process{p.server.process, p.sf, p.vp} {
 		for _, line := range from.output() {
-			if from != p.sf && from != p.vp || !strings.HasPrefix(line, "API ") { // a stand-in says which token it takes
+			if from != p.sf && from != p.vp || !strings.HasPrefix(line, "API ") { // a stand-in prints the token that it accepts
 				p.silentAbout(line, from.name)
 			}
 		}

@@ -16,8 +16,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestPreparedCall: a carrier's call is prepared, dialled, asked about and
-// reported on, and its record has it all.
+// TestPreparedCall: a carrier's call is prepared and dialled, the agent asks for its variables, and the platform
+// reports on it. The record has all of it.
 func TestPreparedCall(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model)
 	p.serveAll("prepared", "")
@@ -32,7 +32,7 @@ func TestPreparedCall(t *testing.T) {
 		r.Report.Status != "completed" || !r.Report.Confirmed {
 		t.Errorf("report %+v", r.Report)
 	}
-	// A PBX that has called the customer, and hands the call over.
+	// A PBX that has called the customer, and hands over the call.
 	if out, code := p.call("+15550100001", "+15550100077"); code != 0 {
 		t.Fatalf("outbound: exit code %d\n%s", code, out)
 	}
@@ -44,7 +44,7 @@ func TestPreparedCall(t *testing.T) {
 	p.finish()
 }
 
-// TestVariables: an agent's pre-action is answered while its call still rings, by the id of the documents.
+// TestVariables: an agent's pre-action is answered while its call still rings, by the id in the documents.
 func TestVariables(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model, "--number", "+15550100003="+model2, "--ring", "10m")
 	p.serveAll("bare", "")
@@ -60,7 +60,7 @@ func TestVariables(t *testing.T) {
 	for _, c := range []struct {
 		id       string
 		caller   []string
-		recorded bool // Twilio's own call to the agent is not
+		recorded bool // false for Twilio's own call to the agent
 		want     map[string]string
 	}{
 		{"CA0123", carrier, true, map[string]string{"greeting": "Hello +15550100099", "X-Name": "Ada"}},
@@ -90,7 +90,8 @@ func TestVariables(t *testing.T) {
 	p.finish()
 }
 
-// variables asks for the variables of a live call as an agent does, and reports whether there is one of this id.
+// variables requests the variables of a live call as an agent does, and reports whether there is a call with
+// this id.
 func (p *platforms) variables(id string, into *hooks.Call) bool {
 	p.Helper()
 	r, err := http.NewRequestWithContext(p.Context(), http.MethodGet, p.hook("/variables?id="+id), nil)
@@ -133,8 +134,8 @@ func TestDirectDial(t *testing.T) {
 	p.finish()
 }
 
-// TestRedirectCall is Twilio's voice webhook in every variant of Synthflow's
-// documents, by GET and POST, with calls through to the agent.
+// TestRedirectCall tests Twilio's voice webhook in every variant of Synthflow's documents, by GET and POST, with
+// calls all the way to the agent.
 func TestRedirectCall(t *testing.T) {
 	for _, c := range []struct{ target, more, number, header string }{
 		{"plain", "", "+15550100002", ""},
@@ -162,8 +163,8 @@ func TestRedirectCall(t *testing.T) {
 	}
 }
 
-// TestRedirectRefused: what is not Twilio's gets no id, and what can't be
-// prepared gets TwiML all the same.
+// TestRedirectRefused: a request that is not Twilio's gets no id. A call that can't be prepared gets TwiML all
+// the same.
 func TestRedirectRefused(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model, "--fault", "failed")
 	p.serveAll("prepared", `, fallback: "<Response><Say>Please call again later.</Say></Response>"`)
@@ -181,7 +182,7 @@ func TestRedirectRefused(t *testing.T) {
 	p.finish()
 }
 
-// TestTwilioTrunk: Twilio calls us as a carrier does, and its CallSid goes on.
+// TestTwilioTrunk: Twilio calls us as a carrier does, and its CallSid is passed on.
 func TestTwilioTrunk(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model)
 	p.serveAll("prepared", "")
@@ -194,8 +195,8 @@ func TestTwilioTrunk(t *testing.T) {
 	p.finish()
 }
 
-// TestVapi: from an empty account to calls that are answered by an assistant of
-// the number, and by one that our rules choose for the carrier's call.
+// TestVapi goes from an empty account to calls that are answered by the number's assistant, and by an assistant
+// that our rules choose for the carrier's call.
 func TestVapi(t *testing.T) {
 	p := newPlatforms(t)
 	b := p.serveAll("plain", "")
@@ -241,7 +242,7 @@ func TestVapi(t *testing.T) {
 	if r := p.last(5, isReported); r.Report.CallID == "" || r.Report.EndReason == "" || !r.Report.Confirmed {
 		t.Errorf("report %+v", r.Report)
 	}
-	// A number that asks for credentials gets them.
+	// A number that requires credentials gets them.
 	renumber("--assistant-id", id, "--body", "vapi-number.json")
 	said, code := p.call("+15550100099", "+15550100005", "X-Name: Zoe")
 	if code != 0 {
@@ -256,8 +257,8 @@ func TestVapi(t *testing.T) {
 	p.finish()
 }
 
-// TestSynthflowSetupCommand: the documents' steps in one command, prepared and
-// by direct dial; once more it finds everything done.
+// TestSynthflowSetupCommand runs the documents' steps in one command, prepared and by direct dial. A second run
+// finds everything done.
 func TestSynthflowSetupCommand(t *testing.T) {
 	p := newPlatforms(t)
 	for i, direct := range []bool{false, true} {
@@ -283,8 +284,7 @@ func TestSynthflowSetupCommand(t *testing.T) {
 	}
 }
 
-// TestCheckOnline tries targets that are there, and says what is wrong with
-// those that are not.
+// TestCheckOnline tries targets that exist, and checks what is said about targets that don't.
 func TestCheckOnline(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model)
 	p.serveAll("plain", "")
@@ -318,8 +318,8 @@ func TestCheckOnline(t *testing.T) {
 	p.finish()
 }
 
-// TestLyingAPI: whatever the API answers instead of an id, the caller gets the
-// route's answer, the record its cause, and the process goes on.
+// TestLyingAPI: whatever the API answers instead of an id, the caller gets the route's answer, the record has
+// the cause, and the process continues.
 func TestLyingAPI(t *testing.T) {
 	for fault, want := range map[string]string{
 		"failed": "prepare_refused", "html:200": "prepare_invalid", "html": "prepare_failed", "gzipbomb": "prepare_invalid", "huge": "prepare_invalid",
@@ -342,8 +342,7 @@ func TestLyingAPI(t *testing.T) {
 	}
 }
 
-// TestWebhookForged: a report that is not signed, or is of no call of ours, is
-// in no record.
+// TestWebhookForged: a report that is not signed, or is not about a call of ours, is in no record.
 func TestWebhookForged(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model, "--webhook-secret", "another-secret")
 	p.serveAll("plain", "")

@@ -22,19 +22,19 @@ type process struct {
 	name string
 	cmd  *exec.Cmd
 	done chan struct{} // closed when it has ended
-	err  error         // how, once done is closed
+	err  error         // how it ended, once done is closed
 
-	quiet bool // what it prints is not shown when the test fails
+	quiet bool // do not show its output when the test fails
 
-	heir int // the process that goes on in its place, in its group; 0: none
+	heir int // the process that continues in its place, in its group; 0 if there is none
 
 	mu    sync.Mutex
-	lines []string // of its output
+	lines []string // lines of its output
 }
 
-// spawn starts a program on a thread that lives as long as the tests do, unless the test has a network of its own. The
-// kernel kills a program when the thread that has started it ends (prctl(2), PR_SET_PDEATHSIG), and the thread of such
-// a test ends with it (ownNetwork).
+// spawn starts a program on a thread that lives as long as the tests do. The kernel kills a program when the thread
+// that has started it ends (prctl(2), PR_SET_PDEATHSIG). If the test has its own network, its thread is used, which
+// ends with the test (ownNetwork).
 func spawn(t *testing.T, begin func()) {
 	if _, own := networks.Load(t); own {
 		begin()
@@ -56,10 +56,10 @@ var spawner = sync.OnceValue(func() chan<- func() {
 	return all
 })
 
-// networks are the tests with a network of their own.
+// networks are the tests with their own network.
 var networks sync.Map
 
-// start runs a program and collects what it prints.
+// start runs a program and collects its output.
 func start(t *testing.T, name string, cmd *exec.Cmd) *process {
 	t.Helper()
 	p := &process{t: t, name: name, cmd: cmd, done: make(chan struct{})}
@@ -107,14 +107,14 @@ func (p *process) cleanup() {
 	}
 }
 
-// output is what it has printed so far.
+// output returns its output so far.
 func (p *process) output() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return append([]string(nil), p.lines...)
 }
 
-// find gives what follows after in the first line of the output that has it.
+// find returns the text that follows after in the first line of the output that contains after.
 func (p *process) find(after string) (string, bool) {
 	for _, line := range p.output() {
 		if _, rest, ok := strings.Cut(line, after); ok {
@@ -144,7 +144,7 @@ func (p *process) signal(sig syscall.Signal) {
 	}
 }
 
-// pid is the number of the process that runs now.
+// pid returns the id of the process that runs now.
 func (p *process) pid() int {
 	if p.heir != 0 {
 		return p.heir
@@ -152,13 +152,13 @@ func (p *process) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// kill ends it the hard way and waits for that.
+// kill kills it and waits for its end.
 func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.done
 }
 
-// exit waits for its end and gives its exit code.
+// exit waits for its end and returns its exit code.
 func (p *process) exit() int {
 	p.t.Helper()
 	select {

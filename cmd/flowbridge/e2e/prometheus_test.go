@@ -23,7 +23,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// monitoring is what the repository has for Prometheus and Grafana.
+// monitoring is the directory with the repository's files for Prometheus and Grafana.
 const (
 	prometheusFiles = "../../../contrib/prometheus"
 	dashboardFile   = "../../../contrib/grafana/flowbridge.json"
@@ -35,7 +35,7 @@ type prometheus struct {
 	url string
 }
 
-// watch starts a Prometheus with the repository's configuration, which scrapes the server each second.
+// watch starts a Prometheus with the repository's configuration. It scrapes the server each second.
 func (s *stage) watch() *prometheus {
 	s.Helper()
 	dir := s.TempDir()
@@ -61,7 +61,7 @@ func (s *stage) watch() *prometheus {
 	return p
 }
 
-// query gives the values of an expression at this moment.
+// query returns the current values of an expression.
 func (p *prometheus) query(expr string) (values []float64, err error) {
 	res, err := client.Get(p.url + "/api/v1/query?query=" + url.QueryEscape(expr))
 	if err != nil {
@@ -93,13 +93,13 @@ func (p *prometheus) query(expr string) (values []float64, err error) {
 	return values, nil
 }
 
-// is says whether an expression has this one value.
+// is reports whether an expression has exactly this value.
 func (p *prometheus) is(expr string, want float64) bool {
 	got, err := p.query(expr)
 	return err == nil && len(got) == 1 && got[0] == want
 }
 
-// alerts are the expressions of the rules, by name.
+// alerts returns the expressions of the rules, by name.
 func alerts(t *testing.T) map[string]string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(prometheusFiles, "flowbridge.rules.yml"))
@@ -119,7 +119,7 @@ func alerts(t *testing.T) map[string]string {
 	return all
 }
 
-// panels are the expressions of the dashboard, by the panel's title and the line's letter. What Grafana fills in is
+// panels returns the expressions of the dashboard, by the panel's title and the line's letter, with Grafana's variables
 // filled in.
 func panels(t *testing.T) map[string]string {
 	t.Helper()
@@ -141,11 +141,11 @@ func panels(t *testing.T) map[string]string {
 	return all
 }
 
-// mayBeEmpty are lines of the dashboard that show something only where it happens, or is configured.
+// mayBeEmpty lists lines of the dashboard that only show something if it happens, or is configured.
 var mayBeEmpty = []string{"Refused before they were calls A", "Not passed on A", "Calls and caps B", "Fleet A", "Fleet B", "Fleet C", "Fleet D", "Fleet E", "Fleet F"}
 
-// TestPrometheus has a real Prometheus scrape the server while it takes calls. Each query of the alerts and of the
-// dashboard is valid there, names metrics that there are, and gives something.
+// TestPrometheus makes a real Prometheus scrape the server while it takes calls. Each query of the alerts and of the
+// dashboard must be valid, name existing metrics, and return something.
 func TestPrometheus(t *testing.T) {
 	s := newQuietStage(t)
 	platform := s.simulate()
@@ -166,7 +166,7 @@ func TestPrometheus(t *testing.T) {
 	for range calls {
 		s.callsBy(0, "+15075785607")
 	}
-	s.callsBy(1, "+15085785607") // no route
+	s.callsBy(1, "+15085785607") // there is no route
 	platform.kill()
 	s.callsBy(1, "+15075785607") // the API is away
 	stop()
@@ -174,7 +174,7 @@ func TestPrometheus(t *testing.T) {
 		return prom.is(`sum(flowbridge_calls_total)`, calls+3) && prom.is(`sum(flowbridge_calls_total{disposition="answered"})`, calls+1)
 	})
 	eventually(t, "Prometheus has seen the target fail", func() bool { return prom.is(`sum(flowbridge_attempts_total{cause="prepare_failed"})`, 1) })
-	// What a rate is taken of was seen twice by then.
+	// By then there are two values from which a rate can be computed.
 	eventually(t, "two scrapes later", func() bool {
 		return prom.is(`count_over_time(flowbridge_attempts_total{cause="prepare_failed"}[1h]) >= bool 2`, 1)
 	})
@@ -194,7 +194,7 @@ func TestPrometheus(t *testing.T) {
 	b.documents()
 }
 
-// callsBy places a call that ends with an exit code.
+// callsBy places a call. The command must end with this exit code.
 func (s *stage) callsBy(code int, to string) {
 	s.Helper()
 	cmd := s.callTo(to, "1")
@@ -203,14 +203,14 @@ func (s *stage) callsBy(code int, to string) {
 	}
 }
 
-// callTo is a command that places a call from the carrier.
+// callTo returns a command that places a call from the carrier.
 func (s *stage) callTo(to, seconds string) *exec.Cmd {
 	cmd := exec.Command(program, "call", "--to", fmt.Sprintf("sip:%s@%s", to, s.server.sip), "--seconds", seconds, "--listen", s.carrier.String()+":0")
 	cmd.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
 	return cmd
 }
 
-// scrapeAllTheTime asks for /metrics without a pause until it is stopped. It gets the metrics, or is told to wait.
+// scrapeAllTheTime requests /metrics without a pause until it is stopped. It gets the metrics, or is told to wait.
 func (s *server) scrapeAllTheTime() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var group sync.WaitGroup
@@ -242,7 +242,7 @@ func (p *prometheus) knows(name, expr string) {
 	}
 }
 
-// documents checks the form of /metrics, and that docs/metrics.md has each metric of Flowbridge, and no other.
+// documents checks the form of /metrics, and that docs/metrics.md lists exactly the metrics of Flowbridge.
 func (s *server) documents() {
 	s.t.Helper()
 	res, err := client.Get(s.admin + "/metrics")
@@ -274,7 +274,8 @@ func (s *server) documents() {
 	}
 }
 
-// optionalMetrics belong to parts that this server does not have, and to rescue and queue, for which its agents give no reason.
+// optionalMetrics belong to parts that this server does not have, and to rescue and queue, which its agents do not
+// trigger.
 var optionalMetrics = []string{
 	"flowbridge_fleet_nodes", "flowbridge_fleet_reached", "flowbridge_fleet_draining_ok", "flowbridge_fleet_nodes_vanished", "flowbridge_fleet_records_delivered_total",
 	"flowbridge_seat_epoch", "flowbridge_calls_protected", "flowbridge_calls_unprotected",
@@ -283,7 +284,7 @@ var optionalMetrics = []string{
 	"flowbridge_hep_packets_sent_total", "flowbridge_hep_packets_dropped_total", "flowbridge_traces_sent_total", "flowbridge_traces_dropped_total", "flowbridge_certificate_expiry_timestamp_seconds",
 }
 
-// TestAlerts has promtool check the rules, and each alert fire and be quiet where it should.
+// TestAlerts makes promtool check the rules. Each alert must fire and stay quiet where it should.
 func TestAlerts(t *testing.T) {
 	newQuietStage(t)
 	for _, args := range [][]string{{"check", "rules", "flowbridge.rules.yml"}, {"check", "config", "prometheus.yml"}, {"test", "rules", "flowbridge.tests.yml"}} {

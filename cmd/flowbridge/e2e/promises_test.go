@@ -41,7 +41,7 @@ func TestPromises(t *testing.T) {
 	p.finish()
 }
 
-// promisedConfig has a target for each form of an INVITE, and numbers that lead there.
+// promisedConfig returns a configuration with a target for each form of an INVITE, and numbers that lead there.
 func (p *platforms) promisedConfig(synthflow, vapi, api string) string {
 	return strings.NewReplacer("@HOST@", synthflow, "@VAPI@", vapi, "@API@", api, "@B2BUA@", p.b2bua.String(), "@CARRIER@", p.carrier.String(),
 		"@WORKSPACE@", workspace, "@MODEL@", model, "@HOOK@", p.hookAddr.String()).Replace(`
@@ -72,7 +72,7 @@ const promisedSID = "CA0123456789abcdef0123456789abcdef"
 
 var promisedHeaders = regexp.MustCompile(`(?im)^x-(ei|first_name):.*$`)
 
-// promisedInvites asks for the INVITEs to the hosts that the documents name. Nothing is sent there.
+// promisedInvites checks the INVITEs to the hosts that the documents name. Nothing is sent there.
 func (p *platforms) promisedInvites() {
 	for file, host := range map[string]string{"older.yaml": "sipin.synthflow.ai:32681", "newer.yaml": "sip.synthflow.ai:32681"} {
 		must(p, os.WriteFile(filepath.Join(p.dir, file), []byte(p.promisedConfig(host, "sip.vapi.ai", "https://api.synthflow.ai")), 0o600))
@@ -111,7 +111,7 @@ func (p *platforms) promisedInvites() {
 	}
 }
 
-// promised compares a request with the documents', which have two headers.
+// promised compares a request with the documents' request, which has two headers.
 func (p *platforms) promised(head, body, request, want string) {
 	p.Helper()
 	var x, y any
@@ -123,7 +123,7 @@ func (p *platforms) promised(head, body, request, want string) {
 	}
 }
 
-// promisedAnswers reads the document's answer of prepare_inbound, and one that says failed.
+// promisedAnswers reads the document's answer of prepare_inbound, and an answer that says failed.
 func (p *platforms) promisedAnswers() {
 	for status, want := range map[string]struct {
 		code int
@@ -145,14 +145,14 @@ func (p *platforms) promisedAnswers() {
 	}
 }
 
-// promisedRequests compares what is sent to the APIs with the documents, and sends it to the stand-ins.
+// promisedRequests compares the requests to the APIs with the documents, and sends them to the stand-ins.
 func (p *platforms) promisedRequests() (made string) {
 	synthflow := []string{"--api", p.api, "--token-file", "synthflow-api"}
 	vapi := []string{"--api", p.vapi, "--token-file", "vapi-api"}
 	uri := "sip:user@" + p.vapiSIP.String()
 	for _, c := range []struct {
 		account []string
-		args    []string // ID is the one that the row before has made
+		args    []string // ID stands for the id that the previous row has made
 		request string
 		body    string
 	}{
@@ -203,7 +203,7 @@ func (p *platforms) promisedRequests() (made string) {
 	return made
 }
 
-// promisedRequest has a command show its request, and then send it.
+// promisedRequest makes a command print its request, and then send it.
 func (p *platforms) promisedRequest(id, request, body string, args []string) (made string) {
 	p.Helper()
 	if i := slices.Index(args, "ID"); i >= 0 {
@@ -216,7 +216,7 @@ func (p *platforms) promisedRequest(id, request, body string, args []string) (ma
 	return got.ID
 }
 
-// promisedTwiML has Twilio ask where a call goes.
+// promisedTwiML makes Twilio ask where a call goes.
 func (p *platforms) promisedTwiML() {
 	for number, headers := range map[string]string{
 		"+15550100001": "</Sip>", "+15550100002": "[?]X-EI=" + promisedSID + "</Sip>", "+15550100003": "[?]X-EI=E[.]" + promisedSID + ";</Sip>", "+15550100004": "[?]X-EI=S[.]([-0-9a-f]{36});</Sip>",
@@ -246,8 +246,8 @@ func (p *platforms) promisedTwiML() {
 	}
 }
 
-// promisedVapi calls the number, whose assistant takes the header in each spelling, and has it changed for one that our
-// server names for each call.
+// promisedVapi calls the number, whose assistant accepts the header in each spelling. Then it replaces the assistant by
+// one that our server names for each call.
 func (p *platforms) promisedVapi(id string) {
 	for header, name := range map[string]string{"x-first_name": "John", "X-First_Name": "Jane", "X-FIRST_NAME": "Joan"} {
 		p.must("call", "--to", "sip:user@"+p.vapiSIP.String(), "--header", header+": "+name, "--seconds", "1", "--listen", p.carrier.String()+":0")

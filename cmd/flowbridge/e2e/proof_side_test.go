@@ -18,32 +18,31 @@ import (
 	"flowbridge/media/audio"
 )
 
-// side is a phone that speaks one codec, and RTP or SRTP, with a stream of its
-// own. Which number a packet has under SRTP is here up to the library, whereas the
-// B2BUA has its own way with that: what either reads, the other has protected by
-// the book.
+// side is a phone with one codec, RTP or SRTP, and its own stream. Here the SRTP library assigns
+// the packet numbers, whereas the B2BUA chooses them itself. So each side reads packets that were
+// protected independently, by the book.
 type side struct {
 	*phone
 	law   audio.Law
-	suite string   // empty: RTP
-	lines []string // further ones of its session description
+	suite string   // empty for RTP
+	lines []string // additional lines of its session description
 
-	at   netip.AddrPort // where it sends
-	from *net.UDPConn   // what it sends from: as a rule what its description names
+	at   netip.AddrPort // address that it sends to
+	from *net.UDPConn   // socket that it sends from, usually the one in its description
 
-	secret     []byte        // its own key and salt
-	seal, open *srtp.Context // nil: RTP
+	secret     []byte        // its own master key and salt
+	seal, open *srtp.Context // nil for RTP
 
 	ssrc uint32
 	seq  uint16
 	ts   uint32
 
-	got    []rtp.Packet // that came, in the clear
-	opened int          // arrivals that are in got
+	got    []rtp.Packet // received packets, decrypted
+	opened int          // number of arrivals that are in got
 }
 
-// newSide makes a side at an address. Its numbers begin so that they pass 65535
-// in a long talk, as those of a real phone do at some time.
+// newSide creates a side at an address. Its numbers start so that they pass 65535 in a long
+// conversation, as a real phone's do at some time.
 func (s *stage) newSide(addr netip.Addr, law audio.Law, suite string, lines ...string) *side {
 	s.Helper()
 	p := s.newPhone(addr)
@@ -56,7 +55,7 @@ func (s *stage) newSide(addr netip.Addr, law audio.Law, suite string, lines ...s
 	return d
 }
 
-// profile is a suite of SDES (RFC 4568 section 6.2, RFC 6188, RFC 7714).
+// profile returns the profile of a suite of SDES (RFC 4568 section 6.2, RFC 6188, RFC 7714).
 func profile(suite string) srtp.ProtectionProfile {
 	return map[string]srtp.ProtectionProfile{
 		"AES_CM_128_HMAC_SHA1_80": srtp.ProtectionProfileAes128CmHmacSha1_80,
@@ -68,7 +67,7 @@ func profile(suite string) srtp.ProtectionProfile {
 	}[suite]
 }
 
-// keyLength is how many bytes a master key and its salt have.
+// keyLength returns the length of a suite's master key and salt, in bytes.
 func keyLength(suite string) int {
 	p := profile(suite)
 	key, _ := p.KeyLen()
@@ -93,7 +92,7 @@ func (d *side) context(key []byte) *srtp.Context {
 	return c
 }
 
-// sdp is the side's offer or answer: one codec, telephone-events, and a key.
+// sdp returns the side's offer or answer: one codec, telephone-events, and a key.
 func (d *side) sdp() string {
 	at := local(d.rtp)
 	kind, name, proto := 0, "PCMU", "RTP/AVP"
@@ -112,7 +111,7 @@ func (d *side) sdp() string {
 	}, lines...), d.lines...), "\n") + "\n"
 }
 
-// meets takes what the B2BUA says of its own session: address and key.
+// meets reads the B2BUA's address and key from its message.
 func (d *side) meets(m message) {
 	d.Helper()
 	var err error
@@ -144,7 +143,7 @@ func (d *side) says(samples []int16) {
 	d.talkFrom(d.from, packets, d.at)
 }
 
-// packet is the next one of the side's stream.
+// packet returns the next packet of the side's stream.
 func (d *side) packet(payload []byte, marker bool) []byte {
 	d.Helper()
 	h := rtp.Header{Version: 2, Marker: marker, PayloadType: d.kind(), SequenceNumber: d.seq, Timestamp: d.ts, SSRC: d.ssrc}
@@ -165,7 +164,7 @@ func (d *side) kind() uint8 {
 	return 0
 }
 
-// hears is the RTP that has come so far.
+// hears returns the RTP received so far.
 func (d *side) hears() []rtp.Packet {
 	d.Helper()
 	for _, a := range d.heard()[d.opened:] {
@@ -186,7 +185,7 @@ func (d *side) hears() []rtp.Packet {
 	return d.got
 }
 
-// awaits waits until so many packets have come in all.
+// awaits waits until this many packets have been received in total.
 func (d *side) awaits(n int) []rtp.Packet {
 	d.Helper()
 	if !within(patience, func() bool { return len(d.hears()) >= n }) {
@@ -195,8 +194,7 @@ func (d *side) awaits(n int) []rtp.Packet {
 	return d.got
 }
 
-// oneStream checks that packets are one stream whose numbers follow each other
-// and whose timestamps rise.
+// oneStream checks that packets are one stream with consecutive numbers and rising timestamps.
 func oneStream(t *testing.T, got []rtp.Packet) {
 	t.Helper()
 	for i := 1; i < len(got); i++ {
@@ -208,7 +206,7 @@ func oneStream(t *testing.T, got []rtp.Packet) {
 	}
 }
 
-// evenly checks that timestamps rise by a packet's samples, too.
+// evenly checks that timestamps also rise by exactly a packet's samples.
 func evenly(t *testing.T, got []rtp.Packet) {
 	t.Helper()
 	oneStream(t, got)
@@ -219,8 +217,7 @@ func evenly(t *testing.T, got []rtp.Packet) {
 	}
 }
 
-// carries checks that packets have these codes for a payload, under this payload
-// type.
+// carries checks that packets have these codes as payload, under this payload type.
 func carries(t *testing.T, got []rtp.Packet, kind uint8, want []byte) {
 	t.Helper()
 	if len(got) != len(want)/frame {
@@ -233,7 +230,7 @@ func carries(t *testing.T, got []rtp.Packet, kind uint8, want []byte) {
 	}
 }
 
-// payloads are the payloads of packets, one after the other.
+// payloads returns the payloads of packets, joined.
 func payloads(got []rtp.Packet) []byte {
 	var all []byte
 	for _, p := range got {
@@ -242,7 +239,7 @@ func payloads(got []rtp.Packet) []byte {
 	return all
 }
 
-// length is how many packets some audio makes.
+// length returns how many packets some audio makes.
 func length(samples []int16) int { return len(samples) / frame }
 
 // conversation is a call between two sides, which SIPp sets up.
@@ -250,11 +247,10 @@ type conversation struct {
 	*stage
 	one, two       *side
 	carrier, agent *sipp
-	id             string // the carrier's Call-ID
+	id             string // Call-ID on the carrier's side
 }
 
-// converse sets up a call of two sides as they describe themselves, with these options
-// of both SIPps.
+// converse sets up a call of two sides with their own descriptions. options are for both SIPps.
 func (s *stage) converse(one, two *side, options ...string) *conversation {
 	s.Helper()
 	c := &conversation{stage: s, one: one, two: two}
@@ -267,7 +263,7 @@ func (s *stage) converse(one, two *side, options ...string) *conversation {
 	return c
 }
 
-// hangUp has the carrier end the call.
+// hangUp makes the carrier end the call.
 func (c *conversation) hangUp() {
 	c.Helper()
 	c.carrier.proceed(c.id)

@@ -10,9 +10,9 @@ import (
 	"flowbridge/sim"
 )
 
-// reference is audio to compare with: half a second of a tone that rises from
-// 200 to 3400 Hz and from nothing to full scale, so that every code of G.711 is
-// met, and speech. It depends on nothing but its arguments.
+// reference returns audio to compare with: half a second of a tone that rises from 200 to 3400 Hz
+// and from silence to full scale, so that it contains every code of G.711, and then speech. It
+// depends only on its arguments.
 func reference(seed uint64, d time.Duration) []int16 {
 	const sweep = audio.Rate / 2
 	samples := sim.SpeechLike(seed, d)
@@ -25,7 +25,7 @@ func reference(seed uint64, d time.Duration) []int16 {
 	return samples
 }
 
-// codes is audio in a kind of G.711.
+// codes encodes audio in a law of G.711.
 func codes(law audio.Law, samples []int16) []byte {
 	out := make([]byte, len(samples))
 	for i, v := range samples {
@@ -38,7 +38,7 @@ func codes(law audio.Law, samples []int16) []byte {
 	return out
 }
 
-// samplesOf is the contrary of codes.
+// samplesOf is the inverse of codes.
 func samplesOf(law audio.Law, codes []byte) []int16 {
 	out := make([]int16, len(codes))
 	for i, c := range codes {
@@ -51,7 +51,7 @@ func samplesOf(law audio.Law, codes []byte) []int16 {
 	return out
 }
 
-// noise is the ratio of a signal to what was made of it, less the signal, in dB.
+// noise returns the ratio of a signal to the difference between it and the received signal, in dB.
 func noise(signal, got []int16) float64 {
 	var power, wrong float64
 	for i, v := range signal {
@@ -62,8 +62,7 @@ func noise(signal, got []int16) float64 {
 	return 10 * math.Log10(power/wrong)
 }
 
-// level is the amplitude of a frequency in some samples, of 32768, by Goertzel's
-// algorithm.
+// level returns the amplitude of a frequency in some samples, of 32768, by Goertzel's algorithm.
 func level(samples []int16, hertz float64) float64 {
 	c := 2 * math.Cos(2*math.Pi*hertz/audio.Rate)
 	var a, b float64

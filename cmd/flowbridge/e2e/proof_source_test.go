@@ -13,8 +13,7 @@ import (
 	"flowbridge/media/audio"
 )
 
-// TestLatch has a carrier whose RTP comes from another port than its description
-// says.
+// TestLatch has a carrier whose RTP comes from a port other than the one in its description.
 func TestLatch(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"strict", "auto"} {
@@ -28,7 +27,7 @@ func TestLatch(t *testing.T) {
 			call := s.converse(one, two)
 			hers, his := reference(10, 3500*time.Millisecond), reference(11, 3500*time.Millisecond)
 			call.both(hers, his)
-			const proof = 3 // packets that show that there is a source, of which the last is relayed
+			const proof = 3 // packets that prove a source; the last of them is relayed
 			if mode == "auto" {
 				two.awaits(length(hers) - proof + 1)
 			} else {
@@ -47,8 +46,8 @@ func TestLatch(t *testing.T) {
 				return
 			}
 			two.heardAll(one, hers[(proof-1)*frame:])
-			// The agent's words go where they are to go: until the source is learned, to the address of
-			// the description, after that to where the carrier's come from.
+			// The agent's words go to the right place: to the address in the description until the source is
+			// learned, and after that to the address that the carrier's packets come from.
 			if heard := append(payloads(one.hears()), payloads(elsewhere.hears())...); !bytes.Equal(heard, codes(audio.ULaw, his)) || len(elsewhere.hears()) == 0 {
 				t.Errorf("of %d packets the carrier gets %d where it said, and %d where it is", length(his), len(one.hears()), len(elsewhere.hears()))
 			}
@@ -59,7 +58,7 @@ func TestLatch(t *testing.T) {
 	}
 }
 
-// oneWay is the side of which the log says that it is not heard.
+// oneWay returns the side that is not heard according to the log.
 func (s *server) oneWay() (side string) {
 	s.t.Helper()
 	for _, line := range s.output() {

@@ -19,9 +19,9 @@ import (
 	"flowbridge/media/audio"
 )
 
-// TestAudio has both sides of a call say several seconds at the same time, and
-// compares all that they hear: each packet comes once and in order, with the
-// bytes that were sent, or what ITU-T G.711 makes of them in the other law.
+// TestAudio makes both sides of a call speak for several seconds at the same time, and compares all
+// that they hear. Each packet must come once and in order, with the bytes that were sent, or their
+// conversion to the other law by ITU-T G.711.
 func TestAudio(t *testing.T) {
 	t.Parallel()
 	const (
@@ -34,7 +34,7 @@ func TestAudio(t *testing.T) {
 	)
 	for _, c := range []struct {
 		name         string
-		one, two     audio.Law // of the carrier and of the agent
+		one, two     audio.Law // laws of the carrier and of the agent
 		keys, toKeys string    // their SRTP suites
 		length       time.Duration
 	}{
@@ -85,7 +85,7 @@ func lawName(l audio.Law) string {
 	return "PCMU"
 }
 
-// both has both sides speak at once.
+// both makes both sides speak at once.
 func (c *conversation) both(hers, his []int16) {
 	c.Helper()
 	var speaking sync.WaitGroup
@@ -94,7 +94,7 @@ func (c *conversation) both(hers, his []int16) {
 	speaking.Wait()
 }
 
-// heardAll checks that a side has heard what another one said, and nothing else.
+// heardAll checks that a side has heard everything that another side said, and nothing else.
 func (d *side) heardAll(from *side, said []int16) {
 	d.Helper()
 	got, want := d.hears(), codes(from.law, said)
@@ -112,12 +112,11 @@ func (d *side) heardAll(from *side, said []int16) {
 	}
 }
 
-// TestRingingOfOurs has the caller hear ringing of ours, and then the agent, in
-// one stream of which nothing is missing: the agent answers, or it says
-// something before. Rings is a tone or a WAV file.
+// TestRingingOfOurs makes the caller hear our ringing, and then the agent, in one stream without
+// gaps. The agent answers, or speaks before that. The ringing is a tone or a WAV file.
 func TestRingingOfOurs(t *testing.T) {
 	t.Parallel()
-	queue := reference(9, 1500*time.Millisecond+7*time.Millisecond) // no whole number of packets
+	queue := reference(9, 1500*time.Millisecond+7*time.Millisecond) // not a whole number of packets
 	for _, c := range []struct {
 		name, ringback, agent string
 		hertz                 []float64
@@ -149,7 +148,7 @@ func TestRingingOfOurs(t *testing.T) {
 			speaks, stop := context.WithCancel(t.Context())
 			defer stop()
 			stopped := make(chan struct{})
-			if c.agent == "early_media" { // it speaks until it has answered: after 400 ms of silence the caller would hear ringing
+			if c.agent == "early_media" { // silence of 400 ms would start a ringing tone
 				agent.sent("SIP/2.0 183", 1)
 				eventually(t, "the B2BUA knows where the agent's early media comes from", func() bool {
 					live := b.calls()
@@ -196,7 +195,7 @@ func TestRingingOfOurs(t *testing.T) {
 	}
 }
 
-// wavFile is a file with some audio.
+// wavFile writes audio to a file and returns its name.
 func wavFile(t *testing.T, samples []int16) string {
 	t.Helper()
 	name := filepath.Join(t.TempDir(), "sound.wav")
@@ -204,10 +203,10 @@ func wavFile(t *testing.T, samples []int16) string {
 	return name
 }
 
-// endsWith says whether audio has come to an end with these codes.
+// endsWith reports whether audio ends with these codes.
 func endsWith(got, want []byte) bool { return bytes.HasSuffix(got, want) }
 
-// ringsWith checks that audio is these frequencies, equally loud, and no others.
+// ringsWith checks that audio consists of these frequencies, equally loud, and no others.
 func ringsWith(t *testing.T, got []byte, hertz ...float64) {
 	t.Helper()
 	samples := samplesOf(audio.ULaw, got)
@@ -224,8 +223,8 @@ func ringsWith(t *testing.T, got []byte, hertz ...float64) {
 	}
 }
 
-// sounding are the first ten packets of a sound in a row, once there are so many. A
-// packet that was to come when the process did not run may have been left out.
+// sounding returns the first ten consecutive packets of a sound, once there are that many. A packet
+// that was due while the process did not run may be missing.
 func sounding(got []rtp.Packet) []byte {
 	const long = 10
 	run := 0
@@ -244,8 +243,8 @@ func sounding(got []rtp.Packet) []byte {
 	return nil
 }
 
-// plays checks that packets are a sound, again and again, to the sample. A packet
-// that was to come when the process did not run may have been left out.
+// plays checks that packets are a sound, repeated, to the sample. A packet that was due while the
+// process did not run may be missing.
 func plays(t *testing.T, got []rtp.Packet, sound []int16) {
 	t.Helper()
 	want := codes(audio.ULaw, sound)
@@ -259,9 +258,9 @@ func plays(t *testing.T, got []rtp.Packet, sound []int16) {
 	}
 }
 
-// TestTransferIsOneStream has the agent transfer the caller while it speaks: the
-// caller hears it to the change and then all of whom it is connected to, as one
-// stream; the other one hears all that the caller says to it.
+// TestTransferIsOneStream makes the agent transfer the caller while the agent speaks. The caller
+// hears the agent until the change and then the new party, as one stream. The new party hears
+// everything that the caller says to it.
 func TestTransferIsOneStream(t *testing.T) {
 	s := newQuietStage(t)
 	s.prepareCalls()
@@ -290,7 +289,7 @@ func TestTransferIsOneStream(t *testing.T) {
 	agent.received("BYE ", 1)
 	three.meets(invite)
 	speaking.Go(func() { one.says(hers) })
-	three.says(his) // over the agent, which has not stopped
+	three.says(his) // over the agent, which is still speaking
 	close(stop)
 	speaking.Wait()
 	eventually(t, "the caller hears the other one", func() bool { return endsWith(payloads(one.hears()), codes(audio.ULaw, his)) })
@@ -308,7 +307,7 @@ func TestTransferIsOneStream(t *testing.T) {
 	carries(t, three.hears(), 0, codes(audio.ULaw, hers))
 }
 
-// saysUntil is says that may be cut off.
+// saysUntil is like says, but can be cut off.
 func (d *side) saysUntil(samples []int16, stop <-chan struct{}) {
 	d.Helper()
 	for i, all := 0, codes(d.law, samples); i+frame <= len(all); i += frame {
@@ -321,7 +320,7 @@ func (d *side) saysUntil(samples []int16, stop <-chan struct{}) {
 	}
 }
 
-// directionOf is the direction that a session description names, "" without one.
+// directionOf returns the direction in a session description, or "" if there is none.
 func directionOf(sdp string) string {
 	for _, d := range []string{"sendrecv", "sendonly", "recvonly", "inactive"} {
 		if strings.Contains(sdp, "\r\na="+d+"\r\n") {
@@ -331,8 +330,8 @@ func directionOf(sdp string) string {
 	return ""
 }
 
-// TestHoldTone has the carrier hold the call: the agent hears a tone instead,
-// and after that the carrier again, all in one stream.
+// TestHoldTone makes the carrier hold the call. The agent hears a tone instead, and after that the
+// carrier again, all in one stream.
 func TestHoldTone(t *testing.T) {
 	s := newQuietStage(t)
 	s.prepareCalls()
@@ -356,7 +355,7 @@ func TestHoldTone(t *testing.T) {
 		tone := two.hears()[length(first):]
 		return sounding(tone) != nil && tone[len(tone)-1].Timestamp-tone[0].Timestamp >= beep+pause
 	})
-	two.says(first) // which a side that holds does not want to hear
+	two.says(first) // a side that holds does not want to hear this
 	eventually(t, "all of that has come", func() bool { return b.calls()[0].Media.B.DroppedBy.Held == int64(length(first)) })
 	carrier.proceed(id...)
 	carrier.final(3, "INVITE")

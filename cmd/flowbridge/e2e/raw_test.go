@@ -10,12 +10,11 @@ import (
 	"time"
 )
 
-// rawCarrier sends SIP that no SIP stack would: strangers' and repeated
-// requests.
+// rawCarrier sends SIP that no SIP stack would send: requests of strangers, and repeated requests.
 type rawCarrier struct {
 	*stage
 	conn *net.UDPConn
-	got  []string // every answer so far
+	got  []string // all answers so far
 }
 
 func (s *stage) newRawCarrier(addr netip.Addr) *rawCarrier {
@@ -33,7 +32,7 @@ func (c *rawCarrier) send(text string) {
 	}
 }
 
-// receive gives the next datagram, "" when none comes in time.
+// receive returns the next datagram, or "" if none comes in time.
 func (c *rawCarrier) receive(limit time.Duration) string {
 	c.Helper()
 	must(c, c.conn.SetReadDeadline(time.Now().Add(limit)))
@@ -46,7 +45,7 @@ func (c *rawCarrier) receive(limit time.Duration) string {
 	return string(buf[:n])
 }
 
-// await gives the next datagram that begins like this and has this line.
+// await returns the next datagram that begins with start and contains this line.
 func (c *rawCarrier) await(start, line string) string {
 	c.Helper()
 	for end := time.Now().Add(patience); time.Now().Before(end); {
@@ -64,7 +63,7 @@ func (c *rawCarrier) invite(callID string) string {
 		"v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", host))
 }
 
-// within is a request in the dialog that an answer made.
+// within returns a request in the dialog that an answer made.
 func (c *rawCarrier) within(method string, seq int, answer string) string {
 	m := message{raw: answer}
 	contact := strings.Trim(m.header("Contact"), "<>")

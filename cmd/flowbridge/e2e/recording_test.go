@@ -21,12 +21,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// recordingSetup has calls recorded in both formats.
+// recordingSetup returns a setup in which calls are recorded in both formats.
 func recordingSetup(route string) setup {
 	return setup{trunk: fromLoopback, route: ", " + route, recording: "{path: recordings, format: [wav, pcapng]}"}
 }
 
-// post sends something to the admin API and gives the answer's status and body.
+// post sends a request to the admin API and returns the answer's status and body.
 func (s *server) post(path, body string) (int, string) {
 	s.t.Helper()
 	res, err := client.Post(s.admin+path, "application/json", strings.NewReader(body))
@@ -38,7 +38,7 @@ func (s *server) post(path, body string) (int, string) {
 	return res.StatusCode, strings.TrimSpace(string(text))
 }
 
-// orders is post that has to be carried out, with this state afterwards.
+// orders is like post, for an order that must be carried out, with this state afterwards.
 func (s *server) orders(path, body, state string) {
 	s.t.Helper()
 	if status, text := s.post("/api/calls/"+s.calls()[0].ID+path, body); status != http.StatusOK || text != state {
@@ -46,7 +46,7 @@ func (s *server) orders(path, body, state string) {
 	}
 }
 
-// download gives a recording, by the API.
+// download returns a recording, by the API.
 func (s *server) download(f record.Recording) []byte {
 	s.t.Helper()
 	res, err := client.Get(s.admin + "/api/recordings/" + f.File)
@@ -59,7 +59,7 @@ func (s *server) download(f record.Recording) []byte {
 	return b
 }
 
-// channels are the two of a WAV.
+// channels returns both channels of a WAV.
 func channels(t *testing.T, wav []byte) (left, right []int16) {
 	t.Helper()
 	if len(wav) < wavHeader || string(wav[:4]) != "RIFF" || int(binary.LittleEndian.Uint32(wav[40:])) != len(wav)-wavHeader {
@@ -85,7 +85,7 @@ func tshark(t *testing.T, file string, args ...string) []string {
 	return strings.Split(strings.TrimSpace(string(out)), "\n")
 }
 
-// streams are the lost packets of each RTP stream of a capture.
+// streams returns the lost packets of each RTP stream in a capture.
 func streams(t *testing.T, file string) (lost []string) {
 	t.Helper()
 	for _, line := range tshark(t, file, "-q", "-z", "rtp,streams") {
@@ -100,9 +100,8 @@ func streams(t *testing.T, file string) (lost []string) {
 	return lost
 }
 
-// TestRecordedCall records the call of a softphone: the left channel has its words,
-// the right one what the agent said; the capture has both legs' SIP and RTP without
-// loss.
+// TestRecordedCall records the call of a softphone. The left channel has the softphone's words, the
+// right one the agent's. The capture has both legs' SIP and RTP without loss.
 func TestRecordedCall(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
@@ -157,8 +156,8 @@ func TestRecordedCall(t *testing.T) {
 	b.stop()
 }
 
-// TestMaskedKeys has a softphone press keys before, while and after they are
-// masked: the agent and the capture get those before and after alone.
+// TestMaskedKeys makes a softphone press keys before, while and after they are masked. The agent
+// and the capture get only the keys before and after.
 func TestMaskedKeys(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(recordingSetup("record: on_demand, mask_dtmf: on_demand"))
@@ -191,7 +190,7 @@ func TestMaskedKeys(t *testing.T) {
 	b.finish(hungUpByCaller)
 }
 
-// events are the keys in the capture of the only call, finished or not, each once.
+// events returns the keys in the capture of the only call, finished or not, each once.
 func (s *server) events(t *testing.T) (keys []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(s.dir, "recordings/*/*/*/*.pcapng*"))
@@ -210,8 +209,8 @@ func (s *server) events(t *testing.T) (keys []string) {
 	return keys
 }
 
-// TestKilledWhileRecording: what was recorded when the process was killed can be
-// heard after the next start.
+// TestKilledWhileRecording: the part that was recorded before the process was killed can be played
+// after the next start.
 func TestKilledWhileRecording(t *testing.T) {
 	s := newStage(t)
 	s.simulate()

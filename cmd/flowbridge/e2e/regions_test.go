@@ -25,9 +25,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestRegions: with nothing but a region in the configuration, calls go by the
-// names that the platform has there, to its ports and over TLS to its API. The
-// names lead to the stand-in, in a mount namespace of the B2BUA's own.
+// TestRegions: with only a region in the configuration, calls go to the platform's names in that
+// region, at its ports, and over TLS to its API. In the B2BUA's own mount namespace, the names lead
+// to the stand-in.
 func TestRegions(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs root, for a mount namespace")
@@ -99,8 +99,8 @@ func (s *stage) simulateAt(agent string) {
 	})
 }
 
-// securedAPI puts the stand-in's API behind TLS at port 443, with a certificate
-// for this name, and gives the file of who has signed it.
+// securedAPI puts the stand-in's API behind TLS at port 443, with a certificate for this name, and
+// returns the file of its authority.
 func (s *stage) securedAPI(name string) (ca string) {
 	s.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -23,8 +23,8 @@ func (s *server) registrations() admin.Registrations {
 	return read[admin.Registrations](s, "/api/registrations")
 }
 
-// TestRegistersAtKamailio has the B2BUA register at a registrar that asks for credentials, and called by it: for its Contact, which is
-// no number. The registration is renewed, kept alive, and removed at the end.
+// TestRegistersAtKamailio makes the B2BUA register at a registrar that requires credentials, and be called by it at its
+// Contact, which is not a number. The registration is renewed, kept alive, and removed at the end.
 func TestRegistersAtKamailio(t *testing.T) {
 	t.Parallel()
 	for _, transport := range []string{"udp", "tcp"} {
@@ -61,7 +61,7 @@ func TestRegistersAtKamailio(t *testing.T) {
 	}
 }
 
-// registers counts the REGISTERs that the registrar has taken.
+// registers counts the REGISTERs that the registrar has accepted.
 func (k *kamailio) registers() (n int) {
 	for _, line := range k.output() {
 		if strings.Contains(line, "e2e: REGISTER acme ") {
@@ -71,13 +71,14 @@ func (k *kamailio) registers() (n int) {
 	return n
 }
 
-// heard says whether the registrar has logged a request that begins so.
+// heard reports whether the registrar has logged a request that begins like this.
 func (k *kamailio) heard(begin string) bool {
 	return slices.ContainsFunc(k.output(), func(line string) bool { return strings.Contains(line, "e2e: "+begin) })
 }
 
-// TestSoftphoneRegisters has a softphone register, call an agent, and be called by the carrier, also by the process after a kill. When
-// it leaves, its Contact is gone. Of two challenges, this one (baresip 1.0) knows only the first.
+// TestSoftphoneRegisters makes a softphone register, call an agent, and be called by the carrier, also by the next
+// process after a kill. When it leaves, its Contact is gone. Of two challenges, this softphone (baresip 1.0) uses only
+// the first.
 func TestSoftphoneRegisters(t *testing.T) {
 	s := newPreparedStage(t)
 	config := s.config(setup{sip: ", auth_algorithms: [MD5]", trunk: fromLoopback, listen: []string{"udp://" + s.freePort(s.b2bua).String()}})
@@ -123,9 +124,10 @@ func TestSoftphoneRegisters(t *testing.T) {
 	b.stop()
 }
 
-// TestRegisteredAtAnotherNode has softphones register at one node of a fleet, and the carrier call them through the other one. What is
-// reached from there is called, also when its own node is dead. What is not is called by its own node, if the route has that one, and
-// refused otherwise: the record says where it has registered.
+// TestRegisteredAtAnotherNode makes softphones register at one node of a fleet, and the carrier call them through the
+// other node. A softphone that the other node can reach is called, even if its own node is dead. A softphone that it
+// can't reach is called by its own node, if the route has that node, and is refused otherwise. In that case the record
+// says where it has registered.
 func TestRegisteredAtAnotherNode(t *testing.T) {
 	s := newPreparedStage(t)
 	dsn := filepath.Join(t.TempDir(), "dsn")

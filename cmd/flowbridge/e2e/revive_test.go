@@ -15,11 +15,11 @@ import (
 	"flowbridge/media/audio"
 )
 
-// restart kills the B2BUA and starts it again with this setup, which has to name its ports. Of a seat, the node that stands by
-// goes on.
+// restart kills the B2BUA and starts it again with this setup, which must name its ports. If the B2BUA has a seat, the
+// standby node takes over.
 func (s *stage) restart(o setup) *server {
 	s.Helper()
-	if s.seat != nil { // a slow database, and then a kill, may cost a call: the node says so by this figure
+	if s.seat != nil { // a slow database, followed by a kill, may cost a call: this figure of the node tells
 		eventually(s.T, "the database has the calls", func() bool {
 			return strings.Contains(s.server.text("/metrics"), "\nflowbridge_calls_unprotected 0\n")
 		})
@@ -33,8 +33,8 @@ func (s *stage) restart(o setup) *server {
 	return again
 }
 
-// TestKilledCallLivesOn: a call that is up goes on after SIGKILL and a restart, with its audio, a change of its codec and
-// its end.
+// TestKilledCallLivesOn: a call that is up continues after SIGKILL and a restart, with its audio, a change of its codec
+// and its end.
 func TestKilledCallLivesOn(t *testing.T) {
 	s := newPreparedStage(t)
 	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}}
@@ -58,9 +58,9 @@ func TestKilledCallLivesOn(t *testing.T) {
 	}
 }
 
-// TestKilledSecureCallLivesOn: a recorded call with SRTP by another suite on each side outlives two kills and an upgrade, the
-// second kill when its numbers have passed 65535: what either side says is heard, by the keys of before, and each process has its
-// part of the recording.
+// TestKilledSecureCallLivesOn: a recorded call with SRTP, with a different suite on each side, survives two kills and
+// an upgrade. The second kill comes when its numbers have passed 65535. Each side hears the other, under the same keys
+// as before, and each process has its part of the recording.
 func TestKilledSecureCallLivesOn(t *testing.T) {
 	s := newQuietStage(t)
 	s.prepareCalls()
@@ -71,7 +71,7 @@ func TestKilledSecureCallLivesOn(t *testing.T) {
 	o.target = ", media: {srtp: required, srtp_suites: [" + his + "]}"
 	s.serve(o)
 	one, two := s.newSide(s.carrier, audio.ULaw, hers), s.newSide(s.platform, audio.ULaw, his)
-	call := s.converse(one, two, "-aa") // who sends no RTP soon enough is asked after a restart
+	call := s.converse(one, two, "-aa") // a side that does not send RTP soon is asked after a restart
 	for i, change := range []func(){func() {}, func() { s.restart(o) }, func() { s.server.upgrade() }, func() { s.restart(o) }} {
 		change()
 		said, answered := reference(uint64(10+i), 1500*time.Millisecond), reference(uint64(20+i), 1500*time.Millisecond)
@@ -90,13 +90,13 @@ func TestKilledSecureCallLivesOn(t *testing.T) {
 	}
 }
 
-// TestKilledCallOverTLS: a call over a connection that went with its process is ended by another one.
+// TestKilledCallOverTLS: if a call's connection ended with its process, the next process ends the call over a new one.
 func TestKilledCallOverTLS(t *testing.T) { killedOverTLS(newPreparedStage(t)) }
 
 func killedOverTLS(s *stage) {
 	ca := s.authority("ca")
 	o := ca.secured(setup{})
-	for i, l := range o.listen { // those of the next process
+	for i, l := range o.listen { // the addresses of the next process
 		o.listen[i] = strings.TrimSuffix(l, "0") + strconv.Itoa(int(s.freePort(s.b2bua).Port()))
 	}
 	s.serve(o)
@@ -114,13 +114,13 @@ func killedOverTLS(s *stage) {
 	}
 }
 
-// TestFailedStartLeavesCalls: a start that fails after it has taken up the calls of a killed process, because another program has
-// the admin port, tells nobody anything. The next one goes on with them.
+// TestFailedStartLeavesCalls: a start fails after it has taken over the calls of a killed process, because another
+// program has the admin port. The failed process tells the peers nothing, and the next one continues the calls.
 func TestFailedStartLeavesCalls(t *testing.T) {
 	s := newPreparedStage(t)
 	o := setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}}
 	s.serve(o)
-	agent := s.sippAgent("caller_hangup", "-aa") // who sends no RTP is asked after a restart
+	agent := s.sippAgent("caller_hangup", "-aa") // a side that sends no RTP is asked after a restart
 	carrier := s.sippCarrier("caller_hangup", "-m", "1", "-aa")
 	ids := carrier.answered(1)
 	agent.confirmed(1)
@@ -139,7 +139,7 @@ func TestFailedStartLeavesCalls(t *testing.T) {
 	again.targets = s.server.targets
 	s.server = again
 	carrier.leaves(agent, ids...)
-	if r := again.finish(hungUpByCaller)[0]; r.Restored != 2 { // the start that failed took it up, too
+	if r := again.finish(hungUpByCaller)[0]; r.Restored != 2 { // the failed start has taken it over, too
 		t.Errorf("restored %d times", r.Restored)
 	}
 }

@@ -9,9 +9,9 @@ import (
 	"text/template"
 )
 
-// script is what the scenarios of dialogs are written with. A scenario is a
-// template: these functions write the messages that are the same everywhere,
-// for the side that plays it. Contents of messages are header lines, and a body.
+// script has the template functions for the scenarios of dialogs. They write the messages that are
+// the same everywhere, for the side that plays the scenario. The contents of a message are header
+// lines and a body.
 //
 //	{{invite "Supported: timer" (sdp 7 "0 101" "")}}   the carrier's INVITE
 //	{{dialog 183}}                                     it awaits what makes a dialog
@@ -25,10 +25,10 @@ import (
 //	{{cue}}                                            the driver says when to go on
 type script struct{ agent bool }
 
-// body is a body with its type.
+// body is a message body with its type.
 type body struct{ kind, text string }
 
-// render makes a SIPp scenario of the text of a file.
+// render turns the text of a file into a SIPp scenario.
 func render(t *testing.T, file, text string) string {
 	t.Helper()
 	s := script{agent: strings.HasSuffix(file, "/uas.xml")}
@@ -46,7 +46,7 @@ func render(t *testing.T, file, text string) string {
 	return out.String()
 }
 
-// send is a message that SIPp sends, of its first lines and contents.
+// send returns a message that SIPp sends, with its first lines and contents.
 func (script) send(options string, head []string, contents []any) string {
 	text := ""
 	for _, c := range contents {
@@ -68,8 +68,8 @@ const (
 	contact       = "Contact: <sip:e2e@[local_ip]:[local_port]>"
 )
 
-// via has a branch that is the transaction's, so that ACK and CANCEL can have
-// the INVITE's.
+// via returns a Via. Its branch is derived from the transaction, so that ACK and CANCEL can have
+// the INVITE's branch.
 func (script) via(method string, seq int) string {
 	return fmt.Sprintf("Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=z9hG4bK[pid]x[call_number]n%d%s", seq, method)
 }
@@ -78,7 +78,7 @@ func (s script) invite(contents ...any) string {
 	return s.send(retransmitted, append(s.initial("INVITE", " <sip:[service]@[remote_ip]:[remote_port]>"), contact), contents)
 }
 
-// initial are the first lines of what belongs to the carrier's INVITE.
+// initial returns the first lines of a request that belongs to the carrier's INVITE.
 func (s script) initial(method, to string) []string {
 	return []string{
 		method + " sip:[service]@[remote_ip]:[remote_port] SIP/2.0", s.via("INVITE", 1), "Max-Forwards: 70", carrierFrom,
@@ -86,8 +86,8 @@ func (s script) initial(method, to string) []string {
 	}
 }
 
-// dialog awaits an answer that makes a dialog. What may come before it has to
-// be written as optional.
+// dialog awaits an answer that makes a dialog. Answers that may come before it must be written as
+// optional.
 func (script) dialog(status int) string {
 	return fmt.Sprintf(`<recv response="%d" rrs="true"><action>
   <ereg regexp=".*" search_in="hdr" header="To:" assign_to="peer"/>
@@ -111,7 +111,7 @@ func (script) called() string {
 <Reference variables="via,peer,me,cseq"/>`
 }
 
-// within are the first lines of a request within the dialog.
+// within returns the first lines of a request within the dialog.
 func (s script) within(method, branch string, seq int) []string {
 	from := carrierFrom
 	if s.agent {
@@ -135,7 +135,7 @@ func (s script) ack(seq int, contents ...any) string {
 	return s.send("", s.within("ACK", "ACK", seq), contents)
 }
 
-// change is a request that changes the session, and is accepted.
+// change returns a request that changes the session, and is accepted.
 func (s script) change(method string, seq int, contents ...any) string {
 	out := s.request(method, seq, contents...) + `
 <recv response="100" optional="true"/>
@@ -151,14 +151,14 @@ func (s script) respond(status string, contents ...any) string {
 	return s.send("", []string{"SIP/2.0 " + status, "[last_Via:]", "[last_From:]", "[last_To:]", "[last_Call-ID:]", "[last_CSeq:]", contact}, contents)
 }
 
-// begin is an answer to the INVITE as it was received last.
+// begin returns an answer to the INVITE that was received last.
 func (s script) begin(status string, contents ...any) string {
 	return s.send(repeated(status), []string{
 		"SIP/2.0 " + status, "[last_Via:]", "[last_Record-Route:]", "[last_From:]", "[last_To:]" + agentTag, "[last_Call-ID:]", "[last_CSeq:]", contact,
 	}, contents)
 }
 
-// repeated has a final answer repeated until its ACK comes.
+// repeated repeats a final answer until its ACK comes.
 func repeated(status string) string {
 	if strings.HasPrefix(status, "1") {
 		return ""
@@ -166,7 +166,7 @@ func repeated(status string) string {
 	return retransmitted
 }
 
-// answer is one to the INVITE that came without a proxy.
+// answer returns an answer to an INVITE that came without a proxy.
 func (s script) answer(status string, contents ...any) string {
 	return s.send(repeated(status), []string{
 		"SIP/2.0 " + status, "Via:[$via]", "From:[$peer]", "To:[$me]" + agentTag, "Call-ID: [call_id]", "CSeq:[$cseq]", contact,
@@ -179,7 +179,7 @@ func (s script) hangup(seq int, contents ...any) string {
 
 func (s script) hungup() string { return `<recv request="BYE"/>` + "\n" + s.respond("200 OK") }
 
-// parts is a body of several, whose types may have further headers behind them.
+// parts returns a body with several parts. Their types may be followed by further headers.
 func (script) parts(boundary string, all ...body) body {
 	text := ""
 	for _, b := range all {
@@ -188,8 +188,8 @@ func (script) parts(boundary string, all ...body) body {
 	return body{`multipart/mixed;boundary="` + boundary + `"`, text + "--" + boundary + "--\n"}
 }
 
-// sdp is a session description of this version, with these formats and this
-// direction, at the phone's port, and at another address if one is given.
+// sdp returns a session description with this version, formats and direction, at the phone's port,
+// and at another address if one is given.
 func (s script) sdp(version int, formats, direction string, where ...string) body {
 	address := append(where, "[media_ip]")[0]
 	lines := []string{

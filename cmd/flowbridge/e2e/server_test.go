@@ -22,31 +22,31 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// apiToken is what the platform's API asks for.
+// apiToken is the token that the platform's API requires.
 const apiToken = "e2e-token"
 
 // server is a running `flowbridge serve`.
 type server struct {
 	*process
-	dir   string // configuration and database
-	file  string // the program's, if the next upgrade is to replace it
+	dir   string // directory of the configuration and database
+	file  string // the program's file, if the next upgrade must replace it
 	sip   netip.AddrPort
-	sips  []listener // all of them
+	sips  []listener // all its SIP listeners
 	admin string
-	idle  sockets // open before the first call
-	slow  bool    // an upgrade was tried again (tooSlow)
+	idle  sockets // sockets open before the first call
+	slow  bool    // an upgrade had to be tried again (tooSlow)
 
-	targets  []uint16 // ports that it connects to
+	targets  []uint16 // ports of targets that it connects to
 	outbound bool     // its calls are placed by a target
 }
 
-// listener is an address that the B2BUA takes SIP at.
+// listener is an address at which the B2BUA receives SIP.
 type listener struct {
 	transport string
 	addr      netip.AddrPort
 }
 
-// at is where a peer with such an address reaches the B2BUA over a transport.
+// at returns the address at which a peer with such an address reaches the B2BUA over a transport.
 func (s *server) at(transport string, peer netip.Addr) netip.AddrPort {
 	s.t.Helper()
 	for _, l := range s.sips {
@@ -64,24 +64,23 @@ type liveCall struct {
 	Phase string `json:"phase"`
 }
 
-// client keeps no connection open: they would be counted.
+// client keeps no connections open, because they would be counted.
 var client = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// configure writes the configuration of a server that runs, or is to run, in a
-// directory.
+// configure writes the configuration of a server that runs, or will run, in a directory.
 func configure(t *testing.T, dir, config string) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(dir, "flowbridge.yaml"), []byte(config), 0o600))
 }
 
-// startServer runs the B2BUA in a directory, with this besides in its
-// environment, and returns when it listens.
+// startServer runs the B2BUA in a directory, with additional environment variables, and returns
+// when it listens.
 func startServer(t *testing.T, dir, config string, env ...string) *server {
 	t.Helper()
 	return startVersion(t, program, dir, config, env...)
 }
 
-// startVersion is startServer for a program in a file of any version.
+// startVersion is like startServer, for a program of any version in a file.
 func startVersion(t *testing.T, file, dir, config string, env ...string) *server {
 	t.Helper()
 	configure(t, dir, config)
@@ -91,8 +90,8 @@ func startVersion(t *testing.T, file, dir, config string, env ...string) *server
 	return serveCommand(t, dir, cmd)
 }
 
-// startPredecessor is startServer for the program that is there before the one under test, in
-// a file that an upgrade replaces.
+// startPredecessor is like startServer, for the program that runs before the one under test. Its
+// file is replaced by an upgrade.
 func startPredecessor(t *testing.T, dir, config string) *server {
 	t.Helper()
 	if predecessor == program {
@@ -105,7 +104,7 @@ func startPredecessor(t *testing.T, dir, config string) *server {
 	return s
 }
 
-// install puts a program into a file that may be running.
+// install copies a program to a file that may be running.
 func install(t *testing.T, from, to string) {
 	t.Helper()
 	text, err := os.ReadFile(from)
@@ -114,8 +113,8 @@ func install(t *testing.T, from, to string) {
 	must(t, os.Rename(to+".new", to))
 }
 
-// serveCommand is startServer for a command that is more than the program, or
-// has another environment.
+// serveCommand is like startServer, for a command other than just the program, or with another
+// environment.
 func serveCommand(t *testing.T, dir string, cmd *exec.Cmd) *server {
 	t.Helper()
 	s := &server{process: start(t, "flowbridge serve", cmd), dir: dir}
@@ -146,8 +145,8 @@ func (s *server) begins() {
 		}
 		return s.sip.IsValid() && s.admin != "" && s.status("/readyz") == http.StatusOK
 	})
-	// Counted, not looked up: the kernel's tables miss a row now and then while
-	// others open and close sockets.
+	// They are counted, because the kernel's tables sometimes miss a row while other sockets are
+	// opened and closed.
 	s.idle.listening = 1
 	for _, l := range s.sips {
 		if l.transport == "udp" {
@@ -158,8 +157,8 @@ func (s *server) begins() {
 	}
 }
 
-// listens notes an address from the log, which is read more than once. The
-// first is where peers call that don't say how.
+// listens records an address from the log, which is read more than once. Peers without a particular
+// transport call the first one.
 func (s *server) listens(l listener) {
 	if len(s.sips) == 0 {
 		s.sip = l.addr
@@ -169,7 +168,7 @@ func (s *server) listens(l listener) {
 	}
 }
 
-// status is the HTTP status of an answer of the admin API, 0 without one.
+// status returns the HTTP status of an answer of the admin API, or 0 if there is none.
 func (s *server) status(path string) int {
 	res, err := client.Get(s.admin + path)
 	if err != nil {
@@ -185,7 +184,7 @@ func get[T any](s *server, path string) []T {
 	return read[struct{ Items []T }](s, path).Items
 }
 
-// read gives the answer to a request of the admin API, as it is described.
+// read returns the answer to a request of the admin API, checked against the description.
 func read[T any](s *server, path string) (answer T) {
 	s.t.Helper()
 	res, err := client.Get(s.admin + path)
@@ -202,7 +201,7 @@ func read[T any](s *server, path string) (answer T) {
 	return answer
 }
 
-// portsInUse is how many pairs of RTP ports calls have.
+// portsInUse returns how many pairs of RTP ports calls use.
 func (s *server) portsInUse() int {
 	s.t.Helper()
 	var stats live.Stats
@@ -233,21 +232,20 @@ func (s *server) cdrList() []record.Record {
 	return page.Items
 }
 
-// want is what a record is expected to say.
+// want is the expected content of a record.
 type want struct {
 	disposition, cause, endedBy string
 	status                      int
 	attempts                    []try
 }
 
-// try is an attempt of a record.
+// try is an expected attempt in a record.
 type try struct {
 	cause              string
 	prepareStatus, sip int
 }
 
-// The records of calls that were answered at the first attempt, by who ended
-// them.
+// The records of calls that were answered at the first attempt, by the side that ended them.
 var (
 	hungUpByCaller = want{"answered", "caller_hangup", "caller", 200, []try{{"", 200, 200}}}
 	hungUpByAgent  = want{"answered", "agent_hangup", "agent", 200, []try{{"", 200, 200}}}
@@ -261,8 +259,8 @@ func wantOf(r record.Record) want {
 	return w
 }
 
-// records waits until there are as many records as wanted, and compares them,
-// in the order in which the calls began.
+// records waits until there are as many records as wanted, and compares them, in the order in which
+// the calls began.
 func (s *server) records(wanted ...want) []record.Record {
 	s.t.Helper()
 	var all []record.Record
@@ -275,7 +273,7 @@ func (s *server) records(wanted ...want) []record.Record {
 	return all
 }
 
-// sameInFile compares the admin API's records with what the command line says.
+// sameInFile compares the admin API's records with the command line's.
 func (s *server) sameInFile(all []record.Record) {
 	s.t.Helper()
 	if list := s.cdrList(); !reflect.DeepEqual(list, all) {
@@ -297,7 +295,7 @@ func (s *server) compare(all []record.Record, wanted []want) {
 	}
 }
 
-// plausible checks what holds for every record.
+// plausible checks conditions that every record must meet.
 func (s *server) plausible(r record.Record) {
 	s.t.Helper()
 	direction := map[bool]string{false: "inbound", true: "outbound"}[s.outbound]
@@ -306,7 +304,7 @@ func (s *server) plausible(r record.Record) {
 	}
 	last := r.StartedAt
 	steps := []record.Time{r.PreparedAt, r.DialedAt, r.AnsweredAt, r.EndedAt}
-	if r.IsPlaced() { // the agent is prepared when the customer is there
+	if r.IsPlaced() { // the agent is prepared when the customer has answered
 		steps = []record.Time{r.DialedAt, r.RingingAt, r.AnsweredAt, r.PreparedAt, r.EndedAt}
 	}
 	for _, at := range steps {
@@ -323,8 +321,7 @@ func (s *server) plausible(r record.Record) {
 	}
 }
 
-// nothingLeft waits until no call is live and the sockets are those from
-// before the first call.
+// nothingLeft waits until no call is live and only the sockets from before the first call are open.
 func (s *server) nothingLeft() {
 	s.t.Helper()
 	eventually(s.t, "/api/calls is empty", func() bool { return len(s.calls()) == 0 })
@@ -335,7 +332,7 @@ func (s *server) nothingLeft() {
 	}
 }
 
-// drain signals the server to stop, and waits until it takes no calls.
+// drain signals the server to stop, and waits until it takes no more calls.
 func (s *server) drain() {
 	s.t.Helper()
 	s.signal(syscall.SIGTERM)
@@ -373,7 +370,7 @@ func (s *server) finish(wanted ...want) []record.Record {
 	return all
 }
 
-// memory is how much of it the process has, in KB.
+// memory returns the memory of the process, in KB.
 func (s *server) memory() (kb int) {
 	s.t.Helper()
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.pid()))

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// TestRefused has the target, or the way to it, fail; the carrier gets one
-// final answer and the record says why. What else an API may answer is in
-// TestPrepareAgainstEachFault of sim/synthflow and in TestFailover of calltest.
+// TestRefused makes the target, or the way to it, fail. The carrier gets one final answer, and the
+// record says why. Other answers of an API are tested in TestPrepareAgainstEachFault of
+// sim/synthflow and in TestFailover of calltest.
 func TestRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -18,7 +18,7 @@ func TestRefused(t *testing.T) {
 		setup  setup
 		status int
 		want   want
-		after  time.Duration // at the least
+		after  time.Duration // minimum
 	}{
 		{"busy", setup{}, 486, want{"busy", "target_busy", "agent", 486, []try{{"target_busy", 200, 486}}}, 0},
 		{
@@ -53,8 +53,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// TestFailover has the first target fail in its two ways and the second one
-// take the call; the carrier notices nothing.
+// TestFailover makes the first target fail in two ways. The second one takes the call, and the
+// carrier does not notice.
 func TestFailover(t *testing.T) {
 	s := newStage(t)
 	s.simulate("--fault", "500")

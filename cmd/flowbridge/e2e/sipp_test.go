@@ -20,7 +20,7 @@ import (
 type sipp struct {
 	*process
 	addr     netip.AddrPort
-	network  string // that it listens at: udp or tcp
+	network  string // udp or tcp: where it listens
 	messages string // file
 	errors   string // file
 
@@ -41,8 +41,7 @@ func (s *stage) refusedCarrier(status int, number string) *sipp {
 		"@STATUS@", strconv.Itoa(status))
 }
 
-// sippAgent plays the agent of a scenario at s.agent and returns when it can
-// be called.
+// sippAgent plays the agent of a scenario at s.agent, and returns when it can be called.
 func (s *stage) sippAgent(scenario string, options ...string) *sipp {
 	s.Helper()
 	a := s.sipp("agent", scenario+"/uas.xml", s.agent, options)
@@ -66,7 +65,7 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 	}
 	args := []string{
 		"-sf", file, "-i", host, "-p", strconv.Itoa(int(at.Port())), "-mi", host,
-		// Its remote control, unused here, takes IPv4 only.
+		// The remote control is not used here. It accepts only IPv4.
 		"-ci", s.stranger.String(), "-cp", strconv.Itoa(int(s.freePort(s.stranger).Port())),
 		"-trace_err", "-error_file", p.errors, "-trace_msg", "-message_file", p.messages,
 		"-nostdin",
@@ -77,14 +76,14 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 	if !slices.Contains(options, "-m") {
 		args = append(args, "-m", "1")
 	}
-	if !slices.Contains(options, "rtp_port") { // a port where nobody listens, for calls without media
+	if !slices.Contains(options, "rtp_port") { // an unused port, for calls without media
 		args = append(args, "-key", "rtp_port", strconv.Itoa(int(s.freePort(at.Addr()).Port()&^1)))
 	}
 	cmd := exec.Command("sipp", append(args, options...)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "TERM=dumb")
 	p.process = start(s.T, "sipp "+role+" "+scenario, cmd)
-	p.quiet = true // its screens
+	p.quiet = true // its output is screens
 	s.Cleanup(func() {
 		if s.Failed() {
 			s.Logf("%s: errors:\n%s\nmessages:\n%s", p.name, p.log(p.errors), p.log(p.messages))
@@ -94,11 +93,11 @@ func (s *stage) sipp(role, scenario string, at netip.AddrPort, options []string,
 }
 
 func (p *sipp) log(file string) []byte {
-	b, _ := os.ReadFile(file) // none where nothing was written
+	b, _ := os.ReadFile(file) // does not exist if nothing was written
 	return b
 }
 
-// finish waits for the end of the scenario, which has to be as it is written.
+// finish waits for the end of the scenario, which must have run as written.
 func (p *sipp) finish() {
 	p.t.Helper()
 	if code := p.exit(); code != 0 {
@@ -106,7 +105,7 @@ func (p *sipp) finish() {
 	}
 }
 
-// leaves lets calls go on to their end, and waits until it and the other side have ended.
+// leaves lets calls continue to their end, and waits until this SIPp and the other side have ended.
 func (p *sipp) leaves(other *sipp, callIDs ...string) {
 	p.t.Helper()
 	p.proceed(callIDs...)
@@ -120,10 +119,10 @@ type message struct {
 	raw      string
 }
 
-// first is the start line.
+// first returns the start line.
 func (m message) first() string { line, _, _ := strings.Cut(m.raw, "\r\n"); return line }
 
-// header is the value of the first header of this name, spelled like this.
+// header returns the value of the first header with this name, in this spelling.
 func (m message) header(name string) string {
 	head, _, _ := strings.Cut(m.raw, "\r\n\r\n")
 	for _, line := range strings.Split(head, "\r\n")[1:] {
@@ -136,7 +135,7 @@ func (m message) header(name string) string {
 
 func (m message) body() string { _, b, _ := strings.Cut(m.raw, "\r\n\r\n"); return b }
 
-// rtp is the address that the message's SDP names for audio.
+// rtp returns the address for audio in the message's SDP.
 func (m message) rtp() (netip.AddrPort, error) {
 	found := sdpAddress.FindStringSubmatch(m.body())
 	if found == nil {
@@ -145,7 +144,8 @@ func (m message) rtp() (netip.AddrPort, error) {
 	return netip.ParseAddrPort(net.JoinHostPort(found[1], found[2]))
 }
 
-// rtpOf is where the first message that a SIPp has received with this beginning wants media. It waits for that many.
+// rtpOf returns the media address in the first message with this start line that a SIPp has received. It waits for n
+// such messages.
 func (p *sipp) rtpOf(start string, n int) netip.AddrPort {
 	p.t.Helper()
 	at, err := p.received(start, n)[0].rtp()
@@ -158,8 +158,8 @@ var (
 	logEntry   = regexp.MustCompile(`(?:UDP|TCP) message (sent|received) [\[(](\d+)(?:\] bytes | bytes\)):\n\n`)
 )
 
-// trace reads what the SIPp has sent and received so far. The log says how
-// long each message is, so that they are read byte for byte.
+// trace returns the messages that the SIPp has sent and received so far. The log gives the length of each message,
+// so they are read byte for byte.
 func (p *sipp) trace() []message {
 	text := p.log(p.messages)
 	var all []message
@@ -180,14 +180,13 @@ func (p *sipp) trace() []message {
 	}
 }
 
-// received waits for n messages whose start line begins like this, and gives
-// them.
+// received waits for n messages whose start line begins with start, and returns them.
 func (p *sipp) received(start string, n int) []message {
 	p.t.Helper()
 	return p.await(true, start, n)
 }
 
-// sent is received for what SIPp itself sends.
+// sent is like received, for messages that SIPp itself sends.
 func (p *sipp) sent(start string, n int) []message {
 	p.t.Helper()
 	return p.await(false, start, n)
@@ -197,7 +196,7 @@ func (p *sipp) await(received bool, start string, n int) []message {
 	p.t.Helper()
 	var found []message
 	if !within(patience, func() bool {
-		ended := p.ended() // before the look: the last message may come with the end
+		ended := p.ended() // read first, because the last message may come with the end
 		found = p.count(received, start)
 		return len(found) >= n || ended
 	}) || len(found) < n {
@@ -206,8 +205,8 @@ func (p *sipp) await(received bool, start string, n int) []message {
 	return found
 }
 
-// count gives the messages so far whose start line begins like this. One that was
-// sent again is one: how often that happens is up to the machine.
+// count returns the messages so far whose start line begins with start. A repeated message counts once, because the
+// number of repetitions depends on the machine.
 func (p *sipp) count(received bool, start string) []message {
 	var found []message
 	for _, m := range p.repeated(received, start) {
@@ -218,7 +217,7 @@ func (p *sipp) count(received bool, start string) []message {
 	return found
 }
 
-// repeated is count with each repetition.
+// repeated is like count, but includes repetitions.
 func (p *sipp) repeated(received bool, start string) []message {
 	var found []message
 	for _, m := range p.trace() {
@@ -229,8 +228,8 @@ func (p *sipp) repeated(received bool, start string) []message {
 	return found
 }
 
-// ringsOnce checks that a carrier heard of ringing once, or once more for each
-// time that it had to send its INVITE again.
+// ringsOnce checks that a carrier was told once that it rings, or once more for each time that it had to repeat its
+// INVITE.
 func (p *sipp) ringsOnce() {
 	p.t.Helper()
 	if n, asked := len(p.repeated(true, "SIP/2.0 180")), len(p.repeated(false, "INVITE ")); n < 1 || n > asked {
@@ -238,7 +237,7 @@ func (p *sipp) ringsOnce() {
 	}
 }
 
-// proceed has the calls with these Call-IDs go on in their scenarios.
+// proceed lets the calls with these Call-IDs continue in their scenarios.
 func (p *sipp) proceed(callIDs ...string) {
 	p.t.Helper()
 	dialer := net.Dialer{Timeout: patience, LocalAddr: net.UDPAddrFromAddrPort(netip.AddrPortFrom(p.addr.Addr(), 0))}
@@ -255,8 +254,7 @@ func (p *sipp) proceed(callIDs ...string) {
 	}
 }
 
-// answered waits until n calls of a carrier are answered and acknowledged, and
-// gives their Call-IDs.
+// answered waits until n calls of a carrier are answered and acknowledged, and returns their Call-IDs.
 func (p *sipp) answered(n int) []string {
 	p.t.Helper()
 	var ids []string
@@ -266,7 +264,7 @@ func (p *sipp) answered(n int) []string {
 	return ids
 }
 
-// confirmed is answered for an agent.
+// confirmed is like answered, for an agent.
 func (p *sipp) confirmed(n int) []string {
 	p.t.Helper()
 	var ids []string

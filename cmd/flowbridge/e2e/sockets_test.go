@@ -13,10 +13,10 @@ import (
 	"testing"
 )
 
-// rtpPorts are media.ports of the server's configuration, or its default.
+// rtpPorts returns media.ports of the server's configuration, or the default.
 func (s *server) rtpPorts() (first, last uint16) {
 	s.t.Helper()
-	text, _ := os.ReadFile(filepath.Join(s.dir, "flowbridge.yaml")) // a package's server has its own elsewhere
+	text, _ := os.ReadFile(filepath.Join(s.dir, "flowbridge.yaml")) // a packaged server has it elsewhere
 	if _, ports, ok := strings.Cut(string(text), ", ports: "); ok {
 		if n, err := fmt.Sscanf(ports, "%d-%d", &first, &last); n != 2 {
 			s.t.Fatal(err)
@@ -26,17 +26,16 @@ func (s *server) rtpPorts() (first, last uint16) {
 	return 10000, 32767
 }
 
-// sockets counts the server's open sockets: UDP sockets, listeners, and
-// connections to the admin API and of SIP. Connections that are kept open toward a
-// platform's API, which is at no port of SIP, and sockets of RTP are not among them:
-// they are meant to stay for a while. Of those portsInUse tells.
+// sockets counts the server's open sockets: UDP sockets, listeners, and connections to the admin API and of SIP. It
+// does not count connections that are kept open to a platform's API, which is not at a port of SIP, or sockets of RTP:
+// they are meant to stay open for a while. portsInUse counts those.
 type sockets struct{ udp, listening, accepted, sip int }
 
 func (s *server) sockets() sockets {
 	s.t.Helper()
 	mine := s.socketInodes()
-	// What is not in a table is UDP. A row that is missing from one makes one too
-	// many, and the caller look again: never one too few.
+	// A socket that is in none of these tables is UDP. If a row is missing from a table, the count is one too high, and
+	// the caller looks again. It is never too low.
 	n := sockets{udp: len(mine) - countIn(netTables+"netlink", 9, mine) - countIn(netTables+"unix", 6, mine)}
 	first, last := s.rtpPorts()
 	for _, table := range []string{"udp", "udp6"} {
@@ -66,7 +65,7 @@ func (s *server) sockets() sockets {
 	return n
 }
 
-// socketTable is the server's open sockets as the kernel lists them.
+// socketTable returns the server's open sockets in the form of the kernel's tables.
 func (s *server) socketTable() string {
 	s.t.Helper()
 	pid := fmt.Sprintf("pid=%d,", s.pid())
@@ -78,8 +77,9 @@ func (s *server) socketTable() string {
 	return strings.Join(lines, "\n")
 }
 
-// isRTP says whether a UDP socket is one of RTP: its port is in the range for it, or calls in the kernel share it. Those
-// are at the loopback address. A listener is neither, though its port may be in the range, or one of theirs.
+// isRTP reports whether a UDP socket is for RTP: its port is in the range for RTP, or calls in the kernel share it.
+// Shared sockets are at the loopback address. A listener is neither, although its port may be in the range, or equal to
+// the port of a shared socket.
 func (s *server) isRTP(row tableRow, first, last uint16) bool {
 	if slices.ContainsFunc(s.sips, func(l listener) bool { return l.transport == "udp" && row.at(l.addr) }) {
 		return false
@@ -88,7 +88,7 @@ func (s *server) isRTP(row tableRow, first, last uint16) bool {
 	return shared || row.port >= first && row.port <= last
 }
 
-// TestPortOfAListenerElsewhere has a socket that calls share get the port of a listener, at its own address.
+// TestPortOfAListenerElsewhere gives a socket that calls share the port of a listener, at its own address.
 func TestPortOfAListenerElsewhere(t *testing.T) {
 	s := &server{sips: []listener{{"udp", netip.MustParseAddrPort("127.0.1.1:36231")}}}
 	for _, c := range []struct {
@@ -107,8 +107,7 @@ func TestPortOfAListenerElsewhere(t *testing.T) {
 	}
 }
 
-// isSIP says whether a connection is one that a peer opened to a listener of
-// ours, or one that we opened to a target.
+// isSIP reports whether a connection is one that a peer opened to a listener of ours, or that we opened to a target.
 func (s *server) isSIP(row tableRow) bool {
 	return slices.Contains(s.targets, row.remotePort) ||
 		slices.ContainsFunc(s.sips, func(l listener) bool { return l.transport != "udp" && l.addr.Port() == row.port })
@@ -129,11 +128,11 @@ func (s *server) socketInodes() map[string]bool {
 	return mine
 }
 
-// netTables has the kernel's tables of sockets as the calling thread sees them. /proc/net has them as the main thread does.
-// An earlier test may have left the main thread in a network namespace (ownNetwork).
+// netTables is the directory with the kernel's tables of sockets as the calling thread sees them. /proc/net has them as
+// the main thread sees them, and an earlier test may have left the main thread in a network namespace (ownNetwork).
 const netTables = "/proc/thread-self/net/"
 
-// tableRow is a line of the table udp and the like.
+// tableRow is a line of the table udp or a similar one.
 type tableRow struct {
 	host       string // in the kernel's hexadecimal
 	port       uint16
@@ -146,7 +145,7 @@ func kernelTable(t *testing.T, name string) []tableRow {
 	t.Helper()
 	text, err := os.ReadFile(netTables + name)
 	if err != nil {
-		return nil // no such address family here
+		return nil // the kernel lacks this address family
 	}
 	var rows []tableRow
 	for _, line := range strings.Split(string(text), "\n")[1:] {
@@ -166,9 +165,9 @@ func kernelTable(t *testing.T, name string) []tableRow {
 	return rows
 }
 
-// countIn is how many sockets a table of the kernel has, whose inodes are in a column, from 0.
+// countIn returns how many of these inodes are in a column, counted from 0, of a table of the kernel.
 func countIn(table string, column int, inodes map[string]bool) (n int) {
-	text, _ := os.ReadFile(table) // none is as good as an empty one
+	text, _ := os.ReadFile(table) // a missing table counts as empty
 	for line := range strings.Lines(string(text)) {
 		if f := strings.Fields(line); len(f) > column && inodes[f[column]] {
 			n++
@@ -177,8 +176,7 @@ func countIn(table string, column int, inodes map[string]bool) (n int) {
 	return n
 }
 
-// bound says whether somebody has bound a socket to an address, and over TCP
-// listens.
+// bound reports whether a socket is bound to an address, and for TCP listens.
 func bound(t *testing.T, transport string, addr netip.AddrPort) bool {
 	t.Helper()
 	table := transport
@@ -190,13 +188,13 @@ func bound(t *testing.T, transport string, addr netip.AddrPort) bool {
 	})
 }
 
-// at says whether a socket is bound to an address.
+// at reports whether a socket is bound to an address.
 func (r tableRow) at(addr netip.AddrPort) bool {
 	return r.port == addr.Port() && r.host == kernelHost(addr.Addr())
 }
 
-// kernelHost writes an address as the kernel's tables do: words in the byte
-// order of the machine, which is little-endian.
+// kernelHost returns an address in the form of the kernel's tables: words in the byte order of the machine, which is
+// little-endian.
 func kernelHost(a netip.Addr) string {
 	b := a.AsSlice()
 	for i := 0; i < len(b); i += 4 {

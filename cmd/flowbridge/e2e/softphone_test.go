@@ -20,11 +20,11 @@ import (
 	"flowbridge/store/webhook"
 )
 
-// fromLoopback lets a trunk's RTP come from where a softphone's comes from: it
-// binds it to no address, so that on loopback the kernel chooses this one.
+// fromLoopback accepts a trunk's RTP from the address that a softphone's RTP comes from: the softphone binds it to no
+// address, so on loopback the kernel chooses this one.
 const fromLoopback = ", media_sources: [127.0.0.1]"
 
-// calls has the softphone call, and waits until it is answered.
+// calls makes the softphone call, and waits until it is answered.
 func (p *baresip) calls(to string) {
 	p.t.Helper()
 	p.command("dial", to)
@@ -47,16 +47,16 @@ func (p *baresip) quit() {
 	}
 }
 
-// hears waits until it has heard so much more than before, without silence.
+// hears waits until it has received this much more audio, without silence.
 func (p *baresip) hears(more time.Duration) {
 	p.t.Helper()
 	goal := p.loud() + int(more.Seconds()*8000/frame)
 	eventually(p.t, fmt.Sprintf("%v more are heard", more), func() bool { return p.loud() >= goal })
 }
 
-// TestSoftphoneHolds has a softphone hold the call and resume it: meanwhile it
-// is sent nothing. After that it is heard again, and is sent all again, which
-// this softphone (baresip 1.0) has no ear for any more: that is counted.
+// TestSoftphoneHolds makes a softphone hold the call and resume it. While it holds, it is sent nothing. After that it
+// is heard again, and is sent everything again. This softphone (baresip 1.0) does not play that any more, so the
+// packets are counted.
 func TestSoftphoneHolds(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{trunk: fromLoopback})
@@ -89,7 +89,7 @@ func TestSoftphoneHolds(t *testing.T) {
 	}
 }
 
-// changes is how often a side has changed a session.
+// changes returns how often a side has changed a session.
 func (s *server) changes() (n int) {
 	for _, line := range s.output() {
 		if strings.Contains(line, `"message":"session changed"`) {
@@ -99,8 +99,7 @@ func (s *server) changes() (n int) {
 	return n
 }
 
-// TestSoftphoneDigits has a softphone press keys, which it sends by RFC 4733.
-// The agent gets them as they are.
+// TestSoftphoneDigits makes a softphone press keys, which it sends by RFC 4733. The agent gets them unchanged.
 func TestSoftphoneDigits(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{trunk: fromLoopback})
@@ -118,7 +117,7 @@ func TestSoftphoneDigits(t *testing.T) {
 	b.finish(hungUpByCaller)
 }
 
-// digits are the keys whose telephone-events have ended (RFC 4733).
+// digits returns the keys whose telephone-events have ended (RFC 4733).
 func (p *phone) digits() string {
 	var out []byte
 	ended := map[uint32]bool{} // by timestamp
@@ -134,8 +133,7 @@ func (p *phone) digits() string {
 	return string(out)
 }
 
-// TestSoftphoneTransferred has the agent transfer a softphone to another one:
-// each hears the other's words.
+// TestSoftphoneTransferred makes the agent transfer a softphone to another one. Each hears the other's words.
 func TestSoftphoneTransferred(t *testing.T) {
 	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.stranger)
@@ -148,7 +146,7 @@ func TestSoftphoneTransferred(t *testing.T) {
 	phone := s.startBaresip(hers)
 	phone.calls(s.to())
 	agent.proceed(agent.confirmed(1)[0])
-	agent.finish() // with BYE, when the other one has answered
+	agent.finish() // ends with BYE when the other softphone has answered
 	callee.await("CALL_ESTABLISHED")
 	phone.hears(2 * time.Second)
 	callee.hears(2 * time.Second)
@@ -162,8 +160,9 @@ func TestSoftphoneTransferred(t *testing.T) {
 	}
 }
 
-// TestOrderedToSoftphone hands a softphone's caller to another softphone by the command line, which accepts the announced call
-// and hangs up first, or declines: then the agent and the caller hear each other again. A receiver is told how it ended.
+// TestOrderedToSoftphone hands over a softphone's caller to another softphone by the command line. The other softphone
+// accepts the announced call and hangs up first, or declines. If it declines, the agent and the caller hear each other
+// again. A receiver of webhooks is told how it ended.
 func TestOrderedToSoftphone(t *testing.T) {
 	for name, key := range map[string]string{"accepted": "1", "declined": "2"} {
 		t.Run(name, func(t *testing.T) { ordersToSoftphone(t, key) })
@@ -224,7 +223,8 @@ func ordersToSoftphone(t *testing.T, key string) {
 	}
 }
 
-// tellsTransfers is the section for a receiver of webhooks, and what it is told of transfers.
+// tellsTransfers returns the section for a receiver of webhooks, and a channel with the reports of transfers that it
+// gets.
 func (s *stage) tellsTransfers() (section string, told <-chan string) {
 	all := make(chan string, 10)
 	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -242,8 +242,8 @@ func (s *stage) tellsTransfers() (section string, told <-chan string) {
 	return `[{name: crm, url: "` + receiver.URL + `", secret_file: ` + secret + `}]`, all
 }
 
-// speakBothWays waits until a softphone and an agent hear each other. Each try has words of its own by the seed, because those of
-// an earlier one may come late.
+// speakBothWays waits until a softphone and an agent hear each other. Each try has different words, by the seed,
+// because words of an earlier try may come late.
 func (s *stage) speakBothWays(soft *baresip, agent *phone, toB netip.AddrPort, seed uint64) {
 	s.Helper()
 	eventually(s.T, "the caller and the agent hear each other", func() bool {
@@ -258,7 +258,7 @@ func (s *stage) speakBothWays(soft *baresip, agent *phone, toB netip.AddrPort, s
 	})
 }
 
-// heardOf counts the packets of some words that a softphone has heard.
+// heardOf counts the packets of these words that a softphone has received.
 func heardOf(p *baresip, words []int16) int {
 	p.t.Helper()
 	return compare(codes(audio.ULaw, words), codes(audio.ULaw, p.heard())).known

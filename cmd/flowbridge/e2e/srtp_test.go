@@ -11,11 +11,10 @@ import (
 
 const (
 	srtpModule  = "module srtp.so"
-	srtpAccount = ";mediaenc=srtp-mand" // SRTP with keys in SDP, and nothing else
+	srtpAccount = ";mediaenc=srtp-mand" // only SRTP, with keys in SDP
 )
 
-// TestSoftphoneSRTP has a softphone that has nothing but SRTP talk to an agent
-// that has none.
+// TestSoftphoneSRTP makes a softphone that supports only SRTP talk to an agent without SRTP.
 func TestSoftphoneSRTP(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
@@ -33,9 +32,8 @@ func TestSoftphoneSRTP(t *testing.T) {
 	echoes(t, phone, r)
 }
 
-// wantSecure checks that no packet was taken for a forgery, and none was lost
-// because it could not be protected. One may be: this softphone (baresip 1.0)
-// says goodbye by RTCP that is not encrypted any more.
+// wantSecure checks that no packet was taken for a forgery, and that no packet was lost because it could not be
+// protected. One forgery is allowed, because this softphone (baresip 1.0) says goodbye by unencrypted RTCP.
 func wantSecure(t *testing.T, r record.Record) {
 	t.Helper()
 	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} {
@@ -45,7 +43,7 @@ func wantSecure(t *testing.T, r record.Record) {
 	}
 }
 
-// talksWith has one softphone call another, and both hear each other.
+// talksWith makes one softphone call another, and checks that both hear each other.
 func (p *baresip) talksWith(callee *baresip, uri string) {
 	p.t.Helper()
 	p.command("dial", uri)
@@ -59,8 +57,7 @@ func (p *baresip) talksWith(callee *baresip, uri string) {
 	hearEachOther(p.t, p, callee)
 }
 
-// TestSRTPOnBothSides has two softphones, each with a suite of its own, hear
-// each other.
+// TestSRTPOnBothSides checks that two softphones with different suites hear each other.
 func TestSRTPOnBothSides(t *testing.T) {
 	t.Parallel()
 	for _, suite := range []string{"AES_CM_128_HMAC_SHA1_80", "AES_CM_128_HMAC_SHA1_32", "AEAD_AES_128_GCM", "AEAD_AES_256_GCM"} {
@@ -79,7 +76,7 @@ func TestSRTPOnBothSides(t *testing.T) {
 			if m := r.Media; m.A.SRTP != "AES_CM_128_HMAC_SHA1_80" || m.B.SRTP != suite || m.A.Rx < 100 || m.A.Tx < 100 || m.B.Rx < 100 || m.B.Tx < 100 {
 				t.Errorf("media: %+v; want %s on side b, and at least 100 packets each way", m, suite)
 			}
-			if suite == "AES_CM_128_HMAC_SHA1_32" { // this softphone's RTCP has the short tag as well, against RFC 4568 section 6.2.2
+			if suite == "AES_CM_128_HMAC_SHA1_32" { // short RTCP tag, contrary to RFC 4568 §6.2.2
 				r.Media.B.DroppedBy.Unauthentic = 0
 			}
 			wantSecure(t, r)
@@ -87,14 +84,14 @@ func TestSRTPOnBothSides(t *testing.T) {
 	}
 }
 
-// The softphone's DTLS-SRTP, with RTCP on the port of RTP.
+// The softphone's DTLS-SRTP, with RTCP on the RTP port.
 const (
 	dtlsModule  = "module dtls_srtp.so\nrtcp_mux yes"
 	dtlsAccount = ";mediaenc=dtls_srtp"
 )
 
-// TestDTLSOnBothSides has two softphones that agree on their keys by DTLS, each with Flowbridge: as the one that is called,
-// and as the one that calls.
+// TestDTLSOnBothSides has two softphones that each agree on their keys with Flowbridge by DTLS: one is called, the
+// other one calls.
 func TestDTLSOnBothSides(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{
@@ -106,7 +103,7 @@ func TestDTLSOnBothSides(t *testing.T) {
 	phone := s.startBaresipWith(dtlsAccount, caller, s.freePort(s.carrier), hers, dtlsModule)
 	phone.talksWith(callee, s.to())
 	r := b.finish(hungUpByCaller)[0]
-	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} { // before the keys, packets are dropped
+	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} { // packets without keys are dropped
 		if d := m.DroppedBy; d.Unauthentic > 1 || d.Replayed+d.Malformed != 0 {
 			t.Errorf("side %s: dropped %+v", side, d)
 		}

@@ -11,36 +11,34 @@ import (
 	"testing"
 )
 
-// stage is the place of one test: its addresses, and what stands there.
+// stage is the environment of one test: its addresses, and the programs there.
 type stage struct {
 	*testing.T
 	b2bua, carrier, platform, stranger netip.Addr
-	other                              netip.Addr // the B2BUA's, of another family; usually none
+	other                              netip.Addr // the B2BUA's address of the other family; usually invalid
 
 	server *server
 	api    string // base URL of prepare_inbound
 	agent  netip.AddrPort
 
-	seat *seat // whose nodes restart has go on in turn; nil: the server is a node on its own
+	seat *seat // the seat whose nodes take over from each other at each restart; nil if the server is a single node
 }
 
 var lastStage atomic.Uint32
 
-// called is a number that the route takes; caller is who calls, in every
-// scenario.
+// called is a number that the route takes. caller is the calling number in every scenario.
 const (
 	called = "+15075785607"
 	caller = "+15075550100"
 )
 
-// newStage gives a test addresses that no other one has, and lets it run
-// beside others.
+// newStage gives a test addresses that no other test has, and lets it run in parallel with others.
 func newStage(t *testing.T) *stage {
 	runIn(t, places)
 	return newPlace(t)
 }
 
-// newPreparedStage is a stage whose platform prepares calls.
+// newPreparedStage is like newStage, with a platform that prepares calls.
 func newPreparedStage(t *testing.T) *stage {
 	t.Helper()
 	s := newStage(t)
@@ -48,13 +46,14 @@ func newPreparedStage(t *testing.T) *stage {
 	return s
 }
 
-// newQuietStage is for a test that mostly listens: it waits for no other kind.
+// newQuietStage is like newStage, for a test that mostly listens. It does not wait for tests of other kinds.
 func newQuietStage(t *testing.T) *stage {
 	runIn(t, seats)
 	return newPlace(t)
 }
 
-// runIn lets a test run beside others once the room has a place. A test with parts that take one of their own takes none.
+// runIn lets a test run in parallel with others once the room has a place. If the parts of a test take places, the test
+// itself takes none.
 func runIn(t *testing.T, room chan struct{}) {
 	t.Parallel()
 	room <- struct{}{}
@@ -70,8 +69,7 @@ func newPlace(t *testing.T) *stage {
 	return &stage{T: t, b2bua: addr(1), carrier: addr(2), platform: addr(3), stranger: addr(4)}
 }
 
-// freePort gives a UDP port that is free on an address of this test's own, so
-// that nobody else takes it meanwhile.
+// freePort returns a UDP port that is free on an address that only this test uses, so that no other program takes it.
 func (s *stage) freePort(addr netip.Addr) netip.AddrPort {
 	s.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(addr, 0)))
@@ -82,22 +80,22 @@ func (s *stage) freePort(addr netip.Addr) netip.AddrPort {
 
 func local(conn *net.UDPConn) netip.AddrPort { return conn.LocalAddr().(*net.UDPAddr).AddrPort() }
 
-// setup is what a test's configuration has beyond the usual. Each field is
-// YAML that is added within a flow mapping, so it begins with a comma.
+// setup has the additions to a test's usual configuration. Each field is YAML that is added to a flow mapping, so it
+// begins with a comma.
 type setup struct {
 	media, trunk, prepare, target, route string
-	headers                              string // instead of the usual X-EI
-	recording                            string // the whole section; empty: none
-	telemetry                            string // the whole section; empty: none
-	webhooks                             string // the whole section; empty: none
+	headers                              string // replaces the usual X-EI
+	recording                            string // the whole section; empty for none
+	telemetry                            string // the whole section; empty for none
+	webhooks                             string // the whole section; empty for none
 
-	listen []string // URLs; empty: udp on the B2BUA's address
+	listen []string // URLs; if empty, UDP on the B2BUA's address
 	sip    string
 }
 
 const usualHeaders = `{X-EI: "S.{{.Prepare.CallID}};"}`
 
-// orElse adds a key to a flow mapping that doesn't have it.
+// orElse adds a key to a flow mapping that does not have it.
 func orElse(keys, key, value string) string {
 	if strings.Contains(keys, " "+key+":") {
 		return keys
@@ -105,8 +103,8 @@ func orElse(keys, key, value string) string {
 	return keys + ", " + key + ": " + value
 }
 
-// config is the whole configuration of the B2BUA. No limit in it is met on a
-// machine that is slow: a test that wants one to be met sets it.
+// config returns the whole configuration of the B2BUA. Its limits are not reached even on a slow machine. A test that
+// wants to reach one sets it.
 func (s *stage) config(o setup) string {
 	o.media = orElse(o.media, "timeout", "10m")
 	o.prepare = orElse(o.prepare, "timeout", "1m")
@@ -167,10 +165,10 @@ func (s *stage) serve(o setup) *server {
 	return s.server
 }
 
-// listener is an element of sip.listen, with a port that the kernel chooses.
+// listener returns an element of sip.listen, with a port that the kernel chooses.
 func (s *stage) listener(transport string, addr netip.Addr) string {
 	return transport + "://" + netip.AddrPortFrom(addr, 0).String()
 }
 
-// to is the called party's URI at the B2BUA.
+// to returns the called party's URI at the B2BUA.
 func (s *stage) to() string { return fmt.Sprintf("sip:%s@%s", called, s.server.sip) }

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestStopAfterSilence stops the B2BUA, once and at once, when no call is live
-// but a target has left an INVITE without any answer a moment ago.
+// TestStopAfterSilence stops the B2BUA with one signal when no call is live, but a target has left
+// an INVITE without any answer a moment ago. It must stop at once.
 func TestStopAfterSilence(t *testing.T) {
 	s := newStage(t)
 	s.simulate("--fault", "silent")
@@ -29,8 +29,8 @@ func TestStopTwiceAfterSilence(t *testing.T) {
 	b.stopped()
 }
 
-// TestStopWithDeadPeers signals twice with a call up whose both sides are
-// gone: the BYEs get no answer.
+// TestStopWithDeadPeers sends two signals while a call is up whose sides are both gone. The BYEs
+// get no answer.
 func TestStopWithDeadPeers(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})

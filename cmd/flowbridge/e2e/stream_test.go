@@ -15,16 +15,16 @@ import (
 	"time"
 )
 
-// streamPeer speaks SIP by hand over one connection: as a carrier that opened
-// it, or as an agent that accepted it.
+// streamPeer sends and receives SIP over one connection, without a SIP stack: as a carrier that
+// opened the connection, or as an agent that accepted it.
 type streamPeer struct {
 	*stage
 	conn net.Conn
 	in   chan message // closed when the connection is
-	seen []message    // by await
+	seen []message    // messages returned by await
 }
 
-// connect opens a connection to the B2BUA, over TLS with a configuration.
+// connect opens a connection to the B2BUA. If secure is not nil, it uses TLS.
 func (s *stage) connect(from netip.Addr, secure *tls.Config) *streamPeer {
 	s.Helper()
 	p, err := s.tryConnect(from, secure)
@@ -49,7 +49,7 @@ func (s *stage) tryConnect(from netip.Addr, secure *tls.Config) (*streamPeer, er
 	return s.speak(conn)
 }
 
-// speak shakes hands where that is needed, and reads.
+// speak does the TLS handshake if necessary, and starts reading.
 func (s *stage) speak(conn net.Conn) (*streamPeer, error) {
 	s.Cleanup(func() { conn.Close() })
 	if tc, ok := conn.(*tls.Conn); ok {
@@ -91,8 +91,8 @@ func (p *streamPeer) read() {
 	}
 }
 
-// await gives the next message that begins like this; 100 is passed over, and so
-// is what is sent again. Any other fails.
+// await returns the next message that begins with start. It skips 100 and repeated messages, and
+// fails on any other.
 func (p *streamPeer) await(start string) message {
 	p.Helper()
 	late := time.After(patience)
@@ -115,7 +115,7 @@ func (p *streamPeer) await(start string) message {
 	}
 }
 
-// closed fails unless the B2BUA closes the connection, and says nothing before.
+// closed fails unless the B2BUA closes the connection without sending anything before.
 func (p *streamPeer) closed() {
 	p.Helper()
 	select {
@@ -128,7 +128,7 @@ func (p *streamPeer) closed() {
 	}
 }
 
-// reset ends the connection as a crash does.
+// reset ends the connection like a crash.
 func (p *streamPeer) reset() {
 	p.Helper()
 	tcp, ok := p.conn.(*net.TCPConn)
@@ -137,7 +137,7 @@ func (p *streamPeer) reset() {
 	}
 	_ = tcp.SetLinger(0)
 	tcp.Close()
-	for range p.in { // until it is read to its end
+	for range p.in { // read to the end
 	}
 }
 
@@ -148,10 +148,10 @@ func (p *streamPeer) send(text string) {
 	}
 }
 
-// trySend is send where the connection may be closed meanwhile.
+// trySend is like send, but the connection may already be closed.
 func (p *streamPeer) trySend(text string) { _, _ = io.WriteString(p.conn, text) }
 
-// transport is what the peer speaks, as Via spells it.
+// transport returns the peer's transport, as Via spells it.
 func (p *streamPeer) transport() string {
 	if _, ok := p.conn.(*tls.Conn); ok {
 		return "TLS"
@@ -163,13 +163,13 @@ func (p *streamPeer) contact() string {
 	return fmt.Sprintf("<sip:peer@%v;transport=%s>", p.conn.LocalAddr(), strings.ToLower(p.transport()))
 }
 
-// sdp offers or answers audio at an address where nothing listens.
+// sdp returns an offer or answer of audio at an unused address.
 func (p *streamPeer) sdp() string {
 	host := p.conn.LocalAddr().(*net.TCPAddr).IP
 	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 40000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n", host)
 }
 
-// request returns a carrier's request: outside a dialog, or within the dialog of an answer.
+// request returns a carrier's request, either outside a dialog or within the dialog of an answer.
 func (p *streamPeer) request(method, callID string, seq int, answer message) string {
 	uri, to, sdp, kind := "sip:"+called+"@"+p.conn.RemoteAddr().String(), "", "", ""
 	to = "<" + uri + ">"
@@ -198,14 +198,14 @@ func (p *streamPeer) respond(req message, status string) {
 		status, req.header("Via"), req.header("From"), to, req.header("Call-ID"), req.header("CSeq"), p.contact(), kind, len(sdp), sdp))
 }
 
-// call is a carrier's call that is answered, and hung up by it.
+// call places a carrier's call, which is answered, and hangs up.
 func (p *streamPeer) call(id string) {
 	p.Helper()
 	ok := p.setUp(id)
 	p.hangUp(id, ok)
 }
 
-// setUp begins a call and gives its answer.
+// setUp starts a call and returns its answer.
 func (p *streamPeer) setUp(id string) message {
 	p.Helper()
 	p.send(p.request("INVITE", id, 1, message{}))
@@ -225,10 +225,10 @@ func (p *streamPeer) hangUp(id string, ok message) {
 type streamAgent struct {
 	*stage
 	net.Listener
-	secure *tls.Config // nil: TCP
+	secure *tls.Config // nil for TCP
 }
 
-// streamAgent listens where the target is.
+// streamAgent listens at the target's address.
 func (s *stage) streamAgent(secure *tls.Config) *streamAgent {
 	s.Helper()
 	l, err := net.Listen("tcp", s.agent.String())
@@ -237,7 +237,7 @@ func (s *stage) streamAgent(secure *tls.Config) *streamAgent {
 	return &streamAgent{s, l, secure}
 }
 
-// accept gives the next connection.
+// accept returns the next connection.
 func (a *streamAgent) accept() (*streamPeer, error) {
 	a.Helper()
 	_ = a.Listener.(*net.TCPListener).SetDeadline(time.Now().Add(patience))
@@ -249,7 +249,7 @@ func (a *streamAgent) accept() (*streamPeer, error) {
 	return a.speak(conn)
 }
 
-// mustAccept is accept where shaking hands has to succeed.
+// mustAccept is like accept, but the handshake must succeed.
 func (a *streamAgent) mustAccept() *streamPeer {
 	a.Helper()
 	p, err := a.accept()

@@ -18,7 +18,7 @@ import (
 	"flowbridge/media/audio"
 )
 
-// newStandby starts a node in a directory that has its configuration. It takes no calls yet.
+// newStandby starts a node in a directory that has its configuration. The node takes no calls yet.
 func newStandby(t *testing.T, dir string) *server {
 	t.Helper()
 	cmd := exec.Command(program, "serve")
@@ -29,8 +29,8 @@ func newStandby(t *testing.T, dir string) *server {
 	return s
 }
 
-// TestSeatGoesOver: a recorded call with SRTP goes on at the node that stands by when its own is killed, with its audio
-// and its end. The node that was killed has no record of the call when it comes back.
+// TestSeatGoesOver: when a node is killed, a recorded call with SRTP continues at the standby, with its audio and its
+// end. When the killed node is back, it has no record of the call.
 func TestSeatGoesOver(t *testing.T) {
 	s := newQuietStage(t)
 	s.prepareCalls()
@@ -77,7 +77,7 @@ func TestSeatGoesOver(t *testing.T) {
 	back.stop()
 }
 
-// seat is one that two nodes have in turn, with a database.
+// seat is a seat that two nodes have in turn, with a database.
 type seat struct {
 	url, dsn, key string
 	standby       *server
@@ -95,7 +95,7 @@ func (e *seat) config(s *stage, o setup, node string) string {
 	return s.config(o) + fmt.Sprintf("fleet: {dsn_file: %s, node: %s, takeover: {seat: east, key_file: %s, patience: 1m}}\n", e.dsn, node, e.key)
 }
 
-// serve starts a node that has the seat, and one that stands by. A machine that is slow must not have the lease end.
+// serve starts a node that has the seat, and one that stands by. The lease must not end because the machine is slow.
 func (e *seat) serve(s *stage, o setup) *server {
 	s.server = startPredecessor(s.T, s.TempDir(), e.config(s, o, "a"))
 	s.server.targets = []uint16{s.agent.Port()}
@@ -107,7 +107,7 @@ func (e *seat) serve(s *stage, o setup) *server {
 	return s.server
 }
 
-// goesOver has the standby go on.
+// goesOver makes the standby take over.
 func (e *seat) goesOver(s *stage) *server {
 	s.server = e.standby
 	must(s, s.server.cmd.Process.Signal(syscall.SIGCONT))
@@ -115,7 +115,7 @@ func (e *seat) goesOver(s *stage) *server {
 	return s.server
 }
 
-// noted does something of which the database of a seat hears.
+// noted makes a change that the database of a seat must learn, and waits until it has.
 func (s *stage) noted(change func()) {
 	s.Helper()
 	if s.seat == nil {
@@ -130,7 +130,7 @@ func (s *stage) noted(change func()) {
 	eventually(s.T, "the database has the call's state", func() bool { return versions() != before })
 }
 
-// TestSeatGoesOverWith: what outlives a kill on one machine outlives the machine, too.
+// TestSeatGoesOverWith: everything that survives a kill on one machine also survives the loss of the machine.
 func TestSeatGoesOverWith(t *testing.T) {
 	t.Parallel()
 	pg := pgtest.Start(t)
@@ -147,12 +147,12 @@ func TestSeatGoesOverWith(t *testing.T) {
 	}
 }
 
-// bothOverTLS: the new owner takes a connection of the caller, and opens one to the agent.
+// bothOverTLS: the new owner accepts a connection of the caller, and opens one to the agent.
 func bothOverTLS(s *stage) {
 	ca := s.authority("ca")
 	s.agent = s.freePort(s.platform)
 	o := ca.secured(setup{target: fmt.Sprintf(", transport: tls, tls: {ca: %s, server_name: agent.test}", ca.file)})
-	for i, l := range o.listen { // those of the next process
+	for i, l := range o.listen { // the addresses of the next process
 		o.listen[i] = strings.TrimSuffix(l, "0") + fmt.Sprint(s.freePort(s.b2bua).Port())
 	}
 	s.serve(o)
@@ -187,11 +187,11 @@ func bothOverTLS(s *stage) {
 	}
 }
 
-// TestKilledDuringAnOrderedTransfer: the same on one machine.
+// TestKilledDuringAnOrderedTransfer is the same test on one machine.
 func TestKilledDuringAnOrderedTransfer(t *testing.T) { transferGoesOver(newPreparedStage(t), true) }
 
-// transferGoesOver: who is being called for a transfer is told that this is over, and the caller goes on with the agent. The
-// receiver of webhooks is told of one that was ordered.
+// transferGoesOver: the party that is being called for a transfer is told that the call is over, and the caller
+// continues with the agent. If the transfer was ordered, the receiver of webhooks is told.
 func transferGoesOver(s *stage, ordered bool) {
 	calleeAt := s.freePort(s.stranger)
 	o := s.transfers("local", calleeAt)
@@ -254,8 +254,8 @@ func placedRings(s *stage) {
 	b.finish(want{"interrupted", "process_restart", "system", 0, []try{{"process_restart", 0, 0}}})
 }
 
-// TestTwoMachines runs the blocks of "Two machines in ten minutes" (docs/fleet.md), each on its machine: a namespace with a network,
-// host name, users and processes of its own. The test itself is on the database's machine.
+// TestTwoMachines runs the blocks of "Two machines in ten minutes" (docs/fleet.md). Each machine is a namespace with
+// its own network, host name, users and processes. The test itself runs on the database's machine.
 func TestTwoMachines(t *testing.T) {
 	runIn(t, cores)
 	ownNetwork(t, netip.MustParseAddr("192.0.2.4"))
@@ -269,7 +269,8 @@ func TestTwoMachines(t *testing.T) {
 	}
 	pg := pgtest.Start(t)
 	_, port, _ := strings.Cut(pg.Addr(), ":")
-	// What the machines lack: systemd, arping (a neighbour is told below), and a certificate of the database.
+	// Replacements for what the machines lack: systemd, arping (a neighbour is told below), and a certificate for the
+	// database.
 	const prelude = `set -eo pipefail
 arping() { :; }
 systemctl() {
@@ -282,7 +283,7 @@ systemctl() {
 	begin := func(dir, block string, enter ...string) *process {
 		block, _, _ = strings.Cut(block, "```\n")
 		block = strings.NewReplacer("/etc/flowbridge", dir, "/var/lib/flowbridge", dir, ":5432/", ":"+port+"/", "sslmode=require", "sslmode=disable").Replace(block)
-		cmd := exec.Command("env", append(enter, "bash", "-c", prelude+"cd "+dir+"\n"+block)...) // nsenter leads to the root
+		cmd := exec.Command("env", append(enter, "bash", "-c", prelude+"cd "+dir+"\n"+block)...) // nsenter goes to /
 		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "PGHOST="+pg.Dir(), "PGPORT="+port, "PGPASSWORD="+pgtest.Password, raceEnv)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 		return start(t, strings.SplitN(block, "\n", 2)[0], cmd)

@@ -26,13 +26,14 @@ type calledFor struct {
 	condition int
 	seed      uint64
 	sipCallID string
-	to        [2]netip.AddrPort // where caller and agent send
+	to        [2]netip.AddrPort // addresses that caller and agent send to
 	words     *said.Conversation
 }
 
-// TestFiguresThroughTheBinary prints how far the figures of the real binary are from the truth, on both paths, undisturbed
-// and when the process is killed or replaced in the middle of all calls (scripts/bench talk). TALK_CALLS is how many calls
-// each condition has. The kernel's flows outlive a process where /sys/fs/bpf is a BPF file system. Nothing was tuned on these voices and noises.
+// TestFiguresThroughTheBinary prints how far the figures of the real binary are from the truth (scripts/bench talk). It
+// tests both paths, undisturbed and with the process killed or replaced in the middle of all calls. TALK_CALLS is the
+// number of calls per condition. The kernel's flows outlive a process if /sys/fs/bpf is a BPF file system. Nothing was
+// tuned on these voices and noises.
 func TestFiguresThroughTheBinary(t *testing.T) {
 	calls := 1
 	if n, err := strconv.Atoi(os.Getenv("TALK_CALLS")); err == nil {
@@ -63,7 +64,7 @@ func (s *stage) figures(engine, event string, calls int) {
 	var all []calledFor
 	for i := range n {
 		c := calledFor{condition: i % len(conditions), seed: 101 + uint64(i/len(conditions))}
-		media := strconv.Itoa(10000 + 8*i) // SIPp's own ports, which it does not find among so many otherwise
+		media := strconv.Itoa(10000 + 8*i) // for SIPp, which does not find free ports among so many otherwise
 		carrier := s.carrierPlays("described", []string{"-aa", "-mp", media}, "@SDP@", one.sdp())
 		c.sipCallID = carrier.answered(1)[0]
 		one.meets(carrier.received("SIP/2.0 200", 1)[0])
@@ -82,7 +83,7 @@ func (s *stage) figures(engine, event string, calls int) {
 	s.compare(all, began, engine+", "+event)
 }
 
-// converseAll sends all that is said in all calls, and has something happen in the middle. It returns when the first packet left.
+// converseAll sends the audio of all calls, and calls happens in the middle. It returns when the first packet was sent.
 func (s *stage) converseAll(all []calledFor, one, two *side, happens func()) (began time.Time) {
 	s.Helper()
 	type due struct {
@@ -122,7 +123,7 @@ func (s *stage) converseAll(all []calledFor, one, two *side, happens func()) (be
 		}
 	}
 	<-done
-	time.Sleep(time.Second) // what is said is known when it was looked at
+	time.Sleep(time.Second) // until the figures have been read
 	return began
 }
 
@@ -176,7 +177,7 @@ func (s *stage) compare(all []calledFor, began time.Time, what string) {
 	}
 }
 
-// moved are the spans of a ladder, since the first packet.
+// moved converts the spans of a ladder to times since the first packet.
 func moved(spans [][2]int64, late time.Duration) (all []said.Span) {
 	for _, s := range spans {
 		all = append(all, said.Span{

@@ -14,13 +14,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// spoken is what a side says at a moment since the answer.
+// spoken is an utterance of a side, with its time since the answer.
 type spoken struct {
 	said.Packet
 	by *side
 }
 
-// dialogue is a conversation of some turns, in order of time.
+// dialogue returns a conversation of some turns, in chronological order.
 func dialogue(one, two *side, turns int) (all []spoken) {
 	sounds := said.Synthetic(201)
 	c := said.New(201, sounds, turns)
@@ -33,8 +33,9 @@ func dialogue(one, two *side, turns int) (all []spoken) {
 	return all
 }
 
-// TestTalk: a call's conversation is in its record, its ladder and what a person is shown, after a kill in its middle, too.
-// How exact the figures are is not judged here, where machines are slow: scripts/bench talk and TestFiguresOfConversations do.
+// TestTalk: a call's conversation is in its record, its ladder and the output for people, even after a kill in the
+// middle. The accuracy of the figures is not judged here, because machines may be slow: scripts/bench talk and
+// TestFiguresOfConversations do that.
 func TestTalk(t *testing.T) {
 	s := newQuietStage(t)
 	r := s.talks(setup{listen: []string{"udp://" + s.freePort(s.b2bua).String()}, media: ", engine: userspace"}, func() {})
@@ -43,7 +44,8 @@ func TestTalk(t *testing.T) {
 	}
 }
 
-// TestTalkInTheKernel: the same where the kernel relays. It listens while there is no process, so that nothing is missing.
+// TestTalkInTheKernel is the same test with the kernel relaying. The kernel listens while there is no process, so
+// nothing is missing.
 func TestTalkInTheKernel(t *testing.T) {
 	if !withPins(t) {
 		return
@@ -63,7 +65,8 @@ func TestTalkInTheKernel(t *testing.T) {
 	}
 }
 
-// talks has a conversation with a kill in its middle, and returns the call's record. before is called just before the kill.
+// talks holds a conversation with a kill in the middle, and returns the call's record. before is called just before the
+// kill.
 func (s *stage) talks(o setup, before func()) record.Record {
 	s.Helper()
 	s.prepareCalls()
@@ -79,7 +82,7 @@ func (s *stage) talks(o setup, before func()) record.Record {
 			before()
 			died := time.Now()
 			s.restart(o)
-			if strings.Contains(o.media, "userspace") { // no process listens: both sides wait for it
+			if strings.Contains(o.media, "userspace") { // no process listens, so both sides wait for it
 				began = began.Add(time.Since(died))
 			}
 		}

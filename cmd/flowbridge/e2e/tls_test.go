@@ -19,13 +19,13 @@ import (
 	"time"
 )
 
-// authority signs certificates of one test.
+// authority signs certificates for one test.
 type authority struct {
 	*stage
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	file string // PEM
+	file string // its certificate, PEM
 }
 
 func (s *stage) authority(name string) *authority {
@@ -35,8 +35,8 @@ func (s *stage) authority(name string) *authority {
 	return a
 }
 
-// sign writes a certificate for names and addresses, and its key beside it as
-// file.key; the first is the authority's own.
+// sign writes a certificate for names and addresses, and its key beside it as file.key. The first
+// certificate is the authority's own.
 func (a *authority) sign(name string, names ...string) (file string) {
 	a.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -75,14 +75,14 @@ func (a *authority) sign(name string, names ...string) (file string) {
 	return file
 }
 
-// write replaces a file at once, as tools that renew certificates do.
+// write replaces a file in one step, as tools that renew certificates do.
 func (a *authority) write(file, kind string, der []byte) {
 	a.Helper()
 	must(a, os.WriteFile(file+".new", pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
 	must(a, os.Rename(file+".new", file))
 }
 
-// pair is a certificate as a peer shows it.
+// pair returns a certificate in the form for a TLS configuration.
 func (a *authority) pair(name string, names ...string) []tls.Certificate {
 	a.Helper()
 	file := a.sign(name, names...)
@@ -91,15 +91,16 @@ func (a *authority) pair(name string, names ...string) []tls.Certificate {
 	return []tls.Certificate{pair}
 }
 
-// trusts is how a carrier of bridge.test connects, with a certificate or none.
+// trusts returns the configuration with which a carrier of bridge.test connects, with or without a
+// certificate.
 func (a *authority) trusts(pairs []tls.Certificate) *tls.Config {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.cert)
 	return &tls.Config{RootCAs: pool, ServerName: "bridge.test", Certificates: pairs, MinVersion: tls.VersionTLS12}
 }
 
-// secured has the B2BUA take TLS, with a certificate for bridge.test, and know
-// peers by those of the authority.
+// secured makes the B2BUA accept TLS, with a certificate for bridge.test, and identify peers by
+// certificates of the authority.
 func (a *authority) secured(o setup) setup {
 	own := a.sign("own", "bridge.test", a.b2bua.String())
 	o.listen = append(o.listen, a.listener("udp", a.b2bua), a.listener("tls", a.b2bua))
@@ -107,9 +108,8 @@ func (a *authority) secured(o setup) setup {
 	return o
 }
 
-// TestTrunkOverTLS has a carrier that is known by its certificate call from
-// anywhere. Without one, or with one of another name or authority, it is a
-// stranger.
+// TestTrunkOverTLS has a carrier that is identified by its certificate and may call from anywhere.
+// Without a certificate, or with one of another name or authority, it is a stranger.
 func TestTrunkOverTLS(t *testing.T) {
 	s := newPreparedStage(t)
 	ca, other := s.authority("ca"), s.authority("other")
@@ -135,8 +135,8 @@ func TestTrunkOverTLS(t *testing.T) {
 	s.over("udp", b.finish(hungUpByCaller))
 }
 
-// TestTargetOverTLS has a target over TLS: with a certificate of its name it
-// is called, with another the next target is.
+// TestTargetOverTLS has a target over TLS. If its certificate has its name, it is called. Otherwise
+// the next target is called.
 func TestTargetOverTLS(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"agent.test", "wrong.test"} {
@@ -185,8 +185,8 @@ func TestTargetOverTLS(t *testing.T) {
 	}
 }
 
-// TestCertificateReplaced replaces the B2BUA's certificate while it runs: new
-// connections get the new one, a call over an old one goes on.
+// TestCertificateReplaced replaces the B2BUA's certificate while it runs. New connections get the
+// new one, and a call over an old connection continues.
 func TestCertificateReplaced(t *testing.T) {
 	s := newPreparedStage(t)
 	ca := s.authority("ca")
@@ -206,14 +206,14 @@ func TestCertificateReplaced(t *testing.T) {
 	b.finish(hungUpByCaller)
 }
 
-// TestSoftphoneOverTLS has a real softphone call over TLS: it checks the
-// certificate, and hears the greeting.
+// TestSoftphoneOverTLS makes a real softphone call over TLS. It checks the certificate, and hears
+// the greeting.
 func TestSoftphoneOverTLS(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
 	ca := s.authority("ca")
-	// It binds neither its connections nor its RTP to an address: the kernel has
-	// them come from this one.
+	// The softphone binds neither its connections nor its RTP to an address, so the kernel sends from
+	// this one.
 	const loopback = "127.0.0.1"
 	config := s.config(ca.secured(setup{trunk: ", media_sources: [" + loopback + "]"}))
 	config = replaceOnce(t, config, fmt.Sprintf(`sources: ["%v"]`, s.carrier), "sources: ["+loopback+"]")

@@ -24,11 +24,11 @@ import (
 type traces struct {
 	t  *testing.T
 	mu sync.Mutex
-	// spans by name: 00-trace-span-parent
+	// Spans by name, as 00-trace-span-parent.
 	spans map[string]string
 }
 
-// collect starts a collector that wants a token.
+// collect starts a collector that requires a token.
 func (s *stage) collect() (c *traces, url string) {
 	s.Helper()
 	c = &traces{t: s.T, spans: map[string]string{}}
@@ -42,7 +42,7 @@ func (s *stage) collect() (c *traces, url string) {
 	return c, server.URL
 }
 
-// ServeHTTP takes OTLP over HTTP.
+// ServeHTTP receives OTLP over HTTP.
 func (c *traces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	z, err := gzip.NewReader(r.Body)
 	if err != nil || r.URL.Path != "/v1/traces" || r.Header.Get("Authorization") != "Bearer c0llect" {
@@ -66,7 +66,7 @@ func (c *traces) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// span gives the ids of the span of this name.
+// span returns the ids of the span with this name.
 func (c *traces) span(name string) (trace, id, parent string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -74,8 +74,8 @@ func (c *traces) span(name string) (trace, id, parent string) {
 	return ids[0], ids[1], ids[2]
 }
 
-// TestTraces has a carrier send traceparent: the platform's API and the agent are given spans of the same trace, the record
-// and the log have its id, and the collector gets those spans.
+// TestTraces makes a carrier send traceparent. The platform's API and the agent get spans of the same trace, the record
+// and the log have the trace's id, and the collector gets those spans.
 func TestTraces(t *testing.T) {
 	const trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 	for name, brought := range map[string]bool{"the caller's": true, "our own": false} {

@@ -10,28 +10,28 @@ import (
 	"testing"
 )
 
-// human is the number, and bob the user, that callers are transferred to.
+// human is the number that callers are transferred to, and bob the user.
 const human = "+15075550177"
 
 // handover is a transfer by the agent.
 type handover struct {
-	to    string // Refer-To; @HOST@ is a host that the agent may name
-	holds bool   // the agent holds the call before, of which the caller is told
-	by    string // who hangs up in the end: carrier or agent, which is the human then
+	to    string // Refer-To; @HOST@ stands for a host that the agent may name
+	holds bool   // the agent holds the call first, and the caller is told
+	by    string // which side hangs up in the end: carrier, or agent, which is then the human
 
-	request string   // how the human's INVITE begins
-	headers []string // that it has
+	request string   // start of the human's INVITE
+	headers []string // headers that the INVITE must have
 	want    want
 }
 
-// transferred is the record of a call that was transferred.
+// transferred returns the record of a call that was transferred.
 func transferred(w want, second try) want {
 	w.attempts = append(slices.Clone(w.attempts), second)
 	return w
 }
 
-// TestTransfer has the agent transfer the caller to somebody who takes the call. The audio flows between the caller and whom
-// the caller is then connected to. TestTransfers of calltest has the other ways that it may go.
+// TestTransfer makes the agent transfer the caller to a party that takes the call. Audio flows between the caller and
+// the new party. TestTransfers of calltest has the other possible outcomes.
 func TestTransfer(t *testing.T) {
 	t.Parallel()
 	answered := try{"", 0, 200}
@@ -56,8 +56,7 @@ func TestTransfer(t *testing.T) {
 	}
 }
 
-// transfers lets the agent transfer to numbers, by the caller's trunk, and to a
-// host.
+// transfers lets the agent transfer to numbers, by the caller's trunk, and to a host.
 func (s *stage) transfers(mode string, callee netip.AddrPort) setup {
 	return setup{
 		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v"`, callee),
@@ -65,8 +64,7 @@ func (s *stage) transfers(mode string, callee netip.AddrPort) setup {
 	}
 }
 
-// transferrer is the agent. It takes reports whenever they come: two may come at
-// once, which a scenario can't be written for.
+// transferrer is the agent. It accepts reports at any time: two may come at once, which can't be written in a scenario.
 func (s *stage) transferrer(options []string, replace ...string) *sipp {
 	s.Helper()
 	return s.agentPlays("transfer", append(options, "-aa"), replace...)
@@ -100,7 +98,7 @@ func (c *handover) run(t *testing.T) {
 	if c.holds {
 		talk.silent(one, two)
 	} else {
-		talk.both() // the caller is with the agent until somebody answers
+		talk.both() // the caller is with the agent until the new party answers
 	}
 	id := invite.header("Call-ID")
 	callee.proceed(id)
@@ -112,7 +110,7 @@ func (c *handover) run(t *testing.T) {
 	must(t, err)
 	agent.received("BYE ", 1)
 	if c.holds {
-		carrier.received("ACK ", 2) // it is no longer held
+		carrier.received("ACK ", 2) // the carrier is no longer held
 	}
 	talk.both()
 	switch c.by {
@@ -138,7 +136,7 @@ func (c *handover) run(t *testing.T) {
 	}
 }
 
-// checkInvite looks at what the human is called with.
+// checkInvite checks the INVITE to the human.
 func (c *handover) checkInvite(t *testing.T, invite message) {
 	t.Helper()
 	if !strings.HasPrefix(invite.raw, c.request) {
@@ -154,7 +152,7 @@ func (c *handover) checkInvite(t *testing.T, invite message) {
 	}
 }
 
-// checkReports looks at the NOTIFYs that the agent got.
+// checkReports checks the NOTIFYs to the agent.
 func (c *handover) checkReports(t *testing.T, agent *sipp) {
 	t.Helper()
 	var got []string
@@ -179,8 +177,7 @@ func (c *handover) checkReports(t *testing.T, agent *sipp) {
 	}
 }
 
-// TestPlacedCall has a target call: its call goes to the trunk, with the
-// headers that are for it.
+// TestPlacedCall makes a target call. Its call goes to the trunk, with the headers for the trunk.
 func TestPlacedCall(t *testing.T) {
 	s := newPreparedStage(t)
 	calleeAt := s.freePort(s.carrier)

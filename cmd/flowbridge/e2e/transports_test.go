@@ -12,16 +12,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// SIPp's words for how it sends: UDP, one connection for all calls, one for
-// each.
+// SIPp's modes of sending: UDP, one connection for all calls, one connection per call.
 const (
 	sippUDP      = "u1"
 	sippTCP      = "t1"
 	sippTCPCalls = "tn"
 )
 
-// serveStreams starts a B2BUA that takes UDP and TCP, and calls its target
-// over a transport.
+// serveStreams starts a B2BUA that accepts UDP and TCP, and calls its target over a transport.
 func (s *stage) serveStreams(target string, o setup) *server {
 	s.Helper()
 	o.listen = append(o.listen, s.listener("udp", s.b2bua), s.listener("tcp", s.b2bua))
@@ -29,8 +27,7 @@ func (s *stage) serveStreams(target string, o setup) *server {
 	return s.serve(o)
 }
 
-// carrierOver plays a carrier that hangs up after a while, and calls by one of
-// SIPp's modes.
+// carrierOver plays a carrier that hangs up after a while, and calls in one of SIPp's modes.
 func (s *stage) carrierOver(mode, scenario string, calls int, options ...string) *sipp {
 	s.Helper()
 	transport := "udp"
@@ -44,8 +41,8 @@ func (s *stage) carrierOver(mode, scenario string, calls int, options ...string)
 	return s.sipp("carrier", scenario, s.freePort(s.carrier), append(options, s.server.at(transport, s.carrier).String()))
 }
 
-// agentOver plays an agent that waits for its calls, over udp or tcp. It does
-// not wait to be told to hang up.
+// agentOver plays an agent that waits for its calls, over udp or tcp. It hangs up without being
+// told to.
 func (s *stage) agentOver(transport, scenario string, calls int, options ...string) *sipp {
 	s.Helper()
 	mode := sippUDP
@@ -58,7 +55,7 @@ func (s *stage) agentOver(transport, scenario string, calls int, options ...stri
 	return a
 }
 
-// over checks what the INVITEs of records went by.
+// over checks the transport of the INVITEs in records.
 func (s *stage) over(transport string, records []record.Record) {
 	s.Helper()
 	for _, r := range records {
@@ -70,8 +67,8 @@ func (s *stage) over(transport string, records []record.Record) {
 	}
 }
 
-// TestTransports has carriers and agents over UDP and TCP, in each combination,
-// hang up in turn.
+// TestTransports has carriers and agents over UDP and TCP, in each combination. They hang up in
+// turn.
 func TestTransports(t *testing.T) {
 	t.Parallel()
 	const each = 3
@@ -102,7 +99,7 @@ func TestTransports(t *testing.T) {
 	}
 }
 
-// namesItself checks what the B2BUA calls itself in Via and Contact.
+// namesItself checks the B2BUA's address in Via and Contact.
 func (s *stage) namesItself(mode, transport string, carrier, agent *sipp) {
 	s.Helper()
 	invite, answer := agent.received("INVITE ", 1)[0], carrier.received("SIP/2.0 200", 1)[0]

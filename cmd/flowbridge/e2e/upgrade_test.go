@@ -18,7 +18,7 @@ import (
 	"flowbridge/media/audio"
 )
 
-// upgrade has another process go on in place of the B2BUA.
+// upgrade makes another process take over from the B2BUA.
 func (s *server) upgrade() (done admin.Upgraded) {
 	s.t.Helper()
 	if s.file != "" {
@@ -42,22 +42,22 @@ func (s *server) upgrade() (done admin.Upgraded) {
 		return err == nil
 	})
 	s.heir = done.PID
-	s.t.Cleanup(func() { // where its predecessor has started it before the test could note it
+	s.t.Cleanup(func() { // in case the old process started it before the test could record it
 		if file, err := os.ReadFile("/proc/" + strconv.Itoa(done.PID) + "/stat"); err == nil && len(file) > 0 {
 			s.signal(9)
 		}
 	})
-	// It answers before it can be upgraded itself.
+	// The new process answers before it can be upgraded itself.
 	eventually(s.t, "the new process takes calls and orders", func() bool { return begun() > before && s.status("/readyz") == 200 })
 	return done
 }
 
-// tooSlow is in what an upgrade says that had no moment in two seconds in which nothing is under way, because other programs have the
-// processors. The command says then to try again.
+// tooSlow is in the error of an upgrade that found no moment within two seconds in which nothing was in progress,
+// because other programs used the processors. The command then says to try again.
 const tooSlow = "context deadline exceeded; this process goes on"
 
-// TestUpgradedCallGoesOn: a call that is up goes on in another process, with its audio, a change of its codec and its end. Nothing
-// tells its record from another one's.
+// TestUpgradedCallGoesOn: a call that is up continues in another process, with its audio, a change of its codec and its
+// end. Its record does not differ from others.
 func TestUpgradedCallGoesOn(t *testing.T) {
 	s := newPreparedStage(t)
 	b := s.serve(setup{})
@@ -82,7 +82,7 @@ func TestUpgradedCallGoesOn(t *testing.T) {
 	}
 }
 
-// TestUpgradesUnderLoad: while calls come and go, some of them ring and others are held, three processes take the place of each other.
+// TestUpgradesUnderLoad: while calls start and end, some ringing and others held, three processes replace each other.
 // No call fails, and each has one record.
 func TestUpgradesUnderLoad(t *testing.T) {
 	const calls = 60
@@ -105,7 +105,8 @@ func TestUpgradesUnderLoad(t *testing.T) {
 	b.finish(slices.Repeat([]want{hungUpByCaller}, calls+4)...)
 }
 
-// TestUpgradeOfARecordedCall: the recording ends with the old process, and goes on in a further part. Both are whole.
+// TestUpgradeOfARecordedCall: the recording ends with the old process, and continues in a second part. Both are
+// complete.
 func TestUpgradeOfARecordedCall(t *testing.T) {
 	s := newStage(t)
 	s.simulate("--ring", "20ms")
@@ -129,8 +130,9 @@ func TestUpgradeOfARecordedCall(t *testing.T) {
 	}
 }
 
-// TestUpgradeOfAQueue: a caller that hears the sound of a queue hears it in the next process, too, and in the one after that: one stream,
-// on the same ports and under the same keys. The answer has the description that the caller has got with the sound.
+// TestUpgradeOfAQueue: a caller that hears the sound of a queue still hears it from the next process, and from the one
+// after that, in one stream, on the same ports and under the same keys. The answer has the description that the caller
+// received with the sound.
 func TestUpgradeOfAQueue(t *testing.T) {
 	t.Parallel()
 	for name, suite := range map[string]string{"RTP": "", "SRTP": "AES_CM_128_HMAC_SHA1_80"} {

@@ -20,14 +20,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestWebhook has a receiver fail while calls end, and the process killed meanwhile. After the next start the receiver is told of
-// each call, signed, and by the same id as before.
+// TestWebhook makes a receiver fail while calls end, and the process is killed during that time. After the next start
+// the receiver is told of each call, signed, and with the same ids as before.
 func TestWebhook(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
 	var mu sync.Mutex
 	var works atomic.Bool
-	tried, told := map[string]string{}, map[string]record.Record{} // by delivery
+	tried, told := map[string]string{}, map[string]record.Record{} // by id of the delivery
 	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		var m struct {

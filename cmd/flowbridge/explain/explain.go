@@ -118,7 +118,7 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 	return nil
 }
 
-// unfound stands for the public address that advertise: auto finds.
+// unfound stands for the public address that advertise: auto would find.
 var unfound = netip.MustParseAddr("192.0.2.1")
 
 // sampleID stands for the platform's call id.
@@ -131,7 +131,7 @@ type unsentAPI struct{ requests map[string]apiRequest } // by target
 type apiRequest struct {
 	Method  string          `json:"method"`
 	URL     string          `json:"url"`
-	Headers []string        `json:"headers"` // with the token hidden
+	Headers []string        `json:"headers"` // the token is hidden
 	Body    json.RawMessage `json:"body,omitempty"`
 }
 
@@ -169,8 +169,8 @@ func shown(r *http.Request, body []byte, p *config.Prepare) apiRequest {
 	return req
 }
 
-// shortestSecret is the minimum length of an environment value that counts as a secret. A shorter one would be hidden
-// everywhere.
+// shortestSecret is the minimum length of an environment value that counts as a secret. A shorter value would be
+// hidden everywhere.
 const shortestSecret = 4
 
 // redacted returns a part of a request without its token and without values from the environment.
@@ -179,7 +179,7 @@ func redacted(text string, p *config.Prepare) string {
 	if p.Token != "" {
 		secrets = append(secrets, p.Token.Reveal())
 	}
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may contain another
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one secret may contain another
 	var pairs []string
 	for _, secret := range secrets {
 		if len(secret) < shortestSecret && secret != p.Token.Reveal() {
@@ -192,7 +192,7 @@ func redacted(text string, p *config.Prepare) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// inJSON returns a text as the API's client writes it within a JSON string.
+// inJSON returns a text in the form in which the API's client writes it inside a JSON string.
 func inJSON(text string) string {
 	var b strings.Builder
 	if err := cli.PrintJSON(&b, text); err != nil {
@@ -206,12 +206,12 @@ type roundTrip func(*http.Request) (*http.Response, error)
 // RoundTrip calls the function.
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// explained is the explanation with the requests to APIs.
+// explained is the explanation together with the requests to APIs.
 type explained struct {
 	report.Explanation
 	Prepare map[string]apiRequest `json:"prepare"` // by target
 
-	asked bool // the question was about a certain time
+	asked bool // the user asked about a certain time
 }
 
 // text formats the explanation for people.
@@ -240,7 +240,7 @@ func (x *explained) text() string {
 	return b.String()
 }
 
-// call writes who calls whom, and which route matches.
+// call writes the two numbers of the call and the matching route.
 func (x *explained) call(row func(name, format string, args ...any)) {
 	switch {
 	case x.Target != "":
@@ -275,7 +275,7 @@ func (x *explained) call(row func(name, format string, args ...any)) {
 	}
 }
 
-// route writes what the route does with the call.
+// route writes how the route handles the call.
 func (x *explained) route(row func(name, format string, args ...any)) {
 	if x.Direction == template.DirectionOutbound && x.Target == "" {
 		row("direction", "outbound: %s was called, and is the lead", x.Lead)
@@ -302,7 +302,7 @@ func (x *explained) route(row func(name, format string, args ...any)) {
 	}
 }
 
-// answer returns the final answer of a refused call, and the reason if the answer lacks it.
+// answer returns the final answer of a refused call. It adds the reason if the answer does not have it.
 func (x *explained) answer() string {
 	s := strconv.Itoa(x.Status) + " " + x.Reason
 	if x.Why != "" {
@@ -328,7 +328,7 @@ func party(p report.Party) string {
 
 func ms(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
-// attempt writes what the target with this index gets.
+// attempt writes the attempt at the target with this index.
 func (x *explained) attempt(b *strings.Builder, i int) {
 	t := &x.Targets[i]
 	next := "the caller gets " + strconv.Itoa(x.Otherwise)

@@ -47,7 +47,7 @@ func Try() *cobra.Command {
 	return c
 }
 
-// tryTrunk and tryConfig are a trunk and a route that lead to the one target.
+// tryTrunk and tryConfig are a trunk and a route that lead to the target.
 const (
 	tryTrunk  = "try"
 	tryConfig = `
@@ -105,7 +105,7 @@ type sentAPI struct {
 // mostShown is how much of an answer is shown, in bytes.
 const mostShown = 4096
 
-// RoundTrip sends a request over a connection of its own.
+// RoundTrip sends a request over a separate connection.
 func (s *sentAPI) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {

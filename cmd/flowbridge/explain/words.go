@@ -13,7 +13,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// limits describes the trunk's limits for its numbers and addresses.
+// limits describes the trunk's limits per number and per address.
 func limits(l report.Limits) string {
 	var all []string
 	for _, limit := range []struct {
@@ -68,7 +68,8 @@ func mediaWords(t *report.Target) string {
 	return strings.Join(words, ", ")
 }
 
-// sizeWords says how large an INVITE over UDP is, and what happens to a larger one. It is empty for other transports.
+// sizeWords says how large an INVITE over UDP is, and what happens if it is too large. It returns "" for other
+// transports.
 func sizeWords(t *report.Target) string {
 	if t.UDPBudget == 0 {
 		return ""

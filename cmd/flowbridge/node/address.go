@@ -13,8 +13,8 @@ import (
 	"flowbridge/internal/publicaddr"
 )
 
-// FindAddress sets the public address of a configuration whose advertise asks to find it. It warns if the address
-// differs from the one at the last start: carriers and firewalls may still have that.
+// FindAddress sets the public address of a configuration with advertise: auto. It warns if the address differs
+// from the one at the last start, which carriers and firewalls may still have.
 func FindAddress(ctx context.Context, cfg *config.Config, log zerolog.Logger) error {
 	if !cfg.FindsAddress() {
 		return nil

@@ -38,7 +38,7 @@ type api struct {
 	listener net.Listener
 }
 
-// serve replaces the served handler. given is the old process's listener, or nil.
+// serve replaces the served handler. given is the old process's listener; it is nil if there is none.
 func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, given net.Listener) (err error) {
 	h = a.pause.Handler(h, exempt)
 	if a.handler.Store(&h); a.server != nil {
@@ -63,14 +63,15 @@ func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, give
 	return nil
 }
 
-// leave waits for the answers that are being sent. Only streams of events remain.
+// leave waits until the answers under way are sent. Only event streams remain.
 func (a *api) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()
 	_ = a.server.Shutdown(ctx)
 }
 
-// close stops the server. Requests under way get their answers, including the one that ends the process.
+// close stops the server. Requests under way still get their answers, including the request that ends
+// the process.
 func (a *api) close() error {
 	if a.server == nil {
 		return nil
@@ -92,7 +93,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 	return n.answer(ctx, options)
 }
 
-// answer replaces what the admin API serves by options, completed with what a standby has, too.
+// answer replaces the options that the admin API serves. It adds the options that a standby has, too.
 func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	options.Records, options.Ladders, options.Metrics = n.store, &n.ladders, n.metrics.Handler(n.log)
 	options.Log, options.Operator = n.log, n.operator
@@ -119,7 +120,7 @@ func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	return n.api.serve(ctx, &n.config().Admin, admin.New(options), given)
 }
 
-// tokensOf returns the tokens of the configuration. token_file has all rights.
+// tokensOf returns the tokens of the configuration. The token in token_file has all rights.
 func tokensOf(cfg *config.Admin) (all []admin.Token) {
 	if cfg.Token != "" {
 		all = append(all, admin.Token{Name: "token_file", Secret: cfg.Token.Reveal(), Rights: admin.RightsOperate})
@@ -190,7 +191,7 @@ func reportBy(by string) (admin.Report, error) {
 	return report{compare.New(by)}, nil
 }
 
-// report is the admin API's form of a comparison.
+// report is a comparison in the admin API's form.
 type report struct{ groups *compare.Groups }
 
 func (r report) Add(of *record.Record) { r.groups.Add(of) }
@@ -274,7 +275,7 @@ func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call
 	return answered(live, err)
 }
 
-// answered returns the admin API's form of an answer to an order.
+// answered returns the result of an order in the admin API's form.
 func answered(live registry.LiveCall, err error) (admin.Call, error) {
 	var refused *bridge.OrderError
 	switch {

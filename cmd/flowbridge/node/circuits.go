@@ -10,7 +10,8 @@ import (
 
 const circuitRemedy = "see flowbridge targets list; what failed is in the log's lines before, and calls try again by themselves"
 
-// logCircuit logs the changes of a circuit. Its opening is logged at once; each failed try after that is a detail.
+// logCircuit logs the changes of a circuit. Its opening is logged at once; each failed try after that is logged as
+// a detail.
 func logCircuit(log *zerolog.Logger, c circuit.Change) {
 	switch {
 	case c.State == circuit.Open && !c.Reopened:
@@ -23,7 +24,7 @@ func logCircuit(log *zerolog.Logger, c circuit.Change) {
 	}
 }
 
-// addresses returns the addresses that calls to a target went to lately.
+// addresses returns the addresses that recent calls to a target went to.
 func (f *figures) addresses(target string) []live.Address {
 	states := f.node.server.Stack().Names().States(target)
 	all := make([]live.Address, len(states))

@@ -33,17 +33,18 @@ func (o otherNodes) Live(ctx context.Context) (calls []admin.Call, hidden int, e
 	return calls, hidden, err
 }
 
-// Find returns the live call of another node with an id.
+// Find returns the live call with an id from another node.
 func (o otherNodes) Find(ctx context.Context, id string) (c admin.Call, ok bool, err error) {
 	state, ok, err := o.node.fleet.FindElsewhere(ctx, id)
 	if !ok || err != nil {
 		return c, false, err
 	}
 	c, over, err := callElsewhere(&state)
-	return c, err == nil && !over, nil // else this version can't read it, or its record is under way
+	return c, err == nil && !over, nil // otherwise this version can't read it, or its record is about to arrive
 }
 
-// callElsewhere decodes the state of another node's call.
+// callElsewhere decodes the state of a call on another node. over reports whether the call has
+// ended.
 func callElsewhere(e *fleet.Elsewhere) (c admin.Call, over bool, err error) {
 	left, over, err := store.FromReplica(e.ID, e.Text, time.Now())
 	r := &left.Record

@@ -10,7 +10,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// kindTrunk is the kind of a trunk in the list of targets.
+// kindTrunk is the kind that a trunk has in the list of targets.
 const kindTrunk = "trunk"
 
 // figures reads the figures of a node's parts for the admin API, Prometheus and the statistics of calls. It changes
@@ -21,7 +21,7 @@ type figures struct {
 	sampled atomic.Pointer[sampled]
 }
 
-// ofNode returns what the statistics of calls can't take from records.
+// ofNode returns the figures for the statistics of calls that are not in records.
 func (f *figures) ofNode() live.Node {
 	used, total := f.node.rtp.engine.Ports()
 	return live.Node{
@@ -32,7 +32,8 @@ func (f *figures) ofNode() live.Node {
 	}
 }
 
-// media returns the media quality so far of the calls that are up. A side that has sent nothing yet counts as mute.
+// media returns the media quality so far of the calls that are up. A side that has not sent anything yet counts as
+// mute.
 func (f *figures) media() (all []record.Media) {
 	f.node.rtp.engine.Each(func(s media.Stats) {
 		var m record.Media

@@ -14,7 +14,7 @@ import (
 	"flowbridge/telemetry"
 )
 
-// nodeName returns the name of this node in records.
+// nodeName returns this node's name for records.
 func nodeName(cfg *config.Fleet) (string, error) {
 	if cfg.Node != "" {
 		return cfg.Node, nil
@@ -26,7 +26,7 @@ func nodeName(cfg *config.Fleet) (string, error) {
 	return host, nil
 }
 
-// openFleet opens this node's part in a fleet, if there is one.
+// openFleet joins the fleet, if one is configured.
 func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (err error) {
 	if !cfg.On() {
 		return nil
@@ -43,7 +43,7 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	return nil
 }
 
-// apiURL returns where other machines reach the admin API, or "" if they don't.
+// apiURL returns the URL at which other machines reach the admin API, or "" if they can't reach it.
 func apiURL(at config.AdminAddress) string {
 	if at.IsLocal() || at.Addr().IsUnspecified() {
 		return ""
@@ -51,7 +51,7 @@ func apiURL(at config.AdminAddress) string {
 	return "http://" + at.String()
 }
 
-// admit makes the fleet and the memory limit calls, before the first one.
+// admit makes the fleet and the memory limit calls. It must be called before the first call.
 func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 	return func(a *peers.Admission) {
 		told := func(c circuit.Change) { logCircuit(&n.log, c) }
@@ -67,7 +67,7 @@ func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 		if cfg.Caps {
 			join = func() { n.fleet.Join(a) }
 		}
-		if n.before != nil { // the other process may continue, and is this node until then
+		if n.before != nil { // the old process may continue, and until then it is the node
 			n.add(part{begin: join})
 			return
 		}

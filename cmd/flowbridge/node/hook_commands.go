@@ -17,7 +17,7 @@ import (
 	"flowbridge/platform/hooks"
 )
 
-// tokensOfTools returns the tokens of a configuration. An unchanged one keeps its counts.
+// tokensOfTools returns the tokens of a configuration. Unchanged tokens keep their counts.
 func tokensOfTools(cfg []config.CommandsHook, before []*hooks.Token) (all []*hooks.Token) {
 	for _, t := range cfg {
 		next := &hooks.Token{Name: t.Name, Secret: t.Token.Reveal(), Targets: t.Targets, PerHour: t.PerHour}
@@ -76,8 +76,8 @@ func (h *callHooks) command(ctx context.Context, by *hooks.Token, c hooks.Comman
 }
 
 // commanded finds the call of a command. An id that callers may have written counts only if it can't be guessed. If the
-// platform says which call it is, the model's argument is ignored, because a caller can talk the model into another
-// one.
+// platform says which call it is, the model's argument is ignored, because a caller could talk the model into naming
+// another call.
 func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found registry.LiveCall, err error) {
 	for _, id := range c.IDs {
 		live, err := h.find(ctx, id)
@@ -104,7 +104,7 @@ func (h *callHooks) commanded(ctx context.Context, c hooks.Command) (found regis
 	return found, nil
 }
 
-// inWords says why an order is not carried out.
+// inWords returns the error that tells the agent why an order was not carried out.
 func inWords(err error) error {
 	refused := new(bridge.OrderError)
 	switch {
@@ -117,7 +117,7 @@ func inWords(err error) error {
 		http.StatusBadRequest: "That is not understood.",
 		http.StatusGone:       "The call has ended.",
 		http.StatusForbidden:  "The call may not be transferred there.", http.StatusNotFound: "No way leads there.",
-		http.StatusConflict: refused.Problem + ".", // how much of the order was carried out
+		http.StatusConflict: refused.Problem + ".", // says how much of the order was carried out
 	}[refused.Code]
 	return &hooks.RefusalError{
 		Status: cmp.Or(refused.Code, http.StatusConflict), Words: cmp.Or(words, "That is not possible now."),

@@ -23,8 +23,8 @@ type sessions struct {
 	hook  *config.OpenAIHook
 }
 
-// The SIP statuses of rejections: of an unknown call (603 is OpenAI's own default), and of a call of ours whose session
-// can't be created, so that the next target is tried.
+// The SIP statuses of rejections. The first is for an unknown call (603 is OpenAI's default). The second is for a call
+// of ours whose session can't be created: the next target is then tried.
 const (
 	statusNotOurs   = 603
 	statusNoSession = 500
@@ -53,12 +53,12 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 	return openai.Decision{Session: session, Attempt: attempt, Accepted: func() { s.note(ctx, live.Record.ID, c.ID) }}, nil
 }
 
-// callHeader is the header of the INVITE to OpenAI that has our id of the call.
+// callHeader is the header of the INVITE to OpenAI with our id of the call.
 const callHeader = "X-Call"
 
-// callOf finds the call that rings at OpenAI: by the Call-ID of our INVITE, or else by the header, which a caller may
-// have written if pass_headers includes it. Both are random, so a caller who dials the project's address directly can't
-// name another caller's call.
+// callOf finds the call that rings at OpenAI, by the Call-ID of our INVITE or else by the header. A caller may have
+// written the header if pass_headers includes it. Both ids are random, so a caller who dials the project's address
+// directly can't name another caller's call.
 func (s sessions) callOf(ctx context.Context, h http.Header) (registry.LiveCall, bool, error) {
 	for _, name := range []string{"Call-ID", callHeader} {
 		id := h.Get(name)
@@ -76,8 +76,8 @@ func (s sessions) callOf(ctx context.Context, h http.Header) (registry.LiveCall,
 	return registry.LiveCall{}, false, nil
 }
 
-// ringing returns the Call-ID of the INVITE of a call that has no final answer yet, or "". In an answered call, that is
-// the INVITE of a rescue or a transfer.
+// ringing returns the Call-ID of a call's INVITE that has no final answer yet, or "". In an answered call, that is the
+// INVITE of a rescue or a transfer.
 func ringing(live registry.LiveCall) string {
 	all := live.Record.Attempts
 	switch last := len(all) - 1; {
@@ -101,7 +101,7 @@ func (s sessions) sessionOf(vars template.Vars) (session rest.Object, err error)
 	return session, nil
 }
 
-// note puts OpenAI's id of a call into its record. The call continues if that fails.
+// note puts OpenAI's id of a call into the call's record. If that fails, the call continues.
 func (s sessions) note(ctx context.Context, id, platformID string) {
 	_, err := s.hooks.store.PutReport(ctx, id,
 		record.Report{CallID: platformID, Status: "accepted", ReceivedAt: record.TimeOf(time.Now()), Confirmed: true})

@@ -16,7 +16,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// Errors that make the platform send a report again.
+// Errors that make the platform repeat a report.
 var (
 	errNotOver = errors.New("the call is not over")
 	errNoWord  = errors.New("the platform's API says that the call is not over")
@@ -42,7 +42,7 @@ func (h *callHooks) takeReport(ctx context.Context, said synthflow.Report) (synt
 	if err != nil {
 		return "", err
 	}
-	if byExternal && report.ExternalID != said.ExternalID { // even if the platform knows none
+	if byExternal && report.ExternalID != said.ExternalID { // also if the platform knows no external id
 		h.log.Warn().Str("synthflow_call_id", said.CallID).Str("external_id", said.ExternalID).Str("is", report.ExternalID).
 			Msg("a report names another external id than the platform's API")
 		return synthflow.TakenUnknown, nil
@@ -54,8 +54,8 @@ func (h *callHooks) takeReport(ctx context.Context, said synthflow.Report) (synt
 	return synthflow.TakenNew, err
 }
 
-// preparedCall finds the live or finished call to which the platform gave an id, and returns its own id and its target,
-// or "" for both if there is none.
+// preparedCall finds the live or finished call to which the platform gave an id. It returns our id of the call and the
+// call's target, or "" for both if there is no such call.
 func (h *callHooks) preparedCall(ctx context.Context, platformID string) (id, target string, err error) {
 	if live, err := h.find(ctx, platformID); err == nil && live.Record.SynthflowCallID == platformID {
 		return live.Record.ID, live.Record.Target, nil
@@ -66,8 +66,8 @@ func (h *callHooks) preparedCall(ctx context.Context, platformID string) (id, ta
 	return h.store.Prepared(ctx, platformID)
 }
 
-// unpreparedCall finds the finished call that was dialled directly with an external id. A live call is not considered:
-// it may be the customer's next one.
+// unpreparedCall finds the finished call that was dialled directly with an external id. It does not consider live
+// calls: one may be the customer's next call.
 func (h *callHooks) unpreparedCall(ctx context.Context, externalID string) (id, target string, err error) {
 	if externalID == "" {
 		return "", "", nil
@@ -81,7 +81,7 @@ func (h *callHooks) unpreparedCall(ctx context.Context, externalID string) (id, 
 	}
 	live, found := h.find(ctx, externalID)
 	switch {
-	case errors.Is(found, redirected.ErrUnknownCall): // it may have been committed since the store was asked
+	case errors.Is(found, redirected.ErrUnknownCall): // it may have been committed after the store was asked
 		return h.store.Unreported(ctx, externalID)
 	case errors.Is(found, redirected.ErrSeveralCalls):
 		return "", "", nil
@@ -98,11 +98,11 @@ func (h *callHooks) unpreparedCall(ctx context.Context, externalID string) (id, 
 // confirmTimeout bounds a question to the platform's API.
 const confirmTimeout = 3 * time.Second
 
-// underWay has the states of a live call (API reference, "get-phone-call").
+// underWay lists the states of a live call (API reference, "get-phone-call").
 var underWay = []string{"pending", "queue", "registered", "ringing", "in-progress"}
 
-// confirmed returns a report for the record. If the target has a token, the platform's API must confirm it: the
-// signature covers only the call's id, so a copy of it would fit a forged report of that call.
+// confirmed returns a report for the record. If the target has a token, the platform's API must confirm the report. The
+// signature covers only the call's id, so an attacker could copy it onto a forged report of that call.
 func (h *callHooks) confirmed(ctx context.Context, target string, said synthflow.Report) (record.Report, error) {
 	told, err := h.tellOf(ctx, target, said.CallID)
 	switch {

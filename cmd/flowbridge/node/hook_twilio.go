@@ -42,7 +42,8 @@ func (h *callHooks) redirectOptions() redirected.Options {
 	return o
 }
 
-// redirect says where Twilio dials a call: the first target that can be dialled, prepared as for a call of a trunk.
+// redirect returns the destination for a call that Twilio dials: the first target that can be dialled, prepared as for
+// a call of a trunk.
 func (h *callHooks) redirect(ctx context.Context, call twilio.Call) (twilio.Destination, error) {
 	to, err := h.redirects.Begin(ctx, redirectVars(call))
 	if err != nil {
@@ -51,7 +52,7 @@ func (h *callHooks) redirect(ctx context.Context, call twilio.Call) (twilio.Dest
 	return h.twilioDestination(to), nil
 }
 
-// twilioEnded says what Twilio does after an attempt.
+// twilioEnded returns Twilio's next step after an attempt.
 func (h *callHooks) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Next, error) {
 	next, err := h.redirects.Ended(ctx, redirected.End{
 		Call: e.Call, Attempt: e.Attempt, SIPCallID: e.SID, Outcome: outcomeOf(e), SIPStatus: e.SIPStatus,
@@ -66,8 +67,8 @@ func (h *callHooks) twilioEnded(ctx context.Context, e twilio.Ended) (twilio.Nex
 	return out, err
 }
 
-// twilioDestination returns what Twilio dials. If calls are followed, it includes the URL to which Twilio reports the
-// end.
+// twilioDestination returns the destination in Twilio's form. If calls are followed, it includes the URL to which
+// Twilio reports the end.
 func (h *callHooks) twilioDestination(to redirected.Destination) twilio.Destination {
 	dest := destinationOf(to)
 	t := h.config().Hooks.Twilio
@@ -80,7 +81,7 @@ func (h *callHooks) twilioDestination(to redirected.Destination) twilio.Destinat
 	return dest
 }
 
-// twilioRefer says where a REFER of a target leads. From then on, a followed call ends with the call to that
+// twilioRefer returns the destination of a target's REFER. From then on, a followed call ends with the call to that
 // destination.
 func (h *callHooks) twilioRefer(e twilio.Ended, target, referTo string) (twilio.Destination, error) {
 	to, number, err := h.redirects.Refer(target, referTo)
@@ -101,14 +102,14 @@ func destinationOf(to redirected.Destination) twilio.Destination {
 	return dest
 }
 
-// The final answers (RFC 3261 section 21) for an outcome, whatever Twilio calls it.
+// The final answers (RFC 3261 section 21) that stand for Twilio's outcomes.
 const (
 	statusAnswered  = 200
 	statusBusy      = 486
 	statusCancelled = 487
 )
 
-// outcomeOf interprets the end of an attempt. The target's answer decides if there was one; 487 is a target's answer to
+// outcomeOf interprets the end of an attempt. If the target answered, its answer decides. 487 is a target's answer to
 // Twilio's CANCEL.
 func outcomeOf(e twilio.Ended) outbound.Outcome {
 	switch {
@@ -124,13 +125,13 @@ func outcomeOf(e twilio.Ended) outbound.Outcome {
 		return outbound.OutcomeOf(statusCancelled, cause.CallerCancelled)
 	case e.Status == "no-answer":
 		return outbound.OutcomeOf(e.SIPStatus, cause.RingTimeout)
-	default: // failed: Twilio could not reach it
+	default: // failed: Twilio could not reach the target
 		return outbound.OutcomeOf(0, cause.TargetUnreachable)
 	}
 }
 
-// redirectVars returns the template variables of a call at Twilio. Its CallSid stands for the Call-ID, and for the
-// header in which Twilio's own INVITEs have it, so that one target serves calls by SIP and redirects.
+// redirectVars returns the template variables of a call at Twilio. The CallSid takes the place of the Call-ID and of
+// the header in which Twilio's own INVITEs carry it, so that one target serves both calls by SIP and redirects.
 func redirectVars(call twilio.Call) template.Vars {
 	return template.Vars{
 		To: redirected.PartyOf(call.Called), From: withName(redirected.PartyOf(call.Caller), call.CallerName),

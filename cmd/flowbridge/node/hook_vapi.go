@@ -51,8 +51,8 @@ func (a assistants) decide(ctx context.Context, r vapi.Request) (vapi.Answer, er
 	return vapi.Answer{}, errNoRule
 }
 
-// varsOf returns the variables for the rules. They come from the carrier's INVITE if the call came through this
-// process, or else from the platform's request.
+// varsOf returns the variables for the rules. If the call came through this process, they come from the carrier's
+// INVITE, otherwise from the platform's request.
 func (a assistants) varsOf(ctx context.Context, r vapi.Request) (vars template.Vars, known bool) {
 	if live, ok := a.hooks.vapiCall(ctx, r); ok {
 		vars := live.Vars
@@ -79,8 +79,9 @@ func partyOf(number, uri string) template.Party {
 }
 
 // vapiCall finds the call that the platform asks about: by the Call-ID of the INVITE to the platform, or else by the
-// call's id in a header of that INVITE, which callers may have written. Both are random, so a caller who dials the
-// platform directly can't name another caller's call. Headers with the ids of several calls identify none.
+// call's id in a header of that INVITE. Callers may have written such a header. Both ids are random, so a caller who
+// dials the platform directly can't name another caller's call. If the headers have the ids of several calls, none is
+// found.
 func (h *callHooks) vapiCall(ctx context.Context, r vapi.Request) (registry.LiveCall, bool) {
 	var found []registry.LiveCall
 	for i, id := range append([]string{r.SIPCallID}, slices.Sorted(maps.Values(r.Headers))...) {
@@ -121,7 +122,7 @@ func (a assistants) takeReport(kind string, body []byte) error {
 	}
 	h.log.Info().Err(err).Str("vapi_call_id", said.CallID).Str("call", id).Str("end_reason", said.EndedReason).
 		Bool("first", first).Msg("end-of-call-report")
-	if errors.Is(err, vapi.ErrReport) { // a retry would be as invalid
+	if errors.Is(err, vapi.ErrReport) { // if sent again, it would still be invalid
 		return nil
 	}
 	return err
@@ -129,7 +130,7 @@ func (a assistants) takeReport(kind string, body []byte) error {
 
 const reportTimeout = 5 * time.Second
 
-// dialled returns the id of the live or finished call with this Call-ID in its INVITE to a target of kind vapi, or "".
+// dialled returns the id of the live or finished call whose INVITE to a target of kind vapi has this Call-ID, or "".
 func (h *callHooks) dialled(ctx context.Context, callID string) (string, error) {
 	id, target := "", ""
 	if live, err := h.find(ctx, callID); err == nil && live.Record.TargetSIPCallID == callID {

@@ -38,14 +38,14 @@ type callHooks struct {
 	server    *b2bua.Server
 	find      func(ctx context.Context, id string) (registry.LiveCall, error) // the server's FindNamed
 	store     *store.Store
-	redirects *redirected.Calls // dialled by Twilio
+	redirects *redirected.Calls // the calls that Twilio dials
 
-	// What the endpoints keep across a reload.
+	// State that the endpoints keep across a reload.
 	tokens []*hooks.Token
 	openai *openai.Webhook
 }
 
-// newCallHooks returns the hooks for a server's calls, and for the calls that Twilio dials by them.
+// newCallHooks returns the hooks for a server's calls, and for the calls that Twilio dials.
 func newCallHooks(n *Node) *callHooks {
 	h := &callHooks{log: n.log, inForce: &n.inForce, server: n.server, find: n.server.FindNamed, store: n.store}
 	h.redirects = n.server.Redirected(h.redirectOptions())
@@ -66,7 +66,8 @@ func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, 
 	return hooks.Start(ctx, o)
 }
 
-// endpoints creates the endpoints of a configuration, at the start and at each reload, for one caller at a time.
+// endpoints creates the endpoints of a configuration, at the start and at each reload. It must not be called
+// concurrently.
 func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err error) {
 	add := func(name, path string) func(http.Handler, error) {
 		return func(handler http.Handler, failed error) {
@@ -79,10 +80,10 @@ func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err erro
 	if t := cfg.Twilio; t != nil {
 		options := h.twilioOptions(t)
 		add("twilio", config.TwilioPath)(twilio.NewHandler(options))
-		if t.URL != "" { // for transfers
+		if t.URL != "" { // needed for transfers
 			add("twilio", t.ReferPath())(twilio.NewReferHandler(options, h.twilioRefer))
 		}
-		if t.Follow { // for the ends of calls
+		if t.Follow { // needed for the ends of calls
 			add("twilio", t.FollowPath())(twilio.NewEndedHandler(options, h.twilioEnded))
 		}
 	}
@@ -118,7 +119,7 @@ func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err erro
 	return all, err
 }
 
-// variablesOf returns a live or redirected call as the hook for variables gives it to the agent.
+// variablesOf returns the variables of a live or redirected call for the agent.
 func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, error) {
 	live, err := h.find(ctx, id)
 	elsewhere, other := h.redirects.Find(id)
@@ -136,7 +137,7 @@ func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, err
 	}
 	r := live.Record
 	var headers []peers.Variable
-	if h.config().Hooks.Variables != nil { // else the admin API asks
+	if h.config().Hooks.Variables != nil { // otherwise the admin API is asking
 		headers = live.Headers()
 	}
 	variables := h.variables(r.ID, live.Vars, headers)
@@ -149,7 +150,7 @@ func (h *callHooks) variablesOf(ctx context.Context, id string) (hooks.Call, err
 	}, nil
 }
 
-// redirectedCall returns a call that Twilio dials as the hook for variables gives it.
+// redirectedCall returns the variables of a call that Twilio dials.
 func redirectedCall(c redirected.Call) hooks.Call {
 	return hooks.Call{
 		ID: c.ID, SIPCallID: c.SIPCallID, SynthflowCallID: c.SynthflowCallID, ExternalID: c.ExternalID, Target: c.Target,
@@ -169,7 +170,7 @@ func (h *callHooks) variables(id string, vars template.Vars, headers []peers.Var
 	}
 	for _, value := range of.Values {
 		text, err := value.Value.Render(vars)
-		if err != nil { // the others are still good
+		if err != nil { // leave out only this one
 			h.log.Warn().Err(err).Str("call", id).Str("variable", value.Name).Msg("variable not given")
 			continue
 		}

@@ -29,14 +29,14 @@ type inForce struct {
 	preparers map[string]peers.Preparer // by target
 }
 
-// newInForce creates the clients of a configuration that replaces another.
+// newInForce creates the clients of a configuration. before is the configuration that it replaces.
 func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
 	clients, err := newPreparers(cfg, before.preparers)
 	return &inForce{cfg, clients}, err
 }
 
-// running returns a configuration as read, but with the running process's values of sections that need a restart. It
-// also names the sections that differ.
+// running returns a configuration as read, except that sections that need a restart keep the running process's values.
+// It also names the sections that differ.
 func running(old, read *config.Config) (next *config.Config, needRestart []string) {
 	merged := *read
 	is, wanted := reflect.ValueOf(*old), reflect.ValueOf(&merged).Elem()
@@ -60,9 +60,9 @@ func running(old, read *config.Config) (next *config.Config, needRestart []strin
 	return &merged, needRestart
 }
 
-// hooksAfter returns the hooks after a reload, and reports whether a change waits for a restart. These changes wait:
-// another socket, because it may be open to more peers; a new hook, because no call has its ids yet; and Twilio's
-// settings except the token, because they belong to calls that have started.
+// hooksAfter returns the hooks after a reload, and reports whether a change must wait for a restart. Three kinds of
+// changes wait: another socket, because it may be open to more peers; a new hook, because existing calls do not have
+// its ids; and Twilio's settings except the token, because they belong to calls that have started.
 func hooksAfter(is, read config.Hooks) (next config.Hooks, waits bool) {
 	if is.Listen != read.Listen || is.TLS != read.TLS {
 		return is, true
@@ -89,24 +89,24 @@ func hooksAfter(is, read config.Hooks) (next config.Hooks, waits bool) {
 type preparer struct {
 	of     access
 	client *prepare.Client
-	given  *prepare.GivenIDs // lately by the API, to any of its targets
+	given  *prepare.GivenIDs // ids that the API gave lately, for any of its targets
 }
 
-// access is how an API is reached. Targets with equal access share a client.
+// access says how an API is reached. Targets with equal access share a client.
 type access struct {
 	origin  string
 	token   config.Secret
 	tokenIn string
 	timeout time.Duration
-	secrets string // from the environment, one a line
+	secrets string // secrets from the environment, one per line
 }
 
 func accessOf(p *config.Prepare) access {
 	return access{p.Origin(), p.Token, p.TokenHeader, p.Timeout, strings.Join(p.FromEnvironment(), "\n")}
 }
 
-// newPreparers returns a client for each target with a prepare section. An old client stays, with its connections, if
-// its API, secrets and timeout are the same. The ids that an API gave are remembered in any case.
+// newPreparers returns a client for each target with a prepare section. It keeps an old client, with its connections,
+// if the API, secrets and timeout are the same. The ids that an API gave are remembered in any case.
 func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[string]peers.Preparer, error) {
 	given := map[string]*prepare.GivenIDs{} // by API
 	for _, client := range before {
@@ -138,8 +138,8 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[str
 	return clients, nil
 }
 
-// shortestSecret is the minimum length of an environment value that counts as a secret. A shorter one would be hidden
-// within other words.
+// shortestSecret is the minimum length of an environment value that counts as a secret. A shorter value would be
+// hidden inside other words.
 const shortestSecret = 8
 
 // secretsOf returns a request's values from the environment that may be secret.
@@ -152,7 +152,7 @@ func secretsOf(p *config.Prepare) (all []string) {
 	return all
 }
 
-// unreadable returns the texts that ladders must hide. They always hide what Authorization carries.
+// unreadable returns the texts that ladders must hide. Ladders always hide the credentials in Authorization.
 func unreadable(p *config.Prepare) (all [][]byte) {
 	secrets := secretsOf(p)
 	if p.TokenHeader != "" {
@@ -178,7 +178,7 @@ func newPreparer(t *config.Target, transport http.RoundTripper, given *prepare.G
 	return &preparer{accessOf(p), client, given}, nil
 }
 
-// NewPreparer returns the client of one target, without ids from before.
+// NewPreparer returns the client of one target. It knows no ids from earlier calls.
 func NewPreparer(t *config.Target, transport http.RoundTripper) (peers.Preparer, error) {
 	return newPreparer(t, transport, &prepare.GivenIDs{})
 }
@@ -214,7 +214,7 @@ func causeOf(err error) cause.Cause {
 	return cause.PrepareFailed
 }
 
-// closeReplaced closes the idle connections of replaced clients. Their requests under way end normally.
+// closeReplaced closes the idle connections of replaced clients. Requests under way end normally.
 func closeReplaced(old, now map[string]peers.Preparer) {
 	for name, client := range old {
 		if p, ok := client.(*preparer); ok && now[name] != client {

@@ -19,15 +19,16 @@ const laddersSize = 2e9
 // ladders provides the ladders of calls, live or over.
 type ladders struct {
 	log    zerolog.Logger
-	kept   *store.Ladders // nil if none are kept
+	kept   *store.Ladders // nil if ladders are not kept
 	server *b2bua.Server  // nil while the node stands by
 
-	// What was last logged about the file.
+	// The last logged state of the file.
 	broken  error
 	dropped int64
 }
 
-// open opens the file of the ladders, if they are kept. The node continues without it after an error.
+// open opens the file of the ladders, if they are kept. After an error the node continues without
+// ladders.
 func (l *ladders) open(ctx context.Context, cfg *config.Store) {
 	if cfg.Ladders <= 0 {
 		return
@@ -90,7 +91,8 @@ func (l *ladders) Ladder(ctx context.Context, id string) (admin.Ladder, error) {
 	return said, nil
 }
 
-// look logs when ladders can no longer be written, and when they can again. Only one goroutine calls it.
+// look logs when ladders can no longer be written, and when they can be written again. Only one
+// goroutine calls it.
 func (l *ladders) look() {
 	if l.kept == nil {
 		return

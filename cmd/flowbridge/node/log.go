@@ -12,10 +12,11 @@ import (
 	"flowbridge/telemetry"
 )
 
-// Log is the writer and the sampler of a logger. Its level and format may change while it is in use.
+// Log is the writer and the sampler of a logger. Its level and format may be changed while it is in
+// use.
 type Log struct {
 	file  *os.File
-	lines *lines       // written to file
+	lines *lines       // writes to file
 	level atomic.Int32 // in force
 	out   atomic.Pointer[io.Writer]
 
@@ -31,7 +32,7 @@ func NewLog(cfg config.Log, file *os.File) *Log {
 	return l
 }
 
-// Logger writes to the log.
+// Logger returns a logger that writes to the log.
 func (l *Log) Logger() zerolog.Logger {
 	return zerolog.New(l).Sample(l).With().Timestamp().Logger()
 }
@@ -59,7 +60,7 @@ func Console(level zerolog.Level) zerolog.Logger {
 func logLevel(cfg config.Log) zerolog.Level {
 	level, err := zerolog.ParseLevel(cfg.Level)
 	if err != nil {
-		return zerolog.InfoLevel // never: the configuration was checked
+		return zerolog.InfoLevel // can't happen: the configuration was checked
 	}
 	return level
 }
@@ -79,7 +80,7 @@ func console(file *os.File, out io.Writer) io.Writer {
 	}
 }
 
-// logWarnings logs what is valid in the configuration but probably a mistake, as check shows it.
+// logWarnings logs settings that are valid but probably a mistake, like the command check.
 func logWarnings(cfg *config.Config, log zerolog.Logger) {
 	for _, w := range cfg.Warnings {
 		log.Warn().Int("line", w.Line).Str("key", w.Path).Str("problem", w.Problem).Str("remedy", w.Remedy).
@@ -87,7 +88,7 @@ func logWarnings(cfg *config.Config, log zerolog.Logger) {
 	}
 }
 
-// underway yields the current write of the log. Each write has another number.
+// underway yields the current write of the log. Each write has a different number.
 func (l *Log) underway(yield func(what string, step uint64)) {
 	l.lines.mu.Lock()
 	defer l.lines.mu.Unlock()

@@ -15,7 +15,7 @@ type change struct {
 	back  *time.Timer
 }
 
-// SetLevel changes the level for a while. A reload of the configuration ends the change, too.
+// SetLevel changes the level for a while. A reload of the configuration also ends the change.
 func (l *Log) SetLevel(level zerolog.Level, during time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -44,7 +44,7 @@ func (l *Log) endChange() {
 	l.level.Store(int32(l.configured))
 }
 
-// sayLevel logs the level at every level: the line has no level of its own.
+// sayLevel logs the level, whatever the level is: the line itself has no level.
 func (l *Log) sayLevel(level zerolog.Level, until time.Time) {
 	log := l.Logger()
 	line := log.Log().Str("level", zerolog.InfoLevel.String()).Stringer("log_level", level)
@@ -54,7 +54,7 @@ func (l *Log) sayLevel(level zerolog.Level, until time.Time) {
 	line.Msg("log level changed")
 }
 
-// Level returns the current level, the configured one, and until when they differ.
+// Level returns the current level, the configured level, and the time until which they differ.
 func (l *Log) Level() (now, configured zerolog.Level, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -64,13 +64,13 @@ func (l *Log) Level() (now, configured zerolog.Level, until time.Time) {
 	return zerolog.Level(l.level.Load()), l.configured, until
 }
 
-// LogLevel returns the level for the admin API.
+// LogLevel implements the admin API's request for the level.
 func (l *Log) LogLevel() admin.LogLevel {
 	now, configured, until := l.Level()
 	return admin.LogLevel{Level: now.String(), Configured: configured.String(), Until: record.TimeOf(until)}
 }
 
-// SetLogLevel changes the level for the admin API.
+// SetLogLevel implements the admin API's request to change the level.
 func (l *Log) SetLogLevel(level string, during time.Duration) admin.LogLevel {
 	if to, err := zerolog.ParseLevel(level); err == nil {
 		l.SetLevel(to, during)

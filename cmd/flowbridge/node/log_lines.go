@@ -11,29 +11,29 @@ import (
 )
 
 const (
-	// maxWaitingLog bounds the log lines that wait for their reader, in bytes.
+	// maxWaitingLog bounds the log lines that wait to be read, in bytes.
 	maxWaitingLog = 1 << 20
-	// flushLog bounds how long the end of the process waits for them.
+	// flushLog bounds how long the end of the process waits for these lines.
 	flushLog = time.Second
 )
 
-// lines writes the log so that no call waits for the log's reader. The goroutine that logs a line writes it: passing
-// each line to another goroutine would cost more than the logging. If a pipe or socket is full, the line waits, and a
-// goroutine writes it when there is room. If a disk hangs, only the goroutine that is writing waits: later lines of
-// others follow its line.
+// lines writes the log in such a way that no call waits for the log's reader. The goroutine that logs a line writes
+// it: passing each line to another goroutine would cost more than the logging itself. If a pipe or socket is full,
+// the line waits, and a separate goroutine writes it when there is room. If a disk hangs, only the goroutine that is
+// writing waits; later lines of other goroutines are queued behind its line.
 type lines struct {
 	write func([]byte) (int, error) // waits for room
-	try   func([]byte) (int, error) // does not wait: EAGAIN
+	try   func([]byte) (int, error) // does not wait: returns EAGAIN if there is no room
 
 	mu      sync.Mutex // guards the fields below; not held during a write
 	writing bool
-	steps   uint64 // writes started
+	steps   uint64 // number of writes started
 	blind   bool   // try can't be used with this file
-	waiting []byte // whole lines, behind what is being written
+	waiting []byte // whole lines that follow the current write
 	dropped int64  // lines dropped for lack of room
 }
 
-// linesTo returns a lines that writes to a file.
+// linesTo returns a lines that writes to file.
 func linesTo(file *os.File) *lines {
 	fd := int(file.Fd())
 	return &lines{write: file.Write, try: func(p []byte) (int, error) {
@@ -68,7 +68,7 @@ func (l *lines) Write(p []byte) (int, error) {
 	return len(p), err
 }
 
-// begin writes lines. full reports that there was no room for the ones in left.
+// begin writes lines. full reports that there was no room for left.
 func (l *lines) begin(p []byte) (left []byte, full bool, err error) {
 	if !l.blind {
 		n, err := l.outside(l.try, p)
@@ -86,12 +86,12 @@ func (l *lines) begin(p []byte) (left []byte, full bool, err error) {
 	return nil, false, err
 }
 
-// finish writes what waits.
+// finish writes the waiting lines.
 func (l *lines) finish() {
 	for len(l.waiting) > 0 {
 		b := l.waiting
 		l.waiting = nil
-		_, _ = l.outside(l.write, b) // there is no place to report an error
+		_, _ = l.outside(l.write, b) // an error could not be reported anywhere
 	}
 	l.writing = false
 }
@@ -111,7 +111,7 @@ func (l *lines) state() (dropped int64, writing bool) {
 	return l.dropped, l.writing
 }
 
-// flush waits briefly until what was logged before is written.
+// flush waits briefly until all lines logged so far are written.
 func (l *lines) flush() {
 	for until := time.Now().Add(flushLog); time.Now().Before(until); time.Sleep(flushLog / 100) {
 		if _, writing := l.state(); !writing {

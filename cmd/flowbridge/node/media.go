@@ -17,7 +17,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// mediaWorkers returns the number of relay threads for a number of processors. A thread can carry some 1,500 calls;
+// mediaWorkers returns the number of relay threads for a number of processors. A thread can carry about 1,500 calls;
 // idle threads cost wake-ups.
 func mediaWorkers(processors int) int { return max(processors/4, 1) }
 
@@ -33,7 +33,7 @@ func mediaConfig(m *config.Media) media.Config {
 			c.Advertised = append(c.Advertised, l.Advertise)
 		}
 	}
-	if a, err := netip.ParseAddr(m.Advertise); err == nil { // else there is none
+	if a, err := netip.ParseAddr(m.Advertise); err == nil { // otherwise no address is advertised
 		c.Advertised = append(c.Advertised, a)
 	}
 	return c
@@ -43,9 +43,9 @@ func mediaConfig(m *config.Media) media.Config {
 type rtp struct {
 	log     zerolog.Logger
 	engine  *media.Engine
-	kernel  *kernel.Relay  // nil if it relays nothing
-	without string         // why it relays nothing
-	closers []func() error // for everything that is open
+	kernel  *kernel.Relay  // nil if the kernel does not relay
+	without string         // why the kernel does not relay
+	closers []func() error // close everything that is open
 }
 
 // open opens the media engine on the path given by media.engine. In a process that replaces another, the engine starts
@@ -81,7 +81,7 @@ func (r *rtp) close() (err error) {
 	return err
 }
 
-// tellOutage logs that most calls fell silent at once.
+// tellOutage logs that most calls fell silent at once, and that the outage is over.
 func (r *rtp) tellOutage(o media.Outage) {
 	if o.Over {
 		r.log.Info().Int("count", o.Sessions).Dur("since_ms", o.Since).Msg("calls are heard again")
@@ -91,12 +91,12 @@ func (r *rtp) tellOutage(o media.Outage) {
 		Msg("most calls fell silent at once: they wait for the network")
 }
 
-// errOtherKernel prevents flows in the kernel that no process knows of.
+// errOtherKernel prevents the kernel from relaying flows that no process knows of.
 var errOtherKernel = errors.New(
 	"media.engine, the first address of media.listen, or the first port of media.ports is another one, and calls have RTP in the kernel that can't go over: leave them as they are, or drain and restart")
 
-// openKernel opens the relay in the kernel, pinned to a directory that outlives the process if there is one. heir is
-// the old process's relay, or nil.
+// openKernel opens the relay in the kernel. If there is a directory that outlives the process, the relay is pinned
+// there. heir is the old process's relay; it is nil if there is none.
 func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 	o := kernel.Options{
 		Dir: kernel.Dir(m.Listen[0].Addr, m.PortLow), OldDir: kernel.OldDir(m.PortLow),
@@ -117,7 +117,7 @@ func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 		r.closers = append(r.closers, func() error { relay.Close(); return nil })
 		r.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
 		if mortal != nil {
-			level := zerolog.InfoLevel // without BPF, that is no fault unless the configuration asks for the kernel
+			level := zerolog.InfoLevel // a missing kernel relay is a fault only if the configuration asks for it
 			if m.Engine == config.EngineKernel {
 				level = zerolog.WarnLevel
 			}
@@ -133,7 +133,7 @@ func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 	return nil
 }
 
-// path says what carries RTP.
+// path says what carries RTP: the kernel or this process.
 func (r *rtp) path() live.Media {
 	if r.kernel == nil {
 		return live.Media{Engine: config.EngineUserspace, Detail: r.without}

@@ -18,15 +18,16 @@ import (
 
 const (
 	mib = 1 << 20
-	// minHeadroom is how much may at least be allocated between two cycles of the collector. A busy process may allocate
-	// for busyCycle, up to busyHeadroom: a call takes some 52 KB, and a cycle delays calls. But what lives among the
-	// garbage of a cycle keeps pages in use: with twice as much, a process with 2,000 held calls is 3 MB larger.
+	// minHeadroom is the least that may be allocated between two cycles of the collector. A busy process may allocate as
+	// much as it does in busyCycle, up to busyHeadroom: a call takes about 52 KB, and a cycle delays calls. But live
+	// objects among the garbage of a cycle keep pages in use: with twice as much, a process with 2,000 held calls is 3 MB
+	// larger.
 	minHeadroom  = 24 * mib
 	busyHeadroom = 2 * minHeadroom
 	busyCycle    = 1500 * time.Millisecond
-	// leastCycle is what a forced cycle right after another one counts as.
+	// leastCycle is the assumed length of a forced cycle right after another one.
 	leastCycle = 100 * time.Millisecond
-	// smallestHeap is the heap from which the collector computes its percentage if less is live.
+	// smallestHeap is the heap size that the collector assumes for its percentage if less is live.
 	smallestHeap = 4 * mib
 	// minRest is how much may be allocated between two cycles if the limit leaves no room. Otherwise the collector would
 	// run without end.
@@ -35,27 +36,26 @@ const (
 	// the last check.
 	quietEvery = 5 * time.Second
 	quietBytes = 4 * mib
-	// worthwhile is the minimum that a release must be able to give back.
+	// worthwhile is the least that a release must be able to give back.
 	worthwhile = 16 * mib
 )
 
-// memory is the process's memory policy. Garbage may be as large as half of what is live, or minHeadroom, or up to
-// busyHeadroom. The policy follows what is live after each cycle. Under a limit of the cgroup garbage gets less. A
-// process that has become quiet returns the memory that it does not need. GOGC and GOMEMLIMIT in the environment
-// override the policy.
+// memory is the process's memory policy. Garbage may be as large as half of the live objects, or minHeadroom, or up to
+// busyHeadroom. The policy is adjusted after each cycle. Under a cgroup's limit, garbage gets less. A process that has
+// become quiet returns the memory that it does not need. GOGC and GOMEMLIMIT in the environment override the policy.
 type memory struct {
-	setsPercent, setsLimit bool // the environment does not
+	setsPercent, setsLimit bool // false if the environment sets the value
 	budget                 *budget
 	scarcity               *scarcity
 
 	mu        sync.Mutex // guards the fields below
-	adjusted  time.Time  // the last time
-	allocated uint64     // up to that time
+	adjusted  time.Time  // when the policy was last adjusted
+	allocated uint64     // bytes allocated up to that time
 
-	percent atomic.Int64 // as last set
+	percent atomic.Int64 // the percentage as last set
 	closed  atomic.Bool
-	live    atomic.Uint64 // bytes found by the last cycle
-	room    atomic.Uint64 // headroom left by it
+	live    atomic.Uint64 // live bytes that the last cycle found
+	room    atomic.Uint64 // headroom after the last cycle
 	given   atomic.Uint64 // how often a quiet process returned memory
 	group   sync.WaitGroup
 	stop    context.CancelFunc
@@ -74,7 +74,7 @@ func governMemory(ctx context.Context, b *budget, log zerolog.Logger) *memory {
 	m.group.Go(func() { m.scarcity.watch(ctx) })
 	limit := debug.SetMemoryLimit(-1)
 	if limit == math.MaxInt64 {
-		limit = 0 // none, as in the other two places
+		limit = 0 // 0 stands for no limit, as elsewhere in this package
 	}
 	log.Info().Uint64("cgroup_bytes", b.group().limit).Int64("limit_bytes", limit).
 		Bool("gogc_from_environment", !m.setsPercent).
@@ -88,8 +88,8 @@ func (m *memory) close() {
 	m.group.Wait()
 }
 
-// cycle is an object that lives until the collector's next cycle. The pointer keeps it from sharing a block with
-// others.
+// cycle is an object that lives until the collector's next cycle. Its pointer keeps it from sharing a memory block with
+// other objects.
 type cycle struct{ _ *byte }
 
 // afterCycle adjusts the policy after each cycle.
@@ -117,7 +117,7 @@ func (m *memory) adjust() {
 	if !m.setsLimit {
 		return
 	}
-	limit := int64(math.MaxInt64) // an earlier limit may have been lifted
+	limit := int64(math.MaxInt64) // lifts an earlier limit
 	if allowed := m.budget.allowed(); allowed > 0 {
 		beside := m.scarcity.used.Load()
 		limit = int64(memoryLimit(allowed, beside-min(beside, h.mapped), h))
@@ -134,34 +134,35 @@ func (m *memory) since(allocated uint64) uint64 {
 	return uint64(float64(more) * busyCycle.Seconds() / within.Seconds())
 }
 
-// headroom returns how much garbage may stand beside live objects, in bytes. busy is what is allocated in busyCycle.
+// headroom returns how much garbage there may be in addition to live objects, in bytes. busy is how much is allocated
+// in busyCycle.
 func headroom(live, busy uint64) uint64 {
 	return max(live/2, min(max(busy, minHeadroom), busyHeadroom))
 }
 
-// gcPercent returns the GOGC for a headroom: its ratio to what the collector has to scan.
+// gcPercent returns the GOGC for a headroom: the ratio of the headroom to the memory that the collector scans.
 func gcPercent(room, scanned uint64) int {
 	return int((room*100 + scanned - 1) / max(scanned, smallestHeap))
 }
 
-// memoryLimit returns the limit for the Go runtime. Of allowed bytes, beside are used outside of it, by the kernel's
-// buffers and SQLite: a twentieth at least. Garbage must never be the reason why calls are refused, so limit and
-// beside together stay below scarceAbove. Live objects always get a bit more: a process that needs more than it is
-// allowed should be killed, not hang.
+// memoryLimit returns the limit for the Go runtime. allowed bytes are allowed for the process; beside bytes, at least a
+// twentieth, are used outside the runtime by the kernel's buffers and SQLite. Garbage must never be the reason why
+// calls are refused, so limit and beside together stay below scarceAbove. Live objects always get a bit more than they
+// need: a process that needs more than it is allowed should be killed, not hang.
 func memoryLimit(allowed, beside uint64, h heap) uint64 {
 	beside = min(max(beside, allowed/20), allowed/2)
 	return max(allowed/100*amplyBelow-beside, h.live+h.other+max(h.live/8, minRest))
 }
 
-// heap has figures of the Go runtime, in bytes.
+// heap holds figures of the Go runtime, in bytes.
 type heap struct {
-	live      uint64 // found by the last cycle
+	live      uint64 // live objects, found by the last cycle
 	roots     uint64 // scanned stacks and globals
 	mapped    uint64 // mapped from the system
-	other     uint64 // of mapped, for other things than objects
-	idle      uint64 // free pages that are not returned
-	allocated uint64 // objects, since the start of the process
-	objects   uint64 // including garbage
+	other     uint64 // part of mapped that is not for objects
+	idle      uint64 // free pages that are not returned to the system
+	allocated uint64 // all objects since the start of the process
+	objects   uint64 // current objects, including garbage
 }
 
 func readHeap() heap {
@@ -185,13 +186,13 @@ func readHeap() heap {
 
 // quiet finds the moments at which a process has memory to return.
 type quiet struct {
-	allocated uint64 // heap.allocated at the last look
-	looks     int    // in a row with few allocations
+	allocated uint64 // heap.allocated at the last check
+	looks     int    // checks in a row with few allocations
 }
 
-// settled is the look, after 35 s, at which a quiet process returns memory again. What is remembered of a call's set-up
-// dies after 32 s (64*T1, RFC 3261 section 17). Only a cycle of the collector finds it, and a quiet process runs none
-// for two minutes.
+// settled is the check, after 35 s, at which a quiet process returns memory again. The state of a call's set-up becomes
+// garbage after 32 s (64*T1, RFC 3261 section 17). Only a cycle of the collector finds it, and a quiet process runs
+// none for two minutes.
 const settled = 7
 
 // look reports whether to release memory now.
@@ -206,7 +207,8 @@ func (q *quiet) look(h heap) bool {
 	return q.looks == settled || h.objects+h.idle-min(h.live, h.objects) >= worthwhile
 }
 
-// releaseWhenQuiet gives back the memory that a flood, or the set-up of calls that are now held, has left behind.
+// releaseWhenQuiet gives back memory that is no longer needed after a flood, or after the set-up of calls that are now
+// held.
 func (m *memory) releaseWhenQuiet(ctx context.Context) {
 	var q quiet
 	every(ctx, quietEvery, func() {

@@ -15,11 +15,11 @@ type cgroup struct {
 	files cgroupFiles
 }
 
-// cgroupFiles has the file names of one version of the interface.
+// cgroupFiles holds the file names of one version of the interface.
 type cgroupFiles struct {
 	limits []string
 	use    string
-	cache  []string // lines of memory.stat with memory that the kernel would reclaim at once
+	cache  []string // lines of memory.stat for memory that the kernel would reclaim at once
 }
 
 var (
@@ -33,7 +33,7 @@ var (
 	}
 )
 
-// findCgroup finds the cgroup that allows the least, in version 2 or 1 of the interface. root is the root of the file
+// findCgroup finds the cgroup with the lowest limit, in version 2 or 1 of the interface. root is the root of the file
 // system.
 func findCgroup(root fs.FS) (least cgroup) {
 	text, err := fs.ReadFile(root, "proc/self/cgroup")
@@ -53,7 +53,7 @@ func findCgroup(root fs.FS) (least cgroup) {
 		default:
 			continue
 		}
-		// A container may see its own cgroup as the root, while the path is the machine's.
+		// In a container, the process may see its own cgroup as the root although the path is the machine's.
 		for at = path.Clean("/" + at); ; at = path.Dir(at) {
 			for _, file := range files.limits {
 				if limit := readLimit(root, path.Join(dir, at, file)); limit > 0 && (least.limit == 0 || limit < least.limit) {
@@ -68,7 +68,8 @@ func findCgroup(root fs.FS) (least cgroup) {
 	return least
 }
 
-// use returns what counts against the limit, less the reclaimable cache of files, or 0 if it can't be read.
+// use returns the memory that counts against the limit, less the reclaimable file cache. It returns 0 if it can't be
+// read.
 func (c cgroup) use(root fs.FS) uint64 {
 	if c.dir == "" {
 		return 0
@@ -89,7 +90,8 @@ func (c cgroup) use(root fs.FS) uint64 {
 	return used
 }
 
-// unlimited is the smallest value that means no limit in version 1, which shows the largest number of whole pages.
+// unlimited is the smallest value that means no limit in version 1. That version shows the largest number of whole
+// pages instead.
 const unlimited = 1 << 62
 
 // readLimit returns the number in a file, or 0 if there is no limit.

@@ -15,12 +15,12 @@ import (
 )
 
 const (
-	// scarceAbove and amplyBelow are percentages of the allowed memory: above the first, new calls are refused until use
+	// scarceAbove and amplyBelow are percentages of the allowed memory. Above the first, new calls are refused until use
 	// falls below the second.
 	scarceAbove, amplyBelow = 80, 75
 	// scarceEvery is how often use is checked.
 	scarceEvery = time.Second
-	// collectEvery is how often the collector is run while memory is scarce.
+	// collectEvery is how often the collector runs while memory is scarce.
 	collectEvery = 10 * time.Second
 )
 
@@ -32,14 +32,14 @@ type budget struct {
 	cgroup cgroup
 }
 
-// group returns the cgroup that bounds the process, as last found.
+// group returns the cgroup that bounds the process, as it was last read.
 func (b *budget) group() cgroup {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.cgroup
 }
 
-// find finds the cgroup's limit again, which may change while the process runs.
+// find reads the cgroup's limit again, because it may change while the process runs.
 func (b *budget) find() cgroup {
 	now := findCgroup(b.root)
 	b.mu.Lock()
@@ -51,7 +51,7 @@ func (b *budget) find() cgroup {
 // allowed returns the limit in bytes, or 0 if there is none.
 func (b *budget) allowed() uint64 { return b.group().limit }
 
-// use returns what all processes of the cgroup use, and the limit, or 0 if there is none.
+// use returns how much all processes of the cgroup use, and the limit. The limit is 0 if there is none.
 func (b *budget) use() (used, limit uint64) {
 	if g := b.find(); g.limit > 0 {
 		used, limit = g.use(b.root), g.limit
@@ -59,7 +59,7 @@ func (b *budget) use() (used, limit uint64) {
 	return used, limit
 }
 
-// scarcity refuses new calls while the process uses nearly all the memory that it may have. Live ones continue.
+// scarcity refuses new calls while the process uses nearly all the memory that it is allowed. Live calls continue.
 type scarcity struct {
 	log     zerolog.Logger
 	use     func() (used, limit uint64)
@@ -84,7 +84,7 @@ func (s *scarcity) tell(refuse func(bool)) {
 	refuse(s.is)
 }
 
-// watch checks until ctx ends.
+// watch checks memory until ctx ends.
 func (s *scarcity) watch(ctx context.Context) {
 	s.look(time.Now())
 	every(ctx, scarceEvery, func() { s.look(time.Now()) })
@@ -145,7 +145,7 @@ func (s *scarcity) gauges(add telemetry.Add) {
 	add("memory_scarce_total", "How often memory became scarce.", float64(s.times.Load()))
 }
 
-// newBudget reads what the process may use.
+// newBudget reads how much memory the process may use.
 func newBudget() *budget {
 	root := os.DirFS("/")
 	return &budget{root: root, cgroup: findCgroup(root)}

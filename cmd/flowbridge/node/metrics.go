@@ -26,10 +26,11 @@ func (n *Node) observe() {
 	})
 }
 
-// expectedPairs bounds the pairs of a trunk and a target whose series are created in advance. Each has some twenty.
+// expectedPairs bounds the pairs of a trunk and a target whose series are created in advance. Each pair has about
+// twenty.
 const expectedPairs = 100
 
-// expect creates the series of the calls that the routes lead from trunks to targets.
+// expect creates the series for the pairs of trunk and target that the routes connect.
 func (f *figures) expect() {
 	current, pairs := f.node.inForce.Load(), 0
 	for i := range current.cfg.Trunks {
@@ -48,10 +49,10 @@ func (f *figures) expect() {
 	}
 }
 
-// reloads has the results of attempts to read the configuration again.
+// reloads holds the results of reloads of the configuration.
 type reloads struct {
-	at     atomic.Pointer[time.Time] // of the last success
-	failed atomic.Bool               // the last attempt
+	at     atomic.Pointer[time.Time] // time of the last successful reload
+	failed atomic.Bool               // the last reload failed
 }
 
 func (r *reloads) note(err error) {
@@ -61,10 +62,10 @@ func (r *reloads) note(err error) {
 	}
 }
 
-// gauges returns the gauges of a scrape.
+// gauges returns the gauges for a scrape.
 func (f *figures) gauges() telemetry.Gauges {
 	g := telemetry.Gauges{More: f.partGauges}
-	if f.node.server == nil { // it stands by
+	if f.node.server == nil { // the node stands by
 		return g
 	}
 	g.Node, g.Active, g.Panics = f.ofNode(), f.node.live.Active(), f.node.server.Panics()

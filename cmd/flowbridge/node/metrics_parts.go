@@ -11,19 +11,19 @@ import (
 	"flowbridge/telemetry"
 )
 
-// sampleEvery is how often the figures that a scrape must not wait for are taken.
+// sampleEvery is how often the slow figures are read. A scrape must not wait for them.
 const sampleEvery = 15 * time.Second
 
-// sampled has those figures.
+// sampled holds the slow figures.
 type sampled struct {
 	at     time.Time
 	outbox map[string]int64     // waiting items, by consumer
-	expiry map[string]time.Time // of the certificates shown to peers, by file
+	expiry map[string]time.Time // expiry of the certificates shown to peers, by file
 
-	certificate string // what is wrong with the time of one, or ""
+	certificate string // what is wrong with the expiry of a certificate, or ""
 }
 
-// sample takes the figures again if they are too old. Only one goroutine calls it.
+// sample reads the slow figures again if they are too old. Only one goroutine calls it.
 func (f *figures) sample(ctx context.Context, now time.Time) {
 	last := f.sampled.Load()
 	if now.Sub(last.at) < sampleEvery {
@@ -34,7 +34,7 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 	defer cancel()
 	var err error
 	if s.outbox, err = f.node.store.OutboxSize(ctx); err != nil {
-		s.outbox = maps.Clone(last.outbox) // a scrape may be reading it; the store's own alert has the reason
+		s.outbox = maps.Clone(last.outbox) // cloned because a scrape may be reading it; the store's own alert has the reason
 	}
 	cfg := f.node.config()
 	for _, consumer := range consumers(cfg) { // an empty outbox counts as 0
@@ -95,7 +95,7 @@ func (f *figures) partGauges(add telemetry.Add) {
 	add("store_unreadable_records",
 		"Records of the database that could not be read, and were left out of lists; 1000 at most.",
 		float64(len(f.node.store.Unreadable())))
-	if f.node.server != nil { // else it stands by
+	if f.node.server != nil { // otherwise the node stands by
 		f.serverGauges(add)
 	}
 	webhookGauges(add, f.node.webhooks.Stats())
@@ -125,7 +125,8 @@ func fleetGauges(add telemetry.Add, s fleet.Status) {
 	add("fleet_records_delivered_total", "Records that the fleet's database took.", float64(s.Drained))
 }
 
-// exporting adds the figures of a part that exports something and never waits for it.
+// exporting returns a function that adds the figures of an exporter, which never waits for its
+// receiver.
 func exporting(name, what string, sent, dropped func() uint64) func(telemetry.Add) {
 	return func(add telemetry.Add) {
 		add(name+"_sent_total", what+" that were sent.", float64(sent()))

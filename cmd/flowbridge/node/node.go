@@ -41,11 +41,11 @@ type Node struct {
 	log       zerolog.Logger
 	store     *store.Store
 	rtp       rtp
-	archive   *recording.Archive // nil if nothing is recorded
+	archive   *recording.Archive // nil if recording is off
 	server    *b2bua.Server
-	admission *peers.Admission // of server
-	fleet     *fleet.Fleet     // nil if there is none
-	seat      *seat            // nil if there is none
+	admission *peers.Admission // the server's
+	fleet     *fleet.Fleet     // nil if the node is in no fleet
+	seat      *seat            // nil if the node has no seat
 
 	api      api
 	pause    httpd.Pause // of the admin API and hooks
@@ -54,7 +54,7 @@ type Node struct {
 
 	ladders    ladders
 	inForce    atomic.Pointer[inForce]
-	hookServer *hooks.Server // nil if no hook is on
+	hookServer *hooks.Server // nil if all hooks are off
 	hooks      *callHooks
 	webhooks   *webhook.Sender
 	live       *live.Watcher
@@ -65,29 +65,29 @@ type Node struct {
 	requests   admin.Requests
 
 	stop  context.CancelFunc
-	parts []part // in the order of their start, closed in reverse; constant once the node runs
+	parts []part // in the order of their start; closed in reverse; constant once the node runs
 }
 
 // part is a part of a node with its life cycle. A node opens its parts one after the other, begins them in that order,
-// and closes them in reverse. A part only has what it needs.
+// and closes them in reverse order. Unused fields of a part are nil.
 type part struct {
-	begin    func() // gets records of calls
+	begin    func() // starts the work, once no other process serves
 	gauges   func(telemetry.Add)
-	watcher  watcher         // of calls
+	watcher  watcher         // is told about calls
 	follower ladder.Follower // gets the SIP of calls
 	close    func() error
 }
 
 func (n *Node) add(p part) { n.parts = append(n.parts, p) }
 
-// Options are what only some nodes have.
+// Options are the options of a node. The zero value is valid.
 type Options struct {
 	operator admin.Operator // may be nil
 	out      *Log           // if nil, its level can't be changed
 	memory   *memory        // if nil, memory is not watched
 	before   *Predecessor   // the process that the node replaces, or nil
 
-	// For a node with a seat: what ends a standby, what learns of one, and what restarts the process.
+	// For a node with a seat: signals end a standby, and the functions are told about a standby and restart the process.
 	signals   <-chan os.Signal
 	standsBy  func(seat string)
 	beginAnew func()
@@ -119,8 +119,8 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	return n, nil
 }
 
-// abandon leaves the calls of a killed process, which a node that could not start has taken over, to the next process:
-// no peer is told anything. Everything else ends with the process, as in a kill.
+// abandon leaves the calls of a killed process to the next process, after this node took them over but could not
+// start. It tells the peers nothing. Everything else ends with the process, as in a kill.
 func (n *Node) abandon() error {
 	if n.server != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), legsTimeout)
@@ -132,12 +132,13 @@ func (n *Node) abandon() error {
 	return n.store.Leave()
 }
 
-// replace starts a node in place of the old one. After an error nothing is closed: it belongs to the old one.
+// replace starts a node in place of the old one. After an error it closes nothing, because everything still belongs to
+// the old process.
 func (n *Node) replace(ctx context.Context, cfg *config.Config) error {
-	_ = n.pause.Stop(ctx) // there are no requests yet
+	_ = n.pause.Stop(ctx) // there are no requests to wait for yet
 	err := n.before.receive()
 	if err == nil {
-		err = n.rtp.open(&cfg.Media, n.before) // this takes longest
+		err = n.rtp.open(&cfg.Media, n.before) // takes longest
 	}
 	if err == nil {
 		err = n.before.loaded()
@@ -163,7 +164,7 @@ func (n *Node) replace(ctx context.Context, cfg *config.Config) error {
 	return nil
 }
 
-// begin starts what must not run in two processes.
+// begin starts everything that must not run in two processes.
 func (n *Node) begin() {
 	n.rtp.engine.Restored()
 	kernel.RemoveLeftovers(kernel.Dirs)
@@ -226,7 +227,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	n.add(part{close: n.rtp.close})
 	if n.before == nil {
 		err = n.rtp.open(&cfg.Media, nil)
-	} else if n.rtp.kernel != nil { // opened before the other process stopped, which has put its last flow there by now
+	} else if n.rtp.kernel != nil { // opened before the old process stopped, which has since put its last flow there
 		err = n.rtp.kernel.Inherit()
 	}
 	if err != nil {
@@ -244,13 +245,13 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		n.add(part{close: n.hookServer.Close})
 	}
 	n.tendAll(ctx)
-	if n.before == nil { // an idempotency key finds the record of its call, if that was killed
+	if n.before == nil { // so that an idempotency key finds the record of a call that a kill ended
 		_ = n.written(ctx)
 	}
 	return n.serveAPI(ctx)
 }
 
-// logFound logs what the store has found of an earlier process.
+// logFound logs what the store found of an earlier process.
 func (n *Node) logFound() {
 	if err := n.store.Err(); err != nil {
 		n.log.Error().Err(err).
@@ -278,7 +279,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	if n.fleet != nil {
 		o.Others = n.fleet
 	}
-	if n.before == nil { // the calls of a killed process change before the parts begin
+	if n.before == nil { // a killed process's calls are changed before the parts begin
 		o.Left = n.store.Left
 		n.webhooks.Set(hooksOf(cfg))
 	} else {
@@ -292,7 +293,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 		o.Bindings = registered.read(ctx, n.store)
 	}
 	n.add(part{begin: func() { // before the fleet's part, which the admission adds and which may wait for the database
-		if n.fleet != nil { // the fleet may lack the registrations at this node
+		if n.fleet != nil { // the fleet may not know the registrations at this node
 			n.server.Registrar().SaveAll()
 		}
 		if registered.later != nil {
@@ -329,8 +330,8 @@ func (n *Node) tendAll(ctx context.Context) {
 // recordingSize bounds one file of a recording, in bytes.
 const recordingSize = 1e9
 
-// openArchive opens the directory of recordings, if recording is configured, and completes the records of a killed
-// process with the recordings that are finished now.
+// openArchive opens the directory of recordings, if recording is configured. After a kill it adds the recordings that
+// are finished now to the calls' records.
 func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error) {
 	if cfg.Path == "" {
 		return nil
@@ -361,7 +362,7 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 	return nil
 }
 
-// aliveEvery is how often the store's sign of life is renewed, purgeEvery how often old records are removed.
+// aliveEvery is how often the store's sign of life is renewed. purgeEvery is how often old records are removed.
 const (
 	aliveEvery = 5 * time.Second
 	purgeEvery = time.Hour
@@ -377,7 +378,7 @@ func (n *Node) tend(ctx context.Context) {
 		n.tending.Lock()
 		n.hooks.redirects.Expire(now)
 		n.live.Tend()
-		n.server.Registrar() // forgets what has expired
+		n.server.Registrar() // removes expired registrations
 		n.figures.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)
@@ -412,8 +413,8 @@ func (n *Node) tend(ctx context.Context) {
 	every(ctx, aliveEvery, look)
 }
 
-// closeTimeout bounds how long Close waits for records to be written, legsTimeout for answers of peers: enough for a
-// lost BYE to be repeated twice.
+// closeTimeout bounds how long Close waits for records to be written. legsTimeout bounds how long it waits for answers
+// of peers; a lost BYE can be repeated twice in that time.
 const (
 	closeTimeout = 5 * time.Second
 	legsTimeout  = 2 * time.Second

@@ -20,8 +20,8 @@ import (
 	"flowbridge/internal/handover"
 )
 
-// Serve runs a configuration until a signal or the admin API ends it, or another process continues. before is the
-// process that this one replaces, or nil.
+// Serve runs a configuration until a signal or the admin API ends it, or until another process takes over. before is
+// the process that this one replaces; it is nil if there is none.
 func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, before *Predecessor) error {
 	defer out.lines.flush()
 	log := out.Logger()
@@ -82,7 +82,8 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	return nil
 }
 
-// standsBy reports to the supervisor that the node is a standby, and refuses its reloads and upgrades, until ctx ends.
+// standsBy returns a function that reports to the supervisor that the node is a standby. Until ctx ends, reloads and
+// upgrades of the standby are refused.
 func (o *operator) standsBy(ctx context.Context, hangups, upgrades <-chan os.Signal) func(seat string) {
 	return func(seat string) {
 		o.mu.Lock()
@@ -94,12 +95,12 @@ func (o *operator) standsBy(ctx context.Context, hangups, upgrades <-chan os.Sig
 	}
 }
 
-// reloader is a server that takes another configuration for new calls.
+// reloader is a server that can use another configuration for new calls.
 type reloader interface {
 	Reload(cfg *config.Config, preparers map[string]peers.Preparer)
 }
 
-// operator carries out the requests of signals and the admin API.
+// operator handles the requests of signals and the admin API.
 type operator struct {
 	// constant
 	file       string
@@ -107,21 +108,21 @@ type operator struct {
 	out        *Log
 	supervisor *supervisor
 	asked      chan struct{} // closed when the API has asked to drain
-	left       chan struct{} // closed when another process continues
+	left       chan struct{} // closed when another process has taken over
 	program    handover.Program
 	parent     int           // the process that started this one
-	patience   time.Duration // of an upgrade
+	patience   time.Duration // how long an upgrade may take
 
-	heir     *handover.Process // continues the calls; set before left is closed
+	heir     *handover.Process // the process that has taken over the calls; set before left is closed
 	passesOn bool              // a stop signal also goes to heir
 
-	reloads  sync.Mutex // one at a time; held while the file is read and the store informed, so Drain never waits for it
+	reloads  sync.Mutex // one reload at a time; held while the file is read and the store told; not needed by Drain
 	mu       sync.Mutex // guards the fields below
 	node     *Node      // nil until it has started
-	idle     error      // why it has not started; nil while it starts
+	idle     error      // why the node has not started; nil while it is starting
 	server   reloader
 	draining bool
-	replaced bool // another process continues, or is about to
+	replaced bool // another process has taken over, or is about to
 }
 
 // Reasons why a request can't be carried out.
@@ -132,14 +133,14 @@ var (
 	errReplaced = errors.New("another process goes on in a moment: ask that one")
 )
 
-// begin sets the node to operate.
+// begin sets the node that the operator controls.
 func (o *operator) begin(n *Node) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.node, o.server = n, n.server
 }
 
-// Drain refuses new calls from now on and makes Serve return.
+// Drain refuses new calls from now on. Serve returns when it is done.
 func (o *operator) Drain() (admin.Drained, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -157,7 +158,8 @@ func (o *operator) Drain() (admin.Drained, error) {
 	return admin.Drained{Calls: o.node.server.Calls(), LimitMS: o.node.config().SIP.DrainTimeout.Milliseconds()}, nil
 }
 
-// Reload reads the file again and applies its trunks, targets, routes and log. An invalid file changes nothing.
+// Reload reads the file again and applies its trunks, targets, routes and log settings. If the file is invalid,
+// nothing changes.
 func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	o.reloads.Lock()
 	defer o.reloads.Unlock()
@@ -233,7 +235,7 @@ func (o *operator) putInForce(next *inForce) error {
 	return nil
 }
 
-// beginReload tells the supervisor about a reload and returns what is in force.
+// beginReload tells the supervisor about a reload and returns the configuration in force.
 func (o *operator) beginReload() (current *inForce, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -248,7 +250,8 @@ func (o *operator) beginReload() (current *inForce, err error) {
 	}
 }
 
-// endReload tells the supervisor the result, unless the process is draining: it is no longer ready then.
+// endReload tells the supervisor the result of a reload. It does not if the process is draining, because it is no
+// longer ready then.
 func (o *operator) endReload(err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -289,27 +292,27 @@ func on(ctx context.Context, asked <-chan os.Signal, do func()) {
 	}
 }
 
-// follow reloads and upgrades at signals until ctx ends. The log has the results.
+// follow reloads and upgrades on signals until ctx ends. The results are logged.
 func (o *operator) follow(ctx context.Context, hangups, upgrades <-chan os.Signal) {
 	go on(ctx, hangups, func() { _, _ = o.Reload(ctx) })
 	go on(ctx, upgrades, func() { _, _ = o.Upgrade(ctx) })
 }
 
-// untilTold waits for a signal or the admin API to end the process, and refuses new calls from then on. It returns the
-// number of further signals that end the calls at once. replaced reports that another process continues, so this one
-// must do nothing more.
+// untilTold waits until a signal or the admin API ends the process, and refuses new calls from then on. more is the
+// number of further signals that end the calls at once. replaced reports that another process has taken over, so this
+// one must do nothing more.
 func (o *operator) untilTold(signals <-chan os.Signal) (more int, replaced bool) {
 	by := "admin API"
 	select {
 	case got := <-signals:
 		by, more = got.String(), 1
 	case <-o.asked:
-		more = 2 // the first may come from a supervisor that asked for the drain
+		more = 2 // the first may come from a supervisor that has also asked for the drain
 	case <-o.left:
 		return 0, true
 	}
 	d, err := o.Drain()
-	for ; errors.Is(err, errReplaced); d, err = o.Drain() { // unless the last word of an upgrade fails
+	for ; errors.Is(err, errReplaced); d, err = o.Drain() { // again if the last step of an upgrade fails
 		select {
 		case <-o.left:
 			o.passesOn = true
@@ -321,7 +324,7 @@ func (o *operator) untilTold(signals <-chan os.Signal) (more int, replaced bool)
 	return more, false
 }
 
-// drain lets calls continue up to the limit, or until count signals have arrived.
+// drain lets calls continue until the limit is reached or count signals have arrived.
 func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count int) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -340,8 +343,8 @@ func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count in
 	}
 }
 
-// leave waits until no calls are left, the limit is reached or ctx ends, and reports the number of calls to the
-// supervisor. It reports whether calls are left.
+// leave waits until all calls are over, the limit is reached or ctx ends, and tells the supervisor the number of
+// calls. It reports whether calls are still up.
 func (o *operator) leave(ctx context.Context) bool {
 	n := o.node
 	limit := n.config().SIP.DrainTimeout
@@ -359,18 +362,18 @@ func (o *operator) leave(ctx context.Context) bool {
 	}
 }
 
-// statusEvery is how often the supervisor gets the number of calls; closeMargin is added to the time that closing may
-// take.
+// statusEvery is how often the supervisor is told the number of calls. closeMargin is added to the time that closing
+// may take.
 const (
 	statusEvery = 5 * time.Second
 	closeMargin = 10 * time.Second
 )
 
-// errHeirEnded means that both processes of an upgrade are over.
+// errHeirEnded means that both processes of an upgrade have ended.
 var errHeirEnded = errors.New("the process that has replaced this one has ended: the next start goes on with the calls")
 
-// giveWay ends this process's part of the service. The supervisor is told last: it does not see the end of a process
-// that is the child of another one, and would take it for the service's.
+// giveWay ends this process's service. It tells the supervisor last: the supervisor does not see the end of a process
+// that is another process's child, and would take it for the end of the service.
 func (o *operator) giveWay() error {
 	select {
 	case was := <-o.heir.Ended:

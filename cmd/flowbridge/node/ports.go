@@ -11,13 +11,13 @@ import (
 	"flowbridge/config"
 )
 
-// The kernel relays for a process that holds no sockets at the ports of its calls, so the system does not keep another
-// process from using them: each would get the other's packets. So processes announce their ports in the name of an
-// abstract Unix socket (unix(7)). All processes of the network namespace can read it, and it ends with the process,
-// however that ends.
+// The kernel relays for a process that holds no sockets at the ports of its calls. So the system does not keep another
+// process from using these ports, and each process would get the other's packets. Therefore processes announce their
+// ports in the name of an abstract Unix socket (unix(7)). All processes of the network namespace can read the name,
+// and it disappears with the process, however the process ends.
 const announcement = "flowbridge-media"
 
-// portsInUse has the media ports of a process at one address.
+// portsInUse holds the media ports of a process at one address.
 type portsInUse struct {
 	Process   int
 	Engine    string
@@ -44,15 +44,15 @@ func parsePortsInUse(line string) (p portsInUse, ok bool) {
 	return p, err == nil
 }
 
-// clashes reports whether one of two processes may get the other's packets.
+// clashes reports whether either process may get the other's packets.
 func (p portsInUse) clashes(q portsInUse) bool {
 	sameAddr := p.Addr == q.Addr || (p.Addr.Is4() == q.Addr.Is4() && (p.Addr.IsUnspecified() || q.Addr.IsUnspecified()))
 	return p.Process != q.Process && sameAddr && p.Low <= q.High && q.Low <= p.High &&
 		(p.Engine == config.EngineKernel || q.Engine == config.EngineKernel)
 }
 
-// announce announces the ports of this process, and warns of other processes with some of the same ports, except the
-// process that it replaces.
+// announce announces the ports of this process. It warns of other processes with some of the same ports, except the
+// process that this one replaces.
 func (r *rtp) announce(m *config.Media, replaces bool) {
 	for _, l := range m.Listen {
 		own := portsInUse{Process: os.Getpid(), Engine: r.path().Engine, Addr: l.Addr, Low: m.PortLow, High: m.PortHigh}

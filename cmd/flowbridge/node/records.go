@@ -35,8 +35,8 @@ func hooksOf(cfg *config.Config) (all []webhook.Hook) {
 	return all
 }
 
-// tellOthers sets the outbox's consumers to those of a configuration. Items of a consumer that is no longer configured
-// are lost.
+// tellOthers sets the outbox's consumers to those of a configuration. Items for a consumer that is no longer
+// configured are lost.
 func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
@@ -57,7 +57,7 @@ func purgeHourly(ctx context.Context, s *store.Store, keep func() time.Duration,
 	every(ctx, purgeEvery, removeOld)
 }
 
-// purge deletes what is older than limit.
+// purge deletes records that are older than limit.
 func purge(ctx context.Context, s *store.Store, limit time.Time, log *zerolog.Logger) {
 	gone, err := s.Purge(ctx, limit)
 	if gone > 0 {

@@ -15,16 +15,16 @@ import (
 	"flowbridge/telemetry"
 )
 
-// bindingsPatience bounds how long a start waits for the old registrations.
+// bindingsPatience bounds how long a start waits for the registrations at the old process.
 const bindingsPatience = 2 * time.Second
 
-// bindings reads what had registered at the old process.
+// bindings reads the registrations at the old process.
 type bindings struct {
 	log   zerolog.Logger
-	later func(context.Context) (map[string][]record.Binding, error) // reads them once possible; nil after that
+	later func(context.Context) (map[string][]record.Binding, error) // reads them once that is possible; nil after that
 }
 
-// read reads the bindings, if that is possible now.
+// read returns the bindings, if they can be read now.
 func (b *bindings) read(ctx context.Context, s *store.Store) map[string][]record.Binding {
 	bounded, cancel := context.WithTimeout(ctx, bindingsPatience)
 	defer cancel()
@@ -37,7 +37,7 @@ func (b *bindings) read(ctx context.Context, s *store.Store) map[string][]record
 	return all
 }
 
-// takeUp adopts what could not be read at the start. It ends with ctx.
+// takeUp adopts bindings that could not be read at the start. It ends with ctx.
 func (b *bindings) takeUp(ctx context.Context, by *b2bua.Server) {
 	all, err := b.later(ctx)
 	switch {
@@ -67,7 +67,7 @@ func (f *figures) registrations() admin.Registrations {
 	ctx, cancel := context.WithTimeout(context.Background(), bindingsPatience)
 	defer cancel()
 	for _, holder := range f.holders() {
-		left, _ := f.node.server.Registrar().Elsewhere(ctx, holder) // without the database, only those here
+		left, _ := f.node.server.Registrar().Elsewhere(ctx, holder) // without the database, only local ones are shown
 		all.Incoming = append(all.Incoming, incoming(holder, left)...)
 	}
 	return all

@@ -25,25 +25,25 @@ import (
 )
 
 // A node with a seat (fleet.takeover) serves while it has the seat's addresses and its lease. Without them it stands
-// by. If it loses one of them, another node may continue its calls. So it sends nothing more and restarts as a standby,
-// by exec, as if it had been killed.
+// by. If it loses an address or the lease, another node may continue its calls. So the node sends nothing more and
+// restarts as a standby, by exec, as if it had been killed.
 
 // standbyEvery is how often a standby that has the addresses asks for the lease.
 const standbyEvery = 100 * time.Millisecond
 
-// errLostMeanwhile ends a process whose seat was taken before it served.
+// errLostMeanwhile ends a process that lost its seat before it served.
 var errLostMeanwhile = errors.New("another node has taken the seat before this one has served: start again")
 
 // errNoSeat refuses an upgrade.
 var errNoSeat = errors.New("fleet.takeover names another seat than before: drain and restart instead")
 
-// errCopied ends a node that would be mistaken for another one.
+// errCopied ends a node that could be mistaken for another one.
 var errCopied = errors.New("another node has the same database: give each machine a store.path of its own, empty at first")
 
 // errStoodBy ends a standby that was told to stop.
 var errStoodBy = errors.New("stopped while it stood by")
 
-// seat is a node's part in its seat.
+// seat is a node's side of its seat.
 type seat struct {
 	*fleet.Seat
 
@@ -56,14 +56,14 @@ type seat struct {
 	standing  *sync.Mutex   // held while the node stands still
 	pause     *httpd.Pause
 	addresses []netip.Addr
-	changes   <-chan struct{} // of the machine's addresses and links
-	asked     chan chan error // requests to take the seat now, each with a channel for the answer
+	changes   <-chan struct{} // signals changes of the machine's addresses and links
+	asked     chan chan error // requests to take the seat now, each with a channel for the result
 	served    chan struct{}   // closed when the node has the seat
 	serving   atomic.Bool     // the server takes calls
-	leaving   atomic.Bool     // it is being moved to another node
+	leaving   atomic.Bool     // the seat is being moved to another node
 	silent    sync.Once       // makes this node fall silent
 
-	// show serves the admin API of a standby. ready says what it waits for.
+	// show serves the admin API of a standby. ready returns what the standby waits for.
 	show  func(ready func() error) error
 	shown bool
 
@@ -99,20 +99,20 @@ func (n *Node) openSeat(ctx context.Context) error {
 	if n.before == nil {
 		return s.take(ctx)
 	}
-	if !s.Resume(ctx) { // the seat goes over with the calls
+	if !s.Resume(ctx) { // the seat goes over together with the calls
 		return errNoSeat
 	}
 	return nil
 }
 
-// take waits for the seat, and finds the calls that the node continues.
+// take waits for the seat, and finds the calls that the node must continue.
 func (s *seat) take(ctx context.Context) error {
 	taken, err := s.standBy(ctx)
 	if err != nil {
 		return err
 	}
 	close(s.served)
-	if s.shown { // requests wait until the node is complete
+	if s.shown { // requests now wait until the node is complete
 		paused, cancel := context.WithTimeout(ctx, requestPatience)
 		_ = s.pause.Hold(paused)
 		cancel()
@@ -139,7 +139,7 @@ func (s *seat) take(ctx context.Context) error {
 
 // standBy waits for the addresses and the lease.
 func (s *seat) standBy(ctx context.Context) (fleet.Taken, error) {
-	if why := s.missing(); why != nil && !errors.Is(why, errLinkDown) { // other nodes need not wait for our lease to end
+	if why := s.missing(); why != nil && !errors.Is(why, errLinkDown) { // so others need not wait for our lease to end
 		_ = s.Leave(ctx, "")
 	}
 	t, force := fleet.Taken{}, false
@@ -183,7 +183,7 @@ func (s *seat) standBy(ctx context.Context) (fleet.Taken, error) {
 	}
 }
 
-// tryTake takes the seat, or says why it can't. The last owner continues even without the database.
+// tryTake takes the seat, or returns why it can't. The last owner continues even if the database can't be reached.
 func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	if why := s.missing(); why != nil {
 		s.stale = s.stale && errors.Is(why, errLinkDown)
@@ -244,7 +244,7 @@ func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
 			unreadable++
 		case s.Ended(ctx, l.Record.ID, l.Interrupted.EndedAt.Time):
 			s.log.Warn().Str("call", l.Record.ID).Msg("the state of an ended call is in the fleet's database again: the call stays over")
-		case over: // its owner died before the record reached the database
+		case over: // the call's owner died before the record reached the database
 			s.store.Keep(ctx, &l.Record, nil, func(error) {})
 		default:
 			l.Alive = t.Alive
@@ -267,7 +267,7 @@ func (s *seat) giveUp(ctx context.Context) error {
 	return nil
 }
 
-// callsOf returns, by id, whether each of the calls that may continue is answered.
+// callsOf returns the calls that may continue, by id, and whether each is answered.
 func callsOf(left []record.Saved) map[string]bool {
 	calls := map[string]bool{}
 	for i := range left {

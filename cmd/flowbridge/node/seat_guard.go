@@ -17,20 +17,21 @@ import (
 	"flowbridge/store/fleet"
 )
 
-// A node falls silent if an address is gone, a link stays down, another node has the lease, or the lease is not
-// confirmed while all calls are silent.
+// A node falls silent if an address is gone, if a link stays down, if another node has the lease, or if the lease is
+// not confirmed while all calls are silent.
 
 const (
-	// silenced is the environment variable of a process that has fallen silent. The process serves only if the database
-	// confirms that it has the seat, and removes the addresses from the machine if another node has the seat.
+	// silenced is the environment variable that marks a process that has fallen silent. Such a process serves only if the
+	// database confirms that it has the seat. If another node has the seat, it removes the addresses from the machine.
 	silenced = "FLOWBRIDGE_SEAT_SILENCED"
 	// linkPatience is how long the link of the seat's addresses may be down.
 	linkPatience = time.Second
-	// confirmPatience bounds the wait for the database's first answer after a link is back.
+	// confirmPatience bounds the wait for the database's first answer after a link is up again.
 	confirmPatience = 2 * time.Second
 )
 
-// watchNetwork signals changes of the machine's addresses and links, and each second.
+// watchNetwork returns a channel that signals changes of the machine's addresses and links, and also fires each
+// second.
 func watchNetwork(ctx context.Context, log zerolog.Logger) <-chan struct{} {
 	changes := make(chan struct{}, 1)
 	addresses, links := make(chan netlink.AddrUpdate, 16), make(chan netlink.LinkUpdate, 16)
@@ -58,14 +59,14 @@ func watchNetwork(ctx context.Context, log zerolog.Logger) <-chan struct{} {
 	return changes
 }
 
-// errLinkDown means that an address is here, but no peer can be reached from it.
+// errLinkDown means that the machine has an address, but no peer can be reached from it.
 var errLinkDown = errors.New("the link of an address is down")
 
 // missing says why the machine can't serve one of the seat's addresses, or returns nil.
 func (s *seat) missing() error {
 	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	if err != nil {
-		return nil // nothing is known, so nothing counts as changed
+		return nil // the addresses can't be read, so none counts as changed
 	}
 	for _, a := range s.addresses {
 		if err := missingOf(a, all); err != nil {
@@ -107,7 +108,7 @@ func (s *seat) guard(ctx context.Context) {
 	for {
 		select {
 		case o := <-s.Lost():
-			if o.Holds() { // else this node may take it back
+			if o.Holds() { // otherwise this node may take it back
 				s.takeOff(o.Node)
 			}
 			s.fallSilent(lostTo(&o))
@@ -146,18 +147,18 @@ func lostTo(o *fleet.Owner) string {
 	return fmt.Sprintf("the seat is node %s's since %s", o.Node, o.Since.UTC().Format(time.RFC3339))
 }
 
-// waitForLink stands still while the link of an address is down, and then until the database confirms that this node
-// still has the seat: otherwise queued messages would be sent when the link is back. The error says why the node can't
-// continue.
+// waitForLink stops the node's work while the link of an address is down, and then until the database confirms that
+// this node still has the seat: otherwise queued messages would be sent when the link is up again. The error says why
+// the node can't continue.
 func (s *seat) waitForLink(ctx context.Context, down error) error {
 	frozen, cancel := context.WithTimeout(ctx, linkPatience)
 	defer cancel()
-	if !s.standing.TryLock() { // an upgrade or a move holds it
+	if !s.standing.TryLock() { // an upgrade or a move holds the lock
 		return nil
 	}
 	defer s.standing.Unlock()
 	if err := s.server.Stack().Freeze(frozen, nil); err != nil {
-		return s.missing() // a connection that is being opened still waits
+		return s.missing() // a connection that is being opened would still wait
 	}
 	s.rtp.engine.Freeze()
 	for down != nil {
@@ -184,8 +185,8 @@ func (s *seat) waitForLink(ctx context.Context, down error) error {
 	return nil
 }
 
-// takeOff removes the seat's addresses from this machine, because another node has them now: a query would find two
-// owners.
+// takeOff removes the seat's addresses from this machine because another node has them now. Otherwise a query (ARP,
+// ND) would find two owners.
 func (s *seat) takeOff(other string) {
 	all, err := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	for i := range all {
@@ -202,7 +203,7 @@ func (s *seat) takeOff(other string) {
 			}
 		}
 	}
-	s.stale = false // only once
+	s.stale = false // do it only once
 	if err != nil {
 		s.log.Error().Err(err).Msg("the seat's addresses stay on this machine: take them off, or peers find two machines")
 	}
@@ -230,7 +231,7 @@ func (s *seat) fallSilent(why string) {
 func (o *operator) beginAnew() {
 	o.out.lines.flush()
 	o.mu.Lock()
-	if o.draining { // it was told to end
+	if o.draining { // the process was told to end
 		os.Exit(0)
 	}
 	program, err := handover.ThisProgram()

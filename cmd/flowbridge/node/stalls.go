@@ -19,11 +19,11 @@ import (
 const (
 	// lookEvery is how often the watchdog looks.
 	lookEvery = time.Second
-	// maxNamed is how many stalled things of one part are logged; all are counted.
+	// maxNamed is how many stalled things of one part are logged. All are counted.
 	maxNamed = 10
-	// maxUnlogged is how many lines wait while the log takes none.
+	// maxUnlogged is how many lines may wait while the log can't be written.
 	maxUnlogged = 64
-	// looksLate is the delay of a look that shows that the process as a whole stood still.
+	// looksLate is the delay of a look that shows that the whole process stood still.
 	looksLate = 2 * time.Second
 	// looksDead is the age of the last look at which the watchdog itself counts as stalled.
 	looksDead = 5 * lookEvery
@@ -32,21 +32,21 @@ const (
 // watchedPart is a part of the process that makes progress or stalls.
 type watchedPart struct {
 	name  string
-	vital bool // without it there are no calls
-	looks int  // in a row without progress: then a thing is stalled
-	// underway yields the things under way, each with a number that changes with its progress. It does not block.
+	vital bool // no calls are possible without this part
+	looks int  // after this many looks without progress, a thing is stalled
+	// underway yields the things under way, each with a number that changes when it makes progress. It must not block.
 	underway func(yield func(id string, step uint64))
 }
 
-// stalls is the watchdog within the process. It names what is stalled. It counts looks and not time, so that a process
-// that was stopped as a whole does not seem to stall part by part.
+// stalls is the watchdog within the process. It names the stalled things. It counts looks instead of time, so that
+// parts do not seem to stall if the whole process was stopped.
 type stalls struct {
 	log   zerolog.Logger
 	parts []watchedPart
-	lines chan func() // for the log, which may itself be stalled
+	lines chan func() // waiting log lines; the log itself may be stalled
 
 	looked atomic.Pointer[time.Time] // time of the last look
-	now    atomic.Pointer[[]stalled] // what is stalled
+	now    atomic.Pointer[[]stalled] // the things that are stalled now
 	begun  []atomic.Uint64           // number of stalls, by part
 
 	seen []map[thing]*sight // by part; owned by the goroutine of watch
@@ -58,12 +58,12 @@ type thing struct {
 	step uint64
 }
 
-// sight is how long a thing has been seen without progress.
+// sight says for how many looks a thing has made no progress.
 type sight struct {
 	first time.Time
 	looks int
 	last  bool // seen at this look
-	named bool // in the log
+	named bool // it was logged
 }
 
 // stalled is a thing that is stalled.
@@ -95,7 +95,7 @@ func (s *stalls) watch(ctx context.Context) {
 	every(ctx, lookEvery, func() { s.look(time.Now()) })
 }
 
-// tell logs, so that only this goroutine waits while the log takes nothing.
+// tell writes the log lines, so that only this goroutine waits while the log can't be written.
 func (s *stalls) tell(ctx context.Context) {
 	for {
 		select {
@@ -176,7 +176,7 @@ func (s *stalls) lookAt(i int, now time.Time) (all []stalled) {
 	return all
 }
 
-// vital returns an error if a stalled part is one without which there are no calls. It waits for a recent enough look.
+// vital returns an error if a vital part is stalled. It waits for a recent enough look.
 func (s *stalls) vital(ctx context.Context) error {
 	for time.Since(*s.looked.Load()) > looksDead {
 		select {
@@ -197,7 +197,7 @@ func (s stalled) String() string {
 	return fmt.Sprintf("%s %s stands still since %s", s.part, s.id, s.since.UTC().Format(time.RFC3339))
 }
 
-// troubles names what is stalled.
+// troubles names the stalled things.
 func (s *stalls) troubles() (all []string) {
 	for _, one := range *s.now.Load() {
 		all = append(all, one.String())
@@ -223,8 +223,8 @@ func (s *stalls) gauges(add telemetry.Add) {
 	}
 }
 
-// watched returns the parts of the node. A disk may be slow, and a request may have much to read; for a call, a second
-// is long.
+// watched returns the parts of the node. A disk may be slow, and a request may have to read much data; for a call, a
+// second is long.
 func (n *Node) watched() []watchedPart {
 	parts := []watchedPart{
 		{name: "call", looks: 2, underway: n.server.Underway},
@@ -250,7 +250,7 @@ type health struct {
 	stalls *stalls
 }
 
-// ready says why no calls are accepted or records wait, or returns nil.
+// ready returns why calls are refused or records have to wait, or nil.
 func (h *health) ready() error {
 	if h.server.Draining() {
 		return errors.New("draining")
@@ -261,7 +261,7 @@ func (h *health) ready() error {
 	return h.store.Err()
 }
 
-// troubles returns what is wrong with a process that nevertheless continues.
+// troubles returns the problems of a process that nevertheless continues.
 func (h *health) troubles() (all []string) {
 	if err := h.store.Err(); err != nil {
 		all = append(all, "records wait in memory: "+err.Error())
@@ -275,8 +275,8 @@ func (h *health) troubles() (all []string) {
 	return append(all, h.stalls.troubles()...)
 }
 
-// alive returns an error if RTP, SIP or calls are stalled. Problems of records, ladders or the admin API don't count:
-// calls continue.
+// alive returns an error if RTP, SIP or calls are stalled. Problems of records, ladders or the admin API don't count,
+// because calls continue.
 func (h *health) alive(ctx context.Context) error {
 	if err := h.stalls.vital(ctx); err != nil {
 		return err

@@ -29,7 +29,7 @@ func (s *seat) whyStandby() error {
 	return errors.New(text + ", which is nobody's at the moment") //nolint:err113 // as above
 }
 
-// noCalls is the empty list of calls of a standby.
+// noCalls is a standby's list of calls, which is empty.
 type noCalls struct{}
 
 func (noCalls) Live(context.Context) []admin.Call                       { return nil }
@@ -48,7 +48,7 @@ var (
 	errNotThere  = errors.New("no node of this name stands by for the seat: flowbridge fleet lists them")
 )
 
-// Take makes a standby take its seat now, even if another node's lease holds.
+// Take makes a standby take its seat now, even if another node holds the lease.
 func (s seats) Take(ctx context.Context, name string) error {
 	switch {
 	case name != s.Name():
@@ -60,7 +60,7 @@ func (s seats) Take(ctx context.Context, name string) error {
 		select {
 		case s.asked <- answer:
 			return <-answer
-		case <-s.served: // it has come by itself
+		case <-s.served: // the node has got the seat in the meantime
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -68,8 +68,8 @@ func (s seats) Take(ctx context.Context, name string) error {
 	}
 }
 
-// Move leaves the seat to another node: the database has what the calls need, this node sends no more SIP, and RTP
-// flows until the address has gone.
+// Move leaves the seat to another node. By then the database has the state of the calls, and this node sends no more
+// SIP. RTP flows until the address has gone.
 func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved, err error) {
 	switch {
 	case name != s.Name():
@@ -94,7 +94,7 @@ func (s seats) Move(ctx context.Context, name, to string) (moved admin.SeatMoved
 }
 
 // movePatience bounds waiting for the database and for the move of the addresses. moveSetups bounds waiting for calls
-// that are being set up, while new calls wait.
+// that are being set up; new calls wait during that time.
 const (
 	movePatience = 3 * time.Second
 	moveSetups   = 1500 * time.Millisecond
@@ -135,7 +135,7 @@ func (s *seat) move(ctx context.Context, to string) (moved admin.SeatMoved, err 
 	return moved, nil
 }
 
-// goWith restarts the process once an address has gone. If none goes, the node continues.
+// goWith restarts the process once an address has gone. If all addresses stay, the node continues.
 func (s *seat) goWith(ctx context.Context, to string, h *standstill) {
 	tick := time.NewTicker(settleEvery)
 	defer tick.Stop()

@@ -16,7 +16,7 @@ import (
 type supervisor struct {
 	log    zerolog.Logger
 	notify func(state string) error
-	every  time.Duration // how often a sign of life is wanted; 0 for never
+	every  time.Duration // interval at which the supervisor expects a sign of life; 0 for never
 }
 
 func newSupervisor(log zerolog.Logger) *supervisor {
@@ -40,17 +40,18 @@ func (s *supervisor) ready(status string) {
 	s.tell(daemon.SdNotifyReady + "\nSTATUS=" + status)
 }
 
-// reloading must be followed by ready.
+// reloading reports that a reload has begun. ready must follow.
 func (s *supervisor) reloading() {
 	s.tell(daemon.SdNotifyReloading + "\n" + daemon.SdNotifyMonotonicUsec() + "STATUS=Reading the configuration")
 }
 
-// replaced reports that another process is the service from now on. Later messages of this one are ignored.
+// replaced reports that another process is the service from now on. The supervisor ignores later messages of
+// this process.
 func (s *supervisor) replaced(pid int) {
 	s.tell(fmt.Sprintf("MAINPID=%d\n%s\nSTATUS=Taking calls; upgraded", pid, daemon.SdNotifyReady))
 }
 
-// stopping reports the number of calls left and asks for time for them.
+// stopping reports the number of calls that are still up, and asks for time for them.
 func (s *supervisor) stopping(calls int, within time.Duration) {
 	s.tell(fmt.Sprintf("%s\nSTATUS=Draining: %s\nEXTEND_TIMEOUT_USEC=%d",
 		daemon.SdNotifyStopping, cli.CallsLeft(calls), within.Microseconds()))

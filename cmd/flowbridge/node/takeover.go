@@ -20,19 +20,19 @@ import (
 	"flowbridge/store/record"
 )
 
-// The new process's part of an upgrade.
+// The new process's side of an upgrade.
 
 // Predecessor is the process that this one replaces.
 type Predecessor struct {
 	conn *handover.Conn
 
 	mu    sync.Mutex       // guards the fields below
-	files map[string][]int // given, but not taken yet
+	files map[string][]int // received, but not taken yet
 
-	states  []transport.State // of the SIP stack
+	states  []transport.State // states of the SIP stack
 	streams []stream
 	calls   []record.Saved
-	sockets map[string]*media.Sockets // of their media, by call
+	sockets map[string]*media.Sockets // sockets of the calls' media, by call
 }
 
 type stream struct {
@@ -49,7 +49,7 @@ func FindPredecessor() (*Predecessor, error) {
 	return &Predecessor{conn: conn, files: map[string][]int{}}, nil
 }
 
-// Refuse tells the old process why this one can't continue, and returns that error.
+// Refuse tells the old process why this one can't take over, and returns that error.
 func (p *Predecessor) Refuse(err error) error {
 	if p != nil && err != nil {
 		_ = p.conn.Send(handover.Refused, handover.Refusal{Why: err.Error()}) // if this fails, the end of this process tells
@@ -57,10 +57,10 @@ func (p *Predecessor) Refuse(err error) error {
 	return err
 }
 
-// errAbandoned means that the old process itself continues.
+// errAbandoned means that the old process continues by itself.
 var errAbandoned = errors.New("the process that was to be replaced goes on, or has ended")
 
-// loaded reports that this process is ready to receive, and takes what the old process then gives.
+// loaded reports that this process is ready to receive, and receives what the old process sends in return.
 func (p *Predecessor) loaded() error {
 	if err := p.conn.Send(handover.Loaded, loaded{Version: cli.Version(), Format: snapshot.Format}); err != nil {
 		return abandoned(err)
@@ -76,14 +76,15 @@ func (p *Predecessor) file(name string) *os.File {
 	return nil
 }
 
-// receive takes what the old process gives: a little while it serves, and the rest when it has stopped.
+// receive receives everything from the old process: some parts while it still serves, and the rest after it has
+// stopped.
 func (p *Predecessor) receive() error {
 	f, err := p.conn.Expect(handover.Begin)
 	if err != nil {
 		return abandoned(err)
 	}
 	var is begins
-	if len(f.Data) > 0 { // else the other process is older than formats
+	if len(f.Data) > 0 { // otherwise the old process's version is older than formats
 		err = f.Decode(&is)
 	}
 	if err != nil || is.Format != snapshot.Format {
@@ -116,7 +117,7 @@ func abandoned(err error) error {
 	return err
 }
 
-// keep keeps what was given until it is taken.
+// keep keeps a received part until it is taken.
 func (p *Predecessor) keep(given handedPart, f *handover.Frame) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -170,10 +171,10 @@ func (p *Predecessor) keepCall(data []byte, files []int) error {
 	return nil
 }
 
-// Calls returns the calls of the other process.
+// Calls returns the calls of the old process.
 func (p *Predecessor) Calls() []record.Saved { return p.calls }
 
-// Sockets returns the sockets of a call's media, or nil.
+// Sockets returns the sockets of a call's media, or nil if there are none.
 func (p *Predecessor) Sockets(call string) *media.Sockets { return p.sockets[call] }
 
 var errPart = errors.New("a part of the hand-over has not what it should have")
@@ -207,14 +208,14 @@ func (p *Predecessor) listener(name string) (net.Listener, error) {
 	return l, nil
 }
 
-// hookListener returns the old process's listener of a hook, or nil: then the hook opens one or fails.
+// hookListener returns the old process's listener of a hook, or nil. If it is nil, the hook opens a listener.
 func (p *Predecessor) hookListener(at string) net.Listener {
 	l, _ := p.listener(partHook + at)
 	return l
 }
 
-// ready reports that this process could continue, and waits until it should. It closes what was not taken, because this
-// process's configuration does not have it.
+// ready reports that this process could take over, and waits until it should. It closes files that were not taken
+// because this process's configuration does not need them.
 func (p *Predecessor) ready() error {
 	p.mu.Lock()
 	for _, files := range p.files {
@@ -233,7 +234,7 @@ func (p *Predecessor) ready() error {
 	return p.conn.Close()
 }
 
-// Restore gives the SIP stack what the old process's stack had beside its sockets.
+// Restore gives the SIP stack the state of the old process's stack, except its sockets.
 func (p *Predecessor) Restore(stack *transport.Stack) error {
 	for _, s := range p.streams {
 		if err := stack.AddStream(&s.state, s.fd); err != nil {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/telemetry/otlp"
 )
 
-// startTelemetry starts sending the traces of calls and mirroring their SIP, if configured.
+// startTelemetry starts to send the traces of calls and to mirror their SIP, if that is configured.
 func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 	if cfg.HEP.On() {
 		network, address := cfg.HEP.Server()
@@ -38,7 +38,7 @@ func (n *Node) startTelemetry(cfg *config.Telemetry, node string) error {
 	return nil
 }
 
-// mirror sends what it follows to a HEP server.
+// mirror sends messages and media quality to a HEP server.
 type mirror struct{ to *hep.Mirror }
 
 var _ ladder.MediaFollower = mirror{}
@@ -51,8 +51,8 @@ func (m mirror) Message(f ladder.Followed) {
 	})
 }
 
-// Media mirrors the quality of each side's stream: as we received it, and as the side received ours according to its
-// RTCP.
+// Media mirrors the quality of each side's stream: as we received it, and as the side received our stream according
+// to its RTCP.
 func (m mirror) Media(f ladder.Measured) {
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		s, local := f.Stats.Of(side), f.Local[side]

@@ -25,25 +25,25 @@ import (
 	"flowbridge/store/record"
 )
 
-// The timing of the old process's part of an upgrade. Package internal/handover describes the whole.
+// The timing of the old process's side of an upgrade. Package internal/handover describes the whole.
 const (
-	// upgradePatience is how long a new process may take to continue while calls stand still. Before that it may take
-	// loadPatience times as long to load: a busy machine takes seconds for the kernel's programs.
+	// upgradePatience is how long a new process may take to take over while calls stand still. Before that, it may take
+	// loadPatience times as long to load: on a busy machine, loading the kernel's programs takes seconds.
 	upgradePatience = 10 * time.Second
 	loadPatience    = 3
-	// settlePatience bounds waiting for calls that are being changed, and setupPatience for calls that are being set up,
-	// while new calls wait. settleEvery is how often they are checked.
+	// settlePatience bounds waiting for calls that are being changed. setupPatience bounds waiting for calls that are
+	// being set up, while new calls wait. settleEvery is how often they are checked.
 	settlePatience = 2 * time.Second
 	setupPatience  = 500 * time.Millisecond
 	settleEvery    = 5 * time.Millisecond
-	// storePatience is how long the store may take to write what it has: once before anything stands still, and once while
+	// storePatience is how long the store may take to write its data: once before anything stands still, and once while
 	// everything does.
 	storePatience = 2 * time.Second
 	// requestPatience bounds waiting for HTTP requests under way.
 	requestPatience = time.Second
 )
 
-// Reasons why there is no upgrade.
+// Reasons why an upgrade is refused.
 var (
 	errUpgrading = errors.New("an upgrade is under way")
 	errFirst     = errors.New("this is the first process of its container or machine, or the one for whose end the first waits: with it, all others would end; drain instead, and start the new version")
@@ -56,35 +56,35 @@ type handedPart struct {
 	Data []byte `cbor:"2,keyasint,omitempty"`
 }
 
-// The names of parts. Package transport names the SIP sockets.
+// The names of parts. Package transport defines the names of the SIP sockets.
 const (
 	partKernel  = "kernel"
 	partLock    = "store.lock"
 	partAdmin   = "admin"
 	partArchive = "recordings"
-	partHook    = "hook " // with its address
+	partHook    = "hook " // followed by the hook's address
 
 	partState  = "sip.state"
 	partStream = "sip.stream"
 	partCall   = "call"
 )
 
-// loaded is a new process's message after it has read its configuration.
+// loaded is the new process's message after it has read its configuration.
 type loaded struct {
 	Version string `cbor:"1,keyasint"`
-	Format  int    `cbor:"2,keyasint,omitempty"` // of calls' states
+	Format  int    `cbor:"2,keyasint,omitempty"` // format of the calls' states
 }
 
-// begins is an old process's first message.
+// begins is the old process's first message.
 type begins struct {
-	Format int `cbor:"1,keyasint,omitempty"` // of calls' states
+	Format int `cbor:"1,keyasint,omitempty"` // format of the calls' states
 }
 
-// errFormat means that neither process can read the calls of the other.
+// errFormat means that the two processes can't read each other's calls.
 var errFormat = errors.New("the two versions write calls in different forms, so none can go over: drain, and start the new version")
 
-// endsAll reports whether the end of a process would end all others: it is the first process, or its parent at its
-// start was a container's init. Such an init exits when its child does, even if other processes remain.
+// endsAll reports whether the end of a process would end all others. That is so if it is the first process, or if its
+// parent at its start was a container's init, which exits when its child does, even if other processes remain.
 func endsAll(pid, parent int, first string) bool {
 	reapers := []string{"docker-init", "podman-init", "tini", "tini-static", "dumb-init", "catatonit"}
 	return pid == 1 || parent == 1 && slices.Contains(reapers, strings.TrimSpace(first))
@@ -114,7 +114,7 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 	if endsAll(os.Getpid(), o.parent, string(first)) {
 		return done, errFirst
 	}
-	if !o.reloads.TryLock() { // also keeps the configuration from being read
+	if !o.reloads.TryLock() { // the lock also keeps the configuration from being read
 		return done, errUpgrading
 	}
 	defer o.reloads.Unlock()
@@ -138,7 +138,7 @@ func (o *operator) upgrade(ctx context.Context) (done admin.Upgraded, err error)
 	return done, nil
 }
 
-// written waits until the store has written everything: another process would not have the rest.
+// written waits until the store has written everything, because the new process would not get the rest.
 func (n *Node) written(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, storePatience)
 	defer cancel()
@@ -148,11 +148,11 @@ func (n *Node) written(ctx context.Context) error {
 	return nil
 }
 
-// ended ends a new process that can't continue, and says why it can't.
+// ended ends a new process that can't take over, and returns an error that says why.
 func ended(ctx context.Context, p *handover.Process, err error) error {
-	// it was gone before it could be told; it may have said why
+	// The new process ended before it could be told. It may have said why.
 	if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
-		for err = nil; err == nil; { // it may be ready for the next step, and then refuse
+		for err = nil; err == nil; { // the new process may report that it is ready, and then refuse
 			_, err = p.Expect(handover.Loaded)
 		}
 	}
@@ -171,7 +171,7 @@ func ended(ctx context.Context, p *handover.Process, err error) error {
 	return fmt.Errorf("the new process: %w", err)
 }
 
-// giveUp is called before the last word: from then on this process can't be drained. A process that was told to drain
+// giveUp is called before the last step, after which this process can't be drained. A process that was told to drain
 // does not hand over.
 func (o *operator) giveUp() error {
 	o.mu.Lock()
@@ -183,7 +183,7 @@ func (o *operator) giveUp() error {
 	return nil
 }
 
-// endUpgrade makes Serve return, or this process continue.
+// endUpgrade ends an upgrade: Serve returns or, after an error, this process continues.
 func (o *operator) endUpgrade(p *handover.Process, err error) {
 	if err == nil {
 		o.heir = p
@@ -197,9 +197,9 @@ func (o *operator) endUpgrade(p *handover.Process, err error) {
 	}
 }
 
-// handOver gives a new process everything this one has. still is called before this process stands still, and last
-// before the last word. After an error this process continues, and the new one has ended: it writes files that this one
-// needs.
+// handOver sends everything that this process has to a new process. still is called before this process stands still,
+// and last is called before the last step. After an error this process continues, and the new one has ended, because it
+// would write files that this process needs.
 func (n *Node) handOver(ctx context.Context, p *handover.Process, still func(), last func() error) (
 	done admin.Upgraded, err error,
 ) {
@@ -256,8 +256,8 @@ type standstill struct {
 	store  *store.Store
 	media  func()        // freezes RTP; nil to let it flow
 	setups time.Duration // how long to wait for calls that are being set up
-	leaves bool          // to another machine, which writes what this disk does not take
-	frozen time.Time     // since when nothing is handled
+	leaves bool          // the calls go to another machine, which writes what this disk does not take
+	frozen time.Time     // when the standstill began
 	thaws  []func()      // undo functions, called in reverse
 }
 
@@ -268,10 +268,10 @@ type handing struct {
 	node *Node
 	to   *handover.Process
 	done *admin.Upgraded
-	lock *os.File // the store's
+	lock *os.File // the store's lock
 }
 
-// prepare gives the new process what it needs while this one still serves.
+// prepare sends the new process the parts that it needs while this one still serves.
 func (h *handing) prepare() error {
 	err := h.to.Send(handover.Begin, begins{Format: snapshot.Format})
 	if k := h.node.rtp.kernel; err == nil && k != nil && k.Directory() != nil {
@@ -283,7 +283,7 @@ func (h *handing) prepare() error {
 	return h.to.Send(handover.End, nil)
 }
 
-// freeze stops the node.
+// freeze stops the node's work.
 func (h *handing) freeze(ctx context.Context) error {
 	n := h.node
 	undo := func(f func()) { h.thaws = append(h.thaws, f) }
@@ -293,7 +293,7 @@ func (h *handing) freeze(ctx context.Context) error {
 	if err := n.pause.Stop(requests); err != nil {
 		n.log.Info().Err(err).Msg("requests of the admin API or hooks are cut off by the upgrade")
 	}
-	n.tending.Lock() // while calls continue: a slow disk holds it
+	n.tending.Lock() // taken while calls continue, because a slow disk may hold it
 	undo(n.tending.Unlock)
 	undo(n.server.Thaw)
 	undo(n.rtp.engine.Thaw)
@@ -313,7 +313,7 @@ func (h *handing) freeze(ctx context.Context) error {
 	return nil
 }
 
-// still stops the server at a moment when every call can be handed over. New calls wait briefly until then.
+// still stops the server at a moment when every call can be handed over. Until then, new calls wait briefly.
 func (s *standstill) still(ctx context.Context) error {
 	s.server.Stack().Hold()
 	begun := time.Now()
@@ -345,14 +345,14 @@ func (s *standstill) still(ctx context.Context) error {
 	}
 }
 
-// thaw makes the node continue.
+// thaw lets the node continue.
 func (s *standstill) thaw() {
 	for i := range s.thaws {
 		s.thaws[len(s.thaws)-1-i]()
 	}
 }
 
-// give sends the new process everything that it needs.
+// give sends the new process everything else that it needs.
 func (h *handing) give() error {
 	n := h.node
 	if err := h.to.Send(handover.Begin, begins{Format: snapshot.Format}); err != nil {
@@ -395,12 +395,13 @@ func (h *handing) give() error {
 	return h.to.Send(handover.End, nil)
 }
 
-// giveSIP sends what the SIP stack knows beside its sockets, starting with the INVITEs of calls that are restarted.
+// giveSIP sends the state of the SIP stack apart from its sockets, starting with the INVITEs of calls that are
+// restarted.
 func (h *handing) giveSIP(invites []transport.HeldState) error {
 	stack := h.node.server.Stack()
 	st := stack.State()
 	st.Held = append(invites, st.Held...)
-	for len(st.Answered)+len(st.Held) > 0 { // in frames of an accepted size
+	for len(st.Answered)+len(st.Held) > 0 { // split into frames of an accepted size
 		var some transport.State
 		some.Answered, st.Answered = cut(st.Answered)
 		some.Held, st.Held = cut(st.Held)
@@ -421,7 +422,7 @@ type handedCall struct {
 	Record  []byte     `cbor:"2,keyasint"` // JSON
 	Owed    bool       `cbor:"3,keyasint,omitempty"`
 	Media   bool       `cbor:"4,keyasint,omitempty"`
-	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // which files follow the part, in this order
+	Sockets [2][2]bool `cbor:"5,keyasint,omitempty"` // which sockets follow the part as files, in this order
 }
 
 func (h *handing) giveCall(c record.Saved, sockets *media.Sockets) error {
@@ -473,7 +474,7 @@ func (h *handing) giveFile(name string, of any) error {
 	return h.to.Send(handover.Part, handedPart{Name: name}, fd)
 }
 
-// leave waits for the answers of the admin API after the hand-over. It closes nothing.
+// leave waits for the admin API's answers under way after the hand-over. It closes nothing.
 func (n *Node) leave() {
 	n.rtp.engine.Leave()
 	if n.rtp.kernel != nil {
@@ -483,7 +484,7 @@ func (n *Node) leave() {
 	n.api.leave()
 }
 
-// exempt reports whether a pause leaves a request of the admin API alone: the upgrade itself, streams of events, and
+// exempt reports whether a request of the admin API may continue during a pause: the upgrade itself, event streams, and
 // the liveness check.
 func exempt(r *http.Request) bool {
 	return r.URL.Path == "/api/upgrade" || r.URL.Path == "/api/events" || r.URL.Path == "/healthz"

@@ -7,11 +7,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// watcher is told of calls along with the journal and the store. It must not block.
+// watcher is told about calls at the same time as the journal and the store. It must not block.
 type watcher interface {
-	// Changed gets the record of a live call so far: at its start, when it is dialled, answered, recorded, transferred.
+	// Changed receives the current record of a live call: at its start, and when it is dialled, answered, recorded or
+	// transferred.
 	Changed(r record.Record)
-	// Ended gets the record of a finished call: after the commit succeeded or failed, or at once (watchedSink).
+	// Ended receives the record of a finished call: after the commit succeeded or failed, or at once (watchedSink).
 	Ended(r record.Record)
 }
 
@@ -19,7 +20,7 @@ type watcher interface {
 type watchedSink struct {
 	snapshot.Sink
 
-	// counts and events are told of the end of a call at once: they are needed most while the disk takes nothing.
+	// counts and events are told about the end of a call at once: they are needed most while the disk can't be written.
 	counts, events watcher
 	watchers       []watcher
 	refused        func() // called when a record could not be written
@@ -36,7 +37,7 @@ func (n *Node) sink() *watchedSink {
 	return s
 }
 
-// Journal notes the state of a call that is not over.
+// Journal writes the state of a live call.
 func (s *watchedSink) Journal(r record.Record, state []byte) {
 	s.Sink.Journal(r, state)
 	s.counts.Changed(r)
@@ -46,7 +47,7 @@ func (s *watchedSink) Journal(r record.Record, state []byte) {
 	}
 }
 
-// Put keeps the record of a finished call. The watchers see it even if it could not be written.
+// Put stores the record of a finished call. The watchers see it even if it could not be written.
 func (s *watchedSink) Put(ctx context.Context, r record.Record) error {
 	s.counts.Ended(r)
 	s.events.Ended(r)
@@ -55,7 +56,7 @@ func (s *watchedSink) Put(ctx context.Context, r record.Record) error {
 	return err
 }
 
-// Keep is Put without waiting.
+// Keep is like Put, but does not wait.
 func (s *watchedSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
 	s.counts.Ended(*r)
 	s.events.Ended(*r)

@@ -55,7 +55,8 @@ func printCalls(w io.Writer, calls []admin.Call, now time.Time) error {
 	return t.Flush()
 }
 
-// callAccess is accessFlags for a command that takes the id of a call, and completes it.
+// callAccess is accessFlags for a command whose argument is the id of a call. The shell completes
+// the id.
 func callAccess(c *cobra.Command, count cobra.PositionalArgs) *access {
 	at := accessFlags(c)
 	c.Args = cli.Args(count)

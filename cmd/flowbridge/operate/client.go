@@ -34,7 +34,7 @@ const (
 // maxAnswer bounds how much of an answer is read, in bytes.
 const maxAnswer = 64 << 20
 
-// access has the flags that name the admin API.
+// access holds the flags that name the admin API.
 type access struct {
 	file, url, tokenFile string
 	body                 []byte // for a POST; may be empty
@@ -57,14 +57,14 @@ type client struct {
 	http  *http.Client
 	base  string
 	token string
-	spare string // sent if a request without a token is refused
+	spare string // token to send if a request without one is refused
 	shown string // the address, for errors
 	body  []byte // for a POST
-	// unnamed is added to errors if the address is a guess, because there is no configuration.
+	// unnamed is added to errors if the address is a guess because there is no configuration.
 	unnamed string
 }
 
-// open finds the API. rights are what the command needs from a token.
+// open finds the API. rights are the rights of a token that the command needs.
 func (a *access) open(rights string) (*client, error) {
 	var token, spare config.Secret
 	at, unnamed := a.url, ""
@@ -132,7 +132,7 @@ func tokenFor(a *config.Admin, rights string) config.Secret {
 	return a.Token
 }
 
-// list is the API's answer with several items.
+// list is the API's answer for lists.
 type list[T any] struct {
 	Items []T    `json:"items"`
 	Next  string `json:"next"`
@@ -149,7 +149,7 @@ func asks[T any](c *cobra.Command, method, path string, show func(w io.Writer, g
 	return c
 }
 
-// answer sends a command's one request and prints the answer, which into receives: as JSON, or with show.
+// answer sends the command's request, decodes the answer into into, and prints it as JSON or with show.
 func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON bool,
 	show func(w io.Writer) error,
 ) error {
@@ -171,8 +171,8 @@ func (a *access) answer(c *cobra.Command, method, path string, into any, asJSON 
 	return show(c.OutOrStdout())
 }
 
-// needsNoToken reports whether the server recognizes a local request as the user's own. A token would put another name
-// into its log.
+// needsNoToken reports whether the server recognizes a local request as the user's own. With a token, the log would
+// have another name.
 func needsNoToken(a *config.Admin, rights string) bool {
 	reached := a.Listen.IsLocal() || a.Listen.Addr().IsUnspecified() // over loopback, see urlOf
 	return reached && (a.Local == rights || a.Local == config.RightsOperate)
@@ -198,11 +198,11 @@ func newClient(at string) (*client, error) {
 	return c, nil
 }
 
-// refusedError is what the API answers to a refused request.
+// refusedError is the API's answer to a refused request.
 type refusedError struct {
 	Problem  string   `json:"error"`
 	Remedy   string   `json:"remedy"`
-	Problems []string `json:"problems"` // of a configuration
+	Problems []string `json:"problems"` // the problems of a configuration
 }
 
 func (e *refusedError) Error() string {
@@ -212,7 +212,7 @@ func (e *refusedError) Error() string {
 	return e.Problem + "; " + e.Remedy
 }
 
-// Unwrap makes an invalid configuration an error of usage, as it is for the other commands.
+// Unwrap makes an invalid configuration a usage error, like in the other commands.
 func (e *refusedError) Unwrap() error {
 	if len(e.Problems) > 0 {
 		return config.Errors{}
@@ -248,8 +248,8 @@ func (c *client) do(ctx context.Context, method, path string, into any) error {
 	return nil
 }
 
-// ask sends a request and returns status and body of the answer. If a request without a token is refused, it is
-// repeated with the spare one, which later requests then use, too.
+// ask sends a request and returns the status and body of the answer. If a request without a token is refused, ask
+// repeats it with the spare token, which is then used for later requests, too.
 func (c *client) ask(ctx context.Context, method, path string) (status int, body []byte, err error) {
 	status, body, err = c.send(ctx, method, path)
 	if c.spare != "" && (status == http.StatusUnauthorized || status == http.StatusForbidden) {

@@ -19,7 +19,7 @@ import (
 )
 
 // ordersCall makes a command send an order for a call. body returns the order's body for the arguments after the id.
-// The command prints what was done: the answer's words, or else done.
+// The command prints the result: the answer's words, or else done.
 func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order, done string,
 	body func(args []string) (any, error),
 ) *cobra.Command {
@@ -33,7 +33,7 @@ func ordersCall(c *cobra.Command, count cobra.PositionalArgs, order, done string
 		if at.body, err = json.Marshal(says); err != nil {
 			return err
 		}
-		got := &struct { // the members of the answers
+		got := &struct { // all members that an answer may have
 			ID        string            `json:"id,omitempty"`
 			Transfer  *record.Transfer  `json:"transfer,omitempty"`
 			Variables map[string]string `json:"variables,omitempty"`

@@ -20,15 +20,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// Placing has the flags of a call that a running server places.
+// Placing holds the flags of a call that a running server places.
 type Placing struct {
-	Via       string // the trunk; if empty, the server places no call
+	Via       string // the trunk; if empty, the server does not place the call
 	target    string
 	key       string
 	variables []string
 	within    time.Duration
 	at        access
-	own       *pflag.FlagSet // flags that mean nothing to a test call
+	own       *pflag.FlagSet // flags that have no meaning for a test call
 }
 
 // PlacingFlags adds the flags to `flowbridge call`, which has --config already.
@@ -47,7 +47,7 @@ func PlacingFlags(c *cobra.Command) *Placing {
 	return p
 }
 
-// Check refuses flags that mean nothing with --via, or without it.
+// Check refuses flags that have no meaning with --via, or without it.
 func (p *Placing) Check(f *pflag.FlagSet) (err error) {
 	f.Visit(func(flag *pflag.Flag) {
 		switch own := p.own.Lookup(flag.Name) != nil; {
@@ -73,7 +73,8 @@ const followEvery = 200 * time.Millisecond
 
 var errNotConnected = errors.New("no agent was connected to the customer")
 
-// Place makes the server place a call from one number to another, and follows it to its end. The end of ctx hangs up.
+// Place makes the server place a call from one number to another, and follows it to its end. If ctx ends, the call is
+// hung up.
 func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string, headers []string, asJSON bool) error {
 	o := admin.Origination{
 		To: to, From: from, Trunk: p.Via, Target: p.target, IdempotencyKey: p.key,
@@ -117,7 +118,7 @@ func (p *Placing) Place(ctx context.Context, w io.Writer, file, from, to string,
 				return err
 			}
 		}
-		fresh := admin.Call{} // members that are gone must not stay
+		fresh := admin.Call{} // new, so that members that are gone do not stay
 		if err := api.do(ctx, http.MethodGet, idPath(c.ID), &fresh); err != nil {
 			return err
 		}
@@ -145,7 +146,7 @@ func progress(c *admin.Call) string {
 		return "connected to " + cli.Shown(c.Target)
 	case slices.ContainsFunc(c.Attempts, func(a record.Attempt) bool { return a.Reason != record.ReasonCustomer }):
 		return "answered; calling " + cli.Shown(c.Target)
-	case !c.AnsweredAt.IsZero(): // the answering party is being determined
+	case !c.AnsweredAt.IsZero(): // answered, but it is not known yet by what
 		return "answered"
 	case !c.RingingAt.IsZero():
 		return "ringing"

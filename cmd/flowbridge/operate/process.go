@@ -66,7 +66,7 @@ func Upgrade() *cobra.Command {
 type health struct {
 	Ready  bool   `json:"ready"`
 	Status int    `json:"status"`          // of HTTP; 0 for no answer
-	Error  string `json:"error,omitempty"` // why it is not ready
+	Error  string `json:"error,omitempty"` // why the server is not ready
 }
 
 // ready asks whether the server takes calls. The error says why not.

@@ -57,7 +57,7 @@ func moveSeatCommand() *cobra.Command {
 			return cli.Usage("--to %q: write the name of the node that is to have the seat; flowbridge fleet lists them", to)
 		}
 		if len(args) > 1 {
-			if _, err := exec.LookPath(args[1]); err != nil { // checked before the move
+			if _, err := exec.LookPath(args[1]); err != nil { // checked before the seat moves
 				return cli.Usage("the command after -- can't be run: %w; write its full path", err)
 			}
 		}
@@ -80,6 +80,6 @@ func moveSeatCommand() *cobra.Command {
 
 // bodyOf returns the body of a request about a seat.
 func bodyOf(seat, to string) []byte {
-	body, _ := json.Marshal(map[string]string{"seat": seat, "to": to}) // text can always be encoded
+	body, _ := json.Marshal(map[string]string{"seat": seat, "to": to}) // strings can always be encoded
 	return body
 }

@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// TalkLine describes the conversation, if there was one, in a line.
+// TalkLine describes the conversation in a line. It is empty if there was none.
 func TalkLine(t *record.Talk) string {
 	if t == nil {
 		return ""
@@ -42,7 +42,7 @@ func TalkLine(t *record.Talk) string {
 	return strings.Join(parts, "; ")
 }
 
-// drawTalk draws who spoke when, if the call's ladder has it.
+// drawTalk draws who spoke when, if that is in the call's ladder.
 func drawTalk(c *cobra.Command, at *access, id string, w io.Writer) {
 	api, err := at.open(config.RightsRead)
 	if err != nil {

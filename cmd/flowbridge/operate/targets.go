@@ -13,7 +13,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// Targets returns the command `flowbridge targets`, with a command that tries one.
+// Targets returns the command `flowbridge targets`. try is its subcommand that tries a target.
 func Targets(try *cobra.Command) *cobra.Command {
 	return cli.Group("targets", "Show how targets do, and profiles of platforms", "",
 		"  flowbridge targets list\n  flowbridge targets profiles retell",
@@ -64,14 +64,14 @@ func printTargets(w io.Writer, targets []live.Target) error {
 	return nil
 }
 
-// healthOf returns a target's health, with what is wrong with its OPTIONS.
+// healthOf returns a target's health, and what is wrong with its OPTIONS.
 func healthOf(t *live.Target) string {
 	for _, c := range t.Circuits {
 		if c.Ping != "" {
 			return t.Health + " (" + cli.Shown(c.Ping) + ")"
 		}
 	}
-	// If no call was answered since the last failure, idle would look too good.
+	// If no call was answered since the last failure, "idle" would look too good.
 	if e := t.LastError; e != nil && t.Health == live.HealthIdle && !t.LastAnsweredAt.After(e.At.Time) {
 		return fmt.Sprintf("unknown since %s, last: %s", e.At.Format("15:04"), cli.Shown(e.Text))
 	}

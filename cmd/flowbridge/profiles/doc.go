@@ -1,2 +1,3 @@
-// Package profiles has a target configuration for each platform, and knows its placeholders for values of an account.
+// Package profiles provides a target configuration for each platform, and knows its placeholders for values of an
+// account.
 package profiles

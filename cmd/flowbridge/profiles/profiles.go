@@ -8,31 +8,31 @@ import (
 	"strings"
 )
 
-// files has the target configurations, one file a platform. Their first lines describe them.
+// files holds the target configurations, one file per platform. The first lines of a file describe it.
 //
 //go:embed *.yaml
 var files embed.FS
 
-// Placeholder matches what stands in a profile for a value of the operator's account.
+// Placeholder matches a word of a profile that stands for a value of the operator's account.
 var Placeholder = regexp.MustCompile(
 	`ACCOUNT_SIP_DOMAIN|AGENT_ID|DOMAIN-TRUNK|GOOGLE_PROJECT|INTERNAL_ID|MODEL_ID|PROJECT_ID|SIP_USER|SUBDOMAIN|USERNAME|WORKSPACE_ID`)
 
 // exampleHost matches a host name that the operator has to replace.
 var exampleHost = regexp.MustCompile(`[a-z]+\.example\.com`)
 
-// Profile is a target configuration for pasting that follows its platform's documents.
+// Profile is a target configuration to paste. It follows its platform's documents.
 type Profile struct {
 	Name    string   `json:"name"`
 	Title   string   `json:"title"`
 	Version string   `json:"version"`
-	Date    string   `json:"date"`    // of the version
+	Date    string   `json:"date"`    // date of the version
 	Sources []string `json:"sources"` // the documents that it follows
-	YAML    string   `json:"yaml"`    // comments included
+	YAML    string   `json:"yaml"`    // including comments
 }
 
 // All returns all profiles, by name.
 func All() []Profile {
-	entries, _ := files.ReadDir(".") // embedded files can always be read
+	entries, _ := files.ReadDir(".") // reading embedded files can't fail
 	all := make([]Profile, 0, len(entries))
 	for _, f := range entries {
 		text, _ := files.ReadFile(f.Name())
@@ -80,10 +80,10 @@ func (p *Profile) Words() []string {
 	return slices.Compact(words)
 }
 
-// Replace returns what a profile says about its words, or "".
+// Replace returns the profile's explanation of its words, or "".
 func (p *Profile) Replace() string {
 	_, text, _ := strings.Cut(p.YAML, "# Replace ")
 	text, _, _ = strings.Cut(text, "\ntargets:")
-	text, _, _ = strings.Cut(text, "\n#\n") // further comments
+	text, _, _ = strings.Cut(text, "\n#\n") // further comments follow
 	return strings.ReplaceAll(text, "\n# ", " ")
 }

@@ -8,7 +8,7 @@ import (
 	"flowbridge/sim/platform"
 )
 
-// StandIn is where a stand-in listens, and the files that its configuration names.
+// StandIn says where a stand-in listens, and which files its configuration names.
 type StandIn struct {
 	API    string // URL of its HTTP API
 	SIP    string // host:port of its agent
@@ -16,7 +16,7 @@ type StandIn struct {
 	CA     string // file with its certificate, over TLS
 }
 
-// The stand-ins' own addresses.
+// The default addresses of the stand-ins.
 const (
 	standInAPI = "http://127.0.0.1:8090"
 	standInSIP = "127.0.0.1:5070"
@@ -32,8 +32,8 @@ var (
 	comments = regexp.MustCompile(`^(#.*\n)+`)
 )
 
-// Simulated returns the profile with a stand-in's addresses and secrets in place of the platform's. Otherwise only the
-// words in capitals change.
+// Simulated returns the profile with a stand-in's addresses and secrets in place of the platform's. Apart from these,
+// only the words in capitals change.
 func (p *Profile) Simulated(at StandIn) string {
 	text := SecretFile.ReplaceAllString(comments.ReplaceAllString(p.YAML, ""), at.Secret)
 	text = sipHost.ReplaceAllString(text, "@"+at.SIP+`$1"`)
@@ -42,7 +42,7 @@ func (p *Profile) Simulated(at StandIn) string {
 		"demo-agent", "WORKSPACE_ID", "demo", "sip:PROJECT_ID@", "sip:proj_4711@",
 		"sip:proj_INTERNAL_ID@", "sip:proj_4711@", "agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").
 		Replace(text)
-	if p.Name == "synthflow" { // its API is in no line of the profile
+	if p.Name == "synthflow" { // the profile has no line for the API
 		text = strings.Replace(text, "    prepare:\n", "    prepare:\n      api: "+at.API+"\n", 1)
 	}
 	host, _, _ := strings.Cut(at.SIP, ":")
@@ -58,7 +58,7 @@ func (p *Profile) Secret() string {
 	return platform.DefaultToken
 }
 
-// SimulatedFile returns a whole configuration for a profile's stand-in, with the required commands as comments.
+// SimulatedFile returns a complete configuration for a profile's stand-in, with the required commands as comments.
 func (p *Profile) SimulatedFile() string {
 	at := StandIn{API: standInAPI, SIP: standInSIP, Secret: p.Name + ".secret", CA: p.Name + ".pem"}
 	if p.Name == "synthflow" {
@@ -70,7 +70,7 @@ func (p *Profile) SimulatedFile() string {
 		commands += " --ca-file " + at.CA
 	}
 	commands = "# " + commands + "\n"
-	if p.Name == "vapi" { // its agent answers for the numbers of an account
+	if p.Name == "vapi" { // the agent answers for the numbers of an account
 		commands += "# export VAPI_TOKEN=sim-key\n" +
 			"# flowbridge vapi --api http://127.0.0.1:8091 assistant create --name Demo   # prints its ID\n" +
 			"# flowbridge vapi --api http://127.0.0.1:8091 number create --sip-uri sip:" + platform.DefaultUser + "@" + at.SIP + " --assistant-id ID\n"

@@ -18,7 +18,7 @@ type fieldKind int
 
 const (
 	fieldText   fieldKind = iota
-	fieldFile             // the text of a file
+	fieldFile             // the content of a file
 	fieldSecret           // two flags: NAME-file and NAME-env
 )
 
@@ -37,7 +37,8 @@ type bodyFlags struct {
 	file   string
 }
 
-// newBodyFlags adds a flag for each field, and --body. A command with several bodies gives --body another name.
+// newBodyFlags adds a flag for each field, and --body. A command with several bodies uses another name than
+// body.
 func newBodyFlags(c *cobra.Command, name string, fields []field) *bodyFlags {
 	b := &bodyFlags{fields: fields, flag: name}
 	f := c.Flags()
@@ -80,7 +81,7 @@ func (b *bodyFlags) read(c *cobra.Command) (body rest.Object, secrets []string, 
 	return body, rest.Secrets(map[string]any(body)), nil
 }
 
-// value returns the value of the flag; given is false if the flag was not used.
+// value returns the value of the flag. given is false if the flag was not used.
 func (x field) value(c *cobra.Command) (v any, given bool, err error) {
 	f := c.Flags()
 	if x.kind == fieldSecret {
@@ -114,7 +115,7 @@ func (x field) secret(c *cobra.Command) (v any, given bool, err error) {
 	return secret.Reveal(), true, err
 }
 
-// place puts a value into a body and creates the objects on the way.
+// place puts a value into a body and creates the missing objects on the way.
 func place(body rest.Object, path string, v any) error {
 	at := map[string]any(body)
 	for {

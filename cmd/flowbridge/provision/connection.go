@@ -17,9 +17,9 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// connection has the flags for reaching an account.
+// connection holds the flags for reaching an account.
 type connection struct {
-	kind    string // of target
+	kind    string // kind of target
 	regions []config.Region
 	flags   *pflag.FlagSet
 
@@ -29,7 +29,7 @@ type connection struct {
 	dryRun                           bool
 }
 
-// access is how to reach an account.
+// access says how to reach an account.
 type access struct {
 	rest.Options
 	workspace string
@@ -57,13 +57,13 @@ func newConnection(c *cobra.Command, kind string, regions []config.Region, token
 	return o
 }
 
-// access reads the flags. With --dry-run it needs no token, and the transport prints requests instead of sending them.
+// access reads the flags. With --dry-run it needs no token, and requests are printed instead of sent.
 func (o *connection) access(c *cobra.Command) (access, error) {
 	a, err := o.find(c)
 	if err != nil {
 		return access{}, cli.Usage("%w", err)
 	}
-	a.asJSON, _ = c.Flags().GetBool("json") // some commands don't have the flag
+	a.asJSON, _ = c.Flags().GetBool("json") // false for commands without the flag
 	if o.dryRun {
 		a.Transport = &requestPrinter{out: c.OutOrStdout(), asJSON: a.asJSON}
 	}
@@ -119,7 +119,7 @@ func (o *connection) token(c *cobra.Command) (config.Secret, error) {
 	return token, nil
 }
 
-// fromTarget takes API, token and workspace from a target of the configuration.
+// fromTarget takes the API, token and workspace from a target of the configuration.
 func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 	for _, flag := range []string{"region", "api", "token-file", "token-env"} {
 		if c.Flags().Changed(flag) {
@@ -157,7 +157,7 @@ func (o *connection) fromTarget(c *cobra.Command) (access, error) {
 	return a, nil
 }
 
-// args returns the connection's flags as they were written, for a suggested command.
+// args returns the connection's flags as the user wrote them, for a suggested command.
 func (o *connection) args(c *cobra.Command) string {
 	var b strings.Builder
 	for _, flag := range []string{"region", "api", "workspace-id", "token-file", "token-env", "target", "config"} {
@@ -168,8 +168,8 @@ func (o *connection) args(c *cobra.Command) string {
 	return b.String()
 }
 
-// regionOfAPI returns the region of an API's host, or zero for an unknown host. A host of the other platform, or of
-// another region than --region, is an error, because an account exists in one region only.
+// regionOfAPI returns the region of an API's host, or zero for an unknown host. It is an error if the host belongs to
+// the other platform, or to a region other than --region, because an account exists in one region only.
 func (o *connection) regionOfAPI(named bool) (config.Region, error) {
 	err := config.CheckAPI(o.api)
 	u, bad := url.Parse(o.api)

@@ -1,9 +1,10 @@
 // Package provision implements `flowbridge synthflow` and `flowbridge vapi`, which set up numbers and agents in
 // accounts at platforms, and `flowbridge init`, which writes a first configuration.
 //
-// A resource is one kind of things in an account. resource.go implements create, show and delete once; synthflow.go and
-// vapi.go have the table of resources. The setup files implement `flowbridge synthflow setup`, which goes from an
-// account to a call. The init files ask and write; setup_file.go writes for both.
+// A resource is one kind of thing in an account. resource.go implements create, show and delete for all resources;
+// synthflow.go and vapi.go define the resources. The setup files implement `flowbridge synthflow setup`, which sets up
+// everything from the account to a test call. The init files ask questions and write a configuration; setup_file.go
+// writes the file for both commands.
 //
 // Decisions:
 //

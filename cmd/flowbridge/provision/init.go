@@ -20,11 +20,11 @@ import (
 	"flowbridge/internal/local"
 )
 
-// firstConfig implements `flowbridge init`: a configuration from a few answers.
+// firstConfig implements `flowbridge init`, which writes a configuration from a few answers.
 type firstConfig struct {
 	answers
-	values   map[string]string // of the account, by the profile's words
-	secret   string            // file
+	values   map[string]string // values of the account, by the profile's words
+	secret   string            // file with the secret
 	file     string
 	dryRun   bool
 	terminal func() bool  // reports whether a user can be asked
@@ -82,7 +82,7 @@ func (b *firstConfig) run(c *cobra.Command) error {
 	if b.secret, err = filepath.Abs(cmp.Or(b.secret, beside)); err != nil {
 		return err
 	}
-	if strings.Contains(b.secret, "${") { // the configuration would substitute a variable of the environment
+	if strings.Contains(b.secret, "${") { // the configuration would replace it with an environment variable
 		return cli.Usage("--secret-file %s: the configuration reads ${NAME} as a variable of the environment: name another",
 			b.secret)
 	}
@@ -106,16 +106,17 @@ func (b *firstConfig) run(c *cobra.Command) error {
 	return b.printNext(c, cfg)
 }
 
-// lacksSecret reports whether the profile has its secret in a file that does not exist.
+// lacksSecret reports whether the profile reads its secret from a file that does not exist.
 func (b *firstConfig) lacksSecret() bool {
 	_, err := os.Stat(b.secret)
 	return err != nil && profiles.SecretFile.MatchString(b.profile.YAML)
 }
 
-// withoutVariables is an environment in which each variable is set: serve may have another one than this command.
+// withoutVariables is an environment in which every variable is set: serve may run with another environment than
+// this command.
 func withoutVariables(string) (string, bool) { return "x", true }
 
-// head returns what stands before trunks, targets and routes.
+// head returns the text before trunks, targets and routes.
 func (b *firstConfig) head() string {
 	if b.advertise == "" {
 		return ""
@@ -137,7 +138,8 @@ func (b *firstConfig) near() (all []string) {
 	return all
 }
 
-// additions returns trunk, targets and route, in the order in which they are prepended to their lists.
+// additions returns the trunk, the targets and the route, in the order in which they are prepended to their
+// lists.
 func (b *firstConfig) additions() []addition {
 	name := cmp.Or(b.carrier.Name, b.trunk)
 	trunk := fmt.Sprintf("name: %s\n%s", name, sourcesText(b.source...))
@@ -159,7 +161,7 @@ func (b *firstConfig) additions() []addition {
 	}
 	route := "trunk: " + name + "\n"
 	switch {
-	case b.trunk == trunkPBX: // the PBX decides which calls come here
+	case b.trunk == trunkPBX: // the PBX decides which calls to send
 		route += "ringing: on-target   # the PBX hears ringing when the agent rings\n"
 	case b.number != "":
 		route += fmt.Sprintf("to: %s\n", yamlText(`^\+?`+b.number[1:]+"$"))
@@ -167,7 +169,7 @@ func (b *firstConfig) additions() []addition {
 	return append(all, addition{"routes", route + "targets: [" + strings.Join(names, ", ") + "]\n"})
 }
 
-// sourcesText returns the sources of a trunk, and this machine, as YAML.
+// sourcesText returns the sources of a trunk, including this machine, as YAML.
 func sourcesText(all ...config.Source) string {
 	return "sources: [" + cli.Joined(append(all, config.Source{})) + "]   # local: this machine, for test calls\n"
 }
@@ -184,7 +186,7 @@ func (b *firstConfig) targets() (all []string) {
 			Replace(text)
 	}
 	text = profiles.SecretFile.ReplaceAllString(text, strings.ReplaceAll(yamlText(b.secret), "$", "$$"))
-	if b.trunk == trunkPBX && b.number != "" { // the agent has one number; the PBX dials extensions
+	if b.trunk == trunkPBX && b.number != "" { // the agent has a single number, but the PBX dials extensions
 		text = strings.ReplaceAll(text, "sip:{{.To.Number}}@", "sip:"+b.number+"@")
 		text = strings.Replace(text, "\n  model_id:", "\n  to_number: "+yamlQuoted(b.number)+"\n  model_id:", 1)
 	}
@@ -194,7 +196,7 @@ func (b *firstConfig) targets() (all []string) {
 	return all
 }
 
-// printNext prints what remains to be done.
+// printNext prints the steps that remain.
 func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	var out strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
@@ -221,7 +223,7 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	return err
 }
 
-// family returns nftables' word for the addresses of a network.
+// family returns the word of nftables for the address family of a network.
 func family(p netip.Prefix) string {
 	if p.Addr().Is4() {
 		return "ip"

@@ -32,7 +32,7 @@ const (
 // exampleNumber is called if no number was given.
 const exampleNumber = "+15075785607"
 
-// answers has the answers to the questions.
+// answers holds the answers to the questions.
 type answers struct {
 	trunk, platform, country, number, advertise string
 	source                                      []config.Source // besides this machine
@@ -41,7 +41,7 @@ type answers struct {
 	region                                      config.Region    // zero if the platform has none
 }
 
-// question is a question that a flag can answer, too.
+// question is a question that can also be answered by a flag.
 type question struct {
 	flag, asks string
 	standard   string // the meaning of an empty line
@@ -84,10 +84,10 @@ var questions = []question{
 	},
 }
 
-// accountValue matches a value of an account, which stands in quotes or in a host name.
+// accountValue matches a value of an account, which the file has in quotes or in a host name.
 const accountValue = `^[A-Za-z0-9+._~-]+$`
 
-// matching takes a text that matches a pattern.
+// matching returns a function that accepts text matching a pattern.
 func matching(form, wrong string, into func(*answers) *string) func(*answers, string) error {
 	match := regexp.MustCompile(form).MatchString
 	return func(a *answers, text string) error {
@@ -109,7 +109,7 @@ func takePlatform(a *answers, text string) error {
 	return nil
 }
 
-// takeRegion takes a region of the platform, by default the first one.
+// takeRegion accepts a region of the platform. The default is the first one.
 func takeRegion(a *answers, text string) error {
 	all := config.RegionsOf(a.platform)
 	if i := slices.IndexFunc(all, func(r config.Region) bool { return text == "" || text == r.Name }); i >= 0 {
@@ -273,7 +273,7 @@ func (a *answers) askValues(c *cobra.Command, in *bufio.Reader, terminal bool, v
 	return nil
 }
 
-// askSecret asks for the secret that a file will contain; an empty line leaves that for later.
+// askSecret asks for the secret that a file will contain. An empty line leaves it for later.
 func (a *answers) askSecret(c *cobra.Command, in *bufio.Reader, file string) (string, error) {
 	for {
 		fmt.Fprintf(c.OutOrStdout(), "token or password of %s, for %s; it is not shown [later]: ", a.platform, file)
@@ -294,7 +294,7 @@ func (a *answers) askSecret(c *cobra.Command, in *bufio.Reader, file string) (st
 	}
 }
 
-// hideInput keeps a terminal from showing what is typed, until show is called or a signal ends the process.
+// hideInput keeps a terminal from showing what the user types, until show is called or a signal ends the process.
 func hideInput(in io.Reader) (show func()) {
 	file, _ := in.(*os.File) // nil if in is not a file
 	fd := int(file.Fd())
@@ -304,7 +304,7 @@ func hideInput(in io.Reader) (show func()) {
 	}
 	quiet := *was
 	quiet.Lflag = quiet.Lflag&^unix.ECHO | unix.ECHONL
-	restore := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, was) } // it worked just before
+	restore := func() { _ = unix.IoctlSetTermios(fd, unix.TCSETS, was) } // an error is unlikely: it worked just before
 	ctx, free := cli.Interruptible(context.Background())
 	ignore := context.AfterFunc(ctx, func() { restore(); os.Exit(cli.ExitFailed) })
 	_ = unix.IoctlSetTermios(fd, unix.TCSETS, &quiet)

@@ -17,8 +17,8 @@ import (
 // errNotSent is the error of a request that was printed instead of sent.
 var errNotSent = errors.New("not sent: --dry-run")
 
-// requestPrinter is a transport that prints a request, secrets masked, instead of sending it. A command ends there for
-// lack of an answer, so it prints one request.
+// requestPrinter is a transport that prints a request, with secrets masked, instead of sending it. Without an answer a
+// command ends there, so it prints one request.
 type requestPrinter struct {
 	out    io.Writer
 	asJSON bool // as an object with method, url, headers and body
@@ -51,7 +51,7 @@ func (p *requestPrinter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errNotSent
 }
 
-// maskedBody returns the body of a request without secrets, or nil.
+// maskedBody returns the body of a request without secrets, or nil if there is none.
 func maskedBody(r *http.Request) (any, error) {
 	if r.Body == nil {
 		return nil, nil
@@ -99,13 +99,13 @@ type shower struct {
 	asJSON bool
 }
 
-// clean returns an object without secrets, whatever the API returned.
+// clean returns an object without secrets, even if the API returned some.
 func (s shower) clean(o rest.Object) map[string]any {
 	without, _ := rest.HideIn(rest.Masked(map[string]any(o)), s.hide).(map[string]any)
 	return without
 }
 
-// one prints an object, one line a member, or as JSON.
+// one prints an object, with one line per member or as JSON.
 func (s shower) one(o rest.Object) error {
 	c := s.clean(o)
 	if s.asJSON {
@@ -139,7 +139,7 @@ func plainValue(v any, n int) string {
 	return cli.Shown(text)
 }
 
-// difference is a member whose value is not as wanted.
+// difference is a member whose value is not the wanted one.
 type difference struct {
 	Key  string `json:"key"`
 	Have any    `json:"have"`
@@ -164,15 +164,15 @@ const (
 	wasDeleted   = "deleted"
 )
 
-// found is an existing thing compared with the wanted one.
+// found is an existing thing, compared with the wanted one.
 type found struct {
 	what        string // "number +15551230000"
 	id          string
 	differences []rest.Difference
-	remedy      string // how to change it as wanted
+	remedy      string // how to change the thing as wanted
 }
 
-// report prints the comparison. Differences are an error.
+// report prints the comparison. If there are differences, it returns an error.
 func (x found) report(s shower) error {
 	o := outcome{Outcome: wasFound, ID: x.id, Differences: []difference{}, NotCompared: []string{}}
 	for _, d := range x.differences {
@@ -211,7 +211,7 @@ func (s shower) value(key string, v any) any {
 	return s.clean(rest.Object{key: v})[key]
 }
 
-// did prints what was done.
+// did prints the result of a command.
 func (s shower) did(result, what, id string, o rest.Object) error {
 	if !s.asJSON {
 		_, err := fmt.Fprintf(s.out, "%s %s\n", result, cli.Shown(what))

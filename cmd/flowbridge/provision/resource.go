@@ -11,7 +11,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// resource is one kind of things in accounts at a platform. All kinds have the commands create, show and delete. A kind
+// resource is one kind of thing in accounts at a platform. All kinds have the commands create, show and delete. A kind
 // has update if the platform's documents describe the change.
 type resource struct {
 	*connection
@@ -22,33 +22,33 @@ type resource struct {
 	help      map[string]help // by command; "" for the group of commands
 
 	fields []field // of create and update
-	again  string  // usage of --again; empty if names must be unique
+	again  string  // usage text of --again; empty if names must be unique
 
 	flags    func(c *cobra.Command)                                    // further flags of create and update; may be nil
-	complete func(c *cobra.Command, a *access, body rest.Object) error // adds what further flags say and checks the body
+	complete func(c *cobra.Command, a *access, body rest.Object) error // adds further flags' values and checks the body
 	// change makes the change for update; nil if there is no such command.
 	change  func(ctx context.Context, t things, id string, body rest.Object) (rest.Object, error)
 	open    func(a access) (things, error)
-	same    func(have, want rest.Object) bool     // whether two have the same name
-	named   func(want rest.Object) string         // several of one name: `agents named "Ann"`
+	same    func(have, want rest.Object) bool     // reports whether two things have the same name
+	named   func(want rest.Object) string         // describes several things of one name: `agents named "Ann"`
 	label   func(o rest.Object) (what, id string) // `agent "Ann", model_id M`
 	compare func(have, want rest.Object) []rest.Difference
-	note    func(want, made rest.Object) string // what the operator should know of a new thing, or ""; may be nil
+	note    func(want, made rest.Object) string // returns a note about a new thing for the operator, or ""; may be nil
 
-	sparse bool // lists, and the answer to create, have only part of the object
-	echoes bool // the API answers delete with the object
+	sparse bool // lists, and the answer to create, contain only part of the object
+	echoes bool // the API answers a delete with the object
 }
 
 // help is the help of a command.
 type help struct{ short, long, example string }
 
-// things are the things of one kind in an account. Synthflow's numbers can also be found without a list.
+// things are all the things of one kind in an account. Synthflow's numbers can also be found without a list.
 type things interface {
 	List(ctx context.Context) ([]rest.Object, error)
 	Get(ctx context.Context, id string) (rest.Object, error)
-	// Create returns what the API says about the new thing. known has the ids of the existing things.
+	// Create returns the API's answer about the new thing. known has the ids of the existing things.
 	Create(ctx context.Context, body rest.Object, known map[string]bool) (rest.Object, error)
-	// Delete returns the object if the API does.
+	// Delete returns the object if the API returns it.
 	Delete(ctx context.Context, id string) (rest.Object, error)
 	Hide(s string) string // removes known secrets from a text
 	CloseIdle()
@@ -103,7 +103,7 @@ func (r *resource) with(c *cobra.Command, a access, secrets []string, f func(thi
 	return sent(f(t, shower{c.OutOrStdout(), t.Hide, a.asJSON}))
 }
 
-// runs makes a command call f with the open account and the id from its argument.
+// runs makes a command open the account and call f with the id from its argument.
 func (r *resource) runs(c *cobra.Command,
 	f func(ctx context.Context, t things, id string, show shower) error,
 ) *cobra.Command {
@@ -140,7 +140,7 @@ func (r *resource) updateCommand() *cobra.Command {
 	})
 }
 
-// sends makes a command call f with the open account, the body from its flags and the id from its argument.
+// sends makes a command open the account and call f with the body from its flags and the id from its argument.
 func (r *resource) sends(
 	c *cobra.Command, f func(t things, body rest.Object, id string, show shower) error,
 ) *cobra.Command {
@@ -166,7 +166,7 @@ func (r *resource) sends(
 	return c
 }
 
-// ensure creates a thing unless it exists: then it reports how it differs from the wanted one.
+// ensure creates a thing unless it exists. If it exists, ensure reports how it differs from the wanted one.
 func (r *resource) ensure(c *cobra.Command, t things, want rest.Object, again bool, show shower) error {
 	known := map[string]bool{}
 	if !r.dryRun {
@@ -198,8 +198,8 @@ func (r *resource) ensure(c *cobra.Command, t things, want rest.Object, again bo
 	return show.did(wasCreated, what, id, made)
 }
 
-// find returns the one existing thing of the wanted name, or nil, and the ids of all things. An error with ids means
-// that several have that name.
+// find returns the one existing thing with the wanted name, or nil, and the ids of all things. If several have that
+// name, it returns an error with their ids.
 func (r *resource) find(ctx context.Context, t things, want rest.Object) (have rest.Object,
 	ids map[string]bool, err error,
 ) {
@@ -257,7 +257,7 @@ func (r *resource) showCommand() *cobra.Command {
 	})
 }
 
-// titled returns the name of a removed thing: its id, or its label if the API has returned the object.
+// titled returns the name of a removed thing: its label if the API has returned the object, otherwise its id.
 func (r *resource) titled(id string, o rest.Object) string {
 	if !r.echoes {
 		return r.noun + " " + id

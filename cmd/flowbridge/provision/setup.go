@@ -20,7 +20,8 @@ import (
 	"flowbridge/synthflow"
 )
 
-// setup implements `flowbridge synthflow setup`: from an account to a call, in the steps of the platform's documents.
+// setup implements `flowbridge synthflow setup`, which sets up everything from the account to a test call, in the
+// steps of the platform's documents.
 type setup struct {
 	*synthflowCLI
 	numberFlags, agentFlags *bodyFlags
@@ -34,9 +35,9 @@ type setup struct {
 	seconds              int
 	terminal             func() bool // reports whether a user can be asked
 
-	// set by check
+	// Set by check.
 	at            access
-	number, agent rest.Object // the bodies
+	number, agent rest.Object // the bodies of the requests
 }
 
 func (s *synthflowCLI) setupCommand() *cobra.Command {
@@ -156,7 +157,7 @@ func confirm(in io.Reader, out io.Writer, question string) (bool, error) {
 // setupAgent is the agent of a setup.
 type setupAgent struct {
 	id    string          // empty if it must be created
-	have  rest.Object     // as in the account
+	have  rest.Object     // the agent in the account
 	known map[string]bool // ids of the existing agents
 }
 
@@ -241,7 +242,7 @@ func (u *setup) drawAgent(c *cobra.Command, agents synthflow.Assistants) (string
 	return dryModelID, sent(err)
 }
 
-// agentThere binds an existing agent without a number to the number, and compares it with the wanted one.
+// agentThere binds an existing agent without a number to the number, and compares the agent with the wanted one.
 func (u *setup) agentThere(c *cobra.Command, agents synthflow.Assistants, agent setupAgent, show shower) error {
 	id, have := agent.id, agent.have
 	if text(have, "phone_number") == "" {
@@ -255,7 +256,7 @@ func (u *setup) agentThere(c *cobra.Command, agents synthflow.Assistants, agent 
 	return found{"agent " + id, id, synthflow.CompareAssistant(have, u.agent), remedy}.report(show)
 }
 
-// bound reads the binding back, because the platform may answer 200 without binding.
+// bound reads the binding back, because the platform may answer 200 without having bound the agent.
 func (u *setup) bound(ctx context.Context, agents synthflow.Assistants, id string, show shower) error {
 	have, err := agents.Get(ctx, id)
 	if err != nil {

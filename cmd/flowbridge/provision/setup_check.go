@@ -14,11 +14,11 @@ import (
 
 // Placeholders for the id of an agent that does not exist yet.
 const (
-	dryModelID = "MODEL_ID"                  // whether there is one is unknown
-	newModelID = "MODEL_ID_OF_THE_NEW_AGENT" // it will be created
+	dryModelID = "MODEL_ID"                  // it is unknown whether there is an agent
+	newModelID = "MODEL_ID_OF_THE_NEW_AGENT" // the agent will be created
 )
 
-// check reads all flags before anything is done.
+// check reads and checks all flags before any request is sent.
 func (u *setup) check(c *cobra.Command) (err error) {
 	if u.target != "" {
 		return cli.Usage("--target is for the other commands: name the new target by --target-name, the account by --region and --token-file")
@@ -54,7 +54,7 @@ func (u *setup) check(c *cobra.Command) (err error) {
 	return u.checkRest()
 }
 
-// missing returns an error that names the missing flags.
+// missing returns an error that names the missing flags, or nil.
 func (u *setup) missing() error {
 	var lacks []string
 	if u.workspace == "" {
@@ -85,8 +85,7 @@ func (u *setup) missing() error {
 // newAgentFlags are the flags that describe a new agent.
 const newAgentFlags = "--prompt or --prompt-file, --llm and --language"
 
-// checkRest checks the flags for configuration and call. The SIP host must be of the API's region, because an account
-// exists in one region only.
+// checkRest checks the flags for the configuration and the call.
 func (u *setup) checkRest() error {
 	_, _, isHostPort := cli.HostPort(u.sip, 0)
 	_, badSource := sourceOf(u.trunkSource)
@@ -110,7 +109,8 @@ func (u *setup) checkRest() error {
 	return u.checkRegion()
 }
 
-// checkRegion checks that the SIP host is Synthflow's, and of the API's region.
+// checkRegion checks that the SIP host is Synthflow's and belongs to the API's region, because an account exists in
+// one region only.
 func (u *setup) checkRegion() error {
 	host, _, _ := cli.HostPort(u.sip, 0)
 	kind, region, known := config.RegionOfHost(host)
@@ -124,7 +124,8 @@ func (u *setup) checkRegion() error {
 	return nil
 }
 
-// rehearse checks the configuration file with the additions before the account is changed. It writes nothing.
+// rehearse checks the configuration file with the additions before the account is changed. It does not write the
+// file.
 func (u *setup) rehearse(c *cobra.Command, model string) error {
 	f, plan, err := u.planned(model)
 	if err != nil {
@@ -134,13 +135,13 @@ func (u *setup) rehearse(c *cobra.Command, model string) error {
 	if !errors.Is(err, yamledit.ErrForm) {
 		return err
 	}
-	if model == dryModelID { // what is to be added by hand has the id, once it is known
+	if model == dryModelID { // the additions to paste have the id once it is known
 		return nil
 	}
 	return f.byHand(plan, c.OutOrStdout())
 }
 
-// env is the environment for the configuration. With --dry-run no token is needed.
+// env is the environment for the configuration. With --dry-run it needs no token.
 func (u *setup) env(name string) (string, bool) {
 	v, set := os.LookupEnv(name)
 	if u.dryRun && name == u.tokenEnv && v == "" {

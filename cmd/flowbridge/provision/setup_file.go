@@ -22,11 +22,11 @@ import (
 // setupFile is the configuration file.
 type setupFile struct {
 	path string // with symbolic links followed
-	name string // as it was written
+	name string // as the user wrote it
 	old  []byte // nil if there is none
 	mode fs.FileMode
 
-	owner *syscall.Stat_t // nil for a new file's own
+	owner *syscall.Stat_t // nil for a new file
 
 	head  string // the start of a new file
 	parse func(file string, text []byte, env func(string) (string, bool)) (*config.Config, error)
@@ -55,7 +55,7 @@ func openSetupFile(name string) (*setupFile, error) {
 type writer struct {
 	out     io.Writer
 	dryRun  bool
-	allowed func() (bool, error) // called after the change was shown
+	allowed func() (bool, error) // called after the change was shown; reports whether to write it
 }
 
 // apply shows the changes, writes them, and returns the resulting configuration.
@@ -110,7 +110,7 @@ func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (tex
 	return text, cfg, nil
 }
 
-// byHand prints the additions for pasting.
+// byHand prints the additions so that the operator can paste them.
 func (f *setupFile) byHand(all []addition, out io.Writer) error {
 	for _, a := range all {
 		fmt.Fprintf(out, "at the beginning of the list %s:\n", a.key)
@@ -131,14 +131,14 @@ func (f *setupFile) byHand(all []addition, out io.Writer) error {
 		"write each element of these lists on a line of its own (- name: …), and repeat the command; or add the above by hand%s", f.name, how)
 }
 
-// write replaces the file in one step, so that neither a reader nor a crash sees half of it. Mode and owner stay.
+// write replaces the file in one step, so that a reader, or a crash, never sees half of it. Mode and owner stay.
 func (f *setupFile) write(text []byte) error {
 	dir := filepath.Dir(f.path)
 	tmp, err := os.CreateTemp(dir, ".flowbridge-*.yaml")
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name()) // no longer there after the rename
+	defer os.Remove(tmp.Name()) // fails after the rename
 	_, err = tmp.Write(text)
 	err = errors.Join(err, tmp.Chmod(f.mode), f.keepOwner(tmp), tmp.Sync(), tmp.Close())
 	if err != nil {
@@ -180,7 +180,7 @@ func (f *setupFile) unchanged() error {
 	return nil
 }
 
-// isBlank reports whether a file contains nothing but comments.
+// isBlank reports whether a file contains only comments.
 func isBlank(text []byte) bool {
 	for line := range bytes.Lines(text) {
 		line = bytes.TrimSpace(line)

@@ -18,10 +18,10 @@ import (
 // addition is a new element of a list in the configuration.
 type addition struct{ key, element string }
 
-// plan lists what the configuration lacks. An existing part with other values is an error.
+// plan lists the elements that the configuration lacks. If an element exists with other values, it returns an error.
 func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 	text := f.old
-	if isBlank(text) { // serve refuses an empty file, but setup fills one
+	if isBlank(text) { // serve refuses an empty file, but setup may fill one
 		text = []byte("{}")
 	}
 	cfg, err := config.Parse(f.path, text, u.env)
@@ -32,14 +32,14 @@ func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 	if err != nil {
 		return nil, err
 	}
-	u.trunk = trunk // the test call comes from it
+	u.trunk = trunk // the test call comes from this trunk
 	target, err := u.targetText(model)
 	if err != nil {
 		return nil, err
 	}
 	var all []addition
 	if newTrunk {
-		source, _ := sourceOf(u.trunkSource) // it was checked
+		source, _ := sourceOf(u.trunkSource) // already checked
 		text := "name: " + yamlText(trunk) + "\n" + sourcesText(config.Source{Prefix: source})
 		all = append(all, addition{"trunks", text})
 	}
@@ -60,7 +60,7 @@ func (u *setup) plan(f *setupFile, model string) ([]addition, error) {
 // defaultTrunk is the name of a new trunk without --trunk.
 const defaultTrunk = "carrier"
 
-// whichTrunk returns the trunk of the route. fresh says that it does not exist yet.
+// whichTrunk returns the trunk of the route. fresh reports that the trunk does not exist yet.
 func (u *setup) whichTrunk(cfg *config.Config) (name string, fresh bool, err error) {
 	name = u.trunk
 	if name == "" && u.trunkSource != "" {
@@ -105,8 +105,8 @@ func sourceOf(text string) (netip.Prefix, error) {
 	return netip.ParsePrefix(text)
 }
 
-// targetURI returns the URI of the target. Its user is the imported number, however the carrier dials it, so that it
-// equals to_number.
+// targetURI returns the URI of the target. Its user is the imported number, however the carrier dials it, so that
+// the user equals to_number.
 func (u *setup) targetURI() string {
 	ofRegion := fmt.Sprintf("%s:%d", config.SynthflowHost(u.regionName()), u.at.region.Port)
 	return "sip:" + u.phoneNumber + "@" + cmp.Or(u.sip, ofRegion)
@@ -127,7 +127,7 @@ func (u *setup) targetText(model string) (string, error) {
 		return "", err
 	}
 	for _, v := range []string{model, u.at.workspace, u.at.BaseURL, token, u.targetName} {
-		if strings.Contains(v, "${") { // the configuration would substitute a variable of the environment
+		if strings.Contains(v, "${") { // the configuration would replace it with an environment variable
 			return "", fmt.Errorf(
 				"%.100q can't stand in the configuration, which reads ${NAME} as a variable of the environment", v)
 		}
@@ -160,7 +160,7 @@ func (u *setup) targetText(model string) (string, error) {
 	return b.String(), nil
 }
 
-// targetThere reports whether the target exists. Other values in it are an error.
+// targetThere reports whether the target exists. If it exists with other values, it returns an error.
 func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	t := cfg.Target(u.targetName)
 	if t == nil {
@@ -174,7 +174,7 @@ func (u *setup) targetThere(cfg *config.Config, model string) (bool, error) {
 	return true, nil
 }
 
-// otherwise lists what differs in an existing target.
+// otherwise lists the differences of an existing target.
 func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	differs := func(what, have, want string) {
 		if have != want {
@@ -199,7 +199,7 @@ func (u *setup) otherwise(t *config.Target, model string) (wrong []string) {
 	default:
 		differs("prepare.api", t.Prepare.API, strings.TrimSuffix(u.at.BaseURL, "/"))
 		switch model {
-		case dryModelID: // it may be the wanted agent
+		case dryModelID: // the existing agent may be the wanted one
 		case newModelID:
 			wrong = append(wrong, fmt.Sprintf("prepare.model_id is %q, wanted that of a new agent", t.Prepare.ModelID.String()))
 		default:
@@ -217,7 +217,7 @@ func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 		switch {
 		case r.Target != "", r.Trunk != "" && r.Trunk != trunk, !r.To.Match(u.phoneNumber):
 			continue
-		case r.From != nil: // only takes some callers
+		case r.From != nil: // the route only takes some callers
 			return false
 		}
 		return len(r.Targets) > 0 && r.Targets[0] == u.targetName
@@ -243,17 +243,17 @@ func yamlQuoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }
 
-// yamlWords have a meaning of their own in YAML, in upper or lower case.
+// yamlWords have a special meaning in YAML, in upper or lower case.
 var yamlWords = []string{"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 // errNotWritten means that the operator refused the change.
 var errNotWritten = errors.New("the configuration was not written")
 
-// tokenKey returns the configuration's key for the token.
+// tokenKey returns the configuration's line for the token.
 func (u *setup) tokenKey() (string, error) {
 	if u.tokenFile == "" {
 		return "token_env: " + yamlText(u.tokenEnv), nil
 	}
-	file, err := filepath.Abs(u.tokenFile) // a service has another working directory
+	file, err := filepath.Abs(u.tokenFile) // the service has another working directory
 	return "token_file: " + yamlText(file), err
 }

@@ -13,7 +13,7 @@ import (
 	"flowbridge/synthflow"
 )
 
-// synthflowCLI is a connection with Synthflow's own additions.
+// synthflowCLI is a connection with the additions for Synthflow.
 type synthflowCLI struct{ *connection }
 
 // Synthflow returns the command `flowbridge synthflow`.
@@ -93,7 +93,7 @@ func (s *synthflowCLI) openNumbers(a access) (things, error) {
 	return synthflow.Numbers{Account: account}, err
 }
 
-// numberFields returns the members of a new number that have a flag, besides the number itself. Other members need
+// numberFields returns the members of a new number that have a flag, except the number itself. Other members need
 // --body.
 func numberFields() []field {
 	return []field{
@@ -173,7 +173,7 @@ func (s *synthflowCLI) openAssistants(a access) (things, error) {
 	return synthflow.Assistants{Account: account}, err
 }
 
-// droppedEngine returns a note if a new agent was refused with voice_engine_version, or "".
+// droppedEngine returns a note if the API refused a new agent with voice_engine_version, or "".
 func droppedEngine(want, made rest.Object) string {
 	if want["voice_engine_version"] == nil || made["voice_engine_version"] != nil {
 		return ""
@@ -181,7 +181,7 @@ func droppedEngine(want, made rest.Object) string {
 	return "the API refused voice_engine_version; the request was repeated without it"
 }
 
-// assistantFields returns the members of a new agent that have a flag, besides its number. Other members need --body.
+// assistantFields returns the members of a new agent that have a flag, except its number. Other members need --body.
 func assistantFields() []field {
 	return []field{
 		{"name", "name", fieldText, "name of the agent"},

@@ -25,7 +25,7 @@ func Vapi() *cobra.Command {
 	return c
 }
 
-// openVapi returns a function that opens the account and takes one of its collections.
+// openVapi returns a function that opens the account and returns one of its collections.
 func openVapi(of func(*vapi.Account) vapi.Collection) func(access) (things, error) {
 	return func(a access) (things, error) {
 		account, err := vapi.NewAccount(a.Options)
@@ -95,7 +95,7 @@ func vapiNumbers(o *connection) *resource {
 		named:   func(o rest.Object) string { return "phone numbers with " + text(o, "sipUri") },
 		compare: rest.Compare,
 		label: func(o rest.Object) (what, id string) {
-			uri := cmp.Or(text(o, "sipUri"), text(o, "number")) // the latter is another provider's
+			uri := cmp.Or(text(o, "sipUri"), text(o, "number")) // number is for numbers of other providers
 			return "phone number " + uri + ", id " + text(o, "id"), text(o, "id")
 		},
 		note:   nobodyAnswers,
@@ -126,19 +126,20 @@ func vapiNumberHelp() map[string]help {
 	}
 }
 
-// vapiServer returns the URL of the server that chooses the assistant of each call, or "". It prefers server.url (API
-// reference) to serverUrl (guides).
+// vapiServer returns the URL of the server that chooses the assistant of each call, or "". server.url (API reference)
+// takes precedence over serverUrl (guides).
 func vapiServer(number rest.Object) string {
 	server, _ := number.Object("server")
 	return cmp.Or(text(server, "url"), text(number, "serverUrl"))
 }
 
-// nobodyAnswers returns a note if all calls to the number would fail because no assistant or server takes them, or "".
+// nobodyAnswers returns a note if all calls to the number would fail because it has no assistant and no server.
+// Otherwise it returns "".
 func nobodyAnswers(_, number rest.Object) string {
 	if vapiServer(number) != "" {
 		return ""
 	}
-	// the other destinations in the API reference
+	// The other destinations in the API reference.
 	for _, member := range []string{"assistantId", "squadId", "workflowId", "fallbackDestination"} {
 		if number[member] != nil {
 			return ""
@@ -164,7 +165,7 @@ func completeVapiNumber(c *cobra.Command, a *access, body rest.Object) error {
 		body["sipUri"] = "sip:" + user + "@" + a.region.SIP
 	}
 	if server != "" {
-		// The documents have serverUrl, and null for the assistant; a secret only fits in server.
+		// The documents have serverUrl, and null for the assistant. A secret only fits in server.
 		body["assistantId"] = nil
 		if in, ok := body.Object("server"); ok {
 			in["url"] = server

@@ -1,3 +1,3 @@
-// Package testcall places a call through a B2BUA in this process. It also draws the SIP messages of a call and
-// describes its audio in words, for every command that places calls.
+// Package testcall places a call through a B2BUA in this process. For every command that places calls, it also
+// draws the SIP messages of the call and describes the call's audio in words.
 package testcall

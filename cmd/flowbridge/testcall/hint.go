@@ -11,8 +11,8 @@ import (
 )
 
 // Hint says why the Flowbridge of a configuration does not answer a call from a source to one of its addresses, and
-// what to write. It is empty if it does answer, or if the address is not its own. Unless isIts, no other machine's
-// address is.
+// what to write. It returns "" if it does answer, or if the address is not one of its own. Addresses of other machines
+// count as its own only if isIts is set.
 func Hint(file string, cfg *config.Config, transport string, source netip.Addr, dest netip.AddrPort,
 	isIts bool,
 ) string {
@@ -21,7 +21,7 @@ func Hint(file string, cfg *config.Config, transport string, source netip.Addr, 
 	}
 	for _, t := range cfg.Trunks {
 		if len(t.Sources) == 0 || slices.ContainsFunc(t.Sources, func(s config.Source) bool { return s.Contains(source) }) {
-			return "" // its answer says the rest
+			return "" // the answer says why
 		}
 	}
 	what := fmt.Sprintf("%v is in no trunk's sources in %s, so Flowbridge does not answer it", source, file)
@@ -33,7 +33,8 @@ func Hint(file string, cfg *config.Config, transport string, source netip.Addr, 
 }
 
 // NoListener says that the Flowbridge of a configuration does not listen at an address that can't be reached, and what
-// to do. It is empty if it does listen, or if the address is not its own. Unless isIts, no other machine's address is.
+// to do. It returns "" if it does listen there, or if the address is not one of its own. Addresses of other machines
+// count as its own only if isIts is set.
 func NoListener(file string, cfg *config.Config, transport string, dest netip.AddrPort, isIts bool) string {
 	if listensAt(cfg, transport, dest) || !isIts && !local.Has(dest.Addr()) {
 		return ""
@@ -42,14 +43,14 @@ func NoListener(file string, cfg *config.Config, transport string, dest netip.Ad
 	if !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool { return l.Transport == transport }) {
 		missing = "no " + transport
 	} else if !isIts {
-		return "" // the port may be another program's
+		return "" // the port may belong to another program
 	}
 	return fmt.Sprintf("if it is the Flowbridge of %s: its sip.listen has %s, but %s; call that, or add %s://%v there and restart Flowbridge",
 		file, missing, cli.Joined(cfg.SIP.Listen), transport, dest)
 }
 
-// Refused says where a Flowbridge shows why it refuses a call, or returns "" if the status says it all. options name
-// the call to explain.
+// Refused says where a Flowbridge shows why it refuses a call. It returns "" if the status says it all. options are
+// the arguments of explain for this call.
 func Refused(status int, options string) string {
 	switch status {
 	case 404:

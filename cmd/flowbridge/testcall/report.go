@@ -45,7 +45,7 @@ func (m *Messages) Add(d sim.Datagram) {
 	}
 }
 
-// arrowWidth is the distance between the two ends of a ladder.
+// arrowWidth is the distance between the two sides of a ladder.
 const arrowWidth = 60
 
 // lines returns the messages with a Call-ID.

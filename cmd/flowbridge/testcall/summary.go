@@ -10,15 +10,15 @@ import (
 type Summary struct {
 	OK        bool      `json:"ok"`
 	Error     string    `json:"error,omitempty"`
-	Hint      string    `json:"hint,omitempty"` // why it got no answer, or what shows why it was refused
+	Hint      string    `json:"hint,omitempty"` // why there was no answer, or where to see why the call was refused
 	SIPCallID string    `json:"sip_call_id"`
 	Status    int       `json:"sip_status"` // 0 if there was no final answer
 	Reason    string    `json:"reason"`
 	RingingMS *int64    `json:"ringing_ms"` // from the INVITE; null if it did not ring
 	AnswerMS  *int64    `json:"answer_ms"`  // from the INVITE; null if it was not answered
 	TalkedMS  int64     `json:"talked_ms"`
-	Answers   int       `json:"answers"`        // of the other side to our words
-	AnswersMS *int64    `json:"answers_p50_ms"` // from the end of our words; null if none was heard
+	Answers   int       `json:"answers"`        // how often the other side answered our words
+	AnswersMS *int64    `json:"answers_p50_ms"` // from the end of our words; null if there were no answers
 	EndedBy   string    `json:"ended_by"`
 	ByeStatus int       `json:"bye_status"`
 	RTP       *Audible  `json:"rtp"` // null if it was not answered
@@ -29,8 +29,8 @@ type Summary struct {
 type Audible struct {
 	Codec      string  `json:"codec"`
 	Local      string  `json:"local"`
-	Remote     string  `json:"remote"` // of the SDP
-	Source     string  `json:"source"` // where it came from; empty if nothing came
+	Remote     string  `json:"remote"` // the address in the SDP
+	Source     string  `json:"source"` // the address that packets came from; empty if none came
 	Sent       uint64  `json:"sent"`
 	Received   uint64  `json:"received"`
 	Lost       uint64  `json:"lost"`
@@ -43,12 +43,12 @@ type Audible struct {
 
 // OneLine is the first line of a SIP message.
 type OneLine struct {
-	MS       float64 `json:"ms"` // since the first message
+	MS       float64 `json:"ms"` // time since the first message
 	Received bool    `json:"received"`
 	Line     string  `json:"line"`
 }
 
-// Summarize summarizes a call. failed is nil if it was answered and heard.
+// Summarize summarizes a call. failed is nil if the call was answered and audio was heard.
 func Summarize(r sim.CarrierResult, trace *Messages, failed error, hint string) Summary {
 	s := Summary{
 		OK: failed == nil, Hint: hint, SIPCallID: r.SIPCallID, Status: r.Status, Reason: r.Reason, ByeStatus: r.ByeStatus,

@@ -27,8 +27,8 @@ type Through struct {
 	Seconds  int
 }
 
-// Place places the call through a B2BUA in this process. Its ports and database are its own, so it does not disturb a
-// running process.
+// Place places the call through a B2BUA in this process. The B2BUA has its own ports and database, so it does not
+// disturb a running process.
 func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (err error) {
 	ctx, stop := cli.Interruptible(ctx)
 	defer stop()
@@ -75,15 +75,15 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 	return errors.Join(Report(out, result), failed)
 }
 
-// asideConfig has the settings that two processes can't share.
+// asideConfig holds the settings that two processes can't share.
 const asideConfig = `
 sip: {listen: ["udp://%s:0"], max_delay: 1m}
 admin: {listen: "127.0.0.1:0"}
 store: {path: %q}
 `
 
-// aside returns a configuration for a process beside another one: one UDP address with a free port, a database of its
-// own, and one trunk, whose calls come from the address at.
+// aside returns a configuration for a process beside another one. It has one UDP address with a free port, its own
+// database, and one trunk, whose calls come from the address at.
 func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.Addr, err error) {
 	at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	listen := netip.IPv4Unspecified()

@@ -13,16 +13,16 @@ type Confidence string
 // The confidences.
 const (
 	Good        Confidence = "good"
-	Noisy       Confidence = "noisy"        // close decisions may be wrong: excluded from all percentiles
+	Noisy       Confidence = "noisy"        // close decisions may be wrong: the figures are excluded from all percentiles
 	NotMeasured Confidence = "not_measured" // there are no figures
 )
 
-// Reason says why a call is noisy, or why something is not measured. It may be one of package voice.
+// Reason says why a call is noisy, or why something is not measured. It may be a voice.Reason.
 type Reason string
 
 // Reasons that package voice does not have.
 const (
-	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 27 dB where that varies
+	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 27 dB if that varies
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side picks up much of the other side
@@ -31,26 +31,26 @@ const (
 	Edge       Reason = "edge"       // 50 ms decide: both fell silent at once, or a word over the agent took about 600 ms
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
 	Kernel     Reason = "kernel"     // the kernel relayed RTP, and its program did not listen
-	Silent     Reason = "silent"     // of the agent's first audio: the agent was listened to, and said nothing
+	Silent     Reason = "silent"     // for the agent's first audio: the agent was listened to, and said nothing
 )
 
-// Limits from which a call is noisy.
+// Limits at which a call becomes noisy.
 const (
 	gapMin    = 15.0            // dB between a side's speech and its background
-	gapWorst  = 12.0            // the same for a segment that may be wrong,
-	worstMax  = 4               // percent of a side's speech
-	gapNoise  = 8.0             // the same for a segment that is not speech
+	gapWorst  = 12.0            // the same for the segments that may be wrong,
+	worstMax  = 4               // at most this percentage of a side's speech
+	gapNoise  = 8.0             // below this, a segment is not speech
 	gapVaries = 27.0            // dB between a side's speech and a background that varies,
-	varies    = 1               // by so many steps of loudness
-	steadyMin = 12.0            // dB below a side's speech: louder steady sound might be speech
-	burstMax  = 1300            // ms of a burst of a tone. It differs from the previous one
-	burstMS   = 20              // by at most so many ms,
-	burstStep = 16              // and by at most so much of its level, .4 dB
+	varies    = 1               // by this many steps of loudness or more
+	steadyMin = 12.0            // dB below a side's speech; louder steady sound might be speech
+	burstMax  = 1300            // longest burst of a tone, in ms. It differs from the previous burst
+	burstMS   = 20              // by at most this many ms,
+	burstStep = 16              // and its level by at most this much, 0.4 dB
 	echoMax   = 45              // percent of the caller's speech during which the agent speaks, too,
-	echoAgent = 30              // and percent of the agent's speech
-	shareMax  = 7               // tenths of the measured time in which a side speaks
-	behindMax = 3               // percent of a side's speech that is behind it
-	tooLittle = 2 * time.Second // of speech, too little to judge it
+	echoAgent = 30              // or percent of the agent's speech
+	shareMax  = 7               // tenths of the measured time in which a side may speak
+	behindMax = 3               // percent of a side's speech that may be behind it
+	tooLittle = 2 * time.Second // with less speech, a side is not judged
 )
 
 // The loudness of segments is counted in steps of 3 dB. Speech four steps below the upper quarter is behind the
@@ -61,7 +61,8 @@ const (
 	behind       = 3
 )
 
-// Spread describes the distribution of durations of one kind. If N is 0 there were none, and the rest is not measured.
+// Spread describes the distribution of durations of one kind. If N is 0 there were none, and the other fields mean
+// nothing.
 type Spread struct {
 	N             int
 	P50, P95, Max time.Duration
@@ -70,37 +71,37 @@ type Spread struct {
 
 // Voice describes a party in a call.
 type Voice struct {
-	Spoke             time.Duration // within Figures.Measured
+	Spoke             time.Duration // speech within Figures.Measured
 	Level, Background float64       // see voice.Decibels; 0 if the party said nothing
 }
 
-// Figures describe a conversation.
+// Figures are the figures of a conversation.
 type Figures struct {
 	Confidence Confidence
-	Reason     Reason // if Confidence is not Good
+	Reason     Reason // set if Confidence is not Good
 
-	// FirstAgent is the time from the answer to the agent's first audio. It may be known even if nothing else is. It is
-	// nil if unknown; FirstReason then says why.
+	// FirstAgent is the time from the answer to the agent's first audio. It may be known even if no other figure is. If
+	// it is nil, FirstReason says why.
 	FirstAgent  *time.Duration
 	FirstReason Reason
 
-	Latency  Spread // of the turns
-	Reaction Spread // of the agent to barge-ins that stopped it
+	Latency  Spread // turn latencies
+	Reaction Spread // reactions of the agent to barge-ins that stopped it
 
 	BargeIns     int // including Ignored
 	Ignored      int
-	CutOffs      int // of the caller by the agent
+	CutOffs      int // how often the agent cut off the caller
 	Backchannels int
 
 	Measured time.Duration // time in which the line was open for a conversation
 	Parties  [2]Voice      // by Party
 	Both     time.Duration // time in which both spoke
-	Dead     time.Duration // dead air; Longest is its longest part, and Waited how long each party was waited for
+	Dead     time.Duration // dead air in total; Longest is the longest, Waited is how long each party was waited for
 	Longest  time.Duration
 	Waited   [2]time.Duration
 }
 
-// Figures returns what is known so far. During a call, call Look first.
+// Figures returns the figures so far. During a call, call Look first.
 func (t *Talk) Figures() Figures {
 	s := t.now()
 	f := Figures{Confidence: Good}
@@ -144,7 +145,7 @@ func (s *Sample) spread() Spread {
 	return Spread{N: int(s.N), P50: p50, P95: p95, Max: s.Max, Values: slices.Clone(s.Values)}
 }
 
-// unmeasured returns why nothing in a call is measured.
+// unmeasured returns the reason why no figures of a call are measured, or "".
 func (s *State) unmeasured() Reason {
 	if s.Missed != "" {
 		return s.Missed
@@ -160,7 +161,7 @@ func (s *State) unmeasured() Reason {
 	return ""
 }
 
-// noisy returns why the figures may be wrong.
+// noisy returns the reason why the figures may be wrong, or "".
 func (s *State) noisy() Reason {
 	for p := range s.Sides {
 		side := &s.Sides[p]
@@ -193,11 +194,11 @@ func (s *State) noisy() Reason {
 	return ""
 }
 
-// hear counts a segment of the given milliseconds. It reports whether it is speech.
+// hear counts a segment of the given duration in milliseconds. It reports whether the segment is speech.
 func (s *side) hear(h voice.Segment, ms uint64) bool {
 	level, noise := uint64(min(max(h.Level, 0), voice.LevelMax)), uint64(min(max(h.Noise, 0), voice.LevelMax))
 	switch {
-	case level == 0: // only in tests
+	case level == 0: // happens only in tests
 	case noise == level:
 		s.Steady = max(s.Steady, uint32(level))
 		return false
@@ -210,7 +211,7 @@ func (s *side) hear(h voice.Segment, ms uint64) bool {
 			return false
 		}
 	}
-	if s.isAlike(uint32(ms), uint32(level)) { // three in a row are a tone that comes in bursts
+	if s.isAlike(uint32(ms), uint32(level)) { // three alike in a row are a tone that comes in bursts
 		s.Steady = max(s.Steady, uint32(level))
 	}
 	s.Heard, s.Level, s.Noise = s.Heard+ms, s.Level+level*ms, s.Noise+noise*ms
@@ -237,7 +238,7 @@ func (s *side) isLoud(level uint32) bool {
 	return s.Heard == 0 || voice.Decibels(float64(level)) > speech-steadyMin
 }
 
-// quantile returns the step below which there are the given milliseconds.
+// quantile returns the loudness step at which the given number of milliseconds is reached.
 func quantile(all *[loudness]uint32, ms uint64) (step int) {
 	for below := uint64(all[0]); below <= ms && step < loudness-1; below += uint64(all[step]) {
 		step++
@@ -253,7 +254,7 @@ func (s *side) levels() (speech, background float64) {
 	return voice.Decibels(float64(s.Level) / float64(s.Heard)), voice.Decibels(float64(s.Noise) / float64(s.Heard))
 }
 
-// behind returns for how many milliseconds a side spoke much more quietly than the upper quarter of its speech.
+// behind returns how many milliseconds of a side's speech were much quieter than the upper quarter of its speech.
 func (s *side) behind() (ms uint64) {
 	top, above := loudness-1, uint64(s.Levels[loudness-1])
 	for ; top > 0 && above*4 < s.Heard; above += uint64(s.Levels[top]) {

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// spansMax limits Spans in bytes: about five hundred utterances of a party.
+// spansMax limits Spans, in bytes. It is enough for about five hundred utterances of a party.
 const spansMax = 2048
 
-// Spans are a party's utterances, for display: for each, how long after the end of the previous one, or after the
-// answer, it started, and how long it took, both in milliseconds as a variable-length number (encoding/binary). Those
-// beyond 2 KB are left out.
+// Spans are a party's utterances, for display. For each utterance they have the time from the end of the previous
+// one, or from the answer, to its start, and its length. Both are milliseconds as variable-length numbers
+// (encoding/binary). Utterances beyond 2 KB are left out.
 type Spans []byte
 
-// add appends an utterance that follows one that ended at last.
+// add appends an utterance. The previous one ended at last.
 func (s Spans) add(last, from, to time.Duration) Spans {
 	if len(s) > spansMax-2*binary.MaxVarintLen32 {
 		return s

@@ -8,27 +8,27 @@ import (
 	"flowbridge/media/voice"
 )
 
-// stateVersion changes when a field changes its meaning. New fields need no new version: if absent, they are zero.
+// stateVersion changes when a field changes its meaning. New fields need no new version: they are zero if absent.
 const stateVersion = 1
 
-// State is the state of a Talk that another process continues. Times count from the answer.
+// State is the state of a Talk, from which another process can continue. Times count from the answer.
 type State struct {
 	// Small fields are grouped to save space.
 	Version uint8 `cbor:"1,keyasint"`
-	Paused  Why   `cbor:"5,keyasint,omitempty"`  // at At
-	Waiting Party `cbor:"7,keyasint,omitempty"`  // for whom both are silent, if they are
+	Paused  Why   `cbor:"5,keyasint,omitempty"`  // reasons of the pause at At
+	Waiting Party `cbor:"7,keyasint,omitempty"`  // while both are silent: the party that is waited for
 	Asked   bool  `cbor:"8,keyasint,omitempty"`  // the caller spoke last
 	Cutting bool  `cbor:"10,keyasint,omitempty"` // the agent started over the caller
 	Barging bool  `cbor:"12,keyasint,omitempty"` // the caller started over the agent, which still speaks
-	Over    bool  `cbor:"14,keyasint,omitempty"` // and has fallen silent again
+	Over    bool  `cbor:"14,keyasint,omitempty"` // in a barge-in: the caller has fallen silent again
 	Edge    bool  `cbor:"30,keyasint,omitempty"` // less than the constant edge decided something
 	First   first `cbor:"17,keyasint,omitempty"`
 
 	Sides   [2]side       `cbor:"2,keyasint"`            // by Party
 	Marks   []mark        `cbor:"3,keyasint,omitempty"`  // marks after At, in order
-	At      time.Duration `cbor:"4,keyasint"`            // everything before it is judged
-	Quiet   time.Duration `cbor:"6,keyasint,omitempty"`  // since when both have been silent, if they are
-	AskedAt time.Duration `cbor:"9,keyasint,omitempty"`  // until when the caller spoke
+	At      time.Duration `cbor:"4,keyasint"`            // everything before this time is judged
+	Quiet   time.Duration `cbor:"6,keyasint,omitempty"`  // while both are silent: since when
+	AskedAt time.Duration `cbor:"9,keyasint,omitempty"`  // when the caller's last utterance ended
 	CutAt   time.Duration `cbor:"11,keyasint,omitempty"` // when Cutting began
 	BargeAt time.Duration `cbor:"13,keyasint,omitempty"` // when Barging began
 	OverAt  time.Duration `cbor:"15,keyasint,omitempty"` // when Over began
@@ -40,44 +40,44 @@ type State struct {
 	CutOffs      uint32 `cbor:"22,keyasint,omitempty"`
 	Backchannels uint32 `cbor:"23,keyasint,omitempty"`
 
-	Missed    Reason           `cbor:"29,keyasint,omitempty"` // a part was not listened to
+	Missed    Reason           `cbor:"29,keyasint,omitempty"` // why a part was not listened to; empty if all was
 	Measured  time.Duration    `cbor:"24,keyasint,omitempty"` // time without pauses
-	Both      time.Duration    `cbor:"25,keyasint,omitempty"` // part of Measured in which both speak
+	Both      time.Duration    `cbor:"25,keyasint,omitempty"` // part of Measured in which both spoke
 	Dead      time.Duration    `cbor:"26,keyasint,omitempty"` // dead air in Measured
 	Longest   time.Duration    `cbor:"27,keyasint,omitempty"` // the longest dead air
 	WaitedFor [3]time.Duration `cbor:"28,keyasint,omitzero"`  // dead air by Party
 }
 
-// first says what is known about the agent's first audio.
+// first is the state of the search for the agent's first audio.
 type first uint8
 
 const (
 	unheard first = iota
 	known
-	void // the line was cut before it
+	void // the line was cut before the first audio
 )
 
-// side is what is known about a party.
+// side holds the speech of a party.
 type side struct {
-	Until  time.Duration `cbor:"1,keyasint,omitempty"` // all speech before it is in Ahead, or judged
+	Until  time.Duration `cbor:"1,keyasint,omitempty"` // all speech before this time is in Ahead, or judged
 	Ahead  []span        `cbor:"2,keyasint,omitempty"` // utterances not completely judged, in order
-	Speaks bool          `cbor:"3,keyasint,omitempty"` // the first of Ahead has begun
+	Speaks bool          `cbor:"3,keyasint,omitempty"` // the first utterance of Ahead has begun
 	Began  time.Duration `cbor:"4,keyasint,omitempty"` // start of the last utterance
-	Ended  time.Duration `cbor:"5,keyasint,omitempty"` // end of the last finished one
-	Spoke  time.Duration `cbor:"6,keyasint,omitempty"` // total
-	Reason voice.Reason  `cbor:"7,keyasint,omitempty"` // why nothing is measured
-	Short  span          `cbor:"13,keyasint,omitzero"` // the last sound, if it is too short for a word and more may follow
+	Ended  time.Duration `cbor:"5,keyasint,omitempty"` // end of the last finished utterance
+	Spoke  time.Duration `cbor:"6,keyasint,omitempty"` // total speech
+	Reason voice.Reason  `cbor:"7,keyasint,omitempty"` // why the party is not measured
+	Short  span          `cbor:"13,keyasint,omitzero"` // the last sound, if it is too short for a word but more may follow
 
 	Heard  uint64           `cbor:"8,keyasint,omitempty"`  // milliseconds of segments
-	Level  uint64           `cbor:"9,keyasint,omitempty"`  // level times milliseconds of the segments; Noise is the same
-	Noise  uint64           `cbor:"10,keyasint,omitempty"` // for their background
+	Level  uint64           `cbor:"9,keyasint,omitempty"`  // sum over segments of level times milliseconds
+	Noise  uint64           `cbor:"10,keyasint,omitempty"` // the same for their background
 	Spans  Spans            `cbor:"12,keyasint,omitempty"`
-	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // Levels and Noises are milliseconds by level and by background
+	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level; Noises has them by background
 	Noises [loudness]uint32 `cbor:"14,keyasint,omitzero"`
 	Near   uint64           `cbor:"16,keyasint,omitempty"` // milliseconds of segments near their background
 	Steady uint32           `cbor:"15,keyasint,omitempty"` // the highest level of hardly varying sound
 	Last   [2]uint32        `cbor:"17,keyasint,omitzero"`  // milliseconds and level of the last segment
-	Alike  uint8            `cbor:"18,keyasint,omitempty"` // consecutive short segments like the one before
+	Alike  uint8            `cbor:"18,keyasint,omitempty"` // consecutive short segments like the previous one
 	Gaps   bool             `cbor:"19,keyasint,omitempty"` // an utterance was sparse
 }
 
@@ -85,7 +85,7 @@ type side struct {
 type span struct {
 	From   time.Duration `cbor:"1,keyasint,omitempty"`
 	To     time.Duration `cbor:"2,keyasint,omitempty"`
-	Sparse bool          `cbor:"3,keyasint,omitempty"` // all of its segments are
+	Sparse bool          `cbor:"3,keyasint,omitempty"` // all its segments are sparse
 }
 
 // mark is a change of the line. A mark that neither sets nor clears a reason is a cut.
@@ -103,7 +103,7 @@ func (s *State) asked(now Why) Why {
 	return now
 }
 
-// State returns a copy of all that is known.
+// State returns a copy of the state.
 func (t *Talk) State() State {
 	s := t.s
 	s.Marks = slices.Clone(s.Marks)
@@ -114,8 +114,8 @@ func (t *Talk) State() State {
 	return s
 }
 
-// Resume continues from a state. Time in which no process listened counts as silence, unless the detectors continued:
-// the owner pauses the line for that time. answered is as in New.
+// Resume continues from a state. A time in which no process listened counts as silence, unless the detectors
+// continued; the owner pauses the line for that time. answered is as in New.
 func Resume(answered time.Duration, s State) (*Talk, error) {
 	if s.Version != stateVersion {
 		return nil, fmt.Errorf("turns: the state has version %d, this program knows %d", s.Version, stateVersion)

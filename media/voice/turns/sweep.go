@@ -71,7 +71,7 @@ func (t *Talk) begins(p Party, at time.Duration) {
 		switch {
 		case !other.Speaks || at-other.Began < overlap:
 		case s.Barging:
-			s.Over = false // it was not a short word
+			s.Over = false // the caller's word was not a short one
 		default:
 			s.Barging, s.BargeAt, s.Over = true, at, false
 		}
@@ -141,7 +141,7 @@ func (t *Talk) noticed(time.Duration) {
 	t.tell(Moment{Kind: Backchannel, At: t.s.BargeAt, Took: t.s.OverAt - t.s.BargeAt})
 }
 
-// silence counts the silence of both that ends at the given time.
+// silence counts a silence of both parties that ends at the given time.
 func (t *Talk) silence(at time.Duration) {
 	s := &t.s
 	took := at - s.Quiet

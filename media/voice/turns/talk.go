@@ -9,7 +9,7 @@ import (
 // Party is one of the two speakers.
 type Party uint8
 
-// The parties of a call. Nobody means neither of them.
+// The parties of a call. Nobody stands for neither of them.
 const (
 	Caller Party = iota
 	Agent
@@ -19,29 +19,29 @@ const (
 // Limits between the kinds of events. The package documentation defines the terms.
 const (
 	word        = 120 * time.Millisecond // the shortest speech
-	within      = 400 * time.Millisecond // the shortest pause that ends an utterance
+	within      = 400 * time.Millisecond // a pause this long ends an utterance
 	backchannel = 600 * time.Millisecond // the shortest utterance that claims the turn
-	overlap     = 200 * time.Millisecond // at either end of an utterance, where another one does not interrupt
-	patience    = 3 * time.Second        // of a caller who interrupts
-	deadAir     = 3 * time.Second        // the shortest silence of both that counts
-	edge        = 50 * time.Millisecond  // a duration this close to a limit may lie beyond it
+	overlap     = 200 * time.Millisecond // at either end of an utterance, the other party does not interrupt
+	patience    = 3 * time.Second        // how long an interrupting caller waits for the agent to stop
+	deadAir     = 3 * time.Second        // the shortest silence of both that is dead air
+	edge        = 50 * time.Millisecond  // a duration this close to a limit may actually be beyond it
 )
 
 const (
-	aheadMax = 32              // utterances of a side that wait for the other side to be known
-	marksMax = 32              // cuts and pauses that wait for both
+	aheadMax = 32              // utterances of a side that may wait until the other side is known
+	marksMax = 32              // cuts and pauses that may wait until both sides are known
 	lifetime = 1e6 * time.Hour // longer than any call, so that sums of times fit
 )
 
 // Why is a set of reasons why the line carries no conversation.
 type Why uint8
 
-// The reasons of a pause. Each is set and removed separately.
+// The reasons of a pause. They are set and removed independently.
 const (
 	Hold     Why = 1 << iota // a side wants no media
 	Transfer                 // the agent is being replaced, or was replaced by a party that is not an agent
-	Sound                    // one of ours: an announcement, music on hold
-	Mask                     // keys are hidden, and speech perhaps with them
+	Sound                    // we play a sound: an announcement, music on hold
+	Mask                     // keys are masked, and perhaps speech with them
 	Away                     // no process listened
 
 	blindCaller // the side's codec is not measured; set by Talk.Look
@@ -55,17 +55,17 @@ type Kind uint8
 const (
 	Answer      Kind = iota // the agent starts; Took is the turn latency
 	BargeIn                 // the caller starts over the agent; Took is the time until the agent stopped
-	Ignored                 // the same, but the agent continued; Took is 3 s
+	Ignored                 // the caller starts over the agent, which continues; Took is 3 s
 	CutOff                  // the agent starts over the caller
 	Backchannel             // a short word of the caller over the agent
-	DeadAir                 // both are silent; Took is for how long
+	DeadAir                 // both are silent; Took is the length of the silence
 )
 
-// Moment is a counted event, for display. For is the party that was waited for in dead air.
+// Moment is a counted event, for display. For is the party that is waited for in dead air.
 type Moment struct {
 	Kind     Kind
 	For      Party
-	At, Took time.Duration // At by the caller's clock, as in New
+	At, Took time.Duration // At is by the caller's clock, as in New
 }
 
 // Talk tracks a conversation. Its memory is bounded: a few hundred bytes, and 2 KB after hundreds of turns. It is not
@@ -74,9 +74,9 @@ type Talk struct {
 	// Each, if set, is called with each moment, at least 400 ms after it.
 	Each func(Moment)
 
-	answered time.Duration // by the callers' clock; all times in s count from it
+	answered time.Duration // by the clock of New; all times in s count from it
 	s        State
-	seen     [2]voice.View // from the last looks, by Party; not part of s
+	seen     [2]voice.View // the last looks, by Party; not part of s
 }
 
 // New starts tracking a call answered at the given time of any monotonic clock. All times passed to Talk are by that
@@ -101,9 +101,9 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 	t.know(p, heard.To-t.answered)
 }
 
-// Look takes what else is known about a party: speech in progress, and until when it was silent. The methods below
-// answer from the last looks at both parties. Looks change no figure, because speech in progress may turn out to be
-// noise: only what is settled is judged finally.
+// Look updates a party's speech in progress and the time until which it was silent. The methods below answer from the
+// last looks at both parties. A look changes no figure, because speech in progress may turn out to be noise: only
+// settled speech is judged finally.
 func (t *Talk) Look(p Party, v voice.View) {
 	side, blind := &t.s.Sides[p], blindCaller<<p
 	t.seen[p], side.Reason = v, v.Reason
@@ -123,7 +123,7 @@ func (t *Talk) now() *State {
 	return &now.s
 }
 
-// take judges what both said until the last look.
+// take judges the speech of both parties up to the last look.
 func (t *Talk) take() {
 	for p, v := range t.seen {
 		if v.Speaking {
@@ -134,7 +134,7 @@ func (t *Talk) take() {
 	t.seen = [2]voice.View{}
 }
 
-// Cut says that nothing before the given time may be measured against anything after it: a digit was pressed or sent.
+// Cut says that no duration may be measured across the given time, because a digit was pressed or sent.
 func (t *Talk) Cut(at time.Duration) { t.put(mark{At: at - t.answered}) }
 
 // Pause says that the line carries no conversation from the given time on, until Resume with the same reason.
@@ -143,29 +143,29 @@ func (t *Talk) Pause(why Why, at time.Duration) { t.put(mark{At: at - t.answered
 // Resume ends a pause. Speech after that is measured, if no other reason is left.
 func (t *Talk) Resume(why Why, at time.Duration) { t.put(mark{At: at - t.answered, Clear: why}) }
 
-// Unheard says that no process listened between two times. An utterance in progress at the end is not taken for a new
-// one: it is heard again within its longest pause.
+// Unheard says that no process listened between two times. The line stays paused for 400 ms more, so that an
+// utterance in progress at the end does not count as a new one.
 func (t *Talk) Unheard(from, to time.Duration) {
 	t.Pause(Away, from)
 	t.Resume(Away, to+within)
 }
 
-// Miss says why a part of the conversation was not listened to. Then nothing is measured, because what was heard says
-// nothing about the rest.
+// Miss says why a part of the conversation was not listened to. The call is then not measured, because the part that
+// was heard says nothing about the rest.
 func (t *Talk) Miss(why Reason) { t.s.Missed = why }
 
 // Missed reports whether Miss was called.
 func (t *Talk) Missed() bool { return t.s.Missed != "" }
 
-// Finish judges everything said before the end of the call. Call Look first.
+// Finish judges everything said up to the end of the call. Call Look first.
 func (t *Talk) Finish(at time.Duration) {
 	t.take()
 	t.settle(at - t.answered + within)
 	t.silence(t.s.At)
 }
 
-// Waiting returns which party is waited for, and since when: both are silent, and the other party spoke last. ok is
-// false if one of them speaks, the line is paused, or a party's speech is not measured. Call Look first.
+// Waiting returns the party that is waited for, and since when. Both parties are silent, and the other party spoke
+// last. ok is false if one of them speaks, the line is paused, or a party's speech is not measured. Call Look first.
 func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 	s := t.now()
 	speak := len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0
@@ -175,8 +175,8 @@ func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 	return s.Waiting, t.answered + s.Quiet, true
 }
 
-// Speaking returns who is speaking, by Party; a pause of 400 ms or more ends an utterance. Both are false if the line
-// is paused or a party's speech is not measured. Call Look first.
+// Speaking reports which parties are speaking, by Party. A pause of 400 ms or more ends an utterance. Both are false
+// if the line is paused or a party's speech is not measured. Call Look first.
 func (t *Talk) Speaking() (now [2]bool) {
 	s := t.now()
 	if s.unmeasured() != "" || s.asked(s.Paused) != 0 {
@@ -188,7 +188,7 @@ func (t *Talk) Speaking() (now [2]bool) {
 	return now
 }
 
-// add adds speech of a party. It may repeat what is already known.
+// add adds speech of a party. The speech may overlap speech that was added before.
 func (t *Talk) add(p Party, said span) {
 	side, from, to := &t.s.Sides[p], said.From, said.To
 	short := side.Short
@@ -198,7 +198,7 @@ func (t *Talk) add(p Party, said span) {
 	case to-from < word:
 		side.Short = said
 		return
-	case short.To > 0 && from-short.To < within: // it was the first syllable
+	case short.To > 0 && from-short.To < within: // the short sound was the first syllable
 		from = short.From
 	}
 	if n := len(side.Ahead); n > 0 && from-side.Ahead[n-1].To < within {
@@ -228,7 +228,7 @@ func (t *Talk) put(m mark) {
 	}
 }
 
-// settle judges what was said up to the given time. A party that was not heard until then counts as silent.
+// settle judges the speech up to the given time. A party that was not heard until then counts as silent.
 func (t *Talk) settle(until time.Duration) {
 	for p := range t.s.Sides {
 		t.s.Sides[p].Short = span{}
@@ -236,8 +236,8 @@ func (t *Talk) settle(until time.Duration) {
 	}
 }
 
-// know records that all speech of a party before the given time is known, and judges what can now be judged. A sound
-// too short for a word waits until the pause after it is too long to be within one.
+// know records that all speech of a party before the given time is known, and judges everything that can be judged
+// now. A sound too short for a word waits until the pause after it is too long for a pause within an utterance.
 func (t *Talk) know(p Party, until time.Duration) {
 	side := &t.s.Sides[p]
 	if short := side.Short; until-short.To >= within {

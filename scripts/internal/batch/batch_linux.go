@@ -1,5 +1,5 @@
-// Package batch sends and reads datagrams many at a time, without telling the runtime: for loads that poll their
-// sockets by the clock, so that their own cost stays small and constant whatever they load.
+// Package batch sends and reads datagrams many at a time, without telling the runtime. It is for loads that poll their
+// sockets by the clock, so that their own cost stays small and constant with any system.
 package batch
 
 import (
@@ -88,7 +88,7 @@ func (m *message) prepare(vector *unix.Iovec, peer *unix.RawSockaddrInet4, contr
 	}
 }
 
-// send sends the messages and returns how many the system accepted, and why not more.
+// send sends the messages. It returns how many the system accepted, and why it did not accept more.
 func send(fd int, all []message) (sent int, errno unix.Errno) {
 	for sent < len(all) {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDMMSG, uintptr(fd), uintptr(unsafe.Pointer(&all[sent])),
@@ -109,7 +109,7 @@ func receive(fd int, room []message) int {
 	n, _, errno := unix.RawSyscall6(unix.SYS_RECVMMSG, uintptr(fd), uintptr(unsafe.Pointer(&room[0])), uintptr(len(room)),
 		unix.MSG_DONTWAIT, 0, 0)
 	if errno != 0 {
-		return 0 // nothing is waiting
+		return 0 // no datagram is waiting
 	}
 	return int(n)
 }
@@ -124,8 +124,8 @@ func (m *message) came(control *control) int64 {
 	return Clock(unix.CLOCK_REALTIME)
 }
 
-// SleepUntil waits for a time of the monotonic clock, in nanoseconds. The runtime is not told: that would keep its
-// monitor busy.
+// SleepUntil waits until a time of the monotonic clock, in nanoseconds. It does not tell the runtime, because that
+// would keep the runtime's monitor busy.
 func SleepUntil(ns int64) {
 	at := unix.NsecToTimespec(ns)
 	const absolute = 1 // TIMER_ABSTIME
@@ -138,12 +138,12 @@ func SleepUntil(ns int64) {
 	}
 }
 
-// Punctual makes this thread wake up on time: otherwise it is 50 µs late.
+// Punctual makes this thread wake up on time. Otherwise it wakes up 50 µs late.
 func Punctual() { _ = unix.Prctl(unix.PR_SET_TIMERSLACK, 1, 0, 0, 0) }
 
 // Clock returns the time of a clock, such as unix.CLOCK_MONOTONIC, in nanoseconds.
 func Clock(id int32) int64 {
 	var t unix.Timespec
-	_ = unix.ClockGettime(id, &t) // all clocks used here exist
+	_ = unix.ClockGettime(id, &t) // can't fail: all clocks used here exist
 	return t.Nano()
 }

@@ -9,14 +9,14 @@ import (
 	"flowbridge/scripts/internal/namespace"
 )
 
-// Child is a process that we started. It ends with us.
+// Child is a process that we have started. It ends when we end.
 type Child struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when it has ended
 }
 
-// Start starts a command in a namespace. Its output is appended to a file. Its thread lives as long as the process,
-// because the thread's end would end the process, too (PR_SET_PDEATHSIG).
+// Start starts a command in a namespace. Its output is appended to a file. The thread that starts it lives as long as
+// the process, because the end of the thread would also end the process (PR_SET_PDEATHSIG).
 func Start(in namespace.Namespace, log string, c *exec.Cmd) (*Child, error) {
 	out, err := os.OpenFile(log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
@@ -62,7 +62,8 @@ func (c *Child) Wait() bool {
 	return c.cmd.ProcessState.Success()
 }
 
-// Stop ends the process as an operator does: the second signal makes Flowbridge end its calls. It is killed after 5 s.
+// Stop ends the process in the way that an operator would: the second signal makes Flowbridge end its calls. After 5 s
+// the process is killed.
 func (c *Child) Stop() {
 	terminate := func() { _ = c.cmd.Process.Signal(syscall.SIGTERM) }
 	terminate()

@@ -1,4 +1,4 @@
-// Package process starts and ends the loaded processes, and reads their time and memory.
+// Package process starts and ends the processes under load, and reads their time and memory.
 package process
 
 import (
@@ -51,14 +51,15 @@ func Children(parent int) (pids []int, err error) {
 	all, err := filepath.Glob("/proc/[0-9]*")
 	for _, name := range all {
 		pid, _ := strconv.Atoi(filepath.Base(name))
-		if s, err := StatOf(pid); err == nil && s.Parent == parent { // else it has ended since
+		if s, err := StatOf(pid); err == nil && s.Parent == parent { // otherwise it has ended since
 			pids = append(pids, pid)
 		}
 	}
 	return pids, err
 }
 
-// Group is the processes of a system, which are measured together. All figures of an empty group are 0.
+// Group is a group of processes that are measured together: those of a system. All figures of an empty group
+// are 0.
 type Group []int
 
 // CPU returns the time that the processes have used, user and system.

@@ -1,4 +1,4 @@
-// Package report evaluates and writes what the loads have measured.
+// Package report evaluates and writes the measurements of loads.
 package report
 
 import (
@@ -26,7 +26,7 @@ func Middle(sorted []float64) float64 {
 	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
 
-// At returns the value that a part q of sorted values does not exceed; the zero value if there are none.
+// At returns the value that a share q of sorted values does not exceed. It returns the zero value if there are none.
 func At[T any](sorted []T, q float64) (value T) {
 	if len(sorted) > 0 {
 		value = sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
@@ -34,8 +34,8 @@ func At[T any](sorted []T, q float64) (value T) {
 	return value
 }
 
-// Medians combines rounds, whose fields are float64, int and others: each float64 is the rounds' median, each int their
-// sum, and the rest is empty.
+// Medians combines rounds, whose fields are float64, int or of other types. Each float64 is the median of the rounds,
+// each int is their sum, and other fields stay zero.
 func Medians[T any](rounds []T) (m T) {
 	to := reflect.ValueOf(&m).Elem()
 	for i := range to.NumField() {

@@ -13,7 +13,7 @@ import (
 const (
 	// Size is the length of a packet, in bytes.
 	Size = 172
-	// Room is longer than a packet, so that longer packets can be told from ours.
+	// Room is longer than a packet, so that longer packets can be distinguished from ours.
 	Room = Size + 4
 	// Interval is the time between two packets of a call.
 	Interval = 20 * time.Millisecond
@@ -41,7 +41,7 @@ func Write(p []byte, call uint32, side int, number uint32, now int64) {
 	binary.BigEndian.PutUint64(p[atTime:], uint64(now))
 }
 
-// Read returns which packet p is, and when it was written. ok is false if it is not ours.
+// Read returns the call, number and time of packet p. ok is false if it is not ours.
 func Read(p []byte) (call, number uint32, written int64, ok bool) {
 	if len(p) != Size || binary.BigEndian.Uint64(p[atMagic:]) != magic {
 		return 0, 0, 0, false
@@ -59,8 +59,8 @@ type Pace struct {
 // NewPace returns a pace that starts now.
 func NewPace(tick time.Duration) *Pace { return &Pace{tick, batch.Clock(unix.CLOCK_MONOTONIC)} }
 
-// Wait waits for tick n, and returns how late it is. If that is more than an interval, the following ticks are delayed,
-// too: calls never send faster than in production.
+// Wait waits for tick n, and returns how late it is. If it is late by more than an interval, the following ticks are
+// delayed, too, so that calls never send faster than in production.
 func (p *Pace) Wait(n int64) (late time.Duration) {
 	due := p.begin + n*int64(p.tick)
 	late = time.Duration(batch.Clock(unix.CLOCK_MONOTONIC) - due)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Dialog is a call of an end, from the INVITE on.
+// Dialog is a call of an end, starting with the INVITE.
 type Dialog struct {
 	End      *End
 	Of       any // for the user of the package
@@ -19,7 +19,7 @@ type Dialog struct {
 	tag            string
 	target, routes string
 	cseq, theirs   int
-	over, gone     bool // it has ended; all knowledge of it is lost
+	over, gone     bool // over: it has ended; gone: all knowledge of it is lost
 	clients        []*Client
 	servers        []*Server
 }
@@ -44,13 +44,13 @@ func (d *Dialog) Finish() {
 	d.End.After(Patience+T2, d.Forget)
 }
 
-// Forget loses the dialog, as an end does that dies and restarts.
+// Forget drops the dialog, as an end does that dies and restarts.
 func (d *Dialog) Forget() {
 	d.over, d.gone, d.clients, d.servers = true, true, nil, nil
 	delete(d.End.dialogs, d.CallID)
 }
 
-// Text returns a request of the dialog. more is further headers, perhaps including a Contact, and the body.
+// Text returns a request of the dialog. more has further headers, perhaps including a Contact, and the body.
 func (d *Dialog) Text(method, branch string, cseq int, more string) string {
 	at := d.End.Addr.String()
 	if method != "ACK" && method != "BYE" && method != "CANCEL" && !strings.HasPrefix(more, "Contact: ") {
@@ -75,8 +75,8 @@ type Client struct {
 	done      func(Message)
 }
 
-// Ask sends a request within the dialog, or its INVITE. done gets the final answer, or "" if none came. It gets the 200
-// of an INVITE even if that had been given up.
+// Ask sends a request within the dialog, or its INVITE. done receives the final answer, or "" if there was none. done
+// receives the 200 of an INVITE even if the INVITE had been given up.
 func (d *Dialog) Ask(method, more string, done func(Message)) *Client {
 	d.cseq++
 	branch := "z9hG4bK" + d.End.Unique()
@@ -147,7 +147,7 @@ func (c *Client) answered(m Message, status int) {
 		c.heard = true
 		return
 	}
-	late := c.settled && c.method == "INVITE" && status < 300 && !c.d.Answered // it was given up, or refused
+	late := c.settled && c.method == "INVITE" && status < 300 && !c.d.Answered // the INVITE was given up, or refused
 	if c.method == "INVITE" {
 		c.acknowledge(m, status, late)
 	}

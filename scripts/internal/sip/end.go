@@ -19,18 +19,18 @@ const Empty = "Content-Length: 0\r\n\r\n"
 
 const noDialog = "481 Call/Transaction Does Not Exist"
 
-// End is a user agent that follows RFC 3261: repeats, timers, 481 to unknown dialogs. It has no lock: only one
+// End is a user agent that follows RFC 3261: repeats, timers, 481 for unknown dialogs. It has no lock: only one
 // goroutine may use it at a time.
 type End struct {
-	Name       string // prefix of its branches, tags and Call-IDs, unique to the end
+	Name       string // prefix of its branches, tags and Call-IDs; unique to the end
 	Addr, Peer netip.AddrPort
 	Via        string // further parameters of its Via
 	Send       func(text string, to netip.AddrPort)
 	After      func(time.Duration, func())
-	Impatient  bool // a ringing INVITE is also given up, after as long as one without any answer
+	Impatient  bool // a ringing INVITE is also given up, after the same time as one without any answer
 
-	// These functions tell the user of the end what happens. Each may be nil.
-	Arrive func(*Dialog, *Server)                      // a call arrives; if nil, none is taken
+	// These functions tell the user of the end about events. Each may be nil.
+	Arrive func(*Dialog, *Server)                      // a call arrives; if nil, all calls are refused
 	Asked  func(*Dialog, *Server)                      // a request within a dialog; if nil, it gets 200, an INVITE 488
 	Acked  func(*Dialog)                               // the ACK of a 200 came
 	Ended  func(d *Dialog, by string)                  // by the other side's BYE or CANCEL; "ACK" if a 200 got none
@@ -96,7 +96,7 @@ func (e *End) Dial(from, to string) *Dialog {
 	return e.Open(target, "<sip:"+from+"@"+e.Addr.Addr().String()+">", "<"+target+">")
 }
 
-// Open returns an outgoing dialog, or the Call-ID, From and To for some requests.
+// Open returns an outgoing dialog. It may also be used just for the Call-ID, From and To of some requests.
 func (e *End) Open(target, from, to string) *Dialog {
 	return e.add(&Dialog{
 		End: e, CallID: e.Unique() + "@" + e.Addr.Addr().String(), tag: e.Unique(), target: target, local: from, remote: to,

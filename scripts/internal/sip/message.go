@@ -51,7 +51,7 @@ func (m Message) Lines(names ...string) string {
 	return all.String()
 }
 
-// Body returns what follows the headers.
+// Body returns the part after the headers.
 func (m Message) Body() string {
 	_, body, _ := strings.Cut(string(m), "\r\n\r\n")
 	return body
@@ -103,7 +103,8 @@ func (m Message) Contact() string {
 	return between(m.Header("Contact"), "<", ">")
 }
 
-// Answer returns an answer to a request. tag is for a To without one, more the rest of the headers and the body.
+// Answer returns an answer to a request. tag is added to a To without one. more has the rest of the headers and the
+// body.
 func (m Message) Answer(status, tag, more string) string {
 	to := m.Header("To")
 	if m.Tag("To") == "" && !strings.HasPrefix(status, "100") {

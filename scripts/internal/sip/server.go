@@ -8,15 +8,15 @@ import (
 
 // Server is a server transaction.
 type Server struct {
-	Request  Message // until its ACK has come
+	Request  Message // empty once the ACK has come
 	Method   string
 	Final    bool
 	d        *Dialog
 	branch   string
 	cseq     int
 	from     netip.AddrPort
-	response string // the last one
-	acked    bool   // for an INVITE
+	response string // the last response
+	acked    bool   // used for an INVITE
 }
 
 func (d *Dialog) serve(m Message, method string, from netip.AddrPort) *Server {

@@ -13,7 +13,7 @@ import (
 
 // Answer is the answer of a server.
 type Answer struct {
-	Status      int // 0 if it did not answer
+	Status      int // 0 if the server did not answer
 	ContentType string
 	Body        []byte
 }
@@ -21,10 +21,10 @@ type Answer struct {
 // OK reports whether the status is 2xx.
 func (a Answer) OK() bool { return a.Status/100 == 2 }
 
-// ErrTooLarge is the error of an answer over its bound. Its body is cut one byte after the bound.
+// ErrTooLarge means that an answer is larger than its limit. Its body is cut one byte after the limit.
 var ErrTooLarge = errors.New("the answer is too large")
 
-// client returns a client that keeps no connections, follows no redirects and uses no proxy.
+// client returns a client that keeps no connections, and that does not use redirects or proxies.
 func client() *http.Client {
 	return &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10},
@@ -32,8 +32,8 @@ func client() *http.Client {
 	}
 }
 
-// Ask sends a request and reads its answer, up to a bound in bytes. Errors omit the URL, because it may contain a
-// secret.
+// Ask sends a request and reads its answer. bound is the limit of the answer in bytes. Errors omit the URL,
+// because it may contain a secret.
 func Ask(r *http.Request, bound int64) (a Answer, err error) {
 	res, err := client().Do(r)
 	if err != nil {
@@ -61,7 +61,8 @@ func Post(ctx context.Context, to string, header http.Header, body []byte, bound
 	return Ask(r, bound)
 }
 
-// Deliver sends a message until the answer is 2xx, at most tries times. The pause between two tries doubles.
+// Deliver sends a message until the answer is 2xx, at most tries times. The pause between tries doubles each
+// time.
 func Deliver(ctx context.Context, tries int, pause time.Duration, send func(try int) (Answer, error)) (Answer, error) {
 	for try := 1; ; try++ {
 		answer, err := send(try)

@@ -60,7 +60,7 @@ func (s *Server) carryOut(w http.ResponseWriter, r *http.Request) bool {
 		_, _ = io.WriteString(w, Bomb())
 	case sim.FaultHuge:
 		huge(w)
-	default: // faults of the agent, or of a single answer
+	default: // a fault of the agent, or of a single answer
 		return true
 	}
 	return false
@@ -81,12 +81,12 @@ func (s *Server) stall(r *http.Request, d time.Duration) bool {
 	return false
 }
 
-// Bomb is some 128 KiB of gzip that unpack to a thousand times as many spaces, which JSON may start with. It repeats
-// one part, as a gzip file may have several (RFC 1952 section 2.2).
+// Bomb is about 128 KiB of gzip that unpack to a thousand times as many spaces, which may precede JSON. It repeats
+// one part, because a gzip file may have several (RFC 1952 section 2.2).
 var Bomb = sync.OnceValue(func() string {
 	var member bytes.Buffer
 	z := gzip.NewWriter(&member)
-	_, _ = z.Write(bytes.Repeat([]byte(" "), bombMember)) // a buffer takes it
+	_, _ = z.Write(bytes.Repeat([]byte(" "), bombMember)) // writing to a buffer can't fail
 	_ = z.Close()
 	return string(bytes.Repeat(member.Bytes(), bombMembers))
 })

@@ -33,8 +33,8 @@ type Server struct {
 
 // API describes an HTTP API.
 type API struct {
-	Token   string           // that each request must present
-	TokenIn string           // the header for the bare token; default: Authorization: Bearer
+	Token   string           // the token that each request must present
+	TokenIn string           // the header for the bare token; if empty, Authorization: Bearer is used
 	Created int              // status of the answer to a POST; 200 if zero
 	Lock    sync.Locker      // held while a request is carried out; may be nil
 	Routes  map[string]Route // by method and path: "POST /v2/numbers/{slug}"
@@ -42,13 +42,13 @@ type API struct {
 	Envelope func(code int, words []string) any
 }
 
-// Route says what a request may have in its body, and what it does.
+// Route says what the body of a request may contain, and what the request does.
 type Route struct {
-	Body *Shape // nil if it has none
+	Body *Shape // nil if there is no body
 	Do   Do
 }
 
-// Do answers a request with a value for JSON, or refuses it.
+// Do carries out a request. It returns a value for JSON, or refuses the request.
 type Do func(r Request) (any, *Refusal)
 
 // Request is a request with a checked body.
@@ -68,7 +68,7 @@ func Refuse(code int, format string, args ...any) *Refusal {
 	return &Refusal{code, []string{fmt.Sprintf(format, args...)}}
 }
 
-// Open opens both sockets. Cancelling ctx ends the calls, but not the listeners.
+// Open opens both sockets. If ctx is cancelled, the calls end, but the listeners stay.
 func Open(ctx context.Context, listen string, o sim.AgentOptions) (*Server, error) {
 	agent, err := sim.OpenAgent(ctx, o)
 	if err != nil {
@@ -130,7 +130,7 @@ func (s *Server) handler() http.Handler {
 	})
 }
 
-// serve checks the token, the route and the body of a request, carries out the fault and calls the route.
+// serve checks the token, the route and the body of a request, applies the fault, and calls the route.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request, methods map[string]Route) {
 	route := methods[r.Method]
 	switch {
@@ -180,7 +180,7 @@ func (s *Server) do(route Route, r Request) (any, *Refusal) {
 	return route.Do(r)
 }
 
-// body reads a body of JSON, up to its bound, and checks its shape.
+// body reads a JSON body, up to the limit, and checks its shape.
 func (s *Server) body(w http.ResponseWriter, r *http.Request, shape *Shape) (Object, *Refusal) {
 	if shape == nil || shape.Open && len(shape.Required) == 0 && r.ContentLength == 0 {
 		return nil, nil
@@ -195,7 +195,7 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, shape *Shape) (Obj
 	return shape.Read(raw)
 }
 
-// Page returns the part of a list selected by the query's limit and offset, and these two.
+// Page returns the part of a list that the query's limit and offset select, and the values of both.
 func Page[T any](r *http.Request, all []T, limit, most int) (part []T, asked map[string]int, refusal *Refusal) {
 	asked = map[string]int{"limit": limit, "offset": 0}
 	for name := range asked {

@@ -17,7 +17,7 @@ import (
 // Object is a JSON object. Its values are strings, json.Number, bool, nil, []any and map[string]any.
 type Object map[string]any
 
-// ParseObject parses one JSON object. Members must not appear twice.
+// ParseObject parses one JSON object. A member must not appear twice.
 func ParseObject(body []byte) (Object, error) {
 	o, err := rest.ParseObject(body)
 	if err != nil {
@@ -38,7 +38,7 @@ func (o Object) Object(name string) Object { m, _ := o[name].(map[string]any); r
 // Check returns what is wrong with a value, as "must be …", or "".
 type Check func(v any) string
 
-// Fields are the members that an object may have.
+// Fields lists the members that an object may have.
 type Fields map[string]Check
 
 // With adds members with the same check.
@@ -49,7 +49,7 @@ func (f Fields) With(check Check, names ...string) Fields {
 	return f
 }
 
-// Shape has the members that an object may have and must have.
+// Shape says which members an object may have and which it must have.
 type Shape struct {
 	Fields   Fields
 	Required []string
@@ -69,7 +69,7 @@ func (s Shape) Read(raw []byte) (Object, *Refusal) {
 	return body, nil
 }
 
-// Wrong lists the faults of an object, in the order of its members' names.
+// Wrong lists the errors in an object, in the order of its members' names.
 func (s Shape) Wrong(object map[string]any) (all []string) {
 	for _, name := range slices.Sorted(maps.Keys(object)) {
 		check, known := s.Fields[name]

@@ -51,11 +51,11 @@ func (t *Table[T]) All() []T {
 	return all
 }
 
-// IDs has the ids of announced calls. Each is valid for one INVITE.
+// IDs holds the ids of announced calls. Each is valid for one INVITE.
 type IDs[T any] struct {
 	mu    sync.Mutex
 	ids   map[string]*announced[T]
-	order []string // by age
+	order []string // oldest first
 }
 
 // announced is a call that the API has announced.
@@ -65,7 +65,7 @@ type announced[T any] struct {
 	used       bool
 }
 
-// Add keeps an id for its lifetime, and then for another lifetime in which it counts as expired.
+// Add keeps an id for its lifetime, and then for another lifetime, in which it counts as expired.
 func (t *IDs[T]) Add(id string, about T, now time.Time, lifetime time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -80,7 +80,7 @@ func (t *IDs[T]) Add(id string, about T, now time.Time, lifetime time.Duration) 
 	t.order = append(t.order, id)
 }
 
-// Find returns what was announced under an id, and when.
+// Find returns the data that was announced under an id, and when.
 func (t *IDs[T]) Find(id string) (about T, at time.Time, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -90,7 +90,7 @@ func (t *IDs[T]) Find(id string) (about T, at time.Time, known bool) {
 	return about, at, false
 }
 
-// Use spends an id on an INVITE. The reason is empty if the id is valid.
+// Use spends an id on an INVITE. If the id is valid, the reason is empty.
 func (t *IDs[T]) Use(id string, now time.Time) (about T, reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -129,10 +129,10 @@ func (c *Call[Seen]) Seen() Seen {
 	return c.seen
 }
 
-// Snapshotter is a call that returns what was seen of it.
+// Snapshotter is a call that can return its data.
 type Snapshotter[Seen any] interface{ Snapshot() Seen }
 
-// History has the latest calls of a stand-in.
+// History holds the latest calls of a stand-in.
 type History[C Snapshotter[Seen], Seen any] struct {
 	mu    sync.Mutex
 	calls []C
