@@ -112,7 +112,7 @@ func (t *Target) check(s section) {
 	s.callable(t.Transport)
 }
 
-// isHandedOver reports whether orders may transfer the target's calls.
+// isHandedOver reports whether requests to the API may transfer the target's calls.
 func (t *Target) isHandedOver() bool { return len(t.TransferNumbers)+len(t.TransferHosts) > 0 }
 
 // idIsThere reports headers that use the platform's id although the answer has none.
