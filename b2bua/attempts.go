@@ -287,8 +287,8 @@ func (all *attempts) prepare(a *attempt) {
 	})
 }
 
-// beforeInvite does beside the call what an attempt needs, and has the call know when it is ready. It begins on the
-// goroutine of the call's turn: most of it is to wait for others.
+// beforeInvite runs do, the preparation of an attempt, concurrently with the call, and then posts ready to it. It
+// starts on the goroutine of the call's turn, because do mostly waits for I/O.
 func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready, do func(context.Context)) {
 	c := all.call
 	c.server.calls.Add(1)

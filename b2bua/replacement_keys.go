@@ -27,7 +27,7 @@ func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
 		return true
 	}
 	if warm {
-		rs.announce()
+		rs.playAnnouncement()
 	}
 	return warm
 }
@@ -49,8 +49,8 @@ func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits b
 	return a.crypto.Awaits()
 }
 
-// announce plays the announcement to a target that can be heard, and waits for its decision.
-func (rs *replacements) announce() {
+// playAnnouncement plays the announcement to a target that can be heard, and waits for its decision.
+func (rs *replacements) playAnnouncement() {
 	c := rs.call
 	rs.current.hears = true
 	rs.current.why.stands(hears, 200, message.StatusText(200))

@@ -16,10 +16,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// Calls of an earlier process come in three ways: it was killed, it ran on another machine, or this one replaces it. An
-// answered call continues: its dialogs, its media on the same ports, its timers. An unanswered call of a killed process
-// is refused and cancelled; one of a replaced process restarts (restart.go). If a call can't be read, or has lost its
-// trunk, target or ports, only this call is lost; in an upgrade, the old process continues instead.
+// A process takes over calls from an earlier one in three cases: the earlier process was killed, it ran on another
+// machine, or this process replaces it. An answered call continues, with its dialogs, timers and media ports. An
+// unanswered call is refused and cancelled if its process was killed, and restarted if it was replaced (restart.go). If
+// a call can't be read, or has lost its trunk, target or ports, only that call is lost; in an upgrade, the old process
+// continues instead.
 
 var (
 	errUnanswered = errors.New("the call was not answered yet")

@@ -78,7 +78,7 @@ type CommandsHook struct {
 func (h *CommandsHook) check(s section) {
 	for i := range s.l.cfg.Targets {
 		t := &s.l.cfg.Targets[i]
-		if slices.Contains(h.Targets, t.Name) && !t.isHandedOver() {
+		if slices.Contains(h.Targets, t.Name) && !t.mayBeTransferred() {
 			s.fields["targets"].fail("has target "+t.Name+", whose calls may be transferred to nowhere",
 				`write transfer_numbers, like ["^\\+1507[0-9]{7}$"], or transfer_hosts below it, or remove it here`)
 		}

@@ -96,7 +96,7 @@ func (t *Target) check(s section) {
 			"write call_auth, the user and the password of what registers")
 	}
 	s.transfers(t)
-	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse || t.isHandedOver()
+	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse || t.mayBeTransferred()
 	t.overBudget(s)
 	t.Prepare = s.prepare(t.Kind)
 	t.Sample = s.l.sampleRow()
@@ -112,8 +112,8 @@ func (t *Target) check(s section) {
 	s.callable(t.Transport)
 }
 
-// isHandedOver reports whether orders may transfer the target's calls.
-func (t *Target) isHandedOver() bool { return len(t.TransferNumbers)+len(t.TransferHosts) > 0 }
+// mayBeTransferred reports whether requests to the API may transfer the target's calls.
+func (t *Target) mayBeTransferred() bool { return len(t.TransferNumbers)+len(t.TransferHosts) > 0 }
 
 // idIsThere reports headers that use the platform's id although the answer has none.
 func (s section) idIsThere(t *Target) {

@@ -15,8 +15,8 @@ import (
 	"flowbridge/media/packet"
 )
 
-// noLeaks checks at the end of a test that no descriptor and no goroutine is left
-// of it. It is called first, so that it looks last.
+// noLeaks checks at the end of a test that no descriptor or goroutine of the test is left. Call it
+// first, so that its check runs last.
 func noLeaks(tb testing.TB) {
 	tb.Helper()
 	c := newClient(tb, "127.0.0.1:0") // the runtime's own descriptors exist from here on
@@ -30,7 +30,7 @@ func noLeaks(tb testing.TB) {
 	})
 }
 
-// attacked is a call of a bridge with RTCP, both sides of which go on speaking.
+// attacked is a bridged call with RTCP. Both sides keep speaking.
 type attacked struct {
 	*bridge
 	aRTCP, bRTCP *client
@@ -48,7 +48,7 @@ func newAttacked(t *testing.T, e *Engine) *attacked {
 	return c
 }
 
-// speak has both sides say the next packet, which the other one gets as it is.
+// speak sends the next packet of each side. The other side must get it unchanged.
 func (c *attacked) speak() {
 	c.a.t.Helper()
 	c.seq++
@@ -59,7 +59,7 @@ func (c *attacked) speak() {
 	c.a.expect(c.Local(SideA), back)
 }
 
-// report has both sides' RTCP pass.
+// report sends RTCP from both sides.
 func (c *attacked) report() {
 	c.a.t.Helper()
 	there, back := rtcpPacket(c.a.t, ssrcA), rtcpPacket(c.a.t, ssrcB)
@@ -69,8 +69,8 @@ func (c *attacked) report() {
 	c.aRTCP.expect(rtcpOf(c.Local(SideA)), back)
 }
 
-// undisturbed checks that neither side of the call got anything unexpected,
-// and that what was dropped of both sides was all from wrong sources.
+// undisturbed checks that neither side received anything unexpected, and that all dropped packets
+// came from wrong sources.
 func (c *attacked) undisturbed(strays uint64) {
 	t := c.a.t
 	t.Helper()
@@ -184,7 +184,7 @@ func TestFloodOnOnePort(t *testing.T) {
 	flooded.speak()
 }
 
-// waiting is how many bytes wait at a UDP socket of ours.
+// waiting returns the number of bytes queued at one of our UDP sockets.
 func waiting(t *testing.T, at netip.AddrPort) (n int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/net/udp")
@@ -201,8 +201,8 @@ func waiting(t *testing.T, at netip.AddrPort) (n int) {
 	return n
 }
 
-// Who knows all of a stream, but is not its source, changes nothing: neither a
-// host elsewhere nor the side's own with another port, while the side is heard.
+// A host that knows everything about a stream but is not its source changes nothing while the side
+// is heard. This holds for other hosts and for other ports of the side's own host.
 func TestInjectionFromElsewhere(t *testing.T) {
 	noLeaks(t)
 	c := newAttacked(t, openEngine(t, nil))
@@ -225,8 +225,8 @@ func TestInjectionFromElsewhere(t *testing.T) {
 	}
 }
 
-// forgedReports are what somebody makes up about the sides' streams, who knows
-// their SSRCs: figures that are bad, and goodbyes.
+// forgedReports returns RTCP that an attacker who knows the SSRCs can forge about the sides'
+// streams: bad statistics and BYEs.
 func forgedReports(tb testing.TB, ssrc, about uint32) map[string][]byte {
 	tb.Helper()
 	bad := []rtcp.ReceptionReport{{SSRC: about, FractionLost: 255, TotalLost: 1e6, Jitter: 1e6, LastSenderReport: 1, Delay: 1}}
@@ -291,7 +291,7 @@ func TestForgedReports(t *testing.T) {
 	}
 }
 
-// Where RTP and RTCP share a port, reports are taken from the source of RTP alone.
+// If RTP and RTCP share a port, reports are accepted only from the source of RTP.
 func TestForgedMuxedReports(t *testing.T) {
 	noLeaks(t)
 	c := newAttacked(t, openEngine(t, nil))

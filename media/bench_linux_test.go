@@ -11,14 +11,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bench is a worker that no goroutine runs, so that the test itself is the
-// worker, with a number of sessions between two sockets.
+// bench is a worker without a goroutine of its own: the test runs it. It relays a number of
+// sessions between two sockets.
 type bench struct {
 	tb       testing.TB
 	w        *worker
 	relays   []*relay
-	into     []sockaddr // side A of each
-	from, to int32      // sockets of the clients
+	into     []sockaddr // side A of each session
+	from, to int32      // the clients' sockets
 	packet   []byte
 	sink     [bufferSize]byte
 	source   sockaddr
@@ -64,7 +64,7 @@ func newBench(tb testing.TB, sessions int) *bench {
 	return b
 }
 
-// gives has the worker carry out an order to a side's stages.
+// gives makes the worker carry out an order to a side's stages.
 func (b *bench) gives(r *relay, side Side, o stage.Order) {
 	b.tb.Helper()
 	must(b.tb, b.w.perform(command{op: opOrder, relay: r, side: side, order: o}))
@@ -79,7 +79,7 @@ func (b *bench) offer(from int32) {
 	}
 }
 
-// carry has the worker relay what waits.
+// carry makes the worker relay the waiting packets.
 func (b *bench) carry() {
 	for before := b.handled(); b.handled()-before < uint64(len(b.relays)); {
 		b.w.turn()
@@ -110,7 +110,7 @@ func (b *bench) arrives(fd int32) {
 	}
 }
 
-// collect reads what was relayed.
+// collect reads the relayed packets.
 func (b *bench) collect() {
 	for range b.relays {
 		b.arrives(b.to)
@@ -194,7 +194,7 @@ func BenchmarkRelay(b *testing.B) {
 	newBench(b, 32).measure(b)
 }
 
-// measure reports what a packet costs the worker.
+// measure reports the worker's time per packet.
 func (r *bench) measure(b *testing.B) {
 	b.Helper()
 	b.ReportAllocs()

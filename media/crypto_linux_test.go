@@ -13,11 +13,11 @@ import (
 	"flowbridge/media/packet"
 )
 
-// secured is a bridge whose sides may be SRTP, with the far side's contexts.
+// secured is a bridge whose sides may use SRTP, with the contexts of the far sides.
 type secured struct {
 	*bridge
 	crypto  [2]Crypto
-	seals   [2]*srtp.Context // what the sides send by; nil: plain
+	seals   [2]*srtp.Context // for the packets that the sides send; nil means plain RTP
 	unseals [2]*srtp.Context
 }
 
@@ -42,7 +42,7 @@ func (s *secured) client(side Side) *client {
 	return s.b
 }
 
-// says has a side send a packet as it is to.
+// says sends a packet from a side, protected if the side uses SRTP.
 func (s *secured) says(from Side, pkt []byte) []byte {
 	c := s.client(from)
 	c.t.Helper()
@@ -53,7 +53,7 @@ func (s *secured) says(from Side, pkt []byte) []byte {
 	return pkt
 }
 
-// hears reads what a side gets and takes the protection off.
+// hears reads a packet that a side receives and removes the protection.
 func (s *secured) hears(side Side) []byte {
 	c := s.client(side)
 	c.t.Helper()
@@ -120,7 +120,7 @@ func TestSecureReports(t *testing.T) {
 	b.expectNothing()
 }
 
-// Only an authentic packet locks a source, wherever it is from.
+// Only an authentic packet locks a source, whatever its address is.
 func TestUnauthenticLocksNothing(t *testing.T) {
 	s := newSecured(t, [2]Suite{SuiteAESCM128SHA80, 0})
 	stranger := newClient(t, "127.0.1.1:0") // the address is believed, with any port
@@ -216,8 +216,7 @@ func TestSecureAgain(t *testing.T) {
 	}
 }
 
-// Digits go out under the key as well, and what is relayed after them has
-// numbers of its own.
+// Digits are also encrypted, and packets that are relayed after them have unused numbers.
 func TestSecureDigits(t *testing.T) {
 	s := newSecured(t, [2]Suite{0, SuiteAESCM128SHA80})
 	for seq := range uint16(5) {

@@ -12,17 +12,17 @@ import (
 	"github.com/pion/srtp/v3"
 )
 
-// allSuites are all that there are.
+// allSuites lists all suites.
 var allSuites = []Suite{
 	SuiteAESCM128SHA80, SuiteAESCM128SHA32, suiteAES256CMSHA80, SuiteAES256CMSHA32, SuiteAEADAES128GCM, SuiteAEADAES256GCM,
 }
 
-// testKeys are keys that a seed stands for.
+// testKeys returns keys that are derived from a seed.
 func testKeys(s Suite, seed byte, mki ...byte) *Keys {
 	return &Keys{Suite: s, Key: bytes.Repeat([]byte{seed}, s.KeyLen()), MKI: mki}
 }
 
-// far is the far side's context of the library, which knows nothing of ours.
+// far returns the library's context for the far side. It shares nothing with our code.
 func far(tb testing.TB, k *Keys) *srtp.Context {
 	tb.Helper()
 	s := suites[k.Suite]
@@ -114,7 +114,7 @@ func TestWindow(t *testing.T) {
 	meet(1000, false)
 	meet(1001, true)
 	meet(1064, true)
-	meet(1000, false) // too old now
+	meet(1000, false) // too old by now
 	meet(999, false)
 	meet(100000, true)
 	meet(1064, false)
@@ -141,8 +141,7 @@ func TestWindow(t *testing.T) {
 	}
 }
 
-// feed has an opener take what the far side sent and says how many packets it
-// took.
+// feed passes packets to open and returns how many it accepted.
 func feed(t *testing.T, open func(pkt []byte) fault, pkts ...[]byte) (taken int) {
 	t.Helper()
 	for _, p := range pkts {
@@ -216,7 +215,7 @@ func TestFormerKeys(t *testing.T) {
 	}
 	s.set(cryptoChange{in: opening(t, old)})
 	under := far(t, old)
-	pkts := stretch(t, under, 60000, 10000) // over a roll-over
+	pkts := stretch(t, under, 60000, 10000) // across a roll-over
 	if n := feed(t, opens, pkts[:9000]...); n != 9000 {
 		t.Fatalf("%d of 9000 packets were taken", n)
 	}

@@ -6,13 +6,13 @@ import (
 	"testing"
 )
 
-// record is a datagram as DTLS has them.
+// record returns a datagram in the form of DTLS.
 func record(kind byte, body string) []byte {
 	pkt := append([]byte{kind, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, byte(len(body))}, body...)
 	return pkt
 }
 
-// A side whose keys are awaited is sent nothing and heard nothing but the datagrams that they are agreed on by.
+// A side whose keys are awaited sends and receives only the datagrams of the key agreement.
 func TestAwaitedKeys(t *testing.T) {
 	s := newSecured(t, [2]Suite{})
 	must(t, s.SetCrypto(SideB, Crypto{Awaited: true}))
@@ -66,7 +66,7 @@ func TestDatagramsEnd(t *testing.T) {
 	<-s.Datagrams(SideA).Done()
 }
 
-// A datagram without a reader is dropped, and holds nothing up.
+// A datagram without a reader is dropped and delays nothing.
 func TestDatagramsAreBounded(t *testing.T) {
 	d := NewDatagrams(func([]byte) {})
 	for range 10 * datagramsWaiting {

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// trafficClass reads a packet and the TOS or traffic class that it came with.
+// trafficClass reads a packet and returns its TOS or traffic class.
 func (c *client) trafficClass() int {
 	c.t.Helper()
 	must(c.t, c.conn.SetReadDeadline(time.Now().Add(patience)))

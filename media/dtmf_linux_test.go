@@ -71,7 +71,7 @@ func conversation(tb testing.TB) (packets [][]byte) {
 	return packets
 }
 
-// changed is a packet as it leaves with these payload changes.
+// changed returns a packet after these payload changes.
 func changed(pkt []byte, changes []PayloadChange) []byte {
 	pkt = bytes.Clone(pkt)
 	for _, c := range changes {

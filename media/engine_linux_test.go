@@ -243,7 +243,7 @@ func checkOrigin(t *testing.T, c *client, made map[uint32]netip.AddrPort) {
 	}
 }
 
-// A worker that is woken before it has any socket stays alive.
+// A worker that is woken before it has a socket keeps running.
 func TestCommandBeforeAnySocket(t *testing.T) {
 	w, err := newWorker(time.Now(), silenceLimits{start: time.Second, mid: time.Second})
 	must(t, err)
@@ -251,7 +251,7 @@ func TestCommandBeforeAnySocket(t *testing.T) {
 	w.stop()
 }
 
-// A peer elsewhere can't have media sent to what listens at our own address.
+// A peer elsewhere can't make the engine send media to a service at our own address.
 func TestPeerAtOurAddress(t *testing.T) {
 	ours := netip.MustParseAddr("192.0.2.55")
 	nat := netip.MustParseAddr("198.51.100.9")

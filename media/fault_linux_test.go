@@ -31,7 +31,7 @@ func TestPassesDisorderOn(t *testing.T) {
 	}
 }
 
-// rich is an RTP packet with all that a header can have, and padding.
+// rich returns an RTP packet with every optional header field and padding.
 func rich(tb testing.TB, seq uint16) []byte {
 	tb.Helper()
 	p := rtp.Packet{

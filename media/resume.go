@@ -167,8 +167,9 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 	r.stages.Held = r.excused() || !r.complete()
 }
 
-// resume describes the party, and locks its latch again: a stranger must not replace a source that seems silent only
-// because no process was listening. It also applies settings that were made but not carried out.
+// resume restores the party's description and latch. The latch is locked again, so that a stranger can't replace a
+// source that seems silent only because no process was listening. Settings that were made but not yet applied are
+// applied.
 func (p *party) resume(s *SideState, exact bool, c stream.Clock) {
 	l, is := s.Latch, s.Peer.normal()
 	p.named, p.rtcp.source = &is, sendable(s.RTCP)

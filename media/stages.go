@@ -122,9 +122,9 @@ func (s *Session) Talk() (f *turns.Figures) {
 	return f
 }
 
-// AgentWaited returns how long the caller has been waiting for the agent to speak; 0 if the caller is not waiting, or
+// DeadAir returns how long the caller has been waiting for the agent to speak; 0 if the caller is not waiting, or
 // if that is unknown.
-func (s *Session) AgentWaited() (waited time.Duration) {
+func (s *Session) DeadAir() (waited time.Duration) {
 	s.look(atOnce, func(is *stage.Stages, now time.Duration) { waited = is.Waiting(now) })
 	return waited
 }

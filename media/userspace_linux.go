@@ -223,7 +223,7 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 	c.RxBytes.Add(uint64(n)) // at most maxPacket
 	now, heard := int64(w.now), c.ofRTP()
 	ep.relay.hears(ep.side, w.now)
-	if h.SSRC != ep.latch().SSRC() { // it is beside the stream, and has separate numbers
+	if h.SSRC != ep.latch().SSRC() { // a second stream of the source, with its own sequence numbers
 		return
 	}
 	if heard.First.Load() == 0 {

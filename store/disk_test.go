@@ -16,7 +16,7 @@ func TestFrozenDisk(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	mustPut(t, s, sample("before"))
 	touched, frozen := make(chan struct{}, 100), make(chan struct{})
-	err := s.do(t.Context(), "freeze", func(context.Context, *sql.Conn) error { // on the writer's goroutine, which uses the variable
+	err := s.do(t.Context(), "freeze", func(context.Context, *sql.Conn) error { // runs on the writer's goroutine
 		s.ground.mu.Lock()
 		defer s.ground.mu.Unlock()
 		s.ground.touch = func(string) {

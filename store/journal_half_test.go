@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A write that a kill has torn anywhere leaves a call that can go on, by that write or the one before; and it does so after
-// others have been written behind it.
+// If a kill tears a write anywhere, the call can continue from that write or from the previous one. This still holds
+// after other calls have written behind it.
 func TestTornStateLeavesTheOneBefore(t *testing.T) {
 	j := journalAt(t)
 	first, second, other := bare("one"), bare("one"), bare("two")

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// noteLater has a call noted while another call's write is under way.
+// noteLater notes a call while another call's write is in progress.
 func noteLater(j *journal, id string) (noted <-chan struct{}) {
 	done := make(chan struct{})
 	go func() {
@@ -30,7 +30,8 @@ func isOver(done <-chan struct{}) bool {
 	}
 }
 
-// An entry that waits behind another call's write is in the file when its call goes on, because a peer is told next.
+// An entry that waits behind another call's write is in the file before its call continues, because the call then
+// answers a peer.
 func TestNoteIsOnFileBeforeItsCallGoesOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +42,7 @@ func TestNoteIsOnFileBeforeItsCallGoesOn(t *testing.T) {
 			t.Fatal("the calls go on while the entries are in memory")
 		}
 		j.mu.Lock()
-		j.writing = false // the other's write is over
+		j.writing = false // the other call's write has ended
 		j.write()
 		j.mu.Unlock()
 		if !isOver(first) || !isOver(second) {
@@ -55,7 +56,7 @@ func TestNoteIsOnFileBeforeItsCallGoesOn(t *testing.T) {
 	})
 }
 
-// A write that hangs holds one other call up, for a moment, and no more of them.
+// A write that hangs delays one other call for a moment, and no further calls.
 func TestHangingWriteHoldsUpOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := openJournal(filepath.Join(t.TempDir(), "f.db"), nil)
@@ -71,7 +72,7 @@ func TestHangingWriteHoldsUpOneCall(t *testing.T) {
 		j.mu.Lock()
 		j.writing = false
 		j.write()
-		j.writing = true // the next write has a chance of its own
+		j.writing = true // the next write is waited for again
 		j.mu.Unlock()
 		began := time.Now()
 		j.note(callState, &r, nil, began)
@@ -85,7 +86,7 @@ func TestHangingWriteHoldsUpOneCall(t *testing.T) {
 	})
 }
 
-// A caller whose patience ends as the write does has no say on the next one.
+// A caller whose time limit ends together with the write does not affect the next write.
 func TestLateIsOfItsWrite(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := newJournal("", nil)
@@ -99,7 +100,7 @@ func TestLateIsOfItsWrite(t *testing.T) {
 		}()
 		synctest.Wait()
 		j.mu.Lock()
-		enough <- time.Now() // the caller waits for the lock, while the writer is done and begins again
+		enough <- time.Now() // the caller waits for the lock while the writer finishes and starts again
 		close(j.landed)
 		j.landed = nil
 		j.mu.Unlock()
@@ -110,7 +111,7 @@ func TestLateIsOfItsWrite(t *testing.T) {
 	})
 }
 
-// Who waits for what was noted does not wait for what others note later, nor longer than it can.
+// Flush waits only for entries that were noted before it, and only up to its time limit.
 func TestFlushOnASlowDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		j := openJournal(filepath.Join(t.TempDir(), "f.db"), nil)
@@ -129,7 +130,7 @@ func TestFlushOnASlowDisk(t *testing.T) {
 		j.mu.Lock()
 		j.writing = false
 		j.write()
-		j.writing = true // others go on
+		j.writing = true // other calls continue
 		j.mu.Unlock()
 		must(t, <-done)
 		j.mu.Lock()

@@ -20,7 +20,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// journalAt is a journal in a directory of its own.
+// journalAt returns a journal in a new directory.
 func journalAt(t testing.TB) *journal {
 	t.Helper()
 	j := openJournal(filepath.Join(t.TempDir(), "f.db"), testSeal)
@@ -30,7 +30,7 @@ func journalAt(t testing.TB) *journal {
 	return j
 }
 
-// noteCalls has the journal note the state of each call.
+// noteCalls notes the state of each call in the journal.
 func noteCalls(j *journal, ids ...string) {
 	for _, id := range ids {
 		r := sample(id)
@@ -38,7 +38,7 @@ func noteCalls(j *journal, ids ...string) {
 	}
 }
 
-// turnFile has the journal begin another file.
+// turnFile makes the journal start another file.
 func turnFile(j *journal) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -54,7 +54,8 @@ func wantLive(t *testing.T, j *journal, ids ...string) {
 	}
 }
 
-// A state is in the file when Journal returns; the newest counts, and none of a call that is over.
+// A state is in the file when Journal returns. The newest state counts, and states of calls that are over
+// are ignored.
 func TestJournal(t *testing.T) {
 	j := journalAt(t)
 	one, two := sample("one"), sample("two")
@@ -84,7 +85,7 @@ func TestJournal(t *testing.T) {
 	}
 }
 
-// The files stay short however many calls there are, and calls that stay live move along.
+// The files stay short, however many calls there are. Calls that stay live are moved to the next file.
 func TestJournalTurns(t *testing.T) {
 	j := journalAt(t)
 	stays := make([]string, 100)
@@ -118,7 +119,8 @@ func TestJournalTurns(t *testing.T) {
 	must(t, j.close())
 }
 
-// A process that is killed while calls move leaves two files: the one with the larger number is the newer.
+// A process that is killed while calls are being moved leaves two files. The one with the larger number is
+// the newer one.
 func TestJournalKilledWhileTurning(t *testing.T) {
 	j := journalAt(t)
 	noteCalls(j, "a", "b", "c")
@@ -127,7 +129,7 @@ func TestJournalKilledWhileTurning(t *testing.T) {
 	b.Cause = "newer"
 	j.note(callState, &b, nil, start)
 	j.over([]*finish{{id: "c"}})
-	for _, cause := range []string{"newer", "newest"} { // in the second file, and in the first one again
+	for _, cause := range []string{"newer", "newest"} { // in the second file, then in the first one again
 		wantLive(t, j, "a", "b")
 		states, _ := statesAt(j.path)
 		if !bytes.Contains(states["b"].state, []byte(cause)) {
@@ -145,7 +147,7 @@ func TestJournalKilledWhileTurning(t *testing.T) {
 	must(t, j.close())
 }
 
-// A journal that was removed, with its directory or without, is put back with all live calls.
+// A journal that is removed, with or without its directory, is restored with all live calls.
 func TestJournalRemoved(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	must(t, os.Mkdir(dir, 0o700))
@@ -166,11 +168,11 @@ func TestJournalRemoved(t *testing.T) {
 	must(t, j.close())
 }
 
-// What the disk does not take waits, up to a bound, and is written when it does.
+// Entries that the disk does not accept wait, up to a limit, and are written once it accepts them.
 func TestJournalFullDisk(t *testing.T) {
 	j := journalAt(t)
 	good := j.file.f
-	bad, err := os.Open(j.file.name) // can't be written
+	bad, err := os.Open(j.file.name) // opened only for reading
 	must(t, err)
 	defer bad.Close()
 	noteCalls(j, "first")
@@ -204,7 +206,7 @@ func TestJournalFullDisk(t *testing.T) {
 	must(t, j.close())
 }
 
-// Many calls write at once while the files turn: each finds its last state again.
+// Many calls write concurrently while the files turn. The last state of each is in the files.
 func TestJournalTogether(t *testing.T) {
 	j := journalAt(t)
 	var all sync.WaitGroup
@@ -248,7 +250,8 @@ func TestJournalTogether(t *testing.T) {
 	must(t, j.close())
 }
 
-// A kill between the commit of a record and the journal's word of it makes no second record.
+// A kill after the commit of a record, but before the journal's note of it, does not create a second
+// record.
 func TestJournalKilledAfterCommit(t *testing.T) {
 	path, s := openNew(t)
 	want := sample("one")
@@ -265,7 +268,7 @@ func TestJournalKilledAfterCommit(t *testing.T) {
 	}
 }
 
-// A finished call whose record waits for the database is recorded as it ended, and not as interrupted.
+// A finished call whose record waits for the database is recorded with its real end, not as interrupted.
 func TestJournalOfFinishedCalls(t *testing.T) {
 	path, s := openNew(t)
 	mend := breakDisk(t, path)
@@ -281,7 +284,7 @@ func TestJournalOfFinishedCalls(t *testing.T) {
 	must(t, err)
 	mend()
 	must(t, s.Close())
-	for _, again := range []int{1, 0} { // the second time it is in the database
+	for _, again := range []int{1, 0} { // the second time, the record is in the database
 		must(t, os.WriteFile(name, killed, 0o600))
 		if again == 1 {
 			for _, more := range []string{"", "-wal", "-shm"} {
@@ -297,7 +300,8 @@ func TestJournalOfFinishedCalls(t *testing.T) {
 	}
 }
 
-// FuzzJournal: whatever a broken disk puts between entries, or in place of one, the others are read.
+// FuzzJournal checks that all other entries are read, whatever a broken disk puts between entries or in
+// place of one.
 func FuzzJournal(f *testing.F) {
 	f.Add([]byte{}, uint16(0))
 	f.Add([]byte("\xfb\xf1\x01\x05\x00\x00\x00abcdefghi"), uint16(3))
@@ -325,7 +329,7 @@ func FuzzJournal(f *testing.F) {
 	})
 }
 
-// BenchmarkJournal is one state of a call, and its part of the turns.
+// BenchmarkJournal measures one state of a call with its share of the file changes.
 func BenchmarkJournal(b *testing.B) {
 	j := journalAt(b)
 	recs := make([]record.Record, 64)

@@ -17,7 +17,7 @@ import (
 type badBlocks struct {
 	*bytes.Reader
 
-	bad []int64 // where they begin
+	bad []int64 // offsets of these blocks
 }
 
 func (b badBlocks) ReadAt(p []byte, at int64) (int, error) {
@@ -30,10 +30,10 @@ func (b badBlocks) ReadAt(p []byte, at int64) (int, error) {
 	return b.Reader.ReadAt(p, at)
 }
 
-// unreadableFile is one whose begin can't be read.
+// unreadableFile is a file whose beginning can't be read.
 const unreadableFile = "/proc/self/mem"
 
-// Blocks that the disk can't read cost the entries in them, and no others.
+// If the disk can't read some blocks, only the entries in them are lost.
 func TestJournalWithUnreadableBlocks(t *testing.T) {
 	j := journalAt(t)
 	for i := range 100 {
@@ -67,7 +67,7 @@ func TestJournalWithUnreadableBlocks(t *testing.T) {
 	must(t, j.close())
 }
 
-// A file of the journal that can't be read keeps no process from its start.
+// An unreadable journal file does not prevent a start.
 func TestStartWithAnUnreadableJournal(t *testing.T) {
 	path, s := openNew(t)
 	s.Journal(sample("lives"), []byte("a state"))
@@ -81,7 +81,7 @@ func TestStartWithAnUnreadableJournal(t *testing.T) {
 	}
 }
 
-// What could not be read is told once.
+// Unreadable parts are reported once.
 func TestUnreadableJournalIsToldOnce(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	s.lost = unix.EIO
@@ -94,7 +94,7 @@ func TestUnreadableJournalIsToldOnce(t *testing.T) {
 	must(t, s.Alive(t.Context(), start))
 }
 
-// An entry that can't be read is not waited for when its file is left: the call notes again.
+// Moving to the next file does not wait for entries that can't be read: their calls are noted again.
 func TestJournalMovesWithoutUnreadableEntries(t *testing.T) {
 	j := journalAt(t)
 	one := sample("one")
@@ -116,7 +116,8 @@ func TestJournalMovesWithoutUnreadableEntries(t *testing.T) {
 	must(t, j.close())
 }
 
-// A file that is larger than any that this program writes takes no memory, and keeps no process from its start. That is told.
+// A file that is larger than any journal file of this program uses no memory and does not prevent a start. The problem
+// is reported.
 func TestHugeJournalIsRefused(t *testing.T) {
 	path, s := openNew(t)
 	s.Journal(sample("lives"), []byte("a state"))

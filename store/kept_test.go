@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// leftOf are the calls that a store gives to its process.
+// leftOf returns the ids of the calls that a store passes to its process.
 func leftOf(s *Store) (ids []string) {
 	for _, l := range s.Left {
 		id := l.Record.ID
@@ -28,7 +28,7 @@ func leftOf(s *Store) (ids []string) {
 	return ids
 }
 
-// kill gives what the files of a store's journal have, and puts it back once the store is closed: as a kill would leave them.
+// kill copies the files of a store's journal, closes the store and restores them, as a kill would leave them.
 func kill(t *testing.T, s *Store) {
 	t.Helper()
 	var texts [2][]byte
@@ -45,7 +45,8 @@ func kill(t *testing.T, s *Store) {
 	}
 }
 
-// The next process gets the states of calls, sealed on the disk, and keeps them until they are over: a second kill loses none.
+// The next process gets the calls' states, which are sealed on the disk, and keeps them until the calls are over. A
+// second kill loses none.
 func TestLeft(t *testing.T) {
 	path, s := openNew(t)
 	for _, id := range []string{"one", "two", "three"} {
@@ -94,7 +95,7 @@ func TestLeft(t *testing.T) {
 	}
 }
 
-// A state that was damaged, or sealed with another key, costs its call alone.
+// If a state is damaged or sealed with another key, only its call is lost.
 func TestLeftDamaged(t *testing.T) {
 	path, s := openNew(t)
 	for i := range 3 {
@@ -125,7 +126,7 @@ func TestLeftDamaged(t *testing.T) {
 	}
 }
 
-// A kill while calls move leaves two files. The next process goes on with both, and makes one of them.
+// A kill while calls are being moved leaves two files. The next process uses both and merges them into one.
 func TestLeftInTwoFiles(t *testing.T) {
 	path, s := openNew(t)
 	s.Journal(sample("old"), []byte("old state"))
@@ -152,14 +153,14 @@ func TestLeftInTwoFiles(t *testing.T) {
 	}
 }
 
-// The lock of a process that has taken over from another one names it, and not the one that has ended.
+// After a takeover, the lock names the new process and not the one that has ended.
 func TestTakenLockNamesItsProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	before := openTest(t, path)
 	lock, resume, err := before.Pause(t.Context())
 	must(t, err)
 	defer resume()
-	if _, err := lock.WriteAt([]byte("4711\n"), 0); err != nil { // of another process
+	if _, err := lock.WriteAt([]byte("4711\n"), 0); err != nil { // the id of another process
 		t.Fatal(err)
 	}
 	fd, err := unix.Dup(int(lock.Fd()))

@@ -29,7 +29,7 @@ func (d *said) Release() {
 	}
 }
 
-// laddersAt are ladders whose writer is stepped by the test.
+// laddersAt returns ladders whose writer is run step by step by the test.
 func laddersAt(t *testing.T, o LadderOptions) (*Ladders, *ladderWriter) {
 	t.Helper()
 	l, aside, err := newLadders(t.Context(), o)
@@ -52,7 +52,7 @@ func wantLadder(t *testing.T, l *Ladders, id, want string) {
 	}
 }
 
-// TestLadders: a ladder can be read from its Put on, and after a restart.
+// TestLadders checks that a ladder can be read from its Put on, and after a restart.
 func TestLadders(t *testing.T) {
 	o := testLadders(t)
 	released := 0
@@ -65,7 +65,7 @@ func TestLadders(t *testing.T) {
 	if released != 1 || len(l.pending) != 0 || len(l.order) != 0 {
 		t.Errorf("%d released, %d wait", released, len(l.pending))
 	}
-	l.Put(&said{"a", []byte("again"), &released}) // it is not replaced
+	l.Put(&said{"a", []byte("again"), &released}) // does not replace the first one
 	must(t, w.step())
 	wantLadder(t, l, "a", "first")
 	again, aside, err := OpenLadders(t.Context(), o)
@@ -88,7 +88,7 @@ func TestLadders(t *testing.T) {
 	}
 }
 
-// TestLaddersPath puts the file beside the records'.
+// TestLaddersPath checks that the file is beside the one of the records.
 func TestLaddersPath(t *testing.T) {
 	for path, want := range map[string]string{"flowbridge.db": "flowbridge-ladders.db", "/x.d/y": "/x.d/y-ladders", "/x.d/y.sqlite": "/x.d/y-ladders.sqlite"} {
 		if got := LaddersPath(path); got != want {
@@ -97,7 +97,8 @@ func TestLaddersPath(t *testing.T) {
 	}
 }
 
-// TestLaddersPurge: the old ones go, and the oldest of too many; the file does not grow any more.
+// TestLaddersPurge checks that old ladders are deleted, and the oldest ones if there are too many. The file then stops
+// growing.
 func TestLaddersPurge(t *testing.T) {
 	o := testLadders(t)
 	o.MaxSize = 400_000
@@ -125,8 +126,8 @@ func TestLaddersPurge(t *testing.T) {
 	wantLadder(t, l, "11-299", "")
 }
 
-// TestLaddersOfNoUse: a file that is damaged is set aside; with one that is newer, foreign or not writable, the server goes
-// on without ladders, and says what to do.
+// TestLaddersOfNoUse checks that a damaged file is set aside. If the file is newer, foreign or not writable, the server
+// continues without ladders and says what to do.
 func TestLaddersOfNoUse(t *testing.T) {
 	dir := t.TempDir()
 	made := func(name string, statements ...string) string {
@@ -183,7 +184,7 @@ func TestLaddersOfNoUse(t *testing.T) {
 	}
 }
 
-// TestLaddersWhileLocked: while another process has the file, ladders wait; then they are written.
+// TestLaddersWhileLocked checks that ladders wait while another process locks the file, and are written afterwards.
 func TestLaddersWhileLocked(t *testing.T) {
 	l, w := laddersAt(t, testLadders(t))
 	other, err := openRaw(l.Path)
@@ -205,8 +206,8 @@ func TestLaddersWhileLocked(t *testing.T) {
 	wantLadder(t, l, "a", "x")
 }
 
-// TestLaddersRemoved: where the file is removed or moved away, or its directory is, a new one is begun, and nothing is lost
-// but what was in it.
+// TestLaddersRemoved checks that a new file is created if the file or its directory is removed or moved. Only the
+// ladders in the old file are lost.
 func TestLaddersRemoved(t *testing.T) {
 	o := testLadders(t)
 	dir := filepath.Join(t.TempDir(), "dir")
@@ -243,7 +244,8 @@ func TestLaddersRemoved(t *testing.T) {
 	}
 }
 
-// TestLaddersFullDisk: on a full disk ladders wait, up to a number; then they are dropped, and no call waits.
+// TestLaddersFullDisk checks that ladders wait while the disk is full, up to a number, and that further ones are
+// dropped. Calls do not wait.
 func TestLaddersFullDisk(t *testing.T) {
 	l, w := laddersAt(t, testLadders(t))
 	limit := func(pages int) {
@@ -268,7 +270,7 @@ func TestLaddersFullDisk(t *testing.T) {
 	wantLadder(t, l, "0", "x")
 }
 
-// BenchmarkLadders is what it costs to keep one.
+// BenchmarkLadders measures the cost of storing a ladder.
 func BenchmarkLadders(b *testing.B) {
 	l, _, err := newLadders(context.Background(), LadderOptions{Path: filepath.Join(b.TempDir(), "f.db"), Keep: time.Hour, MaxSize: 1e9})
 	must(b, err)
@@ -283,7 +285,7 @@ func BenchmarkLadders(b *testing.B) {
 	_ = w.closeFiles()
 }
 
-// A new file has large pages, and an older one keeps its own.
+// A new file has large pages. An older file keeps its page size.
 func TestLaddersPages(t *testing.T) {
 	for name, want := range map[string]int{"new": laddersPage, "older": 4096} {
 		path := filepath.Join(t.TempDir(), name)

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// posixLocks is how many locks of fcntl there are on a file.
+// posixLocks returns the number of fcntl locks on a file.
 func posixLocks(t *testing.T, path string) (n int) {
 	t.Helper()
 	st, err := os.Stat(path)
@@ -29,8 +29,8 @@ func posixLocks(t *testing.T, path string) (n int) {
 	return n
 }
 
-// A database that is opened beside a reader keeps SQLite's locks: without them, another process that opens and closes it removes its
-// log, and what is committed later is lost with the process.
+// A database that is opened while a reader uses it keeps SQLite's locks. Without them, another process that opens and
+// closes the database removes its log, and later commits are lost with the process.
 func TestLocksOfADatabaseThatIsOpenedLate(t *testing.T) {
 	for _, name := range []string{"full", "read-only, and the lock is the database"} {
 		t.Run(name, func(t *testing.T) {

@@ -2,7 +2,7 @@ package store
 
 import "testing"
 
-// TestUptime asks twice: it is the same boot of the machine, and its uptime does not go back.
+// TestUptime calls Uptime twice. The boot must be the same, and the uptime must not decrease.
 func TestUptime(t *testing.T) {
 	before, boot := Uptime()
 	after, again := Uptime()

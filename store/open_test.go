@@ -58,7 +58,7 @@ func TestOpenRefuses(t *testing.T) {
 	}
 }
 
-// A name without a directory is another file in each working directory, so the error shows which one was looked for.
+// A relative file name means a different file in each working directory, so the error shows the full path.
 func TestNoFileOfARelativeName(t *testing.T) {
 	t.Chdir(t.TempDir())
 	here, err := os.Getwd()

@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// openOutbox opens a file whose changes some consumers get.
+// openOutbox opens a file whose changes go to some consumers.
 func openOutbox(tb testing.TB, path string, consumers ...string) *Store {
 	tb.Helper()
 	s, err := Open(tb.Context(), path, consumers...)
@@ -23,7 +23,7 @@ func openOutbox(tb testing.TB, path string, consumers ...string) *Store {
 	return s
 }
 
-// waiting is what is due for a consumer, as "id kind".
+// waiting returns the items that are due for a consumer, as "id kind".
 func waiting(t *testing.T, s *Store, consumer string) (all []string, seqs []int64) {
 	t.Helper()
 	items, err := s.Outbox(t.Context(), consumer, 100)
@@ -37,15 +37,14 @@ func waiting(t *testing.T, s *Store, consumer string) (all []string, seqs []int6
 	return all, seqs
 }
 
-// bare is a call without recordings.
+// bare returns a call without recordings.
 func bare(id string) record.Record {
 	r := sample(id)
 	r.Recordings = nil
 	return r
 }
 
-// Each consumer gets each change of a finished call, once, and in its order; no one gets anything where there are no
-// consumers.
+// Each consumer gets each change of a finished call once and in order. Without consumers, there are no items.
 func TestOutbox(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openOutbox(t, path, "a", "b")
@@ -63,7 +62,7 @@ func TestOutbox(t *testing.T) {
 			t.Errorf("%s: %v", consumer, got)
 		}
 	}
-	// A report of a finished call is an item; a second one is refused, and none.
+	// The report of a finished call adds an item. A second report is refused and adds none.
 	for range 2 {
 		if _, err := s.PutReport(t.Context(), "1", record.Report{CallID: "p", ReceivedAt: record.TimeOf(start)}); err != nil {
 			t.Fatal(err)
@@ -92,7 +91,7 @@ func TestOutbox(t *testing.T) {
 	}
 }
 
-// What was said or recorded before the end of a call comes after it.
+// Items for what happened before the end of a call come after the item for its end.
 func TestOutboxOrder(t *testing.T) {
 	s := openOutbox(t, filepath.Join(t.TempDir(), "f.db"), "a")
 	if _, err := s.PutReport(t.Context(), "1", record.Report{CallID: "p", ReceivedAt: record.TimeOf(start)}); err != nil {
@@ -111,7 +110,7 @@ func TestOutboxOrder(t *testing.T) {
 	}
 }
 
-// A postponed item is due later, holds back only the items of its call, and survives a restart.
+// A postponed item is due later, delays only the items of its call, and survives a restart.
 func TestOutboxPostponed(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openOutbox(t, path, "a")
@@ -125,7 +124,7 @@ func TestOutboxPostponed(t *testing.T) {
 	must(t, s.Close())
 	s = openOutbox(t, path, "a")
 	items, err := s.Outbox(t.Context(), "a", 1)
-	if err != nil || len(items) != 1 || items[0].CallID != "2" { // never postponed, so it is due the longest
+	if err != nil || len(items) != 1 || items[0].CallID != "2" { // it was never postponed, so it has been due the longest
 		t.Fatalf("got %+v, %v", items, err)
 	}
 	items, err = s.Outbox(t.Context(), "a", 10)
@@ -134,7 +133,7 @@ func TestOutboxPostponed(t *testing.T) {
 	}
 }
 
-// The calls of a killed process are over, too, and their recordings settled later.
+// The calls of a killed process also get items, and their recordings are settled later.
 func TestOutboxOfKilledCalls(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	s := openOutbox(t, path)
@@ -142,7 +141,7 @@ func TestOutboxOfKilledCalls(t *testing.T) {
 	left.EndedAt = record.Time{}
 	left.Recordings[0].EndedAt = record.Time{}
 	s.Journal(left, nil)
-	stopped := sample("2") // its recording was complete before
+	stopped := sample("2") // its recording was complete before the kill
 	stopped.EndedAt = record.Time{}
 	s.Journal(stopped, nil)
 	must(t, s.Close())
@@ -179,7 +178,7 @@ func TestOutboxIsWrittenWithTheRecord(t *testing.T) {
 	}
 }
 
-// An item that is never accepted is given up at last, in steps, counted by its consumer.
+// An item that is never accepted is finally given up, in steps, and counted for its consumer.
 func TestOutboxIsBounded(t *testing.T) {
 	s := openOutbox(t, filepath.Join(t.TempDir(), "f.db"), "a", "b")
 	for i := range purgeStep + 5 {
@@ -201,7 +200,7 @@ func TestOutboxIsBounded(t *testing.T) {
 	}
 }
 
-// cancelled is a context whose Put does not wait.
+// cancelled returns a context with which Put does not wait.
 func cancelled(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -209,7 +208,8 @@ func cancelled(t *testing.T) context.Context {
 	return ctx
 }
 
-// An item that was under way when the database was set aside is not in the new one: once it is delivered, the items of other calls stay.
+// An item that was being delivered when the database was set aside is not in the new one. Its delivery does not remove
+// the items of other calls.
 func TestOutboxOfANewFile(t *testing.T) {
 	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "f.db"), "hook")
 	must(t, err)

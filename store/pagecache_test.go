@@ -8,7 +8,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// SQLite's pages fit into what is reserved for them, and don't outgrow it.
+// SQLite's pages fit into the memory that is reserved for them and never exceed it.
 func TestReservedPages(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	mustPut(t, s, sample("one"))

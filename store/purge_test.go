@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// size is how long the file is, in bytes.
+// size returns the length of the file in bytes.
 func size(t *testing.T, s *Store) int64 {
 	t.Helper()
 	pragma(t, s, `PRAGMA wal_checkpoint(TRUNCATE)`)
@@ -20,7 +20,7 @@ func size(t *testing.T, s *Store) int64 {
 	return st.Size()
 }
 
-// What is deleted is given back to the disk, or used again: the file does not grow for ever.
+// Deleted space is returned to the disk or reused, so the file does not grow forever.
 func TestFileSize(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	fill := func(round int) {
@@ -51,7 +51,7 @@ func TestFileSize(t *testing.T) {
 	}
 }
 
-// All that belongs to a call goes with it.
+// Everything that belongs to a call is deleted with it.
 func TestPurgeTakesAll(t *testing.T) {
 	s := openOutbox(t, filepath.Join(t.TempDir(), "f.db"), "a")
 	r := sample("1")

@@ -19,7 +19,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// childEnv names the database that this binary, started again as a child, writes until it is killed.
+// childEnv names a database. This test binary, started again as a child, writes to it until it is
+// killed.
 const childEnv = "FLOWBRIDGE_STORE_CHILD"
 
 func TestMain(m *testing.M) {
@@ -34,7 +35,8 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// child journals calls and finishes some of them. A line "J id" or "P id" says what was kept.
+// child journals calls and finishes some of them. It prints "J id" or "P id" for each one that was
+// stored.
 func child(path string) {
 	s, err := Open(context.Background(), path)
 	if err != nil {
@@ -47,7 +49,7 @@ func child(path string) {
 				r := sample(fmt.Sprintf("w%d-%d", worker, i))
 				r.EndedAt = record.Time{}
 				s.Journal(r, nil)
-				if i%3 == 0 { // others may be writing it
+				if i%3 == 0 { // while the writer may be writing other calls
 					if s.Flush(context.Background()) == nil {
 						_, _ = fmt.Fprintln(os.Stdout, "J", r.ID)
 					}
@@ -64,7 +66,8 @@ func child(path string) {
 	select {}
 }
 
-// TestKilled kills a writing process at any moment: what it saw committed is there, each call once.
+// TestKilled kills a writing process at random moments. Everything that it saw committed must be there,
+// each call once.
 func TestKilled(t *testing.T) {
 	rounds := 6
 	if testing.Short() {
@@ -104,7 +107,7 @@ func TestKilled(t *testing.T) {
 	}
 }
 
-// runAndKill kills the child after some lines of its output, and reads the rest of what it had written.
+// runAndKill kills the child after some lines of its output, and reads the rest of the output.
 func runAndKill(t *testing.T, path string, lines int) (put, journalled map[string]bool) {
 	t.Helper()
 	self, err := os.Executable()
@@ -123,7 +126,7 @@ func runAndKill(t *testing.T, path string, lines int) (put, journalled map[strin
 		}
 		line, err := in.ReadString('\n')
 		if errors.Is(err, io.EOF) {
-			break // a line without its end was not printed in full
+			break // a line without an end was not printed completely
 		}
 		must(t, err)
 		kind, id, _ := strings.Cut(strings.TrimSpace(line), " ")
@@ -133,14 +136,14 @@ func runAndKill(t *testing.T, path string, lines int) (put, journalled map[strin
 			journalled[id] = true
 		}
 	}
-	_ = cmd.Wait() // killed: its status says so
+	_ = cmd.Wait() // the error only says that it was killed
 	if len(put) == 0 {
 		t.Fatal("the child finished no call")
 	}
 	return put, journalled
 }
 
-// breakDisk makes every write fail until the function it gives is called.
+// breakDisk makes every write fail until mend is called.
 func breakDisk(t *testing.T, path string) (mend func()) {
 	t.Helper()
 	db, err := openRaw(path)

@@ -10,8 +10,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestSettleRecordings: what was recorded when the process was killed gets the size and the end of its file, as the next
-// process finds it.
+// TestSettleRecordings checks that a recording that was running when the process was killed gets the size and the end
+// of its file from the next process.
 func TestSettleRecordings(t *testing.T) {
 	path, s := openNew(t)
 	at := record.TimeOf(time.Now().Add(-time.Hour).Truncate(time.Millisecond))

@@ -15,7 +15,7 @@ type heldTexts map[string][]byte
 func (h heldTexts) Keep(id string, text []byte, _ bool) { h[id] = text }
 func (h heldTexts) Over(id string, text []byte)         { h[id] = text }
 
-// A replica is given the states of calls and the records of finished ones, and what it was given is read again.
+// A replica receives the states of calls and the records of finished ones, and all of them can be read back.
 func TestReplica(t *testing.T) {
 	_, s := openNew(t)
 	held := heldTexts{}
@@ -51,7 +51,8 @@ func TestReplica(t *testing.T) {
 	}
 }
 
-// Records that the disk does not take are left to another machine, also of calls of which it has not heard.
+// Records that the disk does not accept are left to another machine, including those of calls that the replica
+// does not know.
 func TestLeaveUnwritten(t *testing.T) {
 	path, s := openNew(t)
 	held := heldTexts{}
@@ -86,7 +87,8 @@ type onlyKept struct{ heldTexts }
 
 func (onlyKept) Over(string, []byte) {}
 
-// A node that was not the last owner of its seat drops the calls of its journal, also for its next process.
+// A node that was not the last owner of its seat drops the calls in its journal, so its next process does not
+// find them either.
 func TestDisown(t *testing.T) {
 	path, s := openNew(t)
 	r := record.Record{ID: "call", StartedAt: record.TimeOf(time.Now()), AnsweredAt: record.TimeOf(time.Now())}
@@ -114,7 +116,7 @@ func TestDisown(t *testing.T) {
 	}
 }
 
-// FuzzReplica reads any text as what a replica was given.
+// FuzzReplica parses any text as the contents of a replica.
 func FuzzReplica(f *testing.F) {
 	held := heldTexts{}
 	s := &Store{replica: held}

@@ -10,7 +10,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A report joins the record of its call, whichever of the two comes first; the first of several stays.
+// A report joins the record of its call, whichever of the two arrives first. If there are several
+// reports, the first one is kept.
 func TestReport(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	at := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
@@ -46,7 +47,7 @@ func TestReport(t *testing.T) {
 			t.Errorf("%q: got %q, %q, %v", platform, id, target, err)
 		}
 	}
-	// Of b something was said already; a was prepared, and is known by another id.
+	// Call b already has a report. Call a was prepared and has another external id.
 	for external, want := range map[string]string{"CA2": "c direct", "CA1": " ", "": " "} {
 		if id, target, err := s.Unreported(t.Context(), external); id+" "+target != want || err != nil {
 			t.Errorf("%q: got %q, %q, %v", external, id, target, err)
@@ -56,7 +57,7 @@ func TestReport(t *testing.T) {
 	if id, _, err := s.Unreported(t.Context(), "CA2"); id != "" || err != nil {
 		t.Errorf("one of two calls: got %q, %v", id, err)
 	}
-	// The platform's own word takes the place of one that is not, and stays.
+	// The platform's own report replaces an uncertain one, and is kept.
 	sure := first
 	sure.Confirmed, sure.EndReason = true, "agent_goodbye"
 	put("a", sure, true)
@@ -74,6 +75,6 @@ func TestReport(t *testing.T) {
 	if n, err := s.Purge(t.Context(), at.Add(time.Minute)); n != 5 || err != nil {
 		t.Fatalf("got %d, %v", n, err)
 	}
-	put("a", first, true) // gone with its time
+	put("a", first, true) // dropped: its time has passed
 	put("b", record.Report{CallID: "sf-2", ReceivedAt: record.TimeOf(at)}, false)
 }

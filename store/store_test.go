@@ -157,7 +157,8 @@ func TestInterrupted(t *testing.T) {
 	}
 }
 
-// asRead is a record as the database gives it back: with its problems, which are found when it is read.
+// asRead returns a record as the database returns it: with its problems, which are determined when it
+// is read.
 func asRead(r record.Record) record.Record {
 	r.Problems = record.ProblemsOf(&r)
 	return r
@@ -196,7 +197,7 @@ func TestListPages(t *testing.T) {
 	var want []string
 	for i := range 25 {
 		r := sample(fmt.Sprintf("c%02d", i))
-		r.StartedAt = record.TimeOf(start.Add(time.Duration(i/2) * time.Second)) // pairs share their moment
+		r.StartedAt = record.TimeOf(start.Add(time.Duration(i/2) * time.Second)) // two records share each time
 		mustPut(t, s, r)
 		want = append([]string{r.ID}, want...)
 	}
@@ -275,7 +276,7 @@ func TestListLimits(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for i := range record.MaxLimit + 5 { // not waited for: one transaction for most
+	for i := range record.MaxLimit + 5 { // without waiting, so most share one transaction
 		if err := s.Put(ctx, sample(fmt.Sprint(i))); err != nil && !errors.Is(err, context.Canceled) {
 			t.Fatal(err)
 		}
@@ -308,7 +309,7 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// Keep tells of the commit, and does not wait for it.
+// Keep reports the commit through a callback and does not wait for it.
 func TestKeep(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	kept := make(chan error, 1)
@@ -344,7 +345,7 @@ func TestAfterClose(t *testing.T) {
 	}
 }
 
-// Variables that orders have set are read as they were written, and none is nothing.
+// Variables that commands have set are read as they were written. No variables are read as nil.
 func TestVariables(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "flowbridge.db"))
 	for id, want := range map[string]map[string]string{"none": nil, "two": {"ticket": "4711", "why": "\"<&\"\u2028"}} {

@@ -18,7 +18,8 @@ func underway(look func(func(string, uint64))) (all []step) {
 	return all
 }
 
-// The writer is under way while it works, and at one step. What waits for the next try is not under way.
+// The writer counts as under way, with one step, while it works. Entries that wait for the next try do not
+// count.
 func TestUnderway(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	hangs, begun, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
@@ -39,7 +40,7 @@ func TestUnderway(t *testing.T) {
 	mustPut(t, s, sample("1"))
 	s.Journal(sample("2"), nil)
 	s.journal.mu.Lock()
-	s.journal.writing = true // as long as another call's write hangs
+	s.journal.writing = true // for as long as another call's write hangs
 	s.journal.mu.Unlock()
 	s.Journal(sample("3"), nil)
 	first = underway(s.Underway)
@@ -56,7 +57,7 @@ func TestUnderway(t *testing.T) {
 	}
 }
 
-// hangingLadder is encoded only when it may be.
+// hangingLadder blocks its encoding until it is released.
 type hangingLadder struct {
 	said
 	begun, hangs chan struct{}
@@ -68,7 +69,7 @@ func (l *hangingLadder) Encode(b []byte) []byte {
 	return append(b, "x"...)
 }
 
-// writingLadders is a writer of ladders in the middle of its work, which goes on at goOn.
+// writingLadders returns ladders whose writer is in the middle of its work until goOn is called.
 func writingLadders(t *testing.T) (l *Ladders, goOn func()) {
 	t.Helper()
 	l, _, err := OpenLadders(t.Context(), LadderOptions{Path: filepath.Join(t.TempDir(), "f.db"), Keep: 1, MaxSize: 1 << 30})
@@ -80,7 +81,7 @@ func writingLadders(t *testing.T) (l *Ladders, goOn func()) {
 	return l, func() { close(d.hangs) }
 }
 
-// So is the ladders' writer.
+// The ladders' writer counts as under way while it works.
 func TestLaddersUnderway(t *testing.T) {
 	l, goOn := writingLadders(t)
 	first, second := underway(l.Underway), underway(l.Underway)
@@ -90,7 +91,8 @@ func TestLaddersUnderway(t *testing.T) {
 	}
 }
 
-// TestWritersLeaveAProcessor: on one processor there is a second one while a writer works, and not longer.
+// TestWritersLeaveAProcessor checks that with one processor, a second one is used only while a writer
+// works.
 func TestWritersLeaveAProcessor(t *testing.T) {
 	before := runtime.GOMAXPROCS(1)
 	t.Cleanup(func() {

@@ -8,7 +8,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Records that can't be read cost a list nothing but themselves, whatever is wrong with them and wherever they are.
+// Records that can't be read are missing from a list, but no others are, whatever is wrong with them and wherever
+// they are.
 func TestUnreadableRecords(t *testing.T) {
 	path, s := openNew(t)
 	var want []string

@@ -14,7 +14,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A file of records that can't be read to its end stays, under another name. What comes before is taken, and the rest is told of.
+// A file of records that can't be read to its end is kept under another name. The records before the error are used,
+// and the rest is reported.
 func TestUnwrittenThatCannotBeRead(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "f.db")
 	one := sample("one")
@@ -37,7 +38,7 @@ func TestUnwrittenThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// Where nothing can be written beside the database, records go to a directory of the service's, which outlives it.
+// If nothing can be written beside the database, records go to a directory of the service that survives the service.
 func TestUnwrittenOutlivesTheService(t *testing.T) {
 	for _, variable := range []string{"STATE_DIRECTORY", "RUNTIME_DIRECTORY", "TMPDIR"} {
 		dir := t.TempDir()

@@ -15,8 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// diskOf is a disk of its own with a database that a killed process has left, and its calls. With a mount option it can be made
-// full or read-only.
+// diskOf mounts a disk that holds a database, left by a killed process, with its calls. remount can make the disk full
+// or read-only.
 func diskOf(t *testing.T) (path string, remount func(flags uintptr, options string)) {
 	t.Helper()
 	dir := t.TempDir()
@@ -37,8 +37,8 @@ func diskOf(t *testing.T) (path string, remount func(flags uintptr, options stri
 	}
 }
 
-// A disk that is full or read-only keeps no process from its start: it has the key and the calls, takes new ones, and writes what
-// it has once it can. A kill before that costs nothing of what was there.
+// A full or read-only disk does not prevent a start. The process has the key and the calls, accepts new calls, and
+// writes them once it can. A kill before that loses nothing of what was on the disk.
 func TestStartOnADiskThatTakesNothing(t *testing.T) {
 	for name, tt := range map[string]struct {
 		breaks, mends func(t *testing.T, path string, remount func(uintptr, string))
@@ -78,7 +78,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 				if got := leftOf(s); !slices.Equal(got, []string{"gone owes owes", "lives a state"}) {
 					t.Errorf("left are %q", got)
 				}
-				if s.Err() == nil && name != "full" { // of which the process itself may give some back
+				if s.Err() == nil && name != "full" { // the process itself may free space on a full disk
 					t.Error("no error")
 				}
 				if other, err := Open(t.Context(), path); !errors.Is(err, errLocked) {
@@ -112,13 +112,13 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 	}
 }
 
-// closedWithin says whether all that waits is written.
+// closedWithin reports whether everything that waited has been written.
 func closedWithin(s *Store) bool {
 	return s.Alive(context.Background(), time.Now()) == nil && s.Err() == nil
 }
 
-// Without a database, and a copy of its key, a disk that takes nothing keeps the process from its first start; the error says what
-// to do.
+// With neither a database nor a copy of its key, a disk that refuses writes prevents the first start. The error says
+// what to do.
 func TestFirstStartOnADiskThatTakesNothing(t *testing.T) {
 	path, remount := diskOf(t)
 	for _, more := range []string{"", "-wal", "-shm", ".key"} {
@@ -132,8 +132,8 @@ func TestFirstStartOnADiskThatTakesNothing(t *testing.T) {
 	}
 }
 
-// A registration is known at once where the disk takes nothing: no one waits for it. Where the file can't be read either, it is
-// known once it can be, and nothing that registers meanwhile takes the place of what was not read.
+// If the disk accepts no writes, a registration is known at once, and nothing waits for it. If the file can't be read
+// either, its registrations are known once it can be, and new registrations do not replace those that were not read.
 func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 	one, two := []record.Binding{{Contact: "sip:a@10.0.0.5"}}, []record.Binding{{Contact: "sip:b@10.0.0.6"}}
 	for name, tt := range map[string]struct {
@@ -183,7 +183,7 @@ func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 			if err != nil || len(got) != 1 || len(got["trunk phone"]) != 1 || got["trunk phone"][0].Contact != one[0].Contact {
 				t.Errorf("%+v, %v", got, err)
 			}
-			if n := s.pool().Stats().OpenConnections; n > 0 { // the writer could not write beside one that is read-only
+			if n := s.pool().Stats().OpenConnections; n > 0 { // the writer could not write while a read-only connection is open
 				t.Errorf("%d connections are open", n)
 			}
 			if !tt.full {
@@ -195,7 +195,7 @@ func TestBindingsOnADiskThatTakesNothing(t *testing.T) {
 	}
 }
 
-// A call that had ended is not said to be written while its record waits for the disk.
+// An ended call is not reported as written while its record waits for the disk.
 func TestRecoveredOnADiskThatTakesNothing(t *testing.T) {
 	path, remount := diskOf(t)
 	s := openTest(t, path)

@@ -65,7 +65,7 @@ func (h *Hearing) Look(now time.Time, b *Bridge) cause.Cause {
 
 // isHushed reports whether the agent has said nothing for too long while the caller waits for it.
 func (h *Hearing) isHushed(now time.Time, b *Bridge) bool {
-	waited := b.Talk.AgentWaited()
+	waited := b.Talk.DeadAir()
 	h.hushAt = now.Add(max(h.deadAir-waited, hushEvery))
 	return waited >= h.deadAir && b.Call.Connected() != nil && !b.Call.Moment().Transfer
 }

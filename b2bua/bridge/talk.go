@@ -17,7 +17,7 @@ type talkSession interface {
 	Follow(media.Conversation)
 	Interrupt(on bool)
 	Talk() *turns.Figures
-	AgentWaited() time.Duration
+	DeadAir() time.Duration
 	Speaking() [2]bool
 }
 
@@ -66,12 +66,12 @@ func (t *Talk) record(r *record.Record) {
 	}
 }
 
-// AgentWaited returns how long the caller has been waiting for the agent to say something, or 0 if it is not waiting.
-func (t *Talk) AgentWaited() time.Duration {
+// DeadAir returns how long the caller has been waiting for the agent to say something, or 0 if it is not waiting.
+func (t *Talk) DeadAir() time.Duration {
 	if t.bridge.Media.session == nil {
 		return 0
 	}
-	return t.bridge.Media.session.AgentWaited()
+	return t.bridge.Media.session.DeadAir()
 }
 
 // talkRecord returns the conversation's part of the record, or nil if the conversation was not measured.

@@ -150,7 +150,8 @@ func (c *Call) Join(callID, tag, target string, customer bool) {
 	c.of.join(c, callID, tag, lane)
 }
 
-// laneOf returns the index of a lane. It adds a new lane.
+// laneOf returns the index of the lane with this name and kind, and adds it if it is new. At the limit of lanes it
+// returns the last one instead.
 func (c *Call) laneOf(name, kind string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -147,7 +147,7 @@ type setup struct {
 
 	// taken over from another process
 	answeredEarly []byte // the SDP answer that came reliably before the 200
-	unanswered    bool   // the INVITE has had no response
+	noResponse    bool   // the INVITE has had no response yet
 
 	intervals int // number of answered 422s
 

@@ -10,9 +10,9 @@ import (
 	"flowbridge/config"
 )
 
-// A leg reports, to the byte, how much larger an INVITE gets that is sent again with
-// credentials or a longer session timer. The headers that the call leaves out for that
-// are gone.
+// When an INVITE is sent again with credentials or a longer session timer, the leg tells
+// the call, to the byte, how much larger it becomes. Headers that the call then drops to
+// make room are not sent.
 func TestShortenedInvite(t *testing.T) {
 	lt := newUAC(t)
 	lt.Leg.Peer.SessionExpires = 90 * time.Second

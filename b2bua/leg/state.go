@@ -331,12 +331,12 @@ func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	if !ok || sent.Via() == nil || sent.From() == nil || sent.To() == nil || sent.CallID() == nil || sent.CSeq() == nil {
 		return false
 	}
-	unanswered := l.state == legCalling
+	noResponse := l.state == legCalling
 	l.state = legProceeding
 	l.session.state = offerOurs
 	l.setup = &setup{
 		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
-		why: cause.Cause(s.Why), answeredEarly: s.Early, unanswered: unanswered,
+		why: cause.Cause(s.Why), answeredEarly: s.Early, noResponse: noResponse,
 	}
 	return true
 }

@@ -107,7 +107,7 @@ func (l *Leg) resendInvite(now time.Time) {
 // Resend returns the effects that send the INVITE of a restored leg again, if it has had no response. Until one comes,
 // the peer may not have the INVITE, and gets no CANCEL.
 func (l *Leg) Resend() []Effect {
-	if l.setup == nil || !l.unanswered {
+	if l.setup == nil || !l.noResponse {
 		return nil
 	}
 	l.state = legCalling

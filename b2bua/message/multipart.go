@@ -72,7 +72,7 @@ func splitBody(contentType string, body []byte) (sdp []byte, others []bodyPart, 
 	}
 	if sdp == nil && kind == alternativeType {
 		whole := HeaderLine{"Content-Type", Trim(contentType)}
-		if !soundLine(whole) {
+		if !passable(whole) {
 			return nil, nil, fmt.Errorf("%w: a Content-Type that can't be passed on", errBadBody)
 		}
 		return nil, []bodyPart{{header: []HeaderLine{whole}, contentType: kind, body: body}}, nil
@@ -302,7 +302,7 @@ func readPart(raw []byte) (bodyPart, error) {
 		}
 	}
 	for _, h := range p.header {
-		if !soundLine(h) {
+		if !passable(h) {
 			return bodyPart{}, fmt.Errorf("%w: a part's header %q is too long or has control characters", errBadBody, Phrase(h.Name))
 		}
 	}
@@ -338,8 +338,8 @@ func (p *bodyPart) add(line string) error {
 	return nil
 }
 
-// soundLine reports whether a header may be passed on unchanged.
-func soundLine(h HeaderLine) bool {
+// passable reports whether a header may be passed on unchanged.
+func passable(h HeaderLine) bool {
 	return len(h.Name) <= MaxPhrase && len(h.Value) <= MaxPassedValue &&
 		!strings.ContainsFunc(h.Value, func(r rune) bool { return template.IsControl(r) && r != '\t' })
 }

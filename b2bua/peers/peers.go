@@ -189,9 +189,10 @@ func (t *Trunk) isListed() bool {
 	return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 || t.Caller.bound()
 }
 
-// isOthers reports whether the sender has an address or certificate of real trunks, none
-// of which is caller or callee. callee may be nil. The result is also false if the
-// network of one of these trunks contains at, the address at which the callee was called.
+// isOthers reports whether the sender is known, by address or certificate, as real trunks
+// of which none is caller or callee. callee may be nil. The result is also false if one
+// network of such a trunk contains both the sender and at, the address at which the
+// callee was called.
 func (p *Snapshot) isOthers(from Sender, caller *Trunk, callee *Target, at netip.Addr) bool {
 	others := false
 	for _, t := range p.Trunks {
@@ -293,7 +294,8 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	return fit
 }
 
-// Registering returns the trunks, and targets that call, to which a REGISTER may belong.
+// Registering returns the trunks that a REGISTER may belong to, including targets that
+// place calls.
 func (p *Snapshot) Registering(req *sip.Request, from Sender) (all []*Trunk) {
 	for _, t := range p.Trunks {
 		if t.Caller.Registrar != nil && t.couldBe(from) && t.matches(req) {

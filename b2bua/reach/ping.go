@@ -19,7 +19,7 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// checkEvery is the interval of checking which OPTIONS are due, because a reload may change that.
+// checkEvery is how often Ping looks which OPTIONS are due. It is short because a reload may change them.
 const checkEvery = time.Second
 
 // pingTimeout is the time limit for an answer.

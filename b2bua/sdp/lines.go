@@ -166,7 +166,7 @@ func passesOn(key []byte) bool {
 }
 
 // maxPacketTime is the longest packet that a description may ask for, in
-// milliseconds. Every receiver accepts it (RFC 3551 section 4.2).
+// milliseconds. Receivers should accept up to this (RFC 3551 section 4.2).
 const maxPacketTime = 200
 
 // badPacketTime reports whether an attribute is a ptime or maxptime (RFC 8866 section

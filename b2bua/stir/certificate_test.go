@@ -46,7 +46,8 @@ func tnList(t testing.TB, entries string) []byte {
 	return der
 }
 
-// delegates makes a chain of certificates with these lists, the root's first. "-" means no list, "?" a malformed one.
+// delegates makes a chain of certificates with these TNAuthLists, the root's first. "-" means no list, "?" a malformed one.
+// file has the chain without the root, leaf first.
 func delegates(t testing.TB, critical bool, lists ...string) (file []byte, roots *x509.CertPool) {
 	t.Helper()
 	var above *x509.Certificate

@@ -67,7 +67,7 @@ const (
 func (c *Stream) serve() {
 	err := errFrozen
 	for errors.Is(err, errFrozen) {
-		if err = c.read(); errors.Is(err, errFrozen) && c.hub.reads.pause(c.begin) {
+		if err = c.read(); errors.Is(err, errFrozen) && c.hub.reads.pause(c.startReader) {
 			return
 		}
 	}
@@ -75,8 +75,8 @@ func (c *Stream) serve() {
 	c.drop()
 }
 
-// begin starts the connection's reader.
-func (c *Stream) begin() { c.hub.group.Go(c.serve) }
+// startReader starts the connection's reader.
+func (c *Stream) startReader() { c.hub.group.Go(c.serve) }
 
 // read handles messages until the stack is frozen or the connection is over.
 func (c *Stream) read() (err error) {

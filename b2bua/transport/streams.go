@@ -144,8 +144,8 @@ func (s *streams) admit(c *Stream) error {
 	if c.peer != nil {
 		s.remotes[c.remoteKey()] = c
 	}
-	if s.reads.started(c.begin) {
-		c.begin()
+	if s.reads.started(c.startReader) {
+		c.startReader()
 	}
 	return nil
 }

@@ -31,12 +31,12 @@ type timedSocket interface {
 type udpEndpoint struct {
 	Socket
 	*screen
-	local  netip.AddrPort
-	name   string  // name in a hand-over
-	reader *reader // runs turns that messages start
-	begin  func()  // starts its reader
-	ended  func(why error)
-	steps  atomic.Uint64 // counts the reader's steps; odd while it handles a message
+	local       netip.AddrPort
+	name        string  // name in a hand-over
+	reader      *reader // runs turns that messages start
+	startReader func()  // starts its reader
+	ended       func(why error)
+	steps       atomic.Uint64 // counts the reader's steps; odd while it handles a message
 
 	// handle takes an admitted message, which it must not keep.
 	handle func(text []byte, from netip.AddrPort)
@@ -58,7 +58,7 @@ func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint 
 		name:  name, load: &s.load, reads: &s.reads,
 	}
 	g.reader = s.turns.newReader(g.serve)
-	g.begin = func() {
+	g.startReader = func() {
 		s.readers.Add(1)
 		s.turns.Go(g.serve)
 	}
@@ -68,7 +68,7 @@ func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint 
 		}
 		s.readers.Done()
 	}
-	s.reads.addPaused(g.begin)
+	s.reads.addPaused(g.startReader)
 	g.handle = func(text []byte, from netip.AddrPort) {
 		s.receive(text, arrival{transport: message.ViaTransport(g.transport), source: from, name: g.names.of(from), over: g})
 	}
@@ -93,7 +93,7 @@ func (g *udpEndpoint) serve() {
 			g.reads.readerStopped()
 			g.ended(err)
 			return
-		case g.reads.pause(g.begin):
+		case g.reads.pause(g.startReader):
 			g.ended(err)
 			return
 		}

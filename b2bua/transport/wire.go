@@ -34,7 +34,7 @@ type Wire struct {
 	flow    *Stream    // the connection to the peer; nil if none yet, or UDP
 	latest  *Stream    // the connection of the peer's last request; nil if it came by flow
 	sending bool
-	brief   bool // the wire never counts as a user of its connection
+	uncounted   bool // the wire never counts as a user of its connection
 	closed  bool // the wire no longer counts as a user of its connection
 
 	refused *transaction.Server // the last INVITE of the peer that we refused; nil if none
@@ -186,7 +186,7 @@ func (w *Wire) sendOne(e leg.Effect) {
 
 // Send performs effects without a leg, to answer a message whose leg is gone.
 func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
-	w := &Wire{brief: true}
+	w := &Wire{uncounted: true}
 	w.Open(s, &local, &config.TargetTLS{}, flow, func(leg.Input) bool { return false })
 	w.Perform(effects)
 }
@@ -235,7 +235,7 @@ func (w *Wire) swapFlow(c *Stream) {
 	}
 	old := w.flow
 	w.flow = c
-	if w.brief {
+	if w.uncounted {
 		return
 	}
 	if c != nil {

@@ -15,12 +15,12 @@ import (
 
 var clean = ways()[0]
 
-// says is a signal in packets of a clean line.
+// says returns a signal as packets of a clean line.
 func says(signal ...[]float64) []packet {
 	return clean.packets(slices.Concat(signal...), &sounds{}, rand.New(rand.NewPCG(1, 2)))
 }
 
-// syllables is a voice without pauses: harmonics of a pitch that glides, louder and softer four times a second.
+// syllables returns a voice without pauses: harmonics of a gliding pitch whose loudness changes four times a second.
 func syllables(ms int) []float64 {
 	out, phase := pause(ms), 0.0
 	for i := range out {
@@ -108,7 +108,7 @@ func TestBeeps(t *testing.T) {
 	}
 }
 
-// TestLoss: tones are found although every eighth packet of 20 ms is lost.
+// TestLoss checks that tones are found even if every eighth packet of 20 ms is lost.
 func TestLoss(t *testing.T) {
 	for i := range 32 {
 		phase, off := i%8, float64(i)
@@ -126,7 +126,7 @@ func TestLoss(t *testing.T) {
 	}
 }
 
-// TestStreams: what a sender does to its stream does not change what it says.
+// TestStreams checks that changes of the RTP stream do not change the verdict.
 func TestStreams(t *testing.T) {
 	for name, change := range map[string]func(i int, p *packet){
 		"another source": func(i int, p *packet) {
@@ -168,7 +168,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// TestDeadlines: whatever comes, the verdict is there when the limits say.
+// TestDeadlines checks that the verdict comes within the limits, whatever arrives.
 func TestDeadlines(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 60 {
@@ -183,7 +183,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// FuzzDetector: any stream has one verdict, and at most one end of the wait for a beep.
+// FuzzDetector checks that any stream gets one verdict, and that a wait for a beep ends at most once.
 func FuzzDetector(f *testing.F) {
 	var all []byte
 	for _, p := range says(syllables(700), tone(200, 850), pause(400)) {
@@ -221,7 +221,7 @@ func FuzzDetector(f *testing.F) {
 	})
 }
 
-// frames are packets of a call that goes on for long, and is not decided.
+// frames returns the packets of a long call that stays undecided.
 func frames() []packet { return says(repeat(3, syllables(300), pause(200), tone(90, 700, 900))) }
 
 func TestDetectorAllocatesNothing(t *testing.T) {
@@ -233,7 +233,7 @@ func TestDetectorAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkPacket is what 20 ms of G.711 cost: until the verdict, and while a beep is waited for.
+// BenchmarkPacket measures the cost of 20 ms of G.711, before the verdict and during the wait for a beep.
 func BenchmarkPacket(b *testing.B) {
 	for _, c := range []struct {
 		name string

@@ -14,15 +14,15 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// heldOut is a seed of voices that nothing was tuned on.
+// heldOut is a seed of voices that were not used for tuning.
 const heldOut = 2026
 
 // kind is what may answer.
 type kind struct {
 	name   string
 	want   answerer.Verdict
-	beep   bool // one comes
-	least  int  // percent that are right
+	beep   bool // whether a beep comes
+	least  int  // minimum percentage of right verdicts
 	signal func(rng *rand.Rand, s *sounds) []float64
 }
 
@@ -96,14 +96,14 @@ func kinds() []kind {
 	}
 }
 
-// sum is how a kind of answer was judged.
+// sum holds the verdicts on a kind of answer.
 type sum struct {
 	got   map[answerer.Verdict]int
 	heard int // beeps
 	after []time.Duration
 }
 
-// sure is how many verdicts were right and wrong, by their confidence.
+// sure counts right and wrong verdicts by their confidence.
 type sure map[string][2]int
 
 func (s sure) add(a answerer.Answer, want answerer.Verdict) {

@@ -16,7 +16,7 @@ import (
 
 const rate = 8000
 
-// way is what a signal meets between the called party and the detector.
+// way describes what happens to a signal between the called party and the detector.
 type way struct {
 	name    string
 	law     audio.Law
@@ -24,9 +24,9 @@ type way struct {
 	noise   string  // "", line, street, babble, music
 	snr     float64
 	loss    float64
-	ms      int // of a packet
+	ms      int // packet duration
 	dtx     bool
-	comfort bool // once, at the beginning of each gap of dtx
+	comfort bool // one comfort noise packet at the beginning of each gap of dtx
 	clip    float64
 	jitter  float64
 }
@@ -143,7 +143,7 @@ func repeat(n int, parts ...[]float64) (out []float64) {
 	return out
 }
 
-// packet is one as it arrives.
+// packet is a packet as it arrives.
 type packet struct {
 	voice.Packet
 }
@@ -205,7 +205,7 @@ func (w way) packets(signal []float64, s *sounds, rng *rand.Rand) (all []packet)
 
 const start = time.Hour
 
-// told is what a detector says of a signal.
+// told holds a detector's output for a signal.
 type told struct {
 	answer answerer.Answer
 	beep   *answerer.Beep

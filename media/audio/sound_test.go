@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// level is the power of a frequency in a sound, in dBm0.
+// level returns the power of a frequency in a sound, in dBm0.
 func level(s *Sound, hertz float64, from, to time.Duration) float64 {
 	var re, im float64
 	a, b := int(from*Rate/time.Second), int(to*Rate/time.Second)

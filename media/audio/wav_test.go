@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// wav is a WAV file with these properties.
+// wav returns a WAV file with these properties.
 func wav(tag, channels uint16, rate uint32, bits uint16, data []byte, extra ...byte) []byte {
 	var f bytes.Buffer
 	put := func(values ...any) {

@@ -16,7 +16,7 @@ import (
 	"flowbridge/media"
 )
 
-// network carries the datagrams of two ends. drops says which are lost.
+// network carries the datagrams of two ends. drops decides which are lost.
 type network struct {
 	ends  [2]*media.Datagrams
 	sent  [2]int
@@ -52,14 +52,14 @@ func identity(t testing.TB, seed byte) *Identity {
 
 var suites = []media.Suite{media.SuiteAEADAES256GCM, media.SuiteAEADAES128GCM, media.SuiteAESCM128SHA80, media.SuiteAESCM128SHA32}
 
-// result is how one end's handshake went.
+// result is the result of one end's handshake.
 type result struct {
 	keys media.Crypto
 	err  error
 	took time.Duration
 }
 
-// agree runs one end.
+// agree runs the handshake of one end.
 func agree(id *Identity, d *media.Datagrams, with Peer) <-chan result {
 	done, began := make(chan result, 1), time.Now()
 	go func() {
@@ -71,7 +71,7 @@ func agree(id *Identity, d *media.Datagrams, with Peer) <-chan result {
 	return done
 }
 
-// both runs both ends of a handshake, and returns what the server and the client have.
+// both runs both ends of a handshake and returns the results of the server and the client.
 func both(t *testing.T, w *network, ofServer, ofClient []media.Suite) (server, client result) {
 	t.Helper()
 	a, b := identity(t, 1), identity(t, 2)
@@ -109,7 +109,7 @@ func TestAgree(t *testing.T) {
 	}
 }
 
-// Every datagram of either end may be lost, and the one that follows it, too.
+// Any datagram of either end may be lost, together with the next one.
 func TestLostPackets(t *testing.T) {
 	for from := range 2 {
 		for first := 1; first <= 8; first++ {
@@ -125,7 +125,7 @@ func TestLostPackets(t *testing.T) {
 	}
 }
 
-// A certificate that the SDP does not name gets no keys, at either end.
+// Neither end gets keys if the peer's certificate is not named in the SDP.
 func TestWrongFingerprint(t *testing.T) {
 	for _, client := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -198,7 +198,7 @@ func junk(r *rand.Rand, hello bool) []byte {
 	return pkt
 }
 
-// A flood of ClientHello before the peer's, and of garbage all the time, ends no handshake.
+// A flood of ClientHellos before the peer's, and of garbage at any time, does not end a handshake.
 func TestJunk(t *testing.T) {
 	for seed := range uint64(20) {
 		synctest.Test(t, func(t *testing.T) {
@@ -238,7 +238,7 @@ func TestForgedAlerts(t *testing.T) {
 	})
 }
 
-// A key gives the same certificate in every process.
+// A key yields the same certificate in every process.
 func TestIdentityIsOfItsKey(t *testing.T) {
 	a, again, b := identity(t, 1), identity(t, 1), identity(t, 2)
 	if a.Fingerprint() != again.Fingerprint() || a.Fingerprint() == b.Fingerprint() {

@@ -22,7 +22,7 @@ type machine struct {
 	*Relay
 	model model
 	out   int    // an interface that packets leave by
-	hints uint64 // how many kinds of them there are: right, none, another flow's
+	hints uint64 // how many of the hints (right, none, two of another flow) are used in turn
 }
 
 func newMachine(tb testing.TB) *machine {

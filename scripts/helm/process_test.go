@@ -21,7 +21,7 @@ import (
 	core "k8s.io/api/core/v1"
 )
 
-// patience ends a test that hangs, and says nothing of how long anything takes.
+// patience is the timeout for a test that hangs. It is no expectation of how long anything takes.
 const patience = 5 * time.Minute
 
 var shared string // a directory with the program and those of the pods

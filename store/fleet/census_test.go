@@ -203,7 +203,7 @@ func TestDeathFreesItsPart(t *testing.T) {
 		w.nodes[1].up = false
 		after := w.now
 		for w.parts(100) != 100 && w.now-after < time.Minute {
-			if got := w.parts(100); got != 67 && got != 67+17 && got != 67+16 { // none of the two knows, or one does, or the other
+			if got := w.parts(100); got != 67 && got != 67+17 && got != 67+16 { // neither or one of the two knows
 				t.Fatalf("%d of 100", got)
 			}
 			w.pass(100 * time.Millisecond)

@@ -8,7 +8,7 @@ import (
 	"unicode"
 )
 
-// rows is what a CSV reader makes of records.
+// rows returns the records as a CSV reader sees them.
 func rows(t testing.TB, records ...Record) []map[string]string {
 	t.Helper()
 	var b strings.Builder
@@ -36,7 +36,7 @@ func rows(t testing.TB, records ...Record) []map[string]string {
 	return all
 }
 
-// sample is a record with something in each kind of column.
+// sample returns a record with a value in each kind of column.
 func sample(id string) Record {
 	return Record{
 		ID: id, From: "+15550100001", StartedAt: TimeOf(time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC)), DurationMS: 60000,
@@ -74,7 +74,7 @@ func TestCSV(t *testing.T) {
 	}
 }
 
-// What a caller puts into a number is text, whatever opens it.
+// Whatever a caller sends as its number is text to every program that opens the file.
 func TestCSVIsSafe(t *testing.T) {
 	for in, want := range map[string]string{
 		"+15550100001":             "+15550100001",

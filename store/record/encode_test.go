@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// fill sets every field to something, or, with zeros, only some of them.
+// fill sets every field to a random value, or, with zeros, only some of the fields.
 func fill(v reflect.Value, random *rand.Rand, zeros bool) {
 	if zeros && random.IntN(2) == 0 {
 		return
@@ -46,19 +46,20 @@ func fill(v reflect.Value, random *rand.Rand, zeros bool) {
 		v.SetBool(random.IntN(2) == 0)
 	case reflect.Float64:
 		v.SetFloat([]float64{1.5, 4.3, 1e-7, 1e21, -0.000001, 3e-10, 123456789.125, math.MaxFloat64, 1e-300}[random.IntN(9)])
-	case reflect.Pointer: // the report, which has a table of its own
+	case reflect.Pointer: // the report, which has its own table
 	default:
 		panic("fill does not know " + v.Type().String())
 	}
 }
 
-// What is appended is what encoding/json writes, for every field of every part; the journal's records read the same.
+// The appended text equals the output of encoding/json for every field of every part. The journal's records can be
+// read back unchanged.
 func TestEncoding(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range 2000 {
 		var r Record
 		fill(reflect.ValueOf(&r).Elem(), random, i > 0)
-		r.Report, r.Problems, r.Traceparent, r.Waiting = nil, nil, "", false // not of the journal
+		r.Report, r.Problems, r.Traceparent, r.Waiting = nil, nil, "", false // not in the journal
 		for name, part := range map[string]struct {
 			got  []byte
 			like any
@@ -100,7 +101,7 @@ func emptyNotNil[T any](items []T) []T {
 	return items
 }
 
-// A number that JSON can't hold does not cost the record.
+// A record is not lost because of a number that JSON can't represent.
 func TestEncodingOfNoNumbers(t *testing.T) {
 	m := Media{A: MediaSide{JitterMS: math.NaN(), RTT: Millis(math.Inf(1))}, MOS: Score(math.Inf(-1))}
 	var got Media

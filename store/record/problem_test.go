@@ -29,7 +29,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// many has n calls, of which each third has a problem.
+// many lists n calls, a third of which have a problem.
 type many int
 
 func (n many) List(_ context.Context, f Filter) (all []Record, next string, err error) {
@@ -51,7 +51,7 @@ func (n many) List(_ context.Context, f Filter) (all []Record, next string, err 
 	return all, next, nil
 }
 
-// The calls with a problem come page by page, each once, and the last page says that it is the last.
+// The calls with a problem are listed page by page, each once. The last page is marked as the last.
 func TestListOfAProblem(t *testing.T) {
 	for _, limit := range []int{1, 7, 100, 1000} {
 		var ids []string

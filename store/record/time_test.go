@@ -42,7 +42,7 @@ func TestMediaJSON(t *testing.T) {
 	}
 }
 
-// The text is what the layout gives, in every year.
+// The text equals the output of the layout in every year.
 func TestTimeText(t *testing.T) {
 	at := time.Date(2026, 11, 20, 8, 0, 0, 123_000_000, time.UTC)
 	for _, from := range []time.Time{

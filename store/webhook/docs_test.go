@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// example is a block of the guide.
+// example returns a code block of the guide.
 func example(t *testing.T, language string) string {
 	t.Helper()
 	guide, err := os.ReadFile("../../docs/guides/webhooks.md")
@@ -25,7 +25,8 @@ func example(t *testing.T, language string) string {
 	return m[1]
 }
 
-// TestGuide runs the guide's examples: each takes what Sign signs, and refuses another body, an old time and another secret.
+// TestGuide runs the guide's examples. Each must accept what Sign signs, and refuse another body, an old time and
+// another secret.
 func TestGuide(t *testing.T) {
 	now, old := strconv.FormatInt(time.Now().Unix(), 10), strconv.FormatInt(time.Now().Add(-time.Hour).Unix(), 10)
 	const body = `{"event":"call.ended","record":{"from":"+1 \"é\n"}}`
@@ -62,7 +63,7 @@ func TestGuide(t *testing.T) {
 			if err != nil && language != "sh" {
 				t.Fatalf("%s: %v: %s", language, err, out)
 			}
-			want := tc.good || tc.ages && language == "sh" // which does not look at the time
+			want := tc.good || tc.ages && language == "sh" // the sh example ignores the time
 			if got := strings.TrimSpace(string(out)) == "good"; got != want {
 				t.Errorf("%s, %s: %s", tc.name, language, out)
 			}

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// sent is what comes of a request to a real receiver, which has more time than any machine takes.
+// sent returns the result of a request to a real receiver. The time limit is longer than any machine needs.
 func sent(t *testing.T, url string, client *http.Client) result {
 	t.Helper()
 	return sentWithin(t, time.Minute, url, client)
@@ -37,7 +37,8 @@ func sentWithin(t *testing.T, timeout time.Duration, url string, client *http.Cl
 	return w.send(req)
 }
 
-// Whatever a receiver does, a request ends in its time, costs little, and its reason is in words without the URL's secret.
+// Whatever a receiver does, a request ends within its time limit and costs little, and the reason does not contain the
+// URL's secret.
 func TestHostileReceivers(t *testing.T) {
 	var elsewhere atomic.Int64
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) }))
@@ -84,7 +85,7 @@ func TestHostileReceivers(t *testing.T) {
 	}
 }
 
-// A receiver with an untrusted certificate gets nothing.
+// A receiver with an untrusted certificate receives nothing.
 func TestBadCertificate(t *testing.T) {
 	got := atomic.Int64{}
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { got.Add(1) }))
@@ -107,7 +108,7 @@ func TestBadCertificate(t *testing.T) {
 	}
 }
 
-// Nothing listens, and no such name.
+// Nothing listens at the address, or the name does not exist.
 func TestNobodyThere(t *testing.T) {
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -132,7 +133,7 @@ func flood(status int) http.HandlerFunc {
 	}
 }
 
-// hints sends informational answers first (RFC 8297).
+// hints sends informational responses first (RFC 8297).
 func hints(w http.ResponseWriter, _ *http.Request) {
 	for range 3 {
 		w.WriteHeader(http.StatusEarlyHints)
@@ -141,14 +142,14 @@ func hints(w http.ResponseWriter, _ *http.Request) {
 }
 
 func waitFor(r *http.Request, release <-chan struct{}) {
-	_, _ = io.Copy(io.Discard, r.Body) // so that the server sees the client go
+	_, _ = io.Copy(io.Discard, r.Body) // so that the server notices when the client leaves
 	select {
 	case <-release:
 	case <-r.Context().Done():
 	}
 }
 
-// cut writes something raw and ends the connection.
+// cut writes raw text and closes the connection.
 func cut(w http.ResponseWriter, text string) {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A receiver is told of each step of a placed call, once and in order, and of no other call's. The new process does not
-// tell again what the old one has told.
+// A receiver is told about each step of a placed call once and in order, and about no other calls. A new process does
+// not repeat what the old one has sent.
 func TestProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -22,7 +22,7 @@ func TestProgress(t *testing.T) {
 		p := &Reporter{Sender: s.sender}
 		r := record.Record{ID: "1", Placed: true, Attempts: []record.Attempt{}}
 		other := record.Record{ID: "2", RingingAt: record.TimeOf(time.Now())}
-		taken := record.Record{ID: "3", Placed: true, RingingAt: record.TimeOf(time.Now())} // rang in the old process
+		taken := record.Record{ID: "3", Placed: true, RingingAt: record.TimeOf(time.Now())} // it rang in the old process
 		step := func(change func()) {
 			change()
 			for range 2 {
@@ -74,7 +74,7 @@ func TestProgress(t *testing.T) {
 	})
 }
 
-// A receiver that answers nothing costs no call anything: what does not fit is lost, and counted.
+// A receiver that never answers delays no call. Events that don't fit into the queue are lost and counted.
 func TestProgressOfADeafReceiver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -87,7 +87,7 @@ func TestProgressOfADeafReceiver(t *testing.T) {
 		for i := range maxNews + 10 {
 			p.Changed(record.Record{ID: strings.Repeat("x", i+1), Placed: true})
 		}
-		if lost := s.sender.Stats()[0].GivenUp; lost < 9 || lost > 10 { // one may be under way
+		if lost := s.sender.Stats()[0].GivenUp; lost < 9 || lost > 10 { // one may be in progress
 			t.Errorf("%d are lost", lost)
 		}
 	})

@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A restart, or a change of the configuration, loses nothing.
+// A restart or a change of the configuration loses nothing.
 func TestChangedReceivers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -45,7 +45,7 @@ func TestChangedReceivers(t *testing.T) {
 	})
 }
 
-// deaf is an outbox that can't be told what is delivered.
+// deaf is an outbox whose items can't be marked as delivered.
 type deaf struct {
 	*store.Store
 
@@ -62,7 +62,7 @@ func (d *deaf) Delivered(ctx context.Context, seqs []int64) error {
 	return d.Store.Delivered(ctx, seqs)
 }
 
-// While the database can't be written, what was delivered is not delivered again.
+// While the database can't be written, delivered items are not delivered again.
 func TestBrokenDisk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
@@ -82,7 +82,7 @@ func TestBrokenDisk(t *testing.T) {
 	})
 }
 
-// forgetful is a store that can't read the record of one call for a while.
+// forgetful is a store that can't read the record of one call for some time.
 type forgetful struct {
 	*store.Store
 
@@ -96,7 +96,7 @@ func (f *forgetful) Get(ctx context.Context, id string) (record.Record, bool, er
 	return f.Store.Get(ctx, id)
 }
 
-// A record that can't be read does not have others sent again.
+// A record that can't be read does not cause other records to be sent again.
 func TestRecordThatCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
@@ -115,7 +115,7 @@ func TestRecordThatCannotBeRead(t *testing.T) {
 	})
 }
 
-// A closed sender has no receivers, whatever is configured afterwards.
+// A closed sender has no receivers, whatever is configured later.
 func TestClosed(t *testing.T) {
 	s := New(Options{})
 	_ = s.Close()

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A receiver that answers 101 has the connection, and no deadline of the client ends a read of it: there is nothing to read.
+// A receiver that answers 101 keeps the connection, and no deadline of the client would end a read from it. The sender
+// therefore reads nothing.
 func TestReceiverThatUpgrades(t *testing.T) {
 	release := make(chan struct{})
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -23,12 +23,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// receiver is the other side: it notes what it is sent, and answers as it is told.
+// receiver plays a receiver: it stores what is sent and answers as the test says.
 type receiver struct {
 	mu     sync.Mutex
 	got    []delivery
-	answer func(n int, d delivery) (*http.Response, error) // n counts from 0; nil: 204
-	open   int                                             // requests under way
+	answer func(n int, d delivery) (*http.Response, error) // n counts from 0; nil means 204
+	open   int                                             // number of requests in progress
 	most   int
 }
 
@@ -38,10 +38,10 @@ type delivery struct {
 	header http.Header
 	body   []byte
 	at     time.Time
-	cut    <-chan struct{} // closed when the sender has given the request up
+	cut    <-chan struct{} // closed when the sender gives up the request
 }
 
-// RoundTrip takes a request.
+// RoundTrip receives a request.
 func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(req.Body)
 	if err != nil {
@@ -68,14 +68,14 @@ func (r *receiver) RoundTrip(req *http.Request) (*http.Response, error) {
 	return answer(n, d)
 }
 
-// answers says how the receiver answers from now on.
+// answers sets how the receiver answers from now on.
 func (r *receiver) answers(how func(n int, d delivery) (*http.Response, error)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.answer = how
 }
 
-// events are what was sent, as "call event".
+// events returns the events sent so far, as "call event".
 func (r *receiver) events() (all []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +85,7 @@ func (r *receiver) events() (all []string) {
 	return all
 }
 
-// deliveries are all requests so far.
+// deliveries returns all requests so far.
 func (r *receiver) deliveries() []delivery {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -132,7 +132,7 @@ func hook(change ...func(*Hook)) Hook {
 	return h
 }
 
-// newStage begins within a bubble of synctest.
+// newStage returns a stage. The caller must be in a synctest bubble.
 func newStage(t *testing.T, hooks ...Hook) *stage {
 	t.Helper()
 	s := &stage{receiver: &receiver{}, t: t}
@@ -145,7 +145,7 @@ func newStage(t *testing.T, hooks ...Hook) *stage {
 	return s
 }
 
-// set names the receivers.
+// set sets the receivers.
 func (s *stage) set(hooks ...Hook) {
 	s.t.Helper()
 	var names []string
@@ -173,7 +173,7 @@ func (s *stage) put(records ...record.Record) {
 	}
 }
 
-// left is how many items wait.
+// left returns the number of waiting items.
 func (s *stage) left() (n int64) {
 	s.t.Helper()
 	sizes, err := s.store.OutboxSize(context.Background())
@@ -190,7 +190,7 @@ func call(id string) record.Record {
 	return record.Record{ID: id, Trunk: "carrier", Target: "agent", From: "+1<b>", EndedAt: record.TimeOf(time.Now())}
 }
 
-// A finished call is told once, signed, with an id; its recordings and its report follow.
+// A finished call is sent once, signed and with an id. Its recordings and its report follow.
 func TestDeliveredOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -223,7 +223,8 @@ func TestDeliveredOnce(t *testing.T) {
 	})
 }
 
-// renumbered is a store that numbers items afresh, and forgets that they were delivered, as after its database was set aside.
+// renumbered is a store that renumbers its items and forgets which were delivered, as if its database had been set
+// aside.
 type renumbered struct {
 	*store.Store
 
@@ -240,7 +241,8 @@ func (r *renumbered) Outbox(ctx context.Context, consumer string, limit int) ([]
 
 func (r *renumbered) Delivered(context.Context, []int64) error { return nil }
 
-// A message that is sent again has its id, whatever number its item has by now; two reports of a call are two messages.
+// A message that is sent again keeps its id, even if its item's number has changed. Two reports of a call are two
+// messages.
 func TestIDStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
@@ -264,7 +266,7 @@ func TestIDStays(t *testing.T) {
 	}
 }
 
-// While an event of a call can't be delivered, those after it wait; other calls don't.
+// If an event of a call can't be delivered, the later events of that call wait. Other calls' events do not.
 func TestOrderOfOneCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -296,7 +298,7 @@ func TestOrderOfOneCall(t *testing.T) {
 	})
 }
 
-// A receiver that fails for hours is asked seldom, whatever waits, and gets all of it when it is there again.
+// A receiver that fails for hours gets few requests, however much waits. It gets everything once it works again.
 func TestReceiverThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -314,7 +316,7 @@ func TestReceiverThatFails(t *testing.T) {
 		}
 		time.Sleep(3 * time.Hour)
 		tried := len(s.events())
-		if tried < 100 || tried > 600 { // one a minute, and two rounds at the beginning
+		if tried < 100 || tried > 600 { // one a minute, and two rounds at the start
 			t.Errorf("%d requests in three hours", tried)
 		}
 		if st := s.sender.Stats(); len(st) != 1 || st[0].Failed != int64(tried) || st[0].Delivered != 0 || time.Since(st[0].Failing) < 2*time.Hour || st[0].Reason != "connection refused" {
@@ -335,7 +337,7 @@ func TestReceiverThatFails(t *testing.T) {
 	})
 }
 
-// An item that the receiver can't digest does not hold up others, and is given up at last.
+// An item that the receiver can't process does not delay others, and is finally given up.
 func TestOneItemThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook(func(h *Hook) { h.GiveUp = time.Hour }))
@@ -364,7 +366,7 @@ func TestOneItemThatFails(t *testing.T) {
 	})
 }
 
-// 410 Gone ends the tries of an item at once.
+// A 410 Gone ends the attempts for an item at once.
 func TestGivenUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -378,7 +380,7 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
-// A receiver that asks for time gets it.
+// A receiver that sends Retry-After gets no request before that time.
 func TestRetryAfter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t, hook())
@@ -399,7 +401,7 @@ func TestRetryAfter(t *testing.T) {
 	})
 }
 
-// No more requests are under way than are allowed, and a slow receiver delays no other.
+// The number of concurrent requests stays within the limit, and a slow receiver delays no other receiver.
 func TestConcurrency(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)

@@ -382,7 +382,7 @@ func TestCollectorRefuses(t *testing.T) {
 	})
 }
 
-// Ended after Close, as a call may that ends last, does not block either.
+// Calling Ended after Close, as the last call may, does not block. The record is dropped.
 func TestClosed(t *testing.T) {
 	e, err := New(Options{Endpoint: "http://127.0.0.1:4318/v1/traces", Log: zerolog.Nop()})
 	if err != nil {

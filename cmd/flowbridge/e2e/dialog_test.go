@@ -71,7 +71,7 @@ func (s *stage) talking(one, two *phone, carrier, agent *sipp) *talk {
 	return s.talkingEarly(one, two, carrier, agent, carrier.received("SIP/2.0 200", 1)[0])
 }
 
-// talkingEarly is like talking, if the carrier got our SDP in another answer.
+// talkingEarly is like talking, but takes our SDP from an early response, such as a 183, instead of the 200.
 func (s *stage) talkingEarly(one, two *phone, carrier, agent *sipp, early message) *talk {
 	s.Helper()
 	k := &talk{stage: s, one: one, two: two, carrier: carrier, agent: agent, said: map[*phone]uint32{}, first: map[bool]*phone{}}

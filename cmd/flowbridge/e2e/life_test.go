@@ -159,7 +159,7 @@ func TestNAT(t *testing.T) {
 	toB := agent.rtpOf("INVITE ", 1)
 	words, echo := speech(make([]int16, 10*frame), 1), speech(make([]int16, 10*frame), 2)
 	one.talk(words, toA)
-	eventually(t, "RTP reaches the agent", func() bool { return len(two.heard()) == len(words)-2 }) // the first two packets prove the source
+	eventually(t, "RTP reaches the agent", func() bool { return len(two.heard()) == len(words)-2 }) // 2 packets prove it
 	two.talk(echo, toB)
 	eventually(t, "RTP reaches the carrier at its real address", func() bool { return len(one.heard()) == len(echo) })
 	agent.proceed(onB...)

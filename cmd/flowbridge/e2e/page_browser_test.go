@@ -75,7 +75,7 @@ func newTab(t *testing.T) *tab {
 			if err != nil {
 				return
 			}
-			if (m.Type == chromedp.ConsoleError || m.IsException()) && m.Source != "network" { // an answer like 404 is not the page's fault
+			if (m.Type == chromedp.ConsoleError || m.IsException()) && m.Source != "network" { // a 404 is not its fault
 				b.problems = append(b.problems, m.String())
 			}
 		}

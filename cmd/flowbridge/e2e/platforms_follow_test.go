@@ -133,7 +133,7 @@ func TestRedirectKilled(t *testing.T) {
 	for range 2 {
 		hangsUp(other, "CA2")
 	}
-	if r := p.last(1, answered); r.SIPCallID != "CA2" || r.TargetSIPCallID != "x@y" || r.Cause != "caller_hangup" { // the journal entries of CA1 were queued before
+	if r := p.last(1, answered); r.SIPCallID != "CA2" || r.TargetSIPCallID != "x@y" || r.Cause != "caller_hangup" { // CA1 was queued first
 		t.Errorf("record %+v; want CA2, which its caller ended", r)
 	}
 	p.server.kill()

@@ -148,7 +148,7 @@ func TestRingingOfOurs(t *testing.T) {
 			speaks, stop := context.WithCancel(t.Context())
 			defer stop()
 			stopped := make(chan struct{})
-			if c.agent == "early_media" { // it speaks until it has answered; after 400 ms of silence the caller would hear ringing
+			if c.agent == "early_media" { // silence of 400 ms would start a ringing tone
 				agent.sent("SIP/2.0 183", 1)
 				eventually(t, "the B2BUA knows where the agent's early media comes from", func() bool {
 					live := b.calls()

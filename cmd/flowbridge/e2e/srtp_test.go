@@ -76,7 +76,7 @@ func TestSRTPOnBothSides(t *testing.T) {
 			if m := r.Media; m.A.SRTP != "AES_CM_128_HMAC_SHA1_80" || m.B.SRTP != suite || m.A.Rx < 100 || m.A.Tx < 100 || m.B.Rx < 100 || m.B.Tx < 100 {
 				t.Errorf("media: %+v; want %s on side b, and at least 100 packets each way", m, suite)
 			}
-			if suite == "AES_CM_128_HMAC_SHA1_32" { // this softphone uses the short tag for RTCP, too, contrary to RFC 4568 section 6.2.2
+			if suite == "AES_CM_128_HMAC_SHA1_32" { // short RTCP tag, contrary to RFC 4568 §6.2.2
 				r.Media.B.DroppedBy.Unauthentic = 0
 			}
 			wantSecure(t, r)
@@ -103,7 +103,7 @@ func TestDTLSOnBothSides(t *testing.T) {
 	phone := s.startBaresipWith(dtlsAccount, caller, s.freePort(s.carrier), hers, dtlsModule)
 	phone.talksWith(callee, s.to())
 	r := b.finish(hungUpByCaller)[0]
-	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} { // packets before the keys are dropped
+	for side, m := range map[string]record.MediaSide{"a": r.Media.A, "b": r.Media.B} { // packets without keys are dropped
 		if d := m.DroppedBy; d.Unauthentic > 1 || d.Replayed+d.Malformed != 0 {
 			t.Errorf("side %s: dropped %+v", side, d)
 		}

@@ -283,7 +283,7 @@ systemctl() {
 	begin := func(dir, block string, enter ...string) *process {
 		block, _, _ = strings.Cut(block, "```\n")
 		block = strings.NewReplacer("/etc/flowbridge", dir, "/var/lib/flowbridge", dir, ":5432/", ":"+port+"/", "sslmode=require", "sslmode=disable").Replace(block)
-		cmd := exec.Command("env", append(enter, "bash", "-c", prelude+"cd "+dir+"\n"+block)...) // nsenter changes to the root directory
+		cmd := exec.Command("env", append(enter, "bash", "-c", prelude+"cd "+dir+"\n"+block)...) // nsenter goes to /
 		cmd.Env = append(os.Environ(), "PATH="+filepath.Dir(program)+":"+os.Getenv("PATH"), "PGHOST="+pg.Dir(), "PGPORT="+port, "PGPASSWORD="+pgtest.Password, raceEnv)
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 		return start(t, strings.SplitN(block, "\n", 2)[0], cmd)
