@@ -116,8 +116,19 @@ func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 	}
 	a.SentTo[side] = sdp.InsideOf(a.SentTo[side], law)
 	if a.Codec[side].Name != "" {
-		a.Tell(side, sdp.InsideOf(a.Told[side], law))
+		a.Tell(side, spoken(sdp.InsideOf(a.Told[side], law), a.SentTo[side], d.Inside(law).Formats()))
 	}
+}
+
+// spoken returns the first of these lists that has speech. What a side was told can lack the codec that it has changed
+// to since, and that G.711 stands for.
+func spoken(all ...[]sdp.Format) []sdp.Format {
+	for _, formats := range all {
+		if slices.ContainsFunc(formats, func(f sdp.Format) bool { return f.Speech() }) {
+			return formats
+		}
+	}
+	return nil
 }
 
 // turnForSounds has G.711 stand for a caller's Opus that the first target does not take, so that the caller can hear

@@ -181,6 +181,11 @@ agent: says INVITE (0 101 sendrecv) ; gets 200 (0 101) ; acks
 places: 1
 carrier: hangs up on agent | Codec: opus
 
+== a caller with Opus goes to PCMU, which the record has
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (0 8 110) ; takes (0 101)
+carrier: gets 200 (111 110) ; acks ; says INVITE (0 101) ; gets 200 (0 101) ; acks ; transcoded ; hangs up on agent | Codec: PCMU
+
 == both to Opus: the side that is transcoded is asked
 with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU, opus]
 carrier: calls 15075785607 (0 111 101 110) ; gets 180

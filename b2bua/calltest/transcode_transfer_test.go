@@ -266,3 +266,47 @@ func TestCodecFails(t *testing.T) {
 		w.wantPlaces(0)
 	})
 }
+
+// TestOtherAgentAfterChangeToOpus: a caller has gone from PCMU to Opus in mid-call, and then is transferred, or loses its
+// agent. The next one speaks PCMU, too.
+func TestOtherAgentAfterChangeToOpus(t *testing.T) {
+	pcmu := siptest.SessionAt("192.0.2.20", 30000, "0 101")
+	changes := func(w *world) *dialogue {
+		c := w.talkIn("0 101", "0 101")
+		c.carrier.changes("INVITE", opusSDP("192.0.2.10", 20000, ""), "200")
+		w.wantTranscoders([2]bool{true, false})
+		return c.d
+	}
+	holds := func(w *world, d *dialogue) { // which changes no more than the direction
+		for _, way := range []string{"a=sendonly\r\n", "a=sendrecv\r\n"} {
+			seq := w.carrier.within(d, "INVITE", opusSDP("192.0.2.10", 20000, "")+way, sdpHeader("v")...)
+			if got := numbersIn(w.carrier.expect("SIP/2.0 200")); got != "111 101" {
+				w.t.Errorf("the caller is answered %s", got)
+			}
+			w.carrier.ackOf(d, seq, "")
+			w.wantTranscoders([2]bool{true, false})
+			if a, b := changesText(w.session().payloads[media.SideA]), changesText(w.session().payloads[media.SideB]); a+b != "" {
+				w.t.Errorf("changes %q and %q", a, b)
+			}
+		}
+	}
+	runIn(t, "transfer", orderConfig, func(w *world) {
+		d := changes(w)
+		w.transfers(toNumber("4711"), "")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "human", pcmu)
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.goes("done")
+		w.wantTranscoders([2]bool{true, false})
+		holds(w, d)
+		w.callerEnds(w.agent2, d)
+	})
+	runIn(t, "rescue", strings.Replace(rescueConfig, "@RESCUE@", "", 1), func(w *world) {
+		c := w.talkIn("0 101", "0 101")
+		c.carrier.changes("INVITE", opusSDP("192.0.2.10", 20000, ""), "200")
+		w.agentDies(time.Second, c.invite, "Reason: Q.850;cause=41")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "spare", pcmu)
+		w.wantTranscoders([2]bool{true, false})
+		holds(w, c.d)
+		w.callerHangsUpAt(w.agent2, c.d)
+	})
+}
