@@ -42,12 +42,15 @@ func (a *Agreement) claim(made bool) error {
 }
 
 // Turn has the caller speak what a target with this answer needs. It reports false if no transcoder is free.
-func (a *Agreement) Turn(answer *sdp.Description) bool {
+func (a *Agreement) Turn(answer *sdp.Description) bool { return a.turnFor(answer, false) }
+
+// turnFor is Turn; with must it does so without regard to free places.
+func (a *Agreement) turnFor(answer *sdp.Description, must bool) bool {
 	near := a.Offer
 	if a.Answer != nil {
 		near = a.OnlyAgreedCodec(media.SideA, near)
 	}
-	return a.fit(media.SideA, near, answer.Speaks(), false)
+	return a.fit(media.SideA, near, answer.Speaks(), must)
 }
 
 // Fit has a side speak what the other one speaks already, as far as it has that.
@@ -85,13 +88,14 @@ func isMadeOf(k, other string) bool {
 	return isOpus(k) && isG711Named(other) || isG711Named(k) && isOpus(other)
 }
 
-// Suit has the caller speak what a party with this description needs, which gets side B for now.
+// Suit has the caller speak what a party with this description needs, which gets side B for now. The two are connected
+// already, so it does so without regard to free places: an agent that waited can come back after its place is taken.
 func (a *Agreement) Suit(party *sdp.Description) {
 	if sdp.Includes(party.Formats(), a.Codec[media.SideB]) {
 		a.Fit(media.SideA)
 		return
 	}
-	a.Turn(party) // the offer to it has a place for a transcoder, if it needs one
+	a.turnFor(party, true)
 	a.Tell(media.SideB, party.Formats())
 }
 
