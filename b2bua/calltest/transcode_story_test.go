@@ -234,6 +234,33 @@ carrier: hangs up on agent | Codec: opus
 `)
 }
 
+// TestRelayedChangesOfMadeCodec: with reinvite: relay a transcoded side is asked, too, though its list has only the codec
+// that it speaks.
+func TestRelayedChangesOfMadeCodec(t *testing.T) {
+	tell(t, talkYAML("", "reinvite: relay"), `
+== a caller with PCMU holds an agent with Opus
+`+opusAgent+`carrier: calls 15075785607 (0 101) ; gets 180
+agent: gets INVITE (96 101) ; takes (111 110) ; transcoded 111 as 0 takes 96 keys 101 keys 110
+carrier: gets 200 (0 101) ; acks ; says INVITE (0 101 sendonly)
+agent: gets INVITE (111 110 sendonly) ; takes (111 110 recvonly)
+carrier: gets 200 (0 101 recvonly) ; acks ; says INVITE (0 101)
+agent: gets INVITE (111 110) ; takes (111 110) ; transcoded 111 as 0 keys 110
+carrier: gets 200 (0 101) ; acks
+places: 1
+carrier: hangs up on agent | Codec: PCMU
+
+== and an agent with PCMU one with Opus
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU]
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (0 110) ; takes (0 101)
+carrier: gets 200 (111 110) ; acks
+agent: says INVITE (0 101 sendonly)
+carrier: gets INVITE (111 110 sendonly) ; takes (111 110 recvonly)
+agent: gets 200 (0 101 recvonly) ; acks
+carrier: transcoded 111 as 0 keys 110 ; hangs up on agent | Codec: opus
+`)
+}
+
 // TestOurSoundsInOpus: what the caller hears of us before an answer.
 func TestOurSoundsInOpus(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", ""), "targets: [agent]", "targets: [agent], ringing: session-progress, hold: hold")
