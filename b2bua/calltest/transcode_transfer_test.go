@@ -267,6 +267,54 @@ func TestCodecFails(t *testing.T) {
 	})
 }
 
+// TestCodecFailsWhileCallerWaits: a caller that hears our ringing or music gets 500, and a customer without an agent yet
+// gets BYE.
+func TestCodecFailsWhileCallerWaits(t *testing.T) {
+	failed := media.EventCodecFailed{Side: media.SideA, Err: errors.New("it panicked")}
+	wants := func(w *world) {
+		w.wantRecord("failed", cause.InternalError, record.EndedBySystem)
+	}
+	ringing := strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], ringing: session-progress}", 1)
+	runIn(t, "ringing", ringing, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = opusSDP("192.0.2.10", 20000, "")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 183"))
+		in := w.agent.progresses(180, "Ringing", "agent1", "")
+		w.wantTranscoders([2]bool{true, false})
+		w.session().onEvent(failed)
+		w.carrier.isRefused(d, "500")
+		w.agent.takesCancel(in, "agent1")
+		wants(w)
+		w.wantPlaces(0)
+	})
+	runIn(t, "queue", strings.Replace(queueConfig, "timeout: 50s", "timeout: 50s, sound: hold", 1), func(w *world) {
+		first, invite := w.carrier.callsAt(w.agent, "+15075785607")
+		w.carrier.isTakenBy(w.agent, invite, "agent1", first)
+		second := w.carrier.newCall("+15075785608")
+		second.sdp = opusSDP("192.0.2.10", 20002, "")
+		w.carrier.invitesTillRung(second)
+		second.learn(w.carrier.expect("SIP/2.0 183"))
+		w.relay.sessions[1].onEvent(failed)
+		w.carrier.isRefused(second, "500")
+		wants(w)
+		w.wantPlaces(0)
+		w.callerEnds(w.agent, first)
+	})
+	yaml := strings.Replace(originateConfig, "    max_calls: 1\n", "    max_calls: 1\n    codecs: [opus]\n", 1)
+	yaml = strings.Replace(yaml, `agent@192.0.2.21:32681"}`, `agent@192.0.2.21:32681", codecs: [opus]}`, 1)
+	runIn(t, "customer", yaml, func(w *world) {
+		_, invite := w.originates(origination())
+		called := w.customerTakes(invite)
+		w.agent.reply(called, 183, "Session Progress", "agent1", opusSDP("192.0.2.20", 30000, ""))
+		w.wantTranscoders([2]bool{false, true})
+		w.session().onEvent(failed)
+		w.agent.takesCancel(called, "agent1")
+		hungUpOn(w.carrier)
+		w.wantPlaces(0)
+	})
+}
+
 // TestOtherAgentAfterChangeToOpus: a caller has gone from PCMU to Opus in mid-call, and then is transferred, or loses its
 // agent. The next one speaks PCMU, too.
 func TestOtherAgentAfterChangeToOpus(t *testing.T) {
