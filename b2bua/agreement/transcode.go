@@ -118,10 +118,25 @@ func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 	if a.Description[side] != nil {
 		a.Description[side] = d.Inside(law)
 	}
-	a.SentTo[side] = sdp.InsideOf(a.SentTo[side], law)
+	sent := sdp.InsideOf(a.SentTo[side], law)
+	if side == media.SideA && a.Late { // it may still choose among these
+		sent = withPlainG711(sent, a.SentTo[side])
+	}
+	a.SentTo[side] = sent
 	if a.Codec[side].Name != "" {
 		a.Tell(side, spoken(sdp.InsideOf(a.Told[side], law), a.SentTo[side], d.Inside(law).Formats()))
 	}
+}
+
+// withPlainG711 returns formats with the G.711 among these that stands for nothing else, and that they lack.
+func withPlainG711(formats, before []sdp.Format) []sdp.Format {
+	for _, f := range before {
+		has := func(o sdp.Format) bool { return o.Codec == f.Codec && !o.Transcoded() }
+		if isG711(f.Codec) && !f.Transcoded() && !slices.ContainsFunc(formats, has) {
+			formats = append(formats, f)
+		}
+	}
+	return formats
 }
 
 // spoken returns the first of these lists that has speech. What a side was told can lack the codec that it has changed

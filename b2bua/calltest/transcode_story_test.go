@@ -82,6 +82,29 @@ carrier: transcoded ; gets 200 bare ; acks
 places: 0
 carrier: hangs up on spare
 
+== in a 183 without PRACK: the caller answers in its ACK, by what the last target has
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]
+carrier: calls 15085785607 late
+agent: gets INVITE (96 106) ; says 183 (111 110)
+carrier: gets 183
+agent: says 500 to INVITE ; gets ACK
+spare: gets INVITE (8 106) ; takes (8 106)
+carrier: gets 200 (96 106 0 8 97) ; acks (8 97) ; transcoded ; changed 97>106
+spare: transcoded
+places: 0
+carrier: hangs up on spare | Codec: PCMA
+
+== or with Opus
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]
+carrier: calls 15085785607 late
+agent: gets INVITE (96 106) ; says 183 (111 110)
+carrier: gets 183
+agent: says 500 to INVITE ; gets ACK
+spare: gets INVITE (8 106) ; takes (8 106)
+carrier: gets 200 (96 106 0 8 97) ; acks (111 110) ; transcoded 111 as 8 takes 96 keys 106 keys 110
+places: 1
+carrier: hangs up on spare | Codec: opus
+
 == an agent with PCMU: Opus is not offered
 carrier: calls 15075785607 late ; gets 180
 agent: gets INVITE (0 8 101) ; takes (0 101)
