@@ -64,7 +64,7 @@ func (c *Transcode) law() audio.Law {
 
 func (c Transcode) apply(w *way, _ time.Duration) {
 	was := w.edge
-	if was != nil && c.On && c.Wants == was.config.Wants {
+	if was != nil && c.On && !was.broken && c.Wants == was.config.Wants {
 		c.codec = was.config.codec
 		was.config = c // the streams go on
 		return

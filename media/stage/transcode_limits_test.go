@@ -249,3 +249,14 @@ func TestDTXIsSteady(t *testing.T) {
 		}
 	}
 }
+
+// TestOrderAfterFailure: a later order makes a new codec in place of one that has failed.
+func TestOrderAfterFailure(t *testing.T) {
+	e := newEdges(t, opusSide())
+	if e.edge(SideA).broke(opus.ErrBroken); e.broke == nil {
+		t.Fatal("nobody was told")
+	}
+	if err := e.Order(SideA, opusSide(), 0); err != nil || e.edge(SideA).broken {
+		t.Errorf("%v; the codec that has failed goes on", err)
+	}
+}
