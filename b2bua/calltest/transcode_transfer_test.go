@@ -315,6 +315,36 @@ func TestCodecFailsWhileCallerWaits(t *testing.T) {
 	})
 }
 
+// TestTrialInterruptsChangeOfOpus: while caller and agent change a session of Opus, a party with PCMU answers that has to
+// agree on its keys. The change is undone in Opus, and then the caller is transcoded.
+func TestTrialInterruptsChangeOfOpus(t *testing.T) {
+	yaml := strings.Replace(toDTLS, "    transfer: local\n", "    transfer: local\n    reinvite: relay\n    codecs: [opus]\n", 1)
+	yaml = strings.Replace(yaml, "trunks: [pbx, carrier]", "trunks: [pbx]", 1)
+	opus := opusSDP("192.0.2.20", 30000, "")
+	inWorldWith(t, yaml, func(w *world) {
+		d, invite := w.opusTalk(opus)
+		c := w.talkOf(d, invite)
+		w.agent.agentSends("INVITE", invite, "agent1", 1, opus+"a=sendonly\r\n", sdpHeader("v")...)
+		change := w.carrier.expect("INVITE")
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		human := w.answersDTLS(called)
+		c.agent.ackRefusal(w.agent.expect("SIP/2.0 491"))
+		w.carrier.concludes(change, 200, "OK", "", opusSDP("192.0.2.10", 20000, "")+"a=recvonly\r\n")
+		again := w.carrier.expect("INVITE")
+		if got := numbersIn(again); got != "111 101" {
+			t.Errorf("the caller is offered %s", got)
+		}
+		w.carrier.concludes(again, 200, "OK", "", opusSDP("192.0.2.10", 20000, ""))
+		w.wantTranscoders([2]bool{true, false})
+		human.shakes(called, true)
+		w.agent.notified("200", "terminated")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantTranscoders([2]bool{true, false})
+		w.callerEnds(w.agent2, d)
+	})
+}
+
 // TestOtherAgentAfterChangeToOpus: a caller has gone from PCMU to Opus in mid-call, and then is transferred, or loses its
 // agent. The next one speaks PCMU, too.
 func TestOtherAgentAfterChangeToOpus(t *testing.T) {
