@@ -20,7 +20,9 @@ func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 }
 
 // announces reports whether the called party has to hear the announcement first.
-func (rs *replacements) announces() bool { return rs.current.announce.Sound != "" && !rs.current.accepted }
+func (rs *replacements) announces() bool {
+	return rs.current.announce.Sound != "" && !rs.current.accepted
+}
 
 // isTried reports whether a party that answers like this is on trial first.
 func (rs *replacements) isTried(answer *sdp.Description) bool {
