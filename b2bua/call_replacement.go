@@ -239,6 +239,9 @@ func (rs *replacements) answered(f leg.Answered) {
 	answer, err := c.attempts.readAnswer(f.SDP)
 	var seen *sdp.Description // by the caller
 	if err == nil {
+		if c.b != nil && rs.isTried(answer) { // while caller and agent are as they were: Seen changes the caller
+			c.bridge.Exchanges.Interrupt(&c.b.Half)
+		}
 		seen, err = c.bridge.Agreement.Seen(answer)
 	}
 	if err != nil {

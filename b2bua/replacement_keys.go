@@ -19,11 +19,21 @@ func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
 }
 
+// announces reports whether the called party has to hear the announcement first.
+func (rs *replacements) announces() bool {
+	return rs.current.announce.Sound != "" && !rs.current.accepted
+}
+
+// isTried reports whether a party that answers like this is on trial first.
+func (rs *replacements) isTried(answer *sdp.Description) bool {
+	return (rs.announces() || answer.OverDTLS()) && rs.call.attempts.current.answer == nil
+}
+
 // waits makes the called party wait for its keys or for the announcement. It returns false if the party gets the caller
 // now.
 func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
-	warm := rs.current.announce.Sound != "" && !rs.current.accepted
-	if (warm || answer.OverDTLS()) && rs.call.attempts.current.answer == nil && rs.tryOut(f, answer) {
+	warm := rs.announces()
+	if rs.isTried(answer) && rs.tryOut(f, answer) {
 		return true
 	}
 	if warm {
@@ -39,7 +49,6 @@ func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits b
 	a := c.attempts.current
 	a.answer = &f
 	if agent := c.b; agent != nil {
-		c.bridge.Exchanges.Interrupt(&agent.Half)
 		c.bridge.Tell(bridge.Left{Leg: &agent.Half})
 		c.bridge.Agreement.KeepBefore(media.SideB, false)
 		rs.current.held, rs.current.waiting, c.b = c.bridge.Agreement.Description[media.SideB].Held(), agent, nil

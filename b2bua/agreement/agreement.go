@@ -159,13 +159,18 @@ func (a *Agreement) NextOffer() int {
 }
 
 // Seen returns a target's answer as the caller sees it that has its own answer already, and has it speak what the
-// target needs (Turn).
+// target needs (Turn). With an error the agreement stays as it was.
 func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
+	before := *a
 	if !a.Turn(answer) {
 		return nil, ErrNoTranscoder
 	}
 	seen := answer.InNumbersOf(a.OnlyAgreedCodec(media.SideA, a.Offer))
 	if seen.Speaks() != a.Codec[media.SideA] {
+		if !before.Transcoder.Has() {
+			a.Transcoder.Release()
+		}
+		*a = before
 		return nil, sdp.ErrNoCodec
 	}
 	return seen, nil

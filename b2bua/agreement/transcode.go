@@ -42,12 +42,15 @@ func (a *Agreement) claim(made bool) error {
 }
 
 // Turn has the caller speak what a target with this answer needs. It reports false if no transcoder is free.
-func (a *Agreement) Turn(answer *sdp.Description) bool {
+func (a *Agreement) Turn(answer *sdp.Description) bool { return a.turnFor(answer, false) }
+
+// turnFor is Turn; with must it does so without regard to free places.
+func (a *Agreement) turnFor(answer *sdp.Description, must bool) bool {
 	near := a.Offer
 	if a.Answer != nil {
 		near = a.OnlyAgreedCodec(media.SideA, near)
 	}
-	return a.fit(media.SideA, near, answer.Speaks(), false)
+	return a.fit(media.SideA, near, answer.Speaks(), must)
 }
 
 // Fit has a side speak what the other one speaks already, as far as it has that.
@@ -85,13 +88,14 @@ func isMadeOf(k, other string) bool {
 	return isOpus(k) && isG711Named(other) || isG711Named(k) && isOpus(other)
 }
 
-// Suit has the caller speak what a party with this description needs, which gets side B for now.
+// Suit has the caller speak what a party with this description needs, which gets side B for now. The two are connected
+// already, so it does so without regard to free places: an agent that waited can come back after its place is taken.
 func (a *Agreement) Suit(party *sdp.Description) {
 	if sdp.Includes(party.Formats(), a.Codec[media.SideB]) {
 		a.Fit(media.SideA)
 		return
 	}
-	a.Turn(party) // the offer to it has a place for a transcoder, if it needs one
+	a.turnFor(party, true)
 	a.Tell(media.SideB, party.Formats())
 }
 
@@ -114,10 +118,36 @@ func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 	if a.Description[side] != nil {
 		a.Description[side] = d.Inside(law)
 	}
-	a.SentTo[side] = sdp.InsideOf(a.SentTo[side], law)
-	if a.Codec[side].Name != "" {
-		a.Tell(side, sdp.InsideOf(a.Told[side], law))
+	sent := sdp.InsideOf(a.SentTo[side], law)
+	if side == media.SideA && a.Late { // it may still choose among these
+		sent = withPlainG711(sent, a.SentTo[side])
 	}
+	a.SentTo[side] = sent
+	if a.Codec[side].Name != "" {
+		a.Tell(side, spoken(sdp.InsideOf(a.Told[side], law), a.SentTo[side], d.Inside(law).Formats()))
+	}
+}
+
+// withPlainG711 returns formats with the G.711 among these that stands for nothing else, and that they lack.
+func withPlainG711(formats, before []sdp.Format) []sdp.Format {
+	for _, f := range before {
+		has := func(o sdp.Format) bool { return o.Codec == f.Codec && !o.Transcoded() }
+		if isG711(f.Codec) && !f.Transcoded() && !slices.ContainsFunc(formats, has) {
+			formats = append(formats, f)
+		}
+	}
+	return formats
+}
+
+// spoken returns the first of these lists that has speech. What a side was told can lack the codec that it has changed
+// to since, and that G.711 stands for.
+func spoken(all ...[]sdp.Format) []sdp.Format {
+	for _, formats := range all {
+		if slices.ContainsFunc(formats, func(f sdp.Format) bool { return f.Speech() }) {
+			return formats
+		}
+	}
+	return nil
 }
 
 // turnForSounds has G.711 stand for a caller's Opus that the first target does not take, so that the caller can hear

@@ -122,6 +122,9 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 	b.Agreement.StreamOrder[side] = d
 	b.Agreement.KeepBefore(side, false)
 	b.Agreement.SentTo[side] = formats
+	if d.Transcoded() != before.Transcoded() {
+		b.Agreement.Tell(side, formats)
+	}
 	b.Media.SetPeer(side, d)
 	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // else it only refreshes the session
 		b.PeerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")

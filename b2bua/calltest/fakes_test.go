@@ -188,7 +188,7 @@ func (s *fakeSession) Follow(c media.Conversation)              { s.follows = c 
 func (s *fakeSession) DetectAnswer(media.Side, answerer.Limits) { s.asked.Store(true) }
 func (s *fakeSession) Interrupt(on bool)                        { s.interrupts = append(s.interrupts, on) }
 func (s *fakeSession) Talk() *turns.Figures                     { return nil }
-func (s *fakeSession) DeadAir() time.Duration               { return time.Duration(s.waited.Load()) }
+func (s *fakeSession) DeadAir() time.Duration                   { return time.Duration(s.waited.Load()) }
 func (s *fakeSession) Speaking() [2]bool                        { return [2]bool{} }
 
 func (s *fakeSession) SendDigit(side media.Side, d media.Digit) error {

@@ -82,6 +82,29 @@ carrier: transcoded ; gets 200 bare ; acks
 places: 0
 carrier: hangs up on spare
 
+== in a 183 without PRACK: the caller answers in its ACK, by what the last target has
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]
+carrier: calls 15085785607 late
+agent: gets INVITE (96 106) ; says 183 (111 110)
+carrier: gets 183
+agent: says 500 to INVITE ; gets ACK
+spare: gets INVITE (8 106) ; takes (8 106)
+carrier: gets 200 (96 106 0 8 97) ; acks (8 97) ; transcoded ; changed 97>106
+spare: transcoded
+places: 0
+carrier: hangs up on spare | Codec: PCMA
+
+== or with Opus
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]
+carrier: calls 15085785607 late
+agent: gets INVITE (96 106) ; says 183 (111 110)
+carrier: gets 183
+agent: says 500 to INVITE ; gets ACK
+spare: gets INVITE (8 106) ; takes (8 106)
+carrier: gets 200 (96 106 0 8 97) ; acks (111 110) ; transcoded 111 as 8 takes 96 keys 106 keys 110
+places: 1
+carrier: hangs up on spare | Codec: opus
+
 == an agent with PCMU: Opus is not offered
 carrier: calls 15075785607 late ; gets 180
 agent: gets INVITE (0 8 101) ; takes (0 101)
@@ -181,6 +204,11 @@ agent: says INVITE (0 101 sendrecv) ; gets 200 (0 101) ; acks
 places: 1
 carrier: hangs up on agent | Codec: opus
 
+== a caller with Opus goes to PCMU, which the record has
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (0 8 110) ; takes (0 101)
+carrier: gets 200 (111 110) ; acks ; says INVITE (0 101) ; gets 200 (0 101) ; acks ; transcoded ; hangs up on agent | Codec: PCMU
+
 == both to Opus: the side that is transcoded is asked
 with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU, opus]
 carrier: calls 15075785607 (0 111 101 110) ; gets 180
@@ -226,6 +254,33 @@ agent: gets INVITE (111 110) ; takes (111 110)
 carrier: gets 200 (111 110) ; acks ; says INVITE (0 101) ; gets 488 ; acks ; transcoded
 agent: transcoded
 carrier: hangs up on agent | Codec: opus
+`)
+}
+
+// TestRelayedChangesOfMadeCodec: with reinvite: relay a transcoded side is asked, too, though its list has only the codec
+// that it speaks.
+func TestRelayedChangesOfMadeCodec(t *testing.T) {
+	tell(t, talkYAML("", "reinvite: relay"), `
+== a caller with PCMU holds an agent with Opus
+`+opusAgent+`carrier: calls 15075785607 (0 101) ; gets 180
+agent: gets INVITE (96 101) ; takes (111 110) ; transcoded 111 as 0 takes 96 keys 101 keys 110
+carrier: gets 200 (0 101) ; acks ; says INVITE (0 101 sendonly)
+agent: gets INVITE (111 110 sendonly) ; takes (111 110 recvonly)
+carrier: gets 200 (0 101 recvonly) ; acks ; says INVITE (0 101)
+agent: gets INVITE (111 110) ; takes (111 110) ; transcoded 111 as 0 keys 110
+carrier: gets 200 (0 101) ; acks
+places: 1
+carrier: hangs up on agent | Codec: PCMU
+
+== and an agent with PCMU one with Opus
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [PCMU]
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (0 110) ; takes (0 101)
+carrier: gets 200 (111 110) ; acks
+agent: says INVITE (0 101 sendonly)
+carrier: gets INVITE (111 110 sendonly) ; takes (111 110 recvonly)
+agent: gets 200 (0 101 recvonly) ; acks
+carrier: transcoded 111 as 0 keys 110 ; hangs up on agent | Codec: opus
 `)
 }
 

@@ -239,4 +239,21 @@ func TestCancelOvertakesChangeToOpus(t *testing.T) {
 		w.wantPlaces(1)
 		c.hangsUp()
 	})
+	inWorldWith(t, talkYAML("", "codecs: [PCMU, opus]"), func(w *world) { // both had PCMU
+		opus := opusSDP("192.0.2.20", 30000, "")
+		c := w.talkIn("0 101", "0 101")
+		seq := c.carrier.offers("INVITE", opusSDP("192.0.2.10", 20000, ""))
+		asked := w.agent.expect("INVITE")
+		c.carrier.overtakes(seq, func() { w.agent.reply(asked, 200, "OK", "", opus) })
+		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
+		w.agent.expect("ACK")
+		if again := c.agent.takes(opus); numbersIn(again) != "111 101" {
+			t.Errorf("the agent is offered\n%s", again.raw)
+		}
+		w.wantTranscoders([2]bool{false, true})
+		if got := c.agent.payloads() + c.carrier.payloads(); got != "" {
+			t.Errorf("changes %q", got)
+		}
+		c.hangsUp()
+	})
 }

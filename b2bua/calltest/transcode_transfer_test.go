@@ -266,3 +266,125 @@ func TestCodecFails(t *testing.T) {
 		w.wantPlaces(0)
 	})
 }
+
+// TestCodecFailsWhileCallerWaits: a caller that hears our ringing or music gets 500, and a customer without an agent yet
+// gets BYE.
+func TestCodecFailsWhileCallerWaits(t *testing.T) {
+	failed := media.EventCodecFailed{Side: media.SideA, Err: errors.New("it panicked")}
+	wants := func(w *world) {
+		w.wantRecord("failed", cause.InternalError, record.EndedBySystem)
+	}
+	ringing := strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], ringing: session-progress}", 1)
+	runIn(t, "ringing", ringing, func(w *world) {
+		d := w.carrier.newCall("+15075785607")
+		d.sdp = opusSDP("192.0.2.10", 20000, "")
+		w.carrier.invite(d)
+		d.learn(w.carrier.expect("SIP/2.0 183"))
+		in := w.agent.progresses(180, "Ringing", "agent1", "")
+		w.wantTranscoders([2]bool{true, false})
+		w.session().onEvent(failed)
+		w.carrier.isRefused(d, "500")
+		w.agent.takesCancel(in, "agent1")
+		wants(w)
+		w.wantPlaces(0)
+	})
+	runIn(t, "queue", strings.Replace(queueConfig, "timeout: 50s", "timeout: 50s, sound: hold", 1), func(w *world) {
+		first, invite := w.carrier.callsAt(w.agent, "+15075785607")
+		w.carrier.isTakenBy(w.agent, invite, "agent1", first)
+		second := w.carrier.newCall("+15075785608")
+		second.sdp = opusSDP("192.0.2.10", 20002, "")
+		w.carrier.invitesTillRung(second)
+		second.learn(w.carrier.expect("SIP/2.0 183"))
+		w.relay.sessions[1].onEvent(failed)
+		w.carrier.isRefused(second, "500")
+		wants(w)
+		w.wantPlaces(0)
+		w.callerEnds(w.agent, first)
+	})
+	yaml := strings.Replace(originateConfig, "    max_calls: 1\n", "    max_calls: 1\n    codecs: [opus]\n", 1)
+	yaml = strings.Replace(yaml, `agent@192.0.2.21:32681"}`, `agent@192.0.2.21:32681", codecs: [opus]}`, 1)
+	runIn(t, "customer", yaml, func(w *world) {
+		_, invite := w.originates(origination())
+		called := w.customerTakes(invite)
+		w.agent.reply(called, 183, "Session Progress", "agent1", opusSDP("192.0.2.20", 30000, ""))
+		w.wantTranscoders([2]bool{false, true})
+		w.session().onEvent(failed)
+		w.agent.takesCancel(called, "agent1")
+		hungUpOn(w.carrier)
+		w.wantPlaces(0)
+	})
+}
+
+// TestTrialInterruptsChangeOfOpus: while caller and agent change a session of Opus, a party with PCMU answers that has to
+// agree on its keys. The change is undone in Opus, and then the caller is transcoded.
+func TestTrialInterruptsChangeOfOpus(t *testing.T) {
+	yaml := strings.Replace(toDTLS, "    transfer: local\n", "    transfer: local\n    reinvite: relay\n    codecs: [opus]\n", 1)
+	yaml = strings.Replace(yaml, "trunks: [pbx, carrier]", "trunks: [pbx]", 1)
+	opus := opusSDP("192.0.2.20", 30000, "")
+	inWorldWith(t, yaml, func(w *world) {
+		d, invite := w.opusTalk(opus)
+		c := w.talkOf(d, invite)
+		w.agent.agentSends("INVITE", invite, "agent1", 1, opus+"a=sendonly\r\n", sdpHeader("v")...)
+		change := w.carrier.expect("INVITE")
+		w.referred(invite, "<tel:4711>")
+		called := w.agent2.expect("INVITE")
+		human := w.answersDTLS(called)
+		c.agent.ackRefusal(w.agent.expect("SIP/2.0 491"))
+		w.carrier.concludes(change, 200, "OK", "", opusSDP("192.0.2.10", 20000, "")+"a=recvonly\r\n")
+		again := w.carrier.expect("INVITE")
+		if got := numbersIn(again); got != "111 101" {
+			t.Errorf("the caller is offered %s", got)
+		}
+		w.carrier.concludes(again, 200, "OK", "", opusSDP("192.0.2.10", 20000, ""))
+		w.wantTranscoders([2]bool{true, false})
+		human.shakes(called, true)
+		w.agent.notified("200", "terminated")
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.wantTranscoders([2]bool{true, false})
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// TestOtherAgentAfterChangeToOpus: a caller has gone from PCMU to Opus in mid-call, and then is transferred, or loses its
+// agent. The next one speaks PCMU, too.
+func TestOtherAgentAfterChangeToOpus(t *testing.T) {
+	pcmu := siptest.SessionAt("192.0.2.20", 30000, "0 101")
+	changes := func(w *world) *dialogue {
+		c := w.talkIn("0 101", "0 101")
+		c.carrier.changes("INVITE", opusSDP("192.0.2.10", 20000, ""), "200")
+		w.wantTranscoders([2]bool{true, false})
+		return c.d
+	}
+	holds := func(w *world, d *dialogue) { // which changes no more than the direction
+		for _, way := range []string{"a=sendonly\r\n", "a=sendrecv\r\n"} {
+			seq := w.carrier.within(d, "INVITE", opusSDP("192.0.2.10", 20000, "")+way, sdpHeader("v")...)
+			if got := numbersIn(w.carrier.expect("SIP/2.0 200")); got != "111 101" {
+				w.t.Errorf("the caller is answered %s", got)
+			}
+			w.carrier.ackOf(d, seq, "")
+			w.wantTranscoders([2]bool{true, false})
+			if a, b := changesText(w.session().payloads[media.SideA]), changesText(w.session().payloads[media.SideB]); a+b != "" {
+				w.t.Errorf("changes %q and %q", a, b)
+			}
+		}
+	}
+	runIn(t, "transfer", orderConfig, func(w *world) {
+		d := changes(w)
+		w.transfers(toNumber("4711"), "")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "human", pcmu)
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.goes("done")
+		w.wantTranscoders([2]bool{true, false})
+		holds(w, d)
+		w.callerEnds(w.agent2, d)
+	})
+	runIn(t, "rescue", strings.Replace(rescueConfig, "@RESCUE@", "", 1), func(w *world) {
+		c := w.talkIn("0 101", "0 101")
+		c.carrier.changes("INVITE", opusSDP("192.0.2.10", 20000, ""), "200")
+		w.agentDies(time.Second, c.invite, "Reason: Q.850;cause=41")
+		w.agent2.concludes(w.agent2.expect("INVITE"), 200, "OK", "spare", pcmu)
+		w.wantTranscoders([2]bool{true, false})
+		holds(w, c.d)
+		w.callerHangsUpAt(w.agent2, c.d)
+	})
+}

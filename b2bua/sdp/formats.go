@@ -399,12 +399,12 @@ const events = "TELEPHONE-EVENT"
 // IsEvents reports whether an encoding name is telephone-event (RFC 4733).
 func IsEvents(codec string) bool { return strings.EqualFold(codec, events) }
 
-// Usable returns the offer's formats that the codec list allows, in the offer's order.
-// Telephone-events and comfort noise are always allowed.
+// Usable returns the offer's formats that the codec list allows, in the offer's order. What stands for another format
+// (Inside) is allowed as either. Telephone-events and comfort noise are always allowed.
 func (d *Description) Usable(codecs []string) ([]Format, error) {
 	audio := false
 	formats := kept(d.formats, func(f *Format) bool {
-		allow := f.rank(codecs) < len(codecs)
+		allow := f.rank(codecs) < len(codecs) || f.Transcoded() && f.own().rank(codecs) < len(codecs)
 		audio = audio || allow
 		return allow || f.besideSpeech()
 	})

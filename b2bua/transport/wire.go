@@ -23,19 +23,19 @@ type Wire struct {
 	tls   *config.TargetTLS // for connections opened for the leg
 	post  func(leg.Input) bool
 
-	mu      sync.Mutex // guards the fields below
-	queue   []leg.Effect
-	room    [1]leg.Effect // for queue
-	next    int           // of queue
-	servers []serverTx
-	invite  *request   // our INVITE, until it has a final answer
-	others  []*request // our other requests within the dialog, except BYE, until their final answer
-	invited string     // Request-URI of the last INVITE
-	flow    *Stream    // the connection to the peer; nil if none yet, or UDP
-	latest  *Stream    // the connection of the peer's last request; nil if it came by flow
-	sending bool
-	uncounted   bool // the wire never counts as a user of its connection
-	closed  bool // the wire no longer counts as a user of its connection
+	mu        sync.Mutex // guards the fields below
+	queue     []leg.Effect
+	room      [1]leg.Effect // for queue
+	next      int           // of queue
+	servers   []serverTx
+	invite    *request   // our INVITE, until it has a final answer
+	others    []*request // our other requests within the dialog, except BYE, until their final answer
+	invited   string     // Request-URI of the last INVITE
+	flow      *Stream    // the connection to the peer; nil if none yet, or UDP
+	latest    *Stream    // the connection of the peer's last request; nil if it came by flow
+	sending   bool
+	uncounted bool // the wire never counts as a user of its connection
+	closed    bool // the wire no longer counts as a user of its connection
 
 	refused *transaction.Server // the last INVITE of the peer that we refused; nil if none
 }

@@ -1,0 +1,67 @@
+package agreement_test
+
+import (
+	"strings"
+	"testing"
+
+	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/media"
+)
+
+const (
+	opus = "v=0\r\no=- 1 1 IN IP4 192.0.2.10\r\ns=-\r\nc=IN IP4 192.0.2.10\r\nt=0 0\r\nm=audio 20000 RTP/AVP 111\r\n" +
+		"a=rtpmap:111 opus/48000/2\r\n"
+	pcmu = "v=0\r\no=- 1 1 IN IP4 192.0.2.20\r\ns=-\r\nc=IN IP4 192.0.2.20\r\nt=0 0\r\nm=audio 30000 RTP/AVP 0\r\n"
+)
+
+func described(t *testing.T, text string) *sdp.Description {
+	t.Helper()
+	d, err := sdp.Parse([]byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// TestSuitWithoutPlace: a caller with Opus and an agent with PCMU that comes back are one again, though other calls have
+// all the places for a transcoder by now.
+func TestSuitWithoutPlace(t *testing.T) {
+	places := agreement.NewTranscoders(1)
+	other := agreement.PlaceAt(places)
+	other.Claim(false)
+	caller, agent := described(t, opus), described(t, pcmu)
+	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(places)}
+	a.Description = [2]*sdp.Description{caller, caller}
+	for side := range a.Description {
+		a.SentTo[side] = caller.Formats()
+		a.Tell(media.Side(side), caller.Formats())
+	}
+	if a.Turn(agent) {
+		t.Error("another agent gets a place that is not free")
+	}
+	a.Suit(agent)
+	if !a.Description[media.SideA].Transcoded() || a.Codec != [2]sdp.Codec{sdp.PCMU, sdp.PCMU} {
+		t.Errorf("codecs %v", a.Codec)
+	}
+	if used, _, _ := places.Figures(); used != 2 {
+		t.Errorf("%d places are taken", used)
+	}
+}
+
+// TestSeenLeavesAgreement: an answer with no codec of the caller changes nothing.
+func TestSeenLeavesAgreement(t *testing.T) {
+	caller, agent := described(t, opus), described(t, pcmu)
+	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewTranscoders(1))}
+	a.Description[media.SideA], a.SentTo[media.SideA] = caller, caller.Formats()
+	a.Tell(media.SideA, caller.Formats())
+	if _, err := a.Seen(agent); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Seen(described(t, strings.Replace(pcmu, "RTP/AVP 0", "RTP/AVP 9", 1))); err == nil {
+		t.Fatal("an answer of G.722 is usable")
+	}
+	if !a.Description[media.SideA].Transcoded() || a.Codec[media.SideA] != sdp.PCMU || !a.Transcoder.Has() {
+		t.Errorf("%+v", a.Terms)
+	}
+}
