@@ -129,11 +129,11 @@ func (r *relay) heard(side Side) *endpoint {
 	return ep
 }
 
-// relayed returns the stream that the outlet continues: what the side sends, or what its transcoder makes of that.
+// relayed returns the stream that the outlet continues: the side's own, or the output of its transcoder.
 func (ep *endpoint) relayed() *stream.Stream { return ep.relay.stages.Relayed(ep.side, &ep.stream) }
 
-// saveOutlet writes the position in the stream to the other side. A transcoder restarts, and continues from the last
-// packet that was sent.
+// saveOutlet writes the position in the stream to the other side. A transcoder restarts, and continues after the last
+// packet sent.
 func (ep *endpoint) saveOutlet(st *stream.OutletState, exact bool, c stream.Clock) {
 	ep.outlet.Save(st, ep.relayed(), exact && !ep.relay.stages.Transcoded(ep.side), c)
 	ahead := ep.relay.stages.Ahead(ep.side.Other())

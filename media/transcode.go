@@ -13,11 +13,11 @@ type Transcode = stage.Transcode
 // OpusClock is the rate of the RTP timestamps of Opus, in Hz (RFC 7587 section 4.1).
 const OpusClock = opus.Clock
 
-// OpusWishes are what a receiver of Opus wishes (RFC 7587 section 6.1).
+// OpusWishes are the wishes of a receiver of Opus (RFC 7587 section 6.1).
 type OpusWishes = opus.Settings
 
-// SetTranscode has G.711 stand for the Opus of a side, everywhere in the session, or ends that. A session starts
-// without. The codec is made here, in 1 ms. EventCodecFailed says that it has failed.
+// SetTranscode has the Opus of a side appear as G.711 everywhere in the session, or ends that. A session starts without
+// a transcoder. The codec is created here, which takes 1 ms. EventCodecFailed reports its failure.
 func (s *Session) SetTranscode(side Side, t Transcode) error {
 	t, err := t.Ready()
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 	"flowbridge/media"
 )
 
-// Agreement is the session of the two sides: their descriptions, and the codecs that
-// each was told. It sends nothing and steps no leg.
+// Agreement is the negotiated session of the two sides: their descriptions, and the
+// codecs that each was told. It neither sends messages nor changes a leg.
 type Agreement struct {
-	Offer  *sdp.Description // the caller's, or one in its place
-	Late   bool             // the caller's INVITE had no offer, and its answer is to come
+	Offer  *sdp.Description // the caller's offer, or one in its place
+	Late   bool             // the caller's INVITE had no offer, and its answer is still to come
 	Answer []byte           // our SDP that the caller has
 	Terms
 	CodecName string // of the caller's codec, as its offer spells it
@@ -22,29 +22,29 @@ type Agreement struct {
 	Description [2]*sdp.Description // in force, by side
 	// gives number and order of the streams in our descriptions to a side (RFC 3264 section 8)
 	StreamOrder [2]*sdp.Description
-	Changes     [2][]media.PayloadChange // of the media from a side
-	Before      [2]*Before               // the session before the last change, by the side that wanted it
-	Transcoder  Place                    // of the call among those with transcoders
+	Changes     [2][]media.PayloadChange // of the media from a side, by side
+	Before      [2]*Before               // the session before the last change, by the side that wanted the change
+	Transcoder  Place                    // the call's place among transcoded calls
 
-	offers int // made in mid-call
+	offers int // number of offers made in mid-call
 }
 
 // Terms are the formats and codecs of the sides.
 type Terms struct {
 	SentTo [2][]sdp.Format // to a side, in its numbers: the formats that it sends
 	Told   [2][]sdp.Format // to a side: codecs that the other side has, or that can be made from its codecs
-	Codec  [2]sdp.Codec    // of these, the codec that a side speaks
+	Codec  [2]sdp.Codec    // the codec of these that a side speaks
 }
 
-// Before is a session that a change has replaced, in case a CANCEL was faster than
-// our answer to the change.
+// Before is the session before a change, in case a CANCEL of the change overtakes our
+// answer to it.
 type Before struct {
 	Description *sdp.Description
 	Terms       Terms
 	Asked       bool // the other side has agreed to the change
 }
 
-// SharesCodec says whether a target can use a codec of the caller.
+// SharesCodec reports whether a target can use a codec of the caller.
 func (a *Agreement) SharesCodec(t *peers.Target) bool {
 	if a.Late {
 		return true
@@ -53,7 +53,7 @@ func (a *Agreement) SharesCodec(t *peers.Target) bool {
 	return err == nil
 }
 
-// Playable is the caller's first kind of G.711 that one of the targets can use.
+// Playable returns the caller's first kind of G.711 that one of the targets can use.
 func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
 	if a.Late {
 		return sdp.Codec{}, false
@@ -75,7 +75,7 @@ func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
 	return sdp.Codec{}, false
 }
 
-// OfferFor is the offer to a target: the usable formats of the caller's offer, or of
+// OfferFor returns the offer to a target: the usable formats of the caller's offer, or
 // the target's own codecs if there is no offer. Once the carrier has an answer, only
 // that answer's codec is offered. keyed is the side whose telephone-events end here.
 func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description,
@@ -101,8 +101,8 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 	return offer, formats, err
 }
 
-// OfferFirst is the offer to a customer who is called before any agent: the codecs of its trunk that an agent may use,
-// too. The customer's answer becomes what a caller's offer is otherwise.
+// OfferFirst returns the offer to a customer who is called before any agent: the codecs of its trunk that an agent may
+// use, too. The customer's answer then takes the place of a caller's offer.
 func (a *Agreement) OfferFirst(t *peers.Dial, agents []*peers.Target) (offer *sdp.Description, formats []sdp.Format,
 	err error,
 ) {
@@ -119,7 +119,7 @@ func (a *Agreement) OfferFirst(t *peers.Dial, agents []*peers.Target) (offer *sd
 	return a.Offer.Offerable(both)
 }
 
-// usableTo returns the codecs that one of the agents has a codec for.
+// usableTo returns the codecs that at least one of the agents can use, directly or by conversion.
 func usableTo(agents []*peers.Target, codecs []string, fits func(own, agents string) bool) []string {
 	return slices.DeleteFunc(slices.Clone(codecs), func(codec string) bool {
 		is := func(other string) bool { return fits(codec, other) }
@@ -127,14 +127,14 @@ func usableTo(agents []*peers.Target, codecs []string, fits func(own, agents str
 	})
 }
 
-// SessionToward describes the present session to a side, with our media at this
-// address and with this transport.
+// SessionToward returns the present session as described to a side, with our media at
+// this address and with this transport.
 func (a *Agreement) SessionToward(side media.Side, at netip.AddrPort, over sdp.StreamTransport,
 	keyed media.Side,
 ) ([]byte, error) {
 	near := a.Description[side]
 	if near == nil {
-		near = a.Offer // of a caller whose answer is to come
+		near = a.Offer // the caller's answer is still to come
 	}
 	far := a.ForSide(side, near, keyed)
 	if far == nil {
@@ -147,19 +147,19 @@ func (a *Agreement) SessionToward(side media.Side, at netip.AddrPort, over sdp.S
 }
 
 // KeepBefore keeps the present session, in case our answer to a change never reaches
-// the side that wanted it. asked: the other side has agreed to the change.
+// the side that wanted it. asked means that the other side has agreed to the change.
 func (a *Agreement) KeepBefore(side media.Side, asked bool) {
 	a.Before[side] = &Before{Description: a.Description[side], Terms: a.Terms, Asked: asked}
 }
 
-// NextOffer is the Ref of a new offer.
+// NextOffer returns the Ref for a new offer.
 func (a *Agreement) NextOffer() int {
 	a.offers++
 	return a.offers
 }
 
-// Seen returns a target's answer as the caller sees it that has its own answer already, and has it speak what the
-// target needs (Turn). With an error the agreement stays as it was.
+// Seen returns a target's answer as a caller sees it who has an answer already, and sets the caller's codec to suit the
+// target (Turn). If it returns an error, the agreement is unchanged.
 func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
 	before := *a
 	if !a.Turn(answer) {
@@ -176,9 +176,9 @@ func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
 	return seen, nil
 }
 
-// Following returns a side's new offer in mid-call as the agreement sees it, with what the side's last description had
-// beside speech. The other side may be offered a codec of its last description, and the platform those of mayAsk; nil:
-// none yet.
+// Following returns a side's new offer in mid-call as the agreement sees it, with the formats beside speech of the
+// side's last description. The other side may be offered a codec of its own last description, and the platform those
+// of mayAsk, which is nil if there is none yet.
 func (a *Agreement) Following(side media.Side, d *sdp.Description, mayAsk []string,
 	platform media.Side,
 ) *sdp.Description {

@@ -9,9 +9,9 @@ import (
 	"flowbridge/media/latch"
 )
 
-// PeerOf says where a side's media goes, and which sources of its media are
-// believed: the address in its SDP, the address of its signalling, and the configured ones.
-// The side speaks this codec if its description has it.
+// PeerOf returns where a side's media goes, and which sources of its media are
+// believed: the address in its SDP, the address of its signalling, and the configured
+// ones. The side speaks this codec if its description has it.
 func PeerOf(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, configured []netip.Prefix,
 	mode config.LatchMode,
 ) media.Peer {

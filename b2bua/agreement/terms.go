@@ -8,7 +8,7 @@ import (
 	"flowbridge/media"
 )
 
-// Tell notes the codecs that a side is told, and the one that it speaks.
+// Tell records the codecs that a side is told, and the one that it speaks.
 func (a *Agreement) Tell(side media.Side, formats []sdp.Format) {
 	a.Told[side], a.Codec[side] = formats, sdp.Codec{}
 	for _, f := range formats {
@@ -21,8 +21,8 @@ func (a *Agreement) Tell(side media.Side, formats []sdp.Format) {
 	}
 }
 
-// OnlyAgreedCodec is a side's description with the call's codec as the only one; or
-// unchanged if it lacks that codec.
+// OnlyAgreedCodec returns a side's description with the call's codec as the only one,
+// or unchanged if it lacks that codec.
 func (a *Agreement) OnlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.Description {
 	if !sdp.Includes(d.Formats(), a.Codec[side]) {
 		return d
@@ -30,8 +30,8 @@ func (a *Agreement) OnlyAgreedCodec(side media.Side, d *sdp.Description) *sdp.De
 	return d.Only(a.Codec[side], a.Told[side])
 }
 
-// toldTo are the formats whose codec a side was told, in the order of telling. Telephone-events and comfort noise come
-// and go with what the other side has.
+// toldTo returns the formats whose codec a side was told, in that order. Telephone-events and comfort noise are
+// included if the other side has them now.
 func (a *Agreement) toldTo(side media.Side, formats []sdp.Format) []sdp.Format {
 	codecs := a.Told[side]
 	if slices.EqualFunc(codecs, formats, func(x, y sdp.Format) bool { return x.Codec == y.Codec }) {
@@ -65,14 +65,14 @@ func (a *Agreement) Sends(side media.Side) []sdp.Format {
 	return formats
 }
 
-// ForSide is the other side's description as a side sees it: in the numbers of near,
-// and with the call's codec if near has it or it can be made; nil: there is none yet.
-// keyed is the side whose telephone-events end here.
+// ForSide returns the other side's description as a side sees it: in the numbers of near,
+// and with the call's codec if near has it or it can be made. It is nil if there is none
+// yet. keyed is the side whose telephone-events end here.
 func (a *Agreement) ForSide(side media.Side, near *sdp.Description, keyed media.Side) *sdp.Description {
 	far := a.Description[side.Other()]
 	switch {
 	case far == nil && side == media.SideA && a.Answer != nil:
-		// the caller was told something, though no target has taken the call
+		// the caller was told codecs, though no target has taken the call
 		return a.OnlyAgreedCodec(side, near)
 	case far == nil:
 		return nil
@@ -85,8 +85,8 @@ func (a *Agreement) ForSide(side media.Side, near *sdp.Description, keyed media.
 	return WithEventsOf(keyed, side, seen, near)
 }
 
-// Covers gives the formats of an offer that both sides were told; nil: the codec of
-// the call is not among them. exact: all codecs for speech are.
+// Covers returns the formats of an offer that both sides were told, or nil if the call's
+// codec is not among them. exact reports whether all codecs for speech are.
 func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side) (formats []sdp.Format, exact bool) {
 	far := a.ForSide(side, d, keyed)
 	if far == nil {
@@ -101,11 +101,11 @@ func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side
 	})
 }
 
-// PayloadChanges tells the relay how to change a side's payload types into the ones
-// that the other side expects. A side sends the formats that it was told and has
-// itself (RFC 3264 section 6.1); formats that the other side can't use are dropped, and
-// telephone-events that the side was not told of are renumbered, but not dropped. changed says whether the changes
-// differ from those before.
+// PayloadChanges returns how the relay has to change a side's payload types into the
+// ones that the other side expects. A side sends the formats that it was told and has
+// itself (RFC 3264 section 6.1). Formats that the other side can't use are dropped.
+// Telephone-events that the side was not told of are renumbered, but not dropped.
+// changed reports whether the changes differ from the previous ones.
 func (a *Agreement) PayloadChanges(from media.Side) (changes []media.PayloadChange, changed bool) {
 	own, to := a.Description[from], a.Description[from.Other()]
 	if own == nil || to == nil {
@@ -127,7 +127,7 @@ func (a *Agreement) PayloadChanges(from media.Side) (changes []media.PayloadChan
 	return changes, changed
 }
 
-// Events are the payload type and clock of the telephone-events that a side wants.
+// Events returns the payload type and clock of the telephone-events that a side wants.
 func (a *Agreement) Events(side media.Side) (number uint8, clock uint32, ok bool) {
 	d := a.Description[side]
 	if d == nil {
@@ -137,7 +137,7 @@ func (a *Agreement) Events(side media.Side) (number uint8, clock uint32, ok bool
 	return EventsAmong(d.Formats(), speech)
 }
 
-// SendsEvents says whether a side has telephone-events and was told that it may send
+// SendsEvents reports whether a side has telephone-events and was told that it may send
 // them. Otherwise its keys are tones within its speech.
 func (a *Agreement) SendsEvents(side media.Side) bool {
 	d := a.Description[side]
@@ -145,8 +145,8 @@ func (a *Agreement) SendsEvents(side media.Side) bool {
 		func(f sdp.Format) bool { return f.Events() && sdp.Includes(d.Formats(), f.Codec) })
 }
 
-// WithEventsOf is an answer as a side sees it: with the telephone-events of its own
-// offer, if these end here.
+// WithEventsOf returns an answer as a side sees it: with the telephone-events of the
+// side's own offer if they end here.
 func WithEventsOf(keyed, side media.Side, answer, offer *sdp.Description) *sdp.Description {
 	if keyed == side {
 		return answer.WithEvents(offer)
@@ -154,7 +154,7 @@ func WithEventsOf(keyed, side media.Side, answer, offer *sdp.Description) *sdp.D
 	return answer
 }
 
-// EventsAmong finds the telephone-events among formats, preferably those with the
+// EventsAmong returns the telephone-events among formats, preferably those with the
 // clock of speech.
 func EventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint32, ok bool) {
 	for _, f := range formats {

@@ -10,15 +10,15 @@ import (
 	"flowbridge/media"
 )
 
-// Where one side has Opus and the other G.711, a transcoder stands at the side with Opus, and the agreement is that of
-// two sides with G.711 (sdp.Description.Inside). Nothing is made as long as a side takes a codec that the other one
-// has. A target is offered what the caller has (Own), so what stands for the caller's Opus follows from its answer.
+// Where one side has Opus and the other G.711, a transcoder stands at the side with Opus, and the agreement treats both
+// sides as G.711 (sdp.Description.Inside). Nothing is transcoded if the sides share a codec. A target is offered the
+// caller's own codecs (Own), so its answer decides which codec stands for the caller's Opus.
 
-// ErrNoTranscoder means that a codec could be made, but not now: media.max_transcoded calls are transcoded.
+// ErrNoTranscoder means that transcoding would be possible, but media.max_transcoded calls are transcoded already.
 var ErrNoTranscoder = errors.New("no transcoder is free")
 
-// offerable returns a caller's offer and the formats that a target is offered with this codec list. If the two have
-// nothing in common, G.711 is made of Opus or the reverse.
+// offerable returns a caller's offer and the formats that a target with this codec list is offered. If the two have no
+// codec in common, G.711 is made of Opus or the reverse.
 func (a *Agreement) offerable(offer *sdp.Description, codecs []string) (d *sdp.Description, formats []sdp.Format,
 	made bool, err error,
 ) {
@@ -30,7 +30,8 @@ func (a *Agreement) offerable(offer *sdp.Description, codecs []string) (d *sdp.D
 	return d, formats, err == nil, err
 }
 
-// claim takes a place for a transcoder if what is offered has to be made, and else gives up one that is of no use.
+// claim takes a transcoder's place if the offered formats need one, and otherwise gives back a place that is not
+// needed.
 func (a *Agreement) claim(made bool) error {
 	switch {
 	case made && !a.Transcoder.Claim(false):
@@ -41,10 +42,10 @@ func (a *Agreement) claim(made bool) error {
 	return nil
 }
 
-// Turn has the caller speak what a target with this answer needs. It reports false if no transcoder is free.
+// Turn sets the caller's codec to suit a target with this answer. It returns false if no transcoder is free.
 func (a *Agreement) Turn(answer *sdp.Description) bool { return a.turnFor(answer, false) }
 
-// turnFor is Turn; with must it does so without regard to free places.
+// turnFor is Turn. If must is set, it ignores the limit of places.
 func (a *Agreement) turnFor(answer *sdp.Description, must bool) bool {
 	near := a.Offer
 	if a.Answer != nil {
@@ -53,7 +54,7 @@ func (a *Agreement) turnFor(answer *sdp.Description, must bool) bool {
 	return a.fit(media.SideA, near, answer.Speaks(), must)
 }
 
-// Fit has a side speak what the other one speaks already, as far as it has that.
+// Fit sets a side's codec to the one that the other side speaks, if the side has it.
 func (a *Agreement) Fit(side media.Side) {
 	if d := a.Description[side]; d != nil {
 		a.fit(side, d, a.Codec[side.Other()], true)
@@ -83,13 +84,13 @@ func isG711Named(codec string) bool {
 	return strings.EqualFold(codec, sdp.PCMU.Name) || strings.EqualFold(codec, sdp.PCMA.Name)
 }
 
-// isMadeOf reports whether one of two codecs is Opus and the other G.711.
+// isMadeOf reports whether one of the two codecs is Opus and the other G.711.
 func isMadeOf(k, other string) bool {
 	return isOpus(k) && isG711Named(other) || isG711Named(k) && isOpus(other)
 }
 
-// Suit has the caller speak what a party with this description needs, which gets side B for now. The two are connected
-// already, so it does so without regard to free places: an agent that waited can come back after its place is taken.
+// Suit sets the caller's codec to suit a party with this description, which gets side B for now. The two are connected
+// already, so it ignores the limit of places: an agent that waited may return after its place was taken.
 func (a *Agreement) Suit(party *sdp.Description) {
 	if sdp.Includes(party.Formats(), a.Codec[media.SideB]) {
 		a.Fit(media.SideA)
@@ -99,7 +100,7 @@ func (a *Agreement) Suit(party *sdp.Description) {
 	a.Tell(media.SideB, party.Formats())
 }
 
-// Wanted returns a side's new offer as the other one is offered it.
+// Wanted returns a side's new offer as it is offered to the other side.
 func (a *Agreement) Wanted(to media.Side, d *sdp.Description) *sdp.Description {
 	near := a.Description[to]
 	if d.LacksG711() {
@@ -108,7 +109,7 @@ func (a *Agreement) Wanted(to media.Side, d *sdp.Description) *sdp.Description {
 	return d.Whole().NumberedAs(near)
 }
 
-// turn has G.711 of this kind stand for the Opus of a side; without a kind, nothing.
+// turn makes this kind of G.711 stand for the Opus of a side. Without a kind, the side speaks Opus itself.
 func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 	d := a.Description[side]
 	if side == media.SideA {
@@ -119,7 +120,7 @@ func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 		a.Description[side] = d.Inside(law)
 	}
 	sent := sdp.InsideOf(a.SentTo[side], law)
-	if side == media.SideA && a.Late { // it may still choose among these
+	if side == media.SideA && a.Late { // the caller may still choose among these
 		sent = withPlainG711(sent, a.SentTo[side])
 	}
 	a.SentTo[side] = sent
@@ -128,7 +129,7 @@ func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 	}
 }
 
-// withPlainG711 returns formats with the G.711 among these that stands for nothing else, and that they lack.
+// withPlainG711 returns formats, and those of the other list that are real G.711 and missing in formats.
 func withPlainG711(formats, before []sdp.Format) []sdp.Format {
 	for _, f := range before {
 		has := func(o sdp.Format) bool { return o.Codec == f.Codec && !o.Transcoded() }
@@ -139,8 +140,8 @@ func withPlainG711(formats, before []sdp.Format) []sdp.Format {
 	return formats
 }
 
-// spoken returns the first of these lists that has speech. What a side was told can lack the codec that it has changed
-// to since, and that G.711 stands for.
+// spoken returns the first of these lists with a codec for speech. The list that a side was told may lack the codec
+// that it has changed to since then, and that G.711 stands for.
 func spoken(all ...[]sdp.Format) []sdp.Format {
 	for _, formats := range all {
 		if slices.ContainsFunc(formats, func(f sdp.Format) bool { return f.Speech() }) {
@@ -150,8 +151,8 @@ func spoken(all ...[]sdp.Format) []sdp.Format {
 	return nil
 }
 
-// turnForSounds has G.711 stand for a caller's Opus that the first target does not take, so that the caller can hear
-// our sounds.
+// turnForSounds makes G.711 stand for the caller's Opus if the first target does not take Opus, so that the caller can
+// hear our sounds.
 func (a *Agreement) turnForSounds(first *peers.Target) {
 	if !a.Offer.LacksG711() {
 		return
@@ -162,8 +163,8 @@ func (a *Agreement) turnForSounds(first *peers.Target) {
 	}
 }
 
-// inside returns a side's new offer in mid-call as the agreement needs it: with G.711 in place of Opus, if the side
-// has no codec of the call otherwise, and the other side can't be asked for Opus.
+// inside returns a side's new offer in mid-call as the agreement needs it: with G.711 in place of Opus if the offer has
+// no other codec of the call and the other side can't be asked for Opus.
 func (a *Agreement) inside(side media.Side, d *sdp.Description, asks bool) *sdp.Description {
 	law := a.Codec[side]
 	switch {
@@ -176,8 +177,8 @@ func (a *Agreement) inside(side media.Side, d *sdp.Description, asks bool) *sdp.
 	return d.Inside(law)
 }
 
-// LateOffer returns the offer to a caller that has made none, after a target's answer: what that has, and the G.711
-// that can be made of its Opus, if a transcoder is free.
+// LateOffer returns the offer to a caller whose INVITE had none, after a target's answer: the target's codecs, and the
+// G.711 that can be made of its Opus if a transcoder is free.
 func (a *Agreement) LateOffer(answer *sdp.Description) *sdp.Description {
 	answer = answer.Decided()
 	_, made, err := answer.Transcodable([]string{sdp.PCMU.Name, sdp.PCMA.Name})
@@ -187,12 +188,12 @@ func (a *Agreement) LateOffer(answer *sdp.Description) *sdp.Description {
 	return answer.With(made)
 }
 
-// Transcode returns what a side's transcoder has to do; the zero value: it has none.
+// Transcode returns the settings of a side's transcoder, or the zero value if the side has none.
 func (a *Agreement) Transcode(side media.Side) media.Transcode {
 	return sdp.TranscodeOf(a.Description[side], a.Sends(side))
 }
 
-// Transcodes names what the transcoder of a side makes, as "opus <-> PCMU"; empty: it has none.
+// Transcodes names the codecs of a side's transcoder, like "opus <-> PCMU", or returns "" if the side has none.
 func (a *Agreement) Transcodes(side media.Side) string {
 	if !a.Description[side].Transcoded() {
 		return ""
@@ -202,7 +203,8 @@ func (a *Agreement) Transcodes(side media.Side) string {
 
 const transcodes = "opus <-> "
 
-// Makes names what is made for a caller with none of these codecs; empty: nothing.
+// Makes names the codecs of the transcoder that a caller with none of these codecs needs, or returns "" if it needs
+// none.
 func (a *Agreement) Makes(codecs []string) string {
 	law := slices.IndexFunc(codecs, isG711Named)
 	switch {

@@ -2,7 +2,7 @@ package agreement
 
 import "sync/atomic"
 
-// Transcoders are the places for calls with a transcoder on this node. A call has one at most.
+// Transcoders counts the transcoded calls of this node, and limits them. A call takes at most one place.
 type Transcoders struct {
 	most int // calls
 
@@ -10,7 +10,7 @@ type Transcoders struct {
 	refused atomic.Uint64
 }
 
-// NewTranscoders returns places for so many calls; nil for 0.
+// NewTranscoders returns places for at most this many calls, or nil for 0.
 func NewTranscoders(most int) *Transcoders {
 	if most == 0 {
 		return nil
@@ -18,7 +18,7 @@ func NewTranscoders(most int) *Transcoders {
 	return &Transcoders{most: most}
 }
 
-// take takes a place, if one is free or must is set.
+// take takes a place if one is free or must is set, and reports whether it did.
 func (t *Transcoders) take(must bool) bool {
 	if n := t.used.Add(1); n > int64(t.most) && !must {
 		t.used.Add(-1)
@@ -28,7 +28,7 @@ func (t *Transcoders) take(must bool) bool {
 	return true
 }
 
-// Figures returns how many calls have a place and may have one, and how often there was none.
+// Figures returns how many calls have a place, how many may have one, and how often a call was refused one.
 func (t *Transcoders) Figures() (used, most int, refused uint64) {
 	if t == nil {
 		return 0, 0, 0
@@ -36,29 +36,29 @@ func (t *Transcoders) Figures() (used, most int, refused uint64) {
 	return int(t.used.Load()), t.most, t.refused.Load()
 }
 
-// Place is a call's place among the Transcoders. The zero value has none, and can get none.
+// Place is a call's place among the Transcoders. The zero value can never get one.
 type Place struct {
 	of  *Transcoders
 	has bool
 }
 
-// PlaceAt returns a place that a call does not have yet. Without transcoders it can get none.
+// PlaceAt returns a place that is not taken yet. If t is nil it can never be.
 func PlaceAt(t *Transcoders) Place { return Place{of: t} }
 
 // Possible reports whether the call may ask for the place.
 func (p *Place) Possible() bool { return p.of != nil }
 
-// Has reports whether the call has it.
+// Has reports whether the call has the place.
 func (p *Place) Has() bool { return p.has }
 
-// Claim takes the place, if the call has none yet. A call of another process keeps its place (must). It reports whether
-// the call has it.
+// Claim takes the place unless the call has it, and reports whether the call has it then. must ignores the limit: a
+// call of another process keeps its place.
 func (p *Place) Claim(must bool) bool {
 	p.has = p.has || p.of != nil && p.of.take(must)
 	return p.has
 }
 
-// Release gives the place back, if there is one.
+// Release gives the place back if the call has it.
 func (p *Place) Release() {
 	if p.has {
 		p.of.used.Add(-1)

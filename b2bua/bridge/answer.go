@@ -15,7 +15,7 @@ import (
 	"flowbridge/media"
 )
 
-// BadOffer returns how a side's unusable offer is refused, and notes what is wrong with it.
+// BadOffer returns how a side's unusable offer is refused, and logs what is wrong with it.
 func (b *Bridge) BadOffer(from media.Side, err error) (code int, why cause.Cause, header sip.Header) {
 	b.PeerLog.Warn().Err(err).Stringer("side", from).Msg("offer not usable")
 	b.Ladder.Decide("the offer of side %v can't be used: %v", from, err)
@@ -82,7 +82,7 @@ func (b *Bridge) TakeAnswer(t *peers.Target, answer *sdp.Description, offered []
 	return nil
 }
 
-// TakeTarget has side B speak as a target has answered that was offered these formats.
+// TakeTarget sets side B to the answer of a target that was offered these formats.
 func (b *Bridge) TakeTarget(answer *sdp.Description, offered []sdp.Format) {
 	b.Agreement.SentTo[media.SideB] = offered
 	b.Agreement.Tell(media.SideB, answer.Formats())
@@ -124,7 +124,7 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 	b.Media.SetPeer(media.SideA, b.Agreement.Offer)
 }
 
-// CauseOfAnswer is the cause of an attempt with an unusable answer.
+// CauseOfAnswer returns the cause of an attempt with an unusable answer.
 func CauseOfAnswer(err error) cause.Cause {
 	if errors.Is(err, agreement.ErrNoTranscoder) {
 		return cause.NoTranscoder
@@ -135,7 +135,7 @@ func CauseOfAnswer(err error) cause.Cause {
 	return cause.BadAnswer
 }
 
-// CauseOfOffer is the cause of an attempt whose target can be offered nothing.
+// CauseOfOffer returns the cause of an attempt whose target can be offered nothing.
 func CauseOfOffer(err error) cause.Cause {
 	if errors.Is(err, agreement.ErrNoTranscoder) {
 		return cause.NoTranscoder
@@ -143,7 +143,7 @@ func CauseOfOffer(err error) cause.Cause {
 	return cause.NoCommonCodec
 }
 
-// Platform is the platform's side of the media.
+// Platform returns the platform's side of the media.
 func (b *Bridge) Platform() media.Side {
 	if b.Trunk.Platform != nil {
 		return media.SideA
@@ -151,8 +151,8 @@ func (b *Bridge) Platform() media.Side {
 	return media.SideB
 }
 
-// EventsFor is the side whose telephone-events end here, in a call to this target,
-// whether or not the other side has any; noSide: they are relayed.
+// EventsFor returns the side whose telephone-events end here, in a call to this target,
+// whether or not the other side has any, or noSide if they are relayed.
 func (b *Bridge) EventsFor(t *peers.Target) media.Side {
 	mode := t.Dial.DTMF
 	if b.Trunk.Platform != nil {

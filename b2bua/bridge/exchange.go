@@ -18,7 +18,7 @@ import (
 // resume and a new address by ourselves. We ask the other side if the codec has to
 // change (targets[].reinvite).
 
-// How long a side waits for the other one's answer to a change. An UPDATE has to be
+// How long a side waits for the other side's answer to a change. An UPDATE has to be
 // answered within 64*T1 (RFC 3311 section 5.2, RFC 3261 section 17.1.2.2), and an
 // INVITE should not wait for ever.
 const (
@@ -40,7 +40,7 @@ func (es *Exchanges) OfferedEarly(from *Half, f leg.Offered) {
 	from.Step(NotAcceptable())
 }
 
-// Rejection refuses a change with a status of our own.
+// Rejection is a refusal of a change with a status of our own.
 func Rejection(code int, headers ...sip.Header) leg.Reject {
 	return leg.Reject{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
@@ -97,13 +97,13 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 	}
 }
 
-// agreed are the formats of an offer that both sides were told; nil: the codec of
-// the call is not among them. exact: all formats are.
+// agreed returns the formats of an offer that both sides were told, or nil if the call's
+// codec is not among them. exact reports whether all formats are.
 func (es *Exchanges) agreed(from *Half, d *sdp.Description) (formats []sdp.Format, exact bool) {
 	return es.bridge.Agreement.Covers(from.Side, d, es.keyed())
 }
 
-// keyed is the side whose telephone-events end here at the moment.
+// keyed returns the side whose telephone-events end here at the moment.
 func (es *Exchanges) keyed() media.Side {
 	b := es.bridge
 	if t := b.Call.Called(); t != nil {
@@ -126,7 +126,7 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 		b.Agreement.Tell(side, formats)
 	}
 	b.Media.SetPeer(side, d)
-	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // else it only refreshes the session
+	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // otherwise it only refreshes the session
 		b.PeerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
 	}
 	from.Step(leg.Accept{SDP: answer})
@@ -193,7 +193,7 @@ func (es *Exchanges) on(e Event) (taken bool) {
 
 func (es *Exchanges) end() { es.current = nil }
 
-// due: the other side has not answered the change in time. If it accepts
+// due ends a change that the other side has not answered in time. If it accepts
 // later, it is offered the present session again.
 func (es *Exchanges) due(time.Time) {
 	b := es.bridge
@@ -217,7 +217,7 @@ func (es *Exchanges) AnswerReady(from *Half, f leg.AnswerReady) error {
 	return es.OwnOfferAnswered(from, f)
 }
 
-// answerOf gives the side that wanted a change the other side's answer.
+// answerOf answers the side that wanted a change with the other side's answer.
 func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	b := es.bridge
 	answer, err := b.ReadAnswer(x.to, f.SDP, x.formats)
@@ -254,7 +254,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	x.from.Step(leg.Accept{SDP: reply, Headers: b.PassedTo(x.from, f.Headers)})
 }
 
-// Restore offers a side the session again as the other side has it.
+// Restore offers a side the session again, as the other side has it.
 func (es *Exchanges) Restore(l *Half) {
 	b := es.bridge
 	if offer, err := es.sessionTo(l.Side); err == nil {
@@ -262,8 +262,8 @@ func (es *Exchanges) Restore(l *Half) {
 	}
 }
 
-// OfferRefused ends a change that the other side refuses. The side that wanted it gets it
-// all the same if the codec stays.
+// OfferRefused ends a change that the other side refuses. The side that wanted it still
+// gets it if the codec stays.
 func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) {
 	switch x := es.settled(from, f.Ref); {
 	case x == nil: // an offer of our own: the session stays as it was
@@ -285,8 +285,8 @@ func (es *Exchanges) refuse(x *exchange, code int) {
 	x.from.Step(r)
 }
 
-// drop forgets a change between the caller and an agent that has left the
-// call. The caller keeps the former session.
+// drop ends a change between the caller and an agent that has left the call. The
+// caller keeps the previous session.
 func (es *Exchanges) drop() {
 	x := es.current
 	es.current = nil
@@ -299,7 +299,7 @@ func (es *Exchanges) drop() {
 	}
 }
 
-// Interrupt is drop that answers the agent, too: its leg stays.
+// Interrupt is like drop, but also answers the agent, whose leg stays.
 func (es *Exchanges) Interrupt(agent *Half) {
 	if x := es.current; x != nil && x.from == agent {
 		es.refuse(x, 491)
@@ -310,8 +310,8 @@ func (es *Exchanges) Interrupt(agent *Half) {
 // Underway reports whether a change has no answer yet.
 func (es *Exchanges) Underway() bool { return es.current != nil }
 
-// Withdrawn undoes the re-INVITE that a side has cancelled. An answer that was given already
-// never reached it.
+// Withdrawn undoes a re-INVITE that its side has cancelled. If we have answered it already,
+// the answer never reached that side.
 func (es *Exchanges) Withdrawn(from *Half) {
 	b := es.bridge
 	side := from.Side
@@ -331,10 +331,10 @@ func (es *Exchanges) Withdrawn(from *Half) {
 	}
 }
 
-// errNoAnswer means that an ACK or PRACK had to bring an answer and did not.
+// errNoAnswer means that an ACK or PRACK should have had an answer, and had none.
 var errNoAnswer = errors.New("no session description where an answer was due")
 
-// OwnOfferAnswered takes the answer to an offer of our own.
+// OwnOfferAnswered handles the answer to an offer of our own.
 func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 	b := es.bridge
 	side := from.Side
@@ -345,7 +345,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 		return errNoAnswer
 	}
 	answer, err := b.ReadAnswer(from, f.SDP, b.Agreement.SentTo[side])
-	late := b.Agreement.Late && side == media.SideA // it chooses among both kinds of G.711
+	late := b.Agreement.Late && side == media.SideA // the caller chooses among both kinds of G.711
 	if err == nil && !late && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
 		err = sdp.ErrNoCodec
 	}
@@ -372,23 +372,23 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 // Exchanges carries the offers and answers of a call after its first answer, and changes by UPDATE and PRACK before it.
 type Exchanges struct {
 	idle
-	current *exchange // nil: none is under way
+	current *exchange // nil if none is under way
 }
 
 // exchange is a change that one side wants and that we have offered the other. A call
 // has one at a time.
 type exchange struct {
 	from, to  *Half
-	ref       int // of the offer to it
+	ref       int // of the offer to that side
 	offer     *sdp.Description
 	formats   []sdp.Format // offered to to
-	fallback  []sdp.Format // formats that from gets if to refuses; nil: none
+	fallback  []sdp.Format // formats that from gets if to refuses, or nil
 	withdrawn bool         // from has cancelled it, or has waited for too long
 	until     time.Time
 }
 
-// settled takes out the exchange that a side has answered or refused; nil: the
-// offer was our own.
+// settled removes and returns the exchange that a side has answered or refused, or nil
+// if the offer was our own.
 func (es *Exchanges) settled(by *Half, ref int) *exchange {
 	x := es.current
 	if x == nil || x.to != by || x.ref != ref {
@@ -398,7 +398,7 @@ func (es *Exchanges) settled(by *Half, ref int) *exchange {
 	return x
 }
 
-// deadline is when the change under way has taken too long.
+// deadline returns when the change under way has taken too long.
 func (es *Exchanges) deadline() time.Time {
 	if es.current == nil || es.current.withdrawn {
 		return time.Time{}

@@ -12,13 +12,13 @@ import (
 // Opus for a side that has no G.711, where the other one has no Opus. The agreement says where a transcoder stands
 // (agreement.Turn, sdp.Description.Inside), and the media has it (media.Transcode).
 
-// Transcoding has the media transcode as the descriptions of the sides say.
+// Transcoding keeps the media's transcoders in line with the sides' descriptions.
 type Transcoding struct {
 	idle
 	is [2]media.Transcode // by side
 }
 
-// transcodeSession is the media as transcoding needs it.
+// transcodeSession is the part of the media that transcoding needs.
 type transcodeSession interface {
 	SetTranscode(side media.Side, t media.Transcode) error
 }
@@ -28,7 +28,7 @@ func (t *Transcoding) open(b *Bridge) {
 	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
 }
 
-// restore goes on with a call of another process, whose media transcodes already.
+// restore continues a call of another process, whose media transcodes already.
 func (t *Transcoding) restore(*snapshot.Bridge) {
 	b := t.bridge
 	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
@@ -51,8 +51,8 @@ func (t *Transcoding) on(e Event) (taken bool) {
 	return false
 }
 
-// settle counts a call that is transcoded, also one of another process, and gives the place back once it is certain
-// that the call needs none.
+// settle takes a place for a transcoded call, including one of another process, and gives it back once the call
+// certainly needs none.
 func (t *Transcoding) settle() {
 	b := t.bridge
 	switch place := &b.Agreement.Transcoder; {
@@ -65,12 +65,12 @@ func (t *Transcoding) settle() {
 	}
 }
 
-// show names what is made.
+// show adds the names of the transcoded codecs.
 func (t *Transcoding) show(live *registry.LiveCall) {
 	live.Transcodes = cmp.Or(t.bridge.Agreement.Transcodes(media.SideA), t.bridge.Agreement.Transcodes(media.SideB))
 }
 
-// apply gives the media what has changed.
+// apply passes changed settings to the media.
 func (t *Transcoding) apply() {
 	b := t.bridge
 	for side := range t.is {

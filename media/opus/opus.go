@@ -40,19 +40,19 @@ const (
 // ErrBroken means that the codec has panicked. It must not be used again.
 var ErrBroken = errors.New("the Opus codec has failed")
 
-// errLength means that a packet is none of Opus.
+// errLength means that a packet is not a packet of Opus.
 var errLength = errors.New("not an Opus packet")
 
 // Settings are a receiver's wishes (RFC 7587 section 6.1).
 type Settings struct {
-	Bitrate uint32 `cbor:"1,keyasint,omitempty"` // maxaveragebitrate in bit/s, used from 6000 to 64000; 0: DefaultBitrate
+	Bitrate uint32 `cbor:"1,keyasint,omitempty"` // maxaveragebitrate, limited to 6000 to 64000 bit/s; 0: default
 	FEC     bool   `cbor:"2,keyasint,omitempty"` // useinbandfec
 	DTX     bool   `cbor:"3,keyasint,omitempty"` // usedtx
 	CBR     bool   `cbor:"4,keyasint,omitempty"` // cbr
 }
 
-// guarded turns a panic of the codec into ErrBroken, and a fault of its assembly, which would end the process, into a
-// panic. before is what debug.SetPanicOnFault has returned.
+// guarded turns a panic of the codec into ErrBroken, including a memory fault in its assembly code, which would
+// otherwise end the process. before is the result of debug.SetPanicOnFault.
 func guarded(before bool, err *error) {
 	debug.SetPanicOnFault(before)
 	if p := recover(); p != nil {
@@ -103,7 +103,7 @@ func (e *Encoder) Encode(samples []int16, packet []byte) (n int, err error) {
 	return n, err
 }
 
-// Reset has the next frame encoded as the first of a stream.
+// Reset makes the next frame the first of a stream.
 func (e *Encoder) Reset() (err error) {
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	e.codec.Reset()
@@ -130,14 +130,13 @@ func NewDecoder() (d *Decoder, err error) {
 func (d *Decoder) Decode(packet []byte, samples []int16) (n int, err error) {
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	if Samples(packet) == 0 {
-		return 0, errLength // to the codec, an empty packet is a lost one
+		return 0, errLength // the codec would take an empty packet for a lost one
 	}
 	return d.codec.DecodeInt16(packet, samples)
 }
 
-// Recover fills samples, 2.5 ms or a multiple up to Longest, in place of lost packets: the last ones before packet,
-// with what that packet says about them (in-band FEC, RFC 6716 section 2.1.7). If it is nil or says nothing, they are
-// made up.
+// Recover fills samples, 2.5 ms or a multiple of it up to Longest, in place of lost packets: the samples just before
+// packet, from its in-band FEC (RFC 6716 section 2.1.7). If packet is nil or has no FEC, they are made up.
 func (d *Decoder) Recover(packet []byte, samples []int16) (err error) {
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	if Samples(packet) == 0 || !gopus.PacketHasLBRR(packet) {
@@ -154,14 +153,14 @@ func (d *Decoder) Recover(packet []byte, samples []int16) (err error) {
 	return err
 }
 
-// Reset has the next packet decoded as the first of a stream.
+// Reset makes the next packet the first of a stream.
 func (d *Decoder) Reset() (err error) {
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	d.codec.Reset()
 	return nil
 }
 
-// Samples returns the length of a packet in samples, at most Longest; 0: it is none (RFC 6716 section 3.1).
+// Samples returns the length of a packet in samples, at most Longest, or 0 if it is malformed (RFC 6716 section 3.1).
 func Samples(packet []byte) int {
 	if len(packet) == 0 {
 		return 0

@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// fillAfter is how long after the end of a packet's audio its stream counts as pausing: by DTX, which sends a packet
-	// every 400 ms (RFC 7587 section 3.1.3), by loss or by jitter. Within DTX it is fillAgain. The pause is filled until
-	// fillUntil after the packet.
+	// fillAfter is how long after the end of a packet's audio its stream counts as pausing, because of DTX, which sends
+	// a packet every 400 ms (RFC 7587 section 3.1.3), loss or jitter. Within DTX it is fillAgain. The pause is filled
+	// until fillUntil after the packet.
 	fillAfter = 80 * time.Millisecond
 	fillAgain = 20 * time.Millisecond
 	fillUntil = 500 * time.Millisecond
@@ -22,35 +22,35 @@ const (
 	frameLen = opus.Frame
 )
 
-// inward makes packets of G.711, of 20 ms, from the Opus that a side sends: one stream without a hole, with its own
-// numbers and timestamps of 8 kHz. Telephone-events pass in it.
+// inward turns the Opus that a side sends into G.711 packets of 20 ms: one stream without gaps, with its own sequence
+// numbers and with timestamps at 8 kHz. Telephone-events pass within this stream.
 type inward struct {
 	edge   *edge
 	order  order
 	budget budget
-	stream stream.Stream // what it has made
+	stream stream.Stream // the stream of G.711 that it produces
 	source netip.AddrPort
 
-	seq    uint16 // last
-	clock  uint32 // timestamp of the next sample to come
-	ahead  int    // samples before clock that fill a pause; what comes late for their place is dropped
+	seq    uint16 // the last sequence number sent
+	clock  uint32 // timestamp of the next sample
+	ahead  int    // samples before clock that fill a pause; late audio for their place is dropped
 	marked bool   // the next packet begins after a pause
 	begun  bool
-	heard  bool // audio of this stream was decoded
+	heard  bool // whether audio of this stream was decoded
 	last   time.Duration
-	fill   time.Duration // when to fill, if no packet comes
-	filled bool          // nothing more is filled until a packet comes
+	fill   time.Duration // when to start filling if no packet comes
+	filled bool          // whether filling has stopped until the next packet
 
-	base8, base48 uint32 // timestamps of the same moment
+	base8, base48 uint32 // timestamps of the same moment in the two clocks
 
 	samples [opus.Longest]int16
-	waiting [frameLen]int16 // less than a frame, before clock
+	waiting [frameLen]int16 // an incomplete frame, before clock
 	wait    int
 	pkt     [packet.HeaderLen + frameLen]byte
 	made    Packet // of pkt
 }
 
-// take handles a packet of the side.
+// take handles a packet from the side.
 func (in *inward) take(p *Packet) {
 	in.source = p.Source
 	o, is := &in.order, pieceOf(p.Data, p.Header)
@@ -63,7 +63,7 @@ func (in *inward) take(p *Packet) {
 	}
 }
 
-// begin starts with the first packet of a stream, or continues the numbers of a sender that has restarted.
+// begin starts a stream with its first packet, or continues the numbers of a sender that has restarted.
 func (in *inward) begin(p piece, now time.Duration) {
 	if !in.begun || in.stream.SSRC() != p.SSRC {
 		in.stream.Renew()
@@ -88,7 +88,7 @@ func (in *inward) due() time.Duration {
 	return in.order.due()
 }
 
-// attend fills a pause, and gives up packets that were waited for.
+// attend fills a pause, and gives up waiting for missing packets.
 func (in *inward) attend(now time.Duration) {
 	in.order.drain(now, false)
 	in.filled = now-in.last >= fillUntil
@@ -113,18 +113,18 @@ func (in *inward) pass(p piece, now time.Duration) {
 	}
 }
 
-// inner converts a timestamp of the side, modulo 2^32. It rounds down, also before the last one: up times Scale is
-// above 2^31, so that nothing negative is divided.
+// inner converts a timestamp of the side to the inner clock, modulo 2^32. It rounds down, even for timestamps before
+// the last one: up times Scale is above 2^31, so no negative number is divided.
 func (in *inward) inner(timestamp uint32) uint32 {
 	const up = 1 << 29
 	return in.base8 + uint32((int64(int32(timestamp-in.base48))+up*opus.Scale)/opus.Scale-up)
 }
 
-// audio decodes a packet of Opus, after what is missing before it.
+// audio decodes a packet of Opus, after making up for packets missing before it.
 func (in *inward) audio(p piece, now time.Duration) {
 	n := opus.Samples(p.payload)
 	if n == 0 || !in.budget.affords(n, !in.heard, now) {
-		return // missing before the next packet
+		return // the next packet treats it as missing
 	}
 	is := in.inner(p.Timestamp)
 	in.base8, in.base48 = is, p.Timestamp
@@ -157,7 +157,7 @@ func (in *inward) audio(p piece, now time.Duration) {
 	in.push(in.samples[late:samples], now)
 }
 
-// bridge fills the gap before a packet of n samples. A longer one than a packet can be is a pause.
+// bridge fills the gap before a packet of n samples. A gap longer than any packet is a pause.
 func (in *inward) bridge(gap, n int, next []byte, now time.Duration) {
 	missing := min(gap, opus.Longest) / 20 * 20 // the codec wants multiples of 2.5 ms
 	lost := in.order.lost > 0
@@ -175,7 +175,7 @@ func (in *inward) bridge(gap, n int, next []byte, now time.Duration) {
 	}
 }
 
-// conceal makes up samples, from the packet behind them if there is one.
+// conceal makes up n samples, with the help of the packet behind them if there is one.
 func (in *inward) conceal(n int, next []byte, now time.Duration) {
 	for n > 0 {
 		samples := in.samples[:min(n, frameLen)]
@@ -190,7 +190,7 @@ func (in *inward) conceal(n int, next []byte, now time.Duration) {
 	}
 }
 
-// push sends samples on, in whole frames.
+// push passes samples on, in whole frames.
 func (in *inward) push(samples []int16, now time.Duration) {
 	for len(samples) > 0 {
 		n := copy(in.waiting[in.wait:], samples)
@@ -201,7 +201,7 @@ func (in *inward) push(samples []int16, now time.Duration) {
 	}
 }
 
-// flush sends what waits, with silence behind it.
+// flush completes the waiting frame with silence, and sends it.
 func (in *inward) flush(now time.Duration) {
 	if in.wait > 0 {
 		clear(in.waiting[in.wait:])

@@ -8,7 +8,7 @@ import (
 )
 
 const (
-	// orderLen is how far ahead of a missing packet others are held, in packets.
+	// orderLen is how far ahead of a missing packet other packets are held, in packets.
 	orderLen = 8
 
 	// orderPatience is how many packets are held before a missing one counts as lost, and orderWait how long the first of
@@ -16,8 +16,8 @@ const (
 	orderPatience = 3
 	orderWait     = 60 * time.Millisecond
 
-	// orderJump is the difference of numbers that means a restart, once a second packet confirms it (RFC 3550 section
-	// A.1).
+	// orderJump is the difference of sequence numbers that means a restart once a second packet confirms it (RFC 3550
+	// section A.1).
 	orderJump = 100
 )
 
@@ -33,20 +33,20 @@ func pieceOf(pkt []byte, h packet.Header) piece {
 	return piece{h, packet.Marker(pkt), packet.Payload(pkt)}
 }
 
-// ordered gets packets from an order.
+// ordered receives packets in order.
 type ordered interface {
-	begin(p piece, now time.Duration) // a stream begins with p, which is passed later
-	pass(p piece, now time.Duration)  // it is p's turn
+	begin(p piece, now time.Duration) // starts a stream with p, which is passed later
+	pass(p piece, now time.Duration)  // handles p, whose turn it is
 }
 
-// order puts the packets of one stream in order, because a codec has to have them so. A packet in its turn is not held.
+// order puts the packets of one stream in order, as a codec needs them. A packet whose turn it is is not held.
 type order struct {
 	to      ordered
 	started bool
 	ssrc    uint32
-	next    uint16 // number whose turn it is
-	far     int    // modulo 2^16, number that would confirm a restart; 0: none
-	lost    int    // numbers that were given up before it, until a packet is passed
+	next    uint16 // the number whose turn it is
+	far     int    // the number, modulo 2^16, that would confirm a restart; 0 if none
+	lost    int    // numbers given up since the last packet was passed
 	count   int    // of held
 	since   time.Duration
 	held    [orderLen]held // by number
@@ -59,8 +59,9 @@ type held struct {
 	room [1500]byte // of piece.payload
 }
 
-// take passes a packet on if it has its turn, and then the held ones behind it. Else the packet is held, or dropped
-// because it came too late or twice. False: it was dropped because its number is far away.
+// take passes a packet on if it is its turn, and then the held packets behind it. Otherwise the packet is held, or
+// dropped because it came too late or twice. take returns false if it dropped the packet because its number is far
+// away.
 func (o *order) take(p piece, now time.Duration) bool {
 	ahead := int16(p.Seq - o.next) // modulo 2^16 on purpose
 	if far := ahead <= -orderJump || ahead >= orderJump; far || !o.started || p.SSRC != o.ssrc {
@@ -94,8 +95,8 @@ func (o *order) take(p piece, now time.Duration) bool {
 	return true
 }
 
-// drain passes on the held packets whose turn it is. If one is missing before them, it is given up once enough are
-// held, or for long enough, or anyway if all is set.
+// drain passes on the held packets whose turn it is. A packet missing before them is given up once enough packets are
+// held, or long enough, or at once if all is set.
 func (o *order) drain(now time.Duration, all bool) {
 	for o.count > 0 {
 		if !o.held[o.next%orderLen].is {
@@ -113,7 +114,7 @@ func (o *order) drain(now time.Duration, all bool) {
 	}
 }
 
-// due returns when drain gives up a missing packet without another one.
+// due returns when drain gives up a missing packet if no other packet comes.
 func (o *order) due() time.Duration {
 	if o.count > 0 {
 		return o.since + orderWait

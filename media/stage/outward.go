@@ -7,30 +7,30 @@ import (
 	"flowbridge/media/packet"
 )
 
-// outward makes packets of Opus, of 20 ms, from the G.711 that a side is sent, in packets of any length. A lost packet
-// stays lost: the receiver conceals it better than we could. Telephone-events pass with the other clock.
+// outward turns the G.711 that is sent to a side, in packets of any length, into Opus packets of 20 ms. A lost packet
+// stays lost: the receiver conceals it better than we could. Telephone-events are converted to the side's clock.
 //
-// The timestamps are those of the stream that comes, six times, which is continuous also where 32 bits wrap. The
-// numbers begin with those of that stream, and are the same as long as its packets have 20 ms. Stages.Ahead tells the
-// difference to what comes next, so that they go on after a hand-over; after a kill only if there is none.
+// The timestamps are six times those of the incoming stream, which is continuous even where 32 bits wrap. The sequence
+// numbers start at those of that stream, and equal them as long as its packets are of 20 ms. Stages.Ahead returns the
+// difference, with which they continue after a hand-over. After a kill they continue only if the difference is zero.
 type outward struct {
 	edge   *edge
 	order  order
 	budget budget
 
 	begun  bool
-	fresh  bool   // the next frame is the first of a stream
-	seq    uint16 // last
-	end    uint32 // timestamp of the next sample to come
-	marked bool   // the next packet begins after a pause
-	sent   bool   // the last packet was
+	fresh  bool   // whether the next frame is the first of a stream
+	seq    uint16 // the last sequence number sent
+	end    uint32 // timestamp of the next sample
+	marked bool   // whether the next packet begins after a pause
+	sent   bool   // whether the last packet was sent
 
-	samples [frameLen]int16 // less than a frame, before end
+	samples [frameLen]int16 // an incomplete frame, before end
 	wait    int
 	pkt     [packet.HeaderLen + opus.MaxPacket]byte
 }
 
-// take handles a packet for the side, and reports whether what became of it was sent.
+// take handles a packet for the side, and reports whether the packets made from it were sent.
 func (out *outward) take(pkt []byte, now time.Duration) bool {
 	h, ok := packet.ParseRTP(pkt)
 	if !ok {
@@ -82,7 +82,7 @@ func (out *outward) audio(p piece, now time.Duration) {
 	}
 }
 
-// flush encodes what waits, with silence behind it.
+// flush completes the waiting frame with silence, and encodes it.
 func (out *outward) flush(now time.Duration) {
 	if out.wait > 0 {
 		clear(out.samples[out.wait:])
@@ -91,7 +91,7 @@ func (out *outward) flush(now time.Duration) {
 	}
 }
 
-// encode sends a frame, if the other side may have us encode it.
+// encode sends a frame if the other side's budget allows it.
 func (out *outward) encode(now time.Duration) {
 	codec := out.edge.config.codec.encoder
 	out.wait = 0
@@ -115,7 +115,7 @@ func (out *outward) encode(now time.Duration) {
 	out.marked = false
 }
 
-// event passes a telephone-event on. What waits before it comes first.
+// event passes a telephone-event on, after the audio that waits before it.
 func (out *outward) event(p piece, now time.Duration) {
 	if len(p.payload) > opus.MaxPacket {
 		return
@@ -129,7 +129,7 @@ func (out *outward) event(p piece, now time.Duration) {
 	out.put(p.Header, p.marker, n)
 }
 
-// put sends a packet with n bytes of payload. The header has the timestamp of the stream that comes.
+// put sends a packet with n bytes of payload. h has a timestamp of the incoming stream.
 func (out *outward) put(h packet.Header, marker bool, n int) {
 	out.seq++
 	h.Seq, h.SSRC, h.Timestamp = out.seq, out.order.ssrc, h.Timestamp*opus.Scale

@@ -158,8 +158,8 @@ type Session interface {
 	// Arm tells the session that a side's stages may be due earlier than before.
 	Arm(from Side)
 
-	// Pass has a packet of a side that a transcoder has made go on to the stages, and Put sends one to a side. Broke says
-	// that a side's codec has failed, which ends its audio.
+	// Pass gives a packet that a transcoder made from a side's packets to the stages, and Put sends one to a side. Broke
+	// reports that a side's codec has failed, which ends its audio.
 	Pass(from Side, p *Packet)
 	Put(to Side, pkt []byte) bool
 	Broke(side Side, err error)
@@ -191,7 +191,7 @@ type way struct {
 	in      *stream.Stream
 	out     *stream.Outlet
 
-	edge     *edge // before and behind all stages; nil if the side is not transcoded
+	edge     *edge // before and behind all stages; nil without a transcoder
 	ear      *ear
 	answer   *answer
 	mask     *masker

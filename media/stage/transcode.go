@@ -11,28 +11,28 @@ import (
 	"flowbridge/media/stream"
 )
 
-// Transcode says that a side speaks Opus, for which G.711 stands everywhere in the session: packets of the side are
-// decoded before any stage sees them, and everything that it is sent is encoded last. The zero value is off, the
-// default of a session. The payload types are the side's own, but for Number.
+// Transcode has the Opus of a side appear as G.711 everywhere in the session: packets from the side are decoded
+// before any stage sees them, and packets to it are encoded last. The zero value, the default of a session, is off.
+// The payload types are the side's own, except Number.
 type Transcode struct {
 	On     bool              `cbor:"1,keyasint,omitempty"`
-	Takes  packet.PayloadSet `cbor:"2,keyasint,omitzero"`  // that it may send Opus with
-	Opus   uint8             `cbor:"3,keyasint,omitempty"` // that it is sent Opus with
+	Takes  packet.PayloadSet `cbor:"2,keyasint,omitzero"`  // with which it may send Opus
+	Opus   uint8             `cbor:"3,keyasint,omitempty"` // with which it is sent Opus
 	Number uint8             `cbor:"5,keyasint,omitempty"` // of the G.711 that stands for it: 0 (PCMU) or 8 (PCMA)
 	Events packet.PayloadSet `cbor:"6,keyasint,omitzero"`  // its telephone-events
-	Scaled packet.PayloadSet `cbor:"7,keyasint,omitzero"`  // of these, the ones with durations of 48 kHz
+	Scaled packet.PayloadSet `cbor:"7,keyasint,omitzero"`  // those of Events whose durations are in units of 48 kHz
 	Wants  opus.Settings     `cbor:"8,keyasint,omitzero"`
 
 	codec *codec `cbor:"-"` // made by Ready
 }
 
-// codec is the state of a side's Opus, half a megabyte.
+// codec is the state of a side's decoder and encoder: half a megabyte.
 type codec struct {
 	decoder *opus.Decoder
 	encoder *opus.Encoder
 }
 
-// Ready returns the order with its codec, which takes too long to make where packets are relayed.
+// Ready returns the order with its codec, which takes too long to create in the worker.
 func (c Transcode) Ready() (Transcode, error) {
 	if !c.On || c.codec != nil {
 		return c, nil
@@ -49,7 +49,7 @@ func (c Transcode) Ready() (Transcode, error) {
 	return c, nil
 }
 
-// valid reports whether a state can have the order.
+// valid reports whether the order, read from a state, is possible.
 func (c *Transcode) valid() bool {
 	return c == nil || c.Opus <= 127 && (c.Number == 0 || c.Number == 8)
 }
@@ -72,7 +72,7 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 	if was == nil && !c.On {
 		return
 	}
-	w.out.Leave(w.in) // what the side sends next continues from here, as does what it is sent
+	w.out.Leave(w.in) // both directions continue from here
 	if ahead := w.both.Ahead(w.side); ahead != 0 {
 		_, o := w.session.Stream(w.side.Other())
 		o.Advance(ahead)
@@ -94,19 +94,20 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 	w.edge, w.in = e, &e.in.stream
 }
 
-// edge lies between a side that speaks Opus and the stages. It is a value without clock or I/O, owned by the worker.
+// edge is the transcoder between a side that speaks Opus and the stages. It has neither a clock nor I/O, and is owned
+// by the worker.
 type edge struct {
 	way    *way
 	config Transcode
 	in     inward
 	out    outward
-	broken bool // the codec has failed, and nothing passes any more
+	broken bool // the codec has failed: nothing passes until the next order
 
-	top, lost uint64 // of the side's stream, at the last report to it
+	top, lost uint64 // highest number and losses of the side's stream at the last report to it
 }
 
-// broke reports whether the codec has failed, which ends the audio of both directions until the next order. Other
-// errors are of one packet.
+// broke reports whether the codec has failed, which ends the audio of both directions until the next order. Any other
+// error concerns one packet.
 func (e *edge) broke(err error) bool {
 	if !e.broken && errors.Is(err, opus.ErrBroken) {
 		e.broken = true
@@ -118,16 +119,16 @@ func (e *edge) broke(err error) bool {
 // budgetMost is how much more than real time a side may have us decode or encode at once.
 const budgetMost = 2 * time.Second
 
-// budget bounds what a direction costs, whatever packets come: for long a quarter more than real time, which with the
-// most costly packets is 3 % of a processor. What is above the budget is dropped. Before the codec does it, a side is
-// charged for
+// budget bounds the CPU time of a direction, whatever packets come, to a quarter more than real time in the long run.
+// With the most costly packets this is 3 % of a processor. Audio above the budget is dropped. Before the codec does the
+// work, a side is charged for
 //
-//   - decoding: the length that a packet of Opus says it has, 2.5 to 120 ms. One that says something else is dropped
-//   - what is made up in place of lost packets and in pauses: its length, 2.5 to 120 ms
-//   - encoding: 20 ms for a frame, also for one filled up with silence because a timestamp jumps or a key is pressed
-//   - the reset of a codec, when a stream begins: 20 ms
+//   - decoding: the length that a packet of Opus declares, 2.5 to 120 ms; any other packet is dropped
+//   - audio made up for lost packets and pauses: its length, 2.5 to 120 ms
+//   - encoding: 20 ms a frame, including one completed with silence because a timestamp jumps or a key is pressed
+//   - resetting a codec when a stream begins: 20 ms
 type budget struct {
-	spent time.Duration // above real time
+	spent time.Duration // beyond real time
 	at    time.Duration
 }
 
@@ -145,7 +146,7 @@ func (b *budget) affords(samples int, reset bool, now time.Duration) bool {
 	return true
 }
 
-// edge returns the transcoder of a side, nil if it has none.
+// edge returns the transcoder of a side, or nil.
 func (s *Stages) edge(side Side) *edge {
 	if w := s.ways[side]; w != nil {
 		return w.edge
@@ -153,7 +154,7 @@ func (s *Stages) edge(side Side) *edge {
 	return nil
 }
 
-// Relayed returns the stream of a side that stages and the outlet see: what its transcoder makes of own, or own.
+// Relayed returns the stream of a side as stages and the outlet see it: the output of its transcoder, or else own.
 func (s *Stages) Relayed(from Side, own *stream.Stream) *stream.Stream {
 	if e := s.edge(from); e != nil {
 		return &e.in.stream
@@ -161,10 +162,11 @@ func (s *Stages) Relayed(from Side, own *stream.Stream) *stream.Stream {
 	return own
 }
 
-// Transcoded reports whether a side's packets are.
+// Transcoded reports whether a side has a transcoder.
 func (s *Stages) Transcoded(side Side) bool { return s.edge(side) != nil }
 
-// Enter gives a packet of a side to its transcoder, which passes on what it makes of it. False: it has none.
+// Enter gives a packet from a side to the side's transcoder, which passes its output on. It returns false if there is
+// none.
 func (s *Stages) Enter(from Side, p *Packet) bool {
 	e := s.edge(from)
 	if e == nil {
@@ -177,7 +179,7 @@ func (s *Stages) Enter(from Side, p *Packet) bool {
 	return true
 }
 
-// Exit gives a packet for a side to its transcoder, which sends what it makes of it. is is false if the side has none.
+// Exit gives a packet for a side to the side's transcoder, which sends its output. is is false if there is none.
 func (s *Stages) Exit(to Side, pkt []byte, now time.Duration) (sent, is bool) {
 	e := s.edge(to)
 	if e == nil {
@@ -188,7 +190,7 @@ func (s *Stages) Exit(to Side, pkt []byte, now time.Duration) (sent, is bool) {
 	return sent, true
 }
 
-// Ahead returns how far the numbers of what a side is sent are ahead of those that its transcoder takes, modulo 2^16.
+// Ahead returns how far the sequence numbers sent to a side are ahead of its transcoder's input, modulo 2^16.
 func (s *Stages) Ahead(to Side) uint16 {
 	if e := s.edge(to); e != nil && e.out.begun {
 		return e.out.seq + 1 - e.out.order.next
@@ -196,8 +198,8 @@ func (s *Stages) Ahead(to Side) uint16 {
 	return 0
 }
 
-// Retime converts the timestamps and the jitter in a compound of RTCP: of one from a side with a transcoder to the
-// clock of the stages, or if out is set, of one to the side to the clock of what it is sent.
+// Retime converts the timestamps and the jitter in an RTCP compound: from a side with a transcoder to the clock of the
+// stages or, if out is set, from that clock to the clock of the side.
 func (s *Stages) Retime(side Side, compound []byte, out bool) {
 	e := s.edge(side)
 	switch {
@@ -211,8 +213,8 @@ func (s *Stages) Retime(side Side, compound []byte, out bool) {
 	}
 }
 
-// report converts a report block to the side. Where it is about the side's stream, its highest number and its losses
-// become those of the packets that came from the side (RFC 3550 section 6.4.1): the reporter knows only ours.
+// report converts a report block sent to the side. If it is about the side's stream, its highest number and its losses
+// become those of the packets received from the side (RFC 3550 section 6.4.1): the reporter knows only our packets.
 func (e *edge) report(block []byte) {
 	binary.BigEndian.PutUint32(block[12:], binary.BigEndian.Uint32(block[12:])*opus.Scale)
 	own, out := e.way.session.Stream(e.way.side)
