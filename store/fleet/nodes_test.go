@@ -276,9 +276,12 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	check(url, "schema 0: the first node that starts makes it 8")
-	newNode(t, "one").join(url, nil)
-	check(url, "schema 8, 1 nodes there")
-	check(pg.SocketURL(nameOf(url)), "schema 8, 1 nodes there")
+	newNode(t, "one").joinReached(url)
+	eventually(t, "the node's heartbeat is not late", func() bool {
+		got, err := Check(t.Context(), url)
+		return err == nil && strings.Contains(got, "schema 8, 1 nodes there")
+	})
+	check(pg.SocketURL(nameOf(url)), "schema 8, ")
 	check(strings.Replace(url, pgtest.Password, "wrong"+pgtest.Password, 1), "check user and password")
 	check(strings.Replace(url, pg.Addr(), "127.0.0.1:1", 1), "connection refused")
 	check(strings.Replace(url, nameOf(url), "nothing", 1), "create the database")
@@ -358,9 +361,14 @@ func TestRowsWithoutCalls(t *testing.T) {
 	a.beat()
 	meet := func(first, second Place) {
 		t.Helper()
-		a.beat()
-		b.beat()
-		if a.beat(); one.at() != first || two.at() != second {
+		eventually(t, "no heartbeat is late", func() bool {
+			at := time.Now()
+			a.beat()
+			b.beat()
+			a.beat()
+			return time.Since(at) < steadyFor
+		})
+		if one.at() != first || two.at() != second {
 			t.Errorf("%+v, %+v; want %+v, %+v", one.at(), two.at(), first, second)
 		}
 	}

@@ -83,7 +83,8 @@ func noLookup(context.Context, string) ([]netip.Addr, error) {
 // What answers at all is there, whatever it says; what does not is named with
 // what to do.
 func TestOnlineOptions(t *testing.T) {
-	closed, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	// No other socket is at this address, so none takes the port.
+	closed, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 9, 8, 7)})
 	if err != nil {
 		t.Fatal(err)
 	}
