@@ -158,7 +158,7 @@ func (a *Agreement) NextOffer() int {
 	return a.offers
 }
 
-// Seen returns a target's answer as a caller sees it who has an answer already, and sets the caller's codec to suit the
+// Seen returns a target's answer as a caller with an earlier answer sees it, and sets the caller's codec to suit the
 // target (Turn). If it returns an error, the agreement is unchanged.
 func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
 	before := *a

@@ -129,7 +129,8 @@ func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 	}
 }
 
-// withPlainG711 returns formats, and those of the other list that are real G.711 and missing in formats.
+// withPlainG711 returns formats, with the plain G.711 of before added where formats lacks it: G.711 that stands for
+// nothing else.
 func withPlainG711(formats, before []sdp.Format) []sdp.Format {
 	for _, f := range before {
 		has := func(o sdp.Format) bool { return o.Codec == f.Codec && !o.Transcoded() }

@@ -333,8 +333,7 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 	m.wait(now)
 }
 
-// lasts returns how long the binding lasts: by the Contact with the token, the Expires header, or else the requested
-// time (RFC 3261 section 10.2.4). A registrar grants no more than requested.
+// lasts returns the binding's lifetime: our Contact's, Expires, or the requested one, at most that (RFC 3261 10.2.4).
 func (m *Machine) lasts(res *sip.Response) time.Duration {
 	asked := m.expires
 	for _, h := range res.GetHeaders("Contact") {
