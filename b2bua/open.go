@@ -158,10 +158,12 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 // openBridges makes what the bridges share, but for the addresses that the stack knows.
 func (s *Server) openBridges(o Options) error {
 	identity, err := dtls.NewIdentity(o.Key)
+	places := s.cfg.Media.Transcoded(runtime.GOMAXPROCS(0))
 	s.bridges = bridge.Resources{
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Lines: &s.log, Config: &s.cfg.Media,
 		Beep:        s.cfg.Recording.Beep,
-		Transcoders: agreement.NewTranscoders(s.cfg.Media.Transcoded(runtime.GOMAXPROCS(0))),
+		Transcoders: agreement.NewTranscoders(places),
+		Listeners:   agreement.NewTranscoders((places + 1) / 2),
 		Beside: func(what string, do func()) {
 			s.beside(func() {
 				defer s.recovered(what)

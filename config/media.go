@@ -23,8 +23,8 @@ type Media struct {
 	// What carries RTP: kernel (packets without a change never reach the process; needs CAP_BPF and CAP_NET_ADMIN),
 	// userspace (the process), auto (kernel where possible).
 	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
-	// Whether each conversation is measured by levels of speech: waits for answers, dead air, interruptions. G.711 only.
-	// No audio is kept.
+	// Whether each conversation is measured by levels of speech: waits for answers, dead air, interruptions. G.711 and
+	// Opus. No audio is kept.
 	Insight string `key:"insight" enum:"on off" default:"on"`
 	// Whether Opus is made of G.711 and the reverse, where caller and target have no codec in common: auto, off.
 	Transcode string `key:"transcode" enum:"auto off" default:"auto"`

@@ -98,8 +98,16 @@ func (s *Session) DetectAnswer(side Side, l answerer.Limits) {
 	s.tell(command{op: opOrder, side: side, order: stage.Detect(l)})
 }
 
-// Follow starts measuring the conversation. Further calls only replace the Conversation.
-func (s *Session) Follow(c Conversation) { s.set(command{op: opOrder, order: c}) }
+// Follow starts measuring the conversation. Further calls only replace the Conversation. An error means that its Opus
+// can't be decoded; the rest is measured.
+func (s *Session) Follow(c Conversation) error {
+	ready, err := c.Ready()
+	if err != nil {
+		ready, err = Conversation{Agent: c.Agent}, fmt.Errorf("media: %w", err)
+	}
+	s.set(command{op: opOrder, order: ready})
+	return err
+}
 
 // Interrupt says that the line does not carry the conversation of caller and agent, or carries it again.
 func (s *Session) Interrupt(on bool) { s.set(command{op: opOrder, order: stage.Interrupt(on)}) }

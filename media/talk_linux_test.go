@@ -284,7 +284,7 @@ func TestTalkBesideClose(t *testing.T) {
 	noLeaks(t)
 	for range 20 {
 		br := newBridge(t, openEngine(t, nil))
-		br.Follow(Conversation{Agent: SideB})
+		_ = br.Follow(Conversation{Agent: SideB})
 		br.Start()
 		br.carries(sourcePacket(t, 7, 100))
 		var looks sync.WaitGroup

@@ -204,6 +204,19 @@ func (a *Agreement) Transcodes(side media.Side) string {
 
 const transcodes = "opus <-> "
 
+// Untouched returns the payload types with which a side sends Opus that passes unchanged.
+func (a *Agreement) Untouched(side media.Side) (opus media.PayloadSet) {
+	if !isOpus(a.Codec[side].Name) {
+		return opus
+	}
+	for _, f := range a.Sends(side) {
+		if f.Codec == a.Codec[side] {
+			opus.Add(f.Number)
+		}
+	}
+	return opus
+}
+
 // Makes names the codecs of the transcoder that a caller with none of these codecs needs, or returns "" if it needs
 // none.
 func (a *Agreement) Makes(codecs []string) string {

@@ -2,7 +2,7 @@ package agreement
 
 import "sync/atomic"
 
-// Transcoders counts the transcoded calls of this node, and limits them. A call takes at most one place.
+// Transcoders counts the calls of this node that use a codec, and limits them. A call takes at most one place.
 type Transcoders struct {
 	most int // calls
 

@@ -61,6 +61,7 @@ type Resources struct {
 	Beep     time.Duration // between the beeps of a recording; 0: none
 
 	Transcoders *agreement.Transcoders // nil: Opus and G.711 are not made of each other
+	Listeners   *agreement.Transcoders // for calls whose Opus is decoded only to measure the conversation; nil: none
 
 	// Beside does something on a goroutine of its own, in which a panic ends only that.
 	Beside func(what string, do func())

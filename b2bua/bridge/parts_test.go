@@ -72,10 +72,10 @@ func (e *effects) SendDigit(side media.Side, d media.Digit) error {
 	e.add("media: digit %v %c", side, d.Digit)
 	return nil
 }
-func (e *effects) Talk() *turns.Figures      { return nil }
-func (e *effects) Stats() (none media.Stats) { return none }
-func (e *effects) Start()                    { e.add("media: start") }
-func (e *effects) Follow(media.Conversation) { e.add("media: follow") }
+func (e *effects) Talk() *turns.Figures            { return nil }
+func (e *effects) Stats() (none media.Stats)       { return none }
+func (e *effects) Start()                          { e.add("media: start") }
+func (e *effects) Follow(media.Conversation) error { e.add("media: follow"); return nil }
 
 func (e *effects) Close() (s media.Stats) {
 	e.add("media: close")

@@ -4,6 +4,7 @@ import (
 	"math"
 	"time"
 
+	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
@@ -14,7 +15,7 @@ import (
 
 // talkSession is the media session as measuring a conversation needs it.
 type talkSession interface {
-	Follow(media.Conversation)
+	Follow(media.Conversation) error
 	Interrupt(on bool)
 	Talk() *turns.Figures
 	DeadAir() time.Duration
@@ -25,18 +26,56 @@ type talkSession interface {
 type Talk struct {
 	idle
 	apart bool // the last value that the media was told
+
+	followed bool                // the conversation is measured
+	follows  *media.Conversation // the last order to the media; nil: none of this process
+	place    agreement.Place     // taken if Opus is decoded only to measure the conversation
+	short    bool                // it is not, because no place was free
+}
+
+func (t *Talk) open(b *Bridge) {
+	t.bridge = b
+	t.place = agreement.PlaceAt(b.Listeners)
 }
 
 func (t *Talk) on(e Event) (taken bool) {
 	switch e.(type) {
 	case Answered:
 		if t.bridge.Config.Insight == config.InsightOn {
-			t.bridge.Media.session.Follow(media.Conversation{Agent: t.bridge.Platform()})
+			t.followed = true
+			t.follow()
+		}
+	case described:
+		if t.followed {
+			t.follow()
 		}
 	case Turned:
 		t.interrupt()
 	}
 	return false
+}
+
+// follow has the media measure the conversation. Opus that passes unchanged is decoded for that, if a place is free.
+func (t *Talk) follow() {
+	b := t.bridge
+	wants := media.Conversation{Agent: b.Platform()}
+	for side := range wants.Opus {
+		wants.Opus[side] = b.Agreement.Untouched(media.Side(side))
+	}
+	is := wants.Opus != [2]media.PayloadSet{}
+	if t.short = is && !t.place.Claim(false); t.short {
+		wants.Opus = [2]media.PayloadSet{}
+	}
+	if !is {
+		t.place.Release()
+	}
+	if t.follows != nil && wants == *t.follows {
+		return
+	}
+	t.follows = &wants
+	if err := b.Media.session.Follow(wants); err != nil {
+		b.Log.Error().Err(err).Msg("transcoder failed")
+	}
 }
 
 // interrupt tells the media whether the caller is apart from the agent, if that has changed.
@@ -54,6 +93,16 @@ func (t *Talk) interrupt() {
 // restore sets apart from the call: the media's state already includes it.
 func (t *Talk) restore(*snapshot.Bridge) { t.apart = t.bridge.Call.Moment().Apart }
 
+// begin has the Opus of a call of another process decoded again, if a place is free here.
+func (t *Talk) begin() {
+	if s := t.bridge.Media.session; s != nil && s.Talk() != nil {
+		t.followed = true
+		t.follow()
+	}
+}
+
+func (t *Talk) end() { t.place.Release() }
+
 func (t *Talk) show(live *registry.LiveCall) {
 	if s := t.bridge.Media.session; s != nil {
 		live.Speaks = s.Speaking()
@@ -62,7 +111,7 @@ func (t *Talk) show(live *registry.LiveCall) {
 
 func (t *Talk) record(r *record.Record) {
 	if s := t.bridge.Media.session; s != nil {
-		r.Talk = talkRecord(s.Talk())
+		r.Talk = talkRecord(s.Talk(), t.short)
 	}
 }
 
@@ -74,13 +123,23 @@ func (t *Talk) DeadAir() time.Duration {
 	return t.bridge.Media.session.DeadAir()
 }
 
-// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured.
-func talkRecord(f *turns.Figures) *record.Talk {
+// noTranscoder is the reason why Opus was not measured if no place was free to decode it.
+const noTranscoder = "no_transcoder"
+
+// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured. short: no
+// place was free to decode Opus.
+func talkRecord(f *turns.Figures, short bool) *record.Talk {
 	if f == nil {
 		return nil
 	}
+	why := func(r turns.Reason) string {
+		if short && r == turns.Codec {
+			return noTranscoder
+		}
+		return string(r)
+	}
 	t := &record.Talk{
-		Confidence: string(f.Confidence), Reason: string(f.Reason), FirstAgentReason: string(f.FirstReason),
+		Confidence: string(f.Confidence), Reason: why(f.Reason), FirstAgentReason: why(f.FirstReason),
 	}
 	if f.FirstAgent != nil {
 		t.FirstAgentMS = new(f.FirstAgent.Milliseconds())

@@ -49,6 +49,7 @@ type fakeSession struct {
 	plays      [2]media.Play
 	heard      []string // by Play and StopPlay
 	follows    media.Conversation
+	talk       *turns.Figures
 	interrupts []bool
 	waited     atomic.Int64 // for the agent
 	masks      [2]media.Mask
@@ -184,10 +185,10 @@ func (s *fakeSession) made() [2]media.Transcode {
 
 func (s *fakeSession) SetMask(side media.Side, m media.Mask)    { s.masks[side] = m }
 func (s *fakeSession) SetTap(t media.Tap)                       { s.tap = t }
-func (s *fakeSession) Follow(c media.Conversation)              { s.follows = c }
+func (s *fakeSession) Follow(c media.Conversation) error        { s.follows = c; return nil }
 func (s *fakeSession) DetectAnswer(media.Side, answerer.Limits) { s.asked.Store(true) }
 func (s *fakeSession) Interrupt(on bool)                        { s.interrupts = append(s.interrupts, on) }
-func (s *fakeSession) Talk() *turns.Figures                     { return nil }
+func (s *fakeSession) Talk() *turns.Figures                     { return s.talk }
 func (s *fakeSession) DeadAir() time.Duration                   { return time.Duration(s.waited.Load()) }
 func (s *fakeSession) Speaking() [2]bool                        { return [2]bool{} }
 

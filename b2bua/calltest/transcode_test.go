@@ -2,6 +2,8 @@ package calltest
 
 import (
 	"context"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/report"
 	"flowbridge/media"
+	"flowbridge/media/voice/turns"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
@@ -255,5 +258,48 @@ func TestCancelOvertakesChangeToOpus(t *testing.T) {
 			t.Errorf("changes %q", got)
 		}
 		c.hangsUp()
+	})
+}
+
+// TestUntouchedOpusIsHeard: Opus that passes unchanged is decoded to measure the conversation, in half as many calls as
+// may be transcoded. Other calls are not measured, and their records say why.
+func TestUntouchedOpusIsHeard(t *testing.T) {
+	config := strings.NewReplacer("codecs: [PCMA]", "codecs: [opus, PCMU]", `media: {`, `media: {max_transcoded: 2, `).Replace(talkYAML("", ""))
+	inWorldWith(t, config+`  - {to: "^\\+1509", targets: [spare]}`, func(w *world) {
+		var is media.PayloadSet
+		is.Add(111)
+		var calls []*dialogue
+		for i, want := range [][2]media.PayloadSet{{is, is}, {}} {
+			d := w.carrier.newCall("+1509578560" + strconv.Itoa(i))
+			d.sdp = opusSDP("192.0.2.10", 20000+2*i, "0")
+			in := w.carrier.ringsAt(w.agent2, d)
+			w.agent2.concludes(in, 200, "OK", fmt.Sprint("agent", i), opusSDP("192.0.2.21", 30000+2*i, ""))
+			w.carrier.expect("SIP/2.0 200")
+			w.carrier.ack(d)
+			synctest.Wait()
+			s := w.relay.sessions[i]
+			if got := s.follows.Opus; got != want {
+				t.Errorf("call %d: the media listens to %v; want %v", i, got, want)
+			}
+			s.talk = &turns.Figures{Confidence: turns.NotMeasured, Reason: turns.Codec, FirstReason: turns.Codec}
+			calls = append(calls, d)
+		}
+		for i, want := range []string{"codec", "no_transcoder"} {
+			w.callerHangsUpAt(w.agent2, calls[i])
+			if r := w.record(); r.Talk == nil || r.Talk.Reason != want || r.Talk.FirstAgentReason != want {
+				t.Errorf("call %d: %+v; want %s", i, r.Talk, want)
+			}
+		}
+		d := w.carrier.newCall("+15095785603") // the place is free again
+		d.sdp = opusSDP("192.0.2.10", 20004, "")
+		in := w.carrier.ringsAt(w.agent2, d)
+		w.agent2.concludes(in, 200, "OK", "agent3", opusSDP("192.0.2.21", 30004, ""))
+		w.carrier.expect("SIP/2.0 200")
+		w.carrier.ack(d)
+		synctest.Wait()
+		if got := w.relay.sessions[2].follows.Opus; got != [2]media.PayloadSet{is, is} {
+			t.Errorf("the media listens to %v", got)
+		}
+		w.callerHangsUpAt(w.agent2, d)
 	})
 }

@@ -70,3 +70,38 @@ func TestCallOfWhatsApp(t *testing.T) {
 		}
 	})
 }
+
+// GPT-Live calls out over a trunk of its customer: TLS, digest, SRTP keys in SDP, and Opus, which a carrier lacks. The
+// carrier gets PCMU, and GPT-Live Opus.
+func TestCallOfGPTLive(t *testing.T) {
+	ca := siptest.NewAuthority(t, "ca")
+	config := strings.NewReplacer(
+		`{name: carrier, sources: ["192.0.2.10"]}`, `{name: pstn, sources: ["192.0.2.30"], uri: "sip:{{.To.Number}}@192.0.2.30"}`,
+		`{name: agent, kind: sip,`, `{name: openai, media: {srtp: required}, call_auth: {username: openai, password_env: P}, kind: sip,`,
+		`  - {to: "^\\+1507", targets: [agent]}`, `  - {target: openai, to: "^\\+1507", trunks: [pstn]}`,
+		`, client_ca: `+ca.File, "", `targets: [agent, spare]`, `targets: [openai, spare]`,
+	).Replace(tlsConfig(ca))
+	inWorldWith(t, config, func(w *world) {
+		pbx := w.peer(pbxAddr)
+		w.others = append(w.others, pbx)
+		live, err := w.connectTLS(&tls.Config{RootCAs: ca.Pool(), ServerName: "bridge.test"})
+		must(t, err)
+		d := live.newCall("+15075785607")
+		d.extra = authorize(d, live.challenged(d), "MD5", "openai", "secret", 1)
+		d.sdp = whatsAppSDP("192.0.2.10", 20000, cryptoAttr(1, cm80, 'a'))
+		live.invitesTillRung(d)
+		invite := pbx.expect("INVITE")
+		if !strings.Contains(invite.raw, " RTP/AVP 0 8 126\r\n") {
+			t.Errorf("the carrier is offered:\n%s", invite.raw)
+		}
+		ok := live.isTakenWith(pbx, invite, "pstn1", d, sdpWith("192.0.2.30", 0))
+		if !strings.Contains(ok.raw, " RTP/SAVP 111 126\r\n") && !strings.Contains(ok.raw, " RTP/SAVP 111\r\n") {
+			t.Errorf("GPT-Live is answered:\n%s", ok.raw)
+		}
+		w.wantTranscoders([2]bool{true, false})
+		live.hangsUpOn(pbx, d)
+		if r := w.record(); r.Disposition != record.DispositionAnswered || r.Direction != "outbound" || r.Target != "openai" || r.Trunk != "pstn" {
+			t.Errorf("record %+v", r)
+		}
+	})
+}

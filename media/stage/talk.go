@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"flowbridge/media/kernel"
+	"flowbridge/media/opus"
 	"flowbridge/media/packet"
 	"flowbridge/media/stream"
 	"flowbridge/media/voice"
@@ -14,6 +15,25 @@ import (
 type Conversation struct {
 	// Agent is the side that answers; the other side is the caller.
 	Agent Side `cbor:"1,keyasint,omitempty"`
+
+	// Opus has, by side, the payload types with which it sends Opus that nobody decodes. The ears decode it.
+	Opus [2]packet.PayloadSet `cbor:"2,keyasint,omitzero"`
+
+	decoders [2]*opus.Decoder `cbor:"-"` // made by Ready
+}
+
+// Ready returns the order with the decoders that it needs, which take too long to create in the worker.
+func (c Conversation) Ready() (Conversation, error) {
+	for side, set := range c.Opus {
+		if set == (packet.PayloadSet{}) || c.decoders[side] != nil {
+			continue
+		}
+		var err error
+		if c.decoders[side], err = opus.NewDecoder(); err != nil {
+			return Conversation{}, err
+		}
+	}
+	return c, nil
 }
 
 // Interrupt says that the line does not carry the conversation of caller and agent, or carries it again.
@@ -50,8 +70,9 @@ type ear struct {
 	idle
 	voice.Detector
 	way   *way
-	told  uint64 // segments so far
-	noted uint64 // segments in the last state
+	told  uint64   // segments so far
+	noted uint64   // segments in the last state
+	opus  *opusEar // nil: the side sends no Opus to decode
 }
 
 // talkNoted is how old a state may be while both sides keep speaking: a kill loses that much of the figures.
@@ -76,6 +97,7 @@ func (t *talk) follow(c Conversation) {
 			w.ear = &ear{way: w}
 			w.arrange()
 		}
+		t.of.ways[side].ear.decode(c.Opus[side], c.decoders[side])
 	}
 }
 
@@ -109,16 +131,28 @@ func (e *ear) packet(p *Packet) Verdict {
 		Arrival: p.Now, SSRC: p.SSRC, Timestamp: p.Timestamp, Content: voice.ContentOf(p.PayloadType),
 		Payload: packet.Payload(p.Data),
 	}
-	if p.Key {
+	switch {
+	case p.Key:
 		is.Content = voice.Keys
+	case e.opus != nil && e.opus.takes.Has(p.PayloadType) && e.opus.hear(is, e):
+		return Relay
 	}
-	if heard, ok := e.Packet(is); ok {
+	e.hear(is)
+	return Relay
+}
+
+// hear adds a packet to the conversation.
+func (e *ear) hear(p voice.Packet) {
+	if heard, ok := e.Packet(p); ok {
+		t := e.way.both.talk
 		e.told++
 		t.turns.Hear(t.party(e.way.side), heard)
 		t.changed = true
 	}
-	return Relay
 }
+
+// plain reports whether the kernel may relay the side's packets: it can't decode Opus.
+func (e *ear) plain(time.Duration) bool { return e.opus == nil }
 
 // hears reports whether the conversation is still measured.
 func (e *ear) hears() bool { return !e.way.both.talk.turns.Missed() }
@@ -294,7 +328,11 @@ func (s *Stages) restoreTalk(st *talkState, c stream.Clock) {
 		of: s, answered: answered, turns: *t, why: st.Why, interrupted: st.Interrupted, noted: c.Now,
 		restoring: true, known: c.Past(st.Known), relayed: st.Relayed,
 	}
-	s.talk.follow(st.Conversation)
+	if c, err := st.Conversation.Ready(); err == nil {
+		s.talk.follow(c)
+	} else {
+		s.talk.follow(Conversation{Agent: st.Conversation.Agent})
+	}
 	for side := range st.Heard {
 		if e := s.talk.heard(Side(side)); e != nil {
 			e.Detector, e.told, e.noted = st.Heard[side], st.Told[side], st.Told[side]

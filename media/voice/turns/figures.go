@@ -30,8 +30,9 @@ const (
 	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as with typing
 	Edge       Reason = "edge"       // 50 ms decide: both fell silent at once, or a word over the agent took about 600 ms
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
-	Kernel     Reason = "kernel"     // the kernel relayed RTP, and its program did not listen
-	Silent     Reason = "silent"     // for the agent's first audio: the agent was listened to, and said nothing
+	Codec      Reason = Reason(voice.OtherCodec)
+	Kernel     Reason = "kernel" // the kernel relayed RTP, and its program did not listen
+	Silent     Reason = "silent" // for the agent's first audio: the agent was listened to, and said nothing
 )
 
 // Limits at which a call becomes noisy.
