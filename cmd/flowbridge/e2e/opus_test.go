@@ -40,28 +40,31 @@ func fullband(words []int16) []byte {
 	return b
 }
 
-// TestOpusToG711 has a softphone with Opus alone call one with PCMU alone, and the reverse. Both hear each other's words,
-// keys arrive, and the record has what the sides speak.
+// TestOpusToG711 has a softphone with Opus alone call one with PCMU alone, the reverse, and one with Opus. Both hear each
+// other's words, and the record has what the sides speak, and for how long.
 func TestOpusToG711(t *testing.T) {
 	t.Parallel()
-	for _, opusCalls := range []bool{true, false} {
-		name, target, codec := "a caller with Opus", "", "opus"
-		if !opusCalls {
-			name, target, codec = "an agent with Opus", ", codecs: [opus]", "PCMU"
-		}
-		t.Run(name, func(t *testing.T) {
+	for _, tt := range []struct {
+		name, target, codec string
+		caller, agent       bool // which of them has Opus
+	}{
+		{"a caller with Opus", "", "opus", true, false},
+		{"an agent with Opus", ", codecs: [opus]", "PCMU", false, true},
+		{"both with Opus", ", codecs: [opus]", "opus", true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
 			s := newPreparedStage(t)
-			b := s.serve(setup{trunk: fromLoopback, target: fromLoopback + target})
+			b := s.serve(setup{trunk: fromLoopback, target: fromLoopback + tt.target})
 			hers, his := softWords(51), softWords(52)
 			at := s.freePort(s.carrier)
-			var phone, callee *baresip
-			if opusCalls {
-				callee = s.startBaresipAs(called, s.agent, his)
-				phone = s.startOpusPhone(caller, at, hers)
-			} else {
-				callee = s.startOpusPhone(called, s.agent, his)
-				phone = s.startBaresipAs(caller, at, hers)
+			phones := map[bool]func(string, netip.AddrPort, []int16) *baresip{
+				true: s.startOpusPhone,
+				false: func(number string, at netip.AddrPort, words []int16) *baresip {
+					return s.startBaresipAs(number, at, words)
+				},
 			}
+			callee := phones[tt.agent](called, s.agent, his)
+			phone := phones[tt.caller](caller, at, hers)
 			phone.calls(s.to())
 			eventually(t, "the agent hears the caller's words", func() bool { return alike(levels(hers, 8000, 1), envelope(t, callee)) })
 			eventually(t, "the caller hears the agent's words", func() bool { return alike(levels(his, 8000, 1), envelope(t, phone)) })
@@ -69,7 +72,7 @@ func TestOpusToG711(t *testing.T) {
 			callee.command("quit", "")
 			callee.exit()
 			r := b.finish(hungUpByCaller)[0]
-			if !strings.EqualFold(r.Codec, codec) || r.Media.A.Rx < 250 || r.Media.B.Rx < 250 || r.Media.A.Tx < 250 || r.Media.B.Tx < 250 {
+			if !strings.EqualFold(r.Codec, tt.codec) || r.Media.A.Rx < 250 || r.Media.B.Rx < 250 || r.Media.A.Tx < 250 || r.Media.B.Tx < 250 {
 				t.Errorf("codec %s, media %+v", r.Codec, r.Media)
 			}
 			if r.Talk == nil || r.Talk.Caller == nil || r.Talk.Caller.SpokeMS < 1000 || r.Talk.Agent.SpokeMS < 1000 {
