@@ -110,13 +110,13 @@ func (c *Call) take(it item) {
 // input gives a leg an input that was posted for it. Requests of the peer are put into
 // order first.
 func (c *Call) input(l *legOnWire, in leg.Input) {
-	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the leg needs a request before its CANCEL
+	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the request before the CANCEL has not reached the leg yet
 		c.mailbox.queue(l, l.sequence.Flush())
 		c.mailbox.due.Push(item{line: l, in: in})
 		return
 	}
 	req, ok := in.(leg.RequestIn)
-	if !ok || l.Leg.Done() { // nothing would release a request held for a leg that is done
+	if !ok || l.Leg.Done() { // a leg that is done never releases a held request
 		c.step(l, in)
 		return
 	}
@@ -242,7 +242,7 @@ func (c *Call) linger() phase {
 func (c *Call) leave() {
 	c.checkpoint.replicated()
 	for _, it := range c.mailbox.Close() {
-		c.safely(func() { c.take(it) }) // questions and requests need an answer
+		c.safely(func() { c.take(it) }) // whoever asked a question or sent a request needs an answer
 	}
 	for c.mailbox.due.Len() > 0 {
 		c.safely(func() { c.nextDue() })

@@ -45,7 +45,7 @@ type urgency int
 const (
 	atOnce    urgency = iota // before the next message, at the latest at the end of the turn
 	inAMoment                // by flushSoon
-	quiet                    // not because of this: flush precedes the call's answer, or the next process need not know it
+	quiet                    // not because of this: a flush precedes the call's answer, or the next process does not need it
 )
 
 // urgency returns when the state is written after a fact or an event: at once, except for those listed here. Before a
@@ -191,7 +191,8 @@ func (p *checkpoint) write() {
 	})
 }
 
-// saveOutstanding calls write with the state of a finished call's legs that still have to send something, or with nil.
+// saveOutstanding calls write with the state of a finished call's legs that still have messages to send, or with nil if
+// there are none.
 func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 	p.outstandingSaved = len(p.call.legs) > 0
 	if p.outstandingSaved {
@@ -201,7 +202,7 @@ func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 	}
 }
 
-// writeOutstanding writes that state to the journal without the record.
+// writeOutstanding writes that state to the journal, without the call's record.
 func (p *checkpoint) writeOutstanding(state []byte) { p.call.server.sink.Owe(p.call.id, state) }
 
 // saveEnded writes that the call has ended while its record waits for its recordings: the next process must not
@@ -229,7 +230,7 @@ func (p *checkpoint) saveRefusal() {
 	onSettled(func() { sink.Owe(id, nil) })
 }
 
-// outstanding adds the legs of a finished call that still have to send something to a sheet.
+// outstanding adds the legs of a finished call that still have messages to send to a sheet.
 func (p *checkpoint) outstanding(k *snapshot.Sheet) {
 	c := p.call
 	c.saveOrigin(&k.Call)
@@ -237,7 +238,7 @@ func (p *checkpoint) outstanding(k *snapshot.Sheet) {
 	k.Ended = c.ended.Cause
 }
 
-// clearOutstanding records that the legs have sent everything.
+// clearOutstanding removes that state from the journal, because the legs have sent everything.
 func (p *checkpoint) clearOutstanding() {
 	if p.outstandingSaved {
 		p.outstandingSaved = false

@@ -17,9 +17,9 @@ import (
 // ErrNoCall means that no live call has the id.
 var ErrNoCall = errors.New("no such call is live")
 
-// order is an order on its way to a call.
+// order is a command of an operator or a tool, on its way to a call.
 type order struct {
-	do    func(*Call) error // nil for an order to end the call
+	do    func(*Call) error // nil means to end the call
 	reply chan<- ordered
 }
 
@@ -157,13 +157,13 @@ func (c *Call) orderedToEnd(o *order) {
 	c.mailbox.happened(killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
-// orders has the orders that wait for the call's end.
+// orders has the orders to end the call, which are answered when it has ended.
 type orders struct {
 	idle
 	hangups []chan<- ordered
 }
 
-// release answers the orders.
+// release answers the orders to end the call.
 func (os *orders) release() {
 	for _, reply := range os.hangups {
 		reply <- ordered{os.call.snapshot(), nil}

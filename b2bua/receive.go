@@ -148,7 +148,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 		}
 	}()
 	id, at := record.NewID(), time.Now()
-	if before != nil { // both as in the old process
+	if before != nil { // as in the old process
 		s.successor.restarts.Delete(message.TagOf(req.To().Params))
 		id, at = before.Record.ID, leg.TimeOf(before.k.Times.Started)
 	}

@@ -19,8 +19,6 @@ import (
 	"flowbridge/store/record"
 )
 
-// The life of a call that has outlived its process.
-
 // restoreRecord restores the record so far. Recordings of a killed process ended with it.
 func (v *restoring) restoreRecord(r *record.Record) {
 	v.record = record.LiveOf(r)
@@ -118,7 +116,7 @@ func (v *restoring) takeBack(k *snapshot.Waiting) {
 	}
 }
 
-// nameAgain registers the ids by which hooks find the call.
+// nameAgain registers the ids by which hooks find the call again.
 func (v *restoring) nameAgain() {
 	v.nameByIDs()
 	v.name(v.record.TargetSIPCallID, registry.Given)
@@ -126,8 +124,7 @@ func (v *restoring) nameAgain() {
 	v.name(v.record.ExternalID, registry.Written)
 }
 
-// closing ends the legs of a call that does not continue. It is not known which answers
-// they have missed.
+// closing ends the legs of a call that does not continue. Which of our answers the peers have missed is not known.
 func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)

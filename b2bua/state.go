@@ -25,7 +25,7 @@ func (c *Call) isUp() bool {
 	return c.connected != nil && !c.times.answered.IsZero() && c.bridge.Media.IsOpen()
 }
 
-// save writes the call into a sheet. Of an unanswered call, or one that has had no agent yet, all state is saved only
+// save writes the call into a sheet. A call that is not answered, or has had no agent yet, is saved completely only
 // for a process that replaces this one.
 func (c *Call) save(k *snapshot.Sheet) {
 	c.saveOrigin(&k.Call)
