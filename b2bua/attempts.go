@@ -108,9 +108,9 @@ type attempt struct {
 	reached  *reach.Reached // the preparation that dest comes from; nil if it is not complete, or no longer needed
 	started  time.Time
 	answered time.Time     // zero if it is not answered, or if an old process received the answer
-	answer   *leg.Answered // an answer that waits for SRTP keys, or for a decision after an announcement; nil if none waits
+	answer   *leg.Answered // an answer that waits for SRTP keys or for a decision; nil if none waits
 
-	endTrial func(why cause.Cause, code int) // reports the outcome of a circuit's trial once the caller has moved on; nil otherwise
+	endTrial func(why cause.Cause, code int) // ends a trial whose caller has moved on; nil otherwise
 
 	mediaName netip.Addr // our address in the target's SDP
 	dropped   []string   // headers that were left out of its INVITE because of its size

@@ -110,7 +110,7 @@ func (c *Call) take(it item) {
 // input gives a leg an input that was posted for it. Requests of the peer are put into
 // order first.
 func (c *Call) input(l *legOnWire, in leg.Input) {
-	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the request before the CANCEL has not reached the leg yet
+	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // its request has not reached the leg yet
 		c.mailbox.queue(l, l.sequence.Flush())
 		c.mailbox.due.Push(item{line: l, in: in})
 		return

@@ -45,7 +45,7 @@ type urgency int
 const (
 	atOnce    urgency = iota // before the next message, at the latest at the end of the turn
 	inAMoment                // by flushSoon
-	quiet                    // not because of this: a flush precedes the call's answer, or the next process does not need it
+	quiet                    // not because of this: the call flushes by itself, or the next process can do without
 )
 
 // urgency returns when the state is written after a fact or an event: at once, except for those listed here. Before a

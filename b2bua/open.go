@@ -36,7 +36,7 @@ type Options struct {
 	Config    *config.Config
 	Relay     bridge.Relay
 	Sink      snapshot.Sink
-	Preparers map[string]peers.Preparer // by name of the target; only for targets that need an API request before each call
+	Preparers map[string]peers.Preparer // by name of the target; only for targets with an API request before calls
 	Key       [32]byte                  // signalling key, stored with the records
 	Node      string                    // name of this node in records; may be empty
 	Log       zerolog.Logger

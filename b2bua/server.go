@@ -51,10 +51,10 @@ type Server struct {
 	clients      *registration.Clients // our registrations
 	registrar    *registrar.Registrar  // registrations of others here
 	verifier     *stir.Verifier        // verifies callers
-	undoHandOver []func()              // functions that restart the recordings that HandOver ended; used only by the goroutine that called HandOver
+	undoHandOver []func()              // restart recordings that HandOver ended; its caller's goroutine owns this
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
-	await        func(id string, told func()) bool // waits until another machine has a call's state; nil if no other machine takes over
+	await        func(id string, told func()) bool // Options.Await; nil if no other machine takes over
 	transferred  func(record.Transfer, record.Record)
 	leaves       atomic.Pointer[func() bool] // set by Leave
 	unwritten    atomic.Int64                // records that the sink has not taken yet
