@@ -14,8 +14,8 @@ type Line interface {
 	Trying()
 }
 
-// Half is one leg of a call as the bridge sees it: its keys, its session and its configuration. The call's goroutine
-// owns it.
+// Half is one leg of a call as the bridge sees it: the leg with its SRTP keys and its configuration. The call's
+// goroutine owns it.
 type Half struct {
 	Line
 
@@ -24,7 +24,7 @@ type Half struct {
 	Peer   *peers.Peer    // constant: its configuration
 	Crypto *sdp.LegCrypto // its SRTP state; nil until something is offered
 
-	// Confirmed means that the peer is really at the source of its signalling, because it has answered a message sent
-	// there. A caller's INVITE may be forged.
+	// Confirmed means that the peer is really at the address that its messages come from, because it has answered a
+	// message sent there. A caller's INVITE may be forged.
 	Confirmed bool
 }
