@@ -27,7 +27,7 @@ type flow struct {
 	course
 }
 
-// course is the part of a flow that changes during a call. An endpoint stores only this part.
+// course is the part of a flow that changes during a call. Only this part is stored in an endpoint.
 type course struct {
 	Source      netip.AddrPort // the locked source; invalid if none is locked
 	Dest        netip.AddrPort // if invalid, packets are dropped

@@ -104,7 +104,7 @@ type rtpState struct {
 	refused *refused // nil before the first refused packet
 }
 
-// init initialises a zero relay.
+// init initialises a relay from the zero value.
 func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
 	r.id, r.local, r.onEvent = id, local, onEvent
 	r.stages.Init(r)
@@ -238,8 +238,9 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 	}
 }
 
-// vouches reports whether a compound packet proves that it is the side's: it is authentic, or it starts with a report
-// (RFC 3550 §6.1) on the side's known stream. A goodbye proves nothing, because its sender need not be heard again.
+// vouches reports whether a compound packet proves that it comes from the side: it is authentic, or it starts with a
+// report (RFC 3550 §6.1) about the side's known stream. A goodbye proves nothing, because its sender need not be heard
+// again.
 func (r *relay) vouches(side Side, compound []byte) bool {
 	return r.secure[side].in != nil || packet.ReportsOf(compound, r.party[side].rtp.SSRC())
 }

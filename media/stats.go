@@ -172,7 +172,7 @@ func read[T any](p *atomic.Pointer[T]) *T {
 	return new(T)
 }
 
-// keep copies a stream's figures after a packet with this header.
+// keep copies the figures of a stream, after a packet with this header, to the counters.
 func (c *countersRTP) keep(s *stream.Stream, h packet.Header) {
 	is, mean, highest := s.Jitter()
 	change(&c.Jitter, math.Float64bits(is))
