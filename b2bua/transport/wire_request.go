@@ -22,7 +22,7 @@ type request struct {
 	seq    uint32
 
 	over       *Stream // nil means UDP; guarded by Wire.mu
-	reconnects int     // owned by the goroutine that sends it again
+	reconnects int     // number of replaced connections; owned by the goroutine that resends it
 }
 
 func (w *Wire) request(e leg.SendRequest) {
