@@ -6,11 +6,11 @@ import "bytes"
 // message.
 type Scanned struct {
 	Response bool
-	Method   []byte // of a request
-	uri      []byte // of a request
+	Method   []byte // method of a request
+	uri      []byte // Request-URI of a request
 	Version  []byte // "SIP/2.0", or the text in its place
 	vias     int    // header lines
-	ViaHost  []byte // of the topmost Via, like ViaPort, Rport and Branch
+	ViaHost  []byte // host of the topmost Via; ViaPort, Rport and Branch are of the same Via
 	ViaPort  int    // 0 if none
 	Rport    bool   // the answer goes to the source port of the request (RFC 3581)
 	Branch   []byte
