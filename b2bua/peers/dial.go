@@ -15,10 +15,9 @@ import (
 	"flowbridge/config/template"
 )
 
-// Calls go both ways. A target that places a call, as platforms do for a warm transfer,
-// is recognised, challenged and admitted like a trunk. A trunk that is called is dialled
-// like a target. So a Trunk has a Caller and a Target has a Dial, and each can be made
-// from either section of the configuration.
+// Calls go both ways. A target that places a call, as platforms do for a warm transfer, is recognised, challenged and
+// admitted like a trunk. A trunk that is called is dialled like a target. So a Trunk has a Caller and a Target has a
+// Dial, and each of these can be made from a trunk or a target of the configuration.
 
 // Peer is the configuration for a leg, whichever side calls.
 type Peer struct {
@@ -160,7 +159,7 @@ type Preparer interface {
 // PrepareRequest is a request to a platform about a call.
 type PrepareRequest struct {
 	config.Ask
-	CallID string // this server's id; a retry has the same
+	CallID string // our id of the call; a retry has the same
 }
 
 // Variable is a name with its value for one call.

@@ -102,8 +102,9 @@ func (a *Admission) Release(t *Trunk, p Parties) {
 	t.release(p)
 }
 
-// Status returns the answer to a caller that exceeds a limit, or otherwise if the limit is a target's. For the limit of
-// a number it is not 503, because the carrier would hold back all its calls, and not only the calls of one number.
+// Status returns the status for a caller whose call exceeds the limit. For the limit of a target it returns otherwise.
+// For the limit of a number it is not 503, because the carrier would hold back all its calls, and not only the calls of
+// one number.
 func (l Limit) Status(otherwise int) int {
 	switch l {
 	case LimitCaller:
