@@ -21,8 +21,8 @@ type Attempt struct {
 	Err           error
 }
 
-// Failed stores how an attempt ended. Next adds the next target to the same decision;
-// without Next it has none.
+// Failed stores how an attempt ended. A following Next adds the next target to the
+// same decision. Without Next the decision names no target.
 func (c *Call) Failed(a Attempt) {
 	if !c.decides() {
 		return

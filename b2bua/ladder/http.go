@@ -68,7 +68,7 @@ func (h *httpLane) connected(i httptrace.GotConnInfo) {
 	h.ends.local, h.ends.remote = addrPort(i.Conn.LocalAddr()), addrPort(i.Conn.RemoteAddr())
 }
 
-// exchange is a request and its answer. It also serves as the answer's body.
+// exchange is a request and its answer. It also serves as the body of the answer.
 type exchange struct {
 	*httpLane
 	secrets [][]byte
@@ -79,8 +79,8 @@ type exchange struct {
 	head int    // length of the headers in text
 	cut  int    // bytes of the body that are not stored
 
-	body io.ReadCloser // of the answer
-	at   time.Time     // of the answer
+	body io.ReadCloser // the answer's own body
+	at   time.Time     // time of the answer
 	over bool          // the body has been read
 }
 
@@ -110,7 +110,7 @@ func (x *exchange) release() {
 	x.room, x.text = nil, nil
 }
 
-// keep adds the message to the ladder.
+// keep adds the collected message to the ladder.
 func (x *exchange) keep(at time.Time, received bool) {
 	x.mu.Lock()
 	between := x.ends

@@ -21,7 +21,7 @@ type Ladder struct {
 // Message is one message or decision. From and To are lanes.
 type Message struct {
 	At             string  `json:"at"`
-	MS             float64 `json:"ms"`   // since the first one
+	MS             float64 `json:"ms"`   // time since the first message
 	Kind           string  `json:"kind"` // sip, http, decision
 	From           int     `json:"from"`
 	To             int     `json:"to"`
@@ -68,7 +68,7 @@ func (p *Point) of(side int) *Figure {
 type Figure struct {
 	Rx     int     `json:"rx"`
 	Tx     int     `json:"tx"`
-	Lost   int     `json:"lost"` // lost packets of those expected
+	Lost   int     `json:"lost"` // packets lost
 	Jitter float64 `json:"jitter_ms"`
 }
 

@@ -44,7 +44,7 @@ const (
 
 // entry is one message or decision.
 type entry struct {
-	at       time.Duration // since the first
+	at       time.Duration // time since the first entry
 	kind     Kind
 	received bool
 	lane     int // lane of the other party
@@ -63,7 +63,7 @@ type ends struct {
 type page struct {
 	data    []byte // with spare capacity, unless packed
 	entries int
-	room    int // bytes that it counts for in its call
+	room    int // bytes that count against its call's limit
 	packed  bool
 }
 
@@ -89,8 +89,8 @@ type pages struct {
 	dropped     int
 	added       int           // number of entries, including dropped ones
 	addedBefore int           // value of added when compress last ran
-	held        *atomic.Int64 // bytes of all calls
-	limit       int64         // of held
+	held        *atomic.Int64 // bytes of pages of all calls
+	limit       int64         // largest value of held
 }
 
 // spares has free pages. A sync.Pool would lose them at each garbage collection, although
@@ -228,7 +228,7 @@ func (p *pages) compress() {
 	}
 }
 
-// pack makes one compressed page from several, and frees their memory.
+// pack compresses several pages into one, and frees their memory.
 func (p *pages) pack(all []page) (one page) {
 	raw := raws.Get().(*[]byte)
 	defer raws.Put(raw)
