@@ -5,7 +5,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Outcome is the meaning of an INVITE's end for its call.
+// Outcome is what the end of an INVITE to a target means for its call.
 type Outcome struct {
 	Cause       cause.Cause
 	Disposition string // for the record if the call ends with it
