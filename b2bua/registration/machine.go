@@ -86,8 +86,8 @@ type Machine struct {
 	local     leg.Local // our address toward it
 	place     Place
 	tried     []locate.Hop      // addresses of this registrar that have failed in this round
-	bound     locate.Hop        // address of the last grant
-	boundBy   string            // the registrar of the last grant
+	bound     locate.Hop        // address of the registrar that granted the last registration
+	boundBy   string            // the registrar that granted the last registration
 	triedAt   time.Time         // time of the last try
 	seq       uint32            // CSeq of the last request
 	asking    sip.RequestMethod // method of the request under way; empty if none
@@ -174,7 +174,7 @@ func (m *Machine) lapse(now time.Time) {
 	}
 }
 
-// try begins with the current registrar.
+// try begins a registration at the current registrar.
 func (m *Machine) try(now time.Time) {
 	m.tried = nil
 	m.find(now)
@@ -201,7 +201,7 @@ func (m *Machine) hop() locate.Query {
 }
 
 func (m *Machine) reached(now time.Time, in Reached) {
-	if m.ready || m.asking != "" || !m.renewAt.IsZero() { // too late
+	if m.ready || m.asking != "" || !m.renewAt.IsZero() { // too late for the current step
 		return
 	}
 	m.ready, m.local, m.place = true, in.Local, in.Place
@@ -333,7 +333,8 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 	m.wait(now)
 }
 
-// lasts returns the binding's lifetime: our Contact's, Expires, or the requested one, at most that (RFC 3261 10.2.4).
+// lasts returns the binding's lifetime: from our Contact in the answer, or from Expires, but not longer than requested
+// (RFC 3261 10.2.4).
 func (m *Machine) lasts(res *sip.Response) time.Duration {
 	asked := m.expires
 	for _, h := range res.GetHeaders("Contact") {
@@ -487,7 +488,7 @@ func (m *Machine) leave(now time.Time) {
 	}
 }
 
-// remove removes the binding by the existing way.
+// remove removes the binding, with a request over the existing connection or address.
 func (m *Machine) remove(now time.Time) {
 	m.challenged, m.intervals = 0, 0
 	m.register(now)
