@@ -166,7 +166,7 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.find(callID, tag)
-	if l == nil || !l.call.assignID(id, caller) { // another call has it already; then both ladders have the messages of both
+	if l == nil || !l.call.assignID(id, caller) { // another call has it; both ladders then get all messages
 		l = &newCall(s, callID, tag).usual.first
 		l.call.assignID(id, caller)
 		s.enter(l)
