@@ -19,11 +19,11 @@ type Sender interface {
 	Send(text []byte, to netip.AddrPort) error
 }
 
-// Way is the way of a transaction's messages to its peer.
+// Way is the socket or connection, with the address, over which a transaction's messages reach its peer.
 type Way struct {
 	Over     Sender
 	To       netip.AddrPort
-	Reliable bool // no message is lost on it
+	Reliable bool // messages can't be lost on it
 }
 
 // Send sends a message.
@@ -102,9 +102,9 @@ type transaction struct {
 	machine
 	table *Table
 	way   Way
-	text  []byte  // the message to send again; nil if none
+	text  []byte  // the message, in case it must be sent again; nil if none
 	at    instant // deadline in the queue; 0 if it is not there
-	place int     // in the queue
+	place int     // index in the queue
 }
 
 // member is a transaction in the table.
