@@ -245,7 +245,8 @@ func (d *Detector) learn(level, ticks int64) {
 	d.Known = true
 }
 
-// hear judges a block of n ticks. It shifts instead of dividing: a program in the kernel has no signed division.
+// hear judges a block of n ticks. It shifts instead of dividing, because a program in the kernel has no signed
+// division.
 func (d *Detector) hear(at, n, level int64) {
 	if d.Floor < 0 {
 		d.Floor = int32(min(level, least) * fine)
@@ -329,7 +330,7 @@ func (d *Detector) steady(n, level int64) {
 	}
 }
 
-// View describes a side beyond its finished segments.
+// View describes what is known about a side beyond its finished segments.
 type View struct {
 	// The times are by the clock of Packet.Arrival.
 	Settled   time.Duration // no later segment will start before it
