@@ -15,7 +15,7 @@ type Delays struct {
 	Max     time.Duration
 }
 
-// MarkPair is one direction of one call.
+// MarkPair has the packets of one direction of one call.
 type MarkPair struct {
 	Sent  []PacketMark
 	Heard []PacketMark
