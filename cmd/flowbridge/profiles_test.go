@@ -229,7 +229,7 @@ func TestLyingAPI(t *testing.T) {
 	of, _ := described("retell")
 	waits := func(timeout string) *profileStage {
 		return newProfileStage(t, of, platform.Options{}, func(text string) string {
-			text = strings.Replace(text, "    prepare:\n", "    circuit: {failures: 0}\n    prepare:\n", 1) // so that the API is asked for each fault
+			text = strings.Replace(text, "    prepare:\n", "    circuit: {failures: 0}\n    prepare:\n", 1) // each lie is asked for
 			return strings.Replace(text, "      id: call_id", "      timeout: "+timeout+"\n      id: call_id", 1)
 		})
 	}

@@ -21,7 +21,7 @@ func (m *machine) flowsOf(rt *rapid.T) (flows []*modelFlow) {
 		addr := func(of string) netip.AddrPort {
 			a := netip.AddrFrom4([4]byte{10, byte(i), rapid.Byte().Draw(rt, of), rapid.Byte().Draw(rt, of)})
 			if v6 {
-				a = netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, of))) // any bytes, but not an IPv4 address
+				a = netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, of))) // any, but not IPv4
 				b := a.As16()
 				b[0] = 0xfd
 				a = netip.AddrFrom16(b)

@@ -37,7 +37,7 @@ type fate struct {
 	frame   []byte
 	flow    *modelFlow // the flow that counts it; nil if none does
 	foreign bool       // it was refused because of its SSRC
-	refused bool       // it was refused because of its source or SSRC: then it goes up or is dropped, depending on the rate
+	refused bool       // refused for its source or SSRC: it goes up or is dropped, depending on the rate
 }
 
 // modelPacket holds the fields that the model reads from a frame.
