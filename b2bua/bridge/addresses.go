@@ -8,7 +8,7 @@ import (
 	"flowbridge/config"
 )
 
-// Names returns the addresses by which peers know us. *transport.Stack implements it.
+// Names finds the addresses by which peers know us. *transport.Stack implements it.
 type Names interface {
 	// IsAdvertised reports whether a peer knows us by a public address.
 	IsAdvertised(public string, peer netip.Addr) bool

@@ -24,7 +24,7 @@ type Announce struct {
 // acceptWithin is the time limit for accepting, unless the order has another one.
 const acceptWithin = 20 * time.Second
 
-// Announcement is the state of the announcement under way.
+// Announcement is the state of the announcement that is in progress, if any.
 type Announcement struct {
 	idle
 	what   Announce // no announcement if it has no sound

@@ -105,8 +105,8 @@ func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 	return nil
 }
 
-// tellCaller makes the caller's description from the target's answer: an answer, or,
-// if the caller made no offer, an offer of the codec that the target chose.
+// tellCaller sets the description for the caller from the target's answer. It is an answer, or, if the caller made no
+// offer, an offer of the codec that the target chose.
 func (b *Bridge) tellCaller(answer *sdp.Description) {
 	a := b.Call.Half(media.SideA)
 	if b.Agreement.Late {
@@ -117,7 +117,7 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 		b.Agreement.Tell(media.SideA, formats)
 		return
 	}
-	formats := answer.Common(b.Agreement.Offer) // it may have events that only the target was offered
+	formats := answer.Common(b.Agreement.Offer) // the answer may have telephone-events that only the target was offered
 	b.Agreement.StreamOrder[media.SideA] = b.Agreement.Offer
 	b.Agreement.SentTo[media.SideA] = formats
 	b.Agreement.Tell(media.SideA, formats)

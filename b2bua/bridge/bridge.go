@@ -84,7 +84,7 @@ type Bridge struct {
 	Options
 	Call    Call
 	Log     Log
-	PeerLog Log                   // for lines that a peer can provoke without end
+	PeerLog Log                   // log for lines that a peer can provoke without end
 	ofPeers *zerolog.BurstSampler // limits PeerLog; nil until a line is written
 
 	Agreement agreement.Agreement

@@ -113,7 +113,7 @@ type pressing struct {
 	length time.Duration // how long each key is pressed
 	went   int           // number of keys that the peer has taken
 	until  time.Time     // when the remaining keys are dropped
-	result chan<- error  // for an order's result, buffered; nil if the keys come from the other side
+	result chan<- error  // gets the result of an order (buffered); nil if the keys come from the other side
 }
 
 const (
@@ -213,7 +213,7 @@ func (ps *Pressed) answered(p *pressing, code int) {
 		k.at = gap
 	}
 	switch {
-	case len(k.pressed) == 0 || k.pressed[0] != p: // its keys were dropped
+	case len(k.pressed) == 0 || k.pressed[0] != p: // the keys were dropped
 	case code >= 300:
 		ps.endKeys(p.to.Side, 1, "the next one got "+strconv.Itoa(code))
 	default:

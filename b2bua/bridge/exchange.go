@@ -369,7 +369,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 // Exchanges carries the offers and answers of a call after its first answer, and changes by UPDATE and PRACK before it.
 type Exchanges struct {
 	idle
-	current *exchange // nil if none is under way
+	current *exchange // nil if no change waits for an answer
 }
 
 // exchange is a change that one side wants and that we have offered the other. A call

@@ -22,7 +22,7 @@ type Half struct {
 	Side   media.Side     // constant
 	Leg    *leg.Leg       // constant
 	Peer   *peers.Peer    // constant: its configuration
-	Crypto *sdp.LegCrypto // its SRTP state; nil until something is offered
+	Crypto *sdp.LegCrypto // SRTP state of the leg; nil until something is offered
 
 	// Confirmed means that the peer is really at the address that its messages come from, because it has answered a
 	// message sent there. A caller's INVITE may be forged.

@@ -49,7 +49,7 @@ func NotAnswered() *OrderError {
 	return refused("the call is not answered yet", "ask again when its phase is bridged")
 }
 
-// NoAgent returns the error of an order that needs an agent, if there is none or a transfer is under way.
+// NoAgent returns the error of an order that needs an agent, if there is no agent or a transfer is in progress.
 func (m Moment) NoAgent() *OrderError {
 	switch {
 	case m.First && m.Transfer:

@@ -133,7 +133,7 @@ func (b *Bridge) OnTimer(now time.Time) {
 	})
 }
 
-// Waits reports whether something is under way that the next process could not continue.
+// Waits reports whether something is in progress that the next process could not continue.
 func (b *Bridge) Waits() (waits bool) {
 	b.each(func(p part) { waits = waits || p.waits() })
 	return waits

@@ -31,7 +31,7 @@ type voice struct {
 	id     uint64     // id of played
 }
 
-// Sounds has the sounds that we play to the sides.
+// Sounds holds the sounds that we play to the sides.
 type Sounds struct {
 	idle
 	voices  [2]*voice // by side
