@@ -26,7 +26,7 @@ var (
 // MaxPayloadChanges is how many payload types a [Rewrite] may change.
 const MaxPayloadChanges = 8
 
-// Kind tells RTP from RTCP.
+// Kind distinguishes RTP from RTCP.
 type Kind uint8
 
 // The kinds of a flow.
@@ -43,7 +43,7 @@ type Flow struct {
 	Out    netip.AddrPort // our address for the receiving side
 	Dest   netip.AddrPort
 	Kind   Kind
-	DSCP   uint8 // of sent packets (RFC 2474), 0 to 63
+	DSCP   uint8 // DSCP of sent packets (RFC 2474), 0 to 63
 
 	// The following fields are for RTP only. Packets with another SSRC are not relayed. ClockRate is the rate of the
 	// timestamps in Hz; 0 means 8000.

@@ -280,7 +280,7 @@ type adopted struct {
 
 	mu    sync.Mutex // guards the fields below, and the flow in the kernel, also during system calls
 	value programFlow
-	gone  bool // it has been removed, or has become a flow of this process
+	gone  bool // the flow has been removed, or has become a flow of this process
 
 	last time.Duration // when a packet last came, or when the flow was adopted; owned by the watcher
 }
