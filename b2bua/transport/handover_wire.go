@@ -76,8 +76,8 @@ func (s *Stack) socketAt(local netip.AddrPort) *udpEndpoint {
 	return nil
 }
 
-// Readmit makes the transaction of a request that another process has received, so that
-// the wire's leg can answer it. flow is the request's connection, or nil over UDP.
+// Readmit creates the transaction of a request that another process has received, so that the wire's leg can answer
+// it. flow is the request's connection, or nil over UDP.
 func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *transaction.Server {
 	from := arrival{transport: message.ViaTransport(w.local.Transport), source: source}
 	req.SetTransport(from.transport)

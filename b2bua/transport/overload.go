@@ -13,7 +13,7 @@ import (
 // calls are refused once a queue has stood for twice the limit, but not because of a
 // shorter pause of the process.
 type load struct {
-	limit   time.Duration // also the interval, if it has two measurements
+	limit   time.Duration // limit of the wait, and length of an interval, which needs two measurements
 	probing atomic.Bool   // a goroutine is measuring
 
 	mu    sync.Mutex // guards the fields below

@@ -56,11 +56,11 @@ type verdict struct {
 	admitted bool
 	proven   bool   // the message belongs to a leg, which proves its sender
 	hangup   bool   // close the message's connection
-	status   string // of the refusal: "503 Service Unavailable"; empty means no answer
+	status   string // status of the refusal, such as "503 Service Unavailable"; empty means no answer
 	toTag    message.Minted
 	port     uint16              // destination of the refusal over UDP; 0 means the request's source port
-	headers  string              // of the refusal, each line with CRLF
-	nonce    message.Nonce       // of a 401, for its challenges
+	headers  string              // headers of the refusal, each line with CRLF
+	nonce    message.Nonce       // nonce for the challenges of a 401
 	stale    bool                // goes into a 401: the request's nonce was right, but too old
 	offer    []message.Algorithm // challenges of a 401
 	atMost   int                 // the most bytes that a refusal over UDP may have, or it is not sent; 0 means no limit

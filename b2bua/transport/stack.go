@@ -43,7 +43,7 @@ type Stack struct {
 
 	rejected       Rejections
 	passed         Messages
-	rejecting      rejectionLog    // for parsed messages
+	rejecting      rejectionLog    // log of rejected messages that were parsed
 	strangerLimits *strangerLimits // constant
 	load           load
 	reads          readFreeze

@@ -16,8 +16,8 @@ import (
 // others.
 const (
 	strangerRate = 200 // to all strangers; all proven addresses together have the same rate again
-	networkRate  = 20  // to one network: an IPv4 /24 or IPv6 /48; over connections, to one address
-	provenRate   = 100 // to one address that has proven itself
+	networkRate  = 20  // answers to one network: an IPv4 /24 or IPv6 /48; over connections, to one address
+	provenRate   = 100 // answers to one address that has proven itself
 )
 
 // provenFor is how long an address counts as proven after its last right credentials. maxProven bounds the number of

@@ -24,16 +24,16 @@ type Stream struct {
 	local      netip.AddrPort
 	remote     netip.AddrPort
 	peer       *streamPeer    // how we check the peer, if we connected to it; nil if it connected to us
-	names      []string       // of the peer's verified certificate
+	names      []string       // names in the peer's verified certificate
 	firstBy    time.Time      // deadline for a stranger to show who it is
-	acceptedBy *listenerConns // its listener; nil if we opened the connection
+	acceptedBy *listenerConns // the listener that accepted it; nil if we opened the connection
 	source     netip.Addr     // the address for which it is counted
-	stranger   atomic.Bool    // its address belongs to no trunk, and its peer has not shown who it is
+	stranger   atomic.Bool    // the address belongs to no trunk, and the peer has not shown who it is
 
 	waiting   map[*request]struct{} // requests that wait for an answer; guarded by streams.mu
 	closed    chan struct{}
 	closeOnce sync.Once
-	sentBy    atomic.Pointer[sentBy] // of the peer's last request
+	sentBy    atomic.Pointer[sentBy] // name in the Via of the peer's last request
 	users     atomic.Int32           // legs that use the connection
 
 	// owned by the reader

@@ -54,7 +54,7 @@ type reader struct {
 	turn    uint64 // number of the turn that the socket's reader runs; 0 if none
 }
 
-// newReader makes the reader of a socket.
+// newReader returns the reader of a socket.
 func (t *Turns) newReader(serve func()) *reader {
 	r := &reader{turns: t, serve: serve}
 	t.mu.Lock()

@@ -50,7 +50,7 @@ type udpEndpoint struct {
 	wait  time.Duration // how long the last message was in the socket
 }
 
-// newUDPEndpoint makes the endpoint of a socket that the stack receives on.
+// newUDPEndpoint returns the endpoint of a socket that the stack receives on.
 func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint {
 	g := &udpEndpoint{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap),

@@ -20,7 +20,7 @@ type Wire struct {
 	// constant
 	stack *Stack
 	local *leg.Local
-	tls   *config.TargetTLS // for connections opened for the leg
+	tls   *config.TargetTLS // TLS settings for connections opened for the leg
 	post  func(leg.Input) bool
 
 	mu        sync.Mutex // guards the fields below
