@@ -23,7 +23,7 @@ const (
 	maxChallenges    = 16   // in one response
 	maxChallengeText = 4096 // bytes of one header
 	maxChallengeWord = 1024 // bytes of one parameter
-	maxRealms        = 8    // of one leg
+	maxRealms        = 8    // realms of one leg
 )
 
 // Digest answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it has

@@ -86,7 +86,7 @@ type Leg struct {
 
 	giveUpAt time.Time // when a CANCEL or BYE counts as failed; zero if none
 
-	*outcome // of the last Step; nil once it is handled and the INVITE is over
+	*outcome // result of the last Step; nil once it is handled and the INVITE is over
 }
 
 // outcome holds the result of a Step. Its memory is reused only during the set-up.
@@ -236,8 +236,8 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	return l.facts, l.effects
 }
 
-// Handled tells the leg that the results of the last Step have been handled, so that it
-// can release the messages in them.
+// Handled says that the call has handled the results of the last Step, so that the leg can release the messages in
+// them.
 func (l *Leg) Handled() {
 	if l.setup == nil || l.outcome == nil {
 		l.outcome = nil

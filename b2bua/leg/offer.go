@@ -242,7 +242,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	switch {
 	case i < 0:
 		return
-	case !l.sent[i].provisional: // its transaction still waits for an answer
+	case !l.sent[i].provisional: // its transaction still waits for any answer
 		l.session.giveUpAt = now.Add(timerT2)
 		return
 	}

@@ -63,8 +63,8 @@ func SupportedValue(o PeerOptions) string {
 	return "timer, 100rel"
 }
 
-// missing returns the extensions that a request requires and that are not supported, as a
-// list for Unsupported (RFC 3261 section 8.2.2.3).
+// missing returns the extensions that a request requires and that are not supported, as the
+// value of the header Unsupported (RFC 3261 section 8.2.2.3).
 func missing(req *sip.Request, o PeerOptions) string {
 	var unknown []string
 	for _, h := range req.GetHeaders("require") {

@@ -11,7 +11,7 @@ type OutOfDialog struct {
 	Method         sip.RequestMethod
 	URI            sip.Uri // Request-URI
 	From, To       string  // values without tags
-	Tag            string  // of From
+	Tag            string  // tag of From
 	Branch, CallID string
 	Seq            uint32
 	Route          string // value of the Route header; empty if none

@@ -29,7 +29,7 @@ type sentRequest struct {
 	sent        SendRequest
 }
 
-// request makes a request within one of the leg's dialogs with these additional headers.
+// request returns a request within one of the leg's dialogs with these additional headers, and its next hop.
 func (l *Leg) request(d *Dialog, method sip.RequestMethod, headers ...sip.Header) (*sip.Request, Hop) {
 	var room [16]sip.Header
 	return d.request(method, 0, l.via(), append(append(room[:0], headers...), sip.NewHeader("User-Agent", l.agent))...)

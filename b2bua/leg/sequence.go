@@ -49,7 +49,7 @@ func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	return nil
 }
 
-// due takes out the held requests that are next in order.
+// due removes and returns the held requests that are next in order.
 func (s *Sequence) due() (ready []RequestIn) {
 	for len(s.held) > 0 && s.held[0].Req.CSeq().SeqNo <= s.Next {
 		s.Next = max(s.Next, s.held[0].Req.CSeq().SeqNo+1)
@@ -70,7 +70,7 @@ func (s *Sequence) Holds(seq uint32) bool {
 	})
 }
 
-// Flush takes out all held requests, because the missing one does not come.
+// Flush removes and returns all held requests, because the missing one does not come.
 func (s *Sequence) Flush() []RequestIn {
 	ready := s.held
 	if len(ready) > 0 {

@@ -16,7 +16,7 @@ import (
 
 // The state of a leg for the next process. It includes the text of the messages that one of the sides still waits for.
 
-// State has everything that a leg needs to continue. Times are Unix times in nanoseconds; 0 means none.
+// State holds everything that a leg needs to continue. Times are Unix times in nanoseconds; 0 means none.
 type State struct {
 	UAS       bool        `cbor:"1,keyasint,omitempty"`
 	Phase     int         `cbor:"2,keyasint,omitempty"`

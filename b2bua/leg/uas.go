@@ -106,7 +106,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	l.sendProvisional(res)
 	l.state = legAccepted
 	l.lastProvisional, l.ringAt = nil, time.Time{}
-	if r := l.reliable; r != nil { // its PRACK may still come, but the answer is not sent again (RFC 3262 section 3)
+	if r := l.reliable; r != nil { // no longer repeated, though its PRACK may come (RFC 3262 section 3)
 		r.queue, r.resendAt, r.giveUpAt = nil, time.Time{}, time.Time{}
 	}
 	l.awaitACK(now, res, l.InviteSeq, late)
