@@ -17,7 +17,7 @@ type Replays struct {
 	max           int       // maximum number of nonces in each half
 }
 
-// counted has the highest nc that came with a nonce, and which of the 64 numbers before
+// counted holds the highest nc that came with a nonce, and which of the 64 numbers before
 // it came.
 type counted struct {
 	highest uint32

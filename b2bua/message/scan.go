@@ -2,7 +2,7 @@ package message
 
 import "bytes"
 
-// Scanned has the parts of a message that Scan has read. The slices point into the
+// Scanned holds the parts of a message that Scan has read. The slices point into the
 // message.
 type Scanned struct {
 	Response bool
@@ -100,7 +100,7 @@ func kindIf[T text](kind headerKind, name T, lower string) headerKind {
 	return kindOther
 }
 
-// headerSet is a set of kinds.
+// headerSet is a set of header kinds.
 type headerSet uint16
 
 func setOf(kind headerKind) headerSet { return 1 << kind }

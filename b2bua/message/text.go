@@ -91,7 +91,7 @@ func setOfBytes(in func(byte) bool) (set byteSet) {
 	return set
 }
 
-// hasOther reports whether v has a byte that is not in the set.
+// hasOther reports whether v has a byte outside the set.
 func hasOther[T text](v T, set *byteSet) bool {
 	for i := range len(v) {
 		if !set[v[i]] {
