@@ -182,7 +182,7 @@ const (
 	CapacityMemory            // the process has too little memory
 )
 
-// Open has the counts of open calls.
+// Open holds the numbers of open calls.
 type Open struct {
 	Setups  int // calls without an answer
 	Trunks  map[string]int

@@ -11,7 +11,7 @@ import (
 	"flowbridge/config"
 )
 
-// circuits are the circuit breakers of the targets, trunks and APIs that calls depend on. They outlive reloads.
+// circuits holds the circuit breakers of the targets, trunks and APIs that calls depend on. They outlive reloads.
 type circuits struct {
 	sip  map[string]*circuit.Breaker // by the name of the target or trunk
 	apis map[string]*circuit.Breaker // by origin; targets with the same API share its breaker
@@ -146,7 +146,7 @@ func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 // CircuitStatus is the status of one circuit.
 type CircuitStatus struct {
 	API  bool   // it is the circuit of the target's API, and not of its SIP side
-	Name string // of the target or trunk; targets with the same API share its circuit
+	Name string // name of the target or trunk; targets with the same API share its circuit
 	circuit.Status
 }
 

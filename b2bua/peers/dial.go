@@ -116,8 +116,8 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 	return d
 }
 
-// NewReferred makes a target from a URI that the agent of another target has named. It
-// has that target's codecs and time limits, and its calls count for no limit.
+// NewReferred returns a target for a URI that the agent of another target has named. It has that target's codecs and
+// time limits, and its calls count against no limit.
 func NewReferred(name string, uri *template.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
 	return &Target{usage: &usage{}, Dial: DialOf(referred)}

@@ -8,7 +8,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// Parties has the calling and the called number of a call, in the form that templates use.
+// Parties holds the calling and the called number of a call, in the form that templates use.
 type Parties struct{ From, To string }
 
 // Limit is the limit that a call, or an attempt, exceeds.
@@ -17,10 +17,10 @@ type Limit int
 // The limits.
 const (
 	LimitNone        Limit = iota
-	LimitCap               // of the target or trunk as a whole
+	LimitCap               // limit of the target or trunk as a whole
 	LimitCircuit           // the target or trunk is out of use, because it has failed
-	LimitCaller            // of the calling number
-	LimitDestination       // of the called number
+	LimitCaller            // limit of the calling number
+	LimitDestination       // limit of the called number
 	LimitClosed            // no new calls are taken
 )
 

@@ -19,8 +19,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Snapshot has the trunks, targets and routes of one configuration. It never changes: a
-// reload makes another, and a call keeps the one that it began with.
+// Snapshot holds the trunks, targets and routes of one configuration. It never changes: a reload makes another, and
+// a call keeps the one that it began with.
 type Snapshot struct {
 	Routes  []config.Route
 	Numbers *config.Table           // nil if none
@@ -360,11 +360,11 @@ func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 
 // SourceTrust is how far a sender is trusted for its address or certificate alone.
 type SourceTrust struct {
-	Known bool // it has the address or certificate of a trunk
-	Open  bool // it can be a trunk that may send from anywhere and shows credentials
+	Known bool // the sender has the address or certificate of a trunk
+	Open  bool // the sender can be a trunk that may send from anywhere and shows credentials
 	Asked bool // every trunk that it can be must show credentials
 
-	Registers bool // it can be a trunk that registers here
+	Registers bool // the sender can be a trunk that registers here
 
 	natOn, natAuto bool // the NAT modes of the trunks that it may be
 }

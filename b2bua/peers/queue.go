@@ -39,7 +39,7 @@ type Place struct {
 	Why    Limit // LimitNone if it has the place
 }
 
-// queue has the calls that wait. Admission.mu guards all of it.
+// queue holds the calls that wait. Admission.mu guards all of it.
 type queue struct {
 	all    []*Waiter // in the order of arrival
 	routes map[uint64]int

@@ -48,6 +48,6 @@ func lotOf(r *config.Route, vars *template.Vars, name string) float64 {
 		text = append(append(text, part...), 0) // a separator, which no part contains
 	}
 	sum := sha256.Sum256(text)
-	const bits = 53 // of a float's precision
+	const bits = 53 // the bits of a float's precision
 	return -math.Log((float64(binary.BigEndian.Uint64(sum[:])>>(64-bits)) + 0.5) / (1 << bits))
 }
