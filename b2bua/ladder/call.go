@@ -32,7 +32,7 @@ const (
 const (
 	laneCaller = 0
 	laneSelf   = 1
-	lanesMax   = 64 // of one call; additional ones count as the last
+	lanesMax   = 64 // lanes of one call; further parties share the last one
 )
 
 // usual is memory for the data that most calls have. It is allocated together with the call.
@@ -49,8 +49,8 @@ type Recorder interface {
 	Message(at time.Time, from, to netip.AddrPort, data []byte)
 }
 
-// Call has the messages and decisions of one call. Its methods may be called from any
-// goroutine. A nil Call keeps nothing.
+// Call holds the messages and decisions of one call. Its methods may be called from any goroutine. A nil Call
+// keeps nothing.
 type Call struct {
 	of   *Collector
 	legs []*legOf // guarded by of.mu

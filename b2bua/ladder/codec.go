@@ -60,7 +60,7 @@ func (c *Call) append(b []byte) []byte {
 	for i := range c.pages.list {
 		b = append(b, c.pages.list[i].raw()...)
 	}
-	if e, ok := c.talk(); ok { // as it is so far
+	if e, ok := c.talk(); ok { // the speech so far
 		b = appendEntry(b, e)
 	}
 	return b

@@ -57,7 +57,7 @@ type unclaimedLeg struct {
 	at  time.Time
 }
 
-// New makes a Collector, or returns nil if there is no use for one.
+// New returns a Collector, or nil if its data would not be used.
 func New(o Options) *Collector {
 	if o.Keep == nil && !o.Record && len(o.Followers) == 0 {
 		return nil

@@ -14,7 +14,7 @@ type Attempt struct {
 	Target        string
 	Cause         cause.Cause
 	Code          int    // the target's final answer; 0 if none
-	Reason        string // its phrase
+	Reason        string // phrase of the final answer
 	PrepareStatus int    // HTTP status of the API; 0 if no answer
 	Prepare       time.Duration
 	Took          time.Duration

@@ -27,7 +27,7 @@ type Followed struct {
 // seconds and at the end. It must not block.
 type MediaFollower interface{ Media(m Measured) }
 
-// Measured has the figures of a call's media so far.
+// Measured holds the figures of a call's media so far.
 type Measured struct {
 	Call  string // Flowbridge's id
 	At    time.Time

@@ -84,7 +84,7 @@ type exchange struct {
 	over bool          // the body has been read
 }
 
-// room has the buffers of an exchange.
+// room holds the buffers of an exchange.
 type room struct{ text, credential []byte }
 
 var rooms = sync.Pool{New: func() any { return &room{text: make([]byte, 0, 2048)} }} //nolint:gochecknoglobals // a pool
@@ -277,7 +277,7 @@ func maySecret[T string | []byte](text T) bool {
 	const kie, ken, key, ssw, jwt, riz, gna, cre = 0x6b6965, 0x6b656e, 0x6b6579, 0x737377, 0x6a7774, 0x72697a,
 		0x676e61, 0x637265
 	for i, last := 0, uint32(0); i < len(text); i++ {
-		if text[i] >= utf8.RuneSelf { // its lower case may be an ASCII letter
+		if text[i] >= utf8.RuneSelf { // the lower-case form may be an ASCII letter
 			return true
 		}
 		switch last = last<<8&0xffffff | uint32(text[i]|0x20); last {

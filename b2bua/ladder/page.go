@@ -19,7 +19,7 @@ const (
 	SIP Kind = iota
 	HTTP
 	Decision
-	Talk // who spoke when
+	Talk // speech: who spoke when
 )
 
 func (k Kind) String() string {
@@ -38,7 +38,7 @@ const (
 	pageSize = 4 << 10
 	headMax  = 48 << 10 // bytes of pages for the first entries
 	tailMax  = 48 << 10 // bytes of pages for the last entries
-	textMax  = 32 << 10 // of one entry
+	textMax  = 32 << 10 // bytes of the text of one entry
 	endsMax  = 200      // pairs of addresses
 )
 
@@ -79,8 +79,8 @@ func (p *page) raw() []byte {
 	return raw
 }
 
-// pages has the entries of a call: the first ones and the last ones. Those dropped in
-// between are counted.
+// pages holds the entries of a call: the first ones and the last ones. Entries that are dropped in between are
+// counted.
 type pages struct {
 	list        []page
 	room        [2]page // memory for list that is enough for most calls
@@ -93,8 +93,8 @@ type pages struct {
 	limit       int64         // largest value of held
 }
 
-// spares has free pages. A sync.Pool would lose them at each garbage collection, although
-// the next second's calls need them.
+// spares holds free pages. A sync.Pool would lose them at each garbage collection, although the next second's calls
+// need them.
 type spares struct {
 	mu    sync.Mutex
 	free  []*[pageSize]byte

@@ -13,10 +13,10 @@ type Figures interface{ Stats() media.Stats }
 // The figures of the media over time.
 const (
 	sampleEvery = 5 * time.Second
-	pointsMax   = 60 // of one call; beyond that, neighbours are merged
+	pointsMax   = 60 // points of one call; beyond that, neighbours are merged
 )
 
-// series has the points of one call, encoded, because there are many calls and most are quiet.
+// series holds the points of one call, encoded, because there are many calls and most are quiet.
 type series struct {
 	begin  time.Time
 	every  time.Duration // interval of the points; 0 if none yet
