@@ -75,10 +75,9 @@ func RouteField(proxies []string) []Field {
 	return []Field{{Name: "Route", Values: proxies, Kept: true}}
 }
 
-// Build makes the INVITE to a target: with the caller in From and P-Asserted-Identity,
-// one hop less in Max-Forwards, the configured headers byte for byte in file order, and
-// the passed headers. A configured header replaces a passed one with the same name, and
-// either replaces one of our own.
+// Build returns the INVITE to a target: with the caller in From and P-Asserted-Identity, one hop less in Max-Forwards,
+// the configured headers byte for byte in file order, and the passed headers. A configured header replaces a passed
+// one with the same name, and either replaces one of our own.
 func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg.Local, peer leg.PeerOptions,
 	offer []byte,
 ) (Draft, error) {

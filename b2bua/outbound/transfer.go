@@ -29,7 +29,7 @@ type Destination struct {
 	ReferTo    string          // the value of Refer-To if the caller's side does the transfer
 }
 
-// Transfer has the data of a call that is to be transferred.
+// Transfer describes a call that is to be transferred.
 type Transfer struct {
 	Peers  *peers.Snapshot
 	Trunk  *peers.Trunk // the caller's trunk
