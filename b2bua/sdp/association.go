@@ -256,7 +256,7 @@ func (l *LegCrypto) Agrees() bool {
 	return l != nil && l.current != nil && l.current.association != nil && l.dtls.keyed != l.dtls.counter
 }
 
-// Awaits reports whether the leg has no keys yet, because its handshake is under way.
+// Awaits reports whether the leg has no keys yet, because its handshake is not finished.
 func (l *LegCrypto) Awaits() bool {
 	return l != nil && l.current != nil && l.current.association != nil && l.dtls.keys.Receive == nil
 }

@@ -254,9 +254,9 @@ func knownProto(proto string) string {
 
 // securing is the SRTP of a description's stream: the keys of both directions.
 type securing struct {
-	tag  string      // of the a=crypto lines
-	peer *media.Keys // for received packets
-	own  *media.Keys // for sent packets; nil until decided
+	tag  string      // tag of the a=crypto lines
+	peer *media.Keys // keys of received packets
+	own  *media.Keys // keys of sent packets; nil until decided
 
 	association *association // gives the leg its keys; nil if the keys are in the SDP
 }

@@ -24,7 +24,7 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 		return d
 	}
 	near = near.Whole()
-	var space [16]Format // nothing is allocated where nothing changes
+	var space [16]Format // memory on the stack, so that nothing is allocated if nothing changes
 	news, changed := space[:0], false
 	used, listed := numbersOf(near.formats), numbers{}
 	for _, f := range d.formats {
