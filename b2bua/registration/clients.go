@@ -31,7 +31,7 @@ type ClientsOptions struct {
 	Reached func(trunk, token string, at netip.Addr)
 }
 
-// Clients has the registrations of the trunks with `register`. Its methods may be called from any goroutine.
+// Clients holds the registrations of the trunks with `register`. Its methods may be called from any goroutine.
 type Clients struct {
 	o     ClientsOptions
 	ctx   context.Context
@@ -381,7 +381,7 @@ type inboxItem struct {
 	found *found // with Reached and Unreached
 }
 
-// found has the results of find that are not in the input.
+// found holds the results of find that are not in the input.
 type found struct {
 	ctx  context.Context
 	at   Reached           // zero if nothing was found
