@@ -19,7 +19,7 @@ type avoidance struct {
 	cause string
 }
 
-// found has the addresses for the last call to an owner, such as a target.
+// found holds the addresses for the last call to an owner, such as a target.
 type found struct {
 	hops []Hop
 	at   time.Time

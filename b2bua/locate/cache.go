@@ -16,8 +16,8 @@ import (
 const (
 	minTTL         = time.Second
 	maxTTL         = time.Hour
-	maxNegativeTTL = time.Minute     // for the answer that there is no such name or record
-	failureTTL     = 2 * time.Second // for the failure that no name server answered
+	maxNegativeTTL = time.Minute     // for an answer that says that there is no such name or record
+	failureTTL     = 2 * time.Second // if no name server answered
 	staleFor       = 24 * time.Hour
 	// refresh is how long a call waits for a new answer if there is an old one.
 	refresh = 100 * time.Millisecond
@@ -39,8 +39,8 @@ type entry struct {
 	asking  chan struct{} // closed when the query is answered; nil if there is no query
 }
 
-// begin sends a query, unless the answer is known or a query for it is under way. The entry is nil if too many queries
-// are under way.
+// begin sends a query, unless the answer is known or the same query waits for its answer already. The entry is nil if
+// too many queries wait.
 func (r *Resolver) begin(q question, owned bool) (*entry, chan struct{}) {
 	q.name = strings.ToLower(strings.TrimSuffix(q.name, "."))
 	r.mu.Lock()

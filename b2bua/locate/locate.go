@@ -28,12 +28,12 @@ var ErrNotFound = errors.New("name not found")
 
 // Limits for reading and for results.
 const (
-	maxRecords = 32 // of an answer
-	maxHops    = 16 // of a list
-	maxNames   = 8  // that the SRV records for a list name
-	maxLinks   = 8  // of a chain of aliases
+	maxRecords = 32 // records of an answer
+	maxHops    = 16 // hops of a list
+	maxNames   = 8  // names in the SRV records for a list
+	maxLinks   = 8  // links of a chain of aliases
 	maxEntries = 10_000
-	maxForeign = 256 // queries under way for names that are not configured, but come from peers
+	maxForeign = 256 // unanswered queries for names that are not configured, but come from peers
 )
 
 // wholeTimeout bounds all queries about one host.
@@ -76,12 +76,12 @@ type Resolver struct {
 
 	mu      sync.Mutex // guards the fields below
 	cache   map[question]*entry
-	foreign int // queries under way for names that are not configured
+	foreign int // number of unanswered queries for names that are not configured
 	avoided map[Hop]avoidance
 	found   map[string]found
 }
 
-// New makes a resolver whose queries end with ctx.
+// New returns a resolver whose queries end with ctx.
 func New(ctx context.Context, o Options) *Resolver {
 	r := &Resolver{
 		ask: o.Ask, random: o.Random, ctx: ctx, cache: map[question]*entry{}, avoided: map[Hop]avoidance{},
@@ -96,7 +96,7 @@ func New(ctx context.Context, o Options) *Resolver {
 	return r
 }
 
-// Wait returns when no query is under way any more. The ctx of New must have ended.
+// Wait returns when all queries have ended. The ctx of New must have ended.
 func (r *Resolver) Wait() { r.group.Wait() }
 
 // Locate returns the hops for requests to a URI, in the order in which to try them. Without an error there is at least
