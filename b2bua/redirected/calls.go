@@ -52,7 +52,7 @@ type Server struct {
 	Log      zerolog.Logger
 }
 
-// New makes a Calls. Close ends its calls.
+// New returns a Calls. Close ends its calls.
 func New(s Server, o Options) *Calls {
 	r := &Calls{server: s, options: o, memory: newMemory(rememberFor)}
 	if o.Follow {

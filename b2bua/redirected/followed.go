@@ -154,8 +154,8 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	return c, nil
 }
 
-// find returns the call of an attempt's end. The attempt is under way, or its end has
-// been reported before. It returns nil if there is no such call.
+// find returns the call of an attempt whose end is reported. The attempt is the current one, or its end has been
+// reported before. find returns nil if there is no such call.
 func (s *followed) find(e End) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -271,7 +271,7 @@ func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	return true
 }
 
-// recordAttempt moves the attempt that is under way into the record.
+// recordAttempt moves the current attempt into the record.
 func (c *call) recordAttempt(why cause.Cause, status int, callID string) {
 	a := c.at.recordOf(why, status)
 	a.SIPCallID = callID
