@@ -43,7 +43,7 @@ var (
 	errBusy      = errors.New("too many certificates are being fetched")
 )
 
-// cache has the fetched certificates.
+// cache holds the fetched certificates.
 type cache struct {
 	ctx    context.Context
 	client *http.Client
@@ -64,10 +64,10 @@ type entry struct {
 	until  time.Time
 	roots  map[*x509.CertPool]time.Time // roots that the chain leads to, each with the end of its validity
 	misses int                          // for a host: how many of its URLs failed in a row
-	silent bool                         // for a host: it did not answer
+	silent bool                         // only for a host: it did not answer
 }
 
-// flight is a request under way.
+// flight is a request that has no result yet.
 type flight struct {
 	trunk string
 	of    string // entry of the policy's list of hosts
@@ -132,9 +132,9 @@ func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error)
 	return nil, errPending
 }
 
-// begin returns the entry of a URL, or the request under way, which it starts if needed.
-// It returns neither if too many requests are under way. A URL whose certificate has
-// signed a call does not have to wait for others of its host, entry or trunk.
+// begin returns the entry of a URL, or the running request for it, which it starts if needed. It returns neither if too
+// many requests are running. A URL whose certificate has signed a call does not have to wait for others of its host,
+// entry or trunk.
 func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	now, key := time.Now(), u.String()
 	c.mu.Lock()

@@ -155,7 +155,7 @@ type authority struct {
 	ranges []numberRange // sorted, and merged if adjacent
 }
 
-// numberRange has the keys of its first and its last number.
+// numberRange is a range of numbers, given by the keys of its first and its last number.
 type numberRange struct{ first, last uint64 }
 
 // keyOf returns the key of a number. The next number with the same length has the next key. ok is false for a number

@@ -18,7 +18,7 @@ const (
 	Timeout = time.Second
 )
 
-// Policy has the rules for verifying one trunk's calls.
+// Policy holds the rules for verifying one trunk's calls.
 type Policy struct {
 	Trunk   string         // divides requests and cache entries between trunks
 	Roots   *x509.CertPool // the trusted roots
@@ -27,7 +27,7 @@ type Policy struct {
 	Timeout time.Duration  // how long a call waits for a certificate
 }
 
-// Request has the data of an INVITE.
+// Request holds the data of an INVITE.
 type Request struct {
 	Identity []string // the values of its Identity headers
 	Date     string
@@ -71,7 +71,7 @@ type Verifier struct {
 	counts  [len(outcomes)]atomic.Uint64
 }
 
-// outcomes has the counted results.
+// outcomes lists the results that are counted.
 var outcomes = [...]struct {
 	status int
 	name   string
@@ -84,8 +84,8 @@ var outcomes = [...]struct {
 	{StatusInvalid, "invalid"},
 }
 
-// New makes a verifier, whose requests end with ctx. transport makes the requests; nil
-// means the network.
+// New returns a verifier, whose requests end with ctx. transport makes the requests; nil means the
+// network.
 func New(ctx context.Context, transport http.RoundTripper) *Verifier {
 	return &Verifier{cache: newCache(ctx, transport)}
 }
