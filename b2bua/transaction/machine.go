@@ -103,7 +103,7 @@ func (m *machine) deadline() instant {
 	return m.end
 }
 
-// step gives a machine an input, and returns the action for it.
+// step passes an input to a machine, and returns the action for it.
 func (m *machine) step(now instant, in input) action {
 	if m.state == terminated {
 		return 0

@@ -64,7 +64,7 @@ var (
 	ErrAnswered  = errors.New("the request has its final answer")
 )
 
-// NewTable makes an empty table.
+// NewTable returns an empty table.
 func NewTable() *Table {
 	t := &Table{begun: time.Now().Add(-1), clients: map[clientKey]*Client{}, servers: map[Key]*Server{}}
 	t.timer = time.AfterFunc(time.Hour, t.expire)
@@ -79,8 +79,8 @@ func (t *Table) Len() (clients, servers int) {
 	return len(t.clients), len(t.servers)
 }
 
-// Close forgets all transactions, and waits for the end of a retransmission under way.
-// After that no transaction can begin.
+// Close forgets all transactions, and waits for the end of a retransmission that is being sent. After that no
+// transaction can begin.
 func (t *Table) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -154,8 +154,8 @@ const (
 	maxSpareSize = 4096
 )
 
-// keep makes a transaction's text a copy of b. The lock is held. If the transaction only
-// lingers, the copy is no larger than necessary.
+// keep stores a copy of b as a transaction's text. The lock is held. If the transaction only lingers, the copy is no
+// larger than necessary.
 func (t *Table) keep(c *transaction, b []byte) {
 	if c.state >= completed {
 		t.reuse(c.text)
