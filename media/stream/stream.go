@@ -243,7 +243,7 @@ func (s *Stream) Miss(missed, by time.Duration) { s.missed, s.MissedBy = missed,
 // Adopt records that another process or the kernel has tracked the stream.
 func (s *Stream) Adopt(ssrc uint32) { s.started, s.ssrc, s.renewed, s.missed = true, ssrc, false, 0 }
 
-// Figures are the figures of a stream that do not change with each packet.
+// Figures holds the figures of a stream that do not change with each packet.
 type Figures struct {
 	Lost, Bursts, LongestBurst uint64
 	Late, LateBursts           uint64
