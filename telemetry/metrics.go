@@ -21,7 +21,7 @@ type Options struct {
 	Gauges func() Gauges
 }
 
-// Metrics are the metrics of a node. Any number of goroutines may use them.
+// Metrics holds the metrics of a node. Any number of goroutines may use it.
 type Metrics struct {
 	options  Options
 	registry *prometheus.Registry
