@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Delays are the one-way delays of the packets that both ends logged.
+// Delays holds the one-way delays of the packets that both ends logged.
 type Delays struct {
 	Packets int // pairs found
 	Min     time.Duration
