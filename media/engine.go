@@ -99,7 +99,7 @@ type Engine struct {
 	mu       sync.Mutex // guards the registry below
 	sessions map[uint64]*Session
 	ending   map[uint64]*Session // being closed
-	ended    Totals              // of closed sessions
+	ended    Totals              // totals of closed sessions
 	silent   []silentRTCP
 	lastID   uint64
 	closing  bool

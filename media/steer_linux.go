@@ -37,7 +37,7 @@ var steeredMost = [2]uint32{RTP: 1000, RTCP: 50}
 // Values of endpoint.fd for an endpoint without a socket of its own.
 const (
 	noSocket     = -1
-	sharedSocket = -2 // its port is steered
+	sharedSocket = -2 // the endpoint's port is steered
 )
 
 // errSteered reports that packets to another of our addresses would not be steered.
@@ -308,7 +308,8 @@ func (s *Session) beginSteering(st steering) bool {
 	return true
 }
 
-// steer makes workers let the sockets of sessions go, and closes them. Until it returns, the pairs can't change hands.
+// steer makes workers let go of the sockets of sessions, and closes them. Until it returns, the pairs can't be leased
+// to other sessions.
 func (e *Engine) steer(some []*Session) {
 	changes := make([]*socketChange, len(some))
 	for i, s := range some {

@@ -19,7 +19,7 @@ func (w *worker) Attach(f flow, c *counters) error {
 		return fmt.Errorf("session %d has no sockets here", f.ID.Session)
 	}
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
-	if ep.attached { // else the kernel has it from another process
+	if ep.attached { // otherwise the kernel has it from another process
 		ep.reclaim()
 	}
 	ep.count = c
@@ -50,7 +50,7 @@ func (w *worker) serve(ep *endpoint, fd int32) {
 		}
 		if r := ep.relay; r != nil && r.enter() {
 			w.relay(ep, n)
-			if packets > 0 && w.behind == nil { // it was rejected, for example, and the flow qualifies as before
+			if packets > 0 && w.behind == nil { // the packet was rejected, for example, and the flow still qualifies
 				w.offload(ep)
 			}
 			r.leave()
@@ -105,7 +105,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 }
 
-// pass gives a packet to the stages and relays it.
+// pass runs a packet through the stages and relays it.
 func (w *worker) pass(ep *endpoint, p *stage.Packet) {
 	if v := ep.relay.stages.Packet(ep.side, p); v != stage.Relay {
 		ep.count.stopped(v)
