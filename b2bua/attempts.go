@@ -230,7 +230,8 @@ func (all *attempts) possible(a *attempt) bool {
 	return true
 }
 
-// keepPlace keeps a place at a target, and perhaps a try at its circuit, for the call's next attempt there.
+// keepPlace reserves the call's place at a target, and perhaps a try at its circuit, for the call's next attempt
+// there.
 func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
 	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
 }

@@ -24,9 +24,9 @@ import (
 type progress int
 
 const (
-	notDialled progress = iota // it failed: try the next target
+	notDialled progress = iota // the attempt failed; the next target is tried
 	dialled
-	waitsForTCP // its INVITE is too large for UDP; ready comes again with a connection
+	waitsForTCP // the INVITE is too large for UDP; ready comes again with a connection
 )
 
 // dialPrepared dials the target of the current attempt, if its preparation succeeded.
@@ -94,7 +94,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 	return first
 }
 
-// dial makes leg B and sends its INVITE.
+// dial creates leg B and sends its INVITE.
 func (all *attempts) dial(f ready) (cause.Cause, error) {
 	c := all.call
 	a := all.current
@@ -137,8 +137,8 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	return cause.None, nil
 }
 
-// outboundLeg makes leg B and the input for its INVITE. The INVITE has the caller's offer with our address at, and the
-// configured headers. It sends nothing.
+// outboundLeg creates leg B and the input that makes it send its INVITE. The INVITE has the caller's offer with our
+// address at, and the configured headers. outboundLeg sends nothing.
 func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite,
 	cause.Cause, error,
 ) {

@@ -38,7 +38,7 @@ type part interface {
 	show(l *registry.LiveCall)
 }
 
-// parts has the parts of a call.
+// parts holds the parts of a call.
 type parts struct {
 	queue        queue
 	identity     identity

@@ -49,7 +49,7 @@ func (q *queue) due(time.Time) {
 	q.call.mailbox.happened(expired{cause.QueueTimeout})
 }
 
-// restore makes the waiting time of the old process count.
+// restore restores the waiting time of the old process, so that the wait continues to count.
 func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
 	c := q.call
 	c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond

@@ -126,7 +126,7 @@ func (rs *replacements) end() { rs.takeOut() }
 
 func (rs *replacements) show(l *registry.LiveCall) {
 	if rs.current != nil {
-		l.Record.Attempts = append(l.Record.Attempts, rs.call.attempts.current.recordOf(cause.None, 0)) // as it is so far
+		l.Record.Attempts = append(l.Record.Attempts, rs.call.attempts.current.recordOf(cause.None, 0)) // the attempt so far
 	}
 }
 

@@ -52,7 +52,7 @@ func (tr *transfers) on(h happening) (next phase, mine bool) {
 	return nil, mine
 }
 
-// begin tells the agent that the end of the old process has ended its transfer.
+// begin reports to the agent that its transfer has failed, because the old process ended during it.
 func (tr *transfers) begin(v *restoring) phase {
 	if k := v.k.Replacement; k != nil && !k.Rescues() {
 		tr.call.replacements.giveUp(&replacement{Replacement: *k}, tr.reason())
@@ -66,7 +66,7 @@ func (tr *transfers) show(l *registry.LiveCall) {
 	}
 }
 
-// transfer is the reason for a replacement that the agent, or an order, has asked for.
+// transfer is the reason for a replacement that the agent, an operator or a tool has asked for.
 type transfer struct {
 	*transfers
 	agent *legOnWire       // the agent that asked for the transfer, or that the caller leaves

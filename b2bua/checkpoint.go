@@ -16,7 +16,7 @@ import (
 // A call writes its state to the journal for the next process: before its 200 is sent, and before each later change is
 // confirmed. Such a write is a checkpoint.
 
-// pendingSend has the effects of a leg that wait until the call's state is in the journal. The ACK to a target waits,
+// pendingSend holds the effects of a leg that wait until the call's state is in the journal. The ACK to a target waits,
 // because from then on the target has the call, and the next process could not cancel it. The answer to a BYE and its
 // consequences also wait, because the peer will not repeat its BYE.
 type pendingSend struct {
@@ -28,7 +28,7 @@ type pendingSend struct {
 // rule: a peer is told nothing that is not in the journal yet (ARCHITECTURE.md, decision 4).
 type checkpoint struct {
 	idle
-	invite  string    // the INVITE as it is in the journal; empty until the first write
+	invite  string    // the journalled INVITE; empty until the first write
 	dirty   bool      // the state has changed: write it before the next message, or at the end of the turn
 	flushAt time.Time // when the write of flushSoon is due
 

@@ -19,7 +19,7 @@ import (
 type heard int
 
 const (
-	nothing heard = iota // also if no machine was detected
+	nothing heard = iota // the default, also if no machine was detected
 	tillBeep
 	sound // the sound is played, and the call ends after it
 )

@@ -107,7 +107,7 @@ func (s *Server) Serve() {
 	s.clients.Go()
 }
 
-// newServer makes a server on the sockets that listen opens.
+// newServer creates a server on the sockets that listen opens.
 func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
 	s := &Server{
 		cfg: o.Config, sink: o.Sink, node: o.Node, log: o.Log,
@@ -155,7 +155,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	return s, nil
 }
 
-// openBridges makes the resources that all bridges share, except the addresses that only the stack knows.
+// openBridges creates the resources that all bridges share, except the addresses that only the stack knows.
 func (s *Server) openBridges(o Options) error {
 	identity, err := dtls.NewIdentity(o.Key)
 	s.bridges = bridge.Resources{
@@ -175,7 +175,8 @@ func (s *Server) openBridges(o Options) error {
 // Transcoders returns the limiter of transcoded calls. It is nil if calls can't be transcoded.
 func (s *Server) Transcoders() *agreement.Transcoders { return s.bridges.Transcoders }
 
-// collect makes the collector of the messages of calls, and returns it as a Tap. It returns nil if the messages are
+// collect creates the collector of the messages of calls, and returns it as a Tap. It returns nil if the messages are
+// not wanted.
 // not wanted.
 func (s *Server) collect(o Options) transport.Tap {
 	o.Ladders.Record = o.Archive != nil && slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng)

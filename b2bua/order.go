@@ -157,7 +157,7 @@ func (c *Call) orderedToEnd(o *order) {
 	c.mailbox.happened(killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
-// orders has the orders to end the call, which are answered when it has ended.
+// orders holds the orders to end the call, which are answered when it has ended.
 type orders struct {
 	idle
 	hangups []chan<- ordered

@@ -208,7 +208,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	}
 	v.ladder.Discard()
 	r := &l.Interrupted
-	if v.waits && !l.Owed { // it is refused now
+	if v.waits && !l.Owed { // the call is refused now
 		r.EndedAt, r.SIPStatus, r.Q850 = record.TimeOf(time.Now()), 500, cause.Q850Of(500)
 		r.AnsweredAt, r.SetupMS, r.DurationMS = record.Time{}, 0, 0
 	}
@@ -228,7 +228,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	return nil
 }
 
-// closeAttempt adds the attempt that was under way in an unanswered call to the record.
+// closeAttempt adds the unfinished attempt of an unanswered call to the record.
 func (v *restoring) closeAttempt(r *record.Record) {
 	k := v.k.Attempts.Current
 	if k == nil {

@@ -44,9 +44,8 @@ func (v *restoring) discard() {
 	v.ladder.Discard()
 }
 
-// revived returns the first turn of a call that continues after a crash: exchanges that
-// were under way are refused or asked again, and activities that the media's state does
-// not have are restarted.
+// revived returns the first turn of a call that continues after a crash: exchanges that were not finished are refused
+// or asked again, and activities that the media's state does not have are restarted.
 func (v *restoring) revived() phase {
 	c := v.Call
 	c.now = (*Call).bridged
@@ -96,7 +95,7 @@ func (v *restoring) handed() phase {
 	return (*Call).bridged
 }
 
-// abandonOthers ends the legs of the attempts that were under way.
+// abandonOthers ends the legs of the attempts that were not finished.
 func (v *restoring) abandonOthers() {
 	for _, l := range slices.Clone(v.legs) {
 		if l != v.a && l != v.b {

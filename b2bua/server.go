@@ -62,7 +62,7 @@ type Server struct {
 	ctx        context.Context
 	cancel     context.CancelFunc
 	calls      sync.WaitGroup // calls, including their legs, and the goroutines and coroutines that work for them
-	coroutines coroutine.Pool // for the work of calls before an INVITE
+	coroutines coroutine.Pool // run the preparations of attempts, before their INVITE
 }
 
 // successor continues the calls of an earlier process.

@@ -111,7 +111,7 @@ type restoring struct {
 	waits   bool         // the caller has no final answer, which may be waiting for a PRACK
 }
 
-// restoreOrigin makes the call from a saved state, with its legs.
+// restoreOrigin creates the call from a saved state, with its legs.
 func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Snapshot) (restoring, error) {
 	req := message.HeaderText(k.Invite.Text).Request()
 	source := k.Source.AddrPort
