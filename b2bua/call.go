@@ -70,7 +70,7 @@ type origin struct {
 type reports struct {
 	log     bridge.Log
 	peerLog bridge.Log   // for lines that a peer can provoke without end
-	ladder  *ladder.Call // nil if no ladder is kept
+	ladder  *ladder.Call // nil if the call has no ladder
 }
 
 // turn is the state of a call's turn.

@@ -275,7 +275,7 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	c.server.vacate(before)
 	c.limitDuration()
 	c.connected.settle()
-	c.checkpoint.flush(true) // before the agent is told to leave, and before the target's ACK
+	c.checkpoint.flush(true) // before the agent leaves, and before the target's ACK
 	c.checkpoint.awaitReplica()
 	r.why.report(r, 200, message.StatusText(200))
 	if held {

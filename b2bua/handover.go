@@ -264,7 +264,8 @@ func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error
 	return invite, err
 }
 
-// handOverOwed hands over the legs of a finished call that still have messages to send, if any. owes adds them to a
+// handOverOwed hands over the legs of a finished call that still have messages to send, if any. The function owes adds
+// them to a sheet.
 // sheet.
 func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each giving) error {
 	state := &snapshot.Sheet{}

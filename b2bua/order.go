@@ -114,7 +114,7 @@ func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (re
 	}
 }
 
-// carryOut carries out an operator's order.
+// carryOut carries out an order and answers it.
 func (c *Call) carryOut(o *order) {
 	err := ErrNoCall
 	switch {
@@ -124,7 +124,7 @@ func (c *Call) carryOut(o *order) {
 	case !c.finished:
 		err = o.do(c)
 	}
-	if err == nil { // an operator who is told that keys are masked relies on it, even if this process dies
+	if err == nil { // an operator relies on the answer that keys are masked, even if this process dies
 		c.checkpoint.flush(true)
 	}
 	o.reply <- ordered{c.snapshot(), err}

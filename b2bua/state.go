@@ -199,7 +199,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	var target *peers.Target
 	var auth *config.Auth
 	if !caller {
-		if k.Role != snapshot.RoleCaller { // otherwise it is a customer that we have called
+		if k.Role != snapshot.RoleCaller { // otherwise it is the first party of a call that we placed
 			side = media.SideB
 		}
 		target = v.target(k.Target)

@@ -58,7 +58,7 @@ type worker struct {
 	stopping bool
 	frozen   bool // it reads nothing and sends nothing on its own, but runs commands
 	events   [batch]unix.EpollEvent
-	taken    int // number of events
+	taken    int // number of events taken from epoll
 	from     sockaddr
 	buf      [bufferSize]byte
 	opened   [bufferSize]byte          // decrypted contents of buf

@@ -167,7 +167,7 @@ func (o *Options) label(name string) string {
 	return other
 }
 
-// Rang counts a call whose caller has been told that it rings.
+// Rang counts a call whose caller has got ringing.
 func (m *Metrics) Rang(r record.Record, seconds float64) {
 	m.postDial.WithLabelValues(m.options.label(r.Trunk)).Observe(seconds)
 }

@@ -75,7 +75,7 @@ type Options struct {
 	Source  netip.AddrPort // source of the caller's INVITE
 	Privacy outbound.Privacy
 	Tones   map[string]*audio.Sound
-	Ladder  *ladder.Call // nil if no ladder is kept
+	Ladder  *ladder.Call // nil if the call has no ladder
 	TraceID string       // id of the trace that the call belongs to; empty if none
 }
 

@@ -11,8 +11,8 @@ import (
 )
 
 // Masking of the keys that a caller presses, so that a card number reaches neither the
-// platform nor a recording: routes[].mask_dtmf, and orders. The caller here is the side
-// without the platform. Its keys come in RTP (media.Mask), in INFO, and in
+// platform nor a recording: it is started by routes[].mask_dtmf, or by an order. The caller
+// here is the side without the platform. Its keys come in RTP (media.Mask), in INFO, and in
 // telephone-events that become INFO.
 
 // Masking is the state of masking.

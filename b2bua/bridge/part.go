@@ -18,7 +18,7 @@ type part interface {
 	open(b *Bridge)
 	// on handles an event, or a step of the call. If it returns true, the remaining parts do not get the event.
 	on(e Event) (taken bool)
-	came(from *Half, req *sip.Request) // told of each request within a dialog when it arrives; it may be handled later
+	came(from *Half, req *sip.Request) // called for each request within a dialog when it arrives; it may be handled later
 	// asked answers such a request, unless it is a REFER, or passes it on. If it returns true, the remaining parts do not
 	// get the request.
 	asked(from *Half, req *sip.Request) (taken bool)

@@ -13,7 +13,7 @@ import (
 	"flowbridge/config"
 )
 
-// HeaderLine is a header in an order.
+// HeaderLine is a header that an order sets.
 type HeaderLine = message.HeaderLine
 
 // Order is the destination of a transfer that an operator or tool has ordered.

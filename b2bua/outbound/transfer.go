@@ -152,7 +152,7 @@ func (t *Transfer) referToNumber(to message.Referral, who template.Party) string
 }
 
 // Referrer returns the party in Referred-By (RFC 3892): the one in the agent's REFER, or else the number that the
-// caller has called, at our address. req is nil for an order.
+// caller has called, at our address. req is nil for an ordered transfer.
 func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
 	if req != nil {
 		if by, err := message.ReferredBy(req); err == nil && by != "" {

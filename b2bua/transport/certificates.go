@@ -137,7 +137,7 @@ func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K,
 			c.log.Info().Str("file", files[0]).Msg("certificate read again")
 		}
 		return value, nil
-	case w != nil: // the file is half written, or gone
+	case w != nil: // the file is incomplete, or gone
 		w.checked = now
 		c.log.Warn().Err(err).Str("file", files[0]).Msg("certificate changed, but can't be used: the old one stays")
 		return w.value, nil

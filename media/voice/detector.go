@@ -109,7 +109,7 @@ type Detector struct {
 	Key       uint32 `cbor:"34,keyasint,omitempty"` // timestamp of the last telephone-event; 0 if there was none
 	SSRC      uint32 `cbor:"22,keyasint,omitempty"`
 	Timestamp uint32 `cbor:"23,keyasint,omitempty"` // the timestamp that belongs to Next
-	Judged    uint32 `cbor:"24,keyasint,omitempty"` // packets
+	Judged    uint32 `cbor:"24,keyasint,omitempty"` // number of judged packets
 	Foreign   uint16 `cbor:"25,keyasint,omitempty"` // packets of other codecs since the last judged one
 	Long      uint16 `cbor:"26,keyasint,omitempty"` // packets of other lengths since the last judged one
 	Late      uint8  `cbor:"27,keyasint,omitempty"` // late packets in a row
