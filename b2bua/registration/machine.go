@@ -333,8 +333,7 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 	m.wait(now)
 }
 
-// lasts returns the binding's lifetime: from our Contact in the answer, or from Expires, but not longer than requested
-// (RFC 3261 10.2.4).
+// lasts returns the binding's lifetime: our Contact's, or Expires, but at most the requested time (RFC 3261 10.2.4).
 func (m *Machine) lasts(res *sip.Response) time.Duration {
 	asked := m.expires
 	for _, h := range res.GetHeaders("Contact") {
