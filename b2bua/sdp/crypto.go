@@ -38,7 +38,7 @@ const (
 	protoDTLSF = "UDP/TLS/RTP/SAVPF"
 )
 
-// cryptoLine is one a=crypto.
+// cryptoLine is one a=crypto attribute.
 type cryptoLine struct {
 	tag  string
 	keys media.Keys

@@ -273,8 +273,8 @@ func NewOrigin() Origin {
 	return Origin{id: id, version: id}
 }
 
-// Restamp gives a description that was sent before a current o= line, because another
-// description may have been sent and refused since.
+// Restamp sets a current o= line in a description that was sent before, because another description may have been sent
+// and refused since.
 func (o *Origin) Restamp(sdp []byte) []byte {
 	rest, ok := bytes.CutPrefix(sdp, o.prefix(make([]byte, 0, 48)))
 	if !ok {

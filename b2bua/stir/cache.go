@@ -242,8 +242,8 @@ func (c *cache) proved(e *entry) {
 	}
 }
 
-// shelf has a bounded number of entries. When it is full, the trunk with the most entries loses its least recently used
-// one.
+// shelf holds a bounded number of entries. When it is full, the trunk with the most entries loses its least recently
+// used one.
 type shelf struct {
 	most    int
 	entries map[string]*list.Element
