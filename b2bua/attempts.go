@@ -23,16 +23,16 @@ import (
 	"flowbridge/store/record"
 )
 
-// attempts are the attempts of a call, by any plan.
+// attempts holds the attempts of a call to reach a target, whichever plan they follow.
 type attempts struct {
 	call    *Call
-	tried   int                    // so far
-	current *attempt               // nil: none
-	last    attemptEnd             // of the last attempt
-	plain   map[*peers.Target]bool // targets that have refused SRTP, and are offered RTP
+	tried   int                    // number of attempts so far
+	current *attempt               // nil if no attempt was made, or none is left to make
+	last    attemptEnd             // how the last failed attempt ended
+	plain   map[*peers.Target]bool // targets that have refused SRTP; the next attempt offers them RTP
 }
 
-// save keeps the attempt that made the bridge, or without one the one under way.
+// save adds the connected attempt to a saved state, or, before the call is connected, the current attempt.
 func (all *attempts) save(k *snapshot.Attempts) {
 	c, a := all.call, all.current
 	k.Tried = all.tried
@@ -53,13 +53,13 @@ func (a *attempt) save(c *Call) *snapshot.Attempt {
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
 		Prepared: a.prepareStatus, Placed: a.placed, MediaName: a.mediaName,
 	}
-	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named it
+	if c.peers.CalleeNamed(k.Target) != a.target { // not a configured target, but one that the agent named in its REFER
 		k.Agent = c.record.Target
 	}
 	return k
 }
 
-// restoreAttempt makes the attempt of a state, whose target is configured, with the leg to it.
+// restoreAttempt makes an attempt from its saved state. target is the configured target, and line the leg to it.
 func restoreAttempt(k *snapshot.Attempt, target *peers.Target, line *legOnWire) *attempt {
 	a := &attempt{
 		number: k.Number, plan: &outbound.Plan{By: k.By, Reason: k.Reason}, target: target,
@@ -74,7 +74,7 @@ func restoreAttempt(k *snapshot.Attempt, target *peers.Target, line *legOnWire) 
 	return a
 }
 
-// next begins an attempt at the plan's next target; nil: none is left.
+// next begins an attempt at the plan's next target. It returns nil if no target is left.
 func (all *attempts) next(p *outbound.Plan) *attempt {
 	all.current = nil
 	if t, shared := p.Next(); t != nil {
@@ -84,48 +84,48 @@ func (all *attempts) next(p *outbound.Plan) *attempt {
 	return all.current
 }
 
-// cryptoFor is the SRTP state of the leg to a target, which knows us by this fingerprint.
+// cryptoFor returns new SRTP state for the leg to a target. fingerprint is our DTLS fingerprint.
 func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCrypto {
 	m := t.Dial.Media
 	return sdp.NewLegCrypto(m, fingerprint, m.SRTP == config.SRTPRequired ||
 		(m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
-// attempt is one try at one target. It belongs to its call's goroutine; prepare,
-// which runs beside it, gets copies.
+// attempt is one try at one target. It belongs to its call's goroutine. The goroutine that prepares the attempt gets
+// copies.
 type attempt struct {
-	number   int            // from 1
-	plan     *outbound.Plan // that it belongs to
+	number   int            // counts the call's attempts, from 1
+	plan     *outbound.Plan // the plan that it belongs to
 	target   *peers.Target
-	offer    *sdp.Description   // that its INVITE is made of
-	formats  []sdp.Format       // of the offer, for the target
+	offer    *sdp.Description   // the offer that its INVITE is made of
+	formats  []sdp.Format       // formats of the offer to the target
 	crypto   *sdp.LegCrypto     // SRTP state of its leg
-	line     *legOnWire         // once it is dialled
-	cancel   context.CancelFunc // of its preparation; nil: none is under way
-	parties  peers.Parties      // for whom it has the place
-	try      circuit.Try        // at the target's circuit, until it is known to work or not
+	line     *legOnWire         // its leg; nil until it is dialled
+	cancel   context.CancelFunc // cancels its preparation; nil if none is running
+	parties  peers.Parties      // the caller and callee for whom it counts at the target
+	try      circuit.Try        // the try at the target's circuit, until the outcome is known
 	dest     netip.AddrPort
-	reached  *reach.Reached // what dest is of; nil: not known yet, or settled
+	reached  *reach.Reached // the preparation that dest comes from; nil if it is not complete, or no longer needed
 	started  time.Time
-	answered time.Time     // zero: not yet, or in a process before
-	answer   *leg.Answered // that waits for the keys of its media; nil: none does
+	answered time.Time     // zero if it is not answered, or if an old process received the answer
+	answer   *leg.Answered // an answer that waits for SRTP keys or for a decision; nil if none waits
 
-	endTrial func(why cause.Cause, code int) // ends the trial that the caller has left; nil: none was
+	endTrial func(why cause.Cause, code int) // ends a trial whose caller has moved on; nil otherwise
 
 	mediaName netip.Addr // our address in the target's SDP
-	dropped   []string   // headers that were left out of its INVITE
+	dropped   []string   // headers that were left out of its INVITE because of its size
 
-	transport     string // of its INVITE; empty: not dialled
+	transport     string // transport of its INVITE; empty if it is not dialled
 	prepareMS     int64
 	prepareStatus int
 
-	shared   bool              // it is chosen by the route's split
-	placed   bool              // it has a place at its target
-	recorded bool              // it is over, or has made the bridge
-	entry    [1]record.Attempt // room for the record's attempts, if there are none before
+	shared   bool              // the route's split has chosen it
+	placed   bool              // it counts against the target's limits
+	recorded bool              // its entry is in the record
+	entry    [1]record.Attempt // backing array for the record's first attempt
 }
 
-// side is the side of the call that an attempt is for.
+// side returns the media side of the party that the attempt calls.
 func (a *attempt) side() media.Side {
 	if a.plan.Reason == record.ReasonCustomer {
 		return media.SideA
@@ -133,7 +133,7 @@ func (a *attempt) side() media.Side {
 	return media.SideB
 }
 
-// stop ends the preparation of an attempt.
+// stop cancels the attempt's preparation.
 func (a *attempt) stop() {
 	if a != nil && a.cancel != nil {
 		a.cancel()
@@ -141,7 +141,7 @@ func (a *attempt) stop() {
 	}
 }
 
-// status returns the status of the answer that waits for its keys or for a decision; 0: there is none.
+// status returns 200 if an answer of the target waits for its keys or for a decision, and 0 otherwise.
 func (a *attempt) status() int {
 	if a.answer != nil {
 		return 200
@@ -149,12 +149,12 @@ func (a *attempt) status() int {
 	return 0
 }
 
-// readAnswer reads the answer of the target that is called.
+// readAnswer parses the SDP answer of the target of the current attempt.
 func (all *attempts) readAnswer(body []byte) (*sdp.Description, error) {
 	return all.call.bridge.ReadAnswer(&all.current.line.Half, body, all.current.formats)
 }
 
-// callID is the Call-ID of an attempt's INVITE, empty where none went out.
+// callID returns the Call-ID of the attempt's INVITE, or an empty string if none was sent.
 func (a *attempt) callID() string {
 	if a.line == nil {
 		return ""
@@ -162,7 +162,7 @@ func (a *attempt) callID() string {
 	return a.line.callID
 }
 
-// tried are the addresses that failed, each with how.
+// tried returns the addresses that failed, each with the reason.
 func (a *attempt) tried() []string {
 	if a.reached == nil {
 		return nil
@@ -170,7 +170,7 @@ func (a *attempt) tried() []string {
 	return a.reached.Tried
 }
 
-// recordOf is an attempt's entry in the record.
+// recordOf returns the attempt's entry for the record.
 func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	reason := a.plan.Reason
 	if a.shared {
@@ -185,8 +185,8 @@ func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	}
 }
 
-// try begins an attempt at the next possible target of a plan, and says whether there
-// is one. The record has the targets that can't be tried, too.
+// try begins an attempt at the next target of a plan that can be tried, and reports whether there is one. Targets
+// that can't be tried get an entry in the record, too.
 func (all *attempts) try(p *outbound.Plan) bool {
 	c := all.call
 	for a := all.next(p); a != nil; a = all.next(p) {
@@ -207,8 +207,7 @@ func (all *attempts) try(p *outbound.Plan) bool {
 	return false
 }
 
-// possible says whether an attempt can be made: there is a codec for it, and
-// a place at its target.
+// possible reports whether an attempt can be made: there is a common codec, and its target has a free place.
 func (all *attempts) possible(a *attempt) bool {
 	c := all.call
 	vars := a.plan.VarsFor(a.number, c.vars)
@@ -231,13 +230,14 @@ func (all *attempts) possible(a *attempt) bool {
 	return true
 }
 
-// keepPlace keeps a place, perhaps with a try at its circuit, for the next attempt at a target.
+// keepPlace reserves the call's place at a target, and perhaps a try at its circuit, for the call's next attempt
+// there.
 func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
 	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
 }
 
-// occupy takes a place at an attempt's target, unless it has one already: the kept one, or on side A the call's own.
-// Then only the circuit has to be closed.
+// occupy takes a place at the attempt's target. An attempt that has one already, or that calls the first party of a
+// placed call, only needs the target's circuit to be closed. occupy returns the limit that was reached, if any.
 func (all *attempts) occupy(a *attempt) (over peers.Limit) {
 	c := all.call
 	occupy := c.server.admission.Occupy
@@ -258,7 +258,7 @@ func (all *attempts) occupy(a *attempt) (over peers.Limit) {
 	return over
 }
 
-// offerTo sets the offer to an attempt's target.
+// offerTo makes the SDP offer for the attempt's target.
 func (all *attempts) offerTo(a *attempt) (err error) {
 	c := all.call
 	a.crypto = all.cryptoFor(a.target, c.server.bridges.Identity.Fingerprint())
@@ -270,7 +270,7 @@ func (all *attempts) offerTo(a *attempt) (err error) {
 	return err
 }
 
-// prepare starts what an attempt needs before its INVITE.
+// prepare starts the work before the attempt's INVITE: the API request, the name lookup and the connection.
 func (all *attempts) prepare(a *attempt) {
 	c := all.call
 	ctx, cancel := context.WithCancel(tracecontext.With(c.server.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
@@ -282,13 +282,13 @@ func (all *attempts) prepare(a *attempt) {
 	c.trial.from(time.Now(), a, t.Preparer != nil)
 	ready := &ready{Attempt: number}
 	all.beforeInvite(ctx, "prepare", ready, func(ctx context.Context) {
-		defer cancel() // if the caller has gone on
+		defer cancel() // if the caller has moved on
 		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
 	})
 }
 
-// beforeInvite runs do, the preparation of an attempt, concurrently with the call, and then posts ready to it. It
-// starts on the goroutine of the call's turn, because do mostly waits for I/O.
+// beforeInvite runs do, which prepares an attempt, concurrently with the call, and then posts ready to the call. do
+// starts on the goroutine of the call's turn, because it mostly waits for I/O.
 func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready, do func(context.Context)) {
 	c := all.call
 	c.server.calls.Add(1)
@@ -305,7 +305,7 @@ func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready
 	})
 }
 
-// failed notes how the current attempt ended.
+// failed records how the current attempt ended, and releases its media and its place at the target.
 func (all *attempts) failed(o attemptEnd) {
 	c := all.call
 	a := all.current
@@ -324,17 +324,16 @@ func (all *attempts) failed(o attemptEnd) {
 	c.server.vacate(a)
 }
 
-// detach stops media to and from a target that did not take the call: its port
-// may belong to another call by now. The caller hears our ringing again, if it did
-// before.
+// detach stops media to and from a target that did not take the call, because its port may belong to another call by
+// now. A caller that heard our ringing before hears it again.
 func (all *attempts) detach(a *attempt) {
 	c := all.call
-	if c.b == nil && a == all.current && a.side() == media.SideB { // else the agent sends media beside a transfer
+	if c.b == nil && a == all.current && a.side() == media.SideB { // otherwise side B belongs to the agent
 		c.bridge.Media.Detach()
 	}
 }
 
-// judge tells the target's circuit how the attempt went.
+// judge reports the outcome of the attempt to the target's circuit.
 func (a *attempt) judge(why cause.Cause, code int) { a.target.RecordOutcome(&a.try, why, code) }
 
 func (all *attempts) note(cause cause.Cause, code int) {
@@ -348,24 +347,25 @@ func (all *attempts) note(cause cause.Cause, code int) {
 	*entries = append(*entries, a.recordOf(cause, code))
 }
 
-// beside is how the record has an attempt beside the bridge if this process ends now, as JSON; nil: there is none.
+// beside returns the record's entry, as JSON, for an attempt in parallel with the bridge, as it is if this process
+// ends now. It returns nil if there is no such attempt.
 func (all *attempts) beside() []byte {
 	a := all.current
 	if a == nil || a == all.call.connected || a.recorded {
 		return nil
 	}
 	text, err := json.Marshal(a.recordOf(cause.ProcessRestart, a.status()))
-	if err != nil { // never: it has nothing that can't be encoded
+	if err != nil { // can't happen: every field can be encoded
 		return nil
 	}
 	return text
 }
 
-// attemptEnd is how an attempt ended.
+// attemptEnd is the outcome of a failed attempt.
 type attemptEnd struct {
-	code   int // the target's final answer, 0: none
+	code   int // the target's final answer, or 0 if there was none
 	reason string
 	cause  cause.Cause
 	q850   int
-	err    error // why there is no answer, if that is known
+	err    error // why there is no answer, if known
 }

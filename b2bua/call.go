@@ -66,11 +66,11 @@ type origin struct {
 	trace   tracecontext.Trace
 }
 
-// reports has the places to which a call reports its progress.
+// reports holds the receivers of a call's progress.
 type reports struct {
 	log     bridge.Log
 	peerLog bridge.Log   // for lines that a peer can provoke without end
-	ladder  *ladder.Call // nil if no ladder is kept
+	ladder  *ladder.Call // nil if the call has no ladder
 }
 
 // turn is the state of a call's turn.
@@ -81,7 +81,7 @@ type turn struct {
 	broken bool   // it has panicked
 }
 
-// sides are the legs of a call.
+// sides holds the legs of a call.
 type sides struct {
 	legs          []*legOnWire // legs that still have something to send
 	a             *legOnWire   // the caller
@@ -91,18 +91,18 @@ type sides struct {
 	packetsBefore [2]uint64    // packets received from each side before a restart
 }
 
-// routed has the destinations of a call.
+// routed holds the route and the destinations of a call.
 type routed struct {
 	vars  template.Vars
 	route *config.Route  // nil until it is found
-	plan  *outbound.Plan // for its agents; nil until they are found, and once they are not needed
+	plan  *outbound.Plan // plan for calling its agents; nil until they are found, and once it is no longer needed
 }
 
 // places records for which limits a call counts.
 type places struct {
-	counted    bool     // it counts for the limits of its numbers
+	counted    bool     // the call counts against the limits of its numbers
 	readmitted bool     // an earlier process has admitted it
-	hadPlace   bool     // it had a place at a target there, and has none here yet
+	hadPlace   bool     // the call had a place at a target in the old process, and has none here yet
 	kept       *attempt // an attempt with a place for the next attempt at its target; nil if none
 }
 
@@ -110,11 +110,11 @@ type places struct {
 type ending struct {
 	ended    *record.Record // nil while the call is live
 	finished bool           // the record is handed over
-	why      cause.Cause    // for the legs of a call that a killed process left behind
+	why      cause.Cause    // cause of the hang-up of a call that a killed process left behind
 }
 
-// times has the times of a call, with monotonic readings, because the clock may be set
-// during a call. Zero means not yet, or no limit.
+// times holds the times of a call, with monotonic readings, because the clock may be set during a call. Zero means
+// not yet, or no limit.
 type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
@@ -345,7 +345,7 @@ func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
 	live := registry.LiveCall{Record: r, Phase: c.phase}
-	if c.finished { // its goroutine may be releasing the rest
+	if c.finished { // the call's goroutine may be releasing the rest
 		return live
 	}
 	c.bridge.Show(&live)

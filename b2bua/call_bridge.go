@@ -8,15 +8,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// The call as its bridge uses it.
-
 // bridgeCall implements bridge.Call.
 type bridgeCall struct{ call *Call }
 
 var _ bridge.Call = bridgeCall{}
 
-// Half returns the leg that a side's media flows to: on side B the leg connected to the caller, or, before there is
-// one, the attempt's leg.
+// Half returns the leg on a side, with its media. On side B this is the leg connected to the caller, or, before there
+// is one, the leg of the current attempt.
 func (b bridgeCall) Half(side media.Side) *bridge.Half {
 	switch c := b.call; {
 	case side == media.SideA:
@@ -29,7 +27,7 @@ func (b bridgeCall) Half(side media.Side) *bridge.Half {
 	return nil
 }
 
-// Connected returns the leg that is connected to the caller.
+// Connected returns the leg that is connected to the caller, or nil.
 func (b bridgeCall) Connected() *bridge.Half { return halfOf(b.call.b) }
 
 func halfOf(l *legOnWire) *bridge.Half {
@@ -39,7 +37,7 @@ func halfOf(l *legOnWire) *bridge.Half {
 	return &l.Half
 }
 
-// Called returns the target of Half(media.SideB).
+// Called returns the target that Half(media.SideB) leads to.
 func (b bridgeCall) Called() *peers.Target {
 	switch c := b.call; {
 	case c.b != nil:
@@ -50,8 +48,8 @@ func (b bridgeCall) Called() *peers.Target {
 	return nil
 }
 
-// Policy returns the configuration of the platform that the caller is connected to, was connected to last, or will be
-// connected to, or of the platform that has placed the call.
+// Policy returns the configuration of the platform that placed the call, or of the one that the caller is, was last,
+// or will be connected to.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
 	case c.connected == nil:

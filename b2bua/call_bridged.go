@@ -12,8 +12,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// bridged: both legs are answered and media flows. A transfer may be under way
-// beside it.
+// bridged is the phase in which both legs are answered and media flows. A transfer may be in
+// progress at the same time.
 func (c *Call) bridged() phase {
 	c.phase = "bridged"
 	for !c.finished {
@@ -33,14 +33,14 @@ func (c *Call) bridged() phase {
 	return (*Call).linger
 }
 
-// factInBridge handles a fact of one of the two legs.
+// factInBridge handles a fact that one of the legs reports while the call is bridged.
 func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	switch f := f.(type) {
 	case leg.Gone:
 		c.onGone(from, f)
 	case leg.Cancelled:
-		// The carrier's CANCEL was faster than our 200, which never went out. To the
-		// target the call was answered: it gets BYE.
+		// The carrier's CANCEL crossed our 200, which was never sent. The target has answered, so it
+		// gets a BYE.
 		c.neverAnswered(cause.CallerCancelled, record.EndedByCaller, 487)
 	case leg.Offered:
 		c.bridge.Exchanges.Offered(&from.Half, f)
@@ -64,15 +64,15 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.settle()
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
-		// of an attempt before
+		// from an earlier attempt
 	}
 }
 
-// eventInBridge handles an event of a call that is answered.
+// eventInBridge handles an event while the call is bridged.
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
 	case ready:
-		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an attempt before
+		if a := c.attempts.current; a == nil || e.Attempt != a.number { // from an earlier attempt
 			c.attempts.late(e)
 		} else {
 			c.replacements.prepared(e)
@@ -83,11 +83,11 @@ func (c *Call) eventInBridge(e event) {
 		c.hangup(e.Cause, e.By)
 	case expired:
 		c.hangup(e.Cause, record.EndedBySystem)
-	case ofPart: // which has taken it
+	case ofPart: // handled by its part
 	}
 }
 
-// bridgeInBridge handles an event of the bridge of a call that is answered.
+// bridgeInBridge handles an event that the bridge posts while the call is bridged.
 func (c *Call) bridgeInBridge(e bridge.Event) {
 	switch e := e.(type) {
 	case media.EventSilent:
@@ -102,12 +102,12 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 	}
 }
 
-// asked answers a request within the dialog of one of the two legs, or passes it to the other one.
+// asked answers a request within a leg's dialog, or passes it to the other leg.
 func (c *Call) asked(from *legOnWire, req *sip.Request) {
 	c.bridge.Asked(&from.Half, req)
 }
 
-// onGone: one side hung up, or its dialog broke. The call ends.
+// onGone ends the call because one side hung up or its dialog broke.
 func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	by := record.EndedBySystem
 	switch {
@@ -130,7 +130,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	c.end(f.Cause, by, status, f.Q850)
 }
 
-// hangup ends both legs.
+// hangup ends both legs and the call.
 func (c *Call) hangup(why cause.Cause, by string) {
 	c.replacements.stop(why)
 	status := c.heardByCaller()
@@ -142,8 +142,8 @@ func (c *Call) hangup(why cause.Cause, by string) {
 	c.end(why, by, status, 0)
 }
 
-// heardByCaller is the final answer that the caller has: 200, or 480 if our 200
-// still waits for a PRACK when the call ends.
+// heardByCaller returns the final status that the caller got: 200, or 480 if our 200 still waits
+// for a PRACK when the call ends.
 func (c *Call) heardByCaller() int {
 	if !c.a.Leg.AnswerWaits() {
 		return 200
@@ -152,7 +152,7 @@ func (c *Call) heardByCaller() int {
 	return 480
 }
 
-// unanswered takes the answer out of the record: the caller never got it.
+// unanswered removes the answer from the record, because the caller never got it.
 func (c *Call) unanswered() {
 	c.record.AnsweredAt = record.Time{}
 	c.record.SetupMS = 0
@@ -169,22 +169,23 @@ func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 	c.end(why, by, status, 0)
 }
 
-// limitDuration shortens the limit of a call that has been transferred to a trunk
-// with a limit of its own.
+// limitDuration shortens the call's time limit if the call was transferred to a trunk with a
+// shorter one.
 func (c *Call) limitDuration() {
 	if t := c.connected.target.Trunk; t != nil && t.MaxDuration > 0 {
 		c.times.durationUntil = leg.Earliest(c.times.durationUntil, time.Now().Add(t.MaxDuration))
 	}
 }
 
-// securedInBridge ends the call of a side that can't be heard, unless somebody else is called.
+// securedInBridge ends a call if the DTLS handshake of one of its sides failed, unless another
+// party is being called.
 func (c *Call) securedInBridge(e bridge.HandshakeOver) {
 	if err := c.bridge.Keying.TakeKeys(e); !c.replacements.secured(e, err) && err != nil {
 		c.hangup(cause.DTLSFailed, record.EndedBySystem)
 	}
 }
 
-// onMediaLost hangs up a call without media.
+// onMediaLost hangs up a call whose media has stopped.
 func (c *Call) onMediaLost(f media.EventSilent) {
 	c.log.Warn().Int64("silent_ms", f.Since.Milliseconds()).Bool("never", f.Never).Msg("no media")
 	c.ladder.Decide("no RTP from either side for %d s", int(f.Since.Seconds()))
@@ -192,7 +193,7 @@ func (c *Call) onMediaLost(f media.EventSilent) {
 	if f.Never {
 		why = cause.NoMedia
 	}
-	if c.invite != nil && c.a.Leg.UAS { // what keeps the ACK from us may keep the media, too
+	if c.invite != nil && c.a.Leg.UAS { // whatever blocks the ACK may block the media, too
 		why = cause.NoACK
 		c.ladder.Decide("the 200 was never acknowledged")
 	}

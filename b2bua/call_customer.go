@@ -23,10 +23,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call that a request places: the customer is called as an attempt on side A. Once the customer has answered, the
-// call has a caller but no agent, as in a rescue, and the agent is called.
+// A call that an API request places has no caller. The party that it calls first is named the customer here: it is
+// called as an attempt on side A, and takes the caller's role once it has answered. The call then has no agent, as in a
+// rescue, and the agent is called.
 
-// customer is the party that we call first.
+// customer handles the party that a placed call calls first.
 type customer struct {
 	idle
 	*placement // nil if a caller placed the call, or if its agent is connected
@@ -35,17 +36,17 @@ type customer struct {
 // placement is the state of a call that we place, until its agent is connected.
 type placement struct {
 	plan  outbound.Plan // plan for calling the customer
-	heard heard         // what a machine that answered has heard
+	heard heard         // what is played to a machine that answered
 }
 
-// placed plans the calls to the customer and to the agents.
+// placed plans the attempts to reach the customer, and then an agent.
 func (cu *customer) placed(placing *outbound.Placing) {
 	c := cu.call
 	plan, agents := placing.Plans(c.vars)
 	cu.placement, c.plan, c.record.Placed = &placement{plan: plan}, &agents, true
 }
 
-// on handles all events while the customer is called, and later the detection of who answered.
+// on handles all events while the customer is called, and later the events that tell who answered.
 func (cu *customer) on(h happening) (next phase, mine bool) {
 	c := cu.call
 	if in, is := h.event.(inBridge); is {
@@ -76,7 +77,7 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 	return next, true
 }
 
-// release releases the state that is only needed while there is no agent.
+// release drops the state that is only needed until an agent is connected.
 func (cu *customer) release() {
 	cu.placement, cu.call.record.Placed = nil, false
 }
@@ -87,8 +88,8 @@ func (cu *customer) show(l *registry.LiveCall) {
 	}
 }
 
-// Originate places a call, and returns its state while the customer is called. The id of the origination must be
-// unique. The error is an *outbound.PlaceError, or ctx's.
+// Originate places a call, and returns its state as soon as the first party is being called. The id of the origination
+// must be unique. The error is an *outbound.PlaceError, or ctx's.
 func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (registry.LiveCall, error) {
 	at, p := time.Now(), s.admission.Peers.Load()
 	placing, err := o.Place(p, at)
@@ -126,7 +127,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	return registry.LiveCall{}, ctx.Err()
 }
 
-// begins returns the call's first turn.
+// begins runs the call's first turn, and returns the next phase.
 func (cu *customer) begins() phase {
 	c := cu.call
 	c.nameByIDs()
@@ -135,7 +136,7 @@ func (cu *customer) begins() phase {
 	return cu.next()
 }
 
-// next makes the next attempt to call the customer. It ends the call if none is left.
+// next starts the next attempt to call the customer. It ends the call if no attempt is left.
 func (cu *customer) next() phase {
 	c := cu.call
 	if c.attempts.try(&cu.plan) {
@@ -143,7 +144,7 @@ func (cu *customer) next() phase {
 	}
 	last, by, status := c.attempts.last, record.EndedBySystem, 503
 	switch {
-	case last.cause == cause.CallerHangup: // BYE before its answer, which is not allowed
+	case last.cause == cause.CallerHangup: // it sent a BYE before it answered, which is not allowed
 		by, status = record.EndedByCaller, 487
 	case last.code >= 300:
 		status = last.code
@@ -154,7 +155,7 @@ func (cu *customer) next() phase {
 // calling is the phase in which the customer is called and has not answered.
 func (c *Call) calling() phase { return c.setUp("dialing", (*Call).calling) }
 
-// fact returns the next phase after a fact of the customer's leg. nil means the same phase.
+// fact handles a fact of the customer's leg, and returns the next phase. nil means the same phase.
 func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 	c := cu.call
 	switch f := f.(type) {
@@ -184,7 +185,7 @@ func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 	return nil
 }
 
-// answered starts the media to the customer. It calls the agent, or first waits to find out who answered.
+// answered connects the customer's media. Then it calls the agent, at once or after finding out who answered.
 func (cu *customer) answered(f leg.Answered) phase {
 	c := cu.call
 	a := c.attempts.current
@@ -215,8 +216,8 @@ func (cu *customer) answered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// timeout returns how a call ends whose customer does not answer in time. A time limit from the request tells the
-// trunk's circuit nothing.
+// timeout returns the cause and status for a customer that did not answer in time. If the request has set its own time
+// limit, the timeout does not count against the trunk's circuit.
 func (cu *customer) timeout() (why cause.Cause, status int) {
 	c := cu.call
 	if c.a != nil && !c.a.Leg.AwaitsResponse() {
@@ -235,13 +236,13 @@ func (cu *customer) callAgent() {
 	c.replacements.next()
 }
 
-// firstAgent calls the first agent of a placed call.
+// firstAgent is the reason for calling the first agent of a placed call.
 type firstAgent struct {
 	unwatched
 	call *Call
 }
 
-// answered records the session that both sides have, so that a later change of the customer's can be compared with it.
+// answered records the session that both sides agreed on, to compare later changes by the customer with it.
 func (f firstAgent) answered(seen *sdp.Description) {
 	has := &f.call.bridge.Agreement
 	has.Tell(media.SideA, seen.Common(has.Offer))
@@ -260,10 +261,11 @@ func (f firstAgent) failed(*replacement) {
 	f.call.hangup(f.call.attempts.last.cause, record.EndedBySystem)
 }
 
-// A placed call without an agent whose process is replaced. The customer keeps ringing, or stays connected. Detection
-// of who answered is given up, waiting for a machine's beep starts over, and an agent that was ringing is called again.
+// The rest handles a placed call without an agent whose process is replaced. The customer keeps ringing, or stays
+// connected. The new process does not continue to detect who answered. It waits for a machine's beep from the start,
+// and calls a ringing agent again.
 
-// busy returns why a placed call without an agent can't be handed over.
+// busy returns why a placed call without an agent can't be handed over, or nil if it can.
 func (cu *customer) busy() error {
 	c := cu.call
 	switch a := c.attempts.current; {
@@ -284,7 +286,7 @@ func (cu *customer) busy() error {
 	return errSetUp
 }
 
-// save adds to a sheet the state of a call without an agent that the next process needs.
+// save adds the state of a placed call without an agent to a sheet.
 func (cu *customer) save(k *snapshot.Sheet) {
 	c := cu.call
 	if cu.placement == nil || !k.Handed {
@@ -307,7 +309,7 @@ func (cu *customer) save(k *snapshot.Sheet) {
 	}
 }
 
-// restore restores the state of a call without an agent. It leaves out agents that are not configured any more.
+// restore restores the state of a placed call without an agent. Agents that are no longer configured are left out.
 func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 	c, k := cu.call, &all.Customer
 	if !all.IsPlaced() {
@@ -342,7 +344,7 @@ func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// begin continues a call without an agent.
+// begin continues a placed call without an agent after a restart.
 func (cu *customer) begin(v *restoring) phase {
 	c := cu.call
 	if cu.placement == nil {

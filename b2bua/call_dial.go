@@ -24,9 +24,9 @@ import (
 type progress int
 
 const (
-	notDialled progress = iota // it failed: try the next target
+	notDialled progress = iota // the attempt failed; the next target is tried
 	dialled
-	waitsForTCP // its INVITE is too large for UDP; ready comes again with a connection
+	waitsForTCP // the INVITE is too large for UDP; ready comes again with a connection
 )
 
 // dialPrepared dials the target of the current attempt, if its preparation succeeded.
@@ -41,10 +41,10 @@ func (all *attempts) dialPrepared(f ready) progress {
 	if f.Cause == cause.None && f.Node != "" {
 		c.ladder.Decide("target %s is registered at node %s: its Contact is called from here", a.target.Dial.Name, f.Node)
 	}
-	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // already in the log
+	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // an open circuit is in the log already
 		c.log.Warn().Err(problem).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
-	if errors.Is(f.Err, reach.ErrNotRegistered) { // not an outage, so the circuit lets the next call through
+	if errors.Is(f.Err, reach.ErrNotRegistered) { // this is no outage, so the circuit must let the next call through
 		a.target.SIP.End(time.Now(), &a.try, circuit.Neutral)
 	}
 	if f.Cause != cause.None {
@@ -65,7 +65,7 @@ func (all *attempts) dialPrepared(f ready) progress {
 	return dialled
 }
 
-// notePrepared records the result of the preparation. first is false if it is for another address or connection of the
+// notePrepared records the result of the preparation. first is false if this is a further address or connection of the
 // same attempt.
 func (all *attempts) notePrepared(f ready) (first bool) {
 	c := all.call
@@ -94,7 +94,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 	return first
 }
 
-// dial makes leg B and sends its INVITE.
+// dial creates leg B and sends its INVITE.
 func (all *attempts) dial(f ready) (cause.Cause, error) {
 	c := all.call
 	a := all.current
@@ -137,8 +137,8 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	return cause.None, nil
 }
 
-// outboundLeg makes leg B and the input for its INVITE. The INVITE has the caller's offer with our address at, and the
-// configured headers. It sends nothing.
+// outboundLeg creates leg B and the input that makes it send its INVITE. The INVITE has the caller's offer with our
+// address at, and the configured headers. outboundLeg sends nothing.
 func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite,
 	cause.Cause, error,
 ) {
@@ -161,15 +161,16 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	}
 	in.CallID, in.RingTimeout = message.NewCallID(), f.RingTimeout(a.target.Dial)
 	if a.side() == media.SideA {
-		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // setupUntil is the limit
+		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // the call's setupUntil limits it
 	}
-	if a.line != nil { // it was tried at another address before
+	if a.line != nil { // another address was tried before
 		in.RetryOf = a.line.Leg
 	}
 	return f.Invite(in)
 }
 
-// noteDropped reports the headers that were left out of an INVITE. whole is its size with all of them.
+// noteDropped logs and records the headers that were left out of an INVITE. whole is the INVITE's size with all
+// headers.
 func (all *attempts) noteDropped(a *attempt, headers []string, whole int) {
 	if len(headers) > len(a.dropped) {
 		all.call.log.Warn().Str("target", a.target.Dial.Name).Int("attempt", a.number).Strs("headers", headers).
@@ -178,8 +179,8 @@ func (all *attempts) noteDropped(a *attempt, headers []string, whole int) {
 	a.dropped = headers
 }
 
-// connect opens a TCP connection to a target over UDP (RFC 3261 section 18.1.1). A
-// goroutine does that and posts f again, with the connection if there is one.
+// connect opens a TCP connection to a target that is configured for UDP (RFC 3261 section 18.1.1). It works in a
+// goroutine, which posts f again, with the connection if that succeeded.
 func (all *attempts) connect(f ready) {
 	c := all.call
 	ctx, cancel := context.WithCancel(c.server.ctx)
@@ -201,8 +202,8 @@ func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 		cause.NextTarget(f.Code, a.plan.FailoverOn)
 }
 
-// elsewhere continues the attempt at the target's next address if the refusal is a reason
-// for that (RFC 3263 section 4.3), and reports whether it does. Then ready comes again.
+// elsewhere continues the attempt at the target's next address if the refusal allows that (RFC 3263 section 4.3), and
+// reports whether it does. A new ready event follows.
 func (all *attempts) elsewhere(f leg.Refused) bool {
 	c := all.call
 	a := all.current

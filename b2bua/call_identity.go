@@ -66,7 +66,7 @@ func (i *identity) verify() phase {
 // verifying is the phase in which the caller is being verified.
 func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying) }
 
-// verified continues the call, or refuses it, as the trunk is configured.
+// verified continues the call or refuses it, depending on the trunk's configuration.
 func (i *identity) verified(e verified) phase {
 	c := i.call
 	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}

@@ -107,16 +107,16 @@ func (c *Call) take(it item) {
 	}
 }
 
-// input gives a leg an input that was posted for it. Requests of the peer are put into
-// order first.
+// input passes an input that was posted for a leg to the leg. Requests of the peer are
+// put into order first.
 func (c *Call) input(l *legOnWire, in leg.Input) {
-	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the leg needs a request before its CANCEL
+	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // its request has not reached the leg yet
 		c.mailbox.queue(l, l.sequence.Flush())
 		c.mailbox.due.Push(item{line: l, in: in})
 		return
 	}
 	req, ok := in.(leg.RequestIn)
-	if !ok || l.Leg.Done() { // nothing would release a request held for a leg that is done
+	if !ok || l.Leg.Done() { // a leg that is done never releases a held request
 		c.step(l, in)
 		return
 	}
@@ -124,8 +124,8 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 	c.mailbox.queue(l, l.sequence.Take(time.Now(), req))
 }
 
-// nextDue gives a leg the next request that is due, and reports whether there was one.
-// The call handles the facts of each request before the next one.
+// nextDue passes the next request that is due to its leg, and reports whether there was
+// one. The call handles the facts of each request before the next one.
 func (c *Call) nextDue() bool {
 	it, ok := c.mailbox.due.Pop()
 	if !ok {
@@ -139,7 +139,7 @@ func (c *Call) nextDue() bool {
 	return true
 }
 
-// step gives a leg an input, performs its effects and queues its facts.
+// step passes an input to a leg, performs the leg's effects and queues its facts.
 func (c *Call) step(l *legOnWire, in leg.Input) {
 	untyped := l.Leg.Untyped
 	facts, effects := l.Leg.Step(time.Now(), in)
@@ -242,7 +242,7 @@ func (c *Call) linger() phase {
 func (c *Call) leave() {
 	c.checkpoint.replicated()
 	for _, it := range c.mailbox.Close() {
-		c.safely(func() { c.take(it) }) // questions and requests need an answer
+		c.safely(func() { c.take(it) }) // whoever asked a question or sent a request needs an answer
 	}
 	for c.mailbox.due.Len() > 0 {
 		c.safely(func() { c.nextDue() })

@@ -15,7 +15,7 @@ type part interface {
 
 	// on handles a fact or an event if it concerns the part, and returns the next phase. nil means the same phase.
 	on(h happening) (next phase, mine bool)
-	// deadline returns the time at which to call due, or zero. After a crash it is as old as the last checkpoint.
+	// deadline returns the time at which due is called, or zero. After a crash it may be as old as the last checkpoint.
 	deadline() time.Time
 	due(now time.Time)
 
@@ -34,11 +34,11 @@ type part interface {
 	end()
 	release()
 
-	// show adds the values that only a live call has.
+	// show adds values to a live call's description that its record does not have.
 	show(l *registry.LiveCall)
 }
 
-// parts has the parts of a call.
+// parts holds the parts of a call.
 type parts struct {
 	queue        queue
 	identity     identity
@@ -74,7 +74,7 @@ func (idle) end()                                         {}
 func (idle) release()                                     {}
 func (idle) show(*registry.LiveCall)                      {}
 
-// give passes a fact or an event to the part that it concerns. It returns false if it concerns the call itself.
+// give passes a fact or an event to the part that handles it. It returns false if no part does, so the call must.
 func (c *Call) give(h happening) (next phase, taken bool) {
 	for _, p := range c.all() {
 		next, taken = p.on(h)
@@ -85,7 +85,7 @@ func (c *Call) give(h happening) (next phase, taken bool) {
 	return next, taken
 }
 
-// hasAgent tells the parts that an agent is connected, or was before a restart.
+// hasAgent tells the parts that an agent is connected, also after a restart.
 func (c *Call) hasAgent() {
 	for _, p := range c.all() {
 		p.connected()

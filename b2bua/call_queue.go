@@ -15,15 +15,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// routes[].queue: every target of the route is full, and the caller waits for a place at one of them. Package peers has
-// the queue, and passes on each place under its lock.
+// routes[].queue: every target of the route is full, and the caller waits for a place at one of them. The queue itself
+// is in package peers.
 
 // queue is the state of a call's wait.
 type queue struct {
 	idle
 	waiter *peers.Waiter // nil if it never had to wait
-	left   time.Duration // rest of setup_timeout, which is stopped
-	until  time.Time     // deadline
+	left   time.Duration // the rest of setup_timeout, which does not run while the call waits
+	until  time.Time     // deadline of the wait
 }
 
 // called means that a waiting call has a place, or that it will get none.
@@ -49,7 +49,7 @@ func (q *queue) due(time.Time) {
 	q.call.mailbox.happened(expired{cause.QueueTimeout})
 }
 
-// restore continues counting the waiting time.
+// restore restores the waiting time of the old process, so that the wait continues to count.
 func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
 	c := q.call
 	c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond
@@ -81,7 +81,7 @@ func (q *queue) join() phase {
 	if c.route.Queue == nil || !c.plan.Capped {
 		return nil
 	}
-	again := q.waiter != nil || c.record.Queued > 0 // in the old process
+	again := q.waiter != nil || c.record.Queued > 0 // it has waited in the old process
 	if q.waiter == nil {
 		q.waiter = &peers.Waiter{
 			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: peers.PartiesOf(&c.vars),
@@ -94,7 +94,7 @@ func (q *queue) join() phase {
 	}
 	c.record.Waits, q.left = now, c.times.setupUntil.Sub(now)
 	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-c.record.Waited())
-	if n := c.server.admission.Position(q.waiter); n > 0 { // otherwise there is a place after all
+	if n := c.server.admission.Position(q.waiter); n > 0 { // otherwise it has a place already
 		c.bridge.Sounds.Instead = c.route.Queue.Sound
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
@@ -141,7 +141,7 @@ func (q *queue) called() phase {
 	return c.nextAttempt()
 }
 
-// timedOut ends a wait that has reached its limit, unless a place has just become free.
+// timedOut ends a wait that has reached its limit, unless the call has just been given a place.
 func (q *queue) timedOut() phase {
 	if p := q.called(); !q.waits() {
 		return p
@@ -149,13 +149,14 @@ func (q *queue) timedOut() phase {
 	return q.call.refuse(486, cause.QueueTimeout)
 }
 
-// end ends the wait before the call's set-up place is given back, because a waiting call does not count as a set-up.
+// end ends the wait. This must happen before the call's set-up place is returned, because a waiting call does not count
+// as a set-up.
 func (q *queue) end() {
 	q.over()
 	q.release()
 }
 
-// over ends the wait, and restarts the set-up timer.
+// over ends the wait, and lets the set-up timer continue.
 func (q *queue) over() {
 	if c := q.call; q.waits() {
 		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""

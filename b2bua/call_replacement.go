@@ -17,55 +17,57 @@ import (
 	"flowbridge/store/record"
 )
 
-// Somebody else is called, as an attempt beside the bridge, and gets the caller, whose leg stays as it is. Why that is
-// done, and what becomes of the call if nobody answers, is the matter of a reason.
+// Another party is called in parallel with the bridge, and takes the agent's place when it answers. The caller's leg
+// stays the same. A reason says why the party is called, and what happens if no party answers.
 
-// replacements call somebody in an agent's place, or the first agent of a call that we place.
+// replacements calls another party in the agent's place, or the first agent of a call that we place.
 type replacements struct {
 	idle
-	current *replacement // nil: none is under way
+	current *replacement // nil if no replacement is in progress
 }
 
-// replacement is one that is under way.
+// replacement is one replacement in progress.
 type replacement struct {
 	snapshot.Replacement
-	why      reason // nil: of the old process, until the call's first turn
+	why      reason // nil if an old process began it, until the call's first turn
 	plan     outbound.Plan
 	held     bool             // the agent was holding the call when it hung up
-	early    *sdp.Description // early media of who is called
-	code     int              // the last final answer
+	early    *sdp.Description // early media of the called party
+	code     int              // the last final answer of a called party
 	phrase   string
-	waiting  *legOnWire // the agent, while who is called agrees on its keys; nil: it does not wait
+	waiting  *legOnWire // the agent, while the called party agrees on its keys; nil if no agent waits
 	announce bridge.Announce
-	hears    bool // who is called hears the announcement
-	accepted bool // it has heard it, and takes the call
+	hears    bool // the called party hears the announcement
+	accepted bool // the called party has heard it, and takes the call
 }
 
-// standing is how far a replacement is.
+// standing is the progress of a replacement.
 type standing int
 
 const (
 	rings standing = iota
-	hears          // what the call is about
+	hears          // the called party hears the announcement
 	done
 	failed
 )
 
-// reason is why somebody else is called, and what is made of how that goes.
+// reason is why another party is called. Its methods report the progress.
 type reason interface {
-	// stands says how far it is, to who watches the call.
+	// stands reports the progress to those who watch the call.
 	stands(at standing, code int, phrase string)
-	// report says so to the agent.
+	// report reports the progress to the agent.
 	report(r *replacement, code int, phrase string)
-	// answered: the caller gets who has answered with this description. The call is noted next.
+	// answered is called when a party has answered, before the caller is connected to it. seen is the answer in the
+	// caller's payload types. A checkpoint follows.
 	answered(seen *sdp.Description)
-	// connected: everybody knows it. It returns what the ladder and the log say.
+	// connected is called once the caller is connected and both sides know it. It returns the words for the ladder and for
+	// the log.
 	connected() (how, message string)
-	// failed: nobody takes the caller.
+	// failed is called if no party takes the caller.
 	failed(r *replacement)
 }
 
-// unwatched is a reason that nobody has given, and hears of.
+// unwatched is embedded in reasons that report no progress.
 type unwatched struct{}
 
 func (unwatched) stands(standing, int, string)     {}
@@ -74,7 +76,7 @@ func (unwatched) answered(*sdp.Description)        {}
 
 func (rs *replacements) save(k *snapshot.Sheet) {
 	r, c := rs.current, rs.call
-	if r == nil || c.connected == nil { // without an agent so far, the plan is what stays
+	if r == nil || c.connected == nil { // before there is an agent, the call's plan is saved instead
 		return
 	}
 	k.Replacement = new(r.Replacement)
@@ -83,7 +85,7 @@ func (rs *replacements) save(k *snapshot.Sheet) {
 	}
 }
 
-// restore leaves it to the call's first turn to end what was under way, or to begin it again.
+// restore restores the saved replacement. The call's first turn ends or restarts it.
 func (rs *replacements) restore(k *snapshot.Call, _ *record.Record) error {
 	if k.Replacement != nil {
 		rs.current = &replacement{Replacement: *k.Replacement}
@@ -91,7 +93,8 @@ func (rs *replacements) restore(k *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// on handles what the leg says that is called, or the agent that waits for it, and that the agent has left meanwhile.
+// on handles facts of the called party's leg and of a waiting agent's, the end of an agent that hangs up, and the end
+// of an announcement.
 func (rs *replacements) on(h happening) (next phase, mine bool) {
 	switch {
 	case rs.isLine(h.from):
@@ -123,16 +126,16 @@ func (rs *replacements) end() { rs.takeOut() }
 
 func (rs *replacements) show(l *registry.LiveCall) {
 	if rs.current != nil {
-		l.Record.Attempts = append(l.Record.Attempts, rs.call.attempts.current.recordOf(cause.None, 0)) // so far
+		l.Record.Attempts = append(l.Record.Attempts, rs.call.attempts.current.recordOf(cause.None, 0)) // the attempt so far
 	}
 }
 
 func (rs *replacements) underway() bool { return rs.current != nil }
 
-// lost says whether the agent has not left, but is lost.
+// lost reports whether the replacement was caused by the loss of the agent, which did not leave by itself.
 func (rs *replacements) lost() bool { return rs.current != nil && rs.current.Lost != nil }
 
-// waiting is the agent that waits until who is called can be heard; nil: none.
+// waiting returns the leg of the agent that waits until the called party can be heard, or nil.
 func (rs *replacements) waiting() *legOnWire {
 	if rs.current == nil {
 		return nil
@@ -140,17 +143,17 @@ func (rs *replacements) waiting() *legOnWire {
 	return rs.current.waiting
 }
 
-// targets are who is called, and who would be next.
+// targets returns the target that is called, and after it those that would be called next.
 func (rs *replacements) targets() []*peers.Target {
 	return append([]*peers.Target{rs.call.attempts.current.target}, rs.current.plan.Targets...)
 }
 
-// isLine says whether a leg is the one that is called, or of an agent that waits for it.
+// isLine reports whether a leg is the called party's, or that of an agent that waits for it.
 func (rs *replacements) isLine(l *legOnWire) bool {
 	return rs.current != nil && l != nil && (l == rs.call.attempts.current.line || l == rs.current.waiting)
 }
 
-// try makes a replacement the current one. The first attempt is next's.
+// try makes r the current replacement. A call of next then starts its first attempt.
 func (rs *replacements) try(r *replacement) {
 	r.code, r.phrase = 503, message.StatusText(503)
 	rs.current = r
@@ -163,14 +166,14 @@ func (rs *replacements) next() {
 	}
 }
 
-// prepared goes on with an attempt that can be dialled.
+// prepared dials the target of an attempt whose preparation is over, or tries the next one.
 func (rs *replacements) prepared(e ready) {
 	if rs.current != nil && rs.call.attempts.dialPrepared(e) == notDialled {
 		rs.next()
 	}
 }
 
-// fact handles a fact of the leg that is called, or of an agent that waits for it.
+// fact handles a fact of the called party's leg, or of the leg of an agent that waits for it.
 func (rs *replacements) fact(from *legOnWire, f leg.Fact) {
 	c := rs.call
 	switch f := f.(type) {
@@ -181,7 +184,7 @@ func (rs *replacements) fact(from *legOnWire, f leg.Fact) {
 	case leg.Refused:
 		rs.refused(f)
 	case leg.Offered:
-		if from == rs.current.waiting || c.attempts.current.answer != nil { // until the target has its keys
+		if from == rs.current.waiting || c.attempts.current.answer != nil { // until the called party has its keys
 			c.step(from, bridge.Rejection(491))
 		} else {
 			c.step(from, bridge.NotAcceptable())
@@ -194,11 +197,11 @@ func (rs *replacements) fact(from *legOnWire, f leg.Fact) {
 		rs.goneInTry(from, f)
 	case leg.Replied:
 		c.bridge.Relays.Replied(f)
-	case leg.Cancelled, leg.Confirmed, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused: // not for here
+	case leg.Cancelled, leg.Confirmed, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused: // not possible here
 	}
 }
 
-// refused: a target does not take the call. The next one is tried.
+// refused tries the next target after one has refused the call.
 func (rs *replacements) refused(f leg.Refused) {
 	r := rs.current
 	r.early = nil
@@ -213,7 +216,7 @@ func (rs *replacements) refused(f leg.Refused) {
 	rs.next()
 }
 
-// rings: the caller hears the new target's early media only if it has no agent.
+// rings reports that the new target rings. The caller hears its early media only if it has no agent.
 func (rs *replacements) rings(f leg.Progress) {
 	c, r := rs.call, rs.current
 	c.attempts.current.judge(cause.None, f.Code)
@@ -237,9 +240,9 @@ func (rs *replacements) rings(f leg.Progress) {
 func (rs *replacements) answered(f leg.Answered) {
 	c, r := rs.call, rs.current
 	answer, err := c.attempts.readAnswer(f.SDP)
-	var seen *sdp.Description // by the caller
+	var seen *sdp.Description // the answer in the caller's payload types
 	if err == nil {
-		if c.b != nil && rs.isTried(answer) { // while caller and agent are as they were: Seen changes the caller
+		if c.b != nil && rs.isTried(answer) { // before Seen, which changes what the caller has agreed to
 			c.bridge.Exchanges.Interrupt(&c.b.Half)
 		}
 		seen, err = c.bridge.Agreement.Seen(answer)
@@ -272,7 +275,7 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	c.server.vacate(before)
 	c.limitDuration()
 	c.connected.settle()
-	c.checkpoint.flush(true) // the agent leaves when it is told, and the target stays after its ACK
+	c.checkpoint.flush(true) // before the agent leaves, and before the target's ACK
 	c.checkpoint.awaitReplica()
 	r.why.report(r, 200, message.StatusText(200))
 	if held {
@@ -287,8 +290,8 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	c.ladder.Decide("%s: the caller is connected to %s", how, c.connected.target.Dial.Name)
 }
 
-// resume offers the caller the session again if the caller was told that the agent
-// holds the call (reinvite: relay). The new target does not hold it.
+// resume offers the caller the session again if the agent's hold was passed on to it (reinvite: relay). The new target
+// does not hold the call.
 func (rs *replacements) resume() {
 	c := rs.call
 	if told, err := sdp.Read(c.a.Leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {
@@ -296,7 +299,7 @@ func (rs *replacements) resume() {
 	}
 }
 
-// failed leaves the caller with its agent. If that has gone, the reason says how the call ends.
+// failed leaves the caller with its agent. If the agent has left, the reason decides how the call ends.
 func (rs *replacements) failed() {
 	c, r := rs.call, rs.current
 	r.why.report(r, r.code, r.phrase)
@@ -305,10 +308,11 @@ func (rs *replacements) failed() {
 	c.ladder.Decide("nobody takes the caller: %d %s", r.code, r.phrase)
 	rs.current, c.attempts.current = nil, c.connected
 	r.why.failed(r)
-	c.checkpoint.flush(true) // the next process must not tell the agent again
+	c.checkpoint.flush(true) // so that the next process does not report this to the agent again
 }
 
-// agentLeft: the agent hung up meanwhile, as some do once their REFER is accepted. The caller waits for the new target.
+// agentLeft handles an agent that hangs up before the new target has answered, as some do once their REFER is accepted.
+// The caller waits for the new target.
 func (rs *replacements) agentLeft(f leg.Gone) {
 	c := rs.call
 	rs.loseAgent()
@@ -316,7 +320,7 @@ func (rs *replacements) agentLeft(f leg.Gone) {
 	c.ladder.Decide("the agent hangs up, the transfer goes on")
 }
 
-// loseAgent keeps the caller waiting without an agent until somebody else has answered.
+// loseAgent disconnects the agent. The caller waits until another party answers.
 func (rs *replacements) loseAgent() {
 	c, r := rs.call, rs.current
 	r.Left, r.held = true, c.bridge.Agreement.Description[media.SideB].Held()
@@ -331,21 +335,22 @@ func (rs *replacements) loseAgent() {
 	}
 }
 
-// takeOut ends the current one without a word; nil: there is none.
+// takeOut removes and returns the current replacement without any report, or returns nil if there is none.
 func (rs *replacements) takeOut() *replacement {
 	r := rs.current
 	rs.current = nil
 	return r
 }
 
-// giveUp fails one that the end of a process has ended, whose target is told by its leg.
+// giveUp fails a replacement that the end of the old process has interrupted. The legs themselves end the dialog with
+// its target.
 func (rs *replacements) giveUp(r *replacement, why reason) {
 	r.why, r.code, r.phrase = why, 500, message.StatusText(500)
 	rs.current, rs.call.attempts.last.cause = r, cause.ProcessRestart
 	rs.failed()
 }
 
-// stop ends a replacement because the call ends.
+// stop ends the current replacement because the call ends.
 func (rs *replacements) stop(why cause.Cause) {
 	c, r := rs.call, rs.current
 	if r == nil {

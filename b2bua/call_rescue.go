@@ -38,7 +38,7 @@ func (rs *rescues) restore(k *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// on handles the end of an agent's leg, if the caller is kept.
+// on handles the end of an agent's leg, if the caller stays in the call.
 func (rs *rescues) on(h happening) (next phase, mine bool) {
 	f, is := h.fact.(leg.Gone)
 	if !is || h.from != rs.call.b || rs.call.whoIs() != bridged || !rs.isDead(f) {

@@ -19,8 +19,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// admitted: the INVITE has a call. A CANCEL that has arrived already ends the call
-// here, before the platform is asked and anything rings.
+// admitted is the first phase of a new call. A CANCEL that has arrived already ends the call here, before the platform
+// is asked and any target rings.
 func (c *Call) admitted() phase {
 	c.phase = "preparing"
 	for {
@@ -41,7 +41,8 @@ func (c *Call) admitted() phase {
 	return c.identity.verify()
 }
 
-// limited says which limit of the trunk a new call is over, and what the caller gets.
+// limited returns which limit of the trunk a new call exceeds, as a cause, and the status for the caller. It returns
+// cause.None if there is room.
 func (c *Call) limited() (why cause.Cause, status int) {
 	if c.readmitted {
 		c.server.admission.Reclaim(c.trunk, peers.PartiesOf(&c.vars))
@@ -61,7 +62,7 @@ func (c *Call) routing() phase {
 		for _, why := range report.Mismatches(c.peers, &c.vars, c.times.started) {
 			c.ladder.Decide("%s", why)
 		}
-		c.checkpoint.flush(true) // with what is known of the caller
+		c.checkpoint.flush(true) // save what is known of the caller
 		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)
@@ -93,7 +94,8 @@ func (c *Call) routing() phase {
 	return c.nextAttempt()
 }
 
-// ring answers the caller's offer with 183, so that the caller hears our ringing. False: it can't hear any.
+// ring answers the caller's offer with 183, so that the caller hears our ringing. It returns false if that is not
+// possible.
 func (c *Call) ring(targets []*peers.Target) bool {
 	if !c.bridge.Sounds.Ring(targets) {
 		return false
@@ -104,27 +106,27 @@ func (c *Call) ring(targets []*peers.Target) bool {
 	return true
 }
 
-// resumeEarlyMedia goes on with a caller that has its answer, and its sound, from the old process. The answer is
-// repeated for proxies (RFC 3261 section 13.3.1.1).
+// resumeEarlyMedia continues with a caller that got an answer with 183, and a sound, from the old process. The answer
+// is sent again for proxies (RFC 3261 section 13.3.1.1).
 func (c *Call) resumeEarlyMedia() phase {
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
 	return c.nextAttempt()
 }
 
-// takeRoute notes the route of the call, with its direction and lead.
+// takeRoute makes a route the call's route, and sets the variables that depend on it.
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = c.peers.RouteName(index), c.route.Direction
 	c.vars.Row = c.peers.RowOf(c.route.AgentNumber(&c.vars))
 }
 
-// preparing: the platform is asked for an id and its host is looked up.
+// preparing is the phase in which the platform is asked for an id, and its host is looked up.
 func (c *Call) preparing() phase { return c.setUp("preparing", (*Call).preparing) }
 
-// dialing: the INVITE to the target has no final answer.
+// dialing is the phase in which the INVITE to the target has no final answer.
 func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 
-// setUp handles what happens in a phase before the answer.
+// setUp handles what happens in a phase before the answer. same is that phase, and name its name.
 func (c *Call) setUp(name string, same phase) phase {
 	c.phase = name
 	for {
@@ -146,11 +148,11 @@ func (c *Call) setUp(name string, same phase) phase {
 	}
 }
 
-// setUpEvent is the next phase after an event; nil: the same one.
+// setUpEvent handles an event, and returns the next phase. nil means the same phase.
 func (c *Call) setUpEvent(e event) phase {
 	switch e := e.(type) {
 	case ready:
-		if a := c.attempts.current; a != nil && e.Attempt == a.number { // else of an attempt before
+		if a := c.attempts.current; a != nil && e.Attempt == a.number { // otherwise it is from an earlier attempt
 			return c.onReady(e)
 		}
 		c.attempts.late(e)
@@ -167,12 +169,13 @@ func (c *Call) setUpEvent(e event) phase {
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 	case inBridge:
 		return c.bridgeInSetUp(e.Event)
-	case ofPart: // which has taken it
+	case ofPart: // handled by its part
 	}
 	return nil
 }
 
-// setUpFact is the next phase after a fact of a leg; nil: the same one. A leg B has facts only while it is dialled.
+// setUpFact handles a fact of a leg, and returns the next phase. nil means the same phase. The leg to a target reports
+// facts only while it is dialled.
 func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 	switch f := f.(type) {
 	case leg.Progress:
@@ -184,11 +187,11 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 	case leg.Cancelled:
 		return c.cancelledByCaller(f)
 	case leg.Gone:
-		if from == c.a { // the caller did not acknowledge what it has to
+		if from == c.a { // the caller did not acknowledge a reliable provisional answer or our 200
 			c.abandon(f.Cause, cause.Reasons{})
 			return c.end(f.Cause, record.EndedBySystem, 504, 0)
 		}
-		if a := c.attempts.current; from == a.line { // while its answer waits
+		if a := c.attempts.current; from == a.line { // the target hung up while its answer waited for keys
 			c.attempts.drop(a, f.Cause, nil)
 			return c.nextAttempt()
 		}
@@ -196,7 +199,7 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 		c.bridge.Exchanges.OfferedEarly(&from.Half, f)
 	case leg.Asked:
 		c.bridge.Reply(&from.Half, f.Req, 480)
-	case leg.AnswerReady: // the caller's, in its PRACK
+	case leg.AnswerReady: // the caller's answer, in its PRACK
 		if err := c.bridge.Exchanges.OwnOfferAnswered(&from.Half, f); err != nil {
 			c.abandon(cause.BadAnswer, cause.Reasons{})
 			return c.refuse(488, cause.BadAnswer, message.Warning("304 "+err.Error()))
@@ -206,7 +209,7 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 	return nil
 }
 
-// nextAttempt tries the next target, or ends the call where none is left.
+// nextAttempt tries the next target, or ends the call if no target is left.
 func (c *Call) nextAttempt() phase {
 	if c.attempts.try(c.plan) {
 		return (*Call).preparing
@@ -231,7 +234,7 @@ func (c *Call) onReady(f ready) phase {
 	return (*Call).preparing
 }
 
-// onProgress passes early media on, and ringing if the route wants that.
+// onProgress passes early media to the caller, and ringing if the route wants that.
 func (c *Call) onProgress(f leg.Progress) {
 	c.attempts.current.judge(cause.None, f.Code)
 	if f.SDP != nil {
@@ -247,14 +250,14 @@ func (c *Call) onProgress(f leg.Progress) {
 	}
 }
 
-// progressSent says which provisional answers the caller has got.
+// progressSent records which provisional answers the caller has got.
 type progressSent struct {
 	ringing    bool // 180
 	earlyMedia bool // a provisional answer with SDP
 }
 
-// sendEarlyMedia passes a provisional answer with SDP on, once. As a 180 is
-// not repeated, and not sent at all where the route says none, it is 183 then.
+// sendEarlyMedia passes a provisional answer with SDP to the caller, once. A 180 becomes 183 if the caller has got a
+// 180 already, or if the route sends no ringing.
 func (c *Call) sendEarlyMedia(f leg.Progress) {
 	if c.progressSent.earlyMedia {
 		return
@@ -276,7 +279,7 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
 
-// onAnswered: the target said 200 and has its ACK. Now the carrier gets its 200.
+// onAnswered handles the 200 of the target, which has got its ACK. The caller gets its 200 next.
 func (c *Call) onAnswered(f leg.Answered) phase {
 	err := sdp.ErrNoAudio
 	if f.SDP != nil {
@@ -316,7 +319,7 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// onRefused tries the next target, or gives the carrier the target's own answer.
+// onRefused tries the next target, or passes the target's own answer to the caller.
 func (c *Call) onRefused(f leg.Refused) phase {
 	if c.attempts.elsewhere(f) {
 		return (*Call).preparing
@@ -328,7 +331,7 @@ func (c *Call) onRefused(f leg.Refused) phase {
 	return c.end(f.Cause, record.EndedByAgent, f.Code, f.Q850)
 }
 
-// passed picks the headers of a target's answer that the carrier gets.
+// passed returns the headers of a target's answer that the trunk's configuration lets through to the caller.
 func (c *Call) passed(headers []sip.Header) []sip.Header {
 	out, dropped := outbound.Passed(headers, c.trunk.Caller.PassHeaders)
 	if len(dropped) > 0 {
@@ -338,43 +341,42 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 	return out
 }
 
-// refuse gives the carrier a final answer of our own and ends the call.
+// refuse sends the caller a final answer of our own and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
 	c.ladder.Decide("the caller is refused with %d %s: %s", code, message.StatusText(code), cause.Words())
-	c.checkpoint.flush(c.checkpoint.invite == "") // where this is the first that it says
+	c.checkpoint.flush(c.checkpoint.invite == "") // if this is the first message to the caller
 	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, record.EndedBySystem, code, c.attempts.last.q850)
 }
 
-// refusal refuses an INVITE with a status of our own.
+// refusal returns a refusal of an INVITE with a status of our own.
 func refusal(code int, headers ...sip.Header) leg.Refuse {
 	return leg.Refuse{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
 
-// cancelledByCaller gives up the target; the carrier has its 487 already.
+// cancelledByCaller ends the current attempt and the call. The caller has got its 487 already.
 func (c *Call) cancelledByCaller(f leg.Cancelled) phase {
 	c.abandon(cause.CallerCancelled, f.Why)
 	return c.end(cause.CallerCancelled, record.EndedByCaller, 487, f.Why.Q850)
 }
 
-// abandon stops the current attempt, whatever it is doing. caller is what the
-// caller's CANCEL gives as its reasons.
+// abandon stops the current attempt, whatever its state. caller has the reasons that the caller's CANCEL gave.
 func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	a := c.attempts.current
 	if a == nil {
 		return
 	}
-	c.attempts.last = attemptEnd{cause: why} // instead of an earlier target's end
+	c.attempts.last = attemptEnd{cause: why} // replaces the outcome of an earlier target
 	a.stop()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
-		c.step(a.line, leg.Hangup{Why: why}) // if its answer waits
+		c.step(a.line, leg.Hangup{Why: why}) // for a target whose answer waits for keys
 	}
 	c.attempts.note(why, a.status())
 }
 
-// bridgeInSetUp is the next phase after an event of the bridge; nil: the same one. An answer of a target waits until it
-// can be heard, so that the next one can be tried.
+// bridgeInSetUp handles an event of the bridge, and returns the next phase. nil means the same phase. A target's answer
+// waits until its media can be heard, so that the next target can still be tried.
 func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	e, is := event.(bridge.HandshakeOver)
 	if !is {
@@ -387,7 +389,7 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	}
 	a := c.attempts.current
 	if e.Side == media.SideB && (a == nil || e.Leg != a.crypto) {
-		return nil // of an attempt before
+		return nil // from an earlier attempt
 	}
 	err := c.bridge.Keying.TakeKeys(e)
 	switch {

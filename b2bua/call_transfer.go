@@ -52,7 +52,7 @@ func (tr *transfers) on(h happening) (next phase, mine bool) {
 	return nil, mine
 }
 
-// begin tells the agent that the end of the old process has ended its transfer.
+// begin reports to the agent that its transfer has failed, because the old process ended during it.
 func (tr *transfers) begin(v *restoring) phase {
 	if k := v.k.Replacement; k != nil && !k.Rescues() {
 		tr.call.replacements.giveUp(&replacement{Replacement: *k}, tr.reason())
@@ -66,12 +66,12 @@ func (tr *transfers) show(l *registry.LiveCall) {
 	}
 }
 
-// transfer is the reason for a replacement that the agent, or an order, has asked for.
+// transfer is the reason for a replacement that the agent, an operator or a tool has asked for.
 type transfer struct {
 	*transfers
-	agent *legOnWire       // the agent that asked for it, or that the caller leaves
+	agent *legOnWire       // the agent that asked for the transfer, or that the caller leaves
 	told  int              // the last status reported to the agent
-	said  *record.Transfer // the state that an operator sees
+	said  *record.Transfer // the state that operators see
 }
 
 // asked handles a REFER of the agent.
@@ -110,7 +110,7 @@ func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err err
 	c.bridge.Reply(&from.Half, req, code, message.Warning("399 "+err.Error()))
 }
 
-// obey carries out a REFER as the target's configuration says.
+// obey carries out a REFER, if the target's configuration permits it.
 func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral) {
 	c := tr.call
 	dest, code, err := tr.way().To(to)
@@ -152,7 +152,8 @@ func (tr *transfers) way() *outbound.Transfer {
 	}
 }
 
-// take begins the replacement. req is the agent's REFER, or nil for an ordered transfer.
+// take begins a replacement that calls dest. with has additional headers for its INVITE. req is the agent's REFER, or
+// nil for a transfer that an operator or tool has ordered.
 func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, req *sip.Request) *replacement {
 	c := tr.call
 	by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
@@ -173,7 +174,8 @@ func (s *Server) Transfer(ctx context.Context, id string, r bridge.TransferReque
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
 }
 
-// order begins an ordered transfer: like one by a REFER of the agent, but without telling the agent.
+// order begins a transfer that an operator or tool has ordered. It works like one by a REFER, but the agent gets no
+// reports.
 func (tr *transfers) order(r *bridge.TransferRequest) error {
 	c := tr.call
 	switch {
@@ -227,7 +229,7 @@ func (t *transfer) connected() (how, message string) {
 	return "transferred", "call transferred"
 }
 
-// failed keeps the caller with the agent. If the agent has gone, the call ends.
+// failed leaves the caller with the agent. If the agent has gone, the call ends.
 func (t *transfer) failed(r *replacement) {
 	t.said.Cause = string(t.call.attempts.last.cause)
 	if t.tell(); r.Left {
@@ -235,7 +237,7 @@ func (t *transfer) failed(r *replacement) {
 	}
 }
 
-// tell reports how an ordered transfer has ended.
+// tell reports the end of an ordered transfer to the server's Transferred hook.
 func (t *transfer) tell() {
 	if c := t.call; t.said.By != "" && c.server.transferred != nil {
 		c.server.transferred(*t.said, c.cdr())

@@ -10,16 +10,17 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// The trial of a half-open circuit is a real call. If the target does not answer in half of its time limit, and another
-// target can take the call, the caller moves on to that one. The trial continues, and its result goes to the circuit.
+// After an outage a target's circuit is half-open: one real call is tried. If the target does not answer within half of
+// its time limit, and another target can take the call, the caller moves on to that one. The trial continues, and its
+// result goes to the circuit.
 
-// trial is the state of the trial that a call makes.
+// trial times the trial of a half-open circuit that a call makes.
 type trial struct {
 	idle
 	at time.Time // deadline: half of the trial's time limit
 }
 
-// lags means that half the time of an attempt that tries a circuit is over.
+// lags means that half the time limit of a trial is over.
 type lags struct{ of *attempt }
 
 func (lags) isPartEvent() {}
@@ -42,8 +43,8 @@ func (tr *trial) due(time.Time) {
 
 func (tr *trial) end() { tr.at = time.Time{} }
 
-// from sets the deadline of a trial to half its time limit: that of the request to the API if the API's circuit is not
-// closed, or that of the target's first answer. prepares says that the request to the API is next.
+// from sets the deadline of a trial to half its time limit. This is the limit of the API request if the API's circuit
+// is not closed, or else the limit for the target's first answer. prepares says that the API request comes next.
 func (tr *trial) from(now time.Time, a *attempt, prepares bool) {
 	switch t := a.target; {
 	case a.plan.Replaces():
@@ -89,7 +90,7 @@ func (all *attempts) late(f ready) {
 	}
 }
 
-// heard tells the circuit about a response to the attempt's INVITE. It reports a final one only for a trial whose
+// heard reports a response to the attempt's INVITE to the circuit. A final response is reported only for a trial whose
 // caller has moved on.
 func (a *attempt) heard(code int) {
 	switch {

@@ -4,8 +4,8 @@ package b2bua
 type whoIs int
 
 const (
-	ringing whoIs = iota // the caller, or the customer of a call that we place; the call is not answered
-	first                // only the customer; there was no agent yet
+	ringing whoIs = iota // the caller, or the first party of a call that we place; the call is not answered
+	first                // only the first party of a placed call; there was no agent yet
 	bridged              // caller and agent
 	beside               // caller and agent, and another party is being called
 	waiting              // caller and agent, but the agent has no media while another party is tried

@@ -16,7 +16,7 @@ import (
 // A call writes its state to the journal for the next process: before its 200 is sent, and before each later change is
 // confirmed. Such a write is a checkpoint.
 
-// pendingSend has the effects of a leg that wait until the call's state is in the journal. The ACK to a target waits,
+// pendingSend holds the effects of a leg that wait until the call's state is in the journal. The ACK to a target waits,
 // because from then on the target has the call, and the next process could not cancel it. The answer to a BYE and its
 // consequences also wait, because the peer will not repeat its BYE.
 type pendingSend struct {
@@ -28,7 +28,7 @@ type pendingSend struct {
 // rule: a peer is told nothing that is not in the journal yet (ARCHITECTURE.md, decision 4).
 type checkpoint struct {
 	idle
-	invite  string    // the INVITE as it is in the journal; empty until the first write
+	invite  string    // the journalled INVITE; empty until the first write
 	dirty   bool      // the state has changed: write it before the next message, or at the end of the turn
 	flushAt time.Time // when the write of flushSoon is due
 
@@ -45,7 +45,7 @@ type urgency int
 const (
 	atOnce    urgency = iota // before the next message, at the latest at the end of the turn
 	inAMoment                // by flushSoon
-	quiet                    // not because of this: flush precedes the call's answer, or the next process need not know it
+	quiet                    // not because of this: the call flushes by itself, or the next process can do without
 )
 
 // urgency returns when the state is written after a fact or an event: at once, except for those listed here. Before a
@@ -191,7 +191,8 @@ func (p *checkpoint) write() {
 	})
 }
 
-// saveOutstanding calls write with the state of a finished call's legs that still have to send something, or with nil.
+// saveOutstanding calls write with the state of a finished call's legs that still have messages to send, or with nil if
+// there are none.
 func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 	p.outstandingSaved = len(p.call.legs) > 0
 	if p.outstandingSaved {
@@ -201,7 +202,7 @@ func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 	}
 }
 
-// writeOutstanding writes that state to the journal without the record.
+// writeOutstanding writes that state to the journal, without the call's record.
 func (p *checkpoint) writeOutstanding(state []byte) { p.call.server.sink.Owe(p.call.id, state) }
 
 // saveEnded writes that the call has ended while its record waits for its recordings: the next process must not
@@ -229,7 +230,7 @@ func (p *checkpoint) saveRefusal() {
 	onSettled(func() { sink.Owe(id, nil) })
 }
 
-// outstanding adds the legs of a finished call that still have to send something to a sheet.
+// outstanding adds the legs of a finished call that still have messages to send to a sheet.
 func (p *checkpoint) outstanding(k *snapshot.Sheet) {
 	c := p.call
 	c.saveOrigin(&k.Call)
@@ -237,7 +238,7 @@ func (p *checkpoint) outstanding(k *snapshot.Sheet) {
 	k.Ended = c.ended.Cause
 }
 
-// clearOutstanding records that the legs have sent everything.
+// clearOutstanding removes that state from the journal, because the legs have sent everything.
 func (p *checkpoint) clearOutstanding() {
 	if p.outstandingSaved {
 		p.outstandingSaved = false

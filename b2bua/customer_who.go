@@ -15,11 +15,11 @@ import (
 
 // trunks[].originate.answer: who answered a call that we place.
 
-// heard says what a machine that answered is played.
+// heard is what is played to a machine that answered.
 type heard int
 
 const (
-	nothing heard = iota // also if it is not known to be a machine
+	nothing heard = iota // the default, also if no machine was detected
 	tillBeep
 	sound // the sound is played, and the call ends after it
 )
@@ -41,8 +41,8 @@ func (cu *customer) whoAnswered(event bridge.Event) bool {
 	return is
 }
 
-// asksWhoAnswers makes the media find out who answered, if the trunk wants that. It reports whether the call to the
-// agent waits for the result.
+// asksWhoAnswers makes the media session find out who answered, if the trunk wants that. It reports whether the
+// agent is called only after the result.
 func (cu *customer) asksWhoAnswers() (waits bool) {
 	c := cu.call
 	wanted := c.trunk.Caller.Originate.WhoAnswers()
@@ -64,10 +64,11 @@ func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 	return l
 }
 
-// answeredBy handles the verdict: it hangs up on a machine or fax, or calls the agent if that waits for the verdict.
+// answeredBy handles the verdict. It hangs up on a machine or fax, plays a sound to it after its beep, or calls the
+// agent if that has waited for the verdict.
 func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	c := cu.call
-	if cu.placement != nil && cu.heard != nothing { // another process has the verdict; here we only wait for the beep
+	if cu.placement != nil && cu.heard != nothing { // an old process got the verdict; only the beep is awaited here
 		return
 	}
 	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
@@ -114,7 +115,7 @@ func (cu *customer) beeped(e media.EventBeep) {
 	cu.heard = sound
 }
 
-// played hangs up on a machine that has heard the sound.
+// played hangs up on a machine to which the sound was played.
 func (cu *customer) played(e media.EventPlayed) {
 	c := cu.call
 	c.bridge.Tell(e)

@@ -47,15 +47,15 @@
 // needs 0.89 times the CPU that it needs with a goroutine of its own for these steps, whose start wakes a thread. Code
 // that may block there must call coroutine.Leave before, or it blocks a reader of SIP.
 //
-// An operator's order is neither a fact nor an event (order.go). The call carries it out
-// between two facts or events, in any phase, and answers at once. So no phase has to
-// handle orders. TestRecordsOnDemand, TestOrderedSounds.
+// An order, a command of an operator or a tool to a live call, is neither a fact nor an event (order.go). The call
+// carries it out between two facts or events, in any phase, and answers at once. So no phase has to handle orders.
+// TestRecordsOnDemand, TestOrderedSounds.
 //
-// An ordered transfer works like one by REFER, but the agent is not told. A party that hears an announcement is on
-// trial, like a target that has to agree on its keys: the agent waits without media, and gets its side back if the
-// trial fails. A hold by an order plays sounds to both sides instead of the speech (bridge/sounds.go), so that no leg
-// is involved. Orders leave room in the inbox. TestOrderedTransfer, TestWarmTransferIsLeft, TestHoldByOrder,
-// TestManyOrders.
+// An ordered transfer works like one by REFER, but the agent gets no reports. A party that hears an announcement is
+// on trial, like a target that has to agree on its keys: the agent waits without media, and gets its side back if the
+// trial fails. If an order puts the caller on hold, both sides hear sounds instead of the speech (bridge/sounds.go),
+// so that no leg is involved. Orders leave room in the inbox. TestOrderedTransfer, TestWarmTransferIsLeft,
+// TestHoldByOrder, TestManyOrders.
 //
 // A call writes a checkpoint of its state before its 200 is sent, and before each later
 // change of its session is confirmed (checkpoint.go). The ACK to a target waits for that,

@@ -15,8 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// The calls of a process that another one replaces. Unlike the calls of a killed process,
-// they continue unchanged, because no message was missed.
+// One process can replace another. Its calls continue unchanged, because no message is missed, unlike those of a killed
+// process.
 
 // Freeze stops the server until Thaw, and stops the media by calling freeze, once. If ctx
 // ends first, or a call can't be handed over, the server continues.
@@ -54,7 +54,7 @@ var (
 	errMailbox = errors.New("it has something to do")
 )
 
-// unready returns an error if calls still have something to do, except writing their records.
+// unready returns an error if a call can't be handed over. Calls that only write their records do not count.
 func (s *Server) unready() error {
 	if s.writes() {
 		return errRecords
@@ -74,7 +74,7 @@ func (s *Server) Settled(ctx context.Context, again bool) (err error) {
 	return errors.Join(late, err)
 }
 
-// settled checks the same while no call has a turn.
+// settled is Settled for a moment in which no call has a turn.
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.Open() {
@@ -101,11 +101,11 @@ var (
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
 	errRequest  = errors.New("a request has no answer yet")
-	// errConnection means that the caller waits for an answer over TLS, and this connection ends with the process.
+	// errConnection means that the caller waits for an answer over a TLS connection, which ends with the process.
 	errConnection = errors.New("it is being set up over a connection that does not go over")
 )
 
-// unready returns why a call can't be handed over, or nil if it can. No call has a turn.
+// unready returns why a call can't be handed over, or nil if it can. No call may have a turn.
 func (c *Call) unready() error {
 	if c.finished {
 		return nil
@@ -118,7 +118,7 @@ func (c *Call) unready() error {
 	switch {
 	case c.restarts():
 		return c.unreadyInSetUp()
-	case c.whoIs() == ringing: // a customer, which keeps ringing
+	case c.whoIs() == ringing: // the first party of a placed call, which keeps ringing
 		return nil
 	case c.b == nil, c.a == nil, c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
@@ -141,7 +141,7 @@ func (l *legOnWire) busy() bool {
 // restarts reports whether the next process starts over with the caller's INVITE.
 func (c *Call) restarts() bool { return c.whoIs() == ringing && c.a != nil && c.a.Leg.UAS }
 
-// unreadyInSetUp is unready for a call without an answer.
+// unreadyInSetUp is unready for a call that is not answered.
 func (c *Call) unreadyInSetUp() error {
 	switch {
 	case c.progressSent.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
@@ -154,8 +154,8 @@ func (c *Call) unreadyInSetUp() error {
 	return errSetUp
 }
 
-// Leave makes the shutdown not wait for unanswered calls, nor for records while full reports that the disk is full,
-// because another machine ends these calls and writes the records. nil undoes that.
+// Leave makes the shutdown not wait for unanswered calls, because another machine ends them. It does not wait for
+// records either while full reports that the disk is full, because the other machine writes them. nil undoes that.
 func (s *Server) Leave(full func() bool) {
 	if s.leaves.Store(nil); full != nil {
 		s.leaves.Store(&full)
@@ -181,7 +181,7 @@ func (s *Server) NoteAll() (answered int) {
 	return answered
 }
 
-// giving hands a call to another process, with the sockets of its media, or nil if it has none.
+// giving is a function that passes a call to another process, with the sockets of its media, or nil if it has none.
 type giving = func(record.Saved, *media.Sockets) error
 
 // HandOver hands over the calls of a frozen server. It returns the INVITEs of the calls that the other process sets up
@@ -221,7 +221,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	sockets := c.bridge.HandOver(state)
 	c.server.undoHandOver = append(c.server.undoHandOver, func() {
 		c.bridge.Tell(bridge.Undone{})
-		if c.bridge.Settled() != nil { // the record may have a new file
+		if c.bridge.Settled() != nil { // a recording may have ended, and the record has its file
 			c.checkpoint.markDirty()
 		}
 	})
@@ -264,7 +264,9 @@ func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error
 	return invite, err
 }
 
-// handOverOwed hands over the legs that still have something to send, if any.
+// handOverOwed hands over the legs of a finished call that still have messages to send, if any. The function owes adds
+// them to a sheet.
+// sheet.
 func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each giving) error {
 	state := &snapshot.Sheet{}
 	owes(state)

@@ -8,8 +8,8 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// legOnWire is one leg with its wire, and the keys by which the server finds it. The leg and the order of its peer's
-// requests belong to its call's goroutine; the rest is constant.
+// legOnWire is one leg with its transactions, and the keys by which the server finds it. The leg and the sequence of
+// its peer's requests belong to its call's goroutine. The rest is constant.
 type legOnWire struct {
 	bridge.Half
 	call *Call
@@ -23,7 +23,7 @@ type legOnWire struct {
 // Step gives the leg an input, in the call's turn.
 func (l *legOnWire) Step(in leg.Input) { l.call.step(l, in) }
 
-// Trying answers 100 once the call is in the journal. From then on the peer does not repeat the INVITE.
+// Trying sends 100 once the call is in the journal. From then on the peer does not repeat the INVITE.
 func (l *legOnWire) Trying() {
 	l.call.checkpoint.flush(true)
 	l.wire.Trying()

@@ -10,8 +10,6 @@ import (
 	"flowbridge/store/record"
 )
 
-// Questions about live calls.
-
 // probed is the number of calls that Responsive asks.
 const probed = 8
 
@@ -69,7 +67,7 @@ func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) 
 	return c.ask(ctx)
 }
 
-// cdr returns the call's CDR so far.
+// cdr returns the call's record so far.
 func (c *Call) cdr() record.Record {
 	if c.ended != nil {
 		return *c.ended

@@ -9,9 +9,8 @@ import (
 	"flowbridge/b2bua/registry"
 )
 
-// item is one thing that is posted to a call: an input for one of its legs, an event, a
-// question about its state, an operator's order, or the notice that other machines have
-// the call.
+// item is one thing that is posted to a call: an input for one of its legs, an event, a question about its state, an
+// operator's order, or the notice that a standby has the call's state.
 type item struct {
 	line  *legOnWire
 	in    leg.Input
@@ -36,10 +35,10 @@ type mailbox struct {
 	pending           inbox.Queue[happening] // not yet handled
 }
 
-// happened adds an event.
+// happened queues an event for the call.
 func (m *mailbox) happened(e event) { m.pending.Push(happening{event: e}) }
 
-// queue makes requests for a leg due.
+// queue queues requests that a leg is to handle next.
 func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
 	for _, in := range requests {
 		m.due.Push(item{line: l, in: in})

@@ -36,50 +36,49 @@ type Options struct {
 	Config    *config.Config
 	Relay     bridge.Relay
 	Sink      snapshot.Sink
-	Preparers map[string]peers.Preparer // by name of the target; only for those that prepare
-	Key       [32]byte                  // signalling key, kept with the store
+	Preparers map[string]peers.Preparer // by name of the target; only for targets with an API request before calls
+	Key       [32]byte                  // signalling key, stored with the records
 	Node      string                    // name of this node in records; may be empty
 	Log       zerolog.Logger
 
-	// Ladders says what becomes of the messages of calls. Record and Source are the server's to set.
+	// Ladders configures the collection of the messages of calls. The server sets Record and Source.
 	Ladders ladder.Options
 
-	// Admission is given the server's admission before the first call. It may be nil.
+	// Admission, if not nil, gets the server's admission before the first call.
 	Admission func(*peers.Admission)
 
-	// Archive takes the recordings of calls; nil: none can be recorded.
+	// Archive stores the recordings of calls. nil means that calls can't be recorded.
 	Archive *recording.Archive
 
-	// Left are the calls of a killed process.
+	// Left has the calls of a killed process.
 	Left []record.Saved
 
-	// Await has told called, once and by any goroutine, when other machines have the state of a call that was given to
-	// Sink last, or when that takes too long. False: the call need not wait. It may be nil.
+	// Await waits until other machines have the state of a call that was last given to Sink, or until that takes too
+	// long. Then it calls told, once, on any goroutine. It returns false if the call need not wait. It may be nil.
 	Await func(id string, told func()) bool
 
-	// Transferred is told of each ordered transfer that is over, with the record so far. It may be nil, and does not
-	// block.
+	// Transferred is called after each ordered transfer, with the record so far. It must not block. It may be nil.
 	Transferred func(record.Transfer, record.Record)
 
-	// Machine tells how long the machine runs, whatever its wall clock is set to; nil: calls that outlive a process trust
-	// the wall clock.
+	// Machine returns how long the machine has been running, regardless of its wall clock, and which boot this is. If
+	// nil, calls that outlive a process trust the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
 
-	// Bindings are the bindings of the old process, by holder; KeepBindings is told when a holder's bindings
-	// change, and does not block. Both may be nil.
+	// Bindings has the registrations that the old process accepted, by holder. KeepBindings is called when the bindings
+	// of a holder change, and must not block. Both may be nil.
 	Bindings     map[string][]record.Binding
 	KeepBindings func(holder string, all []record.Binding)
 
-	// Others are the other nodes of the fleet, with who has registered there; nil: there is none.
+	// Others has the other nodes of the fleet, with the registrations there. It may be nil.
 	Others registrar.Others
 
-	Network transport.Network // where a field is nil: the kernel's
+	Network transport.Network // a nil field means the kernel's network
 
-	// Certificates fetches the certificates of callers who are verified; nil: HTTPS.
+	// Certificates fetches the certificates that callers are verified with. nil means over HTTPS.
 	Certificates http.RoundTripper
 
-	// Before has what another process has handed over; nil: there is none. Then nothing is read, and no turn runs, before
-	// the stack serves.
+	// Before is the old process that hands over its calls, or nil. If it is set, the server reads nothing and no call has
+	// a turn before Serve is called.
 	Before snapshot.Predecessor
 }
 
@@ -87,7 +86,8 @@ type Options struct {
 // few; a 200 is repeated at most ten times a call.
 const strayRate = 100
 
-// NewServer opens the sockets and begins to answer.
+// NewServer opens the sockets, restores the calls of an earlier process and starts to serve. With Options.Before, the
+// caller must start it with Serve.
 func NewServer(o Options) (*Server, error) {
 	s, err := newServer(o, transport.Listen)
 	if err != nil {
@@ -101,13 +101,13 @@ func NewServer(o Options) (*Server, error) {
 	return s, nil
 }
 
-// Serve begins to answer, and to register.
+// Serve starts to answer messages, and to register at registrars.
 func (s *Server) Serve() {
 	s.stack.Serve()
 	s.clients.Go()
 }
 
-// newServer makes a server on the sockets that listen opens.
+// newServer creates a server on the sockets that listen opens.
 func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
 	s := &Server{
 		cfg: o.Config, sink: o.Sink, node: o.Node, log: o.Log,
@@ -155,7 +155,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	return s, nil
 }
 
-// openBridges makes what the bridges share, but for the addresses that the stack knows.
+// openBridges creates the resources that all bridges share, except the addresses that only the stack knows.
 func (s *Server) openBridges(o Options) error {
 	identity, err := dtls.NewIdentity(o.Key)
 	places := s.cfg.Media.Transcoded(runtime.GOMAXPROCS(0))
@@ -174,11 +174,12 @@ func (s *Server) openBridges(o Options) error {
 	return err
 }
 
-// Transcoders are the places for transcoded calls; nil: none is.
+// Transcoders returns the limiter of transcoded calls. It is nil if calls can't be transcoded.
 func (s *Server) Transcoders() *agreement.Transcoders { return s.bridges.Transcoders }
 
-// collect makes the collector of messages, and gives it as a Tap; nil where nobody
-// wants any.
+// collect creates the collector of the messages of calls, and returns it as a Tap. It returns nil if the messages are
+// not wanted.
+// not wanted.
 func (s *Server) collect(o Options) transport.Tap {
 	o.Ladders.Record = o.Archive != nil && slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng)
 	o.Ladders.Source = func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) }
@@ -189,7 +190,7 @@ func (s *Server) collect(o Options) transport.Tap {
 	return s.ladders
 }
 
-// Redirected begins to redirect calls to the targets of the server.
+// Redirected starts to redirect calls to the targets of the server.
 func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
 	return redirected.New(redirected.Server{
 		Peers:    s.admission.Peers.Load,

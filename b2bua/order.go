@@ -17,9 +17,9 @@ import (
 // ErrNoCall means that no live call has the id.
 var ErrNoCall = errors.New("no such call is live")
 
-// order is an order on its way to a call.
+// order is a command of an operator or a tool, on its way to a call.
 type order struct {
-	do    func(*Call) error // nil for an order to end the call
+	do    func(*Call) error // nil means to end the call
 	reply chan<- ordered
 }
 
@@ -114,7 +114,7 @@ func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (re
 	}
 }
 
-// carryOut carries out an operator's order.
+// carryOut carries out an order and answers it.
 func (c *Call) carryOut(o *order) {
 	err := ErrNoCall
 	switch {
@@ -124,7 +124,7 @@ func (c *Call) carryOut(o *order) {
 	case !c.finished:
 		err = o.do(c)
 	}
-	if err == nil { // an operator who is told that keys are masked relies on it, even if this process dies
+	if err == nil { // an operator relies on the answer that keys are masked, even if this process dies
 		c.checkpoint.flush(true)
 	}
 	o.reply <- ordered{c.snapshot(), err}
@@ -157,13 +157,13 @@ func (c *Call) orderedToEnd(o *order) {
 	c.mailbox.happened(killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
-// orders has the orders that wait for the call's end.
+// orders holds the orders to end the call, which are answered when it has ended.
 type orders struct {
 	idle
 	hangups []chan<- ordered
 }
 
-// release answers the orders.
+// release answers the orders to end the call.
 func (os *orders) release() {
 	for _, reply := range os.hangups {
 		reply <- ordered{os.call.snapshot(), nil}

@@ -127,7 +127,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	enter := s.admission.Enter
-	if before != nil { // it keeps its place, regardless of the limits
+	if before != nil { // a restarting call keeps its place, regardless of the limits
 		enter = s.admission.Reenter
 	}
 	if why := enter(t); why != peers.CapacityFree {
@@ -137,7 +137,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	s.begin(req, tx, p, t, source, local, before)
 }
 
-// begin makes the call of an admitted INVITE and starts it.
+// begin creates the call of an admitted INVITE and starts it.
 func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk,
 	source netip.AddrPort, local leg.Local, before *restart,
 ) {
@@ -148,7 +148,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 		}
 	}()
 	id, at := record.NewID(), time.Now()
-	if before != nil { // both as in the old process
+	if before != nil { // as in the old process
 		s.successor.restarts.Delete(message.TagOf(req.To().Params))
 		id, at = before.Record.ID, leg.TimeOf(before.k.Times.Started)
 	}
@@ -180,7 +180,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.mailbox.Begin()
 }
 
-// cancellable makes a CANCEL of the peer's INVITE reach the leg.
+// cancellable registers the leg for a CANCEL of the peer's INVITE.
 func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
 	seq := req.CSeq().SeqNo
 	tx.OnCancel(func(c *sip.Request) {

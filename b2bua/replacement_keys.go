@@ -12,7 +12,7 @@ import (
 // A called party may have to agree on its keys before it can be heard, or may hear an announcement first. Until then it
 // is on trial.
 
-// drop ends an attempt whose target may have answered.
+// drop ends an attempt whose target may have answered already.
 func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 	all.call.step(a.line, leg.Abandon{Why: why})
 	all.call.step(a.line, leg.Hangup{Why: why})
@@ -24,7 +24,7 @@ func (rs *replacements) announces() bool {
 	return rs.current.announce.Sound != "" && !rs.current.accepted
 }
 
-// isTried reports whether a party that answers like this is on trial first.
+// isTried reports whether a party with this answer is on trial first.
 func (rs *replacements) isTried(answer *sdp.Description) bool {
 	return (rs.announces() || answer.OverDTLS()) && rs.call.attempts.current.answer == nil
 }
@@ -88,9 +88,8 @@ func (rs *replacements) declined(why cause.Cause) {
 	rs.tryFailed(why, nil, 603)
 }
 
-// tryFailed handles a transfer's target that can't be heard, or has gone before it could be. An agent that has waited
-// continues with the caller, and is offered the session again, because its own changes were not accepted while it
-// waited.
+// tryFailed handles a transfer's target that can't be heard, or that has left before it could be. A waiting agent
+// continues with the caller. It is offered the session again, because its own changes were refused while it waited.
 func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	c := rs.call
 	r := rs.current

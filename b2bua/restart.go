@@ -17,8 +17,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// The calls that a replaced process was setting up. They restart when the caller's INVITE comes again. The stack gets
-// the INVITE with the messages that the other process had read.
+// When a process is replaced, the calls that it was setting up restart with the caller's INVITE. The new process gets
+// the INVITE with the messages that the old one had read.
 
 // restart is a call that was being set up, until its INVITE comes again.
 type restart struct {
@@ -65,8 +65,8 @@ func (su *successor) restartOf(req *sip.Request) *restart {
 	return r
 }
 
-// trunkOf returns the trunk of an INVITE that restarts, or nil. The trunk has shown its credentials to the old process,
-// with a nonce that is too old by now.
+// trunkOf returns the trunk of an INVITE that restarts, or nil. It does not ask for credentials: the caller has shown
+// them to the old process, with a nonce that is too old by now.
 func (su *successor) trunkOf(r *restart) (*peers.Snapshot, *peers.Trunk) {
 	if r == nil {
 		return nil, nil

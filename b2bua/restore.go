@@ -62,7 +62,7 @@ func (su *successor) restore(all []record.Saved) {
 	su.server.log.Info().Int("calls", calls).Int("of", len(all)).Msg(text)
 }
 
-// take continues one call, or ends it. The error says why it could not continue.
+// take continues one call, or ends it. It returns an error if a call that should continue can't.
 func (su *successor) take(l *record.Saved) error {
 	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {
@@ -70,7 +70,7 @@ func (su *successor) take(l *record.Saved) error {
 	case k.Refused != nil:
 		su.server.stack.RefuseAgain(k.Refused, func() { su.server.sink.Owe(k.ID, nil) })
 		return errUnanswered
-	case k.Ended != "" && !l.Owed: // only its recordings were being finished
+	case k.Ended != "" && !l.Owed: // the call was over, and only its recordings were being finished
 		l.Interrupted = l.Record
 		l.Interrupted.Killed()
 		su.keepInterrupted(l)
@@ -168,7 +168,7 @@ func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.So
 	v.now = func(*Call) phase { return v.revived() }
 	if su.replaces {
 		v.now = func(*Call) phase { return v.handed() }
-		v.checkpoint.write() // in the files of this process
+		v.checkpoint.write() // into the files of this process
 	}
 	own := peers.PartiesOf(&v.vars)
 	var callee *peers.Target
@@ -208,7 +208,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	}
 	v.ladder.Discard()
 	r := &l.Interrupted
-	if v.waits && !l.Owed { // it is refused now
+	if v.waits && !l.Owed { // the call is refused now
 		r.EndedAt, r.SIPStatus, r.Q850 = record.TimeOf(time.Now()), 500, cause.Q850Of(500)
 		r.AnsweredAt, r.SetupMS, r.DurationMS = record.Time{}, 0, 0
 	}
@@ -228,7 +228,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	return nil
 }
 
-// closeAttempt adds the attempt that was under way in an unanswered call to the record.
+// closeAttempt adds the unfinished attempt of an unanswered call to the record.
 func (v *restoring) closeAttempt(r *record.Record) {
 	k := v.k.Attempts.Current
 	if k == nil {
@@ -244,7 +244,7 @@ func (v *restoring) closeAttempt(r *record.Record) {
 	}
 }
 
-// resume begins the turns of a call that was restored or is placed.
+// resume runs the first turn of a call that was restored or placed.
 func (s *Server) resume(c *Call, live bool) {
 	s.registry.Resume(c.id, c, c.legs, live)
 	s.calls.Add(1)

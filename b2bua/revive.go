@@ -19,8 +19,6 @@ import (
 	"flowbridge/store/record"
 )
 
-// The life of a call that has outlived its process.
-
 // restoreRecord restores the record so far. Recordings of a killed process ended with it.
 func (v *restoring) restoreRecord(r *record.Record) {
 	v.record = record.LiveOf(r)
@@ -46,9 +44,8 @@ func (v *restoring) discard() {
 	v.ladder.Discard()
 }
 
-// revived returns the first turn of a call that continues after a crash: exchanges that
-// were under way are refused or asked again, and activities that the media's state does
-// not have are restarted.
+// revived returns the first turn of a call that continues after a crash: exchanges that were not finished are refused
+// or asked again, and activities that the media's state does not have are restarted.
 func (v *restoring) revived() phase {
 	c := v.Call
 	c.now = (*Call).bridged
@@ -98,7 +95,7 @@ func (v *restoring) handed() phase {
 	return (*Call).bridged
 }
 
-// abandonOthers ends the legs of the attempts that were under way.
+// abandonOthers ends the legs of the attempts that were not finished.
 func (v *restoring) abandonOthers() {
 	for _, l := range slices.Clone(v.legs) {
 		if l != v.a && l != v.b {
@@ -118,7 +115,7 @@ func (v *restoring) takeBack(k *snapshot.Waiting) {
 	}
 }
 
-// nameAgain registers the ids by which hooks find the call.
+// nameAgain registers the ids by which hooks find the call again.
 func (v *restoring) nameAgain() {
 	v.nameByIDs()
 	v.name(v.record.TargetSIPCallID, registry.Given)
@@ -126,8 +123,7 @@ func (v *restoring) nameAgain() {
 	v.name(v.record.ExternalID, registry.Written)
 }
 
-// closing ends the legs of a call that does not continue. It is not known which answers
-// they have missed.
+// closing ends the legs of a call that does not continue. Which of our answers the peers have missed is not known.
 func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)

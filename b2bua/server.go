@@ -35,7 +35,7 @@ import (
 // may be called from any goroutine.
 type Server struct {
 	cfg          *config.Config
-	callerTLS    config.TargetTLS // our settings toward callers, as for listening
+	callerTLS    config.TargetTLS // TLS settings for calls to callers, the same as for listening
 	bridges      bridge.Resources
 	sink         snapshot.Sink
 	node         string
@@ -43,7 +43,7 @@ type Server struct {
 	mint         *message.Minter
 	admission    *peers.Admission
 	registry     *registry.Registry[*Call, *legOnWire]
-	keepsNames   bool              // hooks may use foreign ids of calls
+	keepsNames   bool              // hooks may find calls by ids of others
 	ladders      *ladder.Collector // nil if the messages of calls are not wanted
 	stack        *transport.Stack
 	strays       *rate.Limiter // bounds the answers to responses that no transaction waits for
@@ -51,10 +51,10 @@ type Server struct {
 	clients      *registration.Clients // our registrations
 	registrar    *registrar.Registrar  // registrations of others here
 	verifier     *stir.Verifier        // verifies callers
-	undoHandOver []func()              // restarts recordings that HandOver ended; its caller owns this
+	undoHandOver []func()              // restart recordings that HandOver ended; its caller's goroutine owns this
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
-	await        func(id string, told func()) bool // nil if no other machine takes over
+	await        func(id string, told func()) bool // Options.Await; nil if no other machine takes over
 	transferred  func(record.Transfer, record.Record)
 	leaves       atomic.Pointer[func() bool] // set by Leave
 	unwritten    atomic.Int64                // records that the sink has not taken yet
@@ -62,13 +62,13 @@ type Server struct {
 	ctx        context.Context
 	cancel     context.CancelFunc
 	calls      sync.WaitGroup // calls, including their legs, and the goroutines and coroutines that work for them
-	coroutines coroutine.Pool // for the work of calls before an INVITE
+	coroutines coroutine.Pool // run the preparations of attempts, before their INVITE
 }
 
 // successor continues the calls of an earlier process.
 type successor struct {
 	server   *Server
-	replaces bool     // this process replaces it and nothing was missed; false if it has ended
+	replaces bool     // the old process is replaced, and no message was missed; false if it was killed
 	restarts sync.Map // *restart, by the tag of the caller's leg
 }
 
@@ -85,7 +85,7 @@ func (s *Server) Registrar() *registrar.Registrar {
 	return s.registrar
 }
 
-// Ladder returns the ladder of a call that is live, or whose legs are, or nil if there is no such call.
+// Ladder returns the ladder of a call that is live or still has live legs, or nil.
 func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
 
 // Reload makes new calls use the trunks, targets and routes of cfg; preparers are as in Options. Live calls keep the

@@ -25,7 +25,7 @@ func (c *Call) isUp() bool {
 	return c.connected != nil && !c.times.answered.IsZero() && c.bridge.Media.IsOpen()
 }
 
-// save writes the call into a sheet. Of an unanswered call, or one that has had no agent yet, all state is saved only
+// save writes the call into a sheet. A call that is not answered, or has had no agent yet, is saved completely only
 // for a process that replaces this one.
 func (c *Call) save(k *snapshot.Sheet) {
 	c.saveOrigin(&k.Call)
@@ -111,7 +111,7 @@ type restoring struct {
 	waits   bool         // the caller has no final answer, which may be waiting for a PRACK
 }
 
-// restoreOrigin makes the call from a saved state, with its legs.
+// restoreOrigin creates the call from a saved state, with its legs.
 func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Snapshot) (restoring, error) {
 	req := message.HeaderText(k.Invite.Text).Request()
 	source := k.Source.AddrPort
@@ -199,7 +199,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	var target *peers.Target
 	var auth *config.Auth
 	if !caller {
-		if k.Role != snapshot.RoleCaller { // otherwise it is a customer that we have called
+		if k.Role != snapshot.RoleCaller { // otherwise it is the first party of a call that we placed
 			side = media.SideB
 		}
 		target = v.target(k.Target)

@@ -2,14 +2,14 @@ package media
 
 import "time"
 
-// Alarms are for stages that have something to do without a packet. Only the endpoints of such stages are armed. With
+// Alarms are for stages that have to act even if no packet arrives. Only the endpoints of such stages are armed. With
 // no alarm set, the check costs one comparison per turn.
 
-// due returns when the endpoint's stages next need attention.
+// due returns when the endpoint's stages next have to act.
 func (ep *endpoint) due() time.Duration { return ep.relay.stages.Due(ep.side) }
 
-// arm schedules an endpoint. It must be called whenever the endpoint may be due earlier than before; ring notices by
-// itself when the endpoint is due later.
+// arm schedules an endpoint. It must be called whenever the endpoint may have become due earlier. If the endpoint is
+// due later than planned, ring notices by itself.
 func (w *worker) arm(ep *endpoint) {
 	due := ep.due()
 	if due == never {
@@ -22,11 +22,11 @@ func (w *worker) arm(ep *endpoint) {
 	}
 }
 
-// ring attends to the endpoints that are due and sets the next alarm.
+// ring runs the endpoints that are due and sets the next alarm.
 func (w *worker) ring() {
 	w.alarm = never
 	kept := 0
-	for i := 0; i < len(w.armed); i++ { // to attend to one may arm others
+	for i := 0; i < len(w.armed); i++ { // running one endpoint may arm others
 		ep := w.armed[i]
 		if !ep.relay.enter() {
 			continue

@@ -2,12 +2,12 @@ package media
 
 import "testing"
 
-// allocationCounts is the number of counts that allocations takes at most.
+// allocationCounts is how often allocations counts at most.
 const allocationCounts = 5
 
-// allocations returns the least number of allocations that a call of f was seen to make. testing.AllocsPerRun counts for all
-// goroutines, and goroutines of other tests' engines may still be ending: then it counts again. So f is called between runs+1 and
-// allocationCounts*(runs+1) times.
+// allocations returns the smallest number of allocations that it has counted for a call of f. testing.AllocsPerRun
+// counts those of all goroutines, and goroutines of other tests' engines may still be running; then allocations counts
+// again. So f is called between runs+1 and allocationCounts*(runs+1) times.
 func allocations(runs int, f func()) float64 {
 	least := testing.AllocsPerRun(runs, f)
 	for range allocationCounts - 1 {

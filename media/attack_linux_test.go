@@ -15,11 +15,11 @@ import (
 	"flowbridge/media/packet"
 )
 
-// noLeaks checks at the end of a test that no descriptor or goroutine of the test is left. Call it
+// noLeaks checks at the end of a test that the test has left no descriptor or goroutine. Call it
 // first, so that its check runs last.
 func noLeaks(tb testing.TB) {
 	tb.Helper()
-	c := newClient(tb, "127.0.0.1:0") // the runtime's own descriptors exist from here on
+	c := newClient(tb, "127.0.0.1:0") // opens the runtime's own descriptors before they are counted
 	_ = c.conn.Close()
 	files, goroutines := filesOpen(tb), runtime.NumGoroutine()
 	tb.Cleanup(func() {
@@ -87,8 +87,8 @@ func (c *attacked) undisturbed(strays uint64) {
 	}
 }
 
-// bleed are the packets of those who look for calls whose media they can have
-// (RTPBleed), and of those who know the stream.
+// bleed returns the packets that an attacker sends who looks for calls whose media can be stolen
+// (RTPBleed), and those of one who knows the stream.
 func bleed(tb testing.TB, seq uint16) [][]byte {
 	tb.Helper()
 	return [][]byte{
@@ -102,15 +102,15 @@ func bleed(tb testing.TB, seq uint16) [][]byte {
 	}
 }
 
-// Strangers spray the whole port range, before anybody is known, before the lock
-// and in mid-call, from other hosts and from the machine itself.
+// Strangers send to all ports of the range: before any side is known, before the lock, and in
+// mid-call, from other hosts and from this machine.
 func TestSprayOfAllPorts(t *testing.T) {
 	noLeaks(t)
 	const low, high, calls = 21000, 21063, 6
 	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh = low, high })
 	strangers := []*client{newClient(t, "127.0.9.1:0"), newClient(t, "127.0.9.2:0"), newClient(t, "127.77.0.1:0")}
 	var all []*attacked
-	sprayed := uint64(0) // at each port of ours
+	sprayed := uint64(0) // number of packets sent to each of our ports
 	spray := func(between func()) {
 		for _, s := range strangers {
 			for _, pkt := range bleed(t, uint16(sprayed)) {
@@ -122,7 +122,7 @@ func TestSprayOfAllPorts(t *testing.T) {
 			}
 		}
 	}
-	unnamed := newSession(t, e, SessionConfig{}) // nobody is known yet
+	unnamed := newSession(t, e, SessionConfig{}) // a session whose peers are not known yet
 	for range calls {
 		all = append(all, newAttacked(t, e))
 	}
@@ -152,9 +152,8 @@ func TestSprayOfAllPorts(t *testing.T) {
 	}
 }
 
-// A flood on the port of one call costs the others nothing: all their packets
-// arrive, and in good time. What it costs the call itself is what the kernel has no
-// room for at its socket.
+// A flood on the port of one call does not affect other calls: all their packets arrive, and in
+// time. The flooded call itself loses only packets for which its socket has no room.
 func TestFloodOnOnePort(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, nil)
@@ -194,7 +193,7 @@ func waiting(t *testing.T, at netip.AddrPort) (n int) {
 	if !found {
 		t.Fatalf("no socket at %v", at)
 	}
-	_, queue, _ := strings.Cut(strings.Fields(row)[2], ":") // behind the peer and the state
+	_, queue, _ := strings.Cut(strings.Fields(row)[2], ":") // the field after the peer's address and the state
 	if _, err := fmt.Sscanf(queue, "%X", &n); err != nil {
 		t.Fatal(err)
 	}
@@ -210,7 +209,7 @@ func TestInjectionFromElsewhere(t *testing.T) {
 	c.speak()
 	const n = 200
 	for range n {
-		next := sourcePacket(t, ssrcA, c.seq+1) // right in all, and a moment earlier
+		next := sourcePacket(t, ssrcA, c.seq+1) // correct in every field, and a moment early
 		copy(next[packet.HeaderLen:], "EVIL!")
 		stranger.send(c.Local(SideA), next)
 		otherPort.send(c.Local(SideA), next)
@@ -248,8 +247,8 @@ func TestForgedReports(t *testing.T) {
 		strays++
 	}
 	c.speak()
-	// Before any RTCP of the side: no other address is taken for it, and the side's own address is
-	// only with the stream's SSRC, and not to say goodbye.
+	// As long as the side has sent no RTCP, RTCP from another address is refused, and RTCP from the
+	// side's own address is accepted only with the stream's SSRC and without a goodbye.
 	for _, pkt := range forgedReports(t, ssrcA, ssrcB) {
 		forge(stranger, pkt)
 	}
@@ -262,7 +261,7 @@ func TestForgedReports(t *testing.T) {
 	if st := c.Stats().A; st.Remote != (remoteReport{}) || st.RTT != 0 || st.RxRTCP != 0 {
 		t.Errorf("got %+v, %v, %d; want nothing of what was forged", st.Remote, st.RTT, st.RxRTCP)
 	}
-	// Once the side's RTCP is known, the SSRC doesn't help either.
+	// Once the side's RTCP is known, the right SSRC doesn't help either.
 	c.report()
 	c.bRTCP.send(rtcpOf(c.Local(SideB)), compound(t, &rtcp.SenderReport{SSRC: ssrcB, NTPTime: ntp(1)}))
 	c.aRTCP.read()
@@ -321,9 +320,9 @@ func TestForgedMuxedReports(t *testing.T) {
 	}
 }
 
-// The limit: until the side's own RTCP comes, a report of the right SSRC from the
-// side's address is the side's, whose NAT may have chosen the port. The one that
-// the SDP names takes it back at once.
+// This is the limit of the protection: until the side's own RTCP arrives, a report with the right
+// SSRC from any port of the side's address counts as the side's, because a NAT may have chosen the
+// port. A report from the address in the SDP takes the lock back at once.
 func TestReportsOfANATedSide(t *testing.T) {
 	noLeaks(t)
 	c := newAttacked(t, openEngine(t, nil))
@@ -340,9 +339,8 @@ func TestReportsOfANATedSide(t *testing.T) {
 	otherPort.expectNothing()
 }
 
-// Before a side is heard, as much leaves towards it as comes for it, packet for
-// packet, and only to where its SDP says; towards anybody else nothing does. What
-// SRTP adds is all that is added.
+// Before a side is heard, it is sent no more packets than arrive for it, and only at the address
+// in its SDP. No other address is sent anything. SRTP adds only its tag and MKI.
 func TestNoAmplification(t *testing.T) {
 	for name, suite := range map[string]Suite{"RTP": 0, "SRTP": SuiteAEADAES128GCM} {
 		t.Run(name, func(t *testing.T) {
@@ -372,8 +370,8 @@ func TestNoAmplification(t *testing.T) {
 	}
 }
 
-// Nothing that was not authentic locks, and what was is so once: not from
-// elsewhere, not after another offer, not when the keys have changed.
+// Only an authentic packet locks a source, and only once: a copy locks nothing from another
+// address, after another offer, or after a change of keys.
 func TestReplayFromElsewhere(t *testing.T) {
 	noLeaks(t)
 	s := newSecured(t, [2]Suite{SuiteAESCM128SHA80, 0})
@@ -404,7 +402,7 @@ func TestReplayFromElsewhere(t *testing.T) {
 	must(t, s.SetCrypto(SideA, s.crypto[SideA]))
 	replay("under other keys", Drops{Replayed: 60})
 	s.seals[SideA] = far(t, s.crypto[SideA].Receive)
-	// As the roll-over counter of a source that was known goes on, so does ours.
+	// The roll-over counter of a source that was known continues, and ours continues with it.
 	s.says(SideA, rtpPacket(t, 0, 20, "true"))
 	if got := s.hears(SideB); binary.BigEndian.Uint16(got[2:]) != 20 {
 		t.Errorf("got % x", got)

@@ -7,9 +7,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkBegin is what the sockets of a call cost where pairs have rested and where they have not, beside a call whose ports
-// would be steered from the start; and what a packet costs that a session sends with a socket and without. doc.go says what
-// follows from it.
+// BenchmarkBegin measures what the sockets of a call cost if they are opened, if pairs have rested, and if the call's
+// ports are steered from the start. It also measures what a packet that a session sends costs with and without a socket
+// of the session. doc.go describes what follows from this.
 func BenchmarkBegin(b *testing.B) {
 	relay, err := openKernel()
 	if err != nil {
@@ -42,7 +42,7 @@ func BenchmarkBegin(b *testing.B) {
 		e.discard(at, pairs)
 		return nil
 	})
-	e.ports.mayRest = 2 // more than that need not have rested
+	e.ports.mayRest = 2 // if that many rest, a pair is used again at once
 	run("rested pairs", func() (err error) {
 		for i := range pairs {
 			if pairs[i], err = e.bindPair(at); err != nil {

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// bench is a worker without a goroutine of its own: the test runs it. It relays a number of
-// sessions between two sockets.
+// bench runs a worker in the test's goroutine. The worker relays a number of sessions
+// between two sockets.
 type bench struct {
 	tb       testing.TB
 	w        *worker
@@ -22,7 +22,7 @@ type bench struct {
 	packet   []byte
 	sink     [bufferSize]byte
 	source   sockaddr
-	wait     [1]unix.PollFd // here, so that waiting allocates nothing
+	wait     [1]unix.PollFd // a field, so that waiting allocates nothing
 }
 
 func newBench(tb testing.TB, sessions int) *bench {
@@ -64,7 +64,7 @@ func newBench(tb testing.TB, sessions int) *bench {
 	return b
 }
 
-// gives makes the worker carry out an order to a side's stages.
+// gives makes the worker carry out a command for a side's stages.
 func (b *bench) gives(r *relay, side Side, o stage.Order) {
 	b.tb.Helper()
 	must(b.tb, b.w.perform(command{op: opOrder, relay: r, side: side, order: o}))
@@ -94,8 +94,8 @@ func (b *bench) handled() (n uint64) {
 	return n
 }
 
-// arrives waits until there is something to read: what is sent on loopback is there
-// at once as a rule, and a moment later where the machine is busy.
+// arrives waits until a packet can be read. A packet that was sent on loopback is usually
+// there at once, but later if the machine is busy.
 func (b *bench) arrives(fd int32) {
 	b.tb.Helper()
 	b.wait[0] = unix.PollFd{Fd: fd, Events: unix.POLLIN}
@@ -123,7 +123,7 @@ func (b *bench) collect() {
 func TestRelayAllocatesNothing(t *testing.T) {
 	b := newBench(t, 8)
 	b.offer(b.from)
-	b.carry() // the lock allocates
+	b.carry() // locking a source allocates
 	b.collect()
 	for name, shift := range map[string]stream.Shift{"identity": {}, "rewrite": {SSRC: 7, SeqOffset: 1}} {
 		for _, r := range b.relays {
@@ -134,14 +134,14 @@ func TestRelayAllocatesNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations for 8 packets; want 0", name, n)
 		}
 	}
-	for _, r := range b.relays { // read, and shifted by a digit that was sent
+	for _, r := range b.relays { // RTCP is parsed, and shifted because of a digit that was sent
 		b.gives(r, SideA, TelephoneEvents{On: true, PayloadType: 0, Divert: false})
 		b.gives(r, SideA, Digit{Digit: '1', PayloadType: 101})
 		r.stages.Silence(SideA, false, 0)
 		r.endpoint[SideA][RTP].outlet.Shift.SeqOffset = 8
 	}
 	b.offer(b.from)
-	b.carry() // the alarm's list allocates
+	b.carry() // the list of alarms allocates
 	b.collect()
 	if n := allocations(100, func() { b.offer(b.from); b.carry(); b.collect() }); n != 0 {
 		t.Errorf("beside digits: %v allocations for 8 packets; want 0", n)
@@ -179,7 +179,7 @@ func TestTrafficPutsSilenceOff(t *testing.T) {
 	if arrived <= started {
 		t.Fatalf("the clock stands: %v, %v", started, arrived)
 	}
-	b.offer(b.to) // a stranger's packets do not count
+	b.offer(b.to) // packets of a stranger do not count
 	b.carry()
 	check("a timeout after the start", started+timeout, 0)
 	check("just before a timeout after the packet", arrived+timeout-1, 0)
@@ -187,9 +187,9 @@ func TestTrafficPutsSilenceOff(t *testing.T) {
 	check("later", arrived+time.Hour, 1)
 }
 
-// BenchmarkRelay measures what the worker does for a packet of 172 bytes that
-// came to each of 32 sessions: epoll, receive, check, count, send. Sending to it
-// and reading from it is in ns/op, not in ns/packet.
+// BenchmarkRelay measures the worker's time for a packet of 172 bytes in each of 32
+// sessions: epoll, receive, check, count, send. ns/packet is the worker's time only; ns/op
+// includes sending the packets to the worker and reading them from it.
 func BenchmarkRelay(b *testing.B) {
 	newBench(b, 32).measure(b)
 }

@@ -5,12 +5,12 @@ import (
 	"time"
 )
 
-// An engine that is closed waits for the sessions that are just being closed, and leaves no socket of theirs.
+// An engine that is closed waits for sessions that are being closed, and leaves none of their sockets open.
 func TestEngineWaitsForClosingSessions(t *testing.T) {
 	e := openEngine(t, nil)
 	s := newSession(t, e, SessionConfig{})
 	must(t, s.worker.do(command{op: opSync}))
-	for !s.relay.enter() { // as the worker, with a packet that takes long
+	for !s.relay.enter() { // like a worker whose packet takes long
 		time.Sleep(time.Millisecond)
 	}
 	closed, over := make(chan struct{}), make(chan struct{})

@@ -20,7 +20,7 @@ func (r *relay) confirm(side Side) error {
 	return r.route()
 }
 
-// confirmedBy confirms a side if the accepted packet came from the address in the side's SDP.
+// confirmedBy confirms a side if src, the source of an accepted packet, is the address in the side's SDP.
 func (r *relay) confirmedBy(side Side, src netip.AddrPort) {
 	if p := &r.party[side]; p.named.Unconfirmed && !p.confirmed && src.Addr() == p.named.RTP.Addr() {
 		_ = r.confirm(side)
@@ -36,7 +36,7 @@ func (ep *endpoint) withholds(n int) bool {
 	if p.unconfirmed <= unconfirmedBound {
 		return false
 	}
-	if !ep.relay.stages.Speaks(ep.side) { // it is a relayed packet; packets of the stages are not counted as dropped
+	if !ep.relay.stages.Speaks(ep.side) { // it is a relayed packet; packets of our own are not counted as dropped
 		ep.count.dropped().Unconfirmed.Add(1)
 	}
 	if !p.withheld {

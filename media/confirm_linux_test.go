@@ -7,7 +7,8 @@ import (
 	"flowbridge/media/latch"
 )
 
-// hears has side B send so many packets of 20 ms of G.711, and returns how many of them side A gets.
+// hears makes side B send this many packets of 20 ms of G.711, and returns how many of them side A
+// gets.
 func (br *bridge) hears(t *testing.T, packets int) int {
 	t.Helper()
 	before := br.Stats()
@@ -28,14 +29,14 @@ func (br *bridge) hears(t *testing.T, packets int) int {
 	return int(sum)
 }
 
-// A side that may not be there gets a second of media and no more, until it is
-// confirmed, or where its signalling comes from.
+// A side that may not exist gets one second of media until it is confirmed. The bound does not apply
+// if the media goes to the address of its signalling, or to a listed network.
 func TestUnconfirmedSideGetsOneSecond(t *testing.T) {
 	for name, tt := range map[string]struct {
 		peer    Peer
 		confirm func(br *bridge)
-		first   int // of 75 packets
-		then    int // of 75 more
+		first   int // packets that arrive out of the first 75
+		then    int // packets that arrive out of 75 more
 	}{
 		"nothing comes": {first: 50},
 		"named again": {
@@ -75,7 +76,7 @@ func TestUnconfirmedSideGetsOneSecond(t *testing.T) {
 			},
 			first: 50,
 		},
-		"RTP of its signalling, nothing learned": { // of another address than its media goes to
+		"RTP of its signalling, nothing learned": { // its signalling has another address than its media
 			peer:    Peer{Latch: latch.Off, Believed: prefixes("127.0.9.0/24")},
 			confirm: func(br *bridge) { br.speak(t, newClient(t, "127.0.9.1:0")) },
 			first:   50,
@@ -100,14 +101,14 @@ func TestUnconfirmedSideGetsOneSecond(t *testing.T) {
 	}
 }
 
-// speak has a socket send an RTP packet to side A, which is relayed.
+// speak makes a socket send an RTP packet to side A. The packet is relayed.
 func (br *bridge) speak(t *testing.T, from *client) {
 	t.Helper()
 	from.send(br.Local(SideA), sourcePacket(t, 1, 1))
 	br.b.read()
 }
 
-// Media goes on to the source that was learned, as always.
+// A learned source gets media as always.
 func TestUnconfirmedSideBehindNAT(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	nat := newClient(t, "127.0.9.1:0")
@@ -122,7 +123,7 @@ func TestUnconfirmedSideBehindNAT(t *testing.T) {
 	}
 }
 
-// RTCP counts, too, and a bound that is reached is told once.
+// RTCP counts, too. EventWithheld is posted once.
 func TestUnconfirmedSideIsTold(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.SetPeer(SideA, Peer{RTP: br.a.addr, Unconfirmed: true})
@@ -146,8 +147,8 @@ func TestUnconfirmedSideIsTold(t *testing.T) {
 	}
 }
 
-// The bound holds for our own sounds, too. They go on unheard, and are no packets of the
-// other side that were dropped.
+// The bound also holds for our own sounds. A withheld sound continues, and its packets do not count
+// as dropped packets of the other side.
 func TestUnconfirmedSideHearsOneSecondOfSound(t *testing.T) {
 	l := newLine(t)
 	p := *l.r.party[SideB].named
@@ -174,12 +175,12 @@ func TestBoundAllocatesNothing(t *testing.T) {
 		must(t, r.setPeer(SideB, p, b.w.now))
 	}
 	b.offer(b.from)
-	b.carry() // the lock allocates
+	b.carry() // locking a source allocates
 	for _, r := range b.relays {
 		r.party[SideB].unconfirmed = unconfirmedBound
 	}
 	b.offer(b.from)
-	b.carry() // the event allocates
+	b.carry() // posting the event allocates
 	if n := allocations(100, func() { b.offer(b.from); b.carry() }); n != 0 {
 		t.Errorf("%v allocations for 8 packets; want 0", n)
 	}

@@ -35,8 +35,8 @@ type suiteData struct {
 	name      string
 	profile   srtp.ProtectionProfile
 	key, salt int
-	tag       int  // of an SRTP packet
-	tagRTCP   int  // of an SRTCP packet
+	tag       int  // length of the tag of an SRTP packet
+	tagRTCP   int  // length of the tag of an SRTCP packet
 	aead      bool // the tag is part of the ciphertext
 }
 

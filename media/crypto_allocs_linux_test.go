@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// The race detector empties pools at random, the library's among them, so this
-// runs without it (scripts/test.sh).
+// The race detector drops entries of pools at random, also those of the
+// library, so this test runs without it (scripts/test.sh).
 func TestSecureRelayAllocatesNothing(t *testing.T) {
 	pairs := [][2]Suite{{SuiteAESCM128SHA80, SuiteAEADAES256GCM}}
 	for _, s := range allSuites {
@@ -22,7 +22,7 @@ func TestSecureRelayAllocatesNothing(t *testing.T) {
 			plain := bytes.Clone(b.packet)
 			const runs = 100
 			var packets [][]byte
-			for seq := range uint16(5 + allocationCounts*(runs+1)) { // sealed beforehand: that allocates
+			for seq := range uint16(5 + allocationCounts*(runs+1)) { // encrypted in advance, because that allocates
 				b.fresh(seq, seals, bytes.Clone(plain))
 				packets = append(packets, b.packet)
 			}
@@ -35,7 +35,7 @@ func TestSecureRelayAllocatesNothing(t *testing.T) {
 				b.drain()
 			}
 			for range 5 {
-				relay() // the lock allocates, and what is remembered of a source
+				relay() // locking a source allocates, and so does its state
 			}
 			if n := allocations(runs, relay); n != 0 {
 				t.Errorf("%v allocations for 8 packets; want 0", n)

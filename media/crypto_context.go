@@ -24,7 +24,7 @@ const (
 	maxGuesses = 1000
 )
 
-// fault says why a packet was rejected or could not be sent.
+// fault is the reason why a packet was rejected or could not be sent.
 type fault uint8
 
 const (
@@ -67,7 +67,7 @@ func (w *window) add(index uint64) {
 	}
 }
 
-// opener removes the protection of packets under one key. The worker owns it.
+// opener decrypts and authenticates the packets received under one key. The worker owns it.
 type opener struct {
 	// Constant.
 	keys     Keys

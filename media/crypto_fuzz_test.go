@@ -43,10 +43,10 @@ func FuzzOpen(f *testing.F) {
 		if why != faultNone && plain != nil {
 			t.Fatal("a packet that is not taken gives something")
 		}
-		if _, ok := packet.ParseRTP(pkt); ok && kind == RTP { // what a peer sends in plain goes out protected
+		if _, ok := packet.ParseRTP(pkt); ok && kind == RTP { // a valid packet in plain RTP leaves encrypted
 			header := rtp.Header{}
 			if _, err := header.Unmarshal(pkt); err != nil || header.ExtensionProfile == rtp.CryptexProfileOneByte || header.ExtensionProfile == rtp.CryptexProfileTwoByte {
-				return // to the far side that is encrypted
+				return // it goes to the side that is encrypted
 			}
 			out, ok := sealing(t, k).seal(make([]byte, 0, bufferSize), pkt, kind)
 			if !ok {

@@ -13,11 +13,12 @@ import (
 	"flowbridge/media/packet"
 )
 
-// secured is a bridge whose sides may use SRTP, with the contexts of the far sides.
+// secured is a bridge whose sides may use SRTP, with the SRTP contexts of the clients at
+// the far ends.
 type secured struct {
 	*bridge
 	crypto  [2]Crypto
-	seals   [2]*srtp.Context // for the packets that the sides send; nil means plain RTP
+	seals   [2]*srtp.Context // encrypts the packets that each side sends; nil means plain RTP
 	unseals [2]*srtp.Context
 }
 
@@ -132,7 +133,7 @@ func TestUnauthenticLocksNothing(t *testing.T) {
 	if st := s.Stats(); st.A.Source.IsValid() || st.A.Dropped != (Drops{Unauthentic: 2, Malformed: 1}) || st.A.RxPackets != 0 {
 		t.Errorf("got %+v; want 2 unauthentic, 1 malformed and no source", st.A)
 	}
-	// One authentic packet is proof enough, also of another port than the named one.
+	// One authentic packet is enough proof, even from another port than the one in the SDP.
 	s.a = newClient(t, "127.0.1.1:0")
 	s.carries(SideA, rtpPacket(t, 0, 5, "true"))
 	again := s.says(SideA, rtpPacket(t, 0, 6, "true"))
@@ -145,13 +146,13 @@ func TestUnauthenticLocksNothing(t *testing.T) {
 	}
 }
 
-// A side that sends from elsewhere goes on counting.
+// If a side sends from another address, its packet numbers continue.
 func TestSecureSourceChange(t *testing.T) {
 	s := newSecured(t, [2]Suite{0, SuiteAESCM128SHA80})
 	for seq := range uint16(70) {
 		s.carries(SideB, rtpPacket(t, 0, 65500+seq, "before"))
 	}
-	after := newClient(t, "127.0.2.9:0") // the same peer, elsewhere: its count goes on
+	after := newClient(t, "127.0.2.9:0") // the same peer at another address, so its packet numbers continue
 	s.SetPeer(SideB, Peer{RTP: after.addr})
 	s.b = after
 	for seq := range uint16(10) {
@@ -175,7 +176,7 @@ func TestSecureAgain(t *testing.T) {
 		t.Helper()
 		for range n {
 			s.carries(SideA, rtpPacket(t, 0, seq, "from a"))
-			s.carries(SideB, rtpPacket(t, 0, seq-1<<15, "to a")) // as it is renumbered
+			s.carries(SideB, rtpPacket(t, 0, seq-1<<15, "to a")) // a number that SRTP need not change
 			seq++
 		}
 	}
@@ -198,7 +199,7 @@ func TestSecureAgain(t *testing.T) {
 	seq++
 	talk(10)
 
-	set(Crypto{}) // plain again, and nothing of the keys is left
+	set(Crypto{}) // plain RTP again; the keys are forgotten
 	s.seals[SideA], s.unseals[SideA] = nil, nil
 	for range 10 {
 		s.carries(SideA, rtpPacket(t, 0, seq, "from a"))
@@ -216,7 +217,7 @@ func TestSecureAgain(t *testing.T) {
 	}
 }
 
-// Digits are also encrypted, and packets that are relayed after them have unused numbers.
+// Digits are also encrypted. Packets that are relayed after them get unused numbers.
 func TestSecureDigits(t *testing.T) {
 	s := newSecured(t, [2]Suite{0, SuiteAESCM128SHA80})
 	for seq := range uint16(5) {
@@ -224,7 +225,7 @@ func TestSecureDigits(t *testing.T) {
 	}
 	must(t, s.SendDigit(SideB, Digit{Digit: '5', Duration: 40 * ms, PayloadType: 101}))
 	packets := uint16(0)
-	for ends := 0; ends < digitEnds; packets++ { // a worker that is late leaves some before the end out
+	for ends := 0; ends < digitEnds; packets++ { // a late worker leaves out some packets before the end
 		got := s.hears(SideB)
 		e, ok := packet.ParseEvent(packet.Payload(got))
 		if got[1]&0x7f != 101 || !ok || e.Code != 5 {
@@ -240,8 +241,8 @@ func TestSecureDigits(t *testing.T) {
 	}
 }
 
-// carriesShifted is carries from side A where the number is another, and so is the
-// timestamp if it is late.
+// carriesShifted makes side A send a packet, which must arrive at side B with its number
+// shifted by by. Its timestamp may be shifted, too, in case the test is late.
 func (s *secured) carriesShifted(pkt []byte, by uint16) {
 	s.b.t.Helper()
 	s.says(SideA, pkt)
@@ -253,8 +254,8 @@ func (s *secured) carriesShifted(pkt []byte, by uint16) {
 	}
 }
 
-// secure has all sessions of a bench secured on these sides. What comes to side
-// A is sealed by the returned context.
+// secure gives these sides of all sessions of a bench SRTP keys. The returned context
+// encrypts packets for side A.
 func (b *bench) secure(a, z Suite) *srtp.Context {
 	b.tb.Helper()
 	var seals *srtp.Context
@@ -273,7 +274,8 @@ func (b *bench) secure(a, z Suite) *srtp.Context {
 	return seals
 }
 
-// fresh gives the next packet for the bench to offer: its number is new.
+// fresh sets the packet that the bench offers next, with this number, encrypted if seals
+// is set.
 func (b *bench) fresh(seq uint16, seals *srtp.Context, plain []byte) {
 	binary.BigEndian.PutUint16(plain[2:], seq)
 	b.packet = plain

@@ -13,7 +13,7 @@ import (
 	"flowbridge/media/stream"
 )
 
-// These compute for long in one goroutine: scripts/test.sh runs them without the race detector.
+// These tests compute for a long time in one goroutine, so scripts/test.sh runs them without the race detector.
 
 func TestRolloverIsFollowed(t *testing.T) {
 	for _, suite := range allSuites {
@@ -31,17 +31,17 @@ func TestRolloverIsFollowed(t *testing.T) {
 				return
 			}
 			o := opening(t, k)
-			if n := feed(t, o.takes, pkts[40:1000]...); n != 960 { // the first ones, and the wrap, were lost
+			if n := feed(t, o.takes, pkts[40:1000]...); n != 960 { // the first packets, and the wrap, were lost
 				t.Errorf("%d of 960 packets behind the wrap were taken", n)
 			}
-			if why := o.takes(pkts[30]); why == faultNone { // it is under 0, and the window begins behind it
+			if why := o.takes(pkts[30]); why == faultNone { // its number would be negative
 				t.Error("a packet from before the window was taken")
 			}
 		})
 	}
 }
 
-// Some start counting again with a new key.
+// Some senders restart their packet numbers with a new key.
 func TestCounterBeginsAnewWithKeys(t *testing.T) {
 	old, fresh := testKeys(SuiteAESCM128SHA80, 1), testKeys(SuiteAESCM128SHA80, 2)
 	var s secure
@@ -57,10 +57,9 @@ func TestCounterBeginsAnewWithKeys(t *testing.T) {
 	}
 }
 
-// TestNumbersAreUsedOnce has random streams go out, of sources that jump, begin
-// again and repeat themselves. Of zeros, AES-CM makes its keystream: no part of
-// that may be seen twice. What goes out is to be taken by the far side, and
-// packets in their order all go out.
+// TestNumbersAreUsedOnce sends random streams of sources that jump, restart and repeat packets. The payload is zeros,
+// so the ciphertext is AES-CM's keystream: no part of it may occur twice. The far side must accept every packet that
+// is sent, and packets in the right order must all be sent.
 func TestNumbersAreUsedOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		k := testKeys(SuiteAESCM128SHA80, 3)
@@ -108,7 +107,7 @@ func TestNumbersAreUsedOnce(t *testing.T) {
 }
 
 // No packet number is used twice under a key, whenever the process is killed, whatever is relayed, and however old the
-// state is that the next process finds. The state is never older than the one that was taken last.
+// state is that the next process finds. The next process finds the state that was taken last, or a newer one.
 func TestNumbersAreUsedOnceInAllLives(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := &lives{t: t, sent: map[[2]uint64]bool{}, seq: map[uint32]uint16{}}

@@ -6,8 +6,8 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// What a side with SRTP reports of the numbers that it was sent is told the
-// sender in its own numbers.
+// A side with SRTP reports about the numbers that it was sent. The sender gets
+// the report with its own numbers.
 func TestReportsOfRenumberedPackets(t *testing.T) {
 	s := newSecured(t, [2]Suite{0, SuiteAESCM128SHA80})
 	b := newClient(t, "127.0.2.1:0")
@@ -30,7 +30,7 @@ func TestReportsOfRenumberedPackets(t *testing.T) {
 	}
 }
 
-// RFC 5761: RTP and RTCP on one port, both secured.
+// RFC 5761: RTP and RTCP share a port, and both are encrypted.
 func TestSecureMux(t *testing.T) {
 	s := newSecured(t, [2]Suite{SuiteAEADAES128GCM, SuiteAESCM128SHA32})
 	s.SetPeer(SideA, Peer{RTP: s.a.addr, Mux: true})

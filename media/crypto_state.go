@@ -23,7 +23,7 @@ type secure struct {
 	earlier     *sealer
 }
 
-// set applies a change. Unchanged keys keep their context.
+// set replaces the keys. Unchanged keys keep their contexts.
 func (s *secure) set(c cryptoChange) {
 	var datagrams *Datagrams
 	if s.in != nil {
@@ -56,7 +56,7 @@ func (s *secure) set(c cryptoChange) {
 	}
 }
 
-// open returns the decrypted packet in dst, or why it was rejected.
+// open decrypts a packet into dst and returns it, or returns why the packet was rejected.
 func (s *secure) open(dst, pkt []byte, kind Kind, now time.Duration) ([]byte, fault) {
 	plain, why := s.in.open(dst, pkt, kind)
 	if s.former == nil {
@@ -73,7 +73,7 @@ func (s *secure) open(dst, pkt []byte, kind Kind, now time.Duration) ([]byte, fa
 	return plain, why
 }
 
-// shift returns the number that is added to a source's packet numbers on the way to the side.
+// shift returns the number that is added to the packet numbers of a source when its packets are sent to the side.
 func (s *secure) shift(ssrc uint32) uint16 {
 	if s.out != nil && s.out.streams[ssrc] != nil {
 		return s.out.streams[ssrc].shift
@@ -81,7 +81,7 @@ func (s *secure) shift(ssrc uint32) uint16 {
 	return 0
 }
 
-// unprotect decrypts a packet that arrived at ep. If it rejects the packet, it counts it and returns nil.
+// unprotect decrypts a packet that arrived at ep. It returns nil for a packet that it rejects and counts.
 func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	s := &ep.relay.secure[ep.side]
 	if s.in == nil {
@@ -108,8 +108,8 @@ func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	return nil
 }
 
-// protect encrypts a packet if the side it is sent to is secured. It returns false if the packet must not be sent, and
-// counts the packet.
+// protect encrypts a packet if the side that it is sent to uses SRTP. It returns false for a packet that must not be
+// sent, and counts it.
 func (w *worker) protect(ep *endpoint, pkt []byte) ([]byte, bool) {
 	s := ep.relay.secure[ep.out.side].out
 	if s == nil {

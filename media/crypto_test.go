@@ -157,8 +157,8 @@ func (o *opener) takes(pkt []byte) fault {
 	return why
 }
 
-// stretch is what the far side sends with these numbers and those up to n-1
-// after them, modulo 2^16.
+// stretch returns n encrypted packets of the far side. Their numbers count up from
+// from, modulo 2^16.
 func stretch(tb testing.TB, ctx *srtp.Context, from uint16, n int) (pkts [][]byte) {
 	tb.Helper()
 	for i := range n {
@@ -215,7 +215,7 @@ func TestFormerKeys(t *testing.T) {
 	}
 	s.set(cryptoChange{in: opening(t, old)})
 	under := far(t, old)
-	pkts := stretch(t, under, 60000, 10000) // across a roll-over
+	pkts := stretch(t, under, 60000, 10000) // the numbers cross a roll-over
 	if n := feed(t, opens, pkts[:9000]...); n != 9000 {
 		t.Fatalf("%d of 9000 packets were taken", n)
 	}
@@ -226,12 +226,12 @@ func TestFormerKeys(t *testing.T) {
 	}
 
 	s.set(cryptoChange{in: opening(t, fresh)})
-	now += time.Minute // the answer was lost
+	now += time.Minute // our answer was lost
 	if n := feed(t, opens, pkts[9002:9010]...); n != 8 {
 		t.Errorf("%d of 8 packets under the former keys were taken", n)
 	}
 	then := far(t, fresh)
-	then.SetROC(0xcafe0001, 1) // RFC 3711 §3.3.1: it is not reset
+	then.SetROC(0xcafe0001, 1) // RFC 3711 §3.3.1: the roll-over counter is not reset
 	next := stretch(t, then, uint16(60000+9010-65536), 10)
 	if n := feed(t, opens, next...); n != 10 {
 		t.Errorf("%d of 10 packets under the new keys were taken", n)
@@ -269,7 +269,7 @@ func TestKeysComeBack(t *testing.T) {
 	if s.out != out {
 		t.Error("a key that comes back after none has another context")
 	}
-	awaited, err := (&Crypto{Awaited: true}).change() // another peer had the side, and agreed on nothing
+	awaited, err := (&Crypto{Awaited: true}).change() // another peer took over the side, and no keys were agreed on
 	must(t, err)
 	for _, c := range []cryptoChange{{}, awaited, {}, {out: sealing(t, first)}} {
 		s.set(c)
@@ -291,7 +291,7 @@ func TestFirstNumberIsLow(t *testing.T) {
 		if want := uint16(65530 + i - 1<<15); binary.BigEndian.Uint16(sealed[2:]) != want {
 			t.Fatalf("packet %d has number %d; want %d", i, binary.BigEndian.Uint16(sealed[2:]), want)
 		}
-		if i%2 == 0 { // the rest is lost
+		if i%2 == 0 { // the other packets are lost
 			if _, err := ctx.DecryptRTP(nil, sealed, nil); err != nil {
 				t.Fatal(err)
 			}

@@ -115,7 +115,8 @@ func (w *worker) takesDatagram(ep *endpoint, pkt []byte) bool {
 	return true
 }
 
-// orderDatagrams sends a datagram to a side, or sets the channel that receives the side's datagrams.
+// orderDatagrams carries out a command of Datagrams: it sends a datagram to a side, or sets the channel that receives
+// the side's datagrams.
 func (w *worker) orderDatagrams(c command) {
 	if in := c.relay.secure[c.side].in; c.datagram != nil {
 		w.sendDatagram(c.relay, c.side, c.datagram)

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// record returns a datagram in the form of DTLS.
+// record returns a datagram that looks like a DTLS record.
 func record(kind byte, body string) []byte {
 	pkt := append([]byte{kind, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 1, 0, byte(len(body))}, body...)
 	return pkt
@@ -51,7 +51,8 @@ func TestAwaitedKeys(t *testing.T) {
 	s.b.expectNothing()
 }
 
-// The way for datagrams ends with another one, and with plain RTP. A side without awaited or real keys has none.
+// A channel for datagrams closes when another one is opened, and when the side switches to plain RTP: then its records
+// are dropped. On a closed session a new channel is closed at once.
 func TestDatagramsEnd(t *testing.T) {
 	s := newSecured(t, [2]Suite{})
 	must(t, s.SetCrypto(SideA, Crypto{Awaited: true}))
@@ -77,7 +78,7 @@ func TestDatagramsAreBounded(t *testing.T) {
 	}
 }
 
-// A process that goes on while keys are awaited relays nothing in clear.
+// A process that continues a session while keys are awaited relays nothing unencrypted.
 func TestAwaitedKeysInTheNextLife(t *testing.T) {
 	s := newSecured(t, [2]Suite{})
 	must(t, s.SetCrypto(SideB, Crypto{Awaited: true}))
@@ -94,8 +95,9 @@ func TestAwaitedKeysInTheNextLife(t *testing.T) {
 	s.Close()
 }
 
-// A stranger at the side's address has nothing sent there alone: what comes behind a handshake moves nothing, and while the
-// side has not been heard from where it says, it gets its datagrams there, too.
+// A stranger at the side's address can't attract the side's datagrams. A record from the stranger after the handshake
+// changes nothing. As long as the side has not been heard from the address in its SDP, that address gets the datagrams,
+// too.
 func TestDatagramsOfAStray(t *testing.T) {
 	s := newSecured(t, [2]Suite{})
 	must(t, s.SetCrypto(SideB, Crypto{Awaited: true}))

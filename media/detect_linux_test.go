@@ -10,7 +10,7 @@ import (
 	"flowbridge/media/stage"
 )
 
-// answers has side B of a call say something, 20 ms a packet, and returns what the relay tells of it.
+// answers makes side B of a call say something, in packets of 20 ms, and returns the events that the relay posts.
 func answers(t *testing.T, l answerer.Limits, samples []float64) (*[]Event, *talker) {
 	t.Helper()
 	told, k := &[]Event{}, newTalker(t)
@@ -44,7 +44,8 @@ func sine(parts ...[2]float64) (samples []float64) {
 	return samples
 }
 
-// TestDetectAnswer: the verdict on a side's packets and the beep are each reported once. After that no detector is left.
+// TestDetectAnswer: the verdict on a side's packets and the beep are each reported once. After that the detector is
+// gone.
 func TestDetectAnswer(t *testing.T) {
 	all, k := answers(t, answerer.Limits{Beep: 10 * time.Second}, sine([2]float64{800, 0}, [2]float64{300, 1000}, [2]float64{2000, 0}))
 	told := *all
@@ -67,7 +68,7 @@ func TestDetectAnswer(t *testing.T) {
 	}
 }
 
-// TestDetectAnswerOfNobody: where no packet comes at all, the alarm ends the detection.
+// TestDetectAnswerOfNobody: if no packet comes at all, the alarm ends the detection.
 func TestDetectAnswerOfNobody(t *testing.T) {
 	all, k := answers(t, answerer.Limits{Beep: time.Second}, nil)
 	for range 1000 {
@@ -85,7 +86,7 @@ func TestDetectAnswerOfNobody(t *testing.T) {
 	}
 }
 
-// TestDetectAnswerOfSession: the order and the verdict go through a running engine.
+// TestDetectAnswerOfSession: command and verdict pass through a running engine.
 func TestDetectAnswerOfSession(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.DetectAnswer(SideB, answerer.Limits{Silence: 100 * ms})
@@ -99,5 +100,5 @@ func TestDetectAnswerOfSession(t *testing.T) {
 	}
 	br.DetectAnswer(SideB, answerer.Limits{})
 	br.Close()
-	br.DetectAnswer(SideA, answerer.Limits{}) // which is no error
+	br.DetectAnswer(SideA, answerer.Limits{}) // has no effect on a closed session
 }

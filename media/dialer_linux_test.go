@@ -23,7 +23,7 @@ func TestDigitInsideTheStream(t *testing.T) {
 	var digit []string
 	for _, s := range events(got) {
 		digit = append(digit, fmt.Sprintf("%v %v %d %d %v", s.at-start, s.marker, s.event.Code, s.event.Duration, s.event.End))
-		if s.Timestamp != 104*160 || s.SSRC != 0xa { // as the audio's that was next
+		if s.Timestamp != 104*160 || s.SSRC != 0xa { // the timestamp and SSRC of the audio that was due
 			t.Errorf("timestamp %d, source %x; want %d and a", s.Timestamp, s.SSRC, 104*160)
 		}
 	}
@@ -47,7 +47,7 @@ func TestDigitInsideTheStream(t *testing.T) {
 		t.Errorf("%d replaced, %d sent", c.dropped().Replaced.Load(), c.TxPackets.Load())
 	}
 
-	// And again, upon the shift that is there.
+	// Another digit is added to the existing shift.
 	l.dial("8", Digit{})
 	l.talkOn(0xa, next, 20)
 	checkOrder(t, append(got[len(got)-1:], l.take()...))
@@ -61,7 +61,7 @@ func TestDigitsInARow(t *testing.T) {
 	got := l.take()
 	checkOrder(t, got)
 	var codes []uint8
-	var over time.Duration // the last end
+	var over time.Duration // end of the last digit
 	for i, s := range got {
 		switch {
 		case s.isEvent && s.marker:
@@ -87,8 +87,8 @@ func TestDigitsInARow(t *testing.T) {
 	}
 }
 
-// Before there is any audio, digits are a stream of their own, and the audio
-// follows on in it, whatever source it is of.
+// Before any audio, digits form a stream of their own. The audio continues that
+// stream, whichever source it comes from.
 func TestDigitsBeforeTheAudio(t *testing.T) {
 	l := newLine(t)
 	l.dial("12", Digit{})
@@ -97,7 +97,7 @@ func TestDigitsBeforeTheAudio(t *testing.T) {
 	next := l.talkOn(0xa, 30000, 10)
 	l.dial("3", Digit{})
 	l.talkOn(0xa, next, 20)
-	l.talkOn(0xb, 7, 5) // the first two prove that it is one
+	l.talkOn(0xb, 7, 5) // the first two packets prove the source
 	l.dial("4", Digit{})
 	l.talkOn(0xb, 12, 15)
 	got := l.take()
@@ -116,7 +116,7 @@ func TestDigitsBeforeTheAudio(t *testing.T) {
 	}
 }
 
-// The audio begins, or changes its source, while a digit is being sent.
+// The audio starts, or its source changes, while a digit is being sent.
 func TestSourceChangesBesideADigit(t *testing.T) {
 	t.Run("the first", func(t *testing.T) {
 		l := newLine(t)
@@ -153,7 +153,7 @@ func TestSourceChangesBesideADigit(t *testing.T) {
 	}
 }
 
-// Packets that come late must not get a number that a digit has.
+// A late packet must not get a number that a digit has used.
 func TestLatePacketsBesideADigit(t *testing.T) {
 	l := newLine(t)
 	l.talkOn(0xa, 1, 5)
@@ -181,7 +181,7 @@ func TestLatePacketsBesideADigit(t *testing.T) {
 		t.Errorf("last %+v", last)
 	}
 	l.pass(stream.Overtaken)
-	if l.talk(0xa, 7); len(l.take()) != 1 { // the numbers have gone round
+	if l.talk(0xa, 7); len(l.take()) != 1 { // the numbers have wrapped around
 		t.Error("nothing relayed")
 	}
 
@@ -194,8 +194,8 @@ func TestLatePacketsBesideADigit(t *testing.T) {
 	checkOrder(t, l.take())
 }
 
-// Whatever gets lost or stream.Overtaken, and whenever digits are sent, no number is
-// used twice, and the numbers stay as near to each other as they were.
+// Whatever is lost or late (stream.Overtaken), and whenever digits are sent, every
+// number is used once, and the numbers stay as close together as they were.
 func TestNumbersOfAnyStream(t *testing.T) {
 	for seed := range uint64(30) {
 		l, random := newLine(t), rand.New(rand.NewPCG(seed, 1))
@@ -220,7 +220,7 @@ func TestNumbersOfAnyStream(t *testing.T) {
 		}
 		seen := make(map[uint16]bool)
 		got := l.take()
-		var lowest, highest uint16 // beyond the first
+		var lowest, highest uint16 // distances from the first number
 		for _, s := range got {
 			if seen[s.Seq] {
 				t.Errorf("seed %d: number %d is used twice: %+v", seed, s.Seq, s)
@@ -266,8 +266,8 @@ func TestDigitWaitsForAKeyThatIsRelayed(t *testing.T) {
 	}
 }
 
-// A key is not relayed, and a digit sent beside it. The key is reported though
-// its end is lost.
+// A key of the caller is diverted, and a digit of ours is sent beside it. The key is
+// reported although its end is lost.
 func TestDigitBesideAKeyThatIsDiverted(t *testing.T) {
 	l := newLine(t)
 	var keys []byte
@@ -279,7 +279,7 @@ func TestDigitBesideAKeyThatIsDiverted(t *testing.T) {
 	l.gives(l.r, SideA, TelephoneEvents{On: true, PayloadType: 101, Divert: true})
 	l.dial("9", Digit{})
 	l.pass(time.Second)
-	l.talkOn(0xcafe0001, 15, 5) // follows on
+	l.talkOn(0xcafe0001, 15, 5) // continues the stream after the digit
 	l.take()
 	key := pressed(t, 20, 3)[0]
 	if errno := send(l.from, key, &l.into[0]); errno != 0 {
@@ -299,13 +299,13 @@ func TestDigitBesideAKeyThatIsDiverted(t *testing.T) {
 	}
 }
 
-// A digit right behind a packet begins when that one is over.
+// A digit that is dialled right after a packet begins when that packet is over.
 func TestDigitBehindAPacket(t *testing.T) {
 	l := newLine(t)
 	l.talk(0xa, 5)
 	l.dial("1", Digit{})
 	l.pass(time.Second)
-	l.dial("1", Digit{}) // and one after a pause, when it is
+	l.dial("1", Digit{}) // another one after a pause begins at once
 	l.pass(time.Second)
 	got := events(l.take())
 	if a, b := got[0].Timestamp, got[8].Timestamp; a != 6*160 || b != 5*160+8000 {
@@ -330,7 +330,8 @@ func TestLateWorkerLeavesPacketsOut(t *testing.T) {
 	}
 }
 
-// What waits is for who was there: not for whom the call is transferred to.
+// Waiting digits are for the present peer: they are dropped if the side is held or
+// moves.
 func TestDigitsAreGivenUp(t *testing.T) {
 	for name, change := range map[string]func(p *Peer){
 		"held":  func(p *Peer) { p.Held = true },

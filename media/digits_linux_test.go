@@ -27,7 +27,7 @@ func TestDigitsThatAreRefused(t *testing.T) {
 		}
 	}
 	must(t, br.SendDigit(SideB, good))
-	br.b.read() // it is being sent
+	br.b.read() // the digit is being sent
 	for range 32 {
 		must(t, br.SendDigit(SideB, good))
 	}
@@ -51,7 +51,8 @@ func TestDigitsThatAreRefused(t *testing.T) {
 	}
 }
 
-// With real clocks and sockets: what one session sends another one hears.
+// This test uses real clocks and sockets: one session sends digits, and another
+// one hears them.
 func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	e := openEngine(t, nil)
 	br, far := newBridge(t, e), newBridge(t, e)
@@ -73,7 +74,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 	for i := range dialled {
 		must(t, br.SendDigit(SideB, Digit{Digit: dialled[i], PayloadType: 101, Duration: 60 * ms}))
 	}
-	digits := uint64(0) // packets
+	digits := uint64(0) // packets of digits
 	for i := range dialled {
 		for ends := 0; ends < digitEnds; digits++ {
 			pkt, _ := read()
@@ -83,7 +84,7 @@ func TestDigitsFromOneSessionToAnother(t *testing.T) {
 			far.a.send(far.Local(SideA), pkt)
 		}
 		if i == 0 {
-			far.event(t) // the lock
+			far.event(t) // wait for the lock
 		}
 		if ev := far.event(t); ev != Event(EventDigit{SideA, dialled[i], 60 * ms}) {
 			t.Errorf("heard %+v; want %c", ev, dialled[i])

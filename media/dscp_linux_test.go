@@ -21,7 +21,7 @@ func (c *client) trafficClass() int {
 		c.t.Fatalf("%d control messages, %v", len(messages), err)
 	}
 	m := messages[0]
-	if m.Header.Level == unix.IPPROTO_IP { // one byte; IPv6 has an int
+	if m.Header.Level == unix.IPPROTO_IP { // IPv4 has one byte, IPv6 has an int
 		return int(m.Data[0])
 	}
 	return int(binary.NativeEndian.Uint32(m.Data))

@@ -14,10 +14,10 @@ import (
 	"flowbridge/media/stream"
 )
 
-// press returns the packets of a key press, after RFC 4733: the marker on the first
-// (§2.5.1.1), one timestamp, a duration that grows by step to the last (§2.5.1.2),
-// and the end three times (§2.5.1.4). An event too long for the duration
-// field is split into segments (§2.5.1.3).
+// press returns the packets of a key press according to RFC 4733: the first one has
+// the marker (§2.5.1.1), all have the same timestamp, the duration grows by step up
+// to the last packet (§2.5.1.2), and the end is sent three times (§2.5.1.4). An
+// event that is too long for the duration field is split into segments (§2.5.1.3).
 func press(tb testing.TB, seq uint16, timestamp uint32, e packet.Event, step, units int) (packets [][]byte) {
 	tb.Helper()
 	add := func(e packet.Event) {
@@ -42,8 +42,7 @@ func press(tb testing.TB, seq uint16, timestamp uint32, e packet.Event, step, un
 	return packets
 }
 
-// conversation is speech with keys between, of one source, whose fields are all
-// there are.
+// conversation returns speech of one source, with all possible keys in between.
 func conversation(tb testing.TB) (packets [][]byte) {
 	tb.Helper()
 	seq := uint16(1000)
@@ -54,9 +53,9 @@ func conversation(tb testing.TB) (packets [][]byte) {
 		}
 	}
 	speech()
-	for code := range uint8(17) { // 16 is no digit, but a flash
+	for code := range uint8(17) { // 16 is a flash, not a digit
 		keys := press(tb, seq, uint32(seq)*160, packet.Event{Code: code, Volume: code*4 - code/16}, 160, 800+int(code))
-		if code%2 == 1 { // the reserved bit, and what fills a packet up
+		if code%2 == 1 { // with the reserved bit, and with padding
 			for i := range keys {
 				keys[i][packet.HeaderLen+1] |= 0x40
 				keys[i] = append(keys[i], 0, 0, 0, 0)
@@ -88,7 +87,7 @@ func changed(pkt []byte, changes []PayloadChange) []byte {
 }
 
 // Keys arrive as they were pressed, byte for byte, whatever happens to the speech
-// beside them and to their payload type, and in SRTP; and they are read beside.
+// beside them and to their payload type, also with SRTP. They are also reported.
 func TestKeysArriveAsPressed(t *testing.T) {
 	renumbered := []PayloadChange{{From: 101, To: 96}}
 	translated := []PayloadChange{{From: 0, To: 8, Op: PayloadToALaw}, {From: 101, To: 96}}
@@ -111,7 +110,7 @@ func TestKeysArriveAsPressed(t *testing.T) {
 			s.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
 			all := conversation(t)
 			digits := make(chan Event, 32)
-			go func() { // the bridge's own channel is short
+			go func() { // in a goroutine, because the bridge's channel has little room
 				for ev := range s.events {
 					digits <- ev
 				}
@@ -142,9 +141,9 @@ func TestKeysArriveAsPressed(t *testing.T) {
 	}
 }
 
-// A key is one of the new source's, which takes the place of another: it keeps its
-// fields, its packets their order and the one time, in the stream that the other
-// side has from the beginning.
+// A source replaces another one and sends a key. The key keeps its fields, and its
+// packets keep their order and their common timestamp, within the stream that the
+// other side has heard from the start.
 func TestKeyAfterAChangeOfSource(t *testing.T) {
 	for name, speech := range map[string]int{"behind speech": 5, "at the start": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -164,7 +163,7 @@ func TestKeyAfterAChangeOfSource(t *testing.T) {
 			l.talkOn(0xb, next+uint16(len(keys)), 3)
 			got := l.take()
 			checkOrder(t, got)
-			lost := 0 // the new source has to show that it is one
+			lost := 0 // the packets that the new source needs to prove itself are lost
 			if speech == 0 {
 				lost = latch.ProofFirst - 1
 			}
@@ -186,8 +185,8 @@ func TestKeyAfterAChangeOfSource(t *testing.T) {
 	}
 }
 
-// Behind a key of ours the numbers are others, and nothing else: what a side
-// presses itself stays as it is.
+// After a digit of ours, the packets of a side's own key get other sequence
+// numbers. Nothing else about them changes.
 func TestKeyAfterOneOfOurs(t *testing.T) {
 	l := newLine(t)
 	next := l.talkOn(0xa, 1, 5)

@@ -99,7 +99,7 @@ type Engine struct {
 	mu       sync.Mutex // guards the registry below
 	sessions map[uint64]*Session
 	ending   map[uint64]*Session // being closed
-	ended    Totals              // of closed sessions
+	ended    Totals              // totals of closed sessions
 	silent   []silentRTCP
 	lastID   uint64
 	closing  bool
@@ -240,7 +240,7 @@ func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
 	return e.own(a) || (ours && !p.trusts(addr))
 }
 
-// own reports whether a is a leased port of this engine. Media from or to such a port would loop for ever.
+// own reports whether a is a leased port of this engine. Media to or from such a port would loop for ever.
 func (e *Engine) own(a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()
 	wildcard := slices.ContainsFunc(e.config.Listen, netip.Addr.IsUnspecified)
@@ -309,7 +309,8 @@ func (e *Engine) begin() (id uint64, s *Session, err error) {
 	return e.lastID, &Session{engine: e, worker: e.workers[e.lastID%uint64(len(e.workers))]}, nil
 }
 
-// order returns when each worker has carried out op and all commands before it. A stopped worker is skipped.
+// order sends op to every worker, and returns when each of them has carried it out, with all commands before it. A
+// stopped worker is skipped.
 func (e *Engine) order(op op) {
 	for _, w := range e.workers {
 		_ = w.do(command{op: op})

@@ -49,7 +49,8 @@ func TestSilenceIsReportedOnce(t *testing.T) {
 	if !ok || ev.Since < e.config.Timeout || time.Since(begin) < e.config.Timeout {
 		t.Errorf("got %+v after %v; want silence of %v or more", ev, time.Since(begin), e.config.Timeout)
 	}
-	// A session started now is silent later than a second report would come.
+	// For a session that starts now, the time-out is later than a second report would
+	// be.
 	later := newBridge(t, e)
 	later.Start()
 	if ev, ok := later.event(t).(EventSilent); !ok {
@@ -74,7 +75,7 @@ func TestPortsGoBackOnce(t *testing.T) {
 	if _, err := e.NewSession(SessionConfig{}); !errors.Is(err, errNoPorts) {
 		t.Errorf("got %v; want ErrNoPorts", err)
 	}
-	checkUsage(4) // the odd pair was not kept
+	checkUsage(4) // the odd pair was not leased
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() { first.Close() })
@@ -94,7 +95,7 @@ func TestPortsGoBackOnce(t *testing.T) {
 
 func TestSkipsPortsOfOthers(t *testing.T) {
 	var taken []*net.UDPConn
-	for _, port := range []uint16{21000, 21003, 21006} { // RTP of one pair, RTCP of another, RTP of a third
+	for _, port := range []uint16{21000, 21003, 21006} { // RTP of the first pair, RTCP of the second, RTP of the third
 		c, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.AddrPortFrom(relayV4, port)))
 		must(t, err)
 		taken = append(taken, c)
@@ -132,7 +133,7 @@ func TestOutOfDescriptors(t *testing.T) {
 	for fd, err := unix.Dup(0); err == nil; fd, err = unix.Dup(0) {
 		fill = append(fill, fd)
 	}
-	const room = 3 // for one side of a session and half of the other
+	const room = 3 // enough for one side of a session and half of the other
 	for _, fd := range fill[:room] {
 		closeSocket(fd)
 	}
@@ -151,7 +152,7 @@ func TestOutOfDescriptors(t *testing.T) {
 }
 
 func TestCloseLeavesNothing(t *testing.T) {
-	newClient(t, "127.0.0.1:0") // the runtime's own descriptors exist from here on
+	newClient(t, "127.0.0.1:0") // opens the runtime's own descriptors before they are counted
 	files, goroutines := openFiles(t), runtime.NumGoroutine()
 	e := openEngine(t, func(c *Config) { c.Workers = 2 })
 	var sessions []*Session
@@ -185,9 +186,9 @@ func TestCloseLeavesNothing(t *testing.T) {
 	await(t, "the goroutines' end", func() bool { return runtime.NumGoroutine() <= goroutines })
 }
 
-// TestSessionsStayApart opens and closes sessions while others carry packets,
-// so that descriptor numbers change hands all the time. Each packet carries the
-// number of its session and must come from that one's port.
+// TestSessionsStayApart opens and closes sessions while others carry packets, so
+// that descriptor numbers are reused all the time. Each packet carries the number of
+// its session and must come from that session's port.
 func TestSessionsStayApart(t *testing.T) {
 	e := openEngine(t, func(c *Config) { c.PortHigh = 21039 })
 	const callers, calls = 6, 30
@@ -213,7 +214,7 @@ func TestSessionsStayApart(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				s.Close() // in the middle of it
+				s.Close() // while it carries packets
 				checkOrigin(t, b, made)
 			}
 		})
@@ -224,8 +225,8 @@ func TestSessionsStayApart(t *testing.T) {
 	}
 }
 
-// checkOrigin reads what has come to c: each packet from the port of the session
-// whose number it carries.
+// checkOrigin reads the packets that c has received. Each must come from the port of
+// the session whose number it carries.
 func checkOrigin(t *testing.T, c *client, made map[uint32]netip.AddrPort) {
 	t.Helper()
 	var buf [64]byte
@@ -256,7 +257,7 @@ func TestPeerAtOurAddress(t *testing.T) {
 	ours := netip.MustParseAddr("192.0.2.55")
 	nat := netip.MustParseAddr("198.51.100.9")
 	e := openEngine(t, func(c *Config) { c.Advertised = []netip.Addr{nat} })
-	e.locals = append(e.locals, ours) // as of an interface
+	e.locals = append(e.locals, ours) // an address like that of an interface
 	for _, tt := range []struct {
 		name string
 		rtp  string

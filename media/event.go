@@ -45,7 +45,7 @@ type EventDigit struct {
 	Duration time.Duration // as received
 }
 
-// EventPlayed says that a sound played to a side has ended.
+// EventPlayed says that a sound that was played to a side has ended.
 type EventPlayed struct {
 	Side Side
 	ID   uint64 // the ID of the Play

@@ -17,12 +17,12 @@ import (
 	"flowbridge/media/packet"
 )
 
-// What a network does to packets is not repaired here, which would cost time that
-// the receiver's jitter buffer has and we have not; it is passed on and counted.
+// Disorder in the network is passed on and counted. Repairing it would take time, which the receiver's jitter
+// buffer has and the relay has not.
 func TestPassesDisorderOn(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
-	for _, seq := range []uint16{1, 2, 2, 2, 5, 4, 3, 7, 6, 7, 65530, 8, 9} { // 65530: from before the first
+	for _, seq := range []uint16{1, 2, 2, 2, 5, 4, 3, 7, 6, 7, 65530, 8, 9} { // 65530 is from before the first packet
 		br.carries(rtpPacket(t, 0, seq, fmt.Sprint(seq)))
 	}
 	st := br.Close().A
@@ -47,9 +47,8 @@ func rich(tb testing.TB, seq uint16) []byte {
 	return b
 }
 
-// Packets are cut at every length, on every kind of session and port. What is no
-// packet any more is counted and goes nowhere, what is still one is relayed, and
-// the next whole one always is.
+// Packets are cut at every length, in every kind of session and on every port. A packet that is not valid any
+// more is counted and not relayed, a valid one is relayed, and so is always the next whole packet.
 func TestCutPackets(t *testing.T) {
 	for name, suite := range map[string]Suite{"RTP": 0, "SRTP": SuiteAESCM128SHA80, "SRTP, AEAD": SuiteAEADAES128GCM} {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +57,7 @@ func TestCutPackets(t *testing.T) {
 			aRTCP, bRTCP := newClient(t, "127.0.1.1:0"), newClient(t, "127.0.2.1:0")
 			s.SetPeer(SideA, Peer{RTP: s.a.addr, RTCP: aRTCP.addr})
 			s.SetPeer(SideB, Peer{RTP: s.b.addr, RTCP: bRTCP.addr})
-			s.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 0}) // so that payloads are looked at
+			s.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 0}) // so that payloads are parsed
 			seq, bad := uint16(100), uint64(0)
 			s.carries(SideA, rich(t, seq))
 			for n := range 41 {
@@ -90,8 +89,8 @@ func TestCutPackets(t *testing.T) {
 	}
 }
 
-// 1500 bytes are the longest that is relayed; with SRTP they may be longer when
-// they leave. What is longer than the buffer is not taken for its beginning.
+// The longest packet that is relayed has 1500 bytes. With SRTP it may be longer when it leaves. A packet that
+// is longer than the buffer must not be taken for its beginning.
 func TestLongPackets(t *testing.T) {
 	for name, suite := range map[string]Suite{"RTP": 0, "into SRTP": SuiteAEADAES128GCM} {
 		t.Run(name, func(t *testing.T) {
@@ -116,8 +115,7 @@ func TestLongPackets(t *testing.T) {
 	}
 }
 
-// The sequence number wraps some times, through SRTP as well, whose packet numbers
-// go on counting (RFC 3711 §3.3.1).
+// The sequence number wraps several times, also with SRTP, whose packet numbers continue (RFC 3711 §3.3.1).
 func TestNumbersWrapOverAndOver(t *testing.T) {
 	for name, suites := range map[string][2]Suite{
 		"RTP": {}, "SRTP": {SuiteAESCM128SHA80, SuiteAEADAES256GCM}, "SRTP on one side": {0, SuiteAESCM128SHA32},
@@ -139,8 +137,8 @@ func TestNumbersWrapOverAndOver(t *testing.T) {
 	}
 }
 
-// A source that changes its SSRC, again and again, is one stream to the other
-// side; what is missed is the two packets that show that it is one.
+// A source that changes its SSRC again and again remains one stream for the other side. After each change, the
+// two packets that prove the new SSRC are lost.
 func TestSourceChangesItsSSRC(t *testing.T) {
 	l := newLine(t)
 	const changes, each = 20, 30
@@ -158,8 +156,8 @@ func TestSourceChangesItsSSRC(t *testing.T) {
 	}
 }
 
-// The other side's port is closed for a while, so that each packet is answered
-// by ICMP. The sockets are not connected: they hear nothing of it.
+// The other side's port is closed for a while, so that each packet causes an ICMP error. The sockets are not
+// connected, so they do not get these errors.
 func TestPeerIsUnreachable(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
@@ -188,10 +186,9 @@ func TestPeerIsUnreachable(t *testing.T) {
 	}
 }
 
-// Setting the system's clock changes nothing here: times are durations since the
-// engine was opened, of the monotonic clock that time.Since reads where both times
-// have it. It can't be set in a test, nor in a namespace, which has no such clock
-// of its own; so this holds that nothing reads another one.
+// Setting the system's clock has no effect on media: times are durations since the engine was opened, on the
+// monotonic clock, which time.Since uses. A test can't set the clock, and a namespace has no wall clock of its
+// own. So this test checks that nothing reads another clock.
 func TestNothingReadsTheWallClock(t *testing.T) {
 	e := openEngine(t, nil)
 	if !strings.Contains(e.epoch.String(), " m=") {
@@ -213,15 +210,14 @@ func TestNothingReadsTheWallClock(t *testing.T) {
 		}
 	}
 	slices.Sort(reads)
-	// Once for the epoch, once per wake-up, waiting for packets or for commands, and for what sessions and resting
-	// sockets wait for.
+	// The clock is read once for the epoch, and once per wake-up, when packets or commands arrive, or when
+	// sessions and resting sockets are due.
 	if want := []string{"Open: time.Now", "now: time.Since", "rest: time.Since", "tendSockets: time.NewTicker", "turn: time.Since"}; !slices.Equal(reads, want) {
 		t.Errorf("the clock is read by %q; want %q", reads, want)
 	}
 }
 
-// clockReads are the places where a function asks for the time, or to be told when
-// it has come.
+// clockReads returns the calls by which a function reads the time or waits for a time.
 func clockReads(f *ast.FuncDecl) (reads []string) {
 	ask := []string{
 		"time.Now", "time.Since", "time.Until", "time.After", "time.AfterFunc", "time.Tick", "time.NewTimer", "time.NewTicker",

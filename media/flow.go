@@ -27,11 +27,11 @@ type flow struct {
 	course
 }
 
-// course is the part of a flow that changes during a call. An endpoint stores only this part.
+// course is the part of a flow that changes during a call. Only this part is stored in an endpoint.
 type course struct {
 	Source      netip.AddrPort // the locked source; invalid if none is locked
 	Dest        netip.AddrPort // if invalid, packets are dropped
-	SSRC        uint32         // of the locked stream; RTP only
+	SSRC        uint32         // SSRC of the locked stream; RTP only
 	Held        bool           // Dest wants no packets, so they are counted and dropped
 	Unconfirmed bool           // Dest is unconfirmed: endpoint.withholds decides which packets are not sent
 	Rewrite     rewrite        // RTP flows only; RTCP is rewritten to match it

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// killedInAGap ends the process at which a session's last note was taken, and resumes the session in another 50 ms later.
+// killedInAGap kills the process as if 50 ms ago, and resumes the session from a state in another one.
 func killedInAGap(t *testing.T, e *Engine, br *bridge, st SessionState) {
 	t.Helper()
 	died := e.began + e.now() - 50*time.Millisecond
@@ -16,13 +16,13 @@ func killedInAGap(t *testing.T, e *Engine, br *bridge, st SessionState) {
 	s, err := next.Resume(SessionConfig{}, st)
 	must(t, err)
 	if s.relay.enter() {
-		s.relay.heard(SideA).stream.MissedBy = never // however slow this machine is
+		s.relay.heard(SideA).stream.MissedBy = never // even if this machine is slow
 		s.relay.leave()
 	}
 	br.Session = s
 }
 
-// speaks has side A send packets from one number to before another one.
+// speaks makes side A send the packets numbered from from to to-1.
 func (b *bridge) speaks(t *testing.T, from, to uint16) {
 	t.Helper()
 	for seq := from; seq < to; seq++ {
@@ -30,7 +30,7 @@ func (b *bridge) speaks(t *testing.T, from, to uint16) {
 	}
 }
 
-// TestGapOfAKill: the packets that came while no process was there are lost. Packets that the kernel has relayed meanwhile are not.
+// TestGapOfAKill: packets that came while no process was running are lost, except those that the kernel has relayed.
 func TestGapOfAKill(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, nil)
@@ -49,16 +49,18 @@ func TestGapOfAKill(t *testing.T) {
 		}
 		return
 	}
-	// Where this takes more than 100ms, there are 20ms more often than the five packets that were sent since the state.
+	// If this takes more than 100 ms, the gap has more periods of 20 ms than the five packets that were sent since the
+	// state.
 	if lost := min(uint64(is.Gap/(20*time.Millisecond)), 5); is.Gap < 50*time.Millisecond || is.Lost != lost || is.RxPackets+is.Lost < 20 || is.Bursts != 1 {
 		t.Errorf("quality %+v; want a gap of 50ms at least in one burst, and %d lost packets, one for each 20ms of it", is, lost)
 	}
 }
 
-// TestGapOfAStreamThatIsNotNoted: a stream that has begun after the last note, as right after the answer, was there, too.
+// TestGapOfAStreamThatIsNotNoted: a stream that began after the last state, for example right after the answer, also
+// has the gap.
 func TestGapOfAStreamThatIsNotNoted(t *testing.T) {
 	if path.kernel != nil {
-		return // TestGapOfAKill holds what is relayed there
+		return // TestGapOfAKill covers this path
 	}
 	noLeaks(t)
 	e := openEngine(t, nil)

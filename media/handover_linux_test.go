@@ -11,7 +11,7 @@ import (
 	"flowbridge/media/kernel"
 )
 
-// sent duplicates sockets as sending them to another process does.
+// sent returns duplicates of the sockets, as another process gets them.
 func (s Sockets) sent(t *testing.T) *Sockets {
 	t.Helper()
 	for side := range s {
@@ -27,7 +27,7 @@ func (s Sockets) sent(t *testing.T) *Sockets {
 	return &s
 }
 
-// says sends numbered packets of side A.
+// says makes side A send n packets, numbered from from.
 func (br *bridge) says(t *testing.T, from, n uint16) {
 	t.Helper()
 	for seq := range n {
@@ -35,8 +35,8 @@ func (br *bridge) says(t *testing.T, from, n uint16) {
 	}
 }
 
-// hear has side B get numbered packets of side A, each once. They are in turn, but where the kernel begins to relay in the
-// middle of a burst.
+// hear checks that side B gets n packets of side A, numbered from from, each once. They must be in order, unless the
+// kernel has started to relay in the middle of a burst.
 func (br *bridge) hear(t *testing.T, from, n uint16) {
 	t.Helper()
 	missing := map[string]bool{}
@@ -53,14 +53,14 @@ func (br *bridge) hear(t *testing.T, from, n uint16) {
 	br.b.expectNothing()
 }
 
-// waits expects that what is on its way waits, unless the kernel relays it.
+// waits checks that packets wait in the sockets, unless the kernel relays them.
 func (br *bridge) waits() {
 	if path.kernel == nil {
 		br.b.expectNothing()
 	}
 }
 
-// A session is handed over while packets are on their way: none is lost, and none comes twice.
+// A session is handed over while packets are on their way: no packet is lost or relayed twice.
 func TestHandOver(t *testing.T) {
 	needsNextKernel(t)
 	noLeaks(t)
@@ -74,7 +74,7 @@ func TestHandOver(t *testing.T) {
 	br.says(t, 20, 50)
 	_, _ = br.HandOver()
 	br.waits()
-	old.Thaw() // the first attempt fails
+	old.Thaw() // the first attempt is given up
 	br.hear(t, 20, 50)
 	br.says(t, 70, 10)
 	br.hear(t, 70, 10)
@@ -119,8 +119,8 @@ func (br *bridge) next(t *testing.T) {
 	old.Leave()
 }
 
-// A key that is pressed while the session is handed over is one key, also where its end is repeated afterwards. Digits that
-// wait are sent once.
+// A key that is pressed during a hand-over is reported once, even if its end is repeated afterwards. Digits that wait
+// are sent once.
 func TestHandOverOfKeys(t *testing.T) {
 	needsNextKernel(t)
 	noLeaks(t)
@@ -168,13 +168,13 @@ func TestHandOverOfKeys(t *testing.T) {
 	}
 }
 
-// TestHandOverOfFlowsThatEnd: where flows in the kernel end with the process, they come back before the session is handed
-// over. Each packet is relayed once and counted, whether the hand-over fails or not.
+// TestHandOverOfFlowsThatEnd: if flows in the kernel end with the process, they are taken back before the hand-over.
+// Each packet is relayed and counted once, whether the hand-over succeeds or not.
 func TestHandOverOfFlowsThatEnd(t *testing.T) {
 	onKernelPath(t)
 	inNetwork(t, func(t *testing.T, n *network) {
 		open := func() (*Engine, *kernel.Relay) {
-			relay, err := kernel.Open(kernel.Options{Capacity: 16}) // of this network, without a directory
+			relay, err := kernel.Open(kernel.Options{Capacity: 16}) // for this network only, without a directory
 			must(t, err)
 			return openEngine(t, func(c *Config) { c.Listen, c.Kernel = []netip.Addr{nearEnd}, relay }), relay
 		}
@@ -193,7 +193,7 @@ func TestHandOverOfFlowsThatEnd(t *testing.T) {
 				seq++
 			}
 		}
-		hear := func(k int) { // in any order: the kernel may begin in the middle of them
+		hear := func(k int) { // in any order, because the kernel may start to relay in between
 			for range k {
 				br.a.read()
 				br.b.read()
@@ -203,7 +203,7 @@ func TestHandOverOfFlowsThatEnd(t *testing.T) {
 		for _, fails := range []bool{true, false} {
 			seq = br.talk(seq, 3)
 			await(t, "the kernel has both flows", inKernel)
-			seq = br.talk(seq, 20) // what the engine has not read yet
+			seq = br.talk(seq, 20) // packets that the engine has not read yet
 			old.Freeze()
 			say(10)
 			st, fds := br.HandOver()

@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience ends a test that hangs: what works takes less of it on any machine.
+// patience ends a test that hangs. A test that works takes less time on any machine.
 const patience = time.Minute
 
 var (
@@ -95,7 +95,7 @@ func (c *client) read() ([]byte, netip.AddrPort) {
 	return buf[:n], netip.AddrPortFrom(src.Addr().Unmap(), src.Port())
 }
 
-// expectNothing checks that nothing has come so far.
+// expectNothing checks that no packet has arrived.
 func (c *client) expectNothing() {
 	c.t.Helper()
 	must(c.t, c.conn.SetReadDeadline(time.Now()))
@@ -116,7 +116,7 @@ func rtpPacket(tb testing.TB, payloadType uint8, seq uint16, payload string) []b
 	return b
 }
 
-// sourcePacket is audio of 20 ms from a source, at a time that fits its number.
+// sourcePacket returns audio of 20 ms from a source, with a timestamp that fits its number.
 func sourcePacket(tb testing.TB, ssrc uint32, seq uint16) []byte {
 	tb.Helper()
 	pkt := rtpPacket(tb, 0, seq, "audio")
@@ -134,7 +134,7 @@ func rtcpPacket(tb testing.TB, ssrc uint32) []byte {
 	return b
 }
 
-// await polls until ok, for what has no event to wait for.
+// await polls until ok returns true, if there is no event to wait for.
 func await(tb testing.TB, what string, ok func() bool) {
 	tb.Helper()
 	for end := time.Now().Add(patience); !ok(); runtime.Gosched() {
@@ -144,15 +144,15 @@ func await(tb testing.TB, what string, ok func() bool) {
 	}
 }
 
-// openFiles counts the descriptors. The kernel relay's are left out, because there are more of them
-// when an interface appears, and the log of an earlier path's tests, because garbage collection closes it.
+// openFiles counts the process's descriptors. It leaves out those of the kernel relay, which has more of them when an
+// interface appears, and the test log of an earlier path, which the garbage collector closes.
 func openFiles(tb testing.TB) int {
 	tb.Helper()
 	return len(filesOpen(tb))
 }
 
-// filesOpen is what they are. The kernel's relay looks at interfaces and routes at moments of its own, by sockets that it
-// closes again: those do not count.
+// filesOpen returns the targets of the process's descriptors. It leaves out the sockets by which the kernel relay looks
+// up interfaces and routes, because the relay opens and closes them at any time.
 func filesOpen(tb testing.TB) (all []string) {
 	tb.Helper()
 	const dir = "/proc/self/fd/"
@@ -161,7 +161,7 @@ func filesOpen(tb testing.TB) (all []string) {
 	for _, name := range names {
 		to, err := os.Readlink(dir + name.Name())
 		if fd, _ := strconv.Atoi(name.Name()); err != nil || isNetlink(fd) {
-			continue // it is closed already, or soon
+			continue // it has been closed in the meantime, or will be soon
 		}
 		if !strings.HasPrefix(to, "anon_inode:b") && !strings.HasSuffix(to, "/testlog.txt") { // bpf-map, bpf_link, btf
 			all = append(all, to)
@@ -170,13 +170,13 @@ func filesOpen(tb testing.TB) (all []string) {
 	return all
 }
 
-// isNetlink reports whether a descriptor is a socket to the kernel's tables of interfaces and routes.
+// isNetlink reports whether a descriptor is a netlink socket.
 func isNetlink(fd int) bool {
 	family, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	return err == nil && family == unix.AF_NETLINK
 }
 
-// newRelay is a relay that no engine has made.
+// newRelay returns a relay without an engine.
 func newRelay(id uint64, local [2]netip.AddrPort, fds [2]sockets, onEvent func(Event)) *relay {
 	r := &relay{own: func(netip.AddrPort) bool { return false }}
 	r.init(id, local, fds, onEvent)
@@ -185,15 +185,15 @@ func newRelay(id uint64, local [2]netip.AddrPort, fds [2]sockets, onEvent func(E
 
 func rtcpOf(a netip.AddrPort) netip.AddrPort { return portAbove(a) }
 
-// bridge is a session between two clients whose peers are what they say.
+// bridge is a session between two clients, whose addresses are those in the SDP.
 type bridge struct {
 	*Session
 	a, b   *client
 	events chan Event
-	sent   uint16 // by side B, in hears
+	sent   uint16 // number of packets that side B has sent in hears
 }
 
-// carries has side A send a packet, which must come out at side B as it is.
+// carries makes side A send a packet, which must arrive at side B unchanged.
 func (b *bridge) carries(pkt []byte) {
 	b.a.t.Helper()
 	b.a.send(b.Local(SideA), pkt)

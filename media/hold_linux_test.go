@@ -50,8 +50,8 @@ func TestHeldSideGetsNoRTP(t *testing.T) {
 	}
 }
 
-// RFC 2543 holds by an address of zeros; the resume names the same one again,
-// or another.
+// An address of zeros means hold (RFC 2543). The resume names the same address
+// as before, or another one.
 func TestHoldByAddressIsLearnedAnew(t *testing.T) {
 	for name, host := range map[string]string{"same": "", "other": "127.0.2.9:0"} {
 		t.Run(name, func(t *testing.T) {
@@ -110,6 +110,6 @@ func TestHoldPutsSilenceOff(t *testing.T) {
 	check("the other side held", 3*time.Hour, 0)
 	hold(SideB, false, 3*time.Hour)
 	check("just before a timeout after the hold", 3*time.Hour+timeout-1, 0)
-	hold(SideB, false, 3*time.Hour+timeout-1) // no hold that ends
+	hold(SideB, false, 3*time.Hour+timeout-1) // no hold has ended
 	check("a timeout after the hold", 3*time.Hour+timeout, 1)
 }

@@ -34,7 +34,8 @@ func (s *Session) inherit() {
 	}
 }
 
-// inherited finds a side's flow in the kernel. If the side listens on all addresses, it tries each of our addresses.
+// inherited finds a side's flow in the kernel. If the side listens on all addresses, inherited tries each of our
+// addresses.
 func (s *Session) inherited(side Side) (kernel.Flow, bool) {
 	local := s.relay.local[side]
 	if !local.Addr().IsUnspecified() {
@@ -56,7 +57,7 @@ func loopback(family netip.Addr) netip.Addr {
 	return netip.IPv6Loopback()
 }
 
-// believe locks a side's source to the source of its kernel flow, and relays it with the flow's rewrite.
+// believe locks a side's source to the source of its flow in the kernel, and takes over the flow's rewrite.
 func (r *relay) believe(side Side, f kernel.Flow, now time.Duration) {
 	ep, l := r.heard(side), &r.party[side].rtp
 	if l.Source() != f.Source || l.SSRC() != f.SSRC {

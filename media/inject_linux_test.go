@@ -8,17 +8,18 @@ import (
 	"flowbridge/media/latch"
 )
 
-// An attacker that forges a side's source, address and port, is not told from the side but
-// by the SSRC. These tests say how far that goes. Forged packets and true ones
-// leave one socket here, as they would arrive. The clock is the test's.
+// An attacker that forges a side's source address and port can be told from the side only
+// by the SSRC. These tests show the limits of that. Forged and true packets are sent from
+// one socket, because they arrive with the same source. The test sets the clock.
 
-// The voice has numbers below intruding, who forges it has those from there on.
+// The speaker's packets have numbers below intruding; forged packets have numbers from
+// intruding on.
 const (
 	speaker, intruder = uint32(0x11), uint32(0x66)
 	intruding         = 40000
 )
 
-// tally counts what came to side B of the speaker, and of who forges it.
+// tally counts the packets of the speaker and the forged ones that side B got.
 func tally(got []sent) (voices, forged int) {
 	for _, s := range got {
 		if s.audio < intruding {
@@ -30,8 +31,8 @@ func tally(got []sent) (voices, forged int) {
 	return voices, forged
 }
 
-// both lets n packets of the voice come, one each 20 ms, and of each of others one
-// between.
+// both sends n packets of the speaker, one every 20 ms, and between them one packet of
+// each of the others.
 func (l *line) both(seq, forged uint16, n int, others ...uint32) (uint16, uint16) {
 	l.tb.Helper()
 	for range n {
@@ -59,10 +60,10 @@ func TestInjectionBesideTheStream(t *testing.T) {
 	}
 }
 
-// In a pause of the voice (RFC 3389, or silence that is not sent) another stream
-// of the same source is taken for its successor. It gives way when the voice goes
-// on, at its third packet, however long the pause was, and doesn't come back
-// while the voice is heard.
+// In a pause of the speaker (RFC 3389, or silence that is not sent), another stream of the
+// same source is taken for the speaker's next one. It gives way at the third packet of the
+// speaker's stream, however long the pause was, and does not return while the speaker is
+// heard.
 func TestInjectionInAPause(t *testing.T) {
 	for _, pause := range []time.Duration{40 * ms, 200 * ms, 500 * ms, time.Second, 2 * time.Second, 5 * time.Second, time.Minute} {
 		t.Run(pause.String(), func(t *testing.T) {
@@ -89,12 +90,12 @@ func TestInjectionInAPause(t *testing.T) {
 	}
 }
 
-// Several streams that push in, one after the other, don't have the voice
-// forgotten: the one that spoke longest may come back.
+// Several intruding streams, one after the other, do not make the latch forget the
+// speaker: the stream that has spoken longest may return.
 func TestInjectionByTurns(t *testing.T) {
 	l := newLine(t)
 	seq, forged := l.talkOn(speaker, 1, 500), uint16(intruding)
-	for round := range uint32(3) { // the voice is as old after a pause as before it
+	for round := range uint32(3) { // the speaker's stream is as old after a pause as before it
 		for i := range uint32(8) {
 			for range 20 {
 				l.talk(intruder+round+i, forged)
@@ -112,14 +113,14 @@ func TestInjectionByTurns(t *testing.T) {
 	}
 }
 
-// Who sends from a side's address with another port may be the side, for 10 s
-// after an offer: it takes the side's place when that was silent for 2 s. The
-// source that the SDP names takes it back.
+// A source at a side's address with another port may be the side itself, for 10 s after an
+// offer. So it takes the side's place if the side was silent for 2 s. The source in the
+// SDP takes the place back.
 func TestNamedSourceComesBack(t *testing.T) {
 	l := newLine(t)
 	named := l.r.party[SideA].named.RTP
 	other := newClient(t, fmt.Sprintf("%v:0", named.Addr()))
-	if err := l.r.setPeer(SideA, *l.r.party[SideA].named, l.w.now); err != nil { // an offer, that says the same
+	if err := l.r.setPeer(SideA, *l.r.party[SideA].named, l.w.now); err != nil { // an offer that changes nothing
 		t.Fatal(err)
 	}
 	l.talkOn(speaker, 1, 10)

@@ -11,8 +11,8 @@ import (
 	"flowbridge/media/stream"
 )
 
-// What a phone's jitter buffer would drop counts as late, and as lost in the MOS. A delay that stays is none of that, and
-// neither are a slow clock, a pause of the sender, or a key beside the audio.
+// A packet that a phone's jitter buffer would drop counts as late, and as lost in the MOS. A lasting delay does not
+// count as late, and neither do a slow clock, a pause of the sender, or a key beside the audio.
 func TestStreamLate(t *testing.T) {
 	const frame, ms = 20 * time.Millisecond, time.Millisecond
 	type arrival struct {
@@ -26,7 +26,7 @@ func TestStreamLate(t *testing.T) {
 		return all
 	}
 	steady := func(int) time.Duration { return 0 }
-	// held is the delay of packets that the network holds back for long and lets go at once.
+	// held returns the delay of packets that the network holds back for the time long and then releases at once.
 	held := func(i, from int, long time.Duration) time.Duration {
 		if i < from {
 			return 0
@@ -49,16 +49,16 @@ func TestStreamLate(t *testing.T) {
 	for i := range 1000 {
 		twice = append(twice, arrival{twice[2*i].h, twice[2*i].at + 300*ms})
 	}
-	keys := audio(6000, steady) // each second one is of a telephone-event
+	keys := audio(6000, steady) // every second packet is a telephone-event
 	for i := range keys {
-		long := 1 + i%2*39 // in frames
+		long := 1 + i%2*39 // length in frames
 		keys[i].h.Timestamp, keys[i].at = uint32(i/2/long*long*160), time.Duration(i/2)*frame
 	}
 	for _, tt := range []struct {
 		name         string
 		packets      []arrival
 		late, bursts uint64
-		mos          [2]float64 // from, to
+		mos          [2]float64 // lowest and highest allowed
 	}{
 		{"steady", audio(3000, steady), 0, 0, [2]float64{4.39, 4.5}},
 		{"a buffer holds it", audio(3000, func(i int) time.Duration { return time.Duration(i*37%190) * ms }), 0, 0, [2]float64{4, 4.5}},

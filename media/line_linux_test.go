@@ -11,7 +11,7 @@ import (
 
 const ms = time.Millisecond
 
-// What package stage promises.
+// Constants of package stage that the tests rely on.
 const (
 	digitEnds    = 3
 	digitGap     = 40 * ms
@@ -21,15 +21,15 @@ const (
 	maskCode     = 10
 )
 
-// line is a session whose worker's clock the test turns. Audio comes from side A
-// and digits go to side B.
+// line is a session whose worker's clock the test sets. Audio comes from side A and
+// digits go to side B.
 type line struct {
 	*bench
 	r   *relay
 	ep  *endpoint
 	got []sent
 
-	received uint64 // of what went to side B
+	received uint64 // number of packets to side B that were read
 }
 
 // sent is a packet that came to side B.
@@ -37,8 +37,8 @@ type sent struct {
 	at     time.Duration
 	marker bool
 	packet.Header
-	event   packet.Event // of payload type 101
-	audio   uint16       // the number it was sent with, of another
+	event   packet.Event // set for payload type 101
+	audio   uint16       // the number with which other packets were sent
 	isEvent bool
 }
 
@@ -50,7 +50,7 @@ func newLine(t *testing.T) *line {
 	return l
 }
 
-// pass lets time pass, with everything that is due in it.
+// pass advances the clock and runs everything that is due by then.
 func (l *line) pass(d time.Duration) {
 	l.tb.Helper()
 	end := l.w.now + d
@@ -62,14 +62,15 @@ func (l *line) pass(d time.Duration) {
 	l.w.now = end
 }
 
-// serve has the worker deal with a packet that was sent to it.
+// serve makes the worker handle a packet that was sent to it.
 func (l *line) serve() {
 	l.tb.Helper()
 	l.arrives(l.ep.fd)
 	l.w.serve(l.ep, l.ep.fd)
 }
 
-// next reads a packet that was sent to side B. It gives none when it has given all.
+// next reads a packet that was sent to side B. It returns nil if all have been
+// read.
 func (l *line) next() []byte {
 	l.tb.Helper()
 	if l.received == l.ep.count.TxPackets.Load() {
@@ -96,7 +97,7 @@ func (l *line) talk(ssrc uint32, seq uint16) {
 	l.collect()
 }
 
-// talkFrom is talk from another source.
+// talkFrom is talk from another socket.
 func (l *line) talkFrom(c *client, ssrc uint32, seq uint16) {
 	l.tb.Helper()
 	pkt := sourcePacket(l.tb, ssrc, seq)
@@ -106,7 +107,7 @@ func (l *line) talkFrom(c *client, ssrc uint32, seq uint16) {
 	l.collect()
 }
 
-// talkOn sends n packets of audio in a row, 20 ms each.
+// talkOn sends n packets of audio, one every 20 ms, and returns the next number.
 func (l *line) talkOn(ssrc uint32, seq uint16, n int) (next uint16) {
 	l.tb.Helper()
 	for range n {
@@ -147,20 +148,20 @@ func (l *line) collect() {
 	}
 }
 
-// take returns what has come since.
+// take returns the packets that have arrived since the last call.
 func (l *line) take() []sent {
 	got := l.got
 	l.got = nil
 	return got
 }
 
-// events are the telephone-events of got.
+// events returns the telephone-events among packets.
 func events(got []sent) []sent {
 	return slices.DeleteFunc(slices.Clone(got), func(s sent) bool { return !s.isEvent })
 }
 
-// checkOrder checks that got is one stream: one SSRC, each number once and in
-// turn, no time that goes back.
+// checkOrder checks that packets form one stream: one SSRC, consecutive numbers,
+// and timestamps that never decrease.
 func checkOrder(t *testing.T, got []sent) {
 	t.Helper()
 	for i := 1; i < len(got); i++ {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Two peers that name each other's port of ours would have one packet go
-// round for ever.
+// If two peers name each other's port at our address, packets must not
+// circulate for ever.
 func TestNoLoopThroughOurselves(t *testing.T) {
 	for name, listen := range map[string]netip.Addr{
 		"bound to an address": netip.MustParseAddr("127.0.0.1"), "wildcard": netip.IPv4Unspecified(),
@@ -45,8 +45,8 @@ func TestNoLoopThroughOurselves(t *testing.T) {
 	}
 }
 
-// A port that was free when a peer named it, and is another session's now, is
-// no source either.
+// A port may be free when a peer names it, and be leased to another session
+// later. It is not a valid source then, either.
 func TestOwnPortIsNoSource(t *testing.T) {
 	e, err := Open(Config{Listen: []netip.Addr{netip.MustParseAddr("127.0.0.1")}, PortLow: 21100, PortHigh: 21199})
 	must(t, err)

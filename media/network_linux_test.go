@@ -16,11 +16,11 @@ import (
 	"flowbridge/media/packet"
 )
 
-// network is two network namespaces with a cable between: an interface that can go
-// down, or be slow. The test runs in the one, where the relay is.
+// network is two network namespaces, joined by a cable: an interface that can go
+// down or be slow. The test and the relay run in the near namespace.
 type network struct {
 	t   *testing.T
-	far chan func() // what is to be done in the other one
+	far chan func() // functions to run in the far namespace
 }
 
 // The ends of the cable.
@@ -29,8 +29,8 @@ var (
 	farEnd  = netip.MustParseAddr("10.77.0.2")
 )
 
-// inNetwork runs f in a network of its own, which ends with f and all sockets that
-// were opened in it.
+// inNetwork runs f in a new network. The network ends with f, and so do all sockets
+// that were opened in it.
 func inNetwork(t *testing.T, f func(*testing.T, *network)) {
 	t.Helper()
 	for _, tool := range []string{"ip", "tc"} {
@@ -38,7 +38,7 @@ func inNetwork(t *testing.T, f func(*testing.T, *network)) {
 			t.Skip("needs root, for network namespaces, and ip and tc")
 		}
 	}
-	t.Run("in a network", func(t *testing.T) { // a goroutine of its own
+	t.Run("in a network", func(t *testing.T) { // runs in a goroutine of its own
 		if err := isolate(); err != nil {
 			t.Skipf("needs network namespaces: %v", err)
 		}
@@ -83,8 +83,8 @@ func (n *network) open() {
 	n.runFar("ip", "link", "set", "far", "up")
 }
 
-// await returns when the cable carries packets, which takes a while from when both
-// ends are up.
+// await returns when the cable carries packets. That takes a while after both ends
+// are up.
 func (n *network) await() {
 	n.t.Helper()
 	near, far := newClient(n.t, netip.AddrPortFrom(nearEnd, 0).String()), n.client()
@@ -118,7 +118,7 @@ func (n *network) runFar(command ...string) {
 	}
 }
 
-// client is one at the far end.
+// client returns a client at the far end.
 func (n *network) client() *client {
 	n.t.Helper()
 	c, failed := &client{t: n.t}, make(chan error)
@@ -133,7 +133,7 @@ func (n *network) client() *client {
 	return c
 }
 
-// call is a session between a client beside the relay and one at the far end.
+// call returns a session between a client beside the relay and one at the far end.
 func (n *network) call(e *Engine) *bridge {
 	n.t.Helper()
 	br := &bridge{a: newClient(n.t, "127.0.1.1:0"), b: n.client()}
@@ -148,7 +148,8 @@ func (n *network) engine() *Engine {
 	return openEngine(n.t, func(c *Config) { c.Listen = []netip.Addr{relayV4, nearEnd} })
 }
 
-// talk has both sides say some packets, which arrive.
+// talk makes both sides send some packets, which must arrive. It returns the next
+// number.
 func (br *bridge) talk(seq uint16, n int) uint16 {
 	br.a.t.Helper()
 	for range n {
@@ -161,7 +162,8 @@ func (br *bridge) talk(seq uint16, n int) uint16 {
 	return seq
 }
 
-// lose has side A say packets that do not arrive, until there are some errors.
+// lose makes side A send packets that do not arrive, until this many send errors
+// were counted. It returns the next number.
 func (br *bridge) lose(seq uint16, errors uint64) uint16 {
 	br.a.t.Helper()
 	for wanted := br.Stats().A.Dropped.SendError + errors; br.Stats().A.Dropped.SendError < wanted; seq++ {
@@ -175,8 +177,8 @@ func (br *bridge) lose(seq uint16, errors uint64) uint16 {
 	return seq
 }
 
-// resume has side A speak until side B hears it. Nothing that was said before is
-// on its way then: on a cable nothing overtakes.
+// resume makes side A speak until side B hears it. By then all earlier packets have
+// arrived, because packets on a cable keep their order. It returns the next number.
 func (br *bridge) resume(seq uint16) uint16 {
 	br.a.t.Helper()
 	heard := make(chan uint16)
@@ -206,8 +208,8 @@ func (br *bridge) resume(seq uint16) uint16 {
 	}
 }
 
-// A cable is pulled and put in again: what can't be sent meanwhile is counted, the
-// other calls notice nothing, and media goes on when it can.
+// A cable is unplugged and plugged in again. Packets that can't be sent are
+// counted, the other calls are not affected, and media continues as soon as it can.
 func TestInterfaceGoesDown(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *network) {
 		noLeaks(t)
@@ -240,7 +242,7 @@ func TestFragments(t *testing.T) {
 	})
 }
 
-// The far end is gone without a trace, and comes back.
+// The far end disappears without notice, and returns.
 func TestFarEndGoesDown(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *network) {
 		noLeaks(t)
@@ -258,8 +260,9 @@ func TestFarEndGoesDown(t *testing.T) {
 	})
 }
 
-// An interface is so slow that the send buffer of a call is full: its packets are
-// lost and counted, the worker waits for nothing and other calls notice nothing.
+// An interface is so slow that the send buffer of a call is full. The call's
+// packets are lost and counted, the worker does not wait, and other calls are not
+// affected.
 func TestSendBufferIsFull(t *testing.T) {
 	inNetwork(t, func(t *testing.T, n *network) {
 		noLeaks(t)

@@ -44,10 +44,10 @@ type offloader struct {
 	after time.Duration        // offloadAfter
 	age   time.Duration        // figuresAge
 	dscp  uint8
-	look  func(kernel.Flow) bool // looks up a flow's route; false if it is not known yet
+	look  func(kernel.Flow) bool // looks up the route of a flow; returns false if the route is not known yet
 
 	looking sync.WaitGroup
-	looks   chan struct{} // limits the goroutines that look
+	looks   chan struct{} // limits the goroutines that look up routes
 }
 
 // behindMost is how many waiting packets of a flow are read in a row, at most, so that the flow can be offloaded. It is
@@ -66,7 +66,7 @@ func newOffloader(relay *kernel.Relay, epoch time.Duration, now func() time.Dura
 	return o
 }
 
-// lookSoon looks up a route in the background.
+// lookSoon starts to look up a flow's route in the background..
 func (o *offloader) lookSoon(f kernel.Flow) (known bool) {
 	select {
 	case o.looks <- struct{}{}:
@@ -96,7 +96,7 @@ type offload struct {
 	seen   kernel.State  // the state last read from the kernel
 	had    uint64        // ep's packet count when the flow was offloaded
 	read   time.Duration // when seen was read
-	times  uint64        // number of offloads
+	times  uint64        // how often the flow was offloaded
 	shares *steering     // used on side A only: the addresses by which the worker knows the session
 }
 
@@ -179,7 +179,7 @@ func (ep *endpoint) isPlain(now time.Duration) bool {
 	return true
 }
 
-// flow returns the flow from ep in the kernel's form.
+// flow describes the flow from ep in the kernel's form.
 func (o *offloader) flow(ep *endpoint) (kernel.Flow, error) {
 	r, from := ep.relay, ep.flow
 	f := kernel.Flow{
@@ -232,7 +232,7 @@ func (r *relay) refresh(age func(*offloader) time.Duration) {
 	}
 }
 
-// anyAge and atOnce are values for refresh's age.
+// anyAge and atOnce are values for the parameter age of refresh.
 func anyAge(o *offloader) time.Duration { return o.age }
 func atOnce(*offloader) time.Duration   { return 0 }
 
@@ -250,8 +250,9 @@ func (ep *endpoint) refresh(age time.Duration) {
 	}
 }
 
-// figures returns a function that takes over counters of the flow from ep. They were read together with all other
-// counters, so they may be older than those in ep, or belong to the previous offload.
+// figures returns a function that adds the kernel's counters to those of the flow from ep. The counters are read
+// together with those of all other flows, so they may be older than the counts in ep, or belong to the previous
+// offload; the function then ignores them.
 func (ep *endpoint) figures(times uint64) func(*kernel.State) {
 	return func(s *kernel.State) {
 		if !ep.relay.enter() {
@@ -306,7 +307,7 @@ func (ep *endpoint) reclaim() {
 	ep.relay.offloaded.Add(-1)
 }
 
-// cameUp takes the flow from ep back because of an accepted packet that the kernel sent up.
+// cameUp takes the flow from ep back if the kernel has sent up one of its packets, and the packet was accepted.
 func (ep *endpoint) cameUp(now time.Duration) {
 	o := ep.offload.by
 	if o == nil {

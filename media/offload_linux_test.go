@@ -14,7 +14,7 @@ import (
 	"flowbridge/media/packet"
 )
 
-// onKernelPath skips a test that is about the kernel path only.
+// onKernelPath skips a test of the kernel path on other paths.
 func onKernelPath(t *testing.T) {
 	t.Helper()
 	if path.kernel == nil {
@@ -22,19 +22,19 @@ func onKernelPath(t *testing.T) {
 	}
 }
 
-// monologue is what side A sends without a pause, and what side B hears of it.
+// monologue is a call in which side A speaks without a pause. It records what side B hears.
 type monologue struct {
 	br    *bridge
 	sent  int
-	heard map[uint32]int // how often each number came
-	own   int            // packets of the engine's own
+	heard map[uint32]int // how often each number arrived
+	own   int            // number of the engine's own packets
 
-	came            atomic.Uint64 // all of them
+	came            atomic.Uint64 // number of all packets that arrived
 	stop            chan struct{}
 	speaker, hearer sync.WaitGroup
 }
 
-// saying marks a packet of side A's, beside its number.
+// saying marks the packets of side A, in front of their number.
 const saying = "said by side A "
 
 func startTalk(t *testing.T, br *bridge) *monologue {
@@ -61,7 +61,7 @@ func startTalk(t *testing.T, br *bridge) *monologue {
 		for ; ; k.came.Add(1) {
 			n, _, err := br.b.conn.ReadFromUDPAddrPort(buf)
 			switch {
-			case err != nil: // it is closed
+			case err != nil: // the socket is closed
 				return
 			case n == packet.HeaderLen+len(saying)+4 && string(buf[packet.HeaderLen:n-4]) == saying:
 				k.heard[binary.BigEndian.Uint32(buf[n-4:])]++
@@ -73,7 +73,8 @@ func startTalk(t *testing.T, br *bridge) *monologue {
 	return k
 }
 
-// ahead reports whether more packets may be under way than a socket holds: side A's, or side B's. Every so often is often enough.
+// ahead reports whether more packets may be on their way, from side A or to side B, than a socket can hold. It checks
+// only every few packets, which is often enough.
 func (k *monologue) ahead() bool {
 	const often, most = 16, 64
 	if k.sent%often != 0 {
@@ -89,7 +90,7 @@ func (k *monologue) ahead() bool {
 	return uint64(k.sent) > st.A.RxPackets+most || st.B.TxPackets > k.came.Load()+most
 }
 
-// end ends the talk and returns the figures of side A, when all that was sent is counted.
+// end stops the talk and returns the session's figures once everything that was sent is counted.
 func (k *monologue) end(t *testing.T) Stats {
 	t.Helper()
 	close(k.stop)
@@ -113,7 +114,7 @@ func isInKernel(in netip.AddrPort) bool {
 	return ok
 }
 
-// relayedThere is how many packets the kernel has relayed of a side's flow since it has it.
+// relayedThere returns how many packets of a side's flow the kernel has relayed since the flow was last offloaded.
 func (s *Session) relayedThere(side Side) uint64 {
 	r := &s.relay
 	if !r.enter() {
@@ -131,13 +132,13 @@ func (s *Session) relayedThere(side Side) uint64 {
 	return st.Packets - ep.offload.had
 }
 
-// A flow moves between the kernel and the worker while it is spoken. Each packet is relayed once or counted as what
-// took its place, wherever it was relayed.
+// A flow moves between kernel and worker while side A speaks. Each packet is relayed once, or counted as replaced by
+// another one, wherever it was relayed.
 func TestMovesInMidCall(t *testing.T) {
 	onKernelPath(t)
 	for name, change := range map[string]struct {
 		begin, end func(t *testing.T, br *bridge)
-		returns    bool // without an end
+		returns    bool // the sound has no end
 	}{
 		"recorded": {
 			begin: func(_ *testing.T, br *bridge) { br.SetTap(&witness{}) },
@@ -188,7 +189,7 @@ func TestMovesInMidCall(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			br := newBridge(t, openEngine(t, nil))
 			go func() {
-				for range br.events { // none is looked at
+				for range br.events { // the events are not needed
 				}
 			}()
 			k := startTalk(t, br)
@@ -226,7 +227,7 @@ func TestMovesInMidCall(t *testing.T) {
 	}
 }
 
-// What a recording is shown has no gap where it begins and none where it ends.
+// A recording of an offloaded flow has no gap at its beginning and its end.
 func TestRecordingOfOffloadedFlow(t *testing.T) {
 	onKernelPath(t)
 	br := newBridge(t, openEngine(t, nil))
@@ -257,7 +258,7 @@ func TestFiguresOnTheKernelPath(t *testing.T) {
 				c.Kernel, c.path = nil, nil
 			}
 		}))
-		const apart = 7900 // almost a second: the machine may be slow
+		const apart = 7900 // almost a second, because the machine may be slow
 		timestamp, top, slowest, at := uint32(0), uint16(65499), time.Duration(0), time.Now()
 		seqs := []uint16{65500, 65501, 65502, 65503, 65503, 65505, 65507, 65506, 65510, 65535, 0, 1, 2, 200, 201, 199, 201, 202, 40000, 40001, 40002, 40010}
 		for i, seq := range seqs {
@@ -275,7 +276,7 @@ func TestFiguresOnTheKernelPath(t *testing.T) {
 				await(t, "the kernel has the flow", func() bool { return isInKernel(br.Local(SideA)) })
 			}
 		}
-		if slowest > 300*time.Millisecond { // it may have been late indeed
+		if slowest > 300*time.Millisecond { // the packet may really have been late
 			return figures(kernel)
 		}
 		if kernel && br.relayedThere(SideA) != uint64(len(seqs)-1) {
@@ -294,11 +295,11 @@ func TestFiguresOnTheKernelPath(t *testing.T) {
 	}
 }
 
-// Both sides are elsewhere, on an Ethernet.
+// Both sides are on other hosts, reached over Ethernet.
 func TestOffloadOverEthernet(t *testing.T) {
 	onKernelPath(t)
 	inNetwork(t, func(t *testing.T, n *network) {
-		relay, err := kernel.Open(kernel.Options{Capacity: 16}) // of this network
+		relay, err := kernel.Open(kernel.Options{Capacity: 16}) // for this network only
 		must(t, err)
 		defer relay.Close()
 		e := openEngine(t, func(c *Config) { c.Listen, c.Kernel = []netip.Addr{nearEnd}, relay })
@@ -324,13 +325,13 @@ func TestOffloadOverEthernet(t *testing.T) {
 	})
 }
 
-// The figures of all flows are read together, and each packet is counted once, however often they are read and whatever
-// becomes of a flow meanwhile.
+// The figures of all flows are read together. Each packet is counted once, however often the figures are read, and
+// whatever happens to a flow in the meantime.
 func TestFiguresOfAllFlows(t *testing.T) {
 	onKernelPath(t)
 	e := openEngine(t, nil)
 	for _, w := range e.workers {
-		w.offloader.age = time.Hour // a session reads nothing by itself
+		w.offloader.age = time.Hour // sessions do not read figures by themselves
 	}
 	var calls []*steeredCall
 	for range 20 {
@@ -349,7 +350,7 @@ func TestFiguresOfAllFlows(t *testing.T) {
 			}
 		}
 	}
-	// What was read before a flow came back counts nothing, nor for the flow after.
+	// Figures that were read before a flow came back do not count any more, not even for the next flow.
 	ep := &calls[0].relay.endpoint[SideA][RTP]
 	late := ep.figures(ep.offload.times)
 	old := ep.offload.seen
@@ -366,15 +367,15 @@ func TestFiguresOfAllFlows(t *testing.T) {
 	late(&old)
 }
 
-// TestCarriesOutBeforeLaterPackets: a worker that reads on from a socket stops for a command, so that a packet which
-// was sent after it is judged by it.
+// TestCarriesOutBeforeLaterPackets: a worker that reads several packets from a socket stops for a command. So a packet
+// that was sent after the command is handled according to it.
 func TestCarriesOutBeforeLaterPackets(t *testing.T) {
 	b := newLateBench(t)
 	r := b.relays[0]
-	r.onEvent = func(Event) { // the first packet is being handled
+	r.onEvent = func(Event) { // called while the first packet is being handled
 		moved := Peer{RTP: netip.MustParseAddrPort("127.0.1.7:40000")}
 		must(t, b.w.post(command{op: opPeer, relay: r, side: SideA, peer: &moved}, false))
-		b.offer(b.from) // from where the side was before
+		b.offer(b.from) // from the side's former address
 		b.arrives(r.endpoint[SideA][RTP].fd)
 	}
 	for b.offer(b.from); b.handled() < 2; {
@@ -386,7 +387,7 @@ func TestCarriesOutBeforeLaterPackets(t *testing.T) {
 	}
 }
 
-// newLateBench is a bench of one session, whose flows its worker may give to the kernel at once.
+// newLateBench returns a bench with one session, whose flows the worker may give to the kernel at once.
 func newLateBench(t *testing.T) *bench {
 	t.Helper()
 	onKernelPath(t)
@@ -397,15 +398,16 @@ func newLateBench(t *testing.T) *bench {
 	return b
 }
 
-// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow goes to the kernel all
-// the same, behind the waiting ones, and none of them is lost or overtaken. Strays among them change nothing.
+// TestOffloadsThoughBehind: a worker that lags behind finds packets waiting each time. The flow is offloaded
+// nevertheless, after the waiting packets, and no packet is lost or overtaken. Packets of strangers among them change
+// nothing.
 func TestOffloadsThoughBehind(t *testing.T) {
 	for name, strays := range map[string]int{"alone": 0, "a stray behind each": 1, "several behind each": 3} {
 		t.Run(name, func(t *testing.T) {
 			b := newLateBench(t)
 			r := b.relays[0]
 			const packets, before = 14, 7
-			for n := range packets { // it is behind by some, and each time another one comes
+			for n := range packets { // the worker is some packets behind, and each time another one arrives
 				b.packet = rtpPacket(t, 0, uint16(n), string(make([]byte, 160)))
 				b.offer(b.from)
 				for range strays {
@@ -429,7 +431,7 @@ func TestOffloadsThoughBehind(t *testing.T) {
 					t.Fatalf("packet %d came as %d (%v)", n, h.Seq, errno)
 				}
 			}
-			for r.recall(); b.handled() < uint64(packets*(1+strays)); { // the kernel has sent a stray up
+			for r.recall(); b.handled() < uint64(packets*(1+strays)); { // the kernel may have sent up a stranger's packet
 				b.w.turn()
 			}
 		})

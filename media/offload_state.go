@@ -21,7 +21,8 @@ func (o *offloader) state(ep *endpoint) kernel.State {
 	return k
 }
 
-// takeOver adds the kernel's counts since the last read to ep's, and makes the kernel's stream state ep's.
+// takeOver adds the kernel's counts since the last read to the counts of ep, and copies the kernel's stream state to
+// ep.
 func (ep *endpoint) takeOver(k *kernel.State) {
 	was, c := &ep.offload.seen, ep.count
 	if k.WrongSource > was.WrongSource {

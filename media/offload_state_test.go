@@ -11,7 +11,7 @@ import (
 	"flowbridge/media/stream"
 )
 
-// observed is an endpoint whose stream has seen packets at random.
+// observed returns an endpoint whose stream has received random packets.
 func observed(t *rapid.T) *endpoint {
 	var r relay
 	r.init(1, [2]netip.AddrPort{}, [2]sockets{{-1, -1}, {-1, -1}}, nil)
@@ -28,7 +28,8 @@ func observed(t *rapid.T) *endpoint {
 	return ep
 }
 
-// A stream is the same when it has been to the kernel and back, and what was counted there adds up.
+// A stream's state is the same after it has been to the kernel and back, and packets that are
+// counted there are added.
 func TestStateGoesToTheKernelAndBack(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		o := &offloader{epoch: 5 * time.Hour}
@@ -37,7 +38,7 @@ func TestStateGoesToTheKernelAndBack(t *testing.T) {
 		again.stream.Adopt(ep.stream.SSRC())
 		again.offload.by = o
 		k := o.state(ep)
-		for i := range uint64(3) { // two readings and the end
+		for i := range uint64(3) { // two reads and the final one
 			k.Packets, k.Bytes, k.Sent, k.SentBytes, k.Discarded, k.WrongSource, k.WrongSSRC = 10*i, 100*i, 9*i, 90*i, i, 2*i, 3*i
 			k.Last = o.epoch + time.Duration(i)*time.Second
 			again.takeOver(&k)

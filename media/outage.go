@@ -3,7 +3,8 @@ package media
 import "time"
 
 // If most sessions fall silent at the same moment, our own network has failed. The calls are not over: both parties
-// wait for it. Their time-out starts when the network is back. While Doubt is set, all calls wait. Tests: TestOutage,
+// wait for the network. Their time-out starts when it is back. While Doubt is set, all calls wait. Tests: TestOutage,
+// TestNoOutage, TestFellSilent, TestDoubt.
 // TestNoOutage, TestFellSilent, TestDoubt.
 const (
 	outageWithin = time.Second     // longest time between the last packets of two sessions in one outage
@@ -14,15 +15,15 @@ const (
 
 // Outage is reported when most sessions fall silent at once, and again when the outage is over.
 type Outage struct {
-	Sessions int           // that fell silent
+	Sessions int           // number of sessions that fell silent
 	Since    time.Duration // how long ago
-	Over     bool          // most of the sessions are heard again, or have ended
+	Over     bool          // most of the sessions are heard again or have ended
 }
 
 // outage is the outage of one worker's sessions. The zero value is no outage.
 type outage struct {
 	on   bool
-	at   time.Duration // when the last packet before it came
+	at   time.Duration // when the last packet before the outage came
 	n    int           // sessions that fell silent
 	back time.Duration // when most of them were heard again; 0 if they are still silent
 }

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// calls are sessions whose clock the test turns.
+// calls are sessions whose worker's clock the test sets.
 type calls struct {
 	*bench
 	told  []Outage
-	ended map[uint64]time.Duration // when EventSilent came
+	ended map[uint64]time.Duration // when EventSilent was posted
 }
 
 func newCalls(t *testing.T, n int) *calls {
@@ -27,7 +27,7 @@ func newCalls(t *testing.T, n int) *calls {
 	return c
 }
 
-// until has time pass. Meanwhile some sessions are heard.
+// until advances the clock to at. In that time, these sessions are heard.
 func (c *calls) until(at time.Duration, heard ...*relay) {
 	for ; c.w.now < at; c.w.now += 250 * ms {
 		for i, r := range heard {
@@ -37,8 +37,7 @@ func (c *calls) until(at time.Duration, heard ...*relay) {
 	}
 }
 
-// TestOutage: calls that fall silent together wait until most of them are heard again. The others end a time-out
-// later.
+// TestOutage: calls that fall silent together wait until most of them are heard again. The others end a time-out later.
 func TestOutage(t *testing.T) {
 	c := newCalls(t, 10)
 	c.until(60*sec, c.relays...)
@@ -59,11 +58,11 @@ func TestOutage(t *testing.T) {
 		t.Fatalf("a time-out later: %v have ended; want the three that are not heard", c.ended)
 	}
 	c.until(200*sec, c.relays[:7]...)
-	c.until(230*sec, c.relays[1:7]...) // one falls silent by itself
+	c.until(230*sec, c.relays[1:7]...) // one call falls silent by itself
 	if len(c.ended) != 4 || len(c.told) != 2 {
 		t.Errorf("later: %v have ended; told %+v", c.ended, c.told)
 	}
-	c.until(300 * sec) // and the network again
+	c.until(300 * sec) // the network fails again
 	if len(c.ended) != 4 || len(c.told) != 3 {
 		t.Errorf("another outage: %v have ended; told %+v", c.ended, c.told)
 	}
@@ -73,7 +72,8 @@ func TestOutage(t *testing.T) {
 	}
 }
 
-// TestNoOutage: few calls, calls that end one after the other, and a part of all are no outage.
+// TestNoOutage: it is not an outage if there are only a few calls, if calls end one after the other, or if only a part
+// of all calls falls silent.
 func TestNoOutage(t *testing.T) {
 	few := newCalls(t, outageLeast-1)
 	few.until(60*sec, few.relays...)
@@ -102,7 +102,8 @@ func TestNoOutage(t *testing.T) {
 	}
 }
 
-// TestFellSilent: most calls have fallen silent from when a time-out has passed until most are heard again, or none is left.
+// TestFellSilent: FellSilent reports true from a time-out after most calls have fallen silent until most are heard
+// again, or all have ended.
 func TestFellSilent(t *testing.T) {
 	c, other := newCalls(t, 10), newCalls(t, 10)
 	e := &Engine{workers: []*worker{c.w}}
@@ -132,8 +133,8 @@ func TestFellSilent(t *testing.T) {
 	expect("all have ended", false)
 }
 
-// TestDoubt: while the network may be gone, and for a time-out from then on, a call waits that has been heard, even if it is the
-// only one: five minutes at most.
+// TestDoubt: while the network may be gone, and for a time-out after that, a call that has been heard waits, even if it
+// is the only one, but five minutes at most.
 func TestDoubt(t *testing.T) {
 	one, most, never := newCalls(t, 1), newCalls(t, 2), newCalls(t, 1)
 	e := &Engine{workers: []*worker{one.w, most.w, never.w}}

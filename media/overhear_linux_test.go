@@ -11,7 +11,8 @@ import (
 	"flowbridge/media/voice"
 )
 
-// overheard is what the kernel's program would tell of both sides. Its clock is ahead by a quarter of an hour.
+// overheard stands for the kernel's program: it detects the speech of both sides. Its clock is ahead by a quarter of an
+// hour.
 type overheard struct {
 	*talker
 	heard [2]kernel.Speech
@@ -19,7 +20,7 @@ type overheard struct {
 
 const aheadOfUs = 15 * time.Minute
 
-// offloads has the kernel relay both sides from now on, as if it could.
+// offloads lets the kernel relay both sides from now on, or so it seems to the worker.
 func (k *talker) offloads() *overheard {
 	o := &overheard{talker: k}
 	for side := range k.r.endpoint {
@@ -30,7 +31,7 @@ func (k *talker) offloads() *overheard {
 	return o
 }
 
-// hears has what was said between two moments come to the kernel.
+// hears passes the packets between two times to the kernel's detector.
 func (o *overheard) hears(all []spoken, from, to time.Duration) {
 	for _, p := range all {
 		if p.Arrival < from || p.Arrival >= to {
@@ -54,7 +55,7 @@ func (o *overheard) hears(all []spoken, from, to time.Duration) {
 	o.w.now = o.answered + to
 }
 
-// read has the relay read what the kernel knows.
+// read makes the relay read what the kernel has detected.
 func (o *overheard) read() {
 	for side := range o.heard {
 		ep := &o.r.endpoint[side][RTP]
@@ -64,7 +65,7 @@ func (o *overheard) read() {
 	o.r.tick(o.w.now)
 }
 
-// comesBack gives the flows to the worker.
+// comesBack gives the flows back to the worker.
 func (o *overheard) comesBack() {
 	o.read()
 	for side := range o.heard {
@@ -72,8 +73,9 @@ func (o *overheard) comesBack() {
 	}
 }
 
-// TestOverheard: what the kernel hears is what the worker would have heard, from the first packet on, and when flows come
-// back and go again. A process that does not ask for long loses what the kernel could not keep, and measures nothing wrong.
+// TestOverheard: the kernel detects the same speech as the worker would, from the first packet on, also when flows come
+// back and are offloaded again. A process that does not read it for a long time loses what the kernel can't keep, but
+// measures nothing wrong.
 func TestOverheard(t *testing.T) {
 	all, end, want := conversed()
 	k := newTalker(t)
@@ -106,7 +108,7 @@ func TestOverheard(t *testing.T) {
 	among(t, got.Latency.Values, want.Latency.Values)
 }
 
-// among fails for values that are not near one of some others, in ms.
+// among fails for values, in ms, that are not close to one of the others.
 func among(t *testing.T, values, of []uint16) {
 	t.Helper()
 	for _, v := range values {
@@ -120,8 +122,9 @@ func among(t *testing.T, values, of []uint16) {
 	}
 }
 
-// TestOverheardInTwoLives: after a kill or an upgrade the kernel tells what was said meanwhile, and nothing is lost. What
-// it could not keep, or was said after its flows had gone, is missing and not wrong.
+// TestOverheardInTwoLives: after a kill or an upgrade, the kernel still has the speech of the time in between, and
+// nothing is lost. Speech that it could not keep, or that came after its flows had ended, is missing, but the figures
+// are not wrong.
 func TestOverheardInTwoLives(t *testing.T) {
 	all, end, want := conversed()
 	for at := 2 * time.Second; at < end-6*time.Second; at += 5300 * ms {
@@ -174,7 +177,7 @@ func TestOverheardInTwoLives(t *testing.T) {
 	}
 }
 
-// TestOverheardAsksForAState: before the kernel has more to tell than it can keep.
+// TestOverheardAsksForAState: a new state is asked for before the kernel has more speech than it can keep.
 func TestOverheardAsksForAState(t *testing.T) {
 	all, end, _ := conversed()
 	k := newTalker(t)
@@ -202,7 +205,7 @@ func TestOverheardAsksForAState(t *testing.T) {
 	}
 }
 
-// TestOverhearAllocatesNothing: what is asked of each flow once a second, before anyone has spoken.
+// TestOverhearAllocatesNothing: each flow is asked for speech once a second, also before any side has spoken.
 func TestOverhearAllocatesNothing(t *testing.T) {
 	o := newTalker(t).offloads()
 	o.read()

@@ -13,7 +13,7 @@ func TestPartyDestinations(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		peer      Peer
-		rtp, rtcp string // what is latched
+		rtp, rtcp string // latched sources
 		wantRTP   string
 		wantRTCP  string
 	}{
@@ -55,7 +55,7 @@ func TestPartySet(t *testing.T) {
 	for _, tt := range []struct {
 		name          string
 		to            Peer
-		rtpOn, rtcpOn bool // locks that stay
+		rtpOn, rtcpOn bool // locks that must stay
 	}{
 		{"same", Peer{RTP: rtp, RTCP: rtcp}, true, true},
 		{"more believed", Peer{RTP: rtp, RTCP: rtcp, Believed: prefixes("192.0.2.0/24")}, true, true},
@@ -79,7 +79,7 @@ func TestPartyJudgesReports(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		mode   latch.Mode
-		rtp    string // locked
+		rtp    string // locked RTP source
 		locked string
 		from   string
 		want   latch.Verdict

@@ -13,16 +13,15 @@ import (
 	"flowbridge/media/kernel"
 )
 
-// paths are what sessions may be carried by. All tests run once for each, with
-// engines whose sessions it carries: what they expect of media is so expected of
-// every path. The tests that are the worker themselves, as they turn its clock,
-// are of the userspace path whatever the path under test is.
+// paths lists the ways in which sessions can be carried. All tests run once for each of them, so every
+// path must do what the tests expect of media. Tests that act as the worker, because they set its clock,
+// always use the userspace path.
 //
-// On the kernel path a flow is offloaded with the first packet that it may be offloaded with.
+// On the kernel path of the tests, a flow is offloaded with the first packet that allows it.
 var paths = []struct {
 	name   string
-	path   func(*worker) flowPath // nil: the worker
-	kernel *kernel.Relay          // opened where the name is kernel
+	path   func(*worker) flowPath // nil means the worker
+	kernel *kernel.Relay          // opened for the path named kernel
 }{
 	{name: "userspace"},
 	{name: "audited", path: func(w *worker) flowPath { return newAudit(w) }},
@@ -37,7 +36,7 @@ var paths = []struct {
 	}},
 }
 
-// path is the one of paths under test.
+// path is the path under test.
 var path = paths[0]
 
 var only = flag.String("path", "", "test this path alone")
@@ -78,10 +77,11 @@ func runPaths(m *testing.M) (code int) {
 	return code
 }
 
-// kernelDir is where the flows of the kernel path outlive an engine. Empty: they do not.
+// kernelDir is the directory in which the kernel path's flows outlive an engine. If it is empty, they
+// end with the engine.
 var kernelDir string
 
-// mountBPF mounts a BPF file system, where that is allowed.
+// mountBPF mounts a BPF file system, if that is allowed.
 func mountBPF() (unmount func()) {
 	dir, err := os.MkdirTemp("", "flowbridge-media-")
 	if err != nil {
@@ -106,7 +106,7 @@ func openHeir(of *os.File) (*kernel.Relay, error) {
 	return kernel.Open(o)
 }
 
-// nextKernel is the kernel's relay of the next process: flows go on.
+// nextKernel replaces the kernel relay, as the next process would. The flows continue.
 func nextKernel(tb testing.TB) {
 	tb.Helper()
 	if path.kernel == nil {
@@ -118,7 +118,8 @@ func nextKernel(tb testing.TB) {
 	must(tb, err)
 }
 
-// heirOfKernel is the kernel's relay of a process that replaces this one. Take has it inherit the flows.
+// heirOfKernel opens the kernel relay of a process that replaces this one. take makes it inherit the
+// flows.
 func heirOfKernel(tb testing.TB) (take func()) {
 	tb.Helper()
 	old := path.kernel
@@ -136,7 +137,7 @@ func heirOfKernel(tb testing.TB) (take func()) {
 	}
 }
 
-// needsNextKernel skips a test of the kernel path where flows do not outlive a process.
+// needsNextKernel skips a test of the kernel path if flows can't outlive a process.
 func needsNextKernel(tb testing.TB) {
 	tb.Helper()
 	if path.kernel != nil && kernelDir == "" {
@@ -144,19 +145,19 @@ func needsNextKernel(tb testing.TB) {
 	}
 }
 
-// audit is the userspace path with an eye on how it is called: as flowPath says, and
-// so that nothing stays attached. What it finds is a fault of the caller, which
-// a path that keeps flows outside the process would pay for.
+// audit is the userspace path. It also checks that its methods are called as flowPath demands, and that
+// every flow is detached. A fault that it finds is the caller's, and would do harm on a path that keeps
+// flows outside the process.
 type audit struct {
 	*worker
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	flows map[flowID]*counters
-	count map[flowID]*counters // as it was attached first
+	count map[flowID]*counters // counters with which each flow was first attached
 	wrong []string
 }
 
-// audits has the running test's audits.
+// audits has the audits of the running test.
 var audits struct {
 	mu  sync.Mutex
 	all []*audit
@@ -193,7 +194,7 @@ func (a *audit) Detach(id flowID) {
 	a.worker.Detach(id)
 }
 
-// checkAudits reports what the audits have found. Their engine is closed.
+// checkAudits reports the faults that the audits have found. Their engine must be closed.
 func checkAudits(tb testing.TB) {
 	tb.Helper()
 	audits.mu.Lock()

@@ -14,8 +14,8 @@ import (
 	"flowbridge/media/stream"
 )
 
-// counted is a sound of n frames of 20 ms, whose samples tell which frame they
-// are of.
+// counted returns a sound of n frames of 20 ms, whose samples identify their
+// frame.
 func counted(tb testing.TB, n int) *audio.Sound {
 	tb.Helper()
 	samples := make([]int16, 160*n)
@@ -27,7 +27,7 @@ func counted(tb testing.TB, n int) *audio.Sound {
 	return s
 }
 
-// heard is an RTP packet that came to side B, whatever it holds.
+// heard is an RTP packet that side B got, with any payload.
 type heard struct {
 	at time.Duration
 	packet.Header
@@ -35,7 +35,7 @@ type heard struct {
 	payload []byte
 }
 
-// collectAll takes what came to side B, with its payload.
+// collectAll reads the packets that side B got, with their payloads.
 func (l *line) collectAll() (all []heard) {
 	l.tb.Helper()
 	for pkt := l.next(); pkt != nil; pkt = l.next() {
@@ -48,7 +48,7 @@ func (l *line) collectAll() (all []heard) {
 	return all
 }
 
-// runs lets time pass, and gives what came to side B in it.
+// runs advances the clock and returns the packets that side B got in that time.
 func (l *line) runs(d time.Duration) (all []heard) {
 	l.tb.Helper()
 	for end := l.w.now + d; ; {
@@ -62,7 +62,8 @@ func (l *line) runs(d time.Duration) (all []heard) {
 	}
 }
 
-// says sends a packet of 20 ms from side A.
+// says makes side A send a packet of 20 ms, and returns the packets that side B
+// got.
 func (l *line) says(ssrc uint32, seq uint16) []heard {
 	l.tb.Helper()
 	if errno := send(l.from, sourcePacket(l.tb, ssrc, seq), &l.into[0]); errno != 0 {
@@ -82,7 +83,7 @@ func (l *line) stopPlay() {
 	must(l.tb, l.w.perform(command{op: opOrder, relay: l.r, side: SideA, order: stage.Stop{}}))
 }
 
-// one checks that packets are one stream on a steady clock.
+// one checks that packets form one stream on a steady clock.
 func one(t *testing.T, all []heard) {
 	t.Helper()
 	for i, p := range all[min(1, len(all)):] {
@@ -101,7 +102,7 @@ func TestPlay(t *testing.T) {
 	sound := counted(t, 3)
 	for _, tt := range []struct {
 		play Play
-		want []int // frames of 20 ms that the payloads begin with
+		want []int // the frame with which each payload begins
 		size int
 	}{
 		{Play{Sound: sound}, []int{0, 1, 2}, 160},
@@ -151,9 +152,9 @@ func TestPlay(t *testing.T) {
 	}
 }
 
-// Ringing, then the target's media, under one SSRC; its own numbers are shifted.
-// When they cease, as those do of a target that lets a few packets through before
-// it rings, the ringing goes on.
+// The target's media follows the ringing under one SSRC, with its numbers
+// shifted. If the media stops, as it does for a target that lets a few packets
+// through before it rings, the ringing continues.
 func TestPlayYields(t *testing.T) {
 	l := newLine(t)
 	l.play(Play{Sound: counted(t, 500), Loop: true, Yield: true})
@@ -185,8 +186,9 @@ func TestPlayYields(t *testing.T) {
 	}
 }
 
-// A sound in the middle of speech: what comes meanwhile is dropped, what comes
-// after follows on, and what was under way before it comes too late.
+// A sound is played in the middle of speech. Packets that come during the sound
+// are dropped, later ones continue the stream, and packets from before the sound
+// come too late.
 func TestPlayInsideTheStream(t *testing.T) {
 	l := newLine(t)
 	var got []heard
@@ -206,7 +208,7 @@ func TestPlayInsideTheStream(t *testing.T) {
 	if len(got) != 5+30+31 || l.ep.count.dropped().Replaced.Load() != 29 {
 		t.Errorf("%d packets, %d replaced; want 66 and 29", len(got), l.ep.count.dropped().Replaced.Load())
 	}
-	if got[0].SSRC != 0xa || got[len(got)-1].Timestamp > uint32(seq)*160 { // a frame later, as the sound's last one began with it
+	if got[0].SSRC != 0xa || got[len(got)-1].Timestamp > uint32(seq)*160 { // the sound ends a frame later
 		t.Errorf("the stream has changed: %+v", got[len(got)-1].Header)
 	}
 	if late := l.says(0xa, 30003); len(late) != 0 {
@@ -214,7 +216,7 @@ func TestPlayInsideTheStream(t *testing.T) {
 	}
 }
 
-// A sender whose timestamps stood still while it was on hold.
+// The timestamps of a sender did not advance while it was on hold.
 func TestTimestampsThatStoodStill(t *testing.T) {
 	l := newLine(t)
 	var got []heard
@@ -234,7 +236,7 @@ func TestTimestampsThatStoodStill(t *testing.T) {
 	one(t, got)
 }
 
-// A digit goes before a sound, and a sound is given up where the side is another.
+// A digit interrupts a sound. A sound is stopped when its side changes.
 func TestPlayBesideADigitAndAMove(t *testing.T) {
 	l := newLine(t)
 	l.play(Play{Sound: counted(t, 2), Loop: true})
@@ -264,8 +266,8 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 	}
 }
 
-// A sound that is mixed with what is relayed: every packet passes, louder by it.
-// It ends in its time, whatever comes.
+// A sound is mixed with relayed packets: every packet passes, with the sound
+// added. The sound ends in time, whatever arrives.
 func TestPlayMixed(t *testing.T) {
 	for _, law := range []audio.Law{audio.ULaw, audio.ALaw} {
 		l := newLine(t)
@@ -275,13 +277,13 @@ func TestPlayMixed(t *testing.T) {
 				played++
 			}
 		}
-		if law == audio.ALaw { // and PCMA is made of what comes
+		if law == audio.ALaw { // and the relay converts to PCMA
 			must(t, l.w.perform(command{op: opPayloads, relay: l.r, side: SideA, payloads: &[maxPayloadChanges]PayloadChange{{To: 8, Op: PayloadToALaw}}}))
 		}
 		sound := counted(t, 10)
 		got := l.says(0xa, 1)
 		l.play(Play{Sound: sound, Law: law, PayloadType: uint8(law) * 8, Mix: true, ID: 7})
-		for i := range uint16(20) { // of 5 bytes each
+		for i := range uint16(20) { // packets of 5 bytes
 			got = append(got, l.runs(20*ms)...)
 			got = append(got, l.says(0xa, 2+i)...)
 		}
@@ -293,7 +295,7 @@ func TestPlayMixed(t *testing.T) {
 		law.Mix(mixed, sound.In(law))
 		for i, p := range got {
 			want := plain
-			if i >= 1 && i < 10 { // in 200 ms
+			if i >= 1 && i < 10 { // the sound takes 200 ms
 				want = mixed
 			}
 			if !bytes.Equal(p.payload, want) {
@@ -303,7 +305,8 @@ func TestPlayMixed(t *testing.T) {
 	}
 }
 
-// A worker that was held up leaves out what is too late, and keeps the clock.
+// A worker that was held up leaves out packets that are too late, and keeps the
+// clock.
 func TestPlayLate(t *testing.T) {
 	l := newLine(t)
 	l.play(Play{Sound: counted(t, 1000)})
@@ -317,8 +320,8 @@ func TestPlayLate(t *testing.T) {
 	}
 }
 
-// Whatever comes, gets lost or changes its source, and whatever we send beside
-// it: the receiver gets one stream, and no number twice.
+// Packets arrive in any way, are lost, or change their source, and we send
+// packets of our own: the receiver gets one stream, and every number once.
 func TestOneStreamOfAnything(t *testing.T) {
 	for seed := range uint64(40) {
 		l, random := newLine(t), rand.New(rand.NewPCG(seed, 2))

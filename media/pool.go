@@ -111,7 +111,7 @@ func (p *ports) wake(r *rest, now time.Duration) pair {
 	return got
 }
 
-// keep lets a leased pair rest.
+// keep puts a leased pair into the queue of resting pairs.
 func (p *ports) keep(at place, got pair, now time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// restingSockets is how many sockets of an engine rest.
+// restingSockets returns how many sockets of an engine rest.
 func restingSockets(e *Engine) (n int) {
 	e.ports.mu.Lock()
 	defer e.ports.mu.Unlock()
@@ -26,7 +26,8 @@ func restingSockets(e *Engine) (n int) {
 	return n
 }
 
-// A pair is used again when it has rested for long enough, the longest rested first.
+// A pair is used again once it has rested long enough, and the one that has rested
+// longest comes first.
 func TestPairsRest(t *testing.T) {
 	p := orderedPorts(10000, 10099)
 	p.mayRest = 10
@@ -60,17 +61,18 @@ func TestPairsRest(t *testing.T) {
 		}
 	}
 	take(here, time.Second+restFor, 0)
-	p.mayRest = 1 // one rests: no more may
+	p.mayRest = 1 // one rests already, which is all that may
 	take(here, time.Second+restFor, 10004)
 }
 
-// What rests follows what was needed: it grows with the calls and shrinks by quarters.
+// The number of resting pairs follows the need: it grows with the calls and shrinks by
+// quarters.
 func TestRestFollowsNeed(t *testing.T) {
 	p := orderedPorts(10000, 19999)
 	p.mayRest = 2000
 	at := place{addr: relayV4}
 	var now time.Duration
-	run := func(d time.Duration, calls int) (opened int) { // as many at once, a second long each
+	run := func(d time.Duration, calls int) (opened int) { // runs this many calls at once, each for a second
 		for end := now + d; now < end; now += time.Second {
 			var busy []pair
 			for range calls {
@@ -108,7 +110,7 @@ func TestRestFollowsNeed(t *testing.T) {
 			t.Errorf("%d opened and %d closed in a steady state; want none", opened, closed)
 		}
 	}
-	run(trimEvery, 10) // the pause begins within it
+	run(trimEvery, 10) // the pause begins within this interval
 	trim()
 	was := p.resting
 	for i := 0; p.resting > 30; i++ {
@@ -129,7 +131,7 @@ func TestRestFollowsNeed(t *testing.T) {
 	}
 }
 
-// Pairs that rest and go out again are never two calls' at once.
+// A pair that rests and is leased again and again never belongs to two calls at once.
 func TestRestingPairsNeverLeasedTwice(t *testing.T) {
 	p := newPorts(10000, 10019)
 	p.mayRest = 4
@@ -172,7 +174,7 @@ func TestRestingPairsNeverLeasedTwice(t *testing.T) {
 	}
 }
 
-// No more rest than may, whatever was needed.
+// Only so many pairs rest as are allowed, whatever was needed.
 func TestRestIsBounded(t *testing.T) {
 	p := orderedPorts(10000, 10999)
 	p.mayRest = 20
@@ -192,7 +194,7 @@ func TestRestIsBounded(t *testing.T) {
 	}
 }
 
-// freshCall is a call that has seen no packet before it speaks.
+// freshCall returns a call that has seen no packet before its own first one.
 func freshCall(t *testing.T, e *Engine) *bridge {
 	t.Helper()
 	br := newBridge(t, e)
@@ -204,14 +206,15 @@ func freshCall(t *testing.T, e *Engine) *bridge {
 	return br
 }
 
-// A late packet that waits in a socket when the next call gets that does not reach it.
+// A late packet that waits in a socket when the next call gets the socket does not
+// reach that call.
 func TestLatePacketOfTheCallBefore(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh, c.Listen = 21000, 21003, []netip.Addr{relayV4} })
 	for range 20 {
 		br := freshCall(t, e)
 		br.Close()
-		if err := br.worker.do(command{op: opSync}); err != nil { // it has no session now, and reads nothing
+		if err := br.worker.do(command{op: opSync}); err != nil { // without a session the worker reads nothing
 			t.Fatal(err)
 		}
 		for _, side := range []Side{SideA, SideB} {
@@ -221,7 +224,7 @@ func TestLatePacketOfTheCallBefore(t *testing.T) {
 	}
 }
 
-// A worker with sessions reads and drops what comes to resting sockets.
+// A worker with sessions reads and drops packets that arrive at resting sockets.
 func TestLatePacketsAreDropped(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, func(c *Config) { c.PortLow, c.PortHigh, c.Listen = 21000, 21007, []netip.Addr{relayV4} })
@@ -270,13 +273,14 @@ func TestCallsShareSockets(t *testing.T) {
 	}
 	files := openFiles(t)
 	e.tend(e.now() + trimEvery)
-	e.tend(e.now() + 2*trimEvery) // none was needed since
+	e.tend(e.now() + 2*trimEvery) // no pair was needed since then
 	if n := restingSockets(e); openFiles(t) != files-2 || n != 6 {
 		t.Errorf("%d closed, %d rest; want 2 and 6", files-openFiles(t), n)
 	}
 }
 
-// The ports of a resting pair are no way out where the addresses differ: it gives way.
+// A pair that rests at one address can't be used at another one, but its ports can:
+// then it is closed.
 func TestRestElsewhereGivesWay(t *testing.T) {
 	noLeaks(t)
 	other := netip.MustParseAddr("127.77.0.2")

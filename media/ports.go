@@ -70,7 +70,7 @@ func (p *ports) lease() (uint16, bool) {
 	return 0, false
 }
 
-// put puts a free pair into the queue, behind positions after the head.
+// put puts a free pair into the queue at this distance from its head.
 func (p *ports) put(behind int, port uint16) {
 	at := (p.head + behind) % len(p.queue)
 	p.queue[at], p.at[p.pair(port)] = port, uint16(at) // at most 32767

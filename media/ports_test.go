@@ -50,7 +50,7 @@ func TestPortsLongestRestedFirst(t *testing.T) {
 	if port, ok := p.lease(); ok {
 		t.Errorf("got %d from an empty pool", port)
 	}
-	p.release(10006) // alone: it goes out again at once
+	p.release(10006) // no other pair is free, so this one is leased again at once
 	take(10006)
 }
 
@@ -111,7 +111,8 @@ func TestPortsNeverLeasedTwice(t *testing.T) {
 	}
 }
 
-// A certain pair can be claimed while it is free, wherever it waits, and the others go out as they did. Compared with a plain list.
+// A particular pair can be claimed while it is free, wherever it is in the queue. The others are leased in the same
+// order as before. A plain list is the model.
 func TestPortsClaim(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	p := orderedPorts(10001, 10041)
@@ -131,7 +132,7 @@ func TestPortsClaim(t *testing.T) {
 			if got := p.claim(port); got != is {
 				t.Fatalf("claimed %d: %v; want %v", port, got, is)
 			}
-			if is { // what was first goes where it was
+			if is { // the first pair takes the place of the claimed one
 				first := free[0]
 				free[slices.Index(free, port)] = first
 				free, leased = free[1:], append(leased, port)
@@ -164,7 +165,7 @@ func TestPortsClaim(t *testing.T) {
 	}
 }
 
-// What a flow of an earlier process uses is not leased, and is once that is over.
+// A port that a flow of an earlier process uses is not leased until the flow has ended.
 func TestTakenPortsAreNotLeased(t *testing.T) {
 	p := orderedPorts(10000, 10007)
 	over := false

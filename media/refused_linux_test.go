@@ -8,7 +8,7 @@ import (
 	"flowbridge/media/latch"
 )
 
-// The statistics name the source that is not taken, each side's own.
+// The statistics name the source that was refused, for each side.
 func TestRefusedSource(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
@@ -28,7 +28,8 @@ func TestRefusedSource(t *testing.T) {
 	}
 }
 
-// Another source is noted once a second, and nothing is allocated in between.
+// A refused source is recorded at most once a second, and nothing is allocated
+// in between.
 func TestRefusedSourcesTakeTurns(t *testing.T) {
 	r := newRelay(1, [2]netip.AddrPort{}, [2]sockets{}, nil)
 	w, ep := &worker{}, r.heard(SideB)

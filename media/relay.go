@@ -21,7 +21,7 @@ type relay struct {
 	onEvent func(Event)
 	own     func(netip.AddrPort) bool // reports whether an address is one of our own ports
 	ledger  ledger
-	turn    atomic.Uint32 // who has the turn: turnFree, turnTaken or turnOver
+	turn    atomic.Uint32 // state of the turn: turnFree, turnTaken or turnOver
 
 	offloaded atomic.Int32 // flows in the kernel; changed by the owner of the turn
 
@@ -31,11 +31,11 @@ type relay struct {
 	endpoint [2][2]endpoint // by side and kind
 	party    [2]party
 	secure   [2]secure
-	payloads [2][maxPayloadChanges]PayloadChange // of packets from a side
+	payloads [2][maxPayloadChanges]PayloadChange // changes of the packets from each side
 	stages   stage.Stages
 
 	hearing   hearing
-	roundTrip [2]roundTrip // to each side
+	roundTrip [2]roundTrip // round trip to each side
 	note      note
 }
 
@@ -86,13 +86,13 @@ type endpoint struct {
 	kind  Kind
 
 	// Owned by the worker.
-	attached  bool      // to relay.path
+	attached  bool      // its flow is attached to relay.path
 	rewrites  bool      // flow.Rewrite is not the identity
 	armed     bool      // among worker.armed
 	fd        int32     // -1 if there is none, or no longer
 	out       *endpoint // the socket that its packets are sent from
-	flow      course    // as attached
-	dest      sockaddr  // of flow.Dest; empty if there is none or it is held
+	flow      course    // the flow as attached
+	dest      sockaddr  // the address flow.Dest; empty if there is none or it is held
 	*rtpState           // nil for RTCP, and before the first packet
 }
 
@@ -104,7 +104,7 @@ type rtpState struct {
 	refused *refused // nil before the first refused packet
 }
 
-// init initialises a zero relay.
+// init initialises a relay from the zero value.
 func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onEvent func(Event)) {
 	r.id, r.local, r.onEvent = id, local, onEvent
 	r.stages.Init(r)
@@ -238,8 +238,9 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 	}
 }
 
-// vouches reports whether a compound packet proves that it is the side's: it is authentic, or it starts with a report
-// (RFC 3550 §6.1) on the side's known stream. A goodbye proves nothing, because its sender need not be heard again.
+// vouches reports whether a compound packet proves that it comes from the side: it is authentic, or it starts with a
+// report (RFC 3550 §6.1) about the side's known stream. A goodbye proves nothing, because its sender need not be heard
+// again.
 func (r *relay) vouches(side Side, compound []byte) bool {
 	return r.secure[side].in != nil || packet.ReportsOf(compound, r.party[side].rtp.SSRC())
 }

@@ -9,7 +9,7 @@ import (
 	"flowbridge/media/stage"
 )
 
-// What a session is set to while packets are thrown at it.
+// Settings of the session to which packets are sent.
 const (
 	fuzzMux = 1 << iota
 	fuzzListen
@@ -21,10 +21,10 @@ const (
 	fuzzOtherPort
 )
 
-// FuzzRelay throws packets at both ports of side A, as cut out of data: a byte for
-// where to and how much later, one for the length. Whatever they are, each is
-// accepted or dropped for one reason, each that is accepted is sent or dropped for
-// one reason, and what leaves is not more than what came.
+// FuzzRelay sends packets to both ports of side A. Before each packet, the data
+// has a byte for the port and the pause, and a byte for the length. Each packet is
+// accepted or dropped for one reason, each accepted packet is sent or dropped for
+// one reason, and no more packets leave than arrived.
 func FuzzRelay(f *testing.F) {
 	var talk []byte
 	for seq := range uint16(6) {

@@ -109,7 +109,7 @@ func TestSendsToTheSourceThatWasLatched(t *testing.T) {
 	got := make(chan Event, 4)
 	s := newSession(t, e, SessionConfig{OnEvent: func(ev Event) { got <- ev }})
 	s.SetPeer(SideA, Peer{
-		RTP:      netip.MustParseAddrPort("127.0.1.1:40000"), // nobody there
+		RTP:      netip.MustParseAddrPort("127.0.1.1:40000"), // no client is there
 		Believed: []netip.Prefix{netip.MustParsePrefix("127.0.3.0/24")},
 	})
 	s.SetPeer(SideB, Peer{RTP: b.addr})
@@ -135,7 +135,7 @@ func TestSendsToTheSourceThatWasLatched(t *testing.T) {
 
 func TestNamedSourceTakesTheLockOver(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
-	other := newClient(t, "127.0.1.1:0") // the address of a, another port
+	other := newClient(t, "127.0.1.1:0") // a's address with another port
 	for seq := range uint16(3) {
 		other.send(br.Local(SideA), rtpPacket(t, 0, seq, "x"))
 	}
@@ -158,7 +158,7 @@ func TestChangedPeerOpensTheLatch(t *testing.T) {
 	pkt := rtpPacket(t, 0, 1, "x")
 	br.carries(pkt)
 
-	br.SetPeer(SideA, Peer{RTP: br.a.addr}) // as before: still locked
+	br.SetPeer(SideA, Peer{RTP: br.a.addr}) // the same as before, so the lock stays
 	if got := br.Stats().A.Source; got != br.a.addr {
 		t.Errorf("source after the same peer: %v; want %v", got, br.a.addr)
 	}
@@ -167,7 +167,7 @@ func TestChangedPeerOpensTheLatch(t *testing.T) {
 	await(t, "the source is forgotten", func() bool { return !br.Stats().A.Source.IsValid() })
 	br.b.send(br.Local(SideB), pkt)
 	moved.expect(br.Local(SideA), pkt)
-	br.a.send(br.Local(SideA), pkt) // the old source
+	br.a.send(br.Local(SideA), pkt) // from the former source
 	moved.send(br.Local(SideA), pkt)
 	if got, _ := br.b.read(); binary.BigEndian.Uint16(got[2:]) != 2 {
 		t.Errorf("got % x; want what follows on the first", got)
@@ -192,7 +192,7 @@ func TestCountsWhatItCannotPass(t *testing.T) {
 	br.a.send(br.Local(SideA), []byte("\x80\x00not"))
 	br.a.send(br.Local(SideA), nil)
 	br.a.send(br.Local(SideA), []byte("\x00\x01\x00\x00\x21\x12\xa4\x42 STUN to us")) // version 0
-	br.a.send(br.Local(SideA), rtcpPacket(t, 1))                                      // on the RTP port
+	br.a.send(br.Local(SideA), rtcpPacket(t, 1))                                      // RTCP on the RTP port
 	if got := br.Stats().A.Source; got.IsValid() {
 		t.Errorf("a malformed packet locked %v", got)
 	}
@@ -200,10 +200,10 @@ func TestCountsWhatItCannotPass(t *testing.T) {
 	br.a.send(br.Local(SideA), append(good, make([]byte, 4*bufferSize)...))
 	largest := append(good, make([]byte, maxPacket-len(good))...)
 	br.carries(largest)
-	br.SetPeer(SideB, Peer{RTP: netip.MustParseAddrPort("[::1]:4000")}) // cannot be reached from an IPv4 socket
+	br.SetPeer(SideB, Peer{RTP: netip.MustParseAddrPort("[::1]:4000")}) // an IPv4 socket can't reach it
 	br.a.send(br.Local(SideA), good)
 	await(t, "the drop", func() bool { return br.Stats().A.Dropped.NoDestination == 1 })
-	br.SetPeer(SideB, Peer{RTP: netip.MustParseAddrPort("255.255.255.255:4000")}) // EACCES without SO_BROADCAST
+	br.SetPeer(SideB, Peer{RTP: netip.MustParseAddrPort("255.255.255.255:4000")}) // fails with EACCES without SO_BROADCAST
 	br.a.send(br.Local(SideA), good)
 	await(t, "the error", func() bool { return br.Stats().A.Dropped.SendError == 1 })
 
@@ -240,9 +240,9 @@ func TestLossIsCounted(t *testing.T) {
 	}
 }
 
-// A call is transferred: the side's media comes from another endpoint now, as
-// another source with numbers of its own (RFC 3550 §5.1). Who hears it gets one
-// stream, with what is missing still missing.
+// A call is transferred: the side's media now comes from another endpoint, as
+// another source with its own numbers (RFC 3550 §5.1). The other side gets one
+// stream, in which missing packets are still missing.
 func TestTransferToAnotherEndpoint(t *testing.T) {
 	for name, to := range map[string]struct {
 		host string
@@ -265,19 +265,19 @@ func TestTransferToAnotherEndpoint(t *testing.T) {
 					t.Errorf("got %+v, %q; want number %d of the first source", h, said, want)
 				}
 			}
-			stray := func(seq uint16) { // its number would fit
+			stray := func(seq uint16) { // its number would fit into the stream
 				pkt := sourcePacket(t, 0x1111, seq)
 				copy(packet.Payload(pkt), "stray")
 				x.send(br.Local(SideB), pkt)
 			}
-			for _, seq := range []uint16{1, 2, 5} { // two missing
+			for _, seq := range []uint16{1, 2, 5} { // two are missing
 				pass(x, 0x1111, seq, seq)
 			}
 			br.SetPeer(SideB, Peer{RTP: y.addr})
 			stray(6)                                  // before y is heard
-			for _, ahead := range []uint16{0, 1, 3} { // one missing
+			for _, ahead := range []uint16{0, 1, 3} { // one is missing
 				pass(y, to.ssrc, to.seq+ahead, 6+ahead)
-				stray(7) // and after
+				stray(7) // and afterwards
 			}
 			back := rtpPacket(t, 0, 1, "back")
 			br.a.send(br.Local(SideA), back)

@@ -9,7 +9,7 @@ import (
 	"flowbridge/media/packet"
 )
 
-// notes is a path that writes down what it is given.
+// notes is a path that records the flows that it gets.
 type notes struct{ flows []flow }
 
 func (n *notes) Attach(f flow, _ *counters) error {
@@ -19,7 +19,7 @@ func (n *notes) Attach(f flow, _ *counters) error {
 
 func (n *notes) Detach(flowID) {}
 
-// take returns what was attached since the last call.
+// take returns the flows that were attached since the last call.
 func (n *notes) take() []flow {
 	f := n.flows
 	n.flows = nil
@@ -79,7 +79,7 @@ func must(tb testing.TB, err error) {
 	}
 }
 
-// setPeer describes a side as a session does.
+// setPeer sets the description of a side, as a session does.
 func (r *relay) setPeer(side Side, p Peer, now time.Duration) error {
 	return r.describe(side, new(p.normal()), now)
 }

@@ -29,7 +29,7 @@ const (
 
 // reserve ensures that a sealer's numbers are used only once across several processes.
 type reserve struct {
-	kept    bool  // a state was taken, so numbers are reserved
+	kept    bool  // a state was taken, so packet numbers are reserved
 	resumed uint8 // how often a process that did not know the used numbers resumed the session
 	paused  bool  // the session was resumed, and no state has been taken since
 	stale   bool  // a state is wanted
@@ -70,7 +70,7 @@ func (r *reserve) firstShift(seq uint16) uint16 {
 // firstIndex returns the number before the first RTCP packet of a new source.
 func (r *reserve) firstIndex() uint32 { return uint32(r.resumed) * reservedRTCP }
 
-// noted reserves numbers above the used ones when a state is taken.
+// noted reserves further packet numbers, because a state is being taken.
 func (s *sealer) noted() {
 	s.kept, s.paused, s.stale = true, false, false
 	for _, n := range s.streams {

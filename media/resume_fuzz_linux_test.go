@@ -6,7 +6,8 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// FuzzResume resumes what bytes of a file may say. It refuses nonsense, and whatever it takes carries packets.
+// FuzzResume resumes sessions from states that random bytes describe. Resume refuses impossible states, and a
+// session that it accepts must carry packets.
 func FuzzResume(f *testing.F) {
 	e := openEngine(f, nil)
 	br := &bridge{a: newClient(f, "127.0.1.1:0"), b: newClient(f, "127.0.2.1:0")}

@@ -32,7 +32,7 @@ func (st *SessionState) inUse(side Side) (c Crypto) {
 	return c
 }
 
-// secure creates the security of both sides, with the packet numbers that may be used.
+// secure creates the SRTP state of both sides, with the packet numbers that may be used.
 func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err error) {
 	c := stream.Clock{Now: now, Epoch: epoch}
 	for i := range st.Keys {
@@ -85,7 +85,7 @@ func (st *SessionState) secure(now, epoch time.Duration) (all [2]secure, err err
 	return all, nil
 }
 
-// reserve returns the reserve of the sending keys.
+// reserve returns the reserve for the sealers of a resumed session.
 func (st *SessionState) reserve() reserve {
 	if st.Exact {
 		return reserve{kept: st.Kept, paused: st.Paused, resumed: st.Resumed}

@@ -11,21 +11,22 @@ import (
 	"pgregory.net/rapid"
 )
 
-// lives is the sealer of one key in one process after another. Each packet that leaves is noted by its number.
+// lives runs the sealer of one key in one process after another, and records the number of each packet that is
+// sent.
 type lives struct {
 	t    *rapid.T
 	keys Keys
 	side *relay
-	file SessionState // what was taken last
+	file SessionState // the state that was taken last
 	now  time.Duration
 
-	sent map[[2]uint64]bool // SSRC and kind, number
+	sent map[[2]uint64]bool // by SSRC with kind, and number
 	seq  map[uint32]uint16
 }
 
 func (l *lives) sealer() *sealer { return l.side.secure[SideB].out }
 
-// state takes a state as Session.State does.
+// state returns a state, as Session.State does, as it is after saving and reading.
 func (l *lives) state(exact bool) SessionState {
 	st := SessionState{At: l.now, Exact: exact}
 	if !exact {
@@ -43,7 +44,7 @@ func (l *lives) state(exact bool) SessionState {
 	return got
 }
 
-// resume goes on with a state in another process.
+// resume continues from a state in another process.
 func (l *lives) resume(st SessionState) {
 	secure, err := st.secure(l.now, 0)
 	if err != nil {
@@ -54,7 +55,7 @@ func (l *lives) resume(st SessionState) {
 	l.side.resume(&st, stream.Clock{Now: l.now})
 }
 
-// seal notes the number of what leaves.
+// seal encrypts a packet and records its number if it is sent.
 func (l *lives) seal(pkt []byte, kind Kind) {
 	s := l.sealer()
 	out, ok := s.seal(make([]byte, 0, 256), pkt, kind)
@@ -86,7 +87,7 @@ func packetOf(ssrc uint32, seq uint16) []byte {
 	return pkt
 }
 
-// A packet that a killed process may have received is not taken again.
+// A packet that a killed process may have received is not accepted again.
 func TestReplaysInTheNextLife(t *testing.T) {
 	keys := Keys{Suite: SuiteAESCM128SHA80, Key: make([]byte, SuiteAESCM128SHA80.KeyLen())}
 	ctx, err := keys.context()
@@ -119,7 +120,7 @@ func TestReplaysInTheNextLife(t *testing.T) {
 	if open(200) != faultNone {
 		t.Error("the stream does not go on")
 	}
-	for _, i := range []int{199, 150, 100} { // the killed process had them
+	for _, i := range []int{199, 150, 100} { // the killed process had received these
 		if open(i) != faultReplayed {
 			t.Errorf("packet %d is taken", i)
 		}

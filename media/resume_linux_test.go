@@ -11,7 +11,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// kill ends an engine as SIGKILL does: its sockets are closed, and nothing is told to anybody.
+// kill ends an engine like SIGKILL: its sockets are closed, and nothing else is done.
 func kill(t testing.TB, e *Engine) {
 	t.Helper()
 	needsNextKernel(t)
@@ -44,7 +44,7 @@ func kill(t testing.TB, e *Engine) {
 	audits.all = nil
 }
 
-// filed is a state as it comes back from a file.
+// filed returns a state as it is after saving and reading.
 func filed(t *testing.T, st SessionState) SessionState {
 	t.Helper()
 	b, err := cbor.Marshal(&st)
@@ -54,7 +54,7 @@ func filed(t *testing.T, st SessionState) SessionState {
 	return got
 }
 
-// resumed kills the engine of a bridge and resumes the session, by a state, in another one.
+// resumed kills the engine of a bridge, and resumes the session from a state in another one.
 func (br *bridge) resumed(t *testing.T, st SessionState) {
 	t.Helper()
 	kill(t, br.engine)
@@ -64,8 +64,8 @@ func (br *bridge) resumed(t *testing.T, st SessionState) {
 	br.Session = s
 }
 
-// A session goes on after its process was killed: on the same ports, with the same source, and so that the receivers see
-// one stream.
+// A session continues after its process was killed: on the same ports, with the same source, and so that the receivers
+// get one stream.
 func TestResume(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
@@ -92,7 +92,7 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// Plain RTP has no numbers that run out: a session goes on after any number of kills.
+// Plain RTP has no numbers that run out, so a session continues after any number of kills.
 func TestResumeWithoutEnd(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
@@ -106,7 +106,7 @@ func TestResumeWithoutEnd(t *testing.T) {
 	}
 }
 
-// The ports of a session that is resumed are its own.
+// A session is resumed on its own ports, which fails while another session or program has them.
 func TestResumeOnTakenPorts(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, nil)
@@ -130,8 +130,8 @@ func TestResumeOnTakenPorts(t *testing.T) {
 	s.Close()
 }
 
-// The kernel relays on while there is no process, and the next one has all figures of it, whatever the state says
-// that it finds: it is of before the source was known.
+// The kernel continues to relay while no process is running, and the next process has all of its figures, even from a
+// state that was saved before the source was known.
 func TestResumeFromKernel(t *testing.T) {
 	onKernelPath(t)
 	needsNextKernel(t)
@@ -141,7 +141,7 @@ func TestResumeFromKernel(t *testing.T) {
 			lost := newSteeredCall(t, e)
 			c := newSteeredCall(t, e)
 			early := c.State()
-			for side := range early.Sides { // as if nothing had come
+			for side := range early.Sides { // as if no packet had arrived
 				s := &early.Sides[side]
 				s.Latch.Source, s.Latch.SSRC, s.Stream, s.Outlet, s.RTPCount = netip.AddrPort{}, 0, stream.State{}, stream.OutletState{}, countState{}
 			}
@@ -183,7 +183,7 @@ func TestResumeFromKernel(t *testing.T) {
 	}
 }
 
-// A flow that is not what the session needs any more comes back to the sockets, with its figures.
+// A flow that no longer suits the session comes back to the sockets, with its figures.
 func TestResumeTakesFlowsBack(t *testing.T) {
 	onKernelPath(t)
 	needsNextKernel(t)

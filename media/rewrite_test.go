@@ -35,7 +35,7 @@ func TestRewrite(t *testing.T) {
 	}
 }
 
-// translated is PCMU in the other law, sample by sample.
+// translated returns PCMU converted to the other law, sample by sample.
 func translated(ulaw string, encode func(int16) byte) string {
 	out := []byte(ulaw)
 	for i, code := range out {
@@ -53,7 +53,8 @@ func TestRewriteDrops(t *testing.T) {
 	}
 }
 
-// FuzzRewrite: a rewrite changes nothing behind the header, and the identity nothing at all.
+// FuzzRewrite: a rewrite of the header changes nothing after the header, and the identity
+// changes nothing at all.
 func FuzzRewrite(f *testing.F) {
 	f.Add([]byte("\x80\x00\x00\x07\x00\x00\x00\xa0\xde\xad\xbe\xefaudio"))
 	f.Add([]byte("\xb1\x80\x00\x07\x00\x00\x00\xa0\xde\xad\xbe\xefcsrc\xbe\xde\x00\x01wordab\x00\x02"))

@@ -22,7 +22,7 @@ const (
 
 // relayedReport is a sender report that was relayed.
 type relayedReport struct {
-	ntp uint32 // 0 if there was none
+	ntp uint32 // the report's NTP timestamp, as LSR refers to it; 0 if there was none
 	at  time.Duration
 }
 
@@ -31,7 +31,7 @@ type relayedReport struct {
 type roundTrip struct {
 	relayed  *[reportsKept]relayedReport // nil before the first report
 	next     int
-	smoothed time.Duration // 0: not measured
+	smoothed time.Duration // smoothed round trip; 0 if it was not measured
 }
 
 func (t *roundTrip) note(ntp uint32, now time.Duration) {
@@ -68,7 +68,8 @@ func (t *roundTrip) measure(lsr, dlsr uint32, now time.Duration) {
 	}
 }
 
-// readReports reads a side's compound packet, in the clock of the stages, before it is rewritten.
+// readReports takes the figures out of a side's compound packet before it is rewritten. The packet uses the clock of
+// the stages.
 func (r *relay) readReports(from Side, compound []byte, now time.Duration) {
 	for len(compound) > 0 {
 		var p packet.Control
@@ -97,7 +98,7 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	c.Reports.Add(1)
 }
 
-// alias returns how the other side knows the stream that comes from a side.
+// alias returns the identity under which the other side knows the stream from a side.
 func (r *relay) alias(from Side) packet.Alias {
 	ep := &r.endpoint[from][RTP]
 	if ep.rtpState == nil {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/media/stream"
 )
 
-// control has a side's RTCP relayed, and gives what the other side would get.
+// control relays a side's RTCP, and returns what the other side would get.
 func (l *line) control(from Side, packets ...rtcp.Packet) []byte {
 	l.tb.Helper()
 	pkt := compound(l.tb, packets...)
@@ -21,7 +21,7 @@ func (l *line) control(from Side, packets ...rtcp.Packet) []byte {
 	return l.w.buf[:len(pkt)]
 }
 
-// report is the one packet of a compound.
+// report returns the only packet of a compound.
 func report[P rtcp.Packet](t *testing.T, pkt []byte) P {
 	t.Helper()
 	all, err := rtcp.Unmarshal(pkt)
@@ -57,7 +57,7 @@ func TestReportsOfASide(t *testing.T) {
 	}
 }
 
-// A digit takes numbers, so what the receiver reports has to be shifted back.
+// A digit uses sequence numbers, so the numbers in the receiver's reports have to be shifted back.
 func TestReportsBesideADigit(t *testing.T) {
 	l := newLine(t)
 	next := l.talkOn(0x11, 65530, 5)
@@ -77,8 +77,8 @@ func TestReportsBesideADigit(t *testing.T) {
 	}
 }
 
-// A digit that comes first begins a stream, whose name and time what is relayed
-// later has to take, its reports too.
+// A digit before any audio begins a stream. Audio that is relayed later takes over the stream's SSRC and timestamps,
+// also in its reports.
 func TestReportsBehindADigit(t *testing.T) {
 	l := newLine(t)
 	l.dial("5", Digit{})
@@ -105,7 +105,8 @@ func TestReportsBehindADigit(t *testing.T) {
 	}
 }
 
-// TestReportsOfOpus: a side with PCMU in packets of 60 ms is told its own numbers, of which Opus has three.
+// TestReportsOfOpus: a side that sends PCMU in packets of 60 ms gets reports about its own numbers, although the
+// Opus stream made from it has three times as many.
 func TestReportsOfOpus(t *testing.T) {
 	l := newLine(t)
 	l.gives(l.r, SideB, Transcode{On: true, Opus: 111})
@@ -130,7 +131,7 @@ func TestReportsOfOpus(t *testing.T) {
 	}
 }
 
-// What a side is sent is one stream, whatever its source calls itself.
+// A side is sent one stream, whatever SSRC its source uses.
 func TestReportsOfAnotherStream(t *testing.T) {
 	l := newLine(t)
 	l.talkOn(0x11, 100, 5)
@@ -153,8 +154,8 @@ func TestReportsOfAnotherStream(t *testing.T) {
 	}
 }
 
-// A stream of which nothing was relayed yet has no name on the other side: what
-// it is shifted by is not known before its first packet.
+// A stream from which nothing has been relayed yet has no identity on the other side, because its shift is not known
+// before its first packet.
 func TestReportsOfAStreamThatIsNotRelayed(t *testing.T) {
 	l := newLine(t)
 	l.dial("5", Digit{})
@@ -189,7 +190,7 @@ func TestControlAllocatesNothing(t *testing.T) {
 	}
 }
 
-// One side's RTCP is muxed, the other's is not.
+// RTCP shares the RTP port on one side only.
 func TestMux(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	bRTCP := newClient(t, "127.0.2.1:0")
@@ -197,7 +198,7 @@ func TestMux(t *testing.T) {
 	br.SetPeer(SideB, Peer{RTP: br.b.addr, RTCP: bRTCP.addr})
 	speech, there, back := rtpPacket(t, 0, 1, "speech"), rtcpPacket(t, 1), rtcpPacket(t, 2)
 
-	br.a.send(br.Local(SideA), there) // before any RTP: relayed, and locks nothing
+	br.a.send(br.Local(SideA), there) // before any RTP: it is relayed, and locks nothing
 	bRTCP.expect(rtcpOf(br.Local(SideB)), there)
 	if src := br.Stats().A.Source; src.IsValid() {
 		t.Errorf("RTCP has locked %v", src)
@@ -205,13 +206,13 @@ func TestMux(t *testing.T) {
 	br.carries(speech)
 	bRTCP.send(rtcpOf(br.Local(SideB)), back)
 	br.a.expect(br.Local(SideA), back)
-	bRTCP.send(rtcpOf(br.Local(SideB)), compound(t, &rtcp.Goodbye{Sources: []uint32{2}})) // ends nothing
+	bRTCP.send(rtcpOf(br.Local(SideB)), compound(t, &rtcp.Goodbye{Sources: []uint32{2}})) // does not end the stream
 	br.a.expect(br.Local(SideA), compound(t, &rtcp.Goodbye{Sources: []uint32{2}}))
 	br.carries(speech)
 
-	br.a.send(br.Local(SideA), []byte("\x80\xc8\x00\x09ssrc")) // too long for itself
+	br.a.send(br.Local(SideA), []byte("\x80\xc8\x00\x09ssrc")) // claims more bytes than it has
 	newClient(t, "127.0.1.9:0").send(br.Local(SideA), there)
-	br.b.send(br.Local(SideB), there) // not muxed: no RTP
+	br.b.send(br.Local(SideB), there) // RTCP on the RTP port of a side that does not share the port
 	await(t, "the drops", func() bool { return br.Stats().A.DroppedTotal == 2 && br.Stats().B.DroppedTotal == 1 })
 	st := br.Close()
 	if st.A.Dropped != (Drops{WrongSource: 1, Malformed: 1}) || st.B.Dropped != (Drops{Malformed: 1}) {
@@ -237,7 +238,7 @@ func TestMuxOnBothSidesAndBack(t *testing.T) {
 	br.b.expect(br.Local(SideB), report)
 }
 
-// RFC 5761 §4: what tells them apart is the second byte, 192 to 223.
+// RFC 5761 §4: the second byte distinguishes them; RTCP has 192 to 223.
 func TestIsRTCP(t *testing.T) {
 	for second := range 256 {
 		pkt := []byte{0x80, byte(second), 0, 0}
@@ -271,8 +272,8 @@ func TestScoreOfASession(t *testing.T) {
 	}
 }
 
-// TestReportsAcrossClocks: the jitter in a report has the clock of what its sender hears, and that of the other side
-// once it is relayed there.
+// TestReportsAcrossClocks: the jitter in a report is in the clock of the stream that the reporter hears. When the
+// report is relayed, the jitter is converted to the other side's clock.
 func TestReportsAcrossClocks(t *testing.T) {
 	for _, side := range []Side{SideA, SideB} {
 		l := newLine(t)

@@ -128,7 +128,8 @@ type closing struct {
 	change    *socketChange
 }
 
-// closeRTCP makes the workers let sockets go and closes them. Until it returns, the pairs can't change hands.
+// closeRTCP makes the workers let go of RTCP sockets and closes them. Until it returns, the pairs can't be leased to
+// other sessions.
 func (e *Engine) closeRTCP(some []closing) {
 	for i := range some {
 		c := &some[i]

@@ -10,10 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// later is long enough for an RTCP socket that nothing came to.
+// later is when an RTCP socket at which nothing has arrived is closed.
 const later = reportsWithin + time.Second
 
-// rtcpSockets is how many RTCP sockets a session has, and the worker serves.
+// rtcpSockets returns how many RTCP sockets a session has. It checks that the worker serves as many.
 func rtcpSockets(t *testing.T, s *Session) (n int) {
 	t.Helper()
 	must(t, s.worker.do(command{op: opSync}))
@@ -31,7 +31,7 @@ func rtcpSockets(t *testing.T, s *Session) (n int) {
 	return n
 }
 
-// refuses reports whether an address has no listener: ICMP says so.
+// refuses reports whether an address has no listener, according to ICMP.
 func refuses(t *testing.T, to netip.AddrPort) bool {
 	t.Helper()
 	c, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(to))
@@ -45,8 +45,8 @@ func refuses(t *testing.T, to netip.AddrPort) bool {
 	return errors.Is(err, unix.ECONNREFUSED)
 }
 
-// A call without RTCP has two sockets after a while, and its ports stay its own. A new description opens the RTCP
-// port again.
+// After a while, a call without RTCP has two sockets, but its ports still belong to it. A new description reopens the
+// RTCP port.
 func TestRTCPSocketsCloseAndReopen(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, func(c *Config) { c.Listen, c.PortLow, c.PortHigh = []netip.Addr{relayV4}, 21000, 21003 })
@@ -77,7 +77,7 @@ func TestRTCPSocketsCloseAndReopen(t *testing.T) {
 	br.b.send(br.Local(SideB), back)
 	br.a.expect(br.Local(SideA), back)
 
-	br.SetPeer(SideA, Peer{RTP: br.a.addr, RTCP: aRTCP.addr}) // a re-INVITE, on both sides
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, RTCP: aRTCP.addr}) // a re-INVITE reopens both sides' RTCP
 	br.SetPeer(SideB, Peer{RTP: br.b.addr, RTCP: bRTCP.addr})
 	if n := rtcpSockets(t, br.Session); n != 2 {
 		t.Errorf("%d RTCP sockets after a new description; want 2", n)
@@ -100,7 +100,7 @@ func TestRTCPSocketsCloseAndReopen(t *testing.T) {
 	}
 }
 
-// A pair whose RTCP socket was closed has one again in its next call.
+// A pair whose RTCP socket was closed gets one again in its next call.
 func TestNextCallHasRTCP(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, func(c *Config) { c.Listen, c.PortLow, c.PortHigh = []netip.Addr{relayV4}, 21000, 21003 })
@@ -119,7 +119,7 @@ func TestNextCallHasRTCP(t *testing.T) {
 	}
 }
 
-// Another program has taken a closed RTCP port: RTP goes on, and the pair is given back after the call.
+// If another program has taken a closed RTCP port, RTP continues, and the pair is returned after the call.
 func TestRTCPPortIsTaken(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, func(c *Config) { c.Listen, c.PortLow, c.PortHigh = []netip.Addr{relayV4}, 21000, 21005 })
@@ -160,14 +160,14 @@ func TestMuxedSideHasNoRTCPSocket(t *testing.T) {
 	bRTCP.expect(rtcpOf(br.Local(SideB)), report)
 	bRTCP.send(rtcpOf(br.Local(SideB)), report)
 	br.a.expect(br.Local(SideA), report)
-	br.SetPeer(SideA, Peer{RTP: br.a.addr}) // not any more
+	br.SetPeer(SideA, Peer{RTP: br.a.addr}) // RTCP does not share the port any more
 	if n := rtcpSockets(t, br.Session); n != 2 {
 		t.Errorf("%d RTCP sockets without mux; want 2", n)
 	}
 }
 
-// Sessions are closed and described again while their RTCP sockets are closed. No one reads from, or closes, what is not
-// theirs: the engine ends with as many descriptors as it began with, and calls carry packets all the time.
+// Sessions are closed and described again while their RTCP sockets are being closed. No session's socket is read or
+// closed by mistake: the engine ends with as many descriptors as it began with, and calls carry packets all the time.
 func TestRTCPSocketsCloseBesideEverything(t *testing.T) {
 	noLeaks(t)
 	e := openEngine(t, func(c *Config) { c.Listen, c.PortLow, c.PortHigh = []netip.Addr{relayV4}, 21000, 21039 })

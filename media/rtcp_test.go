@@ -18,11 +18,11 @@ func compound(tb testing.TB, packets ...rtcp.Packet) []byte {
 	return b
 }
 
-// ntp is a 64-bit timestamp whose middle 32 bits are given.
+// ntp returns a 64-bit timestamp with these middle 32 bits.
 func ntp(middle uint32) uint64 { return 0xabcd<<48 | uint64(middle)<<16 | 0x1234 }
 
 func TestRoundTrip(t *testing.T) {
-	const second = 65536 // of DLSR
+	const second = 65536 // in units of DLSR
 	for _, tt := range []struct {
 		name      string
 		lsr, dlsr uint32
@@ -84,7 +84,7 @@ func addRTCP(f *testing.F) {
 	f.Add([]byte("\x9f\xca\x00\x01\x00\x00\x00\x11\x9f\xca\x00\x02\x00\x00\x00\x11\x01\xff\x00\x00"))
 }
 
-// FuzzReadRTCP reads what is valid, and changes nothing.
+// FuzzReadRTCP reads valid RTCP, and changes nothing.
 func FuzzReadRTCP(f *testing.F) {
 	addRTCP(f)
 	f.Fuzz(func(t *testing.T, pkt []byte) {

@@ -9,7 +9,7 @@ import (
 	"unsafe"
 )
 
-// quiet describes both sides of a session as a call does.
+// quiet describes both sides of a session, as a call does.
 func quiet(s *Session) {
 	s.SetPeer(SideA, Peer{RTP: netip.MustParseAddrPort("192.0.2.1:4000"), Codec: "PCMU", ClockRate: 8000})
 	s.SetPeer(SideB, Peer{RTP: netip.MustParseAddrPort("192.0.2.2:4000"), Codec: "PCMU", ClockRate: 8000})
@@ -17,7 +17,8 @@ func quiet(s *Session) {
 	s.Start()
 }
 
-// A held call without media keeps little, everything that the engine and the worker hold for it counted.
+// A held call without media uses little memory, including all that the engine and the worker hold for
+// it.
 func TestQuietSessionIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(Session{}); size > 2304 {
 		t.Errorf("a session has %d bytes; want 2304 or less, which the runtime has a size for", size)
@@ -44,7 +45,7 @@ func TestQuietSessionIsSmall(t *testing.T) {
 	}
 	each := int(live()-before) / sessions
 	t.Logf("%d bytes live for each session, %d of them in it", each, unsafe.Sizeof(Session{}))
-	if each > 3<<10 && path.path == nil { // an audit keeps books of its own
+	if each > 3<<10 && path.path == nil { // an audit needs memory of its own
 		t.Errorf("%d bytes are live for each session; want 3 KB or less", each)
 	}
 	for _, s := range all {
@@ -52,7 +53,7 @@ func TestQuietSessionIsSmall(t *testing.T) {
 	}
 }
 
-// openAndClose is a call without media.
+// openAndClose runs a call without media.
 func openAndClose(tb testing.TB, e *Engine) {
 	s, err := e.NewSession(SessionConfig{})
 	must(tb, err)
@@ -60,9 +61,9 @@ func openAndClose(tb testing.TB, e *Engine) {
 	s.Close()
 }
 
-// A call takes few objects: the session, and three for each description.
+// A call needs few allocations: the session, and three for each description.
 func TestOpenAndCloseAllocateLittle(t *testing.T) {
-	e := openEngine(t, func(c *Config) { c.PortHigh = 21031 }) // so that all rest soon
+	e := openEngine(t, func(c *Config) { c.PortHigh = 21031 }) // so that all pairs rest soon
 	for range 100 {
 		openAndClose(t, e)
 	}
@@ -71,7 +72,7 @@ func TestOpenAndCloseAllocateLittle(t *testing.T) {
 	}
 }
 
-// BenchmarkOpenAndClose measures what a call's goroutine does for its media when sockets have rested.
+// BenchmarkOpenAndClose measures what a call's goroutine does for its media if there are rested sockets.
 func BenchmarkOpenAndClose(b *testing.B) {
 	e := openEngine(b, func(c *Config) { c.PortHigh = 21031 })
 	for range 100 {

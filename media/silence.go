@@ -118,7 +118,7 @@ func (r *relay) checkOneWay(now time.Duration) {
 	r.post(EventOneWay{Side: side})
 }
 
-// present reports whether the party has an address. During a transfer it may have none.
+// present reports whether the party has an address. It may have none during a transfer.
 func (p *party) present() bool {
 	return p.named.RTP.IsValid() || len(p.named.Believed)+len(p.named.Listed) > 0
 }

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// quietSession is a session that only the test runs, with what it posts.
+// quietSession is a session that only the test runs. It records the events that
+// the session posts.
 type quietSession struct {
 	*relay
 	t      *testing.T
@@ -20,7 +21,7 @@ func newQuietSession(t *testing.T) *quietSession {
 	return q
 }
 
-// judge is what the worker does with a session that no outage has hit.
+// judge does what the worker does with a session if there is no outage.
 func (r *relay) judge(at time.Duration, limits silenceLimits) {
 	if r.isSilent(at, limits) {
 		r.fallSilent(at)
@@ -34,7 +35,7 @@ func (q *quietSession) describe(side Side, at time.Duration, change func(*Peer))
 	must(q.t, q.setPeer(side, p, at))
 }
 
-// expect looks at a moment whether there is something to say.
+// expect runs the checks at a time, and compares the events that they post.
 func (q *quietSession) expect(when string, at time.Duration, want ...Event) {
 	q.t.Helper()
 	q.events = nil
@@ -67,7 +68,7 @@ func TestNeverAnyRTP(t *testing.T) {
 	q.expect("later", time.Hour)
 }
 
-// Early media does not count: the time-out is of the answered call.
+// Early media does not count: the time-out starts with the answer.
 func TestSilentSinceTheAnswer(t *testing.T) {
 	q := newQuietSession(t)
 	q.hears(SideB, 0)
@@ -161,7 +162,7 @@ func TestNotOneWay(t *testing.T) {
 	}
 }
 
-// After a hold both sides have to speak again, and one does not.
+// After a hold both sides have to speak again, and one of them does not.
 func TestOneWayAfterAHold(t *testing.T) {
 	q := newQuietSession(t)
 	q.start(0)
@@ -172,7 +173,7 @@ func TestOneWayAfterAHold(t *testing.T) {
 	q.expect("within three seconds", 9*sec+oneWayAfter, EventOneWay{SideB})
 }
 
-// The worker looks by itself, and packets are what counts.
+// The worker runs the checks by itself, and sees only the packets.
 func TestOneWayOfAWorker(t *testing.T) {
 	b := newBench(t, 1)
 	r := b.relays[0]

@@ -10,12 +10,12 @@ import (
 	"flowbridge/media/packet"
 )
 
-// Two sources that may both be the side speak from the first moment on.
+// Two sources, either of which may be the side, speak from the first moment on.
 func TestRaceOfTwoSources(t *testing.T) {
 	const believed, elsewhere = "127.0.3.1:0", "127.0.4.1:0"
 	for _, tt := range []struct {
 		name  string
-		hosts [2]string // "": the source that the SDP names
+		hosts [2]string // empty means the source in the SDP
 		wins  int
 	}{
 		{"the named one is first", [2]string{"", believed}, 0},
@@ -70,8 +70,8 @@ func TestRaceOfTwoSources(t *testing.T) {
 	}
 }
 
-// A caller behind NAT answers 183 with one port and 200 with another; what the
-// NAT makes of each is in no SDP. Late packets of the first one lock nothing.
+// A caller behind NAT answers with 183 and with 200, each with another port. The ports that the
+// NAT makes of them are in no SDP. Late packets from the first port lock nothing.
 func TestPeerMovesWithItsAnswer(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
@@ -107,9 +107,9 @@ func TestPeerMovesWithItsAnswer(t *testing.T) {
 	}
 }
 
-// A NAT that forgets a mapping gives the side another port. It is let in when an
-// offer or answer comes, also one that says the same, and before that when
-// configuration lists it.
+// A NAT that forgets a mapping gives the side another port. The new port is accepted after the
+// next offer or answer, even one that changes nothing, and without one if the configuration
+// lists the address.
 func TestRebindingInMidCall(t *testing.T) {
 	for name, tt := range map[string]struct {
 		offer, listed bool
@@ -149,8 +149,8 @@ func TestRebindingInMidCall(t *testing.T) {
 	}
 }
 
-// A side is held and resumes at another port; what it still sends from the old one
-// is late. It makes no difference how it holds.
+// A side is held, and resumes at another port. Packets that it still sends from the old port
+// are late, whichever way it was held.
 func TestResumeAtAnotherPort(t *testing.T) {
 	for name, hold := range map[string]func(Peer) Peer{
 		"sendonly": func(p Peer) Peer { p.Held = true; return p },
@@ -193,8 +193,8 @@ func TestResumeAtAnotherPort(t *testing.T) {
 	}
 }
 
-// Behind NAT what the SDP names is not what is locked. After a hold the same name
-// is the same side, which is heard at once.
+// Behind NAT, the address in the SDP is not the locked source. If the same address is named
+// again after a hold, it is the same side, which is heard at once.
 func TestResumeBehindNAT(t *testing.T) {
 	l := newLine(t)
 	set := func(named string, held bool) {
@@ -213,7 +213,7 @@ func TestResumeBehindNAT(t *testing.T) {
 	}
 }
 
-// Strict: the address and port of the SDP, and nothing else ever, RTCP too.
+// Strict: only the address and port in the SDP are accepted, also for RTCP.
 func TestStrictSource(t *testing.T) {
 	noLeaks(t)
 	c := newAttacked(t, openEngine(t, nil))
@@ -237,7 +237,7 @@ func TestStrictSource(t *testing.T) {
 		c.report()
 		try()
 	}
-	c.SetPeer(SideA, strict) // another offer
+	c.SetPeer(SideA, strict) // another offer, which changes nothing
 	c.Start()
 	try()
 	c.speak()
@@ -248,8 +248,8 @@ func TestStrictSource(t *testing.T) {
 	}
 }
 
-// Off: whatever is believed is heard, from any port and by turns, as long as it is
-// of one stream; what goes there goes where the SDP says. Strangers are strangers all the same.
+// Off: packets of one stream are accepted from every believed address and any port, also in
+// turn. Media goes to the address in the SDP. Other addresses are still refused.
 func TestAnySource(t *testing.T) {
 	noLeaks(t)
 	c := newAttacked(t, openEngine(t, nil))
@@ -279,7 +279,7 @@ func TestAnySource(t *testing.T) {
 			c.bRTCP.read()
 		}
 	}
-	sources[1].send(c.Local(SideA), sourcePacket(t, 0xbad, 7)) // two streams at once would be heard as neither
+	sources[1].send(c.Local(SideA), sourcePacket(t, 0xbad, 7)) // two streams at once would be unintelligible
 	await(t, "the other stream is refused", func() bool { return c.Stats().A.Dropped.WrongSSRC == 1 })
 	if d := c.Stats().A.Dropped.WrongSource; d != 2*rounds*uint64(len(sources)) {
 		t.Errorf("%d strays", d)

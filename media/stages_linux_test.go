@@ -12,13 +12,13 @@ import (
 	"flowbridge/media/stage"
 )
 
-// glimpse is a tap that notes the first byte of each payload.
+// glimpse is a tap that records the first byte of each payload.
 type glimpse struct{ seen []byte }
 
 func (g *glimpse) Packet(p Tapped) { g.seen = append(g.seen, packet.Payload(p.Data)[0]) }
 
-// TestOrderOfStages: what becomes of a packet where all that stands in its way is on. Who comes later does not see what
-// somebody has hidden or dropped before.
+// TestOrderOfStages: the result for a packet if all stages that may affect it are on. A later stage does not see what
+// an earlier one has hidden or dropped.
 func TestOrderOfStages(t *testing.T) {
 	key, speech := []byte{5, 0x80 | 10, 3, 32}, bytes.Repeat([]byte{0x55}, 160) // the end of a key, and speech
 	hides := Mask{On: true, Always: true, Events: setOf(101), ULaw: setOf(0)}
@@ -30,7 +30,7 @@ func TestOrderOfStages(t *testing.T) {
 		tapped  byte // the first byte that the tap sees
 		digits  string
 		dropped Drops
-		pauses  bool // the sound
+		pauses  bool // the sound pauses
 		sent    uint64
 	}{
 		{"a masked key", hides, Play{Yield: true}, key, 10, "", Drops{Masked: 1}, false, 0},
@@ -64,7 +64,7 @@ func TestOrderOfStages(t *testing.T) {
 	}
 }
 
-// TestMaskComesAfterDetection: who answered and who speaks is found out from the packets as they came.
+// TestMaskComesAfterDetection: answer detection and speech detection see the packets as they arrived.
 func TestMaskComesAfterDetection(t *testing.T) {
 	told, tap, k := []Event{}, &glimpse{}, newTalker(t)
 	k.r.onEvent = func(e Event) {
@@ -91,8 +91,8 @@ func TestMaskComesAfterDetection(t *testing.T) {
 	}
 }
 
-// TestOrderOfAttention: at the same moment the end of a key is missed, which lets a waiting digit begin, which goes
-// before the sound.
+// TestOrderOfAttention: several things are due at the same moment. The end of a key is missed, which lets a waiting
+// digit start, and the digit precedes the sound.
 func TestOrderOfAttention(t *testing.T) {
 	l, digits := newLine(t), ""
 	l.r.onEvent = func(e Event) {

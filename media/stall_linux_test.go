@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestStallIsNoSilence: the machine stands still, and packets wait meanwhile. A source is not silent because its
-// packets wait behind a stray's, and the late ones of a former source stay late.
+// TestStallIsNoSilence: the machine stalls, and packets wait. A source does not count as silent because its
+// packets wait behind a stranger's, and late packets of a former source still count as late.
 func TestStallIsNoSilence(t *testing.T) {
 	const strays = 6 // more than prove a source
 	for name, moves := range map[string]bool{"in mid-call": false, "in a transfer": true} {
@@ -14,7 +14,7 @@ func TestStallIsNoSilence(t *testing.T) {
 			b := newBench(t, 1)
 			r := b.relays[0]
 			l, peer := &r.party[SideA].rtp, *r.party[SideA].named
-			peer.Listed = prefixes("127.77.0.1/32") // whom the latch may always take
+			peer.Listed = prefixes("127.77.0.1/32") // an address that the latch may always learn
 			must(t, r.setPeer(SideA, peer, b.w.now))
 			speak := func(from int32, ssrc uint32, packets uint16) {
 				for seq := range packets {
@@ -30,9 +30,9 @@ func TestStallIsNoSilence(t *testing.T) {
 			speak(b.from, 1, 1)
 			carry(1)
 			locked, stray := l.Source(), b.to
-			if moves { // to another port of its address
+			if moves { // the side moves to another port of its address
 				locked, stray = netip.AddrPort{}, b.from
-				peer.RTP = netip.AddrPortFrom(relayV4, 9) // no socket is given this port
+				peer.RTP = netip.AddrPortFrom(relayV4, 9) // no socket gets this port
 				must(t, r.setPeer(SideA, peer, b.w.now))
 			}
 			b.w.epoch = b.w.epoch.Add(-3 * sec)
@@ -55,7 +55,7 @@ func TestStallIsNoSilence(t *testing.T) {
 	}
 }
 
-// handledAll is handled, with packets that have proved nothing yet.
+// handledAll is handled, plus the packets that have not proved their source yet.
 func (b *bench) handledAll() uint64 {
 	return b.handled() + b.relays[0].ledger.flow[SideA][RTP].dropped().Unproven.Load()
 }

@@ -15,7 +15,7 @@ type SessionState struct {
 	At      time.Duration `cbor:"1,keyasint"` // when it was taken
 	Sides   [2]SideState  `cbor:"2,keyasint"` // by Side
 	Hearing hearingState  `cbor:"3,keyasint,omitzero"`
-	Keys    []keyState    `cbor:"4,keyasint,omitempty"` // of sides with SRTP
+	Keys    []keyState    `cbor:"4,keyasint,omitempty"` // keys of sides with SRTP
 
 	// Resumed counts the resumptions by a process that did not know which packets had been sent last.
 	Resumed uint8 `cbor:"5,keyasint,omitempty"`
@@ -46,8 +46,8 @@ type SideState struct {
 
 	Latch  latch.State        `cbor:"10,keyasint,omitzero"`
 	RTCP   netip.AddrPort     `cbor:"11,keyasint,omitzero"` // where its RTCP comes from
-	Stream stream.State       `cbor:"12,keyasint,omitzero"` // what it sends
-	Outlet stream.OutletState `cbor:"13,keyasint,omitzero"` // what the other side is sent
+	Stream stream.State       `cbor:"12,keyasint,omitzero"` // state of the stream that the side sends
+	Outlet stream.OutletState `cbor:"13,keyasint,omitzero"` // state of the stream that the other side is sent
 
 	RTPCount  countState `cbor:"14,keyasint,omitzero"`
 	RTCPCount countState `cbor:"15,keyasint,omitzero"`
@@ -104,7 +104,7 @@ type keyState struct {
 	Side    Side          `cbor:"1,keyasint,omitempty"`
 	Use     keyUse        `cbor:"2,keyasint,omitempty"`
 	Keys    Keys          `cbor:"3,keyasint"`
-	Until   time.Duration `cbor:"4,keyasint,omitempty"` // for keyReceiveFormer: when the keys expire
+	Until   time.Duration `cbor:"4,keyasint,omitempty"` // when the keys expire; only for keyReceiveFormer
 	Streams []numberState `cbor:"5,keyasint,omitempty"` // RTP
 	Reports []numberState `cbor:"6,keyasint,omitempty"` // RTCP
 }

@@ -2,7 +2,7 @@ package media
 
 import "time"
 
-// note tracks the states that were taken of a session.
+// note records when the session's state was taken, and when a new one was asked for.
 type note struct {
 	kept    bool          // a state was taken
 	asked   bool          // EventChanged was posted since the last state
@@ -14,15 +14,15 @@ type note struct {
 // askAgain is the time between two EventChanged while packets wait for the state.
 const askAgain = time.Second
 
-// outdates reports whether a change of a flow makes the last state out of date and the session's owner can't know
-// it.
+// outdates reports whether a change of a flow makes the last state out of date without the knowledge of the
+// session's owner.
 func outdates(was, is course) bool {
 	return is.Source.IsValid() && (is.Source != was.Source || is.SSRC != was.SSRC) ||
 		is.Rewrite.SSRC != was.Rewrite.SSRC || is.Rewrite.SeqOffset != was.Rewrite.SeqOffset ||
 		is.Rewrite.TimeOffset != was.Rewrite.TimeOffset
 }
 
-// outdated asks for a new state, if a state was taken before.
+// outdated asks for a new state with EventChanged, if a state was taken before.
 func (r *relay) outdated() {
 	if r.note.kept && !r.note.asked {
 		r.note.asked = true
@@ -30,7 +30,7 @@ func (r *relay) outdated() {
 	}
 }
 
-// awaited asks for a state for which packets are waiting.
+// awaited asks for a new state with EventChanged, because packets wait for it.
 func (r *relay) awaited(now time.Duration) {
 	if now >= r.note.again {
 		r.note.asked, r.note.again = true, now+askAgain

@@ -15,7 +15,7 @@ import (
 // Drops counts packets, RTP and RTCP together, that came from a side and were not relayed.
 type Drops = drops[uint64]
 
-// drops has a counter of type T for each reason to drop a packet.
+// drops holds a counter of type T for each reason to drop a packet.
 type drops[T any] struct {
 	WrongSource   T `cbor:"1,keyasint,omitempty"`  // not from the locked source, or not plausible
 	Unproven      T `cbor:"2,keyasint,omitempty"`  // plausible, but not enough of them in a row yet
@@ -59,7 +59,7 @@ type SideStats struct {
 	Late         uint64 // packets that came too late for a phone's jitter buffer (quality.Delays)
 	Duplicates   uint64 // packets received before; included in RxPackets
 	Reordered    uint64 // packets that came after a later one
-	Wraps        uint64 // of the sequence number past 65535
+	Wraps        uint64 // how often the sequence number wrapped around
 	SSRCChanges  uint64 // changes of SSRC without a change of source
 	Dropped      Drops
 	DroppedTotal uint64
@@ -172,7 +172,7 @@ func read[T any](p *atomic.Pointer[T]) *T {
 	return new(T)
 }
 
-// keep copies a stream's figures after a packet with this header.
+// keep copies the figures of a stream, after a packet with this header, to the counters.
 func (c *countersRTP) keep(s *stream.Stream, h packet.Header) {
 	is, mean, highest := s.Jitter()
 	change(&c.Jitter, math.Float64bits(is))

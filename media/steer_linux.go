@@ -37,7 +37,7 @@ var steeredMost = [2]uint32{RTP: 1000, RTCP: 50}
 // Values of endpoint.fd for an endpoint without a socket of its own.
 const (
 	noSocket     = -1
-	sharedSocket = -2 // its port is steered
+	sharedSocket = -2 // the endpoint's port is steered
 )
 
 // errSteered reports that packets to another of our addresses would not be steered.
@@ -77,8 +77,8 @@ func family(a netip.Addr) int {
 	return 1
 }
 
-// shareSockets gives a worker without sessions its shared sockets. If the socket of an IP version can't be opened, its
-// sessions keep their own.
+// shareSockets opens the shared sockets of a worker that has no sessions yet. If the socket of an IP version can't be
+// opened, sessions of that IP version keep their own.
 func (w *worker) shareSockets(number int) {
 	w.shared = &shared{first: 2 * number, fd: sockets{noSocket, noSocket}, to: map[netip.AddrPort]*endpoint{}}
 	// Any local address will do, because packets are steered.
@@ -141,8 +141,8 @@ func (w *worker) share(r *relay) (s steering, done bool) {
 	return s, true
 }
 
-// steer lets a session's sockets go, unless a waiting packet brings a flow back. The ports have been steered long
-// enough that no more packets arrive at the session's own sockets.
+// steer makes the worker let go of a session's own sockets, unless a packet that waits there brings a flow back. The
+// ports have been steered long enough that no more packets arrive there.
 func (w *worker) steer(r *relay, s steering) (done bool) {
 	for _, ep := range r.endpoints() {
 		for i := 0; ep.fd >= 0 && i < drainMost; i++ {
@@ -181,7 +181,7 @@ func (w *worker) unsteer(e *Engine, r *relay, c *socketChange) {
 	}
 }
 
-// unshare forgets a session that is closed or shares other addresses.
+// unshare forgets the shared addresses of a session that is closed or is steered from other addresses.
 func (w *worker) unshare(r *relay) {
 	if shares := r.shares(); shares != nil {
 		shares.each(func(_ Side, _ Kind, at netip.AddrPort) { delete(w.shared.to, at) })
@@ -308,7 +308,8 @@ func (s *Session) beginSteering(st steering) bool {
 	return true
 }
 
-// steer makes workers let the sockets of sessions go, and closes them. Until it returns, the pairs can't change hands.
+// steer makes workers let go of the sockets of sessions, and closes them. Until it returns, the pairs can't be leased
+// to other sessions.
 func (e *Engine) steer(some []*Session) {
 	changes := make([]*socketChange, len(some))
 	for i, s := range some {

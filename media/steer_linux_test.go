@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// steeredCall is a call whose RTP the kernel relays both ways.
+// steeredCall is a call whose RTP the kernel relays in both directions.
 type steeredCall struct {
 	*bridge
 	aRTCP, bRTCP *client
-	at           [2]netip.AddrPort // where RTP is sent to
+	at           [2]netip.AddrPort // where each side sends its RTP
 }
 
 func newSteeredCall(t *testing.T, e *Engine) *steeredCall {
@@ -24,7 +24,7 @@ func newSteeredCall(t *testing.T, e *Engine) *steeredCall {
 	c.SetPeer(SideA, Peer{RTP: c.a.addr, RTCP: c.aRTCP.addr})
 	c.SetPeer(SideB, Peer{RTP: c.b.addr, RTCP: c.bRTCP.addr})
 	if addr.IsUnspecified() {
-		addr = netip.MustParseAddr("127.0.0.1") // that is what is answered from
+		addr = netip.MustParseAddr("127.0.0.1") // answers come from this address
 	}
 	for side := range c.at {
 		c.at[side] = netip.AddrPortFrom(addr, c.Local(Side(side)).Port())
@@ -37,7 +37,7 @@ func newSteeredCall(t *testing.T, e *Engine) *steeredCall {
 // inKernel reports whether the kernel has both flows.
 func (c *steeredCall) inKernel() bool { return isInKernel(c.at[SideA]) && isInKernel(c.at[SideB]) }
 
-// speak has both sides say a packet.
+// speak makes each side send a packet.
 func (c *steeredCall) speak(t *testing.T, seq uint16) {
 	t.Helper()
 	there, back := sourcePacket(t, 1, seq), sourcePacket(t, 2, seq)
@@ -56,8 +56,8 @@ func (c *steeredCall) report(t *testing.T) {
 	c.aRTCP.expect(rtcpOf(c.at[SideA]), back)
 }
 
-// A session in the kernel has no sockets. Its reports pass, and its strangers are counted. The first order opens the sockets
-// again.
+// A session in the kernel has no sockets. Its reports pass, and packets of strangers are counted. The first command
+// reopens the sockets.
 func TestSteeredSession(t *testing.T) {
 	onKernelPath(t)
 	for name, addr := range map[string]netip.Addr{"IPv4": relayV4, "IPv6": relayV6, "all of IPv4": netip.IPv4Unspecified()} {
@@ -84,7 +84,7 @@ func TestSteeredSession(t *testing.T) {
 			c.speak(t, 3)
 
 			c.SetPayloads(SideA, []PayloadChange{{From: 0, To: 8}})
-			if n := openFiles(t); c.steered.Load() || n != files+1 { // the stranger's
+			if n := openFiles(t); c.steered.Load() || n != files+1 { // one more for the stranger
 				t.Errorf("steered %v, %d sockets closed after an order; want none", c.steered.Load(), files+1-n)
 			}
 			c.a.send(c.at[SideA], sourcePacket(t, 1, 4))
@@ -100,7 +100,7 @@ func TestSteeredSession(t *testing.T) {
 	}
 }
 
-// A packet that brings a flow back brings the sockets back, too, and is relayed before.
+// A packet that brings a flow back is relayed first, and then the sockets are reopened, too.
 func TestSteeredSessionWakes(t *testing.T) {
 	onKernelPath(t)
 	e := openEngine(t, nil)
@@ -112,7 +112,7 @@ func TestSteeredSessionWakes(t *testing.T) {
 	if !c.steered.Load() {
 		t.Fatal("not steered")
 	}
-	key := rtpPacket(t, 101, 4, "\x05\x0a\x00\xa0") // it goes on, so that the flow does not go back
+	key := rtpPacket(t, 101, 4, "\x05\x0a\x00\xa0") // the key is still pressed, so the flow is not offloaded again
 	key[11] = 1
 	copy(key[8:11], []byte{0, 0, 0})
 	c.speak(t, 3)
@@ -134,7 +134,7 @@ func TestSteeredSessionWakes(t *testing.T) {
 	}
 }
 
-// The ports of a steered session are free when it is closed.
+// When a steered session is closed, its ports are free.
 func TestSteeredSessionCloses(t *testing.T) {
 	onKernelPath(t)
 	noLeaks(t)
@@ -160,8 +160,8 @@ func TestSteeredSessionCloses(t *testing.T) {
 	}
 }
 
-// Nothing is lost as the ports of a session are steered: neither what comes to its own sockets nor what comes to the shared
-// ones, whatever else happens to it meanwhile.
+// No packet is lost when the ports of a session are steered, whether it arrives at the session's own sockets or at the
+// shared ones, and whatever else happens to the session at the same time.
 func TestSteeringBegins(t *testing.T) {
 	onKernelPath(t)
 	begin := func(t *testing.T) (*Engine, *steeredCall, []*Session) {
@@ -211,18 +211,18 @@ func TestSteeringBegins(t *testing.T) {
 		if c.steered.Load() {
 			t.Error("steered, though it is closed")
 		}
-		other := newSteeredCall(t, e) // of the same ports
+		other := newSteeredCall(t, e) // a call on the same ports
 		other.report(t)
 	})
 }
 
-// Where descriptors get scarce, sessions are steered as soon as the kernel has both flows.
+// If descriptors are scarce, sessions are steered as soon as the kernel has both flows.
 func TestSteersAtOnceWhereDescriptorsAreScarce(t *testing.T) {
 	onKernelPath(t)
 	noLeaks(t)
 	e := openEngine(t, func(c *Config) { c.Listen = []netip.Addr{relayV4} })
 	one, other := newSteeredCall(t, e), newSteeredCall(t, e)
-	quiet := newSession(t, e, SessionConfig{}) // without packets
+	quiet := newSession(t, e, SessionConfig{}) // a session without packets
 	const has = 4 * 3
 	e.files = 4 * (has + 4) / steerAtOnceShare
 	e.tend(e.now())
@@ -243,7 +243,7 @@ func TestSteersAtOnceWhereDescriptorsAreScarce(t *testing.T) {
 	}
 }
 
-// Where descriptors are scarce, sessions whose flows come back go on without sockets of their own.
+// If descriptors are scarce, sessions whose flows come back continue without sockets of their own.
 func TestSessionsWakeInTurns(t *testing.T) {
 	onKernelPath(t)
 	noLeaks(t)
@@ -267,7 +267,7 @@ func TestSessionsWakeInTurns(t *testing.T) {
 	const room = 2
 	e.files = (4*room + 2*e.ports.atRest()) * 4 / socketsShare
 	for _, c := range calls {
-		c.SetTap(&witness{}) // the flows come back
+		c.SetTap(&witness{}) // brings the flows back
 		if n := c.relay.offloaded.Load(); n != 0 {
 			t.Errorf("the kernel has %d flows of a call with a tap", n)
 		}

@@ -19,19 +19,20 @@ import (
 	said "flowbridge/sim/conversation"
 )
 
-// spoken is a packet of a side of a conversation.
+// spoken is a packet that one side of a conversation sends.
 type spoken struct {
 	side Side
 	said.Packet
 }
 
-// conversed gives a conversation without noise, in order of arrival, with its figures as they are without a relay.
+// conversed returns the packets of a conversation without noise, in order of arrival, with its figures as computed
+// without a relay.
 func conversed() ([]spoken, time.Duration, turns.Figures) {
 	c := theConversation()
 	return c.all, c.end, c.figures
 }
 
-// converses is a conversation, which takes long to make with the race detector.
+// converses holds that conversation. It is made once, because that takes long with the race detector.
 type converses struct {
 	all     []spoken
 	end     time.Duration
@@ -67,7 +68,7 @@ var theConversation = sync.OnceValue(func() converses { //nolint:gochecknoglobal
 	return converses{all, c.End(), talk.Figures()}
 })
 
-// talker has a worker whose clock the test turns relay what both sides say.
+// talker is a session that relays what both sides say. The test sets the clock of its worker.
 type talker struct {
 	*bench
 	r        *relay
@@ -89,7 +90,7 @@ func (k *talker) order(c command) {
 	must(k.tb, k.w.perform(c))
 }
 
-// say has a side's packet arrive.
+// say makes a side's packet arrive.
 func (k *talker) say(side Side, payloadType uint8, seq uint16, timestamp uint32, payload []byte) {
 	pkt := k.w.buf[:packet.HeaderLen+len(payload)]
 	pkt[0], pkt[1] = 0x80, payloadType
@@ -101,7 +102,7 @@ func (k *talker) say(side Side, payloadType uint8, seq uint16, timestamp uint32,
 	k.w.relay(&k.r.endpoint[side][RTP], len(pkt))
 }
 
-// hears has what was said between two moments arrive.
+// hears makes the packets between two times arrive.
 func (k *talker) hears(all []spoken, from, to time.Duration) {
 	for _, p := range all {
 		if p.Arrival >= from && p.Arrival < to {
@@ -112,16 +113,16 @@ func (k *talker) hears(all []spoken, from, to time.Duration) {
 	k.w.now = k.answered + to
 }
 
-// forget makes the stages those of a session that was told nothing.
+// forget resets the stages to those of a new session.
 func (k *talker) forget() {
 	k.r.stages = stage.Stages{}
 	k.r.stages.Init(k.r)
 }
 
-// why is why the line carries no conversation.
+// why returns why the call is not a conversation at present.
 func (k *talker) why() turns.Why { return k.saved().Talk.Why }
 
-// utterances is how often a side has said something.
+// utterances returns how often a side has said something.
 func (k *talker) utterances(side Side) uint64 { return k.saved().Talk.Told[side] }
 
 func (k *talker) saved() (st stage.State) {
@@ -134,7 +135,7 @@ func (k *talker) figures() turns.Figures {
 	return *k.r.stages.Figures()
 }
 
-// TestTalk: what a relay says of a conversation is what its packets say.
+// TestTalk: the figures of a relay are the figures computed from the packets.
 func TestTalk(t *testing.T) {
 	all, end, want := conversed()
 	if want.Latency.N < 4 || want.Confidence != turns.Good {
@@ -147,8 +148,8 @@ func TestTalk(t *testing.T) {
 	}
 }
 
-// TestTalkInTwoLives: an upgrade costs nothing of the figures. A kill costs what was said since the state was taken, and
-// makes nothing wrong.
+// TestTalkInTwoLives: an upgrade loses nothing of the figures. A kill loses what was said since the state was taken,
+// but makes no figure wrong.
 func TestTalkInTwoLives(t *testing.T) {
 	all, end, want := conversed()
 	for at := 2 * time.Second; at < end-2*time.Second; at += 1300 * ms {
@@ -165,7 +166,7 @@ func TestTalkInTwoLives(t *testing.T) {
 			next.forget()
 			next.r.resume(new(filed(t, st)), stream.Clock{Now: k.w.now})
 			next.r.stages.CatchUp(exact, k.w.now)
-			for side, ep := range next.r.endpoints() { // its latches are those of another port
+			for side, ep := range next.r.endpoints() { // the latches belong to another port
 				_ = side
 				ep.attached = false
 			}
@@ -193,7 +194,8 @@ func TestTalkInTwoLives(t *testing.T) {
 	}
 }
 
-// TestLine: what is no conversation of the caller with the agent is left out from the packet on, and as long as it takes.
+// TestLine: times in which caller and agent do not talk with each other are left out of the figures, starting with the
+// next packet.
 func TestLine(t *testing.T) {
 	k := newTalker(t)
 	sound, err := audio.NewSound(make([]int16, audio.Rate))
@@ -235,7 +237,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// TestKeysCutTheLine: an answer is not measured from what was said before a key.
+// TestKeysCutTheLine: the time to an answer is not measured from speech before a key.
 func TestKeysCutTheLine(t *testing.T) {
 	all, end, want := conversed()
 	k := newTalker(t)
@@ -251,7 +253,7 @@ func TestKeysCutTheLine(t *testing.T) {
 	}
 }
 
-// TestTalkAsksForAState: while something is said, no state is older than 20 s.
+// TestTalkAsksForAState: while the sides speak, a new state is asked for at least every 20 s.
 func TestTalkAsksForAState(t *testing.T) {
 	all, end, _ := conversed()
 	k := newTalker(t)
@@ -266,7 +268,7 @@ func TestTalkAsksForAState(t *testing.T) {
 	for at := time.Duration(0); at < end; at += 250 * ms {
 		before := asked
 		k.hears(all, at, min(at+250*ms, end))
-		asked = before // the others are for sources that were learned
+		asked = before // other events are for sources that were learned
 		k.r.tick(k.w.now)
 	}
 	if most := int(end / (20 * time.Second)); asked < 1 || asked > most {
@@ -279,7 +281,8 @@ func TestTalkAsksForAState(t *testing.T) {
 	}
 }
 
-// TestTalkBesideClose: who looks at a conversation while its session is closed sees it as it was at the end.
+// TestTalkBesideClose: if the figures of a conversation are read while its session is being closed, they are the final
+// ones.
 func TestTalkBesideClose(t *testing.T) {
 	noLeaks(t)
 	for range 20 {

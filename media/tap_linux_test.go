@@ -11,7 +11,7 @@ import (
 	"flowbridge/media/stage"
 )
 
-// witness is a tap that keeps what it is shown.
+// witness is a tap that keeps what it sees.
 type witness struct {
 	mu  sync.Mutex
 	all []Tapped
@@ -30,9 +30,10 @@ func (n *witness) taken() []Tapped {
 	return append([]Tapped(nil), n.all...)
 }
 
-// TestTapSeesPacketsAsTheyCame: both sides, RTP and RTCP, before rewriting, in
-// order, with both addresses; nothing that was refused; and nothing is missing on
-// either side when the tap is attached and taken off in mid-call.
+// TestTapSeesPacketsAsTheyCame: the tap sees RTP and RTCP of both sides, before
+// rewriting, in order, with both addresses. It does not see refused packets. No
+// packet is missing on either side if the tap is attached and removed in
+// mid-call.
 func TestTapSeesPacketsAsTheyCame(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.SetPayloads(SideA, []PayloadChange{{From: 0, To: 8}})
@@ -75,7 +76,7 @@ func TestTapSeesPacketsAsTheyCame(t *testing.T) {
 		send(step{SideB, RTP}, seq, true)
 	}
 	send(step{SideB, RTCP}, 0, true)
-	newClient(t, "127.0.3.1:0").send(br.Local(SideA), sourcePacket(t, 1, 1)) // a stranger's
+	newClient(t, "127.0.3.1:0").send(br.Local(SideA), sourcePacket(t, 1, 1)) // from a stranger
 	br.a.send(br.Local(SideA), []byte("no RTP"))
 	send(step{SideA, RTP}, 20, true)
 	br.SetTap(nil)
@@ -99,7 +100,7 @@ func TestTapSeesPacketsAsTheyCame(t *testing.T) {
 	}
 }
 
-// TestTapOfMuxedReports: RTCP that comes to the RTP port is shown as RTCP.
+// TestTapOfMuxedReports: RTCP that arrives at the RTP port is shown as RTCP.
 func TestTapOfMuxedReports(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.SetPeer(SideA, Peer{RTP: br.a.addr, Mux: true})
@@ -130,7 +131,7 @@ func (c *counter) Packet(p Tapped) { c.packets++; c.bytes += len(p.Data) }
 func TestTapAllocatesNothing(t *testing.T) {
 	b := newBench(t, 8)
 	b.offer(b.from)
-	b.carry() // the lock allocates
+	b.carry() // locking a source allocates
 	b.collect()
 	tap := &counter{}
 	for _, r := range b.relays {
@@ -148,7 +149,7 @@ func TestTapAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkRelayTapped is BenchmarkRelay with a tap on each session that does
+// BenchmarkRelayTapped is BenchmarkRelay with a tap on each session. The tap does
 // nothing.
 func BenchmarkRelayTapped(b *testing.B) {
 	r := newBench(b, 32)
@@ -158,14 +159,14 @@ func BenchmarkRelayTapped(b *testing.B) {
 	r.measure(b)
 }
 
-// TestMaskedKeysStayHere: with real sockets, a masked key goes nowhere, speech
-// during it is silence, and the tap is shown neither.
+// TestMaskedKeysStayHere: with real sockets, a masked key is not relayed, speech
+// during it becomes silence, and the tap sees neither.
 func TestMaskedKeysStayHere(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
 	tap := &witness{}
 	br.SetTap(tap)
-	mask := Mask{On: true, Always: true} // so that nothing depends on how fast this runs
+	mask := Mask{On: true, Always: true} // so that the result does not depend on timing
 	mask.Events.Add(101)
 	mask.ULaw.Add(0)
 	br.a.send(br.Local(SideA), sourcePacket(t, 0xa, 1))
@@ -182,7 +183,7 @@ func TestMaskedKeysStayHere(t *testing.T) {
 	}
 	br.b.send(br.Local(SideB), sourcePacket(t, 0xb, 1))
 	br.a.expect(br.Local(SideA), sourcePacket(t, 0xb, 1)) // the other side is not masked
-	br.event(t)                                           // its lock
+	br.event(t)                                           // wait for the other side's lock
 	for _, p := range tap.taken() {
 		h, _ := packet.ParseRTP(p.Data)
 		switch payload := packet.Payload(p.Data); {
@@ -203,7 +204,7 @@ func TestMaskedKeysStayHere(t *testing.T) {
 	}
 }
 
-// keyPacket is a packet of a telephone-event that began at timestamp 1000.
+// keyPacket returns a packet of a telephone-event that began at timestamp 1000.
 func keyPacket(tb testing.TB, seq uint16, code byte, flags byte, first bool) []byte {
 	tb.Helper()
 	pkt := rtpPacket(tb, 101, seq, string([]byte{code, flags | 10, 0, 160}))

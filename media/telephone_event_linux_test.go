@@ -8,7 +8,7 @@ import (
 	"flowbridge/media/packet"
 )
 
-// eventPacket is a packet of telephone-event 101 that began at the given time.
+// eventPacket returns a packet of a telephone-event, payload type 101, that began at this time.
 func eventPacket(tb testing.TB, seq uint16, timestamp uint32, e packet.Event) []byte {
 	tb.Helper()
 	var payload [packet.EventLen]byte
@@ -18,7 +18,7 @@ func eventPacket(tb testing.TB, seq uint16, timestamp uint32, e packet.Event) []
 	return pkt
 }
 
-// pressed are the packets of a key of 100 ms whose end comes three times.
+// pressed returns the packets of a key of 100 ms, whose end is sent three times.
 func pressed(tb testing.TB, seq uint16, code uint8) (packets [][]byte) {
 	tb.Helper()
 	timestamp := uint32(seq) * 160
@@ -78,13 +78,13 @@ func TestDigitsAreReported(t *testing.T) {
 	}
 }
 
-// A digit whose end never comes, and nothing after it, is reported by the timer.
+// If the end of a digit is lost and nothing follows, a timer reports the digit.
 func TestDigitWithoutAnEnd(t *testing.T) {
 	br := newBridge(t, openEngine(t, nil))
 	br.SetTelephoneEvents(SideA, TelephoneEvents{On: true, PayloadType: 101})
 	begin := time.Now()
 	br.a.send(br.Local(SideA), pressed(t, 1, 7)[0])
-	br.event(t) // the lock
+	br.event(t) // wait for the lock
 	if ev := br.event(t); ev != Event(EventDigit{SideA, '7', 20 * time.Millisecond}) {
 		t.Errorf("got %+v; want a 7", ev)
 	}
@@ -114,7 +114,7 @@ func TestDigitsOfASideThatIsNotRead(t *testing.T) {
 	}
 }
 
-// keysBeside are the packets of a key that come with an SSRC of their own.
+// keysBeside returns the packets of a key that is sent with an SSRC of its own.
 func keysBeside(tb testing.TB, seq uint16, code uint8) [][]byte {
 	packets := pressed(tb, seq, code)
 	for _, pkt := range packets {
@@ -123,11 +123,12 @@ func keysBeside(tb testing.TB, seq uint16, code uint8) [][]byte {
 	return packets
 }
 
-// TestKeysBesideTheStream: telephone-events that some gateways send beside their audio, with an SSRC of their own, become
-// part of the one stream that the other side is sent. A listener or a mask sees them as the stream's.
+// TestKeysBesideTheStream: some gateways send telephone-events beside their audio, with an SSRC of their own. The
+// events become part of the one stream that the other side is sent. Listeners and masks treat them as part of the
+// stream.
 func TestKeysBesideTheStream(t *testing.T) {
 	for name, tt := range map[string]struct {
-		events   uint8 // the number that was agreed
+		events   uint8 // the agreed payload type
 		order    command
 		relayed  int
 		reported string
@@ -182,7 +183,7 @@ func TestKeysBesideTheStream(t *testing.T) {
 					starts[s.Timestamp] = true
 				}
 			}
-			if name == "masked" { // with a key goes what is said beside it
+			if name == "masked" { // speech during the key is masked, too
 				tt.dropped.Masked += uint64(voices - len(got))
 				voices = len(got)
 			}
@@ -199,12 +200,12 @@ func setOf(payloadType uint8) (p PayloadSet) {
 	return p
 }
 
-// TestKeysBesideAStreamInTheKernel: the process takes the stream back, because its numbers change.
+// TestKeysBesideAStreamInTheKernel: the process takes the flow back from the kernel, because its numbers change.
 func TestKeysBesideAStreamInTheKernel(t *testing.T) {
 	onKernelPath(t)
 	br := newBridge(t, openEngine(t, nil))
 	go func() {
-		for range br.events { // none is looked at
+		for range br.events { // the events are not needed
 		}
 	}()
 	br.SetPeer(SideA, Peer{RTP: br.a.addr, Events: setOf(101)})

@@ -7,7 +7,7 @@ import (
 
 // Totals count the RTP of all sessions since the engine was opened. Counters never decrease.
 type Totals struct {
-	Sessions  int           // open now
+	Sessions  int           // open sessions
 	Offloaded int           // RTP flows of open sessions that the kernel carries, two per session
 	Sides     [2]SideTotals // by Side
 }

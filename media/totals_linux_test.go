@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// The totals never go down: not while sessions are closed, nor afterwards.
+// The totals never decrease, neither while sessions are being closed nor
+// afterwards.
 func TestTotalsNeverGoDown(t *testing.T) {
 	e, err := Open(Config{Listen: []netip.Addr{relayV4}, PortLow: 21200, PortHigh: 21499})
 	must(t, err)

@@ -16,8 +16,9 @@ const OpusClock = opus.Clock
 // OpusWishes are the wishes of a receiver of Opus (RFC 7587 section 6.1).
 type OpusWishes = opus.Settings
 
-// SetTranscode has the Opus of a side appear as G.711 everywhere in the session, or ends that. A session starts without
-// a transcoder. The codec is created here, which takes 1 ms. EventCodecFailed reports its failure.
+// SetTranscode makes the Opus of a side appear as G.711 everywhere in the session, or ends that. A session starts
+// without a transcoder. SetTranscode creates the codec, which takes 1 ms. EventCodecFailed reports that the codec has
+// failed.
 func (s *Session) SetTranscode(side Side, t Transcode) error {
 	t, err := t.Ready()
 	if err != nil {

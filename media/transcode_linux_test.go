@@ -9,8 +9,8 @@ import (
 	"flowbridge/media/packet"
 )
 
-// TestTranscodedSession: a side with Opus and one with PCMU hear each other through the sockets, also after the process
-// was killed: each is sent one stream, whose numbers only grow.
+// TestTranscodedSession: a side with Opus and one with PCMU hear each other through real sockets, also after the
+// process was killed. Each is sent one stream, whose numbers only grow.
 func TestTranscodedSession(t *testing.T) {
 	noLeaks(t)
 	br := newBridge(t, openEngine(t, nil))
@@ -22,7 +22,7 @@ func TestTranscodedSession(t *testing.T) {
 	br.Start()
 	enc, err := opus.NewEncoder(opus.Settings{})
 	must(t, err)
-	var last [2]packet.Header // by the receiver
+	var last [2]packet.Header // last packet that each receiver got
 	hears := func(side Side, pkt []byte, payloadType uint8, units uint32) {
 		t.Helper()
 		h, ok := packet.ParseRTP(pkt)
@@ -66,9 +66,9 @@ func TestTranscodedSession(t *testing.T) {
 	hears(SideB, got, 0, 1)
 }
 
-// TestTranscodedNumbers: what a side with Opus and SRTP is sent goes on without a gap when the session is handed over,
-// also where the other side's packets have 60 ms, so that the numbers are far from theirs. After a kill it goes on above
-// the numbers that were reserved.
+// TestTranscodedNumbers: when the session is handed over, the stream to a side with Opus and SRTP continues without a
+// gap. This is also so if the other side's packets have 60 ms, so that the numbers of the two streams differ a lot.
+// After a kill the numbers continue above the reserved ones.
 func TestTranscodedNumbers(t *testing.T) {
 	needsNextKernel(t)
 	for _, killed := range []bool{false, true} {
@@ -81,7 +81,7 @@ func TestTranscodedNumbers(t *testing.T) {
 			must(t, s.SetTranscode(SideA, Transcode{On: true, Takes: takes, Opus: 111}))
 			s.Start()
 			var last packet.Header
-			for i := range uint16(50) { // 20 and 30 packets, which no process takes for a flood
+			for i := range uint16(50) { // 20 and 30 packets, which no process treats as a flood
 				most := uint16(1)
 				switch {
 				case i == 20 && !killed:

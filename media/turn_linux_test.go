@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Who closes a session waits for the worker's turn, and the worker has none afterwards.
+// Closing a session waits until the worker's turn is over, and the worker gets no turn afterwards.
 func TestLastTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var r relay
@@ -38,7 +38,7 @@ func TestLastTurn(t *testing.T) {
 	})
 }
 
-// A worker that waits is woken once, and only by what can't wait for its next packet.
+// A waiting worker is woken once, and only for commands that can't wait for the next packet.
 func TestWorkerIsWokenOnce(t *testing.T) {
 	b := newBench(t, 1)
 	w, r := b.w, b.relays[0]
@@ -56,7 +56,8 @@ func TestWorkerIsWokenOnce(t *testing.T) {
 	if _, err := unix.Read(w.wakefd, writes[:]); err != nil || binary.NativeEndian.Uint64(writes[:]) != 1 {
 		t.Errorf("woken %d times, %v; want once", binary.NativeEndian.Uint64(writes[:]), err)
 	}
-	// What was sent before it sleeps keeps it from sleeping, and comes before a packet that came later.
+	// A command that was sent before the worker sleeps keeps it from sleeping, and is carried out
+	// before a later packet.
 	b.offer(b.from)
 	b.carry()
 	b.collect()
@@ -65,7 +66,8 @@ func TestWorkerIsWokenOnce(t *testing.T) {
 	}
 }
 
-// More commands than there is room for wake the worker, so that the sender is not kept waiting.
+// If there are more commands than there is room for, the worker is woken, so that the sender does
+// not have to wait.
 func TestManyCommandsWakeTheWorker(t *testing.T) {
 	e := openEngine(t, nil)
 	s := newSession(t, e, SessionConfig{})

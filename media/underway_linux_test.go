@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// hangingTap holds the worker.
+// hangingTap blocks the worker.
 type hangingTap struct{ begun, hangs chan struct{} }
 
 func (h hangingTap) Packet(Tapped) {
@@ -13,7 +13,7 @@ func (h hangingTap) Packet(Tapped) {
 	<-h.hangs
 }
 
-// A worker that does not get on is seen at one step, and one without sessions is not seen.
+// A worker that is stuck stays at one step, and a worker without sessions is not reported.
 func TestUnderway(t *testing.T) {
 	e := openEngine(t, nil)
 	steps := func() (all []uint64) {
@@ -34,7 +34,7 @@ func TestUnderway(t *testing.T) {
 		runtime.Gosched()
 	}
 	br.Close()
-	for len(steps()) > 0 { // it looks once more, and rests
+	for len(steps()) > 0 { // it runs one more check, and then rests
 		runtime.Gosched()
 	}
 }

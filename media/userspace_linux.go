@@ -19,7 +19,7 @@ func (w *worker) Attach(f flow, c *counters) error {
 		return fmt.Errorf("session %d has no sockets here", f.ID.Session)
 	}
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
-	if ep.attached { // else the kernel has it from another process
+	if ep.attached { // otherwise the kernel has it from another process
 		ep.reclaim()
 	}
 	ep.count = c
@@ -39,8 +39,8 @@ func (w *worker) Detach(id flowID) {
 	}
 }
 
-// serve reads a packet from a socket and relays it, or several if the kernel can then have the flow. If the socket
-// rests or its session is closed, the packet is late and dropped.
+// serve reads a packet from a socket and relays it. It reads several if the kernel can take over the flow after them.
+// If the socket rests or its session is closed, the packet is late and dropped.
 func (w *worker) serve(ep *endpoint, fd int32) {
 	for packets := 0; packets == 0 || w.behind == ep && packets < behindMost; packets++ {
 		w.behind = nil
@@ -50,7 +50,7 @@ func (w *worker) serve(ep *endpoint, fd int32) {
 		}
 		if r := ep.relay; r != nil && r.enter() {
 			w.relay(ep, n)
-			if packets > 0 && w.behind == nil { // it was rejected, for example, and the flow qualifies as before
+			if packets > 0 && w.behind == nil { // the packet was rejected, for example, and the flow still qualifies
 				w.offload(ep)
 			}
 			r.leave()
@@ -105,7 +105,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	}
 }
 
-// pass gives a packet to the stages and relays it.
+// pass runs a packet through the stages and relays it.
 func (w *worker) pass(ep *endpoint, p *stage.Packet) {
 	if v := ep.relay.stages.Packet(ep.side, p); v != stage.Relay {
 		ep.count.stopped(v)
@@ -237,7 +237,8 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 	heard.keep(&ep.stream, h)
 }
 
-// blend reports whether to relay a packet: it may come too late, after our own packets. It also updates the rewrite.
+// blend reports whether to relay a packet. A packet may come too late, after packets of our own. blend also updates the
+// rewrite.
 func (w *worker) blend(ep *endpoint, h packet.Header, pkt []byte) bool {
 	if h.SSRC != ep.latch().SSRC() {
 		ep.outlet.Fold(h, pkt, ep.relayed(), w.now)
@@ -274,7 +275,8 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 	w.emit(ep, pkt)
 }
 
-// emit sends a packet to ep's destination, by the receiver's transcoder if it has one, and reports whether it was sent.
+// emit sends a packet to ep's destination, through the receiver's transcoder if it has one. It reports whether the
+// packet was sent.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	if ep.kind == RTP {
 		if sent, is := ep.relay.stages.Exit(ep.side.Other(), pkt, w.now); is {
@@ -284,7 +286,7 @@ func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	return w.put(ep, pkt)
 }
 
-// put sends a packet to ep's destination as it is. All packets of a session leave here.
+// put sends a packet to ep's destination unchanged. All packets of a session are sent by it.
 func (w *worker) put(ep *endpoint, pkt []byte) bool {
 	if ep.flow.Unconfirmed && ep.withholds(len(pkt)) {
 		return false

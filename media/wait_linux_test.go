@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A worker that waits with its thread does not keep the runtime from stopping
-// it, and does not cost others a processor.
+// A worker whose thread waits in the kernel does not keep the runtime from
+// stopping it, and does not cost other goroutines a processor.
 func TestWaitingWorkerIsNoBurden(t *testing.T) {
 	before := runtime.GOMAXPROCS(0)
 	e := openEngine(t, func(c *Config) { c.Workers = 2 })
@@ -40,7 +40,7 @@ func TestWaitingWorkerIsNoBurden(t *testing.T) {
 	}
 }
 
-// A worker that has let its last session go, and rests, takes the next one.
+// A worker that has closed its last session and rests takes the next one.
 func TestWorkerRestsBetweenSessions(t *testing.T) {
 	e := openEngine(t, nil)
 	a, b := newClient(t, "127.0.0.1:0"), newClient(t, "127.0.0.1:0")
@@ -56,7 +56,8 @@ func TestWorkerRestsBetweenSessions(t *testing.T) {
 	}
 }
 
-// Where the runtime must not interrupt a worker, that lets go of its processor.
+// If the runtime must not interrupt a worker, the waiting worker releases its
+// processor.
 func TestWorkerThatIsNotInterrupted(t *testing.T) {
 	t.Setenv("GODEBUG", "asyncpreemptoff=1")
 	before := runtime.GOMAXPROCS(0)
@@ -69,15 +70,15 @@ func TestWorkerThatIsNotInterrupted(t *testing.T) {
 	}
 }
 
-// A worker's thread goes before the others, as far as the process may have that,
-// and takes that along when it ends.
+// A worker's thread gets a higher priority than the others, as far as the
+// process is allowed to set one. When the worker ends, the thread ends, too.
 func TestWorkerGoesFirst(t *testing.T) {
 	var limit unix.Rlimit
 	must(t, unix.Getrlimit(unix.RLIMIT_NICE, &limit))
 	allowed := unix.Geteuid() == 0 || limit.Cur >= 20-workerNice
-	before := first(t) // of earlier tests, whose threads may be ending
+	before := first(t) // threads of earlier tests, which may still be ending
 	e := openEngine(t, nil)
-	if err := newSession(t, e, SessionConfig{}).worker.do(command{op: opSync}); err != nil { // it runs
+	if err := newSession(t, e, SessionConfig{}).worker.do(command{op: opSync}); err != nil { // the worker runs
 		t.Fatal(err)
 	}
 	own := added(before, first(t))
@@ -88,7 +89,7 @@ func TestWorkerGoesFirst(t *testing.T) {
 	main := strconv.Itoa(os.Getpid())
 	await(t, "the worker's thread ends", func() bool {
 		for _, id := range added(before, first(t)) {
-			if id != main { // the runtime parks the main thread for good where another would end
+			if id != main { // the runtime parks the main thread for good instead of ending it
 				return false
 			}
 		}
@@ -96,7 +97,7 @@ func TestWorkerGoesFirst(t *testing.T) {
 	})
 }
 
-// first are the threads of the process that have a worker's nice value.
+// first returns the threads of the process that have a worker's nice value.
 func first(t *testing.T) (ids []string) {
 	t.Helper()
 	tasks, err := os.ReadDir("/proc/self/task")
@@ -114,7 +115,7 @@ func first(t *testing.T) (ids []string) {
 	return ids
 }
 
-// added are the threads of now that were not there before.
+// added returns the threads of now that are not in before.
 func added(before, now []string) []string {
 	return slices.DeleteFunc(now, func(id string) bool { return slices.Contains(before, id) })
 }

@@ -50,7 +50,7 @@ type worker struct {
 	silent   []*relay // sessions at their silence limit, in this tick
 	outage   outage
 	doubted  time.Duration // the last tick in which there was doubt; 0 if there was none
-	behind   *endpoint     // its flow could be offloaded if none of its packets waited; may be nil
+	behind   *endpoint     // an endpoint whose flow could be offloaded if none of its packets waited; may be nil
 	alarm    time.Duration // no entry of armed is due before this
 	armed    []*endpoint
 	relays   map[uint64]*relay
@@ -58,7 +58,7 @@ type worker struct {
 	stopping bool
 	frozen   bool // it reads nothing and sends nothing on its own, but runs commands
 	events   [batch]unix.EpollEvent
-	taken    int // number of events
+	taken    int // number of events taken from epoll
 	from     sockaddr
 	buf      [bufferSize]byte
 	opened   [bufferSize]byte          // decrypted contents of buf
@@ -242,7 +242,7 @@ func (w *worker) turn() {
 		}
 		if ep := w.byFD[ev.Fd]; ep == atShared {
 			w.serveShared(ev.Fd)
-		} else if ep != nil { // it is nil if it is not opened yet, or was forgotten
+		} else if ep != nil { // the socket is open and was not forgotten
 			w.serve(ep, ev.Fd)
 		}
 	}
@@ -303,7 +303,7 @@ func (w *worker) carryOut(c command) {
 }
 
 func (w *worker) perform(c command) error {
-	if c.op < opClose { // it is about an open session
+	if c.op < opClose { // the command is about an open session
 		if !c.relay.enter() {
 			return errClosed
 		}

@@ -271,7 +271,7 @@ func (s *Agent) wait(c *Incoming, d time.Duration) bool {
 	return s.attend(c, over)
 }
 
-// attend is like wait, until over is set.
+// attend is like wait, but also returns when over is set.
 func (s *Agent) attend(c *Incoming, over *signal) bool {
 	select {
 	case <-over.ch:

@@ -39,7 +39,7 @@ type CarrierCall struct {
 	Password    string
 	DisplayName string
 	Headers     []Header
-	Hold        time.Duration // from the answer to the BYE; if zero, the other side or ctx ends the call
+	Hold        time.Duration // time from the answer to the BYE; if zero, the other side or ctx ends the call
 	Heard       int           // packets of audio to send, and to receive, before the BYE; in addition to Hold
 	Seed        uint64        // selects the caller's words
 	Listens     bool          // the caller waits for the greeting before it speaks
@@ -71,7 +71,7 @@ type CarrierResult struct {
 	MediaDelay    time.Duration // answer to the first RTP received; negative with early media
 
 	Media
-	Headers []string // of the final response, "Name: value"
+	Headers []string // headers of the final response, as "Name: value"
 }
 
 // Carrier places any number of calls from one socket.

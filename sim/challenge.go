@@ -36,7 +36,7 @@ type Challenger struct {
 
 type nonce struct {
 	until time.Time
-	count int // nc of the last credentials
+	count int // nonce count (nc) of the last credentials
 }
 
 // Validate returns an error that says what is wrong with the credentials. The zero value is valid.

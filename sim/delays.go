@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Delays are the one-way delays of the packets that both ends logged.
+// Delays holds the one-way delays of the packets that both ends logged.
 type Delays struct {
 	Packets int // pairs found
 	Min     time.Duration
@@ -15,7 +15,7 @@ type Delays struct {
 	Max     time.Duration
 }
 
-// MarkPair is one direction of one call.
+// MarkPair has the packets of one direction of one call.
 type MarkPair struct {
 	Sent  []PacketMark
 	Heard []PacketMark

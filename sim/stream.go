@@ -32,7 +32,7 @@ type PacketMark struct {
 	At  int64 // Unix time in nanoseconds
 }
 
-// rtpStats are the counters of one end of one call.
+// rtpStats holds the counters of one end of one call.
 type rtpStats struct {
 	Sent       uint64
 	Received   uint64 // without duplicates

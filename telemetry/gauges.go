@@ -44,7 +44,7 @@ type SIPCount struct {
 // RTPCount counts the packets and bytes of a leg.
 type RTPCount struct {
 	RxPackets, RxBytes, TxPackets, TxBytes uint64
-	Dropped                                map[string]uint64 // by reason
+	Dropped                                map[string]uint64 // dropped packets by reason
 }
 
 // gauges collects Gauges.
@@ -55,7 +55,7 @@ type gauges struct {
 	seen map[live.Active]bool
 }
 
-// Describe sends no descriptions, because the metrics depend on the node's parts.
+// Describe sends no descriptions, because which metrics there are depends on the node's parts.
 func (*gauges) Describe(chan<- *prometheus.Desc) {}
 
 // Collect sends the current figures.
@@ -75,7 +75,7 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 func (c *gauges) calls(add Add, g *Gauges) {
 	sums := map[live.Active]int{}
 	c.mu.Lock()
-	for a := range c.seen { // send zeros, so that a graph returns to 0
+	for a := range c.seen { // send zeros for these, so that a graph returns to 0
 		sums[a] = 0
 	}
 	c.mu.Unlock()

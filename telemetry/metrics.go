@@ -21,7 +21,7 @@ type Options struct {
 	Gauges func() Gauges
 }
 
-// Metrics are the metrics of a node. Any number of goroutines may use them.
+// Metrics holds the metrics of a node. Any number of goroutines may use it.
 type Metrics struct {
 	options  Options
 	registry *prometheus.Registry
@@ -167,7 +167,7 @@ func (o *Options) label(name string) string {
 	return other
 }
 
-// Rang counts a call whose caller has been told that it rings.
+// Rang counts a call whose caller has got ringing.
 func (m *Metrics) Rang(r record.Record, seconds float64) {
 	m.postDial.WithLabelValues(m.options.label(r.Trunk)).Observe(seconds)
 }

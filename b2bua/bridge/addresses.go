@@ -8,7 +8,7 @@ import (
 	"flowbridge/config"
 )
 
-// Names tells under which addresses peers know us. *transport.Stack implements it.
+// Names finds the addresses by which peers know us. *transport.Stack implements it.
 type Names interface {
 	// IsAdvertised reports whether a peer knows us by a public address.
 	IsAdvertised(public string, peer netip.Addr) bool
@@ -16,9 +16,9 @@ type Names interface {
 	SourceToward(peer netip.Addr) (netip.Addr, error)
 }
 
-// Address returns the local address of a peer's media, and its name in SDP. wanted is the
-// address in the peer's configuration, if any; it counts only if it is of the peer's
-// address family.
+// Address returns the local address of a peer's media, and the address that stands for it
+// in SDP. wanted is the address in the peer's configuration, if any. It counts only if it
+// has the peer's address family.
 func (r *Resources) Address(peer, wanted netip.Addr) (bind, name netip.Addr, err error) {
 	for _, l := range r.Config.Listen {
 		if l.Addr.Is4() == peer.Is4() && (l.Addr == wanted || !wanted.IsValid() || wanted.Is4() != peer.Is4()) {

@@ -24,12 +24,12 @@ type Announce struct {
 // acceptWithin is the time limit for accepting, unless the order has another one.
 const acceptWithin = 20 * time.Second
 
-// Announcement is the state of the announcement under way.
+// Announcement is the state of the announcement that is in progress, if any.
 type Announcement struct {
 	idle
 	what   Announce // no announcement if it has no sound
 	sound  *audio.Sound
-	speaks bool // the sound is playing, and the party's keys are heard
+	speaks bool // the sound is playing, and the party's keys count as its decision
 	until  time.Time
 }
 
@@ -53,7 +53,8 @@ func (a *Announcement) Check(what Announce) error {
 	return a.bridge.Sounds.canHear(media.SideA)
 }
 
-// Begin keeps the sides apart, because the new party has answered.
+// Begin starts to keep the sides apart, because the new party has answered. The announcement is played later, by
+// Speak.
 func (a *Announcement) Begin(what Announce) {
 	a.what = what
 	a.sound, _ = a.bridge.Sounds.named(what.Sound)
@@ -70,7 +71,7 @@ func (a *Announcement) Speak() bool {
 	if a.what.Within > 0 {
 		a.until = time.Now().Add(a.what.Within)
 	}
-	b.Tell(described{}) // so that the media reports its keys
+	b.Tell(described{}) // so that the media reports the party's keys
 	return true
 }
 
@@ -90,7 +91,7 @@ func (a *Announcement) on(e Event) (taken bool) {
 // Underway reports whether the sides are kept apart.
 func (a *Announcement) Underway() bool { return a.what.Sound != "" }
 
-// wanted returns the sound that a side hears until the announcement ends.
+// wanted returns the sound that a side hears during the announcement.
 func (a *Announcement) wanted(side media.Side) *voice {
 	if side == media.SideA {
 		return a.bridge.Sounds.music()
@@ -101,7 +102,7 @@ func (a *Announcement) wanted(side media.Side) *voice {
 	return &voice{name: a.what.Sound, sound: a.sound, loop: a.what.Accept != "", over: func() { a.over(true) }}
 }
 
-// over posts the party's decision, once.
+// over posts the party's decision, if it has not been posted yet.
 func (a *Announcement) over(accepted bool) {
 	if a.speaks {
 		a.speaks, a.until = false, time.Time{}

@@ -15,7 +15,8 @@ import (
 	"flowbridge/media"
 )
 
-// BadOffer returns how a side's unusable offer is refused, and logs what is wrong with it.
+// BadOffer logs what is wrong with a side's unusable offer, and returns the code and a header to refuse it with, and
+// the cause.
 func (b *Bridge) BadOffer(from media.Side, err error) (code int, why cause.Cause, header sip.Header) {
 	b.PeerLog.Warn().Err(err).Stringer("side", from).Msg("offer not usable")
 	b.Ladder.Decide("the offer of side %v can't be used: %v", from, err)
@@ -52,7 +53,7 @@ func (b *Bridge) ReadAnswer(from *Half, body []byte, offered []sdp.Format) (*sdp
 	return answer.KeepOffered(offered)
 }
 
-// TakeOffer takes the caller's offer, before any answer.
+// TakeOffer reads the caller's offer, before any answer.
 func (b *Bridge) TakeOffer(body []byte) error {
 	offer, err := sdp.Read(body, b.Media.accept(media.SideA, b.Call.Half(media.SideA).Crypto.Accept()))
 	if err == nil {
@@ -61,8 +62,8 @@ func (b *Bridge) TakeOffer(body []byte) error {
 	return err
 }
 
-// TakeAnswer puts the answer of a target that was offered these formats into force. The carrier's first answer stays:
-// its address, port and codec don't change during the set-up.
+// TakeAnswer puts into force the answer of a target that was offered these formats. The answer to the carrier is made
+// only once: its address, port and codec don't change during the set-up.
 func (b *Bridge) TakeAnswer(t *peers.Target, answer *sdp.Description, offered []sdp.Format) error {
 	if !b.Agreement.Turn(answer) {
 		return agreement.ErrNoTranscoder
@@ -89,7 +90,8 @@ func (b *Bridge) TakeTarget(answer *sdp.Description, offered []sdp.Format) {
 	b.Media.SetPeer(media.SideB, answer)
 }
 
-// TakeCustomer takes a called customer's answer to an offer of these formats. Agents are offered the codec it chose.
+// TakeCustomer puts into force the answer of the first party of a placed call to an offer of these formats. Agents
+// are then offered the codec that the party chose.
 func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 	customer := b.Call.Half(media.SideA)
 	answer, err := b.ReadAnswer(customer, body, offered)
@@ -103,8 +105,8 @@ func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 	return nil
 }
 
-// tellCaller makes the caller's description from the target's answer: an answer, or,
-// if the caller made no offer, an offer of the codec that the target chose.
+// tellCaller sets the description for the caller from the target's answer. It is an answer, or, if the caller made no
+// offer, an offer of the codec that the target chose.
 func (b *Bridge) tellCaller(answer *sdp.Description) {
 	a := b.Call.Half(media.SideA)
 	if b.Agreement.Late {
@@ -115,7 +117,7 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 		b.Agreement.Tell(media.SideA, formats)
 		return
 	}
-	formats := answer.Common(b.Agreement.Offer) // it may have events that only the target was offered
+	formats := answer.Common(b.Agreement.Offer) // the answer may have telephone-events that only the target was offered
 	b.Agreement.StreamOrder[media.SideA] = b.Agreement.Offer
 	b.Agreement.SentTo[media.SideA] = formats
 	b.Agreement.Tell(media.SideA, formats)
@@ -135,7 +137,7 @@ func CauseOfAnswer(err error) cause.Cause {
 	return cause.BadAnswer
 }
 
-// CauseOfOffer returns the cause of an attempt whose target can be offered nothing.
+// CauseOfOffer returns the cause of an attempt for which no offer could be made.
 func CauseOfOffer(err error) cause.Cause {
 	if errors.Is(err, agreement.ErrNoTranscoder) {
 		return cause.NoTranscoder
@@ -143,7 +145,7 @@ func CauseOfOffer(err error) cause.Cause {
 	return cause.NoCommonCodec
 }
 
-// Platform returns the platform's side of the media.
+// Platform returns the side that the platform is on.
 func (b *Bridge) Platform() media.Side {
 	if b.Trunk.Platform != nil {
 		return media.SideA

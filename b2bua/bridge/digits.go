@@ -17,8 +17,7 @@ import (
 	"flowbridge/media"
 )
 
-// DTMF by INFO on one side and by telephone-events (RFC 4733) on the other:
-// targets[].dtmf.
+// targets[].dtmf: DTMF is sent by INFO on one side, and by telephone-events (RFC 4733) on the other.
 
 // digitSession is the media session as digits need it.
 type digitSession interface {
@@ -26,7 +25,8 @@ type digitSession interface {
 	SendDigit(media.Side, media.Digit) error
 }
 
-// Digits makes the relay remove a side's telephone-events if the other side gets INFO, and insert them for INFO.
+// Digits converts the digits of a call between telephone-events and INFO. The relay removes a side's telephone-events
+// if the other side gets INFO, and inserts telephone-events for a side's INFO.
 type Digits struct{ idle }
 
 func (ds *Digits) on(e Event) (taken bool) {
@@ -72,8 +72,7 @@ func (ds *Digits) asked(from *Half, req *sip.Request) (taken bool) {
 	return true
 }
 
-// listen makes the relay report a side's telephone-events and keep them back, if the
-// other side gets them as INFO.
+// listen makes the relay report a side's telephone-events, and not relay them, if the other side gets them as INFO.
 func (ds *Digits) listen() {
 	b := ds.bridge
 	m := &b.Media
@@ -111,10 +110,10 @@ func (b *Bridge) diverts(side media.Side) bool {
 type pressing struct {
 	to     *Half
 	keys   string
-	length time.Duration // of each key
+	length time.Duration // how long each key is pressed
 	went   int           // number of keys that the peer has taken
 	until  time.Time     // when the remaining keys are dropped
-	result chan<- error  // for an order's result, buffered; nil if the keys come from the other side
+	result chan<- error  // gets the result of an order (buffered); nil if the keys come from the other side
 }
 
 const (
@@ -122,16 +121,16 @@ const (
 	keyGap      = 40 * time.Millisecond // between two keys (ITU-T Q.24)
 )
 
-// Pressed has the keys that wait until earlier ones have reached their side.
+// Pressed queues keys that are sent as INFO until earlier ones have been answered.
 type Pressed struct {
 	idle
-	to [2]keysAsInfo // by the receiving side
+	to [2]keysAsInfo // by the side that gets the keys
 }
 
-// keysAsInfo are the keys for one side.
+// keysAsInfo is the queue of keys for one side.
 type keysAsInfo struct {
-	pressed []*pressing // the first series is under way
-	asked   *Half       // the leg that has not answered a key yet; nil if none
+	pressed []*pressing // the first series is being sent
+	asked   *Half       // the leg that has a key to answer; nil if none
 	at      time.Time   // when the next key may be sent
 }
 
@@ -141,7 +140,7 @@ func (ps *Pressed) on(e Event) (taken bool) {
 		ps.pass(e)
 		return true
 	case Left:
-		ps.endAll("the call goes to somebody else") // the keys were meant for the situation before
+		ps.endAll("the call goes to somebody else") // the keys were meant for the party that has left
 		for side := range ps.to {
 			if k := &ps.to[side]; k.asked == e.Leg {
 				k.asked = nil
@@ -155,7 +154,8 @@ func (ps *Pressed) on(e Event) (taken bool) {
 
 func (ps *Pressed) end() { ps.endAll("the call has ended") }
 
-// waits reports whether keys from a side wait. Keys of an order don't count, because an upgrade ends the order.
+// waits reports whether keys that one side sends to the other are queued. Keys of an order don't count, because an
+// upgrade ends the order.
 func (ps *Pressed) waits() bool {
 	return slices.ContainsFunc(slices.Concat(ps.to[media.SideA].pressed, ps.to[media.SideB].pressed),
 		func(p *pressing) bool { return p.result == nil })
@@ -173,7 +173,7 @@ func (ps *Pressed) pass(f media.EventDigit) {
 	}
 }
 
-// press queues keys behind those that already wait.
+// press queues a series of keys for a side.
 func (ps *Pressed) press(p *pressing) error {
 	k := &ps.to[p.to.Side]
 	if len(k.pressed) >= maxOrderedDigits {
@@ -186,7 +186,7 @@ func (ps *Pressed) press(p *pressing) error {
 	return nil
 }
 
-// due drops the keys whose time is over, and sends each side its next key if that may be sent.
+// due drops the keys whose time limit is over, and sends each side its next key if the previous one is answered.
 func (ps *Pressed) due(now time.Time) {
 	for side := range ps.to {
 		k := &ps.to[side]
@@ -205,7 +205,7 @@ func (ps *Pressed) due(now time.Time) {
 	}
 }
 
-// answered handles the final answer to a key. In the gap after it the call is idle for an upgrade.
+// answered handles the final answer to a key. In the gap that follows, an upgrade may replace the process.
 func (ps *Pressed) answered(p *pressing, code int) {
 	k := &ps.to[p.to.Side]
 	k.asked = nil
@@ -213,7 +213,7 @@ func (ps *Pressed) answered(p *pressing, code int) {
 		k.at = gap
 	}
 	switch {
-	case len(k.pressed) == 0 || k.pressed[0] != p: // dropped before
+	case len(k.pressed) == 0 || k.pressed[0] != p: // the keys were dropped
 	case code >= 300:
 		ps.endKeys(p.to.Side, 1, "the next one got "+strconv.Itoa(code))
 	default:
@@ -223,14 +223,14 @@ func (ps *Pressed) answered(p *pressing, code int) {
 	}
 }
 
-// endAll drops the keys for both sides.
+// endAll drops the keys queued for both sides.
 func (ps *Pressed) endAll(why string) {
 	for side := range ps.to {
 		ps.endKeys(media.Side(side), len(ps.to[side].pressed), why)
 	}
 }
 
-// endKeys drops a side's first n series of keys.
+// endKeys drops the first n series of keys queued for a side.
 func (ps *Pressed) endKeys(side media.Side, n int, why string) {
 	k := &ps.to[side]
 	ended := k.pressed[:n]
@@ -267,17 +267,17 @@ func (ps *Pressed) deadline() (first time.Time) {
 type DigitsRequest struct {
 	Side     media.Side
 	Digits   string
-	Duration time.Duration // of each key; 0 means 100 ms
+	Duration time.Duration // how long each key is pressed; 0 means 100 ms
 }
 
-// maxOrderedDigits bounds the keys of one order. The media can queue as many.
+// maxOrderedDigits bounds the keys of one order. It is also as many as the media can queue.
 const maxOrderedDigits = 32
 
-// keys are the valid keys.
+// keys are the keys that can be sent.
 const keys = "0123456789*#ABCD"
 
-// Press sends keys for an operator: as telephone-events (RFC 4733), or as INFO if the side has none, or is a platform
-// that wants INFO. The outcome is sent to result.
+// Press sends keys to a side because an operator or a tool has ordered it: as telephone-events (RFC 4733), or as INFO
+// if the side has negotiated none, or is a platform that wants INFO. The outcome is sent to result.
 func (b *Bridge) Press(d DigitsRequest, result chan<- error) error {
 	to := b.Call.Half(d.Side)
 	switch {

@@ -1,15 +1,14 @@
-// Package bridge connects the two legs of a call: it has the agreement of their descriptions, the offers and answers
-// that change it, media with its keys, our sounds, recordings, masked keys, and the requests that pass from one side to
-// the other.
+// Package bridge connects the two legs of a call. It negotiates their sessions and later changes, relays the media with
+// its keys, plays our sounds, records, masks keys, and passes requests from one side to the other.
 //
 // # Decisions
 //
 // A bridge opens no socket and sends no message itself: it asks its call (Call) to step a leg, and the relay to carry
-// media. It sees a leg as a Half: its keys, its configuration, its session. Only the call decides which leg a side has
-// at the moment, in one place.
+// media. It sees a leg as a Half: the leg with its SRTP keys, its configuration and its session. Which leg is on a side
+// at the moment is decided only by the call, in one place.
 //
-// One goroutine, the call's, owns a bridge. Events of the media and of handshakes go to the call's inbox (Call.Post),
-// and come back through Handle in the call's turn.
+// A bridge belongs to the goroutine of its call. Events of the media and of handshakes are posted to the call's inbox
+// (Call.Post). The call passes them to Tell in its turn.
 //
 // The target's side is described in the target's terms. A description is passed on with
 // the other side's payload numbers, and with that side's kind of G.711 if the sides have

@@ -14,20 +14,18 @@ import (
 	"flowbridge/media"
 )
 
-// Changes of a session that is up. Our own address never changes, so we answer hold,
-// resume and a new address by ourselves. We ask the other side if the codec has to
-// change (targets[].reinvite).
+// Changes of an established session. Our own address never changes, so we answer hold, resume and a new address
+// ourselves. The other side is asked only if the codec has to change (targets[].reinvite).
 
-// How long a side waits for the other side's answer to a change. An UPDATE has to be
-// answered within 64*T1 (RFC 3311 section 5.2, RFC 3261 section 17.1.2.2), and an
-// INVITE should not wait for ever.
+// The time that a side waits for the other side's answer to a change. An UPDATE has to be answered within 64*T1 (RFC
+// 3311 section 5.2, RFC 3261 section 17.1.2.2), and an INVITE should not wait for ever.
 const (
 	consultUpdate = 24 * time.Second
 	consultInvite = time.Minute
 )
 
-// OfferedEarly answers an offer in an UPDATE or PRACK before the call is answered.
-// It takes another address or hold, but no other codec.
+// OfferedEarly answers an offer in an UPDATE or PRACK before the call is answered. It accepts another address or a
+// hold, but no other codec.
 func (es *Exchanges) OfferedEarly(from *Half, f leg.Offered) {
 	d, ok := es.read(from, f)
 	if !ok {
@@ -40,18 +38,18 @@ func (es *Exchanges) OfferedEarly(from *Half, f leg.Offered) {
 	from.Step(NotAcceptable())
 }
 
-// Rejection is a refusal of a change with a status of our own.
+// Rejection returns a refusal of a change with a status of our own.
 func Rejection(code int, headers ...sip.Header) leg.Reject {
 	return leg.Reject{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
 
-// NotAcceptable refuses a change for its codecs.
+// NotAcceptable returns a refusal of a change because of its codecs.
 func NotAcceptable() leg.Reject {
 	return Rejection(488, message.Warning("305 "+sdp.ErrNoCodec.Error()))
 }
 
-// read reads an offer in mid-call. On false it has refused the offer, and the
-// session stays as it is (RFC 3261 section 14.2).
+// read parses an offer in mid-call. If the offer is unusable, read refuses it and returns false, and the session stays
+// as it is (RFC 3261 section 14.2).
 func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 	b := es.bridge
 	err := sdp.ErrTooLong
@@ -71,7 +69,7 @@ func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 	return b.Agreement.Following(from.Side, d, mayAsk, b.Platform()), true
 }
 
-// Offered is a re-INVITE or UPDATE of a call that is up.
+// Offered handles a re-INVITE or UPDATE of an established call.
 func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 	b := es.bridge
 	if f.SDP == nil {
@@ -97,13 +95,13 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 	}
 }
 
-// agreed returns the formats of an offer that both sides were told, or nil if the call's
-// codec is not among them. exact reports whether all formats are.
+// agreed returns the formats of an offer that both sides have agreed on before, or nil if the call's codec is not among
+// them. exact reports whether these are all of the offer's formats.
 func (es *Exchanges) agreed(from *Half, d *sdp.Description) (formats []sdp.Format, exact bool) {
 	return es.bridge.Agreement.Covers(from.Side, d, es.keyed())
 }
 
-// keyed returns the side whose telephone-events end here at the moment.
+// keyed returns the side whose telephone-events end here at the moment, or noSide.
 func (es *Exchanges) keyed() media.Side {
 	b := es.bridge
 	if t := b.Call.Called(); t != nil {
@@ -132,8 +130,8 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 	from.Step(leg.Accept{SDP: answer})
 }
 
-// offerAgain answers a re-INVITE without SDP with an offer of the session as it
-// is: its ACK has the answer (RFC 3261 section 14.2).
+// offerAgain answers a re-INVITE without SDP with an offer of the present session. The peer's ACK has the answer (RFC
+// 3261 section 14.2).
 func (es *Exchanges) offerAgain(from *Half) {
 	offer, err := es.sessionTo(from.Side)
 	if err != nil {
@@ -143,13 +141,14 @@ func (es *Exchanges) offerAgain(from *Half) {
 	from.Step(leg.Accept{SDP: offer})
 }
 
-// sessionTo describes the present session to a side.
+// sessionTo returns the SDP that describes the present session to a side.
 func (es *Exchanges) sessionTo(side media.Side) ([]byte, error) {
 	b := es.bridge
 	return b.Agreement.SessionToward(side, b.Media.at(side), b.Call.Half(side).Crypto.Offering(), es.keyed())
 }
 
-// consult offers the other side the change that one side wants.
+// consult offers the other side the change that one side wants. fallback has the formats for that side if the other one
+// refuses, or is nil.
 func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
 	b := es.bridge
 	to := b.Other(from)
@@ -167,7 +166,7 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 	like := b.Agreement.StreamOrder[to.Side]
 	way := d.PassedOn()
 	if b.Call.Policy().Reinvite == config.ReinviteAuto {
-		way = sdp.SendRecv // the end of a hold need not be a change of codec
+		way = sdp.SendRecv // the end of a hold must not look like a change of codec
 	}
 	offer := wanted.Answering(like, b.Media.at(to.Side), to.Crypto.Offering(), formats, way)
 	patience := consultUpdate
@@ -193,8 +192,8 @@ func (es *Exchanges) on(e Event) (taken bool) {
 
 func (es *Exchanges) end() { es.current = nil }
 
-// due ends a change that the other side has not answered in time. If it accepts
-// later, it is offered the present session again.
+// due refuses a change that the other side has not answered in time. If the other side accepts it later, it is offered
+// the present session again.
 func (es *Exchanges) due(time.Time) {
 	b := es.bridge
 	x := es.current
@@ -203,8 +202,8 @@ func (es *Exchanges) due(time.Time) {
 	x.from.Step(Rejection(504))
 }
 
-// AnswerReady handles the answer to a change that one side wanted, or to an offer
-// of our own. An error means that the session is broken.
+// AnswerReady handles a side's answer to a change that the other side wanted, or to an offer of our own. An error means
+// that the session is broken.
 func (es *Exchanges) AnswerReady(from *Half, f leg.AnswerReady) error {
 	if f.Overtook {
 		es.Restore(from)
@@ -217,7 +216,7 @@ func (es *Exchanges) AnswerReady(from *Half, f leg.AnswerReady) error {
 	return es.OwnOfferAnswered(from, f)
 }
 
-// answerOf answers the side that wanted a change with the other side's answer.
+// answerOf passes the other side's answer to the side that wanted a change, and puts the change into force.
 func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	b := es.bridge
 	answer, err := b.ReadAnswer(x.to, f.SDP, x.formats)
@@ -254,7 +253,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	x.from.Step(leg.Accept{SDP: reply, Headers: b.PassedTo(x.from, f.Headers)})
 }
 
-// Restore offers a side the session again, as the other side has it.
+// Restore offers a side the session again, as it was agreed on with the other side.
 func (es *Exchanges) Restore(l *Half) {
 	b := es.bridge
 	if offer, err := es.sessionTo(l.Side); err == nil {
@@ -275,8 +274,7 @@ func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) {
 	}
 }
 
-// refuse refuses a change to the side that wanted it, with the other side's
-// status if that is about the session.
+// refuse refuses a change to the side that wanted it. It uses the other side's status if that concerns the session.
 func (es *Exchanges) refuse(x *exchange, code int) {
 	r := NotAcceptable()
 	if code == 491 || code == 480 || code == 486 || code == 606 {
@@ -299,7 +297,7 @@ func (es *Exchanges) drop() {
 	}
 }
 
-// Interrupt is like drop, but also answers the agent, whose leg stays.
+// Interrupt is like drop, but also answers the agent, whose leg stays in the call.
 func (es *Exchanges) Interrupt(agent *Half) {
 	if x := es.current; x != nil && x.from == agent {
 		es.refuse(x, 491)
@@ -307,11 +305,10 @@ func (es *Exchanges) Interrupt(agent *Half) {
 	es.drop()
 }
 
-// Underway reports whether a change has no answer yet.
+// Underway reports whether a change waits for the other side's answer.
 func (es *Exchanges) Underway() bool { return es.current != nil }
 
-// Withdrawn undoes a re-INVITE that its side has cancelled. If we have answered it already,
-// the answer never reached that side.
+// Withdrawn undoes a re-INVITE that its side has cancelled. Our answer, if we have sent one, has not reached that side.
 func (es *Exchanges) Withdrawn(from *Half) {
 	b := es.bridge
 	side := from.Side
@@ -322,7 +319,7 @@ func (es *Exchanges) Withdrawn(from *Half) {
 	if before := b.Agreement.Before[side]; before != nil && before.Description != nil {
 		b.Agreement.Before[side] = nil
 		b.Agreement.Terms = before.Terms
-		b.Agreement.Tell(media.SideA, b.Agreement.Told[media.SideA]) // for the record
+		b.Agreement.Tell(media.SideA, b.Agreement.Told[media.SideA]) // for the call's record
 		b.Agreement.Fit(side.Other())
 		b.Media.SetPeer(side, before.Description)
 		if before.Asked {
@@ -331,7 +328,7 @@ func (es *Exchanges) Withdrawn(from *Half) {
 	}
 }
 
-// errNoAnswer means that an ACK or PRACK should have had an answer, and had none.
+// errNoAnswer means that an ACK or PRACK lacks the answer to an offer.
 var errNoAnswer = errors.New("no session description where an answer was due")
 
 // OwnOfferAnswered handles the answer to an offer of our own.
@@ -339,13 +336,13 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 	b := es.bridge
 	side := from.Side
 	if f.SDP == nil && !f.Late {
-		return nil // some peers leave the description out if nothing has changed
+		return nil // some peers leave the description out if it has not changed
 	}
 	if f.SDP == nil {
 		return errNoAnswer
 	}
 	answer, err := b.ReadAnswer(from, f.SDP, b.Agreement.SentTo[side])
-	late := b.Agreement.Late && side == media.SideA // the caller chooses among both kinds of G.711
+	late := b.Agreement.Late && side == media.SideA // the caller may choose either kind of G.711
 	if err == nil && !late && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
 		err = sdp.ErrNoCodec
 	}
@@ -372,23 +369,23 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 // Exchanges carries the offers and answers of a call after its first answer, and changes by UPDATE and PRACK before it.
 type Exchanges struct {
 	idle
-	current *exchange // nil if none is under way
+	current *exchange // nil if no change waits for an answer
 }
 
 // exchange is a change that one side wants and that we have offered the other. A call
 // has one at a time.
 type exchange struct {
 	from, to  *Half
-	ref       int // of the offer to that side
+	ref       int // identifies the offer to that side
 	offer     *sdp.Description
-	formats   []sdp.Format // offered to to
+	formats   []sdp.Format // formats that to was offered
 	fallback  []sdp.Format // formats that from gets if to refuses, or nil
-	withdrawn bool         // from has cancelled it, or has waited for too long
+	withdrawn bool         // from has cancelled it, or has got 504 because to did not answer
 	until     time.Time
 }
 
-// settled removes and returns the exchange that a side has answered or refused, or nil
-// if the offer was our own.
+// settled removes and returns the exchange that a side has answered or refused. It returns nil if the offer was our
+// own.
 func (es *Exchanges) settled(by *Half, ref int) *exchange {
 	x := es.current
 	if x == nil || x.to != by || x.ref != ref {
@@ -398,7 +395,7 @@ func (es *Exchanges) settled(by *Half, ref int) *exchange {
 	return x
 }
 
-// deadline returns when the change under way has taken too long.
+// deadline returns the time limit of the change that waits for an answer, or zero.
 func (es *Exchanges) deadline() time.Time {
 	if es.current == nil || es.current.withdrawn {
 		return time.Time{}

@@ -14,17 +14,17 @@ type Line interface {
 	Trying()
 }
 
-// Half is one leg of a call as the bridge sees it: its keys, its session and its configuration. The call's goroutine
-// owns it.
+// Half is one leg of a call as the bridge sees it: the leg with its SRTP keys and its configuration. The call's
+// goroutine owns it.
 type Half struct {
 	Line
 
 	Side   media.Side     // constant
 	Leg    *leg.Leg       // constant
 	Peer   *peers.Peer    // constant: its configuration
-	Crypto *sdp.LegCrypto // its SRTP state; nil until something is offered
+	Crypto *sdp.LegCrypto // SRTP state of the leg; nil until something is offered
 
-	// Confirmed means that the peer is really at the source of its signalling, because it has answered a message sent
-	// there. A caller's INVITE may be forged.
+	// Confirmed means that the peer is really at the address that its messages come from, because it has answered a
+	// message sent there. A caller's INVITE may be forged.
 	Confirmed bool
 }

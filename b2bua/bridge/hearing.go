@@ -71,7 +71,7 @@ func (h *Hearing) isHushed(now time.Time, b *Bridge) bool {
 }
 
 // isDead checks whether the agent was heard since the last check. It reports whether the agent has been silent for too
-// long while the caller was heard. An agent that is not connected, or during a transfer, may be silent.
+// long while the caller was heard. An agent may be silent if it is not connected, or during a transfer.
 func (h *Hearing) isDead(now time.Time, b *Bridge) bool {
 	h.at = now.Add(deadAfter / looksPerSilence)
 	stats := b.Media.Stats()

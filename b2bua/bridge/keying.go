@@ -85,7 +85,7 @@ func (k *Keying) TakeKeys(e HandshakeOver) (err error) {
 	return nil
 }
 
-// secured says which leg's keys the media of a side has.
+// secured identifies the leg whose keys the media of a side has.
 type secured struct {
 	leg   *sdp.LegCrypto
 	plain bool

@@ -80,7 +80,7 @@ func (b *Bridge) LogSource(h *Half, in leg.RequestIn) {
 	}
 }
 
-// Ended has the fields of the log line for a call's end.
+// Ended holds the fields of the log line for a call's end.
 type Ended struct{ *record.Record }
 
 // MarshalZerologObject adds the fields.

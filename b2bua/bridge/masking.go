@@ -11,15 +11,15 @@ import (
 )
 
 // Masking of the keys that a caller presses, so that a card number reaches neither the
-// platform nor a recording: routes[].mask_dtmf, and orders. The caller here is the side
-// without the platform. Its keys come in RTP (media.Mask), in INFO, and in
+// platform nor a recording: it is started by routes[].mask_dtmf, or by an order. The caller
+// here is the side without the platform. Its keys come in RTP (media.Mask), in INFO, and in
 // telephone-events that become INFO.
 
 // Masking is the state of masking.
 type Masking struct {
 	idle
 	snapshot.Masking
-	applied bool // the media session masks
+	applied bool // the media session has been told to mask
 }
 
 // maskSession is the media session as masking needs it.
@@ -30,7 +30,8 @@ type maskSession interface {
 func (m *Masking) save(k *snapshot.Sheet)       { k.Bridge.Masking = m.Masking }
 func (m *Masking) show(live *registry.LiveCall) { live.Masked = m.On }
 
-// restore continues the masking of another process. Keys from before may be repeated.
+// restore continues the masking of an old process. Requests with keys from that process's
+// time may come again, and stay masked.
 func (m *Masking) restore(k *snapshot.Bridge) {
 	m.Masking, m.applied = k.Masking, k.Masking.On && m.bridge.Media.session != nil
 	if m.On || m.UpTo > 0 {
@@ -52,7 +53,7 @@ func (m *Masking) on(e Event) (taken bool) {
 	return false
 }
 
-// obey begins or ends masking for an operator.
+// obey starts or stops masking because of an order.
 func (m *Masking) obey(o Order) (taken bool, err error) {
 	on := o == OrderMask
 	switch mode := m.mode(); {
@@ -108,11 +109,11 @@ func (m *Masking) apply() {
 	b.Media.session.SetMask(side, mask)
 }
 
-// isCaller reports whether a leg is on the side whose keys are masked.
+// isCaller reports whether a leg is on the side whose keys may be masked.
 func (m *Masking) isCaller(l *Half) bool { return l.Side != m.bridge.Platform() }
 
-// came remembers a request that came while keys were masked. Its key stays hidden, even
-// if the request is handled later.
+// came records that a request came while keys were masked. Its key stays hidden, even if the
+// request is handled after masking has ended.
 func (m *Masking) came(l *Half, req *sip.Request) {
 	if m.On && m.isCaller(l) {
 		m.UpTo = max(m.UpTo, req.CSeq().SeqNo)

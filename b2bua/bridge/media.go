@@ -74,8 +74,8 @@ func (m *Media) on(e Event) (taken bool) {
 	return true
 }
 
-// handOver hands the media over to another process, with its state in the sheet. It returns nil if there are no
-// sockets.
+// handOver hands the media session over to another process, and writes its state into the sheet. It returns nil if the
+// session has no sockets to hand over.
 func (m *Media) handOver(k *snapshot.Sheet) *media.Sockets {
 	s, can := m.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)
@@ -130,11 +130,12 @@ func (m *Media) accept(side media.Side, a sdp.Accept) sdp.Accept {
 	return a
 }
 
-// OpenToward is Open for a customer that is called at an address before any agent. The agent's side has the address
-// family of its own configuration, or else the customer's. It returns our address in the customer's description.
+// OpenToward is Open for a placed call whose first party, the customer, is called at an address before any agent. The
+// agent's side has the address family of its own configuration, or else the customer's. It returns our address in the
+// customer's SDP.
 func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Addr, error) {
 	m.bridge.Source = customer
-	if m.session != nil { // opened for another address of the customer
+	if m.session != nil { // opened already, for another address of the customer
 		m.session.Close()
 		m.session = nil
 	}
@@ -166,7 +167,7 @@ func CauseOf(err error) cause.Cause {
 // SetPeer puts a side's description into force.
 func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	b := m.bridge
-	if err := b.Keying.secure(side, d); err != nil { // rather no media than plain media
+	if err := b.Keying.secure(side, d); err != nil { // no media is better than media without SRTP
 		b.Log.Error().Err(err).Stringer("side", side).Msg("SRTP keys not usable")
 		m.session.SetPeer(side, media.Peer{})
 		return
@@ -183,7 +184,7 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	peer := agreement.PeerOf(d, b.Agreement.Codec[side], h.Leg.Dialog().Source.Addr(), h.Peer.MediaSources,
 		h.Peer.Media.Latch)
 	peer.Unconfirmed = !h.Confirmed
-	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // we offer it, too, with DTLS
+	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
 	for _, f := range b.Agreement.Sends(side) {
 		if f.Events() {
 			peer.Events.Add(f.Number)
@@ -217,7 +218,7 @@ func (m *Media) Confirm(l *Half, from netip.Addr) {
 // IsOpen reports whether the media is open.
 func (m *Media) IsOpen() bool { return m.session != nil }
 
-// Start begins the checks whether the sides are heard, because the call is answered.
+// Start starts the checks for silence and one-way audio, because the call is answered.
 func (m *Media) Start() { m.session.Start() }
 
 // Stats returns the counts of the media so far, or zero if it is not open.
@@ -288,7 +289,7 @@ func (m *Media) reopen(target, wanted netip.Addr) (netip.Addr, error) {
 	return m.Addr[media.SideB], err
 }
 
-// answering returns the stream's transport in our answer to a leg's offer.
+// answering returns the transport of the media stream in our answer to a leg's offer.
 func (m *Media) answering(l *Half, offer *sdp.Description) sdp.StreamTransport {
 	before := m.bridge.Agreement.Description[l.Side]
 	return l.Crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())

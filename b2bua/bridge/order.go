@@ -18,15 +18,15 @@ type OrderError struct {
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
 
-// Order is an operator's command to a live call.
+// Order is a command of an operator or a tool to a live call.
 type Order string
 
 // The orders.
 const (
 	OrderRecord Order = "start"  // start a recording
-	OrderStop   Order = "stop"   // the recording
-	OrderPause  Order = "pause"  // the recording
-	OrderResume Order = "resume" // the recording
+	OrderStop   Order = "stop"   // stop the recording
+	OrderPause  Order = "pause"  // pause the recording
+	OrderResume Order = "resume" // resume the recording
 	OrderMask   Order = "mask"   // hide the caller's keys from now on
 	OrderUnmask Order = "unmask"
 	OrderHold   Order = "hold" // keep the caller and the agent from hearing each other
@@ -41,7 +41,7 @@ type TransferRequest struct {
 	outbound.Order
 	Announce Announce
 	By       string   // who ordered it, for the record and the log
-	Of       []string // the targets whose calls may be transferred; empty means any
+	Of       []string // the targets whose calls may be transferred; empty means all
 }
 
 // NotAnswered returns the error of an order that needs an answered call.
@@ -49,7 +49,7 @@ func NotAnswered() *OrderError {
 	return refused("the call is not answered yet", "ask again when its phase is bridged")
 }
 
-// NoAgent returns the error of an order that needs an agent, if there is none or a transfer is under way.
+// NoAgent returns the error of an order that needs an agent, if there is no agent or a transfer is in progress.
 func (m Moment) NoAgent() *OrderError {
 	switch {
 	case m.First && m.Transfer:

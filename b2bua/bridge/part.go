@@ -13,12 +13,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// part is one concern of a bridge, with its state. Bridge.parts has all of them.
+// part is one concern of a bridge, with its state. Bridge.parts lists them.
 type part interface {
 	open(b *Bridge)
 	// on handles an event, or a step of the call. If it returns true, the remaining parts do not get the event.
 	on(e Event) (taken bool)
-	came(from *Half, req *sip.Request) // a request within a dialog has come; it may be handled later
+	came(from *Half, req *sip.Request) // called for each request within a dialog when it arrives; it may be handled later
 	// asked answers such a request, unless it is a REFER, or passes it on. If it returns true, the remaining parts do not
 	// get the request.
 	asked(from *Half, req *sip.Request) (taken bool)
@@ -27,14 +27,14 @@ type part interface {
 
 	deadline() time.Time // zero if none
 	due(now time.Time)   // the deadline has come; after a crash it may be older, from the last checkpoint
-	waits() bool         // reports whether something is under way that an upgrade would lose
+	waits() bool         // reports whether something is in progress that an upgrade would lose
 
 	save(k *snapshot.Sheet)
 	restore(k *snapshot.Bridge) // sends nothing yet, except a sound that keeps the sides apart
-	begin()                     // the first turn after restore: restarts what the media's state does not have
+	begin()                     // runs in the first turn after restore, and restarts what the media's state does not have
 
 	show(live *registry.LiveCall) // adds to the public view of a call
-	record(r *record.Record)      // adds the figures so far; called again after end
+	record(r *record.Record)      // adds the part's figures so far; called again after end
 	end()                         // may be repeated
 }
 
@@ -59,7 +59,7 @@ func (*idle) end()                           {}
 // Routed means that the call has its route.
 type Routed struct{}
 
-// Answered means that the caller is about to get the answer, or that the customer of a placed call has answered.
+// Answered means that the caller is about to get the answer, or that the first party of a placed call has answered.
 type Answered struct{}
 
 // Turned means that a turn of the call ends.
@@ -71,12 +71,12 @@ type Left struct{ Leg *Half }
 // Undone means that HandOver has failed.
 type Undone struct{}
 
-// Steps that only parts handle.
+// Events that only parts handle.
 type (
 	describing struct{}                   // the media is about to follow a new description
 	described  struct{}                   // the media follows it
-	cut        struct{ side media.Side }  // the media has given up this side's sound
-	replaced   struct{ *snapshot.Bridge } // another process has the media, with this state
+	cut        struct{ side media.Side }  // this side's sound was stopped
+	replaced   struct{ *snapshot.Bridge } // another process takes over the media, with this state
 )
 
 // Tell passes an event to the parts until one takes it.
@@ -133,7 +133,7 @@ func (b *Bridge) OnTimer(now time.Time) {
 	})
 }
 
-// Waits reports whether something is under way that the next process could not continue.
+// Waits reports whether something is in progress that the next process could not continue.
 func (b *Bridge) Waits() (waits bool) {
 	b.each(func(p part) { waits = waits || p.waits() })
 	return waits

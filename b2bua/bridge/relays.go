@@ -19,19 +19,19 @@ import (
 
 // relayed is a request of one side that was passed to the other.
 type relayed struct {
-	from   *Half // nil for one of our keys
+	from   *Half // the leg that sent it; nil for one of our keys
 	to     *Half
 	method sip.RequestMethod
 	seq    uint32
-	done   func(leg.Replied) // called in addition; may be nil
+	done   func(leg.Replied) // called with the answer, which is also passed back; may be nil
 }
 
-// Relays has the requests that were passed from one side to the other.
+// Relays tracks the requests that were passed from one side to the other, until they are answered.
 type Relays struct {
 	idle
 	requests map[int]relayed // unanswered requests by Ref
 	last     int             // the last Ref
-	Watcher  *Half           // the agent that gets the caller's side's reports about its REFER; nil if none
+	Watcher  *Half           // the agent that gets the reports about its REFER from the caller's side; nil if none
 }
 
 func (r *Relays) save(k *snapshot.Sheet) {
@@ -47,7 +47,7 @@ func (r *Relays) restore(k *snapshot.Bridge) {
 func (r *Relays) waits() bool { return len(r.requests) > 0 }
 func (r *Relays) end()        { r.requests = nil }
 
-// on answers the requests that wait for a leg that leaves the call.
+// on answers the requests whose answer is lost because a leg leaves the call.
 func (r *Relays) on(e Event) (taken bool) {
 	leaves, is := e.(Left)
 	if !is {
@@ -93,8 +93,8 @@ func (r *Relays) Relay(from *Half, req *sip.Request, content leg.Content, done f
 	to.Step(leg.Send{Ref: ref, Method: req.Method, Content: content})
 }
 
-// Refer passes an agent's REFER to the caller's side, which carries it out. The reports go back to the agent. answered
-// is called when the REFER has its answer.
+// Refer passes an agent's REFER to the caller's side, which carries it out. The agent gets the reports about it.
+// answered is called when the REFER is answered.
 func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered func()) {
 	content := leg.Content{Headers: []sip.Header{sip.NewHeader("Refer-To", to), sip.NewHeader("Referred-By", by)}}
 	if !message.WantsReport(req) {
@@ -111,7 +111,7 @@ func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered fun
 	})
 }
 
-// add stores a request and returns its Ref.
+// add stores an unanswered request and returns its Ref.
 func (r *Relays) add(request relayed) (ref int) {
 	if r.requests == nil {
 		r.requests = map[int]relayed{}

@@ -27,19 +27,19 @@ type voice struct {
 	lasts bool // it plays to its end, even if the call's state asks for another sound
 
 	over   func()     // called when the sound ends, if set
-	played media.Play // as the relay plays it
-	id     uint64     // of played
+	played media.Play // the sound as it was given to the relay
+	id     uint64     // id of played
 }
 
-// Sounds has the sounds that we play to the sides.
+// Sounds holds the sounds that we play to the sides.
 type Sounds struct {
 	idle
 	voices  [2]*voice // by side
 	plays   uint64    // number of plays so far
 	unheard [2]string // by side: the sound that it can't hear because of its codec
-	Ringing bool      // the caller has a 183 and hears our ringing
+	Ringing bool      // the caller has got a 183 and hears our ringing
 	Instead string    // replaces the route's ringback while the caller waits; empty means no replacement
-	OnHold  bool      // by an order; neither side hears the other
+	OnHold  bool      // an order has put the caller on hold; neither side hears the other
 }
 
 // soundSession is the media session as sounds need it.
@@ -48,7 +48,8 @@ type soundSession interface {
 	StopPlay(to media.Side)
 }
 
-// save stores the sounds that last. In the next process, a sound that is played once starts from its beginning.
+// save stores the sounds that continue in the next process. There, a sound that is played once starts from its
+// beginning.
 func (ss *Sounds) save(sheet *snapshot.Sheet) {
 	k := &sheet.Bridge.Sounds
 	k.OnHold, k.Ringing = ss.OnHold, ss.Ringing
@@ -59,7 +60,7 @@ func (ss *Sounds) save(sheet *snapshot.Sheet) {
 	}
 }
 
-// restore restores the sounds, and begin plays them. It skips sounds that are not configured any more.
+// restore restores the sounds. begin plays them later. Sounds that are no longer configured are left out.
 func (ss *Sounds) restore(all *snapshot.Bridge) {
 	k := &all.Sounds
 	ss.OnHold, ss.Ringing = k.OnHold, k.Ringing && ss.bridge.Media.session != nil
@@ -223,7 +224,7 @@ func (ss *Sounds) music() *voice {
 	return &voice{name: name, sound: sound, loop: true}
 }
 
-// silence returns the sound that the other side hears during a hold.
+// silence returns the sound that keeps a side from hearing the other one.
 func (ss *Sounds) silence() *voice {
 	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true}
 }
@@ -236,7 +237,7 @@ func (ss *Sounds) canHear(side media.Side) error {
 	return nil
 }
 
-// hold puts the caller on hold for an operator, or ends the hold. It may be repeated. It sends no SIP.
+// hold puts the caller on hold because of an order, or ends the hold. It may be repeated. It sends no SIP.
 func (ss *Sounds) hold(on bool) error {
 	b := ss.bridge
 	switch {
@@ -260,8 +261,8 @@ func (ss *Sounds) hold(on bool) error {
 	return nil
 }
 
-// Ring makes an answer to the caller's offer, so that the caller can hear our ringing once side A's peer is set. It
-// returns false if the caller made no offer, or has no G.711 that a target could use.
+// Ring answers the caller's offer, so that the caller hears our ringing once side A's peer is set. It returns false
+// if the caller made no offer, or has no G.711 that a target could use.
 func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	b := ss.bridge
 	k, ok := b.Agreement.Playable(targets)

@@ -6,8 +6,6 @@ import (
 	"flowbridge/media"
 )
 
-// The bridge's state for the next process.
-
 // Save writes the bridge into a sheet.
 func (b *Bridge) Save(k *snapshot.Sheet) {
 	k.Bridge.Agreement = b.Agreement.State(k.Bridge.Agreement.Described)
@@ -33,8 +31,8 @@ func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool)
 	return true, nil
 }
 
-// Restart restores the bridge of an unanswered call: its orders, and, if there is a session, the answer that the caller
-// already has.
+// Restart restores the bridge of a call that is set up again: its orders, and, if there is a session, the answer that
+// the caller already has.
 func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	b.Media.session = session
 	if session != nil {
@@ -54,5 +52,5 @@ func (b *Bridge) HandOver(k *snapshot.Sheet) (sockets *media.Sockets) {
 // Discard undoes Restore.
 func (b *Bridge) Discard() { b.Media.close() }
 
-// GoOn restarts the activities that the media's state does not have.
+// GoOn restarts the parts' activities that are not in the media's state.
 func (b *Bridge) GoOn() { b.each(part.begin) }

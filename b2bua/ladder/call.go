@@ -15,7 +15,7 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// Lane is one party to a call.
+// Lane is one party to a call: a vertical line of the drawing.
 type Lane struct {
 	Name string `json:"name"`
 	Kind string `json:"kind"` // one of the constants below
@@ -32,10 +32,10 @@ const (
 const (
 	laneCaller = 0
 	laneSelf   = 1
-	lanesMax   = 64 // of one call; additional ones count as the last
+	lanesMax   = 64 // lanes of one call; further parties share the last one
 )
 
-// usual has the memory that most calls need, in one allocation with the call.
+// usual is memory for the data that most calls have. It is allocated together with the call.
 type usual struct {
 	first  legOf // the caller's leg
 	legs   [2]*legOf
@@ -49,8 +49,8 @@ type Recorder interface {
 	Message(at time.Time, from, to netip.AddrPort, data []byte)
 }
 
-// Call has the messages and decisions of one call. Its methods may be called from any
-// goroutine. A nil Call keeps nothing.
+// Call holds the messages and decisions of one call. Its methods may be called from any goroutine. A nil Call
+// keeps nothing.
 type Call struct {
 	of   *Collector
 	legs []*legOf // guarded by of.mu
@@ -61,17 +61,17 @@ type Call struct {
 	over     bool       // the call has ended, though its legs may not have
 	closed   bool
 	released bool
-	keeps    bool // its entries are kept
+	keeps    bool // its entries are stored
 	masked   bool // keys are hidden
 	lanes    []Lane
 	begin    time.Time // time of the first entry
 	pages    pages
 	ends     []ends
 
-	rec   Recorder  // nil if not recorded now
-	until time.Time // keys are also hidden until then
+	rec   Recorder  // nil if the call is not being recorded
+	until time.Time // keys are also hidden until this time
 
-	failed  string // the result of the last attempt, until the next step is known
+	failed  string // the end of the last attempt, until it is known what happens next
 	asked   int    // number of API requests in the current attempt
 	series  series
 	figures Figures // nil if there is no media
@@ -79,7 +79,7 @@ type Call struct {
 	usual usual
 }
 
-// newCall makes a call from its first leg.
+// newCall returns a call with its first leg.
 func newCall(s *Collector, callID, tag string) *Call {
 	c := &Call{of: s, keeps: true}
 	u := &c.usual
@@ -90,7 +90,7 @@ func newCall(s *Collector, callID, tag string) *Call {
 	return c
 }
 
-// assignID sets the call's id. It returns false if the call has one already.
+// assignID sets the call's id, and the name of its caller. It returns false if the call has an id already.
 func (c *Call) assignID(id, caller string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -105,7 +105,7 @@ func (c *Call) assignID(id, caller string) bool {
 	return true
 }
 
-// dropUnwanted drops the entries of a call that is neither kept nor recorded.
+// dropUnwanted drops the entries of a call that is neither stored nor recorded.
 func (c *Call) dropUnwanted() {
 	c.keeps = c.of.Keep != nil || c.of.Record
 	if !c.keeps {
@@ -137,8 +137,8 @@ func (c *Call) Traced(id string) {
 // ID returns Flowbridge's id of the call.
 func (c *Call) ID() string { return c.id }
 
-// Join adds a leg to a target, by its Call-ID and our tag. customer says that it is a customer's leg, which gets the
-// caller's lane.
+// Join adds a leg to a target, by its Call-ID and our tag. customer says that the leg goes to the first party of a
+// placed call, which gets the caller's lane.
 func (c *Call) Join(callID, tag, target string, customer bool) {
 	if c == nil {
 		return
@@ -165,7 +165,7 @@ func (c *Call) laneOf(name, kind string) int {
 	return len(c.lanes) - 1
 }
 
-// Unrecorded tells the call that it will not be recorded.
+// Unrecorded says that the call will not be recorded.
 func (c *Call) Unrecorded() {
 	if c == nil {
 		return
@@ -222,7 +222,7 @@ func (c *Call) Mask(on bool) {
 	c.masked, c.until = on, time.Now().Add(leg.GiveUp)
 }
 
-// sip keeps a message.
+// sip adds a SIP message to the ladder.
 func (c *Call) sip(m transport.TapMessage, lane int) {
 	at := ends{local: m.Local, remote: m.Remote, transport: m.Transport}
 	if at.local.Addr().IsUnspecified() {
@@ -300,7 +300,7 @@ func (c *Call) endsOf(at ends) int {
 	return len(c.ends)
 }
 
-// http keeps one message of an exchange with an API.
+// http adds one message of an exchange with an API to the ladder.
 func (c *Call) http(at time.Time, received bool, lane int, between ends, text []byte, cut int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -317,7 +317,7 @@ func (c *Call) http(at time.Time, received bool, lane int, between ends, text []
 	c.pages.add(e)
 }
 
-// decides reports whether decisions are kept.
+// decides reports whether decisions are stored.
 func (c *Call) decides() bool { return c != nil && c.of.Keep != nil }
 
 // Decide adds a decision: what was decided, and why.
@@ -366,7 +366,7 @@ func (c *Call) Close() {
 	}
 }
 
-// finish ends the collecting.
+// finish ends the collecting of messages, and hands the ladder over.
 func (c *Call) finish() {
 	c.mu.Lock()
 	was, id := c.closed, c.id

@@ -60,7 +60,7 @@ func (c *Call) append(b []byte) []byte {
 	for i := range c.pages.list {
 		b = append(b, c.pages.list[i].raw()...)
 	}
-	if e, ok := c.talk(); ok { // so far
+	if e, ok := c.talk(); ok { // the speech so far
 		b = appendEntry(b, e)
 	}
 	return b
@@ -160,7 +160,7 @@ func (c *Call) Continue(encoded []byte) {
 	defer c.mu.Unlock()
 	c.begin, c.lanes, c.ends, c.pages.dropped = begin, l.Lanes, all, l.Dropped
 	for _, e := range entries {
-		if e.kind != Talk { // the final one comes at the end
+		if e.kind != Talk { // the final figures come at the end
 			c.pages.add(e)
 		}
 	}

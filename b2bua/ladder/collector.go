@@ -13,14 +13,15 @@ import (
 
 // The limits for all calls together.
 const (
-	heldMax      = 512 << 20 // bytes of pages
+	heldMax      = 512 << 20 // bytes of pages of all calls
 	unclaimedMax = 1024      // INVITEs without a call yet
 	unclaimedFor = 5 * time.Second
 )
 
-// Options are the uses of a Collector. Without any use, New returns nil.
+// Options say what a Collector's data is used for. If it is not used, New returns nil.
 type Options struct {
-	// Keep gets each call at its end, and releases it. nil means that ladders are not kept.
+	// Keep gets each call at its end, stores it, and releases it. nil means that ladders
+	// are not stored.
 	Keep      func(*Call)
 	Record    bool                                        // recordings of calls may need their SIP
 	Followers []Follower                                  // may be empty
@@ -56,7 +57,7 @@ type unclaimedLeg struct {
 	at  time.Time
 }
 
-// New makes a Collector, or returns nil if there is no use for one.
+// New returns a Collector, or nil if its data would not be used.
 func New(o Options) *Collector {
 	if o.Keep == nil && !o.Record && len(o.Followers) == 0 {
 		return nil
@@ -97,7 +98,7 @@ func (s *Collector) Message(m transport.TapMessage) {
 
 func (l *legOf) is(tag []byte) bool { return string(bytes.TrimSpace(tag)) == l.tag }
 
-// begin makes the leg of a possible call.
+// begin returns a new leg, of what may become a call.
 func (s *Collector) begin(callID, tag string, now time.Time) *legOf {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,7 +166,7 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.find(callID, tag)
-	if l == nil || !l.call.assignID(id, caller) { // another call has it; each ladder then has the messages of both
+	if l == nil || !l.call.assignID(id, caller) { // another call has it; both ladders then get all messages
 		l = &newCall(s, callID, tag).usual.first
 		l.call.assignID(id, caller)
 		s.enter(l)

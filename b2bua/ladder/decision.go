@@ -14,15 +14,15 @@ type Attempt struct {
 	Target        string
 	Cause         cause.Cause
 	Code          int    // the target's final answer; 0 if none
-	Reason        string // its phrase
+	Reason        string // phrase of the final answer
 	PrepareStatus int    // HTTP status of the API; 0 if no answer
 	Prepare       time.Duration
 	Took          time.Duration
 	Err           error
 }
 
-// Failed stores how an attempt ended. Next adds the next target to the same decision;
-// without Next it has none.
+// Failed stores how an attempt ended. A following Next adds the next target to the
+// same decision. Without Next the decision names no target.
 func (c *Call) Failed(a Attempt) {
 	if !c.decides() {
 		return

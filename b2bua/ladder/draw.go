@@ -103,7 +103,7 @@ type drawing struct {
 	gap   int // between two lanes, in characters
 }
 
-// beside reports whether the lanes stand side by side.
+// beside reports whether there is room for the lanes side by side.
 func (d *drawing) beside() bool { return d.gap >= laneMin }
 
 // place returns the column of a lane.

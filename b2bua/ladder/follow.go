@@ -7,8 +7,9 @@ import (
 	"flowbridge/media"
 )
 
-// Follower gets each SIP message of each call, as soon as the call is known. It must
-// neither block nor keep the text. The messages of one call come one at a time.
+// Follower gets each SIP message of each call. Messages from before the call was
+// known follow as soon as it is. A Follower must neither block nor keep the text.
+// The messages of one call come one at a time.
 type Follower interface{ Message(m Followed) }
 
 // Followed is a SIP message of a call.
@@ -26,7 +27,7 @@ type Followed struct {
 // seconds and at the end. It must not block.
 type MediaFollower interface{ Media(m Measured) }
 
-// Measured has the figures of a call's media so far.
+// Measured holds the figures of a call's media so far.
 type Measured struct {
 	Call  string // Flowbridge's id
 	At    time.Time

@@ -68,7 +68,7 @@ func (h *httpLane) connected(i httptrace.GotConnInfo) {
 	h.ends.local, h.ends.remote = addrPort(i.Conn.LocalAddr()), addrPort(i.Conn.RemoteAddr())
 }
 
-// exchange is a request and its answer. It also serves as the answer's body.
+// exchange is a request and its answer. It also serves as the body of the answer.
 type exchange struct {
 	*httpLane
 	secrets [][]byte
@@ -79,12 +79,12 @@ type exchange struct {
 	head int    // length of the headers in text
 	cut  int    // bytes of the body that are not stored
 
-	body io.ReadCloser // of the answer
-	at   time.Time     // of the answer
+	body io.ReadCloser // the answer's own body
+	at   time.Time     // time of the answer
 	over bool          // the body has been read
 }
 
-// room has the buffers of an exchange.
+// room holds the buffers of an exchange.
 type room struct{ text, credential []byte }
 
 var rooms = sync.Pool{New: func() any { return &room{text: make([]byte, 0, 2048)} }} //nolint:gochecknoglobals // a pool
@@ -110,7 +110,7 @@ func (x *exchange) release() {
 	x.room, x.text = nil, nil
 }
 
-// keep adds the message to the ladder.
+// keep adds the collected message to the ladder.
 func (x *exchange) keep(at time.Time, received bool) {
 	x.mu.Lock()
 	between := x.ends
@@ -277,7 +277,7 @@ func maySecret[T string | []byte](text T) bool {
 	const kie, ken, key, ssw, jwt, riz, gna, cre = 0x6b6965, 0x6b656e, 0x6b6579, 0x737377, 0x6a7774, 0x72697a,
 		0x676e61, 0x637265
 	for i, last := 0, uint32(0); i < len(text); i++ {
-		if text[i] >= utf8.RuneSelf { // its lower case may be an ASCII letter
+		if text[i] >= utf8.RuneSelf { // the lower-case form may be an ASCII letter
 			return true
 		}
 		switch last = last<<8&0xffffff | uint32(text[i]|0x20); last {

@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-// Ladder has the messages and decisions of a call, in the form of the API.
+// Ladder holds the messages and decisions of a call, in the form of the API.
 type Ladder struct {
 	ID       string    `json:"id"`
 	TraceID  string    `json:"trace_id"` // empty if none
@@ -21,7 +21,7 @@ type Ladder struct {
 // Message is one message or decision. From and To are lanes.
 type Message struct {
 	At             string  `json:"at"`
-	MS             float64 `json:"ms"`   // since the first one
+	MS             float64 `json:"ms"`   // time since the first message
 	Kind           string  `json:"kind"` // sip, http, decision
 	From           int     `json:"from"`
 	To             int     `json:"to"`
@@ -42,14 +42,14 @@ type Message struct {
 	at   time.Time
 }
 
-// Streams are the figures of the media over time.
+// Streams holds the figures of the media over time.
 type Streams struct {
 	Interval int64   `json:"interval_ms"`
 	Start    string  `json:"start"`
 	Points   []Point `json:"points"`
 }
 
-// Point has the figures since the previous point.
+// Point holds the figures since the previous point.
 type Point struct {
 	MS int64  `json:"ms"` // since the start
 	A  Figure `json:"a"`  // the caller's side
@@ -68,7 +68,7 @@ func (p *Point) of(side int) *Figure {
 type Figure struct {
 	Rx     int     `json:"rx"`
 	Tx     int     `json:"tx"`
-	Lost   int     `json:"lost"` // lost packets of those expected
+	Lost   int     `json:"lost"` // packets lost
 	Jitter float64 `json:"jitter_ms"`
 }
 

@@ -19,7 +19,7 @@ const (
 	SIP Kind = iota
 	HTTP
 	Decision
-	Talk // who spoke when
+	Talk // speech: who spoke when
 )
 
 func (k Kind) String() string {
@@ -38,13 +38,13 @@ const (
 	pageSize = 4 << 10
 	headMax  = 48 << 10 // bytes of pages for the first entries
 	tailMax  = 48 << 10 // bytes of pages for the last entries
-	textMax  = 32 << 10 // of one entry
+	textMax  = 32 << 10 // bytes of the text of one entry
 	endsMax  = 200      // pairs of addresses
 )
 
 // entry is one message or decision.
 type entry struct {
-	at       time.Duration // since the first
+	at       time.Duration // time since the first entry
 	kind     Kind
 	received bool
 	lane     int // lane of the other party
@@ -63,7 +63,7 @@ type ends struct {
 type page struct {
 	data    []byte // with spare capacity, unless packed
 	entries int
-	room    int // bytes that it counts for in its call
+	room    int // bytes that count against its call's limit
 	packed  bool
 }
 
@@ -79,8 +79,8 @@ func (p *page) raw() []byte {
 	return raw
 }
 
-// pages has the entries of a call: the first ones and the last ones. Those dropped in
-// between are counted.
+// pages holds the entries of a call: the first ones and the last ones. Entries that are dropped in between are
+// counted.
 type pages struct {
 	list        []page
 	room        [2]page // memory for list that is enough for most calls
@@ -89,12 +89,12 @@ type pages struct {
 	dropped     int
 	added       int           // number of entries, including dropped ones
 	addedBefore int           // value of added when compress last ran
-	held        *atomic.Int64 // bytes of all calls
-	limit       int64         // of held
+	held        *atomic.Int64 // bytes of pages of all calls
+	limit       int64         // largest value of held
 }
 
-// spares has free pages. A sync.Pool would lose them at each garbage collection, although
-// the next second's calls need them.
+// spares holds free pages. A sync.Pool would lose them at each garbage collection, although the next second's calls
+// need them.
 type spares struct {
 	mu    sync.Mutex
 	free  []*[pageSize]byte
@@ -228,7 +228,7 @@ func (p *pages) compress() {
 	}
 }
 
-// pack makes one compressed page from several, and frees their memory.
+// pack compresses several pages into one, and frees their memory.
 func (p *pages) pack(all []page) (one page) {
 	raw := raws.Get().(*[]byte)
 	defer raws.Put(raw)

@@ -29,7 +29,7 @@ func (l *Ladder) Pcapng(w io.Writer) error {
 	return err
 }
 
-// capture has the sequence numbers of a capture's packets.
+// capture holds the sequence numbers of a capture's packets.
 type capture struct {
 	id      uint16
 	streams map[netip.AddrPort]*[2]uint32 // bytes sent so far, by our end: by us, by the peer

@@ -13,16 +13,16 @@ type Figures interface{ Stats() media.Stats }
 // The figures of the media over time.
 const (
 	sampleEvery = 5 * time.Second
-	pointsMax   = 60 // of one call; beyond that, neighbours are merged
+	pointsMax   = 60 // points of one call; beyond that, neighbours are merged
 )
 
-// series has the points of one call, encoded, because there are many calls and most are quiet.
+// series holds the points of one call, encoded, because there are many calls and most are quiet.
 type series struct {
 	begin  time.Time
 	every  time.Duration // interval of the points; 0 if none yet
 	count  int           // number of points
 	points []byte
-	last   [2]counters   // at the last point
+	last   [2]counters   // packets at the last point
 	lastAt time.Duration // time of the last point, since begin
 }
 
@@ -33,7 +33,7 @@ func countersOf(f *media.SideStats) counters {
 	return counters{rx: f.RxPackets, tx: f.TxPackets, lost: f.Lost}
 }
 
-// add adds the figures of a moment.
+// add adds the figures at one time.
 func (s *series) add(now time.Time, m media.Stats) {
 	if s.begin.IsZero() {
 		s.begin, s.every = now, sampleEvery
@@ -152,13 +152,13 @@ func (s *Collector) start() bool {
 // endingCall is a call whose ladder is handed over soon.
 type endingCall struct {
 	call *Call
-	at   time.Time // when it ended
+	at   time.Time // time of its end
 }
 
-// lastWords is how long a ladder waits for messages after the call's end.
+// lastWords is how long a ladder waits for further messages after the call's end.
 const lastWords = 2 * time.Second
 
-// later arranges that a call is handed over after lastWords. It returns false if that is not possible any more.
+// later schedules the hand-over of a call after lastWords. It returns false if the collector is shut.
 func (s *Collector) later(c *Call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -206,7 +206,7 @@ func (s *Collector) run(me sampler) {
 	}
 }
 
-// due appends the calls of a slot. s.mu is held.
+// due appends the calls that are sampled in a slot. s.mu is held.
 func (s *Collector) due(to []*Call, slot int) []*Call {
 	for id, c := range s.calls {
 		if int(id[len(id)-1])%sampleSlots == slot {
@@ -216,7 +216,7 @@ func (s *Collector) due(to []*Call, slot int) []*Call {
 	return to
 }
 
-// ended takes out the calls that ended lastWords ago. s.mu is held.
+// ended removes and returns the calls that ended lastWords ago. s.mu is held.
 func (s *Collector) ended(now time.Time) (gone []endingCall) {
 	n := 0
 	for n < len(s.ending) && now.Sub(s.ending[n].at) >= lastWords {

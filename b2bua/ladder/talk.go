@@ -10,9 +10,9 @@ import (
 	"flowbridge/media/voice/turns"
 )
 
-// Speech is who spoke when: from and to, in milliseconds since the answer.
+// Speech is the times in which each side spoke: from and to, in milliseconds since the answer.
 type Speech struct {
-	Start  string     `json:"start"` // the answer
+	Start  string     `json:"start"` // time of the answer
 	Caller [][2]int64 `json:"caller"`
 	Agent  [][2]int64 `json:"agent"`
 }
@@ -34,7 +34,7 @@ func (c *Call) talk() (e entry, ok bool) {
 	return entry{at: max(c.since(answered), 0), kind: Talk, lane: laneSelf, text: text}, true
 }
 
-// speechOf reads a talk.
+// speechOf reads an entry of the kind Talk.
 func speechOf(e entry, begin time.Time) *Speech {
 	r := reader{rest: e.text}
 	caller := turns.Spans(r.bytes())

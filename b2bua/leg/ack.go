@@ -15,8 +15,8 @@ import (
 type unacknowledged struct {
 	res      *sip.Response // nil if none
 	seq      uint32
-	offers   bool          // its SDP is an offer, which the ACK answers
-	resend   time.Duration // until the next retransmission
+	offers   bool          // its SDP is an offer; the ACK has the answer
+	resend   time.Duration // time until the next retransmission
 	resendAt time.Time
 	giveUpAt time.Time
 }
@@ -40,7 +40,7 @@ func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool
 func (l *Leg) resendAnswer(now time.Time) {
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
 	l.ok.resend = min(2*l.ok.resend, timerT2)
-	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // not now.Add: delays would add up
+	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // else delays would add up
 		l.ok.resendAt = now.Add(l.ok.resend)
 	}
 }
@@ -57,15 +57,15 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	l.acknowledged(now)
 }
 
-// onMediaReceived takes the peer's RTP for the ACK of a 200 without an offer that another process has sent. If a peer
-// behind NAT has lost its connection, it can't get the 200 again, and so does not repeat its ACK.
+// onMediaReceived treats RTP from the peer as the ACK of a 200 without an offer that another process has sent. A peer
+// behind NAT that has lost its connection can't get the 200 again, and so would never repeat its ACK.
 func (l *Leg) onMediaReceived(now time.Time) {
 	if l.state == legAccepted && !l.ok.offers {
 		l.acknowledged(now)
 	}
 }
 
-// acknowledged records that the peer has the leg's 200.
+// acknowledged records that the peer has got the leg's 200.
 func (l *Leg) acknowledged(now time.Time) {
 	l.effects = append(l.effects, Acknowledged{Seq: l.ok.seq})
 	l.acked = strings.Clone(message.BranchOf(l.ok.res))
@@ -81,7 +81,7 @@ func (l *Leg) acknowledged(now time.Time) {
 	l.sendHeld()
 }
 
-// sentACK is the ACK of a 200. It is sent again if the 200 comes again.
+// sentACK is the ACK of a 200. It is stored, because it must be sent again if the 200 comes again.
 type sentACK struct {
 	seq    uint32
 	branch string
@@ -119,14 +119,14 @@ func (l *Leg) ackLate(seq uint32) {
 	}
 }
 
-// newACK makes the ACK of an INVITE's 200 in one of its dialogs, with the INVITE's
-// credentials (RFC 3261 section 22.1).
+// newACK returns the ACK of an INVITE's 200 in one of the INVITE's dialogs, with the INVITE's credentials (RFC 3261
+// section 22.1), and the hop to send it to.
 func (l *Leg) newACK(d *Dialog, seq uint32, branch string) (*sip.Request, Hop) {
 	return d.request(sip.ACK, seq, l.viaOf(branch), l.invited.credentials...)
 }
 
-// AckOfRefusal acknowledges a refusal of our INVITE, which went to uri, from the
-// refusal's own headers (RFC 3261 section 17.1.1.3).
+// AckOfRefusal returns the ACK of a refusal of our INVITE. It is made from the refusal's headers and uri, the
+// INVITE's Request-URI (RFC 3261 section 17.1.1.3).
 func AckOfRefusal(res *sip.Response, uri sip.Uri) *sip.Request {
 	ack := sip.NewRequest(sip.ACK, *uri.Clone())
 	via := res.Via().Clone()

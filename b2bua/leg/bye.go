@@ -12,8 +12,9 @@ import (
 	"flowbridge/media"
 )
 
-// onBye answers the peer's BYE in any state, and also the peer's open requests (RFC 3261
-// section 15.1.2). A BYE before the final answer also ends a caller's INVITE.
+// onBye answers the peer's BYE in any state, and also the peer's unanswered requests
+// (RFC 3261 section 15.1.2). A caller's BYE before the final answer also ends its
+// INVITE.
 func (l *Leg) onBye(req *sip.Request) {
 	l.respond(req, 200, message.StatusText(200))
 	l.AnsweredBye = strings.Clone(message.BranchOf(req))
@@ -28,7 +29,7 @@ func (l *Leg) onBye(req *sip.Request) {
 		l.respondInvite(487, message.StatusText(487), nil)
 		l.fact(Cancelled{})
 		l.done()
-	case legAccepted, legConfirmed: // a BYE before the ACK implies it
+	case legAccepted, legConfirmed: // the peer's BYE implies that it has the 200
 		l.fact(Gone{Cause: l.hangupCause(), ByPeer: true, Q850: reasonQ850(req), Headers: req.Headers()})
 		l.done()
 	case legEnding: // the BYEs crossed
@@ -57,7 +58,7 @@ func (l *Leg) hangup(now time.Time, in Hangup) {
 		}
 		l.sendBye(now, in)
 	case legProceeding:
-		if l.AnswerWaits() { // the 200 still waits for a PRACK; now it is too late
+		if l.AnswerWaits() { // too late to wait for the PRACK that the 200 waits for
 			l.refuse(Refuse{Code: 480, Reason: message.StatusText(480), Headers: in.Headers})
 		}
 	case legIdle, legCalling, legAbandoned, legEnding, legDone:
@@ -81,7 +82,7 @@ func (l *Leg) sendBye(now time.Time, in Hangup) {
 	req, to := l.request(&l.dialog, sip.BYE, headers...)
 	l.clearDeadlines()
 	l.state = legEnding
-	l.giveUpAt = now.Add(GiveUp) // as Timer F would
+	l.giveUpAt = now.Add(GiveUp) // as Timer F of the BYE would
 	l.send(req, to)
 }
 

@@ -24,14 +24,14 @@ type Dialog struct {
 	localSeq     uint32 // CSeq of the last request to the peer
 	remoteSeq    uint32 // CSeq of the peer's last request
 	requestSeen  bool   // remoteSeq is set
-	unsure       bool   // its answer may not have been sent, because the process ended
+	unsure       bool   // a killed process may not have sent the answer to remoteSeq
 	RemoteTarget string // URI of the peer's Contact
 	routeSet     []string
-	Source       netip.AddrPort // of the peer's messages
-	transport    string         // of the peer's messages: config.Transport…; empty means udp
+	Source       netip.AddrPort // where the peer's messages come from
+	transport    string         // transport of the peer's messages: config.Transport…; empty means udp
 	nat          config.NATMode
 	own          netip.Addr // this server's address toward the peer; invalid if not known
-	origin       sdp.Origin // of this side's session descriptions
+	origin       sdp.Origin // o= line of this side's session descriptions
 }
 
 // Local is this server's address on one leg, as in Via and Contact.
@@ -52,10 +52,10 @@ func (l Local) Via(branch string) *sip.ViaHeader {
 	}
 }
 
-// contact returns the Contact value of a leg at this address.
+// contact returns the Contact value of this address without a user.
 func (l Local) contact() string { return l.Contact("") }
 
-// Contact returns the Contact value of a user, who may be empty, at this address.
+// Contact returns the Contact value of this address. The user may be empty.
 func (l Local) Contact(user string) string {
 	var room [96]byte
 	b := room[:0]
@@ -97,8 +97,8 @@ func (l Local) URI(user string) string {
 	return "sip:" + user + "@" + host
 }
 
-// setRoutes takes the route set from the Record-Route values of the message that makes
-// the dialog: in order for a UAS, reversed for a UAC (RFC 3261 section 12.1).
+// setRoutes sets the route set from the Record-Route values of the message that makes the
+// dialog: in order for a UAS, reversed for a UAC (RFC 3261 section 12.1).
 func (d *Dialog) setRoutes(recordRoute []string, reverse bool) {
 	if d.routeSet = recordRoute; reverse {
 		slices.Reverse(d.routeSet)
@@ -134,15 +134,15 @@ func (d *Dialog) Proxy() string {
 	return message.AddrSpec(d.routeSet[0])
 }
 
-// wantsSIPS reports whether this side's Contact must be a sips URI, by the Request-URI
-// of the INVITE and the topmost Record-Route, or the Contact if there is none (RFC 3261
-// section 12.1.1).
+// wantsSIPS reports whether this side's Contact must be a sips URI. That depends on the
+// scheme of the INVITE's Request-URI, and of the topmost Record-Route, or of the Contact
+// if there is no Record-Route (RFC 3261 section 12.1.1).
 func (d *Dialog) wantsSIPS(scheme string) bool {
 	next := cmp.Or(d.Proxy(), d.RemoteTarget)
 	return d.transport == config.TransportTLS && (scheme == "sips" || message.ParseURI(next).Scheme == "sips")
 }
 
-// request makes a request within the dialog (RFC 3261 section 12.2.1.1) with these
+// request returns a request within the dialog (RFC 3261 section 12.2.1.1) with these
 // additional headers. seq 0 means the next CSeq.
 func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeader,
 	headers ...sip.Header,
@@ -166,8 +166,8 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeade
 	return req, next
 }
 
-// routing fills in the Request-URI of a request within the dialog, and returns its Route
-// values and next hop, for loose and strict routers (RFC 3261 section 12.2.1.1).
+// routing sets the Request-URI of a request within the dialog. It returns the request's
+// Route values and next hop, for loose and strict routers (RFC 3261 section 12.2.1.1).
 func (d *Dialog) routing(recipient *sip.Uri) (routes []string, next Hop) {
 	message.ReadURI(d.RemoteTarget, recipient)
 	if len(d.routeSet) == 0 {
@@ -190,17 +190,17 @@ func (d *Dialog) routeTransport() string {
 	return ""
 }
 
-// retarget takes the peer's new Contact, if there is one (RFC 3261 section 12.2).
+// retarget sets the peer's new Contact, if there is one (RFC 3261 section 12.2).
 func (d *Dialog) retarget(c *sip.ContactHeader) {
 	if c != nil && c.Address.Host != "" {
 		d.RemoteTarget = message.TargetText(c)
 	}
 }
 
-// nextHop returns the hop of a request to uri. unnamed is the transport for a URI that
+// nextHop returns the hop for a request to uri. unnamed is the transport for a URI that
 // names none. For a Contact, and for the source of the peer's messages, it is the
-// dialog's transport: a peer that sends over TCP can be reached over TCP. With nat on, a
-// name is not looked up.
+// dialog's transport: a peer that sends over TCP can be reached over TCP. If the peer's
+// configuration says that it is behind NAT (nat: on), a name is not looked up.
 func (d *Dialog) nextHop(uri *sip.Uri, unnamed string) Hop {
 	next := Hop{Transport: transportOf(uri, unnamed), Host: uri.Host}
 	next.Port = portOf(uri, next.Transport)

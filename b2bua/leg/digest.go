@@ -23,7 +23,7 @@ const (
 	maxChallenges    = 16   // in one response
 	maxChallengeText = 4096 // bytes of one header
 	maxChallengeWord = 1024 // bytes of one parameter
-	maxRealms        = 8    // of one leg
+	maxRealms        = 8    // realms of one leg
 )
 
 // Digest answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it has
@@ -43,18 +43,18 @@ type realm struct {
 	challenge digest.Challenge // with the algorithm of the hash and the qop in use
 	algorithm string           // as spelled in the challenge; empty if it names none
 	cnonce    string
-	count     int // nc of the last credentials
+	count     int // nonce count (nc) of the last credentials
 }
 
-// session reports whether the algorithm is a -sess variant.
+// session reports whether the challenge asks for the -sess variant of the algorithm.
 func (r *realm) session() bool { return len(r.algorithm) > len(r.challenge.Algorithm) }
 
 func isChallenge(code int) bool { return code == 401 || code == 407 }
 
-// Learn takes the challenges of a 401 or 407. It returns why the request can't be sent
-// again with credentials, or cause.None if it can. A realm that has refused credentials
-// gets them again only if it says that the nonce was stale (RFC 3261 section 22.2, RFC
-// 7616 section 3.3).
+// Learn stores the challenges of a 401 or 407. It returns cause.None if the request can
+// be sent again with credentials, and otherwise the reason why it can't. A realm that has
+// refused credentials gets them again only if it says that the nonce was stale (RFC 3261
+// section 22.2, RFC 7616 section 3.3).
 func (d *Digest) Learn(res *sip.Response, answered bool) cause.Cause {
 	if d.auth == nil {
 		return cause.AuthMissing
@@ -137,7 +137,7 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 	return c.String()
 }
 
-// isCredentials reports whether a header is of the kind that Authorize adds.
+// isCredentials reports whether a header contains credentials, as Authorize adds them.
 func isCredentials(h sip.Header) bool {
 	name := h.Name()
 	return (message.EqualFold(name, "authorization") ||
@@ -164,7 +164,7 @@ func challengesOf(res *sip.Response) (usable []realm) {
 	return usable
 }
 
-// challenge is one challenge: its parameters by name in lower case.
+// challenge holds the parameters of one challenge, by name in lower case.
 type challenge struct {
 	scheme string
 	params map[string]string

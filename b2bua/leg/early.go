@@ -11,17 +11,17 @@ import (
 // section 4).
 type earlyDialog struct {
 	dialog Dialog
-	rseq   uint32 // of the last reliable answer; 0 if none yet
+	rseq   uint32 // RSeq of the last reliable answer; 0 if none
 	pracks int
 	answer []byte // SDP
-	fixed  bool   // the answer came reliably, so no other answer counts
+	fixed  bool   // answer came reliably, so no other SDP answer counts
 }
 
 // maxPRACKs bounds the PRACKs in one early dialog.
 const maxPRACKs = 64
 
-// earlyOf finds or makes the early dialog of a provisional answer. It returns nil if the
-// answer has no tag, or if there are too many early dialogs.
+// earlyOf returns the early dialog of a provisional answer, which it creates if it is
+// new. It returns nil if the answer has no tag, or if there are too many early dialogs.
 func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 	tag := message.TagOf(in.Res.To().Params)
 	if e := l.early[tag]; e != nil || tag == "" || len(l.early) >= maxForks {
@@ -91,8 +91,9 @@ func (l *Leg) answerIn(res *sip.Response) []byte {
 	return sdp
 }
 
-// agreedEarly records that the INVITE's offer has been answered if the request's early
-// dialog had a reliable answer: then the peer may make an offer (RFC 3311 section 5.1).
+// agreedEarly records that the INVITE's offer has been answered, if a reliable answer in
+// the request's early dialog has answered it. Then the peer may make an offer (RFC 3311
+// section 5.1).
 func (l *Leg) agreedEarly(req *sip.Request) {
 	e := l.early[message.TagOf(req.From().Params)]
 	if e != nil && e.fixed && l.session.state == offerOurs && (l.state == legCalling || l.state == legProceeding) {
@@ -108,8 +109,9 @@ func (l *Leg) keepEarly(req *sip.Request) {
 	}
 }
 
-// dialogOf returns the dialog of the peer's request, which may be an early one, or nil if
-// there is none. Before the 200 to the leg's INVITE, any tag of the peer is allowed.
+// dialogOf returns the dialog that the peer's request belongs to, which may be an early
+// one, or nil if there is none. Before the 200 to the leg's INVITE, any tag of the peer
+// is allowed.
 func (l *Leg) dialogOf(req *sip.Request) *Dialog {
 	tag := message.TagOf(req.From().Params)
 	if l.UAS || l.dialog.remoteTag != "" {

@@ -16,11 +16,11 @@ type EndedLegs struct {
 }
 
 type endedLeg struct {
-	branch, bye uint64 // of the INVITE that made a UAS leg, and of the peer's BYE
+	branch, bye uint64 // hashes of the branch of the INVITE that made a UAS leg, and of the branch of the peer's BYE
 	at          time.Duration
 }
 
-// NewEndedLegs makes an empty EndedLegs.
+// NewEndedLegs returns an empty EndedLegs.
 func NewEndedLegs() *EndedLegs {
 	return &EndedLegs{seed: maphash.MakeSeed(), begun: time.Now(), recent: map[uint64]endedLeg{}}
 }
@@ -54,8 +54,8 @@ func (m *EndedLegs) EndedBy(tag, bye string) bool {
 	return ok && bye != "" && was.bye == maphash.String(m.seed, bye)
 }
 
-// IsYoung reports whether m was made less than 64*T1 ago. Then it may miss legs that
-// ended before.
+// IsYoung reports whether m was made less than 64*T1 ago, so that it may not have legs
+// that ended before.
 func (m *EndedLegs) IsYoung() bool { return time.Since(m.begun) <= GiveUp }
 
 func (m *EndedLegs) find(tag []byte) (was endedLeg, ok bool) {

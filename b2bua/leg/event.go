@@ -44,7 +44,8 @@ type (
 	// FinalLost means that a CANCEL came before the final answer to the INVITE with this
 	// CSeq could be sent.
 	FinalLost struct{ Seq uint32 }
-	// MediaReceived means that a process that took over the call receives the peer's RTP.
+	// MediaReceived means that the peer's RTP arrives, after another process has taken over
+	// the call.
 	MediaReceived struct{}
 	// DeadlineReached means that the leg's Deadline has come.
 	DeadlineReached struct{}
@@ -77,10 +78,10 @@ type (
 		FirstResponse time.Duration  // the limit for any response, 100 included; 0 if none
 		RingTimeout   time.Duration  // the limit for a final answer; 0 if none
 		Auth          *config.Auth   // credentials for challenges; nil if none
-		// Shorten makes the request again for an INVITE that grows by this many bytes, because
-		// of credentials or a session timer. It returns a nil request if these fit anyway, and
-		// false if leaving out all optional parts does not make enough room. A nil Shorten
-		// means no limit.
+		// Shorten returns the request again, made shorter because the INVITE grows by this many
+		// bytes through credentials or a session timer. It returns a nil request if the INVITE
+		// fits anyway, and false if leaving out all optional parts does not make enough room. A
+		// nil Shorten means no limit.
 		Shorten func(more int) (req *sip.Request, fits bool)
 		// OnResponse, if not nil, is called with each provisional answer, 100 included, and with the final answer to an
 		// abandoned INVITE.
@@ -102,7 +103,7 @@ type (
 	// Offer offers the peer another session, in a re-INVITE as soon as one is allowed. Its
 	// outcome is AnswerReady or OfferRefused.
 	Offer struct {
-		Ref     int // never 0
+		Ref     int // identifies the offer in its outcome; never 0
 		SDP     []byte
 		Headers []sip.Header // headers of the other side's re-INVITE or UPDATE to pass on
 	}
@@ -198,7 +199,7 @@ type (
 		Cause   cause.Cause
 		ByPeer  bool
 		Q850    int
-		Headers []sip.Header // of the peer's BYE
+		Headers []sip.Header // all headers of the peer's BYE
 	}
 	// Offered means that the peer wants another session (re-INVITE, UPDATE, PRACK). It waits
 	// for Accept or Reject.
@@ -213,16 +214,16 @@ type (
 	// AnswerReady is the answer to the leg's offer: in the 200 to a re-INVITE, or in ACK
 	// or PRACK if a 200 or provisional answer had the offer.
 	AnswerReady struct {
-		SDP      []byte // nil means that it is missing
+		SDP      []byte // nil if it is missing
 		Late     bool   // in ACK or PRACK
-		Ref      int    // of the Offer; 0 for a refresh, or an offer that another one replaced
-		Overtook bool   // the offer counts as refused, so the sides' sessions differ
+		Ref      int    // Ref of the Offer; 0 for a refresh, or an offer that another one replaced
+		Overtook bool   // the offer counts as refused already, so the two sides now have different sessions
 
 		Headers []sip.Header // all headers of the answer to a re-INVITE
 	}
 	// OfferRefused means that the peer refused an offer. The session does not change.
 	OfferRefused struct {
-		Ref  int // of the Offer
+		Ref  int // Ref of the Offer
 		Code int // 0 means that the offer was not sent
 	}
 	// Asked is a request of the peer that the call has to Reply to.
@@ -296,7 +297,8 @@ type Hop struct {
 	back *wayBack // nil if Addr is valid, or the source is not known
 }
 
-// wayBack leads to the source of the peer's messages. It is zero if that is not known.
+// wayBack is the source of the peer's messages, as a way to reach the peer. It is zero if
+// that source is not known.
 type wayBack struct {
 	nat       config.NATMode
 	own       netip.Addr // this server's address
@@ -319,7 +321,8 @@ func (h Hop) at(addr netip.Addr) Hop {
 	return Hop{Transport: h.Transport, Addr: netip.AddrPortFrom(addr.Unmap(), h.Port), Host: h.Host}
 }
 
-// or returns the hop at this address, or the way back if At prefers that.
+// or returns h at this address, or the way back if the peer must be reached there (see
+// At).
 func (b *wayBack) or(h Hop, addr netip.Addr) Hop {
 	if b.insteadOf(addr.Unmap()) {
 		return b.hop()

@@ -12,16 +12,15 @@ import (
 	"flowbridge/media"
 )
 
-// The timers of RFC 3261 section 17.1.1.1 that a leg keeps. Package transaction has
-// the timers of transactions.
+// The timers of RFC 3261 section 17.1.1.1 that a leg runs. Package transaction runs the timers of transactions.
 const (
 	// T1 is the first interval of retransmissions.
 	T1      = 500 * time.Millisecond
 	timerT2 = 4 * time.Second
 	// GiveUp is 64*T1, the limit for an ACK to come and for a CANCEL to take effect.
 	GiveUp = 64 * T1
-	// timerProvisional is the interval at which a pending INVITE gets another
-	// provisional answer (RFC 3261 section 13.3.1.1).
+	// timerProvisional is the interval at which the peer of a pending INVITE gets another provisional answer (RFC 3261
+	// section 13.3.1.1).
 	timerProvisional = time.Minute
 )
 
@@ -47,7 +46,7 @@ type Leg struct {
 	state     legState
 	InviteSeq uint32 // CSeq of the INVITE
 	updates   bool   // the peer accepts UPDATE (RFC 3311)
-	Untyped   bool   // a description of the peer without Content-Type was accepted
+	Untyped   bool   // a session description of the peer was accepted although it had no Content-Type
 
 	// constant
 	UAS   bool // the peer sent the INVITE
@@ -73,7 +72,7 @@ type Leg struct {
 	AnsweredBye string // branch of the peer's BYE
 	acked       string // branch of the last INVITE of the peer whose 200 has its ACK
 
-	sent []sentRequest // requests within the dialog, and to forks, without a final answer
+	sent []sentRequest // the leg's requests within the dialog, and to forks, without a final answer
 
 	// UAS
 	reliable *reliable // nil until a provisional answer is sent reliably
@@ -87,10 +86,10 @@ type Leg struct {
 
 	giveUpAt time.Time // when a CANCEL or BYE counts as failed; zero if none
 
-	*outcome // of the last Step; nil once it is handled and the INVITE is over
+	*outcome // result of the last Step; nil once it is handled and the INVITE is over
 }
 
-// outcome is the result of a Step. A leg reuses its memory only during the set-up.
+// outcome holds the result of a Step. Its memory is reused only during the set-up.
 type outcome struct {
 	facts   []Fact
 	effects []Effect
@@ -145,8 +144,7 @@ type setup struct {
 	caller     cause.Reasons
 	challenged int // number of answered challenges to the INVITE
 
-	// taken over from another process
-	answeredEarly []byte // the SDP answer that came reliably before the 200
+	answeredEarly []byte // the SDP answer that an old process got reliably before the 200
 	noResponse    bool   // the INVITE has had no response yet
 
 	intervals int // number of answered 422s
@@ -238,8 +236,8 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	return l.facts, l.effects
 }
 
-// Handled tells the leg that the results of the last Step have been handled, so that it
-// can release the messages in them.
+// Handled says that the call has handled the results of the last Step, so that the leg can release the messages in
+// them.
 func (l *Leg) Handled() {
 	if l.setup == nil || l.outcome == nil {
 		l.outcome = nil
@@ -377,7 +375,7 @@ func (l *Leg) answerRetransmission(req *sip.Request) bool {
 // same again. The answer to an INVITE is in the checkpoint.
 func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
-// onOther handles a request that the call answers.
+// onOther handles a request that the call must answer.
 func (l *Leg) onOther(req *sip.Request) {
 	unknown := missing(req, l.Peer)
 	if req.Method == sip.REFER && strings.EqualFold(unknown, "norefersub") {

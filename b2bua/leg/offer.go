@@ -22,8 +22,8 @@ type offerState int
 
 const (
 	offerNone   offerState = iota // the INVITE had no offer
-	offerOurs                     // the peer owes an answer
-	offerTheirs                   // the call owes an answer
+	offerOurs                     // the peer has to answer
+	offerTheirs                   // the call has to answer
 	offerAgreed
 )
 
@@ -153,7 +153,7 @@ func (l *Leg) retarget(in RequestIn) {
 func (l *Leg) accept(now time.Time, sdp []byte, headers []sip.Header) {
 	req := l.session.pending
 	if req == nil {
-		return // withdrawn since
+		return // it was withdrawn
 	}
 	late := l.session.state != offerTheirs
 	l.session.previous = &describedAs{l.session.local, l.dialog.origin}
@@ -179,12 +179,13 @@ func (l *Leg) reject(now time.Time, in Reject) {
 		return
 	}
 	l.session.pending = nil
-	l.session.state = offerAgreed // the state before the offer: no other state allows a pending offer
+	l.session.state = offerAgreed // the state before the peer's offer: a pending offer is allowed in no other state
 	l.respond(req, in.Code, in.Reason, in.Headers...)
 	l.afterPRACK(now)
 }
 
-// offer stores an offer, which sendWaiting sends as soon as a re-INVITE is allowed.
+// offer stores an offer of the call. sendWaiting sends it as soon as a re-INVITE is
+// allowed.
 func (l *Leg) offer(in Offer) {
 	switch l.state {
 	case legConfirmed, legAccepted:
@@ -231,17 +232,17 @@ func (l *Leg) reinvite(now time.Time, sdp []byte, passing ...sip.Header) *sentRe
 	return l.send(req, to)
 }
 
-// giveUpOffer cancels a re-INVITE that got nothing but provisional answers for 64*T1.
-// It counts as refused with 408 (RFC 3261 section 9.1). If the CANCEL has no effect
-// either, the dialog is over (section 14.1). A re-INVITE without any answer is ended
-// by its transaction.
+// giveUpOffer cancels a re-INVITE that got only provisional answers for 64*T1. It counts
+// as refused with 408 (RFC 3261 section 9.1). If the CANCEL has no effect either, the
+// dialog is over (section 14.1). A re-INVITE without any answer is ended by its
+// transaction.
 func (l *Leg) giveUpOffer(now time.Time) {
 	l.session.giveUpAt = time.Time{}
 	i := slices.IndexFunc(l.sent, func(r sentRequest) bool { return r.method == sip.INVITE && !r.fork })
 	switch {
 	case i < 0:
 		return
-	case !l.sent[i].provisional: // its transaction still waits for an answer
+	case !l.sent[i].provisional: // its transaction still waits for any answer
 		l.session.giveUpAt = now.Add(timerT2)
 		return
 	}
@@ -302,12 +303,12 @@ func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 	l.fact(OfferRefused{Ref: r.offer, Code: code})
 }
 
-// asWanted reports whether a re-INVITE carries the currently wanted offer.
+// asWanted reports whether a re-INVITE carries the offer that the call wants now.
 func (l *Leg) asWanted(r sentRequest) bool {
 	return l.session.wanted != nil && r.offer == l.session.wanted.ref
 }
 
-// offerTaken handles a 2xx to a re-INVITE.
+// offerTaken handles a 2xx to the leg's re-INVITE.
 func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.dialog.retarget(res.Contact())
 	l.sendACK(&l.dialog, r.seq)
@@ -334,7 +335,7 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 	return min(message.RetryAfter(res.Headers()), 10*time.Second)
 }
 
-// responseWith makes an answer that creates or refreshes a dialog, with Contact and
+// responseWith returns an answer that creates or refreshes a dialog, with Contact and
 // capabilities (RFC 3261 section 12.1.1).
 func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
 	var room [16]sip.Header

@@ -47,7 +47,7 @@ func StatusOfMethod(m sip.RequestMethod) int {
 	}
 }
 
-// can reports whether the sender of a request supports an extension.
+// can reports whether the sender of a request supports the extension with this option tag.
 func can(req *sip.Request, tag string) bool {
 	return message.HasOption(req, "Supported", tag) || message.HasOption(req, "Require", tag)
 }
@@ -63,8 +63,8 @@ func SupportedValue(o PeerOptions) string {
 	return "timer, 100rel"
 }
 
-// missing lists the extensions that a request requires and that are not supported (RFC
-// 3261 section 8.2.2.3).
+// missing returns the extensions that a request requires and that are not supported, as the
+// value of the header Unsupported (RFC 3261 section 8.2.2.3).
 func missing(req *sip.Request, o PeerOptions) string {
 	var unknown []string
 	for _, h := range req.GetHeaders("require") {
@@ -78,8 +78,8 @@ func missing(req *sip.Request, o PeerOptions) string {
 	return strings.Join(unknown, ", ")
 }
 
-// Refusal checks a new INVITE in the order of RFC 3261 section 8.2. It returns code 0 if
-// the INVITE is right.
+// Refusal returns the refusal of a new INVITE, which is checked in the order of RFC 3261
+// section 8.2. It returns code 0 if the INVITE is acceptable.
 func Refusal(req *sip.Request, o PeerOptions) (code int, reason string, headers []sip.Header) {
 	secure := message.TransportOf(req) == config.TransportTLS
 	if code, reason = message.URIRefusal(req, secure); code != 0 {

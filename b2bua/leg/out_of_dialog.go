@@ -11,14 +11,14 @@ type OutOfDialog struct {
 	Method         sip.RequestMethod
 	URI            sip.Uri // Request-URI
 	From, To       string  // values without tags
-	Tag            string  // of From
+	Tag            string  // tag of From
 	Branch, CallID string
 	Seq            uint32
-	Route          string // value; empty if none
-	Agent          string // User-Agent
+	Route          string // value of the Route header; empty if none
+	Agent          string // value of User-Agent
 }
 
-// Request makes the request with these additional headers, to be sent from the address local.
+// Request returns the request with these additional headers. local is the address that it is sent from.
 func (o OutOfDialog) Request(local Local, headers ...sip.Header) *sip.Request {
 	req := message.NewRequest(o.Method)
 	req.Recipient = o.URI

@@ -20,15 +20,15 @@ type reliable struct {
 	last      uint32        // RSeq of the last reliable answer
 	res       *sip.Response // the answer that waits for PRACK; nil if none
 	described bool          // it has SDP
-	offers    bool          // the SDP is an offer, which the PRACK answers
+	offers    bool          // the SDP is an offer; the PRACK has the answer
 	queue     []Ring
-	answer    *Answer // the final answer, which must not overtake it
+	answer    *Answer // the final answer, which waits for the PRACK
 	resend    time.Duration
 	resendAt  time.Time
 	giveUpAt  time.Time
 }
 
-// awaited returns the state of reliable answers for reading only.
+// awaited returns the state of reliable answers. It must not be modified.
 func (l *Leg) awaited() *reliable {
 	if l.reliable == nil {
 		return &reliable{}
@@ -36,7 +36,7 @@ func (l *Leg) awaited() *reliable {
 	return l.reliable
 }
 
-// await returns the state of reliable answers, which it creates if needed.
+// await returns the state of reliable answers, and creates it if needed.
 func (l *Leg) await() *reliable {
 	if l.reliable == nil {
 		l.reliable = &reliable{}
@@ -87,7 +87,7 @@ func (l *Leg) ringReliably(now time.Time, in Ring) {
 			l.session.state, l.session.local = offerOurs, sdp
 			r.offers = true
 		}
-	case offerOurs, offerAgreed: // sent before
+	case offerOurs, offerAgreed: // sent in an earlier answer
 	}
 	headers := append([]sip.Header{
 		sip.NewHeader("Require", "100rel"), sip.NewHeader("RSeq", message.FormatRSeq(r.last)),
@@ -151,7 +151,7 @@ func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 // offer.
 func (l *Leg) afterPRACK(now time.Time) {
 	r := l.awaited()
-	if r.res != nil || l.session.pending != nil { // answer a PRACK or UPDATE with an offer first
+	if r.res != nil || l.session.pending != nil { // the call must first answer the offer in a PRACK or UPDATE
 		return
 	}
 	if answer := r.answer; answer != nil {

@@ -20,8 +20,8 @@ type sentRequest struct {
 	seq         uint32
 	branch      string
 	fork        bool // belongs to another dialog than the leg's
-	ref         int  // of Send
-	offer       int  // Ref of the Offer in it
+	ref         int  // Ref of the Send
+	offer       int  // Ref of the Offer that it carries
 	refresh     bool // refreshes the session timer, without an offer
 	retried     bool // sent again after a challenge
 	provisional bool // a provisional answer came
@@ -29,7 +29,7 @@ type sentRequest struct {
 	sent        SendRequest
 }
 
-// request makes a request within one of the leg's dialogs with these additional headers.
+// request returns a request within one of the leg's dialogs with these additional headers, and its next hop.
 func (l *Leg) request(d *Dialog, method sip.RequestMethod, headers ...sip.Header) (*sip.Request, Hop) {
 	var room [16]sip.Header
 	return d.request(method, 0, l.via(), append(append(room[:0], headers...), sip.NewHeader("User-Agent", l.agent))...)
@@ -47,7 +47,7 @@ func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
 	return &l.sent[len(l.sent)-1]
 }
 
-// take removes and returns the request that a final answer belongs to.
+// take removes and returns the request that a final answer belongs to, or returns false.
 func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
 	for i := range l.sent {
 		if is(&l.sent[i]) {
@@ -147,8 +147,8 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 	return true
 }
 
-// sendFor sends a request for the other side. The request waits for the ACK of the 200,
-// because a caller may not know the dialog before.
+// sendFor sends a request for the other side. It waits for the ACK of the 200, because a caller may not know the
+// dialog before.
 func (l *Leg) sendFor(in Send) {
 	if l.state == legAccepted && len(l.held) < maxAsked {
 		l.held = append(l.held, in)
@@ -179,7 +179,7 @@ func (l *Leg) sendHeld() {
 	}
 }
 
-// addTo puts the content into a message.
+// addTo adds the content to a message.
 func (c Content) addTo(msg interface {
 	AppendHeader(sip.Header)
 	SetBody([]byte)

@@ -23,9 +23,9 @@ const (
 	maxSequence = 32
 )
 
-// Take takes a request and returns those that the leg can handle now. An ACK has its
-// INVITE's number. If the first request is a BYE, it also waits a little: for a request
-// that it may have overtaken, or for the answer to the leg's INVITE.
+// Take adds a request, and returns the requests that the leg can handle now. An ACK has
+// its INVITE's number. If the first request is a BYE, it also waits a little: for a
+// request that it may have overtaken, or for the answer to the leg's INVITE.
 func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	n := in.Req.CSeq().SeqNo
 	switch {
@@ -35,7 +35,7 @@ func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 		s.Next = n + 1
 		return append([]RequestIn{in}, s.due()...)
 	case s.Next != 0 && n < s.Next, len(s.held) >= maxSequence:
-		return []RequestIn{in} // the leg decides about it
+		return []RequestIn{in} // the leg decides what to do with it
 	}
 	i, found := slices.BinarySearchFunc(s.held, n,
 		func(h RequestIn, n uint32) int { return int(int64(h.Req.CSeq().SeqNo) - int64(n)) })
@@ -49,7 +49,7 @@ func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	return nil
 }
 
-// due takes out the held requests that are next in order.
+// due removes and returns the held requests that are next in order.
 func (s *Sequence) due() (ready []RequestIn) {
 	for len(s.held) > 0 && s.held[0].Req.CSeq().SeqNo <= s.Next {
 		s.Next = max(s.Next, s.held[0].Req.CSeq().SeqNo+1)
@@ -70,7 +70,7 @@ func (s *Sequence) Holds(seq uint32) bool {
 	})
 }
 
-// Flush takes out all held requests, because the missing one does not come.
+// Flush removes and returns all held requests, because the missing one does not come.
 func (s *Sequence) Flush() []RequestIn {
 	ready := s.held
 	if len(ready) > 0 {

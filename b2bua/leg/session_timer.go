@@ -128,8 +128,8 @@ func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
 	return l.timer.answer(now, req, l.Peer)
 }
 
-// taken starts the session timer that is agreed in a 2xx to the leg's request (RFC 4028
-// section 7.2).
+// taken starts the session timer that the peer has agreed to in a 2xx to the leg's
+// request (RFC 4028 section 7.2).
 func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	interval, refresher := askedFor(res)
 	if interval > 0 {
@@ -138,7 +138,7 @@ func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	t.start(now, interval, refresher != "uas")
 }
 
-// lengthen adopts the Min-SE of a 422. It returns false if another request would be
+// lengthen adopts the Min-SE of a 422. It returns false if a request with it would be
 // refused, too (RFC 4028 section 7.3).
 func (t *sessionTimer) lengthen(res *sip.Response) bool {
 	least := leastOf(res)

@@ -14,10 +14,9 @@ import (
 	"flowbridge/config"
 )
 
-// A leg as plain data, for the next process. It has the text of the messages that a party
-// still waits for.
+// The state of a leg for the next process. It includes the text of the messages that one of the sides still waits for.
 
-// State has everything that a leg needs to continue. Times are Unix times in nanoseconds; 0 means none.
+// State holds everything that a leg needs to continue. Times are Unix times in nanoseconds; 0 means none.
 type State struct {
 	UAS       bool        `cbor:"1,keyasint,omitempty"`
 	Phase     int         `cbor:"2,keyasint,omitempty"`
@@ -26,7 +25,7 @@ type State struct {
 	InviteSeq uint32      `cbor:"5,keyasint,omitempty"`
 
 	Invite    message.Kept `cbor:"6,keyasint,omitzero"`  // our INVITE, until its final answer
-	Hop       HopState     `cbor:"7,keyasint,omitempty"` // of Invite
+	Hop       HopState     `cbor:"7,keyasint,omitempty"` // hop of Invite
 	Cancelled bool         `cbor:"8,keyasint,omitempty"`
 
 	URI         string        `cbor:"9,keyasint,omitempty"`
@@ -36,7 +35,7 @@ type State struct {
 	Described   []byte       `cbor:"12,keyasint,omitempty"` // if empty, it is in Dialog.Origin
 	Sending     bool         `cbor:"13,keyasint,omitempty"`
 	Pending     message.Kept `cbor:"14,keyasint,omitzero"`  // the peer's INVITE, until its final answer
-	Asked       bool         `cbor:"15,keyasint,omitempty"` // an offer of the call is not sent yet
+	Asked       bool         `cbor:"15,keyasint,omitempty"` // an offer of the call was not sent yet
 	Updates     bool         `cbor:"16,keyasint,omitempty"`
 	OK          message.Kept `cbor:"17,keyasint,omitzero"` // the 200 that waits for its ACK
 	OKSeq       uint32       `cbor:"18,keyasint,omitempty"`
@@ -48,7 +47,7 @@ type State struct {
 	Acked       string       `cbor:"24,keyasint,omitempty"`
 	Timer       Timings      `cbor:"25,keyasint,omitempty"`
 	Why         string       `cbor:"26,keyasint,omitempty"` // the cause for giving up the INVITE
-	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // of the last reliable provisional answer
+	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // number of the last reliable provisional answer
 	Early       []byte       `cbor:"28,keyasint,omitempty"` // the SDP answer of a reliable provisional answer to Invite
 }
 
@@ -57,7 +56,7 @@ func (s *State) At() Local {
 	return Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure}
 }
 
-// LocalState is a Local as plain data.
+// LocalState is a Local in the form that is saved.
 type LocalState struct {
 	Transport string           `cbor:"1,keyasint,omitempty"`
 	Listen    message.KeptAddr `cbor:"2,keyasint,omitzero"`
@@ -66,7 +65,7 @@ type LocalState struct {
 	Secure    bool             `cbor:"5,keyasint,omitempty"`
 }
 
-// DialogState is a Dialog as plain data.
+// DialogState is a Dialog in the form that is saved.
 type DialogState struct {
 	CallID       string           `cbor:"1,keyasint,omitempty"`
 	LocalTag     string           `cbor:"2,keyasint,omitempty"`
@@ -84,13 +83,13 @@ type DialogState struct {
 	Origin       sdp.OriginState  `cbor:"14,keyasint,omitempty"`
 }
 
-// HopState is a Hop with an address, as plain data.
+// HopState is a Hop with an address, in the form that is saved.
 type HopState struct {
 	Transport string           `cbor:"1,keyasint,omitempty"`
 	Addr      message.KeptAddr `cbor:"2,keyasint,omitzero"`
 }
 
-// HeaderState is a header line.
+// HeaderState is a header line in the form that is saved.
 type HeaderState struct {
 	Name  string `cbor:"1,keyasint,omitempty"`
 	Value string `cbor:"2,keyasint,omitempty"`
@@ -102,7 +101,7 @@ type ACK struct {
 	Branch string `cbor:"2,keyasint,omitempty"`
 }
 
-// Timings are the times of the session timer.
+// Timings are the saved times of the session timer.
 type Timings struct {
 	Interval time.Duration `cbor:"1,keyasint,omitempty"`
 	Ours     bool          `cbor:"2,keyasint,omitempty"`
@@ -111,7 +110,8 @@ type Timings struct {
 	Expire   int64         `cbor:"5,keyasint,omitempty"`
 }
 
-// Instant returns a time in the form of State: the reading of the wall clock at that time, by its present setting.
+// Instant returns a time in the form of State: what the wall clock shows at that time, according to its present
+// setting.
 func Instant(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -130,8 +130,8 @@ func TimeOf(at int64) time.Time {
 	return now.Add(time.Duration(at - now.UnixNano())) //nolint:forbidigo // as in Instant
 }
 
-// State returns the leg as plain data. Requests of the peer without an answer count as
-// not received: the peer will repeat them.
+// State returns the leg's state for the next process. Requests of the peer without an answer count as not received: the
+// peer will repeat them.
 func (l *Leg) State() State {
 	d, n := &l.dialog, &l.session
 	s := State{
@@ -182,7 +182,7 @@ func (l *Leg) State() State {
 	return s
 }
 
-// ContinueFrom lets a leg, whose INVITE is handled again from the start, continue after the responses that another
+// ContinueFrom makes a leg whose INVITE is handled again from the start continue after the responses that another
 // process sent. s is that process's state, with the last RSeq (RFC 3262 section 3) and the description that the peer
 // already has.
 func (l *Leg) ContinueFrom(s *State) {
@@ -196,7 +196,7 @@ func (l *Leg) ContinueFrom(s *State) {
 	}
 }
 
-// described returns the description that the peer has agreed to.
+// described returns this side's description that the peer has agreed to.
 func (s *State) described() []byte {
 	if s.Described == nil {
 		return s.Dialog.Origin.Last
@@ -222,23 +222,24 @@ func (l *Leg) Asks() bool { return l.session.pending != nil }
 const (
 	// checkpointGap bounds the requests that a leg may have sent since its last checkpoint.
 	checkpointGap = 100
-	// CheckpointEvery is the distance of a leg's checkpoints: one before each request whose CSeq is a multiple of it.
+	// CheckpointEvery is the number of requests between two checkpoints of a leg: a checkpoint precedes each request whose
+	// CSeq is a multiple of it.
 	CheckpointEvery = checkpointGap / 2
 )
 
-// Restored is a restored leg, with the facts that its wire and its call need.
+// Restored is a restored leg, with what its transactions and its call need to know about it.
 type Restored struct {
 	*Leg
-	Invite  *sip.Request  // of a UAC leg, until its final answer; then nil
-	Pending *sip.Request  // the peer's INVITE within the dialog, to Reject; nil if none
+	Invite  *sip.Request  // the INVITE of a UAC leg, until its final answer; then nil
+	Pending *sip.Request  // the peer's INVITE within the dialog, which must be rejected; nil if none
 	OK      *sip.Response // the 200 that waits for its ACK; nil if none
 	// Unanswered is true for a UAS leg whose INVITE has no final answer.
 	Unanswered bool
 	Sending    bool // a re-INVITE of the leg has no final answer, or an offer was not sent yet
 }
 
-// Restore makes a leg from a state. invite is the INVITE that made a UAS leg, or nil once its 200 is acknowledged. auth
-// has the credentials for a UAC leg's peer, or is nil. From an impossible state, Restore makes a leg that is done.
+// Restore returns a leg with a saved state. invite is the INVITE that made a UAS leg, or nil once its 200 is
+// acknowledged. auth has the credentials for a UAC leg's peer, or is nil. If the state is impossible, the leg is done.
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
@@ -311,7 +312,7 @@ func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 		return l.UAS && invite != nil
 	case legConfirmed:
 		return l.restoreAnswer(now, s) || len(s.OK.Text) == 0
-	case legEnding: // its BYE may have been lost
+	case legEnding: // the BYE may have been lost
 		l.state = legConfirmed
 		return true
 	case legIdle, legDone:
@@ -371,8 +372,8 @@ func parsed[M sip.Message](text []byte) (m M, ok bool) {
 
 // NeedsCheckpoint reports whether effects tell the peer something that the next process must know. An answer to an
 // INVITE or UPDATE may change the session, an INVITE or UPDATE of ours begins an exchange, and an ACK ends one. The
-// first 200's ACK is saved when the call is settled. Other requests only raise the CSeq, and a restored leg allows for
-// that if one of every few is saved.
+// first 200's ACK is saved when the call is settled. Other requests only raise the CSeq. A restored leg allows for
+// that, so only one of every few is saved.
 func (l *Leg) NeedsCheckpoint(effects []Effect) bool {
 	return slices.ContainsFunc(effects, func(e Effect) bool {
 		switch e := e.(type) {

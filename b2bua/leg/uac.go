@@ -10,8 +10,8 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// NewUAC makes a leg that sends the INVITE. localParty and remoteParty are the values of
-// From and To without tags.
+// NewUAC returns a leg that will send the INVITE. localParty and remoteParty are the values of From and To without
+// tags.
 func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	return &Leg{
 		side: o.Side, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
@@ -29,16 +29,15 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	}
 }
 
-// RetryOf gives a leg that has sent nothing yet the Call-ID and tag of a leg whose INVITE failed at another address. So
-// its INVITE is the same one in a new transaction (RFC 3263 section 4.3), and a proxy that both addresses lead to can
-// tell that it has the INVITE already (RFC 3261 section 8.2.2.2).
+// RetryOf gives a leg that has sent nothing yet the Call-ID and tag of a leg whose INVITE failed at another address.
+// The new leg then sends the same INVITE in a new transaction (RFC 3263 section 4.3), and a proxy that both addresses
+// lead to can tell that it has the INVITE already (RFC 3261 section 8.2.2.2).
 func (l *Leg) RetryOf(failed *Leg) {
 	l.dialog.CallID, l.dialog.LocalTag, l.added = failed.dialog.CallID, failed.dialog.LocalTag, nil
 }
 
-// NewLost makes a leg for a 2xx to an INVITE whose own leg is gone. When Step gets that
-// 2xx, the leg acknowledges it and hangs up (RFC 3261 section 13.2.2.4). The dialog is
-// read from the response.
+// NewLost returns a leg for a 2xx to an INVITE whose own leg is gone. When Step gets that 2xx, the leg acknowledges it
+// and hangs up (RFC 3261 section 13.2.2.4). The dialog is read from the response.
 func NewLost(o Options, res *sip.Response) *Leg {
 	from, to := res.From(), res.To()
 	l := NewUAC(o, res.CallID().Value(),
@@ -98,7 +97,7 @@ func (l *Leg) retryInvite(now time.Time, res *sip.Response) cause.Cause {
 	return cause.None
 }
 
-// resendInvite sends the renewed INVITE.
+// resendInvite sends the INVITE that renewInvite has made.
 func (l *Leg) resendInvite(now time.Time) {
 	l.inviteSent(now)
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
@@ -114,8 +113,8 @@ func (l *Leg) Resend() []Effect {
 	return []Effect{SendRequest{Req: l.invite, To: l.inviteHop}}
 }
 
-// retryOf makes a copy of a request with credentials: Call-ID, From and To stay the same,
-// CSeq and branch change (RFC 3261 section 8.1.3.5).
+// retryOf returns a copy of a request with credentials: Call-ID, From and To stay the same, CSeq and branch change (RFC
+// 3261 section 8.1.3.5).
 func (l *Leg) retryOf(old *sip.Request, seq uint32) *sip.Request {
 	req := sip.NewRequest(old.Method, *old.Recipient.Clone())
 	req.AppendHeader(l.via())
@@ -200,7 +199,7 @@ func (l *Leg) sendCancel(now time.Time) {
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
 }
 
-// cancelOf makes the CANCEL of an INVITE.
+// cancelOf returns the CANCEL for an INVITE.
 func cancelOf(invite *sip.Request) *sip.Request {
 	req := sip.NewRequest(sip.CANCEL, invite.Recipient)
 	req.AppendHeader(sip.HeaderClone(invite.Via()))

@@ -26,8 +26,8 @@ func (l *Leg) inviteLonger(now time.Time, res *sip.Response) cause.Cause {
 // maxIntervals bounds how often we lengthen the session timer that a target refuses.
 const maxIntervals = 2
 
-// renewInvite makes the INVITE a new request with the next CSeq. It returns false if the
-// INVITE would be too large.
+// renewInvite turns the INVITE into a new request with the next CSeq. It returns false
+// if the INVITE would be too large.
 func (l *Leg) renewInvite() bool {
 	base := l.invite
 	if l.shorten != nil {
@@ -53,7 +53,7 @@ func (l *Leg) renewInvite() bool {
 	return true
 }
 
-// addedBytes returns how many bytes larger than the first one the INVITE is, because of
+// addedBytes returns how many bytes the INVITE is larger than the first one, because of
 // credentials and of a longer session timer.
 func (l *Leg) addedBytes() int {
 	probe := sip.NewRequest(sip.INVITE, *l.invite.Recipient.Clone())

@@ -12,8 +12,8 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// NewUAS makes a leg for a received INVITE. The INVITE must have all headers of RFC 3261
-// section 8.1.1, and this side's tag in To.
+// NewUAS returns a leg for a received INVITE. The INVITE must have all headers of RFC
+// 3261 section 8.1.1, and this side's tag in To.
 func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	from, to := invite.From(), invite.To()
 	l := &Leg{
@@ -93,7 +93,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	var sdp []byte
 	late := l.session.state == offerNone
 	switch l.session.state {
-	case offerAgreed, offerOurs: // sent before
+	case offerAgreed, offerOurs: // the SDP was sent in an earlier answer
 	case offerTheirs:
 		sdp = l.Describe(in.SDP)
 		l.session.state, l.session.local = offerAgreed, sdp
@@ -106,7 +106,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	l.sendProvisional(res)
 	l.state = legAccepted
 	l.lastProvisional, l.ringAt = nil, time.Time{}
-	if r := l.reliable; r != nil { // its PRACK may still come, but the answer is not sent again (RFC 3262 section 3)
+	if r := l.reliable; r != nil { // no longer repeated, though its PRACK may come (RFC 3262 section 3)
 		r.queue, r.resendAt, r.giveUpAt = nil, time.Time{}, time.Time{}
 	}
 	l.awaitACK(now, res, l.InviteSeq, late)

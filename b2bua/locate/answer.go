@@ -17,8 +17,8 @@ type record struct {
 	addr             netip.Addr
 }
 
-// readAnswer returns the records of a kind that an answer has for a name, following aliases in the answer. next is an
-// alias whose records are not in the answer. It ignores records of other names.
+// readAnswer returns the records of a kind for a name in an answer. It follows aliases within the answer, and ignores
+// records of other names. next is an alias whose records are not in the answer.
 func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next string, ttl time.Duration, err error) {
 	ttl = maxTTL
 	owner := plain(name)
@@ -44,7 +44,7 @@ func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next st
 		case len(records) > 0:
 			return records, "", ttl, nil
 		case alias == "" && owner != plain(name) && m.Rcode == dns.RcodeSuccess && !hasSOA(m):
-			return nil, owner, ttl, nil // the server leaves following the alias to us
+			return nil, owner, ttl, nil // the server has not followed the alias
 		case alias == "":
 			return nil, "", min(ttl, negativeTTL(m)), nil
 		}
@@ -52,7 +52,7 @@ func readAnswer(m *dns.Msg, name string, kind uint16) (records []record, next st
 	}
 }
 
-// recordOf reads a record of a kind.
+// recordOf converts a DNS record of a kind. It returns false for other records.
 func recordOf(rr dns.RR, kind uint16) (record, bool) {
 	switch rr := rr.(type) {
 	case *dns.A:
@@ -73,7 +73,7 @@ func recordOf(rr dns.RR, kind uint16) (record, bool) {
 	return record{}, false
 }
 
-// plain returns a name in the form for comparing and storing.
+// plain returns a name in the form in which names are compared and stored.
 func plain(name string) string { return strings.ToLower(strings.TrimSuffix(name, ".")) }
 
 func hasSOA(m *dns.Msg) bool {

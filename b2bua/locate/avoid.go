@@ -9,7 +9,7 @@ import (
 // calls avoid an address that has refused one call.
 const (
 	avoidFor      = 30 * time.Second
-	keepsFoundFor = time.Hour // keeps the destinations of calls, for operators
+	keepsFoundFor = time.Hour // operators see where a call went for this long
 	maxFound      = 256
 )
 
@@ -19,7 +19,7 @@ type avoidance struct {
 	cause string
 }
 
-// found has the addresses to which an owner's last call went.
+// found holds the addresses for the last call to an owner, such as a target.
 type found struct {
 	hops []Hop
 	at   time.Time
@@ -71,7 +71,7 @@ func (r *Resolver) usableFirst(of string, hops []Hop) []Hop {
 	return hops
 }
 
-// noteFound stores the addresses of an owner's calls. If there is no room, it drops the owner whose last call is
+// noteFound stores the addresses for a call to an owner. If there is no room, it drops the owner whose last call is
 // oldest, because a reload may have removed that one. The lock is held.
 func (r *Resolver) noteFound(now time.Time, of string, hops []Hop) {
 	f, known := r.found[of]
@@ -97,7 +97,7 @@ type State struct {
 	Cause string
 }
 
-// States returns the addresses for an owner's calls within the last hour. It sends no query.
+// States returns the addresses for calls to an owner within the last hour. It sends no query.
 func (r *Resolver) States(of string) (all []State) {
 	now := time.Now()
 	r.mu.Lock()

@@ -16,8 +16,8 @@ import (
 const (
 	minTTL         = time.Second
 	maxTTL         = time.Hour
-	maxNegativeTTL = time.Minute     // for the answer that there is no such name or record
-	failureTTL     = 2 * time.Second // for the failure that no name server answered
+	maxNegativeTTL = time.Minute     // for an answer that says that there is no such name or record
+	failureTTL     = 2 * time.Second // if no name server answered
 	staleFor       = 24 * time.Hour
 	// refresh is how long a call waits for a new answer if there is an old one.
 	refresh = 100 * time.Millisecond
@@ -29,18 +29,18 @@ type question struct {
 	kind uint16
 }
 
-// entry is a cached answer, or a query under way.
+// entry is a cached answer, or a query that waits for one.
 type entry struct {
 	records []record
 	err     error
-	until   time.Time     // good until then
-	stale   time.Time     // usable until then if there is no other; zero if not an answer
+	until   time.Time     // the answer is valid until then
+	stale   time.Time     // without a newer answer, it is used until then; zero if there was no answer
 	owned   bool          // the name is from the configuration
-	asking  chan struct{} // closed when the query is answered; nil if none is under way
+	asking  chan struct{} // closed when the query is answered; nil if there is no query
 }
 
-// begin sends a query, unless the answer is known or a query for it is under way. The entry is nil if too many queries
-// are under way.
+// begin sends a query, unless the answer is known or the same query waits for its answer already. The entry is nil if
+// too many queries wait.
 func (r *Resolver) begin(q question, owned bool) (*entry, chan struct{}) {
 	q.name = strings.ToLower(strings.TrimSuffix(q.name, "."))
 	r.mu.Lock()
@@ -97,7 +97,7 @@ func (r *Resolver) makeRoom(now time.Time) {
 	}
 }
 
-// take stores an answer. After a failure the last answer stays.
+// take stores an answer. If err is set, the last answer stays in use.
 func (e *entry) take(now time.Time, records []record, ttl time.Duration, err error) {
 	e.asking = nil
 	if err != nil && now.Before(e.stale) {

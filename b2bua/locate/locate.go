@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The transports of a Hop, in the configuration's spelling. auto lets the records decide.
+// The values of Hop.Transport, as in the configuration. With auto, DNS records decide.
 const (
 	udp  = "udp"
 	tcp  = "tcp"
@@ -28,12 +28,12 @@ var ErrNotFound = errors.New("name not found")
 
 // Limits for reading and for results.
 const (
-	maxRecords = 32 // of an answer
-	maxHops    = 16 // of a list
-	maxNames   = 8  // that the SRV records for a list name
-	maxLinks   = 8  // of a chain of aliases
+	maxRecords = 32 // records of an answer
+	maxHops    = 16 // hops of a list
+	maxNames   = 8  // names in the SRV records for a list
+	maxLinks   = 8  // links of a chain of aliases
 	maxEntries = 10_000
-	maxForeign = 256 // queries under way for names that are not configured, but come from peers
+	maxForeign = 256 // unanswered queries for names that are not configured, but come from peers
 )
 
 // wholeTimeout bounds all queries about one host.
@@ -76,12 +76,12 @@ type Resolver struct {
 
 	mu      sync.Mutex // guards the fields below
 	cache   map[question]*entry
-	foreign int // queries under way for names that are not configured
+	foreign int // number of unanswered queries for names that are not configured
 	avoided map[Hop]avoidance
 	found   map[string]found
 }
 
-// New makes a resolver whose queries end with ctx.
+// New returns a resolver whose queries end with ctx.
 func New(ctx context.Context, o Options) *Resolver {
 	r := &Resolver{
 		ask: o.Ask, random: o.Random, ctx: ctx, cache: map[question]*entry{}, avoided: map[Hop]avoidance{},
@@ -96,12 +96,12 @@ func New(ctx context.Context, o Options) *Resolver {
 	return r
 }
 
-// Wait returns when no query is under way any more. The ctx of New must have ended.
+// Wait returns when all queries have ended. The ctx of New must have ended.
 func (r *Resolver) Wait() { r.group.Wait() }
 
 // Locate returns the hops for requests to a URI, in the order in which to try them. Without an error there is at least
-// one. of is the owner of the hops, for States, or empty. Without an owner it fails at once while too many such queries
-// are under way.
+// one. of is the owner of the hops, under which States finds them, or empty. Without an owner, Locate fails at once if
+// too many such queries are being made.
 func (r *Resolver) Locate(ctx context.Context, of string, q Query) ([]Hop, error) {
 	if a, err := netip.ParseAddr(strings.Trim(q.Host, "[]")); err == nil {
 		return r.usableFirst(of, []Hop{q.hop(a.Unmap(), 0)}), nil // RFC 3263 section 4.1: no query is needed
@@ -168,7 +168,8 @@ func (r *Resolver) locate(ctx context.Context, q Query, owned bool) ([]Hop, erro
 // service is the name of SRV records, with the transport that they are for.
 type service struct{ name, transport string }
 
-// services returns the SRV names of a host: from its NAPTR records if no transport is given, or else the standard ones.
+// services returns the names of a host's SRV records: from its NAPTR records if no transport is given, or else the
+// standard names.
 func (r *Resolver) services(ctx context.Context, q Query, owned bool) []service {
 	rule := []service{{"_sip._udp." + q.Host, udp}, {"_sip._tcp." + q.Host, tcp}, {"_sips._tcp." + q.Host, tls}}
 	switch q.Transport {
@@ -223,7 +224,7 @@ func (r *Resolver) byService(ctx context.Context, q Query, name string, owned bo
 	return hops, false, err
 }
 
-// hostPort is a host with a port from the records, or 0.
+// hostPort is a host, with a port from the records, or 0 if they gave none.
 type hostPort struct {
 	host string
 	port uint16

@@ -32,7 +32,7 @@ const (
 	maxHosts      = 1 << 20     // bytes of /etc/hosts
 )
 
-// system has the name servers and hosts of this machine.
+// system holds the name servers and hosts of this machine.
 type system struct {
 	conf, file string // constant
 
@@ -132,7 +132,7 @@ func exchange(ctx context.Context, q *dns.Msg, at string) (*dns.Msg, error) {
 	return nil, fmt.Errorf("name server %s: the answer is truncated over TCP, too", at)
 }
 
-// hostsAnswer makes an answer from the hosts file.
+// hostsAnswer returns an answer made from the hosts file.
 func hostsAnswer(name string, kind uint16, own []netip.Addr) *dns.Msg {
 	m := new(dns.Msg)
 	for _, a := range own {

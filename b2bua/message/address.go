@@ -24,8 +24,9 @@ func ReadURI(s string, u *sip.Uri) {
 	}
 }
 
-// AddrSpec returns the URI within a name-addr or addr-spec (RFC 3261 section 20.10): of
-// `"Ann" <sip:a@b;lr>;tag=x` it is sip:a@b;lr. It may return "" if the value is neither.
+// AddrSpec returns the URI within a name-addr or addr-spec (RFC 3261 section 20.10). For
+// `"Ann" <sip:a@b;lr>;tag=x` it returns sip:a@b;lr. It may return "" if the value is
+// neither.
 func AddrSpec(value string) string {
 	a, _ := splitAddress(value)
 	return Trim(a.uri)
@@ -124,7 +125,8 @@ func TrimBrackets(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
-// KeptAddr is an address that is stored as text, which is empty if there is no address.
+// KeptAddr is an address whose stored form is text. Without an address the text is
+// empty.
 type KeptAddr struct{ netip.AddrPort }
 
 // ParseSource parses the address that the SIP library names as a message's source.

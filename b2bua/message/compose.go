@@ -6,7 +6,7 @@ import "github.com/emiago/sipgo/sip"
 // made on the stack.
 const maxUsual = 32
 
-// NewRequest makes a request without headers and body.
+// NewRequest returns a request without headers and body.
 func NewRequest(method sip.RequestMethod) *sip.Request {
 	req := &sip.Request{Method: method}
 	req.SipVersion = version
@@ -40,7 +40,7 @@ func setHeaders(msg *sip.MessageData, all []sip.Header) {
 	copy(msg.Headers(), all)
 }
 
-// span has the positions of the first and the last of several headers.
+// span holds the positions of the first and the last of several headers.
 type span struct {
 	first, last int
 	found       bool

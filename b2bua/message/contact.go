@@ -19,8 +19,8 @@ type Contact struct {
 // misread is the value of an unreadable expiration (RFC 3261 sections 10.3 and 20.19).
 const misread = time.Hour
 
-// ContactsIn reads the Contacts of a message. all reports a Contact of "*", which stands for all of them (RFC 3261
-// section 10.2.2). wrong says what is malformed, and is empty if nothing is.
+// ContactsIn returns the Contacts of a message. all reports a Contact of "*", which stands for all of them (RFC 3261
+// section 10.2.2). wrong says what is malformed, and is empty if everything is right.
 func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 	for _, h := range headersOf(msg) {
 		if !EqualFold(h.Name(), "contact") && !EqualFold(h.Name(), "m") {
@@ -104,7 +104,7 @@ func SameURI(a, b *sip.Uri) bool {
 	return true
 }
 
-// given returns the value of a parameter as it was written. It ignores the case of the name.
+// given returns the value of a parameter as it was written. The case of the parameter's name does not matter.
 func given(params sip.HeaderParams, name string) (value string, there bool) {
 	for _, p := range params {
 		if strings.EqualFold(strings.TrimSpace(p.K), name) {

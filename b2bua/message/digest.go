@@ -110,7 +110,7 @@ type called [nonceCalledLen]byte
 // nonceID identifies a nonce.
 type nonceID [nonceTimeLen + nonceRunLen + nonceSaltLen]byte
 
-// Challenge makes a nonce for an address that calls a user. It allocates nothing.
+// Challenge returns a new nonce for an address that calls a user. It allocates nothing.
 func (m *Minter) Challenge(to netip.Addr, user []byte, now time.Time) (out Nonce) {
 	var raw [nonceDataLen + nonceMACLen]byte
 	var ms [8]byte

@@ -5,7 +5,7 @@ package message
 // the same functions, so every message that passes the check can be parsed. Faults are
 // described in fixed words, never with the peer's text.
 
-// via has the parts of one Via value (RFC 3261 section 20.42).
+// via holds the parts of one Via value (RFC 3261 section 20.42).
 type via[T text] struct {
 	name, version, transport T
 	host, port               T // an IPv6 address is without brackets
@@ -90,7 +90,7 @@ func viaWrong[T text](list T, top bool) (wrong string, readable bool) {
 	return "", readable
 }
 
-// address has the parts of the value of a From, To or Contact (RFC 3261 section 20.10).
+// address holds the parts of the value of a From, To or Contact (RFC 3261 section 20.10).
 type address[T text] struct {
 	name   T // without quotes; escapes are kept
 	uri    T

@@ -144,7 +144,7 @@ func (m *Minter) OwnsBranch(branch, fromTag []byte) bool {
 		m.minted(branchDomain, branch[cookie:], fromTag)
 }
 
-// seal makes a minted value from its nonce, for the leg with this tag, or for no leg if legTag is nil.
+// seal computes the minted value of a nonce, for the leg with this tag, or for no leg if legTag is nil.
 func (m *Minter) seal(domain byte, nonce [nonceLen]byte, legTag []byte) (out Minted) {
 	mac := m.mac(domain, nonce[:], legTag)
 	hex.Encode(out[:], nonce[:])

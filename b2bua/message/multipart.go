@@ -101,7 +101,7 @@ func mediaType(contentType string) string {
 
 // bodySplitter splits one body.
 type bodySplitter struct {
-	parts int // number of parts so far, at all levels
+	parts int // number of parts found so far, at all levels
 }
 
 // split splits a multipart at this level.
@@ -312,7 +312,7 @@ func readPart(raw []byte) (bodyPart, error) {
 	return p, nil
 }
 
-// add reads one line of a part's headers.
+// add parses one line of a part's headers, and adds it to the part.
 func (p *bodyPart) add(line string) error {
 	if line[0] == ' ' || line[0] == '\t' {
 		if len(p.header) == 0 {

@@ -100,7 +100,7 @@ type usualHeaders struct {
 	params      [commonParams]sip.HeaderKV
 }
 
-// startLine begins a message from its start line. It ignores the case of the version.
+// startLine creates the message from its start line. The case of the version does not matter.
 func (p *parsing) startLine(line string) bool {
 	first, after, _ := strings.Cut(line, " ")
 	second, third, found := strings.Cut(after, " ")
@@ -127,7 +127,7 @@ func (p *parsing) startLine(line string) bool {
 	return err == nil && !p.req.Recipient.Wildcard && strings.EqualFold(third, version)
 }
 
-// methodOf returns a method as a string that does not keep its message in memory.
+// methodOf returns a method as a string that does not hold its message in memory.
 func methodOf(name string) sip.RequestMethod {
 	for _, m := range [...]sip.RequestMethod{
 		sip.INVITE, sip.ACK, sip.BYE, sip.CANCEL, sip.OPTIONS, sip.PRACK, sip.UPDATE, sip.INFO, sip.REFER,

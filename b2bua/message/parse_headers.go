@@ -48,7 +48,7 @@ func (p *parsing) readVia(value string) sip.Header {
 // has.
 const commonParams = 4
 
-// room returns room for n parameters.
+// room returns memory for n parameters.
 func (p *parsing) room(n int) sip.HeaderParams {
 	if n > len(p.params) {
 		p.params = make([]sip.HeaderKV, n)

@@ -87,7 +87,7 @@ func namesSecret(name []byte) bool {
 	return false
 }
 
-// mask replaces everything but blanks and line ends.
+// mask replaces every byte except blanks and line ends.
 func mask(b []byte) {
 	for i, c := range b {
 		if bytes.IndexByte([]byte(" \t\r\n"), c) < 0 {

@@ -12,12 +12,12 @@ import (
 type Replays struct {
 	mu            sync.Mutex
 	recent, older map[nonceID]counted
-	begun         time.Time // when recent began
+	begun         time.Time // when the newer half, recent, was started
 	since         time.Time // nonces made before this time are too old
-	max           int       // maximum of nonces in each half
+	max           int       // maximum number of nonces in each half
 }
 
-// counted has the highest nc that came with a nonce, and which of the 64 numbers before
+// counted holds the highest nc that came with a nonce, and which of the 64 numbers before
 // it came.
 type counted struct {
 	highest uint32
@@ -71,8 +71,9 @@ func (r *Replays) Use(n ReceivedNonce, nc uint32, now time.Time) bool {
 	return true
 }
 
-// turn begins a new half and forgets the older one. From now on, nonces made before the
-// end of the older half are too old, because it may have had them.
+// turn starts a new half and drops the older one. From then on, nonces that were made
+// before the end of the dropped half are too old, because their counts may have been in
+// it.
 func (r *Replays) turn(now time.Time) {
 	if r.older != nil {
 		r.since = r.begun

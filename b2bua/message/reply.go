@@ -54,7 +54,7 @@ func Reply(req *sip.Request, code int, reason string, body []byte, headers ...si
 	return res
 }
 
-// viaBack returns the Via of a response for a Via of its request.
+// viaBack returns the Via of a response, made from a Via of its request.
 func viaBack(via *sip.ViaHeader, first bool, source string) *sip.ViaHeader {
 	if rport, asked := via.Params.Get("rport"); !first || !asked || rport != "" {
 		return via

@@ -2,15 +2,15 @@ package message
 
 import "bytes"
 
-// Scanned has the parts of a message that Scan has read. The slices point into the
+// Scanned holds the parts of a message that Scan has read. The slices point into the
 // message.
 type Scanned struct {
 	Response bool
-	Method   []byte // of a request
-	uri      []byte // of a request
+	Method   []byte // method of a request
+	uri      []byte // Request-URI of a request
 	Version  []byte // "SIP/2.0", or the text in its place
 	vias     int    // header lines
-	ViaHost  []byte // of the topmost Via, like ViaPort, Rport and Branch
+	ViaHost  []byte // host of the topmost Via; ViaPort, Rport and Branch are of the same Via
 	ViaPort  int    // 0 if none
 	Rport    bool   // the answer goes to the source port of the request (RFC 3581)
 	Branch   []byte
@@ -100,7 +100,7 @@ func kindIf[T text](kind headerKind, name T, lower string) headerKind {
 	return kindOther
 }
 
-// headerSet is a set of kinds.
+// headerSet is a set of header kinds.
 type headerSet uint16
 
 func setOf(kind headerKind) headerSet { return 1 << kind }

@@ -59,8 +59,8 @@ func CutParam[T text](list T) (key, value, rest T) {
 	return Trim(key), Trim(value), rest
 }
 
-// firstOf returns the index at which the first value of a list ends: a comma outside
-// quotes and brackets.
+// firstOf returns the index of the end of a list's first value. A value ends at a comma
+// outside quotes and brackets.
 func firstOf[T text](list T) int {
 	quoted, bracket := false, false
 	for i := 0; i < len(list); i++ {
@@ -91,7 +91,7 @@ func setOfBytes(in func(byte) bool) (set byteSet) {
 	return set
 }
 
-// hasOther reports whether v has a byte that is not in the set.
+// hasOther reports whether v has a byte outside the set.
 func hasOther[T text](v T, set *byteSet) bool {
 	for i := range len(v) {
 		if !set[v[i]] {

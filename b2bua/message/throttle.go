@@ -18,7 +18,7 @@ type Throttle struct {
 type failures struct {
 	n     int
 	at    time.Time // time of the last failure
-	until time.Time // blocked until this time
+	until time.Time // the holder is blocked until this time
 }
 
 const (

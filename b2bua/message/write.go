@@ -214,7 +214,7 @@ func (b *Buffer) params(first, separator byte, params sip.HeaderParams) {
 	}
 }
 
-// param appends a parameter, with the quotes that bare took off.
+// param appends a parameter, with the quotes that bare has removed.
 func (b *Buffer) param(p sip.HeaderKV) {
 	b.add(p.K)
 	switch {

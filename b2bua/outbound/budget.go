@@ -14,7 +14,7 @@ import (
 // optional headers and parts.
 var errInviteTooLarge = errors.New("INVITE is over the target's budget")
 
-// Measure has the properties of an INVITE that a budget limits.
+// Measure has the sizes of an INVITE that a budget limits.
 type Measure struct {
 	size    int // bytes of the whole INVITE on the wire
 	value   int // bytes of the longest value of a configured or passed header
@@ -33,8 +33,8 @@ func OverBudget(t *peers.Dial, m Measure) bool {
 	return !message.IsStream(t.Transport) && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)
 }
 
-// TypicalCredentials is the size in bytes of the credentials that a challenged INVITE
-// gets. Most of it depends on the target's challenge.
+// TypicalCredentials is the usual size in bytes of the credentials that are added to an INVITE after a challenge.
+// The target's challenge determines most of it.
 const TypicalCredentials = 300
 
 // CredentialsSize returns the room to reserve for credentials. An INVITE that may go over
@@ -47,7 +47,7 @@ func CredentialsSize(t *peers.Dial) int {
 	return TypicalCredentials
 }
 
-// Measure measures an INVITE that has this size on the wire.
+// Measure returns the sizes of an INVITE that has this size on the wire.
 func (o *Draft) Measure(size int) Measure {
 	m := Measure{size: size}
 	for _, fields := range [][]Field{o.configured, o.passed} {
@@ -59,8 +59,9 @@ func (o *Draft) Measure(size int) Measure {
 	return m
 }
 
-// Trim drops headers until the INVITE is within the budget: first those with too long a value, then passed ones,
-// configured ones, and own ones that no call depends on, each from the last one. size returns the size of the rest.
+// Trim drops headers until the INVITE is within the budget. First it drops headers with too long a value, then
+// passed ones, configured ones, and our own that calls can do without, each list from its end. size returns the
+// INVITE's size without the dropped headers.
 func (o *Draft) Trim(b Budget, size func() int) error {
 	tooLong := func(f Field) bool { return !f.Kept && longest(f) > b.Value }
 	for _, list := range []*[]Field{&o.passed, &o.configured} {

@@ -9,8 +9,9 @@ import (
 	"flowbridge/config/template"
 )
 
-// Diversion returns the number that the call was diverted from: the number in the topmost
-// Diversion (RFC 5806), or else in History-Info. It is empty if it is unknown or private.
+// Diversion returns the number that the call was diverted from, from the topmost
+// Diversion (RFC 5806), or else from History-Info. It returns "" if the number is unknown
+// or private.
 func Diversion(invite *sip.Request, country string) string {
 	all := message.Values(invite, "diversion")
 	if len(all) == 0 {
@@ -37,8 +38,8 @@ type historyEntry struct {
 // last one is this server.
 const maxHistory = 64
 
-// diverted returns the number of the last user before the user that is called now. It
-// walks from the last entry up the index tree until the number changes.
+// diverted returns the number that was called before the present one. It walks from the
+// last entry up the index tree until the number changes.
 func diverted(history []string, country string) string {
 	if len(history) > maxHistory {
 		return ""

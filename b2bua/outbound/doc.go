@@ -17,7 +17,7 @@
 // A caller can't choose the host: a rendered URI must have the same structure as its
 // template. TestRenderURI and FuzzRenderURI.
 //
-// The platform's caller is the lead (CallingParty): with direction outbound, From,
-// P-Asserted-Identity and prepare name the called party. The record's from and to are
-// those of the carrier's INVITE. lead_test.go in calltest.
+// The platform's caller is the lead (CallingParty): the person whom the agent talks to, even if a PBX has called that
+// person and hands over the call. So with direction outbound, From, P-Asserted-Identity and prepare name the called
+// party. The record's from and to are those of the carrier's INVITE. lead_test.go in calltest.
 package outbound

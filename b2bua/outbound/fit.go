@@ -14,9 +14,9 @@ import (
 // TCP.
 var ErrWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 
-// Fit makes the INVITE of a leg to a target, small enough for its transport. stream says that there is a connection,
-// tried that none could be opened. Dropped names what was left out, also after an error other than ErrWantsTCP. whole
-// is the size before that.
+// Fit returns the INVITE of a leg to a target, small enough for its transport. stream says that the INVITE goes over
+// a connection, and tried that none could be opened. Dropped lists what was left out, also after an error other than
+// ErrWantsTCP. whole is the size before that.
 func (o *Draft) Fit(t *peers.Dial, l *leg.Leg, stream, tried bool) (req *sip.Request, whole int, err error) {
 	req = o.Request()
 	size := func() int {
@@ -33,8 +33,8 @@ func (o *Draft) Fit(t *peers.Dial, l *leg.Leg, stream, tried bool) (req *sip.Req
 	return req, whole, err
 }
 
-// Shorten makes an INVITE that is sent again over UDP small enough to get this many more bytes. It returns a nil
-// request and no error if the INVITE is small enough already.
+// Shorten returns an INVITE that is sent again over UDP, made so short that this many bytes can be added. It returns
+// a nil request and no error if the INVITE is short enough already.
 func (o *Draft) Shorten(t *peers.Dial, l *leg.Leg, more int) (req *sip.Request, whole int, err error) {
 	size := func() int { return l.InviteSize(o.Request()) + more }
 	whole = size()

@@ -22,10 +22,10 @@ const anonymousURI = "sip:anonymous@anonymous.invalid"
 // caller's values must not decide where the call goes.
 var errNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
-// Inbound is the carrier's INVITE as the source of the target's.
+// Inbound describes the carrier's INVITE, from which the INVITE to the target is made.
 type Inbound struct {
 	Invite  *sip.Request
-	Source  *sip.Request // the source of passed headers: Invite, or a REFER
+	Source  *sip.Request // message with the headers that are passed on: Invite, or a REFER
 	Trusted bool         // the trunk's caller identity is trusted
 	Privacy Privacy
 	Extra   []Field // additional headers for the target's INVITE
@@ -39,8 +39,8 @@ type Draft struct {
 	passed      []Field
 	own         []Field
 	Offer       []byte
-	LocalParty  string   // From
-	RemoteParty string   // To
+	LocalParty  string   // value of From
+	RemoteParty string   // value of To
 	Dropped     []string // names of the headers, and types of the parts, that were left out
 
 	values []string // memory for the values of fields that have only one
@@ -50,7 +50,7 @@ type Draft struct {
 type Field struct {
 	Name   string
 	Values []string
-	Kept   bool // never left out
+	Kept   bool // must not be left out
 }
 
 // renderURI returns the Request-URI of an attempt.
@@ -75,10 +75,9 @@ func RouteField(proxies []string) []Field {
 	return []Field{{Name: "Route", Values: proxies, Kept: true}}
 }
 
-// Build makes the INVITE to a target: with the caller in From and P-Asserted-Identity,
-// one hop less in Max-Forwards, the configured headers byte for byte in file order, and
-// the passed headers. A configured header replaces a passed one with the same name, and
-// either replaces one of our own.
+// Build returns the INVITE to a target: with the caller in From and P-Asserted-Identity, one hop less in Max-Forwards,
+// the configured headers byte for byte in file order, and the passed headers. A configured header replaces a passed
+// one with the same name, and either replaces one of our own.
 func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg.Local, peer leg.PeerOptions,
 	offer []byte,
 ) (Draft, error) {
@@ -90,7 +89,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg
 		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, usualOwn), values: make([]string, 0, usualOwn),
 		RemoteParty: message.AddrText(&uri), Offer: offer,
 	}
-	if t.Registered && vars.To.Number != "" { // the Contact locates a PBX, but does not name the called number
+	if t.Registered && vars.To.Number != "" { // the Contact leads to a PBX, but does not name the called number
 		out.RemoteParty = "<sip:" + message.UserOf(vars.To) + "@" + uri.Host + ">"
 	}
 	if mf := in.Invite.MaxForwards(); mf != nil && *mf > 0 && *mf <= maxHops {
@@ -145,7 +144,7 @@ const usualOwn = 4
 // maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
 const maxHops = 255
 
-// add adds one of our own headers, unless there is one with its name.
+// add adds one of our own headers, unless the draft has a header of this name. kept says that it must not be left out.
 func (o *Draft) add(name, value string, kept bool) {
 	if has(o.configured, name) || has(o.passed, name) {
 		return
@@ -159,7 +158,7 @@ func has(fields []Field, name string) bool {
 	return slices.ContainsFunc(fields, func(f Field) bool { return strings.EqualFold(f.Name, name) })
 }
 
-// Request returns the INVITE for the leg.
+// Request returns the INVITE as the leg needs it, without the headers that the leg adds.
 func (o *Draft) Request() *sip.Request {
 	var room [32]sip.Header
 	hops := o.hops
@@ -227,8 +226,8 @@ type PlatformID struct {
 	External bool // set by the caller, not by the platform
 }
 
-// IDsIn reads X-EI (Synthflow's page "X-EI SIP header"): either tokens, of which the
-// first S and the first E count, or one bare value.
+// IDsIn returns the ids in a value of X-EI (Synthflow's page "X-EI SIP header"). The value has either tokens, of which
+// the first S and the first E count, or is one bare id.
 func IDsIn(xei string) (ids []PlatformID) {
 	var of [2]string // the values of S and E
 	tokens := false

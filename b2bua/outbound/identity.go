@@ -11,9 +11,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// CallerOf returns the calling party: from a trusted trunk the one in P-Asserted-Identity
-// (RFC 3325 section 9.1), else the one in Remote-Party-ID (draft-ietf-sip-privacy-04),
-// else the one in From.
+// CallerOf returns the calling party: the party in From, or, for a trusted trunk, the one in P-Asserted-Identity
+// (RFC 3325 section 9.1) or else Remote-Party-ID (draft-ietf-sip-privacy-04), if there is one.
 func CallerOf(invite *sip.Request, t *peers.Caller) template.Party {
 	if t.Trusted {
 		for _, name := range []string{"p-asserted-identity", "remote-party-id"} {
@@ -40,9 +39,8 @@ func CalledOf(invite *sip.Request, t *peers.Trunk) template.Party {
 	return message.PartyOf("", &invite.To().Address, t.Caller.Country)
 }
 
-// identified returns the first of these identities that has a number, or else the first
-// that names a party. All belong to the same party, so the name may come from another
-// one.
+// identified returns the first of these identities that has a number, or else the first that names a party. All of
+// them describe the same party, so the name may come from another one.
 func identified(identities []string, country string) (best template.Party, ok bool) {
 	name := ""
 	for _, v := range identities {
@@ -70,17 +68,16 @@ func calling(params sip.HeaderParams) bool {
 	return of == "" || strings.EqualFold(of, "calling")
 }
 
-// Privacy is the part of a caller's identity that is withheld from the target.
+// Privacy is what a caller wants withheld from the target.
 type Privacy struct {
 	number  bool // the number and everything else that identifies the caller
 	name    bool
 	history bool // the parties called before
 }
 
-// PrivacyOf reads Privacy (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section
-// 10.1), the privacy of a trusted Remote-Party-ID, and an anonymous From. A B2BUA that
-// carries the media always provides the other services, header and session, so it
-// satisfies critical, too.
+// PrivacyOf returns the privacy in Privacy (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section 10.1), in
+// a trusted Remote-Party-ID, and in an anonymous From. A B2BUA that carries the media always provides the other
+// services, header and session, so it satisfies critical, too.
 func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	var p Privacy
 	none := false
@@ -96,7 +93,7 @@ func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 			}
 		}
 	}
-	if none && p == (Privacy{}) { // RFC 3323 section 4.2: adding none is allowed
+	if none && p == (Privacy{}) { // the caller asks for no privacy (RFC 3323 section 4.2)
 		return p
 	}
 	if t.Trusted {
@@ -146,8 +143,8 @@ func withheld(params sip.HeaderParams) bool {
 	return slices.ContainsFunc(privacyTokens(params), func(s string) bool { return s == "full" || s == "uri" })
 }
 
-// CallingParty returns the caller as a target sees it: the customer, even if a PBX has
-// called the customer and hands over the call; or the target that has placed the call.
+// CallingParty returns the caller as a target sees it. This is the person whom the agent talks to (the lead), even
+// if a PBX has called that person and hands over the call, or it is the target that has placed the call.
 func CallingParty(vars template.Vars) template.Party {
 	if vars.Target != "" {
 		return vars.From
@@ -155,8 +152,8 @@ func CallingParty(vars template.Vars) template.Party {
 	return vars.Lead()
 }
 
-// WithheldFrom returns the privacy toward a target. In an outbound call, the privacy of
-// the party that placed it concerns the customer, not the target.
+// WithheldFrom returns the privacy toward a target. In an outbound call, the privacy of the party that placed it
+// does not concern the target, whose caller is the called party.
 func WithheldFrom(vars template.Vars, p Privacy) Privacy {
 	if vars.Target == "" && vars.Direction == template.DirectionOutbound {
 		return Privacy{history: p.history}

@@ -13,10 +13,10 @@ import (
 	"flowbridge/config"
 )
 
-// HeaderLine is a header in an order.
+// HeaderLine is a header that an order sets.
 type HeaderLine = message.HeaderLine
 
-// Order is the destination of an ordered transfer.
+// Order is the destination of a transfer that an operator or tool has ordered.
 type Order struct {
 	To      string // a number, a host, user@host, or a URI of the agent's lists; with Named also the name of a target
 	Named   bool
@@ -24,7 +24,7 @@ type Order struct {
 	Headers []HeaderLine
 }
 
-// Ordered is To for an order. It also returns the headers for the call. The error is a *PlaceError.
+// Ordered is To for an ordered transfer. It also returns the headers for the call. The error is a *PlaceError.
 func (t *Transfer) Ordered(o Order) (d Destination, headers []HeaderLine, err error) {
 	t.Agent = t.lastTarget()
 	target, callee := t.Peers.Targets[o.To], t.Peers.Callees[o.Trunk]
@@ -64,8 +64,8 @@ func (t *Transfer) Ordered(o Order) (d Destination, headers []HeaderLine, err er
 	return d, to.Headers, nil
 }
 
-// lastTarget returns the last target of the configuration that answered the call. Its lists also count if the call is
-// now at a trunk, or at a host from a REFER, because these have no lists.
+// lastTarget returns the last target of the configuration that answered the call. If the call is now at a trunk, or
+// at a host from a REFER, that target's lists still apply, because a trunk or host has none.
 func (t *Transfer) lastTarget() *peers.Dial {
 	for _, a := range slices.Backward(t.Tried) {
 		if last := t.Peers.Targets[a.Target]; last != nil && a.SIPStatus == 200 && a.Cause == "" {
@@ -75,7 +75,8 @@ func (t *Transfer) lastTarget() *peers.Dial {
 	return t.Agent
 }
 
-// read reads the destination of an order, unless that is a target, and its headers.
+// read parses the destination of an order, and its headers. target says that the destination is a target's name,
+// which is not parsed.
 func (o *Order) read(target bool) (r message.Referral, err error) {
 	to := o.To
 	if target {

@@ -16,7 +16,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Origination is a call that a request orders: first the customer is called over a trunk, then an agent.
+// Origination is an API request to place a call: first a customer is called over a trunk, then an agent.
 type Origination struct {
 	ID      string           // id of the call; empty means a new one
 	By      string           // who ordered it, for the record
@@ -32,7 +32,7 @@ type Origination struct {
 // NotNow returns a PlaceError for lack of capacity.
 func NotNow(why string) error { return refused(http.StatusServiceUnavailable, why, "try again later") }
 
-// Placing is a permitted origination.
+// Placing is an Origination that was checked and is permitted.
 type Placing struct {
 	Invite   *sip.Request // stands for a caller's INVITE
 	Trunk    *peers.Trunk
@@ -127,8 +127,8 @@ func (o *Origination) route(p *peers.Snapshot, vars *template.Vars, at time.Time
 	return nil
 }
 
-// Plans plans the calls to the customer and to the agents. The INVITE to the customer has From and To of the
-// origination, but not its headers, which are for the agent.
+// Plans returns the plans for calling the customer and the agents. The INVITE to the customer has From and To of
+// the origination, but not its headers, which are for the agent.
 func (p *Placing) Plans(vars template.Vars) (customer, agents Plan) {
 	vars.Direction, vars.HeaderFunc = template.DirectionInbound, func(string) string { return "" }
 	vars.From.User, vars.To.User = strings.Clone(vars.From.Number), strings.Clone(vars.To.Number)

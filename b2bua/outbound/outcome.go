@@ -5,11 +5,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// Outcome is the meaning of an INVITE's end for its call.
+// Outcome is what the end of an INVITE to a target means for its call.
 type Outcome struct {
 	Cause       cause.Cause
-	Disposition string // for the record if the call ends with it
-	Q850        int    // for the record; 0 if none
+	Disposition string // disposition in the record if the call ends with this
+	Q850        int    // Q.850 code in the record; 0 if none
 	Next        bool   // try the next target
 }
 

@@ -14,18 +14,19 @@ import (
 type Plan struct {
 	Targets    []*peers.Target // the targets not tried yet
 	Shared     bool            // the route's split has chosen the first one
-	FailoverOn []int           // additional statuses after which the next target is tried
+	FailoverOn []int           // additional statuses of a target that lead to the next target
 	Full       []*peers.Target // targets without room, for which the call may wait, or that are out of use
 	Capped     bool            // one of Full had no room
 
-	Reason  string         // of the attempts in the record: "" for the route, or record.ReasonTransfer etc.
-	By      string         // the token that ordered it
-	Vars    *template.Vars // for its templates; nil means the call's
-	Source  *sip.Request   // source of passed headers; nil means the caller's INVITE
+	Reason  string         // reason for the attempts in the record: "" for the route, or record.ReasonTransfer etc.
+	By      string         // name of the token of the request that ordered it
+	Vars    *template.Vars // variables for its templates; nil means the call's
+	Source  *sip.Request   // message whose headers are passed on; nil means the caller's INVITE
 	Headers []Field        // additional headers for its INVITEs
 }
 
-// Replaces reports whether a plan is not the route's, but for a replacement of the agent, or for the customer.
+// Replaces reports whether a plan is not the route's, but calls a replacement for the agent, or the first party of a
+// placed call.
 func (p *Plan) Replaces() bool { return p.Reason != "" }
 
 // Next takes out the next target, or returns nil if none is left. shared says that the route's split has chosen it.
@@ -47,8 +48,8 @@ func (p *Plan) VarsFor(attempt int, call template.Vars) template.Vars {
 	return call
 }
 
-// Plan plans the calls to the destination of a transfer, with these headers. by is the agent for Referred-By. req is
-// its REFER, or nil for an ordered transfer.
+// Plan returns the plan for calling the destination of a transfer. with has additional headers. by is the value of
+// Referred-By. req is the agent's REFER, or nil for an ordered transfer.
 func (t *Transfer) Plan(d Destination, with []message.HeaderLine, by string, req *sip.Request) Plan {
 	headers := []Field{{Name: "Referred-By", Values: []string{by}, Kept: true}}
 	for _, h := range with {
@@ -56,7 +57,7 @@ func (t *Transfer) Plan(d Destination, with []message.HeaderLine, by string, req
 	}
 	vars := t.Vars
 	vars.To, vars.Route, vars.Row = d.Party, d.Route, t.Peers.RowOf(d.Party.Number)
-	if t.Vars.Target == "" { // the customer is the calling party in either direction
+	if t.Vars.Target == "" { // the caller stays the calling party, whatever the direction
 		vars.From, vars.Direction = CallingParty(t.Vars), template.DirectionInbound
 	}
 	return Plan{
@@ -65,7 +66,7 @@ func (t *Transfer) Plan(d Destination, with []message.HeaderLine, by string, req
 	}
 }
 
-// RescuePlan plans the calls to the targets that may take over from a lost target. It may have no targets.
+// RescuePlan returns the plan for calling the targets that may take over from a lost target. It may have no targets.
 func RescuePlan(p *peers.Snapshot, r *config.Route, call template.Vars, lost *peers.Target,
 	rescue template.RescueVars,
 ) Plan {
@@ -80,7 +81,7 @@ func RescuePlan(p *peers.Snapshot, r *config.Route, call template.Vars, lost *pe
 	}
 }
 
-// PlaceError is the reason that no call is placed.
+// PlaceError is the reason why no call is placed.
 type PlaceError struct {
 	Status          int // HTTP status
 	Problem, Remedy string

@@ -31,9 +31,9 @@ func (e *PrepareError) Unwrap() error { return e.Err }
 type Requested struct {
 	Prepared peers.Prepared
 	URI      sip.Uri
-	Cause    cause.Cause // cause.None if it has both
+	Cause    cause.Cause // cause.None if there is both an id and a URI
 	Err      error
-	Elapsed  time.Duration // of the API call
+	Elapsed  time.Duration // duration of the API call
 	AskedAPI bool
 }
 
@@ -94,7 +94,7 @@ func (out *Requested) ask(ctx context.Context, t *peers.Target, req peers.Prepar
 	if !closed {
 		return &PrepareError{Cause: cause.APICircuitOpen, Err: ErrCircuitOpen}
 	}
-	says := circuit.Neutral // also after a panic, or if the caller has given up
+	says := circuit.Neutral // also after a panic, or if the caller has hung up
 	defer func() { t.API.End(time.Now(), &try, says) }()
 	out.AskedAPI = true
 	out.Prepared, err = t.Preparer.Prepare(ctx, req)

@@ -8,8 +8,8 @@ import (
 	"flowbridge/internal/tracecontext"
 )
 
-// TraceOf returns the trace of the call with this id: that in the traceparent header if the caller is trusted and sends
-// one, or else a new one. invite is nil for a call without an INVITE.
+// TraceOf returns the trace of the call with this id. It is the trace in the traceparent header if the caller is
+// trusted and sends one, or else a new one. invite is nil for a call without an INVITE.
 func TraceOf(callID string, invite *sip.Request, trusted bool, t *config.OTLP) tracecontext.Trace {
 	brought := ""
 	if invite != nil && trusted {

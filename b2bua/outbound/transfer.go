@@ -24,16 +24,16 @@ import (
 type Destination struct {
 	Party      template.Party
 	Targets    []*peers.Target // targets to try, in order
-	FailoverOn []int           // of the targets' route
+	FailoverOn []int           // FailoverOn of the targets' route
 	Route      string          // the targets' route; empty if none
 	ReferTo    string          // the value of Refer-To if the caller's side does the transfer
 }
 
-// Transfer has the data of a call whose agent asks for a transfer.
+// Transfer describes a call that is to be transferred.
 type Transfer struct {
 	Peers  *peers.Snapshot
 	Trunk  *peers.Trunk // the caller's trunk
-	Agent  *peers.Dial  // the agent that asks; its configuration decides
+	Agent  *peers.Dial  // the agent that the call leaves; its configuration decides
 	Vars   template.Vars
 	Caller leg.Dialog
 	Ours   [2]string // our hosts as the caller and the agent know them
@@ -95,7 +95,7 @@ func (t *Transfer) directly(to message.Referral, d Destination) (Destination, in
 		transport = strings.ToLower(named)
 	}
 	text := parsed.String()
-	uri, err := template.Parse(text) // a URI has no braces, so this can't be a template
+	uri, err := template.Parse(text) // a URI has no braces, so no template is found
 	if err != nil {
 		return d, 400, message.ErrReferTo
 	}
@@ -152,7 +152,7 @@ func (t *Transfer) referToNumber(to message.Referral, who template.Party) string
 }
 
 // Referrer returns the party in Referred-By (RFC 3892): the one in the agent's REFER, or else the number that the
-// caller has called, at our address. req is nil for an order.
+// caller has called, at our address. req is nil for an ordered transfer.
 func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
 	if req != nil {
 		if by, err := message.ReferredBy(req); err == nil && by != "" {

@@ -11,9 +11,10 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// SetVariables sets variables of a call: headers X-NAME of the caller's INVITE, so that templates and pass_headers of
-// later legs have them. An empty value removes one. before has the variables set earlier; the returned set has all
-// variables that are set now. The limits of standIn apply. The error is a *PlaceError.
+// SetVariables sets variables of a call, as headers X-NAME of the caller's INVITE, so that templates and pass_headers
+// of later legs have them. An empty value removes a variable. before has the variables set earlier, and change those
+// to set; the returned set has all variables that are set now. The limits of standIn apply. The error is a
+// *PlaceError.
 func SetVariables(invite message.HeaderText, before, change map[string]string) (_ message.HeaderText,
 	set map[string]string, err error,
 ) {

@@ -12,10 +12,10 @@ import (
 	"flowbridge/config"
 )
 
-// Admission limits the calls. Its counts outlive reloads. Its lock is held only while
-// counts are compared and changed, and while a reload updates the usages.
+// Admission limits the calls. Its counts outlive reloads. Its lock is held only while counts are compared and changed,
+// and while a reload updates the usages.
 type Admission struct {
-	Peers atomic.Pointer[Snapshot] // in force
+	Peers atomic.Pointer[Snapshot] // the current snapshot
 	// CircuitChanged is called when a circuit opens, is tried or closes. It must not block. It may be nil.
 	CircuitChanged atomic.Pointer[func(circuit.Change)]
 
@@ -26,11 +26,11 @@ type Admission struct {
 	scarce   bool              // the memory is scarce
 	setups   pool              // calls without an answer
 	ports    pool              // calls with ports
-	trunks   map[string]*usage // by name
-	targets  map[string]*usage // by name
-	callers  map[string]*usage // calls placed by targets, by target name
+	trunks   map[string]*usage // use of each trunk, by name
+	targets  map[string]*usage // use of each target, by name
+	callers  map[string]*usage // use by the calls that targets place, by target name
 	circuits circuits
-	sources  *Rates // new requests by address
+	sources  *Rates // rates of new requests, by address
 	place    int    // this node's place among the nodes that share the caps
 	nodes    int    // number of nodes that share the caps; 0 if there is no fleet
 	queue    queue
@@ -40,30 +40,30 @@ type Admission struct {
 // usage counts the open calls of a trunk or target. It outlives reloads.
 type usage struct {
 	rate *rate.Limiter
-	cps  int // limit from the configuration, like most
+	cps  int // limit of calls a second, from the configuration, like most
 	most int // maximum of calls; 0 means no limit
 
-	registered atomic.Pointer[registered] // nil if it is not registered
+	registered atomic.Pointer[registered] // nil if we have not registered it
 
 	// guarded by Admission.mu
 	calls         int
 	taken         time.Time // when the last call began
-	waiters       int       // queued calls that wait for it
-	setups, ports share     // of the calls that it places
+	waiters       int       // number of queued calls that wait for a place here
+	setups, ports share     // parts of the pools for the calls that the trunk places
 	callers       numbers
 	destinations  numbers
-	placed        lastHour // calls that requests have placed over it
+	placed        lastHour // calls over the trunk that API requests have placed
 }
 
-// registered identifies the calls of a trunk that we have registered: they are for the user of its Contact, and come
-// from its registrar.
+// registered identifies the calls of a trunk at which we have registered: they are for the user of our Contact, and
+// come from the registrar.
 type registered struct {
 	token string
 	at    netip.Addr
 }
 
-// Registered stores how to identify the calls of a trunk that we have registered. The zero address means that it is no
-// longer registered, and its calls come only from its sources.
+// Registered stores how to identify the calls of a trunk at which we have registered. The zero address means that the
+// registration has ended, and calls come only from the trunk's sources.
 func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -83,7 +83,7 @@ func NewAdmission(cfg *config.Config, preparers map[string]Preparer) *Admission 
 	return a
 }
 
-// Reload replaces trunks, targets and routes for new calls.
+// Reload makes new calls use the trunks, targets and routes of cfg.
 func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	p := &Snapshot{
 		Routes: cfg.Routes, Numbers: cfg.Numbers, Marks: routeMarks(cfg.Routes), Targets: map[string]*Target{},
@@ -126,7 +126,8 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	}
 }
 
-// usageOf finds or makes the usage with this name. If its rate limit has changed, the rate restarts.
+// usageOf returns the usage with this name, which it creates if there is none. If its rate limit has changed, the rate
+// restarts.
 func usageOf(usages map[string]*usage, name string, most, cps int) *usage {
 	t := usages[name]
 	if t == nil {
@@ -140,7 +141,7 @@ func usageOf(usages map[string]*usage, name string, most, cps int) *usage {
 	return t
 }
 
-// forget drops the usages without calls that belong to no peer.
+// forget removes the usages that have no calls and whose trunk or target is no longer configured.
 func (a *Admission) forget(p *Snapshot) {
 	has := map[*usage]bool{}
 	for _, t := range p.Trunks {
@@ -158,7 +159,8 @@ func (a *Admission) forget(p *Snapshot) {
 	}
 }
 
-// limiter returns a limiter for n events a second, and n at once, or nil if n is 0, which means no limit.
+// limiter returns a limiter that allows n events a second, all of which may come at once. It returns nil, which means
+// no limit, if n is 0.
 func limiter(n int) *rate.Limiter {
 	if n <= 0 {
 		return nil
@@ -180,7 +182,7 @@ const (
 	CapacityMemory            // the process has too little memory
 )
 
-// Open has the counts of open calls.
+// Open holds the numbers of open calls.
 type Open struct {
 	Setups  int // calls without an answer
 	Trunks  map[string]int
@@ -189,7 +191,7 @@ type Open struct {
 	Numbers int            // numbers with open calls, over all trunks
 }
 
-// Open returns the counts of open calls.
+// Open returns the numbers of open calls.
 func (a *Admission) Open() Open {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -263,7 +265,7 @@ func capOf(n int) int {
 	return n
 }
 
-// take counts a call, for which there must be room.
+// take counts a new call. There must be room for it.
 func (t *usage) take(now time.Time) {
 	if t.rate != nil {
 		t.rate.AllowN(now, 1)
@@ -272,7 +274,8 @@ func (t *usage) take(now time.Time) {
 	t.taken = now
 }
 
-// Enter takes a place for a call from the trunk. Answered and Leave give it back.
+// Enter counts a new call from the trunk, as an open call and as a set-up, if there is room. Answered and Leave undo
+// that.
 func (a *Admission) Enter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -303,14 +306,14 @@ func (a *Admission) Reenter(t *Trunk) Capacity {
 	return CapacityFree
 }
 
-// Answered gives back the set-up place of a call.
+// Answered ends the set-up of a call, which then no longer counts as a set-up.
 func (a *Admission) Answered(t *Trunk) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.setups.add(&t.setups, -1)
 }
 
-// Leave gives back a call's place, and its set-up place if the call still has it.
+// Leave ends the counting of a call, also as a set-up if it was not answered.
 func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -322,8 +325,9 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.serve(t.usage, time.Now())
 }
 
-// Occupy takes a place for a call to the target, unless its circuit is open. Vacate gives it back. A called trunk also
-// has limits for its numbers. A refused call takes no place. The caller must end the try with RecordOutcome.
+// Occupy counts a call to the target, if there is room and its circuit is not open. Vacate undoes that. A called trunk
+// also has limits for its numbers. A refused call is not counted. The caller must report the outcome with
+// RecordOutcome.
 func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -345,7 +349,8 @@ func (a *Admission) Takes(t *Target) bool {
 		State == circuit.Closed
 }
 
-// Reoccupy is Occupy for a call that the old process admitted. The call has had its place before, so rates don't count.
+// Reoccupy is Occupy for a call that the old process has admitted. The old process has counted it for the rates, so it
+// does not count for them again.
 func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -364,7 +369,7 @@ func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	return try, LimitNone
 }
 
-// occupy is Occupy for a call for which there is room.
+// occupy counts a call to a target that has room for it.
 func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
 	try, closed := t.SIP.Begin(now)
 	if !closed {
@@ -380,7 +385,7 @@ func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Li
 	return try, LimitNone
 }
 
-// Vacate gives back the place of a call to the target. The first call that waits for the place gets it.
+// Vacate ends the counting of a call to the target. The place goes to the first call that waits for it.
 func (a *Admission) Vacate(t *Target, p Parties) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -395,8 +400,8 @@ func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 	a.serve(t.usage, now)
 }
 
-// Resume counts a continued call of the old process, even beyond the limits: for its trunk, with inSetup also as a call
-// in set-up, and for its callee unless that is nil.
+// Resume counts a call of the old process that continues, even beyond the limits. It counts for its trunk, with inSetup
+// also as a set-up, and for its callee unless that is nil.
 func (a *Admission) Resume(t *Trunk, p Parties, inSetup bool, callee *Target, calleeParties Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -415,7 +420,7 @@ func (a *Admission) Resume(t *Trunk, p Parties, inSetup bool, callee *Target, ca
 	}
 }
 
-// Drain makes the admission refuse all new calls from now on, and the waiting calls.
+// Drain refuses all new calls from now on, and ends the waits of queued calls.
 func (a *Admission) Drain() {
 	a.mu.Lock()
 	defer a.unlock()

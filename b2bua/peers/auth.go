@@ -68,7 +68,7 @@ type Authenticator struct {
 	offer    []message.Algorithm
 	replays  *message.Replays
 	throttle *message.Throttle
-	nobody   *secret // for unknown users, so that checking them takes as long
+	nobody   *secret // checked for unknown users, so that they take as long as known ones
 }
 
 // NewAuthenticator returns an authenticator that offers these algorithms.
@@ -118,8 +118,8 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	}
 }
 
-// credentialsOf finds the credentials for this realm. Malformed credentials count as
-// empty.
+// credentialsOf returns the credentials for this realm in a request, or false if there
+// are none. Malformed credentials are returned as empty ones.
 func credentialsOf(req *sip.Request) (credentials, bool) {
 	for _, h := range req.GetHeaders("Authorization") {
 		c, digest, err := parseCredentials(h.Value())
@@ -138,9 +138,9 @@ func (c credentials) count() (nc uint32, ok bool) {
 	return uint32(n), err == nil && len(c.nc) == 8 && c.cnonce != "" && strings.EqualFold(c.qop, "auth")
 }
 
-// match finds the trunk whose user and password give the response, and whose call it is.
-// It takes as long for unknown users. bare reports that the credentials do not name the
-// called user.
+// match returns the trunk whose user and password give the response, if the credentials
+// are for this call. It takes as long for unknown users. bare reports that the
+// credentials do not name the called user.
 func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) (found *Trunk, bare bool) {
 	tried := false
 	for _, t := range trunks {

@@ -20,7 +20,7 @@ type Caller struct {
 	Originate    *config.Originate // nil if requests may not place calls over it
 	Registrar    *config.Registrar // nil if it does not register here
 	Register     *config.Register  // nil if we do not register there
-	Identity     *config.Identity  // nil if its calls are not verified
+	Identity     *config.Identity  // nil if its callers are not verified
 }
 
 // bound reports whether we register for the trunk, and it has neither credentials nor certificates: then only

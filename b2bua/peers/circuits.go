@@ -11,7 +11,7 @@ import (
 	"flowbridge/config"
 )
 
-// circuits are the circuit breakers of the targets, trunks and APIs that calls depend on. They outlive reloads.
+// circuits holds the circuit breakers of the targets, trunks and APIs that calls depend on. They outlive reloads.
 type circuits struct {
 	sip  map[string]*circuit.Breaker // by the name of the target or trunk
 	apis map[string]*circuit.Breaker // by origin; targets with the same API share its breaker
@@ -28,12 +28,12 @@ const (
 	longestPause = 30 * time.Second
 )
 
-// settingsOf returns a circuit's settings. probed says that OPTIONS find out whether it may close.
+// settingsOf returns a circuit's settings. probed says that OPTIONS, and not calls, find out whether it may close.
 func settingsOf(c config.Circuit, probed bool) circuit.Settings {
 	return circuit.Settings{Failures: c.Failures, Pause: firstPause, MaxPause: longestPause, Probed: probed}
 }
 
-// breaker finds or makes the circuit with this key.
+// breaker returns the circuit with this key, which it creates if there is none.
 func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s circuit.Settings) *circuit.Breaker {
 	b := all[key]
 	if b == nil {
@@ -42,7 +42,7 @@ func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s
 				(*told)(c)
 			}
 			if a.queues.Load() > 0 {
-				go a.circuitMoved() // the lock may be held
+				go a.circuitMoved() // in a goroutine, because the caller may hold the lock
 			}
 		})
 		all[key] = b
@@ -88,14 +88,14 @@ func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	}
 }
 
-// RecordOutcome tells the circuit of the target how its part of an attempt ended, or that it rings. code is its final
-// answer, or 0 for none. Only the first report about an attempt counts.
+// RecordOutcome reports to the target's circuit how an attempt ended, or that the target rings. code is the target's
+// final answer, or 0 for none. Only the first report about an attempt counts.
 func (t *Target) RecordOutcome(try *circuit.Try, why cause.Cause, code int) {
 	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
 }
 
-// Leave lets a try continue without its caller. end records the outcome. Without that, the try counts as silent after
-// this time.
+// Leave separates a try from its attempt, because the caller does not wait for it any longer. end reports its outcome
+// to the circuit. If end is not called in this time, the target counts as silent.
 func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why cause.Cause, code int)) {
 	left, once := *try, sync.Once{}
 	*try = circuit.Try{}
@@ -143,10 +143,10 @@ func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 	}
 }
 
-// CircuitStatus is the status of a circuit, and its subject.
+// CircuitStatus is the status of one circuit.
 type CircuitStatus struct {
-	API  bool   // the circuit of its API, not of its SIP side
-	Name string // of the target or trunk; targets with the same API share its circuit
+	API  bool   // it is the circuit of the target's API, and not of its SIP side
+	Name string // name of the target or trunk; targets with the same API share its circuit
 	circuit.Status
 }
 

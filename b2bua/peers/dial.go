@@ -15,10 +15,9 @@ import (
 	"flowbridge/config/template"
 )
 
-// Calls go both ways. A target that places a call, as platforms do for a warm transfer,
-// is recognised, challenged and admitted like a trunk. A trunk that is called is dialled
-// like a target. So a Trunk has a Caller and a Target has a Dial, and each can be made
-// from either section of the configuration.
+// Calls go both ways. A target that places a call, as platforms do for a warm transfer, is recognised, challenged and
+// admitted like a trunk. A trunk that is called is dialled like a target. So a Trunk has a Caller and a Target has a
+// Dial, and each of these can be made from a trunk or a target of the configuration.
 
 // Peer is the configuration for a leg, whichever side calls.
 type Peer struct {
@@ -117,8 +116,8 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 	return d
 }
 
-// NewReferred makes a target from a URI that the agent of another target has named. It
-// has that target's codecs and time limits, and its calls count for no limit.
+// NewReferred returns a target for a URI that the agent of another target has named. It has that target's codecs and
+// time limits, and its calls count against no limit.
 func NewReferred(name string, uri *template.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
 	return &Target{usage: &usage{}, Dial: DialOf(referred)}
@@ -160,7 +159,7 @@ type Preparer interface {
 // PrepareRequest is a request to a platform about a call.
 type PrepareRequest struct {
 	config.Ask
-	CallID string // this server's id; a retry has the same
+	CallID string // our id of the call; a retry has the same
 }
 
 // Variable is a name with its value for one call.

@@ -8,7 +8,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// Parties has the calling and the called number of a call, in the form that templates use.
+// Parties holds the calling and the called number of a call, in the form that templates use.
 type Parties struct{ From, To string }
 
 // Limit is the limit that a call, or an attempt, exceeds.
@@ -17,10 +17,10 @@ type Limit int
 // The limits.
 const (
 	LimitNone        Limit = iota
-	LimitCap               // of the target or trunk as a whole
+	LimitCap               // limit of the target or trunk as a whole
 	LimitCircuit           // the target or trunk is out of use, because it has failed
-	LimitCaller            // of the calling number
-	LimitDestination       // of the called number
+	LimitCaller            // limit of the calling number
+	LimitDestination       // limit of the called number
 	LimitClosed            // no new calls are taken
 )
 
@@ -102,8 +102,9 @@ func (a *Admission) Release(t *Trunk, p Parties) {
 	t.release(p)
 }
 
-// Status returns the answer to a caller that exceeds a limit, or otherwise if the limit is a target's. For the limit of
-// a number it is not 503, because the carrier would hold back all its calls, and not only the calls of one number.
+// Status returns the status for a caller whose call exceeds the limit. For the limit of a target it returns otherwise.
+// For the limit of a number it is not 503, because the carrier would hold back all its calls, and not only the calls of
+// one number.
 func (l Limit) Status(otherwise int) int {
 	switch l {
 	case LimitCaller:

@@ -8,8 +8,8 @@ import (
 	"flowbridge/b2bua/circuit"
 )
 
-// lastHour counts the calls that requests have placed over a trunk within the last hour. Its memory is bounded by the
-// limit.
+// lastHour has the times of the calls that API requests have placed over a trunk within the last hour. Its memory is
+// bounded by the limit.
 type lastHour struct{ began []time.Time }
 
 // count returns how many of the calls began within the last hour.
@@ -22,9 +22,9 @@ func (h *lastHour) count(now time.Time) int {
 	return len(h.began)
 }
 
-// Originate counts a call that a request places over the trunk. It takes a place at the first agent that has room, and
-// counts the call for the trunk, its numbers, and its hourly limit. Vacate, Leave and Release undo the first three. It
-// returns the agent, or the reason against the call.
+// Originate counts a call that an API request places over the trunk: for the first agent with room, for the trunk, for
+// the numbers, and for the hourly limit. Vacate, Leave and Release undo the first three. Originate returns the agent,
+// or a nil agent and why the call is refused.
 func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Time) (agent *Target, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -57,8 +57,8 @@ func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Ti
 	return agent, ""
 }
 
-// reserve takes a place at the first target with room, for a later attempt. If no target has room it returns nil, and
-// full is the limit of the last one.
+// reserve counts a later attempt at the first target with room, and returns that target. If no target has room it
+// returns nil, and full is the limit of the last one.
 func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Target, full Limit) {
 	for _, t := range targets {
 		var try circuit.Try
@@ -71,7 +71,7 @@ func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Tar
 	return nil, full
 }
 
-// words describes the lack of capacity.
+// words says in words why there is no capacity.
 func (c Capacity) words(t *Trunk) string {
 	switch c {
 	case CapacityNone:

@@ -19,19 +19,19 @@ import (
 	"flowbridge/store/record"
 )
 
-// Snapshot has the trunks, targets and routes of one configuration. It never changes: a
-// reload makes another, and a call keeps the one that it began with.
+// Snapshot holds the trunks, targets and routes of one configuration. It never changes: a reload makes another, and
+// a call keeps the one that it began with.
 type Snapshot struct {
 	Routes  []config.Route
 	Numbers *config.Table           // nil if none
-	Marks   []uint64                // of the routes, in their order
+	Marks   []uint64                // marks of the routes, which identify them across configurations, in route order
 	Trunks  []*Trunk                // in file order, followed by the targets that may call
 	Targets map[string]*Target      // by name
 	Callees map[string]*Target      // trunks that can be called, by name
 	Allow   string                  // methods that a trunk may send
 	Tones   map[string]*audio.Sound // tones and sounds, by name
 	IDs     []*template.Template    // additional ids of a call, which hooks may use
-	sources *Rates                  // new requests by address; the same in all snapshots
+	sources *Rates                  // rates of new requests by address; shared by all snapshots
 }
 
 // Trunk is a trunk with its open calls, or a target that may call.
@@ -39,7 +39,7 @@ type Trunk struct {
 	Caller   *Caller
 	Platform *Policy // its Policy if it is a target; nil for a real trunk
 	*usage
-	secret      *secret // nil if it need not show credentials
+	secret      *secret // checks its credentials; nil if it need not show any
 	kindAndName string
 }
 
@@ -48,8 +48,8 @@ type Target struct {
 	Dial     *Dial
 	Trunk    *Caller // its Caller if it is a trunk; nil for a real target
 	Preparer Preparer
-	SIP      *circuit.Breaker // for the target itself; nil if it never opens
-	API      *circuit.Breaker // for the API that Preparer asks; nil if it never opens
+	SIP      *circuit.Breaker // circuit of the target's SIP side; nil if it never opens
+	API      *circuit.Breaker // circuit of the API that Preparer asks; nil if it never opens
 	*usage
 }
 
@@ -168,10 +168,10 @@ func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	return real, targets
 }
 
-// Sender is the origin of a message as the transport knows it.
+// Sender is what the transport knows about the origin of a message.
 type Sender struct {
 	Addr  netip.AddrPort
-	Names []string // in its verified client certificate
+	Names []string // names in its verified client certificate
 }
 
 // couldBe reports whether the sender meets the trunk's conditions, except those about the
@@ -189,10 +189,9 @@ func (t *Trunk) isListed() bool {
 	return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 || t.Caller.bound()
 }
 
-// isOthers reports whether the sender is known, by address or certificate, as real trunks
-// of which none is caller or callee. callee may be nil. The result is also false if one
-// network of such a trunk contains both the sender and at, the address at which the
-// callee was called.
+// isOthers reports whether the sender's address or certificate belongs to real trunks, but to neither caller nor
+// callee. callee may be nil. The result is false if one network of such a trunk contains both the sender and at,
+// the address at which the callee was called.
 func (p *Snapshot) isOthers(from Sender, caller *Trunk, callee *Target, at netip.Addr) bool {
 	others := false
 	for _, t := range p.Trunks {
@@ -269,8 +268,8 @@ func rank(a, b *Trunk, from Sender) int {
 	)
 }
 
-// Candidates returns the trunks whose conditions a request meets apart from credentials,
-// the most specific first, and among equals those with credentials first.
+// Candidates returns the trunks whose conditions, other than credentials, a request meets. The most specific comes
+// first, and among equals those with credentials.
 func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	var fit []*Trunk
 	for _, t := range p.Trunks {
@@ -305,12 +304,12 @@ func (p *Snapshot) Registering(req *sip.Request, from Sender) (all []*Trunk) {
 	return all
 }
 
-// Record returns the user of the address-of-record of a trunk that registers here.
+// Record returns the user part of the address-of-record of a trunk that registers here.
 func (t *Trunk) Record() string { return cmp.Or(t.Caller.Registrar.User, t.secret.username) }
 
-// Contenders returns the matching trunks whose credentials are checked, and the fallback
-// for a request without credentials, or nil if the request needs some. A trunk with
-// credentials comes before a trunk that is no more specific, but does not hide it.
+// Contenders divides the trunks that a request fits. It returns the trunks whose credentials are checked, and the
+// trunk of a request without credentials, or nil if the request needs some. A trunk with credentials comes before a
+// trunk that is no more specific, but does not hide it.
 func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	open := slices.IndexFunc(fit, func(t *Trunk) bool { return !t.NeedsCredentials() })
 	switch {
@@ -359,15 +358,15 @@ func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	return best
 }
 
-// SourceTrust is the trust in a sender that rests only on its address or certificate.
+// SourceTrust is how far a sender is trusted for its address or certificate alone.
 type SourceTrust struct {
-	Known bool // it has the address or certificate of a trunk
-	Open  bool // it can be a trunk that may send from anywhere and shows credentials
+	Known bool // the sender has the address or certificate of a trunk
+	Open  bool // the sender can be a trunk that may send from anywhere and shows credentials
 	Asked bool // every trunk that it can be must show credentials
 
-	Registers bool // it can be a trunk that registers here
+	Registers bool // the sender can be a trunk that registers here
 
-	natOn, natAuto bool // config.NATMode of a trunk that it may be
+	natOn, natAuto bool // the NAT modes of the trunks that it may be
 }
 
 // BehindNAT reports whether to answer a peer with this host in Via at its source port

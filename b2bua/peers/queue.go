@@ -7,15 +7,14 @@ import (
 	"flowbridge/b2bua/circuit"
 )
 
-// Waiter is a call in the queue of its route. Before it waits for the first time it is zero, except for the fields that
-// the call sets.
+// Waiter is a call in the queue of its route. The call sets the constant fields before it waits for the first time.
 type Waiter struct {
 	// constant
-	ID      string  // of the call. Ids are ordered by time, so the oldest call is served first, also after an upgrade.
+	ID      string  // id of the call. Ids are ordered by time, so the oldest call is served first, also after an upgrade.
 	Trunk   *Trunk  // the trunk that the call comes from
 	Mark    uint64  // mark of its route
-	Parties Parties // parties for which it takes the place
-	Called  func()  // tells the call that Place has a result. It must not block.
+	Parties Parties // the numbers of the call, whose limits count
+	Called  func()  // called when Place has a result. It must not block.
 
 	// guarded by Admission.mu
 	targets []*Target // targets that it waits for, in the order of its route
@@ -32,21 +31,21 @@ const (
 	wasCalled         // Place has a result
 )
 
-// Place is a place at a target, or the reason that there will be none. Vacate gives the place back. The caller must end
-// its try with RecordOutcome.
+// Place is the result of a wait: a place at a target, or the reason that there will be none. Vacate gives the place
+// back. The caller must report the outcome of its try with RecordOutcome.
 type Place struct {
 	Target *Target
 	Try    circuit.Try
 	Why    Limit // LimitNone if it has the place
 }
 
-// queue has the waiting calls. Admission.mu guards all of it.
+// queue holds the calls that wait. Admission.mu guards all of it.
 type queue struct {
 	all    []*Waiter // in the order of arrival
 	routes map[uint64]int
 	called []func() // functions to call once the lock is free
 
-	alarm   *time.Timer // serves the queue when time makes room; nil until it is needed
+	alarm   *time.Timer // serves the queue when a rate or a circuit allows calls again; nil until needed
 	alarmAt time.Time   // zero if it is off
 }
 
@@ -85,7 +84,7 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 	return LimitNone
 }
 
-// mayFree reports whether it is useful to wait for a full target, because its circuit is not open.
+// mayFree reports whether waiting for a full target makes sense. It does not if its circuit is open.
 func mayFree(t *Target) bool { return t.SIP.Status().State != circuit.Open }
 
 // Place returns the result of a call's wait, once. ok is false if there is none yet.
@@ -98,7 +97,7 @@ func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	return a.collect(w), true
 }
 
-// collect returns the result, and counts the call as a set-up again.
+// collect returns the result of a wait, and counts the call as a set-up again.
 func (a *Admission) collect(w *Waiter) Place {
 	w.state = waitsNot
 	a.setups.add(&w.Trunk.setups, 1)
@@ -219,7 +218,7 @@ func (a *Admission) dropTarget(w *Waiter, t *Target, why Limit) {
 	t.waiters--
 }
 
-// call ends a wait. The call is told once the lock is free.
+// call ends a wait with a result. The call's Called is called once the lock is free.
 func (a *Admission) call(w *Waiter, p Place) {
 	a.remove(w)
 	w.state, w.place = wasCalled, p
@@ -242,7 +241,7 @@ func (a *Admission) remove(w *Waiter) {
 	}
 }
 
-// unlock releases the lock, and then tells the calls whose wait has ended.
+// unlock releases the lock, and then calls Called of the calls whose wait has ended.
 func (a *Admission) unlock() {
 	called := a.queue.called
 	a.queue.called = nil
@@ -252,8 +251,8 @@ func (a *Admission) unlock() {
 	}
 }
 
-// circuitMoved updates the waiting calls after circuits have opened or closed. No call waits for a target that is out
-// of use: its caller is then refused like a new one.
+// circuitMoved updates the waiting calls after circuits have opened or closed. Calls do not wait for targets that are
+// out of use; the caller of a call without another target is refused.
 func (a *Admission) circuitMoved() {
 	a.mu.Lock()
 	defer a.unlock()
@@ -278,8 +277,8 @@ const (
 	lookEvery = time.Second // while one call tries a target whose circuit was open, and may not report its end
 )
 
-// lookAgain sets the alarm for the moment at which time may make room at a target. Other events that make room serve
-// the queue themselves.
+// lookAgain sets the alarm for the time at which a target's rate or circuit may allow calls again. Other events that
+// make room serve the queue themselves.
 func (a *Admission) lookAgain(t *Target, now time.Time) {
 	var after time.Duration
 	switch s := t.SIP.Status(); {
@@ -304,7 +303,7 @@ func (a *Admission) lookAgain(t *Target, now time.Time) {
 	q.alarmAt = at
 }
 
-// serveQueue gives out the places that time has made free.
+// serveQueue is called by the alarm, and gives out the places that have become available.
 func (a *Admission) serveQueue() {
 	a.mu.Lock()
 	defer a.unlock()

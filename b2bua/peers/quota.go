@@ -22,7 +22,7 @@ func (a *Admission) Share(place, nodes int) (least int) {
 	return least
 }
 
-// Part returns this node's part of a limit for calls. 0 means no limit.
+// Part returns this node's part of a limit on calls. 0 means no limit.
 func (a *Admission) Part(limit int) int {
 	if limit <= 0 {
 		return 0
@@ -86,7 +86,7 @@ func (a *Admission) setRates(now time.Time) (least int) {
 	return least
 }
 
-// hasRoom reports whether this node's part of cap and rate allows one more call. It takes nothing.
+// hasRoom reports whether this node's part of the cap and rate allows one more call. It counts nothing.
 func (a *Admission) hasRoom(t *usage, now time.Time) bool {
 	return t.calls < a.part(t.most) && (t.rate == nil || t.rate.TokensAt(now) >= 1)
 }

@@ -74,7 +74,7 @@ func (p *Snapshot) named(r *config.Route, vars *template.Vars) (targets, trunks 
 	return r.Targets, r.Trunks, true
 }
 
-// Destinations returns the targets and trunks that a route leads a call to.
+// Destinations returns the targets and trunks that a route leads a call to, whether or not they can be dialled.
 func (p *Snapshot) Destinations(r *config.Route, vars *template.Vars) []*Target {
 	targets, trunks, _ := p.named(r, vars)
 	all := make([]*Target, 0, len(targets)+len(trunks))

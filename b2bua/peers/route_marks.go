@@ -9,7 +9,7 @@ import (
 )
 
 // routeMarks returns the marks of routes. A mark is a hash of the route's conditions and destinations, but not of its
-// other settings or its position. By its mark a route is recognised in another configuration.
+// other settings or its position. It identifies the route in another configuration.
 func routeMarks(routes []config.Route) []uint64 {
 	all := make([]uint64, len(routes))
 	for i := range routes {

@@ -26,7 +26,7 @@ type Options struct {
 	Targets []string            // names, tried in this order
 	Rules   []config.TwilioRule // targets for some numbers; the first match counts
 	Route   string              // route in the records of the calls
-	Follow  bool                // ends of attempts are reported, and each call gets a record
+	Follow  bool                // reports of ended attempts come in, and each call gets a record
 
 	Accept    func(Destination) error               // fails if the dialling party can't use it; nil means never
 	Variables func(template.Vars) map[string]string // variables for agents that ask; nil if none asks
@@ -41,9 +41,9 @@ type Calls struct {
 	followed *followed // nil if ends are not reported
 }
 
-// Server has the parts of the server that redirected calls need.
+// Server has the parts of the server that Calls needs.
 type Server struct {
-	Peers    func() *peers.Snapshot // in force
+	Peers    func() *peers.Snapshot // returns the current snapshot
 	Draining func() bool
 	Journal  func(record.Record)                        // stores the record of an open call; does not block
 	Put      func(context.Context, record.Record) error // stores an ended call's record; returns when it is on disk
@@ -52,7 +52,7 @@ type Server struct {
 	Log      zerolog.Logger
 }
 
-// New makes a Calls. Close ends its calls.
+// New returns a Calls. Close ends its calls.
 func New(s Server, o Options) *Calls {
 	r := &Calls{server: s, options: o, memory: newMemory(rememberFor)}
 	if o.Follow {
@@ -100,7 +100,7 @@ const (
 
 // Begin begins a call and returns its first target that can be dialled. vars.CallID is
 // from NewID. A question that is repeated within 30 s, because the answer was lost,
-// counts as one about the same call.
+// counts as a question about the same call.
 func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, error) {
 	if r.followed == nil {
 		to, _, err := r.next(ctx, r.newCall(vars))
@@ -226,7 +226,7 @@ func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []rec
 	return Destination{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
 }
 
-// prepare prepares an attempt. With an error, the Destination has its cause.
+// prepare prepares an attempt. If it fails, the Destination has the cause.
 func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, error) {
 	vars := c.vars
 	switch {
@@ -283,8 +283,8 @@ func (r *Calls) remember(to Destination, vars template.Vars) {
 	r.memory.add(c)
 }
 
-// keep waits until a record is committed, or the process stops. The sink has the
-// record in both cases.
+// keep waits until a record is committed or the process stops. The sink has the record in
+// both cases.
 func (r *Calls) keep(ctx context.Context, rec record.Record) {
 	if err := r.server.Put(ctx, rec); err != nil && ctx.Err() == nil {
 		r.server.Log.Error().Err(err).Str("call", rec.ID).Msg("record not written")
@@ -327,8 +327,7 @@ func (r *Calls) Close() {
 	}
 }
 
-// Destination has the parts of an INVITE to a target, for a call that another party
-// dials.
+// Destination describes the INVITE to a target, for a call that another party dials.
 type Destination struct {
 	Call    string // our id
 	Attempt int    // from 1

@@ -36,18 +36,18 @@ const (
 // call is a call that another party dials as we tell it.
 type call struct {
 	// constant
-	id, sid string // our id, and the dialling party's or empty
+	id, sid string // our id, and the dialling party's, which may be empty
 	vars    template.Vars
-	naming  []*config.Numbers // the expressions of its rule
+	naming  []*config.Numbers // expressions of its rule, which allow user parts to be dialled
 	began   time.Time
 
 	// owned by the step that is being decided
-	left    []*peers.Target // not tried yet
+	left    []*peers.Target // targets that were not tried yet
 	current *attempt        // nil if none
-	begun   int             // attempts so far
+	begun   int             // number of attempts so far
 
 	// guarded by followed.mu
-	record  record.Record // so far
+	record  record.Record // the record so far
 	at      *attempt      // being dialled; nil if none
 	dialled time.Time     // when at was dialled
 	steps   map[int]*decision
@@ -95,12 +95,12 @@ type decision struct {
 	err  error
 }
 
-// followed has the redirected calls whose ends are reported, from the first question
-// until a while after their end.
+// followed has the redirected calls about whose attempts the dialling party reports. A call is in it from the first
+// question until a while after its end.
 //
-// Ownership: a step runs in its own goroutine. A call has only one at a time, because an
-// attempt ends only after it was returned. Requests wait for the step. Goroutines also
-// hand the records to the store. close waits for all goroutines.
+// A step, the search for the next target, runs in its own goroutine. A call has only one at a time, because an attempt
+// ends only after it was returned. Requests wait for the step. Goroutines also hand the records to the store. close
+// waits for all goroutines.
 type followed struct {
 	journal func(record.Record)                  // stores the record of an open call; does not block
 	keep    func(context.Context, record.Record) // stores the record of an ended call; until the context ends
@@ -154,8 +154,8 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	return c, nil
 }
 
-// find returns the call of an attempt's end. The attempt is under way, or its end has
-// been reported before. It returns nil if there is no such call.
+// find returns the call of an attempt whose end is reported. The attempt is the current one, or its end has been
+// reported before. find returns nil if there is no such call.
 func (s *followed) find(e End) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,8 +170,8 @@ func (s *followed) find(e End) *call {
 	}
 }
 
-// decide makes a decision by calling how, unless it is made already or being made, and
-// returns it. If ctx ends first, the step continues.
+// decide returns the decision with this number. It makes the decision by calling how, unless it is made or being made
+// already. If ctx ends first, the step continues.
 func (s *followed) decide(ctx context.Context, c *call, number int,
 	how func(context.Context) (Next, error),
 ) (Next, error) {
@@ -271,7 +271,7 @@ func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	return true
 }
 
-// recordAttempt moves the attempt that is under way into the record.
+// recordAttempt moves the current attempt into the record.
 func (c *call) recordAttempt(why cause.Cause, status int, callID string) {
 	a := c.at.recordOf(why, status)
 	a.SIPCallID = callID

@@ -7,8 +7,7 @@ import (
 	"time"
 )
 
-// Call is the remembered data of a redirected call, for its agent and for its platform's
-// reports.
+// Call is what is remembered of a redirected call, for its agent and for its platform's reports.
 type Call struct {
 	ID, SIPCallID, SynthflowCallID, ExternalID string
 	Target, Direction                          string
@@ -45,7 +44,7 @@ type memory struct {
 	byID  map[string][]*entry
 }
 
-// newMemory makes a memory that remembers calls for keep.
+// newMemory returns a memory that remembers calls for keep.
 func newMemory(keep time.Duration) *memory { return &memory{keep: keep, byID: map[string][]*entry{}} }
 
 // add remembers a call and forgets old ones. A later attempt replaces the earlier one.

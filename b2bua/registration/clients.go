@@ -31,7 +31,7 @@ type ClientsOptions struct {
 	Reached func(trunk, token string, at netip.Addr)
 }
 
-// Clients has the registrations of the trunks with `register`. Its methods may be called from any goroutine.
+// Clients holds the registrations of the trunks with `register`. Its methods may be called from any goroutine.
 type Clients struct {
 	o     ClientsOptions
 	ctx   context.Context
@@ -40,12 +40,12 @@ type Clients struct {
 
 	mu      sync.Mutex // guards the fields below
 	all     map[string]*client
-	last    map[string]*client // clients that were told to leave, and may not have left yet
-	paused  bool               // no registration starts before Go
+	last    map[string]*client // clients that were told to leave, which may still be leaving
+	paused  bool               // registrations wait for Go
 	leaving bool               // Leave was called
 }
 
-// NewClients makes the registrations of a server. They send nothing before Go.
+// NewClients returns a Clients without registrations. Registrations send nothing before Go.
 func NewClients(o ClientsOptions) *Clients {
 	c := &Clients{o: o, all: map[string]*client{}, last: map[string]*client{}, paused: true}
 	c.ctx, c.stop = context.WithCancel(context.Background())
@@ -96,7 +96,7 @@ func (c *Clients) retire(one *client) {
 	}
 }
 
-// Go starts the registrations that wait for it.
+// Go starts the registrations that were waiting for it.
 func (c *Clients) Go() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -190,11 +190,11 @@ type client struct {
 	flow       *transport.Stream // nil over UDP, or if none yet
 	cancelFind context.CancelFunc
 
-	mu     sync.Mutex // guards status
+	mu     sync.Mutex // guards the status
 	status Status
 }
 
-// waiting bounds the queued inputs: the answer to one request, and the events that may come before it.
+// waiting bounds the queued inputs. They are the answer to one request, and the events that may come before it.
 const waiting = 16
 
 func (c *Clients) newClient(t *config.Trunk) *client {
@@ -237,11 +237,11 @@ func (c *client) enqueue(t inboxItem) bool {
 	}
 }
 
-// askToLeave tells the client to leave. That is never lost, because no deadline would make up for it.
+// askToLeave tells the client to leave. The request is never lost, because a deadline would not make up for it.
 func (c *client) askToLeave() {
 	select {
 	case c.leave <- struct{}{}:
-	default: // it was told already
+	default: // it is leaving already
 	}
 }
 
@@ -290,7 +290,7 @@ func (c *client) run() {
 			c.step(DeadlineReached{})
 		case <-c.flow.Gone():
 			gone := c.flow
-			for len(c.inbox) > 0 { // handle what came over the connection before its end
+			for len(c.inbox) > 0 { // handle what came over the connection before the connection ended
 				c.take(<-c.inbox)
 			}
 			if c.flow == gone {
@@ -304,7 +304,7 @@ func (c *client) run() {
 	}
 }
 
-// hangup ends the request under way.
+// hangup ends the request that waits for an answer.
 func (c *client) hangup() {
 	c.cancelFind()
 	if c.wire != nil {
@@ -339,7 +339,7 @@ func (c *client) step(in Input) {
 	c.status = c.machine.Status()
 }
 
-// changed reports a change of the registration.
+// changed reports to the server what has changed since the status before.
 func (c *client) changed(before Status) {
 	now := c.machine.Status()
 	switch now.State {
@@ -381,7 +381,7 @@ type inboxItem struct {
 	found *found // with Reached and Unreached
 }
 
-// found has the results of find that are not in the input.
+// found holds the results of find that are not in the input.
 type found struct {
 	ctx  context.Context
 	at   Reached           // zero if nothing was found
@@ -425,7 +425,7 @@ func (c *client) connect(ctx context.Context, e Reach) (in Reached, flow *transp
 	return in, flow, err
 }
 
-// use makes the next requests use the result of find. It returns false if another try has begun since.
+// use makes the next requests use the result of find. It returns false if another search has begun since.
 func (c *client) use(f *found) bool {
 	if f.ctx.Err() != nil {
 		return false

@@ -30,6 +30,6 @@
 // replaces another one starts when that has left: both have the same Contact, and a late removal would remove the new
 // binding. TestReloadOfRegistration in calltest.
 //
-// Admission is told about each change and the end of a binding. It is not told about a
-// stop, so that a call that crosses the removal gets a refusal, and not silence.
+// Admission learns of each change and of the end of a binding. It does not learn of a stop, so that a call that
+// crosses the removal gets a refusal, and not silence.
 package registration

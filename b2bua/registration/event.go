@@ -17,7 +17,7 @@ type Input interface{ isInput() }
 type (
 	// Begin begins the registration.
 	Begin struct{}
-	// Reached means that the registrar's host has an address. It has this server's address toward it.
+	// Reached means that an address of the registrar's host was found. Local is our address toward it.
 	Reached struct {
 		Local leg.Local
 		Place
@@ -65,7 +65,7 @@ type Effect interface{ isEffect() }
 
 type (
 	// Reach finds an address of a host, the first that has not been tried (RFC 3263 section 4.3), and connects to it if
-	// the transport uses connections. Its result is Reached or Unreached. It ends an earlier request under way.
+	// the transport uses connections. Its result is Reached or Unreached. It stops an earlier Reach without a result.
 	Reach struct {
 		locate.Query
 		Tried []locate.Hop

@@ -33,13 +33,13 @@ type Status struct {
 	Contact   string    // the URI that is registered there
 	Since     time.Time // start of State
 	Until     time.Time // end of the binding; zero if there is none
-	Next      time.Time // time of the next REGISTER; zero while one is under way
+	Next      time.Time // time of the next REGISTER; zero while one waits for its answer
 	Failures  int       // failed rounds over all registrars in a row
 	Code      int       // status of the last refusal; 0 if there was none, or no answer
 	Reason    string    // why the last try failed; empty if it did not
 }
 
-// Options are the constants of a registration.
+// Options holds the constants of a registration.
 type Options struct {
 	Config    *config.Register
 	Transport string // config.Transport…
@@ -86,17 +86,17 @@ type Machine struct {
 	local     leg.Local // our address toward it
 	place     Place
 	tried     []locate.Hop      // addresses of this registrar that have failed in this round
-	bound     locate.Hop        // address of the last grant
-	boundBy   string            // the registrar of the last grant
+	bound     locate.Hop        // address of the registrar that granted the last registration
+	boundBy   string            // the registrar that granted the last registration
 	triedAt   time.Time         // time of the last try
 	seq       uint32            // CSeq of the last request
-	asking    sip.RequestMethod // method of the request under way; empty if none
+	asking    sip.RequestMethod // method of the request that waits for its answer; empty if none
 	expires   time.Duration
 	leaving   bool
 	removing  bool          // the last REGISTER removes the binding
 	notBefore time.Duration // Retry-After of a registrar in this round
 
-	challenged, intervals int // counts for the REGISTER under way
+	challenged, intervals int // counts for the current REGISTER
 
 	// deadlines; zero means none
 	giveUpAt, renewAt, keepAt time.Time
@@ -108,7 +108,7 @@ type Machine struct {
 // wantedExpires is the duration that we ask for. The registrar decides.
 const wantedExpires = time.Hour
 
-// New makes a registration that waits for Begin.
+// New returns a registration that waits for Begin.
 func New(o Options) *Machine {
 	m := &Machine{o: o, tag: o.Minter.Tag(), expires: wantedExpires}
 	for range o.Config.Registrars {
@@ -174,7 +174,7 @@ func (m *Machine) lapse(now time.Time) {
 	}
 }
 
-// try begins with the current registrar.
+// try begins a registration at the current registrar.
 func (m *Machine) try(now time.Time) {
 	m.tried = nil
 	m.find(now)
@@ -201,7 +201,7 @@ func (m *Machine) hop() locate.Query {
 }
 
 func (m *Machine) reached(now time.Time, in Reached) {
-	if m.ready || m.asking != "" || !m.renewAt.IsZero() { // too late
+	if m.ready || m.asking != "" || !m.renewAt.IsZero() { // too late for the current step
 		return
 	}
 	m.ready, m.local, m.place = true, in.Local, in.Place
@@ -311,7 +311,7 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 		m.left(now)
 		return
 	}
-	if m.leaving { // the REGISTER was under way before Leave
+	if m.leaving { // the REGISTER was sent before Leave
 		m.remove(now)
 		return
 	}
@@ -333,7 +333,7 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 	m.wait(now)
 }
 
-// lasts returns the binding's lifetime: our Contact's, Expires, or the requested one, at most that (RFC 3261 10.2.4).
+// lasts returns the binding's lifetime: our Contact's, or Expires, but at most the requested time (RFC 3261 10.2.4).
 func (m *Machine) lasts(res *sip.Response) time.Duration {
 	asked := m.expires
 	for _, h := range res.GetHeaders("Contact") {
@@ -487,7 +487,7 @@ func (m *Machine) leave(now time.Time) {
 	}
 }
 
-// remove removes the binding by the existing way.
+// remove removes the binding, with a request over the existing connection or address.
 func (m *Machine) remove(now time.Time) {
 	m.challenged, m.intervals = 0, 0
 	m.register(now)

@@ -24,15 +24,15 @@ const (
 // maxFingerprints bounds the fingerprints of a stream. One for each hash would be enough.
 const maxFingerprints = 8
 
-// association is a description's data about its DTLS association. It never changes.
+// association is what a description says about its DTLS association. It never changes.
 type association struct {
 	fingerprints []string // each a hash and its digits, in capitals; sorted
 	setup        string
 	id           string // a=tls-id; empty if none
 }
 
-// readAssociation reads the attributes of a stream, or else of the session (RFC 5763 section 5). It returns nil if
-// there is no usable association.
+// readAssociation reads the attributes of the audio stream, or of the session if the stream has none (RFC 5763 section
+// 5). It returns nil if there is no usable association.
 func readAssociation(session, stream string, answer bool) *association {
 	a := &association{fingerprints: fingerprintsIn(stream)}
 	if a.fingerprints == nil {
@@ -109,8 +109,8 @@ func isTLSID(s string) bool {
 // isKeying reports whether an attribute is about the association. Such attributes are read, and never passed on.
 func isKeying(key string) bool { return key == "fingerprint" || key == "setup" || key == "tls-id" }
 
-// same reports whether a is the same association as o (RFC 8842 section 3.1): certificate and id are equal. A peer that
-// supports only RFC 5763 has no id.
+// same reports whether a and o are the same association (RFC 8842 section 3.1): certificate and id are equal. A peer
+// that supports only RFC 5763 has no id.
 func (a *association) same(o *association) bool {
 	return a != nil && o != nil && slices.Equal(a.fingerprints, o.fingerprints) && (a.id == o.id ||
 		a.id == "" || o.id == "")
@@ -129,19 +129,19 @@ func appendAssociation(b []byte, fingerprint, setup, id string) []byte {
 // legAssociation is the DTLS-SRTP of one leg. An association, with its keys, lasts through all changes of the session
 // as long as both certificates, ids and roles stay the same.
 type legAssociation struct {
-	fingerprint string // ours; empty if the leg has no DTLS
-	id          string // ours
-	offered     bool   // this side's last offer had DTLS-SRTP
+	fingerprint string // our fingerprint; empty if the leg has no DTLS
+	id          string // our a=tls-id
+	offered     bool   // our last offer had DTLS-SRTP
 
-	peer    *association // in force; nil if none
+	peer    *association // the peer's data of the association in force; nil if none
 	client  bool         // we begin, or began, the handshake
-	keys    media.Crypto // of it, or of the previous association until its handshake is over; may be none
+	keys    media.Crypto // keys of the association; those of the previous one until its handshake is over; may be empty
 	keyed   int          // the number of the association that keys belong to
 	begun   bool         // the handshake has begun
 	counter int          // number of associations so far
 }
 
-// newLegAssociation returns the DTLS-SRTP of a leg with these settings and our fingerprint.
+// newLegAssociation returns the DTLS-SRTP of a leg with the settings of its peer and our fingerprint.
 func newLegAssociation(m config.PeerMedia, fingerprint string) *legAssociation {
 	if m.Keying != config.KeyingDTLS || m.SRTP == config.SRTPOff || m.SRTP == "" {
 		return nil
@@ -173,7 +173,7 @@ func (l *legAssociation) isKeptBy(peer *association) bool {
 	return peer.same(l.peer) && l.roleWith(peer) == l.client
 }
 
-// offering returns our part of an offer.
+// offering returns the transport for an offer of ours, with our DTLS attributes.
 func (l *legAssociation) offering(proto string) StreamTransport {
 	l.offered = true
 	if proto == "" {
@@ -182,7 +182,7 @@ func (l *legAssociation) offering(proto string) StreamTransport {
 	return StreamTransport{proto: proto, association: l, setup: setupActPass, id: l.id, muxes: true}
 }
 
-// answering returns our part of the answer to an offer.
+// answering returns the transport for our answer to an offer, with our DTLS attributes.
 func (l *legAssociation) answering(offer *Description) StreamTransport {
 	peer := offer.securing.association
 	if l.peer != nil && !l.isKeptBy(peer) {
@@ -202,7 +202,7 @@ func (l *legAssociation) answering(offer *Description) StreamTransport {
 func (l *legAssociation) apply(peer *association) {
 	if l.isKeptBy(peer) {
 		if peer.id != "" {
-			l.peer = peer // its id may have been unknown
+			l.peer = peer // the id may be new
 		}
 		return
 	}
@@ -228,7 +228,7 @@ func (l *legAssociation) crypto() media.Crypto {
 // Handshake is a handshake that a leg needs.
 type Handshake struct {
 	With dtls.Peer
-	of   int // the number of its association
+	of   int // number of its association
 }
 
 // Handshake returns the handshake that the leg needs now. It returns each one only once. needed is false if there is
@@ -248,15 +248,15 @@ func (l *LegCrypto) Handshake() (h Handshake, needed bool) {
 // IsCurrent reports whether a handshake belongs to the leg's current association.
 func (l *LegCrypto) IsCurrent(h Handshake) bool { return l.dtls != nil && l.dtls.counter == h.of }
 
-// Agreed takes the keys of a handshake.
+// Agreed stores the keys that a handshake has agreed on.
 func (l *LegCrypto) Agreed(keys media.Crypto) { l.dtls.keys, l.dtls.keyed = keys, l.dtls.counter }
 
-// Agrees reports whether the handshake of the leg's association is not finished.
+// Agrees reports whether the handshake of the leg's association is still to be finished.
 func (l *LegCrypto) Agrees() bool {
 	return l != nil && l.current != nil && l.current.association != nil && l.dtls.keyed != l.dtls.counter
 }
 
-// Awaits reports whether the leg has no keys yet, because its handshake is under way.
+// Awaits reports whether the leg has no keys yet, because its handshake is not finished.
 func (l *LegCrypto) Awaits() bool {
 	return l != nil && l.current != nil && l.current.association != nil && l.dtls.keys.Receive == nil
 }

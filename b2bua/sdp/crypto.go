@@ -38,7 +38,7 @@ const (
 	protoDTLSF = "UDP/TLS/RTP/SAVPF"
 )
 
-// cryptoLine is one a=crypto.
+// cryptoLine is one a=crypto attribute.
 type cryptoLine struct {
 	tag  string
 	keys media.Keys
@@ -47,10 +47,10 @@ type cryptoLine struct {
 // errCrypto means that an a=crypto line can't be read or used.
 var errCrypto = errors.New("not a crypto attribute that can be used")
 
-// parseCrypto reads the value of an a=crypto attribute (RFC 4568 section 9.1). It is an
-// error if an unsupported parameter must be agreed on, or if an unknown session parameter
-// is not marked as ignorable (section 6.3.7). Even with an error, line has the suite, if
-// known.
+// parseCrypto reads the value of an a=crypto attribute (RFC 4568 section 9.1). It returns
+// an error if the line requires an unsupported parameter, or has an unknown session
+// parameter that is not marked as ignorable (section 6.3.7). Even with an error, line has
+// the suite, if known.
 func parseCrypto(value string) (line cryptoLine, err error) {
 	fields := strings.Fields(value)
 	if len(fields) < 2 {
@@ -83,7 +83,7 @@ func ignorable(param string) bool {
 }
 
 // readInline reads "key||salt|lifetime|MKI:length". It ignores the lifetime of the peer's
-// key, because the peer announces a new key.
+// key, because the peer will announce a new key in time.
 func (l *cryptoLine) readInline(info string) (err error) {
 	parts := strings.Split(info, "|")
 	l.keys.Key, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(parts[0], "="))
@@ -156,9 +156,9 @@ type Accept struct {
 	NoIP4, NoIP6 bool // our media has no address of this family
 }
 
-// rank returns the rank of an audio stream, or 0 if it is not acceptable. chosen is its
-// SRTP, if any. spoilt reports that a secured stream would be acceptable if its keys were
-// right.
+// rank returns the rank of an audio stream, or 0 if it is not acceptable. chosen is the
+// SRTP of the stream, if any. spoilt reports that a stream with SRTP would be acceptable
+// if its keys were right.
 func (p Accept) rank(proto, session, stream string) (rank int, chosen *securing, spoilt bool) {
 	if p.Any {
 		return 1, nil, false
@@ -254,9 +254,9 @@ func knownProto(proto string) string {
 
 // securing is the SRTP of a description's stream: the keys of both directions.
 type securing struct {
-	tag  string      // of the a=crypto lines
-	peer *media.Keys // for received packets
-	own  *media.Keys // for sent packets; nil until decided
+	tag  string      // tag of the a=crypto lines
+	peer *media.Keys // keys of received packets
+	own  *media.Keys // keys of sent packets; nil until decided
 
 	association *association // gives the leg its keys; nil if the keys are in the SDP
 }

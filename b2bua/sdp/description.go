@@ -35,8 +35,8 @@ type Description struct {
 	audio   int      // index of the audio stream
 
 	formats    []Format
-	former     []Format // see Following
-	grouped    bool     // the formats have other numbers than in the text, or there are fewer
+	former     []Format // telephone-events and comfort noise of earlier descriptions, see Following
+	grouped    bool     // the formats are not exactly those of the text: some have other numbers, or are missing
 	connection string
 	rtp, rtcp  netip.AddrPort
 	port       uint16
@@ -134,8 +134,7 @@ type audioStreams struct {
 	away error // why our media can't reach an otherwise acceptable stream
 }
 
-// add considers a stream. taken reports whether it ranks higher than all before; then by
-// is its SRTP, if any.
+// add considers a stream. taken reports whether it ranks higher than all streams before. by is then its SRTP, if any.
 func (a *audioStreams) add(m mediaLine, session, lines string) (taken bool, by *securing) {
 	if strings.Trim(m.port, "0") == "" {
 		a.rejected = a.rejected || m.proto == protoAVP || a.accept.answer

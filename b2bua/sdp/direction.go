@@ -47,8 +47,8 @@ func wayIn(section string) Direction {
 // Direction returns the direction of the audio stream: its own, or else the session's.
 func (d *Description) Direction() Direction { return d.way }
 
-// Held reports whether the peer wants no media, by its direction, or, in the old way, by
-// the address 0.0.0.0 (RFC 3264 section 8.4).
+// Held reports whether the peer wants no media. It says so by the direction, or, in the
+// old way, by the address 0.0.0.0 (RFC 3264 section 8.4).
 func (d *Description) Held() bool {
 	way := d.Direction()
 	return way == SendOnly || way == Inactive || d.nowhere()
@@ -83,8 +83,8 @@ func (d *Description) Mirrored() Direction {
 	return SendRecv
 }
 
-// PassedOn returns the direction for the other side in this offer. It turns the old way
-// of holding into the new one.
+// PassedOn returns the direction to offer the other side because of this offer. It turns
+// the old way of holding into the new one.
 func (d *Description) PassedOn() Direction {
 	if d.nowhere() && d.Direction() == SendRecv {
 		return SendOnly

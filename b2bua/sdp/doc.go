@@ -2,8 +2,8 @@
 // stream that we relay, its formats with each side's payload numbers, its direction, its
 // SRTP keys (RFC 4568) and the o= line.
 //
-// A Description never changes after it is read; the other side gets a new one that is
-// made from it. Other streams are kept as text, to be declined.
+// A Description never changes after it is read. To describe it to the other side, a new
+// one is made from it. Other streams are kept as text, so that they can be declined.
 // TestDescriptionsNeverChange.
 //
 // # Decisions
@@ -15,11 +15,11 @@
 // reveal the other side's network. TestUnknownStreamsAreDeclined, TestAllocations,
 // FuzzParseDescription, and FuzzOracle, which compares the result with another parser.
 //
-// Each side is described to the other one with that one's payload numbers for the same
-// codecs, and with its kind of G.711 if they have none in common. Both sides may keep
-// their numbers for the whole call, as RFC 3264 section 8.3.2 demands, and the relay
-// changes payload types between them. TestInNumbersOfTheOtherSide here and TestCodecs in
-// b2bua.
+// Each side is described to the other one with the other side's payload numbers for the
+// same codecs, and with the other side's kind of G.711 if the two have none in common.
+// Both sides may keep their numbers for the whole call, as RFC 3264 section 8.3.2
+// demands, and the relay changes payload types between them. TestInNumbersOfTheOtherSide
+// here and TestCodecs in b2bua.
 //
 // Reading a description removes payload types that no RTP packet can have, or that could
 // be RTCP, and repeated ones. TestUsablePayloadTypes and FuzzPayloadTypes.

@@ -11,28 +11,28 @@ import (
 // Codec is an audio codec as SDP names it.
 type Codec struct {
 	Name     string // in upper case
-	Clock    uint32 // of its RTP timestamps, Hz
-	channels string // empty: one
+	Clock    uint32 // rate of its RTP timestamps, Hz
+	channels string // number of channels; empty means one
 }
 
-// Format is a codec and a side's number (payload type) for it.
+// Format is a codec and the number (payload type) that a side uses for it.
 type Format struct {
 	Codec
-	Mapping string // the value of a=rtpmap behind the number
+	Mapping string // the value of a=rtpmap after the number
 	Number  uint8
 
-	wire   uint8 // its number for its side, for which it stands for another codec (see Inside); 0: it does not
-	source uint8 // its number in the description's text
+	wire   uint8 // number on the wire of a format that is transcoded (see Inside); 0 if it is not
+	source uint8 // number in the description's text
 	lines  formatLines
 }
 
-// formatLines says where the attributes of a format come from.
+// formatLines says which attributes of a format are taken from the description's text.
 type formatLines uint8
 
 const (
 	linesOfText    formatLines = iota
-	mappingAndText             // the text has all but its a=rtpmap
-	linesOfOurs                // the text has nothing about it
+	mappingAndText             // all but the a=rtpmap
+	linesOfOurs                // none: the text has nothing about the format
 )
 
 // The two kinds of G.711, which can be converted into each other.
@@ -52,21 +52,20 @@ func (k Codec) counterpart() (Codec, bool) {
 	return Codec{}, false
 }
 
-// Events reports whether it is telephone-event (RFC 4733).
+// Events reports whether the codec is telephone-event (RFC 4733).
 func (k Codec) Events() bool { return k.Name == events }
 
-// Comfort reports whether it is comfort noise (RFC 3389).
+// Comfort reports whether the codec is comfort noise (RFC 3389).
 func (k Codec) Comfort() bool { return k.Name == "CN" }
 
-// Speech reports whether it carries speech.
+// Speech reports whether the codec carries speech.
 func (k Codec) Speech() bool { return k.Name != "" && !k.besideSpeech() }
 
-// besideSpeech reports whether it goes beside a codec for speech: telephone-events or comfort noise.
+// besideSpeech reports whether the codec accompanies a codec for speech: telephone-events or comfort noise.
 func (k Codec) besideSpeech() bool { return k.Events() || k.Comfort() }
 
-// readFormats reads the formats of the stream, and what they mean. It leaves out those
-// that no RTP packet can have, and repeated ones, because neither side could use them.
-// ErrNoCodec means that none is left.
+// readFormats reads the formats of the stream, with their codecs. It leaves out payload types that an RTP packet
+// can't have, and repeated ones, because neither side could use them. It returns ErrNoCodec if no format is left.
 func (d *Description) readFormats(list string) error {
 	if n := min(1+strings.Count(list, " ")+strings.Count(list, "\t"), 128); n > cap(d.formats) {
 		d.formats = make([]Format, 0, n)
@@ -101,9 +100,8 @@ func (d *Description) readFormats(list string) error {
 	return nil
 }
 
-// readMapping reads the codec of a format from its a=rtpmap, else from RFC 3551. Its
-// codec has no name if neither says it. A static number keeps its clock of RFC 3551,
-// because many peers write G722/16000.
+// readMapping sets the codec of a format from its a=rtpmap, or else from RFC 3551. Without either the codec has no
+// name. A static payload type keeps its clock of RFC 3551, because many peers write G722/16000.
 func (f *Format) readMapping() {
 	f.Codec = codecOf(f.Mapping)
 	if mapping := staticMapping(f.Number); mapping != "" {
@@ -113,7 +111,7 @@ func (f *Format) readMapping() {
 	}
 }
 
-// codecOf returns the codec of an a=rtpmap. Without a clock it is 8000 Hz.
+// codecOf returns the codec that an a=rtpmap describes. A missing clock counts as 8000 Hz.
 func codecOf(mapping string) (k Codec) {
 	name, rest, _ := strings.Cut(mapping, "/")
 	rate, channels, _ := strings.Cut(rest, "/")
@@ -127,7 +125,8 @@ func codecOf(mapping string) (k Codec) {
 	return k
 }
 
-// staticMapping returns what a static payload type of audio means (RFC 3551 section 6); empty: it is none.
+// staticMapping returns the a=rtpmap value of a static payload type of audio (RFC 3551 section 6), or "" if there is
+// none.
 func staticMapping(number uint8) string {
 	mappings := [...]string{
 		0: "PCMU/8000", 3: "GSM/8000", 4: "G723/8000", 5: "DVI4/8000", 6: "DVI4/16000", 7: "LPC/8000", 8: "PCMA/8000",
@@ -146,8 +145,8 @@ func payloadType[T string | []byte](s T) (n uint8, ok bool) {
 	return uint8(number), ok && (s[0] != '0' || len(s) == 1) // at most 127
 }
 
-// isUsable reports whether a payload type is none that could be taken for RTCP: 72 to 76
-// (RFC 3551 section 6), or 64 to 95 if both use one port (RFC 5761 section 4).
+// isUsable reports whether a payload type can't be taken for RTCP. The unusable ones are 72 to 76 (RFC 3551 section
+// 6), or 64 to 95 if RTP and RTCP share a port (RFC 5761 section 4).
 func isUsable(n uint8, muxes bool) bool {
 	if muxes {
 		return n < 64 || n > 95
@@ -155,7 +154,7 @@ func isUsable(n uint8, muxes bool) bool {
 	return n < 72 || n > 76
 }
 
-// aboutFormat splits an attribute that is about one payload type.
+// aboutFormat splits an attribute of one payload type into the payload type and the value.
 func aboutFormat(line string) (number uint8, value string, ok bool) {
 	if !namesFormat(line) {
 		return 0, "", false
@@ -166,7 +165,7 @@ func aboutFormat(line string) (number uint8, value string, ok bool) {
 	return number, value, ok
 }
 
-// namesFormat reports whether a line is an attribute of a payload type, and not of all.
+// namesFormat reports whether a line is an attribute of one payload type, and not of all.
 func namesFormat(line string) bool {
 	for _, name := range [...]string{"a=rtpmap:", "a=fmtp:", "a=rtcp-fb:"} {
 		if value, ok := strings.CutPrefix(line, name); ok {
@@ -190,11 +189,10 @@ func numbersOf(formats []Format) (set numbers) {
 	return set
 }
 
-// Formats returns the formats of the description, in its order. The slice is shared.
+// Formats returns the formats of the description, in its order. The slice must not be modified.
 func (d *Description) Formats() []Format { return slices.Clip(d.formats) }
 
-// kept returns the formats for which keep reports true, in a slice of its own unless all
-// are kept.
+// kept returns the formats for which keep reports true. If these are all formats, it returns the same slice.
 func kept(formats []Format, keep func(f *Format) bool) []Format {
 	i := 0
 	for i < len(formats) && keep(&formats[i]) {
@@ -222,20 +220,19 @@ func Find(formats []Format, k Codec) (Format, bool) {
 	return Format{}, false
 }
 
-// Includes reports whether one of the formats has this codec.
+// Includes reports whether one of the formats has the codec k.
 func Includes(formats []Format, k Codec) bool {
 	_, ok := Find(formats, k)
 	return ok
 }
 
-// KeepOffered returns an answer without the formats that were not offered; ErrNoCodec:
-// no speech is left. An answer may have its own number for a codec, or leave out what an
-// offered number means.
+// KeepOffered returns the answer without formats that were not offered. It returns ErrNoCodec if no format for speech
+// is left. An answer may use its own number for a codec, or use an offered number without an a=rtpmap.
 func (d *Description) KeepOffered(offered []Format) (*Description, error) {
 	if i := slices.IndexFunc(offered, func(f Format) bool { return f.Transcoded() && f.Speech() }); i >= 0 {
 		d = d.Inside(offered[i].Codec)
 	}
-	meant := func(f *Format) *Format { // by a number alone
+	meant := func(f *Format) *Format { // looks up a number without an a=rtpmap
 		for i := range offered {
 			if o := &offered[i]; f.Name == "" && o.Number == f.Number && o.Name != "" {
 				return o
@@ -267,16 +264,15 @@ func (d *Description) KeepOffered(offered []Format) (*Description, error) {
 	return d, nil
 }
 
-// Common returns the description's formats that another one has too, under the same
-// numbers.
+// Common returns the description's formats that the other one also has, with the same numbers.
 func (d *Description) Common(other *Description) []Format {
 	return kept(d.formats, func(f *Format) bool {
 		return slices.ContainsFunc(other.formats, func(o Format) bool { return o.Number == f.Number && o.Codec == f.Codec })
 	})
 }
 
-// Offerable returns the description and the formats that a target is offered: those
-// that its codec list allows, or if it allows none, one that can be made of them.
+// Offerable returns the description and the formats to offer to a target. These are the formats that the target's
+// codec list allows. If it allows none, it is the other kind of G.711, which the relay can convert.
 func (d *Description) Offerable(codecs []string) (*Description, []Format, error) {
 	formats, err := d.Usable(codecs)
 	if err != nil {
@@ -285,7 +281,7 @@ func (d *Description) Offerable(codecs []string) (*Description, []Format, error)
 	return d, formats, nil
 }
 
-// rank returns the place of a codec in a list. Others come last.
+// rank returns the position of a codec in a list, or the length of the list if the codec is not in it.
 func (k Codec) rank(codecs []string) int {
 	for i, c := range codecs {
 		if strings.EqualFold(c, k.Name) {
@@ -295,16 +291,17 @@ func (k Codec) rank(codecs []string) int {
 	return len(codecs)
 }
 
-// Only returns the description with one codec for speech, and the telephone-events
-// and comfort noise among the offered ones.
+// Only returns the description with only one codec for speech, and with the telephone-events and comfort noise that
+// were offered.
 func (d *Description) Only(speech Codec, offered []Format) *Description {
 	return d.regrouped(inStep(kept(d.formats, func(f *Format) bool {
 		return f.Codec == speech || (!f.Speech() && Includes(offered, f.Codec))
 	})))
 }
 
-// inStep returns formats without telephone-events and comfort noise of a clock that no codec among them has (RFC 4733
-// section 2.1), if there are others of its kind. A peer that has but one kind means the clock of its stream.
+// inStep leaves out telephone-events and comfort noise whose clock is not the clock of a codec for speech (RFC 4733
+// section 2.1), if there are others of the same kind that fit. If a peer has only one of a kind, it means the clock
+// of its stream, whatever it writes.
 func inStep(formats []Format) []Format {
 	fits := func(f *Format) bool {
 		return slices.ContainsFunc(formats, func(o Format) bool { return o.Speech() && o.Clock == f.Clock })
@@ -315,12 +312,13 @@ func inStep(formats []Format) []Format {
 	})
 }
 
-// maxFormer bounds what a peer that lists ever new clocks has kept: two kinds, with the clocks that codecs have.
+// maxFormer bounds the formats that Following keeps for a peer that lists ever new clocks: two kinds, each with the
+// clocks of codecs.
 const maxFormer = 8
 
-// Following adds the telephone-events and comfort noise of the side's last description that the new one leaves out.
-// They may come back at any time (RFC 3264 section 8.3.2): music on hold lists one codec. Formats in asked were offered
-// and declined, so they are gone. At most maxFormer are kept.
+// Following returns the description with the telephone-events and comfort noise of the side's last description that
+// the new one leaves out. They may come back at any time (RFC 3264 section 8.3.2): music on hold lists one codec.
+// Formats in asked were offered and declined, so they are gone. At most maxFormer are kept. Whole returns them.
 func (d *Description) Following(before *Description, asked []Format) *Description {
 	if before == nil {
 		return d
@@ -352,7 +350,7 @@ func (d *Description) Following(before *Description, asked []Format) *Descriptio
 	return &out
 }
 
-// Whole returns the description with the formats that may come back.
+// Whole returns the description together with the formats that Following has added.
 func (d *Description) Whole() *Description {
 	if d == nil || d.former == nil {
 		return d
@@ -362,15 +360,15 @@ func (d *Description) Whole() *Description {
 	return out
 }
 
-// with returns the description with other formats.
+// with returns a copy of the description with other formats.
 func (d *Description) with(formats []Format) *Description {
 	out := *d
 	out.formats = formats
 	return &out
 }
 
-// Speaks returns the codec of the first format that carries speech: in an answer, the
-// codec of the call.
+// Speaks returns the codec of the first format for speech. In an answer, this is the codec of the call. The codec has
+// no name if there is no such format.
 func (d *Description) Speaks() Codec {
 	for i := range d.formats {
 		if f := &d.formats[i]; f.Speech() {
@@ -399,8 +397,9 @@ const events = "TELEPHONE-EVENT"
 // IsEvents reports whether an encoding name is telephone-event (RFC 4733).
 func IsEvents(codec string) bool { return strings.EqualFold(codec, events) }
 
-// Usable returns the offer's formats that the codec list allows, in the offer's order. What stands for another format
-// (Inside) is allowed as either. Telephone-events and comfort noise are always allowed.
+// Usable returns the offer's formats that the codec list allows, in the offer's order. A transcoded format (Inside)
+// is allowed if the list has either of its codecs. Telephone-events and comfort noise are always allowed. Usable
+// returns ErrNoCodec if the list allows no format for speech.
 func (d *Description) Usable(codecs []string) ([]Format, error) {
 	audio := false
 	formats := kept(d.formats, func(f *Format) bool {
@@ -414,8 +413,8 @@ func (d *Description) Usable(codecs []string) ([]Format, error) {
 	return inStep(formats), nil
 }
 
-// Decided returns an answer with only its first codec: the formats that an offer made of it may have. Of G.711 it has
-// both kinds, because the relay makes one of the other.
+// Decided returns the answer with only its first codec for speech, so that an offer made from it has only that codec.
+// If the codec is G.711, both kinds stay, because the relay converts one into the other.
 func (d *Description) Decided() *Description {
 	first := slices.IndexFunc(d.formats, func(f Format) bool { return f.Speech() })
 	if first < 0 {

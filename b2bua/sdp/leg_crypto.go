@@ -18,11 +18,11 @@ import (
 type LegCrypto struct {
 	mode    config.SRTPMode
 	suites  []media.Suite // accepted suites
-	offered []cryptoLine  // until one is agreed on: each suite with its own key
+	offered []cryptoLine  // the offered lines until one is agreed on: each suite with its own key
 	Offers  bool          // this side offers SRTP
-	current *securing     // in force
+	current *securing     // the SRTP in force
 	proto   string        // transport of current
-	last    []cryptoLine  // in this side's last offer; nil for plain RTP or DTLS
+	last    []cryptoLine  // lines in this side's last offer; nil for plain RTP or DTLS
 
 	dtls *legAssociation // nil if the keys are in SDP
 }
@@ -30,8 +30,8 @@ type LegCrypto struct {
 // unsecured is shared by all legs that never have SRTP. It never changes.
 var unsecured LegCrypto //nolint:gochecknoglobals // a constant
 
-// NewLegCrypto returns the SRTP of a leg with these settings. offers says that this side
-// makes the first offer, with SRTP. fingerprint is ours, for DTLS.
+// NewLegCrypto returns the SRTP of a leg with the settings of its peer. offers says that
+// this side makes the first offer, with SRTP. fingerprint is our DTLS fingerprint.
 func NewLegCrypto(m config.PeerMedia, fingerprint string, offers bool) *LegCrypto {
 	if !offers && (m.SRTP == config.SRTPOff || m.SRTP == "") {
 		return &unsecured
@@ -77,8 +77,8 @@ func (l *LegCrypto) Accept() Accept {
 	return a
 }
 
-// AcceptAnswer returns the rule for the answer to this side's last offer: only the
-// offered stream is accepted.
+// AcceptAnswer returns the rule for accepting the answer to this side's last offer: only
+// the offered kind of stream.
 func (l *LegCrypto) AcceptAnswer() Accept {
 	overDTLS := l.dtls != nil && l.dtls.offered
 	if l.last == nil && !overDTLS {
@@ -87,8 +87,8 @@ func (l *LegCrypto) AcceptAnswer() Accept {
 	return Accept{mode: config.SRTPRequired, answer: true, ours: l.last, dtls: overDTLS}
 }
 
-// Offering returns the transport for an offer: the agreed one with the same key, or else
-// one with a line for each suite.
+// Offering returns the transport for an offer: the agreed transport with the same key, or
+// else a transport with a line for each suite.
 func (l *LegCrypto) Offering() StreamTransport {
 	switch {
 	case l == &unsecured:
@@ -127,7 +127,8 @@ func (l *LegCrypto) Answering(offer *Description, elsewhere bool) StreamTranspor
 	return StreamTransport{proto: offer.proto, lines: []cryptoLine{{tag: s.tag, keys: *s.own}}}
 }
 
-// keysFor returns the sending keys toward a peer with these keys.
+// keysFor returns our sending keys for a peer with these keys. elsewhere says that the
+// peer's RTP has moved to another address.
 func (l *LegCrypto) keysFor(peer *media.Keys, elsewhere bool) *media.Keys {
 	if c := l.current; c != nil && c.own.Suite == peer.Suite && string(c.own.MKI) == string(peer.MKI) &&
 		(c.peer.Same(peer) || !elsewhere) {
@@ -137,8 +138,8 @@ func (l *LegCrypto) keysFor(peer *media.Keys, elsewhere bool) *media.Keys {
 	return &k
 }
 
-// Answered stores in an answer to this side's last offer which of the offered keys it
-// selects.
+// Answered records in an answer to this side's last offer which of the offered keys the
+// peer has chosen.
 func (l *LegCrypto) Answered(answer *Description) {
 	s := answer.securing
 	if s == nil {

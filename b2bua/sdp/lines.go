@@ -66,7 +66,7 @@ func condensed(body []byte) (string, error) {
 	return string(text), nil
 }
 
-// sectionOf returns the section that an m= line begins.
+// sectionOf returns the kind of section that an m= line begins.
 func sectionOf(media []byte) int {
 	if bytes.HasPrefix(media, []byte("audio ")) || bytes.HasPrefix(media, []byte("audio\t")) {
 		return inAudio
@@ -88,7 +88,7 @@ func malformed(format, what string) error {
 }
 
 // isMedia reports whether the value of an m= line has only visible characters with blanks between them (RFC 8866
-// section 9). Bytes above ASCII are allowed in a line that is only declined: they are sent back unchanged.
+// section 9). Bytes above ASCII are allowed in a line that is always declined, and so only sent back unchanged.
 func isMedia(value []byte, section int) bool {
 	for _, c := range value {
 		if isControl(c) || c > '~' && section == inAudio {
@@ -101,7 +101,7 @@ func isMedia(value []byte, section int) bool {
 // isControl reports whether a byte is a control character. A tab counts as a blank.
 func isControl(c byte) bool { return c < ' ' && c != '\t' || c == 0x7f }
 
-// isBandwidth reports whether the value of a b= line has a known kind and a number.
+// isBandwidth reports whether the value of a b= line has a known type and a number.
 func isBandwidth(value []byte) bool {
 	kind, number, _ := bytes.Cut(value, []byte(":"))
 	switch string(kind) {

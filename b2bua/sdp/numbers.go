@@ -7,16 +7,16 @@ import (
 	"flowbridge/media"
 )
 
-// The sides of a call agree on codecs, each under its own numbers (payload types): an
-// answer need not use the offer's numbers (RFC 3264 section 6.1), and a party that is
-// called later may get others. InNumbersOf describes one side to the other.
+// The sides of a call agree on codecs, but each uses its own numbers (payload types) for
+// them: an answer need not use the offer's numbers (RFC 3264 section 6.1), and a party
+// that is called later may get others. InNumbersOf describes one side to the other.
 
-// InNumbersOf returns the description in the numbers that another one has for the same
-// codecs, and with its kind of G.711 if the two have none in common. A format that the
-// other one does not have keeps its number or gets a free one.
+// InNumbersOf returns the description with the numbers that near uses for the same
+// codecs, and with near's kind of G.711 if the two have none in common. A format that
+// near does not have keeps its number or gets a free one.
 func (d *Description) InNumbersOf(near *Description) *Description { return d.inTerms(near, true) }
 
-// NumberedAs is InNumbersOf without another kind of G.711.
+// NumberedAs is InNumbersOf, but never changes the kind of G.711.
 func (d *Description) NumberedAs(near *Description) *Description { return d.inTerms(near, false) }
 
 func (d *Description) inTerms(near *Description, translated bool) *Description {
@@ -24,7 +24,7 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 		return d
 	}
 	near = near.Whole()
-	var space [16]Format // nothing is allocated where nothing changes
+	var space [16]Format // memory on the stack, so that nothing is allocated if nothing changes
 	news, changed := space[:0], false
 	used, listed := numbersOf(near.formats), numbers{}
 	for _, f := range d.formats {
@@ -50,16 +50,16 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 	return d.regrouped(slices.Clone(news))
 }
 
-// regrouped returns the description with only these formats. Their attributes come
-// last, under the numbers that the formats have now.
+// regrouped returns the description with only these formats. Their attributes are
+// written last, with the formats' new numbers.
 func (d *Description) regrouped(formats []Format) *Description {
 	out := d.with(formats)
 	out.grouped = true
 	return out
 }
 
-// converted returns the format of the other kind of G.711 that the relay makes of f, if
-// its side lacks that kind and the other side has it.
+// converted returns the other kind of G.711 in place of f, with the number in theirs. It
+// returns false if own has that kind, too, or theirs lacks it.
 func (f Format) converted(own, theirs []Format) (Format, bool) {
 	other, ok := f.counterpart()
 	if !ok || Includes(own, other) {
@@ -69,13 +69,13 @@ func (f Format) converted(own, theirs []Format) (Format, bool) {
 	return f.as(other, same.Number).facing(same), ok
 }
 
-// as returns a format of G.711 as another one that the text has nothing about.
+// as returns the format of another kind of G.711 in place of f.
 func (f Format) as(k Codec, number uint8) Format {
 	return Format{Codec: k, Mapping: k.Name + "/8000", Number: number, source: f.source, lines: linesOfOurs}
 }
 
-// free returns a dynamic payload type that is not in the set (RFC 3551 section 6), false
-// if there is none.
+// free returns a dynamic payload type that is not in the set (RFC 3551 section 6), or
+// false if there is none.
 func (s *numbers) free() (n uint8, ok bool) {
 	for n = 96; n < 128; n++ {
 		if !s.has(n) {
@@ -85,9 +85,9 @@ func (s *numbers) free() (n uint8, ok bool) {
 	return 0, false
 }
 
-// translatable makes an offer with the kind of G.711 that a codec list allows from the
-// other kind in the description, and returns the formats to offer: that and
-// telephone-events.
+// translatable returns the description with the kind of G.711 that a codec list allows,
+// if the description has only the other kind. It also returns the formats to offer: that
+// kind and telephone-events. If this is not possible, it returns ErrNoCodec.
 func (d *Description) translatable(codecs []string) (*Description, []Format, error) {
 	for _, f := range d.formats {
 		other, ok := f.counterpart()
@@ -114,8 +114,8 @@ func staticNumber(k Codec) uint8 {
 	return 0
 }
 
-// WithEvents returns a description that has telephone-events: its own, or the ones of
-// another description, or if that is nil, with a number of our choice.
+// WithEvents returns the description with telephone-events: its own, or those of another
+// description. If other is nil, they get a number of our choice.
 func (d *Description) WithEvents(other *Description) *Description {
 	own := func(f Format) bool { return f.Events() }
 	if slices.ContainsFunc(d.formats, own) {
@@ -139,15 +139,16 @@ func (d *Description) WithEvents(other *Description) *Description {
 	return d.with(append(d.Formats(), f))
 }
 
-// eventsOf returns telephone-events with a number and the clock of a stream.
+// eventsOf returns telephone-events with this number, for a stream with this clock.
 func eventsOf(number uint8, clock uint32) Format {
 	f := Format{Number: number, Mapping: "telephone-event/" + strconv.FormatUint(uint64(max(clock, 8000)), 10)}
 	f.readMapping()
 	return f
 }
 
-// ChangeOf returns how the relay changes a format that one side sends into one that the
-// other side wants, or drops it. False: there is nothing to do.
+// ChangeOf returns how the relay changes packets of a format that one side sends, so
+// that they suit the other side, or that it drops them. needed is false if they stay as
+// they are.
 func ChangeOf(sent Format, wants []Format) (change media.PayloadChange, needed bool) {
 	if sent.Name == "" {
 		return change, false
@@ -155,7 +156,7 @@ func ChangeOf(sent Format, wants []Format) (change media.PayloadChange, needed b
 	change = media.PayloadChange{From: sent.Number, To: sent.Number, Op: media.PayloadDrop}
 	same, ok := Find(wants, sent.Codec)
 	if i := slices.IndexFunc(wants, func(f Format) bool { return f.Events() }); !ok && sent.Events() && i >= 0 {
-		same, ok = wants[i], true // both have the clock of their stream, whatever they say
+		same, ok = wants[i], true // both have the clock of their stream, whatever they write
 	}
 	if ok {
 		change.To, change.Op = same.Number, media.PayloadKeep

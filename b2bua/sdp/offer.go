@@ -9,19 +9,18 @@ import (
 	"strings"
 )
 
-// unstamped is the beginning of a description that has no o= line of a leg yet.
+// unstamped is the beginning of a description whose o= line is still to be set.
 const unstamped = "v=0\r\no=- 0 0 "
 
-// ForTarget makes an offer of the described session: only its audio stream, with
-// these formats, at the relay's address and over this transport. The leg adds its o=
-// line.
+// ForTarget returns an offer of the described session: only its audio stream, with these
+// formats, at the relay's address and over this transport. The leg sets the o= line.
 func (d *Description) ForTarget(at netip.AddrPort, over StreamTransport, formats []Format, way Direction) []byte {
 	return d.Answering(nil, at, over, formats, way)
 }
 
-// Answering makes the answer to an offer from the other side's answer, real or
-// expected: its audio at the relay's address, with the offer's other streams declined
-// in their order (RFC 3264 section 6).
+// Answering returns the answer to an offer. It is made from d, the other side's real or
+// expected answer: its audio stream at the relay's address, with the offer's other
+// streams declined in their order (RFC 3264 section 6).
 func (d *Description) Answering(offer *Description, at netip.AddrPort, over StreamTransport, formats []Format,
 	way Direction,
 ) []byte {
@@ -41,7 +40,7 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 		if over.association != nil {
 			b = appendAssociation(b, over.association.fingerprint, over.setup, over.id)
 		}
-		if way != AsIs && way != SendRecv { // which needs no attribute
+		if way != AsIs && way != SendRecv { // sendrecv needs no attribute
 			b = append(append(append(b, "a="...), way...), "\r\n"...)
 		}
 		if muxes {
@@ -51,8 +50,8 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 	return b
 }
 
-// room returns how long a description may become, in bytes. One that becomes longer is
-// only copied while it is written.
+// room returns an estimate of the length of the written description, in bytes. If it is
+// too low, the text is only copied once more.
 func (d *Description) room(offer *Description, over StreamTransport) int {
 	n := 208 + len(d.session) + len(d.stream) + 24*len(d.formats) + 128*len(over.lines)
 	if over.association != nil {
@@ -66,8 +65,8 @@ func (d *Description) room(offer *Description, over StreamTransport) int {
 	return n
 }
 
-// appendSession appends the session level: the relay's address, a name of its own, and
-// the peer's bandwidth and harmless attributes.
+// appendSession appends the session level: the relay's address, a session name of its
+// own, and the peer's bandwidth and harmless attributes.
 func (d *Description) appendSession(b []byte, at netip.Addr, way Direction) []byte {
 	b = appendAddress(append(b, unstamped...), at)
 	b = appendAddress(append(b, "s=-\r\nc="...), at)
@@ -76,8 +75,8 @@ func (d *Description) appendSession(b []byte, at netip.Addr, way Direction) []by
 	return appendLines(b, d.session, 'a', way)
 }
 
-// appendLines appends the lines of a type, and leaves out the direction if there is
-// another way.
+// appendLines appends the lines of a type. It leaves out the direction if way replaces
+// it.
 func appendLines(b []byte, section string, kind byte, way Direction) []byte {
 	for line := ""; section != ""; {
 		line, section = cutLine(section)
@@ -89,7 +88,7 @@ func appendLines(b []byte, section string, kind byte, way Direction) []byte {
 	return b
 }
 
-// appendAddress appends an address with its kind, as o= and c= lines have it.
+// appendAddress appends an address with its type, as in o= and c= lines.
 func appendAddress(b []byte, a netip.Addr) []byte {
 	b = append(append(append(b, "IN "...), AddressType(a)...), ' ')
 	return append(a.AppendTo(b), "\r\n"...)
@@ -110,9 +109,10 @@ func (d *Description) appendStream(b []byte, port uint16, over StreamTransport, 
 	return appendLines(append(b, "\r\n"...), d.stream, 'b', AsIs)
 }
 
-// appendAttributes appends the attributes of the audio stream that pass on: those about
-// these formats, and those about none. If the offer multiplexes, RTCP has no port of its
-// own (RFC 5761 section 5.1.1), else the next one, as always (RFC 3605).
+// appendAttributes appends the attributes of the audio stream that are passed on: those
+// of the listed formats, and those that belong to no format. If RTP and RTCP share a
+// port, it names no port for RTCP (RFC 5761 section 5.1.1); otherwise it names the next
+// one (RFC 3605).
 func (d *Description) appendAttributes(b []byte, port uint16, listed numbers, way Direction, muxes bool) []byte {
 	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
 		key, _ := cutAttribute(line[2:])
@@ -134,7 +134,8 @@ func (d *Description) appendAttributes(b []byte, port uint16, listed numbers, wa
 	return b
 }
 
-// concerns reports whether a line of the text is about one of these formats.
+// concerns reports whether a line of the text is an attribute of one of the listed
+// formats.
 func (d *Description) concerns(line string, listed numbers) bool {
 	n, _, ok := aboutFormat(line)
 	if !ok || !listed.has(n) {
@@ -148,12 +149,12 @@ func (d *Description) concerns(line string, listed numbers) bool {
 	return false
 }
 
-// has reports whether a line of the text about a format's number says what it is.
+// has reports whether a line of the text with the format's number describes the format.
 func (f *Format) has(line string) bool {
 	return f.lines == linesOfText || f.lines == mappingAndText && !strings.HasPrefix(line, "a=rtpmap:")
 }
 
-// appendFormat appends the attributes of a format that are not as in the text.
+// appendFormat appends the attributes of a format that can't be taken from the text.
 func (d *Description) appendFormat(b []byte, f *Format) []byte {
 	if f.lines == linesOfOurs || f.lines == mappingAndText && staticMapping(f.Number) != f.Mapping {
 		b = append(append(appendAbout(b, "a=rtpmap:", f.shown()), f.Mapping...), "\r\n"...)
@@ -209,8 +210,8 @@ func AddressType(a netip.Addr) string {
 	return "IP6"
 }
 
-// payloads are the codecs that can be offered without a caller's offer, with their
-// static payload type (RFC 3551) or the first of the dynamic ones.
+// payloads has the codecs that we can offer to a caller without an offer, with their
+// static payload type (RFC 3551) or one of the dynamic ones.
 var payloads = map[string]struct { //nolint:gochecknoglobals // a table
 	number  int
 	mapping string
@@ -220,13 +221,14 @@ var payloads = map[string]struct { //nolint:gochecknoglobals // a table
 	"AMR-WB": {99, "AMR-WB/16000"}, "SPEEX": {100, "speex/8000"},
 }
 
-// eventsPayload is the payload type of telephone-events that are offered without the
-// other side's (RFC 4733).
+// eventsPayload is the payload type of telephone-events that we offer without knowing
+// the other side's (RFC 4733).
 const eventsPayload = 101
 
-// Synthetic stands for the offer of a caller who sent none (RFC 3261 section 13.2.1):
-// these codecs in this order, and telephone-events with the clock of each. The caller's
-// media address is not known yet.
+// Synthetic returns a description that takes the place of the offer of a caller who sent
+// none (RFC 3261 section 13.2.1): with these codecs in this order, and telephone-events
+// with the clock of each. It has no media address, because the caller's is not known
+// yet.
 func Synthetic(codecs []string) (*Description, error) {
 	var formats, maps, events, eventMaps strings.Builder
 	var clocks []uint32
@@ -256,13 +258,13 @@ func Synthetic(codecs []string) (*Description, error) {
 		"a=ptime:20\r\n"))
 }
 
-// Origin is the o= line of the descriptions that are sent on one leg (RFC 3264 section
-// 8): the version grows with each change, and only then. Data only.
+// Origin makes the o= lines of the descriptions that are sent on one leg (RFC 3264
+// section 8). The version grows only when the description changes. It is plain data.
 type Origin struct {
 	id      uint64
 	version uint64
-	last    []byte // the last description; nothing changes it
-	begin   int    // of what is behind the version
+	last    []byte // the last description, which is never modified
+	begin   int    // offset in last of the text after the version
 }
 
 // NewOrigin returns an o= line for a new leg.
@@ -271,8 +273,8 @@ func NewOrigin() Origin {
 	return Origin{id: id, version: id}
 }
 
-// Restamp stamps a description that was sent before: another one may have been sent and
-// refused since.
+// Restamp sets a current o= line in a description that was sent before, because another description may have been sent
+// and refused since.
 func (o *Origin) Restamp(sdp []byte) []byte {
 	rest, ok := bytes.CutPrefix(sdp, o.prefix(make([]byte, 0, 48)))
 	if !ok {
@@ -282,8 +284,9 @@ func (o *Origin) Restamp(sdp []byte) []byte {
 	return o.stamp(rest)
 }
 
-// Stamp gives a description its o= line. A description that has one keeps it. The same
-// description again gives the same bytes again: they must not be changed.
+// Stamp gives a description its o= line. A description that has one already is returned
+// unchanged. If the description equals the last one, Stamp returns the last one's bytes,
+// which must not be modified.
 func (o *Origin) Stamp(sdp []byte) []byte {
 	rest, ok := bytes.CutPrefix(sdp, []byte(unstamped))
 	if !ok {
@@ -292,7 +295,8 @@ func (o *Origin) Stamp(sdp []byte) []byte {
 	return o.stamp(rest)
 }
 
-// stamp puts the o= line up to its version before the rest of a description.
+// stamp returns a description that begins with the o= line. rest is the text after the
+// version.
 func (o *Origin) stamp(rest []byte) []byte {
 	switch {
 	case o.last == nil:
@@ -307,7 +311,7 @@ func (o *Origin) stamp(rest []byte) []byte {
 	return o.last
 }
 
-// prefix appends the beginning of every description of the leg.
+// prefix appends the text that all descriptions of the leg begin with.
 func (o *Origin) prefix(b []byte) []byte {
 	b = strconv.AppendUint(append(b, "v=0\r\no=- "...), o.id, 10)
 	return append(b, ' ')

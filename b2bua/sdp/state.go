@@ -11,10 +11,9 @@ import (
 	"flowbridge/media"
 )
 
-// The state of descriptions and keys as plain data, for the process that goes on with a
-// call.
+// The state of descriptions and keys, which is saved for the process that continues a call.
 
-// DescriptionState is a Description.
+// DescriptionState is a Description in the form that is saved.
 type DescriptionState struct {
 	Session    string           `cbor:"1,keyasint,omitempty"`
 	Stream     string           `cbor:"2,keyasint,omitempty"`
@@ -34,7 +33,7 @@ type DescriptionState struct {
 	Former     FormatStates     `cbor:"16,keyasint,omitempty"`
 }
 
-// SecuringState is the SRTP of a stream, with its keys.
+// SecuringState is the SRTP of a stream with its keys, in the form that is saved.
 type SecuringState struct {
 	Tag  string      `cbor:"1,keyasint,omitempty"`
 	Peer *media.Keys `cbor:"2,keyasint,omitempty"`
@@ -43,7 +42,7 @@ type SecuringState struct {
 	Association *AssociationState `cbor:"4,keyasint,omitempty"`
 }
 
-// AssociationState is what a description says of its DTLS.
+// AssociationState is an association in the form that is saved.
 type AssociationState struct {
 	Fingerprints []string `cbor:"1,keyasint,omitempty"`
 	Setup        string   `cbor:"2,keyasint,omitempty"`
@@ -64,7 +63,7 @@ func (s *AssociationState) restore() *association {
 	return &association{fingerprints: s.Fingerprints, setup: s.Setup, id: s.ID}
 }
 
-// State returns the description as plain data.
+// State returns the description in the form that is saved.
 func (d *Description) State() DescriptionState {
 	return DescriptionState{
 		Session: d.session, Stream: d.stream, Streams: d.streams, Audio: d.audio, Formats: d.formats, Grouped: d.grouped,
@@ -74,7 +73,7 @@ func (d *Description) State() DescriptionState {
 	}
 }
 
-// RestoreDescription makes the description of a state.
+// RestoreDescription returns the description with a saved state.
 func RestoreDescription(s *DescriptionState) *Description {
 	return &Description{
 		session: s.Session, stream: s.Stream, streams: s.Streams, audio: s.Audio, formats: s.Formats, grouped: s.Grouped,
@@ -84,23 +83,23 @@ func RestoreDescription(s *DescriptionState) *Description {
 	}
 }
 
-// FormatStates are formats that are written as one text, which costs a tenth of a structure: for each its fields, ended
-// by formatEnd.
+// FormatStates are formats that are saved as one text, which is a tenth as long as a structure. The text has the fields
+// of each format, and then formatEnd.
 type FormatStates []Format
 
 const (
 	fieldEnd  = '\x1f'
 	formatEnd = '\x1e'
 
-	wireMark = 0x80 // beside a format's number for its side, which no version before 1.1 reads
+	wireMark = 0x80 // marks the number on the wire of a transcoded format; versions before 1.1 do not read it
 )
 
-// Transcoded reports whether one of the formats stands for another one, see Inside.
+// Transcoded reports whether one of the formats is transcoded (see Inside).
 func (s FormatStates) Transcoded() bool {
 	return slices.ContainsFunc(s, func(f Format) bool { return f.Transcoded() })
 }
 
-// AppendText appends the formats as text. There is no error.
+// AppendText appends the formats as text. It never fails.
 func (s FormatStates) AppendText(b []byte) ([]byte, error) {
 	for i := range s {
 		f := &s[i]
@@ -121,7 +120,7 @@ func (k Codec) appendTo(b []byte) []byte {
 	return append(append(b, k.channels...), fieldEnd)
 }
 
-// UnmarshalText reads formats. It leaves out what is no format.
+// UnmarshalText reads formats. It skips malformed ones.
 func (s *FormatStates) UnmarshalText(text []byte) error {
 	*s = nil
 	rest := string(text)
@@ -157,10 +156,10 @@ func readCodec(text string) (k Codec, rest string, ok bool) {
 	return Codec{Name: name, Clock: uint32(hz), channels: channels}, rest, ok
 }
 
-// CodecState is a codec that is written as text.
+// CodecState is a codec that is saved as text.
 type CodecState Codec
 
-// AppendText appends the codec as text. There is no error.
+// AppendText appends the codec as text. It never fails.
 func (s CodecState) AppendText(b []byte) ([]byte, error) { return Codec(s).appendTo(b), nil }
 
 // UnmarshalText reads a codec.
@@ -177,7 +176,7 @@ func (s *securing) state() *SecuringState {
 	return &SecuringState{Tag: s.tag, Peer: s.peer, Own: s.own, Association: s.association.state()}
 }
 
-// restore makes the SRTP of a state; nil: none, or keys that no suite has.
+// restore returns the SRTP with a saved state. It returns nil if there is none, or if the keys fit no suite.
 func (s *SecuringState) restore() *securing {
 	if s != nil && s.Association != nil {
 		return &securing{association: s.Association.restore()}
@@ -199,17 +198,17 @@ func usable(k *media.Keys) bool {
 	return known && len(k.Key) == k.Suite.KeyLen() && len(k.MKI) <= maxMKI
 }
 
-// CryptoState is a LegCrypto.
+// CryptoState is a LegCrypto in the form that is saved.
 type CryptoState struct {
 	Offers  bool            `cbor:"1,keyasint,omitempty"`
 	Current *SecuringState  `cbor:"2,keyasint,omitempty"`
 	Proto   string          `cbor:"3,keyasint,omitempty"`
-	Last    []SecuringState `cbor:"4,keyasint,omitempty"` // Tag and Own of each line
+	Last    []SecuringState `cbor:"4,keyasint,omitempty"` // only Tag and Own of each line
 
 	DTLS *LegAssociationState `cbor:"5,keyasint,omitempty"`
 }
 
-// LegAssociationState is the DTLS-SRTP of a leg, with its keys.
+// LegAssociationState is the DTLS-SRTP of a leg with its keys, in the form that is saved.
 type LegAssociationState struct {
 	ID      string            `cbor:"1,keyasint,omitempty"`
 	Offered bool              `cbor:"2,keyasint,omitempty"`
@@ -218,7 +217,7 @@ type LegAssociationState struct {
 	Keys    media.Crypto      `cbor:"5,keyasint,omitzero"`
 }
 
-// State returns the SRTP of the leg as plain data.
+// State returns the SRTP of the leg in the form that is saved.
 func (l *LegCrypto) State() CryptoState {
 	if l == nil {
 		return CryptoState{}
@@ -236,8 +235,7 @@ func (l *LegCrypto) State() CryptoState {
 	return s
 }
 
-// RestoreLegCrypto makes the SRTP of a leg with these settings. A stream that was secured
-// stays so.
+// RestoreLegCrypto returns the SRTP of a leg with these settings and a saved state. A stream that had SRTP keeps it.
 func RestoreLegCrypto(m config.PeerMedia, fingerprint string, s *CryptoState) *LegCrypto {
 	l := new(*NewLegCrypto(m, fingerprint, false))
 	l.dtls = s.DTLS.restore(fingerprint)
@@ -246,7 +244,7 @@ func RestoreLegCrypto(m config.PeerMedia, fingerprint string, s *CryptoState) *L
 	}
 	l.Offers, l.current, l.proto = s.Offers, s.Current.restore(), knownProto(s.Proto)
 	if l.dtls == nil && l.current != nil && l.current.association != nil {
-		l.current = nil // never: a state has both or none
+		l.current = nil // can't happen: a state has both or neither
 	}
 	for _, line := range s.Last {
 		if usable(line.Own) {
@@ -256,7 +254,7 @@ func RestoreLegCrypto(m config.PeerMedia, fingerprint string, s *CryptoState) *L
 	return l
 }
 
-// restore makes the DTLS-SRTP of a leg. A handshake that was under way begins again.
+// restore returns the DTLS-SRTP with a saved state. A handshake that was not finished starts over.
 func (s *LegAssociationState) restore(fingerprint string) *legAssociation {
 	if s == nil {
 		return nil
@@ -271,7 +269,7 @@ func (s *LegAssociationState) restore(fingerprint string) *legAssociation {
 	return a
 }
 
-// OriginState is the o= line of a leg: the number of the session, and of the version that was sent last.
+// OriginState is the o= line of a leg: the session's number, and the version that was sent last.
 type OriginState struct {
 	ID      uint64 `cbor:"1,keyasint,omitempty"`
 	Version uint64 `cbor:"2,keyasint,omitempty"`
@@ -279,10 +277,10 @@ type OriginState struct {
 	Begin   int    `cbor:"4,keyasint,omitempty"`
 }
 
-// State returns the origin as plain data.
+// State returns the origin in the form that is saved.
 func (o *Origin) State() OriginState { return OriginState{o.id, o.version, o.last, o.begin} }
 
-// RestoreOrigin makes the origin of a state.
+// RestoreOrigin returns the origin with a saved state.
 func RestoreOrigin(s *OriginState) Origin {
 	o := Origin{id: s.ID, version: s.Version, last: s.Last, begin: s.Begin}
 	if o.begin < 0 || o.begin > len(o.last) {

@@ -8,32 +8,33 @@ import (
 	"flowbridge/media"
 )
 
-// A side that speaks Opus while the other one has only G.711 is described as the call sees it behind the transcoder
-// (media.Transcode): G.711 stands for its Opus, and telephone-event/8000 for its telephone-event/48000. Such a format
-// has its number on the wire beside the one within the call, and the wire's a=rtpmap. So whatever is made of a
-// description treats the side as one that speaks G.711, and a text for the side names Opus.
+// If one side speaks Opus and the other has only G.711, media.Transcode converts between the two. The rest of the call
+// then sees the Opus side as if it spoke G.711: in its description, G.711 stands for Opus, and telephone-event/8000
+// for telephone-event/48000. Such a format has two numbers, the one within the call and the one on the wire, and keeps
+// the a=rtpmap of the wire. So all code treats the side as one that speaks G.711, while the texts sent to it name
+// Opus.
 
-// opusCodec is Opus as RFC 7587 section 7 has it written.
+// opusCodec is Opus in the spelling of RFC 7587 section 7.
 var opusCodec = Codec{Name: "OPUS", Clock: media.OpusClock, channels: "2"} //nolint:gochecknoglobals // a constant
 
-// opusWanted are our wishes as a receiver (RFC 7587 section 6.1): sound above 4 kHz would be lost.
+// opusWanted has our wishes as a receiver (RFC 7587 section 6.1). Sound above 4 kHz would be lost in G.711.
 const opusWanted = "maxplaybackrate=8000;sprop-maxcapturerate=8000;useinbandfec=1"
 
-// isG711 reports whether it is PCMU or PCMA.
+// isG711 reports whether the codec is PCMU or PCMA.
 func (k Codec) isG711() bool { return k == PCMU || k == PCMA }
 
 // isOpus reports whether a format is Opus that can be transcoded.
 func (f *Format) isOpus() bool { return f.Name == "OPUS" && f.Clock == media.OpusClock && f.Number > 0 }
 
-// besideG711 reports whether the number of a format is none of G.711's.
+// besideG711 reports whether the format's number is not that of PCMU or PCMA.
 func (f *Format) besideG711() bool {
 	return f.Number != staticNumber(PCMU) && f.Number != staticNumber(PCMA)
 }
 
-// Transcoded reports whether the format stands for another one of its side, see Inside.
+// Transcoded reports whether the format stands for another format on the wire (see Inside).
 func (f *Format) Transcoded() bool { return f.wire > 0 }
 
-// shown returns the number of the format in texts for its side.
+// shown returns the number of the format on the wire.
 func (f *Format) shown() uint8 {
 	if f.wire > 0 {
 		return f.wire
@@ -41,7 +42,7 @@ func (f *Format) shown() uint8 {
 	return f.Number
 }
 
-// own returns the format as the text of its side has it.
+// own returns the format that the side has on the wire.
 func (f Format) own() Format {
 	if f.wire > 0 {
 		f.Codec, f.Number, f.wire, f.lines = codecOf(f.Mapping), f.wire, 0, linesOfText
@@ -49,7 +50,8 @@ func (f Format) own() Format {
 	return f
 }
 
-// inside returns the format as a call sees it in which G.711 of this kind stands for Opus; false: it is left out.
+// inside returns the format as the call sees it if G.711 of the kind law stands for Opus. It returns false if the
+// format is left out.
 func (f Format) inside(law Codec) (Format, bool) {
 	switch {
 	case f.isOpus():
@@ -63,8 +65,9 @@ func (f Format) inside(law Codec) (Format, bool) {
 	return f, true
 }
 
-// InsideOf returns formats as a call sees them in which G.711 of this kind stands for Opus: one for speech, and one of
-// telephone-events, those with the clock of Opus if there are two. Without a kind they are as the side has them.
+// InsideOf returns formats as the call sees them if G.711 of the kind law stands for Opus: one for speech, and one for
+// telephone-events, which is the one with the clock of Opus if there are two. With an empty law it returns the formats
+// on the wire.
 func InsideOf(formats []Format, law Codec) []Format {
 	out := make([]Format, 0, len(formats))
 	for _, f := range formats {
@@ -84,8 +87,8 @@ func InsideOf(formats []Format, law Codec) []Format {
 	return out
 }
 
-// Inside returns the description as a call sees it in which G.711 of this kind stands for the side's Opus, if it has
-// any. Without a kind it is as the side has given it.
+// Inside returns the description as the call sees it if G.711 of the kind law stands for the side's Opus, if the side
+// has Opus. With an empty law it returns the description as the side has sent it.
 func (d *Description) Inside(law Codec) *Description {
 	own := d
 	if d.Transcoded() {
@@ -100,26 +103,26 @@ func (d *Description) Inside(law Codec) *Description {
 	return out
 }
 
-// Own is Inside without a kind.
+// Own returns the description as the side has sent it.
 func (d *Description) Own() *Description { return d.Inside(Codec{}) }
 
-// Transcoded reports whether G.711 stands for the Opus of the side.
+// Transcoded reports whether G.711 stands for the side's Opus in this description.
 func (d *Description) Transcoded() bool {
 	return d != nil && slices.ContainsFunc(d.formats, func(f Format) bool { return f.Transcoded() && f.Speech() })
 }
 
-// HasOpus reports whether the side has Opus.
+// HasOpus reports whether the side speaks Opus, transcoded or not.
 func (d *Description) HasOpus() bool {
 	return slices.ContainsFunc(d.formats, func(f Format) bool { return f.isOpus() || f.Transcoded() && f.Speech() })
 }
 
-// LacksG711 reports whether the side has Opus, but no G.711, not even in its place.
+// LacksG711 reports whether the side speaks Opus, and the call sees no G.711 on it.
 func (d *Description) LacksG711() bool {
 	return d.HasOpus() &&
 		!slices.ContainsFunc(d.formats, func(f Format) bool { return f.isG711() })
 }
 
-// outside returns the format as it is for a side without a transcoder.
+// outside returns the format for a side without a transcoder.
 func (f Format) outside() Format {
 	if f.wire > 0 {
 		f.wire, f.lines = 0, linesOfOurs
@@ -131,7 +134,8 @@ func (f Format) outside() Format {
 	return f
 }
 
-// facing returns the format as a side has it that has the same codec.
+// facing returns the format for a side that has the same codec: with the number and the transcoding of that side's
+// format.
 func (f Format) facing(same Format) Format {
 	f = f.outside()
 	if f.Number = same.Number; same.wire > 0 {
@@ -140,8 +144,9 @@ func (f Format) facing(same Format) Format {
 	return f
 }
 
-// Transcodable makes an offer for a codec list that has nothing of a description: G.711 of its Opus, or Opus of its
-// G.711, and telephone-events. ErrNoCodec: neither can be made.
+// Transcodable returns the description with formats that a codec list allows, made by transcoding: G.711 in place of
+// Opus, or Opus in place of G.711, and telephone-events. It is used if the list allows none of the description's own
+// formats. It also returns the formats to offer, or ErrNoCodec if there are none.
 func (d *Description) Transcodable(codecs []string) (*Description, []Format, error) {
 	allowed := func(k Codec) bool { return k.rank(codecs) < len(codecs) }
 	var formats []Format
@@ -174,7 +179,7 @@ func (d *Description) Transcodable(codecs []string) (*Description, []Format, err
 	return out, out.Formats(), nil
 }
 
-// eventsBeside returns telephone-events with the number of f, for a side that has this format for speech.
+// eventsBeside returns telephone-events with the number of f and the clock that suits the format for speech.
 func (f Format) eventsBeside(speech Format) Format {
 	e := eventsOf(f.Number, PCMU.Clock)
 	if e.lines = linesOfOurs; speech.wire > 0 {
@@ -183,8 +188,8 @@ func (f Format) eventsBeside(speech Format) Format {
 	return e
 }
 
-// TranscodeOf returns what a transcoder for a side has to do that is described like this, and may send these formats.
-// The zero value: it needs none.
+// TranscodeOf returns the settings of the transcoder for a side with this description, which may send the formats in
+// sends. It returns the zero value if the side needs no transcoder.
 func TranscodeOf(d *Description, sends []Format) (t media.Transcode) {
 	if !d.Transcoded() {
 		return t
@@ -222,7 +227,7 @@ func (d *Description) opusWishes(number uint8) (s media.OpusWishes) {
 			switch strings.ToLower(key) {
 			case "maxaveragebitrate":
 				rate, _ := strconv.ParseUint(strings.TrimSpace(value), 10, 32)
-				s.Bitrate = uint32(rate) // at most 32 bits, as ParseUint was told
+				s.Bitrate = uint32(rate) // ParseUint was given a limit of 32 bits
 			case "useinbandfec":
 				s.FEC = on
 			case "usedtx":
@@ -235,7 +240,7 @@ func (d *Description) opusWishes(number uint8) (s media.OpusWishes) {
 	return s
 }
 
-// With returns the description with further formats, under free numbers where theirs are taken.
+// With returns the description with additional formats. A format whose number is used already gets a free one.
 func (d *Description) With(more []Format) *Description {
 	formats, used := d.Formats(), numbersOf(d.formats)
 	for _, f := range more {

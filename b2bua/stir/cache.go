@@ -28,7 +28,7 @@ const (
 	maxOfEntry      = 8
 	maxFile         = 64 << 10
 	maxAnswerHeader = 16 << 10        // bytes
-	fetchTimeout    = 5 * time.Second // of a request, which continues even if no call waits for it
+	fetchTimeout    = 5 * time.Second // time limit of a request, which continues even if no call waits for it
 	leastFresh      = 10 * time.Second
 	usuallyFresh    = 5 * time.Minute // if the server does not say
 	longestFresh    = 24 * time.Hour
@@ -43,14 +43,14 @@ var (
 	errBusy      = errors.New("too many certificates are being fetched")
 )
 
-// cache has the fetched certificates.
+// cache holds the fetched certificates.
 type cache struct {
 	ctx    context.Context
 	client *http.Client
 
 	mu      sync.Mutex
-	good    shelf // URLs whose certificates have signed a call; they stay even when no longer fresh
-	others  shelf // URLs that failed or have signed nothing yet, and each trunk's hosts; they displace none of good
+	good    shelf // URLs whose certificates have signed a call; these stay even when they are no longer fresh
+	others  shelf // URLs that failed or have signed nothing yet, and hosts by trunk; they can't displace those of good
 	flights map[string]*flight
 	stats   Fetches
 }
@@ -58,19 +58,19 @@ type cache struct {
 // entry is the state of a URL, or of a trunk's host, until a time.
 type entry struct {
 	key    string
-	trunk  string // the trunk that asked for it
+	trunk  string // the trunk that asked for the certificate
 	chain  *chain
 	err    error
 	until  time.Time
-	roots  map[*x509.CertPool]time.Time // roots that the chain leads to, and until when
-	misses int                          // for a trunk's host: consecutive failures of its URLs
-	silent bool                         // for a host: it did not answer
+	roots  map[*x509.CertPool]time.Time // roots that the chain leads to, each with the end of its validity
+	misses int                          // for a host: how many of its URLs failed in a row
+	silent bool                         // only for a host: it did not answer
 }
 
-// flight is a request under way.
+// flight is a request that has no result yet.
 type flight struct {
 	trunk string
-	of    string // the entry of the list
+	of    string // entry of the policy's list of hosts
 	began time.Time
 	done  chan struct{}
 	entry *entry
@@ -132,9 +132,9 @@ func (c *cache) get(where string, p *Policy, deadline time.Time) (*entry, error)
 	return nil, errPending
 }
 
-// begin returns the entry of a URL, or the request under way, which it starts if needed.
-// It returns neither if too many requests are under way. A URL whose certificate has
-// signed a call does not have to wait for others of its host, entry or trunk.
+// begin returns the entry of a URL, or the running request for it, which it starts if needed. It returns neither if too
+// many requests are running. A URL whose certificate has signed a call does not have to wait for others of its host,
+// entry or trunk.
 func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	now, key := time.Now(), u.String()
 	c.mu.Lock()
@@ -161,7 +161,7 @@ func (c *cache) begin(u *url.URL, trunk, of string) (*flight, *entry) {
 	return f, nil
 }
 
-// flightsOf counts the flights of a trunk to the hosts of one entry; "" means to all.
+// flightsOf counts the flights of a trunk to the hosts of one entry, or to all hosts if entry is "".
 func (c *cache) flightsOf(trunk, entry string) (n int) {
 	for _, f := range c.flights {
 		if f.trunk == trunk && (entry == "" || f.of == entry) {
@@ -171,7 +171,8 @@ func (c *cache) flightsOf(trunk, entry string) (n int) {
 	return n
 }
 
-// hostKey returns the key of a host for a trunk: URLs that one trunk's callers name do not affect another trunk.
+// hostKey returns the key of a host for a trunk. A key has the trunk's name, so that URLs named by one trunk's callers
+// do not affect other trunks.
 func hostKey(trunk string, u *url.URL) string { return u.Host + " " + trunk }
 
 // fly makes the request of a flight.
@@ -241,8 +242,8 @@ func (c *cache) proved(e *entry) {
 	}
 }
 
-// shelf has a bounded number of entries. When it is full, the trunk with the most entries loses its least recently used
-// one.
+// shelf holds a bounded number of entries. When it is full, the trunk with the most entries loses its least recently
+// used one.
 type shelf struct {
 	most    int
 	entries map[string]*list.Element
@@ -338,9 +339,9 @@ func freshness(h http.Header, now time.Time) time.Duration {
 	return min(max(fresh, leastFresh), longestFresh)
 }
 
-// allowed reads a certificate's URL: https, a host of the list, and the port of the entry, or 443 or 8443
-// (ATIS-1000074). u is its normal form (RFC 3986 section 6.2), so that one certificate has one key. of is the list's
-// entry.
+// allowed checks a certificate's URL. The URL must have https, a host of the list, and the port of the list's entry, or
+// 443 or 8443 (ATIS-1000074). u is its normal form (RFC 3986 section 6.2), so that one certificate has one key. of is
+// the list's entry.
 func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 	u, err = url.Parse(where)
 	if err != nil || u.Scheme != "https" || u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" ||
@@ -366,7 +367,7 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 	return nil, "", fmt.Errorf("%w: its host %q is not on the list of identity.hosts", errForbidden, u.Host)
 }
 
-// cutPort splits host and port of an entry, which may be an address.
+// cutPort splits an entry of the list, which may be an address, into host and port.
 func cutPort(entry string) (host, port string, found bool) {
 	if h, p, err := net.SplitHostPort(entry); err == nil {
 		return strings.ToLower(h), p, true

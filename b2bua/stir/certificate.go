@@ -155,12 +155,11 @@ type authority struct {
 	ranges []numberRange // sorted, and merged if adjacent
 }
 
-// numberRange has the keys of its first and its last number.
+// numberRange is a range of numbers, given by the keys of its first and its last number.
 type numberRange struct{ first, last uint64 }
 
-// keyOf returns the key of a number: The next number with the same length has the next key. ok is false for a number
-// with * or
-// #, which no caller of another network has.
+// keyOf returns the key of a number. The next number with the same length has the next key. ok is false for a number
+// with * or #, which no caller from another network has.
 func keyOf(number string) (key uint64, ok bool) {
 	key, err := strconv.ParseUint("1"+number, 10, 64) // the 1 keeps leading zeros
 	return key, err == nil
@@ -230,7 +229,7 @@ func readAuthority(der []byte) (a authority, err error) {
 	return a, nil
 }
 
-// whole returns an error if bytes follow a value.
+// whole returns err, or an error if bytes follow a value.
 func whole(rest []byte, err error) error {
 	if err != nil || len(rest) > 0 {
 		return errTNAuthList

@@ -1,7 +1,6 @@
-// Package stir verifies callers. It checks the Identity headers of an INVITE (RFC 8224)
-// with their PASSporTs (RFC 8225) in the SHAKEN profile (RFC 8588, ATIS-1000074) against
-// certificates with telephone number authority (RFC 8226). All that it knows about SIP is
-// header values.
+// Package stir verifies callers. It checks the Identity headers of an INVITE (RFC 8224) with their PASSporTs (RFC 8225)
+// in the SHAKEN profile (RFC 8588, ATIS-1000074) against certificates with telephone number authority (RFC 8226). Of
+// SIP it knows only the values of headers.
 //
 //	Identity ──▶ parse ──▶ claims fit the call, and are fresh ──▶ certificate ──▶ signature ──▶ replay
 //	                                                                  │

@@ -38,8 +38,8 @@ type protected struct {
 	X5U string `json:"x5u"`
 }
 
-// claims has the claims of RFC 8225 section 5 and RFC 8588 section 4, in the order of RFC 8225
-// section 9.
+// claims holds the claims of RFC 8225 section 5 and RFC 8588 section 4, in the order of RFC
+// 8225 section 9.
 type claims struct {
 	Attest string `json:"attest,omitempty"`
 	Dest   struct {
@@ -95,7 +95,7 @@ func passportOf(h *header, r *Request) (p passport, err error) {
 	return p, p.claims.check(h.ppt == shaken)
 }
 
-// rebuild makes the PASSporT of a compact form (RFC 8224 section 4.1.1).
+// rebuild makes the PASSporT of a header in the compact form (RFC 8224 section 4.1.1).
 func (p *passport) rebuild(h *header, r *Request) error {
 	if h.ppt == shaken {
 		return errShaken

@@ -14,13 +14,13 @@ const maxReplays = 100_000
 type replays struct {
 	mu   sync.Mutex
 	seed maphash.Seed
-	seen map[nonce]uint64 // to a hash that identifies the call
+	seen map[nonce]uint64 // hash that identifies the call, by signature
 	ring []nonce          // in order of arrival
 	next int
 }
 
-// nonce is r of a signature. It stays the same if s is replaced by n-s, which is also
-// valid.
+// nonce is r, the first half of a signature. It stays the same if s is replaced by n-s,
+// which is also valid.
 type nonce [signatureSize / 2]byte
 
 // first reports whether no other call has used a signature. The same call may use it

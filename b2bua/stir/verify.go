@@ -18,7 +18,7 @@ const (
 	Timeout = time.Second
 )
 
-// Policy has the rules for verifying one trunk's calls.
+// Policy holds the rules for verifying one trunk's calls.
 type Policy struct {
 	Trunk   string         // divides requests and cache entries between trunks
 	Roots   *x509.CertPool // the trusted roots
@@ -27,7 +27,7 @@ type Policy struct {
 	Timeout time.Duration  // how long a call waits for a certificate
 }
 
-// Request has the data of an INVITE.
+// Request holds the data of an INVITE.
 type Request struct {
 	Identity []string // the values of its Identity headers
 	Date     string
@@ -58,8 +58,8 @@ const (
 // Result is the result of a verification.
 type Result struct {
 	Verstat string // Passed, Failed or None
-	Attest  string // A, B or C of a call that has passed; empty if none was claimed
-	OrigID  string // of a call that has passed
+	Attest  string // A, B or C, for a call that has passed; empty if none was claimed
+	OrigID  string // the origid, for a call that has passed
 	Status  int    // one of RFC 8224 section 6.2.2; 0 if the call has passed
 	Err     error  // why it has not passed
 }
@@ -71,7 +71,7 @@ type Verifier struct {
 	counts  [len(outcomes)]atomic.Uint64
 }
 
-// outcomes has the counted results.
+// outcomes lists the results that are counted.
 var outcomes = [...]struct {
 	status int
 	name   string
@@ -84,13 +84,13 @@ var outcomes = [...]struct {
 	{StatusInvalid, "invalid"},
 }
 
-// New makes a verifier, whose requests end with ctx. transport makes the requests; nil
-// means the network.
+// New returns a verifier, whose requests end with ctx. transport makes the requests; nil means the
+// network.
 func New(ctx context.Context, transport http.RoundTripper) *Verifier {
 	return &Verifier{cache: newCache(ctx, transport)}
 }
 
-// Counts calls f with each result and the number of calls that had it.
+// Counts calls f with each result and the number of calls with it.
 func (v *Verifier) Counts(f func(result string, n uint64)) {
 	for i, o := range outcomes {
 		f(o.name, v.counts[i].Load())
@@ -212,8 +212,8 @@ func (v *Verifier) prove(p *Policy, r *Request, pass *passport, deadline time.Ti
 	return passed(&pass.claims)
 }
 
-// leadsTo returns an error if a certificate leads to none of the roots. It remembers
-// success until a certificate of the chain expires.
+// leadsTo returns an error if a certificate leads to none of the roots. It remembers a success until a
+// certificate of the chain expires.
 func (c *cache) leadsTo(e *entry, roots *x509.CertPool, now time.Time) error {
 	c.mu.Lock()
 	until, known := e.roots[roots]

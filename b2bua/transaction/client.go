@@ -26,8 +26,8 @@ type Client struct {
 	user User
 }
 
-// Send sends a request, and user gets the answers. After an error, user gets no answers,
-// and c may be used again.
+// Send sends a request. Its answers go to user. After an error, user gets no answers, and
+// c may be used again.
 func (t *Table) Send(c *Client, req *sip.Request, way Way, user User) error {
 	b := message.TakeBuffer()
 	defer b.Release()

@@ -21,11 +21,10 @@
 // 64*T1, a repeated refusal is acknowledged from its own headers, and a repeated 2xx goes
 // to its leg (Handler.StrayResponse); other responses are dropped.
 //
-// An answered server transaction keeps its key, the bytes of its answer and a deadline:
-// over UDP that of Timer J, H, I or L. Two kinds last only for T4, the time that a copy
-// may still be on its way: BYE, whose branch the server knows for 64*T1, and an INVITE
-// whose 2xx is acknowledged. Deadlines at which a transaction is only forgotten are
-// rounded, so that they come at most four times a second.
+// An answered server transaction keeps its key, the bytes of its answer and a deadline: over UDP that of Timer J, H,
+// I or L. Two kinds stay only for T4, the time that a copy may still be on its way: a BYE, whose branch the server
+// remembers for 64*T1, and an INVITE whose 2xx is acknowledged. Deadlines at which a transaction is only forgotten
+// are rounded, so that they come at most four times a second.
 //
 // A CANCEL is matched by the key of its INVITE, which includes the sender's address. The
 // look-up and the insertion are one step under the lock, so if a CANCEL and an INVITE

@@ -10,13 +10,12 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Key identifies a server transaction (RFC 3261 section 17.2.3) and its sender: Vias can
-// be copied or guessed, and without the sender, one sender's request, ACK or CANCEL could
-// count as another's.
+// Key identifies a server transaction (RFC 3261 section 17.2.3), including its sender. Vias can be copied or guessed:
+// without the sender, the request, ACK or CANCEL of one sender could count as another's.
 type Key struct {
-	via    [2]uint64 // a keyed hash; a substring would keep the whole request in memory
+	via    [2]uint64 // keyed hashes of the headers; substrings would keep the whole request in memory
 	source netip.Addr
-	stream bool              // it came over a connection
+	stream bool              // the request came over a connection
 	method sip.RequestMethod // INVITE for an ACK
 }
 
@@ -77,8 +76,8 @@ func hasCookie(branch string) bool {
 	return strings.HasPrefix(branch, sip.RFC3261BranchMagicCookie) && len(branch) > len(sip.RFC3261BranchMagicCookie)
 }
 
-// twins returns the keys of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2).
-// The other one may come another way.
+// twins returns the possible keys of an INVITE's CANCEL, or of a CANCEL's INVITE (section 9.2). The two may have come
+// by different ways.
 func (k Key) twins() [2]Key {
 	if k.method == sip.INVITE {
 		k.method = sip.CANCEL

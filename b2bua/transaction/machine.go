@@ -15,7 +15,7 @@ const (
 // has given up.
 const unanswered = 2 * Patience
 
-// instant is the time since the Table was made. 0 means never.
+// instant is a time, as the duration since the Table was made. 0 means never.
 type instant time.Duration
 
 // lingerGrain is the granularity of the deadlines at which a transaction is only
@@ -36,7 +36,7 @@ const (
 type state uint8
 
 const (
-	trying     state = iota // of a client's INVITE: Calling
+	trying     state = iota // for a client's INVITE, the state Calling
 	proceeding              // initial state of an INVITE server
 	completed               // servers
 	confirmed               // INVITE server
@@ -74,8 +74,8 @@ type machine struct {
 	kind     kind
 	state    state
 	reliable bool          // the transport is reliable
-	interval time.Duration // of Timers A, E and G
-	keep     time.Duration // Timer J
+	interval time.Duration // interval of Timers A, E and G
+	keep     time.Duration // duration of Timer J
 	resendAt instant       // when Timer A, E or G fires
 	end      instant       // when B, F, H, I, J or L fires
 }
@@ -103,7 +103,7 @@ func (m *machine) deadline() instant {
 	return m.end
 }
 
-// step gives a machine an input, and returns the action for it.
+// step passes an input to a machine, and returns the action for it.
 func (m *machine) step(now instant, in input) action {
 	if m.state == terminated {
 		return 0

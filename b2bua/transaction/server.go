@@ -6,15 +6,15 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Server is a request of a peer, until no more copies of it can come.
+// Server is a peer's request, which is remembered until no more copies of it can come.
 type Server struct {
 	transaction
 	key        Key
 	seq        uint32
 	sameBranch *Server      // an earlier request with the same branch; nil if none
-	req        *sip.Request // INVITE or CANCEL, until its final answer; a CANCEL causes answers to both
+	req        *sip.Request // the INVITE or CANCEL, until its final answer
 	cancelled  bool
-	cancel     *sip.Request // a CANCEL that no user has been told of
+	cancel     *sip.Request // a CANCEL that came before OnCancel was called
 	onCancel   func(cancel *sip.Request)
 	taken      func()
 	settled    func()
@@ -213,16 +213,15 @@ func (s *Server) send(way Way, text []byte) error {
 	return err
 }
 
-// Request returns the CANCEL or INVITE, or nil once it has a final answer.
+// Request returns the peer's INVITE or CANCEL, or nil once it has a final answer. For other methods it returns nil.
 func (s *Server) Request() *sip.Request {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
 	return s.req
 }
 
-// OnCancel records that an INVITE is taken, and arranges a call of f when it is
-// cancelled: at once if it was cancelled already, otherwise from another goroutine. f
-// must not block.
+// OnCancel records that the INVITE is being handled, and makes the server call f when the INVITE is cancelled. If it
+// was cancelled already, f is called at once, otherwise on another goroutine. f must not block.
 func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 	s.table.mu.Lock()
 	cancel, taken := s.cancel, s.taken
@@ -238,7 +237,7 @@ func (s *Server) OnCancel(f func(cancel *sip.Request)) {
 	}
 }
 
-// OnTaken arranges a call of f when the INVITE is taken. It must be set before anyone can take the INVITE.
+// OnTaken makes the server call f when OnCancel is called. It must be called before that is possible.
 func (s *Server) OnTaken(f func()) {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()

@@ -9,12 +9,12 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// AnsweredState is an answered request of a peer as plain data. Another process uses it to answer copies of the
-// request. Durations count from the moment at which it was made.
+// AnsweredState is an answered request of a peer in the form that is saved. Another process uses it to answer copies
+// of the request. Durations count from the time at which the state was made.
 type AnsweredState struct {
 	Answer   []byte        `cbor:"1,keyasint,omitempty"`
-	Source   string        `cbor:"2,keyasint,omitempty"` // of the request
-	Over     string        `cbor:"3,keyasint,omitempty"` // the name of the socket or connection that it came by
+	Source   string        `cbor:"2,keyasint,omitempty"` // where the request came from
+	Over     string        `cbor:"3,keyasint,omitempty"` // name of the socket or connection that the request came by
 	To       string        `cbor:"4,keyasint,omitempty"`
 	Reliable bool          `cbor:"5,keyasint,omitempty"`
 	State    uint8         `cbor:"6,keyasint,omitempty"`

@@ -19,11 +19,11 @@ type Sender interface {
 	Send(text []byte, to netip.AddrPort) error
 }
 
-// Way is the way of a transaction's messages to its peer.
+// Way is the socket or connection, with the address, over which a transaction's messages reach its peer.
 type Way struct {
 	Over     Sender
 	To       netip.AddrPort
-	Reliable bool // no message is lost on it
+	Reliable bool // messages can't be lost on it
 }
 
 // Send sends a message.
@@ -64,7 +64,7 @@ var (
 	ErrAnswered  = errors.New("the request has its final answer")
 )
 
-// NewTable makes an empty table.
+// NewTable returns an empty table.
 func NewTable() *Table {
 	t := &Table{begun: time.Now().Add(-1), clients: map[clientKey]*Client{}, servers: map[Key]*Server{}}
 	t.timer = time.AfterFunc(time.Hour, t.expire)
@@ -79,8 +79,8 @@ func (t *Table) Len() (clients, servers int) {
 	return len(t.clients), len(t.servers)
 }
 
-// Close forgets all transactions, and waits for the end of a retransmission under way.
-// After that no transaction can begin.
+// Close forgets all transactions, and waits for the end of a retransmission that is being sent. After that no
+// transaction can begin.
 func (t *Table) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -102,9 +102,9 @@ type transaction struct {
 	machine
 	table *Table
 	way   Way
-	text  []byte  // the message to send again; nil if none
+	text  []byte  // the message, in case it must be sent again; nil if none
 	at    instant // deadline in the queue; 0 if it is not there
-	place int     // in the queue
+	place int     // index in the queue
 }
 
 // member is a transaction in the table.
@@ -154,8 +154,8 @@ const (
 	maxSpareSize = 4096
 )
 
-// keep makes a transaction's text a copy of b. The lock is held. If the transaction only
-// lingers, the copy is no larger than necessary.
+// keep stores a copy of b as a transaction's text. The lock is held. If the transaction only lingers, the copy is no
+// larger than necessary.
 func (t *Table) keep(c *transaction, b []byte) {
 	if c.state >= completed {
 		t.reuse(c.text)

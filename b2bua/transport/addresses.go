@@ -34,11 +34,12 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 	cache[key] = value
 }
 
-// Names returns the resolver, which also knows the addresses that fail.
+// Names returns the resolver of the stack, which also remembers which addresses have failed.
 func (s *Stack) Names() *locate.Resolver { return s.names }
 
 // Locate returns the hops for a request to a URI, in the order in which to try them. It leaves out hops whose address
-// family or transport this server has no socket for, unless there are no others. of is the owner of the hops.
+// family or transport this server has no socket for, unless there are no others. of names the target whose hops these
+// are.
 func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate.Hop, error) {
 	hops, err := s.names.Locate(ctx, of, q)
 	if len(hops) < 2 {
@@ -66,9 +67,8 @@ func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 // anyPort is a port that makes the resolver look up a host's addresses, and no SRV or NAPTR records.
 const anyPort = 1
 
-// LocalFor returns our own address toward a peer over a transport: the socket of its
-// family, and the address at which the peer reaches us. Without a listener Port is 0,
-// because each connection has its own port.
+// LocalFor returns our own address toward a peer over a transport: the address of the socket of its family, and the
+// address at which the peer reaches us. Without a listener Port is 0, because each connection has its own port.
 func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	if !message.IsStream(transport) {
 		transport = ""
@@ -135,9 +135,8 @@ func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	return l, err
 }
 
-// IsAdvertised reports whether a peer is told the advertised address. It is not told if
-// there is no such address, if the peer has the other address family, or if the peer is
-// on our side of the NAT.
+// IsAdvertised reports whether a peer is given the advertised address instead of the socket's. This is not the case
+// if no address is advertised, if the peer has the other address family, or if the peer is on our side of the NAT.
 func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
 	if host == "" { // the usual case; an error from ParseAddr allocates
 		return false

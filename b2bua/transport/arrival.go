@@ -16,7 +16,7 @@ import (
 type arrival struct {
 	transport string // in the spelling of Via
 	source    netip.AddrPort
-	name      string             // of source, as text
+	name      string             // the source as text
 	over      transaction.Sender // the socket or connection that it came over
 }
 
@@ -96,8 +96,8 @@ func (a arrival) isStream() bool {
 	return ok
 }
 
-// back returns the way for the answers to a request (RFC 3261 section 18.2.2, RFC 3581
-// section 4).
+// back returns the socket or connection, and the address, for the answers to a request
+// (RFC 3261 section 18.2.2, RFC 3581 section 4).
 func (a arrival) back(req *sip.Request) transaction.Way {
 	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.isStream()}
 	if via := req.Via(); !via.Params.Has("rport") {
@@ -118,8 +118,8 @@ func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	}
 }
 
-// stamp adds to a request what its sender does not say. A new INVITE gets our To tag
-// here: all its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
+// stamp adds what a request needs before its transaction begins. A new INVITE gets our To
+// tag here: all its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
 func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 	if via := req.Via(); via != nil {
 		s.noteSource(req, via, source)

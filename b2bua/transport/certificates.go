@@ -15,8 +15,8 @@ import (
 	"flowbridge/config"
 )
 
-// certificates holds our own certificates and the trusted authorities. It reads files
-// that change again; if a changed file can't be used, the old one stays in force.
+// certificates holds our own certificates and the trusted authorities. It reads a file again after the
+// file has changed. If the new contents can't be used, the old ones stay in force.
 type certificates struct {
 	own config.ListenTLS
 	log zerolog.Logger
@@ -64,8 +64,8 @@ func (c *certificates) server() *tls.Config {
 	return cfg
 }
 
-// client performs the handshake with a peer that we connected to. The peer's certificate
-// must have the peer's name and come from a trusted authority.
+// client performs the TLS handshake with a peer that we connected to. The peer's certificate must have
+// the peer's name and come from a trusted authority.
 func (c *certificates) client(ctx context.Context, conn net.Conn, peer streamPeer) (*tls.Conn, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: peer.serverName}
 	if peer.tls.CA != "" {
@@ -108,7 +108,7 @@ func (c *certificates) pool(file string) (*x509.CertPool, error) {
 	})
 }
 
-// fresh returns the value of files. It reads them again if they have changed.
+// fresh returns the value that was read from files. It reads them again if they have changed.
 func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K, files [2]string,
 	read func() (V, error),
 ) (V, error) {
@@ -137,7 +137,7 @@ func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K,
 			c.log.Info().Str("file", files[0]).Msg("certificate read again")
 		}
 		return value, nil
-	case w != nil: // the file is half written, or gone
+	case w != nil: // the file is incomplete, or gone
 		w.checked = now
 		c.log.Warn().Err(err).Str("file", files[0]).Msg("certificate changed, but can't be used: the old one stays")
 		return w.value, nil

@@ -11,9 +11,9 @@ import (
 	"time"
 )
 
-// readFreeze stops all readers of a stack, and restarts them. It is frozen until the first Serve.
+// readFreeze stops all readers of a stack, and restarts them. Before the first Serve, readers do not run either.
 type readFreeze struct {
-	freezing atomic.Bool // readers are to stop
+	freezing atomic.Bool // readers must stop
 
 	mu      sync.Mutex // guards the fields below, and changes of on
 	reading int
@@ -90,11 +90,11 @@ func (s *readFreeze) allStopped() bool {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // constant
 
-// errFrozen means that the stack is frozen.
+// errFrozen tells a reader that the stack is frozen.
 var errFrozen = errors.New("nothing is read now")
 
-// Freeze stops the stack until Serve: nothing is read or accepted, no turn runs, no transaction is repeated. Messages
-// that come until then wait in the kernel. It returns when nothing is under way any more. If ctx ends first, the stack
+// Freeze stops the stack until Serve: it reads and accepts nothing, runs no turn and repeats no transaction. Messages
+// that come until then wait in the kernel. Freeze returns when the last turn has ended. If ctx ends first, the stack
 // continues to serve.
 //
 // rested returns why calls are not idle yet, or nil if they are. Freeze calls it repeatedly.
@@ -121,7 +121,7 @@ func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
 	return nil
 }
 
-// errUnless returns a step for until, which returns an error until is() is true.
+// errUnless returns a step for until. The step returns an error, which names what is awaited, until is() is true.
 func errUnless(what string, is func() bool) func() error {
 	err := errors.New(what)
 	return func() error {
@@ -185,7 +185,7 @@ func (s *Stack) closeGateWhen(rested func() error) func() error {
 			return nil
 		case why == nil:
 			idle, why = s.closeGate(), errTurn
-		case idle != nil: // a deadline came first
+		case idle != nil: // a deadline made a call busy again
 			idle = nil
 			s.turns.gate.open()
 		}

@@ -12,8 +12,8 @@ import (
 
 // File is an open file that a stack hands over to the process that replaces this one.
 type File struct {
-	Name string // by which the other process finds it
-	FD   int    // a copy, the receiver's to close
+	Name string // the name by which the other process finds it
+	FD   int    // a copy, which the receiver must close
 }
 
 // Sockets returns copies of the sockets and listeners.
@@ -59,8 +59,8 @@ func CopyOf(of any) (fd int, err error) {
 	return fd, err
 }
 
-// The names of sockets in a hand-over contain the addresses in the configuration. Several of these may leave the port
-// to the system.
+// datagramName returns the name of a UDP socket in a hand-over. Like all such names, it contains the address in the
+// configuration. Several of these may leave the port to the system.
 func datagramName(at netip.AddrPort) string { return "udp " + at.String() }
 func streamName(at netip.AddrPort) string   { return "tcp " + at.String() }
 

@@ -25,7 +25,7 @@ type State struct {
 	Held     []HeldState                 `cbor:"2,keyasint,omitempty"`
 }
 
-// HeldState is a held message of a new call.
+// HeldState is a message that waits because new calls are held.
 type HeldState struct {
 	Text   []byte `cbor:"1,keyasint,omitempty"`
 	Source string `cbor:"2,keyasint,omitempty"`
@@ -36,7 +36,7 @@ type HeldState struct {
 type StreamState struct {
 	Local    string        `cbor:"1,keyasint,omitempty"`
 	Remote   string        `cbor:"2,keyasint,omitempty"`
-	Dialled  bool          `cbor:"3,keyasint,omitempty"` // by us
+	Dialled  bool          `cbor:"3,keyasint,omitempty"` // we opened it
 	Unread   []byte        `cbor:"4,keyasint,omitempty"`
 	Stranger bool          `cbor:"5,keyasint,omitempty"`
 	First    time.Duration `cbor:"6,keyasint,omitempty"` // time left for a stranger to show who it is
@@ -73,7 +73,7 @@ func (s *Stack) named(name string) transaction.Sender {
 	return nil
 }
 
-// State returns what a frozen stack knows about messages.
+// State returns the transactions and other message state of a frozen stack.
 func (s *Stack) State() (st State) {
 	st.Answered = s.transactions.Answered(nameOf)
 	s.held.mu.Lock()
@@ -107,7 +107,7 @@ func OriginalText(invite *sip.Request) []byte {
 // CanHandOver reports whether the socket or connection to the wire's peer can be handed over to another process.
 func (w *Wire) CanHandOver() bool { return w.way() != nil }
 
-// way returns the sender that reaches the wire's peer, or nil if it can't be handed over to another process.
+// way returns the socket or connection to the wire's peer, or nil if it can't be handed over to another process.
 func (w *Wire) way() transaction.Sender {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,7 +123,7 @@ func (w *Wire) way() transaction.Sender {
 	return nil
 }
 
-// Restore continues with the state of another stack, whose connections have been added before.
+// Restore takes over the state of another stack. That stack's connections must have been added before.
 func (s *Stack) Restore(st *State) {
 	for i := range st.Answered {
 		if over := s.named(st.Answered[i].Over); over != nil {
@@ -221,7 +221,7 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 	return nil
 }
 
-// Discard closes descriptors that no socket uses.
+// Discard closes descriptors that were handed over but not used.
 func Discard(fds ...int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)

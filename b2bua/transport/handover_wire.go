@@ -18,7 +18,7 @@ import (
 type FlowState struct {
 	Transport  string `cbor:"1,keyasint,omitempty"`
 	Remote     string `cbor:"2,keyasint,omitempty"`
-	Dialled    bool   `cbor:"3,keyasint,omitempty"` // by this side
+	Dialled    bool   `cbor:"3,keyasint,omitempty"` // we opened it
 	ServerName string `cbor:"4,keyasint,omitempty"` // the name that its certificate must have
 }
 
@@ -38,9 +38,9 @@ func (w *Wire) Flow() (f FlowState) {
 	return f
 }
 
-// RestoreFlow returns the connection of a leg of another process, or nil for none. It is the connection that this
-// process got, or a Stream that is already closed if the connection ended with the other process. Messages then take
-// the ways that lead around a closed connection.
+// RestoreFlow returns the connection of a leg of another process, or nil for none. This is the connection that was
+// handed over. If the connection ended with the other process, it is a Stream that is already closed, and messages go
+// another way, as for any closed connection.
 func (s *Stack) RestoreFlow(f *FlowState, tls config.TargetTLS) *Stream {
 	remote, err := netip.ParseAddrPort(f.Remote)
 	if err != nil || !message.IsStream(f.Transport) {
@@ -76,8 +76,8 @@ func (s *Stack) socketAt(local netip.AddrPort) *udpEndpoint {
 	return nil
 }
 
-// Readmit makes the transaction of a request that another process has received, so that
-// the wire's leg can answer it. flow is the request's connection, or nil over UDP.
+// Readmit creates the transaction of a request that another process has received, so that the wire's leg can answer
+// it. flow is the request's connection, or nil over UDP.
 func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *transaction.Server {
 	from := arrival{transport: message.ViaTransport(w.local.Transport), source: source}
 	req.SetTransport(from.transport)
@@ -98,8 +98,8 @@ func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *t
 	return tx
 }
 
-// Answered is Readmit for an INVITE that another process has answered, made from the headers of its 2xx. The leg may
-// then send the 2xx again. A CANCEL would be too late (RFC 3261 section 9.2).
+// Answered is Readmit for an INVITE that another process has answered. The request is made from the headers of its
+// 2xx. The leg may then send the 2xx again. A CANCEL would be too late (RFC 3261 section 9.2).
 func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) {
 	req := sip.NewRequest(sip.INVITE, sip.Uri{Host: "invalid"})
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
@@ -110,7 +110,7 @@ func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) 
 	}
 }
 
-// Invited records the INVITE that another process has sent.
+// Invited records the INVITE that another process has sent for this leg.
 func (w *Wire) Invited(req *sip.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -134,8 +134,8 @@ func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
 	return &State{Answered: []transaction.AnsweredState{a}}, tx.OnSettled
 }
 
-// RefuseAgain continues to repeat the refusals that Refused returned in another process. It calls settled for each, at
-// once if the refusal can't be repeated.
+// RefuseAgain continues to repeat the refusals that Refused returned in another process. It calls settled for each of
+// them, or at once if the refusal can't be repeated.
 func (s *Stack) RefuseAgain(st *State, settled func()) {
 	for i := range st.Answered {
 		over := s.named(st.Answered[i].Over)

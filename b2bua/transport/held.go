@@ -9,10 +9,10 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// maxHeld bounds the number of held messages. Peers repeat the others.
+// maxHeld bounds the number of held messages. Further ones are dropped; their senders will repeat them.
 const maxHeld = 4096
 
-// held keeps the INVITEs of new calls that wait, and their CANCELs.
+// held stores the INVITEs of new calls while these have to wait, and their CANCELs.
 type held struct {
 	on atomic.Bool
 
@@ -26,8 +26,8 @@ type heldMessage struct {
 	branch string
 }
 
-// Hold keeps new calls waiting until Release, so that the calls under way can become idle. It stores the INVITEs of new
-// calls, and CANCELs behind them.
+// Hold makes new calls wait until Release, so that all live calls can become idle. It stores the INVITEs of new calls,
+// and CANCELs for them.
 func (s *Stack) Hold() { s.held.on.Store(true) }
 
 // Release handles the held messages in the order in which they came.
@@ -46,7 +46,8 @@ func (s *Stack) Release() {
 	}
 }
 
-// hold stores a message if it begins a call, or cancels a held one, and reports whether the message is done with.
+// hold stores a message if it begins a call, or cancels a held one. It reports whether the message needs no more
+// handling now.
 func (s *Stack) hold(text []byte, from arrival) bool {
 	if !bytes.HasPrefix(text, []byte("INVITE ")) && !bytes.HasPrefix(text, []byte("CANCEL ")) {
 		return false
@@ -64,7 +65,7 @@ func (s *Stack) hold(text []byte, from arrival) bool {
 	switch {
 	case !s.held.on.Load(), cancels && !twin:
 		return false
-	case !cancels && twin, len(s.held.messages) >= maxHeld: // a copy, or no room
+	case !cancels && twin, len(s.held.messages) >= maxHeld: // a copy of a held message, or no room
 		return true
 	}
 	s.held.messages = append(s.held.messages, heldMessage{text: slices.Clone(text), from: from, branch: branch})

@@ -12,8 +12,8 @@ import (
 	"flowbridge/config"
 )
 
-// Finds the sender of a parsed request, and whether the sender has proven its identity. The screen has done the same
-// for the request's text.
+// Here the sender of a parsed request is found, and whether the sender has proven its identity. The screen has done
+// the same for the unparsed request.
 
 // Identify finds the trunk of a request outside a dialog. If there is none, or the trunk needs credentials first,
 // Identify answers the request.
@@ -41,7 +41,7 @@ func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Sna
 	return p, t
 }
 
-// ProvenTrunk finds the trunk, among these, whose credentials a request shows. If the request shows none of their
+// ProvenTrunk returns the trunk, among these, whose credentials a request shows. If the request shows no valid
 // credentials, ProvenTrunk answers it and returns nil.
 func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peers.Trunk) *peers.Trunk {
 	t, how := s.auth.Check(req, of, time.Now())
@@ -53,8 +53,9 @@ func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peer
 	return t
 }
 
-// Admits reports whether the leg accepts a request; senders are the allowed senders. If the leg does not accept it,
-// Admits answers it. An ACK can't be challenged, but it repeats the credentials of its INVITE (RFC 3261 section 22.1).
+// Admits reports whether a request within the leg's dialog comes from one of its allowed senders. If not, Admits
+// answers the request. An ACK can't be challenged, but it repeats the credentials of its INVITE (RFC 3261 section
+// 22.1).
 func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.Senders) bool {
 	s := w.stack
 	if w.carries(s.StreamOf(req)) {
@@ -114,12 +115,13 @@ func (s *Stack) NoRoom(req *sip.Request, tx *transaction.Server, why peers.Capac
 	s.Refuse(req, tx, 503, leg.RetryAfter())
 }
 
-// Refuse is ReplyOnce with the standard reason phrase of the status.
+// Refuse calls ReplyOnce with the standard reason phrase of the status.
 func (s *Stack) Refuse(req *sip.Request, tx *transaction.Server, code int, headers ...sip.Header) {
 	s.ReplyOnce(req, tx, code, message.StatusText(code), headers...)
 }
 
-// AnswerOptions answers OPTIONS from trunks, known by their address or certificate, or else by credentials.
+// AnswerOptions answers OPTIONS from trunks, which are identified by their address or certificate, or else by
+// credentials. drains says that the server takes no new calls.
 func (s *Stack) AnswerOptions(req *sip.Request, tx *transaction.Server, drains bool) {
 	p := s.server.Peers()
 	if !p.TrustOf(s.SenderOf(req)).Known {

@@ -81,7 +81,7 @@ func (n Network) orKernel(log zerolog.Logger) Network {
 }
 
 // Listen opens the sockets in the configuration. The stack reads nothing before Serve.
-// ctx ends the work under way.
+// When ctx ends, work in progress ends.
 func Listen(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = o.Network.orKernel(o.Log)
 	if o.Take != nil {
@@ -162,7 +162,7 @@ func (unpluggedSocket) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) 
 	return 0, netip.AddrPort{}, net.ErrClosed
 }
 
-// Close has nothing to do.
+// Close does nothing.
 func (unpluggedSocket) Close() error { return nil }
 
 // unpluggedListener accepts nothing.
@@ -174,5 +174,5 @@ func (unpluggedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed 
 // Addr returns the address in the configuration.
 func (l unpluggedListener) Addr() net.Addr { return l.at }
 
-// Close has nothing to do.
+// Close does nothing.
 func (unpluggedListener) Close() error { return nil }

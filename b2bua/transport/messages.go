@@ -2,8 +2,8 @@ package transport
 
 import "sync/atomic"
 
-// Messages counts SIP messages, received and sent: the messages that the screen admitted, and all sent messages,
-// retransmissions included. Counting one takes a few nanoseconds and allocates nothing.
+// Messages counts SIP messages: received ones that the screen admitted, and all sent ones, retransmissions
+// included. Counting one takes a few nanoseconds and allocates nothing.
 type Messages struct{ received, sent flow }
 
 // flow counts the messages of one direction.
@@ -12,7 +12,7 @@ type flow struct {
 	responses [600]atomic.Uint64 // by status, from 100
 }
 
-// The number of methods with a count of their own. Their index is that of methodNames.
+// methods is the number of methods that are counted separately. Each is counted at its index in methodNames.
 const methods = 14
 
 func methodNames() [methods]string {
@@ -55,7 +55,7 @@ func methodIndex(method []byte) int {
 	}
 }
 
-// note counts a message by its first line.
+// note counts a message. It reads only the first line.
 func (f *flow) note(text []byte) {
 	const version = "SIP/2.0 "
 	if len(text) > len(version)+3 && string(text[:len(version)]) == version {

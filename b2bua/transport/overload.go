@@ -13,7 +13,7 @@ import (
 // calls are refused once a queue has stood for twice the limit, but not because of a
 // shorter pause of the process.
 type load struct {
-	limit   time.Duration // also the interval, if it has two measurements
+	limit   time.Duration // limit of the wait, and length of an interval, which needs two measurements
 	probing atomic.Bool   // a goroutine is measuring
 
 	mu    sync.Mutex // guards the fields below
@@ -28,7 +28,7 @@ const (
 	loadMemory = time.Second
 )
 
-// note records a measurement.
+// note records how long a message has waited.
 func (l *load) note(now time.Time, delay time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -61,8 +61,8 @@ func (l *load) due(now time.Time) bool {
 }
 
 // waited records how long a datagram that was read just now was in its socket. Its turn follows at once. If several
-// datagrams wait, work that waits for a processor runs before the next one is read (Turns), so the wait in the socket
-// includes that queue.
+// datagrams wait, goroutines that wait for a processor run before the next datagram is read (Turns), so the time in
+// the socket includes their work.
 func (l *load) waited(read time.Time, d time.Duration) {
 	if l.due(read) {
 		l.note(read, d)

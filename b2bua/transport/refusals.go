@@ -35,7 +35,7 @@ const (
 
 func newRefusals() *refusals { return &refusals{seed: maphash.MakeSeed(), begun: time.Now()} }
 
-// note records that an INVITE was refused.
+// note records the To tag of an INVITE that was refused.
 func (r *refusals) note(tag []byte) {
 	now := int64(time.Since(r.begun) / time.Second)
 	sets := r.sets.Load()
@@ -46,11 +46,11 @@ func (r *refusals) note(tag []byte) {
 		}
 	}
 	r.last.Store(now)
-	if sets == nil { // another goroutine dropped it as too old at this moment
+	if sets == nil { // another goroutine has just dropped it as too old
 		return
 	}
 	set, entry := r.find(sets, tag)
-	oldest := &set[entry>>62] // any, among entries of the same second
+	oldest := &set[entry>>62] // of several entries of the same second, any one
 	for i := range set {
 		was := set[i].Load()
 		if was&^refusedTime == entry {
@@ -64,7 +64,8 @@ func (r *refusals) note(tag []byte) {
 	oldest.Store(entry | uint64(now)&refusedTime)
 }
 
-// has reports whether an INVITE was refused within refusedFor. It calls tag only if there was any refusal in that time.
+// has reports whether an INVITE was refused within refusedFor. It calls tag only if any INVITE was refused in that
+// time.
 func (r *refusals) has(tag func() message.Minted) bool {
 	sets := r.sets.Load()
 	if sets == nil {

@@ -23,15 +23,14 @@ type screen struct {
 	mint      *message.Minter
 	server    Handler
 	transport string // udp, tcp or tls
-	// names returns the names in the verified certificate of a connection. It is nil if the
-	// transport has no certificates.
+	// names returns the names in the verified certificate of a connection. It is nil for UDP and TCP.
 	names  func(source netip.AddrPort) []string
 	tap    Tap
 	count  *Rejections
 	passed *Messages
-	offer  []message.Algorithm // to trunks that need credentials
+	offer  []message.Algorithm // challenges offered to trunks that need credentials
 	rejectionLog
-	strangerLimits *strangerLimits // of the answers to strangers
+	strangerLimits *strangerLimits // limits the answers to strangers
 	refusals       *refusals
 }
 
@@ -44,7 +43,7 @@ func (s *Stack) newScreen(transport string, tap Tap) *screen {
 	}
 }
 
-// sender returns the sender of a message.
+// sender returns the address and the certificate names of a message's sender.
 func (s *screen) sender(source netip.AddrPort) peers.Sender {
 	if s.names == nil {
 		return peers.Sender{Addr: source}
@@ -55,21 +54,21 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 // verdict is the screen's decision about a message.
 type verdict struct {
 	admitted bool
-	proven   bool   // the message, and so its sender, belongs to a leg
+	proven   bool   // the message belongs to a leg, which proves its sender
 	hangup   bool   // close the message's connection
-	status   string // of the refusal: "503 Service Unavailable"; empty means no answer
+	status   string // status of the refusal, such as "503 Service Unavailable"; empty means no answer
 	toTag    message.Minted
 	port     uint16              // destination of the refusal over UDP; 0 means the request's source port
-	headers  string              // of the refusal, each line with CRLF
-	nonce    message.Nonce       // of a 401, for its challenges
-	stale    bool                // of a 401
-	offer    []message.Algorithm // of a 401
+	headers  string              // headers of the refusal, each line with CRLF
+	nonce    message.Nonce       // nonce for the challenges of a 401
+	stale    bool                // goes into a 401: the request's nonce was right, but too old
+	offer    []message.Algorithm // challenges of a 401
 	atMost   int                 // the most bytes that a refusal over UDP may have, or it is not sent; 0 means no limit
 	more     int                 // bytes that a refusal in short form may have in addition
-	viaHost  []byte              // in the topmost Via of an admitted request, within the message
+	viaHost  []byte              // host in the topmost Via of an admitted request; part of the message
 	viaPort  int
 
-	// of an admitted message, for the Tap; they point into the message
+	// IDs of an admitted message for the Tap; parts of the message
 	callID, fromTag, toTagOf []byte
 	invite                   bool // an INVITE outside a dialog
 }
@@ -130,7 +129,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	if !trust.Known {
 		ok, proven := s.strangerLimits.allow(s.transport, msg.Method, from.Addr())
 		if !ok {
-			if v.offer != nil { // a refusal for another reason has been counted already
+			if v.offer != nil { // if the request is refused for another reason, it has been counted already
 				s.rejected(&s.count.StrangerRate, from, "stranger_rate")
 			}
 			return verdict{hangup: v.hangup}
@@ -192,7 +191,7 @@ func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, trust peers
 	return s.refuse(msg, from, "481 Call/Transaction Does Not Exist", "")
 }
 
-// trustOf reports whether the sender of a message is, or can be, a trunk.
+// trustOf returns how far the sender of a message is trusted to be a trunk.
 func (s *screen) trustOf(from peers.Sender) peers.SourceTrust { return s.server.Peers().TrustOf(from) }
 
 // knows reports whether an address belongs to a trunk.
@@ -217,9 +216,8 @@ func (s *screen) mayBeTrunk(msg message.Scanned, from peers.Sender, trust peers.
 	}
 }
 
-// refuseNew refuses a call for which there is no room, and challenges a request without
-// credentials from an address whose trunks all need them. Neither answer keeps state. It
-// ignores all messages but new requests.
+// refuseNew refuses a call for which there is no room. It challenges a request without credentials from an address
+// whose trunks all need them. Neither answer keeps state. Messages other than new requests are not refused.
 func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) (v verdict, refused bool) {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
@@ -261,7 +259,7 @@ func asksCredentials(msg message.Scanned, trust peers.SourceTrust) bool {
 	return string(msg.Method) == "INVITE" || string(msg.Method) == "OPTIONS" && !trust.Known
 }
 
-// noRoom refuses a request, and remembers the refusal.
+// noRoom refuses a request for lack of capacity, and remembers the refusal.
 func (s *screen) noRoom(msg message.Scanned, from peers.Sender) verdict {
 	if string(msg.Method) == "INVITE" {
 		tag := s.mint.InviteTag(originOf(msg, from))
@@ -270,7 +268,7 @@ func (s *screen) noRoom(msg message.Scanned, from peers.Sender) verdict {
 	return s.refuseAgain(msg, from)
 }
 
-// refuseAgain refuses a request without remembering that.
+// refuseAgain refuses a request for lack of capacity, without remembering the refusal.
 func (s *screen) refuseAgain(msg message.Scanned, from peers.Sender) verdict {
 	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n")
 }
@@ -353,13 +351,13 @@ func originOf(msg message.Scanned, from peers.Sender) message.Origin {
 	}
 }
 
-// inProgress reports whether an INVITE, or the INVITE of a CANCEL, has begun a call already.
+// inProgress reports whether an INVITE, or the INVITE that a CANCEL is for, has begun a call already.
 func (s *screen) inProgress(msg message.Scanned, from peers.Sender) bool {
 	return s.server.InProgress(s.mint.InviteTag(originOf(msg, from)))
 }
 
-// refuse returns the verdict that answers a request. It does not answer an ACK, or a
-// request without a readable Via.
+// refuse returns the verdict that refuses a request with a status. It does not answer an ACK, or a request without a
+// readable Via.
 func (s *screen) refuse(msg message.Scanned, from peers.Sender, status, headers string) verdict {
 	if msg.Response || !msg.Readable || string(msg.Method) == "ACK" {
 		return verdict{}
@@ -399,7 +397,7 @@ type rejectionLog struct {
 	budget *rate.Limiter
 }
 
-// newRejectionLog allows a few lines at once and then one a second.
+// newRejectionLog returns a log that allows a few lines at once and then one a second.
 func newRejectionLog(log zerolog.Logger) rejectionLog {
 	return rejectionLog{log: log, budget: rate.NewLimiter(1, 5)}
 }
@@ -433,7 +431,7 @@ func (l *rejectionLog) full(count *Rejections, why peers.Capacity, from netip.Ad
 	}
 }
 
-// remedies says, by reason, what to do if a sender should have been let in.
+// remedies tells an operator, by reason, what to do if a sender should have been admitted.
 var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"unknown_source":       "if it may call, add its address to trunks[].sources and reload; a phone that registers needs a trunk with registrar",
 	"not_of_call":          "if it is the trunk's, add its address to trunks[].sources and reload: that counts for new calls",

@@ -81,9 +81,9 @@ func timeOfArrival(controls []byte) time.Time {
 	return time.Time{}
 }
 
-// boundUnanswered makes the kernel end a connection whose bytes are not acknowledged in
-// time. Otherwise a peer that has vanished would seem alive for a quarter of an hour.
-// Accepted connections inherit this from their listener.
+// boundUnanswered makes the kernel end a connection if the peer does not acknowledge
+// bytes in time. Otherwise a peer that has vanished would seem alive for a quarter of an
+// hour. Accepted connections inherit this from their listener.
 func boundUnanswered(_, _ string, raw syscall.RawConn) error {
 	var set error
 	err := raw.Control(func(fd uintptr) {

@@ -43,11 +43,11 @@ type Stack struct {
 
 	rejected       Rejections
 	passed         Messages
-	rejecting      rejectionLog    // for parsed messages
+	rejecting      rejectionLog    // log of rejected messages that were parsed
 	strangerLimits *strangerLimits // constant
 	load           load
 	reads          readFreeze
-	group          sync.WaitGroup // of wires, and other goroutines that end by themselves
+	group          sync.WaitGroup // wires' goroutines, and others that end by themselves
 	readers        sync.WaitGroup
 	turns          Turns
 	writing        atomic.Int32 // goroutines of wires that perform effects
@@ -56,8 +56,8 @@ type Stack struct {
 	auth           *peers.Authenticator // constant
 
 	mu     sync.Mutex                   // guards the fields below
-	routes map[netip.Addr]cachedRoute   // peer to our own address on a wildcard socket
-	noTCP  map[netip.AddrPort]time.Time // TCP is not tried before this time
+	routes map[netip.Addr]cachedRoute   // our own address on a wildcard socket, by peer
+	noTCP  map[netip.AddrPort]time.Time // targets to which TCP is not tried before this time
 }
 
 // streamListener accepts TCP or TLS connections.
@@ -65,11 +65,11 @@ type streamListener struct {
 	net.Listener
 	transport string
 	local     netip.AddrPort
-	name      string // in a hand-over
+	name      string // name in a hand-over
 	conns     *listenerConns
 }
 
-// newStack makes a stack without sockets. ctx ends the work under way.
+// newStack returns a stack without sockets. When ctx ends, work in progress ends.
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
@@ -124,8 +124,8 @@ func (s *Stack) Serve() {
 // Turns returns the runner of the turns that messages begin. It works until Close.
 func (s *Stack) Turns() *Turns { return &s.turns }
 
-// Transactions returns the number of live transactions: of our requests, and of the
-// peers'.
+// Transactions returns the number of live transactions: of our own requests (clients),
+// and of peers' requests (servers).
 func (s *Stack) Transactions() (clients, servers int) { return s.transactions.Len() }
 
 // Close ends transactions, sockets and goroutines, and waits for them.

@@ -11,12 +11,13 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// The answers to strangers per second. UDP, where addresses can be forged, and connections have separate rates, and so
-// have INVITE, REGISTER, and all other methods. A flood of one kind does not touch the others.
+// The rates limit how many answers strangers get per second. UDP, where addresses can be forged, has other rates than
+// connections. INVITE, REGISTER and all other methods have separate rates, so a flood of one kind does not affect the
+// others.
 const (
-	strangerRate = 200 // to all strangers, and as many again to all proven addresses
-	networkRate  = 20  // to one network: an IPv4 /24 or IPv6 /48; over connections, to one address
-	provenRate   = 100 // to one address that has proven itself
+	strangerRate = 200 // to all strangers; all proven addresses together have the same rate again
+	networkRate  = 20  // answers to one network: an IPv4 /24 or IPv6 /48; over connections, to one address
+	provenRate   = 100 // answers to one address that has proven itself
 )
 
 // provenFor is how long an address counts as proven after its last right credentials. maxProven bounds the number of
@@ -29,7 +30,7 @@ const (
 // strangerLimits bounds the answers to senders that match no trunk's address or certificate. During a flood from one
 // network, or from many forged ones, addresses that have lately shown right credentials still get their answers.
 type strangerLimits struct {
-	rates *peers.Rates // of networks, of proven addresses, and of all together
+	rates *peers.Rates // rates of networks, of proven addresses, and of all together
 
 	mu     sync.Mutex // guards the fields below
 	proven map[netip.Addr]time.Time

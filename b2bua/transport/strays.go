@@ -9,7 +9,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// AckRefusal acknowledges a repeated refusal of our INVITE, which went to uri, from the refusal's own headers.
+// AckRefusal sends an ACK for a repeated refusal of our INVITE. It makes the ACK from the refusal's headers and uri,
+// the INVITE's Request-URI.
 func (s *Stack) AckRefusal(res *sip.Response, uri sip.Uri) {
 	source := message.ParseSource(res.Source())
 	local, err := s.LocalFor(message.TransportOf(res), source.Addr())

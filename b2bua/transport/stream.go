@@ -23,25 +23,25 @@ type Stream struct {
 	transport  string // config.TransportTCP or TransportTLS
 	local      netip.AddrPort
 	remote     netip.AddrPort
-	peer       *streamPeer    // the peer, if we connected to it; nil if it connected to us
-	names      []string       // of the peer's verified certificate
+	peer       *streamPeer    // how we check the peer, if we connected to it; nil if it connected to us
+	names      []string       // names in the peer's verified certificate
 	firstBy    time.Time      // deadline for a stranger to show who it is
-	acceptedBy *listenerConns // its listener; nil if we opened the connection
-	source     netip.Addr     // the source that it counts for
-	stranger   atomic.Bool    // its address belongs to no trunk, and its peer has not shown who it is
+	acceptedBy *listenerConns // the listener that accepted it; nil if we opened the connection
+	source     netip.Addr     // the address for which it is counted
+	stranger   atomic.Bool    // the address belongs to no trunk, and the peer has not shown who it is
 
 	waiting   map[*request]struct{} // requests that wait for an answer; guarded by streams.mu
 	closed    chan struct{}
 	closeOnce sync.Once
-	sentBy    atomic.Pointer[sentBy] // of the peer's last request
+	sentBy    atomic.Pointer[sentBy] // name in the Via of the peer's last request
 	users     atomic.Int32           // legs that use the connection
 
 	// owned by the reader
 	framing message.Framer
-	by      time.Time // deadline for reading
+	by      time.Time // read deadline
 	out     []byte    // the refusal being written
 
-	writing chan struct{} // held by the writer of one message, which has its own deadline
+	writing chan struct{} // held by the goroutine that writes a message, which has its own deadline
 }
 
 // The time limits of a connection.
@@ -225,7 +225,7 @@ func sentByOf(host []byte, port int, transport string) sentBy {
 	return s
 }
 
-// noteSentBy stores the name that the connection's peer gives itself in Via.
+// noteSentBy stores the name that the peer gives itself in Via of an admitted message.
 func (c *Stream) noteSentBy(v verdict) {
 	if len(v.viaHost) == 0 {
 		return
@@ -285,7 +285,7 @@ func (c *Stream) isClosed() bool {
 	}
 }
 
-// drop ends the connection and tells the requests that wait for an answer on it.
+// drop ends the connection, and informs the requests that wait for an answer on it.
 func (c *Stream) drop() {
 	c.closeOnce.Do(func() {
 		close(c.closed)

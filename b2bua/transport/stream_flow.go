@@ -41,7 +41,7 @@ type Registered struct {
 	Transport string
 	From      netip.AddrPort
 	Flow      uint64   // the ID of the connection; 0 means UDP
-	Path      []string // of the proxies on the way (RFC 3327), the nearest first
+	Path      []string // addresses of the proxies on the way (RFC 3327), the nearest first
 }
 
 // WayBack returns the way to a registered peer: the address that it came from, or the connection (RFC 5626 section

@@ -43,7 +43,7 @@ type streams struct {
 	closed    bool
 }
 
-// newStreams makes the table of a stack's connections.
+// newStreams returns the table of a stack's connections.
 func newStreams(s *Stack, o Options) *streams {
 	st := &streams{
 		limits: s.cfg.Limits, certs: newCertificates(s.cfg.TLS, s.log), network: s.network, local: s.LocalFor, ctx: s.ctx,
@@ -150,8 +150,8 @@ func (s *streams) admit(c *Stream) error {
 	return nil
 }
 
-// retire keeps a connection from being used for another call, because its peer may
-// have vanished.
+// retire keeps a connection from being used for other calls, because its peer may have
+// vanished.
 func (s *streams) retire(c *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -157,8 +157,8 @@ func (s *streams) handshake(c *Stream) {
 		s.mu.Lock()
 		c.Conn, c.framing.Src = tc, tc
 		c.names = certificateNames(tc)
-		if !c.isClosed() { // it may have been closed to make room for another
-			s.live[c.key()] = c // so that its names are found
+		if !c.isClosed() { // otherwise it was closed to make room for another
+			s.live[c.key()] = c // so that certNames finds it
 		}
 		s.mu.Unlock()
 	}

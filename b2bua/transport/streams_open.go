@@ -118,7 +118,7 @@ func (s *streams) detour(gone *Stream, text []byte) error {
 	return c.send(text, err)
 }
 
-// send writes a message to a connection, or returns err if it is not nil.
+// send writes a message to a connection. If err is not nil, it only returns err.
 func (c *Stream) send(message []byte, err error) error {
 	if err != nil {
 		return err
@@ -144,8 +144,8 @@ func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport str
 	return s.streams.connect(ctx, transport, dest, peer)
 }
 
-// ConnectTCP returns a TCP connection to a target over UDP. After a failure it does not
-// try TCP again for a while, because each call would wait for it.
+// ConnectTCP returns a TCP connection to a target that is configured for UDP. After a
+// failure TCP is not tried again for a while, because each call would wait for it.
 func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	now := time.Now()
 	s.mu.Lock()
@@ -163,7 +163,7 @@ func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort
 	return c, err
 }
 
-// noTCPFor is how long a target counts as one without TCP.
+// noTCPFor is how long TCP to a target is not tried after a failure.
 const noTCPFor = 30 * time.Second
 
 var errTriedBefore = errors.New("it could not be opened a moment ago")

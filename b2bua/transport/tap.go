@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Tap sees every SIP message: the peers' when the screen has admitted them, before they
-// are parsed, and ours after they were written. It must not block, and must not keep the
-// message.
+// Tap sees every SIP message. It sees a peer's message once the screen has admitted it,
+// before it is parsed, and our own message after it was written. It must not block, and
+// must not keep the message.
 type Tap interface{ Message(m TapMessage) }
 
 // TapMessage is one SIP message on the wire.
@@ -23,7 +23,7 @@ type TapMessage struct {
 	Invite                 bool // an INVITE outside a dialog
 }
 
-// received returns an admitted message for the Tap.
+// received returns the admitted message of a verdict for the Tap.
 func (v *verdict) received(data []byte, at time.Time, transport string, local, remote netip.AddrPort) TapMessage {
 	return TapMessage{
 		At: at, Received: true, Transport: transport, Local: local, Remote: remote, Data: data,

@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// turnGate lets turns run or makes them wait.
+// turnGate lets turns run, or makes them wait while it is closed.
 type turnGate struct {
 	mu      sync.Mutex // guards the fields below
 	running int

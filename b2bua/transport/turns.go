@@ -47,14 +47,14 @@ const (
 // reader is the role of reading one socket; goroutines take it over from each other.
 type reader struct {
 	turns *Turns
-	serve func() // reads until the socket is closed, or run says that another goroutine reads
+	serve func() // reads until the socket is closed, or until run returns false
 
 	// guarded by the lock of turns
 	handles bool
 	turn    uint64 // number of the turn that the socket's reader runs; 0 if none
 }
 
-// newReader makes the reader of a socket.
+// newReader returns the reader of a socket.
 func (t *Turns) newReader(serve func()) *reader {
 	r := &reader{turns: t, serve: serve}
 	t.mu.Lock()
@@ -70,7 +70,8 @@ func (t *Turns) forget(r *reader) {
 	t.readers = slices.DeleteFunc(t.readers, func(other *reader) bool { return other == r })
 }
 
-// Begin has a goroutine run a turn: the current reader if it can take it.
+// Begin runs a turn on a reader that is handling a message, once it has finished, or on another goroutine if there is
+// none.
 func (t *Turns) Begin(turn func()) {
 	t.mu.Lock()
 	if len(t.begun) == t.handling {
@@ -142,13 +143,13 @@ func (t *Turns) takeIdle() (next chan<- func()) {
 // start runs work on an idle goroutine, or on a new one if idle is nil.
 func (t *Turns) start(idle chan<- func(), work func()) {
 	if idle != nil {
-		idle <- work // never blocks: the channel has room
+		idle <- work // never blocks, because the channel has room
 		return
 	}
 	t.all.Go(func() { t.work(work) })
 }
 
-// work is the main function of a goroutine.
+// work is the main function of a goroutine that runs turns.
 func (t *Turns) work(work func()) {
 	next := make(chan func(), 1)
 	for ; work != nil; work = <-next {

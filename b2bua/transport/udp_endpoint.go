@@ -38,7 +38,7 @@ type udpEndpoint struct {
 	ended       func(why error)
 	steps       atomic.Uint64 // counts the reader's steps; odd while it handles a message
 
-	// handle takes an admitted message, which it must not keep.
+	// handle is called with each admitted message, and must not keep it.
 	handle func(text []byte, from netip.AddrPort)
 	load   *load
 	reads  *readFreeze
@@ -50,7 +50,7 @@ type udpEndpoint struct {
 	wait  time.Duration // how long the last message was in the socket
 }
 
-// newUDPEndpoint makes the endpoint of a socket that the stack receives on.
+// newUDPEndpoint returns the endpoint of a socket that the stack receives on.
 func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint {
 	g := &udpEndpoint{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap),
@@ -119,7 +119,7 @@ func (g *udpEndpoint) next() (over error) {
 		return net.ErrClosed
 	case err != nil && isTimeout(err):
 		return errFrozen
-	case err != nil: // a passing error
+	case err != nil: // a temporary error
 		if g.budget.Allow() {
 			g.log.Error().Err(err).Msg("sip not received")
 		}

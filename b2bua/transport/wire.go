@@ -20,13 +20,13 @@ type Wire struct {
 	// constant
 	stack *Stack
 	local *leg.Local
-	tls   *config.TargetTLS // for connections opened for the leg
+	tls   *config.TargetTLS // TLS settings for connections opened for the leg
 	post  func(leg.Input) bool
 
 	mu        sync.Mutex // guards the fields below
 	queue     []leg.Effect
-	room      [1]leg.Effect // for queue
-	next      int           // of queue
+	room      [1]leg.Effect // initial memory of queue
+	next      int           // index of the next effect in queue
 	servers   []serverTx
 	invite    *request   // our INVITE, until it has a final answer
 	others    []*request // our other requests within the dialog, except BYE, until their final answer
@@ -56,8 +56,8 @@ func (w *Wire) Open(s *Stack, local *leg.Local, tls *config.TargetTLS, flow *Str
 	w.setFlow(flow)
 }
 
-// Serve keeps the transaction of a request until it is answered. An INVITE that is
-// repeated after its transaction's end gets a new one, which replaces the first.
+// Serve keeps the transaction of the peer's request until the leg answers it. An INVITE that is repeated after
+// its transaction's end gets a new transaction, which replaces the first.
 func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	s := serverTx{req.Method, req.CSeq().SeqNo, message.BranchOf(req), tx}
 	w.mu.Lock()
@@ -79,7 +79,7 @@ func (w *Wire) IsIdle() bool {
 		!slices.ContainsFunc(w.servers, func(s serverTx) bool { return s.method != sip.INVITE })
 }
 
-// Trying answers the peer's INVITE with 100, because it will have to wait.
+// Trying answers the peer's INVITE with 100, because the final answer will take a while.
 func (w *Wire) Trying() {
 	waiting := make([]*transaction.Server, 0, 4)
 	w.mu.Lock()
@@ -96,7 +96,7 @@ func (w *Wire) Trying() {
 	}
 }
 
-// Forget undoes Serve for a request that the leg does not get.
+// Forget undoes Serve, because the leg does not get the request after all.
 func (w *Wire) Forget(tx *transaction.Server) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -184,7 +184,7 @@ func (w *Wire) sendOne(e leg.Effect) {
 	}
 }
 
-// Send performs effects without a leg, to answer a message whose leg is gone.
+// Send performs effects for a message whose leg is gone.
 func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
 	w := &Wire{uncounted: true}
 	w.Open(s, &local, &config.TargetTLS{}, flow, func(leg.Input) bool { return false })

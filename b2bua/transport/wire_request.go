@@ -22,7 +22,7 @@ type request struct {
 	seq    uint32
 
 	over       *Stream // nil means UDP; guarded by Wire.mu
-	reconnects int     // owned by the goroutine that sends it again
+	reconnects int     // number of replaced connections; owned by the goroutine that resends it
 }
 
 func (w *Wire) request(e leg.SendRequest) {
@@ -81,7 +81,7 @@ func (r *request) watchConnection(way transaction.Way) {
 	switch {
 	case !c.hub.subscribe(c, r):
 		r.broken()
-	case r.tx.IsOver(): // its answer came first
+	case r.tx.IsOver(): // the answer came first
 		c.hub.unsubscribe(c, r)
 	}
 }
@@ -102,7 +102,7 @@ func (r *request) Answered(res *sip.Response) {
 	r.wire.post(responseIn(res))
 }
 
-// Failed tells the leg that no answer will come.
+// Failed informs the leg that no answer will come.
 func (r *request) Failed(err error) {
 	if errors.Is(err, transaction.ErrTimeout) {
 		r.failed(cause.TargetSilent, err)
@@ -129,7 +129,7 @@ func (r *request) finished() {
 	r.unsubscribe()
 }
 
-// unsubscribe makes the request's connection forget the request.
+// unsubscribe makes the connection no longer inform the request when it breaks.
 func (r *request) unsubscribe() {
 	r.wire.mu.Lock()
 	c := r.over
@@ -169,7 +169,7 @@ func (r *request) broken() {
 			return
 		}
 		if r.reconnects++; r.reconnects > maxReconnects || r.tx.IsOver() {
-			return // its own timer or the call's will end it
+			return // the request's timer or the call's will end it
 		}
 		stack.log.Info().Str("method", string(r.method)).Msg("connection broke: the request goes over another")
 		if err := r.resend(); err != nil && r.tx.Terminate() {

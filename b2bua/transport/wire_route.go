@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// route returns the way for a request: over a socket or a connection.
+// route returns the socket or connection for a request, and the address to send it to.
 func (w *Wire) route(req *sip.Request, to leg.Hop) (way transaction.Way, err error) {
 	addr := to.Addr
 	if !addr.IsValid() {

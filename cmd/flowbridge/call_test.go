@@ -13,21 +13,21 @@ import (
 	"testing"
 )
 
-// callee answers the requests of one test call with what a test says.
+// callee answers the requests of one test call as the test decides.
 type callee struct {
 	t    *testing.T
 	conn *net.UDPConn
 
 	mu  sync.Mutex
-	got []string // methods
+	got []string // methods that it has received
 
-	sent []string // status lines
+	sent []string // status lines that it has sent
 
-	deaf atomic.Int32 // to so many ACKs: the 200 comes again
+	deaf atomic.Int32 // number of ACKs to ignore; each causes another 200
 }
 
-// newCallee answers each request with the lines that answer gives, none for
-// silence.
+// newCallee starts a callee that answers each request with the lines that answer returns. An empty status means no
+// answer.
 func newCallee(t *testing.T, answer func(method string) (status, extra, body string)) *callee {
 	t.Helper()
 	conn, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
@@ -90,7 +90,7 @@ func (c *callee) methods() string {
 	return strings.Join(c.got, " ")
 }
 
-// A call through the whole of it: audio comes back.
+// A complete call: it is answered, audio comes back, and it ends with BYE.
 func TestCall(t *testing.T) {
 	s, err := setStage(t.Context(), loopback)
 	must(t, err)
@@ -106,13 +106,13 @@ func TestCall(t *testing.T) {
 	}
 }
 
-// A refusal by 404 or 503 comes with the command that shows why, other refusals do without.
+// After a refusal with 404 or 503, the output names the command that shows why. Other refusals have no such hint.
 func TestCallRefusedHint(t *testing.T) {
 	for status, want := range map[string]string{
 		"404 Not Found":           "this shows whether a route matches: flowbridge explain --source 127.0.0.1 --from flowbridge-test --to 100 --header 'X-A: it'\\''s'",
 		"503 Service Unavailable": "flowbridge cdr list or the log (sip rejected) has the cause: a server that drains or is full keeps no record; this shows which targets the call has: flowbridge explain --source 127.0.0.1",
 		"486 Busy Here":           "",
-		"486 Busy\x1b[31m Here":   "", // a terminal gets no commands
+		"486 Busy\x1b[31m Here":   "", // commands to a terminal are removed
 	} {
 		c := newCallee(t, func(method string) (string, string, string) {
 			if method == "INVITE" {
@@ -129,8 +129,8 @@ func TestCallRefusedHint(t *testing.T) {
 	}
 }
 
-// It is answered, but no RTP comes: that is said in words, and is a failure. A 200 that comes again after its ACK says
-// that the ACK does not arrive, where the Contact leads.
+// If the call is answered but no RTP comes, the command says so and fails. If a 200 is repeated after its ACK, it says
+// that the ACK does not arrive, and where the Contact leads.
 func TestCallOneWay(t *testing.T) {
 	for deaf, wants := range map[int32][]string{
 		0: {"one-way: we sent to 127.0.0.1:9, and nothing came back to 127.0.0.1:", "answered, but no audio came back"},
@@ -157,7 +157,7 @@ func TestCallOneWay(t *testing.T) {
 	}
 }
 
-// Ctrl-C while it rings cancels the call.
+// Ctrl-C during ringing cancels the call.
 func TestCallGivenUp(t *testing.T) {
 	c := newCallee(t, func(method string) (string, string, string) {
 		switch method {

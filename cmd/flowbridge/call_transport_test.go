@@ -18,7 +18,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// writeYAML writes a configuration and gives its file.
+// writeYAML writes a configuration and returns the name of its file.
 func writeYAML(t *testing.T, format string, args ...any) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
@@ -26,10 +26,10 @@ func writeYAML(t *testing.T, format string, args ...any) string {
 	return file
 }
 
-// apart is an address of loopback that no other test uses, so that no other takes a port that was free a moment ago.
+// apart is a loopback address that no other test uses, so that no other test takes a port that was just found free.
 const apart = "127.0.0.71"
 
-// freePort is a port of that address.
+// freePort returns a free port of that address.
 func freePort(t *testing.T) uint16 {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", apart+":0")
@@ -40,9 +40,9 @@ func freePort(t *testing.T) uint16 {
 	return at.Port()
 }
 
-// The command calls over TCP and TLS, too: it is answered through a B2BUA, and the BYE goes over the connection.
+// The command also calls over TCP and TLS. A B2BUA passes the call to an agent, and the BYE uses the same connection.
 func TestCallOverConnections(t *testing.T) {
-	s, err := setStage(t.Context(), loopback) // its platform and agent
+	s, err := setStage(t.Context(), loopback) // provides the platform and its agent
 	must(t, err)
 	defer s.close()
 	t.Setenv("DEMO_TOKEN", s.platform.Token())
@@ -90,8 +90,8 @@ admin: {listen: "127.0.0.1:0"}
 	}
 }
 
-// Where nothing listens the command has the same words for each transport, and says if sip.listen of the configuration has no
-// such address.
+// If nothing listens at the address, the message is the same for each transport. It also says if sip.listen of the
+// configuration lacks the address.
 func TestCallWhereNothingListens(t *testing.T) {
 	nobody := fmt.Sprintf("%s:%d", apart, freePort(t))
 	file := writeYAML(t, "sip: {listen: [\"udp://127.0.0.71:5999\"]}\ntargets: [{name: a, kind: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\n")
@@ -117,7 +117,8 @@ func TestCallWhereNothingListens(t *testing.T) {
 	}
 }
 
-// A source that is in no trunk's sources gets no answer from Flowbridge. The command says so, and what to write.
+// A caller that is not in the sources of any trunk gets no answer from Flowbridge. The command says so, and what to
+// write.
 func TestCallFromNoTrunk(t *testing.T) {
 	conn, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(netip.MustParseAddrPort("127.0.0.1:0")))
 	must(t, err)
@@ -153,7 +154,7 @@ func TestCallFromNoTrunk(t *testing.T) {
 	}
 }
 
-// Where nothing listens, the command ends at once.
+// If nothing listens, the command ends at once.
 func TestCallNobodyThere(t *testing.T) {
 	at := fmt.Sprintf("%s:%d", apart, freePort(t))
 	began := time.Now()

@@ -10,8 +10,8 @@ import (
 	"flowbridge/cmd/flowbridge/profiles"
 )
 
-// TestCarriers: what init writes for a carrier is what check accepts without a word about its trunk, calls from each of its networks
-// belong to it, and its page has the same networks as the profile.
+// TestCarriers: check accepts the trunk that init writes for a carrier without a warning, calls from each of the
+// carrier's networks belong to the trunk, and the carrier's page lists the same networks as the profile.
 func TestCarriers(t *testing.T) {
 	if out, code := run(t, "trunks", "profiles"); code != 0 || !strings.Contains(out, "Twilio") {
 		t.Errorf("the list: exit code %d\n%s", code, out)

@@ -13,7 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A caller who got a 503 after four seconds has waited, and a call of seven minutes lasted 7:00.
+// A caller who got a 503 after four seconds has waited that long. A call of seven minutes is
+// shown as 7:00.
 func TestCDRTimes(t *testing.T) {
 	began := time.Now()
 	var out strings.Builder
@@ -34,14 +35,14 @@ func TestCDRTimes(t *testing.T) {
 	}
 }
 
-// listed are records as a list gives them.
+// listed are records in the form of a list of the API.
 type listed []record.Record
 
 func (l listed) List(context.Context, record.Filter) ([]record.Record, string, error) {
 	return l, "", nil
 }
 
-// The commands read the file beside a server that writes it, with the filters that the API has.
+// The commands read the database while a server writes it, with the same filters as the API.
 func TestCDR(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "f.db")
 	s, err := store.Open(t.Context(), db)

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// run executes the command line and gives its output and exit code.
+// run executes a command line and returns its output and exit code.
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	var out bytes.Buffer
@@ -71,7 +71,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// check names standard input, in place of a file.
+// check calls standard input by that name instead of a file's.
 func TestCheckOfStandardInput(t *testing.T) {
 	in, err := os.Open(writeYAML(t, "trunks: [{name: a, sources: [0.0.0.0/0]}]\ntargets: [{name: b, kind: sip, uri: \"sip:1@127.0.0.1\"}]\nroutes: [{targets: [b]}]\n"))
 	must(t, err)
@@ -84,8 +84,8 @@ func TestCheckOfStandardInput(t *testing.T) {
 	}
 }
 
-// A command without a configuration asks the default address, and says so if nobody answers there. It can't be known
-// that nothing listens there, so the request has no time.
+// Without a configuration, a command asks the default address, and says so if there is no answer. The context is
+// cancelled at once, because a test can't be sure that nothing listens there.
 func TestGuessedAddress(t *testing.T) {
 	t.Chdir(t.TempDir())
 	done, cancel := context.WithCancel(t.Context())
@@ -96,7 +96,7 @@ func TestGuessedAddress(t *testing.T) {
 	}
 }
 
-// TestEveryCommandHasAnExample: --help of each command shows one.
+// TestEveryCommandHasAnExample: --help of each command shows an example.
 func TestEveryCommandHasAnExample(t *testing.T) {
 	var check func(c *cobra.Command)
 	check = func(c *cobra.Command) {
@@ -110,7 +110,7 @@ func TestEveryCommandHasAnExample(t *testing.T) {
 	check(command())
 }
 
-// TestDemoHolds is the README's first command.
+// TestDemoHolds runs the first command of the README.
 func TestDemoHolds(t *testing.T) {
 	out, code := run(t, "demo")
 	if code != 0 || !strings.Contains(out, "all of it held") || !strings.Contains(out, "X-EI: S.") {

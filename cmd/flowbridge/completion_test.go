@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A shell completes flags by the names in the configuration, also where it can't be used as it stands.
+// A shell completes flags with the names in the configuration, even if the configuration is not valid.
 func TestCompletion(t *testing.T) {
 	file := writeYAML(t, "trunks: [{name: carrier}, {name: pbx}]\ntargets: [{name: synthflow, prepare: {token_env: NOT_SET_ANYWHERE}}]\n")
 	for command, want := range map[string]string{
@@ -28,14 +28,15 @@ func TestCompletion(t *testing.T) {
 		args := append([]string{"__complete"}, strings.Fields(command)...)
 		args = append(args[:len(args)-1], "--config", file, args[len(args)-1], "")
 		out, code := run(t, args...)
-		words, _, _ := strings.Cut(out, ":4\n") // no file names
+		words, _, _ := strings.Cut(out, ":4\n") // no names of files
 		if got := strings.Join(strings.Fields(words), " "); code != 0 || got != want {
 			t.Errorf("%s: exit code %d, %q; want %q", command, code, got, want)
 		}
 	}
 }
 
-// cdr list needs the section store alone: a token that is not set here, or a mistake elsewhere, does not stop it.
+// cdr list needs only the section store: a token that is not set, or a mistake in another section, does not stop
+// it.
 func TestRecordsNeedTheStoreAlone(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "calls.db")
 	s, err := store.Open(t.Context(), db)

@@ -9,8 +9,8 @@ import (
 	"flowbridge/store/fleet"
 )
 
-// The command shows the nodes and the seats. What it shows of an empty fleet, of differing tables of numbers, and of
-// what peers could write into names is in it, too.
+// The command shows the nodes and the seats. The test includes an empty fleet, nodes with different number tables,
+// and names that contain control characters.
 func TestFleetIsPrinted(t *testing.T) {
 	since := time.Date(2026, 11, 21, 2, 13, 0, 0, time.UTC)
 	show := func(all *fleet.Overview) (lines []string) {

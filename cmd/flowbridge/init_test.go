@@ -10,14 +10,14 @@ import (
 	"flowbridge/cmd/flowbridge/profiles"
 )
 
-// TestInit: with the values of an account, the file for each platform is one that check accepts without a word about it, once
-// the secret is where the printed lines put it. explain routes the number to it.
+// TestInit: for each platform, check accepts the file that init writes with an account's values without a warning about
+// it, once the printed commands have stored the secret. explain routes the number to the platform.
 func TestInit(t *testing.T) {
 	t.Setenv("POLYAI_TOKEN", "secret-of-polyai")
 	for _, trunk := range []string{"carrier", "pbx"} {
 		for _, p := range profiles.All() {
 			t.Run(trunk+"/"+p.Name, func(t *testing.T) {
-				dir := filepath.Join(t.TempDir(), "it's {a} b, #c") // a path that YAML and a shell would read otherwise
+				dir := filepath.Join(t.TempDir(), "it's {a} b, #c") // YAML and a shell would misread this path without quotes
 				must(t, os.Mkdir(dir, 0o700))
 				file := filepath.Join(dir, "flowbridge.yaml")
 				args := []string{
@@ -59,12 +59,12 @@ func TestInit(t *testing.T) {
 	}
 }
 
-// A file is written only if all answers are some.
+// init writes a file only if all values are usable.
 func TestInitRefuses(t *testing.T) {
 	t.Chdir(t.TempDir())
 	whole := []string{"init", "--source", "203.0.113.7", "--platform", "retell", "--set", "AGENT_ID=agent-1"}
 	for _, tt := range []struct {
-		args []string // on top of the whole ones; the last of a flag counts
+		args []string // added to the complete arguments; the last value of a flag counts
 		says string
 	}{
 		{[]string{"--trunk", "carriage"}, "write carrier or pbx"},

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// What programs read is one JSON object, for success and failure.
+// With --json the output is one JSON object, for success and failure.
 func TestJSON(t *testing.T) {
 	for _, tt := range []struct {
 		args []string

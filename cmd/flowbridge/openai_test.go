@@ -20,13 +20,13 @@ import (
 	"flowbridge/sim/platform"
 )
 
-// realtimeSession is a session of the Realtime API with these instructions.
+// realtimeSession returns a session of the Realtime API with these instructions.
 func realtimeSession(instructions string) string {
 	return `{type: realtime, model: gpt-realtime, instructions: '` + instructions + `', audio: {output: {voice: marin}}}`
 }
 
-// openAIStage is a stand-in of OpenAI, or of another platform with the same hook, that asks the hook of Flowbridge. more are the hook's
-// session, and further settings.
+// openAIStage starts a stand-in of OpenAI, or of another platform with the same hook, which calls Flowbridge's hook.
+// more has the session for the hook, and further settings.
 func openAIStage(t *testing.T, name, secret, api, more string) *profileStage {
 	t.Helper()
 	of, _ := described(name)
@@ -50,8 +50,8 @@ hooks:
 	return s
 }
 
-// A call rings at OpenAI, which asks the hook. The hook accepts it with the session of the configuration, and the record has
-// OpenAI's id.
+// A call rings at OpenAI, which calls the hook. The hook accepts the call with the session of the configuration, and
+// the record has OpenAI's id.
 func TestOpenAIAccepts(t *testing.T) {
 	s := openAIStage(t, "openai", platform.DefaultWebhookSecret, "API_URL", realtimeSession(`The caller is "{{.From.Number}}", called {{.To.Number}}.`))
 	got, record := s.call(t)
@@ -70,8 +70,8 @@ func TestOpenAIAccepts(t *testing.T) {
 	}
 }
 
-// The stand-in asks by both events. A session of type live is what GPT-Live is told; Azure has another path, and its key in another
-// header.
+// The stand-in sends both kinds of events. A session of type live is for GPT-Live. Azure has another path, and its key
+// in another header.
 func TestOpenAIForms(t *testing.T) {
 	for name, tt := range map[string]struct{ api, more, id string }{
 		"openai": {"API_URL", `{type: live, model: gpt-live-1, instructions: 'The caller is {{.From.Number}}.'}`, "live_"},
@@ -91,10 +91,11 @@ func TestOpenAIForms(t *testing.T) {
 	}
 }
 
-// While a call is accepted, a copy of its header under another id of OpenAI gets no session: it is rejected.
+// While a call is being accepted, a copy of its header comes with another OpenAI id. It gets no session, but is
+// rejected.
 func TestOpenAIAcceptsOnce(t *testing.T) {
 	var s *profileStage
-	copies := make(chan string, 4) // what is told of them: path and body
+	copies := make(chan string, 4) // requests about copies: path and body
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -104,7 +105,7 @@ func TestOpenAIAcceptsOnce(t *testing.T) {
 			copies <- r.URL.Path + " " + string(body)
 			return
 		}
-		var session struct{ Instructions string } // our id
+		var session struct{ Instructions string } // contains our id
 		if err := json.Unmarshal(body, &session); err != nil {
 			t.Error(err)
 		}
@@ -142,7 +143,8 @@ func TestOpenAIAcceptsOnce(t *testing.T) {
 	}
 }
 
-// A call whose session can't be made is rejected, so that another target has its turn; where the secrets differ, nobody answers.
+// A call whose session can't be made is rejected, so that another target can be tried. If the secrets differ, the hook
+// does not answer the call.
 func TestOpenAIRejects(t *testing.T) {
 	for name, tt := range map[string]struct {
 		instructions, secret string

@@ -27,18 +27,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// profileStage is a platform's stand-in, Flowbridge with the platform's profile, and a carrier.
+// profileStage is the stand-in of a platform, Flowbridge with the platform's profile, and a carrier.
 type profileStage struct {
 	platform *platform.Platform
 	node     *node.Node
 	carrier  *sim.Carrier
-	hook     string // of OpenAI's stand-in
+	hook     string // URL of Flowbridge's hook, for OpenAI's stand-in
 }
 
-// profileNet are the addresses of these tests: Flowbridge, the carrier, the platform.
+// profileNet has the addresses of these tests: Flowbridge, the carrier, the platform.
 var profileNet = [...]string{"127.0.63.1", "127.0.63.2", "127.0.63.3"}
 
-// profileOf is a platform's profile with the stand-in's addresses and secrets.
+// profileOf returns a platform's profile with the stand-in's addresses and secrets.
 func profileOf(t *testing.T, name string, p *platform.Platform) string {
 	t.Helper()
 	all := profiles.All()
@@ -54,7 +54,8 @@ func profileOf(t *testing.T, name string, p *platform.Platform) string {
 	return all[i].Simulated(standIn)
 }
 
-// newProfileStage starts all three. change is the profile's last change; nil: none.
+// newProfileStage starts the platform, Flowbridge and the carrier. change, if not nil, changes the profile before it is
+// used.
 func newProfileStage(t *testing.T, of platform.Description, o platform.Options, change func(string) string) *profileStage {
 	t.Helper()
 	background := context.Background()
@@ -101,7 +102,7 @@ admin: {listen: "%[1]s:0"}
 	return s
 }
 
-// call places a call, which the carrier ends after some packets.
+// call places a call, which the carrier ends after some packets. It returns the result and the record.
 func (s *profileStage) call(t *testing.T) (sim.CarrierResult, record.Record) {
 	t.Helper()
 	got, err := s.carrier.Call(t.Context(), sim.CarrierCall{To: "sip:+15075785607@" + s.node.SIPAddr().String(), From: "+15075550100", Hold: time.Millisecond, Heard: 60, Seed: 7})
@@ -114,7 +115,7 @@ func (s *profileStage) call(t *testing.T) (sim.CarrierResult, record.Record) {
 	return got, record
 }
 
-// common counts the packets that one side sent and the other side heard, by their content.
+// common counts the packets that one side sent and the other side heard, compared by content.
 func common(sent, heard []sim.PacketMark) (n int) {
 	sums := map[uint32]bool{}
 	for _, m := range sent {
@@ -128,8 +129,8 @@ func common(sent, heard []sim.PacketMark) (n int) {
 	return n
 }
 
-// TestProfiles: each profile is a sound configuration, and a call by it from a carrier reaches the platform's agent, which
-// holds it to what the platform documents. Both sides hear each other.
+// TestProfiles: each profile is a valid configuration, and a carrier's call reaches the platform's agent, which checks
+// it against the platform's documentation. Both sides hear each other.
 func TestProfiles(t *testing.T) {
 	named := map[string]bool{}
 	page, err := os.ReadFile("../../docs/platforms/profiles.md")
@@ -178,18 +179,18 @@ func TestProfiles(t *testing.T) {
 			}
 		})
 	}
-	delete(named, "synthflow") // their stand-ins have accounts
+	delete(named, "synthflow") // the stand-ins of these two have accounts instead of descriptions
 	delete(named, "vapi")
 	for name := range named {
 		t.Errorf("%s has a profile and no stand-in", name)
 	}
 }
 
-// TestProfilesAreHeld: a stand-in refuses what its platform's documents do not have, whatever else is right.
+// TestProfilesAreHeld: a stand-in refuses a call that differs from its platform's documentation in one point.
 func TestProfilesAreHeld(t *testing.T) {
 	for i, tt := range []struct {
 		of, old, now string
-		number       string // the only one that is let in
+		number       string // the only called number that is accepted
 		status       int
 		cause        cause.Cause
 	}{
@@ -223,7 +224,7 @@ func TestProfilesAreHeld(t *testing.T) {
 	}
 }
 
-// TestLyingAPI: whatever the API of a platform answers, no call is dialled by it, and the record says why.
+// TestLyingAPI: if the API of a platform gives an unusable answer, no call is dialled, and the record says why.
 func TestLyingAPI(t *testing.T) {
 	of, _ := described("retell")
 	waits := func(timeout string) *profileStage {
@@ -259,8 +260,8 @@ func TestLyingAPI(t *testing.T) {
 	}
 }
 
-// TestSecretsOfProfiles: neither the token of an API, nor a secret header, nor what a request has from the environment is in a
-// call's ladder, whatever the header is called.
+// TestSecretsOfProfiles: a call's ladder shows neither an API token, nor a secret header, nor a value that a request
+// has from the environment, whatever the header is called.
 func TestSecretsOfProfiles(t *testing.T) {
 	for name, secrets := range map[string][]string{
 		"retell": {platform.DefaultToken, platform.DefaultSecret}, "pipecat": {platform.DefaultToken, platform.DefaultSecret}, "polyai": {platform.DefaultSecret},
@@ -293,7 +294,7 @@ func TestSecretsOfProfiles(t *testing.T) {
 	}
 }
 
-// TestProfilesAsPrinted: what a profile says to replace, check names in a file where it was not.
+// TestProfilesAsPrinted: if the words that a profile says to replace are left in a file, check names them.
 func TestProfilesAsPrinted(t *testing.T) {
 	t.Setenv("POLYAI_TOKEN", "x")
 	dir := t.TempDir()
@@ -317,7 +318,7 @@ func TestProfilesAsPrinted(t *testing.T) {
 		body := p.YAML[strings.Index(p.YAML, "\ntargets:"):]
 		for _, word := range inCapitals.FindAllString(replace, -1) {
 			if len(word) < len("AGENT_ID") || strings.HasPrefix(word, "X-") || !strings.Contains(body, word) {
-				continue // it is an abbreviation
+				continue // an abbreviation, which is not a placeholder
 			}
 			if told++; !strings.Contains(out.String(), "targets[0].") || !strings.Contains(out.String(), "has the profile's "+word+",") {
 				t.Errorf("%s: nothing of %s:\n%s", p.Name, word, &out)
@@ -329,7 +330,7 @@ func TestProfilesAsPrinted(t *testing.T) {
 	}
 }
 
-// described gives the description with this name.
+// described returns the description with this name.
 func described(name string) (platform.Description, bool) {
 	for _, d := range platform.Descriptions() {
 		if d.Name == name {
@@ -339,11 +340,11 @@ func described(name string) (platform.Description, bool) {
 	return platform.Description{}, false
 }
 
-// TestSimulatedProfiles: --simulated prints a sound configuration, and the commands for the stand-in.
+// TestSimulatedProfiles: --simulated prints a valid configuration, and the commands for the stand-in.
 func TestSimulatedProfiles(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, name := range profiles.Names() {
-		of, _ := described(name) // Synthflow's and Vapi's stand-ins are no descriptions
+		of, _ := described(name) // the stand-ins of Synthflow and Vapi have no description
 		text, code := run(t, "targets", "profiles", name, "--simulated")
 		if code != 0 || !strings.Contains(text, "# flowbridge simulate "+name) || of.Name == "" && profiles.Placeholder.MatchString(text) {
 			t.Fatalf("%s: exit code %d\n%s", name, code, text)
@@ -356,7 +357,7 @@ func TestSimulatedProfiles(t *testing.T) {
 				}
 			}
 		}
-		if strings.Contains(text, " --ca-file "+name+".pem\n") { // as that command writes it
+		if strings.Contains(text, " --ca-file "+name+".pem\n") { // the file that the printed command writes
 			p, err := platform.Start(t.Context(), of, platform.Options{HTTPListen: profileNet[2] + ":0", SIPListen: profileNet[2] + ":0"})
 			must(t, err)
 			must(t, os.WriteFile(name+".pem", p.CA(), 0o600))

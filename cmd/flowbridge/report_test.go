@@ -11,7 +11,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestReport: the command reads the file beside a server that writes it, and prints what can be compared.
+// TestReport: the command reads the database while a server writes it, and prints figures that can be
+// compared.
 func TestReport(t *testing.T) {
 	db := filepath.Join(t.TempDir(), "f.db")
 	s, err := store.Open(t.Context(), db)

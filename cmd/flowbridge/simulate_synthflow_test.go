@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// simulated is what `flowbridge simulate synthflow --json` says of itself.
+// simulated is what `flowbridge simulate synthflow --json` prints about itself.
 type simulated struct {
 	API     string `json:"api"`
 	SIP     string `json:"sip"`
@@ -23,8 +23,7 @@ type simulated struct {
 	} `json:"numbers"`
 }
 
-// simulateSynthflow runs the command until the test ends, and sees to it that
-// its log has none of its secrets.
+// simulateSynthflow runs the command until the test ends, and checks that its log contains none of these secrets.
 func simulateSynthflow(t *testing.T, secrets []string, flags ...string) (s simulated) {
 	t.Helper()
 	var log bytes.Buffer
@@ -55,7 +54,8 @@ func simulateSynthflow(t *testing.T, secrets []string, flags ...string) (s simul
 	return s
 }
 
-// The example for the stand-in and the stand-in agree: check --online finds nothing to mend, workspace and agent included.
+// The example configuration for the stand-in fits the stand-in: check --online finds nothing wrong, including workspace
+// and agent.
 func TestExampleAgreesWithTheStandIn(t *testing.T) {
 	p := simulateSynthflow(t, nil)
 	t.Setenv("SYNTHFLOW_TOKEN", p.Token)
@@ -71,8 +71,7 @@ func TestExampleAgreesWithTheStandIn(t *testing.T) {
 	}
 }
 
-// An address that is free now, for a server that others have to be told of
-// before it starts.
+// freeAddress returns an address that is free now, for a server whose address others must know before it starts.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -12,7 +12,8 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A stand-in goes to the next free port, over TCP and UDP, but never from one that it was told.
+// If its default port is taken, a stand-in uses the next free one, over TCP and UDP. It never leaves a port that
+// it was told to use.
 func TestTakeFreePorts(t *testing.T) {
 	taken, err := net.Listen("tcp", apart+":0")
 	must(t, err)
@@ -31,7 +32,8 @@ func TestTakeFreePorts(t *testing.T) {
 	free.Close()
 }
 
-// TestSimulateHTTP: the stand-in of any platform gives the answer of a file, and what is not an answer is refused.
+// TestSimulateHTTP: the stand-in of any platform gives the answer in a file, and refuses a file that is not an
+// answer.
 func TestSimulateHTTP(t *testing.T) {
 	answer := map[string]any{
 		"ok": true, "call": map[string]any{"id": "{id}"}, "uris": []any{"sip:{id}@{sip}"}, "from": "{body.caller}",

@@ -37,7 +37,7 @@ store: {path: %q}
 admin: {listen: "127.0.0.1:0"}
 `
 
-// twilioStage is a platform and a node with the webhook and a trunk.
+// twilioStage is a platform, and a node with the webhook and a trunk.
 type twilioStage struct {
 	platform    *synthflow.Platform
 	hook, trunk string
@@ -84,7 +84,8 @@ func (s twilioStage) ask(t *testing.T, args ...string) (string, int) {
 	return out, code
 }
 
-// Twilio asks, we prepare the call, Twilio dials the agent with its id.
+// Twilio asks the webhook, Flowbridge prepares the call, and Twilio dials the
+// agent with the prepared id.
 func TestSimulateTwilio(t *testing.T) {
 	s := newTwilioStage(t, "")
 	for _, method := range []string{"GET", "POST"} {
@@ -127,7 +128,7 @@ func TestSimulateTwilioJSON(t *testing.T) {
 	}
 }
 
-// What goes wrong is said, and is a failure.
+// If something goes wrong, the command says so and fails.
 func TestSimulateTwilioFails(t *testing.T) {
 	s := newTwilioStage(t, strings.Repeat("x", 1100))
 	for name, tt := range map[string]struct {

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// TestSimulateVapi: the command says where it listens, serves there and ends
+// TestSimulateVapi: the command prints its addresses, serves there, and ends
 // with its context.
 func TestSimulateVapi(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
@@ -47,7 +47,7 @@ func TestSimulateVapi(t *testing.T) {
 	}
 }
 
-// The help names no fault that the command refuses.
+// The help lists no fault that the command refuses.
 func TestSimulateVapiFaultUsage(t *testing.T) {
 	out, code := run(t, "simulate", "vapi", "--help")
 	if code != 0 || !strings.Contains(out, "types, reused, crlf, emptyid (the API)") || strings.Contains(out, "failed") {

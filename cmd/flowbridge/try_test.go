@@ -7,7 +7,8 @@ import (
 	"flowbridge/sim/platform"
 )
 
-// TestTargetsTry: the API is asked once, and the predicate, the id and the INVITE are shown. The token is not.
+// TestTargetsTry: the API is asked once. The output shows the predicate, the id and the INVITE, but not the
+// token.
 func TestTargetsTry(t *testing.T) {
 	of, _ := described("retell")
 	p, err := platform.Start(t.Context(), of, platform.Options{HTTPListen: profileNet[2] + ":0", SIPListen: profileNet[2] + ":0"})

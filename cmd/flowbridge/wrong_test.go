@@ -18,15 +18,16 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/wrong.golden anew")
 
-// place is how a mistake is reported: program, file, line, key, and what to do.
+// place is the form in which a mistake is reported: program, file, line, key, and what
+// to do.
 var place = regexp.MustCompile(`^(flowbridge|warning): testdata/wrong/[a-z0-9-]+\.yaml:\d+: [a-z_]+.*: .+; .+$`)
 
-// wholeFile are the mistakes that have no key, or no line either.
+// wholeFile is the form for mistakes without a key, and sometimes without a line.
 var wholeFile = regexp.MustCompile(`^flowbridge: testdata/wrong/(empty|file)[a-z0-9-]*\.yaml(:\d+)?: .+; .+$`)
 
-// TestWrongConfigurations: each file of testdata/wrong has one mistake. check names its
-// file, line, key and remedy, and serve does, too; the exit code is 2. A doubt-… is
-// valid and has a warning.
+// TestWrongConfigurations: each file of testdata/wrong has one mistake. check and serve
+// report its file, line, key and remedy, and exit with 2. A file named doubt-… is valid
+// and causes a warning.
 func TestWrongConfigurations(t *testing.T) {
 	t.Setenv("WRONG_TOKEN", "wrong-token")
 	t.Setenv("WRONG_QUOTED", `"wrong-token"`)
@@ -35,7 +36,7 @@ func TestWrongConfigurations(t *testing.T) {
 	if err != nil || len(files) < 100 {
 		t.Fatalf("%d files, %v", len(files), err)
 	}
-	if err := os.Chmod("testdata/wrong/open.token", 0o644); err != nil { // whatever the umask of the clone was
+	if err := os.Chmod("testdata/wrong/open.token", 0o644); err != nil { // a clone may have another umask
 		t.Fatal(err)
 	}
 	must(t, os.Chmod("testdata/wrong/closed.token", 0o600))
@@ -62,7 +63,7 @@ func TestWrongConfigurations(t *testing.T) {
 			t.Errorf("%s has the mistake of %s", file, other)
 		}
 		seen[all] = file
-		if doubt || code == 0 { // serve would take it, and not end
+		if doubt || code == 0 { // serve would accept it and keep running
 			continue
 		}
 		if served, said := runOn("serve", file); served != code || !cmp.Equal(said, lines) {
@@ -79,7 +80,7 @@ func TestWrongConfigurations(t *testing.T) {
 	}
 }
 
-// runOn gives the exit code of a command, and what it says of the file.
+// runOn returns the exit code of a command, and its lines about the file.
 func runOn(name, file string) (code int, lines []string) {
 	var out bytes.Buffer
 	code = cli.Run(context.Background(), command(), []string{name, "--config", file}, &out, &out)

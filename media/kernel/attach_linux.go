@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachment is the program at the ingress of an interface.
+// attachment is the program where it is attached: at the ingress of one interface.
 type attachment struct {
 	name string
 	link link.Link          // the tcx link; nil with clsact
@@ -230,7 +230,7 @@ func (a *attachment) end(r *Relay, leave bool) {
 	}
 }
 
-// Path says how and where the program is attached: "tcx on eth0, lo".
+// Path returns how and where the program is attached, such as "tcx on eth0, lo".
 func (r *Relay) Path() string { return *r.path.Load() }
 
 // tellPath updates Path. The caller holds r.attaching.

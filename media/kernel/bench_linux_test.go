@@ -12,14 +12,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// BenchmarkProgram is what the program takes for a packet, with 10,000 flows, without what the kernel does before and
-// after.
+// BenchmarkProgram measures how long the program takes for a packet, with 10,000 flows. It does not include what the
+// kernel does before and after.
 func BenchmarkProgram(b *testing.B) {
 	m := newMachine(b)
 	for _, c := range []struct {
 		name     string
 		v6       bool
-		src, dst int // added to the ports
+		src, dst int // offsets that are added to the ports
 		ssrc     uint32
 		change   Rewrite
 		wanted   int32
@@ -44,14 +44,14 @@ func BenchmarkProgram(b *testing.B) {
 					f.In, f.Source = ap(fmt.Sprintf("[fd00::1]:%d", port)), ap("[fd00::2]:4000")
 					f.Out, f.Dest = ap("[fd00::1]:9000"), ap("[fd00::3]:5000")
 				}
-				f.state.Last = Now() + 1e12 // heard, for as long as it takes
+				f.state.Last = Now() + 1e12 // in the future, so that the flow counts as heard during the whole test
 				m.put(b, uint32(i)+1, f)
 			}
 			frame := datagram(
 				netip.AddrPortFrom(f.Source.Addr(), f.Source.Port()+uint16(c.src)), netip.AddrPortFrom(f.In.Addr(), f.In.Port()+uint16(c.dst)),
 				0, 255, rtp(1, 160, c.ssrc, 0, string(make([]byte, 160))))
-			// A packet that is relayed is another one then, so that it is run as often as its TTL allows, each time with a flow
-			// that goes on from where the last one leads to.
+			// A relayed packet is changed, so it is run only as often as its TTL allows. The flow leads back to itself, so that
+			// each run finds a flow.
 			repeat := 1000000
 			if c.wanted == verdictOK {
 				f.Out, f.Dest = f.Source, f.In
@@ -73,8 +73,8 @@ func BenchmarkProgram(b *testing.B) {
 	}
 }
 
-// BenchmarkProgramCold is the same for the packets of 10,000 flows in turn, so that the flows are not in the processor's
-// cache: the median, with what the clock takes.
+// BenchmarkProgramCold measures the same for packets of 10,000 flows in turn, so that the flows are not in the
+// processor's cache. It reports the median, including the time to read the clock.
 func BenchmarkProgramCold(b *testing.B) {
 	m := newMachine(b)
 	var frames [][]byte
@@ -103,7 +103,8 @@ func BenchmarkProgramCold(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// cpu returns a function that reports the processor's time for each operation since. Others' load is not in it.
+// cpu returns a function that reports the processor time for each operation since then. It does not include the load of
+// other processes.
 func cpu(b *testing.B) func() {
 	b.Helper()
 	used := func() (ns int64) {
@@ -115,7 +116,7 @@ func cpu(b *testing.B) func() {
 	return func() { b.ReportMetric(float64(used()-began)/float64(b.N), "cpu-ns/op") }
 }
 
-// BenchmarkPut is a flow that comes and goes, beside four sockets that are opened, bound and closed.
+// BenchmarkPut measures adding and removing a flow, and compares it with opening, binding and closing four sockets.
 func BenchmarkPut(b *testing.B) {
 	needsRoot(b)
 	b.Run("flow", func(b *testing.B) {
@@ -146,7 +147,7 @@ func BenchmarkPut(b *testing.B) {
 	})
 }
 
-// BenchmarkRead is the states of 10,000 flows.
+// BenchmarkRead measures reading the states of 10,000 flows.
 func BenchmarkRead(b *testing.B) {
 	needsRoot(b)
 	r := open(b, func(o *Options) { o.Capacity = 10000 })

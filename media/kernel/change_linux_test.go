@@ -26,7 +26,7 @@ func TestUnfitFlows(t *testing.T) {
 		r := open(t)
 		good := Flow{In: ap("10.81.1.1:20000"), Source: ap("10.81.1.2:4000"), Out: ap("10.81.2.1:20002"), Dest: ap("10.81.2.2:5000")}
 		for _, tt := range []struct {
-			why    string // empty: it is fit
+			why    string // why the flow is unfit; empty if it is fit
 			change func(*Flow)
 		}{
 			{"", func(*Flow) {}},
@@ -43,7 +43,7 @@ func TestUnfitFlows(t *testing.T) {
 			{"no route", func(f *Flow) { f.Out = ap("127.0.0.1:20000") }},
 			{"no route", func(f *Flow) { f.Dest = ap("192.0.2.7:5000") }},
 			{"no route", func(f *Flow) { f.Dest = ap("10.81.4.7:5000") }},
-			{"no route", func(f *Flow) { f.Out = ap("192.0.2.1:20002") }}, // not ours
+			{"no route", func(f *Flow) { f.Out = ap("192.0.2.1:20002") }}, // the address is not ours
 			{"not an Ethernet", func(f *Flow) { f.Dest = ap("10.81.3.7:5000"); f.Out = ap("10.81.3.1:1") }},
 			{"one machine", func(f *Flow) { f.Dest = ap("10.81.2.255:5000") }},
 			{"one machine", func(f *Flow) { f.Dest = ap("224.0.0.5:5000") }},
@@ -74,7 +74,7 @@ func TestUnfitFlows(t *testing.T) {
 	})
 }
 
-// local is our address towards a peer, when that is known.
+// local returns our address towards a peer, once its route is known.
 func local(r *Relay, peer string) (netip.Addr, bool) {
 	a := netip.MustParseAddr(peer)
 	if _, err := r.Local(a); !errors.Is(err, ErrUnknown) {
@@ -88,7 +88,7 @@ func local(r *Relay, peer string) (netip.Addr, bool) {
 	}
 }
 
-// The route of a flow is gone: its packets come to the socket, and who put the flow knows.
+// If the route of a flow is gone, its packets come to the socket, and Flow.Lost is called.
 func TestRouteIsGone(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t)
@@ -119,7 +119,7 @@ func TestRouteIsGone(t *testing.T) {
 	})
 }
 
-// The route of a flow leads elsewhere: its packets follow.
+// If the route of a flow changes, its packets take the new route.
 func TestRouteMoves(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		run(t, "ip", "link", "add", "spare", "type", "veth", "peer", "name", "eth1")
@@ -139,7 +139,7 @@ func TestRouteMoves(t *testing.T) {
 		await(t, "the other way", func() bool {
 			a.send(f.In, pkt)
 			b.expect(f.Out, pkt)
-			return received(t, "spare") > before+1 // more than to ask for the neighbour
+			return received(t, "spare") > before+1 // more than the request for the neighbour's address
 		})
 		run(t, "ip", "link", "set", "spare", "mtu", "100")
 		socket := newPhone(t, f.In.String())
@@ -177,7 +177,7 @@ func TestInterfacesComeAndGo(t *testing.T) {
 	})
 }
 
-// What goes up to addresses without a socket comes to the one that it is steered to.
+// Packets that go up to an address without a socket arrive at the socket that the address is steered to.
 func TestSteers(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t)
@@ -220,7 +220,7 @@ func TestSteers(t *testing.T) {
 	})
 }
 
-// A flood to one address leaves room in the socket for what comes to another one.
+// A flood to one address leaves room in the shared socket for packets to another address.
 func TestSteersSoMany(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t)
@@ -256,7 +256,7 @@ func TestSteersSoMany(t *testing.T) {
 			if seconds := int((Now()-began)/time.Second) + 2; flood < most || flood > most*seconds {
 				t.Errorf("%d packets of the flood came in %d s; want %d a second", flood, seconds, most)
 			}
-			// Nor does the flooder get an error: its source address may be forged.
+			// The flooder gets no error either, because its source address may be forged.
 			if _, err := from.conn.WriteToUDPAddrPort([]byte("flood"), ap(tt.flooded)); err != nil {
 				t.Errorf("the flooder hears %v", err)
 			}
@@ -289,7 +289,7 @@ func originalDestination(oob []byte) (netip.AddrPort, error) {
 	return netip.AddrPort{}, errors.New("no original destination")
 }
 
-// The program would go round IPsec, so it carries nothing where there is any.
+// The program would bypass IPsec, so it carries nothing while there are IPsec policies.
 func TestIPsec(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t)
@@ -312,7 +312,7 @@ func TestIPsec(t *testing.T) {
 	})
 }
 
-// IPsec is there unless the kernel says that it has none: what is not known must not be sent in the clear.
+// IPsec counts as present unless the kernel reports that it has none: in doubt, nothing must be sent unencrypted.
 func TestIPsecIsFound(t *testing.T) {
 	policy := func(dir netlink.Dir) []netlink.XfrmPolicy { return []netlink.XfrmPolicy{{Dir: dir}} }
 	for name, tt := range map[string]struct {
@@ -339,7 +339,8 @@ func TestIPsecIsFound(t *testing.T) {
 	}
 }
 
-// Tagged frames go up at the cable and are relayed at the VLAN; what leaves by one is tagged again.
+// At the physical interface, tagged frames go up. At the VLAN interface they are relayed, and packets that leave
+// through a VLAN are tagged again.
 func TestVLAN(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		if out, err := exec.Command("ip", "link", "add", "link", "left", "name", "vlan", "type", "vlan", "id", "5").CombinedOutput(); err != nil {
@@ -371,8 +372,8 @@ func TestVLAN(t *testing.T) {
 	})
 }
 
-// Change replaces the flow with the same In at once; its state goes on. An error leaves the flow as it was. What Put was
-// told to call for figures stays. It may wait for routes.
+// Change replaces the flow with the same In, which keeps its state. After an error the flow is unchanged. The Figures
+// function passed to Put stays. Change may wait for routes.
 func (r *Relay) Change(f Flow) error {
 	if !r.enter() {
 		return errClosed

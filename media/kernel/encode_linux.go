@@ -64,7 +64,7 @@ func addrPort(w [4]uint32, port uint16) netip.AddrPort {
 	return netip.AddrPortFrom(address(w), network(port))
 }
 
-// place returns the flow's value in the map flows.
+// place returns the flow's entry for the program's map flows.
 func (c *carried) place() *programPlace {
 	p := &programPlace{Slot: c.slot}
 	if c.flow.Kind == RTCP {
@@ -120,7 +120,8 @@ func (o outlet) into(v *programFlow) {
 	}
 }
 
-// stateOf returns the value of a slot. f is nil for a slot without a flow.
+// stateOf returns what the program finds in a slot: the state, the flow and its id. f is nil for a
+// slot without a flow.
 func stateOf(s *State, id uint64, f *programFlow) *programState {
 	v := &programState{F: *(*programFigures)(unsafe.Pointer(s))}
 	if f != nil {
@@ -133,8 +134,8 @@ func stateOf(s *State, id uint64, f *programFlow) *programState {
 	return v
 }
 
-// figuresOf returns the state in a slot that was read after the time at. The state's Speech points
-// into v.
+// figuresOf returns the state that was read from a slot after the time at. The state's Speech
+// points into v.
 func figuresOf(v *programState, at time.Duration) State {
 	s := State{At: at}
 	*(*programFigures)(unsafe.Pointer(&s)) = v.F

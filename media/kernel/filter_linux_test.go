@@ -12,7 +12,8 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// No hook of nftables sees a packet that the kernel relays; XDP does, because it comes before. docs/security.md says so.
+// No hook of nftables sees a packet that the kernel relays. XDP does, because it comes first. docs/security.md states
+// this.
 func TestPacketFilter(t *testing.T) {
 	if _, err := exec.LookPath("nft"); err != nil {
 		t.Skip("needs nft: apt-get install nftables")

@@ -13,7 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// carried is a flow of this process.
+// carried is a flow that this process has given to the program.
 type carried struct {
 	// Constant.
 	in      netip.AddrPort
@@ -28,8 +28,8 @@ type carried struct {
 	over bool // removed altogether
 }
 
-// Look finds out how packets of a flow leave, for Put. If one of our addresses is invalid, it does so for Local, too.
-// It may wait for the kernel.
+// Look looks up the route by which packets of a flow leave, so that Put knows it. If one of our addresses is invalid,
+// Look also finds the route for Local. It may wait for the kernel.
 func (r *Relay) Look(f Flow) {
 	if r.enter() {
 		defer r.leave()
@@ -58,7 +58,7 @@ func (r *Relay) Put(f Flow, s State) error {
 	return nil
 }
 
-// reserve makes room for a flow and returns it with its mu held.
+// reserve allots a slot to a flow and returns the flow with its mu held.
 func (r *Relay) reserve(f Flow) (*carried, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// flowsOf draws some flows, of both versions of IP.
+// flowsOf draws some random flows of both versions of IP, and adds them.
 func (m *machine) flowsOf(rt *rapid.T) (flows []*modelFlow) {
 	port := rapid.Uint16Range(1, 65535)
 	for i := range rapid.IntRange(1, 4).Draw(rt, "flows") {
@@ -21,7 +21,7 @@ func (m *machine) flowsOf(rt *rapid.T) (flows []*modelFlow) {
 		addr := func(of string) netip.AddrPort {
 			a := netip.AddrFrom4([4]byte{10, byte(i), rapid.Byte().Draw(rt, of), rapid.Byte().Draw(rt, of)})
 			if v6 {
-				a = netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, of))) // any, but then not IPv4
+				a = netip.AddrFrom16([16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(rt, of))) // any, but not IPv4
 				b := a.As16()
 				b[0] = 0xfd
 				a = netip.AddrFrom16(b)
@@ -36,7 +36,7 @@ func (m *machine) flowsOf(rt *rapid.T) (flows []*modelFlow) {
 		} else {
 			m.rtpFlow(rt, f)
 		}
-		// A flow of the other kind of interface is not touched.
+		// A flow that leaves through another kind of interface must not be relayed.
 		if (m.model.index != loopback) != rarely(rt, "elsewhere", 9) {
 			f.out = m.out
 		}
@@ -49,7 +49,8 @@ func (m *machine) flowsOf(rt *rapid.T) (flows []*modelFlow) {
 	return flows
 }
 
-// rarely is true once in so many times. Small numbers are drawn more often than others.
+// rarely returns true about once in so many times. rapid draws small numbers more often than
+// others.
 func rarely(rt *rapid.T, of string, once int) bool {
 	return rapid.IntRange(0, 1000*once).Draw(rt, of)%once == once-1
 }
@@ -73,7 +74,8 @@ func (m *machine) rtpFlow(rt *rapid.T, f *modelFlow) {
 	}
 }
 
-// later has time pass for a flow: for the jitter, and for what is refused.
+// later changes the times in a flow's state, as if time had passed: for the jitter, and for
+// refused packets.
 func (m *machine) later(rt *rapid.T, f *modelFlow) {
 	slot, v := m.raw(rt, f)
 	ago := func(of string) time.Duration {
@@ -102,7 +104,8 @@ func (m *machine) later(rt *rapid.T, f *modelFlow) {
 	f.state = s
 }
 
-// frameOf draws a frame for a flow, or nearly for it. It is sound if its checksums are right.
+// frameOf draws a frame for a flow, or a frame that differs slightly. sound reports whether its
+// checksums are right.
 func (m *machine) frameOf(rt *rapid.T, f *modelFlow) (frame []byte, sound bool) {
 	odd := func(of string, one int) bool { return rarely(rt, of, one) }
 	src, dst := f.Source, f.In
@@ -128,12 +131,12 @@ func (m *machine) frameOf(rt *rapid.T, f *modelFlow) (frame []byte, sound bool) 
 	}
 	if odd("padded", 8) {
 		frame = append(frame, rapid.SliceOfN(rapid.Byte(), 1, 30).Draw(rt, "padding")...)
-		sound = false // a trimmed packet has no sum of a device any more, which the run does not see
+		sound = false // a trimmed packet no longer has the device's checksum, which a test run does not notice
 	}
 	return frame, sound
 }
 
-// payloadOf draws RTP or RTCP, or what looks like it.
+// payloadOf draws RTP or RTCP, or bytes that look like it.
 func (m *machine) payloadOf(rt *rapid.T, f *modelFlow) []byte {
 	body := rapid.SliceOfN(rapid.Byte(), 0, 60).Draw(rt, "body")
 	if rarely(rt, "long", 9) {
@@ -163,7 +166,7 @@ func (m *machine) payloadOf(rt *rapid.T, f *modelFlow) []byte {
 	return pkt
 }
 
-// mangle makes a frame another one: cut, or with a header field that is not as it should be.
+// mangle spoils a frame: it cuts the frame, or changes a header field.
 func (m *machine) mangle(rt *rapid.T, frame []byte) []byte {
 	set := func(at int, values ...byte) {
 		if at < len(frame) {
@@ -174,9 +177,9 @@ func (m *machine) mangle(rt *rapid.T, frame []byte) []byte {
 	switch rapid.IntRange(0, 11).Draw(rt, "how") {
 	case 0:
 		return frame[:rapid.IntRange(min(34, len(frame)), len(frame)).Draw(rt, "cut")]
-	case 1: // options, or another version
+	case 1: // IPv4 options, or another version
 		set(14, 0x46, 0x4f, 0x44, 0x55, 0x65, 0x60, 0x50)
-	case 2: // fragments; the flow label
+	case 2: // fragments, or the flow label
 		set(20, 0x20, 0x40, 0x1f, 0x01, 0x80)
 	case 3:
 		set(21, 1, 255)
@@ -190,10 +193,10 @@ func (m *machine) mangle(rt *rapid.T, frame []byte) []byte {
 		set(20, 0, 43, 44, 60, 59, 51)
 	case 8: // another receiver
 		set(0, 0xff, 0x01, 0x02, 0x33)
-	case 9: // VLAN, ARP
+	case 9: // VLAN or ARP
 		tag := rapid.SampledFrom([][]byte{{0x81, 0}, {0x88, 0xa8}, {0x08, 0x06}, {0x08, 0}, {0x86, 0xdd}}).Draw(rt, "type")
 		return append(append(bytes.Clone(frame[:12]), append(tag, 0, 5)...), frame[12:]...)
-	case 10: // of UDP
+	case 10: // header fields of UDP
 		at := 38
 		if !v4 {
 			at = 58
@@ -205,7 +208,7 @@ func (m *machine) mangle(rt *rapid.T, frame []byte) []byte {
 	return frame
 }
 
-// datagram is an Ethernet frame with a UDP datagram, its checksums right.
+// datagram returns an Ethernet frame with a UDP datagram and correct checksums.
 func datagram(src, dst netip.AddrPort, tos, ttl uint8, payload []byte) []byte {
 	frame := knownPacket{from: src, to: dst, tos: tos, ttl: ttl}.frame()
 	l4 := len(frame) - 20
@@ -221,7 +224,7 @@ func datagram(src, dst netip.AddrPort, tos, ttl uint8, payload []byte) []byte {
 		binary.BigEndian.PutUint16(frame[18:], uint16(n))
 	}
 	_, off := sums(frame)
-	// The sum is what is missing, and the 1 that stands there.
+	// The checksum is what the sum lacks, plus the 1 that the field contains.
 	sum := uint32(off) + 1
 	sum = sum>>16 + sum&0xffff
 	if sum == 0 {
@@ -231,7 +234,7 @@ func datagram(src, dst netip.AddrPort, tos, ttl uint8, payload []byte) []byte {
 	return frame
 }
 
-// TestCountsAsTheModel has many numbers, timestamps and delays counted, of packets that went up.
+// TestCountsAsTheModel checks the counts for many numbers, timestamps and delays.
 func TestCountsAsTheModel(t *testing.T) {
 	m, late := newMachine(t), uint64(0)
 	rapid.Check(t, func(rt *rapid.T) {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A process replaces another one without a packet between. If it does not get ready, the other one goes on.
+// A process replaces another one without losing a packet. If the new process does not get ready, the old one continues.
 func TestHeir(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
@@ -42,14 +42,14 @@ func TestHeir(t *testing.T) {
 		if _, ok := next.Inherited(f.In); ok || next.Put(Flow{In: ap("10.81.1.1:20004"), Source: f.Source, Out: f.Out, Dest: f.Dest}, State{}) == nil {
 			t.Error("the heir has flows before it inherits")
 		}
-		next.Close() // it does not get ready
+		next.Close() // the new process does not get ready
 		talk()
 		next = heir()
 		must(t, next.Inherit())
 		if _, err := next.Adopt(f); err != nil {
 			t.Fatal(err)
 		}
-		next.Abandon() // it gets ready, and the other one goes on all the same
+		next.Abandon() // the new process gets ready, but the old one continues after all
 		talk()
 		next = heir()
 		must(t, next.Inherit())
@@ -79,7 +79,7 @@ func TestHeir(t *testing.T) {
 	})
 }
 
-// replacing has the options with which a process takes over a relay of another.
+// replacing returns the options with which a process replaces the process of another relay.
 func replacing(t *testing.T, old *Relay, o Options) Options {
 	t.Helper()
 	fd, err := unix.Dup(int(old.Directory().Fd()))
@@ -88,7 +88,7 @@ func replacing(t *testing.T, old *Relay, o Options) Options {
 	return o
 }
 
-// pinned are all pins and their directories in a BPF file system.
+// pinned returns all pins and their directories in a BPF file system.
 func pinned(t *testing.T, mount string) []string {
 	t.Helper()
 	pins, err1 := filepath.Glob(filepath.Join(mount, "flowbridge-*", "*", "*"))
@@ -99,8 +99,8 @@ func pinned(t *testing.T, mount string) []string {
 	return append(pins, dirs...)
 }
 
-// A process that has another directory than the one that it is to replace is refused, also where that directory is there: it is
-// a third process's.
+// A process whose directory is not that of the process to be replaced is refused, even if the directory exists, because
+// it then belongs to a third process.
 func TestHeirOfAnotherDirectory(t *testing.T) {
 	inLab(t, func(t *testing.T, _ *lab) {
 		mount := bpffs(t)
@@ -123,8 +123,8 @@ func TestHeirOfAnotherDirectory(t *testing.T) {
 	})
 }
 
-// A process with another capacity opens maps of its own. If it does not get ready, the other one has all that it had, and nothing
-// of the new one stays.
+// A process with another capacity opens its own maps. If it does not get ready, the old process loses nothing, and
+// nothing of the new one remains.
 func TestHeirOfAnotherCapacity(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		t.Chdir(t.TempDir())
@@ -147,7 +147,7 @@ func TestHeirOfAnotherCapacity(t *testing.T) {
 		}
 		for _, inherits := range []bool{false, true} {
 			next := heir(inherits)
-			next.reap(Now()) // the other one has no flow just now
+			next.reap(Now()) // the old process has no flow at the moment
 			next.Abandon()
 			if is := pinned(t, mount); !slices.Equal(is, pins) {
 				t.Fatalf("pinned are %v; want %v", is, pins)

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Without tcx, and without a directory by which a later process finds the filters, the start says what to do.
+// Without tcx, and without a directory in which a later process finds the filters, the error says what to do.
 func TestOldKernelNeedsADirectory(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r, err := Open(Options{Capacity: 64, noTCX: true})
@@ -27,8 +27,8 @@ func TestOldKernelNeedsADirectory(t *testing.T) {
 	})
 }
 
-// Two instances with the same ports, at addresses of their own, relay beside each other, with a directory each. Where the second
-// one ends, the first goes on.
+// Two instances with the same ports, but different addresses and directories, relay side by side. When the second one
+// ends, the first continues.
 func TestTwoInstances(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		run(t, "ip", "addr", "add", "10.81.1.9/24", "dev", "left")

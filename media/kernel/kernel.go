@@ -26,7 +26,7 @@ var (
 // MaxPayloadChanges is how many payload types a [Rewrite] may change.
 const MaxPayloadChanges = 8
 
-// Kind tells RTP from RTCP.
+// Kind distinguishes RTP from RTCP.
 type Kind uint8
 
 // The kinds of a flow.
@@ -43,7 +43,7 @@ type Flow struct {
 	Out    netip.AddrPort // our address for the receiving side
 	Dest   netip.AddrPort
 	Kind   Kind
-	DSCP   uint8 // of sent packets (RFC 2474), 0 to 63
+	DSCP   uint8 // DSCP of sent packets (RFC 2474), 0 to 63
 
 	// The following fields are for RTP only. Packets with another SSRC are not relayed. ClockRate is the rate of the
 	// timestamps in Hz; 0 means 8000.
@@ -74,8 +74,8 @@ type Rewrite struct {
 	Payload    [MaxPayloadChanges]PayloadChange
 }
 
-// PayloadChange changes packets of one RTP payload type. If several have the same From, the first one counts. The zero
-// value changes nothing.
+// PayloadChange says what is done with packets of one RTP payload type. If several have the same From, the first one
+// counts. The zero value changes nothing.
 type PayloadChange struct {
 	From, To uint8 // 0 to 127
 	Drop     bool  // the packet is not relayed
@@ -107,7 +107,7 @@ type State struct {
 	Discarded        uint64 // part of Packets: those with a payload type that is dropped
 	Base, Top        uint64 // the first and the highest sequence number, extended by the cycles
 	Received         uint64 // distinct numbers received from Base on
-	LostPast         uint64 // lost packets of earlier counts
+	LostPast         uint64 // packets lost before the count last restarted
 	WrapsPast        uint64
 	Duplicates       uint64
 	Reordered        uint64
@@ -135,14 +135,14 @@ type State struct {
 	At     time.Duration
 }
 
-// Told is how many finished segments a [Speech] keeps.
+// Told is the number of latest segments that a [Speech] keeps.
 const Told = 7
 
 // Speech says when the source of a flow speaks, by the clock of [Now]. It has the layout of struct speech in the
 // program.
 type Speech struct {
 	Detector voice.Detector
-	Told     uint64       // segments finished so far
+	Told     uint64       // number of segments finished so far
 	Last     [Told]Spoken // the latest segments, newest first; zero if there are none
 }
 
@@ -156,8 +156,8 @@ type Spoken struct {
 // sparse is the bit in Level that stands for a segment's Sparse.
 const sparse = 0x8000
 
-// Since returns the segments after the first told ones, oldest first. complete is false if there were more than Speech
-// keeps.
+// Since returns the segments after the first told ones, oldest first. complete is false if some of them are no longer
+// in Last.
 func (s *Speech) Since(told uint64) (segments []voice.Segment, complete bool) {
 	n := int(min(s.Told-min(told, s.Told), Told))
 	for ; n > 0; n-- {

@@ -10,13 +10,13 @@ import (
 	"time"
 )
 
-// left is a flow of a process that is gone, and who hears its packets.
+// left is a flow, usually of a process that has ended, with sockets at both ends.
 type left struct {
 	Flow
 	from, to *phone
 }
 
-// own is a flow that a relay of this process carries.
+// own adds a flow to a relay of this process.
 func (l *lab) own(r *Relay, port int) *left {
 	l.t.Helper()
 	f := &left{from: l.a.phone(fmt.Sprintf("10.81.1.2:%d", port)), to: l.b.phone(fmt.Sprintf("10.81.2.2:%d", port))}
@@ -25,7 +25,7 @@ func (l *lab) own(r *Relay, port int) *left {
 	return f
 }
 
-// leave has a process that is gone carry a flow.
+// leave adds a flow to a relay, and then ends the relay as if its process had ended.
 func (l *lab) leave(o Options, port int) *left {
 	l.t.Helper()
 	r, err := Open(o)
@@ -35,7 +35,7 @@ func (l *lab) leave(o Options, port int) *left {
 	return f
 }
 
-// goesOn fails unless the flow is carried.
+// goesOn checks that the flow is relayed.
 func (f *left) goesOn() {
 	f.from.t.Helper()
 	pkt := rtp(1, 160, 7, 0, "hello")
@@ -43,11 +43,11 @@ func (f *left) goesOn() {
 	f.to.expect(f.Out, pkt)
 }
 
-// isOver fails unless packets of the flow go up.
+// isOver checks that packets of the flow go up.
 func (f *left) isOver() {
 	f.from.t.Helper()
 	socket := newPhone(f.from.t, f.In.String())
-	await(f.from.t, "packets to go up", func() bool { // the kernel removes a program some time
+	await(f.from.t, "packets to go up", func() bool { // the kernel removes the program after a while
 		f.from.send(f.In, rtp(1, 160, 7, 0, "hello"))
 		_, _, up := socket.hear(20 * time.Millisecond)
 		return up
@@ -55,7 +55,7 @@ func (f *left) isOver() {
 	_ = socket.conn.Close()
 }
 
-// A start that fails ends nothing of what it found.
+// A start that fails ends none of the flows that it found.
 func TestFailedStartEndsNothing(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
@@ -80,8 +80,8 @@ func TestFailedStartEndsNothing(t *testing.T) {
 	})
 }
 
-// A process that is stopped ends its own flows alone, not those it has taken over. One of another capacity, which is as good as
-// another layout, carries on until the calls are restored, and no longer.
+// A process that stops ends only its own flows, and not those that it has adopted. A relay of another capacity, which
+// is treated like another layout, continues until the calls are restored, and then ends.
 func TestCloseEndsItsOwn(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
@@ -114,7 +114,7 @@ func TestCloseEndsItsOwn(t *testing.T) {
 	})
 }
 
-// A sender that never stops does not keep an unknown flow for ever.
+// A sender that never stops does not keep an unknown flow alive for ever.
 func TestAdoptedFlowGetsTooOld(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		o := Options{Dir: filepath.Join(bpffs(t), "flowbridge-1"), Capacity: 64}
@@ -128,7 +128,7 @@ func TestAdoptedFlowGetsTooOld(t *testing.T) {
 	})
 }
 
-// What an instance left whose directory is another one now ends. What another process has does not.
+// RemoveLeftovers ends the flows of an instance that now has another directory, but not those of another process.
 func TestLeftovers(t *testing.T) {
 	for _, clsact := range []bool{false, true} {
 		t.Run(fmt.Sprintf("clsact %v", clsact), func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestLeftovers(t *testing.T) {
 				base := bpffs(t)
 				gone, taken := Options{Dir: filepath.Join(base, "flowbridge-1"), Capacity: 64, noTCX: clsact}, Options{Dir: filepath.Join(base, "flowbridge-2"), Capacity: 64, noTCX: clsact}
 				f, kept := l.leave(gone, 20000), l.leave(taken, 21000)
-				r, err := Open(taken) // so it is not left over
+				r, err := Open(taken) // so its directory is in use
 				must(t, err)
 				defer r.Close()
 				f.goesOn()

@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// While the routes are looked up again, which may take long, no other user waits: a worker would hold up all its calls.
+// While routes are looked up again, which may take long, no other caller waits, because a worker that waits would delay
+// all its calls.
 func TestNobodyWaitsForRoutes(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		var slow atomic.Bool
@@ -56,7 +57,7 @@ func TestNobodyWaitsForRoutes(t *testing.T) {
 		a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 		slow.Store(false)
 		close(goOn)
-		// What was put while the routes were looked up follows them, too.
+		// A flow that was added during the look-up is rerouted by its result, too.
 		lost := make(chan error, 1)
 		f.Lost = func(why error) { lost <- why }
 		must(t, r.Change(f))

@@ -12,39 +12,39 @@ import (
 	"flowbridge/media/voice"
 )
 
-// model is the program once more, in Go: what it does with a packet, and what it counts. It shares no code with the
-// program and none with the loader.
+// model is the program written a second time, in Go: it decides about packets and counts them. It shares no code
+// with the program or the loader.
 type model struct {
 	device [6]byte // the address of the interface that packets come to
 	index  int     // its number
 	flows  map[netip.AddrPort]*modelFlow
 }
 
-// modelFlow is a flow with all that the program knows of it.
+// modelFlow is a flow with everything that the program knows about it.
 type modelFlow struct {
 	Flow
-	out   int // interface; 0: this machine
+	out   int // number of the interface; 0 means this machine
 	mtu   int
 	state State
 	ended bool
 
-	speech Speech // where it Listens
+	speech Speech // only if Listen is set
 }
 
-// fate is what becomes of a packet.
+// fate is the result for a packet.
 type fate struct {
 	verdict int32
 	frame   []byte
-	flow    *modelFlow // that counts it; nil: none does
-	foreign bool       // refused for its SSRC
-	refused bool       // for its source or SSRC: it goes up or is dropped, as often as the program lets it
+	flow    *modelFlow // the flow that counts it; nil if none does
+	foreign bool       // it was refused because of its SSRC
+	refused bool       // refused for its source or SSRC: it goes up or is dropped, depending on the rate
 }
 
-// packet is what the model reads of a frame.
+// modelPacket holds the fields that the model reads from a frame.
 type modelPacket struct {
 	v6               bool
 	src, dst         netip.AddrPort
-	length, udp      int // of the IP packet, and of UDP with its header
+	length, udp      int // length of the IP packet, and of UDP with its header
 	ip, l4, checksum int // offsets
 }
 
@@ -90,7 +90,7 @@ func (m *model) judge(frame []byte, gso bool, now time.Duration) fate {
 	return m.relay(f, p, up.frame, now)
 }
 
-// relay counts a packet and makes it the one that leaves.
+// relay counts a packet and turns it into the packet that leaves.
 func (m *model) relay(f *modelFlow, p modelPacket, out []byte, now time.Duration) fate {
 	payload := out[p.l4+8 : p.l4+p.udp]
 	dropped := false
@@ -138,7 +138,7 @@ func rateOrDefault(rate uint32) uint32 {
 	return rate
 }
 
-// address writes the new addresses, and what a router changes.
+// address writes the new addresses and the fields that a router changes.
 func (f *modelFlow) address(p modelPacket, out []byte) {
 	tos := f.DSCP << 2
 	if p.v6 {
@@ -157,14 +157,14 @@ func (f *modelFlow) address(p modelPacket, out []byte) {
 	binary.BigEndian.PutUint16(out[p.l4+2:], f.Dest.Port())
 }
 
-// sum brings the checksums up to date by what has changed (RFC 1624), so that a wrong one stays wrong.
+// sum updates the checksums by the changes (RFC 1624), so that a wrong one stays wrong.
 func (f *modelFlow) sum(p modelPacket, before, out []byte) {
 	if !p.v6 {
 		binary.BigEndian.PutUint16(out[24:], adjust(binary.BigEndian.Uint16(before[24:]), before[14:34], out[14:34]))
 	}
 	was := binary.BigEndian.Uint16(before[p.checksum:])
 	if was == 0 {
-		return // IPv4 without a checksum
+		return // IPv4 without a UDP checksum
 	}
 	addresses := 8
 	if p.v6 {
@@ -181,7 +181,7 @@ func (f *modelFlow) sum(p modelPacket, before, out []byte) {
 	binary.BigEndian.PutUint16(out[p.checksum:], is)
 }
 
-// adjust is equation 3 of RFC 1624 over regions that begin at even offsets.
+// adjust computes equation 3 of RFC 1624 over regions that begin at even offsets.
 func adjust(sum uint16, was, is []byte) uint16 {
 	n := uint64(^sum)
 	for i := 0; i+1 < len(was); i += 2 {
@@ -195,7 +195,7 @@ func adjust(sum uint16, was, is []byte) uint16 {
 	return ^uint16(n)
 }
 
-// read reports whether a frame may be of a flow.
+// read parses a frame, and reports whether it may belong to a flow.
 func (m *model) read(frame []byte) (p modelPacket, ok bool) {
 	if len(frame) < 14 || [6]byte(frame[:6]) != m.device {
 		return p, false
@@ -231,7 +231,7 @@ func modelAddr(b, port []byte) netip.AddrPort {
 	return netip.AddrPortFrom(a.Unmap(), binary.BigEndian.Uint16(port))
 }
 
-// modelRTP is packet.ParseRTP, with RTCP left out.
+// modelRTP parses RTP like packet.ParseRTP, but rejects RTCP.
 func modelRTP(pkt []byte) (h header, ok bool) {
 	if len(pkt) < 12 || pkt[0]>>6 != 2 || (pkt[1] >= 192 && pkt[1] <= 223) {
 		return h, false
@@ -261,7 +261,7 @@ func modelRTP(pkt []byte) (h header, ok bool) {
 	return h, true
 }
 
-// hear has the detector of the worker judge a packet.
+// hear passes a packet to the worker's detector.
 func (s *Speech) hear(events PayloadTypes, h header, pkt []byte, now time.Duration) {
 	p := voice.Packet{
 		Arrival: now / voice.Tick * voice.Tick, SSRC: h.SSRC, Timestamp: h.Timestamp, Content: voice.ContentOf(h.PayloadType),
@@ -289,7 +289,7 @@ func modelRTCP(pkt []byte) bool {
 	return len(pkt) >= 4 && pkt[0]>>6 == 2 && pkt[1] >= 192 && pkt[1] <= 223 && 4*(1+int(binary.BigEndian.Uint16(pkt[2:]))) <= len(pkt)
 }
 
-// What follows is stream and losses of media, on a State.
+// The following functions repeat media's stream and losses for a State.
 
 func (s *State) arrived(n int, now time.Duration) {
 	s.Packets++
@@ -366,7 +366,7 @@ func (s *State) mark(behind uint64) (first bool) {
 	return first
 }
 
-// losses and delays are counted as in the process, whose package the program has once more in C.
+// Losses and delays are counted by the process's own package, which the program repeats in C.
 func (s *State) losses() *quality.Losses { return (*quality.Losses)(&s.Losses) }
 
 func (s *State) time(timestamp uint32, newest bool, rate int64, now time.Duration) {
@@ -391,12 +391,12 @@ func (s *State) time(timestamp uint32, newest bool, rate int64, now time.Duratio
 	s.JitterMax = max(s.JitterMax, s.Jitter)
 }
 
-// header is what the model knows of an RTP packet.
+// header holds the fields of an RTP packet that the model uses.
 type header struct {
 	PayloadType uint8
 	Seq         uint16
 	Timestamp   uint32
 	SSRC        uint32
-	Length      int // of the packet in bytes, with its header, without UDP and IP
-	From, To    int // where its payload is in it
+	Length      int // length of the packet in bytes, with its header, without UDP and IP
+	From, To    int // offsets of the payload's beginning and end
 }

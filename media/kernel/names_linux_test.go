@@ -16,7 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A directory's name says whose it is, and is one that a BPF file system takes.
+// A directory's name identifies the instance, and a BPF file system accepts it.
 func TestDir(t *testing.T) {
 	seen := map[string]string{OldDir(10000): "an earlier version"}
 	for addr, want := range map[string]string{
@@ -38,7 +38,8 @@ func TestDir(t *testing.T) {
 	}
 }
 
-// An upgrade from a version with another name of the directory goes on with that, without a packet between.
+// An upgrade from a version with another name of the directory continues with the old directory, without losing a
+// packet.
 func TestHeirOfOldDir(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		mount := bpffs(t)
@@ -51,7 +52,7 @@ func TestHeirOfOldDir(t *testing.T) {
 		must(t, put(old, stream.Flow, State{}))
 		stream.begin()
 		o.Dir, o.OldDir = filepath.Join(mount, "flowbridge-new"), o.Dir
-		for range 2 { // also from one that goes on with it
+		for range 2 { // also from a process that uses the old name
 			next, err := Open(replacing(t, old, o))
 			must(t, err)
 			t.Cleanup(next.Close)
@@ -74,8 +75,8 @@ func TestHeirOfOldDir(t *testing.T) {
 	})
 }
 
-// What a killed process has left in a directory of the earlier name is not adopted. It is carried until all calls are
-// restored, and then ends.
+// Flows that a killed process has left in a directory with the old name are not adopted. They are carried until all
+// calls are restored, and then end.
 func TestOldDir(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		mount := bpffs(t)
@@ -99,7 +100,7 @@ func TestOldDir(t *testing.T) {
 	})
 }
 
-// A user for whom somebody has made a directory of the earlier name alone has that, with what is in it.
+// If only a directory with the old name was made for a user, the user's process uses it, and adopts the flows in it.
 func TestOldDirOfUser(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		const nobody = 65534

@@ -20,13 +20,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// patience is how long a test waits for what must happen.
+// patience is how long a test waits for an event.
 const patience = 20 * time.Second
 
-// localMTU is none.
+// localMTU is larger than any packet.
 const localMTU = 65535
 
-// lab is three machines in a row: a peer on either side of the one where the test, and the relay, runs.
+// lab is three machines in a row. The test and the relay run on the middle one, between two peers.
 //
 //	a 10.81.1.2 ---- 10.81.1.1 left | right 10.81.2.1 ---- 10.81.2.2 b
 type lab struct {
@@ -41,11 +41,11 @@ type host struct {
 	tid int
 }
 
-// inLab runs f in a lab, which ends with f and all sockets that were opened in it.
+// inLab runs f in a lab. The lab ends with f, and so do all sockets that were opened in it.
 func inLab(t *testing.T, f func(*testing.T, *lab)) {
 	t.Helper()
 	needsRoot(t)
-	t.Run("in a lab", func(t *testing.T) { // a goroutine of its own
+	t.Run("in a lab", func(t *testing.T) { // runs in a goroutine of its own
 		if err := isolate(); err != nil {
 			t.Skipf("needs network namespaces: %v", err)
 		}
@@ -57,7 +57,7 @@ func inLab(t *testing.T, f func(*testing.T, *lab)) {
 	})
 }
 
-// needsRoot skips a test where the process may not make networks and load programs.
+// needsRoot skips a test if the process may not create networks and load programs.
 func needsRoot(tb testing.TB) {
 	tb.Helper()
 	if os.Geteuid() != 0 {
@@ -102,7 +102,7 @@ func newHost(t *testing.T) *host {
 	return h
 }
 
-// cable connects a host, with both versions of IP.
+// cable connects a host, with addresses of both versions of IP.
 func (l *lab) cable(name string, net int, to *host) {
 	l.t.Helper()
 	run(l.t, "ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", tid(to))
@@ -194,7 +194,7 @@ func (p *phone) send(to netip.AddrPort, pkt []byte) {
 	}
 }
 
-// expect fails unless the next packet is this one, from there.
+// expect checks that the next packet is this one, from this address.
 func (p *phone) expect(from netip.AddrPort, want []byte) {
 	p.t.Helper()
 	got, src, ok := p.hear(patience)
@@ -206,14 +206,14 @@ func (p *phone) expect(from netip.AddrPort, want []byte) {
 	}
 }
 
-// reaches sends a packet to a flow, which must come out at the other phone as it is.
+// reaches sends a packet to a flow. It must arrive at the other phone unchanged.
 func (p *phone) reaches(other *phone, f Flow, pkt []byte) {
 	p.t.Helper()
 	p.send(f.In, pkt)
 	other.expect(f.Out, pkt)
 }
 
-// silent fails if there is a packet. What was sent before came before.
+// silent checks that no packet has arrived. Packets keep their order, so earlier ones have arrived by now.
 func (p *phone) silent() {
 	p.t.Helper()
 	if got, src, ok := p.hear(50 * time.Millisecond); ok {
@@ -233,7 +233,7 @@ func (p *phone) hear(within time.Duration) ([]byte, netip.AddrPort, bool) {
 	return buf[:n], netip.AddrPortFrom(src.Addr().Unmap(), src.Port()), true
 }
 
-// offload has an interface of the thread's namespace leave checksums to the device, or not.
+// offload makes an interface of the thread's namespace leave checksums to the device, or stops that.
 func offload(tb testing.TB, name string, on bool) {
 	tb.Helper()
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
@@ -254,7 +254,7 @@ func offload(tb testing.TB, name string, on bool) {
 	}
 }
 
-// bpffs mounts a file system for pins, which others than root can reach.
+// bpffs mounts a BPF file system for pins, which users other than root can reach.
 func bpffs(tb testing.TB) string {
 	tb.Helper()
 	base, err := os.MkdirTemp("", "flowbridge-kernel-") //nolint:usetesting // others than root can't get into a directory of testing
@@ -269,7 +269,7 @@ func bpffs(tb testing.TB) string {
 	return dir
 }
 
-// await fails unless something happens.
+// await waits until an event has happened, and fails if it takes too long.
 func await(tb testing.TB, what string, happened func() bool) {
 	tb.Helper()
 	for end := time.Now().Add(patience); !happened(); time.Sleep(5 * time.Millisecond) {
@@ -279,7 +279,7 @@ func await(tb testing.TB, what string, happened func() bool) {
 	}
 }
 
-// open opens a relay in the thread's namespace. Before Linux 6.6 that takes a directory.
+// open opens a relay in the thread's namespace. Before Linux 6.6 a relay needs a directory.
 func open(tb testing.TB, change ...func(*Options)) *Relay {
 	tb.Helper()
 	o := Options{Capacity: 64}
@@ -296,9 +296,9 @@ func open(tb testing.TB, change ...func(*Options)) *Relay {
 	return r
 }
 
-// put has a relay carry a flow. It waits for the routes.
+// put adds a flow to a relay, and waits for its route.
 func put(r *Relay, f Flow, s State) error {
-	for { // again, where they were renewed just then
+	for { // repeated, because the routes may have been renewed in between
 		r.Look(f)
 		if err := r.Put(f, s); !errors.Is(err, ErrUnknown) {
 			return err
@@ -306,7 +306,7 @@ func put(r *Relay, f Flow, s State) error {
 	}
 }
 
-// where is what of a relay's path the kernel has no say in.
+// where returns the interfaces in a relay's path, which do not depend on the kernel.
 func where(r *Relay) string {
 	_, where, _ := strings.Cut(r.Path(), " on ")
 	return where
@@ -314,7 +314,7 @@ func where(r *Relay) string {
 
 func ap(s string) netip.AddrPort { return netip.MustParseAddrPort(s) }
 
-// rtp is a packet with a payload of some bytes.
+// rtp returns a packet with a payload.
 func rtp(seq uint16, timestamp, ssrc uint32, payloadType uint8, payload string) []byte {
 	return append([]byte{
 		0x80, payloadType, byte(seq >> 8), byte(seq), byte(timestamp >> 24), byte(timestamp >> 16), byte(timestamp >> 8), byte(timestamp),
@@ -322,10 +322,10 @@ func rtp(seq uint16, timestamp, ssrc uint32, payloadType uint8, payload string) 
 	}, payload...)
 }
 
-// tid is how ip knows a host.
+// tid returns the name by which the ip command identifies a host's namespace.
 func tid(h *host) string { return fmt.Sprint(h.tid) }
 
-// received is how many packets have come to the other end of a cable.
+// received returns how many packets have arrived at the other end of a cable.
 func received(tb testing.TB, name string) (n int) {
 	tb.Helper()
 	out, err := exec.Command("ip", "-s", "-j", "link", "show", name).Output()

@@ -17,7 +17,7 @@ import (
 	"github.com/cilium/ebpf/btf"
 )
 
-// The object that is committed was made from the source that is.
+// The committed object was made from the committed source.
 func TestObjectIsOfTheSource(t *testing.T) {
 	source, err := os.ReadFile("relay.bpf.c")
 	must(t, err)
@@ -54,8 +54,8 @@ func TestObjectIsOfTheSource(t *testing.T) {
 	}
 }
 
-// What the maps hold has not changed since the layout got its number: a process would adopt what it does not
-// understand. Another sum means another number.
+// The contents of the maps have not changed since the layout got its number; otherwise a process would adopt
+// flows that it misreads. If the sum changes, layout needs a new number.
 func TestLayoutHasItsNumber(t *testing.T) {
 	spec, err := loadProgram()
 	must(t, err)
@@ -70,7 +70,7 @@ func TestLayoutHasItsNumber(t *testing.T) {
 	if want := map[int]string{4: "f41c8cfdaf25c0c5"}[layout]; got != want {
 		t.Errorf("layout %d has the sum %s; want %s:\n%s", layout, got, want, text.String())
 	}
-	// Another version looks for these.
+	// Other versions look for these fields.
 	state := spec.Maps[programMapStates].Value.(*btf.Struct)
 	figures := state.Members[2].Type.(*btf.Struct)
 	if offset := state.Members[2].Offset + figures.Members[0].Offset; offset != 64 || figures.Members[0].Name != "last" {
@@ -78,7 +78,7 @@ func TestLayoutHasItsNumber(t *testing.T) {
 	}
 }
 
-// describe writes the fields of a type, with where they are.
+// describe writes the fields of a type with their offsets.
 func describe(text *strings.Builder, typ btf.Type, at btf.Bits) {
 	s, ok := btf.UnderlyingType(typ).(*btf.Struct)
 	if !ok {
@@ -94,7 +94,7 @@ func describe(text *strings.Builder, typ btf.Type, at btf.Bits) {
 	}
 }
 
-// A State is copied to and from the program's figures.
+// A State is copied to and from the program's figures, so both must have the same layout.
 func TestStateIsFigures(t *testing.T) {
 	var fields func(reflect.Type, uintptr) []string
 	fields = func(typ reflect.Type, at uintptr) (all []string) {
@@ -111,7 +111,7 @@ func TestStateIsFigures(t *testing.T) {
 	}
 	state := fields(reflect.TypeFor[State](), 0)
 	for _, of := range [][2][]string{
-		{state[:len(state)-2], fields(reflect.TypeFor[programFigures](), 0)}, // Speech and At are none
+		{state[:len(state)-2], fields(reflect.TypeFor[programFigures](), 0)}, // without Speech and At
 		{fields(reflect.TypeFor[Speech](), 0), fields(reflect.TypeFor[programSpeech](), 0)},
 	} {
 		got, want := of[0], slices.DeleteFunc(of[1], func(f string) bool { return strings.HasPrefix(f, "_ ") && of[0][0][:2] == "ba" })
@@ -128,7 +128,8 @@ func TestStateIsFigures(t *testing.T) {
 	}
 }
 
-// The kernel has no types for a map of sockets (ENOTSUPP): to be refused costs a grace period of RCU.
+// The kernel has no type information for a map of sockets (ENOTSUPP). A refusal takes an RCU grace period,
+// so the map must be loaded without it.
 func TestMapsOfSocketsHaveNoTypes(t *testing.T) {
 	spec, err := (&Relay{}).spec(false)
 	if err != nil {

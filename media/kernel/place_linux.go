@@ -38,7 +38,7 @@ const (
 	lockPause = 10 * time.Millisecond
 )
 
-// openPlace takes the directory of an instance.
+// openPlace opens and locks the directory of an instance.
 func openPlace(o *Options) (*place, error) {
 	dir := o.Dir
 	if dir == "" {
@@ -75,7 +75,7 @@ func newPlace(dir string, capacity int, root *os.File) *place {
 	return p
 }
 
-// takePlace takes the directory of the process that this one replaces. The lock belongs to the open file, which both
+// takePlace uses the directory of the process that this one replaces. The lock belongs to the open file, which both
 // processes share.
 func takePlace(o *Options) (*place, error) {
 	for _, dir := range []string{o.Dir, o.OldDir} {
@@ -87,8 +87,8 @@ func takePlace(o *Options) (*place, error) {
 	return nil, fmt.Errorf("%s is not the directory of the process that is to be replaced", o.Dir)
 }
 
-// CheckDir says why flows of this user's process could not outlive it in either directory. It returns nil if they
-// could.
+// CheckDir returns the reason why the flows of a process of this user could not outlive it in either directory, or nil
+// if they could.
 func CheckDir(dir, old string) error {
 	err := checkDir(dir)
 	if errors.Is(err, os.ErrPermission) && checkDir(old) == nil {
@@ -118,7 +118,7 @@ func checkDir(dir string) error {
 	return nil
 }
 
-// makeDir takes a directory, creating it if it is missing.
+// makeDir opens and locks a directory, creating it if it is missing.
 func makeDir(dir string) (*os.File, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
 		return nil, err
@@ -280,7 +280,7 @@ type adopted struct {
 
 	mu    sync.Mutex // guards the fields below, and the flow in the kernel, also during system calls
 	value programFlow
-	gone  bool // it has been removed, or has become a flow of this process
+	gone  bool // the flow has been removed, or has become a flow of this process
 
 	last time.Duration // when a packet last came, or when the flow was adopted; owned by the watcher
 }
@@ -331,7 +331,7 @@ func (r *Relay) adopt() error {
 	return nil
 }
 
-// count adds by to the uses of an adopted flow's ports.
+// count adds by to the number of uses of each of an adopted flow's ports.
 func (r *Relay) count(a *adopted, by int) {
 	for _, port := range []uint16{a.in.Port(), a.out.Port()} {
 		r.ports[port] += by
@@ -341,7 +341,7 @@ func (r *Relay) count(a *adopted, by int) {
 	}
 }
 
-// orphans returns the adopted flows.
+// orphans returns all adopted flows.
 func (r *Relay) orphans() []*adopted {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -17,12 +17,12 @@ import (
 	"pgregory.net/rapid"
 )
 
-// machine is the program beside its model. It is loaded, and attached nowhere.
+// machine is the program together with its model. The program is loaded, but not attached.
 type machine struct {
 	*Relay
 	model model
-	out   int    // an interface that packets leave by
-	hints uint64 // how many of the hints (right, none, two of another flow) are used in turn
+	out   int    // an interface through which packets leave
+	hints uint64 // how many kinds of hints (right, none, two of other flows) are used in turn
 }
 
 func newMachine(tb testing.TB) *machine {
@@ -34,7 +34,7 @@ func newMachine(tb testing.TB) *machine {
 	return &machine{Relay: r, hints: 1, model: model{index: loopback, flows: map[netip.AddrPort]*modelFlow{}}}
 }
 
-// enters has packets come to an interface.
+// enters lets packets arrive at an interface.
 func (m *machine) enters(tb testing.TB, name string) {
 	tb.Helper()
 	i, err := net.InterfaceByName(name)
@@ -55,7 +55,7 @@ func must(t fataler, err error) {
 	}
 }
 
-// put has the program and the model carry a flow in a slot.
+// put adds a flow in a slot to the program and to the model.
 func (m *machine) put(t fataler, slot uint32, f *modelFlow) {
 	t.Helper()
 	m.lastID++
@@ -82,7 +82,7 @@ func (m *machine) clear(t fataler) {
 	}
 }
 
-// raw is the state of a flow as the program has it.
+// raw returns a flow's state in the program's form.
 func (m *machine) raw(t fataler, f *modelFlow) (slot uint32, v programState) {
 	t.Helper()
 	var at programPlace
@@ -91,7 +91,7 @@ func (m *machine) raw(t fataler, f *modelFlow) (slot uint32, v programState) {
 	return at.Slot, v
 }
 
-// context is struct __sk_buff with what a test run may set.
+// context returns struct __sk_buff with the fields that a test run may set.
 func (m *machine) context(gso bool) []byte {
 	b := make([]byte, 192)
 	native.PutUint32(b[40:], uint32(m.model.index))
@@ -101,10 +101,11 @@ func (m *machine) context(gso bool) []byte {
 	return b
 }
 
-// summed has a test run give the packet the sum that a device makes, and check that it is the sum of what leaves.
+// summed makes a test run give the packet the checksum of a device, and check that it is the checksum of the packet
+// that leaves.
 const summed = 1 << 2 // BPF_F_TEST_SKB_CHECKSUM_COMPLETE
 
-// check has both judge a frame.
+// check lets the program and the model judge a frame, and compares the results.
 func (m *machine) check(t fataler, frame []byte, gso bool, flags uint32) (verdict int32) {
 	t.Helper()
 	before := map[*modelFlow]programState{}
@@ -154,7 +155,7 @@ func (m *machine) check(t fataler, frame []byte, gso bool, flags uint32) (verdic
 	return verdict
 }
 
-// headless reports whether a frame is too short for its IP header. Kernels do not run programs on those.
+// headless reports whether a frame is too short for its IP header. The kernel does not run programs on such frames.
 func headless(frame []byte) bool {
 	switch binary.BigEndian.Uint16(frame[12:]) {
 	case unix.ETH_P_IP:
@@ -162,11 +163,11 @@ func headless(frame []byte) bool {
 	case unix.ETH_P_IPV6:
 		return len(frame) < 54
 	}
-	return len(frame) == 14 // nothing in it
+	return len(frame) == 14 // nothing after the Ethernet header
 }
 
-// refusal says what becomes of a refused packet, from the states before and after. The clock was somewhere between began
-// and ended.
+// refusal returns the verdict that a refused packet must get, according to the states before and after. The program has
+// read the clock between began and ended.
 func refusal(t fataler, was, is programFigures, foreign bool, verdict int32, began, ended time.Duration) int32 {
 	t.Helper()
 	silence, most := 2*time.Second, uint32(1)
@@ -179,7 +180,7 @@ func refusal(t fataler, was, is programFigures, foreign bool, verdict int32, beg
 	}
 	last := time.Duration(was.Last)
 	if quiet := ended-last >= silence; quiet != (began-last >= silence) {
-		most = 1000 // it became silent just then: either will do
+		most = 1000 // it fell silent just then, so either result is right
 		if verdict != verdictUp && went < 1000 {
 			most = 16
 		}
@@ -206,7 +207,7 @@ func refusal(t fataler, was, is programFigures, foreign bool, verdict int32, beg
 	return verdictDrop
 }
 
-// sameSums fails unless the checksums, summed again, are as right or wrong as before.
+// sameSums checks that the checksums are as right or as wrong as before.
 func sameSums(t fataler, was, is []byte) {
 	t.Helper()
 	wasIP, wasUDP := sums(was)
@@ -216,7 +217,7 @@ func sameSums(t fataler, was, is []byte) {
 	}
 }
 
-// sums returns what the headers of IP and UDP sum up to: 0, if they are right.
+// sums returns the sums over the headers of IP and UDP, which are 0 if the checksums are right.
 func sums(frame []byte) (ip, udp uint16) {
 	at := frame[14:]
 	var pseudo []byte
@@ -237,7 +238,7 @@ func sums(frame []byte) (ip, udp uint16) {
 	return ip, internetChecksum(all)
 }
 
-// TestProgramIsItsModel has both judge packets, good ones and others.
+// TestProgramIsItsModel lets the program and the model judge packets, well-formed and other ones.
 func TestProgramIsItsModel(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		m := newMachine(t)
@@ -267,7 +268,7 @@ func TestProgramIsItsModel(t *testing.T) {
 					gso := rarely(rt, "segments", 30)
 					how := rapid.SampledFrom(flags).Draw(rt, "flags")
 					if !sound {
-						how = 0 // the run would find the packet's own sum wrong
+						how = 0 // the test run would consider the packet's own checksum wrong
 					}
 					verdicts[m.check(rt, frame, gso, how)]++
 				}
@@ -282,7 +283,7 @@ func TestProgramIsItsModel(t *testing.T) {
 	})
 }
 
-// sums reports whether the kernel's test runs know summed (since Linux 6.16).
+// sums reports whether the kernel's test runs support summed (since Linux 6.16).
 func (m *machine) sums(t *testing.T) bool {
 	t.Helper()
 	frame := knownPacket{from: ap("10.0.0.9:1"), to: ap("10.0.0.1:2"), ttl: 9}.frame()
@@ -293,7 +294,7 @@ func (m *machine) sums(t *testing.T) bool {
 	return err == nil
 }
 
-// FuzzProgram has both judge any frame.
+// FuzzProgram lets the program and the model judge any frame.
 func FuzzProgram(f *testing.F) {
 	m := newMachine(f)
 	flows := []*modelFlow{
@@ -313,7 +314,7 @@ func FuzzProgram(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		if len(frame) < 14 || len(frame) > 2000 {
-			return // no frame
+			return // not a frame
 		}
 		defer m.clear(t)
 		for i, fl := range flows {
@@ -326,7 +327,7 @@ func FuzzProgram(f *testing.F) {
 	})
 }
 
-// A checksum that comes out as 0 is written as all ones: 0 would say that there is none (RFC 768, RFC 8200 §8.1).
+// A checksum of 0 is written as all ones, because 0 means that there is no checksum (RFC 768, RFC 8200 §8.1).
 func TestChecksumIsNeverZero(t *testing.T) {
 	m := newMachine(t)
 	for slot, f := range testFlows() {
@@ -337,7 +338,7 @@ func TestChecksumIsNeverZero(t *testing.T) {
 		pkt := rtp(1, 160, f.SSRC, 0, "\x00\x00")
 		goes := datagram(f.Out, f.Dest, 0, 64, pkt)
 		at := len(goes) - len(pkt) - 2
-		copy(pkt[12:], goes[at:at+2]) // what is missing to a sum of all ones
+		copy(pkt[12:], goes[at:at+2]) // the bytes that are missing for a sum of all ones
 		if v := m.check(t, datagram(f.Source, f.In, 0, 64, pkt), false, 0); v != verdictOK {
 			t.Errorf("judged %d", v)
 		}
@@ -347,7 +348,7 @@ func TestChecksumIsNeverZero(t *testing.T) {
 	}
 }
 
-// What was looked up has become another flow's, as memory of a hash does: the packet takes no way but its own.
+// The memory of a hash entry may become another flow's during a look-up. The packet must not be relayed as that flow's.
 func TestPlaceOfAnotherFlow(t *testing.T) {
 	m := newMachine(t)
 	defer m.clear(t)
@@ -382,7 +383,7 @@ func TestPlaceOfAnotherFlow(t *testing.T) {
 	}
 }
 
-// Whatever the hint of a port is, the packets of its flows find theirs.
+// Whatever the hint of a port is, the packets of its flows find their own flow.
 func TestHints(t *testing.T) {
 	m := newMachine(t)
 	defer m.clear(t)
@@ -411,7 +412,7 @@ func TestHints(t *testing.T) {
 		}
 	}
 	m.hint(ap("10.0.0.1:20000"), 1)
-	m.hint(ap("10.0.0.1:20001"), 2) // RTCP's flow, which comes later
+	m.hint(ap("10.0.0.1:20001"), 2) // the flow of RTCP, which is added later
 	var got [2]byte
 	if _, err := m.Relay.hints.ReadAt(got[:], 20000); err != nil || native.Uint16(got[:]) != 1 {
 		t.Errorf("the hint of RTP's port: %d, %v; want 1", native.Uint16(got[:]), err)

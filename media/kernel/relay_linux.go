@@ -88,7 +88,7 @@ func Try() error {
 	return errors.Join(r.test(), r.program.Close())
 }
 
-// Slow says why the program is slower than necessary for this process, or returns nil if it is not. Without
+// Slow returns the reason why the program is slower than necessary for this process, or nil if it is not. Without
 // CAP_PERFMON the verifier adds barriers against speculation (docs/benchmarks.md gives their cost).
 func Slow() error {
 	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// relays has a relay carry a flow from a phone of a to one of b.
+// relays adds a flow from a phone of a to one of b.
 func (l *lab) relays(r *Relay, v6 bool) (a, b *phone, f Flow) {
 	l.t.Helper()
 	f = Flow{In: ap("10.81.1.1:20000"), Out: ap("10.81.2.1:20002"), SSRC: 7}
@@ -28,8 +28,8 @@ func (l *lab) relays(r *Relay, v6 bool) (a, b *phone, f Flow) {
 	return a, b, f
 }
 
-// Packets are relayed with the checksums that a receiver verifies: whether the sender leaves them to its device, or
-// ours does, or not.
+// Relayed packets have checksums that a receiver accepts, whether or not the sender, and this machine, leave
+// checksums to the device.
 func TestRelaysBetweenInterfaces(t *testing.T) {
 	for _, v6 := range []bool{false, true} {
 		for _, sender := range []bool{true, false} {
@@ -87,7 +87,7 @@ func TestRelaysOnLoopback(t *testing.T) {
 	})
 }
 
-// What is not of the flow comes to the socket as if the program were not there; a flood of it does not.
+// Packets that are not the flow's arrive at the socket as if the program were not there. A flood of them does not.
 func TestGoesUp(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t)
@@ -124,14 +124,14 @@ func TestGoesUp(t *testing.T) {
 	})
 }
 
-// One wrong source a second is seen by the latch, and all of them while the right one is silent.
+// The latch sees one packet of wrong sources a second, or all of them while the right source is silent.
 func TestWrongSources(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t)
 		a, b, f := l.relays(r, false)
 		socket, spoofer := newPhone(t, f.In.String()), l.a.phone("10.81.1.2:4444")
 		pkt, bad := rtp(1, 160, 7, 0, "good"), rtp(1, 160, 7, 0, "bad")
-		for range 10 { // never heard: the first source may be any
+		for range 10 { // the flow was never heard, so any source may be the first
 			spoofer.send(f.In, bad)
 			socket.expect(spoofer.addr, bad)
 		}
@@ -158,7 +158,7 @@ func TestWrongSources(t *testing.T) {
 	})
 }
 
-// Headers that are not in the linear part of the packet are found.
+// Headers outside the linear part of the packet are found.
 func TestPacketInPieces(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t)
@@ -179,7 +179,7 @@ func TestPacketInPieces(t *testing.T) {
 	})
 }
 
-// A flow moves to userspace and back: each packet is counted once, wherever it was.
+// A flow moves to userspace and back. Each packet is counted once, wherever it was relayed.
 func TestHandedOver(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t)
@@ -215,7 +215,7 @@ func TestHandedOver(t *testing.T) {
 			t.Errorf("got %+v", got)
 		}
 		last, _ := r.Remove(f.In)
-		if last.At, got.At = 0, 0; last != got { // they were read one after the other
+		if last.At, got.At = 0, 0; last != got { // these differ, because they were read one after the other
 			t.Errorf("removed %+v; want %+v", last, got)
 		}
 	})
@@ -244,7 +244,8 @@ func TestReadsAll(t *testing.T) {
 		if err := r.Read(); err != nil || !maps.Equal(got, want) {
 			t.Errorf("got %d of %d flows, %v", len(got), len(want), err)
 		}
-		// A process that only relays reads each second, and is quiet: otherwise it gives no memory back.
+		// A process that only relays reads every second, and must allocate little, because otherwise it would not return
+		// memory.
 		if n := testing.AllocsPerRun(10, func() { _ = r.Read() }); n > 50 {
 			t.Errorf("reading %d flows allocates %v times", len(want), n)
 		}

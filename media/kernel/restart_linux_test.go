@@ -22,17 +22,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asChild is set for a process that TestMain makes one with a relay and nothing else.
+// asChild is set for a child process, in which TestMain only opens a relay.
 const asChild = "FLOWBRIDGE_KERNEL_CHILD"
 
-// childOptions is what a child opens its relay with, and what it carries.
+// childOptions has the options of a child's relay, and its flows.
 type childOptions struct {
 	Options
 	Clsact bool
 	Flows  []childFlow
 }
 
-// childFlow is a Flow without what JSON does not know.
+// childFlow has the fields of a Flow that JSON can encode.
 type childFlow struct {
 	In, Source, Out, Dest netip.AddrPort
 	SSRC                  uint32
@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// child says how its relay is attached, or why it is not, and ends with its input.
+// child prints how its relay is attached, or the error, and ends when its input ends.
 func child(arg string) int {
 	var o childOptions
 	if err := json.Unmarshal([]byte(arg), &o); err != nil {
@@ -77,7 +77,7 @@ func child(arg string) int {
 	return 0
 }
 
-// process is a running child. It is in the namespace of the thread that began it.
+// process is a running child. It is in the network namespace of the thread that started it.
 type process struct {
 	cmd  *exec.Cmd
 	said string
@@ -90,7 +90,7 @@ func startChild(t *testing.T, o childOptions, change ...func(*exec.Cmd)) *proces
 	self, err := os.Open("/proc/self/exe")
 	must(t, err)
 	defer self.Close()
-	p := &process{cmd: exec.Command("/proc/self/fd/3")} // who is not root may not get to the file
+	p := &process{cmd: exec.Command("/proc/self/fd/3")} // a user other than root may not reach the file by its path
 	p.cmd.Env = append(os.Environ(), asChild+"="+string(arg))
 	p.cmd.ExtraFiles = []*os.File{self}
 	for _, c := range change {
@@ -120,7 +120,7 @@ func (p *process) kill(t *testing.T) {
 	_ = p.cmd.Wait()
 }
 
-// A process is killed in mid-call, and a later one takes its flows over. No packet is lost.
+// A process is killed in mid-call, and a later one adopts its flows. No packet is lost.
 func TestOutlivesItsProcess(t *testing.T) {
 	for _, way := range []string{"tcx", "clsact"} {
 		t.Run(way, func(t *testing.T) {
@@ -151,7 +151,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 						a.expect(back.Out, answer)
 					}
 				}
-				// A stream that never pauses, through all that happens.
+				// an RTP stream that never pauses, whatever happens
 				stream.begin()
 				talk(10)
 				p.kill(t)
@@ -167,7 +167,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				if err := put(r, there, State{}); err == nil {
 					t.Error("the port of an adopted flow is used again")
 				}
-				r.Leave() // in peace, this time
+				r.Leave() // an orderly end this time
 				talk(100)
 				r, err = Open(adopting)
 				must(t, err)
@@ -177,7 +177,7 @@ func TestOutlivesItsProcess(t *testing.T) {
 				if r.Adopted() != 3 {
 					t.Errorf("%d flows are adopted", r.Adopted())
 				}
-				// One direction keeps both.
+				// Packets in one direction keep both flows.
 				await(t, "the stream to be removed", func() bool {
 					seq++
 					a.reaches(b, there, rtp(seq, 160*uint32(seq), 7, 0, "there"))
@@ -205,13 +205,13 @@ func TestOutlivesItsProcess(t *testing.T) {
 	}
 }
 
-// stream is RTP that never pauses, beside what else a test does.
+// stream is an RTP stream that never pauses, in parallel with the rest of a test.
 type stream struct {
 	Flow
 	from, to *phone
 	stop     chan struct{}
 	sent     chan int
-	came     atomic.Int64 // different ones
+	came     atomic.Int64 // number of different packets that arrived
 	ended    chan struct{}
 }
 
@@ -235,7 +235,7 @@ func (s *stream) begin() {
 			_, _ = s.from.conn.WriteToUDPAddrPort(rtp(uint16(n), uint32(n), 9, 0, ""), s.In)
 		}
 	}()
-	go func() { // as it comes: a socket does not hold much
+	go func() { // reads at once, because a socket has little room
 		all := -1
 		for seen := map[uint32]bool{}; len(seen) != all; {
 			got, _, ok := s.to.hear(patience)
@@ -243,7 +243,7 @@ func (s *stream) begin() {
 				break
 			}
 			n := binary.BigEndian.Uint32(got[4:])
-			if len(got) > 12 { // the end, which says how many there are
+			if len(got) > 12 { // the last packet, which says how many were sent
 				all = int(n)
 				continue
 			}
@@ -257,7 +257,7 @@ func (s *stream) begin() {
 	}()
 }
 
-// end fails unless all that was sent has come.
+// end stops the stream and checks that every packet has arrived.
 func (s *stream) end(t *testing.T) {
 	t.Helper()
 	close(s.stop)
@@ -270,7 +270,7 @@ func (s *stream) end(t *testing.T) {
 	t.Logf("%d packets of the stream", sent)
 }
 
-// What another version left goes on beside ours, until it is silent.
+// Flows of another version continue beside ours until they are silent.
 func TestOtherLayout(t *testing.T) {
 	for _, way := range []string{"tcx", "clsact"} {
 		t.Run(way, func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestOtherLayout(t *testing.T) {
 				a, b, f := l.relays(before, false)
 				pkt := rtp(1, 160, 7, 0, "hello")
 				before.Leave()
-				o.Capacity = 128 // as good as another layout
+				o.Capacity = 128 // treated like another layout
 				r, err := Open(o)
 				must(t, err)
 				defer r.Close()
@@ -339,7 +339,7 @@ func TestDirectories(t *testing.T) {
 				t.Errorf("%s: %v", dir, err)
 			}
 		}
-		// What others could have filled is not taken.
+		// A directory that others could have filled is not used.
 		others, open := filepath.Join(base, "others"), filepath.Join(base, "open")
 		must(t, errors.Join(os.Mkdir(others, 0o700), os.Chown(others, 65534, 65534), os.Mkdir(open, 0o700), os.Chmod(open, 0o770)))
 		for dir, why := range map[string]string{others: "belongs to user 65534", open: "others may write"} {
@@ -350,7 +350,7 @@ func TestDirectories(t *testing.T) {
 				t.Errorf("%s is looked at: %v; want %s", dir, err, why)
 			}
 		}
-		// What a process left that died as it began.
+		// A directory that was left by a process that died while it started.
 		half := filepath.Join(base, "half")
 		must(t, os.MkdirAll(filepath.Join(half, fmt.Sprintf("v%d-64", layout)), 0o700))
 		r, err := Open(Options{Dir: half, Capacity: 64})
@@ -359,7 +359,7 @@ func TestDirectories(t *testing.T) {
 	})
 }
 
-// What a process without root needs: CAP_BPF and CAP_NET_ADMIN, both, and a directory of its own.
+// A process without root needs both CAP_BPF and CAP_NET_ADMIN, and a directory of its own.
 func TestWithoutRoot(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		dir := filepath.Join(bpffs(t), "flowbridge-1")
@@ -395,7 +395,7 @@ func TestWithoutRoot(t *testing.T) {
 					a.reaches(b, f, rtp(1, 160, 7, 0, "hello"))
 				}
 				p.kill(t)
-				clearPins(filepath.Join(dir, fmt.Sprintf("v%d-64", layout))) // its flow
+				clearPins(filepath.Join(dir, fmt.Sprintf("v%d-64", layout))) // removes the flow of the child
 			}
 		}
 	})

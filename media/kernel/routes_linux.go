@@ -15,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// outlet says how packets to an address leave this machine.
+// outlet describes how packets to an address leave this machine.
 type outlet struct {
-	index  int           // of the interface; 0 if the address is on this machine
+	index  int           // number of the interface; 0 if the address is on this machine
 	hop    netip.Addr    // the next hop on the link; invalid if the address is on this machine
-	mtu    int           // of IP packets
+	mtu    int           // largest size of an IP packet
 	src    netip.Addr    // our address towards the destination, if the caller requires none
-	err    error         // wraps ErrUnfit and says why the program can't send there, or is ErrUnknown
+	err    error         // ErrUnknown, or an error that wraps ErrUnfit and says why the program can't send there
 	asked  time.Duration // when the known outlet was last used
 	looked time.Duration // when it was looked up, other than by renew
 }
@@ -100,7 +100,7 @@ func (w *routes) renew(pairs map[[2]netip.Addr]bool) {
 	w.found, w.secured = found, secured
 }
 
-// changed reports whether IPsec policies have appeared or disappeared.
+// changed reports whether IPsec policies have appeared or disappeared since the last renewal.
 func (w *routes) changed() bool {
 	is := w.ipsec()
 	w.mu.Lock()

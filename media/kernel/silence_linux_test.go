@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// comesUp fails unless the next packet to the flow goes up.
+// comesUp checks that the next packet of the flow goes up.
 func (f *left) comesUp() {
 	f.from.t.Helper()
 	socket, pkt := newPhone(f.from.t, f.In.String()), rtp(1, 160, 7, 0, "hello")
@@ -20,8 +20,9 @@ func (f *left) comesUp() {
 	_ = socket.conn.Close()
 }
 
-// After Silence the next packet of any flow goes up, whoever has left it, nothing is pinned, and another process has the
-// directory and the ports at once. Nothing that the silent one does later touches that.
+// After Silence the next packet of every flow goes up, whichever process has left the flow. Nothing is pinned, and
+// another process can use the directory and the ports at once. Later calls of the silent relay do not affect that
+// process.
 func TestSilence(t *testing.T) {
 	for _, way := range []string{"tcx", "clsact"} {
 		t.Run(way, func(t *testing.T) {
@@ -29,7 +30,7 @@ func TestSilence(t *testing.T) {
 				mount := bpffs(t)
 				o := Options{Dir: filepath.Join(mount, "flowbridge-1"), Capacity: 64, noTCX: way == "clsact"}
 				other := o
-				other.Capacity = 128 // as good as another layout
+				other.Capacity = 128 // treated like another layout
 				adopted, older := l.leave(o, 20000), l.leave(other, 21000)
 				r, err := Open(o)
 				must(t, err)
@@ -47,7 +48,7 @@ func TestSilence(t *testing.T) {
 				}
 				run(t, "ip", "link", "add", "more", "type", "veth")
 				run(t, "ip", "link", "set", "more", "up")
-				must(t, r.attach()) // as the watcher does
+				must(t, r.attach()) // the watcher does this
 				if err := r.Put(flows[2].Flow, State{}); err == nil {
 					t.Error("a flow is carried again")
 				}
@@ -81,8 +82,8 @@ func TestSilenceWithoutPins(t *testing.T) {
 	})
 }
 
-// Flows are over before the program is taken off the interfaces, which takes the kernel a while: those of the first and
-// of the last slot, too.
+// Flows end before the program is detached from the interfaces, which takes the kernel a while. This includes the flows
+// in the first and the last slot.
 func TestSilenceBegins(t *testing.T) {
 	inLab(t, func(t *testing.T, l *lab) {
 		r := open(t, func(o *Options) { o.Capacity = 2*readMost + 7 })

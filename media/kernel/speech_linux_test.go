@@ -17,8 +17,8 @@ import (
 	"flowbridge/media/voice"
 )
 
-// TestHearsAsTheWorker has the program and the worker's detector judge the same packets: of each length, with loss,
-// repeats, other clocks, pauses, keys and comfort noise, header extensions, contributing sources and padding.
+// TestHearsAsTheWorker lets the program and the worker's detector judge the same packets: of all lengths, with
+// loss, repeats, other clocks, pauses, keys, comfort noise, header extensions, contributing sources and padding.
 func TestHearsAsTheWorker(t *testing.T) {
 	inLab(t, func(t *testing.T, _ *lab) {
 		m := newMachine(t)
@@ -56,7 +56,7 @@ func TestHearsAsTheWorker(t *testing.T) {
 	})
 }
 
-// same compares a state with the model's.
+// same compares a state with that of the model.
 func (f *modelFlow) same(t fataler, got State, what string) {
 	t.Helper()
 	if f.Listen && (got.Speech == nil || *got.Speech != f.speech) {
@@ -69,7 +69,7 @@ func (f *modelFlow) same(t fataler, got State, what string) {
 	}
 }
 
-// speaker puts a flow that listens.
+// speaker adds a flow that listens.
 func (m *machine) speaker(rt *rapid.T) *modelFlow {
 	f := &modelFlow{Flow: Flow{
 		In: ap("10.0.0.1:20000"), Source: ap("10.0.0.2:4000"), Out: ap("10.0.0.1:20002"), Dest: ap("10.0.0.3:5000"), SSRC: 7,
@@ -86,7 +86,7 @@ func (m *machine) speaker(rt *rapid.T) *modelFlow {
 	return f
 }
 
-// sayer sends what a side says.
+// sayer sends the packets of one side.
 type sayer struct {
 	m         *machine
 	f         *modelFlow
@@ -95,7 +95,7 @@ type sayer struct {
 	timestamp uint32
 }
 
-// part says something for a while, or has something happen.
+// part sends packets for a while, after a random event.
 func (s *sayer) part(rt *rapid.T) {
 	codes := rapid.SampledFrom([]int{80, 160, 160, 160, 200, 240, 320, 400, 480, 559, 560, 79, 0}).Draw(rt, "codes")
 	payloadType := rapid.SampledFrom([]uint8{0, 0, 0, 8, 13, 101, 9, 96}).Draw(rt, "payload type")
@@ -120,7 +120,7 @@ func (s *sayer) part(rt *rapid.T) {
 		}
 		s.seq++
 		s.timestamp += uint32(codes)
-		if s.rng.IntN(3) == 0 { // as the clock goes on, which a test can't
+		if s.rng.IntN(3) == 0 { // the clock advances, which a test run can't do
 			s.shift(rt, time.Duration(codes)*voice.Tick)
 		}
 	}
@@ -134,7 +134,7 @@ func (s *sayer) say(rt *rapid.T, first byte, payloadType uint8, codes, loud, n i
 		pkt = append(pkt, 0xbe, 0xde, 0, 2, 0x10, 0x85, 0, 0, 0, 0, 0, 0)
 	}
 	if n%16 == 15 {
-		loud /= 8 // syllables
+		loud /= 8 // a quieter syllable
 	}
 	for range codes {
 		sample := int16(s.rng.IntN(2*loud) - loud)
@@ -150,7 +150,7 @@ func (s *sayer) say(rt *rapid.T, first byte, payloadType uint8, codes, loud, n i
 	s.m.check(rt, datagram(s.f.Source, s.f.In, 0, 64, pkt), false, 0)
 }
 
-// shift has time pass: what is known is older.
+// shift makes everything that is known older, as if time had passed.
 func (s *sayer) shift(rt *rapid.T, by time.Duration) {
 	slot, v := s.m.raw(rt, s.f)
 	s.f.speech.Detector.Shift(-by)
@@ -158,7 +158,7 @@ func (s *sayer) shift(rt *rapid.T, by time.Duration) {
 	must(rt, s.m.program.States.Update(slot, &v, ebpf.UpdateLock))
 }
 
-// TestSegmentsSince: what came after the first ones, as far as it is kept.
+// TestSegmentsSince: Since returns the segments after the first told ones, as far as they are kept.
 func TestSegmentsSince(t *testing.T) {
 	s := Speech{Told: 9}
 	for i := range s.Last {
@@ -175,14 +175,14 @@ func TestSegmentsSince(t *testing.T) {
 			t.Errorf("since %d: %d from %v, complete %v; want %d from %v, %v", tt.told, len(got), got, complete, tt.n, tt.first, tt.complete)
 		}
 	}
-	s.Last[5] = Spoken{} // put into the kernel with three that are not kept
+	s.Last[5] = Spoken{} // a flow was put with a state of which the kernel does not have three segments
 	s.Last[6] = Spoken{}
 	if got, complete := s.Since(3); len(got) != 5 || complete {
 		t.Errorf("%d, complete %v; want 5 of 6", len(got), complete)
 	}
 }
 
-// BenchmarkListening is what listening adds to a packet: run it with and without.
+// BenchmarkListening measures what listening costs for each packet, by running with and without it.
 func BenchmarkListening(b *testing.B) {
 	m := newMachine(b)
 	for _, listens := range []bool{false, true} {
@@ -202,7 +202,7 @@ func (m *machine) benchmarkSpeech(b *testing.B, listens, v6 bool) {
 	if v6 {
 		f.In, f.Source, f.Out, f.Dest = ap("[fd00::1]:20000"), ap("[fd00::2]:4000"), ap("[fd00::2]:4000"), ap("[fd00::1]:20000")
 	}
-	f.Out, f.Dest = f.Source, f.In // it comes to the flow again, as often as its TTL allows
+	f.Out, f.Dest = f.Source, f.In // leads back to itself as often as its TTL allows
 	f.Rewrite.TimeOffset = 160
 	f.state.Last = Now() + 1e12
 	m.put(b, 1, f)

@@ -104,10 +104,10 @@ func (r *Relay) Socket(i, fd int) error {
 	return nil
 }
 
-// Steer sends packets that go up to one of our addresses to socket i. The address need not be bound. At most that many
-// packets per second reach the socket; the rest are dropped. The socket must have the same IP version as the address.
-// It gets their destination with IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering takes precedence over sockets
-// bound to the address, but not over connected ones.
+// Steer delivers packets for one of our addresses that go up to socket i. The address need not be bound. At most that
+// many packets per second reach the socket; the rest are dropped. The socket must have the same IP version as the
+// address. It gets the packets' destination with IP_RECVORIGDSTADDR or IPV6_RECVORIGDSTADDR. Steering takes precedence
+// over sockets bound to the address, but not over connected ones.
 func (r *Relay) Steer(to netip.AddrPort, i int, most uint32) error {
 	if !r.enter() {
 		return errClosed

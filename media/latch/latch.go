@@ -95,7 +95,7 @@ type Latch struct {
 	relocked bool
 	next     uint8 // next entry of trials to use
 	ssrc     uint32
-	named    netip.AddrPort // from the SDP; may be invalid
+	named    netip.AddrPort // the address in the SDP; may be invalid
 	believed []netip.Prefix // further sources, with any port; never modified
 	listed   []netip.Prefix // sources that are believed at any time; never modified
 	learnTil time.Duration
@@ -103,13 +103,13 @@ type Latch struct {
 	source   netip.AddrPort // invalid while open
 	lockedAt time.Duration
 	heard    time.Duration // when the last packet was accepted
-	missed   time.Duration // part of the time since then in which no packets were read
+	missed   time.Duration // part of that time in which no packets were read
 
 	recent netip.AddrPort // the last accepted source, with Off
 
 	former   *former       // nil if the named source has not changed
 	streamAt time.Duration // when ssrc was locked
-	before   *replaced     // may be nil
+	before   *replaced     // the replaced stream; may be nil
 
 	trials *[4]trial // nil before the first trial
 }

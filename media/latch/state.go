@@ -42,8 +42,8 @@ func (l *Latch) State(at func(time.Duration) time.Duration) State {
 	return st
 }
 
-// Resume returns a latch locked as the state says. until converts a time to this process's clock, and limits it to
-// later after now.
+// Resume returns a latch that is locked as the state says. until converts a time to this process's clock, and
+// limits the result to later after now.
 func Resume(st *State, believed, listed []netip.Prefix, until func(t, later time.Duration) time.Duration) Latch {
 	l := Latch{
 		mode: st.Mode, named: st.Named, believed: believed, listed: listed, learnTil: until(st.LearnTil, LearnWindow),

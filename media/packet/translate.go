@@ -11,7 +11,7 @@ type Alias struct {
 	Top      uint64 // the highest number received, extended by the cycles
 }
 
-// name replaces the stream's own SSRC by the relayed one, and reports whether it was there.
+// name replaces the SSRC in a field, if it is the stream's own, by the relayed one. It reports whether it was.
 func (a *Alias) name(field []byte) bool {
 	if !a.Known || binary.BigEndian.Uint32(field) != a.From {
 		return false
@@ -33,7 +33,7 @@ func (a *Alias) shiftTime(field []byte) {
 	binary.BigEndian.PutUint32(field, binary.BigEndian.Uint32(field)+a.Time)
 }
 
-// unshift converts a relayed sequence number to the received one.
+// unshift converts a relayed sequence number in a field to the received one.
 func (a *Alias) unshift(field []byte) {
 	binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)-a.Seq)
 }
@@ -50,9 +50,10 @@ func (a *Alias) unshiftExtended(field []byte) {
 	binary.BigEndian.PutUint32(field, uint32(min(max(extended, 0), int64(a.Top))))
 }
 
-// Translate makes a side's compound packet match the relayed RTP, in place. What it says about its own stream becomes a
-// statement about the stream that the other side gets. What it says about the stream that it hears becomes one about
-// the stream that the other side sends. Lengths stay. References to other streams stay unchanged.
+// Translate changes a side's compound packet in place so that it matches the relayed RTP. Statements about the side's
+// own stream become statements about the stream that the other side gets. Statements about the stream that the side
+// hears become statements about the stream that the other side sends. Lengths stay. References to other streams stay
+// unchanged.
 func Translate(compound []byte, own, heard Alias) {
 	for len(compound) > 0 {
 		var p Control
@@ -89,8 +90,8 @@ func Translate(compound []byte, own, heard Alias) {
 	}
 }
 
-// Retime converts a compound to another clock, in place: the timestamps of sender reports (RFC 3550 section 6.4.1) by
-// times, and report blocks by convert.
+// Retime converts a compound to another clock, in place. It passes the timestamps of sender reports (RFC 3550 section
+// 6.4.1) to times, and report blocks to convert.
 func Retime(compound []byte, times func(units uint32) uint32, convert func(block []byte)) {
 	for len(compound) > 0 {
 		var p Control

@@ -41,10 +41,10 @@ func (c Clock) At(t time.Duration) time.Duration {
 	return c.Epoch + t
 }
 
-// Past converts a time of a saved state to this engine's clock, no later than now.
+// Past converts a time of a saved state to this engine's clock. The result is never later than now.
 func (c Clock) Past(t time.Duration) time.Duration { return c.Until(t, 0) }
 
-// Until converts a time of a state to this engine's clock, and limits it to later after now.
+// Until converts a time of a saved state to this engine's clock. The result is at most later after now.
 func (c Clock) Until(t, later time.Duration) time.Duration {
 	if t <= 0 {
 		return 0

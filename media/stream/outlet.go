@@ -34,7 +34,7 @@ type Shift struct {
 // to continue the stream. Outlet is a value without clock or I/O, owned by the worker.
 type Outlet struct {
 	begun bool   // something was sent
-	ssrc  uint32 // of the sent stream
+	ssrc  uint32 // SSRC of the sent stream
 
 	sourced bool   // a source is being relayed
 	source  uint32 // its SSRC
@@ -57,7 +57,7 @@ type Outlet struct {
 	foldedAs uint32         // its timestamp in the sent stream
 }
 
-// Leave records where the relayed source stands, before another source follows.
+// Leave records how far the relayed source has come, before another source follows.
 func (o *Outlet) Leave(s *Stream) {
 	if !o.sourced || !s.started || o.owed {
 		return
@@ -70,7 +70,7 @@ func (o *Outlet) Leave(s *Stream) {
 	o.timestamp, o.at = s.timestamp+o.Shift.TimeOffset, s.timestampAt
 }
 
-// Begin prepares for packets of our own.
+// Begin prepares the stream for packets of our own.
 func (o *Outlet) Begin(s *Stream, now time.Duration) {
 	if !o.begun {
 		o.begun, o.owed = true, true
@@ -85,7 +85,7 @@ func (o *Outlet) Moment(rate int64, now time.Duration) uint32 {
 	return o.timestamp + Units(max(now-o.at, frame), rate)
 }
 
-// After returns the timestamp that many units after the last one.
+// After returns the timestamp that is this many units after the last one.
 func (o *Outlet) After(units int) uint32 { return o.timestamp + uint32(units) }
 
 // Put writes the RTP header of the next packet of our own, which has the timestamp for the time at.
@@ -101,8 +101,8 @@ func (o *Outlet) Put(pkt []byte, payloadType uint8, first bool, timestamp uint32
 	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
 }
 
-// End resumes the source after the used numbers. Packets that it lost during our own, or that were replaced, do not
-// count as missing.
+// End lets the source continue after our own packets. Packets that it lost during that time, or that were replaced, do
+// not count as missing.
 func (o *Outlet) End(s *Stream, now time.Duration) {
 	if !o.owed || !o.sourced || !s.started || s.ssrc != o.source || o.blind {
 		return // the next packet continues from the last one
@@ -112,8 +112,8 @@ func (o *Outlet) End(s *Stream, now time.Duration) {
 	o.edge, o.lateTil = uint16(s.top), now+Overtaken
 }
 
-// Fold makes a telephone-event beside the source the next packet of the stream: it writes numbers into pkt that the
-// shift turns into the right ones. The packets of a key have one timestamp (RFC 4733 §2.2.2).
+// Fold makes a telephone-event that the side sends beside its stream the next packet of the stream: it writes numbers
+// into pkt that the shift turns into the right ones. The packets of a key have one timestamp (RFC 4733 §2.2.2).
 func (o *Outlet) Fold(h packet.Header, pkt []byte, s *Stream, now time.Duration) {
 	o.Begin(s, now)
 	if id := h.EventID(); id != o.folded {
@@ -126,7 +126,7 @@ func (o *Outlet) Fold(h packet.Header, pkt []byte, s *Stream, now time.Duration)
 	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
 }
 
-// Pass reports whether to relay a packet, and whether the shift changes with it.
+// Pass reports whether to relay a packet of the source, and whether the shift changes with it.
 func (o *Outlet) Pass(h packet.Header, rate int64, now time.Duration) (relay, shifted bool) {
 	switch {
 	case !o.begun:
@@ -143,7 +143,7 @@ func (o *Outlet) Pass(h packet.Header, rate int64, now time.Duration) (relay, sh
 	return true, o.unsure && o.settle(h, rate, now)
 }
 
-// follow makes h the next packet after the last one.
+// follow sets the shift so that h becomes the next packet after the last one.
 func (o *Outlet) follow(h packet.Header, rate int64, now time.Duration) {
 	o.sourced, o.source, o.owed, o.unsure, o.blind = true, h.SSRC, false, false, false
 	o.Shift = Shift{SeqOffset: o.seq + 1 - h.Seq, TimeOffset: o.Moment(rate, now) - h.Timestamp}
@@ -169,8 +169,8 @@ func (o *Outlet) settle(h packet.Header, rate int64, now time.Duration) bool {
 // Restart says that the source restarts: its next packet continues from the last one that was sent.
 func (o *Outlet) Restart() { o.owed = o.begun }
 
-// Advance says that the receiver was sent n numbers more than passed here, modulo 2^16. The source continues after
-// them.
+// Advance says that the receiver has been sent n more numbers than passed through this outlet, modulo 2^16. The source
+// continues after them.
 func (o *Outlet) Advance(n uint16) { o.seq, o.Shift.SeqOffset = o.seq+n, o.Shift.SeqOffset+n }
 
 // Steady reports whether the source is relayed and its shift is settled.
@@ -178,15 +178,16 @@ func (o *Outlet) Steady(now time.Duration) bool {
 	return o.sourced && !o.owed && !o.unsure && now >= o.lateTil
 }
 
-// Relays reports whether the SSRC belongs to the source.
+// Relays reports whether the SSRC is that of the relayed source.
 func (o *Outlet) Relays(ssrc uint32) bool { return ssrc == o.source }
 
-// Adopt records that another process or the kernel has sent a source with this shift.
+// Adopt records that another process or the kernel has relayed a source with this shift.
 func (o *Outlet) Adopt(ssrc uint32, shift Shift) {
 	*o = Outlet{begun: true, ssrc: cmp.Or(shift.SSRC, ssrc), sourced: true, source: ssrc, Shift: shift}
 }
 
-// Alias returns how the receiver knows a relayed stream. A stream has no alias before its first packet.
+// Alias returns the identity under which the receiver knows a relayed stream. A stream has no alias before its first
+// packet.
 func (o *Outlet) Alias(s *Stream) packet.Alias {
 	return packet.Alias{
 		Known: s.started && o.sourced && s.ssrc == o.source,

@@ -20,7 +20,7 @@ const maxTransitJump = 2
 // Stream tracks the RTP of one side: losses, duplicates, late packets, jitter. It is a value owned by the worker. A new
 // SSRC or a new peer starts a new count. All counts add up, except the jitter.
 type Stream struct {
-	Rate int64 // of the timestamps, in Hz
+	Rate int64 // rate of the timestamps, in Hz
 
 	started   bool
 	renewed   bool // the next packet is from another source, whatever its SSRC is
@@ -33,8 +33,8 @@ type Stream struct {
 	losses    quality.Losses
 	irregular bool // a packet other than the next in sequence has come since Figures was called
 
-	lostPast, wrapsPast                uint64 // sums of earlier counts
-	duplicates, reordered, ssrcChanges uint64 // sums of all counts
+	lostPast, wrapsPast                uint64 // totals of earlier counts
+	duplicates, reordered, ssrcChanges uint64 // totals of all counts
 
 	missed   time.Duration // how long no process was running; 0 once that has been counted
 	MissedBy time.Duration // a stream that existed in that time sends a packet by then
@@ -168,7 +168,8 @@ func (s *Stream) advance(by uint64) {
 	s.losses.Advance(by)
 }
 
-// late counts a number below the highest one. A number below the first one was sent before the count started.
+// late counts a number that is by below the highest one. A number below the first one was sent before the count
+// started.
 func (s *Stream) late(by uint64) {
 	s.jumped, s.irregular = false, true
 	if by > s.top-s.base || s.mark(by) {
@@ -176,7 +177,7 @@ func (s *Stream) late(by uint64) {
 	}
 }
 
-// mark records a number and reports whether it came for the first time.
+// mark records the number that is below the highest one by behind, and reports whether it came for the first time.
 func (s *Stream) mark(behind uint64) (first bool) {
 	first = s.losses.Mark(behind)
 	if first {
@@ -242,7 +243,7 @@ func (s *Stream) Miss(missed, by time.Duration) { s.missed, s.MissedBy = missed,
 // Adopt records that another process or the kernel has tracked the stream.
 func (s *Stream) Adopt(ssrc uint32) { s.started, s.ssrc, s.renewed, s.missed = true, ssrc, false, 0 }
 
-// Figures are the figures of a stream that do not change with each packet.
+// Figures holds the figures of a stream that do not change with each packet.
 type Figures struct {
 	Lost, Bursts, LongestBurst uint64
 	Late, LateBursts           uint64

@@ -109,7 +109,7 @@ type Detector struct {
 	Key       uint32 `cbor:"34,keyasint,omitempty"` // timestamp of the last telephone-event; 0 if there was none
 	SSRC      uint32 `cbor:"22,keyasint,omitempty"`
 	Timestamp uint32 `cbor:"23,keyasint,omitempty"` // the timestamp that belongs to Next
-	Judged    uint32 `cbor:"24,keyasint,omitempty"` // packets
+	Judged    uint32 `cbor:"24,keyasint,omitempty"` // number of judged packets
 	Foreign   uint16 `cbor:"25,keyasint,omitempty"` // packets of other codecs since the last judged one
 	Long      uint16 `cbor:"26,keyasint,omitempty"` // packets of other lengths since the last judged one
 	Late      uint8  `cbor:"27,keyasint,omitempty"` // late packets in a row
@@ -245,7 +245,8 @@ func (d *Detector) learn(level, ticks int64) {
 	d.Known = true
 }
 
-// hear judges a block of n ticks. It shifts instead of dividing: a program in the kernel has no signed division.
+// hear judges a block of n ticks. It shifts instead of dividing, because a program in the kernel has no signed
+// division.
 func (d *Detector) hear(at, n, level int64) {
 	if d.Floor < 0 {
 		d.Floor = int32(min(level, least) * fine)
@@ -329,7 +330,7 @@ func (d *Detector) steady(n, level int64) {
 	}
 }
 
-// View describes a side beyond its finished segments.
+// View describes what is known about a side beyond its finished segments.
 type View struct {
 	// The times are by the clock of Packet.Arrival.
 	Settled   time.Duration // no later segment will start before it

@@ -12,7 +12,8 @@ import (
 	"flowbridge/config"
 )
 
-// Each line of an error begins with the program's name, so that it is found in a log of several programs.
+// Each line of an error begins with the program's name, so that it can be found in a log of several
+// programs.
 func TestEachLineOfAnErrorIsNamed(t *testing.T) {
 	for _, tt := range []struct {
 		err  error
@@ -31,7 +32,7 @@ func TestEachLineOfAnErrorIsNamed(t *testing.T) {
 	}
 }
 
-// A command takes the package's configuration where it is told of none, and there is none where it runs.
+// A command without --config uses the package's configuration if the current directory has none.
 func TestPackagedConfig(t *testing.T) {
 	packaged := filepath.Join(t.TempDir(), "packaged.yaml")
 	for _, tt := range []struct {

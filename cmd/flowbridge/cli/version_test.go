@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// A release has its name; another build, the last release's and its commit.
+// A release has its own version. Another build is named after the last release
+// and its commit.
 func TestVersion(t *testing.T) {
 	const commit = "0123456789abcdef0123456789abcdef01234567"
 	for _, tt := range []struct {

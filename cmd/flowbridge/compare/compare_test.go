@@ -26,7 +26,7 @@ func answered(target string, change func(r *record.Record)) *record.Record {
 	return r
 }
 
-// placed is a call that a request has placed: its customer has answered, then target c.
+// placed returns the record of a call that an API request has placed: its customer has answered, and then target c.
 func placed(change func(r *record.Record)) *record.Record {
 	return answered("c", func(r *record.Record) {
 		customer := record.Attempt{Target: "carrier", Reason: record.ReasonCustomer, SIPStatus: 200}
@@ -35,18 +35,18 @@ func placed(change func(r *record.Record)) *record.Record {
 	})
 }
 
-// TestGroups: a call counts where it was given first, its conversation only at the target that held it, if it can be
-// believed.
+// TestGroups: a call counts for the target that it was given to first. Its conversation counts only for the target
+// that held it, and only if the measurement can be trusted.
 func TestGroups(t *testing.T) {
 	records := []*record.Record{
 		answered("a", nil), answered("a", nil),
 		answered("a", func(r *record.Record) { r.Talk.Confidence = "noisy" }),
 		answered("a", func(r *record.Record) { r.AnsweredAt, r.Talk = record.Time{}, nil }),
-		answered("b", func(r *record.Record) { // a has failed before
+		answered("b", func(r *record.Record) { // target a has failed before
 			r.Attempts = []record.Attempt{{Target: "a"}, {Target: "b", Reason: record.ReasonRescue}}
 		}),
 		answered("b", func(r *record.Record) { r.Attempts[0].Reason = record.ReasonSplit }),
-		answered("platform", func(r *record.Record) { r.Attempts[0].Target = "carrier" }), // it has placed the call
+		answered("platform", func(r *record.Record) { r.Attempts[0].Target = "carrier" }), // the platform has placed the call
 		placed(func(r *record.Record) { r.AnsweredAt, r.Attempts = record.Time{}, r.Attempts[:1] }),
 		placed(func(*record.Record) {}),
 	}
@@ -85,7 +85,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestIntervals compares with values that are known: Wilson's of 8 in 10 is 0.4902 to 0.9433, and the median of 100
+// TestIntervals compares with known values: Wilson's interval for 8 in 10 is 0.4902 to 0.9433, and the median of 100
 // lies between the ranks 41 and 61 (60.8, rounded up).
 func TestIntervals(t *testing.T) {
 	s := share(8, 10)

@@ -42,7 +42,7 @@ func explainFile(t *testing.T) string {
 	return file
 }
 
-// run executes the command line and gives its output and exit code.
+// run executes a command line and returns its output and exit code.
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	root := cli.Root()
@@ -82,8 +82,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// What of the sound and media is not as it is without a word in the configuration
-// is shown, and else nothing of it.
+// The output shows the settings for sound and media that differ from the
+// defaults, and no others.
 func TestExplainMedia(t *testing.T) {
 	args := []string{"explain", "--trunk", "carrier", "--from", "1", "--to", "+15075785607", "-c"}
 	plain := explainFile(t)
@@ -116,7 +116,8 @@ func TestExplainMedia(t *testing.T) {
 	}
 }
 
-// The keys of a target by DTLS are in no SDP, so that nothing is said of them.
+// A target whose keys come from DTLS has no keys in SDP, so the output does not
+// mention any.
 func TestExplainDTLS(t *testing.T) {
 	t.Setenv("EXPLAIN_TOKEN", "tok")
 	file := filepath.Join(t.TempDir(), "flowbridge.yaml")
@@ -205,7 +206,8 @@ func TestExplainExitCodes(t *testing.T) {
 	}
 }
 
-// What headers and variables have from the environment may be a secret.
+// Values that headers and variables take from the environment may be secrets, so
+// they are hidden.
 func TestExplainHidesTheEnvironment(t *testing.T) {
 	t.Setenv("EXPLAIN_KEY", "key&\"secret")
 	file := explainFile(t)
@@ -225,7 +227,8 @@ func TestExplainHidesTheEnvironment(t *testing.T) {
 	}
 }
 
-// A secret that is a part of what stands for it is hidden once.
+// If a secret is a part of the text that replaces it, it is still hidden only
+// once.
 func TestRedactedOnce(t *testing.T) {
 	if got := redacted("k=edac", &config.Prepare{URL: &template.URL{}, Token: "edac"}); got != "k=[redacted]" {
 		t.Errorf("got %s; want k=[redacted]", got)
