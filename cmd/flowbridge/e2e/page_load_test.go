@@ -3,8 +3,11 @@
 package e2e
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"time"
 
@@ -39,7 +42,9 @@ const frames = `new Promise((done) => {
 //
 //	scripts/bench page
 func TestPageWithTenThousandCalls(t *testing.T) {
-	const calls, changes, seconds = 10000, 300, 8
+	const calls, changes = 10000, 300
+	seconds, err := strconv.Atoi(cmp.Or(os.Getenv("SECONDS_PER_STEP"), "1"))
+	must(t, err)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.stats, n.targets = fakeStats(calls), fakeTargets("none")
 	for i := range calls {
