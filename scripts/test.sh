@@ -77,7 +77,7 @@ step() {
   printf '== %s\n   %d s\n%s' "$name" $((SECONDS - began)) "${why:+$why$'\n'}"
 }
 
-# A test that hangs ends itself, or its package here. No machine is too slow for that. All is vetted by steps of their own.
+# A test that hangs ends itself, or its package here. No machine is too slow for that. make quick and the linter vet.
 test=(go test -vet=off -timeout=1h -json)
 
 raceless_tests='Allocat|Conversations|CallModel|Rollover|CounterBegins|UsedOnce'
@@ -104,9 +104,6 @@ with_goroutines() {
 }
 
 without() {
-  step "vet" go vet -tags "e2e interop talk" ./...
-  step "vet, scripts" go -C scripts vet ./...
-  step "vet, the chart" go -C scripts/helm vet ./...
   suite "end to end: SIPp, baresip and Kamailio against the real binary" "${test[@]}" -count=1 -tags e2e ./cmd/flowbridge/e2e
   suite "unit tests of sequential packages" "${test[@]}" "${sequential[@]}"
   suite "the chart for Kubernetes" go -C scripts/helm test -vet=off -timeout=1h -json ./...
