@@ -18,8 +18,9 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// The limits of the listener. Connections beyond the first limit wait for a place. A connection on which no right is
-// proved ends within seconds.
+// maxConnections limits the open connections; further ones wait to be accepted. maxPerSource limits those from one
+// source; further ones are closed (httpd.Bound). An unauthorized connection is closed within seconds, so strangers
+// can't occupy the listener for long.
 const (
 	maxConnections = 256
 	maxPerSource   = 20

@@ -31,7 +31,7 @@ type VapiRule struct {
 	AssistantID *template.Template `key:"assistant_id" use:"hook"`
 	// A transient assistant, as Vapi's JSON. Vapi's own {{placeholders}} stay in it.
 	Assistant json.RawMessage `key:"assistant"`
-	// Where the call goes instead, as Vapi's JSON.
+	// Where the call goes if no assistant takes it: a destination object of Vapi.
 	Destination json.RawMessage `key:"destination"`
 	// What the caller hears before the call ends.
 	Error *template.Template `key:"error" use:"hook"`

@@ -258,9 +258,10 @@ var (
 	errBound = errors.New("the media of the call is bound to another address")
 )
 
-// Toward makes sure that media can flow to a target, and returns our address in its SDP. wanted is the address in the
-// target's configuration, if any. If the target needs another local address, Toward leases ports there, unless the
-// caller has our answer already.
+// Toward makes sure that media can flow to a target, and returns the address for the SDP that we send it. wanted is the
+// media address configured for the target, if any. If the target needs a different local address, Toward leases ports
+// there. That is impossible once the caller has our answer: then Toward returns errBound if the target requires
+// wanted, and otherwise keeps the current address if it suits the target.
 func (m *Media) Toward(target, wanted netip.Addr) (netip.Addr, error) {
 	b := m.bridge
 	if m.session == nil {

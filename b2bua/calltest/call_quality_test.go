@@ -91,8 +91,8 @@ func TestOneWayAudio(t *testing.T) {
 	})
 }
 
-// Refused packets are logged at the end, with a remedy. With latch strict the remedy is
-// not a list of addresses.
+// When a call ends, refused packets are logged with a hint to use media_sources. With latch: strict, which ignores
+// media_sources, the log says instead that only the address in the SDP is accepted.
 func TestRefusedAtTheEnd(t *testing.T) {
 	for latch, want := range map[string]string{
 		"auto":   "rtp not accepted: its address is neither in the SDP nor that of the SIP; see media_sources",

@@ -79,7 +79,7 @@ type world struct {
 	panics    uint64        // panics that the test causes
 	dials     atomic.Int32  // connections that the server opened
 	holdDials chan struct{} // opening connections waits until it is closed
-	connected []*peer       // by connections to the server
+	connected []*peer       // peers with a connection to the server, which may be closed
 	opened    []io.Closer   // connections and listeners of peers, closed when the test is over
 	ladders   ladders       // ladders of finished calls
 	options   b2bua.Options // of the server

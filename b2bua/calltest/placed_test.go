@@ -144,8 +144,8 @@ func TestTargetCallsByDigest(t *testing.T) {
 	})
 }
 
-// Agents of one platform call from one address, which a trunk with credentials has, too:
-// the user decides whose call it is, and a call without one is refused.
+// Several targets of one platform and a trunk with credentials share a source address. The user name of the credentials
+// decides whose call it is. A call without credentials is challenged.
 func TestTargetsOfOneAddress(t *testing.T) {
 	yaml := strings.NewReplacer(
 		`  - {name: carrier, sources: ["192.0.2.10"]}`, `  - {name: carrier, sources: ["192.0.2.20"], auth: {username: carrier, password_env: P}}`,

@@ -12,8 +12,9 @@ import (
 // opusAgent has the agent take only Opus.
 const opusAgent = `with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]` + "\n"
 
-// transcoded is what stands for what the side speaks: "111 as 0", the numbers that it sends Opus with, if these are not only
-// that, and the keys with a clock of 48 kHz.
+// transcoded describes how the actor's side is transcoded, or returns "" if it is not. "111 as 0" means that Opus is sent to
+// it as payload type 111, and that G.711 of payload type 0 stands for it. "takes N" is another payload type with which it
+// may send Opus, and "keys N" is one of its telephone-events with a clock of 48 kHz.
 func (a *actor) transcoded() string {
 	synctest.Wait()
 	c := a.w.session().made()[a.side]

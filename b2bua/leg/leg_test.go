@@ -321,10 +321,10 @@ func showFact(f Fact) string {
 	return fmt.Sprintf("%T", f)
 }
 
-// A called leg gets the inputs of a calling one, and the reverse. The first case can be
-// caused from outside: a 200 that no transaction waits for finds its leg by the From tag,
-// and the carrier knows that of leg A. Leg A then says Answered and sends ACK; its INVITE
-// never gets a final answer (RFC 3261 section 13.3.1).
+// A leg ignores inputs that are meant for the other kind: a called leg those of a calling leg, and the reverse. A peer
+// can cause the first case: a 200 that matches no transaction is assigned to a leg by its From tag, and the carrier
+// knows the tag of leg A. If leg A took it for an answer, it would report Answered and send ACK, and the carrier's
+// INVITE would never get a final response (RFC 3261 section 13.3.1).
 func TestInputsOfTheOtherKind(t *testing.T) {
 	res := sip.NewResponseFromRequest(uasIn(t, "proceeding").Leg.invite, 200, "OK", nil)
 	for _, in := range []Input{ResponseIn{Res: res, Source: siptest.Carrier}, Abandon{Why: cause.Shutdown}, RequestFailed{Method: sip.INVITE, Seq: 10}} {

@@ -13,8 +13,8 @@ import (
 	"flowbridge/config"
 )
 
-// Changes of an existing session: re-INVITE (RFC 3261 section 14) and UPDATE (RFC
-// 3311), from either side.
+// This file handles changes to an established session from either side: re-INVITE (RFC 3261 section 14) and UPDATE
+// (RFC 3311).
 
 // offerState is the state of the exchange of session descriptions on a leg (RFC 3264
 // section 4, RFC 6337). There is only one exchange at a time.

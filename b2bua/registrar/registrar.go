@@ -133,8 +133,8 @@ func (r *Registrar) Register(now time.Time, q Request) Answer {
 // mostContacts bounds the Contacts of a holder, and its REGISTERs per second and at once.
 const mostContacts = 100
 
-// tooOften reports whether a holder sends more REGISTERs than its Contacts need at once. It counts this REGISTER. The
-// lock is held.
+// tooOften reports whether a holder sends more than mostContacts REGISTERs a second, or as many at once. If not, it
+// counts this REGISTER. The caller must hold r.mu.
 func (r *Registrar) tooOften(now time.Time, q *Request) bool {
 	refilledAt := r.refilledAt[q.Holder]
 	if refilledAt.Before(now) {

@@ -171,7 +171,8 @@ func TestBindingsEnd(t *testing.T) {
 	}
 }
 
-// Bindings of the old process that are read late are added to newer ones, which stay, and all are stored.
+// Bindings of the old process are added to newer registrations, except those that a newer one replaces, and the result
+// is stored.
 func TestTakeUp(t *testing.T) {
 	kept := map[string]int{}
 	r := New(nil, func(holder string, all []record.Binding) { kept[holder] = len(all) }, nil)

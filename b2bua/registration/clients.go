@@ -263,7 +263,7 @@ func (c *client) begin() {
 	}
 }
 
-// take handles a queued item.
+// take passes a queued input to the machine, unless it is the result of a search that a newer one has replaced.
 func (c *client) take(t inboxItem) {
 	if t.found == nil || c.use(t.found) {
 		c.step(t.in)

@@ -179,8 +179,8 @@ func TestLatchDescribe(t *testing.T) {
 	}
 }
 
-// An offer or answer opens the window for learning again, also where it says
-// the same; a source that sends keeps its place.
+// An offer or answer reopens the window for learning, even if it changes nothing. A source that is still sending stays
+// locked.
 func TestLatchLearnsAgainAfterAnOffer(t *testing.T) {
 	const moved = "198.51.100.7:61000"
 	named := Description{Named: addr("198.51.100.7:4000")}

@@ -21,8 +21,9 @@ const (
 	userAgent     = "synthflow-sim"
 )
 
-// Webhook says where webhooks are sent. Synthflow's documents say nothing about retries, and spell the signature's
-// header as a CGI variable.
+// Webhook says where webhooks are sent and how they are signed. Synthflow's documentation does not mention retries, so
+// the number of tries here is a guess. It calls the signature's header HTTP_SYNTHFLOW_SIGNATURE, the CGI variable of
+// Synthflow-Signature, which is sent here.
 type Webhook struct {
 	URL    string // for agents without external_webhook_url; empty for none
 	Secret string // for the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty

@@ -200,7 +200,7 @@ func TestMirror(t *testing.T) {
 	}
 }
 
-// conn is a server without a network.
+// conn is a fake connection to the receiver of HEP. Each Write calls write.
 type conn struct {
 	net.Conn
 	write func([]byte) (int, error)

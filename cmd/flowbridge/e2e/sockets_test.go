@@ -26,9 +26,9 @@ func (s *server) rtpPorts() (first, last uint16) {
 	return 10000, 32767
 }
 
-// sockets counts the server's open sockets: UDP sockets, listeners, and connections to the admin API and of SIP. It
-// does not count connections that are kept open to a platform's API, which is not at a port of SIP, or sockets of RTP:
-// they are meant to stay open for a while. portsInUse counts those.
+// sockets counts the server's open sockets: UDP sockets without those of RTP, listeners, and connections to the admin
+// API and for SIP. It leaves out kept-alive connections to a platform's API, which may stay open for a while.
+// portsInUse counts the sockets of RTP.
 type sockets struct{ udp, listening, accepted, sip int }
 
 func (s *server) sockets() sockets {

@@ -114,7 +114,7 @@ webhooks: [{name: crm, url: "http://127.0.0.1:9", secret_file: "`+secret+`"}]
 	}
 }
 
-// Each target has the state of its SIP side and of its API once, and a scrape finds nothing wrong.
+// A scrape returns one flowbridge_circuit_state for each target's SIP side and one for its API, and logs no error.
 func TestCircuitsAreScraped(t *testing.T) {
 	n := startNode(t, `
 sip: {listen: ["udp://127.0.0.1:0"]}

@@ -63,7 +63,8 @@ func (s *shared) String() string {
 	return s.all.String()
 }
 
-// inWatch runs a test beside a watchdog of calls, which are vital here, and a store.
+// inWatch runs test in a synctest bubble while a watchdog watches two parts and logs to out: calls, which is vital, and
+// disk, which is not.
 func inWatch(t *testing.T, test func(t *testing.T, s *stalls, out *shared, calls, disk *works)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -283,7 +283,7 @@ func (c *client) send(ctx context.Context, method, path string) (status int, bod
 	return res.StatusCode, bytes.TrimSpace(body), err
 }
 
-// callsPath starts the paths of calls.
+// callsPath is the prefix of the API paths of single calls.
 const callsPath = "/api/calls/"
 
 // idPath returns the path of a call.

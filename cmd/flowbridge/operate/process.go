@@ -65,7 +65,7 @@ func Upgrade() *cobra.Command {
 // health is the result of healthcheck as JSON.
 type health struct {
 	Ready  bool   `json:"ready"`
-	Status int    `json:"status"`          // of HTTP; 0 for no answer
+	Status int    `json:"status"`          // HTTP status; 0 if there was no answer
 	Error  string `json:"error,omitempty"` // why the server is not ready
 }
 

@@ -44,9 +44,9 @@ const (
 	gapVaries = 27.0            // dB between a side's speech and a background that varies,
 	varies    = 1               // by this many steps of loudness or more
 	steadyMin = 12.0            // dB below a side's speech; louder steady sound might be speech
-	burstMax  = 1300            // longest burst of a tone, in ms. It differs from the previous burst
-	burstMS   = 20              // by at most this many ms,
-	burstStep = 16              // and its level by at most this much, 0.4 dB
+	burstMax  = 1300            // ms; a longer segment is no burst of a repeated tone
+	burstMS   = 20              // ms by which successive bursts of a tone may differ in length
+	burstStep = 16              // by which their levels may differ, 0.4 dB
 	echoMax   = 45              // percent of the caller's speech during which the agent speaks, too,
 	echoAgent = 30              // or percent of the agent's speech
 	shareMax  = 7               // tenths of the measured time in which a side may speak
