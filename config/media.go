@@ -9,8 +9,8 @@ import (
 
 // Media is the section `media`.
 type Media struct {
-	// The addresses that RTP is bound to. "10.0.0.5=203.0.113.5" binds to the first address and writes the second into SDP.
-	// Trunks and targets that name none use the first of their address family.
+	// The addresses that RTP is bound to. "10.0.0.5=203.0.113.5" binds to the first address and writes the second into
+	// SDP. Trunks and targets that name none use the first of their address family.
 	Listen []MediaListener `key:"listen" is:"media-listener" default:"0.0.0.0" filled:""`
 	// The address in SDP, for the one listen address of its family. Empty: that of the interface that leads to the peer.
 	// auto and "stun:HOST:PORT": as in sip.advertise.
