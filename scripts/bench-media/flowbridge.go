@@ -41,7 +41,7 @@ func (s *system) startFlowbridge(binary, name, dir string) (err error) {
 		engine, insight = "kernel", "off"
 	}
 	more := ""
-	if s.transcode {
+	if s.speech != nil {
 		more = fmt.Sprintf(", max_transcoded: %d", maxCalls)
 	}
 	text := fmt.Sprintf(flowbridgeConfig, namespace.RelayAddr, namespace.CarrierAddr, namespace.AgentAddr,

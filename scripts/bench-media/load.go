@@ -29,6 +29,7 @@ type side struct {
 	due    [ticks][]int     // calls, by tick
 	count  int64            // packets received during the measurement
 	delays [maxDelay]uint32 // number of packets by delay in microseconds; longer delays are in the last entry
+	judged int64            // packets in delays
 	unsent int64            // packets that the system did not accept
 	heard  []int64          // when the last packet of a call came, by the wall clock in nanoseconds; 0 if none has come
 	last   []int64          // the same; at the end, the end of the measurement
@@ -175,7 +176,8 @@ func (l *load) read() {
 // take counts a packet that belongs to the measurement.
 func (l *load) take(s *side, p []byte, from netip.AddrPort, came int64) {
 	call, number, written, ours := rtp.Read(p)
-	if l.speech != nil {
+	transcoded := l.speech.has(from, s.number)
+	if transcoded {
 		call, number, written, ours = l.speech.read(p, from, s.number)
 	}
 	if !ours || number < l.first || number >= l.last {
@@ -186,8 +188,12 @@ func (l *load) take(s *side, p []byte, from netip.AddrPort, came int64) {
 		s.came(int(call), came)
 		s.heard[call] = came
 	}
+	if transcoded && l.speech.plain > 0 {
+		return
+	}
 	µs := (came - written) / 1000
 	s.delays[min(max(µs, 0), maxDelay-1)]++
+	s.judged++
 }
 
 // came records that a packet of a call came, or that the measurement has ended.
@@ -200,9 +206,10 @@ func (s *side) came(call int, at int64) {
 
 func (l *load) received() int64 { return l.side[0].count + l.side[1].count }
 
-// delay returns the maximum delay of the given part of the packets in microseconds, 0.5 for half of them.
+// delay returns the maximum delay of the given part of the packets in microseconds, 0.5 for half of them. Beside plain
+// calls, transcoded ones do not count.
 func (l *load) delay(part float64) float64 {
-	wanted := int64(part * float64(l.received()))
+	wanted := int64(part * float64(l.side[0].judged+l.side[1].judged))
 	var seen int64
 	for µs := range maxDelay {
 		seen += int64(l.side[0].delays[µs]) + int64(l.side[1].delays[µs])

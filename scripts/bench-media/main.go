@@ -77,6 +77,7 @@ func parse(args []string) (*bench, error) {
 	f.IntVar(&b.rate, "rate", 500, "held: calls that begin in a second")
 	f.StringVar(&b.json, "json", "", "file for all figures")
 	transcode := f.String("transcode", "", "media/opus/testdata/speech.bin: carriers send Opus, agents PCMU")
+	plain := f.Int("plain", 0, "with -transcode: so many of the calls are plain, and delays are theirs")
 	systems := f.String("systems", strings.Join(systemNames, ","), "which systems")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -86,6 +87,7 @@ func parse(args []string) (*bench, error) {
 		if b.speech, err = readSpeech(*transcode); err != nil {
 			return nil, err
 		}
+		b.speech.plain = *plain
 	}
 	b.systems = strings.Split(*systems, ",")
 	for _, name := range b.systems {

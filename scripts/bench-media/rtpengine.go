@@ -45,7 +45,7 @@ func (s *system) startRTPEngine(dir string) error {
 	}
 	s.closers = append(s.closers, func() { _ = conn.Close() })
 	c := &ngClient{conn: conn, describe: s.caller}
-	if s.transcode {
+	if s.speech != nil {
 		c.flags = "5:flagsl14:codec-mask-all20:codec-transcode-PCMU28:codec-set-opus/48000/2/24000e"
 	}
 	if err := process.Until(10*time.Second, func() error {
@@ -62,15 +62,15 @@ func (s *system) startRTPEngine(dir string) error {
 type ngClient struct {
 	conn     *net.UDPConn
 	cookie   int
-	describe func(netip.AddrPort) string // the carrier's end
-	flags    string                      // an encoded entry of requests; may be empty
+	describe func(call int, a netip.AddrPort) string // the carrier's end
+	flags    string                                  // an encoded entry of requests; may be empty
 }
 
 // call makes rtpengine connect two ends: an offer with A's description, an answer with B's. The rewritten description
 // of each is where the other end must send.
 func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error) {
 	request := map[string]string{
-		"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": c.describe(a), "ICE": "remove",
+		"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": c.describe(n, a), "ICE": "remove",
 	}
 	offer, err := c.ask(request)
 	if err != nil {

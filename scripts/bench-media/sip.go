@@ -16,7 +16,7 @@ type ends struct {
 	taken          chan call // calls taken by the agent: their ACK came
 	calls          []call    // the agent's, in the order of the carrier's
 	media          netip.AddrPort
-	describe       func(netip.AddrPort) string // the carrier's end
+	describe       func(call int, a netip.AddrPort) string // the carrier's end
 }
 
 // call is one of the agent's calls, and where its RTP must go.
@@ -27,7 +27,7 @@ type call struct {
 
 const sipPatience = 5 * time.Second
 
-func newEnds(n network, describe func(netip.AddrPort) string) (e *ends, err error) {
+func newEnds(n network, describe func(call int, a netip.AddrPort) string) (e *ends, err error) {
 	e = &ends{taken: make(chan call, maxCalls), describe: describe}
 	system := netip.AddrPortFrom(namespace.RelayAddr, 5060)
 	if err = e.carrier.Listen("carrier", n.Carrier, netip.AddrPortFrom(namespace.CarrierAddr, 5060), system); err != nil {
@@ -60,7 +60,7 @@ func (e *ends) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err 
 	e.agent.Unlock()
 	e.carrier.Lock()
 	d := e.carrier.Dial("+15075550100", fmt.Sprintf("+1507%07d", n))
-	d.Ask("INVITE", sip.WithBody(e.describe(a)), func(m sip.Message) { answer <- m })
+	d.Ask("INVITE", sip.WithBody(e.describe(n, a)), func(m sip.Message) { answer <- m })
 	e.carrier.Unlock()
 	late := time.After(sipPatience)
 	select {

@@ -30,7 +30,7 @@ type system struct {
 	relay   process.Group      // empty if there is no process
 	server  *flowbridge.Server // nil if it is not Flowbridge
 
-	transcode bool // the carrier's end has only Opus
+	speech *speech // nil: no call is transcoded
 
 	// open sets up a call between two ends and returns where each end must send.
 	open func(call int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error)
@@ -48,7 +48,7 @@ func (s *system) stop() {
 
 // start starts a relay in a separate network, and waits until it takes calls.
 func (b *bench) start(name string) (s *system, err error) {
-	s = &system{transcode: b.speech != nil}
+	s = &system{speech: b.speech}
 	if s.network, err = newNetwork(); err != nil {
 		return nil, err
 	}

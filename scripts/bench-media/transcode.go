@@ -19,6 +19,7 @@ type speech struct {
 	sent     [2][][sentKept]int64 // by side, call and number: when
 	calls    [2]map[netip.AddrPort]int
 	first    [2]map[int]uint32 // by side and call: the number of timestamp 0
+	plain    int               // calls before the first transcoded one
 }
 
 const (
@@ -55,7 +56,7 @@ func (s *speech) begin(calls int) *speech {
 	if s == nil {
 		return nil
 	}
-	is := &speech{payloads: s.payloads}
+	is := &speech{payloads: s.payloads, plain: s.plain}
 	for side := range is.sent {
 		is.sent[side], is.calls[side] = make([][sentKept]int64, calls), map[netip.AddrPort]int{}
 		is.first[side] = map[int]uint32{}
@@ -65,6 +66,9 @@ func (s *speech) begin(calls int) *speech {
 
 // write makes a packet of speech of one that rtp.Write has written.
 func (s *speech) write(p []byte, call, side int, number uint32, now int64) []byte {
+	if call < s.plain {
+		return p
+	}
 	s.sent[side][call][number%sentKept] = now
 	if side == 0 {
 		p[1] = opusType
@@ -74,7 +78,12 @@ func (s *speech) write(p []byte, call, side int, number uint32, now int64) []byt
 	return p[:12+copy(p[12:], all[(int(number)+call)%len(all)])]
 }
 
-// read returns which packet has come to a side, and when it was sent.
+// has reports whether a packet to a side comes from a transcoded call.
+func (s *speech) has(from netip.AddrPort, side int) bool {
+	return s != nil && s.calls[side][from] >= s.plain
+}
+
+// read returns which packet of a transcoded call has come to a side, and when it was sent.
 func (s *speech) read(p []byte, from netip.AddrPort, side int) (call, number uint32, sent int64, ok bool) {
 	n, ok := s.calls[side][from]
 	if !ok || len(p) < 13 || p[1]&0x7f != [2]byte{opusType, 0}[side] {
@@ -95,9 +104,9 @@ func opusDescription(a netip.AddrPort) string {
 		a.Addr(), a.Port(), opusType, rtp.Interval.Milliseconds())
 }
 
-// caller is the SDP of the carrier's end.
-func (s *system) caller(a netip.AddrPort) string {
-	if s.transcode {
+// caller is the SDP of the carrier's end of a call.
+func (s *system) caller(call int, a netip.AddrPort) string {
+	if s.speech != nil && call >= s.speech.plain {
 		return opusDescription(a)
 	}
 	return sip.Description(a)
