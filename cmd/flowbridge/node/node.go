@@ -63,6 +63,7 @@ type Node struct {
 	events     *admin.Events
 	health     *health
 	requests   admin.Requests
+	eraser     eraser
 
 	stop  context.CancelFunc
 	parts []part // in the order of their start; closed in reverse; constant once the node runs
@@ -197,12 +198,15 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.add(part{close: n.store.Close})
+	if err := n.eraser.open(ctx, n); err != nil {
+		return err
+	}
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
 	n.add(part{
 		watcher: &webhook.Reporter{Sender: n.webhooks}, begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close,
 	})
 	n.logFound()
-	n.ladders.open(ctx, &cfg.Store)
+	n.ladders.open(ctx, &cfg.Store, n.eraser.held)
 	if n.ladders.kept != nil {
 		n.add(part{gauges: n.ladders.gauges, close: n.ladders.kept.Close})
 	}
@@ -338,7 +342,7 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 	}
 	n.archive, err = recording.Open(recording.Config{
 		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: recordingSize, Log: n.log,
-		Lock: n.before.file(partArchive),
+		Lock: n.before.file(partArchive), Held: n.eraser.held,
 	})
 	switch {
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):
@@ -408,6 +412,7 @@ func (n *Node) tend(ctx context.Context) {
 				Msg("records can't be read: they are left out of lists")
 		}
 		n.ladders.look()
+		n.eraser.look(ctx)
 	}
 	look()
 	every(ctx, aliveEvery, look)

@@ -1,0 +1,236 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/store"
+	"flowbridge/store/fleet"
+	"flowbridge/store/record"
+)
+
+// eraser erases calls at this node, for its operator or for another node of the fleet.
+type eraser struct {
+	*Node
+
+	mu    sync.Mutex // held while calls are erased, held or freed
+	holds atomic.Pointer[[]string]
+}
+
+func (e *eraser) open(ctx context.Context, n *Node) error {
+	e.Node = n
+	ids, err := n.store.NotedIDs(ctx, store.NoteHeld)
+	e.holds.Store(&ids)
+	return err
+}
+
+// held returns the calls under a legal hold.
+func (e *eraser) held() []string { return *e.holds.Load() }
+
+// scrubTimeout bounds how long an erasure waits for readers of old data, like a backup.
+const scrubTimeout = 30 * time.Second
+
+// Erase erases a number or a call here, and has the fleet erase it.
+func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (admin.Erasure, error) {
+	if r.LegalHold != nil {
+		return admin.Erasure{Held: []string{r.Call}}, e.hold(ctx, by, r.Call, *r.LegalHold)
+	}
+	s := fleet.Subject{Call: r.Call, Is: func(digits string) bool { return digits == r.Number }}
+	done, ids, err := e.here(ctx, s, r.DryRun)
+	if e.fleet != nil && err == nil {
+		done.Fleet, err = e.fleet.Erase(ctx, s, r.Number, ids, r.DryRun)
+		if err == nil {
+			done.Waits, err = e.fleet.Waits(ctx)
+		}
+	}
+	done.Unreached = e.unreached()
+	if !r.DryRun {
+		err = errors.Join(err, e.note(by, r.Call, "erased", &done, err))
+	}
+	return done, err
+}
+
+// ofOthers erases what another node was asked to erase.
+func (e *eraser) ofOthers(ctx context.Context, s fleet.Subject) (ids []string, err error) {
+	done, ids, err := e.here(ctx, s, false)
+	return ids, errors.Join(err, e.note("fleet", s.Call, "erased", &done, err))
+}
+
+// here erases what this node has of a subject. Live calls are erased at their end.
+func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admin.Erasure, ids []string, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	done.DryRun = dry
+	if e.server != nil {
+		for _, c := range e.server.Live(ctx) {
+			if s.Of(&c.Record) || s.Call == "" && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is) {
+				done.Live = append(done.Live, c.Record.ID)
+			}
+		}
+	}
+	if err := e.store.Flush(ctx); err != nil { // calls that have just ended
+		return done, nil, err
+	}
+	var files []string
+	err = record.Each(ctx, e.store, record.Filter{ID: s.Call}, func(r record.Record) error {
+		switch {
+		case !s.Of(&r) && !e.transferred(ctx, &r, s):
+		case slices.Contains(e.held(), r.ID):
+			done.Held = append(done.Held, r.ID)
+		default:
+			ids = append(ids, r.ID)
+			for _, f := range r.Recordings {
+				if f.File != "" {
+					files = append(files, f.File)
+				}
+			}
+		}
+		return nil
+	})
+	if done.Calls, done.Recordings = int64(len(ids)), int64(len(files)); err != nil || dry {
+		return done, ids, err
+	}
+	if len(done.Live) > 0 {
+		if _, err := e.store.NoteIDs(ctx, store.NoteErase, true, done.Live...); err != nil {
+			return done, nil, err
+		}
+	}
+	return done, ids, e.remove(ctx, &done, ids, files)
+}
+
+// transferred reports whether the subject's number was the destination of a transfer, which only the ladder says.
+func (e *eraser) transferred(ctx context.Context, r *record.Record, s fleet.Subject) bool {
+	if s.Call != "" || !slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Reason == record.ReasonTransfer }) {
+		return false
+	}
+	said, err := e.ladders.of(ctx, r.ID)
+	if err != nil { // it is too old, or none is kept
+		return false
+	}
+	text, err := json.Marshal(said)
+	return err == nil && record.NumberIn(string(text), s.Is)
+}
+
+// remove deletes calls. The records come last: they say which files there are.
+func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []string) (err error) {
+	done.Recordings = 0
+	for _, name := range files {
+		if e.archive == nil {
+			break
+		}
+		was, err := e.archive.Remove(name)
+		if err != nil {
+			return fmt.Errorf("recording %s: %w", name, err)
+		}
+		if was {
+			done.Recordings++
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, scrubTimeout+time.Duration(len(ids))*10*time.Millisecond)
+	defer cancel()
+	if e.ladders.kept != nil {
+		if done.Ladders, err = e.ladders.kept.Erase(ctx, ids); err != nil {
+			return err
+		}
+	}
+	if done.Calls, err = e.store.Erase(ctx, ids); err != nil {
+		return err
+	}
+	return e.store.Scrub(ctx)
+}
+
+// hold sets or lifts the legal hold of a call that this node has.
+func (e *eraser) hold(ctx context.Context, by, id string, on bool) error {
+	_, found, err := e.store.Get(ctx, id)
+	if err == nil && !found && e.server != nil {
+		_, found = e.server.Find(ctx, id)
+	}
+	if err == nil && on && !found {
+		return &admin.RefusedError{
+			Status: http.StatusNotFound, Problem: "this node has no call " + id,
+			Remedy: "take an id from flowbridge cdr list, and ask the node of its record",
+		}
+	}
+	if err == nil && e.fleet != nil {
+		err = e.fleet.Hold(ctx, id, on)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil {
+		var ids []string
+		if ids, err = e.store.NoteIDs(ctx, store.NoteHeld, on, id); err == nil {
+			e.holds.Store(&ids)
+		}
+	}
+	what := "legal hold lifted"
+	if on {
+		what = "legal hold set"
+	}
+	return errors.Join(err, e.note(by, id, what, &admin.Erasure{}, err))
+}
+
+// look erases the calls that were live at an erasure, and are over.
+func (e *eraser) look(ctx context.Context) {
+	ids, err := e.store.NotedIDs(ctx, store.NoteErase)
+	for _, id := range ids {
+		if e.server != nil {
+			if _, live := e.server.Find(ctx, id); live {
+				continue
+			}
+		}
+		done, eraseErr := e.Erase(ctx, "end of the call", admin.ErasureRequest{Call: id})
+		if err = errors.Join(err, eraseErr); eraseErr == nil && len(done.Live) == 0 {
+			_, noteErr := e.store.NoteIDs(ctx, store.NoteErase, false, id)
+			err = errors.Join(err, noteErr)
+		}
+	}
+	if err != nil && ctx.Err() == nil {
+		e.log.Warn().Err(err).Msg("calls that were to be erased at their end are not erased: it is tried again")
+	}
+}
+
+// note writes a line into the log, and into the file of erasures, which outlives the log. It has no number.
+func (e *eraser) note(by, call, what string, done *admin.Erasure, failed error) error {
+	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, to := range []zerolog.Logger{e.log, zerolog.New(f).With().Timestamp().Logger()} {
+		to.Info().Err(failed).Str("by", by).Str("call", call).Int64("calls", done.Calls).Int64("ladders", done.Ladders).
+			Int64("recordings", done.Recordings).Int64("fleet", done.Fleet).Strs("held", done.Held).Strs("live", done.Live).
+			Strs("waits", done.Waits).Msg(what)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// unreached lists where else there may be something of a call.
+func (e *eraser) unreached() []string {
+	cfg := e.config()
+	all := []string{"log files, which have numbers in call ended", "backups", "the carriers and platforms of the calls"}
+	for _, w := range hooksOf(cfg) {
+		all = append(all, "the receiver of webhook "+w.Name)
+	}
+	if cfg.Telemetry.HEP.On() {
+		all = append(all, "the SIP mirror at "+cfg.Telemetry.HEP.To)
+	}
+	if e.fleet != nil {
+		all = append(all, "old rows in the fleet's database until its VACUUM, its WAL and its backups")
+	}
+	for _, pattern := range []string{".damaged-*", ".unwritten.jsonl*"} {
+		names, _ := filepath.Glob(cfg.Store.Path + pattern) // the pattern is valid
+		all = append(all, names...)
+	}
+	return all
+}

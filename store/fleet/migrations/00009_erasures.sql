@@ -1,0 +1,18 @@
+-- +goose Up
+-- An erasure waits here until each node in waits has erased what it has. It has the id of a call, or a number as a hash:
+-- its key is made of salt and of the password of this database, which is not in it. proof shows who has the same one.
+CREATE TABLE flowbridge_erasures (
+    id     uuid PRIMARY KEY,
+    call   text NOT NULL,
+    salt   bytea NOT NULL,
+    proof  bytea NOT NULL,
+    number bytea NOT NULL,
+    waits  text[] NOT NULL
+);
+
+-- The calls under a legal hold at their node, whose records stay here, too.
+CREATE TABLE flowbridge_holds (id text COLLATE "C" PRIMARY KEY);
+
+-- +goose Down
+DROP TABLE flowbridge_holds;
+DROP TABLE flowbridge_erasures;
