@@ -20,15 +20,17 @@ const (
 	deleteStates = `DELETE FROM flowbridge_states WHERE id = ANY($1)`
 	deleteCalls  = `DELETE FROM flowbridge_calls AS c WHERE id = ANY($1)` + notHeld
 	notHeld      = ` AND NOT EXISTS (SELECT FROM flowbridge_holds AS h WHERE h.id = c.id)`
-	// addErasure waits for all nodes of the list but this one.
+	addMember    = `INSERT INTO flowbridge_members AS m (id, name, seen_at) VALUES ($1, $2, now())
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = now() WHERE m.seen_at < now() - interval '1 hour'`
+	// addErasure waits for all nodes but this one.
 	addErasure = `INSERT INTO flowbridge_erasures (id, call, salt, proof, number, waits)
-		SELECT $1, $2, $3, $4, $5, array_agg(id) FROM flowbridge_nodes WHERE id <> $6 HAVING count(*) > 0`
+		SELECT $1, $2, $3, $4, $5, array_agg(id) FROM flowbridge_members WHERE id <> $6 AND seen_at > now() - interval '90 days'
+		HAVING count(*) > 0`
 	myErasures = `SELECT id, call, salt, proof, number FROM flowbridge_erasures WHERE $1 = ANY(waits)`
 	confirm    = `UPDATE flowbridge_erasures SET waits = array_remove(waits, $2) WHERE id = $1`
-	forgetDone = `DELETE FROM flowbridge_erasures WHERE waits = '{}'`
-	// selectWaits has the nodes that erasures wait for, by name where they are in the list.
-	selectWaits = `SELECT DISTINCT coalesce(n.name, w) FROM flowbridge_erasures, unnest(waits) AS w
-		LEFT JOIN flowbridge_nodes AS n ON n.id = w ORDER BY 1`
+	forgetDone = `DELETE FROM flowbridge_erasures WHERE waits = '{}' OR at < now() - interval '90 days'`
+	// selectWaits has the names of the nodes that erasures wait for.
+	selectWaits = `SELECT DISTINCT left(name, 64) FROM flowbridge_erasures, unnest(waits) AS w JOIN flowbridge_members AS m ON m.id = w ORDER BY 1`
 )
 
 // Subject says what to erase: a call, or the calls with a number.
@@ -73,7 +75,7 @@ func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []strin
 		if s.Call == "" {
 			number = f.keyed(salt, digits)
 		}
-		_, err = tx.Exec(ctx, addErasure, uuid.New(), s.Call, salt, f.keyed(salt, ""), append([]byte{}, number...), f.member.id)
+		_, err = tx.Exec(ctx, addErasure, uuid.New(), s.Call, salt, f.keyed(salt, ""), append([]byte{}, number...), f.own)
 		return err
 	})
 	return records, explain(err)
@@ -136,8 +138,13 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 	}
 	f.draining.Lock()
 	defer f.draining.Unlock()
-	rows, _ := f.pool.Query(ctx, myErasures, f.member.id) // the rows return the error
-	all, err := pgx.CollectRows(rows, pgx.RowToStructByPos[erasure])
+	_, err := f.pool.Exec(ctx, addMember, f.own, f.member.name)
+	if err == nil {
+		_, err = f.pool.Exec(ctx, forgetDone)
+	}
+	rows, _ := f.pool.Query(ctx, myErasures, f.own) // the rows return the error
+	all, queryErr := pgx.CollectRows(rows, pgx.RowToStructByPos[erasure])
+	err = errors.Join(err, queryErr)
 	for i := range all {
 		e := &all[i]
 		if !hmac.Equal(f.keyed(e.Salt, ""), e.Proof) {
@@ -151,10 +158,7 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 			failed = pgx.BeginFunc(ctx, f.pool, func(tx pgx.Tx) error {
 				_, err := f.remove(ctx, tx, ids)
 				if err == nil {
-					_, err = tx.Exec(ctx, confirm, e.ID, f.member.id)
-				}
-				if err == nil {
-					_, err = tx.Exec(ctx, forgetDone)
+					_, err = tx.Exec(ctx, confirm, e.ID, f.own)
 				}
 				return err
 			})

@@ -50,6 +50,7 @@ type Fleet struct {
 	outbox  Outbox
 	write   func(context.Context, []staged) error
 	numbers func() string
+	own     string // the node's id, as far as no other process has a copy of its database
 	erase   func(context.Context, Subject) ([]string, error)
 
 	ctx     context.Context // ends with Close
@@ -103,6 +104,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 		member: member{
 			id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version, api: o.API,
 		},
+		own: hex.EncodeToString(id[:16]),
 		drainOutage: outage{
 			log: o.Log, began: "fleet's database takes no records: they wait",
 			over: "fleet's database takes records again",

@@ -27,6 +27,8 @@ type eraser struct {
 
 	mu    sync.Mutex // held while calls are erased, held or freed
 	holds atomic.Pointer[[]string]
+
+	failed bool // a call that was live is not erased at its end yet; used by look
 }
 
 func (e *eraser) open(ctx context.Context, n *Node) error {
@@ -45,9 +47,15 @@ const scrubTimeout = 30 * time.Second
 // Erase erases a number or a call here, and has the fleet erase it.
 func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (admin.Erasure, error) {
 	if r.LegalHold != nil {
-		return admin.Erasure{Held: []string{r.Call}}, e.hold(ctx, by, r.Call, *r.LegalHold)
+		err := e.hold(ctx, by, r.Call, *r.LegalHold)
+		return admin.Erasure{Held: e.held()}, err
 	}
 	s := fleet.Subject{Call: r.Call, Is: func(digits string) bool { return digits == r.Number }}
+	if e.fleet != nil { // without its database nothing is erased: a later try would miss what only this node can find
+		if _, err := e.fleet.Waits(ctx); err != nil {
+			return admin.Erasure{}, err
+		}
+	}
 	done, ids, err := e.here(ctx, s, r.DryRun)
 	if e.fleet != nil && err == nil {
 		done.Fleet, err = e.fleet.Erase(ctx, s, r.Number, ids, r.DryRun)
@@ -89,6 +97,8 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 		case !s.Of(&r) && !e.transferred(ctx, &r, s):
 		case slices.Contains(e.held(), r.ID):
 			done.Held = append(done.Held, r.ID)
+		case e.lives(ctx, r.ID):
+			done.Live = append(done.Live, r.ID)
 		default:
 			ids = append(ids, r.ID)
 			for _, f := range r.Recordings {
@@ -108,6 +118,15 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 		}
 	}
 	return done, ids, e.remove(ctx, &done, ids, files)
+}
+
+// lives reports whether a call is live, or has a ladder that is not handed over yet.
+func (e *eraser) lives(ctx context.Context, id string) bool {
+	if e.server == nil {
+		return false
+	}
+	_, live := e.server.Find(ctx, id)
+	return live || e.server.Ladder(id) != nil
 }
 
 // transferred reports whether the subject's number was the destination of a transfer, which only the ladder says.
@@ -178,17 +197,15 @@ func (e *eraser) hold(ctx context.Context, by, id string, on bool) error {
 	if on {
 		what = "legal hold set"
 	}
-	return errors.Join(err, e.note(by, id, what, &admin.Erasure{}, err))
+	return errors.Join(err, e.note(by, id, what, &admin.Erasure{Held: []string{id}}, err))
 }
 
 // look erases the calls that were live at an erasure, and are over.
 func (e *eraser) look(ctx context.Context) {
 	ids, err := e.store.NotedIDs(ctx, store.NoteErase)
 	for _, id := range ids {
-		if e.server != nil {
-			if _, live := e.server.Find(ctx, id); live {
-				continue
-			}
+		if e.lives(ctx, id) {
+			continue
 		}
 		done, eraseErr := e.Erase(ctx, "end of the call", admin.ErasureRequest{Call: id})
 		if err = errors.Join(err, eraseErr); eraseErr == nil && len(done.Live) == 0 {
@@ -196,13 +213,17 @@ func (e *eraser) look(ctx context.Context) {
 			err = errors.Join(err, noteErr)
 		}
 	}
-	if err != nil && ctx.Err() == nil {
+	if err != nil && !e.failed && ctx.Err() == nil {
 		e.log.Warn().Err(err).Msg("calls that were to be erased at their end are not erased: it is tried again")
 	}
+	e.failed = err != nil
 }
 
 // note writes a line into the log, and into the file of erasures, which outlives the log. It has no number.
 func (e *eraser) note(by, call, what string, done *admin.Erasure, failed error) error {
+	if done.Calls+int64(len(done.Held)+len(done.Live)) == 0 {
+		call = "" // it may be anything
+	}
 	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

@@ -43,7 +43,13 @@ func Erase() *cobra.Command {
 			return err
 		}
 		var e admin.Erasure
-		return at.answer(c, http.MethodPost, erasePath, &e, *asJSON, func(w io.Writer) error { return printErasure(w, &e) })
+		return at.answer(c, http.MethodPost, erasePath, &e, *asJSON, func(w io.Writer) error {
+			if *hold != "" {
+				_, err := fmt.Fprintln(w, "calls of this node under a legal hold:", len(e.Held))
+				return err
+			}
+			return printErasure(w, &e)
+		})
 	}
 	return c
 }

@@ -7,7 +7,15 @@ CREATE TABLE flowbridge_erasures (
     salt   bytea NOT NULL,
     proof  bytea NOT NULL,
     number bytea NOT NULL,
-    waits  text[] NOT NULL
+    waits  text[] NOT NULL,
+    at     timestamptz NOT NULL DEFAULT now()
+);
+
+-- Every node that was there, also one that is stopped now. Nobody waits for a node for longer than 90 days.
+CREATE TABLE flowbridge_members (
+    id      text COLLATE "C" PRIMARY KEY,
+    name    text NOT NULL,
+    seen_at timestamptz NOT NULL
 );
 
 -- The calls under a legal hold at their node, whose records stay here, too.
@@ -15,4 +23,5 @@ CREATE TABLE flowbridge_holds (id text COLLATE "C" PRIMARY KEY);
 
 -- +goose Down
 DROP TABLE flowbridge_holds;
+DROP TABLE flowbridge_members;
 DROP TABLE flowbridge_erasures;
