@@ -4,13 +4,11 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 )
-
-// What is deleted is overwritten (secure_delete). Scrub removes what is left in SQLite's log and in the journal.
-// Tests: TestEraseLeavesNothing, TestHold.
 
 // The names of notes with lists of ids.
 const (
@@ -20,7 +18,7 @@ const (
 	NoteErase = "erase_at_end"
 
 	// heldIDs selects the calls under a legal hold.
-	heldIDs = `(SELECT h.value FROM json_each(coalesce((SELECT value FROM meta WHERE name = 'note_` + NoteHeld + `'), '[]')) AS h)`
+	heldIDs = `(SELECT h.value FROM json_each(coalesce((SELECT value FROM meta WHERE name = 'note_` + NoteHeld + `'), '[]')) AS h WHERE h.value IS NOT NULL)`
 )
 
 // NoteIDs adds ids to a note, or removes them from it, and returns the new list.
@@ -59,16 +57,15 @@ func (s *Store) Erase(ctx context.Context, ids []string) (erased int64, err erro
 		}
 		err = s.do(ctx, "erase", func(wctx context.Context, c *sql.Conn) error {
 			return inTx(wctx, c, func(tx *sql.Tx) error {
-				for _, column := range []string{"outbox WHERE call_id", "reports WHERE id", "calls WHERE id"} {
-					res, err := tx.ExecContext(wctx, `DELETE FROM `+column+` IN (SELECT e.value FROM json_each(?) AS e WHERE e.value NOT IN `+heldIDs+`)`, string(text))
-					if err != nil {
+				const free = ` IN (SELECT e.value FROM json_each(?) AS e WHERE e.value NOT IN ` + heldIDs + `)`
+				for _, of := range []string{"outbox WHERE call_id", "reports WHERE id"} {
+					if _, err := tx.ExecContext(wctx, `DELETE FROM `+of+free, string(text)); err != nil {
 						return err
 					}
-					if n, _ := res.RowsAffected(); column == "calls WHERE id" { // the driver has no error here
-						erased += n
-					}
 				}
-				return nil
+				n, err := deleted(wctx, tx, `DELETE FROM calls WHERE id`+free, string(text))
+				erased += n
+				return err
 			})
 		})
 		if err != nil {
@@ -78,76 +75,60 @@ func (s *Store) Erase(ctx context.Context, ids []string) (erased int64, err erro
 	return erased, nil
 }
 
-// Scrub returns when neither SQLite's log nor the journal has anything of deleted rows and finished calls.
-func (s *Store) Scrub(ctx context.Context) error {
-	s.journal.renew()
-	return untilTruncated(ctx, s.path, func() (busy bool, err error) {
-		err = s.do(ctx, "scrub", func(wctx context.Context, c *sql.Conn) error {
-			if busy, err = truncateLog(wctx, c); err != nil {
-				return err
-			}
-			return s.journal.tend()
-		})
-		return busy || s.journal.renewing(), err
-	})
-}
-
-// untilTruncated repeats a try until it is not busy.
-func untilTruncated(ctx context.Context, path string, try func() (busy bool, err error)) error {
-	for {
-		busy, err := try()
-		if err != nil || !busy {
-			return err
-		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("store %s: a reader, like a backup, or an upgrade still needs old data: %w", path, ctx.Err())
-		}
-	}
-}
-
-// truncateLog empties SQLite's log. It does not wait for readers that still need it.
-func truncateLog(ctx context.Context, c interface {
-	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
-	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-},
-) (busy bool, err error) {
-	if _, err := c.ExecContext(ctx, `PRAGMA busy_timeout = 20`); err != nil {
-		return false, err
-	}
-	var log, moved int
-	err = c.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &log, &moved)
-	_, timeoutErr := c.ExecContext(ctx, `PRAGMA busy_timeout = 5000`)
-	if err == nil {
-		err = timeoutErr
-	}
-	return busy, err
-}
-
 // Erase deletes ladders, once those that wait for the disk are written. It returns their number.
 func (l *Ladders) Erase(ctx context.Context, ids []string) (erased int64, err error) {
-	err = untilTruncated(ctx, l.Path, func() (busy bool, err error) {
+	for {
 		l.mu.Lock()
 		f := l.files
-		busy = slices.ContainsFunc(ids, func(id string) bool { return l.pending[id] != nil })
+		waits := slices.ContainsFunc(ids, func(id string) bool { return l.pending[id] != nil })
 		l.mu.Unlock()
-		if busy || f == nil {
-			return busy, l.Err()
+		switch {
+		case f == nil:
+			return 0, l.Err()
+		case !waits:
+			return l.eraseFrom(ctx, f, ids)
 		}
-		for some := range slices.Chunk(ids, laddersStep) {
-			text, err := json.Marshal(some)
-			if err != nil {
-				return false, err
-			}
-			res, err := f.write.ExecContext(ctx, `DELETE FROM ladders WHERE id IN (SELECT value FROM json_each(?))`, string(text))
-			if err != nil {
-				return false, err
-			}
-			n, _ := res.RowsAffected() // the driver has no error here
+		select {
+		case <-time.After(laddersEvery / 4):
+		case <-ctx.Done():
+			return 0, fmt.Errorf("ladders %s: %w", l.Path, ctx.Err())
+		}
+	}
+}
+
+func (l *Ladders) eraseFrom(ctx context.Context, f *ladderFile, ids []string) (erased int64, err error) {
+	do := func(run func(context.Context, *sql.Conn) error) error {
+		c, err := f.write.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		return errors.Join(run(ctx, c), c.Close())
+	}
+	for some := range slices.Chunk(ids, laddersStep) {
+		text, err := json.Marshal(some)
+		if err != nil {
+			return erased, err
+		}
+		err = do(func(ctx context.Context, c *sql.Conn) error {
+			n, err := deleted(ctx, c, `DELETE FROM ladders WHERE id IN (SELECT value FROM json_each(?))`, string(text))
 			erased += n
+			return err
+		})
+		if err != nil {
+			return erased, fmt.Errorf("ladders %s: %w", l.Path, err)
 		}
-		return truncateLog(ctx, f.write)
-	})
-	return erased, err
+	}
+	return erased, scrub(ctx, l.Path, f.read, do, nil)
+}
+
+// deleted runs a statement that deletes rows, and returns their number.
+func deleted(ctx context.Context, on interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+}, statement string, args ...any,
+) (int64, error) {
+	res, err := on.ExecContext(ctx, statement, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
 }

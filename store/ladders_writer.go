@@ -165,7 +165,7 @@ func (w *ladderWriter) purge(ctx context.Context, now time.Time) error {
 		held, _ = json.Marshal(w.of.Held()) // a list of strings
 	}
 	oldest := `DELETE FROM ladders WHERE n IN (SELECT n FROM ladders WHERE id NOT IN
-		(SELECT value FROM json_each(?)) ORDER BY n LIMIT ?)`
+		(SELECT value FROM json_each(?) WHERE value IS NOT NULL) ORDER BY n LIMIT ?)`
 	if now.Sub(w.checked) >= laddersPurgeEvery {
 		w.checked = now
 		before := record.TimeOf(now.Add(-w.of.Keep)).String()

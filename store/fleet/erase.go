@@ -166,7 +166,7 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 		err = errors.Join(err, failed)
 	}
 	if err != nil && ctx.Err() == nil {
-		f.rows.Warn().Err(explain(err)).Msg("not erased here what another node was asked to erase: it is tried again")
+		f.rows.Warn().Err(explain(err)).Msg("not erased: it is tried again")
 	}
 }
 

@@ -214,7 +214,7 @@ func (e *eraser) look(ctx context.Context) {
 		}
 	}
 	if err != nil && !e.failed && ctx.Err() == nil {
-		e.log.Warn().Err(err).Msg("calls that were to be erased at their end are not erased: it is tried again")
+		e.log.Warn().Err(err).Msg("not erased: it is tried again")
 	}
 	e.failed = err != nil
 }
