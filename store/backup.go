@@ -45,6 +45,9 @@ type Saved struct {
 // Backup writes the database at path, its ladders, and the recordings in a directory, unless that is empty.
 func Backup(ctx context.Context, to io.Writer, path, recordings string) (s Saved, err error) {
 	r, err := OpenRead(ctx, path)
+	if errors.Is(err, errOlder) { // before an upgrade
+		r, err = openReader(path)
+	}
 	if err != nil {
 		return s, err
 	}

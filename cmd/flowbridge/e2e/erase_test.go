@@ -59,19 +59,19 @@ func TestErase(t *testing.T) {
 	live := s.sippCarrier("caller_hangup")
 	up := live.answered(1)
 	id := b.calls()[0].ID
-	operator(t, b.dir, 0, "erase", "--call", done[0].ID, "--legal-hold", "on")
+	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID, "--legal-hold", "on")
 	eventually(t, "the first call's ladder is handed over", func() bool {
-		return !strings.Contains(operator(t, b.dir, 0, "erase", "--number", caller, "--dry-run"), "erased at their end:\n  "+done[1].ID)
+		return !strings.Contains(operator(t, b.dir, 0, "erase", "--url", b.admin, "--number", caller, "--dry-run"), "erased at their end:\n  "+done[1].ID)
 	})
-	out := operator(t, b.dir, 0, "erase", "--number", "00"+digits)
+	out := operator(t, b.dir, 0, "erase", "--url", b.admin, "--number", "00"+digits)
 	for _, says := range []string{"erased: 1 calls, 1 ladders, 2 recordings;", "legal hold, not erased:\n  " + done[0].ID, "at their end:\n  " + id, "log files"} {
 		if !strings.Contains(out, says) {
 			t.Errorf("no %q in %s", says, out)
 		}
 	}
 	live.leaves(agent, up...)
-	operator(t, b.dir, 0, "erase", "--call", done[0].ID, "--legal-hold", "off")
-	operator(t, b.dir, 0, "erase", "--call", done[0].ID)
+	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID, "--legal-hold", "off")
+	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID)
 	eventually(t, "the live call is erased, too", func() bool {
 		text, _ := os.ReadFile(filepath.Join(b.dir, "flowbridge.db.erasures.jsonl"))
 		return len(b.cdrList()) == 0 && bytes.Contains(text, []byte(`"by":"end of the call","call":"`+id+`","calls":1,"ladders":1,"recordings":2`))
