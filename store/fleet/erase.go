@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -23,26 +24,26 @@ const (
 	addMember    = `INSERT INTO flowbridge_members AS m (id, name, seen_at) VALUES ($1, $2, now())
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = now() WHERE m.seen_at < now() - interval '1 hour'`
 	// addErasure waits for all nodes but this one.
-	addErasure = `INSERT INTO flowbridge_erasures (id, call, salt, proof, number, waits)
+	addErasure = `INSERT INTO flowbridge_erasures (id, calls, salt, proof, number, waits)
 		SELECT $1, $2, $3, $4, $5, array_agg(id) FROM flowbridge_members WHERE id <> $6 AND seen_at > now() - interval '90 days'
 		HAVING count(*) > 0`
-	myErasures = `SELECT id, call, salt, proof, number FROM flowbridge_erasures WHERE $1 = ANY(waits)`
+	myErasures = `SELECT id, calls, salt, proof, number FROM flowbridge_erasures WHERE $1 = ANY(waits)`
 	confirm    = `UPDATE flowbridge_erasures SET waits = array_remove(waits, $2) WHERE id = $1`
 	forgetDone = `DELETE FROM flowbridge_erasures WHERE waits = '{}' OR at < now() - interval '90 days'`
 	// selectWaits has the names of the nodes that erasures wait for.
 	selectWaits = `SELECT DISTINCT left(name, 64) FROM flowbridge_erasures, unnest(waits) AS w JOIN flowbridge_members AS m ON m.id = w ORDER BY 1`
 )
 
-// Subject says what to erase: a call, or the calls with a number.
+// Subject says what to erase: calls, or the calls with a number.
 type Subject struct {
-	Call string // its id, or empty
+	Calls []string // their ids, or nil
 	// Is reports whether digits are the number's. They have neither + nor 00 before them.
 	Is func(digits string) bool
 }
 
 // Of reports whether a record is the subject's.
 func (s Subject) Of(r *record.Record) bool {
-	return s.Call != "" && r.ID == s.Call || s.Call == "" && r.HasNumber(s.Is)
+	return slices.Contains(s.Calls, r.ID) || s.Calls == nil && r.HasNumber(s.Is)
 }
 
 // keyed returns the hash of a number with a key that the database does not have: its password.
@@ -72,10 +73,10 @@ func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []strin
 		salt := make([]byte, sha256.Size)
 		_, _ = rand.Read(salt) // never fails
 		var number []byte
-		if s.Call == "" {
+		if s.Calls == nil {
 			number = f.keyed(salt, digits)
 		}
-		_, err = tx.Exec(ctx, addErasure, uuid.New(), s.Call, salt, f.keyed(salt, ""), append([]byte{}, number...), f.own)
+		_, err = tx.Exec(ctx, addErasure, uuid.New(), s.Calls, salt, f.keyed(salt, ""), number, f.own)
 		return err
 	})
 	return records, explain(err)
@@ -86,8 +87,8 @@ func find(ctx context.Context, tx pgx.Tx, s Subject, digits string) (ids []strin
 	if _, err := tx.Exec(ctx, `SET LOCAL statement_timeout = '10min'`); err != nil {
 		return nil, err
 	}
-	where, arg := `id = $1`, s.Call
-	if s.Call == "" {
+	where, arg := `id = ANY($1)`, any(s.Calls)
+	if s.Calls == nil {
 		where, arg = `record::text ~ $1`, strings.Join(strings.Split(digits, ""), `[^0-9A-Za-z]*`)
 	}
 	rows, _ := tx.Query(ctx, `SELECT id, record FROM flowbridge_calls AS c WHERE `+where+notHeld, arg) // they return the error
@@ -151,7 +152,7 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 			err = errors.Join(err, fmt.Errorf("erasure %s: %w", e.ID, errPassword))
 			continue
 		}
-		ids, failed := f.erase(ctx, Subject{Call: e.Call, Is: func(digits string) bool {
+		ids, failed := f.erase(ctx, Subject{Calls: e.Calls, Is: func(digits string) bool {
 			return hmac.Equal(f.keyed(e.Salt, digits), e.Number)
 		}})
 		if failed == nil {
@@ -173,7 +174,7 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 // erasure is a row that waits for this node.
 type erasure struct {
 	ID                  uuid.UUID
-	Call                string
+	Calls               []string
 	Salt, Proof, Number []byte
 }
 

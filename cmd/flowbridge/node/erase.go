@@ -27,8 +27,6 @@ type eraser struct {
 
 	mu    sync.Mutex // held while calls are erased, held or freed
 	holds atomic.Pointer[[]string]
-
-	failed bool // a call that was live is not erased at its end yet; used by look
 }
 
 func (e *eraser) open(ctx context.Context, n *Node) error {
@@ -41,31 +39,34 @@ func (e *eraser) open(ctx context.Context, n *Node) error {
 // held returns the calls under a legal hold.
 func (e *eraser) held() []string { return *e.holds.Load() }
 
-// scrubTimeout bounds how long an erasure waits for readers of old data, like a backup.
-const scrubTimeout = 30 * time.Second
-
 // Erase erases a number or a call here, and has the fleet erase it.
 func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (admin.Erasure, error) {
 	if r.LegalHold != nil {
 		err := e.hold(ctx, by, r.Call, *r.LegalHold)
 		return admin.Erasure{Held: e.held()}, err
 	}
-	s := fleet.Subject{Call: r.Call, Is: func(digits string) bool { return digits == r.Number }}
+	s := fleet.Subject{Is: func(digits string) bool { return digits == r.Number }}
+	if r.Call != "" {
+		s.Calls = []string{r.Call}
+	}
+	return e.everywhere(ctx, by, s, r.Number, r.DryRun)
+}
+
+func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, digits string, dry bool) (done admin.Erasure, err error) {
 	if e.fleet != nil { // without its database nothing is erased: a later try would miss what only this node can find
 		if _, err := e.fleet.Waits(ctx); err != nil {
-			return admin.Erasure{}, err
+			return done, err
 		}
 	}
-	done, ids, err := e.here(ctx, s, r.DryRun)
+	done, ids, err := e.here(ctx, s, dry)
 	if e.fleet != nil && err == nil {
-		done.Fleet, err = e.fleet.Erase(ctx, s, r.Number, ids, r.DryRun)
+		done.Fleet, err = e.fleet.Erase(ctx, s, digits, ids, dry)
 		if err == nil {
 			done.Waits, err = e.fleet.Waits(ctx)
 		}
 	}
-	done.Unreached = e.unreached()
-	if !r.DryRun {
-		err = errors.Join(err, e.note(by, r.Call, "erased", &done, err))
+	if done.Unreached = e.unreached(); !dry {
+		err = errors.Join(err, e.note(by, s.Calls, "erased", &done, err))
 	}
 	return done, err
 }
@@ -73,26 +74,25 @@ func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (
 // ofOthers erases what another node was asked to erase.
 func (e *eraser) ofOthers(ctx context.Context, s fleet.Subject) (ids []string, err error) {
 	done, ids, err := e.here(ctx, s, false)
-	return ids, errors.Join(err, e.note("fleet", s.Call, "erased", &done, err))
+	return ids, errors.Join(err, e.note("fleet", s.Calls, "erased", &done, err))
 }
 
 // here erases what this node has of a subject. Live calls are erased at their end.
 func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admin.Erasure, ids []string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	done.DryRun = dry
-	if e.server != nil {
+	if done.DryRun = dry; e.server != nil {
 		for _, c := range e.server.Live(ctx) {
-			if s.Of(&c.Record) || s.Call == "" && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is) {
+			if s.Of(&c.Record) || s.Calls == nil && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is) {
 				done.Live = append(done.Live, c.Record.ID)
 			}
 		}
 	}
-	if err := e.store.Flush(ctx); err != nil { // calls that have just ended
+	if err := e.store.Flush(ctx); err != nil { // of calls that have just ended
 		return done, nil, err
 	}
 	var files []string
-	err = record.Each(ctx, e.store, record.Filter{ID: s.Call}, func(r record.Record) error {
+	look := func(r record.Record) error {
 		switch {
 		case !s.Of(&r) && !e.transferred(ctx, &r, s):
 		case slices.Contains(e.held(), r.ID):
@@ -102,13 +102,21 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 		default:
 			ids = append(ids, r.ID)
 			for _, f := range r.Recordings {
-				if f.File != "" {
-					files = append(files, f.File)
-				}
+				files = append(files, f.File)
 			}
 		}
 		return nil
-	})
+	}
+	if s.Calls == nil {
+		err = record.Each(ctx, e.store, record.Filter{}, look)
+	}
+	for _, id := range s.Calls {
+		if r, ok, getErr := e.store.Get(ctx, id); ok {
+			_ = look(r) // it has no error
+		} else {
+			err = errors.Join(err, getErr)
+		}
+	}
 	if done.Calls, done.Recordings = int64(len(ids)), int64(len(files)); err != nil || dry {
 		return done, ids, err
 	}
@@ -131,7 +139,7 @@ func (e *eraser) lives(ctx context.Context, id string) bool {
 
 // transferred reports whether the subject's number was the destination of a transfer, which only the ladder says.
 func (e *eraser) transferred(ctx context.Context, r *record.Record, s fleet.Subject) bool {
-	if s.Call != "" || !slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Reason == record.ReasonTransfer }) {
+	if s.Calls != nil || !slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Reason == record.ReasonTransfer }) {
 		return false
 	}
 	said, err := e.ladders.of(ctx, r.ID)
@@ -146,8 +154,8 @@ func (e *eraser) transferred(ctx context.Context, r *record.Record, s fleet.Subj
 func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []string) (err error) {
 	done.Recordings = 0
 	for _, name := range files {
-		if e.archive == nil {
-			break
+		if e.archive == nil || name == "" {
+			continue
 		}
 		was, err := e.archive.Remove(name)
 		if err != nil {
@@ -157,36 +165,36 @@ func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []s
 			done.Recordings++
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, scrubTimeout+time.Duration(len(ids))*10*time.Millisecond)
-	defer cancel()
 	if e.ladders.kept != nil {
 		if done.Ladders, err = e.ladders.kept.Erase(ctx, ids); err != nil {
 			return err
 		}
 	}
-	if done.Calls, err = e.store.Erase(ctx, ids); err != nil {
+	if done.Calls, err = e.store.Erase(ctx, ids); err != nil || len(ids) == 0 {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, scrubTimeout)
+	defer cancel()
 	return e.store.Scrub(ctx)
 }
+
+// scrubTimeout bounds how long an erasure waits for readers of old data, like a backup.
+const scrubTimeout = 2 * time.Minute
 
 // hold sets or lifts the legal hold of a call that this node has.
 func (e *eraser) hold(ctx context.Context, by, id string, on bool) error {
 	_, found, err := e.store.Get(ctx, id)
-	if err == nil && !found && e.server != nil {
-		_, found = e.server.Find(ctx, id)
-	}
-	if err == nil && on && !found {
+	if found = found || e.lives(ctx, id); err == nil && on && !found {
 		return &admin.RefusedError{
 			Status: http.StatusNotFound, Problem: "this node has no call " + id,
 			Remedy: "take an id from flowbridge cdr list, and ask the node of its record",
 		}
 	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if err == nil && e.fleet != nil {
 		err = e.fleet.Hold(ctx, id, on)
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
 	if err == nil {
 		var ids []string
 		if ids, err = e.store.NoteIDs(ctx, store.NoteHeld, on, id); err == nil {
@@ -197,39 +205,43 @@ func (e *eraser) hold(ctx context.Context, by, id string, on bool) error {
 	if on {
 		what = "legal hold set"
 	}
-	return errors.Join(err, e.note(by, id, what, &admin.Erasure{Held: []string{id}}, err))
+	return errors.Join(err, e.note(by, []string{id}, what, &admin.Erasure{Held: []string{id}}, err))
 }
 
-// look erases the calls that were live at an erasure, and are over.
-func (e *eraser) look(ctx context.Context) {
-	ids, err := e.store.NotedIDs(ctx, store.NoteErase)
-	for _, id := range ids {
-		if e.lives(ctx, id) {
-			continue
+// eraseEvery is how often calls are looked for that were live at an erasure, and are over.
+const eraseEvery = 5 * time.Second
+
+// run erases these calls.
+func (e *eraser) run(ctx context.Context) {
+	said := false
+	every(ctx, eraseEvery, func() {
+		ids, err := e.store.NotedIDs(ctx, store.NoteErase)
+		ids = slices.DeleteFunc(ids, func(id string) bool { return e.lives(ctx, id) })
+		if err == nil && len(ids) > 0 {
+			var done admin.Erasure
+			if done, err = e.everywhere(ctx, "end of the call", fleet.Subject{Calls: ids}, "", false); err == nil {
+				ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(done.Live, id) })
+				_, err = e.store.NoteIDs(ctx, store.NoteErase, false, ids...)
+			}
 		}
-		done, eraseErr := e.Erase(ctx, "end of the call", admin.ErasureRequest{Call: id})
-		if err = errors.Join(err, eraseErr); eraseErr == nil && len(done.Live) == 0 {
-			_, noteErr := e.store.NoteIDs(ctx, store.NoteErase, false, id)
-			err = errors.Join(err, noteErr)
+		if err != nil && !said && ctx.Err() == nil {
+			e.log.Warn().Err(err).Msg("not erased: it is tried again")
 		}
-	}
-	if err != nil && !e.failed && ctx.Err() == nil {
-		e.log.Warn().Err(err).Msg("not erased: it is tried again")
-	}
-	e.failed = err != nil
+		said = err != nil
+	})
 }
 
 // note writes a line into the log, and into the file of erasures, which outlives the log. It has no number.
-func (e *eraser) note(by, call, what string, done *admin.Erasure, failed error) error {
+func (e *eraser) note(by string, calls []string, what string, done *admin.Erasure, failed error) error {
 	if done.Calls+int64(len(done.Held)+len(done.Live)) == 0 {
-		call = "" // it may be anything
+		calls = nil // they may be anything
 	}
 	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
 	for _, to := range []zerolog.Logger{e.log, zerolog.New(f).With().Timestamp().Logger()} {
-		to.Info().Err(failed).Str("by", by).Str("call", call).Int64("calls", done.Calls).Int64("ladders", done.Ladders).
+		to.Info().Err(failed).Str("by", by).Strs("asked", calls).Int64("calls", done.Calls).Int64("ladders", done.Ladders).
 			Int64("recordings", done.Recordings).Int64("fleet", done.Fleet).Strs("held", done.Held).Strs("live", done.Live).
 			Strs("waits", done.Waits).Msg(what)
 	}
@@ -240,8 +252,8 @@ func (e *eraser) note(by, call, what string, done *admin.Erasure, failed error) 
 func (e *eraser) unreached() []string {
 	cfg := e.config()
 	all := []string{"log files, which have numbers in call ended", "backups", "the carriers and platforms of the calls"}
-	for _, w := range hooksOf(cfg) {
-		all = append(all, "the receiver of webhook "+w.Name)
+	for i := range cfg.Webhooks {
+		all = append(all, "the receiver of webhook "+cfg.Webhooks[i].Name)
 	}
 	if cfg.Telemetry.HEP.On() {
 		all = append(all, "the SIP mirror at "+cfg.Telemetry.HEP.To)

@@ -326,6 +326,7 @@ func (n *Node) tendAll(ctx context.Context) {
 	n.add(part{gauges: stalls.gauges, begin: func() {
 		tended.Go(func() { stalls.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
+		tended.Go(func() { n.eraser.run(ctx) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { purgeHourly(ctx, n.store, func() time.Duration { return n.config().Store.Keep }, &n.log) })
 	}, close: func() error { tended.Wait(); return nil }})
@@ -412,7 +413,6 @@ func (n *Node) tend(ctx context.Context) {
 				Msg("records can't be read: they are left out of lists")
 		}
 		n.ladders.look()
-		n.eraser.look(ctx)
 	}
 	look()
 	every(ctx, aliveEvery, look)

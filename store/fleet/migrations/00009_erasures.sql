@@ -1,12 +1,12 @@
 -- +goose Up
--- An erasure waits here until each node in waits has erased what it has. It has the id of a call, or a number as a hash:
+-- An erasure waits here until each node in waits has erased what it has. It has the ids of calls, or a number as a hash:
 -- its key is made of salt and of the password of this database, which is not in it. proof shows who has the same one.
 CREATE TABLE flowbridge_erasures (
     id     uuid PRIMARY KEY,
-    call   text NOT NULL,
+    calls  text[],
     salt   bytea NOT NULL,
     proof  bytea NOT NULL,
-    number bytea NOT NULL,
+    number bytea,
     waits  text[] NOT NULL,
     at     timestamptz NOT NULL DEFAULT now()
 );
