@@ -114,7 +114,7 @@ func copyPages(ctx context.Context, db *sql.DB, to *tar.Writer, name string, s *
 // isRecording reports whether a file below the directory of recordings is a finished recording.
 func isRecording(name string) bool { return path.Ext(name) == ".wav" || path.Ext(name) == ".pcapng" }
 
-// copyRecordings writes the finished recordings of a directory. It passes over files that are removed before their turn.
+// copyRecordings writes the finished recordings of a directory. It passes over files that are removed meanwhile.
 func copyRecordings(ctx context.Context, dir string, to *tar.Writer) (n int64, err error) {
 	root, err := os.OpenRoot(dir) // a link must not lead out of it
 	if err != nil {
@@ -251,7 +251,8 @@ func (r *restore) take(h *tar.Header, from io.Reader) error {
 	if _, err = io.Copy(f, from); err == nil {
 		err = f.Sync()
 	}
-	return errors.Join(err, f.Close(), in.Chtimes(name+restoring, time.Time{}, h.ModTime)) // recordings have their age from it
+	// The age of a recording counts from its time.
+	return errors.Join(err, f.Close(), in.Chtimes(name+restoring, time.Time{}, h.ModTime))
 }
 
 // check checks the database before it gets its name.

@@ -47,8 +47,8 @@ func (r *Reader) NotedIDs(ctx context.Context, name string) (all []string, err e
 	return all, err
 }
 
-// Erase deletes the records of calls, with their reports and outbox items, unless they are under a legal hold. It returns
-// the number of records. Few calls at a time are deleted, so that the writes of others get in between.
+// Erase deletes the records of calls that are not under a legal hold, with their reports and outbox items, and returns
+// the number of records. It deletes few at a time, so that calls' writes get in between.
 func (s *Store) Erase(ctx context.Context, ids []string) (erased int64, err error) {
 	for some := range slices.Chunk(ids, purgeStep) {
 		text, err := json.Marshal(some)

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// What is deleted is overwritten (secure_delete). But when SQLite moves rows between pages, it leaves their bytes in the
-// unallocated part of a page, and old pages are in its log. Scrub removes both. Tests: TestEraseLeavesNothing.
+// What is deleted is overwritten (secure_delete). But when SQLite moves rows between pages, it leaves their bytes in
+// the unallocated part of a page, and old pages are in its log. Tests: TestEraseLeavesNothing.
 
-// Scrub returns when neither the database, nor its log, nor the journal has anything of deleted rows and finished calls.
+// Scrub returns when the database, its log and the journal have nothing of deleted rows and finished calls any more.
 func (s *Store) Scrub(ctx context.Context) error {
 	s.journal.renew()
 	return scrub(ctx, s.path, s.pool(), func(run func(context.Context, *sql.Conn) error) error {

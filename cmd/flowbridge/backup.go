@@ -16,8 +16,11 @@ import (
 	"flowbridge/store"
 )
 
-// ofBackup makes a command one that reads or writes a backup. run gets the passphrase, or "".
-func ofBackup(c *cobra.Command, run func(ctx context.Context, file, secret string, cfg *config.Config) error) *cobra.Command {
+// backupRun reads or writes a backup. secret is the passphrase, or "".
+type backupRun func(ctx context.Context, file, secret string, cfg *config.Config) error
+
+// ofBackup makes a command run with a backup's file.
+func ofBackup(c *cobra.Command, run backupRun) *cobra.Command {
 	c.Args = cli.Args(cobra.ExactArgs(1))
 	file := cli.ConfigFlag(c)
 	passphrase := c.Flags().String("passphrase-file", "", "file with the passphrase, in one line without spaces")
@@ -136,9 +139,9 @@ func restoreCommand() *cobra.Command {
 		}
 		host, _ := os.Hostname() // for people
 		_, err = fmt.Fprintf(c.OutOrStdout(), `%s: %s, as of %s
-The records keep the name of their node. New calls get the name in fleet.node, or without it the host's, %s. The key is the
-old node's: in a fleet this node is that one, so never start both. What waited then for webhooks or a fleet is sent again, under
-the same ids. What was erased since is here again: erase it again.
+The records keep the name of their node. New calls get the name in fleet.node, or without it the host's, %s.
+The key is the old node's: in a fleet this node is that one, so never start both. What waited then for webhooks or a
+fleet is sent again, under the same ids. What was erased since is here again: erase it again.
 `, cfg.Store.Path, saved(made), made.At.UTC().Format(time.RFC3339), host)
 		return err
 	})

@@ -254,7 +254,8 @@ func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone 
 
 // held reports whether a recording's call is under a legal hold.
 func (a *Archive) held(name string) bool {
-	return a.cfg.Held != nil && slices.ContainsFunc(a.cfg.Held(), func(id string) bool { return strings.Contains(name, id) })
+	in := func(id string) bool { return strings.Contains(name, id) }
+	return a.cfg.Held != nil && slices.ContainsFunc(a.cfg.Held(), in)
 }
 
 // removeEmpty removes the directory of a day, its month and its year if they are empty.

@@ -25,13 +25,14 @@ const (
 		ON CONFLICT (id) DO UPDATE SET name = excluded.name, seen_at = now() WHERE m.seen_at < now() - interval '1 hour'`
 	// addErasure waits for all nodes but this one.
 	addErasure = `INSERT INTO flowbridge_erasures (id, calls, salt, proof, number, waits)
-		SELECT $1, $2, $3, $4, $5, array_agg(id) FROM flowbridge_members WHERE id <> $6 AND seen_at > now() - interval '90 days'
-		HAVING count(*) > 0`
+		SELECT $1, $2, $3, $4, $5, array_agg(id) FROM flowbridge_members
+		WHERE id <> $6 AND seen_at > now() - interval '90 days' HAVING count(*) > 0`
 	myErasures = `SELECT id, calls, salt, proof, number FROM flowbridge_erasures WHERE $1 = ANY(waits)`
 	confirm    = `UPDATE flowbridge_erasures SET waits = array_remove(waits, $2) WHERE id = $1`
 	forgetDone = `DELETE FROM flowbridge_erasures WHERE waits = '{}' OR at < now() - interval '90 days'`
 	// selectWaits has the names of the nodes that erasures wait for.
-	selectWaits = `SELECT DISTINCT left(name, 64) FROM flowbridge_erasures, unnest(waits) AS w JOIN flowbridge_members AS m ON m.id = w ORDER BY 1`
+	selectWaits = `SELECT DISTINCT left(name, 64) FROM flowbridge_erasures, unnest(waits) AS w
+		JOIN flowbridge_members AS m ON m.id = w ORDER BY 1`
 )
 
 // Subject says what to erase: calls, or the calls with a number.
@@ -55,7 +56,7 @@ func (f *Fleet) keyed(salt []byte, number string) []byte {
 
 // Erase deletes the records of a subject from the fleet's database, and has the other nodes erase what they have.
 // ids are the calls that this node has found; digits are the number's, if there is one. dry only counts.
-func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []string, dry bool) (records int64, err error) {
+func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []string, dry bool) (n int64, err error) {
 	f.draining.Lock() // a record on its way would come back
 	defer f.draining.Unlock()
 	if err := f.ready(ctx); err != nil {
@@ -63,11 +64,11 @@ func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []strin
 	}
 	err = pgx.BeginFunc(ctx, f.pool, func(tx pgx.Tx) error {
 		found, err := find(ctx, tx, s, digits)
-		records = int64(len(found))
+		n = int64(len(found))
 		if dry || err != nil {
 			return err
 		}
-		if records, err = f.remove(ctx, tx, append(found, ids...)); err != nil {
+		if n, err = f.remove(ctx, tx, append(found, ids...)); err != nil {
 			return err
 		}
 		salt := make([]byte, sha256.Size)
@@ -79,7 +80,7 @@ func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []strin
 		_, err = tx.Exec(ctx, addErasure, uuid.New(), s.Calls, salt, f.keyed(salt, ""), number, f.own)
 		return err
 	})
-	return records, explain(err)
+	return n, explain(err)
 }
 
 // find returns the calls of a subject in the database, which may have more of them than the nodes.
@@ -91,7 +92,8 @@ func find(ctx context.Context, tx pgx.Tx, s Subject, digits string) (ids []strin
 	if s.Calls == nil {
 		where, arg = `record::text ~ $1`, strings.Join(strings.Split(digits, ""), `[^0-9A-Za-z]*`)
 	}
-	rows, _ := tx.Query(ctx, `SELECT id, record FROM flowbridge_calls AS c WHERE `+where+notHeld, arg) // they return the error
+	const query = `SELECT id, record FROM flowbridge_calls AS c WHERE `
+	rows, _ := tx.Query(ctx, query+where+notHeld, arg) // the rows return the error
 	var id string
 	var text []byte
 	_, err = pgx.ForEachRow(rows, []any{&id, &text}, func() error {
@@ -178,4 +180,5 @@ type erasure struct {
 	Salt, Proof, Number []byte
 }
 
-var errPassword = errors.New("it was ordered at a node whose dsn_file has another password: give all nodes the same, and order it again")
+var errPassword = errors.New(
+	"it was ordered at a node whose dsn_file has another password: give all nodes the same, and order it again")

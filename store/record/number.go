@@ -33,4 +33,5 @@ func NumberIn(text string, is func(digits string) bool) bool {
 		slices.ContainsFunc(strings.FieldsFunc(separators.Replace(text), other), found)
 }
 
-var separators = strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "", "/", "", "\u00a0", "") //nolint:gochecknoglobals // constant
+var separators = strings.NewReplacer( //nolint:gochecknoglobals // constant
+	" ", "", "-", "", "(", "", ")", "", ".", "", "/", "", "\u00a0", "")

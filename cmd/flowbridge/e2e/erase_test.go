@@ -73,7 +73,7 @@ func TestErase(t *testing.T) {
 	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID, "--legal-hold", "off")
 	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID)
 	eventually(t, "the live call is erased, too", func() bool {
-		text, _ := os.ReadFile(filepath.Join(b.dir, "flowbridge.db.erasures.jsonl"))
+		text, _ := os.ReadFile(filepath.Join(b.dir, "calls.db.erasures.jsonl"))
 		return len(b.cdrList()) == 0 && bytes.Contains(text, []byte(`"by":"end of the call","asked":["`+id+`"],"calls":1,"ladders":1,"recordings":2`))
 	})
 	must(t, filepath.WalkDir(b.dir, func(name string, d os.DirEntry, err error) error {

@@ -52,7 +52,9 @@ func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (
 	return e.everywhere(ctx, by, s, r.Number, r.DryRun)
 }
 
-func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, digits string, dry bool) (done admin.Erasure, err error) {
+// everywhere erases a subject here and in the fleet. digits are the number's, if there is one.
+func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, digits string, dry bool,
+) (done admin.Erasure, err error) {
 	if e.fleet != nil { // without its database nothing is erased: a later try would miss what only this node can find
 		if _, err := e.fleet.Waits(ctx); err != nil {
 			return done, err
@@ -83,7 +85,8 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 	defer e.mu.Unlock()
 	if done.DryRun = dry; e.server != nil {
 		for _, c := range e.server.Live(ctx) {
-			if s.Of(&c.Record) || s.Calls == nil && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is) {
+			transferred := s.Calls == nil && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is)
+			if transferred || s.Of(&c.Record) {
 				done.Live = append(done.Live, c.Record.ID)
 			}
 		}
@@ -91,7 +94,20 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 	if err := e.store.Flush(ctx); err != nil { // of calls that have just ended
 		return done, nil, err
 	}
-	var files []string
+	files, ids, err := e.find(ctx, s, &done)
+	if done.Calls, done.Recordings = int64(len(ids)), int64(len(files)); err != nil || dry {
+		return done, ids, err
+	}
+	if len(done.Live) > 0 {
+		if _, err := e.store.NoteIDs(ctx, store.NoteErase, true, done.Live...); err != nil {
+			return done, nil, err
+		}
+	}
+	return done, ids, e.remove(ctx, &done, ids, files)
+}
+
+// find returns the finished calls of a subject with the files of their recordings.
+func (e *eraser) find(ctx context.Context, s fleet.Subject, done *admin.Erasure) (files, ids []string, err error) {
 	look := func(r record.Record) error {
 		switch {
 		case !s.Of(&r) && !e.transferred(ctx, &r, s):
@@ -111,21 +127,12 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 		err = record.Each(ctx, e.store, record.Filter{}, look)
 	}
 	for _, id := range s.Calls {
-		if r, ok, getErr := e.store.Get(ctx, id); ok {
+		r, ok, getErr := e.store.Get(ctx, id)
+		if err = errors.Join(err, getErr); ok {
 			_ = look(r) // it has no error
-		} else {
-			err = errors.Join(err, getErr)
 		}
 	}
-	if done.Calls, done.Recordings = int64(len(ids)), int64(len(files)); err != nil || dry {
-		return done, ids, err
-	}
-	if len(done.Live) > 0 {
-		if _, err := e.store.NoteIDs(ctx, store.NoteErase, true, done.Live...); err != nil {
-			return done, nil, err
-		}
-	}
-	return done, ids, e.remove(ctx, &done, ids, files)
+	return files, ids, err
 }
 
 // lives reports whether a call is live, or has a ladder that is not handed over yet.
@@ -139,7 +146,8 @@ func (e *eraser) lives(ctx context.Context, id string) bool {
 
 // transferred reports whether the subject's number was the destination of a transfer, which only the ladder says.
 func (e *eraser) transferred(ctx context.Context, r *record.Record, s fleet.Subject) bool {
-	if s.Calls != nil || !slices.ContainsFunc(r.Attempts, func(a record.Attempt) bool { return a.Reason == record.ReasonTransfer }) {
+	wasTransfer := func(a record.Attempt) bool { return a.Reason == record.ReasonTransfer }
+	if s.Calls != nil || !slices.ContainsFunc(r.Attempts, wasTransfer) {
 		return false
 	}
 	said, err := e.ladders.of(ctx, r.ID)
