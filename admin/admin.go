@@ -73,6 +73,8 @@ type Options struct {
 	Troubles func() []string
 	// Operator drains and reloads. If it is nil, /api/drain and /api/reload don't exist.
 	Operator Operator
+	// Eraser erases calls. If it is nil, /api/erasures doesn't exist.
+	Eraser Eraser
 	// Seats takes and moves the node's seat. If it is nil, the node has no seat.
 	Seats Seats
 	// Control places calls and gives orders to live calls. If it is nil, these paths don't exist.
@@ -159,6 +161,9 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))
 		mux.HandleFunc("/api/upgrade", a.operate(a.upgrade))
+	}
+	if a.Eraser != nil {
+		mux.HandleFunc("/api/erasures", a.operateAs(a.erase))
 	}
 	mux.HandleFunc("/debug/pprof/", a.profiles())
 	a.servePage(mux)

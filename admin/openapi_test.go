@@ -46,7 +46,7 @@ func everything() Options {
 	opts.Operator, opts.Control, opts.Recordings = &fakeOperator{}, &fakeControl{}, fakeFiles{}
 	opts.Registrations = func() Registrations { return Registrations{Outgoing: []Outgoing{}, Incoming: []Incoming{}} }
 	opts.Figures, opts.Leveller, opts.Events = fakeFigures{}, &fakeLeveller{}, NewEvents(EventSources{})
-	opts.Report, opts.Nodes, opts.Seats = fakeReport, &fakeNodes{}, fakeSeats{}
+	opts.Report, opts.Nodes, opts.Seats, opts.Eraser = fakeReport, &fakeNodes{}, fakeSeats{}, fakeEraser{}
 	opts.Metrics, opts.Ladders = http.NotFoundHandler(), noLadders{}
 	return opts
 }

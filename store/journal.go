@@ -43,6 +43,7 @@ type journal struct {
 	old      *journalSegment // the previous file, as long as live calls have their last entry there
 	held     bool            // old must stay, because its process may continue
 	unopened bool            // a file of an earlier process could not be opened
+	renews   bool            // live calls move to a new file now, so that nothing is left of others
 	writing  bool            // a caller is writing to file
 	landed   chan struct{}   // closed at the end of that write; nil if no caller waits for it
 	late     bool            // a caller has timed out waiting for that write
@@ -368,6 +369,20 @@ func (j *journal) moves() bool {
 	return j.old != nil
 }
 
+// renew makes the next tends move the live calls to a new file and remove the old one.
+func (j *journal) renew() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.renews = true
+}
+
+// renewing reports whether finished calls may be in a file that renew replaces.
+func (j *journal) renewing() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.file != nil && (j.renews || j.old != nil)
+}
+
 // wait returns when all entries so far are in the file or can't be written.
 func (j *journal) wait(ctx context.Context) error {
 	j.mu.Lock()
@@ -410,7 +425,7 @@ func (j *journal) tend() error {
 	}
 	j.err = nil // the error of the last try; a caller that is writing sets it again
 	j.write()
-	if j.file.f == nil || j.old == nil && (j.file.written > max(journalFile, 4*j.size) || j.removed()) {
+	if j.file.f == nil || j.old == nil && (j.renews || j.file.written > max(journalFile, 4*j.size) || j.removed()) {
 		j.turn()
 	}
 	if j.old != nil && !j.held {

@@ -102,7 +102,7 @@ func (j *journal) turn() {
 	}
 	next.end += now.end - now.written
 	now.end = now.written
-	j.file = next
+	j.file, j.renews = next, false
 	if now.f != nil {
 		j.old = now
 	}

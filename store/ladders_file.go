@@ -59,7 +59,7 @@ func tryLadderFile(ctx context.Context, path string) (_ *ladderFile, err error) 
 	// The driver runs pragmas in alphabetical order, and _journal_mode after them. From then on, a file keeps its page
 	// size.
 	name := dsn(path, "rw", "page_size("+strconv.Itoa(laddersPage)+")", "synchronous(NORMAL)",
-		"journal_size_limit(67108864)")
+		"journal_size_limit(67108864)", "secure_delete(1)")
 	f.write, err = openDB(name + "&_journal_mode=WAL")
 	if err != nil {
 		return nil, err

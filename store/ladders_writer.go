@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -159,13 +160,18 @@ const laddersStep = 100
 
 // purge removes ladders that are too old, and the oldest if the file is too large. SQLite reuses their pages.
 func (w *ladderWriter) purge(ctx context.Context, now time.Time) error {
+	held := []byte("[]")
+	if w.of.Held != nil {
+		held, _ = json.Marshal(w.of.Held()) // a list of strings
+	}
+	oldest := `DELETE FROM ladders WHERE n IN (SELECT n FROM ladders WHERE id NOT IN
+		(SELECT value FROM json_each(?) WHERE value IS NOT NULL) ORDER BY n LIMIT ?)`
 	if now.Sub(w.checked) >= laddersPurgeEvery {
 		w.checked = now
 		before := record.TimeOf(now.Add(-w.of.Keep)).String()
 		for n := int64(laddersStep); n == laddersStep; {
 			var err error
-			n, err = w.remove(ctx, `DELETE FROM ladders WHERE n IN (SELECT n FROM ladders ORDER BY n LIMIT ?) AND at < ?`,
-				laddersStep, before)
+			n, err = w.remove(ctx, oldest+` AND at < ?`, string(held), laddersStep, before)
 			if err != nil {
 				return err
 			}
@@ -176,7 +182,7 @@ func (w *ladderWriter) purge(ctx context.Context, now time.Time) error {
 		if err != nil || size <= w.of.MaxSize {
 			return err
 		}
-		n, err := w.remove(ctx, `DELETE FROM ladders WHERE n IN (SELECT n FROM ladders ORDER BY n LIMIT ?)`, laddersStep)
+		n, err := w.remove(ctx, oldest, string(held), laddersStep)
 		if err != nil || n == 0 {
 			return err
 		}

@@ -25,6 +25,7 @@ var migrations embed.FS
 var (
 	errLocked = errors.New("database is in use by another process")
 	errNewer  = errors.New("database was written by a newer version of flowbridge")
+	errOlder  = errors.New("database was written by an older version of flowbridge")
 	// errCorrupt means that the file is not a SQLite database, or is damaged.
 	errCorrupt  = errors.New("file is not a readable database")
 	errForeign  = errors.New("database belongs to another program")
@@ -111,7 +112,7 @@ func create(path string) error {
 // the setting has no effect on an existing file.
 func openWriter(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := openDB(dsn(path, "rwc", "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(NORMAL)",
-		"journal_size_limit(67108864)", "wal_autocheckpoint(4000)", "foreign_keys(1)"))
+		"journal_size_limit(67108864)", "wal_autocheckpoint(4000)", "foreign_keys(1)", "secure_delete(1)"))
 	if err != nil {
 		return nil, fmt.Errorf("store %s: %w", path, err)
 	}
@@ -169,13 +170,9 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 }
 
 // newestSchema returns the schema version after all migrations.
-func newestSchema(db *sql.DB) (int64, error) {
-	p, err := provider(db)
-	if err != nil {
-		return 0, err
-	}
-	sources := p.ListSources()
-	return sources[len(sources)-1].Version, nil
+func newestSchema() int64 {
+	files, _ := fs.Glob(migrations, "migrations/*.sql") // fails only for a bad pattern
+	return int64(len(files))
 }
 
 // isDamaged reports whether an error means that the file is not a database, or is damaged.

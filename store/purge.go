@@ -18,12 +18,12 @@ const purgeStep = 250
 func (s *Store) Purge(ctx context.Context, olderThan time.Time) (int64, error) {
 	limit := record.TimeOf(olderThan).String()
 	calls, err := s.inSteps(ctx, "purge",
-		`DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? ORDER BY started_at LIMIT ?)`, limit)
+		`DELETE FROM calls WHERE rowid IN (SELECT rowid FROM calls WHERE started_at < ? AND id NOT IN `+heldIDs+` ORDER BY started_at LIMIT ?)`, limit)
 	if err != nil {
 		return calls, err
 	}
 	_, err = s.inSteps(ctx, "purge",
-		`DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? ORDER BY received_at LIMIT ?)`, limit)
+		`DELETE FROM reports WHERE id IN (SELECT id FROM reports WHERE received_at < ? AND id NOT IN `+heldIDs+` ORDER BY received_at LIMIT ?)`, limit)
 	if err != nil {
 		return calls, err
 	}

@@ -118,15 +118,12 @@ func (r *Reader) check(ctx context.Context) error {
 	if err := r.pool().QueryRowContext(ctx, query).Scan(&version); err != nil {
 		return err
 	}
-	newest, err := newestSchema(r.pool())
-	if err != nil {
-		return err
-	}
+	newest := newestSchema()
 	if version > newest {
 		return fmt.Errorf("%w (schema %d, this version knows %d)", errNewer, version, newest)
 	}
 	if version < newest {
-		return fmt.Errorf("database has schema %d and this version reads %d; start the server of this version once",
+		return fmt.Errorf("%w: it has schema %d and this version reads %d; start the server of this version once", errOlder,
 			version, newest)
 	}
 	return nil

@@ -32,8 +32,10 @@ func command() *cobra.Command {
 	root := cli.Root()
 	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(),
 		provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(), fleetCommand(),
+		backupCommand(), restoreCommand(),
 		operate.Calls(), operate.Targets(explain.Try()), operate.Trunks(), operate.Log(), operate.Drain(), operate.Reload(),
-		operate.Upgrade(), operate.Seat(), operate.Healthcheck(), schemaCommand(), manCommand(), versionCommand())
+		operate.Upgrade(), operate.Seat(), operate.Healthcheck(), operate.Erase(),
+		schemaCommand(), manCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())
 	return root
 }

@@ -32,6 +32,9 @@ type Config struct {
 	MaxSize int64         // of one file, in bytes
 	Log     zerolog.Logger
 
+	// Held returns the calls under a legal hold, whose files stay. It may be nil.
+	Held func() []string
+
 	// Lock is the lock of the process that this one replaces, from that process's Archive.Lock. The old process finishes
 	// its own files. If Lock is nil, Open locks the directory.
 	Lock *os.File
@@ -135,6 +138,17 @@ func (a *Archive) OpenFile(name string) (*os.File, error) {
 	return f, nil
 }
 
+// Remove removes a finished recording by its File.Name, and reports whether it was there.
+func (a *Archive) Remove(name string) (was bool, err error) {
+	if !namePattern.MatchString(name) {
+		return false, nil
+	}
+	if err := a.dir.files().Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err == nil, err
+	}
+	return false, nil
+}
+
 // Finished returns the size in bytes of a finished recording, and the time when it was last written. Its errors are
 // those of OpenFile.
 func (a *Archive) Finished(name string) (bytes int64, written time.Time, err error) {
@@ -226,7 +240,7 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 
 func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone bool, err error) {
 	info, err := d.Info()
-	if err == nil && !info.ModTime().Before(before) {
+	if err == nil && (!info.ModTime().Before(before) || a.held(name)) {
 		return false, nil
 	}
 	if err == nil {
@@ -236,6 +250,12 @@ func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone 
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// held reports whether a recording's call is under a legal hold.
+func (a *Archive) held(name string) bool {
+	in := func(id string) bool { return strings.Contains(name, id) }
+	return a.cfg.Held != nil && slices.ContainsFunc(a.cfg.Held(), in)
 }
 
 // removeEmpty removes the directory of a day, its month and its year if they are empty.

@@ -41,8 +41,12 @@ const (
 
 // runDrain sends the outbox's items until ctx ends.
 func (f *Fleet) runDrain(ctx context.Context) {
-	wait, size := firstWait, maxBatch
+	wait, size, looked := firstWait, maxBatch, time.Time{}
 	for ctx.Err() == nil {
+		if time.Since(looked) >= lookEvery && f.drainOutage.state() == nil {
+			looked = time.Now()
+			f.eraseOthers(ctx)
+		}
 		changed := f.outbox.OutboxChanged()
 		n, err := f.drainOnce(ctx, size)
 		switch {
@@ -86,6 +90,8 @@ func sleep(ctx context.Context, d time.Duration) {
 
 // drainOnce sends one batch and returns how many items it handled.
 func (f *Fleet) drainOnce(ctx context.Context, size int) (int, error) {
+	f.draining.Lock()
+	defer f.draining.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, batchTimeout)
 	defer cancel()
 	if err := f.ready(ctx); err != nil {

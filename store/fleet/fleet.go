@@ -31,6 +31,8 @@ type Options struct {
 	Key [32]byte
 	// Outbox is the node's own database.
 	Outbox Outbox
+	// Erase erases what this node has of a subject, and returns the calls. If it is nil, erasures wait.
+	Erase func(ctx context.Context, s Subject) (ids []string, err error)
 	// Seat is the seat that the node has or stands by for; nil if there is none.
 	Seat *SeatOptions
 	Log  zerolog.Logger
@@ -48,6 +50,8 @@ type Fleet struct {
 	outbox  Outbox
 	write   func(context.Context, []staged) error
 	numbers func() string
+	own     string // the node's id, as far as no other process has a copy of its database
+	erase   func(context.Context, Subject) ([]string, error)
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -66,6 +70,8 @@ type Fleet struct {
 	prepared  bool       // the tables have this version's schema, as far as is known
 
 	drainOutage, beatOutage outage
+
+	draining sync.Mutex // held while records are sent or erased
 
 	registered registrations
 	beatWithin time.Duration // beatTimeout, or longer in tests for slow machines
@@ -94,10 +100,11 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // hashed, because the key itself is secret
 	f := &Fleet{
 		Reader: reader, log: o.Log, rows: ofRows(o.Log), pool: pool, outbox: o.Outbox,
-		numbers: o.Numbers, beatWithin: beatTimeout,
+		numbers: o.Numbers, erase: o.Erase, beatWithin: beatTimeout,
 		member: member{
 			id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version, api: o.API,
 		},
+		own: hex.EncodeToString(id[:16]),
 		drainOutage: outage{
 			log: o.Log, began: "fleet's database takes no records: they wait",
 			over: "fleet's database takes records again",

@@ -96,7 +96,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 // answer replaces the options that the admin API serves. It adds the options that a standby has, too.
 func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	options.Records, options.Ladders, options.Metrics = n.store, &n.ladders, n.metrics.Handler(n.log)
-	options.Log, options.Operator = n.log, n.operator
+	options.Log, options.Operator, options.Eraser = n.log, n.operator, &n.eraser
 	options.Access = func() admin.Access {
 		now := &n.config().Admin
 		return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local)}

@@ -29,12 +29,14 @@ type ladders struct {
 
 // open opens the file of the ladders, if they are kept. After an error the node continues without
 // ladders.
-func (l *ladders) open(ctx context.Context, cfg *config.Store) {
+func (l *ladders) open(ctx context.Context, cfg *config.Store, held func() []string) {
 	if cfg.Ladders <= 0 {
 		return
 	}
 	at := store.LaddersPath(cfg.Path)
-	kept, setAside, err := store.OpenLadders(ctx, store.LadderOptions{Path: at, Keep: cfg.Ladders, MaxSize: laddersSize})
+	kept, setAside, err := store.OpenLadders(ctx, store.LadderOptions{
+		Path: at, Keep: cfg.Ladders, MaxSize: laddersSize, Held: held,
+	})
 	if setAside != "" {
 		l.log.Warn().Str("file", at).Str("set_aside", setAside).
 			Msg("the file of the ladders was damaged: it is set aside, and a new one begun")

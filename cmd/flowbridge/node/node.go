@@ -63,6 +63,7 @@ type Node struct {
 	events     *admin.Events
 	health     *health
 	requests   admin.Requests
+	eraser     eraser
 
 	stop  context.CancelFunc
 	parts []part // in the order of their start; closed in reverse; constant once the node runs
@@ -197,12 +198,15 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.add(part{close: n.store.Close})
+	if err := n.eraser.open(ctx, n); err != nil {
+		return err
+	}
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
 	n.add(part{
 		watcher: &webhook.Reporter{Sender: n.webhooks}, begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close,
 	})
 	n.logFound()
-	n.ladders.open(ctx, &cfg.Store)
+	n.ladders.open(ctx, &cfg.Store, n.eraser.held)
 	if n.ladders.kept != nil {
 		n.add(part{gauges: n.ladders.gauges, close: n.ladders.kept.Close})
 	}
@@ -322,6 +326,7 @@ func (n *Node) tendAll(ctx context.Context) {
 	n.add(part{gauges: stalls.gauges, begin: func() {
 		tended.Go(func() { stalls.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
+		tended.Go(func() { n.eraser.run(ctx) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { purgeHourly(ctx, n.store, func() time.Duration { return n.config().Store.Keep }, &n.log) })
 	}, close: func() error { tended.Wait(); return nil }})
@@ -338,7 +343,7 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 	}
 	n.archive, err = recording.Open(recording.Config{
 		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: recordingSize, Log: n.log,
-		Lock: n.before.file(partArchive),
+		Lock: n.before.file(partArchive), Held: n.eraser.held,
 	})
 	switch {
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 )
@@ -268,8 +269,11 @@ func (c *client) send(ctx context.Context, method, path string) (status int, bod
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
-	if path == upgradePath {
+	switch path {
+	case upgradePath:
 		c.http.Timeout = upgradeTimeout
+	case erasePath:
+		c.http.Timeout = admin.EraseTimeout
 	}
 	res, err := c.http.Do(req)
 	if err != nil {

@@ -1,0 +1,277 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/store"
+	"flowbridge/store/fleet"
+	"flowbridge/store/record"
+)
+
+// eraser erases calls at this node, for its operator or for another node of the fleet.
+type eraser struct {
+	*Node
+
+	mu    sync.Mutex // held while calls are erased, held or freed
+	holds atomic.Pointer[[]string]
+}
+
+func (e *eraser) open(ctx context.Context, n *Node) error {
+	e.Node = n
+	ids, err := n.store.NotedIDs(ctx, store.NoteHeld)
+	e.holds.Store(&ids)
+	return err
+}
+
+// held returns the calls under a legal hold.
+func (e *eraser) held() []string { return *e.holds.Load() }
+
+// Erase erases a number or a call here, and has the fleet erase it.
+func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (admin.Erasure, error) {
+	if r.LegalHold != nil {
+		err := e.hold(ctx, by, r.Call, *r.LegalHold)
+		return admin.Erasure{Held: e.held()}, err
+	}
+	s := fleet.Subject{Is: func(digits string) bool { return digits == r.Number }}
+	if r.Call != "" {
+		s.Calls = []string{r.Call}
+	}
+	return e.everywhere(ctx, by, s, r.Number, r.DryRun)
+}
+
+// everywhere erases a subject here and in the fleet. digits are the number's, if there is one.
+func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, digits string, dry bool,
+) (done admin.Erasure, err error) {
+	if e.fleet != nil { // without its database nothing is erased: a later try would miss what only this node can find
+		if _, err := e.fleet.Waits(ctx); err != nil {
+			return done, err
+		}
+	}
+	done, ids, err := e.here(ctx, s, dry)
+	if e.fleet != nil && err == nil {
+		done.Fleet, err = e.fleet.Erase(ctx, s, digits, ids, dry)
+		if err == nil {
+			done.Waits, err = e.fleet.Waits(ctx)
+		}
+	}
+	if done.Unreached = e.unreached(); !dry {
+		err = errors.Join(err, e.note(by, s.Calls, "erased", &done, err))
+	}
+	return done, err
+}
+
+// ofOthers erases what another node was asked to erase.
+func (e *eraser) ofOthers(ctx context.Context, s fleet.Subject) (ids []string, err error) {
+	done, ids, err := e.here(ctx, s, false)
+	return ids, errors.Join(err, e.note("fleet", s.Calls, "erased", &done, err))
+}
+
+// here erases what this node has of a subject. Live calls are erased at their end.
+func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admin.Erasure, ids []string, err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if done.DryRun = dry; e.server != nil {
+		for _, c := range e.server.Live(ctx) {
+			transferred := s.Calls == nil && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is)
+			if transferred || s.Of(&c.Record) {
+				done.Live = append(done.Live, c.Record.ID)
+			}
+		}
+	}
+	if err := e.store.Flush(ctx); err != nil { // of calls that have just ended
+		return done, nil, err
+	}
+	files, ids, err := e.find(ctx, s, &done)
+	if done.Calls, done.Recordings = int64(len(ids)), int64(len(files)); err != nil || dry {
+		return done, ids, err
+	}
+	if len(done.Live) > 0 {
+		if _, err := e.store.NoteIDs(ctx, store.NoteErase, true, done.Live...); err != nil {
+			return done, nil, err
+		}
+	}
+	return done, ids, e.remove(ctx, &done, ids, files)
+}
+
+// find returns the finished calls of a subject with the files of their recordings.
+func (e *eraser) find(ctx context.Context, s fleet.Subject, done *admin.Erasure) (files, ids []string, err error) {
+	look := func(r record.Record) error {
+		switch {
+		case !s.Of(&r) && !e.transferred(ctx, &r, s):
+		case slices.Contains(e.held(), r.ID):
+			done.Held = append(done.Held, r.ID)
+		case e.lives(ctx, r.ID):
+			done.Live = append(done.Live, r.ID)
+		default:
+			ids = append(ids, r.ID)
+			for _, f := range r.Recordings {
+				files = append(files, f.File)
+			}
+		}
+		return nil
+	}
+	if s.Calls == nil {
+		err = record.Each(ctx, e.store, record.Filter{}, look)
+	}
+	for _, id := range s.Calls {
+		r, ok, getErr := e.store.Get(ctx, id)
+		if err = errors.Join(err, getErr); ok {
+			_ = look(r) // it has no error
+		}
+	}
+	return files, ids, err
+}
+
+// lives reports whether a call is live, or has a ladder that is not handed over yet.
+func (e *eraser) lives(ctx context.Context, id string) bool {
+	if e.server == nil {
+		return false
+	}
+	_, live := e.server.Find(ctx, id)
+	return live || e.server.Ladder(id) != nil
+}
+
+// transferred reports whether the subject's number was the destination of a transfer, which only the ladder says.
+func (e *eraser) transferred(ctx context.Context, r *record.Record, s fleet.Subject) bool {
+	wasTransfer := func(a record.Attempt) bool { return a.Reason == record.ReasonTransfer }
+	if s.Calls != nil || !slices.ContainsFunc(r.Attempts, wasTransfer) {
+		return false
+	}
+	said, err := e.ladders.of(ctx, r.ID)
+	if err != nil { // it is too old, or none is kept
+		return false
+	}
+	text, err := json.Marshal(said)
+	return err == nil && record.NumberIn(string(text), s.Is)
+}
+
+// remove deletes calls. The records come last: they say which files there are.
+func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []string) (err error) {
+	done.Recordings = 0
+	for _, name := range files {
+		if e.archive == nil || name == "" {
+			continue
+		}
+		was, err := e.archive.Remove(name)
+		if err != nil {
+			return fmt.Errorf("recording %s: %w", name, err)
+		}
+		if was {
+			done.Recordings++
+		}
+	}
+	if e.ladders.kept != nil {
+		if done.Ladders, err = e.ladders.kept.Erase(ctx, ids); err != nil {
+			return err
+		}
+	}
+	if done.Calls, err = e.store.Erase(ctx, ids); err != nil || len(ids) == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, scrubTimeout)
+	defer cancel()
+	return e.store.Scrub(ctx)
+}
+
+// scrubTimeout bounds how long an erasure waits for readers of old data, like a backup.
+const scrubTimeout = 2 * time.Minute
+
+// hold sets or lifts the legal hold of a call that this node has.
+func (e *eraser) hold(ctx context.Context, by, id string, on bool) error {
+	_, found, err := e.store.Get(ctx, id)
+	if found = found || e.lives(ctx, id); err == nil && on && !found {
+		return &admin.RefusedError{
+			Status: http.StatusNotFound, Problem: "this node has no call " + id,
+			Remedy: "take an id from flowbridge cdr list, and ask the node of its record",
+		}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil && e.fleet != nil {
+		err = e.fleet.Hold(ctx, id, on)
+	}
+	if err == nil {
+		var ids []string
+		if ids, err = e.store.NoteIDs(ctx, store.NoteHeld, on, id); err == nil {
+			e.holds.Store(&ids)
+		}
+	}
+	what := "legal hold lifted"
+	if on {
+		what = "legal hold set"
+	}
+	return errors.Join(err, e.note(by, []string{id}, what, &admin.Erasure{Held: []string{id}}, err))
+}
+
+// eraseEvery is how often calls are looked for that were live at an erasure, and are over.
+const eraseEvery = 5 * time.Second
+
+// run erases these calls.
+func (e *eraser) run(ctx context.Context) {
+	said := false
+	every(ctx, eraseEvery, func() {
+		ids, err := e.store.NotedIDs(ctx, store.NoteErase)
+		ids = slices.DeleteFunc(ids, func(id string) bool { return e.lives(ctx, id) })
+		if err == nil && len(ids) > 0 {
+			var done admin.Erasure
+			if done, err = e.everywhere(ctx, "end of the call", fleet.Subject{Calls: ids}, "", false); err == nil {
+				ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(done.Live, id) })
+				_, err = e.store.NoteIDs(ctx, store.NoteErase, false, ids...)
+			}
+		}
+		if err != nil && !said && ctx.Err() == nil {
+			e.log.Warn().Err(err).Msg("not erased: it is tried again")
+		}
+		said = err != nil
+	})
+}
+
+// note writes a line into the log, and into the file of erasures, which outlives the log. It has no number.
+func (e *eraser) note(by string, calls []string, what string, done *admin.Erasure, failed error) error {
+	if done.Calls+int64(len(done.Held)+len(done.Live)) == 0 {
+		calls = nil // they may be anything
+	}
+	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	for _, to := range []zerolog.Logger{e.log, zerolog.New(f).With().Timestamp().Logger()} {
+		to.Info().Err(failed).Str("by", by).Strs("asked", calls).Int64("calls", done.Calls).Int64("ladders", done.Ladders).
+			Int64("recordings", done.Recordings).Int64("fleet", done.Fleet).Strs("held", done.Held).Strs("live", done.Live).
+			Strs("waits", done.Waits).Msg(what)
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
+
+// unreached lists where else there may be something of a call.
+func (e *eraser) unreached() []string {
+	cfg := e.config()
+	all := []string{"log files, which have numbers in call ended", "backups", "the carriers and platforms of the calls"}
+	for i := range cfg.Webhooks {
+		all = append(all, "the receiver of webhook "+cfg.Webhooks[i].Name)
+	}
+	if cfg.Telemetry.HEP.On() {
+		all = append(all, "the SIP mirror at "+cfg.Telemetry.HEP.To)
+	}
+	if e.fleet != nil {
+		all = append(all, "old rows in the fleet's database until its VACUUM, its WAL and its backups")
+	}
+	for _, pattern := range []string{".damaged-*", ".unwritten.jsonl*"} {
+		names, _ := filepath.Glob(cfg.Store.Path + pattern) // the pattern is valid
+		all = append(all, names...)
+	}
+	return all
+}
