@@ -126,7 +126,7 @@ func TestHold(t *testing.T) {
 	s := openTest(t, filepath.Join(t.TempDir(), "f.db"))
 	o := testLadders(t)
 	held := []string{"1"}
-	o.Held = func() []string { return held }
+	o.Held = func() ([]string, error) { return held, nil }
 	l, w := laddersAt(t, o)
 	for _, id := range []string{"1", "2"} {
 		mustPut(t, s, sample(id))
@@ -168,7 +168,11 @@ func TestHasNumber(t *testing.T) {
 		"+49301234567": false, "14930123456": false, "": false, "anonymous": false, "id 7 4930123456": true,
 	} {
 		for i, r := range []record.Record{
-			{From: text}, {To: text}, {Lead: text}, {Target: text}, {Variables: map[string]string{"v": text}},
+			{From: text},
+			{To: text},
+			{Lead: text},
+			{Target: text},
+			{Variables: map[string]string{"v": text}},
 			{Attempts: []record.Attempt{{}, {Target: text}}},
 		} {
 			if r.HasNumber(is) != want {

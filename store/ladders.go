@@ -29,7 +29,7 @@ type LadderOptions struct {
 	Keep    time.Duration // how long a ladder is kept; above 0
 	MaxSize int64         // maximum size of the file, in bytes; above 0
 
-	Held func() []string // returns the calls under a legal hold, whose ladders stay; may be nil
+	Held func() ([]string, error) // returns the calls under a legal hold, whose ladders stay; may be nil
 }
 
 // LaddersPath returns the name of the ladders' file beside the records' file: flowbridge-ladders.db for flowbridge.db.

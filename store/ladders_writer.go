@@ -160,9 +160,17 @@ const laddersStep = 100
 
 // purge removes ladders that are too old, and the oldest if the file is too large. SQLite reuses their pages.
 func (w *ladderWriter) purge(ctx context.Context, now time.Time) error {
+	size, err := w.size(ctx)
+	if err != nil || now.Sub(w.checked) < laddersPurgeEvery && size <= w.of.MaxSize {
+		return err
+	}
 	held := []byte("[]")
 	if w.of.Held != nil {
-		held, _ = json.Marshal(w.of.Held()) // a list of strings
+		ids, err := w.of.Held()
+		if err != nil {
+			return fmt.Errorf("legal holds: %w", err)
+		}
+		held, _ = json.Marshal(ids) // a list of strings
 	}
 	oldest := `DELETE FROM ladders WHERE n IN (SELECT n FROM ladders WHERE id NOT IN
 		(SELECT value FROM json_each(?) WHERE value IS NOT NULL) ORDER BY n LIMIT ?)`

@@ -33,7 +33,7 @@ type Config struct {
 	Log     zerolog.Logger
 
 	// Held returns the calls under a legal hold, whose files stay. It may be nil.
-	Held func() []string
+	Held func() ([]string, error)
 
 	// Lock is the lock of the process that this one replaces, from that process's Archive.Lock. The old process finishes
 	// its own files. If Lock is nil, Open locks the directory.
@@ -254,8 +254,11 @@ func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone 
 
 // held reports whether a recording's call is under a legal hold.
 func (a *Archive) held(name string) bool {
-	in := func(id string) bool { return strings.Contains(name, id) }
-	return a.cfg.Held != nil && slices.ContainsFunc(a.cfg.Held(), in)
+	if a.cfg.Held == nil {
+		return false
+	}
+	ids, err := a.cfg.Held()
+	return err != nil || slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(name, id) })
 }
 
 // removeEmpty removes the directory of a day, its month and its year if they are empty.

@@ -152,6 +152,41 @@ func TestRetention(t *testing.T) {
 	})
 }
 
+// TestHeldAndRemoved: the files of a call under a legal hold outlive their age, also while that can't be read. Remove
+// removes nothing but recordings.
+func TestHeldAndRemoved(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		name := "1999/02/03/" + callID + "-2.wav"
+		var unread error
+		held := []string{callID}
+		a := opened(t, func(c *Config) {
+			must(t, os.MkdirAll(filepath.Join(c.Dir, "1999/02/03"), 0o700))
+			for _, file := range []string{name, "1999/02/03/letter.txt"} {
+				must(t, os.WriteFile(filepath.Join(c.Dir, file), nil, 0o600))
+				must(t, os.Chtimes(filepath.Join(c.Dir, file), time.Time{}, time.Now().Add(-1000*time.Hour)))
+			}
+			c.Held = func() ([]string, error) { return held, unread }
+		})
+		defer a.shut(t)
+		for range 2 {
+			time.Sleep(2 * time.Hour) // it looks every hour
+			synctest.Wait()
+			if names := tree(t, a); !slices.Contains(names, name) {
+				t.Fatalf("held, there are %v", names)
+			}
+			held, unread = nil, fs.ErrInvalid
+		}
+		for file, want := range map[string]bool{name: true, "1999/02/03/letter.txt": false, "../x": false, "": false} {
+			if was, err := a.Remove(file); was != want || err != nil {
+				t.Errorf("%s removed: %v, %v", file, was, err)
+			}
+		}
+		if was, err := a.Remove(name); was || err != nil {
+			t.Errorf("removed twice: %v, %v", was, err)
+		}
+	})
+}
+
 func TestOneProcessAtATime(t *testing.T) {
 	a := opened(t, nil)
 	if _, err := Open(a.cfg); !errors.Is(err, ErrLocked) {

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -170,7 +171,7 @@ func TestDrainFaults(t *testing.T) {
 				pgtest.Exec(t, url, `CREATE TABLE flowbridge_version AS SELECT 1 AS id, 99::bigint AS version_id, true AS is_applied`)
 			},
 			mended: func(url string) { pgtest.Exec(t, url, `DROP TABLE flowbridge_version`) },
-			says:   "has schema 99, and this version knows 8; update this node",
+			says:   fmt.Sprintf("has schema 99, and this version knows %d; update this node", newestSchema()),
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,7 +229,8 @@ func TestOlderSchema(t *testing.T) {
 	pgtest.Exec(t, url, `CREATE TABLE flowbridge_leases (permits integer)`)
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_nodes DROP COLUMN seat, DROP COLUMN standby, DROP COLUMN api,
 		DROP COLUMN numbers, DROP COLUMN seat_key`)
-	pgtest.Exec(t, url, `DROP TABLE flowbridge_seats, flowbridge_states, flowbridge_registrations`)
+	pgtest.Exec(t, url, `DROP TABLE flowbridge_seats, flowbridge_states, flowbridge_registrations, flowbridge_erasures,
+		flowbridge_holds, flowbridge_members`)
 	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id > 1`)
 	var nodes []*node
 	for _, name := range []string{"a", "b", "c", "d"} {
@@ -260,13 +262,14 @@ func TestNewerMeanwhile(t *testing.T) {
 	n.joinReached(url)
 	n.put("a")
 	n.all(url, 1)
-	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES (9, true)`)
+	newer := newestSchema() + 1
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES ($1, true)`, newer)
 	n.put("b")
-	eventually(t, "noticed", func() bool { return n.log.count("has schema 9") >= 1 })
+	eventually(t, "noticed", func() bool { return n.log.count(fmt.Sprint("has schema ", newer)) >= 1 })
 	if got := count(t, url); got != 1 {
 		t.Errorf("%d records were written into tables that are not known", got)
 	}
-	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id = 9`)
+	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id = $1`, newer)
 	n.all(url, 2)
 }
 

@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -25,25 +24,21 @@ import (
 type eraser struct {
 	*Node
 
-	mu    sync.Mutex // held while calls are erased, held or freed
-	holds atomic.Pointer[[]string]
-}
-
-func (e *eraser) open(ctx context.Context, n *Node) error {
-	e.Node = n
-	ids, err := n.store.NotedIDs(ctx, store.NoteHeld)
-	e.holds.Store(&ids)
-	return err
+	mu sync.Mutex // held while calls are erased, held or freed
 }
 
 // held returns the calls under a legal hold.
-func (e *eraser) held() []string { return *e.holds.Load() }
+func (e *eraser) held() ([]string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return e.store.NotedIDs(ctx, store.NoteHeld)
+}
 
 // Erase erases a number or a call here, and has the fleet erase it.
 func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (admin.Erasure, error) {
 	if r.LegalHold != nil {
-		err := e.hold(ctx, by, r.Call, *r.LegalHold)
-		return admin.Erasure{Held: e.held()}, err
+		all, err := e.hold(ctx, by, r.Call, *r.LegalHold)
+		return admin.Erasure{Held: all}, err
 	}
 	s := fleet.Subject{Is: func(digits string) bool { return digits == r.Number }}
 	if r.Call != "" {
@@ -108,10 +103,14 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 
 // find returns the finished calls of a subject with the files of their recordings.
 func (e *eraser) find(ctx context.Context, s fleet.Subject, done *admin.Erasure) (files, ids []string, err error) {
+	held, err := e.held()
+	if err != nil {
+		return nil, nil, err
+	}
 	look := func(r record.Record) error {
 		switch {
 		case !s.Of(&r) && !e.transferred(ctx, &r, s):
-		case slices.Contains(e.held(), r.ID):
+		case slices.Contains(held, r.ID):
 			done.Held = append(done.Held, r.ID)
 		case e.lives(ctx, r.ID):
 			done.Live = append(done.Live, r.ID)
@@ -189,11 +188,11 @@ func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []s
 // scrubTimeout bounds how long an erasure waits for readers of old data, like a backup.
 const scrubTimeout = 2 * time.Minute
 
-// hold sets or lifts the legal hold of a call that this node has.
-func (e *eraser) hold(ctx context.Context, by, id string, on bool) error {
+// hold sets or lifts the legal hold of a call that this node has. It returns all calls under one.
+func (e *eraser) hold(ctx context.Context, by, id string, on bool) (all []string, err error) {
 	_, found, err := e.store.Get(ctx, id)
 	if found = found || e.lives(ctx, id); err == nil && on && !found {
-		return &admin.RefusedError{
+		return nil, &admin.RefusedError{
 			Status: http.StatusNotFound, Problem: "this node has no call " + id,
 			Remedy: "take an id from flowbridge cdr list, and ask the node of its record",
 		}
@@ -204,16 +203,13 @@ func (e *eraser) hold(ctx context.Context, by, id string, on bool) error {
 		err = e.fleet.Hold(ctx, id, on)
 	}
 	if err == nil {
-		var ids []string
-		if ids, err = e.store.NoteIDs(ctx, store.NoteHeld, on, id); err == nil {
-			e.holds.Store(&ids)
-		}
+		all, err = e.store.NoteIDs(ctx, store.NoteHeld, on, id)
 	}
 	what := "legal hold lifted"
 	if on {
 		what = "legal hold set"
 	}
-	return errors.Join(err, e.note(by, []string{id}, what, &admin.Erasure{Held: []string{id}}, err))
+	return all, errors.Join(err, e.note(by, []string{id}, what, &admin.Erasure{Held: []string{id}}, err))
 }
 
 // eraseEvery is how often calls are looked for that were live at an erasure, and are over.

@@ -29,7 +29,7 @@ type ladders struct {
 
 // open opens the file of the ladders, if they are kept. After an error the node continues without
 // ladders.
-func (l *ladders) open(ctx context.Context, cfg *config.Store, held func() []string) {
+func (l *ladders) open(ctx context.Context, cfg *config.Store, held func() ([]string, error)) {
 	if cfg.Ladders <= 0 {
 		return
 	}

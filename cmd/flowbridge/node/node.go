@@ -98,7 +98,7 @@ type Options struct {
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
-	n.figures.node = n
+	n.figures.node, n.eraser.Node = n, n
 	n.figures.sampled.Store(&sampled{})
 	n.api.log, n.api.pause = log, &n.pause
 	if n.memory != nil {
@@ -198,9 +198,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.add(part{close: n.store.Close})
-	if err := n.eraser.open(ctx, n); err != nil {
-		return err
-	}
 	n.webhooks = webhook.New(webhook.Options{Outbox: n.store, UserAgent: cli.UserAgent(), Log: n.log})
 	n.add(part{
 		watcher: &webhook.Reporter{Sender: n.webhooks}, begin: func() { n.tellOthers(ctx, cfg) }, close: n.webhooks.Close,

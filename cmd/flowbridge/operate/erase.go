@@ -65,8 +65,10 @@ func printErasure(w io.Writer, e *admin.Erasure) error {
 		what string
 		all  []string
 	}{
-		{"under a legal hold, not erased", e.Held}, {"live, erased at their end", e.Live},
-		{"nodes that have not confirmed yet", e.Waits}, {"not reached", e.Unreached},
+		{"under a legal hold, not erased", e.Held},
+		{"live, erased at their end", e.Live},
+		{"nodes that have not confirmed yet", e.Waits},
+		{"not reached", e.Unreached},
 	} {
 		if len(l.all) > 0 && err == nil {
 			_, err = fmt.Fprintf(w, "%s:\n  %s\n", l.what, strings.Join(l.all, "\n  "))
