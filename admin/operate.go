@@ -15,6 +15,8 @@ type Operator interface {
 	// Reload reads the configuration again. Its error is an *InvalidError if the file is not valid. After any error,
 	// nothing has changed.
 	Reload(ctx context.Context) (Reloaded, error)
+	// Configuration shows the configuration in force and its file, without secrets.
+	Configuration() (Configuration, error)
 	// Upgrade starts a new process from the program's file. The new process takes over the calls. After an error this
 	// process continues as if Upgrade had not been called.
 	Upgrade(ctx context.Context) (Upgraded, error)

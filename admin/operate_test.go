@@ -24,6 +24,14 @@ func (f *fakeOperator) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{Trunks: 1, Targets: 2, Routes: 3, NeedRestart: f.needRestart}, f.err
 }
 
+func (f *fakeOperator) Configuration() (Configuration, error) {
+	return Configuration{
+		File: "flowbridge.yaml", Since: start, InForce: "a: 1\n", OnDisk: new("a: 2\n"), NeedRestart: []string{"sip"},
+		Findings: []Finding{{Line: 1, Key: "a", Problem: "is odd", Remedy: "write 1"}},
+		Names:    Names{Trunks: []string{"carrier"}, Targets: []string{}, Routes: []string{"routes[0]"}},
+	}, f.err
+}
+
 func (f *fakeOperator) Upgrade(context.Context) (Upgraded, error) {
 	return Upgraded{PID: 4242, Version: "1.2.3", Calls: 3, Connections: 1, Sockets: 14, PauseMS: 20, TookMS: 150}, f.err
 }

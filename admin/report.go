@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"net/http"
+	"time"
 
 	"flowbridge/store/record"
 )
@@ -13,6 +14,55 @@ type Report interface {
 	Add(r *record.Record)
 	// Groups returns the groups so far, for JSON.
 	Groups() any
+}
+
+// spread is a Report by time.
+type spread struct {
+	calls []moment // the newest first
+}
+
+type moment struct {
+	at     time.Time
+	failed bool
+}
+
+// slice is a part of the time of a spread.
+type slice struct {
+	From   record.Time `json:"from"`
+	Calls  int         `json:"calls"`
+	Failed int         `json:"failed"` // calls with disposition failed or interrupted
+}
+
+// maxSpread bounds how many of the newest calls a report by time reads, because the page makes one for each search.
+// maxSlices is how many parts of a time are told apart.
+const maxSpread, maxSlices = 10_000, 60
+
+// Add counts a record.
+func (s *spread) Add(r *record.Record) {
+	s.calls = append(s.calls, moment{
+		r.StartedAt.Time, r.Disposition == record.DispositionFailed || r.Disposition == record.DispositionInterrupted,
+	})
+}
+
+// Groups returns maxSlices equal parts of the time from the oldest call to the newest one.
+func (s *spread) Groups() any {
+	all := []slice{}
+	if len(s.calls) == 0 {
+		return all
+	}
+	begin, end := s.calls[len(s.calls)-1].at, s.calls[0].at
+	step := max(end.Sub(begin)/maxSlices+time.Millisecond, time.Second)
+	for i := range maxSlices {
+		all = append(all, slice{From: record.TimeOf(begin.Add(time.Duration(i) * step))})
+	}
+	for _, c := range s.calls {
+		i := min(max(0, int(c.at.Sub(begin)/step)), maxSlices-1)
+		all[i].Calls++
+		if c.failed {
+			all[i].Failed++
+		}
+	}
+	return all
 }
 
 // maxReported bounds how many of the newest calls a report reads. That many can be read well within the time for an
@@ -32,7 +82,8 @@ type compared struct {
 
 // report compares finished calls by target, trunk, route or the shares of a split. One report runs at a time.
 func (a *api) report(w http.ResponseWriter, r *http.Request) {
-	q, bad := parseQuery(r.URL.RawQuery, "by", "since", "until", "trunk", "target", "route", "direction", "fleet")
+	q, bad := parseQuery(r.URL.RawQuery, "by", "since", "until", "number", "id", "trunk", "target", "route", "direction",
+		"disposition", "cause", "problem", "fleet")
 	var f record.Filter
 	if bad == nil {
 		f, bad = q.filter()
@@ -42,7 +93,11 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		from, bad = a.recordsOf(q["fleet"])
 	}
 	by := cmp.Or(q["by"], "target")
-	groups, err := a.Report(by)
+	var groups Report = &spread{}
+	var err error
+	if by != "time" {
+		groups, err = a.Report(by)
+	}
 	if bad == nil && err != nil {
 		bad = &failure{"by is unknown: " + quoted(by), err.Error()}
 	}
@@ -56,7 +111,11 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.reporting.Free()
-	f.Limit = maxReported
+	most := maxReported
+	if by == "time" {
+		most = maxSpread
+	}
+	f.Limit = most
 	out := compared{By: by}
 	err = record.Each(r.Context(), from, f, func(rec record.Record) error {
 		groups.Add(&rec)
@@ -68,6 +127,6 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		a.unlisted(w, r, err)
 		return
 	}
-	out.Complete, out.Groups = out.Calls < maxReported, groups.Groups()
+	out.Complete, out.Groups = out.Calls < most, groups.Groups()
 	a.write(w, http.StatusOK, out)
 }

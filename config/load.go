@@ -52,6 +52,15 @@ func ShownName(path string) string {
 	return path
 }
 
+// ReadText returns the text of a configuration file. Stdin can't be read again.
+func ReadText(path string) (string, error) {
+	if path == Stdin {
+		return "", Errors{{File: ShownName(path), Problem: "cannot be read a second time", Remedy: "start the process with a file"}}
+	}
+	data, err := readFile(path)
+	return string(data), err
+}
+
 // readFile reads a file, or Stdin, up to one byte more than allowed.
 func readFile(path string) ([]byte, error) {
 	f := os.Stdin
@@ -97,7 +106,7 @@ func (l *loader) read(data []byte) (*Config, error) {
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
 	}
-	cfg.Warnings = doubtsOf(cfg, root)
+	cfg.Warnings, cfg.Source = doubtsOf(cfg, root), data
 	return cfg, nil
 }
 

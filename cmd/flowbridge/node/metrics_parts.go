@@ -9,6 +9,7 @@ import (
 	"flowbridge/store/fleet"
 	"flowbridge/store/webhook"
 	"flowbridge/telemetry"
+	"flowbridge/telemetry/live"
 )
 
 // sampleEvery is how often the slow figures are read. A scrape must not wait for them.
@@ -21,6 +22,9 @@ type sampled struct {
 	expiry map[string]time.Time // expiry of the certificates shown to peers, by file
 
 	certificate string // what is wrong with the expiry of a certificate, or ""
+
+	machine live.Machine
+	used    usage
 }
 
 // sample reads the slow figures again if they are too old. Only one goroutine calls it.
@@ -49,6 +53,8 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 			s.certificate = c.File + " " + c.Problem
 		}
 	}
+	s.machine, s.used = f.machine(last.used, now)
+	f.noteCertificates(last, s)
 	f.sampled.Store(s)
 }
 

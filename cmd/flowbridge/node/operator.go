@@ -18,6 +18,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/handover"
+	"flowbridge/telemetry/live"
 )
 
 // Serve runs a configuration until a signal or the admin API ends it, or until another process takes over. before is
@@ -152,6 +153,7 @@ func (o *operator) Drain() (admin.Drained, error) {
 	}
 	o.node.server.Drain()
 	if !o.draining {
+		o.node.live.Note(live.EventDrain, "takes no new calls, and ends after the last one")
 		o.draining = true
 		close(o.asked)
 	}
@@ -164,6 +166,9 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	o.reloads.Lock()
 	defer o.reloads.Unlock()
 	done, err := o.reload()
+	if o.node != nil {
+		o.node.saveDay() // a reload may be why the process is killed a moment later
+	}
 	var invalid *admin.InvalidError
 	switch {
 	case errors.As(err, &invalid):
@@ -202,6 +207,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	if err != nil {
 		return done, err
 	}
+	next.needRestart = needRestart
 	endpoints, err := o.node.hooks.endpoints(&cfg.Hooks)
 	if err != nil {
 		return done, err
@@ -229,8 +235,7 @@ func (o *operator) putInForce(next *inForce) error {
 	if o.draining {
 		return errDraining
 	}
-	o.server.Reload(next.cfg, next.preparers)
-	o.node.inForce.Store(next)
+	o.node.tests.put(next, o.server)
 	o.node.figures.expect()
 	return nil
 }
@@ -257,6 +262,11 @@ func (o *operator) endReload(err error) {
 	defer o.mu.Unlock()
 	if !o.draining {
 		o.node.figures.reloads.note(err)
+		text := "the configuration was reloaded"
+		if err != nil {
+			text = "a reload was refused: " + err.Error()
+		}
+		o.node.live.Note(live.EventReload, text)
 	}
 	switch {
 	case o.draining:
