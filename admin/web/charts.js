@@ -81,7 +81,7 @@ export function trend(label, word, read, { low = 0, high = 0 } = {}) {
       drawing.setAttribute('aria-label', text);
       put(upper, values.length < 2 ? '' : word(top));
       put(lower, values.length < 2 ? '' : word(low));
-      put(since, values.length < 2 ? '' : timeOf(end - span).slice(0, 5));
+      put(since, values.length < 2 ? '' : `since ${timeOf(end - span).slice(0, 5)}`);
     },
     at(i) {
       place = i;

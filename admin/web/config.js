@@ -13,10 +13,10 @@ export function config(main) {
   document.title = 'Configuration · Flowbridge';
   const [status, result] = [el('p.hint', { role: 'status' }, 'Reading …'), el('p.result', { role: 'status' })];
   const [found, text] = [el('div'), el('div')];
-  const against = el('select', { 'aria-label': 'Compare with', onchange: draw }, el('option', { value: 'on_disk' }, 'the file on disk'), el('option', { value: 'before' }, 'before the last reload'));
+  const against = el('select', { 'aria-label': 'Compare with', onchange: draw }, el('option', { value: 'on_disk' }, 'the file on disk'), el('option', { value: 'before' }, 'what was before the last reload'));
   const whole = el('input', { type: 'checkbox', onchange: draw, checked: true });
   const reload = el('button.main', { type: 'button', hidden: true, onclick: order }, 'Reload');
-  fill(main, el('div.row.wraps', {}, el('h1', {}, 'Configuration'), el('label.row', {}, 'in force, beside', against), el('label.row', {}, whole, 'whole text'), el('span.gap'), reload), status, result, found, text);
+  fill(main, el('div.row.wraps', {}, el('h1', {}, 'Configuration'), el('label.row', {}, 'in force, compared with', against), el('label.row', {}, whole, 'whole text'), el('span.gap'), reload), status, result, found, text);
   const abort = new AbortController();
   let is = null;
 

@@ -1,7 +1,7 @@
 // The view of finished calls: filters in the address, so that a search can be shared; pages by cursor.
 
 import { download, get } from './api.js';
-import { el, fill, line, peer } from './dom.js';
+import { el, fill, line, peer, put } from './dom.js';
 import { feed, listen } from './feed.js';
 import { clock, count, dateOf, inputOf, momentIn, ms, timeOf, words, zone } from './format.js';
 import { histogram } from './histogram.js';
@@ -89,7 +89,7 @@ export function finished(main, params) {
   fill(main, el('h1', {}, 'Finished calls'), fold, times.element, exports,
     el('div.wrap', {}, el('table.cards.records', {}, el('thead', {}, el('tr', {}, heads)), rows)), more);
 
-  let loaded = [];
+  let [loaded, shown] = [[], 0];
   function arrange() {
     heads.forEach((h, i) => {
       if (columns[i].key === (order.key || 'began')) h.setAttribute('aria-sort', order.down ? 'descending' : 'ascending');
@@ -103,6 +103,7 @@ export function finished(main, params) {
       if (!known(p) || !known(q)) return known(q) - known(p); // what has none is last
       return p < q ? -sign : p > q ? sign : 0;
     });
+    put(status, shown ? `${count(shown)} ${shown === 1 ? 'call' : 'calls'}${more.hidden ? '' : ', more below'}.${order.key && !more.hidden ? ' Sorted among these.' : ''}` : 'No finished call fits these filters.');
     let day = '';
     fill(rows, all.map((r) => {
       const same = dateOf(r.started_at) === day;
@@ -115,7 +116,6 @@ export function finished(main, params) {
     status.className = 'problem';
     fill(status, line(`${err.message}. ${err.remedy ?? ''}`, 600));
   }
-  let shown = 0;
   let serial = 0; // of the search whose answer counts
 
   async function load(cursor) {
@@ -135,10 +135,9 @@ export function finished(main, params) {
       const page = await get(`/api/cdrs?${q}`, abort.signal);
       if (mine !== serial) return;
       loaded.push(...page.items);
-      arrange();
       shown += page.items.length;
-      fill(status, shown ? `${count(shown)} ${shown === 1 ? 'call' : 'calls'}${page.next ? ', more below' : ''}.${order.key && page.next ? ' Sorted among these.' : ''}` : 'No finished call fits these filters.');
       more.hidden = !page.next;
+      arrange();
       more.onclick = () => load(page.next);
     } catch (err) {
       if (mine === serial && !abort.signal.aborted) tellProblem(err);

@@ -142,7 +142,7 @@ function figures() {
     tile('cps', 'Calls per second', null, ['calls_per_second', fixed]), tile('pdd', 'Post-dial delay p95', 'From INVITE to ringing or answer', ['post_dial_delay_ms', ms]),
     tile('prepare', 'Prepare p95', "The platforms' prepare requests", ['prepare_ms', ms]), tile('loss', 'Loss', 'RTP packets that did not arrive, of the same calls as MOS', ['loss', (v) => percent(v, 2)]),
     tile('jitter', 'Jitter p95', 'Of the same calls as MOS', ['jitter_ms', (v) => `${fixed(v)} ms`]), tile('ports', 'RTP port pairs', 'A pair is an RTP and an RTCP port. A call has two pairs', ['ports', count]),
-    tile('capacity', 'Capacity', 'Calls of those that this node can take'), tile('rejected', 'Refused', 'Requests that became no call', ['rejected', count]), tile('unwritten', 'Unwritten', 'Records that wait for the disk', ['unwritten', count]));
+    tile('capacity', 'Capacity', 'Calls of those that this node can take'), tile('rejected', 'Refused', 'Requests that became no call', ['rejected', count, { high: 1 }]), tile('unwritten', 'Unwritten', 'Records that wait for the disk', ['unwritten', count, { high: 1 }]));
   const happened = lane();
   const span = (label, long) => el('button.quiet', { type: 'button', 'aria-pressed': String(feed.long === long), onclick: (e) => {
     feed.long = long;

@@ -154,7 +154,7 @@ func (w *Watcher) SaveDay(file string) error {
 	w.saving.Lock()
 	defer w.saving.Unlock()
 	w.past.Lock()
-	is := [2]int64{int64(w.day.step), w.noted.Load()}
+	is := [2]int64{int64(w.day.step) + 1, w.noted.Load()}
 	empty := w.day.points == 0
 	w.past.Unlock()
 	if empty || w.saved == is {

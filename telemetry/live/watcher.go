@@ -54,7 +54,7 @@ type Watcher struct {
 	targets                          map[string]*target
 
 	saving sync.Mutex // held while the day is written; guards saved
-	saved  [2]int64   // step and number of events as last saved
+	saved  [2]int64   // number of steps and of events as last saved
 
 	telling sync.Mutex   // held while the answer of the history is built; locked before past
 	noted   atomic.Int64 // events since the start

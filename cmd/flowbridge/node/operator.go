@@ -166,9 +166,6 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	o.reloads.Lock()
 	defer o.reloads.Unlock()
 	done, err := o.reload()
-	if o.node != nil {
-		o.node.saveDay() // a reload may be why the process is killed a moment later
-	}
 	var invalid *admin.InvalidError
 	switch {
 	case errors.As(err, &invalid):
@@ -193,7 +190,10 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	if err != nil {
 		return done, err
 	}
-	defer func() { o.endReload(err) }()
+	defer func() {
+		o.endReload(err)
+		o.node.saveDay() // the reload may be why the process is killed a moment later
+	}()
 	read, err := config.Reload(o.file, current.cfg)
 	if err != nil {
 		return done, problemsOf(err)
