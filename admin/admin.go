@@ -133,7 +133,8 @@ func newAPI(opts Options) (*api, *router) {
 	if a.Figures != nil {
 		mux.HandleFunc("/api/stats", a.shows(func() any { return a.Figures.Stats() }))
 		mux.HandleFunc("/api/targets", a.shows(func() any { return page[live.Target]{Items: a.Figures.Targets()} }))
-		mux.HandleFunc("/api/history", a.closed(a.history))
+		mux.HandleFunc("/api/history", a.shows(func() any { return a.Figures.History(false) }))
+		mux.HandleFunc("/api/history/day", a.shows(func() any { return a.Figures.History(true) }))
 	}
 	if a.Report != nil {
 		mux.HandleFunc("/api/report", a.closed(a.report))

@@ -24,11 +24,10 @@ func (f *fakeOperator) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{Trunks: 1, Targets: 2, Routes: 3, NeedRestart: f.needRestart}, f.err
 }
 
-func (f *fakeOperator) Configuration() (Configuration, error) {
-	return Configuration{
-		File: "flowbridge.yaml", Since: start, InForce: "a: 1\n", OnDisk: new("a: 2\n"), NeedRestart: []string{"sip"},
-		Findings: []Finding{{Line: 1, Key: "a", Problem: "is odd", Remedy: "write 1"}},
-		Names:    Names{Trunks: []string{"carrier"}, Targets: []string{}, Routes: []string{"routes[0]"}},
+func (f *fakeOperator) Configuration() (any, error) {
+	return map[string]any{
+		"file": "flowbridge.yaml", "since": start, "in_force": "a: 1\n", "before": nil, "on_disk": "a: 2\n", "need_restart": []string{"sip"},
+		"check": map[string]any{"warnings": []string{}}, "names": map[string][]string{"trunk": {"carrier"}},
 	}, f.err
 }
 

@@ -16,21 +16,14 @@ type Report interface {
 	Groups() any
 }
 
-// spread is a Report by time.
-type spread struct {
-	calls []moment // the newest first
-}
+// spread is a Report by time: when calls started, the newest first, and which of them failed.
+type spread []slice
 
-type moment struct {
-	at     time.Time
-	failed bool
-}
-
-// slice is a part of the time of a spread.
+// slice is a part of a time.
 type slice struct {
 	From   record.Time `json:"from"`
 	Calls  int         `json:"calls"`
-	Failed int         `json:"failed"` // calls with disposition failed or interrupted
+	Failed int         `json:"failed"` // failed or interrupted calls
 }
 
 // maxSpread bounds how many of the newest calls a report by time reads, because the page makes one for each search.
@@ -39,28 +32,26 @@ const maxSpread, maxSlices = 10_000, 60
 
 // Add counts a record.
 func (s *spread) Add(r *record.Record) {
-	s.calls = append(s.calls, moment{
-		r.StartedAt.Time, r.Disposition == record.DispositionFailed || r.Disposition == record.DispositionInterrupted,
-	})
+	c := slice{From: r.StartedAt}
+	if r.Disposition == record.DispositionFailed || r.Disposition == record.DispositionInterrupted {
+		c.Failed = 1
+	}
+	*s = append(*s, c)
 }
 
 // Groups returns maxSlices equal parts of the time from the oldest call to the newest one.
 func (s *spread) Groups() any {
-	all := []slice{}
-	if len(s.calls) == 0 {
-		return all
+	if len(*s) == 0 {
+		return []slice{}
 	}
-	begin, end := s.calls[len(s.calls)-1].at, s.calls[0].at
-	step := max(end.Sub(begin)/maxSlices+time.Millisecond, time.Second)
-	for i := range maxSlices {
-		all = append(all, slice{From: record.TimeOf(begin.Add(time.Duration(i) * step))})
+	begin, all := (*s)[len(*s)-1].From, [maxSlices]slice{}
+	step := max((*s)[0].From.Sub(begin.Time)/maxSlices+time.Millisecond, time.Second)
+	for i := range all {
+		all[i].From = record.TimeOf(begin.Add(time.Duration(i) * step))
 	}
-	for _, c := range s.calls {
-		i := min(max(0, int(c.at.Sub(begin)/step)), maxSlices-1)
-		all[i].Calls++
-		if c.failed {
-			all[i].Failed++
-		}
+	for _, c := range *s {
+		part := &all[min(max(0, int(c.From.Sub(begin.Time)/step)), maxSlices-1)]
+		part.Calls, part.Failed = part.Calls+1, part.Failed+c.Failed
 	}
 	return all
 }

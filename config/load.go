@@ -52,15 +52,6 @@ func ShownName(path string) string {
 	return path
 }
 
-// ReadText returns the text of a configuration file. Stdin can't be read again.
-func ReadText(path string) (string, error) {
-	if path == Stdin {
-		return "", Errors{{File: ShownName(path), Problem: "cannot be read a second time", Remedy: "start the process with a file"}}
-	}
-	data, err := readFile(path)
-	return string(data), err
-}
-
 // readFile reads a file, or Stdin, up to one byte more than allowed.
 func readFile(path string) ([]byte, error) {
 	f := os.Stdin

@@ -12,7 +12,7 @@ import (
 var (
 	secretKey    = regexp.MustCompile(`(?i)(token|secret|passw|passphrase|authorization|api[-_]?key|credential|dsn|bearer)`)
 	namesOnly    = regexp.MustCompile(`(?i)(_file|_env|_header|_in|^tokens)$`)
-	secretLine   = regexp.MustCompile(`(["']?)([\w.-]+)["']?[ \t]*:[ \t]+("(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[^\s\[{#,}][^,}#\n]*)`)
+	secretLine   = regexp.MustCompile(`([\w.-]+)["']?[ \t]*:[ \t]+("(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[^\s\[{#,}][^,}#\n]*)`)
 	userinfo     = regexp.MustCompile(`(://)[^/@\s"']+:[^/@\s"']*@`)
 	secretArg    = regexp.MustCompile(`(?i)([?&][\w-]*(?:token|secret|key|passw|sig)[\w-]*=)[^&\s"'}]+`)
 	secretHeader = regexp.MustCompile(`(?i)^["']?[\w-]*(?:token|secret|passw|authorization|api[-_]?key)[\w-]*:\s*\S`)
@@ -32,31 +32,29 @@ func isSecret(key, value string) bool {
 func Masked(text string) string {
 	var root yaml.Node
 	if yaml.Unmarshal([]byte(text), &root) == nil {
-		secretsIn(&root, func(value string) {
-			for line := range strings.SplitSeq(value, "\n") {
-				if line = strings.TrimSpace(line); len(line) >= 6 {
-					text = strings.ReplaceAll(text, line, masked)
-				}
-			}
-		})
+		text = withoutSecrets(text, &root)
 	}
 	text = secretLine.ReplaceAllStringFunc(text, func(found string) string {
 		m := secretLine.FindStringSubmatch(found)
-		value := strings.TrimRight(m[3], " \t\r\n")
-		if !isSecret(m[2], value) || strings.HasPrefix(value, "|") || strings.HasPrefix(value, ">") {
-			return found
+		if value := strings.TrimRight(m[2], " \t\r"); isSecret(m[1], value) && value != "|" && value != ">" {
+			return strings.TrimSuffix(found, m[2]) + masked + m[2][len(value):]
 		}
-		return strings.TrimSuffix(found, m[3]) + masked + m[3][len(value):]
+		return found
 	})
 	return secretArg.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}"+masked+"@"), "${1}"+masked)
 }
 
-// secretsIn calls tell for each value that may be a secret.
-func secretsIn(n *yaml.Node, tell func(value string)) {
-	for i, c := range n.Content {
+// withoutSecrets masks the values below a node that may be secrets, wherever the text has them.
+func withoutSecrets(text string, n *yaml.Node) string {
+	for i, c := range n.Content { // an alias has none, so this ends
 		if n.Kind == yaml.MappingNode && i%2 == 1 && c.Kind == yaml.ScalarNode && isSecret(n.Content[i-1].Value, c.Value) {
-			tell(c.Value)
+			for line := range strings.SplitSeq(c.Value, "\n") {
+				if line = strings.TrimSpace(line); len(line) >= 6 {
+					text = strings.ReplaceAll(text, line, masked)
+				}
+			}
 		}
-		secretsIn(c, tell) // an alias has no content, so this ends
+		text = withoutSecrets(text, c)
 	}
+	return text
 }

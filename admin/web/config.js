@@ -23,6 +23,7 @@ export function config(main) {
   async function load() {
     try {
       is = await get('/api/config', abort.signal);
+      is.findings = [...(is.check?.errors ?? []).map((f) => ({ ...f, error: true })), ...(is.check?.warnings ?? [])];
       status.className = 'hint';
       fill(status, line(`${is.file}, in force since ${momentOf(is.since)} ${zone.name}. What looks like a secret is ***.`, 400), is.need_restart.length ? el('b.warn', {}, ` Waits for a restart: ${line(is.need_restart.join(', '))}.`) : '');
       draw();

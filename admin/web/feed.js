@@ -130,7 +130,7 @@ let asked = 0;
 export async function recallDay(mine = serial) {
   asked = Date.now();
   try {
-    const h = await get('/api/history?span=day');
+    const h = await get('/api/history/day');
     if (mine !== serial) return;
     feed.events = h.events;
     feed.day = { start: h.start ? Date.parse(h.start) : asked, step: h.step_s * 1000, figures: h.figures, targets: new Map(h.targets.map((t) => [t.name, t.series])) };

@@ -149,7 +149,7 @@ export function finished(main, params) {
   }
   about();
   get('/api/config', abort.signal).then(({ names }) => {
-    for (const [name, all] of [['trunk', [...names.trunks, testTrunk]], ['route', names.routes], ['target', [...names.targets, ...names.trunks]]]) fill(form.elements[name], options(name, all));
+    for (const [name, all] of [['trunk', [...names.trunk, testTrunk]], ['route', names.route], ['target', [...names.target, ...names.trunk]]]) fill(form.elements[name], options(name, all));
   }).catch(() => {}); // then the lists have only what is chosen
   const ends = listen(about);
   load('');

@@ -153,7 +153,7 @@ export function wellness(s, wrong, targets) {
 // machineLine is the process and its machine in a line.
 export function machineLine(m, version, now) {
   if (!m?.started_at || !m.cpus) return '';
-  return [`Flowbridge ${version ?? ''}`, `up ${ago(now - Date.parse(m.started_at))}`, `CPU ${fixed(m.cpu, 2)} of ${m.cpus}`, `memory ${bytes(m.memory)}${m.memory_limit ? ` of ${bytes(m.memory_limit)}` : ''}`,
+  return [`Flowbridge ${version ?? ''}`, `up ${ago(now - Date.parse(m.started_at))}`, `CPU ${fixed(m.cpu, 2)} of ${m.cpus}`, `memory ${bytes(m.memory)}`,
     m.disk_size && `disk ${bytes(m.disk_free)} left of ${bytes(m.disk_size)}`].filter(Boolean).join(' · ');
 }
 

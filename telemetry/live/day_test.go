@@ -1,6 +1,7 @@
 package live
 
 import (
+	"bytes"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -22,7 +23,7 @@ func TestDayOutlivesTheProcess(t *testing.T) {
 			t.Errorf("without a file: %v, %v", killed, err)
 		}
 		n.is.Unwritten = 3
-		n.Note(EventStart, "started")
+		n.Note("start", "started")
 		for range 3 {
 			n.Tend()
 			time.Sleep(dayStep)
@@ -31,7 +32,7 @@ func TestDayOutlivesTheProcess(t *testing.T) {
 		time.Sleep(2 * dayStep)
 
 		n = newNode()
-		n.Note(EventUpgrade, "upgraded")
+		n.Note("upgrade", "upgraded")
 		if killed, err := n.LoadDay(file); !killed || err != nil {
 			t.Errorf("after a kill: %v, %v", killed, err)
 		}
@@ -40,7 +41,7 @@ func TestDayOutlivesTheProcess(t *testing.T) {
 		if got := floats(h.Figures["unwritten"]); h.StepS != 240 || !cmp.Equal(got, []float64{3, 3, 3, -1, -1, 0}) {
 			t.Errorf("points %v of %d s", got, h.StepS)
 		}
-		if len(h.Events) != 2 || h.Events[0].Text != "started" || h.Events[1].Kind != EventUpgrade || len(h.Targets) != 2 || n.Stats().Changes != 1 {
+		if len(h.Events) != 2 || h.Events[0].Text != "started" || h.Events[1].Kind != "upgrade" || len(h.Targets) != 2 || n.Stats().Changes != 1 {
 			t.Errorf("events %+v, targets %d, changes %d", h.Events, len(h.Targets), n.Stats().Changes)
 		}
 		n.Note(EventStop, strings.Repeat("x", 2*maxEventText))
@@ -61,7 +62,7 @@ func TestDayOutlivesTheProcess(t *testing.T) {
 			t.Errorf("after a day: %+v", h)
 		}
 		for i := range 2 * maxEvents {
-			n.Note(EventReload, strings.Repeat("r", i%10))
+			n.Note("reload", strings.Repeat("r", i%10))
 		}
 		if got := len(n.History(false).Events); got != maxEvents {
 			t.Errorf("%d events", got)
@@ -96,23 +97,23 @@ func TestDayOfABadDisk(t *testing.T) {
 func FuzzDay(f *testing.F) {
 	n := newNode()
 	n.Tend()
-	n.Note(EventReload, "the configuration was reloaded")
-	whole, err := json.Marshal(kept{dayVersion, n.History(true)})
+	n.Note("reload", "the configuration was reloaded")
+	whole, err := json.Marshal(n.History(true))
 	must(f, err)
 	for _, text := range []string{
-		string(whole), "", "{}", "null", `{"version":1,"day":{"step_s":240}}`, `{"version":2}`,
-		`{"version":1,"day":{"step_s":240,"start":"9999-01-01T00:00:00Z","figures":{"calls":[1e300,null],"mos":[1,2]}}}`,
-		`{"version":1,"day":{"step_s":240,"figures":{"calls":[1]},"targets":[{"name":"a","series":{"calls":[1,2]}}]}}`,
+		string(whole), "", "{}", "null", `{"step_s":240}`, `{"step_s":10}`,
+		`{"step_s":240,"start":"9999-01-01T00:00:00Z","figures":{"calls":[1e300,null],"mos":[1,2]}}`,
+		`{"step_s":240,"figures":{"calls":[1]},"targets":[{"name":"a","series":{"calls":[1,2]}}]}`,
 	} {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
-		k, err := parseDay(text)
+		day, err := readDay(bytes.NewReader(text))
 		if err != nil {
 			return
 		}
 		h := history{every: dayStep}
-		h.load(&k.Day, time.Now())
+		h.load(&day, time.Now())
 		s := Stats{}
 		h.add(time.Now(), &s, nil)
 		if out := h.told(); h.points > historyPoints || len(out.Figures["calls"]) != h.points {

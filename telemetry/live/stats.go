@@ -58,18 +58,12 @@ type Stats struct {
 
 // Machine says how the process and its machine are. A figure that can't be read is 0.
 type Machine struct {
-	// StartedAt is when the process started.
 	StartedAt record.Time `json:"started_at"`
-	// CPU is how many of its CPUs the process has used lately.
-	CPU  float64 `json:"cpu"`
-	CPUs int     `json:"cpus"`
-	// Memory is what the process has in memory. MemoryLimit is what it may have: its cgroup's limit, or the machine's
-	// memory. Both are in bytes.
-	Memory      uint64 `json:"memory"`
-	MemoryLimit uint64 `json:"memory_limit"`
-	// DiskFree and DiskSize are bytes of the disk with store.path.
-	DiskFree uint64 `json:"disk_free"`
-	DiskSize uint64 `json:"disk_size"`
+	CPU       float64     `json:"cpu"` // how many of its CPUs the process has used lately
+	CPUs      int         `json:"cpus"`
+	Memory    uint64      `json:"memory"` // bytes of the Go runtime
+	DiskFree  uint64      `json:"disk_free"`
+	DiskSize  uint64      `json:"disk_size"` // bytes of the disk with store.path
 }
 
 // Phases count live calls.
@@ -144,8 +138,7 @@ func (w *Watcher) Stats() Stats {
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
 		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten,
-		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes), Machine: n.Machine,
-		Changes: w.noted.Load(),
+		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes), Machine: n.Machine, Changes: w.noted.Load(),
 	}
 	if h := &w.harm.sum; h.count > 0 {
 		s.MOS = &MOS{P50: mosOf(h.quantile(0.5)), P5: mosOf(h.quantile(0.95))}

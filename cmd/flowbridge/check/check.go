@@ -53,13 +53,13 @@ type checked struct {
 	Numbers  int       `json:"numbers"`           // numbers in the table
 	Media    string    `json:"media,omitempty"`   // how RTP would be carried, if the file is valid
 	Address  string    `json:"address,omitempty"` // the address for advertise: auto, with its source
-	Errors   []Flaw    `json:"errors"`
-	Warnings []Flaw    `json:"warnings"`
+	Errors   []flaw    `json:"errors"`
+	Warnings []flaw    `json:"warnings"`
 	Online   []finding `json:"online,omitempty"` // the results of --online, if the file is valid
 }
 
-// Flaw is one error or warning.
-type Flaw struct {
+// flaw is one error or warning.
+type flaw struct {
 	File    string `json:"file,omitempty"`   // the file, if it is not the configuration itself
 	Line    int    `json:"line"`             // 0 if the flaw belongs to the whole file or the machine
 	Column  int    `json:"column,omitempty"` // for the table of numbers only
@@ -70,20 +70,20 @@ type Flaw struct {
 }
 
 // flawsOf returns the errors or warnings of a configuration file and of its table of numbers.
-func flawsOf(all config.Errors, file string) []Flaw {
-	flaws := []Flaw{}
+func flawsOf(all config.Errors, file string) []flaw {
+	flaws := []flaw{}
 	for _, e := range all {
 		if e.File == config.ShownName(file) {
 			e.File = ""
 		}
-		flaws = append(flaws, Flaw{e.File, e.Line, e.Column, e.Path, e.Problem, e.Remedy, e.Refused})
+		flaws = append(flaws, flaw{e.File, e.Line, e.Column, e.Path, e.Problem, e.Remedy, e.Refused})
 	}
 	return flaws
 }
 
 // text formats an error or a warning for people. A problem of the machine has no position in the
 // file.
-func (f Flaw) text(what, file string) string {
+func (f flaw) text(what, file string) string {
 	if f.Line == 0 {
 		file = ""
 	}
@@ -91,27 +91,6 @@ func (f Flaw) text(what, file string) string {
 		File: file, Line: f.Line, Path: f.Key, Problem: f.Problem,
 		Remedy: f.Remedy,
 	}.Error(), ": ")
-}
-
-// Find returns what is wrong with a file for the process that runs a configuration, or what is probably a mistake. The
-// machine is left out.
-func Find(file string, running *config.Config) (valid bool, all []Flaw) {
-	cfg, err := config.Reload(file, running)
-	if bad, ok := errors.AsType[config.Errors](err); ok {
-		return false, flawsOf(bad, file)
-	}
-	if cfg.FindsAddress() {
-		cfg.SIP.Advertise, cfg.Media.Advertise = running.SIP.Advertise, running.Media.Advertise
-	}
-	return true, slices.Concat(flawsOf(cfg.Warnings, file), placeholders(file), doubts(cfg))
-}
-
-// doubts returns what is probably a mistake, in several parts of the file.
-func doubts(cfg *config.Config) (all []Flaw) {
-	for _, x := range slices.Concat(deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), carrierWarnings(cfg)) {
-		all = append(all, Flaw{Problem: x.Problem, Remedy: x.Remedy})
-	}
-	return all
 }
 
 var errStops, errRefused = errors.New("the service can't start on this machine; check --elsewhere looks at the file only"),
@@ -147,7 +126,7 @@ func (c *checked) print(w io.Writer, file string, names []string) error {
 
 // check reads a file and prints its problems. If try is not nil, it tries the file's targets.
 func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Config) []finding) error {
-	result := checked{File: file, Errors: []Flaw{}, Warnings: []Flaw{}}
+	result := checked{File: file, Errors: []flaw{}, Warnings: []flaw{}}
 	cfg, failed := config.Load(file)
 	if failed == nil {
 		result.Valid = true
@@ -171,22 +150,19 @@ func check(w io.Writer, file string, m machine, asJSON bool, try func(*config.Co
 				"write it in sip.advertise and in media.advertise",
 			})
 		}
-		result.Warnings = slices.DeleteFunc(result.Warnings, func(f Flaw) bool {
+		result.Warnings = slices.DeleteFunc(result.Warnings, func(f flaw) bool {
 			if f.Refused {
 				result.Errors, failed = append(result.Errors, f), errRefused
 			}
 			return f.Refused
 		})
 		for _, x := range stops {
-			result.Errors = append(result.Errors, Flaw{Problem: x.Problem, Remedy: x.Remedy})
+			result.Errors = append(result.Errors, flaw{Problem: x.Problem, Remedy: x.Remedy})
 			failed = errStops
 		}
-		for _, x := range more {
-			result.Warnings = append(result.Warnings, Flaw{Problem: x.Problem, Remedy: x.Remedy})
-		}
-		result.Warnings = append(result.Warnings, doubts(cfg)...)
-		for _, x := range lacks {
-			result.Warnings = append(result.Warnings, Flaw{Problem: x.Problem, Remedy: x.Remedy})
+		all := slices.Concat(more, deadTransfers(cfg), readableKeys(cfg), platformWarnings(cfg), carrierWarnings(cfg), lacks)
+		for _, x := range all {
+			result.Warnings = append(result.Warnings, flaw{Problem: x.Problem, Remedy: x.Remedy})
 		}
 		if try != nil {
 			result.Online = try(cfg)

@@ -17,7 +17,7 @@ var fromEnvironment = regexp.MustCompile(`\$\{[^}]*\}`)
 
 // placeholders returns the values of targets that were pasted from a profile and not replaced. The file must be
 // valid.
-func placeholders(file string) []Flaw {
+func placeholders(file string) []flaw {
 	if file == config.Stdin { // it can't be read again
 		return nil
 	}
@@ -32,7 +32,7 @@ func placeholders(file string) []Flaw {
 	return placeholdersIn(&root.Targets, "targets", nil)
 }
 
-func placeholdersIn(n *yaml.Node, key string, all []Flaw) []Flaw {
+func placeholdersIn(n *yaml.Node, key string, all []flaw) []flaw {
 	switch n.Kind {
 	case yaml.SequenceNode:
 		for i, c := range n.Content {
@@ -48,7 +48,7 @@ func placeholdersIn(n *yaml.Node, key string, all []Flaw) []Flaw {
 		}
 	case yaml.ScalarNode:
 		for _, found := range profiles.Placeholder.FindAllString(fromEnvironment.ReplaceAllString(n.Value, ""), -1) {
-			all = append(all, Flaw{
+			all = append(all, flaw{
 				Line: n.Line, Key: key,
 				Problem: "has the profile's " + found + ", which stands for a value of your account", Remedy: "write that value",
 			})

@@ -11,11 +11,11 @@ import (
 func TestPlaceholders(t *testing.T) {
 	for name, tt := range map[string]struct {
 		text string
-		want []Flaw // Line and Key
+		want []flaw // Line and Key
 	}{
 		"pasted": {
 			"targets:\n  - name: a\n    uri: sip:+1@SUBDOMAIN.example\n    prepare: {body: '{\"agent\": \"AGENT_ID\"}'}\n",
-			[]Flaw{{Line: 3, Key: "targets[0].uri"}, {Line: 4, Key: "targets[0].prepare.body"}},
+			[]flaw{{Line: 3, Key: "targets[0].uri"}, {Line: 4, Key: "targets[0].prepare.body"}},
 		},
 		"replaced":                 {"targets:\n  - name: a\n    uri: sip:+1@flow.example\n", nil},
 		"from the environment":     {"targets:\n  - auth: {username: '${SIP_USERNAME}', password_file: /run/USERNAME}\n", nil},
@@ -28,9 +28,9 @@ func TestPlaceholders(t *testing.T) {
 			if err := os.WriteFile(file, []byte(tt.text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			var got []Flaw
+			var got []flaw
 			for _, f := range placeholders(file) {
-				got = append(got, Flaw{Line: f.Line, Key: f.Key})
+				got = append(got, flaw{Line: f.Line, Key: f.Key})
 			}
 			if !slices.Equal(got, tt.want) {
 				t.Errorf("got %+v", got)

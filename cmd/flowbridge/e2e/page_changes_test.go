@@ -16,10 +16,7 @@ import (
 // fakeOperator shows a configuration whose file has changed since it was read.
 type fakeOperator struct{ *fakeNode }
 
-const (
-	fakeConfig  = "trunks:\n- name: carrier\n  sources: [203.0.113.0/24]\ntargets:\n- {name: synthflow, kind: synthflow}\nroutes:\n- {trunk: carrier, targets: [synthflow]}\n"
-	fakeChanged = "trunks:\n- name: carrier\n  sources: [203.0.113.0/8]\ntargets:\n- {name: synthflow, kind: synthflow}\nroutes:\n- {trunk: carrier, targets: [synthflow]}\n"
-)
+const fakeConfig = "trunks:\n- name: carrier\n  sources: [203.0.113.0/24]\ntargets:\n- {name: synthflow, kind: synthflow}\nroutes:\n- {trunk: carrier, targets: [synthflow]}\n"
 
 func (fakeOperator) Drain() (admin.Drained, error) { return admin.Drained{}, nil }
 
@@ -32,15 +29,16 @@ func (o fakeOperator) Reload(context.Context) (admin.Reloaded, error) {
 
 func (fakeOperator) Upgrade(context.Context) (admin.Upgraded, error) { return admin.Upgraded{}, nil }
 
-func (fakeOperator) Configuration() (admin.Configuration, error) {
-	return admin.Configuration{
-		File: "/etc/flowbridge/flowbridge.yaml", Since: record.TimeOf(time.Now().Add(-40 * time.Minute)), InForce: fakeConfig,
-		Before: new(strings.Replace(fakeConfig, "synthflow}", "synthflow, max_calls: 10}", 1)), OnDisk: new(fakeChanged), NeedRestart: []string{"sip"},
-		Findings: []admin.Finding{
-			{Line: 3, Key: "trunks[0].sources[0]", Problem: "is a large network: 203.0.113.0/8", Remedy: "write the carrier's networks"},
-			{Problem: "transfers of synthflow lead nowhere", Remedy: "write transfer"},
-		},
-		Names: admin.Names{Trunks: []string{"carrier", "pbx"}, Targets: []string{"synthflow", "vapi"}, Routes: []string{"routes[0]"}},
+func (fakeOperator) Configuration() (any, error) {
+	return map[string]any{
+		"file": "/etc/flowbridge/flowbridge.yaml", "since": record.TimeOf(time.Now().Add(-40 * time.Minute)), "in_force": fakeConfig,
+		"before":  strings.Replace(fakeConfig, "synthflow}", "synthflow, max_calls: 10}", 1),
+		"on_disk": strings.Replace(fakeConfig, "/24", "/8", 1), "need_restart": []string{"sip"},
+		"check": map[string]any{"errors": []any{}, "warnings": []map[string]any{
+			{"line": 3, "key": "trunks[0].sources[0]", "problem": "is a large network: 203.0.113.0/8", "remedy": "write the carrier's networks"},
+			{"line": 0, "key": "", "problem": "transfers of synthflow lead nowhere", "remedy": "write transfer"},
+		}},
+		"names": map[string][]string{"trunk": {"carrier", "pbx"}, "target": {"synthflow", "vapi"}, "route": {"routes[0]"}},
 	}, nil
 }
 

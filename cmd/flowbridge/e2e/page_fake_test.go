@@ -181,9 +181,9 @@ func (n *fakeNode) History(day bool) live.History {
 	}
 	at := func(d time.Duration) record.Time { return record.TimeOf(time.Now().Add(-d)) }
 	h.Events = []live.Event{
-		{At: at(20 * time.Hour), Kind: live.EventUpgrade, Text: "upgraded to v1.4.0"},
-		{At: at(40 * time.Minute), Kind: live.EventReload, Text: "the configuration was reloaded"},
-		{At: at(12 * time.Minute), Kind: live.EventTarget, Text: "synthflow is out of use: it fails"},
+		{At: at(20 * time.Hour), Kind: "upgrade", Text: "upgraded to v1.4.0"},
+		{At: at(40 * time.Minute), Kind: "reload", Text: "the configuration was reloaded"},
+		{At: at(12 * time.Minute), Kind: "target", Text: "synthflow is out of use: it fails"},
 	}
 	for _, t := range n.targets {
 		h.Targets = append(h.Targets, live.TargetHistory{Name: t.Name, Series: live.Series{
@@ -333,7 +333,7 @@ func fakeStats(calls int) live.Stats {
 		Ports: live.Ports{InUse: 4 * calls, Limit: 22768}, Capacity: live.Capacity{Calls: calls, Limit: 5692},
 		Rejected: map[string]uint64{"full": 3, "unknown_source": 112},
 		Changes:  3, Machine: live.Machine{
-			StartedAt: record.TimeOf(time.Now().Add(-75 * time.Hour)), CPU: 0.31, CPUs: 2, Memory: 128 << 20, MemoryLimit: 2 << 30, DiskFree: 31 << 30, DiskSize: 80 << 30,
+			StartedAt: record.TimeOf(time.Now().Add(-75 * time.Hour)), CPU: 0.31, CPUs: 2, Memory: 128 << 20, DiskFree: 31 << 30, DiskSize: 80 << 30,
 		},
 		Causes: map[string]uint64{"caller_hangup": 901, "agent_hangup": 296, "prepare_failed": 31, "target_busy": 20, "caller_cancelled": 12},
 	}

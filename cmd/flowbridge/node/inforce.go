@@ -28,15 +28,14 @@ type inForce struct {
 	cfg       *config.Config
 	preparers map[string]peers.Preparer // by target
 
-	at          time.Time // when it came into force
-	before      []byte    // the text of the configuration that it replaced; nil for the first one
-	needRestart []string  // sections of its file that wait for a restart
+	before      []byte   // the text of the configuration that it replaced; nil for the first one
+	needRestart []string // sections of its file that wait for a restart
 }
 
 // newInForce creates the clients of a configuration. before is the configuration that it replaces.
 func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
 	clients, err := newPreparers(cfg, before.preparers)
-	next := &inForce{cfg: cfg, preparers: clients, at: time.Now()}
+	next := &inForce{cfg: cfg, preparers: clients}
 	if before.cfg != nil {
 		next.before = before.cfg.Source
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"time"
@@ -24,7 +25,7 @@ type sampled struct {
 	certificate string // what is wrong with the expiry of a certificate, or ""
 
 	machine live.Machine
-	used    usage
+	cpu     time.Duration // that the process has used
 }
 
 // sample reads the slow figures again if they are too old. Only one goroutine calls it.
@@ -53,8 +54,10 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 			s.certificate = c.File + " " + c.Problem
 		}
 	}
-	s.machine, s.used = f.machine(last.used, now)
-	f.noteCertificates(last, s)
+	s.machine = f.machine(last, s)
+	if !last.at.IsZero() && (s.certificate != last.certificate || !maps.EqualFunc(s.expiry, last.expiry, time.Time.Equal)) {
+		f.node.live.Note("certificate", cmp.Or(s.certificate, "the certificates have changed, and are valid"))
+	}
 	f.sampled.Store(s)
 }
 

@@ -18,7 +18,6 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/internal/handover"
-	"flowbridge/telemetry/live"
 )
 
 // Serve runs a configuration until a signal or the admin API ends it, or until another process takes over. before is
@@ -153,7 +152,7 @@ func (o *operator) Drain() (admin.Drained, error) {
 	}
 	o.node.server.Drain()
 	if !o.draining {
-		o.node.live.Note(live.EventDrain, "takes no new calls, and ends after the last one")
+		o.node.live.Note("drain", "takes no new calls, and ends after the last one")
 		o.draining = true
 		close(o.asked)
 	}
@@ -266,7 +265,7 @@ func (o *operator) endReload(err error) {
 		if err != nil {
 			text = "a reload was refused: " + err.Error()
 		}
-		o.node.live.Note(live.EventReload, text)
+		o.node.live.Note("reload", text)
 	}
 	switch {
 	case o.draining:

@@ -1,57 +1,51 @@
 package node
 
 import (
+	"bytes"
 	"cmp"
+	"encoding/json"
 	"fmt"
+	"os"
 
-	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/check"
 	"flowbridge/config"
 	"flowbridge/store/record"
 )
 
-// Configuration shows the configuration in force beside its file.
-func (o *operator) Configuration() (c admin.Configuration, err error) {
+// Configuration shows the configuration in force beside its file. Its texts have no secrets.
+func (o *operator) Configuration() (any, error) {
 	o.mu.Lock()
 	n, idle := o.node, o.idle
 	o.mu.Unlock()
 	if n == nil {
-		return c, cmp.Or(idle, errStarting)
+		return nil, cmp.Or(idle, errStarting)
 	}
-	now := n.inForce.Load()
-	c = admin.Configuration{
-		File: config.ShownName(o.file), Since: record.TimeOf(now.at), InForce: config.Masked(string(now.cfg.Source)),
-		NeedRestart: append([]string{}, now.needRestart...), Findings: []admin.Finding{}, Names: namesOf(now.cfg),
+	now, names := n.inForce.Load(), map[string][]string{"trunk": {}, "target": {}, "route": {}}
+	c := map[string]any{
+		"file": config.ShownName(o.file), "since": record.TimeOf(*n.figures.reloads.at.Load()),
+		"in_force": config.Masked(string(now.cfg.Source)), "before": nil, "on_disk": nil, "check": nil,
+		"need_restart": append([]string{}, now.needRestart...), "names": names,
 	}
 	if now.before != nil {
-		c.Before = new(config.Masked(string(now.before)))
+		c["before"] = config.Masked(string(now.before))
 	}
-	text, err := config.ReadText(o.file)
-	if err != nil {
-		c.Findings = append(c.Findings, admin.Finding{Error: true, Problem: err.Error()})
-		return c, nil //nolint:nilerr // the answer says it
+	if text, err := os.ReadFile(o.file); err == nil { // standard input is no file
+		c["on_disk"] = config.Masked(string(text))
+		var out bytes.Buffer
+		command := check.Command()
+		command.SetArgs([]string{"--config", o.file, "--elsewhere", "--json"})
+		command.SetOut(&out)
+		_ = command.Execute() // the result says what is wrong
+		c["check"] = json.RawMessage(out.Bytes())
 	}
-	c.OnDisk = new(config.Masked(text))
-	valid, found := check.Find(o.file, now.cfg)
-	for _, f := range found {
-		c.Findings = append(c.Findings, admin.Finding{
-			File: f.File, Line: f.Line, Key: f.Key, Problem: config.Masked(f.Problem), Remedy: f.Remedy, Error: !valid,
-		})
+	for i := range now.cfg.Trunks {
+		names["trunk"] = append(names["trunk"], now.cfg.Trunks[i].Name)
+	}
+	for i := range now.cfg.Targets {
+		names["target"] = append(names["target"], now.cfg.Targets[i].Name)
+	}
+	for i := range now.cfg.Routes {
+		names["route"] = append(names["route"], cmp.Or(now.cfg.Routes[i].Name, fmt.Sprintf("routes[%d]", i)))
 	}
 	return c, nil
-}
-
-// namesOf returns the names in a configuration, as records have them.
-func namesOf(cfg *config.Config) admin.Names {
-	all := admin.Names{Trunks: []string{}, Targets: []string{}, Routes: []string{}}
-	for i := range cfg.Trunks {
-		all.Trunks = append(all.Trunks, cfg.Trunks[i].Name)
-	}
-	for i := range cfg.Targets {
-		all.Targets = append(all.Targets, cfg.Targets[i].Name)
-	}
-	for i := range cfg.Routes {
-		all.Routes = append(all.Routes, cmp.Or(cfg.Routes[i].Name, fmt.Sprintf("routes[%d]", i)))
-	}
-	return all
 }

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"regexp"
 	"slices"
 	"sync"
 
@@ -14,36 +15,34 @@ import (
 
 	"flowbridge/admin"
 	"flowbridge/config"
-	"flowbridge/sim"
+	"flowbridge/sim/platform"
 )
 
-// testCaller takes the calls of POST /api/calls with test: true. It stands in for the customer, so that an operator
-// tries a target without a phone. Its trunk comes into force with the first test call: a node without test calls has
-// no socket and no trunk for them.
+// testCaller answers the calls of POST /api/calls with test: true in the customer's place, so that an operator tries a
+// target without a phone. Its trunk comes into force with the first test call.
 type testCaller struct {
 	node *Node
 
 	mu    sync.Mutex // guards the fields below, and orders the changes of the configuration in force
-	agent *sim.Agent
-	trunk *config.Trunk
+	phone *platform.Platform
+	trunk config.Trunk // if phone is not nil
 }
 
-// testAddress is the address of the test caller. Media and SIP towards it must have local addresses, which a NAT can't
-// give back. No other program has a reason to use it.
+// testAddress is the address of the test caller. No other program has a reason to use it, so our addresses toward it
+// can be local ones, which the way through a NAT may not be.
 const testAddress = "127.83.84.85"
 
-// testTrunk bounds what test calls may cost. Calls from the trunk need a secret header, so it takes none.
+// testTrunk bounds what test calls cost. Calls from the trunk would need a secret header.
 const testTrunk = `
 trunks:
-- {name: test, sources: [%[1]s/32], match: {header: "X-Test-Caller: %[2]s"}, uri: "sip:test@%[1]s:%[3]d",
+- {name: test, sources: [%[1]s/32], match: {header: "X-Test-Caller: %[2]s"}, uri: "sip:test@%[3]s",
    max_calls: 2, max_cps: 1, max_duration: 30s, ring_timeout: 5s, originate: {numbers: ["^"], per_hour: 60}}
 `
 
 // local returns a configuration whose test caller is on our side of a NAT.
 func (t *testCaller) local(cfg *config.Config) *config.Config {
 	c := *cfg
-	at := netip.MustParseAddr(testAddress)
-	c.SIP.LocalNetworks = append(slices.Clone(c.SIP.LocalNetworks), netip.PrefixFrom(at, at.BitLen()))
+	c.SIP.LocalNetworks = append(slices.Clone(c.SIP.LocalNetworks), netip.MustParsePrefix(testAddress+"/32"))
 	return &c
 }
 
@@ -56,88 +55,46 @@ func (t *testCaller) put(next *inForce, to reloader) {
 }
 
 func (t *testCaller) with(cfg *config.Config) *config.Config {
-	if t.trunk == nil {
-		return cfg
-	}
 	c := *cfg
-	c.Trunks = append(slices.Clone(cfg.Trunks), *t.trunk)
+	if t.phone != nil {
+		c.Trunks = append(slices.Clone(cfg.Trunks), t.trunk)
+	}
 	return &c
 }
 
-// begin makes test calls possible. Its error is a *admin.RefusedError.
+// begin makes test calls possible.
 func (t *testCaller) begin(ctx context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.trunk != nil {
+	if t.phone != nil {
 		return nil
 	}
-	current := t.node.inForce.Load()
-	err := t.open(ctx, current.cfg)
+	var read *config.Config
+	phone, err := platform.Start(context.WithoutCancel(ctx), platform.Description{
+		Name: "test-caller", Agent: platform.Agent{Transports: []string{"UDP"}, User: regexp.MustCompile("^test$")},
+	}, platform.Options{SIPListen: testAddress + ":0", Log: zerolog.Nop()})
+	if err == nil {
+		at, _ := phone.SIPAddr()
+		read, err = config.Parse("the test caller", fmt.Appendf(nil, testTrunk, testAddress, rand.Text(), at), os.LookupEnv)
+	}
 	if err != nil {
 		return &admin.RefusedError{
 			Status: http.StatusServiceUnavailable, Problem: "there can be no test call: " + err.Error(),
-			Remedy: "the test caller needs the address " + testAddress + " and a UDP listener with IPv4 in sip.listen",
+			Remedy: "free the address " + testAddress,
 		}
 	}
+	t.phone, t.trunk = phone, read.Trunks[0]
+	t.trunk.Name = admin.TestTrunk // which a file can't have
+	current := t.node.inForce.Load()
 	t.node.server.Reload(t.with(current.cfg), current.preparers)
-	return nil
-}
-
-func (t *testCaller) open(ctx context.Context, cfg *config.Config) error {
-	if !slices.ContainsFunc(cfg.SIP.Listen, func(l config.Listener) bool {
-		return l.Transport == config.TransportUDP && l.AddrPort.Addr().Is4()
-	}) {
-		return fmt.Errorf("sip.listen has no UDP address with IPv4")
-	}
-	agent, err := sim.OpenAgent(context.WithoutCancel(ctx), sim.AgentOptions{
-		Name: "flowbridge-test-caller", Listen: testAddress + ":0", Log: zerolog.Nop(),
-	})
-	if err != nil {
-		return err
-	}
-	read, err := config.Parse("the test caller",
-		fmt.Appendf(nil, testTrunk, testAddress, rand.Text(), agent.SIPAddr().Port()), os.LookupEnv)
-	if err != nil {
-		_ = agent.Close()
-		return err
-	}
-	agent.Serve(testPlatform{})
-	t.agent, t.trunk = agent, &read.Trunks[0]
-	t.trunk.Name = admin.TestTrunk // a file can't have this name
 	return nil
 }
 
 func (t *testCaller) close() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.agent == nil {
-		return nil
+	if t.phone != nil {
+		return t.phone.Close()
 	}
-	return t.agent.Close()
+	return nil
 }
-
-// testPlatform answers every call. The test caller says a sentence, and repeats what the agent says when it pauses.
-type testPlatform struct{}
-
-// Challenger asks for no credentials.
-func (testPlatform) Challenger(sim.Invite) *sim.Challenger { return nil }
-
-// NewCall returns a call that is answered.
-func (testPlatform) NewCall(in *sim.Incoming) sim.Handler { return testPhone{in} }
-
-type testPhone struct{ in *sim.Incoming }
-
-// Admit accepts the call.
-func (p testPhone) Admit() (code int, reason string) {
-	p.in.Greets = "test"
-	return 0, ""
-}
-
-// Settle answers the call.
-func (testPhone) Settle(context.Context) (code int, reason string) { return 0, "" }
-
-// Describe adds nothing.
-func (testPhone) Describe(*zerolog.Event) {}
-
-// Over has nothing to do.
-func (testPhone) Over() {}
