@@ -5,7 +5,7 @@ import { confirm } from './dialogs.js';
 import { el, fill, line } from './dom.js';
 import { feed, listen } from './feed.js';
 
-const number = '+?[0-9*#]{1,40}';
+const number = '\\+?[0-9*#]{1,40}';
 
 export function place(main, params) {
   document.title = 'Place a call · Flowbridge';

@@ -243,7 +243,7 @@ func (n *fakeNode) Originate(_ context.Context, o admin.Origination) (admin.Call
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.orders = append(n.orders, "call "+o.To+" over "+o.Trunk)
-	return admin.Call{}, n.refuse
+	return admin.Call{}, &admin.RefusedError{Status: http.StatusConflict, Problem: n.refuse.Problem, Remedy: n.refuse.Remedy}
 }
 
 func (n *fakeNode) Play(context.Context, string, admin.PlayRequest) (admin.Call, error) {
