@@ -34,6 +34,7 @@ func (o *operator) Configuration() (any, error) {
 		var out bytes.Buffer
 		command := check.Command()
 		command.SetArgs([]string{"--config", o.file, "--elsewhere", "--json"})
+		command.SilenceErrors, command.SilenceUsage = true, true
 		command.SetOut(&out)
 		_ = command.Execute() // the result says what is wrong
 		c["check"] = json.RawMessage(out.Bytes())
