@@ -135,7 +135,8 @@ func newAPI(opts Options) (*api, *router) {
 	if a.Figures != nil {
 		mux.HandleFunc("/api/stats", a.shows(func() any { return a.Figures.Stats() }))
 		mux.HandleFunc("/api/targets", a.shows(func() any { return page[live.Target]{Items: a.Figures.Targets()} }))
-		mux.HandleFunc("/api/history", a.shows(func() any { return a.Figures.History() }))
+		mux.HandleFunc("/api/history", a.shows(func() any { return a.Figures.History(false) }))
+		mux.HandleFunc("/api/history/day", a.shows(func() any { return a.Figures.History(true) }))
 	}
 	if a.Report != nil {
 		mux.HandleFunc("/api/report", a.closed(a.report))
@@ -160,6 +161,7 @@ func newAPI(opts Options) (*api, *router) {
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))
+		mux.HandleFunc("/api/config", a.bare(a.configuration))
 		mux.HandleFunc("/api/upgrade", a.operate(a.upgrade))
 	}
 	if a.Eraser != nil {

@@ -107,7 +107,7 @@ func (c *countedFigures) Targets() []live.Target {
 	return []live.Target{{Name: "a", Circuits: []live.Circuit{}, Addresses: []live.Address{}, Calls: int(c.open.Load())}}
 }
 
-func (c *countedFigures) History() live.History { return live.History{} }
+func (c *countedFigures) History(bool) live.History { return live.History{} }
 
 // told is a fixture with events.
 func told(from EventSources) (http.Handler, *Events, *Options) {

@@ -15,6 +15,8 @@ type Operator interface {
 	// Reload reads the configuration again. Its error is an *InvalidError if the file is not valid. After any error,
 	// nothing has changed.
 	Reload(ctx context.Context) (Reloaded, error)
+	// Configuration shows the configuration in force and its file, without secrets.
+	Configuration() (any, error)
 	// Upgrade starts a new process from the program's file. The new process takes over the calls. After an error this
 	// process continues as if Upgrade had not been called.
 	Upgrade(ctx context.Context) (Upgraded, error)
@@ -150,4 +152,13 @@ func (a *api) reload(w http.ResponseWriter, r *http.Request) {
 		}
 		a.write(w, http.StatusOK, done)
 	}
+}
+
+func (a *api) configuration(w http.ResponseWriter, _ *http.Request) {
+	c, err := a.Operator.Configuration()
+	if err != nil {
+		a.fail(w, http.StatusConflict, "no configuration is in force: "+err.Error(), "try again, or see the log")
+		return
+	}
+	a.write(w, http.StatusOK, c)
 }

@@ -24,6 +24,13 @@ func (f *fakeOperator) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{Trunks: 1, Targets: 2, Routes: 3, NeedRestart: f.needRestart}, f.err
 }
 
+func (f *fakeOperator) Configuration() (any, error) {
+	return map[string]any{
+		"file": "flowbridge.yaml", "since": start, "in_force": "a: 1\n", "before": nil, "on_disk": "a: 2\n", "need_restart": []string{"sip"},
+		"check": map[string]any{"warnings": []string{}}, "names": map[string][]string{"trunk": {"carrier"}},
+	}, f.err
+}
+
 func (f *fakeOperator) Upgrade(context.Context) (Upgraded, error) {
 	return Upgraded{PID: 4242, Version: "1.2.3", Calls: 3, Connections: 1, Sockets: 14, PauseMS: 20, TookMS: 150}, f.err
 }

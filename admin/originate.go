@@ -22,6 +22,8 @@ type Origination struct {
 	// Trunk and Target are names in the configuration. Without a target, a route selects the agent.
 	Trunk  string `json:"trunk"`
 	Target string `json:"target"`
+	// Test calls Flowbridge's own test caller in the customer's place. Then Trunk is TestTrunk.
+	Test bool `json:"test"`
 	// Variables are headers X-NAME for the target's templates and pass_headers. Headers are such headers with their full
 	// names.
 	Variables map[string]string `json:"variables"`
@@ -31,6 +33,9 @@ type Origination struct {
 	// AnswerWithin is how long the customer may take to answer, in seconds; 0 means the trunk's ring_timeout.
 	AnswerWithin int `json:"answer_within"`
 }
+
+// TestTrunk is the trunk of test calls in records. A configuration can't have this name.
+const TestTrunk = "test caller"
 
 // The bounds of an origination.
 const (
@@ -53,6 +58,12 @@ func (a *api) originate(w http.ResponseWriter, r *http.Request, who sender) {
 		a.fail(w, http.StatusBadRequest, "answer_within is not 0 to 300 seconds",
 			"send 1 to 300, or leave it out for ring_timeout of the trunk")
 		return
+	case o.Test && (o.Trunk != "" || o.Target == ""):
+		a.fail(w, http.StatusBadRequest, "a test call has a target and no trunk",
+			`send {"test": true, "target": "NAME", "to": "+15075785607", "from": "+12125550100"}`)
+		return
+	case o.Test:
+		o.Trunk = TestTrunk
 	}
 	o.By = who.name
 	if o.IdempotencyKey != "" {

@@ -24,15 +24,19 @@ func TestPlaceCall(t *testing.T) {
 	if len(control.asked) != 1 || !strings.Contains(control.asked[0], "first_name:Ann") || !strings.Contains(control.asked[0], "AnswerWithin:20") {
 		t.Errorf("asked %v", control.asked)
 	}
+	if res, _ := post(t, h, "/api/calls", `{"to": "1", "from": "2", "test": true, "target": "vapi"}`); res.StatusCode != http.StatusCreated || !strings.Contains(control.asked[1], "Trunk:test caller") {
+		t.Errorf("a test call: %d, asked %v", res.StatusCode, control.asked)
+	}
 	control.err = &RefusedError{"no agent can take the call", "try again later", http.StatusServiceUnavailable}
 	if res, _ := post(t, h, "/api/calls", body); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%d", res.StatusCode)
 	}
 	for name, bad := range map[string]string{
-		"no JSON":         `to=1`,
-		"another field":   `{"to": "1", "number": "2"}`,
-		"too long a wait": `{"to": "1", "from": "2", "trunk": "x", "answer_within": 301}`,
-		"too long a key":  `{"to": "1", "from": "2", "trunk": "x", "idempotency_key": "` + strings.Repeat("k", 201) + `"}`,
+		"no JSON":             `to=1`,
+		"another field":       `{"to": "1", "number": "2"}`,
+		"too long a wait":     `{"to": "1", "from": "2", "trunk": "x", "answer_within": 301}`,
+		"a test over a trunk": `{"to": "1", "from": "2", "trunk": "x", "test": true, "target": "vapi"}`, "a test of nothing": `{"to": "1", "from": "2", "test": true}`,
+		"too long a key": `{"to": "1", "from": "2", "trunk": "x", "idempotency_key": "` + strings.Repeat("k", 201) + `"}`,
 	} {
 		if res, got := post(t, h, "/api/calls", bad); res.StatusCode != http.StatusBadRequest {
 			t.Errorf("%s: %d %s", name, res.StatusCode, got)

@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"net/http"
+	"time"
 
 	"flowbridge/store/record"
 )
@@ -13,6 +14,46 @@ type Report interface {
 	Add(r *record.Record)
 	// Groups returns the groups so far, for JSON.
 	Groups() any
+}
+
+// spread is a Report by time: when calls started, the newest first, and which of them failed.
+type spread []slice
+
+// slice is a part of a time.
+type slice struct {
+	From   record.Time `json:"from"`
+	Calls  int         `json:"calls"`
+	Failed int         `json:"failed"` // failed or interrupted calls
+}
+
+// maxSpread bounds how many of the newest calls a report by time reads, because the page makes one for each search.
+// maxSlices is how many parts of a time are told apart.
+const maxSpread, maxSlices = 10_000, 60
+
+// Add counts a record.
+func (s *spread) Add(r *record.Record) {
+	c := slice{From: r.StartedAt}
+	if r.Disposition == record.DispositionFailed || r.Disposition == record.DispositionInterrupted {
+		c.Failed = 1
+	}
+	*s = append(*s, c)
+}
+
+// Groups returns maxSlices equal parts of the time from the oldest call to the newest one.
+func (s *spread) Groups() any {
+	if len(*s) == 0 {
+		return []slice{}
+	}
+	begin, all := (*s)[len(*s)-1].From, [maxSlices]slice{}
+	step := max((*s)[0].From.Sub(begin.Time)/maxSlices+time.Millisecond, time.Second)
+	for i := range all {
+		all[i].From = record.TimeOf(begin.Add(time.Duration(i) * step))
+	}
+	for _, c := range *s {
+		part := &all[min(max(0, int(c.From.Sub(begin.Time)/step)), maxSlices-1)]
+		part.Calls, part.Failed = part.Calls+1, part.Failed+c.Failed
+	}
+	return all
 }
 
 // maxReported bounds how many of the newest calls a report reads. That many can be read well within the time for an
@@ -32,7 +73,8 @@ type compared struct {
 
 // report compares finished calls by target, trunk, route or the shares of a split. One report runs at a time.
 func (a *api) report(w http.ResponseWriter, r *http.Request) {
-	q, bad := parseQuery(r.URL.RawQuery, "by", "since", "until", "trunk", "target", "route", "direction", "fleet")
+	q, bad := parseQuery(r.URL.RawQuery, "by", "since", "until", "number", "id", "trunk", "target", "route", "direction",
+		"disposition", "cause", "problem", "fleet")
 	var f record.Filter
 	if bad == nil {
 		f, bad = q.filter()
@@ -42,7 +84,11 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		from, bad = a.recordsOf(q["fleet"])
 	}
 	by := cmp.Or(q["by"], "target")
-	groups, err := a.Report(by)
+	var groups Report = &spread{}
+	var err error
+	if by != "time" {
+		groups, err = a.Report(by)
+	}
 	if bad == nil && err != nil {
 		bad = &failure{"by is unknown: " + quoted(by), err.Error()}
 	}
@@ -56,7 +102,11 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer a.reporting.Free()
-	f.Limit = maxReported
+	most := maxReported
+	if by == "time" {
+		most = maxSpread
+	}
+	f.Limit = most
 	out := compared{By: by}
 	err = record.Each(r.Context(), from, f, func(rec record.Record) error {
 		groups.Add(&rec)
@@ -68,6 +118,6 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		a.unlisted(w, r, err)
 		return
 	}
-	out.Complete, out.Groups = out.Calls < maxReported, groups.Groups()
+	out.Complete, out.Groups = out.Calls < most, groups.Groups()
 	a.write(w, http.StatusOK, out)
 }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"flowbridge/store/record"
 )
@@ -40,6 +41,7 @@ func TestReport(t *testing.T) {
 	for path, want := range map[string]string{
 		"/api/report": `200 {"by":"target","calls":1,"since":"2026-`,
 		"/api/report?by=trunk&since=2026-11-20T08:00:00Z": `200 {"by":"trunk","calls":1,`,
+		"/api/report?by=time&cause=caller_hangup":         `200 {"by":"time","calls":1,`,
 		"/api/report?by=colour":                           `400 `,
 		"/api/report?since=yesterday":                     `400 `,
 		"/api/report?cursor=1":                            `400 `,
@@ -55,6 +57,9 @@ func TestReport(t *testing.T) {
 	}
 	if _, body := do(t, h, "GET", "/api/report"); !strings.Contains(body, `"complete":true,"groups":[{"calls":1,"name":""}]`) {
 		t.Errorf("the report is %s", body)
+	}
+	if _, body := do(t, h, "GET", "/api/report?by=time"); strings.Count(body, `"from":`) != maxSlices || !strings.Contains(body, `"calls":1,"failed":0},{"from"`) {
+		t.Errorf("by time: %s", body)
 	}
 	a, mux := newAPI(o)
 	a.reporting.Take()
@@ -75,5 +80,28 @@ func TestCallsByID(t *testing.T) {
 	}
 	if got, _ := do(t, h, "GET", "/api/calls?ids="+strings.Repeat("x,", 64)+"x"); got.StatusCode != 400 {
 		t.Errorf("65 ids: %d", got.StatusCode)
+	}
+}
+
+// The calls of a time are counted in parts of it, also if they began in one moment.
+func TestSpread(t *testing.T) {
+	var s spread
+	if all, ok := s.Groups().([]slice); !ok || len(all) != 0 {
+		t.Errorf("without calls: %v", s.Groups())
+	}
+	for i := range 120 { // the newest first
+		r := record.Record{StartedAt: record.TimeOf(start.Add(-time.Duration(i) * time.Minute))}
+		if i == 119 {
+			r.Disposition = record.DispositionFailed
+		}
+		s.Add(&r)
+	}
+	all := s.Groups().([maxSlices]slice)
+	if all[0].Calls != 2 || all[0].Failed != 1 || all[maxSlices-1].Calls != 2 || !all[0].From.Equal(start.Add(-119*time.Minute)) {
+		t.Errorf("%+v … %+v", all[0], all[maxSlices-1])
+	}
+	s = s[:1]
+	if all := s.Groups().([maxSlices]slice); all[0].Calls != 1 {
+		t.Errorf("of one call: %+v", all[0])
 	}
 }

@@ -6,5 +6,6 @@ import "flowbridge/telemetry/live"
 type Figures interface {
 	Stats() live.Stats
 	Targets() []live.Target
-	History() live.History
+	// History returns the last hour or the last day.
+	History(day bool) live.History
 }

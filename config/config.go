@@ -44,6 +44,8 @@ type Config struct {
 
 	// Warnings lists lines of the file that are valid but probably a mistake.
 	Warnings Errors
+	// Source is the text of the file.
+	Source []byte
 }
 
 // Target returns the target with the given name, or nil.

@@ -97,7 +97,7 @@ func (l *loader) read(data []byte) (*Config, error) {
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
 	}
-	cfg.Warnings = doubtsOf(cfg, root)
+	cfg.Warnings, cfg.Source = doubtsOf(cfg, root), data
 	return cfg, nil
 }
 

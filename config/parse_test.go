@@ -102,6 +102,7 @@ func TestDefaults(t *testing.T) {
 		Telemetry: Telemetry{HEP: hep{CaptureID: 2001}},
 		Log:       Log{Level: "info", Format: formatJSON},
 		Fleet:     Fleet{Takeover: Takeover{Patience: 50 * time.Millisecond}},
+		Source:    []byte("{}\n"),
 	}
 	if diff := cmp.Diff(want, got, cmp.Comparer(func(a, b netip.Addr) bool { return a == b }),
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {

@@ -12,6 +12,8 @@ import { compare } from './compare.js';
 import { fleet } from './fleet.js';
 import { finished } from './finished.js';
 import { call } from './call.js';
+import { config } from './config.js';
+import { place } from './place.js';
 
 const $ = (id) => document.getElementById(id);
 let leave = () => {}; // ends the view that is shown
@@ -32,9 +34,11 @@ function route() {
   else if (name === 'targets') leave = targets(main);
   else if (name === 'compare') leave = compare(main, params);
   else if (name === 'fleet') leave = fleet(main);
+  else if (name === 'config') leave = config(main);
+  else if (name === 'place') leave = place(main, params);
   else leave = live(main);
   scrollTo(0, 0);
-  connect(!calls && !['finished', 'targets', 'compare', 'fleet'].includes(name));
+  connect(!calls && !['finished', 'targets', 'compare', 'fleet', 'place', 'config'].includes(name));
 }
 
 function decoded(text) {
@@ -54,6 +58,7 @@ function showState() {
     $('node').title = `Flowbridge ${feed.hello.version}, right: ${feed.hello.rights}`;
   }
   const standsBy = !feed.online && feed.problem?.status === 404; // a node without calls has no events of them
+  $('place').hidden = feed.hello?.rights !== 'operate';
   $('fleet').hidden = !feed.hello?.fleet && !standsBy;
   let text = feed.stats?.certificate ? `Certificate: ${visible(clip(feed.stats.certificate, 400))}. Renew it.` : '';
   if (feed.stats?.draining) text += ' This node is draining: it takes no new calls, and ends after the last one.';

@@ -1,6 +1,6 @@
 // Small drawings: a spark line, lines over time, the phases of a call.
 
-import { el, fill, put, svg } from './dom.js';
+import { clip, el, fill, put, svg, visible } from './dom.js';
 import { clock, ms, timeOf } from './format.js';
 
 // spark is a line without scales, with the least and the most in its title; show(points, since, word) redraws it. A null is a gap.
@@ -32,6 +32,125 @@ export function spark(label) {
       const text = values.length < 2 ? `${label}: nothing measured yet` : `${label} since ${timeOf(since).slice(0, 5)}: ${word(Math.min(...values))} to ${word(top)}, now ${word(values.at(-1))}`;
       put(title, text);
       element.setAttribute('aria-label', text);
+    },
+  };
+}
+
+// windowOf is the time that a history shows: its end and its length. A young one is as long as thirty points.
+export const windowOf = (past) => {
+  const n = past.figures.calls?.length ?? 0;
+  return { end: past.start + Math.max(0, n - 1) * past.step, span: Math.max(30, n - 1) * past.step };
+};
+
+const together = new Set(); // the trends that show the same moment
+
+// trend is a line over a history with its axis. The pointer or the arrow keys show the values of all trends at a moment:
+// read(text) gets this one's, and '' after that. low and high are the least and the most of the scale.
+export function trend(label, word, read, { low = 0, high = 0 } = {}) {
+  const line = svg('path', { class: 'line' });
+  const [ticks, cursor] = [svg('path', { class: 'ticks' }), svg('path', { class: 'cursor' })];
+  const drawing = svg('svg', { class: 'spark', viewBox: '0 0 100 40', preserveAspectRatio: 'none', role: 'img', tabindex: 0 }, ticks, line, cursor);
+  const [upper, lower, since] = ['span.upper', 'span.lower', 'span.since'].map((w) => el(w, { 'aria-hidden': 'true' }));
+  let [points, past, drawn, place] = [[], null, null, -1];
+  const x = (i) => 100 - ((points.length - 1 - i) * past.step * 100) / windowOf(past).span;
+  const self = {
+    element: el('div.trend', {}, drawing, upper, lower, since),
+    show(of, name, events) {
+      past = of;
+      points = of.figures[name] ?? [];
+      const values = points.filter((v) => v !== null);
+      const key = [points.length, of.start, values.at(-1), events.length].join();
+      if (key === drawn) return;
+      drawn = key;
+      drawing.classList.toggle('empty', values.length < 2);
+      const top = Math.max(high, nice(Math.max(low + 1e-3, ...values)));
+      const y = (v) => (38 - ((v - low) / (top - low)) * 36).toFixed(2);
+      let pen = 'M';
+      line.setAttribute('d', points.map((v, i) => {
+        if (v === null) {
+          pen = 'M';
+          return '';
+        }
+        const to = `${pen}${x(i).toFixed(2)} ${y(v)}`;
+        pen = 'L';
+        return to;
+      }).join(''));
+      const { end, span } = windowOf(of);
+      ticks.setAttribute('d', events.map((e) => 100 - ((end - Date.parse(e.at)) * 100) / span).filter((at) => at >= 0 && at <= 100).map((at) => `M${at.toFixed(2)} 0V40`).join(''));
+      const text = values.length < 2 ? `${label}: nothing measured yet` : `${label} since ${timeOf(of.start).slice(0, 5)}: ${word(Math.min(...values))} to ${word(Math.max(...values))}, now ${word(values.at(-1))}`;
+      drawing.setAttribute('aria-label', text);
+      put(upper, values.length < 2 ? '' : word(top));
+      put(lower, values.length < 2 ? '' : word(low));
+      put(since, values.length < 2 ? '' : `since ${timeOf(end - span).slice(0, 5)}`);
+    },
+    at(i) {
+      place = i;
+      const v = points[i];
+      cursor.setAttribute('d', i >= 0 && i < points.length ? `M${x(i).toFixed(2)} 0V40` : '');
+      read(i < 0 || i >= points.length ? '' : `${timeOf(past.start + i * past.step)}: ${v === null ? 'nothing' : word(v)}`);
+    },
+  };
+  const all = (i) => together.forEach((t) => t.at(i));
+  drawing.addEventListener('pointermove', (e) => {
+    const box = drawing.getBoundingClientRect();
+    const back = (1 - (e.clientX - box.left) / box.width) * windowOf(past).span;
+    all(Math.max(0, Math.min(points.length - 1, points.length - 1 - Math.round(back / past.step))));
+  });
+  drawing.addEventListener('pointerleave', () => all(-1));
+  drawing.addEventListener('blur', () => all(-1));
+  drawing.addEventListener('keydown', (e) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+    if (!by || !points.length) return;
+    e.preventDefault();
+    all(Math.min(Math.max((place < 0 ? points.length : place) + by, 0), points.length - 1));
+  });
+  together.add(self);
+  return self;
+}
+
+// forget leaves the trends of a view that has ended.
+export const forget = () => together.clear();
+
+// lane shows when what happened, over the same time as the trends. The pointer or the arrow keys show the words.
+export function lane() {
+  const marks = el('div.marks', { tabindex: 0, role: 'img', 'aria-label': 'What changed' });
+  const said = el('span.said-event', { role: 'status' });
+  let [shown, past, key, place] = [[], null, '', -1];
+  const left = (e) => 100 - ((windowOf(past).end - Date.parse(e.at)) * 100) / windowOf(past).span;
+  const words = (e) => `${timeOf(e.at)} ${clip(e.text, 160)}`;
+  const say = (i) => {
+    place = i;
+    [...marks.children].forEach((m, k) => m.classList.toggle('chosen', k === i));
+    put(said, shown[i] ? visible(words(shown[i])) : shown.length ? visible(`last: ${words(shown.at(-1))}`) : 'nothing changed in this time');
+  };
+  marks.addEventListener('pointermove', (e) => {
+    const box = marks.getBoundingClientRect();
+    const at = ((e.clientX - box.left) / box.width) * 100;
+    say(shown.reduce((best, m, i) => (Math.abs(left(m) - at) < Math.abs(left(shown[best]) - at) ? i : best), 0));
+  });
+  for (const end of ['pointerleave', 'blur']) marks.addEventListener(end, () => say(-1));
+  marks.addEventListener('keydown', (e) => {
+    const by = { ArrowLeft: -1, ArrowRight: 1 }[e.key];
+    if (!by || !shown.length) return;
+    e.preventDefault();
+    say(Math.min(Math.max((place < 0 ? shown.length : place) + by, 0), shown.length - 1));
+  });
+  return {
+    element: el('div.lane-of-events', {}, el('span.hint', {}, 'Changes'), marks, said),
+    show(of, events) {
+      past = of;
+      const { end, span } = windowOf(of);
+      const next = events.filter((e) => Date.parse(e.at) >= end - span);
+      const now = `${end} ${next.length}`;
+      if (now === key) return;
+      [key, shown] = [now, next];
+      fill(marks, shown.map((e) => {
+        const m = el(`span.mark.${/^\w+$/.test(e.kind) ? e.kind : 'other'}`);
+        m.style.left = `${Math.min(100, left(e)).toFixed(2)}%`;
+        return m;
+      }));
+      marks.setAttribute('aria-label', shown.length ? `What changed: ${shown.slice(-5).map(words).join('; ')}` : 'What changed: nothing');
+      say(-1);
     },
   };
 }

@@ -8,6 +8,9 @@ export const feed = {
   targets: null,
   calls: new Map(), // by id: see rowOf
   past: { start: 0, step: 10000, figures: {}, targets: new Map() }, // the last hour: numbers or null by name, the oldest first
+  day: null, // the same of the last 24 hours
+  long: false, // the day is looked at, and not the hour
+  events: [], // what changed in the last 24 hours
   online: false,
   problem: null, // why it is not
 };
@@ -78,6 +81,7 @@ function told(name, data, mine) {
       feed.calls.delete(data.id);
       break;
     case 'stats':
+      if (data.changes !== feed.stats?.changes || (feed.long && Date.now() > asked + 240000)) recallDay(mine);
       feed.stats = data;
       remember(Date.parse(data.at));
       break;
@@ -115,6 +119,23 @@ async function recall(mine) {
     Object.assign(past, { start: start + over * past.step, figures: join(h.figures, past.figures), targets: new Map(h.targets.map((t) => [t.name, join(t.series, past.targets.get(t.name))])) });
     changed();
   } catch { /* without it, the history begins now */ }
+}
+
+// past is the history that is looked at.
+export const past = () => (feed.long && feed.day) || feed.past;
+
+let asked = 0;
+
+// recallDay reads the last day, and what changed in it.
+export async function recallDay(mine = serial) {
+  asked = Date.now();
+  try {
+    const h = await get('/api/history/day');
+    if (mine !== serial) return;
+    feed.events = h.events;
+    feed.day = { start: h.start ? Date.parse(h.start) : asked, step: h.step_s * 1000, figures: h.figures, targets: new Map(h.targets.map((t) => [t.name, t.series])) };
+    changed();
+  } catch { /* it is asked for again when something changes */ }
 }
 
 // remember adds a point each ten seconds.

@@ -67,7 +67,8 @@ export function percent(share, digits = 1) {
 
 export function bytes(n) {
   if (n < 1024) return `${n} B`;
-  return n < 1 << 20 ? `${(n / 1024).toFixed(1)} KB` : `${(n / (1 << 20)).toFixed(1)} MB`;
+  const [size, unit] = [[2 ** 40, 'TB'], [2 ** 30, 'GB'], [2 ** 20, 'MB'], [1024, 'KB']].find(([least]) => n >= least);
+  return `${(n / size).toFixed(1)} ${unit}`;
 }
 
 // words turns a name of the API into words: no_answer, no answer.

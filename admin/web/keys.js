@@ -22,7 +22,7 @@ function move(by) {
     const at = list.classList.contains('messages') ? list.querySelector('[tabindex="0"]') : list;
     if (!at) return;
     const there = document.activeElement === at || at === list;
-    at.focus();
+    at.focus({ preventScroll: at === list });
     if (there) at.dispatchEvent(new KeyboardEvent('keydown', { key: by > 0 ? 'ArrowDown' : 'ArrowUp', bubbles: true, cancelable: true }));
     return;
   }

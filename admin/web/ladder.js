@@ -112,8 +112,12 @@ export function ladder() {
 }
 
 // diff gives the lines of two texts in order, each with ' ' (both have it), '-' (the first) or '+' (the second), by their longest
-// common lines. Beyond some hundred lines it gives up: all differ.
-function diff(a, b) {
+// common lines, between those that both begin and end with. Beyond some hundred lines it gives up: all differ.
+export function diff(a, b) {
+  let [head, tail] = [0, 0];
+  while (head < a.length && a[head] === b[head]) head++;
+  while (tail < Math.min(a.length, b.length) - head && a[a.length - 1 - tail] === b[b.length - 1 - tail]) tail++;
+  if (head + tail) return [...a.slice(0, head).map((l) => [' ', l]), ...diff(a.slice(head, a.length - tail), b.slice(head, b.length - tail)), ...a.slice(a.length - tail).map((l) => [' ', l])];
   if (a.length * b.length > 250000) return [...a.map((l) => ['-', l]), ...b.map((l) => ['+', l])];
   const longest = Array.from({ length: a.length + 1 }, () => new Uint16Array(b.length + 1));
   for (let i = a.length - 1; i >= 0; i--) for (let k = b.length - 1; k >= 0; k--) longest[i][k] = a[i] === b[k] ? longest[i + 1][k + 1] + 1 : Math.max(longest[i + 1][k], longest[i][k + 1]);

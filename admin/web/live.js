@@ -2,11 +2,12 @@
 
 import { get } from './api.js';
 import { el, fill, line, put } from './dom.js';
-import { feed, listen } from './feed.js';
+import { feed, listen, past, recallDay } from './feed.js';
 import { clock, count, fixed, ms, percent, timeOf, words } from './format.js';
-import { spark } from './charts.js';
+import { forget, lane, trend } from './charts.js';
 import { table } from './table.js';
-import { since, targetLine } from './targets.js';
+import { targetLine } from './targets.js';
+import { machineLine, wellness } from './words.js';
 
 const phases = { preparing: 'preparing', queued: 'waiting', dialing: 'dialing', bridged: 'in call', ending: 'ending' };
 const askEvery = 2000; // how often the rows in sight are asked for what no event tells, in milliseconds
@@ -37,11 +38,11 @@ export function live(main) {
     ],
   });
   fill(main,
-    el('section', { 'aria-label': 'Figures' }, tiles.element, targets.element),
+    el('section', { 'aria-label': 'Figures' }, el('div.row.wraps.first-row', {}, tiles.verdict, targets.element), tiles.element),
     el('section.calls', { 'aria-labelledby': 'h-calls' }, el('div.row', {}, el('h1', { id: 'h-calls' }, 'Live calls'), shown, filter), none, first, calls.element));
 
   function refresh() {
-    tiles.show(feed.stats, feed.past);
+    tiles.show(feed.stats);
     targets.show();
     const wanted = filter.value.trim().toLowerCase();
     const n = calls.show(feed.calls, (r) => !wanted || r.hay.includes(wanted));
@@ -74,6 +75,8 @@ export function live(main) {
   beginners(first, abort.signal);
   return () => {
     ends();
+    forget();
+    calls.end();
     abort.abort();
     clearTimeout(timer);
     clearInterval(tick);
@@ -112,77 +115,95 @@ function place(r) {
   return n;
 }
 
-// figures are the tiles. show changes only what is new.
+// figures say first whether all is well, then how the main figures went, and then the rest. show changes only what is new.
 function figures() {
   const made = {};
-  const tile = (key, label, title) => {
+  const verdict = el('p.verdict', { role: 'status' });
+  // tile is one figure. trendOf: [name in the history, how a number is written, scale].
+  const tile = (key, label, title, trendOf) => {
     const value = el('dd.value', {}, '–');
     const more = el('dd.more', {}, '\u00a0');
-    const at = el('div.tile', { title }, el('dt', {}, label), value, more);
-    made[key] = { value, more, at };
+    const head = el('a', {}, label);
+    const drawn = trendOf && trend(label, trendOf[1], (text) => {
+      made[key].read = text;
+      put(more, text || made[key].said || '\u00a0');
+    }, trendOf[2]);
+    const at = el('div.tile', { title }, el('dt', {}, head), value, more, drawn ? el('dd.drawn', {}, drawn.element) : null);
+    made[key] = { value, more, at, head, drawn, name: trendOf?.[0], said: '', read: '' };
     return at;
   };
+  const two = (v) => fixed(v, 2);
+  const main = el('dl.tiles', {},
+    tile('calls', 'Live calls', null, ['calls', count]),
+    tile('ratio', 'Answered', 'Of the callers\' calls that were answered, or ended without an answer, in this time. A call counts once, when that is known', ['answer_ratio', (v) => percent(v, 0), { high: 1 }]),
+    tile('setup', 'Set-up p95', 'From INVITE to answer', ['setup_ms', ms]),
+    tile('mos', 'MOS', 'Of the calls that are up, and those that ended in this time: half are better, 5 % are worse than p5', ['mos', two, { low: 1, high: 4.5 }]));
+  const rest = el('dl.tiles.small', {},
+    tile('cps', 'Calls per second', null, ['calls_per_second', fixed]), tile('pdd', 'Post-dial delay p95', 'From INVITE to ringing or answer', ['post_dial_delay_ms', ms]),
+    tile('prepare', 'Prepare p95', "The platforms' prepare requests", ['prepare_ms', ms]), tile('loss', 'Loss', 'RTP packets that did not arrive, of the same calls as MOS', ['loss', (v) => percent(v, 2)]),
+    tile('jitter', 'Jitter p95', 'Of the same calls as MOS', ['jitter_ms', (v) => `${fixed(v)} ms`]), tile('ports', 'RTP port pairs', 'A pair is an RTP and an RTCP port. A call has two pairs', ['ports', count]),
+    tile('capacity', 'Capacity', 'Calls of those that this node can take'), tile('rejected', 'Refused', 'Requests that became no call', ['rejected', count, { high: 1 }]), tile('unwritten', 'Unwritten', 'Records that wait for the disk', ['unwritten', count, { high: 1 }]));
+  const happened = lane();
+  const span = (label, long) => el('button.quiet', { type: 'button', 'aria-pressed': String(feed.long === long), onclick: (e) => {
+    feed.long = long;
+    for (const b of e.target.parentNode.querySelectorAll('[aria-pressed]')) b.setAttribute('aria-pressed', String(b === e.target));
+    recallDay();
+    show(feed.stats);
+  } }, label);
+  const fold = el('button.quiet', { type: 'button', 'aria-expanded': 'false', onclick: () => fold.setAttribute('aria-expanded', String(element.classList.toggle('open'))) }, 'All lines');
   const causes = el('p.causes', { hidden: true });
-  const from = el('span.hint', { title: 'The lines are of the last hour' });
-  const element = el('div', {}, el('dl.tiles', {},
-    tile('calls', 'Live calls'), tile('cps', 'Calls per second'),
-    tile('ratio', 'Answered', 'Of the callers\' calls that were answered, or ended without an answer, in this time. A call counts once, when that is known'), tile('pdd', 'Post-dial delay', 'From INVITE to ringing or answer'),
-    tile('mos', 'MOS', 'Of the calls that are up, and those that ended in this time: half are better, 5 % are worse than p5'), tile('loss', 'Loss', 'RTP packets that did not arrive, of the same calls as MOS')),
-  el('dl.tiles.small', {},
-    tile('prepare', 'Prepare', "The platforms' prepare requests"), tile('setup', 'Set-up', 'From INVITE to answer'), tile('jitter', 'Jitter', 'Of the same calls as MOS'), tile('ports', 'RTP port pairs', 'A pair is an RTP and an RTCP port. A call has two pairs'),
-    tile('capacity', 'Capacity'), tile('rejected', 'Refused', 'Requests that became no call'), tile('unwritten', 'Unwritten', 'Records that wait for the disk')),
-  el('div.row', {}, causes, from));
-  const set = (key, value, more, state = '') => {
-    put(made[key].value, value);
-    put(made[key].more, more || '\u00a0');
-    if (made[key].more.title !== more) made[key].more.title = more ?? '';
-    if (made[key].at.dataset.state !== state) made[key].at.dataset.state = state;
+  const machine = el('p.machine.hint');
+  const element = el('div.figures', {}, main, rest, el('div.row.changes', {}, happened.element, el('span.spans', {}, span('1 h', false), span('24 h', true), fold)), el('div.row', {}, causes), machine);
+  const set = (key, value, more, state = '', href = null) => {
+    const m = made[key];
+    put(m.value, value);
+    m.said = more ?? '';
+    put(m.more, m.read || m.said || '\u00a0');
+    if (m.at.dataset.state !== state) m.at.dataset.state = state;
+    if (href && m.head.getAttribute('href') !== href) m.head.setAttribute('href', href);
   };
-  const spread = (p, f = ms) => (p ? [f(p.p50), `p95 ${f(p.p95)} · p99 ${f(p.p99)}`] : ['–', 'nothing measured']);
+  const spread = (p, f = ms) => (p ? [f(p.p95), `p50 ${f(p.p50)} · p99 ${f(p.p99)}`] : ['–', 'nothing measured']);
   const full = (n, limit) => (limit && n / limit > 0.9 ? 'bad' : limit && n / limit > 0.7 ? 'warn' : '');
-  // What a tile's line is of, and how its numbers are written.
-  const sparks = Object.entries({
-    calls: ['calls', count], cps: ['calls_per_second', fixed], ratio: ['answer_ratio', percent], pdd: ['post_dial_delay_ms', ms], mos: ['mos', (v) => fixed(v, 2)], loss: ['loss', (v) => percent(v, 2)],
-    prepare: ['prepare_ms', ms], setup: ['setup_ms', ms], jitter: ['jitter_ms', (v) => `${fixed(v)} ms`], ports: ['ports', count], rejected: ['rejected', count], unwritten: ['unwritten', count],
-  }).map(([key, [name, word]]) => {
-    const s = spark(made[key].at.firstChild.textContent);
-    made[key].at.firstChild.append(s.element);
-    return (past) => s.show(past.figures[name], past.start, word);
-  });
 
-  function show(s, past) {
+  function show(s) {
     if (!s) return;
     const p = s.phases ?? {};
     const phase = [[p.bridged, 'in call'], [p.dialing, 'dialing'], [p.queued, 'waiting'], [p.preparing, 'preparing'], [p.ending, 'ending']]
       .filter(([n]) => n).map(([n, w]) => `${count(n)} ${w}`).join(' · ');
     const window = `last ${Math.round((s.window_s || 300) / 60)} min`;
-    set('calls', count(s.calls), phase);
-    set('cps', fixed(s.calls_per_second), 'last 10 s');
+    const began = `${new Date(Date.parse(s.at) - (s.window_s || 300) * 1000).toISOString().slice(0, 16)}:00Z`;
+    const to = (more) => `#/finished?${new URLSearchParams({ since: began, ...more })}`;
+    set('calls', count(s.calls), phase, '', to({}));
+    set('cps', fixed(s.calls_per_second), 'last 10 s', '', to({}));
     set('ratio', percent(s.answer_ratio), s.decided ? `${count(s.answered)} of ${count(s.decided)} new calls, ${window}` : 'no call yet',
-      s.answer_ratio !== null && s.decided >= 10 ? (s.answer_ratio < 0.5 ? 'bad' : s.answer_ratio < 0.8 ? 'warn' : '') : '');
-    set('pdd', ...spread(s.post_dial_delay_ms));
-    set('prepare', ...spread(s.prepare_ms));
-    set('setup', ...spread(s.setup_ms));
-    set('mos', fixed(s.mos?.p50, 2), s.mos ? `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', s.mos?.p50 ? (s.mos.p5 < 3 ? 'bad' : s.mos.p5 < 3.6 ? 'warn' : '') : '');
-    set('loss', percent(s.loss, 2), `live, and ${window}`, s.loss > 0.03 ? 'bad' : s.loss > 0.01 ? 'warn' : '');
-    set('jitter', ...spread(s.jitter_ms, (n) => `${fixed(n)} ms`));
+      s.answer_ratio !== null && s.decided >= 10 ? (s.answer_ratio < 0.5 ? 'bad' : s.answer_ratio < 0.8 ? 'warn' : '') : '', to({ disposition: 'failed' }));
+    set('pdd', ...spread(s.post_dial_delay_ms), '', to({ sort: 'setup' }));
+    set('prepare', ...spread(s.prepare_ms), '', '#/targets');
+    set('setup', ...spread(s.setup_ms), '', to({ sort: 'setup' }));
+    set('mos', fixed(s.mos?.p50, 2), s.mos ? `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', s.mos?.p50 ? (s.mos.p5 < 3 ? 'bad' : s.mos.p5 < 3.6 ? 'warn' : '') : '', to({ sort: 'mos' }));
+    set('loss', percent(s.loss, 2), `live, and ${window}`, s.loss > 0.03 ? 'bad' : s.loss > 0.01 ? 'warn' : '', to({ problem: 'loss' }));
+    set('jitter', ...spread(s.jitter_ms, (n) => `${fixed(n)} ms`), '', to({ sort: 'mos' }));
     set('ports', count(s.ports?.in_use), [s.ports?.limit && `of ${count(s.ports.limit)}`, s.media?.engine].filter(Boolean).join(' · '), full(s.ports?.in_use, s.ports?.limit));
     set('capacity', s.capacity?.limit ? percent(s.capacity.calls / s.capacity.limit, 0) : 'no limit',
       s.capacity?.limit ? `${count(s.capacity.calls)} of ${count(s.capacity.limit)}` : 'set by ports and files', full(s.capacity?.calls, s.capacity?.limit));
     const refused = Object.entries(s.rejected ?? {}).sort((x, y) => y[1] - x[1]);
     set('rejected', count(refused.reduce((n, [, k]) => n + k, 0)), refused.slice(0, 2).map(([r, n]) => `${words(line(r, 40))} ${count(n)}`).join(' · '));
     set('unwritten', count(s.unwritten), s.unwritten ? 'they wait in memory' : 'all are on disk', s.unwritten ? 'bad' : '');
-    for (const draw of sparks) draw(past);
-    put(from, since());
+    const of = past();
+    for (const m of Object.values(made)) m.drawn?.show(of, m.name, feed.events);
+    happened.show(of, feed.events);
+    const wrong = Object.values(made).filter((m) => m.at.dataset.state).map((m) => `${m.head.textContent} ${m.value.textContent}`);
+    const [state, text] = wellness(s, wrong, feed.targets ?? []);
+    if (verdict.dataset.state !== state) verdict.dataset.state = state;
+    put(verdict, text);
+    put(machine, machineLine(s.machine, feed.hello?.version, Date.parse(s.at)));
     const ended = Object.entries(s.causes ?? {}).sort((x, y) => y[1] - x[1]);
     causes.hidden = !ended.length;
-    const began = new Date(Date.parse(s.at) - (s.window_s || 300) * 1000).toISOString().slice(0, 16);
-    const text = ended.map(([c, n]) => `${c}${n}`).join() + began + s.ended;
-    if (causes.dataset.text !== text) {
-      causes.dataset.text = text;
-      fill(causes, `Why ${count(s.ended)} calls ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [
-        el('a', { href: `#/finished?${new URLSearchParams({ cause: c, since: `${began}:00Z` })}` }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
+    const key = `${ended.map(([c, n]) => `${c}${n}`).join()}${began}${s.ended}`;
+    if (causes.dataset.text !== key) {
+      causes.dataset.text = key;
+      fill(causes, `Why ${count(s.ended)} calls ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [el('a', { href: to({ cause: c }) }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
     }
   }
-  return { element, show };
+  return { element, verdict, show };
 }

@@ -7,7 +7,7 @@ const headHeight = 24;
 const spare = 6; // rows above and below those in sight
 
 // table makes a table. columns: {key, label, cell(row, now) → text, sort(row) → value (without it, the column does not sort), state(row) → for style.css, narrow: true to
-// stay on a phone}. href(row) is where a row leads. It gives {element, show(rows, keep) → how many, paint, sight}.
+// stay on a phone}. href(row) is where a row leads. It gives {element, show(rows, keep) → how many, paint, sight, end}.
 export function table({ label, columns, href, sorted = columns[0].key, descending = true }) {
   let all = []; // rows in order
   let order = { key: sorted, descending };
@@ -20,10 +20,12 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
   const body = el('div.scroll', { role: 'grid', tabindex: 0, 'aria-label': `${label}: arrow keys move, Enter opens` },
     el('div.tr.head', { role: 'row', 'aria-rowindex': 1 }, heads), space);
   const element = el('div.vtable', {}, body);
-  const view = () => body.clientHeight - headHeight;
-  body.addEventListener('scroll', paint, { passive: true });
+  // The page itself scrolls. above is how much of the rows is above the window, or below the head that stays in it; view is what is seen.
+  const above = () => Math.max(0, headHeight - space.getBoundingClientRect().top);
+  const view = () => Math.max(0, innerHeight - Math.max(headHeight, space.getBoundingClientRect().top));
+  const gone = new AbortController();
+  for (const name of ['scroll', 'resize']) addEventListener(name, paint, { passive: true, signal: gone.signal });
   body.addEventListener('keydown', keys);
-  new ResizeObserver(paint).observe(body);
 
   function sortBy(key) {
     order = { key, descending: order.key === key ? !order.descending : false };
@@ -38,8 +40,8 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
     e.preventDefault();
     cursor = Math.min(Math.max(to, 0), all.length - 1);
     cursorID = all[cursor].id;
-    if (cursor * height < body.scrollTop) body.scrollTop = cursor * height;
-    if ((cursor + 1) * height > body.scrollTop + view()) body.scrollTop = (cursor + 1) * height - view();
+    const y = space.getBoundingClientRect().top + cursor * height;
+    scrollBy(0, Math.min(0, y - headHeight) + Math.max(0, y + height - innerHeight));
     paint();
   }
 
@@ -63,7 +65,7 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
 
   // paint fills the rows in sight.
   function paint() {
-    const first = Math.max(0, Math.floor(body.scrollTop / height) - spare);
+    const first = Math.max(0, Math.floor(above() / height) - spare);
     const n = Math.min(all.length - first, Math.ceil(view() / height) + 2 * spare);
     const now = Date.now();
     body.removeAttribute('aria-activedescendant');
@@ -123,8 +125,8 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
   }
   // sight gives the ids of the rows in sight, at most 64.
   function sight() {
-    const first = Math.floor(body.scrollTop / height);
+    const first = Math.floor(above() / height);
     return all.slice(first, first + Math.min(64, Math.ceil(view() / height) + 1)).map((r) => r.id);
   }
-  return { element, show, paint, sight };
+  return { element, show, paint, sight, end: () => gone.abort() };
 }

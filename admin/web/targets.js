@@ -1,7 +1,7 @@
 // The view of targets: how each does now, and over the last hour. The line of them above the live calls, too.
 
 import { el, fill, line, peer, put } from './dom.js';
-import { feed, listen } from './feed.js';
+import { feed, listen, past } from './feed.js';
 import { count, momentOf, ms, percent, timeOf, words } from './format.js';
 import { spark } from './charts.js';
 
@@ -13,7 +13,7 @@ const wordOf = (t) => (t.circuits?.some((c) => c.state !== 'closed') ? 'out of u
 const failedLast = (t) => t.health === 'idle' && t.last_error && !(t.last_answered_at > t.last_error.at);
 
 // since says from when on the sparklines are.
-export const since = () => (feed.past.start ? `since ${timeOf(feed.past.start).slice(0, 5)}` : '');
+const since = () => (feed.past.start ? `since ${timeOf(feed.past.start).slice(0, 5)}` : '');
 
 // unanswered is what is wrong with the OPTIONS to a target.
 function unanswered(t) {
@@ -66,7 +66,8 @@ function rowOf(t, drawn) {
     return s.element;
   };
   return el('tr', {},
-    el('th', { scope: 'row', title: line(t.address) }, peer(t.name, 64), el('span.hint', {}, ` ${line(t.kind, 24)}`)),
+    el('th', { scope: 'row', title: line(t.address) }, el('a', { href: `#/finished?${new URLSearchParams({ target: t.name })}` }, peer(t.name, 64)), el('span.hint', {}, ` ${line(t.kind, 24)}`),
+      t.kind === 'trunk' || feed.hello?.rights !== 'operate' ? null : el('a.hint.try', { href: `#/place?${new URLSearchParams({ target: t.name })}` }, 'Try')),
     td('Health', el(`span.health.${classOf(t)}`, {}, wordOf(t)), unanswered(t), avoided(t)),
     td('Calls', t.max_calls ? `${count(t.calls)} of ${count(t.max_calls)}` : count(t.calls), over('calls', 'calls', count)),
     td('Attempts', count(t.attempts), t.failed ? el('span.bad', {}, `, ${count(t.failed)} failed`) : null, over('failed', 'failed attempts of 5 min', count)),

@@ -1,7 +1,7 @@
 // What happened to a call, in plain words.
 
 import { peer } from './dom.js';
-import { count, fixed, momentOf, percent, spoken, words, zone } from './format.js';
+import { bytes, count, fixed, momentOf, percent, spoken, words, zone } from './format.js';
 
 // causes.json is made of b2bua/cause/causes.yaml, as docs/causes.md is: what happened, which side to look at first, what to look at.
 export const causes = await (await fetch(new URL('causes.json', import.meta.url))).json();
@@ -15,6 +15,9 @@ export function platformPage(c, targets) {
   const id = c.synthflow_call_id || c.report?.call_id || '';
   return host && Object.hasOwn(platforms, host) && /^[\w-]{1,128}$/.test(id) ? platforms[host].replace('{id}', id) : null;
 }
+
+// testTrunk is the trunk of test calls.
+export const testTrunk = 'test caller';
 
 // places has a sentence for each side that causes.json names.
 const places = {
@@ -73,7 +76,7 @@ export function story(c, live) {
 }
 
 function opening(c) {
-  const over = c.trunk ? said` over trunk ${short(c.trunk)}` : '';
+  const over = c.trunk ? c.trunk === testTrunk ? ', a test by the built-in test caller' : said` over trunk ${short(c.trunk)}` : '';
   return said`${c.from ? short(c.from) : 'Somebody'} called ${c.to ? short(c.to) : 'no number'}${over} at ${momentOf(c.started_at)} ${zone.name}${c.direction === 'outbound' ? ', an outbound call' : ''}.`;
 }
 
@@ -137,3 +140,21 @@ function sound(c) {
   const grade = !m.mos ? 'Its quality was not measured' : `It sounded ${m.mos >= 4 ? 'good' : m.mos >= 3.6 ? 'fair' : m.mos >= 3 ? 'poor' : 'bad'} (MOS ${fixed(m.mos, 1)})`;
   return `${oneWay}${grade}${lost.length ? `; ${lost.map(([k, share]) => `${percent(share)} of the packets from ${sides[k]} (${count(m[k].lost + (m[k].late ?? 0))}) did not arrive here${m[k].late ? ' in time' : ''}`).join(', ')}` : ''}.`;
 }
+
+// wellness says in a sentence whether somebody is needed: [state, text]. wrong are the figures beyond their bounds.
+export function wellness(s, wrong, targets) {
+  const failing = targets.filter((t) => t.health === 'failing').length;
+  const all = [failing && `${count(failing)} of ${count(targets.length)} targets ${failing === 1 ? 'fails' : 'fail'}`, ...wrong, s.certificate && 'a certificate ends soon'].filter(Boolean);
+  if (all.length) return ['bad', `Look at this: ${all.join(', ')}.`];
+  if (s.draining) return ['idle', 'Draining: no new calls.'];
+  return s.calls || s.ended ? ['ok', 'All is well.'] : ['idle', 'Ready. No calls in the last 5 minutes.'];
+}
+
+// machineLine is the process and its machine in a line.
+export function machineLine(m, version, now) {
+  if (!m?.started_at || !m.cpus) return '';
+  return [`Flowbridge ${version ?? ''}`, `up ${ago(now - Date.parse(m.started_at))}`, `CPU ${fixed(m.cpu, 2)} of ${m.cpus}`, `memory ${bytes(m.memory)}`,
+    m.disk_size && `disk ${bytes(m.disk_free)} left of ${bytes(m.disk_size)}`].filter(Boolean).join(' · ');
+}
+
+const ago = (n) => (n >= 86400e3 ? `${Math.floor(n / 86400e3)} d ${Math.floor((n % 86400e3) / 3600e3)} h` : spoken(Math.floor(n / 60000) * 60000 || n));

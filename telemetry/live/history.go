@@ -8,15 +8,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// The history is a ring of one hour. A point has the content of Stats and Targets at the end of its step.
+// There are two histories, rings of an hour and of a day. A point has the content of Stats and Targets at the end of its
+// step.
 const (
 	historyStep   = 10 * time.Second
+	dayStep       = 24 * historyStep
 	historyPoints = 360
 	// historyTargets limits how many targets have a history: the first ones in the configuration.
 	historyTargets = 256
 )
 
-// History is the last hour, as returned by GET /api/history. Every series has a point for each step, the oldest first.
+// History is the last hour or day, as returned by GET /api/history. Every series has a point for each step, the oldest first.
 // A point is null if there was no measurement. A point of a rate or of a percentile covers the window (Stats.WindowS)
 // before it. Readers share a History, so it must not be changed.
 type History struct {
@@ -26,6 +28,8 @@ type History struct {
 	StepS   int             `json:"step_s"`
 	Figures Series          `json:"figures"`
 	Targets []TargetHistory `json:"targets"`
+	// Events are the changes of the node since 24 hours ago, at most 500, the oldest first.
+	Events []Event `json:"events"`
 }
 
 // TargetHistory is the last hour of a target.
@@ -107,11 +111,12 @@ func (l *Latency) p95() float64 {
 // ring holds the points of one series by step. A missing point is NaN.
 type ring [historyPoints]float32
 
-// history keeps an hour. Its memory is 1.4 KB for each series: 17 KB for the node, 9 KB for a target, at most 2.2 MB.
+// history keeps an hour or a day. Its memory is 1.4 KB for each series: 17 KB for the node, 9 KB for a target, at most 2.2 MB.
 type history struct {
-	began   time.Time // start of step 0, by the monotonic clock
-	step    int       // step of the last point
-	points  int       // number of steps, at most historyPoints
+	every   time.Duration // length of a step; constant
+	began   time.Time     // start of step 0, by the monotonic clock
+	step    int           // step of the last point
+	points  int           // number of steps, at most historyPoints
 	at      record.Time
 	node    []ring
 	targets map[string][]ring
@@ -121,12 +126,12 @@ type history struct {
 
 // due reports whether a step has ended since the last point.
 func (h *history) due(now time.Time) bool {
-	return h.points == 0 || now.Sub(h.began)/historyStep > time.Duration(h.step)
+	return h.points == 0 || now.Sub(h.began)/h.every > time.Duration(h.step)
 }
 
 // add adds a point. Steps without a point, because the process stood still, stay empty.
 func (h *history) add(now time.Time, s *Stats, targets []Target) {
-	step := int(now.Sub(h.began) / historyStep)
+	step := int(now.Sub(h.began) / h.every)
 	if h.points == 0 {
 		h.began, step = now, 0
 		h.node = emptyRings(len(figuresOfNode()))
@@ -188,11 +193,11 @@ func (h *history) copied() history {
 
 // told builds the answer.
 func (h *history) told() *History {
-	out := &History{StepS: int(historyStep / time.Second), Figures: Series{}, Targets: []TargetHistory{}}
+	out := &History{StepS: int(h.every / time.Second), Figures: Series{}, Targets: []TargetHistory{}}
 	if h.points == 0 {
 		return out
 	}
-	out.Start = record.Time{Time: h.at.Add(-time.Duration(h.points-1) * historyStep)}
+	out.Start = record.Time{Time: h.at.Add(-time.Duration(h.points-1) * h.every)}
 	out.Figures = seriesOf(h, h.node, figuresOfNode())
 	for _, name := range h.order {
 		out.Targets = append(out.Targets, TargetHistory{name, seriesOf(h, h.targets[name], figuresOfTarget())})
@@ -216,25 +221,32 @@ func seriesOf[T any](h *history, rings []ring, figures []figure[T]) Series {
 	return all
 }
 
-// History returns the last hour. Its targets are those in the configuration at the last point, in the same order. It
-// is built once for each point, at the first request. Further points can be added in the meantime.
-func (w *Watcher) History() History {
+// History returns the last hour or day. Its targets are those in the configuration at the last point, in the same
+// order. It is built once for each point, at the first request. Further points can be added in the meantime.
+func (w *Watcher) History(day bool) (out History) {
+	of := &w.history
+	if day {
+		of = &w.day
+	}
 	w.telling.Lock()
 	defer w.telling.Unlock()
 	w.past.Lock()
-	if kept := w.history.answer; kept != nil {
-		w.past.Unlock()
-		return *kept
-	}
-	h := w.history.copied()
-	w.past.Unlock()
-	out := h.told()
-	w.past.Lock()
 	defer w.past.Unlock()
-	if w.history.step == h.step && w.history.points == h.points {
-		w.history.answer = out
+	if of.answer == nil {
+		h := of.copied()
+		w.past.Unlock()
+		told := h.told()
+		w.past.Lock()
+		if out = *told; of.step == h.step && of.points == h.points {
+			of.answer = told
+		}
+	} else {
+		out = *of.answer
 	}
-	return *out
+	old := time.Now().Add(-historyPoints * dayStep)
+	w.events = slices.DeleteFunc(w.events, func(e Event) bool { return e.At.Before(old) })
+	out.Events = append([]Event{}, w.events...)
+	return out
 }
 
 // remember adds a point to the history if it is due.
@@ -242,9 +254,13 @@ func (w *Watcher) remember() {
 	now := time.Now()
 	w.past.Lock()
 	defer w.past.Unlock()
-	if !w.history.due(now) {
+	if !w.history.due(now) && !w.day.due(now) {
 		return
 	}
-	s := w.Stats()
-	w.history.add(now, &s, w.Targets())
+	s, targets := w.Stats(), w.Targets()
+	for _, h := range []*history{&w.history, &w.day} {
+		if h.due(now) {
+			h.add(now, &s, targets)
+		}
+	}
 }

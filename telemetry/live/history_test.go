@@ -17,7 +17,7 @@ import (
 func TestHistory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
-		if h := n.History(); !h.Start.IsZero() || h.StepS != 10 || len(h.Figures) != 0 || h.Targets == nil {
+		if h := n.History(false); !h.Start.IsZero() || h.StepS != 10 || len(h.Figures) != 0 || h.Targets == nil {
 			t.Errorf("at the beginning: %+v", h)
 		}
 		began := time.Now()
@@ -36,7 +36,7 @@ func TestHistory(t *testing.T) {
 			Talk: &record.Talk{Confidence: record.TalkGood, Turns: &record.Durations{N: 2, Values: []uint16{800, 1600}}},
 		})
 		n.Tend()
-		h := n.History()
+		h := n.History(false)
 		if !h.Start.Equal(record.TimeOf(began).Time) || !cmp.Equal(floats(h.Figures["unwritten"]), []float64{3, 5}) || !cmp.Equal(floats(h.Figures["rejected"]), []float64{2, 4}) {
 			t.Errorf("after two points: %+v %v", h.Start, floats(h.Figures["unwritten"]))
 		}
@@ -48,13 +48,13 @@ func TestHistory(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second) // the process stood still
 		n.Tend()
-		if got := floats(n.History().Figures["unwritten"]); !cmp.Equal(got, []float64{3, 5, -1, -1, 5}) {
+		if got := floats(n.History(false).Figures["unwritten"]); !cmp.Equal(got, []float64{3, 5, -1, -1, 5}) {
 			t.Errorf("after a gap: %v", got)
 		}
 		tend(2 * historyPoints)
 		n.is.Unwritten = 9
 		n.Tend()
-		h = n.History()
+		h = n.History(false)
 		got := floats(h.Figures["unwritten"])
 		if len(got) != historyPoints || got[0] != 5 || got[historyPoints-1] != 9 || time.Since(h.Start.Time) > time.Hour || time.Since(h.Start.Time) < time.Hour-20*time.Second {
 			t.Errorf("after two hours: %d points from %v, the last %v", len(got), h.Start, got[len(got)-1])
@@ -63,12 +63,12 @@ func TestHistory(t *testing.T) {
 		n.Tend()
 		time.Sleep(10 * time.Second)
 		n.Tend()
-		if len(n.History().Targets) != 1 || len(n.history.targets) != 1 {
+		if len(n.History(false).Targets) != 1 || len(n.history.targets) != 1 {
 			t.Error("a target that is gone is kept")
 		}
 		time.Sleep(2 * time.Hour)
 		n.Tend()
-		if got := floats(n.History().Figures["unwritten"]); got[0] != -1 || got[historyPoints-1] != 9 {
+		if got := floats(n.History(false).Figures["unwritten"]); got[0] != -1 || got[historyPoints-1] != 9 {
 			t.Errorf("after a long gap: %v … %v", got[0], got[historyPoints-1])
 		}
 	})
@@ -85,7 +85,7 @@ func TestHistoryIsBounded(t *testing.T) {
 			}
 			n.peers = append(others, n.peers...)
 			n.Tend()
-			h := n.History()
+			h := n.History(false)
 			if len(h.Targets) != historyTargets || len(n.history.targets) != historyTargets || h.Targets[0].Name != others[0].Name {
 				t.Errorf("round %d: %d targets are told, %d kept", round, len(h.Targets), len(n.history.targets))
 			}
@@ -100,26 +100,26 @@ func TestHistoryIsMadeOnceAPoint(t *testing.T) {
 		n := newNode()
 		n.is.Unwritten = 3
 		n.Tend()
-		first := n.History()
+		first := n.History(false)
 		time.Sleep(historyStep / 2)
 		n.Tend()
-		if again := n.History(); again.Figures["unwritten"][0] != first.Figures["unwritten"][0] {
+		if again := n.History(false); again.Figures["unwritten"][0] != first.Figures["unwritten"][0] {
 			t.Error("it is made anew within a step")
 		}
 		n.is.Unwritten = 4
 		time.Sleep(historyStep / 2)
 		n.Tend()
-		if got := floats(n.History().Figures["unwritten"]); !cmp.Equal(got, []float64{3, 4}) || !cmp.Equal(floats(first.Figures["unwritten"]), []float64{3}) {
+		if got := floats(n.History(false).Figures["unwritten"]); !cmp.Equal(got, []float64{3, 4}) || !cmp.Equal(floats(first.Figures["unwritten"]), []float64{3}) {
 			t.Errorf("after another point: %v; before: %v", got, floats(first.Figures["unwritten"]))
 		}
 		var all sync.WaitGroup
 		for range 4 {
-			all.Go(func() { n.History() })
+			all.Go(func() { n.History(false) })
 		}
 		time.Sleep(historyStep)
 		n.Tend()
 		all.Wait()
-		if got := floats(n.History().Figures["unwritten"]); !cmp.Equal(got, []float64{3, 4, 4}) {
+		if got := floats(n.History(false).Figures["unwritten"]); !cmp.Equal(got, []float64{3, 4, 4}) {
 			t.Errorf("at last: %v", got)
 		}
 	})

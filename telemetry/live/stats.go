@@ -51,6 +51,19 @@ type Stats struct {
 	// by reason.
 	Rejected map[string]uint64 `json:"rejected"`
 	Causes   map[string]uint64 `json:"causes"`
+	// Changes counts the events since the start, which the history has.
+	Changes int64   `json:"changes"`
+	Machine Machine `json:"machine"`
+}
+
+// Machine says how the process and its machine are. A figure that can't be read is 0.
+type Machine struct {
+	StartedAt record.Time `json:"started_at"`
+	CPU       float64     `json:"cpu"` // how many of its CPUs the process has used lately
+	CPUs      int         `json:"cpus"`
+	Memory    uint64      `json:"memory"` // bytes of the Go runtime
+	DiskFree  uint64      `json:"disk_free"`
+	DiskSize  uint64      `json:"disk_size"` // bytes of the disk with store.path
 }
 
 // Phases count live calls.
@@ -105,6 +118,7 @@ type Node struct {
 	Media                   Media
 	Draining                bool
 	Certificate             string
+	Machine                 Machine
 	// Rejected counts refused requests since the start, by reason.
 	Rejected map[string]uint64
 }
@@ -124,7 +138,7 @@ func (w *Watcher) Stats() Stats {
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
 		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten,
-		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes),
+		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes), Machine: n.Machine, Changes: w.noted.Load(),
 	}
 	if h := &w.harm.sum; h.count > 0 {
 		s.MOS = &MOS{P50: mosOf(h.quantile(0.5)), P5: mosOf(h.quantile(0.95))}

@@ -3,6 +3,7 @@ package live
 import (
 	"cmp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"flowbridge/store/record"
@@ -52,9 +53,15 @@ type Watcher struct {
 	sampled                          map[string]uint64 // rejected requests since the start, as last sampled
 	targets                          map[string]*target
 
-	telling sync.Mutex // held while the answer of the history is built; locked before past
-	past    sync.Mutex // guards history; locked before mu
-	history history
+	saving sync.Mutex // held while the day is written; guards saved
+	saved  [2]int64   // number of steps and of events as last saved
+
+	telling sync.Mutex   // held while the answer of the history is built; locked before past
+	noted   atomic.Int64 // events since the start
+	past    sync.Mutex   // guards the fields below; locked before mu
+	history history      // of an hour
+	day     history
+	events  []Event
 }
 
 // New returns a watcher.
@@ -63,6 +70,7 @@ func New(o Options) *Watcher {
 	return &Watcher{
 		options: o, clock: clock{began: now}, rate: rate{began: now}, calls: map[string]*call{},
 		causes: map[string]*tally{}, rejected: map[string]*tally{}, targets: map[string]*target{},
+		history: history{every: historyStep}, day: history{every: dayStep},
 	}
 }
 

@@ -55,8 +55,8 @@ func newFakeNode(t *testing.T, listen string) *fakeNode {
 	})
 	api := admin.New(admin.Options{
 		Calls: n, Records: n, Control: n, Events: n.events, Log: zerolog.Nop(), Figures: n, Recordings: n, Nodes: fakeFleet{n},
-		Report: func(by string) (admin.Report, error) { return compared{reporting.New(by)}, nil },
-		Access: func() admin.Access { n.mu.Lock(); defer n.mu.Unlock(); return n.access },
+		Report:   func(by string) (admin.Report, error) { return compared{reporting.New(by)}, nil },
+		Operator: fakeOperator{n}, Access: func() admin.Access { n.mu.Lock(); defer n.mu.Unlock(); return n.access },
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
@@ -156,8 +156,8 @@ func (n *fakeNode) OpenFile(name string) (*os.File, error) {
 
 const fakeRecording = "2026/11/20/failed-over.wav"
 
-// History returns an hour of made-up figures, up to now.
-func (n *fakeNode) History() live.History {
+// History returns an hour, or a day, of made-up figures, up to now.
+func (n *fakeNode) History(day bool) live.History {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	points := func(of func(i float64) float64) (all []*float64) {
@@ -176,6 +176,15 @@ func (n *fakeNode) History() live.History {
 		"calls": wave(100, 25), "calls_per_second": wave(4, 1), "answer_ratio": wave(.95, .03), "post_dial_delay_ms": wave(61, 9), "prepare_ms": wave(700, 250),
 		"setup_ms": wave(3300, 300), "loss": wave(.002, .001), "jitter_ms": wave(6, 2), "mos": wave(4.3, .05), "ports": wave(480, 60), "unwritten": wave(0, 0), "rejected": wave(80, 50),
 	}}
+	if day {
+		h.Start, h.StepS = record.TimeOf(time.Now().Add(-24*time.Hour)), 240
+	}
+	at := func(d time.Duration) record.Time { return record.TimeOf(time.Now().Add(-d)) }
+	h.Events = []live.Event{
+		{At: at(20 * time.Hour), Kind: "upgrade", Text: "upgraded to v1.4.0"},
+		{At: at(40 * time.Minute), Kind: "reload", Text: "the configuration was reloaded"},
+		{At: at(12 * time.Minute), Kind: "target", Text: "synthflow is out of use: it fails"},
+	}
 	for _, t := range n.targets {
 		h.Targets = append(h.Targets, live.TargetHistory{Name: t.Name, Series: live.Series{
 			"calls": wave(60, 20), "failed": wave(12, 12), "answer_ratio": wave(.95, .04), "prepare_ms": wave(800, 300), "answer_ms": wave(2000, 500), "turns_ms": wave(1800, 600),
@@ -230,8 +239,11 @@ func (n *fakeNode) Get(_ context.Context, id string) (record.Record, bool, error
 	return n.records[i], true, nil
 }
 
-func (n *fakeNode) Originate(context.Context, admin.Origination) (admin.Call, error) {
-	return admin.Call{}, admin.ErrNoCall
+func (n *fakeNode) Originate(_ context.Context, o admin.Origination) (admin.Call, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.orders = append(n.orders, "call "+o.To+" over "+o.Trunk)
+	return admin.Call{}, &admin.RefusedError{Status: http.StatusConflict, Problem: n.refuse.Problem, Remedy: n.refuse.Remedy}
 }
 
 func (n *fakeNode) Play(context.Context, string, admin.PlayRequest) (admin.Call, error) {
@@ -320,7 +332,10 @@ func fakeStats(calls int) live.Stats {
 		Loss: new(0.0012), Jitter: spread(1.4, 6.2, 18), MOS: &live.MOS{P50: 4.31, P5: 3.92},
 		Ports: live.Ports{InUse: 4 * calls, Limit: 22768}, Capacity: live.Capacity{Calls: calls, Limit: 5692},
 		Rejected: map[string]uint64{"full": 3, "unknown_source": 112},
-		Causes:   map[string]uint64{"caller_hangup": 901, "agent_hangup": 296, "prepare_failed": 31, "target_busy": 20, "caller_cancelled": 12},
+		Changes:  3, Machine: live.Machine{
+			StartedAt: record.TimeOf(time.Now().Add(-75 * time.Hour)), CPU: 0.31, CPUs: 2, Memory: 128 << 20, DiskFree: 31 << 30, DiskSize: 80 << 30,
+		},
+		Causes: map[string]uint64{"caller_hangup": 901, "agent_hangup": 296, "prepare_failed": 31, "target_busy": 20, "caller_cancelled": 12},
 	}
 }
 
@@ -337,6 +352,7 @@ func fakeTargets(call string) []live.Target {
 			Attempts: 456, AnswerRatio: new(1.0), Prepare: pair(210, 480), Answer: pair(900, 1500), LastAnsweredAt: now(),
 		},
 		{Name: "spare", Kind: "sip", Address: "sip:…@pbx.example", Health: live.HealthIdle, MaxCalls: 10},
+		{Name: "pbx", Kind: "trunk", Address: "sip:…@203.0.113.9", Health: live.HealthIdle},
 	}
 }
 

@@ -91,7 +91,7 @@ func TestPageAtEverySize(t *testing.T) {
 			views["live"] = rows + `.length >= 20`
 		}
 		if calls == 50 {
-			views["targets"], views["compare?last=168h"], views["finished"] = `document.querySelectorAll('.targets tbody tr').length === 3`, `!document.querySelector('main').innerText.includes('Reading')`, `document.querySelectorAll('.records tbody tr').length === 100`
+			views["targets"], views["compare?last=168h"], views["finished"] = `document.querySelectorAll('.targets tbody tr').length === 4`, `!document.querySelector('main').innerText.includes('Reading')`, `document.querySelectorAll('.records tbody tr').length === 100`
 			n.fleet = theFleet
 			views["fleet"] = `document.querySelectorAll('main tbody tr').length === 5`
 			views["calls/"+n.records[0].ID] = `document.querySelectorAll('.arrow').length > 10 && document.querySelector('.timeline .said')`

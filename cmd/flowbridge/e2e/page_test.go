@@ -133,9 +133,16 @@ func TestPageOrders(t *testing.T) {
 	page.press("Unmask keys")
 	page.click("#confirm button.main")
 	page.reads("Not done: the route's mask_dtmf is always. change the route")
+	page.click("#place")
+	page.shows(`document.querySelector('form[aria-label="Call me"] select[name=target]').options.length === 4`)
+	value[int](page, `(Object.entries({ to: '+15075785607', from: '+12125550100', trunk: 'pbx' }).forEach(([n, v]) => { document.querySelector('form[aria-label="Call me"]').elements[n].value = v; }), 0)`)
+	page.press("Call me")
+	page.shows(`document.querySelector('#confirm').innerText.includes('Both may charge for it.')`)
+	page.click("#confirm button.main")
+	page.reads("No call: the route's mask_dtmf is always. change the route")
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if want := []string{id + " start", id + " mask"}; !slices.Equal(n.orders, want) {
+	if want := []string{id + " start", id + " mask", "call +15075785607 over pbx"}; !slices.Equal(n.orders, want) {
 		t.Errorf("orders %v; want %v", n.orders, want)
 	}
 }
@@ -279,6 +286,15 @@ func TestPageSearchesAgain(t *testing.T) {
 	if got := value[int](page, `document.querySelectorAll('.records tbody tr').length`); got != 100 {
 		t.Errorf("%d rows; want one page of 100", got)
 	}
+	first := `document.querySelector('.records tbody tr [data-label="MOS"]').innerText`
+	page.press("MOS")
+	page.shows(first + ` === '4.2' && document.querySelector('.records th[aria-sort=descending]').innerText.startsWith('MOS')`)
+	page.reads("Sorted among these.")
+	page.shows(`[...document.querySelector('select[name=route]').options].some((o) => o.value === 'routes[0]')`)
+	page.shows(`document.querySelectorAll('.bars .failed').length > 5 && /^251 calls over their time; at most \d+ in a bar/.test(document.querySelector('.bars').ariaLabel)`)
+	value[int](page, `document.querySelector('.bars').focus(), 0`)
+	page.run(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.Enter))
+	page.shows(`/since=.*until=/.test(location.hash) && document.querySelectorAll('.records tbody tr').length < 100`)
 }
 
 // TestPageKeepsSelection: text selected in the record of a live call stays selected while the page requests the record
@@ -416,4 +432,6 @@ func TestPageShowsAudio(t *testing.T) {
 	page.reads("The caller hung up.")
 	page.reads("(MOS ")
 	page.shows(`[...document.querySelectorAll('.chart figcaption')].some((c) => c.innerText === 'Caller: packets per second') && /received [1-9]/.test(document.querySelector('.chart .read').innerText)`)
+	triesATarget(page, b)
+	reloadsAChange(page, b)
 }

@@ -47,6 +47,18 @@ func TestPageOverTime(t *testing.T) {
 	if got := value[int](page, `performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/api/history')).length`); got != 1 {
 		t.Errorf("the history was read %d times; want once", got)
 	}
+	page.reads("Look at this: 1 of 4 targets fails.")
+	page.shows(`document.querySelectorAll('.marks .mark').length === 2 && document.querySelector('.trend .ticks').getAttribute('d').split('M').length === 3`)
+	value[int](page, `document.querySelector('.trend svg').focus(), 0`)
+	page.run(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))
+	page.shows(`[...document.querySelectorAll('.tiles:not(.small) .more')].every((m) => /^\d\d:\d\d:\d\d: [\d.]+/.test(m.innerText))`)
+	value[int](page, `document.querySelector('.marks').focus(), 0`)
+	page.run(chromedp.KeyEvent(kb.ArrowLeft))
+	page.shows(`document.querySelector('.said-event').innerText.endsWith('synthflow is out of use: it fails')`)
+	page.press("24 h")
+	page.shows(`document.querySelectorAll('.marks .mark').length === 3`)
+	page.shows(`new URLSearchParams([...document.querySelectorAll('.tiles a')].find((a) => a.innerText === 'Answered').hash.split('?')[1]).get('disposition') === 'failed'`)
+	page.press("1 h")
 	page.reads("synthflow failing: ")
 	page.click(`.targetline a[href="#/targets"]`)
 	page.shows(`document.querySelectorAll('.targets tbody tr:first-child .spark:not(.empty)').length === 6`)

@@ -83,7 +83,7 @@ func (a *api) close() error {
 // serveAPI serves the admin API of a node that takes calls.
 func (n *Node) serveAPI(ctx context.Context) error {
 	options := admin.Options{
-		Media: n.rtp.path, Calls: liveCalls{n.server}, Control: control{n.server, n.hooks},
+		Media: n.rtp.path, Calls: liveCalls{n.server}, Control: control{n.server, n.hooks, &n.tests},
 		Figures: n.live, Report: reportBy, Events: n.events, Ready: n.health.ready, Troubles: n.health.troubles,
 		Requests: &n.requests, Registrations: n.figures.registrations,
 	}
@@ -201,6 +201,7 @@ func (r report) Groups() any           { return r.groups.All() }
 type control struct {
 	*b2bua.Server
 	hooks *callHooks
+	tests *testCaller
 }
 
 func (c control) Order(ctx context.Context, id string, o admin.Order) (admin.Call, error) {
@@ -257,6 +258,11 @@ func (c control) SetVariables(ctx context.Context, id, by string, all map[string
 }
 
 func (c control) Originate(ctx context.Context, o admin.Origination) (admin.Call, error) {
+	if o.Trunk == admin.TestTrunk {
+		if err := c.tests.begin(ctx); err != nil {
+			return admin.Call{}, err
+		}
+	}
 	call := outbound.Origination{
 		ID: o.ID, By: o.By, To: o.To, From: o.From, Trunk: o.Trunk, Target: o.Target,
 		AnswerWithin: time.Duration(o.AnswerWithin) * time.Second,

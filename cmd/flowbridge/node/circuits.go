@@ -1,8 +1,6 @@
 package node
 
 import (
-	"github.com/rs/zerolog"
-
 	"flowbridge/b2bua/circuit"
 	"flowbridge/store/record"
 	"flowbridge/telemetry/live"
@@ -10,17 +8,19 @@ import (
 
 const circuitRemedy = "see flowbridge targets list; what failed is in the log's lines before, and calls try again by themselves"
 
-// logCircuit logs the changes of a circuit. Its opening is logged at once; each failed try after that is logged as
-// a detail.
-func logCircuit(log *zerolog.Logger, c circuit.Change) {
+// logCircuit logs and notes the changes of a circuit. Its opening is logged at once; each failed try after that is
+// logged as a detail.
+func (n *Node) logCircuit(c circuit.Change) {
 	switch {
 	case c.State == circuit.Open && !c.Reopened:
-		log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).
+		n.live.Note("target", c.Name+" is out of use: it fails")
+		n.log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).
 			Str("remedy", circuitRemedy).Msg("circuit open: the platform fails, and calls skip it")
 	case c.State == circuit.Open:
-		log.Info().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit still open")
+		n.log.Info().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit still open")
 	case c.State == circuit.Closed:
-		log.Info().Str("circuit", c.Name).Dur("open_for_ms", c.For).Msg("circuit closed")
+		n.live.Note("target", c.Name+" is in use again")
+		n.log.Info().Str("circuit", c.Name).Dur("open_for_ms", c.For).Msg("circuit closed")
 	}
 }
 

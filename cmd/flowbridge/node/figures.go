@@ -3,6 +3,7 @@ package node
 import (
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"flowbridge/config"
 	"flowbridge/media"
@@ -18,14 +19,16 @@ const kindTrunk = "trunk"
 type figures struct {
 	node    *Node
 	reloads reloads
+	started time.Time
 	sampled atomic.Pointer[sampled]
 }
 
 // ofNode returns the figures for the statistics of calls that are not in records.
 func (f *figures) ofNode() live.Node {
 	used, total := f.node.rtp.engine.Ports()
+	sampled := f.sampled.Load()
 	return live.Node{
-		Certificate: f.sampled.Load().certificate, Calls: f.node.server.Calls(),
+		Certificate: sampled.certificate, Machine: sampled.machine, Calls: f.node.server.Calls(),
 		Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(),
 		Ports: live.Ports{InUse: used, Limit: total}, Media: f.node.rtp.path(),
 		Draining: f.node.server.Draining(), Rejected: f.node.server.Rejected().All(),

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 
-	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
@@ -55,7 +54,7 @@ func apiURL(at config.AdminAddress) string {
 // admit makes the fleet and the memory limit calls. It must be called before the first call.
 func (n *Node) admit(cfg *config.Fleet) func(*peers.Admission) {
 	return func(a *peers.Admission) {
-		told := func(c circuit.Change) { logCircuit(&n.log, c) }
+		told := n.logCircuit
 		n.admission = a
 		a.CircuitChanged.Store(&told)
 		if n.memory != nil {

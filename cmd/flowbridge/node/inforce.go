@@ -27,12 +27,19 @@ import (
 type inForce struct {
 	cfg       *config.Config
 	preparers map[string]peers.Preparer // by target
+
+	before      []byte   // the text of the configuration that it replaced; nil for the first one
+	needRestart []string // sections of its file that wait for a restart
 }
 
 // newInForce creates the clients of a configuration. before is the configuration that it replaces.
 func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
 	clients, err := newPreparers(cfg, before.preparers)
-	return &inForce{cfg, clients}, err
+	next := &inForce{cfg: cfg, preparers: clients}
+	if before.cfg != nil {
+		next.before = before.cfg.Source
+	}
+	return next, err
 }
 
 // running returns a configuration as read, except that sections that need a restart keep the running process's values.

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"flowbridge/store/fleet"
 	"flowbridge/store/webhook"
 	"flowbridge/telemetry"
+	"flowbridge/telemetry/live"
 )
 
 // sampleEvery is how often the slow figures are read. A scrape must not wait for them.
@@ -21,6 +23,9 @@ type sampled struct {
 	expiry map[string]time.Time // expiry of the certificates shown to peers, by file
 
 	certificate string // what is wrong with the expiry of a certificate, or ""
+
+	machine live.Machine
+	cpu     time.Duration // that the process has used
 }
 
 // sample reads the slow figures again if they are too old. Only one goroutine calls it.
@@ -48,6 +53,10 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 		if c.Problem != "" {
 			s.certificate = c.File + " " + c.Problem
 		}
+	}
+	s.machine = f.machine(last, s)
+	if !last.at.IsZero() && (s.certificate != last.certificate || !maps.EqualFunc(s.expiry, last.expiry, time.Time.Equal)) {
+		f.node.live.Note("certificate", cmp.Or(s.certificate, "the certificates have changed, and are valid"))
 	}
 	f.sampled.Store(s)
 }

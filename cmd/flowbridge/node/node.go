@@ -64,6 +64,7 @@ type Node struct {
 	health     *health
 	requests   admin.Requests
 	eraser     eraser
+	tests      testCaller
 
 	stop  context.CancelFunc
 	parts []part // in the order of their start; closed in reverse; constant once the node runs
@@ -98,7 +99,7 @@ type Options struct {
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
-	n.figures.node, n.eraser.Node = n, n
+	n.figures.node, n.figures.started, n.tests.node, n.eraser.Node = n, time.Now(), n, n
 	n.figures.sampled.Store(&sampled{})
 	n.api.log, n.api.pause = log, &n.pause
 	if n.memory != nil {
@@ -218,6 +219,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.observe()
+	n.keepDay()
 	n.openEvents(name)
 	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
 		return err
@@ -272,7 +274,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 ) (err error) {
 	o := b2bua.Options{
 		KeepBindings: n.store.KeepBindings,
-		Config:       cfg, Relay: engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
+		Config:       n.tests.local(cfg), Relay: engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
 		Key: n.store.Key(), Machine: store.Uptime, Node: name, Log: n.log,
 		Ladders: n.ladders.collects(n.parts), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
 		Transferred: n.webhooks.TellTransfer,
@@ -309,6 +311,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 		n.seat.server = n.server
 	}
 	n.add(part{close: n.server.Close})
+	n.add(part{close: n.tests.close})
 	n.hooks = newCallHooks(n)
 	n.add(part{close: func() error { n.hooks.redirects.Close(); return nil }})
 	return nil
@@ -380,6 +383,7 @@ func (n *Node) tend(ctx context.Context) {
 		n.tending.Lock()
 		n.hooks.redirects.Expire(now)
 		n.live.Tend()
+		n.saveDay()
 		n.server.Registrar() // removes expired registrations
 		n.figures.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)

@@ -152,6 +152,7 @@ func (o *operator) Drain() (admin.Drained, error) {
 	}
 	o.node.server.Drain()
 	if !o.draining {
+		o.node.live.Note("drain", "takes no new calls, and ends after the last one")
 		o.draining = true
 		close(o.asked)
 	}
@@ -188,7 +189,10 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	if err != nil {
 		return done, err
 	}
-	defer func() { o.endReload(err) }()
+	defer func() {
+		o.endReload(err)
+		o.node.saveDay() // the reload may be why the process is killed a moment later
+	}()
 	read, err := config.Reload(o.file, current.cfg)
 	if err != nil {
 		return done, problemsOf(err)
@@ -202,6 +206,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 	if err != nil {
 		return done, err
 	}
+	next.needRestart = needRestart
 	endpoints, err := o.node.hooks.endpoints(&cfg.Hooks)
 	if err != nil {
 		return done, err
@@ -229,8 +234,7 @@ func (o *operator) putInForce(next *inForce) error {
 	if o.draining {
 		return errDraining
 	}
-	o.server.Reload(next.cfg, next.preparers)
-	o.node.inForce.Store(next)
+	o.node.tests.put(next, o.server)
 	o.node.figures.expect()
 	return nil
 }
@@ -257,6 +261,11 @@ func (o *operator) endReload(err error) {
 	defer o.mu.Unlock()
 	if !o.draining {
 		o.node.figures.reloads.note(err)
+		text := "the configuration was reloaded"
+		if err != nil {
+			text = "a reload was refused: " + err.Error()
+		}
+		o.node.live.Note("reload", text)
 	}
 	switch {
 	case o.draining:

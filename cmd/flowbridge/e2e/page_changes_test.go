@@ -1,0 +1,89 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"flowbridge/admin"
+	"flowbridge/store/record"
+)
+
+// fakeOperator shows a configuration whose file has changed since it was read.
+type fakeOperator struct{ *fakeNode }
+
+const fakeConfig = "trunks:\n- name: carrier\n  sources: [203.0.113.0/24]\ntargets:\n- {name: synthflow, kind: synthflow}\nroutes:\n- {trunk: carrier, targets: [synthflow]}\n"
+
+func (fakeOperator) Drain() (admin.Drained, error) { return admin.Drained{}, nil }
+
+func (o fakeOperator) Reload(context.Context) (admin.Reloaded, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.orders = append(o.orders, "reload")
+	return admin.Reloaded{Trunks: 1, Targets: 1, Routes: 1}, nil
+}
+
+func (fakeOperator) Upgrade(context.Context) (admin.Upgraded, error) { return admin.Upgraded{}, nil }
+
+func (fakeOperator) Configuration() (any, error) {
+	return map[string]any{
+		"file": "/etc/flowbridge/flowbridge.yaml", "since": record.TimeOf(time.Now().Add(-40 * time.Minute)), "in_force": fakeConfig,
+		"before":  strings.Replace(fakeConfig, "synthflow}", "synthflow, max_calls: 10}", 1),
+		"on_disk": strings.Replace(fakeConfig, "/24", "/8", 1), "need_restart": []string{"sip"},
+		"check": map[string]any{"errors": []any{}, "warnings": []map[string]any{
+			{"line": 3, "key": "trunks[0].sources[0]", "problem": "is a large network: 203.0.113.0/8", "remedy": "write the carrier's networks"},
+			{"line": 0, "key": "", "problem": "transfers of synthflow lead nowhere", "remedy": "write transfer"},
+		}},
+		"names": map[string][]string{"trunk": {"carrier", "pbx"}, "target": {"synthflow", "vapi"}, "route": {"routes[0]"}},
+	}, nil
+}
+
+// triesATarget calls the program's own platform by the test caller, watches the call, and finds its record, marked as a
+// test.
+func triesATarget(page *tab, b *server) {
+	page.Helper()
+	page.open(b.admin + "/#/targets")
+	page.shows(`document.querySelector('a.try')`)
+	page.click("a.try")
+	page.shows(`document.querySelector('form[aria-label="Try a target"] select').value !== ''`)
+	page.press("Try a target")
+	page.shows(`!document.querySelector('#confirm').open`) // the numbers are missing
+	value[int](page, `(['to', 'from'].forEach((n) => { document.querySelector('form[aria-label="Try a target"]').elements[n].value = '+15075785607'; }), 0)`)
+	page.press("Try a target")
+	page.shows(`document.querySelector('#confirm').innerText.includes('may charge')`)
+	page.click("#confirm button.main")
+	page.reads("a test by the built-in test caller")
+	page.shows(`document.querySelectorAll('.arrow').length >= 8 && document.querySelectorAll('.chart .line').length === 8`)
+	page.press("Hang up")
+	page.click("#confirm button.main")
+	page.reads("An operator hung up.")
+	page.open(b.admin + "/#/finished?trunk=test+caller")
+	page.reads("1 call.")
+	page.shows(`document.querySelector('.records .test') && [...document.querySelector('select[name=trunk]').options].some((o) => o.value === 'carrier')`)
+	if r := b.cdrs()[0]; r.Trunk != admin.TestTrunk || r.Direction != record.DirectionOutbound || r.AnsweredAt.IsZero() || r.Media.B.Rx == 0 {
+		page.Errorf("the record says %+v", r)
+	}
+}
+
+// reloadsAChange changes the file on disk, sees the difference, and reloads. The change is among the events of the node.
+func reloadsAChange(page *tab, b *server) {
+	page.Helper()
+	file := filepath.Join(b.dir, "flowbridge.yaml")
+	text, err := os.ReadFile(file)
+	must(page, err)
+	must(page, os.WriteFile(file, append(text, "# password: hunter2\n"...), 0o600))
+	page.open(b.admin + "/#/config")
+	page.reads("1 lines differ: − in force, + on disk.")
+	page.shows(`document.querySelector('.config .come').innerText.includes('# password: ***')`)
+	page.press("Reload")
+	page.click("#confirm button.main")
+	page.reads("Done: ")
+	page.reads("1 lines differ: − before, + in force.")
+	page.open(b.admin + "/#/live")
+	page.shows(`document.querySelector('.marks').ariaLabel.includes('the configuration was reloaded')`)
+	page.shows(`/^Flowbridge .+ · up .+ · CPU .+ of \d+ · memory .+ · disk .+ left of /.test(document.querySelector('.machine').innerText)`)
+}

@@ -1,0 +1,46 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+// What looks like a secret is not shown, however it is written; names of files and variables are.
+func TestMasked(t *testing.T) {
+	for text, want := range map[string]string{
+		"token_file: /run/token\n":                                "token_file: /run/token\n",
+		"auth: {username: a, password_env: PBX}\n":                "auth: {username: a, password_env: PBX}\n",
+		"headers: {Authorization: \"Bearer ${KEY}\"}\n":           "headers: {Authorization: \"Bearer ${KEY}\"}\n",
+		"headers: {Authorization: \"Bearer abcd1234\", X-A: b}\n": "headers: {Authorization: ***, X-A: b}\n",
+		"password: hunter22 # mine\n":                             "password: *** # mine\n",
+		"x-api-key:\n  k-12345\nname: a\n":                        "x-api-key:\n  ***\nname: a\n",
+		"secret: |\n  one-line\n  two-line\n":                     "secret: |\n  ***\n  ***\n",
+		"# token: oldtoken\na: 1\n":                               "# token: ***\na: 1\n",
+		"{\"token\": \"ab\\\"cdef\"}\n":                           "{\"token\": ***}\n",
+		"url: https://me:pass@a.test/x?api_key=k1&b=2\n":          "url: https://***@a.test/x?api_key=***&b=2\n",
+		"token: not\" yaml: [\n":                                  "token: ***\n",
+		"tokens: [{name: anna, file: /run/anna}]\n":               "tokens: [{name: anna, file: /run/anna}]\n",
+		"match: {header: \"X-Token: abc\"}\n":                     "match: {header: \"***\"}\n",
+		"dsn: postgres://u:p4ss@db/x\n":                           "dsn: ***\n",
+	} {
+		if got := Masked(text); got != want {
+			t.Errorf("%q: %q; want %q", text, got, want)
+		}
+	}
+}
+
+// FuzzMasked: no text breaks it, the lines keep their numbers, and a secret beside it is masked.
+func FuzzMasked(f *testing.F) {
+	for _, text := range []string{"", "a: 1", "token: &x y\nb: *x", "secret: |\n a", "? token\n: b", "a: \"", "'"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if got := Masked(text); strings.Count(got, "\n") != strings.Count(text, "\n") {
+			t.Errorf("%q has other lines: %q", text, got)
+		}
+		const secret = "Z9-planted-Z9"
+		if got := Masked("password: " + secret + "\n" + text); strings.Contains(got, secret) && !strings.Contains(text, secret) {
+			t.Errorf("the secret is in %q", got)
+		}
+	})
+}
