@@ -181,3 +181,17 @@ func TestHasNumber(t *testing.T) {
 		}
 	}
 }
+
+// FuzzGap: the unallocated part of any page is within it, and behind its header.
+func FuzzGap(f *testing.F) {
+	f.Add([]byte{13, 0, 0, 0, 1, 0, 14, 0, 0, 9, 1, 2, 3, 4, 5, 6}, int64(2))
+	f.Add(make([]byte, 112), int64(1))
+	f.Fuzz(func(t *testing.T, page []byte, number int64) {
+		was := bytes.Clone(page)
+		gap := gapOf(page, number)
+		clear(gap)
+		if len(gap) > max(0, len(page)-8) || len(page) > 8 && !bytes.Equal(page[:8], was[:8]) {
+			t.Errorf("%d bytes of page %x", len(gap), was)
+		}
+	})
+}
