@@ -10,12 +10,12 @@ import (
 	"flowbridge/media"
 )
 
-// Masking hides the keys that a caller presses, so that a card number reaches neither the platform
+// This file masks the keys that a caller presses, so that a card number reaches neither the platform
 // nor a recording. routes[].mask_dtmf or an operator's command starts it. The caller here means the
 // side without the platform. Keys are hidden in RTP (media.Mask), in INFO, and in telephone-events
 // that become INFO.
 
-// Masking is whether and how the caller's keys are masked.
+// Masking is the state of key masking: whether it is on, and which requests stay masked.
 type Masking struct {
 	idle
 	snapshot.Masking

@@ -65,7 +65,7 @@ type Routed struct{}
 // Answered means that the caller is about to get the answer, or that the first party of a placed call has answered.
 type Answered struct{}
 
-// Turned means that the call has handled one input, and is about to wait for the next.
+// Turned means that the call is about to wait for its next input, or to change its phase.
 type Turned struct{}
 
 // Left means that a leg has left the call, or is about to.
