@@ -106,13 +106,13 @@ type attempt struct {
 	parties peers.Parties      // the caller and callee that count against the target's limits
 	try     circuit.Try        // counts as a try in the target's circuit breaker until the outcome is known
 	dest    netip.AddrPort
-	// The preparation that found dest; nil before it is complete, and once it is no longer needed.
+	// reached is the preparation that found dest; nil before it is complete, and once it is no longer needed.
 	reached  *reach.Reached
 	started  time.Time
 	answered time.Time     // zero if it is not answered, or if an old process received the answer
 	answer   *leg.Answered // an answer that waits for SRTP keys or for a decision; nil if none waits
 
-	// Reports the outcome of a trial (call_trial.go) whose caller has moved on; nil otherwise.
+	// endTrial reports the outcome of a trial (call_trial.go) whose caller has moved on; nil otherwise.
 	endTrial func(why cause.Cause, code int)
 
 	mediaName netip.Addr // our address in the target's SDP

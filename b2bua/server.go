@@ -51,7 +51,7 @@ type Server struct {
 	clients    *registration.Clients // our registrations at registrars
 	registrar  *registrar.Registrar  // registrations of others with us
 	verifier   *stir.Verifier        // verifies callers
-	// Restart the recordings that HandOver stopped; only the goroutine that called HandOver uses this.
+	// undoHandOver restarts the recordings that HandOver stopped. Only the goroutine that called HandOver uses it.
 	undoHandOver []func()
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
