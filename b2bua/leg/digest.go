@@ -19,7 +19,8 @@ import (
 
 // These are the limits for challenges to a leg.
 const (
-	// maxChallenged bounds the answered challenges to one INVITE: one of a proxy, one of the target, and one for a stale nonce.
+	// maxChallenged bounds the answered challenges to one INVITE: one of a proxy, one of the target, and one for a stale
+	// nonce.
 	maxChallenged    = 3
 	maxChallenges    = 16   // challenges that are read from one response
 	maxChallengeText = 4096 // bytes of one header that is read

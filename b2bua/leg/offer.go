@@ -32,7 +32,8 @@ type negotiation struct {
 	state   offerState
 	pending *sip.Request // the peer's request that waits for Accept or Reject; nil if none does
 	local   []byte       // our description that the peer has agreed to
-	// previous is our description before the last answer, for the case that a CANCEL undoes the answer; nil if there is none.
+	// previous is our description before the last answer, for the case that a CANCEL undoes the answer; nil if there is
+	// none.
 	previous *describedAs
 	wanted   *wantedOffer // the offer that the call wants to make, until it is answered; nil if there is none
 	sending  bool         // our re-INVITE has no final response yet
