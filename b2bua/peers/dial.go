@@ -143,7 +143,7 @@ func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 }
 
 // callableUser reports whether an agent may name this user part at a host: a number, or a name of letters, digits and
-// - . _ ~. If it begins with +, it must be a number.
+// the characters -._~ only. If it begins with +, it must be a number.
 func callableUser(user string) bool {
 	return config.IsDialString(user) || strings.Trim(strings.ToLower(user),
 		"abcdefghijklmnopqrstuvwxyz0123456789-._~") == ""

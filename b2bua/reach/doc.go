@@ -13,13 +13,13 @@
 //
 // The tests are in calltest.
 //
-// All addresses of a target share its time for the first answer. Each address has an equal part of the remaining time,
-// but at least 1.5 s, which is enough for two retransmissions over UDP. One attempt tries at most eight addresses. A
-// target with one address has the whole time. TestNextAddress, TestSecondAddress, TestConnectionsInTime,
-// TestOneAddressAsksNobody.
+// All addresses of a target share its time for the first response. Each address gets an equal part of the remaining
+// time, but at least 1.5 s, which is enough for two retransmissions over UDP. One attempt tries at most eight
+// addresses. A target with one address has the whole time. TestNextAddress, TestSecondAddress, TestConnectionsInTime
+// and TestOneAddressAsksNobody check this.
 //
-// The next address is tried after 503, silence and transport errors. Any other answer is the target's decision. Later
-// calls avoid an address that failed. TestNextAddress, TestSecondAddress.
+// The next address is tried after 503, silence and transport errors. Any other response is the target's decision. Later
+// calls avoid an address that failed. TestNextAddress and TestSecondAddress check this.
 //
 // The Contacts of a trunk that registers here are tried by q, one after the other (RFC 3261 section 16.6). The next one
 // is also tried after 408, 480 and 5xx, because a phone that is off says nothing about the others. All Contacts

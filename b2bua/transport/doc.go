@@ -1,5 +1,6 @@
-// Package transport receives and sends SIP messages: it has the sockets, the connections, the filter before the parser,
-// and the wires of legs. It knows which trunks may send, but nothing of calls. One server works on one Stack.
+// Package transport receives and sends SIP messages: it has the sockets, the connections, the screen that filters
+// messages before the parser, and the wires of legs. It knows which trunks may send, but nothing of calls. One server
+// works on one Stack.
 //
 // The path of a received message, on the goroutine that read it:
 //
