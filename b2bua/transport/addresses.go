@@ -38,8 +38,8 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 func (s *Stack) Names() *locate.Resolver { return s.names }
 
 // Locate returns the hops for a request, in the order in which to try them. It leaves out hops whose address family
-// or transport this server has no socket for, unless there are no others. of names the target in the log and in the
-// metrics.
+// or transport this server has no socket for, unless there are no others. of is the owner of the hops, as in package
+// locate.
 func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate.Hop, error) {
 	hops, err := s.names.Locate(ctx, of, q)
 	if len(hops) < 2 {
