@@ -140,7 +140,7 @@ func (b *Inbox[T]) put(it T) (taken, begins bool) {
 	return taken, begins
 }
 
-// Rests reports whether the call has nothing to handle, and no turn except perhaps one that is about to end.
+// Rests reports whether the call is over, or has no turn and nothing to handle.
 func (b *Inbox[T]) Rests() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
