@@ -10,7 +10,7 @@ import (
 // Waiter is a call in its route's queue. The call sets the constant fields before it waits for the first time.
 type Waiter struct {
 	// The fields up to Called are constant.
-	// Id of the call. Ids are ordered by time, so the oldest call is served first, even after an upgrade.
+	// ID is the id of the call. Ids are ordered by time, so the oldest call is served first, even after an upgrade.
 	ID      string
 	Trunk   *Trunk  // the trunk that placed the call
 	Mark    uint64  // the route's entry in Snapshot.Marks

@@ -28,7 +28,7 @@ type Options struct {
 	Route   string              // name of the route in the records of these calls
 	Follow  bool                // whether the dialling party reports how attempts end; then each call gets a record
 
-	// Returns an error if the dialling party can't use the destination; nil means that it can use all.
+	// Accept returns an error if the dialling party can't use the destination; nil means that it can use all.
 	Accept    func(Destination) error
 	Variables func(template.Vars) map[string]string // variables for agents that ask; nil if none asks
 }

@@ -141,13 +141,13 @@ type Target struct {
 	Transcodes string `json:"transcodes,omitempty"`
 
 	Bytes int `json:"bytes"` // size of the INVITE
-	// Greatest size over UDP in bytes; 0 if the INVITE does not go over UDP.
+	// UDPBudget is the greatest size over UDP in bytes; 0 if the INVITE does not go over UDP.
 	UDPBudget int    `json:"udp_budget"`
 	Overflow  string `json:"overflow"` // what happens to a larger INVITE: tcp, trim
-	// Nil if there are no credentials, or the INVITE does not go over UDP.
+	// ForChallenges is nil if there are no credentials, or the INVITE does not go over UDP.
 	ForChallenges *Credentials `json:"for_challenges"`
 
-	// Address that RTP is sent from; zero means the first one of the IP version.
+	// MediaAddress is the address that RTP is sent from; zero means the first one of the IP version.
 	MediaAddress netip.Addr `json:"media_address"`
 	Latch        string     `json:"latch"` // auto, strict, off
 	SRTP         string     `json:"srtp"`  // off, optional, required

@@ -34,7 +34,7 @@ type Call struct {
 	Trunk  string           `cbor:"2,keyasint,omitempty"` // kind and name of the trunk
 	Source message.KeptAddr `cbor:"3,keyasint,omitzero"`
 	Ended  string           `cbor:"4,keyasint,omitempty"` // the cause of the call's end; empty while the call is live
-	// Our refusal of the INVITE, if that is all that is left of the call.
+	// Refused is our refusal of the INVITE, if that is all that is left of the call.
 	Refused  *transport.State `cbor:"5,keyasint,omitempty"`
 	Noted    Noted            `cbor:"6,keyasint,omitempty"`
 	Restored int              `cbor:"7,keyasint,omitempty"` // number of restorations
@@ -75,7 +75,7 @@ type Times struct {
 	Answered   int64 `cbor:"2,keyasint,omitempty"`
 	Until      int64 `cbor:"3,keyasint,omitempty"` // end of the longest permitted duration
 	SetupUntil int64 `cbor:"4,keyasint,omitempty"` // end of the set-up's time limit
-	// Silent sides have not been asked yet whether they still have the call.
+	// Asks means that silent sides have not been asked yet whether they still have the call.
 	Asks bool `cbor:"5,keyasint,omitempty"`
 }
 

@@ -57,7 +57,8 @@ type Beep struct {
 // Limits say how long the detector listens. A zero or out-of-range value means the default.
 type Limits struct {
 	Within time.Duration // longest time from the first sound to the verdict: 2 s by default, at most 5 s
-	// Silence is the longest time from the answer to the first sound: 4 s by default, at most 5 s. A fax is silent for up to 2.5 s.
+	// Silence is the longest time from the answer to the first sound: 4 s by default, at most 5 s. A fax is silent for
+	// up to 2.5 s.
 	Silence time.Duration
 	// Beep is the longest time from the verdict to the beep: at most 5 min; 0 means not to wait for a beep.
 	Beep time.Duration

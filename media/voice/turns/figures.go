@@ -28,7 +28,8 @@ const (
 	Echo       Reason = "echo"       // a side picks up much of the other side
 	Steady     Reason = "steady"     // a side has hardly varying sound as loud as its speech: a tone, or a voice?
 	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as with typing
-	// Edge means that 50 ms decide the figure: both parties fell silent at the same time, or a word over the agent took about 600 ms.
+	// Edge means that 50 ms decide the figure: both parties fell silent at the same time, or a word over the agent took
+	// about 600 ms.
 	Edge    Reason = "edge"
 	LineCut Reason = "line_cut" // the line was never, or not yet, open for a conversation
 	Codec   Reason = Reason(voice.OtherCodec)

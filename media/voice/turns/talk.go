@@ -21,7 +21,7 @@ const (
 	word        = 120 * time.Millisecond // the shortest speech
 	within      = 400 * time.Millisecond // a pause this long ends an utterance
 	backchannel = 600 * time.Millisecond // the shortest utterance that claims the turn
-	// Within this time of an utterance's start or end, the other party does not interrupt.
+	// overlap: within this time of an utterance's start or end, the other party does not interrupt.
 	overlap  = 200 * time.Millisecond
 	patience = 3 * time.Second       // how long an interrupting caller waits for the agent to stop
 	deadAir  = 3 * time.Second       // the shortest silence of both that is dead air
