@@ -23,16 +23,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// attempts holds the attempts of a call to reach a target, whichever plan they follow.
+// attempts holds the attempts of a call to reach a target: the route's, and those of transfers, rescues and placed
+// calls.
 type attempts struct {
 	call    *Call
 	tried   int                    // number of attempts so far
-	current *attempt               // nil if no attempt was made, or none is left to make
+	current *attempt               // nil before the first attempt, and when no target is left
 	last    attemptEnd             // how the last failed attempt ended
 	plain   map[*peers.Target]bool // targets that have refused SRTP; the next attempt offers them RTP
 }
 
-// save adds the connected attempt to a saved state, or, before the call is connected, the current attempt.
+// save adds to a saved state the connected attempt, or, before the call is connected, the current attempt.
 func (all *attempts) save(k *snapshot.Attempts) {
 	c, a := all.call, all.current
 	k.Tried = all.tried
@@ -53,13 +54,13 @@ func (a *attempt) save(c *Call) *snapshot.Attempt {
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
 		Prepared: a.prepareStatus, Placed: a.placed, MediaName: a.mediaName,
 	}
-	if c.peers.CalleeNamed(k.Target) != a.target { // not a configured target, but one that the agent named in its REFER
+	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named this target in its REFER
 		k.Agent = c.record.Target
 	}
 	return k
 }
 
-// restoreAttempt makes an attempt from its saved state. target is the configured target, and line the leg to it.
+// restoreAttempt makes an attempt from its saved state. target is the configured target, and line its leg.
 func restoreAttempt(k *snapshot.Attempt, target *peers.Target, line *legOnWire) *attempt {
 	a := &attempt{
 		number: k.Number, plan: &outbound.Plan{By: k.By, Reason: k.Reason}, target: target,
@@ -74,7 +75,7 @@ func restoreAttempt(k *snapshot.Attempt, target *peers.Target, line *legOnWire) 
 	return a
 }
 
-// next begins an attempt at the plan's next target. It returns nil if no target is left.
+// next starts an attempt at the plan's next target. It returns nil if no target is left.
 func (all *attempts) next(p *outbound.Plan) *attempt {
 	all.current = nil
 	if t, shared := p.Next(); t != nil {
@@ -91,41 +92,43 @@ func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCryp
 		(m.SRTP == config.SRTPOptional && !all.plain[t]))
 }
 
-// attempt is one try at one target. It belongs to its call's goroutine. The goroutine that prepares the attempt gets
-// copies.
+// attempt is one try at one target. It belongs to its call's goroutine. The goroutine that prepares the attempt
+// works on copies.
 type attempt struct {
-	number   int            // counts the call's attempts, from 1
-	plan     *outbound.Plan // the plan that it belongs to
-	target   *peers.Target
-	offer    *sdp.Description   // the offer that its INVITE is made of
-	formats  []sdp.Format       // formats of the offer to the target
-	crypto   *sdp.LegCrypto     // SRTP state of its leg
-	line     *legOnWire         // its leg; nil until it is dialled
-	cancel   context.CancelFunc // cancels its preparation; nil if none is running
-	parties  peers.Parties      // the caller and callee for whom it counts at the target
-	try      circuit.Try        // the try at the target's circuit, until the outcome is known
-	dest     netip.AddrPort
-	reached  *reach.Reached // the preparation that dest comes from; nil if it is not complete, or no longer needed
+	number  int            // number of the attempt within the call, from 1
+	plan    *outbound.Plan // the plan that chose the target
+	target  *peers.Target
+	offer   *sdp.Description   // the SDP that the offer in its INVITE is made from
+	formats []sdp.Format       // formats that the target is offered
+	crypto  *sdp.LegCrypto     // SRTP state of its leg
+	line    *legOnWire         // the leg to the target; nil until it is dialled
+	cancel  context.CancelFunc // cancels the attempt's preparation; nil if none is running
+	parties peers.Parties      // the caller and callee that count against the target's limits
+	try     circuit.Try        // counts as a try in the target's circuit breaker until the outcome is known
+	dest    netip.AddrPort
+	// reached is the preparation that found dest; nil before it is complete, and once it is no longer needed.
+	reached  *reach.Reached
 	started  time.Time
 	answered time.Time     // zero if it is not answered, or if an old process received the answer
 	answer   *leg.Answered // an answer that waits for SRTP keys or for a decision; nil if none waits
 
-	endTrial func(why cause.Cause, code int) // ends a trial whose caller has moved on; nil otherwise
+	// endTrial reports the outcome of a trial (call_trial.go) whose caller has moved on; nil otherwise.
+	endTrial func(why cause.Cause, code int)
 
 	mediaName netip.Addr // our address in the target's SDP
-	dropped   []string   // headers that were left out of its INVITE because of its size
+	dropped   []string   // headers left out of its INVITE because of the INVITE's size
 
-	transport     string // transport of its INVITE; empty if it is not dialled
+	transport     string // transport of its INVITE; empty if none was sent
 	prepareMS     int64
 	prepareStatus int
 
-	shared   bool              // the route's split has chosen it
-	placed   bool              // it counts against the target's limits
+	shared   bool              // the target was chosen by the route's split
+	placed   bool              // counts against the target's limits
 	recorded bool              // its entry is in the record
-	entry    [1]record.Attempt // backing array for the record's first attempt
+	entry    [1]record.Attempt // backing array for the record's first entry
 }
 
-// side returns the media side of the party that the attempt calls.
+// side returns the side of the media that the called party is on.
 func (a *attempt) side() media.Side {
 	if a.plan.Reason == record.ReasonCustomer {
 		return media.SideA
@@ -141,7 +144,7 @@ func (a *attempt) stop() {
 	}
 }
 
-// status returns 200 if an answer of the target waits for its keys or for a decision, and 0 otherwise.
+// status returns 200 if the target has answered, but the answer waits for keys or for a decision, and 0 otherwise.
 func (a *attempt) status() int {
 	if a.answer != nil {
 		return 200
@@ -162,7 +165,7 @@ func (a *attempt) callID() string {
 	return a.line.callID
 }
 
-// tried returns the addresses that failed, each with the reason.
+// tried returns the addresses of the target that failed, each with the reason.
 func (a *attempt) tried() []string {
 	if a.reached == nil {
 		return nil
@@ -170,7 +173,7 @@ func (a *attempt) tried() []string {
 	return a.reached.Tried
 }
 
-// recordOf returns the attempt's entry for the record.
+// recordOf returns the attempt's entry for the record, with the attempt's cause and the target's final status.
 func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	reason := a.plan.Reason
 	if a.shared {
@@ -185,8 +188,8 @@ func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	}
 }
 
-// try begins an attempt at the next target of a plan that can be tried, and reports whether there is one. Targets
-// that can't be tried get an entry in the record, too.
+// try starts an attempt at the next target of a plan that can be called, and reports whether there is one. Each
+// target that can't be called gets an entry in the record.
 func (all *attempts) try(p *outbound.Plan) bool {
 	c := all.call
 	for a := all.next(p); a != nil; a = all.next(p) {
@@ -207,7 +210,8 @@ func (all *attempts) try(p *outbound.Plan) bool {
 	return false
 }
 
-// possible reports whether an attempt can be made: there is a common codec, and its target has a free place.
+// possible reports whether the attempt can be made: there must be a common codec and a free place at the target. If
+// not, possible records the attempt as failed.
 func (all *attempts) possible(a *attempt) bool {
 	c := all.call
 	vars := a.plan.VarsFor(a.number, c.vars)
@@ -230,14 +234,14 @@ func (all *attempts) possible(a *attempt) bool {
 	return true
 }
 
-// keepPlace reserves the call's place at a target, and perhaps a try at its circuit, for the call's next attempt
-// there.
+// keepPlace reserves the place that the call has at a target, and perhaps a try of its circuit breaker, for the
+// call's next attempt there.
 func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
 	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
 }
 
-// occupy takes a place at the attempt's target. An attempt that has one already, or that calls the first party of a
-// placed call, only needs the target's circuit to be closed. occupy returns the limit that was reached, if any.
+// occupy takes a place at the attempt's target, and a try of its circuit breaker. It takes no place for an attempt
+// that has one, or that calls the first party of a placed call. It returns the limit that was reached, or LimitNone.
 func (all *attempts) occupy(a *attempt) (over peers.Limit) {
 	c := all.call
 	occupy := c.server.admission.Occupy
@@ -258,7 +262,7 @@ func (all *attempts) occupy(a *attempt) (over peers.Limit) {
 	return over
 }
 
-// offerTo makes the SDP offer for the attempt's target.
+// offerTo makes the SDP offer for the attempt's target, and the leg's SRTP state.
 func (all *attempts) offerTo(a *attempt) (err error) {
 	c := all.call
 	a.crypto = all.cryptoFor(a.target, c.server.bridges.Identity.Fingerprint())
@@ -270,7 +274,8 @@ func (all *attempts) offerTo(a *attempt) (err error) {
 	return err
 }
 
-// prepare starts the work before the attempt's INVITE: the API request, the name lookup and the connection.
+// prepare starts what has to be done before the attempt's INVITE: the API request, the name lookup and the
+// connection. The result is posted as a ready event.
 func (all *attempts) prepare(a *attempt) {
 	c := all.call
 	ctx, cancel := context.WithCancel(tracecontext.With(c.server.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))
@@ -282,20 +287,20 @@ func (all *attempts) prepare(a *attempt) {
 	c.trial.from(time.Now(), a, t.Preparer != nil)
 	ready := &ready{Attempt: number}
 	all.beforeInvite(ctx, "prepare", ready, func(ctx context.Context) {
-		defer cancel() // if the caller has moved on
+		defer cancel() // releases ctx even if the call does not wait for the result
 		ready.Reached = reach.Begin(ctx, t, vars, stack, c.server.registrar)
 	})
 }
 
 // beforeInvite runs do, which prepares an attempt, concurrently with the call, and then posts ready to the call. do
-// starts on the goroutine of the call's turn, because it mostly waits for I/O.
+// starts on the goroutine of the call's turn, because do mostly waits for I/O.
 func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready, do func(context.Context)) {
 	c := all.call
 	c.server.calls.Add(1)
 	c.server.coroutines.Begin(ctx, func(ctx context.Context) {
 		defer c.server.calls.Done()
 		defer func() {
-			if ready.Reached == nil { // it panicked
+			if ready.Reached == nil { // do has panicked
 				ready.Reached = &reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}
 			}
 			c.mailbox.PostLast(item{event: *ready})
@@ -305,7 +310,7 @@ func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready
 	})
 }
 
-// failed records how the current attempt ended, and releases its media and its place at the target.
+// failed records how the current attempt ended, and releases the attempt's media and its place at the target.
 func (all *attempts) failed(o attemptEnd) {
 	c := all.call
 	a := all.current
@@ -324,16 +329,16 @@ func (all *attempts) failed(o attemptEnd) {
 	c.server.vacate(a)
 }
 
-// detach stops media to and from a target that did not take the call, because its port may belong to another call by
-// now. A caller that heard our ringing before hears it again.
+// detach stops the media to and from a target that did not take the call, because the target's port may already
+// belong to another call. A caller that heard our ringing before the target's media hears it again.
 func (all *attempts) detach(a *attempt) {
 	c := all.call
-	if c.b == nil && a == all.current && a.side() == media.SideB { // otherwise side B belongs to the agent
+	if c.b == nil && a == all.current && a.side() == media.SideB { // during a transfer, side B belongs to the agent
 		c.bridge.Media.Detach()
 	}
 }
 
-// judge reports the outcome of the attempt to the target's circuit.
+// judge reports the outcome of the attempt to the target's circuit breaker.
 func (a *attempt) judge(why cause.Cause, code int) { a.target.RecordOutcome(&a.try, why, code) }
 
 func (all *attempts) note(cause cause.Cause, code int) {
@@ -347,15 +352,15 @@ func (all *attempts) note(cause cause.Cause, code int) {
 	*entries = append(*entries, a.recordOf(cause, code))
 }
 
-// beside returns the record's entry, as JSON, for an attempt in parallel with the bridge, as it is if this process
-// ends now. It returns nil if there is no such attempt.
+// beside returns, as JSON, the record's entry for an attempt in parallel with the bridge: the entry that applies if
+// this process ends now. It returns nil if there is no such attempt.
 func (all *attempts) beside() []byte {
 	a := all.current
 	if a == nil || a == all.call.connected || a.recorded {
 		return nil
 	}
 	text, err := json.Marshal(a.recordOf(cause.ProcessRestart, a.status()))
-	if err != nil { // can't happen: every field can be encoded
+	if err != nil { // can't happen: JSON can represent every field
 		return nil
 	}
 	return text
@@ -367,5 +372,5 @@ type attemptEnd struct {
 	reason string
 	cause  cause.Cause
 	q850   int
-	err    error // why there is no answer, if known
+	err    error // why the target gave no answer, if known
 }

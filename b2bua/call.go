@@ -25,18 +25,17 @@ import (
 	"flowbridge/store/record"
 )
 
-// phase is one phase of a call. It handles facts until the call leaves the phase, and
-// returns the next phase, or nil when the call is over. When nothing is left to handle,
-// it returns itself, and the call rests. All its state is in the Call.
+// phase is one phase of a call. It handles facts until the call leaves the phase, and returns the next phase, or
+// nil when the call is over. When nothing is left to handle, the phase returns itself, and the call waits without a
+// goroutine. The state of all phases is in the Call.
 type phase func(*Call) phase
 
-// Call is one call: its A leg, the attempts at targets with their B legs, the media
-// between them, and the record. Only one goroutine at a time, the one in run, reads or
-// writes the fields below mailbox.
+// Call is one call: its A leg, the attempts at targets with their B legs, the media between them, and the record.
+// Only the goroutine in run reads or writes the fields below mailbox; there is at most one at a time.
 type Call struct {
-	id     string // constant, like the next two
+	id     string // constant; so are server and peers
 	server *Server
-	peers  *peers.Snapshot // from the configuration that the call began with
+	peers  *peers.Snapshot // the configuration that the call started with
 	origin
 	reports
 
@@ -56,61 +55,62 @@ type Call struct {
 	ending
 }
 
-// origin is the data that a call begins with. It is constant, except for invite and caller.
+// origin is the data that a call starts with. It is constant, except for invite and caller.
 type origin struct {
 	trunk   *peers.Trunk
-	invite  *sip.Request       // nil once the call is settled
-	caller  message.HeaderText // the invite's headers once the call is settled
+	invite  *sip.Request       // nil once the caller has acknowledged the answer (settle)
+	caller  message.HeaderText // the headers of invite, once that is nil
 	source  netip.AddrPort
 	privacy outbound.Privacy // the privacy that the caller asks for
 	trace   tracecontext.Trace
 }
 
-// reports holds the receivers of a call's progress.
+// reports holds the logs and the ladder that show a call's progress.
 type reports struct {
 	log     bridge.Log
-	peerLog bridge.Log   // for lines that a peer can provoke without end
+	peerLog bridge.Log   // rate-limited log for lines that a peer can cause without limit
 	ladder  *ladder.Call // nil if the call has no ladder
 }
 
-// turn is the state of a call's turn.
+// turn is the state of the call's loop (run).
 type turn struct {
-	now    phase  // the phase in which the call rests; nil if it is over
+	now    phase  // the phase that the next turn continues; nil if the call is over
 	phase  string // name of the phase
-	idle   bool   // nothing is left to handle
-	broken bool   // it has panicked
+	idle   bool   // nothing is left to handle, so the turn ends
+	broken bool   // a turn of the call has panicked
 }
 
 // sides holds the legs of a call.
 type sides struct {
-	legs          []*legOnWire // legs that still have something to send
-	a             *legOnWire   // the caller
-	b             *legOnWire   // connected to the caller; nil if none, or if it is lost and another is called
-	connected     *attempt     // the attempt connected to the caller, now or last
-	progressSent  progressSent // sent to the caller before its answer
+	legs []*legOnWire // legs that may still have messages to send
+	a    *legOnWire   // the leg to the caller, or to the first party of a placed call
+	// b is the leg connected to the caller; nil if there is none, or if it was lost and another party is being called.
+	b             *legOnWire
+	connected     *attempt     // the attempt that is, or was last, connected to the caller
+	progressSent  progressSent // provisional answers that the caller has got
 	packetsBefore [2]uint64    // packets received from each side before a restart
 }
 
-// routed holds the route and the destinations of a call.
+// routed holds the route of a call, and the targets to call.
 type routed struct {
 	vars  template.Vars
 	route *config.Route  // nil until it is found
-	plan  *outbound.Plan // plan for calling its agents; nil until they are found, and once it is no longer needed
+	plan  *outbound.Plan // which agents to call; nil before they are known, and once the plan is no longer needed
 }
 
-// places records for which limits a call counts.
+// places records which limits a call counts against.
 type places struct {
 	counted    bool     // the call counts against the limits of its numbers
-	readmitted bool     // an earlier process has admitted it
-	hadPlace   bool     // the call had a place at a target in the old process, and has none here yet
-	kept       *attempt // an attempt with a place for the next attempt at its target; nil if none
+	readmitted bool     // an old process has admitted the call, so limits no longer apply
+	hadPlace   bool     // the call had a place at a target in the old process, and has not taken one here yet
+	kept       *attempt // holds a place for the call's next attempt at its target; nil if none is reserved
 }
 
 // ending is the end of a call.
 type ending struct {
 	ended    *record.Record // nil while the call is live
-	finished bool           // the record is handed over
-	why      cause.Cause    // cause of the hang-up of a call that a killed process left behind
+	finished bool           // the record has been handed over
+	why      cause.Cause    // cause for hanging up a call that a killed process left
 }
 
 // times holds the times of a call, with monotonic readings, because the clock may be set during a call. Zero means
@@ -119,8 +119,8 @@ type times struct {
 	started, answered time.Time
 	setupUntil        time.Time // deadline
 	durationUntil     time.Time // deadline
-	expiresAt         time.Time // deadline, by the Expires of the INVITE (RFC 3261 section 13.3.1)
-	askAt             time.Time // deadline, for a call that has outlived its process
+	expiresAt         time.Time // deadline from the INVITE's Expires header (RFC 3261 section 13.3.1)
+	askAt             time.Time // when silent sides of a restored call get OPTIONS; see askSilent
 }
 
 func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk,
@@ -143,13 +143,13 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		TraceID: c.trace.ID(),
 	})
 	if d, has := message.Seconds(message.FirstHeader(req, "expires")); has {
-		c.times.expiresAt = started.Add(d) // also if an old process began the call
+		c.times.expiresAt = started.Add(d) // counts from the call's start, even if an old process started it
 	}
 	c.record = record.Live{Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started)}
 	return c
 }
 
-// bindParts sets the call of its parts.
+// bindParts links each part to the call.
 func (c *Call) bindParts() {
 	c.log, c.peerLog = c.bridge.Logs()
 	c.attempts.call = c
@@ -158,8 +158,8 @@ func (c *Call) bindParts() {
 	}
 }
 
-// end closes the call: its media, its record, and its place at the trunk. It is the only
-// way out of the phases. The legs may still have something to send.
+// end closes the call: its media, its record, and its place at the trunk. Every phase ends a call through it. The
+// legs may still have messages to send.
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	c.phase = "ending"
 	c.attempts.current.stop()
@@ -193,21 +193,20 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	return (*Call).linger
 }
 
-// finish hands over the record, gives back the call's place and logs the end.
+// finish hands over the record, releases the call's place and logs the end.
 func (c *Call) finish() {
 	c.finished = true
 	if c.ended == nil { // end panicked
 		c.ended = new(c.cdr())
 	}
 	r := c.ended
-	r.Attempts = slices.Clone(r.Attempts) // so that a waiting record does not keep attempts in memory
+	r.Attempts = slices.Clone(r.Attempts) // a clone keeps a waiting record from holding the attempts in memory
 	if c.counted {
 		c.server.admission.Release(c.trunk, peers.PartiesOf(&c.vars))
 	}
 	c.server.admission.Leave(c.trunk, c.times.answered.IsZero())
 	c.log.Info().Stringer("source", &c.source).EmbedObject(bridge.Ended{Record: r}).Msg("call ended")
-	// The call stays in the list of live calls until its record is committed, so that it can
-	// always be found.
+	// The call stays in the list of live calls until its record is stored, so that it can always be found.
 	c.server.unwritten.Add(1)
 	if c.a != nil && c.times.answered.IsZero() {
 		c.checkpoint.saveRefusal()
@@ -216,14 +215,15 @@ func (c *Call) finish() {
 		c.checkpoint.saveOutstanding(func(state []byte) { c.keep(r, state) })
 	} else {
 		c.checkpoint.saveEnded(r)
-		c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding) // the record comes later
+		c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding) // the record follows when the recordings are written
 		c.server.beside(func() {
-			whole := *r // a copy: the call's record stays as it is
+			whole := *r // a copy, because the call's own record must not change
 			settled(c.server.ctx, &whole)
 			c.keep(&whole, nil)
 		})
 	}
-	c.checkpoint.release() // a target with one place learns of this call's end before the next call comes
+	// Frees the places: a target with a single place must learn of this call's end before the next call comes.
+	c.checkpoint.release()
 	c.server.vacate(c.attempts.current)
 	c.server.vacate(c.connected)
 	c.server.vacate(c.kept)
@@ -232,13 +232,14 @@ func (c *Call) finish() {
 	}
 }
 
-// keep hands the record to the sink, with the state of what its legs still have to send.
+// keep hands the record to the sink, with the encoded state of the legs that still have messages to send. The call
+// is live until the sink has stored the record.
 func (c *Call) keep(r *record.Record, owes []byte) {
 	c.server.keep(r, owes, func() { c.server.registry.RemoveCall(c.id, c) })
 }
 
-// keep hands a record to the sink, with the state of what the legs still have to send. A server that stops does not
-// wait for the sink.
+// keep hands a record to the sink, with the encoded state of the legs that still have messages to send. kept is
+// called when the sink is done. If the server stops, kept is called without waiting for the sink.
 func (s *Server) keep(r *record.Record, owes []byte, kept func()) {
 	s.sink.Keep(s.ctx, r, owes, func(err error) {
 		if err != nil && s.ctx.Err() == nil {
@@ -249,9 +250,8 @@ func (s *Server) keep(r *record.Record, owes []byte, kept func()) {
 	})
 }
 
-// recovered ends only the call, and not the process, when one of its turns panics. The
-// caller gets 500 or BYE, the target CANCEL or BYE, and the record its cause. A step that
-// panics again is skipped.
+// recovered ends the call, but not the process, when one of the call's turns panics. The caller gets 500 or BYE,
+// the target gets CANCEL or BYE, and the record names the cause. Steps that panic again are skipped.
 func (c *Call) recovered() {
 	v := recover()
 	if v == nil {
@@ -272,7 +272,7 @@ func (c *Call) recovered() {
 	c.broken = true
 }
 
-// safely runs one of several steps, so that the others run even if it panics.
+// safely runs do, and logs a panic in it instead of passing it on, so that later steps still run.
 func (c *Call) safely(do func()) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -282,7 +282,7 @@ func (c *Call) safely(do func()) {
 	do()
 }
 
-// hangupAll ends both legs in any state.
+// hangupAll ends all legs, whatever their state.
 func (c *Call) hangupAll(why cause.Cause) {
 	for _, l := range slices.Clone(c.legs) {
 		if l.Leg.UAS {
@@ -294,16 +294,17 @@ func (c *Call) hangupAll(why cause.Cause) {
 	}
 }
 
-// vacate gives back the place of an attempt at its target.
+// vacate releases the place of an attempt at its target. a may be nil.
 func (s *Server) vacate(a *attempt) {
 	if a != nil && a.placed {
 		a.placed = false
-		a.judge(cause.Shutdown, 0) // tells the circuit nothing, unless the outcome is known already
+		a.judge(cause.Shutdown, 0) // does not affect the circuit breaker, unless the outcome was already known
 		s.admission.Vacate(a.target, a.parties)
 	}
 }
 
-// putOnWire opens a leg's wire, with the configuration of its peer. flow is its connection, or nil over UDP.
+// putOnWire attaches a leg to the transport, with the configuration of its peer. flow is the leg's connection, or
+// nil over UDP.
 func (c *Call) putOnWire(machine *leg.Leg, side media.Side, to *peers.Peer, tls *config.TargetTLS,
 	flow *transport.Stream,
 ) *legOnWire {
@@ -314,20 +315,20 @@ func (c *Call) putOnWire(machine *leg.Leg, side media.Side, to *peers.Peer, tls 
 	return l
 }
 
-// addLeg is putOnWire for a leg to the target of an attempt. It also registers the leg with the server.
+// addLeg is putOnWire for a leg to the target of the current attempt. It also registers the leg with the server.
 func (c *Call) addLeg(leg *leg.Leg, f ready, side media.Side) *legOnWire {
 	target := c.attempts.current.target
 	l := c.putOnWire(leg, side, &target.Dial.Peer, &target.Dial.TLS, f.Flow)
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: target, From: f.Dest}
-	l.Confirmed = true // the target's media begins with its answer
+	l.Confirmed = true // the target's media starts only after it has answered, so its address is real
 	c.server.registry.AddLeg(l)
 	c.legs = append(c.legs, l)
 	c.ladder.Join(l.callID, l.Tag, target.Dial.Name, side == media.SideA)
 	return l
 }
 
-// ask makes the call describe itself in a turn. Once the call is over, its state no
-// longer changes, and ask reads it directly.
+// ask returns the call's state, as of its next turn. It returns false if ctx ends first. The state of a call that
+// is over no longer changes, so ask reads it directly.
 func (c *Call) ask(ctx context.Context) (registry.LiveCall, bool) {
 	reply := make(chan registry.LiveCall, 1)
 	if !c.mailbox.Post(item{ask: reply}) {
@@ -345,7 +346,7 @@ func (c *Call) snapshot() registry.LiveCall {
 	r := c.cdr()
 	r.Attempts = slices.Clone(r.Attempts)
 	live := registry.LiveCall{Record: r, Phase: c.phase}
-	if c.finished { // the call's goroutine may be releasing the rest
+	if c.finished { // the call's goroutine may be releasing everything else
 		return live
 	}
 	c.bridge.Show(&live)

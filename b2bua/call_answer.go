@@ -8,17 +8,18 @@ import (
 	"flowbridge/media"
 )
 
-// readOffer reads the caller's session description. Without one we offer the targets'
-// codecs, and the caller's answer comes with its ACK or PRACK. If it returns false, the
-// call is over.
+// readOffer reads the caller's SDP offer. If the INVITE has none, we offer the targets' codecs, and the caller's
+// answer comes in its ACK or PRACK. If readOffer returns false, it has refused the call, and the phase is the next
+// one.
 func (c *Call) readOffer() (phase, bool) {
-	if c.progressSent.earlyMedia { // the old process has read it already
+	if c.progressSent.earlyMedia { // the old process has read the offer
 		return nil, true
 	}
-	body := message.SDPBody(c.invite) // refusal has checked it
+	body := message.SDPBody(c.invite) // usable: leg.Refusal has checked it
 	late := body == nil
 	c.bridge.Agreement.Late = late
-	// A caller that offers nothing may not support SRTP, and could then only hang up.
+	// A caller without an offer may not support SRTP, and could then only hang up. So it is offered SRTP only if that is
+	// required.
 	c.a.Crypto = sdp.NewLegCrypto(c.trunk.Caller.Media, c.server.bridges.Identity.Fingerprint(), late &&
 		c.trunk.Caller.Media.SRTP == config.SRTPRequired)
 	if late {
@@ -40,8 +41,8 @@ func (all *attempts) takeAnswer(body []byte) error {
 	return all.call.bridge.TakeAnswer(all.current.target, answer, all.current.formats)
 }
 
-// triesPlain plans one more attempt with RTP at a target that has refused optional SRTP. It returns false if SRTP was
-// not offered, or not optional, or if RTP was tried already.
+// triesPlain plans one more attempt at a target that has refused optional SRTP, with RTP. It returns false if SRTP
+// was not offered or not optional, or if RTP was already tried.
 func (all *attempts) triesPlain() bool {
 	a := all.current
 	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {

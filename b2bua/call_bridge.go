@@ -13,8 +13,8 @@ type bridgeCall struct{ call *Call }
 
 var _ bridge.Call = bridgeCall{}
 
-// Half returns the leg on a side, with its media. On side B this is the leg connected to the caller, or, before there
-// is one, the leg of the current attempt.
+// Half returns the leg on a side, or nil. On side B it is the leg connected to the caller, or, if there is none, the
+// leg of the current attempt.
 func (b bridgeCall) Half(side media.Side) *bridge.Half {
 	switch c := b.call; {
 	case side == media.SideA:
@@ -37,7 +37,7 @@ func halfOf(l *legOnWire) *bridge.Half {
 	return &l.Half
 }
 
-// Called returns the target that Half(media.SideB) leads to.
+// Called returns the target that Half(media.SideB) calls, or nil.
 func (b bridgeCall) Called() *peers.Target {
 	switch c := b.call; {
 	case c.b != nil:
@@ -48,8 +48,8 @@ func (b bridgeCall) Called() *peers.Target {
 	return nil
 }
 
-// Policy returns the configuration of the platform that placed the call, or of the one that the caller is, was last,
-// or will be connected to.
+// Policy returns the configuration of the platform that placed the call, or else of the target that the caller is,
+// was last, or will be connected to.
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
 	case c.connected == nil:
@@ -64,7 +64,7 @@ func (b bridgeCall) Policy() *peers.Policy {
 // Route returns the call's route.
 func (b bridgeCall) Route() *config.Route { return b.call.route }
 
-// Moment returns the state of the call at this moment.
+// Moment returns a summary of the call's state for the bridge.
 func (b bridgeCall) Moment() bridge.Moment {
 	c, who := b.call, b.call.whoIs()
 	calls := c.replacements.underway()
@@ -75,5 +75,5 @@ func (b bridgeCall) Moment() bridge.Moment {
 	}
 }
 
-// Post leaves an event in the call's inbox.
+// Post puts an event of the bridge into the call's inbox.
 func (b bridgeCall) Post(e bridge.Event) { b.call.mailbox.Post(item{event: inBridge{e}}) }

@@ -13,7 +13,7 @@ import (
 )
 
 // bridged is the phase in which both legs are answered and media flows. A transfer may be in
-// progress at the same time.
+// progress at the same time. A placed call is in this phase once its first party has answered.
 func (c *Call) bridged() phase {
 	c.phase = "bridged"
 	for !c.finished {
@@ -33,14 +33,14 @@ func (c *Call) bridged() phase {
 	return (*Call).linger
 }
 
-// factInBridge handles a fact that one of the legs reports while the call is bridged.
+// factInBridge handles what a leg reports while the call is bridged.
 func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 	switch f := f.(type) {
 	case leg.Gone:
 		c.onGone(from, f)
 	case leg.Cancelled:
-		// The carrier's CANCEL crossed our 200, which was never sent. The target has answered, so it
-		// gets a BYE.
+		// The carrier's CANCEL arrived before our 200 was sent. The target has answered, so it gets a
+		// BYE.
 		c.neverAnswered(cause.CallerCancelled, record.EndedByCaller, 487)
 	case leg.Offered:
 		c.bridge.Exchanges.Offered(&from.Half, f)
@@ -64,7 +64,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 		c.settle()
 		c.log.Debug().Msg("call confirmed")
 	case leg.Progress, leg.Answered, leg.Refused:
-		// from an earlier attempt
+		// of an earlier attempt, so ignored
 	}
 }
 
@@ -72,7 +72,7 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 func (c *Call) eventInBridge(e event) {
 	switch e := e.(type) {
 	case ready:
-		if a := c.attempts.current; a == nil || e.Attempt != a.number { // from an earlier attempt
+		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an earlier attempt
 			c.attempts.late(e)
 		} else {
 			c.replacements.prepared(e)
@@ -83,7 +83,7 @@ func (c *Call) eventInBridge(e event) {
 		c.hangup(e.Cause, e.By)
 	case expired:
 		c.hangup(e.Cause, record.EndedBySystem)
-	case ofPart: // handled by its part
+	case ofPart: // parts handle these events themselves
 	}
 }
 
@@ -107,7 +107,7 @@ func (c *Call) asked(from *legOnWire, req *sip.Request) {
 	c.bridge.Asked(&from.Half, req)
 }
 
-// onGone ends the call because one side hung up or its dialog broke.
+// onGone ends the call because one side hung up or its dialog failed.
 func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	by := record.EndedBySystem
 	switch {
@@ -130,7 +130,7 @@ func (c *Call) onGone(from *legOnWire, f leg.Gone) {
 	c.end(f.Cause, by, status, f.Q850)
 }
 
-// hangup ends both legs and the call.
+// hangup sends both sides a BYE and ends the call.
 func (c *Call) hangup(why cause.Cause, by string) {
 	c.replacements.stop(why)
 	status := c.heardByCaller()
@@ -143,7 +143,7 @@ func (c *Call) hangup(why cause.Cause, by string) {
 }
 
 // heardByCaller returns the final status that the caller got: 200, or 480 if our 200 still waits
-// for a PRACK when the call ends.
+// for a PRACK when the call ends. In the second case, it also removes the answer from the record.
 func (c *Call) heardByCaller() int {
 	if !c.a.Leg.AnswerWaits() {
 		return 200
@@ -170,15 +170,15 @@ func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 }
 
 // limitDuration shortens the call's time limit if the call was transferred to a trunk with a
-// shorter one.
+// shorter limit.
 func (c *Call) limitDuration() {
 	if t := c.connected.target.Trunk; t != nil && t.MaxDuration > 0 {
 		c.times.durationUntil = leg.Earliest(c.times.durationUntil, time.Now().Add(t.MaxDuration))
 	}
 }
 
-// securedInBridge ends a call if the DTLS handshake of one of its sides failed, unless another
-// party is being called.
+// securedInBridge handles the end of a DTLS handshake. It hangs up if the handshake of a connected
+// side failed.
 func (c *Call) securedInBridge(e bridge.HandshakeOver) {
 	if err := c.bridge.Keying.TakeKeys(e); !c.replacements.secured(e, err) && err != nil {
 		c.hangup(cause.DTLSFailed, record.EndedBySystem)
@@ -193,7 +193,7 @@ func (c *Call) onMediaLost(f media.EventSilent) {
 	if f.Never {
 		why = cause.NoMedia
 	}
-	if c.invite != nil && c.a.Leg.UAS { // whatever blocks the ACK may block the media, too
+	if c.invite != nil && c.a.Leg.UAS { // the same network fault may block the ACK and the media
 		why = cause.NoACK
 		c.ladder.Decide("the 200 was never acknowledged")
 	}

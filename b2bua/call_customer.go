@@ -23,30 +23,30 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call that an API request places has no caller. The party that it calls first is named the customer here: it is
-// called as an attempt on side A, and takes the caller's role once it has answered. The call then has no agent, as in a
-// rescue, and the agent is called.
+// This file handles calls that an API request places. Such a call has no caller. The person called first is named the
+// customer: the customer is called by an attempt on side A, and has the caller's role after answering. Then an agent is
+// called, as in a rescue.
 
-// customer handles the party that a placed call calls first.
+// customer handles the first party of a placed call.
 type customer struct {
 	idle
-	*placement // nil if a caller placed the call, or if its agent is connected
+	*placement // nil if the call came from a caller, or once an agent is connected
 }
 
-// placement is the state of a call that we place, until its agent is connected.
+// placement is the state of a placed call until its agent is connected.
 type placement struct {
 	plan  outbound.Plan // plan for calling the customer
 	heard heard         // what is played to a machine that answered
 }
 
-// placed plans the attempts to reach the customer, and then an agent.
+// placed prepares a placed call: it plans the attempts to reach the customer, and then an agent.
 func (cu *customer) placed(placing *outbound.Placing) {
 	c := cu.call
 	plan, agents := placing.Plans(c.vars)
 	cu.placement, c.plan, c.record.Placed = &placement{plan: plan}, &agents, true
 }
 
-// on handles all events while the customer is called, and later the events that tell who answered.
+// on handles all events while the customer is being called, and later the events that say who answered.
 func (cu *customer) on(h happening) (next phase, mine bool) {
 	c := cu.call
 	if in, is := h.event.(inBridge); is {
@@ -57,7 +57,7 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 	}
 	switch e := h.event.(type) {
 	case ready:
-		if a := c.attempts.current; a == nil || e.Attempt != a.number { // from an earlier attempt
+		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an earlier attempt
 			c.attempts.late(e)
 		} else if c.attempts.dialPrepared(e) == notDialled {
 			return cu.next(), true
@@ -77,7 +77,7 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 	return next, true
 }
 
-// release drops the state that is only needed until an agent is connected.
+// release drops the state that is needed only until an agent is connected.
 func (cu *customer) release() {
 	cu.placement, cu.call.record.Placed = nil, false
 }
@@ -88,8 +88,8 @@ func (cu *customer) show(l *registry.LiveCall) {
 	}
 }
 
-// Originate places a call, and returns its state as soon as the first party is being called. The id of the origination
-// must be unique. The error is an *outbound.PlaceError, or ctx's.
+// Originate places a call, and returns the call's state as soon as the first party is being called. The origination's
+// ID must be unique. The error is an *outbound.PlaceError, or ctx's.
 func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (registry.LiveCall, error) {
 	at, p := time.Now(), s.admission.Peers.Load()
 	placing, err := o.Place(p, at)
@@ -132,11 +132,11 @@ func (cu *customer) begins() phase {
 	c := cu.call
 	c.nameByIDs()
 	c.bridge.Tell(bridge.Routed{})
-	c.checkpoint.flush(true) // before the answer to the request
+	c.checkpoint.flush(true) // must be journalled before the API request is answered
 	return cu.next()
 }
 
-// next starts the next attempt to call the customer. It ends the call if no attempt is left.
+// next starts the next attempt to call the customer. If no attempt is left, it ends the call.
 func (cu *customer) next() phase {
 	c := cu.call
 	if c.attempts.try(&cu.plan) {
@@ -144,7 +144,7 @@ func (cu *customer) next() phase {
 	}
 	last, by, status := c.attempts.last, record.EndedBySystem, 503
 	switch {
-	case last.cause == cause.CallerHangup: // it sent a BYE before it answered, which is not allowed
+	case last.cause == cause.CallerHangup: // it sent a BYE before it answered, which RFC 3261 forbids
 		by, status = record.EndedByCaller, 487
 	case last.code >= 300:
 		status = last.code
@@ -152,10 +152,10 @@ func (cu *customer) next() phase {
 	return c.end(last.cause, by, status, last.q850)
 }
 
-// calling is the phase in which the customer is called and has not answered.
+// calling is the phase in which the customer has not answered yet.
 func (c *Call) calling() phase { return c.setUp("dialing", (*Call).calling) }
 
-// fact handles a fact of the customer's leg, and returns the next phase. nil means the same phase.
+// fact handles what the customer's leg reports, and returns the next phase, or nil to stay in this one.
 func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 	c := cu.call
 	switch f := f.(type) {
@@ -163,7 +163,7 @@ func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 		c.attempts.current.judge(cause.None, f.Code)
 		if f.Code >= 180 && c.record.RingingAt.IsZero() {
 			c.record.RingingAt = record.TimeOf(time.Now())
-			c.checkpoint.flush(true) // viewers of the call see the change
+			c.checkpoint.flush(true) // so that viewers of the call see the change
 		}
 	case leg.Answered:
 		return cu.answered(f)
@@ -180,12 +180,12 @@ func (cu *customer) fact(from *legOnWire, f leg.Fact) phase {
 	case leg.Asked:
 		c.bridge.Reply(&from.Half, f.Req, 480)
 	case leg.Gone, leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed, leg.AnswerReady, leg.Cancelled:
-		// not possible yet
+		// these can't happen before the answer
 	}
 	return nil
 }
 
-// answered connects the customer's media. Then it calls the agent, at once or after finding out who answered.
+// answered connects the customer's media. Then it calls an agent, at once or after finding out who answered.
 func (cu *customer) answered(f leg.Answered) phase {
 	c := cu.call
 	a := c.attempts.current
@@ -216,8 +216,8 @@ func (cu *customer) answered(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// timeout returns the cause and status for a customer that did not answer in time. If the request has set its own time
-// limit, the timeout does not count against the trunk's circuit.
+// timeout returns the cause and status for a customer that did not answer in time. If the customer's side has responded
+// to the INVITE, the timeout does not count as a failure in the trunk's circuit breaker.
 func (cu *customer) timeout() (why cause.Cause, status int) {
 	c := cu.call
 	if c.a != nil && !c.a.Leg.AwaitsResponse() {
@@ -227,7 +227,7 @@ func (cu *customer) timeout() (why cause.Cause, status int) {
 	return cause.TargetSilent, 503
 }
 
-// callAgent calls the agent. The customer hears ringback until an agent answers.
+// callAgent calls an agent. The customer hears ringback until an agent answers.
 func (cu *customer) callAgent() {
 	c := cu.call
 	c.replacements.try(&replacement{
@@ -236,13 +236,14 @@ func (cu *customer) callAgent() {
 	c.replacements.next()
 }
 
-// firstAgent is the reason for calling the first agent of a placed call.
+// firstAgent is the reason (see reason) for calling the first agent of a placed call.
 type firstAgent struct {
 	unwatched
 	call *Call
 }
 
-// answered records the session that both sides agreed on, to compare later changes by the customer with it.
+// answered stores the formats that both sides agreed on, so that later changes by the customer can be compared with
+// them.
 func (f firstAgent) answered(seen *sdp.Description) {
 	has := &f.call.bridge.Agreement
 	has.Tell(media.SideA, seen.Common(has.Offer))
@@ -261,11 +262,11 @@ func (f firstAgent) failed(*replacement) {
 	f.call.hangup(f.call.attempts.last.cause, record.EndedBySystem)
 }
 
-// The rest handles a placed call without an agent whose process is replaced. The customer keeps ringing, or stays
-// connected. The new process does not continue to detect who answered. It waits for a machine's beep from the start,
-// and calls a ringing agent again.
+// What follows hands a placed call without an agent over to a new process. The customer keeps ringing, or stays
+// connected. The new process does not continue to detect who answered; if a machine's beep is awaited, the full time
+// limit starts again. An agent that was ringing is called again.
 
-// busy returns why a placed call without an agent can't be handed over, or nil if it can.
+// busy returns why a placed call without an agent can't be handed over now, or nil if it can.
 func (cu *customer) busy() error {
 	c := cu.call
 	switch a := c.attempts.current; {
@@ -309,7 +310,7 @@ func (cu *customer) save(k *snapshot.Sheet) {
 	}
 }
 
-// restore restores the state of a placed call without an agent. Agents that are no longer configured are left out.
+// restore restores the state of a placed call without an agent. It ignores agents that are no longer configured.
 func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 	c, k := cu.call, &all.Customer
 	if !all.IsPlaced() {
@@ -357,7 +358,8 @@ func (cu *customer) begin(v *restoring) phase {
 	v.abandonOthers()
 	v.bridge.GoOn()
 	switch try := record.AnsweredCustomer(c.record.Attempts); {
-	case cu.heard == sound && c.bridge.Sounds.Heard(media.SideA) == "": // the sound is no longer configured
+	// The sound is no longer configured, so nothing would play.
+	case cu.heard == sound && c.bridge.Sounds.Heard(media.SideA) == "":
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 	case cu.heard == sound:
 	case cu.heard == tillBeep:

@@ -20,16 +20,16 @@ import (
 	"flowbridge/store/record"
 )
 
-// progress is the result of dialling a prepared attempt.
+// progress is the result of dialling an attempt.
 type progress int
 
 const (
-	notDialled progress = iota // the attempt failed; the next target is tried
+	notDialled progress = iota // the attempt failed, so the next target must be tried
 	dialled
-	waitsForTCP // the INVITE is too large for UDP; ready comes again with a connection
+	waitsForTCP // the INVITE is too large for UDP; another ready event brings a connection
 )
 
-// dialPrepared dials the target of the current attempt, if its preparation succeeded.
+// dialPrepared sends the INVITE of the current attempt if the attempt's preparation succeeded.
 func (all *attempts) dialPrepared(f ready) progress {
 	c := all.call
 	a := all.current
@@ -41,10 +41,11 @@ func (all *attempts) dialPrepared(f ready) progress {
 	if f.Cause == cause.None && f.Node != "" {
 		c.ladder.Decide("target %s is registered at node %s: its Contact is called from here", a.target.Dial.Name, f.Node)
 	}
-	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // an open circuit is in the log already
+	if problem != nil && !errors.Is(problem, outbound.ErrCircuitOpen) { // an open circuit has been logged already
 		c.log.Warn().Err(problem).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("target not ready")
 	}
-	if errors.Is(f.Err, reach.ErrNotRegistered) { // this is no outage, so the circuit must let the next call through
+	// A target that is not registered is no outage: the circuit breaker must let the next call through.
+	if errors.Is(f.Err, reach.ErrNotRegistered) {
 		a.target.SIP.End(time.Now(), &a.try, circuit.Neutral)
 	}
 	if f.Cause != cause.None {
@@ -65,12 +66,12 @@ func (all *attempts) dialPrepared(f ready) progress {
 	return dialled
 }
 
-// notePrepared records the result of the preparation. first is false if this is a further address or connection of the
-// same attempt.
+// notePrepared records the result of a preparation. first is false if it was for a further address or connection of
+// the same attempt.
 func (all *attempts) notePrepared(f ready) (first bool) {
 	c := all.call
 	a := all.current
-	a.stop() // the preparation is over, so release its context
+	a.stop() // releases the context of the preparation
 	first = !f.TriedTCP && a.reached == nil
 	a.prepareStatus, a.dest, a.reached = f.Prepared.Status, f.Dest, f.Reached
 	if !f.AskedAPI || !first {
@@ -94,7 +95,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 	return first
 }
 
-// dial creates leg B and sends its INVITE.
+// dial creates the leg to the target and sends its INVITE.
 func (all *attempts) dial(f ready) (cause.Cause, error) {
 	c := all.call
 	a := all.current
@@ -137,8 +138,8 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	return cause.None, nil
 }
 
-// outboundLeg creates leg B and the input that makes it send its INVITE. The INVITE has the caller's offer with our
-// address at, and the configured headers. outboundLeg sends nothing.
+// outboundLeg creates the leg to the target, and the input that makes the leg send its INVITE. The INVITE offers the
+// address at, and has the configured headers. outboundLeg sends nothing.
 func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*leg.Leg, leg.Invite,
 	cause.Cause, error,
 ) {
@@ -161,9 +162,9 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	}
 	in.CallID, in.RingTimeout = message.NewCallID(), f.RingTimeout(a.target.Dial)
 	if a.side() == media.SideA {
-		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // the call's setupUntil limits it
+		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // the call's setupUntil is the limit
 	}
-	if a.line != nil { // another address was tried before
+	if a.line != nil { // the attempt has tried another address of the target
 		in.RetryOf = a.line.Leg
 	}
 	return f.Invite(in)
@@ -179,8 +180,8 @@ func (all *attempts) noteDropped(a *attempt, headers []string, whole int) {
 	a.dropped = headers
 }
 
-// connect opens a TCP connection to a target that is configured for UDP (RFC 3261 section 18.1.1). It works in a
-// goroutine, which posts f again, with the connection if that succeeded.
+// connect opens a TCP connection to a target that is configured for UDP, for an INVITE that is too large for UDP (RFC
+// 3261 section 18.1.1). It does so concurrently and then posts f again, with the connection or an error.
 func (all *attempts) connect(f ready) {
 	c := all.call
 	ctx, cancel := context.WithCancel(c.server.ctx)
@@ -191,7 +192,7 @@ func (all *attempts) connect(f ready) {
 	})
 }
 
-// refusedBy records how an attempt ended, and reports whether to try the next target.
+// refusedBy records how the attempt ended, and reports whether the next target should be tried.
 func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 	a := all.current
 	if f.Cause == cause.TargetSilent {
@@ -202,8 +203,8 @@ func (all *attempts) refusedBy(f leg.Refused) (next bool) {
 		cause.NextTarget(f.Code, a.plan.FailoverOn)
 }
 
-// elsewhere continues the attempt at the target's next address if the refusal allows that (RFC 3263 section 4.3), and
-// reports whether it does. A new ready event follows.
+// elsewhere continues the attempt at the target's next address if the refusal permits that (RFC 3263 section 4.3). It
+// reports whether it does; then another ready event follows.
 func (all *attempts) elsewhere(f leg.Refused) bool {
 	c := all.call
 	a := all.current
@@ -220,7 +221,8 @@ func (all *attempts) elsewhere(f leg.Refused) bool {
 	return true
 }
 
-// badAnswer hangs up on a target whose answer can't be relayed.
+// badAnswer hangs up on a target whose SDP answer is unusable. If only the SRTP in it is, badAnswer may plan another
+// attempt with RTP.
 func (all *attempts) badAnswer(err error) {
 	a := all.current
 	all.call.log.Warn().Err(err).Str("target", a.target.Dial.Name).Msg("target's SDP answer not usable")

@@ -16,12 +16,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// trunks[].identity: the caller is verified before the call is routed and before any target rings.
+// This file implements trunks[].identity: the caller is verified before the call is routed, so before any target rings.
 
-// identity verifies the caller of a call.
+// identity verifies a call's caller.
 type identity struct{ idle }
 
-// Verifier returns the verifier of callers.
+// Verifier returns the verifier of callers' identities (STIR).
 func (s *Server) Verifier() *stir.Verifier { return s.verifier }
 
 // verified is the result of verifying the caller.
@@ -39,14 +39,14 @@ func (i *identity) on(h happening) (next phase, mine bool) {
 }
 
 func (i *identity) restore(k *snapshot.Call, r *record.Record) error {
-	if r.Verstat != "" && k.Times.Answered != 0 { // otherwise the caller is verified again
+	if r.Verstat != "" && k.Times.Answered != 0 { // before the answer, the new process verifies the caller again
 		i.call.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
 	return nil
 }
 
-// verify starts the verification of the caller, in parallel with the call because a certificate may have to be fetched.
-// If the trunk does not want verification, the call continues at once.
+// verify starts to verify the caller, concurrently with the call because a certificate may have to be fetched. It
+// returns the next phase, which is routing at once if the trunk wants no verification.
 func (i *identity) verify() phase {
 	c := i.call
 	if c.trunk.Caller.Identity == nil {
@@ -66,7 +66,7 @@ func (i *identity) verify() phase {
 // verifying is the phase in which the caller is being verified.
 func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying) }
 
-// verified continues the call or refuses it, depending on the trunk's configuration.
+// verified continues the call or refuses it, depending on the result and the trunk's configuration.
 func (i *identity) verified(e verified) phase {
 	c := i.call
 	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
@@ -79,9 +79,9 @@ func (i *identity) verified(e verified) phase {
 	if !slices.Contains(c.trunk.Caller.Identity.Refuse, e.Status) {
 		return c.routing()
 	}
-	c.checkpoint.flush(true) // with the result
+	c.checkpoint.flush(true) // the journal gets the result before the refusal is sent
 	refusal := leg.Refuse{Code: e.Status, Reason: stir.ReasonPhrase(e.Status)}
-	if e.Status == stir.StatusStale { // RFC 8224 section 6.2.2: the caller can set its clock by the Date header
+	if e.Status == stir.StatusStale { // RFC 8224 section 6.2.2: with the Date header, the caller can set its clock
 		refusal.Headers = []sip.Header{sip.NewHeader("Date", time.Now().UTC().Format(http.TimeFormat))}
 	}
 	c.step(c.a, refusal)

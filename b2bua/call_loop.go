@@ -10,26 +10,26 @@ import (
 	"flowbridge/store/record"
 )
 
-// The loop of a call's turn: posted items and deadlines go to the legs, and the phases
-// handle the facts that the legs return.
+// This file is the loop of a call's turn: it passes posted items and deadlines to the legs, and the
+// facts that the legs return to the phases.
 
-// run runs a turn of the call: it continues the phase in which the call rested, until the
-// call rests again or is over.
+// run runs one turn of the call: it continues the call's phase until nothing is left to handle, or
+// the call is over.
 func (c *Call) run() {
 	turns := c.server.stack.Turns()
 	turns.Enter()
 	defer turns.Leave()
 	for c.now != nil {
 		if c.runPhases() {
-			return // another goroutine may run the call by now
+			return // from here on, another goroutine may run the call
 		}
 	}
 	c.safely(c.leave)
 	c.server.calls.Done()
 }
 
-// runPhases runs phases until nothing is left to handle and the call rests. It returns
-// false if the call is over, or a phase has panicked.
+// runPhases runs phases until nothing is left to handle, and returns true. It returns false if the
+// call is over, or a phase has panicked.
 func (c *Call) runPhases() (rests bool) {
 	defer c.recovered()
 	for c.now != nil {
@@ -44,8 +44,8 @@ func (c *Call) runPhases() (rests bool) {
 	return false
 }
 
-// next returns the next fact or event that concerns the call. If there is none it returns
-// false, and the phase must return itself, so that the call rests in it.
+// next returns the next fact or event for the call. If there is none, it returns false; the phase
+// must then return itself, so that the call waits in it.
 func (c *Call) next() (h happening, ok bool) {
 	for {
 		h, ok := c.mailbox.pending.Pop()
@@ -58,13 +58,13 @@ func (c *Call) next() (h happening, ok bool) {
 		case h.from == nil, h.from == c.a, h.from == c.b, c.replacements.isLine(h.from), c.attempts.current != nil &&
 			h.from == c.attempts.current.line:
 			return h, true
-		default: // ignore facts of a leg that was given up
+		default: // a fact of a leg that was given up: ignore it
 		}
 	}
 }
 
-// handle handles one posted item, the deadlines that have passed, or the server's stop.
-// It returns false if there is none of these.
+// handle handles one posted item, the deadlines that have passed, or the server's stop, and reports
+// whether there was any.
 func (c *Call) handle() bool {
 	if c.nextDue() {
 		return true
@@ -107,16 +107,16 @@ func (c *Call) take(it item) {
 	}
 }
 
-// input passes an input that was posted for a leg to the leg. Requests of the peer are
-// put into order first.
+// input passes an input that was posted for a leg to the leg. Requests of the peer wait there until
+// they are in CSeq order.
 func (c *Call) input(l *legOnWire, in leg.Input) {
-	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // its request has not reached the leg yet
+	if cancel, ok := in.(leg.CancelIn); ok && l.sequence.Holds(cancel.Seq) { // the leg has not got the INVITE yet
 		c.mailbox.queue(l, l.sequence.Flush())
 		c.mailbox.due.Push(item{line: l, in: in})
 		return
 	}
 	req, ok := in.(leg.RequestIn)
-	if !ok || l.Leg.Done() { // a leg that is done never releases a held request
+	if !ok || l.Leg.Done() { // a leg that is done would never release a request that waits for its order
 		c.step(l, in)
 		return
 	}
@@ -124,8 +124,8 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 	c.mailbox.queue(l, l.sequence.Take(time.Now(), req))
 }
 
-// nextDue passes the next request that is due to its leg, and reports whether there was
-// one. The call handles the facts of each request before the next one.
+// nextDue passes the next request in CSeq order to its leg, and reports whether there was one. The
+// call handles the facts of each request before the next request.
 func (c *Call) nextDue() bool {
 	it, ok := c.mailbox.due.Pop()
 	if !ok {
@@ -164,13 +164,13 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 			_, effects = l.Leg.Step(time.Now(), in)
 			l.wire.Perform(effects)
 		}
-		if c.drop(l); c.checkpoint.outstandingSaved { // the other legs still have something to send
+		if c.drop(l); c.checkpoint.outstandingSaved { // the journal still has this leg
 			c.checkpoint.saveOutstanding(c.checkpoint.writeOutstanding)
 		}
 	}
 }
 
-// drop removes a leg if it has nothing more to send.
+// drop removes a leg from the call and from the server.
 func (c *Call) drop(l *legOnWire) {
 	l.wire.Close()
 	c.server.registry.RemoveLeg(l, l.Leg.AnsweredBye)
@@ -224,8 +224,8 @@ func (c *Call) onTimer(now time.Time) {
 	}
 }
 
-// linger is the phase in which the call is over and its legs finish: they answer a BYE,
-// wait for the end of a cancelled INVITE, or handle a late 200.
+// linger is the phase in which the call is over and its legs finish: they answer a BYE, wait until
+// a cancelled INVITE has its final response, or handle a late 200.
 func (c *Call) linger() phase {
 	for len(c.legs) > 0 && c.server.ctx.Err() == nil {
 		if _, ok := c.next(); !ok && len(c.legs) > 0 {
@@ -238,11 +238,11 @@ func (c *Call) linger() phase {
 	return nil
 }
 
-// leave closes the inbox and handles the items that are left.
+// leave closes the inbox and handles the items that are left in it.
 func (c *Call) leave() {
 	c.checkpoint.replicated()
 	for _, it := range c.mailbox.Close() {
-		c.safely(func() { c.take(it) }) // whoever asked a question or sent a request needs an answer
+		c.safely(func() { c.take(it) }) // the sender of a question or request needs an answer
 	}
 	for c.mailbox.due.Len() > 0 {
 		c.safely(func() { c.nextDue() })
@@ -255,6 +255,6 @@ func (c *Call) leave() {
 	}
 	c.bridge.Forget()
 	c.ladder.Close()
-	// Not needed while the record waits to be written.
+	// The record may wait to be written; it does not need these.
 	c.invite, c.checkpoint.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil
 }

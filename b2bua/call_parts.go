@@ -8,33 +8,33 @@ import (
 	"flowbridge/store/record"
 )
 
-// part is one concern of a call, with its state between turns. Each part embeds idle, and implements the methods that
-// it needs.
+// part is one concern of a call, with its state. Each part embeds idle, and implements the methods that it needs.
 type part interface {
-	of(c *Call) // sets the call; called once, before all others
+	of(c *Call) // sets the part's call; called before all other methods
 
-	// on handles a fact or an event if it concerns the part, and returns the next phase. nil means the same phase.
+	// on handles a fact or an event. mine is false if it is not for this part. next is the next phase, or nil to stay.
 	on(h happening) (next phase, mine bool)
-	// deadline returns the time at which due is called, or zero. After a crash it may be as old as the last checkpoint.
+	// deadline returns when due should be called, or zero. After a crash, the deadline may be as old as the last
+	// checkpoint.
 	deadline() time.Time
 	due(now time.Time)
 
 	// busy returns why the call can't be handed over, or nil if it can.
 	busy() error
 	save(k *snapshot.Sheet)
-	// restore restores the part from a saved call and its record, before the call's first turn.
+	// restore restores the part from the state of a saved call and its record, before the call's first turn.
 	restore(k *snapshot.Call, r *record.Record) error
-	// begin returns the first turn of a call that was restored. It returns the next phase if the part decides about that,
-	// or nil.
+	// begin runs in the first turn of a restored call. It returns the next phase, or nil if this part does not decide on
+	// it.
 	begin(v *restoring) phase
-	// connected tells the part that the caller has an agent, or still has it after a restart.
+	// connected is called when an agent is connected to the caller, or still is after a restart.
 	connected()
 
-	// end ends the part before the call's record is made. release is called when the record is handed over.
+	// end stops the part, before the call's record is made. release is called when the record is handed over.
 	end()
 	release()
 
-	// show adds values to a live call's description that its record does not have.
+	// show adds what the record does not have to the description of a live call.
 	show(l *registry.LiveCall)
 }
 
@@ -51,14 +51,14 @@ type parts struct {
 	orders       orders
 }
 
-// all returns the parts in the order in which they get facts and events.
+// all returns the parts in the order in which they are offered facts and events.
 func (p *parts) all() [9]part {
 	return [...]part{
 		&p.queue, &p.identity, &p.trial, &p.customer, &p.replacements, &p.transfers, &p.rescues, &p.checkpoint, &p.orders,
 	}
 }
 
-// idle is a part that does nothing.
+// idle is a part that does nothing. Other parts embed it.
 type idle struct{ call *Call }
 
 func (i *idle) of(c *Call)                                { i.call = c }
@@ -74,7 +74,8 @@ func (idle) end()                                         {}
 func (idle) release()                                     {}
 func (idle) show(*registry.LiveCall)                      {}
 
-// give passes a fact or an event to the part that handles it. It returns false if no part does, so the call must.
+// give passes a fact or an event to the part that handles it. taken is false if no part does; then the phase must
+// handle it.
 func (c *Call) give(h happening) (next phase, taken bool) {
 	for _, p := range c.all() {
 		next, taken = p.on(h)
@@ -85,7 +86,7 @@ func (c *Call) give(h happening) (next phase, taken bool) {
 	return next, taken
 }
 
-// hasAgent tells the parts that an agent is connected, also after a restart.
+// hasAgent tells the parts that an agent is connected, or still is after a restart.
 func (c *Call) hasAgent() {
 	for _, p := range c.all() {
 		p.connected()

@@ -15,18 +15,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// routes[].queue: every target of the route is full, and the caller waits for a place at one of them. The queue itself
-// is in package peers.
+// This file implements routes[].queue: all targets of the route are full, and the caller waits for a place at one of
+// them. The queue itself is in package peers.
 
 // queue is the state of a call's wait.
 type queue struct {
 	idle
-	waiter *peers.Waiter // nil if it never had to wait
-	left   time.Duration // the rest of setup_timeout, which does not run while the call waits
+	waiter *peers.Waiter // the call's entry in the route's queue; nil if the call never had to wait
+	left   time.Duration // what was left of setup_timeout when the wait started; that timer stops during the wait
 	until  time.Time     // deadline of the wait
 }
 
-// called means that a waiting call has a place, or that it will get none.
+// called means that a waiting call has got a place, or that it will get none.
 type called struct{}
 
 func (called) isPartEvent() {}
@@ -49,7 +49,7 @@ func (q *queue) due(time.Time) {
 	q.call.mailbox.happened(expired{cause.QueueTimeout})
 }
 
-// restore restores the waiting time of the old process, so that the wait continues to count.
+// restore restores the time that the call has waited in the old process, so that the new process counts from there.
 func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
 	c := q.call
 	c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond
@@ -71,7 +71,7 @@ func (q *queue) show(l *registry.LiveCall) {
 	}
 }
 
-// waits reports whether the call waits for a place now.
+// waits reports whether the call is waiting for a place.
 func (q *queue) waits() bool { return !q.call.record.Waits.IsZero() }
 
 // join makes the caller wait for a place at one of the targets that were full. It returns nil if the route has no
@@ -81,7 +81,7 @@ func (q *queue) join() phase {
 	if c.route.Queue == nil || !c.plan.Capped {
 		return nil
 	}
-	again := q.waiter != nil || c.record.Queued > 0 // it has waited in the old process
+	again := q.waiter != nil || c.record.Queued > 0 // the call has waited before, in this process or the old one
 	if q.waiter == nil {
 		q.waiter = &peers.Waiter{
 			ID: c.id, Trunk: c.trunk, Mark: c.peers.Marks[c.peers.IndexOf(c.route)], Parties: peers.PartiesOf(&c.vars),
@@ -94,7 +94,7 @@ func (q *queue) join() phase {
 	}
 	c.record.Waits, q.left = now, c.times.setupUntil.Sub(now)
 	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-c.record.Waited())
-	if n := c.server.admission.Position(q.waiter); n > 0 { // otherwise it has a place already
+	if n := c.server.admission.Position(q.waiter); n > 0 { // at 0, the call has a place already
 		c.bridge.Sounds.Instead = c.route.Queue.Sound
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
 		c.log.Info().Str("route", c.vars.Route).Int("position", n).Msg("call queued")
@@ -107,8 +107,8 @@ func (q *queue) join() phase {
 // waiting is the phase in which the caller waits for a place at a target.
 func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 
-// sound lets the caller hear that it waits. If the route sends no ringing, the caller gets 182, so that proxies
-// keep the INVITE (RFC 3261 sections 13.3.1.1 and 21.1.4).
+// sound lets the caller hear that it waits: by the queue's sound, or by ringing. If the route sends no ringing, the
+// caller gets 182, so that proxies don't give up on the INVITE (RFC 3261 sections 13.3.1.1 and 21.1.4).
 func (q *queue) sound() {
 	c := q.call
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
@@ -122,11 +122,11 @@ func (q *queue) sound() {
 	}
 }
 
-// called continues the call with the place that it got, or without one.
+// called continues a waiting call with the place that it got, or refuses the caller if it got none.
 func (q *queue) called() phase {
 	c := q.call
 	place, ok := c.server.admission.Place(q.waiter)
-	if !ok { // the place was collected already
+	if !ok { // an earlier event has brought the place
 		return (*Call).waiting
 	}
 	q.over()
@@ -141,7 +141,7 @@ func (q *queue) called() phase {
 	return c.nextAttempt()
 }
 
-// timedOut ends a wait that has reached its limit, unless the call has just been given a place.
+// timedOut refuses a caller that has waited too long, unless the call has just got a place.
 func (q *queue) timedOut() phase {
 	if p := q.called(); !q.waits() {
 		return p
@@ -149,14 +149,14 @@ func (q *queue) timedOut() phase {
 	return q.call.refuse(486, cause.QueueTimeout)
 }
 
-// end ends the wait. This must happen before the call's set-up place is returned, because a waiting call does not count
-// as a set-up.
+// end ends the wait. This must happen before the call leaves the set-up limits, because a waiting call does not count
+// against them.
 func (q *queue) end() {
 	q.over()
 	q.release()
 }
 
-// over ends the wait, and lets the set-up timer continue.
+// over records how long the call has waited, and lets the set-up timer continue.
 func (q *queue) over() {
 	if c := q.call; q.waits() {
 		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""
@@ -164,7 +164,7 @@ func (q *queue) over() {
 	}
 }
 
-// unplaced refuses a caller that gets no place.
+// unplaced refuses a caller that gets no place, with the status for the limit.
 func (q *queue) unplaced(why peers.Limit) phase {
 	switch why {
 	case peers.LimitCap:

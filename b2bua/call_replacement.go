@@ -17,28 +17,28 @@ import (
 	"flowbridge/store/record"
 )
 
-// Another party is called in parallel with the bridge, and takes the agent's place when it answers. The caller's leg
-// stays the same. A reason says why the party is called, and what happens if no party answers.
+// This file calls another party while the caller is bridged. When that party answers, it replaces the agent; the
+// caller's leg stays the same. A reason says why the party is called, and what happens if no party answers.
 
-// replacements calls another party in the agent's place, or the first agent of a call that we place.
+// replacements calls another party to replace the agent, or calls the first agent of a placed call.
 type replacements struct {
 	idle
 	current *replacement // nil if no replacement is in progress
 }
 
-// replacement is one replacement in progress.
+// replacement is a replacement in progress.
 type replacement struct {
 	snapshot.Replacement
-	why      reason // nil if an old process began it, until the call's first turn
+	why      reason // nil if an old process started it, until the call's first turn
 	plan     outbound.Plan
-	held     bool             // the agent was holding the call when it hung up
+	held     bool             // the agent had put the call on hold when it hung up
 	early    *sdp.Description // early media of the called party
-	code     int              // the last final answer of a called party
+	code     int              // the last final status of a called party
 	phrase   string
-	waiting  *legOnWire // the agent, while the called party agrees on its keys; nil if no agent waits
+	waiting  *legOnWire // the agent that waits while the called party agrees on its keys; nil if none does
 	announce bridge.Announce
-	hears    bool // the called party hears the announcement
-	accepted bool // the called party has heard it, and takes the call
+	hears    bool // the called party is hearing the announcement
+	accepted bool // the called party has accepted the call after the announcement
 }
 
 // standing is the progress of a replacement.
@@ -51,17 +51,17 @@ const (
 	failed
 )
 
-// reason is why another party is called. Its methods report the progress.
+// reason says why another party is called. Its methods report the progress.
 type reason interface {
-	// stands reports the progress to those who watch the call.
+	// stands reports the progress to viewers of the call.
 	stands(at standing, code int, phrase string)
-	// report reports the progress to the agent.
+	// report reports the progress to the agent by NOTIFY.
 	report(r *replacement, code int, phrase string)
 	// answered is called when a party has answered, before the caller is connected to it. seen is the answer in the
-	// caller's payload types. A checkpoint follows.
+	// caller's payload types. The call's state is saved afterwards.
 	answered(seen *sdp.Description)
-	// connected is called once the caller is connected and both sides know it. It returns the words for the ladder and for
-	// the log.
+	// connected is called once the caller is connected to the new party. It returns a word for the ladder and a message
+	// for the log.
 	connected() (how, message string)
 	// failed is called if no party takes the caller.
 	failed(r *replacement)
@@ -76,7 +76,7 @@ func (unwatched) answered(*sdp.Description)        {}
 
 func (rs *replacements) save(k *snapshot.Sheet) {
 	r, c := rs.current, rs.call
-	if r == nil || c.connected == nil { // before there is an agent, the call's plan is saved instead
+	if r == nil || c.connected == nil { // a placed call without an agent saves its plan instead
 		return
 	}
 	k.Replacement = new(r.Replacement)
@@ -85,7 +85,7 @@ func (rs *replacements) save(k *snapshot.Sheet) {
 	}
 }
 
-// restore restores the saved replacement. The call's first turn ends or restarts it.
+// restore stores the saved replacement. The call's first turn ends or restarts it.
 func (rs *replacements) restore(k *snapshot.Call, _ *record.Record) error {
 	if k.Replacement != nil {
 		rs.current = &replacement{Replacement: *k.Replacement}
@@ -93,8 +93,8 @@ func (rs *replacements) restore(k *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// on handles facts of the called party's leg and of a waiting agent's, the end of an agent that hangs up, and the end
-// of an announcement.
+// on handles facts of the called party's leg and of a waiting agent's leg, the BYE of the agent, and the end of an
+// announcement.
 func (rs *replacements) on(h happening) (next phase, mine bool) {
 	switch {
 	case rs.isLine(h.from):
@@ -126,16 +126,17 @@ func (rs *replacements) end() { rs.takeOut() }
 
 func (rs *replacements) show(l *registry.LiveCall) {
 	if rs.current != nil {
-		l.Record.Attempts = append(l.Record.Attempts, rs.call.attempts.current.recordOf(cause.None, 0)) // the attempt so far
+		// The attempt in progress.
+		l.Record.Attempts = append(l.Record.Attempts, rs.call.attempts.current.recordOf(cause.None, 0))
 	}
 }
 
 func (rs *replacements) underway() bool { return rs.current != nil }
 
-// lost reports whether the replacement was caused by the loss of the agent, which did not leave by itself.
+// lost reports whether this replacement was started because the agent was lost, and not because of a transfer.
 func (rs *replacements) lost() bool { return rs.current != nil && rs.current.Lost != nil }
 
-// waiting returns the leg of the agent that waits until the called party can be heard, or nil.
+// waiting returns the leg of the agent that waits while the called party agrees on its keys, or nil.
 func (rs *replacements) waiting() *legOnWire {
 	if rs.current == nil {
 		return nil
@@ -143,37 +144,37 @@ func (rs *replacements) waiting() *legOnWire {
 	return rs.current.waiting
 }
 
-// targets returns the target that is called, and after it those that would be called next.
+// targets returns the target that is being called, followed by the targets to try after it.
 func (rs *replacements) targets() []*peers.Target {
 	return append([]*peers.Target{rs.call.attempts.current.target}, rs.current.plan.Targets...)
 }
 
-// isLine reports whether a leg is the called party's, or that of an agent that waits for it.
+// isLine reports whether a leg is the called party's, or the waiting agent's.
 func (rs *replacements) isLine(l *legOnWire) bool {
 	return rs.current != nil && l != nil && (l == rs.call.attempts.current.line || l == rs.current.waiting)
 }
 
-// try makes r the current replacement. A call of next then starts its first attempt.
+// try makes r the current replacement. Call next to start its first attempt.
 func (rs *replacements) try(r *replacement) {
 	r.code, r.phrase = 503, message.StatusText(503)
 	rs.current = r
 }
 
-// next tries the next target, or ends the replacement.
+// next tries the next target. If none is left, the replacement has failed.
 func (rs *replacements) next() {
 	if !rs.call.attempts.try(&rs.current.plan) {
 		rs.failed()
 	}
 }
 
-// prepared dials the target of an attempt whose preparation is over, or tries the next one.
+// prepared dials the target of an attempt whose preparation is complete, or tries the next target if it failed.
 func (rs *replacements) prepared(e ready) {
 	if rs.current != nil && rs.call.attempts.dialPrepared(e) == notDialled {
 		rs.next()
 	}
 }
 
-// fact handles a fact of the called party's leg, or of the leg of an agent that waits for it.
+// fact handles what the called party's leg or the waiting agent's leg reports.
 func (rs *replacements) fact(from *legOnWire, f leg.Fact) {
 	c := rs.call
 	switch f := f.(type) {
@@ -184,7 +185,7 @@ func (rs *replacements) fact(from *legOnWire, f leg.Fact) {
 	case leg.Refused:
 		rs.refused(f)
 	case leg.Offered:
-		if from == rs.current.waiting || c.attempts.current.answer != nil { // until the called party has its keys
+		if from == rs.current.waiting || c.attempts.current.answer != nil { // during a trial, no session can change
 			c.step(from, bridge.Rejection(491))
 		} else {
 			c.step(from, bridge.NotAcceptable())
@@ -197,11 +198,12 @@ func (rs *replacements) fact(from *legOnWire, f leg.Fact) {
 		rs.goneInTry(from, f)
 	case leg.Replied:
 		c.bridge.Relays.Replied(f)
-	case leg.Cancelled, leg.Confirmed, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused: // not possible here
+	case leg.Cancelled, leg.Confirmed, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused: // these can't happen here
 	}
 }
 
-// refused tries the next target after one has refused the call.
+// refused handles a called party's refusal: it tries the party's next address or the next target, or fails the
+// replacement.
 func (rs *replacements) refused(f leg.Refused) {
 	r := rs.current
 	r.early = nil
@@ -216,7 +218,8 @@ func (rs *replacements) refused(f leg.Refused) {
 	rs.next()
 }
 
-// rings reports that the new target rings. The caller hears its early media only if it has no agent.
+// rings handles a provisional answer of the called party. The caller hears the party's early media only if the agent
+// has left.
 func (rs *replacements) rings(f leg.Progress) {
 	c, r := rs.call, rs.current
 	c.attempts.current.judge(cause.None, f.Code)
@@ -236,13 +239,14 @@ func (rs *replacements) rings(f leg.Progress) {
 	}
 }
 
-// answered reads the new party's answer. The caller is connected to it once its media can be heard.
+// answered handles the answer of a called party. The caller is connected at once, or after the party has its keys and
+// has accepted the call.
 func (rs *replacements) answered(f leg.Answered) {
 	c, r := rs.call, rs.current
 	answer, err := c.attempts.readAnswer(f.SDP)
-	var seen *sdp.Description // the answer in the caller's payload types
+	var seen *sdp.Description // answer in the caller's payload types
 	if err == nil {
-		if c.b != nil && rs.isTried(answer) { // before Seen, which changes what the caller has agreed to
+		if c.b != nil && rs.isTried(answer) { // must come before Seen, which changes what is agreed with the caller
 			c.bridge.Exchanges.Interrupt(&c.b.Half)
 		}
 		seen, err = c.bridge.Agreement.Seen(answer)
@@ -258,7 +262,7 @@ func (rs *replacements) answered(f leg.Answered) {
 	}
 }
 
-// takes connects the caller to the party that has answered. seen is the answer in the caller's payload types.
+// takes connects the caller to the party that has answered. seen is the party's answer in the caller's payload types.
 func (rs *replacements) takes(answer, seen *sdp.Description) {
 	c, r := rs.call, rs.current
 	c.attempts.note(cause.None, 200)
@@ -275,7 +279,7 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	c.server.vacate(before)
 	c.limitDuration()
 	c.connected.settle()
-	c.checkpoint.flush(true) // before the agent leaves, and before the target's ACK
+	c.checkpoint.flush(true) // must come before the agent leaves, and before the target gets its ACK
 	c.checkpoint.awaitReplica()
 	r.why.report(r, 200, message.StatusText(200))
 	if held {
@@ -290,8 +294,8 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	c.ladder.Decide("%s: the caller is connected to %s", how, c.connected.target.Dial.Name)
 }
 
-// resume offers the caller the session again if the agent's hold was passed on to it (reinvite: relay). The new target
-// does not hold the call.
+// resume offers the caller the session again if the caller was told of the agent's hold (reinvite: relay), because the
+// new party does not hold the call.
 func (rs *replacements) resume() {
 	c := rs.call
 	if told, err := sdp.Read(c.a.Leg.Described(), sdp.Accept{Any: true}); err == nil && told.Direction() != sdp.SendRecv {
@@ -299,7 +303,8 @@ func (rs *replacements) resume() {
 	}
 }
 
-// failed leaves the caller with its agent. If the agent has left, the reason decides how the call ends.
+// failed handles a replacement for which no target is left. The caller stays with its agent. If the agent has left, the
+// reason decides how the call ends.
 func (rs *replacements) failed() {
 	c, r := rs.call, rs.current
 	r.why.report(r, r.code, r.phrase)
@@ -308,11 +313,11 @@ func (rs *replacements) failed() {
 	c.ladder.Decide("nobody takes the caller: %d %s", r.code, r.phrase)
 	rs.current, c.attempts.current = nil, c.connected
 	r.why.failed(r)
-	c.checkpoint.flush(true) // so that the next process does not report this to the agent again
+	c.checkpoint.flush(true) // so that a new process does not report this to the agent again
 }
 
-// agentLeft handles an agent that hangs up before the new target has answered, as some do once their REFER is accepted.
-// The caller waits for the new target.
+// agentLeft handles an agent that hangs up before the new party has answered, as some do once their REFER is accepted.
+// The caller waits for the new party.
 func (rs *replacements) agentLeft(f leg.Gone) {
 	c := rs.call
 	rs.loseAgent()
@@ -320,7 +325,8 @@ func (rs *replacements) agentLeft(f leg.Gone) {
 	c.ladder.Decide("the agent hangs up, the transfer goes on")
 }
 
-// loseAgent disconnects the agent. The caller waits until another party answers.
+// loseAgent disconnects the agent. The caller waits until another party answers, and hears that party's early media if
+// there is any.
 func (rs *replacements) loseAgent() {
 	c, r := rs.call, rs.current
 	r.Left, r.held = true, c.bridge.Agreement.Description[media.SideB].Held()
@@ -335,15 +341,15 @@ func (rs *replacements) loseAgent() {
 	}
 }
 
-// takeOut removes and returns the current replacement without any report, or returns nil if there is none.
+// takeOut removes and returns the current replacement, without reporting anything. It returns nil if there is none.
 func (rs *replacements) takeOut() *replacement {
 	r := rs.current
 	rs.current = nil
 	return r
 }
 
-// giveUp fails a replacement that the end of the old process has interrupted. The legs themselves end the dialog with
-// its target.
+// giveUp reports a replacement as failed because its process ended during it. The restored legs end the dialog with the
+// called party.
 func (rs *replacements) giveUp(r *replacement, why reason) {
 	r.why, r.code, r.phrase = why, 500, message.StatusText(500)
 	rs.current, rs.call.attempts.last.cause = r, cause.ProcessRestart

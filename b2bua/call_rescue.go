@@ -13,14 +13,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// routes[].rescue: the agent's leg dies in mid-call, and the caller stays. A rescue is
-// like a transfer that the agent has not asked for: the caller hears ringback, and the
-// target that answers takes the agent's place, while the caller's leg stays the same.
+// This file implements routes[].rescue: an agent's leg dies during the call, and the caller stays. A
+// rescue is like a transfer that the agent has not asked for: the caller hears ringback, and the target
+// that answers replaces the agent. The caller's leg stays the same.
 
 const (
-	// blamedWithin is the time after its answer in which an agent's BYE without a reason counts as a failure.
+	// blamedWithin is how long after the answer an agent's BYE without a reason counts as a failure.
 	blamedWithin = 10 * time.Second
-	// mostRescues bounds the rescues of one call.
+	// mostRescues is the maximum number of rescues in one call.
 	mostRescues = 1
 )
 
@@ -28,7 +28,7 @@ const (
 type rescues struct {
 	idle
 	snapshot.Rescues
-	hearing *bridge.Hearing // checks whether the agent is heard; nil if there are no checks
+	hearing *bridge.Hearing // checks that the agent is heard; nil if nothing is checked
 }
 
 func (rs *rescues) save(k *snapshot.Sheet) { k.Rescues = rs.Rescues }
@@ -38,7 +38,7 @@ func (rs *rescues) restore(k *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// on handles the end of an agent's leg, if the caller stays in the call.
+// on handles the end of an agent's leg. It returns false if the caller is not rescued.
 func (rs *rescues) on(h happening) (next phase, mine bool) {
 	f, is := h.fact.(leg.Gone)
 	if !is || h.from != rs.call.b || rs.call.whoIs() != bridged || !rs.isDead(f) {
@@ -59,7 +59,7 @@ func (rs *rescues) due(now time.Time) {
 	}
 }
 
-// connected starts the checks whether the agent is heard.
+// connected starts checking that the agent is heard.
 func (rs *rescues) connected() {
 	rs.end()
 	if rs.configured() && rs.Count < mostRescues {
@@ -67,15 +67,14 @@ func (rs *rescues) connected() {
 	}
 }
 
-// end stops the checks.
+// end stops these checks.
 func (rs *rescues) end() { rs.hearing = nil }
 
-// configured reports whether the call's route keeps the caller of an agent that dies.
+// configured reports whether the call's route has rescue.
 func (rs *rescues) configured() bool { return rs.call.route != nil && rs.call.route.Rescue != nil }
 
-// isDead reports whether an agent's leg has ended because of a failure: without a BYE,
-// with a BYE that names a failure as its reason (RFC 3326), or with a BYE without a
-// reason soon after the answer.
+// isDead reports whether an agent's leg ended because of a failure: without a BYE, with a BYE whose Reason
+// is a failure (RFC 3326), or with a BYE without Reason soon after the answer.
 func (rs *rescues) isDead(f leg.Gone) bool {
 	switch {
 	case !f.ByPeer:
@@ -87,8 +86,8 @@ func (rs *rescues) isDead(f leg.Gone) bool {
 	}
 }
 
-// answeredAt returns when a connected attempt was answered. After a restart it returns
-// when the call was answered.
+// answeredAt returns when a connected attempt was answered. After a restart that is not known, so it
+// returns when the call was answered.
 func (a *attempt) answeredAt(c *Call) time.Time {
 	if a.answered.IsZero() {
 		return c.times.answered
@@ -96,8 +95,8 @@ func (a *attempt) answeredAt(c *Call) time.Time {
 	return a.answered
 }
 
-// keep keeps the caller of an agent whose leg has died, and tries the rescue's targets.
-// It returns false if the caller is not kept, and the call ends.
+// keep keeps the caller of an agent whose leg has died, and calls the rescue's targets. It returns false
+// if the caller can't be rescued; then the call must end.
 func (rs *rescues) keep(l snapshot.Loss) bool {
 	c := rs.call
 	if !rs.configured() || rs.Count >= mostRescues || c.connected.plan.Reason == record.ReasonTransfer ||
@@ -121,19 +120,20 @@ func (rs *rescues) keep(l snapshot.Loss) bool {
 	return true
 }
 
-// begin restarts a rescue that ended with its process. The restored legs end the earlier attempts.
+// begin repeats a rescue that was in progress when its process ended. The restored legs end the old
+// attempts.
 func (rs *rescues) begin(v *restoring) phase {
 	if !v.k.Replacement.Rescues() {
 		return nil
 	}
-	rs.call.bridge.Media.Unplug() // disconnect the agent
+	rs.call.bridge.Media.Unplug() // the agent's media
 	if rs.Count--; !rs.keep(*v.k.Replacement.Lost) {
 		rs.giveUp(*v.k.Replacement.Lost)
 	}
 	return nil
 }
 
-// giveUp ends a call that has lost its agent, and that no target could take over.
+// giveUp ends a call whose agent was lost, after no target has taken over.
 func (rs *rescues) giveUp(l snapshot.Loss) {
 	c := rs.call
 	status := c.heardByCaller()
@@ -141,18 +141,18 @@ func (rs *rescues) giveUp(l snapshot.Loss) {
 	c.end(l.Cause, l.By, status, l.Q850)
 }
 
-// replace ends the agent's leg if another target can take over.
+// replace ends the leg of an agent that is not heard, if another target can take over.
 func (rs *rescues) replace(why cause.Cause) {
 	agent := rs.call.b
 	if rs.keep(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
 		rs.call.checkpoint.flush(true)
 		rs.call.step(agent, leg.Hangup{Why: why})
 	} else {
-		rs.end() // no target is left to take over
+		rs.end() // no target is left, so stop checking
 	}
 }
 
-// rescue is the reason for a replacement after an agent is lost.
+// rescue is the reason (see reason) for calling another party after an agent was lost.
 type rescue struct {
 	unwatched
 	*rescues

@@ -9,9 +9,9 @@ import (
 	"flowbridge/b2bua/reach"
 )
 
-// settle makes a call small once the caller has acknowledged its answer, because most of a call's life is waiting after
-// that. It copies the remaining state out of the messages of the set-up, so that they can be freed. The caller's
-// headers stay as text, for templates of transfers and for hooks.
+// settle makes a call small once the caller has acknowledged its answer, because a call mostly waits after that. It
+// copies the remaining state out of the messages of the set-up, so that these can be freed. The caller's headers are
+// kept as text, for hooks and for templates of transfers.
 func (c *Call) settle() {
 	if c.invite == nil {
 		return
@@ -21,11 +21,11 @@ func (c *Call) settle() {
 	c.compact()
 }
 
-// compact copies the remaining strings of the set-up.
+// compact copies the strings that are still needed out of the messages of the set-up.
 func (c *Call) compact() {
 	c.connected.settle()
 	c.plan = nil
-	if described := c.a.Leg.Described(); described != nil { // the newest one, which usually is the first
+	if described := c.a.Leg.Described(); described != nil { // the newest description, which usually equals the first
 		c.bridge.Agreement.Answer = described
 	}
 	v, r := &c.vars, &c.record
@@ -39,11 +39,11 @@ func (c *Call) compact() {
 	}
 }
 
-// settle releases the state that an attempt needs only until its target answers.
+// settle releases the state that an attempt needs only until it is answered.
 func (a *attempt) settle() {
 	a.offer, a.formats, a.answer = nil, nil, nil
 	if tried := a.tried(); tried != nil {
-		a.reached = &reach.Reached{Tried: tried} // without the platform's answer, which may be large
+		a.reached = &reach.Reached{Tried: tried} // drops the platform's API response, which may be large
 	} else {
 		a.reached = nil
 	}
@@ -54,10 +54,10 @@ func (a *attempt) settle() {
 	}
 }
 
-// ofRoute replaces a route's plan once it is used.
+// ofRoute replaces the plan of the route once that is no longer needed.
 var ofRoute outbound.Plan //nolint:gochecknoglobals // a constant
 
-// callerInvite returns the caller's INVITE. Once the call is settled, the INVITE has no body.
+// callerInvite returns the caller's INVITE. Once the call is settled, only the headers are left.
 func (c *Call) callerInvite() *sip.Request {
 	if c.invite != nil {
 		return c.invite

@@ -19,8 +19,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// admitted is the first phase of a new call. A CANCEL that has arrived already ends the call here, before the platform
-// is asked and any target rings.
+// admitted is the first phase of a new call. If a CANCEL has arrived already, it ends the call before the platform is
+// asked or any target rings.
 func (c *Call) admitted() phase {
 	c.phase = "preparing"
 	for {
@@ -41,8 +41,8 @@ func (c *Call) admitted() phase {
 	return c.identity.verify()
 }
 
-// limited returns which limit of the trunk a new call exceeds, as a cause, and the status for the caller. It returns
-// cause.None if there is room.
+// limited counts a new call against its trunk's limits. If a limit is exceeded, it returns the cause and the status for
+// the caller. Otherwise it returns cause.None.
 func (c *Call) limited() (why cause.Cause, status int) {
 	if c.readmitted {
 		c.server.admission.Reclaim(c.trunk, peers.PartiesOf(&c.vars))
@@ -62,7 +62,7 @@ func (c *Call) routing() phase {
 		for _, why := range report.Mismatches(c.peers, &c.vars, c.times.started) {
 			c.ladder.Decide("%s", why)
 		}
-		c.checkpoint.flush(true) // save what is known of the caller
+		c.checkpoint.flush(true) // the record shows what is known of the caller
 		return c.refuse(404, cause.NoRoute)
 	}
 	c.takeRoute(index)
@@ -94,7 +94,7 @@ func (c *Call) routing() phase {
 	return c.nextAttempt()
 }
 
-// ring answers the caller's offer with 183, so that the caller hears our ringing. It returns false if that is not
+// ring answers the caller's offer in a 183, so that the caller hears our ringing. It returns false if that is not
 // possible.
 func (c *Call) ring(targets []*peers.Target) bool {
 	if !c.bridge.Sounds.Ring(targets) {
@@ -106,27 +106,27 @@ func (c *Call) ring(targets []*peers.Target) bool {
 	return true
 }
 
-// resumeEarlyMedia continues with a caller that got an answer with 183, and a sound, from the old process. The answer
-// is sent again for proxies (RFC 3261 section 13.3.1.1).
+// resumeEarlyMedia continues with a caller that got a 183 with an SDP answer, and hears a sound, from the old process.
+// The 183 is repeated for proxies (RFC 3261 section 13.3.1.1).
 func (c *Call) resumeEarlyMedia() phase {
 	c.sendRinging(leg.Progress{Code: 183, Reason: message.StatusText(183)}, c.bridge.Agreement.Answer)
 	return c.nextAttempt()
 }
 
-// takeRoute makes a route the call's route, and sets the variables that depend on it.
+// takeRoute sets the call's route, and the template variables that depend on it.
 func (c *Call) takeRoute(index int) {
 	c.route = &c.peers.Routes[index]
 	c.vars.Route, c.vars.Direction = c.peers.RouteName(index), c.route.Direction
 	c.vars.Row = c.peers.RowOf(c.route.AgentNumber(&c.vars))
 }
 
-// preparing is the phase in which the platform is asked for an id, and its host is looked up.
+// preparing is the phase before the INVITE: the platform is asked for an id, and its host is looked up.
 func (c *Call) preparing() phase { return c.setUp("preparing", (*Call).preparing) }
 
-// dialing is the phase in which the INVITE to the target has no final answer.
+// dialing is the phase in which the target has got an INVITE, and has sent no final response.
 func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 
-// setUp handles what happens in a phase before the answer. same is that phase, and name its name.
+// setUp handles facts and events before the answer, for the phase same with this name. It returns the next phase.
 func (c *Call) setUp(name string, same phase) phase {
 	c.phase = name
 	for {
@@ -148,11 +148,11 @@ func (c *Call) setUp(name string, same phase) phase {
 	}
 }
 
-// setUpEvent handles an event, and returns the next phase. nil means the same phase.
+// setUpEvent handles an event before the answer, and returns the next phase, or nil to stay in this one.
 func (c *Call) setUpEvent(e event) phase {
 	switch e := e.(type) {
 	case ready:
-		if a := c.attempts.current; a != nil && e.Attempt == a.number { // otherwise it is from an earlier attempt
+		if a := c.attempts.current; a != nil && e.Attempt == a.number { // else it belongs to an earlier attempt
 			return c.onReady(e)
 		}
 		c.attempts.late(e)
@@ -169,13 +169,13 @@ func (c *Call) setUpEvent(e event) phase {
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 	case inBridge:
 		return c.bridgeInSetUp(e.Event)
-	case ofPart: // handled by its part
+	case ofPart: // parts handle these events themselves
 	}
 	return nil
 }
 
-// setUpFact handles a fact of a leg, and returns the next phase. nil means the same phase. The leg to a target reports
-// facts only while it is dialled.
+// setUpFact handles what a leg reports before the answer, and returns the next phase, or nil to stay in this one. Only
+// the leg of the current attempt reports facts.
 func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 	switch f := f.(type) {
 	case leg.Progress:
@@ -187,7 +187,7 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 	case leg.Cancelled:
 		return c.cancelledByCaller(f)
 	case leg.Gone:
-		if from == c.a { // the caller did not acknowledge a reliable provisional answer or our 200
+		if from == c.a { // the caller has not acknowledged a reliable provisional response or our 200
 			c.abandon(f.Cause, cause.Reasons{})
 			return c.end(f.Cause, record.EndedBySystem, 504, 0)
 		}
@@ -199,17 +199,17 @@ func (c *Call) setUpFact(from *legOnWire, f leg.Fact) phase {
 		c.bridge.Exchanges.OfferedEarly(&from.Half, f)
 	case leg.Asked:
 		c.bridge.Reply(&from.Half, f.Req, 480)
-	case leg.AnswerReady: // the caller's answer, in its PRACK
+	case leg.AnswerReady: // the caller's PRACK answers our offer
 		if err := c.bridge.Exchanges.OwnOfferAnswered(&from.Half, f); err != nil {
 			c.abandon(cause.BadAnswer, cause.Reasons{})
 			return c.refuse(488, cause.BadAnswer, message.Warning("304 "+err.Error()))
 		}
-	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed: // not possible yet
+	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed: // these can't happen before the answer
 	}
 	return nil
 }
 
-// nextAttempt tries the next target, or ends the call if no target is left.
+// nextAttempt tries the next target. If none is left, the call waits in the route's queue or the caller is refused.
 func (c *Call) nextAttempt() phase {
 	if c.attempts.try(c.plan) {
 		return (*Call).preparing
@@ -234,7 +234,7 @@ func (c *Call) onReady(f ready) phase {
 	return (*Call).preparing
 }
 
-// onProgress passes early media to the caller, and ringing if the route wants that.
+// onProgress passes early media to the caller, and the target's ringing if the route wants that.
 func (c *Call) onProgress(f leg.Progress) {
 	c.attempts.current.judge(cause.None, f.Code)
 	if f.SDP != nil {
@@ -250,14 +250,14 @@ func (c *Call) onProgress(f leg.Progress) {
 	}
 }
 
-// progressSent records which provisional answers the caller has got.
+// progressSent records which provisional responses the caller has got.
 type progressSent struct {
 	ringing    bool // 180
-	earlyMedia bool // a provisional answer with SDP
+	earlyMedia bool // one with an SDP answer
 }
 
-// sendEarlyMedia passes a provisional answer with SDP to the caller, once. A 180 becomes 183 if the caller has got a
-// 180 already, or if the route sends no ringing.
+// sendEarlyMedia passes a provisional response with SDP to the caller, unless the caller has got one. It sends 183
+// instead of 180 if the caller has got a 180, or if the route sends no ringing.
 func (c *Call) sendEarlyMedia(f leg.Progress) {
 	if c.progressSent.earlyMedia {
 		return
@@ -279,7 +279,8 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
 
-// onAnswered handles the 200 of the target, which has got its ACK. The caller gets its 200 next.
+// onAnswered handles the 200 of the target. The caller gets its 200 at once, or when the target's DTLS handshake is
+// over.
 func (c *Call) onAnswered(f leg.Answered) phase {
 	err := sdp.ErrNoAudio
 	if f.SDP != nil {
@@ -296,7 +297,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 	return c.bridgeTo(f)
 }
 
-// bridgeTo connects the caller to the target, which has answered.
+// bridgeTo connects the caller to the target that has answered.
 func (c *Call) bridgeTo(f leg.Answered) phase {
 	now := time.Now()
 	c.times.setupUntil, c.times.expiresAt = time.Time{}, time.Time{}
@@ -319,7 +320,8 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	return (*Call).bridged
 }
 
-// onRefused tries the next target, or passes the target's own answer to the caller.
+// onRefused handles the target's refusal. It tries the target's next address or the next target, or passes the refusal
+// to the caller.
 func (c *Call) onRefused(f leg.Refused) phase {
 	if c.attempts.elsewhere(f) {
 		return (*Call).preparing
@@ -331,7 +333,7 @@ func (c *Call) onRefused(f leg.Refused) phase {
 	return c.end(f.Cause, record.EndedByAgent, f.Code, f.Q850)
 }
 
-// passed returns the headers of a target's answer that the trunk's configuration lets through to the caller.
+// passed returns the headers of a target's response that the trunk's configuration passes to the caller.
 func (c *Call) passed(headers []sip.Header) []sip.Header {
 	out, dropped := outbound.Passed(headers, c.trunk.Caller.PassHeaders)
 	if len(dropped) > 0 {
@@ -341,42 +343,43 @@ func (c *Call) passed(headers []sip.Header) []sip.Header {
 	return out
 }
 
-// refuse sends the caller a final answer of our own and ends the call.
+// refuse sends the caller a final response with a status that we chose, and ends the call.
 func (c *Call) refuse(code int, cause cause.Cause, headers ...sip.Header) phase {
 	c.ladder.Decide("the caller is refused with %d %s: %s", code, message.StatusText(code), cause.Words())
-	c.checkpoint.flush(c.checkpoint.invite == "") // if this is the first message to the caller
+	c.checkpoint.flush(c.checkpoint.invite == "") // true if nothing was sent to the caller yet
 	c.step(c.a, refusal(code, headers...))
 	return c.end(cause, record.EndedBySystem, code, c.attempts.last.q850)
 }
 
-// refusal returns a refusal of an INVITE with a status of our own.
+// refusal returns the refusal of an INVITE with a status that we chose.
 func refusal(code int, headers ...sip.Header) leg.Refuse {
 	return leg.Refuse{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
 
-// cancelledByCaller ends the current attempt and the call. The caller has got its 487 already.
+// cancelledByCaller ends the current attempt and the call. The leg has already sent the caller its 487.
 func (c *Call) cancelledByCaller(f leg.Cancelled) phase {
 	c.abandon(cause.CallerCancelled, f.Why)
 	return c.end(cause.CallerCancelled, record.EndedByCaller, 487, f.Why.Q850)
 }
 
-// abandon stops the current attempt, whatever its state. caller has the reasons that the caller's CANCEL gave.
+// abandon stops the current attempt, whatever its state. caller has the Reason headers of the caller's CANCEL.
 func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
 	a := c.attempts.current
 	if a == nil {
 		return
 	}
-	c.attempts.last = attemptEnd{cause: why} // replaces the outcome of an earlier target
+	c.attempts.last = attemptEnd{cause: why} // the record must not show the outcome of an earlier target
 	a.stop()
 	if a.line != nil {
 		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
-		c.step(a.line, leg.Hangup{Why: why}) // for a target whose answer waits for keys
+		c.step(a.line, leg.Hangup{Why: why}) // if the target has answered, but the answer waits for keys
 	}
 	c.attempts.note(why, a.status())
 }
 
-// bridgeInSetUp handles an event of the bridge, and returns the next phase. nil means the same phase. A target's answer
-// waits until its media can be heard, so that the next target can still be tried.
+// bridgeInSetUp handles an event of the bridge before the answer, and returns the next phase, or nil to stay in this
+// one. A target that answers has to complete its DTLS handshake before it is bridged, so that the next target can still
+// be tried.
 func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	e, is := event.(bridge.HandshakeOver)
 	if !is {
@@ -389,7 +392,7 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	}
 	a := c.attempts.current
 	if e.Side == media.SideB && (a == nil || e.Leg != a.crypto) {
-		return nil // from an earlier attempt
+		return nil // of an earlier attempt
 	}
 	err := c.bridge.Keying.TakeKeys(e)
 	switch {

@@ -21,15 +21,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// A REFER of the agent (RFC 3515) asks us to connect the caller to another party. This
-// file handles the agent's side; outbound/transfer.go has the permitted destinations.
+// This file handles the agent's side of a transfer: the agent's REFER (RFC 3515) asks us to connect the caller to
+// another party. The file outbound/transfer.go decides which destinations are permitted.
 //
-// With transfer: local we place the call ourselves, as an attempt in parallel with the
-// bridge, and report its progress to the agent by NOTIFY. If it is answered, the caller
-// is bridged to it and the agent's leg ends. Otherwise the caller stays with the agent,
-// unless the agent has gone.
+// With transfer: local we place the call to the other party ourselves, as an attempt in parallel with the bridge, and
+// report its progress to the agent by NOTIFY. If the party answers, the caller is connected to it and the agent's leg
+// ends. Otherwise the caller stays with the agent, unless the agent has left.
 
-// transfers handles the transfers of a call away from its agent.
+// transfers handles transfers of the caller to another party.
 type transfers struct {
 	idle
 	snapshot.Transfers
@@ -42,7 +41,7 @@ func (tr *transfers) restore(k *snapshot.Call, _ *record.Record) error {
 	return nil
 }
 
-// on handles a REFER within the call.
+// on handles a REFER in an answered call.
 func (tr *transfers) on(h happening) (next phase, mine bool) {
 	f, is := h.fact.(leg.Asked)
 	mine = is && f.Req.Method == sip.REFER && tr.call.whoIs() != ringing
@@ -52,7 +51,7 @@ func (tr *transfers) on(h happening) (next phase, mine bool) {
 	return nil, mine
 }
 
-// begin reports to the agent that its transfer has failed, because the old process ended during it.
+// begin reports a transfer as failed that was in progress when the old process ended.
 func (tr *transfers) begin(v *restoring) phase {
 	if k := v.k.Replacement; k != nil && !k.Rescues() {
 		tr.call.replacements.giveUp(&replacement{Replacement: *k}, tr.reason())
@@ -66,15 +65,15 @@ func (tr *transfers) show(l *registry.LiveCall) {
 	}
 }
 
-// transfer is the reason for a replacement that the agent, an operator or a tool has asked for.
+// transfer is the reason (see reason) for calling another party because the agent, an operator or a tool asked for it.
 type transfer struct {
 	*transfers
-	agent *legOnWire       // the agent that asked for the transfer, or that the caller leaves
+	agent *legOnWire       // the agent that asked for the transfer, or that would be replaced
 	told  int              // the last status reported to the agent
-	said  *record.Transfer // the state that operators see
+	said  *record.Transfer // the progress that operators see
 }
 
-// asked handles a REFER of the agent.
+// asked handles a REFER: it starts the transfer, or refuses it.
 func (tr *transfers) asked(from *legOnWire, req *sip.Request) {
 	if from != tr.call.b {
 		tr.call.bridge.Reply(&from.Half, req, 405, leg.AllowHeader(from.Leg.Peer.Allow))
@@ -95,7 +94,7 @@ func (tr *transfers) asked(from *legOnWire, req *sip.Request) {
 	}
 }
 
-// maxReferrals bounds the transfers of one call.
+// maxReferrals is the maximum number of transfers of one call.
 const maxReferrals = 20
 
 var (
@@ -110,7 +109,7 @@ func (tr *transfers) refuse(from *legOnWire, req *sip.Request, code int, err err
 	c.bridge.Reply(&from.Half, req, code, message.Warning("399 "+err.Error()))
 }
 
-// obey carries out a REFER, if the target's configuration permits it.
+// obey carries out a REFER if the configuration of the agent's target permits it, and refuses it otherwise.
 func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral) {
 	c := tr.call
 	dest, code, err := tr.way().To(to)
@@ -126,7 +125,7 @@ func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral
 	}
 	r := tr.take(dest, to.Headers, req)
 	r.Reports, tr.Last.To = message.WantsReport(req), cmp.Or(dest.Party.Number, to.URI)
-	if tr.Referrals > 1 { // RFC 3515 section 2.4.6
+	if tr.Referrals > 1 { // from the second REFER on, NOTIFYs need an id (RFC 3515 section 2.4.6)
 		r.ID = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
 	c.log.Info().Str("to", dest.Party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
@@ -135,15 +134,14 @@ func (tr *transfers) obey(from *legOnWire, req *sip.Request, to message.Referral
 	if !r.Reports {
 		accepted = append(accepted, sip.NewHeader("Refer-Sub", "false")) // RFC 4488 section 4
 	}
-	// The agent learns now that its transfer is under way, so the next process must be able
-	// to report how it ends.
+	// The agent is now told that its transfer is in progress, so a new process must be able to report how it ends.
 	c.checkpoint.flush(true)
 	c.bridge.Reply(&from.Half, req, 202, accepted...)
 	r.why.report(r, 100, "Trying")
 	c.replacements.next()
 }
 
-// way returns the data that the agent's permitted destinations depend on.
+// way returns what decides which destinations are permitted.
 func (tr *transfers) way() *outbound.Transfer {
 	c := tr.call
 	return &outbound.Transfer{
@@ -152,8 +150,8 @@ func (tr *transfers) way() *outbound.Transfer {
 	}
 }
 
-// take begins a replacement that calls dest. with has additional headers for its INVITE. req is the agent's REFER, or
-// nil for a transfer that an operator or tool has ordered.
+// take starts a replacement that calls dest; next must be called to start its first attempt. with has additional
+// headers for its INVITE. req is the agent's REFER, or nil if an operator or a tool asked for the transfer.
 func (tr *transfers) take(dest outbound.Destination, with []message.HeaderLine, req *sip.Request) *replacement {
 	c := tr.call
 	by := outbound.Referrer(req, c.b.Leg.Dialog(), c.a.Leg.Local)
@@ -168,13 +166,13 @@ func (tr *transfers) reason() *transfer {
 	return &transfer{transfers: tr, agent: tr.call.b, said: tr.Last}
 }
 
-// Transfer begins a transfer of the live call with this id. LiveCall.Transfer shows its progress. It returns the errors
+// Transfer starts a transfer of the live call with this id. LiveCall.Transfer shows its progress. It returns the errors
 // of Order.
 func (s *Server) Transfer(ctx context.Context, id string, r bridge.TransferRequest) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.transfers.order(&r) })
 }
 
-// order begins a transfer that an operator or tool has ordered. It works like one by a REFER, but the agent gets no
+// order starts a transfer that an operator or a tool asked for. Unlike a transfer by REFER, it sends the agent no
 // reports.
 func (tr *transfers) order(r *bridge.TransferRequest) error {
 	c := tr.call
@@ -206,7 +204,8 @@ func (tr *transfers) order(r *bridge.TransferRequest) error {
 	return nil
 }
 
-// report reports a transfer's progress to the agent (RFC 3515 section 2.4.4).
+// report reports the progress of a transfer to the agent, unless the agent has left or wants no reports (RFC 3515
+// section 2.4.4).
 func (t *transfer) report(r *replacement, code int, phrase string) {
 	if r.Left || !r.Reports || t.told >= 200 || (code < 200 && t.told == code) {
 		return
@@ -229,7 +228,7 @@ func (t *transfer) connected() (how, message string) {
 	return "transferred", "call transferred"
 }
 
-// failed leaves the caller with the agent. If the agent has gone, the call ends.
+// failed ends the call if the agent has left. Otherwise the caller stays with the agent.
 func (t *transfer) failed(r *replacement) {
 	t.said.Cause = string(t.call.attempts.last.cause)
 	if t.tell(); r.Left {
@@ -237,7 +236,7 @@ func (t *transfer) failed(r *replacement) {
 	}
 }
 
-// tell reports the end of an ordered transfer to the server's Transferred hook.
+// tell passes the result of a transfer that an operator or a tool asked for to Options.Transferred.
 func (t *transfer) tell() {
 	if c := t.call; t.said.By != "" && c.server.transferred != nil {
 		c.server.transferred(*t.said, c.cdr())

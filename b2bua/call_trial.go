@@ -10,17 +10,17 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// After an outage a target's circuit is half-open: one real call is tried. If the target does not answer within half of
-// its time limit, and another target can take the call, the caller moves on to that one. The trial continues, and its
-// result goes to the circuit.
+// This file handles trials. After an outage a target's circuit breaker is half-open: one real call tries the target. If
+// the target does not answer within half of its time limit, and another target can take the call, the caller moves on
+// to that target. The trial continues, and its outcome goes to the circuit breaker.
 
-// trial times the trial of a half-open circuit that a call makes.
+// trial is the timer of a call that tries a target after an outage.
 type trial struct {
 	idle
-	at time.Time // deadline: half of the trial's time limit
+	at time.Time // half of the trial's time limit; zero if this call makes no trial
 }
 
-// lags means that half the time limit of a trial is over.
+// lags means that half of a trial's time limit has passed.
 type lags struct{ of *attempt }
 
 func (lags) isPartEvent() {}
@@ -43,20 +43,21 @@ func (tr *trial) due(time.Time) {
 
 func (tr *trial) end() { tr.at = time.Time{} }
 
-// from sets the deadline of a trial to half its time limit. This is the limit of the API request if the API's circuit
-// is not closed, or else the limit for the target's first answer. prepares says that the API request comes next.
+// from sets the deadline of a trial. If prepares is set, the API request comes next: the deadline is half of the
+// request's time limit if the API's circuit breaker is not closed. Otherwise it is half of the time limit for the
+// target's first response if the target's circuit breaker is half-open.
 func (tr *trial) from(now time.Time, a *attempt, prepares bool) {
 	switch t := a.target; {
 	case a.plan.Replaces():
 	case prepares && t.API.Status().State != circuit.Closed:
 		tr.at = now.Add(t.Dial.Prepare.Timeout / 2)
-	case !prepares && tr.at.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // this call is the trial
+	case !prepares && tr.at.IsZero() && t.SIP.Status().State == circuit.HalfOpen: // so this call is the trial
 		tr.at = now.Add(t.Dial.FirstResponseTimeout / 2)
 	}
 }
 
-// lags moves the caller on to the next target that can take the call, while the trial of the current one continues. It
-// returns nil if there is no other target, or no trial.
+// lags moves the caller on to the next target that can take the call, while the trial of the current target continues.
+// It returns nil, and changes nothing, if there is no such target or no trial.
 func (tr *trial) lags(a *attempt) phase {
 	c := tr.call
 	takes := func(t *peers.Target) bool { return c.bridge.Agreement.SharesCodec(t) && c.server.admission.Takes(t) }
@@ -68,7 +69,7 @@ func (tr *trial) lags(a *attempt) phase {
 	switch {
 	case asks && a.target.API.Status().State == circuit.HalfOpen:
 		end.cause = cause.PrepareTimeout
-		a.cancel = nil // the request continues, and reports its own result
+		a.cancel = nil // the API request continues, and its result still goes to the circuit breaker
 	case !asks && a.target.SIP.Status().State == circuit.HalfOpen:
 		a.endTrial = a.target.Leave(&a.try, a.target.Dial.FirstResponseTimeout/2)
 		if a.line != nil {
@@ -83,15 +84,15 @@ func (tr *trial) lags(a *attempt) phase {
 	return c.nextAttempt()
 }
 
-// late reports in the ladder that the platform of an attempt was ready after the caller had moved on.
+// late notes in the ladder that a platform has prepared a call whose caller had already moved on.
 func (all *attempts) late(f ready) {
 	if f.AskedAPI && f.Answer() != nil {
 		all.call.ladder.Decide("attempt %d has prepared a call that is not dialled: its caller has gone on", f.Attempt)
 	}
 }
 
-// heard reports a response to the attempt's INVITE to the circuit. A final response is reported only for a trial whose
-// caller has moved on.
+// heard reports a response to the attempt's INVITE to the circuit breaker. It reports a final response only if the
+// attempt is a trial whose caller has moved on.
 func (a *attempt) heard(code int) {
 	switch {
 	case a.endTrial != nil && code < 300:

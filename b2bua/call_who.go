@@ -1,15 +1,15 @@
 package b2bua
 
-// whoIs says which parties are on the sides of a call.
+// whoIs says which parties of a call are connected.
 type whoIs int
 
 const (
-	ringing whoIs = iota // the caller, or the first party of a call that we place; the call is not answered
-	first                // only the first party of a placed call; there was no agent yet
-	bridged              // caller and agent
-	beside               // caller and agent, and another party is being called
-	waiting              // caller and agent, but the agent has no media while another party is tried
-	alone                // only the caller; the agent has gone, and another party is being called
+	ringing whoIs = iota // the call is not answered: there is only the caller, or the first party of a placed call
+	first                // only the first party of a placed call has answered; there has been no agent yet
+	bridged              // the caller and an agent
+	beside               // the caller and an agent, while another party is being called
+	waiting              // the caller and an agent without media, while another party agrees on its keys
+	alone                // only the caller; the agent has left, and another party is being called
 )
 
 func (c *Call) whoIs() whoIs {

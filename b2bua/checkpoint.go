@@ -13,49 +13,49 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call writes its state to the journal for the next process: before its 200 is sent, and before each later change is
-// confirmed. Such a write is a checkpoint.
+// This file writes a call's state to the journal, so that a new process can continue the call: before its 200 is sent,
+// and before each later change is confirmed to the peer. Such a write is a checkpoint.
 
-// pendingSend holds the effects of a leg that wait until the call's state is in the journal. The ACK to a target waits,
-// because from then on the target has the call, and the next process could not cancel it. The answer to a BYE and its
-// consequences also wait, because the peer will not repeat its BYE.
+// pendingSend holds messages of a leg that wait until the call's state is in the journal. The ACK to a target waits,
+// because after it a new process could no longer cancel the INVITE. The answer to a BYE and what follows from it wait
+// too, because the peer does not repeat its BYE once it is answered.
 type pendingSend struct {
 	wire    *transport.Wire
 	effects []leg.Effect
 }
 
-// checkpoint writes a call's state to the journal, so that the next process or a standby can continue the call. The
-// rule: a peer is told nothing that is not in the journal yet (ARCHITECTURE.md, decision 4).
+// checkpoint writes a call's state to the journal, so that a new process or a standby can continue the call. The rule:
+// a peer is told nothing that is not in the journal yet (ARCHITECTURE.md, decision 4).
 type checkpoint struct {
 	idle
-	invite  string    // the journalled INVITE; empty until the first write
-	dirty   bool      // the state has changed: write it before the next message, or at the end of the turn
-	flushAt time.Time // when the write of flushSoon is due
+	invite  string    // the INVITE as journalled; empty until the first write
+	dirty   bool      // the state has changed, and must be written before the next message, or at the end of the turn
+	flushAt time.Time // when the write that flushSoon scheduled is due; zero if none is
 
-	untilFlushed     []pendingSend // ACKs to targets
-	byes             []pendingSend // the answer to a BYE, and its consequences
-	untilReplicated  []pendingSend // all messages after an answer or a transfer, until a standby has the state
-	awaiting         bool          // messages wait for the standby
-	outstandingSaved bool          // the journal has the messages that the legs still have to send
+	untilFlushed     []pendingSend // ACKs to targets, sent after the next write
+	byes             []pendingSend // the answer to a BYE and what follows from it, sent after the next write
+	untilReplicated  []pendingSend // messages that wait until a standby has the state
+	awaiting         bool          // the call waits for the standby, so that all messages go to untilReplicated
+	outstandingSaved bool          // the journal has the legs of this finished call that still have messages to send
 }
 
-// urgency says when an answered call's state is written after a fact or an event.
+// urgency says how soon an answered call's state is written after a fact or an event.
 type urgency int
 
 const (
-	atOnce    urgency = iota // before the next message, at the latest at the end of the turn
-	inAMoment                // by flushSoon
-	quiet                    // not because of this: the call flushes by itself, or the next process can do without
+	atOnce    urgency = iota // before the next message, and at the latest at the end of the turn
+	inAMoment                // after flushDelay
+	quiet                    // no write: the call flushes by itself, or a new process can do without this change
 )
 
-// urgency returns when the state is written after a fact or an event: at once, except for those listed here. Before a
-// call is answered, only the messages that it sends cause a write.
+// urgency returns how soon the state is written after this fact or event: at once, except for those listed here. Before
+// a call is answered, the state is written only because of messages that it sends.
 func (h happening) urgency() urgency {
 	switch h.fact.(type) {
 	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:
 		return quiet
 	case leg.Confirmed:
-		if !message.IsStream(h.from.Leg.Local.Transport) { // only over UDP does the peer repeat it
+		if !message.IsStream(h.from.Leg.Local.Transport) { // only over UDP does the peer repeat its ACK
 			return inAMoment
 		}
 	case leg.Gone, leg.Cancelled, leg.Answered, leg.Withdrawn, leg.AnswerReady, leg.OfferRefused:
@@ -67,7 +67,7 @@ func (h happening) urgency() urgency {
 	case media.EventChanged:
 		return inAMoment
 	case media.EventSilent, bridge.HandshakeOver, bridge.Announced, media.EventAnsweredBy,
-		media.EventOneWay, media.EventHeard: // viewers of the call see the change
+		media.EventOneWay, media.EventHeard: // so that viewers of the call see the change
 	}
 	if _, is := h.event.(ready); is {
 		return quiet
@@ -75,7 +75,7 @@ func (h happening) urgency() urgency {
 	return atOnce
 }
 
-// after schedules a write after a fact or an event. Several changes in one turn are written once.
+// after schedules the write that a fact or an event needs. Several changes in one turn are written together.
 func (p *checkpoint) after(h happening) {
 	switch h.urgency() {
 	case atOnce:
@@ -102,8 +102,8 @@ func (p *checkpoint) busy() error {
 
 func (p *checkpoint) end() { p.flushAt = time.Time{} }
 
-// flush writes the state if it has changed, or if the next message changes it (changes), or if an ACK is waiting, and
-// then sends the ACKs. Nothing else writes to the journal while the call is up.
+// flush writes the state if it has changed, if changes says that the next message changes it, or if an ACK waits for
+// it. Then it sends these ACKs.
 func (p *checkpoint) flush(changes bool) {
 	acks := p.untilFlushed
 	p.untilFlushed = nil
@@ -116,15 +116,15 @@ func (p *checkpoint) flush(changes bool) {
 	p.send(acks)
 }
 
-// awaitReplica holds everything that the call sends until a standby has its newest state. A standby with an older state
-// would hang up a call that was just answered.
+// awaitReplica holds back every message of the call until a standby has the call's newest state. A standby with an
+// older state would hang up a call that was just answered.
 func (p *checkpoint) awaitReplica() {
 	c := p.call
 	p.awaiting = p.awaiting || !c.finished && c.server.await != nil &&
 		c.server.await(c.id, func() { c.mailbox.Post(item{kept: true}) })
 }
 
-// perform performs the effects of a leg once the state is written.
+// perform sends a leg's messages, after writing the state if they need that.
 func (p *checkpoint) perform(l *legOnWire, effects []leg.Effect) {
 	p.flush(!p.call.finished && l.Leg.NeedsCheckpoint(effects))
 	if l == p.call.a && l.Leg.AnswersCall(effects) {
@@ -146,14 +146,15 @@ func (p *checkpoint) send(all []pendingSend) {
 	}
 }
 
-// replicated sends all messages that waited for the standby.
+// replicated sends the messages that waited for the standby.
 func (p *checkpoint) replicated() {
 	all := p.untilReplicated
 	p.untilReplicated, p.awaiting = nil, false
 	p.send(all)
 }
 
-// release writes the state if needed, and sends all messages that waited for that, including the answer to a BYE.
+// release writes the state if needed, and then sends all messages that waited for the write, including the answer to a
+// BYE.
 func (p *checkpoint) release() {
 	byes := p.byes
 	p.byes = nil
@@ -161,9 +162,9 @@ func (p *checkpoint) release() {
 	p.send(byes)
 }
 
-// flushSoon schedules a write in flushDelay. After an answer the ACK, the media sources and the first speech arrive one
-// by one; one write covers them. If the process dies before, the next one sends the 200 again and learns the sources
-// again. SRTP counters can't be learned, so with SRTP the write is immediate.
+// flushSoon schedules a write after flushDelay. After an answer, the ACK, the media sources and the first speech arrive
+// one by one; one write covers them. If the process dies before, the new process sends the 200 again and learns the
+// sources again. With SRTP, the write happens in this turn, because SRTP counters can't be learned.
 func (p *checkpoint) flushSoon() {
 	c := p.call
 	if c.bridge.Keying.Suite(media.SideA) != "" || c.bridge.Keying.Suite(media.SideB) != "" {
@@ -186,13 +187,13 @@ func (p *checkpoint) write() {
 	p.flushAt = time.Time{}
 	snapshot.Note(c.save, func(text []byte) {
 		r := c.cdr()
-		r.Attempts = slices.Clip(r.Attempts) // attempts are only appended
+		r.Attempts = slices.Clip(r.Attempts) // clipped, because the call may still append to it
 		c.server.sink.Journal(r, text)
 	})
 }
 
-// saveOutstanding calls write with the state of a finished call's legs that still have messages to send, or with nil if
-// there are none.
+// saveOutstanding calls write with the state of the legs that still have messages to send, of a finished call. It calls
+// write with nil if there are no such legs.
 func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 	p.outstandingSaved = len(p.call.legs) > 0
 	if p.outstandingSaved {
@@ -202,22 +203,23 @@ func (p *checkpoint) saveOutstanding(write func(state []byte)) {
 	}
 }
 
-// writeOutstanding writes that state to the journal, without the call's record.
+// writeOutstanding writes that state of the legs to the journal, without the call's record. nil removes it.
 func (p *checkpoint) writeOutstanding(state []byte) { p.call.server.sink.Owe(p.call.id, state) }
 
-// saveEnded writes that the call has ended while its record waits for its recordings: the next process must not
-// continue it.
+// saveEnded journals that the call has ended, because its record still waits for its recordings. Without this, a new
+// process would continue the call.
 func (p *checkpoint) saveEnded(r *record.Record) {
 	snapshot.Note(func(k *snapshot.Sheet) { k.ID, k.Ended = p.call.id, r.Cause },
 		func(text []byte) { p.call.server.sink.Journal(*r, text) })
 }
 
-// refusedMark follows the call's id in the id of its stored refusal, which is independent of its legs.
+// refusedMark is appended to the call's id, to form the id under which its refusal is stored. The refusal is
+// independent of the call's legs.
 const refusedMark = "#refused"
 
-// saveRefusal stores the refusal of the caller's INVITE in the journal until its ACK has come. A caller that got a
-// provisional answer does not send its INVITE again (RFC 3261 section 17.1.1.2), so the next process must repeat the
-// refusal.
+// saveRefusal journals the refusal of the caller's INVITE until the caller's ACK has come. A caller that got a
+// provisional response does not repeat its INVITE (RFC 3261 section 17.1.1.2), so a new process must be able to repeat
+// the refusal.
 func (p *checkpoint) saveRefusal() {
 	c := p.call
 	refused, onSettled := c.a.wire.Refused()
@@ -230,7 +232,7 @@ func (p *checkpoint) saveRefusal() {
 	onSettled(func() { sink.Owe(id, nil) })
 }
 
-// outstanding adds the legs of a finished call that still have messages to send to a sheet.
+// outstanding adds to a sheet the legs of a finished call that still have messages to send.
 func (p *checkpoint) outstanding(k *snapshot.Sheet) {
 	c := p.call
 	c.saveOrigin(&k.Call)
@@ -238,7 +240,7 @@ func (p *checkpoint) outstanding(k *snapshot.Sheet) {
 	k.Ended = c.ended.Cause
 }
 
-// clearOutstanding removes that state from the journal, because the legs have sent everything.
+// clearOutstanding removes these legs from the journal, because they have sent everything.
 func (p *checkpoint) clearOutstanding() {
 	if p.outstandingSaved {
 		p.outstandingSaved = false

@@ -13,9 +13,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// trunks[].originate.answer: who answered a call that we place.
+// This file implements trunks[].originate.answer: it finds out who answered a placed call.
 
-// heard is what is played to a machine that answered.
+// heard says what an answering machine gets to hear.
 type heard int
 
 const (
@@ -24,7 +24,7 @@ const (
 	sound // the sound is played, and the call ends after it
 )
 
-// whoAnswered handles the events about who answered, and reports whether event is one of them.
+// whoAnswered handles an event if it is about who answered, and reports whether it is.
 func (cu *customer) whoAnswered(event bridge.Event) bool {
 	if e, is := event.(media.EventAnsweredBy); is {
 		cu.answeredBy(e)
@@ -41,8 +41,8 @@ func (cu *customer) whoAnswered(event bridge.Event) bool {
 	return is
 }
 
-// asksWhoAnswers makes the media session find out who answered, if the trunk wants that. It reports whether the
-// agent is called only after the result.
+// asksWhoAnswers starts to detect who answered, if the trunk wants that. It reports whether the agent is called
+// only after the result.
 func (cu *customer) asksWhoAnswers() (waits bool) {
 	c := cu.call
 	wanted := c.trunk.Caller.Originate.WhoAnswers()
@@ -53,10 +53,10 @@ func (cu *customer) asksWhoAnswers() (waits bool) {
 	return wanted.Machine != config.MachineBridge
 }
 
-// beepWithin bounds the wait for a machine's beep.
+// beepWithin limits the wait for a machine's beep.
 const beepWithin = 40 * time.Second
 
-// limitsOf returns the time limits for finding out who answered from a trunk's configuration.
+// limitsOf returns the time limits for the detection from a trunk's configuration.
 func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 	if wanted.Machine == config.MachinePlay {
 		l.Beep = beepWithin
@@ -64,11 +64,11 @@ func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 	return l
 }
 
-// answeredBy handles the verdict. It hangs up on a machine or fax, plays a sound to it after its beep, or calls the
-// agent if that has waited for the verdict.
+// answeredBy handles the result of the detection. It hangs up on a machine or fax, waits for a machine's beep to
+// play a sound after it, or calls the agent if that has waited for the result.
 func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	c := cu.call
-	if cu.placement != nil && cu.heard != nothing { // an old process got the verdict; only the beep is awaited here
+	if cu.placement != nil && cu.heard != nothing { // an old process handled this result; here only the beep is awaited
 		return
 	}
 	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
@@ -77,30 +77,31 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	switch waits := c.whoIs() == first && !c.replacements.underway(); {
 	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
-	case machine: // wait for its beep
+	case machine: // the sound is played after its beep
 		cu.heard = tillBeep
 	case waits:
 		cu.callAgent()
 	}
 }
 
-// noteWho adds who answered to the log, the ladder and the record.
+// noteWho adds the result to the log, the ladder and the record.
 func (cu *customer) noteWho(e answerer.Answer) {
 	c := cu.call
 	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
 		Msg("who answered")
 	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
-	c.record.Attempts = slices.Clone(c.record.Attempts) // the journal may share the old slice
+	c.record.Attempts = slices.Clone(c.record.Attempts) // a clone, because the journal may share the old slice
 	if a := record.AnsweredCustomer(c.record.Attempts); a != nil {
 		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
 	}
 }
 
-// beeped plays the sound to a machine that has beeped, or whose beep has not come in time.
+// beeped plays the sound to a machine that has beeped, or whose beep has not come in time. If the sound can't be
+// played, it hangs up.
 func (cu *customer) beeped(e media.EventBeep) {
 	c := cu.call
 	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
-	if c.whoIs() != first || c.replacements.underway() { // the agent was called before the machine was detected
+	if c.whoIs() != first || c.replacements.underway() { // the agent was called before the machine was recognized
 		return
 	}
 	wants := ""
@@ -115,7 +116,7 @@ func (cu *customer) beeped(e media.EventBeep) {
 	cu.heard = sound
 }
 
-// played hangs up on a machine to which the sound was played.
+// played hangs up on a machine once the sound has been played to it.
 func (cu *customer) played(e media.EventPlayed) {
 	c := cu.call
 	c.bridge.Tell(e)

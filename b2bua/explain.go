@@ -20,9 +20,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// Explain reports what a call would do, using the functions that handle real calls.
-// It opens no socket, sends nothing and looks up no name. preparers return a made-up
-// id, or none.
+// Explain reports what a call would do, using the functions that handle real calls. It opens no
+// socket, sends nothing and looks up no name. preparers stand in for the platforms' APIs, and
+// return made-up ids or none.
 func Explain(cfg *config.Config, preparers map[string]peers.Preparer, q report.Question) (report.Explanation, error) {
 	s, err := newServer(Options{Config: cfg, Preparers: preparers, Log: zerolog.Nop()}, transport.Unplugged)
 	if err != nil {
@@ -48,7 +48,7 @@ type explainer struct {
 	out    report.Explanation
 }
 
-// call follows the path of a call up to its INVITEs.
+// call adds to out what the call would do, up to its INVITEs.
 func (x *explainer) call(c *Call) error {
 	o := &x.out
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
@@ -77,7 +77,7 @@ func (x *explainer) call(c *Call) error {
 	return nil
 }
 
-// attempt describes an attempt and its INVITE.
+// attempt describes an attempt and its INVITE, or why there would be none.
 func (x *explainer) attempt(c *Call) report.Target {
 	a, t := c.attempts.current, c.attempts.current.target.Dial
 	r := report.TargetOf(a.target)

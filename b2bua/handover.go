@@ -15,14 +15,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// One process can replace another. Its calls continue unchanged, because no message is missed, unlike those of a killed
-// process.
+// This file hands calls over to a process that replaces this one. The calls continue unchanged, because no message is
+// missed, unlike when a process is killed.
 
-// Freeze stops the server until Thaw, and stops the media by calling freeze, once. If ctx
-// ends first, or a call can't be handed over, the server continues.
+// Freeze stops the SIP of the server until Thaw, and calls freeze once to stop the media. It returns an error, and the
+// server continues, if ctx ends first or a call can't be handed over.
 func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 	err := s.stack.Freeze(ctx, func() error {
-		if s.writes() { // media keeps flowing while the last records are written
+		if s.writes() { // wait with the media running, until the last records are written
 			return errRecords
 		}
 		if freeze != nil {
@@ -40,7 +40,7 @@ func (s *Server) Freeze(ctx context.Context, freeze func()) error {
 	return err
 }
 
-// Thaw undoes Freeze and HandOver.
+// Thaw undoes Freeze and HandOver, so that the server continues.
 func (s *Server) Thaw() {
 	for _, again := range s.undoHandOver {
 		again()
@@ -67,14 +67,15 @@ func (s *Server) unready() error {
 	return nil
 }
 
-// Settled returns nil if every call can be handed over now. Otherwise its error says what the first call waits for, and
-// how many calls wait. again allows calls in set-up to restart if their state permits.
+// Settled returns nil if every call can be handed over now. Otherwise its error names the first call that can't be and
+// its reason, and says how many calls can't be. If again is set, calls whose set-up can restart in the other process
+// don't count.
 func (s *Server) Settled(ctx context.Context, again bool) (err error) {
 	late := s.stack.Turns().Exclusive(ctx, func() { err = s.settled(again) })
 	return errors.Join(late, err)
 }
 
-// settled is Settled for a moment in which no call has a turn.
+// settled is Settled for a caller that ensures that no call has a turn.
 func (s *Server) settled(again bool) (first error) {
 	waiting := 0
 	for _, c := range s.registry.Open() {
@@ -101,11 +102,11 @@ var (
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
 	errRequest  = errors.New("a request has no answer yet")
-	// errConnection means that the caller waits for an answer over a TLS connection, which ends with the process.
+	// errConnection means that the caller waits for an answer over a TLS connection, which can't be handed over.
 	errConnection = errors.New("it is being set up over a connection that does not go over")
 )
 
-// unready returns why a call can't be handed over, or nil if it can. No call may have a turn.
+// unready returns why a call can't be handed over, or nil if it can. No call may have a turn meanwhile.
 func (c *Call) unready() error {
 	if c.finished {
 		return nil
@@ -118,7 +119,7 @@ func (c *Call) unready() error {
 	switch {
 	case c.restarts():
 		return c.unreadyInSetUp()
-	case c.whoIs() == ringing: // the first party of a placed call, which keeps ringing
+	case c.whoIs() == ringing: // a placed call: its first party keeps ringing
 		return nil
 	case c.b == nil, c.a == nil, c.attempts.current != nil && c.attempts.current != c.connected:
 		return errTransfer
@@ -138,10 +139,10 @@ func (l *legOnWire) busy() bool {
 	return !l.Leg.IsIdle() || !l.wire.IsIdle() || !l.sequence.Until.IsZero()
 }
 
-// restarts reports whether the next process starts over with the caller's INVITE.
+// restarts reports whether a new process would set this call up again, from the caller's INVITE.
 func (c *Call) restarts() bool { return c.whoIs() == ringing && c.a != nil && c.a.Leg.UAS }
 
-// unreadyInSetUp is unready for a call that is not answered.
+// unreadyInSetUp is unready for a call that would restart. It returns errSetUp if the restart is possible.
 func (c *Call) unreadyInSetUp() error {
 	switch {
 	case c.progressSent.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
@@ -154,21 +155,23 @@ func (c *Call) unreadyInSetUp() error {
 	return errSetUp
 }
 
-// Leave makes the shutdown not wait for unanswered calls, because another machine ends them. It does not wait for
-// records either while full reports that the disk is full, because the other machine writes them. nil undoes that.
+// Leave stops the shutdown from waiting for unanswered calls, because another machine ends them. While full reports
+// that the disk is full, the shutdown does not wait for records either, because the other machine writes them.
+// Leave(nil) undoes this.
 func (s *Server) Leave(full func() bool) {
 	if s.leaves.Store(nil); full != nil {
 		s.leaves.Store(&full)
 	}
 }
 
-// writes reports whether there are records to wait for.
+// writes reports whether the shutdown has to wait for records.
 func (s *Server) writes() bool {
 	full := s.leaves.Load()
 	return s.unwritten.Load() > 0 && (full == nil || !(*full)())
 }
 
-// NoteAll writes a checkpoint of every call, and returns the number of answered calls. The server must be frozen.
+// NoteAll writes a checkpoint of every call that has not ended, and returns how many of them are answered. The server
+// must be frozen.
 func (s *Server) NoteAll() (answered int) {
 	for _, c := range s.registry.Open() {
 		if !c.finished {
@@ -181,14 +184,15 @@ func (s *Server) NoteAll() (answered int) {
 	return answered
 }
 
-// giving is a function that passes a call to another process, with the sockets of its media, or nil if it has none.
+// giving is a function that passes a call's record and state to another process, with the sockets of its media, or nil
+// if it has none.
 type giving = func(record.Saved, *media.Sockets) error
 
 // HandOver hands over the calls of a frozen server. It returns the INVITEs of the calls that the other process sets up
-// again, the oldest call first, so that the call that has waited longest for a target is served first. An error means
-// that a call can't be handed over.
+// again. They are sorted by the calls' ages, so that the call that has waited longest for a target is served first. An
+// error means that a call can't be handed over.
 func (s *Server) HandOver(each giving) (invites []transport.HeldState, err error) {
-	// This bounds the wait for the files of all calls: no audio flows until they are written.
+	// All calls share this time limit for writing their recordings: no audio flows until they are written.
 	ctx, cancel := context.WithTimeout(s.ctx, bridge.SettleWait)
 	defer cancel()
 	all := s.registry.Open()
@@ -221,7 +225,7 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	sockets := c.bridge.HandOver(state)
 	c.server.undoHandOver = append(c.server.undoHandOver, func() {
 		c.bridge.Tell(bridge.Undone{})
-		if c.bridge.Settled() != nil { // a recording may have ended, and the record has its file
+		if c.bridge.Settled() != nil { // the handover has stopped a recording, and the record names its file
 			c.checkpoint.markDirty()
 		}
 	})
@@ -236,8 +240,8 @@ func (c *Call) handOver(ctx context.Context, each giving) error {
 	return each(l, sockets)
 }
 
-// handOverSetUp hands over a call that is being set up. The other process cancels the attempt, and starts over with the
-// caller's INVITE. The INVITE gets the same To tag there, so the caller does not notice. A sound that we play to the
+// handOverSetUp hands over a call that is being set up. The other process cancels the attempt, and sets the call up
+// again from the caller's INVITE. It uses the same To tag, so the caller does not notice. A sound that we play to the
 // caller continues, on the same ports.
 func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error) {
 	invite, ok := c.a.wire.HeldInvite(c.invite, c.source)
@@ -264,9 +268,8 @@ func (c *Call) handOverSetUp(each giving) (invite transport.HeldState, err error
 	return invite, err
 }
 
-// handOverOwed hands over the legs of a finished call that still have messages to send, if any. The function owes adds
-// them to a sheet.
-// sheet.
+// handOverOwed hands over the legs that still have messages to send. owes adds them to a sheet. If it adds none,
+// nothing is handed over.
 func (c *Call) handOverOwed(of record.Record, owes func(*snapshot.Sheet), each giving) error {
 	state := &snapshot.Sheet{}
 	owes(state)

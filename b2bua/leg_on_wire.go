@@ -8,8 +8,8 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// legOnWire is one leg with its transactions, and the keys by which the server finds it. The leg and the sequence of
-// its peer's requests belong to its call's goroutine. The rest is constant.
+// legOnWire is a leg of a call with its transactions, and the keys by which the server finds it. The leg and the
+// sequence of its peer's requests belong to the call's goroutine. The rest is constant.
 type legOnWire struct {
 	bridge.Half
 	call *Call
@@ -20,17 +20,18 @@ type legOnWire struct {
 	sequence leg.Sequence
 }
 
-// Step gives the leg an input, in the call's turn.
+// Step passes an input to the leg. Only the call's goroutine may call it.
 func (l *legOnWire) Step(in leg.Input) { l.call.step(l, in) }
 
-// Trying sends 100 once the call is in the journal. From then on the peer does not repeat the INVITE.
+// Trying sends 100 once the call is in the journal, because after the 100 the peer does not repeat the INVITE.
 func (l *legOnWire) Trying() {
 	l.call.checkpoint.flush(true)
 	l.wire.Trying()
 }
 
-// post leaves an input in the inbox of the leg's call. It returns false if the call is over.
+// post puts an input for the leg into the inbox of the call. It returns false if the inbox is full, or the call is
+// over.
 func (l *legOnWire) post(in leg.Input) bool { return l.call.mailbox.Post(item{line: l, in: in}) }
 
-// Call returns the leg's call.
+// Call returns the call that the leg belongs to.
 func (l *legOnWire) Call() *Call { return l.call }

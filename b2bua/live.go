@@ -10,15 +10,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// probed is the number of calls that Responsive asks.
+// probed is the number of calls that Responsive probes.
 const probed = 8
 
-// Responsive reports whether calls are handled: one of several live calls answers before
-// ctx ends. It never returns if a lock is stuck, so only a watchdog should call it.
+// Responsive returns nil if one of several live calls answers before ctx ends, so calls are being handled. It
+// blocks forever if a lock is stuck, so only a watchdog should call it.
 func (s *Server) Responsive(ctx context.Context) error {
-	calls := s.registry.All() // in the random order of a map
+	calls := s.registry.All() // a random sample, because the order of a map is random
 	calls = calls[:min(len(calls), probed)]
-	s.admission.IsDraining() // checks that its lock is free
+	s.admission.IsDraining() // blocks if the lock of the limits is stuck
 	if len(calls) == 0 {
 		return nil
 	}
@@ -37,7 +37,7 @@ func (s *Server) Responsive(ctx context.Context) error {
 	return fmt.Errorf("none of %d calls answers: %w", len(calls), context.Cause(ctx))
 }
 
-// Underway yields the calls that have a turn. step changes as the turn makes progress.
+// Underway yields the calls that have a turn now. step changes whenever the turn makes progress.
 func (s *Server) Underway(yield func(id string, step uint64)) {
 	for _, c := range s.registry.All() {
 		if step, is := c.mailbox.Underway(); is {
@@ -67,14 +67,14 @@ func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) 
 	return c.ask(ctx)
 }
 
-// cdr returns the call's record so far.
+// cdr returns the call's record so far, or the final record if the call has ended.
 func (c *Call) cdr() record.Record {
 	if c.ended != nil {
 		return *c.ended
 	}
 	r := c.record.Record()
 	if !c.times.answered.IsZero() {
-		r.DurationMS = time.Since(c.times.answered).Milliseconds() // so far
+		r.DurationMS = time.Since(c.times.answered).Milliseconds() // of a call that continues
 	}
 	r.ID, r.Node, r.Route, r.Direction = c.id, c.server.node, c.vars.Route, c.vars.Direction
 	r.From, r.To, r.Lead = c.vars.From.Number, c.vars.To.Number, c.vars.Lead().Number
@@ -84,8 +84,8 @@ func (c *Call) cdr() record.Record {
 	return r
 }
 
-// noteDestination sets the record's destination from an attempt. If a target placed the
-// call, the record's target stays that one.
+// noteDestination sets the record's target, or the trunk if the call was placed by a target, from the target of an
+// attempt.
 func (c *Call) noteDestination(t *peers.Target) {
 	switch {
 	case c.trunk.Platform == nil:

@@ -10,7 +10,7 @@ import (
 )
 
 // item is one thing that is posted to a call: an input for one of its legs, an event, a question about its state, an
-// operator's order, or the notice that a standby has the call's state.
+// operator's command, or the notice that a standby has the call's state.
 type item struct {
 	line  *legOnWire
 	in    leg.Input
@@ -21,7 +21,7 @@ type item struct {
 	kept  bool
 }
 
-// happening is a fact with its leg, or an event.
+// happening is a fact that a leg reported, or an event.
 type happening struct {
 	from  *legOnWire
 	fact  leg.Fact
@@ -31,21 +31,21 @@ type happening struct {
 // mailbox holds the items, requests and facts that a call has yet to handle.
 type mailbox struct {
 	inbox.Inbox[item]                        // posted by other goroutines
-	due               inbox.Queue[item]      // requests that are due
-	pending           inbox.Queue[happening] // not yet handled
+	due               inbox.Queue[item]      // requests to pass to legs, in CSeq order
+	pending           inbox.Queue[happening] // facts and events that the phase has not handled yet
 }
 
 // happened queues an event for the call.
 func (m *mailbox) happened(e event) { m.pending.Push(happening{event: e}) }
 
-// queue queues requests that a leg is to handle next.
+// queue queues requests that a leg should handle next.
 func (m *mailbox) queue(l *legOnWire, requests []leg.RequestIn) {
 	for _, in := range requests {
 		m.due.Push(item{line: l, in: in})
 	}
 }
 
-// Kind returns the item's kind, which decides how much room an inbox has for it.
+// Kind returns the item's kind, which decides how many such items fit into the inbox.
 func (it item) Kind() inbox.Kind {
 	switch {
 	case it.in != nil:
@@ -58,25 +58,25 @@ func (it item) Kind() inbox.Kind {
 	return inbox.Asked
 }
 
-// event is anything that happens to a call other than the facts of its legs: it comes from work that the call started,
-// from its media, or from outside. The set is closed: only this file adds to it, and each phase of the call handles
-// every member.
+// event is anything that happens to a call, except what its legs report: results of work that the call started, events
+// of its media, or commands to end it. The set is closed: only this file adds to it, and each phase of the call
+// handles every member.
 //
 //sumtype:decl
 type event interface{ isEvent() }
 
-// ready is the result of an attempt's preparation: API call, name lookup, connection. It comes again for each
-// additional address.
+// ready is the result of an attempt's preparation: API call, name lookup and connection. For each further address of
+// the target, the call gets another ready.
 type ready struct {
 	Attempt int
 	*reach.Reached
-	TriedTCP bool // an INVITE over the budget needs a connection; without Flow, opening one failed
+	TriedTCP bool // the INVITE was too large for UDP; if Flow is unset, the connection failed
 }
 
 // inBridge is an event of the call's bridge.
 type inBridge struct{ bridge.Event }
 
-// ofPart is an event that one part of the call has declared.
+// ofPart is an event that a part of the call has declared for itself.
 type ofPart struct{ partEvent }
 
 //sumtype:decl
@@ -88,15 +88,15 @@ type killed struct {
 	By    string // store.EndedBy…
 }
 
-// status returns the final answer for a caller that has none yet.
+// status returns the status for refusing a caller that has no final response yet.
 func (k killed) status() int {
 	if k.Cause == cause.OperatorHangup {
-		return 480 // 503 would make the carrier believe that its next calls fail, too
+		return 480 // a 503 would make the carrier believe that its next calls fail as well
 	}
 	return 503
 }
 
-// expired means that the set-up or the call has reached its time limit.
+// expired means that a time limit has passed: of the set-up, of the call, or of its wait in a queue.
 type expired struct{ Cause cause.Cause }
 
 func (ready) isEvent()    {}

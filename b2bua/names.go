@@ -14,17 +14,17 @@ import (
 	"flowbridge/b2bua/registry"
 )
 
-// Additional ids of live calls that hooks may use: the Call-IDs of the legs, and the ids
-// that platforms and carriers use.
+// This file gives live calls additional ids that hooks may use: the Call-IDs of the legs, and the ids that platforms
+// and carriers use.
 
-// errNoAnswer means that the call with this id does not answer.
+// errNoAnswer means that the call with this id did not answer within askFor.
 var errNoAnswer = errors.New("the call with this id does not answer")
 
-// askFor bounds the wait for a call's answer.
+// askFor limits the wait for a call's answer.
 const askFor = 500 * time.Millisecond
 
-// FindNamed returns the live call that has an id: ours, a leg's Call-ID, the platform's, or an external one. Its error
-// is redirected.ErrUnknownCall, redirected.ErrSeveralCalls, or that the call does not answer.
+// FindNamed returns the live call with an id, which may be ours, a leg's Call-ID, the platform's or an external one.
+// The error is redirected.ErrUnknownCall, redirected.ErrSeveralCalls or errNoAnswer.
 func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, error) {
 	calls := s.registry.Named(id)
 	switch len(calls) {
@@ -42,15 +42,14 @@ func (s *Server) FindNamed(ctx context.Context, id string) (registry.LiveCall, e
 	return registry.LiveCall{}, errNoAnswer
 }
 
-// name gives the call another id, if hooks may use it.
+// name registers another id for the call, if hooks may use such ids.
 func (c *Call) name(id string, rank registry.Rank) {
 	if c.server.keepsNames {
 		c.server.registry.Name(c.id, c, id, rank)
 	}
 }
 
-// nameByIDs gives the call the ids in its INVITE. Ids in headers count only if the
-// trunk is trusted.
+// nameByIDs registers the ids in the caller's INVITE for the call. It uses header fields only of a trusted trunk.
 func (c *Call) nameByIDs() {
 	c.name(c.vars.SIPCallID, registry.Written)
 	if !c.trunk.Caller.Trusted {
@@ -66,7 +65,7 @@ func (c *Call) nameByIDs() {
 	}
 }
 
-// nameOutbound gives the call the ids in the INVITE to a platform, and returns the external one.
+// nameOutbound registers the ids in the INVITE to a platform for the call, and returns the external id, or "".
 func (c *Call) nameOutbound(callID string, invite *sip.Request) (external string) {
 	for _, id := range outbound.IDsIn(message.FirstHeader(invite, "X-EI")) {
 		c.name(id.Value, registry.Written)

@@ -36,58 +36,60 @@ type Options struct {
 	Config    *config.Config
 	Relay     bridge.Relay
 	Sink      snapshot.Sink
-	Preparers map[string]peers.Preparer // by name of the target; only for targets with an API request before calls
-	Key       [32]byte                  // signalling key, stored with the records
-	Node      string                    // name of this node in records; may be empty
+	Preparers map[string]peers.Preparer // by target name; only targets with an API request before calls have one
+	Key       [32]byte                  // secret behind our tags, branches and DTLS certificate, stored with the records
+	Node      string                    // name of this node in records; "" for none
 	Log       zerolog.Logger
 
-	// Ladders configures the collection of the messages of calls. The server sets Record and Source.
+	// Ladders configures how the messages of calls are collected. The server sets Record and Source.
 	Ladders ladder.Options
 
-	// Admission, if not nil, gets the server's admission before the first call.
+	// Admission, if set, is called with the server's admission before the first call.
 	Admission func(*peers.Admission)
 
 	// Archive stores the recordings of calls. nil means that calls can't be recorded.
 	Archive *recording.Archive
 
-	// Left has the calls of a killed process.
+	// Left has the calls that a killed process left.
 	Left []record.Saved
 
 	// Await waits until other machines have the state of a call that was last given to Sink, or until that takes too
-	// long. Then it calls told, once, on any goroutine. It returns false if the call need not wait. It may be nil.
+	// long. Then it calls told, exactly one time, on any goroutine. It returns false if the call need not wait. It may be
+	// nil.
 	Await func(id string, told func()) bool
 
-	// Transferred is called after each ordered transfer, with the record so far. It must not block. It may be nil.
+	// Transferred is called after each transfer that an operator or a tool ordered, with the call's record so far. It
+	// must not block. It may be nil.
 	Transferred func(record.Transfer, record.Record)
 
-	// Machine returns how long the machine has been running, regardless of its wall clock, and which boot this is. If
-	// nil, calls that outlive a process trust the wall clock.
+	// Machine returns how long the machine has been running, whatever its wall clock says, and an id of the boot. If nil,
+	// restored calls trust the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
 
-	// Bindings has the registrations that the old process accepted, by holder. KeepBindings is called when the bindings
-	// of a holder change, and must not block. Both may be nil.
+	// Bindings has the registrations that the old process accepted, by holder. KeepBindings is called when a holder's
+	// registrations change, and must not block. Both may be nil.
 	Bindings     map[string][]record.Binding
 	KeepBindings func(holder string, all []record.Binding)
 
 	// Others has the other nodes of the fleet, with the registrations there. It may be nil.
 	Others registrar.Others
 
-	Network transport.Network // a nil field means the kernel's network
+	Network transport.Network // nil fields mean the kernel's network
 
-	// Certificates fetches the certificates that callers are verified with. nil means over HTTPS.
+	// Certificates fetches the certificates for verifying callers. nil means over HTTPS.
 	Certificates http.RoundTripper
 
-	// Before is the old process that hands over its calls, or nil. If it is set, the server reads nothing and no call has
-	// a turn before Serve is called.
+	// Before is the old process that hands over its calls, or nil. If it is set, the server reads no message and handles
+	// no call until Serve is called.
 	Before snapshot.Predecessor
 }
 
-// strayRate is how many stray responses a second are answered. Normally there are
-// few; a 200 is repeated at most ten times a call.
+// strayRate limits how many stray responses per second are answered. Normally there are few: a 200 is repeated at most
+// ten times per call.
 const strayRate = 100
 
-// NewServer opens the sockets, restores the calls of an earlier process and starts to serve. With Options.Before, the
-// caller must start it with Serve.
+// NewServer opens the sockets, restores the calls of an earlier process and starts to serve. If Options.Before is set,
+// the caller must call Serve to start it.
 func NewServer(o Options) (*Server, error) {
 	s, err := newServer(o, transport.Listen)
 	if err != nil {
@@ -174,12 +176,11 @@ func (s *Server) openBridges(o Options) error {
 	return err
 }
 
-// Transcoders returns the limiter of transcoded calls. It is nil if calls can't be transcoded.
+// Transcoders returns the limiter for transcoded calls, or nil if calls can't be transcoded.
 func (s *Server) Transcoders() *agreement.Transcoders { return s.bridges.Transcoders }
 
-// collect creates the collector of the messages of calls, and returns it as a Tap. It returns nil if the messages are
-// not wanted.
-// not wanted.
+// collect creates the collector of the calls' messages, and returns it as a Tap. It returns nil if the configuration
+// wants no messages collected.
 func (s *Server) collect(o Options) transport.Tap {
 	o.Ladders.Record = o.Archive != nil && slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng)
 	o.Ladders.Source = func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) }
@@ -190,7 +191,7 @@ func (s *Server) collect(o Options) transport.Tap {
 	return s.ladders
 }
 
-// Redirected starts to redirect calls to the targets of the server.
+// Redirected returns a new redirected.Calls, which redirects calls to the server's targets.
 func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
 	return redirected.New(redirected.Server{
 		Peers:    s.admission.Peers.Load,

@@ -17,20 +17,20 @@ import (
 // ErrNoCall means that no live call has the id.
 var ErrNoCall = errors.New("no such call is live")
 
-// order is a command of an operator or a tool, on its way to a call.
+// order is a command of an operator or a tool that is posted to a call.
 type order struct {
-	do    func(*Call) error // nil means to end the call
+	do    func(*Call) error // nil means that the call should end
 	reply chan<- ordered
 }
 
-// ordered is the result of an order.
+// ordered is the result of an operator's command.
 type ordered struct {
 	live registry.LiveCall
 	err  error
 }
 
-// Order makes the live call with this id carry out an order, and returns its state
-// afterwards. The error is ErrNoCall, a *bridge.OrderError, or ctx's.
+// Order gives a command to the live call with this id, and returns the call's state afterwards. The error is
+// ErrNoCall, a *bridge.OrderError, or ctx's.
 func (s *Server) Order(ctx context.Context, id string, what bridge.Order) (registry.LiveCall, error) {
 	if what == bridge.OrderHangup {
 		return s.order(ctx, id, nil)
@@ -44,8 +44,8 @@ func (s *Server) Play(ctx context.Context, id string, p bridge.PlayRequest) (reg
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Sounds.Order(p) })
 }
 
-// Press sends keys to a side of the live call with this id, and waits until each key that is sent as INFO has its
-// answer. It returns the errors of Order.
+// Press sends keys to a side of the live call with this id. It waits until each key that is sent as INFO is answered.
+// Its errors are those of Order.
 func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (registry.LiveCall, error) {
 	result := make(chan error, 1)
 	live, err := s.order(ctx, id, func(c *Call) error { return c.bridge.Press(d, result) })
@@ -59,12 +59,14 @@ func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (
 	return live, err
 }
 
-// SetVariables is outbound.SetVariables for the live call with this id. Its errors are those of Order.
+// SetVariables sets variables of the live call with this id, like outbound.SetVariables. by names who asks. Its errors
+// are those of Order.
 func (s *Server) SetVariables(ctx context.Context, id, by string, all map[string]string) (registry.LiveCall, error) {
 	return s.order(ctx, id, func(c *Call) error { return c.setVariables(by, all) })
 }
 
-// Called returns our id of the call that has an id of any origin. Its errors are those of Order.
+// Called returns our id of the live call that has the given id, which may also be a leg's Call-ID or an id of a
+// platform or carrier. Its errors are those of Order.
 func (s *Server) Called(id string) (ours string, err error) {
 	c, err := s.called(id)
 	if err != nil {
@@ -98,7 +100,7 @@ func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (re
 	reply := make(chan ordered, 1)
 	switch posted := c.mailbox.Post(item{order: &order{do, reply}}); {
 	case !posted && do == nil:
-		return c.snapshot(), nil // the call is over, so its state no longer changes
+		return c.snapshot(), nil // the state of a call that is over no longer changes
 	case !posted && !c.mailbox.Closed():
 		return registry.LiveCall{}, &bridge.OrderError{
 			Problem: "too many orders wait for the call", Remedy: "give one at a time", Code: 429,
@@ -114,7 +116,7 @@ func (s *Server) order(ctx context.Context, id string, do func(*Call) error) (re
 	}
 }
 
-// carryOut carries out an order and answers it.
+// carryOut carries out a command and answers it.
 func (c *Call) carryOut(o *order) {
 	err := ErrNoCall
 	switch {
@@ -124,14 +126,14 @@ func (c *Call) carryOut(o *order) {
 	case !c.finished:
 		err = o.do(c)
 	}
-	if err == nil { // an operator relies on the answer that keys are masked, even if this process dies
+	if err == nil { // if this answer says that keys are masked, they must stay masked even if this process dies
 		c.checkpoint.flush(true)
 	}
 	o.reply <- ordered{c.snapshot(), err}
 }
 
-// setVariables sets variables of a settled call. It fails before the call is settled, because the caller's INVITE must
-// not change.
+// setVariables sets variables of a settled call. Before the caller has confirmed the answer it returns an error,
+// because the caller's INVITE must not change.
 func (c *Call) setVariables(by string, all map[string]string) error {
 	if c.invite != nil {
 		return &bridge.OrderError{
@@ -147,7 +149,7 @@ func (c *Call) setVariables(by string, all map[string]string) error {
 	return nil
 }
 
-// orderedToEnd ends the call. The answer to the order waits for the end.
+// orderedToEnd ends the call. The command is answered when the call has ended.
 func (c *Call) orderedToEnd(o *order) {
 	if c.finished {
 		o.reply <- ordered{c.snapshot(), nil}
@@ -157,13 +159,13 @@ func (c *Call) orderedToEnd(o *order) {
 	c.mailbox.happened(killed{Cause: cause.OperatorHangup, By: record.EndedByOperator})
 }
 
-// orders holds the orders to end the call, which are answered when it has ended.
+// orders holds the commands to end the call. They are answered when it has ended.
 type orders struct {
 	idle
 	hangups []chan<- ordered
 }
 
-// release answers the orders to end the call.
+// release answers the commands to end the call.
 func (os *orders) release() {
 	for _, reply := range os.hangups {
 		reply <- ordered{os.call.snapshot(), nil}

@@ -17,7 +17,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Request takes every well-formed request that is neither a retransmission nor a CANCEL.
+// Request handles every well-formed request that is neither a retransmission nor a CANCEL.
 func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	switch {
 	case req.Method == sip.INVITE && s.mint.IsNew(req):
@@ -28,8 +28,8 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 		s.stack.AnswerOptions(req, tx, s.Draining())
 	case req.Method == sip.REGISTER && s.admission.Peers.Load().TrustOf(s.stack.SenderOf(req)).Registers:
 		s.onRegister(req, tx)
-	case req.Method == sip.ACK: // an ACK without a dialog
-	case leg.Allowed(leg.Methods, req.Method): // such as a BYE without a dialog
+	case req.Method == sip.ACK: // no dialog has this ACK, and an ACK gets no response
+	case leg.Allowed(leg.Methods, req.Method): // a known method outside a dialog, such as BYE
 		s.stack.Reply(req, tx, 481, message.StatusText(481))
 	default:
 		code := leg.StatusOfMethod(req.Method)
@@ -37,7 +37,7 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 	}
 }
 
-// onInDialog passes a request to its leg.
+// onInDialog passes a request within a dialog to its leg, or refuses it.
 func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 	tag := message.TagOf(req.To().Params)
 	l := s.registry.Leg(tag)
@@ -59,7 +59,8 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	l.wire.Serve(req, tx)
-	// An INVITE gets its 100 when the call has saved it. Until then, the peer repeats it, if need be to another process.
+	// An INVITE gets its 100 when the call's state is in the journal. Until then the peer repeats it, which may reach a
+	// new process.
 	if req.Method == sip.INVITE {
 		l.cancellable(req, tx)
 	}
@@ -67,14 +68,14 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	l.wire.Forget(tx)
-	if s.registry.Leg(tag) == l { // the inbox is full
+	if s.registry.Leg(tag) == l { // the leg exists, so its inbox is full
 		s.stack.Refuse(req, tx, 503, leg.RetryAfter())
 		return
 	}
 	s.stack.Refuse(req, tx, 481)
 }
 
-// onRegister accepts a registration if its sender shows the credentials of a trunk or target that may register here.
+// onRegister accepts a registration if its sender proves the credentials of a trunk or target that may register here.
 func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	now, from := time.Now(), s.stack.SenderOf(req)
 	t := s.stack.ProvenTrunk(req, tx, s.admission.Peers.Load().Registering(req, from))
@@ -92,12 +93,12 @@ func (s *Server) onRegister(req *sip.Request, tx *transaction.Server) {
 	s.stack.Reply(req, tx, a.Code, a.Reason, a.Headers...)
 }
 
-// onInvite admits a new call or refuses it. A refusal is sent once, without state,
-// because the INVITE may be forged.
+// onInvite admits a new call or refuses it. A refusal is sent once, without keeping state, because the INVITE may be
+// forged.
 func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	source := message.ParseSource(req.Source())
 	if tag := message.TagOf(req.To().Params); s.registry.Leg(tag) != nil || s.registry.IsGone(tag, message.BranchOf(req)) {
-		tx.Terminate() // a retransmission after its transaction's end
+		tx.Terminate() // a retransmission after the end of its transaction
 		return
 	}
 	before := s.successor.restartOf(req)
@@ -109,7 +110,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	if l := s.registry.MergedWith(t.MergeKey(req)); l != nil && l.Branch == message.BranchOf(req) {
-		tx.Terminate() // a retransmission from another address of the same sender
+		tx.Terminate() // a retransmission from another address of the sender
 		return
 	} else if l != nil || s.mint.Looped(req) {
 		s.stack.Refuse(req, tx, 482)
@@ -127,7 +128,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		return
 	}
 	enter := s.admission.Enter
-	if before != nil { // a restarting call keeps its place, regardless of the limits
+	if before != nil { // a call that restarts keeps its place, whatever the limits
 		enter = s.admission.Reenter
 	}
 	if why := enter(t); why != peers.CapacityFree {
@@ -137,7 +138,8 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 	s.begin(req, tx, p, t, source, local, before)
 }
 
-// begin creates the call of an admitted INVITE and starts it.
+// begin creates the call of an admitted INVITE and starts it. before is the call in the old process if it restarts, or
+// nil.
 func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk,
 	source netip.AddrPort, local leg.Local, before *restart,
 ) {
@@ -148,7 +150,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 		}
 	}()
 	id, at := record.NewID(), time.Now()
-	if before != nil { // as in the old process
+	if before != nil { // the same id and start as in the old process
 		s.successor.restarts.Delete(message.TagOf(req.To().Params))
 		id, at = before.Record.ID, leg.TimeOf(before.k.Times.Started)
 	}
@@ -167,7 +169,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 			s.successor.drop(before)
 		}
 		c.a.wire.Close()
-		s.stack.Reply(req, tx, 482, message.StatusText(482)) // merged with a copy that came at the same moment
+		s.stack.Reply(req, tx, 482, message.StatusText(482)) // a merged copy of this INVITE arrived at the same moment
 		return
 	}
 	before.restore(c)
@@ -180,7 +182,7 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 	c.mailbox.Begin()
 }
 
-// cancellable registers the leg for a CANCEL of the peer's INVITE.
+// cancellable passes a CANCEL of the peer's INVITE to the leg.
 func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
 	seq := req.CSeq().SeqNo
 	tx.OnCancel(func(c *sip.Request) {
@@ -188,12 +190,10 @@ func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
 	})
 }
 
-// StrayResponse takes a response that no transaction waits for. A provisional answer
-// belongs to a leg whose INVITE another process has sent. A final answer to one of our
-// INVITEs always gets a reaction: a repeated refusal gets its ACK again (RFC 3261 section
-// 17.1.1.3), and a 2xx goes to its leg (section 13.2.2.4). If the leg is gone, the 2xx
-// gets ACK and BYE. The rate of these reactions is bounded, and they stop when a
-// transaction would end.
+// StrayResponse handles a response that no transaction waits for. A provisional response belongs to a leg whose INVITE
+// another process has sent. A final response to one of our INVITEs must be acknowledged: a repeated refusal gets its
+// ACK again (RFC 3261 section 17.1.1.3), and a 2xx goes to its leg (section 13.2.2.4). If the leg is gone, the 2xx gets
+// ACK and BYE. The rate of these messages is limited, and none is sent for a leg that ended more than 64*T1 ago.
 func (s front) StrayResponse(res *sip.Response) {
 	if !message.AnswersInvite(res) {
 		return
@@ -209,28 +209,28 @@ func (s front) StrayResponse(res *sip.Response) {
 		l.postIf(ours, in)
 		return
 	}
-	known := l != nil || s.registry.KnowsTag([]byte(tag)) || s.registry.IsYoung() && ours // from an earlier process
+	known := l != nil || s.registry.KnowsTag([]byte(tag)) || s.registry.IsYoung() && ours // sent by an earlier process
 	if !known || !s.strays.Allow() {
-		return // belongs to no call, or to one that ended more than 64*T1 ago
+		return // unknown, or its call ended more than 64*T1 ago
 	}
 	switch {
 	case res.StatusCode >= 300:
 		s.stack.AckRefusal(res, l.invitedBy(res))
-		l.postIf(ours, in) // an earlier process has cancelled it
+		l.postIf(ours, in) // the refusal of an INVITE that an earlier process has cancelled
 	case l == nil || !l.post(in):
 		s.stack.HangupLost(in, s.legOptions(media.SideB, leg.Local{}, leg.PeerOptions{}))
 	}
 }
 
-// postIf is post for a leg that may be nil.
+// postIf posts an input to a leg if wanted is set and the leg is not nil.
 func (l *legOnWire) postIf(wanted bool, in leg.Input) {
 	if wanted && l != nil {
 		l.post(in)
 	}
 }
 
-// invitedBy returns the Request-URI of the INVITE that a response is to. If its leg is gone, the INVITE began a dialog,
-// and its Request-URI was the same as To.
+// invitedBy returns the Request-URI of the INVITE that a response answers. If the INVITE's leg is gone, it returns the
+// To URI: for an INVITE that starts a dialog, the two are equal.
 func (l *legOnWire) invitedBy(res *sip.Response) sip.Uri {
 	if l == nil {
 		return res.To().Address
@@ -238,17 +238,16 @@ func (l *legOnWire) invitedBy(res *sip.Response) sip.Uri {
 	return l.wire.LastInvited()
 }
 
-// front is the server as its transport sees it: a transport.Handler.
+// front implements transport.Handler for the server.
 type front struct{ *Server }
 
-// Peers returns the trunks and targets in force.
+// Peers returns the current trunks and targets.
 func (s front) Peers() *peers.Snapshot { return s.admission.Peers.Load() }
 
-// maxUnwritten is the number of records that may wait for a slow disk before new calls
-// are refused.
+// maxUnwritten is how many records may wait for a slow disk before new calls are refused.
 const maxUnwritten = 10_000
 
-// Capacity reports whether there is room for a new call.
+// Capacity returns whether there is room for a new call from a sender, and otherwise why not.
 func (s front) Capacity(from peers.Sender) peers.Capacity {
 	switch {
 	case s.unwritten.Load() >= maxUnwritten:
@@ -260,10 +259,10 @@ func (s front) Capacity(from peers.Sender) peers.Capacity {
 	}
 }
 
-// InDialog reports whether a To tag belongs to a leg, or to one that ended recently.
+// InDialog reports whether a To tag belongs to a leg that exists or ended recently.
 func (s front) InDialog(toTag []byte) bool { return s.registry.KnowsTag(toTag) }
 
-// InProgress reports whether the INVITE that gets this To tag is known.
+// InProgress reports whether the INVITE to which we give this To tag already has a call.
 func (s front) InProgress(toTag message.Minted) bool { return s.registry.Has(toTag) }
 
 // Panicked counts and logs a panic that was recovered.

@@ -9,28 +9,28 @@ import (
 	"flowbridge/media"
 )
 
-// A called party may have to agree on its keys before it can be heard, or may hear an announcement first. Until then it
-// is on trial.
+// This file handles a called party that has to agree on its keys before it can be heard, or that hears an announcement
+// first. Until then the party is on trial.
 
-// drop ends an attempt whose target may have answered already.
+// drop ends an attempt with CANCEL or BYE, and records it as failed.
 func (all *attempts) drop(a *attempt, why cause.Cause, err error) {
 	all.call.step(a.line, leg.Abandon{Why: why})
 	all.call.step(a.line, leg.Hangup{Why: why})
 	all.failed(attemptEnd{code: a.status(), cause: why, err: err})
 }
 
-// announces reports whether the called party has to hear the announcement first.
+// announces reports whether the called party still has to hear the announcement.
 func (rs *replacements) announces() bool {
 	return rs.current.announce.Sound != "" && !rs.current.accepted
 }
 
-// isTried reports whether a party with this answer is on trial first.
+// isTried reports whether a party with this answer has to be on trial first.
 func (rs *replacements) isTried(answer *sdp.Description) bool {
 	return (rs.announces() || answer.OverDTLS()) && rs.call.attempts.current.answer == nil
 }
 
-// waits makes the called party wait for its keys or for the announcement. It returns false if the party gets the caller
-// now.
+// waits puts the called party on trial for its keys or for the announcement. It returns false if the party can get the
+// caller now.
 func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
 	warm := rs.announces()
 	if rs.isTried(answer) && rs.tryOut(f, answer) {
@@ -42,8 +42,9 @@ func (rs *replacements) waits(f leg.Answered, answer *sdp.Description) bool {
 	return warm
 }
 
-// tryOut makes a transfer's target agree on its keys before it takes the agent's place. If that fails, the next target
-// is tried. Until then an agent that is still there waits without media. It returns false if the keys are there.
+// tryOut lets the called party agree on its keys before it replaces the agent. If that fails, the next target is tried.
+// Until then, the agent waits without media if it is still there. tryOut returns false if the party's keys are already
+// agreed on.
 func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits bool) {
 	c := rs.call
 	a := c.attempts.current
@@ -58,7 +59,7 @@ func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits b
 	return a.crypto.Awaits()
 }
 
-// playAnnouncement plays the announcement to a target that can be heard, and waits for its decision.
+// playAnnouncement plays the announcement to a party that can be heard, and waits for its decision.
 func (rs *replacements) playAnnouncement() {
 	c := rs.call
 	rs.current.hears = true
@@ -69,10 +70,10 @@ func (rs *replacements) playAnnouncement() {
 	}
 }
 
-// announced handles the target's decision. If the target declines, no other target is tried.
+// announced handles the party's decision after its announcement. If the party declines, no other target is tried.
 func (rs *replacements) announced(f bridge.Announced) {
 	if r := rs.current; r == nil || rs.call.attempts.current.answer == nil || r.announce.Sound == "" {
-		return // the trial is over
+		return // no trial is in progress
 	}
 	rs.current.accepted = f.Accepted
 	if f.Accepted {
@@ -82,14 +83,15 @@ func (rs *replacements) announced(f bridge.Announced) {
 	rs.declined(cause.TargetRefused)
 }
 
-// declined handles a target that does not take the call after its announcement.
+// declined handles a party that does not take the call after its announcement.
 func (rs *replacements) declined(why cause.Cause) {
 	rs.current.plan.Targets = nil
 	rs.tryFailed(why, nil, 603)
 }
 
-// tryFailed handles a transfer's target that can't be heard, or that has left before it could be. A waiting agent
-// continues with the caller. It is offered the session again, because its own changes were refused while it waited.
+// tryFailed ends the trial of a party that can't be heard, or that has left during it, and tries the next target. A
+// waiting agent is connected to the caller again. It is offered the session again, because its own changes were refused
+// while it waited.
 func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	c := rs.call
 	r := rs.current
@@ -104,7 +106,7 @@ func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	rs.next()
 }
 
-// goneInTry handles the end of a leg during a trial: the target's, whose answer waits, or the waiting agent's.
+// goneInTry handles the end of a leg during a trial: the leg of the party on trial, or the waiting agent's.
 func (rs *replacements) goneInTry(from *legOnWire, f leg.Gone) {
 	c := rs.call
 	switch {
@@ -120,8 +122,8 @@ func (rs *replacements) goneInTry(from *legOnWire, f leg.Gone) {
 	c.server.vacate(c.connected)
 }
 
-// secured continues with the called party once it has its keys, or with the next target. It returns false if the
-// handshake is another side's.
+// secured continues with the called party once it has its keys, or with the next target if that failed. It returns
+// false if the handshake is another leg's.
 func (rs *replacements) secured(e bridge.HandshakeOver, err error) bool {
 	a := rs.call.attempts.current
 	switch {

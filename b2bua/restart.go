@@ -17,18 +17,18 @@ import (
 	"flowbridge/store/record"
 )
 
-// When a process is replaced, the calls that it was setting up restart with the caller's INVITE. The new process gets
-// the INVITE with the messages that the old one had read.
+// This file restarts calls. When a process is replaced, the calls that it was setting up restart from the caller's
+// INVITE. The new process gets that INVITE among the messages that the old process had read.
 
-// restart is a call that was being set up, until its INVITE comes again.
+// restart is a call that the old process was setting up, until its INVITE is read here.
 type restart struct {
 	record.Saved
 	k     *snapshot.Call
-	media bridge.RelaySession // set if the caller has its description; nil if there is no media
+	media bridge.RelaySession // the session whose address the caller knows; nil if there is none
 }
 
-// keepToRestart keeps a call, with its media, until its INVITE comes again. If this process is killed before, the next
-// one finds the call in the journal.
+// keepToRestart stores a call, with its media, until its INVITE is read here. The call is also journalled, in case
+// this process is killed before that.
 func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
 	if len(k.Legs) == 0 {
 		return errNoLeg
@@ -49,8 +49,8 @@ func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *m
 	return err
 }
 
-// restartOf returns the call that the old process was setting up for this very INVITE, or nil. The whole INVITE
-// counts: another INVITE from the same address could have the same To tag.
+// restartOf returns the call that the old process was setting up for this very INVITE, or nil. It compares the whole
+// INVITE, because another INVITE from the same address could have the same To tag.
 func (su *successor) restartOf(req *sip.Request) *restart {
 	v, is := su.restarts.Load(message.TagOf(req.To().Params))
 	if !is {
@@ -65,8 +65,8 @@ func (su *successor) restartOf(req *sip.Request) *restart {
 	return r
 }
 
-// trunkOf returns the trunk of an INVITE that restarts, or nil. It does not ask for credentials: the caller has shown
-// them to the old process, with a nonce that is too old by now.
+// trunkOf returns the configuration and trunk for an INVITE that restarts a call, or nil. It asks for no credentials:
+// the caller has shown them to the old process, with a nonce that has expired since.
 func (su *successor) trunkOf(r *restart) (*peers.Snapshot, *peers.Trunk) {
 	if r == nil {
 		return nil, nil
@@ -75,10 +75,10 @@ func (su *successor) trunkOf(r *restart) (*peers.Snapshot, *peers.Trunk) {
 	if t, known := p.CallerNamed(r.k.Trunk); known {
 		return p, t
 	}
-	return nil, nil // the trunk is gone, so the INVITE is treated as a new one
+	return nil, nil // the trunk is gone: treat the INVITE as a new one
 }
 
-// drop ends the media of a call that does not restart, and writes its record as refused.
+// drop gives up a call that does not restart: it closes the call's media, and writes its record as refused.
 func (su *successor) drop(r *restart) {
 	if r.media != nil {
 		r.media.Close()
@@ -86,23 +86,23 @@ func (su *successor) drop(r *restart) {
 	su.keepInterrupted(&record.Saved{Interrupted: r.Record.Interrupted(time.Now())})
 }
 
-// restore gives a restarting call the state that its caller knows: the waiting time continues to count, the leg's
-// answers follow the earlier ones, and the sound has the ports and keys that the caller knows. The call has not begun
-// yet.
+// restore gives a call that restarts the state that its caller knows: the waiting time continues, the leg's answers
+// follow the earlier answers, and the sound uses the same ports and keys. It must be called before the call starts. r
+// may be nil.
 func (r *restart) restore(c *Call) {
 	if r == nil {
 		return
 	}
 	k := r.k
 	for _, p := range c.all() {
-		_ = p.restore(k, &r.Record) // can't fail: this state does not depend on the configuration
+		_ = p.restore(k, &r.Record) // can't fail: what is restored does not depend on the configuration
 	}
 	c.record.RingingAt = r.Record.RingingAt
-	// remove the attempt that is made again
+	// The attempt that was in progress is made again.
 	c.record.Attempts = slices.DeleteFunc(slices.Clone(r.Record.Attempts),
 		func(a record.Attempt) bool { return a.SIPCallID == "" })
 	c.readmitted, c.hadPlace = true, k.Attempts.Current != nil && k.Attempts.Current.Placed
-	for i := range k.Legs { // find the caller's leg
+	for i := range k.Legs { // only the caller's leg is saved
 		l := &k.Legs[i]
 		c.a.Leg.ContinueFrom(&l.State)
 		c.a.sequence.Next = max(c.a.sequence.Next, l.State.Dialog.RemoteSeq+1)
@@ -115,8 +115,8 @@ func (r *restart) restore(c *Call) {
 	}
 }
 
-// Begun ends the calls that the old process was setting up and whose INVITE has not come again. The stack is serving
-// already.
+// Begun gives up the calls that the old process was setting up and whose INVITE has not come again. It is called once
+// the server reads messages.
 func (s *Server) Begun() {
 	s.successor.restarts.Range(func(tag, v any) bool {
 		if _, is := s.successor.restarts.LoadAndDelete(tag); is {

@@ -16,11 +16,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// A process takes over calls from an earlier one in three cases: the earlier process was killed, it ran on another
-// machine, or this process replaces it. An answered call continues, with its dialogs, timers and media ports. An
-// unanswered call is refused and cancelled if its process was killed, and restarted if it was replaced (restart.go). If
-// a call can't be read, or has lost its trunk, target or ports, only that call is lost; in an upgrade, the old process
-// continues instead.
+// This file restores calls from an earlier process, which was killed, ran on another machine, or is replaced by this
+// one. An answered call continues, with its dialogs, timers and media ports. An unanswered call is refused and
+// cancelled if its process was killed, and restarted if its process is replaced (restart.go). If a call can't be read,
+// or has lost its trunk, target or ports, only that call is lost; in an upgrade, the old process continues instead.
 
 var (
 	errUnanswered = errors.New("the call was not answered yet")
@@ -30,13 +29,14 @@ var (
 	errNoLeg      = errors.New("a leg of it was over")
 )
 
-// restore continues the calls of a process that has ended. Nothing is read from the sockets yet, and no call has a turn
-// before the audio of all calls is restored. SRTP begins with the turn, because its counters must be on disk first.
+// restore continues the calls of a process that has ended. It reads nothing from the sockets, and lets no call have a
+// turn, before the audio of all calls is restored. SRTP starts with a call's turn, because the SRTP counters must be on
+// disk first.
 func (su *successor) restore(all []record.Saved) {
 	if len(all) == 0 || su.server.stack.Freeze(su.server.ctx, nil) != nil {
-		return // the server ends
+		return // the server is stopping
 	}
-	errs := make([]error, len(all)) // nil if the call continues
+	errs := make([]error, len(all)) // for each call: nil if it continues
 	_ = parallel.Do(len(all), func(i int) error {
 		errs[i] = su.take(&all[i])
 		return nil
@@ -62,7 +62,8 @@ func (su *successor) restore(all []record.Saved) {
 	su.server.log.Info().Int("calls", calls).Int("of", len(all)).Msg(text)
 }
 
-// take continues one call, or ends it. It returns an error if a call that should continue can't.
+// take continues one call of a process that has ended. It returns an error if the call can't continue; then it has
+// ended the call.
 func (su *successor) take(l *record.Saved) error {
 	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {
@@ -70,7 +71,7 @@ func (su *successor) take(l *record.Saved) error {
 	case k.Refused != nil:
 		su.server.stack.RefuseAgain(k.Refused, func() { su.server.sink.Owe(k.ID, nil) })
 		return errUnanswered
-	case k.Ended != "" && !l.Owed: // the call was over, and only its recordings were being finished
+	case k.Ended != "" && !l.Owed: // the call had ended, and only waited for its recordings
 		l.Interrupted = l.Record
 		l.Interrupted.Killed()
 		su.keepInterrupted(l)
@@ -87,8 +88,8 @@ func (su *successor) take(l *record.Saved) error {
 	return err
 }
 
-// replace continues the calls that another process has handed over. An error means that the other process must
-// continue.
+// replace takes over the calls that another process has handed over. If it returns an error, the other process must
+// keep them all.
 func (su *successor) replace(before snapshot.Predecessor) error {
 	su.replaces = true
 	if err := su.server.stack.Freeze(su.server.ctx, nil); err != nil {
@@ -108,7 +109,7 @@ func (su *successor) replace(before snapshot.Predecessor) error {
 	})
 }
 
-// takeOver continues one call that was handed over. sockets carry its media, or are nil if it has none.
+// takeOver takes over one call that was handed over. sockets carry its media, or are nil if it has no media.
 func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 	k, err := snapshot.DecodeNow(l.State, su.server.machine)
 	switch {
@@ -124,7 +125,7 @@ func (su *successor) takeOver(l *record.Saved, sockets *media.Sockets) error {
 	return su.resume(k, l, sockets)
 }
 
-// safely runs a step of the restoration, so that a panic costs only one call.
+// safely runs a step of the restoration. It turns a panic into an error, so that only one call is lost.
 func (s *Server) safely(do func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -135,7 +136,7 @@ func (s *Server) safely(do func() error) (err error) {
 	return do()
 }
 
-// resume continues a call that was answered, or that we place.
+// resume restores a call that was answered or placed, and starts it. It returns an error if the call can't continue.
 func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
 	p := su.server.admission.Peers.Load()
 	t, known := p.CallerNamed(k.Trunk)
@@ -144,7 +145,7 @@ func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.So
 		return errUnanswered
 	case !known:
 		return errGoneTrunk
-	case k.Bridge.Session == nil: // a call that we were placing
+	case k.Bridge.Session == nil: // a placed call whose first party had not answered
 		return errUnanswered
 	}
 	if up, boot := su.server.machine(); boot != 0 && !l.Alive.IsZero() {
@@ -168,7 +169,7 @@ func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.So
 	v.now = func(*Call) phase { return v.revived() }
 	if su.replaces {
 		v.now = func(*Call) phase { return v.handed() }
-		v.checkpoint.write() // into the files of this process
+		v.checkpoint.write() // the journal of this process must have the call
 	}
 	own := peers.PartiesOf(&v.vars)
 	var callee *peers.Target
@@ -181,7 +182,7 @@ func (su *successor) resume(k *snapshot.Call, l *record.Saved, sockets *media.So
 	return nil
 }
 
-// check returns an error if a call can't continue, with the reason.
+// check returns the reason why a call can't continue, or nil if it can.
 func (v *restoring) check() error {
 	switch {
 	case v.waits:
@@ -198,7 +199,7 @@ func (v *restoring) check() error {
 	return nil
 }
 
-// end ends the legs of a call that does not continue, and writes its record.
+// end hangs up the legs of a call that does not continue, and writes the call's record.
 func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	p := su.server.admission.Peers.Load()
 	t, _ := p.CallerNamed(k.Trunk)
@@ -208,7 +209,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	}
 	v.ladder.Discard()
 	r := &l.Interrupted
-	if v.waits && !l.Owed { // the call is refused now
+	if v.waits && !l.Owed { // the caller has no final response, and is refused now
 		r.EndedAt, r.SIPStatus, r.Q850 = record.TimeOf(time.Now()), 500, cause.Q850Of(500)
 		r.AnsweredAt, r.SetupMS, r.DurationMS = record.Time{}, 0, 0
 	}
@@ -228,7 +229,7 @@ func (su *successor) end(k *snapshot.Call, l *record.Saved) error {
 	return nil
 }
 
-// closeAttempt adds the unfinished attempt of an unanswered call to the record.
+// closeAttempt adds to the record the unfinished attempt of a call that was not answered.
 func (v *restoring) closeAttempt(r *record.Record) {
 	k := v.k.Attempts.Current
 	if k == nil {
@@ -244,7 +245,7 @@ func (v *restoring) closeAttempt(r *record.Record) {
 	}
 }
 
-// resume runs the first turn of a call that was restored or placed.
+// resume starts a call that was restored or placed. live is false if the call only has to end its legs.
 func (s *Server) resume(c *Call, live bool) {
 	s.registry.Resume(c.id, c, c.legs, live)
 	s.calls.Add(1)
@@ -258,7 +259,7 @@ func (su *successor) keepInterrupted(l *record.Saved) {
 		return
 	}
 	r := l.Interrupted
-	if r.Disposition == record.DispositionInterrupted { // otherwise its own process has logged it
+	if r.Disposition == record.DispositionInterrupted { // else the process that ended it has logged it
 		su.server.log.Warn().Str("call", r.ID).Str("trunk", r.Trunk).EmbedObject(bridge.Ended{Record: &r}).Msg("call ended")
 	}
 	su.server.bridges.Settle(&r)

@@ -19,7 +19,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// restoreRecord restores the record so far. Recordings of a killed process ended with it.
+// restoreRecord restores the call's record so far. If the old process was killed, its recordings are marked as ended.
 func (v *restoring) restoreRecord(r *record.Record) {
 	v.record = record.LiveOf(r)
 	v.record.Restored = v.k.Restored
@@ -44,8 +44,8 @@ func (v *restoring) discard() {
 	v.ladder.Discard()
 }
 
-// revived returns the first turn of a call that continues after a crash: exchanges that were not finished are refused
-// or asked again, and activities that the media's state does not have are restarted.
+// revived is the first turn of a call that continues after a crash. It refuses or repeats offers that had no answer,
+// ends attempts that were not finished, and restarts activities that are not part of the media's state.
 func (v *restoring) revived() phase {
 	c := v.Call
 	c.now = (*Call).bridged
@@ -76,7 +76,7 @@ func (v *restoring) revived() phase {
 	return (*Call).bridged
 }
 
-// handed returns the first turn of a call that another process has handed over.
+// handed is the first turn of a call that another process has handed over.
 func (v *restoring) handed() phase {
 	c := v.Call
 	c.ladder.Decide("the process was replaced, and another one goes on with the call")
@@ -87,7 +87,7 @@ func (v *restoring) handed() phase {
 		}
 	}
 	v.bridge.GoOn()
-	c.checkpoint.flush(v.bridge.Settled() != nil) // the record has a new recording
+	c.checkpoint.flush(v.bridge.Settled() != nil) // true if a new recording has started, which the record must show
 	c.hasAgent()
 	if !c.times.askAt.IsZero() {
 		c.askLater()
@@ -95,7 +95,7 @@ func (v *restoring) handed() phase {
 	return (*Call).bridged
 }
 
-// abandonOthers ends the legs of the attempts that were not finished.
+// abandonOthers ends the legs of attempts that were not finished.
 func (v *restoring) abandonOthers() {
 	for _, l := range slices.Clone(v.legs) {
 		if l != v.a && l != v.b {
@@ -105,8 +105,8 @@ func (v *restoring) abandonOthers() {
 	}
 }
 
-// takeBack reconnects an agent that waited for its transfer to the caller. Side B of the media still belongs to the new
-// target.
+// takeBack reconnects the caller and the agent that waited for its transfer. In the restored media, side B still
+// belongs to the called party.
 func (v *restoring) takeBack(k *snapshot.Waiting) {
 	v.bridge.Media.Unplug()
 	v.bridge.Plug(k.SentTo, sdp.RestoreDescription(&k.Description))
@@ -115,7 +115,7 @@ func (v *restoring) takeBack(k *snapshot.Waiting) {
 	}
 }
 
-// nameAgain registers the ids by which hooks find the call again.
+// nameAgain registers the ids by which hooks find the call.
 func (v *restoring) nameAgain() {
 	v.nameByIDs()
 	v.name(v.record.TargetSIPCallID, registry.Given)
@@ -123,7 +123,8 @@ func (v *restoring) nameAgain() {
 	v.name(v.record.ExternalID, registry.Written)
 }
 
-// closing ends the legs of a call that does not continue. Which of our answers the peers have missed is not known.
+// closing ends the legs of a call that does not continue. We don't know which of our responses the peers have missed,
+// so it tries a refusal or CANCEL, and then BYE.
 func (c *Call) closing() phase {
 	c.phase = "ending"
 	c.hangupAll(c.why)
@@ -133,28 +134,27 @@ func (c *Call) closing() phase {
 	return (*Call).linger
 }
 
-// A call that has outlived its process asks the silent sides whether they still have the call, because a BYE may have
+// What follows asks the silent sides of a restored call whether they still have the call, because their BYE may have
 // been missed.
 
-// askAfter is how long a side may be silent after the restart before it is asked whether
-// it still has the call. The wait is random, up to twice this, so that not all sides are
-// asked at once.
+// askAfter is how long a side may be silent after the restart before it is asked whether it still has the call. The
+// actual wait is random, from one to two times this, so that not all sides are asked at once.
 const askAfter = 2 * time.Second
 
-// The Refs of the questions, by side.
+// These are the Refs of the OPTIONS that ask each side.
 const (
 	askRefA = -1
 	askRefB = -2
 )
 
-// askLater schedules the question to the sides that stay silent from now on.
+// askLater schedules the OPTIONS to the sides that stay silent from now on.
 func (c *Call) askLater() {
 	stats := c.bridge.Media.Stats()
 	c.packetsBefore = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
 	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
 }
 
-// askSilent asks the sides that have sent no RTP since the restart.
+// askSilent sends OPTIONS to the sides that have sent no RTP since the restart.
 func (c *Call) askSilent() {
 	stats := c.bridge.Media.Stats()
 	c.times.askAt = time.Time{}
@@ -170,7 +170,8 @@ func (c *Call) askSilent() {
 	}
 }
 
-// onAnsweredAsk ends the call if a side no longer has it (RFC 5057 section 5.1).
+// onAnsweredAsk handles the response to an OPTIONS of askSilent. It ends the call if the side no longer has it (RFC
+// 5057 section 5.1).
 func (c *Call) onAnsweredAsk(f leg.Replied) {
 	if c.finished || f.Ref != askRefA && f.Ref != askRefB || f.Code != 481 && f.Code != 408 {
 		return

@@ -34,52 +34,54 @@ import (
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
-	cfg          *config.Config
-	callerTLS    config.TargetTLS // TLS settings for calls to callers, the same as for listening
-	bridges      bridge.Resources
-	sink         snapshot.Sink
-	node         string
-	log          zerolog.Logger
-	mint         *message.Minter
-	admission    *peers.Admission
-	registry     *registry.Registry[*Call, *legOnWire]
-	keepsNames   bool              // hooks may find calls by ids of others
-	ladders      *ladder.Collector // nil if the messages of calls are not wanted
-	stack        *transport.Stack
-	strays       *rate.Limiter // bounds the answers to responses that no transaction waits for
-	panics       atomic.Uint64
-	clients      *registration.Clients // our registrations
-	registrar    *registrar.Registrar  // registrations of others here
-	verifier     *stir.Verifier        // verifies callers
-	undoHandOver []func()              // restart recordings that HandOver ended; its caller's goroutine owns this
+	cfg        *config.Config
+	callerTLS  config.TargetTLS // TLS settings for requests to callers, the same as for listening
+	bridges    bridge.Resources
+	sink       snapshot.Sink
+	node       string
+	log        zerolog.Logger
+	mint       *message.Minter
+	admission  *peers.Admission
+	registry   *registry.Registry[*Call, *legOnWire]
+	keepsNames bool              // hooks may find calls by ids that are not ours
+	ladders    *ladder.Collector // nil if the messages of calls are not collected
+	stack      *transport.Stack
+	strays     *rate.Limiter // limits our answers to responses that no transaction waits for
+	panics     atomic.Uint64
+	clients    *registration.Clients // our registrations at registrars
+	registrar  *registrar.Registrar  // registrations of others with us
+	verifier   *stir.Verifier        // verifies callers
+	// undoHandOver restarts the recordings that HandOver stopped. Only the goroutine that called HandOver uses it.
+	undoHandOver []func()
 	successor    successor
 	machine      func() (uptime time.Duration, boot uint64)
-	await        func(id string, told func()) bool // Options.Await; nil if no other machine takes over
+	await        func(id string, told func()) bool // Options.Await; nil if no other machine takes over calls
 	transferred  func(record.Transfer, record.Record)
-	leaves       atomic.Pointer[func() bool] // set by Leave
-	unwritten    atomic.Int64                // records that the sink has not taken yet
+	leaves       atomic.Pointer[func() bool] // the function passed to Leave, or nil
+	unwritten    atomic.Int64                // number of records that the sink has not stored yet
 
-	ctx        context.Context
-	cancel     context.CancelFunc
-	calls      sync.WaitGroup // calls, including their legs, and the goroutines and coroutines that work for them
-	coroutines coroutine.Pool // run the preparations of attempts, before their INVITE
+	ctx    context.Context
+	cancel context.CancelFunc
+	// calls counts calls until their last leg ends, and goroutines and coroutines that work for calls.
+	calls      sync.WaitGroup
+	coroutines coroutine.Pool // runs the preparation of attempts, before their INVITE
 }
 
 // successor continues the calls of an earlier process.
 type successor struct {
 	server   *Server
-	replaces bool     // the old process is replaced, and no message was missed; false if it was killed
-	restarts sync.Map // *restart, by the tag of the caller's leg
+	replaces bool     // the old process is replaced by this one, so no message was missed; false if it was killed
+	restarts sync.Map // *restart by the tag of the caller's leg
 }
 
 // Stack returns the server's transport.
 func (s *Server) Stack() *transport.Stack { return s.stack }
 
-// Registrations returns the registrations of the trunks at their registrars.
+// Registrations returns the state of our registrations, for each trunk.
 func (s *Server) Registrations() []registration.TrunkStatus { return s.clients.Statuses() }
 
-// Registrar returns the registrar with the registrations here. It first removes those that have ended, or whose trunk
-// or target no longer exists.
+// Registrar returns the registrar that holds the registrations of others with us. It first removes registrations that
+// have expired, or whose trunk or target no longer exists.
 func (s *Server) Registrar() *registrar.Registrar {
 	s.registrar.Tidy(time.Now(), s.admission.Peers.Load().IsHolder)
 	return s.registrar
@@ -89,17 +91,17 @@ func (s *Server) Registrar() *registrar.Registrar {
 func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
 
 // Reload makes new calls use the trunks, targets and routes of cfg; preparers are as in Options. Live calls keep the
-// trunks and targets that they began with, and count for the caps of trunks and targets with the same name. Reload
-// ignores the other sections, which need a restart.
+// trunks and targets that they started with, and count against the limits of trunks and targets with the same name.
+// Reload ignores the other sections, which need a restart.
 func (s *Server) Reload(cfg *config.Config, preparers map[string]peers.Preparer) {
 	s.admission.Reload(cfg, preparers)
 	s.clients.Use(cfg.Trunks)
 }
 
-// Rejected counts the messages that were refused early.
+// Rejected returns the counts of messages that were refused early.
 func (s *Server) Rejected() *transport.Rejections { return s.stack.Rejections() }
 
-// Panics counts the panics that were recovered.
+// Panics returns how many panics were recovered.
 func (s *Server) Panics() uint64 { return s.panics.Load() }
 
 // panicked counts and logs a panic that was recovered.
@@ -108,14 +110,14 @@ func (s *Server) panicked(line *zerolog.Event, where string, value any) {
 	line.Str("where", where).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).Msg("panic recovered")
 }
 
-// recovered recovers from a panic, so that only the goroutine ends, and not the process.
+// recovered, when deferred, recovers from a panic and logs it, so that only the goroutine ends, and not the process.
 func (s *Server) recovered(where string) {
 	if v := recover(); v != nil {
 		s.panicked(s.log.Error(), where, v)
 	}
 }
 
-// beside runs work of a call in parallel with its turns, on a pooled goroutine.
+// beside runs do on a pooled goroutine, concurrently with the calls' turns. Close waits for it.
 func (s *Server) beside(do func()) {
 	s.calls.Add(1)
 	s.stack.Turns().Go(func() {
@@ -124,19 +126,19 @@ func (s *Server) beside(do func()) {
 	})
 }
 
-// Drain refuses new calls with 503 from now on, and removes the registrations.
+// Drain refuses new calls with 503 from now on, and removes our registrations.
 func (s *Server) Drain() {
 	s.admission.Drain()
 	s.clients.Leave()
 }
 
-// Calls counts the calls that are live or whose record is not written yet.
+// Calls returns how many calls are live or have a record that is not stored yet.
 func (s *Server) Calls() int {
 	calls, _ := s.registry.Counts()
 	return calls
 }
 
-// Unwritten counts the records of ended calls that the sink has not taken yet.
+// Unwritten returns how many records of ended calls the sink has not stored yet.
 func (s *Server) Unwritten() int { return int(s.unwritten.Load()) }
 
 // Draining reports whether Drain was called.
@@ -149,8 +151,8 @@ func (s *Server) HangupAll() {
 	}
 }
 
-// WaitIdle returns when no call is live and every record is written, or with the
-// context's error. Legs may still have something to send.
+// WaitIdle returns nil when no call is live and every record is stored, or the context's error. Legs may still have
+// messages to send.
 func (s *Server) WaitIdle(ctx context.Context) error {
 	return parallel.Until(ctx, func() bool {
 		calls, _ := s.registry.Counts()
@@ -158,8 +160,8 @@ func (s *Server) WaitIdle(ctx context.Context) error {
 	})
 }
 
-// WaitLegs returns when no leg is left either: every BYE is answered, every
-// cancelled INVITE over, and every registration removed. A dead peer delays that by 32 s.
+// WaitLegs returns nil when every BYE is answered, every cancelled INVITE has its final response, and every
+// registration is removed, or the context's error. A peer that does not answer delays that by up to 32 s.
 func (s *Server) WaitLegs(ctx context.Context) error {
 	return parallel.Until(ctx, func() bool { return s.Idle() && s.clients.Left() })
 }
@@ -170,8 +172,8 @@ func (s *Server) Idle() bool {
 	return calls == 0 && lines == 0
 }
 
-// Close stops at once, and returns when no goroutine runs any more. Live calls get their
-// record, but no BYE is sent: HangupAll and WaitIdle do that.
+// Close stops the server at once, and returns when all its goroutines have ended. Live calls get their record, but no
+// BYE is sent: use HangupAll and WaitIdle for that.
 func (s *Server) Close() error {
 	s.admission.Drain()
 	s.stopCalls()
@@ -181,8 +183,8 @@ func (s *Server) Close() error {
 	return s.stack.Close()
 }
 
-// stopCalls cancels the server's context, wakes resting calls and waits until all are over. A busy call notices the
-// cancellation before it next rests.
+// stopCalls cancels the server's context, wakes waiting calls and returns when all calls are over. A call that has a
+// turn notices the cancellation before it next waits.
 func (s *Server) stopCalls() {
 	s.cancel()
 	for _, c := range s.registry.Open() {

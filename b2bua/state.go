@@ -18,15 +18,16 @@ import (
 	"flowbridge/store/record"
 )
 
-// The state of a call for the next process. TestStateIsRestored checks that everything that is saved is restored.
+// This file saves and restores the state of a call. TestStateIsRestored checks that everything that is saved is
+// restored.
 
-// isUp reports whether the call is answered, and has or had an agent.
+// isUp reports whether the call is answered, and an agent is or was connected.
 func (c *Call) isUp() bool {
 	return c.connected != nil && !c.times.answered.IsZero() && c.bridge.Media.IsOpen()
 }
 
-// save writes the call into a sheet. A call that is not answered, or has had no agent yet, is saved completely only
-// for a process that replaces this one.
+// save writes the state of the call into a sheet. If the call is not answered, or has had no agent yet, its media
+// is saved only for a process that replaces this one.
 func (c *Call) save(k *snapshot.Sheet) {
 	c.saveOrigin(&k.Call)
 	k.Restored = c.record.Restored
@@ -44,14 +45,14 @@ func (c *Call) save(k *snapshot.Sheet) {
 	}
 	switch {
 	case !whole || c.ladder == nil || c.restarts():
-	case time.Since(c.times.answered) < flushDelay && !k.Handed: // another checkpoint usually follows
+	case time.Since(c.times.answered) < flushDelay && !k.Handed: // another checkpoint usually follows soon
 		k.Ladder = c.ladder.Plain(k.Ladder)
 	default:
 		k.Ladder = c.ladder.Encode(k.Ladder)
 	}
 }
 
-// restore restores a call's state except its legs. It sends nothing yet.
+// restore restores the state of a call whose legs are already restored. It sends nothing yet.
 func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	k := v.k
 	v.restoreRoute(&k.Route)
@@ -85,7 +86,7 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	return nil
 }
 
-// saveOrigin saves the call's origin.
+// saveOrigin saves how the call started: its id, its trunk and the caller's INVITE.
 func (c *Call) saveOrigin(k *snapshot.Call) {
 	k.ID, k.Trunk, k.Source = c.id, c.trunk.KindAndName(), message.KeptAddr{AddrPort: c.source}
 	k.Invite.Settled = c.invite == nil
@@ -102,16 +103,16 @@ func (c *Call) saveOrigin(k *snapshot.Call) {
 	k.Invite.Text = c.checkpoint.invite
 }
 
-// restoring is a call of an earlier process while it is restored.
+// restoring is a call of an earlier process during its restoration.
 type restoring struct {
 	*Call
 	k       *snapshot.Call
 	invite  *sip.Request
-	sending []*legOnWire // legs whose peer has not answered an offer
-	waits   bool         // the caller has no final answer, which may be waiting for a PRACK
+	sending []*legOnWire // legs that have an offer without an answer
+	waits   bool         // the caller has no final response yet; a 200 may be waiting for its PRACK
 }
 
-// restoreOrigin creates the call from a saved state, with its legs.
+// restoreOrigin creates a call, with its legs, from a saved state.
 func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Snapshot) (restoring, error) {
 	req := message.HeaderText(k.Invite.Text).Request()
 	source := k.Source.AddrPort
@@ -137,10 +138,11 @@ func (t *times) save(k *snapshot.Times) {
 	k.Asks = !t.askAt.IsZero()
 }
 
-// restore restores the times. If the sides are still to be asked whether they have the call, it sets askAt.
+// restore restores the times. It sets askAt if silent sides have not been asked yet whether they still have the
+// call.
 func (t *times) restore(k *snapshot.Times) {
 	t.answered, t.durationUntil, t.setupUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until), leg.TimeOf(k.SetupUntil)
-	t.expiresAt = time.Time{} // the INVITE was answered
+	t.expiresAt = time.Time{} // no longer applies, because the INVITE was answered
 	if k.Asks {
 		t.askAt = time.Now().Add(askAfter)
 	}
@@ -152,9 +154,10 @@ func (c *Call) saveRoute(k *snapshot.Route) {
 	}
 }
 
-// restoreRoute finds the call's route. If it is no longer configured, the call has no route options.
+// restoreRoute finds the call's route. If the route is no longer configured, the call continues without its
+// options.
 func (v *restoring) restoreRoute(k *snapshot.Route) {
-	if v.a != nil && !v.a.Leg.UAS { // a call that we placed: a route with this direction, or none
+	if v.a != nil && !v.a.Leg.UAS { // a placed call: its route has this direction, or there is none
 		v.vars.Direction, v.vars.Row = template.DirectionOutbound, v.peers.RowOf(v.vars.From.Number)
 	}
 	v.route = config.Unrouted()
@@ -168,7 +171,7 @@ func (v *restoring) restoreRoute(k *snapshot.Route) {
 	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
 }
 
-// saveLegs appends the legs that still have something to send, or are connected.
+// saveLegs appends the legs that are not done to a saved call.
 func (c *Call) saveLegs(k *snapshot.Call) {
 	agent := cmp.Or(c.replacements.waiting(), c.b)
 	for _, l := range c.legs {
@@ -199,7 +202,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	var target *peers.Target
 	var auth *config.Auth
 	if !caller {
-		if k.Role != snapshot.RoleCaller { // otherwise it is the first party of a call that we placed
+		if k.Role != snapshot.RoleCaller { // else it is the first party of a placed call
 			side = media.SideB
 		}
 		target = v.target(k.Target)
@@ -241,7 +244,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	}
 }
 
-// readmit restores the transactions of a leg's wire that the peer or the leg waits for.
+// readmit restores the transactions that a leg or its peer waits for.
 func (v *restoring) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, flow *transport.Stream) {
 	source := r.Leg.Dialog().Source
 	switch {
@@ -257,7 +260,7 @@ func (v *restoring) readmit(l *legOnWire, r leg.Restored, invite *sip.Request, f
 	}
 }
 
-// target finds a target by its name, including targets that an agent has named.
+// target returns the target with this name, or nil. It also finds a target that an agent has named in its REFER.
 func (v *restoring) target(name string) *peers.Target {
 	k := v.k.Attempts.Current
 	if t := v.peers.CalleeNamed(name); t != nil || k == nil || k.Target != name || k.Agent == "" {

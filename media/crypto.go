@@ -20,7 +20,7 @@ const maxMKI = 128
 // Suite is an SRTP crypto suite. The zero value is no suite.
 type Suite uint8
 
-// The suites, with their names in RFC 4568, RFC 6188 and RFC 7714.
+// The SRTP suites, with their names in RFC 4568, RFC 6188 and RFC 7714.
 const (
 	SuiteAESCM128SHA80 Suite = iota + 1 // AES_CM_128_HMAC_SHA1_80
 	SuiteAESCM128SHA32                  // AES_CM_128_HMAC_SHA1_32

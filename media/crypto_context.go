@@ -104,7 +104,7 @@ func newOpener(k Keys, ctx *srtp.Context) *opener {
 // keyed reports whether a key is set and no longer being negotiated.
 func (o *opener) keyed() bool { return o != nil && o.ctx != nil }
 
-// reusedHeader has room for the largest header, so that parsing allocates nothing.
+// reusedHeader returns a header with room for the largest header, so that parsing allocates nothing.
 func reusedHeader() rtp.Header {
 	return rtp.Header{CSRC: make([]uint32, 0, 15), Extensions: make([]rtp.Extension, 0, 16)}
 }

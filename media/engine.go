@@ -16,7 +16,7 @@ import (
 	"flowbridge/media/kernel"
 )
 
-// Errors that a caller may want to tell apart.
+// These are errors that a caller may want to distinguish.
 var (
 	// errNoPorts reports that every pair of ports is leased, or that other processes use the pairs that were tried.
 	errNoPorts = errors.New("no free RTP ports")
@@ -51,8 +51,8 @@ type Config struct {
 	// DSCP marks sent packets (RFC 2474), 0 to 63; 0 leaves them unmarked.
 	DSCP uint8
 
-	// Timeout is how long a started session may go without accepted RTP from either side before EventSilent, once it has
-	// had RTP; 0 means 30 s. It is checked every 250 ms.
+	// Timeout is how long a started session may get no accepted RTP from either side before EventSilent, after it has had
+	// some; 0 means 30 s. It is checked every 250 ms.
 	Timeout time.Duration
 
 	// OnOutage is called when most sessions of a worker, at least five, have fallen silent within a second, and again when

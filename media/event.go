@@ -13,8 +13,8 @@ import (
 type Event interface{ isEvent() }
 
 // EventSilent says that no RTP was accepted from either side for Config.Timeout, or for Config.StartTimeout if there
-// has been none yet. It is posted at most once per session, never before Session.Start and never while a side is held.
-// The time counts from the end of the last hold.
+// has been none yet. It is posted at most one time per session, never before Session.Start and never while a side is
+// held. The time counts from the end of the last hold.
 type EventSilent struct {
 	Since time.Duration // how long there has been silence, at least the time-out
 	Never bool          // there has been no RTP since Session.Start
@@ -22,7 +22,7 @@ type EventSilent struct {
 
 // EventOneWay says that one side speaks and that nothing was accepted from the other side for three seconds. The time
 // counts from the latest of these: Session.Start, the speaking side's first RTP, a side's change of address, the end of
-// a hold or of Peer.Mute. The event is posted at most once per session, and never after both sides have been heard.
+// a hold or of Peer.Mute. The event is posted at most one time per session, and never after both sides have been heard.
 type EventOneWay struct {
 	Side Side // the silent side
 }
@@ -30,14 +30,14 @@ type EventOneWay struct {
 // EventHeard says that the silent side of an EventOneWay can now be heard.
 type EventHeard struct{ Side Side }
 
-// EventLatched says that a side's RTP source is known and locked. It comes once per lock: again after a change of peer
-// or a new lock.
+// EventLatched says that a side's RTP source is known and locked. It is posted for each lock: again after a change of
+// peer or a new lock.
 type EventLatched struct {
 	Side   Side
 	Source netip.AddrPort
 }
 
-// EventDigit says that a side pressed and released a key. It comes once per key, and only from sides with
+// EventDigit says that a side pressed and released a key. It is posted for each key, and only for sides with
 // Session.SetTelephoneEvents.
 type EventDigit struct {
 	Side     Side
@@ -51,15 +51,15 @@ type EventPlayed struct {
 	ID   uint64 // the ID of the Play
 }
 
-// EventAnsweredBy says what answered a side: a person or a machine (Session.DetectAnswer). It is posted once per
-// detection, unless the session ends first.
+// EventAnsweredBy says what answered a side: a person or a machine (Session.DetectAnswer). Each detection posts it,
+// unless the session ends first.
 type EventAnsweredBy struct {
 	Side Side
 	answerer.Answer
 }
 
 // EventBeep ends the wait for a beep: either a beep followed by silence was heard, or no beep came in time. It follows
-// EventAnsweredBy, at most once per detection.
+// EventAnsweredBy, at most one time per detection.
 type EventBeep struct {
 	Side Side
 	answerer.Beep

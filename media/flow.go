@@ -33,7 +33,7 @@ type course struct {
 	Dest        netip.AddrPort // if invalid, packets are dropped
 	SSRC        uint32         // SSRC of the locked stream; RTP only
 	Held        bool           // Dest wants no packets, so they are counted and dropped
-	Unconfirmed bool           // Dest is unconfirmed: endpoint.withholds decides which packets are not sent
+	Unconfirmed bool           // Dest may not exist: endpoint.withholds decides which packets are not sent
 	Rewrite     rewrite        // RTP flows only; RTCP is rewritten to match it
 }
 
@@ -51,7 +51,7 @@ type flowPath interface {
 // payloadOp says how to change the payload of an RTP packet.
 type payloadOp uint8
 
-// The operations of a PayloadChange.
+// These are the operations of a PayloadChange.
 const (
 	PayloadKeep   payloadOp = iota
 	PayloadToALaw           // PCMU becomes PCMA

@@ -8,8 +8,8 @@ package media
 //	                              <---   ready
 //	Leave                                Thaw: packets waiting in the sockets are relayed
 //
-// If the new engine does not get ready, the old one thaws and continues as if nothing had happened. The kernel relays
-// its flows all the time, unless they end with the process: then their packets wait in the sockets, too.
+// If the new engine does not get ready, the old engine thaws and continues as if nothing had happened. The kernel
+// relays its flows all the time, except flows that end with the process: their packets wait in the sockets as well.
 
 // Sockets are the descriptors of a session, by Side and Kind; -1 means none.
 type Sockets [2][2]int

@@ -86,7 +86,7 @@ func (o *offloader) stop() {
 	}
 }
 
-// offload is what an endpoint knows about its RTP flow in the kernel.
+// offload is the state of an endpoint's RTP flow in the kernel, as far as the endpoint knows it.
 type offload struct {
 	from   time.Duration // earliest time at which the flow may be offloaded
 	since  time.Duration // when it was offloaded
@@ -97,7 +97,7 @@ type offload struct {
 	had    uint64        // ep's packet count when the flow was offloaded
 	read   time.Duration // when seen was read
 	times  uint64        // how often the flow was offloaded
-	shares *steering     // used on side A only: the addresses by which the worker knows the session
+	shares *steering     // used on side A only: the steering of the session's ports; nil if they are not steered
 }
 
 // offload gives the kernel the flow of a packet that was just relayed, if the flow qualifies. A flow does not qualify
@@ -109,7 +109,7 @@ func (w *worker) offload(ep *endpoint) {
 	}
 	w.behind = nil
 	if waits(ep.fd) { // a worker that lags always has packets waiting, and would never offload the flow
-		if !w.pending.Load() { // otherwise the packet may have come after a command that is still waiting
+		if !w.pending.Load() { // else the packet may have come after a command that still waits
 			w.behind = ep
 		}
 		return
@@ -158,7 +158,7 @@ func (o *offloader) put(ep *endpoint, now time.Duration) error {
 
 // aim returns the part of the flow from ep that determines its route.
 func (o *offloader) aim(ep *endpoint) kernel.Flow {
-	f, _ := o.flow(ep) // with an error, the flow has the fields known so far
+	f, _ := o.flow(ep) // if there is an error, the flow has the fields that are known so far
 	return f
 }
 

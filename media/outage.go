@@ -100,7 +100,7 @@ func (w *worker) judgeSilence() {
 // lookForOutage checks whether most sessions fell silent together with a session that has reached its silence limit.
 func (w *worker) lookForOutage() {
 	for _, r := range w.silent[:min(len(w.silent), outageTries)] {
-		at := r.hearing.last // in a silent session, only this goroutine changes it
+		at := r.hearing.last // only this goroutine changes it in a silent session
 		if alike, all := w.alike(at); alike >= outageLeast && 2*alike > all {
 			w.outage = outage{on: true, at: at, n: alike}
 			w.tellOutage(Outage{Sessions: alike, Since: w.now - at})

@@ -50,7 +50,7 @@ type pair struct {
 
 func (p pair) close() { p.fd.close() }
 
-// place says where pairs can be reused: their sockets are bound to an address and watched by a worker.
+// place says for which endpoints a pair can be reused: its sockets are bound to an address and watched by a worker.
 type place struct {
 	addr   netip.Addr
 	worker *worker

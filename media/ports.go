@@ -43,8 +43,8 @@ func orderedPorts(low, high uint16) *ports {
 	first := int(low) + int(low)%2
 	p := &ports{first: uint16(first), rests: map[place]*rest{}} // first may be 65536; then there are no pairs
 	for port := first; port+1 <= int(high); port += 2 {
-		p.at = append(p.at, uint16(len(p.queue))) // at most 32767
-		p.queue = append(p.queue, uint16(port))   // at most PortHigh
+		p.at = append(p.at, uint16(len(p.queue))) // fits, because it is at most 32767
+		p.queue = append(p.queue, uint16(port))   // fits, because it is at most PortHigh
 	}
 	p.free = len(p.queue)
 	p.leased = make([]bool, p.free)
@@ -73,7 +73,7 @@ func (p *ports) lease() (uint16, bool) {
 // put puts a free pair into the queue at this distance from its head.
 func (p *ports) put(behind int, port uint16) {
 	at := (p.head + behind) % len(p.queue)
-	p.queue[at], p.at[p.pair(port)] = port, uint16(at) // at most 32767
+	p.queue[at], p.at[p.pair(port)] = port, uint16(at) // fits, because it is at most 32767
 }
 
 // claim leases a particular free pair without sockets.

@@ -21,14 +21,14 @@ type relay struct {
 	onEvent func(Event)
 	own     func(netip.AddrPort) bool // reports whether an address is one of our own ports
 	ledger  ledger
-	turn    atomic.Uint32 // state of the turn: turnFree, turnTaken or turnOver
+	turn    atomic.Uint32 // turnFree, turnTaken or turnOver
 
 	offloaded atomic.Int32 // flows in the kernel; changed by the owner of the turn
 
 	// Owned by the owner of the turn.
 	worker   *worker
 	path     flowPath
-	endpoint [2][2]endpoint // by side and kind
+	endpoint [2][2]endpoint // indexed by side and kind
 	party    [2]party
 	secure   [2]secure
 	payloads [2][maxPayloadChanges]PayloadChange // changes of the packets from each side
@@ -77,7 +77,7 @@ func (r *relay) await(turn uint32) bool {
 	return true
 }
 
-// endpoint is a socket of a session: what arrives there and where it is forwarded.
+// endpoint is one socket of a session, with the state of the packets that arrive there and of their destination.
 type endpoint struct {
 	// Constant.
 	relay *relay
@@ -224,7 +224,7 @@ func (r *relay) learn(ep *endpoint, src netip.AddrPort, h packet.Header, now tim
 	l := &r.party[ep.side].rtp
 	moved := src != l.Source()
 	if l.Source().IsValid() && src.Addr() != l.Source().Addr() {
-		r.party[ep.side].rtcp.source = netip.AddrPort{} // RTCP now comes from the new address, too
+		r.party[ep.side].rtcp.source = netip.AddrPort{} // the RTCP now comes from the new address as well
 	}
 	ep.outlet.Leave(ep.relayed())
 	l.Take(src, h, now)

@@ -13,7 +13,7 @@ import (
 	"flowbridge/media/stream"
 )
 
-// Errors of Engine.Resume, besides errAddress.
+// These are the errors of Engine.Resume, in addition to errAddress.
 var (
 	errState     = errors.New("not the state of a session")
 	errPortTaken = errors.New("its ports are outside of media.ports, or taken")

@@ -7,7 +7,7 @@ import (
 
 // socketChange gives a session sockets or takes some away.
 type socketChange struct {
-	opened [2]sockets // by side and kind; -1 means no change
+	opened [2]sockets // indexed by side and kind; -1 means no change
 	close  [2]bool    // RTCP sockets to close, by side
 	closed [2]bool    // RTCP sockets that the worker has let go, by side
 	share  bool       // prepare to steer the session's ports; the worker sets steer to their addresses

@@ -3,7 +3,7 @@ package media
 import "time"
 
 // oneWayAfter is how long one side of a started session may speak before a silent other side is reported.
-const oneWayAfter = 2750 * time.Millisecond // with at most one tick of the worker added, this is within 3 s
+const oneWayAfter = 2750 * time.Millisecond // the worker adds at most one tick, so this stays within 3 s
 
 type silenceLimits struct {
 	start time.Duration // limit before the first RTP since Session.Start

@@ -120,7 +120,7 @@ func (s *Session) look(age func(*offloader) time.Duration, read func(is *stage.S
 		defer r.leave()
 		r.refresh(age)
 		r.stages.Look(now)
-	} // otherwise the session is closed, and no goroutine changes the figures
+	} // else the session is closed, and no goroutine changes the figures
 	read(&r.stages, now)
 }
 

@@ -45,7 +45,7 @@ type SideState struct {
 	Withheld  bool            `cbor:"8,keyasint,omitempty"`
 
 	Latch  latch.State        `cbor:"10,keyasint,omitzero"`
-	RTCP   netip.AddrPort     `cbor:"11,keyasint,omitzero"` // where its RTCP comes from
+	RTCP   netip.AddrPort     `cbor:"11,keyasint,omitzero"` // source of the side's RTCP
 	Stream stream.State       `cbor:"12,keyasint,omitzero"` // state of the stream that the side sends
 	Outlet stream.OutletState `cbor:"13,keyasint,omitzero"` // state of the stream that the other side is sent
 

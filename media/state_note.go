@@ -7,7 +7,7 @@ type note struct {
 	kept    bool          // a state was taken
 	asked   bool          // EventChanged was posted since the last state
 	resumed uint8         // SessionState.Resumed
-	paused  bool          // as in SessionState.Paused
+	paused  bool          // like SessionState.Paused
 	again   time.Duration // the earliest time at which EventChanged may be posted again
 }
 

@@ -16,7 +16,7 @@ func (s *Session) State() SessionState {
 	return s.state(false)
 }
 
-// state returns the state. The lock is held.
+// state returns the session's state. The caller must hold s.mu.
 func (s *Session) state(exact bool) SessionState {
 	st := SessionState{At: s.engine.began + s.engine.now(), Exact: exact}
 	if r := &s.relay; r.enter() {
@@ -71,8 +71,8 @@ func (st *SessionState) uses(side Side, c *Crypto) bool {
 	return !c.Awaited && is.Receive.Same(c.Receive) && is.Send.Same(c.Send)
 }
 
-// state writes the state of what the session has relayed. The caller has the turn. Times are converted to the shared
-// clock by this clock's epoch.
+// state writes the state of what the session has relayed into st. The caller must have the turn. epoch is the epoch of
+// this process's clock, by which times are converted to the shared clock.
 func (r *relay) state(st *SessionState, epoch time.Duration) {
 	c := stream.Clock{Now: st.At - epoch, Epoch: epoch}
 	at := c.At

@@ -19,18 +19,20 @@ type Drops = drops[uint64]
 type drops[T any] struct {
 	WrongSource   T `cbor:"1,keyasint,omitempty"`  // not from the locked source, or not plausible
 	Unproven      T `cbor:"2,keyasint,omitempty"`  // plausible, but not enough of them in a row yet
-	WrongSSRC     T `cbor:"3,keyasint,omitempty"`  // from the locked source, but with another SSRC
+	WrongSSRC     T `cbor:"3,keyasint,omitempty"`  // packets from the locked source with another SSRC
 	Malformed     T `cbor:"4,keyasint,omitempty"`  // not RTP or RTCP of version 2, or with inconsistent lengths
 	NoDestination T `cbor:"5,keyasint,omitempty"`  // the other side's address is unknown, or of another IP version
 	Oversize      T `cbor:"6,keyasint,omitempty"`  // longer than 1500 bytes
 	SendError     T `cbor:"7,keyasint,omitempty"`  // rejected by the kernel
-	Held          T `cbor:"8,keyasint,omitempty"`  // RTP for the other side, which wants none (Peer.Held)
+	Held          T `cbor:"8,keyasint,omitempty"`  // RTP for a side that wants none (Peer.Held)
 	Diverted      T `cbor:"9,keyasint,omitempty"`  // telephone-events that must not be relayed
 	Replaced      T `cbor:"10,keyasint,omitempty"` // RTP replaced by a digit or a sound
 	Discarded     T `cbor:"11,keyasint,omitempty"` // RTP for a side that wants none (Peer.Held)
-	Unauthentic   T `cbor:"12,keyasint,omitempty"` // from a side with SRTP: not under its key, or not SRTP at all
-	Replayed      T `cbor:"13,keyasint,omitempty"` // from a side with SRTP: received before, or too old to tell
-	// for a side with SRTP: the number was already used, or there are too many sources
+	// Unauthentic counts packets from a side with SRTP that are not under its key, or not SRTP at all.
+	Unauthentic T `cbor:"12,keyasint,omitempty"`
+	// Replayed counts packets from a side with SRTP that were received before, or are too old to tell.
+	Replayed T `cbor:"13,keyasint,omitempty"`
+	// packets for a side with SRTP whose number was already used, or for which there are too many sources
 	Unprotected T `cbor:"14,keyasint,omitempty"`
 	Masked      T `cbor:"15,keyasint,omitempty"` // RTP that would have revealed a masked key (Session.SetMask)
 	// media above the limit for a side that is not confirmed yet (Peer.Unconfirmed)

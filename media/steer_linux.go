@@ -216,8 +216,8 @@ func (s *Session) unsteer() {
 	s.awaitRTCP()
 }
 
-// unsteered ends the steering of a session that is being closed, and returns its ports. The caller holds the session's
-// mu and has taken the last turn.
+// unsteered ends the steering of a session that is being closed, and returns its ports. The caller must hold the
+// session's mu and have taken the last turn.
 func (s *Session) unsteered() {
 	_ = s.worker.post(command{op: opClose, relay: &s.relay}, false)
 	s.endSteering(s.relay.steering())
@@ -246,7 +246,7 @@ func (e *Engine) steerCalm(now time.Duration) {
 		}
 	}
 	e.mu.Unlock()
-	for _, s := range astir[:min(len(astir), wakingMost)] { // in map order, so that every session gets its turn
+	for _, s := range astir[:min(len(astir), wakingMost)] { // the random order of a map gives every session a chance
 		s.wake()
 	}
 	var parting []*Session

@@ -19,7 +19,7 @@ func (w *worker) Attach(f flow, c *counters) error {
 		return fmt.Errorf("session %d has no sockets here", f.ID.Session)
 	}
 	ep := &r.endpoint[f.ID.From][f.ID.Kind]
-	if ep.attached { // otherwise the kernel has it from another process
+	if ep.attached { // else the kernel has it from another process
 		ep.reclaim()
 	}
 	ep.count = c
@@ -220,7 +220,7 @@ func (w *worker) guard(ep *endpoint, src netip.AddrPort, h packet.Header) bool {
 func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 	c := ep.count
 	c.RxPackets.Add(1)
-	c.RxBytes.Add(uint64(n)) // at most maxPacket
+	c.RxBytes.Add(uint64(n)) // n is at most maxPacket
 	now, heard := int64(w.now), c.ofRTP()
 	ep.relay.hears(ep.side, w.now)
 	if h.SSRC != ep.latch().SSRC() { // a second stream of the source, with its own sequence numbers

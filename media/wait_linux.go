@@ -81,6 +81,6 @@ const workerNice = -10
 // raisePriority gives the worker its own thread, with a higher scheduling priority than the process's other threads if
 // that is allowed (CAP_SYS_NICE, or RLIMIT_NICE).
 func raisePriority() {
-	runtime.LockOSThread() // never unlocked: no other goroutine may get a thread with this priority
+	runtime.LockOSThread() // never unlocked, so that no other goroutine gets a thread with this priority
 	_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), workerNice)
 }

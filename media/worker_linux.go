@@ -49,12 +49,12 @@ type worker struct {
 	nextTick time.Duration
 	silent   []*relay // sessions at their silence limit, in this tick
 	outage   outage
-	doubted  time.Duration // the last tick in which there was doubt; 0 if there was none
+	doubted  time.Duration // the last tick in which there was doubt; 0 if there has been none
 	behind   *endpoint     // an endpoint whose flow could be offloaded if none of its packets waited; may be nil
 	alarm    time.Duration // no entry of armed is due before this
 	armed    []*endpoint
 	relays   map[uint64]*relay
-	byFD     []*endpoint // by descriptor number
+	byFD     []*endpoint // indexed by descriptor
 	stopping bool
 	frozen   bool // it reads nothing and sends nothing on its own, but runs commands
 	events   [batch]unix.EpollEvent
@@ -180,7 +180,7 @@ func (w *worker) post(c command, soon bool) error {
 	}
 	w.pending.Store(true)
 	if c.op.orders() {
-		c.relay.recall() // so that later packets come to the worker, which checks for commands first
+		c.relay.recall() // makes later packets come to the worker, which handles commands first
 	}
 	if soon {
 		w.rouse()
@@ -325,7 +325,7 @@ func (w *worker) perform(c command) error {
 		w.frozen = false
 	case opStop:
 		w.stopping = true
-	case opSync: // nothing to do: the sender only waits until it is reached
+	case opSync: // nothing to do, because the sender only waits until this command is reached
 	default:
 		err := w.change(c)
 		c.relay.stages.Changed(w.now)
@@ -418,7 +418,7 @@ var atRest = new(endpoint)
 // close lets a session go. Packets that still arrive at its sockets are read and dropped.
 func (w *worker) close(r *relay, pairs []pair) {
 	for _, ep := range r.endpoints() {
-		if ep.attached { // otherwise it was closed before it was opened
+		if ep.attached { // else it was closed before it was opened
 			r.path.Detach(flowID{Session: r.id, From: ep.side, Kind: ep.kind})
 		}
 	}

@@ -19,7 +19,7 @@ const (
 	defaultRingFor     = 200 * time.Millisecond
 )
 
-// The networks of SIP, as sipgo names them.
+// These are sipgo's names for the networks of SIP.
 const (
 	networkUDP = "UDP"
 	networkTCP = "TCP"
@@ -39,7 +39,7 @@ type Agent struct {
 
 // AgentOptions say where an agent listens and how it takes calls.
 type AgentOptions struct {
-	Name        string        // for the user agent, and in errors
+	Name        string        // shown in the User-Agent header and in errors
 	Listen      string        // "127.0.0.1:0" if empty
 	Network     string        // UDP if empty, TCP or TLS
 	TLS         *tls.Config   // for TLS

@@ -43,7 +43,7 @@ const (
 // Fault is a kind with its duration or status.
 type Fault struct {
 	Kind   FaultKind
-	After  time.Duration // for Fault429: the time in Retry-After, or 0 for no header
+	After  time.Duration // for Fault429: the value of Retry-After; 0 means no header
 	Status int           // a SIP status for FaultStatus, an HTTP status for FaultHTML; 0 means 502
 }
 

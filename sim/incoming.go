@@ -11,7 +11,7 @@ import (
 // Side is one end of a call.
 type Side string
 
-// The two ends.
+// The two ends of a call.
 const (
 	SideCaller Side = "caller"
 	SideAgent  Side = "agent"
@@ -28,13 +28,13 @@ type AgentCall struct {
 	EndedAt    time.Time
 	EndedBy    Side   // empty before the end, and for an unanswered call
 	Status     int    // final response, 0 while ringing
-	Reason     string // its reason phrase
+	Reason     string // reason phrase of the status
 
 	Media
 	ReInvites   int
 	ReferTo     string // target of the transfer that the agent requested
 	ReferStatus int    // the answer to its REFER
-	ReferResult int    // its outcome, as reported by the other side
+	ReferResult int    // how the transfer ended, as the other side reported it
 	GotCancel   bool
 	AckReceived bool
 }

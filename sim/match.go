@@ -61,7 +61,7 @@ func coarseOffsets(heard, reference []float32) []int {
 	return out
 }
 
-// envelopes returns the loudness of each hop relative to the mean, on a scale on which quiet parts count, too.
+// envelopes returns the loudness of each hop relative to the mean, on a scale on which quiet parts count as well.
 func envelopes(x []float32) []float32 {
 	out := make([]float32, len(x)/hop)
 	var mean float32

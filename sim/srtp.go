@@ -11,7 +11,7 @@ import (
 	"github.com/pion/srtp/v3"
 )
 
-// The values of AgentOptions.SRTP.
+// These are the values of AgentOptions.SRTP.
 const (
 	srtpOff      = ""
 	SRTPOptional = "optional"

@@ -54,7 +54,7 @@ type Media struct {
 	RTP        rtpStats
 	SentMarks  []PacketMark // set only for an ended call
 	HeardMarks []PacketMark
-	Answers    []time.Duration // from the end of each sentence of Words to the other side's answer; sorted
+	Answers    []time.Duration // times from the end of each sentence of Words to the other side's answer; sorted
 }
 
 // stream is the audio of one end of one call.
@@ -84,7 +84,7 @@ type stream struct {
 	askedAt time.Time  // end of the last sentence of Words; zero once it is answered
 	answers []time.Duration
 
-	lock, unlock *srtp.Context // for packets sent and received; nil if they are plain
+	lock, unlock *srtp.Context // for sent and for received packets; nil without SRTP
 }
 
 // openStream binds a port pair, RTP even and RTCP the odd one above (RFC 3550 §11), and starts listening.

@@ -1,7 +1,7 @@
 // Package synthflow communicates with Synthflow outside SIP. It has the X-EI header, the post-call webhook, and the
 // numbers and agents of an Account. The prepare step works for any platform and is in package prepare.
 //
-// Words: a report is the platform's account of a finished call.
+// Words: a report is what the platform tells about a finished call.
 //
 // Decisions:
 //

@@ -29,15 +29,16 @@ func Providers() []string {
 // Slug returns a number in the form used in paths of the API: without the leading +.
 func Slug(number string) string { return strings.TrimPrefix(number, "+") }
 
-// CheckNumber says what is wrong with the body that imports a number, as far as that can be known without asking the
-// API. For example, only the API can judge termination_uri, because the documents contradict each other about it.
+// CheckNumber returns an error if the body that imports a number is wrong, as far as that can be known without
+// asking the API. For example, only the API can judge termination_uri, because the documents contradict each other
+// about it.
 func CheckNumber(body rest.Object) error {
 	provider, _ := body.Text("provider_name")
 	number, given := body.Text("phone_number")
 	switch {
 	case !given && body["phone_number"] != nil:
 		return errors.New(`phone_number is no text: write it in quotes, like "+15551230000"`)
-	case number == "" && provider != "8x8": // for 8x8 the platform assigns a number
+	case number == "" && provider != "8x8": // the platform assigns the number of 8x8
 		return errors.New("phone_number is missing: write it with + and country code, like +15551230000")
 	case number != "" && rest.BadID(number) != "":
 		return errors.New("phone_number holds a character that no number has: write it like +15551230000")

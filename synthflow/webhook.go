@@ -24,15 +24,15 @@ type Report struct {
 	Status     string // completed, failed …
 	EndReason  string
 	Duration   time.Duration
-	ExternalID string // from the E token of X-EI
+	ExternalID string // value of the E token in X-EI
 }
 
-// Limits for a webhook.
+// These are the limits for a webhook.
 const (
 	maxWebhook  = 4 << 20         // bytes; there may be a transcript
-	webhookWait = 5 * time.Second // for the whole body
+	webhookWait = 5 * time.Second // time limit for reading the whole body
 	maxWord     = 256             // bytes of a status, reason or id
-	webhooks    = 16              // in progress at a time
+	webhooks    = 16              // webhooks handled at a time
 )
 
 // signatureHeaders returns the header names under which the signature has been seen. The documents give the name as
@@ -61,7 +61,7 @@ type webhook struct {
 // Taken says what was done with a report.
 type Taken string
 
-// The values of Taken.
+// These are the values of Taken.
 const (
 	TakenNew     Taken = "taken"
 	TakenBefore  Taken = "known already" // the first report of a call counts, because a signature never expires

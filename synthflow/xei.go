@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The errors of ParseXEI.
+// These are the errors of ParseXEI.
 var (
 	errXEIEmpty        = errors.New("x-ei: no S, E or O token")
 	errXEIUnterminated = errors.New("x-ei: last token does not end in ';'")

@@ -3,8 +3,8 @@
 //	live.Observer (what is new of a call) ─▶ counters, histograms ─┐
 //	Gauges (asked at a scrape)  ─▶ what is counted elsewhere ──────┴▶ registry ─▶ answers of at most a second ago
 //
-// Labels are bounded: they are names of the configuration and closed sets. Numbers, ids and texts from peers are never
-// labels; a target that a REFER named is "other" (TestLabelsAreBounded).
+// Labels have few values: names in the configuration, and members of closed sets. Numbers, ids and texts from peers
+// are never labels; a target that a REFER named is "other" (TestLabelsAreBounded).
 //
 // Histograms have classic buckets, for every Prometheus, and native ones, which Prometheus 3 reads if configured to.
 //

@@ -8,7 +8,7 @@ import (
 	"flowbridge/config"
 )
 
-// Names finds the addresses by which peers know us. *transport.Stack implements it.
+// Names finds out which addresses of ours our peers know. *transport.Stack implements it.
 type Names interface {
 	// IsAdvertised reports whether a peer knows us by a public address.
 	IsAdvertised(public string, peer netip.Addr) bool
@@ -16,9 +16,9 @@ type Names interface {
 	SourceToward(peer netip.Addr) (netip.Addr, error)
 }
 
-// Address returns the local address of a peer's media, and the address that stands for it
-// in SDP. wanted is the address in the peer's configuration, if any. It counts only if it
-// has the peer's address family.
+// Address returns the local address for a peer's media, and the address that SDP to the peer gives
+// for it. wanted is the address in the peer's configuration, if any. Address ignores a wanted
+// address of the other address family.
 func (r *Resources) Address(peer, wanted netip.Addr) (bind, name netip.Addr, err error) {
 	for _, l := range r.Config.Listen {
 		if l.Addr.Is4() == peer.Is4() && (l.Addr == wanted || !wanted.IsValid() || wanted.Is4() != peer.Is4()) {
@@ -29,7 +29,7 @@ func (r *Resources) Address(peer, wanted netip.Addr) (bind, name netip.Addr, err
 	return bind, name, fmt.Errorf("%w, of %v", errNoFamily, peer)
 }
 
-// nameOf returns the address that stands for a local media address in SDP toward a peer.
+// nameOf returns the address that SDP to a peer gives for a local media address.
 func (r *Resources) nameOf(bind, peer netip.Addr) (netip.Addr, error) {
 	if bind.Is4() != peer.Is4() {
 		return netip.Addr{}, fmt.Errorf("%w, of %v", errNoFamily, peer)

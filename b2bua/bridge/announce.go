@@ -11,23 +11,23 @@ import (
 	"flowbridge/media/audio"
 )
 
-// Warm transfers: the called party hears a sound before it is connected, and agrees by pressing a key, or by listening
-// to the end. Until then the caller hears the hold sound.
+// This file handles warm transfers: the called party hears a sound before it is connected, and accepts by pressing a
+// key, or by listening to the end. Until then the caller hears the hold sound.
 
 // Announce configures the announcement that the new party of a transfer hears.
 type Announce struct {
 	Sound  string        // one of the configuration's sounds or audio.Tones; empty means no announcement
-	Accept string        // the key that accepts the call; empty means the call is accepted when the sound ends
+	Accept string        // the only key that accepts the call; empty means the call is accepted when the sound ends
 	Within time.Duration // time limit for accepting; 0 means acceptWithin
 }
 
-// acceptWithin is the time limit for accepting, unless the order has another one.
+// acceptWithin is the time limit for accepting, unless the transfer request sets another one.
 const acceptWithin = 20 * time.Second
 
-// Announcement is the state of the announcement that is in progress, if any.
+// Announcement is the state of the announcement that is in progress, if any. The zero value means none.
 type Announcement struct {
 	idle
-	what   Announce // no announcement if it has no sound
+	what   Announce // what to play; nothing is in progress if its Sound is empty
 	sound  *audio.Sound
 	speaks bool // the sound is playing, and the party's keys count as its decision
 	until  time.Time
@@ -36,7 +36,7 @@ type Announcement struct {
 // Announced means that a party has heard its announcement. Accepted reports whether it takes the call.
 type Announced struct{ Accepted bool }
 
-// Check returns an error if an announcement is not possible.
+// Check returns an error if this announcement is not possible. It returns nil for an Announce without a sound.
 func (a *Announcement) Check(what Announce) error {
 	switch _, ok := a.bridge.Sounds.named(what.Sound); {
 	case what.Sound == "" && (what.Accept != "" || what.Within != 0):
@@ -53,15 +53,16 @@ func (a *Announcement) Check(what Announce) error {
 	return a.bridge.Sounds.canHear(media.SideA)
 }
 
-// Begin starts to keep the sides apart, because the new party has answered. The announcement is played later, by
-// Speak.
+// Begin stops the sides from hearing each other, because the new party has answered. The announcement is played later,
+// by Speak.
 func (a *Announcement) Begin(what Announce) {
 	a.what = what
 	a.sound, _ = a.bridge.Sounds.named(what.Sound)
-	a.bridge.Sounds.update() // before the new party can be heard
+	a.bridge.Sounds.update() // the caller must not hear the new party yet
 }
 
-// Speak plays the announcement, because the new party can now be heard. It returns false if the party can't hear it.
+// Speak plays the announcement, because the new party can now be heard. It returns false if the party can't hear the
+// sound.
 func (a *Announcement) Speak() bool {
 	b := a.bridge
 	if b.Sounds.canHear(media.SideB) != nil {
@@ -71,7 +72,7 @@ func (a *Announcement) Speak() bool {
 	if a.what.Within > 0 {
 		a.until = time.Now().Add(a.what.Within)
 	}
-	b.Tell(described{}) // so that the media reports the party's keys
+	b.Tell(described{}) // makes the media report the party's keys
 	return true
 }
 
@@ -110,7 +111,8 @@ func (a *Announcement) over(accepted bool) {
 	}
 }
 
-// key handles a key of the new party: every key but the accepting one declines.
+// key handles a key of the new party. If one key accepts, every other key declines; without such a key, keys do
+// nothing.
 func (a *Announcement) key(side media.Side, digit byte) (taken bool) {
 	if !a.Underway() || side != media.SideB {
 		return false
@@ -121,7 +123,7 @@ func (a *Announcement) key(side media.Side, digit byte) (taken bool) {
 	return true
 }
 
-// Asked handles a key of the new party that comes as INFO.
+// Asked handles a key of the new party that arrives in an INFO request.
 func (a *Announcement) Asked(from *Half, req *sip.Request) (taken bool) {
 	content := contentOf(req)
 	digit, _, ok := message.ParseDTMFInfo(content.ContentType, content.Body)

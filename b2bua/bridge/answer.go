@@ -15,8 +15,8 @@ import (
 	"flowbridge/media"
 )
 
-// BadOffer logs what is wrong with a side's unusable offer, and returns the code and a header to refuse it with, and
-// the cause.
+// BadOffer logs what is wrong with a side's unusable offer. It returns the status and the header to refuse the offer
+// with, and the cause for the call's record.
 func (b *Bridge) BadOffer(from media.Side, err error) (code int, why cause.Cause, header sip.Header) {
 	b.PeerLog.Warn().Err(err).Stringer("side", from).Msg("offer not usable")
 	b.Ladder.Decide("the offer of side %v can't be used: %v", from, err)
@@ -40,7 +40,7 @@ func (b *Bridge) BadOffer(from media.Side, err error) (code int, why cause.Cause
 	return code, why, message.Warning(warns + err.Error())
 }
 
-// ReadAnswer reads a leg's answer to our offer of these formats.
+// ReadAnswer parses a leg's answer to our offer of these formats. The result has only formats that we offered.
 func (b *Bridge) ReadAnswer(from *Half, body []byte, offered []sdp.Format) (*sdp.Description, error) {
 	if len(body) > message.MaxSDP {
 		return nil, sdp.ErrTooLong
@@ -53,7 +53,7 @@ func (b *Bridge) ReadAnswer(from *Half, body []byte, offered []sdp.Format) (*sdp
 	return answer.KeepOffered(offered)
 }
 
-// TakeOffer reads the caller's offer, before any answer.
+// TakeOffer parses and stores the caller's offer, before any answer.
 func (b *Bridge) TakeOffer(body []byte) error {
 	offer, err := sdp.Read(body, b.Media.accept(media.SideA, b.Call.Half(media.SideA).Crypto.Accept()))
 	if err == nil {
@@ -62,8 +62,8 @@ func (b *Bridge) TakeOffer(body []byte) error {
 	return err
 }
 
-// TakeAnswer puts into force the answer of a target that was offered these formats. The answer to the carrier is made
-// only once: its address, port and codec don't change during the set-up.
+// TakeAnswer puts into force the answer of a target that was offered these formats. It makes our answer to the caller
+// only if the caller has none yet, because our address, port and codec must not change during the set-up.
 func (b *Bridge) TakeAnswer(t *peers.Target, answer *sdp.Description, offered []sdp.Format) error {
 	if !b.Agreement.Turn(answer) {
 		return agreement.ErrNoTranscoder
@@ -83,15 +83,15 @@ func (b *Bridge) TakeAnswer(t *peers.Target, answer *sdp.Description, offered []
 	return nil
 }
 
-// TakeTarget sets side B to the answer of a target that was offered these formats.
+// TakeTarget puts into force, on side B only, the answer of a target that was offered these formats.
 func (b *Bridge) TakeTarget(answer *sdp.Description, offered []sdp.Format) {
 	b.Agreement.SentTo[media.SideB] = offered
 	b.Agreement.Tell(media.SideB, answer.Formats())
 	b.Media.SetPeer(media.SideB, answer)
 }
 
-// TakeCustomer puts into force the answer of the first party of a placed call to an offer of these formats. Agents
-// are then offered the codec that the party chose.
+// TakeCustomer puts into force the answer of the person called in a placed call, who was offered these formats.
+// Agents are then offered the codec that this person chose.
 func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 	customer := b.Call.Half(media.SideA)
 	answer, err := b.ReadAnswer(customer, body, offered)
@@ -105,7 +105,7 @@ func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 	return nil
 }
 
-// tellCaller sets the description for the caller from the target's answer. It is an answer, or, if the caller made no
+// tellCaller makes the SDP for the caller from the target's answer. The SDP is an answer, or, if the caller made no
 // offer, an offer of the codec that the target chose.
 func (b *Bridge) tellCaller(answer *sdp.Description) {
 	a := b.Call.Half(media.SideA)
@@ -117,7 +117,7 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 		b.Agreement.Tell(media.SideA, formats)
 		return
 	}
-	formats := answer.Common(b.Agreement.Offer) // the answer may have telephone-events that only the target was offered
+	formats := answer.Common(b.Agreement.Offer) // leaves out telephone-events that only the target was offered
 	b.Agreement.StreamOrder[media.SideA] = b.Agreement.Offer
 	b.Agreement.SentTo[media.SideA] = formats
 	b.Agreement.Tell(media.SideA, formats)
@@ -126,7 +126,7 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 	b.Media.SetPeer(media.SideA, b.Agreement.Offer)
 }
 
-// CauseOfAnswer returns the cause of an attempt with an unusable answer.
+// CauseOfAnswer returns the cause that is recorded for an attempt whose answer was unusable.
 func CauseOfAnswer(err error) cause.Cause {
 	if errors.Is(err, agreement.ErrNoTranscoder) {
 		return cause.NoTranscoder
@@ -137,7 +137,7 @@ func CauseOfAnswer(err error) cause.Cause {
 	return cause.BadAnswer
 }
 
-// CauseOfOffer returns the cause of an attempt for which no offer could be made.
+// CauseOfOffer returns the cause that is recorded for an attempt for which we could make no offer.
 func CauseOfOffer(err error) cause.Cause {
 	if errors.Is(err, agreement.ErrNoTranscoder) {
 		return cause.NoTranscoder
@@ -153,8 +153,8 @@ func (b *Bridge) Platform() media.Side {
 	return media.SideB
 }
 
-// EventsFor returns the side whose telephone-events end here, in a call to this target,
-// whether or not the other side has any, or noSide if they are relayed.
+// EventsFor returns the side whose telephone-events are not relayed in a call to this target, because the other
+// side's DTMF goes another way, or noSide if they are relayed.
 func (b *Bridge) EventsFor(t *peers.Target) media.Side {
 	mode := t.Dial.DTMF
 	if b.Trunk.Platform != nil {
@@ -170,5 +170,5 @@ func (b *Bridge) EventsFor(t *peers.Target) media.Side {
 	return noSide
 }
 
-// noSide means neither side of the media.
+// noSide means neither side A nor side B.
 const noSide media.Side = -1

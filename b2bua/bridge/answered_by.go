@@ -5,7 +5,7 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// answerSession is the media session as answer detection needs it.
+// answerSession has the methods of the media session that answer detection uses.
 type answerSession interface {
 	DetectAnswer(media.Side, answerer.Limits)
 }

@@ -22,16 +22,16 @@ import (
 	"flowbridge/store/record"
 )
 
-// Call is the call of a bridge, as the bridge uses it. Only Post may be called outside of the call's turn.
+// Call is what a bridge needs from its call. Only Post may be called from other goroutines than the call's.
 type Call interface {
-	// Half returns the leg on a side: on side B the connected leg, or else the one that is being called. nil if there is
-	// none.
+	// Half returns the leg on a side, or nil if there is none. On side B it is the connected leg, or else the leg that is
+	// being called.
 	Half(side media.Side) *Half
 	// Connected returns the leg that is connected to the caller, or nil.
 	Connected() *Half
-	// Called returns the target of Half(media.SideB), which may not be dialled yet, or nil.
+	// Called returns the target that Half(media.SideB) calls, or nil. The target may not have been dialled yet.
 	Called() *peers.Target
-	// Policy returns the configuration of the platform that placed the call, or was connected last, or nil.
+	// Policy returns the configuration of the platform that placed the call or was last connected, or nil.
 	Policy() *peers.Policy
 	// Route returns the call's route, or nil if it has none yet.
 	Route() *config.Route
@@ -44,8 +44,8 @@ type Call interface {
 type Moment struct {
 	Answered  bool
 	Transfer  bool // another party is being called in place of an agent
-	AgentLeft bool // the agent has left during that, or there was none yet
-	Rescue    bool // the other party is called because the agent was lost
+	AgentLeft bool // no agent is in the call: it left during the transfer, or none has been connected yet
+	Rescue    bool // the transfer replaces an agent that was lost
 	First     bool // we have placed the call, and no agent has answered yet
 	Apart     bool // the caller waits for another party, or is connected to one that is not an agent
 }
@@ -55,16 +55,17 @@ type Resources struct {
 	Context  context.Context //nolint:containedctx // the server's, which ends all calls
 	Relay    Relay
 	Archive  *recording.Archive // nil if calls can't be recorded
-	Identity *dtls.Identity     // our certificate in DTLS-SRTP
+	Identity *dtls.Identity     // our certificate for DTLS-SRTP
 	Names    Names
 	Lines    *zerolog.Logger
 	Config   *config.Media
 	Beep     time.Duration // time between the beeps of a recording; 0 means no beeps
 
 	Transcoders *agreement.Transcoders // nil if calls can't be transcoded
-	Listeners   *agreement.Transcoders // limits the calls whose Opus is decoded only for figures; nil if there are none
+	// Listeners limits the calls whose Opus is decoded only to measure the conversation; nil means no such decoding.
+	Listeners *agreement.Transcoders
 
-	// Beside runs do on another goroutine. A panic there ends only that goroutine.
+	// Beside runs do on a goroutine of its own. A panic in do ends only that goroutine. what names the task in the log.
 	Beside func(what string, do func())
 }
 
@@ -73,7 +74,7 @@ type Options struct {
 	*Resources
 	ID      string // id of the call
 	Trunk   *peers.Trunk
-	Source  netip.AddrPort // source of the caller's INVITE
+	Source  netip.AddrPort // the address that the caller's INVITE came from
 	Privacy outbound.Privacy
 	Tones   map[string]*audio.Sound
 	Ladder  *ladder.Call // nil if the call has no ladder
@@ -85,7 +86,7 @@ type Bridge struct {
 	Options
 	Call    Call
 	Log     Log
-	PeerLog Log                   // log for lines that a peer can provoke without end
+	PeerLog Log                   // rate-limited log for lines that a peer can cause without limit
 	ofPeers *zerolog.BurstSampler // limits PeerLog; nil until a line is written
 
 	Agreement agreement.Agreement
@@ -104,8 +105,8 @@ type Bridge struct {
 	Relays       Relays
 }
 
-// parts returns the parts of a bridge in the order in which they act. They end in the reverse order.
-// TestOrderOfEffects.
+// parts returns the parts of a bridge in the order in which they handle events. They end in the reverse order.
+// TestOrderOfEffects checks this.
 func (b *Bridge) parts() [12]part {
 	return [...]part{
 		&b.Masking, &b.Transcoding, &b.Media, &b.Talk, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
@@ -113,30 +114,30 @@ func (b *Bridge) parts() [12]part {
 	}
 }
 
-// Settle completes the recordings in a killed process's record from the files that exist.
+// Settle completes the record of a call whose process was killed: it adds the recordings that are on disk.
 func (rs *Resources) Settle(r *record.Record) {
 	if rs.Archive != nil {
 		r.SettleRecordings(rs.Archive.Finished)
 	}
 }
 
-// Record adds the recordings written so far to the record of a call that continues.
+// Record adds the figures of each part to the record of a call that continues.
 func (b *Bridge) Record(r *record.Record) { b.Recordings.record(r) }
 
-// RestoreRecord takes over the recordings that earlier processes have written.
+// RestoreRecord stores the recordings that earlier processes wrote, so that this call's record includes them.
 func (b *Bridge) RestoreRecord(r *record.Record) { b.Recordings.past = r.Recordings }
 
-// SettleWait is how long a call's record waits for its recordings to be written. Files that take longer are still
-// written, but without the record waiting for them.
+// SettleWait limits how long a call's record waits until its recordings are written. Slower files are still written,
+// but the record is written before them.
 const SettleWait = 2 * time.Second
 
-// Settled returns a function that completes the call's record once its recordings are written, or after SettleWait, or
-// when its context ends. It may be called on another goroutine. Settled returns nil if this process has written no
-// recording.
+// Settled returns a function that adds the call's recordings to its record. The function waits until the files are
+// written, for SettleWait, or until its context ends, and may be called from any goroutine. Settled returns nil if
+// this process has recorded nothing.
 func (b *Bridge) Settled() func(context.Context, *record.Record) { return b.Recordings.settled() }
 
-// RelaySession is the media session of a call. It combines the methods that the parts need. *media.Session implements
-// it.
+// RelaySession is the media session of a call. It has the methods that the bridge's parts need. *media.Session
+// implements it.
 type RelaySession interface {
 	mediaSession
 	keySession
@@ -156,15 +157,15 @@ func (b *Bridge) Open(c Call, o Options) {
 	b.each(func(p part) { p.open(b) })
 }
 
-// Event is anything that happens to a bridge, other than the facts of its legs: an event of its media (media.Event),
-// HandshakeOver, Announced, or a step of its call (part.go). The call that gets it in Post passes it to Tell, unless
-// the event concerns the call itself. TestEachEventHasOneOwner.
+// Event is anything that a bridge is told of, except facts about its legs: an event of its media (media.Event),
+// HandshakeOver, Announced, or a step of its call (part.go). The call gets it through Post and passes it to Tell,
+// unless the event concerns the call itself. TestEachEventHasOneOwner checks this.
 type Event any
 
-// Other returns the leg that a leg is connected to, or nil.
+// Other returns the leg on the opposite side of a leg, or nil if none is connected.
 func (b *Bridge) Other(of *Half) *Half { return b.across(of.Side) }
 
-// across returns the leg on the other side, or nil.
+// across returns the leg on the opposite side, or nil if none is connected.
 func (b *Bridge) across(from media.Side) *Half {
 	if from == media.SideA {
 		return b.Call.Connected()
@@ -172,7 +173,7 @@ func (b *Bridge) across(from media.Side) *Half {
 	return b.Call.Half(media.SideA)
 }
 
-// Reply answers a request with a status of our own.
+// Reply answers a peer's request with a status that we chose ourselves.
 func (b *Bridge) Reply(to *Half, req *sip.Request, code int, headers ...sip.Header) {
 	to.Step(leg.Reply{
 		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: message.StatusText(code),

@@ -17,16 +17,17 @@ import (
 	"flowbridge/media"
 )
 
-// targets[].dtmf: DTMF is sent by INFO on one side, and by telephone-events (RFC 4733) on the other.
+// This file implements targets[].dtmf: one side sends and gets DTMF by INFO, and the other side by telephone-events
+// (RFC 4733).
 
-// digitSession is the media session as digits need it.
+// digitSession has the methods of the media session that Digits uses.
 type digitSession interface {
 	SetTelephoneEvents(media.Side, media.TelephoneEvents)
 	SendDigit(media.Side, media.Digit) error
 }
 
-// Digits converts the digits of a call between telephone-events and INFO. The relay removes a side's telephone-events
-// if the other side gets INFO, and inserts telephone-events for a side's INFO.
+// Digits converts DTMF between telephone-events and INFO. The relay drops a side's telephone-events if the other side
+// gets INFO, and inserts telephone-events for a side's INFO.
 type Digits struct{ idle }
 
 func (ds *Digits) on(e Event) (taken bool) {
@@ -39,8 +40,8 @@ func (ds *Digits) on(e Event) (taken bool) {
 	return false
 }
 
-// asked sends the digit of an INFO as telephone-events if the other side is configured
-// for them and has negotiated them.
+// asked converts an INFO with a digit to telephone-events, if the other side is configured for them and has
+// negotiated them. It returns false if the INFO is something else.
 func (ds *Digits) asked(from *Half, req *sip.Request) (taken bool) {
 	b := ds.bridge
 	if req.Method != sip.INFO {
@@ -72,7 +73,8 @@ func (ds *Digits) asked(from *Half, req *sip.Request) (taken bool) {
 	return true
 }
 
-// listen makes the relay report a side's telephone-events, and not relay them, if the other side gets them as INFO.
+// listen makes the relay report, instead of relay, the telephone-events of each side whose digits reach the other
+// side as INFO.
 func (ds *Digits) listen() {
 	b := ds.bridge
 	m := &b.Media
@@ -87,9 +89,10 @@ func (ds *Digits) listen() {
 	}
 }
 
-// diverts reports whether a side's telephone-events go to the other side as INFO: to a
-// platform that wants INFO, and to a caller without telephone-events from a platform that
-// wants them. It ignores Allow, because Asterisk accepts INFO without listing it.
+// diverts reports whether a side's telephone-events become INFO to the other side. They do toward a platform that
+// wants INFO, and toward a caller without telephone-events if the platform wants them. During an announcement, the
+// new party's events are only reported. diverts ignores the Allow header, because Asterisk accepts INFO without
+// listing it.
 func (b *Bridge) diverts(side media.Side) bool {
 	if b.Announcement.speaks && side == media.SideB {
 		return true
@@ -105,32 +108,32 @@ func (b *Bridge) diverts(side media.Side) bool {
 	return false
 }
 
-// pressing is a series of keys that a side gets as INFO. Each key waits for the answer to the one before: over UDP
-// requests may overtake each other, and the peer refuses a late one (RFC 3261 section 12.2.2).
+// pressing is a series of keys that a side gets as INFO. Each key waits until the previous one is answered: over UDP
+// a request may overtake another, and the peer refuses the one that comes late (RFC 3261 section 12.2.2).
 type pressing struct {
 	to     *Half
 	keys   string
 	length time.Duration // how long each key is pressed
-	went   int           // number of keys that the peer has taken
+	went   int           // number of keys that the peer has accepted
 	until  time.Time     // when the remaining keys are dropped
-	result chan<- error  // gets the result of an order (buffered); nil if the keys come from the other side
+	result chan<- error  // gets the result of an operator's command (buffered); nil if the keys come from the other side
 }
 
 const (
-	pressWithin = 10 * time.Second      // clients of the API wait for an order's result
+	pressWithin = 10 * time.Second      // short, because clients of the API wait for the result
 	keyGap      = 40 * time.Millisecond // between two keys (ITU-T Q.24)
 )
 
-// Pressed queues keys that are sent as INFO until earlier ones have been answered.
+// Pressed sends keys as INFO, one at a time for each side, and queues the others.
 type Pressed struct {
 	idle
-	to [2]keysAsInfo // by the side that gets the keys
+	to [2]keysAsInfo // indexed by the side that gets the keys
 }
 
 // keysAsInfo is the queue of keys for one side.
 type keysAsInfo struct {
-	pressed []*pressing // the first series is being sent
-	asked   *Half       // the leg that has a key to answer; nil if none
+	pressed []*pressing // the first series is the one being sent
+	asked   *Half       // the leg that has not answered its last key; nil if none
 	at      time.Time   // when the next key may be sent
 }
 
@@ -154,14 +157,14 @@ func (ps *Pressed) on(e Event) (taken bool) {
 
 func (ps *Pressed) end() { ps.endAll("the call has ended") }
 
-// waits reports whether keys that one side sends to the other are queued. Keys of an order don't count, because an
-// upgrade ends the order.
+// waits reports whether keys that one side sends to the other are queued. Keys that an operator sends don't count,
+// because an upgrade cancels the command.
 func (ps *Pressed) waits() bool {
 	return slices.ContainsFunc(slices.Concat(ps.to[media.SideA].pressed, ps.to[media.SideB].pressed),
 		func(p *pressing) bool { return p.result == nil })
 }
 
-// pass sends the other side a digit as INFO.
+// pass sends a digit of one side to the other side as INFO.
 func (ps *Pressed) pass(f media.EventDigit) {
 	b := ps.bridge
 	to := b.across(f.Side)
@@ -173,7 +176,7 @@ func (ps *Pressed) pass(f media.EventDigit) {
 	}
 }
 
-// press queues a series of keys for a side.
+// press queues a series of keys for a side. It returns an error if too many are queued.
 func (ps *Pressed) press(p *pressing) error {
 	k := &ps.to[p.to.Side]
 	if len(k.pressed) >= maxOrderedDigits {
@@ -186,7 +189,7 @@ func (ps *Pressed) press(p *pressing) error {
 	return nil
 }
 
-// due drops the keys whose time limit is over, and sends each side its next key if the previous one is answered.
+// due drops the series whose time limit is over, and sends each side its next key if the previous one is answered.
 func (ps *Pressed) due(now time.Time) {
 	for side := range ps.to {
 		k := &ps.to[side]
@@ -205,7 +208,8 @@ func (ps *Pressed) due(now time.Time) {
 	}
 }
 
-// answered handles the final answer to a key. In the gap that follows, an upgrade may replace the process.
+// answered handles the final answer to a key. It leaves a gap after the answer, so that an upgrade can replace the
+// process between two keys.
 func (ps *Pressed) answered(p *pressing, code int) {
 	k := &ps.to[p.to.Side]
 	k.asked = nil
@@ -213,7 +217,7 @@ func (ps *Pressed) answered(p *pressing, code int) {
 		k.at = gap
 	}
 	switch {
-	case len(k.pressed) == 0 || k.pressed[0] != p: // the keys were dropped
+	case len(k.pressed) == 0 || k.pressed[0] != p: // these keys were dropped before the answer came
 	case code >= 300:
 		ps.endKeys(p.to.Side, 1, "the next one got "+strconv.Itoa(code))
 	default:
@@ -223,14 +227,15 @@ func (ps *Pressed) answered(p *pressing, code int) {
 	}
 }
 
-// endAll drops the keys queued for both sides.
+// endAll drops the keys queued for both sides. why is for the log and for the error of an operator's command.
 func (ps *Pressed) endAll(why string) {
 	for side := range ps.to {
 		ps.endKeys(media.Side(side), len(ps.to[side].pressed), why)
 	}
 }
 
-// endKeys drops the first n series of keys queued for a side.
+// endKeys removes the first n series of keys queued for a side, and reports their results. why says why keys were not
+// sent.
 func (ps *Pressed) endKeys(side media.Side, n int, why string) {
 	k := &ps.to[side]
 	ended := k.pressed[:n]
@@ -270,14 +275,15 @@ type DigitsRequest struct {
 	Duration time.Duration // how long each key is pressed; 0 means 100 ms
 }
 
-// maxOrderedDigits bounds the keys of one order. It is also as many as the media can queue.
+// maxOrderedDigits bounds the keys of one command. The media can queue no more.
 const maxOrderedDigits = 32
 
 // keys are the keys that can be sent.
 const keys = "0123456789*#ABCD"
 
-// Press sends keys to a side because an operator or a tool has ordered it: as telephone-events (RFC 4733), or as INFO
-// if the side has negotiated none, or is a platform that wants INFO. The outcome is sent to result.
+// Press sends keys to a side for an operator or a tool. It sends them as telephone-events (RFC 4733), or as INFO if
+// the side has negotiated no telephone-events, or is a platform that wants INFO. Unless Press returns an error, the
+// outcome is sent to result.
 func (b *Bridge) Press(d DigitsRequest, result chan<- error) error {
 	to := b.Call.Half(d.Side)
 	switch {

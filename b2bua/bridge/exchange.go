@@ -14,18 +14,18 @@ import (
 	"flowbridge/media"
 )
 
-// Changes of an established session. Our own address never changes, so we answer hold, resume and a new address
-// ourselves. The other side is asked only if the codec has to change (targets[].reinvite).
+// This file handles changes to an established session. Our own address never changes, so we answer a hold, a resume and
+// a new address ourselves. We ask the other side only if the codec has to change (targets[].reinvite).
 
-// The time that a side waits for the other side's answer to a change. An UPDATE has to be answered within 64*T1 (RFC
-// 3311 section 5.2, RFC 3261 section 17.1.2.2), and an INVITE should not wait for ever.
+// A side that wants a change waits at most this long for the other side's answer. An UPDATE has to be answered within
+// 64*T1 (RFC 3311 section 5.2, RFC 3261 section 17.1.2.2), and an INVITE should not wait forever.
 const (
 	consultUpdate = 24 * time.Second
 	consultInvite = time.Minute
 )
 
-// OfferedEarly answers an offer in an UPDATE or PRACK before the call is answered. It accepts another address or a
-// hold, but no other codec.
+// OfferedEarly answers an offer in an UPDATE or PRACK before the call is answered. It accepts a new address or a hold,
+// and refuses another codec.
 func (es *Exchanges) OfferedEarly(from *Half, f leg.Offered) {
 	d, ok := es.read(from, f)
 	if !ok {
@@ -38,18 +38,18 @@ func (es *Exchanges) OfferedEarly(from *Half, f leg.Offered) {
 	from.Step(NotAcceptable())
 }
 
-// Rejection returns a refusal of a change with a status of our own.
+// Rejection returns the refusal of a change with a status that we chose ourselves.
 func Rejection(code int, headers ...sip.Header) leg.Reject {
 	return leg.Reject{Code: code, Reason: message.StatusText(code), Headers: headers}
 }
 
-// NotAcceptable returns a refusal of a change because of its codecs.
+// NotAcceptable returns the 488 that refuses a change because of its codecs.
 func NotAcceptable() leg.Reject {
 	return Rejection(488, message.Warning("305 "+sdp.ErrNoCodec.Error()))
 }
 
-// read parses an offer in mid-call. If the offer is unusable, read refuses it and returns false, and the session stays
-// as it is (RFC 3261 section 14.2).
+// read parses an offer made during the call. If the offer is unusable, read refuses it and returns false, and the
+// session stays as it is (RFC 3261 section 14.2).
 func (es *Exchanges) read(from *Half, f leg.Offered) (*sdp.Description, bool) {
 	b := es.bridge
 	err := sdp.ErrTooLong
@@ -88,20 +88,20 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 		es.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, b.Other(from) == nil:
 		from.Step(NotAcceptable())
-	case es.current != nil, b.Call.Moment().Transfer: // the target of a transfer was offered the present codec
+	case es.current != nil, b.Call.Moment().Transfer: // because the transfer's target was offered the present codec
 		from.Step(Rejection(491))
 	default:
 		es.consult(from, d, formats, f)
 	}
 }
 
-// agreed returns the formats of an offer that both sides have agreed on before, or nil if the call's codec is not among
-// them. exact reports whether these are all of the offer's formats.
+// agreed returns those formats of an offer that the sides have already agreed on, or nil if the call's codec is not
+// among them. exact reports whether these are all formats of the offer.
 func (es *Exchanges) agreed(from *Half, d *sdp.Description) (formats []sdp.Format, exact bool) {
 	return es.bridge.Agreement.Covers(from.Side, d, es.keyed())
 }
 
-// keyed returns the side whose telephone-events end here at the moment, or noSide.
+// keyed returns the side whose telephone-events are not relayed at the moment (EventsFor), or noSide.
 func (es *Exchanges) keyed() media.Side {
 	b := es.bridge
 	if t := b.Call.Called(); t != nil {
@@ -130,8 +130,8 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 	from.Step(leg.Accept{SDP: answer})
 }
 
-// offerAgain answers a re-INVITE without SDP with an offer of the present session. The peer's ACK has the answer (RFC
-// 3261 section 14.2).
+// offerAgain answers a re-INVITE without SDP with an offer of the present session. The peer's answer comes in its ACK
+// (RFC 3261 section 14.2).
 func (es *Exchanges) offerAgain(from *Half) {
 	offer, err := es.sessionTo(from.Side)
 	if err != nil {
@@ -141,14 +141,14 @@ func (es *Exchanges) offerAgain(from *Half) {
 	from.Step(leg.Accept{SDP: offer})
 }
 
-// sessionTo returns the SDP that describes the present session to a side.
+// sessionTo returns an offer of the present session to a side.
 func (es *Exchanges) sessionTo(side media.Side) ([]byte, error) {
 	b := es.bridge
 	return b.Agreement.SessionToward(side, b.Media.at(side), b.Call.Half(side).Crypto.Offering(), es.keyed())
 }
 
-// consult offers the other side the change that one side wants. fallback has the formats for that side if the other one
-// refuses, or is nil.
+// consult offers the other side the change that one side wants. If the other side refuses, from gets the formats in
+// fallback, or a refusal if fallback is nil.
 func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
 	b := es.bridge
 	to := b.Other(from)
@@ -156,7 +156,7 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 	formats, err := wanted.Usable(b.Call.Policy().Codecs)
 	switch {
 	case err == nil:
-	case fallback != nil: // the other side can't be asked, but the codec of the call stays
+	case fallback != nil: // the other side can't be asked, but the call's codec need not change
 		es.absorb(from, d, fallback)
 		return
 	default:
@@ -166,7 +166,7 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 	like := b.Agreement.StreamOrder[to.Side]
 	way := d.PassedOn()
 	if b.Call.Policy().Reinvite == config.ReinviteAuto {
-		way = sdp.SendRecv // the end of a hold must not look like a change of codec
+		way = sdp.SendRecv // so that the end of a hold does not look like a change of codec
 	}
 	offer := wanted.Answering(like, b.Media.at(to.Side), to.Crypto.Offering(), formats, way)
 	patience := consultUpdate
@@ -192,8 +192,8 @@ func (es *Exchanges) on(e Event) (taken bool) {
 
 func (es *Exchanges) end() { es.current = nil }
 
-// due refuses a change that the other side has not answered in time. If the other side accepts it later, it is offered
-// the present session again.
+// due refuses a change that the other side has not answered in time. If the other side accepts it later, we offer that
+// side the present session again.
 func (es *Exchanges) due(time.Time) {
 	b := es.bridge
 	x := es.current
@@ -216,7 +216,7 @@ func (es *Exchanges) AnswerReady(from *Half, f leg.AnswerReady) error {
 	return es.OwnOfferAnswered(from, f)
 }
 
-// answerOf passes the other side's answer to the side that wanted a change, and puts the change into force.
+// answerOf puts a change into force, and passes the other side's answer to the side that wanted it.
 func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	b := es.bridge
 	answer, err := b.ReadAnswer(x.to, f.SDP, x.formats)
@@ -253,7 +253,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	x.from.Step(leg.Accept{SDP: reply, Headers: b.PassedTo(x.from, f.Headers)})
 }
 
-// Restore offers a side the session again, as it was agreed on with the other side.
+// Restore offers a side the present session again.
 func (es *Exchanges) Restore(l *Half) {
 	b := es.bridge
 	if offer, err := es.sessionTo(l.Side); err == nil {
@@ -261,11 +261,11 @@ func (es *Exchanges) Restore(l *Half) {
 	}
 }
 
-// OfferRefused ends a change that the other side refuses. The side that wanted it still
-// gets it if the codec stays.
+// OfferRefused ends a change that the other side refuses. The side that wanted the change still gets it if the codec
+// need not change.
 func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) {
 	switch x := es.settled(from, f.Ref); {
-	case x == nil: // an offer of our own: the session stays as it was
+	case x == nil: // the refused offer was our own: the session stays as it was
 	case x.withdrawn:
 	case x.fallback != nil:
 		es.absorb(x.from, x.offer, x.fallback)
@@ -274,7 +274,8 @@ func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) {
 	}
 }
 
-// refuse refuses a change to the side that wanted it. It uses the other side's status if that concerns the session.
+// refuse refuses a change to the side that wanted it. It passes the other side's status on if that is 480, 486, 491 or
+// 606, and otherwise sends 488.
 func (es *Exchanges) refuse(x *exchange, code int) {
 	r := NotAcceptable()
 	if code == 491 || code == 480 || code == 486 || code == 606 {
@@ -283,8 +284,7 @@ func (es *Exchanges) refuse(x *exchange, code int) {
 	x.from.Step(r)
 }
 
-// drop ends a change between the caller and an agent that has left the call. The
-// caller keeps the previous session.
+// drop ends the change in progress, because the agent has left the call. The caller keeps the previous session.
 func (es *Exchanges) drop() {
 	x := es.current
 	es.current = nil
@@ -292,12 +292,12 @@ func (es *Exchanges) drop() {
 	case x == nil:
 	case x.from.Side == media.SideA:
 		es.refuse(x, 491)
-	default: // the caller's answer may be on its way
+	default: // the caller may have accepted the change already
 		es.Restore(es.bridge.Call.Half(media.SideA))
 	}
 }
 
-// Interrupt is like drop, but also answers the agent, whose leg stays in the call.
+// Interrupt is like drop, but also refuses a change that the agent wanted, because the agent's leg stays in the call.
 func (es *Exchanges) Interrupt(agent *Half) {
 	if x := es.current; x != nil && x.from == agent {
 		es.refuse(x, 491)
@@ -308,7 +308,8 @@ func (es *Exchanges) Interrupt(agent *Half) {
 // Underway reports whether a change waits for the other side's answer.
 func (es *Exchanges) Underway() bool { return es.current != nil }
 
-// Withdrawn undoes a re-INVITE that its side has cancelled. Our answer, if we have sent one, has not reached that side.
+// Withdrawn undoes a change whose re-INVITE was cancelled by its sender. If we have answered it, the answer has not
+// reached the sender.
 func (es *Exchanges) Withdrawn(from *Half) {
 	b := es.bridge
 	side := from.Side
@@ -328,7 +329,7 @@ func (es *Exchanges) Withdrawn(from *Half) {
 	}
 }
 
-// errNoAnswer means that an ACK or PRACK lacks the answer to an offer.
+// errNoAnswer means that an ACK or PRACK should have carried the answer to an offer, but has no SDP.
 var errNoAnswer = errors.New("no session description where an answer was due")
 
 // OwnOfferAnswered handles the answer to an offer of our own.
@@ -342,7 +343,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 		return errNoAnswer
 	}
 	answer, err := b.ReadAnswer(from, f.SDP, b.Agreement.SentTo[side])
-	late := b.Agreement.Late && side == media.SideA // the caller may choose either kind of G.711
+	late := b.Agreement.Late && side == media.SideA // may choose the other kind of G.711
 	if err == nil && !late && !sdp.Includes(answer.Formats(), b.Agreement.Codec[side]) {
 		err = sdp.ErrNoCodec
 	}
@@ -366,26 +367,27 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 	return nil
 }
 
-// Exchanges carries the offers and answers of a call after its first answer, and changes by UPDATE and PRACK before it.
+// Exchanges handles the offers and answers of a call after its first answer, and changes by UPDATE or PRACK before
+// that.
 type Exchanges struct {
 	idle
-	current *exchange // nil if no change waits for an answer
+	current *exchange // nil if no change waits for the other side
 }
 
-// exchange is a change that one side wants and that we have offered the other. A call
-// has one at a time.
+// exchange is a change that one side wants and that we have offered to the other side. A call has at most one at a
+// time.
 type exchange struct {
 	from, to  *Half
-	ref       int // identifies the offer to that side
+	ref       int // Ref of the offer to the leg to
 	offer     *sdp.Description
 	formats   []sdp.Format // formats that to was offered
-	fallback  []sdp.Format // formats that from gets if to refuses, or nil
-	withdrawn bool         // from has cancelled it, or has got 504 because to did not answer
+	fallback  []sdp.Format // formats for the leg from if the leg to refuses, or nil
+	withdrawn bool         // the leg from has cancelled the change, or has got 504 because the leg to did not answer
 	until     time.Time
 }
 
-// settled removes and returns the exchange that a side has answered or refused. It returns nil if the offer was our
-// own.
+// settled removes and returns the exchange that a side has answered or refused. It returns nil if the answer is to an
+// offer that we made on our own.
 func (es *Exchanges) settled(by *Half, ref int) *exchange {
 	x := es.current
 	if x == nil || x.to != by || x.ref != ref {
@@ -395,7 +397,7 @@ func (es *Exchanges) settled(by *Half, ref int) *exchange {
 	return x
 }
 
-// deadline returns the time limit of the change that waits for an answer, or zero.
+// deadline returns the time limit of the change that waits for an answer, or zero if there is none.
 func (es *Exchanges) deadline() time.Time {
 	if es.current == nil || es.current.withdrawn {
 		return time.Time{}

@@ -10,11 +10,11 @@ import (
 	"flowbridge/media"
 )
 
-// Hearing detects an agent that sends no media, by checking the packet counts, and an agent that says nothing while the
-// caller waits for it.
+// Hearing detects, by the packet counts, an agent that sends no media, and an agent that says nothing while the caller
+// waits for it.
 type Hearing struct {
 	at    time.Time // next check of the packets; zero means no checks
-	since time.Time // the agent has not been heard since then
+	since time.Time // when the agent was last heard
 	rx    [2]uint64 // packet counts by side
 
 	hushAt  time.Time     // next check for speech; zero means no checks
@@ -22,10 +22,10 @@ type Hearing struct {
 }
 
 const (
-	// deadAfter is the time without RTP, while the caller sends some, after which an agent counts as dead. Healthy
-	// platforms may pause for five seconds between two sentences, if they send no packets for silence.
+	// deadAfter is how long an agent may send no RTP, while the caller sends some, before it counts as dead. Healthy
+	// platforms that send no packets for silence may pause for five seconds between two sentences.
 	deadAfter = 20 * time.Second
-	// looksPerSilence is the number of checks within deadAfter.
+	// looksPerSilence is the number of packet checks within deadAfter.
 	looksPerSilence = 4
 	// hushEvery is the shortest interval between two checks for speech.
 	hushEvery = 250 * time.Millisecond
@@ -48,7 +48,7 @@ func (h *Hearing) Deadline() time.Time {
 	return leg.Earliest(h.at, h.hushAt)
 }
 
-// Look does the checks that are due. It returns why the agent counts as dead, or cause.None if it does not.
+// Look does the checks that are due. It returns the cause if the agent counts as dead, and otherwise cause.None.
 func (h *Hearing) Look(now time.Time, b *Bridge) cause.Cause {
 	if h == nil {
 		return cause.None
@@ -70,8 +70,8 @@ func (h *Hearing) isHushed(now time.Time, b *Bridge) bool {
 	return waited >= h.deadAir && b.Call.Connected() != nil && !b.Call.Moment().Transfer
 }
 
-// isDead checks whether the agent was heard since the last check. It reports whether the agent has been silent for too
-// long while the caller was heard. An agent may be silent if it is not connected, or during a transfer.
+// isDead reports whether the agent has been silent for too long while the caller was heard. It does not count the time
+// when no agent is connected, when a side is on hold, or during a transfer.
 func (h *Hearing) isDead(now time.Time, b *Bridge) bool {
 	h.at = now.Add(deadAfter / looksPerSilence)
 	stats := b.Media.Stats()
@@ -85,7 +85,7 @@ func (h *Hearing) isDead(now time.Time, b *Bridge) bool {
 	return now.Sub(h.since) >= deadAfter
 }
 
-// bothSpeak reports whether neither side holds the other, so that both send RTP.
+// bothSpeak reports whether neither side is on hold, so that both should send RTP.
 func (b *Bridge) bothSpeak() bool {
 	return !slices.ContainsFunc(b.Agreement.Description[:], func(d *sdp.Description) bool {
 		return d == nil || d.Direction() != sdp.SendRecv

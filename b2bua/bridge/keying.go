@@ -6,19 +6,20 @@ import (
 	"flowbridge/media"
 )
 
-// SRTP whose keys come from a DTLS handshake (RFC 5763). A handshake runs in parallel with the call, for each
-// association that the descriptions of a side agree on, and posts one event.
+// This file handles SRTP keys that come from a DTLS handshake (RFC 5763). The handshake of a side runs on its own
+// goroutine while the call continues, and posts HandshakeOver at its end. A new handshake starts whenever the side's
+// descriptions ask for a new association.
 
-// keySession is the media session as keys need it.
+// keySession has the methods of the media session that Keying uses.
 type keySession interface {
 	SetCrypto(media.Side, media.Crypto) error
 	Datagrams(media.Side) *media.Datagrams
 }
 
-// Keying makes the media use the keys of the legs.
+// Keying gives the SRTP keys of the legs to the media.
 type Keying struct {
 	idle
-	secured [2]secured // which leg's keys the session has, by side
+	secured [2]secured // the leg whose keys the media session has, by side
 }
 
 func (k *Keying) restore(*snapshot.Bridge) {
@@ -35,7 +36,7 @@ func (k *Keying) begin() {
 	k.shakeHands(media.SideB)
 }
 
-// shakeHands begins the handshake that a side needs, if any. The handshake ends at the latest with the side's media.
+// shakeHands starts a side's DTLS handshake if it needs one. The handshake ends with the side's media at the latest.
 func (k *Keying) shakeHands(side media.Side) {
 	b := k.bridge
 	l := k.secured[side].leg
@@ -66,7 +67,8 @@ type HandshakeOver struct {
 	keys media.Crypto
 }
 
-// TakeKeys sets the keys of a side's media, unless they belong to an association that was given up.
+// TakeKeys gives the keys from a handshake to a side's media. It ignores keys of an association that has been
+// replaced, and returns an error if there are no usable keys.
 func (k *Keying) TakeKeys(e HandshakeOver) (err error) {
 	b := k.bridge
 	if e.Leg != k.secured[e.Side].leg || !e.Leg.IsCurrent(e.of) || b.Media.session == nil {
@@ -85,15 +87,14 @@ func (k *Keying) TakeKeys(e HandshakeOver) (err error) {
 	return nil
 }
 
-// secured identifies the leg whose keys the media of a side has.
+// secured identifies the leg whose SRTP keys the media of a side uses.
 type secured struct {
 	leg   *sdp.LegCrypto
 	plain bool
 }
 
-// secure gives the media the keys of a side's description, before its address. When
-// another leg takes over the side, or SRTP becomes RTP, no packet is sent in between, and
-// the former keys are discarded.
+// secure sets the SRTP keys of a side's description, before the media gets the description's address. When another
+// leg takes over the side, or SRTP becomes RTP, secure first stops the side's packets and removes the old keys.
 func (k *Keying) secure(side media.Side, d *sdp.Description) error {
 	l := k.bridge.Call.Half(side).Crypto
 	before := k.secured[side]

@@ -10,8 +10,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Log writes the log lines of a call. It adds the call's ids to each line: a logger with
-// the ids would use as much memory as the rest of a leg, for a few lines a call.
+// Log writes the log lines of a call. It adds the call's ids to each line itself: a logger that holds the ids would
+// need as much memory as the rest of a leg, for a few lines per call.
 type Log struct {
 	bridge  *Bridge
 	bounded bool
@@ -20,7 +20,7 @@ type Log struct {
 // Logs returns the log of a call, and a bounded log for lines that a peer can provoke without limit.
 func (b *Bridge) Logs() (all, bounded Log) { return Log{bridge: b}, Log{bridge: b, bounded: true} }
 
-// mostOfPeers bounds the log lines a minute that the peers of one call can provoke.
+// mostOfPeers bounds the log lines per minute that the peers of one call can cause.
 const mostOfPeers = 20
 
 // Debug begins a line for developers.
@@ -35,7 +35,8 @@ func (l Log) Warn() *zerolog.Event { return l.line(zerolog.WarnLevel) }
 // Error begins a line about a fault of ours.
 func (l Log) Error() *zerolog.Event { return l.line(zerolog.ErrorLevel) }
 
-// line begins a line. It returns nil, which writes nothing, if the line is not wanted.
+// line starts a line with the call's ids. It returns nil, on which zerolog writes nothing, if the line is not
+// wanted.
 func (l Log) line(level zerolog.Level) *zerolog.Event {
 	b := l.bridge
 	if level < b.Lines.GetLevel() || level < zerolog.GlobalLevel() {
@@ -58,7 +59,7 @@ func (l Log) line(level zerolog.Level) *zerolog.Event {
 	return begun
 }
 
-// LogRefusals logs the refusals of a peer's requests within its dialog.
+// LogRefusals logs our refusals of a peer's requests within its dialog.
 func (b *Bridge) LogRefusals(h *Half, effects []leg.Effect) {
 	for _, e := range effects {
 		r, ok := e.(leg.SendResponse)
@@ -70,8 +71,8 @@ func (b *Bridge) LogRefusals(h *Half, effects []leg.Effect) {
 	}
 }
 
-// LogSource logs a request within a dialog that came from another address than before. The request is valid, because
-// its tags identify it whatever its address.
+// LogSource logs that a request within a dialog came from a new address. The request is accepted, because its tags
+// identify the dialog.
 func (b *Bridge) LogSource(h *Half, in leg.RequestIn) {
 	was := h.Leg.Dialog().Source
 	if was.Addr().IsValid() && in.Source.IsValid() && was.Addr() != in.Source.Addr() {

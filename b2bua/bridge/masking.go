@@ -10,19 +10,19 @@ import (
 	"flowbridge/media"
 )
 
-// Masking of the keys that a caller presses, so that a card number reaches neither the
-// platform nor a recording: it is started by routes[].mask_dtmf, or by an order. The caller
-// here is the side without the platform. Its keys come in RTP (media.Mask), in INFO, and in
-// telephone-events that become INFO.
+// This file masks the keys that a caller presses, so that a card number reaches neither the platform
+// nor a recording. routes[].mask_dtmf or an operator's command starts it. The caller here means the
+// side without the platform. Keys are hidden in RTP (media.Mask), in INFO, and in telephone-events
+// that become INFO.
 
-// Masking is the state of masking.
+// Masking is the state of key masking: whether it is on, and which requests stay masked.
 type Masking struct {
 	idle
 	snapshot.Masking
-	applied bool // the media session has been told to mask
+	applied bool // the media session has the mask
 }
 
-// maskSession is the media session as masking needs it.
+// maskSession has the methods of the media session that Masking uses.
 type maskSession interface {
 	SetMask(media.Side, media.Mask)
 }
@@ -30,8 +30,8 @@ type maskSession interface {
 func (m *Masking) save(k *snapshot.Sheet)       { k.Bridge.Masking = m.Masking }
 func (m *Masking) show(live *registry.LiveCall) { live.Masked = m.On }
 
-// restore continues the masking of an old process. Requests with keys from that process's
-// time may come again, and stay masked.
+// restore continues the masking of an old process. Requests with keys that the old process handled
+// may be retransmitted, and stay masked.
 func (m *Masking) restore(k *snapshot.Bridge) {
 	m.Masking, m.applied = k.Masking, k.Masking.On && m.bridge.Media.session != nil
 	if m.On || m.UpTo > 0 {
@@ -53,7 +53,7 @@ func (m *Masking) on(e Event) (taken bool) {
 	return false
 }
 
-// obey starts or stops masking because of an order.
+// obey starts or stops masking for an operator, unless the route forbids it.
 func (m *Masking) obey(o Order) (taken bool, err error) {
 	on := o == OrderMask
 	switch mode := m.mode(); {
@@ -69,7 +69,7 @@ func (m *Masking) obey(o Order) (taken bool, err error) {
 	return true, nil
 }
 
-// mode returns the route's mode. Without a route no key is masked.
+// mode returns the route's mask_dtmf. Without a route, keys are not masked.
 func (m *Masking) mode() config.Wanted {
 	if m.bridge.Call.Route() == nil {
 		return config.WantedOff
@@ -77,7 +77,7 @@ func (m *Masking) mode() config.Wanted {
 	return m.bridge.Call.Route().MaskDTMF
 }
 
-// set begins or ends masking.
+// set starts or stops masking.
 func (m *Masking) set(on bool) {
 	b := m.bridge
 	m.On = on
@@ -87,7 +87,7 @@ func (m *Masking) set(on bool) {
 	b.Ladder.Decide("the caller's keys are masked: %t", on)
 }
 
-// apply makes the media session mask the keys in the caller's current formats.
+// apply tells the media session which payload types of the caller to mask.
 func (m *Masking) apply() {
 	b := m.bridge
 	if b.Media.session == nil || (!m.On && !m.applied) {
@@ -109,10 +109,10 @@ func (m *Masking) apply() {
 	b.Media.session.SetMask(side, mask)
 }
 
-// isCaller reports whether a leg is on the side whose keys may be masked.
+// isCaller reports whether a leg is on the side without the platform, whose keys may be masked.
 func (m *Masking) isCaller(l *Half) bool { return l.Side != m.bridge.Platform() }
 
-// came records that a request came while keys were masked. Its key stays hidden, even if the
+// came notes the number of a request that arrives during masking. Its key stays hidden even if the
 // request is handled after masking has ended.
 func (m *Masking) came(l *Half, req *sip.Request) {
 	if m.On && m.isCaller(l) {
@@ -120,7 +120,8 @@ func (m *Masking) came(l *Half, req *sip.Request) {
 	}
 }
 
-// asked answers a request of the caller that may reveal a masked key: an INFO with any body.
+// asked answers, instead of passing on, each INFO of the caller that may contain a masked key: any
+// INFO with a body.
 func (m *Masking) asked(from *Half, req *sip.Request) (taken bool) {
 	taken = req.Method == sip.INFO && m.isCaller(from) && (m.On || req.CSeq().SeqNo <= m.UpTo) && len(req.Body()) > 0
 	if taken {

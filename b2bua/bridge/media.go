@@ -24,7 +24,7 @@ type Relay interface {
 	Resume(c media.SessionConfig, s media.SessionState) (RelaySession, error)
 }
 
-// mediaSession is the media session as every call needs it.
+// mediaSession has the methods of the media session that every call uses.
 type mediaSession interface {
 	Local(media.Side) netip.AddrPort
 	SetPeer(media.Side, media.Peer)
@@ -36,7 +36,7 @@ type mediaSession interface {
 	Close() media.Stats
 }
 
-// Media is the media of a call.
+// Media is the media of a call: its session in the relay, and our addresses in SDP.
 type Media struct {
 	idle
 	snapshot.Media
@@ -74,8 +74,8 @@ func (m *Media) on(e Event) (taken bool) {
 	return true
 }
 
-// handOver hands the media session over to another process, and writes its state into the sheet. It returns nil if the
-// session has no sockets to hand over.
+// handOver hands the media session over to another process, and writes its state into the sheet. It returns the
+// session's sockets, or nil if the session has none to hand over.
 func (m *Media) handOver(k *snapshot.Sheet) *media.Sockets {
 	s, can := m.session.(interface {
 		HandOver() (media.SessionState, media.Sockets)
@@ -88,8 +88,8 @@ func (m *Media) handOver(k *snapshot.Sheet) *media.Sockets {
 	return &all
 }
 
-// Open leases the ports of both sides. The target's ports are in the address family of
-// target, and on the address wanted if that is valid.
+// Open leases ports for both sides. Side B's ports have the address family of target, and the address wanted if that is
+// valid.
 func (m *Media) Open(target, wanted netip.Addr) error {
 	b := m.bridge
 	caller := b.Source.Addr()
@@ -116,7 +116,8 @@ func (m *Media) Open(target, wanted netip.Addr) error {
 	return nil
 }
 
-// accept limits a side's streams to the address family that our media has.
+// accept limits the address family of a side's streams to that of our media. Before the media is open, it allows the
+// families of media.listen.
 func (m *Media) accept(side media.Side, a sdp.Accept) sdp.Accept {
 	if m.session != nil {
 		a.NoIP6 = m.session.Local(side).Addr().Is4()
@@ -130,12 +131,12 @@ func (m *Media) accept(side media.Side, a sdp.Accept) sdp.Accept {
 	return a
 }
 
-// OpenToward is Open for a placed call whose first party, the customer, is called at an address before any agent. The
-// agent's side has the address family of its own configuration, or else the customer's. It returns our address in the
-// customer's SDP.
+// OpenToward opens the media of a placed call before any agent is called. customer is the address of the person called.
+// The agent's side gets the address family of the agent's configuration, or else customer's. OpenToward returns our
+// address for the SDP to customer.
 func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Addr, error) {
 	m.bridge.Source = customer
-	if m.session != nil { // opened already, for another address of the customer
+	if m.session != nil { // it was opened for another address of the customer
 		m.session.Close()
 		m.session = nil
 	}
@@ -153,10 +154,10 @@ func (m *Media) OpenToward(customer netip.AddrPort, agent *peers.Dial) (netip.Ad
 	return m.Addr[media.SideA], err
 }
 
-// On posts an event of the media session.
+// On posts an event of the media session to the call's inbox.
 func (m *Media) On(e media.Event) { m.bridge.Call.Post(e) }
 
-// CauseOf returns the cause for an error of Open or Toward.
+// CauseOf returns the cause to record for an error of Open or Toward.
 func CauseOf(err error) cause.Cause {
 	if errors.Is(err, errNoFamily) || errors.Is(err, errBound) {
 		return cause.TargetUnreachable
@@ -164,7 +165,7 @@ func CauseOf(err error) cause.Cause {
 	return cause.NoPorts
 }
 
-// SetPeer puts a side's description into force.
+// SetPeer puts a side's description into force: the media gets the keys, the address and the payload types in it.
 func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	b := m.bridge
 	if err := b.Keying.secure(side, d); err != nil { // no media is better than media without SRTP
@@ -184,7 +185,7 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	peer := agreement.PeerOf(d, b.Agreement.Codec[side], h.Leg.Dialog().Source.Addr(), h.Peer.MediaSources,
 		h.Peer.Media.Latch)
 	peer.Unconfirmed = !h.Confirmed
-	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS we offer it, too
+	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS, we also offer rtcp-mux
 	for _, f := range b.Agreement.Sends(side) {
 		if f.Events() {
 			peer.Events.Add(f.Number)
@@ -200,9 +201,8 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	b.Tell(described{})
 }
 
-// Confirm takes a request within a leg's dialog as proof that our messages reach the
-// peer, because the request has our tag. It must come from the INVITE's address, or from
-// the trunk's networks. A request from any other address proves nothing.
+// Confirm notes that our messages reach the peer of a leg, because the peer has sent a request within the dialog, with
+// our tag. The request must come from the INVITE's address or from the trunk's networks; otherwise Confirm ignores it.
 func (m *Media) Confirm(l *Half, from netip.Addr) {
 	known := func(s config.Source) bool { return s.Contains(from) }
 	if l.Confirmed || (from != l.Leg.Dialog().
@@ -218,7 +218,7 @@ func (m *Media) Confirm(l *Half, from netip.Addr) {
 // IsOpen reports whether the media is open.
 func (m *Media) IsOpen() bool { return m.session != nil }
 
-// Start starts the checks for silence and one-way audio, because the call is answered.
+// Start starts the checks for silence and one-way audio, once the call is answered.
 func (m *Media) Start() { m.session.Start() }
 
 // Stats returns the counts of the media so far, or zero if it is not open.
@@ -232,7 +232,7 @@ func (m *Media) Stats() (s media.Stats) {
 // Port returns our port on a side.
 func (m *Media) Port(side media.Side) uint16 { return m.session.Local(side).Port() }
 
-// Detach stops media to and from a target that did not take the call.
+// Detach stops the media to and from a target that did not take the call, and forgets its description.
 func (m *Media) Detach() {
 	b := m.bridge
 	if m.session == nil || b.Agreement.Description[media.SideB] == nil {
@@ -243,7 +243,7 @@ func (m *Media) Detach() {
 	b.Tell(cut{media.SideB})
 }
 
-// at returns our RTP address on a side as it is in SDP.
+// at returns our RTP address on a side as SDP names it.
 func (m *Media) at(side media.Side) netip.AddrPort {
 	return netip.AddrPortFrom(m.Addr[side], m.Port(side))
 }
@@ -253,15 +253,15 @@ var (
 	// of its address family.
 	errNoFamily = errors.New("no media address of the address family")
 
-	// errBound means that a target has a media address configured, but the call's media is
-	// bound to another one, and the caller has its answer already.
+	// errBound means that a target needs a media address other than the one that the call's media is bound to, and that
+	// the caller already has our answer.
 	errBound = errors.New("the media of the call is bound to another address")
 )
 
-// Toward makes sure that media can flow to a target, and returns the address for the SDP that we send it. wanted is the
+// Toward makes sure that media can flow to a target, and returns our address for the SDP to the target. wanted is the
 // media address configured for the target, if any. If the target needs a different local address, Toward leases ports
-// there. That is impossible once the caller has our answer: then Toward returns errBound if the target requires
-// wanted, and otherwise keeps the current address if it suits the target.
+// there. That is impossible once the caller has our answer: then Toward returns errBound if the target requires wanted,
+// and otherwise keeps the current address if it suits the target.
 func (m *Media) Toward(target, wanted netip.Addr) (netip.Addr, error) {
 	b := m.bridge
 	if m.session == nil {
@@ -290,29 +290,29 @@ func (m *Media) reopen(target, wanted netip.Addr) (netip.Addr, error) {
 	return m.Addr[media.SideB], err
 }
 
-// answering returns the transport of the media stream in our answer to a leg's offer.
+// answering returns the transport parameters of the media stream in our answer to a leg's offer.
 func (m *Media) answering(l *Half, offer *sdp.Description) sdp.StreamTransport {
 	before := m.bridge.Agreement.Description[l.Side]
 	return l.Crypto.Answering(offer, before != nil && before.RTP() != offer.RTP())
 }
 
-// Unplug ends the media to and from side B, with its keys and handshake, because the peer's port may already belong to
+// Unplug stops the media to and from side B and removes side B's keys, because the peer's port may already belong to
 // another call.
 func (m *Media) Unplug() {
 	m.session.SetPeer(media.SideB, media.Peer{})
-	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // never fails without keys
+	_ = m.session.SetCrypto(media.SideB, media.Crypto{}) // can't fail without keys
 	m.bridge.Keying.secured[media.SideB] = secured{plain: true}
 }
 
-// Plug makes side B's media flow to a party with this description, which was offered these formats.
+// Plug directs side B's media to a party with this description, which was offered these formats.
 func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
 	b.Agreement.Suit(d)
 	b.Agreement.SentTo[media.SideB] = offered
 	b.Media.SetPeer(media.SideB, d)
 }
 
-// Replace connects the caller to another party on side B. answer is the party's answer to an offer of these formats.
-// addr is our address on that side.
+// Replace connects the caller to another party on side B. answer is that party's answer to an offer of these formats.
+// addr is our address in the SDP to that party.
 func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
 	b.Media.Addr[media.SideB] = addr
 	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}

@@ -7,21 +7,21 @@ import (
 	"flowbridge/b2bua/outbound"
 )
 
-// OrderError is the reason that a call can't carry out an order.
+// OrderError is the reason why a call can't carry out a command.
 type OrderError struct {
 	Problem string
 	Remedy  string
-	// Code is 403 if the order is not permitted, 400 if it can't be read, 404 if its destination does not exist, 409 if it
-	// ended before it was done completely, and 0 if the call is not in a state for it.
+	// Code is an HTTP status: 403 if the command is not permitted, 400 if it is malformed, 404 if its destination does not
+	// exist, 409 if the call stopped it halfway. It is 0 if the call is not in a state for the command.
 	Code int
 }
 
 func (e *OrderError) Error() string { return e.Problem + "; " + e.Remedy }
 
-// Order is a command of an operator or a tool to a live call.
+// Order is a command that an operator or a tool gives to a live call.
 type Order string
 
-// The orders.
+// The commands.
 const (
 	OrderRecord Order = "start"  // start a recording
 	OrderStop   Order = "stop"   // stop the recording
@@ -31,25 +31,25 @@ const (
 	OrderUnmask Order = "unmask"
 	OrderHold   Order = "hold" // keep the caller and the agent from hearing each other
 	OrderUnhold Order = "unhold"
-	// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. It is the only order that
+	// OrderHangup ends the call. It may be repeated, and does nothing to a call that is over. It is the only command that
 	// the bridge does not handle.
 	OrderHangup Order = "hangup"
 )
 
-// TransferRequest is an order to transfer a call.
+// TransferRequest is a command to transfer a call.
 type TransferRequest struct {
 	outbound.Order
 	Announce Announce
-	By       string   // who ordered it, for the record and the log
-	Of       []string // the targets whose calls may be transferred; empty means all
+	By       string   // who asked for the transfer, for the record and the log
+	Of       []string // only calls of these targets may be transferred; empty means all
 }
 
-// NotAnswered returns the error of an order that needs an answered call.
+// NotAnswered returns the error for a command that needs an answered call.
 func NotAnswered() *OrderError {
 	return refused("the call is not answered yet", "ask again when its phase is bridged")
 }
 
-// NoAgent returns the error of an order that needs an agent, if there is no agent or a transfer is in progress.
+// NoAgent returns the error for a command that needs an agent, if there is no agent or a transfer is in progress.
 func (m Moment) NoAgent() *OrderError {
 	switch {
 	case m.First && m.Transfer:

@@ -13,29 +13,32 @@ import (
 	"flowbridge/store/record"
 )
 
-// part is one concern of a bridge, with its state. Bridge.parts lists them.
+// part is one concern of a bridge, with its state. Bridge.parts lists all parts.
 type part interface {
 	open(b *Bridge)
 	// on handles an event, or a step of the call. If it returns true, the remaining parts do not get the event.
 	on(e Event) (taken bool)
-	came(from *Half, req *sip.Request) // called for each request within a dialog when it arrives; it may be handled later
-	// asked answers such a request, unless it is a REFER, or passes it on. If it returns true, the remaining parts do not
-	// get the request.
+	came(from *Half, req *sip.Request) // called when a request within a dialog arrives; asked may get it later
+	// asked answers a request within a dialog other than REFER, or passes it on. If it returns true, the remaining parts
+	// do not get the request.
 	asked(from *Half, req *sip.Request) (taken bool)
-	// obey carries out an order if it is for this part.
+	// obey carries out a command. taken is false if the command is meant for another part.
 	obey(o Order) (taken bool, err error)
 
 	deadline() time.Time // zero if none
-	due(now time.Time)   // the deadline has come; after a crash it may be older, from the last checkpoint
-	waits() bool         // reports whether something is in progress that an upgrade would lose
+	// due is called when the deadline has passed. After a crash, the deadline may be an older one, from the last
+	// checkpoint.
+	due(now time.Time)
+	waits() bool // reports whether something is in progress that an upgrade would lose
 
 	save(k *snapshot.Sheet)
-	restore(k *snapshot.Bridge) // sends nothing yet, except a sound that keeps the sides apart
-	begin()                     // runs in the first turn after restore, and restarts what the media's state does not have
+	restore(k *snapshot.Bridge) // must not send anything yet, except a sound that keeps the sides apart
+	// begin runs in the call's first turn after restore, and restarts what is not part of the media's state.
+	begin()
 
-	show(live *registry.LiveCall) // adds to the public view of a call
-	record(r *record.Record)      // adds the part's figures so far; called again after end
-	end()                         // may be repeated
+	show(live *registry.LiveCall) // adds the part's state to the public view of a call
+	record(r *record.Record)      // adds the part's figures so far; also called after end
+	end()                         // ends the part; may be called again
 }
 
 // idle is a part that does nothing. Other parts embed it, and implement only the methods that they need.
@@ -56,26 +59,26 @@ func (*idle) show(*registry.LiveCall)        {}
 func (*idle) record(*record.Record)          {}
 func (*idle) end()                           {}
 
-// Routed means that the call has its route.
+// Routed means that the call's route has been chosen.
 type Routed struct{}
 
 // Answered means that the caller is about to get the answer, or that the first party of a placed call has answered.
 type Answered struct{}
 
-// Turned means that a turn of the call ends.
+// Turned means that the call is about to wait for its next input, or to change its phase.
 type Turned struct{}
 
 // Left means that a leg has left the call, or is about to.
 type Left struct{ Leg *Half }
 
-// Undone means that HandOver has failed.
+// Undone means that HandOver has failed, so that this process keeps the call.
 type Undone struct{}
 
-// Events that only parts handle.
+// These events are handled only by parts.
 type (
 	describing struct{}                   // the media is about to follow a new description
-	described  struct{}                   // the media follows it
-	cut        struct{ side media.Side }  // this side's sound was stopped
+	described  struct{}                   // the media follows the new description
+	cut        struct{ side media.Side }  // the media of this side was stopped, and our sound with it
 	replaced   struct{ *snapshot.Bridge } // another process takes over the media, with this state
 )
 
@@ -95,10 +98,10 @@ func (b *Bridge) each(do func(part)) {
 	}
 }
 
-// Came tells the parts that a request within a dialog has come.
+// Came tells the parts that a request within a dialog has arrived.
 func (b *Bridge) Came(from *Half, req *sip.Request) { b.each(func(p part) { p.came(from, req) }) }
 
-// Asked answers a request within the dialog, unless it is a REFER, or passes it to the other side.
+// Asked answers a request within a dialog other than REFER, or passes it to the other side.
 func (b *Bridge) Asked(from *Half, req *sip.Request) {
 	for _, p := range b.parts() {
 		if p.asked(from, req) {
@@ -108,7 +111,7 @@ func (b *Bridge) Asked(from *Half, req *sip.Request) {
 	b.Reply(from, req, 405, from.Leg.Allow())
 }
 
-// Obey carries out an order.
+// Obey carries out an operator's command.
 func (b *Bridge) Obey(what Order) error {
 	for _, p := range b.parts() {
 		if taken, err := p.obey(what); taken {
@@ -139,7 +142,7 @@ func (b *Bridge) Waits() (waits bool) {
 	return waits
 }
 
-// Show adds to the public view of a call.
+// Show adds the bridge's state to the public view of a call.
 func (b *Bridge) Show(live *registry.LiveCall) {
 	for side, d := range b.Agreement.Description {
 		live.Held[side] = d != nil && d.Held()
@@ -150,7 +153,7 @@ func (b *Bridge) Show(live *registry.LiveCall) {
 	})
 }
 
-// End ends everything between the legs, and completes the call's record.
+// End stops everything between the legs, and adds the final figures to the call's record.
 func (b *Bridge) End(r *record.Record) {
 	b.endParts()
 	b.Media.close()
@@ -165,7 +168,7 @@ func (b *Bridge) endParts() {
 	}
 }
 
-// Forget releases the state that a finished call does not need.
+// Forget releases the state that is not needed once a call is over.
 func (b *Bridge) Forget() {
 	b.endParts()
 	b.Agreement, b.Keying.secured = agreement.Agreement{}, [2]secured{}

@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// close ends the media. The final figures stay available.
+// close ends the media session. Its final figures stay available.
 func (m *Media) close() {
 	if m.session != nil {
 		m.bridge.Ladder.Unwatch(m.session.Close())
@@ -25,7 +25,7 @@ func (m *Media) record(r *record.Record) {
 	}
 }
 
-// counted returns the media's part of the call's record, made of these counts.
+// counted converts the media's counters to the media part of a call's record.
 func (m *Media) counted(s media.Stats, a *agreement.Agreement) record.Media {
 	r := record.Media{
 		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.OneWay,
@@ -67,7 +67,7 @@ func droppedBy(d media.Drops) record.DroppedBy {
 	}
 }
 
-// onHeard logs that a side that was reported as silent can be heard now.
+// onHeard logs that a side is heard now after it was reported as silent.
 func (m *Media) onHeard(side media.Side) {
 	b := m.bridge
 	source := m.session.Stats().Of(side).Source
@@ -76,7 +76,7 @@ func (m *Media) onHeard(side media.Side) {
 }
 
 // onOneWay logs what an operator needs to know about a silent side: where its RTP should come from,
-// and which packets were dropped. The record keeps the side, even if it is heard later.
+// and which packets were dropped. The record keeps naming the side, even if it is heard later.
 func (m *Media) onOneWay(side media.Side) {
 	b := m.bridge
 	s := m.session.Stats().Of(side)
@@ -92,7 +92,7 @@ func (m *Media) onOneWay(side media.Side) {
 	line.Msg("one-way audio")
 }
 
-// onWithheld logs that the caller's early media has stopped, and how to avoid that.
+// onWithheld logs that the early media to the caller has stopped, and how to prevent that.
 func (m *Media) onWithheld() {
 	b := m.bridge
 	line := b.Log.Info().Stringer("source", b.Source)
@@ -103,8 +103,8 @@ func (m *Media) onWithheld() {
 	line.Msg("no more media to the caller before its ACK, PRACK or RTP: its SDP names another address than its SIP comes from; see media_sources")
 }
 
-// WarnOfDeafness logs one-way audio that our own rules cause: RTP came, but from an address that we do
-// not trust.
+// WarnOfDeafness logs which sides were not heard because of our own rules: their RTP came from an
+// address that we do not trust.
 func (m *Media) WarnOfDeafness(r *record.Media) {
 	b := m.bridge
 	for side, r := range [...]*record.MediaSide{media.SideA: &r.A, media.SideB: &r.B} {

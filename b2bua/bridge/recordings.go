@@ -15,21 +15,21 @@ import (
 	"flowbridge/store/record"
 )
 
-// The recordings of a call: routes[].record, and orders.
+// This file starts and stops a call's recordings, because of routes[].record or a command.
 
-// Recordings has the recordings of a call. Only one runs at a time.
+// Recordings holds the recordings of a call. At most one is running.
 type Recordings struct {
 	idle
 	current *recording.Recorder   // nil if none
-	all     []*recording.Recorder // of this process, past and current
-	past    []record.Recording    // of earlier processes
-	parts   int                   // number of past files
+	all     []*recording.Recorder // recorded by this process, including the current one
+	past    []record.Recording    // recorded by earlier processes
+	parts   int                   // number of recordings by earlier processes
 	beepAt  time.Time             // when the next beep is due; zero if none
 
-	again snapshot.Recordings // the recording that an earlier process had begun, until begin
+	again snapshot.Recordings // the recording that an earlier process had started; cleared by begin
 }
 
-// tapSession is the media session as a recording needs it.
+// tapSession has the methods of the media session that a recording uses.
 type tapSession interface {
 	SetTap(media.Tap)
 }
@@ -93,10 +93,10 @@ const (
 	RecordingOff    = "off"
 	RecordingOn     = "on"
 	RecordingPaused = "paused"
-	RecordingFailed = "failed" // the record's recordings have the reason
+	RecordingFailed = "failed" // the call's record says why
 )
 
-// orderStart begins a recording for an operator.
+// orderStart starts a recording for an operator.
 func (rs *Recordings) orderStart() error {
 	b := rs.bridge
 	switch {
@@ -112,8 +112,8 @@ func (rs *Recordings) orderStart() error {
 	return rs.start(false)
 }
 
-// orderOther ends, pauses or resumes the recording for an operator. Pausing and resuming
-// may be repeated.
+// orderOther stops, pauses or resumes the recording for an operator. Pausing and resuming may be
+// repeated.
 func (rs *Recordings) orderOther(o Order) error {
 	switch {
 	case rs.current == nil:
@@ -130,7 +130,7 @@ func (rs *Recordings) orderOther(o Order) error {
 	return nil
 }
 
-// startIfWanted begins the recording of an answered call if its route records every call.
+// startIfWanted starts the recording of an answered call if its route records every call.
 func (rs *Recordings) startIfWanted() {
 	b := rs.bridge
 	if b.Call.Route().Record != config.WantedAlways {
@@ -145,11 +145,11 @@ func (rs *Recordings) startIfWanted() {
 	}
 }
 
-// start begins a recording: the recorder gets the session's packets from now on, and the
-// SIP, earlier SIP included. A paused recording gets them once it is resumed.
+// start starts a recording. The recorder gets the session's packets from now on, and all SIP of the
+// call, including earlier SIP. A paused recording gets packets only once it is resumed.
 func (rs *Recordings) start(paused bool) error {
 	b := rs.bridge
-	rs.stop() // a failed recording
+	rs.stop() // ends a failed recording
 	r, err := b.Archive.Record(recording.Call{
 		ID: b.ID, Part: rs.parts + len(rs.all) + 1, Local: b.Media.Addr,
 		Payloads: rs.payloads(),
@@ -164,15 +164,15 @@ func (rs *Recordings) start(paused bool) error {
 	rs.all = append(slices.Clip(rs.all), r)
 	b.Ladder.Attach(r)
 	b.Media.session.SetTap(r)
-	// Every recording begins here, whether by the route or by an order. So announcements to
-	// the parties belong here.
+	// Every recording starts here, by the route or by a command. So announcements to the parties
+	// belong here.
 	b.Log.Info().Int("part", len(rs.all)).Msg("recording started")
 	b.Ladder.Decide("recording %d starts", len(rs.all))
 	rs.due(time.Now())
 	return nil
 }
 
-// begin continues, in new files, the recording that an earlier process had begun.
+// begin continues the recording that an earlier process had started, in new files.
 func (rs *Recordings) begin() {
 	again := rs.again
 	rs.again = snapshot.Recordings{}
@@ -184,7 +184,7 @@ func (rs *Recordings) begin() {
 	}
 }
 
-// stop ends the recording, if any. It neither loses nor delays packets.
+// stop ends the recording, if any. Packets are neither lost nor delayed.
 func (rs *Recordings) stop() {
 	b := rs.bridge
 	if rs.current == nil {
@@ -202,8 +202,8 @@ func (rs *Recordings) stop() {
 
 func (rs *Recordings) deadline() time.Time { return rs.beepAt }
 
-// due plays a beep to both sides to tell them that the call is recorded, and schedules
-// the next one (recording.beep).
+// due plays a beep to both sides to tell them that the call is recorded, and schedules the next one
+// (recording.beep). It plays none while the recording is paused.
 func (rs *Recordings) due(now time.Time) {
 	b := rs.bridge
 	rs.beepAt = time.Time{}
@@ -216,7 +216,7 @@ func (rs *Recordings) due(now time.Time) {
 	}
 }
 
-// payloads returns the meaning of the sides' payload types.
+// payloads returns which payload types each side uses for which codec.
 func (rs *Recordings) payloads() (all [2]recording.Payloads) {
 	a := &rs.bridge.Agreement
 	for side := range all {
@@ -242,7 +242,7 @@ func (rs *Recordings) payloads() (all [2]recording.Payloads) {
 	return all
 }
 
-// State returns one of the constants above.
+// State returns one of RecordingOff, RecordingOn, RecordingPaused and RecordingFailed.
 func (r *Recordings) State() string {
 	switch {
 	case r.current == nil:
@@ -256,12 +256,13 @@ func (r *Recordings) State() string {
 	}
 }
 
-// record adds the recordings of earlier processes, and those of this process so far.
+// record sets the record's recordings: those of earlier processes, and those of this process so
+// far.
 func (rs *Recordings) record(r *record.Record) {
 	r.Recordings = append(append([]record.Recording{}, rs.past...), filesOf(rs.all)...)
 }
 
-// filesOf returns the recordings' entries in the record.
+// filesOf returns one entry for the call's record for each file of the recordings.
 func filesOf(all []*recording.Recorder) []record.Recording {
 	files := []record.Recording{}
 	for _, r := range all {
@@ -286,7 +287,8 @@ func (rs *Recordings) settled() func(context.Context, *record.Record) {
 	}
 }
 
-// settled returns filesOf once all files are written, or after SettleWait.
+// settled waits until all files are written, until SettleWait is over, or until ctx ends. It
+// returns an entry for each file; a file that is not finished has an error.
 func settled(ctx context.Context, all []*recording.Recorder) []record.Recording {
 	limit := time.NewTimer(SettleWait)
 	defer limit.Stop()

@@ -14,24 +14,24 @@ import (
 	"flowbridge/media"
 )
 
-// Requests that are passed from one side to the other within an established call: INFO,
-// and NOTIFY about a REFER that was passed on.
+// This file passes requests within an established call from one side to the other: INFO, and NOTIFY about a REFER
+// that was passed on.
 
 // relayed is a request of one side that was passed to the other.
 type relayed struct {
-	from   *Half // the leg that sent it; nil for one of our keys
+	from   *Half // the leg that sent the request; nil if we sent it ourselves, as for a key
 	to     *Half
 	method sip.RequestMethod
 	seq    uint32
-	done   func(leg.Replied) // called with the answer, which is also passed back; may be nil
+	done   func(leg.Replied) // called with the answer before it is passed back; may be nil
 }
 
 // Relays tracks the requests that were passed from one side to the other, until they are answered.
 type Relays struct {
 	idle
-	requests map[int]relayed // unanswered requests by Ref
-	last     int             // the last Ref
-	Watcher  *Half           // the agent that gets the reports about its REFER from the caller's side; nil if none
+	requests map[int]relayed // unanswered requests by leg.Send.Ref
+	last     int             // the Ref of the latest request
+	Watcher  *Half           // the agent that gets the NOTIFYs for its REFER from the caller's side; nil if none
 }
 
 func (r *Relays) save(k *snapshot.Sheet) {
@@ -47,7 +47,7 @@ func (r *Relays) restore(k *snapshot.Bridge) {
 func (r *Relays) waits() bool { return len(r.requests) > 0 }
 func (r *Relays) end()        { r.requests = nil }
 
-// on answers the requests whose answer is lost because a leg leaves the call.
+// on answers with 480 the requests that were passed to a leg that now leaves the call.
 func (r *Relays) on(e Event) (taken bool) {
 	leaves, is := e.(Left)
 	if !is {
@@ -64,14 +64,14 @@ func (r *Relays) on(e Event) (taken bool) {
 	return false
 }
 
-// alwaysPassed returns the headers of a request or answer that pass without
-// configuration: they describe the body and the request.
+// alwaysPassed returns the headers that are passed on without configuration, because they describe the body or the
+// request.
 func alwaysPassed() []config.Pass {
 	return config.PassNamed("Content-Disposition", "Content-Encoding", "Info-Package", "Recv-Info", "Event",
 		"Subscription-State", "Accept", "Retry-After")
 }
 
-// asked passes a request to the other side.
+// asked passes on an INFO, or a NOTIFY that reports about a REFER.
 func (r *Relays) asked(from *Half, req *sip.Request) (taken bool) {
 	taken = r.isReport(from, req) || req.Method == sip.INFO
 	if taken {
@@ -80,7 +80,8 @@ func (r *Relays) asked(from *Half, req *sip.Request) (taken bool) {
 	return taken
 }
 
-// Relay sends a request to the other side, or refuses it if there is no other side.
+// Relay passes a request with this content to the other side, or answers it with 480 if there is no other side.
+// done is called with the answer unless it is nil.
 func (r *Relays) Relay(from *Half, req *sip.Request, content leg.Content, done func(leg.Replied)) {
 	b := r.bridge
 	to := b.Other(from)
@@ -93,8 +94,8 @@ func (r *Relays) Relay(from *Half, req *sip.Request, content leg.Content, done f
 	to.Step(leg.Send{Ref: ref, Method: req.Method, Content: content})
 }
 
-// Refer passes an agent's REFER to the caller's side, which carries it out. The agent gets the reports about it.
-// answered is called when the REFER is answered.
+// Refer passes an agent's REFER to the caller's side, which carries out the transfer. The agent gets the NOTIFYs
+// about it. answered is called when the REFER is answered.
 func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered func()) {
 	content := leg.Content{Headers: []sip.Header{sip.NewHeader("Refer-To", to), sip.NewHeader("Referred-By", by)}}
 	if !message.WantsReport(req) {
@@ -102,7 +103,7 @@ func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered fun
 	}
 	r.bridge.Log.Info().Str("to", to).Msg("transfer relayed")
 	r.bridge.Ladder.Decide("the agent's transfer to %s is passed to the caller's side", to)
-	r.Watcher = from // reports may come before the answer (RFC 6665 section 4.1.2.4)
+	r.Watcher = from // a NOTIFY may come before the answer to the REFER (RFC 6665 section 4.1.2.4)
 	r.Relay(from, req, content, func(f leg.Replied) {
 		if f.Code >= 300 {
 			r.Watcher = nil
@@ -111,7 +112,7 @@ func (r *Relays) Refer(from *Half, req *sip.Request, to, by string, answered fun
 	})
 }
 
-// add stores an unanswered request and returns its Ref.
+// add stores a request that waits for its answer, and returns its Ref.
 func (r *Relays) add(request relayed) (ref int) {
 	if r.requests == nil {
 		r.requests = map[int]relayed{}
@@ -121,7 +122,8 @@ func (r *Relays) add(request relayed) (ref int) {
 	return r.last
 }
 
-// Replied passes back the answer to a request. It returns false if the request was our own.
+// Replied passes back the answer to a request that was passed on. It reports whether the answer belongs to a
+// request in r.
 func (r *Relays) Replied(f leg.Replied) bool {
 	waits, ok := r.requests[f.Ref]
 	if !ok {
@@ -140,7 +142,7 @@ func (r *Relays) Replied(f leg.Replied) bool {
 	return true
 }
 
-// contentOf returns the part of a request that is passed to the other side.
+// contentOf returns a request's body and the headers that are always passed on.
 func contentOf(req *sip.Request) leg.Content {
 	content := leg.Content{Headers: alwaysOf(req.Headers())}
 	if ct := req.ContentType(); ct != nil && len(req.Body()) > 0 {
@@ -171,7 +173,8 @@ func (b *Bridge) PassedTo(to *Half, headers []sip.Header) []sip.Header {
 	return slices.DeleteFunc(out, func(h sip.Header) bool { return strings.EqualFold(h.Name(), "Reason") || reveals(h) })
 }
 
-// isReport reports whether a request of the caller's side is a report about a REFER whose agent is still connected.
+// isReport reports whether a request is a NOTIFY from the caller's side about a REFER, and the agent that sent the
+// REFER is still connected.
 func (r *Relays) isReport(from *Half, req *sip.Request) bool {
 	event, _, _ := message.CutByte(message.FirstHeader(req, "event"), ';')
 	return req.Method == sip.NOTIFY && from.Side == media.SideA && r.Watcher != nil &&

@@ -14,20 +14,20 @@ import (
 	"flowbridge/media/audio"
 )
 
-// The sounds that we play to the sides: ringing before the answer and while a transfer
-// rings, a tone for a side on hold, and sounds ordered through the admin API.
+// This file plays sounds to the sides: ringing before the answer and while a transfer rings, a tone for a side on
+// hold, and sounds that the admin API asks for.
 
-// voice is a sound that we play to a side. nil means none.
+// voice is a sound that we play to a side. A nil *voice means no sound.
 type voice struct {
 	name  string
 	sound *audio.Sound
 	loop  bool
-	yield bool // it gives way to the other side's media
-	mix   bool // it is mixed with the other side's media
-	lasts bool // it plays to its end, even if the call's state asks for another sound
+	yield bool // pauses while the other side's media can be heard
+	mix   bool // is mixed with the other side's media instead of replacing it
+	lasts bool // plays to its end, even if the call's state asks for another sound
 
-	over   func()     // called when the sound ends, if set
-	played media.Play // the sound as it was given to the relay
+	over   func()     // called when the sound ends; may be nil
+	played media.Play // the sound as the relay got it
 	id     uint64     // id of played
 }
 
@@ -35,21 +35,21 @@ type voice struct {
 type Sounds struct {
 	idle
 	voices  [2]*voice // by side
-	plays   uint64    // number of plays so far
-	unheard [2]string // by side: the sound that it can't hear because of its codec
-	Ringing bool      // the caller has got a 183 and hears our ringing
+	plays   uint64    // number of sounds started so far; the last one is the id of the latest sound
+	unheard [2]string // by side: the name of the sound that it can't hear because of its codec
+	Ringing bool      // the caller has got a 183, and hears our ringing
 	Instead string    // replaces the route's ringback while the caller waits; empty means no replacement
-	OnHold  bool      // an order has put the caller on hold; neither side hears the other
+	OnHold  bool      // a command has put the caller on hold; neither side hears the other
 }
 
-// soundSession is the media session as sounds need it.
+// soundSession has the methods of the media session that Sounds uses.
 type soundSession interface {
 	Play(to media.Side, p media.Play)
 	StopPlay(to media.Side)
 }
 
-// save stores the sounds that continue in the next process. There, a sound that is played once starts from its
-// beginning.
+// save stores the sounds that continue in the next process. A sound without loop starts again from its beginning
+// there.
 func (ss *Sounds) save(sheet *snapshot.Sheet) {
 	k := &sheet.Bridge.Sounds
 	k.OnHold, k.Ringing = ss.OnHold, ss.Ringing
@@ -60,7 +60,7 @@ func (ss *Sounds) save(sheet *snapshot.Sheet) {
 	}
 }
 
-// restore restores the sounds. begin plays them later. Sounds that are no longer configured are left out.
+// restore restores the sounds of an old process, except those that are no longer configured. begin plays them.
 func (ss *Sounds) restore(all *snapshot.Bridge) {
 	k := &all.Sounds
 	ss.OnHold, ss.Ringing = k.OnHold, k.Ringing && ss.bridge.Media.session != nil
@@ -72,7 +72,7 @@ func (ss *Sounds) restore(all *snapshot.Bridge) {
 			ss.voices[side] = &voice{name: v.Name, sound: sound, loop: !v.Once, lasts: true}
 		}
 	}
-	if ss.OnHold { // before any packet is relayed
+	if ss.OnHold { // the sides must not hear each other first
 		ss.update()
 	}
 }
@@ -104,7 +104,7 @@ func (ss *Sounds) show(live *registry.LiveCall) {
 	live.Hears = [2]string{ss.Heard(media.SideA), ss.Heard(media.SideB)}
 }
 
-// play plays a sound to a side, or ends the current one. A side without G.711 hears none.
+// play plays a sound to a side, or stops the current one if v is nil. A side without G.711 hears nothing.
 func (ss *Sounds) play(side media.Side, v *voice) {
 	b := ss.bridge
 	if b.Media.session == nil {
@@ -135,8 +135,8 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 	}
 }
 
-// playing returns p adapted to a side: with its kind of G.711, the payload type for that,
-// and its packet time. ok is false if the side has no G.711.
+// playing returns p adapted to a side: with its kind of G.711, the payload type for it, and its packet time. ok is
+// false if the side has no G.711.
 func (ss *Sounds) playing(side media.Side, p media.Play) (as media.Play, ok bool) {
 	a := &ss.bridge.Agreement
 	switch p.Law = audio.ULaw; a.Codec[side] {
@@ -155,7 +155,7 @@ func (ss *Sounds) playing(side media.Side, p media.Play) (as media.Play, ok bool
 	return p, ok
 }
 
-// beep plays a beep to each side that hears none of our other sounds.
+// beep plays a beep to each side that hears no other sound of ours.
 func (ss *Sounds) beep() {
 	ss.update()
 	for side, v := range ss.voices {
@@ -173,8 +173,8 @@ func (ss *Sounds) ringback() *voice {
 	return &voice{name: name, sound: b.Tones[name], loop: true, yield: true}
 }
 
-// update plays to each side the sound that the call's state asks for, usually none. A
-// voice that lasts continues in the side's current codec; a beep gives way.
+// update plays to each side the sound that the call's state asks for, usually none. A sound that lasts continues in
+// the side's current codec. A beep also continues, unless the state asks for a sound.
 func (ss *Sounds) update() {
 	if ss.bridge.Media.session == nil {
 		return
@@ -189,7 +189,7 @@ func (ss *Sounds) update() {
 	}
 }
 
-// wanted returns the sound that a side should hear in the call's state.
+// wanted returns the sound that the call's state asks for on a side, or nil.
 func (ss *Sounds) wanted(side media.Side) *voice {
 	b, now := ss.bridge, ss.bridge.Call.Moment()
 	switch {
@@ -213,23 +213,23 @@ func (ss *Sounds) wanted(side media.Side) *voice {
 	return nil
 }
 
-// music returns the sound for a caller that is kept apart from the other side.
+// music returns the sound for a caller that must not hear the other side.
 func (ss *Sounds) music() *voice {
 	b := ss.bridge
 	name := b.Call.Route().Hold
 	if name == config.HoldNone {
 		name = b.Call.Route().Ringback
 	}
-	sound, _ := ss.named(name) // nil if the route's sound is no longer configured
+	sound, _ := ss.named(name) // silent if the route's sound is no longer configured
 	return &voice{name: name, sound: sound, loop: true}
 }
 
-// silence returns the sound that keeps a side from hearing the other one.
+// silence returns the silent sound that keeps a side from hearing the other side.
 func (ss *Sounds) silence() *voice {
 	return &voice{name: peers.ToneSilence, sound: ss.bridge.Tones[peers.ToneSilence], loop: true}
 }
 
-// canHear returns an error if a side can't hear our sounds.
+// canHear returns an error if a side has no G.711, because then it can't hear our sounds.
 func (ss *Sounds) canHear(side media.Side) error {
 	if _, ok := ss.playing(side, media.Play{}); !ok {
 		return refused("side "+side.String()+" does not speak G.711", "only PCMU and PCMA can be played")
@@ -237,7 +237,7 @@ func (ss *Sounds) canHear(side media.Side) error {
 	return nil
 }
 
-// hold puts the caller on hold because of an order, or ends the hold. It may be repeated. It sends no SIP.
+// hold puts the caller on hold for an operator, or ends the hold. It may be repeated. No SIP is sent.
 func (ss *Sounds) hold(on bool) error {
 	b := ss.bridge
 	switch {
@@ -261,8 +261,8 @@ func (ss *Sounds) hold(on bool) error {
 	return nil
 }
 
-// Ring answers the caller's offer, so that the caller hears our ringing once side A's peer is set. It returns false
-// if the caller made no offer, or has no G.711 that a target could use.
+// Ring makes an answer to the caller's offer with which the caller can hear our ringing. It returns false if the
+// caller made no offer, or offers no G.711 that a target could use.
 func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	b := ss.bridge
 	k, ok := b.Agreement.Playable(targets)
@@ -281,11 +281,11 @@ func (ss *Sounds) Ring(targets []*peers.Target) bool {
 	return true
 }
 
-// PlayRequest asks for a sound to a side of a live call.
+// PlayRequest is a command to play a sound to a side of a live call.
 type PlayRequest struct {
 	Side  media.Side
 	Sound string // one of the configuration's sounds or audio.Tones, or SoundNone
-	Loop  bool   // until SoundNone
+	Loop  bool   // repeat the sound until SoundNone is requested
 }
 
 // SoundNone ends the current sound.
@@ -296,7 +296,7 @@ func noSound(name string) *OrderError {
 		"take one of sounds in the configuration, or of "+strings.Join(audio.Tones(), ", "))
 }
 
-// Order plays the sound that the admin API asks for, or ends the current one.
+// Order plays the sound of a PlayRequest, or ends the current one.
 func (ss *Sounds) Order(s PlayRequest) error {
 	b := ss.bridge
 	switch {
@@ -306,7 +306,7 @@ func (ss *Sounds) Order(s PlayRequest) error {
 		if v := ss.voices[s.Side]; v != nil {
 			v.lasts = false
 		}
-		ss.update() // the answer to the order names the sound
+		ss.update() // at once, because the response to the request names the sound
 		return nil
 	}
 	sound, ok := ss.named(s.Sound)
@@ -317,13 +317,13 @@ func (ss *Sounds) Order(s PlayRequest) error {
 	if err := ss.canHear(s.Side); err != nil {
 		return err
 	}
-	ss.voices[s.Side] = nil // so that the same sound starts again
+	ss.voices[s.Side] = nil // the same sound must start again
 	ss.play(s.Side, v)
 	b.Log.Info().Stringer("side", s.Side).Str("sound", s.Sound).Msg("sound played")
 	return nil
 }
 
-// named returns a sound of the configuration, or a tone.
+// named returns the configured sound or the tone with this name.
 func (ss *Sounds) named(name string) (*audio.Sound, bool) {
 	if sound, ok := ss.bridge.Tones[name]; ok {
 		return sound, true
@@ -339,7 +339,7 @@ func (ss *Sounds) Heard(side media.Side) string {
 	return ""
 }
 
-// onPlayed handles the end of a sound.
+// onPlayed handles the end of a sound. It ignores a sound that has been replaced.
 func (ss *Sounds) onPlayed(f media.EventPlayed) {
 	if v := ss.voices[f.Side]; v != nil && v.id == f.ID {
 		if v.over != nil {

@@ -6,14 +6,15 @@ import (
 	"flowbridge/media"
 )
 
-// Save writes the bridge into a sheet.
+// Save writes the state of the bridge into a sheet.
 func (b *Bridge) Save(k *snapshot.Sheet) {
 	k.Bridge.Agreement = b.Agreement.State(k.Bridge.Agreement.Described)
 	b.each(func(p part) { p.save(k) })
 }
 
-// Restore restores the bridge of an answered call, or of a call that we place, after its legs. It sends nothing yet.
-// agent says that there is or was an agent. complete reports whether every side has its description.
+// Restore restores the bridge of a call that was answered, or that we place. The legs must have been restored before.
+// Restore sends nothing yet. agent says whether the call has or had an agent. complete is false if a side's
+// description is missing.
 func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool) (complete bool, err error) {
 	b.Agreement = agreement.Restore(&k.Agreement)
 	for _, side := range []media.Side{media.SideA, media.SideB} {
@@ -31,8 +32,8 @@ func (b *Bridge) Restore(k *snapshot.Bridge, sockets *media.Sockets, agent bool)
 	return true, nil
 }
 
-// Restart restores the bridge of a call that is set up again: its orders, and, if there is a session, the answer that
-// the caller already has.
+// Restart restores the bridge of a call whose set-up starts again: the commands given so far, and, if there is a
+// session, the answer that the caller already has.
 func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	b.Media.session = session
 	if session != nil {
@@ -41,16 +42,16 @@ func (b *Bridge) Restart(k *snapshot.Bridge, session RelaySession) {
 	b.each(func(p part) { p.restore(k) })
 }
 
-// HandOver hands the media over to another process, with its state in the sheet, and ends everything that would
-// otherwise keep running here. It returns nil if there are no sockets.
+// HandOver hands the media over to another process, writes its state into the sheet, and stops all activity here. It
+// returns nil if there are no sockets to hand over.
 func (b *Bridge) HandOver(k *snapshot.Sheet) (sockets *media.Sockets) {
 	sockets = b.Media.handOver(k)
 	b.Tell(replaced{&k.Bridge})
 	return sockets
 }
 
-// Discard undoes Restore.
+// Discard closes the media that Restore opened.
 func (b *Bridge) Discard() { b.Media.close() }
 
-// GoOn restarts the parts' activities that are not in the media's state.
+// GoOn restarts the activities of all parts after Restore.
 func (b *Bridge) GoOn() { b.each(part.begin) }

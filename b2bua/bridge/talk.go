@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// talkSession is the media session as measuring a conversation needs it.
+// talkSession has the methods of the media session that Talk uses.
 type talkSession interface {
 	Follow(media.Conversation) error
 	Interrupt(on bool)
@@ -25,12 +25,12 @@ type talkSession interface {
 // Talk measures the conversation between caller and agent.
 type Talk struct {
 	idle
-	apart bool // the last value that the media was told
+	apart bool // the value that the media has: the caller is not connected to an agent
 
-	followed bool                // the conversation is measured
-	follows  *media.Conversation // the last order to the media; nil: none of this process
-	place    agreement.Place     // taken if Opus is decoded only to measure the conversation
-	short    bool                // it is not, because no place was free
+	followed bool                // the conversation is being measured
+	follows  *media.Conversation // the last settings for the media; nil if this process has sent none
+	place    agreement.Place     // claimed if Opus is decoded only to measure the conversation
+	short    bool                // Opus can't be decoded for measuring, because no place was free
 }
 
 func (t *Talk) open(b *Bridge) {
@@ -55,7 +55,7 @@ func (t *Talk) on(e Event) (taken bool) {
 	return false
 }
 
-// follow has the media measure the conversation. Opus that passes unchanged is decoded for that, if a place is free.
+// follow makes the media measure the conversation. If a place is free, Opus that passes unchanged is decoded for it.
 func (t *Talk) follow() {
 	b := t.bridge
 	wants := media.Conversation{Agent: b.Platform()}
@@ -78,7 +78,7 @@ func (t *Talk) follow() {
 	}
 }
 
-// interrupt tells the media whether the caller is apart from the agent, if that has changed.
+// interrupt tells the media whether the caller is connected to an agent, if that has changed.
 func (t *Talk) interrupt() {
 	s := t.bridge.Media.session
 	if s == nil || t.apart == t.bridge.Call.Moment().Apart {
@@ -90,10 +90,10 @@ func (t *Talk) interrupt() {
 	}
 }
 
-// restore sets apart from the call: the media's state already includes it.
+// restore sets apart from the call's state, which the restored media already has.
 func (t *Talk) restore(*snapshot.Bridge) { t.apart = t.bridge.Call.Moment().Apart }
 
-// begin has the Opus of a call of another process decoded again, if a place is free here.
+// begin continues measuring a call that was restored. Its Opus is decoded again if a place is free in this process.
 func (t *Talk) begin() {
 	if s := t.bridge.Media.session; s != nil && s.Talk() != nil {
 		t.followed = true
@@ -126,8 +126,8 @@ func (t *Talk) DeadAir() time.Duration {
 // noTranscoder is the reason why Opus was not measured if no place was free to decode it.
 const noTranscoder = "no_transcoder"
 
-// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured. short: no
-// place was free to decode Opus.
+// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured. short means
+// that no place was free to decode Opus.
 func talkRecord(f *turns.Figures, short bool) *record.Talk {
 	if f == nil {
 		return nil

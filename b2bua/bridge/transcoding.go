@@ -9,16 +9,16 @@ import (
 	"flowbridge/media"
 )
 
-// Opus for a side that has no G.711, where the other one has no Opus. The agreement says where a transcoder stands
-// (agreement.Turn, sdp.Description.Inside), and the media has it (media.Transcode).
+// This file transcodes between Opus and G.711 if the sides have no codec in common. The agreement decides which
+// side needs a transcoder (agreement.Turn, sdp.Description.Inside), and the media runs it (media.Transcode).
 
 // Transcoding keeps the media's transcoders in line with the sides' descriptions.
 type Transcoding struct {
 	idle
-	is [2]media.Transcode // by side
+	is [2]media.Transcode // settings that the media has, by side
 }
 
-// transcodeSession is the part of the media that transcoding needs.
+// transcodeSession has the methods of the media session that Transcoding uses.
 type transcodeSession interface {
 	SetTranscode(side media.Side, t media.Transcode) error
 }
@@ -28,7 +28,7 @@ func (t *Transcoding) open(b *Bridge) {
 	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
 }
 
-// restore continues a call of another process, whose media transcodes already.
+// restore takes over the transcoding of an old process. The restored media already transcodes.
 func (t *Transcoding) restore(*snapshot.Bridge) {
 	b := t.bridge
 	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
@@ -51,8 +51,8 @@ func (t *Transcoding) on(e Event) (taken bool) {
 	return false
 }
 
-// settle takes a place for a transcoded call, including one of another process, and gives it back once the call
-// certainly needs none.
+// settle claims a transcoder place for a transcoded call, and releases the place once the call certainly needs
+// none.
 func (t *Transcoding) settle() {
 	b := t.bridge
 	switch place := &b.Agreement.Transcoder; {
@@ -70,7 +70,7 @@ func (t *Transcoding) show(live *registry.LiveCall) {
 	live.Transcodes = cmp.Or(t.bridge.Agreement.Transcodes(media.SideA), t.bridge.Agreement.Transcodes(media.SideB))
 }
 
-// apply passes changed settings to the media.
+// apply sends changed transcoding settings to the media.
 func (t *Transcoding) apply() {
 	b := t.bridge
 	for side := range t.is {

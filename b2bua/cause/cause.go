@@ -7,11 +7,11 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Cause is the reason why a call, or an attempt at a target, ended. The set is closed,
-// and record, logs and docs/causes.md use the same words.
+// Cause is the reason why a call, or an attempt at a target, ended. The set is closed. Records, logs and
+// docs/causes.md use the same words.
 type Cause string
 
-// Words is the cause in plain words, like "no common codec".
+// Words returns the cause in plain words, such as "no common codec".
 func (c Cause) Words() string { return strings.ReplaceAll(string(c), "_", " ") }
 
 // The causes. causes.yaml explains each of them.
@@ -78,15 +78,15 @@ const (
 	Shutdown        Cause = "shutdown"
 	Overflow        Cause = "inbox_overflow"
 	InternalError   Cause = "internal_error"
-	ProcessRestart  Cause = "process_restart"  // the store writes it, too
-	AnotherAnswered Cause = "another_answered" // this and the next are used in Reason alone
+	ProcessRestart  Cause = "process_restart"  // also written by the store
+	AnotherAnswered Cause = "another_answered" // this cause and the next are used only in Reason headers
 	Transferred     Cause = "transferred"
 )
 
-// Passes reports whether a caller that is refused for this cause is told to try again soon.
+// Passes reports whether the reason soon passes, so that a refused caller gets a Retry-After.
 func (c Cause) Passes() bool { return c == NoTranscoder }
 
-// OfStatus returns the cause of a target's final answer.
+// OfStatus returns the cause for a target's final status.
 func OfStatus(code int) Cause {
 	switch {
 	case code == 486 || code == 600:
@@ -98,17 +98,17 @@ func OfStatus(code int) Cause {
 	}
 }
 
-// declined reports whether a 6xx is the called party's own decision, which another
-// target would not change.
+// declined reports whether a 6xx is the called party's own decision, which calling another target would not
+// change.
 func declined(code int) bool {
 	return code == 600 || code == 603 || code == 607 || code == 608
 }
 
-// RefusesOffer reports whether a status refuses an offer for its content.
+// RefusesOffer reports whether a status refuses an offer because of its content.
 func RefusesOffer(code int) bool { return code == 488 || code == 606 || code == 415 }
 
-// NextTarget reports whether the next target is tried after a target's answer. Other
-// answers are passed on as they are. Code 0 means no answer.
+// NextTarget reports whether to try the next target after this final status of a target. Other statuses are
+// passed on unchanged. Code 0 means that there was no answer.
 func NextTarget(code int, failoverOn []int) bool {
 	switch {
 	case slices.Contains(failoverOn, code):
@@ -122,9 +122,9 @@ func NextTarget(code int, failoverOn []int) bool {
 	}
 }
 
-// Q850Of returns the ISDN cause (ITU-T Q.850) of a SIP status by the table of RFC 3398
-// section 8.2.6.1; a newer status counts as the older one that it refines. 0: none.
-// docs/causes.md shows the table.
+// Q850Of returns the ISDN cause (ITU-T Q.850) for a SIP status, by the table of RFC 3398 section 8.2.6.1, or
+// 0 if there is none. A newer status is treated like the older status that it refines. docs/causes.md shows
+// the table.
 func Q850Of(status int) int {
 	switch status {
 	case 404, 485, 604:
@@ -162,13 +162,13 @@ func Q850Of(status int) int {
 	}
 }
 
-// IsFailure reports whether an ISDN cause is a failure, and not the end of a call that was wanted: no
-// resource, nothing implemented, an invalid message, a protocol error (ITU-T Q.850, classes 2 and more), or a
+// IsFailure reports whether an ISDN cause means a failure, and not the intended end of a call: no resource,
+// nothing implemented, an invalid message, a protocol error (ITU-T Q.850, classes 2 and above), or a
 // destination out of order (27).
 func IsFailure(q850 int) bool { return q850 == 27 || q850 >= 32 }
 
-// Q850OfCause returns the ISDN cause of an answered call that this server ended, or that
-// a side hung up without a cause.
+// Q850OfCause returns the ISDN cause for an answered call that this server ended, or that a side hung up
+// without an ISDN cause.
 func Q850OfCause(cause Cause) int {
 	switch cause {
 	case CallerHangup, AgentHangup, OperatorHangup, Transferred, AnsweredByMachine:
@@ -181,8 +181,8 @@ func Q850OfCause(cause Cause) int {
 	}
 }
 
-// ReasonValue returns the Reason header (RFC 3326) of a CANCEL or BYE, "" if there is
-// nothing to say. q850 is the other side's cause, 0 if it gave none.
+// ReasonValue returns the value of the Reason header (RFC 3326) for a CANCEL or BYE, or "" if there is no
+// reason to give. q850 is the other side's ISDN cause, or 0 if it gave none.
 func ReasonValue(why Cause, q850 int) string {
 	switch why {
 	case AnotherAnswered:
@@ -197,7 +197,7 @@ func ReasonValue(why Cause, q850 int) string {
 	}
 }
 
-// ReasonsIn reads the Reason headers of a CANCEL.
+// ReasonsIn reads the Reason headers of a CANCEL, and returns what is passed to the other side.
 func ReasonsIn(values []string) Reasons {
 	r := Reasons{Q850: Q850In(values)}
 	for _, v := range parseReasons(values) {
@@ -206,8 +206,8 @@ func ReasonsIn(values []string) Reasons {
 	return r
 }
 
-// Q850In returns the ISDN cause of the Reason headers of a message (RFC 3326 section 2):
-// the Q.850 cause, else the one of the SIP status, else 0.
+// Q850In returns the ISDN cause in the Reason headers of a message (RFC 3326 section 2): that of Q.850, or
+// else the one for the SIP status, or else 0.
 func Q850In(values []string) int {
 	ofStatus := 0
 	for _, r := range parseReasons(values) {

@@ -7,7 +7,7 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// The bounds of reasons: their number in one message, and a cause. Other protocols than
+// These limit the number of reasons in one message, and the value of a cause. Protocols other than
 // SIP and Q.850 have higher causes.
 const (
 	maxReasons     = 16
@@ -17,13 +17,12 @@ const (
 // reason is one value of a Reason header (RFC 3326 section 2).
 type reason struct {
 	protocol string // SIP, Q.850 or another
-	cause    int    // 0: none
+	cause    int    // 0 if the reason has none
 	text     string
 }
 
-// parseReasons reads the values of all Reason headers of a message. Malformed ones are
-// left out: reasons are for the record, and nothing depends on them. Of two parameters
-// with one name the first counts.
+// parseReasons reads the values of all Reason headers of a message. It ignores malformed ones,
+// because reasons are only for the record. If a parameter is repeated, the first one counts.
 func parseReasons(values []string) (all []reason) {
 	for _, list := range values {
 		for more := true; more; {
@@ -63,7 +62,7 @@ func parseReason(value string) (r reason, ok bool) {
 	return r, true
 }
 
-// reasonText returns a text parameter, on one line and cut to a sensible length.
+// reasonText returns the text parameter of a reason as one line, cut to a sensible length.
 func reasonText(v string) string {
 	if strings.HasPrefix(v, `"`) {
 		content, _, _ := message.CutQuoted(v)
@@ -84,8 +83,8 @@ func (r reason) String() string {
 	return s
 }
 
-// Value returns the Reason header of the CANCEL to the other side, "" if there is
-// nothing to say. Its text is never the peer's.
+// Value returns the value of the Reason header for the CANCEL to the other side, or "" if there is
+// no reason to give. Its text never comes from the peer.
 func (r Reasons) Value() string {
 	switch {
 	case r.elsewhere:
@@ -97,7 +96,7 @@ func (r Reasons) Value() string {
 	}
 }
 
-// Reasons is the part of a CANCEL's Reason headers that goes to the other side.
+// Reasons is what the Reason headers of a caller's CANCEL tell the other side.
 type Reasons struct {
 	Q850      int
 	elsewhere bool // another party took the call (RFC 3326 section 2)

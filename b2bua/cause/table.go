@@ -6,8 +6,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// table explains the causes. docs/causes.md and the texts of the admin page are made of it; run go generate at the root
-// of the repository after a change.
+// table explains the causes. docs/causes.md and the texts of the admin page are generated from it: after a change, run
+// go generate at the root of the repository.
 //
 //go:embed causes.yaml
 var table []byte
@@ -15,16 +15,16 @@ var table []byte
 // Entry explains a cause. Its texts are Markdown without links.
 type Entry struct {
 	Name     Cause
-	Side     string // where to look first, see causes.yaml; none: nothing is wrong
+	Side     string // where to look first, see causes.yaml; "none" means that nothing is wrong
 	Happened string
-	Got      string // the status that the carrier got, or how its call ended
-	Look     string // what to look at, and what to do
-	More     string // the file in docs that says more, and its heading; empty: none
+	Got      string // the status that the carrier gets, or how its call ends
+	Look     string // what to check, and what to do
+	More     string // the file in docs that says more, with its heading; empty if there is none
 }
 
 // All returns every cause that a record can have, in the order of docs/causes.md.
 func All() []Entry {
 	var all []Entry
-	_ = yaml.Unmarshal(table, &all) // cannot fail: the tests read the same bytes
+	_ = yaml.Unmarshal(table, &all) // can't fail: the tests parse the same bytes
 	return all
 }

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// Settings are the settings of a circuit.
+// Settings are the settings of a circuit breaker.
 type Settings struct {
-	// Failures is the number of failures in a row that open it. 0 means that it never opens.
+	// Failures is the number of failures in a row after which it opens. 0 means that it never opens.
 	Failures int
-	// Pause is how long an open circuit at first refuses all attempts, MaxPause how long at most.
+	// Pause is how long an open breaker refuses all attempts at first, and MaxPause how long at most.
 	Pause, MaxPause time.Duration
-	// Probed says that probes, and not calls, test whether an open circuit may close.
+	// Probed means that probes, and not calls, find out whether an open breaker may close.
 	Probed bool
 }
 
-// State is the state of a circuit.
+// State is the state of a circuit breaker.
 type State int
 
-// The states. Their order is that of flowbridge_circuit_state.
+// The states, in the order of flowbridge_circuit_state.
 const (
-	Closed   State = iota // attempts go through
-	HalfOpen              // one attempt is under way, the others are refused
-	Open                  // all are refused
+	Closed   State = iota // attempts are permitted
+	HalfOpen              // one attempt is in progress, and others are refused
+	Open                  // all attempts are refused
 )
 
 // String returns the state in the API's spelling.
@@ -37,78 +37,78 @@ func (s State) String() string {
 	return "closed"
 }
 
-// Outcome is the result of an attempt for its destination.
+// Outcome is what an attempt tells about its destination.
 type Outcome int
 
 // The outcomes.
 const (
-	Neutral   Outcome = iota // no information: the caller gave up, or we failed
-	Succeeded                // it works, whatever it answered
-	Failed                   // it answered that it does not work, or could not be reached
-	Silent                   // it did not answer in time
+	Neutral   Outcome = iota // nothing: the caller gave up, or we failed
+	Succeeded                // the destination works, whatever it answered
+	Failed                   // the destination answered that it does not work, or could not be reached
+	Silent                   // the destination did not answer in time
 )
 
-// row is how long a row of failures must last. goodProbes is the number of good probes in a row that close a circuit.
+// row is the least duration of a row of failures that opens a breaker. goodProbes is how many good probes in a row
+// close it.
 const (
 	minFailureSpan = time.Second
 	goodProbes     = 2
 )
 
-// Try is an attempt that was let through. The zero value is no attempt.
+// Try is an attempt that the breaker permitted. The zero value means none.
 type Try struct {
 	began      time.Time
 	generation uint32
 }
 
-// Change is a change of a circuit's state.
+// Change is a change of a breaker's state.
 type Change struct {
 	Name     string
 	State    State
-	Pause    time.Duration // until the next try, with Open
-	Reopened bool          // with Open: a try has failed
-	For      time.Duration // with Closed: how long it was not closed
+	Pause    time.Duration // for Open: time until the next attempt or probe
+	Reopened bool          // for Open: an attempt or probe after a pause has failed
+	For      time.Duration // for Closed: how long the breaker was not closed
 }
 
-// Status is the status of a circuit.
+// Status is the status of a circuit breaker.
 type Status struct {
 	State   State
-	Since   time.Time // of being closed, or not closed; zero means from the start
-	RetryAt time.Time // with Open: when the next attempt or probe may go through
-	Opened  uint64    // how often since the start
-	Refused uint64    // attempts since the start
-	Probe   string    // what was wrong with the latest probe; empty if it was answered, or none
+	Since   time.Time // when the breaker was last closed, or stopped being closed; zero means at the start
+	RetryAt time.Time // for Open: when the next attempt or probe is permitted
+	Opened  uint64    // number of times that it opened since the start
+	Refused uint64    // number of attempts refused since the start
+	Probe   string    // what went wrong with the latest probe; empty if it was answered, or there was none
 }
 
-// Breaker is one circuit. Its methods may be called from any goroutine, and on nil, which is a circuit that never
-// opens.
+// Breaker is one circuit breaker. Its methods may be called from any goroutine. A nil Breaker never opens.
 type Breaker struct {
-	name    string       // constant, as is the next
+	name    string       // constant; so is changed
 	changed func(Change) // called without the lock; must not block
 
 	mu         sync.Mutex // guards the fields below
 	set        Settings
 	state      State
 	openedAt   time.Time // when it stopped being closed
-	closedAt   time.Time // when it was last closed again
+	closedAt   time.Time // when it was last closed
 	pause      time.Duration
 	retryAt    time.Time
-	generation uint32    // of the attempts that count; each change begins a new one
-	waiting    int       // attempts of this generation that are under way
-	failures   int       // in a row
-	began      time.Time // when that row began
-	lastGood   time.Time // begin of the latest attempt that got an answer
+	generation uint32    // generation of the attempts that count; each change of the state starts a new one
+	waiting    int       // attempts of this generation that are in progress
+	failures   int       // failures in a row
+	began      time.Time // when this row started
+	lastGood   time.Time // start of the latest attempt that got an answer
 	good, bad  int       // good and bad probes in a row
-	probe      string    // see Status
+	probe      string    // Status.Probe
 	opened     uint64
 	refused    uint64
 }
 
-// New makes a closed circuit. changed is called with each change; it may be nil.
+// New returns a closed breaker. changed is called with each change of the state; it may be nil.
 func New(name string, s Settings, changed func(Change)) *Breaker {
 	return &Breaker{name: name, set: s, changed: changed, generation: 1}
 }
 
-// Configure replaces the settings. A circuit that may no longer open is closed.
+// Configure replaces the settings. If the breaker must no longer open, it is closed.
 func (b *Breaker) Configure(now time.Time, s Settings) {
 	b.mu.Lock()
 	if b.set = s; !s.Probed {
@@ -122,7 +122,7 @@ func (b *Breaker) Configure(now time.Time, s Settings) {
 	b.notify(change)
 }
 
-// Begin reports whether an attempt may begin. Its end must be reported with End.
+// Begin reports whether an attempt is permitted. The attempt's end must be reported with End.
 func (b *Breaker) Begin(now time.Time) (Try, bool) {
 	if b == nil {
 		return Try{}, true
@@ -144,8 +144,8 @@ func (b *Breaker) Begin(now time.Time) (Try, bool) {
 	return Try{began: now, generation: b.generation}, true
 }
 
-// End reports the outcome of an attempt, and clears t, so that a second End has no effect. An attempt that began before
-// the last change no longer counts.
+// End reports the outcome of an attempt, and clears t, so that a second End has no effect. An attempt that started
+// before the last change of the state no longer counts.
 func (b *Breaker) End(now time.Time, t *Try, o Outcome) {
 	try := *t
 	*t = Try{}
@@ -192,8 +192,8 @@ func (b *Breaker) record(now time.Time, try Try, o Outcome) *Change {
 	return nil
 }
 
-// Provisional reports that an attempt got a provisional answer. It closes a half-open circuit. A closed circuit still
-// waits for the attempt's end, because a proxy may send 100 and refuse a moment later.
+// Provisional reports that an attempt got a provisional response. This closes a half-open breaker. A closed breaker
+// still waits for the attempt's end, because a proxy may send 100 and refuse a moment later.
 func (b *Breaker) Provisional(now time.Time, try Try) {
 	if b == nil {
 		return
@@ -216,7 +216,7 @@ func (b *Breaker) answered(try Try) {
 	}
 }
 
-// Probe reports a probe that no call depends on. wrong is what was wrong, or empty if it was answered.
+// Probe reports the result of a probe. wrong says what went wrong, or is "" if the probe was answered.
 func (b *Breaker) Probe(now time.Time, wrong string) {
 	b.mu.Lock()
 	var change *Change
@@ -254,7 +254,7 @@ func (b *Breaker) Status() Status {
 	return s
 }
 
-// open begins a pause. If it follows another one soon, it is twice as long.
+// open opens the breaker for a pause. If the last pause was recent, the new one is twice as long.
 func (b *Breaker) open(now time.Time) *Change {
 	reopened := b.state != Closed
 	switch {
@@ -278,7 +278,7 @@ func (b *Breaker) close(now time.Time) *Change {
 	return &Change{Name: b.name, State: Closed, For: now.Sub(b.openedAt)}
 }
 
-// enter changes the state and begins a new generation.
+// enter changes the state and starts a new generation.
 func (b *Breaker) enter(s State) {
 	b.state = s
 	b.generation = max(1, b.generation+1) // 0 means no attempt

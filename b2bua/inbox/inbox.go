@@ -1,4 +1,4 @@
-// Package inbox has the queue of items for a call, and the call's turns.
+// Package inbox holds the items that are posted to a call, and runs the call's turns.
 package inbox
 
 import (
@@ -10,31 +10,31 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// The sizes of an inbox. Normally it has one or two items.
+// These are the sizes of an inbox, which normally holds one or two items.
 const (
-	roomOrdered  = 16  // above this, no more orders are taken, so that the call's own events have room
+	roomOrdered  = 16  // above this, commands are refused, so that the call's own events have room
 	roomProgress = 32  // above this, provisional responses are dropped
-	roomNormal   = 64  // above this, only items that end something are taken
-	roomHard     = 256 // above this, nothing is taken
+	roomNormal   = 64  // above this, only items that end something are accepted
+	roomHard     = 256 // above this, no item is accepted
 )
 
-// Kind says how an item is treated if the inbox fills.
+// Kind says what happens to an item if the inbox is nearly full.
 type Kind int
 
 // The kinds of items.
 const (
-	Normal   Kind = iota // ends the call if there is no room
-	Asked                // is always taken, because few come and their senders wait for an answer
-	Ordered              // is refused if others wait, because anyone may send many
-	Progress             // is dropped if there are several
-	Request              // is refused if there is no room
-	Ending               // ends something: taken when nothing else is
+	Normal   Kind = iota // if there is no room, the call ends
+	Asked                // always accepted, because there are few and their senders wait for an answer
+	Ordered              // refused if others wait, because an operator or a tool may send many
+	Progress             // dropped if there are several
+	Request              // refused if there is no room
+	Ending               // accepted even if other items are not, because it ends something
 )
 
 // Item is an item for a call.
 type Item interface{ Kind() Kind }
 
-// Queue is a queue that keeps its array when it is empty, but no references in it.
+// Queue is a queue. When it is empty it keeps its array, but no references in it.
 type Queue[T any] struct {
 	all  []T
 	next int // index in all
@@ -50,7 +50,7 @@ func (q *Queue[T]) Push(v T) {
 	q.all = append(q.all, v)
 }
 
-// Pop takes out the oldest; ok is false if there is none.
+// Pop removes and returns the oldest item. ok is false if there is none.
 func (q *Queue[T]) Pop() (v T, ok bool) {
 	if q.next == len(q.all) {
 		return v, false
@@ -68,28 +68,27 @@ func (q *Queue[T]) Len() int { return len(q.all) - q.next }
 // Left returns the items in the queue.
 func (q *Queue[T]) Left() []T { return q.all[q.next:] }
 
-// Inbox takes items for a call from other goroutines. Posting never blocks: excess
-// provisional responses are dropped, a request without room is refused, and there is room
-// for items that end something. If an inbox overflows nevertheless, it says so, which
-// ends the call.
+// Inbox accepts items for a call from other goroutines. Posting never blocks: excess provisional responses are
+// dropped, a request without room is refused, and there is room for items that end something. If an inbox overflows
+// nevertheless, Take reports that, and the call ends.
 //
-// A call has a goroutine only during a turn. A post, or the alarm, begins a turn of a resting call.
+// A call has a goroutine only during a turn. If the call has no turn, a post or the alarm starts one.
 type Inbox[T Item] struct {
-	run   func()           // a turn of the call
+	run   func()           // runs a turn of the call
 	turns *transport.Turns // run the turns
 
 	mu       sync.Mutex // guards the fields below
 	items    Queue[T]
-	turn     bool   // a goroutine has the turn
-	steps    uint32 // count of begun turns and requested items
+	turn     bool   // the call has a turn
+	steps    uint32 // number of turns started and of items taken
 	closed   bool
 	overflow bool
-	alarm    *time.Timer // for a resting call; nil until it has had a deadline
-	alarmAt  time.Time   // zero if the alarm is off
+	alarm    *time.Timer // wakes a call that has no turn; nil until the call has had a deadline
+	alarmAt  time.Time   // zero if the alarm is not set
 }
 
-// Open initialises the inbox of a call, with the caller holding its first turn. run runs
-// a turn of the call.
+// Open initializes the inbox of a call. Afterwards the call has a turn, which its caller must start. run runs a turn
+// of the call.
 func (b *Inbox[T]) Open(run func(), turns *transport.Turns) {
 	b.run, b.turns, b.turn = run, turns, true
 }
@@ -107,14 +106,14 @@ func (b *Inbox[T]) Post(it T) bool {
 	return taken
 }
 
-// PostLast is Post for a goroutine whose other work may wait for a turn. If the post begins a turn, PostLast runs it.
+// PostLast is Post for a goroutine that has nothing urgent left to do. If the post starts a turn, PostLast runs it.
 func (b *Inbox[T]) PostLast(it T) {
 	if _, begins := b.put(it); begins {
 		b.run()
 	}
 }
 
-// put is Post, except that the caller must run the turn if begins is true.
+// put adds an item like Post. If begins is true, the caller must run the turn that this has started.
 func (b *Inbox[T]) put(it T) (taken, begins bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -141,16 +140,16 @@ func (b *Inbox[T]) put(it T) (taken, begins bool) {
 	return taken, begins
 }
 
-// Rests reports whether the call has no turn, or its last one, and nothing to handle.
+// Rests reports whether the call is over, or has no turn and nothing to handle.
 func (b *Inbox[T]) Rests() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.closed || !b.turn && b.items.Len() == 0
 }
 
-// Rest ends the turn of a call until something is posted, or the deadline until has come;
-// zero means no deadline. It returns false if something has been posted already, or if
-// the server stops. After true, another goroutine may take the turn.
+// Rest ends the turn of a call until something is posted, or until the deadline; zero means no deadline. It returns
+// false, and the turn continues, if something has been posted already, or if the server stops. After true, another
+// goroutine may run the next turn.
 func (b *Inbox[T]) Rest(server context.Context, until time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -162,8 +161,8 @@ func (b *Inbox[T]) Rest(server context.Context, until time.Time) bool {
 	return true
 }
 
-// setAlarm sets the alarm. If the old alarm has just gone off, it finds no turn to take,
-// or gives the call a turn in which nothing is due.
+// setAlarm sets the alarm. If the old alarm has just gone off, it does no harm: it starts no turn, or a turn in which
+// nothing is due.
 func (b *Inbox[T]) setAlarm(at time.Time) {
 	switch {
 	case at.Equal(b.alarmAt):
@@ -178,7 +177,7 @@ func (b *Inbox[T]) setAlarm(at time.Time) {
 	b.alarmAt = at
 }
 
-// ring is the alarm's function. It runs a turn of the call.
+// ring is called when the alarm goes off. It runs a turn of the call.
 func (b *Inbox[T]) ring() {
 	b.mu.Lock()
 	b.alarmAt = time.Time{}
@@ -188,15 +187,14 @@ func (b *Inbox[T]) ring() {
 	}
 }
 
-// Rouse gives a resting call a turn.
+// Rouse starts a turn of the call if it has none.
 func (b *Inbox[T]) Rouse() {
 	if b.takeTurn() {
 		b.turns.Begin(b.run)
 	}
 }
 
-// takeTurn takes the turn of a resting call. It returns false if another goroutine has
-// it, or if the call is over.
+// takeTurn starts a turn. It returns false if the call has a turn, or is over.
 func (b *Inbox[T]) takeTurn() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -208,14 +206,14 @@ func (b *Inbox[T]) takeTurn() bool {
 	return true
 }
 
-// Underway reports whether a goroutine has the turn. step changes as the turn makes progress.
+// Underway reports whether the call has a turn. step changes when the turn makes progress.
 func (b *Inbox[T]) Underway() (step uint64, is bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return uint64(b.steps), b.turn && !b.closed
 }
 
-// Take removes the oldest item.
+// Take removes and returns the oldest item. overflow is true one time, if an item was lost for lack of room.
 func (b *Inbox[T]) Take() (it T, ok, overflow bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

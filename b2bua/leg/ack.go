@@ -10,21 +10,20 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// unacknowledged is the leg's 200 to an INVITE while it waits for its ACK. There is only
-// one at a time.
+// unacknowledged is the leg's 200 to an INVITE, until its ACK comes. A leg has at most one at a time.
 type unacknowledged struct {
-	res      *sip.Response // nil if none
+	res      *sip.Response // nil if no 200 waits for its ACK
 	seq      uint32
-	offers   bool          // its SDP is an offer; the ACK has the answer
+	offers   bool          // the SDP in the 200 is an offer; the ACK has the answer
 	resend   time.Duration // time until the next retransmission
 	resendAt time.Time
 	giveUpAt time.Time
 }
 
-// acknowledgedAll is the value of Leg.ok if no 200 waits.
+// acknowledgedAll is the value of Leg.ok if no 200 waits for its ACK.
 var acknowledgedAll unacknowledged //nolint:gochecknoglobals // a constant
 
-// awaitACK stores a 200, so that it is sent again until its ACK comes.
+// awaitACK stores a 200, which is then repeated until its ACK comes.
 func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool) {
 	if l.ok = new(unacknowledged); l.setup != nil {
 		l.ok = &l.first
@@ -35,12 +34,11 @@ func (l *Leg) awaitACK(now time.Time, res *sip.Response, seq uint32, offers bool
 	}
 }
 
-// resendAnswer sends the 200 again. The interval doubles each time, up to T2 (RFC 3261
-// section 13.3.1.4).
+// resendAnswer repeats the 200. The interval doubles each time, up to T2 (RFC 3261 section 13.3.1.4).
 func (l *Leg) resendAnswer(now time.Time) {
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.ok.seq, Res: l.ok.res})
 	l.ok.resend = min(2*l.ok.resend, timerT2)
-	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // else delays would add up
+	if l.ok.resendAt = l.ok.resendAt.Add(l.ok.resend); l.ok.resendAt.Before(now) { // so that delays don't add up
 		l.ok.resendAt = now.Add(l.ok.resend)
 	}
 }
@@ -48,7 +46,7 @@ func (l *Leg) resendAnswer(now time.Time) {
 // onACK handles the ACK of the leg's 200.
 func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	if l.ok.res == nil || ack.CSeq().SeqNo != l.ok.seq {
-		return // the ACK of another INVITE, or a repeated one
+		return // it acknowledges another INVITE, or was repeated
 	}
 	if l.ok.offers {
 		l.session.state = offerAgreed
@@ -57,8 +55,8 @@ func (l *Leg) onACK(now time.Time, ack *sip.Request) {
 	l.acknowledged(now)
 }
 
-// onMediaReceived treats RTP from the peer as the ACK of a 200 without an offer that another process has sent. A peer
-// behind NAT that has lost its connection can't get the 200 again, and so would never repeat its ACK.
+// onMediaReceived treats RTP from the peer as the ACK of a 200 that another process has sent, unless the 200 had an
+// offer. A peer behind NAT that has lost its connection can't get the 200 again, and so would never repeat its ACK.
 func (l *Leg) onMediaReceived(now time.Time) {
 	if l.state == legAccepted && !l.ok.offers {
 		l.acknowledged(now)
@@ -81,13 +79,13 @@ func (l *Leg) acknowledged(now time.Time) {
 	l.sendHeld()
 }
 
-// sentACK is the ACK of a 200. It is stored, because it must be sent again if the 200 comes again.
+// sentACK identifies the ACK of a 200. The ACK must be sent again if the 200 is repeated.
 type sentACK struct {
 	seq    uint32
 	branch string
 }
 
-// maxACKs bounds the stored ACKs: the ACK of the call's first INVITE, and the latest ones.
+// maxACKs bounds the stored ACKs: the ACK of the call's first INVITE, and the latest ones of re-INVITEs.
 const maxACKs = 3
 
 // sendACK acknowledges the 200 to the leg's INVITE with this CSeq.
@@ -100,7 +98,7 @@ func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 }
 
-// resendACK sends the ACK of the INVITE with this CSeq again. It returns false if the ACK is not stored any more.
+// resendACK repeats the ACK of the INVITE with this CSeq. It returns false if that ACK is no longer stored.
 func (l *Leg) resendACK(seq uint32) bool {
 	for _, a := range l.acks {
 		if a.seq == seq {
@@ -119,14 +117,14 @@ func (l *Leg) ackLate(seq uint32) {
 	}
 }
 
-// newACK returns the ACK of an INVITE's 200 in one of the INVITE's dialogs, with the INVITE's credentials (RFC 3261
-// section 22.1), and the hop to send it to.
+// newACK returns the ACK of the 200 to an INVITE in one of its dialogs, with the INVITE's credentials (RFC 3261
+// section 22.1), and the hop to send the ACK to.
 func (l *Leg) newACK(d *Dialog, seq uint32, branch string) (*sip.Request, Hop) {
 	return d.request(sip.ACK, seq, l.viaOf(branch), l.invited.credentials...)
 }
 
-// AckOfRefusal returns the ACK of a refusal of our INVITE. It is made from the refusal's headers and uri, the
-// INVITE's Request-URI (RFC 3261 section 17.1.1.3).
+// AckOfRefusal returns the ACK of a refusal of our INVITE. uri is the INVITE's Request-URI (RFC 3261 section
+// 17.1.1.3).
 func AckOfRefusal(res *sip.Response, uri sip.Uri) *sip.Request {
 	ack := sip.NewRequest(sip.ACK, *uri.Clone())
 	via := res.Via().Clone()

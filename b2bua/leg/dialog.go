@@ -14,7 +14,7 @@ import (
 	"flowbridge/config"
 )
 
-// Dialog is the state of a SIP dialog (RFC 3261 section 12). A Leg owns it.
+// Dialog is the state of a SIP dialog (RFC 3261 section 12). It belongs to a Leg.
 type Dialog struct {
 	CallID       string
 	LocalTag     string
@@ -23,24 +23,24 @@ type Dialog struct {
 	RemoteParty  string // the peer's From or To value without tag
 	localSeq     uint32 // CSeq of the last request to the peer
 	remoteSeq    uint32 // CSeq of the peer's last request
-	requestSeen  bool   // remoteSeq is set
-	unsure       bool   // a killed process may not have sent the answer to remoteSeq
+	requestSeen  bool   // remoteSeq is valid
+	unsure       bool   // the leg was restored: the request with remoteSeq may not have been answered
 	RemoteTarget string // URI of the peer's Contact
 	routeSet     []string
-	Source       netip.AddrPort // where the peer's messages come from
+	Source       netip.AddrPort // the address that the peer's messages come from
 	transport    string         // transport of the peer's messages: config.Transport…; empty means udp
 	nat          config.NATMode
-	own          netip.Addr // this server's address toward the peer; invalid if not known
-	origin       sdp.Origin // o= line of this side's session descriptions
+	own          netip.Addr // our address toward the peer; invalid if not known
+	origin       sdp.Origin // the o= line of our session descriptions
 }
 
-// Local is this server's address on one leg, as in Via and Contact.
+// Local is our address on one leg, as Via and Contact name it.
 type Local struct {
 	Transport string         // config.Transport…; empty means udp
-	Listen    netip.AddrPort // the socket that sends requests, or the address that connections are bound to
+	Listen    netip.AddrPort // the socket for requests, or the address that connections are bound to
 	Host      string         // the host in Via and Contact: an address, or sip.advertise
 	Port      uint16
-	secure    bool // Contact is a sips URI
+	secure    bool // the Contact is a sips URI
 }
 
 // Via returns the Via of a request from this address.
@@ -79,7 +79,7 @@ func (l Local) Contact(user string) string {
 	return string(append(b, '>'))
 }
 
-// addr returns this server's address on the leg, invalid if not known.
+// addr returns our IP address on the leg, or the zero Addr if it is not known.
 func (l Local) addr() netip.Addr {
 	if a := l.Listen.Addr(); a.IsValid() && !a.IsUnspecified() {
 		return a
@@ -97,15 +97,15 @@ func (l Local) URI(user string) string {
 	return "sip:" + user + "@" + host
 }
 
-// setRoutes sets the route set from the Record-Route values of the message that makes the
-// dialog: in order for a UAS, reversed for a UAC (RFC 3261 section 12.1).
+// setRoutes sets the route set from the Record-Route values of the message that creates the dialog.
+// A UAS keeps their order, a UAC reverses it (RFC 3261 section 12.1).
 func (d *Dialog) setRoutes(recordRoute []string, reverse bool) {
 	if d.routeSet = recordRoute; reverse {
 		slices.Reverse(d.routeSet)
 	}
 }
 
-// copyTexts copies the strings that the dialog shares with messages.
+// copyTexts copies the dialog's strings, so that the messages they come from can be freed.
 func (d *Dialog) copyTexts() {
 	message.Compact(&d.remoteTag, &d.localParty, &d.RemoteParty, &d.RemoteTarget)
 	for i := range d.routeSet {
@@ -113,7 +113,8 @@ func (d *Dialog) copyTexts() {
 	}
 }
 
-// establish sets the state of a UAC's dialog from the answer (RFC 3261 section 12.1.2).
+// establish completes a UAC's dialog with the tag, the Contact, the routes and the source of a
+// response (RFC 3261 section 12.1.2).
 func (d *Dialog) establish(in ResponseIn) {
 	d.remoteTag = message.TagOf(in.Res.To().Params)
 	if in.Source.IsValid() {
@@ -125,8 +126,7 @@ func (d *Dialog) establish(in ResponseIn) {
 	d.setRoutes(message.RawValues(in.Res, "record-route", "record-route"), true)
 }
 
-// Proxy returns the URI of the first proxy on the way to the peer. It returns "" if there
-// is none.
+// Proxy returns the URI of the first proxy on the way to the peer, or "" if there is none.
 func (d *Dialog) Proxy() string {
 	if len(d.routeSet) == 0 {
 		return ""
@@ -134,9 +134,9 @@ func (d *Dialog) Proxy() string {
 	return message.AddrSpec(d.routeSet[0])
 }
 
-// wantsSIPS reports whether this side's Contact must be a sips URI. That depends on the
-// scheme of the INVITE's Request-URI, and of the topmost Record-Route, or of the Contact
-// if there is no Record-Route (RFC 3261 section 12.1.1).
+// wantsSIPS reports whether our Contact must be a sips URI. scheme is that of the INVITE's
+// Request-URI. The scheme of the topmost Record-Route, or without one of the Contact, counts as
+// well (RFC 3261 section 12.1.1).
 func (d *Dialog) wantsSIPS(scheme string) bool {
 	next := cmp.Or(d.Proxy(), d.RemoteTarget)
 	return d.transport == config.TransportTLS && (scheme == "sips" || message.ParseURI(next).Scheme == "sips")
@@ -166,8 +166,8 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeade
 	return req, next
 }
 
-// routing sets the Request-URI of a request within the dialog. It returns the request's
-// Route values and next hop, for loose and strict routers (RFC 3261 section 12.2.1.1).
+// routing sets the Request-URI of a request within the dialog. It returns the Route values and the
+// next hop, for loose and strict routers (RFC 3261 section 12.2.1.1).
 func (d *Dialog) routing(recipient *sip.Uri) (routes []string, next Hop) {
 	message.ReadURI(d.RemoteTarget, recipient)
 	if len(d.routeSet) == 0 {
@@ -181,7 +181,7 @@ func (d *Dialog) routing(recipient *sip.Uri) (routes []string, next Hop) {
 	return append(append([]string(nil), d.routeSet[1:]...), "<"+d.RemoteTarget+">"), d.nextHop(&first, d.routeTransport())
 }
 
-// routeTransport returns the transport for a route that names none: UDP (RFC 3263 section
+// routeTransport returns the transport for a route whose URI names none: UDP (RFC 3263 section
 // 4.1), or TLS if the dialog uses TLS.
 func (d *Dialog) routeTransport() string {
 	if d.transport == config.TransportTLS {
@@ -190,17 +190,17 @@ func (d *Dialog) routeTransport() string {
 	return ""
 }
 
-// retarget sets the peer's new Contact, if there is one (RFC 3261 section 12.2).
+// retarget stores the peer's new Contact, unless c is nil (RFC 3261 section 12.2).
 func (d *Dialog) retarget(c *sip.ContactHeader) {
 	if c != nil && c.Address.Host != "" {
 		d.RemoteTarget = message.TargetText(c)
 	}
 }
 
-// nextHop returns the hop for a request to uri. unnamed is the transport for a URI that
-// names none. For a Contact, and for the source of the peer's messages, it is the
-// dialog's transport: a peer that sends over TCP can be reached over TCP. If the peer's
-// configuration says that it is behind NAT (nat: on), a name is not looked up.
+// nextHop returns the hop for a request to uri. unnamed is the transport if the URI names none: for
+// a Contact this is the dialog's transport, because a peer that sends over TCP can be reached over
+// TCP. If the peer's configuration says that it is behind NAT (nat: on), a host name is not looked
+// up.
 func (d *Dialog) nextHop(uri *sip.Uri, unnamed string) Hop {
 	next := Hop{Transport: transportOf(uri, unnamed), Host: uri.Host}
 	next.Port = portOf(uri, next.Transport)
@@ -210,7 +210,7 @@ func (d *Dialog) nextHop(uri *sip.Uri, unnamed string) Hop {
 			nat: d.nat, own: d.own, source: d.Source.Addr(), transport: transportOf(uri, d.transport),
 			addr: d.Source,
 		}
-		if message.IsStream(d.transport) { // for a new connection, take the port of the Contact
+		if message.IsStream(d.transport) { // a new connection uses the port of the Contact
 			back.addr = netip.AddrPortFrom(d.Source.Addr(), portOf(uri, back.transport))
 		}
 	}
@@ -250,7 +250,8 @@ func transportOf(uri *sip.Uri, unnamed string) string {
 	}
 }
 
-// IsPrivate reports whether addr can't be reached from the public network.
+// IsPrivate reports whether addr can't be reached from the public network, as with private,
+// loopback and link-local addresses.
 func IsPrivate(addr netip.Addr) bool {
 	return addr.IsPrivate() || addr.IsLoopback() || addr.IsLinkLocalUnicast() || addr.IsUnspecified() ||
 		cgnat.Contains(addr)

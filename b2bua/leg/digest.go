@@ -17,33 +17,35 @@ import (
 	"flowbridge/config"
 )
 
-// The limits of a target's challenges.
+// These are the limits for challenges to a leg.
 const (
-	maxChallenged    = 3    // answered challenges to one INVITE: a proxy's, the target's, and a stale nonce
-	maxChallenges    = 16   // in one response
-	maxChallengeText = 4096 // bytes of one header
-	maxChallengeWord = 1024 // bytes of one parameter
-	maxRealms        = 8    // realms of one leg
+	// maxChallenged bounds the answered challenges to one INVITE: one of a proxy, one of the target, and one for a stale
+	// nonce.
+	maxChallenged    = 3
+	maxChallenges    = 16   // challenges that are read from one response
+	maxChallengeText = 4096 // bytes of one header that is read
+	maxChallengeWord = 1024 // bytes of one parameter that is read
+	maxRealms        = 8    // realms that one leg remembers
 )
 
-// Digest answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760): it has
-// the credentials for the peer, and the realms that asked for them. It is plain data.
+// Digest answers challenges (RFC 3261 section 22 as a UAC, RFC 7616, RFC 8760). It holds the
+// credentials for a peer, and the realms that have asked for them. It is plain data.
 type Digest struct {
-	auth   *config.Auth // nil if none
+	auth   *config.Auth // nil if there are no credentials
 	realms []realm
 }
 
 // NewDigest returns a Digest with these credentials. auth may be nil.
 func NewDigest(auth *config.Auth) Digest { return Digest{auth: auth} }
 
-// realm is a protection space: its last challenge, and how often we answered that. The
-// target and each proxy have their own.
+// realm is a protection space: its last challenge, and how often we have answered that. The target
+// and each proxy have their own realm.
 type realm struct {
 	proxy     bool
-	challenge digest.Challenge // with the algorithm of the hash and the qop in use
-	algorithm string           // as spelled in the challenge; empty if it names none
+	challenge digest.Challenge // Algorithm lacks -sess, and QOP is the one we use
+	algorithm string           // as the challenge spells it; empty if the challenge names none
 	cnonce    string
-	count     int // nonce count (nc) of the last credentials
+	count     int // nonce count (nc) of the last answer
 }
 
 // session reports whether the challenge asks for the -sess variant of the algorithm.
@@ -51,10 +53,10 @@ func (r *realm) session() bool { return len(r.algorithm) > len(r.challenge.Algor
 
 func isChallenge(code int) bool { return code == 401 || code == 407 }
 
-// Learn stores the challenges of a 401 or 407. It returns cause.None if the request can
-// be sent again with credentials, and otherwise the reason why it can't. A realm that has
-// refused credentials gets them again only if it says that the nonce was stale (RFC 3261
-// section 22.2, RFC 7616 section 3.3).
+// Learn stores the challenges of a 401 or 407. It returns cause.None if the request can be sent
+// again with credentials, and otherwise the cause for giving up. answered says that the refused
+// request already had credentials: then a known realm gets them again only if it says that the
+// nonce was stale (RFC 3261 section 22.2, RFC 7616 section 3.3).
 func (d *Digest) Learn(res *sip.Response, answered bool) cause.Cause {
 	if d.auth == nil {
 		return cause.AuthMissing
@@ -62,7 +64,7 @@ func (d *Digest) Learn(res *sip.Response, answered bool) cause.Cause {
 	var seen []*realm
 	why := cause.AuthUnsupported
 	for _, c := range challengesOf(res) {
-		// The topmost supported challenge counts (RFC 8760 section 2.4).
+		// Of several challenges for a realm, the topmost supported one counts (RFC 8760 section 2.4).
 		if slices.ContainsFunc(seen, func(r *realm) bool {
 			return r.proxy == c.proxy &&
 				r.challenge.Realm == c.challenge.Realm
@@ -101,7 +103,7 @@ func (d *Digest) realm(proxy bool, name string) *realm {
 	return nil
 }
 
-// Authorize adds credentials for every known realm to a request.
+// Authorize adds credentials for every realm in d to a request.
 func (d *Digest) Authorize(req *sip.Request) {
 	for i := range d.realms {
 		r := &d.realms[i]
@@ -115,9 +117,8 @@ func (d *Digest) Authorize(req *sip.Request) {
 	}
 }
 
-// answer returns the value of Authorization for a request. The client nonce stays the
-// same as long as the server's nonce does, as RFC 7616 section 3.4.2 demands for the
-// -sess algorithms.
+// answer returns the Authorization value for a request, or "". The client nonce stays the same as
+// long as the server's nonce does, as RFC 7616 section 3.4.2 requires for the -sess algorithms.
 func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 	r.count++
 	o := digest.Options{
@@ -130,22 +131,22 @@ func (r *realm) answer(auth *config.Auth, req *sip.Request) string {
 		o.A1 = a.Sum(a.Sum(auth.Username, r.challenge.Realm, auth.Password.Reveal()), r.challenge.Nonce, r.cnonce)
 	}
 	c, err := digest.Digest(&r.challenge, o)
-	if err != nil { // can't happen: challenge.realm rejects such challenges
+	if err != nil { // can't happen: challenge.realm has rejected such challenges
 		return ""
 	}
 	c.Algorithm = r.algorithm
 	return c.String()
 }
 
-// isCredentials reports whether a header contains credentials, as Authorize adds them.
+// isCredentials reports whether a header has digest credentials, such as Authorize adds.
 func isCredentials(h sip.Header) bool {
 	name := h.Name()
 	return (message.EqualFold(name, "authorization") ||
 		message.EqualFold(name, "proxy-authorization")) && digest.IsDigest(h.Value())
 }
 
-// challengesOf returns the usable challenges of a response, in order. A forking proxy
-// may send both kinds at once (RFC 3261 section 22.3).
+// challengesOf returns the usable challenges of a response, in order: those of WWW-Authenticate,
+// and those of Proxy-Authenticate. A forking proxy may send both (RFC 3261 section 22.3).
 func challengesOf(res *sip.Response) (usable []realm) {
 	n := 0
 	for _, name := range []string{"WWW-Authenticate", "Proxy-Authenticate"} {
@@ -164,13 +165,13 @@ func challengesOf(res *sip.Response) (usable []realm) {
 	return usable
 }
 
-// challenge holds the parameters of one challenge, by name in lower case.
+// challenge holds the parameters of one challenge. Their names are in lower case.
 type challenge struct {
 	scheme string
 	params map[string]string
 }
 
-// realm returns the realm of a challenge, or false if the challenge can't be answered.
+// realm returns the realm of a challenge. It returns false if we can't answer the challenge.
 func (c challenge) realm() (realm, bool) {
 	for _, name := range []string{"realm", "nonce", "opaque"} {
 		if v, there := c.params[name]; !echoable(v) || (!there && name != "opaque") {
@@ -194,8 +195,9 @@ func (c challenge) realm() (realm, bool) {
 	return r, ok && (qop != "" || !r.session())
 }
 
-// chooseQOP chooses auth if it is offered (RFC 7616 section 3.4), and no qop for a server
-// that supports only RFC 2069.
+// chooseQOP chooses a qop from the list in a challenge: auth if it is offered, otherwise auth-int
+// (RFC 7616 section 3.4). It returns "" for an empty list, as sent by a server that supports only
+// RFC 2069, and false if it knows no qop in the list.
 func chooseQOP(list string) (qop string, ok bool) {
 	if strings.TrimSpace(list) == "" {
 		return "", true
@@ -211,16 +213,16 @@ func chooseQOP(list string) (qop string, ok bool) {
 	return qop, qop != ""
 }
 
-// echoable reports whether the library's quoting preserves a value. It would write Go
-// escapes for unprintable characters.
+// echoable reports whether the digest library can quote a value correctly. For unprintable
+// characters it would write Go escapes.
 func echoable(s string) bool {
 	return len(s) <= maxChallengeWord && utf8.ValidString(s) &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) })
 }
 
-// parseChallenges reads the challenges of one header, of any scheme (RFC 7235 section
-// 2.1). From a broken header it returns the challenges before the error, and from a
-// header that is too long it returns nothing.
+// parseChallenges reads the challenges of one header, of any scheme (RFC 7235 section 2.1). From a
+// malformed header it returns the challenges before the error, and from a header that is too long
+// none.
 func parseChallenges(header string) (all []challenge) {
 	if len(header) > maxChallengeText {
 		return nil
@@ -240,7 +242,7 @@ func parseChallenges(header string) (all []challenge) {
 				return all[:max(0, len(all)-1)]
 			}
 			if len(all) == 0 {
-				continue // a parameter without a scheme
+				continue // ignore a parameter without a scheme
 			}
 			if p, name := all[len(all)-1].params, strings.ToLower(word); p[name] == "" {
 				p[name] = value
@@ -250,12 +252,12 @@ func parseChallenges(header string) (all []challenge) {
 				return all
 			}
 			all = append(all, challenge{scheme: word, params: map[string]string{}})
-		default: // an element of a list, such as qop=auth,auth-int without quotes
+		default: // skip an element of a list, such as qop=auth,auth-int without quotes
 		}
 	}
 }
 
-// challengeText is the unread rest of a header.
+// challengeText is the part of a header that has not been read yet.
 type challengeText struct{ rest string }
 
 func (t *challengeText) skip(set string) bool {
@@ -272,7 +274,7 @@ func (t *challengeText) take(c byte) bool {
 	return true
 }
 
-// until returns the text before the first of the characters.
+// until reads up to the first of the characters in set.
 func (t *challengeText) until(set string) (s string) {
 	n := strings.IndexAny(t.rest, set)
 	if n < 0 {
@@ -284,8 +286,8 @@ func (t *challengeText) until(set string) (s string) {
 
 func (t *challengeText) word() string { return t.until(" \t\r\n,=\"") }
 
-// value reads a token, or a quoted string without its quotes and escapes. It returns
-// false if the string has no end.
+// value reads a token, or a quoted string without its quotes and escapes. It returns false if the
+// quote is not closed.
 func (t *challengeText) value() (string, bool) {
 	t.skip(" \t\r\n")
 	if !strings.HasPrefix(t.rest, `"`) {

@@ -15,19 +15,19 @@
 // timer. So the tests need no network and no clock, and try every input in every state:
 // TestUASEveryStateAndInput, TestUACEveryStateAndInput, TestModelUAS and TestModelUAC.
 //
-// Reliable answers and session timers belong to one leg and are never passed through,
+// Reliable provisional answers and session timers belong to one leg and are never passed through,
 // because the peers of a call may support different extensions.
 //
-// Requests are put back into order before their leg sees them: they may overtake each
-// other on the network, and a leg would refuse a late one. If a peer's first request is a
-// BYE, it waits 40 ms for a request that it may have overtaken. TestSequence.
+// Requests may overtake each other on the network, and a leg would refuse a late one. So Sequence
+// puts them in order before the leg sees them. If a peer's first request is a BYE, it waits 40 ms
+// for a request that it may have overtaken. TestSequence checks this.
 //
-// The library computes the hash of a digest, but challenges are read here: the library
-// accepts one challenge per header, parameter names in lower case only, no spaces in qop
-// and no -sess. TestParseChallenges and TestDigestAlgorithms.
+// The digest library computes the hash, but this package reads the challenges: the library accepts
+// one challenge per header, parameter names in lower case only, no spaces in qop and no -sess.
+// TestParseChallenges and TestDigestAlgorithms check this.
 //
-// A leg measures its INVITE as it will be on the wire (Leg.InviteSize), so that package
-// outbound can keep the target's budget. Before it sends the INVITE again, it tells the
-// call how much larger the INVITE will be, so that the call can make it shorter
-// (Invite.Shorten). TestBudgetOnTheWire in calltest and TestShortenedInvite.
+// A leg measures its INVITE as it will be on the wire (Leg.InviteSize), so that package outbound
+// can keep it within the target's size limit. Before it repeats the INVITE, it tells the call how
+// much larger the INVITE will be, so that the call can make it shorter (Invite.Shorten).
+// TestBudgetOnTheWire in calltest and TestShortenedInvite check this.
 package leg

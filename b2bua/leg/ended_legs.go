@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// EndedLegs remembers ended legs for 64*T1, as transactions would (RFC 6026 section 7.1,
-// Timer L). It stores hashes, because after a flood each string would keep a whole memory
-// page in use. It has no lock.
+// EndedLegs remembers ended legs for 64*T1, as transactions would (RFC 6026 section 7.1, Timer L).
+// It stores hashes, because after a flood each string would keep a whole memory page in use. It is
+// not safe for concurrent use.
 type EndedLegs struct {
 	seed          maphash.Seed
-	recent, older map[uint64]endedLeg // by tag
+	recent, older map[uint64]endedLeg // by the hash of the tag
 	begun         time.Time
-	since         time.Duration // when recent was made, as a time after begun
+	since         time.Duration // when recent was created, counted from begun
 }
 
 type endedLeg struct {
-	branch, bye uint64 // hashes of the branch of the INVITE that made a UAS leg, and of the branch of the peer's BYE
+	branch, bye uint64 // hashes of the branches of a UAS leg's INVITE, and of the peer's BYE
 	at          time.Duration
 }
 
@@ -25,8 +25,8 @@ func NewEndedLegs() *EndedLegs {
 	return &EndedLegs{seed: maphash.MakeSeed(), begun: time.Now(), recent: map[uint64]endedLeg{}}
 }
 
-// Add records the end of the leg with this tag. invite and bye are the branches of the
-// INVITE that made the leg and of its peer's BYE, or empty if there was none.
+// Add remembers the end of the leg with this tag. invite and bye are the branches of the INVITE
+// that made the leg and of the peer's BYE, or "" if there was none.
 func (m *EndedLegs) Add(tag, invite, bye string) {
 	now := time.Since(m.begun)
 	if now-m.since > GiveUp {
@@ -54,8 +54,8 @@ func (m *EndedLegs) EndedBy(tag, bye string) bool {
 	return ok && bye != "" && was.bye == maphash.String(m.seed, bye)
 }
 
-// IsYoung reports whether m was made less than 64*T1 ago, so that it may not have legs
-// that ended before.
+// IsYoung reports whether m was created less than 64*T1 ago, so that it may miss legs that ended
+// before.
 func (m *EndedLegs) IsYoung() bool { return time.Since(m.begun) <= GiveUp }
 
 func (m *EndedLegs) find(tag []byte) (was endedLeg, ok bool) {

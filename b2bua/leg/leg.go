@@ -12,41 +12,40 @@ import (
 	"flowbridge/media"
 )
 
-// The timers of RFC 3261 section 17.1.1.1 that a leg runs. Package transaction runs the timers of transactions.
+// These are the timers of RFC 3261 section 17.1.1.1 that a leg runs itself. Package transaction runs the timers of
+// transactions.
 const (
-	// T1 is the first interval of retransmissions.
+	// T1 is the first interval between retransmissions.
 	T1      = 500 * time.Millisecond
 	timerT2 = 4 * time.Second
-	// GiveUp is 64*T1, the limit for an ACK to come and for a CANCEL to take effect.
+	// GiveUp is 64*T1, the time limit for an ACK, and for a CANCEL to take effect.
 	GiveUp = 64 * T1
-	// timerProvisional is the interval at which the peer of a pending INVITE gets another provisional answer (RFC 3261
-	// section 13.3.1.1).
+	// timerProvisional is how often a provisional answer to a pending INVITE is repeated (RFC 3261 section 13.3.1.1).
 	timerProvisional = time.Minute
 )
 
-// legState is the state of a leg. UAS legs begin in legProceeding, UAC legs in legIdle.
+// legState is the state of a leg. UAS legs start in legProceeding, UAC legs in legIdle.
 type legState int32
 
 const (
 	legIdle       legState = iota // UAC: nothing sent
 	legCalling                    // UAC: INVITE sent, no response yet
-	legProceeding                 // INVITE has no final answer
-	legAbandoned                  // UAC: given up; CANCEL sent or to be sent
-	legAccepted                   // UAS: the first 200 sent, no ACK yet
+	legProceeding                 // the INVITE has no final response
+	legAbandoned                  // UAC: INVITE given up; CANCEL sent, or waits for a provisional response
+	legAccepted                   // UAS: 200 sent, no ACK yet
 	legConfirmed                  // dialog established
 	legEnding                     // BYE sent
 	legDone                       // nothing more to do
 )
 
-// Leg is one side of a call as a state machine without I/O: Step takes an event and
-// returns facts for the call and effects for the wire. One goroutine owns a Leg. A Leg
-// never reads the clock.
+// Leg is one side of a call as a state machine without I/O: Step takes an event and returns facts for the call and
+// effects for the wire. A Leg belongs to one goroutine. It never reads the clock.
 type Leg struct {
-	// small fields stand together to save memory
+	// Small fields stand together to save memory.
 	state     legState
 	InviteSeq uint32 // CSeq of the INVITE
 	updates   bool   // the peer accepts UPDATE (RFC 3311)
-	Untyped   bool   // a session description of the peer was accepted although it had no Content-Type
+	Untyped   bool   // SDP of the peer was accepted although it had no Content-Type
 
 	// constant
 	UAS   bool // the peer sent the INVITE
@@ -58,7 +57,7 @@ type Leg struct {
 
 	dialog Dialog
 
-	*setup          // nil once the INVITE is over, see releaseSetup
+	*setup          // nil once the set-up is over, see releaseSetup
 	invited invited // UAC: the parts of the INVITE that are still needed
 
 	session negotiation
@@ -66,36 +65,36 @@ type Leg struct {
 
 	ok             *unacknowledged
 	hangupDeferred *deferredHangup
-	asked          []*sip.Request // the peer's requests that have no final answer yet
-	held           []Send         // requests from the other side that wait for the ACK
+	asked          []*sip.Request // the peer's requests that have no final response yet
+	held           []Send         // requests to the peer that wait for the ACK
 
-	AnsweredBye string // branch of the peer's BYE
-	acked       string // branch of the last INVITE of the peer whose 200 has its ACK
+	AnsweredBye string // branch of the peer's BYE; empty before it comes
+	acked       string // branch of the last INVITE of the peer whose 200 was acknowledged
 
-	sent []sentRequest // the leg's requests within the dialog, and to forks, without a final answer
+	sent []sentRequest // our requests within the dialog and to forks that have no final response
 
 	// UAS
-	reliable *reliable // nil until a provisional answer is sent reliably
+	reliable *reliable // nil until the first reliable provisional answer
 
 	// UAC
-	acks  []sentACK               // sent again if their 200 comes again
+	acks  []sentACK               // needed if their 200 is repeated
 	early map[string]*earlyDialog // by To tag
-	forks map[string]bool         // To tags of 200s that came too late
+	forks map[string]bool         // To tags of forks whose 200 came too late
 
 	digest Digest
 
 	giveUpAt time.Time // when a CANCEL or BYE counts as failed; zero if none
 
-	*outcome // result of the last Step; nil once it is handled and the INVITE is over
+	*outcome // result of the last Step; nil once the call has handled it and the set-up is over
 }
 
-// outcome holds the result of a Step. Its memory is reused only during the set-up.
+// outcome is the result of a Step. Its memory is reused only during the set-up.
 type outcome struct {
 	facts   []Fact
 	effects []Effect
 }
 
-// deferredHangup is a BYE that waits for the ACK (RFC 3261 section 15), or for the answer to a NOTIFY.
+// deferredHangup is a BYE that waits for an ACK (RFC 3261 section 15), or for the answer to a NOTIFY.
 type deferredHangup struct {
 	in Hangup
 	at time.Time // send it now even if a NOTIFY has no answer; zero means never
@@ -109,24 +108,24 @@ func (l *Leg) byeAt() time.Time {
 	return l.hangupDeferred.at
 }
 
-// IsIdle reports whether no request of the leg or its peer waits for an answer.
+// IsIdle reports whether every request of the leg and of its peer is answered.
 func (l *Leg) IsIdle() bool {
 	return l.state == legConfirmed && l.session.pending == nil && l.session.wanted == nil && !l.session.sending &&
 		len(l.asked) == 0 && len(l.held) == 0 && len(l.sent) == 0 && l.hangupDeferred == nil || l.Done()
 }
 
-// Calls reports whether the leg's INVITE has no final answer and no session description of the peer yet.
+// Calls reports whether the leg's INVITE has no final response, and has got no SDP answer yet.
 func (l *Leg) Calls() bool {
 	return !l.UAS && (l.state == legCalling || l.state == legProceeding) && l.session.state == offerOurs
 }
 
-// AwaitsResponse reports whether the leg's INVITE has no response at all yet.
+// AwaitsResponse reports whether the leg's INVITE waits for its first response, with a time limit.
 func (l *Leg) AwaitsResponse() bool { return !l.deadlines().firstAnswerAt.IsZero() }
 
-// AwaitsPRACK reports whether a provisional answer has no PRACK yet.
+// AwaitsPRACK reports whether a reliable provisional answer waits for its PRACK.
 func (l *Leg) AwaitsPRACK() bool { return l.awaited().res != nil }
 
-// setup is the state of the INVITE that begins the dialog, until its 200 is acknowledged.
+// setup is the state that a leg needs only until the dialog is established.
 type setup struct {
 	invite *sip.Request // received (UAS) or sent (UAC)
 
@@ -134,36 +133,36 @@ type setup struct {
 	lastProvisional *Ring
 
 	// UAC
-	inviteHop  Hop          // the INVITE's hop, needed for its CANCEL
-	added      []sip.Header // headers that the leg adds to an INVITE not sent yet
+	inviteHop  Hop          // where the INVITE was sent; its CANCEL must go there as well
+	added      []sip.Header // headers that the leg adds to its INVITE; cached by inviteHeaders
 	shorten    func(more int) (*sip.Request, bool)
 	report     func(code int)
 	cancelled  bool   // CANCEL sent
-	leftEarly  string // To tag of a peer that sent BYE before its 200
+	leftEarly  string // To tag of a peer that has sent BYE before its 200; empty if none has
 	why        cause.Cause
 	caller     cause.Reasons
-	challenged int // number of answered challenges to the INVITE
+	challenged int // how many challenges to the INVITE were answered
 
 	answeredEarly []byte // the SDP answer that an old process got reliably before the 200
-	noResponse    bool   // the INVITE has had no response yet
+	noResponse    bool   // the INVITE has got no response yet
 
-	intervals int // number of answered 422s
+	intervals int // how many 422s were answered
 
-	firstResponse time.Duration // limit for each INVITE; 0 means no limit
+	firstResponse time.Duration // Invite.FirstResponse
 
-	first unacknowledged // UAS: the 200, as Leg.ok
+	first unacknowledged // UAS: memory for Leg.ok
 
 	setupDeadlines
 }
 
 // setupDeadlines are the deadlines of the set-up. A zero time means none.
 type setupDeadlines struct {
-	ringAt        time.Time // UAS: another provisional answer is due
-	firstAnswerAt time.Time // UAC: limit for the first response
-	ringUntil     time.Time // UAC: limit for the final answer
+	ringAt        time.Time // UAS: when to repeat the provisional answer
+	firstAnswerAt time.Time // UAC: time limit for the first response
+	ringUntil     time.Time // UAC: time limit for the final response
 }
 
-// deadlines returns the deadlines of the set-up. s is nil once the set-up is over.
+// deadlines returns the deadlines of the set-up, or none if s is nil, because the set-up is over.
 func (s *setup) deadlines() setupDeadlines {
 	if s == nil {
 		return setupDeadlines{}
@@ -174,12 +173,12 @@ func (s *setup) deadlines() setupDeadlines {
 // PeerOptions is the configuration of a leg's peer.
 type PeerOptions struct {
 	Rel100         config.Rel100Mode // empty means off
-	SessionExpires time.Duration     // the session timer to ask for; 0 means only if the peer asks
-	Allow          string            // the methods in Allow
-	NAT            config.NATMode    // decides where requests within the dialog go; empty means off
+	SessionExpires time.Duration     // the session timer that we ask for; 0 means that only the peer may ask for one
+	Allow          string            // value of the Allow header to the peer
+	NAT            config.NATMode    // decides where requests within the dialog are sent; empty means off
 }
 
-// Options are the arguments of both kinds of leg.
+// Options are the arguments that NewUAC, NewUAS and Restore have in common.
 type Options struct {
 	Side   media.Side
 	Minter *message.Minter
@@ -236,8 +235,8 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	return l.facts, l.effects
 }
 
-// Handled says that the call has handled the results of the last Step, so that the leg can release the messages in
-// them.
+// Handled tells the leg that the call has handled the result of the last Step, so that the messages in it can be
+// freed.
 func (l *Leg) Handled() {
 	if l.setup == nil || l.outcome == nil {
 		l.outcome = nil
@@ -247,11 +246,10 @@ func (l *Leg) Handled() {
 	clear(l.effects)
 }
 
-// Done reports whether the leg has nothing more to send. Transactions handle later
-// messages.
+// Done reports whether the leg has nothing more to send. Its transactions handle later messages.
 func (l *Leg) Done() bool { return l.state == legDone }
 
-// Deadline returns the time at which the leg wants a DeadlineReached, or zero for never.
+// Deadline returns the time at which the leg wants a DeadlineReached, or zero if it wants none.
 func (l *Leg) Deadline() time.Time {
 	s := l.deadlines()
 	r := l.awaited()
@@ -259,10 +257,10 @@ func (l *Leg) Deadline() time.Time {
 		r.resendAt, r.giveUpAt, l.byeAt(), l.session.retryAt(), l.session.giveUpAt, l.timer.refreshAt, l.timer.expireAt)
 }
 
-// Described returns this side's session description that the peer has agreed to.
+// Described returns our session description that the peer has agreed to.
 func (l *Leg) Described() []byte { return l.session.local }
 
-// AnswerWaits reports whether the 200 waits for a PRACK.
+// AnswerWaits reports whether the 200 to the peer's INVITE waits for a PRACK.
 func (l *Leg) AnswerWaits() bool { return l.awaited().answer != nil }
 
 // Dialog returns a copy of the leg's dialog.
@@ -303,13 +301,13 @@ func (l *Leg) onDeadline(now time.Time) {
 	}
 }
 
-// end ends a dialog with BYE, because the peer violates the protocol.
+// end ends the dialog with BYE and reports Gone.
 func (l *Leg) end(now time.Time, why cause.Cause) {
 	l.fact(Gone{Cause: why})
 	l.sendBye(now, Hangup{Why: why})
 }
 
-// onRequest handles a request within the dialog, including ACK and BYE.
+// onRequest handles a request within the dialog.
 func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	req, cseq := in.Req, in.Req.CSeq()
 	if req.Method == sip.ACK {
@@ -317,14 +315,14 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 		return
 	}
 	if req.Method == sip.BYE && l.AnsweredBye != "" && message.BranchOf(req) == l.AnsweredBye {
-		l.respond(req, 200, message.StatusText(200)) // the first answer was lost
+		l.respond(req, 200, message.StatusText(200)) // the answer to this BYE was lost
 		return
 	}
 	if req.Method == sip.INVITE && l.answerRetransmission(req) {
 		return
 	}
-	// Call-ID and both tags identify a dialog (RFC 3261 section 12). Before the 200 to the
-	// leg's INVITE, any tag of the peer is allowed.
+	// Call-ID and both tags identify a dialog (RFC 3261 section 12). Before the 200 to the leg's INVITE, the peer may use
+	// any tag.
 	d := l.dialogOf(req)
 	if d == nil || (l.state == legDone && req.Method != sip.BYE) {
 		l.respond(req, 481, message.StatusText(481))
@@ -353,12 +351,11 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	}
 }
 
-// answerRetransmission handles a re-INVITE that comes again after its transaction's end
-// (RFC 6026 section 7.1), because the copy is late or our answer was lost. It returns
-// false for other requests.
+// answerRetransmission handles a re-INVITE that comes again after its transaction has ended (RFC 6026 section 7.1),
+// because the copy is late or our answer was lost. It returns false for any other request.
 func (l *Leg) answerRetransmission(req *sip.Request) bool {
 	switch branch := message.BranchOf(req); {
-	case branch == "", req.CSeq().SeqNo > l.dialog.remoteSeq: // not a copy, even if the branch was used before
+	case branch == "", req.CSeq().SeqNo > l.dialog.remoteSeq: // a new request, even if it uses an old branch
 		return false
 	case branch == l.acked:
 		l.effects = append(l.effects, Acknowledged{Seq: req.CSeq().SeqNo})
@@ -370,12 +367,12 @@ func (l *Leg) answerRetransmission(req *sip.Request) bool {
 	return false
 }
 
-// mayRepeat reports whether the peer may repeat its last request, because a process ended, or was replaced, before its
-// answer was sent. That is so for an UPDATE: the checkpoint comes before the answer, and repeating the UPDATE does the
-// same again. The answer to an INVITE is in the checkpoint.
+// mayRepeat reports whether the peer may repeat its last request, because the old process may have ended before it
+// answered. Only an UPDATE may be repeated: the state is saved before the UPDATE is answered, and handling the UPDATE
+// twice does no harm. For an INVITE, the saved state includes the answer.
 func (d *Dialog) mayRepeat(m sip.RequestMethod) bool { return d.unsure && m == sip.UPDATE }
 
-// onOther handles a request that the call must answer.
+// onOther reports a request to the call, which must answer it, or refuses the request.
 func (l *Leg) onOther(req *sip.Request) {
 	unknown := missing(req, l.Peer)
 	if req.Method == sip.REFER && strings.EqualFold(unknown, "norefersub") {
@@ -397,23 +394,22 @@ func (l *Leg) onOther(req *sip.Request) {
 	}
 }
 
-// maxAsked bounds the peer's requests that wait for the other side's answer.
+// maxAsked bounds the peer's requests that wait for an answer of the call.
 const maxAsked = 16
 
-// via returns the Via of a new request.
+// via returns the Via header of a new request.
 func (l *Leg) via() *sip.ViaHeader { return l.viaOf(l.mint.Branch(l.dialog.LocalTag)) }
 
 func (l *Leg) viaOf(branch string) *sip.ViaHeader { return l.Local.Via(branch) }
 
-// invited is the part of the INVITE that a UAC needs after a 200: for the ACKs, and for
-// forks that answer later.
+// invited is the part of the INVITE that a UAC needs after the 200: for ACKs, and for forks that answer later.
 type invited struct {
 	uri         string
-	credentials []sip.Header // usually none
+	credentials []sip.Header // usually empty
 }
 
-// releaseSetup releases the state that only the set-up of the dialog needed. It copies
-// the rest, so that the messages of the set-up can be freed.
+// releaseSetup releases the state that is needed only until the dialog is established. It copies the rest, so that the
+// messages of the set-up can be freed.
 func (l *Leg) releaseSetup() {
 	l.keepInvited()
 	l.setup = nil
@@ -429,10 +425,10 @@ func (l *Leg) done() {
 	if l.setup != nil {
 		l.lastProvisional = nil
 	}
-	l.sent = nil // early stays: the 200 of a fork may be on its way
+	l.sent = nil // early is kept: the 200 of a fork may still come
 }
 
-// clearDeadlines stops all timers, including retransmissions.
+// clearDeadlines stops all timers, and forgets the exchanges that they belong to.
 func (l *Leg) clearDeadlines() {
 	if l.setup != nil {
 		l.setupDeadlines = setupDeadlines{}

@@ -16,36 +16,38 @@ import (
 // This file handles changes to an established session from either side: re-INVITE (RFC 3261 section 14) and UPDATE
 // (RFC 3311).
 
-// offerState is the state of the exchange of session descriptions on a leg (RFC 3264
-// section 4, RFC 6337). There is only one exchange at a time.
+// offerState is the state of the offer/answer exchange on a leg (RFC 3264 section 4, RFC 6337). There is at most
+// one exchange at a time.
 type offerState int
 
 const (
-	offerNone   offerState = iota // the INVITE had no offer
-	offerOurs                     // the peer has to answer
-	offerTheirs                   // the call has to answer
+	offerNone   offerState = iota // the INVITE had no offer, and none was made
+	offerOurs                     // we made an offer, which the peer has to answer
+	offerTheirs                   // the peer made an offer, which the call has to answer
 	offerAgreed
 )
 
 // negotiation is the offer/answer state of a leg.
 type negotiation struct {
-	state    offerState
-	pending  *sip.Request // the peer's offer that waits for Accept or Reject
-	local    []byte       // this side's description, to which the peer has agreed
-	previous *describedAs // the state before the last answer, which a CANCEL may undo; nil if none
-	wanted   *wantedOffer // the call's offer while it has no answer; nil if none
-	sending  bool         // the leg's re-INVITE has no final answer yet
+	state   offerState
+	pending *sip.Request // the peer's request that waits for Accept or Reject; nil if none does
+	local   []byte       // our description that the peer has agreed to
+	// previous is our description before the last answer, for the case that a CANCEL undoes the answer; nil if there is
+	// none.
+	previous *describedAs
+	wanted   *wantedOffer // the offer that the call wants to make, until it is answered; nil if there is none
+	sending  bool         // our re-INVITE has no final response yet
 
-	giveUpAt time.Time // when the re-INVITE is cancelled, or its CANCEL given up
+	giveUpAt time.Time // when to cancel the re-INVITE, or to give up after its CANCEL
 }
 
 // wantedOffer is an offer that the call wants to make.
 type wantedOffer struct {
 	sdp     []byte
-	passing []sip.Header // headers from the other side to send with it
+	passing []sip.Header // headers of the other side to send with the offer
 	ref     int
 	tries   int
-	retryAt time.Time // when to send it again, after a glare
+	retryAt time.Time // when to send the offer again after the peer was busy; zero means no wait
 }
 
 // retryAt returns the time to send the call's offer again, or zero if none is set.
@@ -56,7 +58,7 @@ func (n *negotiation) retryAt() time.Time {
 	return n.wanted.retryAt
 }
 
-// describedAs is an earlier description of this side.
+// describedAs is a session description that we have sent earlier.
 type describedAs struct {
 	local  []byte
 	origin sdp.Origin
@@ -69,7 +71,7 @@ const maxOfferTries = 6
 func (l *Leg) onReinvite(now time.Time, in RequestIn) {
 	req, sdp := in.Req, message.SDPBody(in.Req)
 	if l.ok.res != nil && !l.ok.offers {
-		l.acknowledged(now) // another INVITE implies that the peer has the 200; the ACK is late or lost
+		l.acknowledged(now) // a peer that sends another INVITE has got the 200; its ACK is late or lost
 	}
 	switch {
 	case l.state == legEnding:
@@ -89,7 +91,7 @@ func (l *Leg) onReinvite(now time.Time, in RequestIn) {
 	}
 }
 
-// busy reports whether an INVITE or offer of the peer is not finished yet.
+// busy reports whether an INVITE or an offer is still in progress, so that no other may start.
 func (l *Leg) busy() bool {
 	return l.state == legProceeding || l.ok.res != nil || l.session.pending != nil || l.session.state != offerAgreed
 }
@@ -118,12 +120,11 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 	}
 }
 
-// soundRequest reports whether a request can be accepted. If not, it refuses the request:
-// for an unknown extension, a session timer that is too short (RFC 4028 section 9), or a
-// body other than a session description.
+// soundRequest reports whether a request can be accepted. If it can't, soundRequest refuses it: because of an
+// unknown extension, a session timer that is too short (RFC 4028 section 9), or a body that is not SDP.
 func (l *Leg) soundRequest(req *sip.Request) bool {
 	o := l.Peer
-	if o.Rel100 == config.Rel100Required { // only the call's first INVITE must require it
+	if o.Rel100 == config.Rel100Required { // only the first INVITE of a call must support 100rel
 		o.Rel100 = config.Rel100Supported
 	}
 	code, reason, headers := Unsupported(req, o)
@@ -136,8 +137,7 @@ func (l *Leg) soundRequest(req *sip.Request) bool {
 	return code == 0
 }
 
-// retarget adopts the peer's new Contact: INVITE and UPDATE refresh the target (RFC 3261
-// section 12.2.2).
+// retarget stores the peer's new Contact and source, which INVITE and UPDATE refresh (RFC 3261 section 12.2.2).
 func (l *Leg) retarget(in RequestIn) {
 	d := l.dialogOf(in.Req)
 	d.retarget(in.Req.Contact())
@@ -149,11 +149,11 @@ func (l *Leg) retarget(in RequestIn) {
 	}
 }
 
-// accept answers the peer's offer, or makes the offer that it asked for.
+// accept answers the peer's offer, or makes an offer if the peer's INVITE had none.
 func (l *Leg) accept(now time.Time, sdp []byte, headers []sip.Header) {
 	req := l.session.pending
 	if req == nil {
-		return // it was withdrawn
+		return // the peer has withdrawn its request
 	}
 	late := l.session.state != offerTheirs
 	l.session.previous = &describedAs{l.session.local, l.dialog.origin}
@@ -179,13 +179,12 @@ func (l *Leg) reject(now time.Time, in Reject) {
 		return
 	}
 	l.session.pending = nil
-	l.session.state = offerAgreed // the state before the peer's offer: a pending offer is allowed in no other state
+	l.session.state = offerAgreed // the state before: only in this state may the peer make an offer
 	l.respond(req, in.Code, in.Reason, in.Headers...)
 	l.afterPRACK(now)
 }
 
-// offer stores an offer of the call. sendWaiting sends it as soon as a re-INVITE is
-// allowed.
+// offer stores an offer that the call wants to make. sendWaiting sends it as soon as a re-INVITE is allowed.
 func (l *Leg) offer(in Offer) {
 	switch l.state {
 	case legConfirmed, legAccepted:
@@ -198,8 +197,7 @@ func (l *Leg) offer(in Offer) {
 	}
 }
 
-// sendWaiting sends a refresh of the session timer, or an offer, that had to wait, if it
-// may be sent now.
+// sendWaiting sends the refresh of the session timer, or the offer, that had to wait, if it is allowed now.
 func (l *Leg) sendWaiting(now time.Time) {
 	if l.state != legConfirmed {
 		return
@@ -210,8 +208,8 @@ func (l *Leg) sendWaiting(now time.Time) {
 	l.sendOffer(now)
 }
 
-// sendOffer sends the wanted offer, unless another exchange is under way (RFC 3261
-// section 14.1). Then the offer is sent at that exchange's end.
+// sendOffer sends the wanted offer, unless another exchange is in progress (RFC 3261 section 14.1). Then it is
+// sent when that exchange has ended.
 func (l *Leg) sendOffer(now time.Time) {
 	w := l.session.wanted
 	if w == nil || l.session.sending || l.state != legConfirmed || l.busy() || !w.retryAt.IsZero() {
@@ -221,28 +219,28 @@ func (l *Leg) sendOffer(now time.Time) {
 	l.reinvite(now, w.sdp, w.passing...).offer = w.ref
 }
 
-// reinvite sends a re-INVITE with a description. It refreshes the session timer, too.
+// reinvite sends a re-INVITE with this description. It also refreshes the session timer.
 func (l *Leg) reinvite(now time.Time, sdp []byte, passing ...sip.Header) *sentRequest {
 	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)},
 		l.timer.ask()...)
 	req, to := l.request(&l.dialog, sip.INVITE, append(append(headers, contentSDP()), passing...)...)
-	req.SetBody(l.Describe(l.dialog.origin.Restamp(sdp))) // another description may have been sent since
+	// Restamped, because another description may have been sent since.
+	req.SetBody(l.Describe(l.dialog.origin.Restamp(sdp)))
 	l.session.sending, l.session.state = true, offerOurs
 	l.session.giveUpAt = now.Add(GiveUp)
 	return l.send(req, to)
 }
 
-// giveUpOffer cancels a re-INVITE that got only provisional answers for 64*T1. It counts
-// as refused with 408 (RFC 3261 section 9.1). If the CANCEL has no effect either, the
-// dialog is over (section 14.1). A re-INVITE without any answer is ended by its
-// transaction.
+// giveUpOffer cancels a re-INVITE that got only provisional answers for 64*T1. The call is told that it was
+// refused with 408 (RFC 3261 section 9.1). If the CANCEL has no effect either, the dialog has ended (section
+// 14.1). A re-INVITE without any answer is ended by its transaction.
 func (l *Leg) giveUpOffer(now time.Time) {
 	l.session.giveUpAt = time.Time{}
 	i := slices.IndexFunc(l.sent, func(r sentRequest) bool { return r.method == sip.INVITE && !r.fork })
 	switch {
 	case i < 0:
 		return
-	case !l.sent[i].provisional: // its transaction still waits for any answer
+	case !l.sent[i].provisional: // its transaction still waits for a first answer
 		l.session.giveUpAt = now.Add(timerT2)
 		return
 	}
@@ -260,8 +258,7 @@ func (l *Leg) giveUpOffer(now time.Time) {
 	}
 }
 
-// onOfferAnswered handles the final answer to the leg's re-INVITE. res is nil if no
-// answer came.
+// onOfferAnswered handles the final response to the leg's re-INVITE. res is nil if no response came.
 func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 	l.session.sending, l.session.state, l.session.giveUpAt = false, offerAgreed, time.Time{}
 	switch code := statusOf(res); {
@@ -269,16 +266,15 @@ func (l *Leg) onOfferAnswered(now time.Time, r sentRequest, res *sip.Response) {
 		l.offerTaken(now, r, res)
 	case r.refresh:
 		l.onRefreshed(now, r, res)
-	case code == 408 || code == 481: // RFC 3261 section 14.1: the dialog is over
+	case code == 408 || code == 481: // RFC 3261 section 14.1: these end the dialog
 		l.end(now, cause.DialogLost)
-	case r.givenUp: // it counts as refused already
+	case r.givenUp: // already reported as refused
 	case l.asWanted(r):
 		l.onOfferRefused(now, r, res)
 	}
 }
 
-// statusOf returns the status of a final answer. No answer counts as 408 (RFC 3261
-// section 8.1.3.1).
+// statusOf returns the status of a final response. A nil response counts as 408 (RFC 3261 section 8.1.3.1).
 func statusOf(res *sip.Response) int {
 	if res == nil {
 		return 408
@@ -286,8 +282,8 @@ func statusOf(res *sip.Response) int {
 	return res.StatusCode
 }
 
-// onOfferRefused schedules another attempt if the peer was busy or wants a longer session
-// timer. Otherwise it reports the refusal.
+// onOfferRefused schedules another attempt if the peer was busy or wants a longer session timer. Otherwise it
+// reports the refusal to the call.
 func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 	code := res.StatusCode
 	if w := l.session.wanted; w.tries < maxOfferTries {
@@ -303,7 +299,7 @@ func (l *Leg) onOfferRefused(now time.Time, r sentRequest, res *sip.Response) {
 	l.fact(OfferRefused{Ref: r.offer, Code: code})
 }
 
-// asWanted reports whether a re-INVITE carries the offer that the call wants now.
+// asWanted reports whether a re-INVITE has the offer that the call still wants to make.
 func (l *Leg) asWanted(r sentRequest) bool {
 	return l.session.wanted != nil && r.offer == l.session.wanted.ref
 }
@@ -322,9 +318,9 @@ func (l *Leg) offerTaken(now time.Time, r sentRequest, res *sip.Response) {
 	l.fact(answer)
 }
 
-// backOff returns the wait before an offer is sent again. If two offers crossed, the side
-// that owns the Call-ID waits longer (RFC 3261 section 14.1), in units of 10 ms.
-// Otherwise the peer names the time.
+// backOff returns how long to wait before an offer is sent again. After a glare (491), the side that owns the
+// Call-ID waits longer (RFC 3261 section 14.1), and the wait is random in steps of 10 ms. Otherwise the wait is
+// the peer's Retry-After, at most 10 s.
 func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 	if code == 491 {
 		if l.UAS {
@@ -335,8 +331,8 @@ func (l *Leg) backOff(code int, res *sip.Response) time.Duration {
 	return min(message.RetryAfter(res.Headers()), 10*time.Second)
 }
 
-// responseWith returns an answer that creates or refreshes a dialog, with Contact and
-// capabilities (RFC 3261 section 12.1.1).
+// responseWith returns a response to a request that creates or refreshes a dialog. A status below 300 comes with
+// Contact and our capabilities (RFC 3261 section 12.1.1).
 func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte, headers []sip.Header) *sip.Response {
 	var room [16]sip.Header
 	all := room[:0]
@@ -350,13 +346,13 @@ func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte
 	return message.Reply(req, code, reason, sdp, all...)
 }
 
-// contentSDP returns the Content-Type of a session description. All messages share it.
+// contentSDP returns the Content-Type header for SDP. All messages share it.
 func contentSDP() sip.Header { return sdpType }
 
 var sdpType = sip.NewHeader("Content-Type", message.SDPType)
 
-// Describe returns a description with the leg's o= line. The version is new unless the
-// description equals the last one (RFC 3264 section 8).
+// Describe returns a session description with the leg's o= line. Its version is new unless the description equals
+// the last one (RFC 3264 section 8).
 func (l *Leg) Describe(sdp []byte) []byte {
 	if sdp == nil {
 		return nil

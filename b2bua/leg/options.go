@@ -13,7 +13,7 @@ import (
 	"flowbridge/config"
 )
 
-// Capabilities returns the headers of the answer to an OPTIONS (RFC 3261 section 11.2).
+// Capabilities returns the headers for the response to an OPTIONS (RFC 3261 section 11.2).
 func Capabilities(o PeerOptions) []sip.Header {
 	return []sip.Header{
 		AllowHeader(o.Allow),
@@ -26,8 +26,8 @@ func Capabilities(o PeerOptions) []sip.Header {
 
 func (l *Leg) capabilities() []sip.Header { return Capabilities(l.Peer) }
 
-// extensions returns the option tags that we support toward a peer (RFC 3261 section
-// 19.2): those of RFC 4028 and RFC 3262.
+// extensions returns the option tags that we support toward a peer (RFC 3261 section 19.2): timer
+// (RFC 4028), and 100rel (RFC 3262) unless that is off.
 func (o PeerOptions) extensions() []string {
 	if o.Rel100 == "" || o.Rel100 == config.Rel100Off {
 		return []string{"timer"}
@@ -47,12 +47,12 @@ func StatusOfMethod(m sip.RequestMethod) int {
 	}
 }
 
-// can reports whether the sender of a request supports the extension with this option tag.
+// can reports whether the sender of a request supports an extension.
 func can(req *sip.Request, tag string) bool {
 	return message.HasOption(req, "Supported", tag) || message.HasOption(req, "Require", tag)
 }
 
-// Supported returns the header that names the supported extensions.
+// Supported returns the Supported header for a peer.
 func Supported(o PeerOptions) sip.Header { return sip.NewHeader("Supported", SupportedValue(o)) }
 
 // SupportedValue returns the value of the Supported header.
@@ -63,8 +63,8 @@ func SupportedValue(o PeerOptions) string {
 	return "timer, 100rel"
 }
 
-// missing returns the extensions that a request requires and that are not supported, as the
-// value of the header Unsupported (RFC 3261 section 8.2.2.3).
+// missing returns the value of the Unsupported header for a request: the extensions that it
+// requires and that we do not support (RFC 3261 section 8.2.2.3). It returns "" if there are none.
 func missing(req *sip.Request, o PeerOptions) string {
 	var unknown []string
 	for _, h := range req.GetHeaders("require") {
@@ -78,8 +78,8 @@ func missing(req *sip.Request, o PeerOptions) string {
 	return strings.Join(unknown, ", ")
 }
 
-// Refusal returns the refusal of a new INVITE, which is checked in the order of RFC 3261
-// section 8.2. It returns code 0 if the INVITE is acceptable.
+// Refusal returns the refusal of a new INVITE. It checks in the order of RFC 3261 section 8.2. A
+// code of 0 means that the INVITE is acceptable.
 func Refusal(req *sip.Request, o PeerOptions) (code int, reason string, headers []sip.Header) {
 	secure := message.TransportOf(req) == config.TransportTLS
 	if code, reason = message.URIRefusal(req, secure); code != 0 {
@@ -103,9 +103,9 @@ func Refusal(req *sip.Request, o PeerOptions) (code int, reason string, headers 
 	return 0, "", nil
 }
 
-// Unsupported returns the refusal of a request that requires an unknown extension, lacks
-// a required one (RFC 3262 section 3), or asks for a session timer that is too short (RFC
-// 4028 section 9). It returns code 0 if there is no reason to refuse.
+// Unsupported returns the refusal of a request that requires an unknown extension, lacks an
+// extension that we require (RFC 3262 section 3), or asks for a session timer that is too short
+// (RFC 4028 section 9). A code of 0 means that there is no reason to refuse.
 func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, headers []sip.Header) {
 	unknown := missing(req, o)
 	switch {
@@ -119,8 +119,8 @@ func Unsupported(req *sip.Request, o PeerOptions) (code int, reason string, head
 	return 0, "", nil
 }
 
-// acceptsSDP reports whether the answer to an INVITE may have SDP. It may if there is no
-// Accept header (RFC 3261 section 20.1).
+// acceptsSDP reports whether these Accept headers allow SDP in the answer. Without an Accept header
+// it is allowed (RFC 3261 section 20.1).
 func acceptsSDP(accept []sip.Header) bool {
 	for _, h := range accept {
 		for kind := range strings.SplitSeq(h.Value(), ",") {
@@ -134,12 +134,12 @@ func acceptsSDP(accept []sip.Header) bool {
 	return len(accept) == 0
 }
 
-// RetryAfter returns the header of a refusal for lack of capacity (RFC 3261 section
-// 20.33).
+// RetryAfter returns the Retry-After header for a refusal because of a lack of capacity (RFC 3261
+// section 20.33).
 func RetryAfter() sip.Header { return sip.NewHeader("Retry-After", message.RetrySeconds) }
 
-// Methods lists the methods that every peer may send within a dialog. PeerOptions has the
-// methods of one peer.
+// Methods lists the methods that every peer may send within a dialog. PeerOptions.Allow has the
+// methods for one peer.
 const Methods = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE"
 
 // Allowed reports whether a list of methods, as in Allow, contains this one.
@@ -152,11 +152,12 @@ func Allowed(list string, method sip.RequestMethod) bool {
 	return false
 }
 
-// AllowHeader returns the header Allow with a list of methods.
+// AllowHeader returns an Allow header with this list of methods.
 func AllowHeader(list string) sip.Header { return sip.NewHeader("Allow", list) }
 
-// Allow returns the header Allow for the leg's peer.
+// Allow returns the Allow header for the leg's peer.
 func (l *Leg) Allow() sip.Header { return AllowHeader(l.Peer.Allow) }
 
-// retryShortly asks the peer to try again within ten seconds (RFC 3261 section 14.2).
+// retryShortly returns a Retry-After header of zero to ten seconds, chosen at random (RFC 3261
+// section 14.2).
 func retryShortly() sip.Header { return sip.NewHeader("Retry-After", strconv.Itoa(rand.IntN(11))) }

@@ -6,19 +6,21 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// OutOfDialog is a request that belongs to no dialog, like REGISTER and OPTIONS (RFC 3261 section 8.1.1).
+// OutOfDialog is a request that belongs to no dialog, such as REGISTER or OPTIONS (RFC 3261 section
+// 8.1.1).
 type OutOfDialog struct {
 	Method         sip.RequestMethod
 	URI            sip.Uri // Request-URI
-	From, To       string  // values without tags
-	Tag            string  // tag of From
+	From, To       string  // header values without tags
+	Tag            string  // tag of the From header
 	Branch, CallID string
 	Seq            uint32
-	Route          string // value of the Route header; empty if none
+	Route          string // value of the Route header; empty means none
 	Agent          string // value of User-Agent
 }
 
-// Request returns the request with these additional headers. local is the address that it is sent from.
+// Request returns the request with these additional headers. local is the address that the request is
+// sent from.
 func (o OutOfDialog) Request(local Local, headers ...sip.Header) *sip.Request {
 	req := message.NewRequest(o.Method)
 	req.Recipient = o.URI

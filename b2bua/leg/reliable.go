@@ -11,24 +11,24 @@ import (
 	"flowbridge/config"
 )
 
-// Reliable provisional answers (RFC 3262) to a caller; early.go handles those from a
+// This file sends reliable provisional answers (RFC 3262) to a caller; early.go handles those of a
 // target. They belong to one leg and are not passed through.
 
-// reliable is a provisional answer that waits for its PRACK, and the answers that wait
-// behind it. Only one at a time waits for a PRACK (RFC 3262 section 3).
+// reliable is the provisional answer that waits for its PRACK, and the answers that are queued
+// behind it. Only one answer may wait for a PRACK at a time (RFC 3262 section 3).
 type reliable struct {
 	last      uint32        // RSeq of the last reliable answer
-	res       *sip.Response // the answer that waits for PRACK; nil if none
-	described bool          // it has SDP
-	offers    bool          // the SDP is an offer; the PRACK has the answer
+	res       *sip.Response // the answer that waits for its PRACK; nil if none does
+	described bool          // res has SDP
+	offers    bool          // the SDP in res is an offer; the PRACK has the answer
 	queue     []Ring
-	answer    *Answer // the final answer, which waits for the PRACK
+	answer    *Answer // the final answer, if it waits for the PRACK
 	resend    time.Duration
 	resendAt  time.Time
 	giveUpAt  time.Time
 }
 
-// awaited returns the state of reliable answers. It must not be modified.
+// awaited returns the state of reliable answers, for reading only.
 func (l *Leg) awaited() *reliable {
 	if l.reliable == nil {
 		return &reliable{}
@@ -47,9 +47,9 @@ func (l *Leg) await() *reliable {
 // maxQueued bounds the provisional answers that wait for a PRACK.
 const maxQueued = 8
 
-// wantsReliable reports whether to send a provisional answer reliably: if the caller
-// requires it, or if the caller supports it and either the answer has SDP or the
-// configuration requires it.
+// wantsReliable reports whether to send a provisional answer reliably. It is sent reliably if the
+// caller requires that. It also is if the caller supports that and either the answer has SDP or the
+// configuration requires reliable answers.
 func (l *Leg) wantsReliable(in Ring) bool {
 	switch {
 	case l.Peer.Rel100 == "" || l.Peer.Rel100 == config.Rel100Off:
@@ -63,8 +63,8 @@ func (l *Leg) wantsReliable(in Ring) bool {
 	}
 }
 
-// ringReliably sends a provisional answer, after earlier ones, and repeats it until its
-// PRACK comes.
+// ringReliably sends a provisional answer and repeats it until its PRACK comes. If an earlier
+// answer still waits for its PRACK, the new one is queued.
 func (l *Leg) ringReliably(now time.Time, in Ring) {
 	r := l.await()
 	if r.res != nil {
@@ -74,7 +74,7 @@ func (l *Leg) ringReliably(now time.Time, in Ring) {
 		return
 	}
 	if r.last++; r.last == 1 {
-		r.last += rand.Uint32N(1<<31 - 1) // section 3
+		r.last += rand.Uint32N(1<<31 - 1) // RFC 3262 section 3: the first RSeq is random
 	}
 	var sdp []byte
 	switch l.session.state {
@@ -87,7 +87,7 @@ func (l *Leg) ringReliably(now time.Time, in Ring) {
 			l.session.state, l.session.local = offerOurs, sdp
 			r.offers = true
 		}
-	case offerOurs, offerAgreed: // sent in an earlier answer
+	case offerOurs, offerAgreed: // an earlier answer had the SDP
 	}
 	headers := append([]sip.Header{
 		sip.NewHeader("Require", "100rel"), sip.NewHeader("RSeq", message.FormatRSeq(r.last)),
@@ -98,8 +98,8 @@ func (l *Leg) ringReliably(now time.Time, in Ring) {
 	l.sendProvisional(r.res)
 }
 
-// resendReliable sends the answer again. The interval doubles each time, without T2 as an
-// upper limit.
+// resendReliable repeats the answer that waits for its PRACK. The interval doubles each time, and
+// T2 does not limit it.
 func (l *Leg) resendReliable(now time.Time) {
 	r := l.reliable
 	l.sendProvisional(r.res)
@@ -107,16 +107,15 @@ func (l *Leg) resendReliable(now time.Time) {
 	r.resendAt = now.Add(r.resend)
 }
 
-// unacknowledgedProvisional refuses the INVITE of a caller that sent no PRACK for 64*T1
-// (section 3).
+// unacknowledgedProvisional refuses the INVITE of a caller that has sent no PRACK for 64*T1 (RFC
+// 3262 section 3).
 func (l *Leg) unacknowledgedProvisional() {
 	l.respondInvite(504, message.StatusText(504), nil)
 	l.fact(Gone{Cause: cause.NoPRACK})
 	l.done()
 }
 
-// onPRACK handles a PRACK, which may have an SDP answer or another offer (RFC 3262
-// section 5).
+// onPRACK handles a PRACK, which may contain an SDP answer or a new offer (RFC 3262 section 5).
 func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 	r := l.awaited()
 	of, err := message.ParseRAck(message.FirstHeader(req, "rack"))
@@ -147,11 +146,11 @@ func (l *Leg) onPRACK(now time.Time, req *sip.Request) {
 	l.afterPRACK(now)
 }
 
-// afterPRACK sends the answers that waited for the PRACK and for the answer to its
-// offer.
+// afterPRACK sends the final answer or the next provisional answer that waited for a PRACK, unless
+// the call still has to answer an offer.
 func (l *Leg) afterPRACK(now time.Time) {
 	r := l.awaited()
-	if r.res != nil || l.session.pending != nil { // the call must first answer the offer in a PRACK or UPDATE
+	if r.res != nil || l.session.pending != nil { // the call must first answer the offer in the PRACK or UPDATE
 		return
 	}
 	if answer := r.answer; answer != nil {

@@ -10,22 +10,22 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Requests within a dialog: the leg's requests with their answers, and the peer's
-// requests that the call answers. Requests that change the session are in offer.go.
+// This file handles requests within a dialog: the leg's requests and their answers, and the peer's requests that the
+// call answers. Requests that change the session are in offer.go.
 
-// sentRequest is a request of the leg until its final answer. The message belongs to the
-// wire, so its branch and CSeq are copied here.
+// sentRequest is a request of the leg until its final response. The message itself belongs to the wire, so its branch
+// and CSeq are copied here.
 type sentRequest struct {
 	method      sip.RequestMethod
 	seq         uint32
 	branch      string
-	fork        bool // belongs to another dialog than the leg's
+	fork        bool // belongs to the dialog of another fork
 	ref         int  // Ref of the Send
-	offer       int  // Ref of the Offer that it carries
+	offer       int  // Ref of the Offer in it
 	refresh     bool // refreshes the session timer, without an offer
-	retried     bool // sent again after a challenge
-	provisional bool // a provisional answer came
-	givenUp     bool // CANCEL sent
+	retried     bool // was repeated after a challenge
+	provisional bool // a provisional response has come
+	givenUp     bool // a CANCEL was sent
 	sent        SendRequest
 }
 
@@ -35,7 +35,7 @@ func (l *Leg) request(d *Dialog, method sip.RequestMethod, headers ...sip.Header
 	return d.request(method, 0, l.via(), append(append(room[:0], headers...), sip.NewHeader("User-Agent", l.agent))...)
 }
 
-// send sends a request with credentials for the realms that have asked for them.
+// send sends a request, with credentials for the realms that have asked for them.
 func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
 	l.digest.Authorize(req)
 	sent := SendRequest{Req: req, To: to}
@@ -47,7 +47,7 @@ func (l *Leg) send(req *sip.Request, to Hop) *sentRequest {
 	return &l.sent[len(l.sent)-1]
 }
 
-// take removes and returns the request that a final answer belongs to, or returns false.
+// take removes and returns the sent request for which is returns true. It returns false if there is none.
 func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
 	for i := range l.sent {
 		if is(&l.sent[i]) {
@@ -59,7 +59,7 @@ func (l *Leg) take(is func(*sentRequest) bool) (sentRequest, bool) {
 	return sentRequest{}, false
 }
 
-// answered handles the final answer to a request of the leg. res is nil if no answer came.
+// answered handles the final response to a request of the leg. res is nil if no response came.
 func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
 	if l.isCurrent(r) && res != nil && isChallenge(res.StatusCode) && l.challengedAgain(now, r, res) {
 		return
@@ -75,12 +75,13 @@ func (l *Leg) answered(now time.Time, r sentRequest, res *sip.Response) {
 	}
 }
 
-// isCurrent reports whether a request was not given up and its dialog is not over.
+// isCurrent reports whether the leg still waits for the answer to a request: it has not given the request up, and the
+// dialog has not ended.
 func (l *Leg) isCurrent(r sentRequest) bool {
 	return !r.givenUp && (r.method == sip.BYE || l.state != legEnding && l.state != legDone)
 }
 
-// answeredWithin handles the final answer to a request within a dialog that continues.
+// answeredWithin handles the final response to a request while the dialog continues.
 func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 	switch r.method {
 	case sip.INVITE:
@@ -94,7 +95,9 @@ func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 			return
 		}
 		l.fact(replied(r.ref, res))
-	case sip.INFO: // for other methods, 481 ends only the dialog usage (RFC 5057 section 5.1)
+	// INFO belongs to the call itself; for other methods, 481 ends only their usage of the dialog (RFC 5057 section
+	// 5.1).
+	case sip.INFO:
 		l.fact(replied(r.ref, res))
 		if res != nil && res.StatusCode == 481 {
 			l.end(now, cause.DialogLost)
@@ -104,8 +107,8 @@ func (l *Leg) answeredWithin(now time.Time, r sentRequest, res *sip.Response) {
 	}
 }
 
-// replied returns the fact for the answer to a request that was passed on. No answer
-// counts as 408 (RFC 3261 section 8.1.3.1).
+// replied returns the fact for the response to a request of Send. A nil response counts as 408 (RFC 3261 section
+// 8.1.3.1).
 func replied(ref int, res *sip.Response) Replied {
 	if res == nil {
 		return Replied{Ref: ref, Code: 408, Reason: message.StatusText(408)}
@@ -120,7 +123,7 @@ func replied(ref int, res *sip.Response) Replied {
 	return r
 }
 
-// challengedAgain sends a request again with credentials, once, and reports whether it did.
+// challengedAgain repeats a challenged request with credentials, at most one time, and reports whether it did.
 func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) bool {
 	if r.retried || l.digest.Learn(res, false) != cause.None {
 		return false
@@ -147,8 +150,8 @@ func (l *Leg) challengedAgain(now time.Time, r sentRequest, res *sip.Response) b
 	return true
 }
 
-// sendFor sends a request for the other side. It waits for the ACK of the 200, because a caller may not know the
-// dialog before.
+// sendFor sends a request that the call wants to send. Before the ACK of the leg's 200 the request waits, because a
+// caller may not know the dialog yet.
 func (l *Leg) sendFor(in Send) {
 	if l.state == legAccepted && len(l.held) < maxAsked {
 		l.held = append(l.held, in)
@@ -158,7 +161,7 @@ func (l *Leg) sendFor(in Send) {
 	case l.state != legConfirmed:
 		l.fact(Replied{Ref: in.Ref, Code: 480, Reason: message.StatusText(480)})
 		return
-	case len(l.sent) >= maxSent: // the peer answers nothing
+	case len(l.sent) >= maxSent: // the peer seems to answer no request
 		l.fact(Replied{Ref: in.Ref, Code: 503, Reason: message.StatusText(503)})
 		return
 	}
@@ -194,7 +197,7 @@ func (c Content) addTo(msg interface {
 	}
 }
 
-// replyTo answers a request that the peer Asked.
+// replyTo answers a request of the peer that was reported as Asked.
 func (l *Leg) replyTo(in Reply) {
 	i := slices.IndexFunc(l.asked, func(r *sip.Request) bool { return r.Method == in.Method && r.CSeq().SeqNo == in.Seq })
 	if i < 0 {
@@ -211,8 +214,8 @@ func (l *Leg) replyTo(in Reply) {
 	l.respondWith(req, res)
 }
 
-// closeAsked answers the peer's remaining requests when the dialog ends (RFC 3261
-// section 15.1.2).
+// closeAsked answers the peer's remaining requests with 487 when the dialog ends (RFC 3261 section 15.1.2), and
+// reports the requests that were not sent as failed.
 func (l *Leg) closeAsked() {
 	for _, req := range l.asked {
 		l.respond(req, 487, message.StatusText(487))
@@ -228,7 +231,7 @@ func (l *Leg) closeAsked() {
 	}
 }
 
-// respond answers a request within the dialog.
+// respond answers a request within the dialog, without a body.
 func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.Header) {
 	var room [16]sip.Header
 	all := append(append(room[:0], headers...), sip.NewHeader("Server", l.agent))
@@ -239,8 +242,8 @@ func (l *Leg) respondWith(req *sip.Request, res *sip.Response) {
 	l.effects = append(l.effects, SendResponse{Method: req.Method, Seq: req.CSeq().SeqNo, Res: res})
 }
 
-// ReportOfRefer returns the NOTIFY that reports the progress of a REFER. id is the parameter of its Event header (RFC
-// 3515 section 2.4.4).
+// ReportOfRefer returns the NOTIFY that reports the progress of a REFER. id is appended to "refer" in its Event
+// header (RFC 3515 section 2.4.4).
 func ReportOfRefer(id string, code int, reason string) Send {
 	state := "active;expires=180"
 	if code >= 200 {

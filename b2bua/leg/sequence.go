@@ -7,25 +7,25 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Sequence puts the requests of a dialog back into the order of their CSeqs, which grow
-// by one (RFC 3261 section 12.2.1.1). Requests may overtake each other on the network,
-// and a leg would refuse a late one. The call's goroutine owns a Sequence.
+// Sequence puts the requests of a dialog back into the order of their CSeqs, which grow by one (RFC
+// 3261 section 12.2.1.1). Requests may overtake each other on the network, and a leg would refuse a
+// late one. A Sequence belongs to the call's goroutine.
 type Sequence struct {
-	Next  uint32 // the next CSeq; 0 before the first request
+	Next  uint32 // the CSeq of the next request; 0 before the first one
 	held  []RequestIn
-	Until time.Time // when held requests stop waiting for the missing one
+	Until time.Time // when the held requests stop waiting for a missing one; zero if none is held
 }
 
 const (
-	// sequencePatience is how long a request waits for an earlier one.
+	// sequencePatience is how long a request waits for an earlier request.
 	sequencePatience = 40 * time.Millisecond
 	// maxSequence bounds the waiting requests.
 	maxSequence = 32
 )
 
-// Take adds a request, and returns the requests that the leg can handle now. An ACK has
-// its INVITE's number. If the first request is a BYE, it also waits a little: for a
-// request that it may have overtaken, or for the answer to the leg's INVITE.
+// Take adds a request, and returns the requests that the leg should handle now. An ACK is never
+// held, because it has the CSeq of its INVITE. If the first request is a BYE, it is held for a
+// while: it may have overtaken another request, or the answer to the leg's INVITE.
 func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 	n := in.Req.CSeq().SeqNo
 	switch {
@@ -35,7 +35,7 @@ func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
 		s.Next = n + 1
 		return append([]RequestIn{in}, s.due()...)
 	case s.Next != 0 && n < s.Next, len(s.held) >= maxSequence:
-		return []RequestIn{in} // the leg decides what to do with it
+		return []RequestIn{in} // the leg decides whether it is a repeated or a wrong request
 	}
 	i, found := slices.BinarySearchFunc(s.held, n,
 		func(h RequestIn, n uint32) int { return int(int64(h.Req.CSeq().SeqNo) - int64(n)) })
@@ -62,7 +62,7 @@ func (s *Sequence) due() (ready []RequestIn) {
 	return ready
 }
 
-// Holds reports whether the INVITE with this CSeq is held.
+// Holds reports whether an INVITE with this CSeq is held.
 func (s *Sequence) Holds(seq uint32) bool {
 	return slices.ContainsFunc(s.held, func(h RequestIn) bool {
 		return h.Req.Method == sip.INVITE && h.Req.CSeq().
@@ -70,7 +70,7 @@ func (s *Sequence) Holds(seq uint32) bool {
 	})
 }
 
-// Flush removes and returns all held requests, because the missing one does not come.
+// Flush removes and returns all held requests, because the missing request does not come.
 func (s *Sequence) Flush() []RequestIn {
 	ready := s.held
 	if len(ready) > 0 {

@@ -9,32 +9,33 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// sessionTimer is the session timer of one leg (RFC 4028): how long the session may last
-// without a sign of life. Each leg has its own. It is plain data.
+// sessionTimer is the session timer of one leg (RFC 4028), which ends a session that is not
+// refreshed in time. Each leg has its own. It is plain data.
 type sessionTimer struct {
-	interval  time.Duration // agreed; 0 if none
-	least     time.Duration // the peer's Min-SE; 0 means not known
+	interval  time.Duration // the agreed interval; 0 means no session timer
+	least     time.Duration // the peer's Min-SE; 0 if it is not known
 	refreshAt time.Time
 	expireAt  time.Time
-	ours      bool // this side sends the refreshes
-	waiting   bool // a refresh is due but has to wait
+	ours      bool // we send the refreshes
+	waiting   bool // a refresh is due, but another exchange is in progress
 }
 
 const (
-	// leastInterval is the shortest session timer (RFC 4028 section 5).
+	// leastInterval is the shortest session timer that we accept (RFC 4028 section 5).
 	leastInterval = 90 * time.Second
-	// refreshRetry is how long the leg waits after a refused refresh.
+	// refreshRetry is how long the leg waits after a refused refresh before it tries again.
 	refreshRetry = 5 * time.Second
 )
 
-// start begins an interval now; an interval of 0 means no session timer.
+// start starts the session timer with this interval; 0 stops it. ours says that we send the
+// refreshes.
 func (t *sessionTimer) start(now time.Time, interval time.Duration, ours bool) {
 	t.stop()
 	if t.interval, t.ours = interval, ours; interval == 0 {
 		return
 	}
-	// RFC 4028 section 10: BYE is due a third of the interval, but at most 32 s, before the
-	// end; a refresh at half of the interval (section 7.2).
+	// RFC 4028 section 10: BYE is due 32 s before the end of the interval, or a third of the interval
+	// if that is less. A refresh is due after half of the interval (section 7.2).
 	t.expireAt = now.Add(interval - min(32*time.Second, interval/3))
 	if ours {
 		t.refreshAt = now.Add(interval / 2)
@@ -45,8 +46,8 @@ func (t *sessionTimer) stop() {
 	t.refreshAt, t.expireAt, t.waiting = time.Time{}, time.Time{}, false
 }
 
-// askFirst returns the session timer headers for an INVITE that begins a session: the
-// configured interval, but not less than the peer accepts.
+// askFirst returns the session timer headers for the first INVITE of a call: the configured
+// interval, or the peer's minimum if that is longer.
 func (t *sessionTimer) askFirst(o PeerOptions) []sip.Header {
 	if o.SessionExpires == 0 {
 		return nil
@@ -54,8 +55,8 @@ func (t *sessionTimer) askFirst(o PeerOptions) []sip.Header {
 	return t.headers(max(o.SessionExpires, t.least), "")
 }
 
-// ask returns the headers for a refresh (RFC 4028 section 7.4). The refresher stays the
-// same.
+// ask returns the session timer headers for a refresh (RFC 4028 section 7.4). The same side stays
+// the refresher.
 func (t *sessionTimer) ask() []sip.Header {
 	if t.interval == 0 {
 		return nil
@@ -82,19 +83,20 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o PeerOptions) []
 	asked, refresher := askedFor(req)
 	least := leastOf(req)
 	able := message.HasOption(req, "Supported", "timer")
-	if asked > 0 && !able { // a proxy asked for it; 422 is not allowed (section 8.1)
+	if asked > 0 && !able { // a proxy has asked, and the peer could not handle a 422 (section 8.1)
 		asked = max(asked, leastInterval)
 	}
 	interval := asked
 	switch {
-	case asked == 0 && t.interval > 0 && able: // an existing session keeps its timer
+	case asked == 0 && t.interval > 0 && able: // the existing timer continues
 		interval, refresher = t.interval, "uac"
 		if t.ours {
 			refresher = "uas"
 		}
 	case asked == 0 && o.SessionExpires > 0:
 		interval = max(o.SessionExpires, least)
-	case o.SessionExpires > 0 && o.SessionExpires < asked: // we may shorten it, but not below the peer's Min-SE
+	// We may shorten the interval, but not below the peer's Min-SE.
+	case o.SessionExpires > 0 && o.SessionExpires < asked:
 		interval = max(o.SessionExpires, least)
 	}
 	if interval == 0 {
@@ -119,8 +121,8 @@ func (t *sessionTimer) answer(now time.Time, req *sip.Request, o PeerOptions) []
 	return headers
 }
 
-// agreeOnTimer returns the session timer headers for the answer to the peer's request.
-// Before the call is answered there is no session timer.
+// agreeOnTimer returns the session timer headers for the response to the peer's request. Before the
+// call is answered it returns none.
 func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
 	if l.state != legConfirmed && l.state != legAccepted {
 		return nil
@@ -128,8 +130,7 @@ func (l *Leg) agreeOnTimer(now time.Time, req *sip.Request) []sip.Header {
 	return l.timer.answer(now, req, l.Peer)
 }
 
-// taken starts the session timer that the peer has agreed to in a 2xx to the leg's
-// request (RFC 4028 section 7.2).
+// taken starts the session timer that a 2xx to the leg's request agrees to (RFC 4028 section 7.2).
 func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	interval, refresher := askedFor(res)
 	if interval > 0 {
@@ -138,8 +139,8 @@ func (t *sessionTimer) taken(now time.Time, res *sip.Response) {
 	t.start(now, interval, refresher != "uas")
 }
 
-// lengthen adopts the Min-SE of a 422. It returns false if a request with it would be
-// refused, too (RFC 4028 section 7.3).
+// lengthen adopts the Min-SE of a 422. It returns false if another request would be refused as well
+// (RFC 4028 section 7.3).
 func (t *sessionTimer) lengthen(res *sip.Response) bool {
 	least := leastOf(res)
 	if least <= t.least || least > maxInterval {
@@ -149,18 +150,18 @@ func (t *sessionTimer) lengthen(res *sip.Response) bool {
 	return true
 }
 
-// maxInterval bounds the interval that a peer asks for: a longer one gives no useful sign
-// of life.
+// maxInterval bounds the interval that a peer may ask for, because a longer one would not detect
+// dead sessions in useful time.
 const maxInterval = 24 * time.Hour
 
-// tooShort reports whether a request asks for a session timer that is too short, and so
-// gets 422 (RFC 4028 section 9).
+// tooShort reports whether a request must get 422, because its session timer is too short (RFC 4028
+// section 9).
 func tooShort(req *sip.Request) bool {
 	asked, _ := askedFor(req)
 	return asked > 0 && asked < leastInterval && message.HasOption(req, "Supported", "timer")
 }
 
-// refresh refreshes the session: by UPDATE if the peer accepts that, else by re-INVITE
+// refresh refreshes the session: by UPDATE if the peer supports that, and otherwise by a re-INVITE
 // with the agreed description.
 func (l *Leg) refresh(now time.Time) {
 	l.timer.refreshAt, l.timer.waiting = time.Time{}, false
@@ -177,8 +178,8 @@ func (l *Leg) refresh(now time.Time) {
 	l.send(req, to).refresh = true
 }
 
-// onRefreshed handles the final answer to a refresh. res is nil if no answer came.
-// offerTaken handles a 2xx to a re-INVITE.
+// onRefreshed handles the final response to a refresh, except a 2xx to a re-INVITE, which
+// offerTaken handles. res is nil if no response came.
 func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
 	switch code := statusOf(res); {
 	case code < 300:
@@ -196,8 +197,8 @@ func (l *Leg) onRefreshed(now time.Time, r sentRequest, res *sip.Response) {
 	}
 }
 
-// askedFor returns the interval and refresher in a message's Session-Expires. The
-// interval is 0 if there is no readable one.
+// askedFor returns the interval and the refresher in a message's Session-Expires header. The
+// interval is 0 if the header is missing or malformed.
 func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 	s, err := message.SessionExpiresOf(msg)
 	if err != nil || s == nil {
@@ -206,7 +207,7 @@ func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 	return min(s.Interval, maxInterval), s.Refresher
 }
 
-// leastOf returns a message's Min-SE, or 0 if there is no readable one.
+// leastOf returns a message's Min-SE, or 0 if the header is missing or malformed.
 func leastOf(msg sip.Message) time.Duration {
 	d, err := message.ParseMinSE(message.FirstHeader(msg, "min-se"))
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"flowbridge/config"
 )
 
-// The state of a leg for the next process. It includes the text of the messages that one of the sides still waits for.
+// This file saves and restores a leg. The saved state includes the text of messages that we or the peer still wait for.
 
 // State holds everything that a leg needs to continue. Times are Unix times in nanoseconds; 0 means none.
 type State struct {
@@ -24,7 +24,7 @@ type State struct {
 	Dialog    DialogState `cbor:"4,keyasint,omitempty"`
 	InviteSeq uint32      `cbor:"5,keyasint,omitempty"`
 
-	Invite    message.Kept `cbor:"6,keyasint,omitzero"`  // our INVITE, until its final answer
+	Invite    message.Kept `cbor:"6,keyasint,omitzero"`  // our INVITE, until its final response
 	Hop       HopState     `cbor:"7,keyasint,omitempty"` // hop of Invite
 	Cancelled bool         `cbor:"8,keyasint,omitempty"`
 
@@ -32,31 +32,31 @@ type State struct {
 	Credentials []HeaderState `cbor:"10,keyasint,omitempty"`
 
 	Negotiation int          `cbor:"11,keyasint,omitempty"`
-	Described   []byte       `cbor:"12,keyasint,omitempty"` // if empty, it is in Dialog.Origin
+	Described   []byte       `cbor:"12,keyasint,omitempty"` // if empty, use Dialog.Origin.Last
 	Sending     bool         `cbor:"13,keyasint,omitempty"`
-	Pending     message.Kept `cbor:"14,keyasint,omitzero"`  // the peer's INVITE, until its final answer
-	Asked       bool         `cbor:"15,keyasint,omitempty"` // an offer of the call was not sent yet
+	Pending     message.Kept `cbor:"14,keyasint,omitzero"`  // the peer's INVITE, until its final response
+	Asked       bool         `cbor:"15,keyasint,omitempty"` // the call has made an offer that is not answered yet
 	Updates     bool         `cbor:"16,keyasint,omitempty"`
 	OK          message.Kept `cbor:"17,keyasint,omitzero"` // the 200 that waits for its ACK
 	OKSeq       uint32       `cbor:"18,keyasint,omitempty"`
 	OKOffers    bool         `cbor:"19,keyasint,omitempty"`
-	Hangup      string       `cbor:"20,keyasint,omitempty"` // the cause of a BYE that is still to be sent
+	Hangup      string       `cbor:"20,keyasint,omitempty"` // the cause in a BYE that is still to be sent
 	HangupQ850  int          `cbor:"21,keyasint,omitempty"`
 	ACKs        []ACK        `cbor:"22,keyasint,omitempty"`
 	AnsweredBye string       `cbor:"23,keyasint,omitempty"`
 	Acked       string       `cbor:"24,keyasint,omitempty"`
 	Timer       Timings      `cbor:"25,keyasint,omitempty"`
-	Why         string       `cbor:"26,keyasint,omitempty"` // the cause for giving up the INVITE
-	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // number of the last reliable provisional answer
-	Early       []byte       `cbor:"28,keyasint,omitempty"` // the SDP answer of a reliable provisional answer to Invite
+	Why         string       `cbor:"26,keyasint,omitempty"` // why the INVITE was given up
+	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // RSeq of the last reliable provisional answer
+	Early       []byte       `cbor:"28,keyasint,omitempty"` // the SDP in a reliable provisional response to Invite
 }
 
-// At returns this server's address on the leg.
+// At returns our address on the leg.
 func (s *State) At() Local {
 	return Local{s.Local.Transport, s.Local.Listen.AddrPort, s.Local.Host, s.Local.Port, s.Local.Secure}
 }
 
-// LocalState is a Local in the form that is saved.
+// LocalState is the saved form of a Local.
 type LocalState struct {
 	Transport string           `cbor:"1,keyasint,omitempty"`
 	Listen    message.KeptAddr `cbor:"2,keyasint,omitzero"`
@@ -65,7 +65,7 @@ type LocalState struct {
 	Secure    bool             `cbor:"5,keyasint,omitempty"`
 }
 
-// DialogState is a Dialog in the form that is saved.
+// DialogState is the saved form of a Dialog.
 type DialogState struct {
 	CallID       string           `cbor:"1,keyasint,omitempty"`
 	LocalTag     string           `cbor:"2,keyasint,omitempty"`
@@ -83,25 +83,25 @@ type DialogState struct {
 	Origin       sdp.OriginState  `cbor:"14,keyasint,omitempty"`
 }
 
-// HopState is a Hop with an address, in the form that is saved.
+// HopState is the saved form of a Hop that has an address.
 type HopState struct {
 	Transport string           `cbor:"1,keyasint,omitempty"`
 	Addr      message.KeptAddr `cbor:"2,keyasint,omitzero"`
 }
 
-// HeaderState is a header line in the form that is saved.
+// HeaderState is the saved form of a header.
 type HeaderState struct {
 	Name  string `cbor:"1,keyasint,omitempty"`
 	Value string `cbor:"2,keyasint,omitempty"`
 }
 
-// ACK is an ACK that is sent again if its 200 comes again.
+// ACK identifies an ACK that must be sent again if its 200 is repeated.
 type ACK struct {
 	Seq    uint32 `cbor:"1,keyasint,omitempty"`
 	Branch string `cbor:"2,keyasint,omitempty"`
 }
 
-// Timings are the saved times of the session timer.
+// Timings is the saved form of a sessionTimer.
 type Timings struct {
 	Interval time.Duration `cbor:"1,keyasint,omitempty"`
 	Ours     bool          `cbor:"2,keyasint,omitempty"`
@@ -110,8 +110,7 @@ type Timings struct {
 	Expire   int64         `cbor:"5,keyasint,omitempty"`
 }
 
-// Instant returns a time in the form of State: what the wall clock shows at that time, according to its present
-// setting.
+// Instant returns a time as State has it: in nanoseconds of Unix time, by the wall clock's present setting.
 func Instant(t time.Time) int64 {
 	if t.IsZero() {
 		return 0
@@ -121,7 +120,7 @@ func Instant(t time.Time) int64 {
 	return now.UnixNano() + int64(t.Sub(now))
 }
 
-// TimeOf returns the time of an Instant. Setting the wall clock later does not move it.
+// TimeOf returns the time for an Instant. A later change of the wall clock does not move the result.
 func TimeOf(at int64) time.Time {
 	if at == 0 {
 		return time.Time{}
@@ -130,8 +129,8 @@ func TimeOf(at int64) time.Time {
 	return now.Add(time.Duration(at - now.UnixNano())) //nolint:forbidigo // as in Instant
 }
 
-// State returns the leg's state for the next process. Requests of the peer without an answer count as not received: the
-// peer will repeat them.
+// State returns the leg's state for a new process. Requests of the peer that have no answer count as not received,
+// because the peer will repeat them.
 func (l *Leg) State() State {
 	d, n := &l.dialog, &l.session
 	s := State{
@@ -182,9 +181,9 @@ func (l *Leg) State() State {
 	return s
 }
 
-// ContinueFrom makes a leg whose INVITE is handled again from the start continue after the responses that another
-// process sent. s is that process's state, with the last RSeq (RFC 3262 section 3) and the description that the peer
-// already has.
+// ContinueFrom is for a leg whose INVITE is handled again from the start. It makes the leg continue after the responses
+// that another process has sent. s is the state in that process, with the last RSeq (RFC 3262 section 3) and the
+// description that the peer already has.
 func (l *Leg) ContinueFrom(s *State) {
 	l.dialog = restoreDialog(&s.Dialog, l.Peer.NAT)
 	l.updates = s.Updates
@@ -204,7 +203,7 @@ func (s *State) described() []byte {
 	return s.Described
 }
 
-// answeredSeq returns the CSeq up to which all requests of the peer are answered.
+// answeredSeq returns the highest CSeq up to which all requests of the peer are answered.
 func (l *Leg) answeredSeq() uint32 {
 	seq := l.dialog.remoteSeq
 	if p := l.session.pending; p != nil && p.Method != sip.INVITE {
@@ -216,30 +215,31 @@ func (l *Leg) answeredSeq() uint32 {
 	return seq
 }
 
-// Asks reports whether an offer of the peer waits for Accept or Reject.
+// Asks reports whether a change that the peer wants waits for Accept or Reject.
 func (l *Leg) Asks() bool { return l.session.pending != nil }
 
 const (
-	// checkpointGap bounds the requests that a leg may have sent since its last checkpoint.
+	// checkpointGap bounds how many requests a leg sends between two checkpoints of its state. A restored leg skips this
+	// many CSeqs.
 	checkpointGap = 100
-	// CheckpointEvery is the number of requests between two checkpoints of a leg: a checkpoint precedes each request whose
-	// CSeq is a multiple of it.
+	// CheckpointEvery says how often requests need a checkpoint: each request whose CSeq is a multiple of it.
 	CheckpointEvery = checkpointGap / 2
 )
 
-// Restored is a restored leg, with what its transactions and its call need to know about it.
+// Restored is a restored leg, with the messages that its transactions need.
 type Restored struct {
 	*Leg
-	Invite  *sip.Request  // the INVITE of a UAC leg, until its final answer; then nil
-	Pending *sip.Request  // the peer's INVITE within the dialog, which must be rejected; nil if none
-	OK      *sip.Response // the 200 that waits for its ACK; nil if none
-	// Unanswered is true for a UAS leg whose INVITE has no final answer.
+	Invite  *sip.Request  // the INVITE of a UAC leg if it has no final response, or nil
+	Pending *sip.Request  // the peer's re-INVITE that must be rejected; nil if there is none
+	OK      *sip.Response // the 200 that waits for its ACK; nil if none does
+	// Unanswered means that this is a UAS leg whose INVITE has no final response.
 	Unanswered bool
-	Sending    bool // a re-INVITE of the leg has no final answer, or an offer was not sent yet
+	Sending    bool // a re-INVITE or an offer of the leg has no answer yet
 }
 
-// Restore returns a leg with a saved state. invite is the INVITE that made a UAS leg, or nil once its 200 is
-// acknowledged. auth has the credentials for a UAC leg's peer, or is nil. If the state is impossible, the leg is done.
+// Restore returns a leg with a saved state. invite is the INVITE that created a UAS leg, or nil if its 200 is
+// acknowledged. auth has the credentials for a UAC leg's peer, or is nil. If the state is inconsistent, the returned
+// leg is done.
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
 		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
@@ -277,8 +277,8 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 	return r
 }
 
-// restore continues the timer of another process. Our refresh, or its answer, may have been lost, and the peer's
-// refresh may be under way again.
+// restore adjusts the timer that another process had started. Our refresh, or its answer, may have been lost, and the
+// peer may be repeating its own refresh. So the session gets at least 64*T1 more.
 func (t *sessionTimer) restore(now time.Time) {
 	if t.interval == 0 {
 		return
@@ -299,7 +299,7 @@ func restoreDialog(s *DialogState, nat config.NATMode) Dialog {
 	}
 }
 
-// restore restores a leg's state except its dialog. It returns false if the state is impossible.
+// restore restores the state of a leg except its dialog. It returns false if the state is inconsistent.
 func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 	switch l.state {
 	case legCalling, legProceeding, legAbandoned:
@@ -312,7 +312,7 @@ func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 		return l.UAS && invite != nil
 	case legConfirmed:
 		return l.restoreAnswer(now, s) || len(s.OK.Text) == 0
-	case legEnding: // the BYE may have been lost
+	case legEnding: // the BYE may have been lost, so the call sends another
 		l.state = legConfirmed
 		return true
 	case legIdle, legDone:
@@ -320,9 +320,9 @@ func (l *Leg) restore(now time.Time, s *State, invite *sip.Request) bool {
 	return false
 }
 
-// restoreSetup restores a leg whose INVITE has no final answer. It returns false if the
-// state is impossible. The call can then refuse or cancel the INVITE. It is not known
-// which provisional answers have come since, so a CANCEL does not wait for one.
+// restoreSetup restores a leg whose INVITE has no final response, so that the call can refuse or cancel the INVITE. It
+// returns false if the state is inconsistent. Provisional responses may have come since the state was saved, so a
+// CANCEL does not wait for one.
 func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	if l.UAS {
 		l.setup = &setup{invite: invite}
@@ -342,8 +342,8 @@ func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	return true
 }
 
-// restoreAnswer restores the 200 that waits for its ACK. The 200 is sent again at once. It returns false if the 200
-// can't be read.
+// restoreAnswer restores the 200 that waits for its ACK, and schedules its retransmission at once. It returns false if
+// the 200 is missing or malformed.
 func (l *Leg) restoreAnswer(now time.Time, s *State) bool {
 	res, ok := parsed[*sip.Response](s.OK.Text)
 	if !ok || res.Via() == nil || res.CSeq() == nil {
@@ -357,7 +357,7 @@ func (l *Leg) restoreAnswer(now time.Time, s *State) bool {
 	return true
 }
 
-// parsed parses a message that was stored as text.
+// parsed parses a message that was stored as text. It returns false if there is none, or if it is malformed.
 func parsed[M sip.Message](text []byte) (m M, ok bool) {
 	if len(text) == 0 {
 		return m, false
@@ -370,10 +370,11 @@ func parsed[M sip.Message](text []byte) (m M, ok bool) {
 	return m, ok
 }
 
-// NeedsCheckpoint reports whether effects tell the peer something that the next process must know. An answer to an
-// INVITE or UPDATE may change the session, an INVITE or UPDATE of ours begins an exchange, and an ACK ends one. The
-// first 200's ACK is saved when the call is settled. Other requests only raise the CSeq. A restored leg allows for
-// that, so only one of every few is saved.
+// NeedsCheckpoint reports whether the leg's state must be saved before these effects are performed, because they tell
+// the peer something that a new process must know. An answer to an INVITE or UPDATE may change the session, an INVITE
+// or UPDATE of ours starts an exchange, and an ACK ends one. The ACK of the first 200 is saved when the call is
+// settled. Other requests only raise the CSeq. A restored leg skips some CSeqs, so only every CheckpointEvery-th of
+// these is saved.
 func (l *Leg) NeedsCheckpoint(effects []Effect) bool {
 	return slices.ContainsFunc(effects, func(e Effect) bool {
 		switch e := e.(type) {
@@ -389,7 +390,7 @@ func (l *Leg) NeedsCheckpoint(effects []Effect) bool {
 	})
 }
 
-// AnswersCall reports whether effects answer the peer's INVITE that began the dialog.
+// AnswersCall reports whether effects include the 200 to the INVITE that created the leg.
 func (l *Leg) AnswersCall(effects []Effect) bool {
 	return slices.ContainsFunc(effects, func(e Effect) bool {
 		res, is := e.(SendResponse)

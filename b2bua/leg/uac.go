@@ -10,8 +10,7 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// NewUAC returns a leg that will send the INVITE. localParty and remoteParty are the values of From and To without
-// tags.
+// NewUAC returns a leg that will send an INVITE. localParty and remoteParty are the values of From and To without tags.
 func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	return &Leg{
 		side: o.Side, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
@@ -29,15 +28,15 @@ func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	}
 }
 
-// RetryOf gives a leg that has sent nothing yet the Call-ID and tag of a leg whose INVITE failed at another address.
-// The new leg then sends the same INVITE in a new transaction (RFC 3263 section 4.3), and a proxy that both addresses
+// RetryOf makes a new leg the continuation of a leg whose INVITE failed at another address: it gets the same Call-ID
+// and tag. So it sends the same INVITE in a new transaction (RFC 3263 section 4.3), and a proxy that both addresses
 // lead to can tell that it has the INVITE already (RFC 3261 section 8.2.2.2).
 func (l *Leg) RetryOf(failed *Leg) {
 	l.dialog.CallID, l.dialog.LocalTag, l.added = failed.dialog.CallID, failed.dialog.LocalTag, nil
 }
 
-// NewLost returns a leg for a 2xx to an INVITE whose own leg is gone. When Step gets that 2xx, the leg acknowledges it
-// and hangs up (RFC 3261 section 13.2.2.4). The dialog is read from the response.
+// NewLost returns a leg for a 2xx to an INVITE whose own leg no longer exists. When Step gets that 2xx, the leg
+// acknowledges it and hangs up (RFC 3261 section 13.2.2.4). The dialog is read from the response.
 func NewLost(o Options, res *sip.Response) *Leg {
 	from, to := res.From(), res.To()
 	l := NewUAC(o, res.CallID().Value(),
@@ -45,12 +44,12 @@ func NewLost(o Options, res *sip.Response) *Leg {
 		message.NameAddr(to.DisplayName, &to.Address, to.Params))
 	l.dialog.LocalTag = message.TagOf(from.Params)
 	l.InviteSeq = res.CSeq().SeqNo
-	l.dialog.localSeq = l.InviteSeq + maxPRACKs // beyond every request that the early dialog may have sent
+	l.dialog.localSeq = l.InviteSeq + maxPRACKs // higher than any CSeq that the early dialog may have used
 	l.state = legAbandoned
 	return l
 }
 
-// sendInvite completes the INVITE and sends it.
+// sendInvite adds the leg's headers to the INVITE and sends it.
 func (l *Leg) sendInvite(now time.Time, in Invite) {
 	if l.state != legIdle {
 		return
@@ -72,7 +71,7 @@ func (l *Leg) sendInvite(now time.Time, in Invite) {
 	l.effects = append(l.effects, SendRequest{Req: req, To: l.inviteHop})
 }
 
-// inviteSent records that an INVITE was sent.
+// inviteSent starts the wait for the first response to an INVITE.
 func (l *Leg) inviteSent(now time.Time) {
 	l.state = legCalling
 	if l.firstResponse > 0 {
@@ -80,9 +79,8 @@ func (l *Leg) inviteSent(now time.Time) {
 	}
 }
 
-// retryInvite answers a challenge to the INVITE with a new INVITE. The new INVITE may
-// ring for the rest of the first one's limit. It returns cause.None if the INVITE was
-// sent.
+// retryInvite answers a challenge to the INVITE with a new INVITE, and returns cause.None. The time limit for ringing
+// continues to run. If the challenge can't be answered, retryInvite returns the cause.
 func (l *Leg) retryInvite(now time.Time, res *sip.Response) cause.Cause {
 	if why := l.digest.Learn(res, l.challenged > 0); why != cause.None {
 		return why
@@ -97,14 +95,14 @@ func (l *Leg) retryInvite(now time.Time, res *sip.Response) cause.Cause {
 	return cause.None
 }
 
-// resendInvite sends the INVITE that renewInvite has made.
+// resendInvite sends the INVITE that renewInvite has prepared.
 func (l *Leg) resendInvite(now time.Time) {
 	l.inviteSent(now)
 	l.effects = append(l.effects, SendRequest{Req: l.invite, To: l.inviteHop})
 }
 
-// Resend returns the effects that send the INVITE of a restored leg again, if it has had no response. Until one comes,
-// the peer may not have the INVITE, and gets no CANCEL.
+// Resend returns the effects that repeat the INVITE of a restored leg, if it has had no response: the peer may not have
+// the INVITE, so it must not get a CANCEL before it responds.
 func (l *Leg) Resend() []Effect {
 	if l.setup == nil || !l.noResponse {
 		return nil
@@ -113,7 +111,7 @@ func (l *Leg) Resend() []Effect {
 	return []Effect{SendRequest{Req: l.invite, To: l.inviteHop}}
 }
 
-// retryOf returns a copy of a request with credentials: Call-ID, From and To stay the same, CSeq and branch change (RFC
+// retryOf returns a copy of a request with credentials. Call-ID, From and To stay the same; CSeq and branch change (RFC
 // 3261 section 8.1.3.5).
 func (l *Leg) retryOf(old *sip.Request, seq uint32) *sip.Request {
 	req := sip.NewRequest(old.Method, *old.Recipient.Clone())
@@ -134,8 +132,8 @@ func (l *Leg) retryOf(old *sip.Request, seq uint32) *sip.Request {
 	return req
 }
 
-// inviteHeaders returns the headers that the leg adds to its INVITE. InviteSize measures
-// with the same headers.
+// inviteHeaders returns the headers that the leg adds to its INVITE. They are cached, so that InviteSize measures
+// exactly what is sent.
 func (l *Leg) inviteHeaders() []sip.Header {
 	if l.added == nil {
 		callID := sip.CallIDHeader(l.dialog.CallID)
@@ -161,8 +159,7 @@ func (l *Leg) InviteSize(req *sip.Request) int {
 	return len(b.Bytes)
 }
 
-// abandon gives up the INVITE. CANCEL has to wait for a provisional answer (RFC 3261
-// section 9.1).
+// abandon gives up the INVITE. If there has been no provisional response, CANCEL waits for one (RFC 3261 section 9.1).
 func (l *Leg) abandon(now time.Time, why cause.Cause, caller cause.Reasons) {
 	if l.UAS {
 		return
@@ -182,8 +179,8 @@ func (l *Leg) abandon(now time.Time, why cause.Cause, caller cause.Reasons) {
 	}
 }
 
-// sendCancel sends a CANCEL for the INVITE's transaction: with the same Via,
-// Request-URI, Call-ID, To, From and CSeq number (RFC 3261 section 9.1).
+// sendCancel sends the CANCEL of the INVITE, unless it was sent before. It has the INVITE's Via, Request-URI, Call-ID,
+// To, From and CSeq number (RFC 3261 section 9.1).
 func (l *Leg) sendCancel(now time.Time) {
 	if l.cancelled {
 		return
@@ -242,10 +239,10 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 	}
 	if cseq.MethodName == sip.INVITE && res.StatusCode < 300 && l.isPeer(res) {
 		l.ackLate(cseq.SeqNo)
-	} // ignored: answers to CANCEL, and repeated answers
+	} // responses to CANCEL, and repeated responses, are ignored
 }
 
-// isPeer reports whether a response belongs to the leg's own dialog.
+// isPeer reports whether a response belongs to the leg's own dialog, and not to another fork's.
 func (l *Leg) isPeer(res *sip.Response) bool {
 	return message.TagOf(res.To().Params) == l.dialog.remoteTag
 }
@@ -268,26 +265,25 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	case legAbandoned:
 		l.reportResponse(res.StatusCode)
 		l.sendCancel(now)
-	case legIdle, legAccepted, legConfirmed, legEnding, legDone: // the final answer overtook it
+	case legIdle, legAccepted, legConfirmed, legEnding, legDone: // it came after the final response
 	}
 }
 
-// reportResponse reports a response to the INVITE through OnResponse.
+// reportResponse passes the status of a response to the INVITE to Invite.OnResponse.
 func (l *Leg) reportResponse(code int) {
 	if l.setup != nil && l.report != nil {
 		l.report(code)
 	}
 }
 
-// onInvite2xx acknowledges every 200 (RFC 3261 section 13.2.2.4). The first one makes the
-// dialog. A repeated one gets its ACK again. If a 200 comes from another fork, or after
-// the leg gave up, its dialog is ended at once.
+// onInvite2xx acknowledges every 200 (RFC 3261 section 13.2.2.4). The first 200 establishes the dialog, and a repeated
+// 200 gets its ACK again. If a 200 comes from another fork, or after the leg gave up, its dialog is ended at once.
 func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	res := in.Res
 	tag := message.TagOf(res.To().Params)
 	switch l.state {
 	case legCalling, legProceeding:
-		if tag == l.leftEarly && tag != "" { // it sent BYE before the 200, which is not allowed
+		if tag == l.leftEarly && tag != "" { // the peer sent BYE before its 200, which is not allowed
 			l.confirm(in)
 			l.fact(Refused{Cause: l.hangupCause()})
 			l.sendBye(now, Hangup{Why: l.hangupCause()})
@@ -317,8 +313,8 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 	}
 }
 
-// confirm sets the dialog's state from the 200 (RFC 3261 section 12.1.2) and from its
-// early dialog, and acknowledges the 200.
+// confirm establishes the dialog with a 200 (RFC 3261 section 12.1.2), starting from its early dialog if there was one,
+// and acknowledges the 200.
 func (l *Leg) confirm(in ResponseIn) {
 	l.firstAnswerAt, l.ringUntil = time.Time{}, time.Time{}
 	if e := l.early[message.TagOf(in.Res.To().Params)]; e != nil {
@@ -333,7 +329,7 @@ func (l *Leg) confirm(in ResponseIn) {
 	l.sendACK(&l.dialog, l.InviteSeq)
 }
 
-// keepInvited stores the parts of the INVITE that ACKs need. A leg of NewLost has no INVITE.
+// keepInvited stores the parts of the INVITE that later ACKs need. The leg of NewLost has no INVITE.
 func (l *Leg) keepInvited() {
 	if l.UAS || l.setup == nil || l.invite == nil || l.invited.uri != "" {
 		return
@@ -346,16 +342,15 @@ func (l *Leg) keepInvited() {
 	}
 }
 
-// maxForks bounds the forks of one INVITE that the leg answers: more would be an attack.
+// maxForks bounds how many forks of one INVITE the leg answers: more would be an attack.
 const maxForks = 16
 
-// dropFork acknowledges the 200 of a fork that was too late, and sends BYE the first
-// time.
+// dropFork acknowledges the 200 of a fork that came too late. If bye is set, it also hangs up.
 func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	if bye && len(l.forks) >= maxForks {
 		return
 	}
-	l.keepInvited() // the INVITE may have been refused
+	l.keepInvited() // not done yet if the INVITE was refused
 	fork := l.dialog
 	fork.localSeq = l.InviteSeq
 	if e := l.early[message.TagOf(in.Res.To().Params)]; e != nil {
@@ -375,8 +370,8 @@ func (l *Leg) dropFork(in ResponseIn, bye bool) {
 	l.send(l.request(&fork, sip.BYE, sip.NewHeader("Reason", cause.ReasonValue(cause.AnotherAnswered, 0)))).fork = true
 }
 
-// onInviteRefused ends the leg, unless the INVITE can be sent again: after a challenge,
-// or with a longer session timer.
+// onInviteRefused ends the leg, unless the INVITE can be repeated: with credentials after a challenge, or with a longer
+// session timer.
 func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 	switch l.state {
 	case legCalling, legProceeding:
@@ -406,7 +401,7 @@ func (l *Leg) onInviteRefused(now time.Time, res *sip.Response) {
 	}
 }
 
-// onRequestFailed handles a request that will get no answer.
+// onRequestFailed handles a request of the leg that will get no final response.
 func (l *Leg) onRequestFailed(now time.Time, in RequestFailed) {
 	if !l.UAS && in.Method == sip.INVITE && in.Seq == l.InviteSeq {
 		if l.state == legCalling || l.state == legProceeding {
@@ -423,8 +418,8 @@ func (l *Leg) onRequestFailed(now time.Time, in RequestFailed) {
 	}
 }
 
-// HangupLost answers a 2xx whose leg is gone with ACK and BYE. Each is sent once, because a repeated 2xx is answered
-// again.
+// HangupLost returns the ACK and BYE for a 2xx whose leg no longer exists. Each is sent without a transaction, because
+// a repeated 2xx leads to another call of HangupLost.
 func HangupLost(now time.Time, o Options, in ResponseIn) []Effect {
 	_, effects := NewLost(o, in.Res).Step(now, in)
 	for i, e := range effects {

@@ -10,8 +10,9 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// inviteLonger sends the INVITE again with a longer Session-Expires, because the target
-// refused it as too short (RFC 4028 section 7.3). It returns cause.None if it was sent.
+// inviteLonger repeats the INVITE with a longer Session-Expires, because the target refused it as
+// too short (RFC 4028 section 7.3). It returns cause.None if the INVITE was sent, and otherwise the
+// cause.
 func (l *Leg) inviteLonger(now time.Time, res *sip.Response) cause.Cause {
 	if l.intervals++; l.intervals > maxIntervals || l.Peer.SessionExpires == 0 || !l.timer.lengthen(res) {
 		return cause.OfStatus(res.StatusCode)
@@ -23,11 +24,11 @@ func (l *Leg) inviteLonger(now time.Time, res *sip.Response) cause.Cause {
 	return cause.None
 }
 
-// maxIntervals bounds how often we lengthen the session timer that a target refuses.
+// maxIntervals bounds how often we lengthen a session timer that a target refuses.
 const maxIntervals = 2
 
-// renewInvite turns the INVITE into a new request with the next CSeq. It returns false
-// if the INVITE would be too large.
+// renewInvite replaces the INVITE by a new request with the next CSeq. It returns false if that
+// would be too large.
 func (l *Leg) renewInvite() bool {
 	base := l.invite
 	if l.shorten != nil {
@@ -53,11 +54,12 @@ func (l *Leg) renewInvite() bool {
 	return true
 }
 
-// addedBytes returns how many bytes the INVITE is larger than the first one, because of
-// credentials and of a longer session timer.
+// addedBytes returns by how many bytes credentials and a longer session timer make the INVITE
+// larger than the first one.
 func (l *Leg) addedBytes() int {
 	probe := sip.NewRequest(sip.INVITE, *l.invite.Recipient.Clone())
-	d := Digest{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)} // a copy keeps the real nonce counts
+	// A copy, so that the real nonce counts do not change.
+	d := Digest{auth: l.digest.auth, realms: slices.Clone(l.digest.realms)}
 	d.Authorize(probe)
 	all := slices.DeleteFunc(probe.Headers(), func(h sip.Header) bool { return !isCredentials(h) })
 	n := 0

@@ -12,8 +12,8 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// NewUAS returns a leg for a received INVITE. The INVITE must have all headers of RFC
-// 3261 section 8.1.1, and this side's tag in To.
+// NewUAS returns a leg for a received INVITE. The INVITE must have all headers of RFC 3261 section
+// 8.1.1, and our tag in To.
 func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	from, to := invite.From(), invite.To()
 	l := &Leg{
@@ -48,8 +48,8 @@ func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	return l
 }
 
-// ring sends a provisional answer that makes an early dialog. It is reliable if
-// wantsReliable says so.
+// ring sends a provisional answer, which creates an early dialog. It is reliable if wantsReliable
+// says so.
 func (l *Leg) ring(now time.Time, in Ring) {
 	if !l.UAS || l.state != legProceeding || l.AnswerWaits() {
 		return
@@ -59,7 +59,7 @@ func (l *Leg) ring(now time.Time, in Ring) {
 		l.ringReliably(now, in)
 		return
 	}
-	if l.session.state == offerNone { // an offer must be sent reliably (RFC 3261 section 13.2.1)
+	if l.session.state == offerNone { // an offer is only allowed in a reliable answer (RFC 3261 section 13.2.1)
 		in.SDP = nil
 	}
 	l.lastProvisional.SDP = in.SDP
@@ -67,8 +67,8 @@ func (l *Leg) ring(now time.Time, in Ring) {
 	l.ringAt = now.Add(timerProvisional)
 }
 
-// resendRinging repeats the last provisional answer, so that proxies keep the INVITE (RFC
-// 3261 section 13.3.1.1).
+// resendRinging repeats the last provisional answer, so that proxies do not give up on the INVITE
+// (RFC 3261 section 13.3.1.1).
 func (l *Leg) resendRinging(now time.Time) {
 	l.ringAt = time.Time{}
 	if l.state == legProceeding && l.lastProvisional != nil {
@@ -80,8 +80,8 @@ func (l *Leg) sendProvisional(res *sip.Response) {
 	l.effects = append(l.effects, SendResponse{Method: sip.INVITE, Seq: l.InviteSeq, Res: res})
 }
 
-// answer sends 200 and waits for its ACK. The 200 has no SDP if a reliable provisional
-// answer had it (RFC 3261 section 13.2.1).
+// answer sends the 200, which is repeated until its ACK comes. The 200 has no SDP if a reliable
+// provisional answer had it (RFC 3261 section 13.2.1).
 func (l *Leg) answer(now time.Time, in Answer) {
 	if !l.UAS || l.state != legProceeding || l.AnswerWaits() {
 		return
@@ -93,7 +93,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	var sdp []byte
 	late := l.session.state == offerNone
 	switch l.session.state {
-	case offerAgreed, offerOurs: // the SDP was sent in an earlier answer
+	case offerAgreed, offerOurs: // an earlier answer had the SDP
 	case offerTheirs:
 		sdp = l.Describe(in.SDP)
 		l.session.state, l.session.local = offerAgreed, sdp
@@ -106,13 +106,13 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	l.sendProvisional(res)
 	l.state = legAccepted
 	l.lastProvisional, l.ringAt = nil, time.Time{}
-	if r := l.reliable; r != nil { // no longer repeated, though its PRACK may come (RFC 3262 section 3)
+	if r := l.reliable; r != nil { // not repeated any more, but its PRACK may still come (RFC 3262 section 3)
 		r.queue, r.resendAt, r.giveUpAt = nil, time.Time{}, time.Time{}
 	}
 	l.awaitACK(now, res, l.InviteSeq, late)
 }
 
-// refuse sends a final refusal. The transaction handles its retransmission and ACK.
+// refuse refuses the INVITE. The transaction handles retransmissions and the ACK.
 func (l *Leg) refuse(in Refuse) {
 	if !l.UAS || l.state != legProceeding {
 		return
@@ -129,9 +129,9 @@ func (l *Leg) inviteResponse(code int, reason string, sdp []byte, headers []sip.
 	return l.responseWith(l.invite, code, reason, sdp, headers)
 }
 
-// onCancel handles a CANCEL of the peer's INVITE, which the transaction has answered with
-// 487. A CANCEL after the final answer changes nothing (RFC 3261 section 9.2); FinalLost
-// tells the leg that the answer was not sent after all.
+// onCancel handles a CANCEL of the peer's INVITE, which the transaction has answered with 487.
+// After the final answer was sent, a CANCEL has no effect (RFC 3261 section 9.2); if the CANCEL
+// came before the answer was sent, FinalLost tells the leg.
 func (l *Leg) onCancel(seq uint32, why cause.Reasons) {
 	switch {
 	case !l.UAS || seq != l.InviteSeq:
@@ -142,18 +142,18 @@ func (l *Leg) onCancel(seq uint32, why cause.Reasons) {
 	}
 }
 
-// onCancelWithin handles the CANCEL of a re-INVITE. The session stays as it was.
+// onCancelWithin handles the CANCEL of a re-INVITE. The session stays as it was before.
 func (l *Leg) onCancelWithin(seq uint32) {
 	pending := l.session.pending
 	switch {
 	case pending != nil && pending.Method == sip.INVITE && pending.CSeq().SeqNo == seq:
 		l.session.pending = nil
 	case l.ok.res != nil && l.ok.seq == seq && l.session.previous == nil:
-		// The old process has answered, so the CANCEL is too late.
+		// The old process has sent the answer, so the CANCEL is too late.
 		return
 	case l.ok.res != nil && l.ok.seq == seq:
 		l.ok = &acknowledgedAll
-		// The peer has never seen the latest description.
+		// The peer has never seen our latest description.
 		l.session.local, l.dialog.origin = l.session.previous.local, l.session.previous.origin
 	default:
 		return

@@ -9,8 +9,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// ParseURI parses a SIP URI that has been checked before. Anything else gives the
-// zero Uri, which leads nowhere.
+// ParseURI parses a SIP URI that has been checked before. For any other text it returns the zero
+// Uri.
 func ParseURI(s string) sip.Uri {
 	var u sip.Uri
 	ReadURI(s, &u)
@@ -82,11 +82,10 @@ func ParamOf(params sip.HeaderParams, name string) string {
 	return ""
 }
 
-// isTag reports whether a parameter is the tag, in any case.
+// isTag reports whether a parameter name is tag, in any case.
 func isTag(name string) bool { return EqualFold(name, "tag") }
 
-// Unquote undoes the escapes in a quoted-string's content. A backslash at the end
-// stands for itself.
+// Unquote removes the escapes in the content of a quoted-string. A backslash at the end stays.
 func Unquote(s string) string {
 	if strings.IndexByte(s, '\\') < 0 {
 		return s
@@ -125,11 +124,10 @@ func TrimBrackets(host string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }
 
-// KeptAddr is an address whose stored form is text. Without an address the text is
-// empty.
+// KeptAddr is an address that is stored as text. The text of the zero address is empty.
 type KeptAddr struct{ netip.AddrPort }
 
-// ParseSource parses the address that the SIP library names as a message's source.
+// ParseSource parses the address that the SIP library gives as a message's source.
 func ParseSource(s string) netip.AddrPort {
 	ap, err := netip.ParseAddrPort(s)
 	if err != nil {
@@ -148,8 +146,8 @@ func BranchOf(msg sip.Message) string {
 	return branch
 }
 
-// AnswersInvite reports whether a response is to an INVITE, and complete enough to tell
-// to which one.
+// AnswersInvite reports whether a response answers an INVITE and is complete enough to tell which
+// one.
 func AnswersInvite(res *sip.Response) bool {
 	cseq := res.CSeq()
 	return cseq != nil && cseq.MethodName == sip.INVITE && res.From() != nil && res.To() != nil && res.CallID() != nil &&

@@ -38,8 +38,8 @@ func contentTypeOf(msg sip.Message) string {
 	return ""
 }
 
-// SDPBody returns the session description in a message, or nil if there is none. It is
-// for messages that can't be refused, and for messages that BodyRefusal let through.
+// SDPBody returns the SDP in a message, or nil if there is none. It is for messages that can't be refused, and for
+// messages that BodyRefusal has accepted.
 func SDPBody(msg sip.Message) []byte {
 	sdp, _, err := bodyOf(msg, contentTypeOf(msg))
 	if err != nil {
@@ -74,8 +74,8 @@ func AnswerSDP(msg sip.Message) (sdp []byte, untyped bool) {
 // descriptionBegins is the first line of a session description, without its line end (RFC 8866 section 5.1).
 var descriptionBegins = []byte("v=0")
 
-// BodyRefusal returns the answer to a request whose body is not acceptable (RFC 3261
-// section 8.2.3, RFC 5621 section 4). It returns code 0 if the body is acceptable.
+// BodyRefusal returns the refusal of a request whose body is not acceptable (RFC 3261 section 8.2.3, RFC 5621 section
+// 4). A code of 0 means that the body is acceptable.
 func BodyRefusal(req *sip.Request) (code int, reason string, headers []sip.Header) {
 	switch _, _, err := bodyOf(req, contentTypeOf(req)); {
 	case err == nil:

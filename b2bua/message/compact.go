@@ -7,8 +7,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Compact copies strings into one new string and makes them slices of it. Strings that
-// are parts of messages would otherwise keep the whole messages in memory.
+// Compact copies strings into one new string, of which they become parts. Otherwise strings that are parts of messages
+// would keep the whole messages in memory.
 func Compact(all ...*string) {
 	n := 0
 	for _, s := range all {
@@ -46,7 +46,7 @@ func HeaderTextOf(req *sip.Request) HeaderText {
 	return HeaderText(b.Bytes)
 }
 
-// Request reads the request again.
+// Request parses the text again.
 func (t HeaderText) Request() *sip.Request {
 	msg, err := Parse([]byte(t))
 	if req, ok := msg.(*sip.Request); ok && err == nil {
@@ -55,7 +55,7 @@ func (t HeaderText) Request() *sip.Request {
 	return sip.NewRequest(sip.INVITE, sip.Uri{}) // can't happen: the text was made from a parsed request
 }
 
-// Value returns the first value of a header. It serves as template.Vars.HeaderFunc.
+// Value returns the first value of a header, or "". It can be used as template.Vars.HeaderFunc.
 func (t HeaderText) Value(name string) string { return FirstHeader(t.Request(), name) }
 
 // Text returns a message as text, which Parse can read.
@@ -66,7 +66,8 @@ func Text(msg sip.Message) []byte {
 	return append([]byte(nil), b.Bytes...)
 }
 
-// Kept is a message that is stored as text, which Parse can read. The text is Msg's if Msg is set, and otherwise Text.
+// Kept is a message that is stored as text. The text is that of Msg if Msg is set, and otherwise Text. Parse can read
+// it.
 type Kept struct {
 	Msg  sip.Message
 	Text []byte

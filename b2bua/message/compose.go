@@ -19,9 +19,9 @@ func SetHeaders(req *sip.Request, headers ...sip.Header) { setHeaders(&req.Messa
 
 const version = "SIP/2.0"
 
-// setHeaders sets the headers of a message that has none. The library takes the last Via
-// and Record-Route for the topmost ones, so setHeaders swaps them with the first ones
-// until all headers are set.
+// setHeaders sets the headers of a message that has none. The library treats the last Via and
+// Record-Route as the topmost, so setHeaders swaps them with the first ones until all headers are
+// set.
 func setHeaders(msg *sip.MessageData, all []sip.Header) {
 	var via, route span
 	for i, h := range all {

@@ -11,16 +11,16 @@ import (
 // Contact is one Contact of a REGISTER, or of the answer to one (RFC 3261 section 20.10).
 type Contact struct {
 	URI      sip.Uri
-	Expires  time.Duration // negative if it names none
-	Q        int           // in thousandths; 1000 if it names none
-	Instance string        // +sip.instance with its reg-id (RFC 5626 section 4.1); empty if none
+	Expires  time.Duration // negative if the Contact names no time
+	Q        int           // in thousandths; 1000 if the Contact names none
+	Instance string        // +sip.instance with its reg-id (RFC 5626 section 4.1); empty if there is none
 }
 
-// misread is the value of an unreadable expiration (RFC 3261 sections 10.3 and 20.19).
+// misread is the expiration that replaces a malformed one (RFC 3261 sections 10.3 and 20.19).
 const misread = time.Hour
 
-// ContactsIn returns the Contacts of a message. all reports a Contact of "*", which stands for all of them (RFC 3261
-// section 10.2.2). wrong says what is malformed, and is empty if everything is right.
+// ContactsIn returns the Contacts of a message. all reports a Contact of "*", which means all bindings (RFC 3261
+// section 10.2.2). wrong says what is malformed, and is empty if nothing is.
 func ContactsIn(msg sip.Message) (list []Contact, all bool, wrong string) {
 	for _, h := range headersOf(msg) {
 		if !EqualFold(h.Name(), "contact") && !EqualFold(h.Name(), "m") {

@@ -57,17 +57,17 @@ func (a Algorithm) Sum(parts ...string) string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// The nonce of a digest challenge contains everything that we know about it, so that a
-// challenge costs no memory: the process that made it, the time that this process had run
-// in milliseconds, a salt, the holder, the called user, and a keyed hash of all these.
-// The holder is a keyed hash of the address that the nonce was given to; failures count
-// against it. A trunk may use its nonce from any of its addresses, a stranger only from
-// the holder's (GivenTo). The called user is a keyed hash of the user in the Request-URI.
+// A nonce for digest challenges contains everything that we know about it, so that a challenge
+// costs no memory: the process that made it, how long this process had run in milliseconds, a salt,
+// the holder, the called user, and a keyed hash of all these. The holder is a keyed hash of the
+// address that the nonce was given to; failures count against the holder. A trunk may use its nonce
+// from any of its addresses, and a stranger only from the holder's (GivenTo). The called user is a
+// keyed hash of the user in the Request-URI.
 //
-// The age does not depend on a clock that can be set: after such a change every nonce
-// could become too old, or old ones young again. So the next process does not know the
-// age of a nonce. It has the key, so it recognises the nonce as ours, and asks for a new
-// one (stale=true). It has lost the counts that came with the nonce, too.
+// The age of a nonce does not depend on a clock that can be set: if it did, setting the clock could
+// make every nonce too old, or old nonces young again. So a new process does not know the age of an
+// old process's nonces. It has the same key, so it recognises them, and asks for new credentials
+// (stale=true). It has lost the nonce counts as well.
 const (
 	nonceTimeLen   = 5 // enough for 34 years
 	nonceRunLen    = 4
@@ -83,14 +83,14 @@ const (
 	calledDomain    = 'u'
 )
 
-// nonceText is a short encoding, because the challenge to a stranger must not be longer
-// than the stranger's request.
+// nonceText is a short encoding, because a challenge to a stranger must not be longer than the
+// stranger's request.
 var nonceText = base64.RawURLEncoding.Strict()
 
-// nonceTTL is the time for which a nonce is valid.
+// nonceTTL is how long a nonce is valid.
 const nonceTTL = 5 * time.Minute
 
-// Nonce is a nonce in its form on the wire.
+// Nonce is a nonce as it is sent.
 type Nonce [challengeLen]byte
 
 // holder identifies the address that a nonce was given to.
@@ -98,7 +98,7 @@ type holder [nonceHolderLen]byte
 
 // ReceivedNonce is a nonce of this server that came back in a request.
 type ReceivedNonce struct {
-	made   time.Time // zero if an earlier process made it
+	made   time.Time // when it was made; zero if an earlier process made it
 	id     nonceID
 	holder holder
 	called called

@@ -1,6 +1,5 @@
-// Package message reads and writes the text of SIP: raw bytes, headers, addresses,
-// numbers and bodies, and this server's tags, branches and nonces. It knows nothing about
-// dialogs and calls.
+// Package message reads and writes the text of SIP: raw bytes, headers, addresses, numbers and bodies, and this
+// server's tags, branches and nonces. It knows nothing of dialogs and calls.
 //
 // Scan checks the raw bytes of a message before anything is parsed. Parse reads a message
 // into the library's types, and Buffer writes these.

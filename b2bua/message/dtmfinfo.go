@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// The content types by which INFO carries a digit. No RFC defines them. They are older
-// than the packages of RFC 6086, and Cisco and all other vendors send them.
+// These are the content types of an INFO with a digit. No RFC defines them. They are older than the
+// packages of RFC 6086, and Cisco and all other vendors send them.
 const (
 	dtmfRelayType = "application/dtmf-relay"
 	dtmfType      = "application/dtmf"
 )
 
-// The limits for the duration of a digit in INFO, and the default. Receivers need not
-// detect less than 40 ms (ITU-T Q.24); more than 5 s is a mistake.
+// These are the limits for the duration of a digit in INFO, and its default. Receivers need not
+// detect less than 40 ms (ITU-T Q.24), and more than 5 s is a mistake.
 const (
 	maxDTMFBody     = 256
 	shortestDigit   = 40 * time.Millisecond
@@ -22,8 +22,8 @@ const (
 	durationOfDigit = 100 * time.Millisecond
 )
 
-// ParseDTMFInfo reads the digit, 0 to 9, *, # or A to D, that an INFO carries. A missing
-// or malformed duration counts as the default. A body with two signals is not accepted.
+// ParseDTMFInfo reads the digit (0 to 9, *, # or A to D) in an INFO. If the duration is missing or
+// malformed, it returns the default duration. ok is false for a body with two signals.
 func ParseDTMFInfo(contentType string, body []byte) (digit byte, duration time.Duration, ok bool) {
 	if len(body) > maxDTMFBody {
 		return 0, 0, false

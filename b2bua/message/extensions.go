@@ -10,7 +10,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// The errors in headers of session timers and reliable provisional responses.
+// These are the errors in headers of session timers and reliable provisional responses.
 var (
 	errSessionExpires = errors.New("not a Session-Expires")
 	errMinSE          = errors.New("not a Min-SE")
@@ -25,8 +25,8 @@ const maxDelta = 1<<31 - 1
 // SessionExpires is the value of a Session-Expires (RFC 4028 section 4). Min-SE is its
 // lower bound.
 type SessionExpires struct {
-	Interval  time.Duration // whole seconds
-	Refresher string        // uac, uas, or empty if not decided
+	Interval  time.Duration // in whole seconds
+	Refresher string        // uac or uas, or empty if neither side was chosen
 }
 
 // parseSessionExpires reads a Session-Expires. Unknown parameters are ignored.
@@ -60,8 +60,8 @@ func (s SessionExpires) String() string {
 	return seconds(s.Interval) + ";refresher=" + s.Refresher
 }
 
-// SessionExpiresOf returns the Session-Expires of a message, or nil if there is none. Two
-// of them are an error, because implementations choose differently between them.
+// SessionExpiresOf returns the Session-Expires of a message, or nil if there is none. Two such
+// headers are an error, because implementations differ in which of them they use.
 func SessionExpiresOf(msg sip.Message) (*SessionExpires, error) {
 	all := RawValues(msg, "session-expires", "x")
 	switch len(all) {

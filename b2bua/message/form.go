@@ -1,9 +1,9 @@
 package message
 
-// The forms of the headers that decide which call a message belongs to and how it is
-// handled. Scan checks them in the raw bytes, and the readers of Parse split them with
-// the same functions, so every message that passes the check can be parsed. Faults are
-// described in fixed words, never with the peer's text.
+// This file parses the headers that decide which call a message belongs to and how it is handled.
+// Scan checks them in the raw bytes, and Parse splits them with the same functions, so every
+// message that passes the check can be parsed. Faults are described in fixed words, never with the
+// peer's text.
 
 // via holds the parts of one Via value (RFC 3261 section 20.42).
 type via[T text] struct {
@@ -182,8 +182,8 @@ func uriWrong[T text](uri T) string {
 	return hostWrong(rest, false)
 }
 
-// hostWrong checks a sip URI from its host on. In a URI without a user the library takes
-// any bracket for a bracket of the host.
+// hostWrong returns what is wrong with a sip URI from its host on. In a URI without a user, the
+// library would take any bracket for a bracket of the host.
 func hostWrong[T text](rest T, hasUser bool) string {
 	n := 0
 	for n < len(rest) && rest[n] != ';' && rest[n] != '?' {

@@ -8,19 +8,19 @@ import (
 	"strconv"
 )
 
-// Framer cuts a stream into SIP messages by their Content-Length (RFC 3261 section
-// 18.3), however the network has split or joined them.
+// Framer cuts a stream into SIP messages by their Content-Length (RFC 3261 section 18.3), however
+// the network has split or joined them.
 type Framer struct {
 	Src    io.Reader
 	Limit  int // maximum size of a message in bytes
 	buf    []byte
 	used   []byte // the part of buf that was read but not yet returned
 	Begun  func() // called when the first byte of a message has come
-	looked int    // bytes of used that were searched for the end of the headers
+	looked int    // number of bytes of used in which the end of the headers was not found
 }
 
-// FrameError means that a stream can't be cut any further. Head is the received part of
-// the message's head. Status may be sent in answer to it.
+// FrameError means that the start of the next message can't be found in a stream. Head is what was
+// received of the message's headers. Status may be sent to refuse the message.
 type FrameError struct {
 	Status string
 	Head   []byte
@@ -28,8 +28,8 @@ type FrameError struct {
 
 func (e *FrameError) Error() string { return "framing lost: " + e.Status }
 
-// ErrKeepAlive means that the peer sent the double CRLF that asks for a single one
-// (RFC 5626 section 3.5.1).
+// ErrKeepAlive means that the peer has sent a double CRLF, which asks for a single CRLF (RFC 5626
+// section 3.5.1).
 var ErrKeepAlive = errors.New("keep-alive")
 
 // framerStep is the initial size of a framer's buffer. Most messages fit into it.
@@ -66,8 +66,7 @@ func (f *Framer) skipBlank() error {
 	return nil
 }
 
-// cut takes the first message out of the buffer. It returns nil if the message is not
-// whole yet.
+// cut removes the first message from the buffer. It returns nil if the message is not complete yet.
 func (f *Framer) cut() ([]byte, error) {
 	from := max(f.looked-3, 0)
 	i := bytes.Index(f.used[from:], []byte("\r\n\r\n"))
@@ -100,8 +99,7 @@ func (f *Framer) cut() ([]byte, error) {
 // Midway reports whether the buffer holds part of a message.
 func (f *Framer) Midway() bool { return len(bytes.Trim(f.used, "\r\n")) > 0 }
 
-// Unread returns the bytes that were read from the stream but not yet returned as a
-// message.
+// Unread returns the bytes that were read from the stream, but not returned as part of a message.
 func (f *Framer) Unread() []byte { return f.used }
 
 // Preload gives a new framer the unread bytes of another one.
@@ -130,8 +128,7 @@ func (f *Framer) fill() error {
 	return err
 }
 
-// contentLength reads the Content-Length, which a message in a stream must have exactly
-// once.
+// contentLength reads the Content-Length. A message in a stream must have exactly one.
 func contentLength(head []byte) (int, error) {
 	length := -1
 	_, rest := CutLine(head)

@@ -126,7 +126,7 @@ func RawValues(msg sip.Message, name, compact string) (all []string) {
 	return all
 }
 
-// FirstHeader returns the value of the first header of a name, or "" if there is none.
+// FirstHeader returns the value of the first header with this name, or "" if there is none.
 func FirstHeader(msg sip.Message, name string) string {
 	for _, h := range headersOf(msg) {
 		if strings.EqualFold(h.Name(), name) {

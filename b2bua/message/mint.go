@@ -16,8 +16,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// A minted value is a nonce and a keyed hash of it, so that a tag or branch that
-// comes back is recognised without a table: before parsing, and also after a restart.
+// A minted value is a nonce and a keyed hash of it. So a tag or branch that comes back is recognised without a table:
+// before parsing, and even after a restart.
 const (
 	nonceLen  = 8 // bytes
 	macLen    = 6 // bytes: one guess in 2^48 is right
@@ -54,7 +54,7 @@ func NewMinter(key [32]byte) *Minter {
 	return m
 }
 
-// Minted is a minted value in its form on the wire: a nonce and its keyed hash in hexadecimal.
+// Minted is a minted value as it is sent: a nonce and its keyed hash in hexadecimal.
 type Minted [mintedLen]byte
 
 // Tag returns a fresh dialog tag (RFC 3261 section 19.3).
@@ -106,10 +106,9 @@ func (m *Minter) tagFor(k *keyedHash, from netip.Addr) Minted {
 	return m.seal(tagDomain, [nonceLen]byte(k.digest()), nil)
 }
 
-// NewCallID returns a Call-ID that reveals nothing about this server but the time (RFC
-// 3261 section 8.1.1.4). It begins with the time, so that an index of Call-IDs grows at
-// its end. With random Call-IDs, each new call would write to a random page of the index
-// of a million stored calls.
+// NewCallID returns a Call-ID that reveals nothing about this server except the time (RFC 3261 section 8.1.1.4). It
+// starts with the time, so that an index of Call-IDs grows at its end. With random Call-IDs, each new call would
+// write to a random page of the index of a million stored calls.
 func NewCallID() string {
 	const ofTime = 6
 	var id [2 + 16]byte // 48 bits of time in milliseconds, after the 2 unused bytes, and 80 random bits
@@ -197,9 +196,8 @@ func nonce() (b [nonceLen]byte) {
 	return b
 }
 
-// Looped reports whether a request has passed this server before: one of its Vias has the
-// branch of a leg with its From tag, which proxies keep (RFC 3261 sections 16.3, item 4,
-// and 16.6).
+// Looped reports whether a request has passed this server before: one of its Vias has the branch of a leg of ours
+// with the request's From tag, and proxies keep Vias (RFC 3261 sections 16.3, item 4, and 16.6).
 func (m *Minter) Looped(req *sip.Request) bool {
 	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
 		via, ok := h.(*sip.ViaHeader)
@@ -211,7 +209,7 @@ func (m *Minter) Looped(req *sip.Request) bool {
 	})
 }
 
-// IsNew reports whether an INVITE came without a To tag: it has only the one that the transport added.
+// IsNew reports whether an INVITE arrived without a To tag, so that it only has the tag that transport has added.
 func (m *Minter) IsNew(req *sip.Request) bool {
 	tag := m.TagOfInvite(req)
 	return TagOf(req.To().Params) == string(tag[:])

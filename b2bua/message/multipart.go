@@ -13,7 +13,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// The errors in bodies.
+// These are the errors in bodies.
 var (
 	errBodyType     = errors.New("the body's type is not accepted")
 	errBadBody      = errors.New("not a body of several parts") // in the reason phrase of the 400
@@ -123,7 +123,7 @@ func (s *bodySplitter) split(contentType string, body []byte, level int) (sdp []
 	return s.first(parts, level)
 }
 
-// first finds the session description in parts that belong together.
+// first finds the SDP in parts that belong together, and uses the first one.
 func (s *bodySplitter) first(parts []bodyPart, level int) (sdp []byte, others []bodyPart, err error) {
 	for _, p := range parts {
 		inner, rest, found, err := s.take(p, level)
@@ -140,8 +140,8 @@ func (s *bodySplitter) first(parts []bodyPart, level int) (sdp []byte, others []
 	return sdp, others, nil
 }
 
-// last finds the session description in alternatives. It skips an alternative with a
-// required part that is not understood.
+// last finds the SDP in alternatives, and uses the last one that is acceptable. It skips an
+// alternative with a required part that is not understood.
 func (s *bodySplitter) last(parts []bodyPart, level int) (sdp []byte, others []bodyPart, err error) {
 	others = parts
 	for _, p := range parts {

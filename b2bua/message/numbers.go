@@ -45,8 +45,8 @@ func phoneContext(params string) string {
 	return ""
 }
 
-// The lengths of the longest E.164 number, and of the shortest local number that is not a
-// short code.
+// The lengths of the longest E.164 number, and of the shortest local number that is not a short
+// code.
 const (
 	maxDigits   = 15
 	shortestNum = 7

@@ -7,7 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// The readers of single headers.
+// This file reads single headers.
 
 func (p *parsing) from() *sip.FromHeader {
 	if p.isFirst(kindFrom) {

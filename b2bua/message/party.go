@@ -8,7 +8,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// The limits of a party's URI and name, in bytes.
+// These are the limits of a party's URI and name, in bytes.
 const (
 	MaxURI  = 512
 	maxName = 128
@@ -41,8 +41,7 @@ func userIn(uri *sip.Uri) string {
 	return uri.User
 }
 
-// HidesCaller reports whether the URI of a From is a placeholder for a caller who wants
-// privacy.
+// HidesCaller reports whether the URI in From replaces that of a caller who wants privacy.
 func HidesCaller(uri *sip.Uri) bool {
 	return isHidden(template.Party{User: userIn(uri), Host: uri.Host}) && isHidden(PartyOf("", uri, ""))
 }
@@ -71,8 +70,8 @@ func ParseParty(value, country string) (p template.Party, params sip.HeaderParam
 // IsNumber reports whether s is digits, with or without a plus.
 func IsNumber(s string) bool { return AllDigits(strings.TrimPrefix(s, "+")) }
 
-// isHidden reports whether a party is a placeholder for a caller who wants privacy
-// (RFC 3323 section 4.1.1.3, and the words that carriers use).
+// isHidden reports whether a party replaces a caller who wants privacy (RFC 3323 section 4.1.1.3,
+// and the words that carriers use).
 func isHidden(p template.Party) bool {
 	user := plainUser(p)
 	return user == "anonymous" || user == "restricted" || user == "private" ||

@@ -14,7 +14,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// The errors in a REFER. The Warning of the refusal has their texts.
+// These are the errors in a REFER. The Warning of the refusal contains their texts.
 var (
 	// ErrReferTo means that there is not exactly one valid Refer-To. The answer is 400.
 	ErrReferTo = errors.New("not one Refer-To")

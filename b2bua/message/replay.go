@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Replays remembers which nonce counts (nc) came with which nonce, so that recorded
-// credentials are useless (RFC 7616 section 5.5). Its memory is bounded: forgotten nonces
-// count as too old, and so do nonces from before it was made. It stores only the counts
-// of right responses.
+// Replays remembers which nonce counts (nc) came with which nonce, so that recorded credentials are
+// useless (RFC 7616 section 5.5). It stores only the counts of right responses. Its memory is
+// bounded: nonces that it has forgotten count as too old, and so do nonces that were made before
+// it.
 type Replays struct {
 	mu            sync.Mutex
 	recent, older map[nonceID]counted
@@ -39,8 +39,8 @@ func (r *Replays) Fresh(n ReceivedNonce, now time.Time) bool {
 	return n.made.After(r.since) && !n.made.After(now) && now.Sub(n.made) <= nonceTTL
 }
 
-// Use records an nc of a nonce. It returns false if the nc came before or is too far
-// behind the highest one, or if the nonce is too old by now.
+// Use stores a nonce count (nc). It returns false if this nc came before or is too far below the
+// highest one, or if the nonce is too old.
 func (r *Replays) Use(n ReceivedNonce, nc uint32, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

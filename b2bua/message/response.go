@@ -44,10 +44,10 @@ var reasonPhrases = map[int]string{
 	600: "Busy Everywhere", 603: "Decline", 604: "Does Not Exist Anywhere", 606: "Not Acceptable",
 }
 
-// StatelessRefusal appends the answer to a request, made from its raw bytes without
-// parsing and without state (RFC 3261 sections 8.2.7 and 16.11). It echoes all Vias and
-// the first From, To, Call-ID and CSeq. To gets toTag if it has none, and the topmost Via
-// gets the source of the request. headers are additional lines, each with CRLF.
+// StatelessRefusal appends the refusal of a request, made from the request's raw bytes without parsing and without
+// keeping state (RFC 3261 sections 8.2.7 and 16.11). It repeats all Vias and the first From, To, Call-ID and CSeq. To
+// gets toTag if it has none, and the topmost Via gets the source of the request. headers are additional lines, each
+// with CRLF.
 func StatelessRefusal[T, H string | []byte](out, request []byte, from netip.AddrPort, status string, toTag T,
 	headers H,
 ) []byte {
@@ -193,7 +193,7 @@ func echoed(kind headerKind) bool {
 	}
 }
 
-// RetrySeconds is the Retry-After of a refusal for lack of capacity.
+// RetrySeconds is the Retry-After of a refusal because of a lack of capacity.
 const RetrySeconds = "5"
 
 // RetryAfter reads the Retry-After of an answer, without its comment and parameters (RFC 3261 section 20.33). It

@@ -11,7 +11,7 @@ type Scanned struct {
 	Version  []byte // "SIP/2.0", or the text in its place
 	vias     int    // header lines
 	ViaHost  []byte // host of the topmost Via; ViaPort, Rport and Branch are of the same Via
-	ViaPort  int    // 0 if none
+	ViaPort  int    // 0 if it names none
 	Rport    bool   // the answer goes to the source port of the request (RFC 3581)
 	Branch   []byte
 	ToTag    []byte
@@ -19,13 +19,13 @@ type Scanned struct {
 	CallID   []byte
 	CSeq     []byte // the number
 
-	Authorized bool   // there are credentials
+	Authorized bool   // there are credentials in the message
 	Nonce      []byte // the nonce in them, if it has the length of ours; nil if none
 	Body       []byte
 
-	Readable bool   // the topmost Via says where an answer goes
-	Header   string // the header with the fault; empty means the message as a whole
-	Wrong    string // the first fault, in words; empty if none
+	Readable bool   // the topmost Via says where a response has to be sent
+	Header   string // the header with the first fault; empty means the message as a whole
+	Wrong    string // the first fault, in words; empty if there is none
 	Headers  int
 	Longest  int // longest header, in bytes
 
@@ -246,7 +246,7 @@ func (s *Scanned) takeAddress(header string, value []byte) (tag []byte) {
 	return tag
 }
 
-// once records a header that may come only once.
+// once notes a header that may occur only one time, and records a fault if it is repeated.
 func (s *Scanned) once(kind headerKind, name string) {
 	if s.has(kind) {
 		s.fault(name, "Comes Twice")
@@ -325,7 +325,7 @@ func (s *Scanned) complete() {
 	}
 }
 
-// RequestURI stands for the Request-URI in Scanned.Header.
+// RequestURI is the value of Scanned.Header if the fault is in the Request-URI.
 const RequestURI = "Request-URI"
 
 // requestURIWrong returns what is wrong with a Request-URI, which must have no headers

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Throttle slows down password guessing. Failures count against the holder of the nonce,
-// not against the source of the datagram: a source can be forged, and strangers must not
+// Throttle slows down password guessing. Failures count against the holder of the nonce, and not
+// against the source of the datagram: a source can be forged, and strangers must not be able to
 // lock out a trunk.
 type Throttle struct {
 	mu      sync.Mutex
@@ -14,7 +14,7 @@ type Throttle struct {
 	max     int
 }
 
-// failures counts failures. The count leaks by one a minute.
+// failures counts the failures of one holder. The count decreases by one each minute.
 type failures struct {
 	n     int
 	at    time.Time // time of the last failure
@@ -22,8 +22,8 @@ type failures struct {
 }
 
 const (
-	// failuresFree is the number of failures in a row that do not block a holder. Each
-	// further failure doubles the time of the block.
+	// failuresFree is how many failures in a row do not block a holder. Each further failure doubles
+	// the time for which the holder is blocked.
 	failuresFree  = 5
 	failuresLeak  = time.Minute
 	throttleMost  = 5 * time.Minute

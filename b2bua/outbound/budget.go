@@ -14,17 +14,18 @@ import (
 // optional headers and parts.
 var errInviteTooLarge = errors.New("INVITE is over the target's budget")
 
-// Measure has the sizes of an INVITE that a budget limits.
+// Measure holds the sizes of an INVITE that a budget limits.
 type Measure struct {
-	size    int // bytes of the whole INVITE on the wire
+	size    int // bytes of the INVITE on the wire
 	value   int // bytes of the longest value of a configured or passed header
-	headers int // configured and passed header lines
+	headers int // number of configured and passed header lines
 }
 
-// Budget bounds an INVITE over UDP.
+// Budget limits the sizes of an INVITE over UDP.
 type Budget struct{ Size, Value, Headers int }
 
-// BudgetOf returns the budget for calls to a target. More or longer headers are a sign that something is wrong.
+// BudgetOf returns the budget for calls to a target. Longer or more headers than its Value and Headers are a sign
+// that something is wrong.
 func BudgetOf(t *peers.Dial) Budget { return Budget{Size: t.Budget.Size, Value: 512, Headers: 24} }
 
 // OverBudget reports whether an INVITE is too large for UDP (RFC 3261 section 18.1.1).
@@ -37,9 +38,9 @@ func OverBudget(t *peers.Dial, m Measure) bool {
 // The target's challenge determines most of it.
 const TypicalCredentials = 300
 
-// CredentialsSize returns the room to reserve for credentials. An INVITE that may go over
-// TCP reserves it, because the transport is chosen before the target asks for
-// credentials. An INVITE that stays on UDP makes room once it is challenged.
+// CredentialsSize returns how many bytes to reserve for credentials in an INVITE. An INVITE that may go over TCP
+// reserves them, because the transport is chosen before the target asks for credentials. An INVITE that stays on
+// UDP makes room only when it is challenged.
 func CredentialsSize(t *peers.Dial) int {
 	if t.Auth == nil || t.Overflow != config.OverflowTCP {
 		return 0
@@ -47,7 +48,7 @@ func CredentialsSize(t *peers.Dial) int {
 	return TypicalCredentials
 }
 
-// Measure returns the sizes of an INVITE that has this size on the wire.
+// Measure returns the sizes of the draft's INVITE. size is its size on the wire.
 func (o *Draft) Measure(size int) Measure {
 	m := Measure{size: size}
 	for _, fields := range [][]Field{o.configured, o.passed} {
@@ -59,9 +60,9 @@ func (o *Draft) Measure(size int) Measure {
 	return m
 }
 
-// Trim drops headers until the INVITE is within the budget. First it drops headers with too long a value, then
-// passed ones, configured ones, and our own that calls can do without, each list from its end. size returns the
-// INVITE's size without the dropped headers.
+// Trim drops headers until the INVITE is within the budget: first headers with too long a value, then passed
+// headers, then configured headers, and then those of our own that calls can do without. In each of these lists
+// the last header is dropped first. size returns the INVITE's size without the dropped headers.
 func (o *Draft) Trim(b Budget, size func() int) error {
 	tooLong := func(f Field) bool { return !f.Kept && longest(f) > b.Value }
 	for _, list := range []*[]Field{&o.passed, &o.configured} {

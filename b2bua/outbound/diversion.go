@@ -28,18 +28,18 @@ func Diversion(invite *sip.Request, country string) string {
 type historyEntry struct {
 	party template.Party
 	index string
-	// from is the entry that this one was made from: with mp it had another user (a
-	// diversion), with rc and np the same one.
+	// from is the entry that this entry was made from: with mp that entry named another user (a
+	// diversion), with rc and np the same user.
 	from     string
 	sameUser bool
 }
 
-// maxHistory bounds the entries: the first one is the party that was called first, the
-// last one is this server.
+// maxHistory bounds the entries that are read: the first entry is the party that was called first,
+// and the last one is this server.
 const maxHistory = 64
 
-// diverted returns the number that was called before the present one. It walks from the
-// last entry up the index tree until the number changes.
+// diverted returns the number that was called before the present number. It walks from the last
+// entry up the index tree until the number changes.
 func diverted(history []string, country string) string {
 	if len(history) > maxHistory {
 		return ""
@@ -48,7 +48,7 @@ func diverted(history []string, country string) string {
 	for _, v := range history {
 		e, ok := parseHistoryEntry(v, country)
 		if !ok {
-			return "" // the tree has a hole
+			return "" // an entry of the tree is missing
 		}
 		entries = append(entries, e)
 	}
@@ -111,7 +111,7 @@ func embedded(value string) string {
 	return headers
 }
 
-// entryWithheld reports whether a hi-entry is private (RFC 7044 section 10.1.2).
+// entryWithheld reports whether the party in a hi-entry is private (RFC 7044 section 10.1.2).
 func entryWithheld(value string) bool {
 	for h := range strings.SplitSeq(embedded(value), "&") {
 		name, asked, _ := strings.Cut(h, "=")
@@ -142,9 +142,9 @@ func cutURI(value string) (before, uri, after string) {
 	return value[:open], value[open : open+end], value[open+end:]
 }
 
-// parentOf returns the index of the entry that another one was made from: the entry that
-// it names, else the one a level up in its index, else the one before it. It returns -1
-// if there is none.
+// parentOf returns the index of the entry that an entry was made from: the entry that it names, or
+// else the entry one level up in its index, or else the entry before it. It returns -1 if there is
+// none.
 func parentOf(entries []historyEntry, at int) int {
 	want := entries[at].from
 	if want == "" {

@@ -4,9 +4,8 @@
 //
 // # Decisions
 //
-// An INVITE is measured as it will be on the wire, before it is sent. If it exceeds the
-// target's budget, headers are dropped in a fixed order and listed in the record.
-// TestTrim here and TestBudgetOnTheWire in calltest.
+// An INVITE is measured as it will be on the wire, before it is sent. If it exceeds the target's budget, headers are
+// dropped in a fixed order and listed in the record. TestTrim here and TestBudgetOnTheWire in calltest check this.
 //
 // Only an INVITE that may go over TCP reserves room for credentials in advance. An INVITE
 // that stays on UDP makes room when it is challenged. TestCredentialsFit in calltest.

@@ -15,8 +15,8 @@ import (
 var ErrWantsTCP = errors.New("INVITE is over the UDP budget and goes over TCP")
 
 // Fit returns the INVITE of a leg to a target, small enough for its transport. stream says that the INVITE goes over
-// a connection, and tried that none could be opened. Dropped lists what was left out, also after an error other than
-// ErrWantsTCP. whole is the size before that.
+// a connection, and tried that no connection could be opened. o.Dropped lists what was left out, even after an
+// error, except after ErrWantsTCP. whole is the size before anything was left out.
 func (o *Draft) Fit(t *peers.Dial, l *leg.Leg, stream, tried bool) (req *sip.Request, whole int, err error) {
 	req = o.Request()
 	size := func() int {
@@ -33,8 +33,8 @@ func (o *Draft) Fit(t *peers.Dial, l *leg.Leg, stream, tried bool) (req *sip.Req
 	return req, whole, err
 }
 
-// Shorten returns an INVITE that is sent again over UDP, made so short that this many bytes can be added. It returns
-// a nil request and no error if the INVITE is short enough already.
+// Shorten makes an INVITE that is repeated over UDP so short that this many bytes can be added. It returns a nil
+// request and no error if the INVITE is short enough as it is.
 func (o *Draft) Shorten(t *peers.Dial, l *leg.Leg, more int) (req *sip.Request, whole int, err error) {
 	size := func() int { return l.InviteSize(o.Request()) + more }
 	whole = size()

@@ -15,18 +15,18 @@ import (
 	"flowbridge/config/template"
 )
 
-// anonymousURI stands for a private or unknown caller (RFC 3323 section 4.1.1.3).
+// anonymousURI replaces the URI of a private or unknown caller (RFC 3323 section 4.1.1.3).
 const anonymousURI = "sip:anonymous@anonymous.invalid"
 
 // errNotSIPURI means that a target's uri template did not give a well-formed SIP URI: a
 // caller's values must not decide where the call goes.
 var errNotSIPURI = errors.New("the uri template did not give a well-formed sip: URI")
 
-// Inbound describes the carrier's INVITE, from which the INVITE to the target is made.
+// Inbound describes the carrier's INVITE that the INVITE to the target is made from.
 type Inbound struct {
 	Invite  *sip.Request
 	Source  *sip.Request // message with the headers that are passed on: Invite, or a REFER
-	Trusted bool         // the trunk's caller identity is trusted
+	Trusted bool         // the caller's identity as the trunk states it is trusted
 	Privacy Privacy
 	Extra   []Field // additional headers for the target's INVITE
 }
@@ -41,16 +41,16 @@ type Draft struct {
 	Offer       []byte
 	LocalParty  string   // value of From
 	RemoteParty string   // value of To
-	Dropped     []string // names of the headers, and types of the parts, that were left out
+	Dropped     []string // names of headers and types of body parts that were left out
 
-	values []string // memory for the values of fields that have only one
+	values []string // memory for fields that have one value
 }
 
 // Field is a header with all its values.
 type Field struct {
 	Name   string
 	Values []string
-	Kept   bool // must not be left out
+	Kept   bool // never left out to save space
 }
 
 // renderURI returns the Request-URI of an attempt.
@@ -114,7 +114,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg
 	return out, nil
 }
 
-// identify names the caller in From, Privacy and P-Asserted-Identity.
+// identify sets From, Privacy and P-Asserted-Identity from the caller.
 func (out *Draft) identify(vars template.Vars, in Inbound, local leg.Local) {
 	from := CallingParty(vars)
 	caller := "<" + local.URI(message.UserOf(from)) + ">"
@@ -144,7 +144,7 @@ const usualOwn = 4
 // maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
 const maxHops = 255
 
-// add adds one of our own headers, unless the draft has a header of this name. kept says that it must not be left out.
+// add adds a header of our own, unless the draft has a header with this name. kept says that it must not be left out.
 func (o *Draft) add(name, value string, kept bool) {
 	if has(o.configured, name) || has(o.passed, name) {
 		return
@@ -188,7 +188,7 @@ func RenderHeaders(t *peers.Dial, vars template.Vars) (fields []Field, err error
 	for _, h := range t.Headers {
 		value, err := h.Value.Render(vars)
 		if err != nil && vars.Prepare == nil && h.Value.UsesPrepare() {
-			continue // dialled without a platform's answer, so leave out headers that need it
+			continue // the platform was not asked or has not answered, so headers that need its answer are left out
 		}
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.Name, err)
@@ -226,8 +226,8 @@ type PlatformID struct {
 	External bool // set by the caller, not by the platform
 }
 
-// IDsIn returns the ids in a value of X-EI (Synthflow's page "X-EI SIP header"). The value has either tokens, of which
-// the first S and the first E count, or is one bare id.
+// IDsIn returns the ids in a value of X-EI (Synthflow's page "X-EI SIP header"). The value is either one bare id, or a
+// list of tokens, of which the first S token and the first E token count.
 func IDsIn(xei string) (ids []PlatformID) {
 	var of [2]string // the values of S and E
 	tokens := false

@@ -39,8 +39,8 @@ func CalledOf(invite *sip.Request, t *peers.Trunk) template.Party {
 	return message.PartyOf("", &invite.To().Address, t.Caller.Country)
 }
 
-// identified returns the first of these identities that has a number, or else the first that names a party. All of
-// them describe the same party, so the name may come from another one.
+// identified returns the first identity that has a number, or else the first that names a party. All identities
+// describe the same party, so a missing name is taken from another one.
 func identified(identities []string, country string) (best template.Party, ok bool) {
 	name := ""
 	for _, v := range identities {
@@ -75,9 +75,9 @@ type Privacy struct {
 	history bool // the parties called before
 }
 
-// PrivacyOf returns the privacy in Privacy (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC 7044 section 10.1), in
-// a trusted Remote-Party-ID, and in an anonymous From. A B2BUA that carries the media always provides the other
-// services, header and session, so it satisfies critical, too.
+// PrivacyOf returns the privacy that a caller asks for by Privacy (RFC 3323 section 4.2, RFC 3325 section 9.3, RFC
+// 7044 section 10.1), by a trusted Remote-Party-ID, or by an anonymous From. A B2BUA that carries the media always
+// provides the other services, header and session, so that critical is satisfied as well.
 func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	var p Privacy
 	none := false
@@ -105,8 +105,8 @@ func PrivacyOf(invite *sip.Request, t *peers.Caller) Privacy {
 	return p
 }
 
-// askedBy adds the privacy of Remote-Party-ID: full, name, uri or off, perhaps with a
-// suffix ("full-network").
+// askedBy adds the privacy that a Remote-Party-ID asks for: full, name, uri or off, perhaps with a suffix
+// ("full-network").
 func (p *Privacy) askedBy(invite *sip.Request) {
 	for _, v := range message.Values(invite, "remote-party-id") {
 		_, params, ok := message.ParseParty(v, "")
@@ -143,8 +143,8 @@ func withheld(params sip.HeaderParams) bool {
 	return slices.ContainsFunc(privacyTokens(params), func(s string) bool { return s == "full" || s == "uri" })
 }
 
-// CallingParty returns the caller as a target sees it. This is the person whom the agent talks to (the lead), even
-// if a PBX has called that person and hands over the call, or it is the target that has placed the call.
+// CallingParty returns the caller as a target sees it: the person whom the agent talks to (the lead), even if a
+// PBX has called that person and hands over the call. If a target has placed the call, it is that target's caller.
 func CallingParty(vars template.Vars) template.Party {
 	if vars.Target != "" {
 		return vars.From

@@ -13,18 +13,21 @@ import (
 	"flowbridge/config"
 )
 
-// HeaderLine is a header that an order sets.
+// HeaderLine is a header that the request for a transfer sets.
 type HeaderLine = message.HeaderLine
 
-// Order is the destination of a transfer that an operator or tool has ordered.
+// Order is the destination of a transfer that an operator or a tool asks for.
 type Order struct {
-	To      string // a number, a host, user@host, or a URI of the agent's lists; with Named also the name of a target
+	// A number, a host, user@host, or a URI that the agent's lists permit; with Named, a target's name is allowed as
+	// well.
+	To      string
 	Named   bool
-	Trunk   string // the trunk that calls the number; empty means as for a REFER
+	Trunk   string // the trunk that the number is called over; empty means to decide as for a REFER
 	Headers []HeaderLine
 }
 
-// Ordered is To for an ordered transfer. It also returns the headers for the call. The error is a *PlaceError.
+// Ordered is To for a transfer that an operator or a tool asks for. It also returns headers for the call. The error
+// is a *PlaceError.
 func (t *Transfer) Ordered(o Order) (d Destination, headers []HeaderLine, err error) {
 	t.Agent = t.lastTarget()
 	target, callee := t.Peers.Targets[o.To], t.Peers.Callees[o.Trunk]
@@ -64,8 +67,8 @@ func (t *Transfer) Ordered(o Order) (d Destination, headers []HeaderLine, err er
 	return d, to.Headers, nil
 }
 
-// lastTarget returns the last target of the configuration that answered the call. If the call is now at a trunk, or
-// at a host from a REFER, that target's lists still apply, because a trunk or host has none.
+// lastTarget returns the target of the configuration that answered the call last. If the call is now at a trunk, or
+// at a host from a REFER, that target's lists still decide, because trunks and such hosts have none.
 func (t *Transfer) lastTarget() *peers.Dial {
 	for _, a := range slices.Backward(t.Tried) {
 		if last := t.Peers.Targets[a.Target]; last != nil && a.SIPStatus == 200 && a.Cause == "" {
@@ -75,8 +78,8 @@ func (t *Transfer) lastTarget() *peers.Dial {
 	return t.Agent
 }
 
-// read parses the destination of an order, and its headers. target says that the destination is a target's name,
-// which is not parsed.
+// read parses the destination and the headers of an order. target says that the destination is the name of a
+// target, which is not parsed.
 func (o *Order) read(target bool) (r message.Referral, err error) {
 	to := o.To
 	if target {

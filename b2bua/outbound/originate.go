@@ -19,12 +19,12 @@ import (
 // Origination is an API request to place a call: first a customer is called over a trunk, then an agent.
 type Origination struct {
 	ID      string           // id of the call; empty means a new one
-	By      string           // who ordered it, for the record
+	By      string           // who placed the call, for the record
 	To      string           // the customer's number
 	From    string           // the number that the customer sees
 	Trunk   string           // name of the trunk
-	Target  string           // name of the agent; empty means that the route decides
-	Headers []peers.Variable // headers of the INVITE that stands for a caller's; templates and pass_headers use them
+	Target  string           // name of the agent's target; empty means that the route decides
+	Headers []peers.Variable // headers of the stand-in for a caller's INVITE, which templates and pass_headers read
 	// AnswerWithin is the customer's time limit to answer. 0 means the trunk's ring_timeout.
 	AnswerWithin time.Duration
 }
@@ -34,16 +34,16 @@ func NotNow(why string) error { return refused(http.StatusServiceUnavailable, wh
 
 // Placing is an Origination that was checked and is permitted.
 type Placing struct {
-	Invite   *sip.Request // stands for a caller's INVITE
+	Invite   *sip.Request // takes the place of a caller's INVITE
 	Trunk    *peers.Trunk
-	Customer *peers.Target   // the trunk as a target
+	Customer *peers.Target   // the trunk, as a target to call
 	Route    int             // index of the route; -1 if the origination names the target
 	Agents   []*peers.Target // agents to try, in order
-	Share    int             // weight of the first agent if the route's split has chosen it; else 0
-	By       string          // who ordered it
+	Share    int             // weight of the first agent if the route's split chose it; otherwise 0
+	By       string          // who placed the call
 }
 
-// Place checks an origination against a configuration at a time. Its error is a *PlaceError.
+// Place checks an origination against a configuration, at this time. Its error is a *PlaceError.
 func (o *Origination) Place(p *peers.Snapshot, at time.Time) (Placing, error) {
 	out := Placing{Route: -1, By: o.By}
 	t, known := p.CallerNamed("trunk " + o.Trunk)
@@ -139,7 +139,7 @@ func (p *Placing) Plans(vars template.Vars) (customer, agents Plan) {
 	return customer, Plan{Targets: p.Agents, Shared: p.Share > 0}
 }
 
-// Variables returns the headers as variables, by their names without X-, or nil if there are none.
+// Variables returns the origination's headers as variables, whose names lack X-, or nil if there are none.
 func (o *Origination) Variables() map[string]string {
 	if len(o.Headers) == 0 {
 		return nil

@@ -13,9 +13,9 @@ type Outcome struct {
 	Next        bool   // try the next target
 }
 
-// OutcomeOf returns the outcome of a foreign INVITE as if it were ours. status is the
-// target's final answer, or 0. why is the cause; it is empty for a refusal, of which only
-// the status is known.
+// OutcomeOf returns what the end of an INVITE means that another party has sent, as if we had sent
+// it. status is the target's final status, or 0. why is the cause; it is empty for a refusal, where
+// only the status is known.
 func OutcomeOf(status int, why cause.Cause) Outcome {
 	v := Outcome{Cause: why, Disposition: DispositionOf(why, status), Q850: cause.Q850Of(status)}
 	switch why {

@@ -16,8 +16,8 @@ import (
 // the lines that an entry makes from one header.
 const maxPassed = 24
 
-// pass adds the headers of the carrier's INVITE that the target gets, in the order of its
-// list. It leaves out a header entirely if one of its values can't be passed on.
+// pass adds the headers of the carrier's INVITE that list passes to the target. It drops a header
+// entirely if one of its values can't be passed on.
 func (o *Draft) pass(list []config.Pass, in Inbound) {
 	for _, p := range list {
 		if has(o.configured, p.To) || has(o.passed, p.To) {
@@ -41,7 +41,7 @@ func (o *Draft) pass(list []config.Pass, in Inbound) {
 // drop records that a header was left out.
 func (o *Draft) drop(name string) { o.Dropped = append(o.Dropped, name) }
 
-// Passed returns the headers of a target's message that the carrier gets, and the names
+// Passed returns the headers of a target's message that list passes to the carrier, and the names
 // of headers that can't be passed on.
 func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped []string) {
 	for _, p := range Wanted(list, headers, nil) {
@@ -60,9 +60,9 @@ func Passed(headers []sip.Header, list []config.Pass) (out []sip.Header, dropped
 	return out, dropped
 }
 
-// mapped returns the values that an entry makes from a header's values. sound is false if
-// the entry can't convert one of them, or if the results are too many or too long: each
-// value of a User-to-User becomes a line.
+// mapped returns the values that a pass_headers entry makes from a header's values. sound is false
+// if the entry can't convert one of them, or if the results are too many or too long: each value of
+// a User-to-User becomes a line.
 func mapped(p config.Pass, found []string) (out []string, sound bool) {
 	if !p.Decodes() && !p.Encodes() {
 		return found, true
@@ -130,11 +130,10 @@ func anyValue(headers []string, is func(string) bool) bool {
 	return slices.ContainsFunc(headers, func(h string) bool { return slices.ContainsFunc(message.SplitValues(h), is) })
 }
 
-// Wanted returns the entries of pass_headers that apply to a message, each for one
-// header. An entry that ends in * stands for all headers with this prefix, in the order
-// and spelling of the message. It does not select other names in the list, headers that
-// belong to one side, X-EI, which identifies one call, or headers that the target's
-// configuration sets.
+// Wanted returns the entries of pass_headers that apply to a message, one for each header. An entry
+// that ends in * is replaced by entries for all headers with this prefix, in the order and spelling
+// of the message. It does not select other names in the list, headers that belong to one side,
+// X-EI, which identifies one call, or headers that the target's configuration sets.
 func Wanted(list []config.Pass, headers []sip.Header, set []config.Header) []config.Pass {
 	if !slices.ContainsFunc(list, isPattern) {
 		return list
@@ -163,19 +162,19 @@ func beginsWith(name, begin string) bool {
 	return len(name) >= len(begin) && strings.EqualFold(name[:len(begin)], begin)
 }
 
-// mayMatch reports whether a pattern may select a name, which is sent to the other side
-// as it came.
+// mayMatch reports whether a pattern may select this header name. The name is sent to the other
+// side unchanged.
 func mayMatch(name string) bool {
 	return len(name) <= maxPassedName && message.IsToken(name) && config.Passable(name) && !strings.EqualFold(name, "X-EI")
 }
 
-// isSet reports whether the target's configuration has a header of this name. Otherwise
-// the caller's header would replace it in a call without a value for it.
+// isSet reports whether the target's configuration sets this header. Without this check, the
+// caller's header would replace it in a call for which it has no value.
 func isSet(set []config.Header, name string) bool {
 	return slices.ContainsFunc(set, func(h config.Header) bool { return strings.EqualFold(h.Name, name) })
 }
 
-// listed reports whether an entry takes a header, or makes one with its name.
+// listed reports whether an entry reads this header, or writes a header with this name.
 func listed(list []config.Pass, name string) bool {
 	return slices.ContainsFunc(list, func(p config.Pass) bool {
 		return strings.EqualFold(p.From, name) ||
@@ -183,7 +182,7 @@ func listed(list []config.Pass, name string) bool {
 	})
 }
 
-// maxPassedName bounds a name that a peer chose, in bytes.
+// maxPassedName bounds a header name that a peer chose, in bytes.
 const maxPassedName = 64
 
 // Extensions returns the X- headers that may be passed on, each with its first value.

@@ -12,14 +12,14 @@ import (
 
 // Plan lists the targets of a route or a transfer, to be tried one after the other, and the source of their INVITEs.
 type Plan struct {
-	Targets    []*peers.Target // the targets not tried yet
+	Targets    []*peers.Target // targets that have not been tried
 	Shared     bool            // the route's split has chosen the first one
 	FailoverOn []int           // additional statuses of a target that lead to the next target
-	Full       []*peers.Target // targets without room, for which the call may wait, or that are out of use
-	Capped     bool            // one of Full had no room
+	Full       []*peers.Target // targets without room, for which the call may wait, and targets that are out of use
+	Capped     bool            // at least one target in Full had no room
 
 	Reason  string         // reason for the attempts in the record: "" for the route, or record.ReasonTransfer etc.
-	By      string         // name of the token of the request that ordered it
+	By      string         // who asked for it: the name of the token of the request
 	Vars    *template.Vars // variables for its templates; nil means the call's
 	Source  *sip.Request   // message whose headers are passed on; nil means the caller's INVITE
 	Headers []Field        // additional headers for its INVITEs
@@ -29,7 +29,8 @@ type Plan struct {
 // placed call.
 func (p *Plan) Replaces() bool { return p.Reason != "" }
 
-// Next takes out the next target, or returns nil if none is left. shared says that the route's split has chosen it.
+// Next removes and returns the next target, or returns nil if none is left. shared says that the route's split chose
+// it.
 func (p *Plan) Next() (t *peers.Target, shared bool) {
 	if len(p.Targets) == 0 {
 		return nil, false
@@ -39,7 +40,7 @@ func (p *Plan) Next() (t *peers.Target, shared bool) {
 	return t, shared
 }
 
-// VarsFor returns the variables for an attempt of the plan. attempt is its number, call has the call's variables.
+// VarsFor returns the variables for an attempt of the plan. attempt is its number. call are the call's variables.
 func (p *Plan) VarsFor(attempt int, call template.Vars) template.Vars {
 	if p.Vars != nil {
 		call = *p.Vars
@@ -49,7 +50,7 @@ func (p *Plan) VarsFor(attempt int, call template.Vars) template.Vars {
 }
 
 // Plan returns the plan for calling the destination of a transfer. with has additional headers. by is the value of
-// Referred-By. req is the agent's REFER, or nil for an ordered transfer.
+// Referred-By. req is the agent's REFER, or nil if an operator or a tool asked for the transfer.
 func (t *Transfer) Plan(d Destination, with []message.HeaderLine, by string, req *sip.Request) Plan {
 	headers := []Field{{Name: "Referred-By", Values: []string{by}, Kept: true}}
 	for _, h := range with {
@@ -66,7 +67,8 @@ func (t *Transfer) Plan(d Destination, with []message.HeaderLine, by string, req
 	}
 }
 
-// RescuePlan returns the plan for calling the targets that may take over from a lost target. It may have no targets.
+// RescuePlan returns the plan for calling targets that may take over from a lost target. The plan has no targets if
+// there are none.
 func RescuePlan(p *peers.Snapshot, r *config.Route, call template.Vars, lost *peers.Target,
 	rescue template.RescueVars,
 ) Plan {

@@ -15,10 +15,10 @@ import (
 	"flowbridge/config/template"
 )
 
-// PrepareError is the reason that a platform gave no id.
+// PrepareError is the reason why a platform gave no id.
 type PrepareError struct {
 	Cause  cause.Cause
-	Status int // HTTP status; 0 if no answer
+	Status int // HTTP status; 0 if there was no response
 	Err    error
 }
 
@@ -31,7 +31,7 @@ func (e *PrepareError) Unwrap() error { return e.Err }
 type Requested struct {
 	Prepared peers.Prepared
 	URI      sip.Uri
-	Cause    cause.Cause // cause.None if there is both an id and a URI
+	Cause    cause.Cause // cause.None if preparing has succeeded
 	Err      error
 	Elapsed  time.Duration // duration of the API call
 	AskedAPI bool
@@ -48,7 +48,7 @@ func (out *Requested) Answer() *template.PrepareVars {
 // Request asks for the platform's id, and makes the Request-URI.
 func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requested) {
 	rendered := !t.Dial.URI.UsesPrepare()
-	if rendered { // otherwise there is no need to ask the platform
+	if rendered { // without a URI there is no need to ask the platform
 		out.URI, out.Err = renderURI(t.Dial, vars)
 		if out.Err != nil {
 			out.Cause = cause.TemplateFailed
@@ -69,7 +69,7 @@ func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requ
 			if pe, ok := errors.AsType[*PrepareError](err); ok {
 				out.Prepared.Status = pe.Status
 			}
-			if ctx.Err() != nil || t.Dial.Prepare.OnFailure != config.OnFailureDial { // otherwise it is dialled without an id
+			if ctx.Err() != nil || t.Dial.Prepare.OnFailure != config.OnFailureDial { // else the target is dialled without an id
 				out.Cause = PrepareCause(err)
 				return out
 			}
@@ -84,7 +84,7 @@ func Request(ctx context.Context, t *peers.Target, vars template.Vars) (out Requ
 	return out
 }
 
-// ErrCircuitOpen means that an API was not asked, because it failed shortly before.
+// ErrCircuitOpen means that an API was not asked, because its circuit breaker is open.
 var ErrCircuitOpen = errors.New("the API's circuit is open: it has failed for calls before this one, and was not asked")
 
 // ask asks the platform, unless its API's circuit is open.
@@ -94,7 +94,7 @@ func (out *Requested) ask(ctx context.Context, t *peers.Target, req peers.Prepar
 	if !closed {
 		return &PrepareError{Cause: cause.APICircuitOpen, Err: ErrCircuitOpen}
 	}
-	says := circuit.Neutral // also after a panic, or if the caller has hung up
+	says := circuit.Neutral // also after a panic, or if the caller has hung up meanwhile
 	defer func() { t.API.End(time.Now(), &try, says) }()
 	out.AskedAPI = true
 	out.Prepared, err = t.Preparer.Prepare(ctx, req)

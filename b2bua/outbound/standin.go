@@ -27,8 +27,8 @@ func errHeader(name string) error {
 		"write a name of at most 60 letters, digits and .!%*_+`'~-, that of a header with X- before it, and a value of one line")
 }
 
-// standIn returns an INVITE with these headers that takes the place of a caller's INVITE in a call that we place. It
-// is never sent. Its error is a *PlaceError.
+// standIn returns an INVITE with these headers that takes the place of a caller's INVITE in a placed call. It is
+// never sent. Its error is a *PlaceError.
 func standIn(to, from string, headers []peers.Variable) (*sip.Request, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "INVITE sip:%[1]s@originate.invalid SIP/2.0\r\nVia: SIP/2.0/UDP originate.invalid;branch=z9hG4bK%[2]s\r\n"+

@@ -13,14 +13,14 @@ import (
 func TraceOf(callID string, invite *sip.Request, trusted bool, t *config.OTLP) tracecontext.Trace {
 	brought := ""
 	if invite != nil && trusted {
-		if all := message.Values(invite, tracecontext.Name); len(all) == 1 { // W3C: several count as none
+		if all := message.Values(invite, tracecontext.Name); len(all) == 1 { // W3C: if there are several, none counts
 			brought = all[0]
 		}
 	}
 	return tracecontext.New(callID, brought, t.On())
 }
 
-// TraceField returns the traceparent header for an attempt's INVITE. Only calls whose caller sent one have it.
+// TraceField returns the traceparent header for an attempt's INVITE, or nothing if the caller sent none.
 func TraceField(t tracecontext.Trace, attempt int) []Field {
 	if !t.Brought() {
 		return nil

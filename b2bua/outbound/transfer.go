@@ -24,19 +24,19 @@ import (
 type Destination struct {
 	Party      template.Party
 	Targets    []*peers.Target // targets to try, in order
-	FailoverOn []int           // FailoverOn of the targets' route
-	Route      string          // the targets' route; empty if none
-	ReferTo    string          // the value of Refer-To if the caller's side does the transfer
+	FailoverOn []int           // FailoverOn of the route that the targets belong to
+	Route      string          // that route's name; empty if there is none
+	ReferTo    string          // the value of Refer-To if the caller's side carries out the transfer
 }
 
-// Transfer describes a call that is to be transferred.
+// Transfer describes a call that should be transferred.
 type Transfer struct {
 	Peers  *peers.Snapshot
 	Trunk  *peers.Trunk // the caller's trunk
-	Agent  *peers.Dial  // the agent that the call leaves; its configuration decides
+	Agent  *peers.Dial  // the agent that the caller leaves; its configuration decides
 	Vars   template.Vars
 	Caller leg.Dialog
-	Ours   [2]string // our hosts as the caller and the agent know them
+	Ours   [2]string // our hosts, as the caller and the agent know them
 	Tried  []record.Attempt
 }
 
@@ -48,10 +48,10 @@ var (
 	errReplacesUs = errors.New("a number with Replaces")
 )
 
-// To finds the destination of a transfer and checks that it is permitted: a host of
-// transfer_hosts, called by its URI, or a number of transfer_numbers (or a user part that
-// one of them names in full) at any host, called by the routes for calls of this target
-// or by the caller's own trunk. Otherwise it returns the status of the refusal.
+// To finds the destination of a transfer, and checks that it is permitted. It may be a host of transfer_hosts,
+// which is called by its URI. Or it may be a number of transfer_numbers (or a user part that one of them names in
+// full) at any host, which is called by the routes for calls of this target or over the caller's own trunk.
+// Otherwise To returns an error and the status for the refusal.
 func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) {
 	uri := message.ParseURI(to.URI)
 	d.Party = message.PartyOf("", &uri, t.Trunk.Caller.Country)
@@ -108,9 +108,9 @@ func (t *Transfer) directly(to message.Referral, d Destination) (Destination, in
 	return d, 0, nil
 }
 
-// routeOfTarget finds the targets for a number that the agent names: by the first route
-// for its calls that has any, or else the caller's trunk. Text that is not a number is
-// dialled only if the route or transfer_numbers name it in full.
+// routeOfTarget finds the targets for a number that the agent names: by the first route for the target's calls
+// that has any, or else over the caller's trunk. Text that is not a number is dialled only if the route or
+// transfer_numbers name it in full.
 func (t *Transfer) routeOfTarget(to template.Party) (targets []*peers.Target, route string, failoverOn []int) {
 	agent, vars := t.Agent, t.Vars
 	vars.From = CallingParty(vars)
@@ -135,10 +135,9 @@ func (t *Transfer) routeOfTarget(to template.Party) (targets []*peers.Target, ro
 	return nil, "", nil
 }
 
-// referToNumber returns a Refer-To with the number at the caller's side, because the
-// agent knows only our address. Its host is the proxy in front of the caller, which may
-// be a phone, or the caller itself if there is no proxy. It has the number without
-// parameters, because these could make it another number (rn, RFC 4694).
+// referToNumber returns a Refer-To with the number at the caller's side, because the agent knows only our
+// address. The host is the proxy in front of the caller, or, if there is none, the caller itself, which may be a
+// phone. The number has no parameters, because these could make it another number (rn, RFC 4694).
 func (t *Transfer) referToNumber(to message.Referral, who template.Party) string {
 	remote := message.ParseURI(cmp.Or(t.Caller.Proxy(), t.Caller.RemoteTarget))
 	host := remote.Host
@@ -151,8 +150,8 @@ func (t *Transfer) referToNumber(to message.Referral, who template.Party) string
 	return message.WithEmbedded("sip:"+message.UserOf(who)+"@"+host, to.Headers)
 }
 
-// Referrer returns the party in Referred-By (RFC 3892): the one in the agent's REFER, or else the number that the
-// caller has called, at our address. req is nil for an ordered transfer.
+// Referrer returns the party for Referred-By (RFC 3892): the party in the agent's REFER, or else the number that
+// the caller has called, at our address. req is nil if an operator or a tool asked for the transfer.
 func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
 	if req != nil {
 		if by, err := message.ReferredBy(req); err == nil && by != "" {

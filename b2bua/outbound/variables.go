@@ -12,9 +12,9 @@ import (
 )
 
 // SetVariables sets variables of a call, as headers X-NAME of the caller's INVITE, so that templates and pass_headers
-// of later legs have them. An empty value removes a variable. before has the variables set earlier, and change those
-// to set; the returned set has all variables that are set now. The limits of standIn apply. The error is a
-// *PlaceError.
+// of later legs can read them. An empty value removes a variable. before has the variables that were set earlier, and
+// change those to set. The result has the new INVITE and all variables that are set now. The limits of standIn apply.
+// The error is a *PlaceError.
 func SetVariables(invite message.HeaderText, before, change map[string]string) (_ message.HeaderText,
 	set map[string]string, err error,
 ) {

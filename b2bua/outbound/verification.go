@@ -11,8 +11,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// Verification returns the policy and the data for verifying a caller's INVITE (RFC 8224
-// section 5.1).
+// Verification returns the policy and the data for verifying the identity of a caller's INVITE (RFC
+// 8224 section 5.1).
 func Verification(invite *sip.Request, by *peers.Caller, vars *template.Vars, came time.Time) (*stir.Policy,
 	*stir.Request,
 ) {

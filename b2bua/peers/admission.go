@@ -12,58 +12,58 @@ import (
 	"flowbridge/config"
 )
 
-// Admission limits the calls. Its counts outlive reloads. Its lock is held only while counts are compared and changed,
-// and while a reload updates the usages.
+// Admission limits the number and the rate of calls. Its counts outlive reloads. Its lock is held only while counts are
+// compared and changed, and while a reload updates the usages.
 type Admission struct {
 	Peers atomic.Pointer[Snapshot] // the current snapshot
-	// CircuitChanged is called when a circuit opens, is tried or closes. It must not block. It may be nil.
+	// CircuitChanged is called when a circuit breaker opens, half-opens or closes. It must not block. It may be nil.
 	CircuitChanged atomic.Pointer[func(circuit.Change)]
 
 	began time.Time
 
 	mu       sync.Mutex // guards the fields below
 	draining bool
-	scarce   bool              // the memory is scarce
-	setups   pool              // calls without an answer
-	ports    pool              // calls with ports
-	trunks   map[string]*usage // use of each trunk, by name
-	targets  map[string]*usage // use of each target, by name
-	callers  map[string]*usage // use by the calls that targets place, by target name
+	scarce   bool              // the process has too little memory for new calls
+	setups   pool              // places for calls that are not answered yet
+	ports    pool              // places for calls that have RTP ports
+	trunks   map[string]*usage // by trunk name
+	targets  map[string]*usage // by target name
+	callers  map[string]*usage // by target name: calls that targets place
 	circuits circuits
-	sources  *Rates // rates of new requests, by address
-	place    int    // this node's place among the nodes that share the caps
-	nodes    int    // number of nodes that share the caps; 0 if there is no fleet
+	sources  *Rates // limits the rate of new requests for each address
+	place    int    // position, from 0, of this node among the nodes that share the limits
+	nodes    int    // number of nodes that share the limits; 0 if there is no fleet
 	queue    queue
 	queues   atomic.Int32 // number of waiting calls
 }
 
-// usage counts the open calls of a trunk or target. It outlives reloads.
+// usage counts the live calls of a trunk or target, and holds its limits. It outlives reloads.
 type usage struct {
 	rate *rate.Limiter
-	cps  int // limit of calls a second, from the configuration, like most
-	most int // maximum of calls; 0 means no limit
+	cps  int // configured limit of calls per second
+	most int // configured limit of calls at a time; 0 means none
 
-	registered atomic.Pointer[registered] // nil if we have not registered it
+	registered atomic.Pointer[registered] // nil if we are not registered there
 
 	// guarded by Admission.mu
 	calls         int
-	taken         time.Time // when the last call began
+	taken         time.Time // when the last call was counted
 	waiters       int       // number of queued calls that wait for a place here
-	setups, ports share     // parts of the pools for the calls that the trunk places
+	setups, ports share     // the places that calls from the trunk take in the pools
 	callers       numbers
 	destinations  numbers
-	placed        lastHour // calls over the trunk that API requests have placed
+	placed        lastHour // calls that API requests have placed over the trunk
 }
 
-// registered identifies the calls of a trunk at which we have registered: they are for the user of our Contact, and
-// come from the registrar.
+// registered identifies calls from a registrar at which we have registered: their Request-URI has the user of our
+// Contact, and they come from the registrar's address.
 type registered struct {
 	token string
 	at    netip.Addr
 }
 
-// Registered stores how to identify the calls of a trunk at which we have registered. The zero address means that the
-// registration has ended, and calls come only from the trunk's sources.
+// Registered stores how to identify the calls of a trunk at which we have registered. A zero at means that the
+// registration has ended, so that calls come only from the trunk's sources.
 func (a *Admission) Registered(trunk, token string, at netip.Addr) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -126,8 +126,8 @@ func (a *Admission) Reload(cfg *config.Config, preparers map[string]Preparer) {
 	}
 }
 
-// usageOf returns the usage with this name, which it creates if there is none. If its rate limit has changed, the rate
-// restarts.
+// usageOf returns the usage with this name, and creates it if necessary. If the configured rate has changed, the rate
+// limiter starts afresh.
 func usageOf(usages map[string]*usage, name string, most, cps int) *usage {
 	t := usages[name]
 	if t == nil {
@@ -141,7 +141,7 @@ func usageOf(usages map[string]*usage, name string, most, cps int) *usage {
 	return t
 }
 
-// forget removes the usages that have no calls and whose trunk or target is no longer configured.
+// forget removes the usages whose trunk or target is no longer configured, unless they still have calls.
 func (a *Admission) forget(p *Snapshot) {
 	has := map[*usage]bool{}
 	for _, t := range p.Trunks {
@@ -159,7 +159,7 @@ func (a *Admission) forget(p *Snapshot) {
 	}
 }
 
-// limiter returns a limiter that allows n events a second, all of which may come at once. It returns nil, which means
+// limiter returns a limiter that allows n events per second, all of which may come at once. It returns nil, which means
 // no limit, if n is 0.
 func limiter(n int) *rate.Limiter {
 	if n <= 0 {
@@ -168,27 +168,27 @@ func limiter(n int) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(n), n)
 }
 
-// Capacity is CapacityFree if there is room for a new call, or else the reason against it.
+// Capacity is the reason why there is no room for a new call, or CapacityFree if there is.
 type Capacity int
 
-// The capacities.
+// The values of Capacity.
 const (
 	CapacityFree     Capacity = iota
-	CapacityNone              // the caps of every possible trunk are reached
-	CapacityDraining          // the server drains
-	CapacitySetups            // too many calls wait for their answer
-	CapacityPorts             // too many calls have ports
-	CapacityOverload          // messages wait for too long
+	CapacityNone              // every trunk that the sender may belong to is at its limit
+	CapacityDraining          // the server takes no new calls
+	CapacitySetups            // too many calls are being set up
+	CapacityPorts             // too many calls have RTP ports
+	CapacityOverload          // messages wait too long for the process
 	CapacityMemory            // the process has too little memory
 )
 
-// Open holds the numbers of open calls.
+// Open holds the numbers of live calls.
 type Open struct {
-	Setups  int // calls without an answer
+	Setups  int // calls that are not answered yet
 	Trunks  map[string]int
 	Targets map[string]int
 	Callers map[string]int // calls placed by targets
-	Numbers int            // numbers with open calls, over all trunks
+	Numbers int            // phone numbers with live calls, counted for each trunk and target
 }
 
 // Open returns the numbers of open calls.
@@ -209,8 +209,8 @@ func (a *Admission) Open() Open {
 	return open
 }
 
-// Capacity returns CapacityFree if any trunk that this sender may belong to has room, otherwise the reason of the last
-// such trunk. It reserves nothing.
+// Capacity returns CapacityFree if any trunk that the sender may belong to has room for a call, and otherwise the
+// reason of the last such trunk. It reserves nothing.
 func (a *Admission) Capacity(from Sender) Capacity {
 	p := a.Peers.Load()
 	a.mu.Lock()
@@ -218,7 +218,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 	if why := a.closed(); why != CapacityFree {
 		return why
 	}
-	why, now := CapacityFree, time.Now() // CapacityFree if the sender can't be a trunk
+	why, now := CapacityFree, time.Now() // also the result if the sender can belong to no trunk
 	for _, t := range p.Trunks {
 		if !t.couldBe(from) {
 			continue
@@ -231,7 +231,7 @@ func (a *Admission) Capacity(from Sender) Capacity {
 	return why
 }
 
-// closed returns the reason for refusing all new calls, or CapacityFree. The caller holds the lock.
+// closed returns the reason for refusing all new calls, or CapacityFree. The caller must hold a.mu.
 func (a *Admission) closed() Capacity {
 	switch {
 	case a.draining:
@@ -243,7 +243,7 @@ func (a *Admission) closed() Capacity {
 	}
 }
 
-// room returns the capacity for a new call from a trunk.
+// room returns whether a trunk has room for a new call. The caller must hold a.mu.
 func (a *Admission) room(t *Trunk, now time.Time) Capacity {
 	switch {
 	case !a.hasRoom(t.usage, now):
@@ -257,7 +257,7 @@ func (a *Admission) room(t *Trunk, now time.Time) Capacity {
 	}
 }
 
-// capOf returns a cap as a number: 0 means no cap.
+// capOf returns a limit as a number to compare with: the greatest int for 0, which means no limit.
 func capOf(n int) int {
 	if n <= 0 {
 		return int(^uint(0) >> 1)
@@ -265,7 +265,7 @@ func capOf(n int) int {
 	return n
 }
 
-// take counts a new call. There must be room for it.
+// take counts a new call. The caller must have checked that there is room for it.
 func (t *usage) take(now time.Time) {
 	if t.rate != nil {
 		t.rate.AllowN(now, 1)
@@ -274,8 +274,8 @@ func (t *usage) take(now time.Time) {
 	t.taken = now
 }
 
-// Enter counts a new call from the trunk, as an open call and as a set-up, if there is room. Answered and Leave undo
-// that.
+// Enter counts a new call from a trunk, as a live call and as a set-up, if there is room. Otherwise it counts nothing
+// and returns the reason. Answered ends the set-up, and Leave the call.
 func (a *Admission) Enter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -292,8 +292,8 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 	return CapacityFree
 }
 
-// Reenter is Enter for a call of the old process that restarts: it gets a place even beyond the limits, unless the
-// server drains.
+// Reenter is Enter for a call of the old process whose set-up restarts: the call gets a place even beyond the limits,
+// unless the server drains.
 func (a *Admission) Reenter(t *Trunk) Capacity {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -306,14 +306,14 @@ func (a *Admission) Reenter(t *Trunk) Capacity {
 	return CapacityFree
 }
 
-// Answered ends the set-up of a call, which then no longer counts as a set-up.
+// Answered ends the set-up of a call, but not the call.
 func (a *Admission) Answered(t *Trunk) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.setups.add(&t.setups, -1)
 }
 
-// Leave ends the counting of a call, also as a set-up if it was not answered.
+// Leave stops counting a call. inSetup says that it was not answered, and so still counts as a set-up.
 func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -325,9 +325,9 @@ func (a *Admission) Leave(t *Trunk, inSetup bool) {
 	a.serve(t.usage, time.Now())
 }
 
-// Occupy counts a call to the target, if there is room and its circuit is not open. Vacate undoes that. A called trunk
-// also has limits for its numbers. A refused call is not counted. The caller must report the outcome with
-// RecordOutcome.
+// Occupy counts a call to a target if there is room and the target's circuit breaker permits the call. Otherwise it
+// counts nothing and returns the limit. For a called trunk, the limits of the numbers count as well. Vacate stops
+// counting the call. The caller must report the outcome of the try with RecordOutcome.
 func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -335,13 +335,13 @@ func (a *Admission) Occupy(t *Target, p Parties) (circuit.Try, Limit) {
 }
 
 func (a *Admission) occupyIfRoom(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
-	if !a.hasRoom(t.usage, now) || t.waiters > 0 { // waiting calls get the next place
+	if !a.hasRoom(t.usage, now) || t.waiters > 0 { // queued calls get the next place
 		return circuit.Try{}, LimitCap
 	}
 	return a.occupy(t, p, now)
 }
 
-// Takes reports whether the target would get a call now, without being the trial of a circuit.
+// Takes reports whether a call to the target would be counted now, without being a trial of a half-open circuit.
 func (a *Admission) Takes(t *Target) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -349,8 +349,8 @@ func (a *Admission) Takes(t *Target) bool {
 		State == circuit.Closed
 }
 
-// Reoccupy is Occupy for a call that the old process has admitted. The old process has counted it for the rates, so it
-// does not count for them again.
+// Reoccupy is Occupy for a call that the old process has admitted. It does not count against the rates, because the old
+// process has counted it there.
 func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -369,7 +369,8 @@ func (a *Admission) Reoccupy(t *Target, p Parties) (circuit.Try, Limit) {
 	return try, LimitNone
 }
 
-// occupy counts a call to a target that has room for it.
+// occupy counts a call to a target that has room for it, unless the circuit breaker or a number's limit forbids the
+// call.
 func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Limit) {
 	try, closed := t.SIP.Begin(now)
 	if !closed {
@@ -385,7 +386,7 @@ func (a *Admission) occupy(t *Target, p Parties, now time.Time) (circuit.Try, Li
 	return try, LimitNone
 }
 
-// Vacate ends the counting of a call to the target. The place goes to the first call that waits for it.
+// Vacate stops counting a call to a target. The first queued call that waits for the target gets the place.
 func (a *Admission) Vacate(t *Target, p Parties) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -400,8 +401,8 @@ func (a *Admission) vacate(t *Target, p Parties, now time.Time) {
 	a.serve(t.usage, now)
 }
 
-// Resume counts a call of the old process that continues, even beyond the limits. It counts for its trunk, with inSetup
-// also as a set-up, and for its callee unless that is nil.
+// Resume counts a call of the old process that continues, even beyond the limits: for its trunk, as a set-up if
+// inSetup, and for its callee unless that is nil.
 func (a *Admission) Resume(t *Trunk, p Parties, inSetup bool, callee *Target, calleeParties Parties) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -420,7 +421,7 @@ func (a *Admission) Resume(t *Trunk, p Parties, inSetup bool, callee *Target, ca
 	}
 }
 
-// Drain refuses all new calls from now on, and ends the waits of queued calls.
+// Drain refuses all new calls from now on, including queued calls.
 func (a *Admission) Drain() {
 	a.mu.Lock()
 	defer a.unlock()
@@ -435,7 +436,7 @@ func (a *Admission) IsDraining() bool {
 	return a.draining
 }
 
-// Scarce records whether the process's memory is scarce. As long as it is, all new calls are refused.
+// Scarce tells whether the process has too little memory. While it has, all new calls are refused.
 func (a *Admission) Scarce(is bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

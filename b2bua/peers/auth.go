@@ -14,11 +14,11 @@ import (
 	"flowbridge/config"
 )
 
-// ourRealm is the realm of trunks' credentials. It is part of the hash, so it never
-// changes.
+// ourRealm is the realm of trunks' credentials. It must never change, because it is part of the
+// hash.
 const ourRealm = "flowbridge"
 
-// secret checks a trunk's credentials. It has H(A1) for each algorithm, not the password.
+// secret checks a trunk's credentials. It holds H(A1) for each algorithm instead of the password.
 type secret struct {
 	username string
 	ha1      [2]string
@@ -35,9 +35,9 @@ func newSecret(a *config.Auth) *secret {
 	return s
 }
 
-// AppendChallenges appends one WWW-Authenticate for each algorithm, with line ends. If
-// short, it uses as few bytes as possible, and leaves out the name MD5, which is the
-// default (RFC 7616 section 3.3).
+// AppendChallenges appends one WWW-Authenticate line for each algorithm. If short is set, it uses
+// as few bytes as possible, and leaves out the algorithm MD5, which is the default (RFC 7616
+// section 3.3).
 func AppendChallenges(out []byte, offer []message.Algorithm, nonce message.Nonce, stale, short bool) []byte {
 	for _, a := range offer {
 		out = append(out, "WWW-Authenticate: "...)
@@ -68,7 +68,7 @@ type Authenticator struct {
 	offer    []message.Algorithm
 	replays  *message.Replays
 	throttle *message.Throttle
-	nobody   *secret // checked for unknown users, so that they take as long as known ones
+	nobody   *secret // checked for an unknown user, so that this takes as long as for a known one
 }
 
 // NewAuthenticator returns an authenticator that offers these algorithms.
@@ -80,19 +80,20 @@ func NewAuthenticator(m *message.Minter, offer []message.Algorithm, now time.Tim
 	}
 }
 
-// Proof is the result of a check of credentials.
+// Proof says what a request's credentials prove.
 type Proof int
 
-// The proofs.
+// The values of Proof.
 const (
-	ProofNone    Proof = iota // no credentials for this realm
-	ProofRight                // the trunk's credentials
-	ProofStale                // right, but the nonce is too old or used up
-	ProofWrong                // wrong or malformed
-	ProofBlocked              // not checked, because too many were wrong before
+	ProofNone    Proof = iota // the request has no credentials for our realm
+	ProofRight                // the credentials are a trunk's
+	ProofStale                // the credentials are right, but the nonce is too old or was used before
+	ProofWrong                // the credentials are wrong or malformed
+	ProofBlocked              // not checked, because too many credentials were wrong before
 )
 
-// Check checks a request's credentials, and returns the first trunk to which they belong.
+// Check checks a request's credentials. If they are right, it returns the first of trunks that they
+// belong to.
 func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) (*Trunk, Proof) {
 	c, found := credentialsOf(req)
 	if !found {
@@ -100,7 +101,7 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	}
 	nonce, ours := a.mint.ReadNonce([]byte(c.nonce))
 	if !ours {
-		return nil, ProofWrong // not counted as a failure: it reveals nothing about a password
+		return nil, ProofWrong // does not count as a failure, because it tests no password
 	}
 	if a.throttle.Blocked(nonce, now) {
 		return nil, ProofBlocked
@@ -118,8 +119,8 @@ func (a *Authenticator) Check(req *sip.Request, trunks []*Trunk, now time.Time) 
 	}
 }
 
-// credentialsOf returns the credentials for this realm in a request, or false if there
-// are none. Malformed credentials are returned as empty ones.
+// credentialsOf returns the credentials for our realm in a request, or false if there are none. For
+// malformed credentials it returns empty ones.
 func credentialsOf(req *sip.Request) (credentials, bool) {
 	for _, h := range req.GetHeaders("Authorization") {
 		c, digest, err := parseCredentials(h.Value())
@@ -130,16 +131,15 @@ func credentialsOf(req *sip.Request) (credentials, bool) {
 	return credentials{}, false
 }
 
-// count returns nc as a number. The challenge asks for qop, and it does not accept a
-// response without qop (RFC 2069), because that could be replayed while the nonce is
-// valid.
+// count returns the nonce count (nc). ok is false if the credentials lack qop, which our challenge
+// asks for: a response without qop (RFC 2069) could be replayed while the nonce is valid.
 func (c credentials) count() (nc uint32, ok bool) {
 	n, err := strconv.ParseUint(c.nc, 16, 32)
 	return uint32(n), err == nil && len(c.nc) == 8 && c.cnonce != "" && strings.EqualFold(c.qop, "auth")
 }
 
-// match returns the trunk whose user and password give the response, if the credentials
-// are for this call. It takes as long for unknown users. bare reports that the
+// match returns the trunk whose user name and password lead to the response, if the credentials are
+// for this call, and nil otherwise. For an unknown user it takes as long. bare reports that the
 // credentials do not name the called user.
 func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) (found *Trunk, bare bool) {
 	tried := false
@@ -165,7 +165,7 @@ func (a *Authenticator) match(c credentials, req *sip.Request, trunks []*Trunk) 
 	return found, bare
 }
 
-// offers reports whether the challenge offers this algorithm.
+// offers reports whether our challenges offer this algorithm.
 func (a *Authenticator) offers(name string) bool {
 	if name == "" {
 		name = "MD5"
@@ -173,7 +173,7 @@ func (a *Authenticator) offers(name string) bool {
 	return slices.ContainsFunc(a.offer, func(alg message.Algorithm) bool { return strings.EqualFold(string(alg), name) })
 }
 
-// fits reports whether the response was made with the secret (RFC 7616 section 3.4.1).
+// fits reports whether the response in c was made with this secret (RFC 7616 section 3.4.1).
 func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 	all := message.Algorithms()
 	i := len(all) - 1
@@ -190,12 +190,11 @@ func (c credentials) fits(s *secret, method sip.RequestMethod) bool {
 	return subtle.ConstantTimeCompare([]byte(want), []byte(strings.ToLower(c.response))) == 1
 }
 
-// sameResource reports whether the uri of credentials names the same user as the
-// Request-URI (RFC 3261 section 22.4), so that credentials for one number are not valid
-// for another. The users must be equal, or the same number in the caller's country. Host,
-// port and parameters may differ, because proxies rewrite them. bare reports that the uri
-// has only a host and no user, as some phones write it. Then the nonce tells the called
-// user.
+// sameResource reports whether the uri of credentials names the same user as the Request-URI (RFC
+// 3261 section 22.4), so that credentials for one number are not valid for another. The users must
+// be equal, or the same number in the caller's country. Host, port and parameters may differ,
+// because proxies rewrite them. bare reports that the uri has only a host and no user, as some
+// phones write it; then the nonce must be for the called user.
 func sameResource(text string, uri *sip.Uri, country string) (same, bare bool) {
 	var u sip.Uri
 	if err := sip.ParseUri(text, &u); err != nil {

@@ -6,7 +6,7 @@ import (
 	"flowbridge/config"
 )
 
-// Caller is the configuration of calls that come from a trunk or target.
+// Caller is the configuration for calls that come from a trunk or target.
 type Caller struct {
 	Peer
 	Sources      []config.Source
@@ -17,14 +17,14 @@ type Caller struct {
 	Country      string
 	MaxDuration  time.Duration
 	Limits       config.TrunkLimits
-	Originate    *config.Originate // nil if requests may not place calls over it
-	Registrar    *config.Registrar // nil if it does not register here
-	Register     *config.Register  // nil if we do not register there
-	Identity     *config.Identity  // nil if its callers are not verified
+	Originate    *config.Originate // nil if API requests may not place calls over it
+	Registrar    *config.Registrar // nil if its phones may not register with us
+	Register     *config.Register  // nil if we do not register with it
+	Identity     *config.Identity  // nil if the identity of its callers is not verified
 }
 
-// bound reports whether we register for the trunk, and it has neither credentials nor certificates: then only
-// configured sources and the registration identify its calls.
+// bound reports whether we register for the trunk, and it has neither credentials nor certificates: then its
+// calls are recognised only by configured sources and by the registration.
 func (c *Caller) bound() bool { return c.Register != nil && c.auth == nil && len(c.Certificates) == 0 }
 
 func callerOfTrunk(t *config.Trunk) *Caller {

@@ -11,29 +11,30 @@ import (
 	"flowbridge/config"
 )
 
-// circuits holds the circuit breakers of the targets, trunks and APIs that calls depend on. They outlive reloads.
+// circuits holds the circuit breakers of the targets, trunks and APIs that calls depend on. It outlives reloads.
 type circuits struct {
 	sip  map[string]*circuit.Breaker // by the name of the target or trunk
-	apis map[string]*circuit.Breaker // by origin; targets with the same API share its breaker
+	apis map[string]*circuit.Breaker // by origin; targets with the same API share a breaker
 }
 
 func newCircuits() circuits {
 	return circuits{sip: map[string]*circuit.Breaker{}, apis: map[string]*circuit.Breaker{}}
 }
 
-// An open circuit refuses all calls, at first for a second, and at most for half a minute, because callers do not wait
-// longer than that for a target.
+// An open circuit breaker refuses all calls, at first for a second, and later for up to half a minute, because callers
+// do not wait for a target longer than that.
 const (
 	firstPause   = time.Second
 	longestPause = 30 * time.Second
 )
 
-// settingsOf returns a circuit's settings. probed says that OPTIONS, and not calls, find out whether it may close.
+// settingsOf returns the settings of a circuit breaker. probed says that OPTIONS, and not calls, find out whether it
+// may close.
 func settingsOf(c config.Circuit, probed bool) circuit.Settings {
 	return circuit.Settings{Failures: c.Failures, Pause: firstPause, MaxPause: longestPause, Probed: probed}
 }
 
-// breaker returns the circuit with this key, which it creates if there is none.
+// breaker returns the circuit breaker with this key, and creates it if necessary.
 func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s circuit.Settings) *circuit.Breaker {
 	b := all[key]
 	if b == nil {
@@ -42,7 +43,7 @@ func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s
 				(*told)(c)
 			}
 			if a.queues.Load() > 0 {
-				go a.circuitMoved() // in a goroutine, because the caller may hold the lock
+				go a.circuitMoved() // a goroutine, because the caller may hold the lock
 			}
 		})
 		all[key] = b
@@ -50,8 +51,8 @@ func (a *Admission) breaker(all map[string]*circuit.Breaker, key, name string, s
 	return b
 }
 
-// assignCircuits gives the targets and callees of a snapshot their circuits, and drops unused circuits. If several
-// targets share an API, the first one's settings count.
+// assignCircuits gives the targets and callees of a snapshot their circuit breakers, and removes unused breakers. If
+// several targets share an API, the settings of the first target count.
 func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	now, used := time.Now(), map[*circuit.Breaker]bool{}
 	configure := func(b *circuit.Breaker, s circuit.Settings) {
@@ -88,14 +89,14 @@ func (a *Admission) assignCircuits(p *Snapshot, cfg *config.Config) {
 	}
 }
 
-// RecordOutcome reports to the target's circuit how an attempt ended, or that the target rings. code is the target's
-// final answer, or 0 for none. Only the first report about an attempt counts.
+// RecordOutcome reports to the target's circuit breaker how an attempt ended, or that the target rings. code is the
+// target's final status, or 0 if there was none. Only the first report about an attempt counts.
 func (t *Target) RecordOutcome(try *circuit.Try, why cause.Cause, code int) {
 	t.SIP.End(time.Now(), try, t.outcomeOf(why, code))
 }
 
-// Leave separates a try from its attempt, because the caller does not wait for it any longer. end reports its outcome
-// to the circuit. If end is not called in this time, the target counts as silent.
+// Leave takes a try from its attempt, because the caller no longer waits for the outcome. end reports the outcome to
+// the circuit breaker. If end is not called within this time, the target counts as silent.
 func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why cause.Cause, code int)) {
 	left, once := *try, sync.Once{}
 	*try = circuit.Try{}
@@ -104,9 +105,9 @@ func (t *Target) Leave(try *circuit.Try, after time.Duration) (end func(why caus
 	return end
 }
 
-// outcomeOf returns the meaning of an attempt's end for the circuit of its target's SIP side. A target works if it
-// answers with anything but 500, 502, 503, 504 or 408. A called trunk works if it answers at all: carriers send these
-// codes because of a single number.
+// outcomeOf returns what an attempt's end means for the circuit breaker of the target's SIP side. A target works if it
+// answers with anything but 408, 500, 502, 503 or 504. A called trunk works if it answers at all, because carriers
+// also send these codes for a single number.
 func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	switch why {
 	case cause.TargetSilent:
@@ -126,9 +127,9 @@ func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	}
 }
 
-// PrepareOutcome returns the meaning of a platform's answer to prepare for the circuit of its API. why is the cause of
-// a failed step, status the HTTP status, or 0 for none. 401, 403 and 429 concern the account, and so the next call as
-// well; another 4xx concerns only one call.
+// PrepareOutcome returns what a platform's response to prepare means for the circuit breaker of its API. why is the
+// cause of the failure, and status the HTTP status, or 0 if there was no response. 401, 403, 408 and 429 will also
+// affect the next call; any other 4xx concerns only this call.
 func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 	switch {
 	case why == cause.None:
@@ -143,15 +144,15 @@ func PrepareOutcome(why cause.Cause, status int) circuit.Outcome {
 	}
 }
 
-// CircuitStatus is the status of one circuit.
+// CircuitStatus is the status of one circuit breaker.
 type CircuitStatus struct {
-	API  bool   // it is the circuit of the target's API, and not of its SIP side
-	Name string // name of the target or trunk; targets with the same API share its circuit
+	API  bool   // the breaker is that of the target's API, and not of its SIP side
+	Name string // name of the target or trunk; targets with the same API share its breaker
 	circuit.Status
 }
 
-// Circuits returns the circuits of the configuration, ordered by name: for each target and trunk that can be called,
-// and for the API by which it prepares.
+// Circuits returns the circuit breakers, in the order of their names: one for each target and trunk that can be
+// called, and one for each target's API.
 func (a *Admission) Circuits() (all []CircuitStatus) {
 	p := a.Peers.Load()
 	for _, t := range p.Callees {
@@ -163,7 +164,7 @@ func (a *Admission) Circuits() (all []CircuitStatus) {
 			all = append(all, CircuitStatus{Name: t.Dial.Name, API: true, Status: t.API.Status()})
 		}
 	}
-	// the SIP side comes first
+	// For one name, the SIP side comes first.
 	slices.SortStableFunc(all, func(x, y CircuitStatus) int { return cmp.Compare(x.Name, y.Name) })
 	return all
 }

@@ -7,8 +7,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// credentials are the parameters of an Authorization header of the scheme Digest (RFC
-// 3261 section 25.1, RFC 7616 section 3.4).
+// credentials holds the parameters of an Authorization header with the scheme Digest (RFC 3261
+// section 25.1, RFC 7616 section 3.4).
 type credentials struct {
 	username, realm, nonce, uri, response string
 	algorithm, cnonce, qop, nc            string
@@ -16,9 +16,9 @@ type credentials struct {
 
 var errCredentials = errors.New("credentials are not well-formed")
 
-// parseCredentials reads the value of an Authorization header. digest is false if it has
-// another scheme. A repeated parameter is an error, because a proxy could have read the
-// other one. Unknown parameters are ignored.
+// parseCredentials reads the value of an Authorization header. digest is false if the scheme is
+// another one. A repeated parameter is an error, because a proxy could have read the other value.
+// Unknown parameters are ignored.
 func parseCredentials(value string) (c credentials, digest bool, err error) {
 	scheme, rest, _ := strings.Cut(strings.TrimLeft(value, " \t"), " ")
 	if !strings.EqualFold(scheme, "Digest") {
@@ -51,8 +51,8 @@ func parseCredentials(value string) (c credentials, digest bool, err error) {
 	}
 }
 
-// cutValue splits off a token, or a quoted-string without its escapes, up to the next
-// comma.
+// cutValue splits off a token, or a quoted-string without its escapes, up to the next comma. ok is
+// false if it is malformed.
 func cutValue(s string) (value, rest string, ok bool) {
 	if !strings.HasPrefix(s, `"`) {
 		value, rest, _ = strings.Cut(s, ",")

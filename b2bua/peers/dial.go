@@ -15,11 +15,12 @@ import (
 	"flowbridge/config/template"
 )
 
-// Calls go both ways. A target that places a call, as platforms do for a warm transfer, is recognised, challenged and
-// admitted like a trunk. A trunk that is called is dialled like a target. So a Trunk has a Caller and a Target has a
-// Dial, and each of these can be made from a trunk or a target of the configuration.
+// This file holds the configuration of both directions of calls. A target that places a call, as platforms do for a
+// warm transfer, is recognised, challenged and admitted like a trunk. A trunk that is called is dialled like a
+// target. So a Trunk has a Caller and a Target has a Dial, and each of these can be made from a trunk or a target of
+// the configuration.
 
-// Peer is the configuration for a leg, whichever side calls.
+// Peer is the configuration of a leg, whichever side calls.
 type Peer struct {
 	Name           string
 	TLS            config.TargetTLS
@@ -33,7 +34,7 @@ type Peer struct {
 	MaxCPS         int
 }
 
-// Dial is the configuration of calls to a target or trunk.
+// Dial is the configuration for calls to a target or trunk.
 type Dial struct {
 	Peer
 	Policy
@@ -47,15 +48,15 @@ type Dial struct {
 	Prepare              *config.Prepare
 	FirstResponseTimeout time.Duration
 	RingTimeout          time.Duration
-	Registered           bool   // calls go to the Contacts registered here for the trunk
-	Proxy                string // host and port to send calls to, instead of the URI's; empty if none
+	Registered           bool   // calls go to the Contacts that the trunk's phones have registered with us
+	Proxy                string // host and port that calls are sent to instead of the URI's; empty means the URI's
 	Circuit              config.Circuit
 	Ping                 config.Ping
 }
 
-// PingAt returns the destination of OPTIONS to the target. ok is false if the target gets no OPTIONS, and only calls
-// find out whether it answers. That is so for a target that registers here, because its registration shows that it
-// lives, and for one with another host in each call, because there is no single destination.
+// PingAt returns the URI that OPTIONS to the target are sent to. ok is false if OPTIONS are not sent, so that only
+// calls find out whether the target answers. That is the case if OPTIONS are off, if the target registers with us,
+// which shows that it works, and if its host differs from call to call.
 func (d *Dial) PingAt() (uri sip.Uri, ok bool) {
 	if d.Ping.Interval == 0 || d.Registered {
 		return uri, false
@@ -68,7 +69,7 @@ func (d *Dial) PingAt() (uri sip.Uri, ok bool) {
 	return uri, uri.Host != ""
 }
 
-// Policy is a platform's configuration for its calls, whichever side it is on.
+// Policy is the configuration of a platform's calls, whichever side the platform is on.
 type Policy struct {
 	Codecs          []string
 	Reinvite        config.ReinviteMode
@@ -91,7 +92,7 @@ func peerOfTarget(t *config.Target) Peer {
 	}
 }
 
-// DialOf returns the configuration of calls to a target.
+// DialOf returns the configuration for calls to a target.
 func DialOf(t *config.Target) *Dial {
 	return &Dial{
 		Peer: peerOfTarget(t),
@@ -106,7 +107,7 @@ func DialOf(t *config.Target) *Dial {
 	}
 }
 
-// dialOfTrunk returns the configuration of calls to a trunk.
+// dialOfTrunk returns the configuration for calls to a trunk.
 func dialOfTrunk(t *config.Trunk) *Dial {
 	d := DialOf(t.Callee())
 	d.NAT, d.Registered = t.NAT, t.Registrar != nil
@@ -116,8 +117,8 @@ func dialOfTrunk(t *config.Trunk) *Dial {
 	return d
 }
 
-// NewReferred returns a target for a URI that the agent of another target has named. It has that target's codecs and
-// time limits, and its calls count against no limit.
+// NewReferred returns a target for a URI that an agent has named in a REFER. It has the codecs and time limits of the
+// agent's target, and its calls count against no limit.
 func NewReferred(name string, uri *template.Template, transport string, agent *Dial) *Target {
 	referred := config.Referred(name, uri, transport, agent.Codecs, agent.FirstResponseTimeout, agent.RingTimeout)
 	return &Target{usage: &usage{}, Dial: DialOf(referred)}
@@ -125,8 +126,8 @@ func NewReferred(name string, uri *template.Template, transport string, agent *D
 
 var errNoName = errors.New("a user part that is neither a number nor a name")
 
-// ReferredURI returns the URI of a host that an agent may name, without parameters that redirect the call (maddr), or
-// else the status of a refusal.
+// ReferredURI returns the URI for a host that an agent has named in a REFER, without parameters that redirect the
+// call (maddr). If the URI is not allowed, it returns an error and the status for the refusal.
 func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 	if to.Scheme == "sips" {
 		return uri, 416, message.ErrReferScheme
@@ -141,8 +142,8 @@ func ReferredURI(to message.Referral) (uri sip.Uri, code int, err error) {
 	return uri, 0, nil
 }
 
-// callableUser reports whether an agent may name a user part at a host: a number, or a
-// name of letters, digits and - . _ ~. If it begins with +, it must be a number.
+// callableUser reports whether an agent may name this user part at a host: a number, or a name of letters, digits and
+// the characters -._~ only. If it begins with +, it must be a number.
 func callableUser(user string) bool {
 	return config.IsDialString(user) || strings.Trim(strings.ToLower(user),
 		"abcdefghijklmnopqrstuvwxyz0123456789-._~") == ""
@@ -150,25 +151,24 @@ func callableUser(user string) bool {
 
 // Preparer asks a platform for a call's id before the INVITE.
 type Preparer interface {
-	// Prepare observes the target's time limit. Its error is a *PrepareError if the
-	// platform, or the way to it, failed. Before it blocks, it calls coroutine.Park or
-	// Leave.
+	// Prepare asks for the id of a call, within the target's time limit. Its error is a *PrepareError if the platform,
+	// or the connection to it, failed. Before it blocks, it calls coroutine.Park or Leave.
 	Prepare(ctx context.Context, req PrepareRequest) (Prepared, error)
 }
 
-// PrepareRequest is a request to a platform about a call.
+// PrepareRequest is a request to a platform for the id of a call.
 type PrepareRequest struct {
 	config.Ask
-	CallID string // our id of the call; a retry has the same
+	CallID string // our id of the call; the same in a retry
 }
 
-// Variable is a name with its value for one call.
+// Variable is a name and its value for one call.
 type Variable struct{ Name, Value string }
 
-// Prepared is a platform's answer.
+// Prepared is a platform's response to a PrepareRequest.
 type Prepared struct {
-	CallID string // the platform's id; empty if the target's answers have none
-	Shared bool   // the platform gave the same id to other calls
-	Body   []byte // the answer as JSON
-	Status int    // HTTP
+	CallID string // the platform's id of the call; empty if its responses have none
+	Shared bool   // the platform has given the same id to other calls
+	Body   []byte // the response as JSON
+	Status int    // HTTP status of the response
 }

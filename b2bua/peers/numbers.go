@@ -11,20 +11,20 @@ import (
 // Parties holds the calling and the called number of a call, in the form that templates use.
 type Parties struct{ From, To string }
 
-// Limit is the limit that a call, or an attempt, exceeds.
+// Limit is the limit that stops a call or an attempt.
 type Limit int
 
-// The limits.
+// The values of Limit.
 const (
 	LimitNone        Limit = iota
-	LimitCap               // limit of the target or trunk as a whole
-	LimitCircuit           // the target or trunk is out of use, because it has failed
-	LimitCaller            // limit of the calling number
-	LimitDestination       // limit of the called number
-	LimitClosed            // no new calls are taken
+	LimitCap               // the trunk's or target's total number or rate of calls
+	LimitCircuit           // the circuit breaker is open: the trunk or target has failed
+	LimitCaller            // calls of the calling number
+	LimitDestination       // calls to the called number
+	LimitClosed            // the server takes no new calls
 )
 
-// Cause returns the cause of a call, or an attempt, that exceeds a limit.
+// Cause returns the cause to record for a call or an attempt that a limit stops.
 func (l Limit) Cause() cause.Cause {
 	switch l {
 	case LimitCap:
@@ -42,11 +42,11 @@ func (l Limit) Cause() cause.Cause {
 	return cause.None
 }
 
-// numbers counts the calls of a trunk by number. Its memory is bounded by the open calls.
+// numbers counts a trunk's calls for each phone number. Its memory is bounded by the live calls.
 type numbers struct{ open map[string]int }
 
-// add counts calls of the number. The map has a copy of the number: a substring of an INVITE would keep all of the
-// INVITE in memory.
+// add adds to the count of a number. The map gets a copy of the number, because a substring of an INVITE would keep the
+// whole INVITE in memory.
 func (n *numbers) add(number string, calls int) {
 	if n.open == nil {
 		n.open = map[string]int{}
@@ -58,8 +58,8 @@ func (n *numbers) add(number string, calls int) {
 	}
 }
 
-// claim counts a call for both parties, or for neither if it exceeds a limit. It also
-// counts if there are no limits, so that a reload can add them.
+// claim counts a call for both parties, or for neither if that exceeds a limit. It also counts if there are no limits,
+// so that a reload can add limits.
 func (t *usage) claim(l *config.TrunkLimits, p Parties) Limit {
 	switch {
 	case t.callers.open[p.From] >= capOf(l.PerCallerCalls):
@@ -81,7 +81,7 @@ func (t *usage) release(p Parties) {
 	t.destinations.add(p.To, -1)
 }
 
-// Claim counts a call from the trunk for the limits of its numbers. Release undoes it.
+// Claim counts a call from a trunk against the limits of its numbers, unless one is exceeded. Release undoes that.
 func (a *Admission) Claim(t *Trunk, p Parties) Limit {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -102,9 +102,9 @@ func (a *Admission) Release(t *Trunk, p Parties) {
 	t.release(p)
 }
 
-// Status returns the status for a caller whose call exceeds the limit. For the limit of a target it returns otherwise.
-// For the limit of a number it is not 503, because the carrier would hold back all its calls, and not only the calls of
-// one number.
+// Status returns the status for a caller whose call exceeds the limit. For the limit of a target it is otherwise. For
+// the limit of a number it is not 503, because after a 503 the carrier would hold back all its calls, and not only
+// those of one number.
 func (l Limit) Status(otherwise int) int {
 	switch l {
 	case LimitCaller:
@@ -118,7 +118,7 @@ func (l Limit) Status(otherwise int) int {
 	return otherwise
 }
 
-// PartiesOf returns the numbers whose limits a call counts for.
+// PartiesOf returns the numbers whose limits a call counts against.
 func PartiesOf(vars *template.Vars) Parties {
 	return Parties{From: vars.From.Number, To: vars.To.Number}
 }

@@ -8,11 +8,11 @@ import (
 	"flowbridge/b2bua/circuit"
 )
 
-// lastHour has the times of the calls that API requests have placed over a trunk within the last hour. Its memory is
+// lastHour holds the times of the calls that API requests have placed over a trunk within the last hour. Its memory is
 // bounded by the limit.
 type lastHour struct{ began []time.Time }
 
-// count returns how many of the calls began within the last hour.
+// count returns how many calls were placed within the last hour.
 func (h *lastHour) count(now time.Time) int {
 	first := slices.IndexFunc(h.began, func(at time.Time) bool { return now.Sub(at) < time.Hour })
 	if first < 0 {
@@ -22,9 +22,9 @@ func (h *lastHour) count(now time.Time) int {
 	return len(h.began)
 }
 
-// Originate counts a call that an API request places over the trunk: for the first agent with room, for the trunk, for
+// Originate counts a call that an API request places over a trunk: for the first agent with room, for the trunk, for
 // the numbers, and for the hourly limit. Vacate, Leave and Release undo the first three. Originate returns the agent,
-// or a nil agent and why the call is refused.
+// or nil and the reason for refusing the call.
 func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Time) (agent *Target, why string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -57,8 +57,8 @@ func (a *Admission) Originate(t *Trunk, agents []*Target, p Parties, now time.Ti
 	return agent, ""
 }
 
-// reserve counts a later attempt at the first target with room, and returns that target. If no target has room it
-// returns nil, and full is the limit of the last one.
+// reserve counts a later call to the first target with room, and returns that target. If no target has room it returns
+// nil and the limit of the last target.
 func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Target, full Limit) {
 	for _, t := range targets {
 		var try circuit.Try
@@ -71,7 +71,7 @@ func (a *Admission) reserve(targets []*Target, p Parties, now time.Time) (t *Tar
 	return nil, full
 }
 
-// words says in words why there is no capacity.
+// words explains why there is no capacity, for the answer to an API request.
 func (c Capacity) words(t *Trunk) string {
 	switch c {
 	case CapacityNone:

@@ -19,37 +19,37 @@ import (
 	"flowbridge/store/record"
 )
 
-// Snapshot holds the trunks, targets and routes of one configuration. It never changes: a reload makes another, and
-// a call keeps the one that it began with.
+// Snapshot holds the trunks, targets and routes of one configuration. It never changes: a reload creates another
+// Snapshot, and a call keeps the one that it started with.
 type Snapshot struct {
 	Routes  []config.Route
-	Numbers *config.Table           // nil if none
-	Marks   []uint64                // marks of the routes, which identify them across configurations, in route order
-	Trunks  []*Trunk                // in file order, followed by the targets that may call
+	Numbers *config.Table           // nil if there is no number table
+	Marks   []uint64                // hashes that identify the routes across configurations, in the order of Routes
+	Trunks  []*Trunk                // in the file's order, followed by the targets that may call
 	Targets map[string]*Target      // by name
 	Callees map[string]*Target      // trunks that can be called, by name
-	Allow   string                  // methods that a trunk may send
-	Tones   map[string]*audio.Sound // tones and sounds, by name
-	IDs     []*template.Template    // additional ids of a call, which hooks may use
-	sources *Rates                  // rates of new requests by address; shared by all snapshots
+	Allow   string                  // value of the Allow header to trunks
+	Tones   map[string]*audio.Sound // configured sounds, and tones that routes use, by name
+	IDs     []*template.Template    // templates for additional ids of a call that hooks may use
+	sources *Rates                  // limits the rate of new requests for each address; shared by all snapshots
 }
 
-// Trunk is a trunk with its open calls, or a target that may call.
+// Trunk is a trunk, or a target that may call, with the counts of its calls.
 type Trunk struct {
 	Caller   *Caller
-	Platform *Policy // its Policy if it is a target; nil for a real trunk
+	Platform *Policy // the target's Policy if this is a target; nil for a real trunk
 	*usage
-	secret      *secret // checks its credentials; nil if it need not show any
+	secret      *secret // checks its credentials; nil if none are needed
 	kindAndName string
 }
 
-// Target is a target with its open calls, or a trunk that can be called.
+// Target is a target, or a trunk that can be called, with the counts of its calls.
 type Target struct {
 	Dial     *Dial
-	Trunk    *Caller // its Caller if it is a trunk; nil for a real target
+	Trunk    *Caller // the trunk's Caller if this is a trunk; nil for a real target
 	Preparer Preparer
-	SIP      *circuit.Breaker // circuit of the target's SIP side; nil if it never opens
-	API      *circuit.Breaker // circuit of the API that Preparer asks; nil if it never opens
+	SIP      *circuit.Breaker // circuit breaker of the target's SIP side; nil if there is none
+	API      *circuit.Breaker // circuit breaker of the API that Preparer uses; nil if there is none
 	*usage
 }
 
@@ -61,18 +61,18 @@ func newTrunk(c *Caller, platform *Policy, n *usage) *Trunk {
 	return &Trunk{Caller: c, Platform: platform, usage: n, secret: newSecret(c.auth), kindAndName: kind + c.Name}
 }
 
-// NeedsCredentials reports whether calls of the trunk must show credentials.
+// NeedsCredentials reports whether calls from the trunk need credentials.
 func (t *Trunk) NeedsCredentials() bool { return t.secret != nil }
 
-// options returns the options of a leg to the peer.
+// options returns the options for a leg to the peer. allow is the value of the Allow header.
 func (p *Peer) options(allow string) leg.PeerOptions {
 	return leg.PeerOptions{Rel100: p.rel100, SessionExpires: p.sessionExpires, Allow: allow, NAT: p.NAT}
 }
 
-// Options returns the options of a call's leg to the trunk.
+// Options returns the options for a leg to the trunk.
 func (t *Trunk) Options(p *Snapshot) leg.PeerOptions { return t.Caller.options(p.Allow) }
 
-// Options returns the options of a call's leg to the target.
+// Options returns the options for a leg to the target.
 func (t *Target) Options() leg.PeerOptions {
 	allow := leg.Methods + ", REFER, INFO"
 	if t.Dial.Transfer == config.TransferRefuse {
@@ -81,7 +81,7 @@ func (t *Target) Options() leg.PeerOptions {
 	return t.Dial.options(allow)
 }
 
-// allowedToTrunks returns the methods that a trunk may send, depending on the targets.
+// allowedToTrunks returns the value of the Allow header to trunks. It depends on what the targets relay.
 func allowedToTrunks(targets []config.Target) string {
 	allow := leg.Methods + ", INFO"
 	if slices.ContainsFunc(targets, func(t config.Target) bool { return t.Transfer == config.TransferRelay }) {
@@ -106,7 +106,7 @@ func (t *Trunk) TargetName() string {
 	return ""
 }
 
-// Direction returns the direction, for the record, of a call that t places.
+// Direction returns the direction to record for a call that t places.
 func (t *Trunk) Direction() string {
 	if t.Platform != nil {
 		return record.DirectionOutbound
@@ -114,8 +114,7 @@ func (t *Trunk) Direction() string {
 	return record.DirectionInbound
 }
 
-// LogField returns the field of a call's log lines that names the trunk or target that
-// places it.
+// LogField returns the name and value of the log field that says who placed a call.
 func (t *Trunk) LogField() (key, name string) {
 	if t.Platform != nil {
 		return "from_target", t.Caller.Name
@@ -123,11 +122,11 @@ func (t *Trunk) LogField() (key, name string) {
 	return "trunk", t.Caller.Name
 }
 
-// KindAndName returns a description for humans, like "trunk carrier".
+// KindAndName returns the trunk's kind and name, such as "trunk carrier".
 func (t *Trunk) KindAndName() string { return t.kindAndName }
 
-// CallerNamed returns the trunk, or the target that calls, with this kind and name. If there is none it returns a
-// placeholder and false.
+// CallerNamed returns the trunk, or the target that calls, with this kind and name. If there is none it returns an
+// empty trunk with the name, and false.
 func (p *Snapshot) CallerNamed(kindAndName string) (*Trunk, bool) {
 	for _, t := range p.Trunks {
 		if t.KindAndName() == kindAndName {
@@ -156,7 +155,7 @@ func (p *Snapshot) CalleesNamed(names []string) (all []*Target) {
 	return all
 }
 
-// Callers returns the real trunks, and the targets that may call.
+// Callers returns the real trunks, and the targets that may call, separately.
 func (p *Snapshot) Callers() (real, targets []*Trunk) {
 	for _, t := range p.Trunks {
 		if t.Platform == nil {
@@ -171,27 +170,27 @@ func (p *Snapshot) Callers() (real, targets []*Trunk) {
 // Sender is what the transport knows about the origin of a message.
 type Sender struct {
 	Addr  netip.AddrPort
-	Names []string // names in its verified client certificate
+	Names []string // names in the sender's verified client certificate
 }
 
-// couldBe reports whether the sender meets the trunk's conditions, except those about the
-// content of messages.
+// couldBe reports whether the sender's address and certificate meet the trunk's conditions.
 func (t *Trunk) couldBe(from Sender) bool {
 	return (len(t.Caller.Sources) == 0 && !t.Caller.bound() || t.prefix(from.Addr.Addr()) >= 0) &&
 		(len(t.Caller.Certificates) == 0 || t.certified(from.Names))
 }
 
-// Has reports whether the sender has an address or certificate of the trunk.
+// Has reports whether the sender has an address or certificate that belongs to the trunk.
 func (t *Trunk) Has(from Sender) bool { return t.isListed() && t.couldBe(from) }
 
-// isListed reports whether the trunk's addresses or certificates are known.
+// isListed reports whether the trunk's addresses or certificates are known, so that a sender can be recognised by
+// them.
 func (t *Trunk) isListed() bool {
 	return len(t.Caller.Sources)+len(t.Caller.Certificates) > 0 || t.Caller.bound()
 }
 
-// isOthers reports whether the sender's address or certificate belongs to real trunks, but to neither caller nor
-// callee. callee may be nil. The result is false if one network of such a trunk contains both the sender and at,
-// the address at which the callee was called.
+// isOthers reports whether the sender belongs to another real trunk than caller or callee, by its address or
+// certificate. callee may be nil. at is the address at which the callee was called: the result is false if a network
+// of that other trunk also contains at.
 func (p *Snapshot) isOthers(from Sender, caller *Trunk, callee *Target, at netip.Addr) bool {
 	others := false
 	for _, t := range p.Trunks {
@@ -211,7 +210,7 @@ func (t *Trunk) shares(a, b netip.Addr) bool {
 	return slices.ContainsFunc(t.Caller.Sources, func(s config.Source) bool { return s.Contains(a) && s.Contains(b) })
 }
 
-// matches reports whether a request meets the trunk's match section.
+// matches reports whether a request meets the conditions of the trunk's match section.
 func (t *Trunk) matches(req *sip.Request) bool {
 	m := t.Caller.Match
 	return (m.ToDomain == "" || SameHost(req.Recipient.Host, m.ToDomain)) &&
@@ -220,8 +219,7 @@ func (t *Trunk) matches(req *sip.Request) bool {
 		}))
 }
 
-// SameHost reports whether two hosts are the same, also with other spellings of an IPv6
-// address.
+// SameHost reports whether two hosts are the same. It ignores case and different spellings of an IPv6 address.
 func SameHost(a, b string) bool {
 	a, b = message.TrimBrackets(a), message.TrimBrackets(b)
 	if x, err := netip.ParseAddr(a); err == nil {
@@ -231,8 +229,8 @@ func SameHost(a, b string) bool {
 	return strings.EqualFold(strings.TrimSuffix(a, "."), strings.TrimSuffix(b, "."))
 }
 
-// prefix returns the length of the longest of the trunk's sources that contains addr, or
-// -1 if none does. The address where the trunk is registered counts as a source.
+// prefix returns the length of the longest network among the trunk's sources that contains addr, or -1 if none does.
+// The address of the registrar at which we are registered counts as a source.
 func (t *Trunk) prefix(addr netip.Addr) int {
 	longest := -1
 	if r := t.registered.Load(); r != nil && r.at == addr && t.Caller.Register != nil {
@@ -255,9 +253,8 @@ func (t *Trunk) certified(names []string) bool {
 	return false
 }
 
-// rank compares two possible trunks of a sender: it is negative if a is more specific.
-// A certificate counts more than an address, a longer prefix more than a shorter one,
-// and more conditions count more than fewer.
+// rank compares two trunks that a sender may belong to. It is negative if a is more specific: a certificate counts
+// more than an address, a longer prefix more than a shorter one, and then more match conditions more than fewer.
 func rank(a, b *Trunk, from Sender) int {
 	certificate := func(t *Trunk) int { return min(len(t.Caller.Certificates), 1) }
 	addr := from.Addr.Addr()
@@ -268,8 +265,9 @@ func rank(a, b *Trunk, from Sender) int {
 	)
 }
 
-// Candidates returns the trunks whose conditions, other than credentials, a request meets. The most specific comes
-// first, and among equals those with credentials.
+// Candidates returns the trunks that a request may belong to, apart from credentials. The most specific trunk comes
+// first; among equals, trunks with credentials come first. If the request is for the Contact that we registered for
+// a trunk, only that trunk is returned.
 func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	var fit []*Trunk
 	for _, t := range p.Trunks {
@@ -293,8 +291,7 @@ func (p *Snapshot) Candidates(req *sip.Request, from Sender) []*Trunk {
 	return fit
 }
 
-// Registering returns the trunks that a REGISTER may belong to, including targets that
-// place calls.
+// Registering returns the trunks, and targets that place calls, that a REGISTER may belong to.
 func (p *Snapshot) Registering(req *sip.Request, from Sender) (all []*Trunk) {
 	for _, t := range p.Trunks {
 		if t.Caller.Registrar != nil && t.couldBe(from) && t.matches(req) {
@@ -304,12 +301,12 @@ func (p *Snapshot) Registering(req *sip.Request, from Sender) (all []*Trunk) {
 	return all
 }
 
-// Record returns the user part of the address-of-record of a trunk that registers here.
+// Record returns the user part of the address-of-record that phones of the trunk register.
 func (t *Trunk) Record() string { return cmp.Or(t.Caller.Registrar.User, t.secret.username) }
 
-// Contenders divides the trunks that a request fits. It returns the trunks whose credentials are checked, and the
-// trunk of a request without credentials, or nil if the request needs some. A trunk with credentials comes before a
-// trunk that is no more specific, but does not hide it.
+// Contenders divides the candidates of a request. asked are the trunks whose credentials are checked. fallback is
+// the trunk of a request without credentials, or nil if such a request must be challenged. A trunk with credentials
+// comes before a trunk without that is equally specific, but does not prevent its use.
 func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	open := slices.IndexFunc(fit, func(t *Trunk) bool { return !t.NeedsCredentials() })
 	switch {
@@ -322,27 +319,27 @@ func Contenders(fit []*Trunk, from Sender) (asked []*Trunk, fallback *Trunk) {
 	}
 }
 
-// MergeKey returns a key that is the same for all copies of an INVITE that come from a trunk by different ways (RFC
-// 3261 section 8.2.2.2).
+// MergeKey returns a key that is the same for all copies of a trunk's INVITE that come by different paths (RFC 3261
+// section 8.2.2.2).
 func (t *Trunk) MergeKey(req *sip.Request) string {
 	return t.KindAndName() + "\n" + req.CallID().
 		Value() + "\n" + message.TagOf(req.From().Params) + "\n" + strconv.Itoa(int(req.CSeq().SeqNo))
 }
 
-// IsHolder reports whether a trunk, or target, of this kind and name may register here.
+// IsHolder reports whether phones of the trunk or target with this kind and name may register with us.
 func (p *Snapshot) IsHolder(kindAndName string) bool {
 	t, there := p.CallerNamed(kindAndName)
 	return there && t.Caller.Registrar != nil
 }
 
-// IsContact reports whether a Request-URI has the user of the Contact that the trunk has registered.
+// IsContact reports whether user is the user part of the Contact that we have registered for the trunk.
 func (t *Trunk) IsContact(user string) bool {
 	r := t.registered.Load()
 	return r != nil && user != "" && r.token == user && t.Caller.Register != nil
 }
 
-// Likely returns the trunk that a request seems to come from, before any proof, or nil if
-// its sender can't be a trunk.
+// Likely returns the trunk that a request seems to come from, before anything is proven, or nil if the sender can't
+// belong to a trunk.
 func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	var best *Trunk
 	fits := false
@@ -358,19 +355,19 @@ func (p *Snapshot) Likely(req *sip.Request, from Sender) *Trunk {
 	return best
 }
 
-// SourceTrust is how far a sender is trusted for its address or certificate alone.
+// SourceTrust says what a sender's address and certificate alone tell about it.
 type SourceTrust struct {
-	Known bool // the sender has the address or certificate of a trunk
-	Open  bool // the sender can be a trunk that may send from anywhere and shows credentials
-	Asked bool // every trunk that it can be must show credentials
+	Known bool // the address or certificate belongs to a trunk
+	Open  bool // the sender may belong to a trunk that may send from anywhere, with credentials
+	Asked bool // every trunk that the sender may belong to needs credentials
 
-	Registers bool // the sender can be a trunk that registers here
+	Registers bool // the sender may belong to a trunk whose phones register with us
 
-	natOn, natAuto bool // the NAT modes of the trunks that it may be
+	natOn, natAuto bool // NAT modes of the trunks that the sender may belong to
 }
 
-// BehindNAT reports whether to answer a peer with this host in Via at its source port
-// although it does not ask for that.
+// BehindNAT reports whether to answer a request at its source port, although its Via, which names this host, does
+// not ask for that.
 func (s SourceTrust) BehindNAT(viaHost []byte, source netip.Addr) bool {
 	if !s.natOn && !s.natAuto {
 		return false
@@ -382,7 +379,7 @@ func (s SourceTrust) BehindNAT(viaHost []byte, source netip.Addr) bool {
 	return s.natOn || (err == nil && leg.IsPrivate(sentBy.Unmap()) && !leg.IsPrivate(source))
 }
 
-// TrustOf returns the trust in a sender. It allocates nothing.
+// TrustOf returns what a sender's address and certificate tell about it. It allocates nothing.
 func (p *Snapshot) TrustOf(from Sender) SourceTrust {
 	s := SourceTrust{Asked: true}
 	for _, t := range p.Trunks {
@@ -403,7 +400,7 @@ func (p *Snapshot) TrustOf(from Sender) SourceTrust {
 	return s
 }
 
-// tonesOf returns the configured sounds, and the tones that routes name.
+// tonesOf returns the configured sounds, and the tones that calls may need.
 func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	all := map[string]*audio.Sound{}
 	maps.Copy(all, cfg.Sounds)
@@ -422,14 +419,14 @@ func tonesOf(cfg *config.Config) map[string]*audio.Sound {
 	return all
 }
 
-// ToneBeep is the tone that announces a recording. ToneSilence is played to a side that must not hear the other one.
+// ToneBeep is the tone that tells of a recording. ToneSilence is played to a side that must not hear the other side.
 const (
 	ToneBeep    = "beep"
 	ToneSilence = "silence"
 )
 
-// CallerTLS returns the TLS settings for connecting to a caller whose own connection is
-// gone. For a trunk, the authorities are those of its client certificates, if configured.
+// CallerTLS returns the TLS settings for connecting to a caller whose own connection has ended. own are the settings
+// for a trunk that configures none.
 func (t *Trunk) CallerTLS(own *config.TargetTLS) *config.TargetTLS {
 	if t.Platform != nil || t.Caller.TLS != (config.TargetTLS{}) {
 		return &t.Caller.TLS

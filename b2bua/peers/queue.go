@@ -7,17 +7,18 @@ import (
 	"flowbridge/b2bua/circuit"
 )
 
-// Waiter is a call in the queue of its route. The call sets the constant fields before it waits for the first time.
+// Waiter is a call in its route's queue. The call sets the constant fields before it waits for the first time.
 type Waiter struct {
-	// constant
-	ID      string  // id of the call. Ids are ordered by time, so the oldest call is served first, also after an upgrade.
-	Trunk   *Trunk  // the trunk that the call comes from
-	Mark    uint64  // mark of its route
-	Parties Parties // the numbers of the call, whose limits count
-	Called  func()  // called when Place has a result. It must not block.
+	// The fields up to Called are constant.
+	// ID is the id of the call. Ids are ordered by time, so the oldest call is served first, even after an upgrade.
+	ID      string
+	Trunk   *Trunk  // the trunk that placed the call
+	Mark    uint64  // the route's entry in Snapshot.Marks
+	Parties Parties // the call's numbers, whose limits count
+	Called  func()  // called when Place has a result; must not block
 
 	// guarded by Admission.mu
-	targets []*Target // targets that it waits for, in the order of its route
+	targets []*Target // targets that the call waits for, in the order of its route
 	state   waiting
 	place   Place
 }
@@ -27,32 +28,32 @@ type waiting int
 
 const (
 	waitsNot  waiting = iota
-	waits             // in the queue
-	wasCalled         // Place has a result
+	waits             // the call is in the queue
+	wasCalled         // Place has a result that was not collected yet
 )
 
-// Place is the result of a wait: a place at a target, or the reason that there will be none. Vacate gives the place
-// back. The caller must report the outcome of its try with RecordOutcome.
+// Place is the result of a wait: a place at a target, or the reason that there will be none. Vacate returns the
+// place. The caller must report the outcome of Try with RecordOutcome.
 type Place struct {
 	Target *Target
 	Try    circuit.Try
-	Why    Limit // LimitNone if it has the place
+	Why    Limit // LimitNone if the call has got a place
 }
 
-// queue holds the calls that wait. Admission.mu guards all of it.
+// queue holds the waiting calls. It is guarded by Admission.mu.
 type queue struct {
-	all    []*Waiter // in the order of arrival
+	all    []*Waiter // oldest first, by ID
 	routes map[uint64]int
-	called []func() // functions to call once the lock is free
+	called []func() // functions to call when the lock is released
 
-	alarm   *time.Timer // serves the queue when a rate or a circuit allows calls again; nil until needed
-	alarmAt time.Time   // zero if it is off
+	alarm   *time.Timer // calls serveQueue when a rate or a circuit breaker may allow calls again; nil until needed
+	alarmAt time.Time   // when alarm is due; zero if it is not running
 }
 
-// Wait puts a call into the queue for a place at one of the targets of its route, in this order of preference. All of
-// them are full or out of use. If limit calls wait already, it returns LimitCap, unless again says that the call has
-// waited before. A waiting call does not count as a set-up. If Wait returns LimitNone, the call waits, and Called is
-// called later.
+// Wait puts a call into its route's queue, for a place at one of these targets in this order of preference. All of
+// them are full or out of use. If limit calls already wait, it returns LimitCap, unless again says that the call has
+// waited before. A waiting call does not count as a set-up. If Wait returns LimitNone, the call waits, and w.Called
+// is called later.
 func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Limit {
 	a.mu.Lock()
 	defer a.unlock()
@@ -78,16 +79,16 @@ func (a *Admission) Wait(w *Waiter, targets []*Target, limit int, again bool) Li
 		t.waiters++
 	}
 	now := time.Now()
-	for _, t := range targets { // a place may have become free since the call was refused
+	for _, t := range targets { // a place may have become free meanwhile
 		a.serve(t.usage, now)
 	}
 	return LimitNone
 }
 
-// mayFree reports whether waiting for a full target makes sense. It does not if its circuit is open.
+// mayFree reports whether it makes sense to wait for a full target: not if its circuit breaker is open.
 func mayFree(t *Target) bool { return t.SIP.Status().State != circuit.Open }
 
-// Place returns the result of a call's wait, once. ok is false if there is none yet.
+// Place returns the result of a call's wait, one time only. ok is false if there is none yet.
 func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -97,14 +98,15 @@ func (a *Admission) Place(w *Waiter) (p Place, ok bool) {
 	return a.collect(w), true
 }
 
-// collect returns the result of a wait, and counts the call as a set-up again.
+// collect returns the result of a wait, and counts the call as a set-up again. The caller must hold a.mu.
 func (a *Admission) collect(w *Waiter) Place {
 	w.state = waitsNot
 	a.setups.add(&w.Trunk.setups, 1)
 	return w.place
 }
 
-// StopWaiting ends the wait of a call, if it waits. A place that Place has not returned yet goes to the next call.
+// StopWaiting ends the wait of a call, if it is waiting. A place that it has got but not collected goes to the next
+// call.
 func (a *Admission) StopWaiting(w *Waiter) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -121,7 +123,7 @@ func (a *Admission) StopWaiting(w *Waiter) {
 	}
 }
 
-// Position returns a waiting call's position in the queue of its route, from 1, or 0 if it does not wait.
+// Position returns a waiting call's position in its route's queue, from 1. It returns 0 if the call is not waiting.
 func (a *Admission) Position(w *Waiter) (n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -146,7 +148,7 @@ type Waiting struct {
 	Limit int
 }
 
-// Waiting returns the queues of the routes in force.
+// Waiting returns the state of the queues of all current routes that have one.
 func (a *Admission) Waiting() (all []Waiting) {
 	p := a.Peers.Load()
 	a.mu.Lock()
@@ -159,7 +161,7 @@ func (a *Admission) Waiting() (all []Waiting) {
 	return all
 }
 
-// serveAll gives all free places to the calls that wait for them.
+// serveAll gives all free places to waiting calls. The caller must hold a.mu.
 func (a *Admission) serveAll(now time.Time) {
 	var all []*usage
 	for _, w := range a.queue.all {
@@ -174,7 +176,7 @@ func (a *Admission) serveAll(now time.Time) {
 	}
 }
 
-// serve gives the free places of a target to the calls that wait for it, the oldest first. The caller holds the lock.
+// serve gives the free places of a target to the calls that wait for it, oldest first. The caller must hold a.mu.
 func (a *Admission) serve(at *usage, now time.Time) {
 	for at.waiters > 0 {
 		w, t := a.queue.firstFor(at)
@@ -186,7 +188,7 @@ func (a *Admission) serve(at *usage, now time.Time) {
 		switch why {
 		case LimitNone:
 			a.call(w, Place{Target: t, Try: try})
-		case LimitCaller, LimitDestination: // a trunk's limit for numbers, which does not affect the next call
+		case LimitCaller, LimitDestination: // a limit of this call's numbers, so the next call may still get the place
 			a.dropTarget(w, t, why)
 		default:
 			a.lookAgain(t, now)
@@ -195,8 +197,8 @@ func (a *Admission) serve(at *usage, now time.Time) {
 	}
 }
 
-// firstFor returns the first call that waits for a target with this usage, and the target from that call's
-// configuration.
+// firstFor returns the first call that waits for the target with this usage, and the target as that call's
+// configuration has it.
 func (q *queue) firstFor(at *usage) (*Waiter, *Target) {
 	for _, w := range q.all {
 		for _, t := range w.targets {
@@ -205,10 +207,10 @@ func (q *queue) firstFor(at *usage) (*Waiter, *Target) {
 			}
 		}
 	}
-	return nil, nil // can't happen: waiters counts them
+	return nil, nil // can't happen, because waiters counts these calls
 }
 
-// dropTarget removes a target from a call's list. Without any target left, the wait is over.
+// dropTarget removes a target from those that a call waits for. If no target is left, the wait ends without a place.
 func (a *Admission) dropTarget(w *Waiter, t *Target, why Limit) {
 	if len(w.targets) == 1 {
 		a.call(w, Place{Why: why})
@@ -218,7 +220,7 @@ func (a *Admission) dropTarget(w *Waiter, t *Target, why Limit) {
 	t.waiters--
 }
 
-// call ends a wait with a result. The call's Called is called once the lock is free.
+// call ends a wait with a result. w.Called is called when the lock is released.
 func (a *Admission) call(w *Waiter, p Place) {
 	a.remove(w)
 	w.state, w.place = wasCalled, p
@@ -241,7 +243,7 @@ func (a *Admission) remove(w *Waiter) {
 	}
 }
 
-// unlock releases the lock, and then calls Called of the calls whose wait has ended.
+// unlock releases the lock, and then tells the calls whose wait has ended.
 func (a *Admission) unlock() {
 	called := a.queue.called
 	a.queue.called = nil
@@ -251,8 +253,8 @@ func (a *Admission) unlock() {
 	}
 }
 
-// circuitMoved updates the waiting calls after circuits have opened or closed. Calls do not wait for targets that are
-// out of use; the caller of a call without another target is refused.
+// circuitMoved updates the queue after a circuit breaker has opened or closed. A call whose targets are all out of
+// use stops waiting, and its caller is refused.
 func (a *Admission) circuitMoved() {
 	a.mu.Lock()
 	defer a.unlock()
@@ -264,21 +266,21 @@ func (a *Admission) circuitMoved() {
 	a.serveAll(time.Now())
 }
 
-// dismiss ends every wait.
+// dismiss ends every wait with this reason. The caller must hold a.mu.
 func (a *Admission) dismiss(why Limit) {
 	for _, w := range slices.Clone(a.queue.all) {
 		a.call(w, Place{Why: why})
 	}
 }
 
-// The intervals of serving the queue by time.
+// These are the shortest and the usual interval between attempts to serve the queue by time.
 const (
 	soonest   = time.Millisecond
-	lookEvery = time.Second // while one call tries a target whose circuit was open, and may not report its end
+	lookEvery = time.Second // used while one call tries a target after an outage, because its end may not be reported
 )
 
-// lookAgain sets the alarm for the time at which a target's rate or circuit may allow calls again. Other events that
-// make room serve the queue themselves.
+// lookAgain sets the alarm for when a target's rate limit or circuit breaker may allow calls again. All other events
+// that make room serve the queue themselves.
 func (a *Admission) lookAgain(t *Target, now time.Time) {
 	var after time.Duration
 	switch s := t.SIP.Status(); {
@@ -303,7 +305,7 @@ func (a *Admission) lookAgain(t *Target, now time.Time) {
 	q.alarmAt = at
 }
 
-// serveQueue is called by the alarm, and gives out the places that have become available.
+// serveQueue is called by the alarm. It gives free places to waiting calls.
 func (a *Admission) serveQueue() {
 	a.mu.Lock()
 	defer a.unlock()

@@ -6,9 +6,9 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Share limits this node to its part of each cap from now on. nodes is the number of nodes, and place, from 0, is this
-// node's place among them. Open calls stay. Before the first Share, the node has all of each limit. Share returns the
-// smallest limit, or 0 if there is none.
+// Share limits this node to its part of each limit from now on. nodes is the number of nodes, and place, from 0, is
+// this node's position among them. Live calls continue even beyond the limit. Before the first Share, the node may use
+// all of each limit. Share returns the smallest configured limit, or 0 if there is none.
 func (a *Admission) Share(place, nodes int) (least int) {
 	a.mu.Lock()
 	defer a.unlock()
@@ -22,7 +22,7 @@ func (a *Admission) Share(place, nodes int) (least int) {
 	return least
 }
 
-// Part returns this node's part of a limit on calls. 0 means no limit.
+// Part returns this node's part of a limit of calls. 0 means no limit.
 func (a *Admission) Part(limit int) int {
 	if limit <= 0 {
 		return 0
@@ -32,11 +32,11 @@ func (a *Admission) Part(limit int) int {
 	return a.part(limit)
 }
 
-// busyFor is how long a node counts as busy after its last call began.
+// busyFor is how long a node counts as busy after its last call was counted.
 const busyFor = 5 * time.Minute
 
-// Busy reports whether there are calls, or one began within busyFor. A process that has just started is also busy, so
-// that a restart moves no part of a cap.
+// Busy reports whether there are calls, or there was a new one within busyFor. A process that has just started counts
+// as busy, so that a restart does not move its parts to other nodes.
 func (a *Admission) Busy() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -54,9 +54,9 @@ func (a *Admission) Busy() bool {
 	return time.Since(last) < busyFor
 }
 
-// part returns this node's part of a limit: an equal part, plus one of the remainder if its place is among the first.
-// So the parts of all nodes add up to the limit. But each node gets at least one, even if the limit is below the number
-// of nodes.
+// part returns this node's part of a limit: an equal part, plus one of the remainder for the first nodes. So the parts
+// of all nodes add up to the limit. But each node gets at least one, even if there are more nodes than the limit. The
+// caller must hold a.mu.
 func (a *Admission) part(limit int) int {
 	if a.nodes == 0 || limit <= 0 {
 		return capOf(limit)
@@ -68,7 +68,8 @@ func (a *Admission) part(limit int) int {
 	return max(1, part)
 }
 
-// setRates sets every rate to this node's part of it, and returns the smallest limit.
+// setRates sets every rate limiter to this node's part, and returns the smallest configured limit. The caller must hold
+// a.mu.
 func (a *Admission) setRates(now time.Time) (least int) {
 	least = capOf(0)
 	for _, usages := range []map[string]*usage{a.trunks, a.targets, a.callers} {
@@ -77,7 +78,7 @@ func (a *Admission) setRates(now time.Time) (least int) {
 			if t.rate == nil {
 				continue
 			}
-			if n := a.part(t.cps); t.rate.Burst() != n { // the tokens collected so far stay, up to the burst
+			if n := a.part(t.cps); t.rate.Burst() != n { // the limiter keeps its tokens, up to the new burst
 				t.rate.SetLimitAt(now, rate.Limit(n))
 				t.rate.SetBurstAt(now, n)
 			}
@@ -86,7 +87,8 @@ func (a *Admission) setRates(now time.Time) (least int) {
 	return least
 }
 
-// hasRoom reports whether this node's part of the cap and rate allows one more call. It counts nothing.
+// hasRoom reports whether this node's parts of the limit and of the rate allow one more call. It counts nothing. The
+// caller must hold a.mu.
 func (a *Admission) hasRoom(t *usage, now time.Time) bool {
 	return t.calls < a.part(t.most) && (t.rate == nil || t.rate.TokensAt(now) >= 1)
 }

@@ -6,22 +6,21 @@ import (
 	"time"
 )
 
-// Rates limits how often something happens, for each of many keys: numbers, addresses. It
-// uses a fixed amount of memory, however many keys there are. If there are more keys than
-// fit, the key that has been quiet for longest is dropped. That can only allow it more,
-// never less. Allow may be called from any goroutine, and allocates nothing.
+// Rates limits the rate of events for each of many keys, such as addresses. It uses a fixed amount
+// of memory, however many keys there are. If there are more keys than fit, the key that has been
+// quiet for longest is forgotten, which can only allow it more events, never fewer. Allow may be
+// called from any goroutine, and allocates nothing.
 type Rates struct {
-	seed maphash.Seed // strangers can't choose keys that displace each other
+	seed maphash.Seed // random, so that strangers can't choose keys that displace other keys
 	born time.Time
 
 	mu   sync.Mutex // guards the fields below
 	sets [][rateWays]rateSlot
 }
 
-// rateSlot is the state of a key: the generic cell rate algorithm (ITU-T I.371), which
-// only needs the time at which the key has its whole burst again.
+// rateSlot is the state of a key in the generic cell rate algorithm (ITU-T I.371).
 type rateSlot struct {
-	key   uint64 // a hash; a collision is as unlikely as guessing a tag
+	key   uint64 // hash of the key; a collision is as unlikely as guessing a tag
 	whole time.Duration
 }
 
@@ -35,8 +34,8 @@ func NewRates() *Rates {
 	return &Rates{seed: maphash.MakeSeed(), born: time.Now(), sets: make([][rateWays]rateSlot, rateSets)}
 }
 
-// Allow counts an event of a key, and reports whether it is within n a second, all of
-// which may come at once. A refused event does not count. An n of 0 means no limit.
+// Allow counts an event of a key, and reports whether it is within n per second, all of which may
+// come at once. An event that is not allowed does not count. An n of 0 means no limit.
 func (r *Rates) Allow(key []byte, n int, now time.Time) bool {
 	if n <= 0 {
 		return true
@@ -53,8 +52,8 @@ func (r *Rates) Allow(key []byte, n int, now time.Time) bool {
 	return true
 }
 
-// slot finds the state of a key, or replaces that of the key that has been quiet for
-// longest.
+// slot returns the state of a key. If it has none, it replaces the state of the key in its set that
+// has been quiet for longest.
 func (r *Rates) slot(hash uint64) *rateSlot {
 	set := &r.sets[hash%rateSets]
 	quiet := &set[0]

@@ -10,7 +10,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// FirstRoute returns the index of the first route that matches a call at a time and has destinations for it, or -1.
+// FirstRoute returns the index of the first route that matches a call at this time and has destinations for it, or -1.
 func (p *Snapshot) FirstRoute(vars *template.Vars, at time.Time) int {
 	for i := range p.Routes {
 		if r := &p.Routes[i]; p.Mismatch(r, vars, at) == "" && p.reaches(r, vars) {
@@ -25,8 +25,9 @@ func (p *Snapshot) RouteName(index int) string {
 	return cmp.Or(p.Routes[index].Name, "routes["+strconv.Itoa(index)+"]")
 }
 
-// Mismatch returns the first key of a route that a call does not match at a time: target, trunk, to, from, listed or
-// hours. It returns "" if the call matches all. A route without target does not match the calls of targets.
+// Mismatch returns the first condition of a route that a call does not meet at this time: target, trunk, to, from,
+// listed or hours. It returns "" if the call meets all. A route without target never matches a call that a target
+// places.
 func (p *Snapshot) Mismatch(r *config.Route, vars *template.Vars, at time.Time) string {
 	switch {
 	case r.Target != vars.Target:
@@ -46,7 +47,7 @@ func (p *Snapshot) Mismatch(r *config.Route, vars *template.Vars, at time.Time) 
 	}
 }
 
-// lists reports whether the number table has the agent's number for a route.
+// lists reports whether the number table has a row for the agent's number that may use this route.
 func (p *Snapshot) lists(r *config.Route, vars *template.Vars) bool {
 	row, ok := p.Numbers.Find(r.AgentNumber(vars))
 	return ok && (row.Route() == "" || row.Route() == r.Name)
@@ -61,8 +62,8 @@ func (p *Snapshot) reaches(r *config.Route, vars *template.Vars) bool {
 		slices.ContainsFunc(trunks, func(name string) bool { return Dialable(p.Callees[name], &v, r.To, r.From) })
 }
 
-// named returns the names of the targets and trunks that a route leads a call to: from
-// the number table if the route uses it, and otherwise the route's own.
+// named returns the names of the targets and trunks that a route leads a call to: those in the number table if the
+// route uses it and the row has any, and otherwise the route's own. own reports which.
 func (p *Snapshot) named(r *config.Route, vars *template.Vars) (targets, trunks []string, own bool) {
 	if r.Listed {
 		if row, ok := p.Numbers.Find(r.AgentNumber(vars)); ok {
@@ -87,19 +88,17 @@ func (p *Snapshot) Destinations(r *config.Route, vars *template.Vars) []*Target 
 	return all
 }
 
-// DestinationsFor returns the targets and trunks of a route that can be called for a call
-// that matches it, in the order in which they are tried. A caller that dials
-// "+1507&SIP/x" can reach an agent, but the text never gets into the Request-URI of an
-// agent that is called by the number. share is the weight by which the first destination
-// got the call, or 0 if it is simply the first.
+// DestinationsFor returns the targets and trunks of a route that a matching call can be sent to, in the order in which
+// they are tried. share is the weight of the share by which the first one was chosen, or 0 if there was no choice. A
+// caller that dials "+1507&SIP/x" can reach an agent, but only one whose URI does not contain the dialled text.
 func (p *Snapshot) DestinationsFor(r *config.Route, vars *template.Vars) (all []*Target, share int) {
 	v := *vars
 	v.Direction = r.Direction
 	return p.DestinationsNamed(r, &v, r.To, r.From)
 }
 
-// DestinationsNamed is DestinationsFor in the direction of the variables, with other
-// expressions for the user parts that may be dialled.
+// DestinationsNamed is DestinationsFor with the direction that vars has, and with other expressions for the user parts
+// that may be dialled.
 func (p *Snapshot) DestinationsNamed(r *config.Route, vars *template.Vars,
 	naming ...*config.Numbers,
 ) (all []*Target, share int) {
@@ -110,7 +109,7 @@ func (p *Snapshot) DestinationsNamed(r *config.Route, vars *template.Vars,
 	return all, share
 }
 
-// RowOf returns the row of a number in the table, for templates, or nil if there is none.
+// RowOf returns the row of a number in the number table, for templates, or nil if there is none.
 func (p *Snapshot) RowOf(number string) template.Row {
 	if row, ok := p.Numbers.Find(number); ok {
 		return row.Row()
@@ -118,13 +117,13 @@ func (p *Snapshot) RowOf(number string) template.Row {
 	return nil
 }
 
-// DialableOf returns the targets that can be called.
+// DialableOf returns the targets for which Dialable is true. It changes all.
 func DialableOf(all []*Target, vars *template.Vars, naming ...*config.Numbers) []*Target {
 	return slices.DeleteFunc(all, func(t *Target) bool { return !Dialable(t, vars, naming...) })
 }
 
-// Dialable reports whether a target's URI can be made for a call. Each part that the URI takes from the call's parties
-// must be a number, or a user part that one of the expressions matches in full, and the URI must have a user part.
+// Dialable reports whether a target's URI can be rendered for a call. The URI must have a user part. Each text that it
+// takes from the call's parties must be a number, or a user part that one of the expressions matches in full.
 func Dialable(t *Target, vars *template.Vars, naming ...*config.Numbers) bool {
 	for text := range t.Dial.URI.Dialled(vars) {
 		if !config.IsDialString(text) && !Named(naming, text) {
@@ -134,13 +133,14 @@ func Dialable(t *Target, vars *template.Vars, naming ...*config.Numbers) bool {
 	return !t.Dial.URI.DialsNobody(*vars)
 }
 
-// Named reports whether one of the expressions allows a text. It may match any part of a number, but must match all of
-// another user part.
+// Named reports whether one of the expressions allows a text. It may match any part of a number, but must match a user
+// part that is not a number in full.
 func Named(naming []*config.Numbers, text string) bool {
 	return slices.ContainsFunc(naming, func(n *config.Numbers) bool { return n.Allow(text) })
 }
 
-// RescueTargets returns the targets of a route's rescue, or, if it has none, the route's targets after the lost one.
+// RescueTargets returns the targets of a route's rescue. If the rescue names none, it returns the route's targets that
+// come after the lost one.
 func (p *Snapshot) RescueTargets(r *config.Route, vars, rescue *template.Vars, lost *Target) []*Target {
 	all := p.Destinations(&config.Route{Targets: r.Rescue.Targets, Trunks: r.Rescue.Trunks}, rescue)
 	if len(r.Rescue.Targets)+len(r.Rescue.Trunks) == 0 {
@@ -154,7 +154,7 @@ func (p *Snapshot) RescueTargets(r *config.Route, vars, rescue *template.Vars, l
 	return DialableOf(all, rescue, r.To, r.From)
 }
 
-// IndexOf returns the index of a route, or -1 if it is not in the snapshot.
+// IndexOf returns the index of a route, or -1 if it does not belong to the snapshot.
 func (p *Snapshot) IndexOf(r *config.Route) int {
 	for i := range p.Routes {
 		if &p.Routes[i] == r {
@@ -164,8 +164,8 @@ func (p *Snapshot) IndexOf(r *config.Route) int {
 	return -1
 }
 
-// MaxDuration returns how long a call of a trunk to the target may last after its answer: the shorter limit if both
-// trunks have one, or 0 for no limit.
+// MaxDuration returns how long a call from a trunk to the target may last after its answer, or 0 for no limit. If the
+// target is a trunk as well, the shorter limit counts.
 func (t *Target) MaxDuration(from *Trunk) time.Duration {
 	limit := from.Caller.MaxDuration
 	if t.Trunk != nil && t.Trunk.MaxDuration > 0 && (limit <= 0 || t.Trunk.MaxDuration < limit) {

@@ -14,10 +14,10 @@ func routeMarks(routes []config.Route) []uint64 {
 	all := make([]uint64, len(routes))
 	for i := range routes {
 		r, hash := &routes[i], fnv.New64a()
-		// never fails
+		// writing to a hash never fails
 		_, _ = fmt.Fprintf(hash, "%q %q %q %q %q %q %q", r.Trunk, r.Target, textOf(r.To), textOf(r.From), r.Direction,
 			r.Targets, r.Trunks)
-		// so that the mark of a route without such keys is the same in every version
+		// written only if set, so that the mark of a route without such keys is the same in every version
 		if r.Listed {
 			_, _ = fmt.Fprintf(hash, " listed %q", r.Name)
 		}
@@ -36,8 +36,8 @@ func textOf(n *config.Numbers) string {
 	return n.String()
 }
 
-// RouteMarked returns the index of the route with a mark, or -1 if there is none. If there are several, it returns
-// place if that route has the mark, and otherwise the first.
+// RouteMarked returns the index of the route with this mark, or -1 if there is none. If several routes have the mark,
+// it returns place if that is one of them, and otherwise the first.
 func (p *Snapshot) RouteMarked(mark uint64, place int) int {
 	if place >= 0 && place < len(p.Marks) && p.Marks[place] == mark {
 		return place

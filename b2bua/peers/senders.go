@@ -10,30 +10,29 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Senders decides whose requests a leg accepts. The tags of a dialog are a secret of both
-// ends, but carriers send signalling in the clear, so a trunk's requests must also come
-// from the trunk's addresses. Platforms send from addresses that are not configured, so a
-// target's requests may come from anywhere except another trunk. Senders never changes.
+// Senders decides whose requests a leg accepts. Only the two ends know the tags of a dialog, but
+// carriers send signalling unencrypted, so a trunk's requests must also come from the trunk's
+// addresses. Platforms send from addresses that are not configured, so a target's requests may come
+// from anywhere except from another trunk. Senders never changes.
 type Senders struct {
 	Peers  *Snapshot
-	Caller *Trunk         // placed the call
-	Callee *Target        // the leg's callee; nil for the caller's leg
-	From   netip.AddrPort // source of the caller's INVITE, or address of the callee
-	Shown  string         // credentials of the caller's INVITE; empty if it needed none
+	Caller *Trunk         // who placed the call
+	Callee *Target        // the callee of this leg; nil for the caller's leg
+	From   netip.AddrPort // source of the caller's INVITE, or the callee's address
+	Shown  string         // credentials in the caller's INVITE; empty if it needed none
 }
 
-// Trust is the decision about a request within a dialog because of its sender.
+// Trust says whether a leg accepts a request because of its sender.
 type Trust int
 
-// The degrees of trust.
+// The values of Trust.
 const (
-	TrustFull  Trust = iota // accept it
-	TrustProof              // accept it if it shows the trunk's credentials
-	TrustNone               // refuse it
+	TrustFull  Trust = iota // accept the request
+	TrustProof              // accept the request if it has the trunk's credentials
+	TrustNone               // refuse the request
 )
 
-// TrustOf returns the decision about a request within the leg's dialog because of its
-// sender.
+// TrustOf returns whether the leg accepts a request from this sender.
 func (s *Senders) TrustOf(from Sender) Trust {
 	trunk := s.Caller.Platform == nil && s.Callee == nil
 	switch {
@@ -50,13 +49,12 @@ func (s *Senders) TrustOf(from Sender) Trust {
 	}
 }
 
-// AreShown reports whether a request shows the credentials of the caller's INVITE again.
+// AreShown reports whether a request has the same credentials as the caller's INVITE.
 func (s *Senders) AreShown(by *sip.Request) bool {
 	return s.Shown != "" && subtle.ConstantTimeCompare([]byte(CredentialsIn(by)), []byte(s.Shown)) == 1
 }
 
-// CredentialsIn returns the credentials that a request shows as text, or "" if there are
-// none.
+// CredentialsIn returns the credentials in a request as text, or "" if there are none.
 func CredentialsIn(req *sip.Request) string {
 	return strings.Join(message.RawValues(req, "authorization", "authorization"), "\n")
 }

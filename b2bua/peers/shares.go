@@ -2,17 +2,16 @@ package peers
 
 import "flowbridge/config"
 
-// pool is a number of places that trunks share: for calls in set-up, or for calls with
-// ports. A part of it is reserved for each trunk, so that one trunk can't take all
-// places.
+// pool is a number of places that trunks share: for calls in set-up, or for calls with ports. Some
+// places are reserved for each trunk, so that one trunk can't take all.
 type pool struct {
 	size  int
 	used  int
-	kept  int // reserved places that their trunks do not use yet
-	users int // number of trunks that use a place
+	kept  int // reserved places that their trunks do not use at the moment
+	users int // number of trunks that use any place
 }
 
-// share is a trunk's part of a pool.
+// share is what a trunk has of a pool.
 type share struct {
 	used     int
 	reserved int
@@ -20,11 +19,11 @@ type share struct {
 
 func (s *share) unused() int { return max(0, s.reserved-s.used) }
 
-// hasRoom reports whether a trunk can have another place: one of its own share, or one
-// that is reserved for no trunk.
+// hasRoom reports whether a trunk can have another place: one that is reserved for it, or one that
+// is reserved for no trunk.
 func (p *pool) hasRoom(s *share) bool { return p.used+p.kept-s.unused() < p.size }
 
-// add takes n places, or gives them back.
+// add takes n places for a trunk, or returns them if n is negative.
 func (p *pool) add(s *share, n int) {
 	if s.used > 0 {
 		p.users--
@@ -38,18 +37,19 @@ func (p *pool) add(s *share, n int) {
 	}
 }
 
-// belowAverage reports whether a trunk uses less than the average of the trunks that use any.
+// belowAverage reports whether a trunk uses fewer places than the trunks that use any do on
+// average.
 func (p *pool) belowAverage(s *share) bool { return s.used*p.users < p.used }
 
-// reserve changes the number of places that are reserved for a trunk.
+// reserve sets the number of places that are reserved for a trunk.
 func (p *pool) reserve(s *share, n int) {
 	p.kept -= s.unused()
 	s.reserved = n
 	p.kept += s.unused()
 }
 
-// share reserves a part of set-ups and ports for every trunk of a snapshot, and none for
-// a trunk that is gone. A trunk with a cap gets no more than its cap.
+// share reserves set-ups and ports for each trunk of a snapshot, and none for other trunks. A trunk
+// gets no more than its max_calls.
 func (a *Admission) share(p *Snapshot) {
 	for _, usages := range []map[string]*usage{a.trunks, a.callers} {
 		for _, t := range usages {
@@ -64,10 +64,10 @@ func (a *Admission) share(p *Snapshot) {
 	}
 }
 
-// Spared reports whether to accept a sender's calls although the process is overloaded,
-// because its trunk has fewer calls in set-up than the others on average, so the load is
-// theirs. That must be so for every trunk that the sender may be, because it is not known
-// yet which one it is.
+// Spared reports whether to accept a sender's calls although the process is overloaded, because its
+// trunk has fewer calls in set-up than the other trunks on average, so it does not cause the load.
+// This must be true for every trunk that the sender may belong to, because it is not known yet
+// which one it is.
 func (a *Admission) Spared(from Sender) bool {
 	p := a.Peers.Load()
 	a.mu.Lock()
@@ -85,7 +85,7 @@ func (a *Admission) Spared(from Sender) bool {
 	return spared
 }
 
-// Reserved returns the numbers of set-ups and calls that are reserved for a trunk.
+// Reserved returns how many set-ups and how many calls with ports are reserved for a trunk.
 func (a *Admission) Reserved(t *Trunk) (setups, calls int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

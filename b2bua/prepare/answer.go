@@ -22,7 +22,7 @@ type explanation struct {
 	Error        json.RawMessage `json:"error"`
 }
 
-// Judge returns why the body of an answer is not a success, or nil if it is one.
+// Judge returns why the body of an answer does not count as a success, or nil if it does.
 func Judge(body []byte, want *config.Answer) error {
 	if _, err := readAnswer(body, want); err != nil {
 		return err
@@ -76,7 +76,7 @@ func readAnswer(body []byte, want *config.Answer) (string, *Error) {
 	}
 }
 
-// compare returns how a value differs from the one that an answer must have, or nil if it does not.
+// compare returns how a value differs from the value that an answer must have, or nil if they are equal.
 func compare(got any, want config.Member, body []byte) *Error {
 	switch {
 	case got == nil:
@@ -110,7 +110,7 @@ func kindOfJSON(v any) string {
 	return "an object"
 }
 
-// goodID returns an error for an id that can't be carried. An empty id means that the answer has none.
+// goodID returns an error for an id that can't be sent in a header. An empty id means that the answer has none.
 func goodID(id string) (string, *Error) {
 	if id == "" {
 		return "", nil
@@ -124,12 +124,12 @@ func goodID(id string) (string, *Error) {
 // maxUsual bounds the members that usualAnswer looks for.
 const maxUsual = 4
 
-// usualAnswer finds the needed texts in an answer whose members have them without escapes: want.Members first, then the
-// id. ok is false for every other answer, which encoding/json must read or refuse, in twice the time.
+// usualAnswer finds the needed texts in an answer whose texts have no escapes: those of want.Members first, then the
+// id. ok is false for every other answer, which encoding/json must read or refuse in twice the time.
 func usualAnswer(body []byte, want *config.Answer) (found [maxUsual]string, ok bool) {
 	names, n := usualNames(want)
 	ok = n > 0 && json.Valid(body)
-	depth, isValue, wanted := 0, false, -1 // at the top level; the member whose value comes next
+	depth, isValue, wanted := 0, false, -1 // at the top level: index of the member whose value comes next, or -1
 	for i := 0; ok && i < len(body); i++ {
 		switch body[i] {
 		case '{', '[':
@@ -198,7 +198,7 @@ func errorDetail(body []byte) string {
 	var wrapped struct {
 		Response json.RawMessage `json:"response"`
 	}
-	_ = json.Unmarshal(body, &wrapped) // otherwise there is none
+	_ = json.Unmarshal(body, &wrapped) // if that fails, there are none
 	return detailIn(wrapped.Response)
 }
 

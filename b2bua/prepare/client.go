@@ -15,7 +15,7 @@ import (
 
 const (
 	defaultTimeout = 3 * time.Second
-	retryPause     = 100 * time.Millisecond // before the retry, if the API names no time
+	retryPause     = 100 * time.Millisecond // wait before the retry, if the API names no time
 )
 
 // Client prepares calls. It may be used by many goroutines.
@@ -23,7 +23,7 @@ type Client struct {
 	api     *rest.Client
 	timeout time.Duration
 	maxBody int64
-	nearby  bool // reached by plain HTTP, which is only for nearby machines
+	nearby  bool // the API is reached by plain HTTP, which is only for nearby machines
 	given   *GivenIDs
 }
 
@@ -33,9 +33,9 @@ func (c Client) String() string { return c.api.String() }
 // GoString names the API, without the token.
 func (c Client) GoString() string { return c.String() }
 
-// New checks the options. It sends nothing. Every request has the base URL, and may add to it; the timeout bounds the
-// whole step, retry included, and is 3s if zero. given has the ids that the API gave recently; all clients of the API
-// share it.
+// New checks the options. It sends nothing. Every request goes to the base URL or below it. The timeout limits the
+// whole step, including the retry, and is 3s if zero. given has the ids that the API gave recently; all clients of the
+// API share it.
 func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	o.Timeout, o.MaxBody = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.MaxBody, rest.DefaultMaxBody)
 	if o.Transport == nil {
@@ -49,7 +49,7 @@ func New(o rest.Options, given *GivenIDs) (*Client, error) {
 	return &Client{api: api, timeout: o.Timeout, maxBody: o.MaxBody, nearby: nearby, given: given}, nil
 }
 
-// maxKept bounds the idle connections: as many as 500 calls a second need with HTTP/1.1 if the API answers in a second.
+// maxKept bounds the idle connections. 500 calls a second need this many with HTTP/1.1 if the API answers in a second.
 // With fewer, calls would open connections for one request each.
 const maxKept = 512
 
@@ -95,7 +95,7 @@ func (c *Client) Prepare(ctx context.Context, r Request) (Prepared, error) {
 	if last.again {
 		if rest.Pause(step, last.wait) == nil {
 			last, sent = c.try(ctx, step, r), 2
-		} else { // the timeout or the caller ended the pause
+		} else { // the timeout or the caller has ended the pause
 			last.err = stepError(ctx, step, last.err)
 		}
 	}
@@ -159,7 +159,7 @@ func (c *Client) broken(ctx, step context.Context, a attempt, err error) attempt
 	return a
 }
 
-// refused returns an attempt with an answer other than 2xx.
+// refused returns the attempt for an answer other than 2xx.
 func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt {
 	a.err = &Error{Kind: KindHTTPStatus, Detail: errorDetail(a.body)}
 	switch {
@@ -179,7 +179,7 @@ func (c *Client) refused(step context.Context, a attempt, h http.Header) attempt
 	return a
 }
 
-// stepError reports whether the caller, the clock or the network ended the step.
+// stepError returns an error if the caller, the time limit or the network ended the step, or nil.
 func stepError(ctx, step context.Context, err error) *Error {
 	var known *Error
 	var timeout interface{ Timeout() bool }

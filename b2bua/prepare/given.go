@@ -15,11 +15,11 @@ const (
 
 type sum [16]byte
 
-// GivenIDs knows which call each id of an API was given to. It has two generations, of which the older one is dropped
-// as a whole. Its entries have a fixed size, whatever the length of the ids. It may be used by many goroutines.
+// GivenIDs remembers which call each id of an API was given to. It has two generations, and drops the older one as a
+// whole. Its entries have a fixed size, whatever the length of the ids. It may be used by many goroutines.
 type GivenIDs struct {
 	mu    sync.Mutex
-	since time.Time // begin of the young generation
+	since time.Time // start of the younger generation
 	young map[sum]sum
 	old   map[sum]sum
 }
@@ -29,17 +29,17 @@ func sumOf(s string) sum {
 	return sum(h[:16])
 }
 
-// owner says which call an id belongs to.
+// owner says which call an id was given to.
 type owner int
 
 const (
 	ownerNew       owner = iota // only this call's
 	ownerOther                  // another call's
-	ownerEverybody              // the API has given no other id: a stub with one answer for all
+	ownerEverybody              // every call: the API has given no other id, so it is a stub
 )
 
-// taken records that an id was given to a call, and returns which call it belongs to. A call without a name counts as a
-// new one each time.
+// taken stores that an id was given to a call, and returns which call it belongs to. A call without a name counts as a
+// new call each time.
 func (r *GivenIDs) taken(id, call string, now time.Time) owner {
 	key, name := sumOf(id), sumOf(call)
 	r.mu.Lock()

@@ -23,9 +23,9 @@ type Request struct {
 // other fields are set as far as the step came.
 type Prepared struct {
 	CallID   string
-	Shared   bool          // the API gives this id to each call
-	Body     []byte        // the last answer as it came, at most Options.MaxBody
-	Status   int           // HTTP status of the last answer; 0 if none
+	Shared   bool          // the API gives each call this id
+	Body     []byte        // the last answer as it came, at most Options.MaxBody bytes
+	Status   int           // HTTP status of the last answer; 0 if there was none
 	Attempts int           // requests sent: 1 or 2
 	Elapsed  time.Duration // the whole step
 }
@@ -52,7 +52,7 @@ const (
 // Error is every error of the step.
 type Error struct {
 	Kind   Kind
-	Status int    // HTTP status; 0 if no answer
+	Status int    // HTTP status; 0 if there was no answer
 	Detail string // the API's words, or what is wrong with its answer: at most 200 printable characters
 	err    error
 }

@@ -19,11 +19,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// ErrNotRegistered means that a trunk that registers here has no Contact that this node can call.
+// ErrNotRegistered means that no Contact is registered with us for a trunk that this node can call.
 var ErrNotRegistered = errors.New(
 	"nothing is registered for the trunk: is the phone on, and does it use this trunk's auth? see GET /api/registrations")
 
-// elsewhere means that only another node can call a Contact.
+// elsewhere means that a Contact can only be called by another node.
 type elsewhere string
 
 func (e elsewhere) Error() string { return string(e) }
@@ -31,15 +31,15 @@ func (e elsewhere) Error() string { return string(e) }
 // Is makes elsewhere match ErrNotRegistered.
 func (elsewhere) Is(target error) bool { return target == ErrNotRegistered }
 
-// contacts are the Contacts of a trunk that registers here, in the order in which they are tried: by q, one after the
-// other (RFC 3261 section 16.6).
+// contacts holds the Contacts that are registered with us for a trunk, in the order in which they are tried: by q,
+// one after the other (RFC 3261 section 16.6).
 type contacts struct {
 	by       *registrar.Registrar
 	holder   string
-	user     string           // user of the URI; empty means the Contact's
+	user     string           // user part of the URI to call; empty means the Contact's
 	bindings []record.Binding // bindings not tried yet
-	asked    bool             // the other nodes were asked for more
-	Node     string           // node of the fleet at which the current Contact is registered; empty means this one
+	asked    bool             // the other nodes were asked for their bindings
+	Node     string           // node of the fleet at which the current Contact is registered; empty means this node
 }
 
 func contactsOf(by *registrar.Registrar, t *peers.Dial, user string) contacts {
@@ -63,7 +63,7 @@ func (r *Reached) askOthers(ctx context.Context, t *peers.Dial) {
 	}
 }
 
-// nextContact moves on to the next Contact that can be reached.
+// nextContact goes on to the next Contact that can be reached.
 func (r *Reached) nextContact(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	r.Cause, r.Err = cause.TargetUnreachable, ErrNotRegistered
 	for r.askOthers(ctx, t.Dial); len(r.bindings) > 0; r.askOthers(ctx, t.Dial) {
@@ -111,7 +111,7 @@ func wayTo(ctx context.Context, b *record.Binding, t *peers.Dial, stack *transpo
 	return flow, dest, err
 }
 
-// nameOf returns the address that the first hop to a Contact gives for itself, or an invalid one if it gives none.
+// nameOf returns the address by which the first hop to a Contact calls itself, or the zero value if it names none.
 func nameOf(b *record.Binding) netip.AddrPort {
 	uri := message.ParseURI(b.Contact)
 	if len(b.Path) > 0 {
@@ -121,7 +121,7 @@ func nameOf(b *record.Binding) netip.AddrPort {
 	return netip.AddrPortFrom(addr.Unmap(), cmp.Or(uint16(uri.Port), message.DefaultPort(b.Transport)))
 }
 
-// contactFailed records that the current Contact did not take the call, and reports whether to try the next one.
+// contactFailed notes that the current Contact did not take the call, and reports whether to try the next Contact.
 func (r *Reached) contactFailed(t *peers.Dial, how string) bool {
 	if len(r.bindings) == 0 || time.Since(r.since) >= t.RingTimeout {
 		return false
@@ -130,7 +130,8 @@ func (r *Reached) contactFailed(t *peers.Dial, how string) bool {
 	return true
 }
 
-// RingTimeout returns how long the current address may ring: all Contacts together have the trunk's time.
+// RingTimeout returns how long the current address may ring. All Contacts together may ring for the trunk's
+// ring_timeout.
 func (r *Reached) RingTimeout(t *peers.Dial) time.Duration {
 	if !t.Registered {
 		return t.RingTimeout

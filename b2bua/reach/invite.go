@@ -13,28 +13,28 @@ import (
 	"flowbridge/config/template"
 )
 
-// Invitation has the data for the INVITE of an attempt that is not in Reached.
+// Invitation holds the data for an attempt's INVITE that Reached does not have.
 type Invitation struct {
 	Target      *peers.Target
-	Vars        template.Vars // for its templates, without the platform's answer
+	Vars        template.Vars // variables for the target's templates, without the platform's answer
 	In          outbound.Inbound
 	Offer       []byte
 	Options     leg.Options // options of its leg
 	CallID      string
-	RingTimeout time.Duration  // the target's time limit for its final answer; 0 means that the call has a limit
-	TriedTCP    bool           // it exceeds the budget, and no connection can be opened
-	RetryOf     *leg.Leg       // the leg to another address before; nil if none
-	OnResponse  func(code int) // called with each answer
-	// OnDropped is called with the headers that are left out, and the size with them.
+	RingTimeout time.Duration  // time limit for the final response; 0 means that only the call has a limit
+	TriedTCP    bool           // the INVITE exceeds the budget, and no connection could be opened
+	RetryOf     *leg.Leg       // the leg that failed at another address; nil if none did
+	OnResponse  func(code int) // called with the status of each response
+	// OnDropped is called with the headers that are left out, and with the INVITE's size before that.
 	OnDropped  func(headers []string, whole int)
-	OnTooLarge func(err error) // called if credentials do not fit
+	OnTooLarge func(err error) // called if there is no room for credentials
 }
 
-// Invite makes the leg of an attempt and the input for its INVITE. It sends nothing.
+// Invite creates the leg of an attempt, and the input that makes the leg send its INVITE. It sends nothing.
 func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, error) {
 	t := in.Target.Dial
 	vars := in.Vars
-	vars.Prepare = r.Answer() // shorten must not keep it in memory
+	vars.Prepare = r.Answer() // a copy, because shorten must not keep the answer in memory
 	in.In.Extra = append(in.In.Extra, outbound.RouteField(r.Route)...)
 	out, err := outbound.Build(t, r.URI, vars, in.In, in.Options.Local, in.Options.Peer, in.Offer)
 	if err != nil {
@@ -47,7 +47,7 @@ func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, err
 	}
 	req, whole, err := out.Fit(t, l, r.Flow != nil, in.TriedTCP)
 	if !errors.Is(err, outbound.ErrWantsTCP) {
-		in.OnDropped(out.Dropped, whole) // includes headers that can't be passed on
+		in.OnDropped(out.Dropped, whole) // also reports headers that can't be passed on
 	}
 	if err != nil {
 		return nil, leg.Invite{}, cause.InviteTooLarge, err
@@ -62,7 +62,7 @@ func (r *Reached) Invite(in *Invitation) (*leg.Leg, leg.Invite, cause.Cause, err
 	return l, invite, cause.None, nil
 }
 
-// shorten makes an INVITE that is sent again over UDP small enough to get more bytes. It implements leg.Invite.Shorten.
+// shorten implements leg.Invite.Shorten: it makes an INVITE that is repeated over UDP small enough for more bytes.
 func (in *Invitation) shorten(out *outbound.Draft, l *leg.Leg, more int) (req *sip.Request, fits bool) {
 	req, whole, err := out.Shorten(in.Target.Dial, l, more)
 	if req != nil || err != nil {

@@ -19,20 +19,20 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// checkEvery is how often Ping looks which OPTIONS are due. It is short because a reload may change them.
+// checkEvery is how often Ping checks which OPTIONS are due. It is short because a reload may change that.
 const checkEvery = time.Second
 
 // pingTimeout is the time limit for an answer.
 const pingTimeout = 2 * time.Second
 
-// Ping sends OPTIONS to the targets and trunks that want it (RFC 3261 section 11), until ctx is over. It tells their
-// circuits the results. It returns when no OPTIONS is under way.
+// Ping sends OPTIONS to the targets and trunks that are configured for it (RFC 3261 section 11), until ctx ends. It
+// reports the results to their circuit breakers. It returns when no OPTIONS waits for an answer.
 func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport.Stack) {
 	tick := time.NewTicker(checkEvery)
 	defer tick.Stop()
 	var group sync.WaitGroup
 	defer group.Wait()
-	due := map[string]time.Time{} // when the pinged targets' next OPTIONS is due, by name
+	due := map[string]time.Time{} // by target name: when the next OPTIONS is due
 	for {
 		now, p := time.Now(), snapshot()
 		wants := map[string]bool{}
@@ -63,8 +63,8 @@ func Ping(ctx context.Context, snapshot func() *peers.Snapshot, stack *transport
 	}
 }
 
-// nextPing returns when the next OPTIONS is due: after the interval, or as soon as an open circuit may be tried, so
-// that calls come through as soon as an outage ends.
+// nextPing returns when the next OPTIONS is due: after the interval, or, if the circuit breaker is open, as soon as
+// the target may be tried, so that calls continue as soon as an outage ends.
 func nextPing(now time.Time, t *peers.Target) time.Time {
 	next := now.Add(t.Dial.Ping.Interval)
 	s := t.SIP.Status()
@@ -81,12 +81,12 @@ func nextPing(now time.Time, t *peers.Target) time.Time {
 	return next
 }
 
-// pingOnce asks all addresses of a target at once. One that answers is enough.
+// pingOnce sends OPTIONS to all addresses of a target at once. One answer is enough.
 func pingOnce(ctx context.Context, t *peers.Target, uri sip.Uri, stack *transport.Stack) {
 	bounded, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	wrong := string(cause.DNSFailed)
-	via, _ := nextHop(t.Dial, uri) // a proxy answers OPTIONS for the server behind it, or for itself
+	via, _ := nextHop(t.Dial, uri) // a proxy answers OPTIONS itself or passes them to the server behind it
 	hops, err := stack.Locate(bounded, t.Dial.Name, queryOf(t.Dial, &via))
 	if err == nil {
 		wrong = pingAll(bounded, t, stack, uri, via, hops[:min(len(hops), maxAddresses)])
@@ -100,7 +100,7 @@ func queryOf(t *peers.Dial, uri *sip.Uri) locate.Query {
 	return locate.Query{Host: message.TrimBrackets(uri.Host), Port: uri.Port, Transport: t.Transport}
 }
 
-// pingAll returns what was wrong at the last address, or "" if one address has answered.
+// pingAll returns "" if any address has answered, and otherwise what went wrong at the last address.
 func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri,
 	hops []locate.Hop,
 ) (wrong string) {
@@ -128,7 +128,7 @@ func pingAll(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 	return wrong
 }
 
-// pingHop sends an OPTIONS to one address and waits for its answer. The error says briefly how it failed.
+// pingHop sends an OPTIONS to one address and waits for the answer. The error says briefly what went wrong.
 func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, via sip.Uri, h locate.Hop) error {
 	var flow *transport.Stream
 	var err error
@@ -173,7 +173,7 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 	}
 }
 
-// optionsTo makes an OPTIONS outside of a dialog.
+// optionsTo returns an OPTIONS outside a dialog.
 func optionsTo(uri sip.Uri, local leg.Local, stack *transport.Stack) *sip.Request {
 	tag := stack.Minter().Tag()
 	out := leg.OutOfDialog{

@@ -22,28 +22,28 @@ import (
 	"flowbridge/config/template"
 )
 
-// Reached has the results of preparing an attempt. Cause says whether it has everything.
+// Reached holds the results of preparing an attempt. If Cause is None, the attempt can be dialled.
 type Reached struct {
 	outbound.Requested
 	Dest  netip.AddrPort
 	Flow  *transport.Stream // the connection to dial over; nil for UDP
 	Route []string          // the proxies on the way
-	// Unprepared is the reason that the target is dialled without the platform's answer (on_failure: dial). It is nil if
-	// there is an answer, or if none is needed.
+	// Unprepared is the reason why the target is dialled without the platform's answer (on_failure: dial). It is nil if
+	// there is an answer, or none is needed.
 	Unprepared error
 
 	via  sip.Uri      // URI of the next hop: the Request-URI, or a proxy's
-	hop  locate.Hop   // the hop of Dest
-	more []locate.Hop // to try if it fails
-	left int          // number of addresses that this attempt may still try
+	hop  locate.Hop   // the hop that Dest is the address of
+	more []locate.Hop // hops to try if this one fails
+	left int          // how many more addresses this attempt may try
 	// Tried lists the addresses that failed, each with the reason.
 	Tried []string
 	since time.Time // when the first address was tried
 	contacts
 }
 
-// nextHop returns the next hop of a request to a target, and its Route: the Request-URI, or the proxy in front of it
-// (RFC 3261 section 8.1.2).
+// nextHop returns the URI of the next hop for a request to a target, and the Route header's values. The next hop is the
+// Request-URI, or the proxy in front of it (RFC 3261 section 8.1.2).
 func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 	if t.Proxy == "" {
 		return uri, nil
@@ -51,7 +51,7 @@ func nextHop(t *peers.Dial, uri sip.Uri) (via sip.Uri, route []string) {
 	return message.ParseURI("sip:" + t.Proxy), []string{"<sip:" + t.Proxy + ";lr>"}
 }
 
-// Begin prepares an attempt. by has the Contacts of trunks that register here.
+// Begin prepares an attempt. by has the Contacts that are registered with us.
 func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *transport.Stack,
 	by *registrar.Registrar,
 ) *Reached {
@@ -77,15 +77,15 @@ func Begin(ctx context.Context, t *peers.Target, vars template.Vars, stack *tran
 	return r
 }
 
-// maxAddresses bounds the addresses that one attempt tries. leastTurn is the least time of an address for its first
-// answer: enough for two retransmissions over UDP.
+// maxAddresses bounds the addresses that one attempt tries. leastTurn is the shortest time that an address gets for its
+// first response: enough for two retransmissions over UDP.
 const (
 	maxAddresses = 8
 	minTurn      = 1500 * time.Millisecond
 )
 
-// Next moves on to the next address or Contact that can be reached, as long as the target's time for its first answer
-// is not over. If there is none, Cause and Err are those of the last one.
+// Next goes on to the next address or Contact that can be reached, while the target's time for its first response is
+// not over. If there is none, Cause and Err are those of the last failure.
 func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.Stack) {
 	if t.Dial.Registered {
 		r.nextContact(ctx, t, stack)
@@ -114,7 +114,7 @@ func (r *Reached) Next(ctx context.Context, t *peers.Target, stack *transport.St
 	}
 }
 
-// connect connects to the current address, within its turn.
+// connect connects to the current address, within the time that the address has (Turn).
 func (r *Reached) connect(ctx context.Context, t *peers.Dial, stack *transport.Stack) (*transport.Stream, error) {
 	turn := r.Turn(t)
 	if turn >= transport.ConnectTimeout { // the error of ConnectTimeout says more
@@ -129,19 +129,18 @@ func (r *Reached) connect(ctx context.Context, t *peers.Dial, stack *transport.S
 	return flow, err
 }
 
-// ReleaseAnswer releases the platform's answer, which may be large, unless another address may need an INVITE made from
-// it.
+// ReleaseAnswer releases the platform's answer, which may be large, unless an INVITE to another address may be made
+// from it.
 func (r *Reached) ReleaseAnswer() {
 	if len(r.bindings) == 0 && (len(r.more) == 0 || r.left == 0) {
 		r.Prepared.Body = nil
 	}
 }
 
-// addFailed adds the current address to the failed ones.
+// addFailed adds the current address to those that failed.
 func (r *Reached) addFailed(how string) { r.Tried = append(r.Tried, r.hop.String()+" "+how) }
 
-// Turn returns how long the current address may stay silent: its share of the target's time, which is divided equally
-// among the addresses.
+// Turn returns how long the current address may stay silent: its equal part of what is left of the target's time.
 func (r *Reached) Turn(t *peers.Dial) time.Duration {
 	if t.Registered { // a phone that does not ring must not shorten the time of one that does
 		return t.FirstResponseTimeout
@@ -150,16 +149,17 @@ func (r *Reached) Turn(t *peers.Dial) time.Duration {
 	others := min(len(r.more), r.left)
 	if others == 0 {
 		if len(r.Tried) == 0 {
-			return t.FirstResponseTimeout // as if there were no other addresses
+			return t.FirstResponseTimeout // as if it were the only address
 		}
 		return max(left, min(minTurn, t.FirstResponseTimeout))
 	}
 	return max(left/time.Duration(others+1), min(minTurn, t.FirstResponseTimeout))
 }
 
-// FailedAt records that the current address has failed, and reports whether to try another one: after 503, silence and
-// transport errors (RFC 3263 section 4.3), as long as the target's time for its first answer is not over. For
-// registrations here, the next Contact is also tried after 408, 480 and 5xx, as long as the time to ring is not over.
+// FailedAt notes that the current address has failed, and reports whether to try another address: after 503, silence
+// and transport errors (RFC 3263 section 4.3), while the target's time for its first response is not over. For Contacts
+// that are registered with us, the next Contact is also tried after 408, 480 and 5xx, while the time to ring is not
+// over.
 func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused) bool {
 	how := string(f.Cause)
 	switch {
@@ -186,7 +186,7 @@ func (r *Reached) FailedAt(t *peers.Dial, stack *transport.Stack, f leg.Refused)
 	return true
 }
 
-// Describe describes the next destination of an attempt, for the ladder.
+// Describe returns a description of the next destination, for the ladder.
 func (r *Reached) Describe() string {
 	if len(r.more) == 0 {
 		return strings.Join(r.Tried[len(r.Tried)-1:], "") + "; its next Contact is tried"

@@ -23,12 +23,13 @@ import (
 
 // Options are the settings of all redirected calls.
 type Options struct {
-	Targets []string            // names, tried in this order
+	Targets []string            // names of the targets, which are tried in this order
 	Rules   []config.TwilioRule // targets for some numbers; the first match counts
-	Route   string              // route in the records of the calls
-	Follow  bool                // reports of ended attempts come in, and each call gets a record
+	Route   string              // name of the route in the records of these calls
+	Follow  bool                // whether the dialling party reports how attempts end; then each call gets a record
 
-	Accept    func(Destination) error               // fails if the dialling party can't use it; nil means never
+	// Accept returns an error if the dialling party can't use the destination; nil means that it can use all.
+	Accept    func(Destination) error
 	Variables func(template.Vars) map[string]string // variables for agents that ask; nil if none asks
 }
 
@@ -38,7 +39,7 @@ type Calls struct {
 	server   Server
 	options  Options
 	memory   *memory
-	followed *followed // nil if ends are not reported
+	followed *followed // nil if ends of attempts are not reported
 }
 
 // Server has the parts of the server that Calls needs.
@@ -62,10 +63,10 @@ func New(s Server, o Options) *Calls {
 	return r
 }
 
-// Next tells the dialling party what to do next.
+// Next tells the dialling party how the call continues.
 type Next struct {
 	Dial     *Destination // dial this target; nil if none
-	Fallback bool         // no target is left; tell the caller
+	Fallback bool         // no target is left, so tell the caller
 }
 
 // End is the end of an attempt that another party dialled.
@@ -75,14 +76,14 @@ type End struct {
 
 	SIPCallID       string // Call-ID of the call at the dialling party
 	Outcome         outbound.Outcome
-	SIPStatus       int    // the target's final answer; 0 if none
+	SIPStatus       int    // the target's final status; 0 if there was none
 	TargetSIPCallID string // Call-ID of the INVITE to the target
 	Answered        bool
-	CallerGone      bool          // do not try another target
-	Duration        time.Duration // since the answer, in whole seconds
+	CallerGone      bool          // the caller has left, so try no other target
+	Duration        time.Duration // time since the answer, in whole seconds
 }
 
-// The reasons that a call is not redirected.
+// These are the reasons why a call is not redirected.
 var (
 	ErrNoTarget       = errors.New("no target can be dialled")
 	ErrUnknownAttempt = errors.New("no such attempt at a call is known here")
@@ -91,16 +92,14 @@ var (
 	errNoNumber       = errors.New("the target's uri dials the number of the call, and the call has no phone number")
 )
 
-// The final answers (RFC 3261 section 21) that an outcome implies, even if another one
-// was reported.
+// These final statuses follow from what the dialling party reports, even if it reports another one.
 const (
 	statusAnswered  = 200
 	statusCancelled = 487
 )
 
-// Begin begins a call and returns its first target that can be dialled. vars.CallID is
-// from NewID. A question that is repeated within 30 s, because the answer was lost,
-// counts as a question about the same call.
+// Begin starts a call and returns the first target that can be dialled. vars.CallID is from NewID.
+// A request that is repeated within 30 s, because the answer was lost, belongs to the same call.
 func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, error) {
 	if r.followed == nil {
 		to, _, err := r.next(ctx, r.newCall(vars))
@@ -121,7 +120,7 @@ func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, err
 	return *next.Dial, nil
 }
 
-// newCall returns a new call, with the targets of the configuration in force.
+// newCall returns a new call, with the targets of the current configuration.
 func (r *Calls) newCall(vars template.Vars) *call {
 	now, inForce := time.Now(), r.server.Peers()
 	vars.Row = inForce.RowOf(vars.To.Number)
@@ -156,7 +155,7 @@ func (r *Calls) newCall(vars template.Vars) *call {
 // maxSID bounds the dialling party's id of a call, in bytes. Twilio's have 34.
 const maxSID = 64
 
-// Ended records the end of an attempt, and returns how the call continues.
+// Ended stores the end of an attempt, and returns how the call continues.
 func (r *Calls) Ended(ctx context.Context, e End) (Next, error) {
 	c := r.followed.find(e)
 	if c == nil {
@@ -190,8 +189,8 @@ func (r *Calls) afterAttempt(ctx context.Context, c *call, e End) (Next, error) 
 	return Next{}, nil
 }
 
-// dialNext returns the next target that can be dialled. If there is none, the call ends
-// like its last attempt.
+// dialNext returns the next target that can be dialled. If there is none, it ends the call with the
+// outcome of the last attempt.
 func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 	to, failed, err := r.next(ctx, c)
 	if err == nil {
@@ -209,8 +208,7 @@ func (r *Calls) dialNext(ctx context.Context, c *call) (Next, error) {
 	return Next{Fallback: true}, err
 }
 
-// next prepares the next target that can be dialled. failed has the failed attempts
-// before it.
+// next prepares the next target that can be dialled. failed has the attempts that failed before it.
 func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []record.Attempt, err error) {
 	var why []error
 	for a := c.next(); a != nil; a = c.next() {
@@ -226,7 +224,7 @@ func (r *Calls) next(ctx context.Context, c *call) (to Destination, failed []rec
 	return Destination{}, failed, fmt.Errorf("%w: %w", ErrNoTarget, errors.Join(why...))
 }
 
-// prepare prepares an attempt. If it fails, the Destination has the cause.
+// prepare prepares an attempt. If that fails, the Destination has the cause.
 func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, error) {
 	vars := c.vars
 	switch {
@@ -241,7 +239,7 @@ func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, 
 	trace := outbound.TraceOf(vars.CallID, nil, false, r.server.OTLP)
 	to, err := destinationOf(tracecontext.With(ctx, trace.Header(tracecontext.KindPrepare, a.number)), a, vars)
 	if err == nil && r.options.Accept != nil {
-		if err = r.options.Accept(to); err != nil { // the next target may need less
+		if err = r.options.Accept(to); err != nil { // the next target may be acceptable
 			to.Cause = cause.TemplateFailed
 		}
 	}
@@ -255,7 +253,7 @@ func (r *Calls) prepare(ctx context.Context, a *attempt, c *call) (Destination, 
 	return to, nil
 }
 
-// remember stores a call for questions of its agent and reports of its platform.
+// remember stores a call, so that its agent can ask about it and its platform can report on it.
 func (r *Calls) remember(to Destination, vars template.Vars) {
 	if r.options.Variables == nil && r.followed == nil {
 		return
@@ -283,8 +281,7 @@ func (r *Calls) remember(to Destination, vars template.Vars) {
 	r.memory.add(c)
 }
 
-// keep waits until a record is committed or the process stops. The sink has the record in
-// both cases.
+// keep waits until a record is stored or the process stops. In both cases the sink has the record.
 func (r *Calls) keep(ctx context.Context, rec record.Record) {
 	if err := r.server.Put(ctx, rec); err != nil && ctx.Err() == nil {
 		r.server.Log.Error().Err(err).Str("call", rec.ID).Msg("record not written")
@@ -312,7 +309,8 @@ func (r *Calls) Reported(platformID, externalID string) (c Call, unwritten, foun
 	return m.Call, r.followed.unwritten(m.Call.ID), true
 }
 
-// Expire gives up the calls whose end is overdue. Call it every few seconds.
+// Expire gives up the calls whose end should have been reported by now. It should be called every
+// few seconds.
 func (r *Calls) Expire(now time.Time) {
 	if r.followed != nil {
 		r.followed.expire(now)
@@ -327,14 +325,14 @@ func (r *Calls) Close() {
 	}
 }
 
-// Destination describes the INVITE to a target, for a call that another party dials.
+// Destination describes the INVITE that another party should send to a target.
 type Destination struct {
 	Call    string // our id
 	Attempt int    // from 1
 	Target  string
 
 	URI     string           // includes the transport unless that is UDP
-	Headers []peers.Variable // set by the target's configuration, in file order
+	Headers []peers.Variable // headers that the target's configuration sets, in file order
 	peers.Prepared
 	Cause cause.Cause // set with an error
 }

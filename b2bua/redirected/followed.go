@@ -24,9 +24,9 @@ const (
 	// followFor bounds the wait for the report of a call's end. Twilio's <Dial> ends a call after four hours (its
 	// timeLimit), and the call may have rung at several targets before.
 	followFor = 4*time.Hour + 15*time.Minute
-	// endedFor is how long an ended call is known, in case the question is repeated.
+	// endedFor is how long an ended call is kept, in case the request is repeated.
 	endedFor = 5 * time.Minute
-	// repeatFor is how long a repeated question counts as one about the same call. Twilio waits 15 s for an answer.
+	// repeatFor is how long a repeated request belongs to the same call. Twilio waits 15 s for an answer.
 	repeatFor   = 30 * time.Second
 	maxFollowed = 10_000 // open calls, and as many ended ones
 	// stepTimeout bounds the search for a target. The webhook waits 10 s, which leaves time to answer that there is none.
@@ -41,18 +41,18 @@ type call struct {
 	naming  []*config.Numbers // expressions of its rule, which allow user parts to be dialled
 	began   time.Time
 
-	// owned by the step that is being decided
+	// The fields below belong to the step that is being decided.
 	left    []*peers.Target // targets that were not tried yet
-	current *attempt        // nil if none
+	current *attempt        // nil if none is being tried
 	begun   int             // number of attempts so far
 
 	// guarded by followed.mu
-	record  record.Record // the record so far
-	at      *attempt      // being dialled; nil if none
-	dialled time.Time     // when at was dialled
+	record  record.Record // the record of the call so far
+	at      *attempt      // the attempt that is being dialled; nil if none is
+	dialled time.Time     // when that attempt was returned to the dialling party
 	steps   map[int]*decision
 	over    bool
-	ended   time.Time     // when it ended; the record may differ, because the clock can be set
+	ended   time.Time     // when the call ended, by the monotonic clock; the record's time differs if the clock was set
 	kept    bool          // the record is written
 	elem    *list.Element // in followed.open, or in followed.over
 }
@@ -87,16 +87,16 @@ func (a *attempt) recordOf(why cause.Cause, status int) record.Attempt {
 	}
 }
 
-// decision is made when a call comes in (number 0), or when the attempt with its number
-// has ended. It is made once, however often Twilio asks.
+// decision says how a call continues: after it came in (number 0), or after the attempt with this number ended. It is
+// made one time, however often Twilio asks.
 type decision struct {
 	done chan struct{} // closed once next and err are set
 	next Next
 	err  error
 }
 
-// followed has the redirected calls about whose attempts the dialling party reports. A call is in it from the first
-// question until a while after its end.
+// followed holds the redirected calls for which the dialling party reports how attempts end. A call is in it from the
+// first request until some time after its end.
 //
 // A step, the search for the next target, runs in its own goroutine. A call has only one at a time, because an attempt
 // ends only after it was returned. Requests wait for the step. Goroutines also hand the records to the store. close
@@ -127,8 +127,7 @@ func newFollowed(journal func(record.Record), keep func(context.Context, record.
 // errStopping says that the process is stopping: close ends the calls.
 var errStopping = errors.New("the process is stopping")
 
-// begin opens a call. A question that is repeated because the answer was lost is about
-// the same call.
+// begin opens a call. If the request is repeated because the answer was lost, it returns the existing call.
 func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -139,7 +138,8 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 		if len(before.steps) <= 1 && now.Sub(before.began) < repeatFor {
 			return before, nil
 		}
-		s.interrupt(before, cause.DialogLost, now) // the platform started the call again, so its earlier attempts are over
+		// The platform has started the call again, so its earlier attempts have ended.
+		s.interrupt(before, cause.DialogLost, now)
 	}
 	for s.open.Len() >= maxFollowed {
 		s.log.Warn().Int("calls", maxFollowed).Msg("too many redirected calls whose end is not known: the oldest is given up")
@@ -154,8 +154,8 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 	return c, nil
 }
 
-// find returns the call of an attempt whose end is reported. The attempt is the current one, or its end has been
-// reported before. find returns nil if there is no such call.
+// find returns the call with the attempt whose end is reported, or nil. The attempt must be the current one, or its
+// end must have been reported before.
 func (s *followed) find(e End) *call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -170,8 +170,8 @@ func (s *followed) find(e End) *call {
 	}
 }
 
-// decide returns the decision with this number. It makes the decision by calling how, unless it is made or being made
-// already. If ctx ends first, the step continues.
+// decide returns the decision with this number. It calls how to make the decision, unless it was made or is being
+// made. If ctx ends first, how continues in the background.
 func (s *followed) decide(ctx context.Context, c *call, number int,
 	how func(context.Context) (Next, error),
 ) (Next, error) {
@@ -210,8 +210,8 @@ func (s *followed) runStep(c *call, st *decision, how func(context.Context) (Nex
 	st.next, st.err = how(ctx)
 }
 
-// dialled records the attempt that is dialled now, and the failed ones before it. It
-// returns false if the call was given up in between.
+// dialled stores the attempt that is returned now, and the attempts that failed before it. It returns false if the
+// call was given up meanwhile.
 func (s *followed) dialled(c *call, to Destination, failed []record.Attempt, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -230,8 +230,7 @@ func (s *followed) dialled(c *call, to Destination, failed []record.Attempt, now
 	return true
 }
 
-// noneLeft records that no target is left. It returns the last attempt, or one that says
-// that there was no target at all.
+// noneLeft stores that no target is left. It returns the last attempt, or, if there was none, an entry that says so.
 func (s *followed) noneLeft(c *call, failed []record.Attempt) record.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -242,7 +241,7 @@ func (s *followed) noneLeft(c *call, failed []record.Attempt) record.Attempt {
 	return c.record.Attempts[len(c.record.Attempts)-1]
 }
 
-// recordFailed records the attempts that failed before they were returned.
+// recordFailed adds the attempts that failed before they could be dialled to the record.
 func (c *call) recordFailed(failed []record.Attempt) {
 	for _, a := range failed {
 		c.record.Target = a.Target
@@ -250,8 +249,7 @@ func (c *call) recordFailed(failed []record.Attempt) {
 	}
 }
 
-// ended records the end of an attempt. It returns false if the call was given up in the
-// meantime.
+// ended stores the end of an attempt. It returns false if the call was given up meanwhile.
 func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -262,7 +260,7 @@ func (s *followed) ended(c *call, e End, why cause.Cause, now time.Time) bool {
 	if e.Answered {
 		r := &c.record
 		answered := now.Add(-e.Duration)
-		if answered.Before(c.dialled) { // the duration is in whole seconds, perhaps rounded up
+		if answered.Before(c.dialled) { // the reported duration is in whole seconds, perhaps rounded up
 			answered = c.dialled
 		}
 		r.AnsweredAt = record.TimeOf(answered)
@@ -280,7 +278,7 @@ func (c *call) recordAttempt(why cause.Cause, status int, callID string) {
 	c.at = nil
 }
 
-// finish ends a call, once.
+// finish ends a call, unless it has ended before.
 func (s *followed) finish(c *call, v outbound.Outcome, status int, by string, now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -325,13 +323,13 @@ func (s *followed) unwritten(id string) bool {
 	return c != nil && !c.kept
 }
 
-// forget drops an ended call. The lock is held.
+// forget removes an ended call. The caller must hold s.mu.
 func (s *followed) forget(c *call) {
 	s.over.Remove(c.elem)
 	delete(s.byID, c.id)
 }
 
-// interrupt ends a call whose end was not reported. The lock is held.
+// interrupt ends a call whose end was not reported. The caller must hold s.mu.
 func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
 	if c.at != nil {
 		c.recordAttempt(why, 0, "")
@@ -340,8 +338,7 @@ func (s *followed) interrupt(c *call, why cause.Cause, now time.Time) {
 		record.EndedBySystem, now)
 }
 
-// expire gives up the calls whose end is overdue, and forgets those that ended long
-// enough ago.
+// expire gives up calls whose end should have been reported by now, and removes calls that ended long enough ago.
 func (s *followed) expire(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// Call is what is remembered of a redirected call, for its agent and for its platform's reports.
+// Call is what is known of a redirected call, for its agent and for its platform's reports.
 type Call struct {
 	ID, SIPCallID, SynthflowCallID, ExternalID string
 	Target, Direction                          string
 	From, To, Lead, Diversion                  string            // numbers
-	Variables                                  map[string]string // for the agent, by Options.Variables
+	Variables                                  map[string]string // variables for the agent, from Options.Variables
 }
 
 // The reasons that an id finds no call.
@@ -26,10 +26,10 @@ type entry struct {
 	Call     Call
 	IDs      []string
 	At       time.Time
-	Followed bool // it will have a record
+	Followed bool // the call will have a record
 }
 
-// The limits of the memory. An agent asks at the beginning of a call.
+// These are the limits of the memory. An agent asks at the start of a call.
 const (
 	rememberFor   = time.Hour
 	maxRemembered = 10_000
@@ -47,7 +47,7 @@ type memory struct {
 // newMemory returns a memory that remembers calls for keep.
 func newMemory(keep time.Duration) *memory { return &memory{keep: keep, byID: map[string][]*entry{}} }
 
-// add remembers a call and forgets old ones. A later attempt replaces the earlier one.
+// add stores a call and removes outdated calls. A later attempt of a call replaces the earlier one.
 func (r *memory) add(c *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,14 +79,14 @@ func (r *memory) forget(c *entry) {
 	}
 }
 
-// Given reports whether an id of the call is ours, the dialling party's or the platform's, so that no caller can have
-// written it.
+// Given reports whether an id of the call comes from us, the dialling party or the platform, so that no caller can
+// have written it.
 func (c *Call) Given(id string) bool {
 	return id != "" && slices.Contains([]string{c.ID, c.SIPCallID, c.SynthflowCallID}, id)
 }
 
-// find returns the call with an id. A call that was given the id comes before calls whose callers wrote it. The error
-// is ErrUnknownCall or ErrSeveralCalls.
+// find returns the call with an id. A call to which we or a platform gave the id comes before calls whose callers
+// wrote it. The error is ErrUnknownCall or ErrSeveralCalls.
 func (r *memory) find(id string, now time.Time) (found *entry, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -20,8 +20,8 @@ func (r *Calls) Transfers(target string) bool {
 }
 
 // Refer returns the party to which the dialling party should connect a caller, because the agent of this target has
-// sent it a REFER. value is that of Refer-To, or a number. The same is permitted as in a REFER to us: hosts in
-// transfer_hosts, and numbers that transfer_numbers matches, which the dialling party calls itself.
+// sent it a REFER. value is the REFER's Refer-To, or a number. The permitted destinations are those of a REFER to
+// us: hosts in transfer_hosts, and numbers that transfer_numbers matches, which the dialling party calls itself.
 func (r *Calls) Refer(target, value string) (to Destination, number string, err error) {
 	if !r.Transfers(target) {
 		return to, "", fmt.Errorf("%w: target %s has no transfer", errNotAllowed, target)

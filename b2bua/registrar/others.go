@@ -12,18 +12,18 @@ import (
 
 // Others are the other nodes of a fleet.
 type Others interface {
-	// KeepBindings tells the other nodes the bindings of a holder at this node. Recently removed ones are among them, as
-	// bindings without an end, which replace older ones at other nodes. It does not block.
+	// KeepBindings tells the other nodes which bindings this node has for a holder. The list includes recently removed
+	// bindings, without an expiry, which replace older bindings at other nodes. KeepBindings does not block.
 	KeepBindings(holder string, all []record.Binding)
-	// Bindings returns the bindings at other nodes.
+	// Bindings returns the bindings that other nodes have for a holder.
 	Bindings(ctx context.Context, holder string) ([]record.Binding, error)
 }
 
-// maxMerged bounds the bindings of a holder, over all nodes, that are considered: the newest ones.
+// maxMerged is how many bindings of a holder, the newest of all nodes, Elsewhere considers.
 const maxMerged = 3 * mostContacts
 
-// noteRemoved stores the removals of a REGISTER for as long as an older binding may last, because a phone that uses
-// nodes in turn may have one at another node. The lock is held.
+// noteRemoved remembers which bindings a REGISTER has removed, for as long as an older binding may last, because a
+// phone that uses several nodes may have one at another node. The caller must hold r.mu.
 func (r *Registrar) noteRemoved(now time.Time, q *Request) {
 	all := slices.DeleteFunc(slices.Concat(r.recentlyRemoved[q.Holder], q.removed), func(b record.Binding) bool {
 		return now.Sub(b.Registered) >= maxExpires
@@ -34,8 +34,9 @@ func (r *Registrar) noteRemoved(now time.Time, q *Request) {
 	}
 }
 
-// Elsewhere returns the bindings of a holder at other nodes, the best first. For one Contact or device, the last
-// REGISTER counts, whichever node has accepted it. A user agent numbers its REGISTERs (RFC 3261 section 10.3, step 7).
+// Elsewhere returns the bindings of a holder at other nodes, best first. For one Contact or device, the last REGISTER
+// counts, whichever node has accepted it: by CSeq if the Call-ID is the same (RFC 3261 section 10.3, step 7),
+// otherwise by time.
 func (r *Registrar) Elsewhere(ctx context.Context, holder string) (left []record.Binding, err error) {
 	if r.others == nil {
 		return nil, nil
@@ -61,7 +62,7 @@ func (r *Registrar) Elsewhere(ctx context.Context, holder string) (left []record
 	}), err
 }
 
-// isSame reports whether two bindings belong to the same Contact or device.
+// isSame reports whether two bindings have the same Contact or belong to the same device.
 func isSame(a, b *record.Binding) bool {
 	one, other := message.ParseURI(a.Contact), message.ParseURI(b.Contact)
 	return message.SameURI(&one, &other) || a.Instance != "" && a.Instance == b.Instance

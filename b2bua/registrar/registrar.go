@@ -16,31 +16,31 @@ import (
 	"flowbridge/store/record"
 )
 
-// Registrar has the bindings of all holders. It is safe for concurrent use.
+// Registrar holds the bindings of all holders. It is safe for concurrent use.
 type Registrar struct {
 	save   func(holder string, all []record.Binding)
-	others Others // nil if there are none
+	others Others // the other nodes of the fleet; nil if there are none
 
 	mu              sync.Mutex                  // guards the fields below
-	of              map[string][]record.Binding // by holder, in no order
-	recentlyRemoved map[string][]record.Binding // recently removed bindings, by holder; for others
+	of              map[string][]record.Binding // by holder, unsorted
+	recentlyRemoved map[string][]record.Binding // by holder; the other nodes are told of them
 	total           int
-	refilledAt      map[string]time.Time // when a holder has its whole burst of REGISTERs again, by holder
+	refilledAt      map[string]time.Time // by holder: when the holder may send a whole burst of REGISTERs again
 }
 
-// maxBindings bounds the bindings of all holders.
+// maxBindings bounds the total number of bindings.
 const maxBindings = 100_000
 
-// How long registrations last.
+// These are the limits of a registration's duration.
 const (
-	// minExpires is the shortest registration. A shorter one gets 423 (RFC 3261 section 10.3, step 6).
+	// minExpires is the shortest registration. A REGISTER that asks for less gets 423 (RFC 3261 section 10.3, step 6).
 	minExpires = time.Minute
-	// maxExpires is the longest registration. A REGISTER that asks for more, or names no time, gets this one.
+	// maxExpires is the longest registration. A REGISTER that asks for more, or names no time, gets this much.
 	maxExpires = 15 * time.Minute
 )
 
-// New makes a registrar with the bindings of the old process. save gets the bindings of a holder when they change. It
-// is called with a lock held, and must not block. save and others may be nil.
+// New returns a registrar with the bindings of the old process. save is called with the bindings of a holder whenever
+// they change. It is called with a lock held, and must not block. save and others may be nil.
 func New(before map[string][]record.Binding, save func(holder string, all []record.Binding), others Others) *Registrar {
 	if save == nil {
 		save = func(string, []record.Binding) {}
@@ -54,8 +54,8 @@ func New(before map[string][]record.Binding, save func(holder string, all []reco
 	return r
 }
 
-// Restore adds bindings of the old process that could not be read in time for New. It does not change newer
-// registrations.
+// Restore adds bindings of the old process that could not be read in time for New. It ignores a binding if its
+// Contact or device has registered since.
 func (r *Registrar) Restore(now time.Time, before map[string][]record.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -74,7 +74,7 @@ func (r *Registrar) Restore(now time.Time, before map[string][]record.Binding) {
 	}
 }
 
-// SaveAll saves the bindings of all holders again, because the store has lost them.
+// SaveAll passes the bindings of all holders to save again, because the store has lost them.
 func (r *Registrar) SaveAll() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,16 +83,16 @@ func (r *Registrar) SaveAll() {
 	}
 }
 
-// Request is a REGISTER that has shown the credentials of its holder.
+// Request is a REGISTER whose sender has proven the credentials of its holder.
 type Request struct {
 	*sip.Request
 	Holder string
-	Record string         // the user of the holder's address-of-record
-	From   netip.AddrPort // where it came from
-	Flow   uint64         // the connection that it came by; 0 if none
+	Record string         // the user part of the holder's address-of-record
+	From   netip.AddrPort // the address that it came from
+	Flow   uint64         // ID of the connection that it came over; 0 over UDP
 
-	path    []string         // the proxies on the way, once they are read
-	removed []record.Binding // bindings that it removes; other nodes may have them
+	path    []string         // the Path header, parsed: the proxies between us and the phone
+	removed []record.Binding // bindings that this REGISTER removes; other nodes may have them as well
 }
 
 // Answer is the answer to a REGISTER.
@@ -106,7 +106,7 @@ func refuse(code int, reason string, headers ...sip.Header) Answer {
 	return Answer{Code: code, Reason: reason, Headers: headers}
 }
 
-// Register takes a REGISTER (RFC 3261 section 10.3).
+// Register handles a REGISTER and returns the answer to it (RFC 3261 section 10.3).
 func (r *Registrar) Register(now time.Time, q Request) Answer {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -130,7 +130,7 @@ func (r *Registrar) Register(now time.Time, q Request) Answer {
 	return granted(now, next, &q)
 }
 
-// mostContacts bounds the Contacts of a holder, and its REGISTERs per second and at once.
+// mostContacts bounds the bindings of a holder. It also bounds a holder's REGISTERs per second, and in one burst.
 const mostContacts = 100
 
 // tooOften reports whether a holder sends more than mostContacts REGISTERs a second, or as many at once. If not, it
@@ -148,7 +148,7 @@ func (r *Registrar) tooOften(now time.Time, q *Request) bool {
 	return false
 }
 
-// set replaces the bindings of a holder. The lock is held.
+// set replaces the bindings of a holder, saves them and tells the other nodes. The caller must hold r.mu.
 func (r *Registrar) set(holder string, all []record.Binding) {
 	r.total += len(all) - len(r.of[holder])
 	r.of[holder] = all
@@ -161,7 +161,9 @@ func (r *Registrar) set(holder string, all []record.Binding) {
 	}
 }
 
-// apply applies a REGISTER to the bindings before it. After a refusal with a Code, the bindings do not change.
+// apply returns the bindings that a REGISTER leads to. before are the bindings that the holder has. If refusal has a
+// Code, the REGISTER is refused and the bindings must not change. changed is false if the REGISTER only asks for the
+// bindings.
 func apply(now time.Time, before []record.Binding, q *Request) (next []record.Binding, changed bool, refusal Answer) {
 	if strange := extensions(q.Request); strange != "" {
 		return nil, false, refuse(420, "Bad Extension", sip.NewHeader("Unsupported", strange))
@@ -197,18 +199,18 @@ func apply(now time.Time, before []record.Binding, q *Request) (next []record.Bi
 	return next, true, refusal
 }
 
-// bound is a binding while a REGISTER is applied.
+// bound is a binding during the handling of a REGISTER.
 type bound struct {
 	record.Binding
 	uri sip.Uri // URI of its Contact
 	old bool    // see isOld
 }
 
-// bindAll adds, renews or removes the bindings of all Contacts.
+// bindAll adds, renews or removes a binding for each Contact of a REGISTER.
 func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []message.Contact,
 	header time.Duration,
 ) (next []record.Binding, refusal Answer) {
-	if len(contacts) > 2*mostContacts { // each replaces one that is removed
+	if len(contacts) > 2*mostContacts { // enough to remove and replace every binding
 		return nil, refuse(403, "Too Many Contacts")
 	}
 	q.path, refusal = pathOf(q.Request)
@@ -231,7 +233,7 @@ func (q *Request) bindAll(now time.Time, before []record.Binding, contacts []mes
 	return next, Answer{}
 }
 
-// pathOf copies the Path of a request.
+// pathOf returns a copy of the Path header of a request.
 func pathOf(req *sip.Request) (path []string, refusal Answer) {
 	all, size := message.Values(req, "path"), 0
 	if len(all) > maxProxies {
@@ -250,7 +252,7 @@ func pathOf(req *sip.Request) (path []string, refusal Answer) {
 	return path, Answer{}
 }
 
-// extensions returns the extensions that a request requires but that we do not support (RFC 3261 section 8.2.2.3).
+// extensions returns the option tags that a request requires and that we do not support (RFC 3261 section 8.2.2.3).
 func extensions(req *sip.Request) string {
 	var strange []string
 	for _, list := range message.RawValues(req, "require", "require") {
@@ -264,12 +266,13 @@ func extensions(req *sip.Request) string {
 	return strings.Join(strange, ", ")
 }
 
-// isOld reports whether the binding was made by the same user agent with the same or a later REGISTER.
+// isOld reports whether a binding was made by the same user agent with this REGISTER or a later one.
 func (q *Request) isOld(b record.Binding) bool {
 	return b.CallID == clip(q.CallID().Value()) && q.CSeq().SeqNo <= b.CSeq
 }
 
-// bind adds, renews or removes the binding of one Contact.
+// bind adds, renews or removes the binding of one Contact. header is the REGISTER's Expires, or negative if it has
+// none.
 func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header time.Duration) ([]bound, Answer) {
 	secure := message.TransportOf(q.Request) == config.TransportTLS
 	if c.URI.Scheme != "sip" && (c.URI.Scheme != "sips" || !secure) || c.URI.Host == "" {
@@ -312,7 +315,7 @@ func (q *Request) bind(now time.Time, all []bound, c *message.Contact, header ti
 	}}), Answer{}
 }
 
-// removes records that the request removes a Contact.
+// removes notes that the request removes the binding of a Contact or device.
 func (q *Request) removes(now time.Time, contact, instance string) {
 	q.removed = append(q.removed, record.Binding{
 		Contact: contact, Instance: instance, CallID: clip(q.CallID().Value()), CSeq: q.CSeq().SeqNo, Registered: now,
@@ -320,20 +323,20 @@ func (q *Request) removes(now time.Time, contact, instance string) {
 }
 
 const (
-	// maxPath bounds the Path of a binding, in bytes, and maxProxies its entries.
+	// maxPath bounds the total length of a binding's Path, in bytes. maxProxies bounds its entries.
 	maxPath    = 2048
 	maxProxies = 8
-	// maxWord bounds the other texts of a binding that its peer chooses, in bytes.
+	// maxWord bounds every other text in a binding that the peer chooses, in bytes.
 	maxWord = 256
 )
 
-// clip copies a text, so that its message can be freed.
+// clip returns a copy of a text, cut to maxWord bytes. The copy lets the message be freed.
 func clip(text string) string { return strings.Clone(text[:min(len(text), maxWord)]) }
 
 func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }
 
-// granted returns the answer to an accepted REGISTER: all bindings, each with its remaining time (RFC 3261 section
-// 10.3, step 8).
+// granted returns the answer to an accepted REGISTER, which lists all bindings with their remaining time (RFC 3261
+// section 10.3, step 8).
 func granted(now time.Time, all []record.Binding, q *Request) Answer {
 	out := Answer{Code: 200, Reason: message.StatusText(200)}
 	for _, b := range best(all) {
@@ -352,7 +355,7 @@ func granted(now time.Time, all []record.Binding, q *Request) Answer {
 	return out
 }
 
-// best sorts bindings: the highest q first, and among equals the latest registration first.
+// best returns the bindings sorted by q, the highest first. With equal q, the latest registration comes first.
 func best(all []record.Binding) []record.Binding {
 	all = slices.Clone(all)
 	slices.SortStableFunc(all, func(a, b record.Binding) int {
@@ -364,14 +367,14 @@ func best(all []record.Binding) []record.Binding {
 	return all
 }
 
-// Of returns the bindings of a holder, the best first.
+// Of returns the bindings of a holder that have not expired, best first.
 func (r *Registrar) Of(holder string, now time.Time) []record.Binding {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.DeleteFunc(best(r.of[holder]), func(b record.Binding) bool { return !now.Before(b.Expires) })
 }
 
-// Drop removes a binding that no longer leads anywhere.
+// Drop removes a binding whose phone can't be reached any more.
 func (r *Registrar) Drop(holder string, gone record.Binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -398,13 +401,13 @@ func (r *Registrar) Tidy(now time.Time, isHolder func(string) bool) {
 	}
 }
 
-// Holder has the bindings of one holder.
+// Holder is a holder with its bindings.
 type Holder struct {
 	Name     string
 	Bindings []record.Binding
 }
 
-// All returns the bindings of all holders, ordered by name.
+// All returns the bindings of all holders, in the order of their names.
 func (r *Registrar) All(now time.Time) (all []Holder) {
 	r.mu.Lock()
 	names := slices.Sorted(maps.Keys(r.of))

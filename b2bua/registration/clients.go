@@ -24,10 +24,10 @@ import (
 type ClientsOptions struct {
 	Stack  *transport.Stack
 	Minter *message.Minter
-	Agent  string // User-Agent
+	Agent  string // value of the User-Agent header
 	Log    zerolog.Logger
-	// Reached is called with the data that identifies a trunk's calls: token, the user of the Contact, and the address of
-	// the registrar. The zero address means that the trunk is no longer registered. Reached must not block.
+	// Reached tells the server how to recognise a trunk's calls: token is the user of our Contact, and at is the address
+	// of the registrar. A zero at means that the trunk is no longer registered. Reached must not block.
 	Reached func(trunk, token string, at netip.Addr)
 }
 
@@ -40,8 +40,8 @@ type Clients struct {
 
 	mu      sync.Mutex // guards the fields below
 	all     map[string]*client
-	last    map[string]*client // clients that were told to leave, which may still be leaving
-	paused  bool               // registrations wait for Go
+	last    map[string]*client // by trunk name: clients that were told to leave, and may still be leaving
+	paused  bool               // no registration starts before Go is called
 	leaving bool               // Leave was called
 }
 
@@ -52,13 +52,13 @@ func NewClients(o ClientsOptions) *Clients {
 	return c
 }
 
-// Use registers these trunks, and no others. A registration whose configuration has not changed continues. One that is
-// no longer wanted is removed at its registrar. If a registration replaces another, it starts when the old one has
-// left: both have the same Contact, and removing the old binding later would remove the new one.
+// Use registers these trunks, and no others. A registration whose configuration has not changed continues. A
+// registration that is no longer wanted is removed at its registrar. If a registration replaces another, it starts
+// when the old one has left: both have the same Contact, and removing the old binding later would remove the new one.
 func (c *Clients) Use(trunks []config.Trunk) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.leaving { // all registrations are leaving, and none begins any more
+	if c.leaving { // all registrations are leaving, and no new one may start
 		return
 	}
 	maps.DeleteFunc(c.last, func(_ string, one *client) bool { return one.ended() })
@@ -88,7 +88,7 @@ func (c *Clients) Use(trunks []config.Trunk) {
 	}
 }
 
-// retire makes a client leave because it is no longer wanted. The lock is held.
+// retire makes a client leave because its registration is no longer wanted. The caller must hold c.mu.
 func (c *Clients) retire(one *client) {
 	if one.begun {
 		one.askToLeave()
@@ -106,7 +106,7 @@ func (c *Clients) Go() {
 	}
 }
 
-// begin starts a client, once. The lock is held.
+// begin starts a client unless it was started before. The caller must hold c.mu.
 func (c *Clients) begin(one *client) {
 	if !one.begun && c.ctx.Err() == nil {
 		one.begun = true
@@ -114,7 +114,7 @@ func (c *Clients) begin(one *client) {
 	}
 }
 
-// Leave removes every registration. Left reports whether that is done.
+// Leave removes every registration, without waiting. Left reports when that is done.
 func (c *Clients) Leave() {
 	c.mu.Lock()
 	c.leaving = true
@@ -124,7 +124,8 @@ func (c *Clients) Leave() {
 	}
 }
 
-// Left reports whether every registration is removed, or none needs to be.
+// Left reports whether all registrations are removed. It is also true before Leave, because then there is nothing to
+// wait for.
 func (c *Clients) Left() bool {
 	c.mu.Lock()
 	leaving := c.leaving
@@ -132,7 +133,8 @@ func (c *Clients) Left() bool {
 	return !leaving || !slices.ContainsFunc(c.clients(), func(one *client) bool { return !one.ended() })
 }
 
-// clients returns the running clients, ordered by name, and those that a reload has told to leave.
+// clients returns the running clients in the order of their names, and before them those that a reload has told to
+// leave.
 func (c *Clients) clients() (all []*client) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -159,7 +161,7 @@ type TrunkStatus struct {
 	Status
 }
 
-// Statuses returns the status of each registration, ordered by the trunks' names.
+// Statuses returns the status of each registration, in the order of the trunks' names.
 func (c *Clients) Statuses() (all []TrunkStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -178,23 +180,23 @@ type client struct {
 	trunk    config.Trunk
 	log      zerolog.Logger
 	inbox    chan inboxItem
-	leave    chan struct{} // buffered for one Leave
-	waitsFor *client       // the client that it waits for, if any
-	done     chan struct{} // closed when it has ended
-	begun    bool          // guarded by the lock of Clients
+	leave    chan struct{} // tells the client to leave; has room for one signal
+	waitsFor *client       // the client that must leave before this one starts; nil if there is none
+	done     chan struct{} // closed when the client has ended
+	begun    bool          // started; guarded by Clients.mu
 
 	machine    *Machine
 	wire       *transport.Wire
 	local      leg.Local
 	hop        locate.Hop
-	flow       *transport.Stream // nil over UDP, or if none yet
+	flow       *transport.Stream // nil over UDP, and before there is a connection
 	cancelFind context.CancelFunc
 
-	mu     sync.Mutex // guards the status
+	mu     sync.Mutex // guards status
 	status Status
 }
 
-// waiting bounds the queued inputs. They are the answer to one request, and the events that may come before it.
+// waiting bounds the queued inputs: the answer to one request, and the events that may come before it.
 const waiting = 16
 
 func (c *Clients) newClient(t *config.Trunk) *client {
@@ -210,7 +212,7 @@ func (c *Clients) newClient(t *config.Trunk) *client {
 	return one
 }
 
-// isOf reports whether the client belongs to a trunk with the same configuration.
+// isOf reports whether the client registers a trunk with this configuration.
 func (c *client) isOf(t *config.Trunk) bool {
 	return reflect.DeepEqual(c.trunk.Register, t.Register) && c.trunk.Transport == t.Transport && c.trunk.TLS == t.TLS
 }
@@ -225,7 +227,8 @@ func (c *client) ended() bool {
 	}
 }
 
-// deliver queues an input. It returns false if there are too many; deadlines make up for lost inputs.
+// deliver queues an input. If the queue is full, it returns false, and the input is lost; the machine's deadlines make
+// up for that.
 func (c *client) deliver(in Input) bool { return c.enqueue(inboxItem{in: in}) }
 
 func (c *client) enqueue(t inboxItem) bool {
@@ -237,15 +240,17 @@ func (c *client) enqueue(t inboxItem) bool {
 	}
 }
 
-// askToLeave tells the client to leave. The request is never lost, because a deadline would not make up for it.
+// askToLeave tells the client to leave. This signal has its own channel, so that it is never lost: no deadline would
+// make up for it.
 func (c *client) askToLeave() {
 	select {
 	case c.leave <- struct{}{}:
-	default: // it is leaving already
+	default: // the client was told before
 	}
 }
 
-// begin begins the registration, unless the client should leave by now.
+// begin starts the registration, after a client that it replaces has left. If the client was told to leave meanwhile,
+// it only leaves.
 func (c *client) begin() {
 	if c.waitsFor != nil {
 		select {
@@ -263,7 +268,7 @@ func (c *client) begin() {
 	}
 }
 
-// take passes a queued input to the machine, unless it is the result of a search that a newer one has replaced.
+// take passes a queued input to the machine, unless it is the result of a search that a newer search has replaced.
 func (c *client) take(t inboxItem) {
 	if t.found == nil || c.use(t.found) {
 		c.step(t.in)
@@ -290,7 +295,7 @@ func (c *client) run() {
 			c.step(DeadlineReached{})
 		case <-c.flow.Gone():
 			gone := c.flow
-			for len(c.inbox) > 0 { // handle what came over the connection before the connection ended
+			for len(c.inbox) > 0 { // handle what came over the connection before it ended
 				c.take(<-c.inbox)
 			}
 			if c.flow == gone {
@@ -304,7 +309,7 @@ func (c *client) run() {
 	}
 }
 
-// hangup ends the request that waits for an answer.
+// hangup ends the search or request in progress.
 func (c *client) hangup() {
 	c.cancelFind()
 	if c.wire != nil {
@@ -339,7 +344,7 @@ func (c *client) step(in Input) {
 	c.status = c.machine.Status()
 }
 
-// changed reports to the server what has changed since the status before.
+// changed logs how the status has changed since before, and tells the server from where the trunk's calls come.
 func (c *client) changed(before Status) {
 	now := c.machine.Status()
 	switch now.State {
@@ -365,30 +370,31 @@ func (c *client) changed(before Status) {
 		c.of.mu.Lock()
 		ends := c.of.leaving
 		c.of.mu.Unlock()
-		if !ends { // a call that crosses the last removal must get a refusal
+		if !ends { // when the server stops, calls that cross the removal must still get a refusal
 			c.withdraw()
 		}
 		c.log.Info().Str("registrar", now.Registrar).Msg("registration removed")
 	}
 }
 
-// withdraw reports that the trunk's calls no longer come from a registrar.
+// withdraw tells the server that the trunk's calls no longer come from a registrar.
 func (c *client) withdraw() { c.of.o.Reached(c.trunk.Name, c.machine.o.Token, netip.Addr{}) }
 
 // inboxItem is an item in a client's queue.
 type inboxItem struct {
 	in    Input
-	found *found // with Reached and Unreached
+	found *found // set for Reached and Unreached
 }
 
-// found holds the results of find that are not in the input.
+// found is the part of a search's result that the machine does not need.
 type found struct {
 	ctx  context.Context
-	at   Reached           // zero if nothing was found
+	at   Reached           // zero if no address was found
 	flow *transport.Stream // nil over UDP
 }
 
-// find finds the address of a registrar, and connects to it, in a goroutine of its own.
+// find looks for an address of a registrar and connects to it, on a goroutine of its own. The result comes as Reached
+// or Unreached.
 func (c *client) find(e Reach) {
 	c.hangup()
 	c.wire, c.flow = nil, nil
@@ -425,7 +431,8 @@ func (c *client) connect(ctx context.Context, e Reach) (in Reached, flow *transp
 	return in, flow, err
 }
 
-// use makes the next requests use the result of find. It returns false if another search has begun since.
+// use makes the next requests go to the address that a search has found. It returns false if a newer search has
+// started.
 func (c *client) use(f *found) bool {
 	if f.ctx.Err() != nil {
 		return false
@@ -438,7 +445,7 @@ func (c *client) use(f *found) bool {
 	return true
 }
 
-// post delivers the outcome of a request from the wire. It returns false if the queue is full.
+// post passes the outcome of a request to the client. It returns false if the queue is full.
 func (c *client) post(in leg.Input) bool {
 	if r, ok := in.(leg.ResponseIn); ok {
 		return r.Res.StatusCode < 200 || c.deliver(Answered{Res: r.Res})
@@ -454,7 +461,7 @@ func (c *client) post(in leg.Input) bool {
 	return c.deliver(Failed{Method: f.Method, Seq: f.Seq, Err: failure(reason)})
 }
 
-// errNoOther means that the records of a host have changed since its last address failed.
+// errNoOther means that DNS has no further address for a host, although it had one when the last address failed.
 const errNoOther = failure("the host has no further address")
 
 type failure string

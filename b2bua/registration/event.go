@@ -15,7 +15,7 @@ import (
 type Input interface{ isInput() }
 
 type (
-	// Begin begins the registration.
+	// Begin starts the registration.
 	Begin struct{}
 	// Reached means that an address of the registrar's host was found. Local is our address toward it.
 	Reached struct {
@@ -27,9 +27,9 @@ type (
 		Err error
 		Place
 	}
-	// Answered is a final answer to the last request.
+	// Answered is a response to the last request.
 	Answered struct{ Res *sip.Response }
-	// Failed means that the request with this CSeq gets no answer.
+	// Failed means that the request with this CSeq will get no answer.
 	Failed struct {
 		Method sip.RequestMethod
 		Seq    uint32
@@ -37,7 +37,7 @@ type (
 	}
 	// Broken means that the connection to the registrar is gone.
 	Broken struct{}
-	// DeadlineReached means that the Deadline has come.
+	// DeadlineReached means that the machine's Deadline has passed.
 	DeadlineReached struct{}
 	// Leave removes the binding, and ends the registration.
 	Leave struct{}
@@ -54,33 +54,34 @@ func (Leave) isInput()           {}
 
 // Place is an address of a registrar.
 type Place struct {
-	Hop  locate.Hop // zero if none was found
-	More bool       // there are others that have not been tried
+	Hop  locate.Hop // zero if no address was found
+	More bool       // the host has other addresses that have not been tried
 }
 
-// Effect is something that a registration wants done. The set is closed: all its members are in this file.
+// Effect is an action that a registration asks for. The set is closed: all its members are in this file.
 //
 //sumtype:decl
 type Effect interface{ isEffect() }
 
 type (
-	// Reach finds an address of a host, the first that has not been tried (RFC 3263 section 4.3), and connects to it if
-	// the transport uses connections. Its result is Reached or Unreached. It stops an earlier Reach without a result.
+	// Reach asks for an address of a host, the first that has not been tried (RFC 3263 section 4.3), and for a
+	// connection to it if the transport uses connections. The result is Reached or Unreached. A Reach replaces an
+	// earlier one that has no result yet.
 	Reach struct {
 		locate.Query
 		Tried []locate.Hop
 	}
-	// Avoid reports that an address has failed. After is its Retry-After, or 0.
+	// Avoid reports that an address has failed. After is the Retry-After that the address sent, or 0.
 	Avoid struct {
 		Hop   locate.Hop
 		Why   string
 		After time.Duration
 	}
-	// Send sends a request to the address that was Reached last.
+	// Send sends a request to the address of the last Reached.
 	Send struct{ Req *sip.Request }
 	// Ping sends a keep-alive over the connection (RFC 5626 section 3.5.1).
 	Ping struct{}
-	// Changed reports that the State has changed, that a renewal has failed, or that a renewal was granted by another
+	// Changed reports one of these: the State has changed, a renewal has failed, or a renewal was granted by another
 	// registrar or after a failure.
 	Changed struct{}
 )

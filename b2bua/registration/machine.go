@@ -18,25 +18,25 @@ import (
 // State is the state of a registration.
 type State string
 
-// The states.
+// The states of a registration.
 const (
 	Registering State = "registering" // no registrar has answered yet
-	Registered  State = "registered"  // a binding holds
-	Unavailable State = "failed"      // no binding holds, and the next try is due later
-	Left        State = "left"        // the binding is removed, or the registrar does not answer
+	Registered  State = "registered"  // we have a binding
+	Unavailable State = "failed"      // we have no binding, and the next try is due later
+	Left        State = "left"        // the binding is removed, or the registrar did not answer the removal
 )
 
 // Status is the status of a registration.
 type Status struct {
 	State     State
-	Registrar string    // the registrar in use, or tried last
-	Contact   string    // the URI that is registered there
-	Since     time.Time // start of State
+	Registrar string    // the registrar in use, or the one tried last
+	Contact   string    // our URI at the registrar
+	Since     time.Time // when State was entered
 	Until     time.Time // end of the binding; zero if there is none
 	Next      time.Time // time of the next REGISTER; zero while one waits for its answer
-	Failures  int       // failed rounds over all registrars in a row
-	Code      int       // status of the last refusal; 0 if there was none, or no answer
-	Reason    string    // why the last try failed; empty if it did not
+	Failures  int       // how many rounds over all registrars have failed in a row
+	Code      int       // status of the last refusal; 0 if the last try was not refused or not answered
+	Reason    string    // why the last try failed; empty if it succeeded
 }
 
 // Options holds the constants of a registration.
@@ -46,66 +46,69 @@ type Options struct {
 	Token     string // the user of its Contact
 	Minter    *message.Minter
 	Agent     string         // User-Agent
-	Random    func() float64 // from 0 to below 1
+	Random    func() float64 // returns a random number from 0 to below 1
 }
 
 const (
-	// patience is a registrar's time limit for an answer: half of Timer F (RFC 3261 section 17.1.2.2), so that the next
-	// one is tried in time.
+	// patience is how long we wait for a registrar's answer: half of Timer F (RFC 3261 section 17.1.2.2), so that there
+	// is time to try the next registrar.
 	patience = 32 * leg.T1
-	// impatience is the time limit of an address that is not the last one: three retransmissions over UDP.
+	// impatience replaces patience for an address that is not the registrar's last one. It allows three retransmissions
+	// over UDP.
 	impatience = 8 * leg.T1
 	// maxAddresses bounds the addresses of a registrar that are tried in a round.
 	maxAddresses = 8
-	// reachable is the time limit for finding a host and connecting to it.
+	// reachable is the time limit for looking up a host and connecting to it.
 	reachable = 10 * time.Second
-	// baseTime and maxTime bound the wait after failures (RFC 5626 section 4.5).
+	// baseTime and maxTime are the bounds of the wait after failures (RFC 5626 section 4.5).
 	baseTime = 30 * time.Second
 	maxTime  = 30 * time.Minute
-	// leastRenewal is the shortest time between two renewals: a registrar that grants hardly any time gets no flood.
+	// leastRenewal is the shortest time between two renewals, so that we don't flood a registrar that grants very short
+	// registrations.
 	leastRenewal = 2 * time.Second
 	// mostExpires is the longest registration that we ask for or believe.
 	mostExpires = 24 * time.Hour
-	// maxChallenged bounds the answered challenges to one REGISTER: a proxy's, the registrar's, and a stale nonce.
+	// maxChallenged bounds the answered challenges to one REGISTER: one of a proxy, one of the registrar, and one for a
+	// stale nonce.
 	maxChallenged = 3
-	// maxIntervals bounds how often a registrar may refuse the time as too short.
+	// maxIntervals bounds how often we ask for a longer time after a registrar has refused the time as too short.
 	maxIntervals = 2
 )
 
-// Machine is one registration. One goroutine owns it. It never reads the clock.
+// Machine is the state machine of one registration. It belongs to one goroutine. It never reads the clock.
 type Machine struct {
 	o      Options
-	tag    string   // tag of From
+	tag    string   // tag of the From header
 	callID []string // one for each registrar (RFC 3261 section 10.2.4)
 	digest []leg.Digest
 
 	status    Status
-	at        int       // index of the registrar
-	round     int       // registrars tried in this round
-	ready     bool      // local and place are set for this registrar
+	at        int       // index of the current registrar
+	round     int       // number of registrars tried in this round
+	ready     bool      // local and place belong to the current registrar
 	local     leg.Local // our address toward it
 	place     Place
-	tried     []locate.Hop      // addresses of this registrar that have failed in this round
+	tried     []locate.Hop      // addresses of the current registrar that have failed in this round
 	bound     locate.Hop        // address of the registrar that granted the last registration
 	boundBy   string            // the registrar that granted the last registration
-	triedAt   time.Time         // time of the last try
+	triedAt   time.Time         // when the last try started
 	seq       uint32            // CSeq of the last request
-	asking    sip.RequestMethod // method of the request that waits for its answer; empty if none
+	asking    sip.RequestMethod // method of the request that is being answered; empty if there is none
 	expires   time.Duration
 	leaving   bool
-	removing  bool          // the last REGISTER removes the binding
-	notBefore time.Duration // Retry-After of a registrar in this round
+	removing  bool          // the last REGISTER asks to remove the binding
+	notBefore time.Duration // the longest Retry-After of the registrars in this round
 
-	challenged, intervals int // counts for the current REGISTER
+	challenged, intervals int // numbers of challenges and of 423s answered for the current REGISTER
 
-	// deadlines; zero means none
+	// deadlines; zero means none is set
 	giveUpAt, renewAt, keepAt time.Time
 
-	changed bool // the Status has changed in this step
+	changed bool // report Changed at the end of this step
 	effects []Effect
 }
 
-// wantedExpires is the duration that we ask for. The registrar decides.
+// wantedExpires is how long a registration we ask for. The registrar decides.
 const wantedExpires = time.Hour
 
 // New returns a registration that waits for Begin.
@@ -166,7 +169,7 @@ func (m *Machine) become(now time.Time, s State) {
 	}
 }
 
-// lapse records that the binding has ended.
+// lapse notices that the binding has expired.
 func (m *Machine) lapse(now time.Time) {
 	if m.status.State == Registered && !now.Before(m.status.Until) {
 		m.status.Until = time.Time{}
@@ -174,7 +177,7 @@ func (m *Machine) lapse(now time.Time) {
 	}
 }
 
-// try begins a registration at the current registrar.
+// try starts a registration at the current registrar.
 func (m *Machine) try(now time.Time) {
 	m.tried = nil
 	m.find(now)
@@ -190,7 +193,7 @@ func (m *Machine) find(now time.Time) {
 	m.effects = append(m.effects, Reach{Query: m.hop(), Tried: m.tried})
 }
 
-// hop returns the destination of requests.
+// hop returns the host that requests are sent to: the outbound proxy, or else the current registrar.
 func (m *Machine) hop() locate.Query {
 	text := m.o.Config.OutboundProxy
 	if text == "" {
@@ -201,7 +204,7 @@ func (m *Machine) hop() locate.Query {
 }
 
 func (m *Machine) reached(now time.Time, in Reached) {
-	if m.ready || m.asking != "" || !m.renewAt.IsZero() { // too late for the current step
+	if m.ready || m.asking != "" || !m.renewAt.IsZero() { // the result of an earlier step
 		return
 	}
 	m.ready, m.local, m.place = true, in.Local, in.Place
@@ -212,7 +215,7 @@ func (m *Machine) reached(now time.Time, in Reached) {
 	m.register(now)
 }
 
-// register sends a REGISTER.
+// register sends a REGISTER, which removes the binding if the registration is leaving.
 func (m *Machine) register(now time.Time) {
 	expires := m.expires
 	if m.removing = m.leaving; m.removing {
@@ -273,14 +276,14 @@ func (m *Machine) answered(now time.Time, res *sip.Response) {
 	default:
 		after := min(message.RetryAfter(res.Headers()), maxTime)
 		m.notBefore = max(m.notBefore, after)
-		if res.StatusCode == 503 { // that concerns the address, and not the registrar (RFC 3263 section 4.3)
+		if res.StatusCode == 503 { // a 503 concerns the address, and not the registrar (RFC 3263 section 4.3)
 			m.avoid(message.Phrase(res.Reason), after)
 		}
 		m.failed(now, res.StatusCode, message.Phrase(res.Reason))
 	}
 }
 
-// challenge answers a challenge (RFC 3261 section 22.2).
+// challenge repeats the request with credentials, or fails (RFC 3261 section 22.2).
 func (m *Machine) challenge(now time.Time, res *sip.Response) {
 	why := m.digest[m.at].Learn(res, m.challenged > 0)
 	if m.challenged++; why == cause.None && m.challenged <= maxChallenged {
@@ -294,8 +297,8 @@ func (m *Machine) challenge(now time.Time, res *sip.Response) {
 	m.failed(now, res.StatusCode, why.Words())
 }
 
-// lengthen adopts the minimum time that the registrar wants (RFC 3261 section 10.2.8), and reports whether another try
-// makes sense.
+// lengthen adopts the registrar's minimum time (RFC 3261 section 10.2.8). It returns false if the time is not
+// acceptable.
 func (m *Machine) lengthen(res *sip.Response) bool {
 	least, ok := message.Seconds(message.FirstHeader(res, "Min-Expires"))
 	if !ok || least <= m.expires || least > mostExpires || m.leaving {
@@ -311,7 +314,7 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 		m.left(now)
 		return
 	}
-	if m.leaving { // the REGISTER was sent before Leave
+	if m.leaving { // this REGISTER was sent before Leave
 		m.remove(now)
 		return
 	}
@@ -333,7 +336,8 @@ func (m *Machine) granted(now time.Time, res *sip.Response) {
 	m.wait(now)
 }
 
-// lasts returns the binding's lifetime: our Contact's, or Expires, but at most the requested time (RFC 3261 10.2.4).
+// lasts returns how long the registrar has granted the binding: the expires of our Contact, or else the Expires
+// header, but at most the requested time (RFC 3261 section 10.2.4).
 func (m *Machine) lasts(res *sip.Response) time.Duration {
 	asked := m.expires
 	for _, h := range res.GetHeaders("Contact") {
@@ -351,7 +355,7 @@ func (m *Machine) lasts(res *sip.Response) time.Duration {
 	return asked
 }
 
-// wait sets the deadlines of a valid registration.
+// wait sets the deadlines for the next renewal and the next keep-alive.
 func (m *Machine) wait(now time.Time) {
 	m.renewAt = m.status.Next
 	m.keepAt = time.Time{}
@@ -383,9 +387,9 @@ func (m *Machine) due(now time.Time) {
 	}
 }
 
-// unanswered handles the registrar's silence.
+// unanswered handles a request that got no answer in time.
 func (m *Machine) unanswered(now time.Time, why string) {
-	if m.asking == sip.OPTIONS { // the registrar, or the way to it, is gone, and so may be the binding
+	if m.asking == sip.OPTIONS { // the registrar or the path to it is gone, and the binding may be gone with it
 		m.avoid(why, 0)
 		m.try(now)
 		return
@@ -393,8 +397,8 @@ func (m *Machine) unanswered(now time.Time, why string) {
 	m.failed(now, 0, why)
 }
 
-// broken handles the loss of the way by which calls come to us (RFC 5626 section 4.4). A registrar that closes each
-// connection gets no flood (section 4.5).
+// broken handles the loss of the connection over which calls come to us (RFC 5626 section 4.4). It waits a little if
+// the last try was just before, so that a registrar that closes each connection is not flooded (section 4.5).
 func (m *Machine) broken(now time.Time) {
 	soonest := m.triedAt.Add(leastRenewal)
 	switch {
@@ -408,10 +412,11 @@ func (m *Machine) broken(now time.Time) {
 	}
 }
 
-// failed continues with the next registrar, or waits after the last one (RFC 5626 section 4.5).
+// failed continues with the registrar's next address or the next registrar. After the last registrar it waits (RFC
+// 5626 section 4.5).
 func (m *Machine) failed(now time.Time, code int, why string) {
 	m.status.Code, m.status.Reason = code, why
-	// Without an answer there may still be a binding.
+	// Without an answer, the registrar may still have a binding, which has to be removed.
 	if m.leaving && m.ready && !m.removing && (code == 0 || !m.status.Until.IsZero()) {
 		m.remove(now)
 		return
@@ -445,7 +450,7 @@ func (m *Machine) failed(now time.Time, code int, why string) {
 	m.notBefore = 0
 	m.changed = true
 	m.renewAt = now.Add(pause)
-	if m.status.State == Registered { // the binding is still valid, so do not wait longer than that
+	if m.status.State == Registered { // the old binding is still valid: retry before it ends
 		m.renewAt = leg.Earliest(m.renewAt, m.status.Until)
 	} else {
 		m.become(now, Unavailable)
@@ -453,7 +458,7 @@ func (m *Machine) failed(now time.Time, code int, why string) {
 	m.status.Next = m.renewAt
 }
 
-// patience returns the time limit of the current address for an answer.
+// patience returns how long to wait for an answer from the current address.
 func (m *Machine) patience() time.Duration {
 	if m.place.More {
 		return impatience
@@ -461,14 +466,14 @@ func (m *Machine) patience() time.Duration {
 	return patience
 }
 
-// avoid makes calls and other registrations try other addresses first.
+// avoid reports the current address as failed, so that calls and other registrations try other addresses first.
 func (m *Machine) avoid(why string, after time.Duration) {
 	if m.place.Hop.Addr.IsValid() {
 		m.effects = append(m.effects, Avoid{Hop: m.place.Hop, Why: why, After: after})
 	}
 }
 
-// leave removes the binding, if any.
+// leave starts to remove the binding, if there is one, and ends the registration.
 func (m *Machine) leave(now time.Time) {
 	if m.leaving {
 		return
@@ -477,7 +482,8 @@ func (m *Machine) leave(now time.Time) {
 	m.renewAt, m.keepAt = time.Time{}, time.Time{}
 	switch {
 	case m.asking == sip.REGISTER:
-		// Only one request may be under way (RFC 3261 section 10.2). Its answer, or giveUpAt, will cause the removal.
+		// Only one REGISTER may be in progress (RFC 3261 section 10.2). The binding is removed when that one is answered, or
+		// at giveUpAt.
 	case m.status.Until.IsZero():
 		m.left(now)
 	case !m.ready:
@@ -487,7 +493,7 @@ func (m *Machine) leave(now time.Time) {
 	}
 }
 
-// remove removes the binding, with a request over the existing connection or address.
+// remove sends a REGISTER that removes the binding, over the existing connection or to the same address.
 func (m *Machine) remove(now time.Time) {
 	m.challenged, m.intervals = 0, 0
 	m.register(now)

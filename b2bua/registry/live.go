@@ -17,23 +17,23 @@ type LiveCall struct {
 	Record record.Record
 	Phase  string // preparing, queued, dialing, bridged or ending
 
-	Position int // in the queue of its route, from 1; 0 if it does not wait for a place
+	Position int // position in the queue of its route, from 1; 0 if the call does not wait for a place
 
 	Recording string // bridge.RecordingOff, …; empty if the call is over
 	Masked    bool   // the caller's keys are hidden
-	OnHold    bool   // on hold by an order
-	At        string // the target that the caller is connected to; empty if not answered
+	OnHold    bool   // a command has put the caller on hold
+	At        string // the target that the caller is connected to; empty before the answer
 
 	Transfer *record.Transfer // the last transfer; nil if none
 
-	Held  [2]bool   // by media.Side: whether it wants no media
+	Held  [2]bool   // by media.Side: whether this side has put the call on hold
 	Hears [2]string // by media.Side: the tone or sound that we play to it
 
-	Transcodes string // what is made of what, as "opus <-> PCMU"; empty if nothing is transcoded
+	Transcodes string // what is transcoded, such as "opus <-> PCMU"; empty if nothing is
 
-	Speaks [2]bool // by turns.Party: whether it speaks now
+	Speaks [2]bool // by turns.Party: whether this party is speaking
 
-	Vars   template.Vars      // for its templates
+	Vars   template.Vars      // variables for templates
 	Invite []sip.Header       // the headers of the caller's INVITE
 	Caller message.HeaderText // replaces Invite once the call is settled
 }

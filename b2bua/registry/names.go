@@ -8,7 +8,7 @@ const (
 	maxCallNames = 32
 )
 
-// names has the additional ids of one rank. The registry's lock guards it.
+// names holds the additional ids with one rank. The registry's lock guards it.
 type names[C comparable] struct {
 	calls map[string][]C
 	of    map[C][]string
@@ -38,7 +38,8 @@ func (n *names[C]) forget(c C) {
 	delete(n.of, c)
 }
 
-// Rank says who wrote an additional id of a call. If several calls have an id, the one with the higher rank is found.
+// Rank says who wrote an additional id of a call. If several calls have an id, Named returns only those for which it
+// has the highest rank.
 type Rank int
 
 // The ranks, the highest first.
@@ -48,7 +49,7 @@ const (
 	ranks
 )
 
-// Name gives a live call another id.
+// Name adds an additional id to a live call.
 func (r *Registry[C, L]) Name(id string, c C, another string, rank Rank) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -57,7 +58,7 @@ func (r *Registry[C, L]) Name(id string, c C, another string, rank Rank) {
 	}
 }
 
-// Named returns the call with this own id, or else the calls that have the id at the highest rank.
+// Named returns the call whose own id this is, or else the calls that have this additional id at the highest rank.
 func (r *Registry[C, L]) Named(id string) []C {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

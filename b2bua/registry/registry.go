@@ -1,12 +1,12 @@
-// Package registry has the live calls by id, and their legs by our tags. It remembers ended legs for a while, because
+// Package registry holds the live calls by id, and their legs by our tags. It remembers ended legs for a while, because
 // their peers may repeat messages. Its lock is held only for one access to a map.
 //
 // # Decisions
 //
-// Hooks identify a call by foreign ids: Call-IDs, the platform's id, ids in headers. Ids rank by how hard they are to
-// forge: our own ids, ids of our INVITEs and of platforms, ids that callers write. An id that two calls have at the
-// same rank finds both, so a hook gets neither. Foreign ids are kept only if a hook is configured. TestNamesAreBounded,
-// and TestFindNamed and TestNoNamesWithoutHooks in calltest.
+// Hooks identify a call by ids that are not ours: Call-IDs, the platform's id, ids in headers. Ids rank by how hard
+// they are to forge: our own ids, then ids in our INVITEs and from platforms, then ids that callers write. If two calls
+// have an id at the same rank, both are found, so a hook gets neither. Such ids are stored only if a hook is
+// configured. TestNamesAreBounded here, and TestFindNamed and TestNoNamesWithoutHooks in calltest, check this.
 package registry
 
 import (
@@ -18,11 +18,11 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// Keys has the keys by which a leg is found.
+// Keys holds the keys by which a leg is found.
 type Keys struct {
 	Tag    string // our tag
-	Branch string // of the INVITE that made a UAS leg
-	Merged string // common to that INVITE and its copies; see peers.Trunk.MergeKey
+	Branch string // branch of the INVITE that created a UAS leg
+	Merged string // a key that this INVITE and its copies have in common; see peers.Trunk.MergeKey
 }
 
 // Known returns the keys.
@@ -56,8 +56,7 @@ func New[C comparable, L Leg[C]]() *Registry[C, L] {
 	}
 }
 
-// AddCall adds a call and its first leg. It returns false if their INVITE, or a copy of
-// it, has made a call already.
+// AddCall adds a call and its first leg. It returns false if their INVITE, or a copy of it, has already created a call.
 func (r *Registry[C, L]) AddCall(id string, c C, l L) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -69,7 +68,7 @@ func (r *Registry[C, L]) AddCall(id string, c C, l L) bool {
 	return true
 }
 
-// Resume adds the legs of a call that was restored or is placed, and the call if it is live.
+// Resume adds the legs of a call that is restored or placed, and the call itself if live is set.
 func (r *Registry[C, L]) Resume(id string, c C, legs []L, live bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -85,7 +84,7 @@ func (r *Registry[C, L]) Resume(id string, c C, legs []L, live bool) {
 	}
 }
 
-// MergedWith returns the leg that another copy of an INVITE has made, or nil.
+// MergedWith returns the leg that another copy of an INVITE has created, or nil.
 func (r *Registry[C, L]) MergedWith(key string) L {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -99,7 +98,7 @@ func (r *Registry[C, L]) AddLeg(l L) {
 	r.legs[l.Known().Tag] = l
 }
 
-// RemoveLeg removes an ended leg. bye is the branch of the BYE that ended it, or empty.
+// RemoveLeg removes an ended leg. bye is the branch of the BYE that ended it, or "" if none did.
 func (r *Registry[C, L]) RemoveLeg(l L, bye string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -109,8 +108,8 @@ func (r *Registry[C, L]) RemoveLeg(l L, bye string) {
 	r.gone.Add(k.Tag, k.Branch, bye)
 }
 
-// ByeAnswered reports whether the BYE with this branch ended the leg with this tag. Then
-// the BYE is a repetition, because our answer was lost.
+// ByeAnswered reports whether the BYE with this branch has ended the leg with this tag. Then the BYE is a
+// retransmission, because our answer was lost.
 func (r *Registry[C, L]) ByeAnswered(tag, branch string) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -128,7 +127,8 @@ func (r *Registry[C, L]) KnowsTag(tag []byte) bool {
 	return r.isLeg(string(tag)) || r.gone.Has(tag)
 }
 
-// IsYoung reports whether the server began less than 64*T1 ago. Until then there may be answers to an earlier process.
+// IsYoung reports whether the server started less than 64*T1 ago. Until then, responses to an earlier process may
+// arrive.
 func (r *Registry[C, L]) IsYoung() bool { return r.gone.IsYoung() }
 
 // IsGone reports whether the leg with this tag, made by the INVITE with this branch,
@@ -139,7 +139,7 @@ func (r *Registry[C, L]) IsGone(tag, branch string) bool {
 	return r.gone.MadeBy(tag, branch)
 }
 
-// RemoveCall removes a call from the live calls. Its legs may stay.
+// RemoveCall removes a call from the live calls. Its legs may remain.
 func (r *Registry[C, L]) RemoveCall(id string, c C) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -190,7 +190,7 @@ func (r *Registry[C, L]) All() []C {
 	return slices.Collect(maps.Values(r.calls))
 }
 
-// Open returns the calls that are live or have a live leg, each once.
+// Open returns each call that is live or has a live leg.
 func (r *Registry[C, L]) Open() (all []C) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()

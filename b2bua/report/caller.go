@@ -15,7 +15,7 @@ import (
 
 // Caller is the party that places the call of a question, and the way the call arrives.
 type Caller struct {
-	Trunk     *peers.Trunk // the trunk in the question, or the only one; nil if the source decides
+	Trunk     *peers.Trunk // the question's trunk, or the only one; nil if the source decides
 	Source    netip.Addr   // where the call comes from
 	Transport string       // config.Transport…; empty means udp
 }
@@ -83,8 +83,8 @@ func (q *Question) source(cfg *config.Config, trunk *peers.Trunk) netip.Addr {
 	return sampleAddr(cfg)
 }
 
-// Sender returns the sender of the call. It meets its trunk's conditions, unless the
-// question says otherwise.
+// Sender returns the sender of the call. It meets the trunk's conditions, unless the question says
+// otherwise.
 func (c *Caller) Sender() peers.Sender {
 	from := peers.Sender{Addr: netip.AddrPortFrom(c.Source, uint16(sip.DefaultUdpPort))}
 	if c.Trunk != nil {
@@ -93,7 +93,7 @@ func (c *Caller) Sender() peers.Sender {
 	return from
 }
 
-// Read parses the INVITE like a real one.
+// Read parses the INVITE as transport does.
 func (c *Caller) Read(text []byte) (*sip.Request, error) {
 	msg, err := message.Parse(text)
 	if err != nil {
@@ -108,9 +108,8 @@ func (c *Caller) Read(text []byte) (*sip.Request, error) {
 	return req, nil
 }
 
-// TrunkOf finds the trunk as for a real call, by address, certificate and match. It
-// assumes right credentials. It returns nil if the call belongs to no trunk, and is
-// refused.
+// TrunkOf finds the trunk for the INVITE as for a real call, by address, certificate and match. It
+// assumes right credentials. It returns nil if the call belongs to no trunk, and so is refused.
 func (c *Caller) TrunkOf(req *sip.Request, all *peers.Snapshot, e *Explanation) (*peers.Trunk, error) {
 	from := c.Sender()
 	fit := all.Candidates(req, from)
@@ -146,7 +145,7 @@ func trunkNames(all []*peers.Trunk) string {
 	return strings.Join(names, ", ")
 }
 
-// Addresses that stand for unknown ones (RFC 5737, RFC 3849).
+// These documentation addresses replace unknown addresses (RFC 5737, RFC 3849).
 var (
 	sampleV4 = netip.AddrFrom4([4]byte{192, 0, 2, 1})
 	sampleV6 = netip.MustParseAddr("2001:db8::1")

@@ -18,9 +18,9 @@ import (
 	"flowbridge/config/template"
 )
 
-// The fate of the call before it reaches a target.
+// This file predicts what happens to the call before it reaches a target.
 
-// Register assumes that the trunk is registered if only that tells where its calls come from.
+// Register assumes that we are registered for the trunk, if only the registration tells where its calls come from.
 func (c *Caller) Register(q *Question, a *peers.Admission, e *Explanation) {
 	if c.Trunk == nil || c.Trunk.Caller.Register == nil || len(c.Trunk.Caller.Sources) > 0 || q.Source.IsValid() {
 		return
@@ -70,7 +70,8 @@ func (e *Explanation) Verify(invite *sip.Request, by *peers.Caller, vars *templa
 	return goesOn
 }
 
-// verify returns the template variables of a verification. refuse lists the failures for which a call is refused.
+// verify returns the template variables that a verification would set. refuse lists the failures for which a call is
+// refused.
 func (e *Explanation) verify(policy *stir.Policy, request *stir.Request, refuse []int) (found *template.IdentityVars,
 	goesOn bool,
 ) {
@@ -126,7 +127,7 @@ func (t *Target) Sent(effects []leg.Effect) {
 	}
 }
 
-// Foresee follows the call of a question up to the trunk that takes it. Without a trunk, the call is refused.
+// Foresee follows the call of a question up to the trunk that accepts it. A nil trunk means that the call is refused.
 func (q *Question) Foresee(cfg *config.Config, a *peers.Admission, s *transport.Stack, e *Explanation) (*sip.Request,
 	*peers.Trunk, error,
 ) {

@@ -11,7 +11,7 @@ import (
 	"flowbridge/config"
 )
 
-// sampleStreamPort stands for the port of a connection that was not opened.
+// sampleStreamPort is shown as the port of a connection, because none was opened.
 const sampleStreamPort = 49152
 
 // Local returns our address toward a peer, as a stack determines it.

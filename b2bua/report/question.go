@@ -23,7 +23,7 @@ type Question struct {
 	Headers []string   // additional header lines of its INVITE, "Name: value"
 	Trunk   string     // the trunk that it comes from; empty means the trunk of Source
 	Target  string     // the target that places it, instead of a trunk
-	Source  netip.Addr // its source address; zero means one of the trunk's
+	Source  netip.Addr // source address of the call; zero means one of the trunk's
 	At      time.Time  // time of the call; zero means now
 }
 

@@ -14,10 +14,10 @@ import (
 
 // Explanation describes what a call would do and send.
 type Explanation struct {
-	Trunk  string     `json:"trunk"`  // empty if the source belongs to none
-	Target string     `json:"target"` // the target that places the call, instead of a trunk; empty if none
+	Trunk  string     `json:"trunk"`  // empty if the source belongs to no trunk
+	Target string     `json:"target"` // the target that placed the call; empty if a trunk did
 	Source netip.Addr `json:"source"` // where the call would come from
-	At     time.Time  `json:"at"`     // when it would come
+	At     time.Time  `json:"at"`     // when the call would come
 	From   Party      `json:"from"`
 	To     Party      `json:"to"`
 
@@ -26,7 +26,7 @@ type Explanation struct {
 	Identity *Identity `json:"identity"` // nil if the trunk's calls are not verified
 
 	Direction string `json:"direction"` // inbound, outbound
-	Lead      string `json:"lead"`      // the customer's number
+	Lead      string `json:"lead"`      // number of the person whom the agent talks to
 
 	// Status and Reason are the answer to a call that reaches no target. Status is 0 if
 	// there is no answer. Why explains the refusal.
@@ -35,39 +35,39 @@ type Explanation struct {
 	Reason  string `json:"reason"`
 	Why     string `json:"why"`
 
-	Row template.Row `json:"row"` // row of the agent's number in the table; null if there is none
+	Row template.Row `json:"row"` // row of the agent's number in the number table; null if there is none
 
-	Routes  []Route  `json:"routes"` // up to the one that matches
+	Routes  []Route  `json:"routes"` // the routes up to the one that matches
 	Route   string   `json:"route"`  // empty if none matches
-	Split   *Share   `json:"split"`  // null if its first target is simply the first
+	Split   *Share   `json:"split"`  // null if no share decided the first target
 	Targets []Target `json:"targets"`
 
 	Ringing        string `json:"ringing"`
 	Ringback       string `json:"ringback"` // tone or sound
-	Hold           string `json:"hold"`     // the same, or none
+	Hold           string `json:"hold"`     // tone or sound, or none
 	Record         string `json:"record"`   // off, always, on_demand
 	MaskDTMF       string `json:"mask_dtmf"`
 	Otherwise      int    `json:"otherwise"`
 	FailoverOn     []int  `json:"failover_on"`
 	SetupTimeoutMS int64  `json:"setup_timeout_ms"`
 	MaxDurationMS  int64  `json:"max_duration_ms"`
-	MaxCalls       int    `json:"max_calls"` // of the trunk
+	MaxCalls       int    `json:"max_calls"` // limit of the trunk; 0 means none
 	MaxCPS         int    `json:"max_cps"`
 
 	Limits   Limits   `json:"limits"` // of the trunk
 	Reserved Reserved `json:"reserved"`
 
-	Notes []string `json:"notes"` // guesses, with reasons
+	Notes []string `json:"notes"` // what had to be guessed, with reasons
 }
 
-// Note adds a remark, once.
+// Note adds a remark, unless it was added before.
 func (e *Explanation) Note(format string, args ...any) {
 	if n := fmt.Sprintf(format, args...); !slices.Contains(e.Notes, n) {
 		e.Notes = append(e.Notes, n)
 	}
 }
 
-// Refuse records that the call would be refused, or, with status 0, get no answer.
+// Refuse notes that the call would be refused, or, if status is 0, would get no answer.
 func (e *Explanation) Refuse(status int, reason, why string) {
 	e.Refused, e.Status, e.Reason, e.Why = true, status, reason, why
 }
@@ -78,7 +78,7 @@ type Identity struct {
 	Attest      string `json:"attest"`
 	OrigID      string `json:"orig_id"`
 	Result      string `json:"result"`      // in words
-	Certificate string `json:"certificate"` // its URL; empty if none would be fetched
+	Certificate string `json:"certificate"` // URL of the certificate; empty if none would be fetched
 	Refuse      []int  `json:"refuse"`      // the failures for which a call is refused
 }
 
@@ -119,15 +119,15 @@ type Share struct {
 
 // Target is an attempt at one target.
 type Target struct {
-	Target    string `json:"target"` // or the trunk that is called
+	Target    string `json:"target"` // name of the target, or of the trunk that is called
 	Kind      string `json:"kind"`   // synthflow, vapi, sip, http, or trunk
 	Transport string `json:"transport"`
-	Prepares  bool   `json:"prepares"` // asks its API first
+	Prepares  bool   `json:"prepares"` // the target's API is asked first
 	OnFailure string `json:"on_failure"`
 
-	PrepareSuccess string `json:"prepare_success"` // the answers of the API that count as success, in words
+	PrepareSuccess string `json:"prepare_success"` // which answers of the API count as success, in words
 
-	Cause cause.Cause `json:"cause"` // why the attempt fails before its INVITE; empty if it does not
+	Cause cause.Cause `json:"cause"` // why the attempt would fail before its INVITE; empty if it would not
 	Error string      `json:"error"`
 
 	URI     string   `json:"uri"`     // Request-URI
@@ -136,20 +136,25 @@ type Target struct {
 	LeftOut []string `json:"omitted"` // configured headers that have no value for this call
 	Dropped []string `json:"dropped"` // headers that can't be passed on, or don't fit into the budget
 	Codecs  []string `json:"codecs"`
-	// Transcodes is what is made for a caller with none of the codecs, as "opus <-> PCMU".
+	// Transcodes says what is transcoded for a caller that has none of the codecs, such as "opus <->
+	// PCMU".
 	Transcodes string `json:"transcodes,omitempty"`
 
-	Bytes         int          `json:"bytes"`          // of the INVITE
-	UDPBudget     int          `json:"udp_budget"`     // maximum bytes; 0 if it does not go over UDP
-	Overflow      string       `json:"overflow"`       // how a larger one is handled: tcp, trim
-	ForChallenges *Credentials `json:"for_challenges"` // nil if no credentials, or not over UDP
+	Bytes int `json:"bytes"` // size of the INVITE
+	// UDPBudget is the greatest size over UDP in bytes; 0 if the INVITE does not go over UDP.
+	UDPBudget int    `json:"udp_budget"`
+	Overflow  string `json:"overflow"` // what happens to a larger INVITE: tcp, trim
+	// ForChallenges is nil if there are no credentials, or the INVITE does not go over UDP.
+	ForChallenges *Credentials `json:"for_challenges"`
 
-	MediaAddress netip.Addr `json:"media_address"`         // bind address of its RTP; zero: the first of the IP version
-	Latch        string     `json:"latch"`                 // auto, strict, off
-	SRTP         string     `json:"srtp"`                  // off, optional, required
-	SRTPKeying   string     `json:"srtp_keying,omitempty"` // dtls; empty if the keys are in the SDP, or without SRTP
+	// MediaAddress is the address that RTP is sent from; zero means the first one of the IP version.
+	MediaAddress netip.Addr `json:"media_address"`
+	Latch        string     `json:"latch"` // auto, strict, off
+	SRTP         string     `json:"srtp"`  // off, optional, required
+	// Dtls; empty if the keys are in the SDP, or there is no SRTP.
+	SRTPKeying string `json:"srtp_keying,omitempty"`
 
-	Username string `json:"username"` // in the credentials that answer 401 and 407; empty if none
+	Username string `json:"username"` // user name in the answer to 401 and 407; empty if there are no credentials
 
 	PrepareTimeoutMS       int64 `json:"prepare_timeout_ms"`
 	FirstResponseTimeoutMS int64 `json:"first_response_timeout_ms"`
@@ -158,10 +163,10 @@ type Target struct {
 	MaxCPS                 int   `json:"max_cps"`
 }
 
-// Credentials says how an INVITE makes room for the credentials that a target asks for.
-// Their length depends on the target, so a common length is assumed.
+// Credentials says how an INVITE makes room for credentials. Their length depends on the target's
+// challenge, so a common length is assumed.
 type Credentials struct {
-	Bytes   int      `json:"bytes"`   // of the credentials
+	Bytes   int      `json:"bytes"`   // assumed size of the credentials
 	Fits    bool     `json:"fits"`    // whether there is room for them
 	Dropped []string `json:"dropped"` // additional headers that are left out
 }
@@ -188,7 +193,7 @@ func (t *Target) Configured(headers []config.Header, e *Explanation) {
 	}
 }
 
-// met names the conditions of a route, which the call meets.
+// met lists a route's conditions, all of which the call meets.
 func met(r *config.Route) string {
 	var why []string
 	if r.Trunk != "" {
@@ -215,7 +220,7 @@ func met(r *config.Route) string {
 	return "it matches " + strings.Join(why, ", ")
 }
 
-// unlisted returns why a route that uses the table of numbers does not take a call.
+// unlisted explains why a route that uses the number table does not accept a call.
 func unlisted(r *config.Route, numbers *config.Table, vars *template.Vars) string {
 	number := r.AgentNumber(vars)
 	if row, ok := numbers.Find(number); ok {

@@ -20,7 +20,7 @@ func noPhoneNumber(user string) string {
 	return fmt.Sprintf("the target's uri dials the called number, and %q is not a phone number; only a route whose to is exactly that may dial it", user)
 }
 
-// TargetOf returns a target with the values from its configuration.
+// TargetOf returns a Target with the values from the target's configuration.
 func TargetOf(of *peers.Target) Target {
 	t := of.Dial
 	r := Target{

@@ -19,21 +19,23 @@ import (
 	"flowbridge/store/record"
 )
 
-// Format is the version of the format of states. It grows with each change that an older process could not read. States
-// are not converted between formats. A call with a transcoder has the next one, which 1.0.0 refuses.
+// Format is the version of the encoding of states. It increases with each change that an older process could not read.
+// States are not converted between formats. A call with a transcoder uses formatTranscoded, which version 1.0.0
+// refuses.
 const Format = 3
 
 // formatTranscoded is the format of a call with a transcoder.
 const formatTranscoded = Format + 1
 
-// Call is the state of a call in addition to its record: its names, and a section for each of its parts. A part embeds
+// Call is the state of a call in addition to its record: its ids, and a section for each of its parts. A part embeds
 // its section, or has save and restore methods next to each other. Times are leg.Instants.
 type Call struct {
-	ID       string           `cbor:"1,keyasint,omitempty"`
-	Trunk    string           `cbor:"2,keyasint,omitempty"` // kind and name of the trunk
-	Source   message.KeptAddr `cbor:"3,keyasint,omitzero"`
-	Ended    string           `cbor:"4,keyasint,omitempty"` // the cause of the call's end; empty while live
-	Refused  *transport.State `cbor:"5,keyasint,omitempty"` // the refusal, if nothing else is left of the call
+	ID     string           `cbor:"1,keyasint,omitempty"`
+	Trunk  string           `cbor:"2,keyasint,omitempty"` // kind and name of the trunk
+	Source message.KeptAddr `cbor:"3,keyasint,omitzero"`
+	Ended  string           `cbor:"4,keyasint,omitempty"` // the cause of the call's end; empty while the call is live
+	// Refused is our refusal of the INVITE, if that is all that is left of the call.
+	Refused  *transport.State `cbor:"5,keyasint,omitempty"`
 	Noted    Noted            `cbor:"6,keyasint,omitempty"`
 	Restored int              `cbor:"7,keyasint,omitempty"` // number of restorations
 	Ladder   []byte           `cbor:"8,keyasint,omitempty"` // encoded
@@ -44,17 +46,17 @@ type Call struct {
 	Legs      []Leg     `cbor:"13,keyasint,omitempty"`
 	Attempts  Attempts  `cbor:"14,keyasint,omitempty"`
 	Transfers Transfers `cbor:"15,keyasint,omitempty"`
-	// Replacement is the replacement under way, if any.
+	// Replacement is the replacement in progress; nil if there is none.
 	Replacement *Replacement `cbor:"16,keyasint,omitempty"`
 	Rescues     Rescues      `cbor:"17,keyasint,omitempty"`
 	Customer    Customer     `cbor:"18,keyasint,omitempty"`
 	Bridge      Bridge       `cbor:"19,keyasint,omitempty"`
 }
 
-// IsPlaced reports whether we place the call and it has no agent yet.
+// IsPlaced reports whether this is a placed call that has no agent yet.
 func (c *Call) IsPlaced() bool { return c.Customer.Agents != nil }
 
-// Noted is when a state was written.
+// Noted says when a state was written.
 type Noted struct {
 	At     int64         `cbor:"1,keyasint,omitempty"`
 	Uptime time.Duration `cbor:"2,keyasint,omitempty"` // uptime of the machine at that time
@@ -64,28 +66,29 @@ type Noted struct {
 // Invite is the caller's INVITE.
 type Invite struct {
 	Text    string `cbor:"1,keyasint,omitempty"`
-	Settled bool   `cbor:"2,keyasint,omitempty"` // its body has been dropped
+	Settled bool   `cbor:"2,keyasint,omitempty"` // the body was dropped, because the call is settled
 }
 
 // Times has the times of a call.
 type Times struct {
 	Started    int64 `cbor:"1,keyasint,omitempty"`
 	Answered   int64 `cbor:"2,keyasint,omitempty"`
-	Until      int64 `cbor:"3,keyasint,omitempty"` // end of its maximum duration
-	SetupUntil int64 `cbor:"4,keyasint,omitempty"` // end of its maximum set-up time
-	Asks       bool  `cbor:"5,keyasint,omitempty"` // silent sides are still to be asked whether they have the call
+	Until      int64 `cbor:"3,keyasint,omitempty"` // end of the longest permitted duration
+	SetupUntil int64 `cbor:"4,keyasint,omitempty"` // end of the set-up's time limit
+	// Asks means that silent sides have not been asked yet whether they still have the call.
+	Asks bool `cbor:"5,keyasint,omitempty"`
 }
 
 // Route is the route of a call.
 type Route struct {
-	Place int    `cbor:"1,keyasint,omitempty"` // from 1; 0 if none yet
+	Place int    `cbor:"1,keyasint,omitempty"` // position of the route, from 1; 0 if none was chosen
 	Mark  uint64 `cbor:"2,keyasint,omitempty"`
 }
 
 // Attempts has the attempts of a call.
 type Attempts struct {
 	Tried   int      `cbor:"1,keyasint,omitempty"`
-	Current *Attempt `cbor:"2,keyasint,omitempty"` // the connected attempt; in an unanswered call, the one under way
+	Current *Attempt `cbor:"2,keyasint,omitempty"` // the connected attempt; before the answer, the attempt in progress
 	Beside  []byte   `cbor:"3,keyasint,omitempty"` // the attempt in parallel with the bridge, as JSON for the record
 }
 
@@ -97,14 +100,14 @@ type Transfers struct {
 
 // Rescues has the rescues of a call so far.
 type Rescues struct {
-	Count int `cbor:"1,keyasint,omitempty"` // number of times that the caller was kept
+	Count int `cbor:"1,keyasint,omitempty"` // how many times the caller was kept after losing an agent
 }
 
-// Customer is the state of a call that we place while it has no agent. Only a process that is replaced saves it.
+// Customer is the state of a placed call until it has an agent. It is only saved for a process that replaces this one.
 type Customer struct {
 	Agents   []string `cbor:"1,keyasint,omitempty"` // the targets to call
-	Reserved string   `cbor:"2,keyasint,omitempty"` // the one of these that has a reserved place
-	Shared   bool     `cbor:"3,keyasint,omitempty"` // the route's split has chosen the first one
+	Reserved string   `cbor:"2,keyasint,omitempty"` // the target in Agents that has a reserved place
+	Shared   bool     `cbor:"3,keyasint,omitempty"` // the route's split chose the first target
 	Machine  bool     `cbor:"4,keyasint,omitempty"` // a machine has answered, which hears a sound after its beep
 	Playing  bool     `cbor:"5,keyasint,omitempty"` // the sound is playing
 }
@@ -124,27 +127,28 @@ type Bridge struct {
 type Media struct {
 	Addr      [2]netip.Addr `cbor:"1,keyasint,omitempty"` // our addresses in SDP, by side
 	OneWay    string        `cbor:"2,keyasint,omitempty"` // the silent side; empty if none
-	Listening [2]bool       `cbor:"3,keyasint,omitempty"` // for digits, by side
+	Listening [2]bool       `cbor:"3,keyasint,omitempty"` // by side: the relay reports digits
 }
 
 // Sounds has the sounds that we play to the sides.
 type Sounds struct {
 	Voices [2]*Voice `cbor:"1,keyasint,omitempty"` // by side
-	OnHold bool      `cbor:"2,keyasint,omitempty"` // by an order; neither side hears the other
-	// Ringing says that the caller has a 183 and hears our ringing.
+	OnHold bool      `cbor:"2,keyasint,omitempty"` // a command has put the caller on hold; neither side hears the other
+	// Ringing means that the caller has got a 183 and hears our ringing.
 	Ringing bool `cbor:"3,keyasint,omitempty"`
 }
 
 // Voice is a sound that we play to a side until its end, or until it is stopped.
 type Voice struct {
 	Name string `cbor:"1,keyasint,omitempty"`
-	Once bool   `cbor:"2,keyasint,omitempty"` // false means looped; only set by a process that is replaced
+	// The sound is not repeated; only set for a process that replaces this one.
+	Once bool `cbor:"2,keyasint,omitempty"`
 }
 
 // Masking is the masking of keys.
 type Masking struct {
 	On   bool   `cbor:"1,keyasint,omitempty"`
-	UpTo uint32 `cbor:"2,keyasint,omitempty"` // CSeq of the caller's last request that came while keys were masked
+	UpTo uint32 `cbor:"2,keyasint,omitempty"` // highest CSeq of the caller's requests that came while keys were masked
 }
 
 // Recordings has the recordings of a call.
@@ -156,32 +160,33 @@ type Recordings struct {
 
 // Relays has the requests that are passed from one side to the other.
 type Relays struct {
-	Watched bool `cbor:"1,keyasint,omitempty"` // the caller's side reports on the agent's REFER
+	Watched bool `cbor:"1,keyasint,omitempty"` // the caller's side reports on the agent's REFER by NOTIFY
 }
 
 // The roles of legs.
 const (
-	RoleOwed   = 0 // it only has something left to send
+	RoleOwed   = 0 // the leg only has messages left to send
 	RoleCaller = 1
 	RoleBridge = 2
 )
 
-// Leg is one leg with the way to its peer.
+// Leg is the state of one leg, with the address and connection of its peer.
 type Leg struct {
 	Role      int                 `cbor:"1,keyasint,omitempty"`
 	State     leg.State           `cbor:"2,keyasint,omitempty"`
 	Crypto    sdp.CryptoState     `cbor:"3,keyasint,omitempty"`
 	Confirmed bool                `cbor:"4,keyasint,omitempty"`
-	From      message.KeptAddr    `cbor:"5,keyasint,omitzero"` // source of its peer, or destination of our INVITE
+	From      message.KeptAddr    `cbor:"5,keyasint,omitzero"` // source of the peer, or destination of our INVITE
 	Target    string              `cbor:"6,keyasint,omitempty"`
 	Flow      transport.FlowState `cbor:"7,keyasint,omitempty"`
 }
 
-// Attempt is the connected attempt, or the one under way in an unanswered call.
+// Attempt is the connected attempt, or, before the answer, the attempt in progress.
 type Attempt struct {
-	Number    int              `cbor:"1,keyasint,omitempty"`
-	Target    string           `cbor:"2,keyasint,omitempty"`
-	Agent     string           `cbor:"3,keyasint,omitempty"` // the agent that named the target, whose settings apply
+	Number int    `cbor:"1,keyasint,omitempty"`
+	Target string `cbor:"2,keyasint,omitempty"`
+	// The target whose agent named this target in a REFER, and whose settings apply.
+	Agent     string           `cbor:"3,keyasint,omitempty"`
 	Transport string           `cbor:"4,keyasint,omitempty"`
 	Reason    string           `cbor:"5,keyasint,omitempty"` // the reason for it, as in the record
 	From      string           `cbor:"6,keyasint,omitempty"`
@@ -194,34 +199,33 @@ type Attempt struct {
 	Prepared  int              `cbor:"13,keyasint,omitempty"` // HTTP status of the preparation
 	Placed    bool             `cbor:"14,keyasint,omitempty"`
 	Split     bool             `cbor:"15,keyasint,omitempty"`
-	By        string           `cbor:"16,keyasint,omitempty"` // who ordered it
+	By        string           `cbor:"16,keyasint,omitempty"` // who asked for it
 }
 
-// Replacement is the call to another party that will get the caller: in a transfer that the agent has asked for, or in
-// a rescue.
+// Replacement is the call to another party that should replace the agent, in a transfer or a rescue.
 type Replacement struct {
 	Left    bool     `cbor:"1,keyasint,omitempty"` // the agent has hung up
-	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants reports about the progress
+	Reports bool     `cbor:"2,keyasint,omitempty"` // the agent wants NOTIFYs about the progress
 	ID      string   `cbor:"3,keyasint,omitempty"`
 	Lost    *Loss    `cbor:"4,keyasint,omitempty"` // the loss of the agent, in a rescue; nil in a transfer
-	Waiting *Waiting `cbor:"5,keyasint,omitempty"` // the waiting agent, while the new target agrees on its keys
+	Waiting *Waiting `cbor:"5,keyasint,omitempty"` // set while the agent waits and the called party agrees on its keys
 }
 
-// Loss is the end of an agent's leg. The call ends with it if no target takes over.
+// Loss says how an agent's leg ended. The call ends in the same way if no target takes over.
 type Loss struct {
 	Cause cause.Cause `cbor:"1,keyasint,omitempty"`
-	By    string      `cbor:"2,keyasint,omitempty"` // who ended it
+	By    string      `cbor:"2,keyasint,omitempty"` // who ended the leg
 	Q850  int         `cbor:"3,keyasint,omitempty"` // Q.850 cause of the end
 }
 
-// Waiting is the session that the agent and the caller have agreed on, while another target is on trial with the
-// agent's media. The agent's leg has RoleBridge.
+// Waiting is the session that the agent and the caller have agreed on, while a called party uses side B's media during
+// its trial. The agent's leg has RoleBridge.
 type Waiting struct {
 	Description sdp.DescriptionState `cbor:"1,keyasint,omitempty"`
-	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // sent to the agent
+	SentTo      sdp.FormatStates     `cbor:"2,keyasint,omitempty"` // formats that were sent to the agent
 }
 
-// Rescues reports whether the call has lost its agent, and another target should take over.
+// Rescues reports whether the call has lost its agent, so that another target should take over.
 func (r *Replacement) Rescues() bool { return r != nil && r.Lost != nil }
 
 var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
@@ -231,10 +235,10 @@ var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
 	}.DecMode()
 })
 
-// Sheet has the state of a call while it is written. Sheets from TakeSheet are reused after Release.
+// Sheet is the memory for writing the state of a call. Sheets from TakeSheet are reused after Release.
 type Sheet struct {
 	Call
-	Handed  bool // the state goes to a process that replaces this one, and that misses no messages
+	Handed  bool // the state is for a process that replaces this one and misses no messages
 	session media.SessionState
 	text    []byte
 }
@@ -256,7 +260,7 @@ func (s *Sheet) Release() {
 	}
 }
 
-// SetSession sets Bridge.Session.
+// SetSession sets Bridge.Session without allocating.
 func (s *Sheet) SetSession(m media.SessionState) {
 	s.session = m
 	s.Bridge.Session = &s.session
@@ -271,7 +275,7 @@ func (c *Call) format() byte {
 	return Format
 }
 
-// Encode returns the state as bytes, which are valid until Release. The first byte is the format.
+// Encode returns the encoded state, which is valid until Release. The first byte is the format.
 func (s *Sheet) Encode() ([]byte, error) {
 	shape, err := callShape()
 	if err != nil {
@@ -283,11 +287,11 @@ func (s *Sheet) Encode() ([]byte, error) {
 
 var (
 	errNoCall = errors.New("not the state of a call")
-	// ErrFormat means that another version has written a state.
+	// ErrFormat means that a state has another format, so that another version has written it.
 	ErrFormat = errors.New("its state was written by another version, in a form that this one does not read")
 )
 
-// Decode reads a state.
+// Decode returns the state from its encoding.
 func Decode(text []byte) (*Call, error) {
 	mode, err := decoding()
 	switch {
@@ -308,8 +312,8 @@ func Decode(text []byte) (*Call, error) {
 	return c, nil
 }
 
-// Machine returns the machine's uptime, which can't be set, and a number that changes with each start of the machine,
-// or 0 if unknown.
+// Machine returns the machine's uptime, which can't be set, and a number that changes with each boot of the machine, or
+// is 0 if unknown.
 type Machine func() (uptime time.Duration, boot uint64)
 
 // Note stores the time at which the state is written. now is an Instant.
@@ -318,8 +322,8 @@ func (c *Call) Note(now int64, machine Machine) {
 	c.Noted.Uptime, c.Noted.Boot = machine()
 }
 
-// Rebase shifts the call's times by the amount that the wall clock was set since Note. now is an Instant. It does
-// nothing after a restart of the machine, or on another machine, because the amount is unknown.
+// Rebase shifts the call's times by the amount by which the wall clock was set since Note. now is an Instant. It does
+// nothing after a reboot, or on another machine, because then the amount is unknown.
 func (c *Call) Rebase(now int64, machine Machine) {
 	uptime, boot := machine()
 	if c.Noted.Boot == 0 || boot != c.Noted.Boot || uptime < c.Noted.Uptime {
@@ -342,7 +346,7 @@ func (c *Call) Rebase(now int64, machine Machine) {
 	}
 }
 
-// DecodeNow reads a state, and adjusts its times to the present wall clock.
+// DecodeNow is Decode followed by Rebase to the present time.
 func DecodeNow(text []byte, machine Machine) (*Call, error) {
 	c, err := Decode(text)
 	if err == nil {

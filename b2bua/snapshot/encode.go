@@ -17,18 +17,18 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// The encoding is CBOR (RFC 8949). Decode uses a library. Encoding is done here, because
-// the state of a call is written several times, each time with some 500 fields, most of
-// them zero, and the library needs four times as long for that.
+// This file encodes states as CBOR (RFC 8949). Decode uses a library. Encoding does not, because a
+// call's state is written several times, each time with some 500 fields, most of them zero, and the
+// library needs four times as long for that.
 
 // shape describes how values of a type are written.
 type shape struct {
 	kind   reflect.Kind
-	form   func(b []byte, at unsafe.Pointer) []byte // for a type with its own encoding; nil if it has none
+	form   func(b []byte, at unsafe.Pointer) []byte // set for a type with its own encoding; otherwise nil
 	size   uintptr
-	of     *shape  // the element of a pointer, a slice or an array
+	of     *shape  // shape of the elements of a pointer, a slice or an array
 	count  int     // length of an array
-	fields []field // of a struct
+	fields []field // for a struct
 }
 
 // forms has the types with their own encoding.
@@ -51,7 +51,7 @@ type field struct {
 
 var callShape = sync.OnceValues(func() (*shape, error) { return shapes{}.of(reflect.TypeFor[Call]()) })
 
-// The major types of RFC 8949 section 3.1, and the simple values of section 3.3.
+// These are the major types of RFC 8949 section 3.1, and the simple values of section 3.3.
 const (
 	majorUnsigned = 0 << 5
 	majorNegative = 1 << 5
@@ -85,7 +85,7 @@ var errKind = errors.New("nothing writes this kind")
 // shapes has each type's shape only once, so that the few common shapes stay in the processor's cache.
 type shapes map[reflect.Type]*shape
 
-// of returns the shape of a type. An error means that the state has a type that can't be written.
+// of returns the shape of a type. An error means that the type can't be encoded.
 func (all shapes) of(t reflect.Type) (s *shape, err error) {
 	s = all[t]
 	if s != nil {

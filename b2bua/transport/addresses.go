@@ -14,13 +14,13 @@ import (
 	"flowbridge/config"
 )
 
-// cachedRoute is a cached answer from the kernel's routing table.
+// cachedRoute is our address toward a peer, cached from the kernel's routing table.
 type cachedRoute struct {
 	addr  netip.Addr
 	until time.Time
 }
 
-// The lifetime of cached routes, and their number.
+// Limits of the cache of routes.
 const (
 	routeTTL = 30 * time.Second
 	cacheMax = 10_000
@@ -37,9 +37,9 @@ func remember[K comparable, V any](cache map[K]V, key K, value V) {
 // Names returns the resolver of the stack, which also remembers which addresses have failed.
 func (s *Stack) Names() *locate.Resolver { return s.names }
 
-// Locate returns the hops for a request to a URI, in the order in which to try them. It leaves out hops whose address
-// family or transport this server has no socket for, unless there are no others. of names the target whose hops these
-// are.
+// Locate returns the hops for a request, in the order in which to try them. It leaves out hops whose address family
+// or transport this server has no socket for, unless there are no others. of is the owner of the hops, as in package
+// locate.
 func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate.Hop, error) {
 	hops, err := s.names.Locate(ctx, of, q)
 	if len(hops) < 2 {
@@ -55,7 +55,7 @@ func (s *Stack) Locate(ctx context.Context, of string, q locate.Query) ([]locate
 	return usable, nil
 }
 
-// Resolve returns the address of a host that a message within a dialog names with its port.
+// Resolve returns an address of a host that a message within a dialog names. It looks up no SRV or NAPTR records.
 func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	hops, err := s.Locate(ctx, "", locate.Query{Host: host, Port: anyPort})
 	if err != nil {
@@ -64,11 +64,12 @@ func (s *Stack) Resolve(ctx context.Context, host string) (netip.Addr, error) {
 	return hops[0].Addr.Addr(), nil
 }
 
-// anyPort is a port that makes the resolver look up a host's addresses, and no SRV or NAPTR records.
+// anyPort makes the resolver look up only a host's addresses, because a host with a port has no SRV or NAPTR records.
 const anyPort = 1
 
-// LocalFor returns our own address toward a peer over a transport: the address of the socket of its family, and the
-// address at which the peer reaches us. Without a listener Port is 0, because each connection has its own port.
+// LocalFor returns our address toward a peer over a transport: the socket of the peer's address family, and the
+// address at which the peer reaches us. If we don't listen on that transport, Port is 0, because each connection then
+// has a port of its own.
 func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	if !message.IsStream(transport) {
 		transport = ""
@@ -126,7 +127,7 @@ func (s *Stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (l
 	return l, nil
 }
 
-// LocalOver returns our own address over a connection.
+// LocalOver returns our address on a connection.
 func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	l, err := s.LocalFor(c.transport, c.remote.Addr())
 	if l.Port == 0 {
@@ -135,10 +136,11 @@ func (s *Stack) LocalOver(c *Stream) (leg.Local, error) {
 	return l, err
 }
 
-// IsAdvertised reports whether a peer is given the advertised address instead of the socket's. This is not the case
-// if no address is advertised, if the peer has the other address family, or if the peer is on our side of the NAT.
+// IsAdvertised reports whether a peer must be given host, the advertised address, instead of the socket's. It returns
+// false if no address is advertised, if the peer has the other address family, or if the peer is on our side of the
+// NAT.
 func (s *Stack) IsAdvertised(host string, peer netip.Addr) bool {
-	if host == "" { // the usual case; an error from ParseAddr allocates
+	if host == "" { // the usual case, checked first because an error from ParseAddr allocates
 		return false
 	}
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is4() != peer.Is4() {

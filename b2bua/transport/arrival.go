@@ -12,15 +12,15 @@ import (
 	"flowbridge/config"
 )
 
-// arrival describes how a message came.
+// arrival describes how a message arrived.
 type arrival struct {
-	transport string // in the spelling of Via
+	transport string // in Via's spelling
 	source    netip.AddrPort
 	name      string             // the source as text
-	over      transaction.Sender // the socket or connection that it came over
+	over      transaction.Sender // the socket or connection that it arrived over
 }
 
-// names caches the text of the addresses that messages came from last.
+// names caches the text form of the addresses that recent messages came from.
 type names [64]struct {
 	addr netip.AddrPort
 	text string
@@ -43,7 +43,7 @@ func (s *Stack) receive(text []byte, from arrival) {
 	}
 	msg, err := message.Parse(text)
 	if err != nil {
-		return // Scan found no fault that matters, so it is not worth an answer
+		return // Scan found nothing wrong that matters, so this rare case gets no answer
 	}
 	msg.SetTransport(from.transport)
 	msg.SetSource(from.name)
@@ -84,7 +84,7 @@ func (s *Stack) onRequest(req *sip.Request, from arrival) {
 	case req.Method == sip.CANCEL:
 		s.onCancel(req, tx, twin)
 	default:
-		if twin != nil { // the CANCEL overtook its INVITE, which may still be refused
+		if twin != nil { // the CANCEL came before its INVITE, and the INVITE may still be refused
 			tx.OnTaken(func() { s.cancelParked(twin, tx) })
 		}
 		s.server.Request(req, tx)
@@ -96,8 +96,8 @@ func (a arrival) isStream() bool {
 	return ok
 }
 
-// back returns the socket or connection, and the address, for the answers to a request
-// (RFC 3261 section 18.2.2, RFC 3581 section 4).
+// back returns the socket or connection, and the address, for the response to a request (RFC 3261
+// section 18.2.2, RFC 3581 section 4).
 func (a arrival) back(req *sip.Request) transaction.Way {
 	way := transaction.Way{Over: a.over, To: a.source, Reliable: a.isStream()}
 	if via := req.Via(); !via.Params.Has("rport") {
@@ -106,9 +106,9 @@ func (a arrival) back(req *sip.Request) transaction.Way {
 	return way
 }
 
-// onResponse passes a response to its transaction, or to the server if none waits for it.
-// A 2xx with an unreadable Contact or Record-Route is dropped. In other answers these
-// headers don't matter.
+// onResponse passes a response to its transaction, or to the server if no transaction waits for it.
+// It drops a 2xx whose Contact or Record-Route is malformed; in other responses these headers don't
+// matter.
 func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	switch {
 	case res.IsSuccess() && message.BadHeaderIn(res.Headers()) != "":
@@ -118,8 +118,8 @@ func (s *Stack) onResponse(res *sip.Response, from arrival) {
 	}
 }
 
-// stamp adds what a request needs before its transaction begins. A new INVITE gets our To
-// tag here: all its answers have to carry the same tag (RFC 3261 section 8.2.6.2).
+// stamp completes a request before its transaction exists. A new INVITE gets our To tag here,
+// because all its responses need the same tag (RFC 3261 section 8.2.6.2).
 func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 	if via := req.Via(); via != nil {
 		s.noteSource(req, via, source)
@@ -133,9 +133,9 @@ func (s *Stack) stamp(req *sip.Request, source netip.AddrPort) {
 	}
 }
 
-// noteSource adds received if Via names another host than the source (RFC 3261 section
-// 18.2.1). For trunks behind NAT it adds rport, so that the answer goes to the source
-// port, although the trunk did not ask for that (RFC 3581).
+// noteSource adds a received parameter if Via names another host than the source (RFC 3261 section
+// 18.2.1). For a trunk behind NAT it also adds rport, which the trunk did not ask for, so that the
+// response goes to the source port (RFC 3581).
 func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.AddrPort) {
 	sentBy, err := netip.ParseAddr(message.TrimBrackets(via.Host))
 	if err == nil && sentBy.Unmap() == source.Addr() {
@@ -155,8 +155,8 @@ func (s *Stack) noteSource(req *sip.Request, via *sip.ViaHeader, source netip.Ad
 	}
 }
 
-// Reply answers a request that belongs to no call. It does not answer ACK, and it drops
-// an answer that is too late.
+// Reply answers a request that belongs to no call. It does nothing for an ACK, or if the request
+// has its answer already.
 func (s *Stack) Reply(req *sip.Request, tx *transaction.Server, code int, reason string, headers ...sip.Header) {
 	if req.Method != sip.ACK {
 		_ = s.answer(req, tx, code, reason, headers...)
@@ -172,9 +172,9 @@ func (s *Stack) answer(req *sip.Request, tx *transaction.Server, code int, reaso
 	return tx.Respond(res)
 }
 
-// ReplyOnce answers a request without keeping its transaction (RFC 3261 section
-// 26.3.2.4), whose timers would repeat the answer to a source that may be forged. The
-// rate of answers to unknown senders is bounded.
+// ReplyOnce answers a request without keeping its transaction (RFC 3261 section 26.3.2.4), because
+// the transaction would repeat the answer to a source that may be forged. The rate of answers to
+// unknown senders is limited.
 func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, reason string, headers ...sip.Header) {
 	if req.Method == sip.ACK {
 		return
@@ -189,18 +189,18 @@ func (s *Stack) ReplyOnce(req *sip.Request, tx *transaction.Server, code int, re
 	tx.Terminate()
 }
 
-// isStranger reports whether a request comes from an address that no trunk has.
+// isStranger reports whether a request's sender matches no trunk's addresses or certificates.
 func (s *Stack) isStranger(req *sip.Request) bool {
 	return !s.server.Peers().TrustOf(s.SenderOf(req)).Known
 }
 
-// SenderOf returns the sender of a message: its address and certificate names.
+// SenderOf returns the sender of a message: its address, and the names in its certificate.
 func (s *Stack) SenderOf(msg sip.Message) peers.Sender {
 	source := message.ParseSource(msg.Source())
 	return peers.Sender{Addr: source, Names: s.streams.certNames(msg.Transport(), source)}
 }
 
-// StreamOf returns the connection that a message came by, or nil over UDP.
+// StreamOf returns the connection that a message arrived over, or nil over UDP.
 func (s *Stack) StreamOf(msg sip.Message) *Stream {
 	if t := message.TransportOf(msg); t != "" {
 		return s.streams.findAny(t, message.ParseSource(msg.Source()))

@@ -9,15 +9,14 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// A CANCEL counts only if it comes from its INVITE's address, which is part of the
-// transaction key.
+// This file handles CANCEL. A CANCEL is ignored unless it comes from its INVITE's address, which is
+// part of the transaction key.
 
-// maxParked bounds the number of CANCELs that wait for their INVITE at a time.
+// maxParked bounds how many CANCELs may wait for their INVITE at a time.
 const maxParked = 1000
 
-// onCancel handles a CANCEL (RFC 3261 section 9.2). Its INVITE may still come through
-// another socket, or the CANCEL may have overtaken it, so a CANCEL without an INVITE
-// waits for T1.
+// onCancel handles a CANCEL (RFC 3261 section 9.2). If its INVITE is not known, the CANCEL waits
+// for T1: the INVITE may still arrive through another socket, or the CANCEL may have overtaken it.
 func (s *Stack) onCancel(req *sip.Request, tx, invite *transaction.Server) {
 	switch {
 	case invite != nil:
@@ -34,14 +33,14 @@ func (s *Stack) onCancel(req *sip.Request, tx, invite *transaction.Server) {
 			defer timer.Stop()
 			select {
 			case <-timer.C:
-				s.Reply(req, tx, 481, message.StatusText(481)) // has no effect if the CANCEL is answered already
+				s.Reply(req, tx, 481, message.StatusText(481)) // does nothing if the CANCEL was answered meanwhile
 			case <-s.ctx.Done():
 			}
 		})
 	}
 }
 
-// cancelParked cancels an INVITE whose CANCEL came first.
+// cancelParked cancels an INVITE that came after its CANCEL.
 func (s *Stack) cancelParked(parked, invite *transaction.Server) {
 	s.answering(parked, func() {
 		req := parked.Request()
@@ -56,9 +55,9 @@ func (s *Stack) cancel(req *sip.Request, invite *transaction.Server) {
 	s.answering(invite, func() { invite.Cancel(req) })
 }
 
-// answering calls f, which answers a request that may have come another way than the
-// message at hand. Over a connection it calls f on a goroutine of its own, so that a
-// reader never waits for another connection's peer.
+// answering calls f, which sends an answer over the connection of tx. It uses a goroutine if that
+// is a TCP or TLS connection, so that the reader of one connection never waits for the peer of
+// another.
 func (s *Stack) answering(tx *transaction.Server, f func()) {
 	if !tx.IsReliable() {
 		f()

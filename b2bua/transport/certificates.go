@@ -16,24 +16,25 @@ import (
 )
 
 // certificates holds our own certificates and the trusted authorities. It reads a file again after the
-// file has changed. If the new contents can't be used, the old ones stay in force.
+// file has changed. If the new content is unusable, the old content stays in use.
 type certificates struct {
 	own config.ListenTLS
 	log zerolog.Logger
 
 	mu    sync.Mutex
-	pairs map[[2]string]*watched[*tls.Certificate] // by file of certificate and key
-	pools map[string]*watched[*x509.CertPool]      // by file
+	pairs map[[2]string]*watched[*tls.Certificate] // by the file names of certificate and key
+	pools map[string]*watched[*x509.CertPool]      // by file name
 }
 
-// watched is a value read from files, with the times of their last change and of the last check for one.
+// watched is a value read from files. stamps are the files' modification times, and checked is when they
+// were last looked at.
 type watched[T any] struct {
 	value   T
 	stamps  [2]time.Time
 	checked time.Time
 }
 
-// certificateAge is the time between two checks of the files for changes.
+// certificateAge is how often the files are checked for changes.
 const certificateAge = time.Second
 
 func newCertificates(own config.ListenTLS, log zerolog.Logger) *certificates {
@@ -43,7 +44,7 @@ func newCertificates(own config.ListenTLS, log zerolog.Logger) *certificates {
 	}
 }
 
-// server returns the configuration for the handshake with a peer that connected to us.
+// server returns the TLS configuration for peers that connect to us.
 func (c *certificates) server() *tls.Config {
 	cfg := &tls.Config{
 		MinVersion: tls.VersionTLS12,
@@ -56,7 +57,7 @@ func (c *certificates) server() *tls.Config {
 	}
 	cfg.ClientAuth = tls.VerifyClientCertIfGiven
 	pool, err := c.pool(c.own.ClientCA)
-	if err != nil { // trust no certificate
+	if err != nil { // an empty pool trusts no certificate
 		c.log.Error().Err(err).Msg("sip.tls.client_ca not usable")
 		pool = x509.NewCertPool()
 	}
@@ -64,8 +65,8 @@ func (c *certificates) server() *tls.Config {
 	return cfg
 }
 
-// client performs the TLS handshake with a peer that we connected to. The peer's certificate must have
-// the peer's name and come from a trusted authority.
+// client performs the TLS handshake with a peer that we connect to. The peer's certificate must have the
+// peer's name and come from a trusted authority.
 func (c *certificates) client(ctx context.Context, conn net.Conn, peer streamPeer) (*tls.Conn, error) {
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: peer.serverName}
 	if peer.tls.CA != "" {
@@ -108,7 +109,8 @@ func (c *certificates) pool(file string) (*x509.CertPool, error) {
 	})
 }
 
-// fresh returns the value that was read from files. It reads them again if they have changed.
+// fresh returns the value that was read from files. It reads the files again if they have changed. If
+// that fails, it returns the old value.
 func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K, files [2]string,
 	read func() (V, error),
 ) (V, error) {
@@ -137,7 +139,7 @@ func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K,
 			c.log.Info().Str("file", files[0]).Msg("certificate read again")
 		}
 		return value, nil
-	case w != nil: // the file is incomplete, or gone
+	case w != nil: // the new file is incomplete, or was removed
 		w.checked = now
 		c.log.Warn().Err(err).Str("file", files[0]).Msg("certificate changed, but can't be used: the old one stays")
 		return w.value, nil

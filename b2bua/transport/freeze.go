@@ -11,16 +11,16 @@ import (
 	"time"
 )
 
-// readFreeze stops all readers of a stack, and restarts them. Before the first Serve, readers do not run either.
+// readFreeze stops and restarts all readers of a stack. Readers do not run before the first Serve either.
 type readFreeze struct {
 	freezing atomic.Bool // readers must stop
 
-	mu      sync.Mutex // guards the fields below, and changes of on
+	mu      sync.Mutex // guards the fields below, and is held when freezing changes
 	reading int
-	paused  []func() // each restarts a paused reader
+	paused  []func() // each function restarts a paused reader
 }
 
-// addPaused adds a reader that does not run yet. begin starts it.
+// addPaused adds a reader that does not run yet. thaw will call begin to start it.
 func (s *readFreeze) addPaused(begin func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -28,7 +28,8 @@ func (s *readFreeze) addPaused(begin func()) {
 	s.paused = append(s.paused, begin)
 }
 
-// started adds a reader that starts now. It returns false during a freeze; begin then starts the reader later.
+// started counts a reader that starts now. During a freeze it returns false, and the reader must not start; thaw will
+// call begin later.
 func (s *readFreeze) started(begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,8 +41,7 @@ func (s *readFreeze) started(begin func()) bool {
 	return true
 }
 
-// pause records that a reader stops for the freeze; begin restarts it. It returns false if there is no freeze, and the
-// reader should continue.
+// pause reports whether a reader must stop because of a freeze. Then thaw will call begin to restart it.
 func (s *readFreeze) pause(begin func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,14 +53,14 @@ func (s *readFreeze) pause(begin func()) bool {
 	return true
 }
 
-// readerStopped records that a reader has ended.
+// readerStopped notes that a reader has ended for good.
 func (s *readFreeze) readerStopped() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading--
 }
 
-// freeze stops all reading.
+// freeze asks all readers to stop.
 func (s *readFreeze) freeze() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,19 +87,20 @@ func (s *readFreeze) allStopped() bool {
 	return s.freezing.Load() && s.reading == 0
 }
 
-// longAgo is a deadline that has passed.
+// longAgo is a read deadline in the past, which wakes readers.
 var longAgo = time.Unix(1, 0) //nolint:gochecknoglobals // constant
 
-// errFrozen tells a reader that the stack is frozen.
+// errFrozen tells a reader to stop because the stack is frozen.
 var errFrozen = errors.New("nothing is read now")
 
-// Freeze stops the stack until Serve: it reads and accepts nothing, runs no turn and repeats no transaction. Messages
-// that come until then wait in the kernel. Freeze returns when the last turn has ended. If ctx ends first, the stack
-// continues to serve.
+// Freeze stops the stack until Serve: it reads nothing, accepts no connection, runs no turn of a call, and repeats no
+// message. Messages that arrive meanwhile wait in the kernel. Freeze returns when the last turn has ended. If ctx ends
+// first, Freeze returns an error, and the stack continues to serve.
 //
-// rested returns why calls are not idle yet, or nil if they are. Freeze calls it repeatedly.
+// rested returns nil if no call has anything left to do, and otherwise the reason. Freeze calls it repeatedly. It may
+// be nil.
 //
-// A stack that has not served yet may also be frozen.
+// Freeze may also be called before the first Serve.
 func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
 	s.reads.freeze()
 	s.setDeadlines(longAgo)
@@ -121,7 +122,7 @@ func (s *Stack) Freeze(ctx context.Context, rested func() error) error {
 	return nil
 }
 
-// errUnless returns a step for until. The step returns an error, which names what is awaited, until is() is true.
+// errUnless returns a step for until, which succeeds when is returns true. what names the reason in the step's error.
 func errUnless(what string, is func() bool) func() error {
 	err := errors.New(what)
 	return func() error {
@@ -132,7 +133,7 @@ func errUnless(what string, is func() bool) func() error {
 	}
 }
 
-// until calls done until it returns no error. If the context ends first, until returns done's last error.
+// until calls done repeatedly until it returns nil. If the context ends first, until returns the last error of done.
 func until(ctx context.Context, done func() error) (err error) {
 	tick := time.NewTicker(200 * time.Microsecond)
 	defer tick.Stop()
@@ -161,18 +162,18 @@ func (s *Stack) setDeadlines(at time.Time) {
 	}
 }
 
-// all returns the connections that may be read.
+// all returns all connections, including those that no new call uses.
 func (s *streams) all() []*Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Keys(s.every))
 }
 
-// errTurn means that a turn runs. The other turns wait until it has ended.
+// errTurn means that a turn is still running, so that others wait.
 var errTurn = errors.New("a turn of a call takes long")
 
-// closeGateWhen returns a step for until. The step keeps turns from running once calls are idle, and returns an error
-// until calls are idle and no turn runs.
+// closeGateWhen returns a step for until. The step lets no new turn run once calls are idle, and succeeds when the
+// last turn has ended as well.
 func (s *Stack) closeGateWhen(rested func() error) func() error {
 	var idle func() bool
 	return func() error {
@@ -185,7 +186,7 @@ func (s *Stack) closeGateWhen(rested func() error) func() error {
 			return nil
 		case why == nil:
 			idle, why = s.closeGate(), errTurn
-		case idle != nil: // a deadline made a call busy again
+		case idle != nil: // a deadline has made a call busy again, so try once more
 			idle = nil
 			s.turns.gate.open()
 		}
@@ -193,7 +194,7 @@ func (s *Stack) closeGateWhen(rested func() error) func() error {
 	}
 }
 
-// closeGate keeps new turns from running. stopped reports whether the last turn has ended.
+// closeGate lets no new turn run. stopped reports whether the last turn has ended.
 func (s *Stack) closeGate() (stopped func() bool) {
 	idle := s.turns.gate.close()
 	return func() bool {

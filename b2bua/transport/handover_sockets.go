@@ -10,13 +10,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// File is an open file that a stack hands over to the process that replaces this one.
+// File is an open file that a stack hands over to the process that replaces this process.
 type File struct {
 	Name string // the name by which the other process finds it
-	FD   int    // a copy, which the receiver must close
+	FD   int    // a duplicate, which the receiver must close
 }
 
-// Sockets returns copies of the sockets and listeners.
+// Sockets returns duplicates of the UDP sockets and listeners, with their names.
 func (s *Stack) Sockets() (all []File, err error) {
 	add := func(name string, of any) {
 		if err != nil {
@@ -59,13 +59,13 @@ func CopyOf(of any) (fd int, err error) {
 	return fd, err
 }
 
-// datagramName returns the name of a UDP socket in a hand-over. Like all such names, it contains the address in the
-// configuration. Several of these may leave the port to the system.
+// datagramName returns the name of a UDP socket for a handover. Like all such names, it contains the address as
+// configured, because several configured addresses may leave the port to the system.
 func datagramName(at netip.AddrPort) string { return "udp " + at.String() }
 func streamName(at netip.AddrPort) string   { return "tcp " + at.String() }
 
-// taking returns a Network that takes sockets and listeners from another process where they exist. take returns each
-// socket only once, and false if there is no socket of this name.
+// taking returns a Network that uses the sockets and listeners of another process where it has them. take returns a
+// socket by its name, and each socket only once. It returns false if there is no socket with this name.
 func (n Network) taking(take func(name string) (fd int, ok bool)) Network {
 	open, openStream := n.Listen, n.ListenStream
 	n.Listen = func(at netip.AddrPort) (Socket, error) {

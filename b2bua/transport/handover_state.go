@@ -17,15 +17,15 @@ import (
 	"flowbridge/config"
 )
 
-// The state, in addition to sockets, that a frozen stack hands over to the stack of another process.
+// This file hands over the state of a frozen stack, apart from its sockets, to the stack of another process.
 
-// State is what a stack knows about messages.
+// State holds the answered transactions and the held messages of a stack.
 type State struct {
 	Answered []transaction.AnsweredState `cbor:"1,keyasint,omitempty"`
 	Held     []HeldState                 `cbor:"2,keyasint,omitempty"`
 }
 
-// HeldState is a message that waits because new calls are held.
+// HeldState is a message that is held because new calls have to wait.
 type HeldState struct {
 	Text   []byte `cbor:"1,keyasint,omitempty"`
 	Source string `cbor:"2,keyasint,omitempty"`
@@ -39,13 +39,13 @@ type StreamState struct {
 	Dialled  bool          `cbor:"3,keyasint,omitempty"` // we opened it
 	Unread   []byte        `cbor:"4,keyasint,omitempty"`
 	Stranger bool          `cbor:"5,keyasint,omitempty"`
-	First    time.Duration `cbor:"6,keyasint,omitempty"` // time left for a stranger to show who it is
+	First    time.Duration `cbor:"6,keyasint,omitempty"` // time left for a stranger to prove who it is
 	ViaHost  string        `cbor:"7,keyasint,omitempty"`
 	ViaPort  uint16        `cbor:"8,keyasint,omitempty"`
 	ID       uint64        `cbor:"9,keyasint,omitempty"`
 }
 
-// nameOf returns the name of a socket or connection for another process, or "" if it can't be handed over.
+// nameOf returns the name by which another process finds a socket or connection, or "" if it can't be handed over.
 func nameOf(over transaction.Sender) string {
 	switch over := over.(type) {
 	case *udpEndpoint:
@@ -58,7 +58,7 @@ func nameOf(over transaction.Sender) string {
 	return ""
 }
 
-// named finds the socket or connection with a name from another process, or nil if it is gone.
+// named returns the socket or connection with a name from another process, or nil if it no longer exists.
 func (s *Stack) named(name string) transaction.Sender {
 	for _, g := range s.sockets {
 		if nameOf(g) == name {
@@ -73,7 +73,7 @@ func (s *Stack) named(name string) transaction.Sender {
 	return nil
 }
 
-// State returns the transactions and other message state of a frozen stack.
+// State returns the state of a frozen stack.
 func (s *Stack) State() (st State) {
 	st.Answered = s.transactions.Answered(nameOf)
 	s.held.mu.Lock()
@@ -86,8 +86,8 @@ func (s *Stack) State() (st State) {
 	return st
 }
 
-// HeldInvite returns an unanswered INVITE of the wire's peer as a held message, for another stack. It returns false if
-// the connection that the INVITE came by is gone.
+// HeldInvite returns the unanswered INVITE of the wire's peer in the form of a held message, for another stack. It
+// returns false if the connection that the INVITE came over can't be handed over.
 func (w *Wire) HeldInvite(invite *sip.Request, source netip.AddrPort) (h HeldState, ok bool) {
 	over := w.way()
 	if over == nil {
@@ -96,7 +96,8 @@ func (w *Wire) HeldInvite(invite *sip.Request, source netip.AddrPort) (h HeldSta
 	return HeldState{Text: OriginalText(invite), Source: source.String(), Over: nameOf(over)}, true
 }
 
-// OriginalText returns the text of an INVITE as it came, except that the rport of a caller behind NAT stays in it.
+// OriginalText returns the text of an INVITE as it arrived, without what stamp has added. Only the rport that was
+// added for a caller behind NAT stays in it.
 func OriginalText(invite *sip.Request) []byte {
 	req := invite.Clone()
 	req.To().Params.Remove("tag")
@@ -107,7 +108,7 @@ func OriginalText(invite *sip.Request) []byte {
 // CanHandOver reports whether the socket or connection to the wire's peer can be handed over to another process.
 func (w *Wire) CanHandOver() bool { return w.way() != nil }
 
-// way returns the socket or connection to the wire's peer, or nil if it can't be handed over to another process.
+// way returns the socket or connection to the wire's peer, or nil if it can't be handed over.
 func (w *Wire) way() transaction.Sender {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -123,7 +124,7 @@ func (w *Wire) way() transaction.Sender {
 	return nil
 }
 
-// Restore takes over the state of another stack. That stack's connections must have been added before.
+// Restore takes over the state of another stack, whose connections must have been added before.
 func (s *Stack) Restore(st *State) {
 	for i := range st.Answered {
 		if over := s.named(st.Answered[i].Over); over != nil {
@@ -149,8 +150,8 @@ func (s *Stack) holdAll(all []HeldState) {
 	}
 }
 
-// Streams calls each with the connections over TCP of a frozen stack, each with a copy of its descriptor, which the
-// receiver must close. Connections over TLS can't be handed over.
+// Streams calls each for the TCP connections of a frozen stack. fd is a duplicate of the descriptor, which the
+// receiver must close. TLS connections can't be handed over.
 func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 	for _, c := range s.streams.all() {
 		if c.transport != config.TransportTCP || c.isClosed() {
@@ -176,8 +177,8 @@ func (s *Stack) Streams(each func(st StreamState, fd int) error) error {
 
 var errNoConnection = errors.New("no connection of this server")
 
-// AddStream adds a connection of another process with its descriptor, which it closes on failure. The connection is
-// read once the stack serves.
+// AddStream adds a connection that another process has handed over. It takes over the descriptor, and closes it on
+// failure. The connection is read once the stack serves.
 func (s *Stack) AddStream(st *StreamState, fd int) error {
 	f := os.NewFile(uintptr(fd), "sip")
 	conn, err := net.FileConn(f)
@@ -221,7 +222,7 @@ func (s *Stack) AddStream(st *StreamState, fd int) error {
 	return nil
 }
 
-// Discard closes descriptors that were handed over but not used.
+// Discard closes descriptors that were handed over but are not used.
 func Discard(fds ...int) {
 	for _, fd := range fds {
 		_ = unix.Close(fd)

@@ -11,18 +11,18 @@ import (
 	"flowbridge/config"
 )
 
-// The state that the wire of a leg needs to continue in another process. That process has
-// the sockets, but not the transactions and connections.
+// This file saves what the wire of a leg needs to continue in another process, which has the sockets, but not the
+// transactions and connections.
 
-// FlowState is the connection of a leg.
+// FlowState is the saved form of a leg's connection.
 type FlowState struct {
 	Transport  string `cbor:"1,keyasint,omitempty"`
 	Remote     string `cbor:"2,keyasint,omitempty"`
 	Dialled    bool   `cbor:"3,keyasint,omitempty"` // we opened it
-	ServerName string `cbor:"4,keyasint,omitempty"` // the name that its certificate must have
+	ServerName string `cbor:"4,keyasint,omitempty"` // the name that the peer's certificate must have
 }
 
-// Flow returns the wire's connection, or the zero value if the wire has none.
+// Flow returns the saved form of the wire's connection, or the zero value if there is none.
 func (w *Wire) Flow() (f FlowState) {
 	if !message.IsStream(w.local.Transport) {
 		return f
@@ -38,9 +38,8 @@ func (w *Wire) Flow() (f FlowState) {
 	return f
 }
 
-// RestoreFlow returns the connection of a leg of another process, or nil for none. This is the connection that was
-// handed over. If the connection ended with the other process, it is a Stream that is already closed, and messages go
-// another way, as for any closed connection.
+// RestoreFlow returns the connection of a restored leg, or nil if it had none. If the connection was handed over, it
+// is that one. If it ended with the old process, the result is a closed Stream, whose messages take a detour.
 func (s *Stack) RestoreFlow(f *FlowState, tls config.TargetTLS) *Stream {
 	remote, err := netip.ParseAddrPort(f.Remote)
 	if err != nil || !message.IsStream(f.Transport) {
@@ -61,7 +60,7 @@ func (s *Stack) RestoreFlow(f *FlowState, tls config.TargetTLS) *Stream {
 	return c
 }
 
-// Bound reports whether there is still a socket at a leg's address.
+// Bound reports whether we still listen on a leg's address. For TCP and TLS it is always true.
 func (s *Stack) Bound(local leg.Local) bool {
 	return message.IsStream(local.Transport) || s.socketAt(local.Listen) != nil
 }
@@ -77,7 +76,7 @@ func (s *Stack) socketAt(local netip.AddrPort) *udpEndpoint {
 }
 
 // Readmit creates the transaction of a request that another process has received, so that the wire's leg can answer
-// it. flow is the request's connection, or nil over UDP.
+// the request. flow is the request's connection, or nil over UDP.
 func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *transaction.Server {
 	from := arrival{transport: message.ViaTransport(w.local.Transport), source: source}
 	req.SetTransport(from.transport)
@@ -98,8 +97,8 @@ func (w *Wire) Readmit(req *sip.Request, source netip.AddrPort, flow *Stream) *t
 	return tx
 }
 
-// Answered is Readmit for an INVITE that another process has answered. The request is made from the headers of its
-// 2xx. The leg may then send the 2xx again. A CANCEL would be too late (RFC 3261 section 9.2).
+// Answered is Readmit for an INVITE that another process has answered with this 2xx. The leg may then send the 2xx
+// again. A CANCEL would come too late (RFC 3261 section 9.2).
 func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) {
 	req := sip.NewRequest(sip.INVITE, sip.Uri{Host: "invalid"})
 	for _, name := range []string{"Via", "From", "To", "Call-ID", "CSeq"} {
@@ -110,15 +109,15 @@ func (w *Wire) Answered(res *sip.Response, source netip.AddrPort, flow *Stream) 
 	}
 }
 
-// Invited records the INVITE that another process has sent for this leg.
+// Invited stores the Request-URI of the INVITE that another process has sent for this leg.
 func (w *Wire) Invited(req *sip.Request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.invited = message.URIText(&req.Recipient)
 }
 
-// Refused returns our refusal of the peer's INVITE as long as it may have to be repeated: over UDP, until its ACK
-// comes. Otherwise it returns nil. onSettled takes a function to call, once, when the ACK has come or is no longer
+// Refused returns our refusal of the peer's INVITE while it may have to be repeated: over UDP, until its ACK comes.
+// Otherwise it returns nil. onSettled sets a function that is called one time, when the ACK has come or is no longer
 // awaited.
 func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
 	w.mu.Lock()
@@ -134,8 +133,8 @@ func (w *Wire) Refused() (st *State, onSettled func(settled func())) {
 	return &State{Answered: []transaction.AnsweredState{a}}, tx.OnSettled
 }
 
-// RefuseAgain continues to repeat the refusals that Refused returned in another process. It calls settled for each of
-// them, or at once if the refusal can't be repeated.
+// RefuseAgain continues to repeat refusals that Refused has returned in another process. For each of them, it calls
+// settled when the ACK has come or is no longer awaited, or at once if the refusal can't be repeated.
 func (s *Stack) RefuseAgain(st *State, settled func()) {
 	for i := range st.Answered {
 		over := s.named(st.Answered[i].Over)
@@ -149,7 +148,7 @@ func (s *Stack) RefuseAgain(st *State, settled func()) {
 	}
 }
 
-// Discard closes a wire that was not used, and forgets the readmitted transactions.
+// Discard closes a wire whose leg was not restored, and removes the transactions that were readmitted for it.
 func (w *Wire) Discard() {
 	w.mu.Lock()
 	servers := w.servers

@@ -9,10 +9,10 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// maxHeld bounds the number of held messages. Further ones are dropped; their senders will repeat them.
+// maxHeld bounds the number of held messages. Further messages are dropped; their senders repeat them.
 const maxHeld = 4096
 
-// held stores the INVITEs of new calls while these have to wait, and their CANCELs.
+// held stores INVITEs of new calls while new calls have to wait, and the CANCELs of these INVITEs.
 type held struct {
 	on atomic.Bool
 
@@ -26,18 +26,18 @@ type heldMessage struct {
 	branch string
 }
 
-// Hold makes new calls wait until Release, so that all live calls can become idle. It stores the INVITEs of new calls,
-// and CANCELs for them.
+// Hold makes new calls wait until Release, so that all live calls can become idle. Their INVITEs, and the CANCELs of
+// these, are stored.
 func (s *Stack) Hold() { s.held.on.Store(true) }
 
-// Release handles the held messages in the order in which they came.
+// Release handles the held messages in the order in which they arrived.
 func (s *Stack) Release() {
 	s.held.on.Store(false)
 	s.held.mu.Lock()
 	all := s.held.messages
 	s.held.messages = nil
 	s.held.mu.Unlock()
-	r := s.turns.newReader(func() {}) // a reader of messages that have been read already
+	r := s.turns.newReader(func() {}) // stands in for a socket's reader, because the messages were read before
 	defer s.turns.forget(r)
 	for _, m := range all {
 		r.startMessage()
@@ -46,8 +46,8 @@ func (s *Stack) Release() {
 	}
 }
 
-// hold stores a message if it begins a call, or cancels a held one. It reports whether the message needs no more
-// handling now.
+// hold stores a message if it starts a call, or cancels a held INVITE. It returns false if the message must be handled
+// now.
 func (s *Stack) hold(text []byte, from arrival) bool {
 	if !bytes.HasPrefix(text, []byte("INVITE ")) && !bytes.HasPrefix(text, []byte("CANCEL ")) {
 		return false
@@ -65,7 +65,7 @@ func (s *Stack) hold(text []byte, from arrival) bool {
 	switch {
 	case !s.held.on.Load(), cancels && !twin:
 		return false
-	case !cancels && twin, len(s.held.messages) >= maxHeld: // a copy of a held message, or no room
+	case !cancels && twin, len(s.held.messages) >= maxHeld: // a copy of a held INVITE, or no room
 		return true
 	}
 	s.held.messages = append(s.held.messages, heldMessage{text: slices.Clone(text), from: from, branch: branch})

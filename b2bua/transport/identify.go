@@ -12,11 +12,11 @@ import (
 	"flowbridge/config"
 )
 
-// Here the sender of a parsed request is found, and whether the sender has proven its identity. The screen has done
-// the same for the unparsed request.
+// This file finds out who has sent a parsed request, and whether the sender has proven its identity. The screen does
+// the same before parsing.
 
-// Identify finds the trunk of a request outside a dialog. If there is none, or the trunk needs credentials first,
-// Identify answers the request.
+// Identify returns the trunk of a request outside a dialog. If there is none, or the trunk needs credentials first,
+// Identify answers the request and returns nil.
 func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Snapshot, t *peers.Trunk) {
 	from := s.SenderOf(req)
 	p = s.server.Peers()
@@ -41,8 +41,8 @@ func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Sna
 	return p, t
 }
 
-// ProvenTrunk returns the trunk, among these, whose credentials a request shows. If the request shows no valid
-// credentials, ProvenTrunk answers it and returns nil.
+// ProvenTrunk returns the trunk in of whose credentials a request shows. If the request shows no valid credentials,
+// ProvenTrunk answers it and returns nil.
 func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peers.Trunk) *peers.Trunk {
 	t, how := s.auth.Check(req, of, time.Now())
 	if how != peers.ProofRight {
@@ -53,9 +53,8 @@ func (s *Stack) ProvenTrunk(req *sip.Request, tx *transaction.Server, of []*peer
 	return t
 }
 
-// Admits reports whether a request within the leg's dialog comes from one of its allowed senders. If not, Admits
-// answers the request. An ACK can't be challenged, but it repeats the credentials of its INVITE (RFC 3261 section
-// 22.1).
+// Admits reports whether a request within the leg's dialog comes from an allowed sender. If not, Admits answers the
+// request. An ACK can't be challenged, but it has the credentials of its INVITE (RFC 3261 section 22.1).
 func (w *Wire) Admits(req *sip.Request, tx *transaction.Server, senders *peers.Senders) bool {
 	s := w.stack
 	if w.carries(s.StreamOf(req)) {
@@ -97,8 +96,8 @@ func (s *Stack) refuseUnproven(req *sip.Request, tx *transaction.Server, how pee
 	s.Refuse(req, tx, 401, s.auth.ChallengeHeaders(from.Addr.Addr(), req, how == peers.ProofStale, time.Now())...)
 }
 
-// refuseUnmatched refuses a request that meets no trunk's conditions. It answers only if the sender's address belongs
-// to a trunk.
+// refuseUnmatched refuses a request that meets no trunk's conditions. It sends an answer only if the sender's address
+// belongs to a trunk.
 func (s *Stack) refuseUnmatched(req *sip.Request, tx *transaction.Server, trust peers.SourceTrust, from peers.Sender) {
 	if !trust.Known {
 		tx.Terminate()
@@ -108,20 +107,21 @@ func (s *Stack) refuseUnmatched(req *sip.Request, tx *transaction.Server, trust 
 	s.Refuse(req, tx, 403)
 }
 
-// NoRoom refuses an INVITE for lack of capacity, and remembers the refusal.
+// NoRoom refuses an INVITE because of a lack of capacity, and remembers that, so that a copy of the INVITE is refused
+// as well.
 func (s *Stack) NoRoom(req *sip.Request, tx *transaction.Server, why peers.Capacity) {
 	s.rejecting.full(&s.rejected, why, message.ParseSource(req.Source()))
 	s.refusals.note([]byte(message.TagOf(req.To().Params)))
 	s.Refuse(req, tx, 503, leg.RetryAfter())
 }
 
-// Refuse calls ReplyOnce with the standard reason phrase of the status.
+// Refuse is ReplyOnce with the status's standard reason phrase.
 func (s *Stack) Refuse(req *sip.Request, tx *transaction.Server, code int, headers ...sip.Header) {
 	s.ReplyOnce(req, tx, code, message.StatusText(code), headers...)
 }
 
-// AnswerOptions answers OPTIONS from trunks, which are identified by their address or certificate, or else by
-// credentials. drains says that the server takes no new calls.
+// AnswerOptions answers an OPTIONS from a trunk. If its address or certificate does not identify a trunk, it needs
+// credentials. drains says that the server takes no new calls, so that the answer is 503.
 func (s *Stack) AnswerOptions(req *sip.Request, tx *transaction.Server, drains bool) {
 	p := s.server.Peers()
 	if !p.TrustOf(s.SenderOf(req)).Known {

@@ -24,31 +24,30 @@ type Options struct {
 	Config  config.SIP
 	Minter  *message.Minter
 	Handler Handler
-	Agent   string // Server header in answers that belong to no call
+	Agent   string // Server header in responses that belong to no call
 	Log     zerolog.Logger
-	Tap     Tap                                 // may be nil
-	Network Network                             // a nil field means the kernel's
+	Tap     Tap                                 // sees every message; may be nil
+	Network Network                             // nil fields mean the kernel's network
 	Take    func(name string) (fd int, ok bool) // returns a descriptor that another process handed over; may be nil
 }
 
-// Handler is the server that a stack works for. Its methods are called from many
-// goroutines, among them the readers: none may block.
+// Handler is the server that a stack works for. Its methods are called from many goroutines,
+// including the readers, so none may block.
 type Handler interface {
-	// Peers returns the trunks and targets in force.
+	// Peers returns the current trunks and targets.
 	Peers() *peers.Snapshot
-	// Capacity reports whether there is room for a new call from there now.
+	// Capacity returns whether there is room for a new call from a sender, and otherwise why not.
 	Capacity(from peers.Sender) peers.Capacity
-	// InDialog reports whether a To tag belongs to a leg that is live or ended less than
-	// 64*T1 ago.
+	// InDialog reports whether a To tag belongs to a leg that exists or ended less than 64*T1 ago.
 	InDialog(toTag []byte) bool
-	// InProgress reports whether the INVITE that gets this To tag is known.
+	// InProgress reports whether the INVITE to which we give this To tag already has a call.
 	InProgress(toTag message.Minted) bool
-	// Request takes a well-formed request that is neither a retransmission nor a CANCEL. An
-	// ACK has no transaction.
+	// Request handles a well-formed request that is neither a retransmission nor a CANCEL. tx is nil
+	// for an ACK.
 	Request(req *sip.Request, tx *transaction.Server)
-	// StrayResponse takes a response that no transaction waits for.
+	// StrayResponse handles a response that no transaction waits for.
 	StrayResponse(res *sip.Response)
-	// Panicked reports a panic that was recovered.
+	// Panicked is called with the value of a panic that was recovered.
 	Panicked(where string, value any)
 }
 
@@ -59,14 +58,13 @@ type Network struct {
 	Listen func(netip.AddrPort) (Socket, error)
 	// ListenStream opens a TCP listener.
 	ListenStream func(netip.AddrPort) (net.Listener, error)
-	// Dial opens a TCP connection from one of our addresses, or from any if from is not
-	// valid.
+	// Dial opens a TCP connection from one of our addresses, or from any address if from is not valid.
 	Dial func(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error)
-	// Names configures the name servers; zero means the name servers of the system.
+	// Names configures the name servers; the zero value means those of the system.
 	Names locate.Options
 }
 
-// orKernel sets the nil fields to the kernel's functions.
+// orKernel replaces nil fields by functions that use the kernel.
 func (n Network) orKernel(log zerolog.Logger) Network {
 	if n.Listen == nil {
 		n.Listen = func(addr netip.AddrPort) (Socket, error) { return listenUDP(addr, log) }
@@ -80,8 +78,8 @@ func (n Network) orKernel(log zerolog.Logger) Network {
 	return n
 }
 
-// Listen opens the sockets in the configuration. The stack reads nothing before Serve.
-// When ctx ends, work in progress ends.
+// Listen opens the sockets in the configuration. The stack reads nothing before Serve. When ctx
+// ends, work in progress is cancelled.
 func Listen(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = o.Network.orKernel(o.Log)
 	if o.Take != nil {
@@ -131,9 +129,8 @@ func (s *Stack) addListener(l streamListener) {
 	s.reads.addPaused(begin)
 }
 
-// Unplugged is Listen without a network: the stack has the addresses in the
-// configuration, but it receives and sends nothing, opens no connection and looks up no
-// name.
+// Unplugged is Listen without a network: the stack has the configured addresses, but receives and
+// sends nothing, opens no connection and looks up no name.
 func Unplugged(ctx context.Context, o Options) (*Stack, error) {
 	o.Network = Network{
 		Listen: func(at netip.AddrPort) (Socket, error) {
@@ -148,13 +145,13 @@ func Unplugged(ctx context.Context, o Options) (*Stack, error) {
 	return Listen(ctx, o)
 }
 
-// unpluggedSocket is a UDP socket that was never opened: its operations fail.
+// unpluggedSocket is a UDP socket that was never opened. Reading from it and writing to it fail.
 type unpluggedSocket struct {
 	*net.UDPConn
 	at net.Addr
 }
 
-// LocalAddr returns the address in the configuration.
+// LocalAddr returns the configured address.
 func (s unpluggedSocket) LocalAddr() net.Addr { return s.at }
 
 // ReadFromUDPAddrPort fails, which ends the reader.
@@ -165,13 +162,13 @@ func (unpluggedSocket) ReadFromUDPAddrPort([]byte) (int, netip.AddrPort, error) 
 // Close does nothing.
 func (unpluggedSocket) Close() error { return nil }
 
-// unpluggedListener accepts nothing.
+// unpluggedListener is a listener that accepts no connection.
 type unpluggedListener struct{ at net.Addr }
 
 // Accept fails.
 func (unpluggedListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
 
-// Addr returns the address in the configuration.
+// Addr returns the configured address.
 func (l unpluggedListener) Addr() net.Addr { return l.at }
 
 // Close does nothing.

@@ -2,17 +2,18 @@ package transport
 
 import "sync/atomic"
 
-// Messages counts SIP messages: received ones that the screen admitted, and all sent ones, retransmissions
-// included. Counting one takes a few nanoseconds and allocates nothing.
+// Messages counts SIP messages: received messages that the screen admitted, and all sent messages, including
+// retransmissions. Counting a message takes a few nanoseconds and allocates nothing.
 type Messages struct{ received, sent flow }
 
 // flow counts the messages of one direction.
 type flow struct {
 	requests  [methods]atomic.Uint64
-	responses [600]atomic.Uint64 // by status, from 100
+	responses [600]atomic.Uint64 // indexed by status minus 100
 }
 
-// methods is the number of methods that are counted separately. Each is counted at its index in methodNames.
+// methods is the number of counters for requests. A method's counter has the same index as its name in
+// methodNames.
 const methods = 14
 
 func methodNames() [methods]string {
@@ -55,7 +56,7 @@ func methodIndex(method []byte) int {
 	}
 }
 
-// note counts a message. It reads only the first line.
+// note counts a message by its first line.
 func (f *flow) note(text []byte) {
 	const version = "SIP/2.0 "
 	if len(text) > len(version)+3 && string(text[:len(version)]) == version {
@@ -77,7 +78,7 @@ func (f *flow) note(text []byte) {
 	f.requests[methods-1].Add(1)
 }
 
-// Each calls f for each count that is not 0. method is set for requests, status for responses.
+// Each calls f for each counter that is not 0. method is set for requests, and status for responses.
 func (m *Messages) Each(f func(received bool, method string, status int, n uint64)) {
 	for i, one := range []*flow{&m.received, &m.sent} {
 		for k, name := range methodNames() {

@@ -2,8 +2,8 @@ package transport
 
 import "sync/atomic"
 
-// All returns the counts by reason; the log uses the same words. Three reasons have no log line of their own:
-// malformed, no_dialog (481) and challenged (401 to a request without credentials).
+// All returns the counts by reason. The log uses the same reasons, but does not log three of them: malformed,
+// no_dialog (481) and challenged (401 to a request without credentials).
 func (r *Rejections) All() map[string]uint64 {
 	all := map[string]uint64{}
 	for reason, n := range map[string]*atomic.Uint64{

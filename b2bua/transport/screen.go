@@ -16,21 +16,20 @@ import (
 	"flowbridge/config"
 )
 
-// screen judges every message before it is parsed: messages of strangers are dropped,
-// malformed ones are refused from their raw bytes, and a trunk over its caps gets 503
-// without an allocation.
+// screen judges every message before it is parsed: it drops messages of strangers, refuses malformed messages by their
+// raw bytes, and refuses calls of a trunk over its limits with 503, without an allocation.
 type screen struct {
 	mint      *message.Minter
 	server    Handler
 	transport string // udp, tcp or tls
-	// names returns the names in the verified certificate of a connection. It is nil for UDP and TCP.
+	// names returns the names in the verified certificate of a connection's peer. It is nil for UDP and TCP.
 	names  func(source netip.AddrPort) []string
 	tap    Tap
 	count  *Rejections
 	passed *Messages
-	offer  []message.Algorithm // challenges offered to trunks that need credentials
+	offer  []message.Algorithm // algorithms that a challenge offers, one challenge each
 	rejectionLog
-	strangerLimits *strangerLimits // limits the answers to strangers
+	strangerLimits *strangerLimits // limits the rate of answers to strangers
 	refusals       *refusals
 }
 
@@ -54,34 +53,33 @@ func (s *screen) sender(source netip.AddrPort) peers.Sender {
 // verdict is the screen's decision about a message.
 type verdict struct {
 	admitted bool
-	proven   bool   // the message belongs to a leg, which proves its sender
-	hangup   bool   // close the message's connection
-	status   string // status of the refusal, such as "503 Service Unavailable"; empty means no answer
+	proven   bool   // the message belongs to a leg, so its sender is no stranger
+	hangup   bool   // close the connection that the message came over
+	status   string // status line of the refusal, such as "503 Service Unavailable"; empty means that no answer is sent
 	toTag    message.Minted
-	port     uint16              // destination of the refusal over UDP; 0 means the request's source port
-	headers  string              // headers of the refusal, each line with CRLF
+	port     uint16              // port that a refusal over UDP is sent to; 0 means the request's source port
+	headers  string              // headers of the refusal; each line ends with CRLF
 	nonce    message.Nonce       // nonce for the challenges of a 401
-	stale    bool                // goes into a 401: the request's nonce was right, but too old
-	offer    []message.Algorithm // challenges of a 401
-	atMost   int                 // the most bytes that a refusal over UDP may have, or it is not sent; 0 means no limit
-	more     int                 // bytes that a refusal in short form may have in addition
+	stale    bool                // a 401 must say that the nonce was right, but is too old
+	offer    []message.Algorithm // algorithms for the challenges of a 401
+	atMost   int                 // greatest size of a refusal over UDP, in bytes; 0 means no limit
+	more     int                 // bytes by which a refusal in short form may exceed atMost
 	viaHost  []byte              // host in the topmost Via of an admitted request; part of the message
 	viaPort  int
 
-	// IDs of an admitted message for the Tap; parts of the message
+	// IDs of an admitted message for the Tap. They are parts of the message.
 	callID, fromTag, toTagOf []byte
-	invite                   bool // an INVITE outside a dialog
+	invite                   bool // the message is an INVITE outside a dialog
 }
 
 // moreThanAsked is how many bytes longer than its request a challenge in short form may be, if the request has to be
-// answered: a small phone's REGISTER is shorter than any challenge to it. The rate of answers bounds the effect of
-// forged requests.
+// answered: a REGISTER of a small phone is shorter than any challenge to it. The limited rate of answers bounds the
+// harm of forged requests.
 const moreThanAsked = 200
 
-// appendRefusal appends the stateless answer to a request that was refused. If the answer
-// is longer than it may be, it gets only one challenge: the last one, which every phone
-// can answer (RFC 7616 section 3.3). If it is still too long, it is written in short
-// form. If that is too long, nothing is appended.
+// appendRefusal appends the refusal of a request to out. If the refusal is longer than atMost, it gets only one
+// challenge: the last one, which every phone can answer (RFC 7616 section 3.3). If it is still too long, it is written
+// in short form. If even that is too long, nothing is appended.
 func (v verdict) appendRefusal(out, request []byte, from netip.AddrPort) []byte {
 	begin := len(out)
 	fits := func() bool { return v.atMost == 0 || len(out)-begin <= v.atMost }
@@ -129,7 +127,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 	if !trust.Known {
 		ok, proven := s.strangerLimits.allow(s.transport, msg.Method, from.Addr())
 		if !ok {
-			if v.offer != nil { // if the request is refused for another reason, it has been counted already
+			if v.offer != nil { // a request that is refused for another reason has been counted before
 				s.rejected(&s.count.StrangerRate, from, "stranger_rate")
 			}
 			return verdict{hangup: v.hangup}
@@ -140,7 +138,7 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 		}
 	}
 	if !msg.Rport && !trust.BehindNAT(msg.ViaHost, from.Addr()) {
-		// As for parsed requests (RFC 3261 section 18.2.2).
+		// Parsed requests are answered at the same port (RFC 3261 section 18.2.2).
 		v.port = sentByOf(nil, msg.ViaPort, s.transport).port
 	}
 	return v
@@ -149,7 +147,8 @@ func (s *screen) judge(text []byte, from netip.AddrPort) verdict {
 func (s *screen) decide(msg message.Scanned, size int, from peers.Sender, trust peers.SourceTrust) verdict {
 	if !trust.Known && (!trust.Open || !s.mayBeTrunk(msg, from, trust)) && !s.ours(msg) {
 		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
-		return verdict{hangup: !msg.Response} // a response may come by a connection that other messages use
+		// Don't close the connection because of a response, because other messages may use it.
+		return verdict{hangup: !msg.Response}
 	}
 	if status := s.objection(msg, size); status != "" {
 		s.refused(from.Addr, status, msg.CallID)
@@ -179,9 +178,9 @@ func (s *screen) countChallenge(v verdict) {
 	}
 }
 
-// outOfDialog answers a request whose To tag belongs to no leg, without keeping state
-// (RFC 3261 section 12.2.2). A stranger gets an answer only to BYE, because our tags
-// stay known for longer than their dialogs live.
+// outOfDialog answers a request whose To tag belongs to no leg with 481, without keeping state (RFC 3261 section
+// 12.2.2). A stranger gets an answer only to BYE, because our tags can be recognised for longer than their dialogs
+// exist.
 func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) verdict {
 	if !trust.Known && string(msg.Method) != "BYE" {
 		s.rejected(&s.count.UnknownSource, from.Addr, "unknown_source")
@@ -194,12 +193,12 @@ func (s *screen) outOfDialog(msg message.Scanned, from peers.Sender, trust peers
 // trustOf returns how far the sender of a message is trusted to be a trunk.
 func (s *screen) trustOf(from peers.Sender) peers.SourceTrust { return s.server.Peers().TrustOf(from) }
 
-// knows reports whether an address belongs to a trunk.
+// knows reports whether an address belongs to a trunk or target.
 func (s *screen) knows(source netip.AddrPort) bool { return s.trustOf(s.sender(source)).Known }
 
-// mayBeTrunk reports whether a message may come from a trunk at any address that has not
-// proven itself yet: a request that can be challenged, or the CANCEL of a pending INVITE.
-// A CANCEL that has overtaken its INVITE will be repeated.
+// mayBeTrunk reports whether a message may come from a trunk that may have any address and has not proven itself yet:
+// it is a request that can be challenged, or the CANCEL of a pending INVITE. A CANCEL that has overtaken its INVITE is
+// dropped, and will be repeated.
 func (s *screen) mayBeTrunk(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) bool {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return false
@@ -216,8 +215,8 @@ func (s *screen) mayBeTrunk(msg message.Scanned, from peers.Sender, trust peers.
 	}
 }
 
-// refuseNew refuses a call for which there is no room. It challenges a request without credentials from an address
-// whose trunks all need them. Neither answer keeps state. Messages other than new requests are not refused.
+// refuseNew refuses a call for which there is no room, and challenges a request without credentials from an address
+// whose trunks all need credentials. Neither answer keeps state. refused is false for other messages.
 func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) (v verdict, refused bool) {
 	if msg.Response || len(msg.ToTag) > 0 {
 		return v, false
@@ -229,8 +228,8 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, trust peers.S
 	why := peers.CapacityFree
 	if invite {
 		if s.refusals.has(func() message.Minted { return s.mint.InviteTag(originOf(msg, from)) }) {
-			// Of two copies that came at once, one may have been refused: then the other's transaction has the answer (RFC 3261
-			// section 17.2.1).
+			// If two copies arrived at the same time, one may have been refused and the other admitted: then the transaction of
+			// the other has the answer (RFC 3261 section 17.2.1).
 			return s.refuseAgain(msg, from), !s.inProgress(msg, from)
 		}
 		why = s.server.Capacity(from)
@@ -254,12 +253,12 @@ func (s *screen) refuseNew(msg message.Scanned, from peers.Sender, trust peers.S
 	return s.noRoom(msg, from), true
 }
 
-// asksCredentials reports whether a request of this method needs credentials from a sender that is asked for them.
+// asksCredentials reports whether a request with this method needs credentials.
 func asksCredentials(msg message.Scanned, trust peers.SourceTrust) bool {
 	return string(msg.Method) == "INVITE" || string(msg.Method) == "OPTIONS" && !trust.Known
 }
 
-// noRoom refuses a request for lack of capacity, and remembers the refusal.
+// noRoom refuses a request because of a lack of capacity, and remembers the refusal of an INVITE.
 func (s *screen) noRoom(msg message.Scanned, from peers.Sender) verdict {
 	if string(msg.Method) == "INVITE" {
 		tag := s.mint.InviteTag(originOf(msg, from))
@@ -268,14 +267,14 @@ func (s *screen) noRoom(msg message.Scanned, from peers.Sender) verdict {
 	return s.refuseAgain(msg, from)
 }
 
-// refuseAgain refuses a request for lack of capacity, without remembering the refusal.
+// refuseAgain refuses a request because of a lack of capacity, without remembering that.
 func (s *screen) refuseAgain(msg message.Scanned, from peers.Sender) verdict {
 	return s.refuse(msg, from, "503 Service Unavailable", "Retry-After: "+message.RetrySeconds+"\r\n")
 }
 
-// showsCredentials reports whether a request has credentials that are worth checking. A stranger's must have a nonce
-// that we gave to the same address, which shows that the address is not forged. moved reports that we gave the nonce to
-// another address.
+// showsCredentials reports whether a request has credentials that are worth checking. A stranger's credentials must
+// have a nonce that we gave to the same address, which shows that the address is not forged. moved reports that we gave
+// the nonce to another address.
 func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust peers.SourceTrust) (shown, moved bool) {
 	if !msg.Authorized || trust.Known {
 		return msg.Authorized, false
@@ -285,8 +284,8 @@ func (s *screen) showsCredentials(msg message.Scanned, from peers.Sender, trust 
 	return given, ours && !given
 }
 
-// objection returns the status that refuses a malformed message, or "" if its form is
-// right. It counts the refusal.
+// objection returns the status line that refuses a malformed message, and counts the refusal. It returns "" if the
+// message is well-formed.
 func (s *screen) objection(msg message.Scanned, size int) string {
 	count, status := &s.count.Malformed, ""
 	switch {
@@ -294,7 +293,7 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 		count, status = &s.count.NotSIP, "505 Version Not Supported"
 	case size > maxMessage:
 		count, status = &s.count.TooLarge, longMessage
-	case msg.Wrong != "" && msg.Header == message.RequestURI && msg.UnknownScheme(): // section 8.2.2.1
+	case msg.Wrong != "" && msg.Header == message.RequestURI && msg.UnknownScheme(): // RFC 3261 section 8.2.2.1
 		status = "416 Unsupported URI Scheme"
 	case msg.Wrong != "" && msg.Header == "":
 		status = "400 " + msg.Wrong
@@ -313,13 +312,13 @@ func (s *screen) objection(msg message.Scanned, size int) string {
 	return status
 }
 
-// Objection returns the status that would refuse a malformed message, or "" if its form
-// is right.
+// Objection returns the status line that would refuse a malformed message, or "" if the message is well-formed.
 func (s *Stack) Objection(msg message.Scanned, size int) string {
 	return s.newScreen(config.TransportUDP, nil).objection(msg, size)
 }
 
-// The limits of a message, in bytes except maxHeaders, which counts lines. A folded header counts with its folds.
+// These are the limits of a message, in bytes, except that maxHeaders counts headers. A folded header counts with all
+// its lines.
 const (
 	maxMessage = 16 << 10
 	maxHeaders = 128
@@ -327,7 +326,7 @@ const (
 	maxBody    = 12 << 10
 )
 
-// The answers to messages beyond these limits.
+// These status lines refuse messages beyond these limits.
 var (
 	longMessage = fmt.Sprintf("513 Message Longer Than %d Bytes", maxMessage)
 	manyHeaders = fmt.Sprintf("400 More Than %d Headers", maxHeaders)
@@ -335,8 +334,8 @@ var (
 	longBody    = fmt.Sprintf("513 Body Longer Than %d Bytes", maxBody)
 )
 
-// ours reports whether a message from any address belongs to a transaction or dialog of
-// this server: a response with our branch, or a request with our tag.
+// ours reports whether a message belongs to a transaction or dialog of this server: a response has our branch, or a
+// request has our tag. It may come from any address.
 func (s *screen) ours(msg message.Scanned) bool {
 	if msg.Response {
 		return s.mint.OwnsBranch(msg.Branch, msg.FromTag)
@@ -351,13 +350,13 @@ func originOf(msg message.Scanned, from peers.Sender) message.Origin {
 	}
 }
 
-// inProgress reports whether an INVITE, or the INVITE that a CANCEL is for, has begun a call already.
+// inProgress reports whether an INVITE, or the INVITE that a CANCEL is for, already has a call.
 func (s *screen) inProgress(msg message.Scanned, from peers.Sender) bool {
 	return s.server.InProgress(s.mint.InviteTag(originOf(msg, from)))
 }
 
-// refuse returns the verdict that refuses a request with a status. It does not answer an ACK, or a request without a
-// readable Via.
+// refuse returns the verdict that refuses a request with this status line and these headers. An ACK, or a request
+// without a readable Via, gets no answer.
 func (s *screen) refuse(msg message.Scanned, from peers.Sender, status, headers string) verdict {
 	if msg.Response || !msg.Readable || string(msg.Method) == "ACK" {
 		return verdict{}
@@ -365,39 +364,40 @@ func (s *screen) refuse(msg message.Scanned, from peers.Sender, status, headers 
 	return verdict{status: status, toTag: s.mint.RefusalTag(msg.Method, originOf(msg, from)), headers: headers}
 }
 
-// Rejections counts the messages that the screen refused, and the requests that
-// matched no trunk, by reason.
+// Rejections counts, by reason, the messages that the screen refused, and the requests that were refused because of
+// their sender.
 type Rejections struct {
-	UnknownSource atomic.Uint64 // neither from a trunk nor an answer to our message
+	UnknownSource atomic.Uint64 // no answer: neither from a trunk, nor a response to our request
 	TooLarge      atomic.Uint64
-	NotOurs       atomic.Uint64 // responses of trunks that match no request of this server
-	TooShort      atomic.Uint64 // requests of strangers that were not answered: the answer would be longer
+	NotOurs       atomic.Uint64 // no answer: a trunk's response to a request that we have not sent
+	TooShort      atomic.Uint64 // no answer: it would be longer than the stranger's request
 	NotSIP        atomic.Uint64
 	NoDialog      atomic.Uint64 // 481: within an unknown dialog
-	Malformed     atomic.Uint64 // 400; no answer to a response or ACK
-	Full          atomic.Uint64 // 503: trunk or process over its caps
+	Malformed     atomic.Uint64 // 400, or no answer if it is a response or an ACK
+	Full          atomic.Uint64 // 503: the trunk or the process is at its limit
 	Draining      atomic.Uint64 // 503: the process drains
-	Connections   atomic.Uint64 // closed: more than the limits allow
-	Setups        atomic.Uint64 // 503: too many calls wait for their answer
+	Connections   atomic.Uint64 // connection closed: there are more than the limits allow
+	Setups        atomic.Uint64 // 503: too many calls are being set up
 	Ports         atomic.Uint64 // 503: too many calls have ports
 	Flood         atomic.Uint64 // 503: too many new requests from one address of a trunk
-	Overload      atomic.Uint64 // 503: messages wait for too long
+	Overload      atomic.Uint64 // 503: messages wait too long for the process
 	Memory        atomic.Uint64 // 503: the process has too little memory
-	Challenged    atomic.Uint64 // 401: no credentials yet, or a nonce that is too old
-	StrangerRate  atomic.Uint64 // no answer, though a challenge was due: too many answers to strangers before
+	Challenged    atomic.Uint64 // 401: no credentials, or a nonce that is too old
+	StrangerRate  atomic.Uint64 // no answer: too many answers were sent to strangers, so there is no challenge
 	Unauthorized  atomic.Uint64 // 401: wrong credentials
-	Throttled     atomic.Uint64 // 403: too many wrong credentials before
-	NoTrunk       atomic.Uint64 // 403: a trunk's address, but no trunk's conditions are met
-	NotOfCall     atomic.Uint64 // 403, or nothing to an ACK: within a dialog, from an address outside its call
+	Throttled     atomic.Uint64 // 403: too many wrong credentials came before
+	NoTrunk       atomic.Uint64 // 403: the address is a trunk's, but no trunk's conditions are met
+	// 403, or no answer to an ACK: the request belongs to a dialog, but comes from an address outside the call.
+	NotOfCall atomic.Uint64
 }
 
-// rejectionLog counts rejected messages and logs them at a bounded rate.
+// rejectionLog counts and logs rejected messages. It limits the rate of log lines.
 type rejectionLog struct {
 	log    zerolog.Logger
 	budget *rate.Limiter
 }
 
-// newRejectionLog returns a log that allows a few lines at once and then one a second.
+// newRejectionLog returns a log that allows five lines at once, and then one a second.
 func newRejectionLog(log zerolog.Logger) rejectionLog {
 	return rejectionLog{log: log, budget: rate.NewLimiter(1, 5)}
 }
@@ -412,7 +412,7 @@ func (l *rejectionLog) rejected(count *atomic.Uint64, from netip.AddrPort, reaso
 	}
 }
 
-// full counts a call that is refused for lack of capacity.
+// full counts and logs a call that is refused because of a lack of capacity.
 func (l *rejectionLog) full(count *Rejections, why peers.Capacity, from netip.AddrPort) {
 	switch why {
 	case peers.CapacityNone:
@@ -446,10 +446,10 @@ var remedies = map[string]string{ //nolint:gochecknoglobals // a table
 	"ports":                "widen media.ports; max_calls of the other trunks bounds their shares",
 }
 
-// maxLogged bounds a peer's text in a log line, in bytes.
+// maxLogged bounds how much text of a peer a log line contains, in bytes.
 const maxLogged = 128
 
-// refused logs why a message was refused.
+// refused logs the status with which a message was refused.
 func (l *rejectionLog) refused(from netip.AddrPort, status string, callID []byte) {
 	if l.budget.Allow() {
 		callID = callID[:min(len(callID), maxLogged)]
@@ -457,13 +457,13 @@ func (l *rejectionLog) refused(from netip.AddrPort, status string, callID []byte
 	}
 }
 
-// Rejections returns the counts of the messages that were refused, before or after parsing.
+// Rejections returns the counters of refused messages.
 func (s *Stack) Rejections() *Rejections { return &s.rejected }
 
-// Messages returns the counts of the messages.
+// Messages returns the counters of SIP messages.
 func (s *Stack) Messages() *Messages { return &s.passed }
 
-// LogRefused logs why a trunk's request was refused, at a bounded rate.
+// LogRefused logs why a trunk's request was refused. The rate of lines is limited.
 func (s *Stack) LogRefused(req *sip.Request, code int, reason string) {
 	s.rejecting.refused(message.ParseSource(req.Source()), strconv.Itoa(code)+" "+reason, []byte(req.CallID().Value()))
 }

@@ -14,12 +14,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ReceiveBuffer is the receive buffer of each SIP socket, in bytes. The kernel's
-// default loses bursts.
+// ReceiveBuffer is the size of each SIP socket's receive buffer, in bytes. The kernel's default
+// size loses bursts.
 const ReceiveBuffer = 4 << 20
 
-// listenUDP opens a socket with a large receive buffer, and warns if the system
-// allows only a smaller one.
+// listenUDP opens a socket with a large receive buffer. It logs a warning if the system allows only
+// a smaller one.
 func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 	network := "udp4"
 	if addr.Addr().Is6() {
@@ -50,14 +50,14 @@ func listenUDP(addr netip.AddrPort, log zerolog.Logger) (Socket, error) {
 	return &udpSocket{UDPConn: conn}, nil
 }
 
-// udpSocket is a UDP socket of the kernel with the arrival times of datagrams.
+// udpSocket is a UDP socket of the kernel that tells when a datagram arrived.
 type udpSocket struct {
 	*net.UDPConn
-	control [64]byte // control messages of the last datagram; owned by the reader
+	control [64]byte // room for the control messages of a datagram; owned by the reader
 }
 
-// ReadTimed is ReadFromUDPAddrPort with the datagram's time of arrival, or zero if not
-// known.
+// ReadTimed is ReadFromUDPAddrPort with the datagram's time of arrival, or the zero time if that is
+// not known.
 func (s *udpSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	n, controls, _, from, err := s.ReadMsgUDPAddrPort(b, s.control[:])
 	if err != nil {
@@ -81,9 +81,9 @@ func timeOfArrival(controls []byte) time.Time {
 	return time.Time{}
 }
 
-// boundUnanswered makes the kernel end a connection if the peer does not acknowledge
-// bytes in time. Otherwise a peer that has vanished would seem alive for a quarter of an
-// hour. Accepted connections inherit this from their listener.
+// boundUnanswered makes the kernel close a connection if the peer does not acknowledge bytes within
+// streamUnanswered. Otherwise a peer that has vanished would seem alive for a quarter of an hour.
+// Accepted connections inherit this from their listener.
 func boundUnanswered(_, _ string, raw syscall.RawConn) error {
 	var set error
 	err := raw.Control(func(fd uintptr) {
@@ -102,7 +102,7 @@ func listenTCP(addr netip.AddrPort) (net.Listener, error) {
 	return l.Listen(context.Background(), network, addr.String())
 }
 
-// remedyOf returns advice for the case that a socket can't be opened.
+// remedyOf returns advice to append to the error for a socket that can't be opened, or "".
 func remedyOf(err error) string {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
@@ -116,13 +116,14 @@ func remedyOf(err error) string {
 	}
 }
 
-// noRoom reports whether the kernel had no room for a datagram at the moment.
+// noRoom reports whether the kernel had no room for a datagram at the moment, so that sending it
+// later may work.
 func noRoom(err error) bool {
 	return errors.Is(err, unix.ENOBUFS) || errors.Is(err, unix.ENOMEM) || errors.Is(err, unix.EAGAIN)
 }
 
-// setReceiveBuffer sets the size of a socket's receive buffer, beyond the system's limit
-// (net.core.rmem_max) if that is permitted, and returns the resulting size.
+// setReceiveBuffer sets the size of a socket's receive buffer, and returns the resulting size. It
+// exceeds the system's limit (net.core.rmem_max) if the process may do that.
 func setReceiveBuffer(conn *net.UDPConn, bytes int) (got int, err error) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -143,5 +144,5 @@ func setReceiveBuffer(conn *net.UDPConn, bytes int) (got int, err error) {
 	if err != nil {
 		return 0, fmt.Errorf("receive buffer: %w", err)
 	}
-	return got / 2, nil // the kernel includes its own overhead
+	return got / 2, nil // the kernel's value is doubled for its own overhead
 }

@@ -21,8 +21,8 @@ import (
 	"flowbridge/config"
 )
 
-// Stack is SIP below dialogs: sockets and connections, parser and transactions. Its
-// methods may be called from any goroutine.
+// Stack handles SIP below dialogs: sockets and connections, parser and transactions. Its methods
+// may be called from any goroutine.
 type Stack struct {
 	// constant
 	mint      *message.Minter
@@ -43,21 +43,21 @@ type Stack struct {
 
 	rejected       Rejections
 	passed         Messages
-	rejecting      rejectionLog    // log of rejected messages that were parsed
+	rejecting      rejectionLog    // log of messages that were rejected after parsing
 	strangerLimits *strangerLimits // constant
 	load           load
 	reads          readFreeze
-	group          sync.WaitGroup // wires' goroutines, and others that end by themselves
+	group          sync.WaitGroup // the wires' goroutines, and others that end by themselves
 	readers        sync.WaitGroup
 	turns          Turns
-	writing        atomic.Int32 // goroutines of wires that perform effects
+	writing        atomic.Int32 // number of the wires' goroutines that perform effects
 	held           held
 	refusals       *refusals            // constant
 	auth           *peers.Authenticator // constant
 
 	mu     sync.Mutex                   // guards the fields below
-	routes map[netip.Addr]cachedRoute   // our own address on a wildcard socket, by peer
-	noTCP  map[netip.AddrPort]time.Time // targets to which TCP is not tried before this time
+	routes map[netip.Addr]cachedRoute   // our own address toward a peer, for wildcard sockets
+	noTCP  map[netip.AddrPort]time.Time // when TCP to a target may be tried again
 }
 
 // streamListener accepts TCP or TLS connections.
@@ -65,11 +65,11 @@ type streamListener struct {
 	net.Listener
 	transport string
 	local     netip.AddrPort
-	name      string // name in a hand-over
+	name      string // name for a handover
 	conns     *listenerConns
 }
 
-// newStack returns a stack without sockets. When ctx ends, work in progress ends.
+// newStack returns a stack without sockets. When ctx ends, work in progress is cancelled.
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
 		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
@@ -98,13 +98,14 @@ func (s *Stack) Listeners() []config.Listener {
 	return all
 }
 
-// Minter returns the maker of this server's tags and branches.
+// Minter returns the generator of this server's tags and branches.
 func (s *Stack) Minter() *message.Minter { return s.mint }
 
 // IsOverloaded reports whether messages wait so long that new calls should be refused.
 func (s *Stack) IsOverloaded() bool { return s.load.overloaded(time.Now()) }
 
-// recovered recovers from a panic, so that only the goroutine ends, and not the process.
+// recovered, when deferred, recovers from a panic and reports it, so that only the goroutine ends,
+// and not the process.
 func (s *Stack) recovered(where string) {
 	if v := recover(); v != nil {
 		s.server.Panicked(where, v)
@@ -114,18 +115,18 @@ func (s *Stack) recovered(where string) {
 // Serve reads from all sockets, and accepts connections, until Close or Freeze.
 func (s *Stack) Serve() {
 	s.thaw()
-	s.Release()                  // before any socket is read: a request within a dialog must find its call
-	if s.reads.freezing.Load() { // connections that are being read have deadlines of their own
+	s.Release()                  // must come before any socket is read: a request within a dialog has to find its call
+	if s.reads.freezing.Load() { // else readers run, and their connections have deadlines of their own
 		s.setDeadlines(time.Time{})
 		s.reads.thaw()
 	}
 }
 
-// Turns returns the runner of the turns that messages begin. It works until Close.
+// Turns returns the runner of the turns that messages start. It works until Close.
 func (s *Stack) Turns() *Turns { return &s.turns }
 
-// Transactions returns the number of live transactions: of our own requests (clients),
-// and of peers' requests (servers).
+// Transactions returns the number of live transactions: clients for our requests, and servers for
+// peers' requests.
 func (s *Stack) Transactions() (clients, servers int) { return s.transactions.Len() }
 
 // Close ends transactions, sockets and goroutines, and waits for them.
@@ -149,11 +150,11 @@ func (s *Stack) Close() error {
 	return errors.Join(errs...)
 }
 
-// SetProcessDefaults sets the globals of the SIP library. Only the other end of a call in
-// tests and demonstrations uses the library's transactions. The library gets no limit on
-// the size of UDP messages, no automatic 100, and a silent logger. Its Timers D, J, L and
-// M, which keep a transaction in case a message is repeated, are short. Call it once,
-// before any server is made.
+// SetProcessDefaults sets the globals of the SIP library. Only the peers of calls in tests and
+// demonstrations use the library's transactions. The library gets no limit on the size of UDP
+// messages, no automatic 100, and a silent logger. Its Timers D, J, L and M, which keep a
+// transaction in case a message is repeated, are short. SetProcessDefaults must be called before
+// any server is created.
 func SetProcessDefaults() {
 	sip.UDPMTUSize = 65535
 	sip.Timer_1xx = sip.Timer_B

@@ -11,13 +11,13 @@ import (
 	"flowbridge/b2bua/peers"
 )
 
-// The rates limit how many answers strangers get per second. UDP, where addresses can be forged, has other rates than
-// connections. INVITE, REGISTER and all other methods have separate rates, so a flood of one kind does not affect the
-// others.
+// These rates limit how many answers strangers get per second. UDP, where addresses can be forged, is counted
+// separately from connections. INVITE, REGISTER and all other methods are counted separately as well, so a flood of one
+// kind does not affect the others.
 const (
-	strangerRate = 200 // to all strangers; all proven addresses together have the same rate again
-	networkRate  = 20  // answers to one network: an IPv4 /24 or IPv6 /48; over connections, to one address
-	provenRate   = 100 // answers to one address that has proven itself
+	strangerRate = 200 // to all strangers; also, separately, to all proven addresses together
+	networkRate  = 20  // to one network: an IPv4 /24 or IPv6 /48; over connections, to one address
+	provenRate   = 100 // to one address that has proven itself
 )
 
 // provenFor is how long an address counts as proven after its last right credentials. maxProven bounds the number of
@@ -27,8 +27,9 @@ const (
 	maxProven = 10_000
 )
 
-// strangerLimits bounds the answers to senders that match no trunk's address or certificate. During a flood from one
-// network, or from many forged ones, addresses that have lately shown right credentials still get their answers.
+// strangerLimits limits the rate of answers to senders that match no trunk's address or certificate. During a flood
+// from one network, or from many forged networks, addresses that have lately shown right credentials still get their
+// answers.
 type strangerLimits struct {
 	rates *peers.Rates // rates of networks, of proven addresses, and of all together
 
@@ -40,8 +41,8 @@ func newStrangerLimits() *strangerLimits {
 	return &strangerLimits{rates: peers.NewRates(), proven: map[netip.Addr]time.Time{}}
 }
 
-// allow reports whether a stranger's request may be answered, and counts the answer. proven reports whether its address
-// has proven itself.
+// allow reports whether a stranger's request may be answered, and counts the answer. proven reports whether the address
+// has shown right credentials within provenFor.
 func (s *strangerLimits) allow(transport string, method []byte, from netip.Addr) (ok, proven bool) {
 	network, now := message.NetworkOf(from), time.Now()
 	s.mu.Lock()
@@ -67,7 +68,7 @@ func (s *strangerLimits) allow(transport string, method []byte, from netip.Addr)
 	if proven && within(network, provenRate, 1) {
 		return true, true
 	}
-	if !message.IsStream(transport) { // an attacker can forge every address of a network
+	if !message.IsStream(transport) { // over UDP, an attacker can forge every address of a network
 		bits := 24
 		if network.Is6() {
 			bits = 48
@@ -77,7 +78,7 @@ func (s *strangerLimits) allow(transport string, method []byte, from netip.Addr)
 	return within(network, networkRate, 0), proven
 }
 
-// Prove records that a request showed a trunk's credentials: its connection and its address no longer count as a
+// Prove notes that a request has shown a trunk's credentials: its connection and its address no longer count as a
 // stranger's.
 func (s *Stack) Prove(req *sip.Request) {
 	s.StreamOf(req).Prove()

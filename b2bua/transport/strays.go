@@ -9,8 +9,7 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// AckRefusal sends an ACK for a repeated refusal of our INVITE. It makes the ACK from the refusal's headers and uri,
-// the INVITE's Request-URI.
+// AckRefusal sends the ACK for a repeated refusal of our INVITE. uri is the INVITE's Request-URI.
 func (s *Stack) AckRefusal(res *sip.Response, uri sip.Uri) {
 	source := message.ParseSource(res.Source())
 	local, err := s.LocalFor(message.TransportOf(res), source.Addr())
@@ -22,7 +21,8 @@ func (s *Stack) AckRefusal(res *sip.Response, uri sip.Uri) {
 	})
 }
 
-// HangupLost answers a 2xx whose leg is gone with ACK and BYE. The options are as for a leg, but without an address.
+// HangupLost answers a 2xx whose leg no longer exists with ACK and BYE. o are the options of the leg; HangupLost
+// sets their address.
 func (s *Stack) HangupLost(in leg.ResponseIn, o leg.Options) {
 	local, err := s.LocalFor(message.TransportOf(in.Res), in.Source.Addr())
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// Stream is one TCP or TLS connection. If the connection is gone, Send sends messages
-// another way.
+// Stream is one TCP or TLS connection. If the connection has ended, Send sends messages another
+// way.
 type Stream struct {
 	net.Conn
 	hub        *streams
@@ -23,47 +23,47 @@ type Stream struct {
 	transport  string // config.TransportTCP or TransportTLS
 	local      netip.AddrPort
 	remote     netip.AddrPort
-	peer       *streamPeer    // how we check the peer, if we connected to it; nil if it connected to us
+	peer       *streamPeer    // how we check the peer if we opened the connection; nil if the peer did
 	names      []string       // names in the peer's verified certificate
-	firstBy    time.Time      // deadline for a stranger to show who it is
-	acceptedBy *listenerConns // the listener that accepted it; nil if we opened the connection
-	source     netip.Addr     // the address for which it is counted
-	stranger   atomic.Bool    // the address belongs to no trunk, and the peer has not shown who it is
+	firstBy    time.Time      // when a stranger must have proven who it is
+	acceptedBy *listenerConns // the listener that accepted it; nil if we opened it
+	source     netip.Addr     // the address or network that the connection counts for
+	stranger   atomic.Bool    // the peer's address belongs to no trunk, and the peer has not proven who it is
 
-	waiting   map[*request]struct{} // requests that wait for an answer; guarded by streams.mu
+	waiting   map[*request]struct{} // requests that wait for a response; guarded by streams.mu
 	closed    chan struct{}
 	closeOnce sync.Once
-	sentBy    atomic.Pointer[sentBy] // name in the Via of the peer's last request
-	users     atomic.Int32           // legs that use the connection
+	sentBy    atomic.Pointer[sentBy] // the peer's name in the Via of its last request; nil before one came
+	users     atomic.Int32           // number of legs that use the connection
 
-	// owned by the reader
+	// The fields below belong to the reader.
 	framing message.Framer
-	by      time.Time // read deadline
-	out     []byte    // the refusal being written
+	by      time.Time // read deadline, unless the stack is frozen
+	out     []byte    // memory for a refusal
 
-	writing chan struct{} // held by the goroutine that writes a message, which has its own deadline
+	writing chan struct{} // a goroutine that writes a message holds this, until the write deadline at the latest
 }
 
-// The time limits of a connection.
+// These are the time limits of a connection.
 const (
-	// streamFirst bounds a message from its first byte to its last, the handshake, and
-	// the time until a stranger has shown who it is: by credentials, by a certificate, or
-	// by an answer or a request that belongs to a leg.
+	// streamFirst limits three times: from a message's first byte to its last, the handshake, and
+	// until a stranger has proven who it is: by credentials, by a certificate, or by a response or
+	// request that belongs to a leg.
 	streamFirst = 10 * time.Second
-	// streamIdle is the lifetime of an idle connection that no leg uses.
+	// streamIdle is how long an idle connection that no leg uses stays open.
 	streamIdle = 30 * time.Minute
-	// streamIdleOurs is streamIdle for a connection that we opened.
+	// streamIdleOurs is like streamIdle, for a connection that we opened.
 	streamIdleOurs = 2 * time.Minute
-	// streamWrite bounds the writing of a message.
+	// streamWrite is the time limit for writing a message.
 	streamWrite = 5 * time.Second
-	// streamLinger is how long a connection whose input can no longer be read stays open for
-	// answers.
+	// streamLinger is how long a connection stays open for our last answers when its input can no
+	// longer be read.
 	streamLinger = 500 * time.Millisecond
 )
 
-// serve handles the messages of the connection, one at a time, until it ends, or until
-// the start of the next message can't be found. A panic ends only the connection, not the
-// process.
+// serve is the connection's reader. It handles messages, one at a time, until the connection ends,
+// the stack is frozen, or the start of the next message can't be found. A panic ends only the
+// connection, not the process.
 func (c *Stream) serve() {
 	err := errFrozen
 	for errors.Is(err, errFrozen) {
@@ -78,7 +78,7 @@ func (c *Stream) serve() {
 // startReader starts the connection's reader.
 func (c *Stream) startReader() { c.hub.group.Go(c.serve) }
 
-// read handles messages until the stack is frozen or the connection is over.
+// read handles messages until the stack is frozen (errFrozen) or the connection has ended.
 func (c *Stream) read() (err error) {
 	defer func() {
 		if v := recover(); v != nil {
@@ -113,12 +113,12 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 		case isTimeout(err) && (c.hub.reads.freezing.Load() || time.Now().Before(c.by)):
 			return nil, errFrozen
 		case isTimeout(err) && c.users.Load() > 0 && !c.framing.Midway():
-			continue // quiet, but a leg uses it
+			continue // no message came, but a leg uses the connection
 		case err != nil:
 			return nil, err
 		}
 		v := c.screen().judge(text, c.remote)
-		v.atMost = 0 // the connection shows that the address is not forged
+		v.atMost = 0 // no limit, because over a connection the address can't be forged
 		if v.status != "" {
 			c.out = v.appendRefusal(c.out[:0], text, c.remote)
 			c.screen().countChallenge(v)
@@ -145,8 +145,8 @@ func (c *Stream) nextAdmitted() ([]byte, error) {
 	}
 }
 
-// awaitNext sets the deadline for the start of the next message. It waits for a writer to
-// finish, so that nothing is read from a peer that does not read.
+// awaitNext sets the deadline for the start of the next message. It first waits for a writer to
+// finish, so that nothing is read from a peer that does not read itself.
 func (c *Stream) awaitNext() {
 	c.writing <- struct{}{}
 	<-c.writing
@@ -161,10 +161,10 @@ func (c *Stream) awaitNext() {
 	c.readUntil(c.noLater(by))
 }
 
-// begun sets the deadline for the rest of a message whose first byte has come.
+// begun sets the deadline for the rest of a message whose first byte has arrived.
 func (c *Stream) begun() { c.readUntil(c.noLater(time.Now().Add(streamFirst))) }
 
-// readUntil sets the deadline for reading, unless the stack is frozen.
+// readUntil sets the read deadline. If the stack is frozen, the deadline is in the past.
 func (c *Stream) readUntil(by time.Time) {
 	c.by = by
 	_ = c.SetReadDeadline(by)
@@ -173,21 +173,21 @@ func (c *Stream) readUntil(by time.Time) {
 	}
 }
 
-// noLater returns the deadline. A stranger's is fixed: neither keep-alives nor requests
-// extend it.
+// noLater returns the deadline for reading, which is by. For a stranger it is at most firstBy:
+// neither keep-alives nor requests extend that.
 func (c *Stream) noLater(by time.Time) time.Time {
 	if !c.stranger.Load() || by.Before(c.firstBy) {
 		return by
 	}
-	if c.screen().knows(c.remote) { // a reload made its address known
+	if c.screen().knows(c.remote) { // its address is known since a reload
 		c.Prove()
 		return by
 	}
 	return c.firstBy
 }
 
-// refuseLost answers the message that made us lose the framing, if it is a request that
-// may be answered.
+// refuseLost answers the message after which the start of the next one can't be found, if it is a
+// request that may be answered.
 func (c *Stream) refuseLost(lost *message.FrameError) {
 	c.screen().count.NotSIP.Add(1)
 	msg, ok := message.Scan(lost.Head)
@@ -200,9 +200,9 @@ func (c *Stream) refuseLost(lost *message.FrameError) {
 	}
 }
 
-// linger lets answers reach the peer before the connection is closed. Until then it reads
-// the peer's bytes: a kernel that closes a connection with unread bytes resets it, and
-// answers on their way are lost.
+// linger gives our last answers time to reach the peer before the connection is closed. Meanwhile
+// it reads and discards the peer's bytes: if the kernel closed a connection with unread bytes, it
+// would reset the connection, and answers on their way would be lost.
 func (c *Stream) linger() {
 	if !c.screen().knows(c.remote) {
 		return
@@ -211,7 +211,7 @@ func (c *Stream) linger() {
 	_, _ = io.Copy(io.Discard, c.framing.Src)
 }
 
-// sentBy is the name that a peer gives itself in Via.
+// sentBy is the name that a peer gives itself in the Via header.
 type sentBy struct {
 	host string // without brackets
 	port uint16
@@ -225,7 +225,7 @@ func sentByOf(host []byte, port int, transport string) sentBy {
 	return s
 }
 
-// noteSentBy stores the name that the peer gives itself in Via of an admitted message.
+// noteSentBy stores the peer's name in the Via of an admitted message.
 func (c *Stream) noteSentBy(v verdict) {
 	if len(v.viaHost) == 0 {
 		return
@@ -243,8 +243,8 @@ func (c *Stream) sent(b []byte) {
 	}
 }
 
-// Send sends one message. If the connection is gone, the message goes another way
-// (RFC 3261 section 18.2.2 for responses, 18.1.1 for requests).
+// Send sends one message. If the connection has ended, the message takes a detour (RFC 3261 section
+// 18.2.2 for responses, section 18.1.1 for requests).
 func (c *Stream) Send(b []byte, _ netip.AddrPort) error {
 	if !c.isClosed() && c.write(b) == nil {
 		c.sent(b)
@@ -253,13 +253,13 @@ func (c *Stream) Send(b []byte, _ netip.AddrPort) error {
 	return c.hub.detour(c, b)
 }
 
-// way returns the transaction's way over the connection.
+// way returns the connection as a way for transactions.
 func (c *Stream) way() transaction.Way {
 	return transaction.Way{Over: c, To: c.remote, Reliable: true}
 }
 
-// write sends bytes within the deadline, or ends the connection: after a partial message
-// the peer could not read the next ones.
+// write writes bytes within the deadline. If it fails, it ends the connection, because after a
+// partial message the peer could not read the next message.
 func (c *Stream) write(b []byte) error {
 	c.writing <- struct{}{}
 	defer func() { <-c.writing }()
@@ -285,7 +285,7 @@ func (c *Stream) isClosed() bool {
 	}
 }
 
-// drop ends the connection, and informs the requests that wait for an answer on it.
+// drop ends the connection, and tells the requests that wait for a response on it.
 func (c *Stream) drop() {
 	c.closeOnce.Do(func() {
 		close(c.closed)
@@ -302,8 +302,8 @@ func isTimeout(err error) bool {
 	return ok && ne.Timeout()
 }
 
-// certificateNames returns the names in a verified client certificate, in the form of
-// config.Trunk.Certificates.
+// certificateNames returns the names in the verified client certificate of a TLS connection, in the
+// form of config.Trunk.Certificates. It returns nil if there is no such certificate.
 func certificateNames(conn net.Conn) []string {
 	tc, ok := conn.(*tls.Conn)
 	if !ok || len(tc.ConnectionState().VerifiedChains) == 0 {

@@ -10,7 +10,7 @@ import (
 	"flowbridge/config"
 )
 
-// Gone returns a channel that is closed with the connection. Without a connection it is nil, and so never closed.
+// Gone returns a channel that is closed when the connection ends. For a nil Stream it returns nil.
 func (c *Stream) Gone() <-chan struct{} {
 	if c == nil {
 		return nil
@@ -18,14 +18,14 @@ func (c *Stream) Gone() <-chan struct{} {
 	return c.closed
 }
 
-// Ping sends the double CRLF that keeps the way to a peer open (RFC 5626 section 3.5.1), without waiting for the peer
-// to read. If the peer is gone, the bytes stay unacknowledged, and the kernel ends the connection.
+// Ping sends the double CRLF that keeps a NAT binding open (RFC 5626 section 3.5.1). It does not wait. If the peer is
+// gone, the bytes stay unacknowledged, and the kernel closes the connection.
 func (c *Stream) Ping() {
 	c.hub.group.Go(func() { _ = c.write([]byte("\r\n\r\n")) })
 }
 
-// ID returns a number that distinguishes a connection from all others, including a later one with the same address. It
-// stays the same in an upgrade. It is 0 for a nil Stream.
+// ID returns a number that distinguishes this connection from all others, including a later connection with the same
+// address. An upgrade does not change it. The ID of a nil Stream is 0.
 func (c *Stream) ID() uint64 {
 	if c == nil {
 		return 0
@@ -33,21 +33,21 @@ func (c *Stream) ID() uint64 {
 	return c.id
 }
 
-// ErrFlowGone means that only the peer can open the connection again, because it may be behind a NAT.
+// ErrFlowGone means that a connection has ended that only the peer can open again, because it may be behind a NAT.
 var ErrFlowGone = errors.New("the connection that it has registered by is gone")
 
-// Registered describes how a registration came.
+// Registered describes where a registration came from.
 type Registered struct {
 	Transport string
 	From      netip.AddrPort
-	Flow      uint64   // the ID of the connection; 0 means UDP
-	Path      []string // addresses of the proxies on the way (RFC 3327), the nearest first
+	Flow      uint64   // ID of the connection; 0 over UDP
+	Path      []string // addresses of the proxies between us and the peer (RFC 3327), the nearest first
 }
 
-// WayBack returns the way to a registered peer: the address that it came from, or the connection (RFC 5626 section
-// 5.3). The first proxy of its path has sent the REGISTER (RFC 3327 section 5.2), so we may connect to the proxy again,
-// but only at that address, because the registering peer writes the path. The error is ErrFlowGone if the connection is
-// gone and can't be opened again.
+// WayBack returns how to reach a registered peer: by the connection that the REGISTER came over (RFC 5626 section 5.3),
+// or over UDP by its source address. If that connection has ended, we may connect to the first proxy of the path, which
+// has sent the REGISTER (RFC 3327 section 5.2), but only at the same address, because the registering peer writes the
+// path. If there is no such proxy, the error is ErrFlowGone.
 func (s *Stack) WayBack(ctx context.Context, by *Registered, tls config.TargetTLS) (*Stream, netip.AddrPort, error) {
 	if !message.IsStream(by.Transport) {
 		return nil, by.From, nil

@@ -19,13 +19,13 @@ import (
 	"flowbridge/config"
 )
 
-// streams are the TCP and TLS connections of the server, opened by peers or by us.
+// streams holds the TCP and TLS connections of the server, whichever side opened them.
 type streams struct {
 	screens map[string]*screen // by transport; constant
 	limits  config.Limits
 	certs   *certificates
 	network Network
-	probe   func(read time.Time) // measures how long the message waits for its goroutine
+	probe   func(read time.Time) // measures how long a message waits for its goroutine
 	local   func(transport string, peer netip.Addr) (leg.Local, error)
 	handle  func(text []byte, from arrival)
 	group   sync.WaitGroup // handshakes and readers
@@ -35,11 +35,11 @@ type streams struct {
 
 	mu        sync.Mutex
 	live      map[streamKey]*Stream
-	remotes   map[streamKey]*Stream // connections that we opened; the key has no peer
-	every     map[*Stream]struct{}  // includes connections closed to new calls
+	remotes   map[streamKey]*Stream // connections that we opened, by a key without peer
+	every     map[*Stream]struct{}  // all connections, including those that no new call uses
 	dialled   int                   // number of connections that we have opened or are opening
-	perSource map[netip.Addr]int    // accepted connections, handshakes included; see Stream.source
-	unproven  map[netip.Addr]int    // strangers among these
+	perSource map[netip.Addr]int    // number of accepted connections, including handshakes, by Stream.source
+	unproven  map[netip.Addr]int    // number of strangers' connections among these
 	closed    bool
 }
 
@@ -61,23 +61,23 @@ func newStreams(s *Stack, o Options) *streams {
 	return st
 }
 
-// streamKey identifies a connection. One address may have several peers, if we call a
-// server by several names.
+// streamKey identifies a connection. There may be several peers at one address, if we call a server
+// by several names.
 type streamKey struct {
 	transport string
 	remote    netip.AddrPort
-	peer      streamPeer // zero if the peer opened it
+	peer      streamPeer // zero if the peer opened the connection
 }
 
-// streamPeer says how we check a peer that we connect to over TLS, and which certificate
-// we show it. Over TCP only dialled is set.
+// streamPeer says how we check a peer that we connect to over TLS, and which certificate we
+// present. Over TCP only dialled is set.
 type streamPeer struct {
 	dialled    bool
 	serverName string
 	tls        config.TargetTLS
 }
 
-// dialTCP opens a connection of the kernel. It lets bind choose the local port, so that
+// dialTCP opens a TCP connection. Unless from is invalid, it binds a local port of its own, so that
 // no two connections share a port.
 func dialTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	d := net.Dialer{KeepAlive: streamKeepAlive, Control: boundUnanswered}
@@ -88,20 +88,21 @@ func dialTCP(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn,
 }
 
 const (
-	// streamKeepAlive is the interval of the kernel's keep-alive probes.
+	// streamKeepAlive is how often the kernel probes an idle connection.
 	streamKeepAlive = 30 * time.Second
-	// ConnectTimeout bounds the opening of a connection, including its handshake.
+	// ConnectTimeout limits opening a connection, including its handshake.
 	ConnectTimeout = 4 * time.Second
-	// streamUnanswered is how long sent bytes may stay unacknowledged by the peer's kernel.
-	// After that the connection counts as broken.
+	// streamUnanswered is how long sent bytes may stay unacknowledged by the peer's kernel before the
+	// connection counts as broken.
 	streamUnanswered = 10 * time.Second
 )
 
-// errTLS marks a failed handshake: wrong name, unknown authority …
+// errTLS means that a TLS handshake failed, for example because of a wrong name or an unknown
+// authority.
 var errTLS = errors.New("handshake failed")
 
-// certNames returns the names in the verified client certificate of a message's
-// connection.
+// certNames returns the names in the verified client certificate of the connection that a message
+// came over.
 func (s *streams) certNames(transport string, source netip.AddrPort) []string {
 	if !strings.EqualFold(transport, config.TransportTLS) {
 		return nil
@@ -132,7 +133,8 @@ func (c *Stream) key() streamKey {
 	return k
 }
 
-// admit adds a connection to the table and starts its reader.
+// admit adds a connection to the table and starts its reader. It returns an error if the table or
+// the connection is closed.
 func (s *streams) admit(c *Stream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,8 +152,7 @@ func (s *streams) admit(c *Stream) error {
 	return nil
 }
 
-// retire keeps a connection from being used for other calls, because its peer may have
-// vanished.
+// retire keeps new calls from using a connection, because its peer may have vanished.
 func (s *streams) retire(c *Stream) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,8 +168,8 @@ func (s *streams) forget(c *Stream) {
 	}
 }
 
-// remove takes a connection out of the tables and counts. It returns the connection to
-// close, and the requests that wait for an answer on it.
+// remove removes a connection from the table and the counts. It returns the connection to close,
+// and the requests that wait for a response on it.
 func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,8 +185,8 @@ func (s *streams) remove(c *Stream) (conn net.Conn, waiting []*request) {
 	return c.Conn, waiting
 }
 
-// subscribe makes a connection tell a request when it breaks. It returns false if the
-// connection is broken already.
+// subscribe makes a connection call a request's broken method when it breaks. It returns false if
+// the connection is broken already.
 func (s *streams) subscribe(c *Stream, r *request) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -212,7 +213,7 @@ func (s *streams) find(key streamKey) *Stream {
 	return s.live[key].orNone()
 }
 
-// orNone returns the connection, or nil if it has ended and is about to leave the table.
+// orNone returns the connection, or nil if it has ended.
 func (c *Stream) orNone() *Stream {
 	if c == nil || c.isClosed() {
 		return nil
@@ -220,7 +221,7 @@ func (c *Stream) orNone() *Stream {
 	return c
 }
 
-// findAny returns a live connection to this address, opened by either side.
+// findAny returns a live connection with this remote address, whichever side opened it, or nil.
 func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,8 +232,8 @@ func (s *streams) findAny(transport string, remote netip.AddrPort) *Stream {
 	return s.remotes[key].orNone()
 }
 
-// findSentBy returns a live connection from the same host whose peer has this name in
-// Via. The peer opened it after another one broke.
+// findSentBy returns a live connection from the same host whose peer has this name in its Via, or
+// nil. The peer may have opened it after another connection broke.
 func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *Stream {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -247,14 +248,14 @@ func (s *streams) findSentBy(transport string, host netip.Addr, name sentBy) *St
 	return nil
 }
 
-// close ends every connection. Connections in their handshake end with the context.
+// close ends every connection. Handshakes end with the context.
 func (s *streams) close() {
 	s.mu.Lock()
 	s.closed = true
 	all := slices.Collect(maps.Keys(s.every))
 	s.mu.Unlock()
 	var dropping sync.WaitGroup
-	for _, c := range all { // in parallel: TLS sends a closing alert to peers, which may not read
+	for _, c := range all { // in parallel, because TLS sends a closing alert to a peer that may not read
 		dropping.Go(c.drop)
 	}
 	dropping.Wait()

@@ -12,15 +12,15 @@ import (
 	"flowbridge/config"
 )
 
-// listenerConns are the connections that one listener has accepted. streams.mu guards them.
+// listenerConns counts the connections that one listener has accepted. It is guarded by streams.mu.
 type listenerConns struct {
 	accepted  int
-	strangers []*Stream // connections of strangers, the oldest first
+	strangers []*Stream // connections of strangers, oldest first
 }
 
-// share is the part of all connections that one source may have, as a divisor, and also the part of connections from
-// unknown addresses. Such addresses may connect at all because platforms send from unannounced addresses, and trunks
-// may be anywhere.
+// share divides the number of connections: one source may have a tenth of them, and all unknown addresses together may
+// have a tenth. Unknown addresses may connect at all because platforms send from unannounced addresses, and trunks may
+// be anywhere.
 const share = 10
 
 // listen accepts connections until the listener is closed (net.ErrClosed) or the stack is frozen (errFrozen).
@@ -33,7 +33,7 @@ func (s *streams) listen(l net.Listener, transport string, conns *listenerConns)
 		case err != nil && isTimeout(err):
 			return errFrozen
 		}
-		if err != nil { // the connection failed, or there is no free descriptor
+		if err != nil { // the new connection has failed, or there is no free descriptor
 			if s.screens[transport].budget.Allow() {
 				s.screens[transport].log.Error().Err(err).Msg("connection not accepted")
 			}
@@ -51,9 +51,9 @@ func (s *streams) listen(l net.Listener, transport string, conns *listenerConns)
 	}
 }
 
-// reserveAccepted counts a connection that a listener has accepted, or refuses it. Strangers have few places. If these
-// are full, a newcomer may replace the oldest connection of the source that has the most, provided that the newcomer's
-// source has fewer. So a few strangers can't keep the others out.
+// reserveAccepted counts a connection that a listener has accepted. It returns false if there is no room. There is
+// little room for strangers. If it is full, a new connection may replace the oldest connection of the source that has
+// the most, provided that the new connection's source has fewer. So a few strangers can't keep the others out.
 func (s *streams) reserveAccepted(c *Stream, conns *listenerConns) bool {
 	stranger := !c.screen().knows(c.remote)
 	all := s.limits.Connections
@@ -94,8 +94,8 @@ func (s *streams) reserveAccepted(c *Stream, conns *listenerConns) bool {
 	return true
 }
 
-// evictable returns the connection to close in favour of a newcomer's: the oldest stranger of the source that has the
-// most. It returns nil unless that source has at least two more than the newcomer's.
+// evictable returns the connection to close in favour of a new one from newcomer: the oldest stranger's connection of
+// the source that has the most. It returns nil unless that source has at least two more than newcomer.
 func (s *streams) evictable(conns *listenerConns, newcomer netip.Addr) *Stream {
 	var most *Stream
 	for _, c := range conns.strangers {
@@ -122,7 +122,7 @@ func countOut(counts map[netip.Addr]int, source netip.Addr) {
 	}
 }
 
-// proven removes a connection from the strangers' connections. The caller holds the lock.
+// proven removes a connection from the strangers' connections. The caller must hold s.mu.
 func (s *streams) proven(c *Stream) {
 	if c.stranger.Swap(false) {
 		countOut(s.unproven, c.source)
@@ -130,8 +130,8 @@ func (s *streams) proven(c *Stream) {
 	}
 }
 
-// Prove records that the peer has shown who it is: its connection no longer counts as a
-// stranger's. A nil Stream is ignored.
+// Prove notes that the peer has proven who it is: its connection no longer counts as a stranger's. A nil Stream is
+// ignored.
 func (c *Stream) Prove() {
 	if c == nil || !c.stranger.Load() {
 		return
@@ -141,7 +141,7 @@ func (c *Stream) Prove() {
 	c.hub.proven(c)
 }
 
-// handshake performs the TLS handshake, if any, and starts the connection's reader.
+// handshake performs the TLS handshake, except over TCP, and starts the connection's reader.
 func (s *streams) handshake(c *Stream) {
 	if c.transport == config.TransportTLS {
 		tc := tls.Server(c.Conn, s.certs.server())
@@ -157,12 +157,12 @@ func (s *streams) handshake(c *Stream) {
 		s.mu.Lock()
 		c.Conn, c.framing.Src = tc, tc
 		c.names = certificateNames(tc)
-		if !c.isClosed() { // otherwise it was closed to make room for another
-			s.live[c.key()] = c // so that certNames finds it
+		if !c.isClosed() { // else it was closed to make room for another connection
+			s.live[c.key()] = c // certNames must find it
 		}
 		s.mu.Unlock()
 	}
-	if c.screen().knows(c.remote) { // known by its certificate
+	if c.screen().knows(c.remote) { // the certificate may have made it known
 		c.Prove()
 	}
 	if s.admit(c) != nil {

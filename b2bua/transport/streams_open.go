@@ -17,7 +17,7 @@ import (
 	"flowbridge/internal/coroutine"
 )
 
-// connect returns an open connection to a peer, or opens a new one.
+// connect returns an open connection to a peer. It opens one if there is none.
 func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPort, peer streamPeer) (*Stream, error) {
 	peer.dialled = true
 	key := streamKey{transport: transport, remote: to, peer: peer}
@@ -26,7 +26,7 @@ func (s *streams) connect(ctx context.Context, transport string, to netip.AddrPo
 	}
 	coroutine.Leave(ctx)
 	made := s.opening.DoChan(fmt.Sprint(key), func() (any, error) {
-		if c := s.find(key); c != nil { // opened since the first look-up
+		if c := s.find(key); c != nil { // it was opened since the first look-up
 			return c, nil
 		}
 		return s.open(transport, to, peer)
@@ -57,7 +57,7 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 		s.releaseDial()
 		return nil, fmt.Errorf("connect to %s://%v: %w", transport, to, err)
 	}
-	c := s.newStream(conn, transport, to, &peer) // from here on, drop updates the counts
+	c := s.newStream(conn, transport, to, &peer) // from here on, drop releases the reserved place
 	if transport == config.TransportTLS {
 		tc, err := s.certs.client(ctx, conn, peer)
 		if err != nil {
@@ -73,11 +73,12 @@ func (s *streams) open(transport string, to netip.AddrPort, peer streamPeer) (*S
 	return c, nil
 }
 
-// errTooMany means that sip.limits allows no more connections. The limit is needed
-// because peers can make us open connections by their Contacts.
+// errTooMany means that sip.limits allows no more connections. The limit is needed because peers
+// can make us open connections by the Contacts that they send.
 var errTooMany = errors.New("too many connections; see sip.limits.connections")
 
-// reserveDial counts a connection that is about to be opened; releaseDial undoes it.
+// reserveDial counts a connection that is about to be opened. It returns false if there are too
+// many. releaseDial undoes it.
 func (s *streams) reserveDial() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -94,9 +95,9 @@ func (s *streams) releaseDial() {
 	s.dialled--
 }
 
-// detour sends a message another way, because its connection is gone. A response goes
-// over a connection that the peer has opened since, or a new one to the address in Via
-// (RFC 3261 section 18.2.2). A request goes to the same address again.
+// detour sends a message whose connection has ended another way. A response goes over a connection
+// that the peer has opened since, or over a new one to the address in its Via (RFC 3261 section
+// 18.2.2). A request goes to the same address over a new connection.
 func (s *streams) detour(gone *Stream, text []byte) error {
 	msg, ok := message.Scan(text)
 	if !ok {
@@ -118,7 +119,7 @@ func (s *streams) detour(gone *Stream, text []byte) error {
 	return c.send(text, err)
 }
 
-// send writes a message to a connection. If err is not nil, it only returns err.
+// send writes a message to a connection, unless err is set. It returns the first error.
 func (c *Stream) send(message []byte, err error) error {
 	if err != nil {
 		return err
@@ -130,7 +131,7 @@ func (c *Stream) send(message []byte, err error) error {
 	return nil
 }
 
-// Connect returns an open connection to a target, or opens a new one.
+// Connect returns an open connection to a target at dest. It opens one if there is none.
 func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport string, uri sip.Uri,
 	dest netip.AddrPort,
 ) (*Stream, error) {
@@ -144,8 +145,8 @@ func (s *Stack) Connect(ctx context.Context, tls config.TargetTLS, transport str
 	return s.streams.connect(ctx, transport, dest, peer)
 }
 
-// ConnectTCP returns a TCP connection to a target that is configured for UDP. After a
-// failure TCP is not tried again for a while, because each call would wait for it.
+// ConnectTCP returns a TCP connection to a target that is configured for UDP. After a failure it
+// fails at once for noTCPFor, because otherwise each call would wait.
 func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort) (*Stream, error) {
 	now := time.Now()
 	s.mu.Lock()
@@ -163,12 +164,12 @@ func (s *Stack) ConnectTCP(ctx context.Context, uri sip.Uri, dest netip.AddrPort
 	return c, err
 }
 
-// noTCPFor is how long TCP to a target is not tried after a failure.
+// noTCPFor is how long TCP to a target is not tried again after a failure.
 const noTCPFor = 30 * time.Second
 
 var errTriedBefore = errors.New("it could not be opened a moment ago")
 
-// CauseOf returns the cause for a failed connection, or for a request that could not be
+// CauseOf returns the cause to record for a failed connection, or for a request that could not be
 // sent.
 func CauseOf(err error) cause.Cause {
 	switch {

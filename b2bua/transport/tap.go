@@ -5,20 +5,20 @@ import (
 	"time"
 )
 
-// Tap sees every SIP message. It sees a peer's message once the screen has admitted it,
-// before it is parsed, and our own message after it was written. It must not block, and
-// must not keep the message.
+// Tap sees every SIP message: a peer's message when the screen has admitted it, before it is
+// parsed, and our own message when it was written. It must not block, and must not keep the
+// message.
 type Tap interface{ Message(m TapMessage) }
 
 // TapMessage is one SIP message on the wire.
 type TapMessage struct {
 	At            time.Time
-	Received      bool // false means sent
+	Received      bool // false for a message that we sent
 	Transport     string
 	Local, Remote netip.AddrPort
-	Data          []byte // includes secrets; see message.Redact
+	Data          []byte // may contain secrets; see message.Redact
 
-	// Fields of a received message, as the screen read them. The slices point into Data.
+	// Fields of a received message, as the screen found them. They point into Data.
 	CallID, FromTag, ToTag []byte
 	Invite                 bool // an INVITE outside a dialog
 }

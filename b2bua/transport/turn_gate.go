@@ -6,15 +6,15 @@ import (
 	"sync"
 )
 
-// turnGate lets turns run, or makes them wait while it is closed.
+// turnGate lets turns of calls run, or makes them wait while it is closed.
 type turnGate struct {
 	mu      sync.Mutex // guards the fields below
 	running int
-	opens   chan struct{} // closed when turns may run again; nil while they may run
-	idle    chan struct{} // closed when no turn runs any more; nil if no goroutine waits for that
+	opens   chan struct{} // closed when turns may run again; nil while the gate is open
+	idle    chan struct{} // closed when the last turn has ended; nil if no goroutine waits for that
 }
 
-// Enter begins a turn. It waits while Freeze keeps turns from running. Each turn ends with Leave.
+// Enter starts a turn. While the gate is closed, it blocks. Each turn must end with Leave.
 func (t *Turns) Enter() {
 	g := &t.gate
 	g.mu.Lock()
@@ -39,8 +39,8 @@ func (t *Turns) Leave() {
 	}
 }
 
-// Exclusive calls do while no turn runs. If ctx ends before all turns have ended, it returns an error without calling
-// do.
+// Exclusive calls do when no turn is running, and lets none start meanwhile. If ctx ends before all turns have ended,
+// it returns an error without calling do.
 func (t *Turns) Exclusive(ctx context.Context, do func()) error {
 	idle := t.gate.close()
 	defer t.gate.open()
@@ -53,8 +53,8 @@ func (t *Turns) Exclusive(ctx context.Context, do func()) error {
 	}
 }
 
-// close keeps new turns from running. It returns a channel that is closed when the last turn has ended. It must not be
-// called twice without open in between.
+// close lets no new turn start. It returns a channel that is closed when the last turn has ended. open must be called
+// before the next close.
 func (g *turnGate) close() <-chan struct{} {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -68,7 +68,7 @@ func (g *turnGate) close() <-chan struct{} {
 	return idle
 }
 
-// open lets turns run again.
+// open lets turns start again.
 func (g *turnGate) open() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

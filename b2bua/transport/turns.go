@@ -6,55 +6,57 @@ import (
 	"time"
 )
 
-// Turns runs turns, short pieces of work of a call, on goroutines that it reuses: a new goroutine's stack would have to
-// grow in nearly every turn.
+// Turns runs the turns of calls, which are short pieces of work, on goroutines that it reuses: a new goroutine's stack
+// would have to grow in nearly every turn.
 //
 // Waking a goroutine costs as much as a turn. So the goroutine that has read a datagram runs the turn that the datagram
-// begins, and then reads the next one. The next datagram does not always wait for the turn:
+// starts, and then reads the next datagram. In two cases, the next datagram does not wait for the turn:
 //
 //   - If the first datagram has waited in its socket, others wait there, too, and there is work for more than one
 //     processor. Another goroutine takes over reading at once.
 //   - If the turn takes long, because it waits for a disk for example, another goroutine takes over reading after a
 //     while.
 //
-// In both cases the first goroutine stops reading once its turn is over. Only one goroutine at a time reads a socket,
+// In both cases the first goroutine stops reading when its turn is over. Only one goroutine at a time reads a socket,
 // and it posts the message that it has read before another one reads. So the messages of a socket keep their order.
 type Turns struct {
-	all  sync.WaitGroup // the goroutines
+	all  sync.WaitGroup // counts the goroutines
 	gate turnGate
 
-	mu         sync.Mutex      // guards the fields below, and the readers
-	idle       []chan<- func() // the goroutines that wait for work, the latest last
+	mu         sync.Mutex      // guards the fields below, and those of the readers
+	idle       []chan<- func() // channels of the goroutines that wait for work; the last one became idle last
 	readers    []*reader
-	handling   int         // readers that handle a message
-	begun      []func()    // turns for these readers, the oldest first; at most one for each
-	taken      uint64      // number of turns that readers have taken
+	handling   int         // number of readers that are handling a message
+	begun      []func()    // turns that these readers will run, oldest first; at most one for each reader
+	taken      uint64      // number of turns that readers have started
 	checked    uint64      // value of taken when checkReaders last ran
 	checkTimer *time.Timer // runs checkReaders; nil until it is needed
-	checkSet   bool        // the timer is set
+	checkSet   bool        // checkTimer is running
 	closed     bool
 }
 
 const (
-	// maxIdle bounds the goroutines that wait for work.
+	// maxIdle bounds how many goroutines wait for work.
 	maxIdle = 64
-	// behind is the time that a message has waited in its socket if others probably wait, too.
+	// behind is how long a message has to have waited in its socket for us to assume that other messages wait there as
+	// well.
 	behind = 2 * time.Millisecond
-	// longTurn is how long a turn runs before another goroutine takes over reading, at most twice that.
+	// longTurn is how long a turn may run before another goroutine takes over reading. It takes over after one to two
+	// times this.
 	longTurn = 10 * time.Millisecond
 )
 
-// reader is the role of reading one socket; goroutines take it over from each other.
+// reader is the role of reading one socket. Goroutines take it over from each other.
 type reader struct {
 	turns *Turns
 	serve func() // reads until the socket is closed, or until run returns false
 
-	// guarded by the lock of turns
+	// guarded by Turns.mu
 	handles bool
-	turn    uint64 // number of the turn that the socket's reader runs; 0 if none
+	turn    uint64 // number of the turn that the goroutine reading the socket runs; 0 if it runs none
 }
 
-// newReader returns the reader of a socket.
+// newReader returns the reader of a socket. serve reads from the socket.
 func (t *Turns) newReader(serve func()) *reader {
 	r := &reader{turns: t, serve: serve}
 	t.mu.Lock()
@@ -70,8 +72,8 @@ func (t *Turns) forget(r *reader) {
 	t.readers = slices.DeleteFunc(t.readers, func(other *reader) bool { return other == r })
 }
 
-// Begin runs a turn on a reader that is handling a message, once it has finished, or on another goroutine if there is
-// none.
+// Begin starts a turn. If a reader is handling a message, it runs the turn after that; otherwise another goroutine runs
+// the turn now.
 func (t *Turns) Begin(turn func()) {
 	t.mu.Lock()
 	if len(t.begun) == t.handling {
@@ -87,7 +89,7 @@ func (t *Turns) Begin(turn func()) {
 	t.mu.Unlock()
 }
 
-// scheduleCheck makes checkReaders run after longTurn. The caller holds the lock.
+// scheduleCheck makes checkReaders run after longTurn. The caller must hold t.mu.
 func (t *Turns) scheduleCheck() {
 	t.checkSet = true
 	if t.checkTimer == nil {
@@ -97,8 +99,9 @@ func (t *Turns) scheduleCheck() {
 	}
 }
 
-// checkReaders replaces readers whose turn takes long by other goroutines. If no reader takes turns, it also passes a
-// waiting turn to another goroutine. It runs again as long as readers take turns.
+// checkReaders lets another goroutine take over reading from each reader whose turn takes long. If no reader has
+// started a turn since the last check, it also moves waiting turns to other goroutines. It is scheduled again as long
+// as readers start turns.
 func (t *Turns) checkReaders() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -124,7 +127,7 @@ func (t *Turns) checkReaders() {
 	t.begun = t.begun[:0]
 }
 
-// Go runs work on a goroutine of its own.
+// Go runs work on another goroutine, an idle one if there is any.
 func (t *Turns) Go(work func()) {
 	t.mu.Lock()
 	idle := t.takeIdle()
@@ -132,7 +135,7 @@ func (t *Turns) Go(work func()) {
 	t.start(idle, work)
 }
 
-// takeIdle takes a goroutine that waits for work, or returns nil if there is none. The caller holds the lock.
+// takeIdle returns the channel of a goroutine that waits for work, or nil if there is none. The caller must hold t.mu.
 func (t *Turns) takeIdle() (next chan<- func()) {
 	if n := len(t.idle); n > 0 {
 		next, t.idle = t.idle[n-1], t.idle[:n-1]
@@ -149,7 +152,7 @@ func (t *Turns) start(idle chan<- func(), work func()) {
 	t.all.Go(func() { t.work(work) })
 }
 
-// work is the main function of a goroutine that runs turns.
+// work is the main function of a goroutine: it runs work, and then waits for more.
 func (t *Turns) work(work func()) {
 	next := make(chan func(), 1)
 	for ; work != nil; work = <-next {
@@ -160,7 +163,7 @@ func (t *Turns) work(work func()) {
 	}
 }
 
-// wait makes a goroutine wait for more work. It returns false if the goroutine should end.
+// wait offers a goroutine for more work. It returns false if the goroutine should end instead.
 func (t *Turns) wait(next chan<- func()) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,7 +174,8 @@ func (t *Turns) wait(next chan<- func()) bool {
 	return true
 }
 
-// Close ends the waiting goroutines, and returns when none runs any more. By then no socket may be read.
+// Close ends the idle goroutines, and returns when all goroutines have ended. No socket may be read any more when it is
+// called.
 func (t *Turns) Close() {
 	t.mu.Lock()
 	t.closed = true
@@ -186,7 +190,7 @@ func (t *Turns) Close() {
 	t.all.Wait()
 }
 
-// startMessage records that the reader handles a message: it will run a turn that is begun now.
+// startMessage notes that the reader handles a message, so that it can run a turn that is started now.
 func (r *reader) startMessage() {
 	t := r.turns
 	t.mu.Lock()
@@ -195,8 +199,8 @@ func (r *reader) startMessage() {
 	t.handling++
 }
 
-// run runs the turn, if any, that was begun while the reader handled a message. waited is how long the message was in
-// its socket. run returns false if another goroutine has taken over reading.
+// run runs the turn that was started while the reader handled a message, if there is one. waited is how long the
+// message was in its socket. run returns false if another goroutine has taken over reading.
 func (r *reader) run(waited time.Duration) (reads bool) {
 	turn, number := r.take()
 	if turn == nil {
@@ -209,7 +213,7 @@ func (r *reader) run(waited time.Duration) (reads bool) {
 	return r.release(number)
 }
 
-// take takes the turn that was begun, if any.
+// take removes and returns the turn for this reader and the turn's number, or nil if there is none.
 func (r *reader) take() (turn func(), number uint64) {
 	t := r.turns
 	t.mu.Lock()
@@ -229,8 +233,8 @@ func (r *reader) take() (turn func(), number uint64) {
 	return turn, t.taken
 }
 
-// release ends the reader's part in the turn with this number. It returns false if another goroutine has taken over
-// reading.
+// release notes that the turn with this number is over, or that another goroutine should read. It returns false if
+// another goroutine has already taken over reading.
 func (r *reader) release(number uint64) bool {
 	t := r.turns
 	t.mu.Lock()

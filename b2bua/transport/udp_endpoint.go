@@ -14,43 +14,44 @@ import (
 	"flowbridge/config"
 )
 
-// Socket is a UDP socket; *net.UDPConn is one.
+// Socket is a UDP socket, such as a *net.UDPConn.
 type Socket interface {
 	net.PacketConn
 	ReadFromUDPAddrPort(b []byte) (int, netip.AddrPort, error)
 	WriteToUDPAddrPort(b []byte, addr netip.AddrPort) (int, error)
 }
 
-// timedSocket is a Socket that knows when each datagram came.
+// timedSocket is a Socket that knows when each datagram arrived.
 type timedSocket interface {
-	// ReadTimed is ReadFromUDPAddrPort with that time, or zero if not known.
+	// ReadTimed is ReadFromUDPAddrPort with the time of arrival, or the zero time if that is not known.
 	ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error)
 }
 
-// udpEndpoint is a UDP socket: it passes on the messages that the screen admits, and shows them to the tap.
+// udpEndpoint is a UDP socket with its screen: it passes on the messages that the screen admits, and shows them to the
+// tap.
 type udpEndpoint struct {
 	Socket
 	*screen
 	local       netip.AddrPort
-	name        string  // name in a hand-over
+	name        string  // name for a handover
 	reader      *reader // runs turns that messages start
-	startReader func()  // starts its reader
+	startReader func()  // starts a goroutine that runs serve
 	ended       func(why error)
-	steps       atomic.Uint64 // counts the reader's steps; odd while it handles a message
+	steps       atomic.Uint64 // counts the starts and ends of messages; odd while a message is being handled
 
-	// handle is called with each admitted message, and must not keep it.
+	// handle is called with each admitted message. It must not keep the message.
 	handle func(text []byte, from netip.AddrPort)
 	load   *load
 	reads  *readFreeze
 
-	// owned by the reader
-	out   []byte      // the refusal being written
-	in    [65536]byte // has room for a datagram above maxMessage
+	// The fields below belong to the reader.
+	out   []byte      // memory for a refusal
+	in    [65536]byte // room for any datagram, so that one above maxMessage can be recognised
 	names names
-	wait  time.Duration // how long the last message was in the socket
+	wait  time.Duration // how long the last message waited in the socket
 }
 
-// newUDPEndpoint returns the endpoint of a socket that the stack receives on.
+// newUDPEndpoint returns the endpoint for a socket of the stack.
 func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint {
 	g := &udpEndpoint{
 		Socket: socket, screen: s.newScreen(config.TransportUDP, tap),
@@ -75,13 +76,13 @@ func newUDPEndpoint(s *Stack, socket Socket, tap Tap, name string) *udpEndpoint 
 	return g
 }
 
-// readPause is the pause after a read that failed.
+// readPause is how long a reader waits after a read has failed.
 const readPause = 10 * time.Millisecond
 
 // serve reads until the socket is closed, the stack is frozen, or another goroutine takes over reading. It runs the
 // turns that messages begin.
 func (g *udpEndpoint) serve() {
-	runtime.Gosched() // run goroutines that wait for a processor before reading the next datagram
+	runtime.Gosched() // lets goroutines that are ready run before the next datagram is read
 	for {
 		err := g.next()
 		switch {
@@ -101,7 +102,7 @@ func (g *udpEndpoint) serve() {
 }
 
 // next handles one datagram. It returns net.ErrClosed if the socket is closed, and errFrozen if the stack is frozen. A
-// panic costs only that datagram, not the process.
+// panic loses only that datagram.
 func (g *udpEndpoint) next() (over error) {
 	handles := false
 	defer func() {
@@ -130,7 +131,7 @@ func (g *udpEndpoint) next() (over error) {
 	g.steps.Add(1)
 	read := time.Now()
 	from = netip.AddrPortFrom(from.Addr().Unmap(), from.Port())
-	text := bytes.TrimLeft(g.in[:n], "\r\n") // line ends before a start line (RFC 3261 section 7.5)
+	text := bytes.TrimLeft(g.in[:n], "\r\n") // drop line ends before the start line (RFC 3261 section 7.5)
 	v := g.admit(text, from)
 	g.wait = waitOf(came, read)
 	g.load.waited(read, g.wait)
@@ -146,7 +147,7 @@ func (g *udpEndpoint) next() (over error) {
 	return nil
 }
 
-// receive reads one datagram, with its time of arrival if known.
+// receive reads one datagram, with its time of arrival if the socket knows it.
 func (g *udpEndpoint) receive(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	if timed, ok := g.Socket.(timedSocket); ok {
 		return timed.ReadTimed(b)
@@ -155,8 +156,8 @@ func (g *udpEndpoint) receive(b []byte) (n int, from netip.AddrPort, came time.T
 	return n, from, came, err
 }
 
-// waitOf returns how long a datagram was in its socket. The result is never negative,
-// even if the clock is set in between.
+// waitOf returns how long a datagram waited in its socket. The result is never negative, even if the clock was set
+// meanwhile. It is 0 if the time of arrival is not known.
 func waitOf(came, read time.Time) time.Duration {
 	if came.IsZero() {
 		return 0
@@ -164,9 +165,9 @@ func waitOf(came, read time.Time) time.Duration {
 	return max(0, read.Sub(came))
 }
 
-// admit decides whether to parse a datagram, and answers a refused one.
+// admit lets the screen judge a datagram, and sends the refusal if there is one.
 func (g *udpEndpoint) admit(datagram []byte, from netip.AddrPort) (v verdict) {
-	if len(datagram) <= 4 { // a keep-alive (RFC 5626 section 4.4.1), perhaps without some line ends
+	if len(datagram) <= 4 { // a keep-alive (RFC 5626 section 4.4.1), perhaps cut short
 		return v
 	}
 	v = g.judge(datagram, from)
@@ -186,16 +187,15 @@ func (g *udpEndpoint) admit(datagram []byte, from netip.AddrPort) (v verdict) {
 	return v
 }
 
-// wayTo returns the transaction's way over the socket to an address.
+// wayTo returns the way to an address over this socket, for transactions.
 func (g *udpEndpoint) wayTo(to netip.AddrPort) transaction.Way {
 	return transaction.Way{Over: g, To: to}
 }
 
-// Send sends a message. A message that the kernel does not take counts as lost on the
-// way: its timer, its request or its 200 sends it again, while an error would end its
-// transaction. So no BYE is lost if a link is down for some seconds. An INVITE that
-// begins a call fails at once, because another target may take the call, unless the
-// kernel has no room at the moment.
+// Send sends a message. If the kernel does not accept it, the message counts as lost on the way, because a timer will
+// send it again, while an error would end its transaction. So no BYE is lost if a link is down for some seconds. Only
+// an INVITE that starts a call fails at once, because another target may take the call, unless the kernel just has no
+// room at the moment.
 func (g *udpEndpoint) Send(b []byte, to netip.AddrPort) error {
 	g.passed.sent.note(b)
 	if g.tap != nil {
@@ -209,7 +209,7 @@ func (g *udpEndpoint) Send(b []byte, to netip.AddrPort) error {
 	return err
 }
 
-// Reading yields the UDP sockets whose reader is handling a message. step changes with each message.
+// Reading yields the UDP sockets whose reader is handling a message or running a turn. step changes with each message.
 func (s *Stack) Reading(yield func(socket string, step uint64)) {
 	for _, g := range s.sockets {
 		if step := g.steps.Load(); step%2 == 1 || g.reader.busy() {
@@ -218,7 +218,7 @@ func (s *Stack) Reading(yield func(socket string, step uint64)) {
 	}
 }
 
-// beginsCall reports whether a message of ours is an INVITE outside of a dialog.
+// beginsCall reports whether a message is an INVITE outside a dialog.
 func beginsCall(b []byte) bool {
 	if !bytes.HasPrefix(b, []byte("INVITE ")) {
 		return false

@@ -13,14 +13,14 @@ import (
 	"flowbridge/config"
 )
 
-// Wire holds one leg's live transactions and performs its effects in order. Looking up a
-// name, opening a connection and writing may take a while, so a goroutine performs the
-// effects that need them.
+// Wire sends the messages of one leg: it holds the leg's live transactions and performs the leg's effects in
+// order. Looking up a name, opening a connection and writing to one may take a while, so it uses a goroutine
+// for effects that need them.
 type Wire struct {
 	// constant
 	stack *Stack
 	local *leg.Local
-	tls   *config.TargetTLS // TLS settings for connections opened for the leg
+	tls   *config.TargetTLS // TLS settings for connections that are opened for the leg
 	post  func(leg.Input) bool
 
 	mu        sync.Mutex // guards the fields below
@@ -28,36 +28,36 @@ type Wire struct {
 	room      [1]leg.Effect // initial memory of queue
 	next      int           // index of the next effect in queue
 	servers   []serverTx
-	invite    *request   // our INVITE, until it has a final answer
-	others    []*request // our other requests within the dialog, except BYE, until their final answer
-	invited   string     // Request-URI of the last INVITE
-	flow      *Stream    // the connection to the peer; nil if none yet, or UDP
-	latest    *Stream    // the connection of the peer's last request; nil if it came by flow
+	invite    *request   // our INVITE, until its final response
+	others    []*request // our other requests, except CANCEL and BYE, until their final response
+	invited   string     // Request-URI of our last INVITE
+	flow      *Stream    // the connection to the peer; nil over UDP, and before there is one
+	latest    *Stream    // the connection of the peer's last request; nil if that is flow
 	sending   bool
-	uncounted bool // the wire never counts as a user of its connection
-	closed    bool // the wire no longer counts as a user of its connection
+	uncounted bool // the wire does not count as a user of its connections
+	closed    bool // the wire no longer counts as a user of its connections
 
-	refused *transaction.Server // the last INVITE of the peer that we refused; nil if none
+	refused *transaction.Server // the last INVITE of the peer that we refused; nil if there is none
 }
 
 // serverTx is a request of the peer that may still be answered.
 type serverTx struct {
 	method sip.RequestMethod
 	seq    uint32
-	branch string // needed because two requests may have the same CSeq
+	branch string // needed, because two requests may have the same CSeq
 	tx     *transaction.Server
 }
 
-// Open sets up a zero wire for a leg. post delivers the leg's inputs. flow is the
-// connection to the peer, opened by either side, or nil over UDP.
+// Open initializes a zero wire for a leg. post delivers inputs to the leg. flow is the connection to the peer,
+// or nil over UDP.
 func (w *Wire) Open(s *Stack, local *leg.Local, tls *config.TargetTLS, flow *Stream, post func(leg.Input) bool) {
 	w.stack, w.local, w.tls, w.post = s, local, tls, post
 	w.queue = w.room[:0]
 	w.setFlow(flow)
 }
 
-// Serve keeps the transaction of the peer's request until the leg answers it. An INVITE that is repeated after
-// its transaction's end gets a new transaction, which replaces the first.
+// Serve stores the transaction of the peer's request until the leg answers it. If an INVITE is repeated after
+// the end of its transaction, its new transaction replaces the old one.
 func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	s := serverTx{req.Method, req.CSeq().SeqNo, message.BranchOf(req), tx}
 	w.mu.Lock()
@@ -71,7 +71,8 @@ func (w *Wire) Serve(req *sip.Request, tx *transaction.Server) {
 	w.servers = append(w.servers, s)
 }
 
-// IsIdle reports whether no request, the peer's or ours, waits for an answer. A 200 may still wait for its ACK.
+// IsIdle reports whether all requests of the peer and of the leg are answered. A 200 may still wait for its
+// ACK.
 func (w *Wire) IsIdle() bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -91,19 +92,19 @@ func (w *Wire) Trying() {
 	w.mu.Unlock()
 	for _, tx := range waiting {
 		if req := tx.Request(); req != nil {
-			_ = tx.Trying(req) // fails if the INVITE was cancelled: then it has its answer
+			_ = tx.Trying(req) // fails if the INVITE was cancelled, because then it has its answer
 		}
 	}
 }
 
-// Forget undoes Serve, because the leg does not get the request after all.
+// Forget undoes Serve, because the leg will not get the request.
 func (w *Wire) Forget(tx *transaction.Server) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.servers = slices.DeleteFunc(w.servers, func(s serverTx) bool { return s.tx == tx })
 }
 
-// forget removes a transaction with its request. The caller holds w.mu.
+// forget removes the transaction with this index. The caller must hold w.mu.
 func (w *Wire) forget(i int) {
 	w.servers = slices.Delete(w.servers, i, i+1)
 	if len(w.servers) == 0 {
@@ -111,8 +112,8 @@ func (w *Wire) forget(i int) {
 	}
 }
 
-// Perform sends effects: at once if they are datagrams to known addresses, otherwise by a
-// goroutine that lives until all effects are sent.
+// Perform performs effects: at once if they need only datagrams to known addresses, and otherwise on a
+// goroutine that runs until all effects are performed.
 func (w *Wire) Perform(effects []leg.Effect) {
 	if len(effects) == 0 {
 		return
@@ -134,7 +135,7 @@ func (w *Wire) Perform(effects []leg.Effect) {
 	}
 }
 
-// mayBlock reports whether an effect may wait for a name server or a connection.
+// mayBlock reports whether an effect may have to wait for a name server or a connection.
 func (w *Wire) mayBlock(e leg.Effect) bool {
 	far := func(to leg.Hop) bool { return message.IsStream(to.Transport) || !to.Addr.IsValid() }
 	switch e := e.(type) {
@@ -184,14 +185,14 @@ func (w *Wire) sendOne(e leg.Effect) {
 	}
 }
 
-// Send performs effects for a message whose leg is gone.
+// Send performs effects that belong to no leg.
 func (s *Stack) Send(local leg.Local, flow *Stream, effects []leg.Effect) {
 	w := &Wire{uncounted: true}
 	w.Open(s, &local, &config.TargetTLS{}, flow, func(leg.Input) bool { return false })
 	w.Perform(effects)
 }
 
-// RetireFlow keeps the connection of a silent target from being used by other calls.
+// RetireFlow keeps new calls from using the connection to a target that does not respond.
 func (w *Wire) RetireFlow() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -200,15 +201,16 @@ func (w *Wire) RetireFlow() {
 	}
 }
 
-// setFlow makes the wire a user of a connection, so that an idle connection stays open.
+// setFlow sets the wire's connection, and counts the wire as its user, so that the connection stays open while
+// it is idle.
 func (w *Wire) setFlow(c *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.swapFlow(c)
 }
 
-// Follow makes the wire use the connection of the peer's request if the wire's own is
-// gone. We can't connect to a peer behind NAT.
+// Follow notes the connection that the peer's request came over. The wire uses it when its own connection has
+// ended, because we can't connect to a peer behind NAT.
 func (w *Wire) Follow(c *Stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -222,7 +224,7 @@ func (w *Wire) Follow(c *Stream) {
 	}
 }
 
-// carries reports whether a connection belongs to the leg's peer.
+// carries reports whether a connection is the wire's own.
 func (w *Wire) carries(c *Stream) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -263,8 +265,8 @@ func (w *Wire) respond(e leg.SendResponse) {
 	}
 }
 
-// serverTx finds the transaction of a response. The transaction of an INVITE stays until
-// the INVITE is refused, because its 200 may be sent again.
+// serverTx returns the transaction for a response, or nil. The transaction of an INVITE is kept until the
+// INVITE is refused, because its 200 may be sent again.
 func (w *Wire) serverTx(e leg.SendResponse) *transaction.Server {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -280,8 +282,8 @@ func (w *Wire) serverTx(e leg.SendResponse) *transaction.Server {
 	return nil
 }
 
-// release removes and returns the transaction of a peer's INVITE. After the ACK the
-// server's table recognises a late copy of the INVITE.
+// release removes and returns the transaction of the peer's INVITE, or returns nil. After the ACK, the server's
+// table recognises a late copy of the INVITE.
 func (w *Wire) release(seq uint32) *transaction.Server {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -294,8 +296,8 @@ func (w *Wire) release(seq uint32) *transaction.Server {
 	return nil
 }
 
-// Close ends the wire's transactions. Otherwise an INVITE with a provisional answer would
-// wait for ever, as it has no timer.
+// Close ends the wire's transactions. Otherwise an INVITE with a provisional response would wait forever,
+// because it has no timer.
 func (w *Wire) Close() {
 	w.mu.Lock()
 	invite := w.invite

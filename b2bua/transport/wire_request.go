@@ -13,7 +13,7 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// request is a wire's request until its final answer. It is the user of its transaction.
+// request is a request of a wire until its final response. It gets the results of its transaction.
 type request struct {
 	tx     transaction.Client
 	wire   *Wire
@@ -21,8 +21,8 @@ type request struct {
 	method sip.RequestMethod
 	seq    uint32
 
-	over       *Stream // nil means UDP; guarded by Wire.mu
-	reconnects int     // number of replaced connections; owned by the goroutine that resends it
+	over       *Stream // nil over UDP; guarded by Wire.mu
+	reconnects int     // how many times its connection was replaced; only the goroutine in broken uses it
 }
 
 func (w *Wire) request(e leg.SendRequest) {
@@ -32,12 +32,12 @@ func (w *Wire) request(e leg.SendRequest) {
 		r.failed(CauseOf(err), err)
 		return
 	}
-	if r.method == sip.BYE { // the answers to other requests no longer matter
+	if r.method == sip.BYE { // responses to other requests no longer matter
 		w.stopOthers()
 	}
 }
 
-// keep stores a request that the wire may have to end.
+// keep stores a request that the wire may have to end. A CANCEL or BYE is not stored.
 func (w *Wire) keep(r *request) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -50,8 +50,8 @@ func (w *Wire) keep(r *request) {
 	}
 }
 
-// start begins the transaction. If the connection breaks before it is used, start
-// replaces it, once.
+// start sends the request in a new transaction. If its connection breaks before that, start
+// replaces the connection and tries one more time.
 func (r *request) start() (err error) {
 	for range 2 {
 		var way transaction.Way
@@ -69,7 +69,7 @@ func (r *request) start() (err error) {
 	return err
 }
 
-// watchConnection makes the request's connection call broken when it breaks.
+// watchConnection makes the request's connection call broken when the connection breaks.
 func (r *request) watchConnection(way transaction.Way) {
 	c, ok := way.Over.(*Stream)
 	if !ok {
@@ -81,7 +81,7 @@ func (r *request) watchConnection(way transaction.Way) {
 	switch {
 	case !c.hub.subscribe(c, r):
 		r.broken()
-	case r.tx.IsOver(): // the answer came first
+	case r.tx.IsOver(): // the final response came first
 		c.hub.unsubscribe(c, r)
 	}
 }
@@ -89,12 +89,12 @@ func (r *request) watchConnection(way transaction.Way) {
 const (
 	// maxReconnects bounds the replacements of one request's connection.
 	maxReconnects = 3
-	// streamSettle is the wait before a broken connection is replaced: the peer may have
-	// closed it right after its answer.
+	// streamSettle is how long to wait before a broken connection is replaced: the peer may have
+	// closed it right after its response.
 	streamSettle = 100 * time.Millisecond
 )
 
-// Answered posts an answer to the leg.
+// Answered posts a response to the leg.
 func (r *request) Answered(res *sip.Response) {
 	if res.StatusCode >= 200 {
 		r.finished()
@@ -102,7 +102,7 @@ func (r *request) Answered(res *sip.Response) {
 	r.wire.post(responseIn(res))
 }
 
-// Failed informs the leg that no answer will come.
+// Failed tells the leg that no final response will come.
 func (r *request) Failed(err error) {
 	if errors.Is(err, transaction.ErrTimeout) {
 		r.failed(cause.TargetSilent, err)
@@ -116,12 +116,12 @@ func (r *request) failed(why cause.Cause, err error) {
 	r.wire.post(leg.RequestFailed{Method: r.method, Seq: r.seq, Cause: why, Err: err})
 }
 
-// finished removes a request from its wire. A repeated answer then finds its leg through
-// the server's table, or is acknowledged without state.
+// finished removes a request from its wire. A repeated response then finds the leg through the
+// server's table, or is acknowledged without keeping state.
 func (r *request) finished() {
 	w := r.wire
 	w.mu.Lock()
-	if w.invite == r { // w.invite may already be the next INVITE, which answers a challenge
+	if w.invite == r { // else w.invite is already the next INVITE, which answers a challenge
 		w.invite = nil
 	}
 	w.others = slices.DeleteFunc(w.others, func(o *request) bool { return o == r })
@@ -129,7 +129,7 @@ func (r *request) finished() {
 	r.unsubscribe()
 }
 
-// unsubscribe makes the connection no longer inform the request when it breaks.
+// unsubscribe undoes watchConnection.
 func (r *request) unsubscribe() {
 	r.wire.mu.Lock()
 	c := r.over
@@ -139,8 +139,8 @@ func (r *request) unsubscribe() {
 	}
 }
 
-// end ends a request without telling the leg. It reports whether the request had no final
-// answer yet.
+// end ends a request without telling the leg. It reports whether the request was still waiting for
+// its final response.
 func (r *request) end() bool {
 	r.unsubscribe()
 	return r.tx.Terminate()
@@ -149,11 +149,11 @@ func (r *request) end() bool {
 // errBroken means that a connection broke and could not be replaced.
 var errBroken = errors.New("the connection broke and could not be replaced")
 
-// errEnded means that no call waits for the answer any more.
+// errEnded means that the call has sent BYE, so it does not wait for the response any more.
 var errEnded = errors.New("the dialog is being ended")
 
-// broken is called when the connection of the request breaks. It sends the request over
-// another connection, which is a retransmission to the peer.
+// broken is called when the connection of the request breaks. It sends the request over another
+// connection, as a retransmission.
 func (r *request) broken() {
 	stack := r.wire.stack
 	if stack.ctx.Err() != nil {
@@ -164,12 +164,12 @@ func (r *request) broken() {
 		settled := time.NewTimer(streamSettle)
 		defer settled.Stop()
 		select {
-		case <-settled.C: // by now, an answer that came right before has been handled
+		case <-settled.C: // by now, a response that came just before the break has been handled
 		case <-stack.ctx.Done():
 			return
 		}
 		if r.reconnects++; r.reconnects > maxReconnects || r.tx.IsOver() {
-			return // the request's timer or the call's will end it
+			return // the timer of the request or of the call will end it
 		}
 		stack.log.Info().Str("method", string(r.method)).Msg("connection broke: the request goes over another")
 		if err := r.resend(); err != nil && r.tx.Terminate() {
@@ -178,7 +178,7 @@ func (r *request) broken() {
 	})
 }
 
-// resend sends a request over another connection.
+// resend sends the request over another connection, in the same transaction.
 func (r *request) resend() error {
 	way, err := r.wire.route(r.sent.Req.Clone(), r.sent.To)
 	if err != nil {
@@ -191,7 +191,7 @@ func (r *request) resend() error {
 	return nil
 }
 
-// stopOthers ends the retransmission of requests without an answer.
+// stopOthers ends the wire's requests that have no final response, and tells the leg.
 func (w *Wire) stopOthers() {
 	w.mu.Lock()
 	others := w.others

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/transaction"
 )
 
-// route returns the socket or connection for a request, and the address to send it to.
+// route returns the socket or connection for a request, and the address to send the request to.
 func (w *Wire) route(req *sip.Request, to leg.Hop) (way transaction.Way, err error) {
 	addr := to.Addr
 	if !addr.IsValid() {
@@ -44,11 +44,11 @@ func (w *Wire) route(req *sip.Request, to leg.Hop) (way transaction.Way, err err
 	return way, fmt.Errorf("%w: %v", errNoSocket, listen)
 }
 
-// errNoSocket means that the stack does not listen on the leg's address.
+// errNoSocket means that the stack has no UDP socket for a message.
 var errNoSocket = errors.New("no udp listener")
 
-// usableTransport returns the transport of a hop, or the leg's own if the peer asks for
-// UDP and we have none.
+// usableTransport returns the transport to use for a hop: the hop's, or the leg's own if the hop's is UDP and we
+// have no UDP socket.
 func (w *Wire) usableTransport(transport string, peer netip.Addr) string {
 	if message.IsStream(transport) || !message.IsStream(w.local.Transport) {
 		return transport
@@ -59,8 +59,8 @@ func (w *Wire) usableTransport(transport string, peer netip.Addr) string {
 	return transport
 }
 
-// setVia corrects the Via of a request whose transport is not the leg's, because of the
-// peer's Contact or route.
+// setVia corrects the Via of a request that is sent over another transport than the leg's, because of the peer's
+// Contact or route.
 func (w *Wire) setVia(req *sip.Request, transport string, peer netip.Addr) error {
 	via := req.Via()
 	if via.Transport == message.ViaTransport(transport) {
@@ -86,9 +86,9 @@ func (w *Wire) routeStream(req *sip.Request, to leg.Hop, addr netip.AddrPort) (w
 	return c.way(), nil
 }
 
-// streamTo returns the connection to an address: the leg's own if it leads to the same peer, one that the peer has
-// opened since, or a new one. A peer behind NAT is recognised because its name in Via is the same as in its Contact,
-// which is the request's URI.
+// streamTo returns the connection to an address: the leg's own if it leads to the same peer, or one that the peer
+// has opened since, or else a new one. A peer behind NAT is recognised by its name: its Via names the same host as
+// its Contact, which is the request's URI.
 func (w *Wire) streamTo(uri *sip.Uri, to leg.Hop, addr netip.AddrPort) (*Stream, error) {
 	w.mu.Lock()
 	flow, latest := w.flow, w.latest

@@ -218,7 +218,7 @@ func (s *stage) progress(out io.Writer, n int, up, done *atomic.Int64, finished 
 type demoSums struct {
 	Calls       int          `json:"calls"`
 	Failed      int          `json:"failed"`
-	PostDialMS  percentileMS `json:"post_dial_ms"` // from the INVITE to ringing
+	PostDialMS  percentileMS `json:"post_dial_ms"` // time from the INVITE to ringing
 	AnswerMS    percentileMS `json:"answer_ms"`
 	ToCarrierMS percentileMS `json:"to_carrier_ms"` // the delay that Flowbridge adds to RTP
 	ToAgentMS   percentileMS `json:"to_agent_ms"`

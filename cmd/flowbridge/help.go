@@ -35,7 +35,7 @@ func helpCommand() *cobra.Command {
 		if err != nil || len(rest) > 0 {
 			return explainWords(c, strings.Join(args, " "), width)
 		}
-		about.InitDefaultHelpFlag() // otherwise it would be missing from the flags
+		about.InitDefaultHelpFlag() // without this, help would be missing from the flags
 		if err := about.Help(); len(args) > 0 || err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func explainWords(c *cobra.Command, question string, width int) error {
 	return errors.New(strings.Join(problem, "; "))
 }
 
-// helpWords returns the words that help knows: the commands, and the words of the documents.
+// helpWords returns the words that the help command accepts: the commands, and the words for the documents.
 func helpWords(root *cobra.Command) []string {
 	words := docs.Words()
 	for _, c := range root.Commands() {

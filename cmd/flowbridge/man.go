@@ -37,7 +37,7 @@ func writeMan(root *cobra.Command, dir string, date time.Time) error {
 		return err
 	}
 	root.DisableAutoGenTag = true
-	root.SetHelpCommand(nil) // in man pages, help is a command like others
+	root.SetHelpCommand(nil) // man pages show help like any other command
 	root.Long = root.Short +
 		".\n\nCommands read flowbridge.yaml of the working directory, or the file that --config names: see flowbridge.yaml(5). " +
 		"check says what is wrong with it, explain what a call would send, and serve takes calls.\n"

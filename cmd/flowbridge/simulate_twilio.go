@@ -213,7 +213,7 @@ func bodyName(q twilio.Request) string {
 	return "words"
 }
 
-// The JSON form of a result.
+// These types are the JSON form of a result.
 type (
 	twilioJSON struct {
 		OK         bool   `json:"ok"`
@@ -230,7 +230,7 @@ type (
 	twilioDialJSON struct {
 		CallSID string   `json:"call_sid"`
 		URI     string   `json:"uri"`
-		Headers []string `json:"headers"` // of the URI
+		Headers []string `json:"headers"` // headers of the URI
 		testcall.Summary
 	}
 )

@@ -75,7 +75,7 @@ func (r *runner) tasks(yield func(waiting) bool) {
 // run runs the task until it is over or waits.
 func (r *runner) run() {
 	if to, _ := r.step(); to != nil {
-		to(r.resume) // from here on the coroutine belongs to another goroutine
+		to(r.resume) // from here on, another goroutine runs the coroutine
 		return
 	}
 	if !r.of.keep(r) {

@@ -32,7 +32,7 @@ type Part struct {
 
 	parts  []Part // sections and rows, for a whole document
 	lower  string // Text in lower case
-	about  string // for a whole document
+	about  string // about the whole document
 	points int
 }
 

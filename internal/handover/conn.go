@@ -21,7 +21,8 @@ type Conn struct {
 	text, oob []byte
 }
 
-// Pair creates a socket and returns both ends: ours, and the file for the other process.
+// Pair creates a pair of connected sockets. It returns our end, and the other process's end as a
+// file.
 func Pair() (*Conn, *os.File, error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {

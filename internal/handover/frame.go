@@ -13,21 +13,21 @@ import (
 // Kind is the kind of a frame.
 type Kind uint8
 
-// The kinds of frames, in the order in which they are sent.
+// These are the kinds of frames, in the order in which they are sent.
 const (
-	// Loaded is from the new process: it has read its configuration.
+	// Loaded comes from the new process: it has read its configuration.
 	Loaded Kind = 1 + iota
 	// Refused is from the new process: it can't continue. Refusal says why.
 	Refused
-	// Begin is from the old process: it has stopped, and the following parts belong to the new one.
+	// Begin comes from the old process: it has stopped, and what follows now belongs to the new process.
 	Begin
 	// Part is from the old process: a part that it hands over.
 	Part
 	// End is from the old process: no more parts follow.
 	End
-	// Ready is from the new process: it could continue at once.
+	// Ready comes from the new process: it could continue at once.
 	Ready
-	// Go is from the old process: it has stopped for good.
+	// Go comes from the old process: it has stopped for good.
 	Go
 )
 

@@ -155,8 +155,8 @@ func (l *pausing) Close() (err error) {
 	return err
 }
 
-// Handler counts the requests that a pause waits for, and makes other requests wait during the pause. exempt
-// reports which requests a pause ignores; it may be nil.
+// Handler counts the requests that a pause has to wait for, and makes other requests wait during the pause.
+// exempt reports which requests a pause ignores; it may be nil.
 func (p *Pause) Handler(next http.Handler, exempt func(*http.Request) bool) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if exempt != nil && exempt(r) {

@@ -35,7 +35,7 @@ type Switch struct {
 	conns     map[netip.AddrPort]*Conn
 	listeners map[netip.AddrPort]*Listener
 	filter    Filter
-	nextPort  uint16 // for connections, above firstEphemeral
+	nextPort  uint16 // next port for connections, above firstEphemeral
 }
 
 // New returns a network without sockets.

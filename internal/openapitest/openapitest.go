@@ -20,7 +20,7 @@ import (
 type Spec struct {
 	doc map[string]any
 
-	mu       sync.Mutex // guards compiler, which keeps what it has compiled
+	mu       sync.Mutex // guards compiler, which caches what it has compiled
 	compiler *jsonschema.Compiler
 }
 

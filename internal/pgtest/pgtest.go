@@ -217,7 +217,7 @@ func (s *Server) Run() {
 			continue
 		}
 		text, _ := os.ReadFile(log.Name())
-		// The child processes of a killed server end a moment after it.
+		// The child processes of a killed server end a moment after the server.
 		last := text[bytes.LastIndex(text, []byte("FATAL:"))+1:]
 		if bytes.Contains(last, []byte("pre-existing shared memory")) && time.Now().Before(end) {
 			s.launch(log)

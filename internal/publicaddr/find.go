@@ -67,7 +67,8 @@ func IsPublic(a netip.Addr) bool {
 	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
 }
 
-// askClouds asks all services at once: the machine is in at most one of the clouds, and does not know in which.
+// askClouds asks the services of all clouds at once: the machine is in at most one of the clouds, and does not know
+// which.
 func askClouds(ctx context.Context, service string) (netip.Addr, string, error) {
 	client := &http.Client{
 		Transport:     &http.Transport{DisableKeepAlives: true}, // without a proxy, which would be another machine

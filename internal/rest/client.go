@@ -115,7 +115,7 @@ type Request struct {
 	Method string
 	Path   string
 	Query  url.Values
-	URL    *url.URL    // from Client.URL, in place of Path and Query; may be nil
+	URL    *url.URL    // URL to request, from Client.URL; replaces Path and Query; may be nil
 	Header http.Header // the client adds its own headers
 	Body   Object      // may be nil
 }

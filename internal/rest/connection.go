@@ -175,7 +175,8 @@ func (c *connection) exchange(r *http.Request, reused bool) (*http.Response, err
 		failed = c.out.Flush()
 	}
 	c.wait(r.Context())
-	res, err := c.answer(r) // even after a failed write: a server may refuse a request before it has all of it
+	// Read an answer even after a failed write: a server may refuse a request before it has read all of it.
+	res, err := c.answer(r)
 	if err != nil {
 		a.end(false)
 		return nil, cmp.Or(failed, err)

@@ -153,7 +153,7 @@ func Clean(s string) string {
 	return strings.TrimSpace(b.String())
 }
 
-// Forms returns the forms in which secrets may be repeated: unchanged, and escaped for JSON, HTML and URLs.
+// Forms returns the forms in which an answer may repeat secrets: unchanged, and escaped for JSON, HTML and URLs.
 func Forms(secrets []string) (forms []string) {
 	for _, s := range secrets {
 		if s == "" {

@@ -56,9 +56,12 @@ type Beep struct {
 
 // Limits say how long the detector listens. A zero or out-of-range value means the default.
 type Limits struct {
-	Within  time.Duration // from the first sound to the verdict: 2 s, at most 5 s
-	Silence time.Duration // from the answer to the first sound: 4 s, at most 5 s. A fax is silent for up to 2.5 s
-	Beep    time.Duration // from the verdict to the beep: 0, which means none, at most 5 min
+	Within time.Duration // longest time from the first sound to the verdict: 2 s by default, at most 5 s
+	// Silence is the longest time from the answer to the first sound: 4 s by default, at most 5 s. A fax is silent for
+	// up to 2.5 s.
+	Silence time.Duration
+	// Beep is the longest time from the verdict to the beep: at most 5 min; 0 means not to wait for a beep.
+	Beep time.Duration
 }
 
 const (
@@ -101,7 +104,7 @@ type Detector struct {
 }
 
 // New returns a detector for a call that was answered at start, by the clock of voice.Packet.Arrival. The detector
-// calls answer once, and after that calls beep at most once.
+// calls answer one time, and after that calls beep at most one time.
 func New(l Limits, start time.Duration, answer func(Answer), beep func(Beep)) *Detector {
 	or := func(d *time.Duration, most, otherwise time.Duration) {
 		if *d <= 0 || *d > most {

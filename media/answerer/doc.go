@@ -18,8 +18,8 @@
 //
 // # Decisions
 //
-// The package is separate from package voice, which decodes nothing and uses only steps that the kernel's verifier
-// accepts.
+// This package is separate from package voice, because that package decodes nothing and uses only steps that the
+// kernel's verifier accepts.
 //
 // A beep may have any frequency, so each block takes one Fourier transform. A Goertzel filter for each frequency would
 // cost more than ten times as much. Benchmarks: BenchmarkPacket, BenchmarkGoertzel.

@@ -7,17 +7,17 @@ import (
 
 const (
 	rate      = 8000
-	windowLen = 256 // samples: 32 ms, of which the last 20 ms are the block
+	windowLen = 256 // number of samples in 32 ms, of which the last 20 ms are the block
 	lobe      = 2   // bins on each side over which a frequency spreads, with a Hann window
 	levelMax  = 80  // dB; 0 is -75 dBm0
 	full      = 9   // dB from level 0 down to a mean square of 1; a full-scale sine has 3.17 dBm0 (ITU-T G.711)
 )
 
-// Limits for tones.
+// These are the limits for tones.
 const (
 	purity    = 0.75 // share of the power at a tone's frequency
-	puritySum = 0.85 // the same for the two frequencies of a double tone
-	otherMost = 0.05 // with a second frequency of this share, a tone counts as two
+	puritySum = 0.85 // like purity, for the two frequencies of a double tone
+	otherMost = 0.05 // if a second frequency has this share, the tone counts as a double tone
 	toneMin   = 350  // lowest frequency of a beep, in Hz
 	toneMax   = 2300
 )
@@ -26,7 +26,7 @@ const (
 type sound struct {
 	level  int     // dB, or absent
 	hertz  float32 // the strongest frequency
-	share  float32 // its share of the power
+	share  float32 // the frequency's share of the power
 	low    float32 // the lower of the two strongest frequencies in Hz, or the only one
 	high   float32
 	single bool // a single steady tone
@@ -106,7 +106,7 @@ func listen(w *[windowLen]float32, before sound) (s sound) {
 	return s
 }
 
-// Limits, in blocks.
+// These are limits, in blocks.
 const (
 	resumes    = 4   // longest gap between two blocks of the same tone
 	settles    = 1   // windows that contain the end of a tone and the sound after it

@@ -1,20 +1,20 @@
 package answerer
 
-// Limits, in blocks.
+// These are limits, in blocks.
 const (
 	firstRun = 3  // loud blocks in a row that start an utterance
 	goingOn  = 2  // loud blocks in a row that prolong it
-	clickMax = 7  // with at most this many loud blocks before silence, a sound is no utterance
+	clickMax = 7  // a sound with at most this many loud blocks before silence is no utterance
 	greeting = 90 // an utterance at least this long, with no pause longer than greetMax, is a machine's
 	greetMax = 30
 	hello    = 60 // an utterance at most this long is a person's, if silence follows
 	silence  = 35
 )
 
-// Limits, in dB.
+// These are limits, in dB.
 const (
 	speechMin = 30 // level of -45 dBm0: quieter sound is not speech
-	swingMin  = 12 // from the noise to the speaker; a smaller difference means steady noise
+	swingMin  = 12 // from the noise to the speaker; a smaller difference means that the noise is steady
 	above     = 5  // a loud block is at least this far above the noise
 	below     = 24 // a loud block is at most this far below the speaker
 )

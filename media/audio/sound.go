@@ -16,7 +16,7 @@ const Rate = 8000
 // Law is one of the two companding laws of G.711.
 type Law uint8
 
-// The laws of G.711.
+// The two laws of G.711.
 const (
 	ULaw Law = iota // PCMU
 	ALaw            // PCMA
@@ -36,7 +36,7 @@ type Sound struct{ ulaw, alaw []byte }
 
 const maxSound = 10 * time.Minute
 
-// Errors for samples that can't be played as a sound.
+// These are the errors for samples that can't be played as a sound.
 var (
 	// ErrSound means that there are no samples to play, or too many.
 	ErrSound = errors.New("not a sound that can be played")
@@ -105,7 +105,7 @@ var tones = map[string]func() *Sound{
 	"silence": sync.OnceValue(cadence{onOff: []int{0, 1000}}.sound),
 }
 
-// Tones returns the names that Tone knows: ringing tones by country or region, and hold, beep, silence.
+// Tones returns the names that Tone accepts: ringing tones by country or region, and hold, beep and silence.
 func Tones() []string { return slices.Sorted(maps.Keys(tones)) }
 
 // Tone returns one of Tones. All except beep are meant to be looped: a ringing tone starts with the tone and ends with

@@ -7,7 +7,7 @@ import (
 	"io"
 )
 
-// The playable formats of a WAV file (RFC 2361).
+// These are the formats of a WAV file that can be played (RFC 2361).
 const (
 	wavPCM        = 1
 	wavALaw       = 6

@@ -65,8 +65,8 @@ type Peer struct {
 }
 
 // Agree runs a handshake, and calls agreed with the keys. A server then continues for a while, so that the peer gets
-// the keys, too. An error means that agreed was not called: no messages came, the certificate did not match, the peer
-// refused, or d ended.
+// the keys as well. An error means that agreed was not called: no messages came, the certificate did not match, the
+// peer refused, or d ended.
 func (i *Identity) Agree(ctx context.Context, d *media.Datagrams, with Peer, agreed func(media.Crypto)) error {
 	w := newWire(d)
 	ctx, cancel := context.WithTimeoutCause(ctx, Patience, errTimeout)

@@ -11,7 +11,7 @@
 // # Decisions
 //
 // The certificate is derived from the node's key, so it is always the same. A process that continues a call has the
-// fingerprint that the peer knows, and needs no new handshake. Test: TestIdentityIsOfItsKey.
+// fingerprint that the peer knows, and needs no new handshake. TestIdentityIsOfItsKey checks this.
 //
 // A handshake only yields keys. After that, DTLS is not needed any more, and SRTP works as with keys in SDP, even after
 // an upgrade. We never close the association: peers take a close_notify for the end of the call. The server of a

@@ -30,7 +30,7 @@ func NewIdentity(key [32]byte) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dtls: %w", err)
 	}
-	// FIPS 186-5 A.2.1: take 128 more random bits than the order has, so that all keys are equally likely.
+	// FIPS 186-5 A.2.1: use 128 more random bits than the order has, so that all keys are equally likely.
 	curve := elliptic.P256()
 	order := new(big.Int).Sub(curve.Params().N, big.NewInt(1))
 	d := new(big.Int).Mod(new(big.Int).SetBytes(seed), order)

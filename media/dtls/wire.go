@@ -18,8 +18,9 @@ type wire struct {
 	spoken atomic.Uint32 // whether this attempt has answered; one of the values below
 }
 
-// The values of wire.spoken. It leaves saidNothing once, when the attempt has begun to answer or never will. From
-// its first answer on, the peer continues from what it has received, and a further attempt would not know that.
+// These are the values of wire.spoken. It leaves saidNothing one time, when the attempt has started to answer or
+// never will. From its first answer on, the peer continues from what it has received, and a further attempt would
+// not know that.
 const (
 	saidNothing uint32 = iota
 	hasAnswered
@@ -28,7 +29,7 @@ const (
 
 func newWire(d *media.Datagrams) *wire { return &wire{Datagrams: d, read: deadline.New()} }
 
-// address stands for the side's address, which only package media knows.
+// address is the net.Addr of a side. It is empty, because only package media knows the real address.
 type address struct{}
 
 func (address) Network() string { return "udp" }

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// attachment is the program where it is attached: at the ingress of one interface.
+// attachment is the program as it is attached to the ingress of one interface.
 type attachment struct {
 	name string
 	link link.Link          // the tcx link; nil with clsact

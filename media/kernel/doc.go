@@ -10,7 +10,7 @@
 //	          |
 //	          +---> up: not a packet of a flow ---> routing, firewall, sockets (steer)
 //
-// The package knows nothing of sessions: media decides which source is latched and what is rewritten, and the program
+// This package knows nothing of sessions: media decides which source is latched and what is rewritten, and the program
 // compares packets with that decision.
 //
 // # Words

@@ -18,7 +18,7 @@ const (
 
 	ethernetLen = 14
 
-	// The flags of struct flow.
+	// These are the flags of struct flow.
 	flagRTCP     = 1
 	flagRewrites = 2
 	flagPayloads = 4

@@ -79,7 +79,7 @@ func (r *Relay) reserve(f Flow) (*carried, error) {
 	return c, nil
 }
 
-// put adds a flow to the kernel. The caller holds its mu, so that a concurrent change of routes is not missed.
+// put adds a flow to the kernel. The caller must hold c.mu, so that a concurrent change of routes is not missed.
 func (r *Relay) put(c *carried, s *State) (err error) {
 	if c.out, err = r.fits(c.flow, r.routes.known); err != nil {
 		return err
@@ -101,7 +101,8 @@ func (r *Relay) put(c *carried, s *State) (err error) {
 // hint does no harm.
 func (r *Relay) hint(in netip.AddrPort, slot uint32) {
 	if in.Port()%2 == 0 {
-		_, _ = r.hints.WriteAt(native.AppendUint16(nil, uint16(slot)), int64(in.Port())) // at most maxCapacity
+		// Fits, because it is at most maxCapacity.
+		_, _ = r.hints.WriteAt(native.AppendUint16(nil, uint16(slot)), int64(in.Port()))
 	}
 }
 

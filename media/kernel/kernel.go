@@ -11,7 +11,7 @@ import (
 	"flowbridge/media/voice"
 )
 
-// Errors that a caller may want to tell apart.
+// These are errors that a caller may want to distinguish.
 var (
 	// ErrUnfit reports that the program can't carry the flow, which needs a socket instead. The wrapping error says why.
 	ErrUnfit = errors.New("not for the kernel")
@@ -74,7 +74,7 @@ type Rewrite struct {
 	Payload    [MaxPayloadChanges]PayloadChange
 }
 
-// PayloadChange says what is done with packets of one RTP payload type. If several have the same From, the first one
+// PayloadChange says what happens to packets with one RTP payload type. If several have the same From, the first one
 // counts. The zero value changes nothing.
 type PayloadChange struct {
 	From, To uint8 // 0 to 127
@@ -100,7 +100,7 @@ type State struct {
 	Last             time.Duration // when the last packet came
 	_                uint64
 	First            time.Duration
-	Packets, Bytes   uint64 // from Source, with the SSRC; bytes include the RTP header
+	Packets, Bytes   uint64 // packets from Source with the SSRC; bytes include the RTP header
 	Sent, SentBytes  uint64 // the part of Packets and Bytes that left
 	WrongSource      uint64 // packets from other sources that did not go up
 	WrongSSRC        uint64 // packets from Source with another SSRC that did not go up
@@ -114,7 +114,7 @@ type State struct {
 	SSRCChanges      uint64
 	Losses           Losses
 	TimestampAt      time.Duration // when the first packet with Timestamp came
-	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8), like the next two fields
+	Jitter           uint64        // in 1/16 of a timestamp unit (RFC 3550 §A.8); so are the next two fields
 	JitterMax        uint64
 	JitterSum        uint64 // over Timings packets
 	Timings          uint64
@@ -242,7 +242,7 @@ type Options struct {
 	// Timeout is how long an adopted flow and its opposite may both be silent before they are removed; 0 means 30 s.
 	Timeout time.Duration
 
-	// MaxAge is how long an adopted flow is carried at most, even if packets still come; 0 means an hour.
+	// MaxAge is the longest time for which an adopted flow is carried, even if packets still come; 0 means an hour.
 	MaxAge time.Duration
 
 	// Heir is the directory of the process that this one replaces, from Relay.Directory of that process. Both processes

@@ -40,7 +40,7 @@ type Relay struct {
 
 	mu      sync.Mutex                  // guards the fields below; not held during system calls
 	flows   map[netip.AddrPort]*carried // flows of this process, by In
-	slots   []*carried                  // by slot; nil if the slot is free or its flow is adopted
+	slots   []*carried                  // indexed by slot; nil if the slot is free or its flow is adopted
 	free    []uint32                    // free slots
 	lastID  uint64
 	adopted map[netip.AddrPort]*adopted
@@ -141,7 +141,7 @@ func (r *Relay) open() (err error) {
 	return err
 }
 
-// Now returns the time on the clock of all States: CLOCK_MONOTONIC, which Go's time package uses, too.
+// Now returns the time on the clock of all States: CLOCK_MONOTONIC, which Go's time package also uses.
 func Now() time.Duration {
 	var ts unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_MONOTONIC, &ts); err != nil {

@@ -132,7 +132,7 @@ func (w *routes) to(dst, src netip.Addr) outlet {
 	o.looked, o.asked = now, now
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if now >= w.began && secured == w.secured { // otherwise the result may be older than the renewal
+	if now >= w.began && secured == w.secured { // else the result may be older than the renewal
 		w.found[[2]netip.Addr{dst, src}] = &o
 	}
 	return o.anytime()

@@ -83,7 +83,7 @@ func (r *Relay) testFlow(f Flow) error {
 	return nil
 }
 
-// The verdicts of the program.
+// These are the verdicts of the program.
 const (
 	verdictUp       = -1 // TC_ACT_UNSPEC
 	verdictOK       = 0  // TC_ACT_OK: it continues to its destination on this machine

@@ -61,11 +61,11 @@ type Verdict uint8
 
 // The verdicts.
 const (
-	Keep     Verdict = iota // from the locked source and stream
+	Keep     Verdict = iota // the packet is from the locked source and stream
 	Lock                    // lock on the packet's source and stream, then keep it
-	Stray                   // from an address that is not believed, or not any more
-	Unproven                // from a believed address that has not sent enough packets in a row
-	Foreign                 // from the locked source, but of another stream
+	Stray                   // the packet is from an address that is not believed, or no longer believed
+	Unproven                // the packet is from a believed address that has not sent enough packets in a row
+	Foreign                 // the packet is from the locked source, but of another stream
 )
 
 // Description is what an offer or answer says about a side.
@@ -128,7 +128,7 @@ type replaced struct {
 	source netip.AddrPort
 	ssrc   uint32
 	lived  time.Duration
-	trial  trial // kept separately, so that other packets can't displace it
+	trial  trial // separate, so that other packets can't displace it
 }
 
 // trial is a source that has begun to prove itself.
@@ -146,7 +146,7 @@ func (l *Latch) Source() netip.AddrPort { return l.source }
 // SSRC returns the SSRC of the locked stream.
 func (l *Latch) SSRC() uint32 { return l.ssrc }
 
-// Named returns where the side's media comes from according to the SDP. It may be invalid.
+// Named returns the address that the SDP names as the source of the side's media. It may be invalid.
 func (l *Latch) Named() netip.AddrPort { return l.named }
 
 // Mode returns the side's mode.

@@ -18,7 +18,7 @@ type State struct {
 	LearnTil time.Duration  `cbor:"9,keyasint,omitempty"`
 	Recent   netip.AddrPort `cbor:"10,keyasint,omitzero"`
 
-	// The former source, and the stream that was replaced.
+	// The former source, and the stream that was replaced by another.
 	Former      netip.AddrPort `cbor:"11,keyasint,omitzero"`
 	FormerName  netip.AddrPort `cbor:"12,keyasint,omitzero"`
 	FormerUntil time.Duration  `cbor:"13,keyasint,omitempty"`

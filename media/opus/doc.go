@@ -9,5 +9,5 @@
 //
 // Decoder and encoder are compared with libopus 1.3.1 by TestReference and TestSound.
 //
-// Complexity is 1, the highest at which the encoder allocates nothing. Test: TestAllocations.
+// Complexity is 1, the highest complexity at which the encoder allocates nothing. TestAllocations checks this.
 package opus

@@ -27,7 +27,7 @@ const (
 	// MaxPacket is the size of the largest packet that is encoded, in bytes: one frame (RFC 6716 section 3.4).
 	MaxPacket = 1275
 
-	// DefaultBitrate is the bitrate in bit/s where the receiver names none. With in-band FEC, narrowband speech gains
+	// DefaultBitrate is the bitrate in bit/s if the receiver names none. With in-band FEC, narrowband speech gains
 	// nothing above it.
 	DefaultBitrate = 24000
 
@@ -92,8 +92,8 @@ func NewEncoder(s Settings) (e *Encoder, err error) {
 	return &Encoder{codec: c}, nil
 }
 
-// Encode encodes Frame samples into packet, which has room for MaxPacket bytes, and returns the packet's size. 0 means
-// that DTX sends nothing for this frame.
+// Encode encodes Frame samples into packet, which must have room for MaxPacket bytes, and returns the packet's size. A
+// size of 0 means that nothing is sent for this frame, because of DTX.
 func (e *Encoder) Encode(samples []int16, packet []byte) (n int, err error) {
 	defer guarded(debug.SetPanicOnFault(true), &err)
 	n, err = e.codec.EncodeInt16(samples, packet)

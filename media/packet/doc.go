@@ -1,4 +1,4 @@
-// Package packet parses and changes RTP and RTCP packets: headers, telephone-events, reports. It knows nothing of
+// Package packet parses and changes RTP and RTCP packets: headers, telephone-events and reports. It knows nothing of
 // sessions, sockets or SRTP.
 //
 //   - RTP (RFC 3550 §5.1): [ParseRTP] checks whether a packet is well formed. The other functions rely on that.

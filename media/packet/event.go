@@ -16,7 +16,7 @@ type Event struct {
 	Code     uint8  // event code
 	End      bool   // E: the event is over
 	Volume   uint8  // 0 to 63, the level in -dBm0
-	Duration uint16 // from the packet's timestamp, in units of the clock rate
+	Duration uint16 // duration since the packet's timestamp, in units of the clock rate
 }
 
 // ParseEvent parses the payload of an RTP packet. It ignores the reserved bit and any bytes after the event: some
@@ -53,7 +53,7 @@ func (e Event) Digit() (byte, bool) {
 // DigitCode returns the event code of a key. It returns false if there is no such key.
 func DigitCode(digit byte) (uint8, bool) {
 	i := strings.IndexByte(digits, digit)
-	return uint8(max(i, 0)), i >= 0 // at most 15
+	return uint8(max(i, 0)), i >= 0 // i is at most 15
 }
 
 // EventID identifies an event. All packets of the event carry the timestamp of its start (RFC 4733 §2.2.1).

@@ -2,7 +2,7 @@ package packet
 
 import "encoding/binary"
 
-// Alias is the rewritten identity of a stream: the SSRC, timestamps and numbers that the receiver knows.
+// Alias is the identity under which the receiver knows a rewritten stream: the SSRC, timestamps and numbers.
 type Alias struct {
 	Known    bool   // there is a stream
 	From, To uint32 // SSRC as received and as relayed
@@ -38,9 +38,9 @@ func (a *Alias) unshift(field []byte) {
 	binary.BigEndian.PutUint16(field, binary.BigEndian.Uint16(field)-a.Seq)
 }
 
-// unshiftExtended does the same for an extended number. The receiver counts cycles by the shifted numbers, which wrap
-// at other moments. So the result is assumed to be near the highest received number, and not above it: higher ones are
-// our own packets.
+// unshiftExtended is like unshift, for an extended number. The receiver counts cycles by the shifted numbers, which
+// wrap at other moments. So the result is assumed to be near the highest received number, and not above it: higher
+// numbers belong to our own packets.
 func (a *Alias) unshiftExtended(field []byte) {
 	if a.Seq == 0 {
 		return
@@ -71,7 +71,7 @@ func Translate(compound []byte, own, heard Alias) {
 		if p.kind < rtcpSR || p.kind > rtcpXR || len(p.body) < 4 {
 			continue
 		}
-		mine := own.name(p.body) // in all other types the sender's SSRC comes first
+		mine := own.name(p.body) // in all other types of packets the sender's SSRC comes first
 		switch p.kind {
 		case rtcpSR, rtcpRR:
 			if mine && p.kind == rtcpSR && len(p.body) >= senderInfoLen {

@@ -26,9 +26,9 @@ type Delays struct {
 // Begin starts over: the next packet is the fastest.
 func (d *Delays) Begin() { d.Behind, d.Waiting = 0, 0 }
 
-// Add adds a packet. It came passed after the previous one, and its time in transit was longer by change, in units of a
-// clock. The fastest packet counts as slower by a unit with each packet, so that a slow clock of the sender is not
-// taken for delay. Add reports whether Late changed.
+// Add adds a packet. passed is the time since the previous packet arrived. change is by how much longer this packet was
+// in transit than the previous one, in units of a clock. The fastest packet counts as slower by a unit with each
+// packet, so that a slow clock of the sender is not taken for delay. Add reports whether Late changed.
 func (d *Delays) Add(change int64, passed time.Duration, clock int64) bool {
 	d.Behind = uint64(max(int64(d.Behind)+change-1, 0))
 	if n := d.Waiting; d.Behind <= uint64(clock)*buffer/1000 {

@@ -4,8 +4,8 @@ package quality
 // A number that leaves this window without having come is lost, and belongs to a burst: a run of lost numbers. Losses
 // is plain data: another process can continue it.
 type Losses struct {
-	Recent uint64 // bit i: the i-th number below the highest one came
-	Older  uint64 // bit i: the number 64+i below the highest one came
+	Recent uint64 // bit i: the i-th number below the highest received number has come
+	Older  uint64 // bit i: the number 64+i below the highest received number has come
 
 	Run     uint64 // length of the last run of lost numbers that left the window
 	Runs    uint64 // runs that began outside the window

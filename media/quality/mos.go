@@ -46,7 +46,7 @@ var impairments = func() map[string]*Impairment { //nolint:gochecknoglobals // a
 type Heard struct {
 	Received uint64        // distinct packets
 	Lost     uint64        // packets that did not come
-	Late     uint64        // part of Received: too late to be heard
+	Late     uint64        // those of Received that came too late to be heard
 	Bursts   uint64        // runs of lost or late packets
 	RTT      time.Duration // round trip to the sender
 	JitterMS float64       // mean jitter, in milliseconds

@@ -19,8 +19,8 @@ const (
 	blocksMax = 3
 )
 
-// Levels, in units of level. A random search found them, on synthetic voices, espeak-ng and prompts of two speakers,
-// for the smallest error of turn latency and barge-in; then they were rounded. The tests use other voices.
+// These are levels, in units of level. A random search found them, on synthetic voices, espeak-ng and prompts of two
+// speakers, for the smallest error of turn latency and barge-in; then they were rounded. The tests use other voices.
 const (
 	least    = 128           // a quieter sound is not speech: about -50 dBm0
 	onset    = 170           // above the noise: clear speech
@@ -35,7 +35,7 @@ const (
 	floorMin = least * 3 / 4 // minimum of offset
 )
 
-// Times, in ticks.
+// These are times, in ticks.
 const (
 	begin    = 70 * millisecond  // after this much above onset and reach, speech has started
 	restart  = 40 * millisecond  // after this much above onset, speech continues after a gap longer than bridge
@@ -44,7 +44,7 @@ const (
 	longest  = 60 * second       // a segment is returned then, even if speech continues
 
 	steady      = 800 * millisecond // sound that hardly varies for this long is noise
-	steadyFirst = steady * 5 / 8    // the same, before any speech was heard
+	steadyFirst = steady * 5 / 8    // steady before any speech was heard
 
 	pause     = 200 * millisecond // after a longer gap without packets, the sender's clock may have stood still
 	jump      = 2 * second        // a timestamp this far from its expected time means another clock
@@ -65,7 +65,7 @@ const (
 // Segment is speech of one side. It contains no pause longer than 200 ms, and is at most a minute long. Longer speech
 // continues in another segment without a gap.
 type Segment struct {
-	From, To time.Duration // by the clock of Packet.Arrival
+	From, To time.Duration // measured by the clock of Packet.Arrival
 	Level    int32         // mean level of the clear blocks, 0 to LevelMax; see Decibels
 	Noise    int32         // level of the background at the end, in the same units; equal to Level if the sound was steady
 	Sparse   bool          // clear blocks are less than two fifths, as with typing; a voice seldom has so few
@@ -73,7 +73,7 @@ type Segment struct {
 
 // Packet holds the parts of an RTP packet that a detector uses. The payload excludes header extension and padding.
 type Packet struct {
-	Arrival   time.Duration // by any monotonic clock, but always the same
+	Arrival   time.Duration // measured by any monotonic clock, which must not change during a call
 	SSRC      uint32
 	Timestamp uint32
 	Content   Content
@@ -211,7 +211,7 @@ func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 		if ended.Noise < ended.Level {
 			d.learn(int64(ended.Level)*fine, d.End-d.Start)
 		}
-		ok = ended.To > ended.From // otherwise it lies completely before the previous segment: the path has become faster
+		ok = ended.To > ended.From // else it ends before the previous segment, because the path has become faster
 		d.Talking, d.Running = false, d.RunEnd > d.End
 		d.Sum, d.Weight = 0, 0
 	}
@@ -333,7 +333,7 @@ func (d *Detector) steady(n, level int64) {
 // View describes what is known about a side beyond its finished segments.
 type View struct {
 	// The times are by the clock of Packet.Arrival.
-	Settled   time.Duration // no later segment will start before it
+	Settled   time.Duration // no segment will start before this time
 	Until     time.Duration // all speech before it is known, unless missing packets are only late
 	Speaking  bool          // a segment is in progress
 	Since, To time.Duration // start and current end of that segment

@@ -8,7 +8,7 @@ import (
 // Content is the kind of content of an RTP packet, as far as this package distinguishes it.
 type Content uint8
 
-// The contents of packets.
+// The kinds of contents of packets.
 const (
 	Opaque       Content = iota // another codec, whose level can't be known without decoding
 	MuLaw                       // G.711 µ-law

@@ -77,11 +77,11 @@ type Token struct {
 	hour   []time.Time   // times of its transfers
 }
 
-// Limits for a token's commands.
+// These are the limits for the commands of a token.
 const (
 	commandsPerSecond = 5
 	commandsAtOnce    = 10
-	maxCommand        = 1 << 20 // in bytes; a platform may send the whole conversation
+	maxCommand        = 1 << 20 // bytes of a request; a platform may send the whole conversation
 	maxToolCalls      = 8
 	maxCommandIDs     = 64
 )
@@ -187,7 +187,7 @@ func (h *Commands) answer(w http.ResponseWriter, r *http.Request, by *Token, ask
 // tokenOf returns the token in a request, or nil.
 func (h *Commands) tokenOf(r *http.Request) (found *Token) {
 	shown := httpd.Bearer(r)
-	for _, t := range h.Tokens { // compare all, so that the time does not reveal which one was close
+	for _, t := range h.Tokens { // compare with all tokens, so that the time does not reveal which one was close
 		if t.Secret != "" && httpd.Same(shown, t.Secret) {
 			found = t
 		}

@@ -22,8 +22,8 @@ type keyPair struct {
 	mu     sync.Mutex
 	looked time.Time
 	pair   *tls.Certificate
-	stamps stamps // of the files of pair
-	warned stamps // of the files of the last pair that could not be used
+	stamps stamps // times of the files of pair
+	warned stamps // times of the files that could not be used last
 }
 
 // stamps are the files' modification times; zero for a missing file.

@@ -22,7 +22,7 @@ func (q *requests) counted(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		q.running.RLock()
 		defer q.running.RUnlock()
-		if !q.ended { // otherwise the connection is already closed
+		if !q.ended { // else the connection is already closed
 			next.ServeHTTP(w, r)
 		}
 	})

@@ -22,7 +22,7 @@ import (
 type Endpoint struct {
 	Name    string // name for the log
 	Path    string
-	Below   bool // also serves the paths below Path
+	Below   bool // requests to paths below Path are served as well
 	Handler http.Handler
 }
 
@@ -39,13 +39,13 @@ type Options struct {
 	// Pause can stop the hooks from taking requests for a while; it may be nil.
 	Pause *httpd.Pause
 
-	now func() time.Time // for tests; default: time.Now
+	now func() time.Time // replaced in tests; time.Now by default
 }
 
 const (
 	// maxConnections limits the connections of all sources together.
 	maxConnections = 1000
-	// maxShare limits the connections of one source, so that one source can't take them all.
+	// maxShare limits the connections from one source, so that it can't take all of them.
 	maxShare = 100
 	// headerTimeout limits the wait for a request's headers, and for the TLS handshake before them. The endpoint's own
 	// time limit starts after that.

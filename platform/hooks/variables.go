@@ -12,7 +12,7 @@ import (
 	"flowbridge/internal/httpd"
 )
 
-// The errors of Variables.Find.
+// These are the errors of Variables.Find.
 var (
 	// ErrUnknown means that no live call has the id.
 	ErrUnknown = errors.New("no live call has this id")

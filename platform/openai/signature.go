@@ -18,7 +18,7 @@ const tolerance = 5 * time.Minute
 // maxWebhookID bounds the id of a webhook, in bytes.
 const maxWebhookID = 256
 
-// Errors of a signature.
+// These are the errors of a signature.
 var (
 	errUnsigned = errors.New("there is no signature: looked for webhook-id, webhook-timestamp, webhook-signature")
 	errForged   = errors.New("the signature is wrong")

@@ -19,9 +19,11 @@ import (
 
 // Call is a call that rings at OpenAI.
 type Call struct {
-	ID      string      // OpenAI's id of the call
-	Live    bool        // the session is for GPT-Live, not for the Realtime API
-	Headers http.Header // of the INVITE, according to OpenAI; any caller of the project's address may have written them
+	ID   string // OpenAI's id of the call
+	Live bool   // the session is for GPT-Live, not for the Realtime API
+	// The INVITE's headers as OpenAI reports them; any caller of the project's address may have written
+	// them.
+	Headers http.Header
 }
 
 // Decision says what to do with a call.
@@ -49,10 +51,10 @@ type Options struct {
 	Before *Webhook
 }
 
-// Limits for webhooks.
+// These are the limits for webhooks.
 const (
-	maxBody  = 256 << 10 // in bytes; the body is little more than the headers of an INVITE
-	maxCalls = 256       // in progress at a time
+	maxBody  = 256 << 10 // bytes of the body, which is little more than the headers of an INVITE
+	maxCalls = 256       // calls handled at a time
 	maxTaken = 10_000    // remembered
 	// maxTries limits the requests for one decision. pause is the wait before the second request; it doubles
 	// each time.
@@ -76,7 +78,7 @@ type Webhook struct {
 // memory remembers the ids that were taken.
 type memory struct {
 	mu    sync.Mutex
-	taken map[string]taken // by id of the webhook, and by attempt
+	taken map[string]taken // by the webhook's id, and by attempt
 }
 
 // taken is an id that must not be taken again.
@@ -196,7 +198,7 @@ func (h *Webhook) decide(ctx context.Context, call Call) (word string, err error
 		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).
 			Msg("openai does not take the session: the call is rejected")
 		d.Session, word = nil, "rejected"
-		// This is also the SIP status, with which the next target is tried.
+		// Flowbridge gets this status in SIP, and tries the next target.
 		err = h.tell(ctx, call, "reject", rest.Object{"status_code": http.StatusInternalServerError})
 	}
 	if status := rest.StatusOf(err); status == http.StatusNotFound || status == http.StatusGone {

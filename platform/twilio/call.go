@@ -25,7 +25,7 @@ type Call struct {
 	ForwardedFrom string // the number that forwarded the call, if the carrier names it
 	CallerName    string // only for numbers with caller name lookup
 
-	sipHeaders map[string]string // by name in lower case
+	sipHeaders map[string]string // keys are in lower case
 }
 
 // Header returns an X- header of the INVITE that a SIP domain received, or "". Twilio passes it as SipHeader_<name>.

@@ -5,8 +5,8 @@
 //	              │  ◀── <Response><Dial><Sip>… ───────────┘
 //	              └──── INVITE, headers of the URI ─────────────────────────▶ platform
 //
-// If <Dial> has an action URL, Twilio requests it after the dialled call has ended. The answer of NewEndedHandler's
-// handler says what to do next: dial another target, play the fallback, or nothing.
+// If <Dial> has an action URL, Twilio requests that URL after the dialled call has ended. The handler of
+// NewEndedHandler answers what to do next: dial another target, play the fallback, or end.
 //
 // So a platform can be called without media passing through Flowbridge. Synthflow's documents "Dial to SIP Endpoint",
 // "How to Direct SIP Dialing" and "Forward calls to the SIP trunk" describe this; path, parameters and the text of the

@@ -18,7 +18,7 @@ import (
 // <Dial>" and "TwiML Voice: <Sip>"). A missing or impossible value is empty or zero.
 type Ended struct {
 	Call    string // from ActionURL
-	Attempt int    // from ActionURL, starting at 1
+	Attempt int    // number of the attempt in ActionURL, from 1
 
 	SID        string        // CallSid of the incoming call, not of the dialled one
 	CallStatus string        // status of the incoming call: in-progress while the caller is there
@@ -28,7 +28,7 @@ type Ended struct {
 	SIPStatus  int           // DialSipResponseCode: the final answer to that INVITE, 200 to 699
 }
 
-// The parameters that ActionURL adds.
+// These are the parameters that ActionURL adds to the URL.
 const (
 	paramCall    = "call"
 	paramAttempt = "attempt"
@@ -76,7 +76,7 @@ func clean(s string) string {
 // completed.
 func (e Ended) Answered() bool { return e.Status == "completed" || e.Status == "answered" }
 
-// CallerGone reports whether the incoming call is over, so that no other target can serve it.
+// CallerGone reports whether the incoming call has ended, so that it is useless to dial another target.
 func (e Ended) CallerGone() bool {
 	return e.Status == "canceled" || slices.Contains([]string{"completed", "canceled", "busy", "no-answer", "failed"},
 		e.CallStatus)

@@ -61,7 +61,7 @@ type handler struct {
 	verifier *verifier // nil if signatures are not checked
 	fallback []byte
 	places   httpd.Places
-	refusals *rate.Limiter // for log lines that unauthenticated requests cause
+	refusals *rate.Limiter // limits log lines about requests without authentication
 	answer   func(context.Context, url.Values) ([]byte, *httpd.Refusal)
 }
 
@@ -165,8 +165,8 @@ func (h *handler) refuse(w http.ResponseWriter, r *http.Request, no *httpd.Refus
 	_, _ = io.WriteString(w, no.Words)
 }
 
-// admit checks method, size and signature, in this order. It returns the parameters, with those of the body before
-// those of the query.
+// admit checks method, size and signature, in this order. It returns the parameters; for each name, the body's values
+// come before the query's.
 func (h *handler) admit(w http.ResponseWriter, r *http.Request) (url.Values, *httpd.Refusal) {
 	if r.Method != http.MethodGet && r.Method != http.MethodPost {
 		w.Header().Set("Allow", "GET, POST")

@@ -79,9 +79,9 @@ func origins(u *url.URL) []string {
 	return []string{full, bare}
 }
 
-// signedURLs returns the URLs that may have been signed: the configured one, with path and query as they were sent, not
-// decoded. A proxy may have removed a part of the path or replaced it, so those forms are tried, too. That is safe,
-// because signing any of them requires the token. The log shows them, so that a mistake can be found.
+// signedURLs returns the URLs that may have been signed: the configured URL, with path and query as they were sent, not
+// decoded. A proxy may have removed or replaced a part of the path, so these forms are tried as well. That is safe,
+// because signing any of them requires the token. The log shows the URLs, so that a mistake can be found.
 func (v *verifier) signedURLs(r *http.Request) []string {
 	path, query, asked := strings.Cut(r.RequestURI, "?")
 	if !strings.HasPrefix(path, "/") { // the absolute form, from a proxy

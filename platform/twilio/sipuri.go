@@ -15,7 +15,7 @@ const (
 	maxHeaders = 1023 // characters of the headers
 )
 
-// The errors of SIPURI.
+// These are the errors of SIPURI.
 var (
 	errHeaderValue = errors.New("header value that can't be sent")
 	errHeadersLong = errors.New("headers of more than 1023 characters")

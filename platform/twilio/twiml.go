@@ -30,7 +30,7 @@ type DialOptions struct {
 	ReferURL       string        // URL that Twilio requests when the far end sends a REFER; if empty, the REFER is refused
 }
 
-// The elements of TwiML.
+// These are the elements of TwiML.
 type (
 	response struct {
 		XMLName xml.Name  `xml:"Response"`

@@ -102,7 +102,7 @@ func (a Answer) MarshalJSON() ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false) // spoken words are not HTML
 
-	type plain Answer // the same type, but without MarshalJSON
+	type plain Answer // has the same fields, but no MarshalJSON
 	err := enc.Encode(plain(a))
 	return bytes.TrimSpace(b.Bytes()), err
 }

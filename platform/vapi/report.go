@@ -12,8 +12,8 @@ import (
 type Report struct {
 	CallID      string        // the platform's id of the call
 	SIPCallID   string        // see Request.SIPCallID
-	EndedReason string        // in the platform's words: customer-ended-call …
-	Duration    time.Duration // from its answer to its end
+	EndedReason string        // in the platform's words, such as customer-ended-call
+	Duration    time.Duration // time from the call's answer to its end
 }
 
 // ErrReport is wrapped by each error of ParseReport.

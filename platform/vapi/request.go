@@ -21,7 +21,7 @@ const (
 	maxHeaders     = 128
 	maxHeaderName  = 128
 	maxHeaderValue = 4096
-	maxField       = 1024 // for any other member that is kept
+	maxField       = 1024 // limit in bytes for any other member that is kept
 )
 
 // Request is the platform's request for the assistant of a call: its server message "assistant-request" (Vapi's page

@@ -26,8 +26,8 @@ const (
 
 	// maxUndecided limits the requests that are being decided, including those that the platform has given up.
 	maxUndecided = 256
-	// maxOther limits the other messages in progress. They have separate places, so that reports can't cost a call its
-	// answer.
+	// maxOther limits how many other messages are handled at a time. They are counted separately, so that reports can't
+	// prevent the answer to a call.
 	maxOther = 32
 )
 
@@ -40,7 +40,7 @@ type HandlerOptions struct {
 	// Apology.
 	Decide func(ctx context.Context, r Request) (Answer, error)
 	// Other, if set, receives every other message, such as end-of-call-report. body is the whole message. If Other fails,
-	// the message is answered with 503, after which the platform may send it again.
+	// the message is answered with 503, and the platform may send it again.
 	Other func(kind string, body []byte) error
 	// Timeout limits the time for a message from its headers to its answer. It is 5s if zero, and at most MaxTimeout. The
 	// time for headers and TLS comes on top, within the HTTP server's timeout.
@@ -62,9 +62,9 @@ type handler struct {
 
 // NewHandler returns a handler for the server URL of a phone number, an assistant or an account.
 //
-// An assistant-request always gets 200 with an Answer in time, if necessary with an error to be spoken. Other messages
-// get 200 and {}, so that the platform does not repeat them, or 503 if they could not be kept. All other requests get a
-// status and {"error": words}.
+// An assistant-request always gets 200 with an Answer in time, which may be an error that the platform speaks. Other
+// messages get 200 and {}, so that the platform does not repeat them, or 503 if they could not be stored. All other
+// requests get an error status and {"error": words}.
 func NewHandler(o HandlerOptions) (http.Handler, error) {
 	o.Timeout, o.Apology = cmp.Or(o.Timeout, defaultTimeout), cmp.Or(o.Apology, defaultApology)
 	switch {

@@ -22,8 +22,8 @@ type Condition struct {
 	Law           audio.Law
 }
 
-// Conditions returns the conditions for which figures are published. The first one is a quiet line. Each other one
-// differs from it in one respect.
+// Conditions returns the conditions for which figures are published. The first condition is a quiet line. Each
+// other condition differs from it in one respect.
 func Conditions() []Condition {
 	quiet := Condition{Caller: -20, Agent: -20, Noise: "line", SNR: 35, Length: 20 * time.Millisecond}
 	var all []Condition

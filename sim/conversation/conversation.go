@@ -9,7 +9,7 @@ import (
 	"flowbridge/media/audio"
 )
 
-// The sides of a conversation.
+// The two sides of a conversation.
 const (
 	Caller = iota
 	Agent

@@ -1,6 +1,6 @@
-// Package conversation generates telephone conversations with a known truth: the RTP of a caller and an agent who
-// take turns, interrupt each other and are silent, and the times at which each speaks. It is for tests and
-// benchmarks of measurements on calls.
+// Package conversation generates telephone conversations whose truth is known: the RTP of a caller and an agent
+// who take turns, interrupt each other and are silent, and the times at which each speaks. Tests and benchmarks
+// compare measurements on calls with it.
 //
 //   - [Synthetic] makes voices and noises from a seed, without files. Sounds from recordings work as well.
 //   - [New] puts sounds together to a conversation. The utterances are the same in all conditions.

@@ -144,7 +144,7 @@ func (p *Platform) decide(shape standin.Shape, of func(string, standin.Object) v
 	}}
 }
 
-// forget removes the question about a call. The caller holds the lock.
+// forget removes the question about a call. The caller must hold the lock.
 func (p *Platform) forget(decided chan<- verdict) {
 	maps.DeleteFunc(p.undecided, func(_ string, d chan<- verdict) bool { return d == decided })
 }

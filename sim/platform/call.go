@@ -20,7 +20,7 @@ type Call struct {
 	Asked     standin.Object    // the request before the call; may be nil
 	ID        string            // id of a call whose owner was asked; empty if the owner was not
 	Session   standin.Object    // session in the acceptance; nil if there was none
-	Variables map[string]string // its X- headers, by variable names
+	Variables map[string]string // the call's X- headers, by the names of their variables
 }
 
 // call is a call at the platform.

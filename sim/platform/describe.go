@@ -40,7 +40,7 @@ type Agent struct {
 	SRTP       string         // as in sim.AgentOptions.SRTP
 	Digest     bool           // an INVITE must present credentials
 	SecretIn   string         // the header that must have the secret, in this spelling; may be empty
-	Prefix     string         // prefix of a header's name that its variable lacks: "X-" or nothing
+	Prefix     string         // prefix of a header's name that the variable's name lacks: "X-" or nothing
 }
 
 // User parts of a Request-URI, in the two forms that occur.

@@ -4,8 +4,9 @@
 //	(under test) ── POST … ──▶ API, as described     {id}
 //	(under test) ── INVITE ──▶ agent, as described   (user part: id, number or name; digest; secret header; SRTP)
 //
-// One engine serves all of them. A platform's documentation is data (Descriptions), with its source. The stand-in is as
-// strict as the documents: it refuses everything that is not in them, and says what it has refused.
+// One engine serves all of them. What a platform's documents say is data (Descriptions) that names its source. The
+// stand-in is as strict as the documents: it refuses everything that is not in them, and says what it has refused.
 //
-// Ownership: a call's goroutine calls its methods. The platform's lock guards the calls whose owner was asked.
+// Ownership: a call's goroutine calls its methods. The platform's lock guards the calls whose owner was asked about
+// them.
 package platform

@@ -28,7 +28,7 @@ const (
 
 // Options configure a stand-in.
 type Options struct {
-	HTTPListen  string // for its API; "127.0.0.1:0" if empty
+	HTTPListen  string // address of the API; "127.0.0.1:0" if empty
 	SIPListen   string // "127.0.0.1:0" if empty
 	Transport   string // UDP, TCP or TLS; if empty, the first one of the description
 	Token       string // required by the API; DefaultToken if empty

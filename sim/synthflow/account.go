@@ -69,8 +69,8 @@ type account struct {
 	opts Account
 
 	mu      sync.Mutex                    // guards the fields below
-	numbers standin.Table[standin.Object] // by slug: the number without its +
-	agents  standin.Table[standin.Object] // by model_id, which is one of the fields
+	numbers standin.Table[standin.Object] // by slug: the number without its plus sign
+	agents  standin.Table[standin.Object] // by model_id, which is also one of the fields
 }
 
 const agentInbound = "inbound"
@@ -98,7 +98,7 @@ func (a *account) mayUse(workspace string) bool {
 
 func slugOf(number string) string { return strings.TrimPrefix(number, "+") }
 
-// inboundAgent returns the agent that answers a number, or nil. The caller holds the lock.
+// inboundAgent returns the agent that answers a number, or nil. The caller must hold a's lock.
 func (a *account) inboundAgent(number string) standin.Object {
 	for _, g := range a.agents.All() {
 		if bound := g.Text("phone_number"); g.Text("type") == agentInbound && bound != "" && slugOf(bound) == slugOf(number) {

@@ -10,7 +10,7 @@ import (
 // Which INVITEs need no prepare_inbound.
 const (
 	DirectDialAuto = "auto" // to an imported number
-	DirectDialOn   = "on"   // in addition to any number, while the account has none
+	DirectDialOn   = "on"   // allowed in addition to any number, while the account has no number
 	DirectDialOff  = "off"  // none
 )
 

@@ -41,8 +41,8 @@ func (p *Platform) changeAgent(r request, g standin.Object) (any, *standin.Refus
 	return okAnswer(map[string]any{"model_id": p.told("agent", id)}), nil
 }
 
-// canBind refuses a number that is not imported or is bound to another inbound agent (phone numbers page). The caller
-// holds the lock.
+// canBind refuses a number that was not imported, or is bound to another inbound agent (page on phone numbers). The
+// caller must hold the lock.
 func (a *account) canBind(g standin.Object, number string) *standin.Refusal {
 	if number == "" {
 		return nil

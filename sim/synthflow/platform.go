@@ -23,7 +23,7 @@ type Options struct {
 	HTTPListen  string        // "127.0.0.1:0" if empty
 	SIPListen   string        // UDP; "127.0.0.1:0" if empty
 	Token       string        // required bearer token; "sim-token" if empty
-	AnswerAfter time.Duration // as in sim.AgentOptions
+	AnswerAfter time.Duration // like sim.AgentOptions.AnswerAfter
 	EchoDelay   time.Duration // echo instead of answers; as in sim.AgentOptions
 	RingFor     time.Duration // time between 180 and 200; 200ms if zero, none if negative
 	IDLifetime  time.Duration // how long a prepared id is valid; 60s if zero

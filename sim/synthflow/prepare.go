@@ -56,7 +56,7 @@ func (p *Platform) prepare(r request) (any, *standin.Refusal) {
 	return prepared(r.Sent, "registered", p.told("call", id), nil), nil
 }
 
-// hasAgents reports whether there are agents besides the demo agent. The caller holds the lock.
+// hasAgents reports whether there are agents other than the demo agent. The caller must hold the lock.
 func (a *account) hasAgents() bool {
 	n := a.agents.Len()
 	if a.agents.Get(a.opts.DemoAgent) != nil {

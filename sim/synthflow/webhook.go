@@ -21,12 +21,12 @@ const (
 	userAgent     = "synthflow-sim"
 )
 
-// Webhook says where webhooks are sent and how they are signed. Synthflow's documentation does not mention retries, so
-// the number of tries here is a guess. It calls the signature's header HTTP_SYNTHFLOW_SIGNATURE, the CGI variable of
-// Synthflow-Signature, which is sent here.
+// Webhook says where webhooks are sent and how they are signed. Synthflow's documents do not mention retries, so the
+// number of tries here is a guess. They call the signature's header HTTP_SYNTHFLOW_SIGNATURE, which is the CGI
+// variable of the header Synthflow-Signature, so Synthflow-Signature is sent.
 type Webhook struct {
-	URL    string // for agents without external_webhook_url; empty for none
-	Secret string // for the signature, base64(HMAC-SHA256(secret, call_id)); no signature if empty
+	URL    string // URL for agents without external_webhook_url; empty means none
+	Secret string // key of the signature, base64(HMAC-SHA256(secret, call_id)); empty means no signature
 }
 
 func (o Webhook) validate() error {

@@ -2,7 +2,7 @@ package twilio
 
 import "flowbridge/sim"
 
-// The faults of Twilio's requests.
+// These are the faults that Twilio's requests may have.
 const (
 	faultBadSignature sim.FaultKind = "badsignature" // signed with another token
 	faultNoSignature  sim.FaultKind = "nosignature"  // not signed

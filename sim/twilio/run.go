@@ -73,7 +73,7 @@ func (r *run) webhook(ctx context.Context) error {
 type webhookStep struct {
 	webhookURL
 	method string
-	params url.Values // in addition to the parameters of every request
+	params url.Values // parameters in addition to those of every request
 }
 
 // run runs the verbs of a document. If it returns no next step, the call is over.

@@ -52,7 +52,7 @@ type Call struct {
 
 	Dest   netip.AddrPort // where INVITEs are sent; if invalid, to the address in the URI, if that is loopback
 	GiveUp time.Duration  // how long the caller of an unanswered call waits before hanging up; zero for ever
-	Hold   time.Duration  // from the answer to the BYE; if zero, the far end or ctx ends the call
+	Hold   time.Duration  // time from the answer to the BYE; if zero, the far end or ctx ends the call
 	Heard  int            // packets of audio to receive before the BYE; in addition to Hold
 	Fault  sim.Fault
 }

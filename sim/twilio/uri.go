@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim"
 )
 
-// The limits of a <Sip> URI (twilio.com/docs/voice/twiml/sip).
+// These are the limits of a <Sip> URI (twilio.com/docs/voice/twiml/sip).
 const (
 	maxTwilioURI     = 255  // "under 255 characters", without the headers
 	maxTwilioHeaders = 1024 // "must be fewer than 1024 chars"

@@ -19,10 +19,10 @@ import (
 // Request is a request to a webhook and its answer.
 type Request struct {
 	Method      string  `json:"method"`
-	URL         string  `json:"url"` // with the query of a GET
+	URL         string  `json:"url"` // includes the query of a GET
 	Status      int     `json:"status"`
 	ContentType string  `json:"content_type"`
-	Body        string  `json:"body"` // at most 64 kB
+	Body        string  `json:"body"` // the body, at most 64 kB of it
 	MS          float64 `json:"ms"`   // time until the answer
 }
 
@@ -99,7 +99,7 @@ func (r *run) request(ctx context.Context, s webhookStep, fault sim.Fault) (*htt
 	if err != nil {
 		return nil, err
 	}
-	req.Host = signed.Host // as a proxy would pass it on
+	req.Host = signed.Host // a proxy would pass on this host
 	req.Header.Set("User-Agent", "TwilioProxy/1.1")
 	req.Header.Set("Accept", "*/*")
 	if form != nil {

@@ -22,7 +22,7 @@ type account struct {
 	mu         sync.Mutex // guards the fields below
 	assistants objects
 	numbers    objects
-	asks       map[string]*sim.Challenger // by id of a number with authentication
+	asks       map[string]*sim.Challenger // by the id of a number with authentication
 }
 
 // objects holds the objects of one kind.
@@ -46,7 +46,7 @@ func (o *objects) find(id string) (standin.Object, *standin.Refusal) {
 	return nil, standin.Refuse(http.StatusNotFound, "Couldn't find %s %q.", o.kind, id)
 }
 
-// put creates an object, or changes the given members of the object in the path. The caller holds the lock.
+// put creates an object, or changes the given members of the object in the path. The caller must hold the lock.
 func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
 	id, now := r.PathValue("id"), stamp(time.Now())
 	object := standin.Object{"id": uuid.NewString(), "orgId": a.org, "createdAt": now}
@@ -76,7 +76,7 @@ func (a *account) put(t *objects, r standin.Request) (standin.Object, *standin.R
 	return object, nil
 }
 
-// remove removes the object in the path. The caller holds the lock.
+// remove removes the object in the path. The caller must hold the lock.
 func (a *account) remove(t *objects, r standin.Request) (standin.Object, *standin.Refusal) {
 	id := r.PathValue("id")
 	old, refusal := t.find(id)
@@ -85,7 +85,7 @@ func (a *account) remove(t *objects, r standin.Request) (standin.Object, *standi
 	return old, refusal
 }
 
-// check checks the members that a call to a number needs. The caller holds the lock.
+// check checks the members that a call to a number needs. The caller must hold the lock.
 func (a *account) check(number standin.Object) *standin.Refusal {
 	uri := number.Text("sipUri")
 	parts := sipURI.FindStringSubmatch(strings.ToLower(uri))
@@ -106,7 +106,7 @@ func (a *account) check(number standin.Object) *standin.Refusal {
 }
 
 // numberOf returns the number whose sipUri has this user, or nil. Case does not matter (API reference). The caller
-// holds the lock.
+// must hold the lock.
 func (a *account) numberOf(user string) standin.Object {
 	for _, n := range a.numbers.All() {
 		if sipURI.FindStringSubmatch(strings.ToLower(n.Text("sipUri")))[1] == strings.ToLower(user) {
@@ -137,7 +137,7 @@ func (a *account) get(t *objects, id string) (standin.Object, *standin.Refusal) 
 	return t.find(id)
 }
 
-// The parts of a sipUri in lower case: user and host.
+// sipURI splits a sipUri in lower case into user and host.
 var sipURI = regexp.MustCompile(`^sip:([a-z0-9._+-]+)@(\[[0-9a-f:.]+\]|[^:@]+)(?::[0-9]{1,5})?$`)
 
 // isForeign reports whether a host is Vapi's, but in the other region.

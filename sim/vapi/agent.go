@@ -55,7 +55,8 @@ func headerVariables(lines []string) map[string]string {
 	return out
 }
 
-// Settle decides about a ringing call: an assistant takes it, it is transferred, or it ends.
+// Settle decides on a ringing call: an assistant answers it, it is transferred, or it ends. It returns the status for
+// the INVITE.
 func (c *call) Settle(ctx context.Context) (code int, reason string) {
 	a, log := c.choose(ctx), c.platform.opts.Log
 	if ctx.Err() != nil { // the caller is gone

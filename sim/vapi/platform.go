@@ -27,7 +27,7 @@ type Options struct {
 	AnswerAfter time.Duration // 600ms if zero
 	EchoDelay   time.Duration // echo instead of answers; as in sim.AgentOptions
 	RingFor     time.Duration // time between 180 and 200; 200ms if zero, none if negative
-	Limit       time.Duration // for the answer to an assistant-request; 7.5s if zero, as on the platform
+	Limit       time.Duration // time limit for the answer to an assistant-request; 7.5s if zero, as on the platform
 	Fault       sim.Fault
 	Log         zerolog.Logger
 }
@@ -41,7 +41,8 @@ type Platform struct {
 	given   standin.GivenIDs
 }
 
-// The SIP hosts of Vapi's regions (its page "SIP introduction"): the stand-in's region, us, and the other one.
+// These are the SIP hosts of Vapi's regions (its page "SIP introduction"): the stand-in's region, us, and the
+// other region.
 const (
 	sipHost   = "sip.vapi.ai"
 	otherHost = "sip.eu.vapi.ai"

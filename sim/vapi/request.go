@@ -43,7 +43,7 @@ func (c *call) message(kind string, more map[string]any) []byte {
 	}
 	maps.Copy(m, more)
 	body, err := json.Marshal(map[string]any{"message": m})
-	if err != nil { // can't happen: all of it came from JSON
+	if err != nil { // can't happen, because everything in it came from JSON
 		return []byte("{}")
 	}
 	return body

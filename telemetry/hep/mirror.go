@@ -134,7 +134,7 @@ func (m *Mirror) run() {
 	defer cancel()
 	go func() {
 		<-m.closing
-		time.AfterFunc(closeAfter, cancel) // also ends a connection attempt
+		time.AfterFunc(closeAfter, cancel) // this also ends a connection attempt
 	}()
 	for {
 		select {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// The types of chunks, all of vendor 0 (HEP3 section 4).
+// These are the types of chunks, all of vendor 0 (HEP3 section 4).
 const (
 	chunkFamily      = 0x0001
 	chunkProtocol    = 0x0002
@@ -24,13 +24,13 @@ const (
 	chunkCorrelation = 0x0011
 )
 
-// The values of chunkType that are sent.
+// These are the values of chunkType that are sent.
 const (
 	typeSIP  = 1
 	typeRTCP = 5
 )
 
-// The values of chunkFamily, as in Linux, and of chunkProtocol.
+// These are the values of chunkFamily, as in Linux, and of chunkProtocol.
 const (
 	familyIPv4 = 2
 	familyIPv6 = 10
@@ -38,8 +38,8 @@ const (
 	protoUDP   = 17
 )
 
-// maxPayload limits the payload of a packet, in bytes, so that it fits into one datagram together with
-// the other chunks.
+// maxPayload limits the payload of a packet, in bytes, so that the payload and the other chunks fit
+// into one datagram.
 const maxPayload = 64<<10 - 1024
 
 // maxText bounds the correlation id, in bytes.

@@ -12,7 +12,7 @@ type Report struct {
 	Call     string // our id of the call
 	At       time.Time
 	From, To netip.AddrPort // RTP addresses: the reporting end, and the sender of the stream; RTCP has the next port
-	SSRC     uint32         // of the stream; 0 if unknown
+	SSRC     uint32         // SSRC of the stream; 0 if unknown
 	Packets  int64          // received
 	Lost     int64          // on the way
 	Loss     float64        // share of packets lost, 0 to 1

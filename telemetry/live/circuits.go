@@ -7,13 +7,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// The values of Circuit.Of.
+// These are the values of Circuit.Of.
 const (
 	CircuitSIP = "sip"
 	CircuitAPI = "api"
 )
 
-// The values of Circuit.State, in the order of flowbridge_circuit_state.
+// These are the values of Circuit.State, in the order of flowbridge_circuit_state.
 const (
 	CircuitClosed   = "closed"
 	CircuitHalfOpen = "half_open"
@@ -62,7 +62,7 @@ type Address struct {
 	Cause string `json:"cause"`
 }
 
-// The values of Address.State.
+// These are the values of Address.State.
 const (
 	AddressOK      = "ok"
 	AddressAvoided = "avoided"

@@ -10,7 +10,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// The values of Target.Health.
+// These are the values of Target.Health.
 const (
 	// HealthOK means that most of a target's last attempts did not fail, or failed for a reason that is not the target's.
 	HealthOK = "ok"
@@ -224,8 +224,8 @@ func countsForTarget(a *record.Attempt) bool {
 	}
 }
 
-// faultOf describes the failure of an attempt, if the reason lies in the target or in the way there, so that the next
-// call would fail, too. Otherwise it returns "". A target that is busy, or whose user does not answer or declines,
+// faultOf describes the failure of an attempt if it lies in the target or in the path to it, so that the next call
+// would fail as well. Otherwise it returns "". A target that is busy, or whose user does not answer or declines,
 // works.
 func faultOf(a *record.Attempt) string {
 	switch {

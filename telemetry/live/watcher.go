@@ -9,7 +9,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Observer is told each piece of news about a call once. It must not block. It must be safe for concurrent use.
+// Observer is told every change of a call, each one time. It must not block, and must be safe for concurrent use.
 type Observer interface {
 	// Rang is called when the caller has received its first 18x or 200. seconds is the time since the INVITE.
 	Rang(r record.Record, seconds float64)
@@ -84,7 +84,7 @@ type call struct {
 // Active holds the attributes by which live calls are counted.
 type Active struct{ Trunk, Target, Phase string }
 
-// The phases of a live call, by its record.
+// These are the phases of a live call, as its record shows them.
 const (
 	phasePreparing = "preparing"
 	phaseQueued    = "queued"

@@ -33,7 +33,7 @@ type histogram struct {
 
 // bucketOf returns the bucket of a value. Values that are too small or too large are in the first or last bucket.
 func bucketOf(v float64) int {
-	if !(v > lowest) { // also true for NaN
+	if !(v > lowest) { // written this way because it is also true for NaN
 		return 0
 	}
 	first := math.Float64bits(lowest) >> mantissa

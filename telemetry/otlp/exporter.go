@@ -134,7 +134,7 @@ func (a answers) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// Changed does nothing: spans are made after the end of a call.
+// Changed does nothing, because spans are made after the end of a call.
 func (*Exporter) Changed(record.Record) {}
 
 // Ended queues a finished call. It does not block: if there is no room, the call is dropped.

@@ -19,7 +19,7 @@ import (
 	"flowbridge/config"
 )
 
-// The exit codes.
+// These are the exit codes.
 const (
 	ExitFailed = 1
 	ExitUsage  = 2

@@ -1,7 +1,7 @@
 // Package compare sums up records by group, so that two agents, platforms or trunks can be compared on live callers. It
 // has no clock and no I/O.
 //
-// A call counts in the group to which its caller was first assigned, whatever the result: otherwise a failing target
+// A call counts in the group that its caller was first assigned to, whatever the result: otherwise a failing target
 // would look good. Its conversation counts only if that group's target held it, and only if its figures are reliable.
 //
 // Each figure comes with its number of calls and its 95 % interval. For shares it is Wilson's interval. For quantiles
@@ -124,7 +124,7 @@ func (g *Groups) groupOf(r *record.Record) (name string, holds, ok bool) {
 		return "", false, false // the call reached no agent
 	case slices.ContainsFunc(attempts, func(a record.Attempt) bool { return a.Target == r.Target }):
 		first = attempts[0].Target
-	} // otherwise the target itself placed the call
+	} // else the target itself placed the call
 	if g.by == "split" {
 		if len(attempts) == 0 || attempts[0].Reason != record.ReasonSplit {
 			return "", false, false

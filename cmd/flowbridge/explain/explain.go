@@ -118,7 +118,7 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 	return nil
 }
 
-// unfound stands for the public address that advertise: auto would find.
+// unfound replaces the public address that advertise: auto would find.
 var unfound = netip.MustParseAddr("192.0.2.1")
 
 // sampleID stands for the platform's call id.

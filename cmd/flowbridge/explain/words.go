@@ -68,8 +68,8 @@ func mediaWords(t *report.Target) string {
 	return strings.Join(words, ", ")
 }
 
-// sizeWords says how large an INVITE over UDP is, and what happens if it is too large. It returns "" for other
-// transports.
+// sizeWords returns a text about the size of an INVITE over UDP, and what happens if it is too large. It
+// returns "" for other transports.
 func sizeWords(t *report.Target) string {
 	if t.UDPBudget == 0 {
 		return ""

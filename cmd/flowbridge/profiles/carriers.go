@@ -18,8 +18,8 @@ var carrierFiles embed.FS
 type Carrier struct {
 	Profile
 
-	Networks []Network      `json:"networks"`        // of its SIP
-	Media    []netip.Prefix `json:"media,omitempty"` // of its RTP, if published apart from its SIP
+	Networks []Network      `json:"networks"`        // networks of its SIP
+	Media    []netip.Prefix `json:"media,omitempty"` // networks of its RTP, if it publishes them separately
 	Regional bool           `json:"regional"`        // whether the calls of a trunk come from one region
 }
 

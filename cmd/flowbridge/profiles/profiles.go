@@ -72,7 +72,8 @@ func profileOf(name, text string) Profile {
 	return p
 }
 
-// Words returns the words of a profile that stand for values of an account: placeholders, and hosts of example.com.
+// Words returns the words of a profile that must be replaced by values of an account: placeholders, and hosts of
+// example.com.
 func (p *Profile) Words() []string {
 	_, text, _ := strings.Cut(p.YAML, "\ntargets:")
 	words := append(Placeholder.FindAllString(text, -1), exampleHost.FindAllString(text, -1)...)

@@ -16,7 +16,7 @@ type StandIn struct {
 	CA     string // file with its certificate, over TLS
 }
 
-// The default addresses of the stand-ins.
+// These are the default addresses of the stand-ins.
 const (
 	standInAPI = "http://127.0.0.1:8090"
 	standInSIP = "127.0.0.1:5070"

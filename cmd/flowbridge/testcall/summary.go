@@ -14,11 +14,11 @@ type Summary struct {
 	SIPCallID string    `json:"sip_call_id"`
 	Status    int       `json:"sip_status"` // 0 if there was no final answer
 	Reason    string    `json:"reason"`
-	RingingMS *int64    `json:"ringing_ms"` // from the INVITE; null if it did not ring
-	AnswerMS  *int64    `json:"answer_ms"`  // from the INVITE; null if it was not answered
+	RingingMS *int64    `json:"ringing_ms"` // time from the INVITE; null if it did not ring
+	AnswerMS  *int64    `json:"answer_ms"`  // time from the INVITE; null if it was not answered
 	TalkedMS  int64     `json:"talked_ms"`
 	Answers   int       `json:"answers"`        // how often the other side answered our words
-	AnswersMS *int64    `json:"answers_p50_ms"` // from the end of our words; null if there were no answers
+	AnswersMS *int64    `json:"answers_p50_ms"` // time from the end of our words; null if there were no answers
 	EndedBy   string    `json:"ended_by"`
 	ByeStatus int       `json:"bye_status"`
 	RTP       *Audible  `json:"rtp"` // null if it was not answered
@@ -37,7 +37,7 @@ type Audible struct {
 	OutOfOrder uint64  `json:"out_of_order"`
 	Duplicates uint64  `json:"duplicates"`
 	JitterMS   float64 `json:"jitter_ms"`
-	FirstMS    int64   `json:"first_ms"` // from the answer to the first packet
+	FirstMS    int64   `json:"first_ms"` // time from the answer to the first packet
 	Verdict    string  `json:"verdict"`
 }
 

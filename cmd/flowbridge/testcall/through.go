@@ -82,8 +82,8 @@ admin: {listen: "127.0.0.1:0"}
 store: {path: %q}
 `
 
-// aside returns a configuration for a process beside another one. It has one UDP address with a free port, its own
-// database, and one trunk, whose calls come from the address at.
+// aside returns a configuration for a second process on this machine. It has one UDP address with a free port, its
+// own database, and one trunk, whose calls come from the address at.
 func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.Addr, err error) {
 	at = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	listen := netip.IPv4Unspecified()

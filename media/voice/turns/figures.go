@@ -28,30 +28,32 @@ const (
 	Echo       Reason = "echo"       // a side picks up much of the other side
 	Steady     Reason = "steady"     // a side has hardly varying sound as loud as its speech: a tone, or a voice?
 	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as with typing
-	Edge       Reason = "edge"       // 50 ms decide: both fell silent at once, or a word over the agent took about 600 ms
-	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
-	Codec      Reason = Reason(voice.OtherCodec)
-	Kernel     Reason = "kernel" // the kernel relayed RTP, and its program did not listen
-	Silent     Reason = "silent" // for the agent's first audio: the agent was listened to, and said nothing
+	// Edge means that 50 ms decide the figure: both parties fell silent at the same time, or a word over the agent took
+	// about 600 ms.
+	Edge    Reason = "edge"
+	LineCut Reason = "line_cut" // the line was never, or not yet, open for a conversation
+	Codec   Reason = Reason(voice.OtherCodec)
+	Kernel  Reason = "kernel" // the kernel relayed RTP, and its program did not listen
+	Silent  Reason = "silent" // for the agent's first audio: the agent said nothing, although we listened
 )
 
-// Limits at which a call becomes noisy.
+// These are the limits at which a call becomes noisy.
 const (
 	gapMin    = 15.0            // dB between a side's speech and its background
-	gapWorst  = 12.0            // the same for the segments that may be wrong,
-	worstMax  = 4               // at most this percentage of a side's speech
+	gapWorst  = 12.0            // like gapMin, for segments that may be wrong (worstMax)
+	worstMax  = 4               // greatest percentage of a side's speech in segments that may be wrong
 	gapNoise  = 8.0             // below this, a segment is not speech
 	gapVaries = 27.0            // dB between a side's speech and a background that varies,
-	varies    = 1               // by this many steps of loudness or more
+	varies    = 1               // by at least this many steps of loudness
 	steadyMin = 12.0            // dB below a side's speech; louder steady sound might be speech
 	burstMax  = 1300            // ms; a longer segment is no burst of a repeated tone
 	burstMS   = 20              // ms by which successive bursts of a tone may differ in length
-	burstStep = 16              // by which their levels may differ, 0.4 dB
-	echoMax   = 45              // percent of the caller's speech during which the agent speaks, too,
+	burstStep = 16              // greatest difference of their levels, 0.4 dB
+	echoMax   = 45              // percentage of the caller's speech during which the agent speaks as well,
 	echoAgent = 30              // or percent of the agent's speech
 	shareMax  = 7               // tenths of the measured time in which a side may speak
 	behindMax = 3               // percent of a side's speech that may be behind it
-	tooLittle = 2 * time.Second // with less speech, a side is not judged
+	tooLittle = 2 * time.Second // a side with less speech is not judged
 )
 
 // The loudness of segments is counted in steps of 3 dB. Speech four steps below the upper quarter is behind the
@@ -62,8 +64,8 @@ const (
 	behind       = 3
 )
 
-// Spread describes the distribution of durations of one kind. If N is 0 there were none, and the other fields mean
-// nothing.
+// Spread describes the distribution of durations of one kind. If N is 0, there were no durations, and the other
+// fields have no meaning.
 type Spread struct {
 	N             int
 	P50, P95, Max time.Duration

@@ -20,7 +20,7 @@ type State struct {
 	Asked   bool  `cbor:"8,keyasint,omitempty"`  // the caller spoke last
 	Cutting bool  `cbor:"10,keyasint,omitempty"` // the agent started over the caller
 	Barging bool  `cbor:"12,keyasint,omitempty"` // the caller started over the agent, which still speaks
-	Over    bool  `cbor:"14,keyasint,omitempty"` // in a barge-in: the caller has fallen silent again
+	Over    bool  `cbor:"14,keyasint,omitempty"` // for a barge-in: the caller has fallen silent again
 	Edge    bool  `cbor:"30,keyasint,omitempty"` // less than the constant edge decided something
 	First   first `cbor:"17,keyasint,omitempty"`
 
@@ -70,7 +70,7 @@ type side struct {
 
 	Heard  uint64           `cbor:"8,keyasint,omitempty"`  // milliseconds of segments
 	Level  uint64           `cbor:"9,keyasint,omitempty"`  // sum over segments of level times milliseconds
-	Noise  uint64           `cbor:"10,keyasint,omitempty"` // the same for their background
+	Noise  uint64           `cbor:"10,keyasint,omitempty"` // sum over segments of background times milliseconds
 	Spans  Spans            `cbor:"12,keyasint,omitempty"`
 	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level; Noises has them by background
 	Noises [loudness]uint32 `cbor:"14,keyasint,omitzero"`

@@ -9,22 +9,23 @@ import (
 // Party is one of the two speakers.
 type Party uint8
 
-// The parties of a call. Nobody stands for neither of them.
+// The parties of a call. Nobody means neither of them.
 const (
 	Caller Party = iota
 	Agent
 	Nobody
 )
 
-// Limits between the kinds of events. The package documentation defines the terms.
+// These are the limits between the kinds of events. The package documentation defines the terms.
 const (
 	word        = 120 * time.Millisecond // the shortest speech
 	within      = 400 * time.Millisecond // a pause this long ends an utterance
 	backchannel = 600 * time.Millisecond // the shortest utterance that claims the turn
-	overlap     = 200 * time.Millisecond // at either end of an utterance, the other party does not interrupt
-	patience    = 3 * time.Second        // how long an interrupting caller waits for the agent to stop
-	deadAir     = 3 * time.Second        // the shortest silence of both that is dead air
-	edge        = 50 * time.Millisecond  // a duration this close to a limit may actually be beyond it
+	// overlap: within this time of an utterance's start or end, the other party does not interrupt.
+	overlap  = 200 * time.Millisecond
+	patience = 3 * time.Second       // how long an interrupting caller waits for the agent to stop
+	deadAir  = 3 * time.Second       // the shortest silence of both that is dead air
+	edge     = 50 * time.Millisecond // a duration this close to a limit may actually be beyond it
 )
 
 const (
@@ -36,7 +37,7 @@ const (
 // Why is a set of reasons why the line carries no conversation.
 type Why uint8
 
-// The reasons of a pause. They are set and removed independently.
+// These are the reasons for a pause. They are set and removed independently.
 const (
 	Hold     Why = 1 << iota // a side wants no media
 	Transfer                 // the agent is being replaced, or was replaced by a party that is not an agent
@@ -74,7 +75,7 @@ type Talk struct {
 	// Each, if set, is called with each moment, at least 400 ms after it.
 	Each func(Moment)
 
-	answered time.Duration // by the clock of New; all times in s count from it
+	answered time.Duration // measured by the clock of New; all times in s are counted from it
 	s        State
 	seen     [2]voice.View // the last looks, by Party; not part of s
 }

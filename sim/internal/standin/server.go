@@ -37,7 +37,7 @@ type API struct {
 	TokenIn string           // the header for the bare token; if empty, Authorization: Bearer is used
 	Created int              // status of the answer to a POST; 200 if zero
 	Lock    sync.Locker      // held while a request is carried out; may be nil
-	Routes  map[string]Route // by method and path: "POST /v2/numbers/{slug}"
+	Routes  map[string]Route // by method and path, such as "POST /v2/numbers/{slug}"
 	// Envelope returns the body of a refusal.
 	Envelope func(code int, words []string) any
 }
@@ -101,7 +101,7 @@ func (s *Server) APIURL() string { return "http://" + s.listener.Addr().String()
 
 // Close hangs up, stops listening and waits for all goroutines.
 func (s *Server) Close() error {
-	err := s.Agent.Close() // also ends API requests that hang
+	err := s.Agent.Close() // also ends API requests that are still waiting
 	err = errors.Join(err, s.http.Close())
 	<-s.served
 	return err

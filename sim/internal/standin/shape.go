@@ -112,7 +112,7 @@ func kind[T any](words string) Check {
 	}
 }
 
-// The kinds of JSON.
+// These are the kinds of JSON values.
 var (
 	IsString = kind[string]("must be a string")
 	IsBool   = kind[bool]("must be true or false")

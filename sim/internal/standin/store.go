@@ -13,7 +13,7 @@ const (
 	maxIDs     = 100_000 // ids of announced calls remembered
 )
 
-// Table holds objects by id, in the order in which they were added. The owner locks it.
+// Table holds objects by id, in the order in which they were added. Its owner must lock it.
 type Table[T any] struct {
 	byID  map[string]T
 	order []string
