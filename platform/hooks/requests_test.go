@@ -13,7 +13,7 @@ import (
 func TestCloseWaits(t *testing.T) {
 	entered := make(chan struct{})
 	release := make(chan struct{})
-	ending, putAway := make(chan struct{}), make(chan struct{}) // of the slow handler: it is about to end; it has ended its work
+	ending, putAway := make(chan struct{}), make(chan struct{}) // the slow one is about to end; has ended
 	var ended atomic.Int32
 	s, err := Start(t.Context(), Options{Listen: anywhere, Endpoints: []Endpoint{
 		{Name: "quick", Path: "/quick", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
