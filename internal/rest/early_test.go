@@ -34,7 +34,7 @@ func TestNothingIsReadTooEarly(t *testing.T) {
 	}
 }
 
-// watched is a connection that counts its reads.
+// watched is a connection that calls onRead at each read.
 type watched struct {
 	net.Conn
 	onRead func()
