@@ -15,8 +15,8 @@ import (
 	"flowbridge/media"
 )
 
-// The order of a call's parts is behaviour: a replacement for the agent gets an event before the rescue does, and the
-// rescue before the call ends.
+// The order of a call's parts matters: the part that is replacing the agent gets an event before the part for rescues
+// does, and both before the event ends the call.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
 		"*b2bua.queue", "*b2bua.identity", "*b2bua.trial", "*b2bua.customer", "*b2bua.replacements", "*b2bua.transfers",
@@ -31,7 +31,7 @@ func TestOrderOfParts(t *testing.T) {
 	}
 }
 
-// answeredCall returns a call as its parts see it, with an agent if it has one.
+// answeredCall returns an answered call. agent is its leg B, or nil.
 func answeredCall(agent *legOnWire) *Call {
 	c := &Call{}
 	c.attempts.call = c
@@ -45,8 +45,8 @@ func answeredCall(agent *legOnWire) *Call {
 	return c
 }
 
-// takes reports whether a part has a fact or an event. A panic counts as taking it, because the part needs the rest of
-// its call to continue.
+// takes reports whether a part handles a fact or event. A panic counts as handling it, because the part then needs the
+// rest of its call, which this test lacks.
 func takes(p part, h happening) (mine bool) {
 	defer func() {
 		if recover() != nil {
@@ -57,7 +57,7 @@ func takes(p part, h happening) (mine bool) {
 	return mine
 }
 
-// Each fact and event of an answered call belongs to one part, or to the call itself.
+// Each fact and event of an answered call is handled by exactly one part, or by the call itself.
 func TestEachHappeningHasOneOwner(t *testing.T) {
 	agent := &legOnWire{}
 	seen := []string{"b2bua.inBridge", "b2bua.ofPart"}
@@ -70,7 +70,7 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 			{event: inBridge{media.EventAnsweredBy{}}}, {event: inBridge{media.EventBeep{}}}, {event: inBridge{media.EventPlayed{}}},
 		},
 		"*b2bua.transfers": {{fact: leg.Asked{Req: sip.NewRequest(sip.REFER, sip.Uri{})}, from: agent}},
-		"*b2bua.rescues":   {{fact: leg.Gone{}, from: agent}}, // if the route has a rescue
+		"*b2bua.rescues":   {{fact: leg.Gone{}, from: agent}}, // only if the route has a rescue
 		"": {
 			{fact: leg.Gone{ByPeer: true, Q850: 16}, from: agent},
 			{fact: leg.Asked{Req: sip.NewRequest(sip.INFO, sip.Uri{})}},

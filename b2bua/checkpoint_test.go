@@ -13,7 +13,7 @@ import (
 	"flowbridge/media"
 )
 
-// members returns the members of a closed set, which are declared in these files by a method.
+// members returns the types of a closed set: the types in these files that have this method.
 func members(t *testing.T, method string, files ...string) (all []string) {
 	t.Helper()
 	for _, name := range files {
@@ -51,8 +51,8 @@ func nameOf(h happening) string {
 	return fmt.Sprintf("%T", h.fact)
 }
 
-// Each fact and event of an answered call either causes a checkpoint or is listed as quiet, because each checkpoint
-// costs a write to the disk.
+// Each fact and event of an answered call either causes a checkpoint or is listed here as quiet. Each checkpoint costs
+// a disk write, so the choice must be deliberate.
 func TestUrgencyOfCheckpoints(t *testing.T) {
 	udp, tcp := &legOnWire{}, &legOnWire{}
 	udp.Leg, tcp.Leg = &leg.Leg{Local: leg.Local{Transport: "udp"}}, &leg.Leg{Local: leg.Local{Transport: "tcp"}}

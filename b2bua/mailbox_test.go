@@ -17,7 +17,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Items that end something are taken when the inbox takes nothing else.
+// An item that ends something is still accepted when the inbox is full.
 func TestKindsOfItems(t *testing.T) {
 	response := func(code int) item {
 		return item{line: &legOnWire{}, in: leg.ResponseIn{Res: sip.NewResponse(code, "Whatever")}}
@@ -49,8 +49,8 @@ func TestKindsOfItems(t *testing.T) {
 	}
 }
 
-// A request behind a gap does not wait if its dialog has ended, because it would never be
-// handled.
+// A request that waits for a missing CSeq stops waiting when its dialog ends, because it
+// would never be handled.
 func TestRequestBehindAGapAfterBye(t *testing.T) {
 	invite := siptest.InviteFrom(t, "<sip:a@b>;tag=x", "Contact: <sip:a@192.0.2.10>")
 	machine := leg.NewUAS(leg.Options{Minter: message.NewMinter([32]byte{})}, invite, siptest.Carrier)

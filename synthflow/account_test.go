@@ -18,11 +18,11 @@ import (
 
 const accountToken = "tok-9d2c"
 
-// accountAPI answers requests that are as they have to be, each by "METHOD path?query", and fails the test on others.
+// accountAPI is an API with an answer for each expected "METHOD path?query". It fails the test on any other request.
 type accountAPI struct {
 	t       *testing.T
-	answers map[string]string // a body, or "STATUS body"
-	got     []string          // "METHOD path?query body"
+	answers map[string]string // a body, or "STATUS body", by request
+	got     []string          // the requests so far: "METHOD path?query body"
 }
 
 func (a *accountAPI) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -80,7 +80,8 @@ func parse(t *testing.T, text string) rest.Object {
 	return o
 }
 
-// A number that is not there may be told by 404, or by 400 and a list without it.
+// The API may say in two ways that a number does not exist: by 404, or by 400 together with a list that lacks the
+// number.
 func TestFindNumber(t *testing.T) {
 	const (
 		get  = "GET /v2/numbers/15551230000?workspace=w%261"
@@ -110,16 +111,16 @@ func TestFindNumber(t *testing.T) {
 	}
 }
 
-// zipped is gzip that grows to 150 MB: one part again and again.
+// zipped returns a gzip file that expands to 150 MB, made of one repeated part.
 var zipped = sync.OnceValue(func() []byte {
 	var part bytes.Buffer
 	z := gzip.NewWriter(&part)
-	_, _ = z.Write(bytes.Repeat([]byte(" "), 1<<20)) // a buffer takes it
+	_, _ = z.Write(bytes.Repeat([]byte(" "), 1<<20)) // writing to a buffer can't fail
 	_ = z.Close()
 	return bytes.Repeat(part.Bytes(), 150)
 })
 
-// An answer that lies is an error in words, whichever call it answers, and no secret is in it.
+// An invalid or contradictory answer to any request gives a clear error, which contains no secret.
 func TestAccountAnswersThatLie(t *testing.T) {
 	calls := map[string]func(*Account, *testing.T) error{
 		"create number": func(a *Account, t *testing.T) error {
@@ -147,7 +148,7 @@ func TestAccountAnswersThatLie(t *testing.T) {
 	for name, tt := range map[string]struct {
 		body string
 		says string
-		only string // the call that it is a lie for; empty: all
+		only string // the only request for which this answer is invalid; empty means all
 	}{
 		"failed":            {`{"status":"failed","response":{"answer":"quota exceeded"}}`, `status "failed", although HTTP says success: quota exceeded`, ""},
 		"error":             {`{"status":"Error","details":"x"}`, `status "Error"`, ""},
@@ -213,7 +214,7 @@ func TestAccountAnswersThatLie(t *testing.T) {
 	}
 }
 
-// All pages are read, whether the API says how many there are or not.
+// All pages of a list are read, whether or not the API gives the number of pages.
 func TestListPages(t *testing.T) {
 	for _, total := range []string{`"pagination":{"total_records":45},`, ``} {
 		var offsets []string
@@ -289,7 +290,8 @@ func TestCompare(t *testing.T) {
 	}
 }
 
-// Whatever the API answers, a number or agent is created only with an id that can be used.
+// FuzzAccountAnswer checks that, whatever the API answers, a number or agent counts as created only if it has a usable
+// id.
 func FuzzAccountAnswer(f *testing.F) {
 	for _, s := range []string{
 		`{"status":"ok","response":{"model_id":"m","key":"k","phone_number":"+15551230000"}}`, `{"status":"failed"}`, `{}`, `[]`, `{"response":{"model_id":"\r\n"}}`,

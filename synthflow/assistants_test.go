@@ -9,7 +9,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// An API that refuses voice_engine_version gets the same body without it, once.
+// If the API refuses voice_engine_version, the same body is sent once more without it.
 func TestVoiceEngineVersionIsDropped(t *testing.T) {
 	for name, tt := range map[string]struct {
 		refusal string

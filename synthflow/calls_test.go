@@ -11,8 +11,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// A call is read back whichever of the two shapes the answer has; one that is
-// about something else is not believed.
+// A call is read from either of the two forms that the API's answer has. An answer about
+// another call is refused.
 func TestGetCall(t *testing.T) {
 	const call = `{"call_id":"a29407fb","status":"completed","end_call_reason":"human_goodbye","duration":61,"external_id":"CA1","transcript":"hi"}`
 	want := Report{CallID: "a29407fb", Status: "completed", EndReason: "human_goodbye", Duration: 61 * time.Second, ExternalID: "CA1"}

@@ -21,7 +21,7 @@ const report = `{"status":"completed","lead":{"name":"Ada","phone_number":"+1555
 	"call":{"status":"completed","end_call_reason":"human_goodbye","model_id":"m","timezone":"UTC","call_id":"a29407fb","duration":61.5,
 	"start_time":"2026-11-20T12:00:00Z","transcript":"bot: hi","diversion":null,"external_id":"CA123","more":[1]},"executed_actions":{},"analysis":{}}`
 
-// A webhook that is signed is taken, whatever the signature's header is called.
+// A signed webhook is accepted, whichever of the known headers has its signature.
 func TestWebhook(t *testing.T) {
 	for _, name := range signatureHeaders() {
 		var got []Report
@@ -44,7 +44,7 @@ func post(h http.Handler, method, kind, body, header, signature string) *httptes
 	return w
 }
 
-// The signature is the documented one: base64 of an HMAC-SHA256 over the id.
+// The signature is base64 of an HMAC-SHA256 over the call's id, as documented.
 func TestSign(t *testing.T) {
 	const signedByOpenSSL = "nTqldJvlPgvDzHzI139UT08Dvx3gbIy31Pu02A/EoiE="
 	// echo -n a29407fb | openssl dgst -sha256 -hmac s3cret -binary | base64
@@ -88,7 +88,8 @@ func TestWebhookRefuses(t *testing.T) {
 	}
 }
 
-// What can't be kept is asked for again; so many at a time are not taken.
+// If a report can't be stored, the sender is asked to send it again. If too many reports
+// are being stored, further ones are refused.
 func TestWebhookBusy(t *testing.T) {
 	h := NewWebhook("s3cret", func(context.Context, Report) (Taken, error) { return "", errors.New("disk full") }, zerolog.Nop())
 	right := Sign("s3cret", "a29407fb")
@@ -103,7 +104,7 @@ func TestWebhookBusy(t *testing.T) {
 	}
 }
 
-// stalling is a body that is under way: it says so and then waits.
+// stalling is a request body that signals when it is read, and then waits.
 type stalling struct{ started, release chan struct{} }
 
 func (b stalling) Read([]byte) (int, error) {
@@ -112,7 +113,8 @@ func (b stalling) Read([]byte) (int, error) {
 	return 0, io.ErrUnexpectedEOF
 }
 
-// Strangers whose bodies trickle keep no webhook out.
+// Senders without a signature whose bodies arrive slowly must not prevent signed webhooks
+// from being accepted.
 func TestWebhookStrangers(t *testing.T) {
 	h := NewWebhook("s3cret", func(context.Context, Report) (Taken, error) { return TakenNew, nil }, zerolog.Nop())
 	body := stalling{make(chan struct{}), make(chan struct{})}
@@ -135,7 +137,7 @@ func TestWebhookStrangers(t *testing.T) {
 	strangers.Wait()
 }
 
-// Strangers do not fill the log; what comes signed is in it all the same.
+// Unsigned requests can't fill the log. Signed ones are still logged.
 func TestWebhookLog(t *testing.T) {
 	var log bytes.Buffer
 	h := NewWebhook("s3cret", func(context.Context, Report) (Taken, error) { return TakenNew, nil }, zerolog.New(&log))
@@ -153,7 +155,7 @@ func TestWebhookLog(t *testing.T) {
 	}
 }
 
-// The duration is a number of seconds, or a text with one.
+// The duration is a number of seconds, or a text that contains one.
 func TestReportDuration(t *testing.T) {
 	for raw, want := range map[string]time.Duration{
 		"61": 61 * time.Second, `"61.25"`: 61250 * time.Millisecond, "null": 0, "-1": 0, "1e99": 0, `"abc"`: 0, "[1]": 0, "": 0,
@@ -164,8 +166,8 @@ func TestReportDuration(t *testing.T) {
 	}
 }
 
-// FuzzReport: whatever comes is refused, or gives a report whose words can
-// stand in a record and a log.
+// FuzzReport checks that any report is either refused or has texts that are safe in a
+// record and a log.
 func FuzzReport(f *testing.F) {
 	for _, seed := range []string{report, `{"call":{"call_id":"a"}}`, `{"call":{"call_id":"a","duration":"1e400","end_call_reason":"\u0000\ud800"}}`, `[]`, `{"call":[]}`, "\xff"} {
 		f.Add([]byte(seed))

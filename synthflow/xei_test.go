@@ -39,7 +39,7 @@ func TestParseXEI(t *testing.T) {
 	}
 }
 
-// written is X-EI with the tokens in the order S, E, O.
+// written returns the text of X-EI, with its tokens in the order S, E, O.
 func written(x XEI) (s string) {
 	for _, t := range [...]struct{ name, value string }{{"S.", x.S}, {"E.", x.E}, {"O.", x.O}} {
 		if t.value != "" {
@@ -49,7 +49,7 @@ func written(x XEI) (s string) {
 	return s
 }
 
-// What is read is the same once it is written and read again.
+// FuzzParseXEI checks that a parsed X-EI is the same after it is written and parsed again.
 func FuzzParseXEI(f *testing.F) {
 	for _, s := range []string{"S.abc;", "S.a;E.b;O.c;", "E.FOO.x", " O.+1 ; S.x;S.y", "S.\u00a0;", "S. a;"} {
 		f.Add(s)

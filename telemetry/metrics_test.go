@@ -18,7 +18,7 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// sample has a value for every gauge.
+// sample returns gauges that all have a value.
 func sample() Gauges {
 	return Gauges{
 		Node:   live.Node{Calls: 3, Rejected: map[string]uint64{"full": 2}, Ports: live.Ports{InUse: 6, Limit: 10}},
@@ -41,7 +41,7 @@ func newMetrics(g func() Gauges) *Metrics {
 	return New(Options{Version: "v1", Revision: "abc", Gauges: g, IsName: func(s string) bool { return s == "carrier" || s == "synthflow" }})
 }
 
-// call is a call with everything in its record.
+// call returns a record in which every field is set.
 func call() record.Record {
 	at := record.TimeOf(time.Unix(1000, 0))
 	return record.Record{
@@ -51,7 +51,7 @@ func call() record.Record {
 	}
 }
 
-// tell does what a watcher does with a call.
+// tell reports a call to the metrics as a watcher does.
 func tell(m *Metrics, r *record.Record, attempts ...record.Attempt) {
 	m.Rang(*r, 0.02)
 	for i := range attempts {
@@ -80,7 +80,7 @@ func scraped(t *testing.T, m *Metrics) string {
 	return w.Body.String()
 }
 
-// The first failure after a start is an increase, because its series has been there with a 0.
+// A failure's counter exists with 0 from the start, so that the first failure shows as an increase.
 func TestExpected(t *testing.T) {
 	m := newMetrics(sample)
 	m.ExpectTrunk("carrier")
@@ -112,7 +112,7 @@ func TestExpected(t *testing.T) {
 	}
 }
 
-// TestTalk: the figures of a conversation count at its target, if they can be believed.
+// TestTalk: the figures of a conversation count for its target, unless they are doubtful.
 func TestTalk(t *testing.T) {
 	m := newMetrics(sample)
 	figures := record.Talk{
@@ -144,7 +144,7 @@ func TestTalk(t *testing.T) {
 	}
 }
 
-// What a call was is what its metrics say, in base units.
+// The metrics of a call have the values of its record, in base units.
 func TestMetrics(t *testing.T) {
 	m := newMetrics(sample)
 	r := call()
@@ -199,7 +199,7 @@ func TestMetrics(t *testing.T) {
 	}
 }
 
-// Prometheus gets native histograms, too.
+// Prometheus also gets native histograms.
 func TestNativeHistograms(t *testing.T) {
 	m := newMetrics(sample)
 	r := call()
@@ -217,7 +217,7 @@ func TestNativeHistograms(t *testing.T) {
 	}
 }
 
-// What peers send becomes no label: no number, no id, no name that the configuration does not have.
+// Text from peers does not become a label: neither a number nor an id nor a name that the configuration lacks.
 func TestLabelsAreBounded(t *testing.T) {
 	m := newMetrics(sample)
 	for i := range 1000 {
@@ -241,7 +241,7 @@ func TestLabelsAreBounded(t *testing.T) {
 	}
 }
 
-// The names are as Prometheus wants them.
+// The metrics' names follow Prometheus's conventions.
 func TestNames(t *testing.T) {
 	m := newMetrics(sample)
 	r := call()
@@ -257,7 +257,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// However often somebody scrapes, the node is asked once a second.
+// However often the metrics are scraped, the node's figures are read at most once a second.
 func TestScrapes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked := 0
@@ -277,7 +277,7 @@ func TestScrapes(t *testing.T) {
 	})
 }
 
-// Calls are counted while others scrape.
+// Calls can be counted while the metrics are scraped.
 func TestConcurrently(t *testing.T) {
 	var asked atomic.Int32
 	m := newMetrics(func() Gauges { asked.Add(1); return sample() })
@@ -299,7 +299,7 @@ func TestConcurrently(t *testing.T) {
 	}
 }
 
-// BenchmarkCall is what the metrics of a call cost.
+// BenchmarkCall measures the cost of the metrics for one call.
 func BenchmarkCall(b *testing.B) {
 	m := newMetrics(sample)
 	r := call()
@@ -310,7 +310,7 @@ func BenchmarkCall(b *testing.B) {
 	}
 }
 
-// BenchmarkScrape is what a scrape costs that is not answered from memory.
+// BenchmarkScrape measures a scrape that is not answered from the cache.
 func BenchmarkScrape(b *testing.B) {
 	m := newMetrics(sample)
 	r := call()

@@ -10,8 +10,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// A refresh of the session asks the agreement a lot and changes nothing: that costs no
-// memory.
+// A refresh that changes nothing asks the agreement many questions. Answering them must not
+// allocate.
 func TestAgreementDoesNotAllocate(t *testing.T) {
 	var a Agreement
 	for side, address := range map[media.Side]string{media.SideA: "192.0.2.10", media.SideB: "192.0.2.20"} {

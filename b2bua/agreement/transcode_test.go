@@ -24,8 +24,8 @@ func described(t *testing.T, text string) *sdp.Description {
 	return d
 }
 
-// TestSuitWithoutPlace: a caller with Opus and an agent with PCMU that comes back are one again, though other calls have
-// all the places for a transcoder by now.
+// TestSuitWithoutPlace: a caller with Opus and an agent with PCMU are connected again after a transfer. They are
+// transcoded even if other calls use all places for transcoders by then.
 func TestSuitWithoutPlace(t *testing.T) {
 	places := agreement.NewTranscoders(1)
 	other := agreement.PlaceAt(places)
@@ -49,7 +49,7 @@ func TestSuitWithoutPlace(t *testing.T) {
 	}
 }
 
-// TestSeenLeavesAgreement: an answer with no codec of the caller changes nothing.
+// TestSeenLeavesAgreement: an answer that has none of the caller's codecs leaves the agreement unchanged.
 func TestSeenLeavesAgreement(t *testing.T) {
 	caller, agent := described(t, opus), described(t, pcmu)
 	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewTranscoders(1))}

@@ -9,7 +9,7 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// postbox is a call that stores posted events.
+// postbox stands for a call, and stores the events that are posted to it.
 type postbox struct {
 	Call
 	posted []Event
@@ -17,7 +17,7 @@ type postbox struct {
 
 func (p *postbox) Post(e Event) { p.posted = append(p.posted, e) }
 
-// detecting is a session with answer detection.
+// detecting is a media session with answer detection.
 type detecting struct {
 	RelaySession
 	side   media.Side

@@ -28,7 +28,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// effects records the actions of a bridge in order: on its media, its legs and its call, and its log lines.
+// effects records in order what a bridge does to its media, its legs and its call, and what it logs.
 type effects struct {
 	Call
 	RelaySession
@@ -87,7 +87,7 @@ func (e *effects) HandOver() (st media.SessionState, all media.Sockets) {
 	return st, all
 }
 
-// Write takes a line of the log.
+// Write records a line of the log.
 func (e *effects) Write(line []byte) (int, error) {
 	var l struct{ Message string }
 	if err := json.Unmarshal(line, &l); err != nil {
@@ -97,7 +97,7 @@ func (e *effects) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// told is a leg that only records its inputs.
+// told is a leg that only records the inputs that it gets.
 type told struct {
 	*effects
 	name string
@@ -106,7 +106,7 @@ type told struct {
 func (l told) Step(in leg.Input) { l.add("leg %s: %T", l.name, in) }
 func (l told) Trying()           { l.add("leg %s: trying", l.name) }
 
-// joined returns a bridge between two legs that speak PCMU, which records effects from now on.
+// joined returns a bridge between two legs with PCMU, and the effects that the bridge has from then on.
 func joined(t *testing.T) (*Bridge, *effects) {
 	t.Helper()
 	e := &effects{connected: true, moment: Moment{Answered: true}, route: config.Route{
@@ -169,7 +169,7 @@ func TestOrderOfEffects(t *testing.T) {
 			press(b, e, nil)
 			b.Recordings.beepAt = past()
 			time.Sleep(2 * time.Millisecond)
-			b.Pressed.to[media.SideB].asked, b.Pressed.to[media.SideB].at = nil, past() // the first key has its answer
+			b.Pressed.to[media.SideB].asked, b.Pressed.to[media.SideB].at = nil, past() // as if the first key had been answered
 			b.OnTimer(time.Now())
 		}, []string{
 			"media: play a, mix true", "media: play b, mix true", "log: no answer to a change", "leg a: leg.Reject",
@@ -255,13 +255,13 @@ func TestOrderOfEffects(t *testing.T) {
 	}
 }
 
-// keyed presses a key on a side whose keys are reported.
+// keyed presses a key on a side whose keys are reported as events.
 func keyed(b *Bridge, side media.Side) {
 	b.Media.Listening = [2]bool{true, true}
 	b.Tell(media.EventDigit{Side: side, Digit: '1', Duration: time.Second})
 }
 
-// Each event belongs to one part, or to the call. Several parts may take a step of the call.
+// Each event is handled by one part of the bridge, or by the call. A step of the call may be handled by several parts.
 func TestEachEventHasOneOwner(t *testing.T) {
 	known := map[string]bool{}
 	for _, tt := range []struct {
@@ -305,8 +305,8 @@ func TestEachEventHasOneOwner(t *testing.T) {
 	}
 }
 
-// The order of a bridge's parts is behaviour: the part that hides a digit acts before the one that plays it, and that
-// one before the part that records.
+// The order of a bridge's parts matters: the part that hides a key acts before the part that plays it to the other
+// side, and the recording part acts last.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
 		"Masking", "Transcoding", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",

@@ -9,7 +9,8 @@ import (
 	"flowbridge/media/recording"
 )
 
-// TestSlowRecording: a record does not wait for ever for a file.
+// TestSlowRecording: a call's record is written in the end even if a recording's file is
+// never finished.
 func TestSlowRecording(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, err := recording.Open(recording.Config{Dir: t.TempDir(), Formats: []string{"wav"}, Keep: time.Hour, MaxSize: 1 << 20})
@@ -21,7 +22,7 @@ func TestSlowRecording(t *testing.T) {
 			t.Fatal(err)
 		}
 		begin := time.Now()
-		files := settled(t.Context(), []*recording.Recorder{r, r}) // the recorder was never stopped
+		files := settled(t.Context(), []*recording.Recorder{r, r}) // nobody stops the recorder, so its file is not finished
 		if took := time.Since(begin); took != SettleWait || len(files) != 2 || !strings.Contains(files[1].Error, "slow") {
 			t.Errorf("%+v after %v", files, took)
 		}

@@ -20,7 +20,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// twoAddresses puts the agent at a name with two addresses. SRV prefers the agent's address to the spare agent's.
+// twoAddresses replaces the agent's address by a name with two addresses. Its SRV records prefer the agent's own
+// address to the spare agent's.
 const twoAddresses = `
 	_sip._udp.agents.test. 60 IN SRV 1 1 32681 one.test.
 	_sip._udp.agents.test. 60 IN SRV 2 1 32681 two.test.
@@ -30,7 +31,7 @@ const twoAddresses = `
 	two.test. 60 IN A 192.0.2.21
 `
 
-// inWorldOfNames is a world where the agent is at that name.
+// inWorldOfNames runs a test in a world in which the agent is called by that name.
 func inWorldOfNames(t *testing.T, test func(w *world), replace ...string) {
 	t.Helper()
 	yaml := strings.NewReplacer(append(replace, "@192.0.2.20:32681", "@agents.test")...).Replace(testConfig)
@@ -56,7 +57,7 @@ func (w *world) wantTried(r record.Record, tried ...string) {
 	}
 }
 
-// After 503 or silence at one address, the next address is tried in the same attempt: with the same request in another
+// After 503 or silence at one address, the same attempt continues at the next address: with the same request in another
 // transaction (RFC 3263 section 4.3). The next call begins with the address that works.
 func TestNextAddress(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -99,7 +100,7 @@ func TestNextAddress(t *testing.T) {
 				if first.value("Via") == second.value("Via") || first.req().Recipient.String() != second.req().Recipient.String() {
 					t.Error("the same transaction, or another URI")
 				}
-				w.agent.silent(time.Second) // no INVITE is repeated to an address that was given up
+				w.agent.silent(time.Second) // an address that was given up gets no retransmissions
 				d = w.carrier.newCall("+15075785607")
 				w.carrier.invitesTillRung(d)
 				w.takesAtSecond(d)
@@ -123,7 +124,8 @@ func TestOneAddressAsksNobody(t *testing.T) {
 	})
 }
 
-// With transport: auto the records of the host decide: here NAPTR prefers TCP, and the other address is for UDP.
+// With transport: auto, the host's DNS records choose the transport: here NAPTR prefers TCP, and the other address is
+// for UDP.
 func TestTransportByNAPTR(t *testing.T) {
 	yaml := strings.NewReplacer("@192.0.2.20:32681", "@agents.test", "- name: agent\n", "- name: agent\n    transport: auto\n", `5060"]}`, overTCP).Replace(testConfig)
 	inWorldOf(t, yaml, func(o *b2bua.Options) {
@@ -140,8 +142,8 @@ func TestTransportByNAPTR(t *testing.T) {
 	})
 }
 
-// The platform's answer reaches the headers at each address, even if it has no id. The call then drops it, because it
-// may be large.
+// The platform's answer is available to the header templates at each address, even if it has no id. After that the call
+// drops the answer, because it may be large.
 func TestAnswerWithoutID(t *testing.T) {
 	test := func(w *world, refuse bool) {
 		held := w.answersOnce(`{"session":"s-1"}`)
@@ -178,7 +180,7 @@ func (w *world) answersOnce(body string) (held func() bool) {
 	}
 }
 
-// The platform's answer is also dropped if the first of two addresses answers.
+// The platform's answer is dropped as well if the first of two addresses answers.
 func TestSettledCallKeepsNoAnswer(t *testing.T) {
 	inWorldOfNames(t, func(w *world) {
 		held := w.answersOnce(`{"synthflow_call_id":"x"}`)
@@ -190,8 +192,8 @@ func TestSettledCallKeepsNoAnswer(t *testing.T) {
 	})
 }
 
-// Addresses that accept no connection together take no longer than the time for the target's first answer, plus the
-// turn of the last one.
+// If no address accepts a connection, all attempts together take no longer than first_response_timeout plus the time
+// for the last address.
 func TestConnectionsInTime(t *testing.T) {
 	zone := ""
 	for i := range 8 {

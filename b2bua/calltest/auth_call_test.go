@@ -10,8 +10,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// authConfig has a PBX at any address, a carrier that needs both, two trunks
-// behind one address, and the carrier of the other tests.
+// authConfig has a PBX that may send from any address, a carrier that needs its address and
+// credentials, two trunks at one address, and the carrier of the other tests.
 const authConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -25,7 +25,8 @@ routes:
   - {targets: [agent]}
 `
 
-// authorize answers the 401 that a peer got, for the algorithm.
+// authorize adds credentials to a dialogue: the response to a 401's challenge for this
+// algorithm.
 func authorize(d *dialogue, challenge received, algorithm, username, password string, nc int) string {
 	return credentialsFor(d, nonceOf(challenge, algorithm), algorithm, username, password, nc)
 }
@@ -57,7 +58,7 @@ func credentialsOf(method, uri, nonce, name, username, password string, nc int) 
 		username, nonce, uri, response, name, count)
 }
 
-// challenged sends an INVITE, acknowledges its 401 and returns that.
+// challenged sends an INVITE, and acknowledges and returns the 401 to it.
 func (p *peer) challenged(d *dialogue) received {
 	p.w.t.Helper()
 	p.invite(d)
@@ -66,7 +67,7 @@ func (p *peer) challenged(d *dialogue) received {
 	return m
 }
 
-// gaveUp acknowledges a refusal. The next request of the dialogue is a new one.
+// gaveUp acknowledges a refusal, and prepares the dialogue for a new request.
 func (p *peer) gaveUp(d *dialogue, m received) {
 	d.learn(m)
 	p.ackRefused(d)
@@ -86,7 +87,7 @@ func (w *world) answersCall(p *peer, d *dialogue, extra string) {
 	p.expect("SIP/2.0 200")
 	d.extra = ""
 	p.ack(d)
-	p.bye(d) // within the dialog, so no challenge
+	p.bye(d) // requests within the dialog are not challenged
 	p.expect("SIP/2.0 200")
 	w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
 }
@@ -101,8 +102,8 @@ func (w *world) roaming() *peer {
 	return p
 }
 
-// A trunk shows its credentials, with either algorithm, and its call goes through. Its
-// next call reuses the nonce.
+// A trunk authenticates with either algorithm, and its call goes through. The next call
+// reuses the nonce.
 func TestAuthenticatedCall(t *testing.T) {
 	for _, algorithm := range []string{"SHA-256", "MD5"} {
 		runIn(t, algorithm, authConfig, func(w *world) {
@@ -153,8 +154,8 @@ func TestOfferedAlgorithms(t *testing.T) {
 	})
 }
 
-// A trunk with sources needs both address and credentials: the other trunk's user is
-// wrong from this address.
+// A trunk with sources needs both its address and its credentials: from this address, the
+// other trunk's user is refused.
 func TestSourceAndCredentials(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -170,7 +171,7 @@ func TestSourceAndCredentials(t *testing.T) {
 	})
 }
 
-// Wrong credentials of any kind are challenged again, and make no call.
+// Wrong credentials of any kind are challenged again, and do not start a call.
 func TestWrongCredentials(t *testing.T) {
 	edit := func(old, replacement string) func(string) string {
 		return func(s string) string { return strings.Replace(s, old, replacement, 1) }
@@ -182,7 +183,7 @@ func TestWrongCredentials(t *testing.T) {
 		"empty response": func(s string) string { i := strings.Index(s, `response="`) + 10; return s[:i] + s[i+64:] },
 		"uri":            edit(`uri="sip:+15075785607@`, `uri="sip:+15075785608@`),
 		"algorithm":      edit("algorithm=SHA-256", "algorithm=SHA-512-256"),
-		"no algorithm":   edit("algorithm=SHA-256, ", ""), // is MD5
+		"no algorithm":   edit("algorithm=SHA-256, ", ""), // means MD5
 		"qop":            edit("qop=auth,", "qop=auth-int,"),
 		"no qop":         edit(`, qop=auth, nc=00000001`, ``),
 		"no nc":          edit(", nc=00000001", ""),
@@ -203,7 +204,7 @@ func TestWrongCredentials(t *testing.T) {
 			}
 			p.gaveUp(d, m)
 			want := uint64(1)
-			if name == "nonce" { // not from this server, so it counts as none
+			if name == "nonce" { // a nonce of another server counts as a missing one
 				want = 0
 			}
 			if n := w.server.Rejected().Unauthorized.Load(); n != want {
@@ -345,8 +346,8 @@ func TestRetransmittedCredentials(t *testing.T) {
 	})
 }
 
-// A sender that guesses passwords is ignored for a while, even with the right password.
-// Others are not, even with a nonce that it was given.
+// A sender that guesses passwords is ignored for a while, even if it then uses the right
+// password. Other senders are still served, even with a nonce that the guesser got.
 func TestGuessing(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -391,8 +392,8 @@ func TestCancelBesideAuth(t *testing.T) {
 	})
 }
 
-// A refusal because of credentials is sent once, and not repeated until the ACK, because
-// the address may be forged.
+// A refusal because of credentials is sent only once, and not retransmitted until the ACK,
+// because the sender's address may be forged.
 func TestUnprovenIsToldOnce(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -404,14 +405,15 @@ func TestUnprovenIsToldOnce(t *testing.T) {
 	})
 }
 
-// A tag from one of our challenges gives no access.
+// A request whose To tag comes from one of our challenges is not accepted as part of a
+// dialog.
 func TestTagOfChallenge(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
 		d := p.dials("+15075785607")
 		d.learn(p.expect("SIP/2.0 401"))
 		d.branch += "x"
-		p.invite(d) // with our To tag
+		p.invite(d) // with our To tag from the 401
 		p.silent(time.Minute)
 		w.agent.silent(time.Second)
 	})

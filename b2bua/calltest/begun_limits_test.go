@@ -12,7 +12,7 @@ import (
 	"flowbridge/config"
 )
 
-// Callers that the old process admitted are not refused by rates, although all of them restart at the same moment.
+// Calls that the old process had admitted restart all at the same moment. The rates do not refuse them.
 func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 	for name, tt := range map[string]struct{ trunk, target string }{
 		"of the target": {"", "max_cps: 1"},
@@ -33,8 +33,8 @@ func TestRatesOfCallersThatBeginAgain(t *testing.T) {
 	}
 }
 
-// Callers that wait for a target's rate continue to wait. Only those that had a place there are admitted whatever the
-// rate.
+// Callers that wait for a target's rate continue to wait after an upgrade. A call that already had a place at the
+// target is admitted whatever the rate.
 func TestWaitersForARateWaitOn(t *testing.T) {
 	yaml := strings.NewReplacer("max_calls: 1", "max_cps: 1").Replace(soundingQueue(""))
 	inWorldWith(t, yaml, func(w *world) {
@@ -58,7 +58,7 @@ func invites(all []received) []received {
 	return slices.DeleteFunc(all, func(m received) bool { return !strings.HasPrefix(m.raw, "INVITE ") })
 }
 
-// If the first target has no room, the place at the second one counts.
+// If a call waits at its first target but has a place at its second one, an upgrade keeps that place.
 func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 	yaml := strings.NewReplacer("@192.0.2.21:32681\", max_calls: 1", "@192.0.2.21:32681\", max_cps: 1", "1509\", targets: [agent]", "1509\", targets: [agent, spare]").Replace(queueConfig)
 	inWorldWith(t, yaml, func(w *world) {
@@ -72,7 +72,8 @@ func TestPlaceAtTheSecondTargetIsKept(t *testing.T) {
 	})
 }
 
-// The record keeps the old process's attempts that had an INVITE. Others are made again, and would be there twice.
+// The record keeps the old process's attempts that sent an INVITE. The new process repeats the other attempts, so the
+// record would otherwise have them twice.
 func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, `1509", targets: [agent]`, `1509", targets: [agent, spare]`, 1), func(w *world) {
 		first := w.carrier.dialsTillRung("+15095780001")
@@ -104,7 +105,7 @@ func TestAttemptsOfCallersThatBeginAgain(t *testing.T) {
 	})
 }
 
-// ringOn checks that callers that hear ringing hear nothing else after an upgrade, and ends all calls.
+// ringOn upgrades the server, checks that callers get nothing but another 180, and ends all calls.
 func (w *world) ringOn() {
 	w.t.Helper()
 	w.upgraded()
@@ -117,8 +118,8 @@ func (w *world) ringOn() {
 	w.drain(3 * time.Minute)
 }
 
-// TestBegunUnderAnotherTrunk: an upgrade renames the trunk of a call that restarts. The call belongs to the renamed
-// trunk. If the trunk is gone, the call is not restarted.
+// TestBegunUnderAnotherTrunk: an upgrade renames the trunk of a call that restarts. The call then belongs to the trunk
+// with the new name. If no trunk has the caller's address any more, the call is not restarted.
 func TestBegunUnderAnotherTrunk(t *testing.T) {
 	for name, into := range map[string]string{
 		"renamed": `{name: carrier2, sources: ["192.0.2.10"], country: "1"}`,

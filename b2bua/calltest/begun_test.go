@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// soundingQueue is queueConfig with a sound, and a trunk with these keys.
+// soundingQueue returns queueConfig with a sound for waiting callers, and with additional keys for the trunk.
 func soundingQueue(trunk string) string {
 	return strings.NewReplacer("timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", `country: "1"}`, `country: "1"`+trunk+"}").Replace(queueConfig)
 }
@@ -38,7 +38,7 @@ func (w *world) sounds(to, extra, offer string) (*dialogue, received) {
 	}
 }
 
-// listens returns the sound that the caller of a call hears.
+// listens returns the name of the sound that the caller of this call hears.
 func (w *world) listens(d *dialogue) string {
 	w.t.Helper()
 	synctest.Wait()
@@ -49,8 +49,9 @@ func (w *world) listens(d *dialogue) string {
 	return l.Hears[media.SideA]
 }
 
-// TestQueueWithASoundGoesOver: callers that hear a queue's sound continue to wait in the next process: in their order,
-// for the remaining time, on the same ports, with the same description before and in the 200, and with the same keys.
+// TestQueueWithASoundGoesOver: callers that hear a queue's sound continue to wait after an upgrade: in the same order,
+// for the remaining time, on the same ports, with the same session description before and in the 200, and with the same
+// keys.
 func TestQueueWithASoundGoesOver(t *testing.T) {
 	for name, tt := range map[string]struct{ trunk, extra, offer string }{
 		"plain":          {},
@@ -72,12 +73,12 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 			for range 2 {
 				time.Sleep(10 * time.Second)
 				w.upgraded()
-				for _, m := range w.carrier.rest() { // to both
+				for _, m := range w.carrier.rest() { // to both waiting callers
 					if !strings.HasPrefix(m.raw, "SIP/2.0 183") {
 						w.t.Errorf("not as before: %s", m.raw)
 					}
 					switch of := map[string]*dialogue{second.callID: second, third.callID: third}[m.value("Call-ID")]; {
-					case tt.extra != "": // it got the description reliably
+					case tt.extra != "": // the caller got the description reliably, so the 183 has none
 						before := of.toTag
 						if w.carrier.prack(of, m, ""); before != of.toTag || len(m.Body()) > 0 {
 							w.t.Errorf("another dialog or description:\n%s", m.raw)
@@ -106,7 +107,7 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 			w.carrier.ack(second)
 			synctest.Wait()
 			time.Sleep(20 * time.Second)
-			w.refused(third, "486") // 50 s after it came
+			w.refused(third, "486") // 50 s after its INVITE came
 			if r := w.wantRecord(record.DispositionBusy, cause.QueueTimeout, record.EndedBySystem); r.QueuedMS != 50_000 || !strings.HasSuffix(r.To, "0003") {
 				w.t.Errorf("waited %d ms", r.QueuedMS)
 			}
@@ -129,8 +130,9 @@ func TestQueueWithASoundGoesOver(t *testing.T) {
 	}
 }
 
-// TestCallerLeavesAfterTheHandOver: a caller that hears a sound may hang up in the next process, or call again when
-// that accepts no calls. If that process is killed, the one after it has the state as usual.
+// TestCallerLeavesAfterTheHandOver: after an upgrade, a caller that hears a sound may hang up, or send another INVITE
+// while the new process does not accept calls yet. If the new process is killed, the next one restores the call as
+// usual.
 func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 	for name, then := range map[string]func(w *world, d *dialogue){
 		"cancel": func(w *world, d *dialogue) {
@@ -142,7 +144,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 		},
 		"update": func(w *world, d *dialogue) {
-			w.carrier.within(d, "UPDATE", "") // it waits in the socket
+			w.carrier.within(d, "UPDATE", "") // stays in the socket until the new process reads it
 			synctest.Wait()
 			w.serves()
 			w.carrier.expect("SIP/2.0 183")
@@ -155,7 +157,7 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.serves()
 			w.carrier.expect("SIP/2.0 183")
 			w.carrier.silent(28 * time.Second)
-			w.refused(d, "487") // still in the queue, 30 s after it came
+			w.refused(d, "487") // it was still in the queue, 30 s after its INVITE came
 			w.wantRecord(record.DispositionNoAnswer, cause.Expired, record.EndedBySystem)
 			w.carrier.silent(time.Minute)
 		},
@@ -171,20 +173,20 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 			w.restart()
 			w.refused(d, "500")
 			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-			w.relay.sessions[1].Close() // of the dead process
+			w.relay.sessions[1].Close() // the dead process's session
 		},
 		"killed at once": func(w *world, d *dialogue) {
 			synctest.Wait()
 			w.life.dead.Store(true)
 			left := w.sink.left()
-			w.server.Stack().Serve() // for its end
+			w.server.Stack().Serve() // so that the old server can end
 			if err := w.server.Close(); err != nil {
 				w.t.Error(err)
 			}
 			w.begin(left)
 			w.refused(d, "500")
 			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
-			w.relay.sessions[1].Close() // of the dead process
+			w.relay.sessions[1].Close() // the dead process's session
 		},
 	} {
 		runIn(t, name, soundingQueue(""), func(w *world) {
@@ -205,8 +207,8 @@ func TestCallerLeavesAfterTheHandOver(t *testing.T) {
 	}
 }
 
-// TestRingingWithASoundGoesOver: a call whose caller hears our ringing while its target rings is handed over, but not
-// one whose caller hears the target.
+// TestRingingWithASoundGoesOver: a call whose caller hears our ringback while its target rings is handed over. A call
+// whose caller hears the target's early media is not.
 func TestRingingWithASoundGoesOver(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "targets: [agent], queue: {limit: 2, timeout: 50s}", "targets: [agent], ringing: session-progress", 1), func(w *world) {
 		d, told := w.sounds("+15075780001", "", "")
@@ -234,8 +236,8 @@ func TestRingingWithASoundGoesOver(t *testing.T) {
 	})
 }
 
-// TestProvenBefore: a caller that has proven itself need not do so again, although its nonce is too old for the next
-// process.
+// TestProvenBefore: a caller that authenticated before an upgrade need not do so again after it, although its nonce has
+// expired by then.
 func TestProvenBefore(t *testing.T) {
 	yaml := strings.Replace(soundingQueue(""), `sources: ["192.0.2.10"]`, `sources: ["192.0.2.10"], auth: {username: carrier, password_env: P}`, 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -259,12 +261,12 @@ func TestProvenBefore(t *testing.T) {
 		w.served(w.agent, second)
 		w.callerEnds(w.agent, second)
 		w.record()
-		w.carrier.challenged(w.carrier.newCall("+15075780003")) // others must
+		w.carrier.challenged(w.carrier.newCall("+15075780003")) // other callers are challenged
 	})
 }
 
-// TestCallersKeepTheirOrder: the next process serves waiting callers in their order, and first the one whose target
-// rang. They keep their places, whatever new calls come.
+// TestCallersKeepTheirOrder: after an upgrade, waiting callers are served in their order, but first the one whose
+// target rang. New calls do not take their places.
 func TestCallersKeepTheirOrder(t *testing.T) {
 	yaml := strings.NewReplacer("limit: 2", "limit: 10", `country: "1"}`, `country: "1", max_cps: 1}`,
 		`["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060"], limits: {setups: 4}`).Replace(queueConfig)
@@ -297,7 +299,8 @@ func TestCallersKeepTheirOrder(t *testing.T) {
 	})
 }
 
-// TestAnotherINVITEBeginsNothing: an INVITE that only resembles a waiting caller's, from the same address, does not get its call.
+// TestAnotherINVITEBeginsNothing: an INVITE from the address of a waiting caller that only resembles the caller's
+// INVITE does not take over the waiting call.
 func TestAnotherINVITEBeginsNothing(t *testing.T) {
 	inWorldWith(t, soundingQueue(""), func(w *world) {
 		first := w.carrier.dialsTillRung("+15085780001")
@@ -322,8 +325,8 @@ func TestAnotherINVITEBeginsNothing(t *testing.T) {
 	})
 }
 
-// A caller behind NAT whose INVITE has no rport keeps its call: the parameters that we add on arrival, and again after
-// the upgrade, do not make it another INVITE.
+// A caller behind NAT whose INVITE has no rport keeps its call over an upgrade. The parameters that we add to Via on
+// arrival do not make the retransmitted INVITE a different one.
 func TestBeginsAgainBehindNAT(t *testing.T) {
 	inWorldWith(t, soundingQueue(""), func(w *world) {
 		w.served(w.agent, w.carrier.dialsTillRung("+15085780001"))
@@ -346,7 +349,7 @@ func TestBeginsAgainBehindNAT(t *testing.T) {
 	})
 }
 
-// An order to mask that came before an upgrade can be undone after it.
+// If keys were masked by an operator before an upgrade, an operator can end the masking after it.
 func TestUnmaskedWhereItBeginsAgain(t *testing.T) {
 	yaml := strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], mask_dtmf: on_demand, ringing: session-progress}", 1)
 	inWorldWith(t, yaml, func(w *world) {

@@ -22,7 +22,8 @@ func (w *world) toldUntyped(id string) (n int) {
 	return n
 }
 
-// The body of an answer that has no Content-Type and begins like a session description counts as one, from either side and in any exchange.
+// A body without Content-Type in an answer counts as a session description if it begins like one. This holds for
+// answers from either side and in any exchange.
 func TestAnswerWithoutContentType(t *testing.T) {
 	up := func(w *world, extra, sdp string) (*dialogue, received) {
 		d := w.carrier.newCall("+15075785607")

@@ -35,8 +35,8 @@ func TestIgnoredResponseLeavesNothing(t *testing.T) {
 	}
 }
 
-// RFC 3261 section 15: a callee may not send BYE on an early dialog. If one does, that is
-// not taken for a caller's CANCEL.
+// RFC 3261 section 15: a callee may not send BYE on an early dialog. If a ringing target does, its BYE is not mistaken
+// for the caller's CANCEL.
 func TestByeOfRingingTargetIsNotTheCallers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.carrier.dialsTillRung("+15075785607")
@@ -55,8 +55,8 @@ func TestByeOfRingingTargetIsNotTheCallers(t *testing.T) {
 	})
 }
 
-// A target's reason phrase brings the carrier no header. An answer with a bare
-// line feed is dropped. Other control characters are left out.
+// A target's reason phrase can't inject a header into our answer to the carrier. An answer with a bare line feed is
+// dropped. Other control characters are removed.
 func TestReasonPhraseBringsNoHeader(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.carrier.callsAt(w.agent, "+15075785607")

@@ -19,7 +19,8 @@ func TestCancelBeats200ToCarrier(t *testing.T) {
 		w.agent.answer(invite, "a")
 		w.carrier.cancel(d) // both are in flight at the same instant
 		w.agent.expect("ACK")
-		// Whichever won, the carrier has one final answer and the agent's call is ended.
+		// Either may win. In any case the carrier gets one final answer, and the agent's call is
+		// ended.
 		final := map[string]int{}
 		time.Sleep(100 * time.Millisecond)
 		for _, m := range w.carrier.rest() {
@@ -65,8 +66,8 @@ func TestCancelBeforeItsInvite(t *testing.T) {
 	})
 }
 
-// RFC 3326 section 2: the reason in the caller's CANCEL is passed on with ours, in our
-// own words.
+// RFC 3326 section 2: the CANCEL to the target has the reason code from the caller's
+// CANCEL, with our own text.
 func TestReasonOfCancel(t *testing.T) {
 	for said, want := range map[string]string{
 		`SIP;cause=200;text="Call completed elsewhere at 10.1.2.3"`: `SIP;cause=200;text="Call completed elsewhere"`,

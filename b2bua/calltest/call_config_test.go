@@ -15,8 +15,8 @@ import (
 	"flowbridge/b2bua/sdp"
 )
 
-// With on_failure: dial a target is called without an id when its API fails,
-// and the headers that need one are left out.
+// With on_failure: dial, a target is called without an id if its API fails. Headers that
+// need an id are left out.
 func TestDialWithoutID(t *testing.T) {
 	yaml := strings.Replace(testConfig, "timeout: 3s}", "timeout: 3s, on_failure: dial}", 1)
 	log := &bytes.Buffer{}

@@ -12,11 +12,12 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// confirmYAML makes the caller's early media begin at once.
+// confirmYAML makes the server send 183 with early media as soon as the caller's INVITE
+// comes.
 var confirmYAML = strings.Replace(talkYAML("rel100: supported", ""),
 	`{to: "^\\+1507", targets: [agent]}`, `{to: "^\\+1507", targets: [agent], ringing: session-progress}`, 1)
 
-// wantConfirmed checks whether the media counts the caller as confirmed.
+// wantConfirmed checks whether the media session counts the caller as confirmed.
 func (w *world) wantConfirmed(when string, want bool) {
 	w.t.Helper()
 	synctest.Wait()
@@ -29,7 +30,8 @@ func (w *world) wantConfirmed(when string, want bool) {
 	}
 }
 
-// elsewhere returns a call whose SDP names another address than its signalling has.
+// elsewhere returns a call whose SDP names another address than the one that its SIP comes
+// from.
 func (p *peer) elsewhere() *dialogue {
 	d := p.newCall("+15075785607")
 	d.sdp = sdpAt("192.0.2.99", 20000)
@@ -51,7 +53,7 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 		stranger := w.otherAt("192.0.2.77:5060")
 		stranger.ack(d)
 		w.wantConfirmed("ACK from elsewhere", false)
-		w.carrier.reinvite(d, sdpAt("192.0.2.99", 20000)) // this shows that it has the 200
+		w.carrier.reinvite(d, sdpAt("192.0.2.99", 20000)) // it shows that the caller has the 200
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ackOf(d, d.seq+d.later, "")
 		w.wantConfirmed("re-INVITE", true)
@@ -59,7 +61,8 @@ func TestCallerIsConfirmedByItsACK(t *testing.T) {
 	})
 }
 
-// The log says why early media stops, and what to do about it.
+// If early media is withheld from an unconfirmed caller, the log says why, and what to do
+// about it.
 func TestWithheldMediaIsLogged(t *testing.T) {
 	const message = "no more media to the caller before its ACK, PRACK or RTP: its SDP names another address than its SIP comes from; see media_sources"
 	for _, answered := range []bool{false, true} {
@@ -104,7 +107,8 @@ func TestCallerIsConfirmedByItsPRACK(t *testing.T) {
 	})
 }
 
-// A connection, or credentials, show the caller's address before the call begins.
+// If the caller uses TCP, or has authenticated, its address can't be forged, so media goes
+// to the caller from the beginning.
 func TestCallerThatCannotBeForged(t *testing.T) {
 	for name, tt := range map[string]struct {
 		yaml string

@@ -15,8 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// digestConfig has credentials for both agents; the password is that of
-// inWorld's environment.
+// digestConfig has credentials for both agents. inWorld's environment has the password.
 var digestConfig = strings.NewReplacer(
 	`token_env: TOKEN, model_id: m, timeout: 3s}`, `token_env: TOKEN, model_id: m, timeout: 3s}
     auth: {username: bob, password_env: PASSWORD}`,
@@ -62,7 +61,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 		w.wantCredentials(second, "n1", 1)
 		synctest.Wait() // until the first transaction has ended
 		for range 3 {
-			w.agent2.challenge(first, `nonce="n2", stale=true`) // its ACK was lost
+			w.agent2.challenge(first, `nonce="n2", stale=true`) // as if its ACK was lost
 			synctest.Wait()
 		}
 		w.agent2.reply(second, 100, "Trying", "", "")
@@ -90,8 +89,7 @@ func TestChallengedCallAnswered(t *testing.T) {
 	})
 }
 
-// A challenge that can't be answered, or is repeated for ever, ends the
-// attempt.
+// An attempt fails if the target's challenge can't be answered or is repeated without end.
 func TestChallengeNotAnswered(t *testing.T) {
 	for name, tt := range map[string]struct {
 		yaml    string

@@ -11,7 +11,8 @@ import (
 	"flowbridge/b2bua"
 )
 
-// An uneventful call has one line at level info, with all that is worth knowing about it.
+// An uneventful call causes one line at level info, with everything worth knowing about the
+// call.
 func TestPlainCallIsOneLine(t *testing.T) {
 	var out logged
 	inWorldOf(t, testConfig, func(o *b2bua.Options) { o.Log = zerolog.New(&out).Level(zerolog.InfoLevel) }, func(w *world) {

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// modelAct is an action that may happen in a call. It returns a description of what it
-// did, or "" if there was nothing to do.
+// modelAct is an action that a model may take in a call. Its function returns a description
+// of the action, or "" if there was nothing to do.
 type modelAct struct {
 	name string
 	do   func(m *callModel, choose func(n int) int) string
@@ -69,12 +69,12 @@ func (m *callModel) step(s modelStep) {
 	m.mu.Lock()
 	m.trace[line] = fmt.Sprintf("%10.3f === %s: %s", time.Since(m.start).Seconds(), a.name, what)
 	m.mu.Unlock()
-	if !m.crosses || s.Args[len(s.Args)-1]%4 != 3 { // otherwise the next step crosses it
+	if !m.crosses || s.Args[len(s.Args)-1]%4 != 3 { // otherwise the next step's messages cross this step's
 		m.settle()
 	}
 }
 
-// somebody picks a peer that meets a condition.
+// somebody picks one of the peers that meet a condition, or returns nil if there is none.
 func (m *callModel) somebody(choose func(int) int, is func(*modelPeer) bool) *modelPeer {
 	first := choose(3)
 	for i := range 3 {
@@ -95,7 +95,7 @@ func (p *modelPeer) pendingINVITE() *modelAsk {
 	return nil
 }
 
-// prelude usually sets up a call, because most things can only happen then.
+// prelude sets up a call in most cases, because most actions need one.
 func (m *callModel) prelude(how int) {
 	if how%3 == 2 {
 		return
@@ -112,7 +112,8 @@ func (m *callModel) prelude(how int) {
 	}
 }
 
-// actProceed takes the next step that moves a call forward.
+// actProceed does the next thing that a call in progress needs: for example it answers or
+// acknowledges a message.
 func (m *callModel) actProceed(func(int) int) string {
 	if len(m.peers[0].dialogs) == 0 {
 		m.peers[0].newCall("+15075785607", "plain")
@@ -180,7 +181,8 @@ func (m *callModel) actRing(choose func(int) int) string {
 	return fmt.Sprintf("%s: %d, fork %d, %q %v", p.name, code, fork, kind, headers)
 }
 
-// actAnswer answers any request that a peer has ever received, the newest first.
+// actAnswer answers one of the requests that a peer has received so far, most often the
+// newest one.
 func (m *callModel) actAnswer(choose func(int) int) string {
 	p := m.somebody(choose, func(p *modelPeer) bool { return len(p.asks) > 0 })
 	if p == nil {
@@ -196,7 +198,7 @@ func (m *callModel) actAnswer(choose func(int) int) string {
 		a = p.asks[0]
 	}
 	if a.msg.method == "INVITE" && a.code >= 200 && (a.inside || a.code >= 300) {
-		p.say(a.last) // a server has one final answer
+		p.say(a.last) // a server sends only one final answer
 		return p.name + " repeats its answer to " + a.msg.short()
 	}
 	if a.msg.method != "INVITE" && a.code >= 200 {
@@ -215,7 +217,7 @@ func (m *callModel) actAnswer(choose func(int) int) string {
 	default:
 		headers = answerHeaders(code, choose(4))
 	}
-	if a.code >= 200 && code != 200 { // other forks may only accept
+	if a.code >= 200 && code != 200 { // after one fork has accepted, the others may only accept, too
 		code, headers = 200, nil
 	}
 	if d := a.d; code == 200 && choose(2) == 1 {

@@ -8,9 +8,9 @@ import (
 	"flowbridge/b2bua/leg"
 )
 
-// lateAnswer bounds the time until a request's final answer, except UPDATE and requests
-// that are answered here. A request that is passed on and challenged takes two
-// transactions.
+// lateAnswer is the longest time that the server may take for the final answer to a
+// request. A request that the server passes on and that the other side challenges takes two
+// transactions. UPDATE is not bound by it, nor are requests that the server answers itself.
 const lateAnswer = 66 * time.Second
 
 func (r *theirRequest) patience() time.Duration {
@@ -22,7 +22,7 @@ func (r *theirRequest) patience() time.Duration {
 	}
 }
 
-// seeOurResponse checks an answer of ours to a request of a peer.
+// seeOurResponse checks the server's answer to a request of a peer.
 func (m *callModel) seeOurResponse(e modelEvent, msg wireMsg) {
 	r := m.theirs[msg.branch+" "+msg.method]
 	if r == nil {
@@ -122,7 +122,7 @@ func (m *callModel) checkProvisional(e modelEvent, r *theirRequest, msg wireMsg)
 	}
 	for _, p := range r.reliable {
 		if p.raw == msg.raw {
-			if p.pracked && !r.copyAt.Equal(e.at) { // an answer to a copy of the INVITE comes from the transaction
+			if p.pracked && !r.copyAt.Equal(e.at) { // the transaction answers a copy of the INVITE, even after the PRACK
 
 				m.wrong("repeated after its PRACK: %s", msg.short())
 			}

@@ -10,18 +10,18 @@ import (
 	"flowbridge/b2bua/leg"
 )
 
-// The rules for all our messages in a call model, whatever the peers do.
+// This file has the rules that all messages of the server must follow in a call model, whatever its peers do.
 
-// ledger has the model's knowledge of the messages so far.
+// ledger has all that the model knows about the messages so far.
 type ledger struct {
-	theirs map[string]*theirRequest // by branch and method
-	ours   map[string]*ourRequest   // by branch and method
-	legs   map[string]*ourLeg       // by Call-ID and our tag
-	halves map[string]*ourDialog    // by Call-ID and both tags
-	due    map[string]ackDue        // 2xx that we must acknowledge now
-	strays map[string]time.Time     // 2xx that came, by Call-ID and the peer's tag
+	theirs map[string]*theirRequest // key: branch and method
+	ours   map[string]*ourRequest   // key: branch and method
+	legs   map[string]*ourLeg       // key: Call-ID and our tag
+	halves map[string]*ourDialog    // key: Call-ID and both tags
+	due    map[string]ackDue        // 2xx answers that we must acknowledge now
+	strays map[string]time.Time     // arrival of 2xx answers; key: Call-ID and the peer's tag
 	order  []*theirRequest
-	set    map[string]map[string]string // variables of calls, by id
+	set    map[string]map[string]string // variables that were set; key: the call's id
 }
 
 func newLedger() ledger {
@@ -31,18 +31,18 @@ func newLedger() ledger {
 	}
 }
 
-// theirRequest is a request of a peer.
+// theirRequest is a request that a peer sent to the server.
 type theirRequest struct {
 	msg       wireMsg
-	at        time.Time // time of the first copy that we got
-	copyAt    time.Time // time of the last copy
+	at        time.Time // time at which the first copy reached us
+	copyAt    time.Time // time at which the last copy reached us
 	delivered int
 	over      bool // its dialog was over when it came
-	loose     bool // it came again so late that it counts as new
+	loose     bool // a copy came so late that it may count as a new request
 	code      int
 	codeAt    time.Time
 	acked     bool
-	tag       string // ours
+	tag       string // our tag in the answer
 	trying    bool
 	said      bool // a reliable answer had a session description
 	rseq      int
@@ -57,14 +57,14 @@ type reliableSent struct {
 	pracked bool
 }
 
-// ourRequest is a request of ours.
+// ourRequest is a request that the server sent to a peer.
 type ourRequest struct {
 	msg         wireMsg
 	at, lastAt  time.Time // lastAt is the time of the last message that keeps it alive
 	provisional bool
 	cancelled   bool
 	code        int
-	tags        map[string]bool // tags of the 2xx that came
+	tags        map[string]bool // tags of the 2xx answers to it
 }
 
 // ourLeg has the state that all dialogs of a leg share.
@@ -103,7 +103,8 @@ func entry[T any](in map[string]*T, key string, make func() *T) *T {
 	return in[key]
 }
 
-// see handles one datagram. Datagrams come in the order in which they were sent.
+// see checks one datagram, which a peer or the server has sent, and updates the ledger. It is called in the order of
+// sending.
 func (m *callModel) see(e modelEvent) {
 	msg, err := parseWire(e.raw)
 	arrow, lost := "   "+e.peer.name+" <- ", ""
@@ -155,7 +156,7 @@ func (m *callModel) seeTheirRequest(e modelEvent, msg wireMsg) {
 	}
 	for _, o := range m.theirs {
 		if o.msg.callID == msg.callID && o.msg.method == "INVITE" && o.msg.fromTag == msg.fromTag && o.msg.seq > msg.seq && r.code > 0 {
-			r.loose = true // only the last INVITE is remembered
+			r.loose = true // a leg remembers only its last INVITE
 		}
 	}
 	if msg.method == "PRACK" && !m.overtaken(msg) {
@@ -169,7 +170,7 @@ func (m *callModel) seeTheirRequest(e modelEvent, msg wireMsg) {
 	}
 }
 
-// overtaken reports whether a later request of a peer's dialog has come already, so that this one is refused (RFC 3261
+// overtaken reports whether a later request of the same dialog came first, so that this one is refused (RFC 3261
 // section 12.2.2).
 func (m *callModel) overtaken(msg wireMsg) bool {
 	return slices.ContainsFunc(m.order, func(r *theirRequest) bool {
@@ -198,7 +199,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 	}
 	if msg.method != "INVITE" {
 		if msg.method == "PRACK" && (msg.code == 401 || msg.code == 407) {
-			d.offered[o.msg.get("rack")] = true // we must acknowledge it again
+			d.offered[o.msg.get("rack")] = true // the answer came again, so another PRACK is allowed
 		}
 		if o.code == 0 {
 			o.code = msg.code
@@ -220,7 +221,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 		return
 	}
 	known := e.at.Sub(o.at) < leg.GiveUp || o.provisional && (!o.cancelled || e.at.Sub(o.lastAt) < leg.GiveUp)
-	if o.code = msg.code; known { // from now on the leg is remembered
+	if o.code = msg.code; known { // from now on the leg remembers the dialog
 		o.lastAt = e.at
 	}
 	if leg := m.leg(msg.callID, msg.fromTag); o.msg.toTag == "" && msg.code >= 300 {
@@ -232,7 +233,7 @@ func (m *callModel) seeTheirResponse(e modelEvent, msg wireMsg) {
 func (m *callModel) seeOurRequest(e modelEvent, msg wireMsg) {
 	key := msg.branch + " " + msg.method
 	if o := m.ours[key]; o != nil {
-		if o.msg.raw != msg.raw && (!m.died || msg.method != "CANCEL") { // another process may give another reason
+		if o.msg.raw != msg.raw && (!m.died || msg.method != "CANCEL") { // a new process may give another reason
 			m.fail("a request is repeated otherwise:\n%s\n%s", o.msg.raw, msg.raw)
 		}
 		o.lastAt = e.at
@@ -278,7 +279,7 @@ func (m *callModel) checkCancel(e modelEvent, msg wireMsg) {
 	switch {
 	case o == nil:
 		m.fail("CANCEL of no INVITE: %s", msg.short())
-	case !o.provisional && !m.died: // otherwise it is not known whether there was one
+	case !o.provisional && !m.died: // after a kill, the model can't tell whether there was one
 		m.wrong("CANCEL before any answer: %s", msg.short())
 	case o.code > 0:
 		m.wrong("CANCEL after the final answer: %s", msg.short())
@@ -304,7 +305,7 @@ func (m *callModel) checkFirstInvite(leg *ourLeg, msg wireMsg) {
 func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 	d := m.half(msg.callID, msg.fromTag, msg.toTag)
 	bye := msg.method == "BYE"
-	stray := bye && m.strays[msg.callID+" "+msg.toTag].Equal(e.at) // a BYE made only from the 2xx, after the call
+	stray := bye && m.strays[msg.callID+" "+msg.toTag].Equal(e.at) // a BYE for a 2xx that came after the call's end
 	switch {
 	case d.ended != "" && !stray && (!bye || !d.challenged):
 		m.wrong("%s although the dialog has ended: %s", msg.short(), d.ended)
@@ -328,7 +329,7 @@ func (m *callModel) checkInDialog(e modelEvent, l *ourLeg, msg wireMsg) {
 		}
 		begins := r.msg.toTag == ""
 		waits := r.code == 0 && !r.over && (r.msg.method == "INVITE" || r.msg.sdp != "") &&
-			(r.msg.toTag == "" || e.at.Sub(r.at) > 40*time.Millisecond) // before that, the leg may not have seen it
+			(r.msg.toTag == "" || e.at.Sub(r.at) > 40*time.Millisecond) // before, the leg may not have seen it
 		unacked := r.msg.method == "INVITE" && r.code >= 200 && r.code < 300 && !r.acked && !m.reinvited(r) && e.at.Sub(r.codeAt) < leg.GiveUp
 		if begins && bye && (waits || unacked) {
 			m.wrong("BYE before the ACK: %s", msg.short())
@@ -353,13 +354,12 @@ func (m *callModel) reinvited(r *theirRequest) bool {
 	return false
 }
 
-// alive reports whether a 2xx to an INVITE of ours still gets an answer.
+// alive reports whether the server must still acknowledge a 2xx to this INVITE.
 func (o *ourRequest) alive(at time.Time) bool {
 	return at.Sub(o.lastAt) <= 31*time.Second || (o.code == 0 && o.provisional && !o.cancelled)
 }
 
-// isOver reports whether a request of a peer is within a dialog that is over, and so
-// needs no answer.
+// isOver reports whether a request belongs to a dialog that is over, so that it needs no answer.
 func (m *callModel) isOver(e modelEvent, msg wireMsg) bool {
 	if msg.toTag == "" {
 		return false
@@ -369,7 +369,7 @@ func (m *callModel) isOver(e modelEvent, msg wireMsg) bool {
 			return true
 		}
 	}
-	for key, d := range m.halves { // also the dialog of another fork
+	for key, d := range m.halves { // a BYE ends the dialogs of other forks as well
 		if d.ended != "" && strings.HasPrefix(key, msg.callID+" "+msg.toTag+" ") {
 			return true
 		}
@@ -403,7 +403,7 @@ func (m *callModel) checkSDP(leg *ourLeg, msg wireMsg) {
 	leg.version, leg.rest = version, rest
 }
 
-// settled checks that everything that must be done at once is done.
+// settled checks that the server has done everything that it must do at once.
 func (m *callModel) settled() {
 	for key, d := range m.due {
 		m.fail("no ACK of the 2xx to %s, CSeq %d, tag %s", d.callID, d.seq, d.tag)
@@ -411,7 +411,7 @@ func (m *callModel) settled() {
 	}
 }
 
-// closing checks the state at the end.
+// closing checks the messages of all calls after the last one has ended.
 func (m *callModel) closing() {
 	calls, maybe := m.placed, 0
 	for _, r := range m.order {
@@ -423,7 +423,7 @@ func (m *callModel) closing() {
 			maybe++
 		}
 		switch {
-		case r.code == 0 && m.died && !r.trying: // its sender would repeat it
+		case r.code == 0 && m.died && !r.trying: // the peer would have repeated it after the restart
 		case r.code == 0 && !r.over:
 			m.fail("no final answer: %s", r.msg.short())
 		case first && r.code < 300 && m.half(r.msg.callID, r.tag, r.msg.fromTag).ended == "":

@@ -5,14 +5,14 @@ import (
 	"os"
 )
 
-// actDie kills the server and starts another one, if MODEL_DIE is set, as scripts/model.sh does. It may do so up to
-// three times in a row, so that the next death comes while calls are being restored.
+// actDie kills the server and starts another one, up to three times in a row, so that the next kill comes while calls
+// are being restored. It does nothing unless MODEL_DIE is set, as by scripts/model.sh.
 func (m *callModel) actDie(choose func(int) int) string {
 	if os.Getenv("MODEL_DIE") == "" {
 		return "not here"
 	}
 	times := 1 + choose(3)
-	m.settle() // messages on their way would be lost
+	m.settle() // because a kill loses the messages in flight
 	for range times {
 		m.died = true
 		if n := m.w.server.Panics(); n != 0 {
@@ -23,7 +23,7 @@ func (m *callModel) actDie(choose func(int) int) string {
 	return fmt.Sprintf("%d times", times)
 }
 
-// actUpgrade replaces the server by another one, which continues all calls, or none.
+// actUpgrade replaces the server by another one. If the upgrade is refused, the old server continues.
 func (m *callModel) actUpgrade(func(int) int) string {
 	if os.Getenv("MODEL_DIE") == "" {
 		return "not here"

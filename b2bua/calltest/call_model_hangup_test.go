@@ -20,7 +20,7 @@ func (m *callModel) actHangup(choose func(int) int) string {
 		defer cancel()
 		for _, l := range m.w.server.Live(ctx) {
 			ended, err := m.w.server.Order(ctx, l.Record.ID, bridge.OrderHangup)
-			if errors.Is(err, b2bua.ErrNoCall) && m.hasEnded(ctx, l.Record.ID) { // perhaps by a CANCEL that was under way
+			if errors.Is(err, b2bua.ErrNoCall) && m.hasEnded(ctx, l.Record.ID) { // perhaps by a CANCEL that was in flight
 				continue
 			}
 			if err != nil || ended.Record.EndedAt.IsZero() {

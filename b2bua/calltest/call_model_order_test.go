@@ -14,7 +14,7 @@ import (
 	"flowbridge/media"
 )
 
-// actOrder gives a call an order, like an operator or an agent's tool. The result must come at once, and a refused
+// actOrder sends an order to a call, like an operator or an agent's tool. The result must come at once, and a refused
 // order must not change the call.
 func (m *callModel) actOrder(choose func(int) int) string {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -70,7 +70,7 @@ func (m *callModel) actOrder(choose func(int) int) string {
 	case "press":
 		_, err = m.w.server.Press(ctx, id, bridge.DigitsRequest{Side: pick([]media.Side{media.SideB, media.SideA}, choose(2)), Digits: "1#"})
 	case "hangup":
-		if choose(4) > 0 { // a hangup would end too many calls
+		if choose(4) > 0 { // only one in four, because a hangup ends the call
 			return ""
 		}
 		_, err = m.w.server.Order(ctx, id, bridge.OrderHangup)
@@ -79,7 +79,7 @@ func (m *callModel) actOrder(choose func(int) int) string {
 	return fmt.Sprintf("%s: %v", what, err)
 }
 
-// isAnswered checks that an order was carried out, or refused with a reason.
+// isAnswered checks the result of an order: success, or an error with a reason.
 func (m *callModel) isAnswered(err error) {
 	if refused := new(bridge.OrderError); err != nil && !errors.As(err, &refused) && !errors.Is(err, b2bua.ErrNoCall) {
 		m.fail("an order has no answer: %v", err)

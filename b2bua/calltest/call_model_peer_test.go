@@ -8,9 +8,9 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// modelPeer is a SIP endpoint of the call model. It stores as much of its dialogs as it
-// needs to send well-formed messages. Its habits say what it does by itself, everything
-// else is drawn at random.
+// modelPeer is a SIP endpoint of the call model. It remembers enough of its dialogs to send
+// well-formed messages. Its habits control its automatic reactions; everything else is
+// drawn at random.
 type modelPeer struct {
 	*peer
 	m       *callModel
@@ -23,9 +23,9 @@ type modelPeer struct {
 	counter int
 }
 
-// habits says what a peer does not do by itself.
+// habits switches off automatic reactions of a peer.
 type habits struct {
-	NoACK, NoPRACK, NoAnswer, NoReACK, Silent bool // Silent: it answers nothing, not even CANCEL and BYE
+	NoACK, NoPRACK, NoAnswer, NoReACK, Silent bool // Silent: the peer answers no request, not even CANCEL and BYE
 }
 
 // modelDialog is a peer's side of one dialog, early ones included.
@@ -34,9 +34,9 @@ type modelDialog struct {
 	callID, local, remote string // From and To values; remote has no tag at first
 	target                string
 	seq                   int
-	invites               []*modelInvite // of the peer
-	asked                 *modelAsk      // the INVITE that began it, if that was ours
-	kind                  string         // of the session description
+	invites               []*modelInvite // INVITEs that the peer has sent
+	asked                 *modelAsk      // our INVITE that began the dialog, or nil
+	kind                  string         // kind of the current session description
 	version, port, rseq   int
 	expires               string
 }
@@ -47,8 +47,8 @@ type modelInvite struct {
 	branch, raw string
 	sdp         bool
 	code        int
-	oks         []wireMsg // waiting for an ACK
-	reliable    []wireMsg // waiting for a PRACK
+	oks         []wireMsg // 2xx answers that wait for an ACK
+	reliable    []wireMsg // reliable answers that wait for a PRACK
 	rseqs       map[string]bool
 	ack         string
 }
@@ -57,9 +57,9 @@ type modelInvite struct {
 type modelAsk struct {
 	msg    wireMsg
 	code   int    // status of the last answer
-	last   string // the whole answer
+	last   string // text of the last answer
 	d      *modelDialog
-	forks  map[int]*modelDialog // of an INVITE that begins a dialog
+	forks  map[int]*modelDialog // dialogs by fork, if it is an INVITE that begins a dialog
 	inside bool
 }
 
@@ -97,7 +97,7 @@ func (d *modelDialog) request(method string, seq int, branch, sdp string, header
 	return branch, raw
 }
 
-// describe returns the next session description of a dialog.
+// describe returns a new session description of this kind (see sdpKinds).
 func (d *modelDialog) describe(kind string) string {
 	if kind == "" {
 		return ""
@@ -109,7 +109,7 @@ func (d *modelDialog) describe(kind string) string {
 	return modelSDP(d.p.host(), d.port, d.version, kind)
 }
 
-// invite sends an INVITE, the first of a dialog or a later one.
+// invite sends an INVITE: one that begins the dialog, or a re-INVITE.
 func (d *modelDialog) invite(kind string, headers ...string) {
 	d.seq++
 	sdp := d.describe(kind)
@@ -118,7 +118,7 @@ func (d *modelDialog) invite(kind string, headers ...string) {
 	d.invites = append(d.invites, &modelInvite{seq: d.seq, branch: branch, raw: raw, sdp: sdp != "", rseqs: map[string]bool{}})
 }
 
-// newCall makes a peer place a call.
+// newCall makes a peer send the INVITE of a new call.
 func (p *modelPeer) newCall(to, kind string, headers ...string) {
 	port := 20000 + 1000*len(p.dialogs)
 	d := &modelDialog{
@@ -175,7 +175,7 @@ func (p *modelPeer) receive(m wireMsg) {
 	}
 }
 
-// modelReplies are answers to requests within a dialog.
+// modelReplies are the statuses that a peer may give to requests within a dialog.
 var modelReplies = []int{200, 491, 488, 500, 401, 422, 405, 100, 481, 408, 501, 420, 503}
 
 // nextReply returns the status for the next request within a dialog.
@@ -207,7 +207,7 @@ func answerHeaders(code, n int) []string {
 	return nil
 }
 
-// answerKind returns the session description that a sensible peer answers with.
+// answerKind returns the kind of session description with which a sensible peer answers.
 func answerKind(a *modelAsk) string {
 	switch {
 	case a.msg.method == "INVITE" && a.msg.sdp == "", a.msg.sdp == "":
@@ -221,7 +221,8 @@ func answerKind(a *modelAsk) string {
 	return "plain"
 }
 
-// respond answers a request: in which fork, with which session description.
+// respond answers a request. fork says from which fork, and kind says which session
+// description the answer has.
 func (p *modelPeer) respond(a *modelAsk, code, fork int, kind string, headers ...string) {
 	d := a.d
 	to := a.msg.toVal
@@ -322,8 +323,8 @@ func (p *modelPeer) onResponse(m wireMsg) {
 	i.code = m.code
 }
 
-// ack acknowledges the answers to an INVITE, once for each. If an answer had an offer,
-// the ACK has an SDP answer. It returns false if there is nothing to acknowledge.
+// ack sends the ACK for each final answer to an INVITE that still needs one. If an answer
+// had an offer, its ACK has an SDP answer. It returns false if no answer needs an ACK.
 func (d *modelDialog) ack(i *modelInvite, answer string) bool {
 	if len(i.oks) == 0 {
 		return false
@@ -350,8 +351,9 @@ func (d *modelDialog) ack(i *modelInvite, answer string) bool {
 	return true
 }
 
-// prack acknowledges the oldest unacknowledged reliable answer. If that has an offer, the
-// PRACK has an SDP answer, or else it may have another offer.
+// prack acknowledges the oldest unacknowledged reliable answer. If that answer has an
+// offer, the PRACK has an SDP answer; otherwise kind may add a new offer. It returns false
+// if there is nothing to acknowledge.
 func (d *modelDialog) prack(i *modelInvite, kind string) bool {
 	if len(i.reliable) == 0 {
 		return false
@@ -366,7 +368,7 @@ func (d *modelDialog) prack(i *modelInvite, kind string) bool {
 	return true
 }
 
-// cancel cancels an INVITE, with a copy that has another method.
+// cancel sends a CANCEL for an INVITE. It copies the INVITE and changes the method.
 func (d *modelDialog) cancel(i *modelInvite) {
 	head, _, _ := strings.Cut(i.raw, "\n\n")
 	var lines []string

@@ -19,10 +19,10 @@ import (
 	"flowbridge/internal/memnet"
 )
 
-// Random whole calls: a carrier and two agents do things that SIP allows, and things that
-// it forbids, on a network that loses messages, under a random configuration.
-// call_model_check_test.go has the rules for all our messages. scripts/model.sh runs the
-// model for longer.
+// This file tests random whole calls: a carrier and two agents do things that SIP allows,
+// and things that it forbids, on a network that loses messages, under a random
+// configuration. call_model_check_test.go has the rules for all messages of the server.
+// scripts/model.sh runs the model for longer.
 //
 // A case is a list of steps, each a few small numbers, so that rapid can leave out steps
 // and make numbers smaller. A failure prints the steps and the messages as text.
@@ -33,11 +33,11 @@ type modelStep struct {
 	Args []int
 }
 
-// modelConfig is the configuration, as indexes of lists, and the peers' habits.
+// modelConfig is the configuration, as indexes of lists, with the peers' habits.
 type modelConfig struct {
 	Ringing, Rel100A, Rel100B, ExpiresA, ExpiresB, Reinvite, Transfer, DTMF, Targets, Auth, Natural, Prelude, Prepare, Cross, Rescue int
 	Habits                                                                                                                           [3]int
-	Replies                                                                                                                          []int // what requests within a dialog get at first: indexes of modelReplies
+	Replies                                                                                                                          []int // the first statuses for requests within a dialog: indexes of modelReplies
 }
 
 func drawStep(t *rapid.T) modelStep {
@@ -98,7 +98,7 @@ func TestCallModel(t *testing.T) {
 		_ = f.Value.Set(modelChecks)
 		defer func() { _ = f.Value.Set(f.DefValue) }()
 	}
-	_ = flag.Set("rapid.nofailfile", "true") // the seed is enough
+	_ = flag.Set("rapid.nofailfile", "true") // the printed seed is enough to repeat a failure
 	story := ""
 	defer func() {
 		if t.Failed() {
@@ -108,19 +108,19 @@ func TestCallModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := drawConfig(t)
 		var steps []modelStep
-		for range 5 { // rapid's slices are short
+		for range 5 { // rapid draws short slices, so join several
 			steps = append(steps, rapid.SliceOfN(rapid.Custom(drawStep), 0, 30).Draw(t, "steps")...)
 		}
 		kind, told := "", ""
 		rapid.SyncTest(t, func(*rapid.T) { kind, told = runCallModel(c, steps) })
 		if kind != "" {
 			story = told
-			t.Fatalf("%s", kind) // the same text for all cases of the kind, so that rapid does not shrink one failure to another
+			t.Fatalf("%s", kind) // equal texts for failures of one kind: otherwise rapid might shrink to a different failure
 		}
 	})
 }
 
-// modelTB collects failures.
+// modelTB is a testing.TB that collects failures.
 type modelTB struct {
 	testing.TB
 	m *callModel
@@ -140,7 +140,7 @@ func (m *callModel) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// callModel is one case.
+// callModel runs one case.
 type callModel struct {
 	w     *world
 	start time.Time
@@ -152,7 +152,7 @@ type callModel struct {
 	replies []int
 	crosses bool // messages of several steps may be on their way at once
 	died    bool // the server was killed and restored
-	placed  int  // calls that we have placed
+	placed  int  // number of calls that the server has placed
 
 	mu     sync.Mutex
 	events []modelEvent
@@ -187,16 +187,17 @@ func (m *callModel) fail(format string, args ...any) {
 	}
 }
 
-// wrong is fail for rules that depend on the order in which messages reached us. That
-// order is unknown if messages cross on their way, or if a process has died with them.
+// wrong reports a failure like fail, for rules that depend on the order in which messages
+// reached the server. It does nothing if that order is unknown, because messages cross on
+// the wire or were in flight when the server was killed.
 func (m *callModel) wrong(format string, args ...any) {
 	if !m.crosses && !m.died {
 		m.fail(format, args...)
 	}
 }
 
-// runCallModel runs one case in a bubble and returns the kind of failure, and the whole
-// story.
+// runCallModel runs one case in a bubble. It returns the kind of the first failure, or "",
+// and the trace as text.
 func runCallModel(c modelConfig, steps []modelStep) (kind, story string) {
 	m := &callModel{
 		start: time.Now(), wake: make(chan struct{}, 1), drops: map[string]int{}, ledger: newLedger(),
@@ -260,7 +261,7 @@ func (m *callModel) filter(from, to netip.AddrPort, b []byte) memnet.Verdict {
 	return memnet.Deliver
 }
 
-// settle lets all parties react until nothing happens any more.
+// settle lets the server and all peers react until no message is left.
 func (m *callModel) settle() {
 	for range 500 {
 		synctest.Wait()
@@ -308,7 +309,8 @@ func (m *callModel) sleep(d time.Duration) {
 	m.fail("too many messages")
 }
 
-// finish lets the calls end, by themselves or by order, and checks what is left.
+// finish lets the calls end, either by themselves or because the server hangs them up, and
+// then checks that nothing is left.
 func (m *callModel) finish(natural bool) {
 	m.note("=== end, natural: %v", natural)
 	m.mu.Lock()

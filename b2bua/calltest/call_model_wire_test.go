@@ -6,10 +6,10 @@ import (
 	"strings"
 )
 
-// Messages as the call model reads and writes them. It has a few lines of code of its own
-// for that, to be independent of the product's.
+// This file reads and writes messages for the call model. It has a small parser of its own,
+// so that the model does not depend on the code that it tests.
 
-// wireMsg is a message as the model sees it.
+// wireMsg is a message that the model has parsed.
 type wireMsg struct {
 	raw, start      string
 	method          string // for a response, the method in CSeq
@@ -77,7 +77,7 @@ func (m wireMsg) has(header, option string) bool {
 	return strings.Contains(strings.Join(m.headers[header], ","), option)
 }
 
-// short returns a message as a line of the trace.
+// short returns a line about a message for the trace.
 func (m wireMsg) short() string {
 	s := m.start
 	if m.code == 0 {
@@ -129,7 +129,7 @@ func originVersion(sdp string) (version, rest string) {
 	return version, rest
 }
 
-// The session descriptions of the model's peers.
+// sdpKinds are the kinds of session descriptions that the model's peers send.
 var sdpKinds = []string{"plain", "hold", "inactive", "0.0.0.0", "pcma", "moved", "video", "g729", "broken", "declined"}
 
 func modelSDP(host string, port, version int, kind string) string {

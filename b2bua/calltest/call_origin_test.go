@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// RFC 3264 section 8: the version in o= never goes back, not even if the session is
-// refreshed after a refused offer.
+// RFC 3264 section 8: the version in o= never decreases, not even when a session timer
+// refreshes the session after a refused offer.
 func TestRefreshAfterRefusedOffer(t *testing.T) {
 	yaml := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, reinvite: relay, session_expires: 90s,", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -31,15 +31,15 @@ func TestRefreshAfterRefusedOffer(t *testing.T) {
 	})
 }
 
-// The version in o= also grows if our offer is repeated because it had to wait for the
-// peer's own.
+// If our offer collides with the peer's own and is sent again later, the version in o=
+// increases again.
 func TestOfferAgainAfterThePeers(t *testing.T) {
 	relayed := strings.Replace(testConfig, "- {name: spare, kind: sip,", "- {name: spare, kind: sip, reinvite: auto,", 1)
 	inWorldWith(t, relayed, func(w *world) {
 		d, invite, _ := w.answeredBySpare(callerSDP(), agentSDP())
 		seq := w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
 		w.agent2.concludes(w.agent2.expect("INVITE"), 491, "Request Pending", "", "")
-		synctest.Wait() // the transaction sends the ACK before the leg learns of the refusal
+		synctest.Wait() // the transaction sends the ACK before the leg gets the refusal
 		w.agent2.agentSends("INVITE", invite, "agent2", 5, agentSDP())
 		ok := w.agent2.expect("SIP/2.0 200")
 		w.agent2.agentRequest("ACK", invite, "agent2", 5)
@@ -57,8 +57,8 @@ func TestOfferAgainAfterThePeers(t *testing.T) {
 	})
 }
 
-// If a 200 has no session description, because an earlier answer had it, the version in
-// o= does not grow.
+// If our 200 has no session description, because an earlier answer had it, the version in
+// o= does not increase.
 func TestAnswerThatIsLeftOutIsNoVersion(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15095785607")

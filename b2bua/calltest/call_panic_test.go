@@ -8,7 +8,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A panic ends only its call: both legs are ended, and the record has a cause.
+// A panic ends only its own call: both legs are hung up, and the record has a cause.
 func TestPanicEndsItsCallOnly(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -27,7 +27,7 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 	})
 }
 
-// No ports: 503 before the platform is asked.
+// If no media ports are free, a caller gets 503, and the platform is not asked.
 func TestNoPorts(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.relay.fail = errors.New("no free RTP ports")

@@ -20,7 +20,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// logged is a log that a test can read.
+// logged collects log output, so that a test can read it.
 type logged struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -32,7 +32,7 @@ func (l *logged) Write(b []byte) (int, error) {
 	return l.text.Write(b)
 }
 
-// line returns the fields of the only log line with this message.
+// line returns the fields of the log line with this message, or nil. It fails if there are several.
 func (l *logged) line(t *testing.T, message string) (fields map[string]any) {
 	t.Helper()
 	l.mu.Lock()
@@ -113,8 +113,8 @@ func TestRefusedAtTheEnd(t *testing.T) {
 	}
 }
 
-// A target may give a host name instead of an address. Then its RTP is expected from the
-// source of its SIP, and the log names the host.
+// If a target gives a host name instead of an address, its RTP is expected from the source of its SIP. If no RTP comes,
+// the log names the host.
 func TestOneWayAudioOfAHostName(t *testing.T) {
 	var log logged
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
@@ -134,7 +134,8 @@ func TestNoMediaEndsBothLegs(t *testing.T) {
 	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second}, cause.MediaTimeout)
 }
 
-// If the 200 was never acknowledged, that is the cause of the end: missing media may have the same reason.
+// If neither an ACK nor media came after the 200, the missing ACK is the cause of the end: both may have the same
+// reason.
 func TestNoMediaWithoutACK(t *testing.T) {
 	tell(t, testConfig, `
 == no media, and no ACK

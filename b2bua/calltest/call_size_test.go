@@ -11,11 +11,12 @@ import (
 	"unsafe"
 )
 
-// heldCall bounds the heap of a bridged call in this test, in bytes: the call, its legs
-// and wires, its ladder, and about 4 KB for the test's own peers, but not the media.
+// heldCall is the most heap that a bridged call may use in this test, in bytes: the call,
+// its legs with their transactions, its ladder, and about 4 KB for the test's own peers,
+// but not the media.
 const heldCall = 20 << 10
 
-// A bridged call is small, because the state of its set-up is dropped.
+// A bridged call uses little memory, because it drops the state of its set-up.
 func TestHeldCallIsSmall(t *testing.T) { testHeldCall(t, "", heldCall) }
 
 // A bridged call keeps only one copy of the caller's headers from large messages, as
@@ -28,10 +29,10 @@ func TestHeldCallOfLargeMessagesIsSmall(t *testing.T) {
 func testHeldCall(t *testing.T, headers string, most uint64) {
 	const calls = 200
 	inWorld(t, func(w *world) {
-		d := w.establishedWith(headers) // warm up things that are made once
+		d := w.establishedWith(headers) // warm up caches and pools
 		w.callerEnds(w.agent, d)
 		live := func() uint64 {
-			time.Sleep(time.Minute) // until transactions are over
+			time.Sleep(time.Minute) // until the transactions are over
 			synctest.Wait()
 			w.sink.journal, w.sink.states, w.prepare.asked, w.prepare.trace = nil, nil, nil, nil
 			var m runtime.MemStats
@@ -56,7 +57,8 @@ func testHeldCall(t *testing.T, headers string, most uint64) {
 	})
 }
 
-// establishedWith is established with additional headers in INVITE and 200.
+// establishedWith sets up a call like established, with additional headers in the INVITE
+// and the 200.
 func (w *world) establishedWith(headers string) *dialogue {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")

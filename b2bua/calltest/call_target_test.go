@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Repeated answers of a target, and answers of several forks.
+// A target may repeat its answers, and several forks may answer.
 func TestTargetsRepeat(t *testing.T) {
 	tell(t, testConfig, `
 == two forks answer: one is the call, the other is acknowledged and hung up
@@ -29,7 +29,8 @@ with: X-Empty: "{{.Header \"X-None\"}}" => User-Agent: "Contact Centre 7"
 with: x-Caller: "{{.From.Number}}" => P-Asserted-Identity: "<sip:+18005550199@example.com>"
 carrier: calls 15075785607 ; gets 180
 agent: gets INVITE | P-Asserted-Identity: <sip:+18005550199@example.com> | User-Agent: Contact Centre 7 ; busy`)
-	// Early media is passed on in every mode, once. A 180 that the carrier has already, or should not get, becomes 183.
+	// Early media is passed on in every mode, but only once. If the carrier already got a 180, or should not get one, a
+	// 180 becomes 183.
 	for _, tt := range []struct{ ringing, first, then, code string }{
 		{"immediate", " ; gets 180", "183", "180"},
 		{"immediate", " ; gets 180", "183", "183"},
@@ -49,8 +50,8 @@ carrier: gets 200 same ; acks ; hangs up on agent`))
 	}
 }
 
-// Parts of a target's answer that were not offered do not reach the carrier, and streams
-// are declined in their place whatever the answer's attributes say.
+// If a target's answer has streams or formats that were not offered, the carrier does not get these. Declined streams
+// keep their position in our answer, whatever attributes the target's answer has.
 func TestAnswerIsHeldToTheOffer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")

@@ -80,9 +80,9 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dials("+15075785607")
 		invite := w.carrier.ringsAt(w.agent, d)
-		w.carrier.rest() // the transaction's answer to the retransmission
+		w.carrier.rest() // the transaction answers the retransmission
 		w.carrier.invite(d)
-		w.carrier.expect("SIP/2.0 180") // the answer to this one
+		w.carrier.expect("SIP/2.0 180") // the answer to the new INVITE
 		w.carrier.isTakenBy(w.agent, invite, "a", d)
 		w.carrier.invite(d) // a very late retransmission
 		w.carrier.silent(time.Second)
@@ -91,7 +91,7 @@ func TestRetransmittedInviteMakesOneCall(t *testing.T) {
 		}
 		merged := *d
 		merged.branch += "x"
-		merged.toTag = "" // not a request within the dialog
+		merged.toTag = "" // so that it is not within the dialog
 		w.carrier.invite(&merged)
 		w.carrier.expect("SIP/2.0 482")
 		w.carrier.ackRefused(&merged)
@@ -116,8 +116,8 @@ func TestShutdownHangsUp(t *testing.T) {
 	})
 }
 
-// Messages of strangers are dropped and counted, and so are calls of a target with neither sources nor call_auth. A
-// request within a dialog, with our tag, is accepted from any address.
+// Messages from unknown senders are dropped and counted. So are calls of a target that has neither sources nor
+// call_auth. A request within a dialog, with our tag, is accepted from any address.
 func TestStrangers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stranger := w.peer(netip.MustParseAddrPort("203.0.113.66:5060"))
@@ -141,7 +141,7 @@ func TestStrangers(t *testing.T) {
 			t.Errorf("%d strangers counted; want 8", n)
 		}
 		_, own := w.established()
-		stranger.agentRequest("BYE", own, "agent1", 1) // from the platform, but from an unannounced address
+		stranger.agentRequest("BYE", own, "agent1", 1) // from the platform, but from an address that is not configured
 		stranger.expect("SIP/2.0 200")
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.record()
@@ -255,7 +255,8 @@ spare: changed 8a>0
 carrier: hangs up on spare`)
 }
 
-// A carrier behind NAT: its Contact names a private address, its SIP comes from a public one, and that is where our BYE goes.
+// A carrier behind NAT has a private address in Contact and sends SIP from a public one. Our BYE goes to the public
+// address.
 func TestBehindNAT(t *testing.T) {
 	for nat, bye := range map[string]string{
 		"auto": "gets BYE | URI: sip:ann@10.1.2.3:5062 ; says 200", "on": "gets BYE | URI: sip:ann@10.1.2.3:5062 ; says 200",

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/outbound"
 )
 
-// breaks opens a circuit, and waits until it may be tried.
+// breaks opens a circuit, and waits until the pause is over and one call may try it.
 func breaks(b *circuit.Breaker) {
 	for range 3 {
 		try, _ := b.Begin(time.Now())
@@ -22,7 +22,7 @@ func breaks(b *circuit.Breaker) {
 	time.Sleep(time.Second)
 }
 
-// busyAt makes the second agent refuse the call. want is the time after which it gets the call.
+// busyAt makes the second agent refuse the call, which it must get after want.
 func (w *world) busyAt(d *dialogue, want time.Duration) {
 	w.t.Helper()
 	begin := time.Now()
@@ -33,8 +33,8 @@ func (w *world) busyAt(d *dialogue, want time.Duration) {
 	w.carrier.isRefused(d, "486")
 }
 
-// A caller whose call tries an API that was hanging moves on when half of the time is over. The result of the request
-// goes to the circuit.
+// A caller whose call is the trial of a hanging API moves on to the next target after half of the timeout. The later
+// result of the request still decides the circuit's state.
 func TestTrialOfAnAPI(t *testing.T) {
 	timeout := &outbound.PrepareError{Cause: cause.PrepareTimeout, Err: errors.New("timeout")}
 	for name, tt := range map[string]struct {
@@ -90,18 +90,18 @@ func TestTrialOfAnAPI(t *testing.T) {
 	})
 }
 
-// Without another target that can take the call, the caller waits for the trial.
+// If no other target can take the call, the caller waits for the whole trial.
 func TestTrialWithoutNextTarget(t *testing.T) {
 	for name, to := range map[string]string{"the only one": "+15075785607", "the next is out of use": "+15085785607"} {
 		runIn(t, name, testConfig, func(w *world) {
 			targets := w.admission.Peers.Load().Targets
 			breaks(targets["agent"].API)
-			for range 3 { // the pause is not over
+			for range 3 { // until its pause is longer than this test
 				try, _ := targets["spare"].SIP.Begin(time.Now())
 				time.Sleep(600 * time.Millisecond)
 				targets["spare"].SIP.End(time.Now(), &try, circuit.Failed)
 			}
-			_, _ = targets["spare"].SIP.Begin(time.Now().Add(time.Hour)) // another call tries it
+			_, _ = targets["spare"].SIP.Begin(time.Now().Add(time.Hour)) // another call is the trial of the spare agent
 			w.prepare.after = 2900 * time.Millisecond
 			d := w.carrier.dials(to)
 			begin := time.Now()
@@ -109,7 +109,7 @@ func TestTrialWithoutNextTarget(t *testing.T) {
 			if took := time.Since(begin); took != w.prepare.after {
 				w.t.Errorf("it is called after %v", took)
 			}
-			for _, m := range w.carrier.rest() { // 180 or not, depending on the route
+			for _, m := range w.carrier.rest() { // with or without 180, depending on the route
 				d.learn(m)
 			}
 			w.carrier.ackRefused(d)
@@ -118,8 +118,8 @@ func TestTrialWithoutNextTarget(t *testing.T) {
 	}
 }
 
-// A caller whose INVITE tries a silent target moves on when half of the time is over. A later answer of the target only
-// concerns the circuit.
+// A caller whose INVITE is the trial of a silent target moves on after half of the timeout. A later answer of the
+// target changes only the circuit.
 func TestTrialOfATarget(t *testing.T) {
 	ends := func(code int) func(w *world, invite received) {
 		return func(w *world, invite received) {
@@ -148,7 +148,7 @@ func TestTrialOfATarget(t *testing.T) {
 			d := w.carrier.dials("+15085785607")
 			invite := w.agent.expect("INVITE")
 			begin := time.Now()
-			w.busyAt(d, 2*time.Second) // the call is over, but the trial is not
+			w.busyAt(d, 2*time.Second) // the call is over, but the trial continues
 			r := w.record()
 			w.wantCauses(r, cause.TargetSilent, cause.TargetBusy)
 			w.agent.rest() // retransmissions of the INVITE

@@ -14,7 +14,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// tlsConfig returns a server on TLS with targets at agent.test and spare.test.
+// tlsConfig returns a configuration with a TLS listener and with targets at agent.test and
+// spare.test.
 func tlsConfig(a *siptest.Authority) string {
 	_, _, own := a.Sign("own", []string{"bridge.test"})
 	return fmt.Sprintf(`
@@ -63,8 +64,8 @@ func (a *streamAgent) acceptTLS(cfg *tls.Config) (*peer, error) {
 	return a.w.streamPeer(tc), nil
 }
 
-// A call over TLS on both sides: the server's name is in SNI and is checked, and we show
-// our certificate if asked.
+// With TLS on both sides, our SNI has the target's name, we verify it in the target's
+// certificate, and we present our own certificate on request.
 func TestCallOverTLS(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	agentPair := ca.Pair("agent", "agent.test")
@@ -93,8 +94,9 @@ func TestCallOverTLS(t *testing.T) {
 	})
 }
 
-// With TLS a call may be to a sips URI, and have one in Contact: then ours is a sips URI,
-// too, and requests within the dialog go over TLS (RFC 3261 sections 12.1.1 and 26.2.2).
+// A call over TLS may be to a sips URI, and have a sips URI in Contact. Then our Contact is
+// a sips URI, too, and requests within the dialog go over TLS (RFC 3261 sections 12.1.1 and
+// 26.2.2).
 func TestCallToSIPSURI(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	for name, tt := range map[string]struct {
@@ -133,8 +135,8 @@ func TestCallToSIPSURI(t *testing.T) {
 	}
 }
 
-// A target is not called if its certificate has another name or an untrusted authority,
-// or if it does not speak TLS at all.
+// A target does not get the INVITE if its certificate is for another name or from an
+// untrusted authority, or if it does not speak TLS at all.
 func TestTargetNotTrusted(t *testing.T) {
 	ca, other := siptest.NewAuthority(t, "ca"), siptest.NewAuthority(t, "other")
 	for name, cfg := range map[string]*tls.Config{
@@ -159,7 +161,8 @@ func TestTargetNotTrusted(t *testing.T) {
 	}
 }
 
-// A handshake that is never finished is ended, and old versions are refused.
+// A connection is closed if its handshake is not finished in time. Old TLS versions are
+// refused.
 func TestCarrierHandshake(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	inWorldWith(t, tlsConfig(ca), func(w *world) {
@@ -176,8 +179,8 @@ func TestCarrierHandshake(t *testing.T) {
 	})
 }
 
-// A trunk that is known by its client certificate may call from anywhere. Without the
-// certificate, or with another name or authority, it is a stranger.
+// A trunk that is identified by its client certificate may call from any address. Without
+// the certificate, or with another name or authority, the caller is treated as a stranger.
 func TestTrunkByCertificate(t *testing.T) {
 	ca, other := siptest.NewAuthority(t, "ca"), siptest.NewAuthority(t, "other")
 	yaml := strings.Replace(tlsConfig(ca), `sources: ["192.0.2.10"]`, `certificates: [pbx.test]`, 1)

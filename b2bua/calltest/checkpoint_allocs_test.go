@@ -9,7 +9,8 @@ import (
 	"flowbridge/b2bua/bridge"
 )
 
-// A checkpoint takes few allocations. The race detector empties pools at random.
+// Writing a checkpoint takes few allocations. This file is excluded from race builds,
+// because the race detector empties pools at random.
 func TestCheckpointAllocatesLittle(t *testing.T) {
 	inWorldOf(t, maskedYAML(), func(o *b2bua.Options) { o.Sink = lossySink{o.Sink} }, func(w *world) {
 		w.talk(nil, nil)

@@ -15,7 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// maskedYAML is talkYAML with masking by operators. Each such order makes the call write a checkpoint.
+// maskedYAML returns talkYAML with mask_dtmf: on_demand. Each order to mask or unmask makes the call write a
+// checkpoint.
 func maskedYAML() string {
 	return strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], mask_dtmf: on_demand}", 1)
 }
@@ -34,7 +35,7 @@ func (w *world) noted() (r record.Record, state []byte) {
 	return r, w.sink.states[r.ID].State
 }
 
-// A state is small.
+// The state in a checkpoint is small.
 func TestNoteIsSmall(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		w.talk(nil, nil)
@@ -47,7 +48,7 @@ func TestNoteIsSmall(t *testing.T) {
 	})
 }
 
-// A checkpoint has the call's duration so far, because the record of an interrupted call needs it.
+// A checkpoint has the call's duration so far. If the process is killed, the record gets this duration.
 func TestNoteHasDuration(t *testing.T) {
 	inWorldWith(t, maskedYAML(), func(w *world) {
 		w.talk(nil, nil)
@@ -68,7 +69,7 @@ type lossySink struct{ snapshot.Sink }
 
 func (lossySink) Journal(record.Record, []byte) {}
 
-// BenchmarkNote measures an order with the checkpoint that it causes, without the store's part (BenchmarkJournal).
+// BenchmarkNote measures an order and the checkpoint that it causes. BenchmarkJournal measures the store's part.
 func BenchmarkNote(b *testing.B) {
 	b.ReportAllocs()
 	inBubble(b, func() {
@@ -82,7 +83,7 @@ func BenchmarkNote(b *testing.B) {
 				b.Fatal(err)
 			}
 		}
-		b.ReportMetric(float64(cpuTime(b)-began)/float64(b.N), "cpu-ns/note") // the clock of a bubble stands still
+		b.ReportMetric(float64(cpuTime(b)-began)/float64(b.N), "cpu-ns/note") // a bubble's clock stands still
 	})
 }
 
@@ -93,7 +94,7 @@ func cpuTime(b *testing.B) int64 {
 	return now.Nano()
 }
 
-// inBubble runs a part of a benchmark in a bubble, which is otherwise only possible in tests.
+// inBubble runs part of a benchmark in a synctest bubble, which package testing/synctest offers only to tests.
 func inBubble(b *testing.B, do func()) {
 	b.Helper()
 	if !testing.RunTests(func(string, string) (bool, error) { return true, nil }, []testing.InternalTest{{

@@ -13,7 +13,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Offers of a caller, and our answers.
+// A caller may offer different suites of SRTP, or none. The answer has the expected suite
+// and tag, or the call is refused.
 func TestCallerOffersSRTP(t *testing.T) {
 	one := cryptoAttr(4, cm80, 'a')
 	both := siptest.SessionAt("192.0.2.10", 20000, "0 101") + "m=audio 20002 RTP/SAVP 0\r\n" + one + "\r\n"
@@ -21,7 +22,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 		name, mode, sdp string
 		code            int
 		cause           cause.Cause
-		tag             string // tag of the answer's line; empty for plain RTP
+		tag             string // tag of the answer's a=crypto line; empty means plain RTP
 	}{
 		{"off, RTP", "off", siptest.SessionAt("192.0.2.10", 20000, "0 101"), 200, "", ""},
 		{"off, SRTP", "off", securedAt("192.0.2.10", 20000, one), 488, cause.NoCommonCodec, ""},
@@ -68,7 +69,7 @@ func TestCallerOffersSRTP(t *testing.T) {
 	}
 }
 
-// A caller with a supported suite but a bad key does not get a refusal that blames the
+// If a caller offers a supported suite with a bad key, the refusal does not blame the
 // suite.
 func TestCallerOffersBadKey(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: required}", ""), func(w *world) {
@@ -84,8 +85,8 @@ func TestCallerOffersBadKey(t *testing.T) {
 	})
 }
 
-// The best-effort mode of some PBXs: RTP/AVP, with keys for peers that can use them. The
-// answer is over the same transport (RFC 3264 section 6).
+// In the best-effort mode of some PBXs, an offer has transport RTP/AVP, and keys for peers
+// that can use them. The answer has the same transport (RFC 3264 section 6).
 func TestBestEffortSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML("media: {srtp: optional}", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -102,7 +103,7 @@ func TestBestEffortSRTP(t *testing.T) {
 	})
 }
 
-// A target that must have SRTP is offered nothing else. If its answer has none, the next
+// A target with srtp: required is offered only SRTP. If its answer has no SRTP, the next
 // target is tried.
 func TestTargetMustHaveSRTP(t *testing.T) {
 	for _, c := range []struct {
@@ -158,8 +159,8 @@ func TestTargetMustHaveSRTP(t *testing.T) {
 	}
 }
 
-// A target that may have SRTP is offered SRTP first. Only if it refuses that, a second
-// INVITE offers RTP.
+// A target with srtp: optional is offered SRTP first. If it refuses that, a second INVITE
+// offers RTP.
 func TestTargetMayHaveSRTP(t *testing.T) {
 	for _, c := range []struct {
 		code int
@@ -206,7 +207,8 @@ func TestTargetMayHaveSRTP(t *testing.T) {
 	}
 }
 
-// securedTalk returns a call with SRTP on both sides, of different suites, with our keys.
+// securedTalk returns an established call with SRTP on both sides, with different suites,
+// and our keys for each side.
 func securedTalk(t testing.TB, w *world) (c *talk, toA, toB *media.Keys) {
 	t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -225,7 +227,7 @@ func securedTalk(t testing.TB, w *world) (c *talk, toA, toB *media.Keys) {
 
 const bothSecured = "media: {srtp: required}"
 
-// Changes of an SRTP session: each side keeps its keys as long as possible.
+// When an SRTP session changes, each side keeps its keys if possible.
 func TestSecuredSessionChanges(t *testing.T) {
 	inWorldWith(t, talkYAML(bothSecured, bothSecured), func(w *world) {
 		c, toA, toB := securedTalk(t, w)
@@ -244,7 +246,7 @@ func TestSecuredSessionChanges(t *testing.T) {
 		stays("a new key", rekeyed, "5", gcm, toA)
 		w.wantMedia(media.SideA, 'c', toA)
 
-		// Another endpoint of the same side, and another suite.
+		// The side moves to another endpoint and another suite.
 		other := c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'd')), "200")
 		toA2 := wantCrypto(t, other, "1", gcm)
 		suite := c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, cm80, 'e')), "200")
@@ -254,14 +256,14 @@ func TestSecuredSessionChanges(t *testing.T) {
 		}
 		w.wantMedia(media.SideA, 'e', toA3)
 
-		// Plain RTP is no longer accepted.
+		// The side can't go back to plain RTP.
 		refused := c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.11", 20004, "0 101"), "488")
 		if !strings.Contains(refused.value("Warning"), "SRTP is required") {
 			t.Errorf("no word of why:\n%s", refused.raw)
 		}
 		w.wantMedia(media.SideA, 'e', toA3)
 
-		// The agent asks for an offer: it gets the same line and the same version.
+		// If the agent asks for an offer, it gets the previous a=crypto line and o= version.
 		version := uint64(0)
 		for i := range 2 {
 			seq := c.agent.offers("INVITE", "")
@@ -282,8 +284,8 @@ func TestSecuredSessionChanges(t *testing.T) {
 	})
 }
 
-// A change that is passed on to the other side: it gets the line that it has, and must
-// answer with its own.
+// If a change is passed on to the other side, our offer repeats our a=crypto line, and the
+// other side must answer with a line of its own.
 func TestSecuredChangeIsPassedOn(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		runIn(t, fmt.Sprint(plain), talkYAML(bothSecured, bothSecured+", reinvite: relay"), func(w *world) {
@@ -299,7 +301,7 @@ func TestSecuredChangeIsPassedOn(t *testing.T) {
 			}
 			w.agent.concludes(m, 200, "OK", "", strings.Replace(answer, "SAVP 0 101", "SAVP 8 101", 1))
 			if plain {
-				again := w.agent.expect("INVITE") // with the old session
+				again := w.agent.expect("INVITE") // the old session again
 				w.agent.concludes(again, 200, "OK", "", securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')))
 				c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 488"))
 				w.wantMedia(media.SideB, 'b', toB)
@@ -316,7 +318,7 @@ func TestSecuredChangeIsPassedOn(t *testing.T) {
 	}
 }
 
-// A withdrawn change does not change any keys.
+// If a change is cancelled, the keys of both sides stay as they were.
 func TestSecuredChangeIsWithdrawn(t *testing.T) {
 	inWorldWith(t, talkYAML(bothSecured, bothSecured), func(w *world) {
 		c, toA, _ := securedTalk(t, w)
@@ -337,7 +339,7 @@ func TestSecuredChangeIsWithdrawn(t *testing.T) {
 	})
 }
 
-// If the trunk must have SRTP, a caller without an offer gets one with SRTP.
+// If the trunk has srtp: required, a caller that sends no offer gets an offer with SRTP.
 func TestLateOfferOfSRTP(t *testing.T) {
 	for _, plain := range []bool{false, true} {
 		runIn(t, fmt.Sprint(plain), talkYAML(bothSecured, ""), func(w *world) {

@@ -9,7 +9,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// A target without SRTP follows one whose early media used SRTP.
+// A target with SRTP sends early media and fails. The next target has no SRTP and takes the
+// call.
 func TestFailoverFromSRTP(t *testing.T) {
 	inWorldWith(t, talkYAML(bothSecured, "media: {srtp: required}"), func(w *world) {
 		d := w.carrier.newCall("+15085785607")
@@ -41,7 +42,7 @@ func TestFailoverFromSRTP(t *testing.T) {
 	})
 }
 
-// A caller is transferred from an agent with SRTP to a party without it.
+// An agent with SRTP transfers the caller to a party without SRTP.
 func TestTransferFromSRTP(t *testing.T) {
 	yaml := strings.Replace(transferConfig, "transfer: local", "transfer: local\n    media: {srtp: required}", 1)
 	yaml = strings.Replace(yaml, `uri: "sip:{{.To.Number}}@192.0.2.21:32681"}`, `uri: "sip:{{.To.Number}}@192.0.2.21:32681", media: {srtp: optional}}`, 1)
@@ -71,7 +72,7 @@ func TestTransferFromSRTP(t *testing.T) {
 	})
 }
 
-// Our own ringing is also encrypted, with the keys of the answer.
+// Ringback that we play ourselves is encrypted as well, with the keys of our answer.
 func TestRingingOverSRTP(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML(bothSecured, ""), `targets: [agent]`, `targets: [agent], ringing: session-progress`)
 	inWorldWith(t, yaml, func(w *world) {

@@ -20,12 +20,12 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// tapped is a log that also follows calls.
+// tapped is a log that also collects what followers of calls get.
 type tapped struct{ logged }
 
 func (l *tapped) Message(m ladder.Followed) { _, _ = l.Write(m.Text) }
 
-// No key is in the log, whatever goes wrong, nor in the messages to a follower, nor in
+// Keys never appear in the log, whatever fails, nor in the messages to a follower, nor in
 // the API's view of a call.
 func TestKeysAreNotLogged(t *testing.T) {
 	out := &tapped{}
@@ -39,7 +39,7 @@ func TestKeysAreNotLogged(t *testing.T) {
 		fmt.Fprintf(out, "%+v", live)
 		c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'c')), "200")
 		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.11", 20004, "0 101", cryptoAttr(1, gcm, 'd')), "488")
-		// An unreadable line, in an offer and in an answer.
+		// An a=crypto line is malformed: first in an offer, then in an answer.
 		c.carrier.changes("INVITE", securedAt("192.0.2.11", 20004, cryptoAttr(1, gcm, 'e')+"\x00"), "4")
 		seq := c.agent.offers("INVITE", "")
 		w.agent.expect("SIP/2.0 200")
@@ -76,9 +76,9 @@ func TestExplainMasksKeys(t *testing.T) {
 	}
 }
 
-// TestCaptureOfSecuredCall: the SIP of an SRTP call is well formed in the capture,
-// as Wireshark reads it: each body is as long as Content-Length says, and keys are
-// as many asterisks as they had characters.
+// TestCaptureOfSecuredCall: in the capture of an SRTP call, SIP messages are well formed
+// for Wireshark: asterisks replace each character of a key, so the body's length still
+// matches Content-Length.
 func TestCaptureOfSecuredCall(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: always", bothSecured), `country: "1"`, `country: "1", `+bothSecured, 1)
 	inRecordedWorld(t, yaml, func(w *recorded) {

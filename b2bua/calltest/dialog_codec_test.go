@@ -21,12 +21,12 @@ func formatsOf(t testing.TB, m received) string {
 	return strings.Join(numbers, " ")
 }
 
-// Offers and answers of both sides, and the relay's conversions, if the sides' formats
-// differ.
+// If the two sides use different formats, their offers and answers are translated, and the
+// relay converts their packets.
 func TestCodecs(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
-		target  string // keys
+		target  string // additional keys of the target
 		offer   string // formats in the caller's offer
 		offered string // formats offered to the target
 		answer  string // formats in the target's answer
@@ -65,7 +65,7 @@ func TestCodecs(t *testing.T) {
 			if a, b := c.carrier.payloads(), c.agent.payloads(); a != tt.a || b != tt.b {
 				w.t.Errorf("changes %q and %q; want %q and %q", a, b, tt.a, tt.b)
 			}
-			// A refresh changes nothing, nor does hold.
+			// Neither a refresh nor hold changes the conversions.
 			for _, e := range []*end{c.carrier, c.agent} {
 				formats := tt.told
 				if e == c.agent {
@@ -78,7 +78,7 @@ func TestCodecs(t *testing.T) {
 					}
 				}
 			}
-			// Nor does our own offer to a side that sends none.
+			// Our own offer to a side whose INVITE has none does not change them either.
 			for _, e := range []*end{c.carrier, c.agent} {
 				seq := e.offers("INVITE", "")
 				again := e.p.expect("SIP/2.0 200")
@@ -102,8 +102,8 @@ func TestCodecs(t *testing.T) {
 	}
 }
 
-// Payload types that no packet can have are not offered to the target. If none is left,
-// there is no codec.
+// Payload types outside the valid range are not offered to the target. If no other type is
+// left, the call is refused because there is no codec.
 func TestOfferOfPayloadTypesThatAreNone(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")

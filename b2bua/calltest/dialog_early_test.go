@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// RFC 3262 section 3: the 200 waits for the PRACK of the 183 with SDP. Before that, a CANCEL or silence ends the call.
+// RFC 3262 section 3: the 200 waits until the 183 with SDP has been acknowledged by PRACK. A CANCEL, or a missing
+// PRACK, ends the call before that.
 func TestReliableEarlyMedia(t *testing.T) {
 	tell(t, talkYAML("", ""), `
 carrier: calls 15075785607 | Supported: 100rel ; gets 180
@@ -77,7 +78,7 @@ agent: gets INVITE ; busy
 		stories += "== a target's " + mode + "\nwith: 192.0.2.20:32681\" => 192.0.2.20:32681\", rel100: " + mode + `
 carrier: calls 15075785607 ; gets 180
 agent: gets INVITE | ` + want + "\n"
-		for _, tag := range []string{"a", "b"} { // two forks
+		for _, tag := range []string{"a", "b"} { // two forks answer
 			stories += strings.ReplaceAll(`
 agent: says 183 TAG (0 101) to INVITE | Require: 100rel | RSeq: 5 | Record-Route: <sip:192.0.2.20:32681;lr;TAG>
 agent: gets PRACK | RAck: 5 1 INVITE | To: ~tag=TAG | Route: <sip:192.0.2.20:32681;lr;TAG>

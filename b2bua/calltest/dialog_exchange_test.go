@@ -11,7 +11,7 @@ import (
 // pcma returns an offer that changes the codec of a talk, so that it is passed on to the other side.
 func (e *end) pcma() string { return siptest.SessionAt(e.address, 42000, "8 101") }
 
-// takes makes an end accept a request, which it returns.
+// takes makes an end accept the next INVITE with this session description, and returns the INVITE.
 func (e *end) takes(sdp string) received {
 	e.p.w.t.Helper()
 	in := e.p.expect("INVITE")
@@ -19,7 +19,7 @@ func (e *end) takes(sdp string) received {
 	return in
 }
 
-// refuses makes an end refuse a request, which it returns.
+// refuses makes an end refuse the next INVITE, and returns the INVITE.
 func (e *end) refuses(code int, headers ...string) received {
 	e.p.w.t.Helper()
 	in := e.p.expect("INVITE")
@@ -169,12 +169,13 @@ e: gets 200 ; acks
 far: +3s ; says 200 (8 101 :44000) ; gets ACK again ; +3s ; says 200 (8 101 :44000) ; gets ACK again ; +3s
 far: says 200 (8 101 :44000) ; gets ACK again ; +3s ; says 200 (8 101 :44000) ; gets ACK again ; +3s`
 
-// Changes of one end that concern both.
+// One end changes the session in a way that also concerns the other end.
 func TestExchanges(t *testing.T) {
 	tellEnds(t, talkYAML("", ""), strings.Replace(exchanges, "ELEVEN", strings.Repeat(" ; gets 200", 11), 1))
 }
 
-// RFC 3261 section 14.1: a change that the other side refuses is refused, the session stays, and the next change works.
+// RFC 3261 section 14.1: if the other side refuses a change, we refuse it, too. The session stays as it was, and the
+// next change works.
 func TestCodecChangeRefused(t *testing.T) {
 	story := "== refused\ne: says METHOD (:40010) ; gets 200 ; acks\n"
 	for code, want := range map[string]string{"488": "488", "486": "486", "403": "488", "503": "488", "606": "606"} {
@@ -190,8 +191,8 @@ far: gets INVITE ; takes (8 101 :44000)
 e: gets 200 ; acks`)
 }
 
-// RFC 3261 section 14.1: after 491 we try again after 2.1 to 4 s if we own the Call-ID,
-// as toward the agent, otherwise within 2 s, but not for ever.
+// RFC 3261 section 14.1: after a 491 we try again, but not without end. If we own the Call-ID, as toward the agent, the
+// retry comes after 2.1 to 4 s, otherwise within 2 s.
 func TestGlareIsTriedAgain(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
 		far := c.other(e)

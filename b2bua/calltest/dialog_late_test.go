@@ -2,7 +2,7 @@ package calltest
 
 import "testing"
 
-// lateCall returns an INVITE of the carrier without session description.
+// lateCall returns an INVITE without a session description.
 func (w *world) lateCall(to, extra string) (d *dialogue) {
 	w.t.Helper()
 	d = w.carrier.newCall(to)
@@ -62,7 +62,8 @@ spare: gets INVITE (8 101) ; takes (8 101)
 carrier: gets 200 bare ; acks ; hangs up on spare
 `
 
-// RFC 3261 section 13.2.1: INVITEs without an offer.
+// RFC 3261 section 13.2.1: an INVITE may have no offer. Then our answer has the offer, and
+// the ACK has the caller's answer.
 func TestLateOffer(t *testing.T) {
 	stories := lateOffers
 	for _, ack := range []string{"", " (18)", " (nonsense)", " (0 :0)", " (0 homeless)"} {

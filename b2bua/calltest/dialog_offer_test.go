@@ -12,8 +12,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// bothEnds runs a test for a change by the carrier and for one by the agent, each with
-// re-INVITE and UPDATE.
+// bothEnds runs a test four times: for a change by the carrier and one by the agent, each
+// with re-INVITE and UPDATE.
 func bothEnds(t *testing.T, trunk, target string, test func(c *talk, e *end, method string)) {
 	t.Helper()
 	for _, method := range []string{"INVITE", "UPDATE"} {
@@ -31,10 +31,10 @@ func bothEnds(t *testing.T, trunk, target string, test func(c *talk, e *end, met
 	}
 }
 
-// RFC 3264 sections 6.1 and 8.4, RFC 6337 section 5.3: hold in every form, and its end,
-// is answered here with the direction mirrored. The media is held, and the other side
-// gets no message. The version in o= grows by one with each change, and only then
-// (section 8).
+// RFC 3264 sections 6.1 and 8.4, RFC 6337 section 5.3: if a side puts the call on hold, in
+// any form, or resumes it, we answer with the mirrored direction. The media is held, and
+// the other side gets no message. The version in o= increases by one with each change, and
+// only then (section 8).
 func TestHoldAndResume(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
 		var version uint64
@@ -44,7 +44,7 @@ func TestHoldAndResume(t *testing.T) {
 			way    string
 			answer sdp.Direction
 			held   bool
-			more   uint64 // increments of the version
+			more   uint64 // how often the version was incremented
 		}{
 			{e.address, 40000, "sendrecv", sdp.SendRecv, false, 0},
 			{e.address, 40000, "sendonly", sdp.RecvOnly, true, 1},
@@ -105,9 +105,9 @@ func TestOtherStreamsAreDeclined(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 14.2: an unusable offer is refused, the session stays, and the next
-// change works. RFC 3264 section 8.2: an offer that removes the stream, or has only T.38,
-// is refused, too.
+// RFC 3261 section 14.2: an unusable offer is refused, the session stays as it was, and the
+// next change works. RFC 3264 section 8.2: an offer that removes the stream, or has only
+// T.38, is refused as well.
 func TestBadOffersInMidCall(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
 		before := e.peer()

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// eachEnd runs a test for a re-INVITE of the carrier, and for one of the agent. The test
-// must end the call itself.
+// eachEnd runs a test twice: for a re-INVITE of the carrier, and for one of the agent. The
+// test must hang up the call.
 func eachEnd(t *testing.T, test func(c *talk, e, far *end)) {
 	t.Helper()
 	for _, who := range []string{"carrier", "agent"} {
@@ -23,8 +23,8 @@ func eachEnd(t *testing.T, test func(c *talk, e, far *end)) {
 	}
 }
 
-// finals takes final answers with these codes in any order, and returns them in the order
-// of codes.
+// finals expects one final answer for each code, in any order, and returns the answers
+// sorted by code.
 func (e *end) finals(codes ...string) []received {
 	e.p.w.t.Helper()
 	got := make([]received, len(codes))
@@ -139,7 +139,7 @@ e: says INVITE (8 101 :42002)
 far: takes (0 101 :44004) ; gets INVITE (8 101) ; takes (8 101 :44006)
 e: gets 200 (8 101) ; acks`
 
-// Re-INVITEs that wait for the other side.
+// A re-INVITE waits while the other side answers an earlier change.
 func TestReinvitesThatWait(t *testing.T) {
 	tellEnds(t, talkYAML("", ""), waitingReinvites)
 }

@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// All requests go through proxies that recorded their route.
+// On both sides all requests go through the proxies that added a Record-Route.
 func TestProxiesOnBothSides(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		before, behind := w.peer(netip.MustParseAddrPort("192.0.2.30:5060")), w.peer(netip.MustParseAddrPort("192.0.2.31:5070"))
@@ -39,7 +39,7 @@ func TestProxiesOnBothSides(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 15.1.1: a BYE that can't be sent, or that gets no answer, still ends
+// RFC 3261 section 15.1.1: if a BYE can't be sent, or gets no answer, the call still ends
 // in time.
 func TestContactThatCanNotBeReached(t *testing.T) {
 	for _, contact := range []string{"sip:agent@nowhere.invalid", "sip:agent@203.0.113.250:5060", "sip:agent@192.0.2.20:1;transport=tcp", "sip:agent@[2001:db8::1]"} {

@@ -8,9 +8,9 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// An hour on both legs with timers of 90 s, in both roles: the refresher sends UPDATE if
-// the peer allows it, otherwise re-INVITE, and the o= line never changes (RFC 4028
-// sections 7.4, 9 and 10). The agreement of one leg is not passed on to the other.
+// A call lasts an hour with session timers of 90 s on both legs, in both roles. The refresher sends UPDATE if the peer
+// allows it, otherwise re-INVITE, and the o= line never changes (RFC 4028 sections 7.4, 9 and 10). Each leg negotiates
+// its timer separately.
 func TestAnHourOfSessionTimers(t *testing.T) {
 	for _, tt := range []struct {
 		name         string
@@ -39,7 +39,7 @@ func TestAnHourOfSessionTimers(t *testing.T) {
 			next := map[*end]time.Time{c.carrier: begin.Add(55 * time.Second), c.agent: begin.Add(40 * time.Second)}
 			last := map[*end]string{}
 			for time.Since(begin) < time.Hour {
-				time.Sleep(400 * time.Millisecond) // before any retransmission
+				time.Sleep(400 * time.Millisecond) // sooner than any retransmission
 				for _, e := range []*end{c.carrier, c.agent} {
 					if tt.ours {
 						counts[e] += refreshed(w.t, e, tt.update, last)
@@ -67,7 +67,7 @@ func TestAnHourOfSessionTimers(t *testing.T) {
 	}
 }
 
-// refreshed answers the refreshes that an end got, and returns their number.
+// refreshed makes an end answer the refreshes that it got, and returns their number.
 func refreshed(t testing.TB, e *end, update bool, last map[*end]string) (n int) {
 	for _, m := range e.p.rest() {
 		method := string(m.req().Method)
@@ -96,7 +96,7 @@ func refreshed(t testing.TB, e *end, update bool, last map[*end]string) (n int) 
 	return n
 }
 
-// Session timers: everything except refreshes.
+// These tests cover session timers, except refreshes over a longer time.
 func TestSessionTimers(t *testing.T) {
 	stories := `
 == too short a session is refused with what is taken; a target's refusal has the INVITE sent again (RFC 4028 sections 7.3, 9)

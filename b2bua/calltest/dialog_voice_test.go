@@ -15,7 +15,7 @@ const (
 	quiet   = "a hears nothing"
 )
 
-// hears checks the sounds that have been played, and clears them.
+// hears checks the list of sounds that the media has played since the last check.
 func (w *world) hears(want ...string) {
 	w.t.Helper()
 	synctest.Wait()
@@ -74,7 +74,7 @@ agent: says INVITE (8 101) ; gets 200 ; acks
 played: a hears nothing
 carrier: hangs up on agent`
 
-// Sounds before the answer and for held sides.
+// Sounds are played to callers before the answer, and to sides on hold.
 func TestSounds(t *testing.T) {
 	stories := ""
 	for _, early := range []string{"180", "183 (0 101)"} {
@@ -94,7 +94,7 @@ played: a hears nothing
 carrier: hangs up on agent
 `
 	}
-	for _, offer := range []string{"(9 101)", "late"} { // without G.711, or without an offer, there is only 180
+	for _, offer := range []string{"(9 101)", "late"} { // without G.711, or without an offer, the caller gets only 180
 		stories += `
 == ringing: session-progress is not possible: ` + offer + `
 with: targets: [agent] => targets: [agent], ringing: session-progress

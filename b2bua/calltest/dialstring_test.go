@@ -10,8 +10,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// dialStrings are user parts that begin like an allowed number, and tell a PBX or
-// carrier to do something else.
+// dialStrings are user parts that begin like an allowed number, but contain text that would make a PBX or carrier do
+// something else.
 var dialStrings = []string{
 	"+1507&SIP/evil/+19005550100", "+1507,19005550100", "+1507w19005550100", "+1507?Replaces=x", "+1507%00", "+1507%2C1900",
 	"+1507!", "+1507$(x)", "+15075550100/n",
@@ -36,7 +36,7 @@ func dialWorld(t *testing.T, to, targets string, test func(w *world)) {
 	inWorldWith(t, strings.NewReplacer("@TO@", to, "@TARGETS@", targets).Replace(dialConfig), test)
 }
 
-// Text that is matched or dialled as a number must be a number.
+// Text that is matched or dialled as a number must contain nothing but a number.
 func TestDialStrings(t *testing.T) {
 	for _, to := range []string{`^\\+1507`, `^\\+1507.*$`, `1507`, "", ".*", "^.+$"} {
 		dialWorld(t, to, "agent", func(w *world) {
@@ -54,8 +54,8 @@ func TestDialStrings(t *testing.T) {
 	}
 }
 
-// A call without a user part reaches no target that dials the number, but reaches one with a fixed address (docs:
-// Numbers).
+// If a call has no user part, it can't reach a target that dials the called number, but it can reach a target with a
+// fixed address (see "Numbers" in the documents).
 func TestNoUserPart(t *testing.T) {
 	for targets, want := range map[string]string{"agent": "404", "agent, fixed": "200"} {
 		dialWorld(t, ".*", targets, func(w *world) {
@@ -74,7 +74,7 @@ func TestNoUserPart(t *testing.T) {
 	}
 }
 
-// The Request-URI has the number, or the user part that the route names.
+// Our Request-URI has the called number, or the user part that the route names.
 func TestDialledNames(t *testing.T) {
 	for _, tt := range []struct{ to, user, dialled string }{
 		{`^\\+1507`, "+15075550100;rn=+19005550100", "sip:+15075550100@192.0.2.20:32681"},
@@ -110,7 +110,7 @@ func TestDialStringToFixedAgent(t *testing.T) {
 	}
 }
 
-// explain reports the same for a call without a user part.
+// explain gives the same result for a call without a user part.
 func TestExplainNoUserPart(t *testing.T) {
 	cfg := testConfigured(t, strings.NewReplacer("@TO@", ".*", "@TARGETS@", "agent").Replace(dialConfig))
 	x, err := b2bua.Explain(cfg, nil, report.Question{From: "+15075550100", To: "sip:198.51.100.1"})
@@ -119,7 +119,7 @@ func TestExplainNoUserPart(t *testing.T) {
 	}
 }
 
-// explain reports the same.
+// explain gives the same results for dial strings.
 func TestExplainDialString(t *testing.T) {
 	ask := func(to, targets string) report.Explanation {
 		t.Helper()
@@ -139,8 +139,8 @@ func TestExplainDialString(t *testing.T) {
 	}
 }
 
-// The agent's REFER may name real numbers, and names that are listed in full. At a listed
-// host it may name a number or a plain name.
+// An agent's REFER may name numbers that are allowed, and names that are listed in full. At a listed host it may name a
+// number or a plain name.
 func TestTransferDialStrings(t *testing.T) {
 	for _, mode := range []string{"local", "relay"} {
 		yaml := strings.Replace(transferConfig, "transfer: local", "transfer: "+mode, 1)
@@ -154,7 +154,7 @@ func TestTransferDialStrings(t *testing.T) {
 				seq++
 			}
 			for _, user := range dialStrings {
-				if strings.Contains(user, "?") { // what follows are headers, and Replaces is not allowed with a number
+				if strings.Contains(user, "?") { // the text after ? is headers, and Replaces is not allowed with a number
 					user = strings.ReplaceAll(user, "?", "%3F")
 				}
 				refused("sip:" + user + "@x.example")

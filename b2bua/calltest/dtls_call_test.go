@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// dtlsEnd is a side that agrees on its keys by DTLS.
+// dtlsEnd plays one side of a call in a DTLS handshake.
 type dtlsEnd struct {
 	w    *world
 	id   *dtls.Identity
@@ -30,13 +30,13 @@ func (w *world) dtlsEnd(side media.Side, seed byte) *dtlsEnd {
 	return &dtlsEnd{w: w, id: id, side: side}
 }
 
-// describes returns the side's SDP.
+// describes returns a session description with the side's fingerprint.
 func (e *dtlsEnd) describes(host string, port int, setup string, lines ...string) string {
 	lines = append(lines, "a=fingerprint:"+e.id.Fingerprint(), "a=setup:"+setup, "a=rtcp-mux")
 	return strings.Replace(siptest.SessionAt(host, port, "0 101", lines...), "RTP/AVP", "UDP/TLS/RTP/SAVP", 1)
 }
 
-// shakes begins the side's part of the handshake with the party that a message describes.
+// shakes starts the side's handshake with the party whose description is in m.
 func (e *dtlsEnd) shakes(m received, client bool) {
 	e.w.t.Helper()
 	s := e.w.relay.sessions[len(e.w.relay.sessions)-1]
@@ -59,7 +59,7 @@ func (e *dtlsEnd) shakes(m received, client bool) {
 // agreed checks that both ends have the same keys.
 func (e *dtlsEnd) agreed() {
 	e.w.t.Helper()
-	time.Sleep(2 * time.Second) // our handshake may have begun before the peer's
+	time.Sleep(2 * time.Second) // the peer may finish its handshake later than we do
 	synctest.Wait()
 	s := e.w.relay.sessions[len(e.w.relay.sessions)-1]
 	if got := s.crypto[e.side]; e.err != nil || got.Receive == nil || !got.Receive.Same(e.keys.Send) || !got.Send.Same(e.keys.Receive) {
@@ -88,7 +88,7 @@ func wantDTLS(t testing.TB, m received, setup string) {
 
 const dtlsYAML = "media: {srtp: required, srtp_keying: dtls}"
 
-// With a target that supports only DTLS, the caller gets its answer when the target can be heard.
+// If a target supports only DTLS, the caller gets the 200 only after the handshake with the target.
 func TestDTLSTarget(t *testing.T) {
 	for _, setup := range []string{"active", "passive"} {
 		runIn(t, setup, talkYAML("", dtlsYAML), func(w *world) {
@@ -146,7 +146,8 @@ func TestDTLSTargetFails(t *testing.T) {
 	}
 }
 
-// While a target's answer waits, the target's BYE makes us try the next target, and the caller may give up.
+// While the target's answer waits for the handshake, the target may send BYE: then the next target is tried. The caller
+// may also give up.
 func TestDTLSTargetLeaves(t *testing.T) {
 	inWorldWith(t, talkYAML("", dtlsYAML), func(w *world) {
 		d := w.carrier.dials("+15085785607")
@@ -170,7 +171,7 @@ func TestDTLSTargetLeaves(t *testing.T) {
 	})
 }
 
-// A caller's offer decides the roles; the call ends if there are no keys.
+// The caller's offer decides the DTLS roles. If the handshake yields no keys, the call ends.
 func TestDTLSCaller(t *testing.T) {
 	for offered, answered := range map[string]string{"actpass": "active", "active": "passive", "passive": "active"} {
 		runIn(t, offered, talkYAML(dtlsYAML, ""), func(w *world) {
@@ -203,7 +204,7 @@ func TestDTLSCaller(t *testing.T) {
 	})
 }
 
-// Offers without what a handshake needs, or with other keys.
+// An offer is refused if it lacks what a DTLS handshake needs, or if the trunk requires keys of the other kind.
 func TestDTLSOffersRefused(t *testing.T) {
 	good := "a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat("AB:", 32), ":")
 	over := func(lines ...string) string {
@@ -231,7 +232,7 @@ func TestDTLSOffersRefused(t *testing.T) {
 	}
 }
 
-// A re-INVITE keeps the association, unless fingerprint, id or roles change.
+// A re-INVITE keeps the DTLS association unless the fingerprint, the tls-id or the roles change.
 func TestDTLSSessionChanges(t *testing.T) {
 	inWorldWith(t, talkYAML(dtlsYAML, ""), func(w *world) {
 		phone := w.dtlsEnd(media.SideA, 9)
@@ -247,7 +248,7 @@ func TestDTLSSessionChanges(t *testing.T) {
 		if got := w.session().peers[media.SideA].RTP.String(); got != "192.0.2.12:20004" || !phone.keys.Send.Same(first.Send) {
 			t.Errorf("a move to %s has changed the keys", got)
 		}
-		other := w.dtlsEnd(media.SideA, 11) // another device behind the same dialog
+		other := w.dtlsEnd(media.SideA, 11) // another device answers in the same dialog
 		ok := k.reinvites(other.describes("192.0.2.11", 20002, "active"))
 		wantDTLS(t, ok, "passive")
 		if s := w.relay.sessions[0]; !s.crypto[media.SideA].Send.Same(first.Receive) {
@@ -262,7 +263,7 @@ func TestDTLSSessionChanges(t *testing.T) {
 	})
 }
 
-// dtlsTalk returns a call from a caller with DTLS.
+// dtlsTalk returns an established call whose caller uses DTLS.
 func (w *world) dtlsTalk(phone *dtlsEnd) *dtlsTalk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -277,10 +278,10 @@ func (w *world) dtlsTalk(phone *dtlsEnd) *dtlsTalk {
 type dtlsTalk struct {
 	w           *world
 	d           *dialogue
-	fingerprint string // ours
+	fingerprint string // our fingerprint
 }
 
-// reinvites makes the caller change the session, and returns the answer.
+// reinvites makes the caller offer a new session, and returns our answer.
 func (k *dtlsTalk) reinvites(sdp string) received {
 	k.w.t.Helper()
 	seq := k.w.carrier.reinvite(k.d, sdp)

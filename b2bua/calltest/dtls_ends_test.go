@@ -12,7 +12,8 @@ import (
 	"flowbridge/media/dtls"
 )
 
-// A waiting caller hears the queue's sound over SRTP. It is handed over with its keys once it has them.
+// A waiting caller hears the queue's sound over SRTP with DTLS. An upgrade hands over the call with its keys, as soon
+// as there are keys.
 func TestDTLSCallerWaits(t *testing.T) {
 	yaml := strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}", 1)
 	inWorldWith(t, strings.Replace(yaml, `country: "1"}`, `country: "1", `+dtlsYAML+"}", 1), func(w *world) {
@@ -73,7 +74,7 @@ func TestDTLSTargetRefusesAfterEarlyMedia(t *testing.T) {
 	})
 }
 
-// The handshake of a dead agent does not end the call of the caller, who waits for another agent.
+// If an agent dies during its DTLS handshake, the call continues, because its caller waits for another agent.
 func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 	yaml := strings.Replace(strings.Replace(rescueConfig, "@RESCUE@", "", 1), "@192.0.2.20:32681\"}", "@192.0.2.20:32681\", "+dtlsYAML+"}", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -102,7 +103,7 @@ func TestDTLSAgentDiesInItsHandshake(t *testing.T) {
 func TestDTLSRestoredWithoutItsSetting(t *testing.T) {
 	inWorldWith(t, talkYAML(dtlsYAML, ""), func(w *world) {
 		k := w.dtlsTalk(w.dtlsEnd(media.SideA, 9))
-		time.Sleep(flushDelay + time.Second) // until its ACK is in a checkpoint
+		time.Sleep(flushDelay + time.Second) // until a checkpoint has its ACK
 		left := w.die()
 		cfg, err := config.Parse("test.yaml", []byte(talkYAML("", "")), os.LookupEnv)
 		must(t, err)

@@ -14,10 +14,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// toDTLS makes the PBX, to which agents transfer callers, accept only DTLS.
+// toDTLS is the transfer configuration with a PBX that accepts only DTLS.
 var toDTLS = strings.Replace(transferConfig, "{{.To.Number}}@192.0.2.21:32681\"}", "{{.To.Number}}@192.0.2.21:32681\", "+dtlsYAML+"}", 1)
 
-// answersDTLS makes the PBX answer an INVITE, and returns its end of the handshake.
+// answersDTLS makes the PBX answer an INVITE with DTLS, and returns the PBX's dtlsEnd.
 func (w *world) answersDTLS(called received) *dtlsEnd {
 	w.t.Helper()
 	wantDTLS(w.t, called, "actpass")
@@ -29,7 +29,7 @@ func (w *world) answersDTLS(called received) *dtlsEnd {
 // leavesPBX answers our BYE to a PBX whose call failed.
 func (w *world) leavesPBX() { w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") }
 
-// An agent gets the report of success, and leaves, when the new target can be heard.
+// After a transfer, the agent gets the report of success and a BYE only when the new target's handshake is complete.
 func TestDTLSTransfer(t *testing.T) {
 	inWorldWith(t, toDTLS, func(w *world) {
 		d, invite := w.established()
@@ -48,7 +48,8 @@ func TestDTLSTransfer(t *testing.T) {
 	})
 }
 
-// If a transfer's target can't be heard, it is given up, and the agent, which has waited, continues with the caller.
+// If the handshake of a transfer's target fails, the target gets BYE, and the agent, which has waited, continues with
+// the caller.
 func TestDTLSTransferFails(t *testing.T) {
 	for _, secured := range []bool{false, true} {
 		yaml := strings.Replace(toDTLS, `  - {target: agent, to: "^4", trunks: [pbx, carrier]}`, `  - {target: agent, to: "^4", trunks: [pbx]}`, 1)
@@ -85,7 +86,8 @@ func TestDTLSTransferFails(t *testing.T) {
 	}
 }
 
-// The next target of a transfer is tried if one can't be heard, or leaves before it could be.
+// A transfer moves on to the next target if one target's handshake fails, or if the target hangs up during the
+// handshake.
 func TestDTLSTransferGoesOn(t *testing.T) {
 	for name, leaves := range map[string]bool{"no handshake": false, "BYE": true} {
 		runIn(t, name, toDTLS, func(w *world) {
@@ -130,7 +132,7 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 				phone.shakes(invite, true)
 			}
 			w.carrier.isAnswered(d)
-			seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 100")) // the agent was told of 101
+			seq := w.carrier.reinvite(d, siptest.SessionAt("192.0.2.10", 20000, "0 100")) // the agent knows 101
 			w.carrier.expect("SIP/2.0 200")
 			w.carrier.ackOf(d, seq, "")
 			synctest.Wait()
@@ -142,7 +144,7 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 			w.leavesPBX()
 			again := w.agent.expect("INVITE")
 			w.agent.notified("500", "terminated")
-			synctest.Wait() // its answer sets the same state
+			synctest.Wait() // the answer to it sets the same state
 			s := w.session()
 			if got := s.peers[media.SideB]; got.RTP != peer.RTP || got.Mux != peer.Mux || !reflect.DeepEqual(s.payloads, numbers) {
 				w.t.Errorf("side B is at %v with %v; before at %v with %v", got, s.payloads, peer, numbers)
@@ -160,7 +162,7 @@ func TestDTLSTransferOverARestart(t *testing.T) {
 	}
 }
 
-// Any party may leave while the target of a transfer agrees on its keys.
+// Any party may hang up while the transfer's target is still in its handshake.
 func TestDTLSTransferIsLeft(t *testing.T) {
 	runIn(t, "caller", toDTLS, func(w *world) {
 		d, invite := w.established()
@@ -201,7 +203,7 @@ func TestDTLSTransferIsLeft(t *testing.T) {
 	}
 }
 
-// A rescue moves on to the next target if one can't be heard.
+// A rescue moves on to the next target if one target's handshake fails.
 func TestDTLSRescueGoesOn(t *testing.T) {
 	yaml := strings.NewReplacer("@RESCUE@", "trunks: [dtls, office], to: \"4711\"", "  - {name: office,",
 		"  - {name: dtls, sources: [\"192.0.2.22\"], uri: \"sip:{{.To.Number}}@192.0.2.21:32681\", "+dtlsYAML+"}\n  - {name: office,").Replace(rescueConfig)
@@ -221,7 +223,7 @@ func TestDTLSRescueGoesOn(t *testing.T) {
 	})
 }
 
-// establishedTo is established with an agent that answers with this description.
+// establishedTo sets up a call like established, with this session description in the agent's answer.
 func (w *world) establishedTo(says string) (d *dialogue, invite received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")

@@ -27,7 +27,7 @@ func testConfigured(t testing.TB, yaml string) *config.Config {
 	return cfg
 }
 
-// random matches the text that differs from call to call.
+// random matches the parts of a message that differ from call to call.
 var random = regexp.MustCompile(`;branch=[^;]+|;tag=[^;]+|^Call-ID: .*|^Content-Length: .*`)
 
 func sameEachTime(lines []string) []string {
@@ -38,8 +38,8 @@ func sameEachTime(lines []string) []string {
 	return out
 }
 
-// The explained INVITE is the same as the one that is sent, line for line, for every kind of target, whatever is left
-// out or passed on.
+// explain shows exactly the INVITE that a call sends, line for line, for every kind of target, whatever headers are
+// left out or passed on.
 func TestExplainIsWhatIsSent(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	pair := ca.Pair("agent", "agent.test")
@@ -48,7 +48,7 @@ func TestExplainIsWhatIsSent(t *testing.T) {
 	privacy := "Privacy: id\nP-Asserted-Identity: <sip:+15075550199@x>\nDiversion: <sip:+15075550111@x>\nX-Customer: 7\n"
 	for name, tt := range map[string]struct {
 		yaml, extra string
-		says        string // a line that the INVITE has
+		says        string // a line that the INVITE must have
 	}{
 		"plain":         {testConfig, "", "Via: SIP/2.0/UDP 198.51.100.1:5060"},
 		"digest":        {strings.Replace(overflowConfig, "overflow: tcp", "auth: {username: bob, password_env: P}\n    budget: {size: 1400}", 1), "", "X-EI: E.1;"},
@@ -215,7 +215,7 @@ func TestExplainTakesMatchesAsCallsDo(t *testing.T) {
 	}
 }
 
-// A trunk that is known by its certificate calls over TLS, also with a sips URI.
+// A trunk that is identified by its certificate calls over TLS, and may use a sips URI.
 func TestExplainTrunkWithCertificate(t *testing.T) {
 	cfg := testConfigured(t, strings.Replace(tlsConfig(siptest.NewAuthority(t, "ca")), `sources: ["192.0.2.10"]`, "certificates: [pbx.example.com]", 1))
 	x, err := b2bua.Explain(cfg, nil, report.Question{From: "1", To: "sips:+15075785607@bridge.test"})
@@ -228,7 +228,7 @@ func TestExplainTrunkWithCertificate(t *testing.T) {
 	}
 }
 
-// A refusal before the parser is shown as it is.
+// If the server would refuse a call before parsing it, explain shows that refusal.
 func TestExplainHasTheGuardsWord(t *testing.T) {
 	cfg := testConfigured(t, testConfig)
 	for _, tt := range []struct {
@@ -314,8 +314,8 @@ func TestExplainLooksNothingUp(t *testing.T) {
 	}
 }
 
-// FuzzExplain checks that any question gets an answer or an error, and that no line of an
-// INVITE has a line break.
+// FuzzExplain checks that any question gets either an answer or an error, and that no header value injects a line break
+// into an INVITE.
 func FuzzExplain(f *testing.F) {
 	f.Add("+15075550100", "+15075785607", "X-Name: value")
 	f.Add(`"Ann" <sip:a@b>`, "sip:+15085550199@x;user=phone", "P-Asserted-Identity: <sip:+1@x>")

@@ -108,8 +108,8 @@ spare: ceases
 agent: takes ; gets BYE ; says 200 ; says 481 to CANCEL # crossed it
 `
 
-// The caller may give up at any moment of a set-up over two targets: it gets one 487, there is one record, and no
-// target keeps ringing.
+// The caller may cancel at any moment of a set-up over two targets. It gets one 487, there is one record, and no target
+// keeps ringing.
 func TestCancelAtEveryStage(t *testing.T) {
 	for _, ringing := range []string{"immediate", "none"} {
 		tell(t, cancelConfig, strings.NewReplacer(
@@ -119,7 +119,7 @@ func TestCancelAtEveryStage(t *testing.T) {
 	}
 }
 
-// cancelConfig is a route over two targets; connections are possible.
+// cancelConfig is a route over two targets; the server also listens on TCP.
 const cancelConfig = `
 sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}

@@ -15,8 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// The session that the carrier got with early media does not change when the target fails and another one answers: the
-// other target is offered only that codec.
+// If a target fails after its early media, the carrier's session stays the same when another target answers: the second
+// target is offered only the codec that the carrier already has.
 func TestAnswerOutlivesItsTarget(t *testing.T) {
 	for _, tt := range []struct{ first, offered, second, code, codec string }{
 		{"0 101", "0 101", "0 101", "183", "PCMU"},
@@ -54,8 +54,8 @@ carrier: gets 503 ; acks
 record: failed no_common_codec system | attempts: agent target_error, spare no_common_codec`)
 }
 
-// setup_timeout bounds the whole set-up, and so does the Expires of an INVITE (RFC 3261 section 13.3.1). Either may run
-// out at any step, and then whatever that step began is ended.
+// setup_timeout and the Expires of an INVITE (RFC 3261 section 13.3.1) both limit the whole set-up. Either may expire
+// at any step, and must then end whatever that step has started.
 func TestSetupTimeoutEverywhere(t *testing.T) {
 	stories := `
 with: ringing: on-target} => ringing: none, setup_timeout: 10s, otherwise: 504}
@@ -110,7 +110,7 @@ func inSlowWorld(t *testing.T, yaml string, test func(w *world)) {
 	}, test)
 }
 
-// wantCauses checks the attempts of a record, and that their times add up.
+// wantCauses checks the causes of a record's attempts, and that the durations of the attempts add up.
 func (w *world) wantCauses(r record.Record, causes ...cause.Cause) {
 	w.t.Helper()
 	var got []cause.Cause
@@ -127,7 +127,7 @@ func (w *world) wantCauses(r record.Record, causes ...cause.Cause) {
 	}
 }
 
-// The carrier's answer and the record if no target takes the call.
+// If no target takes the call, the carrier gets the expected answer, and the record the expected cause.
 func TestNobodyTakesTheCall(t *testing.T) {
 	stories := "with: ringing: on-target} => ringing: none, otherwise: OTHERWISE}\n"
 	for _, tt := range []struct{ code, phrase, disposition, q850 string }{
@@ -153,7 +153,7 @@ spare: gets INVITE ; says 500 ; gets ACK
 carrier: gets OTHERWISE | text: ~SIP/2.0 OTHERWISE PHRASE ; acks
 record: DISPOSITION target_error system | SIPStatus: OTHERWISE | Q850: CAUSE | attempts: agent prepare_refused, spare target_error`))
 	}
-	// The Q.850 cause is that of the answer that is passed on, or that of the last target.
+	// The Q.850 cause belongs to the answer that is passed on, or else to the last target's failure.
 	for _, tt := range []struct{ name, said, code, q850, record string }{
 		{"passed on", "Q.850;cause=20", "480", "20", "no_answer target_refused agent"},
 		{"without Reason", "SIP;cause=200", "480", "18", "no_answer target_refused agent"},
@@ -171,8 +171,8 @@ record: RECORD | Q850: ISDN`))
 	}
 }
 
-// The last resort is a number at another carrier, with a plain INVITE to a host that is
-// also a trunk: its answers and its BYE belong to our call.
+// The last resort is a number at another carrier, called by a plain INVITE to a host that is also a trunk. That host's
+// answers and BYE must be matched to our call.
 func TestLastResortIsATrunk(t *testing.T) {
 	yaml := strings.NewReplacer(
 		"targets:\n", `  - {name: backup, sources: ["192.0.2.30"], max_calls: 1}

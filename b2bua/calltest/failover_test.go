@@ -24,7 +24,8 @@ var failoverConfig = testConfig[:strings.Index(testConfig, "routes:")] + `routes
 	strings.Trim(strings.ReplaceAll(fmt.Sprint(passedOn), " ", ", "), "[]") + `]}
 `
 
-// passedOn and failedOver are a target's answers, by their effect.
+// passedOn are statuses that the carrier gets if a target sends them. failedOver are
+// statuses after which the next target is tried.
 var (
 	passedOn = []int{
 		400, 402, 403, 404, 405, 406, 410, 415, 420, 421, 423, 428, 433, 480, 481, 482, 483, 484, 485, 486, 487, 488, 491, 494,
@@ -33,16 +34,16 @@ var (
 	failedOver = []int{300, 301, 302, 305, 380, 401, 407, 408, 500, 501, 502, 503, 504, 505, 513, 580, 599, 604, 606, 699}
 )
 
-// failure is a way for the first target not to take a call.
+// failure is one way in which the first target fails to take a call.
 type failure struct {
 	name    string
-	replace []string       // in the configuration: old, new
-	begin   func(w *world) // before the call
-	play    func(w *world) // the target's part
-	says    string         // what the carrier gets before: 180, 183; empty if nothing
+	replace []string       // replacements in the configuration: old, new
+	begin   func(w *world) // runs before the call
+	play    func(w *world) // plays the target
+	says    string         // provisional answer to the carrier before the failure: 180, 183; empty if there is none
 	after   func(w *world)
-	want    record.Attempt // without its target
-	passed  string         // what the carrier gets from it; empty if the next target is tried
+	want    record.Attempt // the attempt in the record, without the target's name
+	passed  string         // status that the carrier gets; empty if the next target is tried
 	refused wantEnd        // the record if no other target is left
 }
 
@@ -95,7 +96,7 @@ func prepareFailures() (all []failure) {
 	return all
 }
 
-// unsent returns a failure before the INVITE.
+// unsent returns a failure that happens before an INVITE is sent.
 func unsent(name string, cause cause.Cause, prepared int, replace ...string) failure {
 	return failure{
 		name: name, replace: replace, play: func(*world) {},
@@ -171,7 +172,7 @@ func answersBadly(name, sdp string) failure {
 	}
 }
 
-// listenInVain takes the connections to the agent and closes them.
+// listenInVain accepts each connection to the agent and closes it at once.
 func (w *world) listenInVain() {
 	l := w.streamAgent(agentAddr).l
 	go func() {
@@ -182,10 +183,10 @@ func (w *world) listenInVain() {
 	}()
 }
 
-// TestFailover lets the first target fail in every way, as the only target, with another
-// one, and with its answer in failover_on, with each way to ring. Another target gets the
-// call, or the carrier gets the specified answer. Failures without any earlier answer to
-// the carrier take turns with the ways to ring.
+// TestFailover lets the first target fail in every way: as the only target, with a second
+// target, and with the failure's status in failover_on. Each is combined with each setting
+// of ringing, except that failures before any answer to the carrier take turns with the
+// settings. Either another target gets the call, or the carrier gets the expected status.
 func TestFailover(t *testing.T) {
 	for i, f := range slices.Concat(statusFailures(), prepareFailures(), otherFailures()) {
 		status, answers := strings.CutPrefix(f.name, "status ")
@@ -219,7 +220,7 @@ func (w *world) failsOver(f failure, called, ringing string) {
 	}
 	d := w.carrier.dials(called)
 	f.play(w)
-	sent := f.want.SIPStatus != 0 // the target's answer could be passed on
+	sent := f.want.SIPStatus != 0 // the target sent an answer that could be passed on
 	next := called[:5] == "+1509" || called[:5] == "+1508" && (f.passed == "" || !sent)
 	r := record.Record{}
 	var told []string
@@ -250,7 +251,7 @@ func (w *world) failsOver(f failure, called, ringing string) {
 		if got := (wantEnd{r.Disposition, r.EndedBy, r.SIPStatus, r.Q850}); got != f.refused || r.Cause != f.want.Cause {
 			t.Errorf("record: %s %+v; want %s %+v", r.Cause, got, f.want.Cause, f.refused)
 		}
-		if f.want.Cause == string(cause.NoCommonCodec) { // detected before there is an attempt
+		if f.want.Cause == string(cause.NoCommonCodec) { // it is detected before an attempt starts
 			return
 		}
 		if len(r.Attempts) != 1 {
@@ -267,7 +268,7 @@ func (w *world) failsOver(f failure, called, ringing string) {
 }
 
 // checkRinging checks the provisional answers to the carrier, and the time of the first
-// one in the record: at once, or from a target.
+// ringing in the record.
 func (f failure) checkRinging(t testing.TB, ringing string, told []string, r record.Record) {
 	t.Helper()
 	var want []string
@@ -292,8 +293,8 @@ func (f failure) checkRinging(t testing.TB, ringing string, told []string, r rec
 	}
 }
 
-// final expects the final answer to a call, and checks that all answers have its tag. It
-// returns the answers before it, each once.
+// final expects the final answer to a call, and checks that all answers have the same To
+// tag. It returns the provisional answers before it, without repetitions.
 func (p *peer) final(d *dialogue, expected string) (before []string) {
 	p.w.t.Helper()
 	m := p.expect("SIP/2.0 ")

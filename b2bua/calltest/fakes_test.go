@@ -23,13 +23,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// fakeRelay opens sessions that carry nothing.
+// fakeRelay is a relay whose sessions transport no packets.
 type fakeRelay struct {
 	mu       sync.Mutex
 	sessions []*fakeSession
 	fail     error
-	broken   bool          // sessions panic when they start or play
-	hold     chan struct{} // opening the next session waits until it is closed; nil: no wait
+	broken   bool          // sessions panic when they start or play a sound
+	hold     chan struct{} // if not nil, opening the next session waits until hold is closed
 }
 
 type fakeSession struct {
@@ -38,29 +38,29 @@ type fakeSession struct {
 	confirmed  [2]bool
 	onEvent    func(media.Event)
 	crypto     [2]media.Crypto
-	ways, far  [2]*media.Datagrams // for DTLS: ours and the peer's, by side
+	ways, far  [2]*media.Datagrams // DTLS packets by side: ours, and the peer's
 	exposed    bool                // a side with an address got plain RTP instead of SRTP
-	forgot     [2]bool             // a side's keys were dropped, since the session was opened or resumed
+	forgot     [2]bool             // a side's keys were dropped after the session was opened or resumed
 	events     [2]media.TelephoneEvents
 	payloads   [2][]media.PayloadChange
 	transcodes [2]media.Transcode
 	digits     []string
-	mu         sync.Mutex // guards plays, heard and transcodes, which tests read between two sounds
+	mu         sync.Mutex // guards plays, heard and transcodes, which tests read while a call runs
 	plays      [2]media.Play
-	heard      []string // by Play and StopPlay
+	heard      []string // sounds, as Play and StopPlay were called
 	follows    media.Conversation
 	talk       *turns.Figures
 	interrupts []bool
-	waited     atomic.Int64 // for the agent
+	waited     atomic.Int64 // the result of DeadAir: how long the caller has waited for the agent
 	masks      [2]media.Mask
 	tap        media.Tap
-	stats      media.Stats // in addition to seven packets from side A
+	stats      media.Stats // added to the seven packets of side A that Stats always reports
 	broken     bool
-	relayed    atomic.Uint64 // packets from side A, in addition to those of stats
-	answered   atomic.Uint64 // and from side B
+	relayed    atomic.Uint64 // further packets from side A, added to stats
+	answered   atomic.Uint64 // packets from side B, added to stats
 
-	started, closed atomic.Bool // read while the call may still run
-	asked           atomic.Bool // who has answered
+	started, closed atomic.Bool // atomic, because tests read them while the call may still run
+	asked           atomic.Bool // DetectAnswer was called
 }
 
 func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
@@ -82,7 +82,7 @@ func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {
 	return s, nil
 }
 
-// Resume continues a session of a dead server, on the same ports.
+// Resume continues a killed server's session on the same ports.
 func (r *fakeRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge.RelaySession, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -129,7 +129,8 @@ func (s *fakeSession) SetCrypto(side media.Side, c media.Crypto) error {
 	return nil
 }
 
-// Datagrams returns a pipe to far, or to nowhere if there is none.
+// Datagrams returns the session's end of a pipe to the peer's DTLS. If no peer was set up,
+// the packets go nowhere.
 func (s *fakeSession) Datagrams(side media.Side) *media.Datagrams {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +177,7 @@ func (s *fakeSession) SetTranscode(side media.Side, t media.Transcode) error {
 	return nil
 }
 
-// made returns what stands for what the sides speak.
+// made returns the current transcoding of each side.
 func (s *fakeSession) made() [2]media.Transcode {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -235,10 +236,10 @@ type fakeSink struct {
 	mu      sync.Mutex
 	journal []record.Record
 	done    []record.Record
-	hold    chan struct{} // Put waits until it is closed
-	stay    chan struct{} // the next Journal waits until it is closed; nil if none does
+	hold    chan struct{} // if not nil, Put waits until hold is closed
+	stay    chan struct{} // if not nil, the next Journal waits until stay is closed
 
-	states map[string]record.Saved // of calls that have no record yet
+	states map[string]record.Saved // states of calls that have no record yet, by id
 	owed   map[string][]byte
 }
 
@@ -271,7 +272,7 @@ func (s *fakeSink) Owe(id string, state []byte) {
 	}
 }
 
-// left returns the calls that a killed process leaves to the next one.
+// left returns the calls that a killed process leaves for the next one to restore.
 func (s *fakeSink) left() (all []record.Saved) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -309,10 +310,10 @@ func (s *fakeSink) Put(_ context.Context, r record.Record) error {
 type fakePreparer struct {
 	mu    sync.Mutex
 	asked []peers.PrepareRequest
-	trace []string // the traceparent of each
+	trace []string // the traceparent header of each request
 	after time.Duration
 	err   error
-	given *peers.Prepared // the answer to all; nil: a new id for each
+	given *peers.Prepared // the answer to all requests; nil means a new id for each
 }
 
 func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
@@ -335,7 +336,7 @@ func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (pee
 	return peers.Prepared{CallID: fmt.Sprintf("id-%d", n), Body: []byte(`{"synthflow_call_id":"x"}`), Status: 200}, nil
 }
 
-// testLog returns where servers under test log to.
+// testLog returns the log of servers under test.
 func testLog(t *testing.T) zerolog.Logger {
 	t.Helper()
 	if testing.Verbose() {

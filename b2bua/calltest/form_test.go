@@ -8,8 +8,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// spoilers spoil one thing in a good INVITE, or in the 200 to ours. An empty status means
-// that it is accepted nevertheless.
+// spoilers each make one change to a good INVITE, or to the 200 to our INVITE. An empty
+// status means that the result is still accepted.
 var spoilers = []struct {
 	name     string
 	old, new string
@@ -73,7 +73,7 @@ var spoilers = []struct {
 	{"malformed Contact", "<sip:ann@192.0.2.10:5060>", "<sip:ann@192.0.2.10:5060", "400 Contact Has an Unclosed Bracket"},
 	{"two Contacts", "<sip:ann@192.0.2.10:5060>", "<sip:ann@192.0.2.10:5060>, <sip:x@y>", "400 Contact with one sip URI is missing"},
 	{"malformed Record-Route", "Max-Forwards", "Record-Route: <sip:a;lr>, <sip:b:c;lr>\nMax-Forwards", "400 Record-Route Has a URI With a Malformed Port"},
-	{"malformed Route", "Max-Forwards", "Route: <<<\nRefer-To: \"\nReferred-By: <\nMax-Forwards", ""}, // unneeded headers
+	{"malformed Route", "Max-Forwards", "Route: <<<\nRefer-To: \"\nReferred-By: <\nMax-Forwards", ""}, // headers that we ignore
 	{"another type of body", "application/sdp", "text/plain", "415 Unsupported Media Type"},
 	{"no type of body", "Content-Type: ", "X-Type: ", "415 Unsupported Media Type"},
 	{"empty type of body", "application/sdp", "", "415 Unsupported Media Type"},
@@ -100,7 +100,8 @@ var spoilers = []struct {
 	{"method that is no token", "INVITE sip", "INV@TE sip", "400 Method Is No Token"},
 }
 
-// RFC 3261 section 8.2.6.2: the lower Vias are sent back as they came, whatever their ports.
+// RFC 3261 section 8.2.6.2: an answer repeats the lower Vias exactly as they came, even
+// with unusual ports.
 func TestLowerViasAreSentBack(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -116,8 +117,8 @@ func TestLowerViasAreSentBack(t *testing.T) {
 	})
 }
 
-// A malformed INVITE gets an answer that names the fault. An odd but valid one is
-// accepted.
+// A malformed INVITE is refused with a reason phrase that names the fault. An odd but valid
+// INVITE is accepted.
 func TestMalformedInvites(t *testing.T) {
 	for _, tt := range spoilers {
 		runIn(t, tt.name, testConfig, func(w *world) {
@@ -144,7 +145,7 @@ func TestMalformedInvites(t *testing.T) {
 	}
 }
 
-// Faults in the lines of a message, byte for byte.
+// These messages are malformed in their raw lines, for example in a line end.
 func TestMalformedLines(t *testing.T) {
 	for _, tt := range []struct{ name, old, new, status string }{
 		{"bare line feed", "\r\nMax-Forwards", "\nMax-Forwards", "400 Line Does Not End in CRLF"},
@@ -152,7 +153,7 @@ func TestMalformedLines(t *testing.T) {
 		{"bare carriage return", "\r\nMax-Forwards", "\rMax-Forwards", "400 Line Does Not End in CRLF"},
 		{"carriage return in a value", "tag=ann", "tag=ann\rX: y", "400 Line Does Not End in CRLF"},
 		{"two carriage returns", "\r\nMax-Forwards", "\r\r\nMax-Forwards", "400 Line Does Not End in CRLF"},
-		{"no end", "\r\n\r\n", "\r\n", "400 Header Line Has No Colon"}, // the body counts as headers
+		{"no end", "\r\n\r\n", "\r\n", "400 Header Line Has No Colon"}, // the body is then read as headers
 		{"cut in a header", "\r\nMax-Forwards", "\x00", "400 Headers Have No End"},
 		{"cut behind a header", "\r\nMax-Forwards", "\r\n\x00", "400 Headers Have No End"},
 		{"nothing behind the start line", "\r\nVia", "\r\n\x00", ""},
@@ -181,8 +182,8 @@ func TestMalformedLines(t *testing.T) {
 	}
 }
 
-// Malformed messages other than requests get no answer, are counted, and do not reach a
-// transaction.
+// A malformed message that is not a request gets no answer. It is counted, and does not
+// reach a transaction.
 func TestMalformedAnswers(t *testing.T) {
 	for _, tt := range []struct{ name, old, new string }{
 		{"no From", "From: ", "X: "},
@@ -210,7 +211,7 @@ func TestMalformedAnswers(t *testing.T) {
 			w.agent.silent(100 * time.Millisecond)
 			w.carrier.silent(0)
 			count, name := &w.server.Rejected().Malformed, "malformed"
-			if tt.name == "no From" { // it does not answer a request of this leg
+			if tt.name == "no From" { // without From, the message can't be matched to this leg's request
 				count, name = &w.server.Rejected().UnknownSource, "from strangers"
 			}
 			if n := count.Load(); n != 1 {
@@ -224,7 +225,7 @@ func TestMalformedAnswers(t *testing.T) {
 	}
 }
 
-// An ACK is never answered.
+// A malformed ACK is not answered, like any ACK.
 func TestMalformedACK(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -238,7 +239,8 @@ func TestMalformedACK(t *testing.T) {
 	})
 }
 
-// A refusal counts, whatever its Contact: the next target is tried at once.
+// A refusal with a malformed Contact still counts as a refusal: the next target is tried at
+// once.
 func TestRefusalWithSpoiledContact(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")

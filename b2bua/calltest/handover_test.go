@@ -16,15 +16,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// upgraded replaces the server, or fails the test.
+// upgraded replaces the server. It fails the test if the upgrade is refused.
 func (w *world) upgraded() {
 	w.t.Helper()
 	synctest.Wait()
 	must(w.t, w.upgrade())
 }
 
-// TestMediaGoOnWhileARecordWaits: media is not frozen while a record is not written, and the server continues when its
-// time is over.
+// TestMediaGoOnWhileARecordWaits: while a record can't be written, media is not frozen. If it takes too long, the
+// upgrade fails and the old server continues.
 func TestMediaGoOnWhileARecordWaits(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		over, c := w.talk(nil, nil), w.talk(nil, nil)
@@ -44,8 +44,8 @@ func TestMediaGoOnWhileARecordWaits(t *testing.T) {
 	})
 }
 
-// TestSetUpIsBegunAgain: the other process restarts a call in set-up as the same call. Its target is cancelled and
-// called again, and the caller only gets another 180.
+// TestSetUpIsBegunAgain: the new process restarts a call in set-up under the same id. The target gets CANCEL and a new
+// INVITE, and the caller gets nothing but another 180.
 func TestSetUpIsBegunAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d, in := w.ringing()
@@ -84,8 +84,9 @@ func TestMaskedWhileItIsSetUp(t *testing.T) {
 	})
 }
 
-// TestKilledAfterTheHandOver: a process that is killed right after it has taken over, or after it has restarted the
-// calls in set-up, leaves them to the next one: the caller gets 500, the target CANCEL, and there is one record.
+// TestKilledAfterTheHandOver: a new process is killed right after it has taken over, or after it has restarted the
+// calls in set-up. The process after it ends these calls: the caller gets 500, the target gets CANCEL, and there is one
+// record.
 func TestKilledAfterTheHandOver(t *testing.T) {
 	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
@@ -98,10 +99,10 @@ func TestKilledAfterTheHandOver(t *testing.T) {
 				in = w.cancelledAndAgain(in)
 				w.carrier.expect("SIP/2.0 180")
 			}
-			synctest.Wait() // otherwise the first target's 487 may be unknown when the process dies
+			synctest.Wait() // otherwise the process might be killed before it gets the first target's 487
 			w.life.dead.Store(true)
 			left := w.sink.left()
-			w.server.Stack().Serve() // so that it can end
+			w.server.Stack().Serve() // so that the old server can end
 			if err := w.server.Close(); err != nil {
 				w.t.Error(err)
 			}
@@ -118,7 +119,7 @@ func TestKilledAfterTheHandOver(t *testing.T) {
 	}
 }
 
-// TestSetUpIsNotBegunAgain: a call that the other process refuses gets its record.
+// TestSetUpIsNotBegunAgain: if the new process refuses to restart a call, the call still gets its record.
 func TestSetUpIsNotBegunAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		_, in := w.ringing()
@@ -133,7 +134,7 @@ func TestSetUpIsNotBegunAgain(t *testing.T) {
 	})
 }
 
-// ringing returns a call whose target rings.
+// ringing sets up a call until its target rings. It returns the dialogue and the target's INVITE.
 func (w *world) ringing() (*dialogue, received) {
 	w.t.Helper()
 	d := w.carrier.dialsTillRung("+15075785607")
@@ -142,13 +143,13 @@ func (w *world) ringing() (*dialogue, received) {
 	return d, in
 }
 
-// cancelled takes the CANCEL of an INVITE.
+// cancelled expects the CANCEL of an INVITE, and answers both.
 func (w *world) cancelled(in received) {
 	w.t.Helper()
 	w.agent.takesCancel(in, "agent1")
 }
 
-// cancelledAndAgain takes the CANCEL of an INVITE and the next INVITE, in any order.
+// cancelledAndAgain expects the CANCEL of an INVITE and a new INVITE, in any order. It returns the new INVITE.
 func (w *world) cancelledAndAgain(in received) (again received) {
 	w.t.Helper()
 	for _, m := range w.agent.rest() {
@@ -169,8 +170,8 @@ func (w *world) cancelledAndAgain(in received) (again received) {
 	return again
 }
 
-// TestUpgradeWithoutItsAddress: a call in set-up at an address that the new configuration lacks keeps the old process
-// running, because otherwise neither the caller nor the target would get any answer.
+// TestUpgradeWithoutItsAddress: if the new configuration lacks the address of a call in set-up, the old process must
+// continue. Otherwise neither the caller nor the target would get an answer.
 func TestUpgradeWithoutItsAddress(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		_, in := w.ringing()

@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// hungUp waits for the end of a call that an operator hangs up.
+// hungUp orders a hangup, and waits until the call has ended.
 func (w *world) hungUp(id string) registry.LiveCall {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), time.Second)
@@ -27,7 +27,7 @@ func (w *world) hungUp(id string) registry.LiveCall {
 	return l
 }
 
-// onlyID returns the id of the one live call.
+// onlyID returns the id of the only live call.
 func (w *world) onlyID() string {
 	w.t.Helper()
 	synctest.Wait()
@@ -38,7 +38,8 @@ func (w *world) onlyID() string {
 	return live[0].Record.ID
 }
 
-// A call whose record is not written yet answers a second hangup with its end.
+// If a call has ended but its record is not written yet, a second hangup gets the call's
+// end as its result.
 func TestHangupAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -52,7 +53,7 @@ func TestHangupAgain(t *testing.T) {
 			if err != nil || l.Record.Cause != string(cause.CallerHangup) || l.Record.EndedBy != record.EndedByCaller {
 				t.Errorf("%v: cause %s by %s", err, l.Record.Cause, l.Record.EndedBy)
 			}
-			if bye.raw != "" { // the second time the call's goroutine is over, too
+			if bye.raw != "" { // the second time, the call's goroutine has ended as well
 				w.agent.reply(bye, 200, "OK", "", "")
 				bye = received{}
 			}
@@ -63,7 +64,7 @@ func TestHangupAgain(t *testing.T) {
 	})
 }
 
-// During a transfer the caller, the agent and the ringing party are told.
+// A hangup during a transfer ends the legs of the caller, the agent and the ringing party.
 func TestHangupDuringTransfer(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		_, invite := w.established()
@@ -72,7 +73,7 @@ func TestHangupDuringTransfer(t *testing.T) {
 		w.carrier.reply(called, 180, "Ringing", "human", "")
 		w.agent.notified("180", "active")
 		w.hungUp(w.onlyID())
-		for range 3 { // including the ACK of the 487
+		for range 3 { // one of the messages is the ACK to the 487
 			switch m := w.carrier.expect(""); m.value("CSeq")[2:] {
 			case "CANCEL":
 				w.carrier.reply(m, 200, "OK", "", "")
@@ -88,7 +89,7 @@ func TestHangupDuringTransfer(t *testing.T) {
 	})
 }
 
-// An operator's hangup ends both legs, at any time of a call.
+// An operator's hangup ends both legs, at any stage of a call.
 func TestOperatorHangsUp(t *testing.T) {
 	tell(t, testConfig, strings.ReplaceAll(`
 == a call that is up

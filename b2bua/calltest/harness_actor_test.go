@@ -25,23 +25,23 @@ type actor struct {
 	at         netip.AddrPort
 	port       int
 	tag        string
-	d          *dialogue           // of the caller
-	invite     received            // the INVITE that makes the call
-	last       received            // request
-	older      received            // the request before last
-	got        map[string]received // requests by method
+	d          *dialogue           // the dialog of a caller
+	invite     received            // the INVITE that begins the call
+	last       received            // the last request that came
+	older      received            // the request before the last one
+	got        map[string]received // the last request of each method
 	answers    []received          // final answers to its own INVITEs and UPDATEs
-	early      received            // answer
+	early      received            // the last provisional answer with early media
 	was        map[string]string
-	refused    received // INVITE, by it
-	seq, asked int      // CSeqs of its requests, and of the last one
+	refused    received // the INVITE that it refused
+	seq, asked int      // CSeqs: of its newest request, and of the last one that it sent
 	l          *streamAgent
-	ways       []*peer // UDP, and connections
+	ways       []*peer // the peer over UDP, then one for each connection
 	sent       string  // text of its last request
 	dialled    string  // text of its INVITE
 }
 
-// signals does a SIP step, and reports whether verb is one.
+// signals carries out a SIP step. It returns false if verb is not a SIP step.
 func (a *actor) signals(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
@@ -82,7 +82,7 @@ func (a *actor) signals(verb string) bool {
 	return true
 }
 
-// moves does a step of connections or media, and reports whether verb is one.
+// moves carries out a step about connections or media. It returns false if verb is no such step.
 func (a *actor) moves(verb string) bool {
 	a.w.t.Helper()
 	st := a.step
@@ -94,7 +94,7 @@ func (a *actor) moves(verb string) bool {
 			return true
 		}
 		a.hears(strings.Join(st.words[1:], " "))
-	case "not": // heard
+	case "not": // "not heard": no media goes to it
 		if to := a.w.session().peers[a.side].RTP; to.IsValid() {
 			t.Errorf("media goes to %v", to)
 		}
@@ -122,9 +122,9 @@ func (a *actor) moves(verb string) bool {
 		a.p.send(siptest.OptionsOverTCP)
 	case "resets":
 		a.p.conn.(*memnet.Stream).Reset()
-	case "reads": // reads no more
+	case "reads": // "reads no more"
 		must(t, a.p.conn.(*memnet.Stream).CloseRead())
-	case "cut": // off
+	case "cut": // "cut off": the server closes the connection
 		a.p.hungUp(time.Second)
 	case "closes":
 		a.p.conn.Close()
@@ -153,8 +153,7 @@ func (a *actor) calls(st step) {
 	a.d.extra = ""
 }
 
-// described returns a session description with these formats, :port and host=address, and with other words as
-// attributes.
+// described returns a session description from a step: formats, :port, host=address, and other words as attributes.
 func (a *actor) described(st step) string {
 	if !st.has {
 		return strings.ReplaceAll(st.body, `\n`, "\n")
@@ -164,7 +163,7 @@ func (a *actor) described(st step) string {
 		switch _, err := strconv.Atoi(word); {
 		case err == nil:
 			formats = append(formats, word)
-		case word == "lower": // names of codecs are case-insensitive
+		case word == "lower": // codec names in lower case, which SDP allows
 			st.session = strings.Replace(st.session, word, "", 1)
 			s := strings.ToLower(a.described(st))
 			return strings.ReplaceAll(strings.ReplaceAll(s, "rtp/avp", "RTP/AVP"), "in ip4", "IN IP4")
@@ -187,7 +186,7 @@ func (a *actor) described(st step) string {
 	return siptest.SessionAt(host, port, strings.Join(formats, " "), attributes...)
 }
 
-// gets takes the next message: a request or an answer. "200+487" means two answers in any order.
+// gets expects the next message: a request or an answer. "200+487" means two answers in any order.
 func (a *actor) gets(what, session string, has []string) {
 	a.w.t.Helper()
 	if codes := strings.Split(what, "+"); len(codes) > 1 {
@@ -210,7 +209,7 @@ func (a *actor) gets(what, session string, has []string) {
 	a.was[m.raw[:4]] = m.raw
 }
 
-// learn stores the parts of a message that later steps need.
+// learn remembers the parts of a message that later steps need.
 func (a *actor) learn(m received) {
 	a.w.t.Helper()
 	method, _, _ := strings.Cut(m.raw, " ")
@@ -251,9 +250,9 @@ func (a *actor) learn(m received) {
 	}
 }
 
-// has checks one expectation about a message: "bare" (it has no body), "same" (the body of the early media), "again"
-// (the message that came last time), "later" (a higher CSeq), or a header with its value; * is any value, ~x one that
-// contains x. The header "text" is the whole message.
+// has checks one expectation about a message: "bare" (it has no body), "same" (its body is that of the early media),
+// "again" (it repeats the last message), "later" (its CSeq is higher), or a header and its value. The value * matches
+// anything, and ~x matches a value that contains x. The header "text" means the whole message.
 func (a *actor) has(m received, want string) {
 	a.w.t.Helper()
 	name, value, _ := strings.Cut(want+" ", ": ")
@@ -267,9 +266,9 @@ func (a *actor) has(m received, want string) {
 		return
 	case name == "body":
 		got, value = string(m.Body()), strings.ReplaceAll(value, `\n`, "\r\n")
-	case want == "same": // as early media
+	case want == "same": // the body of the early media
 		got, value = string(m.Body()), string(a.early.Body())
-	case want == "later": // than the last one
+	case want == "later": // the CSeq is higher than last time
 		var seq [2]int
 		_, _ = fmt.Sscan(m.value("CSeq"), &seq[0])
 		_, _ = fmt.Sscan(a.older.value("CSeq"), &seq[1])
@@ -294,7 +293,7 @@ func (a *actor) has(m received, want string) {
 	}
 }
 
-// describes compares a session description with the given parts.
+// describes checks a message's session description against the parts that are given.
 func (a *actor) describes(m received, want string) {
 	a.w.t.Helper()
 	d := described(a.w.t, m)
@@ -360,7 +359,7 @@ func (a *actor) says(st step) {
 	synctest.Wait()
 }
 
-// asks sends a request within the dialog.
+// asks makes the actor send a request within the dialog.
 func (a *actor) asks(method, body string, st step) {
 	headers := st.headers
 	if method == "PRACK" {
@@ -379,7 +378,7 @@ func (a *actor) asks(method, body string, st step) {
 	a.sent = a.p.sent
 }
 
-// acks acknowledges the answer to an INVITE, and does nothing after an UPDATE.
+// acks acknowledges the final answer to an INVITE. It does nothing if the answer is to an UPDATE.
 func (a *actor) acks(answer received, body string) {
 	a.said = time.Now()
 	number, method, _ := strings.Cut(answer.value("CSeq"), " ")
@@ -400,7 +399,7 @@ func (a *actor) acks(answer received, body string) {
 	synctest.Wait()
 }
 
-// cancels cancels its INVITE or re-INVITE.
+// cancels cancels the actor's INVITE or re-INVITE.
 func (a *actor) cancels(headers []string) {
 	c := a.w.talkOf(a.actors["carrier"].d, a.actors["agent"].invite)
 	switch {
@@ -415,11 +414,11 @@ func (a *actor) cancels(headers []string) {
 	}
 }
 
-// givesUp cancels the INVITE. All answers must have the same To tag (RFC 3261 section 9.2).
+// givesUp cancels the INVITE, and checks that all answers have the same To tag (RFC 3261 section 9.2).
 func (a *actor) givesUp() {
 	a.w.t.Helper()
 	time.Sleep(100 * time.Millisecond)
-	for _, m := range a.p.rest() { // 180 and 183
+	for _, m := range a.p.rest() { // provisional answers
 		a.learn(m)
 	}
 	tag := a.d.toTag

@@ -18,7 +18,7 @@ const (
 	gcm32 = media.SuiteAEADAES256GCM
 )
 
-// cryptoAttr returns an a=crypto line with a key that a seed stands for.
+// cryptoAttr returns an a=crypto line whose key is derived from seed.
 func cryptoAttr(tag int, s media.Suite, seed byte) string {
 	return fmt.Sprintf("a=crypto:%d %v inline:%s", tag, s, siptest.SRTPKey(s, seed))
 }
@@ -79,8 +79,8 @@ func wantPlain(t testing.TB, m received) {
 	}
 }
 
-// wantMedia checks the keys of a side's media: the peer's key that a seed stands for, and
-// ours; nil means plain RTP.
+// wantMedia checks which keys a side's media has: the peer's key, derived from seed, and
+// our keys. If ours is nil, the media must be plain RTP.
 func (w *world) wantMedia(side media.Side, seed byte, ours *media.Keys) {
 	w.t.Helper()
 	synctest.Wait()

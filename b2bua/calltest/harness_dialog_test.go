@@ -90,8 +90,8 @@ func (p *peer) agentRequest(method string, invite received, tag string, seq int,
 	p.agentSends(method, invite, tag, seq, "", headers...)
 }
 
-// agentSends is agentRequest with a body, a session description if the headers
-// say nothing else.
+// agentSends is agentRequest with a body, which is a session description unless the headers
+// say otherwise.
 func (p *peer) agentSends(method string, invite received, tag string, seq int, sdp string, headers ...string) {
 	if sdp != "" && !strings.Contains(strings.Join(headers, "\n"), "Content-Type: ") {
 		headers = append(headers, "Content-Type: application/sdp")

@@ -6,7 +6,7 @@ import (
 	"flowbridge/b2bua/ladder"
 )
 
-// ladders has the ladders of finished calls, by id.
+// ladders stores the ladders of finished calls, by id.
 type ladders struct {
 	mu  sync.Mutex
 	all map[string][]byte

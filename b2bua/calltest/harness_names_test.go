@@ -10,14 +10,14 @@ import (
 	"flowbridge/b2bua/locate"
 )
 
-// noNames returns a name server that knows no name.
+// noNames is a name server without any records.
 func noNames(context.Context, string, uint16) (*dns.Msg, error) {
 	m := new(dns.Msg)
 	m.Rcode = dns.RcodeNameError
 	return m, nil
 }
 
-// zoneOf returns a name server with these records, in the notation of zone files.
+// zoneOf returns a name server with these records, written as in a zone file.
 func zoneOf(t testing.TB, lines string) locate.Ask {
 	t.Helper()
 	var all []dns.RR

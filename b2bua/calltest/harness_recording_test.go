@@ -62,13 +62,15 @@ func inRecordedWorld(t *testing.T, yaml string, test func(w *recorded)) {
 	})
 }
 
-// session returns the media of the first call, once the server is idle.
+// session returns the media session of the first call, after the server has nothing left to
+// do.
 func (w *world) session() *fakeSession {
 	synctest.Wait()
 	return w.relay.sessions[0]
 }
 
-// says shows a packet of a side to the recorder, if there is one.
+// says passes a packet of this side to the recorder, if the call has one, and returns the
+// packet.
 func (w *recorded) says(side media.Side, payloadType byte, n int) []byte {
 	pkt := make([]byte, 12, 172)
 	pkt[0], pkt[1] = 0x80, payloadType
@@ -87,7 +89,7 @@ func (w *recorded) says(side media.Side, payloadType byte, n int) []byte {
 	return pkt
 }
 
-// talks makes both sides send a number of packets.
+// talks makes both sides send this number of packets, 20 ms apart.
 func (w *recorded) talks(packets int) {
 	for n := range packets {
 		w.says(media.SideA, 0, n)
@@ -96,7 +98,7 @@ func (w *recorded) talks(packets int) {
 	}
 }
 
-// order gives an order to the only live call.
+// order sends an order to the only live call, and returns its result.
 func (w *world) order(what bridge.Order) (registry.LiveCall, error) {
 	w.t.Helper()
 	live := w.server.Live(w.t.Context())
@@ -106,7 +108,7 @@ func (w *world) order(what bridge.Order) (registry.LiveCall, error) {
 	return w.server.Order(w.t.Context(), live[0].Record.ID, what)
 }
 
-// does is order, and checks that the order is carried out, and the state afterwards.
+// does sends an order that must succeed, and checks the state of the recording after it.
 func (w *world) does(what bridge.Order, state string) registry.LiveCall {
 	w.t.Helper()
 	l, err := w.order(what)
@@ -116,7 +118,7 @@ func (w *world) does(what bridge.Order, state string) registry.LiveCall {
 	return l
 }
 
-// refuses is order, and checks that the order is refused.
+// refuses sends an order that must fail with an error containing why.
 func (w *world) refuses(what bridge.Order, why string) {
 	w.t.Helper()
 	_, err := w.order(what)
@@ -133,13 +135,13 @@ func (w *recorded) file(f record.Recording) []byte {
 	return b
 }
 
-// datagram is a datagram in a capture.
+// datagram is a UDP datagram that a test has read from a capture.
 type datagram struct {
 	from, to netip.AddrPort
 	data     string
 }
 
-// capture returns the SIP and the RTP of a capture.
+// capture reads a recording's capture file, and returns its SIP and its RTP.
 func (w *recorded) capture(f record.Recording) (sip, rtp []datagram) {
 	w.t.Helper()
 	r, err := pcapgo.NewNgReader(bytes.NewReader(w.file(f)), pcapgo.DefaultNgReaderOptions)

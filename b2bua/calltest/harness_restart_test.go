@@ -21,26 +21,26 @@ import (
 	"flowbridge/store/record"
 )
 
-// Times of the server that the tests of restarts wait for.
+// Some tests wait for the timers of a restarted server.
 const (
 	flushDelay = 2 * time.Second // how long the checkpoint after an ACK waits for later changes
-	askAfter   = 2 * time.Second // how long a side may be silent after a restart before it is asked; at most twice that
+	askAfter   = 2 * time.Second // for how long a side may be silent before it gets a request; at most twice as long
 )
 
-// The reasons that an upgrade gives for waiting.
+// An upgrade may be refused for one of these reasons.
 const (
 	waitsForAnswer   = "the caller hears the target already"
 	waitsForExchange = "a change of its media is under way"
 	waitsForRequest  = "a request has no answer yet"
 )
 
-// isStopped reports whether an upgrade was stopped for this reason.
+// isStopped reports whether err is an upgrade's refusal for this reason.
 func isStopped(err error, why string) bool { return err != nil && strings.Contains(err.Error(), why) }
 
-// minter makes tags and branches by the key of the server.
+// minter returns the source of tags and branches with the server's key.
 func (w *world) minter() *message.Minter { return message.NewMinter(w.options.Key) }
 
-// life is the life of one process: after it is killed, nothing that it does has an effect.
+// life stands for one process. After the process is killed, nothing that it does has an effect any more.
 type life struct {
 	w    *world
 	dead atomic.Bool
@@ -49,10 +49,10 @@ type life struct {
 	conns []net.Conn
 }
 
-// begin starts a server in place of a killed one, with the calls that it has left.
+// begin starts a server that restores the calls of a killed one.
 func (w *world) begin(left []record.Saved) { w.beginWith(left, nil) }
 
-// beginWith is begin with the state that another server has handed over, or nil.
+// beginWith is begin with the state that another server has handed over, or nil if there is none.
 func (w *world) beginWith(left []record.Saved, before snapshot.Predecessor) {
 	w.t.Helper()
 	l := &life{w: w}
@@ -88,7 +88,7 @@ func (w *world) beginWith(left []record.Saved, before snapshot.Predecessor) {
 	w.life = l
 }
 
-// die kills the server, and returns the calls that it leaves.
+// die kills the server, and returns the calls that the next server has to restore.
 func (w *world) die() []record.Saved {
 	w.t.Helper()
 	synctest.Wait() // until the state is written
@@ -105,7 +105,7 @@ func (w *world) die() []record.Saved {
 	return left
 }
 
-// handed is the state that a server hands over, except its sockets, which the other server opens itself.
+// handed is the state that a server hands over in an upgrade. It has no sockets: the new server opens its own.
 type handed struct {
 	stack   transport.State
 	calls   []record.Saved
@@ -118,7 +118,7 @@ func (h *handed) Restore(s *transport.Stack) error { s.Restore(&h.stack); return
 
 func (h *handed) Sockets(call string) *media.Sockets { return h.sockets[call] }
 
-// handOver freezes the server, takes its state, and ends it. An error means that the server continues.
+// handOver freezes the server, takes over its state, and ends it. If it returns an error, the server continues.
 func (w *world) handOver() (*handed, error) {
 	w.t.Helper()
 	s := w.server
@@ -131,7 +131,7 @@ func (w *world) handOver() (*handed, error) {
 	}
 	h := &handed{sockets: map[string]*media.Sockets{}}
 	invites, err := s.HandOver(func(c record.Saved, sockets *media.Sockets) error {
-		text, err := json.Marshal(&c.Record) // in the form that the other process gets
+		text, err := json.Marshal(&c.Record) // as JSON, which is also how the new process gets it
 		if err == nil {
 			c.Record = record.Record{}
 			err = json.Unmarshal(text, &c.Record)
@@ -146,14 +146,14 @@ func (w *world) handOver() (*handed, error) {
 		return nil, err
 	}
 	w.life.dead.Store(true)
-	s.Thaw() // so that it can end
+	s.Thaw() // so that the server can end
 	if err := s.Close(); err != nil {
 		w.t.Error(err)
 	}
 	return h, nil
 }
 
-// upgrade replaces the server by another one. An error means that the old server continues.
+// upgrade replaces the server by another one. If it returns an error, the old server continues.
 func (w *world) upgrade() error {
 	w.t.Helper()
 	h, err := w.handOver()
@@ -165,7 +165,7 @@ func (w *world) upgrade() error {
 	return nil
 }
 
-// serves makes a server that has taken over serve.
+// serves makes a server serve after it has taken over.
 func (w *world) serves() {
 	w.server.Stack().Serve()
 	w.server.Begun()
@@ -196,7 +196,7 @@ func (s lifeSocket) WriteToUDPAddrPort(b []byte, to netip.AddrPort) (int, error)
 	return s.Socket.WriteToUDPAddrPort(b, to)
 }
 
-// ReadTimed returns the socket's time if it has one.
+// ReadTimed also returns the arrival time of the datagram, if the socket knows it.
 func (s lifeSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.Time, err error) {
 	if timed, ok := s.Socket.(interface {
 		ReadTimed(b []byte) (int, netip.AddrPort, time.Time, error)
@@ -261,7 +261,7 @@ func (s lifeSink) Put(ctx context.Context, r record.Record) error {
 	return s.Sink.Put(ctx, r)
 }
 
-// lifeRelay opens sessions that do nothing once the process is dead, because their ports belong to the next one.
+// lifeRelay opens sessions that ignore all calls once their process is dead, because the next process owns their ports.
 type lifeRelay struct {
 	bridge.Relay
 	*life

@@ -20,51 +20,54 @@ import (
 )
 
 // story is a world in which a script is played. A line begins with the party that acts: carrier, agent or spare, or e
-// and far for the two ends of a call. Steps are separated by semicolons, a # begins a comment, and headers follow a
-// bar.
+// and far for the two ends of a call. Semicolons separate steps, a # begins a comment, and headers follow a bar.
 //
-//	carrier: calls 15085785607 late | Supported: timer   an INVITE, here without a session description
-//	agent: gets INVITE (0 8 101) | CSeq: 1 INVITE        what comes next, and what it has (see has)
-//	agent: says 486 b | Reason: Q.850;cause=34           an answer to what came last, with this tag
-//	agent: says 200 (8 101 :44000 sendonly) to INVITE    with a session of these formats, port and direction
-//	far: says BYE                                        a request within the dialog
-//	carrier: acks, pracks (8 101), cancels, gives up     what its INVITE, or the 18x that came, is due; "acks late": after more
-//	agent: takes b (8 101), ceases                       a 200, and its ACK; or what a CANCEL is due
-//	carrier: hangs up on spare                           with all that follows, and the record
-//	far: is left for dialog_lost                         by a BYE of ours
-//	e: hears nothing for 30s                             neither does the other end
-//	e: hears :44002 held                                 what the media was told of it; without words: as in the beginning
-//	agent: listens, accepts, connects, resets, closes    over TCP; "leaves": listens no more; "has UDP", "TCP" or "another": goes on over
-//	                                                     that, or over the last connection, or over the one before
-//	up: agent                                            a call, which it has taken
-//	agent: busy                                          says 486 to the INVITE, which the carrier hears, and the record has
-//	media: 192.0.2.11:40000                              where that of side B goes
-//	server: hangs up ; restarts ; is replaced            all calls; after a kill; by an upgrade. Or "waits: why", or "leaves nothing"
-//	operator: calls 20s ; hangs up ; ends it             a call that is placed, with answer_within; its customer has the INVITE
-//	connections: held ; released                         of ours, which are being opened
-//	agent: silent 1s ; drains 1s ; +1s ; took 7s         nothing comes; or does; time passes; since somebody last said
-//	                                                     something; "lasted 7s": since the call began
-//	carrier: repeats ; repeats call                      its last request, or its INVITE
-//	carrier: says INFO {Signal=5} | Content-Type: x      with another body
-//	agent: refers to <tel:4711> ; notified 180 active    and what it hears of it
-//	carrier: presses 12                                  keys, as telephone-events that the relay keeps back
-//	operator: presses 12# ; is told 1 of 3 keys          towards the called side, and what becomes of it; "is told yes"
-//	carrier: changed 96>101                              what the media makes of what it sends
-//	agent: transcoded 111 as 0 keys 110                  what stands for what it speaks (see actor.transcoded); "transcoded": nothing
-//	places: 1                                            for transcoders, that calls have
-//	played: a hears nothing                              by the media (see world.hears), or: "nothing"
-//	platform: takes 3s ; fails prepare_timeout 500       what is asked before an INVITE; "was asked 2"
-//	record: busy target_busy agent | Q850: 17            of the call, and its fields; or: "record: hung up by e"
+//	carrier: calls 15085785607 late | Supported: timer   sends an INVITE; "late": without a session description
+//	agent: gets INVITE (0 8 101) | CSeq: 1 INVITE        expects the next message, with these properties (see has)
+//	agent: says 486 b | Reason: Q.850;cause=34           answers the last request; b is the To tag
+//	agent: says 200 (8 101 :44000 sendonly) to INVITE    answers with SDP: formats, port and direction
+//	far: says BYE                                        sends a request within the dialog
+//	carrier: acks, pracks (8 101), cancels, gives up     sends ACK, PRACK or CANCEL; "gives up" also expects the 487;
+//	                                                     "acks late": acknowledges the answer before the last one
+//	agent: takes b (8 101), ceases                       answers 200, expects ACK; or expects CANCEL, answers 487
+//	carrier: hangs up on spare                           sends BYE, spare answers it, and the record is checked
+//	far: is left for dialog_lost                         expects our BYE for this cause
+//	e: hears nothing for 30s                             no RTP comes from either end
+//	e: hears :44002 held                                 checks the media's settings for e, by default the initial ones
+//	agent: listens, accepts, connects, resets, closes    acts on TCP; "leaves": closes its listener
+//	agent: has UDP, has TCP, has another                 continues over UDP, the newest connection, or the one before
+//	up: agent                                            sets up a call, which the agent has accepted
+//	agent: busy                                          answers 486, which the carrier and the record must get
+//	media: 192.0.2.11:40000                              checks where the media of side B is sent
+//	server: hangs up ; restarts ; is replaced            ends all calls; is killed and restarted; is upgraded
+//	server: waits: why ; leaves nothing                  an upgrade is refused for this reason; a kill leaves no call
+//	operator: calls 20s ; hangs up ; ends it             places a call with this answer_within; hangs up; also checks it
+//	connections: held ; released                         connections that the server opens wait; no longer wait
+//	agent: silent 1s ; drains 1s ; +1s                   gets nothing; discards what it gets; waits
+//	agent: took 7s ; lasted 7s                           time since anybody last said something; since the call began
+//	carrier: repeats ; repeats call                      sends its last request again; sends its INVITE again
+//	carrier: says INFO {Signal=5} | Content-Type: x      sends a request with this body
+//	agent: refers to <tel:4711> ; notified 180 active    sends REFER; expects a NOTIFY
+//	carrier: presses 12                                  sends keys as telephone-events, which the relay does not pass on
+//	operator: presses 12# ; is told 1 of 3 keys          sends keys to the called side; checks the result, such as "yes"
+//	carrier: changed 96>101                              checks how the media converts the carrier's packets
+//	agent: transcoded 111 as 0 keys 110                  checks its transcoding (see actor.transcoded), by default none
+//	places: 1                                            checks how many transcoders calls have reserved
+//	played: a hears nothing                              checks sounds since the last check (see world.hears)
+//	platform: takes 3s ; fails prepare_timeout 500       sets how the API behaves before an INVITE
+//	platform: was asked 2                                checks how often the API was asked
+//	record: busy target_busy agent | Q850: 17            expects the record, with these fields
+//	record: hung up by e                                 expects the record of a call that e has hung up
 type story struct {
 	w      *world
 	actors map[string]*actor
 	began  time.Time
 	said   time.Time
 	calls  int
-	step              // the current step
-	over   bool       // the record has come
+	step              // the step that is being played
+	over   bool       // the call's record has been checked
 	placed string     // the id of a placed call
-	told   chan error // the result of an operator's keys
+	told   chan error // gets the result of an operator's keys
 }
 
 func (w *world) story() *story {
@@ -82,8 +85,9 @@ func (w *world) story() *story {
 }
 
 // tell plays every story of a text in its own world. A line "== name" begins a story, and a line "with: old => new"
-// changes the configuration. The text before the first story begins them all. With ends, a call is up, e is first one
-// end and then the other, and METHOD stands for re-INVITE and UPDATE.
+// changes the configuration. The steps before the first story are played at the beginning of each story. If the text
+// mentions ends, a story begins with an established call, and is played for each end of the call as e, with re-INVITE
+// and UPDATE as METHOD.
 func tell(t *testing.T, yaml string, stories string) { t.Helper(); tellAll(t, yaml, stories, nil) }
 
 func tellEnds(t *testing.T, yaml, stories string) {
@@ -137,7 +141,7 @@ func tellOne(t *testing.T, name, yaml, script, e string) {
 	})
 }
 
-// ends sets up a call, with e as one of its ends.
+// ends sets up a call, and makes one of its ends the actor e, the other one far.
 func (s *story) ends(e string) {
 	s.play("up: agent")
 	s.actors["e"], s.actors["far"] = s.actors["carrier"], s.actors["agent"]
@@ -159,13 +163,13 @@ func (s *story) play(script string) {
 	}
 }
 
-// step is one step of a script.
+// step is a parsed step of a script.
 type step struct {
-	words   []string // all words but those below
-	session string   // in parentheses
-	has     bool     // there is a session
-	body    string   // in braces
-	headers []string // after bars
+	words   []string // the words outside parentheses, braces and headers
+	session string   // the text in parentheses
+	has     bool     // there are parentheses
+	body    string   // the text in braces
+	headers []string // headers, each after a bar
 }
 
 func readStep(text string) (st step) {
@@ -194,7 +198,7 @@ func (s *story) do(who, text string) {
 		return
 	}
 	switch words := s.words; who {
-	case "up": // a call, with agent or spare
+	case "up": // sets up a call to the agent or spare
 		s.play("carrier: calls " + map[string]string{"agent": "15075785607", "spare": "15095785607"}[text] + " ; gets 180\n" +
 			text + ": gets INVITE ; takes\ncarrier: gets 200 ; acks")
 	case "media":
@@ -244,21 +248,22 @@ func (s *story) server(does string) {
 			s.w.t.Errorf("%d calls are left", len(left))
 		}
 		s.w.begin(nil)
-	default: // it can't be replaced, for this reason
+	default: // the upgrade must fail for this reason
 		if err := s.w.upgrade(); !isStopped(err, strings.TrimPrefix(does, "waits: ")) {
 			s.w.t.Errorf("the upgrade says %v; want %s", err, does)
 		}
 	}
 }
 
-// operator places a call, with the carrier as the customer, or hangs it up.
+// operator carries out an operator's step: it places a call, with the carrier as the party called first, hangs it up,
+// or sends keys.
 func (s *story) operator(words []string) {
 	s.w.t.Helper()
 	if words[0] == "hangs" {
 		go func() { _, _ = s.w.server.Order(context.Background(), s.placed, bridge.OrderHangup) }()
 		return
 	}
-	if words[0] == "ends" { // ends the call, and the order's answer says so
+	if words[0] == "ends" { // "ends it": the hangup's result is checked
 		s.w.hungUp(s.w.onlyID())
 		return
 	}
@@ -271,7 +276,7 @@ func (s *story) operator(words []string) {
 			s.told <- err
 		}()
 		return
-	case "is": // told
+	case "is": // "is told": checks the result of the keys
 		if got, want := fmt.Sprint(<-s.told), strings.Join(words[2:], " "); !strings.HasPrefix(got, want) {
 			s.w.t.Errorf("the operator is told %q; want %q", got, want)
 		}
@@ -286,7 +291,7 @@ func (s *story) operator(words []string) {
 	s.actors["carrier"].learn(invite)
 }
 
-// platform sets the behaviour of the API that is asked before an INVITE.
+// platform sets how the platform's API behaves when it is asked before an INVITE.
 func (s *story) platform(words []string) {
 	switch words[0] {
 	case "takes":
@@ -315,7 +320,7 @@ func (s *story) duration(text string) time.Duration {
 	return d
 }
 
-// macros are steps that stand for several others. LAST is the step's last word.
+// macros are steps that expand to several other steps. LAST stands for the step's last word.
 var macros = map[string]string{ //nolint:gochecknoglobals // constant
 	"ceases": "gets CANCEL ; says 200 to CANCEL ; says 487 ; gets ACK",
 	"is":     "gets BYE | Reason: ~LAST ; says 200",
@@ -323,7 +328,7 @@ var macros = map[string]string{ //nolint:gochecknoglobals // constant
 	"refers": "says REFER | Refer-To: LAST ; gets 202 | Contact: * ; notified 100 active",
 }
 
-// does does one of the actor's own steps.
+// does carries out one step of the actor.
 func (a *actor) does(text string) {
 	a.w.t.Helper()
 	st := a.step
@@ -351,7 +356,7 @@ func (a *actor) does(text string) {
 	}
 }
 
-// wantFields checks fields of a record, of which attempts have "target cause".
+// wantFields checks fields of a record. The field for attempts has the form "target cause".
 func (s *story) wantFields(r record.Record, fields []string) {
 	s.w.t.Helper()
 	if s.placed != "" {

@@ -8,7 +8,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// The parts of a call that most tests need, as methods of the peer that acts.
+// This file has the parts of a call that most tests need, as methods of the peer that acts.
 
 // dials makes the peer send an INVITE.
 func (p *peer) dials(to string) *dialogue {
@@ -17,7 +17,7 @@ func (p *peer) dials(to string) *dialogue {
 	return d
 }
 
-// dialsTillRung is dials, and waits for 180.
+// dialsTillRung makes the peer send an INVITE, and waits for the 180.
 func (p *peer) dialsTillRung(to string) *dialogue {
 	p.w.t.Helper()
 	d := p.newCall(to)
@@ -31,45 +31,46 @@ func (p *peer) invitesTillRung(d *dialogue) received {
 	return d.learn(p.expect("SIP/2.0 180"))
 }
 
-// callsAt makes a caller dial, and waits until 180 has come and the target has its
-// INVITE, which it returns.
+// callsAt makes a caller send an INVITE, waits until the caller has a 180 and the target
+// has its INVITE, and returns the call and the target's INVITE.
 func (p *peer) callsAt(target *peer, to string) (d *dialogue, invite received) {
 	p.w.t.Helper()
 	d = p.newCall(to)
 	return d, p.ringsAt(target, d)
 }
 
-// ringsAt is callsAt for this call.
+// ringsAt is callsAt with a prepared call.
 func (p *peer) ringsAt(target *peer, d *dialogue) (invite received) {
 	p.w.t.Helper()
 	p.invitesTillRung(d)
 	return target.expect("INVITE")
 }
 
-// isTakenBy makes a target answer its INVITE, and the caller take the 200, which it
-// returns.
+// isTakenBy makes the target accept its INVITE, makes the caller acknowledge the 200, and
+// returns the caller's 200.
 func (p *peer) isTakenBy(target *peer, invite received, tag string, d *dialogue) received {
 	p.w.t.Helper()
 	target.takes(invite, tag)
 	return p.isAnswered(d)
 }
 
-// isTakenWith is isTakenBy with a session description for the target's answer, and header
-// lines.
+// isTakenWith is isTakenBy with a session description and additional headers in the
+// target's answer.
 func (p *peer) isTakenWith(target *peer, invite received, tag string, d *dialogue, sdp string, extra ...string) received {
 	p.w.t.Helper()
 	target.concludes(invite, 200, "OK", tag, sdp, extra...)
 	return p.isAnswered(d)
 }
 
-// isBusyAt makes a target answer its INVITE with 486, which the caller gets.
+// isBusyAt makes the target answer its INVITE with 486, and checks that the caller gets
+// 486, too.
 func (p *peer) isBusyAt(target *peer, invite received, tag string, d *dialogue) {
 	p.w.t.Helper()
 	target.concludes(invite, 486, "Busy Here", tag, "")
 	p.isRefused(d, "486")
 }
 
-// isAnswered makes the caller take the 200 and acknowledge it.
+// isAnswered makes the caller acknowledge the 200, which it returns.
 func (p *peer) isAnswered(d *dialogue) received {
 	p.w.t.Helper()
 	ok := d.learn(p.expect("SIP/2.0 200"))
@@ -78,7 +79,7 @@ func (p *peer) isAnswered(d *dialogue) received {
 	return ok
 }
 
-// isRefused makes the caller take a final answer other than 2xx, and acknowledge it.
+// isRefused makes the caller acknowledge a final answer other than 2xx, which it returns.
 func (p *peer) isRefused(d *dialogue, status string) received {
 	p.w.t.Helper()
 	refused := d.learn(p.expect("SIP/2.0 " + status))
@@ -94,7 +95,7 @@ func (p *peer) givesUp(d *dialogue) {
 	p.isRefused(d, "487")
 }
 
-// takes makes a target answer the INVITE, and returns the ACK.
+// takes makes the target accept the INVITE, and returns the ACK.
 func (p *peer) takes(invite received, tag string) received {
 	p.w.t.Helper()
 	p.answer(invite, tag)
@@ -108,7 +109,8 @@ func (p *peer) concludes(invite received, code int, reason, tag, sdp string, ext
 	return p.expect("ACK")
 }
 
-// takesCancel makes a target end its INVITE because of a CANCEL, which it returns.
+// takesCancel makes the target answer a CANCEL and end the INVITE with 487. It returns the
+// CANCEL.
 func (p *peer) takesCancel(invite received, tag string) received {
 	p.w.t.Helper()
 	cancel := p.expect("CANCEL")
@@ -117,7 +119,7 @@ func (p *peer) takesCancel(invite received, tag string) received {
 	return cancel
 }
 
-// hangsUpOn makes the caller end an established call, and the target take the BYE.
+// hangsUpOn makes the caller hang up an established call, and the target answer the BYE.
 func (p *peer) hangsUpOn(target *peer, d *dialogue) {
 	p.w.t.Helper()
 	p.bye(d)
@@ -125,7 +127,8 @@ func (p *peer) hangsUpOn(target *peer, d *dialogue) {
 	target.reply(target.expect("BYE"), 200, "OK", "", "")
 }
 
-// agentHangsUpOn makes the target end an established call, and the caller take the BYE.
+// agentHangsUpOn makes the target hang up an established call, and the caller answer the
+// BYE.
 func (p *peer) agentHangsUpOn(caller *peer, invite received, tag string, seq int) {
 	p.w.t.Helper()
 	p.agentRequest("BYE", invite, tag, seq)
@@ -133,7 +136,8 @@ func (p *peer) agentHangsUpOn(caller *peer, invite received, tag string, seq int
 	caller.reply(caller.expect("BYE"), 200, "OK", "", "")
 }
 
-// progresses makes a target send a provisional answer to the INVITE, which it returns.
+// progresses expects an INVITE, makes the target send a provisional answer, and returns the
+// INVITE.
 func (p *peer) progresses(code int, reason, tag, sdp string, extra ...string) received {
 	p.w.t.Helper()
 	invite := p.expect("INVITE")
@@ -141,14 +145,14 @@ func (p *peer) progresses(code int, reason, tag, sdp string, extra ...string) re
 	return invite
 }
 
-// callerEnds makes the caller hang up an answered call, and returns its record.
+// callerEnds makes the caller hang up an answered call, and returns the call's record.
 func (w *world) callerEnds(target *peer, d *dialogue) record.Record {
 	w.t.Helper()
 	w.callerHangsUpAt(target, d)
 	return w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 }
 
-// shortCall makes a target answer its INVITE, and the caller hang up. It returns the
+// shortCall makes the target accept its INVITE, and then the caller hang up. It returns the
 // record.
 func (w *world) shortCall(target *peer, invite received, tag string, d *dialogue) record.Record {
 	w.t.Helper()
@@ -183,7 +187,7 @@ func (a *actor) hangsUpOn(far *actor, fields []string) {
 	a.hungUp(fields)
 }
 
-// hungUp checks that the record says that the actor has hung up.
+// hungUp checks that, according to the record, the actor has hung up.
 func (a *actor) hungUp(fields []string) {
 	a.w.t.Helper()
 	a.over = true

@@ -30,9 +30,9 @@ routes:
   - {to: "^\\+1509", targets: [spare]}
 `
 
-// The limits for connections in docs/configuration.md.
+// These are the server's limits for connections, as in docs/configuration.md.
 const (
-	firstMessage   = 10 * time.Second // a stranger's first, and any message from its first byte to its last
+	firstMessage   = 10 * time.Second // for a stranger's first message, and for all of any message
 	idleConnection = 30 * time.Minute
 )
 
@@ -42,7 +42,7 @@ type endpoint interface {
 	Close() error
 }
 
-// dial opens connections of the server from its own address.
+// dial opens a connection of the server to a peer, from the server's own address.
 func (w *world) dial(ctx context.Context, from netip.Addr, to netip.AddrPort) (net.Conn, error) {
 	if from != ourAddr.Addr() {
 		w.t.Errorf("the server dials from %v", from)
@@ -73,7 +73,7 @@ func transportParam(transport string) string {
 	return ";transport=" + transport
 }
 
-// connect opens a connection to the server, as a peer that may send.
+// connect opens a connection to the server, from a peer that is allowed to send.
 func (w *world) connect(from netip.Addr) *peer {
 	w.t.Helper()
 	conn, err := w.sw.DialStream(context.Background(), from, ourAddr)
@@ -83,7 +83,7 @@ func (w *world) connect(from netip.Addr) *peer {
 	return p
 }
 
-// streamPeer reads a connection.
+// streamPeer returns a peer on this connection, and starts reading it.
 func (w *world) streamPeer(conn net.Conn) *peer {
 	p := &peer{w: w, conn: conn, in: make(chan received, 1000)}
 	w.opened = append(w.opened, conn)
@@ -112,7 +112,7 @@ func (w *world) streamPeer(conn net.Conn) *peer {
 
 // readMessage parses what the server sent.
 func readMessage(raw []byte) (sip.Message, error) {
-	if bytes.HasPrefix(raw, []byte("SIP/2.0 400 ")) { // it echoes malformed headers
+	if bytes.HasPrefix(raw, []byte("SIP/2.0 400 ")) { // the 400 may echo malformed headers, which a strict parser refuses
 		return message.Parse(raw)
 	}
 	return sip.ParseMessage(raw)
@@ -121,7 +121,7 @@ func readMessage(raw []byte) (sip.Message, error) {
 // remote returns the server's end of a connection.
 func (p *peer) remote() net.Addr { return p.conn.(net.Conn).RemoteAddr() }
 
-// streamAgent accepts connections of the server.
+// streamAgent is an agent that accepts connections from the server.
 type streamAgent struct {
 	w *world
 	l *memnet.Listener
@@ -144,7 +144,7 @@ func (a *streamAgent) accept() *peer {
 	return a.w.streamPeer(conn)
 }
 
-// hungUp fails unless the server closes the connection within d.
+// hungUp fails the test unless the server closes the connection within d.
 func (p *peer) hungUp(d time.Duration) {
 	p.w.t.Helper()
 	late := time.After(d)

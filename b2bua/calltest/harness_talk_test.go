@@ -33,7 +33,7 @@ routes:
 `, more(trunk), more(target))
 }
 
-// talk is an established call with both its ends.
+// talk is an established call and its two ends.
 type talk struct {
 	w              *world
 	d              *dialogue
@@ -42,14 +42,14 @@ type talk struct {
 	carrier, agent *end
 }
 
-// end is one end of a call: both send and answer requests in the same way.
+// end is one side of a talk. Both sides have the same methods, so that tests can be run for either.
 type end struct {
 	p       *peer
 	side    media.Side
 	offers  func(method, sdp string, headers ...string) int
 	acks    func(seq int, sdp string)
 	address string
-	cancels func(seq int) // a re-INVITE of its own
+	cancels func(seq int) // cancels a re-INVITE of this end
 }
 
 // inTalk runs a test with an established call, and hangs it up afterwards.
@@ -62,7 +62,7 @@ func inTalk(t *testing.T, trunk, target string, test func(c *talk)) {
 	})
 }
 
-// talk sets up a call. The header lines are for the carrier's INVITE and the agent's 200.
+// talk sets up a call, with these additional header lines in the carrier's INVITE and in the agent's 200.
 func (w *world) talk(invite, ok []string) *talk {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -90,7 +90,7 @@ func (w *world) talkIn(offer, answer string) *talk {
 	return w.talkOf(d, in)
 }
 
-// talkOf makes a talk from a call.
+// talkOf returns the talk of a call that is set up already.
 func (w *world) talkOf(d *dialogue, invite received) *talk {
 	c := &talk{w: w, d: d, invite: invite}
 	c.carrier = &end{p: w.carrier, side: media.SideA, address: "192.0.2.10"}
@@ -146,8 +146,8 @@ func (e *end) changes(method, sdp, want string, headers ...string) received {
 	return m
 }
 
-// overtakes makes an end cancel its re-INVITE after calling before, when the call's turn is about to send the 200: the
-// checkpoint tells when.
+// overtakes makes an end cancel its re-INVITE just before the 200 is sent: while the checkpoint before the 200 is being
+// written, it calls before and then sends the CANCEL.
 func (e *end) overtakes(seq int, before func()) {
 	e.p.w.t.Helper()
 	synctest.Wait() // so that no other checkpoint is due
@@ -179,8 +179,8 @@ func (e *end) peer() media.Peer {
 	return s.peers[e.side]
 }
 
-// payloads returns the conversions of the end's packets in short: 96>101 changes a
-// number, 8a>0 also the law, -13 drops one.
+// payloads returns in short form how the media converts the end's packets: "96>101" changes a payload type, "8a>0"
+// changes the law as well, and "-13" drops a payload type.
 func (e *end) payloads() string {
 	synctest.Wait()
 	s := e.p.w.relay.sessions[len(e.p.w.relay.sessions)-1]

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// testMinter makes tags and branches with the tests' key.
+// testMinter makes tags and branches with the key that all test servers use.
 var testMinter = message.NewMinter([32]byte{1, 2, 3})
 
 var (
@@ -68,22 +68,22 @@ type world struct {
 	t         testing.TB
 	sw        *memnet.Switch
 	server    *b2bua.Server
-	admission *peers.Admission // of the server
+	admission *peers.Admission // the server's admission
 	relay     *fakeRelay
 	sink      *fakeSink
 	prepare   *fakePreparer
 	carrier   *peer
 	agent     *peer
 	agent2    *peer
-	others    []*peer       // peers that a test adds
-	panics    uint64        // panics that the test causes
-	dials     atomic.Int32  // connections that the server opened
-	holdDials chan struct{} // opening connections waits until it is closed
+	others    []*peer       // further peers that a test has added
+	panics    uint64        // number of panics that the test causes on purpose
+	dials     atomic.Int32  // number of connections that the server has opened
+	holdDials chan struct{} // if not nil, new connections wait until holdDials is closed
 	connected []*peer       // peers with a connection to the server, which may be closed
-	opened    []io.Closer   // connections and listeners of peers, closed when the test is over
+	opened    []io.Closer   // connections and listeners of peers, closed after the test
 	ladders   ladders       // ladders of finished calls
-	options   b2bua.Options // of the server
-	life      *life         // of the server
+	options   b2bua.Options // the server's options
+	life      *life         // the current process
 }
 
 // inWorld runs a test in a bubble, and then checks that nothing is left: no call, leg,
@@ -106,7 +106,7 @@ func inWorldOf(t *testing.T, yaml string, change func(*b2bua.Options), test func
 			o.Log = testLog(t)
 			change(o)
 		})
-		defer w.close() // even if the test failed: a bubble must end empty
+		defer w.close() // also if the test failed, because a bubble must end without goroutines
 		test(w)
 		w.finish()
 	})
@@ -145,7 +145,7 @@ func newWorld(t testing.TB, yaml string, change func(*b2bua.Options)) *world {
 func (w *world) finish() {
 	w.t.Helper()
 	w.closeOpened()
-	time.Sleep(3 * time.Minute) // every timer of every transaction
+	time.Sleep(3 * time.Minute) // until every timer of every transaction has expired
 	synctest.Wait()
 	if !w.server.Idle() {
 		w.t.Errorf("calls or legs are left; %d calls", w.server.Calls())
@@ -230,12 +230,12 @@ type peer struct {
 	w    *world
 	conn endpoint
 	in   chan received
-	seen []string // every message that came, owned by its reader
-	sent string   // the last message
+	seen []string // all messages that came; only the reading goroutine uses it
+	sent string   // the last message that the peer sent
 	seq  int
 
 	ended   atomic.Bool // its connection was closed, by either end
-	untyped bool        // leaves out Content-Type
+	untyped bool        // sends bodies without Content-Type
 }
 
 type received struct {
@@ -324,8 +324,8 @@ func (p *peer) silent(d time.Duration) {
 	}
 }
 
-// rest waits until nothing is left to do, and returns the messages that came, without 100
-// Trying.
+// rest waits until the server has nothing left to do. It returns the messages that came by
+// then, except 100 Trying.
 func (p *peer) rest() (left []received) {
 	synctest.Wait()
 	for {
@@ -343,15 +343,15 @@ func (p *peer) rest() (left []received) {
 	}
 }
 
-// dialogue is a call as the carrier sees it.
+// dialogue is a call from the carrier's point of view.
 type dialogue struct {
 	callID, from, to, branch string
 	transport                string // empty for udp
 	toTag                    string
-	refused                  bool   // the ACK belongs to the INVITE's transaction
+	refused                  bool   // the INVITE was refused, so the ACK belongs to its transaction
 	seq                      int    // CSeq of the INVITE
-	later                    int    // number of requests after it
-	extra                    string // header lines
+	later                    int    // number of requests after the INVITE
+	extra                    string // additional header lines
 	sdp                      string
 }
 
@@ -410,7 +410,7 @@ func (p *peer) ackRefused(d *dialogue) {
 
 func (p *peer) bye(d *dialogue) { p.within(d, "BYE", "") }
 
-// learn takes the To tag from an answer.
+// learn stores the To tag of an answer, and returns the answer.
 func (d *dialogue) learn(m received) received {
 	d.toTag = message.TagOf(m.res().To().Params)
 	return m

@@ -19,8 +19,8 @@ var passingConfig = strings.NewReplacer(
 	"  - {name: spare,", "  - {name: spare, pass_headers: [X-Customer, X-Bad, X-Order],",
 ).Replace(testConfig)
 
-// The listed headers are passed on, as spelled in the configuration, in every answer that
-// is passed on; others are not.
+// Listed headers are passed on with the configured spelling of their names, in every answer
+// that is passed on. Other headers are dropped.
 func TestHeadersPass(t *testing.T) {
 	inWorldWith(t, passingConfig, func(w *world) {
 		d := w.carrier.newCall("+15095785607")
@@ -51,8 +51,8 @@ func wantPassed(t *testing.T, m received) {
 	}
 }
 
-// Ringing and refusals that are passed on have these headers. Our own answer has none
-// from a target that was given up.
+// If ringing or a refusal is passed on, the listed headers are passed on with it. An answer
+// of our own has no header from a target that failed before.
 func TestHeadersPassInRefusals(t *testing.T) {
 	yaml := strings.Replace(passingConfig, "targets: [spare]}", "targets: [spare], ringing: on-target}", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -76,8 +76,8 @@ func TestHeadersPassInRefusals(t *testing.T) {
 	})
 }
 
-// The budget is kept on the wire, to the byte: no INVITE exceeds it, and no header is
-// left out that would have fitted.
+// The budget for an INVITE's size holds to the byte: no INVITE exceeds it, and no header is
+// dropped that would still have fitted.
 func TestBudgetOnTheWire(t *testing.T) {
 	lines := map[string]string{
 		"x-Caller": "x-Caller: +15075550100\r\n", "User-Agent": "User-Agent: Flowbridge\r\n",
@@ -123,7 +123,7 @@ func TestInviteTooLarge(t *testing.T) {
 	})
 }
 
-// A Request-URI that can't be dialled is refused before there is a call.
+// If the Request-URI can't be dialled, the INVITE is refused before a call is created.
 func TestRequestURIRefused(t *testing.T) {
 	inWorld(t, func(w *world) {
 		for to, want := range map[string]string{
@@ -141,7 +141,8 @@ func TestRequestURIRefused(t *testing.T) {
 	})
 }
 
-// The caller's privacy on the wire: From is anonymous, but the record has the number.
+// If a caller asks for privacy, From is anonymous toward the target, but the record has the
+// number.
 func TestPrivateCaller(t *testing.T) {
 	inWorldWith(t, strings.Replace(passingConfig, "[X-Customer, ", "[P-Asserted-Identity, Diversion, X-Customer, ", 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")

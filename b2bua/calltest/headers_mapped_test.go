@@ -5,14 +5,14 @@ import (
 	"testing"
 )
 
-// mappingConfig has headers that are sent under another name, both ways.
+// mappingConfig passes headers on under another name, in both directions.
 var mappingConfig = strings.NewReplacer(
 	`country: "1"`, `country: "1", pass_headers: [{from: X-Agent, to: User-to-User}, {from: X-Topic, to: X-Reason}]`,
 	"  - {name: spare, kind: sip,", `  - {name: spare, kind: sip, reinvite: relay, pass_headers: [{from: User-to-User, to: X-Context}, {from: P-Asserted-Identity, to: X-Caller-URI}],`,
 ).Replace(testConfig)
 
-// A header is sent under the name that the other side's list gives it, in the set-up, in
-// re-INVITEs with their answers, in requests within the call, and in BYE.
+// A header gets the name that the other side's list gives it: during set-up, in re-INVITEs
+// and their answers, in other requests within the call, and in BYE.
 func TestHeadersAreMapped(t *testing.T) {
 	const context, asked, told = "User-to-User: 00616263;encoding=hex", "X-Context", "abc"
 	const agent, uui, value = "X-Agent: ann", "User-to-User", "00616e6e;encoding=hex"
@@ -67,8 +67,8 @@ func TestHeadersAreMapped(t *testing.T) {
 	})
 }
 
-// A caller's withheld number is also withheld under another name, in the set-up and
-// within the call. Malformed values are left out.
+// If a caller's number is withheld, it is also withheld in a header that is passed on under
+// another name, during set-up and within the call. Malformed values are dropped.
 func TestMappedHeadersKeepPrivacy(t *testing.T) {
 	inWorldWith(t, mappingConfig, func(w *world) {
 		const identity = "P-Asserted-Identity: <sip:+15075550100@192.0.2.10>"

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A process whose calls answer is healthy. If no call answers within the given time, it
+// A process is healthy if any of its calls responds within the given time, and otherwise it
 // is not.
 func TestResponsive(t *testing.T) {
 	inWorld(t, func(w *world) {

@@ -23,7 +23,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// A hundred INVITEs with bytes flipped at random, the same each time.
+// The server survives a hundred INVITEs with random changes. The random numbers are the
+// same in each run.
 func TestMutatedInvites(t *testing.T) {
 	for seed := range uint64(4) {
 		runIn(t, fmt.Sprint(seed), testConfig, func(w *world) {
@@ -63,9 +64,9 @@ func mutate(r *rand.Rand, b []byte) []byte {
 	return b
 }
 
-// FuzzServer sends one datagram from the carrier and one from the agent after an INVITE.
-// Nothing may panic, and a request of the carrier that says where an answer goes must get
-// one.
+// FuzzServer sends one datagram from the carrier, and one from the agent after an INVITE.
+// The server must not panic. If the carrier's datagram is a request with a usable Via, it
+// must get an answer.
 func FuzzServer(f *testing.F) {
 	env := func(string) (string, bool) { return "secret", true }
 	cfg, err := config.Parse("test.yaml", []byte(testConfig), env)
@@ -134,7 +135,7 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	mu.Unlock()
 	send(carrier, fromCarrier)
 	if msg, ok := message.Scan(fromCarrier); ok && wantsAnswer(msg, invite, fromAgent) {
-		time.Sleep(time.Second) // because an early CANCEL waits for its INVITE
+		time.Sleep(time.Second) // a CANCEL that came first waits for its INVITE
 		synctest.Wait()
 		mu.Lock()
 		if answers == 0 {
@@ -157,8 +158,8 @@ func fuzzServer(t *testing.T, cfg *config.Config, invite, fromCarrier, fromAgent
 	}
 }
 
-// wantsAnswer reports whether a message is a request that must be answered. If it has the
-// branch of an earlier message, it is a retransmission.
+// wantsAnswer reports whether a message is a request that must be answered. A request with
+// the branch of an earlier message needs no answer, because it counts as a retransmission.
 func wantsAnswer(msg message.Scanned, before ...[]byte) bool {
 	for _, b := range before {
 		if first, _ := message.Scan(b); bytes.Equal(msg.Branch, first.Branch) {

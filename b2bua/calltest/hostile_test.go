@@ -11,13 +11,13 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// settle lets every timer run out, ends the calls that are still up, and checks that
-// nothing is left and that the server still accepts a good call.
+// settle waits until every timer has expired, ends the calls that are still up, and checks
+// that nothing is left and that the server still accepts a good call.
 func (w *world) settle() {
 	w.t.Helper()
-	w.drain(3 * time.Minute) // ring and set-up timers
+	w.drain(3 * time.Minute) // longer than the ring and set-up timers
 	w.server.HangupAll()
-	w.drain(3 * time.Minute) // the BYEs get no answer
+	w.drain(3 * time.Minute) // until the BYEs, which get no answer, time out
 	if !w.server.Idle() {
 		w.t.Fatalf("calls or legs are left behind; %d calls", w.server.Calls())
 	}
@@ -27,7 +27,7 @@ func (w *world) settle() {
 	w.goodCall()
 }
 
-// drain lets d pass and discards the messages that the peers get in that time.
+// drain lets d pass, and discards the messages that the peers get during this time.
 func (w *world) drain(d time.Duration) {
 	for range 20 {
 		time.Sleep(d / 20)
@@ -47,7 +47,8 @@ func (w *world) goodCall() {
 	w.callerEnds(w.agent, d)
 }
 
-// hostileAnswer returns an answer to our INVITE as text, for a test to spoil.
+// hostileAnswer returns the text of an answer to our INVITE, so that a test can change it
+// before sending it.
 func hostileAnswer(invite received, code int, tag, sdp string, headers ...string) string {
 	to := invite.value("To")
 	if tag != "" {
@@ -67,7 +68,7 @@ func hostileAnswer(invite received, code int, tag, sdp string, headers ...string
 
 const agentContact = "Contact: <sip:agent@192.0.2.20:32681>"
 
-// Whatever a target answers, the server survives and forgets the call.
+// Whatever a target answers, the server survives, and keeps no state of the call.
 func TestHostileTarget(t *testing.T) {
 	long := strings.Repeat("t", 300)
 	for name, spoil := range map[string]func(w *world, invite received){
@@ -182,7 +183,7 @@ func TestHostileTarget(t *testing.T) {
 	}
 }
 
-// Whatever a carrier sends, the server survives and forgets it.
+// Whatever a carrier sends, the server survives, and keeps no state of it.
 func TestHostileCarrier(t *testing.T) {
 	for name, attack := range map[string]func(w *world){
 		"BYE with another Call-ID": func(w *world) {
@@ -309,8 +310,8 @@ func TestHostileCarrier(t *testing.T) {
 	}
 }
 
-// The text after the number in a tel: URI can neither choose the destination of the call
-// nor add parameters to a header.
+// A parameter after the number in a tel: URI can neither change the call's destination nor
+// add parameters to a header.
 func TestCallerDoesNotChooseTheTarget(t *testing.T) {
 	for _, uri := range []string{
 		"tel:+15075785607@203.0.113.9:5090;x", "tel:+15075785607@203.0.113.9:5090?x", `tel:+1507:x>;tag=evil;a="`, "tel:+1507@203.0.113.9",

@@ -21,7 +21,8 @@ import (
 
 const certificateURL = "https://certs.example.net/shaken.pem"
 
-// certificates answers in place of the network, by path.
+// certificates stands for the web servers that publish certificates: it maps a path to its
+// handler.
 type certificates map[string]func(*http.Request) (*http.Response, error)
 
 func (c certificates) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -31,9 +32,9 @@ func (c certificates) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, errors.New("no such host")
 }
 
-// inVerifyingWorld has a carrier whose calls are verified; settings are additional keys
-// of its identity. The world has a server with the signer's certificate, and one that
-// hangs.
+// inVerifyingWorld runs a test with a carrier whose calls are verified. settings are
+// additional keys of the carrier's identity section. One web server has the signer's
+// certificate, and another one hangs.
 func inVerifyingWorld(t *testing.T, settings string, test func(w *world, s *stirtest.Signer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -62,7 +63,8 @@ func inVerifyingWorld(t *testing.T, settings string, test func(w *world, s *stir
 	})
 }
 
-// signed returns a call with an Identity of this certificate; at is added to now.
+// signed returns a call with an Identity header that names this certificate and was signed
+// at the current time plus at.
 func signed(w *world, s *stirtest.Signer, url string, at time.Duration) *dialogue {
 	d := w.carrier.newCall("+15095785607")
 	d.sdp = callerSDP()
@@ -100,8 +102,8 @@ func TestCallerIsVerified(t *testing.T) {
 	})
 }
 
-// A call is refused for the failures that the trunk lists, before anything rings, and
-// with the status of RFC 8224.
+// A trunk lists the verification failures for which its calls are refused. Such a call is
+// refused before anything rings, with the status that RFC 8224 gives.
 func TestCallerIsRefused(t *testing.T) {
 	inVerifyingWorld(t, ", refuse: [403, 428, 436, 438]", func(w *world, s *stirtest.Signer) {
 		tampered := signed(w, s, certificateURL, 0)
@@ -138,8 +140,9 @@ func TestCallerIsRefused(t *testing.T) {
 	})
 }
 
-// An Identity that is copied from another call is not accepted with the copied Call-ID,
-// nor for a number that was not signed, unless the call says that it was diverted there.
+// An Identity copied from another call is refused, even with the copied Call-ID. It is also
+// refused for a number that was not signed, unless the call says that it was diverted
+// there.
 func TestCopiedIdentity(t *testing.T) {
 	inVerifyingWorld(t, ", refuse: [438]", func(w *world, s *stirtest.Signer) {
 		original := signed(w, s, certificateURL, 0)
@@ -176,8 +179,8 @@ func TestCopiedIdentity(t *testing.T) {
 	})
 }
 
-// A hanging certificate server delays a call by the trunk's timeout, and does not delay
-// later calls. A caller that hangs up does not wait.
+// A hanging certificate server delays a call by at most the trunk's timeout, and does not
+// delay later calls. If the caller hangs up, the call ends at once.
 func TestCertificateServerHangs(t *testing.T) {
 	inVerifyingWorld(t, "", func(w *world, s *stirtest.Signer) {
 		const url = "https://certs.example.net/hangs.pem"

@@ -37,8 +37,8 @@ func lines(l *ladder.Ladder) (all []string) {
 	return all
 }
 
-// wantLines compares the messages of a ladder, and its decisions. The position of a decision between messages depends
-// on the goroutines: a peer may answer before the call has given its reason for asking.
+// wantLines compares the messages of a ladder, and its decisions, separately. The place of a decision among the
+// messages varies, because a peer may answer before the call has written down why it asked.
 func wantLines(t testing.TB, l *ladder.Ladder, want ...string) {
 	t.Helper()
 	decides := func(line string) bool { return strings.HasPrefix(line, "*") }
@@ -50,8 +50,8 @@ func wantLines(t testing.TB, l *ladder.Ladder, want ...string) {
 	}
 }
 
-// TestLadderOfACall: all messages of a call are in its ladder, in order: the SIP of both
-// legs, the decisions, and figures of the media. It can be read while the call lives.
+// TestLadderOfACall: the ladder of a call has all messages of both legs, the decisions, and figures of the media, in
+// order. It can be read while the call is up.
 func TestLadderOfACall(t *testing.T) {
 	inWorldWith(t, recordingYAML("record: off", ""), func(w *world) {
 		c := w.talk([]string{`Authorization: Digest username="ann", response="0123456789abcdef"`}, nil)
@@ -60,7 +60,7 @@ func TestLadderOfACall(t *testing.T) {
 		if err != nil || !live.Live || len(live.Messages) < 10 {
 			t.Errorf("live: %+v, %v", live, err)
 		}
-		time.Sleep(300 * time.Millisecond) // not at the moment of sampling the figures
+		time.Sleep(300 * time.Millisecond) // so that the end does not coincide with a sample of the figures
 		for range 3 {
 			time.Sleep(5 * time.Second)
 			w.session().relayed.Add(250)
@@ -99,7 +99,7 @@ func TestLadderOfACall(t *testing.T) {
 	})
 }
 
-// TestLadderOfFailures: each decision is there, with the next step.
+// TestLadderOfFailures: the ladder has each decision about a failure, with the next step.
 func TestLadderOfFailures(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.prepare.err = &outbound.PrepareError{Cause: cause.PrepareFailed, Status: 503}
@@ -112,7 +112,7 @@ func TestLadderOfFailures(t *testing.T) {
 			t.Errorf("got\n%s", got)
 		}
 		w.prepare.err = nil
-		d = w.carrier.newCall("+442071234567") // no route
+		d = w.carrier.newCall("+442071234567") // no route matches
 		w.carrier.invite(d)
 		w.carrier.isRefused(d, "404")
 		r := w.wantRecord(record.DispositionFailed, cause.NoRoute, record.EndedBySystem)
@@ -130,7 +130,7 @@ func TestLadderOfRetransmissions(t *testing.T) {
 		d := w.carrier.dials("+15085785607")
 		w.carrier.invite(d)
 		synctest.Wait()
-		time.Sleep(3 * time.Second) // the target's silence
+		time.Sleep(3 * time.Second) // the target does not answer, so we retransmit
 		invites := w.agent.rest()
 		w.agent.answer(invites[len(invites)-1], "a")
 		w.agent.expect("ACK")
@@ -156,7 +156,7 @@ func TestNoLadders(t *testing.T) {
 	})
 }
 
-// TestMaskedKeysInTheLadder: keys that were pressed while masked are not in it.
+// TestMaskedKeysInTheLadder: keys that were pressed while masked are not in the ladder.
 func TestMaskedKeysInTheLadder(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: off", ""), "record: off", "record: off, mask_dtmf: always", 1)
 	inWorldWith(t, yaml, func(w *world) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestLadderOfACallThatGoesOn: after a kill and after an upgrade the ladder of a call still gets the messages of both
+// TestLadderOfACallThatGoesOn: after a kill, and after an upgrade, the ladder of a call still gets the messages of both
 // sides.
 func TestLadderOfACallThatGoesOn(t *testing.T) {
 	for name, next := range map[string]func(*world){"a kill": (*world).restart, "an upgrade": (*world).upgraded} {

@@ -18,7 +18,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// leadConfig has a PBX that hands over calls that it has placed.
+// leadConfig has a PBX that hands over calls that it has placed itself.
 const leadConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -53,8 +53,8 @@ func leadYAML(t *testing.T) string {
 	return strings.Replace(leadConfig, "TOKENFILE", file, 1)
 }
 
-// The customer is the lead in the prepare step, in the Request-URI, in From and
-// P-Asserted-Identity, and in the record, in either direction.
+// The lead is the person outside: the called party of an outbound call, the caller of an inbound one. In either
+// direction the lead is in the prepare step, in From and P-Asserted-Identity, and in the record.
 func TestDirection(t *testing.T) {
 	for to, want := range map[string]struct {
 		direction, lead, agent, from, identity string
@@ -90,8 +90,8 @@ func TestDirection(t *testing.T) {
 	}
 }
 
-// The customer of an outbound call is known: the privacy of the PBX does not hide the customer from the platform, and
-// the customer is the caller when the agent transfers.
+// In an outbound call, the privacy that the PBX asks for does not hide the lead from the platform. If the agent
+// transfers the call, the lead is the caller.
 func TestDirectionAsSeen(t *testing.T) {
 	tell(t, leadYAML(t), `
 == privacy
@@ -105,8 +105,8 @@ carrier: gets INVITE | URI: sip:+15075550177@192.0.2.10:5060 | P-Asserted-Identi
 carrier: hangs up on agent`)
 }
 
-// A call is found by any of its ids while it is live, and by none afterwards. An id that two callers have written finds
-// neither. A caller can't take over an id that another call was given.
+// While a call is live, it can be found by any of its ids; afterwards by none. An id that two callers have written
+// finds neither call. A caller can't claim an id that was given to another call.
 func TestFindNamed(t *testing.T) {
 	inWorldWith(t, leadYAML(t), func(w *world) {
 		d := w.carrier.newCall("+15085785607")
@@ -166,7 +166,7 @@ func TestFindNamed(t *testing.T) {
 	})
 }
 
-// Whether names of calls are needed is known at the start: without hooks none are stored.
+// Calls store the ids by which hooks find them only if the configuration has hooks.
 func TestNoNamesWithoutHooks(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.carrier.callsAt(w.agent2, "+15095785607")
@@ -199,7 +199,7 @@ func TestXEIInjection(t *testing.T) {
 	}
 }
 
-// Headers of an untrusted trunk give its calls no ids.
+// Headers of an untrusted trunk don't give its calls any ids.
 func TestNamesOfUntrustedTrunk(t *testing.T) {
 	inWorldWith(t, strings.Replace(leadYAML(t), `country: "1"`, `country: "1", trusted: false`, 1), func(w *world) {
 		d := w.carrier.newCall("+15095785607")

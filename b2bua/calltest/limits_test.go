@@ -12,7 +12,7 @@ import (
 // maxMessage is the maximum size of a message in bytes.
 const maxMessage = 16 << 10
 
-// padSDP pads a description to this size.
+// padSDP pads a session description to this many bytes.
 func padSDP(sdp string, size int) string {
 	for len(sdp) < size {
 		n := min(size-len(sdp), 200)
@@ -28,7 +28,7 @@ func padSDP(sdp string, size int) string {
 func sized(d *dialogue, size int) string {
 	text := func(pad int) string {
 		lines := ""
-		for ; pad > 2000; pad -= 1000 { // so that no header is too long
+		for ; pad > 2000; pad -= 1000 { // split the padding, so that no header is too long
 			lines += "X-Pad: " + strings.Repeat("p", 1000-len("X-Pad: \r\n")) + "\n"
 		}
 		lines += "Subject: " + strings.Repeat("s", pad) + "\n"
@@ -37,8 +37,8 @@ func sized(d *dialogue, size int) string {
 	return text(size - len(siptest.CRLF(text(0))))
 }
 
-// Every limit holds to the byte: a message at the limit is accepted, and one byte more is
-// refused with the reason.
+// Every size limit holds to the byte: a message at the limit is accepted, and one more byte
+// is refused with a reason.
 func TestLimits(t *testing.T) {
 	for name, tt := range map[string]struct {
 		limit  int
@@ -80,8 +80,8 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// The answer of a target is held to the same limit as an offer: if it exceeds the limit,
-// it is unusable, and the target gets BYE.
+// An answer of a target has the same limit as an offer. If it is larger, it is unusable,
+// and the target gets BYE.
 func TestLimitOfAnswers(t *testing.T) {
 	for _, size := range []int{8192, 8193} {
 		runIn(t, fmt.Sprint(size), testConfig, func(w *world) {

@@ -17,8 +17,8 @@ func (w *world) press(d *dialogue, key string) int {
 	return w.carrier.within(d, "INFO", "Signal="+key+"\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay")
 }
 
-// orders gives an order that must be carried out, and checks the session's masking after
-// it.
+// orders sends an order that must succeed, and checks whether the session's keys are masked
+// afterwards. It returns the caller's mask.
 func (w *world) orders(what bridge.Order, masked bool) media.Mask {
 	w.t.Helper()
 	live, err := w.order(what)
@@ -28,9 +28,9 @@ func (w *world) orders(what bridge.Order, masked bool) media.Mask {
 	return w.session().masks[media.SideA]
 }
 
-// TestMaskedKeysReachNobody: while keys are masked, the platform gets none of the
-// caller's keys, as telephone-events or INFO, and neither log nor capture shows one.
-// Before and after, keys pass.
+// TestMaskedKeysReachNobody: while keys are masked, the platform gets none of the caller's
+// keys, neither as telephone-events nor as INFO, and they are neither in the log nor in the
+// capture. Before and after that, keys pass.
 func TestMaskedKeysReachNobody(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -64,12 +64,12 @@ func TestMaskedKeysReachNobody(t *testing.T) {
 		w.session().onEvent(media.EventDigit{Side: media.SideA, Digit: '7', Duration: time.Second})
 		w.agent.silent(time.Second)
 		c.agent.offers("INFO", "Signal=2\r\nDuration=160\r\n", "Content-Type: application/dtmf-relay")
-		w.carrier.reply(w.carrier.expect("INFO"), 200, "OK", "", "") // keys in the other direction pass
+		w.carrier.reply(w.carrier.expect("INFO"), 200, "OK", "", "") // keys from the agent to the caller still pass
 		w.agent.expect("SIP/2.0 200")
 		if m := w.orders(bridge.OrderUnmask, false); m.On || !m.Events.Has(101) {
 			t.Errorf("mask: %+v", m)
 		}
-		passes("3") // the capture does not show it yet, because it might be a repetition
+		passes("3") // the capture holds it back, because it might be a repetition
 		time.Sleep(time.Minute)
 		passes("4")
 		w.callerHangsUp(c.d)
@@ -100,8 +100,8 @@ func TestMaskedKeysReachNobody(t *testing.T) {
 	})
 }
 
-// TestMaskOfEveryCall: with mask_dtmf: always keys are masked before any packet can flow,
-// and no order can end that.
+// TestMaskOfEveryCall: with mask_dtmf: always, keys are masked before any packet can flow,
+// and an order to end the masking is refused.
 func TestMaskOfEveryCall(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: always", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -117,8 +117,8 @@ func TestMaskOfEveryCall(t *testing.T) {
 	})
 }
 
-// TestMaskFollowsTheSession: the caller's payload types are read again when the session
-// changes. A caller without telephone-events is muted.
+// TestMaskFollowsTheSession: when the session changes, masking uses the caller's new
+// payload types. A caller without telephone-events is muted while masked.
 func TestMaskFollowsTheSession(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", "reinvite: absorb"), func(w *recorded) {
 		d, in := w.carrier.callsAt(w.agent, "+15075785607")
@@ -142,8 +142,8 @@ func TestMaskFollowsTheSession(t *testing.T) {
 	})
 }
 
-// TestMaskWhereThePlatformHasNoEvents: a caller whose telephone-events were not accepted
-// sends its keys as tones: it is muted.
+// TestMaskWhereThePlatformHasNoEvents: if a caller's telephone-events were not accepted, it
+// sends its keys as tones, so masking mutes it.
 func TestMaskWhereThePlatformHasNoEvents(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: always", ""), func(w *recorded) {
 		d := w.carrier.dialsTillRung("+15075785607")
@@ -177,8 +177,8 @@ func TestMaskInCallsOfTargets(t *testing.T) {
 	})
 }
 
-// TestMaskedRequestThatWaits: an INFO that came while keys were masked, and waits for the
-// one before it, stays masked even if masking has ended since.
+// TestMaskedRequestThatWaits: an INFO arrives while keys are masked, and waits for the INFO
+// before it. It stays masked even if masking ends while it waits.
 func TestMaskedRequestThatWaits(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -186,7 +186,7 @@ func TestMaskedRequestThatWaits(t *testing.T) {
 		w.agent.reply(w.agent.expect("INFO"), 200, "OK", "", "")
 		w.carrier.expect("SIP/2.0 200")
 		w.orders(bridge.OrderMask, true)
-		c.d.later++ // a late one
+		c.d.later++ // an INFO that arrives late
 		w.press(c.d, "7")
 		synctest.Wait()
 		w.orders(bridge.OrderUnmask, false)

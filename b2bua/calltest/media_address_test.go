@@ -14,7 +14,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// addressed configures media on two addresses. The carrier uses the second.
+// addressed returns a configuration with media on two addresses. The carrier uses the
+// second one.
 func addressed(listen, more, agent, spare string) string {
 	return fmt.Sprintf(`
 sip: {listen: ["udp://198.51.100.1:5060"], local_networks: ["192.0.2.20/32"]}
@@ -40,8 +41,8 @@ func mediaNames(t testing.TB, to, agent received) string {
 	return described(t, to).RTP().Addr().String() + " " + described(t, agent).RTP().Addr().String()
 }
 
-// Each side's media is bound to the address that its trunk or target names, or else to
-// the first one, and SDP has the address by which the peer knows it.
+// Each side's media is bound to the address that its trunk or target names, by default the
+// first one. The SDP has the address by which the peer knows it.
 func TestMediaAddressOfPeers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		yaml  string
@@ -60,7 +61,7 @@ func TestMediaAddressOfPeers(t *testing.T) {
 			addressed("198.51.100.1, 198.51.100.2", "", "address: 198.51.100.2", ""),
 			"198.51.100.2 198.51.100.2", "198.51.100.2 198.51.100.2",
 		},
-		"own advertised": { // the agent is on our side of the NAT
+		"own advertised": { // the agent is inside our NAT, so it gets the private address
 			addressed(`"198.51.100.1=203.0.113.1", "198.51.100.2=203.0.113.2"`, "", "", ""),
 			"198.51.100.2 198.51.100.1", "203.0.113.2 198.51.100.1",
 		},
@@ -68,7 +69,7 @@ func TestMediaAddressOfPeers(t *testing.T) {
 			addressed(`"198.51.100.1=203.0.113.1", "198.51.100.2"`, ", advertise: 203.0.113.9", "", ""),
 			"198.51.100.2 198.51.100.1", "203.0.113.9 198.51.100.1",
 		},
-		"other family": { // an address of its own family is useless for a peer of the other one
+		"other family": { // the address named in the configuration has the wrong family for this peer
 			addressed(`198.51.100.2, "2001:db8::1"`, "", `address: "2001:db8::1"`, ""),
 			"198.51.100.2 198.51.100.2", "198.51.100.2 198.51.100.2",
 		},
@@ -90,8 +91,8 @@ func TestMediaAddressOfPeers(t *testing.T) {
 	}
 }
 
-// The next target's media gets a new socket if it names another address, as long as the
-// carrier does not have our address.
+// If the next target names another media address, its media gets a new socket, unless the
+// carrier already has our address.
 func TestMediaAddressOfTheNextTarget(t *testing.T) {
 	for _, early := range []bool{false, true} {
 		t.Run(fmt.Sprintf("early media %v", early), func(t *testing.T) {
@@ -103,7 +104,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 					w.carrier.expect("SIP/2.0 183")
 				}
 				w.agent.concludes(first, 500, "Broken", "a", "")
-				if early { // the port stays, so the other address is not possible
+				if early { // the carrier knows the port, so the address can't change
 					w.carrier.isRefused(d, "503")
 					if r := w.wantRecord("failed", cause.TargetUnreachable, record.EndedBySystem); len(r.Attempts) != 2 {
 						t.Errorf("attempts: %+v", r.Attempts)
@@ -126,8 +127,7 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 	}
 }
 
-// A transfer uses the address that the call has. To a target that names another one it
-// fails.
+// A transfer keeps the call's media address. It fails if its target names another address.
 func TestMediaAddressOfATransfer(t *testing.T) {
 	for spare, reached := range map[string]bool{"": true, "address: 198.51.100.3": true, "address: 198.51.100.2": false} {
 		t.Run(spare, func(t *testing.T) {
@@ -153,7 +153,7 @@ func TestMediaAddressOfATransfer(t *testing.T) {
 	}
 }
 
-// explain shows the media address that a call uses.
+// explain shows the media address that the call would use.
 func TestExplainMediaAddress(t *testing.T) {
 	x, err := b2bua.Explain(testConfigured(t, addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2")), nil, report.Question{
 		From: "+15075550100", To: "+15075785607",
@@ -166,8 +166,8 @@ func TestExplainMediaAddress(t *testing.T) {
 	}
 }
 
-// When all ports are in use, a call is refused before anything else is done for it: the
-// platform is not asked and no target is called.
+// When all media ports are in use, a call is refused before the platform is asked and
+// before any target is called.
 func TestPortsExhausted(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -188,7 +188,7 @@ func TestPortsExhausted(t *testing.T) {
 		if len(w.prepare.asked) != 1 {
 			t.Errorf("the platform was asked %d times; want 1", len(w.prepare.asked))
 		}
-		w.relay.fail = nil // the established call was not disturbed
+		w.relay.fail = nil // the established call still works
 		w.callerEnds(w.agent, d)
 	})
 }

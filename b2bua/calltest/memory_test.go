@@ -4,8 +4,8 @@ import (
 	"testing"
 )
 
-// While memory is scarce, new calls get 503 without state. Live calls continue, and new ones are accepted again when it
-// is no longer scarce.
+// While memory is scarce, new calls get a 503 that leaves no state, and live calls continue. When memory is no longer
+// scarce, new calls are accepted again.
 func TestScarceMemory(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()

@@ -12,8 +12,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// RFC 5761 section 5.1.1: a side that offers a=rtcp-mux gets it in our answer, and the
-// other side is not asked. The answer then has no separate address for RTCP.
+// RFC 5761 section 5.1.1: if a side offers a=rtcp-mux, our answer accepts it, and has no
+// separate address for RTCP. The other side's session is independent of it.
 func TestMuxIsAnswered(t *testing.T) {
 	bothEnds(t, "", "", func(c *talk, e *end, method string) {
 		ok := e.changes(method, siptest.SessionAt(e.address, 40000, "0 101", "a=rtcp-mux", "a=rtcp:40009"), "200")
@@ -44,7 +44,7 @@ func TestMuxOfTheCaller(t *testing.T) {
 		if strings.Contains(in.raw, "rtcp-mux") {
 			t.Errorf("offered to the target:\n%s", in.raw)
 		}
-		// The target has it in its answer although we did not offer it.
+		// The target's answer has a=rtcp-mux, although our offer had not.
 		w.agent.concludes(in, 200, "OK", "agent1", siptest.SessionAt("192.0.2.20", 30000, "0 101", "a=rtcp-mux"))
 		if ok := w.carrier.expect("SIP/2.0 200"); !strings.Contains(ok.raw, "a=rtcp-mux\r\n") {
 			t.Errorf("not answered:\n%s", ok.raw)
@@ -54,7 +54,7 @@ func TestMuxOfTheCaller(t *testing.T) {
 		if a, b := c.carrier.peer(), c.agent.peer(); !a.Mux || b.Mux {
 			t.Errorf("mux %v, %v; want it for the caller alone", a.Mux, b.Mux)
 		}
-		// Our offer to the caller keeps it.
+		// Our offer to the caller keeps a=rtcp-mux.
 		seq := c.carrier.offers("INVITE", "")
 		offer := w.carrier.expect("SIP/2.0 200")
 		if !strings.Contains(offer.raw, "a=rtcp-mux\r\n") {
@@ -68,8 +68,8 @@ func TestMuxOfTheCaller(t *testing.T) {
 	})
 }
 
-// The media gets the codec of the call for a side, not the first one that the side
-// offers.
+// The codec of a side's media is the one that was negotiated for the call, not the first
+// one that the side offers.
 func TestCodecOfAPeer(t *testing.T) {
 	d, err := sdp.Parse([]byte(strings.Replace(siptest.SessionAt("192.0.2.10", 20000, "96 0 9"), "telephone-event/8000", "opus/48000/2", 1)))
 	must(t, err)

@@ -16,7 +16,7 @@ import (
 // neighbourAddr is the address of a second trunk.
 var neighbourAddr = netip.MustParseAddrPort("192.0.2.30:5060")
 
-// twoTrunks is testConfig with a second trunk, and with additional keys for sip and
+// twoTrunks returns testConfig with a second trunk, and with additional keys in sip and
 // media.
 func twoTrunks(sip, media string) string {
 	return strings.NewReplacer(
@@ -33,7 +33,8 @@ type ringingCall struct {
 	invite received
 }
 
-// ring places calls until one is refused, or there are enough of them.
+// ring places calls from a trunk until one is refused, or until there are this many. It
+// returns the calls that ring.
 func (w *world) ring(from *peer, most int) (calls []ringingCall) {
 	w.t.Helper()
 	for range most {
@@ -60,7 +61,7 @@ func (w *world) ring(from *peer, most int) (calls []ringingCall) {
 	return calls
 }
 
-// busy makes the agent refuse calls.
+// busy makes the agent refuse these calls.
 func (w *world) busy(calls []ringingCall) {
 	w.t.Helper()
 	for _, c := range calls {
@@ -72,9 +73,9 @@ func (w *world) busy(calls []ringingCall) {
 	}
 }
 
-// Two hundred ringing calls of one trunk do not shut out another one, whether set-ups or
-// ports are scarce: each trunk has a reserved share, and unreserved places go to the
-// first trunk.
+// If one trunk has two hundred ringing calls, another trunk can still place calls, whether
+// set-ups or ports are scarce: each trunk has a reserved share. The unreserved places go to
+// the trunk that comes first.
 func TestNeighbours(t *testing.T) {
 	for _, tt := range []struct{ name, sip, media string }{
 		{"set-ups", "limits: {setups: 200}, ", ""},
@@ -99,8 +100,8 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
-// When the process is overloaded, the trunk that has the calls in set-up is refused. A
-// trunk that has fewer than the average is not.
+// When the process is overloaded, calls of the trunk with the most calls in set-up are
+// refused. A trunk with fewer than the average is still served.
 func TestOverloadSparesNeighbours(t *testing.T) {
 	var wait atomic.Int64
 	slow := func(o *b2bua.Options) {
@@ -124,7 +125,7 @@ func TestOverloadSparesNeighbours(t *testing.T) {
 			t.Error("the carrier gets a call")
 		}
 		modest := w.ring(neighbour, 10)
-		if len(modest) != 4 { // otherwise both have the same number
+		if len(modest) != 4 { // otherwise both trunks have the same number of calls
 			t.Errorf("the neighbour gets %d calls; want 4", len(modest))
 		}
 		w.busy(greedy)

@@ -10,7 +10,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// limited is testConfig whose trunk has limits for its numbers.
+// limited returns testConfig with number limits for the trunk.
 func limited(limits string) string {
 	return strings.Replace(testConfig, "max_duration: 1h", "max_duration: 1h, limits: {"+limits+"}", 1)
 }
@@ -22,7 +22,8 @@ func (p *peer) fromTo(from, to string) *dialogue {
 	return d
 }
 
-// wantRefused checks the status of a refused call, and its record's cause.
+// wantRefused checks that a call is refused with this status, and that its record has this
+// cause.
 func (w *world) wantRefused(d *dialogue, status int, why cause.Cause) {
 	w.t.Helper()
 	w.carrier.invite(d)
@@ -33,7 +34,7 @@ func (w *world) wantRefused(d *dialogue, status int, why cause.Cause) {
 	}
 }
 
-// taken sets up a call.
+// taken sets up a call that must succeed.
 func (w *world) taken(d *dialogue) *dialogue {
 	w.t.Helper()
 	w.carrier.invitesTillRung(d)
@@ -41,16 +42,15 @@ func (w *world) taken(d *dialogue) *dialogue {
 	return d
 }
 
-// The calls from one calling number, and those to one called number, have limits. A call
-// beyond a limit gets a record with its cause, does not reach the platform, and does not
-// count.
+// A calling number and a called number each have limits. A call beyond a limit gets a
+// record with its cause, does not reach the platform, and does not count.
 func TestLimitsOfNumbers(t *testing.T) {
 	const ann, bob, one, two = "+15075550100", "+15075550101", "+15075785607", "+15075785608"
 	for _, tt := range []struct {
 		limits         string
 		status         int
 		cause          cause.Cause
-		sameFrom, same bool // as in the first call, which exhausts the limits
+		sameFrom, same bool // as the first call, which uses up the limits
 	}{
 		{"per_caller_calls: 1", 403, cause.CallerLimited, true, false},
 		{"per_destination_calls: 1", 486, cause.DestinationLimited, false, true},
@@ -59,7 +59,7 @@ func TestLimitsOfNumbers(t *testing.T) {
 			first := w.taken(w.carrier.fromTo(ann, one))
 			from, to := bob, two
 			if tt.sameFrom {
-				from = "5075550100" // the same number in the trunk's country
+				from = "5075550100" // the same number, as written within the trunk's country
 			}
 			if tt.same {
 				to = one
@@ -85,7 +85,7 @@ func TestLimitsOfNumbers(t *testing.T) {
 	}
 }
 
-// A reload can add limits, which count the established calls, and remove them.
+// A reload can add limits, which then also count established calls, and can remove them.
 func TestReloadLimits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		const ann, called = "+15075550100", "+15075785607"
@@ -104,8 +104,8 @@ func TestReloadLimits(t *testing.T) {
 	})
 }
 
-// A called trunk has limits, too, so that an agent, or a caller, can't run up its bill at
-// one number.
+// A called trunk has number limits as well, so that neither an agent nor a caller can run
+// up the bill by calling one number.
 func TestLimitsOfPlacedCalls(t *testing.T) {
 	yaml := strings.Replace(placedConfig, "max_calls: 1", "limits: {per_destination_calls: 1}", 1)
 	if yaml == placedConfig {

@@ -9,8 +9,8 @@ import (
 	"flowbridge/b2bua/outbound"
 )
 
-// wantCapabilities checks the headers that RFC 3261 section 11.2 asks for, and that we
-// claim nothing that we don't support.
+// wantCapabilities checks that an answer has the headers that RFC 3261 section 11.2 asks
+// for, and claims nothing that the server does not support.
 func wantCapabilities(t testing.TB, m received, extensions string) {
 	t.Helper()
 	for name, want := range map[string]string{
@@ -23,7 +23,7 @@ func wantCapabilities(t testing.TB, m received, extensions string) {
 	}
 }
 
-// OPTIONS get an answer in every permitted form.
+// OPTIONS gets an answer, whatever permitted form it has.
 func TestOptions(t *testing.T) {
 	for name, spoil := range map[string][2]string{
 		"plain": {},
@@ -42,7 +42,8 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// Within a dialog the answer is the same, on either leg, even while the process drains.
+// OPTIONS within a dialog gets the same answer, on either leg, even while the process
+// drains.
 func TestOptionsInDialog(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.established()

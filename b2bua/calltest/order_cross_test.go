@@ -13,7 +13,7 @@ import (
 	"flowbridge/media"
 )
 
-// everyOrder gives each order except a hangup, and returns the results.
+// everyOrder sends each order except a hangup to a call, and returns the results by order.
 func (w *world) everyOrder(ctx context.Context, id string) map[string]error {
 	all := map[string]error{}
 	_, all["transfer"] = w.server.Transfer(ctx, id, toNumber("4711"))
@@ -24,12 +24,13 @@ func (w *world) everyOrder(ctx context.Context, id string) map[string]error {
 	return all
 }
 
-// An order that crosses a BYE finds no call, although the legs are not finished. A hangup counts as carried out.
+// If an order crosses a BYE, it fails because there is no such call, although the legs are not finished yet. A hangup
+// succeeds.
 func TestOrderCrossesBYE(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()
 		id := w.server.Live(context.Background())[0].Record.ID
-		w.sink.hold = make(chan struct{}) // the record is not committed yet, so the call can be found
+		w.sink.hold = make(chan struct{}) // the record can't be written, so the call can still be found
 		w.carrier.bye(d)
 		w.carrier.expect("SIP/2.0 200")
 		bye := w.agent.expect("BYE")
@@ -48,8 +49,8 @@ func TestOrderCrossesBYE(t *testing.T) {
 	})
 }
 
-// While a replacement of a dead agent is being called, the call can't be transferred, and no party can get keys. The
-// replacement can be put on hold.
+// While a dead agent's replacement is being called, the call can't be transferred, and keys can't be sent to any party.
+// The replacement can be put on hold.
 func TestOrderCrossesRescue(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		d, invite := w.established()
@@ -72,7 +73,7 @@ func TestOrderCrossesRescue(t *testing.T) {
 	})
 }
 
-// An order that comes while the process is frozen for an upgrade is carried out if the process continues.
+// If an order comes while the process is frozen for an upgrade, and the upgrade fails, the order is carried out.
 func TestOrderCrossesUpgrade(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()

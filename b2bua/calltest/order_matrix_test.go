@@ -16,22 +16,22 @@ import (
 	"flowbridge/store/record"
 )
 
-// handover is a transfer: who orders it, the new party's answer, and who hangs up first. An agent hangs up while the
-// new party rings, the caller and the new party after its answer.
+// handover is a transfer in the matrix: who orders it, how the new party answers, and who hangs up first. If leaves is
+// the agent, it hangs up while the new party rings; the caller and the new party hang up after the answer.
 type handover struct {
-	by     string // api, hook, or REFER
-	says   string // yes, no, busy, nothing, or nothing yet
-	byKey  bool   // it answers an announcement with a key
-	leaves string // caller, agent or party
+	by     string // who orders the transfer: api, hook, or REFER
+	says   string // the new party's answer: yes, no, busy, nothing, or nothing yet
+	byKey  bool   // the new party accepts an announcement with a key
+	leaves string // who hangs up first: caller, agent or party
 
 	cause  cause.Cause // cause in the record
-	ended  string      // which side ended the call
+	ended  string      // the side that ended the call
 	status int         // status of the attempt
 	why    cause.Cause
 }
 
-// TestTransferMatrix: whoever orders a transfer, however it ends and whoever leaves first, the caller is connected to
-// the right party, nothing is left over, and receivers learn the result of an order.
+// TestTransferMatrix: for each way of ordering a transfer, each result, and each party that may leave first, the caller
+// ends up with the right party, nothing is left over, and receivers of events learn the result of an order.
 func TestTransferMatrix(t *testing.T) {
 	yaml := strings.NewReplacer("trunks: [pbx, carrier]", "trunks: [pbx]", `192.0.2.21:32681"}`, `192.0.2.21:32681", ring_timeout: 10s}`).
 		Replace(transferConfig)
@@ -55,7 +55,7 @@ func TestTransferMatrix(t *testing.T) {
 		for _, by := range []string{"api", "hook", "REFER"} {
 			h := h
 			h.by = by
-			if h.byKey && h.by == "REFER" { // a REFER has no announcement
+			if h.byKey && h.by == "REFER" { // a REFER can't have an announcement
 				continue
 			}
 			t.Run(fmt.Sprintf("%s, %s, by key %t, %s leaves", h.by, h.says, h.byKey, h.leaves), func(t *testing.T) {
@@ -120,7 +120,7 @@ func (h *handover) run(w *world) {
 	}
 }
 
-// name returns the name of the party that orders.
+// name returns the name of whoever ordered the transfer, as events give it.
 func (h *handover) name() string { return map[string]string{"api": "anna", "hook": "support"}[h.by] }
 
 func (h *handover) orders(w *world, invite received) {
@@ -139,7 +139,8 @@ func (h *handover) orders(w *world, invite received) {
 	}
 }
 
-// answers makes the new party answer, and the agent take back the caller if it has waited for the answer.
+// answers makes the new party answer. If the party declines an agent that has waited for it, the agent gets the caller
+// back.
 func (h *handover) answers(w *world, called received) {
 	w.t.Helper()
 	switch {
@@ -179,7 +180,7 @@ func (h *handover) answers(w *world, called received) {
 	}
 }
 
-// notifies makes an agent that has sent REFER, and is still there, take a report.
+// notifies makes the agent answer a NOTIFY with this report, if it sent REFER and has not hung up.
 func (h *handover) notifies(w *world, sipfrag, state string) {
 	w.t.Helper()
 	if h.by == "REFER" && (h.leaves != "agent" || sipfrag == "180") {
@@ -187,7 +188,7 @@ func (h *handover) notifies(w *world, sipfrag, state string) {
 	}
 }
 
-// told returns the result that receivers get.
+// told returns the result in the events about the transfer, or "" if there are none.
 func (h *handover) told() string {
 	switch {
 	case h.by == "REFER", h.says == "nothing yet":

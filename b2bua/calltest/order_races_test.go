@@ -18,12 +18,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// headed returns an order with a header.
+// headed returns a transfer request with an additional header.
 func headed(name, value string) bridge.TransferRequest {
 	return bridge.TransferRequest{Order: outbound.Order{To: "4711", Headers: []outbound.HeaderLine{{Name: name, Value: value}}}}
 }
 
-// An order that can't be carried out returns the reason, and changes nothing.
+// A transfer order that can't be carried out returns the reason, and leaves the call unchanged.
 func TestOrderedTransferRefused(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -73,7 +73,7 @@ func TestOrderedTransferRefused(t *testing.T) {
 		if live := w.server.Live(context.Background())[0]; live.Transfer != nil {
 			t.Errorf("a transfer is told of: %+v", live.Transfer)
 		}
-		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <tel:4711>") // the lists are only for orders
+		w.agent.agentRequest("REFER", in, "agent1", 10, "Refer-To: <tel:4711>") // refused: the lists are for orders
 		w.agent.expect("SIP/2.0 405")
 		w.callerEnds(w.agent, d)
 		if _, err := w.server.Transfer(context.Background(), id, toNumber("4711")); !errors.Is(err, b2bua.ErrNoCall) {
@@ -82,7 +82,8 @@ func TestOrderedTransferRefused(t *testing.T) {
 	})
 }
 
-// An order is refused during a transfer, whoever asked for it, and a REFER is refused during an ordered transfer.
+// During a transfer, another order to transfer is refused, whoever requested the first. During an ordered transfer, a
+// REFER is refused as well.
 func TestOrderCrossesTransfer(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()
@@ -102,8 +103,8 @@ func TestOrderCrossesTransfer(t *testing.T) {
 	})
 }
 
-// Of 1,000 simultaneous orders one is carried out, and the call continues. The others are refused, because a transfer
-// is under way or too many orders wait.
+// Of 1,000 simultaneous orders exactly one is carried out, and the call continues. The others are refused, because a
+// transfer is in progress or too many orders wait.
 func TestManyOrders(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()
@@ -135,8 +136,8 @@ func TestManyOrders(t *testing.T) {
 	})
 }
 
-// Orders find a call by the Call-ID of either leg even without hooks, and by the ids that hooks use. An id of several
-// calls is an error.
+// An order can name a call by the Call-ID of either leg, even without hooks, and by the ids that hooks use. If several
+// calls have the id, the order fails.
 func TestOrderFindsCall(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, invite := w.established()
@@ -187,7 +188,7 @@ func (w *world) holds(on bool) {
 	}
 }
 
-// An ordered hold sends no SIP. It survives a kill and an upgrade, and ends with a successful transfer.
+// An order to hold sends no SIP. The hold survives a kill and an upgrade, and ends when a transfer succeeds.
 func TestHoldByOrder(t *testing.T) {
 	for name, next := range map[string]func(w *world){
 		"on and on": func(*world) {}, "kill": (*world).restart, "upgrade": (*world).upgraded,
@@ -223,7 +224,7 @@ func TestHoldByOrder(t *testing.T) {
 	}
 }
 
-// An agent on hold may be silent: it does not count as dead.
+// An agent on hold may be silent without being considered dead.
 func TestHoldIsNoDeath(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		d, _ := w.established()
@@ -247,7 +248,7 @@ func TestHoldWithoutG711(t *testing.T) {
 	})
 }
 
-// Any event may come while a party hears its announcement.
+// While a party hears its announcement, any party may hang up.
 func TestWarmTransferIsLeft(t *testing.T) {
 	begin := func(w *world) (d *dialogue, invite, called received) {
 		d, invite = w.established()
@@ -310,7 +311,7 @@ func TestWarmTransferIsLeft(t *testing.T) {
 	})
 }
 
-// Without a key the party accepts the call by listening to the end.
+// If the announcement has no key, a party accepts the call by listening to the end.
 func TestWarmTransferByTime(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()
@@ -325,7 +326,7 @@ func TestWarmTransferByTime(t *testing.T) {
 	})
 }
 
-// A party hears the announcement once its keys are there.
+// A party with DTLS hears the announcement as soon as its handshake is complete.
 func TestWarmTransferOverDTLS(t *testing.T) {
 	inWorldWith(t, toDTLS, func(w *world) {
 		d, _ := w.established()
@@ -343,7 +344,7 @@ func TestWarmTransferOverDTLS(t *testing.T) {
 	})
 }
 
-// Keys are sent as telephone-events to a side that has them. TestKeysAsInfo tests other sides.
+// Ordered keys are sent as telephone-events to a side that supports them. TestKeysAsInfo tests other sides.
 func TestPressByOrder(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talkIn("0 101", "0 101")
@@ -362,7 +363,7 @@ func TestPressByOrder(t *testing.T) {
 	})
 }
 
-// A call that we have placed is transferred like any other: the customer's leg stays.
+// A call that the server has placed can be transferred like any other. The leg to the party called first stays.
 func TestPlacedCallIsHandedOver(t *testing.T) {
 	yaml := strings.Replace(originateConfig, "    max_calls: 1\n", "    max_calls: 1\n    transfer_numbers: [\"^4711$\"]\n", 1)
 	inWorldWith(t, yaml, func(w *world) {

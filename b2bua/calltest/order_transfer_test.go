@@ -15,10 +15,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// orderConfig is transferConfig for agents that can't send REFER: orders need only the lists.
+// orderConfig is transferConfig without transfer: local, for agents that can't send REFER: to order a transfer, the
+// lists are enough.
 var orderConfig = strings.Replace(transferConfig, "    transfer: local\n", "", 1)
 
-// transfers orders a transfer of the only call, and expects a refusal with these words; empty means success.
+// transfers orders a transfer of the only call. refusal is part of the expected error; if it is empty, the order must
+// succeed. It returns the call.
 func (w *world) transfers(r bridge.TransferRequest, refusal string) registry.LiveCall {
 	w.t.Helper()
 	return w.transfersBy(w.server.Live(context.Background())[0].Record.ID, r, refusal)
@@ -41,14 +43,14 @@ func toNumber(number string) bridge.TransferRequest {
 	return bridge.TransferRequest{Order: outbound.Order{To: number, Named: true}}
 }
 
-// warm announces an ordered transfer.
+// warm returns a transfer request with an announcement.
 func warm(number, sound, key string) bridge.TransferRequest {
 	r := toNumber(number)
 	r.Announce = bridge.Announce{Sound: sound, Accept: key}
 	return r
 }
 
-// goes checks the state of the last transfer.
+// goes checks that the last transfer of the only call has this state.
 func (w *world) goes(want string) {
 	w.t.Helper()
 	synctest.Wait()
@@ -95,8 +97,8 @@ func TestOrderedTransfer(t *testing.T) {
 	}
 }
 
-// A call at a trunk or a host may be transferred by the lists of the target that had it before, even after a kill and
-// an upgrade. That target's token can no longer give orders for the call.
+// A call that was transferred to a trunk or a host may be transferred again by the lists of the target that had it
+// first, even after a kill and an upgrade. That target's token can no longer give orders for the call.
 func TestOrderedOnFromATrunk(t *testing.T) {
 	for name, again := range map[string]func(w *world){
 		"at once": func(*world) {}, "after a kill": func(w *world) {
@@ -125,7 +127,7 @@ func TestOrderedOnFromATrunk(t *testing.T) {
 	}
 }
 
-// A party that accepts an announcement with a key is connected. Before that neither side hears the other.
+// A party that accepts an announcement with a key is connected to the caller. Before that neither hears the other.
 func TestWarmTransfer(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()
@@ -148,7 +150,7 @@ func TestWarmTransfer(t *testing.T) {
 	})
 }
 
-// A party that does not accept in time leaves the caller with the agent. TestTransferMatrix tests parties that decline.
+// If a party does not accept in time, the caller stays with the agent. TestTransferMatrix tests parties that decline.
 func TestWarmTransferDeclined(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d, _ := w.established()

@@ -23,8 +23,8 @@ func (w *world) sets(id, refusal string, all map[string]string) registry.LiveCal
 	return live
 }
 
-// Variables that are set in mid-call become headers of later legs, by templates and by pass_headers, in place of the
-// caller's. They survive a kill and an upgrade, and are in the record.
+// Variables set during a call become headers of later legs, through templates and pass_headers, and replace the
+// caller's values. They survive a kill and an upgrade, and are in the record.
 func TestVariables(t *testing.T) {
 	yaml := strings.Replace(orderConfig, "routes:\n", `  - name: human
     kind: sip
@@ -65,8 +65,8 @@ routes:
 	}
 }
 
-// Variables that a placed call could not have are refused, and so are all variables before the answer or after the end
-// of a call.
+// Variables that a placed call could not have are refused. So are all variables before the answer and after the end of
+// a call.
 func TestVariablesRefused(t *testing.T) {
 	inWorldWith(t, orderConfig, func(w *world) {
 		d := w.carrier.newCall("+15075785607")

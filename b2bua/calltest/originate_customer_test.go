@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// leftOpen fails if a call still counts anywhere.
+// leftOpen fails the test if a call is still counted anywhere.
 func (w *world) leftOpen() {
 	w.t.Helper()
 	if open := w.admission.Open(); open.Setups+open.Trunks["carrier"]+open.Targets["agent"]+open.Targets["spare"]+
@@ -23,8 +23,8 @@ func (w *world) leftOpen() {
 	}
 }
 
-// A place is reserved at the second agent, because the first one is full. If the first one takes the call after all,
-// the place is given back.
+// Because the first agent has no room, a place is reserved at the second one. If the first agent can take the call
+// after all, the reserved place is given back.
 func TestOriginateGivesBackThePlace(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		_, busy := w.originates(origination())
@@ -46,7 +46,7 @@ func TestOriginateGivesBackThePlace(t *testing.T) {
 	})
 }
 
-// The agent is called over IPv6, the customer over IPv4.
+// The agent is called over IPv6, and the person called first over IPv4.
 func TestOriginateToIPv6(t *testing.T) {
 	yaml := strings.NewReplacer(`5060"]`, `5060", "udp://[2001:db8::1]:5060"]`, `["198.51.100.1"]`, `["198.51.100.1", "2001:db8::1"]`,
 		"agent@192.0.2.20", "agent@[2001:db8::20]").Replace(originateConfig)
@@ -66,8 +66,8 @@ func TestOriginateToIPv6(t *testing.T) {
 	})
 }
 
-// The next process has the state of a call whose customer rings: the masking, the ladder, the ids and who ordered the
-// call. It does not need the trunk's originate section, which its configuration may lack.
+// An upgrade while the person called first rings keeps the call's whole state: the masking, the ladder, the ids and who
+// ordered the call. The new configuration need not have the trunk's originate section.
 func TestRingingCustomerGoesOverWhole(t *testing.T) {
 	token := filepath.Join(t.TempDir(), "token")
 	must(t, os.WriteFile(token, []byte("hush"), 0o600))

@@ -152,16 +152,16 @@ carrier: gets BYE ; says 200
 agent: ceases
 record: interrupted process_restart system`
 
-// Placed calls that end before the agent is connected.
+// A placed call may end before its agent is connected.
 func TestOriginateFails(t *testing.T) {
 	tell(t, originateConfig, placedInVain)
-	inWorldWith(t, originateConfig, func(w *world) { // the customer answers and leaves at once
+	inWorldWith(t, originateConfig, func(w *world) { // the person called first answers and hangs up at once
 		_, invite := w.originates(origination())
 		w.carrier.reply(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
 		w.carrier.agentRequest("BYE", invite, "customer", 20)
 		w.carrier.expect("ACK")
 		w.carrier.expect("SIP/2.0 200")
-		for _, called := range w.agent.rest() { // it may have been dialled
+		for _, called := range w.agent.rest() { // the agent may have got the INVITE already
 			w.agent.reply(called, 180, "Ringing", "agent1", "")
 			w.agent.takesCancel(called, "agent1")
 		}
@@ -252,8 +252,8 @@ carrier: hears :20002 ; says BYE ; gets 200
 agent: gets BYE ; says 200
 record: answered caller_hangup caller`
 
-// A customer that rings while the process is replaced keeps ringing, and the next process gets its answer. A placed
-// call continues after a kill and an upgrade, like any other.
+// If the phone of the person called first rings during an upgrade, it keeps ringing, and the new process gets the
+// answer. A placed call continues after a kill and an upgrade, like any other call.
 func TestOriginateGoesOn(t *testing.T) {
 	tell(t, originateConfig, placedAndReplaced)
 }

@@ -47,7 +47,8 @@ func origination() *outbound.Origination {
 	}
 }
 
-// originates orders a call, and returns its state and the customer's INVITE.
+// originates orders a call. It returns the call's state, and the INVITE to the person
+// called first.
 func (w *world) originates(o *outbound.Origination) (registry.LiveCall, received) {
 	w.t.Helper()
 	live, err := w.server.Originate(w.t.Context(), o)
@@ -55,14 +56,14 @@ func (w *world) originates(o *outbound.Origination) (registry.LiveCall, received
 	return live, w.carrier.expect("INVITE sip:+15075785607@192.0.2.10")
 }
 
-// customerTakes makes the customer answer, and returns the agent's INVITE.
+// customerTakes makes the person called first answer, and returns the INVITE to the agent.
 func (w *world) customerTakes(invite received) received {
 	w.t.Helper()
 	w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
 	return w.agent.expect("INVITE sip:agent@192.0.2.20")
 }
 
-// customerHangsUp makes the customer end the call.
+// customerHangsUp makes the person called first end the call.
 func (w *world) customerHangsUp(invite received) {
 	w.t.Helper()
 	w.carrier.agentRequest("BYE", invite, "customer", 20)
@@ -107,7 +108,7 @@ func TestOriginate(t *testing.T) {
 	})
 }
 
-// A refused origination returns the reason, and takes no places.
+// A refused origination returns the reason, and occupies no place in any limit.
 func TestOriginateRefused(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*outbound.Origination)
@@ -147,8 +148,8 @@ func TestOriginateRefused(t *testing.T) {
 	}
 }
 
-// The agent's place is reserved from the beginning, and the trunk's calls per hour are
-// counted.
+// The agent's place is reserved from the beginning, and the call counts for the trunk's
+// calls per hour.
 func TestOriginateLimits(t *testing.T) {
 	inWorldWith(t, strings.Replace(originateConfig, "targets: [agent, spare]", "targets: [agent]", 1), func(w *world) {
 		refused := func(says string) {

@@ -11,8 +11,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A customer that rings while the process is replaced is connected, even if the new configuration no longer allows
-// placed calls over its trunk.
+// If the phone of the person called first rings during an upgrade, the call is connected later, even if the new
+// configuration no longer allows placed calls over its trunk.
 func TestOriginateUpgradedWithoutOriginate(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		_, invite := w.originates(origination())
@@ -34,8 +34,8 @@ func TestOriginateUpgradedWithoutOriginate(t *testing.T) {
 	})
 }
 
-// A call's phase is dialing until its agent is connected, even if its customer has answered. An upgrade waits for the
-// agent, for a moment.
+// A placed call's phase is dialing until its agent is connected, even if the person called first has answered. An
+// upgrade waits a moment for the agent.
 func TestOriginatePhase(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		live, invite := w.originates(origination())

@@ -15,12 +15,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// detecting configures the trunk to find out who answers, and what to do with a machine.
+// detecting makes the trunk detect whether a person or a machine answers, and says what to do with a machine.
 func detecting(machine string) string {
 	return strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: "+machine+"}}", 1)
 }
 
-// judged reports who answered, and when the beep came.
+// judged reports who answered. For a machine it also reports the beep.
 func (s *fakeSession) judged(v answerer.Verdict) {
 	s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: v, Confidence: 0.9, After: time.Second}})
 }
@@ -29,13 +29,14 @@ func (s *fakeSession) beeps() {
 	s.onEvent(media.EventBeep{Side: media.SideA, Beep: answerer.Beep{Heard: true, After: 5 * time.Second}})
 }
 
-// A process is replaced at each step of a placed call without an agent. The customer stays, and the call continues.
+// An upgrade may come at each step of a placed call that has no agent yet. The person called first stays, and the call
+// continues.
 func TestOriginateUpgradedAnyTime(t *testing.T) {
 	taken := func(w *world, called received) { w.agent.concludes(called, 200, "OK", "agent1", agentSDP()) }
 	for name, tt := range map[string]struct {
 		answer string
 		before func(w *world, invite received) (called received)
-		after  func(w *world, invite, called received) // until an agent is connected, or the customer is hung up on
+		after  func(w *world, invite, called received) // plays until an agent is connected or the call is hung up
 		why    cause.Cause
 		who    string
 	}{
@@ -61,7 +62,7 @@ func TestOriginateUpgradedAnyTime(t *testing.T) {
 			if !s.asked.Load() {
 				w.t.Error("the beep is not waited for")
 			}
-			s.judged(answerer.Unknown) // the verdict on the rest of the greeting
+			s.judged(answerer.Unknown) // the verdict after the rest of the greeting
 			w.agent.silent(time.Second)
 			s.beeps()
 			synctest.Wait()
@@ -127,8 +128,8 @@ func TestOriginateUpgradedAnyTime(t *testing.T) {
 	}
 }
 
-// The next process has a configuration without the sound for machines, or without placed calls at all: then a machine
-// is hung up on when its beep comes.
+// If the new configuration lacks the sound for machines, or no longer has placed calls at all, a machine is hung up on
+// when its beep comes.
 func TestOriginateUpgradedWithoutAnswer(t *testing.T) {
 	for name, change := range map[string]func(*config.Trunk){
 		"answer":    func(t *config.Trunk) { t.Originate = &config.Originate{Numbers: t.Originate.Numbers} },
@@ -152,8 +153,8 @@ func TestOriginateUpgradedWithoutAnswer(t *testing.T) {
 	}
 }
 
-// A customer that has sent its SDP answer reliably before the 200 need not repeat it there. Our CSeqs and versions
-// continue after an upgrade.
+// If the person called first has already sent the SDP answer in a reliable provisional answer, the 200 need not repeat
+// it. After an upgrade our CSeqs and SDP versions continue.
 func TestOriginateUpgradedAfterReliableAnswer(t *testing.T) {
 	inWorldWith(t, originateConfig, func(w *world) {
 		_, invite := w.originates(origination())
@@ -181,7 +182,7 @@ func TestOriginateUpgradedAfterReliableAnswer(t *testing.T) {
 	})
 }
 
-// A route's split chooses the agent, and the record says so, even after an upgrade.
+// A route's split chooses the agent of a placed call, also after an upgrade, and the record says so.
 func TestOriginateSplit(t *testing.T) {
 	yaml := strings.Replace(originateConfig, "targets: [agent, spare]", "targets: [agent, spare], split: {agent: 99, spare: 1}", 1)
 	for name, upgraded := range map[string]bool{"at once": false, "after an upgrade": true} {

@@ -14,7 +14,7 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// Customers that are not persons.
+// A placed call may be answered by a machine instead of a person.
 func TestWhoAnswers(t *testing.T) {
 	by := func(v answerer.Verdict) media.Event {
 		return media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: v, Confidence: 0.8123, After: time.Second}}
@@ -22,7 +22,7 @@ func TestWhoAnswers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		answer string
 		says   answerer.Verdict
-		calls  bool // an agent
+		calls  bool // whether an agent is called
 	}{
 		"a person":                        {"machine: hangup", answerer.Human, true},
 		"it is not known":                 {"machine: hangup", answerer.Unknown, true},
@@ -78,7 +78,8 @@ func TestWhoAnswers(t *testing.T) {
 	}
 }
 
-// A call whose agent has not been called yet can't be transferred by an order.
+// While the agent of a placed call has not been called, an order to transfer the call is
+// refused.
 func TestOrderBeforeTheAgent(t *testing.T) {
 	inWorldWith(t, strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {machine: hangup}}", 1), func(w *world) {
 		live, invite := w.originates(origination())

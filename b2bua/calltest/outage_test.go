@@ -13,7 +13,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// callsFor makes a caller call every tenth of a second for d, and returns the records of the calls, in order.
+// callsFor places a call every tenth of a second for d, and returns the records in order.
 func (w *world) callsFor(d time.Duration, to string) []record.Record {
 	w.t.Helper()
 	before := len(w.sink.done)
@@ -50,8 +50,8 @@ func attemptsOf(records []record.Record) map[string]int {
 	return all
 }
 
-// While the platform's API hangs, callers before its first timeout wait for that. Later ones do not wait at all, except
-// one after each pause.
+// While the platform's API hangs, only callers before its first timeout wait for it. After that one caller waits after
+// each pause, and the others move on at once.
 func TestHangingAPICostsNobodyElse(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.prepare.after = 3 * time.Second
@@ -78,11 +78,11 @@ func TestHangingAPICostsNobodyElse(t *testing.T) {
 	})
 }
 
-// A target that does not answer its INVITEs is skipped before the next attempt begins, and the next target is tried at
-// once. Its 100 closes the circuit again, before the call is answered.
+// If a target does not answer its INVITEs, later calls skip it and try the next target at once. A 100 Trying from it
+// closes the circuit, even before the call is answered.
 func TestSilentTargetIsLeftOut(t *testing.T) {
 	inWorld(t, func(w *world) {
-		for i := range 3 { // they wait
+		for i := range 3 { // these calls wait
 			d := w.carrier.dials("+15085785607")
 			time.Sleep(4 * time.Second)
 			w.carrier.isBusyAt(w.agent2, w.agent2.expect("INVITE"), "x", d)
@@ -91,14 +91,14 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 			}
 		}
 		began := time.Now()
-		d := w.carrier.newCall("+15085785607") // and this one does not
+		d := w.carrier.newCall("+15085785607") // this call does not wait
 		w.carrier.invite(d)
 		w.carrier.isBusyAt(w.agent2, w.agent2.expect("INVITE"), "x", d)
 		w.wantCauses(w.record(), cause.TargetCircuitOpen, cause.TargetBusy)
 		if took := time.Since(began); took > 0 {
 			t.Errorf("it took %v", took)
 		}
-		w.agent.drainFor(time.Minute) // INVITEs without an answer
+		w.agent.drainFor(time.Minute) // INVITEs that the agent does not answer
 		d = w.carrier.newCall("+15085785607")
 		w.carrier.invite(d)
 		invite := w.agent.expect("INVITE")
@@ -116,8 +116,8 @@ func TestSilentTargetIsLeftOut(t *testing.T) {
 	})
 }
 
-// A trunk without any registered phone is not an outage: no caller waits for it, and the next phone to register can be
-// called at once.
+// A trunk at which no phone is registered does not open the circuit: no caller waits for it, and the next phone that
+// registers can be called at once.
 func TestNobodyRegisteredIsNoOutage(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		got := attemptsOf(w.callsFor(5*time.Second, "+15075785607"))

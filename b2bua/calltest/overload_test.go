@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// slowSocket delays its datagrams in the socket.
+// slowSocket delivers its datagrams late, as if they had waited in the socket's buffer.
 type slowSocket struct {
 	transport.Socket
 	wait *atomic.Int64
@@ -23,8 +23,8 @@ func (s slowSocket) ReadTimed(b []byte) (n int, from netip.AddrPort, came time.T
 	return n, from, time.Now().Add(-time.Duration(s.wait.Load())), err
 }
 
-// While messages wait for too long, new calls get 503 without state; calls under way
-// continue, with their retransmissions. When messages no longer wait, new calls are
+// While messages wait too long, new calls get a 503 that leaves no state. Calls in progress
+// continue, and so do their retransmissions. When messages no longer wait, new calls are
 // accepted again.
 func TestOverload(t *testing.T) {
 	var wait atomic.Int64
@@ -61,7 +61,7 @@ func TestOverload(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		tag := over.toTag
 		over.toTag = ""
-		w.carrier.invite(over) // its 503 was lost: RFC 3261 section 8.2.7
+		w.carrier.invite(over) // as if its 503 was lost: RFC 3261 section 8.2.7
 		if again := over.learn(w.carrier.expect("SIP/2.0 503")); over.toTag != tag {
 			t.Errorf("a refused INVITE that came again, when there was room, got another tag than %s:\n%s", tag, again.raw)
 		}
@@ -73,8 +73,8 @@ func TestOverload(t *testing.T) {
 	})
 }
 
-// The number of unanswered calls is limited for the whole process. A call that is
-// answered or over makes room.
+// The whole process has a limit for unanswered calls. When a call is answered or ends,
+// another one may begin.
 func TestSetups(t *testing.T) {
 	yaml := strings.Replace(testConfig, "sip: {", "sip: {limits: {setups: 2}, ", 1)
 	inWorldWith(t, yaml, func(w *world) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// A trunk within the network of another one needs credentials: a call without them does
-// not count as the other trunk's.
+// A trunk with credentials has an address within another trunk's network. A call without
+// credentials from this address does not count as the other trunk's.
 func TestWiderTrunkDoesNotTakeOver(t *testing.T) {
 	yaml := strings.Replace(testConfig, "  - {name: carrier, sources: [\"192.0.2.10\"]",
 		"  - {name: inner, sources: [192.0.2.0/28], auth: {username: u, password_env: P}}\n  - {name: carrier, sources: [192.0.2.0/24]", 1)
@@ -20,8 +20,9 @@ func TestWiderTrunkDoesNotTakeOver(t *testing.T) {
 	})
 }
 
-// Two trunks of one address, one with credentials: the call's domain decides which, and
-// whether it is challenged. A call that matches neither is refused.
+// If two trunks have the same address, and one of them has credentials, the domain in the
+// call decides between them, and thus whether the call is challenged. A call that matches
+// neither trunk is refused.
 func TestMatchDecides(t *testing.T) {
 	yaml := strings.Replace(testConfig, "  - {name: carrier, sources: [\"192.0.2.10\"]",
 		"  - {name: asked, sources: [\"192.0.2.10\"], match: {header: \"X-Trunk: asked\"}, auth: {username: u, password_env: P}}\n"+
@@ -46,7 +47,7 @@ func TestMatchDecides(t *testing.T) {
 		w.carrier.gaveUp(d, m)
 		d.extra += authorize(d, m, "SHA-256", "u", "secret", 1)
 		w.carrier.send(strings.Replace(d.request("INVITE"), "@198.51.100.1:5060 SIP", "@other.example.com SIP", 1))
-		d.learn(w.carrier.expect("SIP/2.0 404")) // only the other trunk has routes
+		d.learn(w.carrier.expect("SIP/2.0 404")) // the other trunk has no routes
 		w.carrier.ackRefused(d)
 		if r := w.record(); r.Trunk != "asked" {
 			t.Errorf("the call is of trunk %s", r.Trunk)

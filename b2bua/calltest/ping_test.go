@@ -11,7 +11,7 @@ import (
 	"flowbridge/b2bua/reach"
 )
 
-// inPingedWorld is a world where the agent gets OPTIONS every ten seconds.
+// inPingedWorld runs a test in a world whose agent gets OPTIONS every ten seconds.
 func inPingedWorld(t *testing.T, ping string, test func(w *world)) {
 	t.Helper()
 	inWorldWith(t, strings.Replace(testConfig, "- name: agent\n", "- name: agent\n    ping: {"+ping+"}\n", 1), func(w *world) {
@@ -23,20 +23,20 @@ func inPingedWorld(t *testing.T, ping string, test func(w *world)) {
 	})
 }
 
-// agentCircuit returns the circuit of the agent's SIP side.
+// agentCircuit returns the state of the circuit for the agent's SIP.
 func (w *world) agentCircuit() circuit.Status {
 	return w.admission.Peers.Load().Targets["agent"].SIP.Status()
 }
 
-// A target that does not answer OPTIONS is out of use before any call tries it, and in use again after two answers. No
-// call is used as a trial.
+// If a target does not answer OPTIONS, it is out of use before any call tries it. After two answers it is in use again.
+// No call is used as a trial.
 func TestPing(t *testing.T) {
 	inPingedWorld(t, "interval: 10s", func(w *world) {
 		first := w.agent.expect("OPTIONS sip:192.0.2.20:32681 SIP/2.0")
 		w.agent.reply(first, 405, "Not Allowed", "a", "")
 		for range 2 {
 			w.agent.expect("OPTIONS")
-			w.agent.drainFor(9 * time.Second) // with its retransmissions
+			w.agent.drainFor(9 * time.Second) // the OPTIONS and their retransmissions
 			if s := w.agentCircuit(); s.State != circuit.Closed || s.Probe != "no answer to OPTIONS" {
 				t.Errorf("too early: %+v", s)
 			}
@@ -69,7 +69,7 @@ func TestPing(t *testing.T) {
 	})
 }
 
-// Over TCP, a target that accepts no connection is also out of use.
+// Over TCP, a target that accepts no connection is out of use as well.
 func TestPingOverTCP(t *testing.T) {
 	yaml := strings.NewReplacer("- name: agent\n", "- name: agent\n    ping: {interval: 5s}\n    transport: tcp\n", `5060"]}`, overTCP).Replace(testConfig)
 	inWorldWith(t, yaml, func(w *world) {

@@ -17,8 +17,8 @@ var (
 	platformAddr = netip.MustParseAddrPort("192.0.2.20:5080")
 )
 
-// placedConfig has a platform that calls from its address, one that proves
-// itself, and a PBX that can be called. The platform has the PBX's name.
+// placedConfig has a platform that calls from its own address, one that authenticates, and a PBX that can be called.
+// The platform and the PBX have the same name.
 const placedConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -48,15 +48,15 @@ routes:
   - {target: roaming, trunks: [pbx]}
 `
 
-// platformAndPBX returns the peer of the calling target, and that of the called trunk.
+// platformAndPBX returns the peers of the target that calls and of the trunk that is called.
 func (w *world) platformAndPBX() (platform, pbx *peer) {
 	platform, pbx = w.peer(platformAddr), w.peer(pbxAddr)
-	platform.seq, pbx.seq = 700, 800 // Call-IDs of their own
+	platform.seq, pbx.seq = 700, 800 // so that their Call-IDs are unique
 	w.others = append(w.others, platform, pbx)
 	return platform, pbx
 }
 
-// placed makes the PBX answer a target's call.
+// placed makes the PBX answer a target's call, and returns the INVITE to the PBX.
 func (w *world) placed(from, pbx *peer, d *dialogue) (invite received) {
 	w.t.Helper()
 	from.send(strings.Replace(d.request("INVITE"), "ann@192.0.2.10:5060", "agent@"+from.conn.LocalAddr().String(), 1))
@@ -72,13 +72,12 @@ func (w *world) placed(from, pbx *peer, d *dialogue) (invite received) {
 	return invite
 }
 
-// sdpWith returns a description with one format.
+// sdpWith returns a session description with one format.
 func sdpWith(addr string, format int) string {
 	return fmt.Sprintf("v=0\r\no=- 1 1 IN IP4 %[1]s\r\ns=-\r\nc=IN IP4 %[1]s\r\nt=0 0\r\nm=audio 40000 RTP/AVP %[2]d\r\n", addr, format)
 }
 
-// A target calls from its address: its route leads to the trunk, which is dialled
-// according to its own keys.
+// A target calls from its own address. The route leads to the trunk, which is called as the trunk's keys say.
 func TestTargetCallsTrunk(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, pbx := w.platformAndPBX()
@@ -118,8 +117,7 @@ func TestTargetCallsTrunk(t *testing.T) {
 	})
 }
 
-// A target that may call from anywhere proves itself with credentials, and the trunk
-// challenges us.
+// A target that may call from any address authenticates with credentials, and the trunk challenges our INVITE.
 func TestTargetCallsByDigest(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		_, pbx := w.platformAndPBX()
@@ -173,8 +171,7 @@ func TestTargetsOfOneAddress(t *testing.T) {
 	})
 }
 
-// A route without target does not take a target's calls, and one with target takes only
-// these.
+// A target's calls are taken only by routes that name the target, and such routes take no other calls.
 func TestTargetWithoutRoute(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, _ := w.platformAndPBX()
@@ -184,7 +181,7 @@ func TestTargetWithoutRoute(t *testing.T) {
 		if r.Direction != "outbound" || r.Trunk != "" || r.Target != "pbx" || len(r.Attempts) != 0 {
 			t.Errorf("record: %+v", r)
 		}
-		d = w.carrier.newCall("+15075785607") // the second route matches except for its target
+		d = w.carrier.newCall("+15075785607") // the second route would match if it did not name a target
 		w.carrier.invitesTillRung(d)
 		w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "a", d)
 		if r := w.record(); r.Direction != "inbound" || r.Trunk != "carrier" || r.Target != "pbx" {
@@ -193,8 +190,7 @@ func TestTargetWithoutRoute(t *testing.T) {
 	})
 }
 
-// Calls to a trunk and from it count together for its caps; the target with the same name
-// has its own caps.
+// Calls to a trunk and calls from it count together for its limits. A target with the same name has separate limits.
 func TestPlacedCallsCount(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, pbx := w.platformAndPBX()
@@ -222,7 +218,7 @@ func TestPlacedCallsCount(t *testing.T) {
 	})
 }
 
-// The trunk's max_duration ends a call to it, like a call from it.
+// A trunk's max_duration ends calls to the trunk as well as calls from it.
 func TestPlacedCallEnds(t *testing.T) {
 	inWorldWith(t, placedConfig, func(w *world) {
 		platform, pbx := w.platformAndPBX()
@@ -235,7 +231,7 @@ func TestPlacedCallEnds(t *testing.T) {
 	})
 }
 
-// Unanswered calls count together, whoever places them.
+// The limit for unanswered calls counts all of them, whether a trunk or a target placed them.
 func TestPlacedCallsInSetup(t *testing.T) {
 	yaml := strings.Replace(placedConfig, "sip: {", "sip: {limits: {setups: 1}, ", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -251,8 +247,8 @@ func TestPlacedCallsInSetup(t *testing.T) {
 	})
 }
 
-// From one trunk to another: the record's target is the called trunk. A private Contact
-// behind its public address is not followed.
+// A trunk calls another trunk: the record's target is the called trunk. If a Contact has a private address behind a
+// public one, requests are not sent to the private one.
 func TestTrunkCallsTrunk(t *testing.T) {
 	yaml := strings.Replace(placedConfig, "  - {targets: [pbx]}", "  - {trunk: carrier, trunks: [pbx]}", 1)
 	inWorldWith(t, yaml, func(w *world) {

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// The agent and its workspace may depend on the call: one target with an agent for each
-// number.
+// The prepare request may depend on the call: one target has a different agent, in a
+// different workspace, for each called number.
 func TestPrepareChoosesTheAgent(t *testing.T) {
 	yaml := strings.Replace(testConfig, "model_id: m,",
 		`model_id: '{{if eq .Agent.Number "+15075550101"}}first{{else}}other{{end}}', workspace_id: "w-{{.Trunk}}",`, 1)
@@ -23,7 +23,7 @@ func TestPrepareChoosesTheAgent(t *testing.T) {
 	})
 }
 
-// A token of X-EI without a value for a call is left out.
+// If a token of X-EI has no value for a call, the token is left out.
 func TestXEIWithoutDiversion(t *testing.T) {
 	yaml := strings.Replace(testConfig, `"S.{{.Prepare.CallID}};"`, `'{{xei "S" .Prepare.CallID}}{{xei "O" .Diversion}}'`, 1)
 	inWorldWith(t, yaml, func(w *world) {

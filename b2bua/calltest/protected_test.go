@@ -10,10 +10,10 @@ import (
 	"flowbridge/store/record"
 )
 
-// elsewhere stands for other machines that must have the state of a call before its 200 is sent.
+// elsewhere stands for the other machines that must have the state of a call before its 200 is sent.
 type elsewhere struct {
 	w    *world
-	away bool // calls do not wait for them
+	away bool // if true, calls do not wait for the other machines
 	told func()
 }
 
@@ -26,7 +26,7 @@ func (e *elsewhere) await(id string, told func()) bool {
 	return !e.away
 }
 
-// inProtectedWorld makes calls wait for other machines.
+// inProtectedWorld runs a test in a world whose calls wait for other machines.
 func inProtectedWorld(t *testing.T, test func(w *world, e *elsewhere)) {
 	t.Helper()
 	inProtectedWorldWith(t, testConfig, test)
@@ -41,8 +41,9 @@ func inProtectedWorldWith(t *testing.T, yaml string, test func(w *world, e *else
 	})
 }
 
-// answersInVain makes the target answer a call whose 200 waits. The target's ACK also waits: without it the target
-// repeats its answer, so that a machine that does not know of the answer can end the call.
+// answersInVain makes the target answer, while our 200 to the caller still waits. The ACK to the target waits as well,
+// so that the target repeats its answer: if this machine dies, another machine that does not know of the answer can
+// then end the call.
 func (w *world) answersInVain() (d *dialogue, invite received) {
 	w.t.Helper()
 	d, invite = w.carrier.callsAt(w.agent, "+15075785607")
@@ -52,7 +53,7 @@ func (w *world) answersInVain() (d *dialogue, invite received) {
 	return d, invite
 }
 
-// The 200 is sent when other machines have the call, or at once if they are away.
+// The 200 is sent when the other machines have the call's state. If they are away, it is sent at once.
 func TestAnswerWaitsForOtherMachines(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, _ := w.answersInVain()
@@ -68,14 +69,14 @@ func TestAnswerWaitsForOtherMachines(t *testing.T) {
 	})
 }
 
-// A CANCEL that comes while the 200 waits ends the INVITE (RFC 3261 section 9.2): no final answer was sent. The target
-// gets BYE.
+// If a CANCEL comes while the 200 waits, it ends the INVITE, because no final answer was sent yet (RFC 3261 section
+// 9.2). The target gets BYE.
 func TestCancelWhileTheAnswerWaits(t *testing.T) {
 	for _, late := range []bool{true, false} {
 		inProtectedWorld(t, func(w *world, e *elsewhere) {
 			d, _ := w.answersInVain()
 			w.carrier.cancel(d)
-			if !late { // both at once
+			if !late { // the CANCEL and the notice come at once
 				e.told()
 			}
 			final := map[string]int{}
@@ -104,7 +105,8 @@ func TestCancelWhileTheAnswerWaits(t *testing.T) {
 	}
 }
 
-// If a target leaves while the 200 waits, the caller gets the 200, and BYE after its ACK (RFC 3261 section 15).
+// If the target hangs up while the 200 waits, the caller still gets the 200, and then BYE after its ACK (RFC 3261
+// section 15).
 func TestTargetLeavesWhileTheAnswerWaits(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, invite := w.answersInVain()
@@ -119,7 +121,7 @@ func TestTargetLeavesWhileTheAnswerWaits(t *testing.T) {
 	})
 }
 
-// If a process is killed while the 200 waits, the next one sends it.
+// If the process is killed while the 200 waits, the next process sends it.
 func TestKilledWhileTheAnswerWaits(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, invite := w.answersInVain()
@@ -132,7 +134,7 @@ func TestKilledWhileTheAnswerWaits(t *testing.T) {
 	})
 }
 
-// A repeated or late notice from the other machines has no effect.
+// A notice from the other machines that is repeated, or comes late, has no effect.
 func TestToldTwice(t *testing.T) {
 	inProtectedWorld(t, func(w *world, e *elsewhere) {
 		d, _ := w.answersInVain()
@@ -146,7 +148,8 @@ func TestToldTwice(t *testing.T) {
 	})
 }
 
-// The agent gets the report of its transfer's success, and the target gets its ACK, when other machines have the state.
+// When a transfer succeeds, the agent gets the report and the new target gets its ACK only after the other machines
+// have the state.
 func TestTransferWaitsForOtherMachines(t *testing.T) {
 	inProtectedWorldWith(t, transferConfig, func(w *world, e *elsewhere) {
 		d, _, _ := w.transfersInVain(e)
@@ -158,8 +161,8 @@ func TestTransferWaitsForOtherMachines(t *testing.T) {
 	})
 }
 
-// If a machine dies before others have the transfer, the caller continues with the agent, which gets a report of
-// failure. The target, which repeats its answer, gets BYE.
+// If a machine dies before the others know of a successful transfer, the caller continues with the agent, which gets a
+// report of failure. The new target repeats its answer, and gets BYE.
 func TestDiesWhileTheTransferWaits(t *testing.T) {
 	inProtectedWorldWith(t, transferConfig, func(w *world, e *elsewhere) {
 		d, called, before := w.transfersInVain(e)
@@ -175,7 +178,8 @@ func TestDiesWhileTheTransferWaits(t *testing.T) {
 	})
 }
 
-// transfersInVain makes the target of a transfer answer before other machines know of it. before is their state.
+// transfersInVain makes the target of a transfer answer while the other machines do not know of it. before is the last
+// state that they have.
 func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, before []record.Saved) {
 	w.t.Helper()
 	e.away = true
@@ -193,9 +197,9 @@ func (w *world) transfersInVain(e *elsewhere) (d *dialogue, called received, bef
 	return d, called, before
 }
 
-// A target that was called so late that no other machine knows of it keeps ringing, and gets BYE as soon as it answers.
-// After 64*T1 it has to end by itself (RFC 3261 section 13.3.1.4), because its answer can't be distinguished from a
-// forged one.
+// If no other machine knows that a target was called, the target keeps ringing after the machine dies, and gets BYE as
+// soon as it answers. After 64*T1 its answers are ignored, because they can't be distinguished from forged ones, so it
+// has to end the call by itself (RFC 3261 section 13.3.1.4).
 func TestTargetThatNoMachineKnows(t *testing.T) {
 	for after, known := range map[time.Duration]bool{20 * time.Second: true, 40 * time.Second: false} {
 		inProtectedWorld(t, func(w *world, _ *elsewhere) {

@@ -14,12 +14,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// parties plays the carrier and both agents in the normal way: each answers at once.
+// parties plays the carrier and both agents in a normal call: each answers a message at once.
 type parties struct {
 	w       *world
 	callers map[string]*dialogue
-	invites map[string]received // to agents, by Call-ID
-	heard   map[string]string   // last status of each caller's INVITE, by number
+	invites map[string]received // INVITEs to the agents, by Call-ID
+	heard   map[string]string   // status of the last answer to each caller's INVITE, by called number
 }
 
 func (w *world) parties(callers ...*dialogue) *parties {
@@ -30,7 +30,7 @@ func (w *world) parties(callers ...*dialogue) *parties {
 	return p
 }
 
-// play continues until there are no more messages.
+// play lets the parties answer messages until no more messages come.
 func (p *parties) play() {
 	p.w.t.Helper()
 	for again := true; again; {
@@ -72,13 +72,13 @@ func (p *parties) agent(agent *peer, m received) {
 		agent.answer(m, "of"+id)
 	case "BYE":
 		agent.reply(m, 200, "OK", "", "")
-	case "CANCEL": // its INVITE is answered already
+	case "CANCEL": // the agent has answered the INVITE already
 		agent.reply(m, 200, "OK", "", "")
 	}
 }
 
-// The caller gives up, or its time is over, at the instant at which a place becomes free. Whatever comes first, one of
-// the waiting callers gets the place, and no caller waits while a place is free.
+// At the instant at which a place becomes free, a caller cancels, or its waiting time ends. Whichever happens first,
+// one of the other callers gets the place, and no caller waits while a place is free.
 func TestQueueInOneInstant(t *testing.T) {
 	for name, order := range map[string][]string{
 		"cancel, then free": {"cancel", "free"}, "free, then cancel": {"free", "cancel"}, "free as the time is over": {"free"},
@@ -92,7 +92,7 @@ func TestQueueInOneInstant(t *testing.T) {
 				time.Sleep(time.Second)
 				third := w.carrier.dialsTillRung("+15075780003")
 				time.Sleep(49*time.Second - time.Nanosecond)
-				time.Sleep(time.Nanosecond) // until the second caller's time is over
+				time.Sleep(time.Nanosecond) // until the second caller's waiting time ends
 				for _, what := range order {
 					switch what {
 					case "cancel":
@@ -102,7 +102,7 @@ func TestQueueInOneInstant(t *testing.T) {
 					case "drain":
 						w.server.Drain()
 					case "operator":
-						if c, ok := w.callTo(second.to); ok { // otherwise its time was over
+						if c, ok := w.callTo(second.to); ok { // otherwise its waiting time had ended
 							_, _ = w.server.Order(context.Background(), c.Record.ID, bridge.OrderHangup)
 						}
 					}
@@ -132,7 +132,7 @@ func TestQueueInOneInstant(t *testing.T) {
 	}
 }
 
-// Two places become free at once, of two targets: the first two callers get one each, in their order.
+// Two targets have a free place at the same instant. The first two callers get one place each, in their order.
 func TestQueueTwoAtOnce(t *testing.T) {
 	inQueue(t, func(w *world) {
 		var all []*dialogue
@@ -181,12 +181,12 @@ func TestQueueOfABrokenTarget(t *testing.T) {
 		if got := w.waiting(); got != "0004" {
 			t.Errorf("waiting: %s", got)
 		}
-		w.callerHangsUp(first) // its place is useless
+		w.callerHangsUp(first) // the target is out of use, so its free place does not help
 		w.record()
 		w.refused(w.carrier.dialsTillRung("+15075780005"), "503")
 		w.wantRecord(record.DispositionFailed, cause.TargetCircuitOpen, record.EndedBySystem)
 		w.agent.silent(time.Second / 2)
-		time.Sleep(600 * time.Millisecond) // the pause, after which the waiting call tries the target
+		time.Sleep(600 * time.Millisecond) // the circuit's pause, after which the waiting call tries the target
 		later := w.carrier.dialsTillRung("+15075780006")
 		if got := w.waiting(); got != "0006" {
 			t.Errorf("waiting: %s", got)
@@ -202,7 +202,7 @@ func TestQueueOfABrokenTarget(t *testing.T) {
 	})
 }
 
-// breakTarget opens the circuit of a target.
+// breakTarget opens the circuit of this target.
 func (w *world) breakTarget(name string) {
 	w.t.Helper()
 	b := w.admission.Peers.Load().Targets[name].SIP

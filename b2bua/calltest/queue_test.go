@@ -34,7 +34,7 @@ routes:
   - {to: "^\\+1509", targets: [agent]}
 `
 
-// served makes an agent answer a caller, whose INVITE it gets now.
+// served makes the agent answer the caller that is due, and returns the INVITE.
 func (w *world) served(agent *peer, d *dialogue) (invite received) {
 	w.t.Helper()
 	invite = agent.expect("INVITE sip:" + d.to + "@")
@@ -44,7 +44,7 @@ func (w *world) served(agent *peer, d *dialogue) (invite received) {
 	return invite
 }
 
-// refused makes the carrier take a final answer.
+// refused makes the carrier acknowledge a final answer with this status.
 func (w *world) refused(d *dialogue, start string) {
 	w.t.Helper()
 	d.learn(w.carrier.expect("SIP/2.0 " + start))
@@ -52,7 +52,7 @@ func (w *world) refused(d *dialogue, start string) {
 	synctest.Wait()
 }
 
-// waiting returns the positions of the live calls, by called number.
+// waiting returns the called numbers of the waiting calls, by position.
 func (w *world) waiting() string {
 	synctest.Wait()
 	all := ""
@@ -74,8 +74,8 @@ func inQueue(t *testing.T, test func(w *world)) {
 	inWorldWith(t, queueConfig, test)
 }
 
-// Callers wait in the order of their arrival, hear ringing, and get the places that become free. A caller that finds
-// the queue full, or has no queue, is refused.
+// Callers wait in the order of their arrival and hear ringing. Each gets a place when one becomes free. If the queue is
+// full, or the route has no queue, a caller is refused.
 func TestQueue(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -119,8 +119,8 @@ func TestQueue(t *testing.T) {
 	})
 }
 
-// A waiting caller gets 180 each minute, so that no proxy gives up the INVITE (RFC 3261 section 13.3.1.1), and
-// setup_timeout is stopped. If the route sends no ringing, the caller gets 182.
+// A waiting caller gets a 180 each minute, so that no proxy gives up the INVITE (RFC 3261 section 13.3.1.1). While it
+// waits, setup_timeout is stopped. If the route sends no ringing, the caller gets 182 instead.
 func TestQueueRings(t *testing.T) {
 	yaml := strings.Replace(queueConfig, "timeout: 10m}", "timeout: 10m}, ringing: none", 1)
 	yaml = strings.Replace(yaml, "timeout: 50s}", "timeout: 10m}, setup_timeout: 20s", 1)
@@ -138,7 +138,7 @@ func TestQueueRings(t *testing.T) {
 		quiet.learn(w.carrier.expect("SIP/2.0 182"))
 		w.callerHangsUp(first)
 		w.agent.expect("INVITE sip:+15075780002")
-		time.Sleep(4 * time.Second) // of its first_response_timeout
+		time.Sleep(4 * time.Second) // part of the target's first_response_timeout
 		w.refused(second, "503")
 		w.callerHangsUpAt(w.agent2, silent)
 		for _, want := range []cause.Cause{cause.CallerHangup, cause.TargetSilent, cause.CallerHangup} {
@@ -153,7 +153,7 @@ func TestQueueRings(t *testing.T) {
 	})
 }
 
-// A waiting caller hears the queue's sound, after a 183, and then the route's ringback.
+// A waiting caller gets a 183 and hears the queue's sound. After that it hears the route's ringback.
 func TestQueueSounds(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -178,7 +178,7 @@ func TestQueueSounds(t *testing.T) {
 	})
 }
 
-// A call that panics when it gets its place passes on the place.
+// If a call panics when it gets a place, the next caller gets that place.
 func TestQueuePanic(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -202,7 +202,8 @@ func TestQueuePanic(t *testing.T) {
 	})
 }
 
-// A wait ends with its time limit, a CANCEL, a hangup by the operator, or a drain. Then the next callers move up.
+// A caller stops waiting when its time limit ends, when it cancels, when an operator hangs up, or when the process
+// drains. The next callers then move up.
 func TestQueueLeft(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -212,7 +213,7 @@ func TestQueueLeft(t *testing.T) {
 		third := w.carrier.dialsTillRung("+15085780003")
 		w.served(w.agent2, third)
 		fourth, fifth := w.carrier.dialsTillRung("+15085780004"), w.carrier.dialsTillRung("+15085780005")
-		if got := w.waiting(); got != "0002 0004 0005" && got != "0004 0002 0005" { // two queues
+		if got := w.waiting(); got != "0002 0004 0005" && got != "0004 0002 0005" { // the order of two queues is arbitrary
 			t.Errorf("waiting: %s", got)
 		}
 		time.Sleep(30 * time.Second)
@@ -237,8 +238,8 @@ func TestQueueLeft(t *testing.T) {
 	})
 }
 
-// If a reload raises a target's limit, waiting callers are served at once. A removed target still serves the callers
-// that wait for it.
+// If a reload raises a target's limit, waiting callers are served at once. A target that a reload removes still serves
+// the callers that already wait for it.
 func TestQueueAndReload(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -272,7 +273,7 @@ func (w *world) reloadWith(yaml string) {
 	synctest.Wait()
 }
 
-// The target has a rate: places come with time, and waiting callers get them before new ones.
+// If the target has a rate limit, places become free over time, and waiting callers get them before new ones.
 func TestQueueOfARate(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "max_calls: 1", "max_cps: 1", 1), func(w *world) {
 		var all []*dialogue
@@ -293,7 +294,7 @@ func TestQueueOfARate(t *testing.T) {
 			}
 			time.Sleep(time.Second)
 			if i == 0 {
-				w.carrier.invite(late) // at the right moment, but without a queue
+				w.carrier.invite(late) // at the right moment, but on a route without a queue
 			}
 			p.play()
 		}
@@ -309,8 +310,8 @@ func TestQueueOfARate(t *testing.T) {
 	})
 }
 
-// If a process is killed, its waiting callers are refused, and their records say so. TestCallersKeepTheirOrder tests a
-// replaced process.
+// If the process is killed, its waiting callers are refused, and their records say so. TestCallersKeepTheirOrder tests
+// an upgrade.
 func TestQueueOutlivesItsProcess(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first := w.carrier.dialsTillRung("+15075780001")
@@ -324,8 +325,8 @@ func TestQueueOutlivesItsProcess(t *testing.T) {
 	})
 }
 
-// A waiting caller that has had a target's early media is handed over. If a reliable answer to it has no PRACK yet, the
-// upgrade waits for that.
+// A waiting caller that has already had a target's early media is handed over. If the PRACK for a reliable answer is
+// still missing, the upgrade waits for the PRACK.
 func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 	inQueue(t, func(w *world) {
 		first, spare := w.carrier.dialsTillRung("+15085780001"), w.carrier.newCall("+15085780009")
@@ -367,7 +368,7 @@ func TestQueueAfterEarlyMediaGoesOver(t *testing.T) {
 	})
 }
 
-// callTo returns the live call to a number.
+// callTo returns the live call to this number. ok is false if there is none.
 func (w *world) callTo(number string) (call registry.LiveCall, ok bool) {
 	for _, l := range w.server.Live(context.Background()) {
 		if l.Vars.To.Number == number {

@@ -14,8 +14,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// TestRecordsEveryCall: with record: always, a call is recorded from its answer on, and
-// its capture has the SIP of both legs from the INVITE on, without secrets.
+// TestRecordsEveryCall: with record: always, a call is recorded from its answer on. The
+// capture also has the SIP of both legs before the answer, without secrets.
 func TestRecordsEveryCall(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 		c := w.talk([]string{`Authorization: Digest username="ann", response="0123456789abcdef"`}, []string{"X-Agent: 1"})
@@ -66,7 +66,7 @@ func TestRecordsEveryCall(t *testing.T) {
 	})
 }
 
-// within returns the elements of all that are also in want, in order.
+// within returns the elements of all that are also in want, in the order of all.
 func within(all, want []string) (found []string) {
 	for _, s := range all {
 		if len(found) < len(want) && s == want[len(found)] {
@@ -133,8 +133,8 @@ func TestRecordsOnDemand(t *testing.T) {
 	})
 }
 
-// TestNothingIsRecorded: without the route's permission, or without an archive, there is
-// no recording, and the call's SIP is not kept.
+// TestNothingIsRecorded: if the route does not permit recording, or no archive is
+// configured, there is no recording, and the call does not keep its SIP.
 func TestNothingIsRecorded(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: off", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -151,8 +151,8 @@ func TestNothingIsRecorded(t *testing.T) {
 	})
 }
 
-// TestRecordingWithoutWAV: for a codec that can't be decoded there is only a capture, and
-// the record says why there is no WAV.
+// TestRecordingWithoutWAV: for a codec that can't be decoded, a recording has only a
+// capture. The record says why there is no WAV.
 func TestRecordingWithoutWAV(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: always", "codecs: [G722]"), "codecs: [G722]", "codecs: [G722, PCMU]", 1)
 	inRecordedWorld(t, yaml, func(w *recorded) {

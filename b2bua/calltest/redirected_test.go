@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// A call without a matching rule gets a record that says so.
+// If no rule matches a redirected call, the call's record says so.
 func TestRedirectWithoutRule(t *testing.T) {
 	inWorld(t, func(w *world) {
 		rules := []config.TwilioRule{{To: testConfigured(t, testConfig).Routes[2].To, Targets: []string{"spare"}}}

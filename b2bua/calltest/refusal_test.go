@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The answers to requests that can't be accepted, by RFC 3261 section 8.2.
+// A request that can't be accepted gets the answer from RFC 3261 section 8.2.
 func TestRefusals(t *testing.T) {
 	replace := func(pairs ...string) func(string) string {
 		return func(s string) string {
@@ -26,8 +26,8 @@ func TestRefusals(t *testing.T) {
 	for _, tt := range []struct {
 		name, method string
 		change       func(string) string
-		want         string // status
-		header       string // header of the answer, with its value
+		want         string // status line of the answer
+		header       string // a header of the answer, with its value
 	}{
 		{"scheme", "INVITE", replace("INVITE sip:", "INVITE sips:"), "416 ", ""},
 		{"sips Contact", "INVITE", replace("Contact: <sip:", "Contact: <sips:"), "400 Contact Is a sips URI, but Came Without TLS", ""},
@@ -68,8 +68,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// An INVITE of ours that proxies send back, with the From tag of its leg, is a loop (RFC
-// 3261 section 16.3). A branch that only looks like ours is not.
+// If proxies send an INVITE of ours back to us, with our leg's From tag, it is refused as a
+// loop (RFC 3261 section 16.3). A branch that only looks like ours does not make a loop.
 func TestLoop(t *testing.T) {
 	inWorld(t, func(w *world) {
 		ours := w.minter().Branch("ann")
@@ -92,7 +92,7 @@ func TestLoop(t *testing.T) {
 	})
 }
 
-// The same within a dialog.
+// Within a dialog, too, unsupported methods get the right answer.
 func TestMethodsInDialog(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.established()
@@ -104,8 +104,8 @@ func TestMethodsInDialog(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 7: lines end with CRLF. That holds for the answer to a request with
-// bare line feeds and a folded header, too.
+// RFC 3261 section 7: lines end with CRLF. The answer to a request with bare line feeds and
+// a folded header must not copy these.
 func TestRefusalHasNoBareLineFeeds(t *testing.T) {
 	request := []byte("INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9\n ;rport\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: 1 INVITE\n\n")
 	out := string(message.StatelessRefusal(nil, request, siptest.Carrier, "503 x", "minted", ""))
@@ -127,8 +127,8 @@ func TestStatusText(t *testing.T) {
 	}
 }
 
-// Methods are case-sensitive (RFC 3261 section 7.1). The library compares them in upper
-// case.
+// Methods are case-sensitive (RFC 3261 section 7.1), although the SIP library compares them
+// in upper case.
 func TestMethodsHaveCase(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.newCall("+15075785607")

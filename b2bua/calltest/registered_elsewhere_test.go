@@ -14,9 +14,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// fleetOfTwo stands for another node: it has bindings of its own, and gets this node's.
+// fleetOfTwo stands for another node: it returns the other node's bindings, and stores the ones that this node reports.
 type fleetOfTwo struct {
-	has   []record.Binding // of the trunk phone, or pbx
+	has   []record.Binding // bindings at the other node, of the trunk phone or pbx
 	err   error
 	slow  bool
 	asked int
@@ -50,7 +50,7 @@ func inFleet(t *testing.T, name, yaml string, test func(w *world, f *fleetOfTwo)
 	})
 }
 
-// ladderSays fails unless the ladder of a finished call contains a text.
+// ladderSays fails the test unless the ladder of a finished call contains this text.
 func (w *world) ladderSays(id, text string) {
 	w.t.Helper()
 	w.drain(time.Minute) // the ladder is stored once its legs are gone
@@ -59,8 +59,9 @@ func (w *world) ladderSays(id, text string) {
 	}
 }
 
-// A phone at another node is called from here if it registered over UDP from the address that it names itself, or
-// through a proxy that does. So is one behind a proxy over TCP. The ladder says where it has registered.
+// A phone that has registered at another node is called from here if it registered over UDP from the address in its
+// Contact, or through a proxy that did. A phone behind a proxy over TCP is called as well. The ladder names the other
+// node.
 func TestRegisteredElsewhere(t *testing.T) {
 	for name, tt := range map[string]struct {
 		bound func() record.Binding
@@ -101,8 +102,8 @@ func TestRegisteredElsewhere(t *testing.T) {
 	})
 }
 
-// A phone that only the other node can reach is not called from here. The record says where it has registered, and the
-// circuit does not open.
+// A phone that only the other node can reach is not called from here. The record names the other node, and the circuit
+// does not open.
 func TestReachableOnlyFromThere(t *testing.T) {
 	for name, tt := range map[string]struct {
 		bound func() record.Binding
@@ -122,7 +123,7 @@ func TestReachableOnlyFromThere(t *testing.T) {
 			func() record.Binding { return boundAt("udp", "203.0.113.77:5060", "sip:bob@phone.test") }, "+15085785607",
 			"udp://203.0.113.77:5060 registered at node edge-2", "from behind a NAT",
 		},
-		"nat: on": { // a phone may name the address that it learned by STUN
+		"nat: on": { // with NAT, the phone may have learned its public address by STUN
 			func() record.Binding { return boundAt("udp", "203.0.113.77:5060", "sip:alice@203.0.113.77:5060") }, "+15075785607",
 			"udp://203.0.113.77:5060 registered at node edge-2", "from behind a NAT",
 		},
@@ -141,7 +142,7 @@ func TestReachableOnlyFromThere(t *testing.T) {
 			f.has = []record.Binding{tt.bound()}
 			at := w.otherAt(f.has[0].Received.String())
 			var id string
-			for range 10 { // enough to open a circuit
+			for range 10 { // enough failures to open a circuit
 				d := w.carrier.dials(tt.to)
 				w.carrier.expect("SIP/2.0 180")
 				w.carrier.isRefused(d, "503")
@@ -158,7 +159,8 @@ func TestReachableOnlyFromThere(t *testing.T) {
 	}
 }
 
-// Other nodes are not asked if a Contact here takes the call. If they can't be asked, the ladder says so.
+// If a Contact at this node takes the call, other nodes are not asked. If they should be asked but can't be, the ladder
+// says so.
 func TestOthersAreAsked(t *testing.T) {
 	inFleet(t, "not for what is here", phoneConfig, func(w *world, f *fleetOfTwo) {
 		f.has = []record.Binding{boundAt("udp", "203.0.113.90:5060", "sip:alice@203.0.113.90:5060")}
@@ -194,7 +196,7 @@ func TestOthersAreAsked(t *testing.T) {
 	})
 }
 
-// A call waits 200 ms for the other nodes, or until its caller gives up.
+// A call waits at most 200 ms for the other nodes. If its caller cancels, it stops waiting.
 func TestOthersAreSlow(t *testing.T) {
 	inFleet(t, "refused", phoneConfig, func(w *world, f *fleetOfTwo) {
 		f.slow = true
@@ -216,7 +218,7 @@ func TestOthersAreSlow(t *testing.T) {
 	})
 }
 
-// The next Contact elsewhere is tried like one here.
+// If a phone has several Contacts at another node, they are tried one after the other, as at this node.
 func TestNextContactElsewhere(t *testing.T) {
 	inFleet(t, "", phoneConfig, func(w *world, f *fleetOfTwo) {
 		first, nat, second := boundAt("udp", "203.0.113.77:5060", "sip:desk@203.0.113.77"), boundAt("udp", "203.0.113.9:40000", "sip:x@10.0.0.9"),

@@ -9,31 +9,31 @@ import (
 	"flowbridge/b2bua/registration"
 )
 
-// lineConfig has one trunk that is registered.
+// lineConfig has one trunk that registers at a carrier.
 var lineConfig = strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "", 1)
 
-// contactIn returns the URI of a REGISTER's Contact.
+// contactIn returns the URI in the Contact of a REGISTER.
 func contactIn(m received) string {
 	contact, _, _ := strings.Cut(strings.TrimPrefix(m.value("Contact"), "<"), ">")
 	return contact
 }
 
-// calls makes a registrar call a Contact.
+// calls makes a registrar send an INVITE to a Contact.
 func (p *peer) calls(contact string) *dialogue {
 	d := p.newCall("+15075785607")
 	p.send(strings.Replace(d.request("INVITE"), "sip:+15075785607@198.51.100.1:5060", contact, 1))
 	return d
 }
 
-// If the renewal moves to another registrar while the binding holds, calls come from there, and no longer from the
-// first.
+// If a renewal moves to another registrar while the binding still holds, calls are accepted from that registrar, and no
+// longer from the first.
 func TestRenewedElsewhere(t *testing.T) {
 	inWorldWith(t, lineConfig, func(w *world) {
 		second := w.otherAt("192.0.2.21:5060")
 		w.carrier.reply(w.carrier.expect("REGISTER sip:192.0.2.10 SIP/2.0"), 200, "OK", "r", "", "Expires: 1000")
 		synctest.Wait()
 		time.Sleep(time.Until(w.server.Registrations()[0].Next))
-		m := second.expect("REGISTER sip:192.0.2.21 SIP/2.0") // the first is silent
+		m := second.expect("REGISTER sip:192.0.2.21 SIP/2.0") // the first registrar does not answer
 		second.reply(m, 200, "OK", "r", "", "Expires: 1000")
 		w.carrier.rest()
 		w.carrier.calls(contactIn(m))
@@ -45,12 +45,12 @@ func TestRenewedElsewhere(t *testing.T) {
 	})
 }
 
-// Once nothing is registered any more, calls for the Contact are refused.
+// When a trunk's registration has ended, calls to its Contact are refused.
 func TestUnregisteredTrunkIsNotCalled(t *testing.T) {
 	inWorldWith(t, strings.Replace(lineConfig, ", 192.0.2.21", "", 1), func(w *world) {
 		m := w.carrier.expect("REGISTER sip:192.0.2.10 SIP/2.0")
 		w.carrier.reply(m, 200, "OK", "r", "", "Expires: 60")
-		for range 2 { // while the binding holds, and at its end
+		for range 2 { // once while the binding still holds, and once when it ends
 			synctest.Wait()
 			time.Sleep(time.Until(w.server.Registrations()[0].Next))
 			w.carrier.reply(w.carrier.expect("REGISTER "), 403, "Forbidden", "r", "")
@@ -70,7 +70,8 @@ func TestUnregisteredTrunkIsNotCalled(t *testing.T) {
 	})
 }
 
-// A registration that replaces another begins when that has been removed, because both have the same Contact.
+// A registration that replaces another starts only after the other has been removed, because both have the same
+// Contact.
 func TestReloadOfRegistration(t *testing.T) {
 	longer := strings.Replace(lineConfig, "keep_alive: 0", "keep_alive: 1h", 1)
 	for name, reload := range map[string]func(*world){

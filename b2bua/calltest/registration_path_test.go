@@ -11,7 +11,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A Path says which proxies a call passes, but not where it is sent, because the registering client writes it.
+// A registering client can write anything into Path. So the Path header only names the proxies that a call passes, and
+// does not decide where the call is sent.
 func TestPathLeadsNowhereElse(t *testing.T) {
 	for _, path := range []string{"<sip:203.0.113.66;lr>", "<sip:127.0.0.1:5060;lr>", "<sip:nowhere.test;lr>"} {
 		runIn(t, path, phoneConfig, func(w *world) {
@@ -31,7 +32,7 @@ func TestPathLeadsNowhereElse(t *testing.T) {
 	}
 }
 
-// bobLeaves registers through a proxy over TCP, whose connection ends after that.
+// bobLeaves registers a phone through a proxy over TCP, and closes the proxy's connection after that.
 func (w *world) bobLeaves(path string) {
 	w.t.Helper()
 	p := w.connect(netip.MustParseAddr("203.0.113.77"))
@@ -42,7 +43,7 @@ func (w *world) bobLeaves(path string) {
 	synctest.Wait()
 }
 
-// bindings counts the bindings.
+// bindings returns the number of bindings in the server.
 func (w *world) bindings() (n int) {
 	for _, h := range w.server.Registrar().All(time.Now()) {
 		n += len(h.Bindings)
@@ -50,14 +51,14 @@ func (w *world) bindings() (n int) {
 	return n
 }
 
-// We reconnect to a proxy whose connection is gone only at the address that its REGISTER came from. A binding that
-// can't be reached at the moment stays.
+// If a proxy's connection is gone, we connect only to the address that its REGISTER came from. A binding that can't be
+// reached for the moment is kept.
 func TestProxyIsConnectedToAgain(t *testing.T) {
 	for path, want := range map[string]struct{ dials, left int }{
-		"<sip:203.0.113.77:5070;lr;transport=tcp>": {dials: 1, left: 1}, // it refuses connections
+		"<sip:203.0.113.77:5070;lr;transport=tcp>": {dials: 1, left: 1}, // the address refuses connections
 		"<sip:192.0.2.20:32681;lr;transport=tcp>":  {},
 		"<sip:127.0.0.1:5060;lr;transport=tcp>":    {},
-		"<sip:nowhere.test;lr;transport=tcp>":      {left: 1}, // no name server knows it
+		"<sip:nowhere.test;lr;transport=tcp>":      {left: 1}, // the name can't be resolved
 	} {
 		runIn(t, path, phoneConfig, func(w *world) {
 			w.bobLeaves(path)
@@ -85,10 +86,10 @@ func TestProxyIsConnectedToAgain(t *testing.T) {
 	})
 }
 
-// A caller that gives up removes no registration.
+// If a caller cancels, the registration of the called phone is kept.
 func TestCancelKeepsBinding(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
-		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070")) // does not accept connections
+		proxy := w.streamAgent(netip.MustParseAddrPort("203.0.113.77:5070")) // accepts no connections
 		w.bobLeaves("<sip:203.0.113.77:5070;lr;transport=tcp>")
 		w.holdDials = make(chan struct{})
 		d := w.carrier.dials("+15085785607")
@@ -104,8 +105,8 @@ func TestCancelKeepsBinding(t *testing.T) {
 	})
 }
 
-// RFC 3261 section 19.1.1: headers and the parameter method of a Contact must not get into the Request-URI, not even of
-// requests within a dialog.
+// RFC 3261 section 19.1.1: headers and the method parameter of a Contact must not be copied into a Request-URI, not
+// even within a dialog.
 func TestContactAsRequestURI(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		desk := w.roaming()
@@ -122,8 +123,8 @@ func TestContactAsRequestURI(t *testing.T) {
 	})
 }
 
-// The Contacts of a trunk are tried by q, in one attempt (RFC 3261 section 16.6): the next one after 408, 480, 5xx and
-// silence. Any other answer ends the attempt.
+// One attempt tries a trunk's Contacts by q value (RFC 3261 section 16.6). 408, 480, 5xx and silence lead to the next
+// Contact. Any other answer ends the attempt.
 func TestNextContact(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first func(w *world, desk *peer, invite received)
@@ -166,7 +167,7 @@ func TestNextContact(t *testing.T) {
 				w.t.Errorf("the second Call-ID is %s", invite.value("Call-ID"))
 			}
 			w.carrier.isTakenBy(mobile, invite, "m", d)
-			desk.rest() // ACK, or retransmissions
+			desk.rest() // an ACK or retransmissions
 			w.callerHangsUpAt(mobile, d)
 			r := w.record()
 			if len(r.Attempts) != 1 || len(r.Attempts[0].Tried) != 1 || !strings.HasSuffix(r.Attempts[0].Tried[0], " "+tt.tried) || r.Attempts[0].Cause != "" {
@@ -176,7 +177,7 @@ func TestNextContact(t *testing.T) {
 	}
 }
 
-// All Contacts together ring no longer than one may.
+// All Contacts of an attempt together may not ring longer than a single one.
 func TestContactsRingTogether(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		desk, mobile := w.roaming(), w.otherAt("203.0.113.9:5071")
@@ -195,7 +196,7 @@ func TestContactsRingTogether(t *testing.T) {
 			t.Errorf("the last one rings until %v", took)
 		}
 		mobile.concludes(m, 487, "Request Terminated", "m", "")
-		w.carrier.expect("SIP/2.0 180") // once a minute
+		w.carrier.expect("SIP/2.0 180") // repeated once a minute
 		w.carrier.isRefused(d, "503")
 		w.record()
 	})

@@ -36,7 +36,7 @@ routes:
   - {targets: [agent]}
 `
 
-// registered answers the REGISTER of both trunks, in any order, and returns the Contact of the first.
+// registered accepts the REGISTERs of both trunks, in any order, and returns the Contact of the first trunk.
 func (w *world) registered() (contact string) {
 	w.t.Helper()
 	for range 2 {
@@ -56,7 +56,7 @@ func (w *world) registered() (contact string) {
 	return contact
 }
 
-// grant grants an hour to a REGISTER with credentials.
+// grant accepts a REGISTER with credentials for an hour.
 func (w *world) grant(m received, known string) (contact string) {
 	w.t.Helper()
 	all := siptest.SentCredentials(w.t, m.req(), "Authorization")
@@ -75,8 +75,8 @@ func (w *world) grant(m received, known string) (contact string) {
 	return contact
 }
 
-// A call for the Contact that we registered for a trunk, from its registrar, is that trunk's, and its called number is
-// in To. From elsewhere it is a stranger's.
+// A call from the registrar to the Contact that we registered belongs to the registered trunk, and its called number is
+// in To. A call from elsewhere to this Contact comes from a stranger.
 func TestRegisteredTrunkIsCalled(t *testing.T) {
 	inWorldWith(t, registerConfig, func(w *world) {
 		contact := w.registered()
@@ -106,7 +106,7 @@ func TestRegisteredTrunkIsCalled(t *testing.T) {
 	})
 }
 
-// A kill leaves the binding, and the next process has the same Contact; a stop removes it.
+// After a kill the binding remains, and the next process uses the same Contact. A normal stop removes the binding.
 func TestRegistrationOutlivesKill(t *testing.T) {
 	inWorldWith(t, registerConfig, func(w *world) {
 		contact := w.registered()
@@ -130,7 +130,8 @@ func TestRegistrationOutlivesKill(t *testing.T) {
 	})
 }
 
-// The next registrar takes over if the first is silent, and then calls come from its address.
+// If the first registrar does not answer, the next one takes over. Calls are then accepted from the second one's
+// address.
 func TestNextRegistrar(t *testing.T) {
 	yaml := strings.Replace(registerConfig, "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -148,8 +149,8 @@ func TestNextRegistrar(t *testing.T) {
 	})
 }
 
-// A registrar's name is resolved as for calls (RFC 3263), and its second address takes over if the first is silent.
-// Then calls come from there.
+// A registrar's name is resolved as for calls (RFC 3263). If the first address does not answer, the second one takes
+// over, and calls are then accepted from there.
 func TestNextAddressOfRegistrar(t *testing.T) {
 	yaml := strings.NewReplacer("[192.0.2.10, 192.0.2.21]", "[carrier.test]", "  - name: other\n    register: {registrars: [192.0.2.10], keep_alive: 0}\n    dial_auth: {username: other, password_env: P}\n", "",
 		`country: "1"`, "country: \"1\"\n    transport: auto").Replace(registerConfig)
@@ -201,7 +202,8 @@ func TestRegistrationOverTCP(t *testing.T) {
 	})
 }
 
-// phoneConfig has a trunk that registers here, one with its number for calls, and a platform that registers.
+// phoneConfig has a trunk that registers at this server, another one that is called under its number, and a platform
+// that registers.
 const phoneConfig = `
 sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -218,7 +220,7 @@ routes:
   - {target: agent, trunks: [phone]}
 `
 
-// registerText returns a REGISTER of a user, with additional lines.
+// registerText returns a REGISTER of this user, with additional header lines.
 func registerText(transport, user, callID string, seq int, lines string) string {
 	return "REGISTER sip:198.51.100.1 SIP/2.0\nVia: SIP/2.0/" + message.ViaTransport(transport) + " 10.0.0.5:5060;branch=z9hG4bK" + callID + strings.Repeat("x", seq) +
 		";rport\nMax-Forwards: 70\nFrom: <sip:" + user + "@198.51.100.1>;tag=f\nTo: <sip:" + user + "@198.51.100.1>\nCall-ID: " + callID +
@@ -227,13 +229,13 @@ func registerText(transport, user, callID string, seq int, lines string) string 
 
 func itoa(n int) string { return strconv.Itoa(n) }
 
-// registers registers a peer as a user with digest, and returns the answer and the nonce.
+// registers makes a peer register as this user with digest authentication, and returns the answer and the nonce.
 func (p *peer) registers(username, user, lines string) (answer received, nonce string) {
 	p.w.t.Helper()
 	p.seq++
 	callID := "reg-" + itoa(p.seq)
 	p.send(registerText(p.transport(), user, callID, 1, lines))
-	_, nonce, _ = strings.Cut(p.expect("SIP/2.0 401").raw, `nonce="`) // a stranger may only get a challenge with MD5
+	_, nonce, _ = strings.Cut(p.expect("SIP/2.0 401").raw, `nonce="`) // a stranger may get a challenge with MD5 only
 	nonce, _, _ = strings.Cut(nonce, `"`)
 	p.send(registerText(p.transport(), user, callID, 2, lines+credentialsOf("REGISTER", "sip:198.51.100.1", nonce, "MD5", username, "secret", 1)))
 	return p.expect("SIP/2.0 "), nonce
@@ -241,7 +243,7 @@ func (p *peer) registers(username, user, lines string) (answer received, nonce s
 
 const aliceContact = "Contact: <sip:alice@10.0.0.5:5060>\n"
 
-// A phone behind NAT registers, is called at the address that its REGISTER came from, and places a call.
+// A phone behind NAT registers, is called at the address that its REGISTER came from, and then places a call.
 func TestPhoneRegisters(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p := w.roaming()
@@ -266,7 +268,7 @@ func TestPhoneRegisters(t *testing.T) {
 	})
 }
 
-// A phone is not called after its binding has expired or was removed.
+// After a binding has expired or was removed, the phone is no longer called.
 func TestBindingEnds(t *testing.T) {
 	for name, end := range map[string]func(*peer){
 		"in time": func(*peer) { time.Sleep(15 * time.Minute) },
@@ -288,8 +290,8 @@ func TestBindingEnds(t *testing.T) {
 	}
 }
 
-// A binding over TCP is called over its connection, with the called number if uri says so. Without the connection it is
-// not called.
+// A phone that registered over TCP is called over the same connection, with the called number if uri says so. If the
+// connection is gone, the phone is not called.
 func TestPhoneRegistersOverTCP(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p := w.connect(netip.MustParseAddr("203.0.113.77"))
@@ -307,7 +309,7 @@ func TestPhoneRegistersOverTCP(t *testing.T) {
 	})
 }
 
-// A platform that registers is answered, and may call.
+// A platform registers, and may then place calls.
 func TestPlatformRegisters(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p := w.roaming()
@@ -332,8 +334,8 @@ func TestPlatformRegisters(t *testing.T) {
 	})
 }
 
-// A nonce is valid only for the address that it was given to, and each count only once. Otherwise nothing is
-// registered.
+// A nonce is valid only for the address that got it, and each nonce count only once. A REGISTER that breaks this rule
+// has no effect.
 func TestStolenNonce(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p, thief := w.roaming(), w.otherAt("203.0.113.66:5060")
@@ -366,7 +368,7 @@ func TestStolenNonce(t *testing.T) {
 	})
 }
 
-// A REGISTER from an unknown sender gets no answer, and 405 from a trunk that may not register.
+// A REGISTER from an unknown sender gets no answer. One from a trunk that may not register gets 405.
 func TestRegisterOfOthers(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stranger := w.otherAt("203.0.113.66:5060")
@@ -379,7 +381,7 @@ func TestRegisterOfOthers(t *testing.T) {
 	})
 }
 
-// The next process has the bindings.
+// After a kill, the next process still has the bindings.
 func TestBindingsOutliveKill(t *testing.T) {
 	kept := map[string][]record.Binding{}
 	keep := func(o *b2bua.Options) {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// reload gives the server a new configuration.
+// reload gives the server this new configuration.
 func (w *world) reload(yaml string) {
 	w.t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(yaml), func(string) (string, bool) { return "secret", true })
@@ -20,15 +20,15 @@ func (w *world) reload(yaml string) {
 	w.server.Reload(cfg, map[string]peers.Preparer{"agent": w.prepare})
 }
 
-// otherTargets is testConfig with the targets' addresses exchanged.
+// otherTargets exchanges the targets' addresses in testConfig.
 var otherTargets = strings.NewReplacer("192.0.2.20:32681", "192.0.2.21:32681", "192.0.2.21:32681", "192.0.2.20:32681").Replace(testConfig)
 
-// A call in set-up keeps its targets, its trunk and its limits. The next call has the new
-// ones.
+// A call in set-up keeps the old configuration's targets, trunk and limits. The next call
+// uses the new configuration.
 func TestReloadDuringSetup(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.prepare.after = time.Second
-		old := w.carrier.newCall("+15085785607") // agent, then spare
+		old := w.carrier.newCall("+15085785607") // its targets are agent, then spare
 		w.carrier.invite(old)
 		synctest.Wait()
 		w.reload(strings.Replace(otherTargets, "max_duration: 1h", "max_duration: 30s", 1))
@@ -38,7 +38,7 @@ func TestReloadDuringSetup(t *testing.T) {
 
 		d, second := w.carrier.callsAt(w.agent2, "+15075785607")
 		w.carrier.isTakenBy(w.agent2, second, "c", d)
-		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") // after half a minute
+		w.agent2.reply(w.agent2.expect("BYE"), 200, "OK", "", "") // the agent's call ends half a minute later
 		w.carrier.reply(w.carrier.expect("BYE"), 200, "OK", "", "")
 		w.wantRecord("answered", cause.MaxDuration, record.EndedBySystem)
 
@@ -93,7 +93,8 @@ func TestReloadKeepsCounts(t *testing.T) {
 	})
 }
 
-// A removed trunk is a stranger, but its calls continue.
+// Calls of a trunk that a reload has removed continue, but new messages from its address
+// come from a stranger.
 func TestReloadWithoutTrunk(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, invite := w.established()
@@ -106,7 +107,7 @@ func TestReloadWithoutTrunk(t *testing.T) {
 	})
 }
 
-// Reloads, calls and queries at the same time, for the race detector.
+// This test lets reloads, calls and queries run at the same time, for the race detector.
 func TestReloadRaces(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stop := make(chan struct{})

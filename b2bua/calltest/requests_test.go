@@ -27,7 +27,7 @@ func (w *world) answeredBySpare(offer, sdp string) (d *dialogue, invite, ok rece
 	return d, invite, ok
 }
 
-// answeredBySpareTo is answeredBySpare for this call.
+// answeredBySpareTo is answeredBySpare for an existing call.
 func (w *world) answeredBySpareTo(d *dialogue, sdp string) (invite, ok received) {
 	w.t.Helper()
 	w.carrier.invite(d)
@@ -41,13 +41,13 @@ func (w *world) answeredBySpareTo(d *dialogue, sdp string) (invite, ok received)
 
 func callerSDP() string { return sdpAt("192.0.2.10", 20000) }
 
-// noEvents returns a session description without telephone-events.
+// noEvents removes telephone-events from a session description.
 func noEvents(sdp string) string {
 	return strings.NewReplacer(" 101\r", "\r", "a=rtpmap:101 telephone-event/8000\r\n", "", "a=fmtp:101 0-15\r\n", "").Replace(sdp)
 }
 
-// dtmf: rfc4733 turns the caller's INFO into telephone-events, although the caller has
-// none.
+// With dtmf: rfc4733, the caller's INFO becomes telephone-events for the target, although the caller has no
+// telephone-events itself.
 func TestInfoToEvents(t *testing.T) {
 	inWorldWith(t, digitsConfig("rfc4733"), func(w *world) {
 		d, _, ok := w.answeredBySpare(noEvents(callerSDP()), agentSDP())
@@ -66,9 +66,8 @@ func TestInfoToEvents(t *testing.T) {
 	})
 }
 
-// dtmf: rfc4733 turns the target's telephone-events into INFO for a caller that has none,
-// even if its Allow lacks INFO, like Asterisk's. A caller that refuses INFO stays
-// connected.
+// With dtmf: rfc4733, the target's telephone-events become INFO for a caller without telephone-events, even if its
+// Allow lacks INFO, as with Asterisk. If the caller refuses the INFO, the call continues.
 func TestEventsToCallerAsInfo(t *testing.T) {
 	for allow, code := range map[string]int{"": 200, "Allow: INVITE, BYE, INFO\n": 200, "Allow: INVITE, BYE\n": 405} {
 		inWorldWith(t, digitsConfig("rfc4733"), func(w *world) {
@@ -99,8 +98,8 @@ func TestEventsToCallerAsInfo(t *testing.T) {
 	})
 }
 
-// dtmf: info turns the caller's telephone-events into INFO, although the target has none,
-// and the target's INFO into telephone-events.
+// With dtmf: info, the caller's telephone-events become INFO for the target, which has no telephone-events. The
+// target's INFO becomes telephone-events.
 func TestEventsToInfo(t *testing.T) {
 	inWorldWith(t, digitsConfig("info"), func(w *world) {
 		d, invite, ok := w.answeredBySpare(callerSDP(), noEvents(agentSDP()))
@@ -136,8 +135,8 @@ func TestEventsToInfo(t *testing.T) {
 	})
 }
 
-// Keys that become INFO are sent one after the other: the next one when the last has its answer, and no faster than
-// their duration.
+// Keys that become INFO are sent one at a time: each waits for the answer to the one before, and for that key's
+// duration.
 func TestKeysAsInfo(t *testing.T) {
 	tell(t, strings.Replace(transferConfig, "transfer: local", "transfer: local\n    dtmf: info", 1), `
 up: agent
@@ -222,7 +221,7 @@ func TestFloodOfRequests(t *testing.T) {
 	})
 }
 
-// Requests within a call that are passed on to the other side.
+// Some requests within a call are passed on to the other side.
 func TestRequestsAreRelayed(t *testing.T) {
 	tell(t, digitsConfig("relay"), `
 up: spare

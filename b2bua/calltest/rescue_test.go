@@ -12,7 +12,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// rescueConfig connects the caller of a dead agent to the spare one.
+// rescueConfig connects the caller of a dead agent to the spare agent.
 const rescueConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -42,7 +42,7 @@ func (w *world) agentDies(after time.Duration, invite received, headers ...strin
 	w.agent.expect("SIP/2.0 200")
 }
 
-// takesOver makes the spare agent answer the INVITE of a rescue.
+// takesOver makes the spare agent accept the INVITE of a rescue.
 func (w *world) takesOver(uri string) received {
 	w.t.Helper()
 	called := w.agent2.expect("INVITE sip:" + uri + "@192.0.2.21:32681")
@@ -50,7 +50,8 @@ func (w *world) takesOver(uri string) received {
 	return called
 }
 
-// An agent that sends no RTP while its caller does is dead. If the caller is also silent, the agent is not.
+// An agent that sends no RTP is dead if its caller sends RTP. If the caller is silent as well, the agent is not
+// considered dead.
 func TestRescueOfSilence(t *testing.T) {
 	inRescue(t, "", func(w *world) {
 		d, _ := w.established()
@@ -74,7 +75,7 @@ func TestRescueOfSilence(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			speak(90, 1, 0) // without another target, and only once a call
+			speak(90, 1, 0) // then no target is left, and a call is rescued only once
 		}()
 		bye := w.agent.expect("BYE")
 		if silent := time.Since(began); silent < 19*time.Second || silent > 26*time.Second {
@@ -92,7 +93,7 @@ func TestRescueOfSilence(t *testing.T) {
 	})
 }
 
-// An agent that says nothing while its caller waits for it is replaced, once.
+// An agent that never speaks while its caller waits for a reply is replaced, but only once per call.
 func TestRescueOfDeadAir(t *testing.T) {
 	inRescue(t, "dead_air: 6s", func(w *world) {
 		d, _ := w.established()
@@ -100,7 +101,7 @@ func TestRescueOfDeadAir(t *testing.T) {
 		over := make(chan struct{})
 		go func() {
 			defer close(over)
-			for i := range 1000 { // packets from both sides, but no speech of the agent after 20 s
+			for i := range 1000 { // both sides send packets, but the agent does not speak after 20 s
 				time.Sleep(100 * time.Millisecond)
 				s.relayed.Add(5)
 				s.answered.Add(5)
@@ -123,7 +124,7 @@ func TestRescueOfDeadAir(t *testing.T) {
 		if called := w.takesOver("+15075785607"); called.value("X-Lost") != string(cause.DeadAir) {
 			t.Errorf("told %q", called.value("X-Lost"))
 		}
-		<-over // still dead air, but only once a call
+		<-over // dead air continues, but the agent is replaced only once per call
 		if got := s.interrupts; !slices.Equal(got, []bool{true, false}) {
 			t.Errorf("the conversation is interrupted: %v", got)
 		}
@@ -131,18 +132,18 @@ func TestRescueOfDeadAir(t *testing.T) {
 	})
 }
 
-// If a process ends while the caller is being rescued, the next one restarts the rescue, from the target that was not
-// reached yet, or ends the call with the cause of the loss.
+// If the process ends during a rescue, the next process continues the rescue at the target that was not reached yet, or
+// else ends the call with the cause of the lost leg.
 func TestRescueAgain(t *testing.T) {
 	again := func(w *world) (d *dialogue, called received) {
 		d, invite := w.established()
-		time.Sleep(5 * time.Second) // until its ACK is in a checkpoint
+		time.Sleep(5 * time.Second) // until a checkpoint has its ACK
 		w.agentDies(time.Minute, invite, "Reason: Q.850;cause=41")
 		lost := w.agent2.progresses(180, "Ringing", "spare", "")
 		w.restart()
 		w.agent2.reply(w.agent2.expect("CANCEL"), 200, "OK", "spare", "")
 		w.agent2.reply(lost, 487, "Terminated", "spare", "")
-		for range 2 { // its ACK and the next INVITE
+		for range 2 { // the agent's ACK and the next INVITE
 			if m := w.agent2.expect(""); strings.HasPrefix(m.raw, "INVITE") {
 				called = m
 			}
@@ -228,7 +229,7 @@ spare: gets OPTIONS ; says 200 ; +1m ; says BYE | Reason: Q.850;cause=41 ; gets 
 carrier: gets BYE ; says 200
 record: hung up by agent`
 
-// An agent's leg dies: the caller stays on its leg, hears ringback, and the next agent takes over.
+// When an agent's leg dies, the caller's leg stays up, the caller hears ringback, and the next agent takes over.
 func TestRescue(t *testing.T) {
 	const over = `
 played: a hears 6s of law 0 as 0, loop true, yield true

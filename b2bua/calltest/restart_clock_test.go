@@ -11,11 +11,11 @@ import (
 	"flowbridge/store/record"
 )
 
-// clockSet runs a test in a world whose wall clock can be set while no process runs. restart gets the change of the
-// wall clock and the elapsed machine time.
+// clockSet runs a test in a world whose wall clock can be changed while no process runs. restart gets the change of the
+// wall clock and the machine time that passes.
 func clockSet(t *testing.T, yaml string, test func(w *world, restart func(wall, machine time.Duration))) {
 	t.Helper()
-	var up time.Duration // in addition to the bubble's clock
+	var up time.Duration // machine time in addition to the bubble's clock
 	begin := time.Now()
 	inWorldOf(t, yaml, func(o *b2bua.Options) {
 		begin = time.Now()
@@ -47,7 +47,8 @@ func TestClockSetForth(t *testing.T) {
 	})
 }
 
-// TestClockSetBack: if the wall clock is set back while a call's process is dead, the call still ends by its limit.
+// TestClockSetBack: if the wall clock is set back while a call's process is dead, the call's time limit still ends the
+// call.
 func TestClockSetBack(t *testing.T) {
 	clockSet(t, talkYAML("max_duration: 10m", ""), func(w *world, restart func(wall, machine time.Duration)) {
 		w.talk(nil, nil)
@@ -61,7 +62,7 @@ func TestClockSetBack(t *testing.T) {
 	})
 }
 
-// TestInstant: a time that another process takes over does not move if the wall clock is set after that.
+// TestInstant: a point in time that another process takes over does not move if the wall clock is changed after that.
 func TestInstant(t *testing.T) {
 	at := time.Now().Add(time.Minute)
 	again := leg.TimeOf(leg.Instant(at))

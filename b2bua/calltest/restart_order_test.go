@@ -11,7 +11,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// slowRelay takes so long to resume a session that everything else that can happen happens.
+// slowRelay resumes a session so slowly that everything else has happened first.
 type slowRelay struct {
 	bridge.Relay
 	resumed atomic.Int32
@@ -23,7 +23,7 @@ func (r *slowRelay) Resume(c media.SessionConfig, st media.SessionState) (bridge
 	return r.Relay.Resume(c, st)
 }
 
-// earlySink records how many sessions there were when a call first wrote its state.
+// earlySink records how many sessions existed when a call first wrote its state.
 type earlySink struct {
 	snapshot.Sink
 	relay *slowRelay
@@ -35,8 +35,8 @@ func (s *earlySink) Journal(r record.Record, state []byte) {
 	s.Sink.Journal(r, state)
 }
 
-// TestMediaFirstAfterARestart: no call does anything else before all calls have their media, because that would delay
-// the media of other calls.
+// TestMediaFirstAfterARestart: after a restart, all calls get their media back before any call does anything else.
+// Otherwise one call would delay the media of others.
 func TestMediaFirstAfterARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		var calls []*talk

@@ -10,7 +10,7 @@ import (
 )
 
 // TestStreamCallerWhoseProcessIsKilled: a caller over TCP that we can't connect to stays in its call if the process is
-// killed right after the ACK, and also if it is killed before, as long as the caller's RTP comes.
+// killed right after the ACK. If the process is killed before the ACK, the caller stays as long as it sends RTP.
 func TestStreamCallerWhoseProcessIsKilled(t *testing.T) {
 	for name, acked := range map[string]bool{"after the ACK": true, "before the ACK": false} {
 		runIn(t, name, streamConfig, func(w *world) {
@@ -34,8 +34,8 @@ func TestStreamCallerWhoseProcessIsKilled(t *testing.T) {
 	}
 }
 
-// TestByeToACallerBehindNATAfterARestart: the BYE reaches a caller over TCP at once by the connection that it has
-// opened since, whatever it has sent there. There is no other way to it.
+// TestByeToACallerBehindNATAfterARestart: after a restart, a caller over TCP has opened a new connection and sent
+// something on it. Our BYE goes over that connection at once, because there is no other way to the caller.
 func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		behindNAT := strings.NewReplacer("192.0.2.10:5060", "10.1.2.3:5060")
@@ -64,8 +64,8 @@ func TestByeToACallerBehindNATAfterARestart(t *testing.T) {
 	})
 }
 
-// TestSilentCallIsAskedOnce: a side that is on hold answers each process, and stays. A side that sends RTP is not
-// asked.
+// TestSilentCallIsAskedOnce: after each restart, a side on hold gets one request, answers it, and stays in the call. A
+// side that sends RTP gets none.
 func TestSilentCallIsAskedOnce(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
@@ -77,7 +77,7 @@ func TestSilentCallIsAskedOnce(t *testing.T) {
 			time.Sleep(10 * time.Second)
 			w.agent.silent(0)
 		}
-		w.carrier.silent(time.Minute) // it sends RTP
+		w.carrier.silent(time.Minute) // because it sends RTP
 		c.hangsUp()
 	})
 }

@@ -21,14 +21,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestCancelOfAChangeOverARestart: a CANCEL is too late if a process that was killed has answered its re-INVITE.
+// TestCancelOfAChangeOverARestart: if the process is killed after its 200 to a re-INVITE is in a checkpoint, a CANCEL
+// for the re-INVITE is too late for the next process.
 func TestCancelOfAChangeOverARestart(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
 		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 40000, "0 101"))
 		w.carrier.expect("SIP/2.0 200")
-		c.carrier.overtakes(seq, w.restart) // The next process sends the 200 again, and no 487 (RFC 3261 section 9.2).
-		w.carrier.expect("SIP/2.0 200")     // The other of two 200s: to the INVITE and to the CANCEL, in any order.
+		c.carrier.overtakes(seq, w.restart) // the new process repeats the 200, and sends no 487 (RFC 3261 section 9.2)
+		w.carrier.expect("SIP/2.0 200")     // two 200s, to INVITE and CANCEL, come in any order; this is the second
 		if p := w.session().peers[media.SideA]; p.RTP.Port() != 40000 {
 			t.Errorf("the caller's media goes to %v", p.RTP)
 		}
@@ -37,8 +38,8 @@ func TestCancelOfAChangeOverARestart(t *testing.T) {
 	})
 }
 
-// TestBrokenStates: if a state can't be read, or names something that no longer exists, only its call is lost, and the
-// legs are ended.
+// TestBrokenStates: if a call's state can't be read, or names something that no longer exists, only that call is lost,
+// and its legs are ended.
 func TestBrokenStates(t *testing.T) {
 	for name, spoil := range map[string]func(l *record.Saved){
 		"no state":  func(l *record.Saved) { l.State = []byte("nonsense") },
@@ -68,7 +69,7 @@ func TestBrokenStates(t *testing.T) {
 	}
 }
 
-// changeState changes the state that a process has left of a call.
+// changeState changes the saved state of a call.
 func changeState(l *record.Saved, how func(k *snapshot.Call)) {
 	k, err := snapshot.Decode(l.State)
 	if err == nil {
@@ -80,7 +81,7 @@ func changeState(l *record.Saved, how func(k *snapshot.Call)) {
 	}
 }
 
-// The calls of a version with another format of states end, and cause only one log line.
+// If the states were written by a version with another format, their calls end, and only one line is logged.
 func TestStatesOfAnotherForm(t *testing.T) {
 	var log bytes.Buffer
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(zerolog.SyncWriter(&log)) }, func(w *world) {
@@ -101,8 +102,8 @@ func TestStatesOfAnotherForm(t *testing.T) {
 	}
 }
 
-// TestRouteIsKnownAgain: a call's route is found at its new position, and a call whose route is gone continues without
-// its options.
+// TestRouteIsKnownAgain: after a restart, a call finds its route even at a new position. If the route is gone, the call
+// continues without the route's options.
 func TestRouteIsKnownAgain(t *testing.T) {
 	for name, tt := range map[string]struct {
 		routes, want string
@@ -113,7 +114,7 @@ func TestRouteIsKnownAgain(t *testing.T) {
 	} {
 		runIn(t, name, talkYAML("", ""), func(w *world) {
 			c := w.talk(nil, nil)
-			time.Sleep(flushDelay + time.Second) // until its ACK is in a checkpoint
+			time.Sleep(flushDelay + time.Second) // until a checkpoint has its ACK
 			left := w.die()
 			text, _, _ := strings.Cut(talkYAML("", ""), "routes:")
 			cfg, err := config.Parse("test.yaml", []byte(text+"routes: "+tt.routes+"\n"), os.LookupEnv)
@@ -310,7 +311,8 @@ spare: ceases
 record: interrupted process_restart system
 carrier: closes`
 
-// Calls whose process is killed or replaced. After 4 s their ACKs are in a checkpoint.
+// Established calls continue when their process is killed or replaced. The tests wait 4 s, until the calls' ACKs are in
+// a checkpoint.
 func TestCallsLiveOn(t *testing.T) {
 	tell(t, talkYAML("", ""), strings.Replace(livingOn, "MANY", strings.Repeat(`
 carrier: says INFO | Info-Package: x

@@ -10,12 +10,13 @@ import (
 	"flowbridge/store/record"
 )
 
-// dyingSink kills the process when a certain state has been written, before any message about it is sent.
+// dyingSink kills the process right after a certain state has been written, before any message about that state is
+// sent.
 type dyingSink struct {
 	snapshot.Sink
 	w     *world
 	now   func(*snapshot.Call) bool
-	atEnd bool // when a call's end comes, before it is written
+	atEnd bool // kill at the end of the call, before the record is written
 }
 
 func (s *dyingSink) Keep(ctx context.Context, r *record.Record, owes []byte, done func(error)) {
@@ -34,8 +35,8 @@ func (s *dyingSink) Journal(r record.Record, state []byte) {
 	s.Sink.Journal(r, state)
 }
 
-// An UPDATE is in a checkpoint before its answer is sent. If the process ends in between, the peer repeats it and gets
-// its answer, once. If the refresh were refused, the session timer would end the call.
+// An UPDATE is in a checkpoint before it is answered. If the process is killed in between, the peer repeats the UPDATE
+// and gets one answer. If this answer were a refusal, the session timer would later end the call.
 func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 	inWorldWith(t, talkYAML("", "session_expires: 90s"), func(w *world) {
 		c := w.talk([]string{"Supported: timer", "Session-Expires: 90;refresher=uac", "Allow: INVITE, ACK, BYE, UPDATE"}, nil)
@@ -63,8 +64,8 @@ func TestUpdateWithoutItsAnswerIsServedAgain(t *testing.T) {
 	})
 }
 
-// The end of a call is in the journal before its BYE is answered. If the process ends in between, the peer repeats the
-// BYE. A peer that had its 200 would never repeat it.
+// The end of a call is in the journal before its BYE is answered. If the process is killed in between, the peer repeats
+// the BYE. After a 200 it would not repeat the BYE, and the call would stay.
 func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 	for _, side := range []string{"caller", "agent"} {
 		runIn(t, side, talkYAML("", ""), func(w *world) {
@@ -84,7 +85,7 @@ func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 			}
 			w.options.Sink = sink
 			w.restart()
-			w.carrier.expect("SIP/2.0 200") // because its ACK was in no checkpoint
+			w.carrier.expect("SIP/2.0 200") // repeated, because no checkpoint had the caller's ACK
 			w.carrier.ack(c.d)
 			synctest.Wait()
 			other.rest()
@@ -96,7 +97,7 @@ func TestByeIsAnsweredWhenTheEndIsOnFile(t *testing.T) {
 	}
 }
 
-// The checkpoint of a call that continues without its agent is written before the agent's BYE is answered.
+// If a call continues without its agent, its checkpoint is written before the agent's BYE is answered.
 func TestByeDuringATransferIsAnsweredWhenThatIsNoted(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		sink, dies := w.options.Sink, false

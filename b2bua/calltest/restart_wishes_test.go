@@ -19,12 +19,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// TestOrdersOutliveTheProcess: orders that were confirmed to an operator hold in the next process: keys stay masked, a
-// recording stays paused, and a stopped sound stays stopped.
+// TestOrdersOutliveTheProcess: orders that were confirmed to an operator still apply in the next process: keys stay
+// masked, a recording stays paused, and a stopped sound stays stopped.
 func TestOrdersOutliveTheProcess(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: on_demand", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
-		time.Sleep(2 * flushDelay) // until its ACK is in a checkpoint
+		time.Sleep(2 * flushDelay) // until a checkpoint has its ACK
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.restart()
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
@@ -47,8 +47,8 @@ func TestOrdersOutliveTheProcess(t *testing.T) {
 	})
 }
 
-// TestRecordedCallIsOver: a recorded call that is over stays over if the process is killed while its files are being
-// finished: its record says who hung up, and its legs get no messages.
+// TestRecordedCallIsOver: if the process is killed after a recorded call has ended, while its files are being finished,
+// the call stays ended: its record says who hung up, and its legs get no more messages.
 func TestRecordedCallIsOver(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 		c := w.talk(nil, nil)
@@ -70,7 +70,8 @@ func TestRecordedCallIsOver(t *testing.T) {
 	})
 }
 
-// TestSilenceAfterAnUpgrade: an agent that falls silent after an upgrade, or a restart, is replaced as before.
+// TestSilenceAfterAnUpgrade: if an agent falls silent after an upgrade, or after a restart, it is replaced like any
+// silent agent.
 func TestSilenceAfterAnUpgrade(t *testing.T) {
 	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
 		t.Run(name, func(t *testing.T) {
@@ -97,7 +98,7 @@ func TestSilenceAfterAnUpgrade(t *testing.T) {
 	}
 }
 
-// TestAnnouncementOverAnUpgrade: a sound that is played once starts again.
+// TestAnnouncementOverAnUpgrade: a sound that should be played once starts from its beginning after an upgrade.
 func TestAnnouncementOverAnUpgrade(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		c := w.talk(nil, nil)
@@ -112,13 +113,13 @@ func TestAnnouncementOverAnUpgrade(t *testing.T) {
 	})
 }
 
-// lostSink loses the records of finished calls, as if their process was killed before.
+// lostSink drops the records of finished calls, as if their process had been killed before it wrote them.
 type lostSink struct{ snapshot.Sink }
 
 func (s *lostSink) Keep(_ context.Context, _ *record.Record, _ []byte, done func(error)) { done(nil) }
 
 // TestMaskedKeysStayHidden: neither the capture nor the ladder of a call shows a masked key, even after another process
-// has taken over.
+// has restored the call.
 func TestMaskedKeysStayHidden(t *testing.T) {
 	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
 		t.Run(name, func(t *testing.T) {
@@ -156,8 +157,8 @@ func TestMaskedKeysStayHidden(t *testing.T) {
 	}
 }
 
-// TestTransferBeforeItsINVITE: an agent whose transfer was accepted gets the report of its failure, even if its target
-// was not dialled yet.
+// TestTransferBeforeItsINVITE: if the process is killed after a transfer was accepted but before its target was called,
+// the agent still gets the report of failure.
 func TestTransferBeforeItsINVITE(t *testing.T) {
 	yaml := strings.Replace(transferConfig, "routes:\n", `  - {name: slow, kind: synthflow, uri: "sip:{{.To.Number}}@192.0.2.21:32681", prepare: {api: "https://api.test", token_env: TOKEN, model_id: m, timeout: 3s}}
 routes:
@@ -174,8 +175,8 @@ routes:
 	})
 }
 
-// TestPausedRecordingStaysPaused: a paused recording stays paused over an upgrade followed by a kill, even before the
-// new process has done anything.
+// TestPausedRecordingStaysPaused: a paused recording stays paused if an upgrade is followed by a kill before the new
+// process has done anything.
 func TestPausedRecordingStaysPaused(t *testing.T) {
 	for name, serves := range map[string]bool{"at once": false, "when it serves": true} {
 		t.Run(name, func(t *testing.T) {
@@ -194,7 +195,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 				synctest.Wait()
 				w.life.dead.Store(true)
 				left := w.sink.left()
-				w.server.Stack().Serve() // for its end
+				w.server.Stack().Serve() // so that the old server can end
 				if err := w.server.Close(); err != nil {
 					w.t.Error(err)
 				}
@@ -209,7 +210,7 @@ func TestPausedRecordingStaysPaused(t *testing.T) {
 	}
 }
 
-// stuckLog is a log that blocks, and so holds up the writers of recordings.
+// stuckLog is a log that blocks, which also blocks the goroutines that write recordings.
 type stuckLog struct{ hold chan struct{} }
 
 func (l *stuckLog) Write(b []byte) (int, error) {
@@ -217,13 +218,13 @@ func (l *stuckLog) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// TestHandOverWaitsOnce: recordings that can't be written hold up a frozen server for the timeout of only one, however
-// many there are.
+// TestHandOverWaitsOnce: if recordings can't be written, a frozen server waits for one timeout in total, however many
+// recordings there are.
 func TestHandOverWaitsOnce(t *testing.T) {
 	log := stuckLog{}
 	inWorldOf(t, recordingYAML("record: always", ""), func(o *b2bua.Options) {
 		log.hold = make(chan struct{})
-		a, err := recording.Open(recording.Config{ // which logs that no file has room
+		a, err := recording.Open(recording.Config{ // it logs that no file has room
 			Dir: t.TempDir(), Formats: o.Config.Recording.Formats, Keep: time.Hour, MaxSize: 1, Log: zerolog.New(&log),
 		})
 		must(t, err)
@@ -257,15 +258,15 @@ func TestHandOverWaitsOnce(t *testing.T) {
 	})
 }
 
-// TestRingingCallIsTold: the carrier of an unanswered call gets 500, the target CANCEL. In the record the call ends
-// with the 500, however long no process was running. The log has one line about its end.
+// TestRingingCallIsTold: after a kill, the carrier of an unanswered call gets 500, and the target CANCEL. In the record
+// the call ends with the 500, however long no process was running. The log has one line about its end.
 func TestRingingCallIsTold(t *testing.T) {
 	log := &bytes.Buffer{}
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(zerolog.SyncWriter(log)) }, func(w *world) {
 		d, in := w.ringing()
 		time.Sleep(2 * time.Second)
 		left := w.die()
-		log.Reset() // a kill logs nothing
+		log.Reset() // the killed process logs nothing
 		time.Sleep(3 * time.Second)
 		w.begin(left)
 		no := w.carrier.expect("SIP/2.0 500")

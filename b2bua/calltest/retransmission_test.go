@@ -10,8 +10,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A 200 without an ACK is sent again for 64*T1 (RFC 3261 section 13.3.1.4), even when its
-// transaction is long gone. An INVITE that is repeated in that time makes no second call.
+// If the ACK to a 200 does not come, the 200 is repeated for 64*T1 (RFC 3261 section 13.3.1.4), even though its
+// transaction has ended. A repeated INVITE in that time does not start a second call.
 func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")
@@ -51,8 +51,8 @@ func TestUnacknowledgedAnswerIsRepeated(t *testing.T) {
 	})
 }
 
-// A request with a reused branch is not a copy if its CSeq is another one: a branch is for one request (RFC 3261
-// section 8.1.1.7), and the meaning of the peer's mistake is clear. A copy of either request counts as a copy.
+// RFC 3261 section 8.1.1.7: a branch is for one request. If a peer reuses a branch with another CSeq, the second
+// request is treated as a new one, and repetitions of either are recognized.
 func TestBranchUsedAgain(t *testing.T) {
 	inWorld(t, func(w *world) {
 		d, _ := w.established()
@@ -75,7 +75,7 @@ func TestBranchUsedAgain(t *testing.T) {
 	})
 }
 
-// Messages that are repeated because something was lost.
+// Messages are repeated because one of them was lost.
 func TestRepeated(t *testing.T) {
 	tell(t, testConfig, `
 == a BYE gets its answer again for 64*T1, another one is of no dialog any more (RFC 3261 section 17.2.2)

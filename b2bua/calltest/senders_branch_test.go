@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// Branches can be guessed: SIPp counts. A request with another sender's branch and Via is
-// another request, whichever comes first.
+// Branches can be guessed, because SIPp counts them up. A request from another sender, with
+// a different Via, is a separate request even if it has the same branch, whichever comes
+// first.
 func TestBranchOfAnother(t *testing.T) {
 	for _, method := range []string{"INVITE", "OPTIONS"} {
 		for _, first := range []bool{true, false} {
@@ -34,7 +35,7 @@ func TestBranchOfAnother(t *testing.T) {
 					return
 				}
 				d.learn(w.carrier.expect("SIP/2.0 180"))
-				copied.learn(neighbour.expect("SIP/2.0 404")) // no route
+				copied.learn(neighbour.expect("SIP/2.0 404")) // no route matches
 				neighbour.ackRefused(&copied)
 				w.carrier.givesUp(d)
 				w.drain(time.Minute)
@@ -59,8 +60,8 @@ func TestRefusalAcknowledgedByAnother(t *testing.T) {
 	})
 }
 
-// The INVITE of a trunk may be forged. If it is refused before it becomes a call, it gets
-// one answer, and each copy gets the same one.
+// An INVITE in the name of a trunk may be forged. If it is refused before it becomes a
+// call, it gets one answer, and each copy of it gets the same answer.
 func TestRefusedOnce(t *testing.T) {
 	for _, tt := range []struct{ header, status string }{{"Require: x\n", "420"}, {"Contact: <sip:b@192.0.2.10>\n", "400"}} {
 		inWorldWith(t, neighboursConfig, func(w *world) {

@@ -22,7 +22,7 @@ targets:
   - {name: sibling, kind: sip, uri: "sip:a@192.0.2.60", sources: ["192.0.2.60/31"]}
 `, 1)
 
-// neighbour returns a peer of the other trunk.
+// neighbour returns a peer at the address of the other trunk.
 func (w *world) neighbour() *peer { return w.otherAt("192.0.2.50:5060") }
 
 func (w *world) otherAt(addr string) *peer {
@@ -32,8 +32,8 @@ func (w *world) otherAt(addr string) *peer {
 	return p
 }
 
-// No answer to another sender has the tag of a call, and so no other sender can act in
-// it: neither another trunk nor a stranger that knows the INVITE, even its branch.
+// An answer to another sender never has the tag of a call, so that no other sender can act within the call: neither
+// another trunk nor a stranger that knows the INVITE and even its branch.
 func TestTagsStaySecret(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		d, _ := w.established()
@@ -68,19 +68,19 @@ func TestTagsStaySecret(t *testing.T) {
 	})
 }
 
-// Requests within a dialog: a trunk's must come from its sources or show its credentials,
-// a target's may come from anywhere except another trunk. All others have no effect.
+// A request within a dialog has an effect only from an allowed sender. On the trunk's side, this is one of the trunk's
+// sources, or a sender with its credentials. On the target's side, it is any address except another trunk's.
 func TestRequestsOfOthers(t *testing.T) {
 	for _, tt := range []struct {
 		from          string
-		caller, agent string // answers to a BYE with the tags of either dialog
+		caller, agent string // status for a BYE with the tags of the caller's and of the agent's dialog
 	}{
-		{"192.0.2.10:9999", "200", "200"}, // the trunk
+		{"192.0.2.10:9999", "200", "200"}, // the trunk itself
 		{"192.0.2.50:5060", "403", "403"}, // another trunk
 		{"203.0.113.5:5060", "403", "200"},
-		{"192.0.2.20:9999", "403", "200"}, // the target, whose network a trunk shares
-		{"192.0.2.21:9999", "403", "200"}, // in that network
-		{"192.0.2.61:9999", "403", "200"}, // another target, perhaps of the same platform
+		{"192.0.2.20:9999", "403", "200"}, // the target, in whose network there is also a trunk
+		{"192.0.2.21:9999", "403", "200"}, // an address in that network
+		{"192.0.2.61:9999", "403", "200"}, // another target, which may belong to the same platform
 	} {
 		for _, side := range []string{"caller", "agent"} {
 			runIn(t, tt.from+" as "+side, neighboursConfig, func(w *world) {
@@ -109,9 +109,8 @@ func TestRequestsOfOthers(t *testing.T) {
 	}
 }
 
-// A trunk without fixed addresses must show its credentials again if it sends from
-// elsewhere in mid-call. Its ACK can't be challenged, and counts only from the original
-// address.
+// If a trunk without fixed addresses sends from a new address during a call, it must show its credentials again. Its
+// ACK can't be challenged, so an ACK has an effect only from the original address.
 func TestRoamingTrunkMoves(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p, moved := w.roaming(), w.otherAt("203.0.113.78:6060")
@@ -123,7 +122,7 @@ func TestRoamingTrunkMoves(t *testing.T) {
 		shown := d.extra
 		d.extra = ""
 		moved.ack(d)
-		p.expect("SIP/2.0 200") // repeated, because the ACK did not count
+		p.expect("SIP/2.0 200") // repeated, because the ACK had no effect
 		d.extra = shown
 		moved.ack(d) // with the credentials of its INVITE (RFC 3261 section 22.1)
 		p.silent(time.Minute)
@@ -141,8 +140,8 @@ func TestRoamingTrunkMoves(t *testing.T) {
 	})
 }
 
-// A CANCEL counts only from the address of its INVITE, even if it has the right branch.
-// The same goes for a re-INVITE.
+// A CANCEL has an effect only from the address of its INVITE, even if it has the right branch. This also holds for a
+// re-INVITE.
 func TestCancelOfAnother(t *testing.T) {
 	inWorldWith(t, strings.Replace(neighboursConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
 		d := w.carrier.dialsTillRung("+15075785607")
@@ -158,7 +157,7 @@ func TestCancelOfAnother(t *testing.T) {
 		again := *d
 		again.seq = w.carrier.reinvite(d, strings.Replace(callerSDP(), "RTP/AVP 0 8 101", "RTP/AVP 8 101", 1))
 		again.branch = fmt.Sprintf("%sINVITE%d", d.branch, again.seq)
-		reinvite := w.agent.progresses(100, "Trying", "", "") // so that it is not sent again
+		reinvite := w.agent.progresses(100, "Trying", "", "") // so that the re-INVITE is not repeated
 		for range 2 {
 			w.others[0].send(again.request("CANCEL")) // even with the To tag
 			w.others[0].expect("SIP/2.0 4")
@@ -170,13 +169,13 @@ func TestCancelOfAnother(t *testing.T) {
 		again.learn(m)
 		w.carrier.ackRefused(&again)
 		w.agent.concludes(reinvite, 200, "OK", "", agentSDP())
-		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // back to the previous session
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP()) // the previous session again
 		w.callerEnds(w.agent, d)
 	})
 }
 
-// An answer without the branch of the leg's own INVITE has no effect, neither from
-// another trunk nor from the target of another call.
+// An answer without the branch of our INVITE has no effect, whether it comes from another trunk or from the target of
+// another call.
 func TestForgedAnswers(t *testing.T) {
 	inWorldWith(t, neighboursConfig, func(w *world) {
 		other, otherInvite := w.established()
@@ -194,7 +193,7 @@ func TestForgedAnswers(t *testing.T) {
 				w.carrier.silent(0)
 			}
 		}
-		// A fork's answer has the branch, from wherever it comes (RFC 3261 section 13.2.2.4).
+		// An answer of another fork has the branch, and may come from any address (RFC 3261 section 13.2.2.4).
 		w.agent2.send(hostileAnswer(invite, 200, "fork", agentSDP(), agentContact))
 		w.agent.expect("ACK")
 		w.carrier.isAnswered(d)
@@ -203,8 +202,8 @@ func TestForgedAnswers(t *testing.T) {
 	})
 }
 
-// Until a sender has shown who it is, it gets only one answer, no longer than its
-// request, and all such senders together get no more than the limit.
+// Until a sender has authenticated, each of its requests gets only one answer, which is no longer than the request, and
+// all such senders together get no more answers than the limit.
 func TestAnswersToStrangers(t *testing.T) {
 	broken := func(d *dialogue) string {
 		return strings.Replace(d.request("INVITE"), "Contact: <sip:ann@192.0.2.10:5060>", "Contact: <<", 1)
@@ -261,7 +260,7 @@ func TestAnswersToStrangers(t *testing.T) {
 	}
 }
 
-// A host name in a Contact that resolves to this machine does not lead into it.
+// If the host name in a Contact resolves to an address of this machine, nothing is sent there.
 func TestContactThatLeadsInside(t *testing.T) {
 	lookUp := func(o *b2bua.Options) {
 		o.Network.Names.Ask = zoneOf(t, "localhost. 60 IN A 127.0.0.1")
@@ -278,8 +277,7 @@ func TestContactThatLeadsInside(t *testing.T) {
 	})
 }
 
-// A flood of strangers over UDP, whose addresses may be forged, does not use up the
-// challenges over connections.
+// Strangers over UDP, whose addresses may be forged, can't use up the challenges for senders over connections.
 func TestFloodOverUDPSparesConnections(t *testing.T) {
 	yaml := strings.Replace(authConfig, `["udp://198.51.100.1:5060"]`, `["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]`, 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -313,7 +311,8 @@ func TestFloodOfRegistersSparesCalls(t *testing.T) {
 	}
 }
 
-// The REGISTERs a second from a stranger with a nonce are limited. The rest is refused before its digest is checked.
+// REGISTERs of strangers with a nonce have a rate limit. Beyond the limit they are refused before their digest is
+// checked.
 func TestRateOfRegisters(t *testing.T) {
 	inWorldWith(t, phoneConfig, func(w *world) {
 		p := w.roaming()
@@ -335,7 +334,7 @@ func TestRateOfRegisters(t *testing.T) {
 	})
 }
 
-// A re-INVITE that comes again after its ACK is answered already, so a CANCEL for it has no effect.
+// A re-INVITE that is repeated after its ACK is already answered, so a CANCEL for it has no effect.
 func TestCancelOfRepeatedReinvite(t *testing.T) {
 	inWorldWith(t, strings.Replace(testConfig, "kind: synthflow", "kind: synthflow\n    reinvite: auto", 1), func(w *world) {
 		d, _ := w.established()

@@ -9,7 +9,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Requests that overtook each other on their way are all carried out.
+// If requests arrive in the wrong order, all of them are still carried out.
 func TestReorderedRequests(t *testing.T) {
 	inWorldWith(t, digitsConfig("relay"), func(w *world) {
 		d, _, _ := w.answeredBySpare(callerSDP(), agentSDP())
@@ -27,7 +27,7 @@ func TestReorderedRequests(t *testing.T) {
 		d.later = 2
 		w.callerEnds(w.agent2, d)
 	})
-	inWorldWith(t, transferConfig, func(w *world) { // the agent's BYE overtakes its REFER
+	inWorldWith(t, transferConfig, func(w *world) { // the agent's BYE arrives before its REFER
 		_, invite := w.established()
 		w.agent.agentRequest("BYE", invite, "agent1", 11)
 		w.agent.agentRequest("REFER", invite, "agent1", 10, "Refer-To: <tel:4711>", "Refer-Sub: false")
@@ -42,30 +42,30 @@ func TestReorderedRequests(t *testing.T) {
 	})
 }
 
-// A re-INVITE that waits behind a gap in the CSeqs and is cancelled is refused, not
-// answered a moment later.
+// A re-INVITE waits because an earlier CSeq is missing. If it is cancelled, it is refused, and not accepted a moment
+// later.
 func TestCancelledBehindAGap(t *testing.T) {
 	inTalk(t, "", "reinvite: relay", func(c *talk) {
-		c.d.later = 1 // one that has come; otherwise the next would be the first
+		c.d.later = 1 // so that this is not the first request of the dialog
 		c.carrier.offers("UPDATE", "")
 		c.carrier.p.expect("SIP/2.0 200")
-		c.d.later++ // and one that was lost on the way
+		c.d.later++ // a request that was lost
 		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 42000, "0 101"))
 		c.carrier.p.expect("SIP/2.0 100")
 		c.carrier.cancels(seq)
 		c.carrier.p.expect("SIP/2.0 200")
 		c.carrier.ackRefusal(c.carrier.p.expect("SIP/2.0 487"))
-		in := c.agent.p.expect("INVITE") // it has been passed on already
+		in := c.agent.p.expect("INVITE") // our INVITE to the other side, because the re-INVITE was passed on already
 		c.agent.p.reply(in, 100, "Trying", "", "")
 		time.Sleep(10 * time.Second) // longer than the cancelled transaction lasts
 		c.agent.p.concludes(in, 200, "OK", "", siptest.SessionAt(c.agent.address, 44000, "0 101"))
-		c.agent.takes(siptest.SessionAt(c.agent.address, 30000, "0 101")) // and gets the old session back
+		c.agent.takes(siptest.SessionAt(c.agent.address, 30000, "0 101")) // the old session again
 		c.carrier.p.silent(time.Second)
 	})
 }
 
-// An agent that sends BYE before its 200 gets no call (RFC 3261 section 15), and the next target is tried. If its BYE
-// only overtook the 200, it had a call.
+// If an agent sends BYE without a 200, it gets no call (RFC 3261 section 15), and the next target is tried. If its BYE
+// only overtook the 200, the call was answered and has ended.
 func TestByeBeforeAnswer(t *testing.T) {
 	tell(t, testConfig, `
 == the BYE is answered before the 200 comes

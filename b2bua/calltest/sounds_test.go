@@ -11,7 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// plays orders a sound for a side.
+// plays orders a sound for a side. refusal is part of the expected error; if it is empty,
+// the order must succeed.
 func (w *world) plays(s bridge.PlayRequest, refusal string) {
 	w.t.Helper()
 	id := w.server.Live(context.Background())[0].Record.ID
@@ -21,7 +22,7 @@ func (w *world) plays(s bridge.PlayRequest, refusal string) {
 	}
 }
 
-// played ends the sound that a side hears.
+// played reports that the sound of this side has ended.
 func (w *world) played(side media.Side) {
 	s := w.relay.sessions[0]
 	s.onEvent(media.EventPlayed{Side: side, ID: s.plays[side].ID})
@@ -41,19 +42,19 @@ func TestOrderedSounds(t *testing.T) {
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu"}, "")
 		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: "beep", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop false, yield false", "b hears 400ms of law 0 as 0, loop true, yield false")
-		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // it continues
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=inactive"), "200") // still heard
 		w.hears()
 		if live := w.server.Live(context.Background())[0]; live.Held != [2]bool{true, false} || live.Hears != [2]string{"eu", "beep"} {
 			t.Errorf("held %v, hears %v", live.Held, live.Hears)
 		}
-		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: bridge.SoundNone}, "") // then the sound of the hold
+		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: bridge.SoundNone}, "") // now the sound for hold is heard
 		w.hears("b hears 1s of law 0 as 0, loop true, yield true")
 		w.played(media.SideA)
 		before := w.relay.sessions[0].plays[media.SideA].ID
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: "eu", Loop: true}, "")
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false")
-		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})                     // crossed the order
-		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // new packet time
+		w.relay.sessions[0].onEvent(media.EventPlayed{Side: media.SideA, ID: before})                     // crosses the order
+		c.carrier.changes("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101", "a=ptime:40"), "200") // a new packet time
 		w.hears("a hears 5s of law 0 as 0, loop true, yield false", "b hears nothing")
 		w.plays(bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}, "")
 		w.hears("a hears nothing")
@@ -69,8 +70,8 @@ func TestSoundsWithoutG711(t *testing.T) {
 	})
 }
 
-// recording.beep: both sides hear a beep at once and at intervals, but not while the
-// recording is paused.
+// With recording.beep, both sides hear a beep when a recording starts, and then at
+// intervals, but not while the recording is paused.
 func TestBeepWhileRecorded(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: always", ""), "recording: {", "recording: {beep: 15s, ", 1)
 	inRecordedWorld(t, yaml, func(w *recorded) {
@@ -98,7 +99,8 @@ func TestBeepWhileRecorded(t *testing.T) {
 	})
 }
 
-// A beep gives way to the sound of a hold, because there may be nothing to mix it with.
+// On hold a beep ends in favour of the hold's sound, because there may be no audio to mix
+// the beep with.
 func TestHoldDuringABeep(t *testing.T) {
 	yaml := strings.Replace(recordingYAML("record: always, hold: hold", ""), "recording: {", "recording: {beep: 15s, ", 1)
 	inRecordedWorld(t, yaml, func(w *recorded) {

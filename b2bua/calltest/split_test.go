@@ -10,14 +10,15 @@ import (
 	"flowbridge/store/record"
 )
 
-// splitYAML splits the calls of testConfig between its targets, and sends calls outside office hours to the second one.
+// splitYAML is testConfig with a route that splits its calls between the targets, and with a route that sends calls
+// outside office hours to the second target.
 var splitYAML = testConfig[:strings.Index(testConfig, "routes:")] + `routes:
   - {name: trial, targets: [agent, spare], split: {agent: 50, spare: 50}, hours: {zone: America/New_York, open: ["mon-fri 08:00-17:00"]}}
   - {name: night, targets: [spare]}
 `
 
-// TestSplit: a caller always gets the same target first, and then the other one, and the record and the ladder say so.
-// A restart changes nothing.
+// TestSplit: a caller always gets the same target first, and the other one if that fails. The record and the ladder say
+// which share the caller belongs to. A restart changes nothing.
 func TestSplit(t *testing.T) {
 	inWorldWith(t, splitYAML, func(w *world) {
 		w.untilOffice()
@@ -54,7 +55,7 @@ func TestSplit(t *testing.T) {
 	})
 }
 
-// untilOffice waits until the first route of splitYAML takes calls.
+// untilOffice sleeps until the first route of splitYAML takes calls.
 func (w *world) untilOffice() {
 	zone := w.admission.Peers.Load().Routes[0].Hours.Zone
 	at := time.Now().In(zone)
@@ -62,7 +63,8 @@ func (w *world) untilOffice() {
 	time.Sleep(time.Until(monday))
 }
 
-// TestHoursOfRoute: calls take the route whose hours apply, to the minute. explain tells what would happen at any time.
+// TestHoursOfRoute: a call takes the route whose hours apply, to the minute. explain reports what would happen at a
+// given time.
 func TestHoursOfRoute(t *testing.T) {
 	inWorldWith(t, splitYAML, func(w *world) {
 		w.untilOffice()

@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// fieldsOf calls do with each leaf field of a state, by its path.
+// fieldsOf calls do for each leaf field of a state, with the field's path.
 func fieldsOf(v reflect.Value, path string, do func(path string, v reflect.Value)) {
 	ours := func(t reflect.Type) bool { return t.PkgPath() == reflect.TypeFor[snapshot.Call]().PkgPath() }
 	switch kind := v.Kind(); {
@@ -33,7 +33,8 @@ func fieldsOf(v reflect.Value, path string, do func(path string, v reflect.Value
 	}
 }
 
-// fill gives each field a different value. It skips fields that can only be restored from a real value.
+// fill gives each field of a state a different value. It skips fields that can be restored only from a value that makes
+// sense.
 func fill(t *testing.T, k *snapshot.Call, isTrue map[string]any) {
 	t.Helper()
 	n := 0
@@ -62,11 +63,11 @@ func fill(t *testing.T, k *snapshot.Call, isTrue map[string]any) {
 	})
 }
 
-// TestStateIsRestored: the next process restores everything that a process saves of a call, field by field. A new field
-// fails until it is saved and restored, and covered here. If only a real value of a field can be restored, this test
-// provides one.
+// TestStateIsRestored checks field by field that the next process restores everything that a process saves of a call.
+// It fails for a new field until that field is saved, restored and covered here. For a field that needs a real value,
+// this test provides one.
 func TestStateIsRestored(t *testing.T) {
-	elsewhere := map[string]string{ // fields that change, or need another call, with the test that covers them
+	elsewhere := map[string]string{ // fields that other tests cover, with the name of the test
 		"Ended": "TestRecordedCallIsOver", "Refused": "TestRingingCallIsTold",
 		"Noted.At": "TestClockSetBack", "Noted.Uptime": "TestClockSetBack", "Noted.Boot": "TestClockSetBack",
 		"Ladder": "TestLadderOfACallThatGoesOn", "Attempts.Beside": "TestNotedAttemptsAreOver",
@@ -95,7 +96,7 @@ func TestStateIsRestored(t *testing.T) {
 		}
 	}
 	later := leg.Instant(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
-	isTrue := func(k *snapshot.Call) map[string]any { // a name is only restored if it exists
+	isTrue := func(k *snapshot.Call) map[string]any { // values for fields that are restored only if the named thing exists
 		return map[string]any{
 			"ID": nil, "Trunk": nil, "Source": nil, "Ended": nil, "Refused": nil, "Noted": nil, "Ladder": nil, "Invite": nil,
 			"Route": nil, "Legs": nil, "Bridge.Agreement": nil, "Bridge.Session": nil, "Bridge.Media.Addr": nil,
@@ -105,7 +106,7 @@ func TestStateIsRestored(t *testing.T) {
 			"Bridge.Media.Listening": [2]bool{true, true}, "Bridge.Sounds.Voices.Name": "us", "Bridge.Sounds.Voices.Once": false,
 		}
 	}
-	// restore lets another server restore a frozen call, after change has changed its state.
+	// restore freezes a call, applies change to its state, and lets another server restore the call.
 	restore := func(w *world, change func(k *snapshot.Call)) (saved *snapshot.Call) {
 		synctest.Wait()
 		h, err := w.handOver()
@@ -122,14 +123,14 @@ func TestStateIsRestored(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w := newWorld(t, yaml, func(o *b2bua.Options) { o.Log = testLog(t) })
 			defer w.close()
-			defer func() { // so that it can end
+			defer func() { // so that the old server can end
 				w.life.dead.Store(true)
 				w.server.Thaw()
 			}()
 			test(w)
 		})
 	}
-	inOpenWorld(talkYAML("", ""), func(w *world) { // a call with an agent, in a transfer
+	inOpenWorld(talkYAML("", ""), func(w *world) { // a call with an agent that is being transferred
 		w.talk(nil, nil)
 		saved := restore(w, func(k *snapshot.Call) {
 			k.Replacement = &snapshot.Replacement{Lost: &snapshot.Loss{}, Waiting: &snapshot.Waiting{
@@ -138,7 +139,7 @@ func TestStateIsRestored(t *testing.T) {
 			as := isTrue(k)
 			as["Customer"], as["Replacement.Waiting.Description"], as["Replacement.Waiting.SentTo"] = nil, nil, nil
 			as["Attempts.Current.Agent"], as["Attempts.Current.Reason"] = k.Attempts.Current.Target, record.ReasonTransfer
-			as["Attempts.Current.By"] = nil // the connected attempt is in the record
+			as["Attempts.Current.By"] = nil // the record has the connected attempt
 			if fill(t, k, as); k.Legs[0].Role == snapshot.RoleBridge {
 				t.Fatal("the caller's leg is not the first")
 			}
@@ -148,7 +149,7 @@ func TestStateIsRestored(t *testing.T) {
 		defer w.sink.mu.Unlock()
 		compare(saved, w.sink.states[saved.ID].State)
 	})
-	inOpenWorld(originateConfig, func(w *world) { // a call that we place, whose customer rings
+	inOpenWorld(originateConfig, func(w *world) { // a placed call whose first party still rings
 		_, invite := w.originates(origination())
 		w.carrier.reply(invite, 180, "Ringing", "customer", "")
 		saved := restore(w, func(k *snapshot.Call) {
@@ -156,7 +157,7 @@ func TestStateIsRestored(t *testing.T) {
 			as["Customer.Agents"], as["Customer.Reserved"] = []string{"agent", "spare"}, "spare"
 			as["Attempts.Current.Target"], as["Attempts.Current.Agent"], as["Attempts.Current.Reason"] = nil, nil, nil
 			as["Attempts.Current.MediaName"], as["Bridge.Sounds.Voices.Once"] = k.Bridge.Media.Addr[0], true
-			as["Replacement"], as["Bridge.Relays.Watched"], as["Bridge.Sounds.OnHold"] = nil, nil, nil // for calls with an agent
+			as["Replacement"], as["Bridge.Relays.Watched"], as["Bridge.Sounds.OnHold"] = nil, nil, nil // only with an agent
 			fill(t, k, as)
 		})
 		_, err := w.server.HandOver(func(s record.Saved, _ *media.Sockets) error { compare(saved, s.State); return nil })

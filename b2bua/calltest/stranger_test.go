@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A tag of ours that belongs to no leg gives no access: a stranger that shows one gets
-// nothing, except one 481 to a BYE, and leaves no state.
+// A stranger's request with a To tag that looks like ours, but belongs to no leg, gets no
+// answer and leaves no state. Only a BYE gets one 481.
 func TestTagsOfNoLeg(t *testing.T) {
 	inWorld(t, func(w *world) {
 		stranger := w.otherAt("203.0.113.5:5060")
@@ -23,7 +23,7 @@ func TestTagsOfNoLeg(t *testing.T) {
 		stranger.send(request("BYE"))
 		stranger.expect("SIP/2.0 481")
 		stranger.silent(time.Minute)
-		// From a trunk each gets its answer, once.
+		// The same requests from a trunk each get one answer.
 		for _, method := range []string{"INVITE", "INFO", "BYE"} {
 			w.carrier.send(strings.ReplaceAll(request(method), "203.0.113.5", "192.0.2.10"))
 			w.carrier.expect("SIP/2.0 481")
@@ -32,7 +32,7 @@ func TestTagsOfNoLeg(t *testing.T) {
 	})
 }
 
-// A stranger that repeats an INVITE that it has seen gets no access to the call.
+// If a stranger copies an INVITE that it has seen, it gets no access to the call.
 func TestStrangersMergedInvite(t *testing.T) {
 	yaml := strings.Replace(testConfig, "trunks:\n", "trunks:\n  - {name: pbx, auth: {username: a, password_env: P}}\n", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -41,14 +41,14 @@ func TestStrangersMergedInvite(t *testing.T) {
 		copied := *d
 		copied.branch, copied.toTag = "z9hG4bKcopy", ""
 		p.invite(&copied)
-		p.rest() // perhaps a challenge
+		p.rest() // there may be a challenge
 		p.silent(time.Minute)
 		w.callerEnds(w.agent, d)
 	})
 }
 
-// Strangers get no answers except those needed for a call, even if a trunk may send from
-// anywhere.
+// Strangers get only those answers that a call needs, even if a trunk may send from any
+// address.
 func TestStrangersBesideAuth(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -68,8 +68,8 @@ func TestStrangersBesideAuth(t *testing.T) {
 	})
 }
 
-// The OPTIONS with which Asterisk checks a peer are answered, even if its trunk may send
-// from anywhere: the challenge is as short as necessary.
+// Asterisk checks a peer with OPTIONS, which are answered even if the peer's trunk may send
+// from any address: the challenge is short enough to fit.
 func TestOptionsOfAsterisk(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()

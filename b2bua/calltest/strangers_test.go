@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A flood of INVITEs with forged addresses does not use up the challenges for an address that has recently shown its
-// credentials, and a flood from one network does not use up those for others.
+// A flood of INVITEs from forged addresses does not use up the challenges for an address that has recently
+// authenticated. A flood from one network does not use up the challenges for other networks.
 func TestFloodSparesTheProven(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()
@@ -53,8 +53,8 @@ func TestFloodSparesTheProven(t *testing.T) {
 	})
 }
 
-// A REGISTER that is shorter than any challenge is still answered where phones register: with at most 200 bytes more,
-// and at the rate of strangers.
+// If the configuration lets phones register, even a REGISTER that is shorter than any challenge is answered. The answer
+// has at most 200 bytes more, and the rate for strangers limits such answers.
 func TestShortRegisterIsAnswered(t *testing.T) {
 	biloxi := "REGISTER sip:ss2.biloxi.example.com SIP/2.0\nVia: SIP/2.0/UDP client.biloxi.example.com:5061;branch=z9hG4bKnashds7\n" +
 		"Max-Forwards: 70\nFrom: Bob <sip:bob@biloxi.example.com>;tag=a73kszlfl\nTo: Bob <sip:bob@biloxi.example.com>\n" +
@@ -78,13 +78,13 @@ func TestShortRegisterIsAnswered(t *testing.T) {
 			if answers != 20 {
 				w.t.Errorf("%d answers in a second; want 20", answers)
 			}
-			p.send(strings.ReplaceAll(text, "REGISTER", "OPTIONS")) // only a REGISTER must be answered
+			p.send(strings.ReplaceAll(text, "REGISTER", "OPTIONS")) // among short requests, only a REGISTER must be answered
 			p.silent(time.Minute)
 		})
 	}
 }
 
-// A short request from an unknown address is answered once the address has shown credentials, and so is not forged.
+// A short request from an address gets an answer after that address has authenticated, because it can't be forged then.
 func TestShortRequestOfTheProven(t *testing.T) {
 	inWorldWith(t, authConfig, func(w *world) {
 		p := w.roaming()

@@ -14,8 +14,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// Empty lines after a message do not begin a message, so the connection does not end
-// because of them.
+// Empty lines after a message do not count as the beginning of a message, so the connection is not closed for an
+// unfinished message.
 func TestEmptyLinesBehindMessage(t *testing.T) {
 	for _, tail := range []string{"\r\n", "\r\n\r\n\r\n", "\n", "\r"} {
 		runIn(t, fmt.Sprintf("%q", tail), streamConfig, func(w *world) {
@@ -36,8 +36,8 @@ func TestEmptyLinesBehindMessage(t *testing.T) {
 	}
 }
 
-// Slow messages are not waited for: neither one at a byte a second, nor the first one of a stranger that only keeps its
-// connection alive.
+// A connection with a slow message is closed: whether the message comes at a byte a second, or a stranger only sends
+// keep-alives instead of its first message.
 func TestTrickle(t *testing.T) {
 	for name, tt := range map[string]struct {
 		from  string

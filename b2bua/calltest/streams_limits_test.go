@@ -17,7 +17,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// Connections are limited per source and in total, and those that never finish a message
+// Connections are limited per source and in total. Connections that never finish a message
 // are closed, while a call continues.
 func TestHalfMessages(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
@@ -62,8 +62,8 @@ func TestHalfMessages(t *testing.T) {
 	})
 }
 
-// A message that comes byte by byte, and two in one segment, are parsed; a keep-alive is
-// answered; an idle connection is closed, unless a call uses it.
+// A message may arrive byte by byte, and two may arrive in one segment. A keep-alive is
+// answered. An idle connection is closed unless a call uses it.
 func TestConnectionLife(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		p := w.connect(carrierAddr.Addr())
@@ -74,7 +74,7 @@ func TestConnectionLife(t *testing.T) {
 		}
 		p.expect("SIP/2.0 200")
 		p.sendBytes([]byte("\r\n\r\n" + strings.ReplaceAll(text+text, "z9hG4bKoptions", "z9hG4bKother")))
-		p.expect("SIP/2.0 200") // the second is a retransmission, which may get the answer again
+		p.expect("SIP/2.0 200") // the second message is a retransmission, which may get the answer again
 		p.drainFor(time.Second)
 		time.Sleep(idleConnection - 10*time.Second)
 		synctest.Wait()
@@ -93,8 +93,8 @@ func TestConnectionLife(t *testing.T) {
 	})
 }
 
-// A message that can't be framed gets an answer with the reason, and the connection is
-// closed.
+// If the end of a message can't be determined, the sender gets an answer with the reason,
+// and the connection is closed.
 func TestUnframedMessage(t *testing.T) {
 	for length, want := range map[string]string{
 		"": "SIP/2.0 400 Content-Length Is Missing", "Content-Length: -5\n": "SIP/2.0 400 Content-Length Is Malformed",
@@ -111,8 +111,8 @@ func TestUnframedMessage(t *testing.T) {
 	}
 }
 
-// A stranger's connection is closed: at once when it sends anything, after a while when
-// it does not, and only a few of them may wait.
+// A stranger's connection is closed as soon as the stranger sends anything, or after a while if
+// it sends nothing. Only a few connections of strangers may be open.
 func TestStrangersConnections(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		stranger := netip.MustParseAddr("203.0.113.66")
@@ -141,7 +141,7 @@ func TestStrangersConnections(t *testing.T) {
 	})
 }
 
-// A peer that does not read does not delay others for long.
+// A peer that does not read from its connection delays others only briefly.
 func TestPeerThatDoesNotRead(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		conn, err := w.sw.DialStream(context.Background(), carrierAddr.Addr(), ourAddr)
@@ -152,7 +152,7 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 			_ = conn.SetWriteDeadline(time.Now().Add(time.Minute))
 			_, err = io.WriteString(conn, strings.ReplaceAll(strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n"), "z9hG4bKoptions", fmt.Sprint("z9hG4bK", i)))
 		}
-		const inTime = 5 * time.Second // time limit for a peer to take a message
+		const inTime = 5 * time.Second // time limit for sending a message to a peer
 		if took := time.Since(begin); err == nil || took > 2*inTime {
 			t.Errorf("after %v: %v; want the connection closed within %v", took, err, inTime)
 		}
@@ -163,9 +163,9 @@ func TestPeerThatDoesNotRead(t *testing.T) {
 	})
 }
 
-// A few strangers can't keep out others with connections on which they prove nothing. A
-// peer that proves to be a trunk keeps its connection, and the others are closed after a
-// while.
+// Strangers that keep connections open without authenticating can't keep others out. A peer
+// that turns out to be a trunk keeps its connection, and the other connections are closed
+// after a while.
 func TestStrangersPlaces(t *testing.T) {
 	yaml := strings.NewReplacer("trunks:\n", "trunks:\n  - {name: roaming, auth: {username: acme, password_env: P}}\n").Replace(streamConfig)
 	inWorldWith(t, yaml, func(w *world) {

@@ -23,7 +23,7 @@ routes:
   - {targets: [agent]}
 `
 
-// overBudget begins a call whose INVITE to the target exceeds the UDP budget.
+// overBudget starts a call whose INVITE to the target exceeds the UDP budget.
 func (w *world) overBudget() *dialogue {
 	d := w.carrier.newCall("+15075785607")
 	d.extra = "X-Long: " + strings.Repeat("x", 500) + "\n"
@@ -31,8 +31,9 @@ func (w *world) overBudget() *dialogue {
 	return d
 }
 
-// An INVITE over the UDP budget goes over TCP to the same host and port, unshortened.
-// Without a TCP listener, Via and Contact have the connection's port.
+// An INVITE that exceeds the UDP budget goes over TCP to the same host and port, with all
+// its headers. If the server has no TCP listener, Via and Contact have the connection's
+// port.
 func TestOverflowGoesOverTCP(t *testing.T) {
 	inWorldWith(t, overflowConfig, func(w *world) {
 		agents := w.streamAgent(agentAddr)
@@ -95,8 +96,8 @@ agent: gets BYE ; says 200
 carrier: hangs up on spare`))
 }
 
-// If a target over UDP has no TCP, not every call with an INVITE over the budget tries to
-// connect.
+// If a target called over UDP does not accept TCP, later calls with large INVITEs do not
+// all try to connect again.
 func TestNoTCPIsRemembered(t *testing.T) {
 	inWorldWith(t, overflowConfig, func(w *world) {
 		for i, wanted := range []int32{1, 1, 2} {
@@ -113,7 +114,7 @@ func TestNoTCPIsRemembered(t *testing.T) {
 	})
 }
 
-// refusedCall makes a call that fails, and returns its record.
+// refusedCall places a call that fails, and returns its record.
 func (w *world) refusedCall(number string) record.Record {
 	w.t.Helper()
 	d := w.carrier.dialsTillRung(number)

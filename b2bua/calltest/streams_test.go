@@ -128,11 +128,11 @@ spare: gets INVITE ; says 200 (0 101) | Contact: <sip:agent@192.0.2.21:32681;tra
 spare: accepts ; gets ACK | Via: ~SIP/2.0/TCP 198.51.100.1:5060;
 carrier: gets 200 ; acks ; hangs up on spare`
 
-// Calls over connections, also when these break.
+// Calls over connections work, even when connections break.
 func TestStreams(t *testing.T) {
 	tell(t, streamConfig, overStreams)
 
-	// A server without UDP carries calls; requests to a Contact that asks for UDP use the call's connection.
+	// A server without UDP carries calls. If a Contact asks for UDP, requests to it use the call's connection.
 	for _, transport := range []string{"", ";transport=tcp", ";transport=udp"} {
 		tell(t, tcpOnly, strings.ReplaceAll(`
 == without UDP, Contacts with TRANSPORT

@@ -12,7 +12,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// An INVITE and its CANCEL in one segment: there is a cancelled call, or none.
+// If an INVITE and its CANCEL come in one segment, there is either a cancelled call or no
+// call.
 func TestInviteAndCancelInOneSegment(t *testing.T) {
 	for range 20 {
 		inWorldWith(t, streamConfig, func(w *world) {
@@ -38,7 +39,7 @@ func TestInviteAndCancelInOneSegment(t *testing.T) {
 			}
 			w.wantRecord(record.DispositionCancelled, cause.CallerCancelled, record.EndedByCaller)
 			time.Sleep(time.Minute)
-			w.agent2.rest() // an INVITE, if it was sent before the CANCEL came
+			w.agent2.rest() // an INVITE, if the CANCEL came too late to prevent it
 			carrier.conn.Close()
 		})
 	}
@@ -65,7 +66,7 @@ func TestTargetClosesBehindFinalAnswer(t *testing.T) {
 	}
 }
 
-// hearOn returns the messages on new connections within d.
+// hearOn accepts new connections for d, and returns the messages on them.
 func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 	a.w.t.Helper()
 	opened := make(chan *peer, 100)
@@ -89,8 +90,8 @@ func (a *streamAgent) hearOn(d time.Duration) (all []received) {
 	return all
 }
 
-// A proxy between TCP and UDP records its route twice (RFC 5658 section 4). The entry
-// toward us is the next hop.
+// A proxy between TCP and UDP adds two Record-Routes (RFC 5658 section 4). Our next hop is
+// the one on our side.
 func TestTwoRecordRoutes(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
@@ -118,7 +119,7 @@ func TestTwoRecordRoutes(t *testing.T) {
 	})
 }
 
-// A caller behind NAT opens a new connection in mid-call and sends a request of the call
+// A caller behind NAT opens a new connection during a call and sends a request of the call
 // on it. Our messages then use that connection, because we can't connect to the caller.
 func TestCallGoesOnOverNewConnection(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
@@ -144,8 +145,8 @@ func TestCallGoesOnOverNewConnection(t *testing.T) {
 	})
 }
 
-// A caller behind NAT whose connection breaks while it rings sends its INVITE again on a
-// new one. Only an answer that could not be sent in between is lost.
+// A caller behind NAT loses its connection while the target rings, and sends its INVITE
+// again on a new one. The call continues. Only an answer sent in between is lost.
 func TestCallerReturnsWhileRinging(t *testing.T) {
 	inWorldWith(t, streamConfig, func(w *world) {
 		carrier := w.connect(carrierAddr.Addr())
@@ -160,7 +161,7 @@ func TestCallerReturnsWhileRinging(t *testing.T) {
 		carrier.conn.(*memnet.Stream).Reset()
 		synctest.Wait()
 		w.agent2.reply(invite, 183, "Session Progress", "agent1", agentSDP())
-		time.Sleep(5 * time.Second) // no connection to the caller is possible
+		time.Sleep(5 * time.Second) // meanwhile we can't connect to the caller
 		again := w.connect(carrierAddr.Addr())
 		again.send(text)
 		again.expect("SIP/2.0 183")

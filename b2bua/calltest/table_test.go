@@ -16,8 +16,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// tableYAML is testConfig with a table of numbers: a route for numbers whose row names it, one for all numbers in the
-// table, one for calls that a PBX hands over, and one for all others.
+// tableYAML is testConfig with a table of numbers, and with four routes: for numbers whose row names a route, for all
+// other numbers in the table, for calls that a PBX hands over, and for all other calls.
 func tableYAML(t *testing.T, rows string) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "numbers.csv")
@@ -33,7 +33,7 @@ func tableYAML(t *testing.T, rows string) string {
 
 const tableRows = "+15075785601,support,,a-1\n+15075785602,,,a-2\n+15075785603,any,spare agent,a-3\n+16665550100,handed,,a-4\n"
 
-// callBy places a call, which one of the two agents answers, and returns the agent's INVITE and the record.
+// callBy places a call that the agent at answers. It returns the INVITE to that agent, and the record.
 func (w *world) callBy(from, to string, at *peer) (received, record.Record) {
 	w.t.Helper()
 	d := w.carrier.newCall(to)
@@ -44,8 +44,8 @@ func (w *world) callBy(from, to string, at *peer) (received, record.Record) {
 	return invite, w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
 }
 
-// TestTableChoosesRoute: a number's row decides the route and the targets of its calls. Templates have the row's
-// values.
+// TestTableChoosesRoute: the row of the called number decides the route and the targets of the call. Templates can use
+// the row's values.
 func TestTableChoosesRoute(t *testing.T) {
 	inWorldWith(t, tableYAML(t, tableRows), func(w *world) {
 		for _, tt := range []struct {
@@ -53,10 +53,10 @@ func TestTableChoosesRoute(t *testing.T) {
 			at                             *peer
 		}{
 			{"+15075550100", "+15075785601", "support", "spare", "a-1", w.agent2},
-			{"+15075550100", "+15075785602", "support", "spare", "a-2", w.agent2}, // the first of the route for all numbers
-			{"+15075550100", "+15075785603", "any", "spare", "a-3", w.agent2},     // the row's own targets
+			{"+15075550100", "+15075785602", "support", "spare", "a-2", w.agent2}, // the route's first target
+			{"+15075550100", "+15075785603", "any", "spare", "a-3", w.agent2},     // the targets that the row names
 			{"+15075550100", "+15075785699", "routes[3]", "spare", "", w.agent2},
-			{"+16665550100", "+15075785699", "handed", "spare", "a-4", w.agent2}, // the PBX has called the customer
+			{"+16665550100", "+15075785699", "handed", "spare", "a-4", w.agent2}, // the PBX has called the number
 			{"+16665550100", "+15075785601", "support", "spare", "a-1", w.agent2},
 		} {
 			invite, r := w.callBy(tt.from, tt.to, tt.at)
@@ -67,7 +67,7 @@ func TestTableChoosesRoute(t *testing.T) {
 	})
 }
 
-// TestTableReloaded: a call keeps the table that it began with, and the next call uses the new one.
+// TestTableReloaded: a call in progress keeps the table with which it began, and the next call uses the new table.
 func TestTableReloaded(t *testing.T) {
 	inWorldWith(t, tableYAML(t, tableRows), func(w *world) {
 		w.reload(tableYAML(t, "+15075785601,any,,b-1\n"))
@@ -84,8 +84,8 @@ func TestTableReloaded(t *testing.T) {
 	})
 }
 
-// TestTableOutlivesProcess: a call that outlives its process finds its row again, for the target that takes over from
-// its agent.
+// TestTableOutlivesProcess: a call that another process continues finds its row again, for the target that replaces the
+// agent.
 func TestTableOutlivesProcess(t *testing.T) {
 	inWorldWith(t, tableYAML(t, "+15075785607,any,,a-7\n"), func(w *world) {
 		d, _ := w.established()
@@ -102,7 +102,7 @@ func TestTableOutlivesProcess(t *testing.T) {
 	})
 }
 
-// TestTableOfRedirectedCalls: the row is also available for calls that another party dials.
+// TestTableOfRedirectedCalls: the row can also be used in calls that another party dials.
 func TestTableOfRedirectedCalls(t *testing.T) {
 	inWorldWith(t, tableYAML(t, tableRows), func(w *world) {
 		r := w.server.Redirected(redirected.Options{Targets: []string{"spare"}})
@@ -116,7 +116,7 @@ func TestTableOfRedirectedCalls(t *testing.T) {
 	})
 }
 
-// TestExplainTable: explain shows the row, and why a route that uses the table does not take a call.
+// TestExplainTable: explain shows the row, and why a route that uses the table does not match.
 func TestExplainTable(t *testing.T) {
 	cfg := testConfigured(t, tableYAML(t, tableRows))
 	for to, want := range map[string]string{

@@ -9,8 +9,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// The texts that only one side may see: its addresses, and a word in everything that it
-// tells about itself.
+// These texts may be seen by one side only: the side's addresses, and a word in everything
+// that the side says about itself.
 var (
 	carrierOnly = []string{"carriersecret", "192.0.2.10", "10.9.9.9", "198.18.1."}
 	agentOnly   = []string{"agentsecret", "192.0.2.20", "10.9.9.9", "198.18.2.", ":32681"}
@@ -40,7 +40,8 @@ Supported: 100rel, carriersecret
 Timestamp: 54.1
 `
 
-// agentTells are the headers of the agent's answers and requests.
+// agentTells are headers for the agent's answers and requests, which say something about
+// the agent.
 var agentTells = []string{
 	"Record-Route: <sip:192.0.2.20:32681;lr;x=agentsecret>",
 	"Server: agentsecret 1.0", "User-Agent: agentsecret 1.0", `Warning: 399 agentsecret "at 198.18.2.1"`,
@@ -50,7 +51,8 @@ var agentTells = []string{
 	"Supported: agentsecret", "Allow: INVITE, AGENTSECRET",
 }
 
-// telling returns a description that names its maker wherever possible.
+// telling returns a session description with word in every place that could identify its
+// sender.
 func telling(word, host, net string) string {
 	return strings.ReplaceAll(strings.NewReplacer("WORD", word, "HOST", host, "NET", net).Replace(`v=0
 o=WORD 4711 4712 IN IP4 NET1
@@ -91,7 +93,7 @@ a=sendrecv
 `), "\n", "\r\n")
 }
 
-// No message toward one side contains texts that only the other side may see.
+// No message toward one side contains a text that only the other side may see.
 func TestTopology(t *testing.T) {
 	for name, play := range map[string]func(w *world, d *dialogue, invite received){
 		"answered, the caller hangs up": func(w *world, d *dialogue, invite received) {
@@ -158,7 +160,8 @@ func TestTopology(t *testing.T) {
 	}
 }
 
-// telltale checks a side's messages for texts that only the other side may see.
+// telltale checks that none of a side's messages contains a text that only the other side
+// may see.
 func telltale(t testing.TB, side string, messages, words []string, begins string) {
 	t.Helper()
 	found := false
@@ -175,13 +178,13 @@ func telltale(t testing.TB, side string, messages, words []string, begins string
 	}
 }
 
-// pickedUp makes the agent answer with all its telling headers.
+// pickedUp makes the agent answer with all headers of agentTells.
 func (w *world) pickedUp(d *dialogue, invite received) {
 	w.t.Helper()
 	w.carrier.isTakenWith(w.agent, invite, "agentsecret", d, telling("agentsecret", "192.0.2.20", "198.18.2."), agentTells...)
 }
 
-// tellingRequest sends a request of the agent with all its telling headers.
+// tellingRequest sends a request of the agent with all headers of agentTells.
 func (p *peer) tellingRequest(method string, invite received, seq int) {
 	p.send(strings.NewReplacer("METHOD", method, "SEQ", string(rune('0'+seq)), "URI", message.AddrSpec(invite.value("Contact")),
 		"FROM", invite.value("To"), "TO", invite.value("From"), "CALLID", invite.value("Call-ID")).Replace(
@@ -195,7 +198,7 @@ CSeq: SEQ METHOD
 `) + strings.Join(agentTells, "\n") + "\nContent-Length: 0\n\n")
 }
 
-// multipart answers with SDP that is one part of several.
+// multipart makes a peer answer with SDP that is one part of a multipart body.
 func (p *peer) multipart(invite received) {
 	body := "--agentsecret\r\nContent-Type: application/sdp\r\n\r\n" + telling("agentsecret", "192.0.2.20", "198.18.2.") +
 		"\r\n--agentsecret\r\nContent-Type: text/plain\r\n\r\nagentsecret\r\n--agentsecret--\r\n"

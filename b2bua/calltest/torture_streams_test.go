@@ -11,15 +11,15 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// tortureStreams has the expected results for messages of RFC 4475 over a connection, if
-// they differ from those over UDP. On a connection the network does not mark the end of a
+// tortureStreams has the expected results of RFC 4475's messages over a connection, if they
+// differ from the results over UDP: on a connection, the network does not mark the end of a
 // message.
 var tortureStreams = []torture{
-	// The garbage after the datagram's message is a message of its own here: the INVITE,
-	// without a Contact. The bytes after its Content-Length are garbage.
+	// Over UDP, the bytes after the message are ignored. Here they are another message: first
+	// an INVITE without a Contact, and after its Content-Length garbage.
 	{name: "dblreq", section: "3.1.1.8", want: []int{405, 501}, second: "SIP/2.0 400 Contact", ends: true},
-	// "There's not much the receiving party can do but wait for more data": and
-	// close the connection when none comes.
+	// "There's not much the receiving party can do but wait for more data", and then close the
+	// connection if none comes.
 	{name: "clerr", section: "3.1.2.2", ends: true},
 	{name: "ncl", section: "3.1.2.3", want: []int{400}, text: "Content-Length Is Malformed", ends: true},
 	{name: "mcl01", section: "3.3.9", want: []int{400}, text: "Content-Length Comes Twice", ends: true},
@@ -27,12 +27,12 @@ var tortureStreams = []torture{
 	{name: "inv2543", section: "3.4.1", want: []int{400}, text: "Content-Length Is Missing", ends: true},
 }
 
-// TestTortureOverTCP sends the messages of RFC 4475 over a connection. The connection
-// stays open if the beginning of the next message is known, and in any case a good call
-// is accepted afterwards.
+// TestTortureOverTCP sends the messages of RFC 4475 over a connection. The connection stays
+// open if the server can tell where the next message begins. In any case the server accepts
+// a good call afterwards.
 func TestTortureOverTCP(t *testing.T) {
 	messages := siptest.RFC4475(t)
-	messages["baddn"] = append(messages["baddn"], "\r\n"...) // the file lacks the empty line that is in the RFC
+	messages["baddn"] = append(messages["baddn"], "\r\n"...) // the file lacks an empty line that the RFC has
 	for _, tt := range tortures {
 		if i := slices.IndexFunc(tortureStreams, func(other torture) bool { return other.name == tt.name }); i >= 0 {
 			tt = tortureStreams[i]
@@ -44,15 +44,15 @@ func TestTortureOverTCP(t *testing.T) {
 	}
 }
 
-// callOverTCP gives the carrier a connection instead of its socket.
+// callOverTCP makes the carrier use a connection instead of its UDP socket.
 func (w *world) callOverTCP() {
 	w.t.Helper()
 	w.others = append(w.others, w.carrier)
 	w.carrier = w.connect(carrierAddr.Addr())
 }
 
-// wantEnd checks whether the carrier's connection is closed, and opens another
-// one if it is.
+// wantEnd checks whether the carrier's connection is closed. If it is, the carrier opens
+// another one.
 func (w *world) wantEnd(want bool) {
 	w.t.Helper()
 	synctest.Wait()
@@ -66,15 +66,15 @@ func (w *world) wantEnd(want bool) {
 	}
 }
 
-// TestGarbageStreams sends data that is not SIP to the TCP port. If a message can be cut
-// out of it, that is answered. Otherwise the connection is closed, at once or when no
-// more data comes. No call suffers.
+// TestGarbageStreams sends data that is not SIP to the TCP port. If the data contains a
+// complete message, the server answers it. Otherwise the server closes the connection, at
+// once or when no more data comes. Established calls continue.
 func TestGarbageStreams(t *testing.T) {
 	options := strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n")
 	for _, tt := range []struct {
 		name, sent string
 		want       []string // start lines of the answers, sorted
-		stays      bool     // the connection stays open
+		stays      bool     // whether the connection stays open
 	}{
 		{name: "garbage between messages", sent: options + "garbage\r\n\r\n" + options, want: []string{"SIP/2.0 200 OK"}},
 		{name: "garbage that joins the next message", sent: options + "garbage\r\n" + options, want: []string{"SIP/2.0 200 OK", "SIP/2.0 400 Start Line Has No Version"}, stays: true},
@@ -114,7 +114,7 @@ func TestGarbageStreams(t *testing.T) {
 			for _, m := range w.carrier.rest() {
 				got = append(got, strings.SplitN(m.raw, "\r\n", 2)[0])
 			}
-			slices.Sort(got) // a refusal from the raw bytes may overtake an answer
+			slices.Sort(got) // answers may overtake each other
 			if !slices.Equal(got, tt.want) {
 				w.t.Errorf("got %q; want %q", got, tt.want)
 			}
@@ -131,7 +131,7 @@ func TestGarbageStreams(t *testing.T) {
 	}
 }
 
-// sendTorn sends in pieces, as long as the other side takes them.
+// sendTorn sends data in pieces, until the other side closes the connection.
 func (p *peer) sendTorn(b []byte) {
 	for len(b) > 0 {
 		n := min(len(b), 1000)

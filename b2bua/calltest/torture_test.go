@@ -30,17 +30,17 @@ routes:
 
 // torture is a message of RFC 4475 with the expected result.
 type torture struct {
-	via     uint16 // port in Via, to which the answer goes over UDP; 0 means the source port
+	via     uint16 // port in Via, where the answer over UDP must go; 0 means the source port
 	name    string
-	section string // of RFC 4475
+	section string // section of RFC 4475
 	want    []int  // accepted statuses; empty if there must be no answer
-	called  bool   // it makes a call: the agent's 486 is the answer
-	text    string // a text in the reason phrase
-	header  string // a header line of the answer
+	called  bool   // the message makes a call: the answer is the agent's 486
+	text    string // a text that the reason phrase must contain
+	header  string // a header line that the answer must have
 
-	// For a connection.
-	second string // beginning of the answer to the rest after the first message
-	ends   bool   // it is closed, because the beginning of the next message is unknown
+	// The remaining fields are for tests over a connection.
+	second string // beginning of the answer to the bytes after the first message
+	ends   bool   // the connection is closed, because the beginning of the next message is unknown
 }
 
 var tortures = []torture{
@@ -52,7 +52,7 @@ var tortures = []torture{
 	{name: "esc02", section: "3.1.1.5", want: []int{405, 501}},
 	{name: "lwsdisp", section: "3.1.1.6", want: []int{200}},
 	{name: "longreq", section: "3.1.1.7", want: []int{486}, called: true},
-	{name: "dblreq", section: "3.1.1.8", want: []int{405, 501}}, // one answer: the bytes after the REGISTER are not read
+	{name: "dblreq", section: "3.1.1.8", want: []int{405, 501}}, // one answer: the bytes after the REGISTER are ignored
 	{name: "semiuri", section: "3.1.1.9", want: []int{200}},
 	{name: "transports", section: "3.1.1.10", want: []int{200}},
 	{name: "mpart01", section: "3.1.1.11", want: []int{405, 501}}, // MESSAGE
@@ -92,7 +92,7 @@ var tortures = []torture{
 	{name: "multi01", section: "3.3.8", want: []int{400}, text: "Comes Twice"},
 	{name: "mcl01", section: "3.3.9", want: []int{400}, text: "Content-Length Comes Twice"},
 	{name: "bcast", section: "3.3.10"},
-	{name: "zeromf", section: "3.3.11", want: []int{200}}, // an endpoint ignores it
+	{name: "zeromf", section: "3.3.11", want: []int{200}}, // an endpoint ignores Max-Forwards
 	{name: "cparam01", section: "3.3.12", want: []int{405, 501}},
 	{name: "cparam02", section: "3.3.13", want: []int{405, 501}},
 	{name: "regescrt", section: "3.3.14", want: []int{405, 501}},
@@ -146,7 +146,7 @@ func (w *world) torture(tt torture, raw []byte) {
 		}
 	}
 	carrier.wantAnswer(tt, raw)
-	time.Sleep(40 * time.Second) // longer than any answer is repeated
+	time.Sleep(40 * time.Second) // longer than any answer is retransmitted
 	synctest.Wait()
 	w.drain(time.Second)
 	if got := elsewhere(); len(got) > 0 {
@@ -164,7 +164,8 @@ func (w *world) torture(tt torture, raw []byte) {
 	w.goodCall()
 }
 
-// watch records destinations of messages other than the peers and us.
+// watch starts recording where the server sends messages, except to itself, the peers and
+// also. elsewhere returns these destinations.
 func (w *world) watch(also netip.AddrPort) (elsewhere func() []netip.AddrPort) {
 	var mu sync.Mutex
 	var others []netip.AddrPort
@@ -202,7 +203,7 @@ func (p *peer) wantAnswer(tt torture, raw []byte) {
 	if len(finals) == 0 {
 		p.w.t.Fatalf("no answer; want one of %v", tt.want)
 	}
-	if tt.second != "" { // requests are answered in parallel, so it may come first
+	if tt.second != "" { // requests are answered in parallel, so the second answer may come first
 		i := slices.IndexFunc(finals, func(m received) bool { return strings.HasPrefix(m.raw, tt.second) })
 		if i < 0 || len(finals) < 2 {
 			p.w.t.Fatalf("%d answers, %q at %d", len(finals), tt.second, i)
@@ -280,8 +281,8 @@ func fullName(name string) string {
 	return name
 }
 
-// essence returns a value without white space, and without the parts that we or the
-// library add or spell differently.
+// essence returns a header's value without white space, and without parts that we or the
+// SIP library add or spell differently.
 func essence(value, name string) string {
 	switch fields := strings.Fields(value); {
 	case name == "from" && !strings.Contains(value, "<"):
@@ -300,7 +301,7 @@ func essence(value, name string) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(value, ";", " ; ")), "")
 }
 
-// ackTorture acknowledges the refusal of an INVITE.
+// ackTorture acknowledges the refusal of an INVITE from RFC 4475.
 func (p *peer) ackTorture(answer received) {
 	var b strings.Builder
 	b.WriteString("ACK sip:198.51.100.1 SIP/2.0\n")

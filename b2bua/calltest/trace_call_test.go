@@ -13,17 +13,17 @@ const (
 	tracing      = "\ntelemetry: {otlp: {endpoint: \"http://127.0.0.1:4318\"}}\n"
 )
 
-// The trace of a call is always sent to the platform's API, and in the INVITE if the caller's INVITE has one. Its id is
-// in the record. The messages name the call's own spans.
+// The platform's API always gets the trace of a call. The target's INVITE has the trace only if the caller's INVITE has
+// one. The record has the trace id. Both messages name spans that belong to the call.
 func TestTraceOfACall(t *testing.T) {
 	untrusted := strings.Replace(testConfig, "country:", "trusted: false, country:", 1)
 	configured := strings.Replace(testConfig, "    headers:\n", "    headers:\n      Traceparent: configured\n", 1)
 	passed := strings.Replace(testConfig, "    headers:\n", "    pass_headers: [traceparent]\n    headers:\n", 1)
 	for _, tt := range []struct {
 		name, yaml, extra string
-		record            string // trace_id: the caller's, own, or none
-		prepare           string // the trace that the API gets
-		invite            string // the trace that leg B gets
+		record            string // trace_id: the caller's, our own, or none
+		prepare           string // the trace in the request to the API
+		invite            string // the trace in the INVITE of leg B
 	}{
 		{"on", testConfig + tracing, "", "own", "own", ""},
 		{"on, the caller's", testConfig + tracing, "Traceparent: " + traceparent + "\n", callersTrace, callersTrace, callersTrace},

@@ -9,12 +9,12 @@ import (
 	"flowbridge/media"
 )
 
-// opusAgent has the agent take only Opus.
+// opusAgent configures an agent that accepts only Opus.
 const opusAgent = `with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]` + "\n"
 
-// transcoded describes how the actor's side is transcoded, or returns "" if it is not. "111 as 0" means that Opus is sent to
-// it as payload type 111, and that G.711 of payload type 0 stands for it. "takes N" is another payload type with which it
-// may send Opus, and "keys N" is one of its telephone-events with a clock of 48 kHz.
+// transcoded describes how the actor's side is transcoded, or returns "" if it is not. In "111 as 0", the side gets
+// Opus as payload type 111, and the other side gets G.711 as payload type 0 for it. "takes N" is another payload type
+// with which the side may send Opus, and "keys N" is the type of its telephone-events with a clock of 48 kHz.
 func (a *actor) transcoded() string {
 	synctest.Wait()
 	c := a.w.session().made()[a.side]
@@ -33,7 +33,8 @@ func (a *actor) transcoded() string {
 	return text
 }
 
-// TestTranscodingOfLateOffers: what a caller without an offer is offered, and what stands for what after its answer.
+// TestTranscodingOfLateOffers: if the caller's INVITE has no offer, our offer includes codecs into which we can
+// transcode. The caller's answer decides about transcoding.
 func TestTranscodingOfLateOffers(t *testing.T) {
 	tell(t, talkYAML("", ""), `
 == Opus of the agent, and the G.711 that is made of it
@@ -115,7 +116,8 @@ carrier: acks (0 101) ; hangs up on agent
 `)
 }
 
-// TestTranscodingInSetUp: early media, forks, failover, and targets that answer what nobody has offered.
+// TestTranscodingInSetUp covers transcoding with early media, forks, failover, and targets whose answers have formats
+// that were not offered.
 func TestTranscodingInSetUp(t *testing.T) {
 	tell(t, talkYAML("", ""), `
 == early media
@@ -179,7 +181,8 @@ record: failed bad_answer system
 `)
 }
 
-// TestTranscodingOfChanges: re-INVITEs that change the codec, by either side.
+// TestTranscodingOfChanges: either side may change the codec with a re-INVITE, which starts, changes or ends
+// transcoding.
 func TestTranscodingOfChanges(t *testing.T) {
 	tell(t, talkYAML("", ""), `
 == an agent goes to Opus and back, and the caller stays
@@ -258,8 +261,8 @@ carrier: hangs up on agent | Codec: opus
 `)
 }
 
-// TestRelayedChangesOfMadeCodec: with reinvite: relay a transcoded side is asked, too, though its list has only the codec
-// that it speaks.
+// TestRelayedChangesOfMadeCodec: with reinvite: relay, a change is passed on to a transcoded side as well, with an
+// offer of only the codec that this side uses.
 func TestRelayedChangesOfMadeCodec(t *testing.T) {
 	tell(t, talkYAML("", "reinvite: relay"), `
 == a caller with PCMU holds an agent with Opus
@@ -285,7 +288,7 @@ carrier: transcoded 111 as 0 keys 110 ; hangs up on agent | Codec: opus
 `)
 }
 
-// TestOurSoundsInOpus: what the caller hears of us before an answer.
+// TestOurSoundsInOpus: before the answer, and on hold, a transcoded caller hears our sounds.
 func TestOurSoundsInOpus(t *testing.T) {
 	yaml := strings.ReplaceAll(talkYAML("", ""), "targets: [agent]", "targets: [agent], ringing: session-progress, hold: hold")
 	yaml = strings.ReplaceAll(yaml, "ringing: on-target", "ringing: session-progress, queue: {limit: 2, timeout: 50s}")
@@ -318,7 +321,8 @@ carrier: gets 200 (111 110) ; acks ; hangs up on agent
 `)
 }
 
-// TestTranscodedCallGoesOn: its transcoder and its place outlive the process.
+// TestTranscodedCallGoesOn: after an upgrade or a kill, a transcoded call still has its transcoder, which still counts
+// for the limit.
 func TestTranscodedCallGoesOn(t *testing.T) {
 	tell(t, talkYAML("", ""), `
 carrier: calls 15075785607 (111 110) ; gets 180
@@ -344,7 +348,7 @@ places: 0
 `)
 }
 
-// TestOpusInAQueue: a caller with Opus hears that it waits.
+// TestOpusInAQueue: a waiting caller with Opus hears the queue's sound.
 func TestOpusInAQueue(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s", "timeout: 50s, sound: hold", 1), func(w *world) {
 		first, invite := w.carrier.callsAt(w.agent, "+15075785607")

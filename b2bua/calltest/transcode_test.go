@@ -17,23 +17,24 @@ import (
 	"flowbridge/store/record"
 )
 
-// opusSDP describes audio of Opus with the number 111, and telephone-events of its clock.
+// opusSDP returns a session description with Opus as payload type 111, and telephone-events with the same clock rate.
 func opusSDP(host string, port int, more string, lines ...string) string {
 	s := siptest.SessionAt(host, port, strings.TrimSpace(more+" 101"), append([]string{"a=rtpmap:111 opus/48000/2", "a=fmtp:111 useinbandfec=1"}, lines...)...)
 	s = strings.Replace(s, "RTP/AVP ", "RTP/AVP 111 ", 1)
 	return strings.Replace(s, "101 telephone-event/8000", "101 telephone-event/48000", 1)
 }
 
-// TestTranscoding: which side has a transcoder, by what the sides have and the target's list.
+// TestTranscoding: a side is transcoded or not depending on the codecs of both sides and on the target's list of
+// codecs.
 func TestTranscoding(t *testing.T) {
 	const caller, agent = "192.0.2.10", "192.0.2.20"
 	for _, tt := range []struct {
 		name    string
-		target  string // keys
+		target  string // additional keys of the target
 		offer   string
-		offered string // formats for the target
+		offered string // formats in our offer to the target
 		answer  string
-		told    string // formats for the caller
+		told    string // formats in our answer to the caller
 		codec   string
 		on      [2]bool
 	}{
@@ -59,7 +60,7 @@ func TestTranscoding(t *testing.T) {
 			w.carrier.ack(d)
 			c := w.talkOf(d, in)
 			w.wantTranscoders(tt.on)
-			for _, e := range []*end{c.carrier, c.agent} { // a refresh changes nothing, nor does hold, nor our own offer
+			for _, e := range []*end{c.carrier, c.agent} { // a refresh, hold or our own offer changes nothing
 				theirs, told := tt.offer, tt.told
 				if e == c.agent {
 					theirs, told = tt.answer, numbersIn(received{raw: tt.answer})
@@ -86,14 +87,14 @@ func TestTranscoding(t *testing.T) {
 	}
 }
 
-// numbersIn returns the payload types of a message's audio, as they are on the wire.
+// numbersIn returns the payload types of a message's audio, in the order of its m= line.
 func numbersIn(m received) string {
 	_, line, _ := strings.Cut(m.raw, "m=audio ")
 	line, _, _ = strings.Cut(line, "\r\n")
 	return strings.Join(strings.Fields(line)[2:], " ")
 }
 
-// wantTranscoders checks at which sides the media transcodes.
+// wantTranscoders checks which sides' media is transcoded.
 func (w *world) wantTranscoders(on [2]bool) {
 	w.t.Helper()
 	synctest.Wait()
@@ -104,8 +105,8 @@ func (w *world) wantTranscoders(on [2]bool) {
 	}
 }
 
-// TestNoTranscoder: beyond media.max_transcoded a target that can do without is called, and a caller of the others gets
-// 503. A call that ends gives its place back. With media.transcode: off nothing is made.
+// TestNoTranscoder: when media.max_transcoded calls are being transcoded, another call that needs transcoding gets 503.
+// Calls that need none still work. With media.transcode: off, a call that needs transcoding gets 488.
 func TestNoTranscoder(t *testing.T) {
 	config := strings.Replace(talkYAML("", "")+`  - {to: "^\\+1509", targets: [spare]}`, `media: {`, `media: {max_transcoded: 1, `, 1)
 	config = strings.Replace(config, "codecs: [PCMA]", "codecs: [opus, PCMU]", 1)
@@ -134,13 +135,13 @@ func TestNoTranscoder(t *testing.T) {
 			t.Errorf("live: %+v", live)
 		}
 
-		third := w.carrier.newCall("+15075785609") // needs none
+		third := w.carrier.newCall("+15075785609") // does not need a transcoder
 		in = w.carrier.ringsAt(w.agent, third)
 		w.agent.concludes(in, 200, "OK", "agent3", answer)
 		w.carrier.expect("SIP/2.0 200")
 		w.carrier.ack(third)
 
-		fourth := w.carrier.newCall("+15095785609") // nor does Opus that both have
+		fourth := w.carrier.newCall("+15095785609") // does not need one either, because both sides have Opus
 		fourth.sdp = opusSDP("192.0.2.10", 20004, "")
 		in = w.carrier.ringsAt(w.agent2, fourth)
 		if got := numbersIn(in); got != "111 101" {
@@ -163,8 +164,8 @@ func TestNoTranscoder(t *testing.T) {
 	})
 }
 
-// TestChangeToOpus: a caller who goes from PCMU to Opus in mid-call, and back, is transcoded in between. The agent is
-// not asked.
+// TestChangeToOpus: if a caller changes from PCMU to Opus during a call, it is transcoded until it changes back. The
+// agent gets no message.
 func TestChangeToOpus(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		d := w.carrier.newCall("+15075785607")
@@ -188,7 +189,7 @@ func TestChangeToOpus(t *testing.T) {
 	})
 }
 
-// TestExplainNamesWhatIsMade: for a caller with none of a target's codecs.
+// TestExplainNamesWhatIsMade: explain reports the transcoding that a call would need.
 func TestExplainNamesWhatIsMade(t *testing.T) {
 	for _, tt := range []struct{ media, codecs, want string }{
 		{"", "", "opus <-> PCMU"},
@@ -206,9 +207,9 @@ func TestExplainNamesWhatIsMade(t *testing.T) {
 	}
 }
 
-// TestCancelOvertakesChangeToOpus: a CANCEL that was faster than our 200 undoes what a change to Opus has done to either side.
+// TestCancelOvertakesChangeToOpus: a CANCEL that comes before our 200 undoes a change to Opus on both sides.
 func TestCancelOvertakesChangeToOpus(t *testing.T) {
-	inWorldWith(t, talkYAML("", ""), func(w *world) { // the agent was not asked
+	inWorldWith(t, talkYAML("", ""), func(w *world) { // the change was not passed on to the agent
 		c := w.talk(nil, nil)
 		c.carrier.overtakes(2, func() { c.carrier.offers("INVITE", opusSDP("192.0.2.10", 20000, "")) })
 		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
@@ -217,7 +218,7 @@ func TestCancelOvertakesChangeToOpus(t *testing.T) {
 		w.wantPlaces(0)
 		c.hangsUp()
 	})
-	inWorldWith(t, talkYAML("", "codecs: [opus]"), func(w *world) { // the agent was asked
+	inWorldWith(t, talkYAML("", "codecs: [opus]"), func(w *world) { // the change was passed on to the agent
 		opus, pcmu := opusSDP("192.0.2.20", 30000, ""), siptest.SessionAt("192.0.2.10", 20000, "0 101")
 		d := w.lateCall("+15075785607", "")
 		w.carrier.expect("SIP/2.0 180")
@@ -261,8 +262,8 @@ func TestCancelOvertakesChangeToOpus(t *testing.T) {
 	})
 }
 
-// TestUntouchedOpusIsHeard: Opus that passes unchanged is decoded to measure the conversation, in half as many calls as
-// may be transcoded. Other calls are not measured, and their records say why.
+// TestUntouchedOpusIsHeard: Opus that passes unchanged is decoded to measure the conversation, but in at most half as
+// many calls as may be transcoded. Other calls are not measured, and their records say why.
 func TestUntouchedOpusIsHeard(t *testing.T) {
 	config := strings.NewReplacer("codecs: [PCMA]", "codecs: [opus, PCMU]", `media: {`, `media: {max_transcoded: 2, `).Replace(talkYAML("", ""))
 	inWorldWith(t, config+`  - {to: "^\\+1509", targets: [spare]}`, func(w *world) {

@@ -14,7 +14,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// opusTalk sets up a call of a caller with Opus, whose agent answers with this session.
+// opusTalk sets up a call of a caller with Opus. answer is the agent's session description.
 func (w *world) opusTalk(answer string) (d *dialogue, invite received) {
 	w.t.Helper()
 	d = w.carrier.newCall("+15075785607")
@@ -25,8 +25,8 @@ func (w *world) opusTalk(answer string) (d *dialogue, invite received) {
 	return d, invite
 }
 
-// TestDTLSTransferFromOpus: while a party with PCMU agrees on its keys, the caller is transcoded. If the party can't be
-// heard, caller and agent have their Opus again.
+// TestDTLSTransferFromOpus: a call with Opus is transferred to a party with PCMU and DTLS. During the party's handshake
+// the caller is transcoded already. If the handshake fails, caller and agent use Opus again.
 func TestDTLSTransferFromOpus(t *testing.T) {
 	yaml := strings.Replace(toDTLS, "    transfer: local\n", "    transfer: local\n    codecs: [opus]\n", 1)
 	yaml = strings.Replace(yaml, "trunks: [pbx, carrier]", "trunks: [pbx]", 1)
@@ -70,8 +70,8 @@ func TestDTLSTransferFromOpus(t *testing.T) {
 	}
 }
 
-// TestWarmTransferOfOpus: an announced transfer of a caller whose Opus passes is refused, because it would hear nothing. A
-// transcoded one may be announced to a party with G.711.
+// TestWarmTransferOfOpus: an announced transfer is refused if the caller's Opus passes unchanged, because the caller
+// could not hear our sounds. If the caller is transcoded, it may be announced to a party with G.711.
 func TestWarmTransferOfOpus(t *testing.T) {
 	inWorldWith(t, strings.Replace(orderConfig, "    transfer_hosts", "    codecs: [opus]\n    transfer_hosts", 1), func(w *world) {
 		d, _ := w.opusTalk(opusSDP("192.0.2.20", 30000, ""))
@@ -98,7 +98,7 @@ func TestWarmTransferOfOpus(t *testing.T) {
 	})
 }
 
-// wantPlaces checks how many calls have a place for a transcoder.
+// wantPlaces checks how many calls count for the limit of transcoders.
 func (w *world) wantPlaces(want int) {
 	w.t.Helper()
 	synctest.Wait()
@@ -107,7 +107,8 @@ func (w *world) wantPlaces(want int) {
 	}
 }
 
-// TestTransferWithinOpus: from an agent with PCMU to a party with Opus, which the caller has.
+// TestTransferWithinOpus: the transcoded caller of an agent with PCMU is transferred to a party with Opus, which the
+// caller has as well.
 func TestTransferWithinOpus(t *testing.T) {
 	yaml := strings.Replace(orderConfig, `{{.To.Number}}@192.0.2.21:32681"}`, `{{.To.Number}}@192.0.2.21:32681", codecs: [opus]}`, 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -127,7 +128,7 @@ func TestTransferWithinOpus(t *testing.T) {
 	})
 }
 
-// TestRescueToAnotherCodec: an agent with Opus is lost, and one with PCMU takes over; and the reverse.
+// TestRescueToAnotherCodec: an agent with Opus dies, and an agent with PCMU takes over, or the reverse.
 func TestRescueToAnotherCodec(t *testing.T) {
 	for _, opusFirst := range []bool{true, false} {
 		agent, spare, now := opusSDP("192.0.2.20", 30000, ""), siptest.SessionAt("192.0.2.21", 41000, "0 101"), [2]bool{true, false}
@@ -161,8 +162,8 @@ func TestRescueToAnotherCodec(t *testing.T) {
 	}
 }
 
-// TestOriginateToOpus: a customer is offered the codecs of its trunk of which the agents' can be made; and before it is
-// called, there is a place for a transcoder.
+// TestOriginateToOpus: in a placed call, the person called first is offered those codecs of the trunk into which the
+// agents' codecs can be transcoded. A transcoder is reserved before the person is called.
 func TestOriginateToOpus(t *testing.T) {
 	yaml := strings.Replace(originateConfig, "    max_calls: 1\n", "    max_calls: 1\n    codecs: [opus]\n", 1)
 	yaml = strings.Replace(yaml, `agent@192.0.2.21:32681"}`, `agent@192.0.2.21:32681", codecs: [opus]}`, 1)
@@ -191,8 +192,8 @@ func TestOriginateToOpus(t *testing.T) {
 	})
 }
 
-// TestKeysOfOpus: keys of a side with Opus end here as those of any other side, and are made for it from INFO, with the clock
-// that they have behind the transcoder.
+// TestKeysOfOpus: dtmf works for a side with Opus as for any other side: its telephone-events end at the server, and
+// INFO of the other side becomes telephone-events for it, with the clock rate behind the transcoder.
 func TestKeysOfOpus(t *testing.T) {
 	for _, mode := range []string{"info", "rfc4733"} {
 		inWorldWith(t, talkYAML("", "dtmf: "+mode), func(w *world) {
@@ -217,7 +218,7 @@ func TestKeysOfOpus(t *testing.T) {
 	}
 }
 
-// TestRingingInOpusGoesOver: a caller with Opus that hears our ringing does so after an upgrade.
+// TestRingingInOpusGoesOver: a caller with Opus that hears our ringback still hears it after an upgrade.
 func TestRingingInOpusGoesOver(t *testing.T) {
 	yaml := strings.Replace(talkYAML("", ""), "targets: [agent]}", "targets: [agent], ringing: session-progress}", 1)
 	inWorldWith(t, yaml, func(w *world) {
@@ -242,7 +243,7 @@ func TestRingingInOpusGoesOver(t *testing.T) {
 	})
 }
 
-// TestCodecFails: a codec that fails ends the call, whether or not it is answered.
+// TestCodecFails: if a codec fails, the call ends, whether or not it has been answered.
 func TestCodecFails(t *testing.T) {
 	failed := media.EventCodecFailed{Side: media.SideA, Err: errors.New("it panicked")}
 	answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
@@ -267,8 +268,8 @@ func TestCodecFails(t *testing.T) {
 	})
 }
 
-// TestCodecFailsWhileCallerWaits: a caller that hears our ringing or music gets 500, and a customer without an agent yet
-// gets BYE.
+// TestCodecFailsWhileCallerWaits: if a codec fails, a caller that hears our ringback or music gets 500. In a placed
+// call without an agent, the person called first gets BYE.
 func TestCodecFailsWhileCallerWaits(t *testing.T) {
 	failed := media.EventCodecFailed{Side: media.SideA, Err: errors.New("it panicked")}
 	wants := func(w *world) {
@@ -315,8 +316,8 @@ func TestCodecFailsWhileCallerWaits(t *testing.T) {
 	})
 }
 
-// TestTrialInterruptsChangeOfOpus: while caller and agent change a session of Opus, a party with PCMU answers that has to
-// agree on its keys. The change is undone in Opus, and then the caller is transcoded.
+// TestTrialInterruptsChangeOfOpus: caller and agent are changing a session with Opus when a party with PCMU and DTLS
+// answers a transfer. The change is undone, still with Opus, and then the caller is transcoded.
 func TestTrialInterruptsChangeOfOpus(t *testing.T) {
 	yaml := strings.Replace(toDTLS, "    transfer: local\n", "    transfer: local\n    reinvite: relay\n    codecs: [opus]\n", 1)
 	yaml = strings.Replace(yaml, "trunks: [pbx, carrier]", "trunks: [pbx]", 1)
@@ -345,8 +346,8 @@ func TestTrialInterruptsChangeOfOpus(t *testing.T) {
 	})
 }
 
-// TestOtherAgentAfterChangeToOpus: a caller has gone from PCMU to Opus in mid-call, and then is transferred, or loses its
-// agent. The next one speaks PCMU, too.
+// TestOtherAgentAfterChangeToOpus: a caller changes from PCMU to Opus during a call, and is then transferred, or loses
+// its agent. The next agent has PCMU as well.
 func TestOtherAgentAfterChangeToOpus(t *testing.T) {
 	pcmu := siptest.SessionAt("192.0.2.20", 30000, "0 101")
 	changes := func(w *world) *dialogue {
@@ -355,7 +356,7 @@ func TestOtherAgentAfterChangeToOpus(t *testing.T) {
 		w.wantTranscoders([2]bool{true, false})
 		return c.d
 	}
-	holds := func(w *world, d *dialogue) { // which changes no more than the direction
+	holds := func(w *world, d *dialogue) { // changes nothing but the direction
 		for _, way := range []string{"a=sendonly\r\n", "a=sendrecv\r\n"} {
 			seq := w.carrier.within(d, "INVITE", opusSDP("192.0.2.10", 20000, "")+way, sdpHeader("v")...)
 			if got := numbersIn(w.carrier.expect("SIP/2.0 200")); got != "111 101" {

@@ -9,8 +9,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// The agent gets the report of success, and the target its ACK, only when the transfer is in the journal. Otherwise the
-// next process would end the target's call, and the agent might be gone.
+// When a transfer succeeds, the journal has it before the agent gets the report and before the new target gets its ACK.
+// Otherwise, after a kill, the next process would end the target's call although the agent might have left.
 func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
 	for name, yaml := range map[string]string{"plain": transferConfig, "DTLS": toDTLS} {
 		runIn(t, name, yaml, func(w *world) {
@@ -40,7 +40,7 @@ func TestTransferIsNotedBeforeAnybodyIsTold(t *testing.T) {
 	}
 }
 
-// The record in a checkpoint has no unfinished attempt, because the live figures are made from it.
+// The record in a checkpoint has no unfinished attempt, because live statistics are computed from it.
 func TestNotedAttemptsAreOver(t *testing.T) {
 	inWorldWith(t, transferConfig, func(w *world) {
 		d, invite := w.established()

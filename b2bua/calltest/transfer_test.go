@@ -10,8 +10,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// transferConfig lets the agent transfer callers: to numbers through the caller's carrier
-// or a route of its own, and directly to one host.
+// transferConfig lets the agent transfer callers: to numbers, through the caller's carrier
+// or a separate route, and directly to one host.
 const transferConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -30,7 +30,7 @@ routes:
   - {target: agent, to: "^4", trunks: [pbx, carrier]}
 `
 
-// notified takes a NOTIFY with this sipfrag and answers it.
+// notified expects a NOTIFY with this sipfrag and subscription state, and answers it.
 func (p *peer) notified(sipfrag, state string) received {
 	p.w.t.Helper()
 	m := p.expect("NOTIFY")
@@ -213,7 +213,7 @@ record: interrupted process_restart system
 == only parameters that are known go along to a host
 agent: refers to <sip:bob@192.0.2.21:32681;maddr=203.0.113.66;user=phone;x=y?User-to-User=`
 
-// The effects of an agent's REFER, and its reports (RFC 3515).
+// An agent's REFER has the right effect, and the agent gets its reports (RFC 3515).
 func TestTransfers(t *testing.T) {
 	stories := transfers + strings.Repeat("a", 900) + `>
 spare: gets INVITE | text: ~INVITE sip:bob@192.0.2.21:32681;user=phone SIP/2.0 ; takes
@@ -236,7 +236,7 @@ carrier: hangs up on spare
 	tell(t, transferConfig, stories)
 }
 
-// referred makes the agent ask for a transfer, which is accepted.
+// referred makes the agent send a REFER, which must be accepted.
 func (w *world) referred(invite received, to string, headers ...string) {
 	w.t.Helper()
 	w.agent.agentRequest("REFER", invite, "agent1", 10, append(headers, "Refer-To: "+to)...)
@@ -244,7 +244,7 @@ func (w *world) referred(invite received, to string, headers ...string) {
 	w.agent.notified("100", "active")
 }
 
-// takenByPBX makes the PBX answer, and the agent take the report and leave.
+// takenByPBX makes the PBX accept the call, and the agent take the report and the BYE.
 func (w *world) takenByPBX(called received) {
 	w.t.Helper()
 	w.agent2.concludes(called, 200, "OK", "human", sdpAt("192.0.2.21", 41000))
@@ -253,8 +253,8 @@ func (w *world) takenByPBX(called received) {
 	synctest.Wait()
 }
 
-// An agent that has left gets no more messages, and its place at the target is free.
-// Early media that came before can be heard then.
+// An agent that has hung up gets no more messages, and its place at the target is free. The
+// caller can then hear early media of the transfer's target that came before.
 func TestTransferGoesOnWithoutAgent(t *testing.T) {
 	for name, early := range map[string]bool{"early media": true, "none": false} {
 		runIn(t, name, transferConfig, func(w *world) {

@@ -5,9 +5,9 @@ import (
 	"testing"
 )
 
-// A route that a call could not use does not take a transfer, either: its trunk is
-// dialled with the caller's number, but the caller has a name. A name that
-// transfer_numbers match in full is dialled, even if the route does not name it.
+// A transfer skips a route that could not place a call either: the uri of its trunk needs the
+// caller's number, but this caller has a name instead. A name that transfer_numbers match in
+// full is called, even if the route does not name it.
 func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 	const byCaller, byCarrier = "sip:{{.From.Number}}@192.0.2.21:32681", "sip:{{.From.Number}}@192.0.2.10:5060"
 	for _, tt := range []struct{ name, pbx, carrier, to, dialled string }{
@@ -49,8 +49,8 @@ func TestTransferByRoutesThatLeadSomewhere(t *testing.T) {
 	}
 }
 
-// transfer: relay of a caller behind a proxy names the number at that proxy: the caller's
-// own Contact, a phone, does not know it.
+// With transfer: relay, the REFER to a caller behind a proxy names the number at that
+// proxy, because the phone in the caller's own Contact does not know the number.
 func TestTransferBehindProxy(t *testing.T) {
 	inWorldWith(t, strings.Replace(transferConfig, "transfer: local", "transfer: relay", 1), func(w *world) {
 		proxy := w.otherAt("192.0.2.30:5070")

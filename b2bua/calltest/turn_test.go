@@ -12,14 +12,14 @@ import (
 	"flowbridge/store/record"
 )
 
-// turnsUnderWay counts the goroutines that run a call.
+// turnsUnderWay returns the number of goroutines that currently run a call.
 func turnsUnderWay() int {
 	buf := make([]byte, 1<<20)
 	return strings.Count(string(buf[:runtime.Stack(buf, true)]), "b2bua.(*Call).run(")
 }
 
-// A waiting call has no goroutine: while it is prepared, dialled and bridged, and while a
-// leg lingers.
+// A call that waits for something has no goroutine: while it is prepared, dialled or
+// bridged, and while a leg lingers.
 func TestCallThatWaitsHasNoGoroutine(t *testing.T) {
 	inWorld(t, func(w *world) {
 		none := func(when string) {
@@ -47,7 +47,7 @@ func TestCallThatWaitsHasNoGoroutine(t *testing.T) {
 	})
 }
 
-// A server that stops gives every resting call a turn.
+// When a server stops, it also ends calls that wait without a goroutine.
 func TestStopRousesCalls(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.established()
@@ -62,8 +62,8 @@ func TestStopRousesCalls(t *testing.T) {
 	})
 }
 
-// A call whose turn blocks does not stop other calls, although the goroutine that reads
-// the socket runs it.
+// If a call blocks, other calls continue, even if the blocked call runs on the goroutine
+// that reads the socket.
 func TestTurnThatWaits(t *testing.T) {
 	inWorld(t, func(w *world) {
 		hold := make(chan struct{})
@@ -79,7 +79,7 @@ func TestTurnThatWaits(t *testing.T) {
 		}
 		w.carrier.cancel(stuck)
 		w.carrier.expect("SIP/2.0 200")
-		synctest.Wait() // the call has the CANCEL, which is not only answered; otherwise a 180 may come before the 487
+		synctest.Wait() // wait until the call handles the CANCEL: otherwise a 180 may come before the 487
 		release()
 		w.carrier.isRefused(stuck, "487")
 		w.wantRecord("cancelled", cause.CallerCancelled, record.EndedByCaller)

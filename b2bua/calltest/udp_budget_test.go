@@ -15,8 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// writtenUDP is a platform with an explicit transport of UDP, with credentials, and with
-// a header of any length.
+// writtenUDP has a platform with transport: udp, with credentials, and with headers whose
+// length a test chooses.
 const writtenUDP = `
 sip: {listen: ["udp://198.51.100.1:5060", "tcp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -33,8 +33,8 @@ routes:
   - {targets: [agent]}
 `
 
-// longCall places a call whose INVITE to the target has headers of these lengths. The
-// rest of the INVITE has some 840 bytes.
+// longCall places a call whose INVITE to the target has headers of these lengths, in
+// addition to about 840 bytes.
 func (w *world) longCall(order, long int) *dialogue {
 	w.t.Helper()
 	d := w.carrier.newCall("+15075785607")
@@ -43,8 +43,8 @@ func (w *world) longCall(order, long int) *dialogue {
 	return d
 }
 
-// With an explicit transport: udp, an INVITE goes over UDP: whole, as long as the path
-// carries it, and otherwise without some headers.
+// With transport: udp in the configuration, an INVITE always goes over UDP. If it is longer
+// than the path permits, headers are dropped.
 func TestWrittenUDPStaysUDP(t *testing.T) {
 	for _, tt := range []struct {
 		order, long int
@@ -70,8 +70,8 @@ func TestWrittenUDPStaysUDP(t *testing.T) {
 	}
 }
 
-// The INVITE with credentials must fit, too. Headers are dropped to make room for them
-// only once they are asked for.
+// An INVITE with credentials must fit as well. Headers are dropped to make room for the
+// credentials only after the target has asked for them.
 func TestCredentialsFit(t *testing.T) {
 	for _, tt := range []struct {
 		name, challenge string
@@ -104,8 +104,8 @@ func TestCredentialsFit(t *testing.T) {
 	}
 }
 
-// If dropping all optional headers does not make room for credentials, the attempt fails
-// with its cause.
+// If the credentials don't fit even without optional headers, the attempt fails with its
+// own cause.
 func TestCredentialsDoNotFit(t *testing.T) {
 	inWorldWith(t, writtenUDP, func(w *world) {
 		d := w.longCall(20, 60)

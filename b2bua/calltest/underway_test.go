@@ -28,7 +28,7 @@ func (s *hangingSink) Journal(r record.Record, state []byte) {
 	s.Sink.Journal(r, state)
 }
 
-// hangingSocket blocks a goroutine that sends a 400.
+// hangingSocket blocks any goroutine that sends a 400.
 type hangingSocket struct {
 	transport.Socket
 	hangs chan struct{}
@@ -46,18 +46,18 @@ type sighting struct {
 	step uint64
 }
 
-// seen returns what is under way now.
+// seen returns the goroutines' current steps, as look reports them.
 func seen(look func(func(string, uint64))) (all []sighting) {
 	synctest.Wait()
 	look(func(id string, step uint64) { all = append(all, sighting{id, step}) })
 	return all
 }
 
-// A call whose turn does not end stays at the same step. It does not delay other calls.
+// If a call blocks, its reported step does not change. Other calls are not delayed.
 func TestUnderway(t *testing.T) {
 	disk := &hangingSink{hangs: make(chan struct{})}
 	inWorldOf(t, testConfig, func(o *b2bua.Options) {
-		disk.hangs = make(chan struct{}) // of the bubble
+		disk.hangs = make(chan struct{}) // made inside the bubble
 		disk.Sink, o.Sink = o.Sink, disk
 	}, func(w *world) {
 		first := w.carrier.dials("+15075785607")
@@ -83,7 +83,7 @@ func TestUnderway(t *testing.T) {
 	})
 }
 
-// A reader that does not return to its socket stays at the same step.
+// If a reader does not return to its socket, its reported step does not change.
 func TestReading(t *testing.T) {
 	var hangs chan struct{}
 	inWorldOf(t, testConfig, func(o *b2bua.Options) {

@@ -21,8 +21,8 @@ func whatsAppSDP(host string, port int, key string) string {
 	return strings.Replace(s, "s=-", "s=WhatsApp", 1)
 }
 
-// A WhatsApp user's call comes over TLS, known by its certificate, with SRTP keys in SDP and with Opus. The agent gets
-// Opus unchanged, with its parameters, but its own keys.
+// A WhatsApp user calls over TLS, identified by a certificate, with SRTP keys in SDP and with Opus. The agent gets Opus
+// unchanged, with the caller's parameters, but with keys of its own.
 func TestCallOfWhatsApp(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	agentPair, metaPair := ca.Pair("agent", "agent.test"), ca.Pair("meta", "wa.meta.vc")
@@ -71,8 +71,8 @@ func TestCallOfWhatsApp(t *testing.T) {
 	})
 }
 
-// GPT-Live calls out over a trunk of its customer: TLS, digest, SRTP keys in SDP, and Opus, which a carrier lacks. The
-// carrier gets PCMU, and GPT-Live Opus.
+// GPT-Live calls out over a trunk with TLS, digest authentication, SRTP keys in SDP, and Opus, which the carrier does
+// not have. The carrier gets PCMU, and GPT-Live gets Opus.
 func TestCallOfGPTLive(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	config := strings.NewReplacer(

@@ -12,7 +12,7 @@ import (
 	"testing"
 )
 
-// causes are the names in the table.
+// causes returns the causes that have a row in the table.
 func causes() (all []Cause) {
 	for _, e := range All() {
 		all = append(all, e.Name)
@@ -20,8 +20,8 @@ func causes() (all []Cause) {
 	return all
 }
 
-// Every cause that is declared is in the table, once. The constant of a dropped
-// fork is no cause of a call.
+// Each declared cause is in the table exactly once, except the two that concern a leg and
+// not the call.
 func TestCausesIsComplete(t *testing.T) {
 	file, err := parser.ParseFile(token.NewFileSet(), "cause.go", nil, 0)
 	if err != nil {
@@ -75,8 +75,8 @@ func TestCausesIsComplete(t *testing.T) {
 	}
 }
 
-// "What the carrier gets": 408, 5xx, 6xx but 600, 603, 607 and 608, 401, 407
-// and 3xx are the next target's turn, all else is passed on.
+// docs/causes.md says which statuses lead to the next target: 408, 5xx, 6xx except 600,
+// 603, 607 and 608, 401, 407 and 3xx. All other statuses are passed on to the carrier.
 func TestNextTargetOverAllCodes(t *testing.T) {
 	passed := map[int]bool{600: true, 603: true, 607: true, 608: true}
 	for code := 400; code < 500; code++ {
@@ -136,7 +136,8 @@ func TestParseQ850(t *testing.T) {
 	}
 }
 
-// Every cause has a Reason value but two. TestReasonsOfOurs reads them.
+// Every cause has a value for the Reason header, except two. TestReasonsOfOurs parses these
+// values.
 func TestReasonValue(t *testing.T) {
 	silent := []Cause{None, CallerCancelled}
 	for _, c := range append(causes(), None) {
@@ -149,7 +150,7 @@ func TestReasonValue(t *testing.T) {
 	}
 }
 
-// docs/causes.md has the table that is used.
+// The table in docs/causes.md is the one that the code uses.
 func TestQ850TableInDocs(t *testing.T) {
 	text, err := os.ReadFile("../../docs/causes.md")
 	if err != nil {
@@ -170,7 +171,8 @@ func TestQ850TableInDocs(t *testing.T) {
 	}
 }
 
-// What a platform says when it can't go on is a failure; what people do is not.
+// If a platform reports that it can't continue, the call's end is a failure. If a person
+// ends the call, it is not.
 func TestIsFailure(t *testing.T) {
 	for _, q850 := range []int{1, 16, 17, 18, 19, 21, 22, 28, 31} {
 		if IsFailure(q850) {

@@ -55,7 +55,8 @@ func TestReasonString(t *testing.T) {
 	}
 }
 
-// What cause.go writes is read in the same way here, and by its own reader.
+// The Reason headers that cause.go writes are parsed to the same values, both here and by
+// cause.go itself.
 func TestReasonsOfOurs(t *testing.T) {
 	for _, why := range append(causes(), AnotherAnswered) {
 		value := ReasonValue(why, 0)
@@ -72,8 +73,8 @@ func TestReasonsOfOurs(t *testing.T) {
 	}
 }
 
-// FuzzReasons: what is read is bounded, harmless and the same once it was
-// written.
+// FuzzReasons checks that parsed values are bounded and harmless, and stay the same when
+// they are written and parsed again.
 func FuzzReasons(f *testing.F) {
 	f.Add(`SIP ;cause=600 ;text="a, \"b\"; c", Q.850;cause=16`)
 	f.Add("SIP;text=\"\xff\u0085\\")

@@ -9,7 +9,7 @@ import (
 
 var settings = Settings{Failures: 3, Pause: time.Second, MaxPause: 8 * time.Second}
 
-// clock is a breaker with a clock that tests control.
+// clock is a breaker whose time a test sets.
 type clock struct {
 	*Breaker
 	now     time.Time
@@ -25,7 +25,8 @@ func newClock(s Settings) *clock {
 	return c
 }
 
-// ends runs an attempt that takes some time, and reports whether it was let through.
+// ends makes an attempt with this outcome, which takes some time. It reports whether the breaker let the attempt
+// through.
 func (c *clock) ends(o Outcome, took time.Duration) bool {
 	try, ok := c.Begin(c.now)
 	if c.now = c.now.Add(took); ok {
@@ -41,7 +42,8 @@ func (c *clock) wantChanges(t *testing.T, want ...string) {
 	}
 }
 
-// At 50 calls a second the first timeout opens the circuit, and from then on only one call waits after each pause.
+// The API hangs at 50 calls a second. The first timeout opens the circuit, and after that only one call waits after
+// each pause.
 func TestHangingAPI(t *testing.T) {
 	c := newClock(settings)
 	type call struct {
@@ -67,12 +69,12 @@ func TestHangingAPI(t *testing.T) {
 	}
 }
 
-// A platform that fails every second call stays in use.
+// A platform that fails every second call is still used.
 func TestHalfOfThemFail(t *testing.T) {
 	c := newClock(settings)
 	for i := range 10_000 {
 		o := Succeeded
-		if i%2 == 0 || i%64 < 10 { // also rows of ten
+		if i%2 == 0 || i%64 < 10 { // with rows of ten failures as well
 			o = Failed
 		}
 		if !c.ends(o, 20*time.Millisecond) {
@@ -82,7 +84,7 @@ func TestHalfOfThemFail(t *testing.T) {
 	c.wantChanges(t)
 }
 
-// Failures within a moment do not open the circuit, but the same failures over a second do.
+// Several failures within a moment do not open the circuit. The same failures over a second do.
 func TestBurst(t *testing.T) {
 	c := newClock(settings)
 	for range 100 {
@@ -96,7 +98,7 @@ func TestBurst(t *testing.T) {
 	c.wantChanges(t, "open 1s after 1.501s")
 }
 
-// Slow attempts among answered ones do not open the circuit, however many wait.
+// If some attempts are slow while others are answered, the circuit stays closed, however many are slow.
 func TestOneIsSlow(t *testing.T) {
 	for _, o := range []Outcome{Failed, Silent} {
 		c := newClock(settings)
@@ -114,7 +116,7 @@ func TestOneIsSlow(t *testing.T) {
 	}
 }
 
-// A platform that answers in 100 ms stays in use at 50 calls a second, even if some lookups in a row take too long.
+// A platform that answers in 100 ms is still used at 50 calls a second, even if several lookups in a row take too long.
 func TestSomeAreSlow(t *testing.T) {
 	c := newClock(settings)
 	type call struct {
@@ -145,8 +147,8 @@ func TestSomeAreSlow(t *testing.T) {
 	c.wantChanges(t)
 }
 
-// A circuit that opens repeatedly is tried more and more rarely. Once it has been closed for long enough, the pause is
-// short again.
+// If a circuit opens repeatedly, the pause before a trial gets longer. After the circuit has been closed for long
+// enough, the pause is short again.
 func TestFlapping(t *testing.T) {
 	c := newClock(settings)
 	flap := func() {
@@ -172,14 +174,15 @@ func TestFlapping(t *testing.T) {
 	c.wantChanges(t, "open 1s after 1m41s", "closed 1s after 1m42s")
 }
 
-// While one attempt is let through, all others are refused. If it gives no information, the next one is let through.
+// While one attempt is let through as a trial, all others are refused. If the trial has no clear result, the next
+// attempt is let through.
 func TestHalfOpen(t *testing.T) {
 	c := newClock(settings)
 	late, _ := c.Begin(c.now)
 	for c.Status().State == Closed {
 		c.ends(Failed, 400*time.Millisecond)
 	}
-	c.End(c.now, &late, Succeeded) // from before the change, so it no longer counts
+	c.End(c.now, &late, Succeeded) // begun before the circuit changed, so it does not count
 	if c.Status().State != Open || c.ends(Succeeded, 0) {
 		t.Errorf("%+v; want it open", c.Status())
 	}
@@ -191,7 +194,7 @@ func TestHalfOpen(t *testing.T) {
 		t.Errorf("let through: %v, %v", ok, second)
 	}
 	c.End(c.now, &try, Neutral)
-	c.End(c.now, &try, Failed) // the try has ended already
+	c.End(c.now, &try, Failed) // the trial has ended already
 	if try, ok = c.Begin(c.now); !ok || c.Status().State != HalfOpen {
 		t.Errorf("the next: %v, %+v", ok, c.Status())
 	}
@@ -204,8 +207,8 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
-// A provisional answer closes a half-open circuit. In a closed circuit it does not end a row of failures, but shows
-// that a silence concerns only one attempt.
+// A provisional answer closes a half-open circuit. At a closed circuit it does not end a row of failures, but it shows
+// that silence concerns only one attempt.
 func TestHeard(t *testing.T) {
 	c := newClock(settings)
 	refused := func(took time.Duration) {
@@ -227,7 +230,7 @@ func TestHeard(t *testing.T) {
 	if c.Status().State != Closed || !c.ends(Neutral, 0) {
 		t.Errorf("%+v; want it closed", c.Status())
 	}
-	c.End(c.now, &try, Failed) // from before the change, so it no longer counts
+	c.End(c.now, &try, Failed) // begun before the circuit changed, so it does not count
 	silent, _ := c.Begin(c.now)
 	for range 100 {
 		c.now = c.now.Add(time.Millisecond)
@@ -240,7 +243,7 @@ func TestHeard(t *testing.T) {
 	(*Breaker)(nil).Provisional(c.now, try)
 }
 
-// Probes open the circuit without calls, and then no call is let through as a trial.
+// Failed probes open the circuit even without calls. While probes run, no call is let through as a trial.
 func TestProbes(t *testing.T) {
 	s := settings
 	s.Probed = true
@@ -261,7 +264,7 @@ func TestProbes(t *testing.T) {
 	c.wantChanges(t, "open 1s after 6s", "open 2s after 1m8s", "closed 1m4s after 1m10s")
 }
 
-// Without a limit for failures a circuit never opens, and a reload that removes the limit closes an open one.
+// Without a limit for failures, a circuit never opens. A reload that removes the limit closes an open circuit.
 func TestNeverOpens(t *testing.T) {
 	c, none := newClock(Settings{}), (*Breaker)(nil)
 	for range 100 {
@@ -283,7 +286,7 @@ func TestNeverOpens(t *testing.T) {
 	}
 }
 
-// An attempt at a closed circuit allocates nothing.
+// An attempt at a closed circuit must not allocate.
 func TestClosedAllocatesNothing(t *testing.T) {
 	b := New("x", settings, nil)
 	now := time.Now()

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/transport"
 )
 
-// item is an item with only a kind.
+// item is an item of an inbox with nothing but its kind.
 type item struct {
 	kind   Kind
 	number int
@@ -20,10 +20,10 @@ type item struct {
 
 func (it item) Kind() Kind { return it.kind }
 
-// busy returns the inbox of a call during a turn.
+// busy returns the inbox of a call whose turn is running.
 func busy() *Inbox[item] { return &Inbox[item]{turn: true} }
 
-// drain takes out all items.
+// drain takes all items out of the inbox.
 func drain(b *Inbox[item]) (items []item, overflow bool) {
 	for {
 		it, ok, over := b.Take()
@@ -56,7 +56,7 @@ func TestInboxKeepsOrder(t *testing.T) {
 	}
 }
 
-// Any number of provisional answers does not end the call.
+// However many provisional answers come, they do not end the call.
 func TestInboxCoalescesProgress(t *testing.T) {
 	b := busy()
 	for range 10_000 {
@@ -72,7 +72,7 @@ func TestInboxCoalescesProgress(t *testing.T) {
 	}
 }
 
-// Items that end something are taken when nothing else is.
+// An item that ends something is still accepted when the inbox is full.
 func TestInboxRoomForTheEnd(t *testing.T) {
 	b := busy()
 	for range roomNormal {
@@ -101,7 +101,7 @@ func TestInboxRoomForTheEnd(t *testing.T) {
 func TestInboxHardLimit(t *testing.T) {
 	b := busy()
 	for range 10 * roomHard {
-		b.Post(item{kind: Ending}) // even items that end something are bounded
+		b.Post(item{kind: Ending}) // the number of these items is limited as well
 	}
 	items, overflow := drain(b)
 	if len(items) != roomHard || !overflow {
@@ -112,7 +112,7 @@ func TestInboxHardLimit(t *testing.T) {
 	}
 }
 
-// Posting never blocks, even if nothing is taken out.
+// Posting never blocks, even if no items are taken out.
 func TestInboxPostNeverBlocks(t *testing.T) {
 	b := busy()
 	var wg sync.WaitGroup
@@ -124,7 +124,7 @@ func TestInboxPostNeverBlocks(t *testing.T) {
 			}
 		})
 	}
-	wg.Wait() // nothing was taken out
+	wg.Wait() // no items were taken out until here
 	if items, overflow := drain(b); len(items) != roomHard || !overflow {
 		t.Errorf("%d items, overflow %v", len(items), overflow)
 	}
@@ -149,8 +149,8 @@ func TestInboxClosed(t *testing.T) {
 	}
 }
 
-// A question to a call whose inbox is full is refused or answered. It is never
-// taken and dropped.
+// If the inbox is full, a question to the call is either refused or answered. It must not
+// be accepted and then dropped.
 func TestFullInboxTakesQuestions(t *testing.T) {
 	b := busy()
 	for range roomNormal {
@@ -165,9 +165,9 @@ func TestFullInboxTakesQuestions(t *testing.T) {
 	}
 }
 
-// A full inbox reports that it refuses a request, so that the request gets 503. The
-// transaction of a request other than INVITE has no timer before its final answer (RFC
-// 3261 section 17.2.2).
+// If the inbox is full, it reports that it refuses a request, which then gets 503.
+// Otherwise the request would wait for ever: the transaction of a request other than INVITE
+// has no timer before its final answer (RFC 3261 section 17.2.2).
 func TestFullInboxRefusesRequests(t *testing.T) {
 	b := busy()
 	for range roomNormal {
@@ -178,17 +178,17 @@ func TestFullInboxRefusesRequests(t *testing.T) {
 	}
 }
 
-// PostLast runs the turn that it begins, and runs nothing if a turn is running or the
-// call is over.
+// PostLast runs the turn that it starts. If a turn is already running, or the call is over,
+// it runs none.
 func TestPostLastRunsTheTurn(t *testing.T) {
 	b := &Inbox[item]{}
 	turns := 0
-	b.run = func() { turns++ } // at once: without goroutines to run it, any other way would panic
+	b.run = func() { turns++ } // PostLast must run it itself: the inbox has no goroutines, so anything else would panic
 	b.PostLast(item{kind: Ending})
 	if items, _ := drain(b); turns != 1 || len(items) != 1 {
 		t.Fatalf("%d turns, %d items", turns, len(items))
 	}
-	b.PostLast(item{kind: Ending}) // the first turn has not ended
+	b.PostLast(item{kind: Ending}) // the first turn is still running
 	if items, _ := drain(b); turns != 1 || len(items) != 1 {
 		t.Fatalf("%d turns, %d items", turns, len(items))
 	}
@@ -199,7 +199,7 @@ func TestPostLastRunsTheTurn(t *testing.T) {
 	}
 }
 
-// rested returns an inbox whose call rests.
+// rested returns an inbox whose call waits without a goroutine.
 func rested(t *testing.T, run func(b *Inbox[item]), until time.Time) *Inbox[item] {
 	t.Helper()
 	b := &Inbox[item]{turn: true, turns: &transport.Turns{}}
@@ -211,7 +211,8 @@ func rested(t *testing.T, run func(b *Inbox[item]), until time.Time) *Inbox[item
 	return b
 }
 
-// An item that is posted after the last check of the inbox keeps the call from resting.
+// If an item is posted after the last check of the inbox, the call runs another turn before
+// it rests.
 func TestNoPostIsLostBeforeRest(t *testing.T) {
 	b := &Inbox[item]{turn: true, run: func() { t.Error("a second turn") }}
 	if _, ok, _ := b.Take(); ok {
@@ -234,14 +235,14 @@ func TestNoPostIsLostBeforeRest(t *testing.T) {
 	}
 }
 
-// An alarm that goes off during a turn does not keep the next one from going off, even at
-// the same time.
+// An alarm that goes off during a turn does not prevent the next alarm, even one at the
+// same time.
 func TestNoAlarmIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		turns := 0
 		b := rested(t, func(*Inbox[item]) { turns++ }, time.Now().Add(time.Second))
 		begin := time.Now()
-		if !b.takeTurn() { // something else has given the call a turn
+		if !b.takeTurn() { // another event has started a turn
 			t.Fatal("no turn")
 		}
 		time.Sleep(time.Second)
@@ -272,13 +273,13 @@ func TestNoAlarmIsLost(t *testing.T) {
 	})
 }
 
-// However posts, alarms and rests coincide, no two turns run at once, and no item stays
-// in the inbox of a resting call.
+// However posts, alarms and rests coincide, two turns never run at once, and a resting call
+// has no items in its inbox.
 func TestOneTurnAtATime(t *testing.T) {
 	const posters, each = 8, 2000
 	var (
 		running atomic.Int32
-		taken   int // owned by the turn, so that the race detector sees two turns at once
+		taken   int // only the turn writes it, so the race detector would notice two turns at once
 		all     sync.WaitGroup
 	)
 	all.Add(posters * each)
@@ -306,7 +307,7 @@ func TestOneTurnAtATime(t *testing.T) {
 		go func() {
 			for range each {
 				for !b.Post(item{kind: Ending}) {
-					runtime.Gosched() // the inbox is full at the moment
+					runtime.Gosched() // the inbox is full now
 				}
 			}
 		}()
@@ -321,7 +322,7 @@ func TestOneTurnAtATime(t *testing.T) {
 	}
 }
 
-// isIdle reports whether no goroutine has the turn.
+// isIdle reports whether no turn is running.
 func (b *Inbox[item]) isIdle() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

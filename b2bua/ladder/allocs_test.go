@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// The allocations of a call's ladder in addition to its pages, which come from a pool: the call with its parts, and its
-// request to an API.
+// The ladder of a call allocates its call object and the parts of one request to an API. Its pages are not counted,
+// because they come from a pool.
 func TestCallAllocates(t *testing.T) {
 	none := aCall(func(context.Context) {})
 	if n := testing.AllocsPerRun(200, func() { none() }); n > 15 {
@@ -22,7 +22,7 @@ func TestCallAllocates(t *testing.T) {
 	must(t, err)
 	r.Header.Set("Authorization", "Bearer hush-hush-hush")
 	asked := aCall(func(ctx context.Context) {
-		res, err := rt.RoundTrip(r.WithContext(ctx)) // one allocation by the test
+		res, err := rt.RoundTrip(r.WithContext(ctx)) // one of the allocations is the test's own
 		must(t, err)
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()

@@ -66,14 +66,15 @@ func asks(ctx context.Context, t testing.TB, answer string) {
 	_ = res.Body.Close()
 }
 
-// aCall returns a function that plays a call with all its messages, up to the encoded ladder. asked does its HTTP.
+// aCall returns a function that plays a call with all its messages, and returns the size of the encoded ladder. asked
+// sends the call's HTTP request.
 func aCall(asked func(context.Context)) (once func() (encoded int)) {
 	var out []byte
 	s := New(Options{Keep: func(c *Call) {
 		out = c.Encode(out[:0])
 		c.Release()
 	}, Source: func(a netip.Addr) (netip.Addr, error) { return a, nil }})
-	s.sample.shut = true // calls are handed over at once
+	s.sample.shut = true // hand over calls at once
 	a, to := spoken(1), spoken(2)
 	for i := range to {
 		to[i].Received, to[i].CallID, to[i].FromTag = !to[i].Received, []byte("call2@192.0.2.10"), []byte("2")
@@ -103,7 +104,7 @@ func aCall(asked func(context.Context)) (once func() (encoded int)) {
 	}
 }
 
-// BenchmarkCall measures the cost of a call's ladder, without the disk.
+// BenchmarkCall measures what a call's ladder costs, without writing it to the disk.
 func BenchmarkCall(b *testing.B) {
 	answer := `{"synthflow_call_id":"8082ce18-0ee1-4947-8e6b-8a4abe3925db",` + string(bytes.Repeat([]byte(`"egress_recording_url":null,`), 40)) + `"x":1}`
 	once := aCall(func(ctx context.Context) { asks(ctx, b, answer) })

@@ -35,8 +35,8 @@ func whole(t testing.TB) []byte {
 	return c.append(nil)
 }
 
-// FuzzDecode checks that any input gives a ladder or an error, and that all output is safe: JSON is valid, a terminal
-// gets no control characters, a capture can be read.
+// FuzzDecode checks that any input gives either a ladder or an error, and that all output from a ladder is safe: valid
+// JSON, a drawing without control characters, a readable capture.
 func FuzzDecode(f *testing.F) {
 	raw := whole(f)
 	f.Add(raw, 80)
@@ -109,7 +109,8 @@ func packets(t testing.TB, capture io.Reader) (all []gopacket.Packet) {
 	}
 }
 
-// TestPcapng: each SIP message is a UDP datagram, each HTTP message a TCP segment that follows the one before.
+// TestPcapng: in the capture, each SIP message is a UDP datagram. Each HTTP message is a TCP segment that continues the
+// one before.
 func TestPcapng(t *testing.T) {
 	l, err := decode(whole(t))
 	must(t, err)

@@ -29,7 +29,7 @@ func (m *mirror) Media(f Measured) {
 	m.media = append(m.media, f)
 }
 
-// session has figures that grow.
+// session is a media session whose figures increase with each call of Stats.
 type session struct {
 	mu sync.Mutex
 	rx uint64
@@ -46,7 +46,7 @@ func (*session) Local(side media.Side) netip.AddrPort {
 	return netip.AddrPortFrom(netip.IPv4Unspecified(), 10000+2*uint16(side))
 }
 
-// A follower of the media gets the figures every five seconds and at the end, even if no ladders are kept.
+// A follower of the media gets the figures every five seconds and at the end, even if ladders are off.
 func TestMediaFollower(t *testing.T) {
 	for _, keep := range []func(*Call){nil, func(c *Call) { c.Release() }} {
 		synctest.Test(t, func(t *testing.T) {

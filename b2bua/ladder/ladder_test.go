@@ -41,7 +41,7 @@ func collector(k *kept) *Collector {
 	return New(Options{Keep: k.keep, Source: func(a netip.Addr) (netip.Addr, error) { return a, nil }})
 }
 
-// begun returns a call that has its INVITE.
+// begun returns a call whose INVITE has come.
 func begun(s *Collector, id string, n int) *Call {
 	for _, m := range spoken(n)[:1] {
 		s.Message(m)
@@ -49,7 +49,7 @@ func begun(s *Collector, id string, n int) *Call {
 	return s.Claim(id, fmt.Sprintf("call%d@192.0.2.10", n), fmt.Sprint(n), "carrier", time.Now())
 }
 
-// TestLadderOfAReleasedCall: a call can be found until it is handed over.
+// TestLadderOfAReleasedCall: after a call's end, its ladder can still be read until it is handed over.
 func TestLadderOfAReleasedCall(t *testing.T) {
 	var s *Collector
 	asked := false
@@ -70,7 +70,7 @@ func TestLadderOfAReleasedCall(t *testing.T) {
 	}
 }
 
-// TestNobodys: INVITEs that fail, or never become a call, are not kept.
+// TestNobodys: if an INVITE fails or never becomes a call, its messages are dropped.
 func TestNobodys(t *testing.T) {
 	var k kept
 	s := collector(&k)
@@ -103,7 +103,7 @@ func TestNobodys(t *testing.T) {
 	if len(s.legs) != 1 || !s.isIdle() || s.Find("a") != nil {
 		t.Errorf("%d are kept", len(s.legs))
 	}
-	for _, m := range spoken(5)[1:] { // without an INVITE
+	for _, m := range spoken(5)[1:] { // without the INVITE
 		s.Message(m)
 	}
 	if len(s.legs) != 1 {
@@ -127,8 +127,8 @@ func TestNobodys(t *testing.T) {
 	none.Shut()
 }
 
-// TestBounds: of a call with too many messages, the first and the last ones are kept, the
-// dropped ones are counted, and repeated ones are not stored.
+// TestBounds: if a call has too many messages, its ladder keeps the first and the last ones, and counts the dropped
+// ones. Repeated messages are counted but not stored.
 func TestBounds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k kept
@@ -146,7 +146,7 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d bytes are held", held)
 		}
 		for range 500 {
-			s.Message(m) // again
+			s.Message(m) // a repetition
 			said++
 		}
 		c.Ended(cause.CallerHangup, "caller", time.Second)
@@ -167,7 +167,8 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// TestQuietCall: a call without messages for a while uses little memory. Nothing is lost, and more messages may follow.
+// TestQuietCall: if no messages come for a while, a call's ladder uses little memory. It loses nothing, and can get
+// more messages.
 func TestQuietCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var k kept
@@ -204,7 +205,7 @@ func TestQuietCall(t *testing.T) {
 	})
 }
 
-// TestBoundOfAll: calls that together have too many messages lose only messages.
+// TestBoundOfAll: if all calls together have too many messages, their ladders lose messages, but nothing else.
 func TestBoundOfAll(t *testing.T) {
 	var k kept
 	s := collector(&k)
@@ -238,7 +239,7 @@ func TestSameCallID(t *testing.T) {
 	s.Message(two[0])
 	a := s.Claim("a", "call1@192.0.2.10", "1", "carrier", time.Now())
 	b := s.Claim("b", "call1@192.0.2.10", "2", "carrier", time.Now())
-	both := s.Claim("c", "call1@192.0.2.10", "2", "carrier", time.Now()) // a call that comes to us a second time
+	both := s.Claim("c", "call1@192.0.2.10", "2", "carrier", time.Now()) // the call comes to us a second time
 	for _, all := range [][]transport.TapMessage{one, two, two} {
 		for _, m := range all[1:3] {
 			s.Message(m)
@@ -268,8 +269,8 @@ func (f *followed) Message(m Followed) {
 	*f = append(*f, m)
 }
 
-// TestFollower: a follower gets each message of a call with our id, including those before the call was known, even if
-// no ladder is kept.
+// TestFollower: a follower gets each message of a call with our id, even messages from before the call had the id, and
+// even if ladders are off.
 func TestFollower(t *testing.T) {
 	for _, keeps := range []bool{false, true} {
 		var f followed
@@ -361,7 +362,7 @@ func TestHTTP(t *testing.T) {
 	}
 }
 
-// The quick check misses no secret word, however it is spelled.
+// The quick check recognizes every secret word, whatever its upper and lower case.
 func TestSecretWords(t *testing.T) {
 	for _, word := range secretWords {
 		lower := string(word)
@@ -391,7 +392,7 @@ func (c *counted) Stats() media.Stats {
 	return c.now
 }
 
-// TestSeries: the media's figures are sampled every five seconds. In a long call the points are further apart.
+// TestSeries: the media's figures are sampled every five seconds, and at longer intervals in a long call.
 func TestSeries(t *testing.T) {
 	for _, lasts := range []time.Duration{12 * time.Second, 2 * time.Minute, 3 * time.Hour} {
 		synctest.Test(t, func(t *testing.T) {
@@ -408,7 +409,7 @@ func TestSeries(t *testing.T) {
 			c.Ended(cause.CallerHangup, "caller", lasts)
 			c.Close()
 			time.Sleep(time.Minute)
-			synctest.Wait() // the sampler ends by itself
+			synctest.Wait() // so that the sampler ends
 			got := k.ladder(t, "a").Streams
 			rx, lost, before := 0, 0, int64(0)
 			for i, p := range got.Points {
@@ -428,19 +429,19 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// TestLadderCost: a message allocates only its page, and a call little more than its messages.
+// TestLadderCost: a message allocates nothing but its page, and a call little more than its messages.
 func TestLadderCost(t *testing.T) {
 	var k kept
 	s := collector(&k)
 	c := begun(s, "a", 1)
 	all := spoken(1)
-	c.pages.limit = 0 // room for one page less
+	c.pages.limit = 0 // room for one page less than needed
 	if n := testing.AllocsPerRun(100, func() { s.Message(all[2]) }); n != 0 {
 		t.Errorf("a message makes %v allocations", n)
 	}
 }
 
-// must fails the test at once if there is an error.
+// must fails the test at once if err is not nil.
 func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {

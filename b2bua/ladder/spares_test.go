@@ -2,7 +2,7 @@ package ladder
 
 import "testing"
 
-// Free pages are reused, and freed when they are not needed.
+// Free pages are reused. Pages that are not needed any more are freed.
 func TestSpares(t *testing.T) {
 	var s spares
 	var all []*[pageSize]byte
@@ -12,14 +12,14 @@ func TestSpares(t *testing.T) {
 	for _, p := range all {
 		s.give(p)
 	}
-	s.trim() // all were needed
+	s.trim() // all pages were needed
 	if len(s.free) != 10 {
 		t.Fatalf("%d free pages; want 10", len(s.free))
 	}
 	for range 4 {
 		s.take()
 	}
-	s.trim() // six were not
+	s.trim() // six pages were not needed
 	if len(s.free) != 5 {
 		t.Errorf("%d free pages; want 5", len(s.free))
 	}
@@ -37,7 +37,7 @@ func TestSpares(t *testing.T) {
 	}
 }
 
-// isIdle reports whether nothing is left of calls that were claimed.
+// isIdle reports whether all claimed calls have been dropped.
 func (s *Collector) isIdle() bool {
 	for _, l := range s.legs {
 		for ; l != nil; l = l.next {

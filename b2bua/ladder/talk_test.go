@@ -22,7 +22,8 @@ func (s *talking) Speech() (time.Time, [2]turns.Spans, bool) {
 	return s.answered, s.said, true
 }
 
-// TestTalk: who spoke when is in the ladder of a live call, so far, and in that of a finished one.
+// TestTalk: the ladder of a live call shows who has spoken when so far, and the ladder of a finished call shows all of
+// it.
 func TestTalk(t *testing.T) {
 	said := turns.Spans{}
 	for _, ms := range []uint64{920, 1390, 3000, 500} {

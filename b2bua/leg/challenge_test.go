@@ -23,7 +23,8 @@ const (
 	askProxy  = `Proxy-Authenticate: Digest realm="proxy", nonce="p1", qop="auth"`
 )
 
-// Short words for challenges in scripts: from the target, from the proxy, with another nonce, with another realm.
+// challenges has short words for scripts: a challenge from the target, one from the proxy, one with another nonce, and
+// one with another realm.
 var challenges = strings.NewReplacer( //nolint:gochecknoglobals // constant
 	"TARGET2-STALE", strings.Replace(askTarget, "n1", "n2", 1)+", stale=true",
 	"TARGET3-STALE", strings.Replace(askTarget, "n1", "n3", 1)+", stale=true",
@@ -33,7 +34,7 @@ var challenges = strings.NewReplacer( //nolint:gochecknoglobals // constant
 	"PROXY2-STALE", strings.Replace(askProxy, "p1", "p2", 1)+", stale=true", "PROXY", askProxy,
 )
 
-// challenge401 is uacAuth after the first challenge.
+// challenge401 returns a leg in state "uac auth" that has got its first challenge.
 func challenge401(t testing.TB) *legTest {
 	t.Helper()
 	lt := legOf(t, "uac auth")
@@ -42,7 +43,7 @@ func challenge401(t testing.TB) *legTest {
 }
 
 // RFC 3261 section 8.1.3.5: the INVITE that answers a challenge equals the first one except for Via, CSeq and
-// credentials. Its ACK has the same credentials (checkOfInvite), and its BYE the next ones.
+// credentials. Its ACK has the same credentials (checkOfInvite), and its BYE has credentials with the next nonce count.
 func TestUACAnswersChallenge(t *testing.T) {
 	for _, tt := range []struct {
 		code                 int
@@ -82,8 +83,8 @@ func withoutHop(req *sip.Request) string {
 	return strings.Join(kept, "\n")
 }
 
-// A proxy and the target both ask, one after the other or at once (a proxy that forks): the credentials for both are
-// sent.
+// If both a proxy and the target send a challenge, one after the other or at once (a proxy that forks), the leg sends
+// credentials for both.
 func TestUACAnswersProxyAndTarget(t *testing.T) {
 	plays(t, challenges.Replace(`
 uac auth
@@ -138,14 +139,14 @@ INVITE has Digest: agents n2 1
 401 agent | TARGET3-STALE -> INVITE
 401 agent | TARGET4-STALE -> refused 401 auth_refused`))
 
-	lt := legOf(t, "uac auth") // a realm that is new each time
+	lt := legOf(t, "uac auth") // each challenge has a new realm
 	for i := range maxChallenged {
 		lt.want(lt.do(lt.answerTo(401, "agent", "", strings.Replace(askTarget, "agents", fmt.Sprint(i), 1))), "INVITE")
 	}
 	lt.want(lt.do(lt.answerTo(401, "agent", "", strings.Replace(askTarget, "agents", "last", 1))), "refused 401 auth_refused")
 }
 
-// Each INVITE has its own first_response_timeout. ring_timeout covers all.
+// first_response_timeout restarts with each INVITE. ring_timeout covers all INVITEs together.
 func TestUACChallengeTimers(t *testing.T) {
 	plays(t, challenges.Replace(`
 uac auth
@@ -156,8 +157,8 @@ uac auth
 +10s ; 180 agent ; 401 agent | TARGET ; 180 agent ; deadline 1m0s -> refused 0 ring_timeout, CANCEL`))
 }
 
-// A CANCEL belongs to the last INVITE, waits for its provisional answer, and has no credentials (RFC 3261 section 22.1;
-// checkOfInvite). An INVITE that was given up is not sent again. The 200 may cross.
+// After a challenge, a CANCEL is for the last INVITE. It waits for a provisional answer to this INVITE, and has no
+// credentials (RFC 3261 section 22.1; checkOfInvite). A cancelled INVITE is not sent again. A 200 may cross the CANCEL.
 func TestUACCancelAfterChallenge(t *testing.T) {
 	plays(t, challenges.Replace(`
 uac auth
@@ -210,7 +211,7 @@ BYE has CSeq: 4 BYE | Digest: agents n2 0 | Tag: fork | URI: sip:agent@192.0.2.2
 401 to BYE | WWW-Authenticate: Digest realm="agents", nonce="n2", stale=true -> nothing ; state confirmed`))
 }
 
-// A challenged BYE is sent again, once, whether its realm is known or new.
+// A BYE that is challenged is sent once more with credentials, whether its realm is known or new.
 func TestUACByeChallenged(t *testing.T) {
 	for begin, seq := range map[string]int{"401 agent | TARGET ; ": 3, "": 2} {
 		plays(t, challenges.Replace(`
@@ -232,7 +233,8 @@ uac auth
 401 to BYE | X-None: 1 -> nothing ; done`))
 }
 
-// A configured header stays, and our credentials don't pile up.
+// A header with credentials from the configuration stays in the INVITE. Our own credentials replace those of the INVITE
+// before.
 func TestUACChallengeKeepsOtherCredentials(t *testing.T) {
 	lt := legOf(t, "uac auth | Authorization: Bearer x")
 	lt.play(challenges.Replace("407 p | PROXY\n407 p | PROXY2-STALE\nINVITE has Authorization: Bearer x"))

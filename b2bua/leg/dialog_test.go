@@ -10,15 +10,15 @@ import (
 	"flowbridge/config"
 )
 
-// The destination of a request within the dialog, depending on the trunk's nat setting,
-// the peer's Contact and the source of its messages.
+// The destination of a request within the dialog depends on the nat setting, the peer's
+// Contact and the source of the peer's messages.
 func TestNextHopNAT(t *testing.T) {
 	const public, private, v6 = "203.0.113.9:40000", "10.1.2.3:40000", "[2001:db8::9]:40000"
 	for _, tt := range []struct {
 		nat     config.NATMode
 		source  string
 		contact string
-		want    string // an address, or host:port to look up
+		want    string // an address, or host:port if the name must be looked up
 	}{
 		{config.NATOff, public, "sip:a@10.0.0.1:5070", "10.0.0.1:5070"},
 		{config.NATOff, public, "sip:a@198.51.100.7", "198.51.100.7:5060"},
@@ -42,7 +42,7 @@ func TestNextHopNAT(t *testing.T) {
 		{config.NATAuto, public, "sip:a@203.0.113.9:5070", "203.0.113.9:5070"},
 		{config.NATAuto, public, "sip:a@[2001:db8::1]", "[2001:db8::1]:5060"},
 		{config.NATAuto, public, "sip:a@pbx.example:5080", "pbx.example:5080"},
-		{config.NATAuto, private, "sip:a@10.0.0.1:5070", "10.0.0.1:5070"}, // both inside: no NAT between us
+		{config.NATAuto, private, "sip:a@10.0.0.1:5070", "10.0.0.1:5070"}, // both private: no NAT between us
 		{config.NATAuto, "100.64.9.9:5060", "sip:a@10.0.0.1", "10.0.0.1:5060"},
 		{config.NATAuto, v6, "sip:a@[fd00::1]:5070", v6},
 
@@ -73,8 +73,8 @@ func showHop(h Hop) string {
 	return h.Host + ":" + strconv.Itoa(int(h.Port))
 }
 
-// NAT applies to the first route, too: a proxy inside the peer's network
-// can't be reached either.
+// The nat setting also applies to the first route: a proxy inside the peer's network can't
+// be reached either.
 func TestNextHopOfRouteBehindNAT(t *testing.T) {
 	d := Dialog{
 		nat: config.NATAuto, Source: netip.MustParseAddrPort("203.0.113.9:40000"),
@@ -87,7 +87,7 @@ func TestNextHopOfRouteBehindNAT(t *testing.T) {
 	}
 }
 
-// Garbage that no peer should send leads nowhere, but does no harm.
+// Malformed values that no peer should send yield no destination, and do no harm.
 func TestRoutingOfGarbage(t *testing.T) {
 	for _, d := range []Dialog{
 		{},

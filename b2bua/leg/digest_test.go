@@ -29,8 +29,7 @@ func challengeResponse(t testing.TB, code int, headers ...string) *sip.Response 
 	return res
 }
 
-// The credentials for the challenges in the draft with examples for SIP
-// (draft-smith-sip-auth-examples).
+// The credentials match the examples of draft-smith-sip-auth-examples.
 func TestDigestExamples(t *testing.T) {
 	const nonce = "dcd98b7102dd2f0e8b11d0f600bfb0c093"
 	for name, tt := range map[string]struct{ more, want string }{
@@ -59,7 +58,7 @@ func TestDigestExamples(t *testing.T) {
 	}
 }
 
-// The two hashes of RFC 7616 section 3.9.1, and that of RFC 8760.
+// The hashes match the two examples of RFC 7616 section 3.9.1 and the example of RFC 8760.
 func TestDigestAlgorithms(t *testing.T) {
 	for algorithm, want := range map[string]string{
 		"MD5":         "8ca523f5e9506fed4657c9700eebdbec",
@@ -164,7 +163,7 @@ func TestChallengesAreBounded(t *testing.T) {
 	}
 }
 
-// No way of printing a leg shows a password.
+// However a leg is printed, it shows no password.
 func TestDigestHidesPassword(t *testing.T) {
 	lt := challenge401(t)
 	for _, verb := range []string{"%v", "%+v", "%#v"} {
@@ -223,7 +222,7 @@ func FuzzChallenge(f *testing.F) {
 	})
 }
 
-// sortRealms sorts targets' realms before those of proxies.
+// sortRealms sorts the realms of targets before those of proxies.
 func sortRealms(realms []realm) {
 	slices.SortStableFunc(realms, func(a, b realm) int {
 		return map[bool]int{true: 1}[a.proxy] - map[bool]int{true: 1}[b.proxy]

@@ -20,26 +20,25 @@ var (
 	LegMint  = message.NewMinter([32]byte{1, 2, 3})
 )
 
-// legTest drives one leg by hand, and checks after every step the rules that hold for any
-// leg.
+// legTest drives one leg. After every step it checks the rules that hold for any leg.
 type legTest struct {
 	t     testing.TB
 	Leg   *Leg
 	now   time.Time
-	fed   map[string]int  // requests given to the leg, by method and CSeq
-	final map[string]int  // final answers that came out, by method and CSeq
-	codes map[string]int  // code of the final answer to the INVITE
-	seqs  map[string]int  // CSeq of our last request, by To tag
-	acked map[string]bool // To tags that got ACK
-	ours  map[int]bool    // CSeqs of INVITEs of ours
+	fed   map[string]int  // number of requests that the leg got, by method and CSeq
+	final map[string]int  // number of final answers that the leg sent, by method and CSeq
+	codes map[string]int  // status of the final answer to the INVITE
+	seqs  map[string]int  // CSeq of the leg's last request, by To tag
+	acked map[string]bool // To tags whose 200 got an ACK
+	ours  map[int]bool    // CSeqs of the leg's own INVITEs
 
-	cancelled map[string]bool        // INVITEs of the peer within the dialog
-	twice     map[*sip.Response]bool // repeated 200s to those
+	cancelled map[string]bool        // the peer's re-INVITEs that were cancelled
+	twice     map[*sip.Response]bool // repeated 200s to the peer's re-INVITEs
 	last      []Effect
 	invite    *sip.Request                       // the leg's last INVITE
-	sent      map[sip.RequestMethod]*sip.Request // the last request with each method
+	sent      map[sip.RequestMethod]*sip.Request // the leg's last request of each method
 	sentFirst map[sip.RequestMethod]*sip.Request
-	rseq      uint32 // RSeq of the first reliable answer
+	rseq      uint32 // RSeq of the leg's first reliable answer
 }
 
 func newLegTest(t testing.TB, leg *Leg) *legTest {
@@ -50,7 +49,7 @@ func newLegTest(t testing.TB, leg *Leg) *legTest {
 	}
 }
 
-// step gives the leg an input. It stores the leg's INVITE, because the leg does not.
+// step gives the leg one input, and returns its output. It remembers the leg's INVITE, because the leg does not.
 func (lt *legTest) step(in Input) ([]Fact, []Effect) {
 	facts, effects := lt.Leg.Step(lt.now, in)
 	if lt.Leg.setup != nil && lt.Leg.invite != nil {
@@ -59,7 +58,7 @@ func (lt *legTest) step(in Input) ([]Fact, []Effect) {
 	return facts, effects
 }
 
-// do gives the leg inputs, and returns the output of the last one as text.
+// do gives the leg several inputs, and returns the output of the last one as text.
 func (lt *legTest) do(inputs ...Input) string {
 	lt.t.Helper()
 	shown := ""
@@ -76,7 +75,7 @@ func (lt *legTest) do(inputs ...Input) string {
 	return shown
 }
 
-// deadline lets time pass until the leg's deadline.
+// deadline advances the time to the leg's deadline, and returns the output as text.
 func (lt *legTest) deadline() string {
 	lt.t.Helper()
 	d := lt.Leg.Deadline()
@@ -96,7 +95,7 @@ func (lt *legTest) want(got, want string) {
 	}
 }
 
-// request returns the request or ACK that came out last.
+// request returns the last request with this method that the leg sent, and its destination.
 func (lt *legTest) request(method sip.RequestMethod) (*sip.Request, Hop) {
 	lt.t.Helper()
 	for _, e := range lt.last {
@@ -127,7 +126,7 @@ func (lt *legTest) response() *sip.Response {
 	return nil
 }
 
-// check checks the rules that hold for every leg after every step.
+// check checks the rules that must hold for every leg after every step.
 func (lt *legTest) check(was legState, in Input, facts []Fact, effects []Effect) {
 	t, l := lt.t, lt.Leg
 	t.Helper()
@@ -260,7 +259,7 @@ func (lt *legTest) checkResponse(was legState, e SendResponse) {
 
 func key(method sip.RequestMethod, seq uint32) string { return fmt.Sprintf("%d %s", seq, method) }
 
-// show returns the output of a step in a few words.
+// show describes the output of a step in a few words.
 func show(facts []Fact, effects []Effect) string {
 	var out []string
 	for _, f := range facts {
@@ -345,7 +344,7 @@ func responseToBye(bye *sip.Request, code int) ResponseIn {
 	return ResponseIn{Res: sip.NewResponseFromRequest(bye, code, "Whatever", nil), Source: siptest.Agent}
 }
 
-// The call is told about every provisional answer, even a 100, which is not a Progress.
+// The leg reports every provisional answer to the call, even a 100, which is not reported as Progress.
 func TestHeard(t *testing.T) {
 	lt, heard := newUAC(t), 0
 	in := inviteOut()
@@ -356,7 +355,7 @@ func TestHeard(t *testing.T) {
 		t.Errorf("heard %d times after the 100", heard)
 	}
 	lt.do(lt.answerTo(180, "a", ""), lt.answerTo(486, "a", ""), lt.answerTo(180, "a", ""))
-	if heard != 2 { // a final answer is reported by a fact
+	if heard != 2 { // the final answer is not reported this way, but as a fact
 		t.Errorf("heard %d times; want once for each provisional answer", heard)
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// within draws an input for a leg within its dialog: a request or an answer of the peer,
-// or a wish of the call. nil means not now.
+// within draws an input for a leg within its dialog: a request or an answer of the peer, or
+// a command of the call. It returns nil if no such input is possible at this moment.
 func (lt *legTest) within(choose chooser, request func(method string, headers ...string) RequestIn) Input {
 	l := lt.Leg
 	switch choose(13) {
@@ -63,7 +63,7 @@ func (lt *legTest) maybeSDP(choose chooser, in RequestIn) RequestIn {
 	return in
 }
 
-// answerAny answers one of our requests that have no final answer.
+// answerAny draws an answer to one of our requests that have no final answer yet.
 func (lt *legTest) answerAny(choose chooser) Input {
 	if len(lt.Leg.sent) == 0 {
 		return nil
@@ -91,7 +91,7 @@ func (lt *legTest) answerAny(choose chooser) Input {
 	return ResponseIn{Res: res, Source: siptest.Agent}
 }
 
-// settled checks, after each step, the open requests of a leg.
+// settled checks the leg's open requests after each step.
 func (lt *legTest) settled(t *testing.T, in Input) {
 	t.Helper()
 	l := lt.Leg

@@ -14,14 +14,14 @@ import (
 	"flowbridge/config"
 )
 
-// chooser draws a number below n. It may be a seeded generator, or a property testing
+// chooser draws a number below n, from a seeded generator or from a property testing
 // library that shrinks.
 type chooser func(n int) int
 
 const modelSteps = 60
 
-// Random lives of a UAS leg. legTest checks every step; this test checks the rules for
-// the whole life.
+// A leg that gets a call lives through random inputs. legTest checks every step; this test
+// checks the rules for the leg's whole life.
 func TestModelUAS(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -31,7 +31,7 @@ func TestModelUAS(t *testing.T) {
 	}
 }
 
-// Random lives of a UAC leg.
+// A leg that places a call lives through random inputs.
 func TestModelUAC(t *testing.T) {
 	for seed := range uint64(300) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestModelUAC(t *testing.T) {
 	}
 }
 
-// FuzzModel lets the fuzzer choose.
+// FuzzModel runs the models with the fuzzer's bytes as choices.
 func FuzzModel(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9})
 	f.Add([]byte{2, 3, 9, 1, 0, 7, 7, 7, 11, 12, 13})
@@ -62,10 +62,10 @@ func FuzzModel(f *testing.F) {
 	})
 }
 
-// life counts the facts that may come only once.
+// life counts the facts that may occur at most once in a leg's life.
 type life struct {
-	ends     int // Gone, Cancelled, Refused
-	confirms int // Confirmed, Answered
+	ends     int // number of Gone, Cancelled and Refused facts
+	confirms int // number of Confirmed and Answered facts
 }
 
 func (l *life) see(t *testing.T, in Input, facts []Fact) {
@@ -85,7 +85,7 @@ func (l *life) see(t *testing.T, in Input, facts []Fact) {
 	}
 }
 
-// modelStep handles one input, with the checks of legTest and of life.
+// modelStep gives the leg one input, and checks the rules of legTest and of life.
 func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
 	t.Helper()
 	was := lt.Leg.state
@@ -100,7 +100,7 @@ func (lt *legTest) modelStep(t *testing.T, l *life, in Input) []Effect {
 	return lt.last
 }
 
-// failed returns the input for our last request with this method getting no answer.
+// failed returns an input that says that our last request with this method got no answer.
 func (lt *legTest) failed(method sip.RequestMethod) RequestFailed {
 	in := RequestFailed{Method: method, Seq: lt.Leg.InviteSeq, Cause: cause.TargetSilent}
 	for _, r := range lt.Leg.sent {
@@ -160,7 +160,7 @@ func modelUAS(t *testing.T, choose chooser) {
 			in = CancelIn{Seq: 10}
 		case 11:
 			if lt.Leg.state != legAccepted {
-				continue // it reports the fate of our final answer
+				continue // this input is about our final answer
 			}
 			in = FinalLost{Seq: 10}
 		case 12:
@@ -178,7 +178,7 @@ func modelUAS(t *testing.T, choose chooser) {
 				continue
 			}
 			req, isIn := in.(RequestIn)
-			// Another INVITE implies that the peer has the 200, and its ACK is late or lost.
+			// A new INVITE implies that the peer has got the 200; the ACK is late or lost.
 			acked := isIn && (req.Req.Method == sip.ACK || req.Req.Method == sip.INVITE)
 			if r.Req.Method == sip.BYE && owed && !acked && lt.now.Before(begun) {
 				t.Errorf("BYE before ACK and before the leg gave up, after %T", in)
@@ -189,8 +189,8 @@ func modelUAS(t *testing.T, choose chooser) {
 	lt.allAnswered(t)
 }
 
-// exhaust lets time pass until nothing happens any more: a leg that has ended, or was
-// told to end, must be done eventually, given that transactions end.
+// exhaust lets time pass until nothing happens any more. A leg that has ended, or that was
+// told to end, must be done by then, provided that its transactions end.
 func (lt *legTest) exhaust(t *testing.T, l *life) {
 	t.Helper()
 	if lt.Leg.UAS {
@@ -258,7 +258,7 @@ func modelUAC(t *testing.T, choose chooser) {
 		case 8:
 			in = Hangup{Why: cause.CallerHangup}
 		case 9:
-			// Not in an early dialog, because a callee sends none there.
+			// Not in an early dialog, because a callee sends no requests there.
 			if lt.Leg.state != legConfirmed && lt.Leg.state != legEnding && lt.Leg.state != legDone {
 				continue
 			}
@@ -267,7 +267,7 @@ func modelUAC(t *testing.T, choose chooser) {
 		case 10:
 			in = lt.failed([]sip.RequestMethod{sip.INVITE, sip.CANCEL, sip.BYE}[choose(3)])
 		case 11:
-			in = inviteOut() // only once
+			in = inviteOut() // the call sends only one INVITE
 		case 12:
 			ask := strings.Replace(askTarget, "n1", fmt.Sprint("n", choose(3)), 1)
 			in = lt.answerTo(401, tags[choose(3)], "", ask+[]string{"", ", stale=true"}[choose(2)])

@@ -13,8 +13,8 @@ failed INVITE -> gone dialog_lost, BYE
 200 to INVITE -> ACK`)
 }
 
-// RFC 3261 section 13.2.2.4: the 200 that began the call gets its ACK again,
-// however many re-INVITEs came after it.
+// RFC 3261 section 13.2.2.4: if the 200 that began the call is repeated, it gets its ACK
+// again, however many re-INVITEs came in between.
 func TestFirst200AfterReinvites(t *testing.T) {
 	plays(t, `
 uac confirmed
@@ -23,8 +23,8 @@ offer X ; 200 to INVITE ; offer X ; 200 to INVITE ; offer X ; 200 to INVITE ; of
 ACK has CSeq: 1 ACK`)
 }
 
-// RFC 3261 section 22.2: a request that was given up, or is over, is not sent again
-// because of a challenge.
+// RFC 3261 section 22.2: if a challenge comes for a request that was given up or has ended,
+// the request is not sent again.
 func TestChallengeComesTooLate(t *testing.T) {
 	plays(t, challenges.Replace(`
 uac auth

@@ -8,7 +8,7 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// newUASWith is newUAS with options of the trunk.
+// newUASWith returns a leg like newUAS, with these options of the trunk.
 func newUASWith(t testing.TB, o PeerOptions, headers ...string) *legTest {
 	t.Helper()
 	lt := newUAS(t, headers...)
@@ -33,7 +33,8 @@ func rings(code int, sdp string) Ring {
 	return r
 }
 
-// RFC 3262 section 3: which provisional answers are reliable.
+// RFC 3262 section 3: a provisional answer is reliable or not depending on the INVITE, the trunk's option and the
+// answer.
 func TestWhichAnswersAreReliable(t *testing.T) {
 	const reliable, not = " has Require: 100rel | RSeq: *", " has Require:  | RSeq:"
 	for _, tt := range []struct{ leg, bare, sdp string }{
@@ -48,9 +49,9 @@ func TestWhichAnswersAreReliable(t *testing.T) {
 	}
 }
 
-// RFC 3262 section 3: one after the other, RSeq rising by one; a PRACK for something else is refused and changes
-// nothing. The 200 does not repeat the answer (RFC 3261 section 13.2.1), and does not wait for a PRACK of an answer
-// without SDP.
+// RFC 3262 section 3: reliable answers are sent one after the other, and RSeq increases by one. A PRACK for another
+// answer is refused and changes nothing. The 200 has no SDP if a reliable answer had it (RFC 3261 section 13.2.1), and
+// does not wait for the PRACK of an answer without SDP.
 func TestReliableAnswersQueue(t *testing.T) {
 	plays(t, `
 uas rel100 | Require: 100rel
@@ -72,8 +73,8 @@ PRACK 23 | RAck: $rseq+2 10 INVITE -> 200/PRACK
 ACK 10 -> confirmed ; no deadline`)
 }
 
-// RFC 3262 section 3: the 200 waits for the PRACK of a 183 with SDP. An event that ends
-// the call in the meantime is not lost.
+// RFC 3262 section 3: the 200 waits for the PRACK of a 183 with SDP. If an event ends the call before the PRACK comes,
+// it still ends the call.
 func TestAnswerWaitsForPRACK(t *testing.T) {
 	plays(t, `
 uas rel100 | Supported: 100rel
@@ -96,8 +97,8 @@ uas rel100 | Supported: 100rel
 ring 183 sdp ; answer ; +32s ; due -> gone no_prack, 504/INVITE`)
 }
 
-// RFC 3262 section 5: an offer in PRACK is answered in its 200, before the 200
-// of the INVITE, which has no SDP.
+// RFC 3262 section 5: an offer in a PRACK is answered in the 200 to the PRACK, which is sent before the 200 to the
+// INVITE. The latter has no SDP.
 func TestOfferInPRACK(t *testing.T) {
 	for answer, then := range map[string]string{"accept": "200/PRACK, 200/INVITE", "reject 488": "488/PRACK, 200/INVITE"} {
 		lt := legOf(t, "uas rel100 | Supported: 100rel")
@@ -113,8 +114,8 @@ UPDATE 12 sdp -> 500/UPDATE
 	}
 }
 
-// RFC 3311 section 5.2: an UPDATE before the call is answered. It is refused while the INVITE's offer has no answer,
-// because a 200 would overtake that answer.
+// RFC 3311 section 5.2: a caller sends UPDATE before the call is answered. While the INVITE's offer has no answer, the
+// UPDATE is refused, because its 200 would overtake that answer.
 func TestEarlyUpdateUAS(t *testing.T) {
 	plays(t, `
 uas rel100 | Supported: 100rel
@@ -129,8 +130,8 @@ uas rel100 expires | Supported: 100rel, timer
 UPDATE 11 | Supported: timer | Session-Expires: 90 -> 200/UPDATE ; no deadline # there is no session yet`)
 }
 
-// RFC 3261 section 13.2.1: an offer is in a provisional answer only if that is
-// reliable; its answer is in PRACK.
+// RFC 3261 section 13.2.1: if the INVITE has no offer, a provisional answer has our offer only if it is reliable. Then
+// the PRACK has the caller's answer.
 func TestLateOfferUAS(t *testing.T) {
 	plays(t, `
 uas rel100 late
@@ -153,14 +154,15 @@ answer -> 200/INVITE
 ACK 10 -> confirmed`)
 }
 
-// reliableTo returns a reliable provisional answer of the target.
+// reliableTo returns the target's reliable provisional answer to our INVITE.
 func reliableTo(lt *legTest, tag string, rseq int, sdp string, headers ...string) ResponseIn {
 	headers = append([]string{"Require: 100rel", fmt.Sprintf("RSeq: %d", rseq), "Contact: <sip:" + tag + "@192.0.2.20:5099>"}, headers...)
 	return lt.answerTo(183, tag, sdp, headers...)
 }
 
-// RFC 3262 section 4: PRACK goes within the early dialog of its answer, in order, once; what comes out of order is
-// ignored. The SDP answer in the 183 counts for a 200 without one. Each early dialog has its own CSeqs.
+// RFC 3262 section 4: each reliable answer gets one PRACK, within the early dialog of the answer, in order. An answer
+// that comes out of order is ignored. If the 200 has no SDP, the SDP in the 183 counts. Each early dialog has its own
+// CSeqs.
 func TestPRACKOfUAC(t *testing.T) {
 	plays(t, `
 uac calling
@@ -190,8 +192,8 @@ PRACK has CSeq: 4 PRACK | Digest: agents n1 1
 PRACK has CSeq: 5 PRACK`)
 }
 
-// RFC 3311 section 5.2: the target may offer in an early dialog whose answer came
-// reliably; its offer counts as the answer for a 200 without one.
+// RFC 3311 section 5.2: after a reliable answer, the target may send an offer in an early dialog. If the 200 has no
+// SDP, that offer counts as the target's answer.
 func TestEarlyUpdateUAC(t *testing.T) {
 	lt := uacIn(t, "calling")
 	lt.play("183 agent sdp ; UPDATE 5 sdp -> 491/UPDATE ; 183 agent rseq=1 sdp")
@@ -203,8 +205,8 @@ func TestEarlyUpdateUAC(t *testing.T) {
 	}
 }
 
-// RFC 3262 section 3 is about the INVITE that begins a call: a re-INVITE need not support
-// 100rel.
+// RFC 3262 section 3 applies to the INVITE that begins a call: even if the trunk requires 100rel,
+// a re-INVITE need not support it.
 func TestReinviteWithout100rel(t *testing.T) {
 	plays(t, `
 uas required | Supported: 100rel

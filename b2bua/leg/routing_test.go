@@ -13,9 +13,9 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// RFC 3261 section 12.2.1.1: our requests within a dialog follow its route set, through
-// loose or strict routers, on both sides, and so does the ACK of a re-INVITE (section
-// 13.2.2.4). A later Record-Route changes no route set.
+// RFC 3261 section 12.2.1.1: on both sides our requests within a dialog follow its route
+// set, through loose or strict routers. So does the ACK of a re-INVITE (section 13.2.2.4).
+// A later Record-Route does not change the route set.
 func TestRoutingWithinDialogs(t *testing.T) {
 	const routes = " | Record-Route: <sip:192.0.2.1;lr> | Record-Route: <sip:192.0.2.2:5090;lr>"
 	const strict = " | Record-Route: <sip:192.0.2.1> | Record-Route: <sip:192.0.2.2:5090>"
@@ -46,8 +46,8 @@ func TestRoutingWithinDialogs(t *testing.T) {
 	}
 }
 
-// RFC 3261 section 12.2.1.2 and 12.2.2, RFC 3311 section 5: re-INVITE and UPDATE refresh
-// the target of either side, whoever sends them, but refusals do not.
+// RFC 3261 section 12.2.1.2 and 12.2.2, RFC 3311 section 5: a re-INVITE or UPDATE of either
+// side refreshes the remote target with its Contact. A refusal does not.
 func TestTargetRefresh(t *testing.T) {
 	const at = " | Contact: <sip:new@192.0.2.99:5077>"
 	const became, stayed = "BYE has URI: sip:new@192.0.2.99:5077 | Route:  | Hop: 192.0.2.99:5077", "BYE has URI: sip:agent@192.0.2.20:5099;a=b"
@@ -124,8 +124,8 @@ func TestUACSameACKAgain(t *testing.T) {
 	}
 }
 
-// The 200 of another fork gets ACK and BYE in its own dialog, and a repeated one only the
-// ACK. The call's own dialog is not affected.
+// The 200 of another fork gets ACK and BYE in its own dialog. If that 200 is repeated, it
+// gets only the ACK again. The call's own dialog is not affected.
 func TestUACFork(t *testing.T) {
 	const fork = "200 fork | Contact: <sip:other@192.0.2.21:5066> | Record-Route: <sip:192.0.2.2;lr> -> "
 	const ofFork = " has Tag: fork | URI: sip:other@192.0.2.21:5066 | Route: <sip:192.0.2.2;lr> | Hop: 192.0.2.2:5060\n"
@@ -137,8 +137,9 @@ hangup caller_hangup
 BYE has Tag: agent | Hop: 192.0.2.20:5099`)
 }
 
-// A Contact or route leads to the source of the peer's messages, not into this machine,
-// and not behind the peer's NAT: as an address, and as a name that is looked up.
+// Whether a Contact or route has an address or a name, it must not lead into this machine,
+// nor behind the peer's NAT. In these cases the request goes to the source of the peer's
+// messages.
 func TestHopAt(t *testing.T) {
 	outside, inside := netip.MustParseAddrPort("203.0.113.5:5060"), netip.MustParseAddrPort("127.0.0.1:5060")
 	for _, tt := range []struct {
@@ -155,7 +156,7 @@ func TestHopAt(t *testing.T) {
 		{"0.0.0.0", "", outside, config.NATOff, "203.0.113.5:5060"},
 		{"127.0.0.2", "", inside, config.NATOff, "127.0.0.2:99"},
 		{"127.0.0.2", "", netip.AddrPort{}, config.NATOff, "127.0.0.2:99"},
-		{"198.51.100.1", "", outside, config.NATOff, "203.0.113.5:5060"}, // this server's address
+		{"198.51.100.1", "", outside, config.NATOff, "203.0.113.5:5060"}, // an address of this server
 		{"198.51.100.1", "", netip.MustParseAddrPort("198.51.100.1:5080"), config.NATOff, "198.51.100.1:99"},
 		{"10.0.0.1", "", outside, config.NATOff, "10.0.0.1:99"},
 		{"10.0.0.1", "", outside, config.NATAuto, "203.0.113.5:5060"},
@@ -175,9 +176,9 @@ func TestHopAt(t *testing.T) {
 	}
 }
 
-// RFC 3263 section 4.1: a route without a transport is reached over UDP, whatever the
-// INVITE came by. The peer's Contact without a transport is reached as before, and a
-// dialog over TLS never continues in the clear.
+// RFC 3263 section 4.1: a route without a transport parameter means UDP, even if the INVITE
+// came over TCP. A Contact without the parameter keeps the transport of the dialog. A
+// dialog over TLS never continues unencrypted.
 func TestTransportOfRoutes(t *testing.T) {
 	const source, contact = "192.0.2.10:41000", "sip:ann@192.0.2.10"
 	for _, tt := range []struct {

@@ -15,7 +15,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// plays gives each leg (see legOf) the steps below it. An empty line separates two legs.
+// plays plays several scripts, separated by empty lines. The first line of each makes the leg (see legOf).
 func plays(t *testing.T, scripts string) {
 	t.Helper()
 	for script := range strings.SplitSeq(strings.TrimSpace(scripts), "\n\n") {
@@ -64,7 +64,7 @@ func legOf(t testing.TB, text string) *legTest {
 	}
 }
 
-// headersOf reads header lines.
+// headersOf parses header lines.
 func headersOf(lines []string) (headers []sip.Header) {
 	for _, line := range lines {
 		name, value, _ := strings.Cut(line, ": ")
@@ -100,7 +100,7 @@ func (lt *legTest) play(script string) {
 	}
 }
 
-// gives gives the leg the input of a step.
+// gives gives the leg the input of a step, and returns the output as text.
 func (lt *legTest) gives(text string) string {
 	lt.t.Helper()
 	at, deadline := strings.CutPrefix(text, "deadline")
@@ -114,7 +114,7 @@ func (lt *legTest) gives(text string) string {
 	return got
 }
 
-// holds reports whether the step is a check, or passing time, and not an input.
+// holds reports whether a step is a check, or lets time pass, and so is not an input.
 func (lt *legTest) holds(step string) bool {
 	lt.t.Helper()
 	word, rest, _ := strings.Cut(step, " ")
@@ -196,7 +196,7 @@ func (lt *legTest) line(what, name string) string {
 	return strings.Join(values, ", ")
 }
 
-// responseOf returns the response with the code in the last output.
+// responseOf returns the response with this status in the last output.
 func (lt *legTest) responseOf(code int) *sip.Response {
 	lt.t.Helper()
 	for _, e := range lt.last {
@@ -208,7 +208,7 @@ func (lt *legTest) responseOf(code int) *sip.Response {
 	return nil
 }
 
-// filled replaces $rseq, the RSeq of the leg's first reliable answer, and the following ones by numbers.
+// filled replaces $rseq, the RSeq of the leg's first reliable answer, and the names of the following RSeqs, by numbers.
 func (lt *legTest) filled(s string) string {
 	for i := range uint32(3) {
 		s = strings.ReplaceAll(s, "$rseq+"+fmt.Sprint(i), fmt.Sprint(lt.rseq+i))
@@ -296,7 +296,7 @@ func (lt *legTest) input(text string) Input {
 	return lt.answerTo(code, words[1], sdp, headers...)
 }
 
-// peers returns a request of the peer within the dialog.
+// peers returns a request of the peer within the dialog, as an input.
 func (lt *legTest) peers(method string, seq uint32, carries bool, headers []string) RequestIn {
 	lt.t.Helper()
 	var in RequestIn
@@ -311,7 +311,7 @@ func (lt *legTest) peers(method string, seq uint32, carries bool, headers []stri
 	return in
 }
 
-// answersOpen answers our last request with the method, or the "first" one.
+// answersOpen returns the peer's answer to our last request with this method, or to our first one if the words say so.
 func (lt *legTest) answersOpen(words []string, code int, lines []string) ResponseIn {
 	lt.t.Helper()
 	sent := lt.sent
@@ -332,8 +332,8 @@ func (lt *legTest) answersOpen(words []string, code int, lines []string) Respons
 	return in
 }
 
-// everyStateAndInput checks a table of outputs: a row for each input, a column for each state. "." means no output, "-"
-// is skipped, and a row continues after a backslash.
+// everyStateAndInput checks a table of outputs, with a row for each input and a column for each state. "." means no
+// output, and "-" skips the combination. A row continues after a backslash.
 func everyStateAndInput(t *testing.T, in func(testing.TB, string) *legTest, states []string, table string) {
 	t.Helper()
 	for row := range strings.Lines(strings.ReplaceAll(strings.TrimSpace(table), "\\\n", "")) {

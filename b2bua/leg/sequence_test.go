@@ -6,13 +6,14 @@ import (
 	"testing"
 )
 
-// The output of a sequence, and its time.
+// Requests may arrive out of order. Each case gives the requests that are let through, and
+// when.
 func TestSequence(t *testing.T) {
 	for name, tt := range map[string]struct {
 		first uint32
-		come  string // methods with CSeq, in order of arrival
-		now   string // let through at once
-		later string // let through when the time is over
+		come  string // methods with CSeqs, in the order of arrival
+		now   string // requests let through at once
+		later string // requests let through when the wait ends
 	}{
 		"in order":             {2, "INFO2 INFO3 BYE4", "INFO2 INFO3 BYE4", ""},
 		"two changed places":   {2, "INFO3 INFO2 BYE4", "INFO2 INFO3 BYE4", ""},

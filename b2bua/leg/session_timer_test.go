@@ -8,8 +8,8 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// RFC 4028 section 9: a UAS's answer to a request, by the RFC's table, and the refresher.
-// The interval may be shortened, but not below Min-SE.
+// RFC 4028 section 9: the UAS's answer and the refresher follow the RFC's table. The UAS may shorten the interval, but
+// not below Min-SE.
 func TestSessionTimerOfUAS(t *testing.T) {
 	for _, tt := range []struct {
 		headers []string
@@ -23,7 +23,7 @@ func TestSessionTimerOfUAS(t *testing.T) {
 		{[]string{"Supported: timer"}, 1800 * time.Second, "1800;refresher=uac", true, false},
 		{[]string{"Session-Expires: 300"}, 0, "300;refresher=uas", false, true},
 		{[]string{"Session-Expires: 300;refresher=uas"}, 0, "300;refresher=uas", false, true},
-		{[]string{"Session-Expires: 20"}, 0, "90;refresher=uas", false, true}, // from a proxy, which 422 would not reach
+		{[]string{"Session-Expires: 20"}, 0, "90;refresher=uas", false, true}, // a proxy's, which 422 would not reach
 		{[]string{"Supported: timer", "Session-Expires: 300"}, 0, "300;refresher=uac", true, false},
 		{[]string{"Supported: timer", "x: 300"}, 0, "300;refresher=uac", true, false},
 		{[]string{"Supported: timer", "Session-Expires: 300;refresher=uac"}, 0, "300;refresher=uac", true, false},
@@ -49,7 +49,7 @@ func TestSessionTimerOfUAS(t *testing.T) {
 	}
 }
 
-// RFC 4028 section 7.2: a UAC's reaction to a 2xx.
+// RFC 4028 section 7.2: the UAC takes the interval and the refresher from the 2xx.
 func TestSessionTimerOfUAC(t *testing.T) {
 	for _, tt := range []struct {
 		headers []string
@@ -69,11 +69,11 @@ func TestSessionTimerOfUAC(t *testing.T) {
 	}
 }
 
-// timed is a confirmed leg of a target that we refresh after 45 s, by re-INVITE.
+// timed is a script for an answered leg to a target. We refresh the session after 45 s, by re-INVITE.
 const timed = "uac calling\n200 agent | Contact: <sip:agent@192.0.2.20:5099> | Session-Expires: 90;refresher=uac | Allow: "
 
-// RFC 4028 sections 7.4 and 10: a refresh at half the time, by UPDATE if that is allowed, or else by re-INVITE with the
-// agreed session. If the refresher does not refresh, the call ends.
+// RFC 4028 sections 7.4 and 10: a refresh is sent after half the interval: an UPDATE if the peer allows it, or else a
+// re-INVITE with the current session. If the refresher does not refresh, the call ends.
 func TestRefresh(t *testing.T) {
 	plays(t, timed+`INVITE, UPDATE
 deadline 45s -> UPDATE
@@ -85,8 +85,8 @@ INVITE has SDP: v=0 | Session-Expires: 90;refresher=uac
 deadline 2m58s -> gone session_expired, BYE`)
 }
 
-// The effects of a refused refresh (RFC 4028 sections 7.3, 7.4 and 10, RFC 3261 section
-// 14.1).
+// If a refresh is refused, it is repeated, or the call continues or ends, depending on the status (RFC 4028 sections
+// 7.3, 7.4 and 10, RFC 3261 section 14.1).
 func TestRefreshRefused(t *testing.T) {
 	for _, method := range []string{"UPDATE", "INVITE"} {
 		plays := func(script string) { plays(t, timed+strings.ReplaceAll(script, "METHOD", method)) }
@@ -110,8 +110,8 @@ METHOD has Session-Expires: 200;refresher=uac | Min-SE: 200
 	}
 }
 
-// A refresh waits while an exchange of the peer is under way, and our offer waits while a
-// refresh is. Neither is forgotten.
+// A refresh waits while an exchange of the peer is in progress. Our offer waits while a refresh is in progress. Both
+// are sent afterwards.
 func TestRefreshWaits(t *testing.T) {
 	plays(t, timed+`INVITE
 +40s ; INVITE 7 sdp -> offered INVITE+sdp
@@ -132,8 +132,8 @@ deadline -> nothing # the refresh is due
 487 to INVITE -> INVITE # the refresh`)
 }
 
-// RFC 4028 section 7.3: an INVITE that asks for too short a session is sent again with
-// the target's minimum, at most twice.
+// RFC 4028 section 7.3: if the target answers 422 because the session interval is too short, the INVITE is sent again
+// with the target's minimum, at most twice.
 func TestInvite422(t *testing.T) {
 	lt := legOf(t, "uac expires called | Session-Expires: 90")
 	first := lt.Leg.invite

@@ -11,8 +11,8 @@ import (
 )
 
 // When an INVITE is sent again with credentials or a longer session timer, the leg tells
-// the call, to the byte, how much larger it becomes. Headers that the call then drops to
-// make room are not sent.
+// the call how many bytes larger the INVITE becomes. The call may then drop headers to make
+// room.
 func TestShortenedInvite(t *testing.T) {
 	lt := newUAC(t)
 	lt.Leg.Peer.SessionExpires = 90 * time.Second
@@ -51,7 +51,7 @@ func TestShortenedInvite(t *testing.T) {
 	}
 }
 
-// If there is no room, the INVITE is not sent again.
+// If the call can't make room, the INVITE is not sent again.
 func TestNoRoomInInvite(t *testing.T) {
 	for _, answer := range []string{
 		"401 x | " + askTarget + " -> refused 401 invite_too_large", "422 x | Min-SE: 300 -> refused 422 invite_too_large",
@@ -64,7 +64,8 @@ func TestNoRoomInInvite(t *testing.T) {
 	}
 }
 
-// An INVITE is measured as the library writes it, whatever our address is.
+// The size of an INVITE is that of the text which the SIP library writes, whatever our
+// address is.
 func TestInviteSize(t *testing.T) {
 	for _, local := range []Local{
 		{Host: "198.51.100.1", Port: 5060}, {Host: "sip.example.com", Port: 65535, Transport: config.TransportTLS}, {Host: "2001:db8::1", Port: 7}, {Host: "h"},

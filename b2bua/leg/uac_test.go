@@ -15,7 +15,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// newUAC returns a leg that has not called yet.
+// newUAC returns a leg that has not sent its INVITE yet.
 func newUAC(t testing.TB) *legTest {
 	t.Helper()
 	o := Options{Side: media.SideB, Minter: LegMint, Local: LegLocal, Agent: "Flowbridge", Peer: PeerOptions{Allow: Methods}}
@@ -34,7 +34,7 @@ func inviteOut(headers ...sip.Header) Invite {
 	return Invite{Request: req, Offer: req.Body(), Dest: siptest.Agent, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
 }
 
-// answerTo returns a response to the leg's INVITE as it comes from the wire.
+// answerTo returns a response to the leg's INVITE, parsed from text.
 func (lt *legTest) answerTo(code int, tag, body string, headers ...string) ResponseIn {
 	lt.t.Helper()
 	invite := lt.invite
@@ -65,7 +65,7 @@ func (lt *legTest) ok(tag string, headers ...string) ResponseIn {
 
 var uacStates = []string{"idle", "calling", "proceeding", "owed", "cancelled", "confirmed", "ending", "refused", "hung up"}
 
-// uacIn brings a leg into a state.
+// uacIn returns a calling leg in this state.
 func uacIn(t testing.TB, state string) *legTest {
 	t.Helper()
 	return legOf(t, "uac "+state)
@@ -78,7 +78,7 @@ var uacState = map[string]string{ //nolint:gochecknoglobals // constant
 	"refused": "invite ; 486 agent", "hung up": "invite ; 200 agent ; BYE 5",
 }
 
-// agentDialog returns a request of the agent within the dialog.
+// agentDialog returns a request of the agent within the dialog, as an input.
 func agentDialog(t testing.TB, lt *legTest, method string, seq uint32, headers ...string) RequestIn {
 	t.Helper()
 	extra := ""
@@ -162,8 +162,8 @@ func TestUACInviteForm(t *testing.T) {
 	}
 }
 
-// RFC 3261 section 9.1: a CANCEL equals the INVITE in everything that identifies the transaction, with its Route
-// (checkCancel).
+// RFC 3261 section 9.1: a CANCEL equals the INVITE in all parts that identify the transaction, and has the same Route
+// (checkOfInvite).
 func TestUACCancelForm(t *testing.T) {
 	plays(t, `
 uac called | Route: <sip:192.0.2.99;lr> | Route: <sip:p2.example;lr>
@@ -173,7 +173,7 @@ CANCEL has CSeq: 1 CANCEL | Tag:  | Route: <sip:192.0.2.99;lr>, <sip:p2.example;
 487 agent -> nothing ; done`)
 }
 
-// A CANCEL may not be sent before the first provisional answer.
+// A CANCEL waits for the first provisional answer, because RFC 3261 allows it only after that.
 func TestUACCancelOwed(t *testing.T) {
 	plays(t, `
 uac calling
@@ -191,7 +191,7 @@ uac owed
 failed INVITE ; done`)
 }
 
-// After a CANCEL without effect, the wait ends after 64*T1 (RFC 3261 section 9.1). Even then a 200 is acknowledged.
+// If a CANCEL has no effect, the leg waits for 64*T1 (RFC 3261 section 9.1). A 200 is acknowledged even after that.
 func TestUACCancelUnheeded(t *testing.T) {
 	plays(t, `
 uac proceeding
@@ -221,7 +221,7 @@ uac confirmed
 no deadline`)
 }
 
-// Whatever answers our BYE, the dialog is over (RFC 3261 section 15.1.1).
+// The dialog ends with our BYE, whatever the answer to the BYE is (RFC 3261 section 15.1.1).
 func TestUACByeAnswered(t *testing.T) {
 	for _, code := range []int{200, 404, 408, 481, 503} {
 		uacIn(t, "ending").play(fmt.Sprintf("100 to BYE -> nothing ; not done ; %d to BYE -> nothing ; done", code))
@@ -258,7 +258,7 @@ func TestUACRefusedCarriesReason(t *testing.T) {
 	}
 }
 
-// A body that is not SDP is ignored.
+// A body in the answer that is not SDP is ignored.
 func TestUACAnswerWithOtherBody(t *testing.T) {
 	lt := uacIn(t, "calling")
 	in := lt.ok("agent")
@@ -275,5 +275,5 @@ func TestOwedCancelHasDeadline(t *testing.T) { plays(t, "uac owed\nwaits 32s") }
 // RFC 3261 section 8.2.6.2: a target whose 200 has no To tag (RFC 2543) may answer BYE with one. That must not be taken
 // for an answer to a fork's BYE, or the leg would stay for ever.
 func TestAnswerToByeWithNewTag(t *testing.T) {
-	plays(t, "uac calling\n200 ; hangup caller_hangup ; 200 to BYE ; done") // the library adds a tag, as a peer would
+	plays(t, "uac calling\n200 ; hangup caller_hangup ; 200 to BYE ; done") // the library adds a tag, as a peer may
 }

@@ -24,7 +24,7 @@ Content-Length: 4
 v=0
 `
 
-// newUAS returns a leg that an INVITE with these header lines made.
+// newUAS returns a leg that got an INVITE with these header lines.
 func newUAS(t testing.TB, headers ...string) *legTest {
 	t.Helper()
 	extra := ""
@@ -37,7 +37,7 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 	return newLegTest(t, NewUAS(o, invite, siptest.Carrier))
 }
 
-// inDialog returns a request of the carrier within the dialog.
+// inDialog returns a request of the carrier within the dialog, as an input.
 func inDialog(t testing.TB, method string, seq uint32, headers ...string) RequestIn {
 	t.Helper()
 	extra := ""
@@ -58,7 +58,7 @@ CSeq: %[2]d %[1]s
 
 var uasStates = []string{"proceeding", "ringing", "accepted", "owed", "confirmed", "ending", "refused", "hung up"}
 
-// uasIn brings a leg into a state.
+// uasIn returns a called leg in this state.
 func uasIn(t testing.TB, state string) *legTest {
 	t.Helper()
 	return legOf(t, "uas "+state)
@@ -94,7 +94,7 @@ failed BYE: . / . / . / . / . / . / . / .
 due: . / . / . / . / . / . / . / .`)
 }
 
-// The state after an input, if the output does not show it.
+// Some inputs change the leg's state without showing it in the output. This test checks the state.
 func TestUASStateAfter(t *testing.T) {
 	plays(t, `
 uas proceeding
@@ -187,8 +187,8 @@ func TestUASRequestRouting(t *testing.T) {
 	}
 }
 
-// A re-INVITE implies the ACK that it has overtaken. One that comes before the last is
-// answered gets a time to try again (RFC 3261 section 14.2).
+// A re-INVITE implies the ACK that it has overtaken. A re-INVITE that comes before the last one is answered gets 500
+// with a time to try again (RFC 3261 section 14.2).
 func TestUASReinvitePending(t *testing.T) {
 	plays(t, `
 uas accepted

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// While a name server is slow, queries for names from peers are limited, but those for configured names are not.
+// While a name server is slow, the number of queries for names that peers sent is limited. Queries for names from the
+// configuration are not.
 func TestNamesOfPeersAreBounded(t *testing.T) {
 	with(t, "a.test. 60 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		z.after = 3 * time.Second
@@ -39,7 +40,7 @@ func TestNamesOfPeersAreBounded(t *testing.T) {
 	})
 }
 
-// Names from peers don't displace configured ones.
+// Names that peers sent don't displace names from the configuration in the cache.
 func TestNamesOfPeersGoFirst(t *testing.T) {
 	with(t, "a.test. 3600 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		r.leads(t.Context(), Query{"a.test", 1, udp})

@@ -15,14 +15,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// zone is a name server with these records, in the notation of zone files.
+// zone is a name server with these records, written as in a zone file.
 type zone struct {
 	t       testing.TB
 	mu      sync.Mutex
 	records []dns.RR
 	asked   []string
-	err     error         // returned for all queries
-	hang    bool          // answers nothing
+	err     error         // the error for all queries, if not nil
+	hang    bool          // never answers
 	after   time.Duration // delay of each answer
 }
 
@@ -74,7 +74,7 @@ func (z *zone) ask(ctx context.Context, name string, kind uint16) (*dns.Msg, err
 	return m, nil
 }
 
-// asks returns the queries since the last call, sorted.
+// asks returns the queries since the last call of asks, sorted.
 func (z *zone) asks() string {
 	z.mu.Lock()
 	defer z.mu.Unlock()
@@ -84,7 +84,7 @@ func (z *zone) asks() string {
 	return all
 }
 
-// with runs a test in a bubble with a resolver for a zone, whose weights always choose the first.
+// with runs a test in a bubble, with a resolver that uses this zone. Of several SRV records the first is always chosen.
 func with(t *testing.T, lines string, test func(t *testing.T, r *Resolver, z *zone)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -97,7 +97,7 @@ func with(t *testing.T, lines string, test func(t *testing.T, r *Resolver, z *zo
 	})
 }
 
-// leads returns the hops of a query as text.
+// leads returns the destinations for a query as text.
 func (r *Resolver) leads(ctx context.Context, q Query) string {
 	hops, err := r.Locate(ctx, "t", q)
 	if err != nil {
@@ -174,7 +174,8 @@ func TestLocate(t *testing.T) {
 	}
 }
 
-// Only the needed queries are sent, once until a TTL is over, and none with the search list.
+// The resolver sends only the queries that are needed, each once until its TTL has passed, and does not append search
+// domains.
 func TestQuestions(t *testing.T) {
 	with(t, "pbx.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		r.leads(t.Context(), Query{"pbx.test", 0, auto})
@@ -218,7 +219,7 @@ func TestOneQuestion(t *testing.T) {
 	})
 }
 
-// While no name server answers, old answers stay in use, with a delay of at most a tenth of a second.
+// While no name server answers, old answers are still used, after at most a tenth of a second.
 func TestStale(t *testing.T) {
 	with(t, "a.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		q := Query{"a.test", 5060, udp}
@@ -239,7 +240,7 @@ func TestStale(t *testing.T) {
 		if got := r.leads(t.Context(), q); !strings.Contains(got, "name not found") {
 			t.Errorf("after a day: %s", got)
 		}
-		synctest.Wait() // the query for the other address family may still be running
+		synctest.Wait() // the query for the other address family may still run
 		z.hang, z.err = false, errors.New("SERVFAIL")
 		if got := r.leads(t.Context(), Query{"new2.test", 1, udp}); got != "look up new2.test: name not found: SERVFAIL" {
 			t.Errorf("a server that fails: %s", got)
@@ -247,7 +248,8 @@ func TestStale(t *testing.T) {
 	})
 }
 
-// A caller that gives up does not get an error about the name, and the query continues for the next caller.
+// A caller that gives up does not get an error about the name. The query continues, and later callers can use its
+// answer.
 func TestGivenUp(t *testing.T) {
 	with(t, "a.test. 30 IN A 192.0.2.1", func(t *testing.T, r *Resolver, z *zone) {
 		z.after = 3 * time.Second
@@ -263,7 +265,7 @@ func TestGivenUp(t *testing.T) {
 	})
 }
 
-// An address that failed is tried after the others, for a while.
+// An address that has failed is tried last for some time.
 func TestAvoided(t *testing.T) {
 	with(t, "a.test. 900 IN A 192.0.2.1\na.test. 900 IN A 192.0.2.2", func(t *testing.T, r *Resolver, _ *zone) {
 		q := Query{"a.test", 5060, udp}
@@ -285,12 +287,12 @@ func TestAvoided(t *testing.T) {
 		want(one + " " + two)
 		r.Failed(hops[0], "target_error", time.Hour)
 		time.Sleep(avoidFor)
-		want(one + " " + two) // avoiding it for the whole hour would be too long
+		want(one + " " + two) // avoiding it for an hour would be too long
 		r.Failed(hops[0], "target_error", 10*time.Second)
 		time.Sleep(9 * time.Second)
 		want(two + " " + one)
 		r.Failed(hops[1], "target_error", 0)
-		want(one + " " + two) // all have failed
+		want(one + " " + two) // all addresses have failed
 		r.Worked(hops[1])
 		want(two + " " + one)
 		time.Sleep(2 * time.Hour)
@@ -300,7 +302,7 @@ func TestAvoided(t *testing.T) {
 	})
 }
 
-// The destinations of calls are known for the latest owners, however many there have been.
+// The resolver remembers the addresses that the most recent calls used. It remembers only a limited number.
 func TestFoundAreBounded(t *testing.T) {
 	with(t, "a.test. 900 IN A 192.0.2.1", func(t *testing.T, r *Resolver, _ *zone) {
 		q := Query{"a.test", 5060, udp}
@@ -316,7 +318,7 @@ func TestFoundAreBounded(t *testing.T) {
 	})
 }
 
-// Weights are chances: over many calls, each server of a priority gets its share (RFC 2782).
+// Weights are probabilities: over many calls, each server of a priority gets its share (RFC 2782).
 func TestWeights(t *testing.T) {
 	state := uint64(1)
 	random := func(n int) int { // a fixed sequence, so that the test is reproducible
@@ -345,7 +347,7 @@ func TestWeights(t *testing.T) {
 	}
 }
 
-// Cycles of aliases, thousands of records, and SRV records with thousands of hosts come to an end.
+// The resolver stops at cycles of aliases, thousands of records, and SRV records with thousands of hosts.
 func TestBounds(t *testing.T) {
 	var b strings.Builder
 	fmt.Fprintln(&b, "x.test. 60 IN CNAME y.test.\ny.test. 60 IN CNAME x.test.")
@@ -383,7 +385,7 @@ func TestBounds(t *testing.T) {
 	})
 }
 
-// FuzzAnswer checks that reading any answer of a name server ends, with usable results.
+// FuzzAnswer checks that any answer of a name server is read in finite time, with usable results.
 func FuzzAnswer(f *testing.F) {
 	for _, line := range []string{
 		"a.test. 60 IN A 192.0.2.1", "a.test. 60 IN SRV 1 2 3 b.test.", `a.test. 60 IN NAPTR 1 2 "s" "SIP+D2U" "" b.test.`, "a.test. 60 IN CNAME a.test.", "a.test. 0 IN AAAA ::1",

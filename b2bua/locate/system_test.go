@@ -11,7 +11,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The name servers and hosts from files, over UDP and TCP.
+// The system's resolver reads name servers and hosts from files, and asks over UDP and TCP.
 func TestSystem(t *testing.T) {
 	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.64.53:0")
 	if err != nil {

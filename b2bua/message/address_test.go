@@ -65,7 +65,7 @@ func TestEscapeUser(t *testing.T) {
 	}
 }
 
-// A dialog keeps the parameters of From and To as they came, including quotes.
+// A dialog keeps the parameters of From and To exactly as they came, including quotes.
 func TestNameAddr(t *testing.T) {
 	for in, want := range map[string]string{
 		`"A \"B\"" <sip:a@b>;x="c d";tag=1;y=e`: `"A \"B\"" <sip:a@b>;x="c d";y=e`,

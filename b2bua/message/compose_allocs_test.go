@@ -10,7 +10,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Making a message allocates one list of headers, whatever their number.
+// Making a message allocates one list for its headers, however many there are.
 func TestComposeAllocatesLittle(t *testing.T) {
 	headers := make([]sip.Header, 20)
 	for i := range headers {
@@ -29,7 +29,7 @@ func TestComposeAllocatesLittle(t *testing.T) {
 		do   func()
 	}{
 		{"request", 2, func() { SetHeaders(NewRequest(sip.BYE), headers...) }},
-		{"response", 3, func() { Reply(invite, 200, "OK", nil, headers...) }}, // including its Content-Length
+		{"response", 3, func() { Reply(invite, 200, "OK", nil, headers...) }}, // includes the Content-Length
 	} {
 		if n := testing.AllocsPerRun(100, tt.do); n > tt.want {
 			t.Errorf("a %s makes %v objects; want %v", tt.name, n, tt.want)

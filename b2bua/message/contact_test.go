@@ -8,7 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// registerWith returns a REGISTER with these lines.
+// registerWith returns a REGISTER with these header lines.
 func registerWith(lines string) []byte {
 	text := "REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\nFrom: <sip:a@example.com>;tag=1\nTo: <sip:a@example.com>\n" +
 		"Call-ID: c\nCSeq: 1 REGISTER\nMax-Forwards: 70\n" + lines + "Content-Length: 0\n\n"
@@ -59,7 +59,7 @@ func TestContactsIn(t *testing.T) {
 	}
 }
 
-// The examples of RFC 3261 section 19.1.4.
+// Two URIs are the same or not as in the examples of RFC 3261 section 19.1.4.
 func TestSameURI(t *testing.T) {
 	for _, tt := range []struct {
 		a, b string

@@ -50,7 +50,8 @@ func TestNonce(t *testing.T) {
 	}
 }
 
-// The age of a nonce is the time that has passed, however the machine's clock is set.
+// The age of a nonce is measured by the time that has passed, even if the machine's clock
+// is changed.
 func TestNonceWhenTheClockIsSet(t *testing.T) {
 	for name, by := range map[string]time.Duration{"back": time.Hour, "ahead": -time.Hour} {
 		t.Run(name, func(t *testing.T) {
@@ -81,8 +82,8 @@ func TestNonceWhenTheClockIsSet(t *testing.T) {
 	}
 }
 
-// After a restart a nonce is recognised as ours, but too old, because its counts are
-// forgotten.
+// After a restart, a nonce of the old process is recognised, but counts as too old, because
+// the counts of its uses are forgotten.
 func TestNonceOfAnEarlierProcess(t *testing.T) {
 	was, is := NewMinter([32]byte{1}), NewMinter([32]byte{1})
 	now := time.Now()
@@ -148,7 +149,7 @@ func TestReplays(t *testing.T) {
 	}
 }
 
-// However many nonces there are, memory is bounded and no count can be used twice.
+// However many nonces are used, memory is bounded and no nonce count is accepted twice.
 func TestReplaysAreBounded(t *testing.T) {
 	m, start := NewMinter([32]byte{1}), time.Now()
 	r := NewReplays(start)
@@ -212,14 +213,15 @@ func TestThrottleIsBounded(t *testing.T) {
 	}
 }
 
-// docs/configuration.md promises these algorithms toward targets.
+// The algorithms toward targets are those that docs/configuration.md promises.
 func TestAlgorithmsAreThoseOfTheDocs(t *testing.T) {
 	if got := slices.Sorted(maps.Keys(hashes)); !slices.Equal(got, []string{"", "MD5", "SHA-256", "SHA-512-256"}) {
 		t.Errorf("algorithms %q", got)
 	}
 }
 
-// FuzzNonce checks that only nonces of this server are read, and only in one spelling.
+// FuzzNonce checks that only nonces of this server are accepted, and each only in one
+// spelling.
 func FuzzNonce(f *testing.F) {
 	m := NewMinter([32]byte{1})
 	made := m.Challenge(netip.MustParseAddr("192.0.2.10"), nil, m.begun.Add(1_800_000_123*time.Millisecond))
@@ -234,7 +236,7 @@ func FuzzNonce(f *testing.F) {
 		if _, ok := m.ReadNonce([]byte(nonce)); !ok {
 			return
 		}
-		for i := range len(nonce) { // a nonce with this key, of any process: no other text may be read as the same nonce
+		for i := range len(nonce) { // a nonce with this key: no other text may be accepted as the same nonce
 			changed := []byte(nonce)
 			if changed[i]++; changed[i] > 'z' {
 				changed[i] = 'A'

@@ -10,7 +10,7 @@ func TestParseDTMFInfo(t *testing.T) {
 	const relay, alone = "application/dtmf-relay", "application/dtmf"
 	for _, tt := range []struct {
 		kind, body string
-		digit      byte // 0 if none
+		digit      byte // the key; 0 if there is none
 		ms         int
 	}{
 		{relay, "Signal=5\r\nDuration=160\r\n", '5', 160},
@@ -36,7 +36,7 @@ func TestParseDTMFInfo(t *testing.T) {
 		{relay, "", 0, 0},
 		{relay, "5", 0, 0},
 		{relay, "Signal=", 0, 0},
-		{relay, "Signal=16", 0, 0}, // flash
+		{relay, "Signal=16", 0, 0}, // 16 means flash
 		{relay, "Signal=05", 0, 0},
 		{relay, "Signal=015", 0, 0},
 		{relay, "Signal=-1", 0, 0},

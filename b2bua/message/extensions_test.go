@@ -194,7 +194,7 @@ func TestAllows(t *testing.T) {
 	}
 }
 
-// requestWith returns a request as our parser reads it, with these header lines.
+// requestWith returns a parsed request with these header lines.
 func requestWith(t *testing.T, headers string) *sip.Request {
 	t.Helper()
 	if headers != "" {

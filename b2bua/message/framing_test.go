@@ -19,7 +19,7 @@ func framed(body string, headers ...string) string {
 
 func withBody(body string) string { return framed(body, fmt.Sprintf("Content-Length: %d", len(body))) }
 
-// pieces reads a text in pieces of random size.
+// pieces is a reader that returns a text in pieces of random size.
 type pieces struct {
 	rest string
 	rng  *rand.Rand
@@ -34,7 +34,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// all returns the messages of a stream, with "" for a keep-alive, and the final error.
+// all returns all messages of a stream, with "" for each keep-alive, and the error at the
+// end.
 func (f *Framer) all() (messages []string, err error) {
 	for {
 		m, err := f.Next()
@@ -136,8 +137,8 @@ func FuzzFraming(f *testing.F) {
 	})
 }
 
-// FuzzFramedIsParsed checks that the library takes a message that was cut out of a stream
-// and admitted for exactly one message.
+// FuzzFramedIsParsed checks that a message that was cut out of a stream and admitted is
+// exactly one message for the SIP library as well.
 func FuzzFramedIsParsed(f *testing.F) {
 	f.Add([]byte(withBody("v=0\r\n") + withBody("")))
 	f.Add([]byte(strings.ReplaceAll(siptest.OptionsOverTCP, "\n", "\r\n")))

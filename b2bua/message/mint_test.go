@@ -34,8 +34,8 @@ func TestMintedIsRecognised(t *testing.T) {
 	}
 }
 
-// A tag is not valid as a branch, nor the reverse: values that one peer can see give no
-// other access.
+// A tag is not valid as a branch, nor a branch as a tag. A peer that sees one of them can't
+// use it as the other.
 func TestMintDomains(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	tag, branch := m.Tag(), m.Branch("leg")
@@ -75,8 +75,9 @@ func TestMintForgeries(t *testing.T) {
 	}
 }
 
-// Only a retransmission of an INVITE by its sender gets its tag: no copy with another
-// branch or from another address, and no answer to another request or without state.
+// Only a retransmission of an INVITE, by its sender, gets the INVITE's tag. A copy with
+// another branch or from another address does not, nor does another request, nor a
+// stateless answer.
 func TestInviteTag(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	origin := func(callID, fromTag, cseq, branch, source string) Origin {
@@ -113,7 +114,7 @@ func TestInviteTag(t *testing.T) {
 	}
 }
 
-// A branch counts only for the leg that has sent it.
+// A branch is valid only for the leg that sent it.
 func TestBranchOfAnotherLeg(t *testing.T) {
 	m := NewMinter([32]byte{1})
 	branch := []byte(m.Branch("one"))
@@ -127,7 +128,7 @@ func TestBranchOfAnotherLeg(t *testing.T) {
 	}
 }
 
-// Call-IDs sort by time, and two from the same moment differ.
+// Call-IDs sort by the time at which they were made, and two from the same moment differ.
 func TestCallIDsFollowTheTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		seen := map[string]bool{}

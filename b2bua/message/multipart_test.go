@@ -17,7 +17,7 @@ import (
 
 const plainSDP = "v=0\no=- 1 1 IN IP4 192.0.2.10\ns=-\nt=0 0\nm=audio 4000 RTP/AVP 0\n"
 
-// parts writes the parts of a body with the boundary b.
+// parts joins the parts of a multipart body with the boundary "b".
 func parts(all ...string) string { return partsOf("b", all...) }
 
 func partsOf(boundary string, all ...string) string {
@@ -41,7 +41,7 @@ func TestSplitBody(t *testing.T) {
 	for name, tt := range map[string]struct {
 		kind, body string
 		sdp        string
-		others     []string // their types
+		others     []string // the types of the other parts
 	}{
 		"no body":             {"multipart/mixed", "", "", nil},
 		"nothing at all":      {"", "", "", nil},
@@ -181,8 +181,8 @@ func TestSplitBodyErrors(t *testing.T) {
 	}
 }
 
-// All bytes survive, including line ends and partial boundaries, and so do header names
-// and their order.
+// A body keeps all its bytes when it is split and joined, including line ends, partial
+// boundaries, and the names and order of headers.
 func TestPartsAreKept(t *testing.T) {
 	binary := []byte("\r\n--b \x00\n--b\n--bx\r\n\r")
 	for c := range 256 {
@@ -208,7 +208,7 @@ func TestPartsAreKept(t *testing.T) {
 	}
 }
 
-// Lines that end with only LF, as some senders write them.
+// Some senders end the lines of a multipart body with LF only. Such a body is read as well.
 func TestPartsWithBareLF(t *testing.T) {
 	sdp, others, err := splitBody("multipart/mixed;boundary=b", []byte(parts(partISUP, partSDP)))
 	if err != nil || string(sdp)+"\n" != plainSDP+"\n" || len(others) != 1 || string(others[0].body) != "\x01\x11\x00\x00" {
@@ -216,8 +216,8 @@ func TestPartsWithBareLF(t *testing.T) {
 	}
 }
 
-// FuzzSplitBody checks that the parts are slices of the body, and bounded in number, and
-// that we read everything that the library's reader can read in the same way.
+// FuzzSplitBody checks that the parts are slices of the body, that their number is bounded,
+// and that we read a body in the same way as the library if the library can read it.
 func FuzzSplitBody(f *testing.F) {
 	f.Add("application/sdp", []byte(plainSDP))
 	for _, body := range []string{
@@ -256,7 +256,8 @@ func FuzzSplitBody(f *testing.F) {
 	})
 }
 
-// sameAsLibrary compares how a body is split, if the library can read it to its end.
+// sameAsLibrary checks that we split a body in the same way as the library, if the library
+// can read it to its end.
 func sameAsLibrary(t *testing.T, kind string, body []byte) {
 	t.Helper()
 	boundary, err := boundaryOf(kind)

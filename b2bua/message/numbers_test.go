@@ -20,7 +20,7 @@ func TestNormalise(t *testing.T) {
 		{"+15075785607;npdi;rn=+15550001111", "1", "+15075785607"},
 		{"+15075785607;phone-context=example.com", "", "+15075785607"},
 
-		// Without a country numbers are unchanged.
+		// Without a country, numbers are unchanged.
 		{"5075785607", "", "5075785607"},
 		{"0015075785607", "", "0015075785607"},
 		{"507-578-5607", "", "5075785607"},
@@ -29,7 +29,7 @@ func TestNormalise(t *testing.T) {
 		{strings.Repeat("9", 400), "1", strings.Repeat("9", 400)},
 		{"+" + strings.Repeat("9", 400), "", "+" + strings.Repeat("9", 400)},
 
-		// North America.
+		// In North America, the country code 1 is added.
 		{"5075785607", "1", "+15075785607"},
 		{"15075785607", "1", "+15075785607"},
 		{"01149301234567", "1", "+49301234567"},
@@ -45,13 +45,13 @@ func TestNormalise(t *testing.T) {
 		{"411", "1", "411"},
 		{"", "1", ""},
 
-		// Countries with trunk prefix 0.
+		// Most countries have the trunk prefix 0.
 		{"0301234567", "49", "+49301234567"},
 		{"0049301234567", "49", "+49301234567"},
 		{"0015075785607", "49", "+15075785607"},
 		{"01632960001", "44", "+441632960001"},
 		{"00441632960001", "44", "+441632960001"},
-		{"0612345678", "39", "+390612345678"}, // Italy keeps the 0
+		{"0612345678", "39", "+390612345678"}, // Italy keeps the 0 in international numbers
 		{"3331234567", "39", "+393331234567"},
 		{"00390612345678", "39", "+390612345678"},
 		{"113", "39", "113"},
@@ -66,7 +66,7 @@ func TestNormalise(t *testing.T) {
 		{"999", "44", "999"},
 		{"960001", "44", "960001"}, // a subscriber number
 
-		// Other text is unchanged.
+		// Text that is not a number is unchanged.
 		{"anonymous", "1", "anonymous"},
 		{"alice", "49", "alice"},
 		{"1-800-FLOWERS", "1", "1-800-FLOWERS"},
@@ -82,7 +82,7 @@ func TestNormalise(t *testing.T) {
 		{"a%0Ab", "1", "a%0Ab"}, // not unescaped, because it could end a header
 		{"a%00b", "1", "a%00b"},
 		{"a%zz", "1", "a%zz"},
-		{"١٢٣", "1", "١٢٣"}, // digits, but not dialling digits
+		{"١٢٣", "1", "١٢٣"}, // digits that can't be dialled
 	} {
 		if got := NormaliseNumber(tt.user, tt.country); got != tt.want {
 			t.Errorf("%q in country %q: %q; want %q", tt.user, tt.country, got, tt.want)
@@ -117,7 +117,7 @@ func TestPhoneContext(t *testing.T) {
 		{"5550198;npdi;phone-context=+1-507;rn=1", "", "+15075550198"},
 		{"12345678;phone-context=+352", "", "+35212345678"},
 
-		// Short codes are unchanged, and so is text that does not give a number.
+		// Short codes are unchanged, and so is text that does not result in a number.
 		{"110;phone-context=+49", "", "110"},
 		{"116117;phone-context=+49", "", "116117"},
 		{"911;phone-context=+1", "", "911"},
@@ -125,14 +125,14 @@ func TestPhoneContext(t *testing.T) {
 		{"7042;phone-context=+12125550000", "", "7042"},
 		{"5550198;phone-context=+1", "", "5550198"},
 
-		// A domain says nothing about digits; the country does.
+		// A phone-context that is a domain does not complete a number; the country does.
 		{"0301234567;phone-context=ims.example", "49", "+49301234567"},
 		{"7042;phone-context=example.com", "1", "7042"},
 		{"301234567;phone-context=+0", "", "301234567"},
 		{"301234567;phone-context=+", "", "301234567"},
 		{"301234567;phone-context=+" + strings.Repeat("4", 40), "", "301234567"},
 
-		// A global number needs no context, a name has none.
+		// A global number ignores the context, and so does a name.
 		{"+15075550198;phone-context=+49", "", "+15075550198"},
 		{"alice;phone-context=+49", "", "alice;phone-context=+49"},
 		{"5075550198;ext=12;isub=4567", "1", "+15075550198"},

@@ -8,9 +8,9 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Parsing a message takes few allocations: its text, the message with its usual headers,
-// the list of headers, their parameters, a Contact, the body with its type and a length
-// that the library makes, and each header that stays as it came.
+// Parsing a message takes few allocations. They are for its text, the message with its
+// usual headers, the list of headers, their parameters, a Contact, the body with its type
+// and length, and each header that is not parsed.
 func TestParseAllocatesLittle(t *testing.T) {
 	for _, tt := range []struct {
 		text string

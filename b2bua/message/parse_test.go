@@ -11,7 +11,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Lists are split at the commas that separate values, and an unreadable value does not
+// Header lists are split at the commas between their values. An unreadable value does not
 // affect the others.
 func TestParserReadsLists(t *testing.T) {
 	for _, tt := range []struct {
@@ -28,7 +28,7 @@ func TestParserReadsLists(t *testing.T) {
 		{"Via", "Via: SIP/2.0/UDP h;branch=z9hG4bK1 , SIP / 2.0 / TCP i:5062 ; x=\"a, b\"", []string{"SIP/2.0/UDP h;branch=z9hG4bK1", `SIP/2.0/TCP i:5062;x="a, b"`}, ""},
 		{"Via", "v: SIP/2.0/UDP [2001:db8::1]:5070;rport", []string{"SIP/2.0/UDP [2001:db8::1]:5070;rport"}, ""},
 		{"Via", "Via: nonsense", []string{"nonsense"}, ""},
-		{"Route", "Route: <<<, <sip:a>", []string{"<<<, <sip:a>"}, ""}, // as it came
+		{"Route", "Route: <<<, <sip:a>", []string{"<<<, <sip:a>"}, ""}, // kept as it came
 		{"Content-Type", "Content-Type:", []string{""}, ""},
 	} {
 		t.Run(tt.line, func(t *testing.T) {
@@ -80,8 +80,8 @@ func TestParserFindsTopmost(t *testing.T) {
 	}
 }
 
-// libraryParser returns the library's parser, which splits messages into headers by its
-// own rules, with the readers of Parse.
+// libraryParser returns the library's parser with our functions for reading headers. It
+// splits messages into headers by its own rules.
 func libraryParser() *sip.Parser {
 	all := map[string]sip.HeaderParser{}
 	for _, name := range []string{
@@ -96,8 +96,9 @@ func libraryParser() *sip.Parser {
 	return sip.NewParser(sip.WithHeadersParsers(all))
 }
 
-// FuzzParse checks that a message is split into its start line, headers and body like by
-// the library. It does not compare lists, and names that the library spells differently.
+// FuzzParse checks that a message is split into start line, headers and body in the same
+// way as by the library. It ignores lists, and headers whose names the library spells
+// differently.
 func FuzzParse(f *testing.F) {
 	for _, s := range scanSeeds {
 		f.Add(siptest.CRLF(s))
@@ -115,7 +116,7 @@ func FuzzParse(f *testing.F) {
 		}
 		want, err := library.ParseSIP(text)
 		if err != nil {
-			return // for a reason phrase that is "SIP", for example
+			return // for example, the reason phrase is "SIP"
 		}
 		got := msg.String()
 		if req, ok := want.(*sip.Request); ok {

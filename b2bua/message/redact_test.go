@@ -44,8 +44,8 @@ func TestRedact(t *testing.T) {
 	}
 }
 
-// FuzzRedact checks that any message keeps its form, that no key is left, and that
-// redacting again changes nothing.
+// FuzzRedact checks that redacting keeps the form of any message and removes all keys, and
+// that redacting twice changes nothing more.
 func FuzzRedact(f *testing.F) {
 	f.Add([]byte(redactable), true)
 	f.Add([]byte("SIP/2.0 200 OK\r\nCSeq: 1 INFO\r\nAuthorization:\r\n\r\n7"), true)
@@ -88,7 +88,7 @@ func TestHiddenKeysKeepTheirLengths(t *testing.T) {
 	}
 }
 
-// FuzzHideInline checks that lengths stay the same, and that no key is left.
+// FuzzHideInline checks that hiding keys keeps the length of a message, and leaves no key.
 func FuzzHideInline(f *testing.F) {
 	f.Add([]byte(redactable))
 	f.Add([]byte("inline:inline:inline"))

@@ -77,7 +77,7 @@ func TestParseReferToErrors(t *testing.T) {
 		"<sip:bob@a\r\nX: y>":              ErrReferTo,
 		"<sip:a@h>, <sip:b@h>":             ErrReferTo,
 		"sip:a@h,sip:b@h":                  ErrReferTo,
-		"sip:a@h?Subject=x":                ErrReferTo, // needs brackets
+		"sip:a@h?Subject=x":                ErrReferTo, // with a ?, the URI must be in angle brackets
 		"<sip:" + long + "@h>":             ErrReferTo,
 		"<tel:>":                           ErrReferTo,
 		"<tel:+>":                          ErrReferTo,
@@ -107,7 +107,7 @@ func TestParseReferToErrors(t *testing.T) {
 		"<sip:a@h?Subject=a%00>":           ErrReferTo,
 		"<sip:a@h?Subject=a%C2%85>":        ErrReferTo,
 		"<sip:a@h?Subject=%FF>":            ErrReferTo,
-		"<sip:a@h?From=a%0Ab>":             ErrReferTo, // also in a dropped header
+		"<sip:a@h?From=a%0Ab>":             ErrReferTo, // even in a header that is dropped
 		"<sip:a@h?X-A%0D=b>":               ErrReferTo,
 		"<sip:a@h?Subject=" + long + ">":   ErrReferTo,
 		"<sip:a@h?" + long + "=x>":         ErrReferTo,
@@ -195,7 +195,7 @@ func TestSipfrag(t *testing.T) {
 	}
 }
 
-// soundReferral checks the rules for every referral.
+// soundReferral checks the rules that every parsed Refer-To must follow.
 func soundReferral(t *testing.T, r Referral) {
 	t.Helper()
 	uri := ParseURI(r.URI)
@@ -229,8 +229,8 @@ func soundReferral(t *testing.T, r Referral) {
 	}
 }
 
-// FuzzReferTo checks that for any Refer-To, the URI and headers are bounded, harmless,
-// and readable by the library.
+// FuzzReferTo checks that for any Refer-To, the resulting URI and headers are bounded and
+// harmless, and can be read by the library.
 func FuzzReferTo(f *testing.F) {
 	f.Add("<sip:a:p@[::1]:5060;method=INVITE;lr?Replaces=1%40h%3Bto-tag%3D1%3Bfrom-tag%3D2&From=x&X-A=%C3%BC>;x=y")
 	f.Add("\"B\" <sips:who?now@h?User-to-User=56a3%3Bencoding%3Dhex>")
@@ -245,8 +245,8 @@ func FuzzReferTo(f *testing.F) {
 	})
 }
 
-// FuzzReferred checks that the party and headers of any order are as well-formed as those
-// of a REFER.
+// FuzzReferred checks that the party and headers from an operator's order are as
+// well-formed as those from a REFER.
 func FuzzReferred(f *testing.F) {
 	f.Add("+15075550100", "X-A", "b")
 	f.Add("bob@[::1]:5060", "User-to-User", "56a3;encoding=hex")

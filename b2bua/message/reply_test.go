@@ -6,8 +6,8 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// A response equals the library's for the same request, byte for byte, and making it does
-// not change the request.
+// Our response equals the library's for the same request, byte for byte. Making it does not
+// change the request.
 func TestReplyIsTheLibrarys(t *testing.T) {
 	for _, via := range []string{"Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa;rport", "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa", "v: SIP/2.0/TCP [2001:db8::1]:5061;branch=z9hG4bKa;rport=7"} {
 		for _, routes := range []string{"", "Record-Route: <sip:p1;lr>, <sip:p2;lr>\r\nrecord-route: <sip:p3;lr>\r\n"} {

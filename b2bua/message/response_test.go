@@ -11,8 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The topmost Via of a stateless answer has the source of the request, as in any other
-// answer.
+// The topmost Via of a stateless answer gets the source address of the request, as in any
+// other answer.
 func TestTopVia(t *testing.T) {
 	for line, want := range map[string]string{
 		"Via: SIP/2.0/UDP 192.0.2.10;branch=x":                        "Via: SIP/2.0/UDP 192.0.2.10;branch=x",
@@ -109,14 +109,14 @@ func FuzzStatelessRefusal(f *testing.F) {
 	})
 }
 
-// RFC 3261 section 7.3.1: a header may be folded before its tag. scan reads
-// no tag there, and the stateless refusal puts a second one before the fold.
+// RFC 3261 section 7.3.1: a header may be folded before its tag. The scanner then finds no
+// tag, and a stateless refusal adds a second one before the fold.
 func TestFoldedTag(t *testing.T) {
 	request := siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\n ;branch=z9hG4bK1\nFrom: <sip:a@b>\n ;tag=f\nTo: <sip:c@d>\n\t;tag=t\nCall-ID: x\nCSeq: 1 BYE\n\n")
 	compareScan(t, request)
 	if got := string(StatelessRefusal(nil, request, siptest.Carrier, "503 x", "minted", "")); strings.Contains(got, "minted") {
 		t.Errorf("a second To tag:\n%s", got)
 	}
-	// A folded line is not a header, though it may look like one.
+	// A folded line may look like a header, but must not be read as one.
 	compareScan(t, siptest.CRLF("BYE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>;tag=t\nSubject: x\n To: <sip:c@d>;tag=evil\nCall-ID: x\nCSeq: 1 BYE\n\n"))
 }

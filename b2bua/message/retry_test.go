@@ -7,7 +7,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// Retry-After may have a comment and parameters (RFC 3261 section 20.33); other text counts as none.
+// Retry-After may have a comment and parameters (RFC 3261 section 20.33). Any other text counts as no Retry-After.
 func TestRetryAfter(t *testing.T) {
 	for value, want := range map[string]time.Duration{
 		"5": 5 * time.Second, " 5 ": 5 * time.Second, "18000;duration=3600": 5 * time.Hour, "120 (I'm in a meeting)": 2 * time.Minute, "7(soon);duration=1": 7 * time.Second,

@@ -6,7 +6,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// FuzzURIText checks that a URI is written like by the library.
+// FuzzURIText checks that we write a URI in the same way as the library.
 func FuzzURIText(f *testing.F) {
 	for _, s := range []string{
 		"sip:+15075785607@192.0.2.20:32681", "sips:a@b", "tel:+1;phone-context=x", "sip:h", "sip:a:b@h", "sip:a@[2001:db8::1]:5060", "sip:a@h;lr;x=y?z=1",
@@ -32,7 +32,8 @@ func TestURITextAllocates(t *testing.T) {
 	}
 }
 
-// FuzzHidesCaller checks that a party that is hidden is also hidden as a From.
+// FuzzHidesCaller checks that HidesCaller treats the same URIs as anonymous as the function
+// that checks a From header.
 func FuzzHidesCaller(f *testing.F) {
 	for _, s := range []string{"sip:anonymous@anonymous.invalid", "sip:Restricted@h", "tel:private", "sip:%61nonymous@h", "sip:a@Anonymous.Invalid", "sip:a@h", "sip:anonymous;x@h"} {
 		f.Add(s)

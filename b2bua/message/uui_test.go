@@ -43,8 +43,8 @@ func TestUserToUserTexts(t *testing.T) {
 	}
 }
 
-// A text that names its encoding is already a value, but not one that only looks like
-// that.
+// A text that already names its encoding is used as the header's value. Text that only
+// looks like that is encoded.
 func TestUserToUser(t *testing.T) {
 	for text, want := range map[string]string{
 		"abc":                           "00616263;encoding=hex",
@@ -59,8 +59,8 @@ func TestUserToUser(t *testing.T) {
 	}
 }
 
-// FuzzUserToUser checks that texts read from a peer's header are on one line, and survive
-// being written and read again.
+// FuzzUserToUser checks that any text read from a peer's header is on one line, and is the
+// same after it is written and read again.
 func FuzzUserToUser(f *testing.F) {
 	f.Add(`04616263;encoding=hex;purpose=isdn-uui, "b;c"`)
 	f.Add("000d0a;encoding=hex")
@@ -73,7 +73,7 @@ func FuzzUserToUser(f *testing.F) {
 			if text == "" || len(text) > MaxPassedValue || !utf8.ValidString(text) || strings.ContainsFunc(text, template.IsControl) {
 				t.Errorf("%q gives %q", value, text)
 			}
-			if UserToUser(text) == text { // already a value
+			if UserToUser(text) == text { // the text is a header value already
 				continue
 			}
 			back, ok := UserToUserTexts(UserToUser(text))

@@ -34,7 +34,7 @@ func FuzzAppend(f *testing.F) {
 	f.Add([]byte("ACK sip://u@h SIP/2.0\nVia: SIP/2.0/UDP h:0\nFrom: <sips:[::ffff:1.2.3.4]>\nContact: <sip:[::1>\nTo: x <sip:h>;tag\n\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		msg, err := Parse(siptest.CRLF(string(text)))
-		if err != nil || msg.Via() == nil { // then the library writes an extra empty line
+		if err != nil || msg.Via() == nil { // without Via the library writes an extra empty line
 			return
 		}
 		b := TakeBuffer()
@@ -49,7 +49,8 @@ func FuzzAppend(f *testing.F) {
 	})
 }
 
-// TestAppendTrying: a 100 equals the one made with the library's types.
+// TestAppendTrying: the 100 that we write as text equals the one written with the library's
+// types.
 func TestAppendTrying(t *testing.T) {
 	for _, via := range []string{
 		"SIP/2.0/UDP h:5070;rport;branch=z9hG4bK1", "SIP/2.0/UDP h;branch=z9hG4bK1;received=192.0.2.9;rport, SIP/2.0/UDP i;rport",
@@ -73,8 +74,8 @@ func TestAppendTrying(t *testing.T) {
 	}
 }
 
-// FuzzHeaderText checks that a well-formed request can be parsed, and that the text of
-// its headers can be parsed with the same result.
+// FuzzHeaderText checks that any well-formed request can be parsed, and that the text of
+// its headers, parsed again, gives the same headers.
 func FuzzHeaderText(f *testing.F) {
 	for _, s := range scanSeeds {
 		f.Add(siptest.CRLF(s))

@@ -9,7 +9,7 @@ import (
 	"flowbridge/config"
 )
 
-// The headers that are left out, in their order.
+// Headers are dropped in a fixed order until the INVITE fits the budget.
 func TestTrim(t *testing.T) {
 	fields := func(names ...string) (all []Field) {
 		for _, n := range names {

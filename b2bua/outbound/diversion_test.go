@@ -27,7 +27,7 @@ func TestDiversion(t *testing.T) {
 	}
 }
 
-// History-Info replaces Diversion: from the last entry up its branch.
+// History-Info is used instead of Diversion: from its last entry up its branch.
 func TestHistory(t *testing.T) {
 	for _, tt := range []struct {
 		name    string

@@ -25,7 +25,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// headersConfig is testConfig's trunk with targets whose headers vary.
+// headersConfig has testConfig's trunk, and targets with different headers.
 const headersConfig = `
 
 sip: {listen: ["udp://198.51.100.1:5060"]}
@@ -76,11 +76,11 @@ func headersTarget(t testing.TB, country, trusted string) *config.Config {
 	return cfg
 }
 
-// update makes the test rewrite the golden files.
+// update makes the tests rewrite the golden files.
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// sent returns an INVITE to the target as it is on the wire, without the parts that
-// differ each time, and the draft, which says what was left out.
+// sent returns the text of an INVITE to the target, without the parts that differ each
+// time, and its draft, which names the headers that were left out.
 func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Draft, err error) {
 	all := peers.NewAdmission(cfg, nil).Peers.Load()
 	trunk, target := all.Trunks[0].Caller, all.Targets[cfg.Targets[0].Name].Dial
@@ -121,8 +121,8 @@ func fitted(out *Draft, leg *leg.Leg, target *peers.Dial) error {
 	return out.Trim(BudgetOf(target), size)
 }
 
-// Golden files: the INVITE of a carrier, its configuration, and the INVITE that the
-// target gets, byte for byte.
+// Each golden file has a carrier's INVITE, the configuration, and the expected INVITE to
+// the target, byte for byte.
 func TestInviteGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/invite/*.txtar")
 	if err != nil || len(files) < 8 {
@@ -157,8 +157,8 @@ func TestInviteGolden(t *testing.T) {
 	}
 }
 
-// Text from a carrier or the API can neither end nor begin a header: the INVITE on the
-// wire has exactly the lines that it was built from.
+// FuzzBuildOutbound checks that text from a carrier or the API can neither end a header nor
+// begin one: the INVITE as sent has exactly the lines from which it was built.
 func FuzzBuildOutbound(f *testing.F) {
 	files, err := filepath.Glob("testdata/invite/*.txtar")
 	must(f, err)
@@ -173,8 +173,8 @@ func FuzzBuildOutbound(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte, id string) { checkOutbound(t, cfg, text, id) })
 }
 
-// The same for the important parts of the INVITE, so that more of the fuzzer's inputs are
-// parsed.
+// FuzzBuildOutboundParts is FuzzBuildOutbound with separate inputs for the important parts
+// of the INVITE, so that more inputs can be parsed.
 func FuzzBuildOutboundParts(f *testing.F) {
 	f.Add("+15075785607", `"Ann" <sip:+1@h>`, "<tel:+1>", "<sip:2@h>;privacy=full", "id", "id")
 	f.Add("a%0d%0ab", "\"a\nX-EI: b\" <sip:1@h>", "\"\\\"\" <sip:\n@h>", "<sip:2@h?Privacy=history>;index=1", "none", "\r\n")
@@ -245,9 +245,9 @@ func TestRenderURI(t *testing.T) {
 		"+1507;phone-context=+1;a=b":    "sip:+1507@sip.example.com:5060",
 		"alice;transport=tcp":           "sip:alice;transport=tcp@sip.example.com:5060",
 		"evil@attacker.example":         "",
-		"":                              "", // sip:@host is no URI
+		"":                              "", // sip:@host is not a valid URI
 		"//evil":                        "",
-		"8@127.0.9.9:5090;x":            "", // from tel: URIs, whose rest may be anything
+		"8@127.0.9.9:5090;x":            "", // text after the number, from a tel: URI
 		"8@127.0.9.9:5090?x":            "",
 		`1:x>;tag=evil;a="`:             "",
 		"1:secret":                      "",
@@ -268,7 +268,7 @@ func TestRenderURI(t *testing.T) {
 	}
 }
 
-// FuzzRenderURI checks that for any number the call goes to the target's host.
+// FuzzRenderURI checks that, for any called number, the call goes to the target's host.
 func FuzzRenderURI(f *testing.F) {
 	for _, user := range []string{"+15075785607", "%2B1507", "0301234567;phone-context=+49", "a@b", "1:2", "\r\n", "sip:x", "%", ";", "//x", "[::1"} {
 		f.Add(user)
@@ -284,8 +284,8 @@ func FuzzRenderURI(f *testing.F) {
 	})
 }
 
-// FuzzIDsIn checks that for any X-EI the ids are not empty, have no separator, and are no
-// more than the parts.
+// FuzzIDsIn checks that, for any X-EI, the ids are not empty, contain no separator, and are
+// no more than the header has parts.
 func FuzzIDsIn(f *testing.F) {
 	for _, seed := range []string{"S.a;E.b;O.+1;", "CA123", ";;", "E.FOO.x;", "S.", " E.a ; b", "E.;S.x"} {
 		f.Add(seed)
@@ -326,7 +326,7 @@ func TestCarriersXEIMayHaveAnyTokens(t *testing.T) {
 	}
 }
 
-// must fails the test at once if there is an error.
+// must fails the test at once if err is not nil.
 func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {

@@ -110,13 +110,13 @@ func TestAnonymous(t *testing.T) {
 	}
 }
 
-// The caller, for a trusted trunk and for any trunk.
+// A trusted trunk's call and another trunk's call get the caller from different headers.
 func TestIdentity(t *testing.T) {
 	const from = `"Ann" <sip:+15075550100@h>;tag=x`
 	for _, tt := range []struct {
 		name, from string
 		headers    []string
-		trusted    string // number and name
+		trusted    string // number and name that a trusted trunk gives
 		untrusted  string
 	}{
 		{"sip and tel in one header", from, []string{`P-Asserted-Identity: "Bob" <sip:bob@c>, <tel:+15075550199>`}, "+15075550199 Bob", "+15075550100 Ann"},
@@ -184,8 +184,8 @@ func TestPrivacy(t *testing.T) {
 	}
 }
 
-// FuzzParty checks that for any text of a peer the party is bounded, has no control
-// characters, and can be put into a name-addr.
+// FuzzParty checks that for any text of a peer, the party is bounded, has no control
+// characters, and can be written as a name-addr.
 func FuzzParty(f *testing.F) {
 	for _, v := range []string{
 		`"Ann" <sip:+15075550100@h;user=phone>;tag=x`, `sip:a@b;tag=x`, `<tel:5;phone-context=+1>`, "\"a\nb\" <sip:1@h>", `"a\`, `<sip:a@b?X=y%0d%0a>`,

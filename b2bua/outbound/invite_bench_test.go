@@ -13,14 +13,14 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// carriersInvite is like those in the benchmarks: few headers and an offer.
+// carriersInvite is an INVITE like in the benchmarks, with few headers and an offer.
 const carriersInvite = "INVITE sip:+15075785607@198.51.100.1:5060 SIP/2.0\n" +
 	"Via: SIP/2.0/UDP 192.0.2.10:5060;branch=z9hG4bK1\nMax-Forwards: 70\nFrom: \"Ann\" <sip:+15075550100@192.0.2.10>;tag=a\n" +
 	"To: <sip:+15075785607@198.51.100.1>\nCall-ID: c1\nCSeq: 1 INVITE\nContact: <sip:192.0.2.10:5060>\n" +
 	"User-Agent: carrier\nContent-Length: 0\n\n"
 
-// inviteToTarget returns a function that makes and measures the INVITE to a target from the call's data, up to the
-// effect that sends it.
+// inviteToTarget returns a function that makes the INVITE to a target from a call's data, measures it, and goes as far
+// as the effect that would send it.
 func inviteToTarget(t testing.TB) func() {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(`

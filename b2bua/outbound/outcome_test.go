@@ -22,7 +22,7 @@ func TestDisposition(t *testing.T) {
 		{cause.TargetError, 408, record.DispositionNoAnswer},
 		{cause.TargetRefused, 404, record.DispositionFailed},
 		{cause.TargetRefused, 603, record.DispositionFailed},
-		{cause.TargetRefused, 487, record.DispositionFailed}, // the target's own, not the caller's
+		{cause.TargetRefused, 487, record.DispositionFailed}, // the target's own 487, not caused by the caller
 		{cause.NoRoute, 404, record.DispositionFailed},
 		{cause.TargetSilent, 503, record.DispositionFailed},
 		{cause.OperatorHangup, 480, record.DispositionCancelled},
@@ -35,7 +35,7 @@ func TestDisposition(t *testing.T) {
 	}
 }
 
-// The end of a foreign INVITE has the same outcome as that of one of ours.
+// An INVITE of another server, read from a capture, is judged like one of ours.
 func TestJudge(t *testing.T) {
 	for _, tt := range []struct {
 		status int

@@ -21,7 +21,7 @@ func TestPass(t *testing.T) {
 		privacy Privacy
 		trusted bool
 		headers []string
-		want    string // name: value|…
+		want    string // "name: value", several separated by |
 		dropped string
 	}{
 		{"all values in order", []string{"X-a"}, Privacy{}, true, []string{"x-A: 1", "X-B: 2", "X-A: 3,4"}, "X-a: 1|X-a: 3,4", ""},
@@ -62,8 +62,8 @@ func TestPass(t *testing.T) {
 	}
 }
 
-// The parser takes a lone LF for part of the value, but others take it for the end of the
-// header.
+// The parser treats a lone LF as part of the value, but other parsers take it for the end
+// of the header.
 func TestPassLoneLF(t *testing.T) {
 	bad := []sip.Header{sip.NewHeader("X-A", "1"), sip.NewHeader("X-A", "a\nX-Evil: b"), sip.NewHeader("X-B", "2")}
 	out, dropped := Passed(bad, config.PassNamed("X-A", "X-B"))
@@ -80,8 +80,8 @@ func TestPassLoneLF(t *testing.T) {
 	}
 }
 
-// Entries rename headers, and convert User-to-User to text and back. Withheld values are
-// not passed on under another name either.
+// A list entry may rename a header, and may convert User-to-User to text or back. A
+// withheld value is withheld under the new name as well.
 func TestPassMapped(t *testing.T) {
 	uui := "User-to-User"
 	for _, tt := range []struct {
@@ -164,9 +164,9 @@ func TestWanted(t *testing.T) {
 	}
 }
 
-// FuzzPassedOn: a target's reason phrase, Q.850 cause and listed headers are passed on to
-// the carrier with a refusal. Whatever the target writes, our answer has exactly the
-// lines that we give it.
+// FuzzPassedOn checks a refusal that is passed on to the carrier with the target's reason
+// phrase, Q.850 cause and listed headers. Whatever the target writes, our answer has
+// exactly the lines that we give it.
 func FuzzPassedOn(f *testing.F) {
 	f.Add("Busy Here", "Q.850;cause=17;text=\"busy\"", "X-Foo: bar")
 	f.Add("No\nX-Evil: 1", "Q.850 ;cause=999, SIP;cause=200, q.850;CAUSE= 16 ", "X-Foo: a\nb\nX-Foo:\t\n c")

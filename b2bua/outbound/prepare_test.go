@@ -10,7 +10,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// A platform's value in a parameter of the Request-URI can't become anything but that parameter's value.
+// If a parameter of the Request-URI has a value from the platform, that text can't become anything but the parameter's
+// value.
 func TestPlatformValueInParameter(t *testing.T) {
 	cfg, err := config.Parse("t.yaml", []byte(`targets:
   - name: t

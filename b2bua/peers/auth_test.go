@@ -9,7 +9,7 @@ import (
 	"flowbridge/config"
 )
 
-// The example of RFC 7616 section 3.9.1.
+// The digest matches the example of RFC 7616 section 3.9.1.
 func TestDigestOfRFC7616(t *testing.T) {
 	s := &secret{username: "Mufasa"}
 	for i, a := range message.Algorithms() {
@@ -93,7 +93,7 @@ func FuzzParseCredentials(f *testing.F) {
 		if err != nil || !digest {
 			return
 		}
-		// Values are read back unchanged after writing them.
+		// Writing values and reading them again gives the same values.
 		var b strings.Builder
 		b.WriteString("Digest x=y")
 		for name, v := range map[string]string{
@@ -118,7 +118,7 @@ func TestSameResource(t *testing.T) {
 		{"sip:+15075785607@sip.example.com", "sip:+15075785607@198.51.100.1", true, false}, // a proxy put the address in
 		{"sip:+15075785607;npdi@h", "sip:+15075785607@h", true, false},
 		{"sip:%2B15075785607@h", "sip:+15075785607@h", true, false},
-		{"sip:5075785607@h", "sip:+15075785607@h", true, false}, // a proxy made it international
+		{"sip:5075785607@h", "sip:+15075785607@h", true, false}, // a proxy has made the number international
 		{"sip:0115075785607@h", "sip:+5075785607@h", true, false},
 		{"tel:+1-507-578-5607", "sip:+15075785607@h;user=phone", true, false},
 		{"sip:ann@h", "sip:%61nn@h", true, false},

@@ -12,12 +12,12 @@ import (
 	"flowbridge/config/template"
 )
 
-// noAPI is a platform that is never asked.
+// noAPI stands for a platform's API that is never asked.
 type noAPI struct{}
 
 func (noAPI) Prepare(context.Context, PrepareRequest) (Prepared, error) { return Prepared{}, nil }
 
-// mustAdmit returns the admission by a configuration, whose targets with an API have a client.
+// mustAdmit returns an Admission for this configuration. Targets with an API get a client.
 func mustAdmit(t *testing.T, text string) *Admission {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(text), func(string) (string, bool) { return "secret", true })
@@ -33,7 +33,7 @@ func mustAdmit(t *testing.T, text string) *Admission {
 	return NewAdmission(cfg, clients)
 }
 
-// Targets share the circuit of an API if they ask the same host, whatever the request.
+// Targets whose APIs have the same host share one circuit, even if their requests differ.
 func TestCircuitsOfAPIs(t *testing.T) {
 	a := mustAdmit(t, `
 trunks:
@@ -74,8 +74,8 @@ routes:
 	}
 }
 
-// A target that gets no OPTIONS is tried by calls, whatever its ping setting. Otherwise its circuit would stay open for
-// ever.
+// Even with the ping setting, calls try a target to which no OPTIONS can be sent. Otherwise its circuit would stay open
+// for ever.
 func TestPingAt(t *testing.T) {
 	for _, tt := range []struct {
 		uri        string
@@ -104,7 +104,8 @@ func TestPingAt(t *testing.T) {
 	}
 }
 
-// An answer that a carrier gives because of a single number is not a failure. The same answer from a target is.
+// Some answers of a carrier concern only the called number, so they do not count as failures. The same answer from a
+// target does.
 func TestOutcomeOf(t *testing.T) {
 	target, callee := &Target{}, &Target{Trunk: &Caller{}}
 	for _, code := range []int{408, 500, 502, 503, 504} {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/config"
 )
 
-// filled sets every field of a struct to a value that is not zero.
+// filled sets every field of a struct to a value other than zero.
 func filled(v reflect.Value) {
 	for _, f := range v.Fields() {
 		switch f.Interface().(type) {
@@ -45,8 +45,8 @@ func filled(v reflect.Value) {
 	}
 }
 
-// fields returns the fields of a struct and its embedded structs, and which of them are
-// zero.
+// fields returns the names of a struct's fields, including those of embedded structs, and
+// the names of the fields that are zero.
 func fields(v reflect.Value) (all, zero []string) {
 	for _, f := range reflect.VisibleFields(v.Type()) {
 		if f.Anonymous {
@@ -60,8 +60,8 @@ func fields(v reflect.Value) (all, zero []string) {
 	return all, zero
 }
 
-// Every key of the configuration reaches the calls, or is listed here with a reason, so
-// that no new key can be forgotten.
+// Every key of the configuration must reach the calls, or be listed here with a reason. So
+// no new key can be forgotten.
 func TestEveryKeyReachesCalls(t *testing.T) {
 	var trunk config.Trunk
 	var target config.Target
@@ -71,7 +71,7 @@ func TestEveryKeyReachesCalls(t *testing.T) {
 		name string
 		from any
 		made []any
-		// other lists the keys that calls do not need, or have under another name
+		// other lists keys that calls do not need or that have another name there
 		other []string
 	}{
 		{"a trunk", trunk, []any{*callerOfTrunk(&trunk), *dialOfTrunk(&trunk)}, []string{"DialAuth"}},
@@ -95,8 +95,8 @@ func TestEveryKeyReachesCalls(t *testing.T) {
 	}
 }
 
-// Toward a party in the other role, these settings keep their defaults, and all others
-// come from its section.
+// For a target that calls, and for a trunk that is called, some settings keep their defaults.
+// All other settings come from the party's own section.
 func TestOtherRoleKeepsDefaults(t *testing.T) {
 	var trunk config.Trunk
 	var target config.Target
@@ -107,7 +107,7 @@ func TestOtherRoleKeepsDefaults(t *testing.T) {
 		want []string
 	}{
 		"a target that calls":     {*callerOfTrunk(target.Caller()), []string{"Certificates", "Match", "Country", "Limits", "Originate", "Register", "Identity"}},
-		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "Prepare", "Proxy"}}, // filled sets no proxy in register
+		"a trunk that is called":  {*dialOfTrunk(&trunk), []string{"TransferNumbers", "TransferHosts", "Headers", "Prepare", "Proxy"}}, // no proxy is filled in
 		"a trunk that calls":      {*callerOfTrunk(&trunk), nil},
 		"a target that is called": {*DialOf(&target), []string{"Registered", "Proxy"}},
 	} {

@@ -8,8 +8,8 @@ import (
 	"flowbridge/config/template"
 )
 
-// A call that exceeds one limit does not count for the others, neither for its caller's
-// rate nor for its trunk's.
+// A call that is refused because of one limit does not count for any other limit, neither
+// for its caller's rate nor for its trunk's.
 func TestRefusedCallsTakeNothing(t *testing.T) {
 	const ann, bob, one, two, three = "+15075550100", "+15075550101", "+15075785607", "+15075785608", "+15075785609"
 	type try struct {
@@ -18,7 +18,7 @@ func TestRefusedCallsTakeNothing(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		name  string
-		cps   int // of the trunk
+		cps   int // the trunk's max_cps
 		calls config.TrunkLimits
 		tries []try
 	}{

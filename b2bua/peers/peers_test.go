@@ -22,7 +22,7 @@ func mustPeers(t *testing.T, trunks string) *Snapshot {
 	return NewAdmission(cfg, nil).Peers.Load()
 }
 
-// manyTrunks has trunks that share addresses and differ in all other conditions.
+// manyTrunks has trunks that share addresses, but differ in their other conditions.
 const manyTrunks = `
   - {name: wide, sources: ["10.0.0.0/8", "10.1.2.0/24"]}
   - {name: narrow, sources: ["10.1.0.0/16"]}
@@ -43,7 +43,7 @@ func TestCandidates(t *testing.T) {
 	for _, tt := range []struct {
 		name, from, uri, headers string
 		names                    []string
-		want                     string // the most specific first
+		want                     string // the trunks that match, the most specific first
 	}{
 		{"by the longer prefix of two trunks", "10.1.9.9:5060", "sip:1@h", "", nil, "narrow wide auth"},
 		{"by the longer prefix of one trunk", "10.1.2.9:5060", "sip:1@h", "", nil, "wide narrow auth"},
@@ -107,7 +107,7 @@ func TestStanding(t *testing.T) {
 	}
 }
 
-// The state of a trunk's rate survives a reload that does not change the rate.
+// A reload that does not change a trunk's rate keeps the rate's state.
 func TestReloadKeepsRate(t *testing.T) {
 	carrier := func(cps int) *config.Config {
 		return &config.Config{Trunks: []config.Trunk{{Name: "carrier", MaxCPS: cps}}}
@@ -126,8 +126,8 @@ func TestReloadKeepsRate(t *testing.T) {
 	}
 }
 
-// An address is another trunk's unless the trunk is the call's own, on either side, or
-// its network also contains the called address. Targets do not count as trunks.
+// An address belongs to another trunk unless it belongs to one of the call's own trunks, or
+// the trunk's network also contains the called address. Targets do not count as trunks.
 func TestIsOthers(t *testing.T) {
 	p := mustPeers(t, `
   - {name: carrier, sources: ["192.0.2.10"]}

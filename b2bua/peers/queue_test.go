@@ -13,17 +13,17 @@ import (
 	"flowbridge/config"
 )
 
-// queueing is an admission whose waiting calls record when they are called.
+// queueing is an Admission that records when a waiting call is told to try for its place.
 type queueing struct {
 	*Admission
 	t *testing.T
 	n int
 
-	mu     sync.Mutex // guards called: several goroutines call
+	mu     sync.Mutex // guards called, because several goroutines append to it
 	called []string
 }
 
-// tells returns a function that records that a call was called.
+// tells returns the function that records this id when the waiting call is told.
 func (a *queueing) tells(id string) func() {
 	return func() {
 		a.mu.Lock()
@@ -58,7 +58,7 @@ func (a *queueing) targets(names ...string) (all []*Target) {
 	return all
 }
 
-// arrives makes a call enter and wait.
+// arrives makes a call enter the queue and wait for these targets.
 func (a *queueing) arrives(to string, names ...string) (*Waiter, Limit) {
 	a.t.Helper()
 	p := a.Peers.Load()
@@ -69,7 +69,7 @@ func (a *queueing) arrives(to string, names ...string) (*Waiter, Limit) {
 	return w, a.Wait(w, a.targets(names...), 5, false)
 }
 
-// takes takes places at a target without waiting.
+// takes occupies n places at a target without waiting, or returns the limit that prevents it.
 func (a *queueing) takes(name string, n int) (why Limit) {
 	for range n {
 		if _, why = a.Occupy(a.targets(name)[0], Parties{}); why != LimitNone {
@@ -79,7 +79,7 @@ func (a *queueing) takes(name string, n int) (why Limit) {
 	return LimitNone
 }
 
-// wants checks which calls were called since the last check.
+// wants checks which waiting calls were told since the last check.
 func (a *queueing) wants(ids ...string) {
 	a.t.Helper()
 	synctest.Wait()
@@ -91,8 +91,8 @@ func (a *queueing) wants(ids ...string) {
 
 const oneEach = `{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: 1}, {name: b, kind: sip, uri: "sip:b@192.0.2.9", max_calls: 1}`
 
-// Each place goes to the call that has waited longest for its target, whether a new call comes at that moment, the
-// called one has gone, or several places become free at once.
+// Each place goes to the call that has waited longest for its target, even if a new call comes at that moment, if the
+// call that was told leaves, or if several places become free at once.
 func TestQueueOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, oneEach)
@@ -111,7 +111,7 @@ func TestQueueOrder(t *testing.T) {
 		if got := a.takes("b", 1); got != LimitCap {
 			t.Errorf("a new call gets the place: %d", got)
 		}
-		a.StopWaiting(first) // at the moment at which it is called
+		a.StopWaiting(first) // at the moment at which it is told
 		a.StopWaiting(first)
 		a.wants("002")
 		a.Vacate(a.targets("a")[0], Parties{})
@@ -125,11 +125,11 @@ func TestQueueOrder(t *testing.T) {
 		if p, ok := a.Place(second); !ok || p.Target.Dial.Name != "b" || p.Why != LimitNone {
 			t.Errorf("place %+v, %t", p, ok)
 		}
-		a.StopWaiting(second) // it keeps what it has taken
+		a.StopWaiting(second) // it keeps the place that it has taken
 		late, _ := a.arrives("", "a")
 		again := &Waiter{ID: "000", Trunk: late.Trunk, Mark: late.Mark, Called: a.tells("000")}
 		a.setups.add(&late.Trunk.setups, 1)
-		a.Wait(again, a.targets("a"), 0, true) // it has waited before, and keeps its place in the queue
+		a.Wait(again, a.targets("a"), 0, true) // it has waited before, so it keeps its place in the queue
 		a.StopWaiting(third)                   // this call leaves the queue
 		a.wants()
 		a.Vacate(a.targets("a")[0], Parties{})
@@ -142,7 +142,7 @@ func TestQueueOrder(t *testing.T) {
 	})
 }
 
-// If a place becomes free between the refusal of a call and its wait, the call gets it.
+// If a place becomes free after a call was refused and before it waits, the call gets the place.
 func TestQueueWithRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, oneEach)
@@ -154,7 +154,7 @@ func TestQueueWithRoom(t *testing.T) {
 	})
 }
 
-// No call waits beyond the limit, for a target that is out of use, or once no more calls are accepted.
+// No call may wait beyond the limit, for a target that is out of use, or when no more calls are accepted.
 func TestQueueRefuses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, oneEach)
@@ -173,8 +173,8 @@ func TestQueueRefuses(t *testing.T) {
 	})
 }
 
-// A called trunk's limit for a number concerns only that number: a call that would exceed it is told so, and the next
-// one is served.
+// A called trunk's limit for a number concerns only that number. A waiting call that would exceed the limit is told so,
+// and the next call gets the place.
 func TestQueueOfATrunk(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, oneEach)
@@ -189,7 +189,7 @@ func TestQueueOfATrunk(t *testing.T) {
 		if p, ok := a.Place(same); !ok || p.Why != LimitDestination {
 			t.Errorf("told %+v", p)
 		}
-		// A call from the trunk ends: it has one limit for both directions.
+		// When a call from the trunk ends, a call to the trunk gets the place, because the limit covers both directions.
 		a.arrives("5", "carrier")
 		a.wants()
 		a.Leave(a.Peers.Load().Trunks[0], false)
@@ -197,7 +197,8 @@ func TestQueueOfATrunk(t *testing.T) {
 	})
 }
 
-// In a fleet, a node's queue is for its own part of the places. When a node leaves, its part goes to the waiting calls.
+// In a fleet, each node's queue is for the node's part of the places. When a node leaves, its part goes to calls that
+// wait at other nodes.
 func TestQueueOfAFleet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newQueueing(t, `{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: 8}`)
@@ -209,20 +210,20 @@ func TestQueueOfAFleet(t *testing.T) {
 		a.wants()
 		a.Vacate(a.targets("a")[0], Parties{})
 		a.wants("001")
-		a.Share(1, 3) // the first two nodes get one more
+		a.Share(1, 3) // the first two nodes get one place more than the third
 		a.wants("002")
 		a.Share(2, 3)
 		a.Vacate(a.targets("a")[0], Parties{})
-		a.wants() // 2 calls are up
+		a.wants() // two calls are up, so no place is free
 		a.Share(0, 1)
 		a.wants("003")
 	})
 }
 
-// Calls come, wait, give up, get places and leave at random, circuits open, and limits change. No place that a call
-// waits for is ever free, no call is overtaken, and in the end all counts are 0.
+// In this model, calls come, wait, give up, get places and leave at random, circuits open, and limits change. A place
+// that a call waits for must never stay free, no call may be overtaken, and in the end all counts must be 0.
 func TestQueueModel(t *testing.T) {
-	var configs []*config.Config // read only once, because that takes longest
+	var configs []*config.Config // parsed only once, because parsing takes longest
 	for i := range 6 {
 		configs = append(configs, queueConfig(t, fmt.Sprintf(`{name: a, kind: sip, uri: "sip:a@192.0.2.9", max_calls: %d}, {name: b, kind: sip, uri: "sip:b@192.0.2.9", max_cps: %d}`, 1+i/2, 1+i%2)))
 	}
@@ -245,7 +246,7 @@ func TestQueueModel(t *testing.T) {
 						up = slices.Delete(up, i, i+1)
 					}
 				case 5:
-					for id, w := range waiting { // any call, even one that was just called
+					for id, w := range waiting { // any waiting call, even one that has just been told
 						a.StopWaiting(w)
 						delete(waiting, id)
 						break
@@ -265,12 +266,12 @@ func TestQueueModel(t *testing.T) {
 				}
 				synctest.Wait()
 				if random.IntN(3) > 0 {
-					continue // they react slowly
+					continue // some calls react slowly
 				}
 				for _, id := range a.called {
 					if w := waiting[id]; w != nil {
 						if random.IntN(4) == 0 {
-							a.StopWaiting(w) // before it has taken the place
+							a.StopWaiting(w) // before it takes the place
 						} else if p, ok := a.Place(w); !ok {
 							t.Fatalf("seed %d: %s has lost its place", seed, w.ID)
 						} else if p.Why == LimitNone {

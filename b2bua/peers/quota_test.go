@@ -8,7 +8,7 @@ import (
 	"flowbridge/config"
 )
 
-// fleetConfig has a trunk and a target with caps.
+// fleetConfig has a trunk and a target with limits.
 func fleetConfig(t *testing.T, limits string) *config.Config {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(`
@@ -21,7 +21,7 @@ routes: [{trunk: carrier, targets: [agent]}]`), nil)
 	return cfg
 }
 
-// enterAll takes as many places as the trunk has, up to 100.
+// enterAll enters calls of the trunk until one is refused, at most 100. It returns their number.
 func (a *Admission) enterAll() (n int) {
 	t := a.Peers.Load().Trunks[0]
 	for ; n < 100 && a.Enter(t) == CapacityFree; n++ {
@@ -29,7 +29,8 @@ func (a *Admission) enterAll() (n int) {
 	return n
 }
 
-// Without a fleet a node has all of a limit, with one only its part. Open calls stay.
+// Without a fleet, a node has the whole of each limit; in a fleet, only its part. Calls that are up stay, even above
+// the part.
 func TestShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_calls: 20"), nil)
@@ -61,8 +62,8 @@ func TestShare(t *testing.T) {
 	})
 }
 
-// The parts of all nodes add up to the limit. With a limit below the number of nodes, each node has one call. Without a
-// limit there is none for any node.
+// The parts of all nodes add up to the limit. If the limit is below the number of nodes, each node may have one call.
+// Without a limit there are no parts.
 func TestShareIsExact(t *testing.T) {
 	for nodes := 1; nodes <= 7; nodes++ {
 		for limit := 1; limit <= 40; limit++ {
@@ -96,7 +97,8 @@ func TestShareIsExact(t *testing.T) {
 	}
 }
 
-// A node is busy while it has calls, for some minutes after each call began, and after its start.
+// A node counts as busy while it has calls, for some minutes after each call began, and for some minutes after the node
+// started.
 func TestBusy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_calls: 2"), nil)
@@ -123,13 +125,13 @@ func TestBusy(t *testing.T) {
 	})
 }
 
-// A limit that a reload changes or adds applies at once: this node has its part of it.
+// If a reload changes a limit or adds one, the node's part of it applies at once.
 func TestShareReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_calls: 20"), nil)
 		a.Share(0, 2)
 		a.Reload(fleetConfig(t, ", max_calls: 12, max_cps: 8"), nil)
-		if got := a.enterAll(); got != 4 { // of 8 calls a second
+		if got := a.enterAll(); got != 4 { // half of 8 calls a second
 			t.Errorf("%d calls; want 4", got)
 		}
 		time.Sleep(time.Minute)
@@ -139,7 +141,7 @@ func TestShareReload(t *testing.T) {
 	})
 }
 
-// A part of a rate is a rate, too, and a lowered part does not cause a burst later.
+// A part of a rate works like any rate. If it is lowered, no burst follows later.
 func TestShareRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := NewAdmission(fleetConfig(t, ", max_cps: 10"), nil)

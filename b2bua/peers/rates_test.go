@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A key may have n events at once and n a second, whatever other keys do.
+// Each key may have n events at once and then n per second, independently of other keys.
 func TestRates(t *testing.T) {
 	r, now := NewRates(), time.Now()
 	count := func(key string, n int) (allowed int) {
@@ -33,7 +33,7 @@ func TestRates(t *testing.T) {
 		{"c", 1, 0, 1},
 		{"c", 1, 999 * time.Millisecond, 0},
 		{"c", 1, time.Millisecond, 1},
-		{"c", 20, time.Millisecond, 0}, // a reload has raised the rate
+		{"c", 20, time.Millisecond, 0}, // after a reload raised the rate
 		{"c", 20, time.Second, 20},
 	} {
 		now = now.Add(tt.later)
@@ -43,7 +43,7 @@ func TestRates(t *testing.T) {
 	}
 }
 
-// Any number of keys uses the same memory, and no key is refused because of another.
+// However many keys there are, memory is bounded, and no key is refused because of another.
 func TestRatesAreBounded(t *testing.T) {
 	r, now := NewRates(), time.Now()
 	var key [8]byte

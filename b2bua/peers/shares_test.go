@@ -8,7 +8,7 @@ import (
 	"flowbridge/config"
 )
 
-// trunksOf returns a configuration with trunks with these caps, with this many set-ups,
+// trunksOf returns a configuration with trunks with these limits, with a limit for set-ups,
 // and with ports for this many calls.
 func trunksOf(setups, calls int, caps ...int) *config.Config {
 	cfg := &config.Config{}
@@ -20,8 +20,8 @@ func trunksOf(setups, calls int, caps ...int) *config.Config {
 	return cfg
 }
 
-// fill enters calls of a trunk until there is no room, and returns their number and the
-// reason.
+// fill enters calls of a trunk until one is refused. It returns their number and the reason
+// for the refusal.
 func fill(a *Admission, trunk int) (n int, why Capacity) {
 	for ; ; n++ {
 		if why = a.Enter(a.Peers.Load().Trunks[trunk]); why != CapacityFree {
@@ -30,13 +30,13 @@ func fill(a *Admission, trunk int) (n int, why Capacity) {
 	}
 }
 
-// Half of the places are reserved for the trunks in equal parts, and the other half is
-// for all of them.
+// Half of the places are reserved, in equal parts for the trunks. The other half is open to
+// all trunks.
 func TestShares(t *testing.T) {
 	for _, tt := range []struct {
 		name string
 		cfg  *config.Config
-		want []int // by trunk; each takes as many as it can
+		want []int // places that each trunk gets if it takes as many as it can, one trunk after the other
 		why  Capacity
 	}{
 		{"a trunk alone", trunksOf(100, 200, 0), []int{100}, CapacitySetups},
@@ -59,7 +59,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// A place that was given back can be taken again, by its own trunk even if others wait.
+// A place that was given back can be taken again. Its own trunk can take it even if others
+// wait.
 func TestSharesComeBack(t *testing.T) {
 	a := NewAdmission(trunksOf(100, 100, 0, 0), nil)
 	first, second := a.Peers.Load().Trunks[0], a.Peers.Load().Trunks[1]
@@ -107,12 +108,12 @@ func TestReloadShares(t *testing.T) {
 	}
 }
 
-// In an overload the trunks below the average of those with calls in set-up are spared. A
-// sender that may also be another trunk is not.
+// In an overload, a trunk with fewer set-ups than the average of the trunks that have any
+// is spared. A sender that may belong to several trunks is not.
 func TestSpared(t *testing.T) {
 	cfg := trunksOf(100, 100, 0, 0, 0, 0)
 	source := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{192, 0, 2, byte(i)}) }
-	for i := range cfg.Trunks[:3] { // the fourth may send from anywhere
+	for i := range cfg.Trunks[:3] { // the fourth trunk may send from any address
 		cfg.Trunks[i].Sources = []config.Source{{Prefix: netip.PrefixFrom(source(i), 32)}}
 	}
 	a := NewAdmission(cfg, nil)

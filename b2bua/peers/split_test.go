@@ -12,7 +12,7 @@ import (
 	"flowbridge/config/template"
 )
 
-// splitPeers has three targets and a trunk with a uri, and one route.
+// splitPeers returns a snapshot with three targets, a trunk that can be called, and one route.
 func splitPeers(t testing.TB, route string) *Snapshot {
 	t.Helper()
 	cfg, err := config.Parse("test.yaml", []byte(`
@@ -40,7 +40,7 @@ func callFrom(number string) *template.Vars {
 	return &template.Vars{From: template.Party{Number: number}, To: template.Party{Number: "+15075785607"}, SIPCallID: "call", Trunk: "carrier"}
 }
 
-// chosen returns the first target of each of many callers.
+// chosen returns the first target for each of many callers.
 func chosen(t *testing.T, route string) (first []string) {
 	t.Helper()
 	p := splitPeers(t, route)
@@ -61,7 +61,7 @@ func parts(first []string) map[string]float64 {
 	return all
 }
 
-// moved returns the part of the callers that move from one target to another, by "a b".
+// moved returns which share of the callers moves from one target to another. The key "a b" means from a to b.
 func moved(before, after []string) map[string]float64 {
 	all := map[string]float64{}
 	for i, name := range before {
@@ -72,7 +72,7 @@ func moved(before, after []string) map[string]float64 {
 	return all
 }
 
-// Callers are split by the weights, whatever these add up to.
+// Callers are split in proportion to the weights, whatever their sum is.
 func TestSplitParts(t *testing.T) {
 	for split, want := range map[string]map[string]float64{
 		"{a: 90, b: 10}":         {"a": 0.9, "b": 0.1},
@@ -92,7 +92,7 @@ func TestSplitParts(t *testing.T) {
 	}
 }
 
-// A new weight moves only the callers that must move, and the same configuration moves none.
+// A changed weight moves only as many callers as necessary. The same configuration moves none.
 func TestSplitMovesFew(t *testing.T) {
 	ten, twenty := chosen(t, "{targets: [a, b], split: {a: 90, b: 10}}"), chosen(t, "{targets: [a, b], split: {a: 80, b: 20}}")
 	if got := moved(ten, twenty); len(got) != 1 || math.Abs(got["a b"]-0.1) > 0.01 {
@@ -131,7 +131,7 @@ func sum(all map[string]float64) (n float64) {
 	return n
 }
 
-// The draw is the same in every version and on every machine: these callers are where they were when this test was
+// A caller's target is the same in every version and on every machine: these are the targets from when this test was
 // written.
 func TestSplitIsForGood(t *testing.T) {
 	p := splitPeers(t, "{name: trial, targets: [a, b, c], split: {a: 50, b: 30, c: 20}}")
@@ -147,8 +147,8 @@ func TestSplitIsForGood(t *testing.T) {
 
 const splitForGood = "baaabbcaaabaacacbabbbbababaaacbbaaaacbab"
 
-// The others follow in their order; a call without a number uses its Call-ID; the customer of a call that a PBX hands
-// over is the called party; a target that can't be called has no share.
+// After the drawn target, the others follow in their order. A call without a number is split by its Call-ID. If a PBX
+// hands over a call, it is split by the called number. A target that can't be called gets no share.
 func TestSplitOrder(t *testing.T) {
 	p := splitPeers(t, "{targets: [a, b, c], split: {c: 1, b: 0}}, {targets: [a, b], split: {a: 1, b: 1}, direction: outbound}, {targets: [b, c], split: {c: 1, b: 0}}")
 	all, share := p.DestinationsFor(&p.Routes[0], callFrom("+15075550100"))
@@ -180,7 +180,7 @@ func TestSplitOrder(t *testing.T) {
 	}
 }
 
-// A call without split, table and hours allocates no more than its route needs.
+// A route without split, table and hours allocates no more than necessary.
 func TestPlainRouteAllocates(t *testing.T) {
 	p := splitPeers(t, "{trunk: carrier, targets: [a, b]}")
 	v, now := callFrom("+15075550100"), time.Now()

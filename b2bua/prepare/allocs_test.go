@@ -8,8 +8,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// The allocations of a prepare step: making the request, reading the answer and storing its id, without those of
-// net/http.
+// A prepare step takes few allocations for making the request, reading the answer and storing its id. Those of net/http
+// are not counted.
 func TestPrepareAllocates(t *testing.T) {
 	c, of := newClient(t, rest.Options{Transport: &oneAnswer{}}).Client, targetOf(t, "http://127.0.0.1:1")
 	const ofTheAnswer = 5

@@ -26,7 +26,7 @@ func TestKindsByAnswer(t *testing.T) {
 		kind     Kind
 		detail   string
 		attempts int
-		only     string // kind; empty for both
+		only     string // the only kind for which this holds; empty for both
 	}{
 		{"flat", 200, good(), nil, "", "", 1, ""},
 		{"wrapped", 201, `{"status":"ok","response":` + good() + `}`, nil, "", "", 1, config.KindSynthflow},
@@ -101,7 +101,7 @@ func TestKindsByAnswer(t *testing.T) {
 	}
 }
 
-// usual returns the success rule of kind synthflow.
+// usual returns the rules of kind synthflow for reading an answer.
 func usual() *config.Answer {
 	return &config.Answer{Members: []config.Member{{Path: "call_status", Value: "registered"}}, ID: "synthflow_call_id", Within: "response"}
 }
@@ -131,7 +131,7 @@ func FuzzPrepareAnswer(f *testing.F) {
 	})
 }
 
-// long returns an answer with all its members.
+// long returns an answer with all its fields.
 func long() string {
 	return `{"status":"ok","n":[1,{"call_status":"x"}],"custom_variables":{"synthflow_call_id":"y","a\u0041":"\""},"e":1.5e3,` + strings.TrimPrefix(good(), "{")
 }
@@ -161,7 +161,7 @@ func FuzzUsualAnswer(f *testing.F) {
 	})
 }
 
-// The API's usual answers are read without encoding/json.
+// The API's usual answers can be read without encoding/json.
 func TestUsualAnswer(t *testing.T) {
 	for _, body := range []string{" " + good() + "\n", long()} {
 		a, isUsual := usualAnswer([]byte(body), usual())

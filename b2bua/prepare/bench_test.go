@@ -13,7 +13,7 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// oneAnswer answers each request with another id, without a network.
+// oneAnswer answers each request with a new id, without a network.
 type oneAnswer struct{ n int }
 
 func (a *oneAnswer) RoundTrip(*http.Request) (*http.Response, error) {
@@ -34,7 +34,7 @@ func targetOf(t testing.TB, api string) *config.Target {
 	return &cfg.Targets[0]
 }
 
-// once runs the whole step of a call, from the configuration to the id.
+// once runs one call's prepare step, from the configuration to the id.
 func once(t testing.TB, c *Client, of *config.Target) {
 	ask, err := of.Prepare.Ask(sampleVars)
 	must(t, err)
@@ -58,7 +58,7 @@ func BenchmarkPrepare(b *testing.B) {
 	b.Run("without network", func(b *testing.B) {
 		prepare(b, rest.Options{BaseURL: "http://127.0.0.1:1", Transport: &oneAnswer{}})
 	})
-	b.Run("over HTTP", func(b *testing.B) { // including the server's part
+	b.Run("over HTTP", func(b *testing.B) { // includes the server's CPU time
 		api := oneAnswer{}
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)

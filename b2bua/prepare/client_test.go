@@ -32,7 +32,7 @@ func good() string {
 	return fmt.Sprintf(`{"call_status":"registered","synthflow_call_id":%q,"workspace_id":null}`, givenID)
 }
 
-// fakeAPI answers without a network, so that it works with a fake clock.
+// fakeAPI is an API that answers without a network, so that it works with fake time.
 type fakeAPI func(n int, r *http.Request) (*http.Response, error)
 
 type countingAPI struct {
@@ -68,7 +68,7 @@ func askOf(t testing.TB, kind, api string) config.Ask {
 	return ask
 }
 
-// asker is a client with its request.
+// asker is a client together with its request.
 type asker struct {
 	*Client
 	ask config.Ask
@@ -202,7 +202,7 @@ func TestSecondAttemptSucceeds(t *testing.T) {
 	}
 }
 
-// hang returns when its request is given up.
+// hang waits until the client gives up the request.
 func hang(_ int, r *http.Request) (*http.Response, error) {
 	<-r.Context().Done()
 	return nil, r.Context().Err()
@@ -289,7 +289,7 @@ func TestConnectionIsReused(t *testing.T) {
 	var opened atomic.Int64
 	n := 0
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		if n++; n == 1 { // a retry also uses the existing connection
+		if n++; n == 1 { // a retry uses the existing connection as well
 			w.WriteHeader(http.StatusBadGateway)
 		}
 		fmt.Fprintf(w, `{"call_status":"registered","synthflow_call_id":"id-%d"}`, n)
@@ -371,7 +371,7 @@ func TestKindsAreDistinct(t *testing.T) {
 	}
 }
 
-// kindOf returns the Kind of an error of the step, or "".
+// kindOf returns the Kind of a step's error, or "".
 func kindOf(err error) Kind {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Kind

@@ -13,21 +13,21 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// An id belongs to the call that it was given to, and not to another one or one without a name, for as long as the API
-// could still mean the first call.
+// If the API gives the same id to two calls, the first call keeps it, as long as the API could still mean that call. A
+// call without a name can't take it either.
 func TestIDGivenTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 			return answerWith(200, good()), nil
 		}}})
-		c.given.taken("another", "first", time.Now()) // it is no stub
+		c.given.taken("another", "first", time.Now()) // so the API is not a stub
 		for _, tt := range []struct {
 			after time.Duration
 			call  string
 			kind  Kind
 		}{
 			{0, "a", ""},
-			{0, "a", ""}, // its second attempt
+			{0, "a", ""}, // the second attempt of the same call
 			{0, "b", KindReusedID},
 			{0, "", KindReusedID},
 			{recentFor + time.Second, "b", KindReusedID},
@@ -63,7 +63,7 @@ func TestOneIDForManyCalls(t *testing.T) {
 	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return answerWith(200, good()), nil
 	}}})
-	c.given.taken("another", "first", time.Now()) // it is no stub
+	c.given.taken("another", "first", time.Now()) // so the API is not a stub
 	var got atomic.Int64
 	var wg sync.WaitGroup
 	for i := range 20 {
@@ -83,9 +83,9 @@ func TestOneIDForManyCalls(t *testing.T) {
 	}
 }
 
-// A nearby API that gives all calls the same id, and never another, is a stub: its calls
-// continue, marked as Shared. Once it has given another id, it is not a stub, and neither
-// is a remote API, whose answers a proxy may have cached.
+// An API on a local network that gives the same id to all calls is considered a stub: its calls continue, marked as
+// Shared. An API that has ever given another id is not a stub. Neither is a remote API, because a proxy may have cached
+// its answers.
 func TestStub(t *testing.T) {
 	far := newClient(t, rest.Options{BaseURL: "https://api.test", Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return answerWith(200, good()), nil

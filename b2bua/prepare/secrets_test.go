@@ -12,7 +12,8 @@ import (
 	"flowbridge/internal/rest"
 )
 
-// A secret from the environment that is in the URL appears in no error, in any form, and neither does the query.
+// If the URL contains a secret from the environment, no error contains the secret, in any encoding, nor the URL's
+// query.
 func TestSecretsOfURLAreInNoError(t *testing.T) {
 	const secret = "env/secret +4711"
 	for name, at := range map[string]string{
@@ -55,7 +56,7 @@ func TestSecretsOfURLAreInNoError(t *testing.T) {
 	}
 }
 
-// escaped escapes every byte of a text.
+// escaped escapes every byte of a text for a URL.
 func escaped(s string) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
@@ -65,7 +66,7 @@ func escaped(s string) string {
 	return b.String()
 }
 
-// A request that only the transport times out is a timeout, too.
+// If only the HTTP transport has timed out, the error is a timeout as well.
 func TestTimeoutOfTheTransport(t *testing.T) {
 	c := newClient(t, rest.Options{Transport: &countingAPI{api: func(int, *http.Request) (*http.Response, error) {
 		return nil, context.DeadlineExceeded

@@ -15,10 +15,10 @@ import (
 	"flowbridge/config/template"
 )
 
-// preparer returns an id, an answer without one, or an error.
+// preparer is a prepare step that returns an id, an answer without an id, or an error.
 type preparer struct {
 	asked []peers.PrepareRequest
-	body  string // of the answer without an id
+	body  string // the answer without an id
 	err   error
 }
 
@@ -32,7 +32,8 @@ func (p *preparer) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Pre
 	return peers.Prepared{CallID: fmt.Sprintf("id-%d", len(p.asked)), Status: 200}, nil
 }
 
-// A party that dials a call itself gets the URI and the headers that our own INVITE would have.
+// If another party dials a call itself, it gets the URI and the headers that our own INVITE
+// would have.
 func TestRedirect(t *testing.T) {
 	cfg, err := config.Parse("x.yaml", []byte(`
 targets:

@@ -30,7 +30,7 @@ func (k *keeper) keep(_ context.Context, r record.Record) {
 	k.all = append(k.all, r)
 }
 
-// followedFor runs a test with followed calls, in a bubble with fake time.
+// followedFor runs a test with followed calls in a bubble.
 func followedFor(t *testing.T, f func(t *testing.T, s *followed, k *keeper)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,7 +58,7 @@ func openCall(t *testing.T, s *followed, id, sid string) *call {
 	return c
 }
 
-// dialCall lets a target of a call be dialled.
+// dialCall lets another party dial a target of the call.
 func dialCall(t *testing.T, s *followed, c *call, number int) {
 	t.Helper()
 	_, err := s.decide(t.Context(), c, number-1, func(context.Context) (Next, error) {
@@ -73,8 +73,8 @@ func dialCall(t *testing.T, s *followed, c *call, number int) {
 	}
 }
 
-// A call whose end is not reported is given up after a while, not before, and then a
-// report comes too late.
+// If the end of a call is not reported, the call is given up after some time. A report that
+// comes later has no effect.
 func TestFollowedGivenUp(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		c := openCall(t, s, "a", "CA1")
@@ -108,8 +108,8 @@ func TestFollowedGivenUp(t *testing.T) {
 	})
 }
 
-// Setting back the clock during a call changes neither its duration nor how long it is
-// remembered.
+// If the clock is set back during a call, neither the call's duration nor the time for
+// which it is remembered changes.
 func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
 	k := &keeper{}
 	s := newFollowed(func(record.Record) {}, k.keep, zerolog.Nop())
@@ -137,7 +137,8 @@ func TestFollowedWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// A CallSid stands for one call for as long as Twilio can wait, and then for another.
+// A CallSid means the same call for as long as Twilio may still report about it. After that
+// it means a new call.
 func TestFollowedAgain(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		first := openCall(t, s, "a", "CA1")
@@ -167,7 +168,7 @@ func TestFollowedAgain(t *testing.T) {
 	})
 }
 
-// If there are too many calls, the oldest are given up, each with a record, and leave no
+// If there are too many calls, the oldest are given up. Each gets a record, and leaves no
 // state.
 func TestFollowedBounded(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
@@ -189,8 +190,8 @@ func TestFollowedBounded(t *testing.T) {
 	})
 }
 
-// Requests during a step wait for it, and may leave without stopping it. A panic ends
-// only the call.
+// A request that comes during a step of its call waits for the step, and may give up
+// without stopping it. A panic ends only the call.
 func TestFollowedSteps(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		c := openCall(t, s, "a", "CA1")
@@ -224,7 +225,7 @@ func TestFollowedSteps(t *testing.T) {
 	})
 }
 
-// Steps under way are stopped when the process stops, and the calls get their records.
+// When the process stops, running steps are stopped, and the calls get their records.
 func TestFollowedClose(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, k *keeper) {
 		waiting, rings := openCall(t, s, "a", "CA1"), openCall(t, s, "b", "CA2")
@@ -255,8 +256,8 @@ func TestFollowedClose(t *testing.T) {
 	})
 }
 
-// The duration is reported in whole seconds, but the answer must not come before
-// dialling.
+// Twilio reports durations in whole seconds, so the computed answer time might be before
+// the dialling. It must not be.
 func TestFollowedTimes(t *testing.T) {
 	followedFor(t, func(t *testing.T, s *followed, _ *keeper) {
 		for said, want := range map[time.Duration]int64{0: 0, 3 * time.Second: 3000, 5 * time.Second: 4200} {
@@ -284,7 +285,7 @@ func attemptsText(r record.Record) string {
 	return strings.Join(all, ", ")
 }
 
-// A call without any target left says so in its record.
+// If no target is left for a call, the record says so.
 func TestNoTargetLeft(t *testing.T) {
 	r := &Calls{}
 	if _, failed, err := r.next(t.Context(), &call{}); len(failed) > 0 || err == nil || err.Error() != ErrNoTarget.Error() {

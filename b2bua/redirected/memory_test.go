@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// A redirected call is found by its ids for an hour. If several have the same id, the
-// latest is found, and of very many calls only the latest are remembered.
+// A redirected call can be found by its ids for an hour. If several calls have the same id,
+// the latest is found. Only a limited number of calls is remembered.
 func TestMemory(t *testing.T) {
 	r, now := newMemory(rememberFor), time.Unix(1e9, 0)
 	first := &entry{IDs: []string{"CA1", "", "sf-1"}, At: now}
@@ -22,7 +22,7 @@ func TestMemory(t *testing.T) {
 		t.Error("found although it is old")
 	}
 	second := &entry{IDs: []string{"CA1"}, At: now.Add(rememberFor + time.Second)}
-	r.add(second) // which drops the first
+	r.add(second) // drops the first call
 	if find("CA1", second.At) != second || find("sf-1", now) != nil || len(r.queue) != 1 || len(r.byID) != 1 {
 		t.Errorf("got %d calls, %d ids", len(r.queue), len(r.byID))
 	}
@@ -34,8 +34,8 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// An id of two redirected calls finds neither. A call that is dialled again is still one
-// call.
+// If two redirected calls have the same id, the id finds neither. A call that is dialled
+// again remains one call.
 func TestMemoryOfOneID(t *testing.T) {
 	r, now := newMemory(rememberFor), time.Unix(1e9, 0)
 	a, b := &entry{Call: Call{ID: "a"}, IDs: []string{"a", "crm-1"}, At: now}, &entry{Call: Call{ID: "b"}, IDs: []string{"b", "crm-1"}, At: now.Add(time.Minute)}
@@ -65,7 +65,7 @@ func TestMemoryOfOneID(t *testing.T) {
 	}
 }
 
-// A followed call is found by the id of the platform that has it now.
+// A followed call can be found by the id of the platform that currently has the call.
 func TestMemoryReported(t *testing.T) {
 	r, now := newMemory(rememberFor), time.Unix(1e9, 0)
 	add := func(ours, platform, external string, followed bool) {

@@ -10,12 +10,12 @@ import (
 	"flowbridge/store/record"
 )
 
-// node is a node of a fleet of two. Each finds the bindings of the other.
+// node is one node of a fleet of two. Each node finds the bindings of the other.
 type node struct {
 	*Registrar
 
 	name  string
-	kept  []record.Binding // this node's bindings as the other one finds them
+	kept  []record.Binding // this node's bindings, as the other node finds them
 	other *node
 	err   error
 }
@@ -30,7 +30,7 @@ func (n *node) Bindings(context.Context, string) (all []record.Binding, err erro
 	return all, n.err
 }
 
-// found returns the Contacts that a node finds at the other one.
+// found returns the Contacts that this node finds at the other one.
 func (n *node) found(t *testing.T) string {
 	t.Helper()
 	all, err := n.Elsewhere(t.Context(), "trunk phone")
@@ -47,8 +47,9 @@ func (n *node) found(t *testing.T) string {
 	return strings.Join(found, " ")
 }
 
-// If a device registers at two nodes in turn, its last REGISTER counts, whichever node has accepted it, even if it
-// removes the binding that the other node has. A user agent numbers its REGISTERs (RFC 3261 section 10.3).
+// If a device registers at two nodes in turn, its last REGISTER counts at both, even if it removes a binding that the
+// other node accepted. CSeq shows which is the last, because a user agent numbers its REGISTERs (RFC 3261 section
+// 10.3).
 func TestElsewhere(t *testing.T) {
 	const a, again = "Contact: <sip:a@10.0.0.5>\n", "Contact: <sip:A@10.0.0.5>\n"
 	const device, moved = "Contact: <sip:d@10.0.0.5>;+sip.instance=\"<urn:uuid:1>\"\n", "Contact: <sip:d@10.0.0.6>;+sip.instance=\"<urn:uuid:1>\"\n"
@@ -59,7 +60,7 @@ func TestElsewhere(t *testing.T) {
 	}
 	for name, tt := range map[string]struct {
 		steps      []step
-		one, other string // bindings that each finds at the other
+		one, other string // bindings that each node finds at the other
 	}{
 		"one":                   {[]step{{"one", "x", 1, a}}, "", "sip:a@10.0.0.5"},
 		"moved":                 {[]step{{"one", "x", 1, a}, {"other", "x", 2, a}}, "sip:a@10.0.0.5", ""},
@@ -102,7 +103,7 @@ func TestElsewhere(t *testing.T) {
 	}
 }
 
-// The bindings from other nodes are bounded, and so are the stored removals.
+// The number of bindings from other nodes is bounded, and so is the number of stored removals.
 func TestElsewhereIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := &node{name: "one", other: &node{name: "other"}}

@@ -20,7 +20,7 @@ var (
 	source = netip.MustParseAddrPort("203.0.113.7:40000")
 )
 
-// register returns a REGISTER of alice, read as from the network.
+// register returns a parsed REGISTER of the user alice.
 func register(t testing.TB, callID string, seq int, lines string) Request {
 	t.Helper()
 	text := fmt.Sprintf("REGISTER sip:example.com SIP/2.0\nVia: SIP/2.0/UDP 10.0.0.5;branch=z9hG4bK1\nFrom: <sip:alice@example.com>;tag=1\nTo: <sip:alice@example.com>\n"+
@@ -34,7 +34,7 @@ func register(t testing.TB, callID string, seq int, lines string) Request {
 	return Request{Request: req, Holder: "trunk phone", Record: "alice", From: source}
 }
 
-// values returns the values of a header of an answer.
+// values returns the values of a header in an answer.
 func (a Answer) values(name string) string {
 	var all []string
 	for _, h := range a.Headers {
@@ -45,7 +45,7 @@ func (a Answer) values(name string) string {
 	return strings.Join(all, ", ")
 }
 
-// contacts returns a header with n Contacts.
+// contacts returns a Contact header with n Contacts.
 func contacts(n int) string {
 	all := make([]string, n)
 	for i := range all {
@@ -59,7 +59,7 @@ func TestRegister(t *testing.T) {
 	for name, tt := range map[string]struct {
 		callID, lines string
 		seq, code     int
-		reason, want  string // a header of the answer: the contacts of a 200, or another one
+		reason, want  string // a header of the answer: the Contacts of a 200, or another header
 	}{
 		"asks":                      {lines: "", code: 200, want: bound},
 		"another":                   {lines: "Contact: <sip:c@10.0.0.5>;q=0.75\nExpires: 100\n", code: 200, want: "<sip:a@10.0.0.5>;expires=600, <sip:c@10.0.0.5>;expires=100;q=0.750, <sip:b@10.0.0.5>;expires=600;q=0.500"},
@@ -144,7 +144,7 @@ func TestRegister(t *testing.T) {
 	}
 }
 
-// A To of another user is refused, whoever asks.
+// A REGISTER whose To names another user is refused, whoever sends it.
 func TestRegisterForAnother(t *testing.T) {
 	r := New(nil, nil, nil)
 	q := register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\n")
@@ -154,7 +154,7 @@ func TestRegisterForAnother(t *testing.T) {
 	}
 }
 
-// Expired bindings are neither called nor shown, and are removed. So are bindings without a holder.
+// Expired bindings are not called, not shown, and are removed. The same holds for bindings whose holder is gone.
 func TestBindingsEnd(t *testing.T) {
 	r := New(map[string][]record.Binding{"trunk gone": {{Contact: "sip:x@h", Expires: start.Add(time.Hour)}}}, nil, nil)
 	r.Register(start, register(t, "one", 1, "Contact: <sip:a@10.0.0.5>;expires=60, <sip:b@10.0.0.5>;expires=120;q=0.1\nPath: <sip:p@192.0.2.5;lr>\nSupported: path\n"))
@@ -171,8 +171,8 @@ func TestBindingsEnd(t *testing.T) {
 	}
 }
 
-// Bindings of the old process are added to newer registrations, except those that a newer one replaces, and the result
-// is stored.
+// After a restart, the old process's bindings are added to those that were registered since, unless a newer one
+// replaces them. The result is stored.
 func TestTakeUp(t *testing.T) {
 	kept := map[string]int{}
 	r := New(nil, func(holder string, all []record.Binding) { kept[holder] = len(all) }, nil)
@@ -210,7 +210,7 @@ func TestTakeUp(t *testing.T) {
 	}
 }
 
-// A device is recognised even if its name is too long to be stored.
+// A device is recognised by its +sip.instance even if that is too long to be stored.
 func TestLongInstance(t *testing.T) {
 	r := New(nil, nil, nil)
 	for i, user := range []string{"a", "b"} {
@@ -221,7 +221,8 @@ func TestLongInstance(t *testing.T) {
 	}
 }
 
-// Stored parts of a REGISTER are copies, because otherwise its whole text would stay in memory.
+// The parts of a REGISTER that are stored are copies. Otherwise they would keep the whole text of the REGISTER in
+// memory.
 func TestPathIsCopied(t *testing.T) {
 	r := New(nil, nil, nil)
 	q := register(t, "one", 1, "Contact: <sip:a@10.0.0.5>\nPath: <sip:p@192.0.2.5;lr>\n")
@@ -232,7 +233,7 @@ func TestPathIsCopied(t *testing.T) {
 	}
 }
 
-// The number of all bindings is bounded.
+// The total number of bindings is bounded.
 func TestMostBindings(t *testing.T) {
 	many := make([]record.Binding, maxBindings)
 	r := New(map[string][]record.Binding{"trunk other": many}, nil, nil)
@@ -241,8 +242,7 @@ func TestMostBindings(t *testing.T) {
 	}
 }
 
-// The REGISTERs a second of each holder are limited, without affecting other holders. The state of removed holders is
-// dropped.
+// Each holder has its own limit for REGISTERs per second. The state of removed holders is dropped.
 func TestRegistersASecond(t *testing.T) {
 	r := New(nil, nil, nil)
 	at := func(holder string, seq int, now time.Time) int {

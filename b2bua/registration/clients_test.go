@@ -14,7 +14,7 @@ import (
 	"flowbridge/config"
 )
 
-// A client leaves even if its inbox is full.
+// A client's registration is removed even if its inbox is full.
 func TestLeaveOfBusyClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
@@ -33,7 +33,7 @@ func TestLeaveOfBusyClient(t *testing.T) {
 	})
 }
 
-// A reload during Leave begins no registration, because that would never leave.
+// A reload during Leave must not start a registration, because nothing would remove it.
 func TestReloadWhileLeaving(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
@@ -47,7 +47,7 @@ func TestReloadWhileLeaving(t *testing.T) {
 	})
 }
 
-// Left also waits for a registration that a reload has ended.
+// Left also waits for registrations that a reload has ended.
 func TestLeftAfterReload(t *testing.T) {
 	c := NewClients(ClientsOptions{Minter: minter, Log: zerolog.Nop()})
 	defer c.Close()
@@ -63,7 +63,7 @@ func TestLeftAfterReload(t *testing.T) {
 	}
 }
 
-// A failure is reported for the registrar at which it happened, and not for the one that is tried next.
+// A failure is reported with the registrar that failed, not with the one that is tried next.
 func TestFailureNamesItsRegistrar(t *testing.T) {
 	var log bytes.Buffer
 	b := newBench(t, func(*Options) {})
@@ -80,7 +80,8 @@ func TestFailureNamesItsRegistrar(t *testing.T) {
 	}
 }
 
-// Reached is called when a registration has left, but not at a stop, so that calls that cross the removal are refused.
+// When a registration has been removed, Reached is called, so that calls that cross the removal are refused. At a stop
+// it is not called.
 func TestLeftIsTold(t *testing.T) {
 	for name, stops := range map[string]bool{"by a reload": false, "at a stop": true} {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// leaves makes the registration leave while a REGISTER is under way. Nothing may be sent before its answer (RFC 3261
+// leaves ends the registration while a REGISTER has no answer yet. Nothing may be sent before that answer (RFC 3261
 // section 10.2).
 func (b *bench) leaves() {
 	b.Helper()

@@ -24,7 +24,7 @@ var (
 	errDead = errors.New("no route")
 )
 
-// bench is a machine with its own clock.
+// bench drives a machine, with a clock that the test sets.
 type bench struct {
 	*testing.T
 	m       *Machine
@@ -48,13 +48,13 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 
 func (b *bench) do(in Input) { b.effects = b.m.Step(b.now, in) }
 
-// reach gives the machine an address of the host.
+// reach tells the machine the only address of the host.
 func (b *bench) reach(host string, port int) {
 	b.Helper()
 	b.reachOne(host, port, Place{Hop: locate.Hop{Transport: b.m.o.Transport, Addr: at}})
 }
 
-// reachOne gives the machine this address of the host. tried are the addresses that have failed.
+// reachOne tells the machine one address of the host. tried has the addresses that failed before.
 func (b *bench) reachOne(host string, port int, place Place, tried ...locate.Hop) {
 	b.Helper()
 	want := Reach{locate.Query{Host: host, Port: port, Transport: b.m.o.Transport}, tried}
@@ -64,7 +64,7 @@ func (b *bench) reachOne(host string, port int, place Place, tried ...locate.Hop
 	b.do(Reached{Local: leg.Local{Transport: b.m.o.Transport, Host: "198.51.100.1", Port: 5060}, Place: place})
 }
 
-// sent returns the request of the last step.
+// sent returns the request that the last step sent, which must have this method.
 func (b *bench) sent(method sip.RequestMethod) *sip.Request {
 	b.Helper()
 	for _, e := range b.effects {
@@ -76,7 +76,7 @@ func (b *bench) sent(method sip.RequestMethod) *sip.Request {
 	return nil
 }
 
-// answer answers the last request, read from text as from the network.
+// answer gives the machine an answer to this request, parsed from text.
 func (b *bench) answer(req *sip.Request, status string, lines ...string) {
 	b.Helper()
 	text := "SIP/2.0 " + status + "\r\nVia: " + req.Via().Value() + "\r\nFrom: " + req.GetHeader("From").Value() + "\r\nTo: " + req.GetHeader("To").Value() +
@@ -99,7 +99,7 @@ func (b *bench) want(s State, next time.Duration) {
 	}
 }
 
-// due moves the clock to the next deadline.
+// due moves the clock to the machine's next deadline.
 func (b *bench) due() {
 	b.Helper()
 	at := b.m.Deadline()
@@ -139,7 +139,7 @@ func TestGranted(t *testing.T) {
 	}
 }
 
-// A registration with no granted time does not count.
+// If the registrar grants no time, the registration does not count.
 func TestGrantedNothing(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars = o.Config.Registrars[:1] })
 	b.reach("one.test", 0)
@@ -147,7 +147,8 @@ func TestGrantedNothing(t *testing.T) {
 	b.want(Unavailable, 45*time.Second) // 75 % of 60 s
 }
 
-// A challenge is answered, also for a stale nonce, but wrong credentials are not sent again and again.
+// A challenge is answered, also one because of a stale nonce. If the credentials are wrong, they are not sent again and
+// again.
 func TestChallenges(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars = o.Config.Registrars[:1] })
 	b.reach("one.test", 0)
@@ -182,7 +183,7 @@ func TestChallenges(t *testing.T) {
 	}
 }
 
-// A time that is too short is lengthened, as long as that makes sense.
+// If the registrar answers that the time is too short, a longer time is requested, up to a limit.
 func TestTooBrief(t *testing.T) {
 	b := newBench(t, func(*Options) {})
 	b.m.expires = time.Minute
@@ -202,7 +203,8 @@ func TestTooBrief(t *testing.T) {
 	}
 }
 
-// The registrars are tried in turn, and then again after a wait that doubles (RFC 5626 section 4.5).
+// If a registrar fails, the next one is tried. After the last one, all are tried again after a wait, which doubles each
+// time (RFC 5626 section 4.5).
 func TestFailures(t *testing.T) {
 	b := newBench(t, func(*Options) {})
 	for _, wait := range []time.Duration{45, 90, 180, 360, 720, 1350, 1350} {
@@ -213,7 +215,7 @@ func TestFailures(t *testing.T) {
 		b.due()
 	}
 	b.reach("one.test", 0)
-	b.due() // no answer comes
+	b.due() // the REGISTER times out
 	b.reach("two.test", 5070)
 	b.answer(b.sent(sip.REGISTER), "503 Service Unavailable", "Retry-After: 1700")
 	b.want(Unavailable, 1700*time.Second)
@@ -225,14 +227,14 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// A binding counts as long as it was granted for, even while its renewal fails.
+// A binding counts as valid for the granted time, even while its renewal fails.
 func TestRenewalFails(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.Registrars, o.Config.KeepAlive = o.Config.Registrars[:1], 0 })
 	b.reach("one.test", 0)
 	b.answer(b.sent(sip.REGISTER), "200 OK", "Expires: 100")
 	b.due()
 	b.answer(b.sent(sip.REGISTER), "500 Server Error")
-	b.want(Registered, 20*time.Second) // not longer than the binding
+	b.want(Registered, 20*time.Second) // no longer than the binding is valid
 	b.due()
 	if s := b.m.Status(); s.State != Unavailable {
 		t.Errorf("after its end: %+v", s)
@@ -240,7 +242,8 @@ func TestRenewalFails(t *testing.T) {
 	b.reach("one.test", 0)
 }
 
-// Over UDP, OPTIONS keep a NAT open. Silence means that the way is gone, and any answer counts.
+// Over UDP, OPTIONS keep a NAT's mapping open. Any answer to OPTIONS is good. Without an answer, the machine registers
+// again.
 func TestKeepAlive(t *testing.T) {
 	b := newBench(t, func(*Options) {})
 	b.reach("one.test", 0)
@@ -259,7 +262,7 @@ func TestKeepAlive(t *testing.T) {
 	b.sent(sip.REGISTER)
 }
 
-// On a connection, empty lines do that, and if it ends, another one is opened.
+// Over TCP, empty lines keep the connection open. If the connection ends, the machine opens another one.
 func TestKeepAliveOverTCP(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Transport = config.TransportTCP })
 	b.reach("one.test", 0)
@@ -275,7 +278,7 @@ func TestKeepAliveOverTCP(t *testing.T) {
 	}
 }
 
-// A registrar that closes each connection gets no flood of registrations (RFC 5626 section 4.5).
+// If a registrar closes each connection, it is not flooded with registrations (RFC 5626 section 4.5).
 func TestHangsUp(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Transport, o.Config.Registrars = config.TransportTCP, o.Config.Registrars[:1] })
 	for _, wait := range []time.Duration{45, 90, 180} {
@@ -294,7 +297,8 @@ func TestHangsUp(t *testing.T) {
 	}
 }
 
-// A grant by another registrar, at another address, or after a failure is reported, although the state is the same.
+// If another registrar, or another address, accepts the registration, or if it is accepted after a failure, this is
+// reported although the state stays the same.
 func TestGrantedElsewhere(t *testing.T) {
 	b := newBench(t, func(o *Options) { o.Config.KeepAlive = 0 })
 	granted := func(want bool) {
@@ -308,7 +312,7 @@ func TestGrantedElsewhere(t *testing.T) {
 	b.reach("one.test", 0)
 	granted(true)
 	granted(false)
-	b.due() // no answers come any more
+	b.due() // from here on requests time out
 	b.reach("two.test", 5070)
 	granted(true)
 	granted(false)
@@ -323,7 +327,7 @@ func TestGrantedElsewhere(t *testing.T) {
 	granted(true)
 }
 
-// The reason for a failed try names the step that took too long.
+// If a registration takes too long, the reason names the step that did.
 func TestTakesTooLong(t *testing.T) {
 	b := newBench(t, func(*Options) {})
 	b.due()
@@ -337,7 +341,7 @@ func TestTakesTooLong(t *testing.T) {
 	}
 }
 
-// The requests go to the outbound proxy, and name it in Route.
+// With an outbound proxy, the requests go to the proxy, and name it in Route.
 func TestOutboundProxy(t *testing.T) {
 	b := newBench(t, func(o *Options) {
 		o.Config.OutboundProxy, o.Transport = "edge.test:5099", config.TransportTLS
@@ -350,8 +354,8 @@ func TestOutboundProxy(t *testing.T) {
 	}
 }
 
-// FuzzMachine gives a registration any inputs in any order. It must always have a deadline or have ended, and never
-// have two requests under way.
+// FuzzMachine gives a registration any inputs in any order. It must always have a deadline or have ended, and must
+// never have two requests without an answer.
 func FuzzMachine(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10})
 	f.Add([]byte{1, 3, 1, 2, 9, 9, 9, 6, 1, 2, 8, 2})
@@ -405,8 +409,8 @@ func FuzzMachine(f *testing.F) {
 	})
 }
 
-// A registrar has several addresses (RFC 3263 section 4.3): the next one is tried after silence, 503 and errors, and
-// after the last one the next registrar. An answer of the registrar itself ends its turn.
+// A registrar may have several addresses (RFC 3263 section 4.3): after silence, 503 or an error the next address is
+// tried, and after the last address the next registrar. Any other answer stops the search for an address.
 func TestAddresses(t *testing.T) {
 	place := func(n byte, more bool) Place {
 		return Place{Hop: locate.Hop{Transport: config.TransportUDP, Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, n}), 5060)}, More: more}
@@ -438,8 +442,8 @@ func TestAddresses(t *testing.T) {
 	b.reachOne("one.test", 0, place(2, false), one.Hop)
 	b.answer(b.sent(sip.REGISTER), "200 OK")
 	b.want(Registered, 48*time.Minute)
-	b.due() // its keep-alive
-	b.due() // gets no answer
+	b.due() // the keep-alive is sent
+	b.due() // and times out
 	avoids(place(2, false), "no answer for 4s", 0)
 	b.reachOne("one.test", 0, one)
 	b.sent(sip.REGISTER)

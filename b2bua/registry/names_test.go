@@ -2,7 +2,7 @@ package registry
 
 import "testing"
 
-// The ids of a caller that sends endless ids are bounded.
+// However many ids a caller sends, the number of stored ids is limited.
 func TestNamesAreBounded(t *testing.T) {
 	n, c := newNames[*int](), new(int)
 	for i := range 100 {

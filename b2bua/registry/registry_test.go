@@ -9,12 +9,12 @@ import (
 	"flowbridge/b2bua/leg"
 )
 
-// line is a leg.
+// line is a leg for the registry.
 type line struct{ *Keys }
 
 func (line) Call() *int { return nil }
 
-// The legs of a flood are known for 64*T1 after their ends, and no longer (RFC 6026 section 7.1).
+// After a flood, the registry knows each leg until 64*T1 after its end, and no longer (RFC 6026 section 7.1).
 func TestMemoryOfLegs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := New[*int, line]()

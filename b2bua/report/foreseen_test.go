@@ -8,8 +8,8 @@ import (
 	"flowbridge/internal/stirtest"
 )
 
-// TestVerify: a call is refused only for the failures that its trunk lists, and a signature is assumed to be right
-// without its certificate.
+// TestVerify: the explanation says that a call is refused only for failures that its trunk lists. It assumes that the
+// signature is right, because it does not fetch the certificate.
 func TestVerify(t *testing.T) {
 	const url = "https://certs.example.net/shaken.pem"
 	now := time.Now()

@@ -7,9 +7,9 @@ import (
 	"unsafe"
 )
 
-// The allocations for a call's descriptions: a text, a struct and its formats for each
-// that is read, a text and its o= line for each that is written, and the SRTP state of
-// each leg.
+// The session descriptions of a call take few allocations: for each description that is
+// read, a text, a struct and its formats; for each one that is written, a text and its o=
+// line; and for each leg its SRTP state.
 func TestAllocations(t *testing.T) {
 	d := benchRead(t, benchOffer)
 	near := benchRead(t, benchAnswer)

@@ -14,12 +14,12 @@ var dtlsMedia = config.PeerMedia{SRTP: config.SRTPRequired, Keying: config.Keyin
 
 const ourPrint = "sha-256 AA"
 
-// printOf returns an a=fingerprint line for SHA-256 whose bytes are all the same.
+// printOf returns an a=fingerprint line for SHA-256 in which all bytes are these two digits.
 func printOf(digits string) string {
 	return "a=fingerprint:sha-256 " + strings.TrimSuffix(strings.Repeat(digits+":", 32), ":")
 }
 
-// dtlsText returns a DTLS-SRTP description with these lines in the stream.
+// dtlsText returns a DTLS-SRTP description with these additional lines in the stream.
 func dtlsText(lines ...string) []byte {
 	return []byte("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 4000 UDP/TLS/RTP/SAVP 0\r\n" + strings.Join(lines, "\r\n") + "\r\n")
 }
@@ -57,7 +57,7 @@ func TestAssociation(t *testing.T) {
 	}
 }
 
-// The association of a leg continues or ends, depending on the peer's description.
+// A leg's DTLS association continues or ends depending on the peer's new description.
 func TestAssociationGoesOn(t *testing.T) {
 	l := NewLegCrypto(dtlsMedia, ourPrint, false)
 	at := netip.MustParseAddrPort("198.51.100.1:5000")
@@ -84,11 +84,11 @@ func TestAssociationGoesOn(t *testing.T) {
 		{[]string{printOf("AB"), "a=setup:actpass"}, "active", true},
 		{[]string{printOf("AB"), "a=setup:actpass"}, "active", false},
 		{[]string{printOf("AB"), "a=setup:passive"}, "active", false},
-		{[]string{printOf("AB"), "a=setup:active"}, "passive", true}, // other roles
+		{[]string{printOf("AB"), "a=setup:active"}, "passive", true}, // the roles changed
 		{[]string{printOf("AB"), "a=setup:actpass"}, "passive", false},
-		{[]string{printOf("CD"), "a=setup:actpass"}, "active", true}, // another certificate
+		{[]string{printOf("CD"), "a=setup:actpass"}, "active", true}, // the certificate changed
 		{[]string{printOf("CD"), "a=setup:actpass", "a=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa"}, "active", false},
-		{[]string{printOf("CD"), "a=setup:actpass", "a=tls-id:bbbbbbbbbbbbbbbbbbbbbbbb"}, "active", true}, // another id
+		{[]string{printOf("CD"), "a=setup:actpass", "a=tls-id:bbbbbbbbbbbbbbbbbbbbbbbb"}, "active", true}, // another tls-id
 	} {
 		answer, again := offered(c.lines...)
 		if again != c.again || !strings.Contains(answer, "a=setup:"+c.setup+"\r\n") || !strings.Contains(answer, "a=fingerprint:"+ourPrint+"\r\n") {
@@ -108,7 +108,8 @@ func offerOf(t *testing.T, l *LegCrypto, at netip.AddrPort) []byte {
 	return d.ForTarget(at, l.Offering(), d.Formats(), SendRecv)
 }
 
-// FuzzAssociation checks that for any DTLS attributes of a peer, our answer can be read, and shows none of them.
+// FuzzAssociation checks that for any DTLS attributes of a peer, our answer can be read, and contains none of these
+// attributes.
 func FuzzAssociation(f *testing.F) {
 	f.Add(printOf("AB") + "\r\na=setup:actpass\r\na=tls-id:aaaaaaaaaaaaaaaaaaaaaaaa\r\na=rtcp-mux")
 	f.Add("a=fingerprint:sha-256\r\na=setup:\r\na=tls-id")
@@ -131,8 +132,8 @@ func FuzzAssociation(f *testing.F) {
 	})
 }
 
-// A description without DTLS ends the association, even while its handshake is under way: the result of that is
-// ignored, and DTLS restarts with another id.
+// A description without DTLS ends the association. If a handshake is in progress, its result is ignored, and DTLS later
+// restarts with a new tls-id.
 func TestAssociationLeft(t *testing.T) {
 	for name, keyed := range map[string]bool{"in its handshake": false, "with keys": true} {
 		t.Run(name, func(t *testing.T) {
@@ -168,7 +169,8 @@ func TestAssociationLeft(t *testing.T) {
 	}
 }
 
-// A new association whose handshake was under way restarts it in the next process, and does not use the previous keys.
+// If a new association is in its handshake when the process ends, the next process restarts the handshake, and does not
+// use the keys from before.
 func TestAssociationRestoredInItsHandshake(t *testing.T) {
 	l := NewLegCrypto(dtlsMedia, ourPrint, false)
 	for _, digits := range []string{"AB", "CD"} {

@@ -7,8 +7,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The descriptions of the benchmarks: a carrier's offer of three codecs, and an agent's
-// answer.
+// These descriptions are used by the benchmarks: a carrier's offer of three codecs, and an agent's answer.
 var (
 	benchOffer = siptest.CRLF("v=0\no=root 1525349061 1525349061 IN IP4 192.0.2.10\ns=Carrier Media Gateway\nc=IN IP4 192.0.2.10\nt=0 0\n" +
 		"m=audio 13222 RTP/AVP 0 8 101\na=rtpmap:0 PCMU/8000\na=rtpmap:8 PCMA/8000\na=rtpmap:101 telephone-event/8000\n" +

@@ -20,7 +20,7 @@ func TestParseCrypto(t *testing.T) {
 	k80 := siptest.SRTPKey(media.SuiteAESCM128SHA80, 7)
 	gcm := siptest.SRTPKey(media.SuiteAEADAES256GCM, 7)
 	for _, c := range []struct {
-		value, want string // the line when written again; empty if refused
+		value, want string // the line when it is written again; empty if it is refused
 	}{
 		{"1 AES_CM_128_HMAC_SHA1_80 inline:" + k80, "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80},
 		{"1  AES_CM_128_HMAC_SHA1_80\tinline:" + k80 + " ", "1 AES_CM_128_HMAC_SHA1_80 inline:" + k80},
@@ -75,8 +75,8 @@ func TestParseCrypto(t *testing.T) {
 	}
 }
 
-// streamsLike returns a description with these audio streams, each "proto port" and its
-// a=crypto values.
+// streamsLike returns a description with several audio streams. Each has a "proto port" and
+// then its a=crypto values.
 func streamsLike(t *testing.T, streams ...[]string) []byte {
 	t.Helper()
 	s := "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n"
@@ -105,7 +105,7 @@ func TestWhichStreamIsTaken(t *testing.T) {
 		name    string
 		accept  Accept
 		streams [][]string
-		port    int    // of the selected stream; 0 if none
+		port    int    // port of the selected stream; 0 if no stream is selected
 		tag     string // of the selected crypto line; empty for plain RTP
 		err     error
 	}{
@@ -151,7 +151,7 @@ func TestWhichStreamIsTaken(t *testing.T) {
 	}
 }
 
-// The answer must have one of the offered lines, with its tag and suite.
+// An answer must have one of the offered a=crypto lines, with the same tag and suite.
 func TestAnswerHasToBeSecured(t *testing.T) {
 	l := NewLegCrypto(config.PeerMedia{SRTP: config.SRTPRequired}, "", true)
 	if s := l.Offering(); s.proto != protoSAVP || len(s.lines) != 3 {

@@ -63,8 +63,8 @@ func TestParseDescriptionErrors(t *testing.T) {
 	}
 }
 
-// If streams have addresses of several families, the first one that our media can reach is selected, even if another
-// one ranks higher.
+// If streams have addresses of several families, the first stream that our media can reach is selected, even if another
+// stream ranks higher.
 func TestFamilies(t *testing.T) {
 	const ip4, ip6 = "m=audio 4000 RTP/AVP 0\nc=IN IP4 192.0.2.1\n", "m=audio 4002 RTP/AVP 0\nc=IN IP6 2001:db8::1\n"
 	for _, tt := range []struct {
@@ -79,7 +79,7 @@ func TestFamilies(t *testing.T) {
 		{ip6, false, true, ErrFamily.Error()},
 		{ip4, true, false, ErrFamily.Error()},
 		{ip6 + "m=audio 0 RTP/AVP 0\n", false, true, ErrFamily.Error()},
-		{"m=audio 4004 RTP/AVP 0\n", false, true, ErrFamily.Error()}, // because of the session's c=
+		{"m=audio 4004 RTP/AVP 0\n", false, true, ErrFamily.Error()}, // because of the session's c= line
 		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 ::ffff:192.0.2.1\n", false, true, "4004"},
 		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 ::\n", false, true, "4004"},
 		{"m=audio 4004 RTP/AVP 0\nc=IN IP6 host.example\n", false, true, "4004"},
@@ -101,14 +101,14 @@ func TestCarriageReturnInSDP(t *testing.T) {
 	const text = "v=0\no=- 1 1 IN IP4 h\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP 0\na=x:1\rc=IN IP4 10.0.0.1\na=\r0\n"
 	offer, err := Parse([]byte(text))
 	if err != nil {
-		return // refusing it is fine
+		return // refusing the description is allowed as well
 	}
 	out := offer.ForTarget(ourSideB, StreamTransport{}, offer.Formats(), AsIs)
 	onlyOurs(t, out, ourSideB)
 }
 
-// Media for a peer goes to an address in its SDP, never to a name, a multicast group or
-// an unspecified address.
+// Media for a peer goes to an address in the peer's SDP. A name, a multicast group or an unspecified address is not
+// accepted.
 func TestMediaAddresses(t *testing.T) {
 	for _, tt := range []struct{ session, media, rtp, rtcp string }{
 		{"c=IN IP4 192.0.2.1", "", "192.0.2.1:20000", "192.0.2.1:20001"},
@@ -156,7 +156,7 @@ func TestMuxesOfADescription(t *testing.T) {
 	}
 }
 
-// Junk in an attribute does not reach the other side: the line is left out, and its value is ignored.
+// Junk in an attribute does not reach the other side: its line is dropped, and its value is ignored.
 func TestJunkIsLeftOut(t *testing.T) {
 	at := netip.MustParseAddrPort("198.51.100.1:10000")
 	for line, kept := range map[string]bool{
@@ -234,7 +234,7 @@ func FuzzPayloadTypes(f *testing.F) {
 	})
 }
 
-// numbersIn returns the payload types of a description.
+// numbersIn returns the payload types of a description as text.
 func numbersIn(d *Description) string {
 	var b []string
 	for _, f := range d.Formats() {
@@ -309,7 +309,7 @@ func TestDescriptionsNeverChange(t *testing.T) {
 	}
 }
 
-// must fails the test at once if there is an error.
+// must fails the test at once if err is not nil.
 func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {

@@ -26,8 +26,8 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 	for _, tt := range []struct {
 		name      string
 		far, near *Description
-		want      string // formats
-		says      string // an attribute
+		want      string // the formats that are offered
+		says      string // an attribute that the text must have
 	}{
 		{"nothing to do", session("0 101", te101), session("0 8 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
 		{"another number", session("0 96", te96), session("0 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
@@ -50,7 +50,8 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 	}
 }
 
-// Added telephone-events are described once, whatever the text says about their number.
+// If telephone-events are added to a description, they are described exactly once, whatever the text already says about
+// their number.
 func TestAddedEvents(t *testing.T) {
 	with := siptest.SessionAt("192.0.2.1", 4000, "0 101")
 	d, err := Parse([]byte(strings.Replace(with, "RTP/AVP 0 101", "RTP/AVP 0", 1)))
@@ -63,7 +64,7 @@ func TestAddedEvents(t *testing.T) {
 	}
 }
 
-// Telephone-events and comfort noise have the clock rate of the codecs that are offered with them (RFC 4733 section
+// Telephone-events and comfort noise get the clock rate of the codecs with which they are offered (RFC 4733 section
 // 2.1).
 func TestClocksOfWhatGoesBesideSpeech(t *testing.T) {
 	offer := func(formats string) *Description {
@@ -80,7 +81,7 @@ func TestClocksOfWhatGoesBesideSpeech(t *testing.T) {
 		{[]string{"PCMU"}, "96 0 101 102 13", "0 102 13"},
 		{[]string{"OPUS"}, "96 0 101 102", "96 101"},
 		{[]string{"OPUS", "PCMU"}, "96 0 101 102", "96 0 101 102"},
-		{[]string{"OPUS"}, "96 0 102", "96 102"}, // many peers have only one kind, and mean the clock rate of their stream
+		{[]string{"OPUS"}, "96 0 102", "96 102"}, // many peers have only one kind, for the clock rate of their stream
 		{[]string{"PCMU"}, "99 0 98 13", "0 13"},
 	} {
 		d := offer(tt.formats)

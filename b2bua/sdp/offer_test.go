@@ -23,9 +23,9 @@ var (
 	ourSideB = netip.MustParseAddrPort("198.51.100.1:10002")
 )
 
-// Golden files: offer and answer are the input, with the target's codecs in the comment.
-// The descriptions for the target and the carrier, and the media addresses, are the
-// expected output.
+// A golden file has an offer and an answer as input, with the target's codecs in its
+// comment. The expected output is the descriptions for the target and the carrier, and the
+// media addresses.
 func TestOfferAnswerGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/sdp/*.txtar")
 	if err != nil || len(files) < 20 {
@@ -56,7 +56,7 @@ func TestOfferAnswerGolden(t *testing.T) {
 	}
 }
 
-// relay handles a golden file's offer and answer like a call.
+// relay handles the offer and the answer of a golden file as a call does.
 func relay(t *testing.T, comment string, files map[string]string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
@@ -114,7 +114,7 @@ func codecsOf(comment string) []string {
 	return []string{"PCMU", "PCMA"}
 }
 
-// kindOf returns which of our errors err is.
+// kindOf returns the name of our error that err is.
 func kindOf(err error) string {
 	for _, kind := range []error{ErrMalformed, ErrNoAudio, ErrNoCodec, ErrRejected} {
 		if errors.Is(err, kind) {
@@ -139,10 +139,10 @@ func TestKeepOffered(t *testing.T) {
 		{"0\n", true, "PCMU"},
 		{"8 101\na=rtpmap:101 telephone-event/8000\n", true, "PCMA"},
 		{"101 0\na=rtpmap:101 telephone-event/8000\n", true, "PCMU"},
-		{"0 96\na=rtpmap:96 telephone-event/8000\n", true, "PCMU"}, // another number is allowed
+		{"0 96\na=rtpmap:96 telephone-event/8000\n", true, "PCMU"}, // the payload type may differ
 		{"101\na=rtpmap:101 telephone-event/8000\n", false, ""},
 		{"9\n", false, ""},
-		{"18 8\n", true, "PCMA"}, // formats that were not offered do not reach the carrier
+		{"18 8\n", true, "PCMA"}, // formats that were not offered are not passed on
 		{"13\n", false, ""},
 	} {
 		d, err := Parse(siptest.CRLF(head + tt.answer))
@@ -207,7 +207,7 @@ func FuzzParseDescription(f *testing.F) {
 	})
 }
 
-// onlyOurs checks a description that we send.
+// onlyOurs checks that a description names only our address and valid ports.
 func onlyOurs(t *testing.T, body []byte, at netip.AddrPort) {
 	t.Helper()
 	d, err := Parse(body)
@@ -236,8 +236,8 @@ func onlyOurs(t *testing.T, body []byte, at netip.AddrPort) {
 	}
 }
 
-// RFC 3264 section 6: streams that we can't take are declined with port 0. Media,
-// transports and bandwidths may have any name (RFC 8866 section 9), and an unknown one
+// RFC 3264 section 6: streams that we can't accept are declined with port 0. Media types,
+// transports and bandwidth types may have any name (RFC 8866 section 9), and an unknown one
 // does no harm.
 func TestUnknownStreamsAreDeclined(t *testing.T) {
 	const head = "v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 20000 RTP/AVP 0\n"

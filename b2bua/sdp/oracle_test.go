@@ -17,14 +17,14 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The oracle is an independent reader and writer of descriptions, based on a library that
-// parses everything into a tree.
+// oracle is an independent reader and writer of descriptions, based on a library that
+// parses everything into a tree. Tests compare it with the product's own code.
 type oracle struct {
 	tree    sdp.SessionDescription
 	formats []string
 }
 
-// readOracle reads the first audio stream over RTP/AVP that has a port.
+// readOracle reads the first audio stream over RTP/AVP whose port is not 0.
 func readOracle(body string) (o oracle, ok bool) {
 	sections := [][]string{nil}
 	for line := range strings.Lines(body) {
@@ -82,7 +82,8 @@ func foreign(stream, session []string) bool {
 	return c != "" && !regexp.MustCompile(`^c=(IN[ \t]+(IP[46]([ \t\r]|$).*|[ \t\r]*)|[ \t\r]*)\r\n$`).MatchString(c)
 }
 
-// only returns the lines of a type: the first c=, and bandwidth lines of known kinds.
+// only returns the lines of one type: the first c= line, or all bandwidth lines of known
+// kinds.
 func only(section []string, kind string) string {
 	var out strings.Builder
 	for _, line := range section {
@@ -110,7 +111,7 @@ func (o *oracle) address() string {
 	return c.Address.Address
 }
 
-// write makes the offer to a target, with all formats.
+// write writes the offer to a target, with all formats.
 func (o *oracle) write(at netip.AddrPort) string {
 	address := sdp.Address{Address: at.Addr().String()}
 	out := sdp.SessionDescription{
@@ -138,14 +139,14 @@ func (o *oracle) write(at netip.AddrPort) string {
 			if pt != "*" && !slices.Contains(o.formats, pt) || strings.TrimSpace(rest) == "" {
 				continue
 			}
-			n, _ := strconv.ParseUint(pt, 10, 7) // a clock rate that differs from the static number's
+			n, _ := strconv.ParseUint(pt, 10, 7) // a clock rate other than the static payload type's
 			if k, static := codecOf(strings.TrimSpace(rest)), codecOf(staticMapping(uint8(n))); a.Key == "rtpmap" && k.Name == static.Name && k != static && pt != "*" {
 				continue
 			}
 		}
 		out.MediaDescriptions[0].Attributes = append(out.MediaDescriptions[0].Attributes, a)
 	}
-	text, _ := out.Marshal() // never fails
+	text, _ := out.Marshal() // can't fail
 	return string(text)
 }
 
@@ -163,7 +164,8 @@ func shown(a sdp.Attribute) bool {
 		"sendrecv sendonly recvonly inactive lang sdplang charset content label"), key)
 }
 
-// isCodec reports whether a value of a=rtpmap is a codec with its clock and channels.
+// isCodec reports whether a mapping in an a=rtpmap line has a valid encoding name and, if any, a
+// valid clock rate.
 func isCodec(mapping string) bool {
 	m := regexp.MustCompile("^[-.!%*_+`'~A-Za-z0-9]+(?:/([0-9]+)(/[-.!%*_+`'~A-Za-z0-9]*)?)?$").FindStringSubmatch(mapping)
 	if m == nil {
@@ -173,8 +175,8 @@ func isCodec(mapping string) bool {
 	return m[1] == "" || err == nil && hz > 0
 }
 
-// stricter matches the descriptions that we refuse, or read only in part, while the
-// library accepts them.
+// stricter matches descriptions that the library accepts but that we refuse, or read only
+// in part.
 var stricter = map[string]*regexp.Regexp{
 	"m= of other characters than those of tokens":  regexp.MustCompile(`(?m)^m=([ \t]|audio[ \t].*[^\t -~\r]|.*[\x00-\x08\x0b\x0c\x0e-\x1f\x7f])`),
 	"a port with a sign, or a count that is none":  regexp.MustCompile(`(?m)^m=audio[ \t]+([+-]|[0-9]+/([^0-9]|[0-9]+[^0-9 \t]))`),

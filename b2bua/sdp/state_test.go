@@ -2,7 +2,7 @@ package sdp
 
 import "testing"
 
-// TestStateOfEachNumber: whatever number a side has for its Opus, the state of its formats can be read.
+// TestStateOfEachNumber: whatever payload type a side uses for Opus, the saved state of its formats can be read back.
 func TestStateOfEachNumber(t *testing.T) {
 	for number := range uint8(128) {
 		all := FormatStates{

@@ -8,7 +8,7 @@ import (
 	"flowbridge/media"
 )
 
-// described reads a description with these formats and lines.
+// describedBy returns a description with these formats and lines.
 func describedBy(t *testing.T, formats string, lines ...string) *Description {
 	t.Helper()
 	d, err := Parse([]byte("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 20000 RTP/AVP " + formats +
@@ -19,7 +19,8 @@ func describedBy(t *testing.T, formats string, lines ...string) *Description {
 	return d
 }
 
-// TestInside: G.711 stands for Opus within the call, and the side is told Opus all the same.
+// TestInside: Inside replaces a side's Opus by G.711 for the rest of the call. The side itself is still answered with
+// Opus.
 func TestInside(t *testing.T) {
 	const wishes = "a=fmtp:111 maxaveragebitrate=16000; useinbandfec=1;usedtx=1;cbr=1"
 	offer := describedBy(t, "111 9 101 102", "a=rtpmap:111 opus/48000/2", wishes, "a=rtpmap:101 telephone-event/8000",
@@ -65,7 +66,8 @@ func TestInside(t *testing.T) {
 	}
 }
 
-// TestTranscodable: what is offered to a target whose list has nothing of the caller's.
+// TestTranscodable: if a target's list has none of the caller's codecs, the target is offered codecs into which we can
+// transcode.
 func TestTranscodable(t *testing.T) {
 	at := netip.MustParseAddrPort("192.0.2.9:10000")
 	for _, tt := range []struct {
@@ -95,7 +97,8 @@ func TestTranscodable(t *testing.T) {
 	}
 }
 
-// TestAnswerOfOpus: a target that was offered Opus made of G.711 is one with G.711 within the call.
+// TestAnswerOfOpus: a target that accepts Opus, offered because we can transcode, counts as a target with G.711 in the
+// rest of the call.
 func TestAnswerOfOpus(t *testing.T) {
 	_, offered, err := describedBy(t, "0 101", "a=rtpmap:101 telephone-event/8000").Transcodable([]string{"opus"})
 	if err != nil {

@@ -35,7 +35,7 @@ func sample(t testing.TB) *Call {
 	}
 }
 
-// A state is read as it was written, and so are its parts.
+// A call's state is the same after it is written and read, and so are its parts.
 func TestEncode(t *testing.T) {
 	c := sample(t)
 	text, err := (&Sheet{Call: *c}).Encode()
@@ -56,13 +56,13 @@ func TestEncode(t *testing.T) {
 	if _, err := Decode(nil); err == nil {
 		t.Error("nothing was read as a call")
 	}
-	if _, err := Decode(text[1:]); !errors.Is(err, ErrFormat) { // as written by versions before formats
+	if _, err := Decode(text[1:]); !errors.Is(err, ErrFormat) { // written by a version without formats
 		t.Errorf("%v; want %v", err, ErrFormat)
 	}
 }
 
-// TestFormatOfTranscoded: the state of a call with a transcoder has another format, which 1.0.0 refuses instead of
-// misreading it. All others have that of 1.0.0.
+// TestFormatOfTranscoded: the state of a call with a transcoder has a new format, so that version 1.0.0 refuses it
+// instead of misreading it. All other states have the format of 1.0.0.
 func TestFormatOfTranscoded(t *testing.T) {
 	opus, err := sdp.Parse([]byte("v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n" +
 		"m=audio 20000 RTP/AVP 30\r\na=rtpmap:30 opus/48000/2\r\n"))
@@ -97,7 +97,7 @@ func TestFormatOfTranscoded(t *testing.T) {
 	}
 }
 
-// FuzzDecode checks that any input is refused, or gives a state whose parts can be made.
+// FuzzDecode checks that any input is either refused or gives a state from which a call's parts can be made.
 func FuzzDecode(f *testing.F) {
 	text, err := (&Sheet{Call: *sample(f)}).Encode()
 	if err != nil {
@@ -181,7 +181,7 @@ func fill(t *testing.T, v reflect.Value, next *uint64) {
 	}
 }
 
-// All fields of a state are read as they were written.
+// All fields of a state are the same after the state is written and read.
 func TestEncodeAll(t *testing.T) {
 	for n := range uint64(70) {
 		want := &Call{}
@@ -197,7 +197,7 @@ func TestEncodeAll(t *testing.T) {
 	}
 }
 
-// Types with their own encoding are text or bytes for the library.
+// For the encoding library, types with their own encoding are text or bytes.
 func TestForms(t *testing.T) {
 	type fields map[int]any
 	text, err := cbor.Marshal(fields{
@@ -235,7 +235,7 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// Zero elements next to others keep their positions.
+// Zero elements of a list keep their positions among other elements.
 func TestEncodeZeroes(t *testing.T) {
 	want := &Call{
 		ID: "a", Legs: []Leg{{}, {}}, Bridge: Bridge{
@@ -252,7 +252,8 @@ func TestEncodeZeroes(t *testing.T) {
 	}
 }
 
-// The uptime tells how far the wall clock was set only on the same machine, without a restart of it.
+// The machine's uptime shows by how much the wall clock was changed, but only on the same machine and without a restart
+// of it.
 func TestRebase(t *testing.T) {
 	for name, tt := range map[string]struct {
 		noted, boot uint64

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// A URL without a certificate, and a failing server, are not asked again at once.
+// If a URL has no certificate, or its server fails, it is not requested again at once.
 func TestBadAnswers(t *testing.T) {
 	s := newSigner(t, provider)
 	elsewhere := func(*http.Request) (*http.Response, error) { return nil, errors.New("no route to host") }
@@ -51,8 +51,8 @@ func TestBadAnswers(t *testing.T) {
 	}
 }
 
-// A hanging server delays the calls of its first second by a second, and later ones not
-// at all. Only one request runs. A late certificate is available for later calls.
+// A hanging server delays calls by a second, but only those of its first second. Only one request runs. If the
+// certificate comes late, later calls can use it.
 func TestHangingServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSigner(t, provider)
@@ -95,17 +95,17 @@ func TestHangingServer(t *testing.T) {
 		}
 		time.Sleep(fetchTimeout)
 		synctest.Wait()
-		at := time.Now() // the host is left alone, whatever the path
+		at := time.Now() // the host is not asked, whatever the path is
 		if got := v.Verify(s.policy(), request(moved(t, s, where+"3"))); got.Status != StatusUnfetched || time.Since(at) != 0 || server.count() != 2 {
 			t.Errorf("%v after %v, %v", got, time.Since(at), server.asked)
 		}
-		if got, took := ask(); got.Status != 0 || took != 0 { // a cached certificate stays usable
+		if got, took := ask(); got.Status != 0 || took != 0 { // a cached certificate can still be used
 			t.Errorf("%v after %v", got, took)
 		}
 	})
 }
 
-// However many URLs are named, only a few requests run, and the cache is bounded.
+// However many URLs callers name, only a few requests run at a time, and the cache is bounded.
 func TestManyURLs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSigner(t, provider)
@@ -149,9 +149,8 @@ func TestManyURLs(t *testing.T) {
 	})
 }
 
-// A caller that names missing URLs takes no certificate from other calls: neither a
-// cached one, nor one of another host, nor one of the same host that must be fetched
-// again.
+// A caller that names many missing URLs does not affect other calls: their cached certificates stay, and certificates
+// of other hosts, or of the same host, can still be fetched.
 func TestRandomPaths(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSigner(t, provider)
@@ -201,7 +200,7 @@ func TestRandomPaths(t *testing.T) {
 	})
 }
 
-// A trunk whose callers name certificates uses up neither the requests nor the cache places of another trunk.
+// A trunk whose callers name many certificates can't use up another trunk's requests or places in the cache.
 func TestTrunksShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, other := newSigner(t, provider), newSigner(t, provider)
@@ -231,8 +230,8 @@ func TestTrunksShare(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 
-		// Certificates that have signed nothing displace no others, and a failure of a host for one trunk does not count for
-		// another.
+		// A certificate that has not signed anything displaces no other certificate. A host's failure for one trunk does not
+		// count for another trunk.
 		hang = false
 		if got := v.Verify(quiet, request(s.identity(t))); got.Status != 0 {
 			t.Errorf("verified: %v; want no fault", got)
@@ -261,7 +260,8 @@ func TestTrunksShare(t *testing.T) {
 	})
 }
 
-// Entries of one trunk give way to those of another, the oldest first.
+// If the cache is full, the oldest entries of the trunk that has the most are displaced first by those of another
+// trunk.
 func TestShelfOfTrunks(t *testing.T) {
 	s := newShelf(8)
 	for i := range 20 {
@@ -280,7 +280,7 @@ func TestShelfOfTrunks(t *testing.T) {
 	}
 }
 
-// A certificate has one key, however its URL is written (RFC 3986 section 6.2).
+// A certificate has one key in the cache, whatever the spelling of its URL (RFC 3986 section 6.2).
 func TestNormalURL(t *testing.T) {
 	hosts := []string{"certs.example.net", "2001:db8::1"}
 	for in, want := range map[string]string{
@@ -335,8 +335,7 @@ func TestFreshness(t *testing.T) {
 	}
 }
 
-// A certificate is fetched once while it is fresh, and again afterwards. An expired one
-// no longer counts.
+// A certificate is fetched once as long as it is fresh, and then again. An expired certificate is not used.
 func TestCertificateIsCached(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSigner(t, provider, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(30 * time.Minute) })

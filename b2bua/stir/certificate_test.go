@@ -16,7 +16,8 @@ import (
 	"time"
 )
 
-// tnList returns a TNAuthList: entries of one letter and a text, like "s709J", "n15075550100" and "r15075550100+10".
+// tnList returns an encoded TNAuthList. Each entry has a letter for its kind and a text, such as "s709J",
+// "n15075550100" and "r15075550100+10".
 func tnList(t testing.TB, entries string) []byte {
 	t.Helper()
 	var all []asn1.RawValue
@@ -46,8 +47,8 @@ func tnList(t testing.TB, entries string) []byte {
 	return der
 }
 
-// delegates makes a chain of certificates with these TNAuthLists, the root's first. "-" means no list, "?" a malformed one.
-// file has the chain without the root, leaf first.
+// delegates makes a chain of certificates with these TNAuthLists, beginning with the root's. "-" means no list, and "?"
+// a malformed one. file has the chain without the root, leaf first.
 func delegates(t testing.TB, critical bool, lists ...string) (file []byte, roots *x509.CertPool) {
 	t.Helper()
 	var above *x509.Certificate
@@ -90,11 +91,11 @@ func delegates(t testing.TB, critical bool, lists ...string) (file []byte, roots
 	return file, roots
 }
 
-// A certificate is not valid for numbers that the one above it does not have (RFC 9060 section 4), even if its
+// A certificate is not valid for numbers that the certificate above it lacks (RFC 9060 section 4), even if its
 // TNAuthList is critical.
 func TestDelegates(t *testing.T) {
 	for _, tt := range []struct {
-		name, chain string // lists, separated by bars
+		name, chain string // TNAuthLists of the chain, separated by bars
 		want        error
 	}{
 		{"an authority without a list", "-|-|n15075550100", nil},

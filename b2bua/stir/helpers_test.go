@@ -14,7 +14,7 @@ import (
 
 const where = "https://certs.example.net/shaken.pem"
 
-// jose and body make a PASSporT that fits request.
+// jose and body are the header and the claims of a PASSporT that fits request.
 var jose = stirtest.Header(where)
 
 func body(iat time.Time) string { return stirtest.Claims("15075550100", "15075785607", iat) }
@@ -43,7 +43,7 @@ func (s *signer) policy() *Policy {
 	return &Policy{Roots: s.Root, Hosts: []string{"certs.example.net"}, Fresh: time.Minute, Timeout: time.Second}
 }
 
-// server answers requests for certificates in memory.
+// server answers requests for certificates without a network.
 type server struct {
 	mu     sync.Mutex
 	asked  []string

@@ -85,7 +85,7 @@ func TestVerify(t *testing.T) {
 	}
 }
 
-// tampered returns a header whose claims were changed after they were signed.
+// tampered returns a header whose claims were changed after signing.
 func tampered(t *testing.T, s *signer) string {
 	t.Helper()
 	b := strings.Replace(body(time.Now()), `"A"`, `"C"`, 1)
@@ -94,13 +94,13 @@ func tampered(t *testing.T, s *signer) string {
 	return parts[0] + "." + forged + "." + parts[2] + ";info=<" + where + ">"
 }
 
-// moved returns a header whose certificate is at another URL.
+// moved returns a header that names this URL for its certificate.
 func moved(t *testing.T, s *signer, url string) string {
 	t.Helper()
 	return s.Sign(t, strings.Replace(jose, where, url, 1), body(time.Now())) + ";info=<" + url + ">"
 }
 
-// The compact form takes its claims from the request (RFC 8224 section 4.1.1).
+// The compact form of an Identity header lacks the claims, so they are taken from the request (RFC 8224 section 4.1.1).
 func TestCompactForm(t *testing.T) {
 	s := newSigner(t, provider)
 	at := time.Now().UTC().Truncate(time.Second)
@@ -126,7 +126,7 @@ func TestCompactForm(t *testing.T) {
 	}
 }
 
-// A header that does not fit its call, is stale, or names a foreign host causes no request.
+// If a header does not fit its call, is stale, or names a host that is not listed, no certificate is requested.
 func TestNothingIsFetched(t *testing.T) {
 	s := newSigner(t, provider)
 	for _, identity := range []string{
@@ -141,7 +141,7 @@ func TestNothingIsFetched(t *testing.T) {
 	}
 }
 
-// A certificate must lead to a root, be valid, and be one for telephone numbers.
+// A certificate must lead to a trusted root, must not have expired, and must be for telephone numbers.
 func TestCredentials(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
@@ -181,12 +181,13 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
-// A signature counts for one call, even if s was replaced by n-s, which is also valid.
+// A signature is accepted for one call only. Replacing s by n-s also gives a valid signature, and does not count as a
+// new one.
 func TestReplay(t *testing.T) {
 	s := newSigner(t, provider)
 	v := New(t.Context(), &server{answer: says(200, s.File)})
 	identity := s.identity(t)
-	for range 2 { // retransmitted, or forked
+	for range 2 { // a retransmission or a fork
 		if got := v.Verify(s.policy(), request(identity)); got.Status != 0 {
 			t.Errorf("verified: %v; want no fault", got)
 		}
@@ -230,7 +231,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// A call must be routed by a signed number, or say that it was diverted.
+// A signature is valid only if the called number is one of the signed ones, or if the call says that it was diverted.
 func TestCalledNumber(t *testing.T) {
 	s := newSigner(t, provider)
 	for _, tt := range []struct {
@@ -299,7 +300,7 @@ func FuzzIdentity(f *testing.F) {
 	f.Add(s.identity(f), "Sat, 13 Nov 2010 23:29:00 GMT")
 	f.Add("..AAAA;info=<https://certs.example.net/x>;alg=ES256", "")
 	f.Add(`a.b.c;info="<";ppt=div`, "x")
-	right := newSigner(f, provider) // none of its signatures are known
+	right := newSigner(f, provider) // it has seen none of the signatures
 	f.Fuzz(func(t *testing.T, value, date string) {
 		server := &server{answer: says(200, right.File)}
 		r := request(value)
@@ -318,7 +319,7 @@ func FuzzIdentity(f *testing.F) {
 	})
 }
 
-// FuzzCertificate checks that no answer of a server does harm.
+// FuzzCertificate checks that any answer of a certificate server is handled without a panic.
 func FuzzCertificate(f *testing.F) {
 	s := newSigner(f, stirtest.Numbers(f, "15075550100", "15075550091"))
 	f.Add(s.File, provider)
@@ -351,7 +352,7 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
-// TestAsOfItsArrival: the age of a signature counts from the arrival of the INVITE, whenever it is verified.
+// TestAsOfItsArrival: the age of a signature is measured at the arrival of the INVITE, however late it is verified.
 func TestAsOfItsArrival(t *testing.T) {
 	s := newSigner(t, provider)
 	v := New(t.Context(), &server{answer: says(200, s.File)})

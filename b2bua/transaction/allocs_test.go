@@ -4,9 +4,9 @@ package transaction
 
 import "testing"
 
-// A transaction allocates only itself: a client transaction nothing, because its user has
-// it; a server transaction its struct, and the bytes of a stored answer. The race
-// detector empties pools at random, so this runs without it (scripts/test.sh).
+// A client transaction allocates nothing, because it is part of its user. A server
+// transaction allocates its struct, and the bytes of an answer that it stores. This test
+// runs without the race detector (scripts/test.sh), which empties pools at random.
 func TestTransactionsAllocate(t *testing.T) {
 	for _, tt := range []struct {
 		method         string
@@ -23,7 +23,7 @@ func TestTransactionsAllocate(t *testing.T) {
 		if n := testing.AllocsPerRun(200, func() { next().asks(table, c) }); n > tt.client {
 			t.Errorf("a client's %s allocates %v times; want %v", tt.method, n, tt.client)
 		}
-		for range 200 { // the table grows
+		for range 200 { // so that the table has grown before measuring
 			next().serves(table)
 		}
 		if n := testing.AllocsPerRun(200, func() { next().serves(table) }); n > tt.server {

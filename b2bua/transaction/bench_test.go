@@ -8,18 +8,18 @@ import (
 	"github.com/emiago/sipgo/sip"
 )
 
-// nowhere discards messages.
+// nowhere is a network that discards messages.
 type nowhere struct{}
 
 func (nowhere) Send([]byte, netip.AddrPort) error { return nil }
 
-// nobody ignores answers.
+// nobody is a user of transactions that ignores answers.
 type nobody struct{}
 
 func (nobody) Answered(*sip.Response) {}
 func (nobody) Failed(error)           {}
 
-// exchange is a request with its key and answer. Each has its own branch.
+// exchange is a request with its key and its answer. Each exchange has its own branch.
 type exchange struct {
 	req   *sip.Request
 	key   Key
@@ -37,7 +37,7 @@ func exchanges(method string, n int) []exchange {
 	return all
 }
 
-// asks runs a client transaction from its request to its final answer.
+// asks runs a client transaction from the request to the final answer.
 func (e *exchange) asks(t *Table, c *Client) {
 	*c = Client{}
 	if err := t.Send(c, e.req, Way{Over: nowhere{}, To: peer}, nobody{}); err != nil {
@@ -47,7 +47,8 @@ func (e *exchange) asks(t *Table, c *Client) {
 	t.Answer(e.final, false)
 }
 
-// serves runs a server transaction until it only lingers, or is acknowledged.
+// serves runs a server transaction until its answer only has to be stored for
+// retransmissions, or until it is acknowledged.
 func (e *exchange) serves(t *Table) {
 	tx, _ := t.Receive(e.req, e.key, Way{Over: nowhere{}, To: peer})
 	if tx == nil {
@@ -78,7 +79,7 @@ func BenchmarkTransactions(b *testing.B) {
 			b.ReportAllocs()
 			t := NewTable()
 			for i := 0; b.Loop(); i++ {
-				if i%len(all) == 0 { // until lingering transactions are forgotten
+				if i%len(all) == 0 { // so that transactions that only linger are forgotten
 					t.Close()
 					t = NewTable()
 				}

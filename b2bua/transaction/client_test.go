@@ -19,7 +19,7 @@ func TestInviteClient(t *testing.T) {
 				t.Errorf("nobody waits for %d", code)
 			}
 		}
-		time.Sleep(time.Hour) // no Timer B in Proceeding
+		time.Sleep(time.Hour) // in state Proceeding, Timer B does not run
 		n.table.Answer(response(req, 486), false)
 		n.wants("1h0m2s ACK")
 		w.wants(t, "100, 180, 180, 486")
@@ -88,7 +88,7 @@ func TestUnsentRequest(t *testing.T) {
 	})
 }
 
-// Two requests must not have the same branch.
+// A second request with the branch of a running one is refused.
 func TestSameBranch(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		n.sends(request("INVITE", "1"), false)
@@ -100,7 +100,7 @@ func TestSameBranch(t *testing.T) {
 	})
 }
 
-// A request whose connection broke goes another way, and so does its ACK.
+// If the connection of a request breaks, the request can be sent another way. The ACK then goes that way, too.
 func TestResend(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -121,8 +121,8 @@ func TestResend(t *testing.T) {
 	})
 }
 
-// An answer in a datagram does not count for a request over a connection, because the
-// reader of the socket would have to write the ACK to the connection.
+// A request over a connection ignores an answer in a datagram. Otherwise the reader of the UDP socket would have to
+// write the ACK to the connection.
 func TestAnswerTheOtherWay(t *testing.T) {
 	for _, stream := range []bool{true, false} {
 		inNetwork(t, func(n *network) {
@@ -137,7 +137,7 @@ func TestAnswerTheOtherWay(t *testing.T) {
 	}
 }
 
-// The user gets no calls about a request that it has terminated.
+// After a user has terminated its request, it gets no more calls about it.
 func TestTerminatedClient(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INFO", "1")

@@ -13,7 +13,7 @@ import (
 const keyed = "INVITE sip:a@h SIP/2.0\r\nVia: SIP/2.0/UDP pbx.Example:5070;branch=z9hG4bKx\r\n" +
 	"From: <sip:b@h>;tag=b\r\nTo: <sip:a@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
 
-// keyIn returns the key of a request as it came, or false if it has none.
+// keyIn returns the key of a request, or false if the request has none.
 func keyIn(text string, source netip.Addr) (Key, bool) {
 	msg, err := message.Parse([]byte(text))
 	if err != nil {
@@ -26,8 +26,9 @@ func keyIn(text string, source netip.Addr) (Key, bool) {
 	return KeyOf(req, source, false)
 }
 
-// RFC 3261 section 17.2.3: branch, sent-by and method identify a request, and here the
-// sender's address, too. Without the cookie, From, Call-ID and CSeq count as well.
+// RFC 3261 section 17.2.3: a request is identified by branch, sent-by and method, and here
+// also by the sender's address. Without the magic cookie, From, Call-ID and CSeq count as
+// well.
 func TestKeyOf(t *testing.T) {
 	old := strings.Replace(keyed, "z9hG4bKx", "1", 1)
 	for name, tt := range map[string]struct {

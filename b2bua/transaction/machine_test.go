@@ -31,10 +31,10 @@ func (a action) String() string {
 	return strings.Join(all, "+")
 }
 
-// at is a moment in the life of a table, not its first.
+// at is the current time of a table in these tests. It is not zero, because zero means no deadline.
 const at = instant(time.Hour)
 
-// inState returns a machine in a state, whose deadlines are due at the given times; 0 means never.
+// inState returns a machine in this state. again and end are its deadlines; 0 means that the deadline never comes.
 func inState(k kind, s state, again, end time.Duration) machine {
 	m := machine{kind: k, state: s, interval: T1, keep: Patience}
 	if again != 0 {
@@ -54,7 +54,7 @@ func TestMachines(t *testing.T) {
 	for _, tt := range []struct {
 		kind  kind
 		state state
-		want  [8]string // by inputs
+		want  [8]string // next state and actions, by input
 	}{
 		{inviteClient, trying, [8]string{"proceeding pass", "terminated pass+over", "terminated pass+ack+over", "-", "-", "trying resend", "terminated expired+over", "terminated over"}},
 		{inviteClient, proceeding, [8]string{"proceeding pass", "terminated pass+over", "terminated pass+ack+over", "-", "-", "", "", "terminated over"}},
@@ -71,7 +71,7 @@ func TestMachines(t *testing.T) {
 		for i, name := range inputs {
 			want := tt.want[i]
 			if want == "" {
-				continue // there is no such deadline
+				continue // this state has no such deadline
 			}
 			in, m := input(i), inState(tt.kind, tt.state, 0, time.Second)
 			switch name {
@@ -98,7 +98,7 @@ func TestMachines(t *testing.T) {
 	}
 }
 
-// TestTerminatedMachines: a machine that is over ignores all inputs.
+// TestTerminatedMachines: a terminated machine ignores all inputs.
 func TestTerminatedMachines(t *testing.T) {
 	for k := inviteClient; k <= otherServer; k++ {
 		for in := provisional; in <= unsent; in++ {
@@ -110,7 +110,7 @@ func TestTerminatedMachines(t *testing.T) {
 	}
 }
 
-// deadlines runs a machine for some time, and returns its actions at deadlines with their times.
+// deadlines lets a machine's deadlines expire for some time, and returns its actions with their times.
 func deadlines(m *machine) (all []string) {
 	for m.deadline() != 0 {
 		now := m.deadline()
@@ -162,8 +162,8 @@ func TestTimers(t *testing.T) {
 	}
 }
 
-// TestLateDeadlines: a deadline that is handled late does not delay the next ones, and
-// missed ones are not made up for.
+// TestLateDeadlines: if a deadline is handled late, the next ones are not delayed. Missed retransmissions are not made
+// up for.
 func TestLateDeadlines(t *testing.T) {
 	m := machine{kind: otherClient}
 	m.begin(at)
@@ -177,7 +177,7 @@ func TestLateDeadlines(t *testing.T) {
 	}
 }
 
-// TestLateByAnInterval: a timer that is late by just its next interval is not due again at once.
+// TestLateByAnInterval: if a retransmission is late by exactly the next interval, the next one is not due at once.
 func TestLateByAnInterval(t *testing.T) {
 	m := machine{kind: inviteClient, keep: T4}
 	m.begin(at)
@@ -187,10 +187,9 @@ func TestLateByAnInterval(t *testing.T) {
 	}
 }
 
-// TestMachineModel: whatever the inputs, a machine's user gets at most one final response
-// or failure, the machine sends at most one final answer, except a 2xx of its user, sends
-// nothing when it is over, and ends by itself when no more inputs come, except for an
-// INVITE without a final answer.
+// TestMachineModel: for any inputs, a machine's user gets at most one final response or failure. The machine sends at
+// most one final answer, apart from a 2xx of its user, and nothing after its end. It ends by itself when no more inputs
+// come, unless an INVITE has no final answer.
 func TestMachineModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := machine{

@@ -7,13 +7,13 @@ import (
 	"pgregory.net/rapid"
 )
 
-// The queue returns deadlines in order, whatever was moved before.
+// The queue returns deadlines in order, however they were moved before.
 func TestQueue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q queue
 		var all [20]Server
 		for _, move := range rapid.SliceOfN(rapid.IntRange(0, 20*100-1), 0, 200).Draw(t, "moves") {
-			q.move(&all[move%20], instant(move/20%50)) // half of them near; 0 removes it
+			q.move(&all[move%20], instant(move/20%50)) // half of them soon; 0 removes the deadline
 		}
 		var want, got []instant
 		for i := range all {

@@ -12,7 +12,7 @@ import (
 	"flowbridge/b2bua/message"
 )
 
-// The refusal of an INVITE is repeated until the ACK, and whenever the INVITE comes again.
+// The refusal of an INVITE is repeated until its ACK comes, and each time the INVITE is repeated.
 func TestRefusedInvite(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -33,7 +33,7 @@ func TestRefusedInvite(t *testing.T) {
 				t.Error("the ACK is not done with")
 			}
 		}
-		n.receives(req, false) // absorbed
+		n.receives(req, false) // a retransmission, which gets no answer now
 		time.Sleep(4900 * time.Millisecond)
 		n.left(0, 1)
 		time.Sleep(400 * time.Millisecond) // Timer I, rounded up to lingerGrain
@@ -43,7 +43,7 @@ func TestRefusedInvite(t *testing.T) {
 	})
 }
 
-// Timer H: an INVITE is given up if its refusal gets no ACK.
+// Timer H: if the refusal of an INVITE gets no ACK, the transaction ends.
 func TestRefusalWithoutACK(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -61,8 +61,8 @@ func TestRefusalWithoutACK(t *testing.T) {
 	})
 }
 
-// RFC 6026 section 7.1: an INVITE with a 2xx is absorbed, its user sends the 2xx again,
-// and the ACK goes to the user.
+// RFC 6026 section 7.1: after a 2xx, the transaction absorbs copies of the INVITE. Its user repeats the 2xx and gets
+// the ACK.
 func TestAcceptedInvite(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -82,8 +82,8 @@ func TestAcceptedInvite(t *testing.T) {
 	})
 }
 
-// When the dialog has the ACK, copies of the INVITE are absorbed as long as they may be
-// on their way. A copy that comes minutes later gets no answer and is forgotten.
+// After the dialog got the ACK, copies of the INVITE are absorbed as long as they may still arrive. A copy that comes
+// minutes later gets no answer and leaves no state.
 func TestAcknowledgedInvite(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("INVITE", "1")
@@ -101,7 +101,7 @@ func TestAcknowledgedInvite(t *testing.T) {
 	})
 }
 
-// A lost answer is sent again for 64*T1 (Timer J); over TCP the transaction ends at once.
+// If an answer is lost, it is sent again for 64*T1 (Timer J). Over TCP the transaction ends at once.
 func TestOtherServer(t *testing.T) {
 	for _, tt := range []struct {
 		method   string
@@ -111,7 +111,7 @@ func TestOtherServer(t *testing.T) {
 		inNetwork(t, func(n *network) {
 			req := request(tt.method, "1")
 			tx, _ := n.receives(req, tt.reliable)
-			n.receives(req, tt.reliable) // nothing to send yet
+			n.receives(req, tt.reliable) // there is no answer to repeat yet
 			n.responds(tx, req, 200)
 			if tt.last > 0 {
 				time.Sleep(tt.last - time.Millisecond)
@@ -129,7 +129,7 @@ func TestOtherServer(t *testing.T) {
 	}
 }
 
-// A request that its user never answers is forgotten eventually.
+// A request that its user never answers is forgotten in the end.
 func TestForgottenRequest(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		n.receives(request("INFO", "1"), false)
@@ -140,7 +140,7 @@ func TestForgottenRequest(t *testing.T) {
 	})
 }
 
-// A CANCEL ends its INVITE once, and a later answer gets an error.
+// A CANCEL ends its INVITE once. A later answer to the INVITE returns an error.
 func TestCancel(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
@@ -170,7 +170,7 @@ func TestCancel(t *testing.T) {
 	})
 }
 
-// If an INVITE is taken after its CANCEL, the user is told at once, and only once.
+// If an INVITE is taken after its CANCEL has come, the user is told of the CANCEL at once, and only once.
 func TestTakenWhenCancelled(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
@@ -191,7 +191,7 @@ func TestTakenWhenCancelled(t *testing.T) {
 	})
 }
 
-// The function for OnTaken is called once, when the INVITE is taken, after its user can be told.
+// The function given to OnTaken is called once, when the INVITE is taken, after the user can be told of a CANCEL.
 func TestTaken(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req, cancel := request("INVITE", "1"), request("CANCEL", "1")
@@ -246,7 +246,7 @@ func TestCancelAndAnswerAtOnce(t *testing.T) {
 	}
 }
 
-// Operations on an ended transaction do not affect a later one with the same key.
+// Calls on a transaction that has ended do not affect a later transaction with the same key.
 func TestLaterOfTheSameKey(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		req := request("OPTIONS", "1")
@@ -264,7 +264,7 @@ func TestLaterOfTheSameKey(t *testing.T) {
 	})
 }
 
-// A peer that reuses a branch sends the ACK of the first refusal after its second INVITE (RFC 3261 section 8.1.1.7).
+// If a peer reuses a branch, the ACK to its first refusal may come after its second INVITE (RFC 3261 section 8.1.1.7).
 func TestACKOfTheBranchBefore(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		first, second := request("INVITE", "1"), request("INVITE", "1")
@@ -284,7 +284,7 @@ func TestACKOfTheBranchBefore(t *testing.T) {
 	})
 }
 
-// A CANCEL may come another way than its INVITE, from the same sender.
+// A CANCEL is matched to its INVITE even if it comes from the same sender over another transport.
 func TestCancelTheOtherWay(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		tx, _ := n.receives(request("INVITE", "1"), false)
@@ -295,7 +295,7 @@ func TestCancelTheOtherWay(t *testing.T) {
 	})
 }
 
-// A CANCEL that comes first waits, and its INVITE finds it as long as it is unanswered.
+// If a CANCEL comes before its INVITE, it waits, and ends the INVITE when that comes.
 func TestCancelFirst(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		cancel := request("CANCEL", "1")
@@ -318,7 +318,7 @@ func TestCancelFirst(t *testing.T) {
 	})
 }
 
-// An answered request keeps only its answer: no request, and no spare capacity.
+// A transaction that was answered stores only its answer: neither the request nor unused capacity.
 func TestLingeringIsSmall(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		for _, tt := range []struct {

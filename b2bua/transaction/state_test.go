@@ -8,8 +8,8 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// TestRestore: another table continues to answer copies of a request, to repeat a refusal until its ACK, and to forget
-// both in time.
+// TestRestore: a table that restores another one's state answers copies of a request, repeats a refusal until its ACK,
+// and forgets both in time.
 func TestRestore(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		bye, invite := request("BYE", "1"), request("INVITE", "2")
@@ -17,7 +17,7 @@ func TestRestore(t *testing.T) {
 		n.responds(tx, bye, 200)
 		tx, _ = n.receives(invite, false)
 		n.responds(tx, invite, 486)
-		waiting, _ := n.receives(request("INFO", "3"), false) // no answer yet, so it is not handed over
+		waiting, _ := n.receives(request("INFO", "3"), false) // not handed over, because it has no answer yet
 		n.table.Freeze()
 		time.Sleep(300 * time.Millisecond)
 		all := n.table.Answered(func(Sender) string { return "udp" })
@@ -57,7 +57,7 @@ func TestRestore(t *testing.T) {
 		}
 		time.Sleep(300 * time.Millisecond)
 		synctest.Wait()
-		if sent() != before+3 { // Timer G
+		if sent() != before+3 { // sent again by Timer G
 			t.Errorf("sent %d", sent()-before)
 		}
 		if !n.acks("2") {
@@ -69,7 +69,7 @@ func TestRestore(t *testing.T) {
 	})
 }
 
-// FuzzRestore checks that restoring any state does no harm.
+// FuzzRestore checks that restoring any state, even a damaged one, does no harm.
 func FuzzRestore(f *testing.F) {
 	f.Add([]byte("SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 BYE\r\n\r\n"), "127.0.0.1", "127.0.0.1:5060", uint8(2), int64(1), int64(-1))
 	f.Fuzz(func(t *testing.T, answer []byte, source, to string, was uint8, again, end int64) {

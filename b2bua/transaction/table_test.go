@@ -28,7 +28,8 @@ type network struct {
 	fail error
 }
 
-// inNetwork runs a test in a bubble, which must end empty.
+// inNetwork runs a test with a table and its network in a bubble. When the test ends, no
+// goroutine may be left.
 func inNetwork(t *testing.T, test func(n *network)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,14 +48,14 @@ func (n *network) Send(text []byte, _ netip.AddrPort) error {
 	return n.fail
 }
 
-// fails makes all sending fail from now on.
+// fails makes each later attempt to send return err.
 func (n *network) fails(err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.fail = err
 }
 
-// wants checks the messages sent since the last check.
+// wants checks which messages were sent since the last check.
 func (n *network) wants(want ...string) {
 	n.t.Helper()
 	synctest.Wait()
@@ -66,7 +67,7 @@ func (n *network) wants(want ...string) {
 	n.sent = nil
 }
 
-// left checks the size of the table.
+// left checks how many transactions the table has.
 func (n *network) left(clients, servers int) {
 	n.t.Helper()
 	synctest.Wait()
@@ -102,7 +103,7 @@ func response(req *sip.Request, code int) *sip.Response {
 	return sip.NewResponseFromRequest(req, code, message.StatusText(code), nil)
 }
 
-// receives gives the table a request.
+// receives gives the table a request as if it came from the network.
 func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
 	n.t.Helper()
 	key, ok := KeyOf(req, peer.Addr(), false)
@@ -112,7 +113,7 @@ func (n *network) receives(req *sip.Request, reliable bool) (tx, twin *Server) {
 	return n.table.Receive(req, key, n.way(reliable))
 }
 
-// acks gives the table an ACK.
+// acks gives the table an ACK, and reports whether a transaction took it.
 func (n *network) acks(branch string) bool {
 	n.t.Helper()
 	key, ok := KeyOf(request("ACK", branch), peer.Addr(), false)
@@ -129,7 +130,7 @@ func (n *network) responds(tx *Server, req *sip.Request, code int) {
 	}
 }
 
-// waiting is a user that records the outcome of its request.
+// waiting is a user of a client transaction that records the outcome.
 type waiting struct {
 	mu  sync.Mutex
 	got []string
@@ -154,7 +155,7 @@ func (w *waiting) wants(t *testing.T, want string) {
 	}
 }
 
-// sends begins a client transaction.
+// sends starts a client transaction for this request.
 func (n *network) sends(req *sip.Request, reliable bool) (*Client, *waiting) {
 	n.t.Helper()
 	c, w := &Client{}, &waiting{}
@@ -164,7 +165,7 @@ func (n *network) sends(req *sip.Request, reliable bool) (*Client, *waiting) {
 	return c, w
 }
 
-// A closed table forgets everything and accepts nothing.
+// A closed table drops all transactions and accepts no more.
 func TestClose(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		c, w := n.sends(request("INVITE", "1"), false)
@@ -189,7 +190,8 @@ func TestClose(t *testing.T) {
 	})
 }
 
-// An empty table drops maps that a flood has made large, and continues to work.
+// If a flood has made its maps large, a table drops them when it is empty, and continues to
+// work.
 func TestTableShrinks(t *testing.T) {
 	inNetwork(t, func(n *network) {
 		open := make([]*Server, crowd+1)

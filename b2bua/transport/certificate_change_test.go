@@ -12,8 +12,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Changed certificates are read again. If a file can't be used, the old certificate stays
-// in force.
+// If certificate files change, they are read again. If a file can't be used, the old
+// certificate stays in use.
 func TestCertificateChanges(t *testing.T) {
 	ca := siptest.NewAuthority(t, "ca")
 	_, _, path := ca.Sign("own", []string{"one.test"})

@@ -13,7 +13,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// floodConfig has trunks with a rate for each address.
+// floodConfig has trunks with different rates for each address.
 const floodConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -30,8 +30,8 @@ routes:
 // standard may send in a second.
 const leastFlood = 4001
 
-// Each address of a trunk has its own rate of new requests. Requests above it are refused
-// before they are parsed. Requests of a call pass.
+// Each address of a trunk has its own rate of new requests. Requests above the rate are
+// refused before they are parsed. Requests within a call are always accepted.
 func TestFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, floodConfig, Network{}, Unplugged)
@@ -61,13 +61,13 @@ func TestFlood(t *testing.T) {
 			want  int
 		}{
 			{invite, "192.0.2.1", 0, 4000},
-			{options, "192.0.2.1", 0, 0},   // counts together
+			{options, "192.0.2.1", 0, 0},   // counts together with INVITEs
 			{invite, "192.0.2.2", 0, 4000}, // another address of the same trunk
-			{invite, "192.0.2.8", 0, 5000}, // twice the max_cps of the trunk that allows more
+			{invite, "192.0.2.8", 0, 5000}, // twice the max_cps of this trunk
 			{invite, "2001:db8::1", 0, 4000},
-			{invite, "2001:db8::ffff:0:0:1", 0, 0}, // the same /64
+			{invite, "2001:db8::ffff:0:0:1", 0, 0}, // an address in the same /64
 			{invite, "2001:db8:0:1::1", 0, 4000},
-			{invite, "192.0.2.1", 250 * time.Microsecond, 0}, // a copy of a refused one
+			{invite, "192.0.2.1", 250 * time.Microsecond, 0}, // a copy of a refused INVITE
 			{another, "192.0.2.1", 250 * time.Microsecond, 1},
 		} {
 			time.Sleep(tt.later)
@@ -89,8 +89,8 @@ func TestFlood(t *testing.T) {
 	})
 }
 
-// A flooding address does not disturb its trunk's pending calls: their CANCEL passes, and
-// a repeated INVITE is not refused.
+// If an address floods the server, its trunk's pending calls are not affected: CANCEL still
+// passes, and a repeated INVITE is not refused.
 func TestFloodSparesPendingCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHost(t, floodConfig, Network{}, Unplugged)

@@ -35,8 +35,8 @@ Content-Length: 0
 
 var ours = netip.MustParseAddrPort("198.51.100.1:5060") //nolint:gochecknoglobals // constant
 
-// TestFreeze: a frozen stack reads, accepts and runs nothing. Afterwards it handles the messages that have come in the
-// meantime, and completes half a message from before.
+// TestFreeze: a frozen stack reads nothing, accepts no connection and runs no turn. When it continues, it handles the
+// messages that came in between, and completes a message of which it had read half.
 func TestFreeze(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
@@ -50,7 +50,7 @@ func TestFreeze(t *testing.T) {
 		text := asking("OPTIONS", "before", before.LocalAddr())
 		_, _ = before.Write(text[:100])
 		synctest.Wait()
-		for range 3 { // may be repeated
+		for range 3 { // freezing may be repeated
 			must(t, p.stack.Freeze(p.t.Context(), nil))
 			ran := false
 			p.stack.Turns().Begin(func() {
@@ -62,7 +62,7 @@ func TestFreeze(t *testing.T) {
 			_, _ = before.Write(text[100:])
 			after := dial()
 			_, _ = after.Write(asking("OPTIONS", "after", after.LocalAddr()))
-			time.Sleep(time.Minute) // longer than any deadline of a connection's message
+			time.Sleep(time.Minute) // longer than the deadline of any message on a connection
 			synctest.Wait()
 			if ran {
 				t.Error("a turn runs")
@@ -90,7 +90,7 @@ func TestFreeze(t *testing.T) {
 	})
 }
 
-// TestFreezeGivesUp: if something does not stop, the stack reports it and continues to serve.
+// TestFreezeGivesUp: if something does not stop, freezing fails with a reason, and the stack continues to serve.
 func TestFreezeGivesUp(t *testing.T) {
 	busy := errors.New("it has something to do")
 	for _, rests := range []int{0, 1} { // number of idle checks before it is busy; with 1, turns are already blocked
@@ -111,7 +111,7 @@ func TestFreezeGivesUp(t *testing.T) {
 	})
 }
 
-// givesUp checks that the stack gives up freezing, for a reason.
+// givesUp checks that freezing the stack fails for this reason.
 func givesUp(p *place, why error, rested func() error) {
 	p.t.Helper()
 	phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
@@ -127,7 +127,7 @@ func givesUp(p *place, why error, rested func() error) {
 	}
 }
 
-// TestHold: new calls wait, each once, with their CANCELs; other requests do not.
+// TestHold: while new calls are held, INVITEs wait, each once, with their CANCELs. Other requests do not wait.
 func TestHold(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		phone := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 5060))
@@ -151,7 +151,8 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// TestSocketsGoOver: another stack takes over the sockets, a connection with half a message, an answer and a held call.
+// TestSocketsGoOver: another stack takes over the sockets, a connection on which half a message has come, a
+// transaction's answer, and a held call.
 func TestSocketsGoOver(t *testing.T) {
 	yaml := strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(stackConfig, "198.51.100.1:5060", "127.0.0.1:0"), "192.0.2.10", "127.0.0.0/8"), "198.51.100.1", "127.0.0.1")
 	old := newHost(t, yaml, Network{}, Listen)
@@ -228,8 +229,8 @@ func TestSocketsGoOver(t *testing.T) {
 	}
 }
 
-// TestHeldOverTLS: an INVITE over TLS is not held, because its connection can't be handed over, and its caller would
-// never get an answer.
+// TestHeldOverTLS: an INVITE over TLS is not held, because its connection can't be handed over, so that its caller
+// would never get an answer.
 func TestHeldOverTLS(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		via := p.socket(netip.AddrPortFrom(siptest.Carrier.Addr(), 40000)).LocalAddr()

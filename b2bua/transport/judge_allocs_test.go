@@ -10,9 +10,9 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Refusals by the screen allocate nothing. The race detector empties pools at random, so
-// this runs without it (scripts/test.sh). In a bubble no time passes, so rates do not
-// recover.
+// The screen refuses messages without allocating. This test runs without the race detector
+// (scripts/test.sh), which empties pools at random. It runs in a bubble, where no time
+// passes, so that rates do not recover.
 func TestJudgeDoesNotAllocate(t *testing.T) { synctest.Test(t, judgeDoesNotAllocate) }
 
 func judgeDoesNotAllocate(t *testing.T) {
@@ -32,7 +32,7 @@ func judgeDoesNotAllocate(t *testing.T) {
 	}
 }
 
-// A well-formed message costs no allocation before it is parsed.
+// A well-formed message does not cost an allocation before it is parsed.
 func TestJudgeOfGoodMessagesDoesNotAllocate(t *testing.T) {
 	s := openScreen(t)
 	for name, raw := range goodMessages() {

@@ -14,7 +14,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// newCall returns a request of a call that does not exist yet.
+// newCall returns a request that belongs to no existing call.
 func newCall(method, body string) []byte {
 	body = string(siptest.CRLF(strings.ReplaceAll(body, "\r\n", "\n")))
 	return append(siptest.CRLF(fmt.Sprintf(`%[1]s sip:+15075785607@198.51.100.1:5060 SIP/2.0
@@ -31,7 +31,7 @@ Content-Length: %d
 `, method, len(body))), body...)
 }
 
-// judgeConfig has a trunk that may send from anywhere.
+// judgeConfig has a trunk that may send from any address.
 const judgeConfig = `
 sip: {listen: ["udp://198.51.100.1:5060"]}
 media: {listen: ["198.51.100.1"]}
@@ -53,13 +53,13 @@ type judgedCase struct {
 	status  string
 }
 
-// judged returns the messages that screens refuse.
+// judged returns messages that the screen must refuse, by name.
 func judged(t testing.TB) map[string]judgedCase {
 	t.Helper()
 	h := newHost(t, judgeConfig, Network{}, Unplugged)
 	roaming := netip.MustParseAddrPort("203.0.113.77:6060")
 	invite, bye := newCall("INVITE", siptest.SessionAt("192.0.2.10", 20000, "0 101")), newCall("BYE", "")
-	// A stranger's answer with a branch that looks like ours.
+	// A stranger sends an answer with a branch that looks like ours.
 	answer := siptest.CRLF("SIP/2.0 200 OK\nVia: SIP/2.0/UDP h;branch=z9hG4bK" + strings.Repeat("0", len(message.Minted{})) + "\n\n")
 	known := newHost(t, strings.Replace(judgeConfig, "  - {name: pbx, auth: {username: acme, password_env: P}}\n", "", 1), Network{}, Unplugged)
 	if why := known.Enter(known.Peers().Trunks[1]); why != peers.CapacityFree {

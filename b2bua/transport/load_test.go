@@ -8,8 +8,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// A queue that stands for an interval is overload; a queue that drains now and then is
-// not, however long it gets.
+// A queue that stays full for an interval means overload. A queue that drains from time to
+// time does not, however long it gets.
 func TestLoad(t *testing.T) {
 	const ms = time.Millisecond
 	type measured struct {
@@ -41,7 +41,8 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// The interval is as long as the limit, but long enough for two measurements.
+// The interval is as long as the limit for waiting, but at least long enough for two
+// measurements.
 func TestLoadInterval(t *testing.T) {
 	const ms = time.Millisecond
 	for limit, interval := range map[time.Duration]time.Duration{ms: 2 * probeEvery, 50 * ms: 50 * ms, time.Second: time.Second} {
@@ -69,7 +70,8 @@ func TestLoadWhenTheClockIsSetBack(t *testing.T) {
 	}
 }
 
-// The wait in the socket counts. Of many datagrams at once, the first one counts.
+// The time that a message waited in the socket counts. If many datagrams come at once, the
+// first one is measured.
 func TestLoadOfDatagrams(t *testing.T) {
 	l, now := &load{limit: 500 * time.Millisecond}, time.Now()
 	l.waited(now, 501*time.Millisecond)
@@ -83,7 +85,7 @@ func TestLoadOfDatagrams(t *testing.T) {
 	}
 }
 
-// The wait for a goroutine counts. Only one message at a time is measured.
+// The time until a goroutine runs counts. Only one message at a time is measured.
 func TestProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := &load{limit: 500 * time.Millisecond}

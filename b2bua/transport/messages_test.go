@@ -7,7 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Each message counts once, by its first line, and junk is counted, too.
+// Each message is counted once, by its first line. Junk is counted as well.
 func TestMessages(t *testing.T) {
 	var m Messages
 	for _, text := range []string{"INVITE sip:a SIP/2.0\r\n", "INVITE sip:a SIP/2.0\r\n", "SUBSCRIBE sip:a SIP/2.0", "PUBLISH sip:a SIP/2.0", "", " ", "SIP/2.0", "SIP/2.0 2", "VERYLONGMETHOD sip:a"} {
@@ -31,7 +31,7 @@ func TestMessages(t *testing.T) {
 	}
 }
 
-// Counting a message allocates nothing, because it is on the message's path.
+// Counting a message must not allocate, because every message is counted.
 func TestMessagesDoNotAllocate(t *testing.T) {
 	var m Messages
 	invite, ok := []byte("INVITE sip:+15075785607@192.0.2.1 SIP/2.0\r\n"), []byte("SIP/2.0 200 OK\r\n")
@@ -63,7 +63,7 @@ func BenchmarkMessages(b *testing.B) {
 	}
 }
 
-// must fails the test at once if there is an error.
+// must fails the test at once if err is not nil.
 func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {

@@ -52,7 +52,7 @@ func TestRefusedAreRemembered(t *testing.T) {
 		}
 		r.refuse("c")
 		time.Sleep(17 * time.Second)
-		r.refuse("c") // refused again, so remembered from now on
+		r.refuse("c") // a second refusal restarts its time
 		time.Sleep(refusedFor * time.Second)
 		if !r.knows("c") || r.knows("a") {
 			t.Error("c is forgotten, or a is known")
@@ -60,7 +60,7 @@ func TestRefusedAreRemembered(t *testing.T) {
 	})
 }
 
-// In a flood the newest refusals are known. Many goroutines may write and read.
+// In a flood, at least the newest refusals are remembered. Many goroutines may read and write at the same time.
 func TestRefusedInAFlood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRefusals()
@@ -91,8 +91,8 @@ func TestRefusedInAFlood(t *testing.T) {
 	})
 }
 
-// If an INVITE came twice at once, and one copy was refused while the other made a call, it belongs to the call: the
-// transaction answers further copies (RFC 3261 section 17.2.1).
+// An INVITE comes twice at once. If one copy is refused and the other becomes a call, the INVITE belongs to the call:
+// the transaction answers further copies (RFC 3261 section 17.2.1).
 func TestRefusedAndTaken(t *testing.T) {
 	h := newHost(t, judgeConfig, Network{}, Unplugged)
 	sc := h.stack.newScreen(config.TransportUDP, nil)

@@ -11,8 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// The log line about an unknown source says what to configure if it may call. Its fields have the order that fail2ban's
-// expression needs.
+// The log line about an unknown source says what to configure if the source may call. The order of its fields must
+// match fail2ban's regular expression.
 func TestUnknownSourceSaysTheRemedy(t *testing.T) {
 	var log bytes.Buffer
 	l := newRejectionLog(zerolog.New(&log))

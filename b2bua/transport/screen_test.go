@@ -28,8 +28,8 @@ func TestGuardRefusesOnlyRequests(t *testing.T) {
 	}
 }
 
-// FuzzJudge checks that a refused message gets an answer if there is a way for it, with a
-// valid reason phrase.
+// FuzzJudge checks that a refused message gets an answer if it says where to send one, with
+// a valid reason phrase.
 func FuzzJudge(f *testing.F) {
 	for _, raw := range siptest.RFC4475(f) {
 		f.Add(raw)
@@ -59,7 +59,7 @@ func wantSafe(t *testing.T, status string) {
 	}
 }
 
-// openScreen returns a screen that knows the carrier and has free capacity.
+// openScreen returns a screen that knows the carrier, and has room for more calls.
 func openScreen(t testing.TB) *screen {
 	t.Helper()
 	return newHost(t, stackConfig, Network{}, Unplugged).stack.newScreen(config.TransportUDP, nil)
@@ -101,9 +101,9 @@ func BenchmarkParse(b *testing.B) {
 	}
 }
 
-// The screen, which sees bytes only, and the server know an INVITE by the same tag,
-// however its CSeq is spelled: otherwise a retransmission to a full trunk would get 503
-// although its call exists.
+// The screen, which sees only bytes, and the server must compute the same tag for an
+// INVITE, however its CSeq is spelled. Otherwise a retransmission to a full trunk would get
+// 503 although its call exists.
 func TestScreenAndServerAgreeOnTag(t *testing.T) {
 	for _, cseq := range []string{"7 INVITE", "007 INVITE", "7\tINVITE"} {
 		text := "INVITE sip:a@b SIP/2.0\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\nFrom: <sip:a@b>;tag=f\nTo: <sip:c@d>\nCall-ID: x\nCSeq: " + cseq + "\n\n"

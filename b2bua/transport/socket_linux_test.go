@@ -9,7 +9,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// The kernel reports when a datagram came, and reading that allocates nothing.
+// The kernel reports the arrival time of a datagram. Reading it must not allocate.
 func TestReadTimed(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "::1"} {
 		t.Run(host, func(t *testing.T) {

@@ -38,20 +38,21 @@ routes:
   - {targets: [agent]}
 `
 
-// host is a server that knows every dialog and answers every request with 200, unless a test handles them.
+// host is a stack's owner that knows every dialog, and answers every request with 200 unless the test handles requests
+// itself.
 type host struct {
 	*peers.Admission
 	cfg    *config.Config
 	stack  *Stack
 	panics atomic.Int32
 
-	pending bool                                    // every INVITE is known
-	takes   func(*sip.Request, *transaction.Server) // called instead of answering, if not nil
+	pending bool                                    // treats every INVITE as known
+	takes   func(*sip.Request, *transaction.Server) // called with each request instead of answering it, if not nil
 }
 
 func (h *host) Peers() *peers.Snapshot { return h.Admission.Peers.Load() }
 
-// InDialog knows every dialog. It panics for one tag.
+// InDialog reports true for every tag, except for one tag with which it panics.
 func (h *host) InDialog(tag []byte) bool {
 	if string(tag) == panics {
 		panic("as the test wants")
@@ -73,7 +74,7 @@ func (h *host) Request(req *sip.Request, tx *transaction.Server) {
 	h.stack.Reply(req, tx, 200, "OK")
 }
 
-// newHost returns a host on a stack that opens makes.
+// newHost returns a host with a stack that opens creates.
 func newHost(t testing.TB, yaml string, n Network, opens func(context.Context, Options) (*Stack, error)) *host {
 	t.Helper()
 	h := &host{}
@@ -94,16 +95,16 @@ func parsed(t testing.TB, yaml string) *config.Config {
 	return cfg
 }
 
-// place is a host on a network in memory.
+// place is a host with its stack on a network in memory.
 type place struct {
 	*host
 	t     *testing.T
 	sw    *memnet.Switch
-	dials atomic.Int32 // connections that the stack opened, or tried to
+	dials atomic.Int32 // number of connections that the stack opened or tried to open
 	asked int
 }
 
-// inPlace runs a test in a bubble, which must end empty.
+// inPlace runs a test with a place in a bubble. When the test ends, no goroutine may be left.
 func inPlace(t *testing.T, yaml string, test func(p *place)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -147,7 +148,7 @@ func (p *place) listener(at netip.AddrPort) *memnet.Listener {
 	return l
 }
 
-// gets returns the next datagram to a peer within a second.
+// gets returns the next datagram that a peer gets within a second.
 func (p *place) gets(at *memnet.Conn) string {
 	p.t.Helper()
 	_ = at.SetReadDeadline(time.Now().Add(time.Second))
@@ -162,7 +163,7 @@ func (p *place) connect(to netip.AddrPort) (*Stream, error) {
 	return p.stack.Connect(context.Background(), p.cfg.Targets[0].TLS, config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), to)
 }
 
-// asks sends a padded request of ours on a wire of its own.
+// asks makes our side send a padded request, in a new Wire.
 func (p *place) asks(to leg.Hop, flow *Stream, pad int) {
 	p.t.Helper()
 	local, err := p.stack.LocalFor(to.Transport, to.Addr.Addr())
@@ -173,7 +174,7 @@ func (p *place) asks(to leg.Hop, flow *Stream, pad int) {
 	w.Perform([]leg.Effect{leg.SendRequest{Req: req, To: to}})
 }
 
-// optionsFrom returns a peer's nth request, with a header of some length.
+// optionsFrom returns the nth OPTIONS of a peer, with a header of this length.
 func optionsFrom(at, transport string, n, pad int) string {
 	return fmt.Sprintf(`OPTIONS sip:h SIP/2.0
 Via: SIP/2.0/%s %s;branch=z9hG4bKasks%d
@@ -188,8 +189,7 @@ Content-Length: 0
 `, transport, at, n, n, n, strings.Repeat("x", pad))
 }
 
-// The sender of a message on a connection has the names in the certificate. Over UDP
-// there are none.
+// A message on a TLS connection has the names in its sender's certificate. Over UDP there are none.
 func TestSenderOf(t *testing.T) {
 	s := newHost(t, stackConfig, Network{}, Unplugged).stack
 	s.streams.live[streamKey{transport: config.TransportTLS, remote: siptest.Carrier}] = &Stream{names: []string{"pbx.test"}}
@@ -203,7 +203,7 @@ func TestSenderOf(t *testing.T) {
 	}
 }
 
-// A stack without sockets knows its addresses like any other, but reaches no peer.
+// A stack without sockets knows its addresses, but can't reach any peer.
 func TestUnplugged(t *testing.T) {
 	h := newHost(t, stackConfig, Network{}, Unplugged)
 	s := h.stack
@@ -222,11 +222,11 @@ func TestUnplugged(t *testing.T) {
 	if _, err := s.Connect(t.Context(), h.cfg.Targets[0].TLS, config.TransportTCP, message.ParseURI("sip:1@192.0.2.20"), siptest.Agent); err == nil {
 		t.Error("a connection was opened")
 	}
-	s.Serve() // ends by itself: there is nothing to read
+	s.Serve() // returns by itself, because there is nothing to read
 	must(t, s.Close())
 }
 
-// If a message makes the reader panic, only this message, or its connection, is lost.
+// If a message makes the reader panic, only this message or its connection is lost.
 func TestReaderOutlivesPanic(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		over := func(transport string, n int) []byte {

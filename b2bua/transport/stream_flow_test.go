@@ -11,7 +11,8 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// A peer that registered over a connection is reached by that one, and not by another one with the same address.
+// A peer that registered over a connection is reached over that connection, and not over another one from the same
+// address.
 func TestWayBack(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		s, at := p.stack.streams, netip.MustParseAddrPort("198.51.100.1:5070")

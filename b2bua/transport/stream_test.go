@@ -17,7 +17,7 @@ func TestUnreadConnectionHoldsNobodyUp(t *testing.T) {
 		p.listener(siptest.Agent)
 		flow, err := p.connect(siptest.Agent)
 		must(t, err)
-		for range 90 { // more than a connection holds
+		for range 90 { // more than a connection buffers
 			p.asks(leg.Hop{Transport: config.TransportTCP, Addr: siptest.Agent}, flow, 1000)
 		}
 		synctest.Wait()

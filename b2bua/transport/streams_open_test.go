@@ -17,7 +17,7 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// Peers can make us open connections, but not more than the limits allow.
+// Peers can cause us to open connections, but not more than the limits allow.
 func TestOpenedConnectionsAreBounded(t *testing.T) {
 	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 1}, ", 1)
 	inPlace(t, yaml, func(p *place) {
@@ -45,8 +45,8 @@ func TestOpenedConnectionsAreBounded(t *testing.T) {
 	})
 }
 
-// An ending connection is in the table until its end is counted. It is not used for other
-// messages, which would be lost.
+// A connection that is being closed stays in the table until its end is counted. It is not
+// used for further messages, because they would be lost.
 func TestEndingConnectionIsNotUsed(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		l := p.listener(siptest.Agent)
@@ -65,7 +65,7 @@ func TestEndingConnectionIsNotUsed(t *testing.T) {
 			t.Errorf("an open connection is found: %v", got)
 		}
 		c.closeOnce.Do(func() {
-			close(c.closed) // the first step of its end
+			close(c.closed) // the first step of closing it
 			if got := find(); got != [3]bool{} {
 				t.Errorf("an ending connection is found: %v", got)
 			}
@@ -87,8 +87,8 @@ func TestEndingConnectionIsNotUsed(t *testing.T) {
 	})
 }
 
-// If a stranger's address becomes a trunk's while it connects, its end is counted in the
-// same way as its begin.
+// If a reload makes a stranger's address a trunk's while it connects, the end of the
+// connection is counted for the same group as its beginning.
 func TestStrangerBecomesTrunk(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		s, at := p.stack.streams, netip.MustParseAddrPort("198.51.100.1:5070")
@@ -112,8 +112,8 @@ func TestStrangerBecomesTrunk(t *testing.T) {
 	})
 }
 
-// The places of strangers are shared among sources, and a /64 network is one source. Each
-// listener has its own places.
+// The places for strangers' connections are shared among sources, where a /64 network
+// counts as one. Each listener has separate places.
 func TestPlacesOfStrangers(t *testing.T) {
 	yaml := strings.Replace(stackConfig, "sip: {", "sip: {limits: {connections: 400}, ", 1)
 	inPlace(t, yaml, func(p *place) {
@@ -123,7 +123,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 			c := s.newStream(here, config.TransportTCP, netip.AddrPortFrom(netip.MustParseAddr(addr), port), nil)
 			return s.reserveAccepted(c, d)
 		}
-		for i := range 34 { // which leaves six places
+		for i := range 34 { // six places are left
 			enter(tcp, fmt.Sprintf("192.0.2.%d", 100+i), 1)
 		}
 		for i := range uint16(10) { // addresses of one network
@@ -131,7 +131,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 				t.Errorf("connection %d of a /64: let in %v; want %v", i, got, want)
 			}
 		}
-		for i := range 6 { // the third to the fifth displace one connection of the network each
+		for i := range 6 { // the third to the fifth each displace a connection of that network
 			if got, want := enter(tcp, fmt.Sprintf("203.0.113.%d", i), 1), i < 5; got != want {
 				t.Errorf("stranger %d: let in %v; want %v", i, got, want)
 			}
@@ -142,12 +142,12 @@ func TestPlacesOfStrangers(t *testing.T) {
 		if enter(tcp, "203.0.113.1", 2) {
 			t.Error("a stranger displaces another that has no more")
 		}
-		for c := range slices.Values(slices.Clone(tcp.strangers)) { // proven connections do not count
+		for c := range slices.Values(slices.Clone(tcp.strangers)) { // connections that have authenticated do not count
 			if c.source == netip.MustParseAddr("203.0.113.2") {
 				c.Prove()
 			}
 		}
-		for i := range uint16(3) { // the first takes the free place
+		for i := range uint16(3) { // the first gets the free place
 			if got, want := enter(tcp, "203.0.113.2", 10+i), i == 0; got != want {
 				t.Errorf("connection %d of a source that is proven: let in %v; want %v", i, got, want)
 			}
@@ -161,7 +161,7 @@ func TestPlacesOfStrangers(t *testing.T) {
 	})
 }
 
-// The wait of messages is also measured on connections.
+// Waiting times are measured for messages on connections as well.
 func TestOverloadOverConnections(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		conn, err := p.sw.DialStream(context.Background(), siptest.Carrier.Addr(), siptest.Ours)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// fakeMessage is a message, with its wait in the socket and the turn that it begins.
+// fakeMessage is a message with the time that it waited in the socket and the turn that it starts.
 type fakeMessage struct {
 	waited time.Duration
 	turn   func()
@@ -21,7 +21,7 @@ type fakeSocket struct {
 	turns  *Turns
 	reader *reader
 	in     chan fakeMessage
-	inside atomic.Int32 // number of reading goroutines
+	inside atomic.Int32 // number of goroutines that read at the moment
 	waited time.Duration
 	ended  chan struct{}
 }
@@ -55,7 +55,7 @@ func (d *fakeSocket) next() bool {
 	return ok
 }
 
-// post adds messages that begin these turns.
+// post adds messages that start these turns.
 func (d *fakeSocket) post(turns ...func()) {
 	for _, turn := range turns {
 		d.in <- fakeMessage{turn: turn}
@@ -67,14 +67,14 @@ func (d *fakeSocket) close() {
 	<-d.ended
 }
 
-// idlers counts the goroutines that wait for work.
+// idlers returns the number of goroutines that wait for work.
 func (t *Turns) idlers() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.idle)
 }
 
-// onFakeSocket runs a test in a bubble, which must end empty.
+// onFakeSocket runs a test in a bubble. When the test ends, no goroutine may be left.
 func onFakeSocket(t *testing.T, test func(t *testing.T, d *fakeSocket)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -85,10 +85,11 @@ func onFakeSocket(t *testing.T, test func(t *testing.T, d *fakeSocket)) {
 	})
 }
 
-// The goroutine that reads a message also runs its turn, and then reads on. No goroutine is woken.
+// The goroutine that reads a message also runs the turn that the message starts, and then continues to read. No other
+// goroutine is woken.
 func TestReaderRunsTurns(t *testing.T) {
 	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
-		var order []int // no lock, because only one goroutine writes it
+		var order []int // no lock needed, because only one goroutine writes it
 		for i := range 100 {
 			d.post(func() { time.Sleep(longTurn - 1); order = append(order, i) })
 		}
@@ -103,9 +104,8 @@ func TestReaderRunsTurns(t *testing.T) {
 	})
 }
 
-// A turn that does not end does not stop others: another goroutine takes over reading
-// within 2*longTurn, each time. Each turn runs once, and the goroutines of long turns are
-// reused.
+// If a turn does not end, another goroutine takes over reading within 2*longTurn, each time, so that other messages are
+// handled. Each turn runs once, and the goroutines of long turns are reused.
 func TestLongTurn(t *testing.T) {
 	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		held := make(chan struct{})
@@ -141,7 +141,7 @@ func TestLongTurn(t *testing.T) {
 	})
 }
 
-// A turn of a quiet socket is watched, too, after any pause.
+// A long turn is detected even after a pause without messages.
 func TestLongTurnAfterPause(t *testing.T) {
 	for pause := time.Duration(0); pause < 3*longTurn; pause += longTurn / 4 {
 		onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
@@ -159,7 +159,7 @@ func TestLongTurnAfterPause(t *testing.T) {
 	}
 }
 
-// Without messages no check runs.
+// While no messages come, no check for long turns runs.
 func TestLookoutEnds(t *testing.T) {
 	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		d.post(func() {})
@@ -173,7 +173,7 @@ func TestLookoutEnds(t *testing.T) {
 	})
 }
 
-// If others wait in the socket, another goroutine takes over reading before the turn runs.
+// If further messages wait in the socket, another goroutine takes over reading before the turn runs.
 func TestReaderBehind(t *testing.T) {
 	onFakeSocket(t, func(t *testing.T, d *fakeSocket) {
 		release := make(chan struct{})
@@ -192,8 +192,8 @@ func TestReaderBehind(t *testing.T) {
 	})
 }
 
-// A reader runs one turn for each message. Turns that others begin do not queue up for it, and a turn that it can't run
-// is passed on.
+// A reader runs at most one turn per message. Turns that other goroutines start are not queued for the reader, and a
+// turn that it can't run is passed on.
 func TestTurnsOfOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var (
@@ -228,7 +228,7 @@ func TestTurnsOfOthers(t *testing.T) {
 	})
 }
 
-// Whether or not turns take long, only one goroutine at a time reads, and each turn runs once.
+// However long turns take, only one goroutine reads at a time, and each turn runs once.
 func TestReadersRelieved(t *testing.T) {
 	const sockets, each = 3, 400
 	var (
@@ -244,7 +244,7 @@ func TestReadersRelieved(t *testing.T) {
 				switch i % 40 {
 				case 0:
 					m.waited = behind
-				case 1: // as long as checkReaders takes
+				case 1: // as long as the interval of checkReaders
 					m.turn = func() { time.Sleep(2 * longTurn); ran.Add(1) }
 				}
 				d.in <- m

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// refusingSocket refuses all datagrams.
+// refusingSocket is a socket to which no datagram can be written.
 type refusingSocket struct {
 	Socket
 	err error
@@ -17,8 +17,9 @@ type refusingSocket struct {
 
 func (s refusingSocket) WriteToUDPAddrPort([]byte, netip.AddrPort) (int, error) { return 0, s.err }
 
-// A message that the kernel does not take counts as lost: any message while there is no
-// room, otherwise all except an INVITE that begins a call, which fails.
+// If the kernel does not accept a datagram, the message counts as lost, as the network
+// might lose it. The only exception is an INVITE that begins a call and is refused for
+// another reason than a lack of room: it fails at once.
 func TestUnsentMessages(t *testing.T) {
 	const request, response, ack = "INVITE sip:a@b SIP/2.0\r\nTo: <sip:a@b>\r\n\r\n", "SIP/2.0 200 OK\r\n", "ACK sip:a@b SIP/2.0\r\n"
 	const again, bye = "INVITE sip:a@b SIP/2.0\r\nTo: <sip:a@b>;tag=1\r\n\r\n", "BYE sip:a@b SIP/2.0\r\n"

@@ -13,15 +13,15 @@ import (
 	"flowbridge/sim/siptest"
 )
 
-// NewWire makes the wire of a leg.
+// NewWire returns the Wire of a leg.
 func (s *Stack) NewWire(local leg.Local, flow *Stream, post func(leg.Input) bool) *Wire {
 	w := new(Wire)
 	w.Open(s, &local, &config.TargetTLS{}, flow, post)
 	return w
 }
 
-// The first INVITE may end after the second one has begun. The wire must still be able to
-// end the second one.
+// The first INVITE's transaction may end after the second INVITE's has begun. The Wire must
+// still be able to end the second one.
 func TestWireKeepsSecondInvite(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		local, err := p.stack.LocalFor("", siptest.Agent.Addr())
@@ -44,7 +44,7 @@ func TestWireKeepsSecondInvite(t *testing.T) {
 	})
 }
 
-// Refused and cancelled re-INVITEs leave no state in the wire, however many come.
+// Re-INVITEs that were refused or cancelled leave no state in the Wire, however many come.
 func TestWireForgetsReinvites(t *testing.T) {
 	inPlace(t, stackConfig, func(p *place) {
 		local, err := p.stack.LocalFor("", siptest.Carrier.Addr())
@@ -75,7 +75,8 @@ func TestWireForgetsReinvites(t *testing.T) {
 	})
 }
 
-// A late message for a finished leg does not make the wire use a connection again.
+// A message that comes after its leg has finished must not make the Wire hold a connection
+// again.
 func TestClosedWireHasNoFlow(t *testing.T) {
 	c := &Stream{}
 	w := new(Stack).NewWire(leg.Local{}, c, func(leg.Input) bool { return false })

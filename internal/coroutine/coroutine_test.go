@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A task begins on its caller's goroutine, is continued where it is told to, and its coroutine is used again.
+// A task starts on its caller's goroutine and may be continued on another one. Its coroutine is then reused.
 func TestTaskIsContinuedElsewhere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		apart := 0
@@ -43,7 +43,7 @@ func TestTaskIsContinuedElsewhere(t *testing.T) {
 	})
 }
 
-// Without a task nothing is continued elsewhere.
+// Without a task, nothing can be continued on another goroutine.
 func TestNoTask(t *testing.T) {
 	Leave(t.Context())
 	if Park(t.Context(), func(func()) { t.Error("parked") }) {
@@ -51,7 +51,7 @@ func TestNoTask(t *testing.T) {
 	}
 }
 
-// Close waits for tasks that are parked, and leaves no goroutine, however many there were.
+// Close waits for parked tasks, and leaves no goroutine, however many tasks there were.
 func TestCloseLeavesNothing(t *testing.T) {
 	before := runtime.NumGoroutine()
 	p := &Pool{Go: func(resume func()) { go resume() }}

@@ -10,7 +10,7 @@ import (
 	"flowbridge/internal/logmessage"
 )
 
-// A question has an answer, or a list of sections, the best one first.
+// A question yields either an answer or a list of sections, with the best one first.
 func TestFind(t *testing.T) {
 	for question, want := range map[string]string{
 		"nat":                          "answer guides/nat: NAT and addresses",
@@ -46,7 +46,7 @@ func TestFind(t *testing.T) {
 	}
 }
 
-// Each cause and each message of the log is explained.
+// The documents explain each cause and each log message.
 func TestCausesAndMessagesAreFound(t *testing.T) {
 	var words []string
 	for _, c := range cause.All() {
@@ -65,8 +65,8 @@ func TestCausesAndMessagesAreFound(t *testing.T) {
 	}
 }
 
-// Each link of each document leads to a document that is in the program, and to a heading in it. Nothing in a document
-// becomes markup but Markdown, and nothing needs a script, a style or an image.
+// Each link in each document leads to a document in the program and to a heading in it. The documents' text yields no
+// other markup than Markdown's, and needs no script, style or image.
 func TestEveryLinkLeads(t *testing.T) {
 	pages, links := map[string]string{}, 0
 	for _, p := range All() {

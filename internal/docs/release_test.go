@@ -2,7 +2,7 @@ package docs
 
 import "testing"
 
-// The newest heading of a version counts, not what is unreleased.
+// The newest heading with a version counts. The unreleased section does not.
 func TestNewestHeading(t *testing.T) {
 	for changelog, want := range map[string]string{
 		"# Changelog\n\n## Unreleased\n\n- [x](y)\n":                                           "",

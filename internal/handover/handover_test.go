@@ -18,7 +18,7 @@ type said struct {
 	Bytes []byte `cbor:"2,keyasint,omitempty"`
 }
 
-// pair is a socket whose ends are both ours.
+// pair returns the two ends of a connected socket.
 func pair(t *testing.T) (a, b *Conn) {
 	t.Helper()
 	a, file, err := Pair()
@@ -32,7 +32,7 @@ func pair(t *testing.T) (a, b *Conn) {
 	return a, b
 }
 
-// What is said arrives, small or larger than a message may be, and a file with it.
+// Messages of any size arrive, and a file may come with them.
 func TestFrames(t *testing.T) {
 	a, b := pair(t)
 	socket, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
@@ -79,7 +79,7 @@ func TestFrames(t *testing.T) {
 	}
 }
 
-// The end of the other process is told from what it says, and a refusal has its reason.
+// Expect distinguishes the end of the other process from a message, and returns the reason of a refusal.
 func TestExpect(t *testing.T) {
 	a, b := pair(t)
 	must(t, a.Send(Refused, Refusal{Why: "no room"}))
@@ -100,7 +100,8 @@ func TestExpect(t *testing.T) {
 	}
 }
 
-// TestRefusedUnread: a process that refuses, and goes without reading what it was told, has said why, whether it is told more or not.
+// TestRefusedUnread: if a process refuses and ends without reading all messages, its reason still arrives, whether or
+// not more messages are sent to it.
 func TestRefusedUnread(t *testing.T) {
 	for _, more := range []bool{false, true} {
 		a, b := pair(t)
@@ -118,7 +119,7 @@ func TestRefusedUnread(t *testing.T) {
 	}
 }
 
-// Frames that no process of this kind sends are refused, and their files are closed.
+// Frames that no such process would send are refused, and files that came with them are closed.
 func TestHostileFrames(t *testing.T) {
 	head := func(change func([]byte)) []byte {
 		all, _ := messages(Part, 0, []byte("abc"))
@@ -163,7 +164,7 @@ func TestHostileFrames(t *testing.T) {
 	}
 }
 
-// A file that was replaced is what is started; what concerns the old process alone is not inherited.
+// If the program's file was replaced, the new file is started. It does not inherit what only concerns the old process.
 func TestProgram(t *testing.T) {
 	p, err := ThisProgram()
 	if err != nil || !strings.HasPrefix(p.Path, "/") || p.Args[0] != os.Args[0] {
@@ -184,7 +185,8 @@ func TestProgram(t *testing.T) {
 	}
 }
 
-// FuzzAssembler gives the assembler messages: it never keeps more than a frame, and what messages cut comes out again.
+// FuzzAssembler checks that the assembler never stores more than one frame, and that messages which were cut into
+// frames are put together again.
 func FuzzAssembler(f *testing.F) {
 	f.Add([]byte("x"), uint16(3))
 	whole, _ := messages(Part, 0, []byte("data of a frame"))

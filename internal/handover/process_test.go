@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What a program that is killed has started ends with it: a script may stand before the program.
+// If a program is killed, the processes that it started end as well, for example a script's child.
 func TestKillEndsAllThatWasStarted(t *testing.T) {
 	fifo := filepath.Join(t.TempDir(), "alive")
 	must(t, unix.Mkfifo(fifo, 0o600))

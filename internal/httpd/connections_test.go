@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// arrivals is a listener whose connections come from where a test says.
+// arrivals is a listener whose connections come from addresses that a test chooses.
 type arrivals chan net.Conn
 
 func (a arrivals) Accept() (net.Conn, error) { return <-a, nil }
 func (a arrivals) Close() error              { return nil }
 func (a arrivals) Addr() net.Addr            { return &net.TCPAddr{} }
 
-// caller is a connection from somewhere.
+// caller is a connection that reports another remote address.
 type caller struct {
 	net.Conn
 
@@ -23,7 +23,8 @@ type caller struct {
 func (c caller) RemoteAddr() net.Addr { return c.from }
 func (c caller) Close() error         { return nil }
 
-// A source has its share, an IPv6 /64 has one together, loopback and Unix sockets have no bound.
+// Each source may have a share of the connections. An IPv6 /64 counts as one source. Loopback and Unix sockets have no
+// limit.
 func TestShareOfASource(t *testing.T) {
 	in := make(arrivals, 2)
 	l := Bound(in, 100, 3)
@@ -61,7 +62,7 @@ func TestShareOfASource(t *testing.T) {
 		t.Error("another /64 is closed; want it taken")
 	}
 	_ = held[0].Close()
-	_ = held[0].Close() // counts once
+	_ = held[0].Close() // closing it twice counts once
 	if accepted(at("192.0.2.1")) == nil || accepted(at("192.0.2.1")) != nil {
 		t.Error("a closed connection does not give one place back; want one")
 	}

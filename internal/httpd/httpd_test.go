@@ -14,7 +14,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// A body is read whole, or refused with the reason; nothing stays counted.
+// A body is either read whole or refused with a reason. Afterwards its memory is no longer
+// counted.
 func TestBodies(t *testing.T) {
 	for _, c := range []struct {
 		size, held int64
@@ -51,9 +52,9 @@ func TestBodies(t *testing.T) {
 	}
 }
 
-// A body that stops coming is answered after the time, and neither the handler
-// nor the server waits for the rest. A connection that was answered well is
-// used again after the time.
+// If a body stops arriving, the request is answered after the time limit, and neither the
+// handler nor the server waits for the rest. A connection whose requests were read whole
+// can be reused.
 func TestSlowBody(t *testing.T) {
 	b := &Bodies{Max: 1000, Wait: 50 * time.Millisecond}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -85,7 +86,8 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
-// Who is held waits, also one who connects then; an exempt request is answered at once.
+// Requests wait while they are held, also on new connections. An exempt request is answered
+// at once.
 func TestHold(t *testing.T) {
 	p := &Pause{}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -150,7 +152,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// Strangers cause ten lines a minute, in the shape of all others.
+// Unknown senders can cause at most ten log lines a minute, in the usual format.
 func TestLog(t *testing.T) {
 	var log bytes.Buffer
 	l := ErrorLog(zerolog.New(&log))

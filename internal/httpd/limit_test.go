@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A decision that is late or panics is an error in time, and a late one keeps its place until it returns.
+// If a decision is late or panics, the caller gets an error in time. A late decision holds its place until it returns.
 func TestDecide(t *testing.T) {
 	errLate := errors.New("late")
 	synctest.Test(t, func(t *testing.T) {

@@ -10,7 +10,8 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// What the standard library logs is a bounded line of JSON, and there are not many.
+// Messages of the standard library become JSON lines of limited length, and their number is
+// limited.
 func TestStandardLog(t *testing.T) {
 	was, flags := stdlog.Writer(), stdlog.Flags()
 	t.Cleanup(func() { stdlog.SetOutput(was); stdlog.SetFlags(flags) })

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// Loopback and the interfaces' addresses are the machine's, in all their spellings. Others are not.
+// Loopback addresses and the interfaces' addresses belong to the machine, in every spelling. Other addresses do not.
 func TestHas(t *testing.T) {
 	all, err := Addresses()
 	if err != nil {

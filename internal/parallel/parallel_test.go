@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Each is done once. After an error none begins any more.
+// Each item is handled exactly once. After an error no further item is started.
 func TestDo(t *testing.T) {
 	errNine := errors.New("nine")
 	for _, n := range []int{0, 1, 2, 9, 10, 100_000} {

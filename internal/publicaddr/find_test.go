@@ -13,7 +13,7 @@ import (
 	"github.com/pion/stun/v3"
 )
 
-// service is a metadata service that has one path.
+// service returns the URL of a metadata service with one path.
 func service(t *testing.T, path, header, text string, status int) string {
 	t.Helper()
 	name, value, _ := strings.Cut(header, ": ")
@@ -34,7 +34,8 @@ func service(t *testing.T, path, header, text string, status int) string {
 	return s.URL
 }
 
-// Each cloud's service is asked as its documents say. Only a short answer that is a public address counts.
+// Each cloud's metadata service gets the request that its documents describe. Only a short answer with a public address
+// is accepted.
 func TestClouds(t *testing.T) {
 	for _, c := range clouds {
 		header := c.header
@@ -70,7 +71,7 @@ func TestClouds(t *testing.T) {
 	}
 }
 
-// A service that hangs, or is not there, ends with the patience, and its error names each cloud.
+// If no service answers, the search ends after its time limit, with an error that names each cloud.
 func TestCloudHangs(t *testing.T) {
 	hang := make(chan struct{})
 	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -89,7 +90,7 @@ func TestCloudHangs(t *testing.T) {
 	}
 }
 
-// stunServer answers binding requests with an address.
+// stunServer runs a STUN server that answers with this address.
 func stunServer(t *testing.T, ip string) string {
 	t.Helper()
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")

@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// bytewise is a server that says what a test wants, byte for byte.
+// bytewise is a server that sends what a test wants, byte for byte.
 type bytewise struct {
 	t        *testing.T
 	listener net.Listener
 	*Transport
-	opened, asked atomic.Int32 // connections, requests
+	opened, asked atomic.Int32 // number of connections, and of requests
 
 	mu   sync.Mutex
 	ends []chan struct{} // closed when the client has closed a connection
@@ -30,10 +30,10 @@ type peer struct {
 	net.Conn
 	of *bytewise
 	in *bufio.Reader
-	n  int // of the connection, from 1
+	n  int // number of the connection, from 1
 }
 
-// request reads a request; false: there is none any more.
+// request reads a request. It returns false if no further request comes.
 func (p *peer) request() bool {
 	r, err := http.ReadRequest(p.in)
 	if err != nil {
@@ -46,7 +46,7 @@ func (p *peer) request() bool {
 
 func (p *peer) say(text string) { _, _ = io.WriteString(p.Conn, text) }
 
-// serveBytes begins a server. When the test is over, the client has to close all its connections.
+// serveBytes starts a server. The client must have closed all connections when the test ends.
 func serveBytes(t *testing.T, serve func(p *peer), change ...func(*http.Transport)) *bytewise {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -94,7 +94,7 @@ func serveBytes(t *testing.T, serve func(p *peer), change ...func(*http.Transpor
 	return b
 }
 
-// ask makes a POST and reads its answer.
+// ask sends a POST and returns its answer.
 func (b *bytewise) ask(ctx context.Context, header ...string) (string, error) {
 	const body = `{"a":1}`
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+b.listener.Addr().String()+"/x", strings.NewReader(body))

@@ -12,7 +12,7 @@ import (
 	"flowbridge/internal/coroutine"
 )
 
-// askAside makes a POST as a coroutine. begun is closed when the coroutine has left this goroutine.
+// askAside sends a POST in a coroutine. begun is closed when the coroutine no longer runs on this goroutine.
 func (b *bytewise) askAside(ctx context.Context, begun chan struct{}, header ...string) (got string, err error) {
 	pool := coroutine.Pool{Go: func(resume func()) { go resume() }}
 	pool.Begin(ctx, func(ctx context.Context) { got, err = b.ask(ctx, header...) })
@@ -26,7 +26,8 @@ func (b *bytewise) askAside(ctx context.Context, begun chan struct{}, header ...
 	return got, err
 }
 
-// A request of a coroutine does not keep the goroutine that sends it, on a new connection and on a kept one.
+// A request in a coroutine does not block the goroutine that starts it, neither on a new connection nor on a reused
+// one.
 func TestCoroutineLeavesItsCaller(t *testing.T) {
 	begun := make(chan chan struct{}, 1)
 	b := serveBytes(t, func(p *peer) {
@@ -44,7 +45,7 @@ func TestCoroutineLeavesItsCaller(t *testing.T) {
 	}
 }
 
-// Whatever is no answer is an error for a coroutine, too.
+// Anything that is not a valid answer gives an error in a coroutine as well.
 func TestBrokenAnswersToCoroutines(t *testing.T) {
 	for name, says := range brokenAnswers {
 		for _, before := range []int{0, 1} {
@@ -77,7 +78,7 @@ func TestBrokenAnswersToCoroutines(t *testing.T) {
 	}
 }
 
-// A coroutine that pauses before it asks again has the same connection for that.
+// If a coroutine pauses before its next request, the next request uses the same connection.
 func TestPauseGivesTheConnectionBack(t *testing.T) {
 	b := serveBytes(t, func(p *peer) {
 		for p.request() {
@@ -104,7 +105,7 @@ func TestPauseGivesTheConnectionBack(t *testing.T) {
 	}
 }
 
-// Bytes that came before a request was made are not its answer, even if they were not looked at yet.
+// Bytes that arrived before a request was sent are not taken for its answer, even if they have not been read yet.
 func TestUnaskedIsNoAnswer(t *testing.T) {
 	c := spoken("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n", 100, 100)
 	c.room = 1
@@ -113,7 +114,7 @@ func TestUnaskedIsNoAnswer(t *testing.T) {
 	}
 }
 
-// A coroutine that ends within an answer, by a panic for example, ends the connection with it.
+// If a coroutine ends in the middle of an answer, for example by a panic, its connection is closed.
 func TestLeftWithinAnAnswer(t *testing.T) {
 	b := serveBytes(t, func(p *peer) {
 		p.request()
@@ -130,7 +131,8 @@ func TestLeftWithinAnAnswer(t *testing.T) {
 	pool.Close()
 }
 
-// A coroutine whose kept connection ends asks again on another one, apart from its caller; one that is cancelled ends.
+// If the reused connection of a coroutine's request ends, the request is sent again on another one, without its caller.
+// If the coroutine is cancelled, it ends.
 func TestCoroutineGoesOnWithoutAnswer(t *testing.T) {
 	asked, over := make(chan struct{}), make(chan struct{})
 	b := serveBytes(t, func(p *peer) {

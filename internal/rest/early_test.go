@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// A connection is not read from before something has come: such a read would find nothing.
+// A connection is read only after data has arrived, because an earlier read would find
+// nothing.
 func TestNothingIsReadTooEarly(t *testing.T) {
 	var sent, said, early atomic.Int32
 	b := serveBytes(t, func(p *peer) {
@@ -33,7 +34,7 @@ func TestNothingIsReadTooEarly(t *testing.T) {
 	}
 }
 
-// watched is a connection whose reads are noted.
+// watched is a connection that calls onRead at each read.
 type watched struct {
 	net.Conn
 	onRead func()

@@ -44,7 +44,8 @@ func TestParseObject(t *testing.T) {
 	}
 }
 
-// What is taken is JSON, and goes out as it came in.
+// FuzzParseObject checks that whatever is accepted is JSON, and is sent exactly as it was
+// read.
 func FuzzParseObject(f *testing.F) {
 	for _, s := range []string{`{}`, `{"a":1,"b":[true,null,"x\u00e9"],"c":{"d":1e9}}`, `{"a":1,"a":2}`, `{"":{"":[]}}`, `[`, `{"a":"\ud800"}`} {
 		f.Add([]byte(s))
@@ -69,7 +70,8 @@ func FuzzParseObject(f *testing.F) {
 	})
 }
 
-// Whatever an API says is one bounded, printable line without the token.
+// FuzzWords checks that any message of an API becomes one printable line of limited length,
+// without the token.
 func FuzzWords(f *testing.F) {
 	c, err := New(Options{BaseURL: "http://127.0.0.1:1", Token: "tok-secret", Secrets: []string{"pw"}})
 	must(f, err)

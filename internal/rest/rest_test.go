@@ -19,7 +19,7 @@ import (
 
 const token = "tok-7f3a/secret<&>"
 
-// api is an API that answers as f says, and a client of it.
+// api returns a client of an API whose handler is f.
 func api(t *testing.T, f http.HandlerFunc, change ...func(*Options)) *Client {
 	t.Helper()
 	s := httptest.NewServer(f)
@@ -63,7 +63,8 @@ func TestRequestOnTheWire(t *testing.T) {
 	}
 }
 
-// An id of two dots would make the request one about the collection's parent.
+// An id of two dots would turn the request into one for the collection's parent, so it is
+// not sent.
 func TestPathsThatLeadElsewhereAreNotSent(t *testing.T) {
 	sent := ""
 	c := api(t, func(_ http.ResponseWriter, r *http.Request) { sent = r.URL.EscapedPath() })
@@ -88,7 +89,7 @@ func TestNothingIsAnAnswerToo(t *testing.T) {
 	}
 }
 
-// bomb is a small gzip that grows to 200 MB.
+// bomb answers with a small gzip that expands to 200 MB.
 func bomb(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Encoding", "gzip")
 	w.Header().Set("Content-Type", "application/json")
@@ -160,7 +161,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// The token would go along.
+// A redirect is not followed, because the token would be sent to the other server.
 func TestRedirectIsNotFollowed(t *testing.T) {
 	followed := false
 	other := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { followed = true }))
@@ -174,7 +175,7 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	}
 }
 
-// Whatever the API repeats, and in whatever form, secrets are in no error.
+// Even if an API repeats a secret, in whatever form, no error contains it.
 func TestSecretsAreInNoError(t *testing.T) {
 	const password = `pw "q" <b>&x`
 	escaped := strings.NewReplacer(`"`, `\"`).Replace(password)
@@ -244,7 +245,7 @@ func TestNoAnswer(t *testing.T) {
 		url    string
 		change func(*Options)
 		says   []string
-		maybe  bool // a POST may have been done
+		maybe  bool // whether a POST may have been carried out
 	}{
 		"refused":        {closed.URL, nil, []string{"refuses connections", "is it running?"}, false},
 		"no name":        {"https://api.example.invalid", noName, []string{"api.example.invalid has no address: there is no such name", "DNS"}, false},
@@ -294,7 +295,8 @@ func TestCancelled(t *testing.T) {
 	}
 }
 
-// Only what changes nothing is sent again, once, and only where the API names a time that fits.
+// Only a request that changes nothing is sent again, and only once, if the API gives a time
+// to wait that is short enough.
 func TestRetry(t *testing.T) {
 	for name, tt := range map[string]struct {
 		method, after string
@@ -362,7 +364,8 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// The token goes where the API wants it, and nowhere where there is none.
+// The token is sent in the header that the API expects. Without a token, no such header is
+// sent.
 func TestWhereTheTokenGoes(t *testing.T) {
 	for _, tt := range []struct {
 		options Options

@@ -23,7 +23,7 @@ func TestSecretNames(t *testing.T) {
 	}
 }
 
-// secretive has a secret in every place that one can be in, each with the mark 5ecre7 or 5555.
+// secretive has a secret in each possible place. Each secret contains 5ecre7 or 5555.
 const secretive = `{
 	"name": "plain", "model": {"maxTokens": 250, "tools": [{"server": {"url": "https://plain.example", "secret": 55551}}]},
 	"server": {"headers": {"X-Api-Key": "5ecre7a", "X-Number": 55552, "X-Plain": "", "X-List": [{"value": "5ecre7b"}], "X-On": true}},
@@ -49,7 +49,8 @@ func TestMasked(t *testing.T) {
 	}
 }
 
-// An API that repeats the request in its refusal repeats no secret of it.
+// If an API repeats the request in its refusal, the error contains no secret of the
+// request.
 func TestSecretsOfARequestAreInNoError(t *testing.T) {
 	o, err := ParseObject([]byte(secretive))
 	must(t, err)
@@ -68,7 +69,8 @@ func TestSecretsOfARequestAreInNoError(t *testing.T) {
 	}
 }
 
-// What is below the name of a secret is in no difference, because differences are printed.
+// Values of fields that hold secrets do not appear in differences, because differences are
+// printed.
 func TestCompareShowsNoSecret(t *testing.T) {
 	object := func(text string) Object {
 		o, err := ParseObject([]byte(text))

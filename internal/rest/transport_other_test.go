@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// What is not for this transport is net/http's.
+// Requests that this transport does not support are passed on to net/http.
 func TestLeftToOthers(t *testing.T) {
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -186,8 +186,8 @@ func spoken(text string, piece, takes int) *connection {
 	return newConnection(t, &url.URL{Scheme: "http", Host: "a"}, s, stream)
 }
 
-// FuzzAnswer: whatever a server says, the exchange ends, with bounded headers. A connection is either closed, or kept with
-// nothing left on it that was read.
+// FuzzAnswer checks that, whatever a server sends, the exchange ends and headers are bounded. The connection is either
+// closed, or kept with no unread data.
 func FuzzAnswer(f *testing.F) {
 	f.Add(fine, uint16(100))
 	f.Add(fine+fine, uint16(1))

@@ -16,7 +16,7 @@ import (
 
 const fine = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
-// A connection is kept after these answers, and only after these.
+// A connection is kept after these answers, and is closed after any other.
 func TestConnectionsAreKept(t *testing.T) {
 	for name, tt := range map[string]struct {
 		says string
@@ -58,7 +58,7 @@ func TestConnectionsAreKept(t *testing.T) {
 	}
 }
 
-// brokenAnswers are no answers.
+// brokenAnswers are texts that are not valid answers.
 var brokenAnswers = map[string]string{
 	"nothing":           "",
 	"garbage":           "\x00\x01\x02\xff\r\n\r\n",
@@ -83,7 +83,7 @@ var brokenAnswers = map[string]string{
 	"only interim ones": "HTTP/1.1 100 Continue\r\n\r\n",
 }
 
-// What is no answer is an error, on a new connection and on a kept one, and the connection is closed.
+// An invalid answer gives an error, on a new connection and on a reused one, and the connection is closed.
 func TestBrokenAnswers(t *testing.T) {
 	for name, says := range brokenAnswers {
 		for _, before := range []int{0, 1} {
@@ -113,8 +113,8 @@ func TestBrokenAnswers(t *testing.T) {
 	}
 }
 
-// A connection that ends while it is idle, or on which something comes unasked, carries no request: a POST could not be
-// repeated.
+// A connection that ends while it is idle, or on which unexpected data arrives, is not used for a request, because a
+// POST could not be repeated.
 func TestIdleConnectionEnds(t *testing.T) {
 	for name, ends := range map[string]func(p *peer){
 		"closed":  func(p *peer) { _ = p.Conn.(*net.TCPConn).CloseWrite() },
@@ -146,14 +146,14 @@ func TestIdleConnectionEnds(t *testing.T) {
 	}
 }
 
-// kept is how many connections are kept.
+// kept returns the number of idle connections.
 func (t *Transport) kept() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.idle)
 }
 
-// waitForEvent waits until what a server has done to the idle connection has arrived here.
+// waitForEvent waits until the server's action on the idle connection has arrived here.
 func (b *bytewise) waitForEvent(t *testing.T) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
@@ -164,7 +164,7 @@ func (b *bytewise) waitForEvent(t *testing.T) {
 	t.Fatal("nothing has come")
 }
 
-// A kept connection that ends just when a request is on it: the request is sent again where that can do no harm.
+// If a reused connection ends while a request is on it, the request is sent again if that can't do harm.
 func TestSentAgain(t *testing.T) {
 	for name, tt := range map[string]struct {
 		header []string
@@ -203,7 +203,7 @@ func TestSentAgain(t *testing.T) {
 	})
 }
 
-// A request ends with its context, wherever it is, and the connection with it.
+// If a request's context ends, at whatever step, the request and its connection end.
 func TestCancelledAnywhere(t *testing.T) {
 	for name, says := range map[string]string{
 		"before the answer": "",
@@ -283,7 +283,7 @@ func TestCancelledAnywhere(t *testing.T) {
 	})
 }
 
-// An answer that is not read to its end costs its connection, not the reading of it.
+// If an answer is not read to its end, the connection is closed instead of reading the rest.
 func TestBodyIsClosedEarly(t *testing.T) {
 	b := serveBytes(t, func(p *peer) {
 		p.request()
@@ -301,7 +301,7 @@ func TestBodyIsClosedEarly(t *testing.T) {
 	}
 }
 
-// Idle connections end after their time, and no more than the bound are kept.
+// Idle connections are closed after some time, and only a limited number is kept.
 func TestIdleConnectionsAreBounded(t *testing.T) {
 	t.Run("time", func(t *testing.T) {
 		ended := make(chan struct{})
@@ -360,7 +360,8 @@ func TestIdleConnectionsAreBounded(t *testing.T) {
 	})
 }
 
-// A server that refuses a request before it has read it is heard, even where the write has failed by then.
+// If a server refuses a request before reading all of it, the client gets that answer, even if its write has failed by
+// then.
 func TestAnswerBeforeTheRequestIsWhole(t *testing.T) {
 	refusal := "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\n\r\n"
 	t.Run("not read", func(t *testing.T) {

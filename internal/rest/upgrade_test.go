@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// An answer 101 hands over the connection, and no timeout ends a read of that: the request ends all the same.
+// An answer with status 101 hands over the connection. No timeout applies to reads from it, but the request's context
+// still ends it.
 func TestAnswerThatUpgrades(t *testing.T) {
 	release := make(chan struct{})
 	c := api(t, func(w http.ResponseWriter, _ *http.Request) {

@@ -64,7 +64,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// The trace is the call's id; the spans are told apart, and are the same each time.
+// The trace id is made from the call's id. Its spans have different ids, which are the same
+// each time.
 func TestSpans(t *testing.T) {
 	own := New(callID, "", true)
 	if want := strings.ReplaceAll(callID, "-", ""); own.ID() != want {

@@ -41,7 +41,7 @@ func TestPrepend(t *testing.T) {
 	}
 }
 
-// What can't be done as text is refused, never spoiled.
+// A file that can't be edited as text is refused, and not damaged.
 func TestPrependRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"flow list": "targets: [a]\n", "flow file": "{targets: []}\n", "flow file, no list": "{sip: {}}\n",
@@ -60,12 +60,13 @@ func TestPrependRefuses(t *testing.T) {
 	}
 }
 
-// bare is a line without its end, and without the brackets of an empty list.
+// bare returns a line without its line end and without the brackets of an empty list.
 func bare(line []byte) []byte {
 	return bytes.TrimRight(withoutEmpty(append(bytes.TrimRight(line, "\r"), '\n')), "\n")
 }
 
-// Whatever the file: the old lines stay, in order, and only the element is added.
+// FuzzPrepend checks that in any file, the old lines stay in order, and only the element is
+// added.
 func FuzzPrepend(f *testing.F) {
 	for _, s := range []string{
 		"", "# x\n", "targets:\n  - a\n", "targets:\n- a: |+\n    x\n\n", "a: b\r\ntargets:\r\n", "targets: &x\n  - *y\n", "targets:\n\t- a\n", "? targets\n:\n  - a\n",

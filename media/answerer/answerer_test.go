@@ -15,12 +15,12 @@ import (
 
 var clean = ways()[0]
 
-// says returns a signal as packets of a clean line.
+// says returns a signal as packets over a line without loss or noise.
 func says(signal ...[]float64) []packet {
 	return clean.packets(slices.Concat(signal...), &sounds{}, rand.New(rand.NewPCG(1, 2)))
 }
 
-// syllables returns a voice without pauses: harmonics of a gliding pitch whose loudness changes four times a second.
+// syllables returns a voice without pauses: harmonics of a gliding pitch, whose loudness changes four times a second.
 func syllables(ms int) []float64 {
 	out, phase := pause(ms), 0.0
 	for i := range out {
@@ -41,7 +41,7 @@ func TestVerdicts(t *testing.T) {
 		said   []packet
 		want   answerer.Verdict
 		reason answerer.Reason
-		from   time.Duration // the verdict comes
+		from   time.Duration // earliest time of the verdict
 		to     time.Duration
 	}{
 		{"a word", answerer.Limits{}, says(pause(500), syllables(600), pause(2000)), answerer.Human, "", 1700 * ms, 1900 * ms},
@@ -85,7 +85,7 @@ func TestBeeps(t *testing.T) {
 		name  string
 		said  []packet
 		heard bool
-		after time.Duration // of the answer, within 100 ms
+		after time.Duration // time after the answer, within 100 ms
 	}{
 		{"after a greeting", says(syllables(4000), pause(200), tone(400, 1000), pause(3000)), true, 4850 * ms},
 		{"of 440 Hz", says(syllables(4000), pause(200), tone(400, 440), pause(3000)), true, 5300 * ms},
@@ -168,7 +168,7 @@ func TestStreams(t *testing.T) {
 	}
 }
 
-// TestDeadlines checks that the verdict comes within the limits, whatever arrives.
+// TestDeadlines checks that the verdict comes within the limits, whatever packets arrive.
 func TestDeadlines(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for range 60 {
@@ -183,7 +183,7 @@ func TestDeadlines(t *testing.T) {
 	}
 }
 
-// FuzzDetector checks that any stream gets one verdict, and that a wait for a beep ends at most once.
+// FuzzDetector checks that for any stream there is one verdict, and that a wait for a beep ends at most once.
 func FuzzDetector(f *testing.F) {
 	var all []byte
 	for _, p := range says(syllables(700), tone(200, 850), pause(400)) {
@@ -221,7 +221,7 @@ func FuzzDetector(f *testing.F) {
 	})
 }
 
-// frames returns the packets of a long call that stays undecided.
+// frames returns the packets of a long call for which no verdict is reached.
 func frames() []packet { return says(repeat(3, syllables(300), pause(200), tone(90, 700, 900))) }
 
 func TestDetectorAllocatesNothing(t *testing.T) {
@@ -233,7 +233,7 @@ func TestDetectorAllocatesNothing(t *testing.T) {
 	}
 }
 
-// BenchmarkPacket measures the cost of 20 ms of G.711, before the verdict and during the wait for a beep.
+// BenchmarkPacket measures the cost of 20 ms of G.711 before the verdict, and during the wait for a beep.
 func BenchmarkPacket(b *testing.B) {
 	for _, c := range []struct {
 		name string
@@ -258,8 +258,8 @@ func BenchmarkPacket(b *testing.B) {
 	}
 }
 
-// BenchmarkGoertzel is what the strongest frequency would cost with a Goertzel filter for each of 63 frequencies; compare
-// BenchmarkPacket.
+// BenchmarkGoertzel measures, for comparison with BenchmarkPacket, what it would cost to find the strongest frequency
+// with Goertzel filters for 63 frequencies.
 func BenchmarkGoertzel(b *testing.B) {
 	var window [256]float32
 	for i := range window {

@@ -12,7 +12,8 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// beeps counts the beeps in a signal. Where a detector has a verdict after which it waits for none, another one goes on.
+// beeps counts the beeps in a signal. If a detector reaches a verdict after which it does not wait for a beep, a new
+// detector continues.
 func beeps(all []packet) (n int) {
 	for len(all) > 0 {
 		d := answerer.New(answerer.Limits{Beep: 2 * time.Minute}, all[0].Arrival, func(answerer.Answer) {}, func(b answerer.Beep) {
@@ -28,8 +29,8 @@ func beeps(all []packet) (n int) {
 	return n
 }
 
-// TestNoBeep: speech, hum, vowels and music are no beep, for as long as a machine's greeting may last. A whine that is
-// clipped is left out: there is but one steady frequency in it, as in a beep.
+// TestNoBeep: speech, hum, vowels and music are not taken for a beep, for as long as a machine's greeting may last. A
+// clipped whine is not tested: like a beep, it has only one steady frequency.
 func TestNoBeep(t *testing.T) {
 	var speakers []*sounds
 	for i := range uint64(2) {
@@ -40,7 +41,7 @@ func TestNoBeep(t *testing.T) {
 		for len(out) < 20*rate {
 			n, base := rate*(200+rng.IntN(1000))/1000, 90+200*rng.Float64()
 			for i := range n {
-				pitch += 0.002 * (rng.NormFloat64()*3 - pitch) // percent, slowly
+				pitch += 0.002 * (rng.NormFloat64()*3 - pitch) // the pitch changes slowly, by some percent
 				phase += 2 * math.Pi * base * (1 + pitch/100 + 0.01*math.Sin(2*math.Pi*5*float64(i)/rate)) / rate
 				x := 0.0
 				for h := 1; h <= 12; h++ {

@@ -14,15 +14,15 @@ import (
 	"flowbridge/media/answerer"
 )
 
-// heldOut is a seed of voices that were not used for tuning.
+// heldOut is the seed of voices that were not used for tuning the detector.
 const heldOut = 2026
 
-// kind is what may answer.
+// kind is a kind of party that may answer a call.
 type kind struct {
 	name   string
 	want   answerer.Verdict
-	beep   bool // whether a beep comes
-	least  int  // minimum percentage of right verdicts
+	beep   bool // whether the party beeps
+	least  int  // the least percentage of right verdicts
 	signal func(rng *rand.Rand, s *sounds) []float64
 }
 
@@ -96,10 +96,10 @@ func kinds() []kind {
 	}
 }
 
-// sum holds the verdicts on a kind of answer.
+// sum adds up the verdicts about one kind of party.
 type sum struct {
 	got   map[answerer.Verdict]int
-	heard int // beeps
+	heard int // number of beeps that were found
 	after []time.Duration
 }
 
@@ -123,8 +123,8 @@ func (s sure) add(a answerer.Answer, want answerer.Verdict) {
 	s[level] = n
 }
 
-// TestAnswererFigures judges every kind of answer in every condition, by voices that nothing was tuned on, and prints
-// tables with -v. Unknown is no wrong verdict.
+// TestAnswererFigures judges every kind of party under every condition, with voices that were not used for tuning. -v
+// prints tables. A verdict of Unknown does not count as wrong.
 func TestAnswererFigures(t *testing.T) {
 	const each, all = 6, 6 * 14
 	voices := []*sounds{soundsOf(heldOut), soundsOf(heldOut + 1), soundsOf(heldOut + 2)}

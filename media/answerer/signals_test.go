@@ -16,17 +16,17 @@ import (
 
 const rate = 8000
 
-// way describes what happens to a signal between the called party and the detector.
+// way describes the path of a signal from the called party to the detector.
 type way struct {
 	name    string
 	law     audio.Law
-	level   float64 // dBm0 of speech and tones
-	noise   string  // "", line, street, babble, music
+	level   float64 // level of speech and tones, in dBm0
+	noise   string  // kind of noise: "", line, street, babble, music
 	snr     float64
 	loss    float64
-	ms      int // packet duration
+	ms      int // duration of a packet
 	dtx     bool
-	comfort bool // one comfort noise packet at the beginning of each gap of dtx
+	comfort bool // each gap of dtx begins with one comfort noise packet
 	clip    float64
 	jitter  float64
 }
@@ -57,7 +57,8 @@ func ways() []way {
 	return all
 }
 
-// sounds are voices that a speaker of this seed has: short utterances and long ones.
+// sounds are the voices of one speaker, who is made from a seed: short utterances and long
+// ones.
 type sounds struct {
 	conversation.Sounds
 	short, long [][]float64
@@ -78,7 +79,8 @@ func soundsOf(seed uint64) *sounds {
 	return s
 }
 
-// trim cuts the silence off, 25 dB below the level, and scales to a level of 0 dB.
+// trim removes silence at both ends, that is sound more than 25 dB below the level, and
+// scales the rest to a level of 0 dB.
 func trim(u []float64) []float64 {
 	level, first, last := active(u), -1, 0
 	for i := 0; i+80 <= len(u); i += 80 {
@@ -124,7 +126,8 @@ func scaled(u []float64, by float64) []float64 {
 
 func pause(ms int) []float64 { return make([]float64, ms*rate/1000) }
 
-// tone has frequencies of equal level, a ramp of 3 ms and a level of 0 dB.
+// tone returns these frequencies at equal levels, with a ramp of 3 ms at each end, and a
+// total level of 0 dB.
 func tone(ms float64, hertz ...float64) []float64 {
 	out := make([]float64, int(ms*rate/1000))
 	for i := range out {
@@ -143,19 +146,19 @@ func repeat(n int, parts ...[]float64) (out []float64) {
 	return out
 }
 
-// packet is a packet as it arrives.
+// packet is a packet with its arrival.
 type packet struct {
 	voice.Packet
 }
 
-// packets sends a signal of level 0 dB, from the answer on.
+// packets sends a signal with a level of 0 dB over the path, beginning at the answer.
 func (w way) packets(signal []float64, s *sounds, rng *rand.Rand) (all []packet) {
 	const overload = 6.15
 	level := gain(w.level - overload)
 	out, speaks := scaled(signal, level), make([]bool, len(signal))
 	for i := 0; i < len(out); i += 80 {
 		if rms(signal[i:min(i+80, len(out))]) > gain(-30) {
-			for j := i; j < min(i+1600, len(out)); j++ { // and 200 ms after it
+			for j := i; j < min(i+1600, len(out)); j++ { // and for 200 ms after it
 				speaks[j] = true
 			}
 		}
@@ -205,7 +208,7 @@ func (w way) packets(signal []float64, s *sounds, rng *rand.Rand) (all []packet)
 
 const start = time.Hour
 
-// told holds a detector's output for a signal.
+// told is what a detector reported about a signal.
 type told struct {
 	answer answerer.Answer
 	beep   *answerer.Beep
@@ -219,7 +222,8 @@ func (t told) String() string {
 	return s
 }
 
-// hears feeds a detector as the worker does: packets, and moments without any.
+// hears feeds packets to a detector as the media worker does, and also lets time pass
+// without packets.
 func hears(l answerer.Limits, all []packet, length time.Duration) (t told) {
 	d := answerer.New(l, start, func(a answerer.Answer) { t.answer = a }, func(b answerer.Beep) { t.beep = &b })
 	slices.SortStableFunc(all, func(a, b packet) int { return cmp.Compare(a.Arrival, b.Arrival) })

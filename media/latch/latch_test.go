@@ -18,18 +18,18 @@ func prefixes(list ...string) (p []netip.Prefix) {
 	return p
 }
 
-// packets are what a source sends: n packets of an SSRC, one each 20 ms from at
-// on, with rising numbers.
+// packets describes the packets of one source: n packets with one SSRC, one each 20 ms beginning at at, with increasing
+// sequence numbers.
 type packets struct {
 	at   time.Duration
 	from string
 	ssrc uint32
 	seq  uint16
 	n    int
-	want string // a letter for each: k keep, l lock, s stray, u unproven, f foreign
+	want string // the latch's decision for each packet: k keep, l lock, s stray, u unproven, f foreign
 }
 
-// play gives them to a latch and returns what it says.
+// play gives the packets to a latch, and returns its decisions as letters.
 func (p packets) play(l *Latch) string {
 	got := make([]byte, 0, p.n)
 	for i := range p.n {
@@ -56,9 +56,9 @@ func TestLatch(t *testing.T) {
 
 		named   = "198.51.100.7:4000"
 		moved   = "198.51.100.7:61000" // same address, another port
-		carrier = "203.0.113.9:5555"   // the source of the signalling
+		carrier = "203.0.113.9:5555"   // the address from which the SIP comes
 		third   = "203.0.113.9:5556"
-		gateway = "192.0.2.200:7000" // listed
+		gateway = "192.0.2.200:7000" // listed in the configuration
 		guess   = "192.0.2.66:4000"
 	)
 	for _, tt := range []struct {
@@ -179,14 +179,14 @@ func TestLatchDescribe(t *testing.T) {
 	}
 }
 
-// An offer or answer reopens the window for learning, even if it changes nothing. A source that is still sending stays
-// locked.
+// After an offer or answer, even one that changes nothing, the latch may learn a new source. If the locked source still
+// sends, it stays locked.
 func TestLatchLearnsAgainAfterAnOffer(t *testing.T) {
 	const moved = "198.51.100.7:61000"
 	named := Description{Named: addr("198.51.100.7:4000")}
 	for _, tt := range []struct {
 		name  string
-		heard time.Duration // the locked source, the last time
+		heard time.Duration // when the locked source was last heard
 		want  string
 	}{
 		{"while the source sends", time.Hour - 20*time.Millisecond, "ssssss"},
@@ -213,7 +213,7 @@ func TestLatchRelocksAgainAfterAChange(t *testing.T) {
 	}
 }
 
-// Two peers behind one address: late packets of the first do not lock.
+// Two peers follow each other behind one address. Late packets of the first peer must not lock the latch.
 func TestLatchRefusesTheFormerSourceForAWhile(t *testing.T) {
 	const named, next, former = "198.51.100.7:4000", "198.51.100.7:6000", "198.51.100.7:61000"
 	for _, tt := range []struct {

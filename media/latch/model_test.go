@@ -9,9 +9,9 @@ import (
 	"flowbridge/media/packet"
 )
 
-// Whatever somebody sends who can forge any source, but does not see the stream:
-// strangers are never heard, the voice is never disturbed while it speaks, and
-// after a pause it misses two packets at most.
+// An attacker can forge any source address, but does not see the stream. Whatever it sends,
+// it is never heard, it never disturbs the voice while the voice speaks, and after a pause
+// the voice loses at most two packets.
 func TestLatchUnderAttack(t *testing.T) {
 	const named, otherPort, carrier, stranger = "198.51.100.7:4000", "198.51.100.7:4002", "203.0.113.9:4000", "192.0.2.66:4000"
 	rapid.Check(t, func(t *rapid.T) {
@@ -37,7 +37,7 @@ func TestLatchUnderAttack(t *testing.T) {
 		}
 		describe()
 		seq := uint16(0)
-		for range 30 * 50 { // longer than all the pauses that come
+		for range 30 * 50 { // longer than any pause in the test
 			hear(named, packet.Header{SSRC: 1, Seq: seq})
 			now += 20 * time.Millisecond
 			seq++

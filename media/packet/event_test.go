@@ -31,7 +31,8 @@ func TestTelephoneEvent(t *testing.T) {
 	}
 }
 
-// FuzzEvent: what is read is written again as it was, but for the reserved bit and what follows.
+// FuzzEvent checks that an event that was read is written as the same bytes, except for the reserved bit and trailing
+// bytes.
 func FuzzEvent(f *testing.F) {
 	f.Add([]byte("\x0b\xca\x03\x20more"))
 	f.Fuzz(func(t *testing.T, payload []byte) {

@@ -65,7 +65,7 @@ func addRTCP(f *testing.F) {
 	f.Add([]byte("\x9f\xca\x00\x01\x00\x00\x00\x11\x9f\xca\x00\x02\x00\x00\x00\x11\x01\xff\x00\x00"))
 }
 
-// FuzzReports compares report blocks with another reader's.
+// FuzzReports compares our report blocks with those that another library reads.
 func FuzzReports(f *testing.F) {
 	addRTCP(f)
 	f.Fuzz(func(t *testing.T, pkt []byte) {

@@ -8,15 +8,15 @@ import (
 	"github.com/pion/rtcp"
 )
 
-// The stream of this side goes on with another SSRC and later times; the one it
-// hears has been given another SSRC and higher numbers.
+// This side's stream continues with another SSRC and later timestamps. The stream toward
+// this side has another SSRC and higher sequence numbers.
 var (
 	ownAlias   = Alias{Known: true, From: 0x11, To: 0xa1, Time: 1000, Seq: 5, Top: 70000}
 	heardAlias = Alias{Known: true, From: 0x22, To: 0xb2, Time: 9, Seq: 300, Top: 3<<16 + 700}
 )
 
 func TestTranslate(t *testing.T) {
-	const seen = 3<<16 + 264 // 65500 and 300 past the wrap
+	const seen = 3<<16 + 264 // 65500, and 300 after the wrap
 	block := func(ssrc, last uint32) rtcp.ReceptionReport {
 		return rtcp.ReceptionReport{SSRC: ssrc, FractionLost: 3, TotalLost: 4, LastSequenceNumber: last, Jitter: 5, LastSenderReport: 6, Delay: 7}
 	}
@@ -105,11 +105,11 @@ func TestUnshiftExtended(t *testing.T) {
 	}{
 		{70000, 0, 123, 123},
 		{70000, 10, 70010, 70000},
-		{65000, 1000, 464, 65000}, // begun after the wrap: other cycles
+		{65000, 1000, 464, 65000}, // begun after the wrap, so the cycles differ
 		{65000, 1000, 1<<16 + 464, 65000},
 		{65540, 10, 5<<16 + 9, 65535},
-		{3, 10, 8, 0},       // before the first number
-		{500, 10, 900, 500}, // of packets of our own
+		{3, 10, 8, 0},       // before the first packet
+		{500, 10, 900, 500}, // only about packets of our own
 	} {
 		var field [4]byte
 		binary.BigEndian.PutUint32(field[:], tt.got)
@@ -120,7 +120,7 @@ func TestUnshiftExtended(t *testing.T) {
 	}
 }
 
-// TestRetime: timestamps and jitter change, and nothing else.
+// TestRetime: only the timestamps and the jitter change.
 func TestRetime(t *testing.T) {
 	get := func(at uint32, jitter uint32) []byte {
 		b, err := rtcp.Marshal([]rtcp.Packet{
@@ -147,8 +147,8 @@ func TestTranslateAllocatesNothing(t *testing.T) {
 	}
 }
 
-// FuzzTranslateRTCP: a compound stays one, of the same packets, and goes back to
-// what it was.
+// FuzzTranslateRTCP checks that a translated compound packet has the same packets, and that
+// translating it back gives the original.
 func FuzzTranslateRTCP(f *testing.F) {
 	addRTCP(f)
 	f.Fuzz(func(t *testing.T, pkt []byte) {

@@ -2,8 +2,8 @@ package quality
 
 import "testing"
 
-// FuzzLosses compares the window with a memory of everything. A byte is an event: even ones raise the highest number by half of
-// it and one, odd ones mark the number that is half of it below.
+// FuzzLosses compares the window with a complete list of all packets. Each byte is an event: an even byte n raises the
+// highest number by n/2+1, and an odd one marks the number n/2 below the highest.
 func FuzzLosses(f *testing.F) {
 	f.Add([]byte{0, 0, 4, 1, 0, 3, 254, 0})
 	f.Add([]byte{254, 254, 0, 255, 2, 2, 5})

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// ITU-T G.107 Annex B, table B.1.
+// The MOS for an R value is that of ITU-T G.107 Annex B, table B.1.
 func TestOpinion(t *testing.T) {
 	for _, tt := range []struct{ r, want float64 }{
 		{93.2, 4.41}, {90, 4.34}, {80, 4.03}, {70, 3.60}, {60, 3.10}, {50, 2.58}, {0, 1}, {-5, 1}, {3, 1}, {100, 4.5}, {120, 4.5},
@@ -17,8 +17,8 @@ func TestOpinion(t *testing.T) {
 	}
 }
 
-// Id as the approximation 0.024 d + 0.11 (d - 177.3) for d over 177.3 ms of Cole
-// and Rosenbluth has it, which was fitted to the curve of G.107.
+// The delay impairment Id is close to the approximation of Cole and Rosenbluth, which was
+// fitted to G.107: 0.024 d, plus 0.11 (d - 177.3) above 177.3 ms.
 func TestDelayImpairment(t *testing.T) {
 	for _, tt := range []struct{ ms, want, tolerance float64 }{
 		{0, 0, 0.01}, {50, 1.2, 0.7}, {100, 2.4, 0.7}, {150, 3.6, 0.9}, {200, 7.3, 2.5}, {300, 20.7, 2.5}, {400, 34.1, 5},
@@ -34,7 +34,8 @@ func TestDelayImpairment(t *testing.T) {
 	}
 }
 
-// The figures of G.113 Appendix I, with Ie,eff worked out by hand.
+// The impairment uses the values of G.113 Appendix I. The expected Ie,eff were computed by
+// hand.
 func TestImpairmentWithLoss(t *testing.T) {
 	for _, tt := range []struct {
 		codec          string

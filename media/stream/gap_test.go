@@ -8,8 +8,8 @@ import (
 	"flowbridge/media/quality"
 )
 
-// TestGap: what a side has sent while no process was there is lost, by as many packets as it has sent in that time, and what the process
-// before has relayed since its state was taken is not.
+// TestGap: the packets that a side sent while no process was running count as lost, estimated by the time. Packets that
+// the old process relayed after its state was saved do not count as lost.
 func TestGap(t *testing.T) {
 	const second = time.Second
 	type sent struct {

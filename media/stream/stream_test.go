@@ -21,10 +21,10 @@ func TestStreamLostAddsUpOverSources(t *testing.T) {
 	}
 }
 
-// Another peer may use the SSRC of the one before.
+// A new peer may use the SSRC of the peer before it. It still counts as a new stream.
 func TestStreamStartsAnewWithThePeer(t *testing.T) {
 	var s Stream
-	for i, seq := range []uint16{1, 2, 5} { // two missing
+	for i, seq := range []uint16{1, 2, 5} { // two packets are missing
 		s.Observe(packet.Header{SSRC: 1, Seq: seq, Timestamp: uint32(i)}, time.Duration(i)*time.Second)
 	}
 	s.Renew()
@@ -48,11 +48,11 @@ func TestStreamJitter(t *testing.T) {
 		rate    uint32
 		packets int
 		next    func(i int) (timestamp uint32, arrival time.Duration)
-		want    float64 // ms
+		want    float64 // expected jitter in ms
 	}{
 		{"steady", 0, 500, func(i int) (uint32, time.Duration) { return uint32(i * 160), time.Duration(i) * frame }, 0},
 		{"steady at 48 kHz", 48000, 500, func(i int) (uint32, time.Duration) { return uint32(i * 960), time.Duration(i) * frame }, 0},
-		// Every other packet 4 ms late: |D| is always 4 ms, and so is its mean.
+		// Every other packet is 4 ms late, so |D| is always 4 ms, and so is its mean.
 		{"alternating", 0, 500, func(i int) (uint32, time.Duration) {
 			return uint32(i * 160), time.Duration(i)*frame + time.Duration(i%2)*4*time.Millisecond
 		}, 4},
@@ -65,7 +65,7 @@ func TestStreamJitter(t *testing.T) {
 		{"days after the start", 48000, 100, func(i int) (uint32, time.Duration) {
 			return uint32(i * 960), 300*24*time.Hour + time.Duration(i)*frame
 		}, 0},
-		// From the 20th to the 40th packet one telephone-event with one timestamp.
+		// The 20th to the 40th packet are one telephone-event with one timestamp.
 		{"telephone-event", 0, 60, func(i int) (uint32, time.Duration) {
 			ts := i
 			if i >= 20 && i < 40 {
@@ -159,7 +159,7 @@ func TestStreamSSRCChanges(t *testing.T) {
 		s.Observe(packet.Header{SSRC: ssrc}, 0)
 	}
 	s.Renew()
-	s.Observe(packet.Header{SSRC: 7}, 0) // another peer: no change of its own
+	s.Observe(packet.Header{SSRC: 7}, 0) // another peer, so this is not a change of SSRC
 	s.Observe(packet.Header{SSRC: 7, Seq: 1}, 0)
 	if s.ssrcChanges != 2 {
 		t.Errorf("got %d; want 2", s.ssrcChanges)
@@ -189,7 +189,7 @@ func TestStreamJitterMaximumAndMean(t *testing.T) {
 	check()
 }
 
-// FuzzStream compares the window with a memory of everything.
+// FuzzStream compares the window with a complete list of all packets.
 func FuzzStream(f *testing.F) {
 	f.Add(uint16(0), []byte{1, 1, 1, 3, 255, 1})
 	f.Add(uint16(65530), []byte{1, 127, 127, 127, 200, 0, 0, 1})

@@ -14,13 +14,13 @@ import (
 
 const ms = time.Millisecond
 
-// line is a side that speaks, as a test says it. Its clock starts at an hour.
+// line is the audio that one side sends in a test. Its clock starts at one hour.
 type line struct {
 	rng   *rand.Rand
-	codes []byte // from the start
+	codes []byte // G.711 codes from the start
 }
 
-// speech adds sound that is like speech as far as its level goes: syllables with short gaps, -20 dBm0.
+// speech adds sound whose level changes as in speech: syllables with short gaps, at -20 dBm0.
 func (l *line) speech(d time.Duration) *line {
 	for i := range int(d / tick) {
 		loud := 6000.0
@@ -32,7 +32,7 @@ func (l *line) speech(d time.Duration) *line {
 	return l
 }
 
-// noise adds noise of a peak.
+// noise adds noise with this peak.
 func (l *line) noise(d time.Duration, peak float64) *line {
 	for range int(d / tick) {
 		l.codes = append(l.codes, audio.EncodeULaw(int16(peak*(2*l.rng.Float64()-1))))
@@ -44,7 +44,7 @@ func (l *line) quiet(d time.Duration) *line { return l.noise(d, 20) }
 
 func newLine() *line { return &line{rng: rand.New(rand.NewPCG(1, 2))} }
 
-// packets cuts a line into packets of a length.
+// packets cuts the line's audio into packets of this length.
 func (l *line) packets(length time.Duration) (all []Packet) {
 	n := int(length / tick)
 	for i := 0; i+n <= len(l.codes); i += n {
@@ -56,7 +56,8 @@ func (l *line) packets(length time.Duration) (all []Packet) {
 	return all
 }
 
-// hear returns the segments of speech in packets, from the line's start. They are in order and do not overlap.
+// hear returns the segments of speech that the detector finds in packets, from the line's start. It checks that they
+// are in order and do not overlap.
 func hear(t *testing.T, d *Detector, packets []Packet) (all []Segment) {
 	t.Helper()
 	for _, p := range packets {
@@ -73,7 +74,7 @@ func hear(t *testing.T, d *Detector, packets []Packet) (all []Segment) {
 	return all
 }
 
-// wants compares with segments in ms: from, to, from, to.
+// wants compares segments with their expected times in ms: from, to, from, to.
 func wants(t *testing.T, name string, got []Segment, near time.Duration, want ...time.Duration) {
 	t.Helper()
 	ok := 2*len(got) == len(want)
@@ -86,14 +87,14 @@ func wants(t *testing.T, name string, got []Segment, near time.Duration, want ..
 	}
 }
 
-// talk speaks from 1 s to 2.5 s, from 3.5 s to 4 s, and from 4.3 s to 6 s.
+// talk returns a line that speaks from 1 s to 2.5 s, from 3.5 s to 4 s, and from 4.3 s to 6 s.
 func talk() *line {
 	return newLine().quiet(1000 * ms).speech(1500 * ms).quiet(1000 * ms).speech(500 * ms).quiet(300 * ms).speech(1700 * ms).quiet(1000 * ms)
 }
 
 var talked = []time.Duration{1000, 2500, 3500, 4000, 4300, 6000}
 
-// TestPacketLengths: packets of each length are judged wholly.
+// TestPacketLengths: speech is detected correctly in packets of any length.
 func TestPacketLengths(t *testing.T) {
 	for _, length := range []time.Duration{10, 20, 25, 30, 40, 50, 60} {
 		var d Detector
@@ -104,7 +105,7 @@ func TestPacketLengths(t *testing.T) {
 	}
 }
 
-// TestDelaysDoNotMatter: jitter, loss, late and repeated packets, a clock that drifts.
+// TestDelaysDoNotMatter: jitter, loss, late and repeated packets, and a drifting clock do not change the segments.
 func TestDelaysDoNotMatter(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	for name, change := range map[string]func(in []Packet) []Packet{
@@ -155,8 +156,8 @@ func TestDelaysDoNotMatter(t *testing.T) {
 	}
 }
 
-// TestStreamsThatBreak: another SSRC, another clock, a sender whose clock stands still while it is silent, one that sends
-// nothing then, or comfort noise.
+// TestStreamsThatBreak: segments are right after a change of SSRC or clock, and if a sender's clock stops during
+// silence, or if the sender then sends nothing or comfort noise.
 func TestStreamsThatBreak(t *testing.T) {
 	from := func(in []Packet, at time.Duration, change func(p *Packet)) []Packet {
 		for i := range in {
@@ -194,7 +195,7 @@ func TestStreamsThatBreak(t *testing.T) {
 	}
 }
 
-// TestNoSpeech: noise that begins, a tone, keys and clicks are no speech, and do not prolong it.
+// TestNoSpeech: the beginning of noise, a tone, keys and clicks do not count as speech, and do not prolong it.
 func TestNoSpeech(t *testing.T) {
 	var d Detector
 	wants(t, "noise from the start", hear(t, &d, newLine().noise(5*time.Second, 900).packets(20*ms)), 0)
@@ -243,7 +244,7 @@ func TestNoSpeech(t *testing.T) {
 	}
 }
 
-// TestSparse: a segment of typing is told from speech.
+// TestSparse: a segment of typing can be distinguished from speech.
 func TestSparse(t *testing.T) {
 	l := newLine().quiet(2000 * ms).speech(3000 * ms).quiet(1000 * ms)
 	for range 12 {
@@ -256,14 +257,14 @@ func TestSparse(t *testing.T) {
 	}
 }
 
-// TestLongSpeech: a segment is handed out each minute, without a gap.
+// TestLongSpeech: long speech gives a segment each minute, without gaps between them.
 func TestLongSpeech(t *testing.T) {
 	var d Detector
 	got := hear(t, &d, newLine().quiet(time.Second).speech(130*time.Second).quiet(time.Second).packets(20*ms))
 	wants(t, "long", got, 45*ms, 1000, 61000, 61000, 121000, 121000, 131000)
 }
 
-// TestView: what is known in the middle of speech, and when nothing comes any more.
+// TestView shows what the detector reports in the middle of speech, and after packets stop.
 func TestView(t *testing.T) {
 	var d Detector
 	hear(t, &d, newLine().quiet(time.Second).speech(2*time.Second).packets(20*ms))
@@ -280,13 +281,13 @@ func TestView(t *testing.T) {
 	}
 }
 
-// TestReasons: what is not measured says why.
+// TestReasons: if a stream can't be measured, the detector gives the reason.
 func TestReasons(t *testing.T) {
 	p := talk().packets(20 * ms)[0]
 	for _, c := range []struct {
 		name    string
 		packets int
-		before  bool // one that can be judged comes first
+		before  bool // a packet that can be measured comes first
 		content Content
 		length  int
 		want    Reason
@@ -315,7 +316,7 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-// TestDetectorIsSmall: it has its place in the state of a flow.
+// TestDetectorIsSmall: a detector must be small, because the state of each flow contains one.
 func TestDetectorIsSmall(t *testing.T) {
 	if got := unsafe.Sizeof(Detector{}); got != 160 {
 		t.Errorf("%d bytes; doc.go says 160, and 300 are the most", got)
@@ -326,7 +327,7 @@ func TestDetectorIsSmall(t *testing.T) {
 	}
 }
 
-// TestDetectorGoesOn: another process finds the same segments.
+// TestDetectorGoesOn: if another process continues from the saved state, it finds the same segments.
 func TestDetectorGoesOn(t *testing.T) {
 	packets := talk().packets(20 * ms)
 	for at := 0; at < len(packets); at += 7 {
@@ -343,8 +344,8 @@ func TestDetectorGoesOn(t *testing.T) {
 	}
 }
 
-// FuzzDetector feeds packets that bytes say, eight each. Segments are in order, do not overlap, and are no longer than a
-// minute and a packet.
+// FuzzDetector feeds packets made from the input, eight bytes each. Segments must be in order, must not overlap, and
+// must be no longer than a minute and a packet.
 func FuzzDetector(f *testing.F) {
 	f.Add(bytes.Repeat([]byte{160, 20, 0, 0, 0, 1, 90, 1}, 60))
 	f.Add(bytes.Repeat([]byte{80, 10, 255, 1, 2, 2, 200, 3, 160, 250, 9, 0, 0, 0, 20, 4}, 30))
@@ -370,7 +371,7 @@ func FuzzDetector(f *testing.F) {
 	})
 }
 
-// BenchmarkPacket is all that a packet of 20 ms costs.
+// BenchmarkPacket measures the whole cost of a packet of 20 ms.
 func BenchmarkPacket(b *testing.B) {
 	packets, d := talk().packets(20*ms), &Detector{}
 	round := packets[len(packets)-1].Arrival - packets[0].Arrival + 20*ms

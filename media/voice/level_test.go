@@ -8,7 +8,7 @@ import (
 	"flowbridge/media/audio"
 )
 
-// tone is a sine of 20 ms at a peak of some dB below the overload.
+// tone returns a sine of 20 ms, whose peak is some dB below the overload point.
 func tone(decibels float64, law Content) []byte {
 	codes := make([]byte, blockLen)
 	for i := range codes {
@@ -20,7 +20,8 @@ func tone(decibels float64, law Content) []byte {
 	return codes
 }
 
-// TestLevel: a level is monotonous, within a decibel of the peak, and the same in both laws, as far as their codes allow.
+// TestLevel: the level increases with the peak, is within one decibel of it, and is the same for both laws as far as
+// their resolution permits.
 func TestLevel(t *testing.T) {
 	was := int64(LevelMax)
 	for db := 0.0; db <= 54; db += 3 {
@@ -46,7 +47,7 @@ func TestLevel(t *testing.T) {
 	}
 }
 
-// TestLevelIsThatOfItsLanes compares with the same computed code by code.
+// TestLevelIsThatOfItsLanes compares the fast computation of the level with one that adds up code by code.
 func TestLevelIsThatOfItsLanes(t *testing.T) {
 	codes := make([]byte, blockLen)
 	for seed := range 500 {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestSegmentsMakeSense: a segment has a length, a level and a background that can be, where a loud noise gives way to
-// silence, a speaker goes on for a minute, and the path becomes faster. Only keys have no length.
+// TestSegmentsMakeSense: a segment has a possible length, level and background, even if loud noise turns into silence,
+// a speaker continues for a minute, or the path becomes faster. Only a segment of keys has no length.
 func TestSegmentsMakeSense(t *testing.T) {
 	check := func(name string, delays func(at time.Duration) time.Duration, l *line) {
 		t.Helper()

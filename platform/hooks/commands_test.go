@@ -16,7 +16,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// commanded is a hook whose commands are noted.
+// commanded returns a hook for commands with these tokens, and the list of commands that it has passed on.
 func commanded(tokens ...*Token) (h *Commands, did *[]Command) {
 	did = new([]Command)
 	return &Commands{Tokens: tokens, Log: zerolog.Nop(), Do: func(_ context.Context, by *Token, c Command) (string, error) {
@@ -40,7 +40,7 @@ func tell(h *Commands, target, token, body string) *httptest.ResponseRecorder {
 	return w
 }
 
-// What a model asks for may be long, and its line in the log is not.
+// A model's request may be long, but its log line is short.
 func TestCommandsLogLittle(t *testing.T) {
 	h, _ := commanded(&Token{Name: "support", Secret: "hush"})
 	var log bytes.Buffer
@@ -52,7 +52,7 @@ func TestCommandsLogLittle(t *testing.T) {
 	}
 }
 
-// The tools of each platform, as their documents show what they send.
+// The tools of each platform send what the platform's documents show, and are understood.
 func TestCommands(t *testing.T) {
 	sip := "01a210a39ce6c27b626f1666f849cadd"
 	for name, tt := range map[string]struct {
@@ -169,7 +169,8 @@ func TestCommandsRefused(t *testing.T) {
 	}
 }
 
-// A token may give so many commands in a second, and ask for so many transfers in any hour, refused ones included.
+// A token may give a limited number of commands per second, and ask for a limited number of transfers per hour. Refused
+// ones count as well.
 func TestCommandsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h, did := commanded(&Token{Name: "a", Secret: "hush", PerHour: 3}, &Token{Name: "b", Secret: "rush", PerHour: 3})
@@ -204,7 +205,7 @@ func TestCommandsAreLimited(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		eight := `{"message": {"call": {"id": "12345678"}, "toolCallList": [` + strings.Repeat(`{"id": "t", "name": "hold", "arguments": {}},`, 7) + `{"id": "t", "name": "hold", "arguments": {}}]}}`
-		for i, want := range []int{200, 429, 200} { // each tool call counts, and what is too much is refused as a whole
+		for i, want := range []int{200, 429, 200} { // each tool call counts; a request is refused as a whole
 			if got := tell(h, "/commands", "hush", eight).Code; got != want {
 				t.Errorf("eight at a time, the %d. time: got %d", i+1, got)
 			}
@@ -216,7 +217,8 @@ func TestCommandsAreLimited(t *testing.T) {
 	})
 }
 
-// Whatever a tool sends, what is read of it has an id and something to do, within the bounds.
+// FuzzCommands checks that for any message of a tool, each command that is read has an id and something to do, within
+// the limits.
 func FuzzCommands(f *testing.F) {
 	for _, body := range []string{
 		`{"call": "abc", "do": "transfer", "to": "4711"}`, `{"name": "hold_call", "call": {"call_id": "12345678"}, "args": {}}`,

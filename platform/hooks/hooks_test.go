@@ -64,8 +64,8 @@ func saying(words string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, words) })
 }
 
-// Hooks with one address share a listener, nothing else is served there, and a
-// panic ends one answer.
+// Hooks with the same address share a listener. Other paths are not served, and a panic
+// ends only the request that caused it.
 func TestListeners(t *testing.T) {
 	var log bytes.Buffer
 	_, at := start(t, Options{Listen: anywhere, Log: zerolog.New(&log), Endpoints: []Endpoint{
@@ -90,7 +90,7 @@ func TestListeners(t *testing.T) {
 	}
 }
 
-// What is no TLS, and panics, are in the log in its own shape, ten of each a
+// TLS errors and panics are logged in the log's own format, at most ten of each kind a
 // minute.
 func TestLogIsBounded(t *testing.T) {
 	dir := t.TempDir()
@@ -106,7 +106,7 @@ func TestLogIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	at := s.listener.Addr().String()
-	for range 20 { // answered in plain HTTP with 400 by net/http
+	for range 20 { // net/http answers these with 400 in plain HTTP
 		if code, _, _ := get(t, http.DefaultClient, "GET", "http://"+at+"/a"); code != 400 {
 			t.Errorf("without TLS: got %d", code)
 		}
@@ -134,7 +134,7 @@ func TestLogIsBounded(t *testing.T) {
 	}
 }
 
-// logged is the lines of a log.
+// logged receives the lines of a log.
 type logged chan string
 
 func (l logged) Write(p []byte) (int, error) {
@@ -142,7 +142,7 @@ func (l logged) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// count waits for a line and counts what it is about.
+// count waits for a log line, and counts it under its subject.
 func (l logged) count(t *testing.T, said map[string]int) {
 	t.Helper()
 	line := <-l
@@ -156,8 +156,8 @@ func (l logged) count(t *testing.T, said map[string]int) {
 	}
 }
 
-// The headers of a request leave the endpoint most of the 7.5 s that Vapi
-// waits: config lets it have 5.5 s.
+// Vapi waits 7.5 s for an answer, and the configuration allows 5.5 s for it. Reading the
+// headers of a request must take only a small part of that time.
 func TestHeaderTimeout(t *testing.T) {
 	s, _ := start(t, Options{Listen: anywhere, Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: saying("a")}}})
 	if got := s.server.ReadHeaderTimeout; got <= 0 || got > 2*time.Second {
@@ -167,13 +167,13 @@ func TestHeaderTimeout(t *testing.T) {
 
 func itoa(n int) string { b, _ := json.Marshal(n); return string(b) }
 
-// A certificate that is replaced is shown from then on; one that is broken
-// leaves the old one, and is said once. Files are looked at once a second.
+// A certificate that is replaced is used from then on. If the new file is broken, the old
+// certificate stays in use, and one line is logged. Files are checked once a second.
 func TestTLS(t *testing.T) {
 	dir := t.TempDir()
 	cert, key := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	writePair(t, cert, key, 1, time.Unix(1000, 0))
-	var log bytes.Buffer // written in the handshakes that are waited for
+	var log bytes.Buffer // written only during handshakes for which the test waits
 	var clock atomic.Int64
 	now := func() time.Time { return time.Unix(clock.Load(), 0) }
 	_, at := start(t, Options{Listen: anywhere, now: now, Log: zerolog.New(&log), Cert: cert, Key: key, Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: saying("a")}}})
@@ -254,7 +254,8 @@ func writePair(t *testing.T, cert, key string, serial int64, at time.Time) {
 	}
 }
 
-// An agent is told of its call, by whatever name it has for it; no other is.
+// An agent gets the variables of its call, by any id that it knows for the call. Other
+// agents don't get them.
 func TestVariables(t *testing.T) {
 	var log bytes.Buffer
 	v := &Variables{Path: "/variables", Token: "hush-token", Log: zerolog.New(&log), Find: func(_ context.Context, id string) (Call, error) {

@@ -8,12 +8,12 @@ import (
 	"testing"
 )
 
-// Close lets a request under way get its answer, ends the context of one that
-// takes too long, and returns after its handler, not before.
+// Close lets a request in progress finish, cancels the context of a request that takes too
+// long, and returns only after that request's handler has ended.
 func TestCloseWaits(t *testing.T) {
 	entered := make(chan struct{})
 	release := make(chan struct{})
-	ending, putAway := make(chan struct{}), make(chan struct{}) // the slow one is about to end; it has put away what it has to
+	ending, putAway := make(chan struct{}), make(chan struct{}) // the slow one is about to end; has ended
 	var ended atomic.Int32
 	s, err := Start(t.Context(), Options{Listen: anywhere, Endpoints: []Endpoint{
 		{Name: "quick", Path: "/quick", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -53,13 +53,13 @@ func TestCloseWaits(t *testing.T) {
 		<-entered
 	}
 	closed := make(chan error)
-	var atClose int32 // handlers that had ended when Close returned
+	var atClose int32 // number of handlers that had ended when Close returned
 	go func() {
 		err := s.Close()
 		atClose = ended.Load()
 		closed <- err
 	}()
-	// The listener ends first: from then on Close is waiting.
+	// The listener ends first, so after that Close is waiting for the handlers.
 	for {
 		conn, err := net.Dial("tcp", at)
 		if err != nil {
@@ -87,7 +87,7 @@ func TestCloseWaits(t *testing.T) {
 	<-answers["/slow"]
 }
 
-// A handler that begins after the end does nothing.
+// A handler that starts after the end does nothing.
 func TestRequestsEnd(t *testing.T) {
 	var q requests
 	runs := 0

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// arrivals is a listener whose connections come from where a test says.
+// arrivals is a listener whose connections come from addresses that a test chooses.
 type arrivals chan net.Conn
 
 func (a arrivals) Accept() (net.Conn, error) {
@@ -20,7 +20,7 @@ func (a arrivals) Accept() (net.Conn, error) {
 func (a arrivals) Close() error   { return nil }
 func (a arrivals) Addr() net.Addr { return &net.TCPAddr{} }
 
-// comingFrom is a connection with another source.
+// comingFrom is a connection that reports another remote address.
 type comingFrom struct {
 	net.Conn
 
@@ -29,8 +29,8 @@ type comingFrom struct {
 
 func (c comingFrom) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.ParseIP(c.source), Port: 4000} }
 
-// A source with many connections leaves room for others, and has its share
-// again when they are closed. Listeners on loopback share with no other.
+// A source with many connections leaves room for other sources. When its connections are closed, it may open new ones.
+// A listener on loopback does not share its room with other listeners.
 func TestShares(t *testing.T) {
 	came := make(arrivals)
 	s, err := serve(t.Context(), came, saying("served"), Options{})
@@ -69,7 +69,7 @@ func TestShares(t *testing.T) {
 		t.Error("another has no share")
 	}
 	_ = last.Close()
-	for again := false; !again; { // once the server sees that it is closed
+	for again := false; !again; { // until the server notices that the connection is closed
 		_, again = served("192.0.2.1")
 	}
 	for i := range maxShare {
@@ -94,7 +94,8 @@ func TestShares(t *testing.T) {
 	}
 }
 
-// A request that is refused takes its connection with it, so no client holds one by such requests. Others keep theirs.
+// The connection of a refused request is closed, so that clients can't keep connections open with such requests. Other
+// connections stay open.
 func TestRefusedConnectionsEnd(t *testing.T) {
 	s, err := Start(t.Context(), Options{Listen: anywhere, Endpoints: []Endpoint{{Name: "a", Path: "/a", Handler: saying("a")}}})
 	if err != nil {

@@ -25,7 +25,7 @@ const (
 		`{"name":"From","value":"sip:+142555512112@sip.example.com"},{"name":"X-Call","value":" ours "}]}}`
 )
 
-// The example of the Standard Webhooks specification.
+// The signature matches the example in the Standard Webhooks specification.
 func TestSignOfSpecification(t *testing.T) {
 	h, err := Sign(secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", time.Unix(1614265330, 0), []byte(`{"test": 2432232314}`))
 	if err != nil || h.Get("Webhook-Signature") != "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=" {
@@ -38,7 +38,7 @@ func TestSignOfSpecification(t *testing.T) {
 	}
 }
 
-// A webhook counts with a right signature of its id, time and body, and within five minutes.
+// A webhook is accepted if the signature of its id, time and body is right, and if it is at most five minutes old.
 func TestSignature(t *testing.T) {
 	key, err := keyOf(secret)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestSignature(t *testing.T) {
 		change func(h http.Header)
 		body   string
 		after  time.Duration
-		want   string // part of the error; empty: none
+		want   string // part of the error; empty if there is none
 	}{
 		"as it was sent":     {func(http.Header) {}, rings, 0, ""},
 		"four minutes later": {func(http.Header) {}, rings, 4 * time.Minute, ""},
@@ -80,12 +80,12 @@ func TestSignature(t *testing.T) {
 	}
 }
 
-// bench is a webhook whose API is a function.
+// bench is a webhook handler with a fake API.
 type bench struct {
 	*testing.T
 	*Webhook
 	mu    sync.Mutex
-	asked []string // of the API: path and body
+	asked []string // requests to the API: path and body
 	api   func(n int) (status int)
 	log   bytes.Buffer
 }
@@ -122,7 +122,7 @@ func newBench(t *testing.T, api func(n int) int, decide func(context.Context, Ca
 	return b
 }
 
-// post sends a webhook with this id, and gives the answer.
+// post sends a webhook with this id, and returns the answer.
 func (b *bench) post(id, body string) (int, string) {
 	b.Helper()
 	h, err := Sign(secret, id, time.Now(), []byte(body))
@@ -180,7 +180,7 @@ func TestDecisions(t *testing.T) {
 				if status != tt.status || !strings.Contains(words, tt.words) || strings.Join(b.asked, "\n") != strings.Join(tt.asked, "\n") || accepted != tt.accepted {
 					t.Errorf("%d %s, accepted %v; the API was asked %q", status, words, accepted, b.asked)
 				}
-				if status == 503 { // it comes again, and is tried again
+				if status == 503 { // the webhook is sent again, and is tried again
 					before := len(b.asked)
 					if again, _ := b.post("wh_1", rings); again != 503 || tt.err == nil && len(b.asked) == before {
 						t.Errorf("again: %d, %q", again, b.asked)
@@ -191,7 +191,7 @@ func TestDecisions(t *testing.T) {
 	}
 }
 
-// A decision that takes too long is none, and a panic ends one webhook.
+// If a decision takes too long, the call is not accepted. A panic ends only its webhook.
 func TestUndecided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(int) int { return 200 }, func(ctx context.Context, c Call) (Decision, error) {
@@ -215,7 +215,8 @@ func TestUndecided(t *testing.T) {
 	})
 }
 
-// A webhook that was accepted is not accepted again, no matter who sends a copy, and what is remembered is bounded.
+// After a webhook was accepted, a copy of it is not accepted again, whoever sends the copy. The number of remembered
+// webhooks is limited.
 func TestTakenOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, func(int) int { return 200 }, func(context.Context, Call) (Decision, error) { return Decision{Session: session}, nil })
@@ -238,7 +239,7 @@ func TestTakenOnce(t *testing.T) {
 	})
 }
 
-// An event of no ringing call is answered, and the platform is not asked.
+// A webhook that is not about a ringing call is answered, without a request to the platform.
 func TestOthers(t *testing.T) {
 	b := newBench(t, func(int) int { return 200 }, func(context.Context, Call) (Decision, error) {
 		t.Error("it is decided")
@@ -254,7 +255,7 @@ func TestOthers(t *testing.T) {
 		}
 	}
 	b.log.Reset()
-	for body, want := range map[string]int{ // each is about a call, and a warning
+	for body, want := range map[string]int{ // each of these is about a call, so it is logged as a warning
 		`{"type":"live.transport.incoming","data":{"type":"webrtc","session_id":"live_1"}}`: 200, `{"type":"voice.call.incoming","data":{"call_id":"rtc_1"}}`: 200,
 		`{"type":"voice.ringing","data":{"sip_headers":[{"name":"From","value":"x"}]}}`: 200, `{"type":"live.transport.incoming","data":{"call_id":"rtc_1"}}`: 400,
 		`{"type":"realtime.call.incoming","data":{"session_id":"live_1"}}`: 400, `{"type":"live.call.incoming","data":{"session_id":".."}}`: 400,
@@ -288,7 +289,8 @@ func TestOthers(t *testing.T) {
 	}
 }
 
-// GPT-Live asks in its own form, with an id of its own, and is told so. The type of the session says which of both events is answered.
+// GPT-Live sends webhooks in its own form, with an id of its own, and gets an answer in that form. The type of the
+// session decides which of the two events is answered.
 func TestLive(t *testing.T) {
 	const live = `{"type":"live.transport.incoming","data":{"type":"sip","session_id":"live_1","sip_headers":[{"name":"X-Call","value":"ours"}]}}`
 	old := strings.NewReplacer("live.transport.incoming", "live.call.incoming", `"type":"sip",`, "").Replace(live)
@@ -320,7 +322,8 @@ func TestLive(t *testing.T) {
 	}
 }
 
-// For one INVITE one call is accepted, also where the API took two tries: a copy of its header under another id is rejected.
+// Each INVITE leads to at most one accepted call, even if the API needed two attempts. A webhook with a copy of the
+// INVITE's header and another id is rejected.
 func TestAcceptedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		answers := []int{408, 200, 200, 200}
@@ -341,7 +344,7 @@ func TestAcceptedOnce(t *testing.T) {
 	})
 }
 
-// FuzzEvent: whatever is signed, an id that is taken can stand in the path of a request.
+// FuzzEvent checks that, whatever a signed webhook contains, an id that is used can stand in the path of a request.
 func FuzzEvent(f *testing.F) {
 	f.Add([]byte(rings))
 	f.Add([]byte(`{"type":"realtime.call.incoming","data":{"call_id":"../x","sip_headers":[{}]}}`))

@@ -87,7 +87,7 @@ func FuzzParseCall(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// What net/url reads, too, is read alike.
+		// If net/url can read the query as well, both give the same result.
 		if std, err := url.ParseQuery(query); err == nil && std.Encode() != params.Encode() {
 			t.Errorf("got %q; want %q", params, std)
 		}

@@ -32,7 +32,7 @@ func newEndedHandler(t *testing.T, o Options, ended func(context.Context, Ended)
 	return h
 }
 
-// What Twilio says is read, and what is next is said in TwiML.
+// Twilio's report is parsed, and the answer says in TwiML what happens next.
 func TestEndedHandler(t *testing.T) {
 	other := &Destination{
 		URI: "sip:+1507@b", Headers: []Header{{"X-EI", "S.2;"}}, Action: ActionURL("https://voice.example.com/redirect_call/ended", "0190-ab", 3),
@@ -70,7 +70,7 @@ func TestEndedHandler(t *testing.T) {
 	}
 }
 
-// Whatever becomes of the question, there is TwiML.
+// Even if the decision about the call fails, the answer is TwiML.
 func TestEndedHandlerFails(t *testing.T) {
 	o := Options{Fallback: "<Response><Say>Later.</Say><Hangup></Hangup></Response>"}
 	later := "<Say>Later.</Say>" + hangup
@@ -101,8 +101,8 @@ func TestEndedHandlerFails(t *testing.T) {
 
 func noEnd(context.Context, Ended) (Next, error) { return Next{}, nil }
 
-// A request not from Twilio is refused as at the Voice URL, no call is told of it, and
-// no secret is seen.
+// A request that is not from Twilio is refused, as at the voice URL. No call gets the report, and no secret appears in
+// the log.
 func TestEndedHandlerRefuses(t *testing.T) {
 	told := 0
 	var log bytes.Buffer
@@ -180,7 +180,8 @@ func TestEndedSays(t *testing.T) {
 	}
 }
 
-// Everything parsed fits into a record, and an action URL parses back to the values that it was built from.
+// FuzzEnded checks that a parsed report fits into a record, and that an action URL parses back to the values from which
+// it was built.
 func FuzzEnded(f *testing.F) {
 	f.Add(actionPath, endedForm, "0190-ab", 2)
 	f.Add("/x?call=%00&attempt=-1", "DialCallDuration=1e9&DialSipResponseCode=+200&CallSid=%ff", "a&b=c;d %", 1)

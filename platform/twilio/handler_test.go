@@ -26,7 +26,7 @@ const (
 	rejectBusy = `<Reject reason="busy"></Reject>`
 )
 
-// toCalled is the route of Synthflow's document "Dial to SIP Endpoint".
+// toCalled decides as in Synthflow's document "Dial to SIP Endpoint".
 func toCalled(_ context.Context, c Call) (Destination, error) {
 	return Destination{URI: "sip:" + c.Called + "@" + host}, nil
 }
@@ -57,7 +57,7 @@ func serve(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
 	return w
 }
 
-// wantTwiML checks an answer that Twilio can use.
+// wantTwiML checks that an answer is valid TwiML with this content.
 func wantTwiML(t *testing.T, w *httptest.ResponseRecorder, content string) {
 	t.Helper()
 	if w.Code != http.StatusOK || w.Header().Get("Content-Type") != contentType || w.Header().Get("Cache-Control") != "no-store" {
@@ -68,7 +68,8 @@ func wantTwiML(t *testing.T, w *httptest.ResponseRecorder, content string) {
 	}
 }
 
-// The variants of the documents, and both encodings of the semicolon.
+// The webhook accepts each variant in Synthflow's documents, with both encodings of the
+// semicolon.
 func TestHandlerDials(t *testing.T) {
 	with := func(value string) func(context.Context, Call) (Destination, error) {
 		return func(ctx context.Context, c Call) (Destination, error) {
@@ -153,7 +154,7 @@ type brokenReader struct{}
 
 func (brokenReader) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// Whatever happens behind, Twilio gets TwiML.
+// Whatever fails, Twilio gets TwiML.
 func TestHandlerFallsBack(t *testing.T) {
 	for name, route := range map[string]func(context.Context, Call) (Destination, error){
 		"error":     func(context.Context, Call) (Destination, error) { return Destination{}, errors.New("service outage") },
@@ -181,7 +182,7 @@ func TestHandlerIsInTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		free := make(chan struct{})
 		h := startHandler(t, Options{MaxRequests: 1, Route: func(context.Context, Call) (Destination, error) {
-			<-free // heeds no context
+			<-free // ignores its context
 			return Destination{}, nil
 		}})
 		began := time.Now()
@@ -189,7 +190,8 @@ func TestHandlerIsInTime(t *testing.T) {
 		if took := time.Since(began); took != defaultTimeout {
 			t.Errorf("answered after %v", took)
 		}
-		// The late one keeps its slot: what comes now is not even tried.
+		// The late decision still holds its place, so the next request is refused without a
+		// decision.
 		began = time.Now()
 		wantTwiML(t, serve(h, get(getCall)), rejectBusy)
 		if took := time.Since(began); took != 0 {
@@ -198,7 +200,7 @@ func TestHandlerIsInTime(t *testing.T) {
 		close(free)
 		synctest.Wait()
 	})
-	synctest.Test(t, func(t *testing.T) { // a Route that heeds its context
+	synctest.Test(t, func(t *testing.T) { // this Route observes its context
 		h := startHandler(t, Options{Timeout: time.Second, MaxRequests: 1, Route: func(ctx context.Context, _ Call) (Destination, error) {
 			<-ctx.Done()
 			return Destination{}, ctx.Err()
@@ -236,8 +238,8 @@ func TestNewHandlerRefuses(t *testing.T) {
 	}
 }
 
-// A wrong signature is logged with the URLs that it could have been of, and
-// neither the log nor an answer has the token or the right signature.
+// If a signature is wrong, the log has the URLs that might have been signed. Neither the
+// log nor an answer has the token or the right signature.
 func TestHandlerKeepsSecrets(t *testing.T) {
 	var log bytes.Buffer
 	h := startHandler(t, Options{
@@ -262,7 +264,7 @@ func TestHandlerKeepsSecrets(t *testing.T) {
 	}
 }
 
-// Who sends rubbish can't fill the log.
+// A sender of invalid requests can't fill the log.
 func TestHandlerLogIsBounded(t *testing.T) {
 	var log bytes.Buffer
 	h := startHandler(t, Options{AuthToken: testToken, URL: public, Log: zerolog.New(&log)})

@@ -14,7 +14,7 @@ import (
 	"testing"
 )
 
-// plainSign is sign once more, by Twilio's description alone.
+// plainSign computes a signature independently of sign, following Twilio's description.
 func plainSign(token, address string, form url.Values) string {
 	var names []string
 	for name := range form {
@@ -41,7 +41,7 @@ func plainSign(token, address string, form url.Values) string {
 	return base64.StdEncoding.EncodeToString(h.Sum(nil))
 }
 
-// The example of twilio.com/docs, "Webhooks security".
+// The signature matches the example in "Webhooks security" on twilio.com/docs.
 func TestSignTwiliosExample(t *testing.T) {
 	form := url.Values{
 		"CallSid": {"CA1234567890ABCDE"}, "Caller": {"+14158675309"}, "Digits": {"1234"}, "From": {"+14158675309"}, "To": {"+18005551212"},

@@ -82,8 +82,8 @@ func TestSIPURIRefuses(t *testing.T) {
 	}
 }
 
-// What SIPURI makes is what a reader gets, whatever the value: as a URI and,
-// without ';', as a query.
+// FuzzSIPURI checks that a URI from SIPURI is read with the same values, both as a SIP URI
+// and, if no value has a semicolon, as a query.
 func FuzzSIPURI(f *testing.F) {
 	f.Add("sip:+15075785607@sipin.synthflow.ai:32681", "X-EI", "S.a29407fb;", "x-first_name", "Zoë & Co")
 	f.Add("sips:a@[::1]:5061;transport=tls", "User-to-User", "00;encoding=hex", "X-B", "%+%2B")

@@ -59,7 +59,7 @@ func TestDialNumber(t *testing.T) {
 	}
 }
 
-// What is read back by an XML parser is what went in.
+// FuzzTwiML checks that an XML parser reads back the values that were written.
 func FuzzTwiML(f *testing.F) {
 	f.Add("sip:+15075785607@a:32681", "X-EI", "S.a29407fb;", "+15550100001", "https://a.example/?a=1&b=2")
 	f.Add("sip:a@b;transport=tcp", "X-A", "<&>\"'\t]]>", "", "")

@@ -18,11 +18,11 @@ import (
 
 const accountToken = "key-51f0a9"
 
-// zipped is gzip that grows to 150 MB: one part again and again.
+// zipped returns a gzip file that expands to 150 MB, made of one repeated part.
 var zipped = sync.OnceValue(func() []byte {
 	var part bytes.Buffer
 	z := gzip.NewWriter(&part)
-	_, _ = z.Write(bytes.Repeat([]byte(" "), 1<<20)) // a buffer takes it
+	_, _ = z.Write(bytes.Repeat([]byte(" "), 1<<20)) // writing to a buffer can't fail
 	_ = z.Close()
 	return bytes.Repeat(part.Bytes(), 150)
 })
@@ -39,7 +39,8 @@ func accountAt(t *testing.T, f http.HandlerFunc) *Account {
 	return a
 }
 
-// The pages of a list overlap by what was created at the same moment; pages that are too large are asked for smaller.
+// The pages of a list overlap in objects created at the same moment. If a page is too large, smaller pages are
+// requested.
 func TestAccountListPages(t *testing.T) {
 	var queries []string
 	a := accountAt(t, func(w http.ResponseWriter, r *http.Request) {
@@ -69,7 +70,7 @@ func TestAccountListPages(t *testing.T) {
 	}
 }
 
-// An answer that lies is an error in words, and no secret is in it.
+// An invalid or contradictory answer gives a clear error, which contains no secret.
 func TestAccountAnswersThatLie(t *testing.T) {
 	calls := map[string]func(*Account, *testing.T) error{
 		"create": func(a *Account, t *testing.T) error {
@@ -172,7 +173,7 @@ func TestCheckNumber(t *testing.T) {
 	}
 }
 
-// Whatever the API answers, what is created has an id that can be used.
+// FuzzAccountAnswer checks that, whatever the API answers, an object that was created has a usable id.
 func FuzzAccountAnswer(f *testing.F) {
 	for _, s := range []string{`{"id":"m"}`, `[{"id":"m"}]`, `{"id":"\r\n"}`, `{"message":"x","statusCode":400}`, `[]`, ``, `[{"id":"a"}`} {
 		f.Add([]byte(s))

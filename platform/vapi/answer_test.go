@@ -13,7 +13,7 @@ func TestAnswer(t *testing.T) {
 		name  string
 		a     Answer
 		want  string
-		words string // of the error, where the platform would not take it
+		words string // part of the error, if the platform would refuse the answer
 	}{
 		{"assistant id", Answer{AssistantID: "a-1"}, `{"assistantId":"a-1"}`, ""},
 		{

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// A report says what it says, and nothing that can't be.
+// A report is parsed with all its values. Impossible values are refused or left out.
 func TestParseReport(t *testing.T) {
 	const whole = `{"message":{"type":"end-of-call-report","endedReason":"customer-ended-call","durationSeconds":61.5,
 		"call":{"id":"v-1","phoneCallProviderDetails":{"sbcCallId":"abc@host"}},"artifact":{"transcript":"hi"}}}`
@@ -34,7 +34,7 @@ func TestParseReport(t *testing.T) {
 	}
 }
 
-// FuzzReport: whatever comes is refused, or gives a duration that can be.
+// FuzzReport checks that any report is either refused or has a possible duration.
 func FuzzReport(f *testing.F) {
 	f.Add([]byte(`{"message":{"type":"end-of-call-report","durationSeconds":1e400,"call":{"id":7}}}`))
 	f.Add([]byte(`{"message":{"type":"end-of-call-report","startedAt":"2026-11-20T12:00:00Z","endedAt":"9999-11-20T12:00:00Z"}}`))

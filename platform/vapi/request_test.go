@@ -8,7 +8,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// overSIP has the shape that an assistant-request for a call over SIP has.
+// overSIP is an assistant-request in the form that Vapi sends for a call over SIP.
 const overSIP = `{"message":{"timestamp":1787000000000,"type":"assistant-request",
  "call":{"id":"call-1","type":"inboundPhoneCall","status":"ringing","assistantId":null,"phoneNumberId":"num-1",
   "assistantOverrides":{"variableValues":{"cid":"abc@carrier","first_name":"Ada"}},
@@ -122,8 +122,8 @@ func TestMessageIsRefused(t *testing.T) {
 	}
 }
 
-// TestDecodingIsCheap: a message within the bounds takes memory of the order
-// of its size, wherever its values are.
+// TestDecodingIsCheap: decoding a message within the size limit takes memory in proportion
+// to its size, wherever its values are.
 func TestDecodingIsCheap(t *testing.T) {
 	values := strings.Repeat("{},", maxRequest/3-100) + "{}"
 	if _, err := parseMessage([]byte(`{"message":{"type":"a","call":[` + values + `]}}`)); err == nil || !strings.Contains(err.Error(), "20000 values") {
@@ -148,8 +148,8 @@ func TestDecodingIsCheap(t *testing.T) {
 	}
 }
 
-// FuzzRequest: whatever comes is refused in words or read within bounds, the
-// same each time.
+// FuzzRequest checks that any request is either refused with an error or read within the
+// limits, with the same result each time.
 func FuzzRequest(f *testing.F) {
 	for _, s := range []string{
 		overSIP, `{"message":{"type":"assistant-request","call":{"x-a":"1","headers":{"b":"2"},"y":[{"sipHeaders":{"X-A":3}}]}}}`,

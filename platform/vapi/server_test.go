@@ -29,7 +29,7 @@ func newHandler(t *testing.T, o HandlerOptions) http.Handler {
 	return h
 }
 
-// post sends a body with the secret, as JSON.
+// post sends a body as JSON, with the secret. change may modify the request first.
 func post(h http.Handler, body io.Reader, change func(*http.Request)) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(http.MethodPost, "/assistant-request", body)
 	r.Header.Set("Content-Type", "application/json; charset=utf-8")
@@ -146,8 +146,8 @@ func TestHandlerOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// TestAnswerIsInTime: the platform waits for 7.5 s. Whoever decides for longer
-// is not waited for, whether it heeds its context or not.
+// TestAnswerIsInTime: the platform waits 7.5 s for an answer. If the decision takes longer,
+// the handler answers without it, whether or not the decision observes its context.
 func TestAnswerIsInTime(t *testing.T) {
 	for _, timeout := range []time.Duration{0, time.Second, MaxTimeout} {
 		for name, ignores := range map[string]bool{"heeds": false, "ignores": true} {
@@ -169,14 +169,14 @@ func TestAnswerIsInTime(t *testing.T) {
 				if took := time.Since(start); w.Code != 200 || !strings.Contains(w.Body.String(), "Sorry") || took != want {
 					t.Errorf("%s, %v: %d %s after %v", name, timeout, w.Code, w.Body, took)
 				}
-				time.Sleep(time.Minute) // until the sleeper is done: the bubble knows if it is not
+				time.Sleep(time.Minute) // until the late decision ends, because the bubble would notice if it did not
 			})
 		}
 	}
 }
 
-// TestDecisionsAreBounded: who is late keeps his place until he is done; when
-// all places are taken, callers hear the apology at once.
+// TestDecisionsAreBounded: a late decision holds its place until it ends. If all places are
+// taken, callers hear the apology at once.
 func TestDecisionsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -200,8 +200,9 @@ func TestDecisionsAreBounded(t *testing.T) {
 	})
 }
 
-// TestOtherMessagesAreBounded: messages that need no answer have places of
-// their own; more than that are to be sent again, and calls are answered still.
+// TestOtherMessagesAreBounded: messages that need no answer have separate places. If these
+// are taken, further messages are refused and must be sent again, but calls are still
+// answered.
 func TestOtherMessagesAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -225,8 +226,8 @@ func TestOtherMessagesAreBounded(t *testing.T) {
 	})
 }
 
-// TestSlowBodyEnds: a body that does not come costs no more than the time an
-// answer may take.
+// TestSlowBodyEnds: if a request's body does not arrive, the request ends within the time
+// for an answer.
 func TestSlowBodyEnds(t *testing.T) {
 	s := httptest.NewServer(newHandler(t, HandlerOptions{Secret: secret, Timeout: 100 * time.Millisecond}))
 	defer s.Close()

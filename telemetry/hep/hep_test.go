@@ -23,7 +23,7 @@ import (
 
 var at = time.Date(2026, 11, 20, 8, 0, 0, 123_456_789, time.UTC)
 
-// The bytes of packets, chunk by chunk as the specification draws them.
+// A packet has the bytes that the specification gives, chunk by chunk.
 func TestPacket(t *testing.T) {
 	for _, tt := range []struct {
 		name string
@@ -76,7 +76,7 @@ func TestPacket(t *testing.T) {
 	}
 }
 
-// read takes the chunks of a packet apart.
+// read splits a packet into its chunks.
 func read(t *testing.T, b []byte) map[uint16][]byte {
 	t.Helper()
 	if len(b) < 6 || string(b[:4]) != "HEP3" || int(binary.BigEndian.Uint16(b[4:])) != len(b) {
@@ -96,7 +96,7 @@ func read(t *testing.T, b []byte) map[uint16][]byte {
 	return chunks
 }
 
-// Whatever is in it, a packet can be read, and fits into a datagram.
+// FuzzPacket checks that any packet can be read, and fits into a datagram.
 func FuzzPacket(f *testing.F) {
 	f.Add([]byte("INVITE sip:a@b SIP/2.0\r\n\r\n"), "id", []byte{127, 0, 0, 1}, uint16(5060), false)
 	f.Add([]byte{}, strings.Repeat("i", 300), bytes.Repeat([]byte{1}, 16), uint16(0), true)
@@ -127,7 +127,7 @@ var message = Message{
 	Call: "call-1", At: at, Received: true, Local: netip.MustParseAddrPort("127.0.0.1:5060"), Remote: netip.MustParseAddrPort("127.0.0.2:5070"), Data: []byte("BYE"),
 }
 
-// Packets arrive over UDP and TCP, with source and destination as the message went.
+// Packets arrive over UDP and over TCP, with the source and destination of the SIP message.
 func TestMirror(t *testing.T) {
 	udp, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
@@ -210,7 +210,7 @@ func (c conn) Write(b []byte) (int, error)      { return c.write(b) }
 func (c conn) SetWriteDeadline(time.Time) error { return nil }
 func (c conn) Close() error                     { return nil }
 
-// lines are a log that is read while it is written.
+// lines is a log that can be read while it is written.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -228,7 +228,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// A server that is away costs its packets, and no call's time; when it is back, packets come again.
+// If the server is away, packets are lost, but no call is delayed. When the server is back, it gets packets again.
 func TestServerAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log lines
@@ -271,7 +271,7 @@ func TestServerAway(t *testing.T) {
 	})
 }
 
-// A server that takes nothing fills the queue, and what is more is dropped.
+// If the server does not read, the queue fills, and further packets are dropped.
 func TestServerSlow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -310,7 +310,7 @@ func TestCloseWhileConnecting(t *testing.T) {
 	})
 }
 
-// A name is looked up again from time to time.
+// The server's name is resolved again from time to time.
 func TestFreshAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dials := 0
@@ -349,7 +349,7 @@ func TestReport(t *testing.T) {
 	}
 }
 
-// What a message costs the goroutine that sent or received it.
+// BenchmarkSIP measures what a message costs the goroutine that sends or receives it.
 func BenchmarkSIP(b *testing.B) {
 	m := New(Options{Network: "udp", Address: "homer:9060", Log: zerolog.Nop(), dial: func(context.Context, string, string) (net.Conn, error) {
 		return conn{write: func(b []byte) (int, error) { return len(b), nil }}, nil

@@ -15,7 +15,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// node is a watcher of a node that has the targets a and b, and what its observer heard.
+// node is a watcher for a node with the targets a and b, together with the list of what the watcher's observer was
+// told.
 type node struct {
 	*Watcher
 	is    Node
@@ -24,7 +25,7 @@ type node struct {
 	saw   observer
 }
 
-// observer notes what it is told.
+// observer records what the watcher tells it.
 type observer struct{ heard []string }
 
 func newNode() *node {
@@ -51,7 +52,8 @@ func (n *observer) Ended(r record.Record)    { n.heard = append(n.heard, r.ID+" 
 
 func at(t time.Time, after time.Duration) record.Time { return record.TimeOf(t.Add(after)) }
 
-// A call's life is seen as it happens, each thing once, whether the journal or the record tells it first.
+// The observer is told of each event in a call's life when it happens, and only once, whether the journal or the record
+// has it first.
 func TestLifeOfACall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, began := newNode(), time.Now()
@@ -69,7 +71,7 @@ func TestLifeOfACall(t *testing.T) {
 		r.Attempts = append(r.Attempts, record.Attempt{Target: "b", SIPStatus: 200, MS: 90})
 		r.AnsweredAt, r.SetupMS = at(began, 150*time.Millisecond), 150
 		n.Changed(r)
-		n.is.Calls = 7 // six others have ended, and wait for the disk
+		n.is.Calls = 7 // six other calls have ended, and their records wait for the disk
 		if s := n.Stats(); s.Phases != (Phases{Bridged: 1}) || s.Calls != 1 || s.Capacity.Calls != 7 || s.Ended != 0 || s.Decided != 1 || s.AnswerRatio == nil || *s.AnswerRatio != 1 || s.Setup == nil || s.MOS != nil {
 			t.Errorf("while it is up: %+v", s)
 		}
@@ -86,7 +88,7 @@ func TestLifeOfACall(t *testing.T) {
 			!cmp.Equal(s.Causes, map[string]uint64{"caller_hangup": 1}) || math.Abs(s.MOS.P5-4.3) > 0.05 || math.Abs(s.Prepare.P50-40) > 3 {
 			t.Errorf("afterwards: %+v", s)
 		}
-		// A record whose call was never journalled says all at once.
+		// If a call was never journalled, its record reports everything at once.
 		n.saw.heard = nil
 		r.ID = "2"
 		n.Ended(r)
@@ -96,8 +98,8 @@ func TestLifeOfACall(t *testing.T) {
 	})
 }
 
-// What a dead process has counted of a call counts no second time: not of a call that goes on here, and not of one whose end
-// only is noted here.
+// Events that a dead process has counted for a call are not counted again, whether the call continues here, or only its
+// end is written here.
 func TestAnotherProcessHasCounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, began := newNode(), time.Now()
@@ -130,8 +132,8 @@ func TestAnotherProcessHasCounted(t *testing.T) {
 	})
 }
 
-// The answer ratio is of calls whose answer, or end without one, is of the window: fifty that are up and eight that failed are
-// 86 %, and a call that another process had answered is in neither.
+// The answer ratio counts the calls that were answered, or ended unanswered, within the window: 50 answered and 8
+// failed calls make 86 %. A call that another process had answered does not count.
 func TestAnswerRatio(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
@@ -165,7 +167,7 @@ func TestAnswerRatio(t *testing.T) {
 	})
 }
 
-// What is older than the window is forgotten, however long no reader asked.
+// Events older than the window are forgotten, even if nobody reads the statistics for a long time.
 func TestWindow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
@@ -173,7 +175,7 @@ func TestWindow(t *testing.T) {
 			n.Ended(record.Record{ID: fmt.Sprint(i), StartedAt: record.TimeOf(time.Now()), Cause: "no_route", Disposition: record.DispositionFailed, Attempts: []record.Attempt{{Target: "a", Cause: "target_silent"}}})
 			time.Sleep(10 * time.Second)
 		}
-		// 300 s are 30 calls; the slot that begins now has none yet.
+		// In 300 s there were 30 calls. The current slot has none yet.
 		if s := n.Stats(); s.Ended < 28 || s.Ended > 30 || s.Causes["no_route"] != s.Ended {
 			t.Errorf("ended %d; want 300 s of them", s.Ended)
 		}
@@ -190,7 +192,7 @@ func TestWindow(t *testing.T) {
 	})
 }
 
-// The counts of refused requests are the window's, although they are counted since the start.
+// Refused requests are counted since the start, but the statistics have only those in the window.
 func TestRejected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
@@ -208,7 +210,7 @@ func TestRejected(t *testing.T) {
 	})
 }
 
-// A target is failing when most of its last attempts failed for a reason of its own.
+// A target is failing if most of its last attempts failed for a reason of the target's own.
 func TestHealth(t *testing.T) {
 	for _, c := range []struct {
 		causes []string
@@ -237,7 +239,7 @@ func TestHealth(t *testing.T) {
 	}
 }
 
-// The last error has what an operator needs to go on.
+// The last error of a target contains what an operator needs to find the cause.
 func TestLastError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
@@ -250,7 +252,7 @@ func TestLastError(t *testing.T) {
 	})
 }
 
-// A percentile is at most a sixteenth off, over the whole range.
+// A percentile has an error of at most one sixteenth, over the whole range.
 func TestQuantiles(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for _, scale := range []float64{0.5, 20, 3000, 100_000} {
@@ -276,7 +278,8 @@ func TestQuantiles(t *testing.T) {
 	}
 }
 
-// A 401 or 403 of a target's API is for us to mend; a caller's end is no fault of the target.
+// A 401 or 403 from a target's API counts as a problem of our configuration. A call that the caller ends is not the
+// target's fault.
 func TestFaults(t *testing.T) {
 	for want, a := range map[string]record.Attempt{
 		"its API refuses our token: 401 Unauthorized": {Cause: "prepare_failed", PrepareStatus: 401},
@@ -292,11 +295,11 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// How the calls that are up sound is in the figures, and not once they are over.
+// The figures include the sound quality of calls that are up, and no longer after these calls have ended.
 func TestSoundOfLiveCalls(t *testing.T) {
 	n := newNode()
 	n.up = []record.Media{{A: record.MediaSide{Rx: 90, Lost: 10, JitterMS: 8}, MOS: 3}, {}}
-	for range 2 { // the second time counts no call again
+	for range 2 { // a second report must not count a call twice
 		n.Tend()
 	}
 	if s := n.Stats(); s.Loss == nil || *s.Loss != 0.1 || s.Jitter == nil || math.Abs(s.Jitter.P50-8) > 0.6 || s.MOS == nil || math.Abs(s.MOS.P50-3) > 0.15 || n.harm.sum.count != 1 {
@@ -309,7 +312,7 @@ func TestSoundOfLiveCalls(t *testing.T) {
 	}
 }
 
-// No MOS is below 1, where the scale begins.
+// No MOS is below 1, the lowest value of the scale.
 func TestWorstMOS(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNode()
@@ -320,7 +323,7 @@ func TestWorstMOS(t *testing.T) {
 	})
 }
 
-// Calls tell of themselves at once, while operators look.
+// Calls report events concurrently, while operators read the statistics.
 func TestConcurrently(t *testing.T) {
 	n := newNode()
 	n.options.Observer = nil
@@ -343,7 +346,7 @@ func TestConcurrently(t *testing.T) {
 	}
 }
 
-// BenchmarkWatcher is what a call costs: four entries of the journal and the record.
+// BenchmarkWatcher measures what a call costs: four journal entries and the record.
 func BenchmarkWatcher(b *testing.B) {
 	n := newNode()
 	n.options.Observer = nil
@@ -360,7 +363,7 @@ func BenchmarkWatcher(b *testing.B) {
 	}
 }
 
-// A target that a circuit keeps out of use is failing, whatever its last attempts were.
+// A target whose circuit is open is failing, whatever its last attempts were.
 func TestOpenCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n, now := newNode(), time.Now()

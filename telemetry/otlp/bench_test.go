@@ -6,14 +6,14 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// What a finished call costs the goroutine that ends it.
+// BenchmarkEnded measures what a finished call costs the goroutine that ends it.
 func BenchmarkEnded(b *testing.B) {
 	e, err := New(Options{Endpoint: "http://127.0.0.1:1/v1/traces", Log: zerolog.Nop(), transport: roundTrip(nil)})
 	if err != nil {
 		b.Fatal(err)
 	}
 	_ = e.Close()
-	e.stopped.Store(false) // nobody empties the queue but the benchmark
+	e.stopped.Store(false) // only the benchmark empties the queue
 	r := answered()
 	b.ReportAllocs()
 	for b.Loop() {
@@ -22,7 +22,8 @@ func BenchmarkEnded(b *testing.B) {
 	}
 }
 
-// What the spans of a call cost the exporter, without the request.
+// BenchmarkSpans measures what the spans of a call cost the exporter, without the HTTP
+// request.
 func BenchmarkSpans(b *testing.B) {
 	e, err := New(Options{Endpoint: "http://127.0.0.1:1/v1/traces", Log: zerolog.Nop(), transport: roundTrip(nil)})
 	if err != nil {

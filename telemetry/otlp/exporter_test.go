@@ -32,7 +32,7 @@ const (
 	traceparent = "00-" + callersOwn + "-b7ad6b7169203331-01"
 )
 
-// roundTrip is a collector without a network.
+// roundTrip is a fake collector without a network.
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
@@ -41,7 +41,7 @@ func answer(status int, body string) *http.Response {
 	return &http.Response{StatusCode: status, Status: fmt.Sprint(status), Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body))}
 }
 
-// decode reads a request as a collector does.
+// decode reads a request in the way a collector does.
 func decode(t *testing.T, r *http.Request) *collector.ExportTraceServiceRequest {
 	t.Helper()
 	z, err := gzip.NewReader(r.Body)
@@ -59,7 +59,7 @@ func decode(t *testing.T, r *http.Request) *collector.ExportTraceServiceRequest 
 	return req
 }
 
-// draw writes the spans of a request as a tree, with ids told apart by their names.
+// draw returns the spans of a request as a tree, in which names replace the ids.
 func draw(t *testing.T, req *collector.ExportTraceServiceRequest) string {
 	t.Helper()
 	var b strings.Builder
@@ -70,7 +70,7 @@ func draw(t *testing.T, req *collector.ExportTraceServiceRequest) string {
 				names[string(s.GetSpanId())] = s.GetName()
 			}
 			spans := slices.Clone(ss.GetSpans())
-			slices.Reverse(spans) // they come as they end, the call last
+			slices.Reverse(spans) // spans come in the order of their ends, the call's last
 			var lines []string
 			for _, s := range spans {
 				parent := names[string(s.GetParentSpanId())]
@@ -99,7 +99,8 @@ var start = time.Date(2026, 11, 20, 8, 0, 0, 0, time.UTC)
 
 func at(ms int) record.Time { return record.TimeOf(start.Add(time.Duration(ms) * time.Millisecond)) }
 
-// answered is a call whose first target refused to prepare it, which the second one took, and which was transferred.
+// answered returns the record of a call that was transferred. Its first target could not be prepared, and its second
+// one answered.
 func answered() record.Record {
 	return record.Record{
 		ID: callID, Trunk: "carrier", Route: "routes[0]", Target: "agent", From: "+15550100001", To: "+15550100002",
@@ -112,7 +113,7 @@ func answered() record.Record {
 	}
 }
 
-// export sends records through an exporter and gives what the collector got.
+// export sends records through an exporter, and returns the requests that the collector got.
 func export(t *testing.T, o Options, records ...record.Record) (got []*collector.ExportTraceServiceRequest) {
 	t.Helper()
 	o.Endpoint, o.Log = "http://127.0.0.1:4318/v1/traces", zerolog.Nop()
@@ -181,7 +182,7 @@ ID prepare < attempt CLIENT 00.001 +3000ms failed: prepare_timeout
 	}
 }
 
-// The spans have the ids that were sent while the call lived.
+// The spans in the export have the ids that were sent in messages during the call.
 func TestSpanIDs(t *testing.T) {
 	got := export(t, Options{}, answered())
 	ids := map[string]bool{}
@@ -196,7 +197,7 @@ func TestSpanIDs(t *testing.T) {
 	}
 }
 
-// What is not sampled is not sent, and not counted as lost.
+// A call that is not sampled is not sent, and does not count as lost.
 func TestNotSampled(t *testing.T) {
 	record := answered()
 	record.Traceparent = traceparent[:53] + "00"
@@ -243,7 +244,7 @@ func TestCollectorOverHTTP(t *testing.T) {
 	server.Close()
 }
 
-// A redirect is not followed: the token would go elsewhere.
+// A redirect is not followed, because the other server would get the token.
 func TestRedirect(t *testing.T) {
 	asked := 0
 	e, err := New(Options{Endpoint: "https://collector.example/v1/traces", Token: "s3cret", Log: zerolog.Nop(), transport: roundTrip(func(*http.Request) (*http.Response, error) {
@@ -262,7 +263,7 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// lines are a log that is read while it is written.
+// lines is a log that can be read while it is written.
 type lines struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -280,7 +281,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// simulate runs an exporter in a bubble.
+// simulate runs a test with an exporter in a bubble.
 func simulate(t *testing.T, transport roundTrip, test func(e *Exporter, log *lines)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -295,11 +296,12 @@ func simulate(t *testing.T, transport roundTrip, test func(e *Exporter, log *lin
 		if took := time.Since(begun); took > closeAfter {
 			t.Errorf("Close took %s", took)
 		}
-		time.Sleep(closeAfter) // its timer
+		time.Sleep(closeAfter) // until its timer has expired
 	})
 }
 
-// A collector that is away for some seconds costs nothing; one that is away for long costs the calls of that time.
+// If a collector is away for some seconds, nothing is lost. If it is away longer, the spans of the calls in that time
+// are lost.
 func TestCollectorAway(t *testing.T) {
 	var away atomic.Bool
 	var taken atomic.Int32
@@ -319,7 +321,7 @@ func TestCollectorAway(t *testing.T) {
 			t.Errorf("away for seconds: %d exported, %d dropped", e.Exported(), e.Dropped())
 		}
 		away.Store(true)
-		for range 600 { // ten minutes
+		for range 600 { // for ten minutes
 			e.Ended(answered())
 			time.Sleep(time.Second)
 		}
@@ -340,7 +342,7 @@ func TestCollectorAway(t *testing.T) {
 	})
 }
 
-// A collector that never answers holds up no call, and fills no memory.
+// A collector that never answers neither delays calls nor makes memory grow.
 func TestCollectorSlow(t *testing.T) {
 	simulate(t, func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
@@ -364,7 +366,7 @@ func TestCollectorSlow(t *testing.T) {
 	})
 }
 
-// A collector that refuses is not asked again for the same calls.
+// If a collector refuses a request, the same calls are not sent again.
 func TestCollectorRefuses(t *testing.T) {
 	var asked atomic.Int32
 	simulate(t, func(*http.Request) (*http.Response, error) {

@@ -19,7 +19,7 @@ import (
 	"flowbridge/internal/pgtest"
 )
 
-// fleetStage is several nodes with one database, behind a dispatcher, with a carrier and an agent.
+// fleetStage has several nodes with one database, behind a dispatcher, with a carrier and an agent.
 type fleetStage struct {
 	*stage
 	pg     *pgtest.Server
@@ -27,7 +27,7 @@ type fleetStage struct {
 	proxy  netip.AddrPort
 	nodes  []*server
 	addrs  []netip.AddrPort
-	trunk  string // limits, as YAML that begins with a comma
+	trunk  string // the trunk's limits, as YAML that begins with a comma
 	secret string
 }
 
@@ -43,15 +43,15 @@ func newFleet(t *testing.T, nodes int, trunk string) *fleetStage {
 	f.proxy = s.freePort(netip.AddrFrom4([4]byte{127, 0, 5, place}))
 	s.agent = s.freePort(s.platform)
 	for i := range nodes {
-		// The node has its own address, with a port that stays the same over a restart.
+		// Each node has an address of its own, with a port that stays the same after a restart.
 		f.addrs = append(f.addrs, s.freePort(netip.AddrFrom4([4]byte{127, 0, byte(10 + i), place})))
 		version := program
-		if i == 0 { // while a fleet is upgraded, two versions run side by side
+		if i == 0 { // during a fleet's upgrade, two versions run side by side
 			version = predecessor
 		}
 		f.nodes = append(f.nodes, startVersion(t, version, t.TempDir(), f.config(i)))
 	}
-	// Until then a node knows too few other nodes, and takes too much of the caps.
+	// Until a node knows the other nodes, it uses too large a part of the limits.
 	for _, n := range f.nodes {
 		eventually(t, "a node shares the caps", func() bool {
 			return strings.Contains(n.text("/metrics"), fmt.Sprintf("\nflowbridge_fleet_nodes %d\n", nodes))
@@ -86,7 +86,8 @@ func (f *fleetStage) dispatch() {
 	for _, at := range f.addrs {
 		fmt.Fprintf(&nodes, "1 sip:%v\n", at)
 	}
-	// One child: two may send a 200 before the 180 that came first, and SIPp gives up a call then.
+	// Kamailio uses one child process: of two, one may send a 200 before the other sends the earlier 180, and SIPp would
+	// then abandon the call.
 	config := strings.NewReplacer("192.0.2.9:5060", f.proxy.String(), "192.0.2.9", f.proxy.Addr().String(),
 		"/etc/kamailio/kamailio-fleet.list", list, "children=4", "children=1").Replace(string(text))
 	for name, text := range map[string]string{list: nodes.String(), file: config} {
@@ -108,7 +109,7 @@ func (f *fleetStage) dispatch() {
 	})
 }
 
-// call places calls at a rate. Each call lasts for the time each.
+// call places this many calls at a rate. Each call lasts for each.
 func (f *fleetStage) call(calls, perSecond int, each time.Duration) *sipp {
 	f.Helper()
 	return f.sipp("carrier", "fleet/uac.xml", f.freePort(f.carrier), []string{
@@ -116,13 +117,13 @@ func (f *fleetStage) call(calls, perSecond int, each time.Duration) *sipp {
 	})
 }
 
-// answer plays the agent, which keeps each call until it is hung up.
+// answer plays the agent, which keeps each call until the caller hangs up.
 func (f *fleetStage) answer() *sipp {
 	f.Helper()
 	return f.agentPlays("fleet", []string{"-m", "1000000", "-l", "1000"})
 }
 
-// seen is a call that started or ended at a peer.
+// seen is the start or the end of a call at a peer.
 type seen struct {
 	at    time.Time
 	id    string
@@ -132,15 +133,16 @@ type seen struct {
 
 var logStamp = regexp.MustCompile(`-{10,} (\d{4}-\d\d-\d\d[ \tT]\d\d:\d\d:\d\d\.\d+)[^\n]*\n(?:UDP|TCP) message (sent|received) [\[(](\d+)(?:\] bytes | bytes\)):\n\n`)
 
-// comings returns when calls came to an agent and went, in order, from its log.
+// comings returns from an agent's log when calls started and ended, in order.
 func (p *sipp) comings() []seen {
 	return p.came.read(p, func(m message) (came, went bool, node string) {
 		return m.received && strings.HasPrefix(m.raw, "INVITE "), m.received && strings.HasPrefix(m.raw, "BYE "), m.header("Via")
 	})
 }
 
-// held returns when a carrier had calls, from their 200 to their BYE, in order, from its log. A trunk's limit holds for these: the agent
-// may get a next call before the end of the last one, because a place is free with the carrier's BYE.
+// held returns from a carrier's log when calls were up, from their 200 to their BYE, in order. A trunk's limit applies
+// to this time. The agent may get the next call before the end of the last one, because the carrier's BYE already frees
+// the place.
 func (p *sipp) held() []seen {
 	return p.had.read(p, func(m message) (came, went bool, node string) {
 		answer := m.received && strings.HasPrefix(m.raw, "SIP/2.0 200 ") && strings.HasSuffix(m.header("CSeq"), " INVITE")
@@ -150,15 +152,16 @@ func (p *sipp) held() []seen {
 
 var firstAddress = regexp.MustCompile(`127(?:\.\d+){3}`)
 
-// history is what a log has said of calls so far. A test polls it while the log grows by megabytes, so each message is read once.
+// history is what has been read of a log with calls. A test polls the log while it grows by megabytes, so each message
+// is read only once.
 type history struct {
-	size  int                   // of the log that was read
-	nodes map[string]netip.Addr // of the calls that are there
+	size  int                   // size of the part of the log that was read
+	nodes map[string]netip.Addr // the node of each call that is up
 	all   []seen
 }
 
-// read reads what is new in a log, and returns all calls. kind says whether a call came or went with a message, and which header of it
-// names the node.
+// read reads the new part of a log, and returns all starts and ends of calls. kind says whether a call started or ended
+// with a message, and which header of the message names the node.
 func (h *history) read(p *sipp, kind func(message) (came, went bool, node string)) []seen {
 	if h.nodes == nil {
 		h.nodes = map[string]netip.Addr{}
@@ -184,7 +187,7 @@ func (h *history) read(p *sipp, kind func(message) (came, went bool, node string
 	return slices.Clone(h.all)
 }
 
-// add notes a call that came or went with a message.
+// add records that a call started or ended with a message.
 func (h *history) add(t *testing.T, m message, when time.Time, kind func(message) (came, went bool, node string)) {
 	id := m.header("Call-ID")
 	came, went, host := kind(m)
@@ -204,7 +207,7 @@ func (h *history) add(t *testing.T, m message, when time.Time, kind func(message
 	h.all = append(h.all, seen{when, id, node, came})
 }
 
-// peak is the largest number of calls that there were at once.
+// peak returns the largest number of calls that were up at the same time.
 func peak(all []seen) (most int) {
 	n := 0
 	for _, s := range all {
@@ -218,8 +221,8 @@ func peak(all []seen) (most int) {
 	return most
 }
 
-// recorded waits until the database has a record of each call that the agent had, and checks that none is there twice
-// and that the nodes and the command line say the same.
+// recorded waits until the database has a record of each call that the agent had. It checks that no call has two
+// records, and that the nodes and the command line agree.
 func (f *fleetStage) recorded(agent *sipp) {
 	f.Helper()
 	had := map[string]netip.Addr{}
@@ -232,7 +235,7 @@ func (f *fleetStage) recorded(agent *sipp) {
 	const query = `SELECT count(*) FROM flowbridge_calls WHERE target_sip_call_id <> ''`
 	within(patience, func() bool { return pgtest.One[int](f.T, f.url, query) >= len(had) })
 	recorded := map[string]int{}
-	for _, id := range ids("=") { // a node may be killed between the note of an INVITE and the INVITE
+	for _, id := range ids("=") { // a node may be killed after journalling an INVITE and before sending it
 		recorded[id]++
 	}
 	for _, id := range ids("<>") {
@@ -259,8 +262,8 @@ func (f *fleetStage) recorded(agent *sipp) {
 	}
 }
 
-// TestFleet has two nodes share a trunk's calls: each call has one record in the database, and the nodes together have
-// no more calls than the trunk may have.
+// TestFleet has two nodes that share a trunk's calls. Each call has one record in the database, and both nodes together
+// have no more calls than the trunk's limit.
 func TestFleet(t *testing.T) {
 	const limit = 6
 	f := newFleet(t, 2, fmt.Sprintf(", max_calls: %d", limit))
@@ -286,7 +289,8 @@ func TestFleet(t *testing.T) {
 	}
 }
 
-// listed checks that the command line lists all nodes and their calls, and one node shows a call of the other.
+// listed checks that the command line lists all nodes and their calls, and that each node can show a call of another
+// one.
 func (f *fleetStage) listed() {
 	f.Helper()
 	all := pgtest.One[int](f.T, f.url, "SELECT count(*) FROM flowbridge_calls")
@@ -312,9 +316,9 @@ func (f *fleetStage) listed() {
 	}
 }
 
-// TestFleetKill has five nodes share a trunk's calls, and kills one of them with calls up: its part of the cap is the
-// others' when it has vanished, and its calls' records come after its restart. Meanwhile the database is stopped for a while:
-// the calls go on.
+// TestFleetKill has five nodes that share a trunk's calls, and kills one of them while calls are up. When the dead node
+// counts as gone, the others get its part of the limit. Its calls get their records after its restart. While the
+// database is stopped for some time, calls continue.
 func TestFleetKill(t *testing.T) {
 	const limit = 10
 	f := newFleet(t, 5, fmt.Sprintf(", max_calls: %d", limit))
@@ -338,7 +342,7 @@ func TestFleetKill(t *testing.T) {
 	if most := peak(carrier.held()); most > limit {
 		t.Errorf("%d calls at once; the limit is %d", most, limit)
 	}
-	left := len(up(carrier.held(), dead)) // of others, the end may be on file already
+	left := len(up(carrier.held(), dead)) // the ends of the other calls may have been written already
 	living := func() []seen {
 		return slices.DeleteFunc(carrier.held(), func(s seen) bool { return s.node == dead })
 	}
@@ -355,11 +359,11 @@ func TestFleetKill(t *testing.T) {
 	}
 	f.pg.Run()
 
-	carrier.signal(syscall.SIGUSR1) // no further calls
-	carrier.exit()                  // of the dead node's calls, some ended otherwise than the scenario says
+	carrier.signal(syscall.SIGUSR1) // place no further calls
+	carrier.exit()                  // some of the dead node's calls end otherwise than in the scenario
 	f.nodes[1] = startServer(t, f.nodes[1].dir, f.config(1))
 	f.recorded(agent)
-	// no_ack: it was killed before it had noted the ACK.
+	// The cause is no_ack if the node was killed before it had journalled the ACK.
 	if got := pgtest.One[int](t, f.url, "SELECT count(*) FROM flowbridge_calls WHERE disposition = 'interrupted' OR cause IN ('missed_hangup', 'no_ack')"); got < left {
 		t.Errorf("%d calls that were interrupted or hung up meanwhile in the database; want %d", got, left)
 	}
@@ -368,7 +372,7 @@ func TestFleetKill(t *testing.T) {
 	}
 }
 
-// TestFleetRate: calls per second hold for the nodes together, too.
+// TestFleetRate: a limit of calls per second applies to all nodes together.
 func TestFleetRate(t *testing.T) {
 	const rate = 4
 	f := newFleet(t, 2, fmt.Sprintf(", max_cps: %d", rate))

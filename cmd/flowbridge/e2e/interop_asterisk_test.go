@@ -84,7 +84,7 @@ func (l *lab) logged(words string) {
 	eventually(l.T, "Asterisk logs "+words, func() bool { return strings.Contains(l.pbx.log()[l.pbx.since:], words) })
 }
 
-// holdLocal: Asterisk plays music, and Flowbridge is not told of the hold.
+// holdLocal puts the agent on hold: Asterisk plays music itself, and sends Flowbridge no SIP about it.
 func (l *lab) holdLocal() {
 	l.simulate()
 	b := l.bridge()
@@ -103,7 +103,7 @@ func (l *lab) holdLocal() {
 	l.finish(b, hungUpByCaller)
 }
 
-// blind: the phone hands the agent to another phone.
+// blind makes the phone transfer the agent blindly to another phone.
 func (l *lab) blind() {
 	l.handsOver(func(phone, other *baresip) {
 		phone.command("transfer", "sip:6002@192.168.10.2")
@@ -113,7 +113,7 @@ func (l *lab) blind() {
 	})
 }
 
-// attended: the phone first calls another phone, by *2, and then leaves.
+// attended makes the phone transfer the agent with *2: it first talks to the other phone, and then hangs up.
 func (l *lab) attended() {
 	l.handsOver(func(phone, other *baresip) {
 		phone.command("sndcode", "*2")
@@ -125,7 +125,7 @@ func (l *lab) attended() {
 	})
 }
 
-// handsOver makes a phone that talks to the agent hand the call over to another phone.
+// handsOver makes a phone that talks to the agent transfer the call to another phone.
 func (l *lab) handsOver(leave func(phone, other *baresip)) {
 	l.Helper()
 	l.simulate()
@@ -137,7 +137,7 @@ func (l *lab) handsOver(leave func(phone, other *baresip)) {
 	l.echoes(b, other, 5*time.Second, hungUpByCaller)
 }
 
-// options: Asterisk checks every second whether Flowbridge is there, and notices when it is not.
+// options checks that Asterisk sends Flowbridge OPTIONS every second, and notices when it gets no answer.
 func (l *lab) options() {
 	l.prepareCalls()
 	b := l.bridge()
@@ -168,8 +168,7 @@ func (l *lab) options() {
 	b.stop()
 }
 
-// direct: Asterisk makes the phone and Flowbridge send RTP to each other, by a re-INVITE after the
-// answer.
+// direct lets the phone and Flowbridge send RTP to each other directly, after a re-INVITE from Asterisk.
 func (l *lab) direct() {
 	l.simulate()
 	b := l.bridge()
@@ -181,7 +180,7 @@ func (l *lab) direct() {
 	}
 }
 
-// timer: the session is refreshed while the call lasts.
+// timer checks that the session is refreshed during the call.
 func (l *lab) timer() {
 	l.simulate()
 	b := l.bridge()
@@ -191,7 +190,7 @@ func (l *lab) timer() {
 	}
 }
 
-// transcoded: the sides use different laws of G.711.
+// transcoded places a call whose sides use different laws of G.711.
 func (l *lab) transcoded() {
 	l.simulate()
 	b := l.bridge("    transfer: local\n", "    transfer: local\n    codecs: [PCMU]\n")
@@ -204,8 +203,8 @@ func (l *lab) transcoded() {
 	}
 }
 
-// password: Asterisk answers both challenges in each INVITE, but only one answer is correct. That
-// must not count as a wrong password: a dozen calls are accepted.
+// password lets Asterisk answer both challenges in each INVITE, although only one answer is right. This must not count
+// as a wrong password: a dozen calls must be accepted.
 func (l *lab) password() {
 	l.simulate("--direct-dial", "on")
 	b := l.bridgeOf("With a password", "password_file: /run/secrets/pbx", "password_env: E2E_TOKEN")
@@ -233,14 +232,14 @@ func (l *lab) secured(replace ...string) *server {
 	return l.bridgeOf("TLS and SRTP", append(replace, "/etc/flowbridge", dir)...)
 }
 
-// encrypted: a call over TLS with SRTP.
+// encrypted places a call over TLS with SRTP.
 func (l *lab) encrypted() {
 	l.simulate("--direct-dial", "on")
 	b := l.secured()
 	l.echoes(b, l.dials("CALL_ESTABLISHED"), 5*time.Second, directly)
 }
 
-// encryptedCalled: the agent calls a phone over TLS with SRTP.
+// encryptedCalled makes the agent call a phone over TLS with SRTP.
 func (l *lab) encryptedCalled() {
 	l.prepareCalls()
 	l.agentCalls(l.secured(agentIsSource...))
@@ -251,15 +250,15 @@ var agentIsSource = append([]string{
 	`uri: "sip:+15075785607@sip.agents.example"}`, `uri: "sip:+15075785607@sip.agents.example", sources: [192.168.10.30]}`,
 }, agentMayCall...)
 
-// registers: Asterisk registers at Flowbridge, and is called at its Contact.
+// registers lets Asterisk register at Flowbridge, which then calls Asterisk at its Contact.
 func (l *lab) registers() {
 	b := l.registeredBridge("Asterisk registers")
-	l.pbx.cli("pjsip send register flowbridge") // Asterisk has tried before Flowbridge started
+	l.pbx.cli("pjsip send register flowbridge") // because Asterisk's first attempt was before Flowbridge started
 	eventually(l.T, "Asterisk is registered", func() bool { return strings.Contains(l.pbx.cli("pjsip show registrations"), "Registered") })
 	l.callsBothWays(b)
 }
 
-// registered: Flowbridge registers at Asterisk, is called there, and removes its Contact at the end.
+// registered lets Flowbridge register at Asterisk, get a call, and remove its Contact at the end.
 func (l *lab) registered() {
 	b := l.registeredBridge("Flowbridge registers")
 	l.logged("@192.168.10.5:5060' to AOR 'flowbridge'")

@@ -74,7 +74,7 @@ func (l *lab) hungUp(b *server, phone *baresip, agent *sipp) {
 	l.finish(b, hungUpByCaller)
 }
 
-// outbound: a phone registers, dials out, talks, and hangs up.
+// outbound makes a phone register, call the agent, talk, and hang up.
 func (l *lab) outbound() {
 	l.simulate()
 	b := l.bridge()
@@ -83,7 +83,7 @@ func (l *lab) outbound() {
 	}
 }
 
-// cancelled: the caller gives up.
+// cancelled makes the caller cancel its call.
 func (l *lab) cancelled() {
 	l.simulate("--ring", "10m")
 	b := l.bridge()
@@ -91,7 +91,7 @@ func (l *lab) cancelled() {
 	l.finish(b, want{"cancelled", "caller_cancelled", "caller", 487, []try{{"caller_cancelled", 200, 0}}})
 }
 
-// busy: the phone is told. A proxy does not try another Flowbridge.
+// busy checks that the phone learns that the agent is busy. A proxy must not try another Flowbridge after that.
 func (l *lab) busy() {
 	l.simulate("--fault", "busy")
 	b := l.bridge()
@@ -103,7 +103,7 @@ func (l *lab) busy() {
 	l.finish(b, want{"busy", "target_busy", "agent", 486, []try{{"target_busy", 200, 486}}})
 }
 
-// held: the phone's hold reaches Flowbridge, and the agent hears the phone again afterwards.
+// held checks that the phone's hold reaches Flowbridge, and that the agent hears the phone again after it.
 func (l *lab) held() {
 	b, phone, agent, two := l.connected()
 	for i, command := range []string{"hold", "resume"} {
@@ -115,7 +115,7 @@ func (l *lab) held() {
 	l.hungUp(b, phone, agent)
 }
 
-// keys: the agent receives the phone's keys, and Asterisk receives the agent's.
+// keys checks that the agent gets the phone's keys, and that Asterisk gets the agent's.
 func (l *lab) keys(replace ...string) {
 	b, phone, agent, two := l.connected(replace...)
 	phone.command("sndcode", "4711")
@@ -128,8 +128,8 @@ func (l *lab) keys(replace ...string) {
 	l.hungUp(b, phone, agent)
 }
 
-// referred: the agent has the caller connected to another phone. Asterisk does not hang up the agent's call, so in mode
-// relay the agent hangs up.
+// referred makes the agent transfer the caller to another phone by REFER. Asterisk does not hang up the agent's call,
+// so in mode relay the agent hangs up itself.
 func (l *lab) referred(mode string) {
 	l.prepareCalls()
 	two := l.newPhone(l.platform)
@@ -158,13 +158,13 @@ func (l *lab) referred(mode string) {
 	l.understands("the other phone", other, phone)
 }
 
-// called: the agent calls a phone, as for a warm transfer.
+// called makes the agent call a phone, as for a warm transfer.
 func (l *lab) called() {
 	l.prepareCalls()
 	l.agentCalls(l.bridge(append(agentMayCall, "    transfer: local\n", "    sources: [192.168.10.30]\n    transfer: local\n")...))
 }
 
-// agentCalls makes the agent call the second phone, after calls with these records.
+// agentCalls makes the agent call the second phone. before are the records of the calls before that.
 func (l *lab) agentCalls(b *server, before ...want) {
 	l.Helper()
 	other := l.extension(labPhone2, g711)

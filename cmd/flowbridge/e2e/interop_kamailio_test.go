@@ -107,7 +107,7 @@ func passwords(t *testing.T) func(string) string {
 	}
 }
 
-// phoneEncrypts: the phone offers only SRTP, with its keys in SDP.
+// phoneEncrypts places a call from a phone that offers only SRTP, with its keys in SDP.
 func (l *lab) phoneEncrypts() {
 	l.simulate()
 	b := l.bridge("    media_sources:", "    media: {srtp: optional}\n    media_sources:")
@@ -124,7 +124,7 @@ func (l *lab) second() *server {
 	return l.bridgeOn(labFlowbridge2, strings.ReplaceAll(l.page.yaml(l.T, "flowbridge.yaml"), "192.168.10.5", "192.168.10.6"))
 }
 
-// knows waits until Kamailio reports a Flowbridge as up, or down. At first it reports every one as up.
+// knows waits until Kamailio reports this Flowbridge as up or down. After its start it reports all of them as up.
 func (l *lab) knows(address, state string) {
 	l.Helper()
 	eventually(l.T, "Kamailio knows that "+address+" is "+state, func() bool {
@@ -152,13 +152,13 @@ func (l *lab) lists(address, flags string) {
 	})
 }
 
-// carries places a call through a Flowbridge.
+// carries checks that a call can be placed through this Flowbridge.
 func (l *lab) carries(b *server) {
 	l.Helper()
 	l.echoes(b, l.dials("CALL_ESTABLISHED"), 5*time.Second, hungUpByCaller)
 }
 
-// firstDown: the first Flowbridge in the list is not running.
+// firstDown places a call while the first Flowbridge in the list is not running.
 func (l *lab) firstDown() {
 	l.simulate()
 	b := l.second()
@@ -168,7 +168,7 @@ func (l *lab) firstDown() {
 	l.carries(b)
 }
 
-// firstFull: the first Flowbridge in the list has no agent, and answers 503.
+// firstFull places a call while the first Flowbridge in the list has no agent, and so answers 503.
 func (l *lab) firstFull() {
 	l.simulate("--fault", "status:500")
 	first := l.bridge()
@@ -179,7 +179,7 @@ func (l *lab) firstFull() {
 	l.finish(first, want{"failed", "target_error", "system", 503, []try{{"target_error", 200, 500}}})
 }
 
-// firstDrains: the first Flowbridge in the list is told to end while a call is up.
+// firstDrains places a call while the first Flowbridge in the list drains with a call up.
 func (l *lab) firstDrains() {
 	l.simulate()
 	first := l.bridge()
@@ -196,7 +196,7 @@ func (l *lab) firstDrains() {
 	first.stopped()
 }
 
-// outboundByTCP: Kamailio uses TCP towards Flowbridge.
+// outboundByTCP lets Kamailio use TCP toward Flowbridge.
 func (l *lab) outboundByTCP() {
 	l.simulate()
 	l.carries(l.bridge(`listen: ["udp://192.168.10.5:5060"]`, `listen: ["udp://192.168.10.5:5060", "tcp://192.168.10.5:5060"]`))
@@ -209,14 +209,14 @@ func (l *lab) withPasswords() *server {
 		"password_file: /run/secrets/pbx-dial}", "password_env: E2E_TOKEN}", "198.51.100.20", labPlatform.addr.String())
 }
 
-// passwordOfProxy: Kamailio answers Flowbridge's challenge.
+// passwordOfProxy checks that Kamailio answers Flowbridge's challenge.
 func (l *lab) passwordOfProxy() {
 	l.simulate("--direct-dial", "on")
 	b := l.withPasswords()
 	l.echoes(b, l.dials("CALL_ESTABLISHED"), 5*time.Second, directly)
 }
 
-// passwordOfBridge: Flowbridge answers Kamailio's challenge.
+// passwordOfBridge checks that Flowbridge answers Kamailio's challenge.
 func (l *lab) passwordOfBridge() {
 	l.prepareCalls()
 	l.agentCalls(l.withPasswords())

@@ -19,8 +19,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// A machine of the lab has an address and a user. If a socket of the user is bound to no address, it sends from that
-// address, as set up in the kernel by scripts/interop.
+// machine is a simulated machine of the lab, with an address and a user. A socket of this user that is bound to no
+// address sends from the machine's address, as scripts/interop sets up in the kernel.
 type machine struct {
 	name string
 	uid  uint32
@@ -91,7 +91,7 @@ type lab struct {
 	proxy *kamailio
 }
 
-// labTry is a test of a lab.
+// labTry is a test to run in a lab.
 type labTry struct {
 	name string
 	run  func(*lab)
@@ -232,8 +232,8 @@ func (l *lab) extension(m machine, codec string, lines ...string) *baresip {
 	return l.extensionThat("auto", m, codec, lines...)
 }
 
-// extensionThat is like extension. answers says how it handles calls: it answers (auto), or rings until it is told to
-// answer (manual).
+// extensionThat is like extension. With answers set to auto, the phone answers calls; with manual, it rings until it
+// gets the command to answer.
 func (l *lab) extensionThat(answers string, m machine, codec string, lines ...string) *baresip {
 	l.Helper()
 	number := strings.TrimPrefix(m.name, "phone ")

@@ -50,7 +50,7 @@ func (tr *labTransfer) warm() bool {
 	return tr.does == "accepts" || tr.does == "declines" || tr.does == "listens"
 }
 
-// givenBack reports whether the caller is with the agent again after the transfer.
+// givenBack reports whether the caller talks to the agent again after the transfer.
 func (tr *labTransfer) givenBack() bool { return tr.code != 200 && tr.code != 487 }
 
 func (tr labTransfer) run(l *lab) {
@@ -158,7 +158,7 @@ func (tr *labTransfer) react(l *lab, phone, other *baresip) {
 		other.await(map[bool]string{true: "CALL_ESTABLISHED", false: "CALL_INCOMING"}[tr.does == "answers"])
 		switch tr.does {
 		case "is_busy":
-			other.command("hangup", "") // 486 while it rings
+			other.command("hangup", "") // the phone answers 486 while it rings
 			other.await("CALL_CLOSED")
 		case "is_silent":
 			other.await("CALL_CLOSED")
@@ -180,8 +180,7 @@ func (tr *labTransfer) react(l *lab, phone, other *baresip) {
 	}
 }
 
-// told reports whether the orderer was told that the transfer has ended with its code: the agent by NOTIFY, all others
-// by the API.
+// told reports whether whoever ordered the transfer has learned its status: the agent by NOTIFY, all others by the API.
 func (tr *labTransfer) told(b *server, agent *sipp, id string) bool {
 	if tr.by == "REFER" {
 		all := agent.count(true, "NOTIFY ")

@@ -59,9 +59,8 @@ func (s *stage) startKamailioWith(cfg string, at netip.AddrPort, replace ...stri
 	return k
 }
 
-// stop ends the proxy. Now and then its processes wait for each other for ever when they are asked
-// to end, each with the signal pending that it has blocked. These tests are not about that, so the
-// processes are then killed: all of them, because the output stays open as long as one is left.
+// stop ends the proxy. Sometimes its processes block each other for ever when they are asked to end. These tests are
+// not about that, so all of its processes are then killed. If one were left, the output would stay open.
 func (k *kamailio) stop() {
 	k.t.Helper()
 	k.signal(syscall.SIGTERM)

@@ -143,7 +143,8 @@ func TestKilledWhileTheKernelRelays(t *testing.T) {
 	}
 }
 
-// TestSeatGoesOverInTheKernel: the new node's kernel relays calls that it did not relay before the node had the seat.
+// TestSeatGoesOverInTheKernel: when a node gets the seat, its kernel also relays the calls that it takes over from the
+// other node.
 func TestSeatGoesOverInTheKernel(t *testing.T) {
 	if !withPins(t) {
 		return

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// startOpusPhone runs a softphone that has Opus alone.
+// startOpusPhone runs a softphone whose only codec is Opus.
 func (s *stage) startOpusPhone(number string, at netip.AddrPort, words []int16) *baresip {
 	s.Helper()
 	account := fmt.Sprintf("\"Opus Phone\" <sip:%s@%s>;regint=0;answermode=auto;audio_codecs=opus/48000/2\n", number, at)
@@ -22,7 +22,7 @@ func (s *stage) startOpusPhone(number string, at netip.AddrPort, words []int16) 
 	return p
 }
 
-// fullband is a file of the same audio in stereo at 48 kHz, the only one from which this softphone makes Opus.
+// fullband returns a file with the same audio in stereo at 48 kHz, which this softphone needs for Opus.
 func fullband(words []int16) []byte {
 	words = words[:min(len(words), 20*8000)]
 	samples := make([]int16, 0, 12*len(words))
@@ -40,8 +40,8 @@ func fullband(words []int16) []byte {
 	return b
 }
 
-// TestOpusToG711 has a softphone with Opus alone call one with PCMU alone, the reverse, and one with Opus. Both hear each
-// other's words, and the record has what the sides speak, and for how long.
+// TestOpusToG711 lets a softphone with only Opus call one with only PCMU, then the reverse, and then one with Opus. In
+// each call both must hear each other's words, and the record must have the sides' codecs and how long they were used.
 func TestOpusToG711(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -82,7 +82,7 @@ func TestOpusToG711(t *testing.T) {
 	}
 }
 
-// envelope is how loud each 20 ms are that a softphone has heard, at whatever rate it has recorded them.
+// envelope returns the loudness of each 20 ms that a softphone has heard, at whatever rate it recorded them.
 func envelope(t *testing.T, p *baresip) []float64 {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(p.dir, "dump-*-dec.wav"))
@@ -103,7 +103,7 @@ func envelope(t *testing.T, p *baresip) []float64 {
 	return all
 }
 
-// levels are the levels of each 20 ms of samples, in dB above a least one.
+// levels returns the level of each 20 ms of samples, in dB above a minimum.
 func levels(samples []int16, rate, channels int) (all []float64) {
 	for n := rate / 50 * channels; n > 0 && len(samples) >= n; samples = samples[n:] {
 		sum := 0.0
@@ -115,8 +115,8 @@ func levels(samples []int16, rate, channels int) (all []float64) {
 	return all
 }
 
-// alike reports whether what was heard is what was said: the levels of five seconds of it go together, at some delay. A softphone that
-// gets no processor for a while plays silence, so the five seconds may come late.
+// alike reports whether the heard audio matches what was said: for five seconds, their levels correlate at some delay.
+// A softphone that gets no processor time plays silence, so the five seconds may come late.
 func alike(said, heard []float64) bool {
 	const length = 250
 	for from := 0; from+length <= len(heard); from += 25 {
@@ -129,7 +129,7 @@ func alike(said, heard []float64) bool {
 	return false
 }
 
-// together is the correlation of two series.
+// together returns the correlation of two series.
 func together(a, b []float64) float64 {
 	var ma, mb float64
 	for i := range a {

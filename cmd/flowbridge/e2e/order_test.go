@@ -155,7 +155,7 @@ func handsOver(t *testing.T, key byte) {
 	}
 }
 
-// hears makes two phones speak, and checks that each hears the other.
+// hears makes two phones speak, and checks that they hear each other.
 func hears(t *testing.T, one, two *phone, toA, toB netip.AddrPort) {
 	t.Helper()
 	for i, way := range []struct {

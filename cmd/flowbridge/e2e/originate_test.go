@@ -15,7 +15,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// originating lets requests call the customer's number at an address.
+// originating returns a configuration in which a request may call the number at this address.
 func originating(customer netip.AddrPort) setup {
 	return setup{
 		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v", originate: {numbers: ["^\\+1507"]}`, customer),
@@ -23,10 +23,10 @@ func originating(customer netip.AddrPort) setup {
 	}
 }
 
-// ordered is an order for a call.
+// ordered is the body of a request for a call.
 const ordered = `{"to": "` + called + `", "from": "+12125550100", "trunk": "carrier", "variables": {"order": "4711"}, "idempotency_key": "k"}`
 
-// order makes the server place a call, or find it, and returns its id.
+// order makes the server place a call, or find the call that the same request placed before, and returns its id.
 func (s *server) order(status int) string {
 	s.t.Helper()
 	got, text := s.post("/api/calls", ordered)
@@ -37,8 +37,8 @@ func (s *server) order(status int) string {
 	return c.ID
 }
 
-// TestOriginatedCall: the customer answers, the agent is called, and both hear each other, also after a kill and an
-// upgrade. The same order again gives the same call, live and finished.
+// TestOriginatedCall: the person called first answers, the agent is called, and both hear each other, also after a kill
+// and an upgrade. If the same request comes again, the API returns the same call, live or finished.
 func TestOriginatedCall(t *testing.T) { originated(newPreparedStage(t)) }
 
 func originated(s *stage) {
@@ -52,7 +52,7 @@ func originated(s *stage) {
 	id := b.order(http.StatusCreated)
 	talk := &talk{
 		stage: s, one: one, two: two, carrier: customer, agent: agent, said: map[*phone]uint32{},
-		first: map[bool]*phone{false: one}, // the customer has heard our ringback, whose stream continues
+		first: map[bool]*phone{false: one}, // it has heard our ringback, whose stream continues
 	}
 	talk.ids = map[*sipp]string{customer: customer.confirmed(1)[0], agent: agent.confirmed(1)[0]}
 	var err error
@@ -70,7 +70,7 @@ func originated(s *stage) {
 		s.Errorf("ordered again: %s, not %s", again, id)
 	}
 	talk.says(one, two)
-	talk.contents(two, one) // the numbers are above those that the killed process may have used
+	talk.contents(two, one) // the killed process may have used numbers below these
 	b.upgrade()
 	talk.says(one, two)
 	talk.contents(two, one)
@@ -86,7 +86,7 @@ func originated(s *stage) {
 	}
 }
 
-// TestOriginatedCallUpgrades: a customer's phone keeps ringing while the process is replaced, and the customer is then
+// TestOriginatedCallUpgrades: a phone that rings continues to ring while the process is upgraded, and is then
 // connected.
 func TestOriginatedCallUpgrades(t *testing.T) {
 	s := newPreparedStage(t)

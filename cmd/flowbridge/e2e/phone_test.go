@@ -14,7 +14,7 @@ import (
 	"flowbridge/media/audio"
 )
 
-// phone is the RTP and RTCP of one side of a call.
+// phone sends and receives the RTP and RTCP of one side of a call.
 type phone struct {
 	*stage
 	rtp, rtcp *net.UDPConn

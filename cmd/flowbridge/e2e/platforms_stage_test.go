@@ -34,15 +34,14 @@ const (
 
 var hushed = []string{apiToken, vapiKey, twilioToken, vapiSecret, webhookSecret, agentToken, trunkPassword}
 
-// platforms is a stage with everything that the documents name: both platforms, and a B2BUA with
-// all its hooks.
+// platforms is a stage with both platforms of the documents, and with a B2BUA that has all its hooks.
 type platforms struct {
 	*stage
 	dir      string
 	vapi     string // URL of its API
 	vapiSIP  netip.AddrPort
 	hookAddr netip.AddrPort
-	away     netip.AddrPort // another agent, see startAway
+	away     netip.AddrPort // address of another agent, see startAway
 	sf       *process
 	vp       *process
 }
@@ -101,7 +100,7 @@ func (p *platforms) startVapi() {
 	})
 }
 
-// platformsConfig has all the ways in. %s is the target of hooks.twilio.
+// platformsConfig has every kind of trunk and hook. %s is the target of hooks.twilio.
 const platformsConfig = `
 sip: {listen: ["udp://@B2BUA@:0"]}
 media: {listen: ["@B2BUA@"]}
@@ -209,7 +208,7 @@ func (p *platforms) must(args ...string) string {
 	return out
 }
 
-// silentAbout checks that a text that people can read contains no secret.
+// silentAbout checks that a text contains no secret.
 func (p *platforms) silentAbout(text, where string) {
 	p.Helper()
 	for _, secret := range hushed {

@@ -32,7 +32,7 @@ func TestPreparedCall(t *testing.T) {
 		r.Report.Status != "completed" || !r.Report.Confirmed {
 		t.Errorf("report %+v", r.Report)
 	}
-	// A PBX that has called the customer, and hands over the call.
+	// A PBX has called a person, and hands over the call.
 	if out, code := p.call("+15550100001", "+15550100077"); code != 0 {
 		t.Fatalf("outbound: exit code %d\n%s", code, out)
 	}
@@ -60,7 +60,7 @@ func TestVariables(t *testing.T) {
 	for _, c := range []struct {
 		id       string
 		caller   []string
-		recorded bool // false for Twilio's own call to the agent
+		recorded bool // false if Twilio itself calls the agent
 		want     map[string]string
 	}{
 		{"CA0123", carrier, true, map[string]string{"greeting": "Hello +15550100099", "X-Name": "Ada"}},
@@ -103,7 +103,7 @@ func (p *platforms) variables(id string, into *hooks.Call) bool {
 	return answer.StatusCode == http.StatusOK && json.NewDecoder(answer.Body).Decode(into) == nil
 }
 
-// TestDirectDial: without an id, with a bare one, and with an E token.
+// TestDirectDial calls the agent without an id, with a bare id, and with an E token.
 func TestDirectDial(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100002="+model, "--number", "+15550100003="+model2,
 		"--number", "+15550100004=33333333-3333-4333-8333-333333333333")
@@ -284,7 +284,7 @@ func TestSynthflowSetupCommand(t *testing.T) {
 	}
 }
 
-// TestCheckOnline tries targets that exist, and checks what is said about targets that don't.
+// TestCheckOnline runs check against targets that exist and targets that don't, and compares what it says.
 func TestCheckOnline(t *testing.T) {
 	p := newPlatforms(t, "--number", "+15550100001="+model)
 	p.serveAll("plain", "")

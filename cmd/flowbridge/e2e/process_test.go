@@ -26,7 +26,7 @@ type process struct {
 
 	quiet bool // do not show its output when the test fails
 
-	heir int // the process that continues in its place, in its group; 0 if there is none
+	heir int // the process that continues after an upgrade, in the same group; 0 if there is none
 
 	mu    sync.Mutex
 	lines []string // lines of its output
@@ -144,7 +144,7 @@ func (p *process) signal(sig syscall.Signal) {
 	}
 }
 
-// pid returns the id of the process that runs now.
+// pid returns the id of the process that currently runs.
 func (p *process) pid() int {
 	if p.heir != 0 {
 		return p.heir
@@ -152,13 +152,13 @@ func (p *process) pid() int {
 	return p.cmd.Process.Pid
 }
 
-// kill kills it and waits for its end.
+// kill kills the process and waits for its end.
 func (p *process) kill() {
 	p.signal(syscall.SIGKILL)
 	<-p.done
 }
 
-// exit waits for its end and returns its exit code.
+// exit waits until the process has ended, and returns its exit code.
 func (p *process) exit() int {
 	p.t.Helper()
 	select {

@@ -27,10 +27,10 @@ type side struct {
 	suite string   // empty for RTP
 	lines []string // additional lines of its session description
 
-	at   netip.AddrPort // address that it sends to
-	from *net.UDPConn   // socket that it sends from, usually the one in its description
+	at   netip.AddrPort // address to which it sends
+	from *net.UDPConn   // socket from which it sends, usually that of its description
 
-	secret     []byte        // its own master key and salt
+	secret     []byte        // the side's own master key and salt
 	seal, open *srtp.Context // nil for RTP
 
 	ssrc uint32

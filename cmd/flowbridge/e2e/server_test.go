@@ -31,13 +31,13 @@ type server struct {
 	dir   string // directory of the configuration and database
 	file  string // the program's file, if the next upgrade must replace it
 	sip   netip.AddrPort
-	sips  []listener // all its SIP listeners
+	sips  []listener // all SIP listeners of the server
 	admin string
 	idle  sockets // sockets open before the first call
 	slow  bool    // an upgrade had to be tried again (tooSlow)
 
-	targets  []uint16 // ports of targets that it connects to
-	outbound bool     // its calls are placed by a target
+	targets  []uint16 // ports of the targets to which it connects
+	outbound bool     // a target places its calls
 }
 
 // listener is an address at which the B2BUA receives SIP.
@@ -122,7 +122,7 @@ func serveCommand(t *testing.T, dir string, cmd *exec.Cmd) *server {
 	return s
 }
 
-// begins waits until the server takes calls.
+// begins waits until the server accepts calls.
 func (s *server) begins() {
 	t := s.t
 	t.Helper()

@@ -16,11 +16,11 @@ import (
 	"strings"
 )
 
-// sipp is a SIPp that plays one scenario.
+// sipp is a running SIPp that plays one scenario.
 type sipp struct {
 	*process
 	addr     netip.AddrPort
-	network  string // udp or tcp: where it listens
+	network  string // udp or tcp: the transport on which it listens
 	messages string // file
 	errors   string // file
 

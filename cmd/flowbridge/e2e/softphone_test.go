@@ -24,7 +24,7 @@ import (
 // address, so on loopback the kernel chooses this one.
 const fromLoopback = ", media_sources: [127.0.0.1]"
 
-// calls makes the softphone call, and waits until it is answered.
+// calls makes the softphone call this address, and waits until the call is answered.
 func (p *baresip) calls(to string) {
 	p.t.Helper()
 	p.command("dial", to)
@@ -47,7 +47,7 @@ func (p *baresip) quit() {
 	}
 }
 
-// hears waits until it has received this much more audio, without silence.
+// hears waits until the softphone has received this much more audio, without silence.
 func (p *baresip) hears(more time.Duration) {
 	p.t.Helper()
 	goal := p.loud() + int(more.Seconds()*8000/frame)

@@ -29,8 +29,8 @@ func newStandby(t *testing.T, dir string) *server {
 	return s
 }
 
-// TestSeatGoesOver: when a node is killed, a recorded call with SRTP continues at the standby, with its audio and its
-// end. When the killed node is back, it has no record of the call.
+// TestSeatGoesOver: when a node is killed, a recorded call with SRTP continues at the standby, with its audio, and ends
+// there normally. When the killed node is back, it has no record of the call.
 func TestSeatGoesOver(t *testing.T) {
 	s := newQuietStage(t)
 	s.prepareCalls()
@@ -115,7 +115,7 @@ func (e *seat) goesOver(s *stage) *server {
 	return s.server
 }
 
-// noted makes a change that the database of a seat must learn, and waits until it has.
+// noted runs change, and then waits until the seat's database has stored the new state.
 func (s *stage) noted(change func()) {
 	s.Helper()
 	if s.seat == nil {
@@ -237,7 +237,7 @@ func transferGoesOver(s *stage, ordered bool) {
 	}
 }
 
-// placedRings: a customer who had not answered is told that the call is over.
+// placedRings loses the node while the phone of a placed call rings. The phone must get a CANCEL.
 func placedRings(s *stage) {
 	at := s.freePort(s.carrier)
 	o := originating(at)

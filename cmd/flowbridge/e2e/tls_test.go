@@ -25,7 +25,7 @@ type authority struct {
 	dir  string
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
-	file string // its certificate, PEM
+	file string // PEM file with the authority's certificate
 }
 
 func (s *stage) authority(name string) *authority {

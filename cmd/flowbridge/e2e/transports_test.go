@@ -12,7 +12,8 @@ import (
 	"flowbridge/store/record"
 )
 
-// SIPp's modes of sending: UDP, one connection for all calls, one connection per call.
+// These are SIPp's modes of sending: over UDP, over one connection for all calls, and over
+// one connection per call.
 const (
 	sippUDP      = "u1"
 	sippTCP      = "t1"

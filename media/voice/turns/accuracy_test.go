@@ -16,10 +16,11 @@ import (
 	"flowbridge/sim/conversation"
 )
 
-// heldOut are voices and noises that nothing was tuned on.
+// heldOut is the seed of voices and noises that were not used for tuning.
 const heldOut = 101
 
-// follow judges a conversation as a relay does: packets of both sides as they come, and a look now and then.
+// follow measures a conversation as a relay does: it gets the packets of both sides in the order of arrival, and now
+// and then looks at the figures.
 func follow(c *conversation.Conversation, k conversation.Condition, s conversation.Sounds, seed uint64, every func() time.Duration) (*turns.Talk, []turns.Moment) {
 	type packet struct {
 		conversation.Packet
@@ -59,17 +60,17 @@ func follow(c *conversation.Conversation, k conversation.Condition, s conversati
 	return t, moments
 }
 
-// TestFiguresOfConversations: the figures of calls that are not marked noisy are exact, and noisy calls are marked.
-// -v prints a table: turn latency and barge-in, error in ms at p50 / p95, found of all, and how many were none. The truth of
-// the first two columns ends a word 20 dB below its level, that of the others 30 dB.
+// TestFiguresOfConversations: the figures of calls that are not marked noisy are right, and noisy calls are marked. -v
+// prints a table with turn latency and barge-in: error in ms at p50 / p95, how many were found, and how many found ones
+// were wrong. In the first two columns a word ends where it is 20 dB below its level, in the other columns 30 dB.
 func TestFiguresOfConversations(t *testing.T) {
 	if testing.Short() {
 		t.Skip("computes for long")
 	}
 	type condition struct {
-		truth [2]conversation.Score // of calls that are not marked
+		truth [2]conversation.Score // scores of the calls that are not marked noisy
 		noisy int
-		wrong int // calls that are not marked, and have a turn that is missing, none, or wrong by 250 ms
+		wrong int // calls not marked noisy in which a turn is missing, invented, or wrong by 250 ms
 	}
 	const calls = 16
 	var sounds []conversation.Sounds
@@ -103,7 +104,7 @@ func TestFiguresOfConversations(t *testing.T) {
 			if c.noisy*20 < calls*19 {
 				t.Errorf("%s: %d of %d calls are marked", k.Name, c.noisy, calls)
 			}
-		case k.Name == "music 20 dB", k.Name == "street 20 dB": // cars are louder for a while than 20 dB below
+		case k.Name == "music 20 dB", k.Name == "street 20 dB": // cars are sometimes louder than 20 dB below the voice
 			if p50 > 25 {
 				t.Errorf("%s: turn latency is wrong by %v ms at p50", k.Name, p50)
 			}
@@ -112,7 +113,7 @@ func TestFiguresOfConversations(t *testing.T) {
 				t.Errorf("%s: turn latency is wrong by %v ms at p50, %v ms at p95", k.Name, p50, p95)
 			}
 		default:
-			at30 := &c.truth[1] // on a quiet line the weak end of a word is heard
+			at30 := &c.truth[1] // on a quiet line, the weak end of a word is heard as well
 			p50, p95 := conversation.Quantile(at30.Turn, 0.5), conversation.Quantile(at30.Turn, 0.95)
 			if p50 > 20 || p95 > 40 || len(at20.Turn) < at20.Turns {
 				t.Errorf("%s: turn latency is wrong by %v ms at p50, %v ms at p95, found %d of %d", k.Name, p50, p95, len(at20.Turn), at20.Turns)
@@ -121,7 +122,7 @@ func TestFiguresOfConversations(t *testing.T) {
 	}
 }
 
-// TestLooksChangeNothing: a call that is looked at, at any time, has the figures of one that is not.
+// TestLooksChangeNothing: looking at a call's figures, at any time, does not change the final figures.
 func TestLooksChangeNothing(t *testing.T) {
 	s := conversation.Synthetic(heldOut)
 	for _, k := range conversation.Conditions() {
@@ -137,7 +138,7 @@ func TestLooksChangeNothing(t *testing.T) {
 	}
 }
 
-// TestConversationsAreRepeatable: equal arguments give equal packets.
+// TestConversationsAreRepeatable: the same arguments give the same packets.
 func TestConversationsAreRepeatable(t *testing.T) {
 	k := conversation.Conditions()[4]
 	var was []conversation.Packet

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// TestSpans: utterances come back as they were said, as many as there is room for.
+// TestSpans: utterances are the same after they are stored and read, up to the number for which there is room.
 func TestSpans(t *testing.T) {
 	talk := New(answered)
 	listen(talk, said(2000, 4000), said(500, 1700, 4900, 6000, 7300, 9000), 20000)
@@ -34,7 +34,7 @@ func TestSpans(t *testing.T) {
 	}
 }
 
-// FuzzSpans reads what bytes of a file may say: in order, and never without end.
+// FuzzSpans reads arbitrary bytes. The result must be in order, and reading must end.
 func FuzzSpans(f *testing.F) {
 	f.Add([]byte{0x98, 7, 0x88, 8, 1})
 	f.Fuzz(func(t *testing.T, in []byte) {
@@ -48,8 +48,8 @@ func FuzzSpans(f *testing.F) {
 	})
 }
 
-// TestUnheard: an utterance that goes on when somebody listens again, after its own short pause, does not begin then: it
-// is no barge-in, no cut-off and no answer. One that begins later is.
+// TestUnheard: if an utterance started while the media was not heard, its short pause in between does not count as its
+// beginning: it is no barge-in, no cut-off and no answer. An utterance that begins later counts as usual.
 func TestUnheard(t *testing.T) {
 	for name, c := range map[string]struct {
 		caller, agent []int

@@ -7,7 +7,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 )
 
-// TestStatesAreChecked: a state that no call can have is refused.
+// TestStatesAreChecked: a saved state that no call can have is refused.
 func TestStatesAreChecked(t *testing.T) {
 	for name, change := range map[string]func(s *State){
 		"version":   func(s *State) { s.Version = 9 },
@@ -29,7 +29,8 @@ func TestStatesAreChecked(t *testing.T) {
 	}
 }
 
-// FuzzState goes on with what bytes of a file may say. It refuses nonsense, and with whatever it takes it follows a call.
+// FuzzState restores a state from arbitrary bytes. An impossible state must be refused, and any other must be able to
+// follow a call.
 func FuzzState(f *testing.F) {
 	for seed := range uint64(4) {
 		rng := rand.New(rand.NewPCG(seed, 6))

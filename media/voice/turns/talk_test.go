@@ -15,10 +15,10 @@ import (
 
 const (
 	ms       = time.Millisecond
-	answered = 5 * time.Hour // by the tests' clock
+	answered = 5 * time.Hour // time of the answer on the tests' clock
 )
 
-// said is speech of a party in ms since the answer: from, to, from, to.
+// said returns the speech of a party. The times are in ms since the answer: from, to, from, to.
 func said(ms ...int) (all []voice.Segment) {
 	for i := 0; i < len(ms); i += 2 {
 		all = append(all, voice.Segment{From: at(ms[i]), To: at(ms[i+1]), Level: 1000, Noise: 100})
@@ -28,7 +28,7 @@ func said(ms ...int) (all []voice.Segment) {
 
 func at(ms int) time.Duration { return answered + time.Duration(ms)*time.Millisecond }
 
-// listen judges what both said until an end, and returns the moments in words.
+// listen measures the speech of both parties until end, and returns the moments as text.
 func listen(t *Talk, caller, agent []voice.Segment, end int) (moments []string) {
 	t.Each = func(m Moment) {
 		moments = append(moments, fmt.Sprintf("%s %d %d", [...]string{"answer", "barge-in", "ignored", "cut-off", "backchannel", "dead air"}[m.Kind],
@@ -47,7 +47,7 @@ func listen(t *Talk, caller, agent []voice.Segment, end int) (moments []string) 
 	return moments
 }
 
-// TestTurns: what happens in a conversation, and what is made of it.
+// TestTurns: each case is a conversation with the moments that must be found in it.
 func TestTurns(t *testing.T) {
 	for _, c := range []struct {
 		name          string
@@ -91,7 +91,7 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// TestFigures: what is said of a whole call.
+// TestFigures checks the figures for a whole call.
 func TestFigures(t *testing.T) {
 	talk := New(answered)
 	listen(talk, said(2000, 4000, 11000, 12000), said(500, 2700, 4900, 6000, 13000, 15000), 20000)
@@ -123,7 +123,7 @@ func TestCuts(t *testing.T) {
 		name string
 		do   func(t *Talk)
 		want []string
-		time time.Duration // measured
+		time time.Duration // the measured time
 	}{
 		{"none", func(*Talk) {}, []string{"answer 3800 800", "dead air 5000 4000", "answer 10900 900"}, 13 * time.Second},
 		{"a digit", func(t *Talk) { t.Cut(at(3300)) }, []string{"dead air 5000 4000", "answer 10900 900"}, 13 * time.Second},
@@ -155,13 +155,13 @@ func TestCuts(t *testing.T) {
 	}
 }
 
-// TestNotMeasured: what is not measured is told as such, with the reason.
+// TestNotMeasured: if something is not measured, the figures say so, with the reason.
 func TestNotMeasured(t *testing.T) {
 	speech := said(500, 1500, 3800, 5000)
 	for _, c := range []struct {
 		name          string
 		caller, agent voice.Reason
-		heard         []voice.Segment // of the agent
+		heard         []voice.Segment // the agent's speech
 		want, first   Reason
 	}{
 		{"the caller has G.722", voice.OtherCodec, voice.Measured, speech, "codec", ""},
@@ -183,7 +183,7 @@ func TestNotMeasured(t *testing.T) {
 		}
 	}
 
-	// A codec that changes in mid-call leaves the figures until then.
+	// If the codec changes to one that can't be measured, the figures until then are kept.
 	talk := New(answered)
 	listen(talk, said(2000, 3000), speech, 6000)
 	talk.Look(Agent, voice.View{Until: at(6000), Reason: voice.OtherCodec})
@@ -193,7 +193,7 @@ func TestNotMeasured(t *testing.T) {
 	}
 }
 
-// TestDoubts: what makes the figures of a call doubtful, and what is no speech at all.
+// TestDoubts covers what makes the figures of a call doubtful, and what does not count as speech.
 func TestDoubts(t *testing.T) {
 	type sound struct {
 		from, to, level, noise int
@@ -209,7 +209,7 @@ func TestDoubts(t *testing.T) {
 		who   Party
 		more  []sound
 		want  Reason
-		waits time.Duration // the longest
+		waits time.Duration // the longest wait
 	}{
 		{"none", Agent, nil, "", 2000 * ms},
 		{"hold music instead of an answer", Agent, []sound{{23500, 24500, 1000, 750, false}}, Background, 2000 * ms},
@@ -244,7 +244,7 @@ func TestDoubts(t *testing.T) {
 	}
 }
 
-// TestWaiting: at any time, who is waited for, and since when.
+// TestWaiting checks who is waited for at a given time, and since when.
 func TestWaiting(t *testing.T) {
 	talk := New(answered)
 	look := func(now int) (Party, int) {
@@ -265,26 +265,27 @@ func TestWaiting(t *testing.T) {
 	}
 	check(900, Agent, 0)
 	talk.Hear(Agent, said(1000, 2000)[0])
-	check(2100, Nobody, 0) // it may be a pause
+	check(2100, Nobody, 0) // the silence may be a pause
 	check(2500, Caller, 2000)
 	talk.Look(Caller, voice.View{Speaking: true, Since: at(2600), To: at(3000), Until: at(3000)})
 	if _, _, ok := talk.Waiting(); ok {
 		t.Error("the caller speaks, and somebody is waited for")
 	}
-	check(3100, Caller, 2000) // it was noise
+	check(3100, Caller, 2000) // the sound was noise
 	talk.Hear(Caller, said(2600, 4000)[0])
 	check(9000, Agent, 4000)
 	talk.Pause(Hold, at(9000))
 	check(9100, Nobody, 0)
 	talk.Resume(Hold, at(12000))
-	check(13000, Nobody, 0) // of whom the line was not open
+	check(13000, Nobody, 0) // this party can't be measured at that time
 	talk.Look(Agent, voice.View{Until: at(13000), Reason: voice.OtherCodec})
 	if _, _, ok := talk.Waiting(); ok {
 		t.Error("an agent is waited for whose codec is not measured")
 	}
 }
 
-// TestSpeaking: who speaks now; a pause belongs to what is said before it, and a paused line carries nothing.
+// TestSpeaking checks who is speaking at a given time. A short pause belongs to the speech before it. While the
+// measurement is paused, no party is speaking.
 func TestSpeaking(t *testing.T) {
 	talk := New(answered)
 	check := func(now int, want [2]bool) {
@@ -301,7 +302,7 @@ func TestSpeaking(t *testing.T) {
 		t.Errorf("the agent speaks, and is said to: %v", got)
 	}
 	talk.Hear(Agent, said(1000, 2000)[0])
-	check(2100, [2]bool{Agent: true}) // it may be a pause
+	check(2100, [2]bool{Agent: true}) // the silence may be a pause
 	check(2500, [2]bool{})
 	talk.Look(Caller, voice.View{Speaking: true, Since: at(2600), To: at(3000), Until: at(3000)})
 	talk.Pause(Hold, at(3000))
@@ -315,7 +316,7 @@ func TestSpeaking(t *testing.T) {
 	}
 }
 
-// random is a conversation of some minutes by chance.
+// random returns a random conversation of some minutes.
 func random(rng *rand.Rand) (both [2][]voice.Segment, end int) {
 	for p := range both {
 		now := rng.IntN(2000)
@@ -329,7 +330,8 @@ func random(rng *rand.Rand) (both [2][]voice.Segment, end int) {
 	return both, end
 }
 
-// live gives both sides' speech as it becomes known, with a look each second, and lets change the talk between.
+// live passes on both sides' speech as it becomes known, looks at the figures each second, and lets between change the
+// talk in between.
 func live(talk *Talk, both [2][]voice.Segment, end int, rng *rand.Rand, between func(t *Talk) *Talk) *Talk {
 	next := [2]int{}
 	for now := 0; now < end; now += 1 + rng.IntN(1000) {
@@ -359,8 +361,8 @@ func live(talk *Talk, both [2][]voice.Segment, end int, rng *rand.Rand, between 
 	return talk
 }
 
-// TestOrderOfSidesDoesNotMatter: a call that is followed live has the figures of one that is judged at its end, also
-// through many processes.
+// TestOrderOfSidesDoesNotMatter: a call that is followed live, even by several processes, has the same figures as one
+// that is measured after its end.
 func TestOrderOfSidesDoesNotMatter(t *testing.T) {
 	for seed := range uint64(40) {
 		rng := rand.New(rand.NewPCG(seed, 5))
@@ -399,7 +401,7 @@ func TestOrderOfSidesDoesNotMatter(t *testing.T) {
 	}
 }
 
-// TestLongCallIsSmall: a call of a day has a state of some kilobytes, and percentiles still.
+// TestLongCallIsSmall: the state of a call that lasts a day has only a few kilobytes, and still gives percentiles.
 func TestLongCallIsSmall(t *testing.T) {
 	talk := New(answered)
 	for i := range 20000 {
@@ -417,7 +419,8 @@ func TestLongCallIsSmall(t *testing.T) {
 	}
 }
 
-// TestUnheardSide: a party of which nothing is known for long does not make the other one's speech pile up.
+// TestUnheardSide: if one party is not heard for long, the stored speech of the other party does not grow without
+// limit.
 func TestUnheardSide(t *testing.T) {
 	talk := New(answered)
 	for i := range 500 {
