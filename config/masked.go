@@ -10,20 +10,20 @@ import (
 // A file has no secrets where the reference asks for them: they are in files and in the environment. But headers and
 // URLs may have some, and a file with errors may have anything.
 var (
-	secretKey    = regexp.MustCompile(`(?i)(token|secret|passw|passphrase|authorization|api[-_]?key|credential|dsn|bearer)`)
-	namesOnly    = regexp.MustCompile(`(?i)(_file|_env|_header|_in|^tokens)$`)
-	secretLine   = regexp.MustCompile(`([\w.-]+)["']?[ \t]*:[ \t]+("(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[^\s\[{#,}][^,}#\n]*)`)
-	userinfo     = regexp.MustCompile(`(://)[^/@\s"']+:[^/@\s"']*@`)
-	secretArg    = regexp.MustCompile(`(?i)([?&][\w-]*(?:token|secret|key|passw|sig)[\w-]*=)[^&\s"'}]+`)
-	secretHeader = regexp.MustCompile(`(?i)^["']?[\w-]*(?:token|secret|passw|authorization|api[-_]?key)[\w-]*:\s*\S`)
-	onlyNames    = regexp.MustCompile(`(?i)^["']?(bearer |basic |token )?\s*(\$\{[^}]*\}|\{\{[^}]*\}\})["']?\s*$`)
+	secretKey  = regexp.MustCompile(`(?i)(token|secret|passw|passphrase|authorization|api[-_]?key|credential|dsn|bearer)`)
+	namesOnly  = regexp.MustCompile(`(?i)(_file|_env|_header|_in|^tokens)$`)
+	secretLine = regexp.MustCompile(`([\w.-]+)["']?[ \t]*:[ \t]+("(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[^\s\[{#,}][^,}#\n]*)`)
+	userinfo   = regexp.MustCompile(`(://)[^/@\s"']+:[^/@\s"']*@`)
+	secretArg  = regexp.MustCompile(`(?i)([?&][\w-]*(?:token|secret|key|passw|sig)[\w-]*=)[^&\s"'}]+`)
+	headerLine = regexp.MustCompile(`(?i)^["']?[\w-]*(?:token|secret|passw|authorization|api[-_]?key)[\w-]*:\s*\S`)
+	onlyNames  = regexp.MustCompile(`(?i)^["']?(bearer |basic |token )?\s*(\$\{[^}]*\}|\{\{[^}]*\}\})["']?\s*$`)
 )
 
 const masked = "***"
 
 // isSecret reports whether the value of a key may be a secret itself.
 func isSecret(key, value string) bool {
-	return (secretKey.MatchString(key) && !namesOnly.MatchString(key) || secretHeader.MatchString(value)) && value != "" &&
+	return (secretKey.MatchString(key) && !namesOnly.MatchString(key) || headerLine.MatchString(value)) && value != "" &&
 		!onlyNames.MatchString(value)
 }
 

@@ -4,7 +4,7 @@ import { el, put } from './dom.js';
 
 const height = 22; // of a row, as style.css has it
 const headHeight = 24;
-const spare = 6; // rows above and below those in sight
+const spare = 12; // rows above and below those in sight
 
 // table makes a table. columns: {key, label, cell(row, now) → text, sort(row) → value (without it, the column does not sort), state(row) → for style.css, narrow: true to
 // stay on a phone}. href(row) is where a row leads. It gives {element, show(rows, keep) → how many, paint, sight, end}.
@@ -123,10 +123,10 @@ export function table({ label, columns, href, sorted = columns[0].key, descendin
     space.style.height = `${all.length * height}px`;
     paint();
   }
-  // sight gives the ids of the rows in sight, at most 64.
+  // sight gives the ids of the rows in sight and near it, at most 64.
   function sight() {
-    const first = Math.floor(above() / height);
-    return all.slice(first, first + Math.min(64, Math.ceil(view() / height) + 1)).map((r) => r.id);
+    const first = Math.max(0, Math.floor(above() / height) - spare);
+    return all.slice(first, first + Math.min(64, Math.ceil(view() / height) + 2 * spare)).map((r) => r.id);
   }
   return { element, show, paint, sight, end: () => gone.abort() };
 }

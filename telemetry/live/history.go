@@ -8,8 +8,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// There are two histories, rings of an hour and of a day. A point has the content of Stats and Targets at the end of its
-// step.
+// There are two histories, of an hour and of a day. A point has Stats and Targets at the end of its step.
 const (
 	historyStep   = 10 * time.Second
 	dayStep       = 24 * historyStep
@@ -18,9 +17,9 @@ const (
 	historyTargets = 256
 )
 
-// History is the last hour or day, as returned by GET /api/history. Every series has a point for each step, the oldest first.
-// A point is null if there was no measurement. A point of a rate or of a percentile covers the window (Stats.WindowS)
-// before it. Readers share a History, so it must not be changed.
+// History is the last hour or day, as returned by GET /api/history. Every series has a point for each step, the oldest
+// first. A point is null if there was no measurement. A point of a rate or of a percentile covers the window
+// (Stats.WindowS) before it. Readers share a History, so it must not be changed.
 type History struct {
 	// Start is the time of the first point; it is null if there is none. StepS is the time from one point to the next, in
 	// seconds.
@@ -111,7 +110,8 @@ func (l *Latency) p95() float64 {
 // ring holds the points of one series by step. A missing point is NaN.
 type ring [historyPoints]float32
 
-// history keeps an hour or a day. Its memory is 1.4 KB for each series: 17 KB for the node, 9 KB for a target, at most 2.2 MB.
+// history keeps an hour or a day. Its memory is 1.4 KB for each series: 17 KB for the node, 9 KB for a target, at most
+// 2.2 MB.
 type history struct {
 	every   time.Duration // length of a step; constant
 	began   time.Time     // start of step 0, by the monotonic clock

@@ -138,7 +138,8 @@ func (w *Watcher) Stats() Stats {
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
 		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten,
-		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes), Machine: n.Machine, Changes: w.noted.Load(),
+		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes),
+		Machine: n.Machine, Changes: w.noted.Load(),
 	}
 	if h := &w.harm.sum; h.count > 0 {
 		s.MOS = &MOS{P50: mosOf(h.quantile(0.5)), P5: mosOf(h.quantile(0.95))}

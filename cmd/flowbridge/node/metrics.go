@@ -24,6 +24,7 @@ func (n *Node) observe() {
 		Node: n.figures.ofNode, Media: n.figures.media, Peers: n.figures.peers, IsPeer: n.figures.isPeer,
 		Observer: n.metrics,
 	})
+	n.keepDay()
 }
 
 // expectedPairs bounds the pairs of a trunk and a target whose series are created in advance. Each pair has about

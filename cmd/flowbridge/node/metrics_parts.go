@@ -55,7 +55,8 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 		}
 	}
 	s.machine = f.machine(last, s)
-	if !last.at.IsZero() && (s.certificate != last.certificate || !maps.EqualFunc(s.expiry, last.expiry, time.Time.Equal)) {
+	renewed := !maps.EqualFunc(s.expiry, last.expiry, time.Time.Equal)
+	if !last.at.IsZero() && (renewed || s.certificate != last.certificate) {
 		f.node.live.Note("certificate", cmp.Or(s.certificate, "the certificates have changed, and are valid"))
 	}
 	f.sampled.Store(s)

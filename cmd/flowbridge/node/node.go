@@ -219,7 +219,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.observe()
-	n.keepDay()
 	n.openEvents(name)
 	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
 		return err
@@ -274,7 +273,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 ) (err error) {
 	o := b2bua.Options{
 		KeepBindings: n.store.KeepBindings,
-		Config:       n.tests.local(cfg), Relay: engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
+		Config:       n.tests.with(cfg), Relay: engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
 		Key: n.store.Key(), Machine: store.Uptime, Node: name, Log: n.log,
 		Ladders: n.ladders.collects(n.parts), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
 		Transferred: n.webhooks.TellTransfer,

@@ -39,14 +39,7 @@ trunks:
    max_calls: 2, max_cps: 1, max_duration: 30s, ring_timeout: 5s, originate: {numbers: ["^"], per_hour: 60}}
 `
 
-// local returns a configuration whose test caller is on our side of a NAT.
-func (t *testCaller) local(cfg *config.Config) *config.Config {
-	c := *cfg
-	c.SIP.LocalNetworks = append(slices.Clone(c.SIP.LocalNetworks), netip.MustParsePrefix(testAddress+"/32"))
-	return &c
-}
-
-// put puts a configuration into force, with the trunk of the test caller if there is one.
+// put puts a configuration into force.
 func (t *testCaller) put(next *inForce, to reloader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,8 +47,10 @@ func (t *testCaller) put(next *inForce, to reloader) {
 	t.node.inForce.Store(next)
 }
 
+// with returns a configuration whose test caller is on our side of a NAT, with its trunk if there is one.
 func (t *testCaller) with(cfg *config.Config) *config.Config {
 	c := *cfg
+	c.SIP.LocalNetworks = append(slices.Clone(cfg.SIP.LocalNetworks), netip.MustParsePrefix(testAddress+"/32"))
 	if t.phone != nil {
 		c.Trunks = append(slices.Clone(cfg.Trunks), t.trunk)
 	}
