@@ -245,6 +245,9 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		n.add(part{close: n.hookServer.Close})
 	}
 	n.tendAll(ctx)
+	if err = n.keepCertificate(ctx, &cfg.SIP.TLS); err != nil {
+		return err
+	}
 	if n.before == nil { // so that an idempotency key finds the record of a call that a kill ended
 		_ = n.written(ctx)
 	}
