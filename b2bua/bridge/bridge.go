@@ -96,6 +96,7 @@ type Bridge struct {
 	Digits       Digits
 	Sounds       Sounds
 	Recordings   Recordings
+	Listening    Listening
 	Exchanges    Exchanges
 	Announcement Announcement
 	Pressed      Pressed
@@ -103,10 +104,10 @@ type Bridge struct {
 }
 
 // parts gives the parts of a bridge, in the order in which they act. They end in the reverse order. TestOrderOfEffects.
-func (b *Bridge) parts() [12]part {
+func (b *Bridge) parts() [13]part {
 	return [...]part{
 		&b.Masking, &b.Transcoding, &b.Media, &b.Talk, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
-		&b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
+		&b.Listening, &b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
 	}
 }
 
@@ -118,7 +119,10 @@ func (rs *Resources) Settle(r *record.Record) {
 }
 
 // Record adds to the record of a call that goes on what its process has written so far.
-func (b *Bridge) Record(r *record.Record) { b.Recordings.record(r) }
+func (b *Bridge) Record(r *record.Record) {
+	b.Recordings.record(r)
+	b.Listening.record(r)
+}
 
 // RestoreRecord goes on with what earlier processes have written.
 func (b *Bridge) RestoreRecord(r *record.Record) { b.Recordings.past = r.Recordings }

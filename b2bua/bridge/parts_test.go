@@ -309,7 +309,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 // one before the part that records.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
-		"Masking", "Transcoding", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
+		"Masking", "Transcoding", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Listening", "Exchanges", "Announcement", "Pressed", "Relays",
 	}
 	var order []string
 	for _, p := range (&Bridge{}).parts() {
