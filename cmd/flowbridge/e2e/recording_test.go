@@ -100,8 +100,8 @@ func streams(t *testing.T, file string) (lost []string) {
 	return lost
 }
 
-// listens hears the only call as soon as it is answered. heard waits for its end, and returns both sides.
-func (s *server) listens(token string) (heard func() (caller, agent []int16)) {
+// isHeard listens to the only call as soon as it is answered. heard waits for its end, and returns both sides.
+func (s *server) isHeard(token string) (heard func() (caller, agent []int16)) {
 	s.t.Helper()
 	var res *http.Response
 	eventually(s.t, "the call can be heard", func() bool {
@@ -142,10 +142,10 @@ func TestRecordedCall(t *testing.T) {
 	words := softWords(51)
 	phone := s.startBaresip(words)
 	phone.calls(s.to())
-	heard, before := b.listens("listener"), phone.loud()
+	heard, before := b.isHeard("listener"), phone.loud()
 	phone.hearsEcho()
 	eventually(t, "there is something for the listener", func() bool { return phone.loud() >= before+150 })
-	if live := b.calls()[0]; len(live.Recordings) != 2 || !live.Recordings[0].EndedAt.IsZero() {
+	if live := b.calls()[0]; len(live.Recordings) != 3 || !live.Recordings[0].EndedAt.IsZero() {
 		t.Errorf("live: %+v", live.Recordings)
 	}
 	phone.hangUp()
