@@ -125,9 +125,6 @@ func newAPI(opts Options) (*api, *router) {
 	a.serveControl(mux)
 	mux.HandleFunc("/api/calls/{id}", a.bare(a.call))
 	mux.HandleFunc("/api/calls/{id}/recordings", a.bare(a.callRecordings))
-	if a.Listen != nil {
-		mux.HandleFunc("/api/calls/{id}/audio", a.allowed(RightsRead, a.audio))
-	}
 	mux.HandleFunc("/api/cdrs", a.closed(a.cdrs))
 	mux.HandleFunc("/api/openapi.json", a.bare(a.openapi))
 	if a.Leveller != nil {

@@ -57,7 +57,8 @@ func (a *api) audio(w http.ResponseWriter, r *http.Request, who sender) {
 		return
 	case !a.listening.Take():
 		w.Header().Set("Retry-After", "5")
-		a.fail(w, http.StatusTooManyRequests, "there are "+strconv.Itoa(maxListeners)+" listeners already", "end one, or wait")
+		a.fail(w, http.StatusTooManyRequests, "there are "+strconv.Itoa(maxListeners)+" listeners already",
+			"end one, or wait")
 		return
 	}
 	defer a.listening.Free()

@@ -94,7 +94,7 @@ func TestDefaults(t *testing.T) {
 				Directory: "https://acme-v02.api.letsencrypt.org/directory",
 				Listen:    Challenges{Transport: "http", AddrPort: netip.MustParseAddrPort("0.0.0.0:80")},
 			}},
-			DrainTimeout:   time.Minute, MaxDelay: 75 * time.Millisecond,
+			DrainTimeout: time.Minute, MaxDelay: 75 * time.Millisecond,
 			Limits: Limits{Connections: 1000, Setups: 2000},
 		},
 		Media: Media{

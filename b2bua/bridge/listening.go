@@ -191,7 +191,8 @@ func (ls *Listening) look(now time.Time) {
 // entry returns the listener's entry among the record's recordings.
 func (l *listener) entry() record.Recording {
 	at, why := l.Audio.Ended()
-	r := record.Recording{By: l.By, Format: record.FormatLive, StartedAt: record.TimeOf(l.since), EndedAt: record.TimeOf(at)}
+	r := record.Recording{By: l.By, Format: record.FormatLive}
+	r.StartedAt, r.EndedAt = record.TimeOf(l.since), record.TimeOf(at)
 	if why != nil {
 		r.Error = why.Error()
 	}

@@ -151,8 +151,10 @@ type shared struct {
 	err  error
 }
 
-func (s *shared) Certificate(context.Context) ([]byte, error)                { return s.text, s.err }
-func (s *shared) Publish(_ context.Context, text []byte) error               { s.text = text; return s.err }
+func (s *shared) Certificate(context.Context) ([]byte, error) { return s.text, s.err }
+
+func (s *shared) Publish(_ context.Context, text []byte) error { s.text = text; return s.err }
+
 func (s *shared) Turn(context.Context, time.Duration) (mine bool, err error) { return s.mine, s.err }
 
 // TestFleet: one node orders, the others take what it gets, and none orders while the database is away.

@@ -186,7 +186,7 @@ func (ca *authority) asks(kind string) error {
 		}
 		defer func() { _ = res.Body.Close() }()
 		if text, err := io.ReadAll(res.Body); err != nil || res.StatusCode != 200 || !strings.HasPrefix(string(text), "token.") {
-			return fmt.Errorf("got %s %q %v", res.Status, text, err)
+			return fmt.Errorf("got %s %q: %w", res.Status, text, err)
 		}
 		for _, path := range []string{"/", "/.well-known/acme-challenge/", "/.well-known/acme-challenge/other"} {
 			if res, err := http.Get("http://" + ca.at + path); err != nil || res.StatusCode != 404 {

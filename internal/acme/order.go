@@ -36,7 +36,8 @@ func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
 	if k.Email != "" {
 		account.Contact = []string{"mailto:" + k.Email}
 	}
-	if _, err = client.Register(ctx, account, acme.AcceptTOS); err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
+	_, err = client.Register(ctx, account, acme.AcceptTOS)
+	if err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
 		return nil, nil, fmt.Errorf("account: %w", err)
 	}
 	o, err := client.AuthorizeOrder(ctx, acme.DomainIDs(k.Domains...))

@@ -228,7 +228,7 @@ func TestOlderSchema(t *testing.T) {
 	pgtest.Exec(t, url, `CREATE TABLE flowbridge_leases (permits integer)`)
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_nodes DROP COLUMN seat, DROP COLUMN standby, DROP COLUMN api,
 		DROP COLUMN numbers, DROP COLUMN seat_key`)
-	pgtest.Exec(t, url, `DROP TABLE flowbridge_seats, flowbridge_states, flowbridge_registrations`)
+	pgtest.Exec(t, url, `DROP TABLE flowbridge_seats, flowbridge_states, flowbridge_registrations, flowbridge_certificates`)
 	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id > 1`)
 	var nodes []*node
 	for _, name := range []string{"a", "b", "c", "d"} {

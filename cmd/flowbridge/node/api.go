@@ -221,7 +221,7 @@ func (c control) Press(ctx context.Context, id string, d admin.DigitsRequest) (a
 // listen lets somebody hear a live call.
 func (c control) listen(ctx context.Context, id string, q admin.ListenRequest) (admin.Audio, error) {
 	l := recording.NewListener(sidesOf(q.Sides)...)
-	err := c.Server.Listen(ctx, id, bridge.ListenRequest{Audio: l, By: q.By, Sound: q.Sound})
+	err := c.Listen(ctx, id, bridge.ListenRequest{Audio: l, By: q.By, Sound: q.Sound})
 	if err != nil {
 		l.End(err) // the call may still take it
 		_, err = answered(registry.LiveCall{}, err)
@@ -232,8 +232,8 @@ func (c control) listen(ctx context.Context, id string, q admin.ListenRequest) (
 
 // sidesOf returns the sides of a text like "ab".
 func sidesOf(names string) (all []media.Side) {
-	for _, name := range strings.Split(names, "") {
-		all = append(all, sideOf(name))
+	for _, name := range names {
+		all = append(all, sideOf(string(name)))
 	}
 	return all
 }

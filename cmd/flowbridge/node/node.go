@@ -245,9 +245,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		n.add(part{close: n.hookServer.Close})
 	}
 	n.tendAll(ctx)
-	if err = n.keepCertificate(ctx, &cfg.SIP.TLS); err != nil {
-		return err
-	}
 	if n.before == nil { // so that an idempotency key finds the record of a call that a kill ended
 		_ = n.written(ctx)
 	}
@@ -313,7 +310,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	n.add(part{close: n.server.Close})
 	n.hooks = newCallHooks(n)
 	n.add(part{close: func() error { n.hooks.redirects.Close(); return nil }})
-	return nil
+	return n.keepCertificate(ctx, &cfg.SIP.TLS)
 }
 
 // tendAll starts the background tasks of the node.

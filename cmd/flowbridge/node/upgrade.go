@@ -487,5 +487,6 @@ func (n *Node) leave() {
 // exempt reports whether a request of the admin API may continue during a pause: the upgrade itself, event streams,
 // listeners, whose calls end them, and the liveness check.
 func exempt(r *http.Request) bool {
-	return r.URL.Path == "/api/upgrade" || r.URL.Path == "/api/events" || r.URL.Path == "/healthz" || admin.IsAudio(r.URL.Path)
+	path := r.URL.Path
+	return path == "/api/upgrade" || path == "/api/events" || path == "/healthz" || admin.IsAudio(path)
 }
