@@ -7,16 +7,15 @@ import (
 
 // ACME is the section `sip.tls.acme`.
 type ACME struct {
-	// The host names of the certificate. A CA gives it in place of cert and key, and its terms of service are accepted.
+	// The certificate's host names. Naming them accepts the CA's terms.
 	Domains []string `key:"domains" is:"acme-domain"`
-	// The address at which the CA may warn. It may be empty.
+	// Where the CA may warn.
 	Email string `key:"email"`
 	// The CA's directory.
 	Directory string `key:"directory" is:"api" default:"https://acme-v02.api.letsencrypt.org/directory"`
-	// The PEM file of the authorities that the CA's own certificate is from. Empty: those of the system.
+	// The PEM file of the authorities behind the CA's server. Empty: the system's.
 	CA string `key:"ca" is:"file"`
-	// Where the CA's questions arrive while a certificate is ordered: http:// (HTTP-01, from port 80) or tls://
-	// (TLS-ALPN-01, from port 443).
+	// Where the CA asks during an order: http:// (HTTP-01, port 80) or tls:// (TLS-ALPN-01, port 443).
 	Listen Challenges `key:"listen" default:"http://0.0.0.0:80"`
 }
 

@@ -55,7 +55,7 @@ type ListenTLS struct {
 	Key string `key:"key" is:"file"`
 	// The PEM file of the authorities whose client certificates identify trunks. Empty: none is asked for.
 	ClientCA string `key:"client_ca" is:"file"`
-	// The CA that gives the certificate, and renews it, in place of cert and key.
+	// The CA that gives the certificate, in place of cert and key.
 	ACME ACME `key:"acme"`
 }
 
