@@ -28,6 +28,7 @@ type Token struct {
 	Name   string // name for the log
 	Secret string
 	Rights Rights
+	Listen bool // it may hear live calls
 }
 
 // Access says which senders may do what.
@@ -40,8 +41,9 @@ type Access struct {
 
 // sender is the sender of a request, as far as it is known.
 type sender struct {
-	name   string // in the log
-	rights Rights
+	name    string // in the log
+	rights  Rights
+	listens bool
 }
 
 // identify returns the sender of a request. Without a known token, a request from this machine has the rights of
@@ -52,7 +54,7 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 		shown := httpd.Bearer(r)
 		for _, t := range access.Tokens { // compare all, so that the time does not reveal which one was close
 			if httpd.Same(shown, t.Secret) {
-				who, known = sender{t.Name, t.Rights}, true
+				who, known = sender{t.Name, t.Rights, t.Listen}, true
 			}
 		}
 		return who, known
@@ -60,7 +62,7 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 	if !isLocal(r) || access.Local == RightsNone {
 		return sender{}, false
 	}
-	return sender{localName(r), access.Local}, true
+	return sender{localName(r), access.Local, false}, true
 }
 
 // isLocal reports whether a request comes from this machine. It must not come through a proxy, or from a web page under

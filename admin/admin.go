@@ -79,6 +79,9 @@ type Options struct {
 	Seats Seats
 	// Control places calls and gives orders to live calls. If it is nil, these paths don't exist.
 	Control Control
+	// Listen lets somebody hear a live call. Its errors are those of Control. If it is nil, /api/calls/{id}/audio does not
+	// exist.
+	Listen func(ctx context.Context, id string, q ListenRequest) (Audio, error)
 	// Figures provides statistics and targets. If it is nil, /api/stats and /api/targets don't exist.
 	Figures Figures
 	// Report starts a comparison by a word. Its error names the valid words. If it is nil, /api/report does not exist.
@@ -116,6 +119,7 @@ func newAPI(opts Options) (*api, *router) {
 	a := &api{
 		Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1),
 		exporting: make(httpd.Places, maxExports), reporting: make(httpd.Places, 1),
+		listening: make(httpd.Places, maxListeners),
 	}
 	mux := &router{ServeMux: http.NewServeMux()}
 	mux.HandleFunc("/healthz", anyone(a.reads(a.healthz)))
@@ -185,6 +189,7 @@ type api struct {
 	profiling httpd.Places   // places for profiles
 	exporting httpd.Places   // places for exports
 	reporting httpd.Places   // places for reports
+	listening httpd.Places   // places for listeners
 	placing   sync.Map       // a chan struct{} for each running request with an idempotency key, by the id of its call
 }
 

@@ -98,9 +98,12 @@ type Control interface {
 	Originate(ctx context.Context, o Origination) (Call, error)
 }
 
-// serveControl serves the list of calls and the orders.
+// serveControl serves the list of calls, listeners and the orders.
 func (a *api) serveControl(mux *router) {
 	list := a.closed(a.calls)
+	if a.Listen != nil {
+		mux.HandleFunc("/api/calls/{id}/audio", a.allowed(RightsRead, a.audio))
+	}
 	if a.Control == nil {
 		mux.HandleFunc("/api/calls", list)
 		return

@@ -59,11 +59,14 @@ func (a *api) elsewhere(w http.ResponseWriter, r *http.Request, node string) boo
 	return true
 }
 
-// urlAt returns the URL of a request's path at another node. It returns "" if the node has no address.
+// urlAt returns the URL of a request at another node. It returns "" if the node has no address.
 func urlAt(api string, path *url.URL) string {
 	at, err := url.Parse(api)
 	if err != nil || at.Host == "" || api != "http://"+at.Host {
 		return ""
+	}
+	if path.RawQuery != "" {
+		return api + path.EscapedPath() + "?" + path.RawQuery
 	}
 	return api + path.EscapedPath()
 }
@@ -95,7 +98,8 @@ func (a *api) forward(w http.ResponseWriter, r *http.Request, has, to string) {
 	}
 	defer func() { _ = res.Body.Close() }() // it was only used for reading
 	switch res.StatusCode {
-	case http.StatusOK, http.StatusPartialContent, http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable:
+	case http.StatusOK, http.StatusPartialContent, http.StatusNotFound, http.StatusRequestedRangeNotSatisfiable,
+		http.StatusConflict, http.StatusTooManyRequests:
 	case http.StatusUnauthorized, http.StatusForbidden:
 		a.fail(w, http.StatusForbidden, has+", and refuses the token", "use the same admin.tokens on all nodes")
 		return

@@ -87,7 +87,7 @@ func (e *Events) note(c change) {
 // recordingOf returns the recording state of a live call, according to its record.
 func recordingOf(r *record.Record) string {
 	for _, rec := range r.Recordings {
-		if rec.EndedAt.IsZero() && rec.Error == "" {
+		if rec.EndedAt.IsZero() && rec.Error == "" && rec.Format != record.FormatLive {
 			return "on"
 		}
 	}

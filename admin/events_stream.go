@@ -13,6 +13,7 @@ type hello struct {
 	Version string `json:"version"`
 	Rights  string `json:"rights"`
 	Fleet   bool   `json:"fleet"`
+	Listen  bool   `json:"listen"`
 }
 
 // events streams changes until the reader leaves, is too slow, or has lost its rights.
@@ -77,7 +78,7 @@ func (a *api) begin(ctx context.Context, out *eventStream, me *reader, who sende
 		rights = "operate"
 	}
 	from := &a.Events.from
-	out.write(encoded("hello", "", hello{from.Node, from.Version, rights, from.Fleet}))
+	out.write(encoded("hello", "", hello{from.Node, from.Version, rights, from.Fleet, a.Listen != nil && who.listens}))
 	for _, ev := range a.Events.figures() {
 		out.write(ev)
 	}

@@ -223,7 +223,9 @@ func TestElsewhereEndsThere(t *testing.T) {
 		status int
 		says   string
 	}{{"s3cret", 404, `node \"edge-2\" has it","remedy":"ask it there"`}, {"of another", 403, "refuses the token"}} {
-		opts.Access = func() Access { return Access{Local: RightsOperate, Tokens: []Token{{"bob", tt.token, RightsRead}}} }
+		opts.Access = func() Access {
+			return Access{Local: RightsOperate, Tokens: []Token{{"bob", tt.token, RightsRead, false}}}
+		}
 		url, asked := there(t, New(opts).ServeHTTP)
 		_, h := here(t, Where{There: true, API: url})
 		res, body := do(t, h, "GET", "/api/calls/"+callThere+"/ladder", "Authorization", "Bearer s3cret")

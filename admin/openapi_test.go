@@ -47,6 +47,7 @@ func everything() Options {
 	opts.Registrations = func() Registrations { return Registrations{Outgoing: []Outgoing{}, Incoming: []Incoming{}} }
 	opts.Figures, opts.Leveller, opts.Events = fakeFigures{}, &fakeLeveller{}, NewEvents(EventSources{})
 	opts.Report, opts.Nodes, opts.Seats, opts.Eraser = fakeReport, &fakeNodes{}, fakeSeats{}, fakeEraser{}
+	opts.Listen = func(context.Context, string, ListenRequest) (Audio, error) { return nil, ErrNoCall }
 	opts.Metrics, opts.Ladders = http.NotFoundHandler(), noLadders{}
 	return opts
 }

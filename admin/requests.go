@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Requests holds the requests in progress, except those that last by nature: events, downloads, exports and
-// profiles.
+// Requests holds the requests in progress, except those that last by nature: events, listeners, downloads,
+// exports and profiles.
 type Requests struct {
 	mu   sync.Mutex // guards the fields below
 	last uint64
@@ -40,6 +40,9 @@ func lasts(r *http.Request) bool {
 		if strings.HasPrefix(r.URL.Path, path) {
 			return true
 		}
+	}
+	if IsAudio(r.URL.Path) {
+		return true
 	}
 	format, bad := query{"format": r.URL.Query().Get("format")}.format(r)
 	return r.URL.Path == "/api/cdrs" && bad == nil && format != formatJSON

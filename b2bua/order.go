@@ -44,6 +44,12 @@ func (s *Server) Play(ctx context.Context, id string, p bridge.PlayRequest) (reg
 	return s.order(ctx, id, func(c *Call) error { return c.bridge.Sounds.Order(p) })
 }
 
+// Listen lets somebody hear the live call with this id. Its errors are those of Order.
+func (s *Server) Listen(ctx context.Context, id string, r bridge.ListenRequest) error {
+	_, err := s.order(ctx, id, func(c *Call) error { return c.bridge.Listening.Order(r) })
+	return err
+}
+
 // Press sends keys to a side of the live call with this id. It waits until each key that is sent as INFO is answered.
 // Its errors are those of Order.
 func (s *Server) Press(ctx context.Context, id string, d bridge.DigitsRequest) (registry.LiveCall, error) {

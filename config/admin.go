@@ -35,6 +35,8 @@ type adminToken struct {
 	Token Secret `key:"file" later:"" required:"the file with the token, like /run/secrets/anna"`
 	// What the token allows: read sees calls, records and recordings; operate can also make changes.
 	Rights string `key:"rights" enum:"read operate" required:"read or operate"`
+	// Whether the token may also listen to live calls.
+	Listen bool `key:"listen" default:"false"`
 }
 
 func (t *adminToken) check(s section) { t.Token = s.secretFile("file") }

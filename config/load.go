@@ -97,6 +97,10 @@ func (l *loader) read(data []byte) (*Config, error) {
 	if len(l.errs) > 0 {
 		return nil, l.errs.sorted()
 	}
+	if t := &cfg.SIP.TLS; t.ACME.On() {
+		t.Cert = t.ACME.fileOf(cfg.Store.Path)
+		t.Key = t.Cert
+	}
 	cfg.Warnings, cfg.Source = doubtsOf(cfg, root), data
 	return cfg, nil
 }

@@ -90,7 +90,11 @@ func TestDefaults(t *testing.T) {
 		SIP: SIP{
 			Listen:         []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}},
 			AuthAlgorithms: []string{"SHA-256", "MD5"},
-			DrainTimeout:   time.Minute, MaxDelay: 75 * time.Millisecond,
+			TLS: ListenTLS{ACME: ACME{
+				Directory: "https://acme-v02.api.letsencrypt.org/directory",
+				Listen:    Challenges{Transport: "http", AddrPort: netip.MustParseAddrPort("0.0.0.0:80")},
+			}},
+			DrainTimeout: time.Minute, MaxDelay: 75 * time.Millisecond,
 			Limits: Limits{Connections: 1000, Setups: 2000},
 		},
 		Media: Media{

@@ -37,13 +37,13 @@ func (c *SIP) check(s section) {
 	s.advertisable(c.Advertise, func(v4 bool) bool {
 		return slices.ContainsFunc(c.Listen, func(l Listener) bool { return l.AddrPort.Addr().Is4() == v4 })
 	})
-	if listens(c.Listen, TransportTLS) && (c.TLS.Cert == "" || c.TLS.Key == "") {
+	if listens(c.Listen, TransportTLS) && !c.TLS.ACME.On() && (c.TLS.Cert == "" || c.TLS.Key == "") {
 		at, ok := s.fields["tls"]
 		if !ok {
 			at = s.constant("tls", "")
 		}
 		at.fail("cert or key is missing, which a tls listener needs",
-			"write the PEM files of a certificate and its key, or remove tls:// from sip.listen")
+			"write the PEM files of a certificate and its key, or acme, or remove tls:// from sip.listen")
 	}
 }
 
@@ -55,9 +55,14 @@ type ListenTLS struct {
 	Key string `key:"key" is:"file"`
 	// The PEM file of the authorities whose client certificates identify trunks. Empty: none is asked for.
 	ClientCA string `key:"client_ca" is:"file"`
+	// The CA that gives the certificate, in place of cert and key.
+	ACME ACME `key:"acme"`
 }
 
 func (t *ListenTLS) check(s section) {
+	if at, ok := s.fields["acme"]; ok && (t.Cert != "" || t.Key != "") {
+		at.fail("stands beside cert or key", "write one of them: the CA gives the certificate and its key")
+	}
 	s.keyPair("cert", "key")
 	s.authorities("client_ca")
 }

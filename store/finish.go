@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"flowbridge/store/record"
@@ -30,7 +31,9 @@ func newFinish(r *record.Record) *finish {
 
 // recorded reports whether the call has complete recordings. The recordings of a killed process are settled later.
 func (f *finish) recorded() bool {
-	return len(f.record.Recordings) > 0 && f.record.Settled()
+	return f.record.Settled() && slices.ContainsFunc(f.record.Recordings, func(r record.Recording) bool {
+		return r.Format != record.FormatLive
+	})
 }
 
 // keeper writes finished calls: the record, the ids that are in none of its columns, and an item for each consumer. It

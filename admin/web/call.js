@@ -6,6 +6,7 @@ import { clip, code, el, fill, line, peer, renew } from './dom.js';
 import { feed, listen } from './feed.js';
 import { bytes, clock, count, dateOf, fixed, momentOf, ms, percent, timeOf, words } from './format.js';
 import { chart, phases } from './charts.js';
+import { hear } from './hear.js';
 import { ladder } from './ladder.js';
 import { timeline } from './timeline.js';
 import { causes, isNormal, platformPage, story, verdict } from './words.js';
@@ -27,6 +28,7 @@ export function call(main, id) {
   drawn.element.hidden = true;
   let timer = 0;
   let shown = null;
+  let hearing = null; // ends the audio that is heard
 
   async function load() {
     clearTimeout(timer);
@@ -84,11 +86,13 @@ export function call(main, id) {
   function showOrders(c, live) {
     const may = feed.hello?.rights === 'operate';
     const button = (text, path, body, ask, verb) => el('button', { type: 'button', onclick: () => order(text, path, body, ask, verb) }, text);
-    const key = `${live} ${may} ${c.recording} ${c.masked}`;
+    const hears = live && feed.hello?.listen && c.phase === 'bridged';
+    const key = `${live} ${may} ${hears} ${!hearing} ${c.recording} ${c.masked}`;
     if (orders.dataset.key === key) return; // so that a button keeps the focus
     orders.dataset.key = key;
     const recorded = c.recording === 'on' || c.recording === 'paused';
     fill(orders, el('button', { type: 'button', onclick: capsule }, 'Download capsule'),
+      hearing ? el('button', { type: 'button', onclick: () => hearing.abort() }, 'Stop listening') : hears ? el('button', { type: 'button', onclick: heard }, 'Listen') : null,
       live && may ? [
         recorded ? button('Stop recording', 'recording/stop', null, 'The recording ends here.', 'Stop it') : button('Record', 'recording/start', null, 'The call is recorded from now on. Nobody is told, unless recording.beep is set.', 'Record it'),
         c.masked ? button('Unmask keys', 'mask', { on: false }, 'Keys that the caller presses pass again.', 'Unmask') : button('Mask keys', 'mask', { on: true }, 'Keys that the caller presses are no longer passed on.', 'Mask'),
@@ -106,6 +110,24 @@ export function call(main, id) {
       result.className = 'result problem';
       fill(result, line(`Not done: ${err.message}. ${err.remedy ?? ''}`, 600));
     }
+    load();
+  }
+
+  async function heard() {
+    if (!(await confirm('Listen?', 'You hear both sides, the caller on the left. Nobody is told. The name of your token goes into the record.', 'Listen'))) return;
+    hearing = new AbortController();
+    abort.signal.addEventListener('abort', () => hearing?.abort());
+    showOrders(shown, true);
+    result.className = 'result';
+    fill(result, 'Listening …');
+    try {
+      await hear(id, hearing.signal);
+      fill(result, 'No longer listening: the call has ended, or was handed to a new process. While it is live, you can listen again.');
+    } catch (err) {
+      if (!hearing.signal.aborted) result.className = 'result problem';
+      fill(result, hearing.signal.aborted ? 'No longer listening.' : line(`No longer listening: ${err.message}. ${err.remedy ?? ''}`, 600));
+    }
+    hearing = null;
     load();
   }
 
@@ -197,6 +219,6 @@ function recordOf(c) {
   return [el('dl.record', {}, items.map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, peer(v, 300))))),
     c.recordings?.length ? el('p', {}, 'Recordings: ', c.recordings.map((r) => [
       r.file ? el('button', { type: 'button', disabled: !r.ended_at, onclick: () => download(`/api/recordings/${r.file.split('/').map(encodeURIComponent).join('/')}`, r.file.split('/').at(-1)) }, `${line(r.format, 8)}, ${bytes(r.bytes)}`) : null,
-      r.error ? el('span.bad', {}, ` ${line(r.error, 200)}`) : null, ' '])) : null,
+      r.by ? [peer(r.by, 48), r.ended_at || r.error ? ` listened for ${clock(new Date(r.ended_at ?? c.ended_at) - new Date(r.started_at))}` : ' listens'] : r.error ? el('span.bad', {}, ` ${line(r.error, 200)}`) : null, ' '])) : null,
     c.report ? el('p', {}, 'The platform reported: ', peer([c.report.status, c.report.end_reason].filter(Boolean).join(', '), 300)) : null];
 }

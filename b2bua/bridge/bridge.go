@@ -99,6 +99,7 @@ type Bridge struct {
 	Digits       Digits
 	Sounds       Sounds
 	Recordings   Recordings
+	Listening    Listening
 	Exchanges    Exchanges
 	Announcement Announcement
 	Pressed      Pressed
@@ -107,10 +108,10 @@ type Bridge struct {
 
 // parts returns the parts of a bridge in the order in which they handle events. They end in the reverse order.
 // TestOrderOfEffects checks this.
-func (b *Bridge) parts() [12]part {
+func (b *Bridge) parts() [13]part {
 	return [...]part{
 		&b.Masking, &b.Transcoding, &b.Media, &b.Talk, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
-		&b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
+		&b.Listening, &b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
 	}
 }
 
@@ -122,7 +123,10 @@ func (rs *Resources) Settle(r *record.Record) {
 }
 
 // Record adds the figures of each part to the record of a call that continues.
-func (b *Bridge) Record(r *record.Record) { b.Recordings.record(r) }
+func (b *Bridge) Record(r *record.Record) {
+	b.Recordings.record(r)
+	b.Listening.record(r)
+}
 
 // RestoreRecord stores the recordings that earlier processes wrote, so that this call's record includes them.
 func (b *Bridge) RestoreRecord(r *record.Record) { b.Recordings.past = r.Recordings }

@@ -309,7 +309,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 // side, and the recording part acts last.
 func TestOrderOfParts(t *testing.T) {
 	want := []string{
-		"Masking", "Transcoding", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Exchanges", "Announcement", "Pressed", "Relays",
+		"Masking", "Transcoding", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Listening", "Exchanges", "Announcement", "Pressed", "Relays",
 	}
 	var order []string
 	for _, p := range (&Bridge{}).parts() {

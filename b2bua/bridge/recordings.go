@@ -29,11 +29,6 @@ type Recordings struct {
 	again snapshot.Recordings // the recording that an earlier process had started; cleared by begin
 }
 
-// tapSession has the methods of the media session that a recording uses.
-type tapSession interface {
-	SetTap(media.Tap)
-}
-
 func (rs *Recordings) save(sheet *snapshot.Sheet) {
 	k := &sheet.Bridge.Recordings
 	*k = rs.again
@@ -163,7 +158,7 @@ func (rs *Recordings) start(paused bool) error {
 	rs.current = r
 	rs.all = append(slices.Clip(rs.all), r)
 	b.Ladder.Attach(r)
-	b.Media.session.SetTap(r)
+	b.Listening.tap()
 	// Every recording starts here, by the route or by a command. So announcements to the parties
 	// belong here.
 	b.Log.Info().Int("part", len(rs.all)).Msg("recording started")
@@ -190,12 +185,11 @@ func (rs *Recordings) stop() {
 	if rs.current == nil {
 		return
 	}
-	if b.Media.session != nil {
-		b.Media.session.SetTap(nil)
-	}
-	b.Ladder.Attach(nil)
-	rs.current.Stop()
+	ended := rs.current
 	rs.current = nil
+	b.Listening.tap()
+	b.Ladder.Attach(nil)
+	ended.Stop()
 	b.Log.Info().Int("part", len(rs.all)).Msg("recording stopped")
 	b.Ladder.Decide("recording %d ends", len(rs.all))
 }
@@ -283,7 +277,8 @@ func (rs *Recordings) settled() func(context.Context, *record.Record) {
 		return nil
 	}
 	return func(ctx context.Context, r *record.Record) {
-		r.Recordings = append(slices.Clip(past), settled(ctx, all)...)
+		heard := r.Recordings[len(past)+len(filesOf(all)):] // by listeners
+		r.Recordings = append(append(slices.Clip(past), settled(ctx, all)...), heard...)
 	}
 }
 

@@ -101,7 +101,7 @@ func (a *Archive) Lock() *os.File {
 // Recorder.Files.
 func (a *Archive) Record(c Call) (*Recorder, error) {
 	r := &Recorder{
-		call: c, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}),
+		intake: intake{began: time.Now(), ring: newRing(ringSize)}, call: c, done: make(chan struct{}),
 		w: slices.MinFunc(a.writers, func(x, y *writer) int { return x.load() - y.load() }),
 	}
 	for side := range c.Payloads {

@@ -44,7 +44,7 @@ func TestLeftovers(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(day, name), b, 0o600))
 	}
 	stale := slices.Clone(wav) // its header was last written a while ago
-	copy(stale, wavHeader(32000))
+	copy(stale, wavHeader(2, 32000))
 	for cut := 0; cut < len(wav); cut += 997 {
 		put(callID+".wav.part", stale[:len(stale)-cut])
 		put(callID+".pcapng.part", capture[:max(0, len(capture)-cut)])
@@ -309,7 +309,8 @@ func BenchmarkWriting(b *testing.B) {
 			a := opened(b, func(c *Config) { c.Formats = formats })
 			defer a.shut(b)
 			r := &Recorder{
-				call: Call{ID: callID, Part: 1}, began: time.Now(), ring: newRing(ringSize), done: make(chan struct{}), w: a.writers[0],
+				intake: intake{began: time.Now(), ring: newRing(ringSize)},
+				call:   Call{ID: callID, Part: 1}, done: make(chan struct{}), w: a.writers[0],
 				files: []File{{Name: fileName(time.Now(), callID, 1, formats[0]), Format: formats[0]}},
 			}
 			for side := range r.payloads {

@@ -167,7 +167,7 @@ func TestBlockedDisk(t *testing.T) {
 
 // TestMessagesAreBounded: SIP messages that are not written are counted.
 func TestMessagesAreBounded(t *testing.T) {
-	r := &Recorder{ring: newRing(64), began: time.Now()}
+	r := &Recorder{intake: intake{ring: newRing(64), began: time.Now()}}
 	for range 20 {
 		r.Message(time.Now(), addrA, localA, make([]byte, queueLimit/10))
 	}

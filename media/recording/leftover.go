@@ -67,7 +67,7 @@ func repairWAV(f *os.File) (usable bool, err error) {
 	if err := f.Truncate(wavHeaderSize + data); err != nil {
 		return false, err
 	}
-	_, err = f.WriteAt(wavHeader(data), 0)
+	_, err = f.WriteAt(wavHeader(2, data), 0)
 	return data > 0, err
 }
 

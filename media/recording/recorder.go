@@ -22,18 +22,23 @@ type Call struct {
 	Local [2]netip.Addr
 }
 
-// Recorder records one call. Any goroutine may call its methods, but only one at a time may call Packet.
-type Recorder struct {
-	// Constant.
-	call  Call
-	began time.Time // includes a monotonic reading: all times of the recording count from it
-	w     *writer
-
+// intake takes the packets of a media session, for one goroutine that reads them from the ring.
+type intake struct {
+	began    time.Time // constant; includes a monotonic reading: all times of the recording count from it
 	ring     *ring
 	payloads [2]atomic.Pointer[Payloads]
 	paused   atomic.Bool
-	over     atomic.Bool  // the recording has ended
+	over     atomic.Bool  // no more packets are taken
 	dropped  atomic.Int64 // dropped packets and messages
+}
+
+// Recorder records one call. Any goroutine may call its methods, but only one at a time may call Packet.
+type Recorder struct {
+	intake
+
+	// Constant.
+	call Call
+	w    *writer
 
 	mu       sync.Mutex // guards the fields below
 	queue    []message
@@ -60,20 +65,23 @@ const queueLimit = 256 << 10
 var _ media.Tap = (*Recorder)(nil)
 
 // Packet implements media.Tap. It takes no lock and allocates nothing.
-func (r *Recorder) Packet(p media.Tapped) {
-	if r.over.Load() || r.paused.Load() {
+func (in *intake) Packet(p media.Tapped) {
+	if in.over.Load() || in.paused.Load() {
 		return
 	}
 	c := codecSilence
 	if p.Kind == media.RTP {
-		c = r.payloads[p.Side].Load().codec(p.Data[1] & 0x7f)
+		c = in.payloads[p.Side].Load().codec(p.Data[1] & 0x7f)
 	}
-	if !r.ring.put(tapped{
-		at: p.At.Sub(r.began), side: p.Side, kind: p.Kind, source: p.Source, local: p.Local, codec: c, data: p.Data,
+	if !in.ring.put(tapped{
+		at: p.At.Sub(in.began), side: p.Side, kind: p.Kind, source: p.Source, local: p.Local, codec: c, data: p.Data,
 	}) {
-		r.dropped.Add(1)
+		in.dropped.Add(1)
 	}
 }
+
+// SetPayloads says what a side's payload types carry from now on.
+func (in *intake) SetPayloads(side media.Side, p Payloads) { in.payloads[side].Store(&p) }
 
 // Message records a SIP message sent at the given time, which may be before the recording started. It retains data.
 func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
@@ -89,9 +97,6 @@ func (r *Recorder) Message(at time.Time, from, to netip.AddrPort, data []byte) {
 	r.queued += len(data)
 	r.queue = append(r.queue, message{at: at.Sub(r.began), from: from, to: to, data: data})
 }
-
-// SetPayloads says what a side's payload types carry from now on.
-func (r *Recorder) SetPayloads(side media.Side, p Payloads) { r.payloads[side].Store(&p) }
 
 // Pause stops recording until Resume: WAV gets silence, pcapng nothing. Packets that arrive after Pause returns are not
 // recorded.

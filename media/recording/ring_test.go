@@ -96,7 +96,7 @@ func TestRingRefusesWhatNeverFits(t *testing.T) {
 }
 
 func TestPacketAllocatesNothing(t *testing.T) {
-	r := &Recorder{ring: newRing(ringSize), began: time.Now()}
+	r := &Recorder{intake: intake{ring: newRing(ringSize), began: time.Now()}}
 	for side := range r.payloads {
 		r.payloads[side].Store(&Payloads{})
 	}
@@ -108,7 +108,7 @@ func TestPacketAllocatesNothing(t *testing.T) {
 
 // BenchmarkPacket measures what a recording costs the worker for each packet.
 func BenchmarkPacket(b *testing.B) {
-	r := &Recorder{ring: newRing(ringSize), began: time.Now()}
+	r := &Recorder{intake: intake{ring: newRing(ringSize), began: time.Now()}}
 	for side := range r.payloads {
 		r.payloads[side].Store(&Payloads{})
 	}

@@ -11,7 +11,8 @@ import (
 
 const (
 	wavHeaderSize = 44
-	frameSize     = 4 // bytes: two channels of 16 bits
+	sampleSize    = 2              // bytes
+	frameSize     = 2 * sampleSize // one sample of each side
 
 	// wavLimit is the largest size that a header can express.
 	wavLimit = 1<<32 - 1
@@ -37,21 +38,21 @@ type wav struct {
 func newWAV(s *sink, payloads func(media.Side) *Payloads) (*wav, error) {
 	w := &wav{sink: s, payloads: payloads, inHeader: wavHeaderSize}
 	w.line = &timeline{emit: w.take}
-	_, err := s.Write(wavHeader(0))
+	_, err := s.Write(wavHeader(2, 0))
 	return w, err
 }
 
-func wavHeader(data int64) []byte {
+func wavHeader(channels uint16, data int64) []byte {
 	le := binary.LittleEndian
 	b := append(make([]byte, 0, wavHeaderSize), "RIFF"...)
 	b = le.AppendUint32(b, uint32(min(data+wavHeaderSize-8, wavLimit)))
 	b = append(b, "WAVEfmt "...)
 	b = le.AppendUint32(b, 16)
 	b = le.AppendUint16(b, 1) // PCM
-	b = le.AppendUint16(b, 2)
+	b = le.AppendUint16(b, channels)
 	b = le.AppendUint32(b, sampleRate)
-	b = le.AppendUint32(b, sampleRate*frameSize)
-	b = le.AppendUint16(b, frameSize)
+	b = le.AppendUint32(b, sampleRate*sampleSize*uint32(channels))
+	b = le.AppendUint16(b, sampleSize*channels)
 	b = le.AppendUint16(b, 16)
 	b = append(b, "data"...)
 	return le.AppendUint32(b, uint32(min(data, wavLimit)))
@@ -116,6 +117,6 @@ func (w *wav) flush() {
 func (w *wav) close() error {
 	data := (w.sink.size - wavHeaderSize) / frameSize * frameSize
 	w.inHeader = w.sink.size
-	_, err := w.sink.WriteAt(wavHeader(max(data, 0)), 0)
+	_, err := w.sink.WriteAt(wavHeader(2, max(data, 0)), 0)
 	return err
 }

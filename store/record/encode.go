@@ -169,6 +169,7 @@ func appendAttempt(b []byte, a *Attempt) []byte {
 
 func appendRecording(b []byte, r *Recording) []byte {
 	b = textOf(append(b, '{'), "file", r.File)
+	b = textIf(b, "by", r.By)
 	b = textOf(b, "format", r.Format)
 	b = timeOf(b, "started_at", r.StartedAt)
 	b = timeOf(b, "ended_at", r.EndedAt)

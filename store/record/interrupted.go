@@ -42,10 +42,15 @@ func (r Record) InterruptedAt(alive Time, now time.Time) Record {
 // Interrupted returns the record of a call that ended now with its process.
 func (r Record) Interrupted(now time.Time) Record { return r.InterruptedAt(TimeOf(now), now) }
 
-// Killed ends the recordings that were running when their process died. SettleRecordings has better figures.
+// Killed ends the recordings that were running when their process died. SettleRecordings has better figures. When a
+// listener left is not known.
 func (r *Record) Killed() {
 	for i := range r.Recordings {
-		if f := &r.Recordings[i]; f.EndedAt.IsZero() {
+		switch f := &r.Recordings[i]; {
+		case !f.EndedAt.IsZero():
+		case f.Format == FormatLive:
+			f.Error = killed
+		default:
 			f.Bytes, f.Error = 0, killedUnknown
 		}
 	}

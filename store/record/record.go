@@ -117,11 +117,13 @@ type Record struct {
 	Report *Report `json:"report"`
 }
 
-// Recording is one file with a recording of a call.
+// Recording is one file with a recording of a call, or a listener who heard it live.
 type Recording struct {
 	// File is its name below recording.path. It is empty if there is no file: see Error.
 	File string `json:"file"`
-	// Format is wav or pcapng.
+	// By is the name of the listener's token. It is empty for a file.
+	By string `json:"by,omitempty"`
+	// Format is wav or pcapng, or FormatLive.
 	Format    string `json:"format"`
 	StartedAt Time   `json:"started_at"`
 	EndedAt   Time   `json:"ended_at"`
@@ -131,6 +133,9 @@ type Recording struct {
 	// Error is why the recording ended early or did not start. It may be empty.
 	Error string `json:"error,omitempty"`
 }
+
+// FormatLive is the format of a listener's entry among the recordings.
+const FormatLive = "live"
 
 // Reasons of attempts that are not made because of the call's route.
 const (

@@ -3,11 +3,13 @@
 package e2e
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"net/http"
@@ -39,6 +41,7 @@ type fakeNode struct {
 	stats   live.Stats
 	targets []live.Target
 	ladders map[string]any // by call
+	heard   fakeAudio
 
 	events *admin.Events
 	fleet  *fleet.Overview
@@ -49,7 +52,7 @@ type fakeNode struct {
 // newFakeNode serves the page at an address.
 func newFakeNode(t *testing.T, listen string) *fakeNode {
 	t.Helper()
-	n := &fakeNode{live: map[string]admin.Call{}, ladders: map[string]any{}, access: admin.Access{Local: admin.RightsOperate}}
+	n := &fakeNode{live: map[string]admin.Call{}, ladders: map[string]any{}, heard: make(fakeAudio, 1), access: admin.Access{Local: admin.RightsOperate}}
 	n.events = admin.NewEvents(admin.EventSources{
 		Node: "node-1", Version: "v1.4.0", Figures: n, Fleet: true,
 	})
@@ -57,6 +60,7 @@ func newFakeNode(t *testing.T, listen string) *fakeNode {
 		Calls: n, Records: n, Control: n, Events: n.events, Log: zerolog.Nop(), Figures: n, Recordings: n, Nodes: fakeFleet{n},
 		Report:   func(by string) (admin.Report, error) { return compared{reporting.New(by)}, nil },
 		Operator: fakeOperator{n}, Access: func() admin.Access { n.mu.Lock(); defer n.mu.Unlock(); return n.access },
+		Listen: func(context.Context, string, admin.ListenRequest) (admin.Audio, error) { return n.heard, nil },
 	})
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
@@ -78,6 +82,30 @@ func newFakeNode(t *testing.T, listen string) *fakeNode {
 	t.Cleanup(func() { server.Close(); n.events.Close(); <-ended })
 	n.url = "http://" + listener.Addr().String()
 	return n
+}
+
+// fakeAudio is a live call in which the caller hums. It takes why its listener has left.
+type fakeAudio chan error
+
+func (f fakeAudio) End(why error) {
+	select {
+	case f <- why:
+	default: // it was told already
+	}
+}
+
+func (fakeAudio) Stream(w io.Writer) {
+	part := make([]byte, 44) // the header, which is not read
+	frames := bytes.Repeat([]byte{0, 32, 0, 0}, 800)
+	for {
+		for _, b := range [][]byte{part, frames[:1001], frames[1001:]} { // a network cuts anywhere
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+		part = nil
+		time.Sleep(100 * time.Millisecond)
+	}
 }
 
 // The interfaces of the admin API.

@@ -80,7 +80,7 @@ func TestPageAsksForToken(t *testing.T) {
 	runIn(t, cores)
 	n := newFakeNode(t, "127.0.0.1:0")
 	n.fill()
-	n.access = admin.Access{Tokens: []admin.Token{{Name: "anna", Secret: "aaa", Rights: admin.RightsOperate}, {Name: "bob", Secret: "bbb", Rights: admin.RightsRead}}}
+	n.access = admin.Access{Tokens: []admin.Token{{Name: "anna", Secret: "aaa", Rights: admin.RightsOperate, Listen: true}, {Name: "bob", Secret: "bbb", Rights: admin.RightsRead}}}
 	page := newTab(t)
 	give := func(token string) {
 		t.Helper()
@@ -95,7 +95,7 @@ func TestPageAsksForToken(t *testing.T) {
 	give("bbb")
 	page.reads("It was answered after")
 	page.shows(`document.querySelector('#state').textContent === 'live'`)
-	if value[bool](page, `[...document.querySelectorAll('main button')].some((b) => b.textContent === 'Hang up')`) {
+	if value[bool](page, `[...document.querySelectorAll('main button')].some((b) => b.textContent === 'Hang up' || b.textContent === 'Listen')`) {
 		t.Error("who may only read is shown orders")
 	}
 	page.open("about:blank")
@@ -106,6 +106,27 @@ func TestPageAsksForToken(t *testing.T) {
 	page.shows(`[...document.querySelectorAll('main button')].some((b) => b.textContent === 'Hang up')`)
 	if kept := value[string](page, `JSON.stringify([sessionStorage.length, localStorage.length, document.cookie])`); kept != `[1,0,""]` {
 		t.Errorf("kept: %s", kept)
+	}
+	value[int](page, `(() => {
+		const start = AudioBufferSourceNode.prototype.start;
+		window.loud = [0, 0];
+		AudioBufferSourceNode.prototype.start = function (at) {
+			window.loud = [0, 1].map((side) => Math.max(window.loud[side], ...this.buffer.getChannelData(side)));
+			return start.call(this, at);
+		};
+		return 0;
+	})()`)
+	page.press("Listen")
+	page.click("#confirm button.main")
+	page.reads("Listening …")
+	page.shows(`window.loud[0] > 0`)
+	page.press("Stop listening")
+	page.reads("No longer listening.")
+	if why := <-n.heard; !strings.Contains(why.Error(), "left") {
+		t.Errorf("the listener ended with %v", why)
+	}
+	if got := value[string](page, `JSON.stringify(window.loud)`); got != `[0.25,0]` {
+		t.Errorf("the caller's and the called side's sound: %s; want it of the caller only", got)
 	}
 }
 

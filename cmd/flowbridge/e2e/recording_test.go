@@ -100,25 +100,63 @@ func streams(t *testing.T, file string) (lost []string) {
 	return lost
 }
 
+// isHeard listens to the only call as soon as it is answered. heard waits for its end, and returns both sides.
+func (s *server) isHeard(token string) (heard func() (caller, agent []int16)) {
+	s.t.Helper()
+	var res *http.Response
+	eventually(s.t, "the call can be heard", func() bool {
+		path := "/api/calls/" + s.calls()[0].ID + "/audio"
+		if local, err := client.Get(s.admin + path); err != nil || local.Body.Close() != nil || local.StatusCode != http.StatusForbidden {
+			s.t.Errorf("without a token: %v %v; want 403", local, err)
+		}
+		req, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, s.admin+path, nil)
+		must(s.t, err)
+		req.Header.Set("Authorization", "Bearer "+token)
+		res, err = client.Do(req)
+		must(s.t, err)
+		if res.StatusCode != http.StatusOK {
+			_ = res.Body.Close()
+		}
+		return res.StatusCode == http.StatusOK
+	})
+	return func() (caller, agent []int16) {
+		wav, err := io.ReadAll(res.Body)
+		must(s.t, err)
+		must(s.t, res.Body.Close())
+		binary.LittleEndian.PutUint32(wav[40:], uint32(len(wav)-wavHeader)) // not known when the stream began
+		return channels(s.t, wav)
+	}
+}
+
 // TestRecordedCall records the call of a softphone. The left channel has the softphone's words, the
 // right one the agent's. The capture has both legs' SIP and RTP without loss.
 func TestRecordedCall(t *testing.T) {
 	s := newStage(t)
 	s.simulate()
-	b := s.serve(recordingSetup("record: always"))
+	o := recordingSetup("record: always")
+	token := filepath.Join(s.TempDir(), "token")
+	must(t, os.WriteFile(token, []byte("listener"), 0o600))
+	b := startPredecessor(t, t.TempDir(), replaceOnce(t, s.config(o), `admin: {listen: "127.0.0.1:0"}`,
+		fmt.Sprintf(`admin: {listen: "127.0.0.1:0", local: operate, tokens: [{name: anna, file: %q, rights: read, listen: true}]}`, token)))
+	b.targets, s.server = []uint16{s.agent.Port()}, b
 	words := softWords(51)
 	phone := s.startBaresip(words)
 	phone.calls(s.to())
+	heard, before := b.isHeard("listener"), phone.loud()
 	phone.hearsEcho()
-	if live := b.calls()[0]; len(live.Recordings) != 2 || !live.Recordings[0].EndedAt.IsZero() {
+	eventually(t, "there is something for the listener", func() bool { return phone.loud() >= before+150 })
+	if live := b.calls()[0]; len(live.Recordings) != 3 || !live.Recordings[0].EndedAt.IsZero() {
 		t.Errorf("live: %+v", live.Recordings)
 	}
 	phone.hangUp()
 	r := b.records(hungUpByCaller)[0]
-	if len(r.Recordings) != 2 {
+	if len(r.Recordings) != 3 {
 		t.Fatalf("recordings: %+v", r.Recordings)
 	}
-	for _, f := range r.Recordings {
+	if l := r.Recordings[2]; l.By != "anna" || l.Format != record.FormatLive || l.Error != "the call has ended" {
+		t.Errorf("the listener: %+v", l)
+	}
+	for _, f := range r.Recordings[:2] {
 		length := f.EndedAt.Sub(f.StartedAt.Time)
 		if f.Error != "" || f.Dropped != 0 || length < 4*time.Second || length > r.EndedAt.Sub(r.StartedAt.Time) {
 			t.Errorf("%+v of a call from %v to %v", f, r.StartedAt, r.EndedAt)
@@ -128,6 +166,14 @@ func TestRecordedCall(t *testing.T) {
 		t.Errorf("listed are %+v", listed)
 	}
 	left, right := channels(t, b.download(r.Recordings[0]))
+	caller, agent := heard()
+	if n := len(caller); n < 2*8000 {
+		t.Errorf("the listener has heard %d samples", n)
+	} else if _, score := sim.Match(left, caller[n-12000:n-4000]); score < likeness {
+		t.Errorf("the listener has not heard the softphone: likeness %.2f", score)
+	} else if _, score := sim.Match(right, agent[n-12000:n-4000]); score < likeness {
+		t.Errorf("the listener has not heard the agent: likeness %.2f", score)
+	}
 	if _, score := sim.Match(left, words[8000:20000]); score < likeness {
 		t.Errorf("the left channel has not the softphone's words: likeness %.2f", score)
 	}

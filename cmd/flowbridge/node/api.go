@@ -25,6 +25,7 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/httpd"
 	"flowbridge/media"
+	"flowbridge/media/recording"
 	"flowbridge/platform/hooks"
 	"flowbridge/store/record"
 )
@@ -82,10 +83,11 @@ func (a *api) close() error {
 
 // serveAPI serves the admin API of a node that takes calls.
 func (n *Node) serveAPI(ctx context.Context) error {
+	calls := control{n.server, n.hooks, &n.tests}
 	options := admin.Options{
-		Media: n.rtp.path, Calls: liveCalls{n.server}, Control: control{n.server, n.hooks, &n.tests},
+		Media: n.rtp.path, Calls: liveCalls{n.server}, Control: calls,
 		Figures: n.live, Report: reportBy, Events: n.events, Ready: n.health.ready, Troubles: n.health.troubles,
-		Requests: &n.requests, Registrations: n.figures.registrations,
+		Requests: &n.requests, Registrations: n.figures.registrations, Listen: calls.listen,
 	}
 	if n.out != nil {
 		options.Leveller = n.out
@@ -126,7 +128,7 @@ func tokensOf(cfg *config.Admin) (all []admin.Token) {
 		all = append(all, admin.Token{Name: "token_file", Secret: cfg.Token.Reveal(), Rights: admin.RightsOperate})
 	}
 	for _, t := range cfg.Tokens {
-		all = append(all, admin.Token{Name: t.Name, Secret: t.Token.Reveal(), Rights: rightsOf(t.Rights)})
+		all = append(all, admin.Token{Name: t.Name, Secret: t.Token.Reveal(), Rights: rightsOf(t.Rights), Listen: t.Listen})
 	}
 	return all
 }
@@ -216,6 +218,26 @@ func (c control) Press(ctx context.Context, id string, d admin.DigitsRequest) (a
 	return answered(c.Server.Press(ctx, id, bridge.DigitsRequest{
 		Side: sideOf(d.Side), Digits: d.Digits, Duration: time.Duration(d.MS) * time.Millisecond,
 	}))
+}
+
+// listen lets somebody hear a live call.
+func (c control) listen(ctx context.Context, id string, q admin.ListenRequest) (admin.Audio, error) {
+	l := recording.NewListener(sidesOf(q.Sides)...)
+	err := c.Listen(ctx, id, bridge.ListenRequest{Audio: l, By: q.By, Sound: q.Sound})
+	if err != nil {
+		l.End(err) // the call may still take it
+		_, err = answered(registry.LiveCall{}, err)
+		return nil, err
+	}
+	return l, nil
+}
+
+// sidesOf returns the sides of a text like "ab".
+func sidesOf(names string) (all []media.Side) {
+	for _, name := range names {
+		all = append(all, sideOf(string(name)))
+	}
+	return all
 }
 
 func sideOf(name string) media.Side {

@@ -313,7 +313,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	n.add(part{close: n.tests.close})
 	n.hooks = newCallHooks(n)
 	n.add(part{close: func() error { n.hooks.redirects.Close(); return nil }})
-	return nil
+	return n.keepCertificate(ctx, &cfg.SIP.TLS)
 }
 
 // tendAll starts the background tasks of the node.

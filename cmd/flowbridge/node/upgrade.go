@@ -484,8 +484,9 @@ func (n *Node) leave() {
 	n.api.leave()
 }
 
-// exempt reports whether a request of the admin API may continue during a pause: the upgrade itself, event streams, and
-// the liveness check.
+// exempt reports whether a request of the admin API may continue during a pause: the upgrade itself, event streams,
+// listeners, whose calls end them, and the liveness check.
 func exempt(r *http.Request) bool {
-	return r.URL.Path == "/api/upgrade" || r.URL.Path == "/api/events" || r.URL.Path == "/healthz"
+	path := r.URL.Path
+	return path == "/api/upgrade" || path == "/api/events" || path == "/healthz" || admin.IsAudio(path)
 }

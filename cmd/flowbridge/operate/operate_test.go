@@ -150,6 +150,8 @@ func (f *fakeServer) Reload(context.Context) (admin.Reloaded, error) {
 	return admin.Reloaded{Trunks: 1, Targets: 2, Routes: 3, NeedRestart: []string{"sip"}}, nil
 }
 
+func (f *fakeServer) Configuration() (any, error) { return nil, admin.ErrNoCall }
+
 func (f *fakeServer) Stats() live.Stats {
 	return live.Stats{Media: live.Media{Engine: "kernel", Detail: "tcx on eth0"}}
 }

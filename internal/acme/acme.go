@@ -1,0 +1,271 @@
+// Package acme gets the certificate of our TLS listeners from an authority by ACME (RFC 8555), and renews it. The
+// listeners read it from a file, as any other certificate, so a renewal touches no connection.
+//
+// golang.org/x/crypto/acme does the protocol. Its autocert waits for the first handshake, wants a server name in it,
+// and has no lock for a fleet; certmagic adds thirty modules.
+package acme
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/rs/zerolog"
+	"golang.org/x/crypto/acme"
+)
+
+const (
+	// lookEvery is the longest time between two looks at the certificate, and lookSoon the time while there is none that
+	// can be used, or another node orders one.
+	lookEvery = time.Hour
+	lookSoon  = 10 * time.Second
+
+	// After a failure the next order waits for retryFirst, then twice as long each time, up to retryMost. An authority may
+	// ask for more, up to retryAsked.
+	retryFirst = time.Minute
+	retryMost  = time.Hour
+	retryAsked = 24 * time.Hour
+
+	// orderTimeout bounds an order.
+	orderTimeout = 5 * time.Minute
+)
+
+// Config says which certificate is wanted, and from whom.
+type Config struct {
+	Domains   []string
+	Email     string // of the account; may be empty
+	Directory string // the authority's URL
+	CA        string // a PEM file of authorities that the authority's own certificate is from; empty: the system's
+	TLS       bool   // the authority asks by TLS-ALPN-01 instead of HTTP-01
+	Listen    string // where it asks, during an order
+
+	File    string // the certificate, its chain and its key, as PEM
+	Account string // the account's key, as PEM
+
+	Share Share // nil: this node has its own certificate
+	Log   zerolog.Logger
+}
+
+// Share is where the nodes of a fleet share one certificate.
+type Share interface {
+	// Certificate returns what Publish was last given, or nil.
+	Certificate(ctx context.Context) ([]byte, error)
+	Publish(ctx context.Context, pem []byte) error
+	// Turn reports whether this node may order. If so, no other node may for that time.
+	Turn(ctx context.Context, d time.Duration) (bool, error)
+}
+
+// Keeper keeps a certificate valid.
+type Keeper struct {
+	Config
+	failures int
+}
+
+// Run keeps the certificate valid until ctx ends.
+func (k *Keeper) Run(ctx context.Context) {
+	for {
+		wait := time.NewTimer(k.look(ctx))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		}
+	}
+}
+
+// look gets a new certificate if it is time, and returns when to look again.
+func (k *Keeper) look(ctx context.Context) time.Duration {
+	have, problem := k.current(ctx)
+	if problem != nil && ctx.Err() == nil {
+		k.Log.Warn().Err(problem).Msg("certificate of the fleet not usable")
+	}
+	now := time.Now()
+	if at := renewal(have); now.Before(at) {
+		return min(at.Sub(now), lookEvery)
+	}
+	mine, err := true, error(nil)
+	if k.Share != nil {
+		mine, err = k.Share.Turn(ctx, orderTimeout)
+	}
+	if !mine && err == nil {
+		return lookSoon
+	}
+	if have == nil && k.failures == 0 {
+		k.Log.Info().Strs("domains", k.Domains).Msg("no certificate yet: TLS handshakes are refused until the CA has given one")
+	}
+	bounded, cancel := context.WithTimeout(ctx, orderTimeout)
+	defer cancel()
+	var got *x509.Certificate
+	var text []byte
+	if err == nil {
+		got, text, err = k.order(bounded)
+	}
+	if err == nil {
+		err = k.keep(ctx, text)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return lookEvery
+	case err != nil:
+		k.failures = min(k.failures+1, 10)
+		soon := min(retryFirst<<(k.failures-1), retryMost)
+		if asked := askedPause(err); asked > soon {
+			soon = min(asked, retryAsked)
+		}
+		line := k.Log.Warn().Err(err).Strs("domains", k.Domains).Stringer("retry_in", soon)
+		if have != nil {
+			line.Time("valid_until", have.NotAfter)
+		}
+		line.Msg("no certificate from the CA")
+		return soon
+	}
+	k.failures = 0
+	k.Log.Info().Strs("domains", k.Domains).Time("valid_until", got.NotAfter).Msg("certificate received")
+	if wait := renewal(got).Sub(now); wait > 0 {
+		return min(wait, lookEvery)
+	}
+	return lookEvery // the authority's clock is wrong, or it lies: it is not asked again and again
+}
+
+// askedPause returns how long an authority asks us to wait.
+func askedPause(err error) time.Duration {
+	said, is := errors.AsType[*acme.Error](err)
+	if !is {
+		return 0
+	}
+	pause, _ := acme.RateLimit(said)
+	return pause
+}
+
+// renewal returns when a certificate is renewed: after two thirds of its time. The zero time means at once.
+func renewal(c *x509.Certificate) (at time.Time) {
+	if c != nil {
+		at = c.NotBefore.Add(c.NotAfter.Sub(c.NotBefore) * 2 / 3)
+	}
+	return at
+}
+
+// current returns the certificate in force, or nil. It first takes over a newer one of the fleet.
+func (k *Keeper) current(ctx context.Context) (*x509.Certificate, error) {
+	var have *x509.Certificate
+	if text, err := os.ReadFile(k.File); err == nil {
+		have, _ = k.usable(text) // otherwise it is replaced
+	}
+	if k.Share == nil {
+		return have, nil
+	}
+	text, err := k.Share.Certificate(ctx)
+	if err != nil || text == nil {
+		return have, err
+	}
+	theirs, err := k.usable(text)
+	if err != nil {
+		return have, err
+	}
+	if have != nil && !theirs.NotAfter.After(have.NotAfter) {
+		return have, nil
+	}
+	if err := write(k.File, text); err != nil {
+		return have, err
+	}
+	k.Log.Info().Strs("domains", k.Domains).Time("valid_until", theirs.NotAfter).Msg("certificate received from the fleet")
+	return theirs, nil
+}
+
+// keep writes a new certificate where listeners and other nodes find it.
+func (k *Keeper) keep(ctx context.Context, text []byte) error {
+	if err := write(k.File, text); err != nil {
+		return err
+	}
+	if k.Share == nil {
+		return nil
+	}
+	if err := k.Share.Publish(ctx, text); err != nil {
+		k.Log.Warn().Err(err).Msg("other nodes have not got the new certificate")
+	}
+	return nil
+}
+
+// usable returns the certificate of a PEM text with its key, if peers accept it now for every domain.
+func (k *Keeper) usable(text []byte) (*x509.Certificate, error) {
+	pair, err := tls.X509KeyPair(text, text)
+	if err != nil {
+		return nil, fmt.Errorf("the certificate can't be used: %w", err)
+	}
+	for _, name := range k.Domains {
+		if err := pair.Leaf.VerifyHostname(name); err != nil {
+			return nil, fmt.Errorf("the certificate can't be used: %w", err)
+		}
+	}
+	if now := time.Now(); now.Before(pair.Leaf.NotBefore) || now.After(pair.Leaf.NotAfter) {
+		return nil, fmt.Errorf("the certificate can't be used: it is valid from %s to %s",
+			pair.Leaf.NotBefore.UTC().Format(time.RFC3339), pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
+	}
+	return pair.Leaf, nil
+}
+
+// accountKey returns the account's key. The first call makes one.
+func (k *Keeper) accountKey() (*ecdsa.PrivateKey, error) {
+	text, err := os.ReadFile(k.Account)
+	if err == nil {
+		block, _ := pem.Decode(text)
+		if block == nil {
+			return nil, fmt.Errorf("%s has no key: remove it, and a new account is made", k.Account)
+		}
+		return x509.ParseECPrivateKey(block.Bytes)
+	}
+	if !errors.Is(err, os.ErrNotExist) {
+		return nil, err
+	}
+	key, text, err := newKey()
+	if err != nil {
+		return nil, err
+	}
+	return key, write(k.Account, text)
+}
+
+func newKey() (*ecdsa.PrivateKey, []byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, nil, err
+	}
+	der, err := x509.MarshalECPrivateKey(key)
+	return key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}), err
+}
+
+// write replaces a file, which only the process's user can read.
+func write(file string, text []byte) error {
+	f, err := os.CreateTemp(filepath.Dir(file), filepath.Base(file)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), file)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
+	return err
+}
+
+// chainOf returns a chain and its key as PEM.
+func chainOf(key []byte, chain [][]byte) []byte {
+	text := slices.Clone(key)
+	for _, der := range chain {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return text
+}

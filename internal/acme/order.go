@@ -1,0 +1,221 @@
+package acme
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/acme"
+
+	"flowbridge/internal/httpd"
+)
+
+const (
+	requestTimeout = 30 * time.Second // of one request to the authority
+	maxAnswer      = 1 << 20          // bytes of an answer
+	maxRetries     = 3                // of a request that the authority could not answer
+)
+
+// order gets a certificate.
+func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
+	client, err := k.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	account := &acme.Account{}
+	if k.Email != "" {
+		account.Contact = []string{"mailto:" + k.Email}
+	}
+	_, err = client.Register(ctx, account, acme.AcceptTOS)
+	if err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
+		return nil, nil, fmt.Errorf("account: %w", err)
+	}
+	o, err := client.AuthorizeOrder(ctx, acme.DomainIDs(k.Domains...))
+	if err != nil {
+		return nil, nil, fmt.Errorf("order: %w", err)
+	}
+	if err = k.prove(ctx, client, o.AuthzURLs); err != nil {
+		return nil, nil, err
+	}
+	at := o.URI
+	if o, err = client.WaitOrder(ctx, at); err != nil {
+		return nil, nil, fmt.Errorf("order: %w", err)
+	}
+	key, text, err := newKey()
+	if err != nil {
+		return nil, nil, err
+	}
+	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
+		Subject: pkix.Name{CommonName: k.Domains[0]}, DNSNames: k.Domains,
+	}, key)
+	if err != nil {
+		return nil, nil, err
+	}
+	chain, _, err := client.CreateOrderCert(ctx, o.FinalizeURL, request, true)
+	if err != nil { // the client loses the order if the answer does not repeat its URL: RFC 8555 does not ask for that
+		if o, lost := client.WaitOrder(ctx, at); lost == nil && o.CertURL != "" {
+			chain, err = client.FetchCert(ctx, o.CertURL, true)
+		}
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("certificate: %w", err)
+	}
+	text = chainOf(text, chain)
+	leaf, err := k.usable(text)
+	return leaf, text, err
+}
+
+// client returns a client of the authority, whose answers are bounded in time and size.
+func (k *Keeper) client() (*acme.Client, error) {
+	key, err := k.accountKey()
+	if err != nil {
+		return nil, fmt.Errorf("account: %w", err)
+	}
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
+	if k.CA != "" {
+		text, err := os.ReadFile(k.CA)
+		if err != nil {
+			return nil, err
+		}
+		pool := x509.NewCertPool()
+		pool.AppendCertsFromPEM(text)
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+	}
+	return &acme.Client{
+		Key: key, DirectoryURL: k.Directory, UserAgent: "flowbridge",
+		HTTPClient: &http.Client{Timeout: requestTimeout, Transport: bounded{transport}},
+		RetryBackoff: func(n int, _ *http.Request, res *http.Response) time.Duration {
+			if n > maxRetries || res.StatusCode == http.StatusTooManyRequests {
+				return 0 // the next order waits for as long as is asked
+			}
+			return time.Second << n
+		},
+	}, nil
+}
+
+// bounded bounds the size of answers.
+type bounded struct{ http.RoundTripper }
+
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := b.RoundTripper.RoundTrip(r)
+	if err == nil {
+		res.Body = struct {
+			io.Reader
+			io.Closer
+		}{io.LimitReader(res.Body, maxAnswer), res.Body}
+	}
+	return res, err
+}
+
+// prove answers the authority's challenges. It listens only until they are answered.
+func (k *Keeper) prove(ctx context.Context, client *acme.Client, authorizations []string) error {
+	c := &challenges{answers: map[string]string{}, certificates: map[string]*tls.Certificate{}}
+	stop, err := c.serve(ctx, &k.Config)
+	if err != nil {
+		return fmt.Errorf("sip.tls.acme.listen: %w", err)
+	}
+	defer stop()
+	kind := map[bool]string{false: "http-01", true: "tls-alpn-01"}[k.TLS]
+	for _, url := range authorizations {
+		z, err := client.GetAuthorization(ctx, url)
+		if err != nil {
+			return fmt.Errorf("authorization: %w", err)
+		}
+		if z.Status == acme.StatusValid {
+			continue
+		}
+		var chosen *acme.Challenge
+		for _, one := range z.Challenges {
+			if one.Type == kind {
+				chosen = one
+			}
+		}
+		if chosen == nil {
+			return fmt.Errorf("the CA offers no challenge %s for %s", kind, z.Identifier.Value)
+		}
+		if err = c.expect(client, chosen, z.Identifier.Value); err == nil {
+			_, err = client.Accept(ctx, chosen)
+		}
+		if err == nil {
+			_, err = client.WaitAuthorization(ctx, z.URI)
+		}
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", kind, z.Identifier.Value, err)
+		}
+	}
+	return nil
+}
+
+// challenges are those under way.
+type challenges struct {
+	mu           sync.Mutex                  // guards the fields below
+	answers      map[string]string           // of HTTP-01, by path
+	certificates map[string]*tls.Certificate // of TLS-ALPN-01, by domain
+}
+
+// expect prepares the answer to a challenge.
+func (c *challenges) expect(client *acme.Client, one *acme.Challenge, domain string) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if one.Type == "tls-alpn-01" {
+		certificate, err := client.TLSALPN01ChallengeCert(one.Token, domain)
+		c.certificates[domain] = &certificate
+		return err
+	}
+	answer, err := client.HTTP01ChallengeResponse(one.Token)
+	c.answers[client.HTTP01ChallengePath(one.Token)] = answer
+	return err
+}
+
+// serve answers challenges until stop is called.
+func (c *challenges) serve(ctx context.Context, of *Config) (stop func(), err error) {
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", of.Listen)
+	if err != nil {
+		return nil, err
+	}
+	l = httpd.Bound(l, 64, 16)
+	if of.TLS {
+		l = tls.NewListener(l, &tls.Config{
+			MinVersion: tls.VersionTLS12, NextProtos: []string{acme.ALPNProto}, GetCertificate: c.certificate,
+		})
+	}
+	s := &http.Server{
+		Handler: c, ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second, IdleTimeout: time.Second,
+		MaxHeaderBytes: 8 << 10, ErrorLog: httpd.ErrorLog(of.Log),
+	}
+	over := make(chan struct{})
+	go func() { defer close(over); _ = s.Serve(l) }()
+	return func() { _ = s.Close(); <-over }, nil
+}
+
+func (c *challenges) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if found := c.certificates[hello.ServerName]; found != nil {
+		return found, nil
+	}
+	return nil, errors.New("no challenge for this name")
+}
+
+// ServeHTTP answers HTTP-01.
+func (c *challenges) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	c.mu.Lock()
+	answer, ok := c.answers[r.URL.Path]
+	c.mu.Unlock()
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	_, _ = io.WriteString(w, answer) // the authority may be gone
+}
