@@ -168,7 +168,7 @@ func (f *fakeServer) Targets() []live.Target {
 	}
 }
 
-func (f *fakeServer) History() live.History { return live.History{} }
+func (f *fakeServer) History(bool) live.History { return live.History{} }
 
 func (f *fakeServer) LogLevel() admin.LogLevel {
 	return admin.LogLevel{Level: "info", Configured: "info"}
