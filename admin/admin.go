@@ -162,6 +162,19 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/fleet", a.bare(a.fleet))
 	}
 	mux.HandleFunc("/api/recordings/{name...}", a.bare(a.recording))
+	a.serveOperator(mux)
+	mux.HandleFunc("/debug/pprof/", a.profiles())
+	a.servePage(mux)
+	mux.HandleFunc("/", a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) {
+		if !a.standsBy(w, r) && a.isMethod(w, r, http.MethodGet, http.MethodHead) {
+			a.fail(w, http.StatusNotFound, "no such path", "/api/openapi.json has all paths")
+		}
+	}))
+	return a, mux
+}
+
+// serveOperator adds the routes about the process, its configuration and its files.
+func (a *api) serveOperator(mux *router) {
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))
@@ -171,14 +184,6 @@ func newAPI(opts Options) (*api, *router) {
 	if a.Eraser != nil {
 		mux.HandleFunc("/api/erasures", a.operateAs(a.erase))
 	}
-	mux.HandleFunc("/debug/pprof/", a.profiles())
-	a.servePage(mux)
-	mux.HandleFunc("/", a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, _ sender) {
-		if !a.standsBy(w, r) && a.isMethod(w, r, http.MethodGet, http.MethodHead) {
-			a.fail(w, http.StatusNotFound, "no such path", "/api/openapi.json has all paths")
-		}
-	}))
-	return a, mux
 }
 
 // api is the constant part of the handler.

@@ -69,13 +69,10 @@ func hears(t *testing.T, k conversation.Condition, settings [2]*opus.Settings, s
 	c.Init(c)
 	c.Held = false
 	follow := Conversation{Agent: SideB}
-	switch {
-	case settings[SideB] == nil:
-		if err := c.Order(SideA, opusSide(), 0); err != nil {
-			t.Fatal(err)
-		}
-	default:
+	if settings[SideB] != nil {
 		follow.Opus = [2]packet.PayloadSet{set(111), set(111)}
+	} else if err := c.Order(SideA, opusSide(), 0); err != nil {
+		t.Fatal(err)
 	}
 	ready, err := follow.Ready()
 	if err != nil {
