@@ -5,8 +5,10 @@ package e2e
 import (
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 
 	"flowbridge/admin"
@@ -86,4 +88,31 @@ func reloadsAChange(page *tab, b *server) {
 	page.open(b.admin + "/#/live")
 	page.shows(`document.querySelector('.marks').ariaLabel.includes('the configuration was reloaded')`)
 	page.shows(`/^Flowbridge .+ · up .+ · CPU .+ of \d+ · memory .+ · disk .+ left of /.test(document.querySelector('.machine').innerText)`)
+}
+
+// TestPageShowsAudio places a call with real RTP through the program's own platform, and opens it while it is up: the
+// four streams are drawn and grow without a reload. When the call is over, its quality is shown.
+func TestPageShowsAudio(t *testing.T) {
+	s := newStage(t)
+	s.simulate()
+	b := s.serve(setup{})
+	cmd := exec.Command(program, "call", "--to", s.to(), "--from", caller, "--seconds", "20", "--listen", s.carrier.String()+":0")
+	cmd.Env = append(os.Environ(), "NO_COLOR=1", raceEnv)
+	page := newTab(t)
+	page.size(1240, 780, false)
+	page.open(b.admin + "/")
+	page.shows(`document.querySelector('#state').textContent === 'live'`)
+	call := start(t, "flowbridge call", cmd)
+	page.shows(rows + `.some((r) => r.innerText.includes('in call'))`)
+	page.click(`.vtable a.tr:not([hidden])`)
+	points := `Math.min(...[...document.querySelectorAll('.chart .line')].map((l) => l.getAttribute('d').split(/[ML]/).length - 1))`
+	page.shows(points + ` >= 3 && document.querySelectorAll('.chart .line').length === 8`)
+	if code := call.exit(); code != 0 {
+		t.Errorf("flowbridge call: exit code %d", code)
+	}
+	page.reads("The caller hung up.")
+	page.reads("(MOS ")
+	page.shows(`[...document.querySelectorAll('.chart figcaption')].some((c) => c.innerText === 'Caller: packets per second') && /received [1-9]/.test(document.querySelector('.chart .read').innerText)`)
+	triesATarget(page, b)
+	reloadsAChange(page, b)
 }
