@@ -63,7 +63,7 @@ func pageFiles() (files map[string][]byte, version string) {
 	return files, hex.EncodeToString(all.Sum(nil)[:8])
 }
 
-// open serves GET to anyone. An unknown sender's connection ends with the answer.
+// open serves GET to anyone. An unknown sender's connection is closed after the answer.
 func (a *api) open(next http.HandlerFunc) http.HandlerFunc {
 	return a.reads(func(w http.ResponseWriter, r *http.Request) {
 		if _, known := a.identify(r); !known {

@@ -89,9 +89,9 @@ func (rs *replacements) declined(why cause.Cause) {
 	rs.tryFailed(why, nil, 603)
 }
 
-// tryFailed ends the trial of a party that can't be heard, or that has left during it, and tries the next target. A
-// waiting agent is connected to the caller again. It is offered the session again, because its own changes were refused
-// while it waited.
+// tryFailed ends the trial of a party that has declined, has hung up, or could not agree on keys for its media, and
+// tries the next target. If the previous agent is waiting, it is connected to the caller again, and is offered the
+// session again, because its own changes were refused while it waited.
 func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	c := rs.call
 	r := rs.current

@@ -27,7 +27,8 @@ func (r *relay) confirmedBy(side Side, src netip.AddrPort) {
 	}
 }
 
-// withholds reports whether sending n more bytes to ep's unconfirmed destination would exceed the bound.
+// withholds counts n more bytes toward ep's unconfirmed destination, and reports whether they exceed the bound, so that
+// the packet must not be sent. The first time, it also posts an event.
 func (ep *endpoint) withholds(n int) bool {
 	side := ep.side.Other()
 	p := &ep.relay.party[side]

@@ -209,7 +209,8 @@ func (a *actor) gets(what, session string, has []string) {
 	a.was[m.raw[:4]] = m.raw
 }
 
-// learn remembers the parts of a message that later steps need.
+// learn remembers the parts of a message that later steps need. It also checks that an ACK or CANCEL matches its INVITE
+// (RFC 3261 sections 17.1.1.3 and 9.1).
 func (a *actor) learn(m received) {
 	a.w.t.Helper()
 	method, _, _ := strings.Cut(m.raw, " ")

@@ -26,7 +26,7 @@ const (
 // ErrNotFound means that a name has no address.
 var ErrNotFound = errors.New("name not found")
 
-// Limits for reading and for results.
+// Limits on what is read from DNS, kept in the cache and returned, and on queries in progress.
 const (
 	maxRecords = 32 // records of an answer
 	maxHops    = 16 // hops of a list

@@ -28,7 +28,8 @@ type Budget struct{ Size, Value, Headers int }
 // that something is wrong.
 func BudgetOf(t *peers.Dial) Budget { return Budget{Size: t.Budget.Size, Value: 512, Headers: 24} }
 
-// OverBudget reports whether an INVITE is too large for UDP (RFC 3261 section 18.1.1).
+// OverBudget reports whether an INVITE of these sizes exceeds the target's budget for UDP (RFC 3261 section 18.1.1).
+// Over TCP and TLS there is no budget.
 func OverBudget(t *peers.Dial, m Measure) bool {
 	b := BudgetOf(t)
 	return !message.IsStream(t.Transport) && (m.size > b.Size || m.value > b.Value || m.headers > b.Headers)

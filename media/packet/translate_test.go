@@ -16,7 +16,7 @@ var (
 )
 
 func TestTranslate(t *testing.T) {
-	const seen = 3<<16 + 264 // 65500, and 300 after the wrap
+	const seen = 3<<16 + 264 // 2<<16 + 65500, and 300 more, which cross the wrap
 	block := func(ssrc, last uint32) rtcp.ReceptionReport {
 		return rtcp.ReceptionReport{SSRC: ssrc, FractionLost: 3, TotalLost: 4, LastSequenceNumber: last, Jitter: 5, LastSenderReport: 6, Delay: 7}
 	}

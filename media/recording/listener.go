@@ -135,7 +135,8 @@ func (l *Listener) drain(w *wav) error {
 	}
 }
 
-// channels is a stream as the medium of a wav. It writes the channels of the sides that are wanted.
+// channels is the medium of a WAV that is streamed to a listener. It writes only the channels of the sides that the
+// listener wants. What was sent can't be changed, so WriteAt and Truncate do nothing.
 type channels struct {
 	io.Writer
 

@@ -128,7 +128,8 @@ func pull(t *testing.T, o objects, secrets map[string]string) *container {
 	return c
 }
 
-// run returns a command of the container, with the path of its file on this machine.
+// run returns a command that runs the container's program with args, as the container's user and with its environment.
+// The path of a file in the container becomes the path of its copy on this machine.
 func (c *container) run(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, c.program, args...)
 	for i, arg := range cmd.Args {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// q850Unspecified is the ISDN cause (ITU-T Q.850) of an end that neither party asked for.
+// q850Unspecified is the ISDN cause (ITU-T Q.850) of a call that neither party has ended.
 const q850Unspecified = 31
 
 // Saved is a call that one process leaves to the next: after a kill, in an upgrade, or to another machine. The call of

@@ -240,7 +240,8 @@ type MediaSide struct {
 	RTT Millis `json:"rtt_ms"`
 	// MOS rates the audio received from the leg.
 	MOS Score `json:"mos"`
-	// Codec is the leg's last codec. The two legs have different codecs if PCMU was converted to PCMA.
+	// Codec is the leg's last codec. The two legs have different codecs if PCMU and PCMA, or G.711 and Opus, are converted
+	// into each other.
 	Codec string `json:"codec,omitempty"`
 	// Expected is the address in the leg's last SDP. Source is the address that its RTP came from and was sent to. Either
 	// may be empty.

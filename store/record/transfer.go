@@ -23,7 +23,7 @@ const (
 	TransferFailed     = "failed"
 )
 
-// Is sets the state. If t is nil, it does nothing.
+// Is sets the state, the code and the reason. If t is nil, it does nothing.
 func (t *Transfer) Is(state string, code int, reason string) {
 	if t != nil {
 		t.State, t.Code, t.Reason = state, code, reason

@@ -132,8 +132,8 @@ func TestSeatWithoutDatabase(t *testing.T) {
 	must(t, n.Close())
 }
 
-// A seat leaves a node whose disk is full. The records that the disk has not taken go with it, also of calls of which
-// the database had not heard.
+// A seat leaves a node whose disk is full. The records that the disk refused move with the seat, even those of calls
+// that the database had never heard of.
 func TestSeatLeavesAFullDisk(t *testing.T) {
 	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &logged{}
 	anew := make(chan struct{})
