@@ -17,8 +17,8 @@ export function place(main, params) {
   const me = form('Call me', 'Your phone rings first. When you answer, the agent is called and connected.', [
     field('Your number', phone('to', '+15075785607')), field('Number that you see', phone('from', '+12125550100')), field('Trunk', select('trunk', true)), field('Agent', select('target'))],
   () => 'The carrier calls the number, and the platform answers. Both may charge for it.');
-  const tried = form('Try a target', 'The built-in test caller talks to the target for at most 30 s. It says a sentence, and repeats what it hears. The record is marked as a test.', [
-    field('Target', select('target', true)), field('Number that is called', phone('to', '+15075785607')), field('Calling number', phone('from', '+12125550100'))],
+  const tried = form('Try a target', 'The built-in test caller talks to the target for at most 30 s. It says a sentence, and repeats what it hears. The platform gets the called number as the calling one, too. The record is marked as a test.', [
+    field('Target', select('target', true)), field('Number that is called', phone('to', '+15075785607'))],
   () => 'The platform takes it for a call of a customer, and may charge for it.', true);
 
   function form(title, about, fields, cost, test) {
@@ -27,7 +27,7 @@ export function place(main, params) {
     f.addEventListener('submit', async (e) => {
       e.preventDefault();
       const body = Object.fromEntries([...new FormData(f)].filter(([, v]) => v));
-      if (test) body.test = true;
+      if (test) Object.assign(body, { test: true, from: body.to }); // so targets of both directions get it as the called number
       if (!(await confirm(`${title}?`, cost(), 'Call'))) return;
       button.disabled = true;
       result.className = 'result';
