@@ -326,6 +326,10 @@ systemctl() {
 	eventually(t, "the database has the state of the answered call", func() bool {
 		return strings.Contains(finish(begin(a, "flowbridge fleet --json", onA...)), `"protected": 1`)
 	})
+	eventually(t, "both ACKs have come", func() bool { // a lost one would be the caller's complaint
+		ladder := `flowbridge calls ladder "$(flowbridge calls list --json | sed -n 's/^ *"id": "\(.*\)",$/\1/p' | head -1)"`
+		return strings.Count(finish(begin(a, ladder, onA...)), " ACK") >= 2
+	})
 	plug.kill()
 	finish(begin(b, blocks[5], onB...))
 	finish(begin(home, "ip neigh flush dev lan"))
