@@ -5,10 +5,13 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"flowbridge/store/record"
 )
 
 // fakeAudio is a live call that says a word until it is ended.
@@ -155,5 +158,60 @@ func TestListenerEnds(t *testing.T) {
 			}
 			return
 		}
+	}
+}
+
+// heardParts is an answer whose parts are given on when they are flushed.
+type heardParts struct {
+	deadlines
+	part  []byte
+	parts chan string
+	reads []time.Time // deadlines
+}
+
+func (h *heardParts) Write(b []byte) (int, error) { h.part = append(h.part, b...); return len(b), nil }
+
+func (h *heardParts) SetReadDeadline(at time.Time) error { h.reads = append(h.reads, at); return nil }
+
+func (h *heardParts) FlushError() error { h.parts <- string(h.part); h.part = nil; return nil }
+
+// TestListenElsewhere: a listener at one node hears a call of another as it is said, until the listener leaves.
+func TestListenElsewhere(t *testing.T) {
+	heard := &fakeAudio{words: make(chan string)}
+	theirs, asked := listeningNode(heard)
+	at := served(t, func(o *Options) { o.Access, o.Control, o.Listen = theirs.Access, theirs.Control, theirs.Listen })
+	ours, _ := listeningNode(nil)
+	ours.Calls = fakeCalls{}
+	ours.Listen = func(context.Context, string, ListenRequest) (Audio, error) { return nil, ErrNoCall }
+	ours.Nodes = &fakeNodes{
+		at:    map[string]Where{"edge-2": {There: true, API: "http://" + at}},
+		calls: []Call{{Record: record.Record{ID: "live", Node: "edge-2", StartedAt: start}, Phase: "bridged"}},
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, "GET", "http://127.0.0.1:8080/api/calls/live/audio?side=b", nil)
+	r.Header.Set("Authorization", "Bearer bbb")
+	w, over := &heardParts{deadlines: deadlines{header: http.Header{}}, parts: make(chan string)}, make(chan struct{})
+	go func() { defer close(over); New(ours).ServeHTTP(w, r) }()
+	for i := range 3 {
+		if i > 0 {
+			heard.words <- "more"
+		}
+		select {
+		case got := <-w.parts:
+			if got != "word" {
+				t.Errorf("part %d: %q", i, got)
+			}
+		case <-over:
+			t.Fatalf("it is over: %s", w.part)
+		}
+	}
+	if len(w.reads) == 0 || !w.reads[len(w.reads)-1].IsZero() {
+		t.Errorf("the deadlines for reading are %v; want none", w.reads)
+	}
+	leave()
+	<-over
+	<-heard.ended
+	if want := (ListenRequest{By: "bob", Sides: "b"}); !errors.Is(heard.why, errLeft) || len(*asked) != 1 || (*asked)[0] != want {
+		t.Errorf("it ended with %v; asked were %+v", heard.why, *asked)
 	}
 }

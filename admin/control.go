@@ -338,6 +338,7 @@ type paced struct {
 	http.ResponseWriter
 
 	until time.Time // zero for no limit
+	live  bool      // the client gets each part at once
 }
 
 // Write writes a part.
@@ -348,10 +349,14 @@ func (p *paced) Write(b []byte) (n int, err error) {
 		if !p.until.IsZero() && deadline.After(p.until) {
 			deadline = p.until
 		}
-		_ = http.NewResponseController(p.ResponseWriter).SetWriteDeadline(deadline) // replaces the server's deadline
+		conn := http.NewResponseController(p.ResponseWriter)
+		_ = conn.SetWriteDeadline(deadline) // replaces the server's deadline
 		var k int
 		k, err = p.ResponseWriter.Write(part)
 		n, b = n+k, b[k:]
+		if err == nil && p.live {
+			err = conn.Flush()
+		}
 	}
 	return n, err
 }

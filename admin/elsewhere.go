@@ -74,13 +74,20 @@ func urlAt(api string, path *url.URL) string {
 // The headers that are passed on.
 var (
 	askedHeaders    = []string{"Authorization", "Accept", "Range", "If-Range"}
-	answeredHeaders = []string{"Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges"}
+	answeredHeaders = []string{"Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges",
+		"X-Accel-Buffering"}
 )
 
 // forward passes a request on, and the answer back.
 func (a *api) forward(w http.ResponseWriter, r *http.Request, has, to string) {
-	ctx, cancel := context.WithTimeout(r.Context(), downloadLimit)
-	defer cancel()
+	_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // the server's deadline would end the request
+	ctx, out := r.Context(), &paced{ResponseWriter: w, live: IsAudio(r.URL.Path)}
+	if !out.live {
+		out.until = time.Now().Add(downloadLimit)
+		bounded, cancel := context.WithDeadline(ctx, out.until)
+		defer cancel()
+		ctx = bounded
+	}
 	req, err := http.NewRequestWithContext(ctx, r.Method, to, nil)
 	if err != nil {
 		a.fail(w, http.StatusBadGateway, has+", and can't be asked", "ask it there")
@@ -109,7 +116,7 @@ func (a *api) forward(w http.ResponseWriter, r *http.Request, has, to string) {
 	}
 	pass(w.Header(), res.Header, answeredHeaders)
 	w.WriteHeader(res.StatusCode)
-	if _, err := io.Copy(&paced{ResponseWriter: w, until: time.Now().Add(downloadLimit)}, res.Body); err != nil {
+	if _, err := io.Copy(out, res.Body); err != nil {
 		a.cutOff(w, r, err)
 	}
 }

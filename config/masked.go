@@ -2,6 +2,8 @@ package config
 
 import (
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -27,12 +29,19 @@ func isSecret(key, value string) bool {
 		!onlyNames.MatchString(value)
 }
 
-// Masked returns the text of a file without what looks like a secret: values of keys like token or Authorization,
-// passwords and keys in URLs. The lines keep their numbers.
-func Masked(text string) string {
+// Masked returns the text of a file without what looks like a secret: values of keys like token or Authorization, all
+// values below headers, passwords and keys in URLs. The lines keep their numbers.
+func Masked(text string) string { return MaskedIn(text, text) }
+
+// MaskedIn masks a text that may quote a file.
+func MaskedIn(file, text string) string {
 	var root yaml.Node
-	if yaml.Unmarshal([]byte(text), &root) == nil {
-		text = withoutSecrets(text, &root)
+	if yaml.Unmarshal([]byte(file), &root) == nil {
+		secrets := secretsBelow(&root, "", false, map[*yaml.Node]bool{})
+		slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) }) // one may be a part of another
+		for _, secret := range secrets {
+			text = withoutSecret(text, secret)
+		}
 	}
 	text = secretLine.ReplaceAllStringFunc(text, func(found string) string {
 		m := secretLine.FindStringSubmatch(found)
@@ -44,17 +53,44 @@ func Masked(text string) string {
 	return secretArg.ReplaceAllString(userinfo.ReplaceAllString(text, "${1}"+masked+"@"), "${1}"+masked)
 }
 
-// withoutSecrets masks the values below a node that may be secrets, wherever the text has them.
-func withoutSecrets(text string, n *yaml.Node) string {
-	for i, c := range n.Content { // an alias has none, so this ends
-		if n.Kind == yaml.MappingNode && i%2 == 1 && c.Kind == yaml.ScalarNode && isSecret(n.Content[i-1].Value, c.Value) {
-			for line := range strings.SplitSeq(c.Value, "\n") {
-				if line = strings.TrimSpace(line); len(line) >= 6 {
-					text = strings.ReplaceAll(text, line, masked)
+// withoutSecret masks a secret wherever a text has it, and a short one only as a word.
+func withoutSecret(text, secret string) string {
+	if len(secret) >= 6 {
+		return strings.ReplaceAll(text, secret, masked)
+	}
+	word := regexp.MustCompile(`(^|[\s:"'])` + regexp.QuoteMeta(secret) + `($|[\s,"'}\]])`)
+	return word.ReplaceAllString(text, "${1}"+masked+"${2}")
+}
+
+// secretsBelow returns the lines and words of the values below a node that may be secrets. inHeaders reports that a key
+// headers is above.
+func secretsBelow(n *yaml.Node, key string, inHeaders bool, seen map[*yaml.Node]bool) (all []string) {
+	switch {
+	case n.Kind == yaml.AliasNode && !seen[n.Alias] && (inHeaders || secretKey.MatchString(key)):
+		seen[n.Alias] = true // an alias may be below itself
+		return secretsBelow(n.Alias, key, inHeaders, seen)
+	case n.Kind == yaml.ScalarNode && (isSecret(key, n.Value) || inHeaders && n.Value != "" && !onlyNames.MatchString(n.Value)):
+		quoted := strconv.Quote(n.Value)
+		all = append(all, strings.Trim(quoted, `"`)) // with escapes
+		for line := range strings.SplitSeq(n.Value, "\n") {
+			all = append(all, strings.TrimSpace(line))
+			for word := range strings.FieldsSeq(line) { // it may be folded
+				if len(word) >= 8 && !onlyNames.MatchString(word) {
+					all = append(all, word)
 				}
 			}
 		}
-		text = withoutSecrets(text, c)
+		return slices.DeleteFunc(all, func(text string) bool { return len(text) < 2 })
 	}
-	return text
+	for i, c := range n.Content {
+		below := key
+		if n.Kind == yaml.MappingNode {
+			if i%2 == 0 {
+				continue
+			}
+			below = n.Content[i-1].Value
+		}
+		all = append(all, secretsBelow(c, below, inHeaders || below == "headers", seen)...)
+	}
+	return all
 }

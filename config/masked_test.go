@@ -8,20 +8,29 @@ import (
 // What looks like a secret is not shown, however it is written; names of files and variables are.
 func TestMasked(t *testing.T) {
 	for text, want := range map[string]string{
-		"token_file: /run/token\n":                                "token_file: /run/token\n",
-		"auth: {username: a, password_env: PBX}\n":                "auth: {username: a, password_env: PBX}\n",
-		"headers: {Authorization: \"Bearer ${KEY}\"}\n":           "headers: {Authorization: \"Bearer ${KEY}\"}\n",
-		"headers: {Authorization: \"Bearer abcd1234\", X-A: b}\n": "headers: {Authorization: ***, X-A: b}\n",
-		"password: hunter22 # mine\n":                             "password: *** # mine\n",
-		"x-api-key:\n  k-12345\nname: a\n":                        "x-api-key:\n  ***\nname: a\n",
-		"secret: |\n  one-line\n  two-line\n":                     "secret: |\n  ***\n  ***\n",
-		"# token: oldtoken\na: 1\n":                               "# token: ***\na: 1\n",
-		"{\"token\": \"ab\\\"cdef\"}\n":                           "{\"token\": ***}\n",
-		"url: https://me:pass@a.test/x?api_key=k1&b=2\n":          "url: https://***@a.test/x?api_key=***&b=2\n",
-		"token: not\" yaml: [\n":                                  "token: ***\n",
-		"tokens: [{name: anna, file: /run/anna}]\n":               "tokens: [{name: anna, file: /run/anna}]\n",
-		"match: {header: \"X-Token: abc\"}\n":                     "match: {header: \"***\"}\n",
-		"dsn: postgres://u:p4ss@db/x\n":                           "dsn: ***\n",
+		"token_file: /run/token\n":                                       "token_file: /run/token\n",
+		"auth: {username: a, password_env: PBX}\n":                       "auth: {username: a, password_env: PBX}\n",
+		"headers: {Authorization: \"Bearer ${KEY}\"}\n":                  "headers: {Authorization: \"Bearer ${KEY}\"}\n",
+		"headers: {Authorization: \"Bearer abcd1234\", X-A: \"${B}\"}\n": "headers: {Authorization: ***, X-A: \"${B}\"}\n",
+		"password: hunter22 # mine\n":                                    "password: *** # mine\n",
+		"x-api-key:\n  k-12345\nname: a\n":                               "x-api-key:\n  ***\nname: a\n",
+		"secret: |\n  one-line\n  two-line\n":                            "secret: |\n  ***\n  ***\n",
+		"# token: oldtoken\na: 1\n":                                      "# token: ***\na: 1\n",
+		"{\"token\": \"ab\\\"cdef\"}\n":                                  "{\"token\": ***}\n",
+		"url: https://me:pass@a.test/x?api_key=k1&b=2\n":                 "url: https://***@a.test/x?api_key=***&b=2\n",
+		"token: not\" yaml: [\n":                                         "token: ***\n",
+		"tokens: [{name: anna, file: /run/anna}]\n":                      "tokens: [{name: anna, file: /run/anna}]\n",
+		"match: {header: \"X-Token: abc\"}\n":                            "match: {header: \"***\"}\n",
+		"dsn: postgres://u:p4ss@db/x\n":                                  "dsn: ***\n",
+		"headers: {X-Auth: abc}\n":                                       "headers: {X-Auth: ***}\n",
+		"headers:\n  X-Auth: abcdefgh\n  X-Call: '{{id}}'\n":             "headers:\n  X-Auth: ***\n  X-Call: '{{id}}'\n",
+		"auth: {username: a, password: x}\n":                             "auth: {username: a, password: ***}\n",
+		"headers:\n  X-Auth: >-\n    one-line-1\n    two-line-2\n":       "headers:\n  X-Auth: >-\n    ***\n    ***\n",
+		"headers:\n  Authorization:\n    Bearer\n    abcd1234\n":         "headers:\n  Authorization:\n    Bearer\n    ***\n",
+		"k: &k harmless1\nheaders: {X-Auth: *k}\n":                       "k: &k ***\nheaders: {X-Auth: *k}\n",
+		"h: &h {X-Auth: harmless1}\nheaders: {<<: *h}\n":                 "h: &h {X-Auth: ***}\nheaders: {<<: *h}\n",
+		"headers: {X-Auth: \"ab\\\"cdefg\"}\n":                           "headers: {X-Auth: \"***\"}\n",
+		"pass_headers: [X-Carrier]\n":                                    "pass_headers: [X-Carrier]\n",
 	} {
 		if got := Masked(text); got != want {
 			t.Errorf("%q: %q; want %q", text, got, want)
@@ -43,4 +52,11 @@ func FuzzMasked(f *testing.F) {
 			t.Errorf("the secret is in %q", got)
 		}
 	})
+}
+
+// A text that quotes a file is without the file's secrets.
+func TestMaskedIn(t *testing.T) {
+	if got := MaskedIn("headers: {X-Auth: harmless1}\n", `targets[0]: "harmless1" is no template`); got != `targets[0]: "***" is no template` {
+		t.Error(got)
+	}
 }

@@ -6,6 +6,7 @@
 package acme
 
 import (
+	"cmp"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -40,13 +41,19 @@ const (
 	orderTimeout = 5 * time.Minute
 )
 
+// The challenges.
+const (
+	HTTP01    = "http-01"
+	TLSALPN01 = "tls-alpn-01"
+)
+
 // Config says which certificate is wanted, and from whom.
 type Config struct {
 	Domains   []string
 	Email     string // of the account; may be empty
 	Directory string // the authority's URL
 	CA        string // a PEM file of authorities that the authority's own certificate is from; empty: the system's
-	TLS       bool   // the authority asks by TLS-ALPN-01 instead of HTTP-01
+	Challenge string // how it asks: HTTP01 or TLSALPN01
 	Listen    string // where it asks, during an order
 
 	File    string // the certificate, its chain and its key, as PEM
@@ -68,17 +75,18 @@ type Share interface {
 // Keeper keeps a certificate valid.
 type Keeper struct {
 	Config
-	failures int
+	failures   int       // of orders, one after the other
+	orderAfter time.Time // the authority is not asked before
+	issued     []byte    // the disk has not taken it yet
+	told       bool      // there is a problem besides the authority, and the log says so
 }
 
 // Run keeps the certificate valid until ctx ends.
 func (k *Keeper) Run(ctx context.Context) {
 	for {
-		wait := time.NewTimer(k.look(ctx))
 		select {
-		case <-wait.C:
+		case <-time.After(k.look(ctx)):
 		case <-ctx.Done():
-			wait.Stop()
 			return
 		}
 	}
@@ -86,56 +94,62 @@ func (k *Keeper) Run(ctx context.Context) {
 
 // look gets a new certificate if it is time, and returns when to look again.
 func (k *Keeper) look(ctx context.Context) time.Duration {
-	have, problem := k.current(ctx)
-	if problem != nil && ctx.Err() == nil {
-		k.Log.Warn().Err(problem).Msg("certificate of the fleet not usable")
+	if leaf, err := k.usable(k.issued); err == nil {
+		return k.keep(ctx, leaf)
 	}
+	have, err := k.current(ctx)
 	now := time.Now()
-	if at := renewal(have); now.Before(at) {
+	at := renewal(have)
+	mine := !now.Before(at) && !now.Before(k.orderAfter)
+	if mine && k.Share != nil {
+		var away error
+		mine, away = k.Share.Turn(ctx, orderTimeout)
+		mine, err = mine && away == nil, cmp.Or(err, away)
+	}
+	k.tell(ctx, err)
+	switch {
+	case now.Before(at):
 		return min(at.Sub(now), lookEvery)
-	}
-	mine, err := true, error(nil)
-	if k.Share != nil {
-		mine, err = k.Share.Turn(ctx, orderTimeout)
-	}
-	if !mine && err == nil {
+	case !mine && k.Share != nil: // another node may get one
 		return lookSoon
-	}
-	if have == nil && k.failures == 0 {
+	case !mine:
+		return k.orderAfter.Sub(now)
+	case have == nil && k.failures == 0:
 		k.Log.Info().Strs("domains", k.Domains).Msg("no certificate yet: TLS handshakes are refused until the CA has given one")
 	}
 	bounded, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
-	var got *x509.Certificate
-	var text []byte
-	if err == nil {
-		got, text, err = k.order(bounded)
-	}
-	if err == nil {
-		err = k.keep(ctx, text)
-	}
+	got, text, err := k.order(bounded)
 	switch {
+	case err == nil:
+		k.failures, k.issued = 0, text
+		return k.keep(ctx, got)
 	case ctx.Err() != nil:
 		return lookEvery
-	case err != nil:
-		k.failures = min(k.failures+1, 10)
-		soon := min(retryFirst<<(k.failures-1), retryMost)
-		if asked := askedPause(err); asked > soon {
-			soon = min(asked, retryAsked)
-		}
-		line := k.Log.Warn().Err(err).Strs("domains", k.Domains).Stringer("retry_in", soon)
-		if have != nil {
-			line.Time("valid_until", have.NotAfter)
-		}
-		line.Msg("no certificate from the CA")
-		return soon
 	}
-	k.failures = 0
-	k.Log.Info().Strs("domains", k.Domains).Time("valid_until", got.NotAfter).Msg("certificate received")
-	if wait := renewal(got).Sub(now); wait > 0 {
-		return min(wait, lookEvery)
+	k.failures = min(k.failures+1, 10)
+	pause := min(retryFirst<<(k.failures-1), retryMost)
+	if asked := askedPause(err); asked > pause {
+		pause = min(asked, retryAsked)
 	}
-	return lookEvery // the authority's clock is wrong, or it lies: it is not asked again and again
+	k.orderAfter = time.Now().Add(pause)
+	line := k.Log.Warn().Err(err).Strs("domains", k.Domains).Stringer("retry_in", pause)
+	if have != nil {
+		line.Time("valid_until", have.NotAfter)
+	}
+	line.Msg("no certificate from the CA")
+	if k.Share != nil {
+		return lookSoon
+	}
+	return pause
+}
+
+// tell logs the begin of a problem that is no fault of the authority. Looks may follow each other soon.
+func (k *Keeper) tell(ctx context.Context, err error) {
+	if err != nil && ctx.Err() == nil && !k.told {
+		k.Log.Warn().Err(err).Msg("certificate not usable")
+	}
+	k.told = err != nil
 }
 
 // askedPause returns how long an authority asks us to wait.
@@ -183,18 +197,25 @@ func (k *Keeper) current(ctx context.Context) (*x509.Certificate, error) {
 	return theirs, nil
 }
 
-// keep writes a new certificate where listeners and other nodes find it.
-func (k *Keeper) keep(ctx context.Context, text []byte) error {
-	if err := write(k.File, text); err != nil {
-		return err
+// keep puts the issued certificate where listeners and other nodes find it, and returns when to look again. If the disk
+// does not take it, the next look tries again: a second order would count against the authority's limits.
+func (k *Keeper) keep(ctx context.Context, leaf *x509.Certificate) time.Duration {
+	err := write(k.File, k.issued)
+	k.tell(ctx, err)
+	if err != nil {
+		return lookSoon
 	}
-	if k.Share == nil {
-		return nil
+	if k.Share != nil {
+		if err := k.Share.Publish(ctx, k.issued); err != nil {
+			k.Log.Warn().Err(err).Msg("other nodes have not got the new certificate")
+		}
 	}
-	if err := k.Share.Publish(ctx, text); err != nil {
-		k.Log.Warn().Err(err).Msg("other nodes have not got the new certificate")
+	k.issued = nil
+	k.Log.Info().Strs("domains", k.Domains).Time("valid_until", leaf.NotAfter).Msg("certificate received")
+	if wait := time.Until(renewal(leaf)); wait > 0 {
+		return min(wait, lookEvery)
 	}
-	return nil
+	return lookEvery // the authority's clock is wrong, or it lies: it is not asked again and again
 }
 
 // usable returns the certificate of a PEM text with its key, if peers accept it now for every domain.

@@ -14,10 +14,10 @@ import (
 // TestCertificate: a certificate is ordered by either challenge, kept as it is while it is good, and renewed after two
 // thirds of its time. Only the process's user can read its key.
 func TestCertificate(t *testing.T) {
-	for name, overTLS := range map[string]bool{"HTTP-01": false, "TLS-ALPN-01": true} {
-		t.Run(name, func(t *testing.T) {
+	for _, challenge := range []string{HTTP01, TLSALPN01} {
+		t.Run(challenge, func(t *testing.T) {
 			ca := newAuthority(t)
-			k, log := ca.keeper(overTLS)
+			k, log := ca.keeper(challenge)
 			if wait := k.look(t.Context()); wait != lookEvery {
 				t.Fatalf("it looks again in %v:\n%s", wait, log)
 			}
@@ -81,7 +81,7 @@ func TestBadAuthorities(t *testing.T) {
 		"no certificate":       {path: "/cert", answer: text(200, "<html>"), want: "certificate chain is empty"},
 		"an endless one":       {path: "/cert", answer: func(w http.ResponseWriter) { _, _ = w.Write(make([]byte, 8<<20)) }, want: "certificate"},
 		"no directory":         {path: "/dir", answer: text(200, "<html>"), want: "invalid character"},
-		"an endless directory": {path: "/dir", answer: func(w http.ResponseWriter) { _, _ = w.Write([]byte(strings.Repeat(" ", 8<<20))) }, want: "EOF"},
+		"an endless directory": {path: "/dir", answer: func(w http.ResponseWriter) { _, _ = w.Write([]byte(strings.Repeat(" ", 8<<20))) }, want: "too large"},
 		"no account":           {path: "/account", answer: text(403, `{"type":"urn:ietf:params:acme:error:unauthorized","detail":"go away"}`), want: "go away"},
 		"limited":              {path: "/new", answer: limited("7200"), want: "too many certificates", wait: 2 * time.Hour},
 		"limited for a year":   {path: "/new", answer: limited("31536000"), want: "too many", wait: retryAsked},
@@ -101,7 +101,7 @@ func TestBadAuthorities(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			ca := newAuthority(t)
-			k, log := ca.keeper(false)
+			k, log := ca.keeper(HTTP01)
 			old := chainOf(nil, nil)
 			if tt.path != "" {
 				ca.lie = func(w http.ResponseWriter, path string) bool {
@@ -136,6 +136,7 @@ func TestBadAuthorities(t *testing.T) {
 				t.Errorf("the file has changed: %v", err)
 			}
 			for _, want := range []time.Duration{2, 4, 8, 16, 32, 60, 60} {
+				k.orderAfter = time.Time{} // as if the pause were over
 				if wait := k.look(ctx); tt.wait == retryFirst && wait != want*time.Minute {
 					t.Errorf("the next pause is %v; want %v min", wait, want)
 				}
@@ -160,11 +161,12 @@ func (s *shared) Turn(context.Context, time.Duration) (mine bool, err error) { r
 // TestFleet: one node orders, the others take what it gets, and none orders while the database is away.
 func TestFleet(t *testing.T) {
 	ca, db := newAuthority(t), &shared{mine: true}
-	one, _ := ca.keeper(false)
-	two, log := ca.keeper(false)
+	one, _ := ca.keeper(HTTP01)
+	two, log := ca.keeper(HTTP01)
 	one.Share, two.Share = db, db
 	db.err = errors.New("away")
-	if wait := two.look(t.Context()); wait != retryFirst || ca.orders != 0 || !strings.Contains(log.String(), "away") {
+	two.look(t.Context())
+	if wait := two.look(t.Context()); wait != lookSoon || ca.orders != 0 || strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), "away") {
 		t.Errorf("without the database: %v, %d orders\n%s", wait, ca.orders, log)
 	}
 	db.err, db.mine = nil, false
@@ -182,7 +184,55 @@ func TestFleet(t *testing.T) {
 		t.Errorf("the nodes have different certificates: %v", err)
 	}
 	db.text = []byte("garbage")
-	if wait := two.look(t.Context()); wait != lookEvery || !strings.Contains(log.String(), "certificate of the fleet not usable") {
+	if wait := two.look(t.Context()); wait != lookEvery || !strings.Contains(log.String(), "certificate not usable") {
 		t.Errorf("garbage in the database: %v\n%s", wait, log)
+	}
+}
+
+// TestFleetServesWhileTheCARefuses: a node that may not order for hours takes what another node gets in that time.
+func TestFleetServesWhileTheCARefuses(t *testing.T) {
+	ca, db := newAuthority(t), &shared{mine: true}
+	one, _ := ca.keeper(HTTP01)
+	two, log := ca.keeper(HTTP01)
+	one.Share, two.Share = db, db
+	ca.lie = func(w http.ResponseWriter, path string) bool {
+		if path == "/new" {
+			w.Header().Set("Retry-After", "7200")
+			w.WriteHeader(429)
+			_, _ = w.Write([]byte(`{"type":"urn:ietf:params:acme:error:rateLimited"}`))
+		}
+		return path == "/new"
+	}
+	for range 2 { // the second time without a question to the authority
+		if wait := two.look(t.Context()); wait != lookSoon || strings.Count(log.String(), `"retry_in":"2h0m0s"`) != 1 {
+			t.Fatalf("it looks again in %v:\n%s", wait, log)
+		}
+	}
+	ca.lie = nil
+	one.look(t.Context())
+	if wait := two.look(t.Context()); wait != lookEvery || ca.orders != 1 {
+		t.Errorf("%v, %d orders:\n%s", wait, ca.orders, log)
+	}
+	if _, err := tls.LoadX509KeyPair(two.File, two.File); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestFullDisk: a certificate that the disk does not take is not ordered again.
+func TestFullDisk(t *testing.T) {
+	ca := newAuthority(t)
+	k, log := ca.keeper(HTTP01)
+	must(t, os.MkdirAll(k.File+"/full", 0o700)) // no file can replace it
+	for range 3 {
+		if wait := k.look(t.Context()); wait != lookSoon || ca.orders != 1 || strings.Count(log.String(), "certificate not usable") != 1 {
+			t.Fatalf("it looks again in %v, %d orders:\n%s", wait, ca.orders, log)
+		}
+	}
+	must(t, os.RemoveAll(k.File))
+	if wait := k.look(t.Context()); wait != lookEvery || ca.orders != 1 {
+		t.Errorf("it looks again in %v, %d orders:\n%s", wait, ca.orders, log)
+	}
+	if _, err := tls.LoadX509KeyPair(k.File, k.File); err != nil {
+		t.Error(err)
 	}
 }

@@ -64,14 +64,14 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // keeper keeps a certificate of the authority.
-func (ca *authority) keeper(overTLS bool) (*Keeper, *bytes.Buffer) {
+func (ca *authority) keeper(challenge string) (*Keeper, *bytes.Buffer) {
 	ca.t.Helper()
 	dir, log := ca.t.TempDir(), &bytes.Buffer{}
 	root := filepath.Join(dir, "ca.pem")
 	must(ca.t, os.WriteFile(root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate().Raw}), 0o600))
 	return &Keeper{Config: Config{
 		Domains: []string{"sip.example.com", "www.example.com"}, Email: "ops@example.com", Directory: ca.URL + "/dir", CA: root,
-		TLS: overTLS, Listen: ca.at, File: filepath.Join(dir, "acme.pem"), Account: filepath.Join(dir, "account.pem"), Log: zerolog.New(log),
+		Challenge: challenge, Listen: ca.at, File: filepath.Join(dir, "acme.pem"), Account: filepath.Join(dir, "account.pem"), Log: zerolog.New(log),
 	}}, log
 }
 

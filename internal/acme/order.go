@@ -109,10 +109,7 @@ type bounded struct{ http.RoundTripper }
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
 	res, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {
-		res.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.LimitReader(res.Body, maxAnswer), res.Body}
+		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
 	}
 	return res, err
 }
@@ -125,7 +122,6 @@ func (k *Keeper) prove(ctx context.Context, client *acme.Client, authorizations 
 		return fmt.Errorf("sip.tls.acme.listen: %w", err)
 	}
 	defer stop()
-	kind := map[bool]string{false: "http-01", true: "tls-alpn-01"}[k.TLS]
 	for _, url := range authorizations {
 		z, err := client.GetAuthorization(ctx, url)
 		if err != nil {
@@ -136,12 +132,12 @@ func (k *Keeper) prove(ctx context.Context, client *acme.Client, authorizations 
 		}
 		var chosen *acme.Challenge
 		for _, one := range z.Challenges {
-			if one.Type == kind {
+			if one.Type == k.Challenge {
 				chosen = one
 			}
 		}
 		if chosen == nil {
-			return fmt.Errorf("the CA offers no challenge %s for %s", kind, z.Identifier.Value)
+			return fmt.Errorf("the CA offers no challenge %s for %s", k.Challenge, z.Identifier.Value)
 		}
 		if err = c.expect(client, chosen, z.Identifier.Value); err == nil {
 			_, err = client.Accept(ctx, chosen)
@@ -150,7 +146,7 @@ func (k *Keeper) prove(ctx context.Context, client *acme.Client, authorizations 
 			_, err = client.WaitAuthorization(ctx, z.URI)
 		}
 		if err != nil {
-			return fmt.Errorf("%s of %s: %w", kind, z.Identifier.Value, err)
+			return fmt.Errorf("%s of %s: %w", k.Challenge, z.Identifier.Value, err)
 		}
 	}
 	return nil
@@ -167,7 +163,7 @@ type challenges struct {
 func (c *challenges) expect(client *acme.Client, one *acme.Challenge, domain string) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if one.Type == "tls-alpn-01" {
+	if one.Type == TLSALPN01 {
 		certificate, err := client.TLSALPN01ChallengeCert(one.Token, domain)
 		c.certificates[domain] = &certificate
 		return err
@@ -184,7 +180,7 @@ func (c *challenges) serve(ctx context.Context, of *Config) (stop func(), err er
 		return nil, err
 	}
 	l = httpd.Bound(l, 64, 16)
-	if of.TLS {
+	if of.Challenge == TLSALPN01 {
 		l = tls.NewListener(l, &tls.Config{
 			MinVersion: tls.VersionTLS12, NextProtos: []string{acme.ALPNProto}, GetCertificate: c.certificate,
 		})

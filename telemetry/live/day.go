@@ -31,6 +31,7 @@ func (w *Watcher) Note(kind, text string) {
 	w.events = append(w.events, Event{record.TimeOf(time.Now()), kind, text[:min(len(text), maxEventText)]})
 	w.events = w.events[max(0, len(w.events)-maxEvents):]
 	w.noted.Add(1)
+	w.dirty = true
 }
 
 // LoadDay reads the last day from a file of an earlier process, before the first point. killed reports that the
@@ -104,9 +105,10 @@ func (w *Watcher) SaveDay(file string) error {
 	w.saving.Lock()
 	defer w.saving.Unlock()
 	w.past.Lock()
-	is, empty := [2]int64{int64(w.day.step) + 1, w.noted.Load()}, w.day.points == 0
+	dirty := w.dirty && w.day.points > 0
+	w.dirty = w.dirty && !dirty
 	w.past.Unlock()
-	if empty || w.saved == is {
+	if !dirty {
 		return nil
 	}
 	text, err := json.Marshal(w.History(true))
@@ -116,9 +118,11 @@ func (w *Watcher) SaveDay(file string) error {
 	if err == nil {
 		err = os.Rename(file+".new", file)
 	}
-	if err != nil {
-		return errors.Join(err, os.RemoveAll(file+".new"))
+	if err == nil {
+		return nil
 	}
-	w.saved = is
-	return nil
+	w.past.Lock()
+	w.dirty = true
+	w.past.Unlock()
+	return errors.Join(err, os.RemoveAll(file+".new"))
 }

@@ -261,6 +261,7 @@ func (w *Watcher) remember() {
 	for _, h := range []*history{&w.history, &w.day} {
 		if h.due(now) {
 			h.add(now, &s, targets)
+			w.dirty = w.dirty || h == &w.day
 		}
 	}
 }

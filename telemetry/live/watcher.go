@@ -53,8 +53,7 @@ type Watcher struct {
 	sampled                          map[string]uint64 // rejected requests since the start, as last sampled
 	targets                          map[string]*target
 
-	saving sync.Mutex // held while the day is written; guards saved
-	saved  [2]int64   // number of steps and of events as last saved
+	saving sync.Mutex // held while the day is written; locked before telling
 
 	telling sync.Mutex   // held while the answer of the history is built; locked before past
 	noted   atomic.Int64 // events since the start
@@ -62,6 +61,7 @@ type Watcher struct {
 	history history      // of an hour
 	day     history
 	events  []Event
+	dirty   bool // the file lacks points of the day, or events
 }
 
 // New returns a watcher.

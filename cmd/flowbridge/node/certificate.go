@@ -15,9 +15,12 @@ func (n *Node) keepCertificate(ctx context.Context, cfg *config.ListenTLS) error
 	}
 	k := &acme.Keeper{Config: acme.Config{
 		Domains: cfg.ACME.Domains, Email: cfg.ACME.Email, Directory: cfg.ACME.Directory, CA: cfg.ACME.CA,
-		TLS: cfg.ACME.Listen.Transport == config.TransportTLS, Listen: cfg.ACME.Listen.AddrPort.String(),
+		Challenge: acme.HTTP01, Listen: cfg.ACME.Listen.AddrPort.String(),
 		File: cfg.Cert, Account: cfg.ACME.Account(cfg.Cert), Log: n.log,
 	}}
+	if cfg.ACME.Listen.Transport == config.TransportTLS {
+		k.Challenge = acme.TLSALPN01
+	}
 	if n.fleet != nil && n.fleet.Seat != nil {
 		share, err := n.fleet.Seat.Certificate(k.Domains)
 		if err != nil {

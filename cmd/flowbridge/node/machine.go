@@ -41,10 +41,15 @@ func (n *Node) keepDay() {
 	}})
 }
 
-// saveDay writes the last day beside the database. Calls don't depend on it, so a failure is only told.
+// saveDay writes the last day beside the database. Calls don't depend on it, so a failure is only told, and once.
 func (n *Node) saveDay() {
-	if err := n.live.SaveDay(n.config().Store.Path + ".day"); err != nil {
+	err := n.live.SaveDay(n.config().Store.Path + ".day")
+	switch failed := err != nil; {
+	case n.dayFails.Swap(failed) == failed:
+	case failed:
 		n.log.Info().Err(err).Msg("the history of the last day is not written")
+	default:
+		n.log.Info().Msg("the history of the last day is written again")
 	}
 }
 

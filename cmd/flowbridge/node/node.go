@@ -58,6 +58,7 @@ type Node struct {
 	hooks      *callHooks
 	webhooks   *webhook.Sender
 	live       *live.Watcher
+	dayFails   atomic.Bool // the last day could not be written
 	metrics    *telemetry.Metrics
 	figures    figures
 	events     *admin.Events
@@ -382,12 +383,12 @@ func (n *Node) tend(ctx context.Context) {
 		n.tending.Lock()
 		n.hooks.redirects.Expire(now)
 		n.live.Tend()
-		n.saveDay()
 		n.server.Registrar() // removes expired registrations
 		n.figures.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
 		err := n.store.Alive(bounded, now)
 		cancel()
+		n.saveDay() // before the lock is free: an upgrade takes it, and then the other process writes the file
 		n.tending.Unlock()
 		switch {
 		case ctx.Err() != nil:

@@ -117,6 +117,7 @@ type operator struct {
 	passesOn bool              // a stop signal also goes to heir
 
 	reloads  sync.Mutex // one reload at a time; held while the file is read and the store told; not needed by Drain
+	checks   sync.Mutex // one check of the file at a time
 	mu       sync.Mutex // guards the fields below
 	node     *Node      // nil until it has started
 	idle     error      // why the node has not started; nil while it is starting

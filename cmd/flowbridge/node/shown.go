@@ -31,13 +31,28 @@ func (o *operator) Configuration() (any, error) {
 	}
 	if text, err := os.ReadFile(o.file); err == nil { // standard input is no file
 		c["on_disk"] = config.Masked(string(text))
+		o.checks.Lock() // a check reads files and asks the machine
+		defer o.checks.Unlock()
 		var out bytes.Buffer
 		command := check.Command()
 		command.SetArgs([]string{"--config", o.file, "--elsewhere", "--json"})
 		command.SilenceErrors, command.SilenceUsage = true, true
 		command.SetOut(&out)
 		_ = command.Execute() // the result says what is wrong
-		c["check"] = json.RawMessage(out.Bytes())
+		var result map[string]any
+		if json.Unmarshal(out.Bytes(), &result) == nil { // otherwise it stays null
+			c["check"] = result
+		}
+		for _, kind := range []string{"errors", "warnings"} {
+			flaws, _ := result[kind].([]any)
+			for _, each := range flaws {
+				flaw, _ := each.(map[string]any)
+				for _, field := range []string{"problem", "remedy"} {
+					said, _ := flaw[field].(string)
+					flaw[field] = config.MaskedIn(string(text), said)
+				}
+			}
+		}
 	}
 	for i := range now.cfg.Trunks {
 		names["trunk"] = append(names["trunk"], now.cfg.Trunks[i].Name)

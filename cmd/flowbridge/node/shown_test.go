@@ -65,4 +65,19 @@ func TestConfigurationIsShown(t *testing.T) {
 	if m := s.node.live.Stats().Machine; time.Since(m.StartedAt.Time) > time.Hour {
 		t.Errorf("the machine: %+v", m)
 	}
+	day := s.node.config().Store.Path + ".day"
+	s.node.tending.Lock()
+	defer s.node.tending.Unlock()
+	must(t, os.Remove(day))
+	must(t, os.MkdirAll(day+"/full", 0o700)) // no file can replace it
+	for range 3 {
+		s.node.live.Note("reload", "again")
+		s.node.saveDay()
+	}
+	must(t, os.RemoveAll(day))
+	s.node.saveDay()
+	logged := read(t, s.log.Name())
+	if n := strings.Count(logged, "the history of the last day is"); n != 2 || !strings.Contains(read(t, day), "again") {
+		t.Errorf("%d lines about the disk:\n%s", n, logged)
+	}
 }
