@@ -42,6 +42,12 @@ type Subject struct {
 	Is func(digits string) bool
 }
 
+// EraseFunc erases what a node has of a subject, and returns the calls.
+type EraseFunc func(ctx context.Context, s Subject) (ids []string, err error)
+
+// EraseWith makes the node erase what other nodes are asked to erase. Until it is called, these erasures wait.
+func (f *Fleet) EraseWith(erase EraseFunc) { f.erase.Store(&erase) }
+
 // Of reports whether a record is the subject's.
 func (s Subject) Of(r *record.Record) bool {
 	return slices.Contains(s.Calls, r.ID) || s.Calls == nil && r.HasNumber(s.Is)
@@ -136,7 +142,8 @@ func (f *Fleet) Waits(ctx context.Context) ([]string, error) {
 
 // eraseOthers erases here what other nodes were asked to erase, and confirms it.
 func (f *Fleet) eraseOthers(ctx context.Context) {
-	if f.erase == nil || f.ready(ctx) != nil {
+	erase := f.erase.Load()
+	if erase == nil || f.ready(ctx) != nil {
 		return
 	}
 	f.draining.Lock()
@@ -154,7 +161,7 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 			err = errors.Join(err, fmt.Errorf("erasure %s: %w", e.ID, errPassword))
 			continue
 		}
-		ids, failed := f.erase(ctx, Subject{Calls: e.Calls, Is: func(digits string) bool {
+		ids, failed := (*erase)(ctx, Subject{Calls: e.Calls, Is: func(digits string) bool {
 			return hmac.Equal(f.keyed(e.Salt, digits), e.Number)
 		}})
 		if failed == nil {

@@ -13,9 +13,7 @@ import (
 
 // erasing makes the node erase its records as the program does.
 func (n *node) erasing() {
-	n.fleet.draining.Lock()
-	defer n.fleet.draining.Unlock()
-	n.fleet.erase = func(ctx context.Context, s Subject) (ids []string, err error) {
+	n.fleet.EraseWith(func(ctx context.Context, s Subject) (ids []string, err error) {
 		err = record.Each(ctx, n.store, record.Filter{}, func(r record.Record) error {
 			if s.Of(&r) {
 				ids = append(ids, r.ID)
@@ -24,7 +22,7 @@ func (n *node) erasing() {
 		})
 		_, eraseErr := n.store.Erase(ctx, ids)
 		return ids, errors.Join(err, eraseErr)
-	}
+	})
 }
 
 // An erasure removes a number everywhere but under a legal hold, and waits for a node that is away without having the
@@ -56,7 +54,7 @@ func TestErase(t *testing.T) {
 	if n, err := a.fleet.Erase(t.Context(), s, digits, nil, true); n != 3 || err != nil || count(t, url) != 5 {
 		t.Errorf("dry: %d, %v, and %d are left", n, err, count(t, url))
 	}
-	found, err := a.fleet.erase(t.Context(), s)
+	found, err := (*a.fleet.erase.Load())(t.Context(), s)
 	if slices.Sort(found); err != nil || !slices.Equal(found, []string{"a1", "a2"}) {
 		t.Errorf("at a: %v, %v", found, err)
 	}
