@@ -51,14 +51,14 @@ func TestErase(t *testing.T) {
 	must(t, b.fleet.Close())
 
 	s := Subject{Is: func(d string) bool { return d == digits }}
-	if n, err := a.fleet.Erase(t.Context(), s, digits, nil, true); n != 3 || err != nil || count(t, url) != 5 {
+	if n, _, err := a.fleet.Erase(t.Context(), s, digits, nil, true); n != 3 || err != nil || count(t, url) != 5 {
 		t.Errorf("dry: %d, %v, and %d are left", n, err, count(t, url))
 	}
 	found, err := (*a.fleet.erase.Load())(t.Context(), s)
 	if slices.Sort(found); err != nil || !slices.Equal(found, []string{"a1", "a2"}) {
 		t.Errorf("at a: %v, %v", found, err)
 	}
-	if n, err := a.fleet.Erase(t.Context(), s, digits, found, false); n != 3 || err != nil {
+	if n, _, err := a.fleet.Erase(t.Context(), s, digits, found, false); n != 3 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 	if got := pgtest.One[string](t, url, "SELECT string_agg(id, ' ' ORDER BY id) FROM flowbridge_calls"); got != "b2 b3" {
@@ -86,7 +86,7 @@ func TestErase(t *testing.T) {
 		}
 	}
 	eventually(t, "the hash is gone", func() bool { return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_erasures") == 0 })
-	if n, err := a.fleet.Erase(t.Context(), s, digits, nil, false); n != 0 || err != nil {
+	if n, _, err := a.fleet.Erase(t.Context(), s, digits, nil, false); n != 0 || err != nil {
 		t.Errorf("again: %d, %v", n, err)
 	}
 }
@@ -102,7 +102,7 @@ func TestEraseOtherPassword(t *testing.T) {
 	eventually(t, "b is a member", func() bool {
 		return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_members WHERE name = 'b.db'") == 1
 	})
-	_, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
+	_, _, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
 	must(t, err)
 	eventually(t, "b says so", func() bool { return b.log.count("another password") > 0 })
 	if waits, err := a.fleet.Waits(t.Context()); err != nil || !slices.Contains(waits, "b.db") {

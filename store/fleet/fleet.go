@@ -48,6 +48,7 @@ type Fleet struct {
 	outbox  Outbox
 	write   func(context.Context, []staged) error
 	numbers func() string
+	hashKey []byte // for the numbers of erasures; empty if there is no secret
 	own     string // the node's id, as far as no other process has a copy of its database
 
 	ctx     context.Context // ends with Close
@@ -117,6 +118,9 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 		f.numbers = func() string { return NoNumbers }
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
+	if f.hashKey, err = hashKey(pool.Config().ConnConfig.Password, o.Seat); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, f.Seat) }
 	if o.Seat != nil {
 		seat, err := newSeat(f, o.Seat)

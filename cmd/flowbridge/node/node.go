@@ -299,6 +299,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 			n.server.Registrar().SaveAll()
 			n.fleet.EraseWith(n.eraser.ofOthers) // not earlier: a call that a kill or a takeover left would be missed
 		}
+		n.eraser.begun.Store(true)
 		if registered.later != nil {
 			go registered.takeUp(ctx, n.server)
 		}
