@@ -108,4 +108,17 @@ func TestEraseOtherPassword(t *testing.T) {
 	if waits, err := a.fleet.Waits(t.Context()); err != nil || !slices.Contains(waits, "b.db") {
 		t.Errorf("waits for %v, %v", waits, err)
 	}
+
+	// Without a password and a takeover's secret, no hash of a number is left, and the nodes that are not told are named.
+	a.fleet.hashKey = nil
+	_, alone, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
+	rows := pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_erasures")
+	if err != nil || !slices.Equal(alone, []string{"b.db"}) || rows != 1 {
+		t.Errorf("not told: %v, %v, and %d erasures", alone, err, rows)
+	}
+	for password, want := range map[string]int{"": 32, "x": 1} {
+		if key, err := hashKey(password, &SeatOptions{Secret: "secret"}); len(key) != want || err != nil {
+			t.Errorf("key of %q: %d bytes, %v", password, len(key), err)
+		}
+	}
 }
