@@ -132,7 +132,8 @@ func (l *Ladders) Scrub(ctx context.Context) error {
 	if f == nil {
 		return l.Err()
 	}
-	return scrub(ctx, l.Path, f.read, func(run func(context.Context, *sql.Conn) error) error { return f.with(ctx, run) }, nil)
+	do := func(run func(context.Context, *sql.Conn) error) error { return f.with(ctx, run) }
+	return scrub(ctx, l.Path, f.read, do, nil)
 }
 
 // with runs a function with a writing connection.

@@ -57,7 +57,7 @@ func (s Subject) Of(r *record.Record) bool {
 }
 
 // hashKey returns a key for hashes of numbers that the database does not have: its password, or else one of the
-// takeover's secret. It is empty if there is neither; then a hash would tell the number to anyone who tries all numbers.
+// takeover's secret. It is empty if there is neither; then a hash would tell the number to who tries them all.
 func hashKey(password string, o *SeatOptions) (key []byte, err error) {
 	if password != "" || o == nil {
 		return []byte(password), nil

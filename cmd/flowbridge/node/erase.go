@@ -70,7 +70,8 @@ func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, dig
 		var alone []string
 		done.Fleet, alone, err = e.fleet.Erase(ctx, s, digits, ids, dry)
 		for _, name := range alone {
-			done.Unreached = append(done.Unreached, "node "+name+": order it there, too; without a password in fleet.dsn_file, or "+
+			done.Unreached = append(done.Unreached, "node "+name+
+				": order it there, too; without a password in fleet.dsn_file, or "+
 				"fleet.takeover.key_file, its hash in the database would tell the number")
 		}
 		if err == nil {
@@ -79,7 +80,8 @@ func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, dig
 	}
 	if !dry && err == nil {
 		if scrubErr := e.scrub(ctx); scrubErr != nil {
-			done.Unreached = append(done.Unreached, "bytes of deleted rows in the node's files, which is tried again: "+scrubErr.Error())
+			done.Unreached = append(done.Unreached,
+				"bytes of deleted rows in the node's files, which is tried again: "+scrubErr.Error())
 		}
 	}
 	if done.Unreached = append(done.Unreached, e.unreached()...); !dry {
