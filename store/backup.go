@@ -102,12 +102,19 @@ func copyPages(ctx context.Context, db *sql.DB, to *tar.Writer, name string, s *
 		}
 		var page sql.RawBytes
 		var failed error
-		err = eachRow(ctx, tx, []any{&page}, func() {
+		reading, stop := context.WithCancel(ctx)
+		defer stop()
+		err = eachRow(reading, tx, []any{&page}, func() {
 			if failed == nil {
-				_, failed = to.Write(page)
+				if _, failed = to.Write(page); failed != nil {
+					stop()
+				}
 			}
 		}, `SELECT data FROM sqlite_dbpage`)
-		return errors.Join(failed, err)
+		if failed != nil {
+			return failed
+		}
+		return err
 	})
 }
 
@@ -157,6 +164,9 @@ type restore struct {
 // Restore writes a backup to the path of the database, and its recordings to a directory. It refuses a path that a
 // process uses, and overwrites nothing. After an error it leaves no file of the backup.
 func Restore(ctx context.Context, from io.Reader, path, recordings string) (s Saved, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return s, err
+	}
 	lock, err := lockFile(path)
 	if err != nil {
 		return s, err

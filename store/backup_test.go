@@ -88,7 +88,6 @@ func TestRestore(t *testing.T) {
 	backup, key := backedUp(t)
 	dir := t.TempDir()
 	path := filepath.Join(dir, "db", "f.db")
-	must(t, os.Mkdir(filepath.Dir(path), 0o700))
 	got, err := Restore(t.Context(), bytes.NewReader(backup), path, dir+"/rec")
 	if err != nil || got.Calls != 40 || got.Recordings != 1 || got.Node == "" || time.Since(got.At) > time.Hour {
 		t.Fatalf("%+v, %v", got, err)

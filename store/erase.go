@@ -16,6 +16,8 @@ const (
 	NoteHeld = "legal_hold"
 	// NoteErase has the live calls that are to be erased at their end.
 	NoteErase = "erase_at_end"
+	// NoteErased has erased calls whose rows may still be in the fleet's database.
+	NoteErased = "erased_here"
 
 	// heldIDs selects the calls under a legal hold.
 	heldIDs = `(SELECT h.value FROM json_each(coalesce((SELECT value FROM meta WHERE name = 'note_` + NoteHeld + `'), '[]')) AS h WHERE h.value IS NOT NULL)`
@@ -27,7 +29,11 @@ func (s *Store) NoteIDs(ctx context.Context, name string, add bool, ids ...strin
 	if err != nil {
 		return nil, err
 	}
-	all = slices.DeleteFunc(all, func(id string) bool { return slices.Contains(ids, id) })
+	given := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		given[id] = true
+	}
+	all = slices.DeleteFunc(all, func(id string) bool { return given[id] })
 	if add {
 		all = append(all, ids...)
 	}
@@ -55,22 +61,26 @@ func (s *Store) Erase(ctx context.Context, ids []string) (erased int64, err erro
 		if err != nil {
 			return erased, err
 		}
+		done := make(chan int64, 1) // s.do may return before the job ends
 		err = s.do(ctx, "erase", func(wctx context.Context, c *sql.Conn) error {
-			return inTx(wctx, c, func(tx *sql.Tx) error {
+			var n int64
+			err := inTx(wctx, c, func(tx *sql.Tx) (err error) {
 				const free = ` IN (SELECT e.value FROM json_each(?) AS e WHERE e.value NOT IN ` + heldIDs + `)`
 				for _, of := range []string{"outbox WHERE call_id", "reports WHERE id"} {
 					if _, err := tx.ExecContext(wctx, `DELETE FROM `+of+free, string(text)); err != nil {
 						return err
 					}
 				}
-				n, err := deleted(wctx, tx, `DELETE FROM calls WHERE id`+free, string(text))
-				erased += n
+				n, err = deleted(wctx, tx, `DELETE FROM calls WHERE id`+free, string(text))
 				return err
 			})
+			done <- n
+			return err
 		})
 		if err != nil {
 			return erased, err
 		}
+		erased += <-done
 	}
 	return erased, nil
 }
@@ -97,19 +107,12 @@ func (l *Ladders) Erase(ctx context.Context, ids []string) (erased int64, err er
 }
 
 func (l *Ladders) eraseFrom(ctx context.Context, f *ladderFile, ids []string) (erased int64, err error) {
-	do := func(run func(context.Context, *sql.Conn) error) error {
-		c, err := f.write.Conn(ctx)
-		if err != nil {
-			return err
-		}
-		return errors.Join(run(ctx, c), c.Close())
-	}
 	for some := range slices.Chunk(ids, laddersStep) {
 		text, err := json.Marshal(some)
 		if err != nil {
 			return erased, err
 		}
-		err = do(func(ctx context.Context, c *sql.Conn) error {
+		err = f.with(ctx, func(ctx context.Context, c *sql.Conn) error {
 			n, err := deleted(ctx, c, `DELETE FROM ladders WHERE id IN (SELECT value FROM json_each(?))`, string(text))
 			erased += n
 			return err
@@ -118,7 +121,28 @@ func (l *Ladders) eraseFrom(ctx context.Context, f *ladderFile, ids []string) (e
 			return erased, fmt.Errorf("ladders %s: %w", l.Path, err)
 		}
 	}
-	return erased, scrub(ctx, l.Path, f.read, do, nil)
+	return erased, nil
+}
+
+// Scrub returns when the file and its log have nothing of deleted ladders any more.
+func (l *Ladders) Scrub(ctx context.Context) error {
+	l.mu.Lock()
+	f := l.files
+	l.mu.Unlock()
+	if f == nil {
+		return l.Err()
+	}
+	do := func(run func(context.Context, *sql.Conn) error) error { return f.with(ctx, run) }
+	return scrub(ctx, l.Path, f.read, do, nil)
+}
+
+// with runs a function with a writing connection.
+func (f *ladderFile) with(ctx context.Context, run func(context.Context, *sql.Conn) error) error {
+	c, err := f.write.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(ctx, c), c.Close())
 }
 
 // deleted runs a statement that deletes rows, and returns their number.

@@ -56,6 +56,7 @@ func TestEraseLeavesNothing(t *testing.T) {
 		t.Errorf("%d calls, %v", n, err)
 	}
 	must(t, s.Scrub(t.Context()))
+	must(t, l.Scrub(t.Context()))
 	want := map[string]bool{"4930111222333": false, "4930444555666": false, "4930777888999": true, "4930101010101": true}
 	in := map[string]bool{}
 	for _, name := range []string{path, path + "-wal", path + ".live-a", path + ".live-b"} {

@@ -41,14 +41,18 @@ func scrub(ctx context.Context, path string, from *sql.DB, do func(func(context.
 		}
 	}
 	for {
-		busy, waits := false, false
-		err := do(func(wctx context.Context, c *sql.Conn) (err error) {
-			if busy, err = truncateLog(wctx, c); err == nil && more != nil {
+		again := make(chan bool, 1) // do may return before its job ends
+		err := do(func(wctx context.Context, c *sql.Conn) error {
+			busy, err := truncateLog(wctx, c)
+			if err == nil && more != nil {
+				var waits bool
 				waits, err = more()
+				busy = busy || waits
 			}
+			again <- busy
 			return err
 		})
-		if err != nil || !busy && !waits {
+		if err != nil || !<-again {
 			return err
 		}
 		select {

@@ -50,9 +50,10 @@ func saved(s store.Saved) string {
 func backupCommand() *cobra.Command {
 	c := cli.Command("backup FILE", "Back up the database, with its key, into one file",
 		"Write the records, the signalling key and the ladders into one file that only you can read, while the server runs.\n"+
-			"They are those of one moment; a call that is live then comes into a later backup. With a passphrase, the file is\n"+
-			"encrypted as age does it (age-encryption.org), around a tar.gz. Without one, it is as secret as the database. The\n"+
-			"configuration, the secrets and certificates that it names, and the journal are not in it.",
+			"The records are those of one moment; ladders and recordings are copied after them. A call that is live then comes\n"+
+			"into a later backup. With a passphrase, the file is encrypted as age does it (age-encryption.org), around a tar.gz.\n"+
+			"Without one, it is as secret as the database. The configuration, the secrets and certificates that it names, and the\n"+
+			"journal are not in it.",
 		"  flowbridge backup /var/backups/flowbridge.backup\n"+
 			"  flowbridge backup --recordings --passphrase-file /root/backup.pass /mnt/flowbridge.backup")
 	with := c.Flags().Bool("recordings", false, "with the recordings of recording.path")

@@ -207,7 +207,12 @@ func (a *Archive) purgeHourly(ctx context.Context) {
 // empty. Other files stay.
 func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err error) {
 	defer processors.Lend()()
-	var days []string
+	var days, kept []string
+	if a.cfg.Held != nil {
+		if kept, err = a.cfg.Held(); err != nil {
+			return 0, fmt.Errorf("legal holds: %w", err)
+		}
+	}
 	err = fs.WalkDir(a.dir.files().FS(), ".", func(name string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
@@ -220,7 +225,7 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 		case d.IsDir() && dayPattern.MatchString(name):
 			days = append(days, name)
 		case namePattern.MatchString(name):
-			gone, err := a.removeOld(name, d, before)
+			gone, err := a.removeOld(name, d, before, kept)
 			if gone {
 				removed++
 			}
@@ -238,9 +243,12 @@ func (a *Archive) purge(ctx context.Context, before time.Time) (removed int, err
 	return removed, err
 }
 
-func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone bool, err error) {
+func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time, kept []string) (gone bool, err error) {
 	info, err := d.Info()
-	if err == nil && (!info.ModTime().Before(before) || a.held(name)) {
+	isHeld := func() bool {
+		return slices.ContainsFunc(kept, func(id string) bool { return strings.Contains(name, id) })
+	}
+	if err == nil && (!info.ModTime().Before(before) || isHeld()) {
 		return false, nil
 	}
 	if err == nil {
@@ -250,15 +258,6 @@ func (a *Archive) removeOld(name string, d fs.DirEntry, before time.Time) (gone 
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// held reports whether a recording's call is under a legal hold.
-func (a *Archive) held(name string) bool {
-	if a.cfg.Held == nil {
-		return false
-	}
-	ids, err := a.cfg.Held()
-	return err != nil || slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(name, id) })
 }
 
 // removeEmpty removes the directory of a day, its month and its year if they are empty.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -27,6 +28,8 @@ const (
 	addErasure = `INSERT INTO flowbridge_erasures (id, calls, salt, proof, number, waits)
 		SELECT $1, $2, $3, $4, $5, array_agg(id) FROM flowbridge_members
 		WHERE id <> $6 AND seen_at > now() - interval '90 days' HAVING count(*) > 0`
+	otherMembers = `SELECT left(name, 64) FROM flowbridge_members
+		WHERE id <> $1 AND seen_at > now() - interval '90 days' ORDER BY 1`
 	myErasures = `SELECT id, calls, salt, proof, number FROM flowbridge_erasures WHERE $1 = ANY(waits)`
 	confirm    = `UPDATE flowbridge_erasures SET waits = array_remove(waits, $2) WHERE id = $1`
 	forgetDone = `DELETE FROM flowbridge_erasures WHERE waits = '{}' OR at < now() - interval '90 days'`
@@ -42,33 +45,54 @@ type Subject struct {
 	Is func(digits string) bool
 }
 
+// EraseFunc erases what a node has of a subject, and returns the calls.
+type EraseFunc func(ctx context.Context, s Subject) (ids []string, err error)
+
+// EraseWith makes the node erase what other nodes are asked to erase. Until it is called, these erasures wait.
+func (f *Fleet) EraseWith(erase EraseFunc) { f.erase.Store(&erase) }
+
 // Of reports whether a record is the subject's.
 func (s Subject) Of(r *record.Record) bool {
 	return slices.Contains(s.Calls, r.ID) || s.Calls == nil && r.HasNumber(s.Is)
 }
 
-// keyed returns the hash of a number with a key that the database does not have: its password.
+// hashKey returns a key for hashes of numbers that the database does not have: its password, or else one of the
+// takeover's secret. It is empty if there is neither; then a hash would tell the number to who tries them all.
+func hashKey(password string, o *SeatOptions) (key []byte, err error) {
+	if password != "" || o == nil {
+		return []byte(password), nil
+	}
+	return derive(&SeatOptions{Secret: o.Secret}, "erasures")
+}
+
+// keyed returns the hash of a number.
 func (f *Fleet) keyed(salt []byte, number string) []byte {
-	h := hmac.New(sha256.New, []byte(f.pool.Config().ConnConfig.Password))
-	h.Write(append(salt, number...))
+	h := hmac.New(sha256.New, f.hashKey)
+	h.Write(salt)
+	h.Write([]byte(number))
 	return h.Sum(nil)
 }
 
 // Erase deletes the records of a subject from the fleet's database, and has the other nodes erase what they have.
-// ids are the calls that this node has found; digits are the number's, if there is one. dry only counts.
-func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []string, dry bool) (n int64, err error) {
-	f.draining.Lock() // a record on its way would come back
-	defer f.draining.Unlock()
+// ids are the calls that this node has found; digits are the number's, if there is one. dry only counts. alone has the
+// nodes that can't be told, because there is no key to hide the number from the database.
+func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []string, dry bool,
+) (n int64, alone []string, err error) {
 	if err := f.ready(ctx); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
+	untold := s.Calls == nil && len(f.hashKey) == 0
 	err = pgx.BeginFunc(ctx, f.pool, func(tx pgx.Tx) error {
 		found, err := find(ctx, tx, s, digits)
 		n = int64(len(found))
+		if err == nil && untold {
+			rows, _ := tx.Query(ctx, otherMembers, f.own) // the rows return the error
+			alone, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
 		if dry || err != nil {
 			return err
 		}
-		if n, err = f.remove(ctx, tx, append(found, ids...)); err != nil {
+		if n, err = f.remove(ctx, tx, append(found, ids...)); err != nil || untold {
 			return err
 		}
 		salt := make([]byte, sha256.Size)
@@ -80,7 +104,7 @@ func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []strin
 		_, err = tx.Exec(ctx, addErasure, uuid.New(), s.Calls, salt, f.keyed(salt, ""), number, f.own)
 		return err
 	})
-	return n, explain(err)
+	return n, alone, explain(err)
 }
 
 // find returns the calls of a subject in the database, which may have more of them than the nodes.
@@ -106,8 +130,22 @@ func find(ctx context.Context, tx pgx.Tx, s Subject, digits string) (ids []strin
 	return ids, err
 }
 
-// remove deletes records.
+// Remove deletes the records of calls, but those under a legal hold, from the fleet's database.
+func (f *Fleet) Remove(ctx context.Context, ids []string) error {
+	err := f.ready(ctx)
+	if err == nil {
+		err = pgx.BeginFunc(ctx, f.pool, func(tx pgx.Tx) error {
+			_, err := f.remove(ctx, tx, ids)
+			return err
+		})
+	}
+	return explain(err)
+}
+
+// remove deletes records that this node does not have any more.
 func (f *Fleet) remove(ctx context.Context, tx pgx.Tx, ids []string) (int64, error) {
+	f.draining.Lock() // a record on its way would come back
+	defer f.draining.Unlock()
 	if _, err := tx.Exec(ctx, deleteStates, ids); err != nil {
 		return 0, err
 	}
@@ -134,13 +172,17 @@ func (f *Fleet) Waits(ctx context.Context) ([]string, error) {
 	return names, explain(err)
 }
 
+// eraseWithin bounds how long this node takes for what other nodes were asked to erase, until it goes on with records.
+const eraseWithin = 10 * time.Minute
+
 // eraseOthers erases here what other nodes were asked to erase, and confirms it.
 func (f *Fleet) eraseOthers(ctx context.Context) {
-	if f.erase == nil || f.ready(ctx) != nil {
+	erase := f.erase.Load()
+	if erase == nil || f.ready(ctx) != nil {
 		return
 	}
-	f.draining.Lock()
-	defer f.draining.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, eraseWithin)
+	defer cancel()
 	_, err := f.pool.Exec(ctx, addMember, f.own, f.member.name)
 	if err == nil {
 		_, err = f.pool.Exec(ctx, forgetDone)
@@ -154,7 +196,7 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 			err = errors.Join(err, fmt.Errorf("erasure %s: %w", e.ID, errPassword))
 			continue
 		}
-		ids, failed := f.erase(ctx, Subject{Calls: e.Calls, Is: func(digits string) bool {
+		ids, failed := (*erase)(ctx, Subject{Calls: e.Calls, Is: func(digits string) bool {
 			return hmac.Equal(f.keyed(e.Salt, digits), e.Number)
 		}})
 		if failed == nil {
@@ -181,4 +223,4 @@ type erasure struct {
 }
 
 var errPassword = errors.New(
-	"it was ordered at a node whose dsn_file has another password: give all nodes the same, and order it again")
+	"it was ordered at a node whose dsn_file has another password, or none: give all nodes the same, and order it again")

@@ -13,9 +13,7 @@ import (
 
 // erasing makes the node erase its records as the program does.
 func (n *node) erasing() {
-	n.fleet.draining.Lock()
-	defer n.fleet.draining.Unlock()
-	n.fleet.erase = func(ctx context.Context, s Subject) (ids []string, err error) {
+	n.fleet.EraseWith(func(ctx context.Context, s Subject) (ids []string, err error) {
 		err = record.Each(ctx, n.store, record.Filter{}, func(r record.Record) error {
 			if s.Of(&r) {
 				ids = append(ids, r.ID)
@@ -24,7 +22,7 @@ func (n *node) erasing() {
 		})
 		_, eraseErr := n.store.Erase(ctx, ids)
 		return ids, errors.Join(err, eraseErr)
-	}
+	})
 }
 
 // An erasure removes a number everywhere but under a legal hold, and waits for a node that is away without having the
@@ -53,14 +51,14 @@ func TestErase(t *testing.T) {
 	must(t, b.fleet.Close())
 
 	s := Subject{Is: func(d string) bool { return d == digits }}
-	if n, err := a.fleet.Erase(t.Context(), s, digits, nil, true); n != 3 || err != nil || count(t, url) != 5 {
+	if n, _, err := a.fleet.Erase(t.Context(), s, digits, nil, true); n != 3 || err != nil || count(t, url) != 5 {
 		t.Errorf("dry: %d, %v, and %d are left", n, err, count(t, url))
 	}
-	found, err := a.fleet.erase(t.Context(), s)
+	found, err := (*a.fleet.erase.Load())(t.Context(), s)
 	if slices.Sort(found); err != nil || !slices.Equal(found, []string{"a1", "a2"}) {
 		t.Errorf("at a: %v, %v", found, err)
 	}
-	if n, err := a.fleet.Erase(t.Context(), s, digits, found, false); n != 3 || err != nil {
+	if n, _, err := a.fleet.Erase(t.Context(), s, digits, found, false); n != 3 || err != nil {
 		t.Errorf("%d, %v", n, err)
 	}
 	if got := pgtest.One[string](t, url, "SELECT string_agg(id, ' ' ORDER BY id) FROM flowbridge_calls"); got != "b2 b3" {
@@ -88,7 +86,7 @@ func TestErase(t *testing.T) {
 		}
 	}
 	eventually(t, "the hash is gone", func() bool { return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_erasures") == 0 })
-	if n, err := a.fleet.Erase(t.Context(), s, digits, nil, false); n != 0 || err != nil {
+	if n, _, err := a.fleet.Erase(t.Context(), s, digits, nil, false); n != 0 || err != nil {
 		t.Errorf("again: %d, %v", n, err)
 	}
 }
@@ -104,10 +102,23 @@ func TestEraseOtherPassword(t *testing.T) {
 	eventually(t, "b is a member", func() bool {
 		return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_members WHERE name = 'b.db'") == 1
 	})
-	_, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
+	_, _, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
 	must(t, err)
 	eventually(t, "b says so", func() bool { return b.log.count("another password") > 0 })
 	if waits, err := a.fleet.Waits(t.Context()); err != nil || !slices.Contains(waits, "b.db") {
 		t.Errorf("waits for %v, %v", waits, err)
+	}
+
+	// Without a password and a takeover's secret, no hash of a number is left, and the nodes that are not told are named.
+	a.fleet.hashKey = nil
+	_, alone, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
+	rows := pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_erasures")
+	if err != nil || !slices.Equal(alone, []string{"b.db"}) || rows != 1 {
+		t.Errorf("not told: %v, %v, and %d erasures", alone, err, rows)
+	}
+	for password, want := range map[string]int{"": 32, "x": 1} {
+		if key, err := hashKey(password, &SeatOptions{Secret: "secret"}); len(key) != want || err != nil {
+			t.Errorf("key of %q: %d bytes, %v", password, len(key), err)
+		}
 	}
 }

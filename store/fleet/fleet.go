@@ -31,8 +31,6 @@ type Options struct {
 	Key [32]byte
 	// Outbox is the node's own database.
 	Outbox Outbox
-	// Erase erases what this node has of a subject, and returns the calls. If it is nil, erasures wait.
-	Erase func(ctx context.Context, s Subject) (ids []string, err error)
 	// Seat is the seat that the node has or stands by for; nil if there is none.
 	Seat *SeatOptions
 	Log  zerolog.Logger
@@ -50,8 +48,8 @@ type Fleet struct {
 	outbox  Outbox
 	write   func(context.Context, []staged) error
 	numbers func() string
+	hashKey []byte // for the numbers of erasures; empty if there is no secret
 	own     string // the node's id, as far as no other process has a copy of its database
-	erase   func(context.Context, Subject) ([]string, error)
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -78,6 +76,7 @@ type Fleet struct {
 
 	// Atomic.
 	delivered      atomic.Pointer[time.Time]
+	erase          atomic.Pointer[EraseFunc]
 	drained        atomic.Int64
 	nodes, missing atomic.Int64
 }
@@ -100,7 +99,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // hashed, because the key itself is secret
 	f := &Fleet{
 		Reader: reader, log: o.Log, rows: ofRows(o.Log), pool: pool, outbox: o.Outbox,
-		numbers: o.Numbers, erase: o.Erase, beatWithin: beatTimeout,
+		numbers: o.Numbers, beatWithin: beatTimeout,
 		member: member{
 			id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version, api: o.API,
 		},
@@ -119,6 +118,9 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 		f.numbers = func() string { return NoNumbers }
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
+	if f.hashKey, err = hashKey(pool.Config().ConnConfig.Password, o.Seat); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
 	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, f.Seat) }
 	if o.Seat != nil {
 		seat, err := newSeat(f, o.Seat)

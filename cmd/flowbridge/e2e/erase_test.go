@@ -59,7 +59,7 @@ func TestErase(t *testing.T) {
 	live := s.sippCarrier("caller_hangup")
 	up := live.answered(1)
 	id := b.calls()[0].ID
-	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID, "--legal-hold", "on")
+	operator(t, b.dir, 0, "hold", "--url", b.admin, done[0].ID)
 	eventually(t, "the first call's ladder is handed over", func() bool {
 		return !strings.Contains(operator(t, b.dir, 0, "erase", "--url", b.admin, "--number", caller, "--dry-run"), "erased at their end:\n  "+done[1].ID)
 	})
@@ -70,7 +70,7 @@ func TestErase(t *testing.T) {
 		}
 	}
 	live.leaves(agent, up...)
-	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID, "--legal-hold", "off")
+	operator(t, b.dir, 0, "hold", "--url", b.admin, done[0].ID, "--off")
 	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID)
 	eventually(t, "the live call is erased, too", func() bool {
 		text, _ := os.ReadFile(filepath.Join(b.dir, "calls.db.erasures.jsonl"))

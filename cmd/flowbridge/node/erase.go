@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -24,7 +26,9 @@ import (
 type eraser struct {
 	*Node
 
-	mu sync.Mutex // held while calls are erased, held or freed
+	begun     atomic.Bool // the node has begun, so that all its live calls are known
+	mu        sync.Mutex  // held while calls are erased, held or freed, and while their notes change
+	scrubbing sync.Mutex
 }
 
 // held returns the calls under a legal hold.
@@ -36,6 +40,12 @@ func (e *eraser) held() ([]string, error) {
 
 // Erase erases a number or a call here, and has the fleet erase it.
 func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (admin.Erasure, error) {
+	if !e.begun.Load() {
+		return admin.Erasure{}, &admin.RefusedError{
+			Status: http.StatusServiceUnavailable, Problem: "this node does not serve calls yet, or stands by",
+			Remedy: "order it at a node that serves calls; this one erases what it has once it serves",
+		}
+	}
 	if r.LegalHold != nil {
 		all, err := e.hold(ctx, by, r.Call, *r.LegalHold)
 		return admin.Erasure{Held: all}, err
@@ -57,18 +67,30 @@ func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, dig
 	}
 	done, ids, err := e.here(ctx, s, dry)
 	if e.fleet != nil && err == nil {
-		done.Fleet, err = e.fleet.Erase(ctx, s, digits, ids, dry)
+		var alone []string
+		done.Fleet, alone, err = e.fleet.Erase(ctx, s, digits, ids, dry)
+		for _, name := range alone {
+			done.Unreached = append(done.Unreached, "node "+name+
+				": order it there, too; without a password in fleet.dsn_file, or "+
+				"fleet.takeover.key_file, its hash in the database would tell the number")
+		}
 		if err == nil {
 			done.Waits, err = e.fleet.Waits(ctx)
 		}
 	}
-	if done.Unreached = e.unreached(); !dry {
+	if !dry && err == nil {
+		if scrubErr := e.scrub(ctx); scrubErr != nil {
+			done.Unreached = append(done.Unreached,
+				"bytes of deleted rows in the node's files, which is tried again: "+scrubErr.Error())
+		}
+	}
+	if done.Unreached = append(done.Unreached, e.unreached()...); !dry {
 		err = errors.Join(err, e.note(by, s.Calls, "erased", &done, err))
 	}
 	return done, err
 }
 
-// ofOthers erases what another node was asked to erase.
+// ofOthers erases what another node was asked to erase. look scrubs the files and sees to what is left in the fleet.
 func (e *eraser) ofOthers(ctx context.Context, s fleet.Subject) (ids []string, err error) {
 	done, ids, err := e.here(ctx, s, false)
 	return ids, errors.Join(err, e.note("fleet", s.Calls, "erased", &done, err))
@@ -78,18 +100,23 @@ func (e *eraser) ofOthers(ctx context.Context, s fleet.Subject) (ids []string, e
 func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admin.Erasure, ids []string, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if done.DryRun = dry; e.server != nil {
-		for _, c := range e.server.Live(ctx) {
-			transferred := s.Calls == nil && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is)
-			if transferred || s.Of(&c.Record) {
-				done.Live = append(done.Live, c.Record.ID)
-			}
+	done.DryRun = dry
+	for _, c := range e.server.Live(ctx) {
+		transferred := s.Calls == nil && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is)
+		if transferred || s.Of(&c.Record) {
+			done.Live = append(done.Live, c.Record.ID)
 		}
 	}
 	if err := e.store.Flush(ctx); err != nil { // of calls that have just ended
 		return done, nil, err
 	}
 	files, ids, err := e.find(ctx, s, &done)
+	if dry {
+		files = slices.DeleteFunc(files, func(name string) bool {
+			_, _, err := e.archive.Finished(name)
+			return err != nil
+		})
+	}
 	if done.Calls, done.Recordings = int64(len(ids)), int64(len(files)); err != nil || dry {
 		return done, ids, err
 	}
@@ -117,7 +144,9 @@ func (e *eraser) find(ctx context.Context, s fleet.Subject, done *admin.Erasure)
 		default:
 			ids = append(ids, r.ID)
 			for _, f := range r.Recordings {
-				files = append(files, f.File)
+				if e.archive != nil && f.File != "" {
+					files = append(files, f.File)
+				}
 			}
 		}
 		return nil
@@ -136,9 +165,6 @@ func (e *eraser) find(ctx context.Context, s fleet.Subject, done *admin.Erasure)
 
 // lives reports whether a call is live, or has a ladder that is not handed over yet.
 func (e *eraser) lives(ctx context.Context, id string) bool {
-	if e.server == nil {
-		return false
-	}
 	_, live := e.server.Find(ctx, id)
 	return live || e.server.Ladder(id) != nil
 }
@@ -157,13 +183,23 @@ func (e *eraser) transferred(ctx context.Context, r *record.Record, s fleet.Subj
 	return err == nil && record.NumberIn(string(text), s.Is)
 }
 
-// remove deletes calls. The records come last: they say which files there are.
+// remove deletes calls. The records come last: they say which files there are. Notes say what is left to do, because a
+// second erasure does not find these calls.
 func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []string) (err error) {
-	done.Recordings = 0
-	for _, name := range files {
-		if e.archive == nil || name == "" {
-			continue
+	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
+	defer cancel()
+	if done.Recordings = 0; len(ids) == 0 {
+		return nil
+	}
+	if err = e.store.Note(ctx, noteUnscrubbed, time.Now().Format(time.RFC3339Nano)); err != nil {
+		return err
+	}
+	if e.fleet != nil {
+		if _, err = e.store.NoteIDs(ctx, store.NoteErased, true, ids...); err != nil {
+			return err
 		}
+	}
+	for _, name := range files {
 		was, err := e.archive.Remove(name)
 		if err != nil {
 			return fmt.Errorf("recording %s: %w", name, err)
@@ -177,16 +213,41 @@ func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []s
 			return err
 		}
 	}
-	if done.Calls, err = e.store.Erase(ctx, ids); err != nil || len(ids) == 0 {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, scrubTimeout)
-	defer cancel()
-	return e.store.Scrub(ctx)
+	done.Calls, err = e.store.Erase(ctx, ids)
+	return err
 }
 
-// scrubTimeout bounds how long an erasure waits for readers of old data, like a backup.
-const scrubTimeout = 2 * time.Minute
+// noteUnscrubbed is the note that the files have bytes of deleted rows. Its text is the time of the last erasure.
+const noteUnscrubbed = "unscrubbed"
+
+const (
+	eraseTimeout = 2 * time.Minute  // bounds how long an erasure waits for the disk
+	scrubTimeout = 30 * time.Second // bounds how long it waits for readers of old data, like a backup
+)
+
+// scrub overwrites what erasures have left in the files.
+func (e *eraser) scrub(ctx context.Context) error {
+	e.scrubbing.Lock()
+	defer e.scrubbing.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, scrubTimeout)
+	defer cancel()
+	since, err := e.store.Noted(ctx, noteUnscrubbed)
+	if err != nil || since == "" {
+		return err
+	}
+	if err = e.store.Scrub(ctx); err == nil && e.ladders.kept != nil {
+		err = e.ladders.kept.Scrub(ctx)
+	}
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now, err := e.store.Noted(ctx, noteUnscrubbed); err != nil || now != since { // there was another erasure
+		return err
+	}
+	return e.store.Note(ctx, noteUnscrubbed, "")
+}
 
 // hold sets or lifts the legal hold of a call that this node has. It returns all calls under one.
 func (e *eraser) hold(ctx context.Context, by, id string, on bool) (all []string, err error) {
@@ -212,20 +273,22 @@ func (e *eraser) hold(ctx context.Context, by, id string, on bool) (all []string
 	return all, errors.Join(err, e.note(by, []string{id}, what, &admin.Erasure{Held: []string{id}}, err))
 }
 
-// eraseEvery is how often calls are looked for that were live at an erasure, and are over.
-const eraseEvery = 5 * time.Second
+const (
+	eraseEvery = 5 * time.Second // how often calls are looked for that were live at an erasure, and are over
+	scrubEvery = time.Minute     // the time between two tries to scrub: each reads the whole database
+)
 
-// run erases these calls.
+// run does what erasures have left to do.
 func (e *eraser) run(ctx context.Context) {
 	said := false
+	var scrubbed time.Time
 	every(ctx, eraseEvery, func() {
-		ids, err := e.store.NotedIDs(ctx, store.NoteErase)
-		ids = slices.DeleteFunc(ids, func(id string) bool { return e.lives(ctx, id) })
-		if err == nil && len(ids) > 0 {
-			var done admin.Erasure
-			if done, err = e.everywhere(ctx, "end of the call", fleet.Subject{Calls: ids}, "", false); err == nil {
-				ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(done.Live, id) })
-				_, err = e.store.NoteIDs(ctx, store.NoteErase, false, ids...)
+		err := errors.Join(e.ended(ctx), e.fromFleet(ctx))
+		if time.Since(scrubbed) >= scrubEvery {
+			scrubErr := e.scrub(ctx)
+			err = errors.Join(err, scrubErr)
+			if scrubErr != nil {
+				scrubbed = time.Now()
 			}
 		}
 		if err != nil && !said && ctx.Err() == nil {
@@ -235,21 +298,59 @@ func (e *eraser) run(ctx context.Context) {
 	})
 }
 
+// ended erases calls that were live at an erasure, and are over.
+func (e *eraser) ended(ctx context.Context) error {
+	ids, err := e.store.NotedIDs(ctx, store.NoteErase)
+	ids = slices.DeleteFunc(ids, func(id string) bool { return e.lives(ctx, id) })
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	done, err := e.everywhere(ctx, "end of the call", fleet.Subject{Calls: ids}, "", false)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ids = slices.DeleteFunc(ids, func(id string) bool { return slices.Contains(done.Live, id) })
+	_, err = e.store.NoteIDs(ctx, store.NoteErase, false, ids...)
+	return err
+}
+
+// fromFleet deletes the rows of erased calls from the fleet's database, also if their erasure ended in between.
+func (e *eraser) fromFleet(ctx context.Context) error {
+	if e.fleet == nil {
+		return nil
+	}
+	ids, err := e.store.NotedIDs(ctx, store.NoteErased)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	if err = e.fleet.Remove(ctx, ids); err != nil {
+		return err
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	_, err = e.store.NoteIDs(ctx, store.NoteErased, false, ids...)
+	return err
+}
+
 // note writes a line into the log, and into the file of erasures, which outlives the log. It has no number.
 func (e *eraser) note(by string, calls []string, what string, done *admin.Erasure, failed error) error {
 	if done.Calls+int64(len(done.Held)+len(done.Live)) == 0 {
 		calls = nil // they may be anything
 	}
-	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-	if err != nil {
-		return err
-	}
-	for _, to := range []zerolog.Logger{e.log, zerolog.New(f).With().Timestamp().Logger()} {
+	var line bytes.Buffer // zerolog does not return errors of writing
+	for _, to := range []zerolog.Logger{e.log, zerolog.New(&line).With().Timestamp().Logger()} {
 		to.Info().Err(failed).Str("by", by).Strs("asked", calls).Int64("calls", done.Calls).Int64("ladders", done.Ladders).
 			Int64("recordings", done.Recordings).Int64("fleet", done.Fleet).Strs("held", done.Held).Strs("live", done.Live).
 			Strs("waits", done.Waits).Msg(what)
 	}
-	return errors.Join(f.Sync(), f.Close())
+	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl", os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(line.Bytes())
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // unreached lists where else there may be something of a call.

@@ -33,7 +33,6 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	n.fleet, err = fleet.Open(ctx, fleet.Options{
 		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store, Log: n.log,
 		Seat: seatOptions(&cfg.Takeover), API: apiURL(n.config().Admin.Listen),
-		Erase:   n.eraser.ofOthers,
 		Numbers: func() string { return cmp.Or(n.config().Numbers.Sum(), fleet.NoNumbers) },
 	})
 	if err != nil {

@@ -298,7 +298,9 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	n.add(part{begin: func() { // before the fleet's part, which the admission adds and which may wait for the database
 		if n.fleet != nil { // the fleet may not know the registrations at this node
 			n.server.Registrar().SaveAll()
+			n.fleet.EraseWith(n.eraser.ofOthers) // not earlier: a call that a kill or a takeover left would be missed
 		}
+		n.eraser.begun.Store(true)
 		if registered.later != nil {
 			go registered.takeUp(ctx, n.server)
 		}

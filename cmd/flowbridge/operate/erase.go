@@ -22,21 +22,16 @@ func Erase() *cobra.Command {
 			"everywhere in its fleet. A number is found as from, to, lead, target or destination of a transfer, and in variables,\n"+
 			"with or without +, 00 and spaces. Give a national form, like 0301234, by itself. Live calls go on, and are erased at\n"+
 			"their end. A call under a legal hold stays. It prints what it can't reach.",
-		"  flowbridge erase --number +15075550100 --dry-run\n  flowbridge erase --call 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n"+
-			"  flowbridge erase --call 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --legal-hold on")
+		"  flowbridge erase --number +15075550100 --dry-run\n  flowbridge erase --call 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa")
 	at := accessFlags(c)
 	var r admin.ErasureRequest
 	c.Flags().StringVar(&r.Number, "number", "", "the number")
 	c.Flags().StringVar(&r.Call, "call", "", "the id of the call, as cdr list has it")
 	c.Flags().BoolVar(&r.DryRun, "dry-run", false, "only count, and change nothing")
-	hold := c.Flags().String("legal-hold", "", "on: neither an erasure nor its age deletes the call; off: they do again")
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		if (r.Number == "") == (r.Call == "") || *hold != "" && (r.Call == "" || *hold != "on" && *hold != "off") {
-			return cli.Usage("write --number or --call; --legal-hold, on or off, needs --call")
-		}
-		if *hold != "" {
-			r.LegalHold = new(*hold == "on")
+		if (r.Number == "") == (r.Call == "") {
+			return cli.Usage("write --number or --call")
 		}
 		var err error
 		if at.body, err = json.Marshal(r); err != nil {
@@ -44,11 +39,33 @@ func Erase() *cobra.Command {
 		}
 		var e admin.Erasure
 		return at.answer(c, http.MethodPost, erasePath, &e, *asJSON, func(w io.Writer) error {
-			if *hold != "" {
-				_, err := fmt.Fprintln(w, "calls of this node under a legal hold:", len(e.Held))
-				return err
-			}
 			return printErasure(w, &e)
+		})
+	}
+	return c
+}
+
+// Hold returns the command `flowbridge hold`.
+func Hold() *cobra.Command {
+	c := cli.Command("hold ID", "Set or lift the legal hold of a call",
+		"Set the legal hold of a call at the node that has its record: neither an erasure nor its age deletes the call, its\n"+
+			"ladder and recordings. It prints how many calls of the node are under one. The id is as cdr list has it.",
+		"  flowbridge hold 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge hold 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --off")
+	c.Args = cli.Args(cobra.ExactArgs(1))
+	at := accessFlags(c)
+	off := c.Flags().Bool("off", false, "lift the hold")
+	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
+	c.RunE = func(c *cobra.Command, args []string) (err error) {
+		if args[0] == "" {
+			return cli.Usage("the id is empty")
+		}
+		if at.body, err = json.Marshal(admin.ErasureRequest{Call: args[0], LegalHold: new(!*off)}); err != nil {
+			return err
+		}
+		var e admin.Erasure
+		return at.answer(c, http.MethodPost, erasePath, &e, *asJSON, func(w io.Writer) error {
+			_, err := fmt.Fprintln(w, "calls of this node under a legal hold:", len(e.Held))
+			return err
 		})
 	}
 	return c
