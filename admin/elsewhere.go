@@ -74,8 +74,10 @@ func urlAt(api string, path *url.URL) string {
 // The headers that are passed on.
 var (
 	askedHeaders    = []string{"Authorization", "Accept", "Range", "If-Range"}
-	answeredHeaders = []string{"Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges",
-		"X-Accel-Buffering"}
+	answeredHeaders = []string{
+		"Content-Type", "Content-Length", "Content-Disposition", "Content-Range", "Accept-Ranges",
+		"X-Accel-Buffering",
+	}
 )
 
 // forward passes a request on, and the answer back.

@@ -51,8 +51,12 @@ func (a *api) erase(w http.ResponseWriter, r *http.Request, who sender) {
 	if !a.body(w, r, &body, remedy) {
 		return
 	}
-	if (body.Number == "") == (body.Call == "") || body.LegalHold != nil && body.Call == "" {
+	switch {
+	case (body.Number == "") == (body.Call == "") || body.LegalHold != nil && body.Call == "":
 		a.fail(w, http.StatusBadRequest, "the body does not name one number or one call", remedy)
+		return
+	case body.LegalHold != nil && body.DryRun:
+		a.fail(w, http.StatusBadRequest, "a legal hold has no dry run", remedy)
 		return
 	}
 	if body.Number != "" {

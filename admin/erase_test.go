@@ -39,6 +39,7 @@ func TestErase(t *testing.T) {
 		{`{}`, 400, "one number or one call"},
 		{`{"number": "1", "call": "2"}`, 400, "one number or one call"},
 		{`{"number": "1", "legal_hold": true}`, 400, "one number or one call"},
+		{`{"call": "1", "legal_hold": true, "dry_run": true}`, 400, "no dry run"},
 		{`{"number": "alice"}`, 400, "number has no digits"},
 		{`{"number": "00"}`, 400, "number has no digits"},
 		{`{"number": "` + strings.Repeat("1", 41) + `"}`, 400, "too many"},

@@ -69,7 +69,8 @@ func secretsBelow(n *yaml.Node, key string, inHeaders bool, seen map[*yaml.Node]
 	case n.Kind == yaml.AliasNode && !seen[n.Alias] && (inHeaders || secretKey.MatchString(key)):
 		seen[n.Alias] = true // an alias may be below itself
 		return secretsBelow(n.Alias, key, inHeaders, seen)
-	case n.Kind == yaml.ScalarNode && (isSecret(key, n.Value) || inHeaders && n.Value != "" && !onlyNames.MatchString(n.Value)):
+	case n.Kind == yaml.ScalarNode &&
+		(isSecret(key, n.Value) || inHeaders && n.Value != "" && !onlyNames.MatchString(n.Value)):
 		quoted := strconv.Quote(n.Value)
 		all = append(all, strings.Trim(quoted, `"`)) // with escapes
 		for line := range strings.SplitSeq(n.Value, "\n") {

@@ -66,6 +66,6 @@ func parseHostPort(t string) (string, complaint) {
 // isRegisterUser reports whether a text can be the user of an address-of-record.
 func isRegisterUser(t string) bool { return sipUser.MatchString(t) && len(t) <= 128 }
 
-// leastKeepAlive is the shortest keep_alive other than 0. NATs keep a UDP flow for at least 20 s, so a shorter one would
-// not help.
+// leastKeepAlive is the shortest keep_alive other than 0. NATs keep a UDP flow for at least 20 s, so a shorter one
+// would not help.
 const leastKeepAlive = 5 * time.Second

@@ -54,7 +54,16 @@ func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (
 	if r.Call != "" {
 		s.Calls = []string{r.Call}
 	}
-	return e.everywhere(ctx, by, s, r.Number, r.DryRun)
+	done, err := e.everywhere(ctx, by, s, r.Number, r.DryRun)
+	if err == nil && r.Call != "" && done.Calls+done.Fleet+int64(len(done.Held)+len(done.Live)+len(done.Waits)) == 0 {
+		err = errNoCall("there is no call "+r.Call, "take an id from flowbridge cdr list: a SIP Call-ID is none")
+	}
+	return done, err
+}
+
+// errNoCall refuses an order about a call that is not there.
+func errNoCall(problem, remedy string) error {
+	return &admin.RefusedError{Status: http.StatusNotFound, Problem: problem, Remedy: remedy}
 }
 
 // everywhere erases a subject here and in the fleet. digits are the number's, if there is one.
@@ -101,9 +110,17 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	done.DryRun = dry
+	held, err := e.held()
+	if err != nil {
+		return done, nil, err
+	}
 	for _, c := range e.server.Live(ctx) {
 		transferred := s.Calls == nil && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is)
-		if transferred || s.Of(&c.Record) {
+		switch {
+		case !transferred && !s.Of(&c.Record):
+		case slices.Contains(held, c.Record.ID):
+			done.Held = append(done.Held, c.Record.ID)
+		default:
 			done.Live = append(done.Live, c.Record.ID)
 		}
 	}
@@ -251,15 +268,14 @@ func (e *eraser) scrub(ctx context.Context) error {
 
 // hold sets or lifts the legal hold of a call that this node has. It returns all calls under one.
 func (e *eraser) hold(ctx context.Context, by, id string, on bool) (all []string, err error) {
-	_, found, err := e.store.Get(ctx, id)
-	if found = found || e.lives(ctx, id); err == nil && on && !found {
-		return nil, &admin.RefusedError{
-			Status: http.StatusNotFound, Problem: "this node has no call " + id,
-			Remedy: "take an id from flowbridge cdr list, and ask the node of its record",
-		}
-	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	_, found, err := e.store.Get(ctx, id)
+	if err == nil && !found && !e.lives(ctx, id) {
+		if all, err = e.held(); err == nil && (on || !slices.Contains(all, id)) {
+			return nil, errNoCall("this node has no call "+id, "take an id from flowbridge cdr list, and ask the node of its record")
+		}
+	}
 	if err == nil && e.fleet != nil {
 		err = e.fleet.Hold(ctx, id, on)
 	}
