@@ -177,6 +177,19 @@ func (s *fakeSession) SetTranscode(side media.Side, t media.Transcode) error {
 	return nil
 }
 
+func (s *fakeSession) SetTap(t media.Tap) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tap = t
+}
+
+// tapped returns the current tap.
+func (s *fakeSession) tapped() media.Tap {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.tap
+}
+
 // made returns the current transcoding of each side.
 func (s *fakeSession) made() [2]media.Transcode {
 	s.mu.Lock()
@@ -185,7 +198,6 @@ func (s *fakeSession) made() [2]media.Transcode {
 }
 
 func (s *fakeSession) SetMask(side media.Side, m media.Mask)    { s.masks[side] = m }
-func (s *fakeSession) SetTap(t media.Tap)                       { s.tap = t }
 func (s *fakeSession) Follow(c media.Conversation) error        { s.follows = c; return nil }
 func (s *fakeSession) DetectAnswer(media.Side, answerer.Limits) { s.asked.Store(true) }
 func (s *fakeSession) Interrupt(on bool)                        { s.interrupts = append(s.interrupts, on) }

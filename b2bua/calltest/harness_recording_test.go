@@ -80,7 +80,7 @@ func (w *recorded) says(side media.Side, payloadType byte, n int) []byte {
 	for i := range 160 {
 		pkt = append(pkt, byte(i))
 	}
-	if tap := w.session().tap; tap != nil {
+	if tap := w.session().tapped(); tap != nil {
 		tap.Packet(media.Tapped{
 			At: time.Now(), Side: side, Source: netip.AddrPortFrom(netip.AddrFrom4([4]byte{192, 0, 2, 10 * byte(side+1)}), 20000),
 			Local: w.session().local[side], Data: pkt,

@@ -52,7 +52,7 @@ func TestListeners(t *testing.T) {
 		second.End(errors.New("the listener does not read"))
 		time.Sleep(2 * time.Second)
 		w.does(bridge.OrderStop, bridge.RecordingOff)
-		if w.session().tap == nil {
+		if w.session().tapped() == nil {
 			t.Error("the end of the recording is the end of the listener")
 		}
 		w.callerHangsUp(d)
@@ -60,7 +60,7 @@ func TestListeners(t *testing.T) {
 			t.Errorf("the listener got %d bytes; want a second", got)
 		}
 		r := w.record()
-		if w.session().tap != nil {
+		if w.session().tapped() != nil {
 			t.Error("the session has a tap still")
 		}
 		var got []string
@@ -104,7 +104,7 @@ func TestListenersAreAnnounced(t *testing.T) {
 				w.listens("nowhere", `no sound "nowhere"`)
 				l := w.listens("beep", "")
 				w.listens("beep", "hears another sound")
-				if w.session().tap != nil {
+				if w.session().tapped() != nil {
 					t.Error("the sides are heard before they were told")
 				}
 				tt.during(w)
@@ -112,8 +112,8 @@ func TestListenersAreAnnounced(t *testing.T) {
 					time.Sleep(5 * time.Second)
 				}
 				synctest.Wait()
-				if _, why := l.Ended(); name != "the call is over" && (tt.want == "") != (why == nil) || (w.session().tap != nil) != (tt.want == "") {
-					t.Errorf("the listener: %v; a tap: %t", why, w.session().tap != nil)
+				if _, why := l.Ended(); name != "the call is over" && (tt.want == "") != (why == nil) || (w.session().tapped() != nil) != (tt.want == "") {
+					t.Errorf("the listener: %v; a tap: %t", why, w.session().tapped() != nil)
 				}
 				w.callerHangsUp(c.d)
 				r := w.record()

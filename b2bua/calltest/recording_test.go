@@ -19,7 +19,7 @@ import (
 func TestRecordsEveryCall(t *testing.T) {
 	inRecordedWorld(t, recordingYAML("record: always", ""), func(w *recorded) {
 		c := w.talk([]string{`Authorization: Digest username="ann", response="0123456789abcdef"`}, []string{"X-Agent: 1"})
-		if w.session().tap == nil {
+		if w.session().tapped() == nil {
 			t.Fatal("the call is not recorded")
 		}
 		w.talks(50)
@@ -32,7 +32,7 @@ func TestRecordsEveryCall(t *testing.T) {
 		}
 		w.callerHangsUp(c.d)
 		r := w.record()
-		if w.session().tap != nil {
+		if w.session().tapped() != nil {
 			t.Error("the session has a tap still")
 		}
 		if len(r.Recordings) != 2 {

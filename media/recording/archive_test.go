@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -157,15 +158,19 @@ func TestRetention(t *testing.T) {
 func TestHeldAndRemoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		name := "1999/02/03/" + callID + "-2.wav"
-		var unread error
-		held := []string{callID}
+		var unread atomic.Bool
 		a := opened(t, func(c *Config) {
 			must(t, os.MkdirAll(filepath.Join(c.Dir, "1999/02/03"), 0o700))
 			for _, file := range []string{name, "1999/02/03/letter.txt"} {
 				must(t, os.WriteFile(filepath.Join(c.Dir, file), nil, 0o600))
 				must(t, os.Chtimes(filepath.Join(c.Dir, file), time.Time{}, time.Now().Add(-1000*time.Hour)))
 			}
-			c.Held = func() ([]string, error) { return held, unread }
+			c.Held = func() ([]string, error) {
+				if unread.Load() {
+					return nil, fs.ErrInvalid
+				}
+				return []string{callID}, nil
+			}
 		})
 		defer a.shut(t)
 		for range 2 {
@@ -174,7 +179,7 @@ func TestHeldAndRemoved(t *testing.T) {
 			if names := tree(t, a); !slices.Contains(names, name) {
 				t.Fatalf("held, there are %v", names)
 			}
-			held, unread = nil, fs.ErrInvalid
+			unread.Store(true)
 		}
 		for file, want := range map[string]bool{name: true, "1999/02/03/letter.txt": false, "../x": false, "": false} {
 			if was, err := a.Remove(file); was != want || err != nil {

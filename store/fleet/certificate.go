@@ -61,7 +61,7 @@ func (c *Certificate) Turn(ctx context.Context, d time.Duration) (mine bool, err
 
 // query runs a statement about the certificate, and reads its row, if there is one.
 func (c *Certificate) query(ctx context.Context, row any, statement string, args ...any) error {
-	ctx, cancel := context.WithTimeout(ctx, statesTimeout)
+	ctx, cancel := context.WithTimeout(ctx, c.fleet.beatWithin)
 	defer cancel()
 	if err := c.fleet.ready(ctx); err != nil {
 		return err

@@ -72,7 +72,7 @@ type Fleet struct {
 	draining sync.Mutex // held while records are sent or erased
 
 	registered registrations
-	beatWithin time.Duration // beatTimeout, or longer in tests for slow machines
+	beatWithin time.Duration // limit for heartbeats and small writes: beatTimeout, or longer in tests for slow machines
 
 	// Atomic.
 	delivered      atomic.Pointer[time.Time]

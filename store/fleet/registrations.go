@@ -69,7 +69,7 @@ func (f *Fleet) share(ctx context.Context) error {
 }
 
 func (f *Fleet) writeBindings(ctx context.Context, some map[string][]record.Binding) error {
-	ctx, cancel := context.WithTimeout(ctx, statesTimeout)
+	ctx, cancel := context.WithTimeout(ctx, f.beatWithin)
 	defer cancel()
 	if err := f.ready(ctx); err != nil {
 		return err
