@@ -17,6 +17,11 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
+// additions creates the tables that are no migration, where they are missing.
+//
+//go:embed additions.sql
+var additions string
+
 // versionTable is goose's table. Its name is unusual because other programs may use the same database.
 const versionTable = "flowbridge_version"
 
@@ -49,7 +54,23 @@ func prepare(ctx context.Context, pool *pgxpool.Pool) error {
 	if err != nil {
 		return err
 	}
-	return checkSchema(version)
+	if err := checkSchema(version); err != nil {
+		return err
+	}
+	return add(ctx, pool)
+}
+
+// add creates the tables of additions.sql, if the last one is not there.
+func add(ctx context.Context, pool *pgxpool.Pool) error {
+	var there bool
+	err := pool.QueryRow(ctx, `SELECT to_regclass('flowbridge_certificates') IS NOT NULL`).Scan(&there)
+	if err != nil || there {
+		return err
+	}
+	// One transaction, in which other nodes wait: IF NOT EXISTS alone does not hold between two of them.
+	locked := fmt.Sprintf("SELECT pg_advisory_xact_lock(%d, %d);\n%s", lockClass, lockSchema, additions)
+	_, err = pool.Exec(ctx, locked, pgx.QueryExecModeSimpleProtocol)
+	return err
 }
 
 // checkSchema refuses tables that this version does not know.

@@ -1,7 +1,9 @@
--- +goose Up
+-- Tables that an older version does without. They are not migrations: a node refuses a schema that it does not know, and
+-- nodes of two versions share one database.
+
 -- An erasure waits here until each node in waits has erased what it has. It has the ids of calls, or a number as a hash:
 -- its key is made of salt and of the password of this database, which is not in it. proof shows who has the same one.
-CREATE TABLE flowbridge_erasures (
+CREATE TABLE IF NOT EXISTS flowbridge_erasures (
     id     uuid PRIMARY KEY,
     calls  text[],
     salt   bytea NOT NULL,
@@ -12,16 +14,19 @@ CREATE TABLE flowbridge_erasures (
 );
 
 -- Every node that was there, also one that is stopped now. Nobody waits for a node for longer than 90 days.
-CREATE TABLE flowbridge_members (
+CREATE TABLE IF NOT EXISTS flowbridge_members (
     id      text COLLATE "C" PRIMARY KEY,
     name    text NOT NULL,
     seen_at timestamptz NOT NULL
 );
 
 -- The calls under a legal hold at their node, whose records stay here, too.
-CREATE TABLE flowbridge_holds (id text COLLATE "C" PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS flowbridge_holds (id text COLLATE "C" PRIMARY KEY);
 
--- +goose Down
-DROP TABLE flowbridge_holds;
-DROP TABLE flowbridge_members;
-DROP TABLE flowbridge_erasures;
+-- The certificate of each list of domains, with its key, sealed with the nodes' secret; empty while there is none. Until
+-- orders_until a node orders it.
+CREATE TABLE IF NOT EXISTS flowbridge_certificates (
+    domains text COLLATE "C" PRIMARY KEY,
+    sealed bytea NOT NULL DEFAULT '',
+    orders_until timestamptz NOT NULL DEFAULT 'epoch'
+);
