@@ -79,8 +79,8 @@ type Options struct {
 	Seats Seats
 	// Control places calls and gives orders to live calls. If it is nil, these paths don't exist.
 	Control Control
-	// Listen lets somebody hear a live call. Its errors are those of Control. If it is nil, /api/calls/{id}/audio does not
-	// exist.
+	// Listen adds a listener to a live call. It returns the errors of Control. If Listen is nil, /api/calls/{id}/audio
+	// does not exist.
 	Listen func(ctx context.Context, id string, q ListenRequest) (Audio, error)
 	// Figures provides statistics and targets. If it is nil, /api/stats and /api/targets don't exist.
 	Figures Figures

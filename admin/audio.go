@@ -15,7 +15,7 @@ import (
 // maxListeners is how many people may hear live calls of this node at a time.
 const maxListeners = 16
 
-// listenPatience is how long a listener may take to read what was said. It fits into the buffer of the call.
+// listenPatience is how long a write to a listener may block. The call's buffer holds as much audio meanwhile.
 const listenPatience = 4 * time.Second
 
 // ListenRequest asks to hear a live call.
@@ -111,7 +111,7 @@ func (l listenerWriter) Write(b []byte) (int, error) {
 	return n, nil
 }
 
-// IsAudio reports whether a request's path is that of a listener, whose request lasts as long as a call.
+// IsAudio reports whether a path serves a live call's audio. Such a request lasts until the call ends.
 func IsAudio(path string) bool {
 	return strings.HasPrefix(path, "/api/calls/") && strings.HasSuffix(path, "/audio")
 }

@@ -59,7 +59,7 @@ func listeningNode(heard *fakeAudio) (o Options, asked *[]ListenRequest) {
 	return o, asked
 }
 
-// TestListen: who may hear which call, and what is said to the others.
+// TestListen: only a token with the right listen hears a call, and each refusal says why.
 func TestListen(t *testing.T) {
 	heard := &fakeAudio{}
 	opts, asked := listeningNode(heard)

@@ -20,7 +20,7 @@ type ErasureRequest struct {
 	LegalHold *bool `json:"legal_hold"`
 }
 
-// Erasure is the answer: what was erased, or would be.
+// Erasure counts what an order has erased or, in a dry run, would erase.
 type Erasure struct {
 	DryRun     bool  `json:"dry_run"`
 	Calls      int64 `json:"calls"`

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// Requests holds the requests in progress, except those that last by nature: events, listeners, downloads,
-// exports and profiles.
+// Requests holds the short requests in progress. It leaves out events, listeners, downloads, exports and profiles,
+// which may last for hours.
 type Requests struct {
 	mu   sync.Mutex // guards the fields below
 	last uint64

@@ -23,8 +23,7 @@ import (
 	"flowbridge/store/record"
 )
 
-// attempts holds the attempts of a call to reach a target: the route's, and those of transfers, rescues and placed
-// calls.
+// attempts holds a call's attempts to reach a target, for its route or for a transfer, a rescue or a placed call.
 type attempts struct {
 	call    *Call
 	tried   int                    // number of attempts so far
@@ -274,8 +273,8 @@ func (all *attempts) offerTo(a *attempt) (err error) {
 	return err
 }
 
-// prepare starts what has to be done before the attempt's INVITE: the API request, the name lookup and the
-// connection. The result is posted as a ready event.
+// prepare starts the API request, the name lookup and the connection, which precede the attempt's INVITE. The result is
+// posted as a ready event.
 func (all *attempts) prepare(a *attempt) {
 	c := all.call
 	ctx, cancel := context.WithCancel(tracecontext.With(c.server.ctx, c.trace.Header(tracecontext.KindPrepare, a.number)))

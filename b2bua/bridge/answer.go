@@ -90,8 +90,8 @@ func (b *Bridge) TakeTarget(answer *sdp.Description, offered []sdp.Format) {
 	b.Media.SetPeer(media.SideB, answer)
 }
 
-// TakeCustomer puts into force the answer of the person called in a placed call, who was offered these formats.
-// Agents are then offered the codec that this person chose.
+// TakeCustomer applies the answer of the person called in a placed call. offered are the formats of our offer. Agents
+// are then offered the codec that this person chose.
 func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 	customer := b.Call.Half(media.SideA)
 	answer, err := b.ReadAnswer(customer, body, offered)

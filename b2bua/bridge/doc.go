@@ -14,8 +14,8 @@
 // that side's kind of G.711 if the sides have none in common; the relay changes the payload types. So both sides may
 // keep their numbers for the whole call (RFC 3264 section 8.3.2). TestCodecs checks this.
 //
-// We answer every re-INVITE without SDP ourselves, whatever the reinvite setting. If we passed it on, the other side's
-// ACK would have to wait for the first side's. TestLateOffer checks this.
+// Flowbridge answers a re-INVITE without SDP itself, also with reinvite: relay. If it passed the re-INVITE on, its ACK
+// to the other side would have to wait for the first side's ACK. TestLateOffer checks this.
 //
 // Our offer to a caller without SDP names one codec, the target's choice. With two codecs the caller might choose the
 // other one, and we would have to ask the target again. TestLateOffer checks this.

@@ -16,11 +16,11 @@ import (
 type Listening struct {
 	idle
 	now  []*listener
-	past []record.Recording // those of this process who have left
-	at   time.Time          // when they are looked at next; zero if there are none
+	past []record.Recording // entries of listeners of this process that have left
+	at   time.Time          // when to look next for listeners that have left; zero if there are none
 }
 
-// listener is one of them.
+// listener is one listener of a call.
 type listener struct {
 	ListenRequest
 	since time.Time
@@ -36,7 +36,7 @@ type ListenRequest struct {
 }
 
 const (
-	// listenLook is how long a listener who has left may stay a tap. Nobody needs to post that.
+	// listenLook is how often to remove the taps of listeners that have left. Their leaving posts no event.
 	listenLook = time.Second
 
 	// listenedMost is how many entries of recordings and listeners a record may have for one more listener.

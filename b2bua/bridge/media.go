@@ -116,8 +116,8 @@ func (m *Media) Open(target, wanted netip.Addr) error {
 	return nil
 }
 
-// accept limits the address family of a side's streams to that of our media. Before the media is open, it allows the
-// families of media.listen.
+// accept limits a side's streams to the address family of our media. Before the media is open, it allows the families
+// of media.listen.
 func (m *Media) accept(side media.Side, a sdp.Accept) sdp.Accept {
 	if m.session != nil {
 		a.NoIP6 = m.session.Local(side).Addr().Is4()

@@ -250,8 +250,7 @@ func (r *Recordings) State() string {
 	}
 }
 
-// record sets the record's recordings: those of earlier processes, and those of this process so
-// far.
+// record lists the recordings of earlier processes, and of this process so far, in the record.
 func (rs *Recordings) record(r *record.Record) {
 	r.Recordings = append(append([]record.Recording{}, rs.past...), filesOf(rs.all)...)
 }
