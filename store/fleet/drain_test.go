@@ -15,7 +15,7 @@ func TestDrain(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
-	n.joinReached(url)
+	n.join(url, nil)
 	n.put(ids("a", 1200)...)
 	eventually(t, "all there", func() bool { return n.waiting() == 0 })
 	if got := count(t, url); got != 1200 {
@@ -55,7 +55,7 @@ func TestDrainAway(t *testing.T) {
 	url := pg.Database()
 	pg.Stop()
 	n := newNode(t, "one")
-	n.joinReached(url)
+	n.join(url, nil)
 	n.put(ids("a", 30)...)
 	eventually(t, "noticed", func() bool { return n.log.count("they wait") == 1 })
 	if s := n.fleet.Status(); s.DrainError == nil || s.BeatError == nil {

@@ -32,7 +32,7 @@ func TestErase(t *testing.T) {
 	const digits = "4930123456"
 	a, b := newNode(t, "a"), newNode(t, "b")
 	for _, n := range []*node{a, b} {
-		n.joinReached(url)
+		n.join(url, nil)
 		n.erasing()
 	}
 	with := func(n *node, id, from string, variables map[string]string) {
@@ -74,7 +74,7 @@ func TestErase(t *testing.T) {
 	if _, ok, _ := b.store.Get(t.Context(), "b1"); !ok {
 		t.Error("b has erased it already")
 	}
-	b.joinReached(url)
+	b.join(url, nil)
 	b.erasing()
 	eventually(t, "b has confirmed", func() bool {
 		waits, err := a.fleet.Waits(t.Context())
@@ -95,9 +95,9 @@ func TestErase(t *testing.T) {
 func TestEraseOtherPassword(t *testing.T) {
 	url := pgtest.Shared(t).Database()
 	a, b := newNode(t, "a"), newNode(t, "b")
-	a.joinReached(url)
+	a.join(url, nil)
 	pgtest.Exec(t, url, "CREATE ROLE other SUPERUSER LOGIN PASSWORD 'other'")
-	b.joinReached(strings.Replace(url, "postgres:"+pgtest.Password, "other:other", 1))
+	b.join(strings.Replace(url, "postgres:"+pgtest.Password, "other:other", 1), nil)
 	b.erasing()
 	eventually(t, "b is a member", func() bool {
 		return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_members WHERE name = 'b.db'") == 1

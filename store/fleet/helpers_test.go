@@ -89,13 +89,12 @@ func (n *node) options(url string) Options {
 	}
 }
 
-// join makes the node a member of a fleet until the end of the test.
-func (n *node) join(url string, a Admission) *Fleet { return n.joinWithin(beatTimeout, url, a) }
+// join makes the node a member of a fleet until the end of the test. The database has so much time to answer that a
+// slow machine does not look like an outage.
+func (n *node) join(url string, a Admission) { n.joinWithin(patience, url, a) }
 
-// joinReached is join for a database that is reachable, however slow the machine is.
-func (n *node) joinReached(url string) { n.joinWithin(patience, url, nil) }
-
-func (n *node) joinWithin(limit time.Duration, url string, a Admission) *Fleet {
+// joinWithin is join with the time limit of heartbeats and small writes.
+func (n *node) joinWithin(limit time.Duration, url string, a Admission) {
 	n.t.Helper()
 	f, err := Open(n.t.Context(), n.options(url))
 	must(n.t, err)
@@ -103,7 +102,24 @@ func (n *node) joinWithin(limit time.Duration, url string, a Admission) *Fleet {
 	f.Join(a)
 	n.t.Cleanup(func() { f.Close() })
 	n.fleet = f
-	return f
+}
+
+// stopped returns the URL of a new database whose clock stands still, so that no heartbeat is ever late, even on a slow
+// machine. Only pass moves the clock.
+func stopped(t *testing.T, pg *pgtest.Server) string {
+	t.Helper()
+	url := pg.Database() + "&search_path=public,pg_catalog" // the functions below hide PostgreSQL's own
+	pgtest.Exec(t, url, `CREATE TABLE clock AS SELECT pg_catalog.now() AS at`)
+	for _, name := range []string{"clock_timestamp", "now"} {
+		pgtest.Exec(t, url, `CREATE FUNCTION public.`+name+`() RETURNS timestamptz LANGUAGE sql AS 'SELECT at FROM public.clock'`)
+	}
+	return url
+}
+
+// pass moves the clock of a stopped database.
+func pass(t *testing.T, url string, by time.Duration) {
+	t.Helper()
+	pgtest.Exec(t, url, `UPDATE clock SET at = at + $1::interval`, by)
 }
 
 // put stores finished calls with these ids.

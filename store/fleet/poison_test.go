@@ -33,7 +33,7 @@ func TestDrainHostile(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.put(ids("b", 20)...)
-	n.joinReached(url)
+	n.join(url, nil)
 	eventually(t, "all are there", func() bool { return n.waiting() == 0 })
 	if got := count(t, url); got != 21 || n.log.String() != "" {
 		t.Errorf("%d records; want 21; log %.2000s", got, n.log)

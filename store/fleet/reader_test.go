@@ -21,7 +21,7 @@ func TestListLikeStore(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
-	n.joinReached(url)
+	n.join(url, nil)
 	for i := range 60 {
 		r := finished(fmt.Sprintf("c-%02d", i*7%60)) // the ids are in a different order than the times
 		r.StartedAt = record.TimeOf(began.Add(time.Duration(i/3) * time.Minute))
@@ -86,7 +86,7 @@ func TestListLeavesOutOtherShapes(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
 	n := newNode(t, "one")
-	n.joinReached(url)
+	n.join(url, nil)
 	n.put(ids("a", 9)...)
 	n.all(url, 9)
 	pgtest.Exec(t, url, `UPDATE flowbridge_calls SET record = jsonb_set(record, '{attempts}', '{"0": "agent"}') WHERE id = 'a-00006'`)
