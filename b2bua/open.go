@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"slices"
 	"time"
 
@@ -25,6 +24,7 @@ import (
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
+	"flowbridge/internal/processors"
 	"flowbridge/media/dtls"
 	"flowbridge/media/recording"
 	"flowbridge/store/record"
@@ -160,7 +160,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 // openBridges creates the resources that all bridges share, except the addresses that only the stack knows.
 func (s *Server) openBridges(o Options) error {
 	identity, err := dtls.NewIdentity(o.Key)
-	places := s.cfg.Media.Transcoded(runtime.GOMAXPROCS(0))
+	places := s.cfg.Media.Transcoded(processors.Count())
 	s.bridges = bridge.Resources{
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Lines: &s.log, Config: &s.cfg.Media,
 		Beep:        s.cfg.Recording.Beep,

@@ -63,7 +63,8 @@ export function trend(label, word, read, { low = 0, high = 0 } = {}) {
       if (key === drawn) return;
       drawn = key;
       drawing.classList.toggle('empty', values.length < 2);
-      const top = Math.max(high, nice(Math.max(low + 1e-3, ...values)));
+      const most = Math.max(low, ...values);
+      const top = Math.max(high, nice(most > low ? most : low + 1));
       const y = (v) => (38 - ((v - low) / (top - low)) * 36).toFixed(2);
       let pen = 'M';
       line.setAttribute('d', points.map((v, i) => {

@@ -15,6 +15,13 @@ var (
 	lent  int        // number added for them
 )
 
+// Count returns the number of processors that the process has without those of Add and Lend.
+func Count() int {
+	mu.Lock()
+	defer mu.Unlock()
+	return runtime.GOMAXPROCS(0) - kept - lent
+}
+
 // Add adds n processors, for threads that each occupy one while they wait. A negative n removes processors.
 func Add(n int) {
 	mu.Lock()

@@ -9,10 +9,11 @@ import (
 // TestLend: there is one processor more than are at work with files.
 func TestLend(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	own := 1
 	is := func(when string, want int) {
 		t.Helper()
-		if got := runtime.GOMAXPROCS(0); got != want {
-			t.Errorf("%s: %d processors, want %d", when, got, want)
+		if got := runtime.GOMAXPROCS(0); got != want || Count() != own {
+			t.Errorf("%s: %d processors, %d of them the process's own; want %d and %d", when, got, Count(), want, own)
 		}
 	}
 	Add(1)
@@ -31,6 +32,7 @@ func TestLend(t *testing.T) {
 	is("nobody is at work", 1)
 
 	runtime.GOMAXPROCS(2)
+	own = 2
 	first = Lend()
 	is("one of two is at work", 2)
 	second = Lend()
