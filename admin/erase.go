@@ -16,7 +16,8 @@ type ErasureRequest struct {
 	Call   string `json:"call"`
 	// DryRun counts, and changes nothing.
 	DryRun bool `json:"dry_run"`
-	// LegalHold sets or lifts the call's legal hold instead: neither an erasure nor its age deletes a held call.
+	// LegalHold sets or lifts the call's legal hold instead: neither an erasure nor its age deletes a held call. A dry run
+	// without a call lists the held ones.
 	LegalHold *bool `json:"legal_hold"`
 }
 
@@ -51,12 +52,14 @@ func (a *api) erase(w http.ResponseWriter, r *http.Request, who sender) {
 	if !a.body(w, r, &body, remedy) {
 		return
 	}
+	list := body.LegalHold != nil && body.DryRun && body.Call == ""
 	switch {
+	case list && body.Number == "":
 	case (body.Number == "") == (body.Call == "") || body.LegalHold != nil && body.Call == "":
 		a.fail(w, http.StatusBadRequest, "the body does not name one number or one call", remedy)
 		return
 	case body.LegalHold != nil && body.DryRun:
-		a.fail(w, http.StatusBadRequest, "a legal hold has no dry run", remedy)
+		a.fail(w, http.StatusBadRequest, "a legal hold of a call has no dry run", remedy)
 		return
 	}
 	if body.Number != "" {

@@ -36,6 +36,7 @@ func TestErase(t *testing.T) {
 		{`{"call": "1", "legal_hold": false}`, 200, " 1true"},
 		{`{"call": "unknown", "legal_hold": true}`, 404, "ask another"},
 		{`{"call": "broken"}`, 503, "the disk is full"},
+		{`{"legal_hold": true, "dry_run": true}`, 200, " true"},
 		{`{}`, 400, "one number or one call"},
 		{`{"number": "1", "call": "2"}`, 400, "one number or one call"},
 		{`{"number": "1", "legal_hold": true}`, 400, "one number or one call"},

@@ -90,7 +90,7 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		groups, err = a.Report(by)
 	}
 	if bad == nil && err != nil {
-		bad = &failure{"by is unknown: " + quoted(by), err.Error()}
+		bad = &failure{"by is unknown: " + quoted(by), err.Error() + ", time"}
 	}
 	if bad != nil {
 		a.write(w, http.StatusBadRequest, bad)

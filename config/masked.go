@@ -16,17 +16,19 @@ var (
 	namesOnly  = regexp.MustCompile(`(?i)(_file|_env|_header|_in|^tokens)$`)
 	secretLine = regexp.MustCompile(`([\w.-]+)["']?[ \t]*:[ \t]+("(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[^\s\[{#,}][^,}#\n]*)`)
 	userinfo   = regexp.MustCompile(`(://)[^/@\s"']+:[^/@\s"']*@`)
-	secretArg  = regexp.MustCompile(`(?i)([?&][\w-]*(?:token|secret|key|passw|sig)[\w-]*=)[^&\s"'}]+`)
+	secretArg  = regexp.MustCompile(`(?i)([?&][\w-]*(?:token|secret|key|passw|sig|code|auth)[\w-]*=)[^&\s"'}]+`)
 	headerLine = regexp.MustCompile(`(?i)^["']?[\w-]*(?:token|secret|passw|authorization|api[-_]?key)[\w-]*:\s*\S`)
 	onlyNames  = regexp.MustCompile(`(?i)^["']?(bearer |basic |token )?\s*(\$\{[^}]*\}|\{\{[^}]*\}\})["']?\s*$`)
+	// pasted matches the value of a key that names a file or a variable, if it is more likely the secret itself.
+	pasted = regexp.MustCompile(`^["']?[^/.{$\s]*([a-z][^/.{$\s]*\d|\d[^/.{$\s]*[a-z])[^/.{$\s]*["']?$`)
 )
 
 const masked = "***"
 
 // isSecret reports whether the value of a key may be a secret itself.
 func isSecret(key, value string) bool {
-	return (secretKey.MatchString(key) && !namesOnly.MatchString(key) || headerLine.MatchString(value)) && value != "" &&
-		!onlyNames.MatchString(value)
+	named := secretKey.MatchString(key) && (!namesOnly.MatchString(key) || len(value) >= 16 && pasted.MatchString(value))
+	return (named || headerLine.MatchString(value)) && value != "" && !onlyNames.MatchString(value)
 }
 
 // Masked returns the text of a file without what looks like a secret: values of keys like token or Authorization, all

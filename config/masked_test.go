@@ -30,6 +30,10 @@ func TestMasked(t *testing.T) {
 		"k: &k harmless1\nheaders: {X-Auth: *k}\n":                       "k: &k ***\nheaders: {X-Auth: *k}\n",
 		"h: &h {X-Auth: harmless1}\nheaders: {<<: *h}\n":                 "h: &h {X-Auth: ***}\nheaders: {<<: *h}\n",
 		"headers: {X-Auth: \"ab\\\"cdefg\"}\n":                           "headers: {X-Auth: \"***\"}\n",
+		"token_file: 4f1c0bd2a6e94c1e8d\n":                               "token_file: ***\n",
+		"password_env: PBX_PASSWORD_2026_EU\n":                           "password_env: PBX_PASSWORD_2026_EU\n",
+		"key_file: /etc/flowbridge/keys/a1b2c3d4e5\n":                    "key_file: /etc/flowbridge/keys/a1b2c3d4e5\n",
+		"url: https://a.test/x?code=k1&b=2\n":                            "url: https://a.test/x?code=***&b=2\n",
 		"pass_headers: [X-Carrier]\n":                                    "pass_headers: [X-Carrier]\n",
 	} {
 		if got := Masked(text); got != want {

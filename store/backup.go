@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -193,7 +194,7 @@ func Restore(ctx context.Context, from io.Reader, path, recordings string) (s Sa
 		defer func() { _ = r.dirs[i].Close() }() // its files are closed
 	}
 	if err = r.unpack(from); err == nil {
-		err = r.check(ctx, path+restoring)
+		err = r.check(ctx, path)
 	}
 	r.own(r.dirs[0], filepath.Base(lock.Name()))
 	return r.Saved, errors.Join(err, r.finish(err == nil))
@@ -247,6 +248,9 @@ func (r *restore) take(h *tar.Header, from io.Reader) error {
 		r.Recordings++
 	}
 	in := r.dirs[i]
+	if slices.Contains(r.names[i], name) {
+		return fmt.Errorf("file %q comes twice: %w", h.Name, fs.ErrInvalid)
+	}
 	if _, err := in.Lstat(name); !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s: %w", filepath.Join(in.Name(), name), errors.Join(errInTheWay, err))
 	}
@@ -265,8 +269,32 @@ func (r *restore) take(h *tar.Header, from io.Reader) error {
 	return errors.Join(err, f.Close(), in.Chtimes(name+restoring, time.Time{}, h.ModTime))
 }
 
-// check checks the database before it gets its name.
-func (r *restore) check(ctx context.Context, name string) error {
+// check checks the databases before they get their names.
+func (r *restore) check(ctx context.Context, path string) error {
+	err := r.checkRecords(ctx, path+restoring)
+	if ladders := LaddersPath(path); err == nil && slices.Contains(r.names[0], filepath.Base(ladders)) {
+		if err = quickCheck(ctx, ladders+restoring); err != nil {
+			err = fmt.Errorf("the backup's ladders: %w", err)
+		}
+	}
+	return err
+}
+
+func quickCheck(ctx context.Context, name string) error {
+	db, err := openDB(unchanging(name))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }() // it was only used for reading
+	var found string
+	err = db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found)
+	if err == nil && found != "ok" {
+		err = fmt.Errorf("%w: %s", errCorrupt, found)
+	}
+	return err
+}
+
+func (r *restore) checkRecords(ctx context.Context, name string) error {
 	db, err := openDB(unchanging(name))
 	if err != nil {
 		return err
@@ -274,12 +302,8 @@ func (r *restore) check(ctx context.Context, name string) error {
 	defer func() { _ = db.Close() }() // it was only used for reading
 	read := &Reader{name: name}
 	read.db.Store(db)
-	var found string
 	if err = read.check(ctx); err == nil || errors.Is(err, errOlder) { // the start of the server updates an older one
-		err = db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found)
-	}
-	if err == nil && found != "ok" {
-		err = fmt.Errorf("%w: %s", errCorrupt, found)
+		err = quickCheck(ctx, name)
 	}
 	if err == nil {
 		err = db.QueryRowContext(ctx, lookAtCalls).Scan(&r.Calls, &r.Node)

@@ -129,11 +129,25 @@ func TestRestoreFails(t *testing.T) {
 		must(t, errors.Join(copyPages(t.Context(), db, all, backupDatabase, nil), all.Close(), packed.Close()))
 		return out.Bytes()
 	}(t)
+	twice := repacked(t, backup, func(h *tar.Header, text []byte) [][]byte {
+		if strings.HasPrefix(h.Name, backupRecordings) {
+			return [][]byte{text, []byte("other")}
+		}
+		return [][]byte{text}
+	})
+	torn := repacked(t, backup, func(h *tar.Header, text []byte) [][]byte {
+		if h.Name == backupLadders {
+			text = bytes.Repeat([]byte{1}, len(text))
+		}
+		return [][]byte{text}
+	})
 	for _, tc := range []struct {
 		name, want string
 		backup     []byte
 		recordings bool
 	}{
+		{"a file twice", "comes twice", twice, true},
+		{"damaged ladders", "the backup's ladders", torn, true},
 		{"empty", "no backup", nil, true},
 		{"text", "no backup", []byte("hello"), true},
 		{"cut off", "cut off", backup[:len(backup)-1], true},
@@ -163,6 +177,32 @@ func TestRestoreFails(t *testing.T) {
 	}
 	if text, _ := os.ReadFile(dir + "/2026/11/27/a.wav"); string(text) != "mine" {
 		t.Errorf("a recording is overwritten by %q", text)
+	}
+}
+
+// repacked returns a backup with other files: change returns the texts of a file, which has its name that often.
+func repacked(t *testing.T, backup []byte, change func(h *tar.Header, text []byte) [][]byte) []byte {
+	t.Helper()
+	unpacked, err := gzip.NewReader(bytes.NewReader(backup))
+	must(t, err)
+	from := tar.NewReader(unpacked)
+	var out bytes.Buffer
+	packed := gzip.NewWriter(&out)
+	to := tar.NewWriter(packed)
+	for {
+		h, err := from.Next()
+		if errors.Is(err, io.EOF) {
+			must(t, errors.Join(to.Close(), packed.Close()))
+			return out.Bytes()
+		}
+		must(t, err)
+		text, err := io.ReadAll(from)
+		must(t, err)
+		for _, text := range change(h, text) {
+			must(t, addHeader(to, h.Name, int64(len(text)), h.ModTime))
+			_, err := to.Write(text)
+			must(t, err)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"filippo.io/age"
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
@@ -25,6 +26,9 @@ func ofBackup(c *cobra.Command, run backupRun) *cobra.Command {
 	file := cli.ConfigFlag(c)
 	passphrase := c.Flags().String("passphrase-file", "", "file with the passphrase, in one line without spaces")
 	c.RunE = func(c *cobra.Command, args []string) error {
+		if args[0] == "-" {
+			return cli.Usage("- is no file: a backup is whole only once it has its name; write it to a file")
+		}
 		var secret config.Secret
 		cfg, err := config.LoadSections(*file, "store", "recording")
 		if err == nil && *passphrase != "" {
@@ -117,7 +121,7 @@ func restoreCommand() *cobra.Command {
 			"files to the owner of the directory.",
 		"  flowbridge restore --config flowbridge.yaml --passphrase-file /root/backup.pass flowbridge.backup")
 	return ofBackup(c, func(ctx context.Context, file, secret string, cfg *config.Config) error {
-		f, err := os.Open(file)
+		f, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0) // a pipe without a writer must not block
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"flowbridge/store/record"
 )
 
@@ -70,6 +72,9 @@ func TestErase(t *testing.T) {
 		}
 	}
 	live.leaves(agent, up...)
+	if out := operator(t, b.dir, 0, "hold", "--url", b.admin); !strings.Contains(out, "legal hold: 1\n"+done[0].ID) {
+		t.Errorf("holds: %s", out)
+	}
 	operator(t, b.dir, 0, "hold", "--url", b.admin, done[0].ID, "--off")
 	operator(t, b.dir, 0, "erase", "--url", b.admin, "--call", done[0].ID)
 	eventually(t, "the live call is erased, too", func() bool {
@@ -100,6 +105,10 @@ func TestErase(t *testing.T) {
 	if out := operator(t, other, 0, "restore", "--passphrase-file", pass, file); !strings.Contains(out, "2 calls and 4 recordings") || !strings.Contains(out, "fleet.node") {
 		t.Error(out)
 	}
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	must(t, unix.Mkfifo(pipe, 0o600))
+	operator(t, other, 1, "restore", pipe) // no writer: it does not wait
+	operator(t, other, 2, "backup", "-")
 	again := startServer(t, other, string(config))
 	if got := again.cdrList(); len(got) != 2 || got[0].ID != done[0].ID {
 		t.Errorf("restored %+v", got)

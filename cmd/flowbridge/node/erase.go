@@ -46,6 +46,10 @@ func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (
 			Remedy: "order it at a node that serves calls; this one erases what it has once it serves",
 		}
 	}
+	if r.LegalHold != nil && r.Call == "" {
+		all, err := e.held()
+		return admin.Erasure{DryRun: true, Held: all}, err
+	}
 	if r.LegalHold != nil {
 		all, err := e.hold(ctx, by, r.Call, *r.LegalHold)
 		return admin.Erasure{Held: all}, err

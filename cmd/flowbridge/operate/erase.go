@@ -47,24 +47,34 @@ func Erase() *cobra.Command {
 
 // Hold returns the command `flowbridge hold`.
 func Hold() *cobra.Command {
-	c := cli.Command("hold ID", "Set or lift the legal hold of a call",
+	c := cli.Command("hold [ID]", "Set, lift or list legal holds of calls",
 		"Set the legal hold of a call at the node that has its record: neither an erasure nor its age deletes the call, its\n"+
-			"ladder and recordings. It prints how many calls of the node are under one. The id is as cdr list has it.",
-		"  flowbridge hold 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge hold 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --off")
-	c.Args = cli.Args(cobra.ExactArgs(1))
+			"ladder and recordings. It prints the calls of the node that are under one, without an id only that. The id is as\n"+
+			"cdr list has it.",
+		"  flowbridge hold\n  flowbridge hold 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge hold 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --off")
+	c.Args = cli.Args(cobra.MaximumNArgs(1))
 	at := accessFlags(c)
 	off := c.Flags().Bool("off", false, "lift the hold")
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
 	c.RunE = func(c *cobra.Command, args []string) (err error) {
-		if args[0] == "" {
+		order := admin.ErasureRequest{LegalHold: new(!*off), DryRun: len(args) == 0}
+		switch {
+		case order.DryRun && *off:
+			return cli.Usage("--off needs the id of a call")
+		case !order.DryRun && args[0] == "":
 			return cli.Usage("the id is empty")
+		case !order.DryRun:
+			order.Call = args[0]
 		}
-		if at.body, err = json.Marshal(admin.ErasureRequest{Call: args[0], LegalHold: new(!*off)}); err != nil {
+		if at.body, err = json.Marshal(order); err != nil {
 			return err
 		}
 		var e admin.Erasure
 		return at.answer(c, http.MethodPost, erasePath, &e, *asJSON, func(w io.Writer) error {
-			_, err := fmt.Fprintln(w, "calls of this node under a legal hold:", len(e.Held))
+			_, err := fmt.Fprintf(w, "calls of this node under a legal hold: %d\n", len(e.Held))
+			for _, id := range e.Held {
+				_, err = fmt.Fprintln(w, id)
+			}
 			return err
 		})
 	}
