@@ -16,8 +16,8 @@ type Report interface {
 	Groups() any
 }
 
-// spread is a Report by time: when calls started, the newest first, and which of them failed.
-type spread []slice
+// histogram is a Report by time: when calls started, the newest first, and which of them failed.
+type histogram []slice
 
 // slice is a part of a time.
 type slice struct {
@@ -26,30 +26,30 @@ type slice struct {
 	Failed int         `json:"failed"` // failed or interrupted calls
 }
 
-// maxSpread bounds how many of the newest calls a report by time reads, because the page makes one for each search.
+// maxInHistogram bounds how many of the newest calls a report by time reads, because the page makes one for each search.
 // maxSlices is how many parts of a time are told apart.
-const maxSpread, maxSlices = 10_000, 60
+const maxInHistogram, maxSlices = 10_000, 60
 
 // Add counts a record.
-func (s *spread) Add(r *record.Record) {
+func (h *histogram) Add(r *record.Record) {
 	c := slice{From: r.StartedAt}
 	if r.Disposition == record.DispositionFailed || r.Disposition == record.DispositionInterrupted {
 		c.Failed = 1
 	}
-	*s = append(*s, c)
+	*h = append(*h, c)
 }
 
 // Groups returns maxSlices equal parts of the time from the oldest call to the newest one.
-func (s *spread) Groups() any {
-	if len(*s) == 0 {
+func (h *histogram) Groups() any {
+	if len(*h) == 0 {
 		return []slice{}
 	}
-	begin, all := (*s)[len(*s)-1].From, [maxSlices]slice{}
-	step := max((*s)[0].From.Sub(begin.Time)/maxSlices+time.Millisecond, time.Second)
+	begin, all := (*h)[len(*h)-1].From, [maxSlices]slice{}
+	step := max((*h)[0].From.Sub(begin.Time)/maxSlices+time.Millisecond, time.Second)
 	for i := range all {
 		all[i].From = record.TimeOf(begin.Add(time.Duration(i) * step))
 	}
-	for _, c := range *s {
+	for _, c := range *h {
 		part := &all[min(max(0, int(c.From.Sub(begin.Time)/step)), maxSlices-1)]
 		part.Calls, part.Failed = part.Calls+1, part.Failed+c.Failed
 	}
@@ -84,7 +84,7 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 		from, bad = a.recordsOf(q["fleet"])
 	}
 	by := cmp.Or(q["by"], "target")
-	var groups Report = &spread{}
+	var groups Report = &histogram{}
 	var err error
 	if by != "time" {
 		groups, err = a.Report(by)
@@ -104,7 +104,7 @@ func (a *api) report(w http.ResponseWriter, r *http.Request) {
 	defer a.reporting.Free()
 	most := maxReported
 	if by == "time" {
-		most = maxSpread
+		most = maxInHistogram
 	}
 	f.Limit = most
 	out := compared{By: by}

@@ -85,7 +85,7 @@ func TestCallsByID(t *testing.T) {
 
 // The calls of a time are counted in parts of it, also if they began in one moment.
 func TestSpread(t *testing.T) {
-	var s spread
+	var s histogram
 	if all, ok := s.Groups().([]slice); !ok || len(all) != 0 {
 		t.Errorf("without calls: %v", s.Groups())
 	}

@@ -27,10 +27,10 @@ type Talk struct {
 	idle
 	apart bool // the value that the media has: the caller is not connected to an agent
 
-	followed bool                // the conversation is being measured
-	follows  *media.Conversation // the last settings for the media; nil if this process has sent none
-	place    agreement.Place     // claimed if Opus is decoded only to measure the conversation
-	short    bool                // Opus can't be decoded for measuring, because no place was free
+	followed  bool                // the conversation is being measured
+	follows   *media.Conversation // the last settings for the media; nil if this process has sent none
+	place     agreement.Place     // claimed if Opus is decoded only to measure the conversation
+	noDecoder bool                // Opus can't be decoded for measuring, because no place was free
 }
 
 func (t *Talk) open(b *Bridge) {
@@ -63,7 +63,7 @@ func (t *Talk) follow() {
 		wants.Opus[side] = b.Agreement.Untouched(media.Side(side))
 	}
 	is := wants.Opus != [2]media.PayloadSet{}
-	if t.short = is && !t.place.Claim(false); t.short {
+	if t.noDecoder = is && !t.place.Claim(false); t.noDecoder {
 		wants.Opus = [2]media.PayloadSet{}
 	}
 	if !is {
@@ -111,7 +111,7 @@ func (t *Talk) show(live *registry.LiveCall) {
 
 func (t *Talk) record(r *record.Record) {
 	if s := t.bridge.Media.session; s != nil {
-		r.Talk = talkRecord(s.Talk(), t.short)
+		r.Talk = talkRecord(s.Talk(), t.noDecoder)
 	}
 }
 
@@ -126,14 +126,14 @@ func (t *Talk) DeadAir() time.Duration {
 // noTranscoder is the reason why Opus was not measured if no place was free to decode it.
 const noTranscoder = "no_transcoder"
 
-// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured. short means
+// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured. noDecoder means
 // that no place was free to decode Opus.
-func talkRecord(f *turns.Figures, short bool) *record.Talk {
+func talkRecord(f *turns.Figures, noDecoder bool) *record.Talk {
 	if f == nil {
 		return nil
 	}
 	why := func(r turns.Reason) string {
-		if short && r == turns.Codec {
+		if noDecoder && r == turns.Codec {
 			return noTranscoder
 		}
 		return string(r)
