@@ -26,7 +26,7 @@ type slice struct {
 	Failed int         `json:"failed"` // failed or interrupted calls
 }
 
-// maxInHistogram bounds how many of the newest calls a report by time reads, because the page makes one for each search.
+// maxInHistogram bounds how many of the newest calls a report by time reads: the page makes one for each search.
 // maxSlices is how many parts of a time are told apart.
 const maxInHistogram, maxSlices = 10_000, 60
 

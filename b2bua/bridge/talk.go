@@ -126,8 +126,8 @@ func (t *Talk) DeadAir() time.Duration {
 // noTranscoder is the reason why Opus was not measured if no place was free to decode it.
 const noTranscoder = "no_transcoder"
 
-// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured. noDecoder means
-// that no place was free to decode Opus.
+// talkRecord returns the conversation's part of the record, or nil if the conversation was not measured. noDecoder
+// means that no place was free to decode Opus.
 func talkRecord(f *turns.Figures, noDecoder bool) *record.Talk {
 	if f == nil {
 		return nil
