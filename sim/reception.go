@@ -15,7 +15,8 @@ type reception struct {
 	heard  []byte // audio by timestamp, with gaps filled with silence
 	law    codec  // codec of heard, which is the first packet's
 	marks  []PacketMark
-	jitter float64 // in timestamp units
+	hear   func(Packet) // may be nil
+	jitter float64      // in timestamp units
 
 	started  bool
 	ssrc     uint32
@@ -49,6 +50,9 @@ func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
 	}
 	r.unique++
 	r.stats.Received++
+	if r.hear != nil {
+		r.hear(Packet{now, ssrc, ts, p.PayloadType, event, payload})
+	}
 	if event {
 		return nil
 	}
@@ -83,6 +87,9 @@ func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
 func (r *reception) count(seq uint16) bool {
 	delta := int16(seq - uint16(r.highest))
 	if delta > 0 {
+		if delta > 1 {
+			r.stats.Bursts++
+		}
 		r.highest += uint32(delta)
 		r.window = r.window<<uint(delta) | 1
 		return true

@@ -1,10 +1,12 @@
 package operate
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,5 +53,31 @@ func drawTalk(c *cobra.Command, at *access, id string, w io.Writer) {
 	var l ladder.Ladder
 	if api.do(c.Context(), http.MethodGet, idPath(id)+"/ladder", &l) == nil {
 		_ = l.DrawTalk(w, cli.Width(w))
+	}
+}
+
+// capsuleWait is how long a finished call may take to be in the API: its ladder is written after its end.
+const capsuleWait = 5 * time.Second
+
+// CapsuleFlags adds --api and --token-file. The returned function gets the capsule of a finished call: a zip file.
+func CapsuleFlags(c *cobra.Command) func(ctx context.Context, id string) ([]byte, error) {
+	at := &access{flags: c.Flags()}
+	c.Flags().StringVar(&at.url, "api", "",
+		"admin API of the called server: http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock")
+	c.Flags().StringVar(&at.tokenFile, "token-file", "", "file with the bearer token for --api")
+	return func(ctx context.Context, id string) ([]byte, error) {
+		api, err := at.open(config.RightsRead)
+		if err != nil {
+			return nil, err
+		}
+		for end := time.Now().Add(capsuleWait); ; time.Sleep(capsuleWait / 20) {
+			status, body, err := api.ask(ctx, http.MethodGet, idPath(id)+"/capsule")
+			if err != nil || status == http.StatusOK {
+				return body, err
+			}
+			if status != http.StatusNotFound || time.Now().After(end) {
+				return nil, fmt.Errorf("%s has no capsule of call %s: %d %s", api.shown, id, status, http.StatusText(status))
+			}
+		}
 	}
 }

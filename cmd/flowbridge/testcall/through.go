@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/ladder"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
@@ -32,48 +33,40 @@ type Through struct {
 func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (err error) {
 	ctx, stop := cli.Interruptible(ctx)
 	defer stop()
-	dir, err := os.MkdirTemp("", "flowbridge-call-")
+	own := *cfg
+	own.Recording = config.Recording{}
+	aside, err := OpenAside(ctx, &own, t.Trunk)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	own, at, err := aside(cfg, t.Trunk, filepath.Join(dir, "call.db"))
-	if err != nil {
-		return err
-	}
-	n, err := node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, n.Close()) }()
+	defer func() { err = errors.Join(err, aside.Close()) }()
+	to := aside.Addr()
 	var seen Messages
 	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx),
-		sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Tap: seen.Add, Log: zerolog.Nop()})
+		sim.CarrierOptions{Listen: netip.AddrPortFrom(to.Addr(), 0).String(), Tap: seen.Add, Log: zerolog.Nop()})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, carrier.Close()) }()
-	to := netip.AddrPortFrom(at, n.SIPAddr().Port())
 	result, failed := carrier.Call(ctx, sim.CarrierCall{
 		To: fmt.Sprintf("sip:%s@%s", t.To, to), From: t.From, Dest: to, Hold: time.Duration(t.Seconds) * time.Second,
 		CancelAfter: RingLimit, Seed: 1,
 	})
-	record, err := recordAfter(ctx, n, result.SIPCallID)
+	record, said, err := aside.Record(ctx, result.SIPCallID)
 	if err != nil {
 		seen.Ladder(out, result.SIPCallID)
 		return err
 	}
-	said, err := n.Ladder(ctx, record.ID)
-	if err == nil {
-		err = said.Draw(out, cli.Width(out))
-	}
-	if err != nil {
+	if err = said.Draw(out, cli.Width(out)); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nrecord     %s, cause %s, target %s, call id of the platform %s\n", record.Disposition,
 		record.Cause, record.Target, cli.OrDash(record.SynthflowCallID))
 	return errors.Join(Report(out, result), failed)
 }
+
+// recordEvery is how often a record is looked for.
+const recordEvery = 20 * time.Millisecond
 
 // asideConfig holds the settings that two processes can't share.
 const asideConfig = `
@@ -97,7 +90,7 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 		return nil, at, err
 	}
 	c := *cfg
-	c.SIP.Listen, c.Admin, c.Hooks, c.Recording = apart.SIP.Listen, apart.Admin, apart.Hooks, apart.Recording
+	c.SIP.Listen, c.Admin, c.Hooks = apart.SIP.Listen, apart.Admin, apart.Hooks
 	c.SIP.LocalNetworks = append(slices.Clone(cfg.SIP.LocalNetworks), netip.PrefixFrom(at, at.BitLen()))
 	c.Store = apart.Store
 	i := slices.IndexFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == trunk })
@@ -111,16 +104,51 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	return &c, at, nil
 }
 
-// recordAfter waits for the end of the call and returns its record.
-func recordAfter(ctx context.Context, n *node.Node, sipCallID string) (record.Record, error) {
+// Aside is a B2BUA in this process. It has its own ports and database, so it does not disturb a running process.
+type Aside struct {
+	node *node.Node
+	dir  string
+	at   netip.Addr
+}
+
+// OpenAside starts the B2BUA of a configuration. Calls of the trunk come from the address of Addr.
+func OpenAside(ctx context.Context, cfg *config.Config, trunk string) (a *Aside, err error) {
+	dir, err := os.MkdirTemp("", "flowbridge-call-")
+	if err != nil {
+		return nil, err
+	}
+	a = &Aside{dir: dir}
+	own, at, err := aside(cfg, trunk, filepath.Join(dir, "call.db"))
+	if err == nil {
+		a.at = at
+		a.node, err = node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{})
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	return a, nil
+}
+
+// Addr returns where the B2BUA takes calls.
+func (a *Aside) Addr() netip.AddrPort { return netip.AddrPortFrom(a.at, a.node.SIPAddr().Port()) }
+
+// Close stops the B2BUA and removes its files.
+func (a *Aside) Close() error { return errors.Join(a.node.Close(), os.RemoveAll(a.dir)) }
+
+// Record waits for the end of a call, and returns its record and its ladder.
+func (a *Aside) Record(ctx context.Context, sipCallID string) (r record.Record, l *ladder.Ladder, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := n.WaitIdle(ctx); err != nil {
-		return record.Record{}, fmt.Errorf("the call does not end: %w", err)
+	for {
+		r, err = a.node.RecordOf(ctx, sipCallID)
+		if err == nil {
+			l, err = a.node.Ladder(ctx, r.ID)
+			return r, l, err
+		}
+		select {
+		case <-time.After(recordEvery):
+		case <-ctx.Done():
+			return r, nil, fmt.Errorf("the B2BUA did not take the call, or it does not end: %w", err)
+		}
 	}
-	record, err := n.RecordOf(ctx, sipCallID)
-	if err != nil {
-		err = fmt.Errorf("the B2BUA did not take the call: %w", err)
-	}
-	return record, err
 }

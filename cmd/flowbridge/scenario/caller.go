@@ -1,0 +1,222 @@
+package scenario
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/media/voice"
+	"flowbridge/sim"
+)
+
+const (
+	frameTime = 20 * time.Millisecond
+	keyFrames = 8                      // how long a key is pressed
+	keyEvery  = 15                     // frames from one key to the next one
+	within    = 400 * time.Millisecond // a shorter pause does not end an utterance, as in media/voice/turns
+	word      = 120 * time.Millisecond // a shorter sound is no word, as there
+
+	pacing = 20 * time.Millisecond // how late packets of the caller may leave
+)
+
+// span is an utterance, or a step in which the caller speaks.
+type span struct {
+	from, to time.Duration
+	step     int
+}
+
+// caller follows the steps of a test. It is a sim.Party.
+type caller struct {
+	test   *config.Conversation
+	hangUp func() // ends the call
+
+	referred atomic.Pointer[string] // where the agent has transferred the call
+
+	mu    sync.Mutex      // guards the fields below
+	began time.Time       // of the first packet in any direction; times are counted from it
+	agent voice.Detector  // listens to the agent
+	heard span            // the last utterance of the agent that has ended
+	times []time.Duration // when each step began
+	acts  []span          // what the caller has said
+	mark  time.Duration   // what the agent said before is known to an earlier step
+	left  []int16         // of the words
+	keys  string          // still to be pressed
+	frame int             // of the key
+
+	over           bool   // all steps are done, or one can't be done
+	failed         string // why
+	frames         int
+	earliest, late time.Duration // of the frames: the earliest beside its place in the stream, and the latest after that
+}
+
+func newCaller(t *config.Conversation, hangUp func()) *caller {
+	return &caller{test: t, hangUp: hangUp, mark: -time.Hour}
+}
+
+// since returns the time of the call. c.mu is held.
+func (c *caller) since(now time.Time) time.Duration {
+	if c.began.IsZero() {
+		c.began = now
+	}
+	return now.Sub(c.began)
+}
+
+// Hear implements sim.Party.
+func (c *caller) Hear(p sim.Packet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	content := voice.ContentOf(p.PayloadType)
+	if p.Event {
+		content = voice.Keys
+	}
+	s, ok := c.agent.Packet(voice.Packet{
+		Arrival: c.since(p.At), SSRC: p.SSRC, Timestamp: p.Timestamp, Content: content, Payload: p.Payload,
+	})
+	if ok && s.To > s.From {
+		c.heard = joined(c.heard, s.From, s.To)
+	}
+}
+
+// joined adds speech to an utterance, or returns the next one.
+func joined(last span, from, to time.Duration) span {
+	if last.to > 0 && from-last.to < within {
+		from = last.from
+	}
+	return span{from: from, to: to}
+}
+
+// last returns the agent's last utterance. Known means that no step before was about it; speaks, that it goes on.
+func (c *caller) last(now time.Duration) (s span, fresh, speaks bool) {
+	s = c.heard
+	v := c.agent.View(now)
+	if v.Speaking {
+		s = joined(s, v.Since, v.To)
+	}
+	return s, s.from > c.mark && s.to-s.from >= word, v.Speaking
+}
+
+// Speak implements sim.Party.
+func (c *caller) Speak(at time.Time, frame []int16) (key byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.since(at)
+	place := now - time.Duration(c.frames)*frameTime
+	if c.frames == 0 {
+		c.earliest = place
+	}
+	c.earliest, c.frames = min(c.earliest, place), c.frames+1
+	c.late = max(c.late, place-c.earliest)
+	for !c.over && (len(c.times) == 0 || c.done(len(c.times)-1, now)) {
+		c.begin(len(c.times), now)
+	}
+	if !c.over && now > c.test.Limit {
+		c.end(fmt.Sprintf("the call took longer than %v (limit)", c.test.Limit))
+	}
+	if n := copy(frame, c.left); n > 0 {
+		c.left = c.left[n:]
+		c.acts[len(c.acts)-1].to = now - length(frame[n:])
+	}
+	if c.keys == "" {
+		return 0
+	}
+	if c.frame < keyFrames {
+		key = c.keys[0]
+	}
+	if c.frame++; c.frame == keyEvery {
+		c.frame, c.keys = 0, c.keys[1:]
+	}
+	return key
+}
+
+// end ends the conversation; why is empty if it went as the steps say.
+func (c *caller) end(why string) {
+	c.failed, c.over = why, true
+	c.hangUp()
+}
+
+// begin begins a step.
+func (c *caller) begin(i int, now time.Duration) {
+	if i == len(c.test.Steps) {
+		c.end("")
+		return
+	}
+	c.times = append(c.times, now)
+	if s := &c.test.Steps[i]; s.Say != "" {
+		c.speak(i, now)
+	} else if s.Press != "" {
+		c.keys, c.mark = s.Press, now
+	}
+}
+
+// speak begins the words of a step. A frame that is sent now began 20 ms ago.
+func (c *caller) speak(i int, now time.Duration) {
+	c.left, c.mark = words(c.test, i), now
+	c.acts = append(c.acts, span{now - frameTime, now, i})
+}
+
+// done reports whether a step is over. It ends the conversation if the step takes too long.
+func (c *caller) done(i int, now time.Duration) bool {
+	s, took := &c.test.Steps[i], now-c.times[i]
+	said, fresh, speaks := c.last(now)
+	missing := "the agent said nothing"
+	switch {
+	case s.Say != "", s.Interrupt != "" && len(c.acts) > 0 && c.acts[len(c.acts)-1].step == i:
+		return len(c.left) == 0
+	case s.Press != "":
+		return c.keys == ""
+	case s.Silence > 0:
+		return took >= s.Silence
+	case s.HangUp:
+		c.end("")
+		return false
+	case s.Wait == "words" && fresh:
+		return true
+	case s.Wait == "hangup":
+		missing = "the agent did not hang up"
+	case s.Interrupt != "" && fresh:
+		if missing = fmt.Sprintf("the agent did not speak for %v", s.After); speaks && now-said.from >= s.After {
+			c.speak(i, now)
+			return false
+		}
+	case fresh:
+		if !speaks && now-said.to >= s.Pause {
+			c.mark = now
+			return true
+		}
+		missing = fmt.Sprintf("the agent made no pause of %v", s.Pause)
+	}
+	if took > s.Within {
+		c.end(fmt.Sprintf("%s: within %v %s", c.label(i), s.Within, missing))
+	}
+	return false
+}
+
+// label names a step.
+func (c *caller) label(i int) string {
+	s := c.test.Steps[i]
+	for _, does := range [][2]string{
+		{"wait: ", s.Wait}, {"say: ", s.Say}, {"interrupt: ", s.Interrupt}, {"press: ", s.Press},
+	} {
+		if does[1] != "" {
+			return fmt.Sprintf("step %d (%s%s)", i+1, does[0], does[1])
+		}
+	}
+	return fmt.Sprintf("step %d", i+1)
+}
+
+// why returns why the conversation did not go as the steps say, or "". The agent may only hang up where that is
+// expected. c.mu is held.
+func (c *caller) why(agentHungUp bool) string {
+	i := len(c.times) - 1
+	switch {
+	case !agentHungUp || c.over:
+		return c.failed
+	case i < 0:
+		return "the agent hung up at once"
+	case c.test.Steps[i].Wait == "hangup" || c.test.Expect.HangUpBy == "agent":
+		return ""
+	}
+	return "the agent hung up in " + c.label(i)
+}

@@ -1,0 +1,89 @@
+package scenario
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+
+	"flowbridge/b2bua/ladder"
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/compare"
+	"flowbridge/config"
+)
+
+// Result is a test that has run. Its JSON is the baseline of later ones.
+type Result struct {
+	OK       bool                          `json:"ok"`
+	Verdicts []Verdict                     `json:"expectations"`
+	Figures  map[string]*compare.Durations `json:"figures"`
+	Runs     []Run                         `json:"runs"`
+}
+
+// NewResult judges the runs of a test, also by an earlier result if before is not nil. The error says that not all
+// expectations were met.
+func NewResult(t *config.Conversation, runs []Run, before *Result) (*Result, error) {
+	r := &Result{Verdicts: judge(t, runs), Figures: spread(runs), Runs: runs}
+	if before != nil {
+		r.Verdicts = append(r.Verdicts, worse(before.Figures, r.Figures)...)
+	}
+	counts := map[string]int{}
+	for _, v := range r.Verdicts {
+		counts[v.Verdict]++
+	}
+	if r.OK = counts[met] == len(r.Verdicts); r.OK {
+		return r, nil
+	}
+	return r, fmt.Errorf("of %d expectations %d are missed, %d undecided", len(r.Verdicts), counts[missed], counts[undecided])
+}
+
+// Draw draws a call on a time axis, with the steps below it.
+func (run *Run) Draw(w io.Writer, width int) {
+	_ = (&ladder.Ladder{Talk: run.Talk}).DrawTalk(w, width) // Table reports an output that is broken
+	fmt.Fprintln(w, strings.Join(run.Steps, "\n"))
+}
+
+// Tell prints a call in a line.
+func (run *Run) Tell(w io.Writer) {
+	fmt.Fprintf(w, "run %d %s", run.Run, run.CallID)
+	for _, s := range run.Figures {
+		if isHeard(s.Figure) {
+			fmt.Fprintf(w, ", %s %s", s.Figure, shown(s.Figure, s.Value))
+		}
+	}
+	for _, text := range []string{run.Failed, run.Noisy} {
+		if text != "" {
+			fmt.Fprintf(w, "; %s", cli.Shown(text))
+		}
+	}
+	fmt.Fprintln(w)
+}
+
+// Table prints the expectations.
+func (r *Result) Table(w io.Writer) error {
+	t := cli.Table(w)
+	fmt.Fprintln(t, "EXPECTATION\tFIGURE\tBOUND\tVERDICT")
+	for _, v := range r.Verdicts {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", v.Name, cli.Shown(v.Figure), v.Bound, v.Verdict)
+	}
+	return t.Flush()
+}
+
+// JUnit writes the expectations as a test suite in JUnit's XML. One that is undecided has failed, too.
+func (r *Result) JUnit(w io.Writer, name string) error {
+	text := func(s string) string {
+		var b strings.Builder
+		_ = xml.EscapeText(&b, []byte(s)) // a Builder takes everything
+		return b.String()
+	}
+	fmt.Fprintf(w, "<testsuite name=\"%s\" tests=\"%d\">\n", text(name), len(r.Verdicts))
+	for _, v := range r.Verdicts {
+		fmt.Fprintf(w, "  <testcase classname=\"%s\" name=\"%s\">", text(name), text(v.Name))
+		if v.Verdict != met {
+			fmt.Fprintf(w, "<failure message=\"%s\"/>", text(v.Verdict+": "+v.Figure+"; wanted: "+v.Bound))
+		}
+		fmt.Fprintln(w, "</testcase>")
+	}
+	_, err := fmt.Fprintln(w, "</testsuite>")
+	return err
+}
