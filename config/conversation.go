@@ -1,90 +1,71 @@
 package config
 
 import (
+	"cmp"
+	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"flowbridge/media/audio"
 )
 
-// Conversation is the file of `flowbridge test`: a call, and what is expected of it. It has keys as Config has them.
+// Conversation is the file of `flowbridge test`. It has keys as Config has them.
 type Conversation struct {
-	// The target of the configuration that is called. Empty: To is called.
-	Target string `key:"target"`
-	// The number that is called, or without a target a SIP URI.
-	To   string `key:"to" default:"+15075785607"`
-	From string `key:"from" default:"+15075550100"`
-	// Headers of the caller's INVITE, as Name: value.
-	Headers []string `key:"headers" is:"header"`
-	// A call that takes longer is hung up on.
-	Limit time.Duration `key:"limit" is:"step-time" default:"3m"`
-	// WAV files by name, as in Config.
-	Sounds map[string]*audio.Sound `key:"sounds"`
-	Steps  []ConversationStep      `key:"steps" filled:"" required:"what the caller does"`
-	Expect Expectations            `key:"expect"`
+	Target  string                  `key:"target"`                      // of the configuration; empty: To is called
+	To      string                  `key:"to" default:"+15075785607"`   // a number, or without a target a SIP URI
+	From    string                  `key:"from" default:"+15075550100"` // a number
+	Headers []string                `key:"headers" is:"header"`         // of the caller's INVITE, as Name: value
+	Limit   time.Duration           `key:"limit" is:"step-time" default:"3m"`
+	Sounds  map[string]*audio.Sound `key:"sounds"` // WAV files, by name
+	Steps   []ConversationStep      `key:"steps" filled:"" required:"what the caller does"`
+	Expect  []Expectation           `key:"expect"` // also those of the steps
 }
 
 // ConversationStep is what the caller does: it has one of the first six fields.
 type ConversationStep struct {
-	// What the caller waits for: that the agent begins to speak, that it has spoken and pauses, or that it hangs up.
-	Wait string `key:"wait" enum:"words pause hangup"`
-	// What the caller says, or interrupts the agent with: the name of a sound, or how long the built-in voice speaks.
-	Say       string        `key:"say"`
-	Interrupt string        `key:"interrupt"`
+	Wait      string        `key:"wait" enum:"words pause hangup"` // what for: pause is one after words
+	Say       string        `key:"say"`                            // a sound, or how long the built-in voice speaks
+	Interrupt string        `key:"interrupt"`                      // the same, when the agent has spoken for After
 	Press     string        `key:"press" is:"phone-keys"`
 	Silence   time.Duration `key:"silence" is:"step-time"`
 	HangUp    bool          `key:"hang_up"`
 
-	// How long a wait may take, how long a pause is, and for how long the agent speaks before it is interrupted.
-	Within time.Duration `key:"within" is:"step-time" default:"15s"`
+	Within time.Duration `key:"within" is:"step-time" default:"15s"` // how long a wait may take
 	Pause  time.Duration `key:"pause" is:"step-time" default:"700ms"`
 	After  time.Duration `key:"after" is:"step-time" default:"1s"`
-	// Expectations of this step.
-	Answer      time.Duration `key:"answer"`
-	StopsWithin time.Duration `key:"stops_within"`
+	Expect []Expectation `key:"expect"`
 }
 
-// Expectations are bounds. A zero value expects nothing.
-type Expectations struct {
-	AnsweredWithin time.Duration `key:"answered_within"`
-	FirstAudio     time.Duration `key:"first_audio"`
-	Answer         struct {
-		P50  time.Duration `key:"p50"`
-		P95  time.Duration `key:"p95"`
-		Each time.Duration `key:"each"`
-	} `key:"answer"`
-	StopsWithin time.Duration `key:"stops_within"`
-	DeadAir     time.Duration `key:"dead_air"`
-	TalkOver    string        `key:"talk_over" is:"percentage"`
-	Loss        string        `key:"loss" is:"percentage"`
-	MOS         string        `key:"mos" is:"mos"`
-	Duration    struct {
-		Min time.Duration `key:"min"`
-		Max time.Duration `key:"max"`
-	} `key:"duration"`
-	HangUpBy   string `key:"hangup_by" enum:"caller agent"`
-	TransferTo string `key:"transfer_to"`
-	// Headers of the INVITE that the agent gets, as Name: value.
-	Received []string `key:"received" is:"header"`
+// Expectation is a bound for a figure.
+type Expectation struct {
+	Name, Figure string
+	Step         int     // from 1: only the figures of this step; 0: all
+	Share        float64 // of the figures that keep the limit: 0.5 for p50, 1 for each
+	Limit        float64 // in milliseconds, percent or MOS
+	Least        bool    // figures are at least Limit
+	Text         string  // the figure is this text; empty: it is a number
 }
 
-// stepsMax and stepTimeMax bound a conversation, and speechMin and speechMax what the built-in voice says.
+// figures are the figures of a conversation, with an example of a limit. Those without one are texts.
+var figures = map[string]string{
+	"answered_within": "5s", "first_audio": "2s", "answer": "1500ms", "stops_within": "1s", "dead_air": "3s", "duration": "1m",
+	"talk_over": "5%", "loss": "1%", "mos": "3.8", "hangup_by": "", "transfer_to": "", "received": "",
+}
+
 const (
 	stepsMax    = 200
 	stepTimeMax = 10 * time.Minute
-	speechMin   = 200 * time.Millisecond
+	speechMin   = 200 * time.Millisecond // of the built-in voice
 	speechMax   = time.Minute
 )
 
-// The forms of values that only a conversation has.
-var (
-	phoneKeys  = regexp.MustCompile(`^[0-9*#A-D]{1,64}$`)
-	percentage = regexp.MustCompile(`^[0-9]{1,2}(\.[0-9]+)?%$`)
-	meanScore  = regexp.MustCompile(`^[1-4](\.[0-9]+)?$`)
-)
+var phoneKeys = regexp.MustCompile(`^[0-9*#A-D]{1,64}$`)
 
 // LoadConversation reads a file. It returns all errors at once, as Errors.
 func LoadConversation(path string) (*Conversation, error) {
@@ -108,7 +89,48 @@ func ParseConversation(file string, data []byte) (*Conversation, error) {
 	return c, nil
 }
 
-// check refuses a file whose steps are too many, or that does not say whom to call.
+// expectations reads a mapping of figures to their limits.
+func (s section) expectations(name string) (all []Expectation) {
+	for _, e := range s.entriesOf(name) {
+		figure, which, _ := strings.Cut(e.key, " ")
+		example, known := figures[figure]
+		share, quantile := map[string]float64{"": 1, "min": 1, "p50": 0.5, "p95": 0.95}[which]
+		x := Expectation{Name: e.key, Figure: figure, Share: share, Least: which == "min" || figure == "mos"}
+		if known = known && quantile && (example != "" || which == ""); figure == "received" {
+			x.Figure, known = figure+" "+strings.ToLower(which), which != ""
+		}
+		text, ok := e.scalar()
+		if !known {
+			e.l.fail(e.line, e.path, "unknown figure", "write one of "+strings.Join(slices.Sorted(maps.Keys(figures)), ", ")+
+				`; numbers also with p50, p95 or min, like "answer p95", and "received NAME" for a header`)
+		}
+		if !known || !ok {
+			continue
+		}
+		if x.Text = text.text; example != "" {
+			x.Limit, ok = limitOf(text.text, example)
+			x.Text = ""
+		}
+		if !ok || figure == "hangup_by" && text.text != "caller" && text.text != "agent" {
+			text.complain(refuse("is no limit for "+figure, "write one like "+cmp.Or(example, "caller, or agent")))
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// limitOf reads a limit in the form of an example.
+func limitOf(text, example string) (limit float64, ok bool) {
+	if d, err := time.ParseDuration(text); err == nil {
+		return float64(d) / float64(time.Millisecond), d > 0 && strings.ContainsAny(example, "sm")
+	}
+	number, percent := strings.CutSuffix(text, "%")
+	limit, err := strconv.ParseFloat(number, 64)
+	return limit, err == nil && limit >= 0 && limit <= 100 && percent == strings.HasSuffix(example, "%") &&
+		(percent || !strings.ContainsAny(example, "sm"))
+}
+
+// check completes the expectations, and refuses a file that does not say whom to call.
 func (c *Conversation) check(s section) {
 	if len(c.Steps) > stepsMax {
 		s.fields["steps"].fail("has more than 200 steps", "make it two tests")
@@ -116,29 +138,30 @@ func (c *Conversation) check(s section) {
 	if c.Target != "" && strings.HasPrefix(c.To, "sip:") {
 		s.fields["to"].fail("is a SIP URI beside a target", "write a number, or remove target")
 	}
+	for i := range c.Steps {
+		for _, x := range c.Steps[i].Expect {
+			x.Name, x.Step = fmt.Sprintf("%s of step %d", x.Name, i+1), i+1
+			c.Expect = append(c.Expect, x)
+		}
+	}
 }
 
 // check refuses a step that does nothing, or two things.
 func (p *ConversationStep) check(s section) {
 	does := 0
 	for _, k := range s.keys[:6] {
-		if s.has(k.name) {
+		if text, ok := s.get(k.name); ok {
 			does++
+			d, err := time.ParseDuration(text.text)
+			switch spoken := k.name == "say" || k.name == "interrupt"; {
+			case spoken && err == nil && (d < speechMin || d > speechMax):
+				text.complain(refuse("is not for the built-in voice", "write 200ms to 1m"))
+			case spoken && err != nil && !s.l.sounds[text.text]:
+				text.complain(refuse("is no duration, and no name below sounds", "write it there, with a WAV file"))
+			}
 		}
 	}
 	if does != 1 {
 		s.fail("a step does one thing", "write one of wait, say, interrupt, press, silence and hang_up")
-	}
-	for _, name := range []string{"say", "interrupt"} {
-		text, ok := s.get(name)
-		if !ok {
-			continue
-		}
-		d, err := time.ParseDuration(text.text)
-		if err == nil && (d < speechMin || d > speechMax) {
-			text.complain(refuse("is not for the built-in voice", "write 200ms to 1m"))
-		} else if err != nil && !s.l.sounds[text.text] {
-			text.complain(refuse("is no duration, and no name below sounds", "write it there with a WAV file"))
-		}
 	}
 }

@@ -87,9 +87,6 @@ func (r *reception) begin(ssrc uint32, seq uint16, ts uint32, now time.Time) {
 func (r *reception) count(seq uint16) bool {
 	delta := int16(seq - uint16(r.highest))
 	if delta > 0 {
-		if delta > 1 {
-			r.stats.Bursts++
-		}
 		r.highest += uint32(delta)
 		r.window = r.window<<uint(delta) | 1
 		return true

@@ -37,7 +37,6 @@ type rtpStats struct {
 	Sent       uint64
 	Received   uint64 // without duplicates
 	Lost       uint64
-	Bursts     uint64 // gaps between the numbers of packets that followed each other
 	OutOfOrder uint64
 	Duplicates uint64
 	Foreign    uint64        // packets that are not RTP, or of a payload type that was not negotiated

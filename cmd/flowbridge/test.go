@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -16,11 +18,16 @@ import (
 	"flowbridge/config"
 )
 
+// firstTest is a file to begin with.
+//
+//go:embed test.yaml
+var firstTest string
+
 // agentTest is the test that the command line describes.
 type agentTest struct {
 	scenario.Calls
 
-	junit, baseline string
+	baseline, junit string
 	asJSON          bool
 }
 
@@ -28,11 +35,11 @@ type agentTest struct {
 const maxRepeat, maxParallel = 1000, 50
 
 func testCommand() *cobra.Command {
-	c := cli.Command("test FILE", "Hold a conversation with an agent, and judge what the caller hears",
+	c := cli.Command("test [FILE]", "Hold a conversation with an agent, and judge what the caller hears",
 		"Call an agent, wait, speak and interrupt as the file says, and compare what the caller hears with what it expects. The\n"+
 			"agent is a target of the configuration, called as a server does, or a SIP URI. With --server a running server is\n"+
 			"called instead. The exit code is 1 if an expectation is missed or undecided, 2 for a mistake in the file.",
-		"  flowbridge test agent.yaml\n"+
+		"  flowbridge test --init retell > agent.yaml\n"+
 			"  flowbridge test agent.yaml --repeat 20 --parallel 4 --json > today.json\n"+
 			"  flowbridge test agent.yaml --repeat 20 --baseline yesterday.json --junit report.xml\n"+
 			"  flowbridge test agent.yaml --server 127.0.0.1:5060 --api http://127.0.0.1:8080 --out failed")
@@ -53,30 +60,31 @@ func testCommand() *cobra.Command {
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
-		if first != "" {
-			return scenario.First(c.OutOrStdout(), first)
-		}
-		if len(args) == 0 {
-			return cli.Usage("name the file of the test; flowbridge test --init TARGET writes a first one")
-		}
-		o.Config = func() (*config.Config, error) { return config.Load(file) }
 		if f.Changed("api") {
 			o.Capsule = capsule
 		}
-		return o.run(ctx, c.OutOrStdout(), args[0])
+		o.Config = func() (*config.Config, error) { return config.Load(file) }
+		switch {
+		case strings.HasPrefix(first, "sip:"):
+			first = fmt.Sprintf("to: %q", first)
+		case first != "":
+			first = fmt.Sprintf("target: %q", first)
+		case len(args) == 0:
+			return cli.Usage("name the file of the test; flowbridge test --init TARGET writes a first one")
+		case o.Repeat < 1 || o.Repeat > maxRepeat || o.Parallel < 1 || o.Parallel > maxParallel:
+			return cli.Usage("--repeat is 1 to %d calls, and --parallel 1 to %d of them at once", maxRepeat, maxParallel)
+		case o.Capsule != nil && (o.Out == "" || o.Server == ""):
+			return cli.Usage("--api is for calls of --server, and --out names the directory for their capsules")
+		default:
+			return o.run(ctx, c.OutOrStdout(), args[0])
+		}
+		_, err := fmt.Fprintf(c.OutOrStdout(), firstTest, first)
+		return err
 	}
 	return c
 }
 
 func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
-	switch {
-	case o.Repeat < 1 || o.Repeat > maxRepeat:
-		return cli.Usage("--repeat %d: 1 to %d", o.Repeat, maxRepeat)
-	case o.Parallel < 1 || o.Parallel > maxParallel:
-		return cli.Usage("--parallel %d: 1 to %d at once; --repeat says how many in all", o.Parallel, maxParallel)
-	case o.Capsule != nil && (o.Out == "" || o.Server == ""):
-		return cli.Usage("--api: it is for the calls of --server, and --out names the directory for their capsules")
-	}
 	t, err := config.LoadConversation(file)
 	if err != nil {
 		return err
@@ -84,10 +92,7 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 	var before *scenario.Result
 	if o.baseline != "" {
 		data, err := os.ReadFile(o.baseline)
-		if err == nil {
-			err = json.Unmarshal(data, &before)
-		}
-		if err != nil {
+		if err = errors.Join(err, json.Unmarshal(data, &before)); err != nil {
 			return cli.Usage("--baseline %s: it is not the JSON of an earlier test: %w", o.baseline, err)
 		}
 	}
@@ -96,33 +101,22 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 		text = io.Discard
 	}
 	o.Each = func(r *scenario.Run) {
-		if o.Repeat > 1 {
-			r.Tell(text)
-		} else {
+		if o.Repeat == 1 {
 			r.Draw(text, cli.Width(text))
 		}
+		fmt.Fprintln(text, r)
 	}
 	runs, err := o.Place(ctx, t)
 	if err != nil {
 		return err
 	}
 	result, verdict := scenario.NewResult(t, runs, before)
-	fmt.Fprintln(text)
-	err = result.Table(text)
-	if o.asJSON {
+	if err = result.Table(text); o.asJSON {
 		err = cli.PrintJSON(w, result)
 	}
 	if o.junit != "" {
-		err = errors.Join(err, writeFile(o.junit, func(w io.Writer) error { return result.JUnit(w, file) }))
+		var b strings.Builder
+		err = errors.Join(err, result.JUnit(&b, file), os.WriteFile(o.junit, []byte(b.String()), 0o644)) //nolint:gosec // no secret
 	}
 	return errors.Join(err, verdict)
-}
-
-// writeFile creates a file.
-func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
-	}
-	return errors.Join(write(f), f.Close())
 }

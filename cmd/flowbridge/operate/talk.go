@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -56,28 +57,28 @@ func drawTalk(c *cobra.Command, at *access, id string, w io.Writer) {
 	}
 }
 
-// capsuleWait is how long a finished call may take to be in the API: its ladder is written after its end.
+// capsuleWait is how long the record and the ladder of a call may take after its end.
 const capsuleWait = 5 * time.Second
 
-// CapsuleFlags adds --api and --token-file. The returned function gets the capsule of a finished call: a zip file.
-func CapsuleFlags(c *cobra.Command) func(ctx context.Context, id string) ([]byte, error) {
+// CapsuleFlags adds --api and --token-file. The returned function gets the capsule of a finished call by its Call-ID.
+func CapsuleFlags(c *cobra.Command) func(ctx context.Context, sipCallID string) ([]byte, error) {
 	at := &access{flags: c.Flags()}
-	c.Flags().StringVar(&at.url, "api", "",
-		"admin API of the called server: http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock")
+	c.Flags().StringVar(&at.url, "api", "", "admin API of the called server: http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock")
 	c.Flags().StringVar(&at.tokenFile, "token-file", "", "file with the bearer token for --api")
-	return func(ctx context.Context, id string) ([]byte, error) {
+	return func(ctx context.Context, sipCallID string) ([]byte, error) {
 		api, err := at.open(config.RightsRead)
-		if err != nil {
-			return nil, err
-		}
-		for end := time.Now().Add(capsuleWait); ; time.Sleep(capsuleWait / 20) {
-			status, body, err := api.ask(ctx, http.MethodGet, idPath(id)+"/capsule")
-			if err != nil || status == http.StatusOK {
-				return body, err
+		for end := time.Now().Add(capsuleWait); err == nil; time.Sleep(capsuleWait / 20) {
+			var found list[record.Record]
+			if err = api.do(ctx, http.MethodGet, "/api/cdrs?id="+url.QueryEscape(sipCallID), &found); err == nil && len(found.Items) > 0 {
+				status, body, err := api.ask(ctx, http.MethodGet, idPath(found.Items[0].ID)+"/capsule")
+				if status == http.StatusOK || err != nil {
+					return body, err
+				}
 			}
-			if status != http.StatusNotFound || time.Now().After(end) {
-				return nil, fmt.Errorf("%s has no capsule of call %s: %d %s", api.shown, id, status, http.StatusText(status))
+			if err == nil && time.Now().After(end) {
+				err = fmt.Errorf("%s has no capsule of the call with Call-ID %s", api.shown, sipCallID)
 			}
 		}
+		return nil, err
 	}
 }

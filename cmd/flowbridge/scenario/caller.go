@@ -2,11 +2,13 @@ package scenario
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"flowbridge/config"
+	"flowbridge/media/audio"
 	"flowbridge/media/voice"
 	"flowbridge/sim"
 )
@@ -17,6 +19,8 @@ const (
 	keyEvery  = 15                     // frames from one key to the next one
 	within    = 400 * time.Millisecond // a shorter pause does not end an utterance, as in media/voice/turns
 	word      = 120 * time.Millisecond // a shorter sound is no word, as there
+
+	voiced = 1500 // the peak of 20 ms of the built-in voice
 
 	pacing = 20 * time.Millisecond // how late packets of the caller may leave
 )
@@ -35,7 +39,7 @@ type caller struct {
 	referred atomic.Pointer[string] // where the agent has transferred the call
 
 	mu    sync.Mutex      // guards the fields below
-	began time.Time       // of the first packet in any direction; times are counted from it
+	began time.Time       // of the call; times are counted from it
 	agent voice.Detector  // listens to the agent
 	heard span            // the last utterance of the agent that has ended
 	times []time.Duration // when each step began
@@ -52,15 +56,7 @@ type caller struct {
 }
 
 func newCaller(t *config.Conversation, hangUp func()) *caller {
-	return &caller{test: t, hangUp: hangUp, mark: -time.Hour}
-}
-
-// since returns the time of the call. c.mu is held.
-func (c *caller) since(now time.Time) time.Duration {
-	if c.began.IsZero() {
-		c.began = now
-	}
-	return now.Sub(c.began)
+	return &caller{test: t, hangUp: hangUp, began: time.Now(), mark: -time.Hour}
 }
 
 // Hear implements sim.Party.
@@ -72,9 +68,9 @@ func (c *caller) Hear(p sim.Packet) {
 		content = voice.Keys
 	}
 	s, ok := c.agent.Packet(voice.Packet{
-		Arrival: c.since(p.At), SSRC: p.SSRC, Timestamp: p.Timestamp, Content: content, Payload: p.Payload,
+		Arrival: p.At.Sub(c.began), SSRC: p.SSRC, Timestamp: p.Timestamp, Content: content, Payload: p.Payload,
 	})
-	if ok && s.To > s.From {
+	if ok && s.To > s.From && s.Noise < s.Level { // neither a key nor a tone
 		c.heard = joined(c.heard, s.From, s.To)
 	}
 }
@@ -101,7 +97,7 @@ func (c *caller) last(now time.Duration) (s span, fresh, speaks bool) {
 func (c *caller) Speak(at time.Time, frame []int16) (key byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.since(at)
+	now := at.Sub(c.began)
 	place := now - time.Duration(c.frames)*frameTime
 	if c.frames == 0 {
 		c.earliest = place
@@ -111,7 +107,7 @@ func (c *caller) Speak(at time.Time, frame []int16) (key byte) {
 	for !c.over && (len(c.times) == 0 || c.done(len(c.times)-1, now)) {
 		c.begin(len(c.times), now)
 	}
-	if !c.over && now > c.test.Limit {
+	if !c.over && now-c.times[0] > c.test.Limit {
 		c.end(fmt.Sprintf("the call took longer than %v (limit)", c.test.Limit))
 	}
 	if n := copy(frame, c.left); n > 0 {
@@ -196,14 +192,7 @@ func (c *caller) done(i int, now time.Duration) bool {
 // label names a step.
 func (c *caller) label(i int) string {
 	s := c.test.Steps[i]
-	for _, does := range [][2]string{
-		{"wait: ", s.Wait}, {"say: ", s.Say}, {"interrupt: ", s.Interrupt}, {"press: ", s.Press},
-	} {
-		if does[1] != "" {
-			return fmt.Sprintf("step %d (%s%s)", i+1, does[0], does[1])
-		}
-	}
-	return fmt.Sprintf("step %d", i+1)
+	return fmt.Sprintf("step %d %s", i+1, s.Wait+s.Say+s.Interrupt+s.Press)
 }
 
 // why returns why the conversation did not go as the steps say, or "". The agent may only hang up where that is
@@ -213,10 +202,38 @@ func (c *caller) why(agentHungUp bool) string {
 	switch {
 	case !agentHungUp || c.over:
 		return c.failed
-	case i < 0:
-		return "the agent hung up at once"
-	case c.test.Steps[i].Wait == "hangup" || c.test.Expect.HangUpBy == "agent":
+	case i >= 0 && c.test.Steps[i].Wait == "hangup" || slices.ContainsFunc(c.test.Expect, byAgent):
 		return ""
 	}
-	return "the agent hung up in " + c.label(i)
+	return "the agent hung up in " + c.label(max(i, 0))
 }
+
+// byAgent reports whether the agent is expected to hang up.
+func byAgent(x config.Expectation) bool { return x.Figure == hangUpBy && x.Text == "agent" }
+
+// words returns what the caller says in a step: from the first to the last audible sample, so that the time at which it
+// ends is known. The built-in voice makes no pause, so that no agent takes one for the end.
+func words(t *config.Conversation, i int) (pcm []int16) {
+	name := t.Steps[i].Say + t.Steps[i].Interrupt
+	if sound := t.Sounds[name]; sound != nil {
+		codes := sound.In(audio.ULaw)
+		pcm = make([]int16, len(codes))
+		audio.ULaw.Decode(pcm, codes)
+	} else if d, err := time.ParseDuration(name); err == nil {
+		for part := range slices.Chunk(sim.SpeechLike(uint64(i), 4*d), audio.Rate/50) {
+			if slices.Max(part) > voiced && length(pcm) < d {
+				pcm = append(pcm, part...)
+			}
+		}
+	}
+	peak := slices.Max(pcm)
+	loud := func(v int16) bool { return v > peak/32 } // 30 dB below the peak
+	first, last := slices.IndexFunc(pcm, loud), len(pcm)-1
+	for last > first && !loud(pcm[last]) {
+		last--
+	}
+	return pcm[max(first, 0) : last+1]
+}
+
+// length returns how long samples last.
+func length(pcm []int16) time.Duration { return time.Duration(len(pcm)) * time.Second / audio.Rate }

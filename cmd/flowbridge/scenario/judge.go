@@ -31,6 +31,9 @@ const (
 // z is the normal quantile of a 95 % interval, as in package compare.
 const z = 1.96
 
+// bound is an expectation.
+type bound config.Expectation
+
 // judge compares runs with all that is expected.
 func judge(t *config.Conversation, runs []Run) []Verdict {
 	v := Verdict{Name: "conversation", Bound: "as the steps say", N: len(runs), Verdict: met}
@@ -42,8 +45,8 @@ func judge(t *config.Conversation, runs []Run) []Verdict {
 	}
 	v.Figure = fmt.Sprintf("%d of %d%s", good, len(runs), why)
 	all := []Verdict{v}
-	for _, b := range boundsOf(t) {
-		if b.text != "" {
+	for _, x := range t.Expect {
+		if b := bound(x); b.Text != "" {
 			all = append(all, b.judgeText(runs))
 		} else {
 			all = append(all, b.judge(runs))
@@ -54,34 +57,35 @@ func judge(t *config.Conversation, runs []Run) []Verdict {
 
 // judge compares the figures of runs with one bound.
 func (b *bound) judge(runs []Run) Verdict {
-	samples, noisy := collect(runs, b.figure, b.step)
-	over := 0
-	for _, s := range samples {
-		if b.fails(s) {
-			over++
-		}
-	}
-	v := Verdict{Name: b.name, N: len(samples), Bound: "at most " + shown(b.figure, b.limit), Verdict: undecided}
+	samples, noisy := collect(runs, b.Figure, b.Step)
+	v := Verdict{Name: b.Name, N: len(samples), Bound: "at most " + shown(b.Figure, b.Limit), Verdict: undecided}
 	beyond := "over"
-	if b.least {
-		v.Bound, beyond = "at least "+shown(b.figure, b.limit), "below"
+	if b.Least {
+		v.Bound, beyond = "at least "+shown(b.Figure, b.Limit), "below"
 	}
 	if v.N == 0 {
 		v.Figure = cmp.Or(noisy, "not measured")
 		return v
 	}
-	at := b.at(samples)
-	if v.Figure = shown(b.figure, at.Value); at.Never {
+	over := 0
+	for _, s := range samples {
+		if b.badness(s) > b.badness(Sample{Value: b.Limit}) {
+			over++
+		}
+	}
+	slices.SortFunc(samples, func(x, y Sample) int { return cmp.Compare(b.badness(x), b.badness(y)) })
+	at := samples[max(int(math.Ceil(b.Share*float64(v.N)))-1, 0)]
+	if v.Figure = shown(b.Figure, at.Value); at.Never {
 		v.Figure = "not within " + v.Figure
 	}
 	switch v.Verdict = met; {
-	case len(runs) > 1 && b.share < 1:
+	case len(runs) > 1 && b.Share < 1:
 		b.chance(&v, samples, over)
-	case b.fails(at):
+	case b.badness(at) > b.badness(Sample{Value: b.Limit}):
 		v.Verdict = missed
 	}
 	if v.N > 1 {
-		v.Figure += fmt.Sprintf("; %d of %d %s %s", over, v.N, beyond, shown(b.figure, b.limit))
+		v.Figure += fmt.Sprintf("; %d of %d %s %s", over, v.N, beyond, shown(b.Figure, b.Limit))
 	}
 	if noisy != "" {
 		v.Figure += "; without noisy runs"
@@ -91,13 +95,11 @@ func (b *bound) judge(runs []Run) Verdict {
 
 // chance judges a quantile of several runs: by the share of the figures over the limit, and the interval of that share.
 func (b *bound) chance(v *Verdict, samples []Sample, over int) {
-	allowed := 1 - b.share
-	if d := durations(samples); b.share == 0.5 {
+	allowed, d := 1-b.Share, durations(samples)
+	if v.Figure = interval(d.P95, d.P95Interval); b.Share == 0.5 {
 		v.Figure = interval(d.P50, d.P50Interval)
-	} else {
-		v.Figure = interval(d.P95, d.P95Interval)
 	}
-	switch share, need := compare.ShareOf(over, v.N), int(math.Ceil(z*z*b.share/allowed)); {
+	switch share, need := compare.ShareOf(over, v.N), int(math.Ceil(z*z*b.Share/allowed)); {
 	case share.Interval[0] > allowed:
 		v.Verdict = missed
 	case share.Interval[1] > allowed+1e-9:
@@ -105,35 +107,23 @@ func (b *bound) chance(v *Verdict, samples []Sample, over int) {
 	}
 }
 
-// fails reports whether a figure does not keep the limit.
-func (b *bound) fails(s Sample) bool {
-	if b.least {
-		return s.Value < b.limit
+// badness is greater for a worse figure.
+func (b *bound) badness(s Sample) float64 {
+	switch {
+	case b.Least:
+		return -s.Value
+	case s.Never:
+		return s.Value + math.MaxInt32
 	}
-	return s.Never || s.Value > b.limit
-}
-
-// at returns the figure at the bound's share: of each figure the worst one.
-func (b *bound) at(samples []Sample) Sample {
-	badness := func(s Sample) float64 {
-		if b.least {
-			return -s.Value
-		} else if s.Never {
-			return s.Value + math.MaxInt32
-		}
-		return s.Value
-	}
-	slices.SortFunc(samples, func(x, y Sample) int { return cmp.Compare(badness(x), badness(y)) })
-	return samples[max(int(math.Ceil(b.share*float64(len(samples))))-1, 0)]
+	return s.Value
 }
 
 // judgeText compares a figure that is a text.
 func (b *bound) judgeText(runs []Run) Verdict {
-	v := Verdict{Name: b.name, Bound: b.text, N: len(runs), Figure: b.text, Verdict: met}
+	v := Verdict{Name: b.Name, Bound: b.Text, N: len(runs), Figure: b.Text, Verdict: met}
 	for i := range runs {
-		got := cmp.Or(runs[i].Texts[b.figure], "none")
-		user, _, _ := strings.Cut(got, "@") // of the URI that a call was transferred to
-		if got != b.text && (b.figure != transferTo || user != b.text) {
+		got := cmp.Or(runs[i].Texts[b.Figure], "none")
+		if user, _, _ := strings.Cut(got, "@"); got != b.Text && user != b.Text { // a transfer may be to a URI
 			v.Figure, v.Verdict = got, missed
 		}
 	}
@@ -143,7 +133,7 @@ func (b *bound) judgeText(runs []Run) Verdict {
 // collect returns the figures of runs, and why runs are left out.
 func collect(runs []Run, figure string, step int) (all []Sample, noisy string) {
 	for i := range runs {
-		if isHeard(figure) && runs[i].Noisy != "" {
+		if runs[i].Noisy != "" && isHeard(figure) {
 			noisy = "noisy: " + runs[i].Noisy
 			continue
 		}
@@ -175,19 +165,19 @@ func durations(samples []Sample) *compare.Durations {
 	return compare.DurationsOf(all)
 }
 
+// leastCompared is how many figures have an interval of their p50: with fewer it would reach beyond them.
+const leastCompared = 8
+
 // worse compares times with earlier ones: one is worse if its interval of 95 % lies above the earlier one.
 func worse(before, now map[string]*compare.Durations) (all []Verdict) {
-	for _, name := range slices.Sorted(maps.Keys(now)) {
-		a, b := before[name], now[name]
-		if a == nil {
-			continue
-		}
+	for _, name := range slices.Sorted(maps.Keys(before)) {
+		a, b := before[name], cmp.Or(now[name], &compare.Durations{})
 		v := Verdict{
 			Name: name + " p50 of before", N: b.N, Verdict: met, Figure: interval(b.P50, b.P50Interval),
 			Bound: "not above " + interval(a.P50, a.P50Interval),
 		}
 		if min(a.N, b.N) < leastCompared {
-			v.Verdict, v.Figure = undecided, fmt.Sprintf("%s; it takes %d of both", v.Figure, leastCompared)
+			v.Verdict, v.Figure = undecided, fmt.Sprintf("%s of %d; it takes %d of both", v.Figure, b.N, leastCompared)
 		} else if b.P50Interval[0] > a.P50Interval[1] {
 			v.Verdict = missed
 		}
@@ -195,9 +185,6 @@ func worse(before, now map[string]*compare.Durations) (all []Verdict) {
 	}
 	return all
 }
-
-// leastCompared is how many figures have an interval of their p50: with fewer it would reach beyond them.
-const leastCompared = 8
 
 // interval writes a time with its interval.
 func interval(ms int64, i [2]int64) string {

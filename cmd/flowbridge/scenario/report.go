@@ -43,20 +43,15 @@ func (run *Run) Draw(w io.Writer, width int) {
 	fmt.Fprintln(w, strings.Join(run.Steps, "\n"))
 }
 
-// Tell prints a call in a line.
-func (run *Run) Tell(w io.Writer) {
-	fmt.Fprintf(w, "run %d %s", run.Run, run.CallID)
+// String returns a call in a line.
+func (run *Run) String() string {
+	text := fmt.Sprintf("run %d %s", run.Run, run.CallID)
 	for _, s := range run.Figures {
 		if isHeard(s.Figure) {
-			fmt.Fprintf(w, ", %s %s", s.Figure, shown(s.Figure, s.Value))
+			text += ", " + s.Figure + " " + shown(s.Figure, s.Value)
 		}
 	}
-	for _, text := range []string{run.Failed, run.Noisy} {
-		if text != "" {
-			fmt.Fprintf(w, "; %s", cli.Shown(text))
-		}
-	}
-	fmt.Fprintln(w)
+	return strings.TrimRight(text+"; "+cli.Shown(run.Failed+run.Noisy), "; ")
 }
 
 // Table prints the expectations.
@@ -71,19 +66,25 @@ func (r *Result) Table(w io.Writer) error {
 
 // JUnit writes the expectations as a test suite in JUnit's XML. One that is undecided has failed, too.
 func (r *Result) JUnit(w io.Writer, name string) error {
-	text := func(s string) string {
-		var b strings.Builder
-		_ = xml.EscapeText(&b, []byte(s)) // a Builder takes everything
-		return b.String()
+	type failure struct {
+		Message string `xml:"message,attr"`
 	}
-	fmt.Fprintf(w, "<testsuite name=\"%s\" tests=\"%d\">\n", text(name), len(r.Verdicts))
+	type testcase struct {
+		Class   string   `xml:"classname,attr"`
+		Name    string   `xml:"name,attr"`
+		Failure *failure `xml:"failure"`
+	}
+	suite := struct {
+		XMLName xml.Name   `xml:"testsuite"`
+		Name    string     `xml:"name,attr"`
+		Cases   []testcase `xml:"testcase"`
+	}{Name: name}
 	for _, v := range r.Verdicts {
-		fmt.Fprintf(w, "  <testcase classname=\"%s\" name=\"%s\">", text(name), text(v.Name))
+		c := testcase{Class: name, Name: v.Name}
 		if v.Verdict != met {
-			fmt.Fprintf(w, "<failure message=\"%s\"/>", text(v.Verdict+": "+v.Figure+"; wanted: "+v.Bound))
+			c.Failure = &failure{v.Verdict + ": " + v.Figure + "; wanted: " + v.Bound}
 		}
-		fmt.Fprintln(w, "</testcase>")
+		suite.Cases = append(suite.Cases, c)
 	}
-	_, err := fmt.Fprintln(w, "</testsuite>")
-	return err
+	return xml.NewEncoder(w).Encode(suite)
 }
