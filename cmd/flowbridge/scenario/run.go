@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/ladder"
+	"flowbridge/config"
 	"flowbridge/sim"
 	"flowbridge/store/record"
 )
@@ -77,7 +78,10 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 		if m.Method == "INVITE" && m.Status == 0 && m.SIPCallID == rec.TargetSIPCallID {
 			for line := range strings.SplitSeq(m.Text, "\r\n") {
 				name, value, _ := strings.Cut(line, ":")
-				run.Texts[received+" "+strings.ToLower(name)] = strings.TrimSpace(value)
+				name = received + " " + strings.ToLower(name)
+				if slices.ContainsFunc(c.test.Expect, func(x config.Expectation) bool { return x.Figure == name }) {
+					run.Texts[name] = strings.TrimSpace(value)
+				}
 			}
 		}
 	}
