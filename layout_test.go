@@ -209,6 +209,12 @@ func TestExamplesAreValid(t *testing.T) {
 	parse := func(name, text string) {
 		t.Helper()
 		text = files.Replace(secrets.ReplaceAllString(text, secret))
+		if name == "docs/guides/test.md" {
+			if _, err := config.ParseConversation(name, []byte(text)); err != nil {
+				t.Error(err)
+			}
+			return
+		}
 		cfg, err := config.Parse(name, []byte(text), env)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
