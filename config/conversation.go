@@ -67,16 +67,7 @@ const (
 
 var phoneKeys = regexp.MustCompile(`^[0-9*#A-D]{1,64}$`)
 
-// LoadConversation reads a file. It returns all errors at once, as Errors.
-func LoadConversation(path string) (*Conversation, error) {
-	data, err := readFile(path)
-	if err != nil {
-		return nil, err
-	}
-	return ParseConversation(ShownName(path), data)
-}
-
-// ParseConversation is like LoadConversation, for the text of a file.
+// ParseConversation reads the text of a file. It returns all errors at once, as Errors.
 func ParseConversation(file string, data []byte) (*Conversation, error) {
 	l, c := newLoader(file, os.LookupEnv, nil), &Conversation{}
 	if root, ok := l.document(data); ok {

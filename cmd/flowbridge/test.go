@@ -85,13 +85,17 @@ func testCommand() *cobra.Command {
 }
 
 func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
-	t, err := config.LoadConversation(file)
+	data, err := cli.ReadFile(file)
+	if err != nil {
+		return cli.Usage("%w", err)
+	}
+	t, err := config.ParseConversation(file, data)
 	if err != nil {
 		return err
 	}
 	var before *scenario.Result
 	if o.baseline != "" {
-		data, err := os.ReadFile(o.baseline)
+		data, err = os.ReadFile(o.baseline)
 		if err = errors.Join(err, json.Unmarshal(data, &before)); err != nil {
 			return cli.Usage("--baseline %s: it is not the JSON of an earlier test: %w", o.baseline, err)
 		}

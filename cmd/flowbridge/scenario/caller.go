@@ -41,7 +41,7 @@ type caller struct {
 	mu    sync.Mutex      // guards the fields below
 	began time.Time       // of the call; times are counted from it
 	agent voice.Detector  // listens to the agent
-	heard span            // the last utterance of the agent that has ended
+	heard []span          // the utterances of the agent that have ended
 	times []time.Duration // when each step began
 	acts  []span          // what the caller has said
 	mark  time.Duration   // what the agent said before is known to an earlier step
@@ -71,26 +71,39 @@ func (c *caller) Hear(p sim.Packet) {
 		Arrival: p.At.Sub(c.began), SSRC: p.SSRC, Timestamp: p.Timestamp, Content: content, Payload: p.Payload,
 	})
 	if ok && s.To > s.From && s.Noise < s.Level { // neither a key nor a tone
-		c.heard = joined(c.heard, s.From, s.To)
+		c.heard = c.join(c.heard, s.From, s.To)
 	}
 }
 
-// joined adds speech to an utterance, or returns the next one.
-func joined(last span, from, to time.Duration) span {
-	if last.to > 0 && from-last.to < within {
-		from = last.from
+// join adds speech to the agent's utterances. What follows a short pause belongs to the last one, unless the caller has
+// ended its words in that pause: then it is an answer.
+func (c *caller) join(heard []span, from, to time.Duration) []span {
+	if n := len(heard) - 1; n >= 0 && from-heard[n].to < within {
+		last := len(c.acts) - 1
+		if last < 0 || len(c.left) > 0 || c.acts[last].to < heard[n].to || c.acts[last].to > from {
+			return append(heard[:n:n], span{from: heard[n].from, to: to})
+		}
 	}
-	return span{from: from, to: to}
+	return append(heard, span{from: from, to: to})
 }
 
-// last returns the agent's last utterance. Known means that no step before was about it; speaks, that it goes on.
-func (c *caller) last(now time.Duration) (s span, fresh, speaks bool) {
-	s = c.heard
+// utterances returns all that the agent has said, and whether it speaks now.
+func (c *caller) utterances(now time.Duration) (all []span, speaks bool) {
 	v := c.agent.View(now)
 	if v.Speaking {
-		s = joined(s, v.Since, v.To)
+		return c.join(slices.Clip(c.heard), v.Since, v.To), true
 	}
-	return s, s.from > c.mark && s.to-s.from >= word, v.Speaking
+	return c.heard, false
+}
+
+// last returns the agent's last utterance. Fresh means that no step before was about it; speaks, that it goes on.
+func (c *caller) last(now time.Duration) (s span, fresh, speaks bool) {
+	all, speaks := c.utterances(now)
+	if len(all) == 0 {
+		return s, false, false
+	}
+	s = all[len(all)-1]
+	return s, s.from > c.mark && s.to-s.from >= word, speaks
 }
 
 // Speak implements sim.Party.

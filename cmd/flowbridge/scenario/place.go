@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,17 +86,11 @@ func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, 
 	}
 	own.Media.Engine, own.Media.Insight = config.EngineUserspace, config.InsightOn
 	own.Media.PortLow, own.Media.PortHigh = 8192, 9999 // a server on this machine has others
-	aside, err := testcall.OpenAside(ctx, own, "test")
+	aside, err := testcall.OpenAside(ctx, own, "test", nil)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, aside.Close()) }()
-	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx),
-		sim.CarrierOptions{Listen: netip.AddrPortFrom(aside.Addr().Addr(), 0).String(), Log: zerolog.Nop()})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, carrier.Close()) }()
 	runs = make([]Run, o.Repeat)
 	slots := make(chan struct{}, o.Parallel)
 	var calls sync.WaitGroup
@@ -106,7 +99,7 @@ func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, 
 		slots <- struct{}{}
 		calls.Go(func() {
 			defer func() { <-slots }()
-			run, failed := o.place(ctx, t, aside, carrier)
+			run, failed := o.place(ctx, t, aside)
 			mu.Lock()
 			defer mu.Unlock()
 			run.Run, runs[i] = i+1, run
@@ -123,26 +116,21 @@ func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, 
 }
 
 // place places a call, and keeps what is known of a failed one.
-func (o *Calls) place(ctx context.Context, t *config.Conversation, to *testcall.Aside, from *sim.Carrier) (Run, error) {
+func (o *Calls) place(ctx context.Context, t *config.Conversation, aside *testcall.Aside) (Run, error) {
 	talking, hangUp := context.WithCancel(ctx)
 	defer hangUp()
 	c := newCaller(t, hangUp)
 	call := sim.CarrierCall{
-		To: "sip:" + t.To + "@" + to.Addr().String(), Dest: to.Addr(), From: t.From, Party: c, CancelAfter: testcall.RingLimit,
-		OnRefer: func(uri string) int { c.referred.CompareAndSwap(nil, &uri); return 200 },
+		To: t.To, From: t.From, Party: c, OnRefer: func(uri string) int { c.referred.CompareAndSwap(nil, &uri); return 200 },
 	}
 	if strings.HasPrefix(t.To, "sip:") {
-		call.To = "sip:agent@" + to.Addr().String()
+		call.To = "agent"
 	}
 	for _, h := range t.Headers {
 		name, value, _ := strings.Cut(h, ": ")
 		call.Headers = append(call.Headers, sim.Header{Name: name, Value: value})
 	}
-	r, err := from.Call(talking, call)
-	if err != nil {
-		return Run{}, err
-	}
-	rec, ladder, err := to.Record(ctx, r.SIPCallID)
+	r, rec, ladder, err := aside.Call(talking, call)
 	if err != nil {
 		return Run{}, err
 	}

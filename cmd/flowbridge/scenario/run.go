@@ -119,7 +119,7 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 		run.add(deadAir, *t.AgentDeadAirMS)
 		run.Figures = append(run.Figures, Sample{Figure: talkOver, Value: 100 * float64(*t.BothMS) / float64(max(*t.MeasuredMS, 1))})
 	}
-	run.converse(c, r.EndedAt.Sub(c.began).Milliseconds())
+	run.converse(c, r.EndedAt.Sub(c.began))
 	return run
 }
 
@@ -127,24 +127,27 @@ func (run *Run) add(figure string, ms int64) {
 	run.Figures = append(run.Figures, Sample{Figure: figure, Value: float64(ms)})
 }
 
+// ms returns a time in milliseconds.
+func ms(d time.Duration) float64 { return float64(d.Milliseconds()) }
+
 // converse adds how long the agent took to answer the words of a step that a wait follows, and how long it went on when
-// it was interrupted. The caller's times are counted in milliseconds from its first packet; there the call ends at end.
-func (run *Run) converse(c *caller, end int64) {
-	start, _ := time.Parse(time.RFC3339Nano, run.Talk.Start) // this program has written it
-	begin := start.Sub(c.began.Round(0)).Milliseconds()
+// it was interrupted. The times of the caller are used: there the call ends at end.
+func (run *Run) converse(c *caller, end time.Duration) {
+	heard, _ := c.utterances(end)
 	for i, a := range c.acts {
-		from, to, next := a.from.Milliseconds(), a.to.Milliseconds(), end
+		next := end
 		if i+1 < len(c.acts) {
-			next = c.acts[i+1].from.Milliseconds()
+			next = c.acts[i+1].from
 		}
-		answers := Sample{answer, float64(next - to), a.step + 1, true}
+		answers := Sample{answer, ms(next - a.to), a.step + 1, true}
 		stops := Sample{Figure: stopsWithin, Step: a.step + 1}
-		for _, s := range run.Talk.Agent {
-			switch since, until := s[0]+begin, s[1]+begin; {
-			case since < from && until > from:
-				stops.Value, stops.Never = float64(until-from), until >= end
-			case since >= from && until > to && since < next && answers.Never:
-				answers.Value, answers.Never = float64(max(0, since-to)), false
+		for _, s := range heard {
+			switch {
+			case s.to-s.from < word:
+			case s.from < a.from && s.to > a.from:
+				stops.Value, stops.Never = ms(s.to-a.from), s.to >= end-frameTime
+			case s.from >= a.from && s.to > a.to && s.from < next && answers.Never:
+				answers.Value, answers.Never = ms(max(0, s.from-a.to)), false
 			}
 		}
 		if c.test.Steps[a.step].Interrupt != "" {

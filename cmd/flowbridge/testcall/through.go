@@ -33,29 +33,19 @@ type Through struct {
 func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (err error) {
 	ctx, stop := cli.Interruptible(ctx)
 	defer stop()
-	own := *cfg
+	own, seen := *cfg, Messages{}
 	own.Recording = config.Recording{}
-	aside, err := OpenAside(ctx, &own, t.Trunk)
+	aside, err := OpenAside(ctx, &own, t.Trunk, seen.Add)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, aside.Close()) }()
-	to := aside.Addr()
-	var seen Messages
-	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx),
-		sim.CarrierOptions{Listen: netip.AddrPortFrom(to.Addr(), 0).String(), Tap: seen.Add, Log: zerolog.Nop()})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, carrier.Close()) }()
-	result, failed := carrier.Call(ctx, sim.CarrierCall{
-		To: fmt.Sprintf("sip:%s@%s", t.To, to), From: t.From, Dest: to, Hold: time.Duration(t.Seconds) * time.Second,
-		CancelAfter: RingLimit, Seed: 1,
+	result, record, said, failed := aside.Call(ctx, sim.CarrierCall{
+		To: t.To, From: t.From, Hold: time.Duration(t.Seconds) * time.Second, Seed: 1,
 	})
-	record, said, err := aside.Record(ctx, result.SIPCallID)
-	if err != nil {
+	if said == nil {
 		seen.Ladder(out, result.SIPCallID)
-		return err
+		return failed
 	}
 	if err = said.Draw(out, cli.Width(out)); err != nil {
 		return err
@@ -64,9 +54,6 @@ func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (
 		record.Cause, record.Target, cli.OrDash(record.SynthflowCallID))
 	return errors.Join(Report(out, result), failed)
 }
-
-// recordEvery is how often a record is looked for.
-const recordEvery = 20 * time.Millisecond
 
 // asideConfig holds the settings that two processes can't share.
 const asideConfig = `
@@ -104,51 +91,62 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	return &c, at, nil
 }
 
-// Aside is a B2BUA in this process. It has its own ports and database, so it does not disturb a running process.
+// Aside is a B2BUA in this process, and a carrier that calls it. It has its own ports and database, so it does not
+// disturb a running process.
 type Aside struct {
-	node *node.Node
-	dir  string
-	at   netip.Addr
+	node    *node.Node
+	carrier *sim.Carrier
+	dir     string
 }
 
-// OpenAside starts the B2BUA of a configuration. Calls of the trunk come from the address of Addr.
-func OpenAside(ctx context.Context, cfg *config.Config, trunk string) (a *Aside, err error) {
+// OpenAside starts the B2BUA of a configuration, and the carrier of a trunk. tap gets its messages and may be nil.
+func OpenAside(ctx context.Context, cfg *config.Config, trunk string, tap func(sim.Datagram)) (a *Aside, err error) {
 	dir, err := os.MkdirTemp("", "flowbridge-call-")
 	if err != nil {
 		return nil, err
 	}
-	a = &Aside{dir: dir}
 	own, at, err := aside(cfg, trunk, filepath.Join(dir, "call.db"))
+	a = &Aside{dir: dir}
 	if err == nil {
-		a.at = at
-		a.node, err = node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{})
+		a.carrier, err = sim.StartCarrier(context.WithoutCancel(ctx),
+			sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Tap: tap, Log: zerolog.Nop()})
 	}
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
+	if a.node, err = node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{}); err != nil {
+		return nil, errors.Join(err, a.carrier.Close(), os.RemoveAll(dir))
+	}
 	return a, nil
 }
 
-// Addr returns where the B2BUA takes calls.
-func (a *Aside) Addr() netip.AddrPort { return netip.AddrPortFrom(a.at, a.node.SIPAddr().Port()) }
+// Close stops both and removes their files.
+func (a *Aside) Close() error {
+	return errors.Join(a.carrier.Close(), a.node.Close(), os.RemoveAll(a.dir))
+}
 
-// Close stops the B2BUA and removes its files.
-func (a *Aside) Close() error { return errors.Join(a.node.Close(), os.RemoveAll(a.dir)) }
+// recordEvery is how often a record is looked for.
+const recordEvery = 20 * time.Millisecond
 
-// Record waits for the end of a call, and returns its record and its ladder.
-func (a *Aside) Record(ctx context.Context, sipCallID string) (r record.Record, l *ladder.Ladder, err error) {
+// Call places a call to a number. It returns when the call is over and has a record; the ladder is nil if it has none.
+func (a *Aside) Call(ctx context.Context, c sim.CarrierCall) (
+	result sim.CarrierResult, r record.Record, l *ladder.Ladder, failed error,
+) {
+	c.Dest = netip.AddrPortFrom(a.carrier.Addr().Addr(), a.node.SIPAddr().Port())
+	c.To, c.CancelAfter = fmt.Sprintf("sip:%s@%s", c.To, c.Dest), RingLimit
+	result, failed = a.carrier.Call(ctx, c)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
 	for {
-		r, err = a.node.RecordOf(ctx, sipCallID)
+		r, err := a.node.RecordOf(ctx, result.SIPCallID)
 		if err == nil {
 			l, err = a.node.Ladder(ctx, r.ID)
-			return r, l, err
+			return result, r, l, errors.Join(failed, err)
 		}
 		select {
 		case <-time.After(recordEvery):
 		case <-ctx.Done():
-			return r, nil, fmt.Errorf("the B2BUA did not take the call, or it does not end: %w", err)
+			return result, r, nil, fmt.Errorf("the B2BUA did not take the call, or it does not end: %w", errors.Join(err, failed))
 		}
 	}
 }
