@@ -54,8 +54,8 @@ type Expectation struct {
 
 // figures are the figures of a conversation, with an example of a limit. Those without one are texts.
 var figures = map[string]string{
-	"answered_within": "5s", "first_audio": "2s", "answer": "1500ms", "stops_within": "1s", "dead_air": "3s", "duration": "1m",
-	"talk_over": "5%", "loss": "1%", "mos": "3.8", "hangup_by": "", "transfer_to": "", "received": "",
+	"answered_within": "5s", "first_audio": "2s", "answer": "1500ms", "stops_within": "1s", "dead_air": "3s",
+	"duration": "1m", "talk_over": "5%", "loss": "1%", "mos": "3.8", "hangup_by": "", "transfer_to": "", "received": "",
 }
 
 const (

@@ -120,7 +120,8 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 	}
 	if o.junit != "" {
 		var b strings.Builder
-		err = errors.Join(err, result.JUnit(&b, file), os.WriteFile(o.junit, []byte(b.String()), 0o644)) //nolint:gosec // no secret
+		err = errors.Join(err, result.JUnit(&b, file))
+		err = errors.Join(err, os.WriteFile(o.junit, []byte(b.String()), 0o644)) //nolint:gosec // no secret
 	}
 	return errors.Join(err, verdict)
 }

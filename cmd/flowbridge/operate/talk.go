@@ -63,13 +63,14 @@ const capsuleWait = 5 * time.Second
 // CapsuleFlags adds --api and --token-file. The returned function gets the capsule of a finished call by its Call-ID.
 func CapsuleFlags(c *cobra.Command) func(ctx context.Context, sipCallID string) ([]byte, error) {
 	at := &access{flags: c.Flags()}
-	c.Flags().StringVar(&at.url, "api", "", "admin API of the called server: http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock")
+	c.Flags().StringVar(&at.url, "api", "", "admin API of the called server, like http://127.0.0.1:8080")
 	c.Flags().StringVar(&at.tokenFile, "token-file", "", "file with the bearer token for --api")
 	return func(ctx context.Context, sipCallID string) ([]byte, error) {
 		api, err := at.open(config.RightsRead)
 		for end := time.Now().Add(capsuleWait); err == nil; time.Sleep(capsuleWait / 20) {
 			var found list[record.Record]
-			if err = api.do(ctx, http.MethodGet, "/api/cdrs?id="+url.QueryEscape(sipCallID), &found); err == nil && len(found.Items) > 0 {
+			err = api.do(ctx, http.MethodGet, "/api/cdrs?id="+url.QueryEscape(sipCallID), &found)
+			if err == nil && len(found.Items) > 0 {
 				status, body, err := api.ask(ctx, http.MethodGet, idPath(found.Items[0].ID)+"/capsule")
 				if status == http.StatusOK || err != nil {
 					return body, err

@@ -96,7 +96,9 @@ func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, 
 	var calls sync.WaitGroup
 	var mu sync.Mutex // guards err, and makes one call at a time print
 	for i := range runs {
-		slots <- struct{}{}
+		if slots <- struct{}{}; ctx.Err() != nil {
+			break
+		}
 		calls.Go(func() {
 			defer func() { <-slots }()
 			run, failed := o.place(ctx, t, aside)

@@ -34,7 +34,7 @@ func NewResult(t *config.Conversation, runs []Run, before *Result) (*Result, err
 	if r.OK = counts[met] == len(r.Verdicts); r.OK {
 		return r, nil
 	}
-	return r, fmt.Errorf("of %d expectations %d are missed, %d undecided", len(r.Verdicts), counts[missed], counts[undecided])
+	return r, fmt.Errorf("%d expectations met, %d missed, %d undecided", counts[met], counts[missed], counts[undecided])
 }
 
 // Draw draws a call on a time axis, with the steps below it.
@@ -45,13 +45,13 @@ func (run *Run) Draw(w io.Writer, width int) {
 
 // String returns a call in a line.
 func (run *Run) String() string {
-	text := fmt.Sprintf("run %d %s", run.Run, run.CallID)
+	all := []string{fmt.Sprintf("run %d %s", run.Run, run.CallID)}
 	for _, s := range run.Figures {
 		if isHeard(s.Figure) {
-			text += ", " + s.Figure + " " + shown(s.Figure, s.Value)
+			all = append(all, s.Figure+" "+shown(s.Figure, s.Value))
 		}
 	}
-	return strings.TrimRight(text+"; "+cli.Shown(run.Failed+run.Noisy), "; ")
+	return strings.TrimRight(strings.Join(all, ", ")+"; "+cli.Shown(run.Failed+run.Noisy), "; ")
 }
 
 // Table prints the expectations.

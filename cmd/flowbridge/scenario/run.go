@@ -117,7 +117,8 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	}
 	if t.AgentDeadAirMS != nil {
 		run.add(deadAir, *t.AgentDeadAirMS)
-		run.Figures = append(run.Figures, Sample{Figure: talkOver, Value: 100 * float64(*t.BothMS) / float64(max(*t.MeasuredMS, 1))})
+		share := float64(*t.BothMS) / float64(max(*t.MeasuredMS, 1))
+		run.Figures = append(run.Figures, Sample{Figure: talkOver, Value: 100 * share})
 	}
 	run.converse(c, r.EndedAt.Sub(c.began))
 	return run

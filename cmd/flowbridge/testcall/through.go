@@ -146,7 +146,8 @@ func (a *Aside) Call(ctx context.Context, c sim.CarrierCall) (
 		select {
 		case <-time.After(recordEvery):
 		case <-ctx.Done():
-			return result, r, nil, fmt.Errorf("the B2BUA did not take the call, or it does not end: %w", errors.Join(err, failed))
+			return result, r, nil, fmt.Errorf("the B2BUA did not take the call, or it does not end: %w",
+				errors.Join(err, failed))
 		}
 	}
 }
