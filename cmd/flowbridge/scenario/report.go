@@ -47,7 +47,7 @@ func (run *Run) Draw(w io.Writer, width int) {
 func (run *Run) String() string {
 	all := []string{fmt.Sprintf("run %d %s", run.Run, run.CallID)}
 	for _, s := range run.Figures {
-		if isHeard(s.Figure) {
+		if isHeard(s.Figure) && !s.Never {
 			all = append(all, s.Figure+" "+shown(s.Figure, s.Value))
 		}
 	}
