@@ -133,6 +133,8 @@ func (s section) fill(k key, dst reflect.Value) {
 		*p = s.templates(k)
 	case *[]variable:
 		*p = s.variables(k)
+	case *[]Expectation:
+		*p = s.expectations(k.name)
 	case *[]Pass:
 		*p = s.passes(k)
 	default:

@@ -43,6 +43,7 @@ type CarrierCall struct {
 	Heard       int           // packets of audio to send, and to receive, before the BYE; in addition to Hold
 	Seed        uint64        // selects the caller's words
 	Listens     bool          // the caller waits for the greeting before it speaks
+	Party       Party         // speaks in place of the caller's words; may be nil
 	Silence     time.Duration // how long to wait for any response before the call is given up; zero means 32 s
 	CancelAfter time.Duration // time from the INVITE to the CANCEL of an unanswered call; zero for no CANCEL
 	OnAnswer    func(sipCallID string)
@@ -186,6 +187,9 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	a, _ := codecFor(payloadPCMA)
 	o.offer = writeSDP(netip.AddrPortFrom(ip, st.local.Port()), uint64(st.local.Port()), []codec{u, a}, payloadEvent)
 	req.SetBody(o.offer)
+	if cc.Party != nil {
+		st.join(cc.Party)
+	}
 	o.key = dialogKey(callID.Value(), o.tag)
 	o.res.SIPCallID = callID.Value()
 	return o, nil

@@ -102,6 +102,7 @@ type Incoming struct {
 	// Set by the platform before the call is answered.
 	Greets string    // text that selects the greeting; if empty, the agent does not greet
 	Leaves bool      // the agent hangs up after the greeting
+	Party  Party     // speaks in place of the greeting and the answers; may be nil
 	Refers *Referral // the agent requests this transfer before it hangs up; may be nil
 
 	mu     sync.Mutex // guards the fields below

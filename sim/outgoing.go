@@ -262,7 +262,9 @@ func (o *outgoing) onRepeated(res *sip.Response) {
 // talk plays the caller's words until the call ends.
 func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
 	o.stream.peer.Store(&media)
-	o.stream.say(media.codec.encodeAll(Words(o.cc.Seed)), true)
+	if o.cc.Party == nil {
+		o.stream.say(media.codec.encodeAll(Words(o.cc.Seed)), true)
+	}
 	if o.cc.Listens {
 		o.stream.at = sentenceSamples
 	}

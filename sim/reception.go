@@ -15,7 +15,8 @@ type reception struct {
 	heard  []byte // audio by timestamp, with gaps filled with silence
 	law    codec  // codec of heard, which is the first packet's
 	marks  []PacketMark
-	jitter float64 // in timestamp units
+	hear   func(Packet) // may be nil
+	jitter float64      // in timestamp units
 
 	started  bool
 	ssrc     uint32
@@ -49,6 +50,9 @@ func (r *reception) take(b []byte, peer *remoteMedia, now time.Time) []byte {
 	}
 	r.unique++
 	r.stats.Received++
+	if r.hear != nil {
+		r.hear(Packet{now, ssrc, ts, p.PayloadType, event, payload})
+	}
 	if event {
 		return nil
 	}

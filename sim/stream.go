@@ -77,9 +77,11 @@ type stream struct {
 	loop      bool
 	over      *signal // set when all of said has been sent
 	sentMarks []PacketMark
+	key       pressed
 
 	mu      sync.Mutex // guards the fields below
 	rx      reception
+	party   Party      // plays this end; may be nil
 	echo    *echoQueue // nil if there is no echo
 	askedAt time.Time  // end of the last sentence of Words; zero once it is answered
 	answers []time.Duration
@@ -165,7 +167,11 @@ func (s *stream) send(now time.Time) {
 	}
 	packet := s.out[:]
 	s.out[1] = peer.codec.payload
-	s.fill(packet[rtpHeader:], peer.codec.silence, now)
+	if s.party == nil {
+		s.fill(packet[rtpHeader:], peer.codec.silence, now)
+	} else if s.speak(packet[rtpHeader:], peer, now) {
+		return
+	}
 	if s.sent.Load() == 0 {
 		s.out[1] |= 0x80 // RFC 3551 §4.1: the start of a talkspurt
 	}
@@ -180,6 +186,13 @@ func (s *stream) send(now time.Time) {
 	if s.at == sentenceSamples {
 		s.askedAt = now
 	}
+	s.mu.Unlock()
+	s.transmit(packet, peer)
+}
+
+// transmit encrypts a packet if the peer wants that, and sends it.
+func (s *stream) transmit(packet []byte, peer *remoteMedia) {
+	s.mu.Lock()
 	lock := s.lock
 	s.mu.Unlock()
 	if lock != nil {

@@ -61,7 +61,9 @@ func (s *Agent) openMedia(c *Incoming, media remoteMedia) (*stream, bool) {
 		return nil, false
 	}
 	st.peer.Store(&media)
-	if c.Greets != "" {
+	if c.Party != nil {
+		st.join(c.Party)
+	} else if c.Greets != "" {
 		st.say(media.codec.encodeAll(Greeting(c.Greets)), false)
 	}
 	answer := writeSDP(netip.AddrPortFrom(ip, st.local.Port()), rand.Uint64()>>2, []codec{media.codec}, media.event)

@@ -30,9 +30,9 @@ func main() {
 // command returns the root command with all subcommands.
 func command() *cobra.Command {
 	root := cli.Root()
-	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), demoCommand(), simulateCommand(),
-		provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(), fleetCommand(),
-		backupCommand(), restoreCommand(),
+	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), testCommand(), demoCommand(),
+		simulateCommand(), provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(),
+		fleetCommand(), backupCommand(), restoreCommand(),
 		operate.Calls(), operate.Targets(explain.Try()), operate.Trunks(), operate.Log(), operate.Drain(), operate.Reload(),
 		operate.Upgrade(), operate.Seat(), operate.Healthcheck(), operate.Erase(), operate.Hold(),
 		schemaCommand(), manCommand(), versionCommand())

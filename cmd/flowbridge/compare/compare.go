@@ -166,10 +166,10 @@ func (g *Groups) All() []Group {
 	for _, name := range slices.Sorted(maps.Keys(g.all)) {
 		s := g.all[name]
 		v := Group{
-			Name: name, Calls: s.calls, Answered: share(len(s.setUp), s.decided), SetUp: durations(s.setUp),
-			DurationMS: mean(s.durationMS, s.answered), Rescued: share(s.rescued, s.answered),
-			Measured: share(s.measured, s.answered), FirstAgent: durations(s.first), Turns: durations(s.turns),
-			BargeIns: durations(s.bargeIns), Ignored: share(int(s.ignored), len(s.bargeIns)+int(s.ignored)),
+			Name: name, Calls: s.calls, Answered: ShareOf(len(s.setUp), s.decided), SetUp: DurationsOf(s.setUp),
+			DurationMS: mean(s.durationMS, s.answered), Rescued: ShareOf(s.rescued, s.answered),
+			Measured: ShareOf(s.measured, s.answered), FirstAgent: DurationsOf(s.first), Turns: DurationsOf(s.turns),
+			BargeIns: DurationsOf(s.bargeIns), Ignored: ShareOf(int(s.ignored), len(s.bargeIns)+int(s.ignored)),
 			AgentDeadAir: mean(s.deadMS, s.measured),
 		}
 		if s.measuredMS > 0 {
@@ -191,8 +191,8 @@ func mean(sum int64, n int) *int64 {
 // z is the normal quantile of a 95 % interval.
 const z = 1.96
 
-// share returns k of n, with Wilson's interval.
-func share(k, n int) *Share {
+// ShareOf returns k of n, with Wilson's interval.
+func ShareOf(k, n int) *Share {
 	if n == 0 {
 		return nil
 	}
@@ -202,7 +202,8 @@ func share(k, n int) *Share {
 	return &Share{Of: n, Share: p, Interval: [2]float64{max(0, middle-half), min(1, middle+half)}}
 }
 
-func durations(all []int64) *Durations {
+// DurationsOf returns the quantiles of durations in milliseconds, which it sorts. It returns nil if there are none.
+func DurationsOf(all []int64) *Durations {
 	if len(all) == 0 {
 		return nil
 	}

@@ -88,11 +88,11 @@ func TestGroups(t *testing.T) {
 // TestIntervals compares with known values: Wilson's interval for 8 in 10 is 0.4902 to 0.9433, and the median of 100
 // lies between the ranks 41 and 61 (60.8, rounded up).
 func TestIntervals(t *testing.T) {
-	s := share(8, 10)
+	s := ShareOf(8, 10)
 	if math.Abs(s.Interval[0]-0.4902) > 1e-3 || math.Abs(s.Interval[1]-0.9433) > 1e-3 {
 		t.Errorf("8 of 10: %v", s.Interval)
 	}
-	if s := share(0, 10); s.Interval[0] != 0 || s.Interval[1] < 0.27 || s.Interval[1] > 0.28 {
+	if s := ShareOf(0, 10); s.Interval[0] != 0 || s.Interval[1] < 0.27 || s.Interval[1] > 0.28 {
 		t.Errorf("none of 10: %v", s.Interval)
 	}
 	var all []int64
@@ -100,10 +100,10 @@ func TestIntervals(t *testing.T) {
 		all = append(all, 100-i)
 	}
 	want := &Durations{N: 100, P50: 50, P50Interval: [2]int64{41, 61}, P95: 95, P95Interval: [2]int64{91, 100}}
-	if diff := cmp.Diff(want, durations(all)); diff != "" {
+	if diff := cmp.Diff(want, DurationsOf(all)); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}
-	if d := durations([]int64{7}); d.P95Interval != [2]int64{7, 7} {
+	if d := DurationsOf([]int64{7}); d.P95Interval != [2]int64{7, 7} {
 		t.Errorf("one value: %+v", d)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/ladder"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/config"
@@ -32,42 +33,21 @@ type Through struct {
 func (t Through) Place(ctx context.Context, out io.Writer, cfg *config.Config) (err error) {
 	ctx, stop := cli.Interruptible(ctx)
 	defer stop()
-	dir, err := os.MkdirTemp("", "flowbridge-call-")
+	own, seen := *cfg, Messages{}
+	own.Recording = config.Recording{}
+	aside, err := OpenAside(ctx, &own, t.Trunk, seen.Add)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	own, at, err := aside(cfg, t.Trunk, filepath.Join(dir, "call.db"))
-	if err != nil {
-		return err
-	}
-	n, err := node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, n.Close()) }()
-	var seen Messages
-	carrier, err := sim.StartCarrier(context.WithoutCancel(ctx),
-		sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Tap: seen.Add, Log: zerolog.Nop()})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, carrier.Close()) }()
-	to := netip.AddrPortFrom(at, n.SIPAddr().Port())
-	result, failed := carrier.Call(ctx, sim.CarrierCall{
-		To: fmt.Sprintf("sip:%s@%s", t.To, to), From: t.From, Dest: to, Hold: time.Duration(t.Seconds) * time.Second,
-		CancelAfter: RingLimit, Seed: 1,
+	defer func() { err = errors.Join(err, aside.Close()) }()
+	result, record, said, failed := aside.Call(ctx, sim.CarrierCall{
+		To: t.To, From: t.From, Hold: time.Duration(t.Seconds) * time.Second, Seed: 1,
 	})
-	record, err := recordAfter(ctx, n, result.SIPCallID)
-	if err != nil {
+	if said == nil {
 		seen.Ladder(out, result.SIPCallID)
-		return err
+		return failed
 	}
-	said, err := n.Ladder(ctx, record.ID)
-	if err == nil {
-		err = said.Draw(out, cli.Width(out))
-	}
-	if err != nil {
+	if err = said.Draw(out, cli.Width(out)); err != nil {
 		return err
 	}
 	fmt.Fprintf(out, "\nrecord     %s, cause %s, target %s, call id of the platform %s\n", record.Disposition,
@@ -97,7 +77,7 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 		return nil, at, err
 	}
 	c := *cfg
-	c.SIP.Listen, c.Admin, c.Hooks, c.Recording = apart.SIP.Listen, apart.Admin, apart.Hooks, apart.Recording
+	c.SIP.Listen, c.Admin, c.Hooks = apart.SIP.Listen, apart.Admin, apart.Hooks
 	c.SIP.LocalNetworks = append(slices.Clone(cfg.SIP.LocalNetworks), netip.PrefixFrom(at, at.BitLen()))
 	c.Store = apart.Store
 	i := slices.IndexFunc(cfg.Trunks, func(t config.Trunk) bool { return t.Name == trunk })
@@ -111,16 +91,63 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	return &c, at, nil
 }
 
-// recordAfter waits for the end of the call and returns its record.
-func recordAfter(ctx context.Context, n *node.Node, sipCallID string) (record.Record, error) {
+// Aside is a B2BUA in this process, and a carrier that calls it. It has its own ports and database, so it does not
+// disturb a running process.
+type Aside struct {
+	node    *node.Node
+	carrier *sim.Carrier
+	dir     string
+}
+
+// OpenAside starts the B2BUA of a configuration, and the carrier of a trunk. tap gets its messages and may be nil.
+func OpenAside(ctx context.Context, cfg *config.Config, trunk string, tap func(sim.Datagram)) (a *Aside, err error) {
+	dir, err := os.MkdirTemp("", "flowbridge-call-")
+	if err != nil {
+		return nil, err
+	}
+	own, at, err := aside(cfg, trunk, filepath.Join(dir, "call.db"))
+	a = &Aside{dir: dir}
+	if err == nil {
+		a.carrier, err = sim.StartCarrier(context.WithoutCancel(ctx),
+			sim.CarrierOptions{Listen: netip.AddrPortFrom(at, 0).String(), Tap: tap, Log: zerolog.Nop()})
+	}
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if a.node, err = node.Start(ctx, own, node.Console(zerolog.WarnLevel), node.Options{}); err != nil {
+		return nil, errors.Join(err, a.carrier.Close(), os.RemoveAll(dir))
+	}
+	return a, nil
+}
+
+// Close stops both and removes their files.
+func (a *Aside) Close() error {
+	return errors.Join(a.carrier.Close(), a.node.Close(), os.RemoveAll(a.dir))
+}
+
+// recordEvery is how often a record is looked for.
+const recordEvery = 20 * time.Millisecond
+
+// Call places a call to a number. It returns when the call is over and has a record; the ladder is nil if it has none.
+func (a *Aside) Call(ctx context.Context, c sim.CarrierCall) (
+	result sim.CarrierResult, r record.Record, l *ladder.Ladder, failed error,
+) {
+	c.Dest = netip.AddrPortFrom(a.carrier.Addr().Addr(), a.node.SIPAddr().Port())
+	c.To, c.CancelAfter = fmt.Sprintf("sip:%s@%s", c.To, c.Dest), RingLimit
+	result, failed = a.carrier.Call(ctx, c)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	if err := n.WaitIdle(ctx); err != nil {
-		return record.Record{}, fmt.Errorf("the call does not end: %w", err)
+	for {
+		r, err := a.node.RecordOf(ctx, result.SIPCallID)
+		if err == nil {
+			l, err = a.node.Ladder(ctx, r.ID)
+			return result, r, l, errors.Join(failed, err)
+		}
+		select {
+		case <-time.After(recordEvery):
+		case <-ctx.Done():
+			return result, r, nil, fmt.Errorf("the B2BUA did not take the call, or it does not end: %w",
+				errors.Join(err, failed))
+		}
 	}
-	record, err := n.RecordOf(ctx, sipCallID)
-	if err != nil {
-		err = fmt.Errorf("the B2BUA did not take the call: %w", err)
-	}
-	return record, err
 }

@@ -1,0 +1,252 @@
+package scenario
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/media/audio"
+	"flowbridge/media/voice"
+	"flowbridge/sim"
+)
+
+const (
+	frameTime = 20 * time.Millisecond
+	keyFrames = 8                      // how long a key is pressed
+	keyEvery  = 15                     // frames from one key to the next one
+	within    = 400 * time.Millisecond // a shorter pause does not end an utterance, as in media/voice/turns
+	word      = 120 * time.Millisecond // a shorter sound is no word, as there
+
+	voiced = 1500 // the peak of 20 ms of the built-in voice
+
+	pacing = 20 * time.Millisecond // how late packets of the caller may leave
+)
+
+// span is an utterance, or a step in which the caller speaks.
+type span struct {
+	from, to time.Duration
+	step     int
+}
+
+// caller follows the steps of a test. It is a sim.Party.
+type caller struct {
+	test   *config.Conversation
+	hangUp func() // ends the call
+
+	referred atomic.Pointer[string] // where the agent has transferred the call
+
+	mu    sync.Mutex      // guards the fields below
+	began time.Time       // of the call; times are counted from it
+	agent voice.Detector  // listens to the agent
+	heard []span          // the utterances of the agent that have ended
+	times []time.Duration // when each step began
+	acts  []span          // what the caller has said
+	mark  time.Duration   // what the agent said before is known to an earlier step
+	left  []int16         // of the words
+	keys  string          // still to be pressed
+	frame int             // of the key
+
+	over           bool   // all steps are done, or one can't be done
+	failed         string // why
+	frames         int
+	earliest, late time.Duration // of the frames: the earliest beside its place in the stream, and the latest after that
+}
+
+func newCaller(t *config.Conversation, hangUp func()) *caller {
+	return &caller{test: t, hangUp: hangUp, began: time.Now(), mark: -time.Hour}
+}
+
+// Hear implements sim.Party.
+func (c *caller) Hear(p sim.Packet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	content := voice.ContentOf(p.PayloadType)
+	if p.Event {
+		content = voice.Keys
+	}
+	s, ok := c.agent.Packet(voice.Packet{
+		Arrival: p.At.Sub(c.began), SSRC: p.SSRC, Timestamp: p.Timestamp, Content: content, Payload: p.Payload,
+	})
+	if ok && s.To > s.From && s.Noise < s.Level { // neither a key nor a tone
+		c.heard = c.join(c.heard, s.From, s.To)
+	}
+}
+
+// join adds speech to the agent's utterances. What follows a short pause belongs to the last one, unless the caller has
+// ended its words in that pause: then it is an answer.
+func (c *caller) join(heard []span, from, to time.Duration) []span {
+	if n := len(heard) - 1; n >= 0 && from-heard[n].to < within {
+		last := len(c.acts) - 1
+		if last < 0 || len(c.left) > 0 || c.acts[last].to < heard[n].to || c.acts[last].to > from {
+			return append(heard[:n:n], span{from: heard[n].from, to: to})
+		}
+	}
+	return append(heard, span{from: from, to: to})
+}
+
+// utterances returns all that the agent has said, and whether it speaks now.
+func (c *caller) utterances(now time.Duration) (all []span, speaks bool) {
+	v := c.agent.View(now)
+	if v.Speaking {
+		return c.join(slices.Clip(c.heard), v.Since, v.To), true
+	}
+	return c.heard, false
+}
+
+// last returns the agent's last utterance. Fresh means that no step before was about it; speaks, that it goes on.
+func (c *caller) last(now time.Duration) (s span, fresh, speaks bool) {
+	all, speaks := c.utterances(now)
+	if len(all) == 0 {
+		return s, false, false
+	}
+	s = all[len(all)-1]
+	return s, s.from > c.mark && s.to-s.from >= word, speaks
+}
+
+// Speak implements sim.Party.
+func (c *caller) Speak(at time.Time, frame []int16) (key byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := at.Sub(c.began)
+	place := now - time.Duration(c.frames)*frameTime
+	if c.frames == 0 {
+		c.earliest = place
+	}
+	c.earliest, c.frames = min(c.earliest, place), c.frames+1
+	c.late = max(c.late, place-c.earliest)
+	for !c.over && (len(c.times) == 0 || c.done(len(c.times)-1, now)) {
+		c.begin(len(c.times), now)
+	}
+	if !c.over && now-c.times[0] > c.test.Limit {
+		c.end(fmt.Sprintf("the call took longer than %v (limit)", c.test.Limit))
+	}
+	if n := copy(frame, c.left); n > 0 {
+		c.left = c.left[n:]
+		c.acts[len(c.acts)-1].to = now - length(frame[n:])
+	}
+	if c.keys == "" {
+		return 0
+	}
+	if c.frame < keyFrames {
+		key = c.keys[0]
+	}
+	if c.frame++; c.frame == keyEvery {
+		c.frame, c.keys = 0, c.keys[1:]
+	}
+	return key
+}
+
+// end ends the conversation; why is empty if it went as the steps say.
+func (c *caller) end(why string) {
+	c.failed, c.over = why, true
+	c.hangUp()
+}
+
+// begin begins a step.
+func (c *caller) begin(i int, now time.Duration) {
+	if i == len(c.test.Steps) {
+		c.end("")
+		return
+	}
+	c.times = append(c.times, now)
+	if s := &c.test.Steps[i]; s.Say != "" {
+		c.speak(i, now)
+	} else if s.Press != "" {
+		c.keys, c.mark = s.Press, now
+	}
+}
+
+// speak begins the words of a step. A frame that is sent now began 20 ms ago.
+func (c *caller) speak(i int, now time.Duration) {
+	c.left, c.mark = words(c.test, i), now
+	c.acts = append(c.acts, span{now - frameTime, now, i})
+}
+
+// done reports whether a step is over. It ends the conversation if the step takes too long.
+func (c *caller) done(i int, now time.Duration) bool {
+	s, took := &c.test.Steps[i], now-c.times[i]
+	said, fresh, speaks := c.last(now)
+	missing := "the agent said nothing"
+	switch {
+	case s.Say != "", s.Interrupt != "" && len(c.acts) > 0 && c.acts[len(c.acts)-1].step == i:
+		return len(c.left) == 0
+	case s.Press != "":
+		return c.keys == ""
+	case s.Silence > 0:
+		return took >= s.Silence
+	case s.HangUp:
+		c.end("")
+		return false
+	case s.Wait == "words" && fresh:
+		return true
+	case s.Wait == "hangup":
+		missing = "the agent did not hang up"
+	case s.Interrupt != "" && fresh:
+		if missing = fmt.Sprintf("the agent did not speak for %v", s.After); speaks && now-said.from >= s.After {
+			c.speak(i, now)
+			return false
+		}
+	case fresh:
+		if !speaks && now-said.to >= s.Pause {
+			c.mark = now
+			return true
+		}
+		missing = fmt.Sprintf("the agent made no pause of %v", s.Pause)
+	}
+	if took > s.Within {
+		c.end(fmt.Sprintf("%s: within %v %s", c.label(i), s.Within, missing))
+	}
+	return false
+}
+
+// label names a step.
+func (c *caller) label(i int) string {
+	s := c.test.Steps[i]
+	return fmt.Sprintf("step %d %s", i+1, s.Wait+s.Say+s.Interrupt+s.Press)
+}
+
+// why returns why the conversation did not go as the steps say, or "". The agent may only hang up where that is
+// expected. c.mu is held.
+func (c *caller) why(agentHungUp bool) string {
+	i := len(c.times) - 1
+	switch {
+	case !agentHungUp || c.over:
+		return c.failed
+	case i >= 0 && c.test.Steps[i].Wait == "hangup" || slices.ContainsFunc(c.test.Expect, byAgent):
+		return ""
+	}
+	return "the agent hung up in " + c.label(max(i, 0))
+}
+
+// byAgent reports whether the agent is expected to hang up.
+func byAgent(x config.Expectation) bool { return x.Figure == hangUpBy && x.Text == "agent" }
+
+// words returns what the caller says in a step: from the first to the last audible sample, so that the time at which it
+// ends is known. The built-in voice makes no pause, so that no agent takes one for the end.
+func words(t *config.Conversation, i int) (pcm []int16) {
+	name := t.Steps[i].Say + t.Steps[i].Interrupt
+	if sound := t.Sounds[name]; sound != nil {
+		codes := sound.In(audio.ULaw)
+		pcm = make([]int16, len(codes))
+		audio.ULaw.Decode(pcm, codes)
+	} else if d, err := time.ParseDuration(name); err == nil {
+		for part := range slices.Chunk(sim.SpeechLike(uint64(i), 4*d), audio.Rate/50) {
+			if slices.Max(part) > voiced && length(pcm) < d {
+				pcm = append(pcm, part...)
+			}
+		}
+	}
+	peak := slices.Max(pcm)
+	loud := func(v int16) bool { return v > peak/32 } // 30 dB below the peak
+	first, last := slices.IndexFunc(pcm, loud), len(pcm)-1
+	for last > first && !loud(pcm[last]) {
+		last--
+	}
+	return pcm[max(first, 0) : last+1]
+}
+
+// length returns how long samples last.
+func length(pcm []int16) time.Duration { return time.Duration(len(pcm)) * time.Second / audio.Rate }

@@ -1,0 +1,100 @@
+package scenario
+
+import (
+	"strings"
+	"testing"
+
+	"flowbridge/config"
+)
+
+// runsWith returns runs with one answer each: over of n take 2 s, the others 1 s.
+func runsWith(n, over int) (runs []Run) {
+	for i := range n {
+		ms := 1000.0
+		if i < over {
+			ms = 2000
+		}
+		runs = append(runs, Run{Figures: []Sample{{Figure: answer, Step: 2, Value: ms}}})
+	}
+	return runs
+}
+
+// A quantile of several runs is judged by the share of the figures over the limit: only beyond chance.
+func TestVerdicts(t *testing.T) {
+	noisy := runsWith(3, 0)
+	for i := range noisy {
+		noisy[i].Noisy = "busy"
+	}
+	never := []Run{{Figures: []Sample{{Figure: answer, Value: 900, Never: true}}}}
+	for _, tt := range []struct {
+		name, expect string
+		runs         []Run
+		verdict      string
+		figure       string
+	}{
+		{"one call", "answer p95: 1500ms", runsWith(1, 0), met, "1.00 s"},
+		{"one call too slow", "answer p95: 1500ms", runsWith(1, 1), missed, "2.00 s"},
+		{"at the limit", "answer: 1s", runsWith(1, 0), met, "1.00 s"},
+		{"7 of 20", "answer p95: 1500ms", runsWith(20, 7), missed, "7 of 20 over 1.50 s"},
+		{"7 of 20 each", "answer: 1500ms", runsWith(20, 7), missed, "7 of 20 over 1.50 s"},
+		{"7 of 20 by median", "answer p50: 1500ms", runsWith(20, 7), undecided, "7 of 20 over 1.50 s"},
+		{"none of 20", "answer p95: 1500ms", runsWith(20, 0), undecided, "a verdict takes 73 or more"},
+		{"none of 73", "answer p95: 1500ms", runsWith(73, 0), met, "0 of 73 over"},
+		{"none of 4 by median", "answer p50: 1500ms", runsWith(4, 0), met, "0 of 4 over"},
+		{"none of 3 by median", "answer p50: 1500ms", runsWith(3, 0), undecided, "takes 4 or more"},
+		{"all of 4 by median", "answer p50: 1500ms", runsWith(4, 4), missed, "4 of 4 over"},
+		{"another step", "answer: 1500ms", nil, undecided, "not measured"},
+		{"noisy", "answer: 1500ms", noisy, undecided, "noisy: busy"},
+		{"partly noisy", "answer: 1500ms", append(noisy, runsWith(2, 0)...), met, "0 of 2 over 1.50 s; without noisy runs"},
+		{"never", "answer: 1500ms", never, missed, "not within 0.90 s"},
+		{"MOS", "mos: 4.0", []Run{{Figures: []Sample{{Figure: mos, Value: 3.9}}}}, missed, "3.9"},
+		{"loss in a noisy run", "loss: 0%", []Run{{Noisy: "busy", Figures: []Sample{{Figure: loss}}}}, met, "0.0 %"},
+		{"too short", "duration min: 1m", []Run{{Figures: []Sample{{Figure: duration, Value: 59999}}}}, missed, "60.00 s"},
+		{"hung up by the agent", "hangup_by: caller", []Run{{Texts: map[string]string{hangUpBy: "agent"}}}, missed, "agent"},
+		{"transferred", `transfer_to: "+1507"`, []Run{{Texts: map[string]string{transferTo: "+1507@192.0.2.1"}}}, met, "+1507"},
+		{"not transferred", `transfer_to: "+1507"`, runsWith(1, 0), missed, "none"},
+		{"a header", `received X-A: "42"`, []Run{{Texts: map[string]string{"received x-a": "42"}}}, met, "42"},
+	} {
+		c, err := config.ParseConversation("test.yaml", []byte("steps: [{hang_up: true}]\nexpect: {'"+strings.Replace(tt.expect, ":", "':", 1)+"}\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := judge(c, tt.runs)[1]
+		if v.Verdict != tt.verdict || !strings.Contains(v.Figure, tt.figure) {
+			t.Errorf("%s: %+v; want %s, %q", tt.name, v, tt.verdict, tt.figure)
+		}
+	}
+}
+
+// A later test is worse if its median lies above the earlier one beyond chance.
+func TestBaseline(t *testing.T) {
+	for _, tt := range []struct {
+		before, now []Run
+		verdict     string
+	}{
+		{runsWith(20, 0), runsWith(20, 20), missed},
+		{runsWith(20, 20), runsWith(20, 0), met},
+		{runsWith(20, 7), runsWith(20, 10), met},
+		{runsWith(20, 0), runsWith(7, 7), undecided},
+		{runsWith(20, 0), nil, undecided},
+	} {
+		v := worse(spread(tt.before), spread(tt.now))
+		if len(v) != 1 || v[0].Verdict != tt.verdict {
+			t.Errorf("%d and %d runs: %+v; want %s", len(tt.before), len(tt.now), v, tt.verdict)
+		}
+	}
+}
+
+// The XML escapes what an agent has said, and has a failure for each verdict that is missing.
+func TestJUnit(t *testing.T) {
+	c, err := config.ParseConversation("test.yaml", []byte("steps: [{hang_up: true}]\nexpect: {hangup_by: agent, answer: 1s}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := NewResult(c, []Run{{Failed: `<"busy">`, Texts: map[string]string{hangUpBy: "agent"}}}, nil)
+	var b strings.Builder
+	if err == nil || r.OK || r.JUnit(&b, "a&b.yaml") != nil || strings.Count(b.String(), "<failure") != 2 ||
+		!strings.Contains(b.String(), "&lt;&#34;busy&#34;&gt;") || !strings.Contains(b.String(), `name="a&amp;b.yaml"`) {
+		t.Errorf("%v, %s", err, b.String())
+	}
+}

@@ -1,0 +1,154 @@
+package scenario
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/node"
+	"flowbridge/cmd/flowbridge/testcall"
+	"flowbridge/config"
+	"flowbridge/sim"
+)
+
+// Calls says how the calls of a test are placed.
+type Calls struct {
+	Config           func() (*config.Config, error) // has the target of the test
+	Server           string                         // host and port of a running server; empty: none
+	Repeat, Parallel int
+	Out              string                                               // directory for recordings; empty: none
+	Capsule          func(ctx context.Context, id string) ([]byte, error) // what the server keeps of a call; may be nil
+	Each             func(*Run)                                           // is called after each call
+}
+
+// ownConfig leads from the caller of the test to an agent.
+const ownConfig = `
+trunks: [{name: test, sources: [local]}]
+targets: [{name: %[1]q, kind: sip, uri: %[2]q, pass_headers: [%[3]s]}]
+routes: [{trunk: test, targets: [%[1]q], record: %[4]s}]
+%[5]s`
+
+// configure returns a configuration for the calls of a test.
+func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
+	uri, names, record, recording := t.To, "", "off", ""
+	switch {
+	case t.Target != "" && o.Server == "":
+		uri = "sip:127.0.0.1"
+	case strings.HasPrefix(t.To, "sip:") == (o.Server != ""):
+		return nil, cli.Usage("whom to call? The file names a target, or in to a SIP URI, or a number for --server")
+	case o.Server != "":
+		uri = "sip:" + t.To + "@" + o.Server
+	}
+	for _, h := range t.Headers {
+		names += fmt.Sprintf("%q, ", h[:strings.IndexByte(h, ':')])
+	}
+	if o.Out != "" {
+		record, recording = "always", fmt.Sprintf("recording: {path: %q, keep: 3650d}\n", o.Out)
+	}
+	name := cmp.Or(t.Target, "agent")
+	text := fmt.Appendf(nil, ownConfig, name, strings.ReplaceAll(uri, "{{", ""), names, record, recording)
+	own, err := config.Parse("test", text, os.LookupEnv)
+	if err != nil || t.Target == "" || o.Server != "" {
+		return own, err
+	}
+	cfg, err := o.Config()
+	if err != nil {
+		return nil, err
+	}
+	target := cfg.Target(name)
+	if target == nil {
+		return nil, cli.Usage("the configuration has no target %q", name)
+	}
+	own.SIP, own.Media, own.Sounds, own.Targets = cfg.SIP, cfg.Media, cfg.Sounds, []config.Target{*target}
+	if target.Transfer == config.TransferLocal {
+		own.Targets[0].Transfer = config.TransferRelay // the caller of the test gets the REFER: nobody else is called
+	}
+	return own, nil
+}
+
+// Place places the calls of a test.
+func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, err error) {
+	own, err := o.configure(t)
+	if err == nil {
+		err = node.FindAddress(ctx, own, node.Console(zerolog.WarnLevel))
+	}
+	if err != nil {
+		return nil, err
+	}
+	own.Media.Engine, own.Media.Insight = config.EngineUserspace, config.InsightOn
+	own.Media.PortLow, own.Media.PortHigh = 8192, 9999 // a server on this machine has others
+	aside, err := testcall.OpenAside(ctx, own, "test", nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, aside.Close()) }()
+	runs = make([]Run, o.Repeat)
+	slots := make(chan struct{}, o.Parallel)
+	var calls sync.WaitGroup
+	var mu sync.Mutex // guards err, and makes one call at a time print
+	for i := range runs {
+		if slots <- struct{}{}; ctx.Err() != nil {
+			break
+		}
+		calls.Go(func() {
+			defer func() { <-slots }()
+			run, failed := o.place(ctx, t, aside)
+			mu.Lock()
+			defer mu.Unlock()
+			run.Run, runs[i] = i+1, run
+			if err = cmp.Or(err, failed); failed == nil {
+				o.Each(&run)
+			}
+		})
+	}
+	calls.Wait()
+	if ctx.Err() != nil {
+		err = errors.New("interrupted, so there is no verdict")
+	}
+	return runs, err
+}
+
+// place places a call, and keeps what is known of a failed one.
+func (o *Calls) place(ctx context.Context, t *config.Conversation, aside *testcall.Aside) (Run, error) {
+	talking, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	c := newCaller(t, hangUp)
+	call := sim.CarrierCall{
+		To: t.To, From: t.From, Party: c, OnRefer: func(uri string) int { c.referred.CompareAndSwap(nil, &uri); return 200 },
+	}
+	if strings.HasPrefix(t.To, "sip:") {
+		call.To = "agent"
+	}
+	for _, h := range t.Headers {
+		name, value, _ := strings.Cut(h, ": ")
+		call.Headers = append(call.Headers, sim.Header{Name: name, Value: value})
+	}
+	r, rec, ladder, err := aside.Call(talking, call)
+	if err != nil {
+		return Run{}, err
+	}
+	run := newRun(c, r, &rec, ladder)
+	if o.Out == "" || !slices.ContainsFunc(judge(t, []Run{run}), func(v Verdict) bool { return v.Verdict == missed }) {
+		return run, nil
+	}
+	var drawn strings.Builder
+	if err = ladder.Draw(&drawn, 0); err == nil {
+		err = os.WriteFile(filepath.Join(o.Out, run.CallID+".txt"), []byte(drawn.String()), 0o600)
+	}
+	if err == nil && o.Capsule != nil {
+		var data []byte
+		if data, err = o.Capsule(ctx, rec.TargetSIPCallID); err == nil {
+			err = os.WriteFile(filepath.Join(o.Out, run.CallID+".zip"), data, 0o600)
+		}
+	}
+	return run, err
+}

@@ -1,0 +1,161 @@
+package scenario
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/b2bua/ladder"
+	"flowbridge/config"
+	"flowbridge/sim"
+	"flowbridge/store/record"
+)
+
+// The figures of a run: times in milliseconds, then percentages, the MOS, and texts.
+const (
+	answeredWithin = "answered_within"
+	duration       = "duration"
+	firstAudio     = "first_audio"
+	answer         = "answer"
+	stopsWithin    = "stops_within"
+	deadAir        = "dead_air"
+	talkOver       = "talk_over"
+	loss           = "loss"
+	mos            = "mos"
+	hangUpBy       = "hangup_by"
+	transferTo     = "transfer_to"
+	received       = "received"
+)
+
+// Run is a call of a test.
+type Run struct {
+	Run     int               `json:"run"`
+	CallID  string            `json:"call_id"` // the name of its recording, and of other files
+	Failed  string            `json:"failed"`  // why the conversation did not go as the steps say
+	Noisy   string            `json:"noisy"`   // why the figures of what was heard may be wrong
+	Figures []Sample          `json:"figures"`
+	Texts   map[string]string `json:"texts"`
+	Steps   []string          `json:"steps"` // when each step began
+	Talk    *ladder.Speech    `json:"talk"`
+}
+
+// Sample is one figure.
+type Sample struct {
+	Figure string  `json:"figure"`
+	Value  float64 `json:"value"`
+	Step   int     `json:"step,omitempty"`  // from 1; 0: the whole call
+	Never  bool    `json:"never,omitempty"` // it did not happen within Value
+}
+
+// shown writes the value of a figure.
+func shown(figure string, v float64) string {
+	switch figure {
+	case mos:
+		return fmt.Sprintf("%.1f", v)
+	case loss, talkOver:
+		return fmt.Sprintf("%.1f %%", v)
+	}
+	return fmt.Sprintf("%.2f s", v/1000)
+}
+
+// isHeard reports whether a noisy run has no such figure.
+func isHeard(figure string) bool {
+	return figure == firstAudio || figure == answer || figure == stopsWithin || figure == deadAir || figure == talkOver
+}
+
+// newRun returns what a call was like, by its caller, its record and its ladder.
+func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder) Run {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	run := Run{CallID: rec.ID, Failed: c.why(r.EndedBy == sim.SideAgent), Texts: map[string]string{}, Talk: l.Talk}
+	if r.AnsweredAt.IsZero() {
+		run.Failed = fmt.Sprintf("not answered: %d %s, cause %s", r.Status, r.Reason, rec.Cause)
+		return run
+	}
+	for _, m := range l.Messages {
+		if m.Method == "INVITE" && m.Status == 0 && m.SIPCallID == rec.TargetSIPCallID {
+			for line := range strings.SplitSeq(m.Text, "\r\n") {
+				name, value, _ := strings.Cut(line, ":")
+				name = received + " " + strings.ToLower(name)
+				if slices.ContainsFunc(c.test.Expect, func(x config.Expectation) bool { return x.Figure == name }) {
+					run.Texts[name] = strings.TrimSpace(value)
+				}
+			}
+		}
+	}
+	run.Texts[hangUpBy] = string(r.EndedBy)
+	if to := c.referred.Load(); to != nil {
+		run.Texts[transferTo] = strings.TrimPrefix(strings.TrimPrefix(*to, "sip:"), "tel:")
+	}
+	run.add(answeredWithin, r.AnsweredAt.Sub(r.InvitedAt).Milliseconds())
+	run.add(duration, r.EndedAt.Sub(r.AnsweredAt).Milliseconds())
+	if b := rec.Media.B; b.Rx+b.Lost > 0 {
+		run.Figures = append(run.Figures, Sample{Figure: loss, Value: 100 * float64(b.Lost) / float64(b.Rx+b.Lost)},
+			Sample{Figure: mos, Value: float64(b.MOS)})
+	}
+	for i, at := range c.times {
+		run.Steps = append(run.Steps, fmt.Sprintf("%8.2f s %s", at.Seconds()-r.AnsweredAt.Sub(c.began).Seconds(), c.label(i)))
+	}
+	t := rec.Talk
+	if t == nil || l.Talk == nil {
+		run.Noisy = "nothing was measured"
+		return run
+	}
+	doubts := []string{"good", "edge", "two_levels", "no_audio"} // the caller has a clean line, and its words are known
+	switch {
+	case c.late > pacing:
+		run.Noisy = fmt.Sprintf("packets of the caller left up to %d ms late, this machine is busy", c.late.Milliseconds())
+	case !slices.Contains(doubts, cmp.Or(t.Reason, t.Confidence)):
+		run.Noisy = "the sound is " + t.Reason + " (flowbridge help guides/talk)"
+	}
+	if run.add(firstAudio, r.EndedAt.Sub(r.AnsweredAt).Milliseconds()); t.FirstAgentMS != nil {
+		run.Figures[len(run.Figures)-1].Value = float64(*t.FirstAgentMS)
+	} else {
+		run.Figures[len(run.Figures)-1].Never = true
+	}
+	if t.AgentDeadAirMS != nil {
+		run.add(deadAir, *t.AgentDeadAirMS)
+		share := float64(*t.BothMS) / float64(max(*t.MeasuredMS, 1))
+		run.Figures = append(run.Figures, Sample{Figure: talkOver, Value: 100 * share})
+	}
+	run.converse(c, r.EndedAt.Sub(c.began))
+	return run
+}
+
+func (run *Run) add(figure string, ms int64) {
+	run.Figures = append(run.Figures, Sample{Figure: figure, Value: float64(ms)})
+}
+
+// ms returns a time in milliseconds.
+func ms(d time.Duration) float64 { return float64(d.Milliseconds()) }
+
+// converse adds how long the agent took to answer the words of a step that a wait follows, and how long it went on when
+// it was interrupted. The times of the caller are used: there the call ends at end.
+func (run *Run) converse(c *caller, end time.Duration) {
+	heard, _ := c.utterances(end)
+	for i, a := range c.acts {
+		next := end
+		if i+1 < len(c.acts) {
+			next = c.acts[i+1].from
+		}
+		answers := Sample{answer, ms(next - a.to), a.step + 1, true}
+		stops := Sample{Figure: stopsWithin, Step: a.step + 1}
+		for _, s := range heard {
+			switch {
+			case s.to-s.from < word:
+			case s.from < a.from && s.to > a.from:
+				stops.Value, stops.Never = ms(s.to-a.from), s.to >= end-frameTime
+			case s.from >= a.from && s.to > a.to && s.from < next && answers.Never:
+				answers.Value, answers.Never = ms(max(0, s.from-a.to)), false
+			}
+		}
+		if c.test.Steps[a.step].Interrupt != "" {
+			run.Figures = append(run.Figures, stops)
+		}
+		if after := a.step + 1; after < len(c.test.Steps) && c.test.Steps[after].Wait != "" {
+			run.Figures = append(run.Figures, answers)
+		}
+	}
+}

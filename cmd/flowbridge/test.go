@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/operate"
+	"flowbridge/cmd/flowbridge/scenario"
+	"flowbridge/config"
+)
+
+// firstTest is a file to begin with.
+//
+//go:embed test.yaml
+var firstTest string
+
+// agentTest is the test that the command line describes.
+type agentTest struct {
+	scenario.Calls
+
+	baseline, junit string
+	asJSON          bool
+}
+
+// maxRepeat and maxParallel bound the calls of a test.
+const maxRepeat, maxParallel = 1000, 50
+
+func testCommand() *cobra.Command {
+	c := cli.Command("test [FILE]", "Hold a conversation with an agent, and judge what the caller hears",
+		"Call an agent, wait, speak and interrupt as the file says, and compare what the caller hears with what it expects. The\n"+
+			"agent is a target of the configuration, called as a server does, or a SIP URI. With --server a running server is\n"+
+			"called instead. The exit code is 1 if an expectation is missed or undecided, 2 for a mistake in the file.",
+		"  flowbridge test --init retell > agent.yaml\n"+
+			"  flowbridge test agent.yaml --repeat 20 --parallel 4 --json > today.json\n"+
+			"  flowbridge test agent.yaml --repeat 20 --baseline yesterday.json --junit report.xml\n"+
+			"  flowbridge test agent.yaml --server 127.0.0.1:5060 --api http://127.0.0.1:8080 --out failed")
+	o, file, first := agentTest{}, "", ""
+	f := c.Flags()
+	cli.ConfigFlagTo(c, &file, "configuration with the target")
+	f.StringVar(&o.Server, "server", "", "host and port of a running Flowbridge that is called")
+	f.StringVar(&o.Out, "out", "", "directory for recordings, and for ladders and capsules of failed calls")
+	f.IntVar(&o.Repeat, "repeat", 1, "how many calls")
+	f.IntVar(&o.Parallel, "parallel", 1, "how many of them at once")
+	f.StringVar(&o.baseline, "baseline", "", "JSON of an earlier test, to see what is worse beyond chance")
+	f.StringVar(&o.junit, "junit", "", "file to write the expectations to, as JUnit's XML")
+	f.StringVar(&first, "init", "", "print a first file for this target, or for a SIP URI, and call nobody")
+	f.BoolVar(&o.asJSON, "json", false, "print JSON instead of text")
+	capsule := operate.CapsuleFlags(c)
+	cli.CompleteNames(c, "init", "targets", &file)
+	c.Args = cli.Args(cobra.MaximumNArgs(1))
+	c.RunE = func(c *cobra.Command, args []string) error {
+		ctx, stop := cli.Interruptible(c.Context())
+		defer stop()
+		if f.Changed("api") {
+			o.Capsule = capsule
+		}
+		o.Config = func() (*config.Config, error) { return config.Load(file) }
+		switch {
+		case strings.HasPrefix(first, "sip:"):
+			first = fmt.Sprintf("to: %q", first)
+		case first != "":
+			first = fmt.Sprintf("target: %q", first)
+		case len(args) == 0:
+			return cli.Usage("name the file of the test; flowbridge test --init TARGET writes a first one")
+		case o.Repeat < 1 || o.Repeat > maxRepeat || o.Parallel < 1 || o.Parallel > maxParallel:
+			return cli.Usage("--repeat is 1 to %d calls, and --parallel 1 to %d of them at once", maxRepeat, maxParallel)
+		case o.Capsule != nil && (o.Out == "" || o.Server == ""):
+			return cli.Usage("--api is for calls of --server, and --out names the directory for their capsules")
+		default:
+			return o.run(ctx, c.OutOrStdout(), args[0])
+		}
+		_, err := fmt.Fprintf(c.OutOrStdout(), firstTest, first)
+		return err
+	}
+	return c
+}
+
+func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
+	data, err := cli.ReadFile(file)
+	if err != nil {
+		return cli.Usage("%w", err)
+	}
+	t, err := config.ParseConversation(file, data)
+	if err != nil {
+		return err
+	}
+	var before *scenario.Result
+	if o.baseline != "" {
+		data, err = os.ReadFile(o.baseline)
+		if err = errors.Join(err, json.Unmarshal(data, &before)); err != nil {
+			return cli.Usage("--baseline %s: it is not the JSON of an earlier test: %w", o.baseline, err)
+		}
+	}
+	text := w
+	if o.asJSON {
+		text = io.Discard
+	}
+	o.Each = func(r *scenario.Run) {
+		if o.Repeat == 1 {
+			r.Draw(text, cli.Width(text))
+		}
+		fmt.Fprintln(text, r)
+	}
+	runs, err := o.Place(ctx, t)
+	if err != nil {
+		return err
+	}
+	result, verdict := scenario.NewResult(t, runs, before)
+	if err = result.Table(text); o.asJSON {
+		err = cli.PrintJSON(w, result)
+	}
+	if o.junit != "" {
+		var b strings.Builder
+		err = errors.Join(err, result.JUnit(&b, file))
+		err = errors.Join(err, os.WriteFile(o.junit, []byte(b.String()), 0o644)) //nolint:gosec // no secret
+	}
+	return errors.Join(err, verdict)
+}

@@ -1,0 +1,158 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"flowbridge/media/audio"
+)
+
+// Conversation is the file of `flowbridge test`. It has keys as Config has them.
+type Conversation struct {
+	Target  string                  `key:"target"`                      // of the configuration; empty: To is called
+	To      string                  `key:"to" default:"+15075785607"`   // a number, or without a target a SIP URI
+	From    string                  `key:"from" default:"+15075550100"` // a number
+	Headers []string                `key:"headers" is:"header"`         // of the caller's INVITE, as Name: value
+	Limit   time.Duration           `key:"limit" is:"step-time" default:"3m"`
+	Sounds  map[string]*audio.Sound `key:"sounds"` // WAV files, by name
+	Steps   []ConversationStep      `key:"steps" filled:"" required:"what the caller does"`
+	Expect  []Expectation           `key:"expect"` // also those of the steps
+}
+
+// ConversationStep is what the caller does: it has one of the first six fields.
+type ConversationStep struct {
+	Wait      string        `key:"wait" enum:"words pause hangup"` // what for: pause is one after words
+	Say       string        `key:"say"`                            // a sound, or how long the built-in voice speaks
+	Interrupt string        `key:"interrupt"`                      // the same, when the agent has spoken for After
+	Press     string        `key:"press" is:"phone-keys"`
+	Silence   time.Duration `key:"silence" is:"step-time"`
+	HangUp    bool          `key:"hang_up"`
+
+	Within time.Duration `key:"within" is:"step-time" default:"15s"` // how long a wait may take
+	Pause  time.Duration `key:"pause" is:"step-time" default:"700ms"`
+	After  time.Duration `key:"after" is:"step-time" default:"1s"`
+	Expect []Expectation `key:"expect"`
+}
+
+// Expectation is a bound for a figure.
+type Expectation struct {
+	Name, Figure string
+	Step         int     // from 1: only the figures of this step; 0: all
+	Share        float64 // of the figures that keep the limit: 0.5 for p50, 1 for each
+	Limit        float64 // in milliseconds, percent or MOS
+	Least        bool    // figures are at least Limit
+	Text         string  // the figure is this text; empty: it is a number
+}
+
+// figures are the figures of a conversation, with an example of a limit. Those without one are texts.
+var figures = map[string]string{
+	"answered_within": "5s", "first_audio": "2s", "answer": "1500ms", "stops_within": "1s", "dead_air": "3s",
+	"duration": "1m", "talk_over": "5%", "loss": "1%", "mos": "3.8", "hangup_by": "", "transfer_to": "", "received": "",
+}
+
+const (
+	stepsMax    = 200
+	stepTimeMax = 10 * time.Minute
+	speechMin   = 200 * time.Millisecond // of the built-in voice
+	speechMax   = time.Minute
+)
+
+var phoneKeys = regexp.MustCompile(`^[0-9*#A-D]{1,64}$`)
+
+// ParseConversation reads the text of a file. It returns all errors at once, as Errors.
+func ParseConversation(file string, data []byte) (*Conversation, error) {
+	l, c := newLoader(file, os.LookupEnv, nil), &Conversation{}
+	if root, ok := l.document(data); ok {
+		l.root = root.section(reflect.TypeFor[Conversation]())
+		l.root.read(reflect.ValueOf(c).Elem())
+	}
+	if len(l.errs) > 0 {
+		return nil, l.errs.sorted()
+	}
+	return c, nil
+}
+
+// expectations reads a mapping of figures to their limits.
+func (s section) expectations(name string) (all []Expectation) {
+	for _, e := range s.entriesOf(name) {
+		figure, which, _ := strings.Cut(e.key, " ")
+		example, known := figures[figure]
+		share, quantile := map[string]float64{"": 1, "min": 1, "p50": 0.5, "p95": 0.95}[which]
+		x := Expectation{Name: e.key, Figure: figure, Share: share, Least: which == "min" || figure == "mos"}
+		if known = known && quantile && (example != "" || which == ""); figure == "received" {
+			x.Figure, known = figure+" "+strings.ToLower(which), which != ""
+		}
+		text, ok := e.scalar()
+		if !known {
+			e.l.fail(e.line, e.path, "unknown figure", "write one of "+strings.Join(slices.Sorted(maps.Keys(figures)), ", ")+
+				`; numbers also with p50, p95 or min, like "answer p95", and "received NAME" for a header`)
+		}
+		if !known || !ok {
+			continue
+		}
+		if x.Text = text.text; example != "" {
+			x.Limit, ok = limitOf(text.text, example)
+			x.Text = ""
+		}
+		if !ok || figure == "hangup_by" && text.text != "caller" && text.text != "agent" {
+			text.complain(refuse("is no limit for "+figure, "write one like "+cmp.Or(example, "caller, or agent")))
+		}
+		all = append(all, x)
+	}
+	return all
+}
+
+// limitOf reads a limit in the form of an example.
+func limitOf(text, example string) (limit float64, ok bool) {
+	if d, err := time.ParseDuration(text); err == nil {
+		return float64(d) / float64(time.Millisecond), d > 0 && strings.ContainsAny(example, "sm")
+	}
+	number, percent := strings.CutSuffix(text, "%")
+	limit, err := strconv.ParseFloat(number, 64)
+	return limit, err == nil && limit >= 0 && limit <= 100 && percent == strings.HasSuffix(example, "%") &&
+		(percent || !strings.ContainsAny(example, "sm"))
+}
+
+// check completes the expectations, and refuses a file that does not say whom to call.
+func (c *Conversation) check(s section) {
+	if len(c.Steps) > stepsMax {
+		s.fields["steps"].fail("has more than 200 steps", "make it two tests")
+	}
+	if c.Target != "" && strings.HasPrefix(c.To, "sip:") {
+		s.fields["to"].fail("is a SIP URI beside a target", "write a number, or remove target")
+	}
+	for i := range c.Steps {
+		for _, x := range c.Steps[i].Expect {
+			x.Name, x.Step = fmt.Sprintf("%s of step %d", x.Name, i+1), i+1
+			c.Expect = append(c.Expect, x)
+		}
+	}
+}
+
+// check refuses a step that does nothing, or two things.
+func (p *ConversationStep) check(s section) {
+	does := 0
+	for _, k := range s.keys[:6] {
+		if text, ok := s.get(k.name); ok {
+			does++
+			d, err := time.ParseDuration(text.text)
+			switch spoken := k.name == "say" || k.name == "interrupt"; {
+			case spoken && err == nil && (d < speechMin || d > speechMax):
+				text.complain(refuse("is not for the built-in voice", "write 200ms to 1m"))
+			case spoken && err != nil && !s.l.sounds[text.text]:
+				text.complain(refuse("is no duration, and no name below sounds", "write it there, with a WAV file"))
+			}
+		}
+	}
+	if does != 1 {
+		s.fail("a step does one thing", "write one of wait, say, interrupt, press, silence and hang_up")
+	}
+}

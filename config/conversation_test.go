@@ -1,0 +1,107 @@
+package config
+
+import (
+	"strings"
+	"testing"
+)
+
+const wholeConversation = `target: agent
+from: "+15075550100"
+headers: ["X-Customer: 42"]
+sounds: {hello: testdata/sounds/hello.wav}
+limit: 2m
+steps:
+  - wait: words
+  - {wait: pause, within: 20s, pause: 1s}
+  - {say: 3s, expect: {answer: 1s}}
+  - {interrupt: 500ms, after: 2s, expect: {stops_within: 1s}}
+  - press: "123#"
+  - silence: 2s
+  - hang_up: true
+expect: {answered_within: 5s, answer p50: 1s, answer p95: 2s, answer: 3s, talk_over: 5%, loss: 0%, mos: 3.8, duration min: 20s, hangup_by: agent, transfer_to: "+1507", received X-A: "1"}
+`
+
+func TestConversation(t *testing.T) {
+	c, err := ParseConversation("test.yaml", []byte(strings.Replace(wholeConversation, "sounds:", "#", 1)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]Expectation{
+		"answer p95":             {Name: "answer p95", Figure: "answer", Share: 0.95, Limit: 2000},
+		"loss":                   {Name: "loss", Figure: "loss", Share: 1},
+		"mos":                    {Name: "mos", Figure: "mos", Share: 1, Limit: 3.8, Least: true},
+		"duration min":           {Name: "duration min", Figure: "duration", Share: 1, Limit: 20000, Least: true},
+		"hangup_by":              {Name: "hangup_by", Figure: "hangup_by", Share: 1, Text: "agent"},
+		"received X-A":           {Name: "received X-A", Figure: "received x-a", Text: "1"},
+		"answer of step 3":       {Name: "answer of step 3", Figure: "answer", Share: 1, Limit: 1000, Step: 3},
+		"stops_within of step 4": {Name: "stops_within of step 4", Figure: "stops_within", Share: 1, Limit: 1000, Step: 4},
+	}
+	for _, x := range c.Expect {
+		if w, ok := want[x.Name]; ok && x != w {
+			t.Errorf("%+v; want %+v", x, w)
+		}
+		delete(want, x.Name)
+	}
+	if len(want) > 0 || len(c.Steps) != 7 || c.Steps[1].Within.Seconds() != 20 || c.Steps[0].Pause.Milliseconds() != 700 {
+		t.Errorf("without %v: %+v", want, c)
+	}
+}
+
+// Each mistake is told with its line, its path and a remedy, all at once.
+func TestConversationErrors(t *testing.T) {
+	for _, tt := range []struct{ text, wants string }{
+		{"", "is empty"},
+		{"steps: [{say: 3s]", "test.yaml: is not YAML"},
+		{"tarket: a\nsteps: [{say: 3s}]", `test.yaml:1: tarket: unknown key; did you mean "target"?`},
+		{"target: a", "steps: is missing"},
+		{"steps: []", "steps: is an empty list"},
+		{"steps: [say]", "test.yaml:1: steps[0]: must be a mapping"},
+		{"steps:\n- {say: 3s, wait: words}", "test.yaml:2: steps[0]: a step does one thing"},
+		{"steps:\n- {within: 3s}", "test.yaml:2: steps[0]: a step does one thing"},
+		{"steps: [{wait: word}]", `steps[0].wait: "word" is not known here`},
+		{"steps: [{say: hello}]", `steps[0].say: "hello" is no duration, and no name below sounds`},
+		{"steps: [{say: 10m}]", `steps[0].say: "10m" is not for the built-in voice`},
+		{"steps: [{interrupt: 10ms}]", `steps[0].interrupt: "10ms" is not for the built-in voice`},
+		{"sounds: {hello: none.wav}\nsteps: [{say: hello}]", `test.yaml:1: sounds.hello: "none.wav"`},
+		{"steps: [{press: 1x}]", `steps[0].press: "1x" are not keys of a phone`},
+		{"steps: [{silence: 1h}]", `steps[0].silence: "1h" is out of range`},
+		{"steps: [{say: 3s, expect: {answer: soon}}]", `steps[0].expect.answer: "soon" is no limit for answer; write one like 1500ms`},
+		{"steps: [{say: 3s}]\nexpect: {anser: 1s}", "test.yaml:2: expect.anser: unknown figure"},
+		{"steps: [{say: 3s}]\nexpect: {answer p99: 1s}", "expect.answer p99: unknown figure"},
+		{"steps: [{say: 3s}]\nexpect: {loss: 1}", `expect.loss: "1" is no limit`},
+		{"steps: [{say: 3s}]\nexpect: {loss: NaN%}", `expect.loss: "NaN%" is no limit`},
+		{"steps: [{say: 3s}]\nexpect: {mos: 1s}", `expect.mos: "1s" is no limit`},
+		{"steps: [{say: 3s}]\nexpect: {hangup_by: me}", "write one like caller, or agent"},
+		{"steps: [{say: 3s}]\nexpect: {received: me}", "expect.received: unknown figure"},
+		{"steps: [{say: 3s}]\nexpect: {hangup_by p50: caller}", "unknown figure"},
+		{"target: a\nto: sip:a@b\nsteps: [{say: 3s}]", "test.yaml:2: to: is a SIP URI beside a target"},
+		{"headers: [X]\nsteps: [{say: 3s}]", `headers[0]: "X" is not a header with a value`},
+		{"steps: [" + strings.Repeat("{say: 1s},", 201) + "]", "has more than 200 steps"},
+	} {
+		if _, err := ParseConversation("test.yaml", []byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.wants) {
+			t.Errorf("%q: %v; want %s", tt.text, err, tt.wants)
+		}
+	}
+}
+
+func FuzzConversation(f *testing.F) {
+	f.Add([]byte(wholeConversation))
+	f.Add([]byte("steps: [{say: 3s, expect: {answer p95: 1e9%}}, {wait: &a [*a]}]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if strings.Contains(string(data), "sounds") {
+			return // it would read files
+		}
+		c, err := ParseConversation("test.yaml", data)
+		if (c == nil) == (err == nil) {
+			t.Fatalf("%v, %v", c, err)
+		}
+		if err != nil {
+			return
+		}
+		for _, x := range c.Expect {
+			if !(x.Limit >= 0) || x.Share <= 0 && x.Text == "" && !strings.HasPrefix(x.Figure, "received") || x.Step > len(c.Steps) {
+				t.Errorf("%+v", x)
+			}
+		}
+	})
+}
