@@ -82,9 +82,9 @@ type Options struct {
 	// Listen adds a listener to a live call. It returns the errors of Control. If Listen is nil, /api/calls/{id}/audio
 	// does not exist.
 	Listen func(ctx context.Context, id string, q ListenRequest) (Audio, error)
-	// Weights pins the weights of a route's split for the sender by, or releases them if weights is nil. Its error is a
-	// *RefusedError. If it is nil, /api/routes/{name}/weights does not exist.
-	Weights func(ctx context.Context, route, by string, weights map[string]int) error
+	// Weights pins the weights of a route's split for the sender by, or releases them if weights is nil. If it is nil,
+	// /api/routes/{name}/weights does not exist.
+	Weights func(ctx context.Context, route, by string, weights map[string]int) *RefusedError
 	// Figures provides statistics and targets. If it is nil, /api/stats and /api/targets don't exist.
 	Figures Figures
 	// Report starts a comparison by a word. Its error names the valid words. If it is nil, /api/report does not exist.

@@ -48,7 +48,7 @@ func everything() Options {
 	opts.Figures, opts.Leveller, opts.Events = fakeFigures{}, &fakeLeveller{}, NewEvents(EventSources{})
 	opts.Report, opts.Nodes, opts.Seats, opts.Eraser = fakeReport, &fakeNodes{}, fakeSeats{}, fakeEraser{}
 	opts.Listen = func(context.Context, string, ListenRequest) (Audio, error) { return nil, ErrNoCall }
-	opts.Weights = func(context.Context, string, string, map[string]int) error { return nil }
+	opts.Weights = func(context.Context, string, string, map[string]int) *RefusedError { return nil }
 	opts.Metrics, opts.Ladders = http.NotFoundHandler(), noLadders{}
 	return opts
 }

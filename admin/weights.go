@@ -1,9 +1,6 @@
 package admin
 
-import (
-	"errors"
-	"net/http"
-)
+import "net/http"
 
 // weights pins the weights of a route's split, or releases them.
 func (a *api) weights(w http.ResponseWriter, r *http.Request, who sender) {
@@ -11,17 +8,13 @@ func (a *api) weights(w http.ResponseWriter, r *http.Request, who sender) {
 		Weights map[string]int `json:"weights"`
 	}
 	const remedy = `send {"weights": {"NAME": 70, "OTHER": 30}}, or DELETE to release them`
-	if r.Method == http.MethodPost {
-		if !a.body(w, r, &body, remedy) {
-			return
-		}
-		if len(body.Weights) == 0 {
-			a.fail(w, http.StatusBadRequest, "the body has no weights", remedy)
-			return
-		}
+	if orders := r.Method == http.MethodPost; orders && !a.body(w, r, &body, remedy) {
+		return
+	} else if orders && len(body.Weights) == 0 {
+		a.fail(w, http.StatusBadRequest, "the body has no weights", remedy)
+		return
 	}
-	err := a.Weights(r.Context(), r.PathValue("name"), who.name, body.Weights)
-	if refused, is := errors.AsType[*RefusedError](err); is {
+	if refused := a.Weights(r.Context(), r.PathValue("name"), who.name, body.Weights); refused != nil {
 		a.fail(w, refused.Status, refused.Problem, refused.Remedy)
 		return
 	}

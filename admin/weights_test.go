@@ -17,7 +17,7 @@ func TestWeights(t *testing.T) {
 		return Access{Tokens: []Token{{"ops", "operates-it", RightsOperate, false}, {"desk", "only-reads-it", RightsRead, false}}}
 	}
 	var orders []string
-	opts.Weights = func(_ context.Context, route, by string, weights map[string]int) error {
+	opts.Weights = func(_ context.Context, route, by string, weights map[string]int) *RefusedError {
 		if route != "main" {
 			return &RefusedError{Status: http.StatusNotFound, Problem: "no route", Remedy: "take one"}
 		}

@@ -2,19 +2,17 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-// Follow is the section `routes[].follow`: what callers hear decides which shares the targets of a split have. At least
-// one of the first four keys is a bound.
+// Follow is the section `routes[].follow`: what callers hear moves the weights of the split. It needs a bound.
 type Follow struct {
-	// How long callers wait for an agent's answer at most, in 95 of 100 answers, from 100ms to 30s. 0: any time. It needs
-	// media.insight.
+	// How long callers wait for an agent's answer at most, in 95 of 100 answers, from 100ms to 30s. 0: any time.
 	AnswerP95 time.Duration `key:"answer_p95" is:"answer-p95" default:"0"`
-	// The most calls with a silence of 3 s or more in which the agent was to speak: 1%. Empty: any. It needs
-	// media.insight.
+	// The most calls with a silence of 3 s or more in which the agent was to speak: 1%. Empty: any.
 	DeadAir float64 `key:"dead_air" is:"share"`
 	// The fewest calls that a target has to answer itself: 97%. Empty: any.
 	Answered float64 `key:"answered" is:"share"`
@@ -30,9 +28,6 @@ type Follow struct {
 
 // parseShare parses a percentage between 0 and 100, such as "0.5%". It returns it as a part of 1.
 func parseShare(t string) (float64, complaint) {
-	if t == "" {
-		return 0, complaint{}
-	}
 	number, ok := strings.CutSuffix(t, "%")
 	f, err := strconv.ParseFloat(number, 64)
 	if !ok || err != nil || !(f > 0 && f < 100) { // NaN is neither
@@ -47,7 +42,7 @@ func (r *Route) checkFollow(s section) {
 	if f == nil {
 		return
 	}
-	v, n := s.fields["follow"], len(r.Split)
+	v := s.fields["follow"]
 	switch {
 	case !s.has("split"):
 		v.fail("has no effect without split", "write the shares to begin with: split: {new: 10, old: 90}")
@@ -55,15 +50,8 @@ func (r *Route) checkFollow(s section) {
 		v.fail("needs the route's name: its weights are kept under it", "write name: in the route")
 	case f.AnswerP95 == 0 && f.DeadAir+f.Answered+f.Rescued == 0:
 		v.fail("has no bound, so no target is outside of one", "write answer_p95, dead_air, answered or rescued")
-	case f.Floor*n > 100:
-		v.fail(fmt.Sprintf("has floor: %d, and %d targets can't have %d%% each", f.Floor, n, f.Floor),
-			fmt.Sprintf("write a floor of at most %d", 100/n))
-	}
-	for _, share := range r.Split {
-		if total := r.Total(); total > 0 && 100*share.Weight < f.Floor*total {
-			v.fail(fmt.Sprintf("has floor: %d, and %s has a share of %d of %d", f.Floor, share.Name, share.Weight, total),
-				"write a lower floor, or a larger share")
-			return
-		}
+	case slices.ContainsFunc(r.Split, func(s Share) bool { return 100*s.Weight < f.Floor*r.Total() }):
+		v.fail(fmt.Sprintf("has floor: %d, and a target of split has a smaller share", f.Floor),
+			"write a lower floor, or a larger share")
 	}
 }

@@ -209,7 +209,7 @@ var kinds = map[string]kind{
 	},
 	"ping-interval": within(5*time.Second, time.Hour, true),
 	"look-interval": within(time.Minute, 24*time.Hour, false),
-	"share":         textOf("percentage", `^([0-9]+(\.[0-9]+)?%)?$`, parseShare),
+	"share":         textOf("percentage", `^([0-9]+(\.[0-9]+)?%)?$`, orNone(parseShare)),
 	"target-name":   ownName("target", func(l *loader) map[string]bool { return l.targets }),
 	"timer-or-0":    orZero(parseTimer),
 	"token-name":    scalarOf("name", nameText, parseName),

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -22,10 +23,13 @@ func (f *Fleet) Weights(ctx context.Context) (states string, now time.Time, err 
 	return states, now, err
 }
 
-// SetWeights replaces the states of all splits. If they are no longer was, it changes nothing and returns false.
-func (f *Fleet) SetWeights(ctx context.Context, was, states string) (set bool, err error) {
+// SetWeights replaces the states of all splits, unless they are no longer was.
+func (f *Fleet) SetWeights(ctx context.Context, was, states string) error {
 	ctx, cancel := context.WithTimeout(ctx, f.beatWithin)
 	defer cancel()
 	done, err := f.pool.Exec(ctx, writeWeights, was, states)
-	return done.RowsAffected() > 0, explain(err)
+	if err == nil && done.RowsAffected() == 0 {
+		return errors.New("another node has changed weights at the same time") //nolint:err113 // told, not handled
+	}
+	return explain(err)
 }

@@ -43,7 +43,7 @@ type Share struct {
 	Route  string `json:"route"`
 	Weight int    `json:"weight"`
 	Of     int    `json:"of"`
-	// Moved says when and why the split has other weights than the file. It is empty if they are the file's.
+	// Moved says when and why the split has other weights than the file. Empty: it has the file's.
 	Moved string `json:"moved"`
 }
 

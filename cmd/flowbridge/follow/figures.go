@@ -26,14 +26,11 @@ type Gathered map[string]*figures
 // Add counts the record of a call whose target the route's split chose. It leaves out attempts that the caller gave up,
 // or that a limit or a circuit prevented.
 func (g Gathered) Add(r *record.Record) {
-	first := slices.IndexFunc(r.Attempts, func(a record.Attempt) bool { return a.Reason == record.ReasonSplit })
-	if first < 0 {
+	i := slices.IndexFunc(r.Attempts, func(a record.Attempt) bool { return a.Reason == record.ReasonSplit })
+	if i < 0 || r.Attempts[i].Cause == "caller_cancelled" || r.Attempts[i].SIPCallID == "" && !r.Attempts[i].Prepared() {
 		return
 	}
-	a := &r.Attempts[first]
-	if a.Cause == "caller_cancelled" || a.SIPCallID == "" && !a.Prepared() {
-		return
-	}
+	a := &r.Attempts[i]
 	if g[a.Target] == nil {
 		g[a.Target] = &figures{}
 	}
@@ -73,10 +70,9 @@ func (f *figures) converse(t *record.Talk, duration int64) {
 
 // measure is one figure of a target: so many bad events among so many independent ones.
 type measure struct {
-	bad, of, bound float64 // bound is the largest share of bad events that is within; 0: there is none
+	bad, of, bound float64 // bound is the largest share of bad events that is within; 0 or 1: there is none
 	known          bool    // there are enough reliable figures
-	calls          int
-	what           string
+	words          string
 }
 
 func (m *measure) share() float64 { return m.bad / max(m.of, 1) }
@@ -86,31 +82,24 @@ func (f *figures) measures(of *config.Follow) []measure {
 	// The figures of a few calls among many may be those of unusual calls.
 	talked := f.measured >= enough && 2*f.measured >= f.answered
 	part := func(bad, n int, bound float64, known bool, what string) measure {
-		return measure{float64(bad), float64(n), bound, known && n > 0, n, what}
-	}
-	slices.Sort(f.waits)
-	first, _ := slices.BinarySearch(f.waits, of.AnswerP95.Milliseconds()+1)
-	turns := float64(len(f.waits))
-	answers := measure{known: talked && turns > 0, calls: f.measured, of: turns * turns / float64(max(f.turnsSquared, 1))}
-	answers.bad = answers.of * (turns - float64(first)) / max(turns, 1)
-	if of.AnswerP95 > 0 {
-		answers.bound = 0.05
+		words := fmt.Sprintf("%s %.1f%%, bound %.3g%%, %d calls", what, 100*float64(bad)/float64(max(n, 1)), 100*bound, n)
+		return measure{float64(bad), float64(n), bound, known && n > 0, words}
 	}
 	all := []measure{
-		answers, part(f.dead, f.measured, of.DeadAir, talked, "silent for 3 s"),
+		part(f.dead, f.measured, of.DeadAir, talked, "dead air"),
 		part(f.attempts-f.answered, f.attempts, 1-of.Answered, true, "unanswered"),
 		part(f.rescued, f.answered, of.Rescued, true, "rescued"),
 	}
-	return slices.DeleteFunc(all, func(m measure) bool { return m.bound == 0 || m.bound == 1 })
-}
-
-// words describes a figure beside its bound.
-func (f *figures) words(m measure, of *config.Follow) string {
-	if m.what != "" {
-		return fmt.Sprintf("%s %.1f%%, bound %.3g%%, %d calls", m.what, 100*m.share(), 100*m.bound, m.calls)
+	if turns := float64(len(f.waits)); of.AnswerP95 > 0 && turns == 0 {
+		all = append(all, measure{bound: 0.05})
+	} else if of.AnswerP95 > 0 {
+		slices.Sort(f.waits)
+		first, _ := slices.BinarySearch(f.waits, of.AnswerP95.Milliseconds()+1)
+		n, p95 := turns*turns/float64(f.turnsSquared), f.waits[int(math.Ceil(0.95*turns))-1]
+		all = append(all, measure{n * (turns - float64(first)) / turns, n, 0.05, talked, fmt.Sprintf(
+			"answers p95 %.1f s, bound %.1f s, %d calls", float64(p95)/1000, of.AnswerP95.Seconds(), f.measured)})
 	}
-	p95 := float64(f.waits[int(math.Ceil(0.95*float64(len(f.waits))))-1]) / 1000
-	return fmt.Sprintf("answers p95 %.1f s, bound %.1f s, %d calls", p95, of.AnswerP95.Seconds(), m.calls)
+	return slices.DeleteFunc(all, func(m measure) bool { return m.bound == 0 || m.bound == 1 })
 }
 
 // chance returns the probability that a has so many of the bad events of a and b, if both are equally good: Fisher's

@@ -13,23 +13,18 @@ import (
 type State struct {
 	// Weights are those in force, in percent unless they are pinned. Nil: the file's.
 	Weights map[string]int `json:"weights,omitempty"`
-	// Moved is when they last changed, and Why says why. Figures count from then on.
-	Moved time.Time `json:"moved,omitzero"`
-	Why   string    `json:"why,omitempty"`
+	// Moved is when they last changed, from when figures count. Why says why. Looked is when the last look was.
+	Moved  time.Time `json:"moved,omitzero"`
+	Why    string    `json:"why,omitempty"`
+	Looked time.Time `json:"looked,omitzero"`
 	// Pinned says that an operator has set the weights.
 	Pinned bool `json:"pinned,omitempty"`
-	// Looked is when the last look was.
-	Looked time.Time `json:"looked,omitzero"`
-	// Left has the share of bad events with which a target last lost weight, by target and figure.
-	Left map[string]map[string]float64 `json:"left,omitempty"`
+	// Left has the share of bad events with which a target last lost weight, by target and number of the figure.
+	Left map[string]map[int]float64 `json:"left,omitempty"`
 }
 
 // The errors of the decisions: a move by chance in a week, and a target that comes back too early.
-const (
-	weekly    = 0.05
-	returning = 0.01
-	week      = 7 * 24 * time.Hour
-)
+const weekly, returning, week = 0.05, 0.01, 7 * 24 * time.Hour
 
 // decision is a look at a split.
 type decision struct {
@@ -39,44 +34,43 @@ type decision struct {
 	alpha     float64 // error of a test
 }
 
-// Decide looks at the figures since the last move. It returns the state after the look, and reports whether weights
-// have changed; Moved and Looked are the caller's.
-func Decide(r *config.Route, s State, g Gathered) (next State, moved bool) {
+// Decide looks at the figures since the last move, and returns the state after the look.
+func Decide(r *config.Route, s State, g Gathered, now time.Time) State {
+	s.Looked = now
 	d := decision{follow: r.Follow, file: Percent(r), now: maps.Clone(s.Weights), all: map[string][]measure{}}
 	if d.now == nil {
 		d.now = maps.Clone(d.file)
 	}
-	next = s
-	next.Left = maps.Clone(s.Left)
 	for name := range d.file {
-		f := g[name]
-		if f == nil || f.answered < enough {
-			return next, false
+		if g[name] == nil || g[name].answered < enough {
+			return s
 		}
-		d.all[name] = f.measures(r.Follow)
+		d.all[name] = g[name].measures(r.Follow)
 		d.alpha = weekly * float64(r.Follow.Every) / float64(week) / float64(len(d.file)*len(d.all[name]))
 	}
-	switch why := d.leave(&next, g); {
-	case why != "":
-		next.Why = why
-	case s.Weights != nil && d.mended(s.Left):
-		next.Why = "all targets are within their bounds"
+	left := map[string]map[int]float64{}
+	maps.Copy(left, s.Left)
+	why := d.leave(left)
+	if why == "" && s.Weights != nil && d.mended(left) {
+		why = "all targets are within their bounds"
 		d.comeBack()
-	default:
-		return next, false
 	}
-	if next.Weights = d.now; maps.Equal(d.now, d.file) {
-		next.Weights, next.Left = nil, nil
+	if why == "" {
+		return s
 	}
-	return next, true
+	s.Weights, s.Left, s.Moved, s.Why = d.now, left, now, why
+	if maps.Equal(d.now, d.file) {
+		s.Weights, s.Left = nil, nil
+	}
+	return s
 }
 
 // worst returns the figure of a target that is outside of its bound with the least probability by chance, or -1.
 func (d *decision) worst(name string) (index int) {
 	index, least := -1, d.alpha
 	for i, m := range d.all[name] {
-		if p := chance(m, constant(m.bound)); m.known && p < least {
-			index, least = i, p
+		if m.known && m.share() > m.bound && chance(m, constant(m.bound)) < least {
+			index, least = i, chance(m, constant(m.bound))
 		}
 	}
 	return index
@@ -88,18 +82,17 @@ func (d *decision) within(name string) bool {
 }
 
 // leave takes weight from the targets outside of their bounds, and returns why, or "" if it takes none.
-func (d *decision) leave(s *State, g Gathered) string {
+func (d *decision) leave(left map[string]map[int]float64) string {
 	var why []string
-	before := maps.Clone(d.now)
 	for _, name := range slices.Sorted(maps.Keys(d.all)) {
-		index, loss, better := d.worst(name), min(d.follow.Step, before[name]-d.follow.Floor), map[string]int{}
+		index, loss, better := d.worst(name), min(d.follow.Step, d.now[name]-d.follow.Floor), map[string]int{}
 		if index < 0 || loss <= 0 {
 			continue
 		}
 		m := d.all[name][index]
 		for other, all := range d.all {
 			if d.within(other) && chance(m, all[index]) < d.alpha {
-				better[other] = before[other]
+				better[other] = d.now[other]
 			}
 		}
 		if len(better) == 0 {
@@ -109,21 +102,18 @@ func (d *decision) leave(s *State, g Gathered) string {
 		for to, part := range divide(loss, better) {
 			d.now[to] += part
 		}
-		if s.Left == nil {
-			s.Left = map[string]map[string]float64{}
-		}
-		s.Left[name] = map[string]float64{m.what: m.share()}
-		why = append(why, name+" "+g[name].words(m, d.follow))
+		left[name] = map[int]float64{index: m.share()}
+		why = append(why, name+" "+m.words)
 	}
 	return strings.Join(why, "; ")
 }
 
 // mended reports whether all targets are within their bounds, and those that have lost weight are better than they were
 // then.
-func (d *decision) mended(left map[string]map[string]float64) bool {
+func (d *decision) mended(left map[string]map[int]float64) bool {
 	for name, all := range d.all {
-		for _, m := range all {
-			share, lost := left[name][m.what]
+		for i, m := range all {
+			share, lost := left[name][i]
 			worse := lost && d.now[name] < d.file[name] && chance(constant(share), m) > returning
 			if worse || !d.within(name) {
 				return false

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -29,11 +30,11 @@ routes: [{name: main, trunk: carrier, targets: [a, b, c], split: %s, follow: %s}
 	return &cfg.Routes[0]
 }
 
-// agent is how an agent serves the calls of a simulation at a time of the week.
+// agent is how an agent serves calls.
 type agent struct {
-	median             float64 // of its answers, in ms; a call's own level and each answer scatter around it
-	dead, lost, rescue float64 // shares of calls
-	noisy              float64
+	median                    float64 // of its answers, in ms; each call has its own level, and answers scatter around it
+	dead, lost, rescue, noisy float64 // shares of calls
+	mute                      bool    // it sends nothing, or only silence
 }
 
 func (a agent) call(r *rand.Rand, name string) record.Record {
@@ -48,111 +49,190 @@ func (a agent) call(r *rand.Rand, name string) record.Record {
 		rec.Attempts = append(rec.Attempts, record.Attempt{Reason: record.ReasonRescue})
 	}
 	level, talk := math.Exp(0.15*r.NormFloat64()), &record.Talk{Confidence: record.TalkGood, Turns: &record.Durations{}, AgentDeadAirMS: new(int64)}
-	for range 3 + r.IntN(10) {
+	for range 1 + r.IntN(3) {
 		talk.Turns.Values = append(talk.Turns.Values, uint16(min(65_535, a.median*level*math.Exp(0.3*r.NormFloat64()))))
 	}
 	if r.Float64() < a.dead {
 		*talk.AgentDeadAirMS = 4000
 	}
-	if r.Float64() < a.noisy {
+	switch {
+	case a.mute && r.IntN(2) == 0:
+		talk = &record.Talk{Confidence: "not_measured", Reason: "no_audio", FirstAgentReason: "no_audio"}
+	case a.mute:
+		talk = &record.Talk{Confidence: record.TalkGood, FirstAgentReason: "silent"}
+	case r.Float64() < a.noisy:
 		talk.Confidence = "noisy"
 	}
 	rec.Talk = talk
 	return rec
 }
 
-// result is what a week did.
+// result is what became of a week's calls, and how many the target a had.
 type result struct {
-	looks, moves, turns int // turns: how often a target lost weight right after it had gained some, or the reverse
-	calls, slow         int // calls, and those that the first target had
-	last                map[string]int
+	looks, moves, back int // back: moves that gave a target weight again
+	calls, ofA         int
+	last               map[string]int
+	why                string
 }
 
-// simulate lives through a week of calls. load is the calls of a look, relative to the others.
-func simulate(seed uint64, route *config.Route, calls int, load func(at time.Duration) float64, of map[string]func(at time.Duration) agent) (out result) {
-	r := rand.New(rand.NewPCG(seed, seed))
+// simulate lives through a week with some 10,000 calls. load is the calls of a look, relative to the mean.
+func simulate(seed uint64, r *config.Route, load func(hours float64) float64, of map[string]func(hours float64) agent) (out result) {
+	random, begin, s := rand.New(rand.NewPCG(seed, seed)), time.Unix(1_800_000_000, 0), State{}
 	type call struct {
-		at time.Duration
+		at time.Time
 		record.Record
 	}
 	var window []call
-	var s State
-	begin := time.Unix(1_800_000_000, 0)
-	was := map[string]int{}
-	for at := time.Duration(0); at < week; at += route.Follow.Every {
-		now := Percent(route)
-		if s.Weights != nil {
-			now = s.Weights
+	for out.looks = range 672 {
+		hours := float64(out.looks) / 4
+		begins := begin.Add(time.Duration(hours * float64(time.Hour)))
+		weights := s.Weights
+		if weights == nil {
+			weights = Percent(r)
 		}
-		n := float64(calls) / (float64(week) / float64(route.Follow.Every)) * load(at)
-		for range int(n + r.Float64()) {
-			left, chosen := r.IntN(100), ""
-			for _, name := range []string{"a", "b", "c"} {
-				if left -= now[name]; left < 0 {
-					chosen = name
-					break
-				}
+		for range int(10_000.0/672*load(hours) + random.Float64()) {
+			name := "b"
+			if random.IntN(100) < weights["a"] {
+				name = "a"
+				out.ofA++
 			}
-			if out.calls++; chosen == "a" {
-				out.slow++
-			}
-			window = append(window, call{at, of[chosen](at).call(r, chosen)})
+			out.calls++
+			window = append(window, call{begins, of[name](hours).call(random, name)})
+		}
+		for len(window) > 0 && (window[0].at.Before(s.Moved) || window[0].at.Before(begins.Add(-24*time.Hour))) {
+			window = window[1:]
 		}
 		g := Gathered{}
 		for i := range window {
-			if c := &window[i]; c.at >= at-24*time.Hour && !begin.Add(c.at).Before(s.Moved) {
-				g.Add(&c.Record)
+			g.Add(&window[i].Record)
+		}
+		was := s
+		if s = Decide(r, s, g, begins.Add(15*time.Minute)); s.Moved != was.Moved {
+			if out.moves++; s.Why == "all targets are within their bounds" {
+				out.back++
+			} else {
+				out.why = s.Why
 			}
 		}
-		next, moved := Decide(route, s, g)
-		if out.looks++; moved {
-			next.Moved = begin.Add(at + route.Follow.Every)
-			out.moves++
-			after := next.Weights
-			if after == nil {
-				after = Percent(route)
-			}
-			for name := range now {
-				d := after[name] - now[name]
-				if d*was[name] < 0 {
-					out.turns++
-				}
-				if d != 0 {
-					was[name] = d
-				}
-			}
-		}
-		s, out.last = next, next.Weights
 	}
+	out.looks++
+	out.last = s.Weights
 	return out
 }
 
-func TestProbe(t *testing.T) {
-	steady := func(time.Duration) float64 { return 1 }
-	diurnal := func(at time.Duration) float64 { return 1 + math.Sin(2*math.Pi*at.Hours()/24) }
-	always := func(a agent) func(time.Duration) agent { return func(time.Duration) agent { return a } }
-	rt := route(t, "{a: 50, b: 50}", "{answer_p95: 1500ms, dead_air: 1%, answered: 97%, rescued: 1%, floor: 5, step: 10, every: 15m}")
-	for name, c := range map[string]struct {
-		a, b func(time.Duration) agent
-		load func(time.Duration) float64
-	}{
-		"equal good":   {always(agent{median: 700}), always(agent{median: 700}), steady},
-		"equal edge":   {always(agent{median: 870}), always(agent{median: 870}), steady},
-		"equal bad":    {always(agent{median: 1000}), always(agent{median: 1000}), steady},
-		"worse":        {always(agent{median: 1300}), always(agent{median: 700}), steady},
-		"little worse": {always(agent{median: 1000}), always(agent{median: 800}), diurnal},
-		"mends": {func(at time.Duration) agent {
-			if at > 48*time.Hour && at < 96*time.Hour {
-				return agent{median: 1500}
+// TestAWeek lives through weeks of 10,000 calls. Weights follow what callers hear and nothing else: equal targets move at
+// less than 2 % of the looks, wherever their figures lie, and so do targets whose figures are noisy.
+func TestAWeek(t *testing.T) {
+	const all = "{answer_p95: 1500ms, dead_air: 1%, answered: 97%, rescued: 1%, floor: 5, step: 10, every: 15m}"
+	is := func(a agent) func(float64) agent { return func(float64) agent { return a } }
+	good, slow := agent{median: 700}, agent{median: 1400}
+	steady := func(float64) float64 { return 1 }
+	daily := func(hours float64) float64 { return 1 + math.Sin(2*math.Pi*hours/24) }
+	between := func(from, to float64) func(float64) agent {
+		return func(hours float64) agent {
+			if hours >= from && hours < to {
+				return slow
 			}
-			return agent{median: 700}
-		}, always(agent{median: 700}), diurnal},
-		"dead": {always(agent{median: 700, dead: 0.05}), always(agent{median: 700}), diurnal},
-		"lost": {always(agent{median: 700, lost: 0.1}), always(agent{median: 700}), diurnal},
+			return good
+		}
+	}
+	busy := func(hours float64) agent { return agent{median: 700 + 300*daily(hours)} } // slow when there are many calls
+	for _, c := range []struct {
+		name        string
+		seeds       uint64
+		load        func(float64) float64
+		a, b        func(float64) agent
+		moves, back [2]int // at least, at most
+		least, most int    // calls of a
+		last        string
+		why         string
+	}{
+		{name: "equal", seeds: 3, load: steady, a: is(good), b: is(good), most: 5200},
+		{name: "equal at the bound", seeds: 3, load: steady, a: is(agent{median: 868, dead: 0.01, lost: 0.03}), b: is(agent{median: 868, dead: 0.01, lost: 0.03}), moves: [2]int{0, 13}, back: [2]int{0, 6}, most: 5200},
+		{name: "equal and bad", seeds: 1, load: daily, a: is(slow), b: is(slow), most: 5200},
+		{name: "both slow at the same hours", seeds: 1, load: daily, a: busy, b: busy, most: 5200},
+		{name: "an outage of both", seeds: 1, load: steady, a: is(agent{lost: 1}), b: is(agent{lost: 1}), most: 5200},
+		{name: "an outage of one", seeds: 1, load: steady, a: is(agent{lost: 1}), b: is(good), most: 5200},
+		{name: "worse", seeds: 1, load: daily, a: is(slow), b: is(good), moves: [2]int{5, 5}, most: 1200, last: "map[a:5 b:95]", why: "a answers p95 2."},
+		{name: "silent", seeds: 1, load: steady, a: is(agent{mute: true}), b: is(good), moves: [2]int{5, 5}, most: 900, last: "map[a:5 b:95]", why: "a dead air 100.0%, bound 1%, 5"},
+		{name: "noisy", seeds: 1, load: steady, a: is(agent{median: 1400, noisy: 0.9}), b: is(good), most: 5200},
+		{name: "worse than a noisy one", seeds: 1, load: steady, a: is(slow), b: is(agent{median: 700, noisy: 0.9}), most: 5200},
+		{name: "answers less", seeds: 1, load: daily, a: is(agent{median: 700, lost: 0.12}), b: is(good), moves: [2]int{5, 8}, back: [2]int{0, 2}, most: 2000, why: "a unanswered 1"},
+		{name: "dies", seeds: 1, load: steady, a: is(agent{median: 700, rescue: 0.1}), b: is(good), moves: [2]int{5, 8}, back: [2]int{0, 2}, most: 2000, why: "a rescued "},
+		{name: "fails, and mends itself", seeds: 1, load: steady, a: between(48, 96), b: is(good), moves: [2]int{10, 12}, back: [2]int{5, 6}, least: 2500, most: 4000},
 	} {
-		for seed := range uint64(5) {
-			got := simulate(seed, rt, 10_000, c.load, map[string]func(time.Duration) agent{"a": c.a, "b": c.b})
-			t.Logf("%s: %+v", name, got)
+		for seed := range c.seeds {
+			got := simulate(seed, route(t, "{a: 50, b: 50}", all), c.load, map[string]func(float64) agent{"a": c.a, "b": c.b})
+			last := ""
+			if got.last != nil {
+				last = fmt.Sprint(got.last)
+			}
+			if got.moves < c.moves[0] || got.moves > c.moves[1] || got.back < c.back[0] || got.back > c.back[1] ||
+				got.ofA < c.least || got.ofA > c.most || c.last != "" && last != c.last || !strings.Contains(got.why, c.why) {
+				t.Errorf("%s, seed %d: %+v", c.name, seed, got)
+			}
+			t.Logf("%s, seed %d: %d moves at %d looks, %d of them back; %d of %d calls met a (fixed: %d)", c.name, seed,
+				got.moves, got.looks, got.back, got.ofA, got.calls, got.calls/2)
+		}
+	}
+}
+
+// TestSteps: whatever the figures of three targets are, weights stay percent, no target has less than the floor or loses
+// more than a step, only targets within their bounds gain, and the same figures move the same.
+func TestSteps(t *testing.T) {
+	r, random, s, moves := route(t, "{a: 20, b: 30, c: 50}", "{answered: 97%, dead_air: 5%, floor: 7, step: 9}"), rand.New(rand.NewPCG(1, 2)), State{}, 0
+	for range 3000 {
+		g := Gathered{}
+		for _, name := range []string{"a", "b", "c"} {
+			n := 40 + random.IntN(300)
+			f := &figures{attempts: n, measured: n, answered: n - random.IntN(1+random.IntN(n/2))}
+			f.dead = random.IntN(1 + random.IntN(1+n/10))
+			g[name] = f
+		}
+		was := s.Weights
+		if was == nil {
+			was = Percent(r)
+		}
+		next := Decide(r, s, g, s.Moved.Add(time.Hour))
+		if fmt.Sprint(next) != fmt.Sprint(Decide(r, s, g, s.Moved.Add(time.Hour))) {
+			t.Fatal("the same figures move differently")
+		}
+		if s = next; s.Weights == nil {
+			continue
+		}
+		moves++
+		sum := 0
+		for name, w := range s.Weights {
+			sum += w
+			d := decision{all: map[string][]measure{name: g[name].measures(r.Follow)}}
+			if w < 7 || was[name]-w > 9+1 || w > was[name] && !d.within(name) {
+				t.Fatalf("%s from %v to %v by %+v", name, was, s.Weights, g[name])
+			}
+		}
+		if sum != 100 {
+			t.Fatalf("%v", s.Weights)
+		}
+	}
+	if moves < 100 {
+		t.Errorf("%d moves", moves)
+	}
+}
+
+// TestChance compares with known values: Fisher's exact test of 3 of 4 beside 1 of 4, and binomial ones.
+func TestChance(t *testing.T) {
+	for _, c := range []struct {
+		a, b measure
+		want float64
+	}{
+		{measure{bad: 3, of: 4}, measure{bad: 1, of: 4}, 17.0 / 70},
+		{measure{bad: 2, of: 2}, constant(0.5), 0.25},
+		{measure{bad: 8, of: 10}, constant(0.5), 56.0 / 1024},
+		{measure{bad: 0, of: 10}, constant(0.5), 1},
+		{constant(0.2), measure{bad: 0, of: 20}, math.Pow(0.8, 20)}, // at most 0 of 20
+		{measure{}, measure{}, 1},
+	} {
+		if got := chance(c.a, c.b); math.Abs(got-c.want) > 1e-4*c.want {
+			t.Errorf("%v beside %v: %v; want %v", c.a, c.b, got, c.want)
 		}
 	}
 }

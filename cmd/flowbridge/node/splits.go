@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -31,8 +30,7 @@ const followEvery, followCalls, followFor = 5 * time.Second, 10_000, 24 * time.H
 type splits struct {
 	node     *Node
 	changing sync.Mutex // held while states are read and changed
-	mu       sync.Mutex // guards all
-	all      states     // replaced only by who holds changing, too
+	all      states     // replaced by who holds this lock and that of the test caller
 }
 
 type states map[string]follow.State // by keyOf
@@ -50,10 +48,8 @@ func (s *splits) recall(ctx context.Context) {
 	}
 }
 
-// weighed returns routes with the weights in force.
+// weighed returns routes with the weights in force. The caller holds the lock of the test caller.
 func (s *splits) weighed(routes []config.Route) []config.Route {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	routes = slices.Clone(routes)
 	for i := range routes {
 		r := &routes[i]
@@ -70,12 +66,8 @@ func (s *splits) weighed(routes []config.Route) []config.Route {
 	return routes
 }
 
-// changeFunc changes the state of a split. from has the calls of all nodes, or this node's if the fleet's database is
-// not reached.
+// changeFunc changes the state of a split. from has the calls of the fleet, or if its database is away, of this node.
 type changeFunc func(ctx context.Context, r *config.Route, s *follow.State, now time.Time, from record.Lister)
-
-// errTwice means that another node has changed a state at the same time.
-var errTwice = errors.New("another node has changed the weights at the same time")
 
 // update reads the states of all splits, has change change them, and puts them into force.
 func (s *splits) update(ctx context.Context, change changeFunc) error {
@@ -104,8 +96,8 @@ func (s *splits) update(ctx context.Context, change changeFunc) error {
 	}
 	noted, _ := json.Marshal(next) // can't fail
 	if n.fleet != nil && away == nil && string(noted) != text {
-		if set, err := n.fleet.SetWeights(ctx, text, string(noted)); !set {
-			return cmp.Or(err, errTwice)
+		if err := n.fleet.SetWeights(ctx, text, string(noted)); err != nil {
+			return err
 		}
 	}
 	return cmp.Or(s.keep(ctx, next, string(noted)), away)
@@ -119,20 +111,16 @@ func (s *splits) keep(ctx context.Context, next states, noted string) error {
 	}
 	n.tending.Lock() // an upgrade holds it, and then the other process notes states
 	defer n.tending.Unlock()
-	s.mu.Lock()
+	n.tests.mu.Lock()
 	s.all = next
-	s.mu.Unlock()
+	n.tests.mu.Unlock()
 	n.tests.put(nil, n.server)
 	routes := n.config().Routes
-	for i := range routes {
-		r := &routes[i]
-		if is := next[keyOf(r)]; !maps.Equal(old[keyOf(r)].Weights, is.Weights) {
-			weights := is.Weights
-			if weights == nil {
-				weights = follow.Percent(r)
-			}
-			n.log.Info().Str("route", r.Name).Any("weights", weights).Str("why", is.Why).Msg("weights of a split changed")
-			n.live.Note("split", fmt.Sprintf("%s: %v because %s", r.Name, weights, is.Why))
+	for i, r := range s.weighed(routes) {
+		if key := keyOf(&routes[i]); !maps.Equal(old[key].Weights, next[key].Weights) {
+			weights, why := fmt.Sprint(r.Split), next[key].Why
+			n.log.Info().Str("route", r.Name).Str("weights", weights).Str("why", why).Msg("weights of a split changed")
+			n.live.Note("split", fmt.Sprintf("%s: %s because %s", r.Name, weights, why))
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, aliveEvery)
@@ -148,47 +136,36 @@ func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State,
 	if state.Looked.IsZero() { // earlier calls may be of other targets with these names
 		state.Moved = now
 	}
-	state.Looked = now
-	g, f := follow.Gathered{}, record.Filter{Route: r.Name, Since: now.Add(-followFor), Limit: followCalls}
-	if state.Moved.After(f.Since) {
-		f.Since = state.Moved
-	}
+	since := time.UnixMilli(max(now.Add(-followFor).UnixMilli(), state.Moved.UnixMilli()))
+	g, f := follow.Gathered{}, record.Filter{Route: r.Name, Since: since, Limit: followCalls}
 	if err := record.Each(ctx, from, f, func(rec record.Record) error { g.Add(&rec); return nil }); err != nil {
 		s.node.log.Info().Err(err).Str("route", r.Name).Msg("weights of a split stay: its calls can't be read")
-		return
+		clear(g)
 	}
-	next, moved := follow.Decide(r, *state, g)
-	if *state = next; moved {
-		state.Moved = now
-	}
+	*state = follow.Decide(r, *state, g, now)
 }
 
 // order pins the weights of a route's split, or releases them if weights is nil. The figures count from then on.
-func (s *splits) order(ctx context.Context, route, by string, weights map[string]int) error {
-	n, refused := s.node, &admin.RefusedError{
-		Status: http.StatusNotFound, Problem: "no route with a split has this name", Remedy: "take one from shares in /api/targets",
-	}
+func (s *splits) order(ctx context.Context, route, by string, weights map[string]int) *admin.RefusedError {
+	n, status, problem, remedy := s.node, http.StatusNotFound, "no route with a split has this name", "see shares in /api/targets"
 	err := s.update(context.WithoutCancel(ctx), func(_ context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
 		switch {
 		case r.Name != route:
 		case weights != nil && !isOf(r, weights):
-			names := strings.Join(slices.Sorted(maps.Keys(follow.Percent(r))), ", ")
-			refused.Status, refused.Problem = http.StatusBadRequest, "these are no weights of the split between "+names
-			refused.Remedy = "give each of them, and no other, a weight from 0 to 100, and one of them more than 0"
-		case n.fleet != nil && from != record.Lister(n.fleet): // update returns why
-			refused = nil
+			status, problem = http.StatusBadRequest, "these are no weights of the split of "+route
+			remedy = "give 0 to 100 to each of " + strings.Join(slices.Sorted(maps.Keys(follow.Percent(r))), ", ") + ", and not only 0"
 		default:
-			refused = nil
-			*state = follow.State{Weights: weights, Moved: now, Why: by + " ordered it", Pinned: weights != nil, Looked: now}
+			if problem = ""; n.fleet == nil || from == record.Lister(n.fleet) { // otherwise update returns why not
+				*state = follow.State{Weights: weights, Moved: now, Why: by + " ordered it", Pinned: weights != nil, Looked: now}
+			}
 		}
 	})
-	if err != nil && refused == nil {
-		refused = &admin.RefusedError{Status: http.StatusServiceUnavailable, Problem: "not kept: " + err.Error(), Remedy: "try again"}
+	if problem == "" && err == nil {
+		return nil
+	} else if problem == "" {
+		status, problem, remedy = http.StatusServiceUnavailable, "not kept: "+err.Error(), "try again"
 	}
-	if refused != nil {
-		return refused
-	}
-	return nil
+	return &admin.RefusedError{Status: status, Problem: problem, Remedy: remedy}
 }
 
 // isOf reports whether weights can be those of a route's split.
