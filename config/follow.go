@@ -31,7 +31,7 @@ func parseShare(t string) (float64, complaint) {
 	number, ok := strings.CutSuffix(t, "%")
 	f, err := strconv.ParseFloat(number, 64)
 	if !ok || err != nil || !(f > 0 && f < 100) { // NaN is neither
-		return 0, refuse("is not a percentage between 0 and 100, which no target keeps to for long", "write one like 1% or 97%")
+		return 0, refuse("is not a percentage between 0 and 100, to which no target keeps", "write one like 1% or 97%")
 	}
 	return f / 100, complaint{}
 }

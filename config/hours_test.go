@@ -131,7 +131,7 @@ func TestBadSplit(t *testing.T) {
 		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answered: 97%, step: 0}":    "routes[0].follow.step: \"0\" is not a whole number from 1 to 100",
 		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answered: 97%, every: 59s}": "routes[0].follow.every: \"59s\" is out of range; write one from 1m0s to 24h0m0s",
 		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answered: 100%}":            "routes[0].follow.answered: \"100%\" is not a percentage between 0 and 100",
-		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {dead_air: 0%}":              "routes[0].follow.dead_air: \"0%\" is not a percentage between 0 and 100, which no target keeps to for long; write one like 1% or 97%",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {dead_air: 0%}":              "routes[0].follow.dead_air: \"0%\" is not a percentage between 0 and 100, to which no target keeps; write one like 1% or 97%",
 		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {rescued: NaN%}":             "is not a percentage",
 		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {dead_air: 1}":               "is not a percentage",
 		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answer_p95: 20ms}":          "is out of range; write one from 100ms to 30s",

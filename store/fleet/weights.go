@@ -8,7 +8,7 @@ import (
 
 const (
 	readWeights = `SELECT coalesce((SELECT left(states, 1 << 20) FROM flowbridge_weights), ''), clock_timestamp()`
-	// writeWeights writes only in the place of what was read before: the first node decides for all.
+	// It writes only in the place of what was read before: the first node decides for all.
 	writeWeights = `INSERT INTO flowbridge_weights AS w (states) VALUES ($2)
 		ON CONFLICT (id) DO UPDATE SET states = excluded.states WHERE w.states = $1`
 )

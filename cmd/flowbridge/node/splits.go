@@ -147,19 +147,20 @@ func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State,
 
 // order pins the weights of a route's split, or releases them if weights is nil. The figures count from then on.
 func (s *splits) order(ctx context.Context, route, by string, weights map[string]int) *admin.RefusedError {
-	n, status, problem, remedy := s.node, http.StatusNotFound, "no route with a split has this name", "see shares in /api/targets"
-	err := s.update(context.WithoutCancel(ctx), func(_ context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
+	n, status, problem, remedy := s.node, http.StatusNotFound, "there is no such split", "see shares in /api/targets"
+	pin := func(_ context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
 		switch {
 		case r.Name != route:
 		case weights != nil && !isOf(r, weights):
 			status, problem = http.StatusBadRequest, "these are no weights of the split of "+route
-			remedy = "give 0 to 100 to each of " + strings.Join(slices.Sorted(maps.Keys(follow.Percent(r))), ", ") + ", and not only 0"
+			remedy = "give 0 to 100, not all 0, to " + strings.Join(slices.Sorted(maps.Keys(follow.Percent(r))), ", ")
 		default:
 			if problem = ""; n.fleet == nil || from == record.Lister(n.fleet) { // otherwise update returns why not
 				*state = follow.State{Weights: weights, Moved: now, Why: by + " ordered it", Pinned: weights != nil, Looked: now}
 			}
 		}
-	})
+	}
+	err := s.update(context.WithoutCancel(ctx), pin)
 	if problem == "" && err == nil {
 		return nil
 	} else if problem == "" {

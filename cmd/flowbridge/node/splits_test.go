@@ -179,7 +179,7 @@ func TestPinnedWeights(t *testing.T) {
 		{}, {"a": 0, "b": 0}, {"a": -1, "b": 5}, {"a": 101, "b": 5}, {"a": 100}, {"a": 50, "c": 50}, {"a": 50, "b": 50, "c": 0},
 	} {
 		refused := s.splits.order(t.Context(), "main", "ops", bad)
-		if refused == nil || refused.Status != http.StatusBadRequest || refused.Problem != "these are no weights of the split of main" || refused.Remedy != "give 0 to 100 to each of a, b, and not only 0" {
+		if refused == nil || refused.Status != http.StatusBadRequest || refused.Problem != "these are no weights of the split of main" || refused.Remedy != "give 0 to 100, not all 0, to a, b" {
 			t.Errorf("%v: %+v", bad, refused)
 		}
 	}
