@@ -57,7 +57,6 @@ type Route struct {
 	Rescue *callRescue `key:"rescue"`
 	// What happens to a caller while every target is full. Without it the caller gets otherwise.
 	Queue *queue `key:"queue"`
-
 	// Moved says when and why split has other weights than the file. It is empty if they are the file's.
 	Moved string
 }

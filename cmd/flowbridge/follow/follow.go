@@ -17,8 +17,7 @@ type State struct {
 	Moved  time.Time `json:"moved,omitzero"`
 	Why    string    `json:"why,omitempty"`
 	Looked time.Time `json:"looked,omitzero"`
-	// Pinned says that an operator has set the weights.
-	Pinned bool `json:"pinned,omitempty"`
+	Pinned bool      `json:"pinned,omitempty"` // an operator has set the weights
 	// Left has the share of bad events with which a target last lost weight, by target and number of the figure.
 	Left map[string]map[int]float64 `json:"left,omitempty"`
 }

@@ -237,7 +237,6 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	n.splits.recall(ctx)
 	n.add(part{close: func() error { closeReplaced(n.inForce.Load().preparers, nil); return nil }})
 	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
 		return err
@@ -274,6 +273,7 @@ func (n *Node) logFound() {
 func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	preparers map[string]peers.Preparer,
 ) (err error) {
+	n.splits.recall(ctx)
 	o := b2bua.Options{
 		KeepBindings: n.store.KeepBindings,
 		Config:       n.tests.with(cfg), Relay: engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,

@@ -136,8 +136,10 @@ func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State,
 	if state.Looked.IsZero() { // earlier calls may be of other targets with these names
 		state.Moved = now
 	}
-	since := time.UnixMilli(max(now.Add(-followFor).UnixMilli(), state.Moved.UnixMilli()))
-	g, f := follow.Gathered{}, record.Filter{Route: r.Name, Since: since, Limit: followCalls}
+	g, f := follow.Gathered{}, record.Filter{Route: r.Name, Since: now.Add(-followFor), Limit: followCalls}
+	if f.Since.Before(state.Moved) {
+		f.Since = state.Moved
+	}
 	if err := record.Each(ctx, from, f, func(rec record.Record) error { g.Add(&rec); return nil }); err != nil {
 		s.node.log.Info().Err(err).Str("route", r.Name).Msg("weights of a split stay: its calls can't be read")
 		clear(g)
