@@ -17,10 +17,10 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// followed is the split of the tests: two agents that nothing listens for. %s: the addresses of B2BUA, carrier and
-// platform.
+// followed is the split of the tests: two agents that nothing listens for. The addresses are those of B2BUA,
+// carrier, platform, and SIP.
 const followed = `
-sip: {listen: ["udp://%[1]s:0"]}
+sip: {listen: ["udp://%[4]s"]}
 media: {advertise: %[1]s}
 trunks: [{name: carrier, sources: ["%[2]s"]}]
 targets:
@@ -38,7 +38,7 @@ admin: {listen: "127.0.0.1:0", local: operate}
 func TestSplitThroughTheBinary(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)
-	config := fmt.Sprintf(followed, s.b2bua, s.carrier, s.platform)
+	config := fmt.Sprintf(followed, s.b2bua, s.carrier, s.platform, s.freePort(s.b2bua))
 	b := startServer(t, t.TempDir(), config)
 	noted := func() (text string) {
 		r, err := store.OpenRead(t.Context(), filepath.Join(b.dir, "calls.db"))
