@@ -82,6 +82,9 @@ type Options struct {
 	// Listen adds a listener to a live call. It returns the errors of Control. If Listen is nil, /api/calls/{id}/audio
 	// does not exist.
 	Listen func(ctx context.Context, id string, q ListenRequest) (Audio, error)
+	// Weights pins the weights of a route's split for the sender by, or releases them if weights is nil. If it is nil,
+	// /api/routes/{name}/weights does not exist.
+	Weights func(ctx context.Context, route, by string, weights map[string]int) *RefusedError
 	// Figures provides statistics and targets. If it is nil, /api/stats and /api/targets don't exist.
 	Figures Figures
 	// Report starts a comparison by a word. Its error names the valid words. If it is nil, /api/report does not exist.
@@ -141,6 +144,9 @@ func newAPI(opts Options) (*api, *router) {
 		mux.HandleFunc("/api/targets", a.shows(func() any { return page[live.Target]{Items: a.Figures.Targets()} }))
 		mux.HandleFunc("/api/history", a.shows(func() any { return a.Figures.History(false) }))
 		mux.HandleFunc("/api/history/day", a.shows(func() any { return a.Figures.History(true) }))
+	}
+	if a.Weights != nil {
+		mux.HandleFunc("/api/routes/{name}/weights", a.operateAs(a.weights, http.MethodDelete))
 	}
 	if a.Report != nil {
 		mux.HandleFunc("/api/report", a.closed(a.report))

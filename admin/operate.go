@@ -67,10 +67,10 @@ func (a *api) operate(next http.HandlerFunc) http.HandlerFunc {
 	return a.operateAs(func(w http.ResponseWriter, r *http.Request, _ sender) { next(w, r) })
 }
 
-// operateAs is like operate, for handlers that need the sender.
-func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender)) http.HandlerFunc {
+// operateAs is like operate, for handlers that need the sender. methods are the methods other than POST.
+func (a *api) operateAs(next func(http.ResponseWriter, *http.Request, sender), methods ...string) http.HandlerFunc {
 	return a.allowed(RightsOperate, func(w http.ResponseWriter, r *http.Request, who sender) {
-		if !a.isMethod(w, r, http.MethodPost) {
+		if !a.isMethod(w, r, append([]string{http.MethodPost}, methods...)...) {
 			return
 		}
 		if _, bad := parseQuery(r.URL.RawQuery); bad != nil {

@@ -116,7 +116,7 @@ func (s *Server) Originate(ctx context.Context, o *outbound.Origination) (regist
 	}
 	c.noteDestination(placing.Agents[0])
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
-	c.ladder.Split(c.record.Target, placing.Share, c.route.Total())
+	c.ladder.Split(c.record.Target, placing.Share, c.route.Total(), c.route.Moved)
 	c.plan.FailoverOn = c.route.FailoverOn
 	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
 	c.now = func(*Call) phase { return cu.begins() }

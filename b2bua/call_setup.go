@@ -75,7 +75,7 @@ func (c *Call) routing() phase {
 	}
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
-	c.ladder.Split(targets[0].Dial.Name, share, c.route.Total())
+	c.ladder.Split(targets[0].Dial.Name, share, c.route.Total(), c.route.Moved)
 	c.plan = &outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn}
 	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))

@@ -123,6 +123,9 @@ func (d *doubts) times() {
 		if x := r.Rescue; x != nil && x.DeadAir > 0 && d.cfg.Media.Insight != InsightOn {
 			d.warn(path+".rescue.dead_air", "does nothing: what both sides say is not measured", "write insight: on in media")
 		}
+		if f := r.Follow; f != nil && (f.AnswerP95 > 0 || f.DeadAir > 0) && d.cfg.Media.Insight != InsightOn {
+			d.warn(path+".follow", "moves no weights: what both sides say is not measured", "write insight: on in media")
+		}
 		for j := range d.cfg.Targets {
 			t := &d.cfg.Targets[j]
 			if t.Prepare != nil && r.SetupTimeout < t.Prepare.Timeout && slices.Contains(r.Targets, t.Name) {

@@ -121,6 +121,21 @@ func TestBadSplit(t *testing.T) {
 		"targets: [a, b], split: [a, b]":             "routes[0].split: must be a mapping, not a list",
 		"targets: [a, b], split: {a: 1, b: 1, a: 2}": "routes[0].split.a: is given twice",
 		"targets: [a, b], split: {a: [1], b: 1}":     "routes[0].split.a: must be a single value",
+
+		"name: r, targets: [a, b], follow: {answered: 97%}":                                  "routes[0].follow: has no effect without split; write the shares",
+		"targets: [a, b], split: {a: 1, b: 1}, follow: {answered: 97%}":                      "routes[0].follow: needs the route's name",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {floor: 5}":                  "routes[0].follow: has no bound, so no target is outside of one; write answer_p95",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answered: 97%, floor: 51}":  "routes[0].follow.floor: \"51\" is not a whole number from 1 to 50",
+		"name: r, targets: [a, b], split: {a: 1, b: 9}, follow: {answered: 97%, floor: 11}":  "routes[0].follow: has floor: 11, and a target of split has a smaller share; write a lower floor, or a larger share",
+		"name: r, targets: [a, b], split: {a: 0, b: 9}, follow: {answered: 97%, floor: 1}":   "routes[0].follow: has floor: 1, and a target of split has a smaller share",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answered: 97%, step: 0}":    "routes[0].follow.step: \"0\" is not a whole number from 1 to 100",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answered: 97%, every: 59s}": "routes[0].follow.every: \"59s\" is out of range; write one from 1m0s to 24h0m0s",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answered: 100%}":            "routes[0].follow.answered: \"100%\" is not a percentage between 0 and 100",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {dead_air: 0%}":              "routes[0].follow.dead_air: \"0%\" is not a percentage between 0 and 100, to which no target keeps; write one like 1% or 97%",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {rescued: NaN%}":             "is not a percentage",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {dead_air: 1}":               "is not a percentage",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answer_p95: 20ms}":          "is out of range; write one from 100ms to 30s",
+		"name: r, targets: [a, b], split: {a: 1, b: 1}, follow: {answer_p95: 1.5}":           "routes[0].follow.answer_p95",
 	} {
 		_, err := Parse("f.yaml", []byte("targets: [{name: a, kind: sip, uri: \"sip:x@192.0.2.1\"}, {name: b, kind: sip, uri: \"sip:x@192.0.2.2\"}]\nroutes: [{"+yaml+"}]"), testEnv)
 		if err == nil || !strings.Contains(err.Error(), want) {

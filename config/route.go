@@ -33,7 +33,9 @@ type Route struct {
 	Trunks []string `key:"trunks" is:"callee"`
 	// The shares of the route's calls for its targets, or trunks: {new: 10, old: 90}. A caller always gets the same one
 	// first; the others follow in order. Empty: the first one is tried first.
-	Split []share `key:"split" later:""`
+	Split []Share `key:"split" later:""`
+	// Moves the weights of split from targets that callers hear fail to those that serve them well. It needs name.
+	Follow *Follow `key:"follow"`
 	// When the caller hears ringing: immediate (180 at once), on-target (with the target's 18x), session-progress (183 at
 	// once, and ringback until the target's media or answer), none.
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
@@ -55,11 +57,14 @@ type Route struct {
 	Rescue *callRescue `key:"rescue"`
 	// What happens to a caller while every target is full. Without it the caller gets otherwise.
 	Queue *queue `key:"queue"`
+	// Moved says when and why split has other weights than the file. It is empty if they are the file's.
+	Moved string
 }
 
 func (r *Route) check(s section) {
 	r.checkRescue(s)
 	r.Split = s.shares(slices.Concat(r.Targets, r.Trunks))
+	r.checkFollow(s)
 	if r.Listed && s.l.cfg.Numbers == nil && !s.l.root.has("numbers") {
 		s.fields["listed"].fail("has no effect without a table of numbers: no call would take the route",
 			"name its file in numbers at the top level, or remove it")

@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// share is the part of a route's calls for one target or trunk.
-type share struct {
+// Share is the part of a route's calls for one target or trunk.
+type Share struct {
 	Name   string
 	Weight int // relative to the sum of all
 }
@@ -15,7 +15,7 @@ type share struct {
 const maxWeight = 1000
 
 // shares reads and checks the key split of a route. names are the route's destinations.
-func (s section) shares(names []string) (all []share) {
+func (s section) shares(names []string) (all []Share) {
 	v, ok := s.fields["split"]
 	if !ok {
 		return nil
@@ -41,7 +41,7 @@ func (s section) shares(names []string) (all []share) {
 		}
 		weight, _ := strconv.Atoi(text.text)
 		sum += weight
-		all = append(all, share{e.key, weight})
+		all = append(all, Share{e.key, weight})
 	}
 	switch {
 	case !ok:
@@ -63,7 +63,7 @@ func (r *Route) Total() (sum int) {
 
 // Weight returns the weight of a target or trunk in a route's split. It is 0 if the route has none.
 func (r *Route) Weight(name string) int {
-	if i := slices.IndexFunc(r.Split, func(s share) bool { return s.Name == name }); i >= 0 {
+	if i := slices.IndexFunc(r.Split, func(s Share) bool { return s.Name == name }); i >= 0 {
 		return r.Split[i].Weight
 	}
 	return 0

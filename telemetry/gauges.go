@@ -116,6 +116,10 @@ func (*gauges) targets(add Add, g *Gauges) {
 				"1 for the health that a target has: ok, failing (most of its last five attempts failed for a reason of its own) or idle (none in five minutes).",
 				OneIf(t.Health == health), "target", t.Name, "health", health)
 		}
+		for _, s := range t.Shares {
+			add("split_weight", "The percent of a route's calls that its split gives to a target first.",
+				100*float64(s.Weight)/float64(max(s.Of, 1)), "route", s.Route, "target", t.Name)
+		}
 		for _, b := range t.Circuits {
 			add("circuit_state",
 				"The circuit of a target, of its SIP side (sip) or its API (api): 0 closed, 1 half open (one call tries it), 2 open (it is out of use).",

@@ -79,11 +79,14 @@ func (a Attempt) sentence(asked int) string {
 	return b.String()
 }
 
-// Split adds the target that the route's split has chosen by a weight. A weight of 0
-// means that it has chosen none.
-func (c *Call) Split(target string, weight, of int) {
+// Split adds the target that the route's split has chosen by a weight; 0: it has chosen none. moved says when and why
+// the split has other weights than the file.
+func (c *Call) Split(target string, weight, of int, moved string) {
+	if moved != "" {
+		moved = ", " + moved
+	}
 	if weight > 0 {
-		c.Decide("split: target %s has this caller, by %d of %d", target, weight, of)
+		c.Decide("split: target %s has this caller, by %d of %d%s", target, weight, of, moved)
 	}
 }
 

@@ -30,3 +30,9 @@ CREATE TABLE IF NOT EXISTS flowbridge_certificates (
     sealed bytea NOT NULL DEFAULT '',
     orders_until timestamptz NOT NULL DEFAULT 'epoch'
 );
+
+-- The weights in force of the splits of routes, and why, as JSON in one row.
+CREATE TABLE IF NOT EXISTS flowbridge_weights (
+    id     boolean PRIMARY KEY DEFAULT true CHECK (id),
+    states text NOT NULL
+);

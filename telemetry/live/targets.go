@@ -35,6 +35,16 @@ type Peer struct {
 	Calls, MaxCalls int
 	Circuits        []Circuit
 	Addresses       []Address
+	Shares          []Share
+}
+
+// Share is a target's share of the calls of a route with a split.
+type Share struct {
+	Route  string `json:"route"`
+	Weight int    `json:"weight"`
+	Of     int    `json:"of"`
+	// Moved says when and why the split has other weights than the file. Empty: it has the file's.
+	Moved string `json:"moved"`
 }
 
 // Target is the state of a target, as returned by GET /api/targets.
@@ -63,6 +73,7 @@ type Target struct {
 	// recently led calls.
 	Circuits  []Circuit `json:"circuits"`
 	Addresses []Address `json:"addresses"`
+	Shares    []Share   `json:"shares"`
 }
 
 // Latency is the median of a duration, and the value that 95 % do not exceed.
@@ -185,6 +196,7 @@ func (w *Watcher) Targets() []Target {
 			MaxCalls: p.MaxCalls,
 		}
 		out.Circuits, out.Addresses = append([]Circuit{}, p.Circuits...), append([]Address{}, p.Addresses...)
+		out.Shares = append([]Share{}, p.Shares...)
 		if t := w.targets[p.Name]; t != nil {
 			out.Health, out.Attempts, out.Failed = t.health(), t.attempts.sum, t.failed.sum
 			out.AnswerRatio, out.Prepare, out.Answer = ratio(t.answered.sum, t.attempts.sum), latency(&t.prepare),

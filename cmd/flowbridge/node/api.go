@@ -88,6 +88,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 		Media: n.rtp.path, Calls: liveCalls{n.server}, Control: calls,
 		Figures: n.live, Report: reportBy, Events: n.events, Ready: n.health.ready, Troubles: n.health.troubles,
 		Requests: &n.requests, Registrations: n.figures.registrations, Listen: calls.listen,
+		Weights: n.splits.order,
 	}
 	if n.out != nil {
 		options.Leveller = n.out

@@ -62,6 +62,7 @@ func (f *figures) peers() []live.Peer {
 		all = append(all, live.Peer{
 			Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name],
 			MaxCalls: f.node.admission.Part(t.MaxCalls), Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
+			Shares: f.node.splits.shares(t.Name),
 		})
 	}
 	for i := range cfg.Trunks {
@@ -69,6 +70,7 @@ func (f *figures) peers() []live.Peer {
 			all = append(all, live.Peer{
 				Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name],
 				MaxCalls: f.node.admission.Part(t.MaxCalls), Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
+				Shares: f.node.splits.shares(t.Name),
 			})
 		}
 	}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"fmt"
@@ -39,21 +40,24 @@ trunks:
    max_calls: 2, max_cps: 1, max_duration: 30s, ring_timeout: 5s, originate: {numbers: ["^"], per_hour: 60}}
 `
 
-// put puts a configuration into force.
+// put puts a configuration into force; nil: the one that is, with the weights that splits have now.
 func (t *testCaller) put(next *inForce, to reloader) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	next = cmp.Or(next, t.node.inForce.Load())
 	to.Reload(t.with(next.cfg), next.preparers)
 	t.node.inForce.Store(next)
 }
 
-// with returns a configuration whose test caller is on our side of a NAT, with its trunk if there is one.
+// with returns a configuration whose test caller is on our side of a NAT, with its trunk if there is one, and with the
+// weights of splits that are in force.
 func (t *testCaller) with(cfg *config.Config) *config.Config {
 	c := *cfg
 	c.SIP.LocalNetworks = append(slices.Clone(cfg.SIP.LocalNetworks), netip.MustParsePrefix(testAddress+"/32"))
 	if t.phone != nil {
 		c.Trunks = append(slices.Clone(cfg.Trunks), t.trunk)
 	}
+	c.Routes = t.node.splits.weighed(cfg.Routes)
 	return &c
 }
 

@@ -50,6 +50,12 @@ func printTargets(w io.Writer, targets []live.Target) error {
 				fmt.Fprintf(w, "%s: %s\n", cli.Shown(targets[i].Name), c.Words(time.Now()))
 			}
 		}
+		for _, s := range targets[i].Shares {
+			if s.Moved != "" {
+				fmt.Fprintf(w, "%s: %d of %d of the route %s, %s\n", cli.Shown(targets[i].Name), s.Weight, s.Of, cli.Shown(s.Route),
+					cli.Shown(s.Moved))
+			}
+		}
 		for _, a := range targets[i].Addresses {
 			if a.State == live.AddressAvoided {
 				fmt.Fprintf(w, "%s: %s is tried last until %s, because it failed (%s)\n", cli.Shown(targets[i].Name),

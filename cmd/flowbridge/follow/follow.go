@@ -1,0 +1,158 @@
+package follow
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/config"
+)
+
+// State is what is kept of a split.
+type State struct {
+	// Weights are those in force, in percent unless they are pinned. Nil: the file's.
+	Weights map[string]int `json:"weights,omitempty"`
+	// Moved is when they last changed, from when figures count. Why says why. Looked is when the last look was.
+	Moved  time.Time `json:"moved,omitzero"`
+	Why    string    `json:"why,omitempty"`
+	Looked time.Time `json:"looked,omitzero"`
+	Pinned bool      `json:"pinned,omitempty"` // an operator has set the weights
+	// Left has the share of bad events with which a target last lost weight, by target and number of the figure.
+	Left map[string]map[int]float64 `json:"left,omitempty"`
+}
+
+// The errors of the decisions: a move by chance in a week, and a target that comes back too early.
+const weekly, returning, week = 0.05, 0.01, 7 * 24 * time.Hour
+
+// decision is a look at a split.
+type decision struct {
+	follow    *config.Follow
+	file, now map[string]int // percent
+	all       map[string][]measure
+	alpha     float64 // error of a test
+}
+
+// Decide looks at the figures since the last move, and returns the state after the look.
+func Decide(r *config.Route, s State, g Gathered, now time.Time) State {
+	s.Looked = now
+	d := decision{follow: r.Follow, file: Percent(r), now: maps.Clone(s.Weights), all: map[string][]measure{}}
+	if d.now == nil {
+		d.now = maps.Clone(d.file)
+	}
+	for name := range d.file {
+		if g[name] == nil || g[name].answered < enough {
+			return s
+		}
+		d.all[name] = g[name].measures(r.Follow)
+		d.alpha = weekly * float64(r.Follow.Every) / float64(week) / float64(len(d.file)*len(d.all[name]))
+	}
+	left := map[string]map[int]float64{}
+	maps.Copy(left, s.Left)
+	why := d.leave(left)
+	if why == "" && s.Weights != nil && d.mended(left) {
+		why = "all targets are within their bounds"
+		d.comeBack()
+	}
+	if why == "" {
+		return s
+	}
+	s.Weights, s.Left, s.Moved, s.Why = d.now, left, now, why
+	if maps.Equal(d.now, d.file) {
+		s.Weights, s.Left = nil, nil
+	}
+	return s
+}
+
+// worst returns the figure of a target that is outside of its bound with the least probability by chance, or -1.
+func (d *decision) worst(name string) (index int) {
+	index, least := -1, d.alpha
+	for i, m := range d.all[name] {
+		if m.known && m.share() > m.bound && chance(m, constant(m.bound)) < least {
+			index, least = i, chance(m, constant(m.bound))
+		}
+	}
+	return index
+}
+
+// within reports whether all figures of a target are known and within their bounds.
+func (d *decision) within(name string) bool {
+	return !slices.ContainsFunc(d.all[name], func(m measure) bool { return !m.known || m.share() > m.bound })
+}
+
+// leave takes weight from the targets outside of their bounds, and returns why, or "" if it takes none.
+func (d *decision) leave(left map[string]map[int]float64) string {
+	var why []string
+	for _, name := range slices.Sorted(maps.Keys(d.all)) {
+		index, loss, better := d.worst(name), min(d.follow.Step, d.now[name]-d.follow.Floor), map[string]int{}
+		if index < 0 || loss <= 0 {
+			continue
+		}
+		m := d.all[name][index]
+		for other, all := range d.all {
+			if d.within(other) && chance(m, all[index]) < d.alpha {
+				better[other] = d.now[other]
+			}
+		}
+		if len(better) == 0 {
+			continue
+		}
+		d.now[name] -= loss
+		for to, part := range divide(loss, better) {
+			d.now[to] += part
+		}
+		left[name] = map[int]float64{index: m.share()}
+		why = append(why, name+" "+m.words)
+	}
+	return strings.Join(why, "; ")
+}
+
+// mended reports whether all targets are within their bounds, and those that have lost weight are better than they were
+// then.
+func (d *decision) mended(left map[string]map[int]float64) bool {
+	for name, all := range d.all {
+		for i, m := range all {
+			share, lost := left[name][i]
+			worse := lost && d.now[name] < d.file[name] && chance(constant(share), m) > returning
+			if worse || !d.within(name) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// comeBack moves the weights toward the file's, by a step at most.
+func (d *decision) comeBack() {
+	step, most := d.follow.Step, d.follow.Step
+	for name := range d.file {
+		most = max(most, d.file[name]-d.now[name], d.now[name]-d.file[name])
+	}
+	for name := range d.file {
+		d.now[name] = d.now[name]*(most-step) + d.file[name]*step
+	}
+	d.now = divide(100, d.now)
+}
+
+// Percent returns the weights of the file in percent. They add up to 100.
+func Percent(r *config.Route) map[string]int {
+	weights := map[string]int{}
+	for _, s := range r.Split {
+		weights[s.Name] = s.Weight
+	}
+	return divide(100, weights)
+}
+
+// divide divides a number in proportion to weights, in whole parts that add up to it. Every node gets the same.
+func divide(n int, weights map[string]int) map[string]int {
+	sum, seen, out := 0, 0, make(map[string]int, len(weights))
+	for _, w := range weights {
+		sum += w
+	}
+	for _, name := range slices.Sorted(maps.Keys(weights)) {
+		before := n * seen / max(sum, 1)
+		seen += weights[name]
+		out[name] = n*seen/max(sum, 1) - before
+	}
+	return out
+}

@@ -1,0 +1,238 @@
+package follow
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/config"
+	"flowbridge/store/record"
+)
+
+// route returns a route whose split follows these bounds.
+func route(tb testing.TB, split, follow string) *config.Route {
+	tb.Helper()
+	file := fmt.Sprintf(`
+trunks: [{name: carrier, sources: [192.0.2.1]}]
+targets:
+- {name: a, kind: sip, uri: "sip:a@192.0.2.2"}
+- {name: b, kind: sip, uri: "sip:b@192.0.2.2"}
+- {name: c, kind: sip, uri: "sip:c@192.0.2.2"}
+routes: [{name: main, trunk: carrier, targets: [a, b, c], split: %s, follow: %s}]
+`, split, follow)
+	cfg, err := config.Parse("f.yaml", []byte(file), func(string) (string, bool) { return "", false })
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return &cfg.Routes[0]
+}
+
+// agent is how an agent serves calls.
+type agent struct {
+	median                    float64 // of its answers, in ms; each call has its own level, and answers scatter around it
+	dead, lost, rescue, noisy float64 // shares of calls
+	mute                      bool    // it sends nothing, or only silence
+}
+
+func (a agent) call(r *rand.Rand, name string) record.Record {
+	rec := record.Record{
+		Target: name, DurationMS: 60_000, Attempts: []record.Attempt{{Target: name, Reason: record.ReasonSplit, SIPStatus: 200, SIPCallID: "x"}},
+	}
+	if r.Float64() < a.lost {
+		rec.Attempts[0].SIPStatus, rec.Attempts[0].Cause = 503, "target_error"
+		return rec
+	}
+	if r.Float64() < a.rescue {
+		rec.Attempts = append(rec.Attempts, record.Attempt{Reason: record.ReasonRescue})
+	}
+	level, talk := math.Exp(0.15*r.NormFloat64()), &record.Talk{Confidence: record.TalkGood, Turns: &record.Durations{}, AgentDeadAirMS: new(int64)}
+	for range 1 + r.IntN(3) {
+		talk.Turns.Values = append(talk.Turns.Values, uint16(min(65_535, a.median*level*math.Exp(0.3*r.NormFloat64()))))
+	}
+	if r.Float64() < a.dead {
+		*talk.AgentDeadAirMS = 4000
+	}
+	switch {
+	case a.mute && r.IntN(2) == 0:
+		talk = &record.Talk{Confidence: "not_measured", Reason: "no_audio", FirstAgentReason: "no_audio"}
+	case a.mute:
+		talk = &record.Talk{Confidence: record.TalkGood, FirstAgentReason: "silent"}
+	case r.Float64() < a.noisy:
+		talk.Confidence = "noisy"
+	}
+	rec.Talk = talk
+	return rec
+}
+
+// result is what became of a week's calls, and how many the target a had.
+type result struct {
+	looks, moves, back int // back: moves that gave a target weight again
+	calls, ofA         int
+	last               map[string]int
+	why                string
+}
+
+// simulate lives through a week with some 10,000 calls. load is the calls of a look, relative to the mean.
+func simulate(seed uint64, r *config.Route, load func(hours float64) float64, of map[string]func(hours float64) agent) (out result) {
+	random, begin, s := rand.New(rand.NewPCG(seed, seed)), time.Unix(1_800_000_000, 0), State{}
+	type call struct {
+		at time.Time
+		record.Record
+	}
+	var window []call
+	for out.looks = range 672 {
+		hours := float64(out.looks) / 4
+		begins := begin.Add(time.Duration(hours * float64(time.Hour)))
+		weights := s.Weights
+		if weights == nil {
+			weights = Percent(r)
+		}
+		for range int(10_000.0/672*load(hours) + random.Float64()) {
+			name := "b"
+			if random.IntN(100) < weights["a"] {
+				name = "a"
+				out.ofA++
+			}
+			out.calls++
+			window = append(window, call{begins, of[name](hours).call(random, name)})
+		}
+		for len(window) > 0 && (window[0].at.Before(s.Moved) || window[0].at.Before(begins.Add(-24*time.Hour))) {
+			window = window[1:]
+		}
+		g := Gathered{}
+		for i := range window {
+			g.Add(&window[i].Record)
+		}
+		was := s
+		if s = Decide(r, s, g, begins.Add(15*time.Minute)); s.Moved != was.Moved {
+			if out.moves++; s.Why == "all targets are within their bounds" {
+				out.back++
+			} else {
+				out.why = s.Why
+			}
+		}
+	}
+	out.looks++
+	out.last = s.Weights
+	return out
+}
+
+// TestAWeek lives through weeks of 10,000 calls. Weights follow what callers hear and nothing else: equal targets move at
+// less than 2 % of the looks, wherever their figures lie, and so do targets whose figures are noisy.
+func TestAWeek(t *testing.T) {
+	const all = "{answer_p95: 1500ms, dead_air: 1%, answered: 97%, rescued: 1%, floor: 5, step: 10, every: 15m}"
+	is := func(a agent) func(float64) agent { return func(float64) agent { return a } }
+	good, slow := agent{median: 700}, agent{median: 1400}
+	steady := func(float64) float64 { return 1 }
+	daily := func(hours float64) float64 { return 1 + math.Sin(2*math.Pi*hours/24) }
+	between := func(from, to float64) func(float64) agent {
+		return func(hours float64) agent {
+			if hours >= from && hours < to {
+				return slow
+			}
+			return good
+		}
+	}
+	busy := func(hours float64) agent { return agent{median: 700 + 300*daily(hours)} } // slow when there are many calls
+	for _, c := range []struct {
+		name        string
+		seeds       uint64
+		load        func(float64) float64
+		a, b        func(float64) agent
+		moves, back [2]int // at least, at most
+		least, most int    // calls of a
+		last        string
+		why         string
+	}{
+		{name: "equal", seeds: 3, load: steady, a: is(good), b: is(good), most: 5200},
+		{name: "equal at the bound", seeds: 3, load: steady, a: is(agent{median: 868, dead: 0.01, lost: 0.03}), b: is(agent{median: 868, dead: 0.01, lost: 0.03}), moves: [2]int{0, 13}, back: [2]int{0, 6}, most: 5200},
+		{name: "equal and bad", seeds: 1, load: daily, a: is(slow), b: is(slow), most: 5200},
+		{name: "both slow at the same hours", seeds: 1, load: daily, a: busy, b: busy, most: 5200},
+		{name: "an outage of both", seeds: 1, load: steady, a: is(agent{lost: 1}), b: is(agent{lost: 1}), most: 5200},
+		{name: "an outage of one", seeds: 1, load: steady, a: is(agent{lost: 1}), b: is(good), most: 5200},
+		{name: "worse", seeds: 1, load: daily, a: is(slow), b: is(good), moves: [2]int{5, 5}, most: 1200, last: "map[a:5 b:95]", why: "a answers p95 2."},
+		{name: "silent", seeds: 1, load: steady, a: is(agent{mute: true}), b: is(good), moves: [2]int{5, 5}, most: 900, last: "map[a:5 b:95]", why: "a dead air 100.0%, bound 1%, 5"},
+		{name: "noisy", seeds: 1, load: steady, a: is(agent{median: 1400, noisy: 0.9}), b: is(good), most: 5200},
+		{name: "worse than a noisy one", seeds: 1, load: steady, a: is(slow), b: is(agent{median: 700, noisy: 0.9}), most: 5200},
+		{name: "answers less", seeds: 1, load: daily, a: is(agent{median: 700, lost: 0.12}), b: is(good), moves: [2]int{5, 8}, back: [2]int{0, 2}, most: 2000, why: "a unanswered 1"},
+		{name: "dies", seeds: 1, load: steady, a: is(agent{median: 700, rescue: 0.1}), b: is(good), moves: [2]int{5, 8}, back: [2]int{0, 2}, most: 2000, why: "a rescued "},
+		{name: "fails, and mends itself", seeds: 1, load: steady, a: between(48, 96), b: is(good), moves: [2]int{10, 12}, back: [2]int{5, 6}, least: 2500, most: 4000},
+	} {
+		for seed := range c.seeds {
+			got := simulate(seed, route(t, "{a: 50, b: 50}", all), c.load, map[string]func(float64) agent{"a": c.a, "b": c.b})
+			last := ""
+			if got.last != nil {
+				last = fmt.Sprint(got.last)
+			}
+			if got.moves < c.moves[0] || got.moves > c.moves[1] || got.back < c.back[0] || got.back > c.back[1] ||
+				got.ofA < c.least || got.ofA > c.most || c.last != "" && last != c.last || !strings.Contains(got.why, c.why) {
+				t.Errorf("%s, seed %d: %+v", c.name, seed, got)
+			}
+			t.Logf("%s, seed %d: %d moves at %d looks, %d of them back; %d of %d calls met a (fixed: %d)", c.name, seed,
+				got.moves, got.looks, got.back, got.ofA, got.calls, got.calls/2)
+		}
+	}
+}
+
+// TestSteps: whatever the figures of three targets are, weights stay percent, no target has less than the floor or loses
+// more than a step, only targets within their bounds gain, and the same figures move the same.
+func TestSteps(t *testing.T) {
+	r, random, s, moves := route(t, "{a: 20, b: 30, c: 50}", "{answered: 97%, dead_air: 5%, floor: 7, step: 9}"), rand.New(rand.NewPCG(1, 2)), State{}, 0
+	for range 3000 {
+		g := Gathered{}
+		for _, name := range []string{"a", "b", "c"} {
+			n := 40 + random.IntN(300)
+			f := &figures{attempts: n, measured: n, answered: n - random.IntN(1+random.IntN(n/2))}
+			f.dead = random.IntN(1 + random.IntN(1+n/10))
+			g[name] = f
+		}
+		was := s.Weights
+		if was == nil {
+			was = Percent(r)
+		}
+		next := Decide(r, s, g, s.Moved.Add(time.Hour))
+		if fmt.Sprint(next) != fmt.Sprint(Decide(r, s, g, s.Moved.Add(time.Hour))) {
+			t.Fatal("the same figures move differently")
+		}
+		if s = next; s.Weights == nil {
+			continue
+		}
+		moves++
+		sum := 0
+		for name, w := range s.Weights {
+			sum += w
+			d := decision{all: map[string][]measure{name: g[name].measures(r.Follow)}}
+			if w < 7 || was[name]-w > 9+1 || w > was[name] && !d.within(name) {
+				t.Fatalf("%s from %v to %v by %+v", name, was, s.Weights, g[name])
+			}
+		}
+		if sum != 100 {
+			t.Fatalf("%v", s.Weights)
+		}
+	}
+	if moves < 100 {
+		t.Errorf("%d moves", moves)
+	}
+}
+
+// TestChance compares with known values: Fisher's exact test of 3 of 4 beside 1 of 4, and binomial ones.
+func TestChance(t *testing.T) {
+	for _, c := range []struct {
+		a, b measure
+		want float64
+	}{
+		{measure{bad: 3, of: 4}, measure{bad: 1, of: 4}, 17.0 / 70},
+		{measure{bad: 2, of: 2}, constant(0.5), 0.25},
+		{measure{bad: 8, of: 10}, constant(0.5), 56.0 / 1024},
+		{measure{bad: 0, of: 10}, constant(0.5), 1},
+		{constant(0.2), measure{bad: 0, of: 20}, math.Pow(0.8, 20)}, // at most 0 of 20
+		{measure{}, measure{}, 1},
+	} {
+		if got := chance(c.a, c.b); math.Abs(got-c.want) > 1e-4*c.want {
+			t.Errorf("%v beside %v: %v; want %v", c.a, c.b, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,24 @@
+package follow
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+)
+
+// FuzzState: whatever a database has as a state, a look at it ends.
+func FuzzState(f *testing.F) {
+	f.Add([]byte(`{"weights":{"a":40,"b":60},"moved":"2026-11-27T14:15:00Z","why":"a","left":{"a":{"0":0.2}}}`))
+	f.Add([]byte(`{"weights":{"a":-1,"x":9223372036854775807},"left":{"a":{"7":1e300,"-1":-1}}}`))
+	r := route(f, "{a: 50, b: 50}", "{answered: 97%}")
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var s State
+		if json.Unmarshal(text, &s) != nil {
+			return
+		}
+		for _, answered := range []int{60, 90} {
+			g := Gathered{"a": {attempts: 90, answered: answered}, "b": {attempts: 90, answered: 90}}
+			s = Decide(r, s, g, time.Unix(0, 0))
+		}
+	})
+}

@@ -1,0 +1,195 @@
+package node
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"flowbridge/admin"
+	"flowbridge/cmd/flowbridge/follow"
+	"flowbridge/config"
+	"flowbridge/store/record"
+	"flowbridge/telemetry/live"
+)
+
+// followEvery is how often a node reads the weights that other nodes have decided. followCalls and followFor bound the
+// calls of a look.
+const followEvery, followCalls, followFor = 5 * time.Second, 10_000, 24 * time.Hour
+
+// splits keeps the weights of splits that follow what callers hear, or that are pinned. In a fleet the database has
+// them, and the node that looks first decides for all; without the database each node goes on by itself.
+type splits struct {
+	node     *Node
+	changing sync.Mutex // held while states are read and changed
+	all      states     // replaced by who holds this lock and that of the test caller
+}
+
+type states map[string]follow.State // by keyOf
+
+// keyOf identifies the split of a route, as it is in the file, with its bounds. A state is of no use for another one.
+func keyOf(r *config.Route) string {
+	text, _ := json.Marshal([]any{r.Name, r.Split, r.Follow}) // can't fail: it is plain data
+	return fmt.Sprintf("%x", sha256.Sum256(text))[:32]
+}
+
+// recall reads the states that an earlier process has noted.
+func (s *splits) recall(ctx context.Context) {
+	if text, err := s.node.store.Noted(ctx, "splits"); err == nil {
+		_ = json.Unmarshal([]byte(text), &s.all) // otherwise the file's weights are in force
+	}
+}
+
+// weighed returns routes with the weights in force. The caller holds the lock of the test caller.
+func (s *splits) weighed(routes []config.Route) []config.Route {
+	routes = slices.Clone(routes)
+	for i := range routes {
+		r := &routes[i]
+		state := s.all[keyOf(r)]
+		if state.Weights == nil || len(r.Split) == 0 {
+			continue
+		}
+		r.Moved = fmt.Sprintf("moved at %s because %s", state.Moved.UTC().Format("15:04 on 2 January"), state.Why)
+		r.Split = slices.Clone(r.Split)
+		for j := range r.Split {
+			r.Split[j].Weight = state.Weights[r.Split[j].Name]
+		}
+	}
+	return routes
+}
+
+// changeFunc changes the state of a split. from has the calls of the fleet, or if its database is away, of this node.
+type changeFunc func(ctx context.Context, r *config.Route, s *follow.State, now time.Time, from record.Lister)
+
+// update reads the states of all splits, has change change them, and puts them into force.
+func (s *splits) update(ctx context.Context, change changeFunc) error {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	n, now, from := s.node, time.Now(), record.Lister(s.node.store)
+	next, text, away := maps.Clone(s.all), "", error(nil)
+	if n.fleet != nil {
+		var at time.Time
+		if text, at, away = n.fleet.Weights(ctx); away == nil {
+			now, from, next = at, n.fleet, nil
+			_ = json.Unmarshal([]byte(text), &next) // otherwise the file's weights are in force
+		}
+	}
+	if next == nil {
+		next = states{}
+	}
+	maps.DeleteFunc(next, func(_ string, s follow.State) bool { return !s.Pinned && now.Sub(s.Looked) > 90*followFor })
+	routes := n.config().Routes
+	for i := range routes {
+		if r := &routes[i]; r.Name != "" && len(r.Split) > 0 {
+			state := next[keyOf(r)]
+			change(ctx, r, &state, now.UTC().Round(0), from)
+			next[keyOf(r)] = state
+		}
+	}
+	noted, _ := json.Marshal(next) // can't fail
+	if n.fleet != nil && away == nil && string(noted) != text {
+		if err := n.fleet.SetWeights(ctx, text, string(noted)); err != nil {
+			return err
+		}
+	}
+	return cmp.Or(s.keep(ctx, next, string(noted)), away)
+}
+
+// keep puts states into force, and notes them for the next process.
+func (s *splits) keep(ctx context.Context, next states, noted string) error {
+	n, old := s.node, s.all
+	if reflect.DeepEqual(old, next) {
+		return nil
+	}
+	n.tending.Lock() // an upgrade holds it, and then the other process notes states
+	defer n.tending.Unlock()
+	n.tests.mu.Lock()
+	s.all = next
+	n.tests.mu.Unlock()
+	n.tests.put(nil, n.server)
+	routes := n.config().Routes
+	for i, r := range s.weighed(routes) {
+		if key := keyOf(&routes[i]); !maps.Equal(old[key].Weights, next[key].Weights) {
+			weights, why := fmt.Sprint(r.Split), next[key].Why
+			n.log.Info().Str("route", r.Name).Str("weights", weights).Str("why", why).Msg("weights of a split changed")
+			n.live.Note("split", fmt.Sprintf("%s: %s because %s", r.Name, weights, why))
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, aliveEvery)
+	defer cancel()
+	return n.store.Note(ctx, "splits", noted)
+}
+
+// look decides about the weights of a split, once in the interval that its follow names.
+func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
+	if r.Follow == nil || state.Pinned || now.Sub(state.Looked).Abs() < r.Follow.Every {
+		return
+	}
+	if state.Looked.IsZero() { // earlier calls may be of other targets with these names
+		state.Moved = now
+	}
+	g, f := follow.Gathered{}, record.Filter{Route: r.Name, Since: now.Add(-followFor), Limit: followCalls}
+	if f.Since.Before(state.Moved) {
+		f.Since = state.Moved
+	}
+	if err := record.Each(ctx, from, f, func(rec record.Record) error { g.Add(&rec); return nil }); err != nil {
+		s.node.log.Info().Err(err).Str("route", r.Name).Msg("weights of a split stay: its calls can't be read")
+		clear(g)
+	}
+	*state = follow.Decide(r, *state, g, now)
+}
+
+// order pins the weights of a route's split, or releases them if weights is nil. The figures count from then on.
+func (s *splits) order(ctx context.Context, route, by string, weights map[string]int) *admin.RefusedError {
+	n, status, problem, remedy := s.node, http.StatusNotFound, "there is no such split", "see shares in /api/targets"
+	pin := func(_ context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
+		switch {
+		case r.Name != route:
+		case weights != nil && !isOf(r, weights):
+			status, problem = http.StatusBadRequest, "these are no weights of the split of "+route
+			remedy = "give 0 to 100, not all 0, to " + strings.Join(slices.Sorted(maps.Keys(follow.Percent(r))), ", ")
+		default:
+			if problem = ""; n.fleet == nil || from == record.Lister(n.fleet) { // otherwise update returns why not
+				*state = follow.State{Weights: weights, Moved: now, Why: by + " ordered it", Pinned: weights != nil, Looked: now}
+			}
+		}
+	}
+	err := s.update(context.WithoutCancel(ctx), pin)
+	if problem == "" && err == nil {
+		return nil
+	} else if problem == "" {
+		status, problem, remedy = http.StatusServiceUnavailable, "not kept: "+err.Error(), "try again"
+	}
+	return &admin.RefusedError{Status: status, Problem: problem, Remedy: remedy}
+}
+
+// isOf reports whether weights can be those of a route's split.
+func isOf(r *config.Route, weights map[string]int) bool {
+	names, sum := follow.Percent(r), 0
+	for name, w := range weights {
+		if _, known := names[name]; !known || w < 0 || w > 100 {
+			return false
+		}
+		sum += w
+	}
+	return sum > 0 && len(weights) == len(names)
+}
+
+// shares returns the shares of a target in the calls of routes with a split.
+func (s *splits) shares(target string) (all []live.Share) {
+	p := s.node.admission.Peers.Load()
+	for i := range p.Routes {
+		if r := &p.Routes[i]; slices.ContainsFunc(r.Split, func(s config.Share) bool { return s.Name == target }) {
+			all = append(all, live.Share{Route: p.RouteName(i), Weight: r.Weight(target), Of: r.Total(), Moved: r.Moved})
+		}
+	}
+	return all
+}

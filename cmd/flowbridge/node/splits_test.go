@@ -1,0 +1,279 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/admin"
+	"flowbridge/cmd/flowbridge/follow"
+	"flowbridge/config"
+	"flowbridge/config/template"
+	"flowbridge/internal/pgtest"
+	"flowbridge/store/record"
+)
+
+// splitFile is a configuration with a split that follows. %s: the directory, more sections, and more of the route.
+const splitFile = `
+sip: {listen: ["udp://127.0.0.1:0"]}
+media: {advertise: 127.0.0.1}
+admin: {listen: "127.0.0.1:0"}
+store: {path: %s/flowbridge.db}
+%s
+trunks: [{name: carrier, sources: [192.0.2.1]}]
+targets: [{name: a, kind: sip, uri: "sip:a@192.0.2.2"}, {name: b, kind: sip, uri: "sip:b@192.0.2.2"}]
+routes: [{name: main, targets: [a, b], split: {a: 50, b: 50}, follow: {answered: 97%%, every: 1m}%s}]
+`
+
+// splitStage is a node whose split follows.
+type splitStage struct {
+	*testing.T
+	*Node
+}
+
+func newSplitStage(t *testing.T, dir, more string) *splitStage {
+	return &splitStage{T: t, Node: startNode(t, fmt.Sprintf(splitFile, dir, more, ""), os.LookupEnv)}
+}
+
+// served stores records of calls that the split gave to a target, so many of which it did not answer.
+func (s *splitStage) served(target string, n, failed int) {
+	s.Helper()
+	var all sync.WaitGroup
+	for i := range n {
+		now := record.TimeOf(time.Now())
+		r := record.Record{
+			ID: record.NewID(), Node: "n", Route: "main", Trunk: "carrier", Target: target, Direction: "inbound", StartedAt: now, AnsweredAt: now, EndedAt: now,
+			Disposition: record.DispositionAnswered, SIPStatus: 200, Cause: "caller_hangup", EndedBy: "caller", Codec: "PCMU",
+			Attempts: []record.Attempt{{Target: target, Reason: record.ReasonSplit, SIPStatus: 200, SIPCallID: "x"}},
+		}
+		if i < failed {
+			r.Attempts[0].SIPStatus, r.Attempts[0].Cause = 503, "target_error"
+		}
+		all.Go(func() {
+			if err := s.store.Put(s.Context(), r); err != nil {
+				s.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+// looks looks at the split as if its interval had passed since the last look.
+func (s *splitStage) looks() {
+	s.Helper()
+	must(s, s.splits.update(s.Context(), func(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
+		if !state.Looked.IsZero() {
+			state.Looked = now.Add(-r.Follow.Every)
+		}
+		s.splits.look(ctx, r, state, now, from)
+	}))
+}
+
+// reads takes what other nodes have decided.
+func (s *splitStage) reads() {
+	s.Helper()
+	must(s, s.splits.update(s.Context(), func(context.Context, *config.Route, *follow.State, time.Time, record.Lister) {}))
+}
+
+// weights are those in force, of a and b, and why.
+func (s *splitStage) weights() string {
+	r := s.admission.Peers.Load().Routes[0]
+	why := r.Moved
+	if _, after, moved := strings.Cut(why, " because "); moved {
+		why = ", " + after
+	}
+	return fmt.Sprintf("%d %d%s", r.Weight("a"), r.Weight("b"), why)
+}
+
+func (s *splitStage) want(weights string) {
+	s.Helper()
+	if got := s.weights(); got != weights {
+		s.Errorf("weights %s; want %s", got, weights)
+	}
+}
+
+// ordered fails the test if an order was refused.
+func ordered(t *testing.T, refused *admin.RefusedError) {
+	t.Helper()
+	if refused != nil {
+		t.Fatal(refused.Problem)
+	}
+}
+
+// callers says which target each of many callers has.
+func (s *splitStage) callers() map[string]string {
+	all, p := map[string]string{}, s.admission.Peers.Load()
+	for i := range 1000 {
+		number := fmt.Sprintf("+1507555%04d", i)
+		targets, _ := p.DestinationsFor(&p.Routes[0], &template.Vars{From: template.Party{Number: number, User: number}})
+		all[number] = targets[0].Dial.Name
+	}
+	return all
+}
+
+// TestSplitFollows: weights move only by figures since the last move, and only the moved share of the callers with
+// them. They and their reason outlive the process.
+func TestSplitFollows(t *testing.T) {
+	dir := t.TempDir()
+	s := newSplitStage(t, dir, "")
+	s.served("a", 60, 20) // before follow is in force, these may be of another target with the name
+	s.looks()
+	s.looks()
+	s.want("50 50")
+	s.served("a", 90, 30)
+	s.served("b", 49, 0)
+	s.looks() // too few
+	s.want("50 50")
+	before := s.callers()
+	s.served("b", 10, 0)
+	s.looks()
+	s.want("40 60, a unanswered 33.3%, bound 3%, 90 calls")
+	changed, after := 0, s.callers()
+	for number, target := range before {
+		if after[number] != target {
+			if changed++; target != "a" {
+				t.Errorf("%s changed to %s", number, after[number])
+			}
+		}
+	}
+	if changed < 50 || changed > 150 {
+		t.Errorf("%d of 1000 callers changed", changed)
+	}
+	s.looks() // no figures since
+	s.want("40 60, a unanswered 33.3%, bound 3%, 90 calls")
+	shown := s.live.Targets()[0].Shares
+	if len(shown) != 1 || shown[0].Weight != 40 || shown[0].Of != 100 || shown[0].Route != "main" || !strings.Contains(shown[0].Moved, "moved at ") {
+		t.Errorf("shown: %+v", shown)
+	}
+	events := s.live.History(true).Events
+	if text := events[len(events)-1].Text; text != "main: [{a 40} {b 60}] because a unanswered 33.3%, bound 3%, 90 calls" {
+		t.Errorf("the last event: %s", text)
+	}
+	must(t, os.Mkdir(filepath.Join(dir, "copy"), 0o700)) // as a kill leaves it
+	text, err := s.store.Noted(t.Context(), "splits")
+	must(t, err)
+	next := newSplitStage(t, filepath.Join(dir, "copy"), "")
+	must(t, next.store.Note(t.Context(), "splits", text))
+	next.splits.recall(t.Context())
+	next.tests.put(nil, next.server)
+	next.want("40 60, a unanswered 33.3%, bound 3%, 90 calls")
+	next.served("a", 60, 0)
+	next.served("b", 60, 0)
+	next.looks() // a has mended itself
+	next.want("50 50")
+}
+
+// TestPinnedWeights stay through looks and reloads, until they are released or the split changes.
+func TestPinnedWeights(t *testing.T) {
+	s := newSplitStage(t, t.TempDir(), "")
+	for _, bad := range []map[string]int{
+		{}, {"a": 0, "b": 0}, {"a": -1, "b": 5}, {"a": 101, "b": 5}, {"a": 100}, {"a": 50, "c": 50}, {"a": 50, "b": 50, "c": 0},
+	} {
+		refused := s.splits.order(t.Context(), "main", "ops", bad)
+		if refused == nil || refused.Status != http.StatusBadRequest || refused.Problem != "these are no weights of the split of main" || refused.Remedy != "give 0 to 100, not all 0, to a, b" {
+			t.Errorf("%v: %+v", bad, refused)
+		}
+	}
+	refused := s.splits.order(t.Context(), "other", "ops", nil)
+	if refused == nil || refused.Status != http.StatusNotFound {
+		t.Errorf("another route: %+v", refused)
+	}
+	ordered(t, s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 100, "b": 0}))
+	s.want("100 0, ops ordered it")
+	s.looks()
+	s.served("a", 100, 50)
+	s.served("b", 100, 0)
+	s.looks()
+	s.want("100 0, ops ordered it")
+	reload := func(more string) {
+		cfg, err := config.Parse("f.yaml", fmt.Appendf(nil, splitFile, t.TempDir(), "", more), os.LookupEnv)
+		must(t, err)
+		next, err := newInForce(cfg, s.inForce.Load())
+		must(t, err)
+		s.tests.put(next, s.server)
+		s.looks()
+	}
+	reload(", ringing: none")
+	s.want("100 0, ops ordered it")
+	ordered(t, s.splits.order(t.Context(), "main", "ops", nil))
+	s.want("50 50")
+	ordered(t, s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 1, "b": 2}))
+	s.want("1 2, ops ordered it")
+	cfg, err := config.Parse("f.yaml", []byte(strings.ReplaceAll(fmt.Sprintf(splitFile, t.TempDir(), "", ""), "a: 50, b: 50", "a: 40, b: 60")), os.LookupEnv)
+	must(t, err)
+	next, err := newInForce(cfg, s.inForce.Load())
+	must(t, err)
+	s.tests.put(next, s.server)
+	s.want("40 60")
+}
+
+// TestSplitInAFleet: one node decides by the calls of all, the others take it from the database, and so do pins. If the
+// database has nonsense, the file's weights are in force.
+func TestSplitInAFleet(t *testing.T) {
+	url := pgtest.Shared(t).Database()
+	nodes := make([]*splitStage, 2)
+	for i := range nodes {
+		dir := t.TempDir()
+		file := filepath.Join(dir, "dsn")
+		must(t, os.WriteFile(file, []byte(url), 0o600))
+		nodes[i] = newSplitStage(t, dir, fmt.Sprintf("fleet: {node: node-%d, dsn_file: %q}", i, file))
+	}
+	a, b := nodes[0], nodes[1]
+	a.looks()
+	a.served("a", 60, 20) // too few at each node, enough together
+	a.served("b", 40, 0)
+	b.served("a", 60, 20)
+	b.served("b", 40, 0)
+	for end := time.Now().Add(2 * time.Minute); pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_calls") < 200; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the database does not get the records")
+		}
+	}
+	b.looks()
+	b.want("40 60, a unanswered 33.3%, bound 3%, 120 calls")
+	a.reads()
+	a.want("40 60, a unanswered 33.3%, bound 3%, 120 calls")
+	if !maps.Equal(a.callers(), b.callers()) {
+		t.Error("the nodes lead callers to different targets")
+	}
+	ordered(t, a.splits.order(t.Context(), "main", "ops", map[string]int{"a": 7, "b": 93}))
+	b.reads()
+	b.want("7 93, ops ordered it")
+	pgtest.Exec(t, url, `UPDATE flowbridge_weights SET states = '{"x": [1, null'`)
+	b.reads()
+	b.want("50 50")
+}
+
+// TestSplitWithoutTheDatabase: a node of a fleet whose database is away goes on by its own calls, and refuses a pin,
+// which would not be of all nodes.
+func TestSplitWithoutTheDatabase(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "dsn")
+	must(t, os.WriteFile(file, []byte("postgres://nobody@127.0.0.1:1/none"), 0o600))
+	s := newSplitStage(t, dir, fmt.Sprintf("fleet: {node: alone, dsn_file: %q}", file))
+	s.log = zerolog.Nop()
+	refused := s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 1, "b": 2})
+	if refused == nil || refused.Status != http.StatusServiceUnavailable || !strings.Contains(refused.Problem, "the fleet's database is not reached") {
+		t.Errorf("a pin: %+v", refused)
+	}
+	look := func(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
+		if !state.Looked.IsZero() {
+			state.Looked = now.Add(-r.Follow.Every)
+		}
+		s.splits.look(ctx, r, state, now, from)
+	}
+	_ = s.splits.update(t.Context(), look) // it says that the database is away
+	s.served("a", 90, 30)
+	s.served("b", 60, 0)
+	_ = s.splits.update(t.Context(), look)
+	s.want("40 60, a unanswered 33.3%, bound 3%, 90 calls")
+}
