@@ -75,6 +75,7 @@ func TestConversationErrors(t *testing.T) {
 		{"steps: [{say: 3s}]\nexpect: {received: me}", "expect.received: unknown figure"},
 		{"steps: [{say: 3s}]\nexpect: {hangup_by p50: caller}", "unknown figure"},
 		{"target: a\nto: sip:a@b\nsteps: [{say: 3s}]", "test.yaml:2: to: is a SIP URI beside a target"},
+		{"to: sip:{{@b\nsteps: [{say: 3s}]", "test.yaml:1: to: \"sip:{{@b\" holds a template"},
 		{"headers: [X]\nsteps: [{say: 3s}]", `headers[0]: "X" is not a header with a value`},
 		{"steps: [" + strings.Repeat("{say: 1s},", 201) + "]", "has more than 200 steps"},
 	} {

@@ -30,6 +30,9 @@ type Calls struct {
 	Each             func(*Run)                                           // is called after each call
 }
 
+// sampleNumber is what the caller of a target dials if the test has no number.
+const sampleNumber = "+15075785607"
+
 // ownConfig leads from the caller of the test to an agent.
 const ownConfig = `
 trunks: [{name: test, sources: [local]}]
@@ -43,10 +46,13 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 	switch {
 	case t.Target != "" && o.Server == "":
 		uri = "sip:127.0.0.1"
-	case strings.HasPrefix(t.To, "sip:") == (o.Server != ""):
-		return nil, cli.Usage("whom to call? The file names a target, or in to a SIP URI, or a number for --server")
+	case t.To == "" || strings.HasPrefix(t.To, "sip:") == (o.Server != ""):
+		return nil, cli.Usage("whom to call? Write target: NAME, or to: with a SIP URI, or with --server to: with a number")
 	case o.Server != "":
 		uri = "sip:" + t.To + "@" + o.Server
+		if slices.ContainsFunc(t.Expect, func(x config.Expectation) bool { return strings.HasPrefix(x.Figure, received) }) {
+			return nil, cli.Usage("expect.received: with --server only the server sees the agent's INVITE; remove it")
+		}
 	}
 	for _, h := range t.Headers {
 		names += fmt.Sprintf("%q, ", h[:strings.IndexByte(h, ':')])
@@ -55,7 +61,7 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 		record, recording = "always", fmt.Sprintf("recording: {path: %q, keep: 3650d}\n", o.Out)
 	}
 	name := cmp.Or(t.Target, "agent")
-	text := fmt.Appendf(nil, ownConfig, name, strings.ReplaceAll(uri, "{{", ""), names, record, recording)
+	text := fmt.Appendf(nil, ownConfig, name, uri, names, record, recording)
 	own, err := config.Parse("test", text, os.LookupEnv)
 	if err != nil || t.Target == "" || o.Server != "" {
 		return own, err
@@ -123,7 +129,8 @@ func (o *Calls) place(ctx context.Context, t *config.Conversation, aside *testca
 	defer hangUp()
 	c := newCaller(t, hangUp)
 	call := sim.CarrierCall{
-		To: t.To, From: t.From, Party: c, OnRefer: func(uri string) int { c.referred.CompareAndSwap(nil, &uri); return 200 },
+		To: cmp.Or(t.To, sampleNumber), From: t.From, Party: c,
+		OnRefer: func(uri string) int { c.referred.CompareAndSwap(nil, &uri); return 200 },
 	}
 	if strings.HasPrefix(t.To, "sip:") {
 		call.To = "agent"
