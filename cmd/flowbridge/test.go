@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -95,10 +94,19 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 	}
 	var before *scenario.Result
 	if o.baseline != "" {
-		data, err = os.ReadFile(o.baseline)
-		if err = errors.Join(err, json.Unmarshal(data, &before)); err != nil {
-			return cli.Usage("--baseline %s: it is not the JSON of an earlier test: %w", o.baseline, err)
+		if data, err = os.ReadFile(o.baseline); err == nil {
+			before, err = scenario.Baseline(data)
 		}
+		if err != nil {
+			return cli.Usage("--baseline %s: %w", o.baseline, err)
+		}
+	}
+	var junit *os.File
+	if o.junit != "" { // no call is paid for before its report can be written
+		if junit, err = os.Create(o.junit); err != nil {
+			return cli.Usage("--junit: %w", err)
+		}
+		defer func() { _ = junit.Close() }() // closed below; this is for an error
 	}
 	text := w
 	if o.asJSON {
@@ -110,18 +118,16 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 		}
 		fmt.Fprintln(text, r)
 	}
-	runs, err := o.Place(ctx, t)
-	if err != nil {
-		return err
+	runs, failed := o.Place(ctx, t)
+	if runs == nil {
+		return failed
 	}
 	result, verdict := scenario.NewResult(t, runs, before)
 	if err = result.Table(text); o.asJSON {
 		err = cli.PrintJSON(w, result)
 	}
-	if o.junit != "" {
-		var b strings.Builder
-		err = errors.Join(err, result.JUnit(&b, file))
-		err = errors.Join(err, os.WriteFile(o.junit, []byte(b.String()), 0o644)) //nolint:gosec // no secret
+	if junit != nil {
+		err = errors.Join(err, result.JUnit(junit, file), junit.Close())
 	}
-	return errors.Join(err, verdict)
+	return errors.Join(err, failed, verdict)
 }

@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -81,6 +82,19 @@ func TestBaseline(t *testing.T) {
 		v := worse(spread(tt.before), spread(tt.now))
 		if len(v) != 1 || v[0].Verdict != tt.verdict {
 			t.Errorf("%d and %d runs: %+v; want %s", len(tt.before), len(tt.now), v, tt.verdict)
+		}
+	}
+}
+
+// What is compared with is the JSON of a test that has times.
+func TestBaselineFile(t *testing.T) {
+	whole, err := json.Marshal(&Result{Figures: spread(runsWith(2, 0))})
+	if r, failed := Baseline(whole); err != nil || failed != nil || r.Figures[answer].N != 2 {
+		t.Errorf("%v, %v, %s", err, failed, whole)
+	}
+	for _, text := range []string{"", "null", "[]", "{}", `{"figures": {}}`, `{"figures": {"answer": null}}`} {
+		if _, err := Baseline([]byte(text)); err == nil {
+			t.Errorf("%q is compared with", text)
 		}
 	}
 }

@@ -1,12 +1,56 @@
 package scenario
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/sim"
 )
+
+// busy refuses each call.
+type busy struct{ party }
+
+func (b *busy) NewCall(*sim.Incoming) sim.Handler { return b }
+func (b *busy) Admit() (int, string)              { return 486, "Busy Here" }
+
+// A capsule that can't be fetched fails its run, and takes no verdict from the others.
+func TestCapsuleFails(t *testing.T) {
+	agent, err := sim.OpenAgent(t.Context(), sim.AgentOptions{Name: "agent", RingFor: -1, Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer agent.Close()
+	agent.Serve(&busy{})
+	c, err := config.ParseConversation("test.yaml", fmt.Appendf(nil, "to: sip:a@%s\nsteps: [{hang_up: true}]\n", agent.SIPAddr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Calls{
+		Repeat: 2, Parallel: 1, Out: filepath.Join(t.TempDir(), "out"), Each: func(*Run) {},
+		Capsule: func(context.Context, string) ([]byte, error) { return nil, errors.New("no such call") },
+	}
+	runs, err := o.Place(t.Context(), c)
+	if err != nil || len(runs) != 2 {
+		t.Fatalf("%v, %+v", err, runs)
+	}
+	for i, r := range runs {
+		if r.Run != i+1 || !strings.Contains(r.Failed, "486 Busy Here") || !strings.HasSuffix(r.Failed, "; no such call") {
+			t.Errorf("%+v", r)
+		}
+		if _, err = os.Stat(filepath.Join(o.Out, r.CallID+".txt")); err != nil {
+			t.Error(err)
+		}
+	}
+}
 
 // A test that does not say whom to call, or asks for what can't be seen, places no call.
 func TestWhomToCall(t *testing.T) {

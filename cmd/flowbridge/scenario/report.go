@@ -1,9 +1,13 @@
 package scenario
 
 import (
+	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"flowbridge/b2bua/ladder"
@@ -18,6 +22,18 @@ type Result struct {
 	Verdicts []Verdict                     `json:"expectations"`
 	Figures  map[string]*compare.Durations `json:"figures"`
 	Runs     []Run                         `json:"runs"`
+}
+
+// Baseline reads the JSON of an earlier test. One without times can't be compared with.
+func Baseline(data []byte) (*Result, error) {
+	r := &Result{}
+	if err := json.Unmarshal(data, r); err != nil {
+		return nil, fmt.Errorf("it is not the JSON of a test: %w", err)
+	}
+	if len(r.Figures) == 0 || slices.Contains(slices.Collect(maps.Values(r.Figures)), nil) {
+		return nil, errors.New("it is not the JSON of a test that has measured times")
+	}
+	return r, nil
 }
 
 // NewResult judges the runs of a test, also by an earlier result if before is not nil. The error says that not all
