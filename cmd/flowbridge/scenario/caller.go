@@ -11,6 +11,7 @@ import (
 	"flowbridge/media/audio"
 	"flowbridge/media/voice"
 	"flowbridge/sim"
+	"flowbridge/store/record"
 )
 
 const (
@@ -170,6 +171,9 @@ func (c *caller) done(i int, now time.Duration) bool {
 	s, took := &c.test.Steps[i], now-c.times[i]
 	said, fresh, speaks := c.last(now)
 	missing := "the agent said nothing"
+	if said.from <= c.mark && said.to > c.times[i] {
+		missing = "the agent began nothing new"
+	}
 	switch {
 	case s.Say != "", s.Interrupt != "" && len(c.acts) > 0 && c.acts[len(c.acts)-1].step == i:
 		return len(c.left) == 0
@@ -210,19 +214,23 @@ func (c *caller) label(i int) string {
 
 // why returns why the conversation did not go as the steps say, or "". The agent may only hang up where that is
 // expected. c.mu is held.
-func (c *caller) why(agentHungUp bool) string {
-	i := len(c.times) - 1
+func (c *caller) why(rec *record.Record) string {
+	i := max(len(c.times)-1, 0)
 	switch {
-	case !agentHungUp || c.over:
+	case c.over || rec.EndedBy == record.EndedByCaller:
 		return c.failed
-	case i >= 0 && c.test.Steps[i].Wait == "hangup" || slices.ContainsFunc(c.test.Expect, byAgent):
+	case rec.EndedBy != record.EndedByAgent:
+		return fmt.Sprintf("the call ended in %s: cause %s", c.label(i), rec.Cause)
+	case c.test.Steps[i].Wait == "hangup" || slices.ContainsFunc(c.test.Expect, c.mayHangUp):
 		return ""
 	}
-	return "the agent hung up in " + c.label(max(i, 0))
+	return "the agent hung up in " + c.label(i)
 }
 
-// byAgent reports whether the agent is expected to hang up.
-func byAgent(x config.Expectation) bool { return x.Figure == hangUpBy && x.Text == "agent" }
+// mayHangUp reports whether the agent is expected to hang up: an agent that has transferred the call ends it, too.
+func (c *caller) mayHangUp(x config.Expectation) bool {
+	return x.Figure == hangUpBy && x.Text == record.EndedByAgent || x.Figure == transferTo && c.referred.Load() != nil
+}
 
 // words returns what the caller says in a step: from the first to the last audible sample, so that the time at which it
 // ends is known. The built-in voice makes no pause, so that no agent takes one for the end.
