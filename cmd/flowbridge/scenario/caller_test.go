@@ -33,8 +33,6 @@ type agent struct {
 	past           [][]int16
 }
 
-const never = time.Hour
-
 // frame returns what the agent sends at a time, while it hears a frame.
 func (a *agent) frame(now time.Duration, heard []int16) []int16 {
 	out := make([]int16, len(heard))
@@ -166,7 +164,7 @@ func TestFiguresOfKnownDelays(t *testing.T) {
 			if run.Failed != "" || run.Noisy != "" {
 				t.Errorf("%s: failed %q, noisy %q", name, run.Failed, run.Noisy)
 			}
-			answers, _ := collect([]Run{run}, answer, 0)
+			answers, _, _ := collect([]Run{run}, answer, 0)
 			if len(answers) != 2 {
 				t.Errorf("%s: %d answers: %+v", name, len(answers), run)
 			}
@@ -178,7 +176,7 @@ func TestFiguresOfKnownDelays(t *testing.T) {
 					t.Errorf("%s: the answer to step %d took %v ms (never: %v)", name, s.Step, s.Value, s.Never)
 				}
 			}
-			stopped, _ := collect([]Run{run}, stopsWithin, 5)
+			stopped, _, _ := collect([]Run{run}, stopsWithin, 5)
 			want := float64(stops.Milliseconds())
 			if len(stopped) != 1 || stops > 0 && math.Abs(stopped[0].Value-want) > 60 || stops == 0 && stopped[0].Value < 2000 {
 				t.Errorf("%s: stopped %+v", name, stopped)
@@ -200,11 +198,11 @@ func TestNoAnswer(t *testing.T) {
 		name, steps string
 		agent       agent
 	}{
-		{"hangs up as it has to", "{wait: pause}, {say: 1s}, {wait: hangup}", agent{leaves: 6e9, delay: never}},
+		{"hangs up as it has to", "{wait: pause}, {say: 1s}, {wait: hangup}", agent{leaves: 6e9, delay: time.Hour}},
 		{"cuts off", "{silence: 3s}, {say: 3s}, {wait: pause}", agent{plays: cutsOff}},
 	} {
 		run := call(t, "steps: ["+tt.steps+"]\n", &tt.agent)
-		if all, _ := collect([]Run{run}, answer, 0); len(all) > 0 || run.Failed != "" {
+		if all, _, _ := collect([]Run{run}, answer, 0); len(all) > 0 || run.Failed != "" {
 			t.Errorf("%s: %q, %+v", tt.name, run.Failed, all)
 		}
 	}
@@ -230,7 +228,7 @@ func TestAgentsThatMisbehave(t *testing.T) {
 		{"does not hang up", "{wait: hangup, within: 3s}", agent{}, "within 3s the agent did not hang up", ""},
 		{"hangs up as it has to", "{wait: hangup}", agent{leaves: 3 * time.Second}, "", ""},
 		{"does not speak for long enough", "{wait: pause}, {say: 1s}, {interrupt: 1s, after: 9s}", agent{delay: 1000e6}, "did not speak for 9s", ""},
-		{"echoes", "{wait: pause}, {say: 4s}, {silence: 4s}, {say: 4s}, {silence: 4s}", agent{echoes: true, delay: never}, "", "echo"},
+		{"echoes", "{wait: pause}, {say: 4s}, {silence: 4s}, {say: 4s}, {silence: 4s}", agent{echoes: true, delay: time.Hour}, "", "echo"},
 		{"sends keys", "{wait: pause}, {say: 1s}, {wait: pause}", agent{keys: true, delay: 500e6}, "", ""},
 		{"longer than the limit", "{silence: 10m}", agent{}, "longer than 1m0s (limit)", ""},
 		{"presses keys", `{wait: pause}, {press: "12#"}, {silence: 1s}, {hang_up: true}, {say: 1s}`, agent{}, "", ""},
