@@ -80,6 +80,7 @@ func TestConversationErrors(t *testing.T) {
 		{"steps: [{say: 3s}]\nexpect: {loss p95: 1%}", "expect.loss p95: unknown figure"},
 		{"steps: [{say: 3s}]\nexpect: {transfer_to: ''}", "expect.transfer_to: \"\" is no limit for transfer_to"},
 		{"steps: [{say: 3s}]\nexpect: {received X-A: ''}", "expect.received X-A: \"\" is no limit"},
+		{"from: 'sip:me@127.0.0.1'\nsteps: [{say: 3s}]", "test.yaml:1: from: \"sip:me@127.0.0.1\" is not a number"},
 		{"steps: [{hang_up: false}]", "steps[0]: a step does one thing"},
 		{"steps: [{press: ''}]", "steps[0]: a step does one thing"},
 		{"headers: [X]\nsteps: [{say: 3s}]", `headers[0]: "X" is not a header with a value`},

@@ -94,11 +94,10 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 	}
 	var before *scenario.Result
 	if o.baseline != "" {
-		if data, err = os.ReadFile(o.baseline); err == nil {
-			before, err = scenario.Baseline(data)
-		}
-		if err != nil {
-			return cli.Usage("--baseline %s: %w", o.baseline, err)
+		if data, err = os.ReadFile(o.baseline); err != nil {
+			return cli.Usage("--baseline: %w", err)
+		} else if before, err = scenario.Baseline(data); err != nil {
+			return cli.Usage("--baseline %s: it is not the JSON of an earlier test: %w", o.baseline, err)
 		}
 	}
 	var junit *os.File
@@ -106,7 +105,6 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 		if junit, err = os.Create(o.junit); err != nil {
 			return cli.Usage("--junit: %w", err)
 		}
-		defer func() { _ = junit.Close() }() // closed below; this is for an error
 	}
 	text := w
 	if o.asJSON {

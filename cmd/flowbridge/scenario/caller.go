@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/media/audio"
 	"flowbridge/media/voice"
@@ -21,7 +22,8 @@ const (
 	within    = 400 * time.Millisecond // a shorter pause does not end an utterance, as in media/voice/turns
 	word      = 120 * time.Millisecond // a shorter sound is no word, as there
 
-	voiced = 1500 // the peak of 20 ms of the built-in voice
+	voiced  = 1500 // the peak of 20 ms of the built-in voice
+	audible = 100  // the peak of a sound that is no silence
 
 	pacing = 20 * time.Millisecond // how late packets of the caller may leave
 )
@@ -35,7 +37,8 @@ type span struct {
 // caller follows the steps of a test. It is a sim.Party.
 type caller struct {
 	test   *config.Conversation
-	hangUp func() // ends the call
+	words  [][]int16 // of each step
+	hangUp func()    // ends the call
 
 	referred atomic.Pointer[string] // where the agent has transferred the call
 
@@ -56,8 +59,8 @@ type caller struct {
 	earliest, late time.Duration // of the frames: the earliest beside its place in the stream, and the latest after that
 }
 
-func newCaller(t *config.Conversation, hangUp func()) *caller {
-	return &caller{test: t, hangUp: hangUp, began: time.Now(), mark: -time.Hour}
+func newCaller(t *config.Conversation, said [][]int16, hangUp func()) *caller {
+	return &caller{test: t, words: said, hangUp: hangUp, began: time.Now(), mark: -time.Hour}
 }
 
 // Hear implements sim.Party.
@@ -162,7 +165,7 @@ func (c *caller) begin(i int, now time.Duration) {
 
 // speak begins the words of a step. A frame that is sent now began 20 ms ago.
 func (c *caller) speak(i int, now time.Duration) {
-	c.left, c.mark = words(c.test, i), now
+	c.left, c.mark = c.words[i], now
 	c.acts = append(c.acts, span{now - frameTime, now, i})
 }
 
@@ -232,6 +235,17 @@ func (c *caller) mayHangUp(x config.Expectation) bool {
 	return x.Figure == hangUpBy && x.Text == record.EndedByAgent || x.Figure == transferTo && c.referred.Load() != nil
 }
 
+// wordsOf returns what the caller says in each step. That takes longer than a frame, so no call does it.
+func wordsOf(t *config.Conversation) ([][]int16, error) {
+	all := make([][]int16, len(t.Steps))
+	for i, s := range t.Steps {
+		if all[i] = words(t, i); s.Say+s.Interrupt != "" && len(all[i]) == 0 {
+			return nil, cli.Usage("sounds.%s has no sound that an agent could hear; record it louder", s.Say+s.Interrupt)
+		}
+	}
+	return all, nil
+}
+
 // words returns what the caller says in a step: from the first to the last audible sample, so that the time at which it
 // ends is known. The built-in voice makes no pause, so that no agent takes one for the end.
 func words(t *config.Conversation, i int) (pcm []int16) {
@@ -247,13 +261,16 @@ func words(t *config.Conversation, i int) (pcm []int16) {
 			}
 		}
 	}
-	peak := slices.Max(pcm)
+	peak := slices.Max(append(pcm, 0))
+	if peak < audible {
+		return nil
+	}
 	loud := func(v int16) bool { return v > peak/32 } // 30 dB below the peak
 	first, last := slices.IndexFunc(pcm, loud), len(pcm)-1
 	for last > first && !loud(pcm[last]) {
 		last--
 	}
-	return pcm[max(first, 0) : last+1]
+	return pcm[first : last+1]
 }
 
 // length returns how long samples last.

@@ -88,7 +88,11 @@ func call(t *testing.T, file string, a *agent) Run {
 		t.Fatal(err)
 	}
 	over := false
-	c := newCaller(test, func() { over = true })
+	said, err := wordsOf(test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCaller(test, said, func() { over = true })
 	talk, heard := turns.New(0), [2]voice.Detector{}
 	by, now := sim.SideCaller, time.Duration(0)
 	for ; !over; now += frameTime {

@@ -68,8 +68,10 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 	name := cmp.Or(t.Target, "agent")
 	text := fmt.Appendf(nil, ownConfig, name, uri, names, records, recording)
 	own, err := config.Parse("test", text, os.LookupEnv)
-	if err != nil || t.Target == "" || o.Server != "" {
-		return own, err
+	if err != nil {
+		return nil, cli.Usage("to or headers of the file can't be used: %w", err)
+	} else if t.Target == "" || o.Server != "" {
+		return own, nil
 	}
 	cfg, err := o.Config()
 	if err != nil {
@@ -79,6 +81,7 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 	if target == nil {
 		return nil, cli.Usage("the configuration has no target %q", name)
 	}
+	own.Store.Path = filepath.Join(os.DevNull, "none") // only a server remembers the address that advertise: auto finds
 	own.SIP, own.Media, own.Sounds, own.Targets = cfg.SIP, cfg.Media, cfg.Sounds, []config.Target{*target}
 	if target.Transfer == config.TransferLocal {
 		own.Targets[0].Transfer = config.TransferRelay // the caller of the test gets the REFER: nobody else is called
@@ -89,6 +92,10 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 // Place places the calls of a test. It returns no runs if they can't have a verdict. A call that can't be placed, or
 // kept, is a run that has failed: the others are paid for.
 func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, err error) {
+	said, err := wordsOf(t)
+	if err != nil {
+		return nil, err
+	}
 	own, err := o.configure(t)
 	if err == nil {
 		err = node.FindAddress(ctx, own, node.Console(zerolog.WarnLevel))
@@ -113,7 +120,7 @@ func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, 
 		}
 		calls.Go(func() {
 			defer func() { <-slots }()
-			runs[i] = o.place(ctx, t, aside)
+			runs[i] = o.place(ctx, t, said, aside)
 			runs[i].Run = i + 1
 			printing.Lock()
 			defer printing.Unlock()
@@ -128,10 +135,10 @@ func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, 
 }
 
 // place places a call.
-func (o *Calls) place(ctx context.Context, t *config.Conversation, aside *testcall.Aside) Run {
+func (o *Calls) place(ctx context.Context, t *config.Conversation, said [][]int16, aside *testcall.Aside) Run {
 	talking, hangUp := context.WithCancel(ctx)
 	defer hangUp()
-	c := newCaller(t, hangUp)
+	c := newCaller(t, said, hangUp)
 	call := sim.CarrierCall{
 		To: cmp.Or(t.To, sampleNumber), From: t.From, Party: c,
 		OnRefer: func(uri string) int { c.referred.CompareAndSwap(nil, &uri); return 200 },

@@ -13,8 +13,24 @@ import (
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/media/audio"
 	"flowbridge/sim"
 )
+
+// A file of silence is no words.
+func TestSilentWords(t *testing.T) {
+	c := &config.Conversation{Steps: []config.ConversationStep{{Wait: "words"}, {Say: "hello"}}}
+	for peak, silent := range map[int16]bool{0: true, 16: true, 1000: false} {
+		sound, err := audio.NewSound([]int16{0, peak, 0, peak, 0})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.Sounds = map[string]*audio.Sound{"hello": sound}
+		if _, err = wordsOf(c); silent != (err != nil) || silent && cli.ExitCode(err) != 2 {
+			t.Errorf("peak %d: %v", peak, err)
+		}
+	}
+}
 
 // busy refuses each call.
 type busy struct{ party }
