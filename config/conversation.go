@@ -104,7 +104,8 @@ func (s section) expectations(name string) (all []Expectation) {
 			x.Text = ""
 		}
 		if !ok || text.text == "" || figure == "hangup_by" && text.text != "caller" && text.text != "agent" {
-			text.complain(refuse("is no limit for "+figure, "write one like "+cmp.Or(example, "a text, or for hangup_by caller or agent")))
+			text.complain(refuse("is no limit for "+figure,
+				"write one like "+cmp.Or(example, "a text, or for hangup_by caller or agent")))
 		}
 		all = append(all, x)
 	}

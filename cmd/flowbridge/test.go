@@ -67,6 +67,9 @@ func testCommand() *cobra.Command {
 		case strings.HasPrefix(first, "sip:"):
 			first = fmt.Sprintf("to: %q", first)
 		case first != "":
+			if cfg, err := o.Config(); strings.Contains(first, ":") || err == nil && cfg.Target(first) == nil {
+				return cli.Usage("--init %q is no target of the configuration, and no URI like sip:agent@127.0.0.1:5070", first)
+			}
 			first = fmt.Sprintf("target: %q", first)
 		case len(args) == 0:
 			return cli.Usage("name the file of the test; flowbridge test --init TARGET writes a first one")

@@ -138,7 +138,8 @@ func (run *Run) add(figure string, ms int64) {
 func ms(d time.Duration) float64 { return float64(d.Milliseconds()) }
 
 // converse adds how long the agent took to answer the words of a step that a wait follows, and how long it went on when
-// it was interrupted. An agent that cuts the words off has not answered them. The times of the caller are used: there the call ends at end.
+// it was interrupted. An agent that cuts the words off has not answered them. The times of the caller are used: there
+// the call ends at end.
 func (run *Run) converse(c *caller, end time.Duration) {
 	heard, _ := c.utterances(end)
 	for i, a := range c.acts {
