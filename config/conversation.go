@@ -17,10 +17,10 @@ import (
 
 // Conversation is the file of `flowbridge test`. It has keys as Config has them.
 type Conversation struct {
-	Target  string                  `key:"target"`                      // of the configuration; empty: To is called
-	To      string                  `key:"to" default:"+15075785607"`   // a number, or without a target a SIP URI
-	From    string                  `key:"from" default:"+15075550100"` // a number
-	Headers []string                `key:"headers" is:"header"`         // of the caller's INVITE, as Name: value
+	Target  string                  `key:"target"`                                   // of the configuration; empty: To is called
+	To      string                  `key:"to"`                                       // a number, or without a target a SIP URI
+	From    string                  `key:"from" is:"dialled" default:"+15075550100"` // a number
+	Headers []string                `key:"headers" is:"header"`                      // of the caller's INVITE, as Name: value
 	Limit   time.Duration           `key:"limit" is:"step-time" default:"3m"`
 	Sounds  map[string]*audio.Sound `key:"sounds"` // WAV files, by name
 	Steps   []ConversationStep      `key:"steps" filled:"" required:"what the caller does"`
@@ -87,13 +87,14 @@ func (s section) expectations(name string) (all []Expectation) {
 		example, known := figures[figure]
 		share, quantile := map[string]float64{"": 1, "min": 1, "p50": 0.5, "p95": 0.95}[which]
 		x := Expectation{Name: e.key, Figure: figure, Share: share, Least: which == "min" || figure == "mos"}
-		if known = known && quantile && (example != "" || which == ""); figure == "received" {
+		isTime := strings.HasSuffix(example, "s") || strings.HasSuffix(example, "m")
+		if known = known && quantile && (isTime || share == 1 && example != "" || which == ""); figure == "received" {
 			x.Figure, known = figure+" "+strings.ToLower(which), which != ""
 		}
 		text, ok := e.scalar()
 		if !known {
 			e.l.fail(e.line, e.path, "unknown figure", "write one of "+strings.Join(slices.Sorted(maps.Keys(figures)), ", ")+
-				`; numbers also with p50, p95 or min, like "answer p95", and "received NAME" for a header`)
+				`; times also with p50 or p95, like "answer p95", numbers also with min, and "received NAME" for a header`)
 		}
 		if !known || !ok {
 			continue
@@ -102,8 +103,9 @@ func (s section) expectations(name string) (all []Expectation) {
 			x.Limit, ok = limitOf(text.text, example)
 			x.Text = ""
 		}
-		if !ok || figure == "hangup_by" && text.text != "caller" && text.text != "agent" {
-			text.complain(refuse("is no limit for "+figure, "write one like "+cmp.Or(example, "caller, or agent")))
+		if !ok || text.text == "" || figure == "hangup_by" && text.text != "caller" && text.text != "agent" {
+			text.complain(refuse("is no limit for "+figure,
+				"write one like "+cmp.Or(example, "a text, or for hangup_by caller or agent")))
 		}
 		all = append(all, x)
 	}
@@ -141,7 +143,7 @@ func (c *Conversation) check(s section) {
 func (p *ConversationStep) check(s section) {
 	does := 0
 	for _, k := range s.keys[:6] {
-		if text, ok := s.get(k.name); ok {
+		if text, ok := s.get(k.name); ok && text.text != "" && (text.text != "false" || k.name != "hang_up") {
 			does++
 			d, err := time.ParseDuration(text.text)
 			switch spoken := k.name == "say" || k.name == "interrupt"; {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -68,6 +67,9 @@ func testCommand() *cobra.Command {
 		case strings.HasPrefix(first, "sip:"):
 			first = fmt.Sprintf("to: %q", first)
 		case first != "":
+			if cfg, err := o.Config(); strings.Contains(first, ":") || err == nil && cfg.Target(first) == nil {
+				return cli.Usage("--init %q is no target of the configuration, and no URI like sip:agent@127.0.0.1:5070", first)
+			}
 			first = fmt.Sprintf("target: %q", first)
 		case len(args) == 0:
 			return cli.Usage("name the file of the test; flowbridge test --init TARGET writes a first one")
@@ -95,9 +97,16 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 	}
 	var before *scenario.Result
 	if o.baseline != "" {
-		data, err = os.ReadFile(o.baseline)
-		if err = errors.Join(err, json.Unmarshal(data, &before)); err != nil {
+		if data, err = os.ReadFile(o.baseline); err != nil {
+			return cli.Usage("--baseline: %w", err)
+		} else if before, err = scenario.Baseline(data); err != nil {
 			return cli.Usage("--baseline %s: it is not the JSON of an earlier test: %w", o.baseline, err)
+		}
+	}
+	var junit *os.File
+	if o.junit != "" { // no call is paid for before its report can be written
+		if junit, err = os.Create(o.junit); err != nil {
+			return cli.Usage("--junit: %w", err)
 		}
 	}
 	text := w
@@ -110,18 +119,16 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 		}
 		fmt.Fprintln(text, r)
 	}
-	runs, err := o.Place(ctx, t)
-	if err != nil {
-		return err
+	runs, failed := o.Place(ctx, t)
+	if runs == nil {
+		return failed
 	}
 	result, verdict := scenario.NewResult(t, runs, before)
 	if err = result.Table(text); o.asJSON {
 		err = cli.PrintJSON(w, result)
 	}
-	if o.junit != "" {
-		var b strings.Builder
-		err = errors.Join(err, result.JUnit(&b, file))
-		err = errors.Join(err, os.WriteFile(o.junit, []byte(b.String()), 0o644)) //nolint:gosec // no secret
+	if junit != nil {
+		err = errors.Join(err, result.JUnit(junit, file), junit.Close())
 	}
-	return errors.Join(err, verdict)
+	return errors.Join(err, failed, verdict)
 }

@@ -7,10 +7,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/media/audio"
 	"flowbridge/media/voice"
 	"flowbridge/sim"
+	"flowbridge/store/record"
 )
 
 const (
@@ -20,7 +22,8 @@ const (
 	within    = 400 * time.Millisecond // a shorter pause does not end an utterance, as in media/voice/turns
 	word      = 120 * time.Millisecond // a shorter sound is no word, as there
 
-	voiced = 1500 // the peak of 20 ms of the built-in voice
+	voiced  = 1500 // the peak of 20 ms of the built-in voice
+	audible = 100  // the peak of a sound that is no silence
 
 	pacing = 20 * time.Millisecond // how late packets of the caller may leave
 )
@@ -34,7 +37,8 @@ type span struct {
 // caller follows the steps of a test. It is a sim.Party.
 type caller struct {
 	test   *config.Conversation
-	hangUp func() // ends the call
+	words  [][]int16 // of each step
+	hangUp func()    // ends the call
 
 	referred atomic.Pointer[string] // where the agent has transferred the call
 
@@ -55,8 +59,8 @@ type caller struct {
 	earliest, late time.Duration // of the frames: the earliest beside its place in the stream, and the latest after that
 }
 
-func newCaller(t *config.Conversation, hangUp func()) *caller {
-	return &caller{test: t, hangUp: hangUp, began: time.Now(), mark: -time.Hour}
+func newCaller(t *config.Conversation, said [][]int16, hangUp func()) *caller {
+	return &caller{test: t, words: said, hangUp: hangUp, began: time.Now(), mark: -time.Hour}
 }
 
 // Hear implements sim.Party.
@@ -161,7 +165,7 @@ func (c *caller) begin(i int, now time.Duration) {
 
 // speak begins the words of a step. A frame that is sent now began 20 ms ago.
 func (c *caller) speak(i int, now time.Duration) {
-	c.left, c.mark = words(c.test, i), now
+	c.left, c.mark = c.words[i], now
 	c.acts = append(c.acts, span{now - frameTime, now, i})
 }
 
@@ -170,6 +174,9 @@ func (c *caller) done(i int, now time.Duration) bool {
 	s, took := &c.test.Steps[i], now-c.times[i]
 	said, fresh, speaks := c.last(now)
 	missing := "the agent said nothing"
+	if said.from <= c.mark && said.to > c.times[i] {
+		missing = "the agent began nothing new"
+	}
 	switch {
 	case s.Say != "", s.Interrupt != "" && len(c.acts) > 0 && c.acts[len(c.acts)-1].step == i:
 		return len(c.left) == 0
@@ -210,19 +217,34 @@ func (c *caller) label(i int) string {
 
 // why returns why the conversation did not go as the steps say, or "". The agent may only hang up where that is
 // expected. c.mu is held.
-func (c *caller) why(agentHungUp bool) string {
-	i := len(c.times) - 1
+func (c *caller) why(rec *record.Record) string {
+	i := max(len(c.times)-1, 0)
 	switch {
-	case !agentHungUp || c.over:
+	case c.over || rec.EndedBy == record.EndedByCaller:
 		return c.failed
-	case i >= 0 && c.test.Steps[i].Wait == "hangup" || slices.ContainsFunc(c.test.Expect, byAgent):
+	case rec.EndedBy != record.EndedByAgent:
+		return fmt.Sprintf("the call ended in %s: cause %s", c.label(i), rec.Cause)
+	case c.test.Steps[i].Wait == "hangup" || slices.ContainsFunc(c.test.Expect, c.mayHangUp):
 		return ""
 	}
-	return "the agent hung up in " + c.label(max(i, 0))
+	return "the agent hung up in " + c.label(i)
 }
 
-// byAgent reports whether the agent is expected to hang up.
-func byAgent(x config.Expectation) bool { return x.Figure == hangUpBy && x.Text == "agent" }
+// mayHangUp reports whether the agent is expected to hang up: an agent that has transferred the call ends it, too.
+func (c *caller) mayHangUp(x config.Expectation) bool {
+	return x.Figure == hangUpBy && x.Text == record.EndedByAgent || x.Figure == transferTo && c.referred.Load() != nil
+}
+
+// wordsOf returns what the caller says in each step. That takes longer than a frame, so no call does it.
+func wordsOf(t *config.Conversation) ([][]int16, error) {
+	all := make([][]int16, len(t.Steps))
+	for i, s := range t.Steps {
+		if all[i] = words(t, i); s.Say+s.Interrupt != "" && len(all[i]) == 0 {
+			return nil, cli.Usage("sounds.%s has no sound that an agent could hear; record it louder", s.Say+s.Interrupt)
+		}
+	}
+	return all, nil
+}
 
 // words returns what the caller says in a step: from the first to the last audible sample, so that the time at which it
 // ends is known. The built-in voice makes no pause, so that no agent takes one for the end.
@@ -239,13 +261,16 @@ func words(t *config.Conversation, i int) (pcm []int16) {
 			}
 		}
 	}
-	peak := slices.Max(pcm)
+	peak := slices.Max(append(pcm, 0))
+	if peak < audible {
+		return nil
+	}
 	loud := func(v int16) bool { return v > peak/32 } // 30 dB below the peak
 	first, last := slices.IndexFunc(pcm, loud), len(pcm)-1
 	for last > first && !loud(pcm[last]) {
 		last--
 	}
-	return pcm[max(first, 0) : last+1]
+	return pcm[first : last+1]
 }
 
 // length returns how long samples last.

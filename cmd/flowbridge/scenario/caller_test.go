@@ -24,6 +24,7 @@ type agent struct {
 	mute   bool
 	echoes bool
 	leaves time.Duration // when it hangs up; 0: never
+	lost   bool          // it is the B2BUA that ends the call then
 	keys   bool          // it sends a key every second
 
 	left           []int16
@@ -31,8 +32,6 @@ type agent struct {
 	asked, greeted bool
 	past           [][]int16
 }
-
-const never = time.Hour
 
 // frame returns what the agent sends at a time, while it hears a frame.
 func (a *agent) frame(now time.Duration, heard []int16) []int16 {
@@ -89,7 +88,11 @@ func call(t *testing.T, file string, a *agent) Run {
 		t.Fatal(err)
 	}
 	over := false
-	c := newCaller(test, func() { over = true })
+	said, err := wordsOf(test)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := newCaller(test, said, func() { over = true })
 	talk, heard := turns.New(0), [2]voice.Detector{}
 	by, now := sim.SideCaller, time.Duration(0)
 	for ; !over; now += frameTime {
@@ -117,9 +120,13 @@ func call(t *testing.T, file string, a *agent) Run {
 		talk.Look(turns.Party(p), heard[p].View(now))
 	}
 	talk.Finish(now)
+	rec := recordOf(talk.Figures())
+	if rec.EndedBy = string(by); a.lost {
+		rec.EndedBy, rec.Cause = record.EndedBySystem, "media_timeout"
+	}
 	return newRun(c, sim.CarrierResult{
 		Status: 200, InvitedAt: c.began.Add(-time.Second), AnsweredAt: c.began, EndedAt: c.began.Add(now), EndedBy: by,
-	}, recordOf(talk.Figures()), &ladder.Ladder{Talk: speechOf(c.began, talk)})
+	}, rec, &ladder.Ladder{Talk: speechOf(c.began, talk)})
 }
 
 // recordOf is what a record says about a conversation.
@@ -161,7 +168,7 @@ func TestFiguresOfKnownDelays(t *testing.T) {
 			if run.Failed != "" || run.Noisy != "" {
 				t.Errorf("%s: failed %q, noisy %q", name, run.Failed, run.Noisy)
 			}
-			answers, _ := collect([]Run{run}, answer, 0)
+			answers, _, _ := collect([]Run{run}, answer, 0)
 			if len(answers) != 2 {
 				t.Errorf("%s: %d answers: %+v", name, len(answers), run)
 			}
@@ -173,11 +180,34 @@ func TestFiguresOfKnownDelays(t *testing.T) {
 					t.Errorf("%s: the answer to step %d took %v ms (never: %v)", name, s.Step, s.Value, s.Never)
 				}
 			}
-			stopped, _ := collect([]Run{run}, stopsWithin, 5)
+			stopped, _, _ := collect([]Run{run}, stopsWithin, 5)
 			want := float64(stops.Milliseconds())
 			if len(stopped) != 1 || stops > 0 && math.Abs(stopped[0].Value-want) > 60 || stops == 0 && stopped[0].Value < 2000 {
 				t.Errorf("%s: stopped %+v", name, stopped)
 			}
+		}
+	}
+}
+
+// No answer is what an agent says before the caller has ended, and none is awaited where the agent has to hang up.
+func TestNoAnswer(t *testing.T) {
+	voice := sim.SpeechLike(3, 9*time.Second)
+	cutsOff := func(at time.Duration) int16 {
+		if at < 2*time.Second || at > 4*time.Second && at < 5*time.Second || at > 8*time.Second {
+			return 0
+		}
+		return voice[int(at*audio.Rate/time.Second)]
+	}
+	for _, tt := range []struct {
+		name, steps string
+		agent       agent
+	}{
+		{"hangs up as it has to", "{wait: pause}, {say: 1s}, {wait: hangup}", agent{leaves: 6e9, delay: time.Hour}},
+		{"cuts off", "{silence: 3s}, {say: 3s}, {wait: pause}", agent{plays: cutsOff}},
+	} {
+		run := call(t, "steps: ["+tt.steps+"]\n", &tt.agent)
+		if all, _, _ := collect([]Run{run}, answer, 0); len(all) > 0 || run.Failed != "" {
+			t.Errorf("%s: %q, %+v", tt.name, run.Failed, all)
 		}
 	}
 }
@@ -197,10 +227,12 @@ func TestAgentsThatMisbehave(t *testing.T) {
 		{"plays a tone", "{wait: pause, within: 5s}", agent{plays: tone}, "said nothing", "steady"},
 		{"hangs up", "{wait: pause}, {say: 9s}, {wait: pause}", agent{leaves: 4 * time.Second}, "the agent hung up in step 2 9s", ""},
 		{"hangs up at once", "{wait: pause}", agent{leaves: time.Millisecond}, "the agent hung up in step 1 pause", ""},
+		{"is cut off", "{wait: pause}, {wait: hangup}", agent{leaves: 4e9, lost: true}, "the call ended in step 2 hangup: cause media_timeout", ""},
+		{"ignores", "{wait: pause}, {say: 1s}, {interrupt: 1s}, {wait: pause, within: 1s}", agent{delay: 1e9}, "began nothing new", ""},
 		{"does not hang up", "{wait: hangup, within: 3s}", agent{}, "within 3s the agent did not hang up", ""},
 		{"hangs up as it has to", "{wait: hangup}", agent{leaves: 3 * time.Second}, "", ""},
 		{"does not speak for long enough", "{wait: pause}, {say: 1s}, {interrupt: 1s, after: 9s}", agent{delay: 1000e6}, "did not speak for 9s", ""},
-		{"echoes", "{wait: pause}, {say: 4s}, {silence: 4s}, {say: 4s}, {silence: 4s}", agent{echoes: true, delay: never}, "", "echo"},
+		{"echoes", "{wait: pause}, {say: 4s}, {silence: 4s}, {say: 4s}, {silence: 4s}", agent{echoes: true, delay: time.Hour}, "", "echo"},
 		{"sends keys", "{wait: pause}, {say: 1s}, {wait: pause}", agent{keys: true, delay: 500e6}, "", ""},
 		{"longer than the limit", "{silence: 10m}", agent{}, "longer than 1m0s (limit)", ""},
 		{"presses keys", `{wait: pause}, {press: "12#"}, {silence: 1s}, {hang_up: true}, {say: 1s}`, agent{}, "", ""},

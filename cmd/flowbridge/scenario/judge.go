@@ -28,9 +28,6 @@ const (
 	undecided = "undecided"
 )
 
-// z is the normal quantile of a 95 % interval, as in package compare.
-const z = 1.96
-
 // bound is an expectation.
 type bound config.Expectation
 
@@ -57,7 +54,7 @@ func judge(t *config.Conversation, runs []Run) []Verdict {
 
 // judge compares the figures of runs with one bound.
 func (b *bound) judge(runs []Run) Verdict {
-	samples, noisy := collect(runs, b.Figure, b.Step)
+	samples, left, noisy := collect(runs, b.Figure, b.Step)
 	v := Verdict{Name: b.Name, N: len(samples), Bound: "at most " + shown(b.Figure, b.Limit), Verdict: undecided}
 	beyond := "over"
 	if b.Least {
@@ -87,8 +84,8 @@ func (b *bound) judge(runs []Run) Verdict {
 	if v.N > 1 {
 		v.Figure += fmt.Sprintf("; %d of %d %s %s", over, v.N, beyond, shown(b.Figure, b.Limit))
 	}
-	if noisy != "" {
-		v.Figure += "; without noisy runs"
+	if left > 0 {
+		v.Figure += fmt.Sprintf("; without %d noisy runs", left)
 	}
 	return v
 }
@@ -99,11 +96,11 @@ func (b *bound) chance(v *Verdict, samples []Sample, over int) {
 	if v.Figure = interval(d.P95, d.P95Interval); b.Share == 0.5 {
 		v.Figure = interval(d.P50, d.P50Interval)
 	}
-	switch share, need := compare.ShareOf(over, v.N), int(math.Ceil(z*z*b.Share/allowed)); {
+	switch share := compare.ShareOf(over, v.N); {
 	case share.Interval[0] > allowed:
 		v.Verdict = missed
 	case share.Interval[1] > allowed+1e-9:
-		v.Verdict, v.Figure = undecided, fmt.Sprintf("%s; a verdict takes %d or more", v.Figure, max(need, v.N+1))
+		v.Verdict, v.Figure = undecided, v.Figure+"; too few for a verdict"
 	}
 }
 
@@ -113,7 +110,7 @@ func (b *bound) badness(s Sample) float64 {
 	case b.Least:
 		return -s.Value
 	case s.Never:
-		return s.Value + math.MaxInt32
+		return s.Value + never
 	}
 	return s.Value
 }
@@ -130,11 +127,11 @@ func (b *bound) judgeText(runs []Run) Verdict {
 	return v
 }
 
-// collect returns the figures of runs, and why runs are left out.
-func collect(runs []Run, figure string, step int) (all []Sample, noisy string) {
+// collect returns the figures of runs, how many runs are left out, and why.
+func collect(runs []Run, figure string, step int) (all []Sample, left int, noisy string) {
 	for i := range runs {
 		if runs[i].Noisy != "" && isHeard(figure) {
-			noisy = "noisy: " + runs[i].Noisy
+			left, noisy = left+1, "noisy: "+runs[i].Noisy
 			continue
 		}
 		for _, s := range runs[i].Figures {
@@ -143,23 +140,31 @@ func collect(runs []Run, figure string, step int) (all []Sample, noisy string) {
 			}
 		}
 	}
-	return all, noisy
+	return all, left, noisy
 }
 
-// spread returns the times of all runs, for later tests.
+// spread returns the times of all runs, for later tests. How long something did not happen is none of them.
 func spread(runs []Run) map[string]*compare.Durations {
 	all := map[string]*compare.Durations{}
 	for _, name := range []string{answeredWithin, firstAudio, answer, stopsWithin} {
-		if samples, _ := collect(runs, name, 0); len(samples) > 0 {
+		samples, _, _ := collect(runs, name, 0)
+		samples = slices.DeleteFunc(samples, func(s Sample) bool { return s.Never })
+		if len(samples) > 0 {
 			all[name] = durations(samples)
 		}
 	}
 	return all
 }
 
+// never is longer than any time, in milliseconds.
+const never = math.MaxInt32
+
 func durations(samples []Sample) *compare.Durations {
 	var all []int64
 	for _, s := range samples {
+		if s.Never {
+			s.Value = never
+		}
 		all = append(all, int64(s.Value))
 	}
 	return compare.DurationsOf(all)
@@ -188,5 +193,6 @@ func worse(before, now map[string]*compare.Durations) (all []Verdict) {
 
 // interval writes a time with its interval.
 func interval(ms int64, i [2]int64) string {
-	return fmt.Sprintf("%.2f s [%.2f-%.2f]", float64(ms)/1000, float64(i[0])/1000, float64(i[1])/1000)
+	seconds := fmt.Sprintf("%.2f s [%.2f-%.2f]", float64(ms)/1000, float64(i[0])/1000, float64(i[1])/1000)
+	return strings.ReplaceAll(seconds, fmt.Sprintf("%.2f", never/1000.), "never")
 }

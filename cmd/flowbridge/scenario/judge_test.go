@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestVerdicts(t *testing.T) {
 	for i := range noisy {
 		noisy[i].Noisy = "busy"
 	}
-	never := []Run{{Figures: []Sample{{Figure: answer, Value: 900, Never: true}}}}
+	early := []Run{{Figures: []Sample{{Figure: answer, Value: 900, Never: true}}}}
 	for _, tt := range []struct {
 		name, expect string
 		runs         []Run
@@ -38,15 +39,16 @@ func TestVerdicts(t *testing.T) {
 		{"7 of 20", "answer p95: 1500ms", runsWith(20, 7), missed, "7 of 20 over 1.50 s"},
 		{"7 of 20 each", "answer: 1500ms", runsWith(20, 7), missed, "7 of 20 over 1.50 s"},
 		{"7 of 20 by median", "answer p50: 1500ms", runsWith(20, 7), undecided, "7 of 20 over 1.50 s"},
-		{"none of 20", "answer p95: 1500ms", runsWith(20, 0), undecided, "a verdict takes 73 or more"},
+		{"none of 20", "answer p95: 1500ms", runsWith(20, 0), undecided, "0 of 20 over 1.50 s"},
 		{"none of 73", "answer p95: 1500ms", runsWith(73, 0), met, "0 of 73 over"},
 		{"none of 4 by median", "answer p50: 1500ms", runsWith(4, 0), met, "0 of 4 over"},
-		{"none of 3 by median", "answer p50: 1500ms", runsWith(3, 0), undecided, "takes 4 or more"},
+		{"none of 3 by median", "answer p50: 1500ms", runsWith(3, 0), undecided, "too few for a verdict"},
 		{"all of 4 by median", "answer p50: 1500ms", runsWith(4, 4), missed, "4 of 4 over"},
 		{"another step", "answer: 1500ms", nil, undecided, "not measured"},
 		{"noisy", "answer: 1500ms", noisy, undecided, "noisy: busy"},
-		{"partly noisy", "answer: 1500ms", append(noisy, runsWith(2, 0)...), met, "0 of 2 over 1.50 s; without noisy runs"},
-		{"never", "answer: 1500ms", never, missed, "not within 0.90 s"},
+		{"partly noisy", "answer: 1500ms", append(noisy, runsWith(2, 0)...), met, "0 of 2 over 1.50 s; without 3 noisy runs"},
+		{"never", "answer: 1500ms", early, missed, "not within 0.90 s"},
+		{"never, of several", "answer p50: 1500ms", append(early, runsWith(2, 0)...), undecided, "1.00 s [1.00-never]; too few for"},
 		{"MOS", "mos: 4.0", []Run{{Figures: []Sample{{Figure: mos, Value: 3.9}}}}, missed, "3.9"},
 		{"loss in a noisy run", "loss: 0%", []Run{{Noisy: "busy", Figures: []Sample{{Figure: loss}}}}, met, "0.0 %"},
 		{"too short", "duration min: 1m", []Run{{Figures: []Sample{{Figure: duration, Value: 59999}}}}, missed, "60.00 s"},
@@ -77,6 +79,7 @@ func TestBaseline(t *testing.T) {
 		{runsWith(20, 7), runsWith(20, 10), met},
 		{runsWith(20, 0), runsWith(7, 7), undecided},
 		{runsWith(20, 0), nil, undecided},
+		{runsWith(20, 0), append(runsWith(7, 0), Run{Figures: []Sample{{Figure: answer, Value: 300, Never: true}}}), undecided},
 	} {
 		v := worse(spread(tt.before), spread(tt.now))
 		if len(v) != 1 || v[0].Verdict != tt.verdict {
@@ -85,7 +88,20 @@ func TestBaseline(t *testing.T) {
 	}
 }
 
-// The XML escapes what an agent has said, and has a failure for each verdict that is missing.
+// What is compared with is the JSON of a test that has times.
+func TestBaselineFile(t *testing.T) {
+	whole, err := json.Marshal(&Result{Figures: spread(runsWith(2, 0))})
+	if r, failed := Baseline(whole); err != nil || failed != nil || r.Figures[answer].N != 2 {
+		t.Errorf("%v, %v, %s", err, failed, whole)
+	}
+	for _, text := range []string{"", "null", "[]", "{}", `{"figures": {}}`, `{"figures": {"answer": null}}`} {
+		if _, err := Baseline([]byte(text)); err == nil {
+			t.Errorf("%q is compared with", text)
+		}
+	}
+}
+
+// The XML escapes what an agent has said, and has a failure for a verdict that is missed, and skips an undecided one.
 func TestJUnit(t *testing.T) {
 	c, err := config.ParseConversation("test.yaml", []byte("steps: [{hang_up: true}]\nexpect: {hangup_by: agent, answer: 1s}\n"))
 	if err != nil {
@@ -93,7 +109,8 @@ func TestJUnit(t *testing.T) {
 	}
 	r, err := NewResult(c, []Run{{Failed: `<"busy">`, Texts: map[string]string{hangUpBy: "agent"}}}, nil)
 	var b strings.Builder
-	if err == nil || r.OK || r.JUnit(&b, "a&b.yaml") != nil || strings.Count(b.String(), "<failure") != 2 ||
+	if err == nil || r.OK || r.JUnit(&b, "a&b.yaml") != nil || strings.Count(b.String(), "<failure") != 1 ||
+		strings.Count(b.String(), "<skipped") != 1 ||
 		!strings.Contains(b.String(), "&lt;&#34;busy&#34;&gt;") || !strings.Contains(b.String(), `name="a&amp;b.yaml"`) {
 		t.Errorf("%v, %s", err, b.String())
 	}

@@ -13,11 +13,13 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua/ladder"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/node"
 	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
 	"flowbridge/sim"
+	"flowbridge/store/record"
 )
 
 // Calls says how the calls of a test are placed.
@@ -30,6 +32,9 @@ type Calls struct {
 	Each             func(*Run)                                           // is called after each call
 }
 
+// sampleNumber is what the caller of a target dials if the test has no number.
+const sampleNumber = "+15075785607"
+
 // ownConfig leads from the caller of the test to an agent.
 const ownConfig = `
 trunks: [{name: test, sources: [local]}]
@@ -39,26 +44,34 @@ routes: [{trunk: test, targets: [%[1]q], record: %[4]s}]
 
 // configure returns a configuration for the calls of a test.
 func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
-	uri, names, record, recording := t.To, "", "off", ""
+	uri, names, records, recording := t.To, "", "off", ""
 	switch {
 	case t.Target != "" && o.Server == "":
 		uri = "sip:127.0.0.1"
-	case strings.HasPrefix(t.To, "sip:") == (o.Server != ""):
-		return nil, cli.Usage("whom to call? The file names a target, or in to a SIP URI, or a number for --server")
+	case t.To == "" || strings.HasPrefix(t.To, "sip:") == (o.Server != ""):
+		return nil, cli.Usage("whom to call? Write target: NAME, or to: with a SIP URI, or with --server to: with a number")
 	case o.Server != "":
 		uri = "sip:" + t.To + "@" + o.Server
+		if slices.ContainsFunc(t.Expect, func(x config.Expectation) bool { return strings.HasPrefix(x.Figure, received) }) {
+			return nil, cli.Usage("expect.received: with --server only the server sees the agent's INVITE; remove it")
+		}
 	}
 	for _, h := range t.Headers {
 		names += fmt.Sprintf("%q, ", h[:strings.IndexByte(h, ':')])
 	}
 	if o.Out != "" {
-		record, recording = "always", fmt.Sprintf("recording: {path: %q, keep: 3650d}\n", o.Out)
+		if err := os.MkdirAll(o.Out, 0o700); err != nil {
+			return nil, cli.Usage("--out: %w", err)
+		}
+		records, recording = "always", fmt.Sprintf("recording: {path: %q, keep: 3650d}\n", o.Out)
 	}
 	name := cmp.Or(t.Target, "agent")
-	text := fmt.Appendf(nil, ownConfig, name, strings.ReplaceAll(uri, "{{", ""), names, record, recording)
+	text := fmt.Appendf(nil, ownConfig, name, uri, names, records, recording)
 	own, err := config.Parse("test", text, os.LookupEnv)
-	if err != nil || t.Target == "" || o.Server != "" {
-		return own, err
+	if err != nil {
+		return nil, cli.Usage("to or headers of the file can't be used: %w", err)
+	} else if t.Target == "" || o.Server != "" {
+		return own, nil
 	}
 	cfg, err := o.Config()
 	if err != nil {
@@ -68,6 +81,7 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 	if target == nil {
 		return nil, cli.Usage("the configuration has no target %q", name)
 	}
+	own.Store.Path = filepath.Join(os.DevNull, "none") // only a server remembers the address that advertise: auto finds
 	own.SIP, own.Media, own.Sounds, own.Targets = cfg.SIP, cfg.Media, cfg.Sounds, []config.Target{*target}
 	if target.Transfer == config.TransferLocal {
 		own.Targets[0].Transfer = config.TransferRelay // the caller of the test gets the REFER: nobody else is called
@@ -75,8 +89,13 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 	return own, nil
 }
 
-// Place places the calls of a test.
+// Place places the calls of a test. It returns no runs if they can't have a verdict. A call that can't be placed, or
+// kept, is a run that has failed: the others are paid for.
 func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, err error) {
+	said, err := wordsOf(t)
+	if err != nil {
+		return nil, err
+	}
 	own, err := o.configure(t)
 	if err == nil {
 		err = node.FindAddress(ctx, own, node.Console(zerolog.WarnLevel))
@@ -94,36 +113,35 @@ func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, 
 	runs = make([]Run, o.Repeat)
 	slots := make(chan struct{}, o.Parallel)
 	var calls sync.WaitGroup
-	var mu sync.Mutex // guards err, and makes one call at a time print
+	var printing sync.Mutex
 	for i := range runs {
 		if slots <- struct{}{}; ctx.Err() != nil {
 			break
 		}
 		calls.Go(func() {
 			defer func() { <-slots }()
-			run, failed := o.place(ctx, t, aside)
-			mu.Lock()
-			defer mu.Unlock()
-			run.Run, runs[i] = i+1, run
-			if err = cmp.Or(err, failed); failed == nil {
-				o.Each(&run)
-			}
+			runs[i] = o.place(ctx, t, said, aside)
+			runs[i].Run = i + 1
+			printing.Lock()
+			defer printing.Unlock()
+			o.Each(&runs[i])
 		})
 	}
 	calls.Wait()
 	if ctx.Err() != nil {
-		err = errors.New("interrupted, so there is no verdict")
+		return nil, errors.New("interrupted, so there is no verdict")
 	}
-	return runs, err
+	return runs, nil
 }
 
-// place places a call, and keeps what is known of a failed one.
-func (o *Calls) place(ctx context.Context, t *config.Conversation, aside *testcall.Aside) (Run, error) {
+// place places a call.
+func (o *Calls) place(ctx context.Context, t *config.Conversation, said [][]int16, aside *testcall.Aside) Run {
 	talking, hangUp := context.WithCancel(ctx)
 	defer hangUp()
-	c := newCaller(t, hangUp)
+	c := newCaller(t, said, hangUp)
 	call := sim.CarrierCall{
-		To: t.To, From: t.From, Party: c, OnRefer: func(uri string) int { c.referred.CompareAndSwap(nil, &uri); return 200 },
+		To: cmp.Or(t.To, sampleNumber), From: t.From, Party: c,
+		OnRefer: func(uri string) int { c.referred.CompareAndSwap(nil, &uri); return 200 },
 	}
 	if strings.HasPrefix(t.To, "sip:") {
 		call.To = "agent"
@@ -132,23 +150,30 @@ func (o *Calls) place(ctx context.Context, t *config.Conversation, aside *testca
 		name, value, _ := strings.Cut(h, ": ")
 		call.Headers = append(call.Headers, sim.Header{Name: name, Value: value})
 	}
-	r, rec, ladder, err := aside.Call(talking, call)
+	r, rec, l, err := aside.Call(talking, call)
 	if err != nil {
-		return Run{}, err
+		return Run{CallID: rec.ID, Failed: err.Error()}
 	}
-	run := newRun(c, r, &rec, ladder)
-	if o.Out == "" || !slices.ContainsFunc(judge(t, []Run{run}), func(v Verdict) bool { return v.Verdict == missed }) {
-		return run, nil
-	}
-	var drawn strings.Builder
-	if err = ladder.Draw(&drawn, 0); err == nil {
-		err = os.WriteFile(filepath.Join(o.Out, run.CallID+".txt"), []byte(drawn.String()), 0o600)
-	}
-	if err == nil && o.Capsule != nil {
-		var data []byte
-		if data, err = o.Capsule(ctx, rec.TargetSIPCallID); err == nil {
-			err = os.WriteFile(filepath.Join(o.Out, run.CallID+".zip"), data, 0o600)
+	run := newRun(c, r, &rec, l)
+	if o.Out != "" && slices.ContainsFunc(judge(t, []Run{run}), func(v Verdict) bool { return v.Verdict == missed }) {
+		if err = o.keep(ctx, &rec, l); err != nil {
+			run.Failed = strings.TrimPrefix(run.Failed+"; "+err.Error(), "; ")
 		}
 	}
-	return run, err
+	return run
+}
+
+// keep writes what is known of a failed call.
+func (o *Calls) keep(ctx context.Context, rec *record.Record, l *ladder.Ladder) error {
+	file := filepath.Join(o.Out, rec.ID)
+	var drawn strings.Builder
+	err := errors.Join(l.Draw(&drawn, 0), os.WriteFile(file+".txt", []byte(drawn.String()), 0o600))
+	if o.Capsule == nil {
+		return err
+	}
+	data, failed := o.Capsule(ctx, rec.TargetSIPCallID)
+	if failed == nil {
+		failed = os.WriteFile(file+".zip", data, 0o600)
+	}
+	return errors.Join(err, failed)
 }

@@ -1,9 +1,14 @@
 package scenario
 
 import (
+	"cmp"
+	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"flowbridge/b2bua/ladder"
@@ -18,6 +23,16 @@ type Result struct {
 	Verdicts []Verdict                     `json:"expectations"`
 	Figures  map[string]*compare.Durations `json:"figures"`
 	Runs     []Run                         `json:"runs"`
+}
+
+// Baseline reads the JSON of an earlier test. One without times can't be compared with.
+func Baseline(data []byte) (*Result, error) {
+	r := &Result{}
+	err := json.Unmarshal(data, r)
+	if err != nil || len(r.Figures) == 0 || slices.Contains(slices.Collect(maps.Values(r.Figures)), nil) {
+		return nil, cmp.Or(err, errors.New("it has no times"))
+	}
+	return r, nil
 }
 
 // NewResult judges the runs of a test, also by an earlier result if before is not nil. The error says that not all
@@ -51,7 +66,7 @@ func (run *Run) String() string {
 			all = append(all, s.Figure+" "+shown(s.Figure, s.Value))
 		}
 	}
-	return strings.TrimRight(strings.Join(all, ", ")+"; "+cli.Shown(run.Failed+run.Noisy), "; ")
+	return strings.TrimRight(strings.Join(all, ", ")+"; "+cli.Shown(strings.Trim(run.Failed+"; "+run.Noisy, "; ")), "; ")
 }
 
 // Table prints the expectations.
@@ -64,7 +79,7 @@ func (r *Result) Table(w io.Writer) error {
 	return t.Flush()
 }
 
-// JUnit writes the expectations as a test suite in JUnit's XML. One that is undecided has failed, too.
+// JUnit writes the expectations as a test suite in JUnit's XML. One that is undecided is skipped.
 func (r *Result) JUnit(w io.Writer, name string) error {
 	type failure struct {
 		Message string `xml:"message,attr"`
@@ -73,6 +88,7 @@ func (r *Result) JUnit(w io.Writer, name string) error {
 		Class   string   `xml:"classname,attr"`
 		Name    string   `xml:"name,attr"`
 		Failure *failure `xml:"failure"`
+		Skipped *failure `xml:"skipped"`
 	}
 	suite := struct {
 		XMLName xml.Name   `xml:"testsuite"`
@@ -81,8 +97,10 @@ func (r *Result) JUnit(w io.Writer, name string) error {
 	}{Name: name}
 	for _, v := range r.Verdicts {
 		c := testcase{Class: name, Name: v.Name}
-		if v.Verdict != met {
-			c.Failure = &failure{v.Verdict + ": " + v.Figure + "; wanted: " + v.Bound}
+		if why := (&failure{v.Verdict + ": " + v.Figure + "; wanted: " + v.Bound}); v.Verdict == missed {
+			c.Failure = why
+		} else if v.Verdict == undecided {
+			c.Skipped = why
 		}
 		suite.Cases = append(suite.Cases, c)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/ladder"
+	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
 	"flowbridge/sim"
 	"flowbridge/store/record"
@@ -69,9 +70,12 @@ func isHeard(figure string) bool {
 func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder) Run {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	run := Run{CallID: rec.ID, Failed: c.why(r.EndedBy == sim.SideAgent), Texts: map[string]string{}, Talk: l.Talk}
+	run := Run{CallID: rec.ID, Failed: c.why(rec), Texts: map[string]string{}, Talk: l.Talk}
 	if r.AnsweredAt.IsZero() {
-		run.Failed = fmt.Sprintf("not answered: %d %s, cause %s", r.Status, r.Reason, rec.Cause)
+		if run.Failed = fmt.Sprintf("not answered: %d %s, cause %s", r.Status, r.Reason, rec.Cause); r.Status == 487 {
+			run.Failed = fmt.Sprintf("not answered within %v", testcall.RingLimit)
+			run.Figures = []Sample{{Figure: answeredWithin, Value: ms(testcall.RingLimit), Never: true}}
+		}
 		return run
 	}
 	for _, m := range l.Messages {
@@ -85,7 +89,7 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 			}
 		}
 	}
-	run.Texts[hangUpBy] = string(r.EndedBy)
+	run.Texts[hangUpBy] = rec.EndedBy
 	if to := c.referred.Load(); to != nil {
 		run.Texts[transferTo] = strings.TrimPrefix(strings.TrimPrefix(*to, "sip:"), "tel:")
 	}
@@ -100,7 +104,9 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	}
 	t := rec.Talk
 	if t == nil || l.Talk == nil {
-		run.Noisy = "nothing was measured"
+		if run.Noisy = "nothing was measured"; rec.Media.B.Rx == 0 {
+			run.Noisy, run.Failed = "", cmp.Or(run.Failed, "the agent sent no RTP")
+		}
 		return run
 	}
 	doubts := []string{"good", "edge", "two_levels", "no_audio"} // the caller has a clean line, and its words are known
@@ -132,7 +138,8 @@ func (run *Run) add(figure string, ms int64) {
 func ms(d time.Duration) float64 { return float64(d.Milliseconds()) }
 
 // converse adds how long the agent took to answer the words of a step that a wait follows, and how long it went on when
-// it was interrupted. The times of the caller are used: there the call ends at end.
+// it was interrupted. An agent that cuts the words off has not answered them. The times of the caller are used: there
+// the call ends at end.
 func (run *Run) converse(c *caller, end time.Duration) {
 	heard, _ := c.utterances(end)
 	for i, a := range c.acts {
@@ -140,21 +147,24 @@ func (run *Run) converse(c *caller, end time.Duration) {
 		if i+1 < len(c.acts) {
 			next = c.acts[i+1].from
 		}
-		answers := Sample{answer, ms(next - a.to), a.step + 1, true}
+		answers, cut := Sample{answer, ms(next - a.to), a.step + 1, true}, false
 		stops := Sample{Figure: stopsWithin, Step: a.step + 1}
 		for _, s := range heard {
 			switch {
 			case s.to-s.from < word:
 			case s.from < a.from && s.to > a.from:
 				stops.Value, stops.Never = ms(s.to-a.from), s.to >= end-frameTime
-			case s.from >= a.from && s.to > a.to && s.from < next && answers.Never:
-				answers.Value, answers.Never = ms(max(0, s.from-a.to)), false
+			case s.from >= a.from && s.from < a.to:
+				cut = cut || s.to > a.to
+			case s.from >= a.to && s.from < next && answers.Never:
+				answers.Value, answers.Never = ms(s.from-a.to), false
 			}
 		}
 		if c.test.Steps[a.step].Interrupt != "" {
 			run.Figures = append(run.Figures, stops)
 		}
-		if after := a.step + 1; after < len(c.test.Steps) && c.test.Steps[after].Wait != "" {
+		after := c.test.Steps[min(a.step+1, len(c.test.Steps)-1)]
+		if !cut && (after.Wait == "words" || after.Wait == "pause") {
 			run.Figures = append(run.Figures, answers)
 		}
 	}
