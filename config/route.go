@@ -59,6 +59,9 @@ type Route struct {
 	Queue *queue `key:"queue"`
 	// Moved says when and why split has other weights than the file. It is empty if they are the file's.
 	Moved string
+	// MovedAt is when they changed. Pinned reports whether an operator has set them.
+	MovedAt time.Time
+	Pinned  bool
 }
 
 func (r *Route) check(s section) {
