@@ -22,14 +22,11 @@ type State struct {
 	Left map[string]map[int]float64 `json:"left,omitempty"`
 }
 
-// Window returns from when to when calls that count have begun: since the last move, of a day at most, and without
-// those of the last 20 minutes. A call has its record when it ends. With those calls, the figures would have more of the
-// short ones, and most of those that were not answered.
+// Window returns between which times calls that count have begun: since the last move, in a day at most. Some calls of
+// the last 20 minutes go on, and have no record, so that those that were not answered would weigh more.
 func (s State) Window(now time.Time) (since, until time.Time) {
-	if since = now.Add(-24 * time.Hour); since.Before(s.Moved) {
-		since = s.Moved
-	}
-	return since, now.Add(-20 * time.Minute)
+	day := min(24*time.Hour, now.Sub(s.Moved)) // negative if clocks differ: no call counts
+	return now.Add(-day), now.Add(-20 * time.Minute)
 }
 
 // The errors of the decisions: a move by chance in a week, and a target that comes back too early.

@@ -19,12 +19,10 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// followEvery is how often a node reads the weights that other nodes have decided. followCalls bounds the calls of a
-// look, and lookWithin its time. A look whose result is not written is repeated after lookAgain.
-const followEvery, followCalls, lookWithin, lookAgain = 5 * time.Second, 10_000, 30 * time.Second, 5 * time.Minute
-
-// unseen is how long a fleet keeps a state if no node has its route. Looked of a state that is in use is newer.
-const unseen = 48 * time.Hour
+// followEvery is how often a node reads what other nodes have decided. followCalls and lookWithin bound a look, which
+// is repeated after lookAgain if its result is not written. A fleet drops a state that was unseen so long.
+const followEvery, followCalls, lookWithin, lookAgain, unseen = 5 * time.Second, 10_000, 30 * time.Second,
+	5 * time.Minute, 48 * time.Hour
 
 // splits keeps the weights of splits that follow what callers hear, or that are pinned. In a fleet the database has
 // them, and the node that looks first decides for all; without the database each node goes on by itself.
@@ -73,10 +71,9 @@ func (s *splits) weighed(routes []config.Route) []config.Route {
 			continue
 		}
 		how, why := "moved", "because "+state.Why
-		if r.Pinned = state.Pinned; r.Pinned {
-			how, why = "pinned", "by "+strings.TrimSuffix(state.Why, ordered)
+		if r.MovedAt, r.Pinned = state.Moved.UTC(), state.Pinned; r.Pinned {
+			how, why = "pinned", "by "+strings.TrimSuffix(state.Why, " ordered it")
 		}
-		r.MovedAt = state.Moved.UTC()
 		r.Moved = fmt.Sprintf("%s at %s %s", how, r.MovedAt.Format("15:04 UTC on 2 January"), why)
 		r.Split = slices.Clone(r.Split)
 		for j := range r.Split {
@@ -150,9 +147,8 @@ func (s *splits) keep(ctx context.Context, next states, noted string) error {
 	routes, moved := n.config().Routes, false
 	for i, r := range s.weighed(routes) {
 		was, is := old[keyOf(&routes[i])], next[keyOf(&routes[i])]
-		moved = moved || was.Why != is.Why || !was.Moved.Equal(is.Moved)
-		if !maps.Equal(was.Weights, is.Weights) {
-			moved = true
+		differs := !maps.Equal(was.Weights, is.Weights)
+		if moved = moved || differs || was.Why != is.Why || !was.Moved.Equal(is.Moved); differs {
 			weights := fmt.Sprint(r.Split)
 			n.log.Info().Str("route", r.Name).Str("weights", weights).Str("why", is.Why).Msg("weights of a split changed")
 			n.live.Note("split", fmt.Sprintf("%s: %s because %s", r.Name, weights, is.Why))
@@ -172,15 +168,14 @@ func (s *splits) keep(ctx context.Context, next states, noted string) error {
 
 // look decides about the weights of a split, once in the interval that its follow names.
 func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
-	key := keyOf(r)
 	if state.Pinned && now.Sub(state.Looked).Abs() > unseen/2 {
 		state.Looked = now
 	}
 	if r.Follow == nil || state.Pinned || now.Sub(state.Looked).Abs() < r.Follow.Every ||
-		now.Sub(s.tried[key]).Abs() < min(lookAgain, r.Follow.Every) {
+		now.Sub(s.tried[keyOf(r)]).Abs() < min(lookAgain, r.Follow.Every) {
 		return
 	}
-	s.tried[key] = now
+	s.tried[keyOf(r)] = now
 	ctx, cancel := context.WithTimeout(ctx, lookWithin)
 	defer cancel()
 	if state.Looked.IsZero() { // earlier calls may be of other targets with these names
@@ -195,9 +190,6 @@ func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State,
 	*state = follow.Decide(r, *state, g, now)
 }
 
-// ordered follows the name of the operator in the reason of an order.
-const ordered = " ordered it"
-
 // order pins the weights of a route's split, or releases them if weights is nil. The figures count from then on.
 func (s *splits) order(ctx context.Context, route, by string, weights map[string]int) *admin.RefusedError {
 	n, status, problem, remedy := s.node, http.StatusNotFound, "there is no such split", "see shares in /api/targets"
@@ -209,7 +201,7 @@ func (s *splits) order(ctx context.Context, route, by string, weights map[string
 			remedy = "give 0 to 100, not all 0, to " + strings.Join(slices.Sorted(maps.Keys(follow.Percent(r))), ", ")
 		default:
 			if problem = ""; n.fleet == nil || from == record.Lister(n.fleet) { // otherwise update returns why not
-				*state = follow.State{Weights: weights, Moved: now, Why: by + ordered, Pinned: weights != nil, Looked: now}
+				*state = follow.State{Weights: weights, Moved: now, Why: by + " ordered it", Pinned: weights != nil, Looked: now}
 			}
 		}
 	}
