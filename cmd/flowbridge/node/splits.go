@@ -91,12 +91,11 @@ func (s *splits) update(ctx context.Context, change changeFunc) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	n, now, from := s.node, time.Now(), record.Lister(s.node.store)
-	all, text, away, lost := s.all, "", error(nil), error(nil)
+	all, text, at, away, lost := s.all, "", now, error(nil), error(nil)
 	if !s.recalled {
 		all, lost = s.recall(ctx)
 	}
 	if n.fleet != nil {
-		var at time.Time
 		if text, at, away = n.fleet.Weights(ctx); away == nil {
 			now, from, all, lost = at, n.fleet, s.parse(text), nil
 		}
@@ -231,8 +230,9 @@ func (s *splits) shares(target string) (all []live.Share) {
 	p := s.node.admission.Peers.Load()
 	for i := range p.Routes {
 		if r := &p.Routes[i]; slices.ContainsFunc(r.Split, func(s config.Share) bool { return s.Name == target }) {
-			all = append(all, live.Share{Route: p.RouteName(i), Weight: r.Weight(target), Of: r.Total(), Moved: r.Moved,
-				MovedAt: record.TimeOf(r.MovedAt), Pinned: r.Pinned})
+			share := live.Share{Route: p.RouteName(i), Weight: r.Weight(target), Of: r.Total(), Moved: r.Moved}
+			share.MovedAt, share.Pinned = record.TimeOf(r.MovedAt), r.Pinned
+			all = append(all, share)
 		}
 	}
 	return all
