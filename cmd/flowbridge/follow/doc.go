@@ -5,6 +5,6 @@
 // the figures of a look. A target has as many independent answers as calls at most. If every target is within its
 // bounds, weights go back to the file's. A target that has lost weight must also be better than it was then, at an
 // error of 1 %: at the floor it has few calls, and a bad one would look good by chance. What remains: a target with
-// more calls of over 20 minutes looks worse, since these may have no record yet; one that is slow only with many calls
-// loses a step and gets it back, again and again.
+// more calls of over 20 minutes looks worse; one that is slow only with many calls loses a step and gets it back, again
+// and again.
 package follow

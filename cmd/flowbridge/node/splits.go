@@ -91,11 +91,12 @@ func (s *splits) update(ctx context.Context, change changeFunc) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	n, now, from := s.node, time.Now(), record.Lister(s.node.store)
-	all, text, at, away, lost := s.all, "", now, error(nil), error(nil)
+	all, text, away, lost := s.all, "", error(nil), error(nil)
 	if !s.recalled {
 		all, lost = s.recall(ctx)
 	}
 	if n.fleet != nil {
+		var at time.Time
 		if text, at, away = n.fleet.Weights(ctx); away == nil {
 			now, from, all, lost = at, n.fleet, s.parse(text), nil
 		}
@@ -141,7 +142,7 @@ func (s *splits) keep(ctx context.Context, next states, noted string) error {
 	n.tending.Lock() // an upgrade holds it, and then the other process notes states
 	defer n.tending.Unlock()
 	n.tests.mu.Lock()
-	s.all = next
+	s.all, s.noted = next, ""
 	n.tests.mu.Unlock()
 	routes, moved := n.config().Routes, false
 	for i, r := range s.weighed(routes) {
