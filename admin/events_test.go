@@ -104,7 +104,7 @@ func (c *countedFigures) Stats() live.Stats {
 }
 
 func (c *countedFigures) Targets() []live.Target {
-	return []live.Target{{Name: "a", Circuits: []live.Circuit{}, Addresses: []live.Address{}, Calls: int(c.open.Load())}}
+	return []live.Target{{Name: "a", Circuits: []live.Circuit{}, Addresses: []live.Address{}, Shares: []live.Share{}, Calls: int(c.open.Load())}}
 }
 
 func (c *countedFigures) History(bool) live.History { return live.History{} }

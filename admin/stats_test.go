@@ -14,7 +14,7 @@ func (fakeFigures) Stats() live.Stats {
 }
 
 func (fakeFigures) Targets() []live.Target {
-	return []live.Target{{Name: "synthflow", Health: live.HealthFailing, LastError: &live.TargetError{Cause: "target_silent"}, Circuits: []live.Circuit{{Of: live.CircuitAPI, State: live.CircuitOpen}}, Addresses: []live.Address{}}}
+	return []live.Target{{Name: "synthflow", Health: live.HealthFailing, LastError: &live.TargetError{Cause: "target_silent"}, Circuits: []live.Circuit{{Of: live.CircuitAPI, State: live.CircuitOpen}}, Addresses: []live.Address{}, Shares: []live.Share{{Route: "main", Weight: 7, Of: 100, Moved: "pinned", MovedAt: start, Pinned: true}}}}
 }
 
 func (fakeFigures) History(bool) live.History {

@@ -58,7 +58,9 @@ type Route struct {
 	// What happens to a caller while every target is full. Without it the caller gets otherwise.
 	Queue *queue `key:"queue"`
 	// Moved says when and why split has other weights than the file. It is empty if they are the file's.
-	Moved string
+	Moved   string
+	MovedAt time.Time
+	Pinned  bool // an operator has set them
 }
 
 func (r *Route) check(s section) {

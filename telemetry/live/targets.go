@@ -44,7 +44,9 @@ type Share struct {
 	Weight int    `json:"weight"`
 	Of     int    `json:"of"`
 	// Moved says when and why the split has other weights than the file. Empty: it has the file's.
-	Moved string `json:"moved"`
+	Moved   string      `json:"moved"`
+	MovedAt record.Time `json:"moved_at"`
+	Pinned  bool        `json:"pinned"` // an operator has set the weights
 }
 
 // Target is the state of a target, as returned by GET /api/targets.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -117,7 +118,7 @@ func conversed(t *testing.T, file string) {
 	db, err := store.Open(t.Context(), file)
 	must(t, err)
 	for i := range 160 {
-		name, wait, now := "quick", uint16(600), record.TimeOf(time.Now())
+		name, wait, now := "quick", uint16(600), record.TimeOf(time.Now().Add(-30*time.Minute))
 		if i%2 == 0 {
 			name, wait = "slow", 2300
 		}
@@ -128,5 +129,10 @@ func conversed(t *testing.T, file string) {
 			Talk:     &record.Talk{Confidence: record.TalkGood, Turns: &record.Durations{N: 2, P50: int64(wait), P95: int64(wait), Max: int64(wait), Values: []uint16{wait, wait}}},
 		}))
 	}
+	noted, err := db.Noted(t.Context(), "splits") // the earlier looks were longer ago
+	must(t, err)
+	ago := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
+	noted = regexp.MustCompile(`"(moved|looked)":"[^"]+"`).ReplaceAllString(noted, `"$1":"`+ago+`"`)
+	must(t, db.Note(t.Context(), "splits", noted))
 	must(t, db.Close())
 }

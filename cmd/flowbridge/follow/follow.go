@@ -22,6 +22,13 @@ type State struct {
 	Left map[string]map[int]float64 `json:"left,omitempty"`
 }
 
+// Window returns between which times calls that count have begun: since the last move, in a day at most. Some calls of
+// the last 20 minutes go on, and have no record, so that those that were not answered would weigh more.
+func (s State) Window(now time.Time) (since, until time.Time) {
+	day := min(24*time.Hour, now.Sub(s.Moved)) // negative if clocks differ: no call counts
+	return now.Add(-day), now.Add(-20 * time.Minute)
+}
+
 // The errors of the decisions: a move by chance in a week, and a target that comes back too early.
 const weekly, returning, week = 0.05, 0.01, 7 * 24 * time.Hour
 

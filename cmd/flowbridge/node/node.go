@@ -102,6 +102,7 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
 	n.figures.node, n.figures.started, n.tests.node, n.eraser.Node, n.splits.node = n, time.Now(), n, n, n
+	n.splits.tried = map[string]time.Time{}
 	n.figures.sampled.Store(&sampled{})
 	n.api.log, n.api.pause = log, &n.pause
 	if n.memory != nil {
@@ -273,7 +274,9 @@ func (n *Node) logFound() {
 func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	preparers map[string]peers.Preparer,
 ) (err error) {
-	n.splits.recall(ctx)
+	if n.splits.all, err = n.splits.recall(ctx); err != nil { // update repeats it
+		n.log.Info().Err(err).Msg("weights of splits can't be read yet: the file's are in force")
+	}
 	o := b2bua.Options{
 		KeepBindings: n.store.KeepBindings,
 		Config:       n.tests.with(cfg), Relay: engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
@@ -331,7 +334,7 @@ func (n *Node) tendAll(ctx context.Context) {
 		tended.Go(func() { stalls.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { n.eraser.run(ctx) })
-		tended.Go(func() { every(ctx, followEvery, func() { _ = n.splits.update(ctx, n.splits.look) }) })
+		tended.Go(func() { every(ctx, followEvery, func() { n.splits.tick(ctx) }) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { purgeHourly(ctx, n.store, func() time.Duration { return n.config().Store.Keep }, &n.log) })
 	}, close: func() error { tended.Wait(); return nil }})

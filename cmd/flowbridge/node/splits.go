@@ -1,14 +1,12 @@
 package node
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -21,16 +19,21 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// followEvery is how often a node reads the weights that other nodes have decided. followCalls and followFor bound the
-// calls of a look.
-const followEvery, followCalls, followFor = 5 * time.Second, 10_000, 24 * time.Hour
+// followEvery is how often a node reads what other nodes have decided. followCalls and lookWithin bound a look, which
+// is repeated after lookAgain if its result is not written. A fleet drops a state that was unseen so long.
+const followEvery, followCalls, lookWithin, lookAgain, unseen = 5 * time.Second, 10_000, 30 * time.Second,
+	5 * time.Minute, 48 * time.Hour
 
 // splits keeps the weights of splits that follow what callers hear, or that are pinned. In a fleet the database has
 // them, and the node that looks first decides for all; without the database each node goes on by itself.
 type splits struct {
 	node     *Node
-	changing sync.Mutex // held while states are read and changed
-	all      states     // replaced by who holds this lock and that of the test caller
+	ticking  sync.Mutex // held by a tick; a test holds it to look itself
+	changing sync.Mutex // held while states are read and changed; guards the fields below
+	all      states     // in force; a change needs the lock of the test caller, too
+	recalled bool       // what an earlier process has noted is known
+	noted    string     // what this one has noted
+	tried    map[string]time.Time
 }
 
 type states map[string]follow.State // by keyOf
@@ -41,14 +44,24 @@ func keyOf(r *config.Route) string {
 	return fmt.Sprintf("%x", sha256.Sum256(text))[:32]
 }
 
-// recall reads the states that an earlier process has noted.
-func (s *splits) recall(ctx context.Context) {
-	if text, err := s.node.store.Noted(ctx, "splits"); err == nil {
-		_ = json.Unmarshal([]byte(text), &s.all) // otherwise the file's weights are in force
-	}
+// recall returns the states that an earlier process has noted. Until it can read them, a note would lose its pins.
+func (s *splits) recall(ctx context.Context) (all states, err error) {
+	ctx, cancel := context.WithTimeout(ctx, aliveEvery)
+	defer cancel()
+	text, err := s.node.store.Noted(ctx, "splits")
+	s.recalled = err == nil
+	return s.parse(text), err
 }
 
-// weighed returns routes with the weights in force. The caller holds the lock of the test caller.
+// parse parses noted states. If they are damaged, the file's weights are in force.
+func (s *splits) parse(text string) (all states) {
+	if err := json.Unmarshal([]byte(text), &all); err != nil && text != "" {
+		s.node.log.Info().Err(err).Msg("weights of splits are damaged: the file's are in force")
+	}
+	return all
+}
+
+// weighed returns routes with the weights in force. The caller holds the lock of the test caller, or changing.
 func (s *splits) weighed(routes []config.Route) []config.Route {
 	routes = slices.Clone(routes)
 	for i := range routes {
@@ -57,7 +70,11 @@ func (s *splits) weighed(routes []config.Route) []config.Route {
 		if state.Weights == nil || len(r.Split) == 0 {
 			continue
 		}
-		r.Moved = fmt.Sprintf("moved at %s because %s", state.Moved.UTC().Format("15:04 on 2 January"), state.Why)
+		how, why := "moved", "because "+state.Why
+		if r.MovedAt, r.Pinned = state.Moved.UTC(), state.Pinned; r.Pinned {
+			how, why = "pinned", "by "+strings.TrimSuffix(state.Why, " ordered it")
+		}
+		r.Moved = fmt.Sprintf("%s at %s %s", how, r.MovedAt.Format("15:04 UTC on 2 January"), why)
 		r.Split = slices.Clone(r.Split)
 		for j := range r.Split {
 			r.Split[j].Weight = state.Weights[r.Split[j].Name]
@@ -74,22 +91,25 @@ func (s *splits) update(ctx context.Context, change changeFunc) error {
 	s.changing.Lock()
 	defer s.changing.Unlock()
 	n, now, from := s.node, time.Now(), record.Lister(s.node.store)
-	next, text, away := maps.Clone(s.all), "", error(nil)
+	all, text, away, lost := s.all, "", error(nil), error(nil)
+	if !s.recalled {
+		all, lost = s.recall(ctx)
+	}
 	if n.fleet != nil {
 		var at time.Time
 		if text, at, away = n.fleet.Weights(ctx); away == nil {
-			now, from, next = at, n.fleet, nil
-			_ = json.Unmarshal([]byte(text), &next) // otherwise the file's weights are in force
+			now, from, all, lost = at, n.fleet, s.parse(text), nil
 		}
 	}
-	if next == nil {
-		next = states{}
+	if lost != nil {
+		return lost
 	}
-	maps.DeleteFunc(next, func(_ string, s follow.State) bool { return !s.Pinned && now.Sub(s.Looked) > 90*followFor })
-	routes := n.config().Routes
+	next, routes := states{}, n.config().Routes
+	maps.Copy(next, all)
+	maps.DeleteFunc(next, func(_ string, s follow.State) bool { return n.fleet == nil || now.Sub(s.Looked) > unseen })
 	for i := range routes {
 		if r := &routes[i]; r.Name != "" && len(r.Split) > 0 {
-			state := next[keyOf(r)]
+			state := all[keyOf(r)]
 			change(ctx, r, &state, now.UTC().Round(0), from)
 			next[keyOf(r)] = state
 		}
@@ -100,46 +120,69 @@ func (s *splits) update(ctx context.Context, change changeFunc) error {
 			return err
 		}
 	}
-	return cmp.Or(s.keep(ctx, next, string(noted)), away)
+	if err := s.keep(ctx, next, string(noted)); err != nil && n.fleet == nil {
+		return fmt.Errorf("the weights are in force until a restart, and noted as soon as possible: %w", err)
+	}
+	return away // if nil, the fleet has them
+}
+
+// tick looks at all splits.
+func (s *splits) tick(ctx context.Context) {
+	s.ticking.Lock()
+	defer s.ticking.Unlock()
+	_ = s.update(ctx, s.look) // repeated
 }
 
 // keep puts states into force, and notes them for the next process.
 func (s *splits) keep(ctx context.Context, next states, noted string) error {
 	n, old := s.node, s.all
-	if reflect.DeepEqual(old, next) {
+	if noted == s.noted {
 		return nil
 	}
 	n.tending.Lock() // an upgrade holds it, and then the other process notes states
 	defer n.tending.Unlock()
 	n.tests.mu.Lock()
-	s.all = next
+	s.all, s.noted = next, ""
 	n.tests.mu.Unlock()
-	n.tests.put(nil, n.server)
-	routes := n.config().Routes
+	routes, moved := n.config().Routes, false
 	for i, r := range s.weighed(routes) {
-		if key := keyOf(&routes[i]); !maps.Equal(old[key].Weights, next[key].Weights) {
-			weights, why := fmt.Sprint(r.Split), next[key].Why
-			n.log.Info().Str("route", r.Name).Str("weights", weights).Str("why", why).Msg("weights of a split changed")
-			n.live.Note("split", fmt.Sprintf("%s: %s because %s", r.Name, weights, why))
+		was, is := old[keyOf(&routes[i])], next[keyOf(&routes[i])]
+		differs := !maps.Equal(was.Weights, is.Weights)
+		if moved = moved || differs || was.Why != is.Why || !was.Moved.Equal(is.Moved); differs {
+			weights := fmt.Sprint(r.Split)
+			n.log.Info().Str("route", r.Name).Str("weights", weights).Str("why", is.Why).Msg("weights of a split changed")
+			n.live.Note("split", fmt.Sprintf("%s: %s because %s", r.Name, weights, is.Why))
 		}
+	}
+	if moved {
+		n.tests.put(nil, n.server)
 	}
 	ctx, cancel := context.WithTimeout(ctx, aliveEvery)
 	defer cancel()
-	return n.store.Note(ctx, "splits", noted)
+	err := n.store.Note(ctx, "splits", noted)
+	if err == nil {
+		s.noted, s.recalled = noted, true
+	}
+	return err
 }
 
 // look decides about the weights of a split, once in the interval that its follow names.
 func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
-	if r.Follow == nil || state.Pinned || now.Sub(state.Looked).Abs() < r.Follow.Every {
+	if state.Pinned && now.Sub(state.Looked).Abs() > unseen/2 {
+		state.Looked = now
+	}
+	if r.Follow == nil || state.Pinned || now.Sub(state.Looked).Abs() < r.Follow.Every ||
+		now.Sub(s.tried[keyOf(r)]).Abs() < min(lookAgain, r.Follow.Every) {
 		return
 	}
+	s.tried[keyOf(r)] = now
+	ctx, cancel := context.WithTimeout(ctx, lookWithin)
+	defer cancel()
 	if state.Looked.IsZero() { // earlier calls may be of other targets with these names
 		state.Moved = now
 	}
-	g, f := follow.Gathered{}, record.Filter{Route: r.Name, Since: now.Add(-followFor), Limit: followCalls}
-	if f.Since.Before(state.Moved) {
-		f.Since = state.Moved
-	}
+	g, f := follow.Gathered{}, record.Filter{Route: r.Name, Limit: followCalls}
+	f.Since, f.Until = state.Window(now)
 	if err := record.Each(ctx, from, f, func(rec record.Record) error { g.Add(&rec); return nil }); err != nil {
 		s.node.log.Info().Err(err).Str("route", r.Name).Msg("weights of a split stay: its calls can't be read")
 		clear(g)
@@ -165,7 +208,7 @@ func (s *splits) order(ctx context.Context, route, by string, weights map[string
 	err := s.update(context.WithoutCancel(ctx), pin)
 	if problem == "" && err == nil {
 		return nil
-	} else if problem == "" {
+	} else if err != nil && status == http.StatusNotFound {
 		status, problem, remedy = http.StatusServiceUnavailable, "not kept: "+err.Error(), "try again"
 	}
 	return &admin.RefusedError{Status: status, Problem: problem, Remedy: remedy}
@@ -188,7 +231,9 @@ func (s *splits) shares(target string) (all []live.Share) {
 	p := s.node.admission.Peers.Load()
 	for i := range p.Routes {
 		if r := &p.Routes[i]; slices.ContainsFunc(r.Split, func(s config.Share) bool { return s.Name == target }) {
-			all = append(all, live.Share{Route: p.RouteName(i), Weight: r.Weight(target), Of: r.Total(), Moved: r.Moved})
+			share := live.Share{Route: p.RouteName(i), Weight: r.Weight(target), Of: r.Total(), Moved: r.Moved}
+			share.MovedAt, share.Pinned = record.TimeOf(r.MovedAt), r.Pinned
+			all = append(all, share)
 		}
 	}
 	return all

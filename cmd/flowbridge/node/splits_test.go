@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -34,14 +35,18 @@ targets: [{name: a, kind: sip, uri: "sip:a@192.0.2.2"}, {name: b, kind: sip, uri
 routes: [{name: main, targets: [a, b], split: {a: 50, b: 50}, follow: {answered: 97%%, every: 1m}%s}]
 `
 
-// splitStage is a node whose split follows.
+// splitStage is a node whose split follows. The test looks, and no tick.
 type splitStage struct {
 	*testing.T
 	*Node
+	ahead time.Duration // of the clock
 }
 
 func newSplitStage(t *testing.T, dir, more string) *splitStage {
-	return &splitStage{T: t, Node: startNode(t, fmt.Sprintf(splitFile, dir, more, ""), os.LookupEnv)}
+	s := &splitStage{T: t, Node: startNode(t, fmt.Sprintf(splitFile, dir, more, ""), os.LookupEnv)}
+	s.splits.ticking.Lock()
+	t.Cleanup(s.splits.ticking.Unlock)
+	return s
 }
 
 // served stores records of calls that the split gave to a target, so many of which it did not answer.
@@ -49,7 +54,7 @@ func (s *splitStage) served(target string, n, failed int) {
 	s.Helper()
 	var all sync.WaitGroup
 	for i := range n {
-		now := record.TimeOf(time.Now())
+		now := record.TimeOf(time.Now().Add(s.ahead))
 		r := record.Record{
 			ID: record.NewID(), Node: "n", Route: "main", Trunk: "carrier", Target: target, Direction: "inbound", StartedAt: now, AnsweredAt: now, EndedAt: now,
 			Disposition: record.DispositionAnswered, SIPStatus: 200, Cause: "caller_hangup", EndedBy: "caller", Codec: "PCMU",
@@ -67,15 +72,18 @@ func (s *splitStage) served(target string, n, failed int) {
 	all.Wait()
 }
 
-// looks looks at the split as if its interval had passed since the last look.
+// looks looks at the split when calls since the last look count.
 func (s *splitStage) looks() {
 	s.Helper()
-	must(s, s.splits.update(s.Context(), func(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
-		if !state.Looked.IsZero() {
-			state.Looked = now.Add(-r.Follow.Every)
-		}
-		s.splits.look(ctx, r, state, now, from)
-	}))
+	must(s, s.lookAt(25*time.Minute))
+}
+
+// lookAt looks at the split so much later.
+func (s *splitStage) lookAt(later time.Duration) error {
+	s.ahead += later
+	return s.splits.update(s.Context(), func(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
+		s.splits.look(ctx, r, state, now.Add(s.ahead), from)
+	})
 }
 
 // reads takes what other nodes have decided.
@@ -87,9 +95,9 @@ func (s *splitStage) reads() {
 // weights are those in force, of a and b, and why.
 func (s *splitStage) weights() string {
 	r := s.admission.Peers.Load().Routes[0]
-	why := r.Moved
-	if _, after, moved := strings.Cut(why, " because "); moved {
-		why = ", " + after
+	why := regexp.MustCompile(` at \d\d:\d\d UTC on \d+ [A-Z][a-z]+`).ReplaceAllString(r.Moved, "")
+	if why != "" {
+		why = ", " + why
 	}
 	return fmt.Sprintf("%d %d%s", r.Weight("a"), r.Weight("b"), why)
 }
@@ -101,8 +109,8 @@ func (s *splitStage) want(weights string) {
 	}
 }
 
-// ordered fails the test if an order was refused.
-func ordered(t *testing.T, refused *admin.RefusedError) {
+// mustOrder fails the test if an order was refused.
+func mustOrder(t *testing.T, refused *admin.RefusedError) {
 	t.Helper()
 	if refused != nil {
 		t.Fatal(refused.Problem)
@@ -136,7 +144,7 @@ func TestSplitFollows(t *testing.T) {
 	before := s.callers()
 	s.served("b", 10, 0)
 	s.looks()
-	s.want("40 60, a unanswered 33.3%, bound 3%, 90 calls")
+	s.want("40 60, moved because a unanswered 33.3%, bound 3%, 90 calls")
 	changed, after := 0, s.callers()
 	for number, target := range before {
 		if after[number] != target {
@@ -149,9 +157,9 @@ func TestSplitFollows(t *testing.T) {
 		t.Errorf("%d of 1000 callers changed", changed)
 	}
 	s.looks() // no figures since
-	s.want("40 60, a unanswered 33.3%, bound 3%, 90 calls")
+	s.want("40 60, moved because a unanswered 33.3%, bound 3%, 90 calls")
 	shown := s.live.Targets()[0].Shares
-	if len(shown) != 1 || shown[0].Weight != 40 || shown[0].Of != 100 || shown[0].Route != "main" || !strings.Contains(shown[0].Moved, "moved at ") {
+	if len(shown) != 1 || shown[0].Weight != 40 || shown[0].Of != 100 || shown[0].Route != "main" || !strings.Contains(shown[0].Moved, "moved at ") || shown[0].MovedAt.IsZero() || shown[0].Pinned {
 		t.Errorf("shown: %+v", shown)
 	}
 	events := s.live.History(true).Events
@@ -163,9 +171,10 @@ func TestSplitFollows(t *testing.T) {
 	must(t, err)
 	next := newSplitStage(t, filepath.Join(dir, "copy"), "")
 	must(t, next.store.Note(t.Context(), "splits", text))
-	next.splits.recall(t.Context())
-	next.tests.put(nil, next.server)
-	next.want("40 60, a unanswered 33.3%, bound 3%, 90 calls")
+	next.splits.recalled = false // it could not be read before
+	next.reads()
+	next.want("40 60, moved because a unanswered 33.3%, bound 3%, 90 calls")
+	next.ahead = s.ahead
 	next.served("a", 60, 0)
 	next.served("b", 60, 0)
 	next.looks() // a has mended itself
@@ -187,13 +196,13 @@ func TestPinnedWeights(t *testing.T) {
 	if refused == nil || refused.Status != http.StatusNotFound {
 		t.Errorf("another route: %+v", refused)
 	}
-	ordered(t, s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 100, "b": 0}))
-	s.want("100 0, ops ordered it")
+	mustOrder(t, s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 100, "b": 0}))
+	s.want("100 0, pinned by ops")
 	s.looks()
 	s.served("a", 100, 50)
 	s.served("b", 100, 0)
 	s.looks()
-	s.want("100 0, ops ordered it")
+	s.want("100 0, pinned by ops")
 	reload := func(more string) {
 		cfg, err := config.Parse("f.yaml", fmt.Appendf(nil, splitFile, t.TempDir(), "", more), os.LookupEnv)
 		must(t, err)
@@ -203,17 +212,63 @@ func TestPinnedWeights(t *testing.T) {
 		s.looks()
 	}
 	reload(", ringing: none")
-	s.want("100 0, ops ordered it")
-	ordered(t, s.splits.order(t.Context(), "main", "ops", nil))
+	s.want("100 0, pinned by ops")
+	mustOrder(t, s.splits.order(t.Context(), "main", "ops", nil))
 	s.want("50 50")
-	ordered(t, s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 1, "b": 2}))
-	s.want("1 2, ops ordered it")
+	mustOrder(t, s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 1, "b": 2}))
+	s.want("1 2, pinned by ops")
 	cfg, err := config.Parse("f.yaml", []byte(strings.ReplaceAll(fmt.Sprintf(splitFile, t.TempDir(), "", ""), "a: 50, b: 50", "a: 40, b: 60")), os.LookupEnv)
 	must(t, err)
 	next, err := newInForce(cfg, s.inForce.Load())
 	must(t, err)
 	s.tests.put(next, s.server)
 	s.want("40 60")
+	s.reads()
+	reload("")
+	s.want("50 50") // and not the old pin
+}
+
+// TestSplitLooksSeldom: what can't be written, or can't be read, is not repeated all the time, and costs no pin.
+func TestSplitLooksSeldom(t *testing.T) {
+	s := newSplitStage(t, t.TempDir(), "")
+	looks := func(later time.Duration) bool {
+		before := s.splits.tried[keyOf(&s.config().Routes[0])]
+		must(t, s.lookAt(later))
+		return s.splits.tried[keyOf(&s.config().Routes[0])] != before
+	}
+	if !looks(0) {
+		t.Error("no first look")
+	}
+	s.splits.all = nil // as if nothing had been written
+	if looks(50 * time.Second) {
+		t.Error("it looks again after 50 s")
+	}
+	s.splits.all = nil
+	if !looks(15 * time.Second) {
+		t.Error("it does not look again")
+	}
+	before := s.admission.Peers.Load()
+	looks(2 * time.Minute)
+	if s.admission.Peers.Load() != before {
+		t.Error("a look without a move reloads the configuration")
+	}
+	mustOrder(t, s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 1, "b": 2}))
+	if share := s.splits.shares("a")[0]; !share.Pinned || share.MovedAt.IsZero() {
+		t.Errorf("shown: %+v", share)
+	}
+	must(t, s.lookAt(25*time.Hour))
+	for _, state := range s.splits.all {
+		if time.Until(state.Looked) < 24*time.Hour {
+			t.Errorf("a pin is not refreshed: %+v", state)
+		}
+	}
+	text, err := s.store.Noted(t.Context(), "splits")
+	must(t, err)
+	s.splits.recalled, s.splits.all = false, nil
+	must(t, s.store.Close())
+	if refused := s.splits.order(t.Context(), "main", "ops", nil); refused == nil || refused.Status != http.StatusServiceUnavailable || text == "" {
+		t.Errorf("an order on states that can't be read: %+v", refused)
+	}
 }
 
 // TestSplitInAFleet: one node decides by the calls of all, the others take it from the database, and so do pins. If the
@@ -229,6 +284,7 @@ func TestSplitInAFleet(t *testing.T) {
 	}
 	a, b := nodes[0], nodes[1]
 	a.looks()
+	b.ahead = a.ahead
 	a.served("a", 60, 20) // too few at each node, enough together
 	a.served("b", 40, 0)
 	b.served("a", 60, 20)
@@ -239,18 +295,27 @@ func TestSplitInAFleet(t *testing.T) {
 		}
 	}
 	b.looks()
-	b.want("40 60, a unanswered 33.3%, bound 3%, 120 calls")
+	b.want("40 60, moved because a unanswered 33.3%, bound 3%, 120 calls")
 	a.reads()
-	a.want("40 60, a unanswered 33.3%, bound 3%, 120 calls")
+	a.want("40 60, moved because a unanswered 33.3%, bound 3%, 120 calls")
 	if !maps.Equal(a.callers(), b.callers()) {
 		t.Error("the nodes lead callers to different targets")
 	}
-	ordered(t, a.splits.order(t.Context(), "main", "ops", map[string]int{"a": 7, "b": 93}))
+	mustOrder(t, a.splits.order(t.Context(), "main", "ops", map[string]int{"a": 7, "b": 93}))
 	b.reads()
-	b.want("7 93, ops ordered it")
+	b.want("7 93, pinned by ops")
+	pgtest.Exec(t, url, fmt.Sprintf(`UPDATE flowbridge_weights SET states = '{"other": {"looked": %q}, "old": {"pinned": true}}'`,
+		time.Now().Add(-47*time.Hour).Format(time.RFC3339)))
+	b.reads()
+	if text := pgtest.One[string](t, url, "SELECT states FROM flowbridge_weights"); strings.Contains(text, "old") || !strings.Contains(text, "other") {
+		t.Errorf("states that no node has seen for two days are to go: %s", text)
+	}
 	pgtest.Exec(t, url, `UPDATE flowbridge_weights SET states = '{"x": [1, null'`)
 	b.reads()
 	b.want("50 50")
+	must(t, b.store.Close()) // the fleet keeps what it can't
+	mustOrder(t, b.splits.order(t.Context(), "main", "ops", map[string]int{"a": 9, "b": 91}))
+	b.want("9 91, pinned by ops")
 }
 
 // TestSplitWithoutTheDatabase: a node of a fleet whose database is away goes on by its own calls, and refuses a pin,
@@ -265,15 +330,9 @@ func TestSplitWithoutTheDatabase(t *testing.T) {
 	if refused == nil || refused.Status != http.StatusServiceUnavailable || !strings.Contains(refused.Problem, "the fleet's database is not reached") {
 		t.Errorf("a pin: %+v", refused)
 	}
-	look := func(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
-		if !state.Looked.IsZero() {
-			state.Looked = now.Add(-r.Follow.Every)
-		}
-		s.splits.look(ctx, r, state, now, from)
-	}
-	_ = s.splits.update(t.Context(), look) // it says that the database is away
+	_ = s.lookAt(0) // it says that the database is away
 	s.served("a", 90, 30)
 	s.served("b", 60, 0)
-	_ = s.splits.update(t.Context(), look)
-	s.want("40 60, a unanswered 33.3%, bound 3%, 90 calls")
+	_ = s.lookAt(25 * time.Minute)
+	s.want("40 60, moved because a unanswered 33.3%, bound 3%, 90 calls")
 }
