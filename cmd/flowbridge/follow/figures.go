@@ -79,7 +79,7 @@ func (m *measure) share() float64 { return m.bad / max(m.of, 1) }
 
 // measures returns the figures that have a bound, in the same order for each target.
 func (f *figures) measures(of *config.Follow) []measure {
-	// The figures of a few calls among many may be those of unusual calls.
+	// A few measured calls among many may be unusual ones.
 	talked := f.measured >= enough && 2*f.measured >= f.answered
 	part := func(bad, n int, bound float64, known bool, what string) measure {
 		words := fmt.Sprintf("%s %.1f%%, bound %.3g%%, %d calls", what, 100*float64(bad)/float64(max(n, 1)), 100*bound, n)

@@ -18,19 +18,22 @@ type State struct {
 	Why    string    `json:"why,omitempty"`
 	Looked time.Time `json:"looked,omitzero"`
 	Pinned bool      `json:"pinned,omitempty"` // an operator has set the weights
+	// Returned is when weights last went back toward the file's. They do so again only Rest after a move.
+	Returned time.Time     `json:"returned,omitzero"`
+	Rest     time.Duration `json:"rest,omitempty"`
 	// Left has the share of bad events with which a target last lost weight, by target and number of the figure.
 	Left map[string]map[int]float64 `json:"left,omitempty"`
 }
 
-// Window returns between which times calls that count have begun: since the last move, in a day at most. Some calls of
-// the last 20 minutes go on, and have no record, so that those that were not answered would weigh more.
+// Window returns the times between which a call must have begun to count: the last move, but at most a day ago, and 20
+// minutes ago. A later call may still be up, so it has no record, while one that was refused has one already.
 func (s State) Window(now time.Time) (since, until time.Time) {
-	day := min(24*time.Hour, now.Sub(s.Moved)) // negative if clocks differ: no call counts
-	return now.Add(-day), now.Add(-20 * time.Minute)
+	back := min(day, now.Sub(s.Moved)) // negative if clocks differ: no call counts
+	return now.Add(-back), now.Add(-20 * time.Minute)
 }
 
 // The errors of the decisions: a move by chance in a week, and a target that comes back too early.
-const weekly, returning, week = 0.05, 0.01, 7 * 24 * time.Hour
+const weekly, returning, day, week = 0.05, 0.01, 24 * time.Hour, 7 * 24 * time.Hour
 
 // decision is a look at a split.
 type decision struct {
@@ -57,11 +60,15 @@ func Decide(r *config.Route, s State, g Gathered, now time.Time) State {
 	left := map[string]map[int]float64{}
 	maps.Copy(left, s.Left)
 	why := d.leave(left)
-	if why == "" && s.Weights != nil && d.mended(left) {
-		why = "all targets are within their bounds"
+	switch rest := min(max(s.Rest, day), week); {
+	case why != "" && now.Sub(s.Returned) <= rest: // only many calls make it slow, or it was not mended
+		s.Rest = min(max(2*min(s.Rest, week), day), week)
+	case why != "":
+		s.Rest = 0
+	case s.Weights != nil && now.Sub(s.Moved) >= min(s.Rest, week) && d.mended(left):
+		why, s.Returned = "all targets are within their bounds", now
 		d.comeBack()
-	}
-	if why == "" {
+	default:
 		return s
 	}
 	s.Weights, s.Left, s.Moved, s.Why = d.now, left, now, why
@@ -114,8 +121,8 @@ func (d *decision) leave(left map[string]map[int]float64) string {
 	return strings.Join(why, "; ")
 }
 
-// mended reports whether all targets are within their bounds, and those that have lost weight are better than they were
-// then.
+// mended reports whether all targets are within their bounds, and each that has lost weight is better than when it lost
+// it.
 func (d *decision) mended(left map[string]map[int]float64) bool {
 	for name, all := range d.all {
 		for i, m := range all {

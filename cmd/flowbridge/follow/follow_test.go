@@ -35,6 +35,7 @@ type agent struct {
 	median                    float64 // of its answers, in ms; each call has its own level, and answers scatter around it
 	dead, lost, rescue, noisy float64 // shares of calls
 	mute                      bool    // it sends nothing, or only silence
+	load                      float64 // what each percent of the calls adds to median
 }
 
 func (a agent) call(r *rand.Rand, name string) record.Record {
@@ -94,8 +95,8 @@ func gather(s State, calls []call, now time.Time) Gathered {
 	return g
 }
 
-// TestLongCalls: two targets answer equally many of many calls. That those of one last longer, so that they have their
-// records later, tells them apart at no look.
+// TestLongCalls: two targets answer equally many of many calls, and one of them has longer calls, whose records come
+// later. No look tells the two apart.
 func TestLongCalls(t *testing.T) {
 	random, moved := rand.New(rand.NewPCG(1, 2)), time.Unix(1_800_000_000, 0)
 	r, s := route(t, "{a: 50, b: 50}", "{answered: 97%}"), State{Moved: moved}
@@ -146,8 +147,10 @@ func simulate(seed uint64, r *config.Route, load func(hours float64) float64, of
 				out.ofA++
 			}
 			out.calls++
+			is := of[name](hours)
+			is.median += is.load * float64(weights[name])
 			begins := begins.Add(time.Duration(i) * 15 * time.Minute / time.Duration(n))
-			window = append(window, newCall(random, of[name](hours).call(random, name), begins, 3*time.Minute))
+			window = append(window, newCall(random, is.call(random, name), begins, 3*time.Minute))
 		}
 		was, now := s, begins.Add(15*time.Minute)
 		since, _ := s.Window(now)
@@ -207,6 +210,7 @@ func TestAWeek(t *testing.T) {
 		{name: "answers less", seeds: 1, load: daily, a: is(agent{median: 700, lost: 0.12}), b: is(good), moves: [2]int{5, 5}, most: 1200, why: "a unanswered 1"},
 		{name: "dies", seeds: 1, load: steady, a: is(agent{median: 700, rescue: 0.1}), b: is(good), moves: [2]int{5, 5}, most: 1200, why: "a rescued "},
 		{name: "fails, and mends itself", seeds: 1, load: steady, a: between(48, 96), b: is(good), moves: [2]int{10, 10}, back: [2]int{5, 5}, least: 2500, most: 4000},
+		{name: "slow with many calls", seeds: 3, load: steady, a: is(agent{median: -100, load: 24}), b: is(good), moves: [2]int{2, 8}, back: [2]int{1, 4}, most: 5200},
 	} {
 		for seed := range c.seeds {
 			got := simulate(seed, route(t, "{a: 50, b: 50}", all), c.load, map[string]func(float64) agent{"a": c.a, "b": c.b})
@@ -224,8 +228,8 @@ func TestAWeek(t *testing.T) {
 	}
 }
 
-// TestSteps: whatever the figures of three targets are, weights stay percent, no target has less than the floor or loses
-// more than a step, only targets within their bounds gain, and the same figures move the same.
+// TestSteps: with any figures of three targets, weights stay percent, no target has less than the floor or loses more
+// than a step, only targets within their bounds gain, and the same figures move the same.
 func TestSteps(t *testing.T) {
 	r, random, s, moves := route(t, "{a: 20, b: 30, c: 50}", "{answered: 97%, dead_air: 5%, floor: 7, step: 9}"), rand.New(rand.NewPCG(1, 2)), State{}, 0
 	for range 3000 {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// FuzzState: whatever a database has as a state, a look at it ends.
+// FuzzState: a look ends with any state that a database may have.
 func FuzzState(f *testing.F) {
 	f.Add([]byte(`{"weights":{"a":40,"b":60},"moved":"2026-11-27T14:15:00Z","why":"a","left":{"a":{"0":0.2}}}`))
 	f.Add([]byte(`{"weights":{"a":-1,"x":9223372036854775807},"left":{"a":{"7":1e300,"-1":-1}}}`))
