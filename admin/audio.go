@@ -15,7 +15,7 @@ import (
 // maxListeners is how many people may hear live calls of this node at a time.
 const maxListeners = 16
 
-// listenPatience is how long a write to a listener may block. The call's buffer holds as much audio meanwhile.
+// listenPatience is how long a write to a listener may block. The call's buffer has room for the audio of that time.
 const listenPatience = 4 * time.Second
 
 // ListenRequest asks to hear a live call.

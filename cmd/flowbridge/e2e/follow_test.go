@@ -18,8 +18,8 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// followed is the split of the tests: two agents that nothing listens for. The addresses are those of B2BUA,
-// carrier, platform, and SIP.
+// followed is a configuration with a split between two agents. Nothing listens at their addresses. It takes the addresses
+// of the B2BUA, the carrier, the platform, and SIP.
 const followed = `
 sip: {listen: ["udp://%[4]s"]}
 media: {advertise: %[1]s}
@@ -34,8 +34,8 @@ admin: {listen: "127.0.0.1:0", local: operate}
 `
 
 // TestSplitThroughTheBinary: one of two agents has become slow. The next look moves weight to the other one, and calls
-// say so in their ladders. A pin stays through a kill, an upgrade and a reload. The figures are those of records that a
-// killed process has left, so that this machine's speed does not decide.
+// say so in their ladders. A pin stays through a kill, an upgrade and a reload. The figures come from
+// records that a killed process has left, so that this machine's speed does not decide.
 func TestSplitThroughTheBinary(t *testing.T) {
 	t.Parallel()
 	s := newPlace(t)

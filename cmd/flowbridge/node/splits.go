@@ -38,7 +38,7 @@ type splits struct {
 
 type states map[string]follow.State // by keyOf
 
-// keyOf identifies the split of a route, as it is in the file, with its bounds. A state is of no use for another one.
+// keyOf identifies a route's split with its bounds, as the file has them. A state counts only for the same ones.
 func keyOf(r *config.Route) string {
 	text, _ := json.Marshal([]any{r.Name, r.Split, r.Follow}) // can't fail: it is plain data
 	return fmt.Sprintf("%x", sha256.Sum256(text))[:32]
@@ -214,7 +214,7 @@ func (s *splits) order(ctx context.Context, route, by string, weights map[string
 	return &admin.RefusedError{Status: status, Problem: problem, Remedy: remedy}
 }
 
-// isOf reports whether weights can be those of a route's split.
+// isOf reports whether a pin has a weight for each target of a route's split.
 func isOf(r *config.Route, weights map[string]int) bool {
 	names, sum := follow.Percent(r), 0
 	for name, w := range weights {

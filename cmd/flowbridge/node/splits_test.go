@@ -289,11 +289,9 @@ func TestSplitInAFleet(t *testing.T) {
 	a.served("b", 40, 0)
 	b.served("a", 60, 20)
 	b.served("b", 40, 0)
-	for end := time.Now().Add(2 * time.Minute); pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_calls") < 200; time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("the database does not get the records")
-		}
-	}
+	waitFor(t, "the database has the records", func() bool {
+		return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_calls") >= 200
+	})
 	b.looks()
 	b.want("40 60, moved because a unanswered 33.3%, bound 3%, 120 calls")
 	a.reads()
@@ -323,7 +321,7 @@ func TestSplitInAFleet(t *testing.T) {
 func TestSplitWithoutTheDatabase(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "dsn")
-	must(t, os.WriteFile(file, []byte("postgres://nobody@127.0.0.1:1/none"), 0o600))
+	must(t, os.WriteFile(file, []byte("postgres://user@127.0.0.1:1/none"), 0o600))
 	s := newSplitStage(t, dir, fmt.Sprintf("fleet: {node: alone, dsn_file: %q}", file))
 	s.log = zerolog.Nop()
 	refused := s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 1, "b": 2})

@@ -5,11 +5,12 @@
 //	              └─ expectations ─▶ judge ◀─ Run, the figures of a call
 //
 // The B2BUA is the one that serves callers. So an agent gets the same request before the call and the same INVITE as in
-// production, without what a table of numbers and hooks add, and the figures are those of a record. Only what a step
-// caused is counted here, from the utterances in the ladder: the caller's own words are known to the sample.
+// production, except for the additions of a table of numbers and of hooks. Most figures come from the call's record.
+// Only the effects of a step are measured here, from the utterances in the ladder: the caller's words are known to the
+// sample.
 //
 // The caller has no clock. The sender's clock steps it every 20 ms, and each packet that comes tells it the time.
 //
-// A run is noisy if this machine sent its packets more than 20 ms late, or if the record says so. Then no figure of
-// what was heard gets a verdict.
+// A run is noisy if this machine sent its packets more than 20 ms late, or if the record says so. Then figures of
+// the sound get no verdict.
 package scenario
