@@ -22,9 +22,9 @@ type Conversation struct {
 	From    string                  `key:"from" is:"dialled" default:"+15075550100"` // a number
 	Headers []string                `key:"headers" is:"header"`                      // of the caller's INVITE, as Name: value
 	Limit   time.Duration           `key:"limit" is:"step-time" default:"3m"`
-	Sounds  map[string]*audio.Sound `key:"sounds"` // WAV files, by name
-	Steps   []ConversationStep      `key:"steps" filled:"" required:"what the caller does"`
-	Expect  []Expectation           `key:"expect"` // also those of the steps
+	Sounds  map[string]*audio.Sound `key:"sounds"`          // WAV files, by name
+	Steps   []ConversationStep      `key:"steps" filled:""` // what the caller does
+	Expect  []Expectation           `key:"expect"`          // also those of the steps
 }
 
 // ConversationStep is what the caller does: it has one of the first six fields.
@@ -40,6 +40,8 @@ type ConversationStep struct {
 	Pause  time.Duration `key:"pause" is:"step-time" default:"700ms"`
 	After  time.Duration `key:"after" is:"step-time" default:"1s"`
 	Expect []Expectation `key:"expect"`
+
+	Answered bool // the agent should answer what is said, though no Wait follows
 }
 
 // Expectation is a bound for a figure.
@@ -156,5 +158,14 @@ func (p *ConversationStep) check(s section) {
 	}
 	if does != 1 {
 		s.fail("a step does one thing", "write one of wait, say, interrupt, press, silence and hang_up")
+		return
+	}
+	for name, counts := range map[string]bool{
+		"within": p.Wait+p.Interrupt != "", "pause": p.Wait == "pause", "after": p.Interrupt != "",
+	} {
+		if text, ok := s.get(name); ok && !counts {
+			text.complain(refuse("does not count in this step",
+				"within is for wait and interrupt, pause for wait: pause, after for interrupt; remove it"))
+		}
 	}
 }

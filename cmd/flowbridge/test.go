@@ -26,8 +26,12 @@ var firstTest string
 type agentTest struct {
 	scenario.Calls
 
-	baseline, junit string
-	asJSON          bool
+	baseline, junit  string
+	asJSON           bool
+	config           string // the file
+	caller           string // id of a recorded call; empty: the steps of the file
+	keepPauses, asks bool   // asks: the archive's server is named
+	archive          *operate.Archive
 }
 
 // maxRepeat and maxParallel bound the calls of a test.
@@ -37,14 +41,15 @@ func testCommand() *cobra.Command {
 	c := cli.Command("test [FILE]", "Hold a conversation with an agent, and judge what the caller hears",
 		"Call an agent, wait, speak and interrupt as the file says, and compare what the caller hears with what it expects. The\n"+
 			"agent is a target of the configuration, called as a server does, or a SIP URI. With --server a running server is\n"+
-			"called instead. The exit code is 1 if an expectation is missed or undecided, 2 for a mistake in the file.",
+			"called instead. With --caller a recorded caller speaks. The exit code is 1 if an expectation is missed or undecided, 2 for a mistake in the file.",
 		"  flowbridge test --init retell > agent.yaml\n"+
 			"  flowbridge test agent.yaml --repeat 20 --parallel 4 --json > today.json\n"+
 			"  flowbridge test agent.yaml --repeat 20 --baseline yesterday.json --junit report.xml\n"+
+			"  flowbridge test agent.yaml --caller 01a21a99-2a8f-7737-ba25-9e1253286d8a\n"+
 			"  flowbridge test agent.yaml --server 127.0.0.1:5060 --api http://127.0.0.1:8080 --out failed")
-	o, file, first := agentTest{}, "", ""
+	o, first := agentTest{archive: operate.ArchiveFlags(c)}, ""
 	f := c.Flags()
-	cli.ConfigFlagTo(c, &file, "configuration with the target")
+	cli.ConfigFlagTo(c, &o.config, "configuration with the target")
 	f.StringVar(&o.Server, "server", "", "host and port of a running Flowbridge that is called")
 	f.StringVar(&o.Out, "out", "", "directory for recordings, and for ladders and capsules of failed calls")
 	f.IntVar(&o.Repeat, "repeat", 1, "how many calls")
@@ -53,16 +58,15 @@ func testCommand() *cobra.Command {
 	f.StringVar(&o.junit, "junit", "", "file to write the expectations to, as JUnit's XML")
 	f.StringVar(&first, "init", "", "print a first file for this target, or for a SIP URI, and call nobody")
 	f.BoolVar(&o.asJSON, "json", false, "print JSON instead of text")
-	capsule := operate.CapsuleFlags(c)
-	cli.CompleteNames(c, "init", "targets", &file)
+	f.StringVar(&o.caller, "caller", "", "id of a recorded call of the server, whose caller speaks in place of the steps")
+	f.BoolVar(&o.keepPauses, "keep-pauses", false, "the caller of --caller does not wait for the agent, but speaks when it did")
+	cli.CompleteNames(c, "init", "targets", &o.config)
 	c.Args = cli.Args(cobra.MaximumNArgs(1))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, stop := cli.Interruptible(c.Context())
 		defer stop()
-		if f.Changed("api") {
-			o.Capsule = capsule
-		}
-		o.Config = func() (*config.Config, error) { return config.Load(file) }
+		o.asks = f.Changed("api")
+		o.Config = func() (*config.Config, error) { return config.Load(o.config) }
 		switch {
 		case strings.HasPrefix(first, "sip:"):
 			first = fmt.Sprintf("to: %q", first)
@@ -75,8 +79,10 @@ func testCommand() *cobra.Command {
 			return cli.Usage("name the file of the test; flowbridge test --init TARGET writes a first one")
 		case o.Repeat < 1 || o.Repeat > maxRepeat || o.Parallel < 1 || o.Parallel > maxParallel:
 			return cli.Usage("--repeat is 1 to %d calls, and --parallel 1 to %d of them at once", maxRepeat, maxParallel)
-		case o.Capsule != nil && (o.Out == "" || o.Server == ""):
-			return cli.Usage("--api is for calls of --server, and --out names the directory for their capsules")
+		case o.asks && o.caller == "" && (o.Out == "" || o.Server == ""):
+			return cli.Usage("--api is for calls of --server, and --out names the directory for their capsules; or for --caller")
+		case o.keepPauses && o.caller == "":
+			return cli.Usage("--keep-pauses is for --caller")
 		default:
 			return o.run(ctx, c.OutOrStdout(), args[0])
 		}
@@ -94,6 +100,18 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 	t, err := config.ParseConversation(file, data)
 	if err != nil {
 		return err
+	}
+	if o.caller != "" {
+		data, err = o.archive.Recording(ctx, o.config, o.caller)
+		if err == nil {
+			err = scenario.Replay(t, data, o.keepPauses)
+		}
+		if err != nil {
+			return fmt.Errorf("--caller %s: %w", o.caller, err)
+		}
+	}
+	if o.asks && o.Server != "" && o.Out != "" {
+		o.Capsule = o.archive.Capsule
 	}
 	var before *scenario.Result
 	if o.baseline != "" {

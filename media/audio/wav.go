@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // These are the formats of a WAV file that can be played (RFC 2361).
@@ -31,7 +32,30 @@ type wavFormat struct {
 // ReadWAV reads a WAV file: mono, 8000 Hz, 16-bit PCM or 8-bit G.711 (A-law or µ-law), up to ten minutes. The error is
 // ErrWAV, ErrSound, or an error of r.
 func ReadWAV(r io.Reader) (*Sound, error) {
-	file, err := io.ReadAll(io.LimitReader(r, maxWAV+1))
+	samples, err := readWAV(r, 1)
+	if err != nil {
+		return nil, err
+	}
+	return NewSound(samples)
+}
+
+// ReadSides reads a recording of both sides of a call from such a file: stereo, up to ten minutes. The errors are those
+// of ReadWAV.
+func ReadSides(r io.Reader) (left, right []int16, err error) {
+	samples, err := readWAV(r, 2)
+	for pair := range slices.Chunk(samples[:len(samples)/2*2], 2) {
+		left, right = append(left, pair[0]), append(right, pair[1])
+	}
+	if err == nil && len(left) == 0 {
+		err = errEmpty
+	}
+	return left, right, err
+}
+
+// readWAV returns the samples of all channels, in turns.
+func readWAV(r io.Reader, channels uint16) ([]int16, error) {
+	most := maxWAV * int64(channels)
+	file, err := io.ReadAll(io.LimitReader(r, most+1))
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("read: %w", err)
@@ -45,24 +69,24 @@ func ReadWAV(r io.Reader) (*Sound, error) {
 		chunk := rest[:min(size, int64(len(rest)))]
 		switch {
 		case id == "fmt ":
-			if format, err = parseWAVFormat(chunk); err != nil {
+			if format, err = parseWAVFormat(chunk, channels); err != nil {
 				return nil, err
 			}
 		case id == "data" && format == nil:
 			return nil, fmt.Errorf("%w: its data come before their format", ErrWAV)
-		case id == "data" && len(file) > maxWAV && int64(len(chunk)) < size: // the file was cut off at maxWAV
+		case id == "data" && int64(len(file)) > most && int64(len(chunk)) < size: // the rest was not read
 			return nil, ErrLong
 		case id == "data" && int64(len(chunk)) < size:
 			return nil, fmt.Errorf("%w: its data are cut short: %d of %d bytes are there", ErrWAV, len(chunk), size)
 		case id == "data":
-			return NewSound(format.decode(chunk))
+			return format.decode(chunk), nil
 		}
 		rest = rest[min(size+size%2, int64(len(rest))):]
 	}
 	return nil, fmt.Errorf("%w: it has no data", ErrWAV)
 }
 
-func parseWAVFormat(chunk []byte) (*wavFormat, error) {
+func parseWAVFormat(chunk []byte, channels uint16) (*wavFormat, error) {
 	if len(chunk) < 16 {
 		return nil, fmt.Errorf("%w: its format is cut short", ErrWAV)
 	}
@@ -84,8 +108,9 @@ func parseWAVFormat(chunk []byte) (*wavFormat, error) {
 		return nil, fmt.Errorf("%w: its encoding is %d; it has to be 16-bit PCM (1), A-law (6) or µ-law (7)", ErrWAV, f.tag)
 	}
 	switch {
-	case f.channels != 1:
-		return nil, fmt.Errorf("%w: it has %d channels; it has to be mono", ErrWAV, f.channels)
+	case f.channels != channels:
+		wanted := [...]string{1: "mono", 2: "stereo"}[channels]
+		return nil, fmt.Errorf("%w: it has %d channels; it has to be %s", ErrWAV, f.channels, wanted)
 	case f.rate != Rate:
 		return nil, fmt.Errorf("%w: it has %d samples a second; it has to have 8000", ErrWAV, f.rate)
 	case f.bits != wants:

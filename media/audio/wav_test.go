@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -89,11 +90,34 @@ func (failing) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 func FuzzReadWAV(f *testing.F) {
 	f.Add(wav(1, 1, 8000, 16, []byte{1, 2, 3, 4}))
 	f.Add(wav(0xfffe, 1, 8000, 16, []byte{1, 2}))
+	f.Add(wav(1, 2, 8000, 16, []byte{1, 2, 3, 4, 5, 6}))
 	f.Add([]byte("RIFF\xff\xff\xff\xffWAVEfmt \xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, file []byte) {
 		s, err := ReadWAV(bytes.NewReader(file))
 		if (s == nil) == (err == nil) || (s != nil && s.Duration() <= 0) {
 			t.Errorf("got %v, %v", s, err)
 		}
+		if left, right, err := ReadSides(bytes.NewReader(file)); len(left) != len(right) || (len(left) == 0) == (err == nil) {
+			t.Errorf("got %d and %d samples, %v", len(left), len(right), err)
+		}
 	})
+}
+
+func TestReadSides(t *testing.T) {
+	for _, tt := range []struct {
+		file []byte
+		want [2][]int16
+		err  string
+	}{
+		{wav(1, 2, 8000, 16, []byte{1, 0, 2, 0, 3, 0, 4, 0, 5, 0}), [2][]int16{{1, 3}, {2, 4}}, ""}, // the last pair is not whole
+		{wav(1, 2, 8000, 16, nil), [2][]int16{}, "it has no samples"},
+		{wav(1, 1, 8000, 16, make([]byte, 8)), [2][]int16{}, "it has 1 channels; it has to be stereo"},
+		{wav(1, 2, 8000, 16, make([]byte, 2*maxWAV)), [2][]int16{}, ErrLong.Error()},
+	} {
+		left, right, err := ReadSides(bytes.NewReader(tt.file))
+		if !slices.Equal(left, tt.want[0]) || !slices.Equal(right, tt.want[1]) ||
+			(err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+			t.Errorf("got %d and %d samples, %v; want %v, %s", len(left), len(right), err, tt.want, tt.err)
+		}
+	}
 }

@@ -56,6 +56,7 @@ func TestAgents(t *testing.T) {
 				"--assistant-id", id)
 			must(t, err)
 		}
+		profile = strings.Replace(profile, "targets: [retell]}", "targets: [retell], record: always}\nrecording: {path: kept}", 1)
 		must(t, os.WriteFile(dir+"/flowbridge.yaml", []byte(profile), 0o600))
 		must(t, os.WriteFile(dir+"/agent.yaml", []byte("target: "+name+agentTest), 0o600))
 		out, err := run("test", "agent.yaml", "--repeat", "2", "--parallel", "2", "--json", "--out", name)
@@ -98,6 +99,16 @@ func toServer(t *testing.T, dir string, run func(args ...string) (string, error)
 	if exitCode(err) != 1 || len(capsules) != 1 || !strings.Contains(out, "who spoke, ") ||
 		!regexp.MustCompile(`duration +[0-9.]+ s +at most 0.00 s +missed`).MatchString(out) {
 		t.Errorf("%v, %v\n%s", err, capsules, out)
+	}
+	// Now its caller speaks to the agent.
+	records, err := run("cdr", "list", "--json")
+	must(t, err)
+	id := regexp.MustCompile(`"id": "([^"]+)"`).FindStringSubmatch(records)
+	must(t, os.WriteFile(dir+"/replay.yaml", []byte("target: retell\nexpect: {answer: 1m, hangup_by: caller}\n"), 0o600))
+	out, err = run("test", "replay.yaml", "--caller", id[1], "--json")
+	var r scenario.Result
+	if err != nil || json.Unmarshal([]byte(out), &r) != nil || !r.OK || r.Figures["answer"].N != 1 {
+		t.Errorf("%v, %v\n%s", id, err, out)
 	}
 }
 

@@ -284,7 +284,7 @@ func (c *client) send(ctx context.Context, method, path string) (status int, bod
 	}
 	defer func() { _ = res.Body.Close() }()
 	body, err = io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	return res.StatusCode, bytes.TrimSpace(body), err
+	return res.StatusCode, body, err
 }
 
 // callsPath is the prefix of the API paths of single calls.

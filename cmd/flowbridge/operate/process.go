@@ -74,7 +74,7 @@ func (c *client) ready(ctx context.Context, path string) (status int, err error)
 	status, body, err := c.ask(ctx, http.MethodGet, path)
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("not ready: %d %s: %s", status, http.StatusText(status),
-			cli.Shown(string(body[:min(len(body), 1024)])))
+			cli.Shown(strings.TrimSpace(string(body[:min(len(body), 1024)]))))
 	}
 	return status, err
 }

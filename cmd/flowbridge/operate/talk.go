@@ -1,13 +1,10 @@
 package operate
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,32 +51,5 @@ func drawTalk(c *cobra.Command, at *access, id string, w io.Writer) {
 	var l ladder.Ladder
 	if api.do(c.Context(), http.MethodGet, idPath(id)+"/ladder", &l) == nil {
 		_ = l.DrawTalk(w, cli.Width(w))
-	}
-}
-
-// capsuleWait is how long the record and the ladder of a call may take after its end.
-const capsuleWait = 5 * time.Second
-
-// CapsuleFlags adds --api and --token-file. The returned function gets the capsule of a finished call by its Call-ID.
-func CapsuleFlags(c *cobra.Command) func(ctx context.Context, sipCallID string) ([]byte, error) {
-	at := &access{flags: c.Flags()}
-	c.Flags().StringVar(&at.url, "api", "", "admin API of the called server, like http://127.0.0.1:8080")
-	c.Flags().StringVar(&at.tokenFile, "token-file", "", "file with the bearer token for --api")
-	return func(ctx context.Context, sipCallID string) ([]byte, error) {
-		api, err := at.open(config.RightsRead)
-		for end := time.Now().Add(capsuleWait); err == nil; time.Sleep(capsuleWait / 20) {
-			var found list[record.Record]
-			err = api.do(ctx, http.MethodGet, "/api/cdrs?id="+url.QueryEscape(sipCallID), &found)
-			if err == nil && len(found.Items) > 0 {
-				status, body, err := api.ask(ctx, http.MethodGet, idPath(found.Items[0].ID)+"/capsule")
-				if status == http.StatusOK || err != nil {
-					return body, err
-				}
-			}
-			if err == nil && time.Now().After(end) {
-				err = fmt.Errorf("%s has no capsule of the call with Call-ID %s", api.shown, sipCallID)
-			}
-		}
-		return nil, err
 	}
 }

@@ -212,7 +212,11 @@ func (c *caller) done(i int, now time.Duration) bool {
 // label names a step.
 func (c *caller) label(i int) string {
 	s := c.test.Steps[i]
-	return fmt.Sprintf("step %d %s", i+1, s.Wait+s.Say+s.Interrupt+s.Press)
+	does := s.Wait + s.Say + s.Interrupt + s.Press
+	if s.Silence > 0 {
+		does = "silence"
+	}
+	return fmt.Sprintf("step %d %s", i+1, does)
 }
 
 // why returns why the conversation did not go as the steps say, or "". The agent may only hang up where that is
@@ -246,8 +250,7 @@ func wordsOf(t *config.Conversation) ([][]int16, error) {
 	return all, nil
 }
 
-// words returns what the caller says in a step: from the first to the last audible sample, so that the time at which it
-// ends is known. The built-in voice makes no pause, so that no agent takes one for the end.
+// words returns what the caller says in a step. The built-in voice makes no pause: an agent might take it for the end.
 func words(t *config.Conversation, i int) (pcm []int16) {
 	name := t.Steps[i].Say + t.Steps[i].Interrupt
 	if sound := t.Sounds[name]; sound != nil {
@@ -261,16 +264,22 @@ func words(t *config.Conversation, i int) (pcm []int16) {
 			}
 		}
 	}
+	from, to := heardOf(pcm)
+	return pcm[from:to]
+}
+
+// heardOf returns the place of the first audible sample, and the place behind the last one, so that the time at which
+// words end is known. Both are 0 for a sound that an agent could not hear.
+func heardOf(pcm []int16) (from, to int) {
 	peak := slices.Max(append(pcm, 0))
 	if peak < audible {
-		return nil
+		return 0, 0
 	}
 	loud := func(v int16) bool { return v > peak/32 } // 30 dB below the peak
-	first, last := slices.IndexFunc(pcm, loud), len(pcm)-1
-	for last > first && !loud(pcm[last]) {
-		last--
+	for to = len(pcm); !loud(pcm[to-1]); {
+		to--
 	}
-	return pcm[first : last+1]
+	return slices.IndexFunc(pcm, loud), to
 }
 
 // length returns how long samples last.

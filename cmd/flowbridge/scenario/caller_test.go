@@ -87,6 +87,13 @@ func call(t *testing.T, file string, a *agent) Run {
 	if err != nil {
 		t.Fatal(err)
 	}
+	run, _ := hold(t, test, a)
+	return run
+}
+
+// hold is call with a file that was read. It returns also what the caller has said, and when.
+func hold(t *testing.T, test *config.Conversation, a *agent) (Run, []span) {
+	t.Helper()
 	over := false
 	said, err := wordsOf(test)
 	if err != nil {
@@ -126,7 +133,7 @@ func call(t *testing.T, file string, a *agent) Run {
 	}
 	return newRun(c, sim.CarrierResult{
 		Status: 200, InvitedAt: c.began.Add(-time.Second), AnsweredAt: c.began, EndedAt: c.began.Add(now), EndedBy: by,
-	}, rec, &ladder.Ladder{Talk: speechOf(c.began, talk)})
+	}, rec, &ladder.Ladder{Talk: speechOf(c.began, talk)}), c.acts
 }
 
 // recordOf is what a record says about a conversation.

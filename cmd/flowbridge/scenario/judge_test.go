@@ -4,8 +4,12 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
+	"flowbridge/b2bua/ladder"
 	"flowbridge/config"
+	"flowbridge/sim"
+	"flowbridge/store/record"
 )
 
 // runsWith returns runs with one answer each: over of n take 2 s, the others 1 s.
@@ -113,5 +117,21 @@ func TestJUnit(t *testing.T) {
 		strings.Count(b.String(), "<skipped") != 1 ||
 		!strings.Contains(b.String(), "&lt;&#34;busy&#34;&gt;") || !strings.Contains(b.String(), `name="a&amp;b.yaml"`) {
 		t.Errorf("%v, %s", err, b.String())
+	}
+}
+
+// An agent that sends no RTP has no first words, and the test says so.
+func TestAgentWithoutRTP(t *testing.T) {
+	test, err := config.ParseConversation("test.yaml", []byte("to: sip:a@127.0.0.1\nsteps: [{silence: 1s}]\nexpect: {first_audio: 2s}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, answered := newCaller(test, nil, func() {}), time.Now()
+	r := sim.CarrierResult{Status: 200, InvitedAt: answered, AnsweredAt: answered, EndedAt: answered.Add(time.Second)}
+	verdicts := judge(test, []Run{newRun(c, r, &record.Record{EndedBy: record.EndedByCaller}, &ladder.Ladder{})})
+	for i, want := range []string{"0 of 1; the agent sent no RTP", "not within 1.00 s"} {
+		if v := verdicts[i]; v.Verdict != missed || v.Figure != want {
+			t.Errorf("%+v, want %s", v, want)
+		}
 	}
 }

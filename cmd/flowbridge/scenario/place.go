@@ -92,6 +92,9 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 // Place places the calls of a test. It returns no runs if they can't have a verdict. A call that can't be placed, or
 // kept, is a run that has failed: the others are paid for.
 func (o *Calls) Place(ctx context.Context, t *config.Conversation) (runs []Run, err error) {
+	if len(t.Steps) == 0 {
+		return nil, cli.Usage("steps: is missing: write what the caller does, or name a recorded call with --caller")
+	}
 	said, err := wordsOf(t)
 	if err != nil {
 		return nil, err

@@ -106,6 +106,7 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	if t == nil || l.Talk == nil {
 		if run.Noisy = "nothing was measured"; rec.Media.B.Rx == 0 {
 			run.Noisy, run.Failed = "", cmp.Or(run.Failed, "the agent sent no RTP")
+			run.Figures = append(run.Figures, Sample{Figure: firstAudio, Value: ms(r.EndedAt.Sub(r.AnsweredAt)), Never: true})
 		}
 		return run
 	}
@@ -116,11 +117,11 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	case !slices.Contains(doubts, cmp.Or(t.Reason, t.Confidence)):
 		run.Noisy = "the sound is " + t.Reason + " (flowbridge help guides/talk)"
 	}
-	if run.add(firstAudio, r.EndedAt.Sub(r.AnsweredAt).Milliseconds()); t.FirstAgentMS != nil {
-		run.Figures[len(run.Figures)-1].Value = float64(*t.FirstAgentMS)
-	} else {
-		run.Figures[len(run.Figures)-1].Never = true
+	first := Sample{Figure: firstAudio, Value: ms(r.EndedAt.Sub(r.AnsweredAt)), Never: t.FirstAgentMS == nil}
+	if !first.Never {
+		first.Value = float64(*t.FirstAgentMS)
 	}
+	run.Figures = append(run.Figures, first)
 	if t.AgentDeadAirMS != nil {
 		run.add(deadAir, *t.AgentDeadAirMS)
 		share := float64(*t.BothMS) / float64(max(*t.MeasuredMS, 1))
@@ -164,7 +165,7 @@ func (run *Run) converse(c *caller, end time.Duration) {
 			run.Figures = append(run.Figures, stops)
 		}
 		after := c.test.Steps[min(a.step+1, len(c.test.Steps)-1)]
-		if !cut && (after.Wait == "words" || after.Wait == "pause") {
+		if !cut && (after.Wait == "words" || after.Wait == "pause" || c.test.Steps[a.step].Answered) {
 			run.Figures = append(run.Figures, answers)
 		}
 	}

@@ -1,0 +1,74 @@
+package operate
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"flowbridge/config"
+	"flowbridge/store/record"
+)
+
+// Archive asks a server for files of finished calls.
+type Archive struct{ at *access }
+
+// ArchiveFlags adds --api and --token-file. Without --api a server is found by its configuration, as other commands do.
+func ArchiveFlags(c *cobra.Command) *Archive {
+	at := &access{flags: c.Flags()}
+	c.Flags().StringVar(&at.url, "api", "", "admin API of the server that has calls, like http://127.0.0.1:8080")
+	c.Flags().StringVar(&at.tokenFile, "token-file", "", "file with the bearer token for --api")
+	return &Archive{at}
+}
+
+// capsuleWait is how long the record and the ladder of a call may take after its end.
+const capsuleWait = 5 * time.Second
+
+// Capsule returns the capsule of a call that has just ended, by its Call-ID.
+func (a *Archive) Capsule(ctx context.Context, sipCallID string) ([]byte, error) {
+	api, err := a.at.open(config.RightsRead)
+	for end := time.Now().Add(capsuleWait); err == nil; time.Sleep(capsuleWait / 20) {
+		var found list[record.Record]
+		err = api.do(ctx, http.MethodGet, "/api/cdrs?id="+url.QueryEscape(sipCallID), &found)
+		if err == nil && len(found.Items) > 0 {
+			status, body, err := api.ask(ctx, http.MethodGet, idPath(found.Items[0].ID)+"/capsule")
+			if status == http.StatusOK || err != nil {
+				return body, err
+			}
+		}
+		if err == nil && time.Now().After(end) {
+			err = fmt.Errorf("%s has no capsule of the call with Call-ID %s", api.shown, sipCallID)
+		}
+	}
+	return nil, err
+}
+
+// Recording returns the first WAV file of a finished call, by the call's id. File is the configuration that names the
+// server.
+func (a *Archive) Recording(ctx context.Context, file, id string) ([]byte, error) {
+	a.at.file = file
+	api, err := a.at.open(config.RightsRead)
+	if err != nil {
+		return nil, err
+	}
+	var found list[record.Recording]
+	if err = api.do(ctx, http.MethodGet, idPath(id)+"/recordings", &found); err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(found.Items, func(r record.Recording) bool {
+		return r.Format == "wav" && r.File != "" && !r.EndedAt.IsZero()
+	})
+	if i < 0 {
+		return nil, fmt.Errorf("%s has no finished WAV of call %s: the route needs record, and recording.format wav", api.shown, id)
+	}
+	wav := url.URL{Path: "/api/recordings/" + found.Items[i].File}
+	status, body, err := api.ask(ctx, http.MethodGet, wav.EscapedPath())
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s answers %d for %s", api.shown, status, wav.Path)
+	}
+	return body, err
+}
