@@ -38,7 +38,7 @@ const sampleNumber = "+15075785607"
 // ownConfig leads from the caller of the test to an agent.
 const ownConfig = `
 trunks: [{name: test, sources: [local]}]
-targets: [{name: %[1]q, kind: sip, uri: %[2]q, pass_headers: [%[3]s]}]
+targets: [{name: %[1]q, kind: sip, uri: %[2]q, transfer: relay, transfer_numbers: [.], pass_headers: [%[3]s]}]
 routes: [{trunk: test, targets: [%[1]q], record: %[4]s}]
 %[5]s`
 

@@ -68,6 +68,39 @@ func TestCapsuleFails(t *testing.T) {
 	}
 }
 
+// transferring greets, and transfers the call.
+type transferring struct{ party }
+
+func (p *transferring) NewCall(in *sim.Incoming) sim.Handler {
+	in.Greets, in.Leaves, in.Refers = "Hello", true, &sim.Referral{To: "sip:+15075550123@192.0.2.1"}
+	return p
+}
+
+// The caller of the test gets a REFER, and nobody else is called.
+func TestTransfer(t *testing.T) {
+	agent, err := sim.OpenAgent(t.Context(), sim.AgentOptions{Name: "agent", RingFor: -1, Log: zerolog.Nop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer agent.Close()
+	agent.Serve(&transferring{})
+	c, err := config.ParseConversation("test.yaml", fmt.Appendf(nil,
+		"to: sip:a@%s\nsteps: [{wait: hangup, within: 5m}]\nexpect: {transfer_to: \"+15075550123\", hangup_by: agent}\nlimit: 6m\n",
+		agent.SIPAddr()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	runs, err := (&Calls{Repeat: 1, Parallel: 1, Each: func(*Run) {}}).Place(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range judge(c, runs) {
+		if v.Verdict != met {
+			t.Errorf("%+v; %+v", v, runs)
+		}
+	}
+}
+
 // A test that does not say whom to call, or asks for what can't be seen, places no call.
 func TestWhomToCall(t *testing.T) {
 	for _, tt := range []struct{ file, server, wants string }{
