@@ -9,6 +9,8 @@
 // Only the effects of a step are measured here, from the utterances in the ladder: the caller's words are known to the
 // sample.
 //
+// A recorded call becomes the same steps: its caller's words, and what it waited for before them.
+//
 // The caller has no clock. The sender's clock steps it every 20 ms, and each packet that comes tells it the time.
 //
 // A run is noisy if this machine sent its packets more than 20 ms late, or if the record says so. Then figures of
