@@ -104,7 +104,7 @@ func toServer(t *testing.T, dir string, run func(args ...string) (string, error)
 	records, err := run("cdr", "list", "--json")
 	must(t, err)
 	id := regexp.MustCompile(`"id": "([^"]+)"`).FindStringSubmatch(records)
-	must(t, os.WriteFile(dir+"/replay.yaml", []byte("target: retell\nexpect: {answer: 1m, hangup_by: caller}\n"), 0o600))
+	must(t, os.WriteFile(dir+"/replay.yaml", []byte("target: retell\nexpect: {answer: 1m, hangup_by: caller, received to_number: \"+15075785607\"}\n"), 0o600))
 	out, err = run("test", "replay.yaml", "--caller", id[1], "--json")
 	var r scenario.Result
 	if err != nil || json.Unmarshal([]byte(out), &r) != nil || !r.OK || r.Figures["answer"].N != 1 {

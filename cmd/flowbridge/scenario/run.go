@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"cmp"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -78,15 +79,9 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 		}
 		return run
 	}
-	for _, m := range l.Messages {
-		if m.Method == "INVITE" && m.Status == 0 && m.SIPCallID == rec.TargetSIPCallID {
-			for line := range strings.SplitSeq(m.Text, "\r\n") {
-				name, value, _ := strings.Cut(line, ":")
-				name = received + " " + strings.ToLower(name)
-				if slices.ContainsFunc(c.test.Expect, func(x config.Expectation) bool { return x.Figure == name }) {
-					run.Texts[name] = strings.TrimSpace(value)
-				}
-			}
+	for name, value := range gotten(l, rec.TargetSIPCallID) {
+		if slices.ContainsFunc(c.test.Expect, func(x config.Expectation) bool { return x.Figure == name }) {
+			run.Texts[name] = value
 		}
 	}
 	run.Texts[hangUpBy] = rec.EndedBy
@@ -129,6 +124,47 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	}
 	run.converse(c, r.EndedAt.Sub(c.began))
 	return run
+}
+
+// gotten returns what the agent has got: the headers of its INVITE, and else the fields of the requests before it.
+func gotten(l *ladder.Ladder, sipCallID string) map[string]string {
+	all := map[string]string{}
+	for _, m := range l.Messages {
+		head, body, _ := strings.Cut(m.Text, "\r\n\r\n")
+		switch {
+		case m.Status != 0:
+		case m.Kind == "http":
+			var fields any
+			if json.Unmarshal([]byte(body), &fields) == nil {
+				flatten(fields, all)
+			}
+		case m.Method == "INVITE" && m.SIPCallID == sipCallID:
+			for line := range strings.SplitSeq(head, "\r\n") {
+				name, value, _ := strings.Cut(line, ":")
+				all[received+" "+strings.ToLower(name)] = strings.TrimSpace(value)
+			}
+		}
+	}
+	return all
+}
+
+// flatten adds the fields of JSON by their names, wherever they are.
+func flatten(fields any, to map[string]string) {
+	switch fields := fields.(type) {
+	case []any:
+		for _, f := range fields {
+			flatten(f, to)
+		}
+	case map[string]any:
+		for name, f := range fields {
+			switch f := f.(type) {
+			case string, float64, bool:
+				to[received+" "+strings.ToLower(name)] = fmt.Sprint(f)
+			default:
+				flatten(f, to)
+			}
+		}
+	}
 }
 
 func (run *Run) add(figure string, ms int64) {
