@@ -76,8 +76,8 @@ func (l *lab) noteGaps(most float64) {
 // its statement.
 const unwritten = 200 * time.Millisecond
 
-// learnt reports whether an agent learnt within 5 s of a death that its call is over. judged is false if it did not, but
-// no other node could know of the call.
+// learnt reports whether an agent learnt within 5 s of a death that its call is over. judged is false if it did not,
+// and no other node could know of the call.
 func (g *leg) learnt(death time.Duration) (ok, judged bool) {
 	ok = g.fate != open && g.over < death+5*time.Second
 	return ok, ok || g.moments[0].at < death-unwritten
