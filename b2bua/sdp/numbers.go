@@ -54,10 +54,15 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 	return d.regrouped(slices.Clone(news))
 }
 
-// eventsOfAnother returns the telephone-events in theirs that are the same as f, but of another clock: both have the
-// clock of their stream, whatever they write. It returns false if own has that clock, too.
+// eventsOfAnother returns the telephone-events in theirs that are the same as f, but with another clock. One of the two
+// sides has codecs of both clocks, or writes the wrong clock, and has one kind of telephone-events for all.
 func (f Format) eventsOfAnother(own, theirs []Format) (Format, bool) {
-	i := slices.IndexFunc(theirs, func(o Format) bool { return f.Events() && o.Events() && !Includes(own, o.Codec) })
+	speak := func(formats []Format, clock uint32) bool {
+		return slices.ContainsFunc(formats, func(o Format) bool { return o.Speech() && o.Clock == clock })
+	}
+	i := slices.IndexFunc(theirs, func(o Format) bool {
+		return f.Events() && o.Events() && !Includes(own, o.Codec) && (speak(theirs, f.Clock) || speak(own, o.Clock))
+	})
 	if i < 0 {
 		return Format{}, false
 	}

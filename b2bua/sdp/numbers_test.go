@@ -35,6 +35,8 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 		{"a number that means something else", session("0 96", opus96), session("0 96", te96), "0 97", "rtpmap 97 opus/48000/2"},
 		{"events of another clock", session("0 102", te48k), session("0 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
 		{"the reverse", session("0 101", te101), session("0 102", te48k), "0 102", "rtpmap 102 telephone-event/48000"},
+		{"events of a codec that this side lacks", session("0 101", te101), session("96 102", opus96, te48k), "0 101", "rtpmap 101 telephone-event/8000"},
+		{"events for codecs of both clocks", session("96 0 102", opus96, te48k), session("0 101", te101), "96 0 101", "rtpmap 101 telephone-event/8000"},
 		{"events of both clocks", session("0 101 102", te101, te48k), session("0 101", te101), "0 101 102", "rtpmap 102 telephone-event/48000"},
 		{"the other law", session("8 101", te101), session("0 101", te101), "0 101", "rtpmap 0 PCMU/8000"},
 		{"not where both have the same", session("8 0"), session("0"), "8 0", ""},
