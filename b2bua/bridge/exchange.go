@@ -152,7 +152,8 @@ func (es *Exchanges) sessionTo(side media.Side) ([]byte, error) {
 func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Format, f leg.Offered) {
 	b := es.bridge
 	to := b.Other(from)
-	wanted, formats, err := b.Agreement.Wanted(to.Side, d).Usable(b.Call.Policy().Codecs)
+	wanted := b.Agreement.Wanted(to.Side, d)
+	formats, err := wanted.Usable(b.Call.Policy().Codecs)
 	switch {
 	case err == nil:
 	case fallback != nil: // the other side can't be asked, but the call's codec need not change

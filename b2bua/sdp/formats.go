@@ -274,11 +274,12 @@ func (d *Description) Common(other *Description) []Format {
 // Offerable returns the description and the formats to offer to a target. These are the formats that the target's
 // codec list allows. If it allows none, it is the other kind of G.711, which the relay can convert.
 func (d *Description) Offerable(codecs []string) (*Description, []Format, error) {
-	usable, formats, err := d.Usable(codecs)
+	formats, err := d.Usable(codecs)
 	if err != nil {
 		return d.translatable(codecs)
 	}
-	return usable, formats, nil
+	d, formats = d.inStepWith8000(formats)
+	return d, formats, nil
 }
 
 // rank returns the position of a codec in a list, or the length of the list if the codec is not in it.
@@ -422,10 +423,10 @@ const events = "TELEPHONE-EVENT"
 // IsEvents reports whether an encoding name is telephone-event (RFC 4733).
 func IsEvents(codec string) bool { return strings.EqualFold(codec, events) }
 
-// Usable returns the description and the formats to offer: those that the codec list allows, in the description's order.
-// A transcoded format (Inside) is allowed if the list has either of its codecs. Telephone-events and comfort noise are
-// always allowed. Usable returns ErrNoCodec if the list allows no format for speech.
-func (d *Description) Usable(codecs []string) (*Description, []Format, error) {
+// Usable returns the offer's formats that the codec list allows, in the offer's order. A transcoded format (Inside)
+// is allowed if the list has either of its codecs. Telephone-events and comfort noise are always allowed. Usable
+// returns ErrNoCodec if the list allows no format for speech.
+func (d *Description) Usable(codecs []string) ([]Format, error) {
 	audio := false
 	formats := kept(d.formats, func(f *Format) bool {
 		allow := f.rank(codecs) < len(codecs) || f.Transcoded() && f.own().rank(codecs) < len(codecs)
@@ -433,10 +434,9 @@ func (d *Description) Usable(codecs []string) (*Description, []Format, error) {
 		return allow || f.besideSpeech()
 	})
 	if !audio {
-		return nil, nil, ErrNoCodec
+		return nil, ErrNoCodec
 	}
-	d, formats = d.inStepWith8000(inStep(formats))
-	return d, formats, nil
+	return inStep(formats), nil
 }
 
 // Decided returns the answer with only its first codec for speech, so that an offer made from it has only that codec.

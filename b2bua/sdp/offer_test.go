@@ -66,12 +66,12 @@ func relay(t *testing.T, comment string, files map[string]string) map[string]str
 		return out
 	}
 	out["carrier media"] = fmt.Sprintf("rtp %v rtcp %v\n", offer.RTP(), offer.RTCP())
-	usable, formats, err := offer.Usable(codecsOf(comment))
+	formats, err := offer.Usable(codecsOf(comment))
 	if err != nil {
 		out["offer error"] = kindOf(err) + "\n"
 		return out
 	}
-	toTarget := usable.ForTarget(ourSideB, StreamTransport{}, formats, AsIs)
+	toTarget := offer.ForTarget(ourSideB, StreamTransport{}, formats, AsIs)
 	out["to target"] = plain(toTarget)
 	reparses(t, toTarget)
 	body, ok := files["answer"]
@@ -178,11 +178,11 @@ func FuzzParseDescription(f *testing.F) {
 			return
 		}
 		_, _ = offer.RTP(), offer.RTCP()
-		usable, formats, err := offer.Usable([]string{"PCMU", "PCMA", "opus"})
+		formats, err := offer.Usable([]string{"PCMU", "PCMA", "opus"})
 		if err != nil {
 			return
 		}
-		out := usable.ForTarget(ourSideB, StreamTransport{}, formats, AsIs)
+		out := offer.ForTarget(ourSideB, StreamTransport{}, formats, AsIs)
 		onlyOurs(t, out, ourSideB)
 		answer, err := Parse(answerBody)
 		if err != nil {
