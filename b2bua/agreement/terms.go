@@ -127,14 +127,17 @@ func (a *Agreement) PayloadChanges(from media.Side) (changes []media.PayloadChan
 	return changes, changed
 }
 
-// Events returns the payload type and clock of the telephone-events that a side wants.
+// Events returns the payload type and clock of the telephone-events that a side wants beside the codec that it speaks.
 func (a *Agreement) Events(side media.Side) (number uint8, clock uint32, ok bool) {
 	d := a.Description[side]
 	if d == nil {
 		return 0, 0, false
 	}
-	speech := d.Speaks().Clock
-	return EventsAmong(d.Formats(), speech)
+	speaks := a.Codec[side]
+	if !sdp.Includes(d.Formats(), speaks) {
+		speaks = d.Speaks()
+	}
+	return EventsAmong(d.Formats(), speaks.Clock)
 }
 
 // SendsEvents reports whether a side has telephone-events and was told that it may send
@@ -155,13 +158,16 @@ func WithEventsOf(keyed, side media.Side, answer, offer *sdp.Description) *sdp.D
 }
 
 // EventsAmong returns the telephone-events among formats, preferably those with the
-// clock of speech.
+// clock of speech. A faster clock than that of speech is not meant.
 func EventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint32, ok bool) {
 	for _, f := range formats {
 		if !f.Events() || (ok && f.Clock != speech) {
 			continue
 		}
 		number, clock, ok = f.Number, f.Clock, true
+	}
+	if speech > 0 {
+		clock = min(clock, speech)
 	}
 	return number, clock, ok
 }

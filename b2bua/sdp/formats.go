@@ -278,6 +278,7 @@ func (d *Description) Offerable(codecs []string) (*Description, []Format, error)
 	if err != nil {
 		return d.translatable(codecs)
 	}
+	d, formats = d.inStepWith8000(formats)
 	return d, formats, nil
 }
 
@@ -310,6 +311,31 @@ func inStep(formats []Format) []Format {
 		return !f.besideSpeech() || fits(f) ||
 			!slices.ContainsFunc(formats, func(o Format) bool { return o.Name == f.Name && fits(&o) })
 	})
+}
+
+// inStepWith8000 returns the description and the formats to offer. If all codecs for speech have the usual clock of
+// 8000 Hz, so have the telephone-events, whatever the peer writes, and comfort noise with another clock is left out:
+// the target might take neither.
+func (d *Description) inStepWith8000(formats []Format) (*Description, []Format) {
+	isOff := func(f Format) bool { return f.Clock != PCMU.Clock && f.besideSpeech() }
+	if !slices.ContainsFunc(formats, isOff) ||
+		slices.ContainsFunc(formats, func(f Format) bool { return f.Clock != PCMU.Clock && f.Speech() }) {
+		return d, formats
+	}
+	var news []Format
+	for _, f := range formats {
+		if isOff(f) {
+			f.Clock, f.Mapping = PCMU.Clock, "telephone-event/8000"
+			if f.lines == linesOfText {
+				f.lines = mappingAndText
+			}
+			if f.Comfort() || Includes(news, f.Codec) {
+				continue
+			}
+		}
+		news = append(news, f)
+	}
+	return d.regrouped(news), news
 }
 
 // maxFormer bounds the formats that Following keeps for a peer that lists ever new clocks: two kinds, each with the

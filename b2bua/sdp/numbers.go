@@ -31,6 +31,10 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 		n, ok := f, true
 		if same, has := Find(near.formats, f.Codec); has {
 			n = f.facing(same)
+		} else if other, has := f.eventsOfAnother(d.formats, near.formats); has {
+			n = f.outside()
+			n.Codec, n.Mapping, n.Number, n.lines = other.Codec, other.Mapping, other.Number, max(n.lines, mappingAndText)
+			n = n.facing(other)
 		} else if made, can := f.converted(d.formats, near.formats); can && translated {
 			n = made
 		} else if n = f.outside(); used.has(f.Number) {
@@ -48,6 +52,21 @@ func (d *Description) inTerms(near *Description, translated bool) *Description {
 		return d
 	}
 	return d.regrouped(slices.Clone(news))
+}
+
+// eventsOfAnother returns the telephone-events in theirs that are the same as f, but with another clock. One of the two
+// sides has codecs of both clocks, or writes the wrong clock, and has one kind of telephone-events for all.
+func (f Format) eventsOfAnother(own, theirs []Format) (Format, bool) {
+	speak := func(formats []Format, clock uint32) bool {
+		return slices.ContainsFunc(formats, func(o Format) bool { return o.Speech() && o.Clock == clock })
+	}
+	i := slices.IndexFunc(theirs, func(o Format) bool {
+		return f.Events() && o.Events() && !Includes(own, o.Codec) && (speak(theirs, f.Clock) || speak(own, o.Clock))
+	})
+	if i < 0 {
+		return Format{}, false
+	}
+	return theirs[i], true
 }
 
 // regrouped returns the description with only these formats. Their attributes are
@@ -95,13 +114,9 @@ func (d *Description) translatable(codecs []string) (*Description, []Format, err
 			continue
 		}
 		news := []Format{f.as(other, staticNumber(other))}
-		for _, e := range d.formats {
-			if e.Events() && e.Clock == PCMU.Clock {
-				news = append(news, e)
-			}
-		}
-		out := d.regrouped(news)
-		return out, out.Formats(), nil
+		news = append(news, kept(d.formats, func(e *Format) bool { return e.Events() })...)
+		out, news := d.inStepWith8000(inStep(news))
+		return out.regrouped(news), news, nil
 	}
 	return nil, nil, ErrNoCodec
 }

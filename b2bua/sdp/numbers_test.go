@@ -33,7 +33,11 @@ func TestInNumbersOfTheOtherSide(t *testing.T) {
 		{"another number", session("0 96", te96), session("0 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
 		{"its parameters go along", session("96", opus96, fmtp96), session("111", opus111), "111", "fmtp 111 useinbandfec=1"},
 		{"a number that means something else", session("0 96", opus96), session("0 96", te96), "0 97", "rtpmap 97 opus/48000/2"},
-		{"events of another clock are others", session("0 102", te48k), session("0 101", te101), "0 102", "rtpmap 102 telephone-event/48000"},
+		{"events of another clock", session("0 102", te48k), session("0 101", te101), "0 101", "rtpmap 101 telephone-event/8000"},
+		{"the reverse", session("0 101", te101), session("0 102", te48k), "0 102", "rtpmap 102 telephone-event/48000"},
+		{"events of a codec that this side lacks", session("0 101", te101), session("96 102", opus96, te48k), "0 101", "rtpmap 101 telephone-event/8000"},
+		{"events for codecs of both clocks", session("96 0 102", opus96, te48k), session("0 101", te101), "96 0 101", "rtpmap 101 telephone-event/8000"},
+		{"events of both clocks", session("0 101 102", te101, te48k), session("0 101", te101), "0 101 102", "rtpmap 102 telephone-event/48000"},
 		{"the other law", session("8 101", te101), session("0 101", te101), "0 101", "rtpmap 0 PCMU/8000"},
 		{"not where both have the same", session("8 0"), session("0"), "8 0", ""},
 		{"the parameters of a static number that is taken", session("18", "a=fmtp:18 annexb=no"), session("18", "a=rtpmap:18 opus/48000/2"), "96", "fmtp 96 annexb=no"},
@@ -106,6 +110,37 @@ func TestClocksOfWhatGoesBesideSpeech(t *testing.T) {
 	}
 	if change, _ := ChangeOf(offer("102").formats[0], offer("101").formats); change != (media.PayloadChange{From: 102, To: 101}) {
 		t.Errorf("events of another clock are changed by %+v", change)
+	}
+}
+
+// If only codecs with 8000 Hz are left, telephone-events of another clock are offered with 8000 Hz, because the target
+// might not know others. Comfort noise of another clock is left out.
+func TestOffersOf8000Hz(t *testing.T) {
+	for _, tt := range []struct{ formats, offered, told string }{
+		{"96 0 101", "0 101", "0 101"},
+		{"8 101", "0 101", "8 101"},
+		{"99 0 98 101", "0 101", "0 101"},
+		{"96 0 101 103", "0 101", "0 101"},
+		{"96 0 101 102", "0 102", "0 102"},
+	} {
+		d, err := Parse(siptest.CRLF("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP " + tt.formats + "\na=rtpmap:96 opus/48000/2\n" +
+			"a=rtpmap:101 telephone-event/48000\na=fmtp:101 0-16\na=rtpmap:102 telephone-event/8000\na=fmtp:102 0-16\n" +
+			"a=rtpmap:103 telephone-event/16000\na=rtpmap:98 CN/16000\na=rtpmap:99 AMR-WB/16000\n"))
+		must(t, err)
+		offer, offered, err := d.Offerable([]string{"PCMU"})
+		must(t, err)
+		out := string(offer.ForTarget(ourSideB, StreamTransport{}, offered, AsIs))
+		events := strings.ReplaceAll("a=rtpmap:N telephone-event/8000\r\na=fmtp:N 0-16\r\n", "N", tt.offered[2:])
+		if !strings.Contains(out, " RTP/AVP "+tt.offered+"\r\n") || !strings.Contains(out, events) || strings.Count(out, ":101 ") > 2 {
+			t.Errorf("%s: want %s\n%s", tt.formats, tt.offered, out)
+		}
+		answer, err := Parse([]byte(siptest.SessionAt("192.0.2.20", 30000, "0 101")))
+		must(t, err)
+		answer, err = answer.KeepOffered(offered)
+		must(t, err)
+		if got := numbersIn(answer.InNumbersOf(d)); got != tt.told {
+			t.Errorf("%s: the caller is told %s; want %s", tt.formats, got, tt.told)
+		}
 	}
 }
 

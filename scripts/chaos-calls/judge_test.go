@@ -47,6 +47,27 @@ func TestJudgePhones(t *testing.T) {
 	}
 }
 
+// An agent whose INVITE left less than 0.1 s before a death may be left ringing: no other node knows of the call.
+func TestJudgeUnansweredAgents(t *testing.T) {
+	const death = time.Minute
+	for _, test := range []struct {
+		invited, over time.Duration
+		fate          fate
+		ok, judged    bool
+	}{
+		{death - time.Second, death + 2*time.Second, refused, true, true},
+		{death - time.Second, 0, open, false, true},
+		{death - time.Second, death + 6*time.Second, refused, false, true},
+		{death - 50*time.Millisecond, 0, open, false, false},
+		{death - 50*time.Millisecond, death + 2*time.Second, refused, true, true},
+	} {
+		g := leg{side: side{fate: test.fate, over: test.over}, moments: []moment{{at: test.invited}}}
+		if ok, judged := g.learnt(death); ok != test.ok || judged != test.judged {
+			t.Errorf("%+v: %v, %v", test, ok, judged)
+		}
+	}
+}
+
 func TestJudgeCalls(t *testing.T) {
 	const number = "+150710000001"
 	carrier := func(f fate, answered, wanted bool) side {

@@ -29,13 +29,18 @@ const (
 		SELECT $1, $2, $3, $4, $5, array_agg(id) FROM flowbridge_members
 		WHERE id <> $6 AND seen_at > now() - interval '90 days' HAVING count(*) > 0`
 	otherMembers = `SELECT left(name, 64) FROM flowbridge_members
-		WHERE id <> $1 AND seen_at > now() - interval '90 days' ORDER BY 1`
-	myErasures = `SELECT id, calls, salt, proof, number FROM flowbridge_erasures WHERE $1 = ANY(waits)`
+		WHERE id <> $1 AND seen_at > now() - interval '90 days' ORDER BY 1 LIMIT 10000`
+	// mayBeOrdered is true for a row that a node may have written. Others are removed unread.
+	mayBeOrdered = `octet_length(salt) = 32 AND octet_length(proof) = 32 AND coalesce(octet_length(number), 32) = 32
+		AND coalesce(octet_length(calls::text), 0) <= 4096`
+	myErasures = `SELECT id, calls, salt, proof, number FROM flowbridge_erasures
+		WHERE $1 = ANY(waits) AND ` + mayBeOrdered + ` ORDER BY at LIMIT 1000`
 	confirm    = `UPDATE flowbridge_erasures SET waits = array_remove(waits, $2) WHERE id = $1`
-	forgetDone = `DELETE FROM flowbridge_erasures WHERE waits = '{}' OR at < now() - interval '90 days'`
+	forgetDone = `DELETE FROM flowbridge_erasures
+		WHERE waits = '{}' OR at < now() - interval '90 days' OR NOT (` + mayBeOrdered + `)`
 	// selectWaits has the names of the nodes that erasures wait for.
 	selectWaits = `SELECT DISTINCT left(name, 64) FROM flowbridge_erasures, unnest(waits) AS w
-		JOIN flowbridge_members AS m ON m.id = w ORDER BY 1`
+		JOIN flowbridge_members AS m ON m.id = w ORDER BY 1 LIMIT 10000`
 )
 
 // Subject says what to erase: calls, or the calls with a number.
@@ -73,6 +78,12 @@ func (f *Fleet) keyed(salt []byte, number string) []byte {
 	return h.Sum(nil)
 }
 
+// proof shows that an erasure was ordered by a node with this one's password. It covers what is to be erased, so that
+// whoever can only write into the database can't order another erasure with it.
+func (f *Fleet) proof(e *erasure) []byte {
+	return f.keyed(e.Salt, fmt.Sprintf("%q %x", e.Calls, e.Number))
+}
+
 // Erase deletes the records of a subject from the fleet's database, and has the other nodes erase what they have.
 // ids are the calls that this node has found; digits are the number's, if there is one. dry only counts. alone has the
 // nodes that can't be told, because there is no key to hide the number from the database.
@@ -95,13 +106,12 @@ func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []strin
 		if n, err = f.remove(ctx, tx, append(found, ids...)); err != nil || untold {
 			return err
 		}
-		salt := make([]byte, sha256.Size)
-		_, _ = rand.Read(salt) // never fails
-		var number []byte
+		e := erasure{ID: uuid.New(), Calls: s.Calls, Salt: make([]byte, sha256.Size)}
+		_, _ = rand.Read(e.Salt) // never fails
 		if s.Calls == nil {
-			number = f.keyed(salt, digits)
+			e.Number = f.keyed(e.Salt, digits)
 		}
-		_, err = tx.Exec(ctx, addErasure, uuid.New(), s.Calls, salt, f.keyed(salt, ""), number, f.own)
+		_, err = tx.Exec(ctx, addErasure, e.ID, e.Calls, e.Salt, f.proof(&e), e.Number, f.own)
 		return err
 	})
 	return n, alone, explain(err)
@@ -116,7 +126,7 @@ func find(ctx context.Context, tx pgx.Tx, s Subject, digits string) (ids []strin
 	if s.Calls == nil {
 		where, arg = `record::text ~ $1`, strings.Join(strings.Split(digits, ""), `[^0-9A-Za-z]*`)
 	}
-	const query = `SELECT id, record FROM flowbridge_calls AS c WHERE `
+	const query = `SELECT left(id, 600), left(record::text, 1 << 20) FROM flowbridge_calls AS c WHERE `
 	rows, _ := tx.Query(ctx, query+where+notHeld, arg) // the rows return the error
 	var id string
 	var text []byte
@@ -192,7 +202,7 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 	err = errors.Join(err, queryErr)
 	for i := range all {
 		e := &all[i]
-		if !hmac.Equal(f.keyed(e.Salt, ""), e.Proof) {
+		if !hmac.Equal(f.proof(e), e.Proof) {
 			err = errors.Join(err, fmt.Errorf("erasure %s: %w", e.ID, errPassword))
 			continue
 		}
@@ -223,4 +233,5 @@ type erasure struct {
 }
 
 var errPassword = errors.New(
-	"it was ordered at a node whose dsn_file has another password, or none: give all nodes the same, and order it again")
+	"its row was changed, or it was ordered at a node whose dsn_file has another password, or none: " +
+		"give all nodes the same, and order it again")

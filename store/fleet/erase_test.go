@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"flowbridge/internal/pgtest"
 	"flowbridge/store/record"
 )
@@ -88,6 +90,45 @@ func TestErase(t *testing.T) {
 	eventually(t, "the hash is gone", func() bool { return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_erasures") == 0 })
 	if n, _, err := a.fleet.Erase(t.Context(), s, digits, nil, false); n != 0 || err != nil {
 		t.Errorf("again: %d, %v", n, err)
+	}
+}
+
+// Whoever may write into the database can order no erasure of other calls with a proof that is there, and make no node
+// read a large row.
+func TestForgedErasures(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a := newNode(t, "a")
+	a.join(url, nil)
+	for _, id := range []string{"ordered", "forged", "huge"} {
+		must(t, a.store.Put(t.Context(), finished(id)))
+	}
+	eventually(t, "the records are there, and a is a member", func() bool {
+		return count(t, url) == 3 && a.fleet.ready(t.Context()) == nil
+	})
+	insert := func(e erasure) {
+		pgtest.Exec(t, url, `INSERT INTO flowbridge_erasures VALUES ($1, $2, $3, $4, NULL, ARRAY[$5])`,
+			uuid.New(), e.Calls, e.Salt, e.Proof, a.fleet.own)
+	}
+	e := erasure{Calls: []string{"ordered"}, Salt: make([]byte, 32)}
+	e.Proof = a.fleet.proof(&e)
+	forged := e
+	forged.Calls = []string{"forged"}
+	insert(forged)
+	insert(e)
+	huge := erasure{Calls: []string{"huge", strings.Repeat("x", 2_000_000)}, Salt: make([]byte, 32)}
+	huge.Proof = a.fleet.proof(&huge)
+	insert(huge)
+	a.erasing()
+	a.fleet.eraseOthers(t.Context())
+	for id, want := range map[string]bool{"ordered": false, "forged": true, "huge": true} {
+		if _, ok, err := a.store.Get(t.Context(), id); ok != want || err != nil {
+			t.Errorf("%s is there: %v, %v", id, ok, err)
+		}
+	}
+	left, said := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_erasures`), a.log.count("its row was changed")
+	if left > 2 || said == 0 {
+		t.Errorf("%d erasures are left, %d lines of log", left, said)
 	}
 }
 

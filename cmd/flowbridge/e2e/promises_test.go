@@ -133,8 +133,15 @@ func (p *platforms) promisedAnswers() {
 			w.Header().Set("Content-Type", "application/json")
 			_, _ = io.WriteString(w, `{"call_status": "`+status+`", "synthflow_call_id": "a29407fb-1bf2-4be6-9d1d-f501c3dd9a2b", "direction": "inbound",
 				"model_id": "1744274157255x646200691892837600", "workspace_id": null, "custom_variables": {"name": "erfan", "job": "backend"},
-				"duration": null, "lead_phone_number": "+15075785607", "timeline": [], "twilio_call_sid": null, "agents_used": [],
-				"prompt_variables": {}, "error_message": null, "start_time": 1744309477691, "labels": [], "agent_phone_number": "", "timezone": null}`)
+				"duration": null, "end_call_reason": null, "judge_results": null, "is_voicemail": null, "lead_phone_number": "+15075785607",
+				"voicemail_not_detected_during_call_but_detected_in_post_call": null,
+				"voicemail_during_call_but_not_voicemail_in_post_call": null, "timeline": [], "twilio_call_sid": null,
+				"egress_recording_url": null, "agents_used": [], "original_payload": null, "executed_actions": [], "prompt_variables": {},
+				"voicemail_message_left": null, "recording_sid": null, "secondary_call_id": null, "recording_url": null,
+				"payload_received": null, "language": null, "type_of_call": null, "recording_duration": null, "transcript": null,
+				"error_message_payload_validation": null, "error_message": null, "node_and_stage_time_track": {},
+				"start_time": 1744309477691, "campaign_name": null, "lead_name": null, "labels": [], "agent_phone_number": "",
+				"deployment_type": null, "timezone": null}`)
 		}))
 		must(p, os.WriteFile(filepath.Join(p.dir, status+".yaml"), []byte(p.promisedConfig(p.agent.String(), p.vapiSIP.String(), api.URL)), 0o600))
 		out, code := p.run("targets", "try", "prepared", "-c", status+".yaml")
