@@ -298,7 +298,7 @@ func TestFaults(t *testing.T) {
 // The figures include the sound quality of calls that are up, and no longer after these calls have ended.
 func TestSoundOfLiveCalls(t *testing.T) {
 	n := newNode()
-	n.up = []record.Media{{A: record.MediaSide{Rx: 90, Lost: 10, JitterMS: 8}, MOS: 3}, {}}
+	n.up = []record.Media{{A: record.MediaSide{Rx: 94, Lost: 6, Late: 4, JitterMS: 8}, MOS: 3}, {}} // what comes late is not heard
 	for range 2 { // a second report must not count a call twice
 		n.Tend()
 	}
