@@ -202,7 +202,7 @@ function figures() {
     const key = `${ended.map(([c, n]) => `${c}${n}`).join()}${began}${s.ended}`;
     if (causes.dataset.text !== key) {
       causes.dataset.text = key;
-      fill(causes, `Why ${count(s.ended)} calls ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [el('a', { href: to({ cause: c }) }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
+      fill(causes, `Why ${count(s.ended)} ${s.ended === 1 ? 'call' : 'calls'} ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [el('a', { href: to({ cause: c }) }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
     }
   }
   return { element, verdict, show };
