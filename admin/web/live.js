@@ -90,7 +90,7 @@ const grade = (v, [warn, bad]) => (v < bad ? 'bad' : v < warn ? 'warn' : '');
 function soundOf(c) {
   const sides = [c.media?.a, c.media?.b].filter((s) => s?.rx);
   const mute = c.media?.one_way && !c.media[c.media.one_way].rx;
-  return { speaks: c.speaks?.length === 2 ? 'both' : c.speaks?.[0] ?? '', mos: c.media?.mos ?? null, loss: sides.length && !mute ? Math.max(...sides.map((s) => s.lost / (s.rx + s.lost))) : null };
+  return { speaks: c.speaks?.length === 2 ? 'both' : c.speaks?.[0] ?? '', mos: c.media?.mos ?? null, loss: sides.length && !mute ? Math.max(...sides.map((s) => (s.lost + (s.late ?? 0)) / (s.rx + s.lost))) : null };
 }
 
 // beginners says how to place a first call, where no call was ever finished here.
@@ -140,7 +140,7 @@ function figures() {
     tile('mos', 'MOS', 'Of the calls that are up, and those that ended in this time: half are better, 5 % are worse than p5', ['mos', two, { low: 1, high: 4.5 }]));
   const rest = el('dl.tiles.small', {},
     tile('cps', 'Calls per second', null, ['calls_per_second', fixed]), tile('pdd', 'Post-dial delay p95', 'From INVITE to ringing or answer', ['post_dial_delay_ms', ms]),
-    tile('prepare', 'Prepare p95', "The platforms' prepare requests", ['prepare_ms', ms]), tile('loss', 'Loss', 'RTP packets that did not arrive, of the same calls as MOS', ['loss', (v) => percent(v, 2)]),
+    tile('prepare', 'Prepare p95', "The platforms' prepare requests", ['prepare_ms', ms]), tile('loss', 'Loss', 'RTP packets that did not arrive, or too late to be heard, of the same calls as MOS', ['loss', (v) => percent(v, 2)]),
     tile('jitter', 'Jitter p95', 'Of the same calls as MOS', ['jitter_ms', (v) => `${fixed(v)} ms`]), tile('ports', 'RTP port pairs', 'A pair is an RTP and an RTCP port. A call has two pairs', ['ports', count]),
     tile('capacity', 'Capacity', 'Calls of those that this node can take'), tile('rejected', 'Refused', 'Requests that became no call', ['rejected', count, { high: 1 }]), tile('unwritten', 'Unwritten', 'Records that wait for the disk', ['unwritten', count, { high: 1 }]));
   const happened = lane();
@@ -202,7 +202,7 @@ function figures() {
     const key = `${ended.map(([c, n]) => `${c}${n}`).join()}${began}${s.ended}`;
     if (causes.dataset.text !== key) {
       causes.dataset.text = key;
-      fill(causes, `Why ${count(s.ended)} calls ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [el('a', { href: to({ cause: c }) }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
+      fill(causes, `Why ${count(s.ended)} ${s.ended === 1 ? 'call' : 'calls'} ended, ${window}: `, ended.slice(0, 12).map(([c, n]) => [el('a', { href: to({ cause: c }) }, `${words(line(c, 40))} `, el('b', {}, count(n))), ' ']));
     }
   }
   return { element, verdict, show };

@@ -48,6 +48,9 @@ export function verdict(c) {
   const wrong = (c.problems ?? []).filter((p) => p !== 'one-way' && p !== 'no-answer').map((p) => words(p));
   if (c.media?.one_way) return [`${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} One-way audio:`} ${unheard(c.media)} `, ...mute(c.media), wrong.length ? ` Besides: ${wrong.join(', ')}.` : ''];
   if (isNormal(c.cause) && c.restored) return `Its end is as usual, but ${outlived(c)}.`;
+  const silent = isNormal(c.cause) && c.answered_at && c.duration_ms >= 1000 && c.media ? ['a', 'b'].filter((k) => !c.media[k]?.rx) : [];
+  if (silent.length === 2) return 'Its end is as usual, but no audio came from either side.';
+  if (silent.length) return [`Its end is as usual, but no audio came from ${sides[silent[0]]}. `, ...mute({ ...c.media, one_way: silent[0] })];
   const failed = isNormal(c.cause) ? (c.attempts ?? []).find((a) => a.cause && a.reason !== 'transfer') : null;
   if (isNormal(c.cause) && wrong.length && !failed) return `Its end is as usual, but it had: ${wrong.join(', ')}.`;
   return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).${refusesToken(failed) ? ` ${tokenRefused}` : ''}` : place(c.cause, c.attempts);
@@ -144,7 +147,7 @@ function sound(c) {
 // wellness says in a sentence whether somebody is needed: [state, text]. wrong are the figures beyond their bounds.
 export function wellness(s, wrong, targets) {
   const failing = targets.filter((t) => t.health === 'failing').length;
-  const all = [failing && `${count(failing)} of ${count(targets.length)} targets ${failing === 1 ? 'fails' : 'fail'}`, ...wrong, s.certificate && 'a certificate ends soon'].filter(Boolean);
+  const all = [failing && `${count(failing)} of ${count(targets.length)} targets ${failing === 1 ? 'fails' : 'fail'}`, ...wrong, s.certificate && 'a certificate needs renewal'].filter(Boolean);
   if (all.length) return ['bad', `Look at this: ${all.join(', ')}.`];
   if (s.draining) return ['idle', 'Draining: no new calls.'];
   return s.calls || s.ended ? ['ok', 'All is well.'] : ['idle', 'Ready. No calls in the last 5 minutes.'];

@@ -37,10 +37,13 @@ func TestMediaRecord(t *testing.T) {
 	if got := b.Media.sideRecord(media.SideB, side, &b.Agreement); got != want {
 		t.Errorf("got %+v; want %+v", got, want)
 	}
-	for _, tt := range []struct{ a, b, want float64 }{{0, 0, 0}, {4.1, 0, 4.1}, {0, 4.1, 4.1}, {4.1, 3.2, 3.2}, {3.2, 4.1, 3.2}} {
-		got := b.Media.counted(media.Stats{A: media.SideStats{MOS: tt.a}, B: media.SideStats{MOS: tt.b}}, &agreement.Agreement{})
-		if float64(got.MOS) != tt.want {
-			t.Errorf("MOS %v and %v: got %v; want %v", tt.a, tt.b, got.MOS, tt.want)
+	for _, tt := range []struct {
+		a, b, want float64
+		heard      uint64 // packets of side B
+	}{{0, 0, 0, 1}, {4.1, 0, 4.1, 1}, {0, 4.1, 4.1, 1}, {4.1, 3.2, 3.2, 1}, {3.2, 4.1, 3.2, 1}, {4.1, 0, 0, 0}} {
+		stats := media.Stats{A: media.SideStats{RxPackets: 1, MOS: tt.a}, B: media.SideStats{RxPackets: tt.heard, MOS: tt.b}}
+		if got := b.Media.counted(stats, &agreement.Agreement{}); float64(got.MOS) != tt.want {
+			t.Errorf("MOS %v, and %v of %d packets: got %v; want %v", tt.a, tt.b, tt.heard, got.MOS, tt.want)
 		}
 	}
 }

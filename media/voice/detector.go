@@ -224,7 +224,7 @@ func (d *Detector) settle(at int64) (ended Segment, ok bool) {
 func (d *Detector) segment() Segment {
 	from, to := max(d.Start+d.Base, d.Said), max(d.End+d.Base, d.Said)
 	d.Said = to
-	level, noise := int32(d.Sum/max(d.Weight, 1)), min((max(d.Floor, 0)+d.Swing)>>toLevel, LevelMax)
+	level, noise := d.levels()
 	if !d.Varied && d.Even >= steady {
 		noise = level
 	}
@@ -232,6 +232,11 @@ func (d *Detector) segment() Segment {
 		From: time.Duration(from) * tick, To: time.Duration(to) * tick, Level: level, Noise: noise,
 		Sparse: d.Weight*5 < (d.End-d.Start)*2,
 	}
+}
+
+// levels returns the level of the segment so far, and of what lies behind it now.
+func (d *Detector) levels() (level, noise int32) {
+	return int32(d.Sum / max(d.Weight, 1)), min((max(d.Floor, 0)+d.Swing)>>toLevel, LevelMax)
 }
 
 // learn updates the speaker's usual level with a segment: at once if the segment is louder, slowly if not.
@@ -337,6 +342,8 @@ type View struct {
 	Until     time.Duration // all speech before it is known, unless missing packets are only late
 	Speaking  bool          // a segment is in progress
 	Since, To time.Duration // start and current end of that segment
+	Level     int32         // Level and Noise are those that the segment would have if it ended now
+	Noise     int32
 	Reason    Reason
 }
 
@@ -369,6 +376,7 @@ func (d *Detector) View(now time.Duration) View {
 	if v.Speaking {
 		since := max(d.Start+d.Base, d.Said)
 		v.Since, v.To = time.Duration(since)*tick, time.Duration(max(since, d.End+d.Base))*tick
+		v.Level, v.Noise = d.levels()
 	}
 	return v
 }

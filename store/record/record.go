@@ -207,8 +207,12 @@ type Millis float64
 func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
 
 // SetMOS sets the MOS to the lower one of both sides. If a side is mute, it sets none: it would be only the other
-// side's.
+// side's. OneWay is known only after some seconds, so a side without a packet counts as mute, too.
 func (m *Media) SetMOS() {
+	if m.A.Rx == 0 || m.B.Rx == 0 {
+		m.MOS = 0
+		return
+	}
 	m.MOS = m.A.MOS
 	if m.MOS == 0 || m.B.MOS != 0 && m.B.MOS < m.MOS {
 		m.MOS = m.B.MOS

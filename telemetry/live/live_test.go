@@ -298,8 +298,8 @@ func TestFaults(t *testing.T) {
 // The figures include the sound quality of calls that are up, and no longer after these calls have ended.
 func TestSoundOfLiveCalls(t *testing.T) {
 	n := newNode()
-	n.up = []record.Media{{A: record.MediaSide{Rx: 90, Lost: 10, JitterMS: 8}, MOS: 3}, {}}
-	for range 2 { // a second report must not count a call twice
+	n.up = []record.Media{{A: record.MediaSide{Rx: 94, Lost: 6, Late: 4, JitterMS: 8}, MOS: 3}, {}} // what comes late is not heard
+	for range 2 {                                                                                   // a second report must not count a call twice
 		n.Tend()
 	}
 	if s := n.Stats(); s.Loss == nil || *s.Loss != 0.1 || s.Jitter == nil || math.Abs(s.Jitter.P50-8) > 0.6 || s.MOS == nil || math.Abs(s.MOS.P50-3) > 0.15 || n.harm.sum.count != 1 {

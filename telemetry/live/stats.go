@@ -33,8 +33,8 @@ type Stats struct {
 	PostDialDelay *Percentiles `json:"post_dial_delay_ms"`
 	Prepare       *Percentiles `json:"prepare_ms"`
 	Setup         *Percentiles `json:"setup_ms"`
-	// Loss, Jitter and MOS include the calls that are up. Loss is the share of both sides' packets that did not arrive; it
-	// is nil if there were no packets.
+	// Loss, Jitter and MOS include the calls that are up. Loss is the share of both sides' packets that did not arrive, or
+	// too late to be heard; it is nil if there were no packets.
 	Loss   *float64     `json:"loss"`
 	Jitter *Percentiles `json:"jitter_ms"`
 	MOS    *MOS         `json:"mos"`

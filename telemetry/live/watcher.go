@@ -198,8 +198,8 @@ func (w *Watcher) over(r *record.Record) news {
 func (w *Watcher) hear(slot int, m *record.Media) {
 	for _, side := range []*record.MediaSide{&m.A, &m.B} {
 		if side.Rx > 0 {
-			w.lost.add(slot, count(side.Lost))
-			w.received.add(slot, count(side.Rx))
+			w.lost.add(slot, count(side.Lost+side.Late))
+			w.received.add(slot, count(side.Rx-side.Late))
 			w.jitter.add(slot, side.JitterMS)
 		}
 	}

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -115,4 +116,37 @@ func TestPageShowsAudio(t *testing.T) {
 	page.shows(`[...document.querySelectorAll('.chart figcaption')].some((c) => c.innerText === 'Caller: packets per second') && /received [1-9]/.test(document.querySelector('.chart .read').innerText)`)
 	triesATarget(page, b)
 	reloadsAChange(page, b)
+}
+
+// TestPageNamesSilence: a call that ended as usual, but in which a side sent no audio, is not said to be fine. One-way
+// audio is known only after some seconds, and not at all if both sides are silent.
+func TestPageNamesSilence(t *testing.T) {
+	runIn(t, cores)
+	n := newFakeNode(t, "127.0.0.1:0")
+	n.fill()
+	n.mu.Lock()
+	r := n.records[0]
+	r.Attempts = r.Attempts[1:] // the target that failed before is not what is tested here
+	r.Talk, r.Media.MOS, r.Media.A.Lost = nil, 0, 0
+	heard := r.Media
+	n.mu.Unlock()
+	page := newTab(t)
+	page.size(1240, 900, false)
+	for i, tt := range []struct {
+		a, b int64
+		want string
+	}{
+		{50, 50, "Nothing is wrong"},
+		{50, 0, "but no audio came from the called side. Look at the called side (198.51.100.3:40100) and the way from there"},
+		{0, 50, "but no audio came from the caller. Look at the caller (203.0.113.7:17000) and the way from there"},
+		{0, 0, "but no audio came from either side."},
+	} {
+		n.mu.Lock()
+		r.ID, r.Media = fmt.Sprintf("0193a5d2-0213-7000-8000-00000000bbb%d", i), heard
+		r.Media.A.Rx, r.Media.B.Rx = tt.a, tt.b
+		n.records = append(n.records, r)
+		n.mu.Unlock()
+		page.open(n.url + "/#/calls/" + r.ID)
+		page.reads(tt.want)
+	}
 }

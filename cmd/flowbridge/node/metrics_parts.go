@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"flowbridge/b2bua/stir"
+	"flowbridge/config"
 	"flowbridge/store/fleet"
 	"flowbridge/store/webhook"
 	"flowbridge/telemetry"
@@ -48,18 +49,31 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 		}
 		s.outbox[consumer] += 0
 	}
-	for _, c := range cfg.Certificates(now) {
+	certificates := cfg.Certificates(now)
+	for _, c := range certificates {
 		s.expiry[c.File] = c.Leaf.NotAfter
-		if c.Problem != "" {
-			s.certificate = c.File + " " + c.Problem
-		}
 	}
+	s.certificate = worstCertificate(certificates)
 	s.machine = f.machine(last, s)
 	renewed := !maps.EqualFunc(s.expiry, last.expiry, time.Time.Equal)
 	if !last.at.IsZero() && (renewed || s.certificate != last.certificate) {
 		f.node.live.Note("certificate", cmp.Or(s.certificate, "the certificates have changed, and are valid"))
 	}
 	f.sampled.Store(s)
+}
+
+// worstCertificate returns the problem to show: that of the first certificate that peers refuse now, or else the first
+// problem.
+func worstCertificate(all []config.Certificate) (problem string) {
+	for _, c := range all {
+		if c.Problem != "" && (problem == "" || c.Refused) {
+			problem = c.File + " " + c.Problem
+		}
+		if c.Refused {
+			break
+		}
+	}
+	return problem
 }
 
 // identityGauges adds the counts of verified callers.

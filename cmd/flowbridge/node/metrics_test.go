@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/config"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
@@ -79,6 +80,22 @@ func TestPartsAreDocumented(t *testing.T) {
 	exporting("traces", "Traces of calls", none, none)(documented)
 	exporting("hep_packets", "HEP packets", none, none)(documented)
 	gaugesOfSeat(documented, "east", 1, 0, 0)
+}
+
+// The page shows a certificate that peers refuse, whatever else ends soon.
+func TestWorstCertificate(t *testing.T) {
+	fine := config.Certificate{File: "fine.pem"}
+	soon := config.Certificate{File: "soon.pem", Problem: "ends"}
+	ended := config.Certificate{File: "ended.pem", Problem: "ended", Refused: true}
+	for want, all := range map[string][]config.Certificate{
+		"":                {fine},
+		"soon.pem ends":   {fine, soon, fine},
+		"ended.pem ended": {soon, ended, soon},
+	} {
+		if got := worstCertificate(all); got != want {
+			t.Errorf("got %q; want %q", got, want)
+		}
+	}
 }
 
 // A node says when its certificates end, and how many items wait, as soon as it runs.

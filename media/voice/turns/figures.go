@@ -206,11 +206,11 @@ func (s *side) hear(h voice.Segment, ms uint64) bool {
 		s.Steady = max(s.Steady, uint32(level))
 		return false
 	default:
-		gap := voice.Decibels(float64(level)) - voice.Decibels(float64(noise))
-		if gap < gapWorst {
+		above := gap(h.Level, h.Noise)
+		if above < gapWorst {
 			s.Near += ms
 		}
-		if gap < gapNoise {
+		if above < gapNoise {
 			return false
 		}
 	}
@@ -221,6 +221,11 @@ func (s *side) hear(h voice.Segment, ms uint64) bool {
 	s.Levels[level/loudnessStep] += uint32(ms)
 	s.Noises[noise/loudnessStep] += uint32(ms)
 	return true
+}
+
+// gap returns how many dB a sound is above its background.
+func gap(level, noise int32) float64 {
+	return voice.Decibels(float64(level)) - voice.Decibels(float64(noise))
 }
 
 // isAlike reports whether a segment is the third in a row with the same length and level.

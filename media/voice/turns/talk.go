@@ -124,10 +124,11 @@ func (t *Talk) now() *State {
 	return &now.s
 }
 
-// take judges the speech of both parties up to the last look.
+// take judges the speech of both parties up to the last look. A sound in progress is judged like one that ended, so
+// that music of many seconds does not pass for an answer until it ends.
 func (t *Talk) take() {
 	for p, v := range t.seen {
-		if v.Speaking {
+		if v.Speaking && (v.Level == 0 || gap(v.Level, v.Noise) >= gapNoise) {
 			t.add(Party(p), span{From: v.Since - t.answered, To: v.To - t.answered})
 		}
 		t.know(Party(p), v.Until-t.answered)

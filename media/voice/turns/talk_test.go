@@ -274,6 +274,12 @@ func TestWaiting(t *testing.T) {
 	check(3100, Caller, 2000) // the sound was noise
 	talk.Hear(Caller, said(2600, 4000)[0])
 	check(9000, Agent, 4000)
+	for noise, waits := range map[int32]bool{900: true, 100: false} { // music that has not paused for seconds, and words
+		talk.Look(Agent, voice.View{Speaking: true, Since: at(4500), To: at(9000), Until: at(9000), Level: 1000, Noise: noise})
+		if _, since, ok := talk.Waiting(); ok != waits || ok && since != at(4000) {
+			t.Errorf("noise %d of 1000 while the agent makes a sound: %v since %v", noise, ok, since-answered)
+		}
+	}
 	talk.Pause(Hold, at(9000))
 	check(9100, Nobody, 0)
 	talk.Resume(Hold, at(12000))
