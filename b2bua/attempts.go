@@ -33,21 +33,21 @@ type attempts struct {
 }
 
 // save adds to a saved state the connected attempt, or, before the call is connected, the current attempt.
-func (all *attempts) save(k *snapshot.Attempts) {
+func (all *attempts) save(k *snapshot.Sheet) {
 	c, a := all.call, all.current
-	k.Tried = all.tried
+	k.Attempts.Tried = all.tried
 	if c.isUp() {
-		a, k.Beside = c.connected, all.beside()
+		a, k.Attempts.Beside = c.connected, all.beside()
 	} else if a != nil && a.recorded {
 		a = nil
 	}
 	if a != nil {
-		k.Current = a.save(c)
+		k.Attempt, k.Attempts.Current = a.save(c), &k.Attempt
 	}
 }
 
-func (a *attempt) save(c *Call) *snapshot.Attempt {
-	k := &snapshot.Attempt{
+func (a *attempt) save(c *Call) snapshot.Attempt {
+	k := snapshot.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
 		By: a.plan.By, Reason: a.plan.Reason, From: a.parties.From, To: a.parties.To,
 		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,

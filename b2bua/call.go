@@ -82,8 +82,9 @@ type turn struct {
 
 // sides holds the legs of a call.
 type sides struct {
-	legs []*legOnWire // legs that may still have messages to send
-	a    *legOnWire   // the leg to the caller, or to the first party of a placed call
+	legs []*legOnWire  // legs that may still have messages to send
+	room [2]*legOnWire // initial memory of legs
+	a    *legOnWire    // the leg to the caller, or to the first party of a placed call
 	// b is the leg connected to the caller; nil if there is none, or if it was lost and another party is being called.
 	b             *legOnWire
 	connected     *attempt     // the attempt that is, or was last, connected to the caller
@@ -131,6 +132,7 @@ func (s *Server) newCall(id string, started time.Time, req *sip.Request, p *peer
 		turn: turn{now: (*Call).admitted}, times: times{started: started},
 	}
 	c.bindParts()
+	c.legs = c.room[:0]
 	c.mailbox.Open(c.run, s.stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &s.cfg.Telemetry.OTLP)
 	c.vars = outbound.VarsOf(c.id, req, t)

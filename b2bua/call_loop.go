@@ -121,7 +121,10 @@ func (c *Call) input(l *legOnWire, in leg.Input) {
 		return
 	}
 	c.bridge.Came(&l.Half, req.Req)
-	c.mailbox.queue(l, l.sequence.Take(time.Now(), req))
+	if l.sequence.Take(time.Now(), req) {
+		c.mailbox.due.Push(item{line: l, in: in})
+		c.mailbox.queue(l, l.sequence.Due())
+	}
 }
 
 // nextDue passes the next request in CSeq order to its leg, and reports whether there was one. The
@@ -149,9 +152,9 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 	c.bridge.LogRefusals(&l.Half, effects)
 	switch {
 	case slices.ContainsFunc(facts, leg.IsAnswer):
-		c.checkpoint.untilFlushed = append(c.checkpoint.untilFlushed, pendingSend{&l.wire, slices.Clone(effects)})
+		c.checkpoint.untilFlushed = postponed(c.checkpoint.untilFlushed, l, effects)
 	case !c.finished && (len(c.checkpoint.byes) > 0 || slices.ContainsFunc(facts, leg.IsBye)):
-		c.checkpoint.byes = append(c.checkpoint.byes, pendingSend{&l.wire, slices.Clone(effects)})
+		c.checkpoint.byes = postponed(c.checkpoint.byes, l, effects)
 	default:
 		c.checkpoint.perform(l, effects)
 	}

@@ -76,7 +76,7 @@ type transfer struct {
 // asked handles a REFER: it starts the transfer, or refuses it.
 func (tr *transfers) asked(from *legOnWire, req *sip.Request) {
 	if from != tr.call.b {
-		tr.call.bridge.Reply(&from.Half, req, 405, leg.AllowHeader(from.Leg.Peer.Allow))
+		tr.call.bridge.Reply(&from.Half, req, 405, from.Leg.Peer.Allow)
 		return
 	}
 	to, err := message.ReferTo(req)

@@ -16,12 +16,20 @@ import (
 // This file writes a call's state to the journal, so that a new process can continue the call: before its 200 is sent,
 // and before each later change is confirmed to the peer. Such a write is a checkpoint.
 
-// pendingSend holds messages of a leg that wait until the call's state is in the journal. The ACK to a target waits,
+// pendingSend is an effect of a leg that waits until the call's state is in the journal. The ACK to a target waits,
 // because after it a new process could no longer cancel the INVITE. The answer to a BYE and what follows from it wait
 // too, because the peer does not repeat its BYE once it is answered.
 type pendingSend struct {
-	wire    *transport.Wire
-	effects []leg.Effect
+	wire   *transport.Wire
+	effect leg.Effect
+}
+
+// postponed appends a leg's effects to those that wait.
+func postponed(all []pendingSend, l *legOnWire, effects []leg.Effect) []pendingSend {
+	for _, e := range effects {
+		all = append(all, pendingSend{&l.wire, e})
+	}
+	return all
 }
 
 // checkpoint writes a call's state to the journal, so that a new process or a standby can continue the call. The rule:
@@ -131,9 +139,10 @@ func (p *checkpoint) perform(l *legOnWire, effects []leg.Effect) {
 		p.awaitReplica()
 	}
 	if p.awaiting {
-		effects = slices.Clone(effects)
+		p.untilReplicated = postponed(p.untilReplicated, l, effects)
+	} else {
+		l.wire.Perform(effects)
 	}
-	p.send([]pendingSend{{&l.wire, effects}})
 }
 
 func (p *checkpoint) send(all []pendingSend) {
@@ -142,7 +151,7 @@ func (p *checkpoint) send(all []pendingSend) {
 		return
 	}
 	for _, h := range all {
-		h.wire.Perform(h.effects)
+		h.wire.Perform([]leg.Effect{h.effect})
 	}
 }
 

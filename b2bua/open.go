@@ -14,7 +14,6 @@ import (
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/redirected"
 	"flowbridge/b2bua/registrar"
@@ -134,7 +133,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.verifier = stir.New(s.ctx, o.Certificates)
 	t := transport.Options{
-		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Agent: outbound.AgentName, Log: s.log, Tap: s.collect(o),
+		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Log: s.log, Tap: s.collect(o),
 		Network: o.Network,
 	}
 	if o.Before != nil {
@@ -151,7 +150,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	s.bridges.Names = s.stack
 	s.coroutines.Go = s.stack.Turns().Go
 	s.clients = registration.NewClients(registration.ClientsOptions{
-		Stack: s.stack, Minter: s.mint, Agent: outbound.AgentName, Log: s.log, Reached: s.admission.Registered,
+		Stack: s.stack, Minter: s.mint, Log: s.log, Reached: s.admission.Registered,
 	})
 	s.clients.Use(s.cfg.Trunks)
 	return s, nil

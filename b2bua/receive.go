@@ -33,7 +33,7 @@ func (s front) Request(req *sip.Request, tx *transaction.Server) {
 		s.stack.Reply(req, tx, 481, message.StatusText(481))
 	default:
 		code := leg.StatusOfMethod(req.Method)
-		s.stack.Reply(req, tx, code, message.StatusText(code), leg.AllowHeader(s.admission.Peers.Load().Allow))
+		s.stack.Reply(req, tx, code, message.StatusText(code), s.admission.Peers.Load().Allow)
 	}
 }
 

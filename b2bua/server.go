@@ -16,7 +16,6 @@ import (
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
@@ -194,5 +193,5 @@ func (s *Server) stopCalls() {
 }
 
 func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {
-	return leg.Options{Side: side, Minter: s.mint, Local: local, Agent: outbound.AgentName, Peer: peer}
+	return leg.Options{Side: side, Minter: s.mint, Local: local, Peer: peer}
 }

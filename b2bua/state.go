@@ -35,7 +35,7 @@ func (c *Call) save(k *snapshot.Sheet) {
 	c.times.save(&k.Times)
 	c.saveLegs(&k.Call)
 	c.saveRoute(&k.Route)
-	c.attempts.save(&k.Attempts)
+	c.attempts.save(k)
 	for _, p := range c.all() {
 		p.save(k)
 	}

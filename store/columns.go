@@ -7,6 +7,7 @@ import (
 	"database/sql/driver"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"flowbridge/store/record"
@@ -26,30 +27,40 @@ var insertCall = `INSERT INTO calls (` + columnList + `) VALUES (?` + strings.Re
 // columns holds the values for one statement after another. The values are valid until its next use.
 type columns struct {
 	values []driver.NamedValue
-	text   []byte
+	text   []byte // the texts that were made for a record
+	made   []made
 }
 
-// of returns the columns of a finished record.
+// made is the column of such a text, and where the text ends.
+type made struct{ column, end int }
+
+// of returns the columns of a finished record. The texts that are made for it share one string.
 func (c *columns) of(r *record.Record) []driver.NamedValue {
-	c.values = c.values[:0]
+	c.values, c.text, c.made = c.values[:0], c.text[:0], c.made[:0]
 	for i := range columnNames {
-		switch v := r.Column(i).(type) {
+		v, from := c.next(), len(c.text)
+		switch at := r.Column(i).(type) {
 		case *string:
-			c.addTexts(*v)
+			setText(v, *at)
 		case *int:
-			c.add(int64(*v))
+			v.Value = int64(*at)
 		case *int64:
-			c.add(*v)
+			v.Value = *at
 		case *record.Time:
-			if v.IsZero() && v != &r.StartedAt {
-				c.add(nil)
-			} else {
-				c.addTexts(v.String())
+			if v.Value = nil; !at.IsZero() {
+				c.text = at.AppendTo(c.text)
 			}
 		default:
-			c.text = record.AppendColumn(c.text[:0], v)
-			c.addTexts(string(c.text))
+			c.text = record.AppendColumn(c.text, at)
 		}
+		if len(c.text) > from {
+			c.made = append(c.made, made{i, len(c.text)})
+		}
+	}
+	all, begin := string(c.text), 0
+	for _, m := range c.made {
+		setText(&c.values[m.column], all[begin:m.end])
+		begin = m.end
 	}
 	return c.values
 }
@@ -57,24 +68,26 @@ func (c *columns) of(r *record.Record) []driver.NamedValue {
 // texts returns the arguments of a statement that takes only texts.
 func (c *columns) texts(all ...string) []driver.NamedValue {
 	c.values = c.values[:0]
-	c.addTexts(all...)
+	for _, s := range all {
+		setText(c.next(), s)
+	}
 	return c.values
 }
 
-// addTexts appends texts. Most columns have the same text as in the previous call. That text is reused, because
-// otherwise each text would be allocated.
-func (c *columns) addTexts(all ...string) {
-	for _, s := range all {
-		if n := len(c.values); n < cap(c.values) && c.values[:n+1][n].Value == s {
-			c.values = c.values[:n+1]
-			continue
-		}
-		c.add(s)
-	}
+// next adds a value, which is still that of the previous call.
+func (c *columns) next() *driver.NamedValue {
+	n := len(c.values)
+	c.values = slices.Grow(c.values, 1)[:n+1]
+	c.values[n].Ordinal = n + 1
+	return &c.values[n]
 }
 
-func (c *columns) add(v driver.Value) {
-	c.values = append(c.values, driver.NamedValue{Ordinal: len(c.values) + 1, Value: v})
+// setText sets a value. Most columns have the same text as in the previous call. That text is reused, because otherwise
+// each text would be allocated.
+func setText(v *driver.NamedValue, s string) {
+	if v.Value != s {
+		v.Value = s
+	}
 }
 
 // insertOther adds an id that is in none of the columns.

@@ -108,7 +108,7 @@ func (b *Bridge) Asked(from *Half, req *sip.Request) {
 			return
 		}
 	}
-	b.Reply(from, req, 405, from.Leg.Allow())
+	b.Reply(from, req, 405, from.Leg.Peer.Allow)
 }
 
 // Obey carries out an operator's command.

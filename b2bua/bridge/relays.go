@@ -163,6 +163,9 @@ func (b *Bridge) PassedTo(to *Half, headers []sip.Header) []sip.Header {
 		return slices.ContainsFunc(alwaysPassed(),
 			func(always config.Pass) bool { return strings.EqualFold(always.To, p.To) })
 	})
+	if len(list) == 0 {
+		return nil
+	}
 	in := outbound.Inbound{Trusted: b.Trunk.Caller.Trusted, Privacy: b.Privacy}
 	reveals := func(h sip.Header) bool { return to.Side != media.SideA && in.Reveals(h.Name(), []string{h.Value()}) }
 	if slices.ContainsFunc(headers, reveals) {

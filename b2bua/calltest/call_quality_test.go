@@ -56,7 +56,7 @@ func TestOneWayAudio(t *testing.T) {
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
 		c := w.talk(nil, nil)
 		s := w.relay.sessions[0]
-		s.stats.A.MOS = 4.4
+		s.stats.A.MOS, s.stats.B.RxPackets = 4.4, 1
 		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Record.Media.MOS != 4.4 {
 			t.Errorf("before: %+v", live)
 		}

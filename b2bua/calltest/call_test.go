@@ -9,7 +9,6 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/store/record"
 )
 
@@ -25,7 +24,7 @@ func TestCallAnsweredCallerHangsUp(t *testing.T) {
 		for header, want := range map[string]string{
 			"X-EI": "S.id-1;", "P-Asserted-Identity": "<sip:+15075550100@198.51.100.1>", "Max-Forwards": "69",
 			"Contact": "<sip:198.51.100.1:5060>", "To": "<sip:+15075785607@192.0.2.20:32681>", "CSeq": "1 INVITE",
-			"X-Empty": "", "Allow": leg.Methods + ", INFO", "User-Agent": outbound.AgentName,
+			"X-Empty": "", "Allow": leg.Methods + ", INFO", "User-Agent": leg.AgentName,
 		} {
 			if got := invite.value(header); got != want {
 				t.Errorf("%s: %q; want %q", header, got, want)

@@ -6,7 +6,6 @@ import (
 
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/outbound"
 )
 
 // wantCapabilities checks that an answer has the headers that RFC 3261 section 11.2 asks
@@ -15,7 +14,7 @@ func wantCapabilities(t testing.TB, m received, extensions string) {
 	t.Helper()
 	for name, want := range map[string]string{
 		"Allow": leg.Methods + ", INFO", "Accept": message.AcceptedBodies, "Accept-Encoding": "identity", "Accept-Language": "en",
-		"Content-Length": "0", "Supported": extensions, "Server": outbound.AgentName,
+		"Content-Length": "0", "Supported": extensions, "Server": leg.AgentName,
 	} {
 		if got := m.value(name); got != want {
 			t.Errorf("%s: %q; want %q\n%s", name, got, want, m.raw)

@@ -73,14 +73,15 @@ func reasonText(v string) string {
 
 // String returns the value of a Reason header.
 func (r reason) String() string {
-	s := r.protocol
+	var room [96]byte
+	s := append(room[:0], r.protocol...)
 	if r.cause != 0 {
-		s += ";cause=" + strconv.Itoa(r.cause)
+		s = strconv.AppendInt(append(s, ";cause="...), int64(r.cause), 10)
 	}
 	if r.text != "" {
-		s += ";text=" + message.Quote(r.text)
+		s = message.AppendQuoted(append(s, ";text="...), r.text)
 	}
-	return s
+	return string(s)
 }
 
 // Value returns the value of the Reason header for the CANCEL to the other side, or "" if there is

@@ -3,6 +3,7 @@ package inbox
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -37,11 +38,15 @@ type Item interface{ Kind() Kind }
 // Queue is a queue. When it is empty it keeps its array, but no references in it.
 type Queue[T any] struct {
 	all  []T
-	next int // index in all
+	next int  // index in all
+	room [1]T // initial memory of all
 }
 
 // Push adds v at the end.
 func (q *Queue[T]) Push(v T) {
+	if q.all == nil {
+		q.all = q.room[:0]
+	}
 	if q.next > 0 && len(q.all) == cap(q.all) {
 		n := copy(q.all, q.all[q.next:])
 		clear(q.all[n:])
@@ -237,7 +242,7 @@ func (b *Inbox[T]) Close() []T {
 	defer b.mu.Unlock()
 	b.closed = true
 	b.setAlarm(time.Time{})
-	left := b.items.Left()
+	left := slices.Clone(b.items.Left()) // they may be in the queue's own memory
 	b.items = Queue[T]{}
 	return left
 }

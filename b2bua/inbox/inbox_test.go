@@ -149,6 +149,14 @@ func TestInboxClosed(t *testing.T) {
 	}
 }
 
+func TestClosedInboxReturnsItsOnlyItem(t *testing.T) {
+	b := busy()
+	b.Post(item{kind: Ending, number: 200})
+	if left := b.Close(); len(left) != 1 || left[0].number != 200 {
+		t.Errorf("left %v", left)
+	}
+}
+
 // If the inbox is full, a question to the call is either refused or answered. It must not
 // be accepted and then dropped.
 func TestFullInboxTakesQuestions(t *testing.T) {

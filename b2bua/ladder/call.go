@@ -418,5 +418,6 @@ func (c *Call) Context(ctx context.Context, target string) context.Context {
 	c.mu.Lock()
 	c.asked = 0
 	c.mu.Unlock()
-	return httptrace.WithClientTrace(context.WithValue(ctx, contextKey{}, h), &httptrace.ClientTrace{GotConn: h.connected})
+	h.trace.GotConn = h.connected
+	return httptrace.WithClientTrace(context.WithValue(ctx, contextKey{}, h), &h.trace)
 }

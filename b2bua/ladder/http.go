@@ -58,6 +58,8 @@ type httpLane struct {
 	call *Call
 	lane int
 
+	trace httptrace.ClientTrace // calls connected
+
 	mu   sync.Mutex // guards the fields below
 	ends ends       // addresses of the current connection
 }

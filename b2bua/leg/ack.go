@@ -79,12 +79,6 @@ func (l *Leg) acknowledged(now time.Time) {
 	l.sendHeld()
 }
 
-// sentACK identifies the ACK of a 200. The ACK must be sent again if the 200 is repeated.
-type sentACK struct {
-	seq    uint32
-	branch string
-}
-
 // maxACKs bounds the stored ACKs: the ACK of the call's first INVITE, and the latest ones of re-INVITEs.
 const maxACKs = 3
 
@@ -94,15 +88,15 @@ func (l *Leg) sendACK(d *Dialog, seq uint32) {
 	if len(l.acks) == maxACKs {
 		l.acks = slices.Delete(l.acks, 1, 2)
 	}
-	l.acks = append(l.acks, sentACK{seq, message.BranchOf(ack)})
+	l.acks = append(l.acks, ACK{seq, message.BranchOf(ack)})
 	l.effects = append(l.effects, SendACK{Req: ack, To: to})
 }
 
 // resendACK repeats the ACK of the INVITE with this CSeq. It returns false if that ACK is no longer stored.
 func (l *Leg) resendACK(seq uint32) bool {
 	for _, a := range l.acks {
-		if a.seq == seq {
-			ack, to := l.newACK(&l.dialog, seq, a.branch)
+		if a.Seq == seq {
+			ack, to := l.newACK(&l.dialog, seq, a.Branch)
 			l.effects = append(l.effects, SendACK{Req: ack, To: to})
 			return true
 		}
@@ -120,22 +114,13 @@ func (l *Leg) ackLate(seq uint32) {
 // newACK returns the ACK of the 200 to an INVITE in one of its dialogs, with the INVITE's credentials (RFC 3261
 // section 22.1), and the hop to send the ACK to.
 func (l *Leg) newACK(d *Dialog, seq uint32, branch string) (*sip.Request, Hop) {
-	return d.request(sip.ACK, seq, l.viaOf(branch), l.invited.credentials...)
+	return d.request(sip.ACK, seq, l.Local.Via(branch), l.invited.credentials...)
 }
 
 // AckOfRefusal returns the ACK of a refusal of our INVITE. uri is the INVITE's Request-URI (RFC 3261 section
 // 17.1.1.3).
 func AckOfRefusal(res *sip.Response, uri sip.Uri) *sip.Request {
-	ack := sip.NewRequest(sip.ACK, *uri.Clone())
 	via := res.Via().Clone()
 	via.Params = sip.HeaderParams{{K: "branch", V: message.BranchOf(res)}, {K: "rport"}}
-	ack.AppendHeader(via)
-	maxForwards := sip.MaxForwardsHeader(70)
-	ack.AppendHeader(&maxForwards)
-	for _, name := range []string{"From", "To", "Call-ID"} {
-		sip.CopyHeaders(name, res, ack)
-	}
-	ack.AppendHeader(&sip.CSeqHeader{SeqNo: res.CSeq().SeqNo, MethodName: sip.ACK})
-	ack.SetBody(nil)
-	return ack
+	return companion(sip.ACK, *uri.Clone(), via, res, "From", "To", "Call-ID")
 }

@@ -43,13 +43,17 @@ type Local struct {
 	secure    bool // the Contact is a sips URI
 }
 
-// Via returns the Via of a request from this address.
+// Via returns the Via of a request from this address. Its parameters share its allocation.
 func (l Local) Via(branch string) *sip.ViaHeader {
-	return &sip.ViaHeader{
+	v := &struct {
+		sip.ViaHeader
+		params [2]sip.HeaderKV
+	}{params: [...]sip.HeaderKV{{K: "branch", V: branch}, {K: "rport"}}} // RFC 3581
+	v.ViaHeader = sip.ViaHeader{
 		ProtocolName: "SIP", ProtocolVersion: "2.0", Transport: message.ViaTransport(l.Transport),
-		Host: l.Host, Port: int(l.Port),
-		Params: sip.HeaderParams{{K: "branch", V: branch}, {K: "rport"}}, // RFC 3581
+		Host: l.Host, Port: int(l.Port), Params: v.params[:],
 	}
+	return &v.ViaHeader
 }
 
 // contact returns the Contact value of this address without a user.
@@ -88,13 +92,13 @@ func (l Local) addr() netip.Addr {
 	return a
 }
 
-// URI returns a SIP URI with this user at this server's host.
-func (l Local) URI(user string) string {
+// Address returns the address of this user at this server's host, as a name-addr.
+func (l Local) Address(user string) string {
 	host := l.Host
 	if a, err := netip.ParseAddr(host); err == nil && a.Is6() {
 		host = "[" + host + "]"
 	}
-	return "sip:" + user + "@" + host
+	return "<sip:" + user + "@" + host + ">"
 }
 
 // setRoutes sets the route set from the Record-Route values of the message that creates the dialog.
@@ -151,19 +155,21 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeade
 		d.localSeq++
 		seq = d.localSeq
 	}
-	req := message.NewRequest(method)
-	routes, next := d.routing(&req.Recipient)
-	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(d.CallID), sip.ContentLengthHeader(0)
+	out := &message.Outgoing{
+		Hops: 70, Seq: sip.CSeqHeader{SeqNo: seq, MethodName: method}, ID: sip.CallIDHeader(d.CallID),
+	}
+	out.Method = method
+	routes, next := d.routing(&out.Recipient)
 	var room [24]sip.Header
-	all := append(room[:0], via, &maxForwards,
+	all := append(room[:0], via, &out.Hops,
 		sip.NewHeader("From", message.WithTag(d.localParty, d.LocalTag)),
 		sip.NewHeader("To", message.WithTag(d.RemoteParty, d.remoteTag)),
-		&callID, &sip.CSeqHeader{SeqNo: seq, MethodName: method})
+		&out.ID, &out.Seq)
 	for _, r := range routes {
 		all = append(all, sip.NewHeader("Route", r))
 	}
-	message.SetHeaders(req, append(append(all, &none), headers...)...)
-	return req, next
+	message.SetHeaders(&out.Request, append(append(all, &out.Length), headers...)...)
+	return &out.Request, next
 }
 
 // routing sets the Request-URI of a request within the dialog. It returns the Route values and the

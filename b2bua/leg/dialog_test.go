@@ -130,13 +130,13 @@ func TestDialogRequestForm(t *testing.T) {
 
 func TestLocalNames(t *testing.T) {
 	for host, want := range map[string][2]string{
-		"198.51.100.1": {"<sip:198.51.100.1:5060>", "sip:+1507@198.51.100.1"},
-		"2001:db8::1":  {"<sip:[2001:db8::1]:5060>", "sip:+1507@[2001:db8::1]"},
-		"sip.example":  {"<sip:sip.example:5060>", "sip:+1507@sip.example"},
+		"198.51.100.1": {"<sip:198.51.100.1:5060>", "<sip:+1507@198.51.100.1>"},
+		"2001:db8::1":  {"<sip:[2001:db8::1]:5060>", "<sip:+1507@[2001:db8::1]>"},
+		"sip.example":  {"<sip:sip.example:5060>", "<sip:+1507@sip.example>"},
 	} {
 		l := Local{Host: host, Port: 5060}
-		if l.contact() != want[0] || l.URI("+1507") != want[1] {
-			t.Errorf("%s: %s and %s; want %v", host, l.contact(), l.URI("+1507"), want)
+		if l.contact() != want[0] || l.Address("+1507") != want[1] {
+			t.Errorf("%s: %s and %s; want %v", host, l.contact(), l.Address("+1507"), want)
 		}
 	}
 }

@@ -52,7 +52,6 @@ type Leg struct {
 	side  media.Side
 	mint  *message.Minter
 	Local Local
-	agent string // User-Agent and Server value
 	Peer  PeerOptions
 
 	dialog Dialog
@@ -77,7 +76,7 @@ type Leg struct {
 	reliable *reliable // nil until the first reliable provisional answer
 
 	// UAC
-	acks  []sentACK               // needed if their 200 is repeated
+	acks  []ACK                   // needed if their 200 is repeated
 	early map[string]*earlyDialog // by To tag
 	forks map[string]bool         // To tags of forks whose 200 came too late
 
@@ -85,14 +84,17 @@ type Leg struct {
 
 	giveUpAt time.Time // when a CANCEL or BYE counts as failed; zero if none
 
-	*outcome // result of the last Step; nil once the call has handled it and the set-up is over
+	*outcome // result of the last Step; nil once the call has handled it
 }
 
-// outcome is the result of a Step. Its memory is reused only during the set-up.
+// outcome is the result of a Step.
 type outcome struct {
 	facts   []Fact
 	effects []Effect
 }
+
+// outcomes holds the memory of results that were handled, for the next Step of any leg.
+var outcomes message.Spare[outcome]
 
 // deferredHangup is a BYE that waits for an ACK (RFC 3261 section 15), or for the answer to a NOTIFY.
 type deferredHangup struct {
@@ -130,7 +132,7 @@ type setup struct {
 	invite *sip.Request // received (UAS) or sent (UAC)
 
 	// UAS
-	lastProvisional *Ring
+	lastProvisional Ring // zero if none was sent
 
 	// UAC
 	inviteHop  Hop          // where the INVITE was sent; its CANCEL must go there as well
@@ -174,7 +176,7 @@ func (s *setup) deadlines() setupDeadlines {
 type PeerOptions struct {
 	Rel100         config.Rel100Mode // empty means off
 	SessionExpires time.Duration     // the session timer that we ask for; 0 means that only the peer may ask for one
-	Allow          string            // value of the Allow header to the peer
+	Allow          sip.Header        // the Allow header to the peer
 	NAT            config.NATMode    // decides where requests within the dialog are sent; empty means off
 }
 
@@ -183,14 +185,13 @@ type Options struct {
 	Side   media.Side
 	Minter *message.Minter
 	Local  Local
-	Agent  string
 	Peer   PeerOptions
 }
 
-// Step handles one input. The returned slices are valid until the next Step.
+// Step handles one input. The returned slices are valid until the next Step, or until Handled.
 func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 	if l.outcome == nil {
-		l.outcome = &outcome{}
+		l.outcome = outcomes.Take()
 	}
 	l.facts, l.effects = l.facts[:0], l.effects[:0]
 	switch in := in.(type) {
@@ -236,14 +237,12 @@ func (l *Leg) Step(now time.Time, in Input) ([]Fact, []Effect) {
 }
 
 // Handled tells the leg that the call has handled the result of the last Step, so that the messages in it can be
-// freed.
+// freed and its memory reused.
 func (l *Leg) Handled() {
-	if l.setup == nil || l.outcome == nil {
-		l.outcome = nil
-		return
-	}
 	clear(l.facts)
 	clear(l.effects)
+	outcomes.Put(l.outcome)
+	l.outcome = nil
 }
 
 // Done reports whether the leg has nothing more to send. Its transactions handle later messages.
@@ -345,7 +344,7 @@ func (l *Leg) onRequest(now time.Time, in RequestIn) {
 	case sip.PRACK:
 		l.onPRACK(now, req)
 	case sip.OPTIONS:
-		l.respond(req, 200, message.StatusText(200), l.capabilities()...)
+		l.respond(req, 200, message.StatusText(200), Capabilities(l.Peer)...)
 	default:
 		l.onOther(req)
 	}
@@ -381,9 +380,9 @@ func (l *Leg) onOther(req *sip.Request) {
 	switch {
 	case unknown != "":
 		l.respond(req, 420, "Bad Extension", sip.NewHeader("Unsupported", unknown))
-	case !Allowed(l.Peer.Allow, req.Method):
+	case !Allowed(l.Peer.Allow.Value(), req.Method):
 		code := StatusOfMethod(req.Method)
-		l.respond(req, code, message.StatusText(code), l.Allow())
+		l.respond(req, code, message.StatusText(code), l.Peer.Allow)
 	case l.state == legEnding:
 		l.respond(req, 481, message.StatusText(481))
 	case len(l.asked) >= maxAsked:
@@ -398,9 +397,7 @@ func (l *Leg) onOther(req *sip.Request) {
 const maxAsked = 16
 
 // via returns the Via header of a new request.
-func (l *Leg) via() *sip.ViaHeader { return l.viaOf(l.mint.Branch(l.dialog.LocalTag)) }
-
-func (l *Leg) viaOf(branch string) *sip.ViaHeader { return l.Local.Via(branch) }
+func (l *Leg) via() *sip.ViaHeader { return l.Local.Via(l.mint.Branch(l.dialog.LocalTag)) }
 
 // invited is the part of the INVITE that a UAC needs after the 200: for ACKs, and for forks that answer later.
 type invited struct {
@@ -423,7 +420,7 @@ func (l *Leg) done() {
 	l.clearDeadlines()
 	l.state = legDone
 	if l.setup != nil {
-		l.lastProvisional = nil
+		l.lastProvisional = Ring{}
 	}
 	l.sent = nil // early is kept: the 200 of a fork may still come
 }

@@ -85,7 +85,7 @@ func (lt *legTest) answerAny(choose chooser) Input {
 		res.AppendHeader(sip.NewHeader("Session-Expires", "90;refresher="+[]string{"uac", "uas"}[choose(2)]))
 	}
 	if code == 200 && choose(2) == 0 {
-		res.AppendHeader(contentSDP())
+		res.AppendHeader(ContentSDP)
 		res.SetBody([]byte("v=0\r\n"))
 	}
 	return ResponseIn{Res: res, Source: siptest.Agent}

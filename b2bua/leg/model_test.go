@@ -125,7 +125,7 @@ func (lt *legTest) pass(choose chooser) {
 
 func modelUAS(t *testing.T, choose chooser) {
 	lt := newUASWith(t, PeerOptions{Rel100: config.Rel100Supported, SessionExpires: time.Duration(choose(2)) * 90 * time.Second}, "Supported: 100rel, timer", "Allow: UPDATE")
-	lt.Leg.Peer.Allow = Methods + ", INFO"
+	lt.Leg.Peer.Allow = AllowHeader(Methods + ", INFO")
 	l := &life{}
 	seq := uint32(11)
 	request := func(method string, headers ...string) RequestIn { return inDialog(t, method, seq, headers...) }
@@ -218,7 +218,7 @@ func (lt *legTest) exhaust(t *testing.T, l *life) {
 
 func modelUAC(t *testing.T, choose chooser) {
 	lt := newUAC(t)
-	lt.Leg.Peer = PeerOptions{Rel100: config.Rel100Supported, SessionExpires: time.Duration(choose(2)) * 90 * time.Second, Allow: Methods + ", INFO"}
+	lt.Leg.Peer = PeerOptions{Rel100: config.Rel100Supported, SessionExpires: time.Duration(choose(2)) * 90 * time.Second, Allow: AllowHeader(Methods + ", INFO")}
 	l := &life{}
 	lt.modelStep(t, l, inviteWithAuth())
 	var byes []*sip.Request

@@ -115,7 +115,8 @@ func (l *Leg) onUpdate(now time.Time, in RequestIn) {
 		l.fact(Offered{Method: sip.UPDATE, SDP: sdp, Headers: req.Headers()})
 	default:
 		l.retarget(in)
-		headers := append(l.agreeOnTimer(now, req), sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer))
+		headers := append(l.agreeOnTimer(now, req),
+			sip.NewHeader("Contact", l.Local.contact()), l.Peer.Allow, Supported(l.Peer))
 		l.respond(req, 200, message.StatusText(200), headers...)
 	}
 }
@@ -221,9 +222,9 @@ func (l *Leg) sendOffer(now time.Time) {
 
 // reinvite sends a re-INVITE with this description. It also refreshes the session timer.
 func (l *Leg) reinvite(now time.Time, sdp []byte, passing ...sip.Header) *sentRequest {
-	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer)},
+	headers := append([]sip.Header{sip.NewHeader("Contact", l.Local.contact()), l.Peer.Allow, Supported(l.Peer)},
 		l.timer.ask()...)
-	req, to := l.request(&l.dialog, sip.INVITE, append(append(headers, contentSDP()), passing...)...)
+	req, to := l.request(&l.dialog, sip.INVITE, append(append(headers, ContentSDP), passing...)...)
 	// Restamped, because another description may have been sent since.
 	req.SetBody(l.Describe(l.dialog.origin.Restamp(sdp)))
 	l.session.sending, l.session.state = true, offerOurs
@@ -337,19 +338,14 @@ func (l *Leg) responseWith(req *sip.Request, code int, reason string, sdp []byte
 	var room [16]sip.Header
 	all := room[:0]
 	if code < 300 {
-		all = append(all, sip.NewHeader("Contact", l.Local.contact()), l.Allow(), Supported(l.Peer))
+		all = append(all, sip.NewHeader("Contact", l.Local.contact()), l.Peer.Allow, Supported(l.Peer))
 	}
-	all = append(append(all, headers...), sip.NewHeader("Server", l.agent))
+	all = append(append(all, headers...), Server)
 	if sdp != nil {
-		all = append(all, contentSDP())
+		all = append(all, ContentSDP)
 	}
 	return message.Reply(req, code, reason, sdp, all...)
 }
-
-// contentSDP returns the Content-Type header for SDP. All messages share it.
-func contentSDP() sip.Header { return sdpType }
-
-var sdpType = sip.NewHeader("Content-Type", message.SDPType)
 
 // Describe returns a session description with the leg's o= line. Its version is new unless the description equals
 // the last one (RFC 3264 section 8).

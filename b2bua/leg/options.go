@@ -16,7 +16,7 @@ import (
 // Capabilities returns the headers for the response to an OPTIONS (RFC 3261 section 11.2).
 func Capabilities(o PeerOptions) []sip.Header {
 	return []sip.Header{
-		AllowHeader(o.Allow),
+		o.Allow,
 		sip.NewHeader("Accept", message.AcceptedBodies),
 		sip.NewHeader("Accept-Encoding", "identity"),
 		sip.NewHeader("Accept-Language", "en"),
@@ -24,16 +24,17 @@ func Capabilities(o PeerOptions) []sip.Header {
 	}
 }
 
-func (l *Leg) capabilities() []sip.Header { return Capabilities(l.Peer) }
+// AgentName is this server's name in User-Agent and Server.
+const AgentName = "Flowbridge"
 
-// extensions returns the option tags that we support toward a peer (RFC 3261 section 19.2): timer
-// (RFC 4028), and 100rel (RFC 3262) unless that is off.
-func (o PeerOptions) extensions() []string {
-	if o.Rel100 == "" || o.Rel100 == config.Rel100Off {
-		return []string{"timer"}
-	}
-	return []string{"timer", "100rel"}
-}
+// All messages share these headers.
+var (
+	UserAgent      = sip.NewHeader("User-Agent", AgentName)
+	Server         = sip.NewHeader("Server", AgentName)
+	ContentSDP     = sip.NewHeader("Content-Type", message.SDPType)
+	timerOnly      = sip.NewHeader("Supported", "timer")
+	timerAnd100rel = sip.NewHeader("Supported", "timer, 100rel")
+)
 
 // StatusOfMethod returns the status for a method that is not accepted: 405 if it exists, 501
 // if it is unknown (RFC 3261 sections 21.4.6 and 21.5.2).
@@ -52,15 +53,13 @@ func can(req *sip.Request, tag string) bool {
 	return message.HasOption(req, "Supported", tag) || message.HasOption(req, "Require", tag)
 }
 
-// Supported returns the Supported header for a peer.
-func Supported(o PeerOptions) sip.Header { return sip.NewHeader("Supported", SupportedValue(o)) }
-
-// SupportedValue returns the value of the Supported header.
-func SupportedValue(o PeerOptions) string {
-	if all := o.extensions(); len(all) == 1 {
-		return all[0]
+// Supported returns the Supported header for a peer, with our option tags (RFC 3261 section 19.2):
+// timer (RFC 4028), and 100rel (RFC 3262) unless that is off.
+func Supported(o PeerOptions) sip.Header {
+	if o.Rel100 == "" || o.Rel100 == config.Rel100Off {
+		return timerOnly
 	}
-	return "timer, 100rel"
+	return timerAnd100rel
 }
 
 // missing returns the value of the Unsupported header for a request: the extensions that it
@@ -68,9 +67,10 @@ func SupportedValue(o PeerOptions) string {
 func missing(req *sip.Request, o PeerOptions) string {
 	var unknown []string
 	for _, h := range req.GetHeaders("require") {
+		known := strings.Split(Supported(o).Value(), ", ")
 		for tag := range strings.SplitSeq(h.Value(), ",") {
 			tag = strings.TrimSpace(tag)
-			if tag != "" && !slices.ContainsFunc(o.extensions(), func(e string) bool { return strings.EqualFold(e, tag) }) {
+			if tag != "" && !slices.ContainsFunc(known, func(e string) bool { return strings.EqualFold(e, tag) }) {
 				unknown = append(unknown, tag)
 			}
 		}
@@ -154,9 +154,6 @@ func Allowed(list string, method sip.RequestMethod) bool {
 
 // AllowHeader returns an Allow header with this list of methods.
 func AllowHeader(list string) sip.Header { return sip.NewHeader("Allow", list) }
-
-// Allow returns the Allow header for the leg's peer.
-func (l *Leg) Allow() sip.Header { return AllowHeader(l.Peer.Allow) }
 
 // retryShortly returns a Retry-After header of zero to ten seconds, chosen at random (RFC 3261
 // section 14.2).

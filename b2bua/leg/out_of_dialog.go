@@ -16,23 +16,23 @@ type OutOfDialog struct {
 	Branch, CallID string
 	Seq            uint32
 	Route          string // value of the Route header; empty means none
-	Agent          string // value of User-Agent
 }
 
 // Request returns the request with these additional headers. local is the address that the request is
 // sent from.
 func (o OutOfDialog) Request(local Local, headers ...sip.Header) *sip.Request {
-	req := message.NewRequest(o.Method)
-	req.Recipient = o.URI
-	maxForwards, callID, none := sip.MaxForwardsHeader(70), sip.CallIDHeader(o.CallID), sip.ContentLengthHeader(0)
+	out := &message.Outgoing{
+		Hops: 70, Seq: sip.CSeqHeader{SeqNo: o.Seq, MethodName: o.Method}, ID: sip.CallIDHeader(o.CallID),
+	}
+	out.Method, out.Recipient = o.Method, o.URI
 	all := []sip.Header{
-		local.Via(o.Branch), &maxForwards, sip.NewHeader("From", message.WithTag(o.From, o.Tag)), sip.NewHeader("To", o.To),
-		&callID, &sip.CSeqHeader{SeqNo: o.Seq, MethodName: o.Method},
+		local.Via(o.Branch), &out.Hops, sip.NewHeader("From", message.WithTag(o.From, o.Tag)), sip.NewHeader("To", o.To),
+		&out.ID, &out.Seq,
 	}
 	if o.Route != "" {
 		all = append(all, sip.NewHeader("Route", o.Route))
 	}
 	all = append(all, headers...)
-	message.SetHeaders(req, append(all, sip.NewHeader("User-Agent", o.Agent), &none)...)
-	return req
+	message.SetHeaders(&out.Request, append(all, UserAgent, &out.Length)...)
+	return &out.Request
 }

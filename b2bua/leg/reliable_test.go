@@ -12,7 +12,7 @@ import (
 func newUASWith(t testing.TB, o PeerOptions, headers ...string) *legTest {
 	t.Helper()
 	lt := newUAS(t, headers...)
-	o.Allow = Methods
+	o.Allow = AllowHeader(Methods)
 	lt.Leg.Peer = o
 	return lt
 }
@@ -20,7 +20,7 @@ func newUASWith(t testing.TB, o PeerOptions, headers ...string) *legTest {
 // carrying adds a session description to a request within the dialog.
 func carrying(in RequestIn) RequestIn {
 	in.Req.RemoveHeader("Content-Length")
-	in.Req.AppendHeader(contentSDP())
+	in.Req.AppendHeader(ContentSDP)
 	in.Req.SetBody([]byte("v=0\r\n"))
 	return in
 }

@@ -32,7 +32,7 @@ type sentRequest struct {
 // request returns a request within one of the leg's dialogs with these additional headers, and its next hop.
 func (l *Leg) request(d *Dialog, method sip.RequestMethod, headers ...sip.Header) (*sip.Request, Hop) {
 	var room [16]sip.Header
-	return d.request(method, 0, l.via(), append(append(room[:0], headers...), sip.NewHeader("User-Agent", l.agent))...)
+	return d.request(method, 0, l.via(), append(append(room[:0], headers...), UserAgent)...)
 }
 
 // send sends a request, with credentials for the realms that have asked for them.
@@ -209,7 +209,7 @@ func (l *Leg) replyTo(in Reply) {
 	if in.Code < 300 && message.RefreshesTarget(req.Method) {
 		res.AppendHeader(sip.NewHeader("Contact", l.Local.contact()))
 	}
-	res.AppendHeader(sip.NewHeader("Server", l.agent))
+	res.AppendHeader(Server)
 	in.addTo(res)
 	l.respondWith(req, res)
 }
@@ -234,7 +234,7 @@ func (l *Leg) closeAsked() {
 // respond answers a request within the dialog, without a body.
 func (l *Leg) respond(req *sip.Request, code int, reason string, headers ...sip.Header) {
 	var room [16]sip.Header
-	all := append(append(room[:0], headers...), sip.NewHeader("Server", l.agent))
+	all := append(append(room[:0], headers...), Server)
 	l.respondWith(req, message.Reply(req, code, reason, nil, all...))
 }
 

@@ -23,34 +23,35 @@ const (
 	maxSequence = 32
 )
 
-// Take adds a request, and returns the requests that the leg should handle now. An ACK is never
-// held, because it has the CSeq of its INVITE. If the first request is a BYE, it is held for a
-// while: it may have overtaken another request, or the answer to the leg's INVITE.
-func (s *Sequence) Take(now time.Time, in RequestIn) []RequestIn {
+// Take reports whether the leg should handle a request now, and then the requests of Due.
+// Otherwise it holds the request. An ACK is never held, because it has the CSeq of its INVITE. If
+// the first request is a BYE, it is held for a while: it may have overtaken another request, or the
+// answer to the leg's INVITE.
+func (s *Sequence) Take(now time.Time, in RequestIn) (next bool) {
 	n := in.Req.CSeq().SeqNo
 	switch {
 	case in.Req.Method == sip.ACK:
-		return []RequestIn{in}
+		return true
 	case s.Next == 0 && in.Req.Method != sip.BYE, n == s.Next:
 		s.Next = n + 1
-		return append([]RequestIn{in}, s.due()...)
+		return true
 	case s.Next != 0 && n < s.Next, len(s.held) >= maxSequence:
-		return []RequestIn{in} // the leg decides whether it is a repeated or a wrong request
+		return true // the leg decides whether it is a repeated or a wrong request
 	}
 	i, found := slices.BinarySearchFunc(s.held, n,
 		func(h RequestIn, n uint32) int { return int(int64(h.Req.CSeq().SeqNo) - int64(n)) })
 	if found {
-		return []RequestIn{in}
+		return true
 	}
 	s.held = slices.Insert(s.held, i, in)
 	if s.Until.IsZero() {
 		s.Until = now.Add(sequencePatience)
 	}
-	return nil
+	return false
 }
 
-// due removes and returns the held requests that are next in order.
-func (s *Sequence) due() (ready []RequestIn) {
+// Due removes and returns the held requests that are next in order.
+func (s *Sequence) Due() (ready []RequestIn) {
 	for len(s.held) > 0 && s.held[0].Req.CSeq().SeqNo <= s.Next {
 		s.Next = max(s.Next, s.held[0].Req.CSeq().SeqNo+1)
 		ready = append(ready, s.held[0])

@@ -209,9 +209,10 @@ func askedFor(msg sip.Message) (interval time.Duration, refresher string) {
 
 // leastOf returns a message's Min-SE, or 0 if the header is missing or malformed.
 func leastOf(msg sip.Message) time.Duration {
-	d, err := message.ParseMinSE(message.FirstHeader(msg, "min-se"))
-	if err != nil {
+	value := message.FirstHeader(msg, "min-se")
+	if value == "" {
 		return 0
 	}
+	d, _ := message.ParseMinSE(value) // 0 after an error
 	return d
 }

@@ -70,7 +70,7 @@ func TestInviteSize(t *testing.T) {
 	for _, local := range []Local{
 		{Host: "198.51.100.1", Port: 5060}, {Host: "sip.example.com", Port: 65535, Transport: config.TransportTLS}, {Host: "2001:db8::1", Port: 7}, {Host: "h"},
 	} {
-		l := NewUAC(Options{Minter: LegMint, Local: local, Agent: "Flowbridge", Peer: PeerOptions{Allow: Methods}}, "c", "<sip:a@h>", "<sip:b@h>")
+		l := NewUAC(Options{Minter: LegMint, Local: local, Peer: PeerOptions{Allow: AllowHeader(Methods)}}, "c", "<sip:a@h>", "<sip:b@h>")
 		in := inviteOut(sip.NewHeader("X-One", "1"))
 		size := l.InviteSize(in.Request)
 		_, effects := l.Step(time.Unix(0, 0), in)

@@ -148,7 +148,7 @@ func (l *Leg) State() State {
 			Source: message.KeptAddr{AddrPort: d.Source}, Transport: d.transport, Own: d.own, Origin: d.origin.State(),
 		},
 		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wanted != nil,
-		AnsweredBye: l.AnsweredBye, Acked: l.acked, RSeq: l.awaited().last,
+		AnsweredBye: l.AnsweredBye, Acked: l.acked, ACKs: l.acks, RSeq: l.awaited().last,
 		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, Instant(l.timer.refreshAt), Instant(l.timer.expireAt)},
 	}
 	if bytes.Equal(s.Described, s.Dialog.Origin.Last) {
@@ -156,9 +156,6 @@ func (l *Leg) State() State {
 	}
 	for _, h := range l.invited.credentials {
 		s.Credentials = append(s.Credentials, HeaderState{h.Name(), h.Value()})
-	}
-	for _, a := range l.acks {
-		s.ACKs = append(s.ACKs, ACK{a.seq, a.branch})
 	}
 	if l.ok.res != nil {
 		s.OK.Msg, s.OKSeq, s.OKOffers = l.ok.res, l.ok.seq, l.ok.offers
@@ -242,9 +239,10 @@ type Restored struct {
 // leg is done.
 func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *config.Auth) Restored {
 	l := &Leg{
-		side: o.Side, UAS: s.UAS, mint: o.Minter, agent: o.Agent, Peer: o.Peer, state: legState(s.Phase),
+		side: o.Side, UAS: s.UAS, mint: o.Minter, Peer: o.Peer, state: legState(s.Phase),
 		Local: s.At(), ok: &acknowledgedAll,
 		InviteSeq: s.InviteSeq, updates: s.Updates, AnsweredBye: s.AnsweredBye, acked: s.Acked,
+		acks:    slices.Clone(s.ACKs),
 		invited: invited{uri: s.URI}, digest: Digest{auth: auth},
 		dialog:  restoreDialog(&s.Dialog, o.Peer.NAT),
 		session: negotiation{state: offerAgreed, local: s.described()},
@@ -255,9 +253,6 @@ func Restore(now time.Time, o Options, s *State, invite *sip.Request, auth *conf
 	}
 	for _, h := range s.Credentials {
 		l.invited.credentials = append(l.invited.credentials, sip.NewHeader(h.Name, h.Value))
-	}
-	for _, a := range s.ACKs {
-		l.acks = append(l.acks, sentACK{a.Seq, a.Branch})
 	}
 	if s.Hangup != "" {
 		l.hangupDeferred = &deferredHangup{in: Hangup{Why: cause.Cause(s.Hangup), Q850: s.HangupQ850}}

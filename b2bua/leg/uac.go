@@ -13,7 +13,7 @@ import (
 // NewUAC returns a leg that will send an INVITE. localParty and remoteParty are the values of From and To without tags.
 func NewUAC(o Options, callID, localParty, remoteParty string) *Leg {
 	return &Leg{
-		side: o.Side, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
+		side: o.Side, mint: o.Minter, Local: o.Local, Peer: o.Peer,
 		state: legIdle, ok: &acknowledgedAll,
 		setup: &setup{},
 		dialog: Dialog{
@@ -136,15 +136,20 @@ func (l *Leg) retryOf(old *sip.Request, seq uint32) *sip.Request {
 // exactly what is sent.
 func (l *Leg) inviteHeaders() []sip.Header {
 	if l.added == nil {
-		callID := sip.CallIDHeader(l.dialog.CallID)
-		l.added = []sip.Header{
+		own := &struct { // in one allocation
+			all    [6]sip.Header
+			callID sip.CallIDHeader
+			seq    sip.CSeqHeader
+		}{callID: sip.CallIDHeader(l.dialog.CallID), seq: sip.CSeqHeader{SeqNo: 1, MethodName: sip.INVITE}}
+		own.all = [...]sip.Header{
 			l.via(),
 			sip.NewHeader("From", message.WithTag(l.dialog.localParty, l.dialog.LocalTag)),
 			sip.NewHeader("To", l.dialog.RemoteParty),
-			&callID,
-			&sip.CSeqHeader{SeqNo: 1, MethodName: sip.INVITE},
+			&own.callID,
+			&own.seq,
 			sip.NewHeader("Contact", l.Local.contact()),
 		}
+		l.added = own.all[:]
 	}
 	return l.added
 }
@@ -198,14 +203,19 @@ func (l *Leg) sendCancel(now time.Time) {
 
 // cancelOf returns the CANCEL for an INVITE.
 func cancelOf(invite *sip.Request) *sip.Request {
-	req := sip.NewRequest(sip.CANCEL, invite.Recipient)
-	req.AppendHeader(sip.HeaderClone(invite.Via()))
+	return companion(sip.CANCEL, invite.Recipient, sip.HeaderClone(invite.Via()), invite, "From", "To", "Call-ID", "Route")
+}
+
+// companion returns a request with these headers, and the CSeq, of our INVITE or its refusal.
+func companion(method sip.RequestMethod, uri sip.Uri, via sip.Header, of sip.Message, names ...string) *sip.Request {
+	req := sip.NewRequest(method, uri)
+	req.AppendHeader(via)
 	maxForwards := sip.MaxForwardsHeader(70)
 	req.AppendHeader(&maxForwards)
-	for _, name := range []string{"From", "To", "Call-ID", "Route"} {
-		sip.CopyHeaders(name, invite, req)
+	for _, name := range names {
+		sip.CopyHeaders(name, of, req)
 	}
-	req.AppendHeader(&sip.CSeqHeader{SeqNo: invite.CSeq().SeqNo, MethodName: sip.CANCEL})
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: of.CSeq().SeqNo, MethodName: method})
 	req.SetBody(nil)
 	return req
 }

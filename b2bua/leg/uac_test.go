@@ -18,7 +18,7 @@ import (
 // newUAC returns a leg that has not sent its INVITE yet.
 func newUAC(t testing.TB) *legTest {
 	t.Helper()
-	o := Options{Side: media.SideB, Minter: LegMint, Local: LegLocal, Agent: "Flowbridge", Peer: PeerOptions{Allow: Methods}}
+	o := Options{Side: media.SideB, Minter: LegMint, Local: LegLocal, Peer: PeerOptions{Allow: AllowHeader(Methods)}}
 	return newLegTest(t, NewUAC(o, "uac-test", "<sip:+15075550100@198.51.100.1>", "<sip:+15075785607@192.0.2.20:32681>"))
 }
 
@@ -29,7 +29,7 @@ func inviteOut(headers ...sip.Header) Invite {
 	for _, h := range headers {
 		req.AppendHeader(h)
 	}
-	req.AppendHeader(contentSDP())
+	req.AppendHeader(ContentSDP)
 	req.SetBody([]byte("v=0\r\n"))
 	return Invite{Request: req, Offer: req.Body(), Dest: siptest.Agent, FirstResponse: 4 * time.Second, RingTimeout: time.Minute}
 }
@@ -139,7 +139,7 @@ OPTIONS 7 ; BYE 6 -> 500/BYE`)
 
 func TestUACInviteForm(t *testing.T) {
 	lt := newUAC(t)
-	lt.do(inviteOut(sip.NewHeader("X-EI", "S.1;"), contentSDP()))
+	lt.do(inviteOut(sip.NewHeader("X-EI", "S.1;"), ContentSDP))
 	req, to := lt.request(sip.INVITE)
 	if to != (Hop{Addr: siptest.Agent}) {
 		t.Errorf("goes to %+v", to)

@@ -17,7 +17,7 @@ import (
 func NewUAS(o Options, invite *sip.Request, source netip.AddrPort) *Leg {
 	from, to := invite.From(), invite.To()
 	l := &Leg{
-		side: o.Side, UAS: true, mint: o.Minter, Local: o.Local, agent: o.Agent, Peer: o.Peer,
+		side: o.Side, UAS: true, mint: o.Minter, Local: o.Local, Peer: o.Peer,
 		state: legProceeding, ok: &acknowledgedAll,
 		setup:     &setup{invite: invite},
 		InviteSeq: invite.CSeq().SeqNo,
@@ -54,7 +54,7 @@ func (l *Leg) ring(now time.Time, in Ring) {
 	if !l.UAS || l.state != legProceeding || l.AnswerWaits() {
 		return
 	}
-	l.lastProvisional = &Ring{Code: in.Code, Reason: in.Reason, Headers: in.Headers}
+	l.lastProvisional = Ring{Code: in.Code, Reason: in.Reason, Headers: in.Headers}
 	if l.wantsReliable(in) {
 		l.ringReliably(now, in)
 		return
@@ -71,8 +71,8 @@ func (l *Leg) ring(now time.Time, in Ring) {
 // (RFC 3261 section 13.3.1.1).
 func (l *Leg) resendRinging(now time.Time) {
 	l.ringAt = time.Time{}
-	if l.state == legProceeding && l.lastProvisional != nil {
-		l.ring(now, *l.lastProvisional)
+	if l.state == legProceeding && l.lastProvisional.Code != 0 {
+		l.ring(now, l.lastProvisional)
 	}
 }
 
@@ -105,7 +105,7 @@ func (l *Leg) answer(now time.Time, in Answer) {
 	res := l.inviteResponse(200, message.StatusText(200), sdp, headers)
 	l.sendProvisional(res)
 	l.state = legAccepted
-	l.lastProvisional, l.ringAt = nil, time.Time{}
+	l.lastProvisional, l.ringAt = Ring{}, time.Time{}
 	if r := l.reliable; r != nil { // not repeated any more, but its PRACK may still come (RFC 3262 section 3)
 		r.queue, r.resendAt, r.giveUpAt = nil, time.Time{}, time.Time{}
 	}

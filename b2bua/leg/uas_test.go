@@ -33,7 +33,7 @@ func newUAS(t testing.TB, headers ...string) *legTest {
 	}
 	invite := siptest.Request(t, fmt.Sprintf(uasInvite, extra))
 	invite.SetSource(siptest.Carrier.String())
-	o := Options{Side: media.SideA, Minter: LegMint, Local: LegLocal, Agent: "Flowbridge", Peer: PeerOptions{Allow: Methods}}
+	o := Options{Side: media.SideA, Minter: LegMint, Local: LegLocal, Peer: PeerOptions{Allow: AllowHeader(Methods)}}
 	return newLegTest(t, NewUAS(o, invite, siptest.Carrier))
 }
 

@@ -3,6 +3,7 @@ package message
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/emiago/sipgo/sip"
 
@@ -46,7 +47,7 @@ func NameAddr(displayName string, uri *sip.Uri, params sip.HeaderParams) string 
 	b := TakeBuffer()
 	defer b.Release()
 	if displayName != "" {
-		b.add(Quote(Unquote(displayName)), " ")
+		b.Bytes = append(AppendQuoted(b.Bytes, Unquote(displayName)), ' ')
 	}
 	b.add("<")
 	b.uri(uri)
@@ -100,23 +101,23 @@ func Unquote(s string) string {
 	return b.String()
 }
 
-// Quote returns s as a quoted-string (RFC 3261 section 25.1). Control characters
+// Quote returns s as a quoted-string.
+func Quote(s string) string { return string(AppendQuoted(make([]byte, 0, 64), s)) }
+
+// AppendQuoted appends s as a quoted-string (RFC 3261 section 25.1). Control characters
 // are left out, because they could end the header.
-func Quote(s string) string {
-	var b strings.Builder
-	b.Grow(len(s) + len(`""`))
-	b.WriteByte('"')
+func AppendQuoted(b []byte, s string) []byte {
+	b = append(b, '"')
 	for _, r := range s {
 		if template.IsControl(r) {
 			continue
 		}
 		if r == '"' || r == '\\' {
-			b.WriteByte('\\')
+			b = append(b, '\\')
 		}
-		b.WriteRune(r)
+		b = utf8.AppendRune(b, r)
 	}
-	b.WriteByte('"')
-	return b.String()
+	return append(b, '"')
 }
 
 // TrimBrackets returns a host without the brackets of an IPv6 address.

@@ -32,10 +32,10 @@ func bodyOf(msg sip.Message, contentType string) (sdp []byte, others []bodyPart,
 
 func contentTypeOf(msg sip.Message) string {
 	type typed interface{ ContentType() *sip.ContentTypeHeader }
-	if m, ok := msg.(typed); ok && m.ContentType() != nil {
+	if m, ok := msg.(typed); ok && len(msg.Body()) > 0 && m.ContentType() != nil {
 		return m.ContentType().Value()
 	}
-	return ""
+	return "" // without a body the library would look for the header in vain, and allocate
 }
 
 // SDPBody returns the SDP in a message, or nil if there is none. It is for messages that can't be refused, and for

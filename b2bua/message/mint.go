@@ -199,7 +199,7 @@ func nonce() (b [nonceLen]byte) {
 // Looped reports whether a request has passed this server before: one of its Vias has the branch of a leg of ours
 // with the request's From tag, and proxies keep Vias (RFC 3261 sections 16.3, item 4, and 16.6).
 func (m *Minter) Looped(req *sip.Request) bool {
-	return slices.ContainsFunc(req.GetHeaders("via"), func(h sip.Header) bool {
+	return slices.ContainsFunc(req.Headers(), func(h sip.Header) bool {
 		via, ok := h.(*sip.ViaHeader)
 		if !ok {
 			return false

@@ -41,10 +41,13 @@ func Reply(req *sip.Request, code int, reason string, body []byte, headers ...si
 	if h := req.CSeq(); h != nil {
 		all = append(all, h)
 	}
-	length := sip.ContentLengthHeader(len(body))
-	all = append(append(all, &length), headers...)
-	res := &sip.Response{StatusCode: code, Reason: reason}
-	res.SipVersion = req.SipVersion
+	whole := &struct { // in one allocation
+		sip.Response
+		length sip.ContentLengthHeader
+	}{length: sip.ContentLengthHeader(len(body))}
+	all = append(append(all, &whole.length), headers...)
+	res := &whole.Response
+	res.StatusCode, res.Reason, res.SipVersion = code, reason, req.SipVersion
 	setHeaders(&res.MessageData, all)
 	if body != nil {
 		res.SetBody(body)

@@ -2,6 +2,7 @@ package message
 
 import (
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -15,16 +16,28 @@ type Buffer struct{ Bytes []byte }
 // maxPooled bounds the size of buffers in the pool, in bytes.
 const maxPooled = 16 << 10
 
-var buffers = sync.Pool{New: func() any { return &Buffer{Bytes: make([]byte, 0, 2048)} }}
+var buffers Spare[Buffer]
 
 // TakeBuffer returns an empty buffer.
 func TakeBuffer() *Buffer {
-	b, ok := buffers.Get().(*Buffer)
-	if !ok {
-		return nil // can't happen: the pool makes nothing else
-	}
+	b := buffers.Take()
+	b.Bytes = slices.Grow(b.Bytes, 2048)
 	return b
 }
+
+// Spare is memory for reuse, by any goroutine.
+type Spare[T any] struct{ pool sync.Pool }
+
+// Take returns memory that was put back, or a zero T.
+func (s *Spare[T]) Take() *T {
+	if t, ok := s.pool.Get().(*T); ok {
+		return t
+	}
+	return new(T)
+}
+
+// Put puts memory back. Its user must not use it any more.
+func (s *Spare[T]) Put(t *T) { s.pool.Put(t) }
 
 // Release returns the buffer to the pool.
 func (b *Buffer) Release() {
@@ -227,14 +240,7 @@ func (b *Buffer) param(p sip.HeaderKV) {
 }
 
 // AddrText returns a URI as an address for From or To, without a name.
-func AddrText(uri *sip.Uri) string {
-	b := TakeBuffer()
-	defer b.Release()
-	b.add("<")
-	b.uri(uri)
-	b.add(">")
-	return string(b.Bytes)
-}
+func AddrText(uri *sip.Uri) string { return NameAddr("", uri, nil) }
 
 // TargetText returns a Contact's URI as the Request-URI for requests within the dialog.
 func TargetText(c *sip.ContactHeader) string {

@@ -42,8 +42,6 @@ type Draft struct {
 	LocalParty  string   // value of From
 	RemoteParty string   // value of To
 	Dropped     []string // names of headers and types of body parts that were left out
-
-	values []string // memory for fields that have one value
 }
 
 // Field is a header with all its values.
@@ -51,6 +49,8 @@ type Field struct {
 	Name   string
 	Values []string
 	Kept   bool // never left out to save space
+
+	own sip.Header // a header of our own, instead of Values
 }
 
 // renderURI returns the Request-URI of an attempt.
@@ -86,7 +86,7 @@ func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg
 		return Draft{}, err
 	}
 	out := Draft{
-		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, usualOwn), values: make([]string, 0, usualOwn),
+		uri: uri, hops: 69, configured: configured, own: make([]Field, 0, 4), // as many as usual
 		RemoteParty: message.AddrText(&uri), Offer: offer,
 	}
 	if t.Registered && vars.To.Number != "" { // the Contact leads to a PBX, but does not name the called number
@@ -102,22 +102,23 @@ func Build(t *peers.Dial, uri sip.Uri, vars template.Vars, in Inbound, local leg
 	}
 	out.pass(Wanted(t.PassHeaders, in.Source.Headers(), t.Headers), in)
 	out.identify(vars, in, local)
-	out.add("Allow", peer.Allow, false)
-	out.add("Supported", leg.SupportedValue(peer), true)
+	out.add(peer.Allow, false)
+	out.add(leg.Supported(peer), true)
 	if peer.Rel100 == config.Rel100Required {
-		out.add("Require", "100rel", true)
+		out.add(sip.NewHeader("Require", "100rel"), true)
 	}
 	if peer.SessionExpires > 0 {
-		out.add("Session-Expires", message.SessionExpires{Interval: peer.SessionExpires}.String(), true)
+		interval := message.SessionExpires{Interval: peer.SessionExpires}.String()
+		out.add(sip.NewHeader("Session-Expires", interval), true)
 	}
-	out.add("User-Agent", AgentName, false)
+	out.add(leg.UserAgent, false)
 	return out, nil
 }
 
 // identify sets From, Privacy and P-Asserted-Identity from the caller.
 func (out *Draft) identify(vars template.Vars, in Inbound, local leg.Local) {
 	from := CallingParty(vars)
-	caller := "<" + local.URI(message.UserOf(from)) + ">"
+	caller := local.Address(message.UserOf(from))
 	known := !in.Privacy.number && !message.NamesNobody(from)
 	out.LocalParty = caller
 	if !known {
@@ -127,31 +128,26 @@ func (out *Draft) identify(vars template.Vars, in Inbound, local leg.Local) {
 	case !known && (from.Name == "" || in.Privacy.name):
 		out.LocalParty = `"Anonymous" ` + out.LocalParty
 	case from.Name != "" && !in.Privacy.name:
-		out.LocalParty = message.Quote(from.Name) + " " + out.LocalParty
+		var room [96]byte
+		quoted := append(message.AppendQuoted(room[:0], from.Name), ' ')
+		out.LocalParty = string(append(quoted, out.LocalParty...))
 	}
 	if in.Privacy.number {
-		out.add("Privacy", "id", true)
+		out.add(sip.NewHeader("Privacy", "id"), true)
 	}
 	if known && in.Trusted { // an identity that is not trusted is not asserted (RFC 3325 section 5)
-		out.add("P-Asserted-Identity", caller, false)
+		out.add(sip.NewHeader("P-Asserted-Identity", caller), false)
 	}
 }
-
-// usualOwn is the number of our own headers that Build usually adds: identity, methods,
-// extensions and agent.
-const usualOwn = 4
 
 // maxHops is the largest Max-Forwards (RFC 3261 section 20.22).
 const maxHops = 255
 
 // add adds a header of our own, unless the draft has a header with this name. kept says that it must not be left out.
-func (o *Draft) add(name, value string, kept bool) {
-	if has(o.configured, name) || has(o.passed, name) {
-		return
+func (o *Draft) add(h sip.Header, kept bool) {
+	if name := h.Name(); !has(o.configured, name) && !has(o.passed, name) {
+		o.own = append(o.own, Field{Name: name, own: h, Kept: kept})
 	}
-	n := len(o.values)
-	o.values = append(o.values, value)
-	o.own = append(o.own, Field{Name: name, Values: o.values[n : n+1 : n+1], Kept: kept})
 }
 
 func has(fields []Field, name string) bool {
@@ -161,21 +157,22 @@ func has(fields []Field, name string) bool {
 // Request returns the INVITE as the leg needs it, without the headers that the leg adds.
 func (o *Draft) Request() *sip.Request {
 	var room [32]sip.Header
-	hops := o.hops
-	all := append(room[:0], &hops)
-	for _, fields := range [...][]Field{o.configured, o.passed, o.own} {
+	out := &message.Outgoing{Hops: o.hops, Length: sip.ContentLengthHeader(len(o.Offer))}
+	out.Method, out.Recipient = sip.INVITE, o.uri
+	all := append(room[:0], &out.Hops)
+	for _, fields := range [...][]Field{o.configured, o.passed} {
 		for _, f := range fields {
 			for _, v := range f.Values {
 				all = append(all, sip.NewHeader(f.Name, v))
 			}
 		}
 	}
-	length := sip.ContentLengthHeader(len(o.Offer))
-	req := message.NewRequest(sip.INVITE)
-	req.Recipient = o.uri
-	message.SetHeaders(req, append(all, &length, sip.NewHeader("Content-Type", message.SDPType))...)
-	req.SetBody(o.Offer)
-	return req
+	for _, f := range o.own {
+		all = append(all, f.own)
+	}
+	message.SetHeaders(&out.Request, append(all, &out.Length, leg.ContentSDP)...)
+	out.SetBody(o.Offer)
+	return &out.Request
 }
 
 // RenderHeaders returns the configured headers that have a value for this call.
@@ -216,9 +213,6 @@ func indispensable(name string) bool {
 func HeaderOf(invite *sip.Request) func(string) string {
 	return func(name string) string { return message.FirstHeader(invite, name) }
 }
-
-// AgentName is this server's name in User-Agent and Server.
-const AgentName = "Flowbridge"
 
 // PlatformID is an id within X-EI.
 type PlatformID struct {

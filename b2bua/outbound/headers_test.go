@@ -95,10 +95,10 @@ func sent(cfg *config.Config, req *sip.Request, id string) (text string, out Dra
 	}
 	local := leg.Local{Listen: siptest.Ours, Host: "198.51.100.1", Port: 5060}
 	in := Inbound{Invite: req, Source: req, Trusted: trunk.Trusted, Privacy: PrivacyOf(req, trunk)}
-	if out, err = Build(target, uri, vars, in, local, leg.PeerOptions{Allow: leg.Methods}, []byte("v=0\r\n")); err != nil {
+	if out, err = Build(target, uri, vars, in, local, leg.PeerOptions{Allow: leg.AllowHeader(leg.Methods)}, []byte("v=0\r\n")); err != nil {
 		return "", out, err
 	}
-	l := leg.NewUAC(leg.Options{Side: media.SideB, Minter: message.NewMinter([32]byte{1, 2, 3}), Local: local, Agent: AgentName}, "call-id", out.LocalParty, out.RemoteParty)
+	l := leg.NewUAC(leg.Options{Side: media.SideB, Minter: message.NewMinter([32]byte{1, 2, 3}), Local: local}, "call-id", out.LocalParty, out.RemoteParty)
 	if err = fitted(&out, l, target); err != nil {
 		return "", out, err
 	}

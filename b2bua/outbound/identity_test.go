@@ -206,7 +206,7 @@ func FuzzParty(f *testing.F) {
 				t.Errorf("%q: %q of %+v", value, part, p)
 			}
 		}
-		text := message.Quote(p.Name) + " <" + leg.Local{Host: "h"}.URI(message.UserOf(p)) + ">"
+		text := message.Quote(p.Name) + " " + leg.Local{Host: "h"}.Address(message.UserOf(p))
 		again, _, ok := message.ParseParty(text, "")
 		if !ok || again.Host != "h" || again.Name != p.Name && strings.ToValidUTF8(p.Name, "�") != again.Name {
 			t.Errorf("%q of %+v comes back as %+v", text, p, again)

@@ -49,9 +49,9 @@ routes: [{targets: [agent]}]
 	in := Inbound{Invite: req, Source: req, Trusted: trunk.Trusted, Privacy: PrivacyOf(req, trunk)}
 	minter, offer := message.NewMinter([32]byte{1, 2, 3}), []byte("v=0\n")
 	return func() {
-		out, err := Build(target, uri, vars, in, local, leg.PeerOptions{Allow: leg.Methods}, offer)
+		out, err := Build(target, uri, vars, in, local, leg.PeerOptions{Allow: leg.AllowHeader(leg.Methods)}, offer)
 		must(t, err)
-		l := leg.NewUAC(leg.Options{Side: media.SideB, Minter: minter, Local: local, Agent: AgentName}, "call-id", out.LocalParty, out.RemoteParty)
+		l := leg.NewUAC(leg.Options{Side: media.SideB, Minter: minter, Local: local}, "call-id", out.LocalParty, out.RemoteParty)
 		invite := out.Request()
 		if OverBudget(target, out.Measure(l.InviteSize(invite))) {
 			t.Fatal("over the budget")

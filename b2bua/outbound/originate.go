@@ -9,7 +9,6 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -134,7 +133,7 @@ func (p *Placing) Plans(vars template.Vars) (customer, agents Plan) {
 	vars.From.User, vars.To.User = strings.Clone(vars.From.Number), strings.Clone(vars.To.Number)
 	customer = Plan{
 		Targets: []*peers.Target{p.Customer}, Reason: record.ReasonCustomer, By: p.By, Vars: &vars,
-		Source: message.NewRequest(sip.INVITE),
+		Source: &sip.Request{Method: sip.INVITE},
 	}
 	return customer, Plan{Targets: p.Agents, Shared: p.Share > 0}
 }

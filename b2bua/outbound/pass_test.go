@@ -8,6 +8,7 @@ import (
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/config/template"
@@ -188,7 +189,7 @@ func FuzzPassedOn(f *testing.F) {
 		}
 		headers, _ := Passed(res.Headers(), config.PassNamed("X-Foo", "Retry-After", "Reason", "Warning", "X-*"))
 		out := sip.NewResponse(res.StatusCode, message.Phrase(res.Reason))
-		out.AppendHeader(sip.NewHeader("Server", AgentName)) // without any header the library adds an extra empty line
+		out.AppendHeader(sip.NewHeader("Server", leg.AgentName)) // without any header the library adds an extra empty line
 		for _, h := range headers {
 			out.AppendHeader(h)
 		}

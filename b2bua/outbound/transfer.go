@@ -159,5 +159,5 @@ func Referrer(req *sip.Request, agent leg.Dialog, ours leg.Local) string {
 		}
 	}
 	uri := message.ParseURI(message.AddrSpec(agent.RemoteParty))
-	return "<" + ours.URI(message.EscapeUser(uri.User)) + ">"
+	return ours.Address(message.EscapeUser(uri.User))
 }

@@ -46,8 +46,7 @@ func SetVariables(invite message.HeaderText, before, change map[string]string) (
 	for _, h := range headers {
 		all = append(all, sip.NewHeader(h.Name, h.Value))
 	}
-	req := message.NewRequest(sip.INVITE)
-	req.Recipient = came.Recipient
+	req := &sip.Request{Method: sip.INVITE, Recipient: came.Recipient}
 	message.SetHeaders(req, all...)
 	if len(set) == 0 {
 		set = nil

@@ -51,11 +51,11 @@ func (n *numbers) add(number string, calls int) {
 	if n.open == nil {
 		n.open = map[string]int{}
 	}
-	number = strings.Clone(number)
-	n.open[number] += calls
-	if n.open[number] <= 0 {
+	if calls += n.open[number]; calls <= 0 {
 		delete(n.open, number)
+		return
 	}
+	n.open[strings.Clone(number)] = calls
 }
 
 // claim counts a call for both parties, or for neither if that exceeds a limit. It also counts if there are no limits,

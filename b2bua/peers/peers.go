@@ -28,7 +28,7 @@ type Snapshot struct {
 	Trunks  []*Trunk                // in the file's order, followed by the targets that may call
 	Targets map[string]*Target      // by name
 	Callees map[string]*Target      // trunks that can be called, by name
-	Allow   string                  // value of the Allow header to trunks
+	Allow   sip.Header              // the Allow header to trunks
 	Tones   map[string]*audio.Sound // configured sounds, and tones that routes use, by name
 	IDs     []*template.Template    // templates for additional ids of a call that hooks may use
 	sources *Rates                  // limits the rate of new requests for each address; shared by all snapshots
@@ -64,8 +64,8 @@ func newTrunk(c *Caller, platform *Policy, n *usage) *Trunk {
 // NeedsCredentials reports whether calls from the trunk need credentials.
 func (t *Trunk) NeedsCredentials() bool { return t.secret != nil }
 
-// options returns the options for a leg to the peer. allow is the value of the Allow header.
-func (p *Peer) options(allow string) leg.PeerOptions {
+// options returns the options for a leg to the peer.
+func (p *Peer) options(allow sip.Header) leg.PeerOptions {
 	return leg.PeerOptions{Rel100: p.rel100, SessionExpires: p.sessionExpires, Allow: allow, NAT: p.NAT}
 }
 
@@ -74,20 +74,25 @@ func (t *Trunk) Options(p *Snapshot) leg.PeerOptions { return t.Caller.options(p
 
 // Options returns the options for a leg to the target.
 func (t *Target) Options() leg.PeerOptions {
-	allow := leg.Methods + ", REFER, INFO"
 	if t.Dial.Transfer == config.TransferRefuse {
-		allow = leg.Methods + ", INFO"
+		return t.Dial.options(withoutREFER)
 	}
-	return t.Dial.options(allow)
+	return t.Dial.options(withREFER)
 }
 
-// allowedToTrunks returns the value of the Allow header to trunks. It depends on what the targets relay.
-func allowedToTrunks(targets []config.Target) string {
+// The Allow headers to targets.
+var (
+	withREFER    = leg.AllowHeader(leg.Methods + ", REFER, INFO")
+	withoutREFER = leg.AllowHeader(leg.Methods + ", INFO")
+)
+
+// allowedToTrunks returns the Allow header to trunks. It depends on what the targets relay.
+func allowedToTrunks(targets []config.Target) sip.Header {
 	allow := leg.Methods + ", INFO"
 	if slices.ContainsFunc(targets, func(t config.Target) bool { return t.Transfer == config.TransferRelay }) {
 		allow += ", NOTIFY"
 	}
-	return allow
+	return leg.AllowHeader(allow)
 }
 
 // TrunkName returns the name of the trunk that places a call, or "" if a target does.

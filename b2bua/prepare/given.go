@@ -25,7 +25,8 @@ type GivenIDs struct {
 }
 
 func sumOf(s string) sum {
-	h := sha256.Sum256([]byte(s))
+	var room [64]byte
+	h := sha256.Sum256(append(room[:0], s...))
 	return sum(h[:16])
 }
 

@@ -14,7 +14,6 @@ import (
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/locate"
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/transport"
 )
@@ -177,9 +176,9 @@ func pingHop(ctx context.Context, t *peers.Target, stack *transport.Stack, uri, 
 func optionsTo(uri sip.Uri, local leg.Local, stack *transport.Stack) *sip.Request {
 	tag := stack.Minter().Tag()
 	out := leg.OutOfDialog{
-		Method: sip.OPTIONS, URI: uri, From: "<" + local.URI("ping") + ">", To: message.AddrText(&uri), Tag: tag,
+		Method: sip.OPTIONS, URI: uri, From: local.Address("ping"), To: message.AddrText(&uri), Tag: tag,
 		Branch: stack.Minter().Branch(tag),
-		CallID: message.NewCallID(), Seq: 1, Agent: outbound.AgentName,
+		CallID: message.NewCallID(), Seq: 1,
 	}
 	return out.Request(local, sip.NewHeader("Accept", "application/sdp"))
 }

@@ -24,7 +24,6 @@ import (
 type ClientsOptions struct {
 	Stack  *transport.Stack
 	Minter *message.Minter
-	Agent  string // value of the User-Agent header
 	Log    zerolog.Logger
 	// Reached tells the server how to recognise a trunk's calls: token is the user of our Contact, and at is the address
 	// of the registrar. A zero at means that the trunk is no longer registered. Reached must not block.
@@ -206,7 +205,7 @@ func (c *Clients) newClient(t *config.Trunk) *client {
 	}
 	one.machine = New(Options{
 		Config: t.Register, Transport: t.Transport, Token: c.o.Minter.TrunkToken(t.Name), Minter: c.o.Minter,
-		Agent: c.o.Agent, Random: rand.Float64,
+		Random: rand.Float64,
 	})
 	one.status = Status{State: Registering, Registrar: t.Register.Registrars[0]}
 	return one

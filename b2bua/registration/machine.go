@@ -45,7 +45,6 @@ type Options struct {
 	Transport string // config.Transport…
 	Token     string // the user of its Contact
 	Minter    *message.Minter
-	Agent     string         // User-Agent
 	Random    func() float64 // returns a random number from 0 to below 1
 }
 
@@ -240,7 +239,7 @@ func (m *Machine) send(now time.Time, method sip.RequestMethod, headers ...sip.H
 	out := leg.OutOfDialog{
 		Method: method, URI: message.ParseURI("sip:" + registrar), From: record, To: record, Tag: m.tag,
 		Branch: m.o.Minter.Branch(m.tag),
-		CallID: m.callID[m.at], Seq: m.seq, Agent: m.o.Agent,
+		CallID: m.callID[m.at], Seq: m.seq,
 	}
 	if proxy := m.o.Config.OutboundProxy; proxy != "" {
 		param := ";lr"

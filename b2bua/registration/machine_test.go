@@ -38,7 +38,7 @@ func newBench(t *testing.T, change func(*Options)) *bench {
 			Registrars: []string{"one.test", "two.test:5070"}, User: "acme", Auth: &config.Auth{Username: "acme", Password: "secret"},
 			KeepAlive: 30 * time.Second,
 		},
-		Transport: config.TransportUDP, Token: "tok", Minter: minter, Agent: "test", Random: func() float64 { return 0.5 },
+		Transport: config.TransportUDP, Token: "tok", Minter: minter, Random: func() float64 { return 0.5 },
 	}
 	change(&o)
 	b := &bench{T: t, m: New(o), now: time.Unix(1e9, 0)}

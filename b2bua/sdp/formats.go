@@ -267,7 +267,12 @@ func (d *Description) KeepOffered(offered []Format) (*Description, error) {
 // Common returns the description's formats that the other one also has, with the same numbers.
 func (d *Description) Common(other *Description) []Format {
 	return kept(d.formats, func(f *Format) bool {
-		return slices.ContainsFunc(other.formats, func(o Format) bool { return o.Number == f.Number && o.Codec == f.Codec })
+		for i := range other.formats {
+			if o := &other.formats[i]; o.Number == f.Number && o.Codec == f.Codec {
+				return true
+			}
+		}
+		return false
 	})
 }
 

@@ -238,7 +238,8 @@ var decoding = sync.OnceValues(func() (cbor.DecMode, error) {
 // Sheet is the memory for writing the state of a call. Sheets from TakeSheet are reused after Release.
 type Sheet struct {
 	Call
-	Handed  bool // the state is for a process that replaces this one and misses no messages
+	Attempt Attempt // memory for Attempts.Current
+	Handed  bool    // the state is for a process that replaces this one and misses no messages
 	session media.SessionState
 	text    []byte
 }

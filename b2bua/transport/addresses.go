@@ -74,16 +74,14 @@ func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	if !message.IsStream(transport) {
 		transport = ""
 	}
-	for _, at := range s.bound(transport) {
-		if at.Addr().Is4() == peer.Is4() {
-			return s.localAt(transport, at, peer)
-		}
+	if at, found := s.bound(transport, peer.Is4()); found {
+		return s.localAt(transport, at, peer)
 	}
 	if transport == "" {
 		return leg.Local{}, fmt.Errorf("no udp listener for the address family of %v", peer)
 	}
-	for _, at := range append(s.bound(config.TransportTCP), s.bound("")...) {
-		if at.Addr().Is4() == peer.Is4() {
+	for _, other := range [...]string{config.TransportTCP, ""} {
+		if at, found := s.bound(other, peer.Is4()); found {
 			return s.localAt(transport, netip.AddrPortFrom(at.Addr(), 0), peer)
 		}
 	}
@@ -94,20 +92,19 @@ func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	return s.localAt(transport, netip.AddrPortFrom(any, 0), peer)
 }
 
-// bound returns the addresses that we listen on for a transport.
-func (s *Stack) bound(transport string) []netip.AddrPort {
-	var all []netip.AddrPort
-	if transport == "" {
-		for _, g := range s.sockets {
-			all = append(all, g.local)
+// bound returns the first address of a family that we listen on for a transport.
+func (s *Stack) bound(transport string, is4 bool) (at netip.AddrPort, found bool) {
+	for _, g := range s.sockets {
+		if transport == "" && g.local.Addr().Is4() == is4 {
+			return g.local, true
 		}
 	}
 	for _, l := range s.listeners {
-		if l.transport == transport {
-			all = append(all, l.local)
+		if l.transport == transport && l.local.Addr().Is4() == is4 {
+			return l.local, true
 		}
 	}
-	return all
+	return at, false
 }
 
 func (s *Stack) localAt(transport string, at netip.AddrPort, peer netip.Addr) (leg.Local, error) {

@@ -168,7 +168,7 @@ func (s *Stack) answer(req *sip.Request, tx *transaction.Server, code int, reaso
 	for _, h := range headers {
 		res.AppendHeader(h)
 	}
-	res.AppendHeader(sip.NewHeader("Server", s.agent))
+	res.AppendHeader(leg.Server)
 	return tx.Respond(res)
 }
 

@@ -24,7 +24,6 @@ type Options struct {
 	Config  config.SIP
 	Minter  *message.Minter
 	Handler Handler
-	Agent   string // Server header in responses that belong to no call
 	Log     zerolog.Logger
 	Tap     Tap                                 // sees every message; may be nil
 	Network Network                             // nil fields mean the kernel's network

@@ -27,7 +27,6 @@ type Stack struct {
 	// constant
 	mint      *message.Minter
 	server    Handler
-	agent     string
 	log       zerolog.Logger
 	ctx       context.Context
 	stop      context.CancelFunc
@@ -72,7 +71,7 @@ type streamListener struct {
 // newStack returns a stack without sockets. When ctx ends, work in progress is cancelled.
 func newStack(ctx context.Context, o Options) *Stack {
 	s := &Stack{
-		mint: o.Minter, server: o.Handler, agent: o.Agent, log: o.Log, cfg: o.Config, network: o.Network,
+		mint: o.Minter, server: o.Handler, log: o.Log, cfg: o.Config, network: o.Network,
 		rejecting: newRejectionLog(o.Log), strangerLimits: newStrangerLimits(), load: load{limit: o.Config.MaxDelay},
 		routes: map[netip.Addr]cachedRoute{}, noTCP: map[netip.AddrPort]time.Time{},
 	}
