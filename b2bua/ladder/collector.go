@@ -173,6 +173,9 @@ func (s *Collector) Claim(id, callID, tag, caller string, now time.Time) *Call {
 	}
 	l.call.legs = append(l.call.legs, l)
 	s.calls[id] = l.call
+	if s.Keep != nil || len(s.Followers) > 0 {
+		s.start()
+	}
 	return l.call
 }
 

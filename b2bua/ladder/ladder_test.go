@@ -174,7 +174,6 @@ func TestQuietCall(t *testing.T) {
 		var k kept
 		s := collector(&k)
 		c := begun(s, "a", 1)
-		s.sampled()
 		all := spoken(1)
 		c.Join("b1@192.0.2.1", "b", "agent", false)
 		for _, m := range all[1:6] {
@@ -209,6 +208,7 @@ func TestQuietCall(t *testing.T) {
 func TestBoundOfAll(t *testing.T) {
 	var k kept
 	s := collector(&k)
+	s.sample.shut = true
 	c := begun(s, "a", 1)
 	s.held.Add(heldMax)
 	for _, m := range spoken(1) {
@@ -216,7 +216,6 @@ func TestBoundOfAll(t *testing.T) {
 		s.Message(m)
 	}
 	s.held.Add(-heldMax)
-	s.sample.shut = true
 	c.Close()
 	if l := k.ladder(t, "a"); l.Dropped == 0 || len(l.Messages) < 2 || s.held.Load() != 0 {
 		t.Errorf("%d messages, %d dropped", len(l.Messages), l.Dropped)

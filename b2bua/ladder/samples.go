@@ -91,18 +91,17 @@ func since(now, was uint64) int {
 	return int(min(now-was, pointMost))
 }
 
-// Watch starts the sampling of the media's figures.
+// Watch makes the sampler sample the media's figures.
 func (c *Call) Watch(f Figures) {
 	if c == nil || c.of.Keep == nil && len(c.of.Followers) == 0 {
 		return
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.closed && !c.over {
 		c.figures = f
 		c.series.add(time.Now(), media.Stats{})
 	}
-	c.mu.Unlock()
-	c.of.sampled()
 }
 
 // Unwatch ends the sampling with the last figures.
@@ -130,13 +129,6 @@ type sampler struct {
 	shut    bool
 	stop    chan struct{}
 	done    chan struct{}
-}
-
-// sampled starts the sampler, unless it runs.
-func (s *Collector) sampled() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.start()
 }
 
 // start starts the sampler, unless it runs. It returns false if the collector was shut. s.mu is held.

@@ -24,7 +24,7 @@ func TestHeadroom(t *testing.T) {
 		{8 * mib, 0, 0, 24 * mib, 300},
 		{8 * mib, 0, 10 * mib, 24 * mib, 300},
 		{8 * mib, 0, 30 * mib, 30 * mib, 375},
-		{8 * mib, 0, 100 * mib, 48 * mib, 600},
+		{8 * mib, 0, 100 * mib, 96 * mib, 1200},
 		{8 * mib, 4 * mib, 0, 24 * mib, 200},
 		{48 * mib, 0, 0, 24 * mib, 50},
 		{1000 * mib, 0, 100 * mib, 500 * mib, 50},
@@ -37,7 +37,7 @@ func TestHeadroom(t *testing.T) {
 	}
 }
 
-// What is allocated in a second and a half follows the rate; a cycle just after another one says nothing of it.
+// What is allocated in three seconds follows the rate; a cycle just after another one says nothing of it.
 func TestRateOfAllocation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &memory{adjusted: time.Now(), allocated: 100 * mib}
@@ -45,7 +45,7 @@ func TestRateOfAllocation(t *testing.T) {
 			after time.Duration
 			more  uint64
 			want  uint64
-		}{{time.Second, 20 * mib, 30 * mib}, {3 * time.Second, 2 * mib, mib}, {time.Millisecond, mib, 15 * mib}} {
+		}{{time.Second, 20 * mib, 60 * mib}, {3 * time.Second, 2 * mib, 2 * mib}, {time.Millisecond, mib, 30 * mib}} {
 			time.Sleep(step.after)
 			if got := m.since(m.allocated + step.more); got != step.want {
 				t.Errorf("%d MB in %v: got %d MB", step.more/mib, step.after, got/mib)
