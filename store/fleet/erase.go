@@ -43,6 +43,9 @@ const (
 		JOIN flowbridge_members AS m ON m.id = w ORDER BY 1 LIMIT 10000`
 )
 
+// MaxErased is how many calls one erasure may name: with their ids it is a row that mayBeOrdered.
+const MaxErased = 100
+
 // Subject says what to erase: calls, or the calls with a number.
 type Subject struct {
 	Calls []string // their ids, or nil
@@ -91,6 +94,8 @@ func (f *Fleet) Erase(ctx context.Context, s Subject, digits string, ids []strin
 ) (n int64, alone []string, err error) {
 	if err := f.ready(ctx); err != nil {
 		return 0, nil, err
+	} else if len(s.Calls) > MaxErased {
+		return 0, nil, fmt.Errorf("%d calls in one erasure; at most %d", len(s.Calls), MaxErased)
 	}
 	untold := s.Calls == nil && len(f.hashKey) == 0
 	err = pgx.BeginFunc(ctx, f.pool, func(tx pgx.Tx) error {

@@ -111,6 +111,9 @@ func TestForgedErasures(t *testing.T) {
 			uuid.New(), e.Calls, e.Salt, e.Proof, a.fleet.own)
 	}
 	e := erasure{Calls: []string{"ordered"}, Salt: make([]byte, 32)}
+	for len(e.Calls) < MaxErased {
+		e.Calls = append(e.Calls, uuid.NewString())
+	}
 	e.Proof = a.fleet.proof(&e)
 	forged := e
 	forged.Calls = []string{"forged"}

@@ -325,6 +325,7 @@ func (e *eraser) ended(ctx context.Context) error {
 	if err != nil || len(ids) == 0 {
 		return err
 	}
+	ids = ids[:min(len(ids), fleet.MaxErased)] // the others are erased next time
 	done, err := e.everywhere(ctx, "end of the call", fleet.Subject{Calls: ids}, "", false)
 	if err != nil {
 		return err
