@@ -160,10 +160,9 @@ func (p *ConversationStep) check(s section) {
 		s.fail("a step does one thing", "write one of wait, say, interrupt, press, silence and hang_up")
 		return
 	}
-	for name, counts := range map[string]bool{
-		"within": p.Wait+p.Interrupt != "", "pause": p.Wait == "pause", "after": p.Interrupt != "",
-	} {
-		if text, ok := s.get(name); ok && !counts {
+	counts := []bool{p.Wait+p.Interrupt != "", p.Wait == "pause", p.Interrupt != ""}
+	for i, name := range []string{"within", "pause", "after"} {
+		if text, ok := s.get(name); ok && !counts[i] {
 			text.complain(refuse("does not count in this step",
 				"within is for wait and interrupt, pause for wait: pause, after for interrupt; remove it"))
 		}

@@ -53,6 +53,9 @@ func (q *Queue[T]) Push(v T) {
 		q.all, q.next = q.all[:n], 0
 	}
 	q.all = append(q.all, v)
+	if len(q.all) > len(q.room) { // it has left the room
+		clear(q.room[:])
+	}
 }
 
 // Pop removes and returns the oldest item. ok is false if there is none.

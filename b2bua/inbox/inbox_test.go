@@ -336,3 +336,16 @@ func (b *Inbox[item]) isIdle() bool {
 	defer b.mu.Unlock()
 	return !b.turn
 }
+
+// A queue that has outgrown its own memory keeps nothing there.
+func TestQueueKeepsNoItems(t *testing.T) {
+	var q Queue[*int]
+	for range 2 {
+		q.Push(new(int))
+	}
+	q.Pop()
+	q.Pop()
+	if q.room[0] != nil {
+		t.Error("an item is kept")
+	}
+}

@@ -41,7 +41,8 @@ func testCommand() *cobra.Command {
 	c := cli.Command("test [FILE]", "Hold a conversation with an agent, and judge what the caller hears",
 		"Call an agent, wait, speak and interrupt as the file says, and compare what the caller hears with what it expects. The\n"+
 			"agent is a target of the configuration, called as a server does, or a SIP URI. With --server a running server is\n"+
-			"called instead. With --caller a recorded caller speaks. The exit code is 1 if an expectation is missed or undecided, 2 for a mistake in the file.",
+			"called instead. With --caller a recorded caller speaks.\n"+
+			"The exit code is 1 if an expectation is missed or undecided, 2 for a mistake in the file.",
 		"  flowbridge test --init retell > agent.yaml\n"+
 			"  flowbridge test agent.yaml --repeat 20 --parallel 4 --json > today.json\n"+
 			"  flowbridge test agent.yaml --repeat 20 --baseline yesterday.json --junit report.xml\n"+

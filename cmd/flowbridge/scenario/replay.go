@@ -17,7 +17,7 @@ import (
 const (
 	pauseMin = 700 * time.Millisecond // within its words an agent makes shorter pauses
 	afterMax = 2 * time.Second        // an agent may say less than the recorded one before it is interrupted
-	waitMax  = time.Minute            // for the agent's pause
+	waitMax  = time.Minute            // for the agent's pause, beyond the recorded one
 
 	// near is how close to the end of the agent's words the caller's do not interrupt them, as in media/voice/turns.
 	near = 200 * time.Millisecond
@@ -108,7 +108,8 @@ func waiting(caller, agent []span) (all []config.ConversationStep) {
 			step.Say, step.Interrupt = "", step.Say
 			step.After, step.Within = min(s.from-a.from, afterMax), waitMax
 		default:
-			all = append(all, config.ConversationStep{Wait: "pause", Pause: max(s.from-a.to, pauseMin), Within: waitMax})
+			pause := max(s.from-a.to, pauseMin)
+			all = append(all, config.ConversationStep{Wait: "pause", Pause: pause, Within: waitMax + a.to - a.from + pause})
 		}
 		all = append(all, step)
 		before = s

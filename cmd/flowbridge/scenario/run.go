@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -126,7 +127,8 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	return run
 }
 
-// gotten returns what the agent has got: the headers of its INVITE, and else the fields of the requests before it.
+// gotten returns the headers of the agent's INVITE, and the fields of the requests before it. A header counts more than
+// a field of its name, and the last request more than earlier ones.
 func gotten(l *ladder.Ladder, sipCallID string) map[string]string {
 	all := map[string]string{}
 	for _, m := range l.Messages {
@@ -135,20 +137,24 @@ func gotten(l *ladder.Ladder, sipCallID string) map[string]string {
 		case m.Status != 0:
 		case m.Kind == "http":
 			var fields any
+			named := map[string]string{}
 			if json.Unmarshal([]byte(body), &fields) == nil {
-				flatten(fields, all)
+				flatten(fields, named)
 			}
+			maps.Copy(all, named)
 		case m.Method == "INVITE" && m.SIPCallID == sipCallID:
 			for line := range strings.SplitSeq(head, "\r\n") {
 				name, value, _ := strings.Cut(line, ":")
 				all[received+" "+strings.ToLower(name)] = strings.TrimSpace(value)
 			}
+			return all
 		}
 	}
 	return all
 }
 
-// flatten adds the fields of JSON by their names, wherever they are.
+// flatten adds the fields of JSON by their names, wherever they are. The outermost one of a name counts, and of two in
+// the same object the first one by the alphabet.
 func flatten(fields any, to map[string]string) {
 	switch fields := fields.(type) {
 	case []any:
@@ -156,13 +162,17 @@ func flatten(fields any, to map[string]string) {
 			flatten(f, to)
 		}
 	case map[string]any:
-		for name, f := range fields {
-			switch f := f.(type) {
+		names := slices.Sorted(maps.Keys(fields))
+		for _, name := range names {
+			switch f := fields[name].(type) {
 			case string, float64, bool:
-				to[received+" "+strings.ToLower(name)] = fmt.Sprint(f)
-			default:
-				flatten(f, to)
+				if name = received + " " + strings.ToLower(name); to[name] == "" {
+					to[name] = fmt.Sprint(f)
+				}
 			}
+		}
+		for _, name := range names {
+			flatten(fields[name], to)
 		}
 	}
 }
