@@ -82,6 +82,8 @@ func testCommand() *cobra.Command {
 			return cli.Usage("--repeat is 1 to %d calls, and --parallel 1 to %d of them at once", maxRepeat, maxParallel)
 		case o.asks && o.caller == "" && (o.Out == "" || o.Server == ""):
 			return cli.Usage("--api is for calls of --server, and --out names the directory for their capsules; or for --caller")
+		case f.Changed("caller") && o.caller == "":
+			return cli.Usage("--caller has no id; take one from flowbridge cdr list")
 		case o.keepPauses && o.caller == "":
 			return cli.Usage("--keep-pauses is for --caller")
 		default:

@@ -63,7 +63,7 @@ func (a *Archive) Recording(ctx context.Context, file, id string) ([]byte, error
 		return r.Format == "wav" && r.File != "" && !r.EndedAt.IsZero()
 	})
 	if i < 0 {
-		return nil, fmt.Errorf("%s has no finished WAV of call %s: the route needs record, and recording.format wav", api.shown, id)
+		return nil, fmt.Errorf("%s has no WAV of call %s: is it over? Its route needs record, and recording.format wav", api.shown, id)
 	}
 	wav := url.URL{Path: "/api/recordings/" + found.Items[i].File}
 	status, body, err := api.ask(ctx, http.MethodGet, wav.EscapedPath())

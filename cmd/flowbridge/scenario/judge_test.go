@@ -139,14 +139,14 @@ func TestAgentWithoutRTP(t *testing.T) {
 // What the agent has got is a header of its own INVITE, and else a field of a request before it.
 func TestGotten(t *testing.T) {
 	got := gotten(&ladder.Ladder{Messages: []ladder.Message{
-		{Kind: "http", Text: "POST /call HTTP/1.1\r\nX-No: 1\r\n\r\n{\"a\":{\"to\":\"no\"},\"to\":\"+1\",\"vars\":[{\"Plan\":\"gold\",\"n\":3}],\"x-a\":\"no\"}"},
+		{Kind: "http", Text: "POST /call HTTP/1.1\r\nX-No: 1\r\n\r\n{\"a\":{\"to\":\"no\"},\"to\":\"+1\",\"vars\":[{\"Plan\":\"gold\",\"n\":15075550100,\"e\":\"no\"}],\"e\":\"\",\"x-a\":\"no\"}"},
 		{Kind: "http", Status: 200, Text: "HTTP/1.1 200 OK\r\n\r\n{\"plan\":\"answer\"}"},
 		{Kind: "http", Text: "POST /call HTTP/1.1\r\n\r\nno JSON"},
 		{Kind: "sip", Method: "INVITE", SIPCallID: "other", Text: "INVITE sip:a SIP/2.0\r\nX-A: other\r\n\r\n"},
 		{Kind: "sip", Method: "INVITE", SIPCallID: "b", Text: "INVITE sip:a SIP/2.0\r\nX-A:  1 \r\n\r\nv=0\r\nx-b: 2\r\n"},
 		{Kind: "http", Text: "POST /later HTTP/1.1\r\n\r\n{\"x-a\":\"later\",\"x-b\":\"later\"}"},
 	}}, "b")
-	for name, want := range map[string]string{"plan": "gold", "n": "3", "to": "+1", "x-a": "1", "x-b": "", "x-no": ""} {
+	for name, want := range map[string]string{"plan": "gold", "n": "15075550100", "e": "", "to": "+1", "x-a": "1", "x-b": "", "x-no": ""} {
 		if got[received+" "+name] != want {
 			t.Errorf("%s: %q, want %q", name, got[received+" "+name], want)
 		}

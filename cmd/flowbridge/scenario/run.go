@@ -138,7 +138,8 @@ func gotten(l *ladder.Ladder, sipCallID string) map[string]string {
 		case m.Kind == "http":
 			var fields any
 			named := map[string]string{}
-			if json.Unmarshal([]byte(body), &fields) == nil {
+			d := json.NewDecoder(strings.NewReader(body))
+			if d.UseNumber(); d.Decode(&fields) == nil {
 				flatten(fields, named)
 			}
 			maps.Copy(all, named)
@@ -165,8 +166,9 @@ func flatten(fields any, to map[string]string) {
 		names := slices.Sorted(maps.Keys(fields))
 		for _, name := range names {
 			switch f := fields[name].(type) {
-			case string, float64, bool:
-				if name = received + " " + strings.ToLower(name); to[name] == "" {
+			case string, json.Number, bool:
+				name = received + " " + strings.ToLower(name)
+				if _, outer := to[name]; !outer {
 					to[name] = fmt.Sprint(f)
 				}
 			}
