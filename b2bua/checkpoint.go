@@ -24,7 +24,7 @@ type pendingSend struct {
 	effect leg.Effect
 }
 
-// postponed appends a leg's effects to those that wait.
+// postponed appends a leg's effects to the waiting ones.
 func postponed(all []pendingSend, l *legOnWire, effects []leg.Effect) []pendingSend {
 	for _, e := range effects {
 		all = append(all, pendingSend{&l.wire, e})

@@ -41,7 +41,7 @@ type ConversationStep struct {
 	After  time.Duration `key:"after" is:"step-time" default:"1s"`
 	Expect []Expectation `key:"expect"`
 
-	Answered bool // the agent should answer what is said, though no Wait follows
+	Answered bool // the agent should answer Say, even if no Wait follows
 }
 
 // Expectation is a bound for a figure.

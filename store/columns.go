@@ -74,7 +74,7 @@ func (c *columns) texts(all ...string) []driver.NamedValue {
 	return c.values
 }
 
-// next adds a value, which is still that of the previous call.
+// next adds a value. The caller must set it: it still holds the value of the previous record.
 func (c *columns) next() *driver.NamedValue {
 	n := len(c.values)
 	c.values = slices.Grow(c.values, 1)[:n+1]

@@ -158,7 +158,7 @@ func WithEventsOf(keyed, side media.Side, answer, offer *sdp.Description) *sdp.D
 }
 
 // EventsAmong returns the telephone-events among formats, preferably those with the
-// clock of speech. A faster clock than that of speech is not meant.
+// clock of speech. It ignores those with a faster clock than speech.
 func EventsAmong(formats []sdp.Format, speech uint32) (number uint8, clock uint32, ok bool) {
 	for _, f := range formats {
 		if !f.Events() || (ok && f.Clock != speech) {

@@ -319,8 +319,8 @@ func inStep(formats []Format) []Format {
 }
 
 // inStepWith8000 returns the description and the formats to offer. If all codecs for speech have the usual clock of
-// 8000 Hz, so have the telephone-events, whatever the peer writes, and comfort noise with another clock is left out:
-// the target might take neither.
+// 8000 Hz, it gives the telephone-events the same clock, and leaves out comfort noise with another one. The target
+// might take neither.
 func (d *Description) inStepWith8000(formats []Format) (*Description, []Format) {
 	isOff := func(f Format) bool { return f.Clock != PCMU.Clock && f.besideSpeech() }
 	if !slices.ContainsFunc(formats, isOff) ||

@@ -342,7 +342,7 @@ type View struct {
 	Until     time.Duration // all speech before it is known, unless missing packets are only late
 	Speaking  bool          // a segment is in progress
 	Since, To time.Duration // start and current end of that segment
-	Level     int32         // Level and Noise are those that the segment would have if it ended now
+	Level     int32         // with Noise, as in the Segment if it ended now
 	Noise     int32
 	Reason    Reason
 }

@@ -81,8 +81,8 @@ func (f *Fleet) keyed(salt []byte, number string) []byte {
 	return h.Sum(nil)
 }
 
-// proof shows that an erasure was ordered by a node with this one's password. It covers what is to be erased, so that
-// whoever can only write into the database can't order another erasure with it.
+// proof shows that a node with this one's password ordered an erasure. It covers the calls and the number: someone who
+// can write into the database may repeat the erasure, but can't name another call in it.
 func (f *Fleet) proof(e *erasure) []byte {
 	return f.keyed(e.Salt, fmt.Sprintf("%q %x", e.Calls, e.Number))
 }

@@ -62,8 +62,7 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 	f.sampled.Store(s)
 }
 
-// worstCertificate returns the problem to show: that of the first certificate that peers refuse now, or else the first
-// problem.
+// worstCertificate returns the problem to show: a certificate that peers refuse now comes before one that ends soon.
 func worstCertificate(all []config.Certificate) (problem string) {
 	for _, c := range all {
 		if c.Problem != "" && (problem == "" || c.Refused) {

@@ -82,7 +82,7 @@ func TestPartsAreDocumented(t *testing.T) {
 	gaugesOfSeat(documented, "east", 1, 0, 0)
 }
 
-// The page shows a certificate that peers refuse, whatever else ends soon.
+// The page shows a certificate that peers refuse before one that ends soon.
 func TestWorstCertificate(t *testing.T) {
 	fine := config.Certificate{File: "fine.pem"}
 	soon := config.Certificate{File: "soon.pem", Problem: "ends"}

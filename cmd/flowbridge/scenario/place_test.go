@@ -76,7 +76,7 @@ func (p *transferring) NewCall(in *sim.Incoming) sim.Handler {
 	return p
 }
 
-// The caller of the test gets a REFER, and nobody else is called.
+// The caller of the test gets the REFER. The B2BUA calls nobody.
 func TestTransfer(t *testing.T) {
 	agent, err := sim.OpenAgent(t.Context(), sim.AgentOptions{Name: "agent", RingFor: -1, Log: zerolog.Nop()})
 	if err != nil {

@@ -82,7 +82,7 @@ func TestReplay(t *testing.T) {
 	}
 }
 
-// With its pauses kept the caller speaks when it spoke, whatever the agent says, and until the end.
+// With keepPauses the caller speaks at the recorded times until the end. What the agent says changes nothing.
 func TestReplayKeepsPauses(t *testing.T) {
 	for _, a := range []agent{{delay: 700 * time.Millisecond, stops: 300 * time.Millisecond}, {mute: true}} {
 		test := replayed(t, yesterday, true)
