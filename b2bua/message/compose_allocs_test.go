@@ -36,3 +36,11 @@ func TestComposeAllocatesLittle(t *testing.T) {
 		}
 	}
 }
+
+// The text is the only object. Without the race detector, because that empties pools at random.
+func TestURITextAllocates(t *testing.T) {
+	u := ParseURI("sip:+15075785607@192.0.2.20:32681")
+	if n := testing.AllocsPerRun(100, func() { _ = URIText(&u) }); n > 1 {
+		t.Errorf("%v allocations; want 1", n)
+	}
+}

@@ -25,13 +25,6 @@ func FuzzURIText(f *testing.F) {
 	})
 }
 
-func TestURITextAllocates(t *testing.T) {
-	u := ParseURI("sip:+15075785607@192.0.2.20:32681")
-	if n := testing.AllocsPerRun(100, func() { _ = URIText(&u) }); n > 1 {
-		t.Errorf("%v allocations; want 1", n)
-	}
-}
-
 // FuzzHidesCaller checks that HidesCaller treats the same URIs as anonymous as the function
 // that checks a From header.
 func FuzzHidesCaller(f *testing.F) {
