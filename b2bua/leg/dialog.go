@@ -155,10 +155,7 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeade
 		d.localSeq++
 		seq = d.localSeq
 	}
-	out := &message.Outgoing{
-		Hops: 70, Seq: sip.CSeqHeader{SeqNo: seq, MethodName: method}, ID: sip.CallIDHeader(d.CallID),
-	}
-	out.Method = method
+	out := outgoing(method, seq, d.CallID)
 	routes, next := d.routing(&out.Recipient)
 	var room [24]sip.Header
 	all := append(room[:0], via, &out.Hops,
@@ -170,6 +167,15 @@ func (d *Dialog) request(method sip.RequestMethod, seq uint32, via *sip.ViaHeade
 	}
 	message.SetHeaders(&out.Request, append(append(all, &out.Length), headers...)...)
 	return &out.Request, next
+}
+
+// outgoing returns a request whose memory has Max-Forwards, CSeq and Call-ID, inside or outside of a dialog.
+func outgoing(method sip.RequestMethod, seq uint32, callID string) *message.Outgoing {
+	out := &message.Outgoing{
+		Hops: 70, Seq: sip.CSeqHeader{SeqNo: seq, MethodName: method}, ID: sip.CallIDHeader(callID),
+	}
+	out.Method = method
+	return out
 }
 
 // routing sets the Request-URI of a request within the dialog. It returns the Route values and the

@@ -21,10 +21,8 @@ type OutOfDialog struct {
 // Request returns the request with these additional headers. local is the address that the request is
 // sent from.
 func (o OutOfDialog) Request(local Local, headers ...sip.Header) *sip.Request {
-	out := &message.Outgoing{
-		Hops: 70, Seq: sip.CSeqHeader{SeqNo: o.Seq, MethodName: o.Method}, ID: sip.CallIDHeader(o.CallID),
-	}
-	out.Method, out.Recipient = o.Method, o.URI
+	out := outgoing(o.Method, o.Seq, o.CallID)
+	out.Recipient = o.URI
 	all := []sip.Header{
 		local.Via(o.Branch), &out.Hops, sip.NewHeader("From", message.WithTag(o.From, o.Tag)), sip.NewHeader("To", o.To),
 		&out.ID, &out.Seq,

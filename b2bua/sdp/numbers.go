@@ -115,8 +115,8 @@ func (d *Description) translatable(codecs []string) (*Description, []Format, err
 		}
 		news := []Format{f.as(other, staticNumber(other))}
 		news = append(news, kept(d.formats, func(e *Format) bool { return e.Events() })...)
-		out, news := d.inStepWith8000(inStep(news))
-		return out.regrouped(news), news, nil
+		_, news = d.inStepWith8000(inStep(news))
+		return d.regrouped(news), news, nil
 	}
 	return nil, nil, ErrNoCodec
 }
