@@ -33,8 +33,9 @@ const (
 	// mayBeOrdered is true for a row that a node may have written. Others are removed unread.
 	mayBeOrdered = `octet_length(salt) = 32 AND octet_length(proof) = 32 AND coalesce(octet_length(number), 32) = 32
 		AND coalesce(octet_length(calls::text), 0) <= 4096`
+	// myErasures are in random order, so that those of another password, which stay, can't keep out the others.
 	myErasures = `SELECT id, calls, salt, proof, number FROM flowbridge_erasures
-		WHERE $1 = ANY(waits) AND ` + mayBeOrdered + ` ORDER BY at LIMIT 1000`
+		WHERE $1 = ANY(waits) AND ` + mayBeOrdered + ` ORDER BY random() LIMIT 1000`
 	confirm    = `UPDATE flowbridge_erasures SET waits = array_remove(waits, $2) WHERE id = $1`
 	forgetDone = `DELETE FROM flowbridge_erasures
 		WHERE waits = '{}' OR at < now() - interval '90 days' OR NOT (` + mayBeOrdered + `)`
@@ -208,7 +209,9 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 	for i := range all {
 		e := &all[i]
 		if !hmac.Equal(f.proof(e), e.Proof) {
-			err = errors.Join(err, fmt.Errorf("erasure %s: %w", e.ID, errPassword))
+			if !errors.Is(err, errPassword) { // one of them is enough for the log
+				err = errors.Join(err, fmt.Errorf("erasure %s: %w", e.ID, errPassword))
+			}
 			continue
 		}
 		ids, failed := (*erase)(ctx, Subject{Calls: e.Calls, Is: func(digits string) bool {

@@ -135,6 +135,32 @@ func TestForgedErasures(t *testing.T) {
 	}
 }
 
+// Many rows of another password, all older, keep no erasure from being carried out.
+func TestManyForgedErasures(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a := newNode(t, "a")
+	a.join(url, nil)
+	must(t, a.store.Put(t.Context(), finished("ordered")))
+	eventually(t, "the record is there, and a is a member", func() bool {
+		return count(t, url) == 1 && a.fleet.ready(t.Context()) == nil
+	})
+	e := erasure{Calls: []string{"ordered"}, Salt: make([]byte, 32)}
+	e.Proof = a.fleet.proof(&e)
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_erasures (id, calls, salt, proof, waits, at)
+		SELECT gen_random_uuid(), $1, $2, $2, ARRAY[$3], now() - interval '1 day' FROM generate_series(1, 1100)`,
+		e.Calls, e.Salt, a.fleet.own)
+	pgtest.Exec(t, url, `INSERT INTO flowbridge_erasures (id, calls, salt, proof, waits) VALUES ($1, $2, $3, $4, ARRAY[$5])`,
+		uuid.New(), e.Calls, e.Salt, e.Proof, a.fleet.own)
+	a.erasing()
+	eventually(t, "it is carried out", func() bool {
+		a.fleet.eraseOthers(t.Context())
+		_, is, err := a.store.Get(t.Context(), "ordered")
+		must(t, err)
+		return !is
+	})
+}
+
 // A node with another password can't read a number, says so, and does not confirm.
 func TestEraseOtherPassword(t *testing.T) {
 	url := pgtest.Shared(t).Database()
