@@ -95,6 +95,7 @@ func TestOpenAIForms(t *testing.T) {
 // rejected.
 func TestOpenAIAcceptsOnce(t *testing.T) {
 	var s *profileStage
+	staged := make(chan struct{}) // closed when s is set
 	copies := make(chan string, 4) // requests about copies: path and body
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -114,6 +115,7 @@ func TestOpenAIAcceptsOnce(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+		<-staged
 		again, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.hook, strings.NewReader(event))
 		if err != nil {
 			t.Error(err)
@@ -133,6 +135,7 @@ func TestOpenAIAcceptsOnce(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	s = openAIStage(t, "openai", platform.DefaultWebhookSecret, api.URL, realtimeSession("{{.CallID}}"))
+	close(staged)
 	got, record := s.call(t)
 	calls := s.platform.Calls()
 	if got.Status != 200 || len(calls) != 1 || record.Report == nil || record.Report.CallID != calls[0].ID {
