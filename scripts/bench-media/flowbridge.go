@@ -23,7 +23,7 @@ log: {level: warn}
 // startFlowbridge starts the binary with an engine, and waits until it takes calls.
 func (s *system) startFlowbridge(binary, name, dir string) (err error) {
 	if binary == "" {
-		return fmt.Errorf("%w: -flowbridge is missing", errUsage)
+		return fmt.Errorf("%w: -flowbridge or -other is missing", errUsage)
 	}
 	if s.server, err = flowbridge.New(binary, dir, s.network.Relay); err != nil {
 		return err

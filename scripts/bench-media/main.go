@@ -57,6 +57,7 @@ func run(args []string, out io.Writer) error {
 // bench is a series of runs.
 type bench struct {
 	flowbridge string // the binary
+	other      string // another build
 	systems    []string
 	calls      []int
 	rounds     int
@@ -72,6 +73,7 @@ func parse(args []string) (*bench, error) {
 	b := &bench{}
 	f := flag.NewFlagSet("run", flag.ContinueOnError)
 	f.StringVar(&b.flowbridge, "flowbridge", "", "the binary to measure")
+	f.StringVar(&b.other, "other", "", "another build, to measure beside it")
 	f.IntVar(&b.rounds, "rounds", 3, "times that the systems take turns; medians are shown")
 	f.IntVar(&b.seconds, "seconds", 10, "length of a measurement")
 	f.IntVar(&b.rate, "rate", 500, "held: calls that begin in a second")

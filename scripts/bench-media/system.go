@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"os/exec"
 	"slices"
+	"strings"
 
 	"flowbridge/scripts/internal/flowbridge"
 	"flowbridge/scripts/internal/process"
@@ -22,7 +23,13 @@ const (
 	kernelNoInsight = "kernel-no-insight"
 )
 
-var systemNames = []string{"kernel", kernelNoInsight, "userspace", noInsight, "rtpengine", forward}
+// The engines of another build.
+const (
+	otherKernel    = "other-kernel"
+	otherUserspace = "other-userspace"
+)
+
+var systemNames = []string{"kernel", kernelNoInsight, "userspace", noInsight, otherKernel, otherUserspace, "rtpengine", forward}
 
 // system is a running relay.
 type system struct {
@@ -58,6 +65,8 @@ func (b *bench) start(name string) (s *system, err error) {
 		s.open, err = crossed, s.network.forward()
 	case "kernel", kernelNoInsight, limited, "userspace", noInsight:
 		err = s.startFlowbridge(b.flowbridge, name, b.dir)
+	case otherKernel, otherUserspace:
+		err = s.startFlowbridge(b.other, strings.TrimPrefix(name, "other-"), b.dir)
 	case "rtpengine":
 		err = s.startRTPEngine(b.dir)
 	}
