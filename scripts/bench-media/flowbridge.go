@@ -12,8 +12,8 @@ import (
 const flowbridgeConfig = `
 sip: {listen: ["udp://%[1]v:5060"]}
 media: {listen: [%[1]v], ports: 10000-60999, engine: %[6]s, insight: %[7]s%[8]s}
-trunks: [{name: carrier, sources: [%[2]v], max_calls: 20000}]
-targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"}]
+trunks: [{name: carrier, sources: [%[2]v], max_calls: 20000%[9]s}]
+targets: [{name: agent, kind: sip, uri: "sip:{{.To.Number}}@%[3]v:5060"%[10]s}]
 routes: [{targets: [agent], rescue: {targets: [agent]}}]
 store: {path: %[4]q}
 admin: {listen: "unix://%[5]s"}
@@ -45,12 +45,12 @@ func (s *system) startFlowbridge(binary, name, dir string) (err error) {
 		more = fmt.Sprintf(", max_transcoded: %d", maxCalls)
 	}
 	text := fmt.Sprintf(flowbridgeConfig, namespace.RelayAddr, namespace.CarrierAddr, namespace.AgentAddr,
-		s.server.Store(), s.server.Socket(), engine, insight, more)
+		s.server.Store(), s.server.Socket(), engine, insight, more, s.secure.setting(0), s.secure.setting(1))
 	if err = s.server.Configure(text); err == nil {
 		err = s.restart()
 	}
 	if err == nil {
-		s.ends, err = newEnds(s.network, s.caller)
+		s.ends, err = newEnds(s.network, s.caller, s.secure)
 	}
 	if err == nil {
 		s.closers = append(s.closers, s.ends.close)

@@ -122,7 +122,7 @@ func (l *load) burst() float64 {
 	began := batch.Clock(unix.CLOCK_THREAD_CPUTIME_ID)
 	for at := range ticks {
 		for _, s := range l.side {
-			s.send(at, number, 1, nil)
+			s.send(at, number, 1, nil, nil)
 		}
 		l.read()
 	}

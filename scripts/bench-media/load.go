@@ -45,6 +45,7 @@ type load struct {
 	every int // a call sends in one of this many intervals
 
 	speech *speech // nil: packets that say what they are
+	secure *secure // nil: plain RTP
 
 	next        uint32        // number of the next run's first packet
 	first, last uint32        // numbers of the measured packets, last excluded
@@ -61,7 +62,7 @@ func newLoad(n network, ends [2]netip.Addr, calls int) (*load, error) {
 			heard: make([]int64, calls), last: make([]int64, calls), gaps: make([]int64, calls),
 		}
 		var err error
-		if s.Port, err = batch.Listen(ns, netip.AddrPortFrom(ends[i], 0), rtp.Room); err != nil {
+		if s.Port, err = batch.Listen(ns, netip.AddrPortFrom(ends[i], 0), rtp.Room+sealed); err != nil {
 			l.close()
 			return nil, fmt.Errorf("%v: %w", ends[i], err)
 		}
@@ -121,7 +122,7 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 				l.late += max(late-rtp.Interval, 0)
 			}
 			for _, s := range l.side {
-				s.send(at, number, l.every, l.speech)
+				s.send(at, number, l.every, l.speech, l.secure)
 			}
 			l.read()
 		}
@@ -149,7 +150,7 @@ func (l *load) run(warm, measured time.Duration, ask func() (usage, error)) (sta
 }
 
 // send sends the packets that are due at a tick: those of all calls, or of a part of the calls in turn.
-func (s *side) send(at int, number uint32, every int, is *speech) {
+func (s *side) send(at int, number uint32, every int, is *speech, x *secure) {
 	turn, n := int(number)%every, len(s.due[at])
 	for calls := range slices.Chunk(s.due[at][turn*n/every:(turn+1)*n/every], batch.Size) {
 		now := batch.Clock(unix.CLOCK_REALTIME)
@@ -159,7 +160,7 @@ func (s *side) send(at int, number uint32, every int, is *speech) {
 			if is != nil {
 				p = is.write(p, call, s.number, number, now)
 			}
-			s.Put(i, p, s.to[call])
+			s.Put(i, x.write(p, s.number), s.to[call])
 		}
 		sent, _ := s.Send(len(calls))
 		s.unsent += int64(len(calls) - sent)
@@ -175,6 +176,7 @@ func (l *load) read() {
 
 // take counts a packet that belongs to the measurement.
 func (l *load) take(s *side, p []byte, from netip.AddrPort, came int64) {
+	p = l.secure.read(p, from, s.number)
 	call, number, written, ours := rtp.Read(p)
 	transcoded := l.speech.has(from, s.number)
 	if transcoded {

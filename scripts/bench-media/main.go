@@ -5,6 +5,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -64,6 +65,7 @@ type bench struct {
 	seconds    int
 	rate       int // held: new calls per second
 	speech     *speech
+	secure     *secure
 	json       string // output file; may be empty
 	out        io.Writer
 	dir        string // for the files of the systems
@@ -80,6 +82,7 @@ func parse(args []string) (*bench, error) {
 	f.StringVar(&b.json, "json", "", "file for all figures")
 	transcode := f.String("transcode", "", "media/opus/testdata/speech.bin: carriers send Opus, agents PCMU")
 	plain := f.Int("plain", 0, "with -transcode: so many of the calls are plain, and delays are theirs")
+	secure := f.String("srtp", "", "one: agents have SRTP; both: carriers, too")
 	systems := f.String("systems", strings.Join(systemNames, ","), "which systems")
 	if err := f.Parse(args); err != nil {
 		return nil, err
@@ -90,6 +93,10 @@ func parse(args []string) (*bench, error) {
 			return nil, err
 		}
 		b.speech.plain = *plain
+	}
+	var err error
+	if b.secure, err = newSecure(*secure); err != nil {
+		return nil, err
 	}
 	b.systems = strings.Split(*systems, ",")
 	for _, name := range b.systems {
@@ -250,12 +257,18 @@ func (s *system) loads(calls int, is *speech) (relayed, linked *load, err error)
 	if relayed, err = newLoad(s.network, relayAddrs, calls); err != nil {
 		return nil, nil, err
 	}
-	relayed.speech = is.begin(calls)
+	relayed.speech, relayed.secure = is.begin(calls), s.secure
 	s.closers = append(s.closers, relayed.close)
 	if linked, err = newLoad(s.network, directAddrs, calls); err != nil {
 		return nil, nil, err
 	}
 	s.closers = append(s.closers, linked.close)
 	linked.connectDirectly()
+	if linked.secure, err = s.secure.begin(); err == nil {
+		err = linked.secure.directly([2]netip.AddrPort{linked.side[0].At, linked.side[1].At})
+	}
+	if err != nil {
+		return nil, nil, err
+	}
 	return relayed, linked, s.connect(relayed)
 }

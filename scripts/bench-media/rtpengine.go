@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -44,7 +45,7 @@ func (s *system) startRTPEngine(dir string) error {
 		return err
 	}
 	s.closers = append(s.closers, func() { _ = conn.Close() })
-	c := &ngClient{conn: conn, describe: s.caller}
+	c := &ngClient{conn: conn, describe: s.caller, secure: s.secure}
 	if s.speech != nil {
 		c.flags = "5:flagsl14:codec-mask-all20:codec-transcode-PCMU28:codec-set-opus/48000/2/24000e"
 	}
@@ -63,7 +64,8 @@ type ngClient struct {
 	conn     *net.UDPConn
 	cookie   int
 	describe func(call int, a netip.AddrPort) string // the carrier's end
-	flags    string                                  // an encoded entry of requests; may be empty
+	secure   *secure
+	flags    string // an encoded entry of requests; may be empty
 }
 
 // call makes rtpengine connect two ends: an offer with A's description, an answer with B's. The rewritten description
@@ -72,17 +74,22 @@ func (c *ngClient) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, 
 	request := map[string]string{
 		"command": "offer", "call-id": fmt.Sprint("bench-", n), "from-tag": "a", "sdp": c.describe(n, a), "ICE": "remove",
 	}
-	offer, err := c.ask(request)
+	if c.secure != nil {
+		request["transport-protocol"] = "RTP/SAVP"
+	}
+	reply, err := c.ask(request)
 	if err != nil {
 		return forA, forB, err
 	}
-	request["command"], request["to-tag"], request["sdp"] = "answer", "b", sip.Description(b)
-	answer, err := c.ask(request)
-	if err != nil {
+	delete(request, "transport-protocol")
+	offer := field(reply, "sdp")
+	request["command"], request["to-tag"], request["sdp"] = "answer", "b", c.secure.describe(1, offer, sip.Description(b))
+	if reply, err = c.ask(request); err != nil {
 		return forA, forB, err
 	}
-	forA, forB = sip.Media(field(answer, "sdp")), sip.Media(field(offer, "sdp"))
-	return forA, forB, valid(forA, forB)
+	answer := field(reply, "sdp")
+	forA, forB = sip.Media(answer), sip.Media(offer)
+	return forA, forB, errors.Join(c.secure.learn(0, answer), c.secure.learn(1, offer), valid(forA, forB))
 }
 
 // ask sends a request and returns the reply, which must be a success.

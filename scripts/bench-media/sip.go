@@ -17,18 +17,20 @@ type ends struct {
 	calls          []call    // the agent's, in the order of the carrier's
 	media          netip.AddrPort
 	describe       func(call int, a netip.AddrPort) string // the carrier's end
+	secure         *secure
 }
 
 // call is one of the agent's calls, and where its RTP must go.
 type call struct {
 	dialog *sip.Dialog
 	to     netip.AddrPort
+	err    error // it can't be sealed
 }
 
 const sipPatience = 5 * time.Second
 
-func newEnds(n network, describe func(call int, a netip.AddrPort) string) (e *ends, err error) {
-	e = &ends{taken: make(chan call, maxCalls), describe: describe}
+func newEnds(n network, describe func(call int, a netip.AddrPort) string, x *secure) (e *ends, err error) {
+	e = &ends{taken: make(chan call, maxCalls), describe: describe, secure: x}
 	system := netip.AddrPortFrom(namespace.RelayAddr, 5060)
 	if err = e.carrier.Listen("carrier", n.Carrier, netip.AddrPortFrom(namespace.CarrierAddr, 5060), system); err != nil {
 		return nil, err
@@ -38,8 +40,10 @@ func newEnds(n network, describe func(call int, a netip.AddrPort) string) (e *en
 		return nil, err
 	}
 	e.agent.Arrive = func(d *sip.Dialog, s *sip.Server) {
-		d.Of = call{d, sip.Media(s.Request.Body())}
-		s.Accept(fmt.Sprintf("Contact: <sip:%v>\r\n", e.agent.Addr) + sip.WithBody(sip.Description(e.media)))
+		offer := s.Request.Body()
+		d.Of = call{d, sip.Media(offer), x.learn(1, offer)}
+		answer := x.describe(1, offer, sip.Description(e.media))
+		s.Accept(fmt.Sprintf("Contact: <sip:%v>\r\n", e.agent.Addr) + sip.WithBody(answer))
 	}
 	e.agent.Acked = func(d *sip.Dialog) { e.taken <- d.Of.(call) }
 	go e.carrier.Run()
@@ -69,16 +73,19 @@ func (e *ends) call(n int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err 
 			return forA, forB, errors.New(m.Start())
 		}
 		forA = sip.Media(m.Body())
+		if err = e.secure.learn(0, m.Body()); err != nil {
+			return forA, forB, err
+		}
 	case <-late:
 		return forA, forB, fmt.Errorf("carrier: %w", errNoAnswer)
 	}
 	select {
 	case c := <-e.taken:
-		e.calls, forB = append(e.calls, c), c.to
+		e.calls, forB, err = append(e.calls, c), c.to, c.err
 	case <-late:
 		return forA, forB, fmt.Errorf("agent: %w", errNoAnswer)
 	}
-	return forA, forB, valid(forA, forB)
+	return forA, forB, errors.Join(err, valid(forA, forB))
 }
 
 // valid returns an error unless both ends of a call know where to send.

@@ -29,7 +29,9 @@ const (
 	otherUserspace = "other-userspace"
 )
 
-var systemNames = []string{"kernel", kernelNoInsight, "userspace", noInsight, otherKernel, otherUserspace, "rtpengine", forward}
+var systemNames = []string{
+	"kernel", kernelNoInsight, "userspace", noInsight, otherKernel, otherUserspace, "rtpengine", forward,
+}
 
 // system is a running relay.
 type system struct {
@@ -38,6 +40,7 @@ type system struct {
 	server  *flowbridge.Server // nil if it is not Flowbridge
 
 	speech *speech // nil: no call is transcoded
+	secure *secure // nil: no end has SRTP
 
 	// open sets up a call between two ends and returns where each end must send.
 	open func(call int, a, b netip.AddrPort) (forA, forB netip.AddrPort, err error)
@@ -56,6 +59,9 @@ func (s *system) stop() {
 // start starts a relay in a separate network, and waits until it takes calls.
 func (b *bench) start(name string) (s *system, err error) {
 	s = &system{speech: b.speech}
+	if s.secure, err = b.secure.begin(); err != nil {
+		return nil, err
+	}
 	if s.network, err = newNetwork(); err != nil {
 		return nil, err
 	}

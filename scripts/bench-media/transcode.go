@@ -109,5 +109,5 @@ func (s *system) caller(call int, a netip.AddrPort) string {
 	if s.speech != nil && call >= s.speech.plain {
 		return opusDescription(a)
 	}
-	return sip.Description(a)
+	return s.secure.describe(0, "", sip.Description(a))
 }
