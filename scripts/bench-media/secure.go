@@ -14,8 +14,9 @@ import (
 	"flowbridge/scripts/internal/sip"
 )
 
-// secure is SRTP of the ends (RFC 3711), with keys in the SDP (RFC 4568). The sides have different suites: with one suite
-// rtpengine would hand the keys through, and neither open nor seal a packet. An end has the same key in all calls.
+// secure is SRTP of the ends (RFC 3711), with keys in the SDP (RFC 4568). The sides have different suites: with one
+// suite rtpengine would hand the keys through, and neither open nor seal a packet. An end has the same key in all
+// calls.
 type secure struct {
 	sides  [2]bool
 	seal   [2]*srtp.Context                    // what a side sends
