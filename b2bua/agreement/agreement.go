@@ -34,6 +34,7 @@ type Terms struct {
 	SentTo [2][]sdp.Format // to a side, in its numbers: the formats that it sends
 	Told   [2][]sdp.Format // to a side: codecs that the other side has, or that can be made from its codecs
 	Codec  [2]sdp.Codec    // the codec of these that a side speaks
+	Former [2]sdp.Codec    // the codec that a side spoke before an offer of its own that lacks it
 }
 
 // Before is the session before a change, in case a CANCEL of the change overtakes our

@@ -21,6 +21,7 @@ type State struct {
 	Description [2]int                 `cbor:"9,keyasint,omitempty"`
 	StreamOrder [2]int                 `cbor:"10,keyasint,omitempty"`
 	Offers      int                    `cbor:"12,keyasint,omitempty"`
+	Former      [2]sdp.CodecState      `cbor:"13,keyasint,omitempty"`
 }
 
 // State returns the agreement as plain data, with room for what is described.
@@ -43,7 +44,7 @@ func (a *Agreement) State(room []sdp.DescriptionState) State {
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		k.Description[side], k.StreamOrder[side] = place(a.Description[side]), place(a.StreamOrder[side])
 		k.SentTo[side], k.Told[side] = a.SentTo[side], a.Told[side]
-		k.Codec[side] = sdp.CodecState(a.Codec[side])
+		k.Codec[side], k.Former[side] = sdp.CodecState(a.Codec[side]), sdp.CodecState(a.Former[side])
 	}
 	for _, d := range all {
 		k.Described = append(k.Described, d.State())
@@ -81,7 +82,7 @@ func Restore(k *State) Agreement {
 	for _, side := range [2]media.Side{media.SideA, media.SideB} {
 		a.Description[side], a.StreamOrder[side] = at(k.Description[side]), at(k.StreamOrder[side])
 		a.SentTo[side], a.Told[side] = k.SentTo[side], k.Told[side]
-		a.Codec[side] = sdp.Codec(k.Codec[side])
+		a.Codec[side], a.Former[side] = sdp.Codec(k.Codec[side]), sdp.Codec(k.Former[side])
 	}
 	return a
 }

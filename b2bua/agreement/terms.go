@@ -101,6 +101,26 @@ func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side
 	})
 }
 
+// Returns reports whether a side's offer lists the codec again that its last ones lacked, and that the other side may be
+// asked for (RFC 3264 section 8.3.2). Music on hold lists one codec, and the resume all of them.
+func (a *Agreement) Returns(side media.Side, d *sdp.Description, mayAsk []string) bool {
+	former := a.Former[side]
+	return former != (sdp.Codec{}) && sdp.Includes(d.Formats(), former) &&
+		slices.ContainsFunc(mayAsk, func(codec string) bool { return strings.EqualFold(codec, former.Name) })
+}
+
+// Decided keeps the codec that a side speaks if the side's offer lacks it. A former codec that the offer lists is
+// forgotten, because the other side has decided about it.
+func (a *Agreement) Decided(side media.Side, offer *sdp.Description) {
+	formats := offer.Formats()
+	if sdp.Includes(formats, a.Former[side]) {
+		a.Former[side] = sdp.Codec{}
+	}
+	if speaks := a.Codec[side]; a.Former[side] == (sdp.Codec{}) && !sdp.Includes(formats, speaks) {
+		a.Former[side] = speaks
+	}
+}
+
 // PayloadChanges returns how the relay has to change a side's payload types into the
 // ones that the other side expects. A side sends the formats that it was told and has
 // itself (RFC 3264 section 6.1). Formats that the other side can't use are dropped.

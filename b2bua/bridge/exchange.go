@@ -82,13 +82,15 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 	}
 	formats, exact := es.agreed(from, d)
 	mode := b.Call.Policy().Reinvite
+	busy := es.current != nil || b.Call.Moment().Transfer // because a transfer's target was offered the present codec
+	exact = exact && (busy || !b.Agreement.Returns(from.Side, d, b.Call.Policy().Codecs))
 	switch {
 	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact) ||
 		b.Other(from) == nil):
 		es.absorb(from, d, formats)
 	case mode == config.ReinviteAbsorb, b.Other(from) == nil:
 		from.Step(NotAcceptable())
-	case es.current != nil, b.Call.Moment().Transfer: // because the transfer's target was offered the present codec
+	case busy:
 		from.Step(Rejection(491))
 	default:
 		es.consult(from, d, formats, f)
@@ -192,14 +194,14 @@ func (es *Exchanges) on(e Event) (taken bool) {
 
 func (es *Exchanges) end() { es.current = nil }
 
-// due refuses a change that the other side has not answered in time. If the other side accepts it later, we offer that
+// due ends a change that the other side has not answered in time. If the other side accepts it later, we offer that
 // side the present session again.
 func (es *Exchanges) due(time.Time) {
 	b := es.bridge
 	x := es.current
-	x.withdrawn = true
 	b.PeerLog.Warn().Stringer("side", x.to.Side).Msg("no answer to a change")
-	x.from.Step(Rejection(504))
+	es.deny(x, Rejection(504))
+	x.withdrawn = true
 }
 
 // AnswerReady handles a side's answer to a change that the other side wanted, or to an offer of our own. An error means
@@ -224,7 +226,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 		if err != nil {
 			b.PeerLog.Warn().Err(err).Stringer("side", x.to.Side).Msg("answer to a change not usable")
 		}
-		es.refuse(x, 488)
+		es.deny(x, NotAcceptable())
 		es.Restore(x.to)
 		return
 	}
@@ -233,7 +235,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	seen := agreement.WithEventsOf(b.EventsFor(b.Call.Called()), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
 	if seen.Speaks().Name == "" {
-		es.refuse(x, 488)
+		es.deny(x, NotAcceptable())
 		es.Restore(x.to)
 		return
 	}
@@ -243,6 +245,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	}
 	reply := seen.Answering(x.offer, b.Media.at(side), b.Media.answering(x.from, x.offer), told, way)
 	b.Agreement.KeepBefore(side, true)
+	b.Agreement.Decided(side, x.offer)
 	b.Agreement.SentTo[side], b.Agreement.SentTo[side.Other()] = told, x.formats
 	b.Agreement.Tell(side, seen.Common(x.offer.Whole()))
 	b.Agreement.Tell(side.Other(), answer.Formats())
@@ -267,21 +270,29 @@ func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) {
 	switch x := es.settled(from, f.Ref); {
 	case x == nil: // the refused offer was our own: the session stays as it was
 	case x.withdrawn:
-	case x.fallback != nil:
-		es.absorb(x.from, x.offer, x.fallback)
 	default:
-		es.refuse(x, f.Code)
+		es.deny(x, refusal(f.Code))
 	}
 }
 
-// refuse refuses a change to the side that wanted it. It passes the other side's status on if that is 480, 486, 491 or
-// 606, and otherwise sends 488.
-func (es *Exchanges) refuse(x *exchange, code int) {
-	r := NotAcceptable()
-	if code == 491 || code == 480 || code == 486 || code == 606 {
-		r = Rejection(code)
+// deny ends a change that the other side does not accept. The side that wanted the change gets the refusal only if the
+// codec would have to change.
+func (es *Exchanges) deny(x *exchange, refusal leg.Reject) {
+	if x.fallback == nil || x.withdrawn {
+		x.from.Step(refusal)
+		return
 	}
-	x.from.Step(r)
+	es.bridge.Agreement.Decided(x.from.Side, x.offer)
+	es.absorb(x.from, x.offer, x.fallback)
+}
+
+// refusal returns the refusal of a change that the other side has refused with this status: with the same status if that
+// is 480, 486, 491 or 606, and otherwise with 488.
+func refusal(code int) leg.Reject {
+	if code == 491 || code == 480 || code == 486 || code == 606 {
+		return Rejection(code)
+	}
+	return NotAcceptable()
 }
 
 // drop ends the change in progress, because the agent has left the call. The caller keeps the previous session.
@@ -291,7 +302,7 @@ func (es *Exchanges) drop() {
 	switch {
 	case x == nil:
 	case x.from.Side == media.SideA:
-		es.refuse(x, 491)
+		x.from.Step(Rejection(491))
 	default: // the caller may have accepted the change already
 		es.Restore(es.bridge.Call.Half(media.SideA))
 	}
@@ -300,7 +311,7 @@ func (es *Exchanges) drop() {
 // Interrupt is like drop, but also refuses a change that the agent wanted, because the agent's leg stays in the call.
 func (es *Exchanges) Interrupt(agent *Half) {
 	if x := es.current; x != nil && x.from == agent {
-		es.refuse(x, 491)
+		x.from.Step(Rejection(491))
 	}
 	es.drop()
 }

@@ -316,6 +316,7 @@ func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
 func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
 	b.Media.Addr[media.SideB] = addr
 	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
+	b.Agreement.Former[media.SideB] = sdp.Codec{}
 	b.Agreement.Tell(media.SideB, answer.Formats())
 	b.Plug(offered, answer)
 }

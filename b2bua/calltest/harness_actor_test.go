@@ -312,7 +312,8 @@ func (a *actor) describes(m received, want string) {
 		}
 	}
 	w := strings.Join(formats, " ")
-	speaks := map[byte]string{'0': "PCMU", '8': "PCMA"}[got[0]]
+	first, _, _ := strings.Cut(got, " ")
+	speaks := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722"}[first]
 	if d.HasOpus() && (got[:2] == "11" || got[:2] == "96") {
 		speaks = "OPUS"
 	}
