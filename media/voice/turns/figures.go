@@ -39,21 +39,23 @@ const (
 
 // These are the limits at which a call becomes noisy.
 const (
-	gapMin    = 15.0            // dB between a side's speech and its background
-	gapWorst  = 12.0            // like gapMin, for segments that may be wrong (worstMax)
-	worstMax  = 4               // greatest percentage of a side's speech in segments that may be wrong
-	gapNoise  = 8.0             // below this, a segment is not speech
-	gapVaries = 27.0            // dB between a side's speech and a background that varies,
-	varies    = 1               // by at least this many steps of loudness
-	steadyMin = 12.0            // dB below a side's speech; louder steady sound might be speech
-	burstMax  = 1300            // ms; a longer segment is no burst of a repeated tone
-	burstMS   = 20              // ms by which successive bursts of a tone may differ in length
-	burstStep = 16              // greatest difference of their levels, 0.4 dB
-	echoMax   = 45              // percentage of the caller's speech during which the agent speaks as well,
-	echoAgent = 30              // or percent of the agent's speech
-	shareMax  = 7               // tenths of the measured time in which a side may speak
-	behindMax = 3               // percent of a side's speech that may be behind it
-	tooLittle = 2 * time.Second // a side with less speech is not judged
+	gapMin    = 15.0                    // dB between a side's speech and its background
+	gapWorst  = 12.0                    // like gapMin, for segments that may be wrong (worstMax)
+	worstMax  = 4                       // greatest percentage of a side's speech in segments that may be wrong
+	gapNoise  = 8.0                     // below this, a segment is not speech
+	gapVaries = 27.0                    // dB between a side's speech and a background that varies,
+	varies    = 1                       // by at least this many steps of loudness
+	steadyMin = 12.0                    // dB below a side's speech; louder steady sound might be speech
+	burstMax  = 1300                    // ms; a longer segment is no burst of a repeated tone
+	burstMS   = 20                      // ms by which successive bursts of a tone may differ in length
+	burstStep = 16                      // greatest difference of their levels, 0.4 dB
+	ringsMin  = 3                       // so many bursts in a row are a ringing tone,
+	ringPause = 2500 * time.Millisecond // if they are no further apart
+	echoMax   = 45                      // percentage of the caller's speech during which the agent speaks as well,
+	echoAgent = 30                      // or percent of the agent's speech
+	shareMax  = 7                       // tenths of the measured time in which a side may speak
+	behindMax = 3                       // percent of a side's speech that may be behind it
+	tooLittle = 2 * time.Second         // a side with less speech is not judged
 )
 
 // The loudness of segments is counted in steps of 3 dB. Speech four steps below the upper quarter is behind the
@@ -238,6 +240,32 @@ func (s *side) isAlike(ms, level uint32) bool {
 	}
 	s.Alike = min(s.Alike+1, 2)
 	return s.Alike == 2
+}
+
+// ring counts bursts in a row. Call it after isAlike.
+func (s *side) ring(burst span) {
+	if s.Alike == 0 || burst.From-s.To > ringPause {
+		s.Other, s.Rings = max(s.Other, s.To), 0
+	}
+	s.To = burst.To
+	if s.Rings == ringsMin {
+		return
+	}
+	s.Rings++
+	s.Rung = burst.To
+}
+
+// isRinging reports whether a side's last segments are a ringing tone that goes on. answered is as in New.
+func (s *side) isRinging(v voice.View, answered time.Duration) bool {
+	next := v.Until
+	if v.Speaking {
+		next = v.Since
+		took := uint64((v.To - v.Since).Milliseconds())
+		if took > uint64(s.Last[0]+burstMS) || max(v.Level, int32(s.Last[1]))-min(v.Level, int32(s.Last[1])) > burstStep {
+			return false
+		}
+	}
+	return s.Rings == ringsMin && next-answered-s.To <= ringPause
 }
 
 // isLoud reports whether a level is near the level of the side's speech.

@@ -79,6 +79,11 @@ type side struct {
 	Last   [2]uint32        `cbor:"17,keyasint,omitzero"`  // milliseconds and level of the last segment
 	Alike  uint8            `cbor:"18,keyasint,omitempty"` // consecutive short segments like the previous one
 	Gaps   bool             `cbor:"19,keyasint,omitempty"` // an utterance was sparse
+
+	To    time.Duration `cbor:"20,keyasint,omitempty"` // end of the last segment
+	Other time.Duration `cbor:"21,keyasint,omitempty"` // end of the last segment before the bursts, or of a cut
+	Rung  time.Duration `cbor:"22,keyasint,omitempty"` // end of the burst that made them a ringing tone
+	Rings uint8         `cbor:"23,keyasint,omitempty"` // bursts so far, up to ringsMin
 }
 
 // span is an utterance.
@@ -126,7 +131,7 @@ func Resume(answered time.Duration, s State) (*Talk, error) {
 	}
 	for p := range s.Sides {
 		d := &s.Sides[p]
-		times = append(times, d.Until, d.Began, d.Ended, d.Spoke, d.Short.From, d.Short.To)
+		times = append(times, d.Until, d.Began, d.Ended, d.Spoke, d.Short.From, d.Short.To, d.To, d.Other, d.Rung)
 		if len(d.Ahead) > aheadMax || len(d.Spans) > spansMax || d.Speaks && (len(d.Ahead) == 0 || d.Began < d.Ended) {
 			return nil, fmt.Errorf("turns: the state of party %d makes no sense: %d utterances ahead, %d bytes of spans, one begins at %v, after %v",
 				p, len(d.Ahead), len(d.Spans), d.Began, d.Ended)

@@ -166,4 +166,5 @@ func (t *Talk) mark(at time.Duration) {
 	}
 	s.Quiet, s.Waiting = at, Nobody
 	s.Asked, s.Cutting, s.Barging = false, false, false
+	s.Sides[Agent].Other = max(s.Sides[Agent].Other, at)
 }

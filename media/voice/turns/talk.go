@@ -97,6 +97,7 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 		speech = side.hear(heard, uint64(took))
 	}
 	if speech {
+		side.ring(span{From: heard.From - t.answered, To: heard.To - t.answered})
 		t.add(p, span{heard.From - t.answered, heard.To - t.answered, heard.Sparse})
 	}
 	t.know(p, heard.To-t.answered)
@@ -168,13 +169,23 @@ func (t *Talk) Finish(at time.Duration) {
 
 // Waiting returns the party that is waited for, and since when. Both parties are silent, and the other party spoke
 // last. ok is false if one of them speaks, the line is paused, or a party's speech is not measured. Call Look first.
+//
+// A ringing tone of the agent counts as silence after its third burst, so that it does not hold off a rescue. It may
+// also be an agent that says a word again and again. So the wait begins then, and ends 2.5 s after the last burst.
 func (t *Talk) Waiting() (party Party, since time.Duration, ok bool) {
 	s := t.now()
-	speak := len(s.Sides[Caller].Ahead)+len(s.Sides[Agent].Ahead) > 0
-	if speak || s.unmeasured() != "" || s.asked(s.Paused) != 0 || s.Waiting == Nobody {
-		return Nobody, 0, false
+	caller, agent := &s.Sides[Caller], &s.Sides[Agent]
+	silent := len(agent.Ahead) == 0
+	switch {
+	case s.unmeasured() != "", s.asked(s.Paused) != 0, len(caller.Ahead) > 0:
+	case silent && s.Waiting == Agent, !agent.isRinging(t.seen[Agent], t.answered), caller.Ended < agent.Other:
+		if silent && s.Waiting != Nobody {
+			return s.Waiting, t.answered + s.Quiet, true
+		}
+	default:
+		return Agent, t.answered + max(agent.Rung, caller.Ended), true
 	}
-	return s.Waiting, t.answered + s.Quiet, true
+	return Nobody, 0, false
 }
 
 // Speaking reports which parties are speaking, by Party. A pause of 400 ms or more ends an utterance. Both are false
