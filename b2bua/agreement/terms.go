@@ -101,8 +101,8 @@ func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side
 	})
 }
 
-// Returns reports whether a side's offer lists the codec again that its last ones lacked, and that the other side may be
-// asked for (RFC 3264 section 8.3.2). Music on hold lists one codec, and the resume all of them.
+// Returns reports whether a side's offer lists the codec again that its last ones lacked, and for which the other side
+// may be asked (RFC 3264 section 8.3.2). Music on hold lists one codec, and the resume all of them.
 func (a *Agreement) Returns(side media.Side, d *sdp.Description, mayAsk []string) bool {
 	former := a.Former[side]
 	return former != (sdp.Codec{}) && sdp.Includes(d.Formats(), former) &&

@@ -286,8 +286,8 @@ func (es *Exchanges) deny(x *exchange, refusal leg.Reject) {
 	es.absorb(x.from, x.offer, x.fallback)
 }
 
-// refusal returns the refusal of a change that the other side has refused with this status: with the same status if that
-// is 480, 486, 491 or 606, and otherwise with 488.
+// refusal returns the refusal of a change that the other side has refused with this status: the same status if that is
+// 480, 486, 491 or 606, and otherwise 488.
 func refusal(code int) leg.Reject {
 	if code == 491 || code == 480 || code == 486 || code == 606 {
 		return Rejection(code)

@@ -312,8 +312,7 @@ func (a *actor) describes(m received, want string) {
 		}
 	}
 	w := strings.Join(formats, " ")
-	first, _, _ := strings.Cut(got, " ")
-	speaks := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722"}[first]
+	speaks := map[string]string{"0": "PCMU", "8": "PCMA", "9": "G722"}[strings.Fields(got)[0]]
 	if d.HasOpus() && (got[:2] == "11" || got[:2] == "96") {
 		speaks = "OPUS"
 	}

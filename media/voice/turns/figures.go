@@ -234,7 +234,7 @@ func gap(level, noise int32) float64 {
 func (s *side) isAlike(ms, level uint32) bool {
 	was := s.Last
 	s.Last = [2]uint32{ms, level}
-	if ms > burstMax || max(ms, was[0])-min(ms, was[0]) > burstMS || max(level, was[1])-min(level, was[1]) > burstStep {
+	if ms > burstMax || max(ms, was[0])-min(ms, was[0]) > burstMS || !isNear(level, was[1], burstStep) {
 		s.Alike = 0
 		return false
 	}
@@ -242,18 +242,22 @@ func (s *side) isAlike(ms, level uint32) bool {
 	return s.Alike == 2
 }
 
-// ring counts bursts in a row. Call it after isAlike.
-func (s *side) ring(burst span) {
-	if s.Alike == 0 || burst.From-s.To > ringPause {
-		s.Other, s.Rings = max(s.Other, s.To), 0
+// ring counts bursts in a row, after isAlike. was is the level of the last one. A pause of 200 ms within a ringing tone
+// may end a segment or not. So a burst of nearly the same level but another length is not speech, but is counted anew.
+func (s *side) ring(burst span, was uint32) {
+	if apart := burst.From-s.To > ringPause; apart || s.Alike == 0 {
+		s.Rings = 0
+		if apart || !isNear(was, s.Last[1], 2*burstStep) {
+			s.Other = max(s.Other, s.To)
+		}
 	}
 	s.To = burst.To
-	if s.Rings == ringsMin {
-		return
+	if s.Rings < ringsMin {
+		s.Rings, s.Rung = s.Rings+1, burst.To
 	}
-	s.Rings++
-	s.Rung = burst.To
 }
+
+func isNear(level, other, step uint32) bool { return max(level, other)-min(level, other) <= step }
 
 // isRinging reports whether a side's last segments are a ringing tone that goes on. answered is as in New.
 func (s *side) isRinging(v voice.View, answered time.Duration) bool {
@@ -261,7 +265,7 @@ func (s *side) isRinging(v voice.View, answered time.Duration) bool {
 	if v.Speaking {
 		next = v.Since
 		took := uint64((v.To - v.Since).Milliseconds())
-		if took > uint64(s.Last[0]+burstMS) || max(v.Level, int32(s.Last[1]))-min(v.Level, int32(s.Last[1])) > burstStep {
+		if took > uint64(s.Last[0]+burstMS) || !isNear(uint32(max(v.Level, 0)), s.Last[1], burstStep) {
 			return false
 		}
 	}

@@ -1,8 +1,11 @@
+//go:build !race
+
 package turns_test
 
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -76,6 +79,7 @@ func empty(rng *rand.Rand) (sides [2][]float64) {
 // that is waited for if it spoke after the caller, and not any more when it speaks.
 func TestRingingIsSilence(t *testing.T) {
 	const ms = time.Millisecond
+	inOne := []time.Duration{400 * ms, 190 * ms, 400 * ms, 2010 * ms}
 	for _, tone := range []struct {
 		name       string
 		one, other float64
@@ -83,6 +87,8 @@ func TestRingingIsSilence(t *testing.T) {
 		known      time.Duration // the latest end of the third burst
 	}{
 		{"ringing in Britain", 400, 450, []time.Duration{400 * ms, 200 * ms, 400 * ms, 2000 * ms}, 7 * time.Second},
+		{"ringing in Britain, the second one in two parts", 400, 450, slices.Concat(
+			inOne, []time.Duration{400 * ms, 215 * ms, 400 * ms, 1985 * ms}, slices.Repeat(inOne, 8)), 13 * time.Second},
 		{"ringing in Britain, once only", 400, 450, []time.Duration{400 * ms, 2000 * ms}, 6 * time.Second},
 		{"busy in Britain", 400, 400, []time.Duration{375 * ms, 375 * ms}, 2 * time.Second},
 		{"busy in France", 440, 440, []time.Duration{500 * ms, 500 * ms}, 3 * time.Second},

@@ -93,11 +93,12 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 		return
 	}
 	side, speech := &t.s.Sides[p], true
+	was := side.Last[1]
 	if took := (heard.To - heard.From).Milliseconds(); took > 0 && took < 1e6 {
 		speech = side.hear(heard, uint64(took))
 	}
 	if speech {
-		side.ring(span{From: heard.From - t.answered, To: heard.To - t.answered})
+		side.ring(span{From: heard.From - t.answered, To: heard.To - t.answered}, was)
 		t.add(p, span{heard.From - t.answered, heard.To - t.answered, heard.Sparse})
 	}
 	t.know(p, heard.To-t.answered)
