@@ -9,8 +9,8 @@ import (
 type Talk struct {
 	// Confidence is good, noisy (the figures may be wrong, and are left out of percentiles) or not_measured.
 	Confidence string `json:"confidence"`
-	// Reason is why the confidence is not good: background, ceaseless, two_levels, echo, steady, gaps, edge; no_audio,
-	// codec, no_transcoder, packet_length, line_cut, kernel.
+	// Reason is why the confidence is not good: background, ceaseless, two_levels, echo, steady, gaps, quiet, edge;
+	// no_audio, codec, no_transcoder, packet_length, line_cut, kernel.
 	Reason string `json:"reason,omitempty"`
 
 	// FirstAgentMS is the time from the answer to the agent's first audio. If it is unknown, FirstAgentReason says why.

@@ -27,6 +27,7 @@ const (
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side picks up much of the other side
 	Steady     Reason = "steady"     // a side has hardly varying sound as loud as its speech: a tone, or a voice?
+	Quiet      Reason = "quiet"      // the caller's speech is so quiet that its weak beginnings and ends are not heard
 	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as with typing
 	// Edge means that 50 ms decide the figure: both parties fell silent at the same time, or a word over the agent took
 	// about 600 ms.
@@ -45,6 +46,7 @@ const (
 	gapNoise  = 8.0                     // below this, a segment is not speech
 	gapVaries = 27.0                    // dB between a side's speech and a background that varies,
 	varies    = 1                       // by at least this many steps of loudness
+	quietMin  = -32.0                   // dBm0 of a caller's speech; the real level is some 6 dB lower (voice.Decibels)
 	steadyMin = 12.0                    // dB below a side's speech; louder steady sound might be speech
 	burstMax  = 1300                    // ms; a longer segment is no burst of a repeated tone
 	burstMS   = 20                      // ms by which successive bursts of a tone may differ in length
@@ -188,6 +190,8 @@ func (s *State) noisy() Reason {
 			return TwoLevels
 		case side.Gaps:
 			return Gaps
+		case p == int(Caller) && level < quietMin:
+			return Quiet
 		}
 	}
 	if s.Both > tooLittle && (s.Both*100 > s.Sides[Caller].Spoke*echoMax || s.Both*100 > s.Sides[Agent].Spoke*echoAgent) {
