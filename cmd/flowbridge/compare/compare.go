@@ -6,8 +6,8 @@
 //
 // Each figure comes with its number of calls and its 95 % interval. For shares it is Wilson's interval. For quantiles
 // it goes from the lowest to the highest rank that the quantile can have (a binomial, approximated by a normal
-// distribution). Turns of one call resemble each other, so with few calls the interval of a turn's figure is too
-// narrow.
+// distribution). Turns of one call resemble each other, so they count as one turn: the intervals are those of
+// independent(n, squared) turns.
 package compare
 
 import (
@@ -37,6 +37,7 @@ type Durations struct {
 	P50Interval [2]int64 `json:"p50_interval_ms"`
 	P95         int64    `json:"p95_ms"`
 	P95Interval [2]int64 `json:"p95_interval_ms"`
+	Independent float64  `json:"-"` // as many independent durations tell as much
 }
 
 // Group describes the calls of a group. A figure is nil if there are no calls to compute it from.
@@ -68,6 +69,9 @@ type sums struct {
 	setUp, first, turns, bargeIns               []int64
 	durationMS, deadMS, measuredMS              int64
 	ignored, cutOffs                            int64
+
+	// Sums of the squared numbers of turns, barge-ins, and interruptions of either kind in a call.
+	turnsSquared, bargeInsSquared, interruptionsSquared int
 }
 
 // New returns empty groups. by is one of By.
@@ -139,17 +143,27 @@ func (s *sums) converse(t *record.Talk) {
 	if t.FirstAgentMS != nil {
 		s.first = append(s.first, *t.FirstAgentMS)
 	}
+	interruptions := 0
+	if t.Ignored != nil {
+		interruptions = int(*t.Ignored)
+	}
 	for _, d := range []struct {
-		from *record.Durations
-		to   *[]int64
-	}{{t.Turns, &s.turns}, {t.BargeIns, &s.bargeIns}} {
+		from    *record.Durations
+		to      *[]int64
+		squared *int
+	}{{t.Turns, &s.turns, &s.turnsSquared}, {t.BargeIns, &s.bargeIns, &s.bargeInsSquared}} {
 		if d.from == nil {
 			continue
 		}
 		for _, ms := range d.from.Values {
 			*d.to = append(*d.to, int64(ms))
 		}
+		*d.squared += len(d.from.Values) * len(d.from.Values)
 	}
+	if t.BargeIns != nil {
+		interruptions += len(t.BargeIns.Values)
+	}
+	s.interruptionsSquared += interruptions * interruptions
 	for _, n := range []struct {
 		from *int64
 		to   *int64
@@ -166,11 +180,12 @@ func (g *Groups) All() []Group {
 	for _, name := range slices.Sorted(maps.Keys(g.all)) {
 		s := g.all[name]
 		v := Group{
-			Name: name, Calls: s.calls, Answered: ShareOf(len(s.setUp), s.decided), SetUp: DurationsOf(s.setUp),
-			DurationMS: mean(s.durationMS, s.answered), Rescued: ShareOf(s.rescued, s.answered),
-			Measured: ShareOf(s.measured, s.answered), FirstAgent: DurationsOf(s.first), Turns: DurationsOf(s.turns),
-			BargeIns: DurationsOf(s.bargeIns), Ignored: ShareOf(int(s.ignored), len(s.bargeIns)+int(s.ignored)),
-			AgentDeadAir: mean(s.deadMS, s.measured),
+			Name: name, Calls: s.calls, DurationMS: mean(s.durationMS, s.answered), AgentDeadAir: mean(s.deadMS, s.measured),
+			Answered: ShareOf(len(s.setUp), s.decided, s.decided), Rescued: ShareOf(s.rescued, s.answered, s.answered),
+			Measured: ShareOf(s.measured, s.answered, s.answered),
+			Ignored:  ShareOf(int(s.ignored), len(s.bargeIns)+int(s.ignored), s.interruptionsSquared),
+			SetUp:    DurationsOf(s.setUp, len(s.setUp)), FirstAgent: DurationsOf(s.first, len(s.first)),
+			Turns: DurationsOf(s.turns, s.turnsSquared), BargeIns: DurationsOf(s.bargeIns, s.bargeInsSquared),
 		}
 		if s.measuredMS > 0 {
 			v.CutOffsPerMin = new(float64(s.cutOffs) * 60_000 / float64(s.measuredMS))
@@ -191,33 +206,40 @@ func mean(sum int64, n int) *int64 {
 // z is the normal quantile of a 95 % interval.
 const z = 1.96
 
-// ShareOf returns k of n, with Wilson's interval.
-func ShareOf(k, n int) *Share {
+// independent returns how many independent events tell as much as n events of calls, if those of one call are all alike
+// (Kish's effective sample size). squared is the sum of the squared numbers of events in a call. It is n if each call
+// has one event.
+func independent(n, squared int) float64 { return float64(n) * float64(n) / float64(squared) }
+
+// ShareOf returns k of n events, with Wilson's interval. squared is as in independent.
+func ShareOf(k, n, squared int) *Share {
 	if n == 0 {
 		return nil
 	}
-	of, p := float64(n), float64(k)/float64(n)
+	of, p := independent(n, squared), float64(k)/float64(n)
 	middle := (p + z*z/(2*of)) / (1 + z*z/of)
 	half := z / (1 + z*z/of) * math.Sqrt(p*(1-p)/of+z*z/(4*of*of))
 	return &Share{Of: n, Share: p, Interval: [2]float64{max(0, middle-half), min(1, middle+half)}}
 }
 
 // DurationsOf returns the quantiles of durations in milliseconds, which it sorts. It returns nil if there are none.
-func DurationsOf(all []int64) *Durations {
+// squared is as in independent.
+func DurationsOf(all []int64, squared int) *Durations {
 	if len(all) == 0 {
 		return nil
 	}
 	slices.Sort(all)
-	d := &Durations{N: len(all)}
-	d.P50, d.P50Interval = quantile(all, 0.5)
-	d.P95, d.P95Interval = quantile(all, 0.95)
+	d := &Durations{N: len(all), Independent: independent(len(all), squared)}
+	d.P50, d.P50Interval = quantile(all, 0.5, d.Independent)
+	d.P95, d.P95Interval = quantile(all, 0.95, d.Independent)
 	return d
 }
 
-// quantile returns a quantile of sorted values, and the values at both ends of its interval of ranks.
-func quantile(sorted []int64, q float64) (v int64, interval [2]int64) {
+// quantile returns a quantile of sorted values, and the values at both ends of its interval of ranks. The interval is
+// that of so many independent values.
+func quantile(sorted []int64, q, independent float64) (v int64, interval [2]int64) {
 	n := float64(len(sorted))
 	at := func(rank float64) int64 { return sorted[min(max(int(math.Ceil(rank))-1, 0), len(sorted)-1)] }
-	half := z * math.Sqrt(n*q*(1-q))
-	return at(n * q), [2]int64{at(n*q - half), at(n*q + half + 1)}
+	half, one := z*math.Sqrt(independent*q*(1-q)), n/independent // one: the ranks of an independent value
+	return at(n * q), [2]int64{at(n*q - half*one), at(n*q + (half+1)*one)}
 }

@@ -91,16 +91,17 @@ func (b *bound) judge(runs []Run) Verdict {
 }
 
 // chance judges a quantile of several runs: by the share of the figures over the limit, and the interval of that share.
+// The figures of a run resemble each other, so they count as one.
 func (b *bound) chance(v *Verdict, samples []Sample, over int) {
 	allowed, d := 1-b.Share, durations(samples)
 	if v.Figure = interval(d.P95, d.P95Interval); b.Share == 0.5 {
 		v.Figure = interval(d.P50, d.P50Interval)
 	}
-	switch share := compare.ShareOf(over, v.N); {
+	switch share := compare.ShareOf(over, v.N, squared(samples)); {
 	case share.Interval[0] > allowed:
 		v.Verdict = missed
 	case share.Interval[1] > allowed+1e-9:
-		v.Verdict, v.Figure = undecided, v.Figure+"; too few for a verdict"
+		v.Verdict, v.Figure = undecided, v.Figure+"; too few calls for a verdict"
 	}
 }
 
@@ -136,6 +137,7 @@ func collect(runs []Run, figure string, step int) (all []Sample, left int, noisy
 		}
 		for _, s := range runs[i].Figures {
 			if s.Figure == figure && (step == 0 || s.Step == step) {
+				s.run = i
 				all = append(all, s)
 			}
 		}
@@ -167,22 +169,35 @@ func durations(samples []Sample) *compare.Durations {
 		}
 		all = append(all, int64(s.Value))
 	}
-	return compare.DurationsOf(all)
+	return compare.DurationsOf(all, squared(samples))
 }
 
-// leastCompared is how many figures have an interval of their p50: with fewer it would reach beyond them.
+// squared returns the sum of the squared numbers of figures in a run.
+func squared(samples []Sample) (sum int) {
+	of := map[int]int{}
+	for _, s := range samples {
+		of[s.run]++
+	}
+	for _, n := range of {
+		sum += n * n
+	}
+	return sum
+}
+
+// leastCompared is how many calls have an interval of their p50: with fewer it would reach beyond their figures.
 const leastCompared = 8
 
-// worse compares times with earlier ones: one is worse if its interval of 95 % lies above the earlier one.
-func worse(before, now map[string]*compare.Durations) (all []Verdict) {
+// worse compares times with those of earlier runs: one is worse if its interval of 95 % lies above the earlier one.
+func worse(earlier, runs []Run) (all []Verdict) {
+	before, now := spread(earlier), spread(runs)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		a, b := before[name], cmp.Or(now[name], &compare.Durations{})
 		v := Verdict{
 			Name: name + " p50 of before", N: b.N, Verdict: met, Figure: interval(b.P50, b.P50Interval),
 			Bound: "not above " + interval(a.P50, a.P50Interval),
 		}
-		if min(a.N, b.N) < leastCompared {
-			v.Verdict, v.Figure = undecided, fmt.Sprintf("%s of %d; it takes %d of both", v.Figure, b.N, leastCompared)
+		if min(a.Independent, b.Independent) < leastCompared {
+			v.Verdict, v.Figure = undecided, fmt.Sprintf("%s of %d; it takes %d calls of both", v.Figure, b.N, leastCompared)
 		} else if b.P50Interval[0] > a.P50Interval[1] {
 			v.Verdict = missed
 		}

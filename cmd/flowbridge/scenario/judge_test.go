@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -20,6 +21,14 @@ func runsWith(n, over int) (runs []Run) {
 			ms = 2000
 		}
 		runs = append(runs, Run{Figures: []Sample{{Figure: answer, Step: 2, Value: ms}}})
+	}
+	return runs
+}
+
+// talking returns runs with so many answers each, all of them as slow as the first one.
+func talking(answers int, runs []Run) []Run {
+	for i := range runs {
+		runs[i].Figures = slices.Repeat(runs[i].Figures, answers)
 	}
 	return runs
 }
@@ -46,13 +55,17 @@ func TestVerdicts(t *testing.T) {
 		{"none of 20", "answer p95: 1500ms", runsWith(20, 0), undecided, "0 of 20 over 1.50 s"},
 		{"none of 73", "answer p95: 1500ms", runsWith(73, 0), met, "0 of 73 over"},
 		{"none of 4 by median", "answer p50: 1500ms", runsWith(4, 0), met, "0 of 4 over"},
-		{"none of 3 by median", "answer p50: 1500ms", runsWith(3, 0), undecided, "too few for a verdict"},
+		{"none of 3 by median", "answer p50: 1500ms", runsWith(3, 0), undecided, "too few calls for a verdict"},
+		{"100 answers in 20 calls", "answer p95: 1500ms", talking(5, runsWith(20, 0)), undecided, "too few calls for a verdict; 0 of 100 over 1.50 s"},
+		{"a slow call of 6", "answer p95: 1500ms", talking(12, runsWith(6, 1)), undecided, "[1.00-2.00]; too few calls for a verdict; 12 of 72"},
+		{"7 slow calls of 20", "answer p95: 1500ms", talking(5, runsWith(20, 7)), missed, "35 of 100 over 1.50 s"},
+		{"73 calls", "answer p95: 1500ms", talking(5, runsWith(73, 0)), met, "0 of 365 over"},
 		{"all of 4 by median", "answer p50: 1500ms", runsWith(4, 4), missed, "4 of 4 over"},
 		{"another step", "answer: 1500ms", nil, undecided, "not measured"},
 		{"noisy", "answer: 1500ms", noisy, undecided, "noisy: busy"},
 		{"partly noisy", "answer: 1500ms", append(noisy, runsWith(2, 0)...), met, "0 of 2 over 1.50 s; without 3 noisy runs"},
 		{"never", "answer: 1500ms", early, missed, "not within 0.90 s"},
-		{"never, of several", "answer p50: 1500ms", append(early, runsWith(2, 0)...), undecided, "1.00 s [1.00-never]; too few for"},
+		{"never, of several", "answer p50: 1500ms", append(early, runsWith(2, 0)...), undecided, "1.00 s [1.00-never]; too few calls"},
 		{"MOS", "mos: 4.0", []Run{{Figures: []Sample{{Figure: mos, Value: 3.9}}}}, missed, "3.9"},
 		{"loss in a noisy run", "loss: 0%", []Run{{Noisy: "busy", Figures: []Sample{{Figure: loss}}}}, met, "0.0 %"},
 		{"too short", "duration min: 1m", []Run{{Figures: []Sample{{Figure: duration, Value: 59999}}}}, missed, "60.00 s"},
@@ -83,9 +96,12 @@ func TestBaseline(t *testing.T) {
 		{runsWith(20, 7), runsWith(20, 10), met},
 		{runsWith(20, 0), runsWith(7, 7), undecided},
 		{runsWith(20, 0), nil, undecided},
+		{talking(10, runsWith(3, 0)), talking(10, runsWith(3, 3)), undecided},
+		{talking(10, runsWith(20, 8)), talking(10, runsWith(20, 12)), met},
+		{talking(10, runsWith(20, 0)), talking(10, runsWith(20, 20)), missed},
 		{runsWith(20, 0), append(runsWith(7, 0), Run{Figures: []Sample{{Figure: answer, Value: 300, Never: true}}}), undecided},
 	} {
-		v := worse(spread(tt.before), spread(tt.now))
+		v := worse(tt.before, tt.now)
 		if len(v) != 1 || v[0].Verdict != tt.verdict {
 			t.Errorf("%d and %d runs: %+v; want %s", len(tt.before), len(tt.now), v, tt.verdict)
 		}
@@ -94,11 +110,11 @@ func TestBaseline(t *testing.T) {
 
 // What is compared with is the JSON of a test that has times.
 func TestBaselineFile(t *testing.T) {
-	whole, err := json.Marshal(&Result{Figures: spread(runsWith(2, 0))})
-	if r, failed := Baseline(whole); err != nil || failed != nil || r.Figures[answer].N != 2 {
+	whole, err := json.Marshal(&Result{Runs: runsWith(2, 0)})
+	if r, failed := Baseline(whole); err != nil || failed != nil || len(r.Runs) != 2 {
 		t.Errorf("%v, %v, %s", err, failed, whole)
 	}
-	for _, text := range []string{"", "null", "[]", "{}", `{"figures": {}}`, `{"figures": {"answer": null}}`} {
+	for _, text := range []string{"", "null", "[]", "{}", `{"runs": []}`, `{"runs": [{"figures": null}]}`} {
 		if _, err := Baseline([]byte(text)); err == nil {
 			t.Errorf("%q is compared with", text)
 		}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strings"
 
 	"flowbridge/b2bua/ladder"
@@ -25,11 +23,11 @@ type Result struct {
 	Runs     []Run                         `json:"runs"`
 }
 
-// Baseline reads the JSON of an earlier test. One without times can't be compared with.
+// Baseline reads the JSON of an earlier test. One whose runs have no times can't be compared with.
 func Baseline(data []byte) (*Result, error) {
 	r := &Result{}
 	err := json.Unmarshal(data, r)
-	if err != nil || len(r.Figures) == 0 || slices.Contains(slices.Collect(maps.Values(r.Figures)), nil) {
+	if err != nil || len(spread(r.Runs)) == 0 {
 		return nil, cmp.Or(err, errors.New("it has no times"))
 	}
 	return r, nil
@@ -40,7 +38,7 @@ func Baseline(data []byte) (*Result, error) {
 func NewResult(t *config.Conversation, runs []Run, before *Result) (*Result, error) {
 	r := &Result{Verdicts: judge(t, runs), Figures: spread(runs), Runs: runs}
 	if before != nil {
-		r.Verdicts = append(r.Verdicts, worse(before.Figures, r.Figures)...)
+		r.Verdicts = append(r.Verdicts, worse(before.Runs, runs)...)
 	}
 	counts := map[string]int{}
 	for _, v := range r.Verdicts {

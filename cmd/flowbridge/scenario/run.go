@@ -50,6 +50,7 @@ type Sample struct {
 	Value  float64 `json:"value"`
 	Step   int     `json:"step,omitempty"`  // from 1; 0: the whole call
 	Never  bool    `json:"never,omitempty"` // it did not happen within Value
+	run    int     // whose figure it is, if figures of several are judged
 }
 
 // shown writes the value of a figure.
@@ -196,7 +197,7 @@ func (run *Run) converse(c *caller, end time.Duration) {
 		if i+1 < len(c.acts) {
 			next = c.acts[i+1].from
 		}
-		answers, cut := Sample{answer, ms(next - a.to), a.step + 1, true}, false
+		answers, cut := Sample{Figure: answer, Value: ms(next - a.to), Step: a.step + 1, Never: true}, false
 		stops := Sample{Figure: stopsWithin, Step: a.step + 1}
 		for _, s := range heard {
 			switch {
