@@ -47,6 +47,8 @@ type Share struct {
 	Moved   string      `json:"moved"`
 	MovedAt record.Time `json:"moved_at"`
 	Pinned  bool        `json:"pinned"` // an operator has set the weights
+	// Seen says what the last look at the split saw of the target: figures beside their bounds. Empty: there was none.
+	Seen string `json:"seen"`
 }
 
 // Target is the state of a target, as returned by GET /api/targets.

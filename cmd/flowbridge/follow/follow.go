@@ -1,6 +1,8 @@
 package follow
 
 import (
+	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -23,6 +25,8 @@ type State struct {
 	Rest     time.Duration `json:"rest,omitempty"`
 	// Left has the share of bad events with which a target last lost weight, by target and number of the figure.
 	Left map[string]map[int]float64 `json:"left,omitempty"`
+	// Seen says of each target what the last look saw: its figures beside their bounds, and why nothing moved.
+	Seen map[string]string `json:"seen,omitempty"`
 }
 
 // Window returns the times between which a call must have begun to count: the last move, but at most a day ago, and 20
@@ -40,22 +44,27 @@ type decision struct {
 	follow    *config.Follow
 	file, now map[string]int // percent
 	all       map[string][]measure
-	alpha     float64 // error of a test
+	alpha     float64           // error of a test
+	seen      map[string]string // as in State
 }
 
 // Decide looks at the figures since the last move, and returns the state after the look.
 func Decide(r *config.Route, s State, g Gathered, now time.Time) State {
-	s.Looked = now
-	d := decision{follow: r.Follow, file: Percent(r), now: maps.Clone(s.Weights), all: map[string][]measure{}}
+	d := decision{follow: r.Follow, file: Percent(r), now: maps.Clone(s.Weights)}
+	d.all, d.seen = map[string][]measure{}, map[string]string{}
+	s.Looked, s.Seen = now, d.seen
 	if d.now == nil {
 		d.now = maps.Clone(d.file)
 	}
+	few := false
 	for name := range d.file {
-		if g[name] == nil || g[name].answered < enough {
-			return s
-		}
-		d.all[name] = g[name].measures(r.Follow)
+		f := cmp.Or(g[name], &figures{})
+		few, d.all[name] = few || f.answered < enough, f.measures(r.Follow)
 		d.alpha = weekly * float64(r.Follow.Every) / float64(week) / float64(len(d.file)*len(d.all[name]))
+		d.see(name, f.answered)
+	}
+	if few {
+		return s
 	}
 	left := map[string]map[int]float64{}
 	maps.Copy(left, s.Left)
@@ -76,6 +85,27 @@ func Decide(r *config.Route, s State, g Gathered, now time.Time) State {
 		s.Weights, s.Left = nil, nil
 	}
 	return s
+}
+
+// see writes what is known of a target that has answered so many calls.
+func (d *decision) see(name string, answered int) {
+	var all []string
+	for _, m := range d.all[name] {
+		switch {
+		case !m.known:
+			all = append(all, m.words+": too few")
+		case m.share() <= m.bound:
+			all = append(all, m.words+": within")
+		case chance(m, constant(m.bound)) < d.alpha:
+			all = append(all, m.words+": outside")
+		default:
+			all = append(all, m.words+": outside, but not beyond chance")
+		}
+	}
+	if answered < enough {
+		all = append(all, fmt.Sprintf("answered %d of the %d calls that a move takes", answered, enough))
+	}
+	d.seen[name] = strings.Join(all, "; ")
 }
 
 // worst returns the figure of a target that is outside of its bound with the least probability by chance, or -1.
@@ -99,7 +129,10 @@ func (d *decision) leave(left map[string]map[int]float64) string {
 	var why []string
 	for _, name := range slices.Sorted(maps.Keys(d.all)) {
 		index, loss, better := d.worst(name), min(d.follow.Step, d.now[name]-d.follow.Floor), map[string]int{}
-		if index < 0 || loss <= 0 {
+		if index < 0 {
+			continue
+		} else if loss <= 0 {
+			d.seen[name] += "; it keeps the floor"
 			continue
 		}
 		m := d.all[name][index]
@@ -109,6 +142,7 @@ func (d *decision) leave(left map[string]map[int]float64) string {
 			}
 		}
 		if len(better) == 0 {
+			d.seen[name] += "; no other target is within its bounds and better, beyond chance"
 			continue
 		}
 		d.now[name] -= loss
@@ -128,6 +162,9 @@ func (d *decision) mended(left map[string]map[int]float64) bool {
 		for i, m := range all {
 			share, lost := left[name][i]
 			worse := lost && d.now[name] < d.file[name] && chance(constant(share), m) > returning
+			if worse {
+				d.seen[name] += "; not better than when it lost weight, beyond chance"
+			}
 			if worse || !d.within(name) {
 				return false
 			}

@@ -287,3 +287,37 @@ func TestChance(t *testing.T) {
 		}
 	}
 }
+
+// TestSeen: a look says of each target how its figures lie beside their bounds, and why nothing moves.
+func TestSeen(t *testing.T) {
+	r := route(t, "{a: 50, b: 50}", "{answered: 90%, answer_p95: 1500ms, floor: 5, step: 10}")
+	of := func(attempts, lost, slow int) *figures {
+		f := &figures{attempts: attempts, answered: attempts - lost, measured: attempts - lost, turnsSquared: attempts - lost}
+		for i := range f.measured {
+			ms := int64(1000)
+			if i < slow {
+				ms = 2000
+			}
+			f.waits = append(f.waits, ms)
+		}
+		return f
+	}
+	for _, tt := range []struct {
+		a, b    *figures
+		weights map[string]int
+		want    string
+	}{
+		{of(100, 2, 0), of(100, 0, 0), nil, "unanswered 2.0%, bound 10%, 100 calls: within; answers p95 1.0 s, bound 1.5 s, 98 calls: within"},
+		{of(100, 11, 0), of(100, 0, 0), nil, "unanswered 11.0%, bound 10%, 100 calls: outside, but not beyond chance; answers p95 1.0 s, bound 1.5 s, 89 calls: within"},
+		{of(100, 0, 6), of(100, 0, 0), nil, "unanswered 0.0%, bound 10%, 100 calls: within; answers p95 2.0 s, bound 1.5 s, 100 calls: outside, but not beyond chance"},
+		{of(40, 0, 0), of(100, 0, 0), nil, "unanswered 0.0%, bound 10%, 40 calls: within; answers p95 1.0 s, bound 1.5 s, 40 calls: too few; answered 40 of the 50 calls that a move takes"},
+		{nil, of(100, 0, 0), nil, "unanswered 0.0%, bound 10%, 0 calls: too few; answers p95, bound 1.5 s, 0 calls: too few; answered 0 of the 50 calls that a move takes"},
+		{of(200, 100, 0), of(200, 100, 0), nil, "unanswered 50.0%, bound 10%, 200 calls: outside; answers p95 1.0 s, bound 1.5 s, 100 calls: within; no other target is within its bounds and better, beyond chance"},
+		{of(200, 100, 0), of(200, 0, 0), map[string]int{"a": 5, "b": 95}, "unanswered 50.0%, bound 10%, 200 calls: outside; answers p95 1.0 s, bound 1.5 s, 100 calls: within; it keeps the floor"},
+	} {
+		s := Decide(r, State{Weights: tt.weights}, Gathered{"a": tt.a, "b": tt.b}, time.Unix(1_800_000_000, 0))
+		if s.Seen["a"] != tt.want || !s.Moved.IsZero() || len(s.Seen) != 2 {
+			t.Errorf("%q\nwant %q, %+v", s.Seen["a"], tt.want, s)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"flowbridge/admin"
@@ -34,7 +35,12 @@ type splits struct {
 	recalled bool       // what an earlier process has noted is known
 	noted    string     // what this one has noted
 	tried    map[string]time.Time
+
+	shown atomic.Pointer[states] // those of all, for readers without a lock
 }
+
+// moment is the form of times that people read.
+const moment = "15:04 UTC on 2 January"
 
 type states map[string]follow.State // by keyOf
 
@@ -74,7 +80,7 @@ func (s *splits) weighed(routes []config.Route) []config.Route {
 		if r.MovedAt, r.Pinned = state.Moved.UTC(), state.Pinned; r.Pinned {
 			how, why = "pinned", "by "+strings.TrimSuffix(state.Why, " ordered it")
 		}
-		r.Moved = fmt.Sprintf("%s at %s %s", how, r.MovedAt.Format("15:04 UTC on 2 January"), why)
+		r.Moved = fmt.Sprintf("%s at %s %s", how, r.MovedAt.Format(moment), why)
 		r.Split = slices.Clone(r.Split)
 		for j := range r.Split {
 			r.Split[j].Weight = state.Weights[r.Split[j].Name]
@@ -143,6 +149,7 @@ func (s *splits) keep(ctx context.Context, next states, noted string) error {
 	defer n.tending.Unlock()
 	n.tests.mu.Lock()
 	s.all, s.noted = next, ""
+	s.shown.Store(&next)
 	n.tests.mu.Unlock()
 	routes, moved := n.config().Routes, false
 	for i, r := range s.weighed(routes) {
@@ -233,8 +240,23 @@ func (s *splits) shares(target string) (all []live.Share) {
 		if r := &p.Routes[i]; slices.ContainsFunc(r.Split, func(s config.Share) bool { return s.Name == target }) {
 			share := live.Share{Route: p.RouteName(i), Weight: r.Weight(target), Of: r.Total(), Moved: r.Moved}
 			share.MovedAt, share.Pinned = record.TimeOf(r.MovedAt), r.Pinned
+			share.Seen = s.seen(r.Name, target)
 			all = append(all, share)
 		}
 	}
 	return all
+}
+
+// seen returns what the last look at a route's split saw of a target.
+func (s *splits) seen(route, target string) string {
+	routes, all := s.node.config().Routes, s.shown.Load()
+	i := slices.IndexFunc(routes, func(r config.Route) bool { return r.Name == route && route != "" })
+	if i < 0 || all == nil {
+		return ""
+	}
+	state := (*all)[keyOf(&routes[i])]
+	if state.Seen[target] == "" {
+		return ""
+	}
+	return fmt.Sprintf("seen at %s: %s", state.Looked.UTC().Format(moment), state.Seen[target])
 }

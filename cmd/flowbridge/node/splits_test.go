@@ -109,6 +109,18 @@ func (s *splitStage) want(weights string) {
 	}
 }
 
+// sees fails the test if the last look saw something else of a target.
+func (s *splitStage) sees(target, want string) {
+	s.Helper()
+	for _, of := range s.live.Targets() {
+		if of.Name == target {
+			if _, seen, _ := strings.Cut(of.Shares[0].Seen, ": "); seen != want {
+				s.Errorf("%s: %q; want %q", target, of.Shares[0].Seen, want)
+			}
+		}
+	}
+}
+
 // mustOrder fails the test if an order was refused.
 func mustOrder(t *testing.T, refused *admin.RefusedError) {
 	t.Helper()
@@ -141,6 +153,8 @@ func TestSplitFollows(t *testing.T) {
 	s.served("b", 49, 0)
 	s.looks() // too few
 	s.want("50 50")
+	s.sees("a", "unanswered 33.3%, bound 3%, 90 calls: outside")
+	s.sees("b", "unanswered 0.0%, bound 3%, 49 calls: within; answered 49 of the 50 calls that a move takes")
 	before := s.callers()
 	s.served("b", 10, 0)
 	s.looks()

@@ -51,9 +51,11 @@ func printTargets(w io.Writer, targets []live.Target) error {
 			}
 		}
 		for _, s := range targets[i].Shares {
-			if s.Moved != "" {
-				fmt.Fprintf(w, "%s: %d of %d of the route %s, %s\n", cli.Shown(targets[i].Name), s.Weight, s.Of, cli.Shown(s.Route),
-					cli.Shown(s.Moved))
+			for _, what := range []string{s.Moved, s.Seen} {
+				if what != "" {
+					fmt.Fprintf(w, "%s: %d of %d of the route %s, %s\n", cli.Shown(targets[i].Name), s.Weight, s.Of, cli.Shown(s.Route),
+						cli.Shown(what))
+				}
 			}
 		}
 		for _, a := range targets[i].Addresses {
