@@ -20,7 +20,7 @@ type Conversation struct {
 	Target  string                  `key:"target"`                                   // of the configuration; empty: To is called
 	To      string                  `key:"to"`                                       // a number, or without a target a SIP URI
 	From    string                  `key:"from" is:"dialled" default:"+15075550100"` // a number
-	Headers []string                `key:"headers" is:"header"`                      // of the caller's INVITE, as Name: value
+	Headers []string                `key:"headers" is:"test-header"`                 // of the caller's INVITE, as Name: value
 	Limit   time.Duration           `key:"limit" is:"step-time" default:"3m"`
 	Sounds  map[string]*audio.Sound `key:"sounds"`          // WAV files, by name
 	Steps   []ConversationStep      `key:"steps" filled:""` // what the caller does
@@ -69,11 +69,12 @@ const (
 
 var phoneKeys = regexp.MustCompile(`^[0-9*#A-D]{1,64}$`)
 
-// ParseConversation reads the text of a file. It returns all errors at once, as Errors.
-func ParseConversation(file string, data []byte) (*Conversation, error) {
+// ParseConversation reads the text of a file, except for some of its keys. It returns all errors at once, as Errors.
+func ParseConversation(file string, data []byte, without ...string) (*Conversation, error) {
 	l, c := newLoader(file, os.LookupEnv, nil), &Conversation{}
 	if root, ok := l.document(data); ok {
 		l.root = root.section(reflect.TypeFor[Conversation]())
+		maps.DeleteFunc(l.root.fields, func(key string, _ value) bool { return slices.Contains(without, key) })
 		l.root.read(reflect.ValueOf(c).Elem())
 	}
 	if len(l.errs) > 0 {
@@ -96,7 +97,7 @@ func (s section) expectations(name string) (all []Expectation) {
 		text, ok := e.scalar()
 		if !known {
 			e.l.fail(e.line, e.path, "unknown figure", "write one of "+strings.Join(slices.Sorted(maps.Keys(figures)), ", ")+
-				`; times also with p50 or p95, like "answer p95", numbers also with min, and "received NAME" for a header`)
+				`; times also with p50 or p95, like "answer p95", numbers also with min, and "received NAME" for a header or field that the agent gets`)
 		}
 		if !known || !ok {
 			continue
@@ -130,8 +131,15 @@ func (c *Conversation) check(s section) {
 	if len(c.Steps) > stepsMax {
 		s.fields["steps"].fail("has more than 200 steps", "make it two tests")
 	}
-	if c.Target != "" && strings.HasPrefix(c.To, "sip:") {
-		s.fields["to"].fail("is a SIP URI beside a target", "write a number, or remove target")
+	if to, ok := s.get("to"); ok && to.text != "" {
+		isURI := strings.HasPrefix(c.To, "sip:")
+		if wrong := checkSIPURI(c.To, TransportUDP); isURI && c.Target != "" {
+			to.fail("is a SIP URI beside a target", "write a number, or remove target")
+		} else if isURI && !wrong.none() {
+			to.complain(refuse("is no SIP URI for a call over UDP", "write it like sip:agent@127.0.0.1:5070"))
+		} else if !isURI && !sipUser.MatchString(c.To) {
+			to.complain(refuse("is no number, and no SIP URI", "write it like +15075785607 or sip:agent@127.0.0.1:5070"))
+		}
 	}
 	for i := range c.Steps {
 		for _, x := range c.Steps[i].Expect {
@@ -167,4 +175,13 @@ func (p *ConversationStep) check(s section) {
 				"within is for wait and interrupt, pause for wait: pause, after for interrupt; remove it"))
 		}
 	}
+}
+
+// parseTestHeader reads a header that the agent may get, too.
+func parseTestHeader(t string) (string, complaint) {
+	line, c := parseHeaderLine(t)
+	if name, _, _ := strings.Cut(line, ":"); c.none() && !Passable(name) {
+		c = refuse("is a header of one side of the call, which is never passed on", "write another one, like X-Customer: 42")
+	}
+	return line, c
 }

@@ -85,12 +85,26 @@ func TestConversationErrors(t *testing.T) {
 		{"from: 'sip:me@127.0.0.1'\nsteps: [{say: 3s}]", "test.yaml:1: from: \"sip:me@127.0.0.1\" is not a number"},
 		{"steps: [{hang_up: false}]", "steps[0]: a step does one thing"},
 		{"steps: [{press: ''}]", "steps[0]: a step does one thing"},
+		{"to: 'sip:a b@c'\nsteps: [{say: 3s}]", `test.yaml:1: to: "sip:a b@c" is no SIP URI for a call over UDP`},
+		{"to: sip:a@b;transport=tcp\nsteps: [{say: 3s}]", `test.yaml:1: to: "sip:a@b;transport=tcp" is no SIP URI for a call over UDP`},
+		{"steps: [{say: 3s}]\nto: a b", `test.yaml:2: to: "a b" is no number, and no SIP URI`},
+		{"steps: [{say: 3s}]\nheaders:\n- 'X-A: 1'\n- 'Via: 1'", `test.yaml:4: headers[1]: "Via: 1" is a header of one side of the call`},
+		{"steps: [{say: 3s}]\nexpect: {anser: 1s}", `"received NAME" for a header or field that the agent gets`},
 		{"headers: [X]\nsteps: [{say: 3s}]", `headers[0]: "X" is not a header with a value`},
 		{"steps: [" + strings.Repeat("{say: 1s},", 201) + "]", "has more than 200 steps"},
 	} {
 		if _, err := ParseConversation("test.yaml", []byte(tt.text)); err == nil || !strings.Contains(err.Error(), tt.wants) {
 			t.Errorf("%q: %v; want %s", tt.text, err, tt.wants)
 		}
+	}
+}
+
+// Keys that are not read hinder nothing.
+func TestConversationWithout(t *testing.T) {
+	file := "to: sip:a@b\nsounds: {hello: none.wav}\nsteps: [{say: hi, expect: {answer: 1s}}]\nexpect: {mos: 4}\n"
+	c, err := ParseConversation("test.yaml", []byte(file), "steps", "sounds")
+	if err != nil || len(c.Expect) != 1 || len(c.Steps) != 0 || c.To != "sip:a@b" {
+		t.Errorf("%+v, %v", c, err)
 	}
 }
 

@@ -193,6 +193,7 @@ var kinds = map[string]kind{
 		orNone(matching(isRegisterUser, "cannot be the user of a SIP URI",
 			"write what stands before the @ of the address, like 12065551234 or acme"))),
 	"route-name":  ownName("route", func(l *loader) map[string]bool { return l.routes }),
+	"test-header": textOf("header", `^.+:`, parseTestHeader),
 	"step-time":   within(time.Millisecond, stepTimeMax, false),
 	"server-name": hostName(orNone(parseCertName)),
 	"json-path":   scalarOf("JSON path", "", parseJSONPath),
