@@ -42,7 +42,7 @@ func testCommand() *cobra.Command {
 		"Call an agent, wait, speak and interrupt as the file says, and compare what the caller hears with what it expects. The\n"+
 			"agent is a target of the configuration, called as a server does, or a SIP URI. With --server a running server is\n"+
 			"called instead. With --caller a recorded caller speaks.\n"+
-			"The exit code is 1 if an expectation is missed or undecided, 2 for a mistake in the file.",
+			"The exit code is 1 if an expectation is missed or undecided, 2 for a mistake in the command, the file or the recording.",
 		"  flowbridge test --init retell > agent.yaml\n"+
 			"  flowbridge test agent.yaml --repeat 20 --parallel 4 --json > today.json\n"+
 			"  flowbridge test agent.yaml --repeat 20 --baseline yesterday.json --junit report.xml\n"+
@@ -100,14 +100,18 @@ func (o *agentTest) run(ctx context.Context, w io.Writer, file string) error {
 	if err != nil {
 		return cli.Usage("%w", err)
 	}
-	t, err := config.ParseConversation(file, data)
+	var replaced []string
+	if o.caller != "" {
+		replaced = []string{"steps", "sounds"}
+	}
+	t, err := config.ParseConversation(file, data, replaced...)
 	if err != nil {
 		return err
 	}
 	if o.caller != "" {
-		data, err = o.archive.Recording(ctx, o.config, o.caller)
+		parts, err := o.archive.Recording(ctx, o.config, o.caller)
 		if err == nil {
-			err = scenario.Replay(t, data, o.keepPauses)
+			err = scenario.Replay(t, parts, o.keepPauses)
 		}
 		if err != nil {
 			return fmt.Errorf("--caller %s: %w", o.caller, err)

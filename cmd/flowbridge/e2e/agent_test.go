@@ -104,7 +104,10 @@ func toServer(t *testing.T, dir string, run func(args ...string) (string, error)
 	records, err := run("cdr", "list", "--json")
 	must(t, err)
 	id := regexp.MustCompile(`"id": "([^"]+)"`).FindStringSubmatch(records)
-	must(t, os.WriteFile(dir+"/replay.yaml", []byte("target: retell\nexpect: {answer: 1m, hangup_by: caller, received to_number: \"+15075785607\"}\n"), 0o600))
+	if at := regexp.MustCompile(`at the server Call-ID ([^,\s]+)`).FindStringSubmatch(out); at == nil || !strings.Contains(records, at[1]) {
+		t.Errorf("the server's call is %v; %s\n%s", at, records, out)
+	}
+	must(t, os.WriteFile(dir+"/replay.yaml", []byte("target: retell\nsounds: {hello: none.wav}\nsteps: [{say: hello}]\nexpect: {answer: 1m, hangup_by: caller, received to_number: \"+15075785607\"}\n"), 0o600))
 	out, err = run("test", "replay.yaml", "--caller", id[1], "--json")
 	var r scenario.Result
 	if err != nil || json.Unmarshal([]byte(out), &r) != nil || !r.OK || r.Figures["answer"].N != 1 {

@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/store/record"
 )
@@ -19,7 +21,7 @@ type Archive struct{ at *access }
 
 // ArchiveFlags adds --api and --token-file. Without --api a server is found by its configuration, as other commands do.
 func ArchiveFlags(c *cobra.Command) *Archive {
-	at := &access{flags: c.Flags()}
+	at := &access{flags: c.Flags(), flag: "--api"}
 	c.Flags().StringVar(&at.url, "api", "", "admin API of the server that has calls, like http://127.0.0.1:8080")
 	c.Flags().StringVar(&at.tokenFile, "token-file", "", "file with the bearer token for --api")
 	return &Archive{at}
@@ -47,9 +49,9 @@ func (a *Archive) Capsule(ctx context.Context, sipCallID string) ([]byte, error)
 	return nil, err
 }
 
-// Recording returns the first WAV file of a finished call, by the call's id. File is the configuration that names the
-// server.
-func (a *Archive) Recording(ctx context.Context, file, id string) ([]byte, error) {
+// Recording returns the WAV files of a finished call in the order of time, by the call's id. File is the configuration
+// that names the server.
+func (a *Archive) Recording(ctx context.Context, file, id string) (parts [][]byte, err error) {
 	a.at.file = file
 	api, err := a.at.open(config.RightsRead)
 	if err != nil {
@@ -59,16 +61,19 @@ func (a *Archive) Recording(ctx context.Context, file, id string) ([]byte, error
 	if err = api.do(ctx, http.MethodGet, idPath(id)+"/recordings", &found); err != nil {
 		return nil, err
 	}
-	i := slices.IndexFunc(found.Items, func(r record.Recording) bool {
-		return r.Format == "wav" && r.File != "" && !r.EndedAt.IsZero()
-	})
-	if i < 0 {
-		return nil, fmt.Errorf("%s has no WAV of call %s: is it over? Its route needs record, and recording.format wav", api.shown, id)
+	slices.SortFunc(found.Items, func(a, b record.Recording) int { return a.StartedAt.Compare(b.StartedAt.Time) })
+	for i := range found.Items {
+		if r := &found.Items[i]; r.Format == "wav" && r.File != "" && !r.EndedAt.IsZero() {
+			wav := url.URL{Path: "/api/recordings/" + r.File}
+			status, body, err := api.ask(ctx, http.MethodGet, wav.EscapedPath())
+			if err != nil || status != http.StatusOK {
+				return nil, cmp.Or(err, fmt.Errorf("%s answers %d for %s", api.shown, status, wav.Path))
+			}
+			parts = append(parts, body)
+		}
 	}
-	wav := url.URL{Path: "/api/recordings/" + found.Items[i].File}
-	status, body, err := api.ask(ctx, http.MethodGet, wav.EscapedPath())
-	if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("%s answers %d for %s", api.shown, status, wav.Path)
+	if parts == nil {
+		return nil, cli.Usage("%s has no WAV of call %s: is it over? Its route needs record, and recording.format wav", api.shown, id)
 	}
-	return body, err
+	return parts, nil
 }

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,7 @@ const maxAnswer = 64 << 20
 // access holds the flags that name the admin API.
 type access struct {
 	file, url, tokenFile string
+	flag                 string // has the url; empty: --url
 	body                 []byte // for a POST; may be empty
 	flags                interface{ Changed(name string) bool }
 }
@@ -68,7 +70,7 @@ type client struct {
 // open finds the API. rights are the rights of a token that the command needs.
 func (a *access) open(rights string) (*client, error) {
 	var token, spare config.Secret
-	at, unnamed := a.url, ""
+	at, unnamed, flag := a.url, "", cmp.Or(a.flag, "--url")
 	if at == "" {
 		cfg, err := config.LoadSections(a.file, "admin")
 		switch {
@@ -77,8 +79,8 @@ func (a *access) open(rights string) (*client, error) {
 			if needsNoToken(&cfg.Admin, rights) {
 				token, spare = "", token
 			}
-			if at, err = urlOf(cfg.Admin.Listen); err != nil {
-				return nil, err
+			if at = urlOf(cfg.Admin.Listen); at == "" {
+				return nil, cli.Usage("admin.listen leaves the port to the system: name the address with %s", flag)
 			}
 		case a.flags.Changed("config") || exists(a.file):
 			return nil, err
@@ -94,7 +96,7 @@ func (a *access) open(rights string) (*client, error) {
 		}
 		spare = ""
 	}
-	c, err := newClient(at)
+	c, err := newClient(flag, at)
 	if err != nil {
 		return nil, err
 	}
@@ -107,19 +109,19 @@ func exists(file string) bool {
 	return file == config.Stdin || err == nil
 }
 
-// urlOf returns the URL of the address that the API listens at.
-func urlOf(at config.AdminAddress) (string, error) {
+// urlOf returns the URL of the address that the API listens at, or "" if the file does not know its port.
+func urlOf(at config.AdminAddress) string {
 	switch addr := at.Addr(); {
 	case at.Socket != "":
-		return at.String(), nil
+		return at.String()
 	case at.Port() == 0:
-		return "", cli.Usage("admin.listen leaves the port to the system: name the address with --url")
+		return ""
 	case !addr.IsUnspecified():
-		return "http://" + at.String(), nil
+		return "http://" + at.String()
 	case addr.Is6():
-		return "http://" + netip.AddrPortFrom(netip.IPv6Loopback(), at.Port()).String(), nil
+		return "http://" + netip.AddrPortFrom(netip.IPv6Loopback(), at.Port()).String()
 	default:
-		return "http://" + netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port()).String(), nil
+		return "http://" + netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), at.Port()).String()
 	}
 }
 
@@ -179,7 +181,8 @@ func needsNoToken(a *config.Admin, rights string) bool {
 	return reached && (a.Local == rights || a.Local == config.RightsOperate)
 }
 
-func newClient(at string) (*client, error) {
+// newClient returns a client of the API at a URL, which a flag has named.
+func newClient(flag, at string) (*client, error) {
 	c := &client{base: strings.TrimSuffix(at, "/"), shown: at}
 	transport := &http.Transport{DisableKeepAlives: true}
 	if path, isUnix := strings.CutPrefix(at, "unix://"); isUnix {
@@ -188,7 +191,7 @@ func newClient(at string) (*client, error) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		}
 	} else if u, err := url.Parse(at); err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return nil, cli.Usage("--url %q: write http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock", at)
+		return nil, cli.Usage("%s %q: write http://127.0.0.1:8080, or unix:///run/flowbridge/admin.sock", flag, at)
 	}
 	c.http = &http.Client{
 		Timeout: timeout, Transport: transport,

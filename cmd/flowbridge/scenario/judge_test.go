@@ -168,3 +168,11 @@ func TestGotten(t *testing.T) {
 		}
 	}
 }
+
+// A call of a server is named by the Call-ID that the server knows, too.
+func TestServersCall(t *testing.T) {
+	run := Run{Run: 1, CallID: "own", Server: "a@b", Figures: []Sample{{Figure: answer, Value: 1000}}}
+	if got := run.String(); got != "run 1 own, at the server Call-ID a@b, answer 1.00 s" {
+		t.Error(got)
+	}
+}

@@ -56,8 +56,11 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 			return nil, cli.Usage("expect.received: with --server only the server sees the agent's INVITE; remove it")
 		}
 	}
+	seen := map[string]bool{} // a header may come twice
 	for _, h := range t.Headers {
-		names += fmt.Sprintf("%q, ", h[:strings.IndexByte(h, ':')])
+		if name, _, _ := strings.Cut(h, ":"); !seen[name] {
+			seen[name], names = true, fmt.Sprintf("%s%q, ", names, name)
+		}
 	}
 	if o.Out != "" {
 		if err := os.MkdirAll(o.Out, 0o700); err != nil {
@@ -69,7 +72,7 @@ func (o *Calls) configure(t *config.Conversation) (*config.Config, error) {
 	text := fmt.Appendf(nil, ownConfig, name, uri, names, records, recording)
 	own, err := config.Parse("test", text, os.LookupEnv)
 	if err != nil {
-		return nil, cli.Usage("to or headers of the file can't be used: %w", err)
+		return nil, cli.Usage("the file or --server can't be used: %w", err)
 	} else if t.Target == "" || o.Server != "" {
 		return own, nil
 	}
@@ -158,6 +161,9 @@ func (o *Calls) place(ctx context.Context, t *config.Conversation, said [][]int1
 		return Run{CallID: rec.ID, Failed: err.Error()}
 	}
 	run := newRun(c, r, &rec, l)
+	if o.Server != "" {
+		run.Server = rec.TargetSIPCallID
+	}
 	if o.Out != "" && slices.ContainsFunc(judge(t, []Run{run}), func(v Verdict) bool { return v.Verdict == missed }) {
 		if err = o.keep(ctx, &rec, l); err != nil {
 			run.Failed = strings.TrimPrefix(run.Failed+"; "+err.Error(), "; ")

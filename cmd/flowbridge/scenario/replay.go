@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"slices"
 	"time"
 
 	"flowbridge/cmd/flowbridge/cli"
@@ -15,33 +14,40 @@ import (
 )
 
 const (
-	pauseMin = 700 * time.Millisecond // within its words an agent makes shorter pauses
-	afterMax = 2 * time.Second        // an agent may say less than the recorded one before it is interrupted
-	waitMax  = time.Minute            // for the agent's pause, beyond the recorded one
+	pauseMin  = 700 * time.Millisecond // within its words an agent makes shorter pauses
+	afterMax  = 2 * time.Second        // an agent may say less than the recorded one before it is interrupted
+	replayMax = 10 * time.Minute
+	waitMax   = time.Minute // for the agent's pause, beyond the recorded one
 
 	// near is how close to the end of the agent's words the caller's do not interrupt them, as in media/voice/turns.
 	near = 200 * time.Millisecond
 )
 
-// Replay makes the caller of a test say what the caller of a recording said, in place of the file's steps. It keeps
-// the pauses within the caller's words, interrupts as the caller did, and waits for the agent's pauses. With keepPauses
-// it does not listen: it speaks when the caller spoke.
-func Replay(t *config.Conversation, wav []byte, keepPauses bool) error {
-	left, right, err := audio.ReadSides(bytes.NewReader(wav))
-	if err != nil {
-		return fmt.Errorf("the recording: %w", err)
+// Replay makes the caller of a test say what the caller of a recording said, in place of the file's steps. The parts of
+// the recording follow each other. It keeps the pauses within the caller's words, interrupts as the caller did, and
+// waits for the agent's pauses. With keepPauses it does not listen: it speaks when the caller spoke.
+func Replay(t *config.Conversation, parts [][]byte, keepPauses bool) error {
+	var left, right []int16
+	for _, wav := range parts {
+		caller, agent, err := audio.ReadSides(bytes.NewReader(wav))
+		if left, right = append(left, caller...), append(right, agent...); err == nil && length(left) > replayMax {
+			err = fmt.Errorf("its parts are longer than %v", replayMax)
+		}
+		if err != nil {
+			return cli.Usage("the recording: %w", err)
+		}
 	}
 	said, end := spoken(left, right), length(left)
 	t.Limit += end
-	t.Expect = slices.DeleteFunc(t.Expect, func(x config.Expectation) bool { return x.Step > 0 })
 	t.Sounds = map[string]*audio.Sound{}
 	var heard []span // without what is too quiet for an agent
+	var err error
 	for _, s := range said[turns.Caller] {
 		first := at(s.from)
 		from, to := heardOf(left[first:min(at(s.to), len(left))])
 		if s = (span{from: length(left[:first+from]), to: length(left[:first+to])}); from < to {
 			if t.Sounds[spanName(s)], err = audio.NewSound(left[first+from : first+to]); err != nil {
-				return fmt.Errorf("the recording: %w", err)
+				return cli.Usage("the recording: %w", err)
 			}
 			heard = append(heard, s)
 		}

@@ -5,10 +5,12 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/media/audio"
 )
@@ -41,11 +43,11 @@ var yesterday = recorded(20000,
 	[][2]int{{3200, 4700}, {7500, 8500}, {10000, 11000}},
 	[][2]int{{0, 2000}, {6000, 8800}, {12500, 15000}})
 
-func replayed(t *testing.T, wav []byte, keepPauses bool) *config.Conversation {
+func replayed(t *testing.T, keepPauses bool, parts ...[]byte) *config.Conversation {
 	t.Helper()
-	test, err := config.ParseConversation("test.yaml", []byte("to: sip:agent@127.0.0.1\nexpect: {answer: 5s}\nsteps: [{say: 1s, expect: {answer: 1s}}]"))
+	test, err := config.ParseConversation("test.yaml", []byte("to: sip:agent@127.0.0.1\nexpect: {answer: 5s}\nsteps: [{say: 1s, expect: {answer: 1s}}]"), "steps")
 	if err == nil {
-		err = Replay(test, wav, keepPauses)
+		err = Replay(test, parts, keepPauses)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +57,7 @@ func replayed(t *testing.T, wav []byte, keepPauses bool) *config.Conversation {
 
 // A caller of yesterday waits for an agent of today, and interrupts it.
 func TestReplay(t *testing.T) {
-	test := replayed(t, yesterday, false)
+	test := replayed(t, false, yesterday)
 	run, acts := hold(t, test, &agent{delay: 700 * time.Millisecond, stops: 300 * time.Millisecond})
 	var did []string
 	for _, s := range test.Steps {
@@ -85,7 +87,7 @@ func TestReplay(t *testing.T) {
 // With keepPauses the caller speaks at the recorded times until the end. What the agent says changes nothing.
 func TestReplayKeepsPauses(t *testing.T) {
 	for _, a := range []agent{{delay: 700 * time.Millisecond, stops: 300 * time.Millisecond}, {mute: true}} {
-		test := replayed(t, yesterday, true)
+		test := replayed(t, true, yesterday)
 		run, acts := hold(t, test, &a)
 		answers, _, _ := collect([]Run{run}, answer, 0)
 		if run.Failed != "" || len(acts) != 3 || len(answers) != 2 || answers[0].Never != a.mute {
@@ -102,18 +104,28 @@ func TestReplayKeepsPauses(t *testing.T) {
 	}
 }
 
-// What can't be replayed is told.
+// All parts of a recording are played, one after the other.
+func TestReplayParts(t *testing.T) {
+	test := replayed(t, true, yesterday, recorded(3000, [][2]int{{1000, 2000}}, nil))
+	run, acts := hold(t, test, &agent{delay: 700 * time.Millisecond})
+	if run.Failed != "" || len(acts) != 4 || (acts[3].from-21*time.Second).Abs() > 2*frameTime {
+		t.Fatalf("%+v, said %v", run, acts)
+	}
+}
+
+// What can't be replayed is told as a mistake in the order.
 func TestReplayErrors(t *testing.T) {
 	for _, tt := range []struct {
-		wav  []byte
-		want string
+		parts [][]byte
+		want  string
 	}{
-		{[]byte("{}"), "the recording: not a WAV file"},
-		{yesterday[:1000], "its data are cut short"},
-		{recorded(5000, nil, [][2]int{{1000, 3000}}), "the caller of the recording says nothing"},
+		{[][]byte{[]byte("{}")}, "the recording: not a WAV file"},
+		{[][]byte{yesterday, yesterday[:1000]}, "its data are cut short"},
+		{slices.Repeat([][]byte{yesterday}, 31), "the recording: its parts are longer than 10m0s"},
+		{[][]byte{recorded(5000, nil, [][2]int{{1000, 3000}})}, "the caller of the recording says nothing"},
 	} {
 		test := &config.Conversation{}
-		if err := Replay(test, tt.wav, false); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if err := Replay(test, tt.parts, false); err == nil || !strings.Contains(err.Error(), tt.want) || cli.ExitCode(err) != 2 {
 			t.Errorf("got %v, want %s", err, tt.want)
 		}
 	}

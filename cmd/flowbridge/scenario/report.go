@@ -59,6 +59,9 @@ func (run *Run) Draw(w io.Writer, width int) {
 // String returns a call in a line.
 func (run *Run) String() string {
 	all := []string{fmt.Sprintf("run %d %s", run.Run, run.CallID)}
+	if run.Server != "" {
+		all = append(all, "at the server Call-ID "+run.Server)
+	}
 	for _, s := range run.Figures {
 		if isHeard(s.Figure) && !s.Never {
 			all = append(all, s.Figure+" "+shown(s.Figure, s.Value))

@@ -36,6 +36,7 @@ const (
 type Run struct {
 	Run     int               `json:"run"`
 	CallID  string            `json:"call_id"` // the name of its recording, and of other files
+	Server  string            `json:"server"`  // the Call-ID by which the called server finds its record; empty: none is called
 	Failed  string            `json:"failed"`  // why the conversation did not go as the steps say
 	Noisy   string            `json:"noisy"`   // why the figures of what was heard may be wrong
 	Figures []Sample          `json:"figures"`
