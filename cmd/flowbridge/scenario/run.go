@@ -78,7 +78,7 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	if r.AnsweredAt.IsZero() {
 		if run.Failed = fmt.Sprintf("not answered: %d %s, cause %s", r.Status, r.Reason, rec.Cause); r.Status == 487 {
 			run.Failed = fmt.Sprintf("not answered within %v", testcall.RingLimit)
-			run.Figures = []Sample{{Figure: answeredWithin, Value: ms(testcall.RingLimit), Never: true}}
+			run.add(answeredWithin, ms(testcall.RingLimit), true)
 		}
 		return run
 	}
@@ -91,11 +91,12 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	if to := c.referred.Load(); to != nil {
 		run.Texts[transferTo] = strings.TrimPrefix(strings.TrimPrefix(*to, "sip:"), "tel:")
 	}
-	run.add(answeredWithin, r.AnsweredAt.Sub(r.InvitedAt).Milliseconds())
-	run.add(duration, r.EndedAt.Sub(r.AnsweredAt).Milliseconds())
+	lasted := ms(r.EndedAt.Sub(r.AnsweredAt))
+	run.add(answeredWithin, ms(r.AnsweredAt.Sub(r.InvitedAt)), false)
+	run.add(duration, lasted, false)
 	if b := rec.Media.B; b.Rx+b.Lost > 0 {
-		run.Figures = append(run.Figures, Sample{Figure: loss, Value: 100 * float64(b.Lost) / float64(b.Rx+b.Lost)},
-			Sample{Figure: mos, Value: float64(b.MOS)})
+		run.add(loss, 100*float64(b.Lost)/float64(b.Rx+b.Lost), false)
+		run.add(mos, float64(b.MOS), false)
 	}
 	for i, at := range c.times {
 		run.Steps = append(run.Steps, fmt.Sprintf("%8.2f s %s", at.Seconds()-r.AnsweredAt.Sub(c.began).Seconds(), c.label(i)))
@@ -104,7 +105,7 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	if t == nil || l.Talk == nil {
 		if run.Noisy = "nothing was measured"; rec.Media.B.Rx == 0 {
 			run.Noisy, run.Failed = "", cmp.Or(run.Failed, "the agent sent no RTP")
-			run.Figures = append(run.Figures, Sample{Figure: firstAudio, Value: ms(r.EndedAt.Sub(r.AnsweredAt)), Never: true})
+			run.add(firstAudio, lasted, true)
 		}
 		return run
 	}
@@ -115,15 +116,14 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	case !slices.Contains(doubts, cmp.Or(t.Reason, t.Confidence)):
 		run.Noisy = "the sound is " + t.Reason + " (flowbridge help guides/talk)"
 	}
-	first := Sample{Figure: firstAudio, Value: ms(r.EndedAt.Sub(r.AnsweredAt)), Never: t.FirstAgentMS == nil}
-	if !first.Never {
-		first.Value = float64(*t.FirstAgentMS)
+	if first := t.FirstAgentMS; first != nil {
+		run.add(firstAudio, float64(*first), false)
+	} else {
+		run.add(firstAudio, lasted, true)
 	}
-	run.Figures = append(run.Figures, first)
 	if t.AgentDeadAirMS != nil {
-		run.add(deadAir, *t.AgentDeadAirMS)
-		share := float64(*t.BothMS) / float64(max(*t.MeasuredMS, 1))
-		run.Figures = append(run.Figures, Sample{Figure: talkOver, Value: 100 * share})
+		run.add(deadAir, float64(*t.AgentDeadAirMS), false)
+		run.add(talkOver, 100*float64(*t.BothMS)/float64(max(*t.MeasuredMS, 1)), false)
 	}
 	run.converse(c, r.EndedAt.Sub(c.began))
 	return run
@@ -181,8 +181,9 @@ func flatten(fields any, to map[string]string) {
 	}
 }
 
-func (run *Run) add(figure string, ms int64) {
-	run.Figures = append(run.Figures, Sample{Figure: figure, Value: float64(ms)})
+// add adds a figure of the whole call.
+func (run *Run) add(figure string, v float64, never bool) {
+	run.Figures = append(run.Figures, Sample{Figure: figure, Value: v, Never: never})
 }
 
 // ms returns a time in milliseconds.
