@@ -20,7 +20,7 @@ type Conversation struct {
 	Target  string                  `key:"target"`                                   // of the configuration; empty: To is called
 	To      string                  `key:"to"`                                       // a number, or without a target a SIP URI
 	From    string                  `key:"from" is:"dialled" default:"+15075550100"` // a number
-	Headers []string                `key:"headers" is:"test-header"`                 // of the caller's INVITE, as Name: value
+	Headers []string                `key:"headers" is:"test-header"`                 // of the INVITE, as Name: value
 	Limit   time.Duration           `key:"limit" is:"step-time" default:"3m"`
 	Sounds  map[string]*audio.Sound `key:"sounds"`          // WAV files, by name
 	Steps   []ConversationStep      `key:"steps" filled:""` // what the caller does

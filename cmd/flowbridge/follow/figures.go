@@ -91,7 +91,8 @@ func (f *figures) measures(of *config.Follow) []measure {
 		part(f.rescued, f.answered, of.Rescued, true, "rescued"),
 	}
 	if turns := float64(len(f.waits)); of.AnswerP95 > 0 && turns == 0 {
-		all = append(all, measure{bound: 0.05, words: fmt.Sprintf("answers p95, bound %.1f s, 0 calls", of.AnswerP95.Seconds())})
+		words := fmt.Sprintf("answers p95, bound %.1f s, 0 calls", of.AnswerP95.Seconds())
+		all = append(all, measure{bound: 0.05, words: words})
 	} else if of.AnswerP95 > 0 {
 		slices.Sort(f.waits)
 		first, _ := slices.BinarySearch(f.waits, of.AnswerP95.Milliseconds()+1)

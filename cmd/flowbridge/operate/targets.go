@@ -53,8 +53,8 @@ func printTargets(w io.Writer, targets []live.Target) error {
 		for _, s := range targets[i].Shares {
 			for _, what := range []string{s.Moved, s.Seen} {
 				if what != "" {
-					fmt.Fprintf(w, "%s: %d of %d of the route %s, %s\n", cli.Shown(targets[i].Name), s.Weight, s.Of, cli.Shown(s.Route),
-						cli.Shown(what))
+					fmt.Fprintf(w, "%s: %d of %d of the route %s, %s\n", cli.Shown(targets[i].Name), s.Weight, s.Of,
+						cli.Shown(s.Route), cli.Shown(what))
 				}
 			}
 		}
