@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,4 +215,30 @@ func TestTargetThatNoMachineKnows(t *testing.T) {
 			w.agent.silent(time.Minute)
 		})
 	}
+}
+
+// A machine dies whose 200s have gone out, while the other machines know that the target rings. The machine that
+// continues the call ends it: the CANCEL has no effect, so the target gets BYE. The tag in it is from its answer to the
+// CANCEL (RFC 3261 section 9.2).
+func TestAnsweredBehindTheBackOfOtherMachines(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, invite := w.ringing()
+		older := w.sink.left()
+		w.agent.answer(invite, "agent1")
+		w.agent.expect("ACK")
+		w.carrier.isAnswered(d)
+		w.die()
+		w.begin(older)
+		w.carrier.expect("SIP/2.0 500")
+		cancel := w.agent.expect("CANCEL")
+		w.agent.reply(cancel, 200, "OK", "agent1", "")
+		bye := w.agent.expect("BYE")
+		if to := bye.value("To"); !strings.HasSuffix(to, ";tag=agent1") || bye.value("CSeq") == "1 BYE" {
+			t.Errorf("not in the target's dialog:\n%s", bye.raw)
+		}
+		w.agent.reply(bye, 200, "OK", "", "")
+		w.agent.silent(time.Minute)
+		w.carrier.rest()
+		w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
+	})
 }

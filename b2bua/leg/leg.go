@@ -140,6 +140,8 @@ type setup struct {
 	shorten    func(more int) (*sip.Request, bool)
 	report     func(code int)
 	cancelled  bool   // CANCEL sent
+	restored   bool   // the INVITE was sent by an old process, which may have got more responses
+	taken      string // To tag of a peer that may have the call although it answered the CANCEL; empty if none
 	leftEarly  string // To tag of a peer that has sent BYE before its 200; empty if none has
 	why        cause.Cause
 	caller     cause.Reasons
@@ -270,7 +272,7 @@ func (l *Leg) onDeadline(now time.Time) {
 	s := l.deadlines()
 	switch {
 	case due(l.giveUpAt):
-		l.done()
+		l.giveUp(now)
 	case due(l.byeAt()):
 		l.sendBye(now, l.hangupDeferred.in)
 	case due(l.ok.giveUpAt): // RFC 3261 section 13.3.1.4

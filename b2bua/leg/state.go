@@ -332,7 +332,7 @@ func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	l.session.state = offerOurs
 	l.setup = &setup{
 		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
-		why: cause.Cause(s.Why), answeredEarly: s.Early, noResponse: noResponse,
+		why: cause.Cause(s.Why), answeredEarly: s.Early, noResponse: noResponse, restored: true,
 	}
 	return true
 }

@@ -1,6 +1,7 @@
 package leg
 
 import (
+	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -206,6 +207,37 @@ func cancelOf(invite *sip.Request) *sip.Request {
 	return companion(sip.CANCEL, invite.Recipient, sip.HeaderClone(invite.Via()), invite, "From", "To", "Call-ID", "Route")
 }
 
+// onCancelAnswered shortens the wait for the final response to the INVITE of a restored leg. None comes if the peer has
+// answered, and the old process has sent the ACK: then the CANCEL has no effect, and the peer keeps the call until it
+// gets a BYE. The To tag of its answer to the CANCEL is the dialog's (RFC 3261 section 9.2). A peer without the call
+// refuses the INVITE at once, and a peer without the ACK repeats its 200 within T2.
+func (l *Leg) onCancelAnswered(now time.Time, res *sip.Response) {
+	if tag := message.TagOf(res.To().Params); l.state == legAbandoned && l.restored && res.IsSuccess() && tag != "" {
+		l.taken, l.giveUpAt = strings.Clone(tag), now.Add(timerT2)
+	}
+}
+
+// giveUp ends a leg whose CANCEL or BYE had no effect in time. If its peer may have the call, the peer gets a BYE, which
+// goes the way of the INVITE, because the peer's Contact and routes are unknown.
+func (l *Leg) giveUp(now time.Time) {
+	if l.state != legAbandoned || l.taken == "" {
+		l.done()
+		return
+	}
+	invite, to := l.invite, l.inviteHop
+	l.dialog.remoteTag = l.taken
+	l.dialog.localSeq = max(l.dialog.localSeq, l.InviteSeq) + 1
+	bye := companion(sip.BYE, invite.Recipient, l.via(), invite, "From", "Call-ID", "Route")
+	bye.AppendHeader(sip.NewHeader("To", message.WithTag(l.dialog.RemoteParty, l.taken)))
+	bye.CSeq().SeqNo = l.dialog.localSeq
+	if v := cause.ReasonValue(l.why, 0); v != "" {
+		bye.AppendHeader(sip.NewHeader("Reason", v))
+	}
+	l.releaseSetup()
+	l.state, l.giveUpAt = legEnding, now.Add(GiveUp)
+	l.send(bye, to)
+}
+
 // companion returns a request with these headers, and the CSeq, of our INVITE or its refusal.
 func companion(method sip.RequestMethod, uri sip.Uri, via sip.Header, of sip.Message, names ...string) *sip.Request {
 	req := sip.NewRequest(method, uri)
@@ -247,9 +279,12 @@ func (l *Leg) onResponse(now time.Time, in ResponseIn) {
 		l.answered(now, r, res)
 		return
 	}
-	if cseq.MethodName == sip.INVITE && res.StatusCode < 300 && l.isPeer(res) {
+	switch {
+	case cseq.MethodName == sip.CANCEL:
+		l.onCancelAnswered(now, res)
+	case cseq.MethodName == sip.INVITE && res.StatusCode < 300 && l.isPeer(res):
 		l.ackLate(cseq.SeqNo)
-	} // responses to CANCEL, and repeated responses, are ignored
+	} // repeated responses are ignored
 }
 
 // isPeer reports whether a response belongs to the leg's own dialog, and not to another fork's.
