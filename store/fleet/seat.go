@@ -8,11 +8,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"flowbridge/store/record"
 )
 
 // A seat is a set of addresses with their calls. One node at a time has it: the owner of its newest epoch. The epoch
@@ -388,19 +391,46 @@ func (s *Seat) Copied(ctx context.Context) string {
 	return ""
 }
 
-// Unknown returns the calls for which the database has neither a state nor a record. The error is an AwayError.
-func (s *Seat) Unknown(ctx context.Context, calls []string) (unknown []string, err error) {
-	if len(calls) == 0 {
+// inviteLife bounds how long a caller repeats an INVITE that gets no answer: 64*T1 (RFC 3261 section 17.1.1.2).
+const inviteLife = 32 * time.Second
+
+// Unknown returns the calls of this node's journal that no other node has: the database has neither a state nor a record
+// of them. Nor has it, if the call was not answered, one of another call with the same INVITE: if this node was cut off,
+// the caller got no answer and repeated its INVITE, which made a call at the next owner. live has the calls whose states
+// are there. The error is an AwayError.
+func (s *Seat) Unknown(ctx context.Context, calls, live []record.Saved) (unknown []string, err error) {
+	var ids, repeated []string
+	var started []time.Time
+	for i := range calls {
+		r := &calls[i].Record
+		if calls[i].Owed || slices.ContainsFunc(live, func(l record.Saved) bool { return isRepeated(r, &l.Record) }) {
+			continue
+		}
+		callID := ""
+		if r.AnsweredAt.IsZero() {
+			callID = r.SIPCallID
+		}
+		ids, repeated, started = append(ids, r.ID), append(repeated, callID), append(started, r.StartedAt.Time)
+	}
+	if len(ids) == 0 {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
-	rows, _ := s.fleet.pool.Query(ctx, `SELECT id FROM unnest($1::text[]) AS u(id)
+	rows, _ := s.fleet.pool.Query(ctx, `SELECT id FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS u(id, repeated, started)
 		WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id)
-		AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $2 AND s.id = u.id)`,
-		calls, s.name) // the rows return the error
+		AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $4 AND s.id = u.id)
+		AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE u.repeated <> '' AND c.sip_call_id = left(u.repeated, 600)
+			AND c.started_at BETWEEN u.started - $5::interval AND u.started + $5::interval)`,
+		ids, repeated, started, s.name, inviteLife) // the rows return the error
 	unknown, err = pgx.CollectRows(rows, pgx.RowTo[string])
 	return unknown, explain(err)
+}
+
+// isRepeated reports whether the INVITE of a call that was not answered has made another call elsewhere.
+func isRepeated(r, elsewhere *record.Record) bool {
+	return r.AnsweredAt.IsZero() && r.SIPCallID != "" && r.SIPCallID == elsewhere.SIPCallID &&
+		elsewhere.StartedAt.Sub(r.StartedAt.Time).Abs() <= inviteLife
 }
 
 // maxWatched bounds the calls of a seat that a standby remembers, and also the ended ones.

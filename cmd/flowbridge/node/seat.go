@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/netip"
 	"os"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -121,14 +119,6 @@ func (s *seat) take(ctx context.Context) error {
 	s.fleet.Serve()
 	s.left = s.store.Left
 	if !taken.Own {
-		unknown, err := s.Unknown(ctx, slices.Collect(maps.Keys(callsOf(s.left))))
-		if err != nil {
-			s.log.Warn().Err(err).Msg("not known which calls of this node's journal went on elsewhere")
-		}
-		if calls := s.store.Disown(unknown); calls > 0 {
-			s.log.Info().Int("calls", calls).Int("ended", len(unknown)).Msg("calls of this node's journal went on elsewhere")
-		}
-		s.left = nil
 		if err := s.takeCalls(ctx, taken); err != nil {
 			return err
 		}
@@ -213,42 +203,33 @@ func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	return nil
 }
 
-// takeCalls reads the previous owner's calls.
+// takeCalls replaces the calls of this node's journal by the previous owner's.
 func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
-	var states []fleet.State
-	var unreadable int
-	var err error
-	for told := false; ; told = true {
-		if states, unreadable, err = s.States(ctx); err == nil {
-			s.bound, err = s.Bindings(ctx)
-		}
-		if err == nil {
-			break
-		}
-		if !told {
-			s.log.Warn().Err(err).Msg("the calls of the seat can't be read yet")
-		}
-		select {
-		case <-time.After(standbyEvery):
-		case <-s.Lost():
-			return errLostMeanwhile
-		case <-s.options.signals:
-			return errStoodBy
-		}
+	states, unreadable, err := s.readCalls(ctx)
+	if err != nil {
+		return err
 	}
-	now := time.Now()
+	live, now := make([]record.Saved, 0, len(states)), time.Now()
 	for i := range states {
 		l, over, err := store.FromReplica(states[i].ID, states[i].Text, now)
-		switch {
-		case err != nil:
+		if err != nil {
 			unreadable++
+			continue
+		}
+		l.Owed = over // the call's owner died before the record reached the database
+		live = append(live, l)
+	}
+	s.disown(ctx, live)
+	s.left = nil
+	for i := range live {
+		switch l := &live[i]; {
 		case s.Ended(ctx, l.Record.ID, l.Interrupted.EndedAt.Time):
 			s.log.Warn().Str("call", l.Record.ID).Msg("the state of an ended call is in the fleet's database again: the call stays over")
-		case over: // the call's owner died before the record reached the database
+		case l.Owed:
 			s.store.Keep(ctx, &l.Record, nil, func(error) {})
 		default:
 			l.Alive = t.Alive
-			s.left = append(s.left, l)
+			s.left = append(s.left, *l)
 		}
 	}
 	if unreadable > 0 {
@@ -257,6 +238,39 @@ func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
 	}
 	s.log.Info().Int("calls", len(s.left)).Str("other", t.Before.Node).Msg("calls are taken over")
 	return nil
+}
+
+// readCalls reads the states of the seat's calls as soon as the database lets it, and the registrations.
+func (s *seat) readCalls(ctx context.Context) (states []fleet.State, unreadable int, err error) {
+	for told := false; ; told = true {
+		if states, unreadable, err = s.States(ctx); err == nil {
+			s.bound, err = s.Bindings(ctx)
+		}
+		if err == nil {
+			return states, unreadable, nil
+		}
+		if !told {
+			s.log.Warn().Err(err).Msg("the calls of the seat can't be read yet")
+		}
+		select {
+		case <-time.After(standbyEvery):
+		case <-s.Lost():
+			return nil, 0, errLostMeanwhile
+		case <-s.options.signals:
+			return nil, 0, errStoodBy
+		}
+	}
+}
+
+// disown drops the calls of this node's journal. live has the calls of the seat.
+func (s *seat) disown(ctx context.Context, live []record.Saved) {
+	unknown, err := s.Unknown(ctx, s.store.Left, live)
+	if err != nil {
+		s.log.Warn().Err(err).Msg("not known which calls of this node's journal went on elsewhere")
+	}
+	if calls := s.store.Disown(unknown); calls > 0 {
+		s.log.Info().Int("calls", calls).Int("ended", len(unknown)).Msg("calls of this node's journal went on elsewhere")
+	}
 }
 
 // giveUp lets another node take the seat at once.

@@ -187,6 +187,48 @@ func TestSeatLeavesAFullDisk(t *testing.T) {
 	must(t, n.Close())
 }
 
+// A node is cut off before its answer to an INVITE has reached the caller, which repeats the INVITE to the next owner. The
+// call has the record that the next owner writes, and no other one, when the node has the seat again.
+func TestRepeatedInviteHasOneRecord(t *testing.T) {
+	url, dir := pgtest.Shared(t).Database(), t.TempDir()
+	now := record.TimeOf(time.Now())
+	call := func(id, callID string) record.Record {
+		return record.Record{ID: id, Trunk: "carrier", SIPCallID: callID, StartedAt: now, DialedAt: now}
+	}
+	cutOff, err := store.Open(t.Context(), dir+"/calls.db")
+	must(t, err)
+	cutOff.Journal(call("first", "repeated"), []byte("state"))
+	cutOff.Journal(call("alone", "not repeated"), []byte("state"))
+	journal, err := os.ReadFile(dir + "/calls.db.live-a")
+	must(t, err)
+	must(t, cutOff.Close())
+	must(t, os.WriteFile(dir+"/calls.db.live-a", journal, 0o600)) // as if it was killed
+
+	other := openOther(t, url, "b")
+	waitFor(t, "b has the seat", func() bool {
+		taken, _, err := other.Seat.Take(t.Context(), false)
+		return err == nil && taken.Epoch > 0
+	})
+	other.Join(nil)
+	next, err := store.Open(t.Context(), filepath.Join(t.TempDir(), "next.db"))
+	must(t, err)
+	next.Replicate(other.Seat)
+	next.Journal(call("second", "repeated"), []byte("state"))
+	must(t, other.Seat.Flush(t.Context()))
+	must(t, next.Close())
+	must(t, other.Seat.Leave(t.Context(), ""))
+
+	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.Nop(), Options{})
+	must(t, err)
+	must(t, n.store.Flush(t.Context()))
+	for id, want := range map[string]bool{"first": false, "alone": true, "second": true} {
+		if _, got, err := n.store.Get(t.Context(), id); err != nil || got != want {
+			t.Errorf("call %s has a record: %t, %v; want %t", id, got, err, want)
+		}
+	}
+	must(t, n.Close())
+}
+
 // openOther opens another node's part in the seat east.
 func openOther(t *testing.T, url, name string) *fleet.Fleet {
 	t.Helper()
