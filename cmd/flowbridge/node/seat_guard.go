@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -158,9 +159,11 @@ func (s *seat) waitForLink(ctx context.Context, down error) error {
 	}
 	defer s.standing.Unlock()
 	if err := s.server.Stack().Freeze(frozen, nil); err != nil {
+		s.dropQueued()
 		return s.missing() // a connection that is being opened would still wait
 	}
 	s.rtp.engine.Freeze()
+	s.dropQueued()
 	for down != nil {
 		select {
 		case <-s.changes:
@@ -183,6 +186,24 @@ func (s *seat) waitForLink(ctx context.Context, down error) error {
 	s.server.Stack().Serve()
 	s.log.Warn().Msg("the link of the seat's address was down: this node goes on")
 	return nil
+}
+
+// dropQueued drops the packets that the kernel holds until it knows the link-layer address of their next hop, which it
+// can't learn while the link is down. They would leave once the link is up again, when another node may have the seat. If
+// this node goes on, it repeats its messages.
+func (s *seat) dropQueued() {
+	all, _ := netlink.AddrList(nil, netlink.FAMILY_ALL)
+	for i := range all {
+		if at, ok := netip.AddrFromSlice(all[i].IP); !ok || !slices.Contains(s.addresses, at.Unmap()) {
+			continue
+		}
+		hops, _ := netlink.NeighList(all[i].LinkIndex, netlink.FAMILY_ALL)
+		for j := range hops {
+			if hops[j].State&netlink.NUD_INCOMPLETE != 0 {
+				_ = netlink.NeighDel(&hops[j]) // fails without CAP_NET_ADMIN
+			}
+		}
+	}
 }
 
 // takeOff removes the seat's addresses from this machine because another node has them now. Otherwise a query (ARP,
