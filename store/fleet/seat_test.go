@@ -217,6 +217,12 @@ func TestStatesWithoutDatabase(t *testing.T) {
 		t.Error("nobody waits")
 	}
 	<-told
+	if a.fleet.Seat.Await("slow", func() {}) {
+		t.Error("a call waits although one has just waited in vain")
+	}
+	if n := a.fleet.Seat.Hasty(); n != 1 {
+		t.Errorf("%d states that a call did not wait for; want 1", n)
+	}
 	pg.Thaw()
 	must(t, a.fleet.Seat.Flush(t.Context()))
 	pg.Stop()

@@ -74,6 +74,7 @@ type states struct {
 	lags    bool                     // lag is running
 	away    bool                     // the last write failed, so calls don't wait for the next one
 	gaveUp  bool                     // a call timed out, so calls don't wait until a write succeeds
+	hasty   int64                    // states that calls did not wait for long enough
 }
 
 // waitingState is a state on its way to the database.
@@ -82,6 +83,7 @@ type waitingState struct {
 	answered bool
 	told     []func() // called when the state is written, or can't be written in time
 	kept     time.Time
+	hasty    bool // counted in states.hasty
 }
 
 // sealOf returns the cipher for states with a key.
@@ -199,7 +201,11 @@ func (s *Seat) Await(id string, told func()) bool {
 	if w == nil {
 		w = all.written[id]
 	}
-	if w == nil || all.away || all.gaveUp || all.patience <= 0 {
+	if w == nil {
+		return false
+	}
+	if all.away || all.gaveUp || all.patience <= 0 {
+		all.isHasty(w)
 		return false
 	}
 	once := sync.OnceFunc(told)
@@ -207,6 +213,7 @@ func (s *Seat) Await(id string, told func()) bool {
 		all.mu.Lock()
 		if all.waiting[id] == w || all.written[id] == w { // otherwise it has just been written
 			all.gaveUp = true
+			all.isHasty(w)
 		}
 		all.mu.Unlock()
 		once()
@@ -214,6 +221,21 @@ func (s *Seat) Await(id string, told func()) bool {
 	w.told = append(w.told, func() { late.Stop(); once() })
 	all.hurry()
 	return true
+}
+
+// isHasty counts a state whose call goes on before the database has it. The caller holds the lock.
+func (all *states) isHasty(w *waitingState) {
+	if !w.hasty {
+		w.hasty = true
+		all.hasty++
+	}
+}
+
+// Hasty returns how often a call has gone on before the database had its state.
+func (s *Seat) Hasty() int64 {
+	s.states.mu.Lock()
+	defer s.states.mu.Unlock()
+	return s.states.hasty
 }
 
 // lateAfter is how long a state may be on its way before it counts as unprotected. On a busy node, some states are

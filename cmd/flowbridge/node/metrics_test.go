@@ -79,7 +79,7 @@ func TestPartsAreDocumented(t *testing.T) {
 	fleetGauges(documented, fleet.Status{})
 	exporting("traces", "Traces of calls", none, none)(documented)
 	exporting("hep_packets", "HEP packets", none, none)(documented)
-	gaugesOfSeat(documented, "east", 1, 0, 0)
+	gaugesOfSeat(documented, "east", 1, 0, 0, 0)
 }
 
 // The page shows a certificate that peers refuse before one that ends soon.
