@@ -394,36 +394,38 @@ func (s *Seat) Copied(ctx context.Context) string {
 // inviteLife bounds how long a caller repeats an INVITE that gets no answer: 64*T1 (RFC 3261 section 17.1.1.2).
 const inviteLife = 32 * time.Second
 
-// Unknown returns the calls of this node's journal that no other node has: the database has neither a state nor a record
-// of them. Nor has it, if the call was not answered, one of another call with the same INVITE: if this node was cut off,
-// the caller got no answer and repeated its INVITE, which made a call at the next owner. live has the calls whose states
-// are there. The error is an AwayError.
+const selectUnknown = `SELECT id
+	FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[]) AS u(id, sip_call_id, started, answered)
+	WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id AND (c.answered_at IS NOT NULL OR NOT u.answered))
+	AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $5 AND s.id = u.id)
+	AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE NOT u.answered AND u.sip_call_id <> ''
+		AND c.sip_call_id = left(u.sip_call_id, 600)
+		AND c.started_at BETWEEN u.started - $6::interval AND u.started + $6::interval)`
+
+// Unknown returns the calls of this node's journal whose records it must write: the database has neither a state nor a
+// record of them. An answered call is also returned if its record has no answer: the next owner did not know of it, and
+// ended the call. A call without an answer is not returned if the database has another call with the same INVITE: if
+// this node was cut off, the caller heard no answer and repeated its INVITE to the next owner. live has the calls whose
+// states are there. The error is an AwayError.
 func (s *Seat) Unknown(ctx context.Context, calls, live []record.Saved) (unknown []string, err error) {
-	var ids, repeated []string
+	var ids, callIDs []string
 	var started []time.Time
+	var answered []bool
 	for i := range calls {
 		r := &calls[i].Record
 		if calls[i].Owed || slices.ContainsFunc(live, func(l record.Saved) bool { return isRepeated(r, &l.Record) }) {
 			continue
 		}
-		callID := ""
-		if r.AnsweredAt.IsZero() {
-			callID = r.SIPCallID
-		}
-		ids, repeated, started = append(ids, r.ID), append(repeated, callID), append(started, r.StartedAt.Time)
+		ids, callIDs = append(ids, r.ID), append(callIDs, r.SIPCallID)
+		started, answered = append(started, r.StartedAt.Time), append(answered, !r.AnsweredAt.IsZero())
 	}
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.fleet.beatWithin)
 	defer cancel()
-	rows, _ := s.fleet.pool.Query(ctx, `SELECT id FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS u(id, repeated, started)
-		WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id)
-		AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $4 AND s.id = u.id)
-		AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE u.repeated <> '' AND c.sip_call_id = left(u.repeated, 600)
-			AND c.started_at BETWEEN u.started - $5::interval AND u.started + $5::interval)`,
-		ids, repeated, started, s.name, inviteLife) // the rows return the error
-	unknown, err = pgx.CollectRows(rows, pgx.RowTo[string])
+	rows, _ := s.fleet.pool.Query(ctx, selectUnknown, ids, callIDs, started, answered, s.name, inviteLife)
+	unknown, err = pgx.CollectRows(rows, pgx.RowTo[string]) // also returns the error of the query
 	return unknown, explain(err)
 }
 
