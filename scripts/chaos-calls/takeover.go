@@ -64,13 +64,20 @@ var takeOverCases = []takeOverCase{
 	{"large", "", manyCalls, (*lab).large},
 	{"move", "script", mixed, (*lab).move},
 	{"caps", "", capped, (*lab).caps},
-	{"faults", "script", mixed, (*lab).faults},
+	{"faults", "script", patient, (*lab).faults},
 }
 
 func holding(l *lab) { l.held = l.calls }
 
 // mixed is a load of calls in all phases, some of them held.
 func mixed(l *lab) { l.held, l.settings.rate = l.calls/6, l.rate }
+
+// patient is a mixed load whose answers wait until the database has the calls' states, as long as that may take on a busy
+// machine. With the default, such a machine would have unprotected calls, which end with it.
+func patient(l *lab) {
+	mixed(l)
+	l.patience = 2 * time.Second
+}
 
 // manyCalls is a load of held calls, few of them with RTP.
 func manyCalls(l *lab) { l.held, l.silent, l.heard = 2000, time.Hour, 20 }
@@ -164,12 +171,4 @@ func (t *takeover) holds(what string, good bool, must, was string) {
 		mark = "   BROKEN"
 	}
 	fmt.Fprintf(t.out, "  %-58s %-10s %s%s\n", what, must, strings.TrimSpace(was), mark)
-}
-
-// holdsAll records invariants. It shows the first broken ones.
-func (t *takeover) holdsAll(all ...invariant) {
-	for _, i := range all {
-		was := strings.Join(append([]string{fmt.Sprintf("%d of %d", len(i.broken), i.of)}, i.broken[:min(3, len(i.broken))]...), "\n      ")
-		t.holds("broken: "+i.name, len(i.broken) == 0, "0", was)
-	}
 }

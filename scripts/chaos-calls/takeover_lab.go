@@ -47,16 +47,18 @@ fleet: {dsn_file: %[9]q, node: %[10]s, caps: true%[11]s}
 // error its methods do nothing.
 type lab struct {
 	*takeover
-	runner // the load
-	err    error
-	dir    string
-	in     map[string]namespace.Namespace
-	nodes  []*node
-	undo   []func()        // run in reverse
-	plain  bool            // without takeover: each node has a separate journal
-	more   string          // further keys of the trunk
-	silent time.Duration   // media.timeout
-	waited map[string]bool // numbers of the calls that were not answered when their machine died
+	runner   // the load
+	err      error
+	dir      string
+	in       map[string]namespace.Namespace
+	nodes    []*node
+	undo     []func()        // run in reverse
+	plain    bool            // without takeover: each node has a separate journal
+	more     string          // further keys of the trunk
+	silent   time.Duration   // media.timeout
+	patience time.Duration   // fleet.takeover.patience
+	cut      time.Duration   // when a cable was last pulled out
+	waited   map[string]bool // numbers of the calls that were not answered when their machine died
 }
 
 // node is a machine that can have the seat.
@@ -71,6 +73,7 @@ func (t *takeover) newLab(prepare func(*lab)) *lab {
 	l := &lab{takeover: t, in: map[string]namespace.Namespace{}, waited: map[string]bool{}}
 	l.silent = 20 * time.Second // calls that end as planned have no RTP, and may last half as long as this
 	l.runner = runner{settings: &settings{}, out: t.out}
+	l.patience = 50 * time.Millisecond
 	prepare(l)
 	l.dir, l.err = os.MkdirTemp(t.dir, t.name)
 	l.step(func() error {
@@ -135,6 +138,9 @@ func (l *lab) do(args ...string) (text string) {
 		if !ok {
 			err = fmt.Errorf("takeover-lab %s: %s", strings.Join(args, " "), text)
 		}
+		if args[0] == "link" && args[2] == "down" {
+			l.cut = time.Since(l.begun)
+		}
 		return errors.Join(err, os.Remove(file))
 	})
 	return text
@@ -175,7 +181,7 @@ func (l *lab) buildNodes() error {
 func (l *lab) configure(n *node) error {
 	seat := ""
 	if !l.plain {
-		seat = fmt.Sprintf(", takeover: {seat: east, key_file: %q, patience: 50ms}", l.file("key"))
+		seat = fmt.Sprintf(", takeover: {seat: east, key_file: %q, patience: %v}", l.file("key"), l.patience)
 	}
 	return n.server.Configure(fmt.Sprintf(nodeConfig, seatAddr, l.engine, l.silent, labCarrier, l.more, labAgent,
 		n.server.Store(), n.server.Socket(), l.file("dsn"), n.name, seat))
