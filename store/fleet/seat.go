@@ -396,7 +396,8 @@ const inviteLife = 32 * time.Second
 
 const selectUnknown = `SELECT id
 	FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[]) AS u(id, sip_call_id, started, answered)
-	WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id AND (c.answered_at IS NOT NULL OR NOT u.answered))
+	WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c
+		WHERE c.id = u.id AND (c.answered_at IS NOT NULL OR NOT u.answered))
 	AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $5 AND s.id = u.id)
 	AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE NOT u.answered AND u.sip_call_id <> ''
 		AND c.sip_call_id = left(u.sip_call_id, 600)

@@ -217,11 +217,8 @@ func TestStatesWithoutDatabase(t *testing.T) {
 		t.Error("nobody waits")
 	}
 	<-told
-	if a.fleet.Seat.Await("slow", func() {}) {
-		t.Error("a call waits although one has just waited in vain")
-	}
-	if n := a.fleet.Seat.Hasty(); n != 1 {
-		t.Errorf("%d states that a call did not wait for; want 1", n)
+	if waits, n := a.fleet.Seat.Await("slow", func() {}), a.fleet.Seat.Hasty(); waits || n != 1 {
+		t.Errorf("a call waits after another one waited in vain: %t; %d states were not waited for; want 1", waits, n)
 	}
 	pg.Thaw()
 	must(t, a.fleet.Seat.Flush(t.Context()))

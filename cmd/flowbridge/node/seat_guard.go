@@ -189,8 +189,8 @@ func (s *seat) waitForLink(ctx context.Context, down error) error {
 }
 
 // dropQueued drops the packets that the kernel holds until it knows the link-layer address of their next hop, which it
-// can't learn while the link is down. They would leave once the link is up again, when another node may have the seat. If
-// this node goes on, it repeats its messages.
+// can't learn while the link is down. They would leave once the link is up again, when another node may have the seat.
+// If this node goes on, it repeats its messages.
 func (s *seat) dropQueued() {
 	all, _ := netlink.AddrList(nil, netlink.FAMILY_ALL)
 	for i := range all {
