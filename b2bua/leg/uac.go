@@ -217,8 +217,8 @@ func (l *Leg) onCancelAnswered(now time.Time, res *sip.Response) {
 	}
 }
 
-// giveUp ends a leg whose CANCEL or BYE had no effect in time. If its peer may have the call, the peer gets a BYE. It goes
-// the way of the INVITE, because the peer's Contact and routes are unknown.
+// giveUp ends a leg whose CANCEL or BYE had no effect in time. If its peer may have the call, the peer gets a BYE. That
+// goes the way of the INVITE, because the peer's Contact and routes are unknown.
 func (l *Leg) giveUp(now time.Time) {
 	if l.state != legAbandoned || l.taken == "" {
 		l.done()
