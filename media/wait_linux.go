@@ -24,28 +24,12 @@ import (
 // does not fall into its deep sleep, from which each SIP message would wake it. A call then takes 45 system calls and 7
 // context switches instead of 59 and 20.
 //
-// To wake up costs more than to relay a packet. A busy worker therefore sleeps for a moment after it has relayed what
-// was there, so that the next packets gather.
-//
-// The price of the kept processor: once the number of processors is set, the runtime no longer follows changes of a container's CPU limit.
-
-const (
-	// gatherFor is how long a busy worker lets packets gather. At 500 calls a packet then takes 10 % less CPU, and is
-	// 0.1 ms later. Twice as long brings 2 % more.
-	gatherFor = 200 * time.Microsecond
-	// gatherFrom is the number of packets a second from which a worker is busy: the packets of 40 calls.
-	gatherFrom = 4000
-	// gatherUpTo is the number of packets in a batch from which the worker is behind, and must not sleep.
-	gatherUpTo = batch / 2
-)
+// The price: once the number of processors is set, the runtime no longer follows changes of a container's CPU limit.
 
 // wait returns when there are events, when an alarm is due, or when it is time to check for silence.
 func (w *worker) wait() {
 	if len(w.relays) == 0 {
 		w.rest()
-		return
-	}
-	if w.gathers() && !w.gather() {
 		return
 	}
 	// w.now is from the previous batch. Either the time since then is too short to matter, or there are events.
@@ -56,24 +40,6 @@ func (w *worker) wait() {
 	}
 	w.take((left + time.Millisecond - 1) / time.Millisecond)
 	w.asleep.Store(false)
-}
-
-// gathers reports whether the next packets should gather: the worker is busy, and not behind.
-func (w *worker) gathers() bool { return w.busy && w.taken > 0 && w.taken < gatherUpTo }
-
-// gather sleeps while packets gather, unless the runtime interrupts it. No command wakes it: it sleeps for less time than
-// a wake-up takes on a busy machine.
-func (w *worker) gather() bool {
-	t := unix.NsecToTimespec(gatherFor.Nanoseconds())
-	_, _, errno := unix.RawSyscall(unix.SYS_NANOSLEEP, uintptr(unsafe.Pointer(&t)), 0, 0)
-	w.taken = 0
-	return errno == 0
-}
-
-// count tells whether the worker is busy from how many packets it took since the last check for silence.
-func (w *worker) count() {
-	w.busy = w.holds && w.took >= int(gatherFrom*w.tick/time.Second)
-	w.took = 0
 }
 
 // rest runs the next command. The wake-up sent with it is consumed when the worker next has a session.
@@ -106,7 +72,6 @@ func (w *worker) take(ms time.Duration) {
 	if errno != 0 { // EINTR; no other error is possible
 		w.taken = 0
 	}
-	w.took += w.taken
 }
 
 // workerNice is the nice value of a worker's thread. When processors are short, call set-up can wait for a moment, but

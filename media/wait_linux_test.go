@@ -119,28 +119,3 @@ func first(t *testing.T) (ids []string) {
 func added(before, now []string) []string {
 	return slices.DeleteFunc(now, func(id string) bool { return slices.Contains(before, id) })
 }
-
-// A busy worker lets packets gather before it takes them. An idle one, one that is behind, and one whose thread must not
-// sleep unseen by the runtime take them at once.
-func TestPacketsGather(t *testing.T) {
-	for name, tt := range map[string]struct {
-		took, taken int // in the last tick, in the last turn
-		holds, want bool
-	}{
-		"busy":        {1000, 3, true, true},
-		"calm":        {999, 3, true, false},
-		"behind":      {1000, gatherUpTo, true, false},
-		"nothing new": {1000, 0, true, false},
-		"not held":    {1000, 3, false, false},
-	} {
-		w := worker{tick: tickEvery, took: tt.took, taken: tt.taken, holds: tt.holds}
-		w.count()
-		if got := w.gathers(); got != tt.want || w.took != 0 {
-			t.Errorf("%s: %v, %d left", name, got, w.took)
-		}
-		began := time.Now()
-		if w.gathers() && w.gather() && time.Since(began) < gatherFor {
-			t.Errorf("%s: slept for %v", name, time.Since(began))
-		}
-	}
-}

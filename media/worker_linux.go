@@ -58,9 +58,7 @@ type worker struct {
 	stopping bool
 	frozen   bool // it reads nothing and sends nothing on its own, but runs commands
 	events   [batch]unix.EpollEvent
-	taken    int  // number of events taken from epoll
-	took     int  // number of events taken since the last check for silence
-	busy     bool // so many packets come that they should gather
+	taken    int // number of events taken from epoll
 	from     sockaddr
 	buf      [bufferSize]byte
 	opened   [bufferSize]byte          // decrypted contents of buf
@@ -271,7 +269,6 @@ func (w *worker) miss(missed time.Duration) {
 func (w *worker) lookForSilence() {
 	w.nextTick = w.now + w.tick
 	w.ticks.Add(1)
-	w.count()
 	for _, r := range w.relays {
 		if r.enter() {
 			if r.isSilent(w.now, w.silence) {
