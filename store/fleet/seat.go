@@ -396,16 +396,14 @@ const inviteLife = 32 * time.Second
 
 const selectUnknown = `SELECT id
 	FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::boolean[]) AS u(id, sip_call_id, started, answered)
-	WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c
-		WHERE c.id = u.id AND (c.answered_at IS NOT NULL OR NOT u.answered))
+	WHERE NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE c.id = u.id)
 	AND NOT EXISTS (SELECT FROM flowbridge_states AS s WHERE s.seat = $5 AND s.id = u.id)
 	AND NOT EXISTS (SELECT FROM flowbridge_calls AS c WHERE NOT u.answered AND u.sip_call_id <> ''
 		AND c.sip_call_id = left(u.sip_call_id, 600)
 		AND c.started_at BETWEEN u.started - $6::interval AND u.started + $6::interval)`
 
 // Unknown returns the calls of this node's journal whose records it must write: the database has neither a state nor a
-// record of them. An answered call is also returned if its record has no answer: the next owner did not know of it, and
-// ended the call. A call without an answer is not returned if the database has another call with the same INVITE: if
+// record of them. A call without an answer is not returned if the database has another call with the same INVITE: if
 // this node was cut off, the caller heard no answer and repeated its INVITE to the next owner. live has the calls whose
 // states are there. The error is an AwayError.
 func (s *Seat) Unknown(ctx context.Context, calls, live []record.Saved) (unknown []string, err error) {
