@@ -50,6 +50,16 @@ var fleetFaults = []fleetFault{
 		l.wait(time.Second)
 		l.step(func() error { return syscall.Kill(owner.server.PID, syscall.SIGCONT) })
 	}},
+	{"it stands still, and is cut off meanwhile", func(l *lab, owner, next *node) { // as an overloaded machine may
+		l.step(func() error { return syscall.Kill(owner.server.PID, syscall.SIGSTOP) })
+		l.wait(300 * time.Millisecond)
+		l.do("link", owner.name, "down")
+		l.step(func() error { return syscall.Kill(owner.server.PID, syscall.SIGCONT) }) // it answers INVITEs, in vain
+		l.do("add", next.name)
+		l.step(func() error { return next.server.Ready(30 * time.Second) })
+		l.wait(2500 * time.Millisecond) // the callers repeat them
+		l.do("link", owner.name, "up")
+	}},
 	{"the database is away", func(l *lab, _, _ *node) {
 		l.do("db", "stop", "db")
 		l.wait(5 * time.Second)

@@ -9,9 +9,9 @@ import (
 	"flowbridge/store/record"
 )
 
-// A node that comes back has calls in its journal that other nodes have continued or ended, and some that only it knows.
-// If a call has no answer, the caller may have repeated its INVITE to the next owner: then it has its record there, under
-// another id.
+// A node that comes back has calls in its journal that other nodes have continued or ended, and some that only it
+// knows. If a call has no answer, the caller may have repeated its INVITE to the next owner: then it has its record
+// there, under another id.
 func TestCallsOnlyThisNodeKnows(t *testing.T) {
 	t.Parallel()
 	url := pgtest.Shared(t).Database()
