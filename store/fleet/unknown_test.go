@@ -54,5 +54,4 @@ func TestCallsOnlyThisNodeKnows(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("%v; want %v", got, want)
 	}
-
 }
