@@ -95,7 +95,7 @@ func TestOpenAIForms(t *testing.T) {
 // rejected.
 func TestOpenAIAcceptsOnce(t *testing.T) {
 	var s *profileStage
-	staged := make(chan struct{}) // closed when s is set
+	staged := make(chan struct{})  // closed when s is set
 	copies := make(chan string, 4) // requests about copies: path and body
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
