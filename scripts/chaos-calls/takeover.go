@@ -72,8 +72,8 @@ func holding(l *lab) { l.held = l.calls }
 // mixed is a load of calls in all phases, some of them held.
 func mixed(l *lab) { l.held, l.settings.rate = l.calls/6, l.rate }
 
-// patient is a mixed load whose answers wait until the database has the calls' states, as long as that may take on a busy
-// machine. With the default, such a machine would have unprotected calls, which end with it.
+// patient is a mixed load whose answers wait until the database has the calls' states, as long as that may take on a
+// busy machine. With the default, such a machine would have unprotected calls, which end with it.
 func patient(l *lab) {
 	mixed(l)
 	l.patience = 2 * time.Second

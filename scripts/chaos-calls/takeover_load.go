@@ -84,8 +84,8 @@ func (g *leg) learnt(death time.Duration) (ok, judged bool) {
 }
 
 // noteUnanswered judges the agents whose callers had no answer when the owner died, and still have none: they must
-// learn that the call is over. Agents that do not, and their callers, are given up. death is when the fault was ordered;
-// until the owner's cable was out, more calls have begun there.
+// learn that the call is over. Agents that do not, and their callers, are given up. death is when the fault was
+// ordered; until the owner's cable was out, more calls have begun there.
 func (l *lab) noteUnanswered(death time.Duration) {
 	told, unknown := invariant{name: "agents of unanswered calls are told within 5 s"}, 0
 	last := death
@@ -180,10 +180,12 @@ func (l *lab) noteRecords(all []side) {
 // noteTwice checks that no call has two records in the database.
 func (l *lab) noteTwice() {
 	const twice = `SELECT "to" || ' ' || id || ' of ' || node || ', started ' || started_at::time(3) || ', answered ' ||
-		coalesce(answered_at::time(3)::text, 'never') || ', ' || cause || ', restored ' || coalesce(record ->> 'restored', '0')
+		coalesce(answered_at::time(3)::text, 'never') || ', ' || cause ||
+		', restored ' || coalesce(record ->> 'restored', '0')
 		FROM flowbridge_calls WHERE sip_call_id IN
 			(SELECT sip_call_id FROM flowbridge_calls GROUP BY 1 HAVING count(*) > 1) ORDER BY sip_call_id, started_at`
-	i := invariant{name: "no call has two records there", of: l.ask("SELECT count(DISTINCT sip_call_id) FROM flowbridge_calls")}
+	calls := l.ask("SELECT count(DISTINCT sip_call_id) FROM flowbridge_calls")
+	i := invariant{name: "no call has two records there", of: calls}
 	text, err := l.command("query", twice).CombinedOutput()
 	if text := strings.TrimSpace(string(text)); err != nil || text != "" {
 		i.broken = strings.Split(text, "\n")
