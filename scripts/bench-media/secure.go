@@ -25,7 +25,7 @@ type secure struct {
 	plain  [2048]byte
 }
 
-// sealed is by how much SRTP makes a packet longer at most.
+// sealed is the most bytes that SRTP adds to a packet.
 const sealed = 10
 
 type suite struct {
@@ -38,7 +38,7 @@ var suites = [2]suite{
 	{"AES_CM_128_HMAC_SHA1_32", srtp.ProtectionProfileAes128CmHmacSha1_32},
 }
 
-// keyLength and saltLength are those of both suites, in bytes.
+// keyLength and saltLength are the lengths of the master key and salt in both suites, in bytes.
 const keyLength, saltLength = 16, 14
 
 // newSecure returns the ends of calls whose agents ("one"), or both ends ("both") have SRTP. "" is plain RTP.
@@ -134,7 +134,7 @@ func (x *secure) write(p []byte, side int) []byte {
 	}
 	out, err := x.seal[side].EncryptRTP(p[:0], p, &x.header)
 	if err != nil {
-		return p // which nobody takes
+		return p // a packet that is not sealed counts as lost
 	}
 	return out
 }

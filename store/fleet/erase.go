@@ -33,7 +33,7 @@ const (
 	// mayBeOrdered is true for a row that a node may have written. Others are removed unread.
 	mayBeOrdered = `octet_length(salt) = 32 AND octet_length(proof) = 32 AND coalesce(octet_length(number), 32) = 32
 		AND coalesce(octet_length(calls::text), 0) <= 4096`
-	// myErasures are in random order, so that those of another password, which stay, can't keep out the others.
+	// myErasures reads in random order: the rows of another password stay, and must not fill each of the answers.
 	myErasures = `SELECT id, calls, salt, proof, number FROM flowbridge_erasures
 		WHERE $1 = ANY(waits) AND ` + mayBeOrdered + ` ORDER BY random() LIMIT 1000`
 	confirm    = `UPDATE flowbridge_erasures SET waits = array_remove(waits, $2) WHERE id = $1`

@@ -6,8 +6,7 @@
 //
 // Each figure comes with its number of calls and its 95 % interval. For shares it is Wilson's interval. For quantiles
 // it goes from the lowest to the highest rank that the quantile can have (a binomial, approximated by a normal
-// distribution). Turns of one call resemble each other, so they count as one turn: the intervals are those of
-// independent(n, squared) turns.
+// distribution). The turns of a call resemble each other. They count as one turn, so that intervals are not too narrow.
 package compare
 
 import (
@@ -37,7 +36,7 @@ type Durations struct {
 	P50Interval [2]int64 `json:"p50_interval_ms"`
 	P95         int64    `json:"p95_ms"`
 	P95Interval [2]int64 `json:"p95_interval_ms"`
-	Independent float64  `json:"-"` // as many independent durations tell as much
+	Independent float64  `json:"-"` // effective sample size: N, or less if calls have several durations
 }
 
 // Group describes the calls of a group. A figure is nil if there are no calls to compute it from.
@@ -206,9 +205,9 @@ func mean(sum int64, n int) *int64 {
 // z is the normal quantile of a 95 % interval.
 const z = 1.96
 
-// independent returns how many independent events tell as much as n events of calls, if those of one call are all alike
-// (Kish's effective sample size). squared is the sum of the squared numbers of events in a call. It is n if each call
-// has one event.
+// independent returns Kish's effective sample size of n events: how many calls with one event each would give an
+// interval of the same width. It assumes that the events of a call are all alike. squared is the sum over the calls of
+// their numbers of events, squared. It is n if each call has one event.
 func independent(n, squared int) float64 { return float64(n) * float64(n) / float64(squared) }
 
 // ShareOf returns k of n events, with Wilson's interval. squared is as in independent.
@@ -235,8 +234,8 @@ func DurationsOf(all []int64, squared int) *Durations {
 	return d
 }
 
-// quantile returns a quantile of sorted values, and the values at both ends of its interval of ranks. The interval is
-// that of so many independent values.
+// quantile returns a quantile of sorted values, and the values at both ends of its interval of ranks. independent is
+// their effective sample size.
 func quantile(sorted []int64, q, independent float64) (v int64, interval [2]int64) {
 	n := float64(len(sorted))
 	at := func(rank float64) int64 { return sorted[min(max(int(math.Ceil(rank))-1, 0), len(sorted)-1)] }

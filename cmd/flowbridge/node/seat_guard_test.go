@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/rs/zerolog"
 	"github.com/vishvananda/netlink"
@@ -50,9 +49,8 @@ func TestNothingOldLeavesByANewLink(t *testing.T) {
 		waitFor(t, "packets leave", func() bool {
 			send("since it is up")
 			for b := make([]byte, 1500); ; {
-				n, _, err := unix.Recvfrom(wire, b, unix.MSG_DONTWAIT)
-				if err != nil {
-					time.Sleep(time.Millisecond)
+				n, _, err := unix.Recvfrom(wire, b, 0)
+				if err != nil { // nothing came, because the link is not up yet
 					return false
 				}
 				if bytes.HasSuffix(b[:n], []byte("while the link is down")) {
@@ -66,13 +64,14 @@ func TestNothingOldLeavesByANewLink(t *testing.T) {
 	})
 }
 
-// listenOn returns a socket that gets all packets which arrive at a link.
+// listenOn returns a socket that gets all packets that arrive at a link. It waits 100 ms for a packet.
 func listenOn(t *testing.T, at netlink.Link) int {
 	t.Helper()
 	all := uint16(unix.ETH_P_IP&0xff<<8 | unix.ETH_P_IP>>8) // in network order
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(all))
 	must(t, err)
 	t.Cleanup(func() { _ = unix.Close(fd) })
+	must(t, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Usec: 100_000}))
 	must(t, unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: all, Ifindex: at.Attrs().Index}))
 	return fd
 }

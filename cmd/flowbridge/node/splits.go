@@ -36,7 +36,7 @@ type splits struct {
 	noted    string     // what this one has noted
 	tried    map[string]time.Time
 
-	shown atomic.Pointer[states] // those of all, for readers without a lock
+	shown atomic.Pointer[states] // the states in all; can be read without a lock
 }
 
 // moment is the form of times that people read.

@@ -91,7 +91,7 @@ func (b *bound) judge(runs []Run) Verdict {
 }
 
 // chance judges a quantile of several runs: by the share of the figures over the limit, and the interval of that share.
-// The figures of a run resemble each other, so they count as one.
+// The figures of a run resemble each other, and count as one.
 func (b *bound) chance(v *Verdict, samples []Sample, over int) {
 	allowed, d := 1-b.Share, durations(samples)
 	if v.Figure = interval(d.P95, d.P95Interval); b.Share == 0.5 {
@@ -187,7 +187,8 @@ func squared(samples []Sample) (sum int) {
 // leastCompared is how many calls have an interval of their p50: with fewer it would reach beyond their figures.
 const leastCompared = 8
 
-// worse compares times with those of earlier runs: one is worse if its interval of 95 % lies above the earlier one.
+// worse compares the median of each time with that of earlier runs. It is worse if its 95 % interval lies above the
+// earlier interval.
 func worse(earlier, runs []Run) (all []Verdict) {
 	before, now := spread(earlier), spread(runs)
 	for _, name := range slices.Sorted(maps.Keys(before)) {

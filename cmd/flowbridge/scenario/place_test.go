@@ -76,7 +76,7 @@ func (p *transferring) NewCall(in *sim.Incoming) sim.Handler {
 	return p
 }
 
-// The caller of the test gets the REFER. The B2BUA calls nobody.
+// The REFER of an agent reaches the caller of the test. The test's own B2BUA places no call for it.
 func TestTransfer(t *testing.T) {
 	agent, err := sim.OpenAgent(t.Context(), sim.AgentOptions{Name: "agent", RingFor: -1, Log: zerolog.Nop()})
 	if err != nil {

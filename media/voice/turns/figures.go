@@ -246,8 +246,9 @@ func (s *side) isAlike(ms, level uint32) bool {
 	return s.Alike == 2
 }
 
-// ring counts bursts in a row, after isAlike. was is the level of the last one. A pause of 200 ms within a ringing tone
-// may end a segment or not. So a burst of nearly the same level but another length is not speech, but is counted anew.
+// ring counts bursts in a row. isAlike must have seen the burst before. was is the level of the last burst. A burst of
+// nearly that level but another length starts the count again without counting as speech: a ringing tone may have a
+// pause of 200 ms, which sometimes ends a segment and sometimes does not.
 func (s *side) ring(burst span, was uint32) {
 	if apart := burst.From-s.To > ringPause; apart || s.Alike == 0 {
 		s.Rings = 0

@@ -64,7 +64,7 @@ func put(to []float64, at time.Duration, sound []float64) time.Duration {
 	return at + time.Duration(len(sound))*time.Second/rate
 }
 
-// empty returns a line on which nobody speaks.
+// empty returns a line with faint noise and no speech.
 func empty(rng *rand.Rand) (sides [2][]float64) {
 	for p := range sides {
 		sides[p] = make([]float64, 60*rate)
