@@ -415,8 +415,8 @@ routes:
 	click(".records tbody a")
 	answered("why did the call of 02:13 fail?", "backup: its API answered 503", "It was never answered.", "The caller got SIP 503.", "no connection to the API, or an HTTP error")
 	answered("is it us or the carrier?", "Look at the platform first.")
-	value[int](page, `[...document.querySelectorAll('.arrow.http')].forEach((a) => a.id ||= a.innerText.startsWith('POST') ? 'asked' : '')`+`, 0`)
-	click("#asked")
+	clicks++
+	page.hit(chromedp.Click(`//button[contains(@class,"arrow") and contains(@class,"http") and starts-with(normalize-space(),"POST")]`, chromedp.NodeVisible))
 	answered("what did we send?", "POST /v2/prepare_inbound", `"from_number"`, "***")
 	click(`nav a[data-view=finished]`)
 	page.reads("2 calls.")
