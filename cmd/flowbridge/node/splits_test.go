@@ -342,7 +342,10 @@ func TestSplitWithoutTheDatabase(t *testing.T) {
 	if refused == nil || refused.Status != http.StatusServiceUnavailable || !strings.Contains(refused.Problem, "the fleet's database is not reached") {
 		t.Errorf("a pin: %+v", refused)
 	}
-	_ = s.lookAt(0) // it says that the database is away
+	waitFor(t, "the first look", func() bool {
+		_ = s.lookAt(0) // it says that the database is away
+		return s.splits.recalled
+	})
 	s.served("a", 90, 30)
 	s.served("b", 60, 0)
 	_ = s.lookAt(25 * time.Minute)
