@@ -299,9 +299,17 @@ systemctl() {
 	finish(begin(home, blocks[0]))
 	pg.Stop()
 	pg.Run()
-	finish(begin(home, "ip link add hub type bridge; ip link set switch master hub; ip link set hub up"))
+	// The hub has no address. With ARP it would answer for those of this machine, with a hardware address that changes
+	// with its ports.
+	finish(begin(home, "ip link add hub type bridge; ip link set switch master hub; ip link set hub arp off up"))
 	machine := func(name, addr string) (dir string, enter []string, plug *process) {
 		dir = t.TempDir()
+		t.Cleanup(func() {
+			if t.Failed() {
+				log, _ := os.ReadFile(filepath.Join(dir, "log"))
+				t.Logf("the log of machine %s:\n%s", name, log)
+			}
+		})
 		users := filepath.Join(dir, "passwd")
 		must(t, os.WriteFile(users, []byte("root:x:0:0::/:/bin/sh\nflowbridge:x:0:0::/:/bin/sh\n"), 0o644))
 		cmd := exec.Command("sh", "-c", `mount --make-rprivate / && mount --bind "$1" /etc/passwd && hostname "$2" && ip link set lo up && echo up && exec sleep infinity`, "sh", users, name)
