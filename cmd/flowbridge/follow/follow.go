@@ -158,19 +158,18 @@ func (d *decision) leave(left map[string]map[int]float64) string {
 // mended reports whether all targets are within their bounds, and each that has lost weight is better than when it lost
 // it.
 func (d *decision) mended(left map[string]map[int]float64) bool {
+	mended := true
 	for name, all := range d.all {
+		mended = mended && d.within(name)
 		for i, m := range all {
 			share, lost := left[name][i]
-			worse := lost && d.now[name] < d.file[name] && chance(constant(share), m) > returning
-			if worse {
+			if lost && d.now[name] < d.file[name] && chance(constant(share), m) > returning {
 				d.seen[name] += "; not better than when it lost weight, beyond chance"
-			}
-			if worse || !d.within(name) {
-				return false
+				mended = false
 			}
 		}
 	}
-	return true
+	return mended
 }
 
 // comeBack moves the weights toward the file's, by a step at most.
