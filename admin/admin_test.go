@@ -7,6 +7,7 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -45,6 +46,9 @@ func (f *fakeRecords) List(_ context.Context, filter record.Filter) ([]record.Re
 		panic("boom")
 	}
 	f.asked = filter
+	if filter.ID != "" {
+		return slices.DeleteFunc(slices.Clone(f.records), func(r record.Record) bool { return r.ID != filter.ID && r.SIPCallID != filter.ID }), "", f.err
+	}
 	return f.records, f.next, f.err
 }
 

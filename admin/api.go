@@ -2,7 +2,9 @@ package admin
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/url"
 	"slices"
@@ -107,25 +109,43 @@ func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok 
 	if c, ok := a.Calls.Find(r.Context(), id); ok {
 		return whole(c), false, true
 	}
-	rec, ok, err := a.Records.Get(r.Context(), id)
-	if err != nil {
-		a.broken(w, r, err)
-		return c, false, false
-	}
-	if ok {
-		return whole(Call{Record: rec, Phase: phaseEnded}), false, true
-	}
 	if c, ok = a.named(r, id); ok {
 		return whole(c), false, true
 	}
-	c, ok, err = a.findElsewhere(r.Context(), id)
-	if a.fleetAway(w, r, err, "it is no call of this node; ask again later, or another node") {
-		return c, false, false
+	c, ok, err := finished(r.Context(), a.Records, id)
+	if !ok && err == nil {
+		other = true
+		c, ok, err = a.findElsewhere(r.Context(), id)
 	}
-	if !ok {
+	switch {
+	case errors.Is(err, errSeveral):
+		a.fail(w, http.StatusConflict, "several calls have the id "+quoted(id), "take the id of one of them from /api/cdrs?id="+url.QueryEscape(id))
+	case a.fleetAway(w, r, err, "it is no call of this node; ask again later, or another node"):
+	case err != nil:
+		a.broken(w, r, err)
+	case !ok:
 		a.fail(w, http.StatusNotFound, "there is no call "+quoted(id), "take an id from /api/calls or /api/cdrs")
 	}
-	return whole(c), true, ok
+	return whole(c), other, ok && err == nil
+}
+
+var errSeveral = errors.New("several calls have this id")
+
+// finished finds a finished call by any of its ids. The error is errSeveral if that is not one call's alone.
+func finished(ctx context.Context, from Records, id string) (c Call, ok bool, err error) {
+	c.Phase = phaseEnded
+	if c.Record, ok, err = from.Get(ctx, id); ok || err != nil || id == "" {
+		return c, ok, err
+	}
+	found, _, err := from.List(ctx, record.Filter{ID: id, Limit: 2})
+	switch {
+	case err != nil || len(found) == 0:
+		return c, false, err
+	case len(found) > 1:
+		return c, false, errSeveral
+	}
+	c.Record = found[0]
+	return c, true, nil
 }
 
 // named finds a live call by an id other than Flowbridge's, and puts Flowbridge's id into the request.

@@ -38,10 +38,15 @@ func (a *api) ladder(w http.ResponseWriter, r *http.Request) {
 
 // findLadder returns the ladder of a path. If there is none, it answers the request.
 func (a *api) findLadder(w http.ResponseWriter, r *http.Request) (Ladder, bool) {
-	l, err := a.Ladders.Ladder(r.Context(), r.PathValue("id"))
+	asked := r.PathValue("id")
+	l, err := a.Ladders.Ladder(r.Context(), asked)
 	if none, ok := errors.AsType[*NoLadderError](err); ok {
 		c, other, known := a.locate(w, r)
-		if known && (!other || !a.elsewhere(w, r, c.Node)) { // otherwise it has been answered
+		switch {
+		case known && !other && c.ID != asked:
+			r.SetPathValue("id", c.ID)
+			return a.findLadder(w, r)
+		case known && (!other || !a.elsewhere(w, r, c.Node)): // otherwise it has been answered
 			a.fail(w, http.StatusNotFound, none.Reason, none.Remedy)
 		}
 		return nil, false

@@ -9,12 +9,20 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"flowbridge/store/record"
 )
 
-// fakeLadders has one ladder, or an error.
-type fakeLadders struct{ err error }
+// fakeLadders has one ladder, or an error. With of it has the ladder of that call alone.
+type fakeLadders struct {
+	err error
+	of  string
+}
 
-func (f fakeLadders) Ladder(context.Context, string) (Ladder, error) {
+func (f fakeLadders) Ladder(_ context.Context, id string) (Ladder, error) {
+	if f.of != "" && f.of != id {
+		return nil, &NoLadderError{"it is too old", "look at its record"}
+	}
 	return fakeLadder{ID: "a\x00\u202e<b>", Lanes: []int{}, Messages: []int{}}, f.err
 }
 
@@ -49,7 +57,7 @@ func TestLadder(t *testing.T) {
 	if got := strings.Join(names, " "); got != "README.txt call.json ladder.json messages.pcapng" {
 		t.Errorf("the capsule has %s", got)
 	}
-	opts.Ladders = fakeLadders{&NoLadderError{"it is too old", "look at its record"}}
+	opts.Ladders = fakeLadders{err: &NoLadderError{"it is too old", "look at its record"}}
 	h = New(opts)
 	for path, want := range map[string]string{
 		"/api/calls/live/ladder": "it is too old", "/api/calls/live/capsule": "it is too old", "/api/calls/none/ladder": "there is no call",
@@ -61,7 +69,7 @@ func TestLadder(t *testing.T) {
 	if r, body := do(t, h, "GET", "/api/calls/live/ladder?x=1"); r.StatusCode != http.StatusBadRequest {
 		t.Errorf("%d %s", r.StatusCode, body)
 	}
-	opts.Ladders = fakeLadders{errors.New("disk")}
+	opts.Ladders = fakeLadders{err: errors.New("disk")}
 	if r, body := do(t, New(opts), "GET", "/api/calls/live/ladder"); r.StatusCode != http.StatusInternalServerError || strings.Contains(body, "disk") {
 		t.Errorf("%d %s", r.StatusCode, body)
 	}
@@ -70,4 +78,29 @@ func TestLadder(t *testing.T) {
 	}
 	var out bytes.Buffer
 	must(t, pack(&out, Call{}, fakeLadder{}))
+}
+
+// TestFinishedCallByCallID: a finished call is found by any of its ids, with its ladder and its capsule, unless another
+// call has that id, too.
+func TestFinishedCallByCallID(t *testing.T) {
+	opts, recs := fixture()
+	recs.records[0].SIPCallID = "a@carrier"
+	opts.Ladders = fakeLadders{of: "done"}
+	h := New(opts)
+	for path, want := range map[string]string{
+		"/api/calls/a@carrier": `"id":"done"`, "/api/calls/a@carrier/ladder": `"lanes":[]`, "/api/calls/a@carrier/capsule": "README.txt",
+	} {
+		if r, body := do(t, h, "GET", path); r.StatusCode != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", path, r.StatusCode, body)
+		}
+	}
+	recs.records = append(recs.records, record.Record{ID: "again", StartedAt: start, SIPCallID: "a@carrier"})
+	for _, path := range []string{"/api/calls/a@carrier", "/api/calls/a@carrier/ladder"} {
+		if r, body := do(t, h, "GET", path); r.StatusCode != http.StatusConflict || !strings.Contains(body, "/api/cdrs?id=a%40carrier") {
+			t.Errorf("%s: %d %s", path, r.StatusCode, body)
+		}
+	}
+	if r, body := do(t, h, "GET", "/api/calls/b@carrier/capsule"); r.StatusCode != http.StatusNotFound || !strings.Contains(body, "there is no call") {
+		t.Errorf("%d %s", r.StatusCode, body)
+	}
 }

@@ -71,9 +71,8 @@ func (a *api) fleetCalls(w http.ResponseWriter, r *http.Request) {
 // findElsewhere finds another node's call, finished or live. Its errors are fleetErrors.
 func (a *api) findElsewhere(ctx context.Context, id string) (c Call, ok bool, err error) {
 	if a.Fleet != nil {
-		rec, ok, err := fleetRecords{a.Fleet}.Get(ctx, id)
-		if ok || err != nil {
-			return Call{Record: rec, Phase: phaseEnded}, ok, err
+		if c, ok, err = finished(ctx, fleetRecords{a.Fleet}, id); ok || err != nil {
+			return c, ok, err
 		}
 	}
 	if a.Nodes != nil {

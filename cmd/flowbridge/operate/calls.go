@@ -82,8 +82,8 @@ func callAccess(c *cobra.Command, count cobra.PositionalArgs) *access {
 
 func showCommand() *cobra.Command {
 	c := cli.Command("show ID", "Show one call, live or finished",
-		"Show one call, live or finished. Take the id from calls list, cdr list or the log's field call. For a live call,\n"+
-			"a Call-ID of either leg or the platform's id works, too.",
+		"Show one call, live or finished. Take the id from calls list, cdr list or the log's field call. A Call-ID of either\n"+
+			"leg or the platform's id works, too.",
 		"  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa\n  flowbridge calls show 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa --json")
 	at := callAccess(c, cobra.ExactArgs(1))
 	asJSON := c.Flags().Bool("json", false, "print JSON as the admin API does")
