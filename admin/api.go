@@ -109,17 +109,22 @@ func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok 
 	if c, ok := a.Calls.Find(r.Context(), id); ok {
 		return whole(c), false, true
 	}
-	if c, ok = a.named(r, id); ok {
-		return whole(c), false, true
+	c.Phase = phaseEnded
+	var err error
+	if c.Record, ok, err = a.Records.Get(r.Context(), id); !ok && err == nil {
+		c, ok, err = a.named(r, id)
 	}
-	c, ok, err := finished(r.Context(), a.Records, id)
+	if !ok && err == nil {
+		c, ok, err = finished(r.Context(), a.Records, id)
+	}
 	if !ok && err == nil {
 		other = true
 		c, ok, err = a.findElsewhere(r.Context(), id)
 	}
+	var refused *RefusedError
 	switch {
-	case errors.Is(err, errSeveral):
-		a.fail(w, http.StatusConflict, "several calls have the id "+quoted(id), "take the id of one of them from /api/cdrs?id="+url.QueryEscape(id))
+	case errors.As(err, &refused):
+		a.fail(w, http.StatusConflict, refused.Problem, refused.Remedy)
 	case a.fleetAway(w, r, err, "it is no call of this node; ask again later, or another node"):
 	case err != nil:
 		a.broken(w, r, err)
@@ -129,36 +134,36 @@ func (a *api) locate(w http.ResponseWriter, r *http.Request) (c Call, other, ok 
 	return whole(c), other, ok && err == nil
 }
 
-var errSeveral = errors.New("several calls have this id")
-
-// finished finds a finished call by any of its ids. The error is errSeveral if that is not one call's alone.
-func finished(ctx context.Context, from Records, id string) (c Call, ok bool, err error) {
-	c.Phase = phaseEnded
-	if c.Record, ok, err = from.Get(ctx, id); ok || err != nil || id == "" {
-		return c, ok, err
+// named finds a live call by an id other than Flowbridge's, and puts Flowbridge's id into the request. The error is a
+// *RefusedError if several calls have it.
+func (a *api) named(r *http.Request, id string) (c Call, ok bool, err error) {
+	if a.Control == nil {
+		return c, false, nil
 	}
+	ours, err := a.Control.Called(id)
+	if err != nil {
+		if _, several := errors.AsType[*RefusedError](err); !several {
+			err = nil
+		}
+		return c, false, err
+	}
+	r.SetPathValue("id", ours)
+	c, ok = a.Calls.Find(r.Context(), ours)
+	return c, ok, nil
+}
+
+// finished finds a finished call by an id other than Flowbridge's. The error is a *RefusedError if several calls have it.
+func finished(ctx context.Context, from Records, id string) (c Call, ok bool, err error) {
 	found, _, err := from.List(ctx, record.Filter{ID: id, Limit: 2})
 	switch {
 	case err != nil || len(found) == 0:
 		return c, false, err
 	case len(found) > 1:
-		return c, false, errSeveral
+		return c, false, &RefusedError{
+			Problem: "several calls have this id, among them " + found[0].ID + " and " + found[1].ID, Remedy: "take one of these",
+		}
 	}
-	c.Record = found[0]
-	return c, true, nil
-}
-
-// named finds a live call by an id other than Flowbridge's, and puts Flowbridge's id into the request.
-func (a *api) named(r *http.Request, id string) (c Call, ok bool) {
-	if a.Control == nil {
-		return c, false
-	}
-	ours, err := a.Control.Called(id)
-	if err != nil {
-		return c, false
-	}
-	r.SetPathValue("id", ours)
-	return a.Calls.Find(r.Context(), ours)
+	return Call{Record: found[0], Phase: phaseEnded}, true, nil
 }
 
 // whole replaces missing attempts and recordings by empty lists, and adds the problems so far.

@@ -96,9 +96,18 @@ func TestFinishedCallByCallID(t *testing.T) {
 	}
 	recs.records = append(recs.records, record.Record{ID: "again", StartedAt: start, SIPCallID: "a@carrier"})
 	for _, path := range []string{"/api/calls/a@carrier", "/api/calls/a@carrier/ladder"} {
-		if r, body := do(t, h, "GET", path); r.StatusCode != http.StatusConflict || !strings.Contains(body, "/api/cdrs?id=a%40carrier") {
+		if r, body := do(t, h, "GET", path); r.StatusCode != http.StatusConflict || !strings.Contains(body, "among them done and again") {
 			t.Errorf("%s: %d %s", path, r.StatusCode, body)
 		}
+	}
+	opts.Control = &fakeControl{}
+	recs.records[0].SIPCallID, recs.records[1].ID = "twice", "callid-of-live"
+	h = New(opts)
+	if r, body := do(t, h, "GET", "/api/calls/twice"); r.StatusCode != http.StatusConflict {
+		t.Errorf("two live calls have this id: %d %s", r.StatusCode, body)
+	}
+	if r, body := do(t, h, "GET", "/api/calls/callid-of-live"); r.StatusCode != http.StatusOK || !strings.Contains(body, `"id":"callid-of-live"`) {
+		t.Errorf("the Call-ID of a live call hides the finished call with that id: %d %s", r.StatusCode, body)
 	}
 	if r, body := do(t, h, "GET", "/api/calls/b@carrier/capsule"); r.StatusCode != http.StatusNotFound || !strings.Contains(body, "there is no call") {
 		t.Errorf("%d %s", r.StatusCode, body)

@@ -260,10 +260,16 @@ func (c control) Transfer(ctx context.Context, id, by string, t admin.TransferRe
 	return answered(c.Server.Transfer(ctx, id, r))
 }
 
+func (c control) Called(id string) (ours string, err error) {
+	if ours, err = c.Server.Called(id); err != nil {
+		_, err = answered(registry.LiveCall{}, err)
+	}
+	return ours, err
+}
+
 func (c control) Variables(ctx context.Context, id string) (any, error) {
 	ours, err := c.Called(id)
 	if err != nil {
-		_, err = answered(registry.LiveCall{}, err)
 		return nil, err
 	}
 	all, err := c.hooks.variablesOf(ctx, ours)
