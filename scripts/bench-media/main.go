@@ -83,7 +83,7 @@ func parse(args []string) (*bench, error) {
 	transcode := f.String("transcode", "", "media/opus/testdata/speech.bin: carriers send Opus, agents PCMU")
 	plain := f.Int("plain", 0, "with -transcode: so many of the calls are plain, and delays are theirs")
 	secure := f.String("srtp", "", "one: agents have SRTP; both: carriers, too")
-	systems := f.String("systems", strings.Join(systemNames, ","), "which systems")
+	systems := f.String("systems", "", "which systems; empty: all that can be measured")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -98,11 +98,11 @@ func parse(args []string) (*bench, error) {
 	if b.secure, err = newSecure(*secure); err != nil {
 		return nil, err
 	}
-	b.systems = strings.Split(*systems, ",")
-	for _, name := range b.systems {
-		if !slices.Contains(systemNames, name) {
-			return nil, fmt.Errorf("there is no system %q: %s", name, strings.Join(systemNames, ", "))
-		}
+	if b.secure != nil && b.speech != nil {
+		return nil, errors.New("-srtp and -transcode can't be measured together")
+	}
+	if err = b.choose(*systems); err != nil {
+		return nil, err
 	}
 	for _, text := range f.Args() {
 		n, err := strconv.Atoi(text)
@@ -115,6 +115,27 @@ func parse(args []string) (*bench, error) {
 		return nil, errUsage
 	}
 	return b, nil
+}
+
+// choose takes the names of the systems to measure, or if there are none, all that can be measured.
+func (b *bench) choose(names string) error {
+	can := func(name string) bool {
+		return (b.other != "" || !strings.HasPrefix(name, "other-")) && (b.secure == nil || name != forward)
+	}
+	if names == "" {
+		b.systems = slices.DeleteFunc(slices.Clone(systemNames), func(name string) bool { return !can(name) })
+		return nil
+	}
+	b.systems = strings.Split(names, ",")
+	for _, name := range b.systems {
+		switch {
+		case !slices.Contains(systemNames, name):
+			return fmt.Errorf("there is no system %q: %s", name, strings.Join(systemNames, ", "))
+		case !can(name):
+			return fmt.Errorf("%s can't be measured: it needs -other, or has no SRTP", name)
+		}
+	}
+	return nil
 }
 
 // run measures everything and shows it, size by size.
