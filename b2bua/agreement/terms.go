@@ -105,7 +105,7 @@ func (a *Agreement) Covers(side media.Side, d *sdp.Description, keyed media.Side
 // may be asked (RFC 3264 section 8.3.2). Music on hold lists one codec, and the resume all of them.
 func (a *Agreement) Returns(side media.Side, d *sdp.Description, mayAsk []string) bool {
 	former := a.Former[side]
-	return former != (sdp.Codec{}) && sdp.Includes(d.Formats(), former) &&
+	return former != (sdp.Codec{}) && former != a.Codec[side] && sdp.Includes(d.Formats(), former) &&
 		slices.ContainsFunc(mayAsk, func(codec string) bool { return strings.EqualFold(codec, former.Name) })
 }
 

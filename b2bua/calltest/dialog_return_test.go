@@ -59,6 +59,13 @@ e: says METHOD (0 101 :42000) ; gets 200 (0 101) ; acks
 far: says METHOD (9 0 101 :44000) ; gets 200 (0 101) ; acks
 e: silent 1s
 
+== not where the other side has brought the codec back
+far: says METHOD (9 101 :44000)
+e: gets INVITE (9 101) ; takes (9 101)
+far: gets 200 (9 101) ; acks
+e: says METHOD (9 101 :42000 sendonly) ; gets 200 (9 101 recvonly) ; acks
+far: silent 1s
+
 == after an upgrade and a kill
 server: is replaced ; restarts
 e: says METHOD (9 0 101 :42000)
