@@ -219,6 +219,18 @@ func TestNoAnswer(t *testing.T) {
 	}
 }
 
+// The words of a quiet caller are known, so its run is not noisy, as one with an echo is.
+func TestQuietCaller(t *testing.T) {
+	for reason, noisy := range map[string]string{"quiet": "", "echo": "the sound is echo (flowbridge help guides/talk)"} {
+		c := newCaller(&config.Conversation{}, nil, nil)
+		rec := &record.Record{EndedBy: record.EndedByCaller, Talk: &record.Talk{Confidence: "noisy", Reason: reason, BothMS: new(int64), MeasuredMS: new(int64)}}
+		run := newRun(c, sim.CarrierResult{Status: 200, AnsweredAt: c.began, EndedAt: c.began}, rec, &ladder.Ladder{Talk: &ladder.Speech{}})
+		if run.Noisy != noisy {
+			t.Errorf("%s: noisy %q", reason, run.Noisy)
+		}
+	}
+}
+
 // Agents that no test can be held with: each fails with words that say why, in bounded time.
 func TestAgentsThatMisbehave(t *testing.T) {
 	tone := func(at time.Duration) int16 { return int16(8000 * math.Sin(2*math.Pi*440*at.Seconds())) }

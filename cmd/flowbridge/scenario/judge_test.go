@@ -87,6 +87,11 @@ func TestVerdicts(t *testing.T) {
 
 // A later test is worse if its median lies above the earlier one beyond chance.
 func TestBaseline(t *testing.T) {
+	uneven := func(slow int) []Run {
+		runs := talking(5, runsWith(8, slow))
+		runs[7].Figures = runs[7].Figures[:4]
+		return runs
+	}
 	for _, tt := range []struct {
 		before, now []Run
 		verdict     string
@@ -96,6 +101,7 @@ func TestBaseline(t *testing.T) {
 		{runsWith(20, 7), runsWith(20, 10), met},
 		{runsWith(20, 0), runsWith(7, 7), undecided},
 		{runsWith(20, 0), nil, undecided},
+		{uneven(0), uneven(8), missed},
 		{talking(10, runsWith(3, 0)), talking(10, runsWith(3, 3)), undecided},
 		{talking(10, runsWith(20, 8)), talking(10, runsWith(20, 12)), met},
 		{talking(10, runsWith(20, 0)), talking(10, runsWith(20, 20)), missed},
