@@ -74,11 +74,16 @@ func Decide(r *config.Route, s State, g Gathered, now time.Time) State {
 		s.Rest = min(max(2*min(s.Rest, week), day), week)
 	case why != "":
 		s.Rest = 0
-	case s.Weights != nil && now.Sub(s.Moved) >= min(s.Rest, week) && d.mended(left):
+	case s.Weights == nil || !d.mended(left):
+		return s
+	case now.Sub(s.Moved) < min(s.Rest, week):
+		for name := range d.seen {
+			d.seen[name] += "; after a relapse, weights go back " + s.Moved.Add(min(s.Rest, week)).UTC().Format(time.DateTime) + " UTC at the earliest"
+		}
+		return s
+	default:
 		why, s.Returned = "all targets are within their bounds", now
 		d.comeBack()
-	default:
-		return s
 	}
 	s.Weights, s.Left, s.Moved, s.Why = d.now, left, now, why
 	if maps.Equal(d.now, d.file) {

@@ -320,4 +320,10 @@ func TestSeen(t *testing.T) {
 			t.Errorf("%q\nwant %q, %+v", s.Seen["a"], tt.want, s)
 		}
 	}
+	now := time.Unix(1_800_000_000, 0)
+	relapsed := State{Weights: map[string]int{"a": 40, "b": 60}, Moved: now, Rest: 48 * time.Hour}
+	s := Decide(r, relapsed, Gathered{"a": of(100, 0, 0), "b": of(100, 0, 0)}, now.Add(time.Hour))
+	if !strings.HasSuffix(s.Seen["a"], "within; after a relapse, weights go back 2027-01-17 08:00:00 UTC at the earliest") || !s.Moved.Equal(now) {
+		t.Errorf("%+v", s)
+	}
 }

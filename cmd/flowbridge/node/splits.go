@@ -192,7 +192,11 @@ func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State,
 	f.Since, f.Until = state.Window(now)
 	if err := record.Each(ctx, from, f, func(rec record.Record) error { g.Add(&rec); return nil }); err != nil {
 		s.node.log.Info().Err(err).Str("route", r.Name).Msg("weights of a split stay: its calls can't be read")
-		clear(g)
+		state.Looked, state.Seen = now, map[string]string{}
+		for _, target := range r.Split {
+			state.Seen[target.Name] = "its calls can't be read"
+		}
+		return
 	}
 	*state = follow.Decide(r, *state, g, now)
 }

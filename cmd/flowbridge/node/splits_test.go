@@ -283,6 +283,11 @@ func TestSplitLooksSeldom(t *testing.T) {
 	if refused := s.splits.order(t.Context(), "main", "ops", nil); refused == nil || refused.Status != http.StatusServiceUnavailable || text == "" {
 		t.Errorf("an order on states that can't be read: %+v", refused)
 	}
+	state := follow.State{}
+	s.splits.look(t.Context(), &s.config().Routes[0], &state, time.Now().Add(50*time.Hour), s.store)
+	if state.Seen["a"] != "its calls can't be read" || state.Looked.IsZero() {
+		t.Errorf("a look at calls that can't be read: %+v", state)
+	}
 }
 
 // TestSplitInAFleet: one node decides by the calls of all, the others take it from the database, and so do pins. If the
