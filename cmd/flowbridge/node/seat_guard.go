@@ -159,8 +159,12 @@ func (s *seat) waitForLink(ctx context.Context, down error) error {
 	}
 	defer s.standing.Unlock()
 	if err := s.server.Stack().Freeze(frozen, nil); err != nil {
+		err = s.missing() // a connection that is being opened would still wait
+		if err != nil {
+			s.rtp.engine.Freeze()
+		}
 		s.dropQueued()
-		return s.missing() // a connection that is being opened would still wait
+		return err
 	}
 	s.rtp.engine.Freeze()
 	s.dropQueued()
