@@ -217,7 +217,7 @@ func TestStatesWithoutDatabase(t *testing.T) {
 		t.Error("nobody waits")
 	}
 	<-told
-	if waits, n := a.fleet.Seat.Await("slow", func() {}), a.fleet.Seat.Hasty(); waits || n != 1 {
+	if waits, n := a.fleet.Seat.Await("slow", func() {}), a.fleet.Seat.NotAwaited(); waits || n != 1 {
 		t.Errorf("a call waits after another one waited in vain: %t; %d states were not waited for; want 1", waits, n)
 	}
 	pg.Thaw()

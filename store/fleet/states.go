@@ -65,25 +65,25 @@ type states struct {
 	wake     chan struct{}
 	squeezed []byte // buffer for a state; owned by run
 
-	mu      sync.Mutex // guards the fields below
-	waiting map[string]*waitingState
-	written map[string]*waitingState // states being written
-	landed  chan struct{}            // closed at the end of that write
-	there   map[string]bool          // ids that the database has; true if the call is answered
-	lag     *time.Timer              // writes states that no call waits for
-	lags    bool                     // lag is running
-	away    bool                     // the last write failed, so calls don't wait for the next one
-	gaveUp  bool                     // a call timed out, so calls don't wait until a write succeeds
-	hasty   int64                    // states that calls did not wait for long enough
+	mu         sync.Mutex // guards the fields below
+	waiting    map[string]*waitingState
+	written    map[string]*waitingState // states being written
+	landed     chan struct{}            // closed at the end of that write
+	there      map[string]bool          // ids that the database has; true if the call is answered
+	lag        *time.Timer              // writes states that no call waits for
+	lags       bool                     // lag is running
+	away       bool                     // the last write failed, so calls don't wait for the next one
+	gaveUp     bool                     // a call timed out, so calls don't wait until a write succeeds
+	notAwaited int64                    // states that calls did not wait for long enough
 }
 
 // waitingState is a state on its way to the database.
 type waitingState struct {
-	text     []byte
-	answered bool
-	told     []func() // called when the state is written, or can't be written in time
-	kept     time.Time
-	hasty    bool // counted in states.hasty
+	text       []byte
+	answered   bool
+	told       []func() // called when the state is written, or can't be written in time
+	kept       time.Time
+	notAwaited bool // counted in states.notAwaited
 }
 
 // sealOf returns the cipher for states with a key.
@@ -205,7 +205,7 @@ func (s *Seat) Await(id string, told func()) bool {
 		return false
 	}
 	if all.away || all.gaveUp || all.patience <= 0 {
-		all.isHasty(w)
+		all.countNotAwaited(w)
 		return false
 	}
 	once := sync.OnceFunc(told)
@@ -213,7 +213,7 @@ func (s *Seat) Await(id string, told func()) bool {
 		all.mu.Lock()
 		if all.waiting[id] == w || all.written[id] == w { // otherwise it has just been written
 			all.gaveUp = true
-			all.isHasty(w)
+			all.countNotAwaited(w)
 		}
 		all.mu.Unlock()
 		once()
@@ -223,19 +223,19 @@ func (s *Seat) Await(id string, told func()) bool {
 	return true
 }
 
-// isHasty counts a state whose call goes on before the database has it. The caller holds the lock.
-func (all *states) isHasty(w *waitingState) {
-	if !w.hasty {
-		w.hasty = true
-		all.hasty++
+// countNotAwaited counts a state whose call goes on before the database has it. The caller holds the lock.
+func (all *states) countNotAwaited(w *waitingState) {
+	if !w.notAwaited {
+		w.notAwaited = true
+		all.notAwaited++
 	}
 }
 
-// Hasty returns how often a call has gone on before the database had its state.
-func (s *Seat) Hasty() int64 {
+// NotAwaited returns how many states the database lacked when their calls went on.
+func (s *Seat) NotAwaited() int64 {
 	s.states.mu.Lock()
 	defer s.states.mu.Unlock()
-	return s.states.hasty
+	return s.states.notAwaited
 }
 
 // lateAfter is how long a state may be on its way before it counts as unprotected. On a busy node, some states are

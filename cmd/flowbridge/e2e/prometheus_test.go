@@ -278,7 +278,7 @@ func (s *server) documents() {
 // trigger.
 var optionalMetrics = []string{
 	"flowbridge_fleet_nodes", "flowbridge_fleet_reached", "flowbridge_fleet_draining_ok", "flowbridge_fleet_nodes_vanished", "flowbridge_fleet_records_delivered_total",
-	"flowbridge_seat_epoch", "flowbridge_calls_protected", "flowbridge_calls_unprotected", "flowbridge_calls_hasty_total",
+	"flowbridge_seat_epoch", "flowbridge_calls_protected", "flowbridge_calls_unprotected", "flowbridge_states_not_awaited_total",
 	"flowbridge_registration_failures", "flowbridge_registration_up", "flowbridge_registrar_contacts", "flowbridge_rescues_total",
 	"flowbridge_queue_calls", "flowbridge_queue_limit", "flowbridge_queue_wait_seconds", "flowbridge_split_weight",
 	"flowbridge_hep_packets_sent_total", "flowbridge_hep_packets_dropped_total", "flowbridge_traces_sent_total", "flowbridge_traces_dropped_total", "flowbridge_certificate_expiry_timestamp_seconds",

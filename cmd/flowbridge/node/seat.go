@@ -294,16 +294,16 @@ func callsOf(left []record.Saved) map[string]bool {
 
 func (s *seat) gauges(add telemetry.Add) {
 	epoch, protected, unprotected := s.Figures()
-	gaugesOfSeat(add, s.Name(), epoch, protected, unprotected, s.Hasty())
+	gaugesOfSeat(add, s.Name(), epoch, protected, unprotected, s.NotAwaited())
 }
 
-func gaugesOfSeat(add telemetry.Add, name string, epoch int64, protected, unprotected int, hasty int64) {
+func gaugesOfSeat(add telemetry.Add, name string, epoch int64, protected, unprotected int, notAwaited int64) {
 	add("seat_epoch", "How often the seat was taken until this node had it; 0: it stands by.", float64(epoch), "seat", name)
 	add("calls_protected", "Answered calls with which another node could go on.", float64(protected))
 	add("calls_unprotected", "Answered calls whose state the fleet's database has lacked for more than a second.",
 		float64(unprotected))
-	add("calls_hasty_total", "How often a call went on before the fleet's database had its state: that took longer than patience.",
-		float64(hasty))
+	add("states_not_awaited_total", "States that the fleet's database did not have yet when their calls went on: it took longer than patience, or was away.",
+		float64(notAwaited))
 }
 
 // seatOptions returns the options of the configured seat, or nil if there is none.
