@@ -152,7 +152,8 @@ func (a *api) named(r *http.Request, id string) (c Call, ok bool, err error) {
 	return c, ok, nil
 }
 
-// finished finds a finished call by an id other than Flowbridge's. The error is a *RefusedError if several calls have it.
+// finished finds a finished call by an id other than Flowbridge's. The error is a *RefusedError if several calls have
+// it.
 func finished(ctx context.Context, from Records, id string) (c Call, ok bool, err error) {
 	found, _, err := from.List(ctx, record.Filter{ID: id, Limit: 2})
 	switch {
@@ -160,7 +161,8 @@ func finished(ctx context.Context, from Records, id string) (c Call, ok bool, er
 		return c, false, err
 	case len(found) > 1:
 		return c, false, &RefusedError{
-			Problem: "several calls have this id, among them " + found[0].ID + " and " + found[1].ID, Remedy: "take one of these",
+			Problem: "several calls have this id, among them " + found[0].ID + " and " + found[1].ID,
+			Remedy:  "take one of these",
 		}
 	}
 	return Call{Record: found[0], Phase: phaseEnded}, true, nil

@@ -209,9 +209,9 @@ func cancelOf(invite *sip.Request) *sip.Request {
 
 // onCancelAnswered shortens the wait for the final response to the INVITE of a restored leg. None comes if the peer has
 // answered, and the old process has sent the ACK: then the CANCEL has no effect, and the peer keeps the call until it
-// gets a BYE. The To tag of its answer to the CANCEL should be the dialog's (RFC 3261 section 9.2), but a proxy in between
-// may have answered with a tag of its own (section 16.10): then the BYE gets 481. A peer without the call refuses the
-// INVITE at once, and a peer without the ACK repeats its 200 within T2.
+// gets a BYE. The To tag of its answer to the CANCEL should be the dialog's (RFC 3261 section 9.2), but a proxy in
+// between may have answered with a tag of its own (section 16.10): then the BYE gets 481. A peer without the call
+// refuses the INVITE at once, and a peer without the ACK repeats its 200 within T2.
 func (l *Leg) onCancelAnswered(now time.Time, res *sip.Response) {
 	if tag := message.TagOf(res.To().Params); l.state == legAbandoned && l.restored && res.IsSuccess() && tag != "" {
 		l.taken, l.giveUpAt = strings.Clone(tag), now.Add(timerT2)

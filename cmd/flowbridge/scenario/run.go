@@ -109,7 +109,8 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 		}
 		return run
 	}
-	doubts := []string{"good", "edge", "two_levels", "no_audio", "quiet"} // the caller has a clean line, and its words are known
+	// The caller has a clean line, and its words are known.
+	doubts := []string{"good", "edge", "two_levels", "no_audio", "quiet"}
 	switch {
 	case c.late > pacing:
 		run.Noisy = fmt.Sprintf("packets of the caller left up to %d ms late, this machine is busy", c.late.Milliseconds())
