@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -47,7 +46,13 @@ func (f *fakeRecords) List(_ context.Context, filter record.Filter) ([]record.Re
 	}
 	f.asked = filter
 	if filter.ID != "" {
-		return slices.DeleteFunc(slices.Clone(f.records), func(r record.Record) bool { return r.ID != filter.ID && r.SIPCallID != filter.ID }), "", f.err
+		var found []record.Record
+		for _, r := range f.records {
+			if r.ID == filter.ID || r.SIPCallID == filter.ID {
+				found = append(found, r)
+			}
+		}
+		return found, "", f.err
 	}
 	return f.records, f.next, f.err
 }

@@ -88,7 +88,9 @@ func TestFinishedCallByCallID(t *testing.T) {
 	opts.Ladders = fakeLadders{of: "done"}
 	h := New(opts)
 	for path, want := range map[string]string{
-		"/api/calls/a@carrier": `"id":"done"`, "/api/calls/a@carrier/ladder": `"lanes":[]`, "/api/calls/a@carrier/capsule": "README.txt",
+		"/api/calls/a@carrier":         `"id":"done"`,
+		"/api/calls/a@carrier/ladder":  `"lanes":[]`,
+		"/api/calls/a@carrier/capsule": "README.txt",
 	} {
 		if r, body := do(t, h, "GET", path); r.StatusCode != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d %s", path, r.StatusCode, body)
@@ -96,7 +98,8 @@ func TestFinishedCallByCallID(t *testing.T) {
 	}
 	recs.records = append(recs.records, record.Record{ID: "again", StartedAt: start, SIPCallID: "a@carrier"})
 	for _, path := range []string{"/api/calls/a@carrier", "/api/calls/a@carrier/ladder"} {
-		if r, body := do(t, h, "GET", path); r.StatusCode != http.StatusConflict || !strings.Contains(body, "among them done and again") {
+		r, body := do(t, h, "GET", path)
+		if r.StatusCode != http.StatusConflict || !strings.Contains(body, "among them done and again") {
 			t.Errorf("%s: %d %s", path, r.StatusCode, body)
 		}
 	}
@@ -106,10 +109,18 @@ func TestFinishedCallByCallID(t *testing.T) {
 	if r, body := do(t, h, "GET", "/api/calls/twice"); r.StatusCode != http.StatusConflict {
 		t.Errorf("two live calls have this id: %d %s", r.StatusCode, body)
 	}
-	if r, body := do(t, h, "GET", "/api/calls/callid-of-live"); r.StatusCode != http.StatusOK || !strings.Contains(body, `"id":"callid-of-live"`) {
+	r, body := do(t, h, "GET", "/api/calls/callid-of-live")
+	if r.StatusCode != http.StatusOK || !strings.Contains(body, `"id":"callid-of-live"`) {
 		t.Errorf("the Call-ID of a live call hides the finished call with that id: %d %s", r.StatusCode, body)
 	}
-	if r, body := do(t, h, "GET", "/api/calls/b@carrier/capsule"); r.StatusCode != http.StatusNotFound || !strings.Contains(body, "there is no call") {
+	r, body = do(t, h, "GET", "/api/calls/b@carrier/capsule")
+	if r.StatusCode != http.StatusNotFound || !strings.Contains(body, "there is no call") {
 		t.Errorf("%d %s", r.StatusCode, body)
+	}
+	recs.records = nil
+	opts.Fleet = &fakeRecords{records: []record.Record{{ID: "a", Node: "b"}, {ID: "b", Node: "b", SIPCallID: "a"}}}
+	r, body = do(t, New(opts), "GET", "/api/calls/a")
+	if r.StatusCode != http.StatusOK || !strings.Contains(body, `"id":"a"`) {
+		t.Errorf("the Call-ID of a call hides another node's call with that id: %d %s", r.StatusCode, body)
 	}
 }

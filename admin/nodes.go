@@ -71,7 +71,12 @@ func (a *api) fleetCalls(w http.ResponseWriter, r *http.Request) {
 // findElsewhere finds another node's call, finished or live. Its errors are fleetErrors.
 func (a *api) findElsewhere(ctx context.Context, id string) (c Call, ok bool, err error) {
 	if a.Fleet != nil {
-		if c, ok, err = finished(ctx, fleetRecords{a.Fleet}, id); ok || err != nil {
+		records := fleetRecords{a.Fleet}
+		c.Phase = phaseEnded
+		if c.Record, ok, err = records.Get(ctx, id); !ok && err == nil {
+			c, ok, err = finished(ctx, records, id)
+		}
+		if ok || err != nil {
 			return c, ok, err
 		}
 	}
