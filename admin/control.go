@@ -82,8 +82,8 @@ type Control interface {
 	// order.
 	Transfer(ctx context.Context, id, by string, t TransferRequest) (Call, error)
 	Press(ctx context.Context, id string, d DigitsRequest) (Call, error)
-	// Called returns Flowbridge's id of the live call with an id of any origin. Its errors are those of Order. The other
-	// methods take Flowbridge's id.
+	// Called finds a live call by an id of any origin, and returns Flowbridge's id, which the other methods take. It
+	// returns the same errors as Order.
 	Called(id string) (ours string, err error)
 	// Variables returns the variables that the hook gives an agent.
 	Variables(ctx context.Context, id string) (any, error)

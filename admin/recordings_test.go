@@ -27,7 +27,7 @@ func (f *fakeControl) Order(_ context.Context, id string, o Order) (Call, error)
 	return Call{Record: record.Record{ID: id, StartedAt: start}, Phase: "bridged", Recording: "paused", Masked: true}, f.err
 }
 
-// Called takes callid-of-ID for the Call-ID of a call, and twice for that of two.
+// Called finds each call by callid-of- and its id. Two calls have the Call-ID twice.
 func (f *fakeControl) Called(id string) (string, error) {
 	if id == "twice" {
 		return "", &RefusedError{Problem: "several calls have this id", Remedy: "take one of these"}

@@ -50,7 +50,7 @@ var fleetFaults = []fleetFault{
 		l.wait(time.Second)
 		l.step(func() error { return syscall.Kill(owner.server.PID, syscall.SIGCONT) })
 	}},
-	{"it stands still, and is cut off meanwhile", func(l *lab, owner, next *node) { // an overloaded machine does this
+	{"it stands still, and is cut off meanwhile", func(l *lab, owner, next *node) { // as an overloaded machine is
 		l.step(func() error { return syscall.Kill(owner.server.PID, syscall.SIGSTOP) })
 		l.wait(300 * time.Millisecond)
 		l.do("link", owner.name, "down")

@@ -107,7 +107,9 @@ func toServer(t *testing.T, dir string, run func(args ...string) (string, error)
 	if at := regexp.MustCompile(`at the server Call-ID ([^,\s]+)`).FindStringSubmatch(out); at == nil || !strings.Contains(records, at[1]) {
 		t.Errorf("the server's call is %v; %s\n%s", at, records, out)
 	}
-	must(t, os.WriteFile(dir+"/replay.yaml", []byte("target: retell\nsounds: {hello: none.wav}\nsteps: [{say: hello}]\nexpect: {hangup_by: caller, received to_number: \"+15075785607\"}\n"), 0o600))
+	replay := "target: retell\nsounds: {hello: none.wav}\nsteps: [{say: hello}]\n" +
+		"expect: {hangup_by: caller, received to_number: \"+15075785607\"}\n"
+	must(t, os.WriteFile(dir+"/replay.yaml", []byte(replay), 0o600))
 	out, err = run("test", "replay.yaml", "--caller", id[1], "--json")
 	var r scenario.Result
 	// A busy machine leaves the answer's verdict open, but not its figure.

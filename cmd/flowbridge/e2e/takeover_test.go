@@ -299,8 +299,8 @@ systemctl() {
 	finish(begin(home, blocks[0]))
 	pg.Stop()
 	pg.Run()
-	// The hub has no address. With ARP it would answer for those of this machine, with a hardware address that changes
-	// with its ports.
+	// The hub has no address of its own. It must not answer ARP for the addresses of this machine: its hardware address
+	// changes with its ports.
 	finish(begin(home, "ip link add hub type bridge; ip link set switch master hub; ip link set hub arp off up"))
 	machine := func(name, addr string) (dir string, enter []string, plug *process) {
 		dir = t.TempDir()

@@ -188,8 +188,8 @@ func squared(samples []Sample) (sum int) {
 // beyond their figures. Eight calls have it, also if one has a figure less than the others.
 const leastCompared = 7.3
 
-// worse compares the median of each time with that of earlier runs. It is worse if its 95 % interval lies above the
-// earlier interval.
+// worse compares the median of each time with the median in earlier runs. A median is worse if its whole 95 % interval
+// lies above the earlier interval.
 func worse(earlier, runs []Run) (all []Verdict) {
 	before, now := spread(earlier), spread(runs)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
