@@ -2,6 +2,7 @@ package flowbridge_test
 
 import (
 	"bytes"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,7 +19,7 @@ import (
 // in its block of the table.
 var layout = map[string]string{
 	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/scenario cmd/flowbridge/testcall config internal/docs internal/httpd internal/local internal/rest sim sim/platform sim/synthflow sim/twilio sim/vapi store store/fleet store/record",
-	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/profiles cmd/flowbridge/testcall config config/template internal/local internal/publicaddr internal/rest internal/yamledit platform/vapi synthflow",
+	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/profiles cmd/flowbridge/testcall config config/template internal/local internal/rest internal/yamledit platform/vapi synthflow",
 	"cmd/flowbridge/scenario":  "b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/node cmd/flowbridge/testcall config media/audio media/voice media/voice/turns sim store/record",
 	"cmd/flowbridge/testcall":  "b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/node config internal/local sim store/record",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config config/template",
@@ -70,7 +71,7 @@ var layout = map[string]string{
 	"store/fleet":     "internal/parallel store/record",
 	"store":           "internal/parallel internal/processors store/record",
 	"store/record":    "",
-	"b2bua/stir":      "",
+	"b2bua/stir":      "internal/local",
 	"media/audio":     "",
 
 	"media/voice/turns": "media/voice",
@@ -162,6 +163,37 @@ func TestImports(t *testing.T) {
 		if !seen[pkg] {
 			t.Errorf("the layout has %s, which does not exist", pkg)
 		}
+	}
+}
+
+// TestNoClientFollows checks that no HTTP client follows a redirect: an answer must not choose where a request goes.
+// net/http's own client, and one without CheckRedirect, would follow.
+func TestNoClientFollows(t *testing.T) {
+	client := regexp.MustCompile(`(?s)http\.Client\{.*?\n\t*\}\n`)
+	own := regexp.MustCompile(`http\.(Get|Post|PostForm|Head|DefaultClient|DefaultTransport)\b`)
+	err := filepath.WalkDir(".", func(file string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case file == "scripts":
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		text := read(t, file)
+		for _, found := range append(client.FindAllString(text, -1), own.FindAllString(text, -1)...) {
+			if !strings.Contains(found, "CheckRedirect") {
+				t.Errorf("%s: %s follows redirects", file, found)
+			}
+		}
+		if strings.Count(text, "http.Client{") != len(client.FindAllString(text, -1)) || strings.Contains(text, "new(http.Client)") {
+			t.Errorf("%s: write a client so that this test can read it", file)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -10,12 +10,16 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
+
+	"flowbridge/internal/local"
 )
 
 // The limits of the cache and of its requests.
@@ -88,6 +92,7 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 		transport = &http.Transport{
 			Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true, DisableKeepAlives: true, DisableCompression: true,
 			TLSHandshakeTimeout: fetchTimeout, MaxResponseHeaderBytes: maxAnswerHeader,
+			DialContext: (&net.Dialer{ControlContext: onlyPublic}).DialContext,
 		}
 	}
 	return &cache{
@@ -97,6 +102,20 @@ func newCache(ctx context.Context, transport http.RoundTripper) *cache {
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		},
 	}
+}
+
+// chosenByCaller marks the context of a request whose host the configuration does not name in full.
+type chosenByCaller struct{}
+
+// onlyPublic refuses connections to private addresses for a request to a host that the caller has chosen.
+func onlyPublic(ctx context.Context, _, address string, _ syscall.RawConn) error {
+	if ctx.Value(chosenByCaller{}) == nil {
+		return nil
+	}
+	if at, err := netip.ParseAddrPort(address); err != nil || !local.IsPublic(at.Addr()) {
+		return fmt.Errorf("%w: %s is not public, and identity.hosts does not name its host in full", errForbidden, address)
+	}
+	return nil
 }
 
 // get returns the certificate at a URL. It waits until a deadline, but at most until the
@@ -188,7 +207,7 @@ func (c *cache) fly(f *flight, u *url.URL) {
 	}()
 	var data []byte
 	var fresh time.Duration
-	if data, fresh, e.err = c.fetch(ctx, u); e.err != nil {
+	if data, fresh, e.err = c.fetch(ctx, u, f.of); e.err != nil {
 		return
 	}
 	if e.chain, e.err = readChain(data); e.err != nil {
@@ -289,11 +308,15 @@ func (s *shelf) drop(key string) {
 	}
 }
 
-// fetch makes one request. fresh is how long its answer is fresh.
-func (c *cache) fetch(ctx context.Context, u *url.URL) (data []byte, fresh time.Duration, err error) {
+// fetch makes one request, for an entry of the list of hosts. fresh is how long its answer is fresh.
+func (c *cache) fetch(ctx context.Context, u *url.URL, of string) (data []byte, fresh time.Duration, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, 0, err
+	}
+	// A proxy of the environment looks the host up itself, and may be at a private address.
+	if proxy, err := http.ProxyFromEnvironment(req); proxy == nil && err == nil && strings.HasPrefix(of, "*") {
+		req = req.WithContext(context.WithValue(ctx, chosenByCaller{}, true))
 	}
 	req.Header.Set("Accept", "application/pem-certificate-chain, application/x-pem-file, application/pkix-cert;q=0.5")
 	res, err := c.client.Do(req)
@@ -349,22 +372,34 @@ func allowed(where string, hosts []string) (u *url.URL, of string, err error) {
 		return nil, "", fmt.Errorf("%w: it is not https with a host and a path", errForbidden)
 	}
 	host, port := strings.ToLower(strings.TrimSuffix(u.Hostname(), ".")), u.Port()
+	of = entryOf(hosts, host, port)
+	if of == "" {
+		return nil, "", fmt.Errorf("%w: its host %q is not on the list of identity.hosts", errForbidden, u.Host)
+	}
+	u.Host = strings.TrimSuffix(net.JoinHostPort(host, cmp.Or(port, "443")), ":443")
+	u.Path = cmp.Or(u.Path, "/")
+	if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") { // an escaped slash is not the same as a slash
+		u.RawPath = ""
+	}
+	return u.ResolveReference(u), of, nil // with . and .. resolved
+}
+
+// entryOf returns the entry of a list that a host and a port fit. One that names the host in full precedes patterns.
+func entryOf(hosts []string, host, port string) (of string) {
 	for _, entry := range hosts {
 		name, only, has := cutPort(entry)
 		if !has && !slices.Contains([]string{"", "443", "8443"}, port) || has && cmp.Or(port, "443") != only {
 			continue
 		}
-		if end, pattern := strings.CutPrefix(name, "*"); pattern && strings.HasSuffix(host, end) && len(host) > len(end) ||
-			name == host {
-			u.Host = strings.TrimSuffix(net.JoinHostPort(host, cmp.Or(port, "443")), ":443")
-			u.Path = cmp.Or(u.Path, "/")
-			if !strings.Contains(strings.ToUpper(u.RawPath), "%2F") { // an escaped slash is not the same as a slash
-				u.RawPath = ""
-			}
-			return u.ResolveReference(u), entry, nil // with . and .. resolved
+		if name == host {
+			return entry
+		}
+		end, pattern := strings.CutPrefix(name, "*")
+		if of == "" && pattern && strings.HasSuffix(host, end) && len(host) > len(end) {
+			of = entry
 		}
 	}
-	return nil, "", fmt.Errorf("%w: its host %q is not on the list of identity.hosts", errForbidden, u.Host)
+	return of
 }
 
 // cutPort splits an entry of the list, which may be an address, into host and port.

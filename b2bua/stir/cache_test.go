@@ -1,10 +1,15 @@
 package stir
 
 import (
+	"context"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -356,4 +361,37 @@ func TestCertificateIsCached(t *testing.T) {
 			t.Errorf("asked for %v; want two requests", server.asked)
 		}
 	})
+}
+
+// A caller chooses the host of a pattern. It must not lead to an address of this machine or its networks. A host that
+// the configuration names in full may be there.
+func TestHostsThatLeadInside(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	victim := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked <- struct{}{} }))
+	defer victim.Close()
+	victim.Config.ErrorLog = log.New(io.Discard, "", 0)
+	u, err := url.Parse(victim.URL) // at 127.0.0.1
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, hosts := range [][]string{{"*.0.0.1:" + u.Port()}, {"*.0.0.1:" + u.Port(), u.Host}} {
+		c := newCache(t.Context(), nil)
+		transport, ok := c.client.Transport.(*http.Transport)
+		if !ok {
+			t.Fatal("no transport")
+		}
+		transport.TLSClientConfig = victim.Client().Transport.(*http.Transport).TLSClientConfig
+		_, err := c.get(victim.URL+"/x.pem", &Policy{Hosts: hosts, Timeout: time.Minute}, time.Now().Add(time.Minute))
+		if named := len(hosts) == 2; errors.Is(err, errForbidden) == named || len(asked) > 0 != named {
+			t.Errorf("%v: %v; asked %d times", hosts, err, len(asked))
+		}
+	}
+	for _, at := range []string{
+		"127.0.0.1:443", "[::1]:443", "[::ffff:127.0.0.1]:443", "10.0.0.1:443", "169.254.169.254:443",
+		"[fe80::1%lo]:443", "[fd00::1]:443", "100.64.0.1:443", "0.0.0.0:443",
+	} {
+		if err := onlyPublic(context.WithValue(t.Context(), chosenByCaller{}, true), "tcp", at, nil); !errors.Is(err, errForbidden) {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
 }

@@ -133,7 +133,7 @@ func (k *Keeper) look(ctx context.Context) time.Duration {
 		pause = min(asked, retryAsked)
 	}
 	k.orderAfter = time.Now().Add(pause)
-	line := k.Log.Warn().Err(err).Strs("domains", k.Domains).Stringer("retry_in", pause)
+	line := k.Log.Warn().Err(told(err)).Strs("domains", k.Domains).Stringer("retry_in", pause)
 	if have != nil {
 		line.Time("valid_until", have.NotAfter)
 	}

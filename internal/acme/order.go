@@ -11,7 +11,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +26,7 @@ const (
 	requestTimeout = 30 * time.Second // of one request to the authority
 	maxAnswer      = 1 << 20          // bytes of an answer
 	maxRetries     = 3                // of a request that the authority could not answer
+	maxTold        = 300              // bytes of an error in the log: most of it is the authority's text
 )
 
 // order gets a certificate.
@@ -43,6 +46,9 @@ func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
 	o, err := client.AuthorizeOrder(ctx, acme.DomainIDs(k.Domains...))
 	if err != nil {
 		return nil, nil, fmt.Errorf("order: %w", err)
+	}
+	if len(o.AuthzURLs) > len(k.Domains) {
+		return nil, nil, fmt.Errorf("order: the CA wants %d authorizations for %d domains", len(o.AuthzURLs), len(k.Domains))
 	}
 	if err = k.prove(ctx, client, o.AuthzURLs); err != nil {
 		return nil, nil, err
@@ -75,8 +81,13 @@ func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
 	return leaf, text, err
 }
 
-// client returns a client of the authority, whose answers are bounded in time and size.
+// client returns a client of the authority, whose answers are bounded in time and size. It asks only the directory's
+// scheme and host, whatever the answers name, and follows no redirect.
 func (k *Keeper) client() (*acme.Client, error) {
+	directory, err := url.Parse(k.Directory)
+	if err != nil {
+		return nil, fmt.Errorf("directory: %w", err)
+	}
 	key, err := k.accountKey()
 	if err != nil {
 		return nil, fmt.Errorf("account: %w", err)
@@ -93,25 +104,48 @@ func (k *Keeper) client() (*acme.Client, error) {
 	}
 	return &acme.Client{
 		Key: key, DirectoryURL: k.Directory, UserAgent: "flowbridge",
-		HTTPClient: &http.Client{Timeout: requestTimeout, Transport: bounded{transport}},
+		HTTPClient: &http.Client{
+			Timeout: requestTimeout, Transport: bounded{transport, directory},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
 		RetryBackoff: func(n int, _ *http.Request, res *http.Response) time.Duration {
-			if n > maxRetries || res.StatusCode == http.StatusTooManyRequests {
-				return 0 // the next order waits for as long as is asked
+			if n > maxRetries || res.StatusCode < 400 || res.StatusCode == http.StatusTooManyRequests {
+				return 0 // a redirect stays one, and the next order waits for as long as is asked
 			}
 			return time.Second << n
 		},
 	}, nil
 }
 
-// bounded bounds the size of answers.
-type bounded struct{ http.RoundTripper }
+// bounded bounds where requests go, and the size of answers.
+type bounded struct {
+	http.RoundTripper
+
+	directory *url.URL
+}
 
 func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	if origin(r.URL) != origin(b.directory) {
+		return nil, fmt.Errorf("the CA names a URL at %s, and only its directory's scheme and host are asked", origin(r.URL))
+	}
 	res, err := b.RoundTripper.RoundTrip(r)
 	if err == nil {
 		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
 	}
 	return res, err
+}
+
+// told returns an error for the log, whose text is bounded.
+func told(err error) error {
+	if text := err.Error(); len(text) > maxTold {
+		return errors.New(strings.ToValidUTF8(text[:maxTold], "") + " …")
+	}
+	return err
+}
+
+// origin returns the scheme and the host of a URL, without the port that https has anyway.
+func origin(u *url.URL) string {
+	return u.Scheme + "://" + strings.ToLower(strings.TrimSuffix(u.Host, ":443"))
 }
 
 // prove answers the authority's challenges. It listens only until they are answered.
@@ -122,8 +156,8 @@ func (k *Keeper) prove(ctx context.Context, client *acme.Client, authorizations 
 		return fmt.Errorf("sip.tls.acme.listen: %w", err)
 	}
 	defer stop()
-	for _, url := range authorizations {
-		z, err := client.GetAuthorization(ctx, url)
+	for _, one := range authorizations {
+		z, err := client.GetAuthorization(ctx, one)
 		if err != nil {
 			return fmt.Errorf("authorization: %w", err)
 		}

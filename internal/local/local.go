@@ -62,3 +62,13 @@ func Has(a netip.Addr) bool {
 	}
 	return slices.Contains(l.addrs, a)
 }
+
+// sharedSpace is the range of addresses between a provider's NAT and its customers (RFC 6598).
+var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+
+// IsPublic reports whether the internet may be able to reach an address: it is neither of this machine's loopback or
+// link, nor private.
+func IsPublic(a netip.Addr) bool {
+	a = a.Unmap()
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
+}

@@ -53,18 +53,10 @@ func Find(ctx context.Context, stunServer string) (addr netip.Addr, from string,
 		addr, err = askSTUN(ctx, stunServer)
 		return addr, "the STUN server " + stunServer, err
 	}
-	if a, err := local.Towards(ctx, "192.0.2.1:9"); err == nil && IsPublic(a) { // any internet address will do
+	if a, err := local.Towards(ctx, "192.0.2.1:9"); err == nil && local.IsPublic(a) { // any internet address will do
 		return a, "an interface", nil
 	}
 	return askClouds(ctx, metadata)
-}
-
-// sharedSpace is the range of addresses between a provider's NAT and its customers (RFC 6598).
-var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
-
-// IsPublic reports whether the internet may be able to reach an address.
-func IsPublic(a netip.Addr) bool {
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
 }
 
 // askClouds asks the services of all clouds at once: the machine is in at most one of the clouds, and does not know
@@ -147,7 +139,7 @@ func get(ctx context.Context, client *http.Client, method, url, header string) (
 // judged parses the address in an answer, and checks that calls can be sent to it.
 func judged(text string) (netip.Addr, error) {
 	a, err := netip.ParseAddr(text)
-	if err != nil || !a.Is4() || !IsPublic(a) {
+	if err != nil || !a.Is4() || !local.IsPublic(a) {
 		return netip.Addr{}, fmt.Errorf("%q is no public IPv4 address", text)
 	}
 	return a, nil

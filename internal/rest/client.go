@@ -108,7 +108,11 @@ func New(o Options) (*Client, error) {
 }
 
 // CloseIdle closes the connections that no request is using.
-func (c *Client) CloseIdle() { (&http.Client{Transport: c.transport}).CloseIdleConnections() }
+func (c *Client) CloseIdle() {
+	if t, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
+}
 
 // Request is one request. Path starts with a slash, and its segments must be escaped (Segment).
 type Request struct {

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"flowbridge/config"
+	"flowbridge/internal/local"
 	"flowbridge/internal/publicaddr"
 )
 
@@ -78,7 +79,7 @@ func outside(cfg *config.Config) (name, host string) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
 		_, host, _, err := sampleURI(t)
-		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && publicaddr.IsPublic(a) ||
+		if a, wrong := netip.ParseAddr(host); err == nil && (wrong == nil && local.IsPublic(a) ||
 			wrong != nil && !insideName.MatchString(host)) {
 			return t.Name, host
 		}
@@ -119,7 +120,7 @@ func inner(cfg *config.Config) []warning {
 func (m machine) private(cfg *config.Config) []warning {
 	own, err := m.addresses()
 	inside := slices.IndexFunc(own, func(a netip.Addr) bool { return a.Is4() && a.IsGlobalUnicast() })
-	if err != nil || cfg.SIP.Advertise != "" || inside < 0 || slices.ContainsFunc(own, publicaddr.IsPublic) {
+	if err != nil || cfg.SIP.Advertise != "" || inside < 0 || slices.ContainsFunc(own, local.IsPublic) {
 		return nil
 	}
 	name, host := outside(cfg)

@@ -20,7 +20,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/profiles"
 	"flowbridge/config"
-	"flowbridge/internal/publicaddr"
+	"flowbridge/internal/local"
 )
 
 // The trunks of a first configuration, by their names.
@@ -209,8 +209,8 @@ func (q *question) fit(a *answers, terminal bool, own []netip.Addr) (open bool) 
 
 // isHidden reports whether calls come from the internet, which can reach none of the machine's own addresses.
 func (a *answers) isHidden(own []netip.Addr) bool {
-	outside := slices.ContainsFunc(a.source, func(s config.Source) bool { return publicaddr.IsPublic(s.Addr()) })
-	return outside && len(own) > 0 && !slices.ContainsFunc(own, publicaddr.IsPublic)
+	outside := slices.ContainsFunc(a.source, func(s config.Source) bool { return local.IsPublic(s.Addr()) })
+	return outside && len(own) > 0 && !slices.ContainsFunc(own, local.IsPublic)
 }
 
 // put repeats a question until the answer is valid.
