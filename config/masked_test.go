@@ -35,6 +35,26 @@ func TestMasked(t *testing.T) {
 		"key_file: /etc/flowbridge/keys/a1b2c3d4e5\n":                    "key_file: /etc/flowbridge/keys/a1b2c3d4e5\n",
 		"url: https://a.test/x?code=k1&b=2\n":                            "url: https://a.test/x?code=***&b=2\n",
 		"pass_headers: [X-Carrier]\n":                                    "pass_headers: [X-Carrier]\n",
+
+		"uri: \"sip:{{.To.Number}}@a.test;token=k1;transport=tls\"\n":        "uri: \"sip:{{.To.Number}}@a.test;token=***;transport=tls\"\n",
+		"prepare: {body: {pins: [ab12], on: {x: [Hello, 17]}, a: {b: c}}}\n": "prepare: {body: {pins: [***], on: {x: [***, 17]}, a: {b: c}}}\n",
+		"prepare: {body: {v: [{name: token, value: abcd}]}}\n":               "prepare: {body: {v: [{name: ***, value: ***}]}}\n",
+		"prepare: {body: {to: ['{{.To.Number}}']}}\n":                        "prepare: {body: {to: ['{{.To.Number}}']}}\n",
+		"body: {tokens: [abc]}\n":                                            "body: {tokens: [***]}\n",
+		"a: 1 # the old token abc\n":                                         "a: 1 # the old token ***\n",
+		"# Bearer abc\n# X-Auth: abc\na: 1\n":                                "# Bearer ***\n# X-Auth: ***\na: 1\n",
+		"# was 4f1c0bd2a6e94c1e8d until May\n":                               "# was *** until May\n",
+		"# token_file: /run/token\n":                                         "# token_file: /run/token\n",
+		"pin: 1234\nuser_pwd: abcd\nuserPin: 99\nping: 30s\nmapping: abc\n":  "pin: ***\nuser_pwd: ***\nuserPin: ***\nping: 30s\nmapping: abc\n",
+		"x: |\n  -----BEGIN EC PRIVATE KEY-----\n  ab/c\n  d+ef\n  -----END EC PRIVATE KEY-----\na: 1\n": "x: |\n" +
+			"  -----BEGIN EC PRIVATE KEY-----\n  ***\n  ***\n  -----END EC PRIVATE KEY-----\na: 1\n",
+		"x: \"-----BEGIN PRIVATE KEY-----\\nab/c\\n-----END PRIVATE KEY-----\"\n": "x: \"-----BEGIN PRIVATE KEY-----***-----END PRIVATE KEY-----\"\n",
+		// What has to be read: the templates, and what is too short for a secret.
+		"headers: {X-EI: \"S.{{.Prepare.CallID}};\"}\n":                 "headers: {X-EI: \"S.{{.Prepare.CallID}};\"}\n",
+		"headers: {X-Token: \"S.{{.Prepare.CallID}};\"}\n":              "headers: {X-Token: \"S.{{.Prepare.CallID}};\"}\n",
+		"headers: {X-A: \"{{.Header \\\"X-B\\\"}}-hunter22\"}\n":        "headers: {X-A: \"{{.Header \\\"X-B\\\"}}***\"}\n",
+		"headers: {X-A: \"key{{.CallID}}abcd{{.CallID}}\"}\n":           "headers: {X-A: \"key{{.CallID}}***{{.CallID}}\"}\n",
+		"headers: {X-A: \"Digest ${KEY}\", X-B: \"${A}-${B}/abcde\"}\n": "headers: {X-A: \"***${KEY}\", X-B: \"${A}-${B}***\"}\n",
 	} {
 		if got := Masked(text); got != want {
 			t.Errorf("%q: %q; want %q", text, got, want)

@@ -127,12 +127,14 @@ type scalar struct {
 	environment []string // the non-empty values of its ${NAME}
 }
 
-// quoted returns the value as written in the file. It never shows the contents of a variable.
+// quoted returns the value as written in the file, without what may be a secret. It never shows the contents of a
+// variable.
 func (s scalar) quoted() string {
-	if len(s.raw) > 80 {
-		return fmt.Sprintf("%q…", s.raw[:80])
+	shown := maskedValue(s.path, s.raw)
+	if len(shown) > 80 {
+		return fmt.Sprintf("%q…", shown[:80])
 	}
-	return fmt.Sprintf("%q", s.raw)
+	return fmt.Sprintf("%q", shown)
 }
 
 // complain reports `"value" problem; remedy`.
