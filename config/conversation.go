@@ -147,6 +147,48 @@ func (c *Conversation) check(s section) {
 			c.Expect = append(c.Expect, x)
 		}
 	}
+	if s.has("steps") && len(s.l.errs) == 0 {
+		c.unmeasured(s)
+	}
+}
+
+// answers reports whether the agent's answer to a step is measured: the caller speaks, and then waits for it.
+func (c *Conversation) answers(i int) bool {
+	return c.Steps[i].Say+c.Steps[i].Interrupt != "" && i+1 < len(c.Steps) &&
+		slices.Contains([]string{"words", "pause"}, c.Steps[i+1].Wait)
+}
+
+// unmeasured reports expectations that no call with these steps can measure.
+func (c *Conversation) unmeasured(s section) {
+	answers, interrupts := false, false
+	refuseIn := func(v value, answers, interrupts, whole bool) {
+		all, _ := v.entries(join)
+		for _, e := range all {
+			switch figure, _, _ := strings.Cut(e.key, " "); {
+			case figure == "answer" && !answers:
+				e.l.fail(e.line, e.path, "can never be measured: no wait is next after what the caller says",
+					"write wait: pause or wait: words behind say or interrupt")
+			case figure == "stops_within" && !interrupts:
+				e.l.fail(e.line, e.path, "can never be measured: the caller does not interrupt",
+					"write it for a step with interrupt")
+			case figure != "answer" && figure != "stops_within" && figures[figure] != "" && !whole:
+				e.l.fail(e.line, e.path, "is a figure of the whole call, and never measured in a step",
+					"write it below the file's own expect")
+			}
+		}
+	}
+	for i, v := range s.list("steps") {
+		answers, interrupts = answers || c.answers(i), interrupts || c.Steps[i].Interrupt != ""
+		all, _ := v.entries(join)
+		for _, e := range all {
+			if e.key == "expect" {
+				refuseIn(e.value, c.answers(i), c.Steps[i].Interrupt != "", false)
+			}
+		}
+	}
+	if v, ok := s.fields["expect"]; ok {
+		refuseIn(v, answers, interrupts, true)
+	}
 }
 
 // check refuses a step that does nothing, or two things.

@@ -14,6 +14,7 @@ steps:
   - wait: words
   - {wait: pause, within: 20s, pause: 1s}
   - {say: 3s, expect: {answer: 1s}}
+  - {wait: words}
   - {interrupt: 500ms, after: 2s, expect: {stops_within: 1s}}
   - press: "123#"
   - silence: 2s
@@ -34,7 +35,7 @@ func TestConversation(t *testing.T) {
 		"hangup_by":              {Name: "hangup_by", Figure: "hangup_by", Share: 1, Text: "agent"},
 		"received X-A":           {Name: "received X-A", Figure: "received x-a", Text: "1"},
 		"answer of step 3":       {Name: "answer of step 3", Figure: "answer", Share: 1, Limit: 1000, Step: 3},
-		"stops_within of step 4": {Name: "stops_within of step 4", Figure: "stops_within", Share: 1, Limit: 1000, Step: 4},
+		"stops_within of step 5": {Name: "stops_within of step 5", Figure: "stops_within", Share: 1, Limit: 1000, Step: 5},
 	}
 	for _, x := range c.Expect {
 		if w, ok := want[x.Name]; ok && x != w {
@@ -42,7 +43,7 @@ func TestConversation(t *testing.T) {
 		}
 		delete(want, x.Name)
 	}
-	if len(want) > 0 || len(c.Steps) != 7 || c.Steps[1].Within.Seconds() != 20 || c.Steps[0].Pause.Milliseconds() != 700 {
+	if len(want) > 0 || len(c.Steps) != 8 || c.Steps[1].Within.Seconds() != 20 || c.Steps[0].Pause.Milliseconds() != 700 {
 		t.Errorf("without %v: %+v", want, c)
 	}
 }
@@ -90,6 +91,12 @@ func TestConversationErrors(t *testing.T) {
 		{"steps: [{say: 3s}]\nto: a b", `test.yaml:2: to: "a b" is no number, and no SIP URI`},
 		{"steps: [{say: 3s}]\nheaders:\n- 'X-A: 1'\n- 'Via: 1'", `test.yaml:4: headers[1]: "Via: 1" is a header of one side of the call`},
 		{"steps: [{say: 3s}]\nexpect: {anser: 1s}", `"received NAME" for a header or field that the agent gets`},
+		{"steps: [{say: 3s}, {silence: 1s}, {wait: words}]\nexpect: {answer p50: 1s}", "test.yaml:2: expect.answer p50: can never be measured: no wait is next"},
+		{"steps:\n- {say: 3s}\n- {wait: words}\n- {say: 1s, expect: {answer: 1s}}", "test.yaml:4: steps[2].expect.answer: can never be measured"},
+		{"steps: [{say: 3s}, {wait: hangup}]\nexpect: {answer: 1s}", "can never be measured"},
+		{"steps: [{wait: words, expect: {answer: 1s}}, {say: 1s}, {wait: words}]", "steps[0].expect.answer: can never be measured"},
+		{"steps: [{say: 3s}]\nexpect: {stops_within: 1s}", "expect.stops_within: can never be measured: the caller does not interrupt; write it for a step with interrupt"},
+		{"steps: [{say: 3s, expect: {mos: 4}}]", "steps[0].expect.mos: is a figure of the whole call"},
 		{"headers: [X]\nsteps: [{say: 3s}]", `headers[0]: "X" is not a header with a value`},
 		{"steps: [" + strings.Repeat("{say: 1s},", 201) + "]", "has more than 200 steps"},
 	} {

@@ -21,8 +21,9 @@ import (
 
 // These are the exit codes.
 const (
-	ExitFailed = 1
-	ExitUsage  = 2
+	ExitFailed    = 1
+	ExitUsage     = 2
+	ExitUndecided = 3 // of flowbridge test only
 )
 
 // errUsage marks a wrong command line: exit code 2.
@@ -32,6 +33,12 @@ var errUsage = errors.New("wrong usage")
 func Usage(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", errUsage, fmt.Errorf(format, args...))
 }
+
+// undecidedError is a test without a verdict: exit code 3.
+type undecidedError struct{ error }
+
+// Undecided returns an error that means that a test has no verdict.
+func Undecided(err error) error { return undecidedError{err} }
 
 // UserAgent returns this program's name for HTTP requests.
 func UserAgent() string { return "flowbridge/" + Version() }
@@ -81,7 +88,9 @@ func Interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 // ExitCode returns the exit code for an error.
 func ExitCode(err error) int {
 	var bad config.Errors
-	if errors.Is(err, errUsage) || errors.As(err, &bad) {
+	if _, is := err.(undecidedError); is { //nolint:errorlint // joined with another error, it is a failure
+		return ExitUndecided
+	} else if errors.Is(err, errUsage) || errors.As(err, &bad) {
 		return ExitUsage
 	}
 	return ExitFailed

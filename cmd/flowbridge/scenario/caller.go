@@ -25,7 +25,7 @@ const (
 	voiced  = 1500 // the peak of 20 ms of the built-in voice
 	audible = 100  // the peak of a sound that is no silence
 
-	pacing = 20 * time.Millisecond // how late packets of the caller may leave
+	pacing = 20 * time.Millisecond // a packet of the caller that leaves later widens figures
 )
 
 // span is an utterance, or a step in which the caller speaks.
@@ -53,10 +53,11 @@ type caller struct {
 	keys  string          // still to be pressed
 	frame int             // of the key
 
-	over           bool   // all steps are done, or one can't be done
-	failed         string // why
-	frames         int
-	earliest, late time.Duration // of the frames: the earliest beside its place in the stream, and the latest after that
+	over     bool   // all steps are done, or one can't be done
+	failed   string // why
+	frames   int
+	earliest time.Duration // of the frames: the earliest beside its place in the stream
+	late     []span        // from when a late frame had to leave until it left
 }
 
 func newCaller(t *config.Conversation, said [][]int16, hangUp func()) *caller {
@@ -120,7 +121,9 @@ func (c *caller) Speak(at time.Time, frame []int16) (key byte) {
 		c.earliest = place
 	}
 	c.earliest, c.frames = min(c.earliest, place), c.frames+1
-	c.late = max(c.late, place-c.earliest)
+	if late := place - c.earliest; late > pacing {
+		c.late = append(c.late, span{from: now - late, to: now})
+	}
 	for !c.over && (len(c.times) == 0 || c.done(len(c.times)-1, now)) {
 		c.begin(len(c.times), now)
 	}
@@ -207,6 +210,16 @@ func (c *caller) done(i int, now time.Duration) bool {
 		c.end(fmt.Sprintf("%s: within %v %s", c.label(i), s.Within, missing))
 	}
 	return false
+}
+
+// lateIn returns how late the packets left that belong between two times, or 0 if all were in time.
+func (c *caller) lateIn(from, to time.Duration) (most time.Duration) {
+	for _, s := range c.late {
+		if s.from <= to && s.to >= from {
+			most = max(most, s.to-s.from)
+		}
+	}
+	return most
 }
 
 // label names a step.

@@ -13,6 +13,6 @@
 //
 // The caller has no clock. The sender's clock steps it every 20 ms, and each packet that comes tells it the time.
 //
-// A run is noisy if this machine sent its packets more than 20 ms late, or if the record says so. Then figures of
-// the sound get no verdict.
+// A packet that this machine sends more than 20 ms late widens the figures that it may have changed. A run is noisy if
+// the record says so. Then figures of the sound get no verdict.
 package scenario

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -64,22 +65,18 @@ func (b *bound) judge(runs []Run) Verdict {
 		v.Figure = cmp.Or(noisy, "not measured")
 		return v
 	}
-	over := 0
-	for _, s := range samples {
-		if b.badness(s) > b.badness(Sample{Value: b.Limit}) {
-			over++
-		}
-	}
-	slices.SortFunc(samples, func(x, y Sample) int { return cmp.Compare(b.badness(x), b.badness(y)) })
-	at := samples[max(int(math.Ceil(b.Share*float64(v.N)))-1, 0)]
-	if v.Figure = shown(b.Figure, at.Value); at.Never {
+	at := b.quantile(samples, 0)
+	if v.Figure = at.shown(); at.Never {
 		v.Figure = "not within " + v.Figure
 	}
+	over, limit := b.over(samples, 0), b.badness(Sample{Value: b.Limit}, 0)
 	switch v.Verdict = met; {
 	case len(runs) > 1 && b.Share < 1:
-		b.chance(&v, samples, over)
-	case b.badness(at) > b.badness(Sample{Value: b.Limit}):
+		b.chance(&v, samples)
+	case b.badness(b.quantile(samples, -1), -1) > limit:
 		v.Verdict = missed
+	case b.badness(b.quantile(samples, 1), 1) > limit:
+		v.Verdict, v.Figure = undecided, v.Figure+"; packets of the caller left late, this machine is busy"
 	}
 	if v.N > 1 {
 		v.Figure += fmt.Sprintf("; %d of %d %s %s", over, v.N, beyond, shown(b.Figure, b.Limit))
@@ -90,30 +87,50 @@ func (b *bound) judge(runs []Run) Verdict {
 	return v
 }
 
+// quantile returns the figure that the bound is for, if each is off by so much of what it may be off.
+func (b *bound) quantile(samples []Sample, off float64) Sample {
+	slices.SortFunc(samples, func(x, y Sample) int { return cmp.Compare(b.badness(x, off), b.badness(y, off)) })
+	return samples[max(int(math.Ceil(b.Share*float64(len(samples))))-1, 0)]
+}
+
+// over counts the figures beyond the limit, if each is off by so much of what it may be off.
+func (b *bound) over(samples []Sample, off float64) (n int) {
+	for _, s := range samples {
+		if b.badness(s, off) > b.badness(Sample{Value: b.Limit}, 0) {
+			n++
+		}
+	}
+	return n
+}
+
 // chance judges a quantile of several runs: by the share of the figures over the limit, and the interval of that share.
 // The figures of a run resemble each other, and count as one.
-func (b *bound) chance(v *Verdict, samples []Sample, over int) {
+func (b *bound) chance(v *Verdict, samples []Sample) {
 	allowed, d := 1-b.Share, durations(samples)
 	if v.Figure = interval(d.P95, d.P95Interval); b.Share == 0.5 {
 		v.Figure = interval(d.P50, d.P50Interval)
 	}
-	switch share := compare.ShareOf(over, v.N, squared(samples)); {
-	case share.Interval[0] > allowed:
+	share := func(off float64) [2]float64 {
+		return compare.ShareOf(b.over(samples, off), v.N, squared(samples)).Interval
+	}
+	switch {
+	case share(-1)[0] > allowed:
 		v.Verdict = missed
-	case share.Interval[1] > allowed+1e-9:
+	case share(1)[1] > allowed+1e-9:
 		v.Verdict, v.Figure = undecided, v.Figure+"; too few calls for a verdict"
 	}
 }
 
-// badness is greater for a worse figure.
-func (b *bound) badness(s Sample) float64 {
-	switch {
+// badness is greater for a worse figure. off is the part of s.Off by which the figure is worse than it seems: -1 to 1.
+func (b *bound) badness(s Sample, off float64) float64 {
+	switch off *= s.Off; {
 	case b.Least:
-		return -s.Value
+		return off - s.Value
 	case s.Never:
 		return s.Value + never
+	default:
+		return s.Value + off
 	}
-	return s.Value
 }
 
 // judgeText compares a figure that is a text.
@@ -121,12 +138,28 @@ func (b *bound) judgeText(runs []Run) Verdict {
 	v := Verdict{Name: b.Name, Bound: b.Text, N: len(runs), Figure: b.Text, Verdict: met}
 	for i := range runs {
 		got := cmp.Or(runs[i].Texts[b.Figure], "none")
-		if user, _, _ := strings.Cut(got, "@"); got != b.Text && user != b.Text { // a transfer may be to a URI
+		if !b.is(got) {
 			v.Figure, v.Verdict = got, missed
+		} else if v.Verdict == met {
+			v.Figure = got
 		}
 	}
 	return v
 }
+
+// is reports whether a text is the expected one. A transfer is also named by the URI without its scheme, or by the user
+// part of it.
+func (b *bound) is(got string) bool {
+	bare := got
+	if b.Figure == transferTo {
+		bare = scheme.ReplaceAllString(got, "")
+	}
+	user, _, _ := strings.Cut(bare, "@")
+	number, _, _ := strings.Cut(user, ";")
+	return slices.Contains([]string{got, bare, user}, b.Text) || b.Figure == transferTo && number == b.Text
+}
+
+var scheme = regexp.MustCompile("^(?i:sips?|tel):")
 
 // collect returns the figures of runs, how many runs are left out, and why.
 func collect(runs []Run, figure string, step int) (all []Sample, left int, noisy string) {
@@ -145,12 +178,16 @@ func collect(runs []Run, figure string, step int) (all []Sample, left int, noisy
 	return all, left, noisy
 }
 
-// spread returns the times of all runs. How long something did not happen is none of them.
-func spread(runs []Run) map[string]*compare.Durations {
+// spread returns the times of all runs, if each is off by so much of what it may be off. How long something did not
+// happen is none of them.
+func spread(runs []Run, off float64) map[string]*compare.Durations {
 	all := map[string]*compare.Durations{}
 	for _, name := range []string{answeredWithin, firstAudio, answer, stopsWithin} {
 		samples, _, _ := collect(runs, name, 0)
 		samples = slices.DeleteFunc(samples, func(s Sample) bool { return s.Never })
+		for i := range samples {
+			samples[i].Value = max(samples[i].Value+off*samples[i].Off, 0)
+		}
 		if len(samples) > 0 {
 			all[name] = durations(samples)
 		}
@@ -191,7 +228,7 @@ const leastCompared = 7.3
 // worse compares the median of each time with the median in earlier runs. A median is worse if its whole 95 % interval
 // lies above the earlier interval.
 func worse(earlier, runs []Run) (all []Verdict) {
-	before, now := spread(earlier), spread(runs)
+	before, now, latest, soonest := spread(earlier, 0), spread(runs, 0), spread(earlier, 1), spread(runs, -1)
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		a, b := before[name], cmp.Or(now[name], &compare.Durations{})
 		v := Verdict{
@@ -200,7 +237,7 @@ func worse(earlier, runs []Run) (all []Verdict) {
 		}
 		if min(a.Independent, b.Independent) < leastCompared {
 			v.Verdict, v.Figure = undecided, fmt.Sprintf("%s of %d; each test needs 8 calls, or more where some have most of the figures", v.Figure, b.N)
-		} else if b.P50Interval[0] > a.P50Interval[1] {
+		} else if soonest[name].P50Interval[0] > latest[name].P50Interval[1] {
 			v.Verdict = missed
 		}
 		all = append(all, v)

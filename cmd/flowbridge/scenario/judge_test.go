@@ -2,12 +2,14 @@ package scenario
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"flowbridge/b2bua/ladder"
+	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/sim"
 	"flowbridge/store/record"
@@ -70,11 +72,14 @@ func TestVerdicts(t *testing.T) {
 		{"loss in a noisy run", "loss: 0%", []Run{{Noisy: "busy", Figures: []Sample{{Figure: loss}}}}, met, "0.0 %"},
 		{"too short", "duration min: 1m", []Run{{Figures: []Sample{{Figure: duration, Value: 59999}}}}, missed, "60.00 s"},
 		{"hung up by the agent", "hangup_by: caller", []Run{{Texts: map[string]string{hangUpBy: "agent"}}}, missed, "agent"},
-		{"transferred", `transfer_to: "+1507"`, []Run{{Texts: map[string]string{transferTo: "+1507@192.0.2.1"}}}, met, "+1507"},
+		{"transferred", `transfer_to: "+1507"`, []Run{{Texts: map[string]string{transferTo: "sip:+1507@192.0.2.1"}}}, met, "sip:+1507@192.0.2.1"},
+		{"transferred to a phone", `transfer_to: "+1507"`, []Run{{Texts: map[string]string{transferTo: "tel:+1507;phone-context=x"}}}, met, "tel:+1507"},
+		{"transferred to a URI", `transfer_to: "sips:a@b"`, []Run{{Texts: map[string]string{transferTo: "sips:a@b"}}}, met, "sips:a@b"},
+		{"transferred elsewhere", `transfer_to: "+1507"`, []Run{{Texts: map[string]string{transferTo: "sip:+15070@192.0.2.1"}}}, missed, "sip:+15070@192.0.2.1"},
 		{"not transferred", `transfer_to: "+1507"`, runsWith(1, 0), missed, "none"},
 		{"a header", `received X-A: "42"`, []Run{{Texts: map[string]string{"received x-a": "42"}}}, met, "42"},
 	} {
-		c, err := config.ParseConversation("test.yaml", []byte("steps: [{hang_up: true}]\nexpect: {'"+strings.Replace(tt.expect, ":", "':", 1)+"}\n"))
+		c, err := config.ParseConversation("test.yaml", []byte("steps: [{say: 1s}, {wait: words}, {interrupt: 1s}]\nexpect: {'"+strings.Replace(tt.expect, ":", "':", 1)+"}\n"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -129,16 +134,73 @@ func TestBaselineFile(t *testing.T) {
 
 // The XML escapes what an agent has said, and has a failure for a verdict that is missed, and skips an undecided one.
 func TestJUnit(t *testing.T) {
-	c, err := config.ParseConversation("test.yaml", []byte("steps: [{hang_up: true}]\nexpect: {hangup_by: agent, answer: 1s}\n"))
+	c, err := config.ParseConversation("test.yaml", []byte("steps: [{say: 1s}, {wait: words}]\nexpect: {hangup_by: agent, answer: 1s}\n"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r, err := NewResult(c, []Run{{Failed: `<"busy">`, Texts: map[string]string{hangUpBy: "agent"}}}, nil)
-	var b strings.Builder
-	if err == nil || r.OK || r.JUnit(&b, "a&b.yaml") != nil || strings.Count(b.String(), "<failure") != 1 ||
-		strings.Count(b.String(), "<skipped") != 1 ||
-		!strings.Contains(b.String(), "&lt;&#34;busy&#34;&gt;") || !strings.Contains(b.String(), `name="a&amp;b.yaml"`) {
-		t.Errorf("%v, %s", err, b.String())
+	if err == nil || r.OK || cli.ExitCode(err) != cli.ExitFailed {
+		t.Errorf("%v", err)
+	}
+	for fails, want := range map[bool]string{
+		false: `<testsuite name="ci/a&amp;b.yaml" tests="3" failures="1" skipped="1" time="2.500">` +
+			`<testcase classname="a&amp;b" name="conversation" time="2.500">` +
+			`<failure message="missed: 0 of 1; &lt;&#34;busy&#34;&gt;">0 of 1; &lt;&#34;busy&#34;&gt;; wanted: as the steps say</failure></testcase>` +
+			`<testcase classname="a&amp;b" name="hangup_by" time="0"></testcase>` +
+			`<testcase classname="a&amp;b" name="answer" time="0"><skipped message="undecided: not measured">not measured; wanted: at most 1.00 s</skipped></testcase></testsuite>`,
+		true: `failures="2" skipped="0"`,
+	} {
+		var b strings.Builder
+		if err := r.JUnit(&b, "ci/a&b.yaml", 2500*time.Millisecond, fails); err != nil || !strings.Contains(b.String(), want) {
+			t.Errorf("%v, %s; want %s", err, b.String(), want)
+		}
+	}
+}
+
+// A late packet widens the figures by its lateness. A verdict is open only if the bound lies within.
+func TestLatePackets(t *testing.T) {
+	const file = "steps: [{say: 1s}, {wait: words}]\nexpect: {%s}"
+	off := func(ms ...float64) (runs []Run) {
+		for _, v := range ms {
+			runs = append(runs, Run{Figures: []Sample{{Figure: answer, Value: v, Off: 40}}})
+		}
+		return runs
+	}
+	for _, tt := range []struct {
+		expect  string
+		runs    []Run
+		verdict string
+		figure  string
+	}{
+		{"answer: 1500ms", off(2500), missed, "2.50 s ± 0.04"},
+		{"answer: 1500ms", off(1450), met, "1.45 s ± 0.04"},
+		{"answer: 1500ms", off(1470), undecided, "1.47 s ± 0.04; packets of the caller left late, this machine is busy"},
+		{"answer: 1500ms", off(1541), missed, "1.54 s ± 0.04"},
+		{"answer: 1500ms", off(1530, 1000), undecided, "1.53 s ± 0.04"},
+		{"answer min: 1s", off(1030), undecided, "1.03 s ± 0.04"},
+		{"answer min: 1s", off(1050), met, "1.05 s ± 0.04"},
+		{"answer min: 1s", off(950), missed, "0.95 s ± 0.04"},
+		{"answer p50: 1500ms", off(1600, 1600, 1600, 1600), missed, "4 of 4 over"},
+		{"answer p50: 1500ms", off(1520, 1600, 1600, 1600), undecided, "4 of 4 over"},
+		{"answer p50: 1500ms", off(1000, 1000, 1000, 1000), met, "0 of 4 over"},
+		{"answer p50: 1500ms", off(1480, 1000, 1000, 1000), undecided, "0 of 4 over"},
+	} {
+		c, err := config.ParseConversation("test.yaml", fmt.Appendf(nil, file, tt.expect))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewResult(c, tt.runs, nil)
+		if v := r.Verdicts[1]; v.Verdict != tt.verdict || !strings.Contains(v.Figure, tt.figure) {
+			t.Errorf("%s: %+v; want %s, %q", tt.expect, v, tt.verdict, tt.figure)
+		}
+		want := map[string]int{missed: cli.ExitFailed, undecided: cli.ExitUndecided}[tt.verdict]
+		if got := cli.ExitCode(err); err != nil && got != want {
+			t.Errorf("%s: exit code %d, want %d", tt.expect, got, want)
+		}
+	}
+	before, now := off(1460, 1460, 1460, 1460, 1460, 1460, 1460, 1460), off(1530, 1530, 1530, 1530, 1530, 1530, 1530, 1530)
+	if v := worse(before, now); v[0].Verdict != met {
+		t.Errorf("worse by less than what both are off: %+v", v)
 	}
 }
 

@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
+	"time"
 
 	"flowbridge/b2bua/ladder"
 	"flowbridge/cmd/flowbridge/cli"
@@ -27,16 +29,16 @@ type Result struct {
 func Baseline(data []byte) (*Result, error) {
 	r := &Result{}
 	err := json.Unmarshal(data, r)
-	if err != nil || len(spread(r.Runs)) == 0 {
+	if err != nil || len(spread(r.Runs, 0)) == 0 {
 		return nil, cmp.Or(err, errors.New("it has no times"))
 	}
 	return r, nil
 }
 
 // NewResult judges the runs of a test, also by an earlier result if before is not nil. The error says that not all
-// expectations were met.
+// expectations were met; it is cli.Undecided if none is missed.
 func NewResult(t *config.Conversation, runs []Run, before *Result) (*Result, error) {
-	r := &Result{Verdicts: judge(t, runs), Figures: spread(runs), Runs: runs}
+	r := &Result{Verdicts: judge(t, runs), Figures: spread(runs, 0), Runs: runs}
 	if before != nil {
 		r.Verdicts = append(r.Verdicts, worse(before.Runs, runs)...)
 	}
@@ -47,7 +49,11 @@ func NewResult(t *config.Conversation, runs []Run, before *Result) (*Result, err
 	if r.OK = counts[met] == len(r.Verdicts); r.OK {
 		return r, nil
 	}
-	return r, fmt.Errorf("%d expectations met, %d missed, %d undecided", counts[met], counts[missed], counts[undecided])
+	err := fmt.Errorf("%d expectations met, %d missed, %d undecided", counts[met], counts[missed], counts[undecided])
+	if counts[missed] == 0 {
+		err = cli.Undecided(err)
+	}
+	return r, err
 }
 
 // Draw draws a call on a time axis, with the steps below it.
@@ -64,7 +70,7 @@ func (run *Run) String() string {
 	}
 	for _, s := range run.Figures {
 		if isHeard(s.Figure) && !s.Never {
-			all = append(all, s.Figure+" "+shown(s.Figure, s.Value))
+			all = append(all, s.Figure+" "+s.shown())
 		}
 	}
 	return strings.TrimRight(strings.Join(all, ", ")+"; "+cli.Shown(strings.Trim(run.Failed+"; "+run.Noisy, "; ")), "; ")
@@ -80,28 +86,40 @@ func (r *Result) Table(w io.Writer) error {
 	return t.Flush()
 }
 
-// JUnit writes the expectations as a test suite in JUnit's XML. One that is undecided is skipped.
-func (r *Result) JUnit(w io.Writer, name string) error {
+// JUnit writes the expectations as a test suite in JUnit's XML. One that is undecided is skipped, or fails if fails is
+// set. took is how long the calls took.
+func (r *Result) JUnit(w io.Writer, file string, took time.Duration, fails bool) error {
 	type failure struct {
 		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
 	}
 	type testcase struct {
 		Class   string   `xml:"classname,attr"`
 		Name    string   `xml:"name,attr"`
+		Time    string   `xml:"time,attr"`
 		Failure *failure `xml:"failure"`
 		Skipped *failure `xml:"skipped"`
 	}
 	suite := struct {
-		XMLName xml.Name   `xml:"testsuite"`
-		Name    string     `xml:"name,attr"`
-		Cases   []testcase `xml:"testcase"`
-	}{Name: name}
-	for _, v := range r.Verdicts {
-		c := testcase{Class: name, Name: v.Name}
-		if why := (&failure{v.Verdict + ": " + v.Figure + "; wanted: " + v.Bound}); v.Verdict == missed {
-			c.Failure = why
-		} else if v.Verdict == undecided {
-			c.Skipped = why
+		XMLName  xml.Name   `xml:"testsuite"`
+		Name     string     `xml:"name,attr"`
+		Tests    int        `xml:"tests,attr"`
+		Failures int        `xml:"failures,attr"`
+		Skipped  int        `xml:"skipped,attr"`
+		Time     string     `xml:"time,attr"`
+		Cases    []testcase `xml:"testcase"`
+	}{Name: file, Tests: len(r.Verdicts), Time: fmt.Sprintf("%.3f", took.Seconds())}
+	class := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
+	for i, v := range r.Verdicts {
+		c := testcase{Class: class, Name: v.Name, Time: "0"}
+		if i == 0 { // the conversation: consumers add up the cases
+			c.Time = suite.Time
+		}
+		switch why := (&failure{v.Verdict + ": " + v.Figure, v.Figure + "; wanted: " + v.Bound}); {
+		case v.Verdict == missed, v.Verdict == undecided && fails:
+			c.Failure, suite.Failures = why, suite.Failures+1
+		case v.Verdict == undecided:
+			c.Skipped, suite.Skipped = why, suite.Skipped+1
 		}
 		suite.Cases = append(suite.Cases, c)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -51,8 +52,12 @@ type Sample struct {
 	Value  float64 `json:"value"`
 	Step   int     `json:"step,omitempty"`  // from 1; 0: the whole call
 	Never  bool    `json:"never,omitempty"` // it did not happen within Value
+	Off    float64 `json:"off,omitempty"`   // how far Value may be off, because this machine sent packets late
 	run    int     // whose figure it is, if figures of several are judged
 }
+
+// deadAirMin is the shortest silence that is dead air, in milliseconds, as in media/voice/turns.
+const deadAirMin = 3000
 
 // shown writes the value of a figure.
 func shown(figure string, v float64) string {
@@ -63,6 +68,15 @@ func shown(figure string, v float64) string {
 		return fmt.Sprintf("%.1f %%", v)
 	}
 	return fmt.Sprintf("%.2f s", v/1000)
+}
+
+// shown writes the figure, and how far it may be off.
+func (s Sample) shown() string {
+	text := shown(s.Figure, s.Value)
+	if s.Off > 0 {
+		text += " ± " + strings.TrimSuffix(shown(s.Figure, s.Off), " s")
+	}
+	return text
 }
 
 // isHeard reports whether a noisy run has no such figure.
@@ -89,7 +103,7 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	}
 	run.Texts[hangUpBy] = rec.EndedBy
 	if to := c.referred.Load(); to != nil {
-		run.Texts[transferTo] = strings.TrimPrefix(strings.TrimPrefix(*to, "sip:"), "tel:")
+		run.Texts[transferTo] = cmp.Or(referTo(l, rec.TargetSIPCallID), *to)
 	}
 	lasted := ms(r.EndedAt.Sub(r.AnsweredAt))
 	run.add(answeredWithin, ms(r.AnsweredAt.Sub(r.InvitedAt)), false)
@@ -111,10 +125,7 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	}
 	// The caller has a clean line, and its words are known.
 	doubts := []string{"good", "edge", "two_levels", "no_audio", "quiet"}
-	switch {
-	case c.late > pacing:
-		run.Noisy = fmt.Sprintf("packets of the caller left up to %d ms late, this machine is busy", c.late.Milliseconds())
-	case !slices.Contains(doubts, cmp.Or(t.Reason, t.Confidence)):
+	if !slices.Contains(doubts, cmp.Or(t.Reason, t.Confidence)) {
 		run.Noisy = "the sound is " + t.Reason + " (flowbridge help guides/talk)"
 	}
 	if first := t.FirstAgentMS; first != nil {
@@ -127,7 +138,51 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 		run.add(talkOver, 100*float64(*t.BothMS)/float64(max(*t.MeasuredMS, 1)), false)
 	}
 	run.converse(c, r.EndedAt.Sub(c.began))
+	run.widen(c, r.AnsweredAt.Sub(c.began), r.EndedAt.Sub(c.began))
 	return run
+}
+
+// widen notes how far the figures of the whole call may be off because packets left late. Dead air has only silences of
+// 3 s and more, so one that is nearly as long may be missing.
+func (run *Run) widen(c *caller, answered, end time.Duration) {
+	late, silences := ms(c.lateIn(0, end)), 0.0
+	for _, s := range run.Figures {
+		if s.Figure == answer || s.Figure == firstAudio {
+			if silences += late; math.Abs(s.Value-deadAirMin) <= late {
+				silences += deadAirMin
+			}
+		}
+	}
+	for i := range run.Figures {
+		switch s := &run.Figures[i]; s.Figure {
+		case firstAudio:
+			s.Off = ms(c.lateIn(0, answered+time.Duration(s.Value)*time.Millisecond))
+		case deadAir:
+			s.Off = silences
+		case talkOver:
+			s.Off = min(100*late*float64(len(c.acts))/max(ms(end-answered), 1), 100)
+		}
+	}
+}
+
+// referTo returns the URI in the REFER of the agent with this Call-ID: the caller's side gets another one. It returns
+// "" if the ladder has none.
+func referTo(l *ladder.Ladder, sipCallID string) string {
+	for _, m := range l.Messages {
+		if m.Method != "REFER" || m.Status != 0 || m.SIPCallID != sipCallID {
+			continue
+		}
+		for line := range strings.SplitSeq(m.Text, "\r\n") {
+			name, value, _ := strings.Cut(line, ":")
+			if name = strings.ToLower(strings.TrimSpace(name)); name == "refer-to" || name == "r" {
+				if _, uri, ok := strings.Cut(value, "<"); ok {
+					value, _, _ = strings.Cut(uri, ">")
+				}
+				return strings.TrimSpace(value)
+			}
+		}
+	}
+	return ""
 }
 
 // gotten returns the headers of the agent's INVITE, and the fields of the requests before it. A header counts more than
@@ -213,6 +268,8 @@ func (run *Run) converse(c *caller, end time.Duration) {
 				answers.Value, answers.Never = ms(s.from-a.to), false
 			}
 		}
+		answers.Off = ms(c.lateIn(a.from, a.to+time.Duration(answers.Value)*time.Millisecond))
+		stops.Off = ms(c.lateIn(a.from, a.from+time.Duration(stops.Value)*time.Millisecond))
 		if c.test.Steps[a.step].Interrupt != "" {
 			run.Figures = append(run.Figures, stops)
 		}
