@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
+	"flowbridge/media/stage"
 	"flowbridge/media/stream"
 )
 
@@ -98,7 +99,31 @@ func TestDropsTotal(t *testing.T) {
 			n.Store(1 << i)
 		}
 	}
-	if d, total := l.dropped(SideA); d.WrongSource != 2 || d.Masked != 1<<15 || d.Unconfirmed != 1<<16 || total != 1<<17-2 {
-		t.Errorf("got %d of %+v; want %d", total, d, 1<<17-2)
+	if d, total := l.dropped(SideA); d.WrongSource != 2 || d.Masked != 1<<15 || d.Unconfirmed != 1<<16 || d.Ahead != 1<<18 || total != 1<<19-2 {
+		t.Errorf("got %d of %+v; want %d", total, d, 1<<19-2)
+	}
+}
+
+// TestCutSpeechLowersMOS: packets that a transcoder cut off count as lost in the MOS, once if they are late for a phone
+// as well.
+func TestCutSpeechLowersMOS(t *testing.T) {
+	mos := func(overtaken, ahead, late uint64) float64 {
+		var l ledger
+		l.codec[SideA].Store(quality.ImpairmentOf("opus"))
+		c := &l.flow[SideA][RTP]
+		c.RxPackets.Store(1000)
+		c.ofRTP().Late.Store(late)
+		c.ofRTP().LateBursts.Store(late)
+		for range overtaken {
+			c.stopped(stage.Overtaken)
+		}
+		for range ahead {
+			c.stopped(stage.Ahead)
+		}
+		return l.side(SideA, time.Time{}).MOS
+	}
+	whole, cut := mos(0, 0, 0), mos(50, 0, 0)
+	if whole < 4.3 || cut > 4 || mos(0, 50, 0) != cut || mos(25, 25, 50) != cut {
+		t.Errorf("whole %.2f, cut off %.2f, ahead %.2f, late as well %.2f", whole, cut, mos(0, 50, 0), mos(25, 25, 50))
 	}
 }

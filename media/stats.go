@@ -37,12 +37,15 @@ type drops[T any] struct {
 	Masked      T `cbor:"15,keyasint,omitempty"` // RTP that would have revealed a masked key (Session.SetMask)
 	// media above the limit for a side that is not confirmed yet (Peer.Unconfirmed)
 	Unconfirmed T `cbor:"16,keyasint,omitempty"`
+	Overtaken   T `cbor:"17,keyasint,omitempty"` // RTP that came too late to be transcoded
+	Ahead       T `cbor:"18,keyasint,omitempty"` // RTP that came too far ahead of time to be transcoded
 }
 
 func (d *drops[T]) all() []*T {
 	return []*T{
 		&d.WrongSource, &d.Unproven, &d.WrongSSRC, &d.Malformed, &d.NoDestination, &d.Oversize, &d.SendError, &d.Held,
 		&d.Diverted, &d.Replaced, &d.Discarded, &d.Unauthentic, &d.Replayed, &d.Unprotected, &d.Masked, &d.Unconfirmed,
+		&d.Overtaken, &d.Ahead,
 	}
 }
 
@@ -152,6 +155,10 @@ func (c *counters) stopped(v stage.Verdict) {
 		d.Diverted.Add(1)
 	case stage.Replaced:
 		d.Replaced.Add(1)
+	case stage.Overtaken:
+		d.Overtaken.Add(1)
+	case stage.Ahead:
+		d.Ahead.Add(1)
 	case stage.Relay:
 	}
 }
@@ -250,9 +257,10 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		PayloadType: uint8(heard.PayloadType.Load()), // it has 7 bits
 	}
 	st.Dropped, st.DroppedTotal = l.dropped(s)
+	cut := st.Dropped.Overtaken + st.Dropped.Ahead // a packet that is late for a phone, too, counts once
 	st.MOS = quality.Heard{
-		Received: st.RxPackets - min(st.Duplicates, st.RxPackets), Lost: st.Lost, Late: st.Late,
-		Bursts: st.Bursts + heard.LateBursts.Load(), RTT: st.RTT, JitterMS: st.JitterMeanMS,
+		Received: st.RxPackets - min(st.Duplicates, st.RxPackets), Lost: st.Lost, Late: max(st.Late, cut),
+		Bursts: st.Bursts + max(heard.LateBursts.Load(), cut), RTT: st.RTT, JitterMS: st.JitterMeanMS,
 	}.MOS(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src

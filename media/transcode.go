@@ -42,5 +42,8 @@ func (r *relay) Pass(from Side, p *stage.Packet) { r.worker.pass(&r.endpoint[fro
 // Put implements stage.Session.
 func (r *relay) Put(to Side, pkt []byte) bool { return r.worker.put(&r.endpoint[to.Other()][RTP], pkt) }
 
+// Cut implements stage.Session.
+func (r *relay) Cut(from Side, why stage.Verdict) { r.endpoint[from][RTP].count.stopped(why) }
+
 // Broke implements stage.Session.
 func (r *relay) Broke(side Side, err error) { r.post(EventCodecFailed{Side: side, Err: err}) }

@@ -160,6 +160,26 @@ func (d *Decoder) Reset() (err error) {
 	return nil
 }
 
+// Voice reports whether the encoder found voice in a packet, by the flags of SILK (RFC 6716 section 4.2.3). known is
+// false for a packet without them: of CELT alone, or of several frames. A packet of one or two bytes is a pause by DTX
+// (RFC 7587 section 3.1.3).
+func Voice(packet []byte) (is, known bool) {
+	if len(packet) <= 2 {
+		return false, true
+	}
+	toc := gopus.ParseTOC(packet[0])
+	if toc.Mode == gopus.ModeCELT || toc.FrameCode != 0 {
+		return false, false
+	}
+	const frame = Clock / 50 // of SILK, at most
+	n := max(toc.FrameSize/frame, 1)
+	mask := byte(0xff) << (8 - n)
+	if toc.Stereo { // behind the flag for FEC come the flags of the second channel
+		mask |= mask >> (n + 1)
+	}
+	return packet[1]&mask != 0, true
+}
+
 // Samples returns the length of a packet in samples, at most Longest, or 0 if it is malformed (RFC 6716 section 3.1).
 func Samples(packet []byte) int {
 	if len(packet) == 0 {

@@ -202,3 +202,51 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestVoice: the flags of a packet tell speech from a quiet room, as far as the packet has them.
+func TestVoice(t *testing.T) {
+	enc, err := NewEncoder(Settings{FEC: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var voiced [2]int // of 20 packets each
+	for i := range 40 {
+		samples, packet := make([]int16, Frame), make([]byte, MaxPacket)
+		for k := range samples {
+			samples[k] = int16(i / 20 * int(6000*math.Sin(float64((i*Frame+k)*(i%7+3))/20)))
+		}
+		n, err := enc.Encode(samples, packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		is, known := Voice(packet[:n])
+		if !known {
+			t.Fatalf("packet %d: not known", i)
+		}
+		if is {
+			voiced[i/20]++
+		}
+	}
+	if voiced[0] > 0 || voiced[1] < 15 {
+		t.Errorf("%d of 20 packets of silence have voice, and %d of sound", voiced[0], voiced[1])
+	}
+	for _, tt := range []struct {
+		packet    []byte
+		is, known bool
+	}{
+		{[]byte{8}, false, true},                  // DTX
+		{[]byte{8, 0}, false, true},               //
+		{[]byte{8, 0x80, 0}, true, true},          // SILK, 20 ms
+		{[]byte{8, 0x40, 0}, false, true},         // only FEC
+		{[]byte{3 << 3, 0x20, 0}, true, true},     // 60 ms, voice in the last 20 ms
+		{[]byte{3 << 3, 0x10, 0}, false, true},    //
+		{[]byte{8 | 4, 0x20, 0}, true, true},      // stereo, voice in the second channel
+		{[]byte{8 | 4, 0x5f, 0}, false, true},     //
+		{[]byte{16 << 3, 0x80, 0}, false, false},  // CELT
+		{[]byte{8 | 1, 0x80, 0x80}, false, false}, // two frames
+	} {
+		if is, known := Voice(tt.packet); is != tt.is || known != tt.known {
+			t.Errorf("% x: %t, %t", tt.packet, is, known)
+		}
+	}
+}

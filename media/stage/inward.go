@@ -9,19 +9,6 @@ import (
 	"flowbridge/media/stream"
 )
 
-const (
-	// fillAfter is how long after the end of a packet's audio its stream counts as pausing, because of DTX, which sends
-	// a packet every 400 ms (RFC 7587 section 3.1.3), loss or jitter. Within DTX it is fillAgain. The pause is filled
-	// until fillUntil after the packet.
-	fillAfter = 80 * time.Millisecond
-	fillAgain = 20 * time.Millisecond
-	fillUntil = 500 * time.Millisecond
-
-	fillEvery = 20 * time.Millisecond
-
-	frameLen = opus.Frame
-)
-
 // inward turns the Opus that a side sends into G.711 packets of 20 ms: one stream without gaps, with its own sequence
 // numbers and with timestamps at 8 kHz. Telephone-events pass within this stream.
 type inward struct {
@@ -33,13 +20,11 @@ type inward struct {
 
 	seq    uint16 // the last sequence number sent
 	clock  uint32 // timestamp of the next sample
-	ahead  int    // samples before clock that fill a pause; late audio for their place is dropped
 	marked bool   // the next packet begins after a pause
 	begun  bool
 	heard  bool // whether audio of this stream was decoded
 	last   time.Duration
-	fill   time.Duration // when to start filling if no packet comes
-	filled bool          // whether filling has stopped until the next packet
+	pauses
 
 	base8, base48 uint32 // timestamps of the same moment in the two clocks
 
@@ -71,35 +56,15 @@ func (in *inward) begin(p piece, now time.Duration) {
 	} else {
 		in.clock += uint32(in.passed(now)) // at most an hour
 	}
-	in.wait, in.ahead, in.marked, in.heard = 0, 0, true, false
+	in.wait, in.marked, in.heard, in.pauses = 0, true, false, pauses{}
 	in.base8, in.base48, in.last = in.clock, p.Timestamp, now
 }
 
 // passed returns the time since the last packet, in samples.
-func (in *inward) passed(now time.Duration) int64 {
-	return min(now-in.last, time.Hour).Microseconds() * opus.Rate / 1e6
-}
+func (in *inward) passed(now time.Duration) int64 { return inSamples(now - in.last) }
 
-// due returns when attend must be called without a packet.
-func (in *inward) due() time.Duration {
-	if in.order.count == 0 && in.heard && !in.filled && !in.edge.broken {
-		return in.fill
-	}
-	return in.order.due()
-}
-
-// attend fills a pause, and gives up waiting for missing packets.
-func (in *inward) attend(now time.Duration) {
-	in.order.drain(now, false)
-	in.filled = now-in.last >= fillUntil
-	if in.due() <= now { // nothing is held
-		if in.budget.affords(frameLen, false, now) {
-			in.conceal(frameLen, nil, now)
-			in.ahead += frameLen
-		}
-		in.fill = now + fillEvery
-	}
-}
+// inSamples returns a time of at most an hour in samples.
+func inSamples(t time.Duration) int64 { return min(t, time.Hour).Microseconds() * opus.Rate / 1e6 }
 
 // pass handles a packet whose turn it is.
 func (in *inward) pass(p piece, now time.Duration) {
@@ -123,13 +88,18 @@ func (in *inward) inner(timestamp uint32) uint32 {
 // audio decodes a packet of Opus, after making up for packets missing before it.
 func (in *inward) audio(p piece, now time.Duration) {
 	n := opus.Samples(p.payload)
-	if n == 0 || !in.budget.affords(n, !in.heard, now) {
+	if n == 0 {
 		return // the next packet treats it as missing
+	}
+	if !in.budget.affords(n, !in.heard, now) {
+		in.edge.way.session.Cut(in.edge.way.side, Ahead)
+		return
 	}
 	is := in.inner(p.Timestamp)
 	in.base8, in.base48 = is, p.Timestamp
 	gap := int(int32(is - in.clock)) // modulo 2^32 on purpose
-	dtx := in.ahead > 0 && gap >= 0 || len(p.payload) <= 2
+	silent, again := in.judge(p, gap)
+	gap = in.shifted(gap, silent)
 	switch {
 	case int64(gap) > in.passed(now)+2*opus.Rate, gap < -in.ahead-opus.Longest, // the sender's clock has jumped
 		p.marker && gap <= -in.ahead: // or has stood still
@@ -145,16 +115,11 @@ func (in *inward) audio(p piece, now time.Duration) {
 	if in.edge.broke(err) || err != nil {
 		return
 	}
-	in.heard, in.fill = true, now+time.Duration(samples)*time.Second/opus.Rate
-	if dtx { // an update, or its begin
-		in.fill += fillAgain
-	} else {
-		in.fill += fillAfter
+	in.heard, in.fill = true, stream.Never
+	in.place(in.samples[:samples], silent, now)
+	if silent {
+		in.fill = now + stream.Span(uint64(samples+in.early), opus.Rate) + in.patience(again)
 	}
-	in.ahead = max(min(in.ahead, int(int32(in.clock-in.base8))), 0)
-	late := min(in.ahead, samples)
-	in.ahead -= late
-	in.push(in.samples[late:samples], now)
 }
 
 // bridge fills the gap before a packet of n samples. A gap longer than any packet is a pause.
@@ -236,7 +201,9 @@ func (in *inward) event(p piece, now time.Duration) {
 	h.Timestamp = in.inner(h.Timestamp)
 	if h.SSRC == in.order.ssrc {
 		in.flush(now)
-		in.fill = now + fillAfter
+		if in.fill != stream.Never {
+			in.fill = now + fillAfter
+		}
 		in.seq++
 		h.Seq = in.seq
 		if end := h.Timestamp + uint32(e.Duration)/uint32(factor); int32(end-in.clock) > 0 { // modulo 2^32 on purpose

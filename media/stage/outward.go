@@ -91,12 +91,16 @@ func (out *outward) flush(now time.Duration) {
 	}
 }
 
+// overtaken counts a packet that came after its turn.
+func (out *outward) overtaken() { out.edge.way.session.Cut(out.edge.way.side.Other(), Overtaken) }
+
 // encode sends a frame if the other side's budget allows it.
 func (out *outward) encode(now time.Duration) {
 	codec := out.edge.config.codec.encoder
 	out.wait = 0
 	if !out.budget.affords(frameLen, out.fresh, now) {
 		out.marked = true
+		out.edge.way.session.Cut(out.edge.way.side.Other(), Ahead)
 		return
 	}
 	if out.fresh && out.edge.broke(codec.Reset()) {

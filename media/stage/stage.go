@@ -137,6 +137,10 @@ const (
 	Hidden           // not even the tap sees it
 	Diverted         // reported instead of relayed
 	Replaced         // our own packets are sent in its place
+
+	// Verdicts of a transcoder:
+	Overtaken // it came too late: others stand in its place
+	Ahead     // it came too far ahead of time
 )
 
 // Session is what stages act on. Its sides are senders: what stages send to a side goes into the stream from the other
@@ -158,10 +162,12 @@ type Session interface {
 	// Arm tells the session that a side's stages may be due earlier than before.
 	Arm(from Side)
 
-	// Pass gives a packet that a transcoder made from a side's packets to the stages, and Put sends one to a side. Broke
-	// reports that a side's codec has failed, which ends its audio.
+	// Pass gives a packet that a transcoder made from a side's packets to the stages, and Put sends one to a side. Cut
+	// counts a packet from a side of which a transcoder makes nothing. Broke reports that a side's codec has failed, which
+	// ends its audio.
 	Pass(from Side, p *Packet)
 	Put(to Side, pkt []byte) bool
+	Cut(from Side, why Verdict)
 	Broke(side Side, err error)
 
 	// Away reports whether the kernel carries the stream from a side, and when its state was last read.
@@ -261,7 +267,7 @@ func (s *Stages) Packet(from Side, p *Packet) Verdict {
 		case Masked:
 			s.show(from, p, RTP)
 			return v
-		case Hidden, Diverted, Replaced:
+		case Hidden, Diverted, Replaced, Overtaken, Ahead:
 			return v
 		}
 	}

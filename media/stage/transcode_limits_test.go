@@ -283,10 +283,10 @@ func TestKeyIsNoPause(t *testing.T) {
 	}
 }
 
-// TestDTXIsSteady: while Opus sends an update each 400 ms, the packets that are made come one by one, or two, once the
+// TestDTXIsSteady: while Opus sends an update each 420 ms, the packets that are made come one by one, or two, once the
 // pause is known.
 func TestDTXIsSteady(t *testing.T) {
-	e, all, sent := newEdges(t, opusSide()), spoken(t, 200), uint16(0)
+	e, all, sent := newEdges(t, opusSide()), encoded(t, make([]int16, 200*opus.Frame), opus.Settings{DTX: true}), uint16(0)
 	at := map[time.Duration]int{}
 	for i := range all {
 		now := time.Duration(i) * 20 * time.Millisecond
@@ -297,7 +297,7 @@ func TestDTXIsSteady(t *testing.T) {
 			at[e.now] += len(e.passed[SideA])
 			e.passed[SideA] = nil
 		}
-		if i < 20 || i%20 == 0 {
+		if len(all[i]) > 0 {
 			e.from(rtpOf(111, sent, uint32(i)*960, all[i]), now)
 			sent++
 		}

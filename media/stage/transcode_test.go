@@ -24,6 +24,7 @@ type edges struct {
 	put     [2][][]byte // by the side that it goes to
 	broke   error
 	armed   [2]time.Duration
+	cut     [2]map[Verdict]int // by the side that it comes from
 	buf     [LongestPacket]byte
 	now     time.Duration
 }
@@ -46,7 +47,13 @@ func (e *edges) Dialed(Side)                       {}
 func (e *edges) Played(Side, uint64)               {}
 func (e *edges) Answered(Side, answerer.Answer)    {}
 func (e *edges) Beeped(Side, answerer.Beep)        {}
-func (e *edges) Broke(_ Side, err error)           { e.broke = err }
+func (e *edges) Cut(from Side, why Verdict) {
+	if e.cut[from] == nil {
+		e.cut[from] = map[Verdict]int{}
+	}
+	e.cut[from][why]++
+}
+func (e *edges) Broke(_ Side, err error) { e.broke = err }
 func (e *edges) Pass(from Side, p *Packet) {
 	e.passed[from] = append(e.passed[from], slices.Clone(p.Data))
 }
@@ -215,20 +222,44 @@ func TestDecodedLengths(t *testing.T) {
 	}
 }
 
-// TestPauseIsFilled: while Opus sends nothing but a packet each 400 ms, as with DTX, the stream goes on without a hole.
-// A side that has stopped is not spoken for.
+// TestPauseIsFilled: while Opus sends nothing but a packet each 420 ms by DTX, or frames of one byte besides, the stream
+// goes on without a hole, once the side is known to use DTX. A side that has stopped is not spoken for.
 func TestPauseIsFilled(t *testing.T) {
-	all := spoken(t, 100)
-	e, sent := newEdges(t, opusSide()), uint16(0)
-	for i := range all {
-		if i < 20 || i%20 == 0 || i >= 80 {
-			e.from(rtpOf(111, sent, uint32(i)*960, all[i]), time.Duration(i)*20*time.Millisecond)
-			sent++
+	for _, tiny := range []int{0, 1, 3} { // of the frames of a pause, one in so many is sent with one byte
+		e, sent := newEdges(t, opusSide()), uint16(0)
+		for i, pkt := range encoded(t, twoWords(), opus.Settings{DTX: true}) {
+			if len(pkt) == 0 && tiny > 0 && i%tiny == 0 {
+				pkt = []byte{1 << 3}
+			}
+			if len(pkt) > 0 {
+				e.from(rtpOf(111, sent, uint32(i)*960, pkt), time.Duration(i)*20*time.Millisecond)
+				sent++
+			}
+		}
+		e.from(nil, 6*time.Second)
+		// 4 s without 120 ms before the first pause is known, and half a second behind the last packet
+		if n := len(e.passed[SideA]); n < 190 || n > 226 {
+			t.Errorf("one in %d: %d packets", tiny, n)
+		}
+		for i, pkt := range e.passed[SideA] {
+			if h, _ := packet.ParseRTP(pkt); packet.Marker(pkt) != (i == 0) && h.Timestamp/opus.Frame > 40 {
+				t.Errorf("one in %d: a hole before %d", tiny, h.Timestamp)
+			}
+		}
+		if d := e.Due(SideA); d != stream.Never {
+			t.Errorf("one in %d: due at %v", tiny, d)
 		}
 	}
-	e.from(nil, 4*time.Second)
-	if n := len(e.passed[SideA]); n < 100 || n > 126 {
-		t.Errorf("%d packets of 2 s and half a second behind", n)
+}
+
+// TestLossIsNoPause: what is missing without DTX is left to the receiver, and nothing is made up while nothing comes.
+func TestLossIsNoPause(t *testing.T) {
+	e, all := newEdges(t, opusSide()), spoken(t, 60)
+	for i := range all[:30] {
+		e.from(rtpOf(111, uint16(i), uint32(i)*960, all[i]), time.Duration(i)*20*time.Millisecond)
+	}
+	if e.from(nil, 2*time.Second); len(e.passed[SideA]) != 30 {
+		t.Errorf("%d packets of 30", len(e.passed[SideA]))
 	}
 	if d := e.Due(SideA); d != stream.Never {
 		t.Errorf("due at %v", d)

@@ -236,7 +236,9 @@ func appendDropped(b []byte, d *DroppedBy) []byte {
 	b = numberIf(b, "discarded", d.Discarded)
 	b = numberIf(b, "unprotected", d.Unprotected)
 	b = numberIf(b, "masked", d.Masked)
-	return append(numberIf(b, "unconfirmed", d.Unconfirmed), '}')
+	b = numberIf(b, "unconfirmed", d.Unconfirmed)
+	b = numberIf(b, "overtaken", d.Overtaken)
+	return append(numberIf(b, "ahead", d.Ahead), '}')
 }
 
 // AppendRecord appends a record in the journal's form: without zero fields, which most fields of a live call are.

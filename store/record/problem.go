@@ -28,7 +28,9 @@ func ProblemsOf(r *Record) (words []string) {
 }
 
 // loses reports whether more than 2 % of a side's packets did not arrive or came too late to be heard.
-func (s *MediaSide) loses() bool { return 50*(s.Lost+s.Late) > s.Rx+s.Lost }
+func (s *MediaSide) loses() bool {
+	return 50*(s.Lost+max(s.Late, s.DroppedBy.Overtaken)) > s.Rx+s.Lost
+}
 
 // searched bounds how many records List reads for one page of calls with a problem: about a second of work.
 const searched = 20_000

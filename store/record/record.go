@@ -275,6 +275,8 @@ type DroppedBy struct {
 	Unprotected   int64 `json:"unprotected,omitempty"`
 	Masked        int64 `json:"masked,omitempty"`
 	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
+	Overtaken     int64 `json:"overtaken,omitempty"`
+	Ahead         int64 `json:"ahead,omitempty"`
 }
 
 // Prepared reports whether an attempt asked its platform's API.

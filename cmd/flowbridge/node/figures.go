@@ -43,7 +43,7 @@ func (f *figures) media() (all []record.Media) {
 		for side, to := range []*record.MediaSide{media.SideA: &m.A, media.SideB: &m.B} {
 			of := s.Of(media.Side(side))
 			to.Rx, to.Lost, to.JitterMS, to.MOS = int64(of.RxPackets), int64(of.Lost), of.JitterMS, record.Score(of.MOS)
-			to.Late = int64(of.Late)
+			to.Late = int64(max(of.Late, of.Dropped.Overtaken))
 			if to.Rx == 0 {
 				m.OneWay = media.Side(side).String()
 			}
