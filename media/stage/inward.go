@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"time"
 
@@ -24,6 +25,7 @@ type inward struct {
 	begun  bool
 	heard  bool // whether audio of this stream was decoded
 	last   time.Duration
+	key    longEvent
 	pauses
 
 	base8, base48 uint32 // timestamps of the same moment in the two clocks
@@ -193,12 +195,11 @@ func (in *inward) event(p piece, now time.Duration) {
 	if !ok || len(p.payload) > len(in.pkt)-packet.HeaderLen {
 		return
 	}
-	factor := 1
-	if in.edge.config.Scaled.Has(p.PayloadType) {
-		factor = opus.Scale
-	}
 	h := p.Header
 	h.Timestamp = in.inner(h.Timestamp)
+	if in.edge.config.Scaled.Has(p.PayloadType) {
+		h.Timestamp, e.Duration = in.key.convert(p.Header, p.marker, e, h.Timestamp, 1, opus.Scale)
+	}
 	if h.SSRC == in.order.ssrc {
 		in.flush(now)
 		if in.fill != stream.Never {
@@ -206,13 +207,13 @@ func (in *inward) event(p piece, now time.Duration) {
 		}
 		in.seq++
 		h.Seq = in.seq
-		if end := h.Timestamp + uint32(e.Duration)/uint32(factor); int32(end-in.clock) > 0 { // modulo 2^32 on purpose
+		if end := h.Timestamp + uint32(e.Duration); int32(end-in.clock) > 0 { // modulo 2^32 on purpose
 			in.clock = end
 		}
 	}
 	pkt := in.pkt[:packet.HeaderLen+copy(in.pkt[packet.HeaderLen:], p.payload)]
 	putHeader(pkt, h, p.marker)
-	scaled(packet.Payload(pkt), -factor)
+	binary.BigEndian.PutUint16(packet.Payload(pkt)[2:], e.Duration)
 	in.hand(h, pkt, now)
 }
 

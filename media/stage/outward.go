@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"encoding/binary"
 	"time"
 
 	"flowbridge/media/opus"
@@ -24,6 +25,7 @@ type outward struct {
 	end    uint32 // timestamp of the next sample
 	marked bool   // whether the next packet begins after a pause
 	sent   bool   // whether the last packet was sent
+	key    longEvent
 
 	samples [frameLen]int16 // an incomplete frame, before end
 	wait    int
@@ -115,7 +117,8 @@ func (out *outward) encode(now time.Duration) {
 		out.marked = true
 		return
 	}
-	out.put(packet.Header{PayloadType: out.edge.config.Opus, Timestamp: out.end - frameLen}, out.marked, n)
+	timestamp := (out.end - frameLen) * opus.Scale
+	out.put(packet.Header{PayloadType: out.edge.config.Opus, Timestamp: timestamp}, out.marked, n)
 	out.marked = false
 }
 
@@ -126,17 +129,19 @@ func (out *outward) event(p piece, now time.Duration) {
 	}
 	out.flush(now)
 	out.seq += uint16(min(out.order.lost, orderJump))
-	n := copy(out.pkt[packet.HeaderLen:], p.payload)
-	if out.edge.config.Scaled.Has(p.PayloadType) {
-		scaled(out.pkt[packet.HeaderLen:packet.HeaderLen+n], opus.Scale)
+	n, h := copy(out.pkt[packet.HeaderLen:], p.payload), p.Header
+	h.Timestamp *= opus.Scale
+	if e, ok := packet.ParseEvent(p.payload); ok && out.edge.config.Scaled.Has(p.PayloadType) {
+		h.Timestamp, e.Duration = out.key.convert(p.Header, p.marker, e, h.Timestamp, opus.Scale, 1)
+		binary.BigEndian.PutUint16(out.pkt[packet.HeaderLen+2:], e.Duration)
 	}
-	out.put(p.Header, p.marker, n)
+	out.put(h, p.marker, n)
 }
 
-// put sends a packet with n bytes of payload. h has a timestamp of the incoming stream.
+// put sends a packet with n bytes of payload. h has its timestamp.
 func (out *outward) put(h packet.Header, marker bool, n int) {
 	out.seq++
-	h.Seq, h.SSRC, h.Timestamp = out.seq, out.order.ssrc, h.Timestamp*opus.Scale
+	h.Seq, h.SSRC = out.seq, out.order.ssrc
 	putHeader(out.pkt[:], h, marker)
 	out.sent = out.edge.way.session.Put(out.edge.way.side, out.pkt[:packet.HeaderLen+n])
 }

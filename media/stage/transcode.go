@@ -3,6 +3,7 @@ package stage
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"flowbridge/media/audio"
@@ -216,7 +217,8 @@ func (s *Stages) Retime(side Side, compound []byte, out bool) {
 // report converts a report block sent to the side. If it is about the side's stream, its highest number and its losses
 // become those of the packets received from the side (RFC 3550 section 6.4.1): the reporter knows only our packets.
 func (e *edge) report(block []byte) {
-	binary.BigEndian.PutUint32(block[12:], binary.BigEndian.Uint32(block[12:])*opus.Scale)
+	jitter := min(binary.BigEndian.Uint32(block[12:]), math.MaxUint32/opus.Scale)
+	binary.BigEndian.PutUint32(block[12:], jitter*opus.Scale)
 	own, out := e.way.session.Stream(e.way.side)
 	is := out.Alias(own)
 	if !is.Known || is.From != binary.BigEndian.Uint32(block) {
@@ -229,19 +231,6 @@ func (e *edge) report(block []byte) {
 	e.top, e.lost = is.Top, lost
 	binary.BigEndian.PutUint32(block[4:], uint32(fraction<<24|min(lost, 1<<23-1)))
 	binary.BigEndian.PutUint32(block[8:], uint32(is.Top))
-}
-
-// scaled changes the duration of telephone-events by a factor, or by its inverse if that is negative.
-func scaled(payload []byte, factor int) {
-	for ; len(payload) >= packet.EventLen; payload = payload[packet.EventLen:] {
-		d := int(binary.BigEndian.Uint16(payload[2:]))
-		if factor < 0 {
-			d /= -factor
-		} else {
-			d = min(d*factor, 0xffff) // a longer one needs segments (RFC 4733 section 2.5.1.3)
-		}
-		binary.BigEndian.PutUint16(payload[2:], uint16(d)) // at most 0xffff
-	}
 }
 
 // putHeader writes the RTP header of a packet.
