@@ -6,8 +6,8 @@ import "flowbridge/media/packet"
 const eventMost = 0xffff
 
 // longEvent converts the telephone-events of a stream to another clock. An event that is too long for one duration has
-// segments, each with its own timestamp (RFC 4733 section 2.5.1.3). Many receivers take each segment for another key, so
-// segments that the new clock does not need become one event.
+// segments, each with its own timestamp (RFC 4733 section 2.5.1.3). Many receivers take each segment for another key.
+// Segments that the new clock does not need become one event.
 type longEvent struct {
 	id    packet.EventID // of the latest segment
 	units uint16         // the longest duration of that segment
@@ -18,8 +18,8 @@ type longEvent struct {
 	done  uint32 // length of its full segments in the new clock
 }
 
-// convert returns the timestamp and the duration of a packet of an event, in a clock of mul/div times the rate. begins is
-// the packet's own timestamp in that clock.
+// convert returns the timestamp and the duration of a packet of an event, in a clock of mul/div times the rate. begins
+// is the packet's own timestamp in that clock.
 func (l *longEvent) convert(h packet.Header, marker bool, e packet.Event, begins, mul, div uint32) (uint32, uint16) {
 	same, behind := h.SSRC == l.id.SSRC && e.Code == l.id.Code, int32(h.Timestamp-l.id.Timestamp) // modulo 2^32
 	switch next := uint32(behind); {

@@ -8,9 +8,9 @@ import (
 
 const (
 	// A pause by DTX begins with a packet without voice, and another one comes every 400 ms (RFC 7587 section 3.1.3). The
-	// pause is filled from fillAfter after the end of that packet's audio until fillUntil after the packet. Before the side
-	// has shown that it uses DTX, it is filled from fillFirst, and within the pause from fillAgain. Any other hole is left
-	// to the receiver: what is missing there may still come.
+	// pause is filled from fillAfter after the end of that packet's audio until fillUntil after the packet. Before the
+	// side has shown that it uses DTX, it is filled from fillFirst, and within the pause from fillAgain. Any other hole is
+	// left to the receiver: what is missing there may still come.
 	fillFirst = 200 * time.Millisecond
 	fillAfter = 80 * time.Millisecond
 	fillAgain = 20 * time.Millisecond
