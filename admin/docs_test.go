@@ -19,6 +19,8 @@ func TestDocsAreServed(t *testing.T) {
 		says   string
 	}{
 		{"/docs/", 200, `<a href="../docs/guides/nat.md">NAT and addresses</a>`},
+		{"/docs/", 200, "<dl><dt><a href=\"../README.md\">Getting started</a>"},
+		{"/docs/", 200, `<dt><a href="../docs/symptoms.md">By symptom</a>`},
 		{"/docs/guides/nat.md", 200, `<h1 id="nat-and-addresses">`},
 		{"/docs/causes.md", 200, `<form class="find" role="search" action="../docs/">`},
 		{"/README.md", 200, `<link rel="stylesheet" href="web/`},

@@ -9,7 +9,7 @@ import { chart, phases } from './charts.js';
 import { hear } from './hear.js';
 import { ladder } from './ladder.js';
 import { timeline } from './timeline.js';
-import { causes, isNormal, platformPage, story, verdict } from './words.js';
+import { causes, endOf, isNormal, platformPage, story, verdict } from './words.js';
 
 const every = 2000; // how often a live call is asked for, in milliseconds
 
@@ -23,8 +23,9 @@ export function call(main, id) {
   const routes = el('div.routes');
   const noLadder = el('p.hint', {}, 'Loading …');
   const section = (title, ...content) => el('section', { 'aria-label': title }, el('h2', {}, title), content);
+  const folded = (title, ...content) => section(title, el('details.fold', { open: matchMedia('(min-width: 641px)').matches }, el('summary', {}, title), content));
   fill(main, head, orders, result, said, routes, section('Timeline', time.element),
-    section('Messages', noLadder, drawn.element), section('Audio', streams, media), section('Record', facts));
+    section('Messages', noLadder, drawn.element), folded('Audio', streams, media), folded('Record', facts));
   drawn.element.hidden = true;
   let timer = 0;
   let shown = null;
@@ -70,12 +71,12 @@ export function call(main, id) {
     const live = c.phase !== 'ended';
     renew(head, el('h1', {}, peer(c.from, 48), el('span.to', { 'aria-label': 'to' }, ' → '), peer(c.to, 48)),
       el('p', {}, live ? el('span.outcome.live', {}, c.phase === 'bridged' ? 'in call' : c.position ? `waiting, no. ${c.position}` : words(c.phase)) : el(`span.outcome.${c.disposition}`, {}, words(c.disposition)),
-        ' ', live ? '' : el('b', {}, words(c.cause)), ' ', el('span.problem', {}, c.problems?.join(' ')), ' ', el('span.hint', {}, `${dateOf(c.started_at)} ${timeOf(c.started_at)}`,
+        ' ', live ? '' : el('b', {}, endOf(c)), ' ', el('span.problem', {}, c.problems?.join(' ')), ' ', el('span.hint', {}, `${dateOf(c.started_at)} ${timeOf(c.started_at)}`,
           c.recording === 'on' || c.recording === 'paused' ? ` · recording ${c.recording === 'on' ? '' : 'paused'}` : '', c.masked ? ' · keys masked' : '', c.transcodes ? ` · ${c.transcodes}` : '',
           c.held?.length ? ` · held by ${c.held.map((s) => (s === 'a' ? 'the caller' : 'the called side')).join(' and ')}` : '')));
     const cause = causes[c.cause];
     renew(said, el('p', {}, story(c, live)),
-      !live && cause ? el('p', {}, el('b', {}, `${words(c.cause)}: `), code(cause.happened), '. ', el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '. ', el('a', { href: `docs/?q=${encodeURIComponent(c.cause)}` }, 'What the documents say'), '.']) : null,
+      !live && cause ? el('p', {}, el('b', {}, `${endOf(c)}: `), endOf(c) === words(c.cause) ? [code(cause.happened), '. '] : null, el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '. ', el('a', { href: `docs/?q=${encodeURIComponent(c.cause)}` }, 'What the documents say'), '.']) : null,
       live && c.media?.one_way ? el('p', {}, el('b', {}, verdict(c))) : null,
       away(c), phases(c, Date.now()), attempts(c));
     showOrders(c, live);

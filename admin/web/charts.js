@@ -18,7 +18,7 @@ export function spark(label) {
       drawn = key;
       element.classList.toggle('empty', values.length < 2);
       const top = Math.max(1e-9, ...values);
-      const step = 100 / Math.max(30, (points?.length ?? 0) - 1);
+      const step = 100 / Math.max(5, (points?.length ?? 0) - 1);
       let pen = 'M';
       path.setAttribute('d', (points ?? []).map((v, i) => {
         if (v === null) {
@@ -36,10 +36,11 @@ export function spark(label) {
   };
 }
 
-// windowOf is the time that a history shows: its end and its length. A young one is as long as thirty points.
+// windowOf is the time that a history shows: its end and its length. It begins with the first measured point, and has five at least.
 export const windowOf = (past) => {
   const n = past.figures.calls?.length ?? 0;
-  return { end: past.start + Math.max(0, n - 1) * past.step, span: Math.max(30, n - 1) * past.step };
+  const first = past.figures.calls?.findIndex((v) => v !== null) ?? 0;
+  return { end: past.start + Math.max(0, n - 1) * past.step, span: Math.max(5, n - 1 - Math.max(0, first)) * past.step };
 };
 
 const together = new Set(); // the trends that show the same moment
@@ -78,7 +79,7 @@ export function trend(label, word, read, { low = 0, high = 0 } = {}) {
       }).join(''));
       const { end, span } = windowOf(of);
       ticks.setAttribute('d', events.map((e) => 100 - ((end - Date.parse(e.at)) * 100) / span).filter((at) => at >= 0 && at <= 100).map((at) => `M${at.toFixed(2)} 0V40`).join(''));
-      const text = values.length < 2 ? `${label}: nothing measured yet` : `${label} since ${timeOf(of.start).slice(0, 5)}: ${word(Math.min(...values))} to ${word(Math.max(...values))}, now ${word(values.at(-1))}`;
+      const text = values.length < 2 ? `${label}: nothing measured yet` : `${label} since ${timeOf(end - span).slice(0, 5)}: ${word(Math.min(...values))} to ${word(Math.max(...values))}, now ${word(values.at(-1))}`;
       drawing.setAttribute('aria-label', text);
       put(upper, values.length < 2 ? '' : word(top));
       put(lower, values.length < 2 ? '' : word(low));
@@ -141,13 +142,13 @@ export function lane() {
     show(of, events) {
       past = of;
       const { end, span } = windowOf(of);
-      const next = events.filter((e) => Date.parse(e.at) >= end - span);
+      const next = events.filter((e) => Date.parse(e.at) >= end - span - of.step); // the start is before the first point
       const now = `${end} ${next.length}`;
       if (now === key) return;
       [key, shown] = [now, next];
       fill(marks, shown.map((e) => {
         const m = el(`span.mark.${/^\w+$/.test(e.kind) ? e.kind : 'other'}`);
-        m.style.left = `${Math.min(100, left(e)).toFixed(2)}%`;
+        m.style.left = `${Math.max(0, Math.min(100, left(e))).toFixed(2)}%`;
         return m;
       }));
       marks.setAttribute('aria-label', shown.length ? `What changed: ${shown.slice(-5).map(words).join('; ')}` : 'What changed: nothing');

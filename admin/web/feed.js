@@ -163,10 +163,11 @@ function remember(at) {
 
 // rowOf keeps of a live call what its row shows: 10,000 of them stay small.
 function rowOf(c) {
-  const flags = [...(c.problems ?? []), c.recording === 'on' && 'rec', c.recording === 'paused' && 'paused', c.masked && 'masked', c.transcodes, c.held?.length && 'held'].filter(Boolean).join(' ');
+  const problems = (c.problems ?? []).join(' ');
+  const flags = [problems, c.recording === 'on' && 'rec', c.recording === 'paused' && 'paused', c.masked && 'masked', c.transcodes, c.held?.length && 'held'].filter(Boolean).join(' ');
   return {
     id: c.id, from: c.from, to: c.to, trunk: c.trunk, target: c.target, phase: c.phase, route: c.phase === 'queued' ? c.route : undefined,
     started: Date.parse(c.started_at), answered: c.answered_at ? Date.parse(c.answered_at) : 0,
-    flags, hay: [flags, c.from, c.to, c.trunk, c.target, c.phase, c.id, c.sip_call_id, c.target_sip_call_id, c.synthflow_call_id].join('\n').toLowerCase(),
+    flags, problems, hay: [flags, c.from, c.to, c.trunk, c.target, c.phase, c.id, c.sip_call_id, c.target_sip_call_id, c.synthflow_call_id].join('\n').toLowerCase(),
   };
 }

@@ -5,7 +5,7 @@ import { el, fill, line, peer, put } from './dom.js';
 import { feed, listen } from './feed.js';
 import { clock, count, dateOf, inputOf, momentIn, ms, timeOf, words, zone } from './format.js';
 import { histogram } from './histogram.js';
-import { causes, testTrunk } from './words.js';
+import { causes, endOf, testTrunk } from './words.js';
 
 const problems = ['one-way', 'loss', 'dead-air', 'no-answer', 'rescue'];
 const outcomes = ['answered', 'no_answer', 'busy', 'failed', 'cancelled', 'interrupted'];
@@ -171,7 +171,7 @@ function rowOf(r, sameDay) {
     el('th', { scope: 'row' }, el('a', { href, title: sameDay ? dateOf(r.started_at) : null }, el(`span.date${sameDay ? '.same' : ''}`, {}, dateOf(r.started_at)), ' ', timeOf(r.started_at))),
     td('From', peer(r.from, 40)), td('To', peer(r.to, 40)), td('Trunk', r.trunk === testTrunk ? el('span.test', {}, 'test') : peer(r.trunk, 32)), td('Target', peer(r.target, 32)),
     td('Outcome', el(`span.outcome.${/^\w+$/.test(r.disposition) ? r.disposition : 'failed'}`, {}, words(r.disposition))),
-    td('Why', el('span', { title: causes[r.cause]?.happened ?? null }, words(r.cause)), r.sip_status >= 300 ? el('span.hint', {}, ` ${r.sip_status}`) : null),
+    td('Why', el('span', { title: causes[r.cause]?.happened ?? null }, endOf(r)), r.sip_status >= 300 ? el('span.hint', {}, ` ${r.sip_status}`) : null),
     td('Problems', el('span.problem', {}, (r.problems ?? []).join(' '))), td('Ended by', words(r.ended_by)), td('Set-up', r.answered_at ? ms(r.setup_ms) : '–'), td('Time', r.answered_at ? clock(r.duration_ms) : '–'),
     td('MOS', r.media?.mos ? r.media.mos.toFixed(1) : '–'));
 }

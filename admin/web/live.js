@@ -1,10 +1,11 @@
 // The view of what happens now: figures, targets in a line, live calls.
 
 import { get } from './api.js';
-import { el, fill, line, put } from './dom.js';
+import { el, fill, line, put, renew } from './dom.js';
 import { feed, listen, past, recallDay } from './feed.js';
 import { clock, count, fixed, ms, percent, timeOf, words } from './format.js';
 import { forget, lane, trend } from './charts.js';
+import { next } from './next.js';
 import { table } from './table.js';
 import { targetLine } from './targets.js';
 import { machineLine, wellness } from './words.js';
@@ -20,7 +21,7 @@ export function live(main) {
   const filter = el('input', { type: 'search', placeholder: 'Filter', 'aria-label': 'Filter live calls by number, id, trunk, target or phase', autocomplete: 'off', spellcheck: 'false', oninput: refresh });
   const shown = el('span.hint', { role: 'status' });
   const none = el('p.none', { role: 'status' });
-  const first = el('div');
+  const [first, little] = [el('div'), el('div')];
   const calls = table({
     label: 'Live calls', sorted: 'started', href: (r) => `#/calls/${encodeURIComponent(r.id)}`,
     columns: [
@@ -34,12 +35,12 @@ export function live(main) {
       { key: 'speaks', label: 'Speaks', cell: (r) => heardNow.get(r.id)?.speaks ?? '', state: (r) => heardNow.get(r.id)?.speaks ?? '' },
       { key: 'mos', label: 'MOS', cell: (r) => (heardNow.has(r.id) ? fixed(heardNow.get(r.id).mos) : ''), state: (r) => grade(heardNow.get(r.id)?.mos ?? 9, [3.6, 3]) },
       { key: 'loss', label: 'Loss', cell: (r) => (heardNow.has(r.id) ? percent(heardNow.get(r.id).loss) : ''), state: (r) => grade(-(heardNow.get(r.id)?.loss ?? 0), [-0.01, -0.03]) },
-      { key: 'flags', label: 'Marks', cell: (r) => r.flags, state: (r) => (r.flags.includes('one-way') ? 'bad' : ''), sort: (r) => r.flags },
+      { key: 'flags', label: 'Marks', cell: (r) => r.flags, state: (r) => (r.problems ? 'bad' : ''), sort: (r) => r.flags },
     ],
   });
   fill(main,
     el('section', { 'aria-label': 'Figures' }, el('div.row.wraps.first-row', {}, tiles.verdict, targets.element), tiles.element),
-    el('section.calls', { 'aria-labelledby': 'h-calls' }, el('div.row', {}, el('h1', { id: 'h-calls' }, 'Live calls'), shown, filter), none, first, calls.element));
+    el('section.calls', { 'aria-labelledby': 'h-calls' }, el('div.row', {}, el('h1', { id: 'h-calls' }, 'Live calls'), shown, filter), none, first, calls.element, little));
 
   function refresh() {
     tiles.show(feed.stats);
@@ -50,6 +51,8 @@ export function live(main) {
     none.hidden = n > 0;
     first.hidden = feed.calls.size > 0;
     calls.element.hidden = !n && !first.hidden && first.childElementCount > 0;
+    little.hidden = feed.calls.size > 8;
+    if (!little.hidden) renew(little, next('place', 'finished', 'compare', 'carrier', 'test', 'symptoms'));
     put(shown, wanted ? `${count(n)} of ${count(feed.calls.size)}` : count(n));
   }
 
@@ -128,7 +131,7 @@ function figures() {
       made[key].read = text;
       put(more, text || made[key].said || '\u00a0');
     }, trendOf[2]);
-    const at = el('div.tile', { title }, el('dt', {}, head), value, more, drawn ? el('dd.drawn', {}, drawn.element) : null);
+    const at = el(key === 'mos' ? 'div.tile.of-calls' : 'div.tile', { title }, el('dt', {}, head), value, more, drawn ? el('dd.drawn', {}, drawn.element) : null);
     made[key] = { value, more, at, head, drawn, name: trendOf?.[0], said: '', read: '' };
     return at;
   };
@@ -154,8 +157,10 @@ function figures() {
   const causes = el('p.causes', { hidden: true });
   const machine = el('p.machine.hint');
   const element = el('div.figures', {}, main, rest, el('div.row.changes', {}, happened.element, el('span.spans', {}, span('1 h', false), span('24 h', true), fold)), el('div.row', {}, causes), machine);
-  const set = (key, value, more, state = '', href = null) => {
+  // alarm is what the verdict says of a figure beyond its bounds.
+  const set = (key, value, more, state = '', href = null, alarm = '') => {
     const m = made[key];
+    m.alarm = alarm || `${m.head.textContent} ${value}`;
     put(m.value, value);
     m.said = more ?? '';
     put(m.more, m.read || m.said || '\u00a0');
@@ -180,7 +185,8 @@ function figures() {
     set('pdd', ...spread(s.post_dial_delay_ms), '', to({ sort: 'setup' }));
     set('prepare', ...spread(s.prepare_ms), '', '#/targets');
     set('setup', ...spread(s.setup_ms), '', to({ sort: 'setup' }));
-    set('mos', fixed(s.mos?.p50, 2), s.mos ? `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', s.mos?.p50 ? (s.mos.p5 < 3 ? 'bad' : s.mos.p5 < 3.6 ? 'warn' : '') : '', to({ sort: 'mos' }));
+    const poor = s.mos?.p50 && s.mos.p5 < 3.6 ? `1 call in 20 sounds bad (MOS below ${fixed(s.mos.p5, 2)})` : '';
+    set('mos', fixed(s.mos?.p50, 2), s.mos ? poor || `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', poor ? (s.mos.p5 < 3 ? 'bad' : 'warn') : '', to({ sort: 'mos' }), poor);
     set('loss', percent(s.loss, 2), `live, and ${window}`, s.loss > 0.03 ? 'bad' : s.loss > 0.01 ? 'warn' : '', to({ problem: 'loss' }));
     set('jitter', ...spread(s.jitter_ms, (n) => `${fixed(n)} ms`), '', to({ sort: 'mos' }));
     set('ports', count(s.ports?.in_use), [s.ports?.limit && `of ${count(s.ports.limit)}`, s.media?.engine].filter(Boolean).join(' · '), full(s.ports?.in_use, s.ports?.limit));
@@ -192,7 +198,7 @@ function figures() {
     const of = past();
     for (const m of Object.values(made)) m.drawn?.show(of, m.name, feed.events);
     happened.show(of, feed.events);
-    const wrong = Object.values(made).filter((m) => m.at.dataset.state).map((m) => `${m.head.textContent} ${m.value.textContent}`);
+    const wrong = Object.values(made).filter((m) => m.at.dataset.state).map((m) => m.alarm);
     const [state, text] = wellness(s, wrong, feed.targets ?? []);
     if (verdict.dataset.state !== state) verdict.dataset.state = state;
     put(verdict, text);

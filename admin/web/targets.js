@@ -1,9 +1,10 @@
 // The view of targets: how each does now, and over the last hour. The line of them above the live calls, too.
 
-import { el, fill, line, peer, put } from './dom.js';
+import { el, fill, line, peer, put, renew } from './dom.js';
 import { feed, listen, past } from './feed.js';
 import { count, momentOf, ms, percent, timeOf, words } from './format.js';
 import { spark } from './charts.js';
+import { next } from './next.js';
 
 const health = { ok: 'ok', failing: 'failing', idle: 'idle' };
 const classOf = (t) => health[t.health] ?? 'idle';
@@ -37,13 +38,15 @@ const heads = ['Target', 'Health', 'Calls', 'Attempts', 'Answered', 'Prepare p50
 export function targets(main) {
   document.title = 'Targets · Flowbridge';
   const rows = el('tbody');
-  const from = el('span.hint');
+  const [from, little] = [el('span.hint'), el('div')];
   fill(main, el('section', { 'aria-labelledby': 'h-targets' }, el('div.row', {}, el('h1', { id: 'h-targets' }, 'Targets'), from), el('p.hint', {}, 'Figures of the last 5 minutes, lines of the last hour. ', el('a', { href: '#/compare' }, 'Compare finished calls by target'), '.'),
-    el('div.wrap', {}, el('table.cards.targets', {}, el('thead', {}, el('tr', {}, heads.map((h) => el('th', { scope: 'col' }, h)))), rows))));
+    el('div.wrap', {}, el('table.cards.targets', {}, el('thead', {}, el('tr', {}, heads.map((h) => el('th', { scope: 'col' }, h)))), rows)), little));
   let shown = null;
   let drawn = [];
   function refresh() {
     put(from, since());
+    little.hidden = feed.targets?.length > 8;
+    if (!little.hidden) renew(little, next('place', 'compare', 'routing', 'test'));
     if (feed.targets !== shown) {
       shown = feed.targets;
       drawn = [];
@@ -67,7 +70,7 @@ function rowOf(t, drawn) {
   };
   return el('tr', {},
     el('th', { scope: 'row', title: line(t.address) }, el('a', { href: `#/finished?${new URLSearchParams({ target: t.name })}` }, peer(t.name, 64)), el('span.hint', {}, ` ${line(t.kind, 24)}`),
-      t.kind === 'trunk' || feed.hello?.rights !== 'operate' ? null : el('a.hint.try', { href: `#/place?${new URLSearchParams({ target: t.name })}` }, 'Try')),
+      t.kind === 'trunk' || feed.hello?.rights !== 'operate' ? null : el('a.button.try', { href: `#/place?${new URLSearchParams({ target: t.name })}` }, 'Try')),
     td('Health', el(`span.health.${classOf(t)}`, {}, wordOf(t)), unanswered(t), avoided(t)),
     td('Calls', t.max_calls ? `${count(t.calls)} of ${count(t.max_calls)}` : count(t.calls), over('calls', 'calls', count)),
     td('Attempts', count(t.attempts), t.failed ? el('span.bad', {}, `, ${count(t.failed)} failed`) : null, over('failed', 'failed attempts of 5 min', count)),

@@ -30,6 +30,22 @@ const places = {
   network: 'Look at the network and both sides.',
 };
 
+// testIsOver reports whether a call was a test that lasted as long as a test lasts: its end is no fault.
+const testIsOver = (c) => c.trunk === testTrunk && c.cause === 'max_duration';
+
+// endOf is why a call ended, in words.
+export const endOf = (c) => (testIsOver(c) ? 'test over' : words(c.cause));
+
+// agentOf is the last attempt of a test that reached a target.
+const agentOf = (c) => (c.attempts ?? []).findLast((a) => a.target !== testTrunk);
+
+// tested says how a test went.
+function tested(c) {
+  const a = agentOf(c);
+  if (!a || a.cause) return 'The target did not take the call.';
+  return said`${short(a.target)} answered after ${spoken(a.ms)}${c.media?.b?.rx ? ', and was heard' : ', but no audio came from it'}.`;
+}
+
 // isNormal says whether a cause is how calls end that went well.
 export const isNormal = (cause) => causes[cause]?.side === 'none';
 
@@ -45,6 +61,7 @@ function place(cause, attempts = []) {
 // verdict says where to look. A call that ended well may have been mute, have waited for targets that failed before, or have outlived its
 // process: that is not nothing.
 export function verdict(c) {
+  if (testIsOver(c) && !c.problems?.length) return tested(c);
   const wrong = (c.problems ?? []).filter((p) => p !== 'one-way' && p !== 'no-answer').map((p) => words(p));
   if (c.media?.one_way) return [`${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} One-way audio:`} ${unheard(c.media)} `, ...mute(c.media), wrong.length ? ` Besides: ${wrong.join(', ')}.` : ''];
   if (isNormal(c.cause) && c.restored) return `Its end is as usual, but ${outlived(c)}.`;
@@ -74,7 +91,7 @@ const short = (s) => peer(s, 80);
 // story tells a call in sentences: who called, where it went, what each target did, how it ended, how it sounded. It gives
 // children for an element.
 export function story(c, live) {
-  const tried = (c.attempts ?? []).map((a, i, all) => attempt(a, c, i === all.length - 1));
+  const tried = (c.attempts ?? []).map((a, i, all) => (c.trunk === testTrunk && a.target === testTrunk ? '' : attempt(a, c, i === all.length - 1)));
   return [opening(c), ...tried, talk(c, live), c.restored ? `${outlived(c)}.` : '', live ? '' : ending(c), live ? '' : sound(c), conversation(c)].filter((s) => s.length).map((s) => [s, ' ']);
 }
 
@@ -111,6 +128,7 @@ const enders = { caller: 'The caller', agent: 'The called side', system: 'Flowbr
 function ending(c) {
   const who = enders[c.ended_by] ?? 'Nobody known';
   const status = c.sip_status && !c.answered_at ? ` The caller got SIP ${c.sip_status}.` : '';
+  if (testIsOver(c)) return `The test ended after ${spoken(c.duration_ms)}, as every test does.`;
   if (c.cause === 'caller_cancelled') return `${who} gave up before an answer.${status}`;
   if (c.cause.endsWith('_hangup')) return `${who} hung up.`;
   return `${who} ended it: ${words(c.cause)}.${status}`;
@@ -156,7 +174,7 @@ export function wellness(s, wrong, targets) {
 // machineLine is the process and its machine in a line.
 export function machineLine(m, version, now) {
   if (!m?.started_at || !m.cpus) return '';
-  return [`Flowbridge ${version ?? ''}`, `up ${ago(now - Date.parse(m.started_at))}`, `CPU ${fixed(m.cpu, 2)} of ${m.cpus}`, `memory ${bytes(m.memory)}`,
+  return [`Flowbridge ${version === 'dev' ? 'built without git' : version ?? ''}`, `up ${ago(now - Date.parse(m.started_at))}`, `CPU ${fixed(m.cpu, 2)} of ${m.cpus}`, `memory ${bytes(m.memory)}`,
     m.disk_size && `disk ${bytes(m.disk_free)} left of ${bytes(m.disk_size)}`].filter(Boolean).join(' · ');
 }
 

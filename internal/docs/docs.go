@@ -77,6 +77,19 @@ var All = sync.OnceValue(func() (all []Part) {
 	return all
 })
 
+// First returns the documents to begin with: how to get started, and what to do about a symptom.
+func First() (first [2]Part) {
+	for _, p := range All() {
+		switch p.Name {
+		case "README.md":
+			first[0] = p
+		case "docs/symptoms.md":
+			first[1] = p
+		}
+	}
+	return first
+}
+
 // read splits a document into parts. A row about a configuration key also has a name that includes its section:
 // sip.drain_timeout.
 func read(name string) Part {

@@ -25,6 +25,8 @@ func TestFind(t *testing.T) {
 		"drain_timeout":                "answer configuration: sip.drain_timeout",
 		"targets[].media.address":      "answer configuration: targets.media.address",
 		"one-way audio after a hold":   "answer runbook: one-way audio",
+		"privacy":                      "answer privacy: Privacy: what is kept where",
+		"GDPR":                         "privacy: Privacy: what is kept where",
 		"leg":                          "answer glossary: leg",
 		"flowbridge_calls_total":       "answer metrics: flowbridge_calls_total",
 		"peers behind nat media":       "guides/nat: Peers behind NAT: media",
