@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"strings"
 	"time"
 
 	"flowbridge/b2bua/bridge"
@@ -17,6 +18,7 @@ import (
 	"flowbridge/b2bua/reach"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
+	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
@@ -187,6 +189,26 @@ func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
 	}
 }
 
+// maxReason bounds the reason for a failed attempt in a record, in bytes.
+const maxReason = 200
+
+// reasonOf says in words why an attempt failed, where the cause does not say it all. What a platform's API has answered
+// is not in it.
+func reasonOf(why cause.Cause, err error) string {
+	switch why {
+	case cause.TLSFailed:
+		return clipped(transport.TLSReason(err))
+	case cause.BadAnswer, cause.SRTPRefused, cause.DNSFailed, cause.TargetUnreachable:
+		if err != nil {
+			return clipped(err.Error())
+		}
+	default:
+	}
+	return ""
+}
+
+func clipped(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxReason)], "") }
+
 // try starts an attempt at the next target of a plan that can be called, and reports whether there is one. Each
 // target that can't be called gets an entry in the record.
 func (all *attempts) try(p *outbound.Plan) bool {
@@ -316,6 +338,7 @@ func (all *attempts) failed(o attemptEnd) {
 	all.last, c.trial.at = o, time.Time{}
 	a.stop()
 	all.note(o.cause, o.code)
+	c.record.Attempts[len(c.record.Attempts)-1].Error = reasonOf(o.cause, o.err)
 	c.ladder.Failed(ladder.Attempt{
 		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,
 		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond,

@@ -177,7 +177,7 @@ function attempts(c) {
       el('th', { scope: 'row' }, `${i + 1}. `, peer(a.target, 48), a.reason ? el('span.hint', {}, ` ${words(a.reason)}`) : null),
       td('Prepare', a.prepare_status || a.prepare_ms ? `${a.prepare_status ? `HTTP ${a.prepare_status}, ` : ''}${ms(a.prepare_ms)}` : '–'),
       td('SIP', a.sip_status || '–'), td('Took', a.ms ? ms(a.ms) : '–'),
-      td('Result', a.cause ? el('span.bad', { title: causes[a.cause]?.happened ?? null }, words(a.cause)) : c.ended_at || c.answered_at ? 'took the call' : 'under way'))))));
+      td('Result', a.cause ? [el('span.bad', { title: causes[a.cause]?.happened ?? null }, words(a.cause)), a.error ? el('span.hint', {}, ' ', peer(a.error, 200)) : null] : c.ended_at || c.answered_at ? 'took the call' : 'under way'))))));
 }
 
 // plots draws the streams: what came from and went to each side, what was lost, and how unevenly it came.

@@ -31,8 +31,8 @@ function cells(groups, figure, better) {
     const worse = best && f.interval && (better === more ? f.interval[1] < best.interval[0] : f.interval[0] > best.interval[1]);
     const bar = el('span.amount');
     bar.style.width = `${top ? Math.max(1, (100 * f.value) / top).toFixed(1) : 0}%`;
-    return el(worse ? 'td.worse' : 'td', { title: worse ? 'Worse than the best one, beyond chance' : null }, el('b', {}, f.text), worse ? el('span.bad', {}, ' worse') : null, f.of === undefined ? null : ` of ${count(f.of)}`,
-      f.ends ? el('span.hint', { title: 'Where it may be by chance, 95 %' }, ` ${f.ends[0]} – ${f.ends[1]}`) : null, el('span.scale', { 'aria-hidden': 'true' }, bar));
+    return el(worse ? 'td.worse' : 'td', { title: worse ? 'Worse than the best one, beyond chance' : null }, el('b', {}, f.text), f.of === undefined ? null : ` of ${count(f.of)}`,
+      f.ends ? el('span.hint', { title: 'Where it may be by chance, 95 %' }, ` ${f.ends[0]} – ${f.ends[1]}`) : null, worse ? el('span.bad', {}, ' worse') : null, el('span.scale', { 'aria-hidden': 'true' }, bar));
   });
 }
 

@@ -1,6 +1,6 @@
 // What happened to a call, in plain words.
 
-import { peer } from './dom.js';
+import { clip, peer, visible } from './dom.js';
 import { bytes, count, fixed, momentOf, percent, spoken, words, zone } from './format.js';
 
 // causes.json is made of b2bua/cause/causes.yaml, as docs/causes.md is: what happened, which side to look at first, what to look at.
@@ -108,7 +108,7 @@ function attempt(a, c, last) {
     return said`${why} ${short(a.target)}: ${[asked, took].filter(Boolean).join(', then ')}.`;
   }
   const status = a.sip_status ? ` with SIP ${a.sip_status}` : '';
-  return said`${why} ${short(a.target)}: ${asked && `${asked}, and `}it failed${status} (${words(a.cause)})${a.ms ? ` after ${spoken(a.ms)}` : ''}${last ? '' : ', so the next target was tried'}.`;
+  return said`${why} ${short(a.target)}: ${asked && `${asked}, and `}it failed${status} (${words(a.cause)}${a.error ? `: ${clip(visible(a.error), 200)}` : ''})${a.ms ? ` after ${spoken(a.ms)}` : ''}${last ? '' : ', so the next target was tried'}.`;
 }
 
 function talk(c, live) {

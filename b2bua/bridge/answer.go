@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/emiago/sipgo/sip"
@@ -50,7 +51,11 @@ func (b *Bridge) ReadAnswer(from *Half, body []byte, offered []sdp.Format) (*sdp
 		return nil, err
 	}
 	from.Crypto.Answered(answer)
-	return answer.KeepOffered(offered)
+	kept, err := answer.KeepOffered(offered)
+	if err != nil {
+		return nil, fmt.Errorf("%w: it answered %s; offered were %s", err, sdp.Speeches(answer.Formats()), sdp.Speeches(offered))
+	}
+	return kept, nil
 }
 
 // TakeOffer parses and stores the caller's offer, before any answer.

@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -420,6 +421,18 @@ func upperName(name string) string {
 		}
 	}
 	return strings.ToUpper(name)
+}
+
+// Speeches returns the names of the codecs for speech among formats, for a message: "PCMU, PCMA". It returns "no codec" if
+// there are none.
+func Speeches(formats []Format) string {
+	var names []string
+	for _, f := range formats {
+		if f.Codec.Speech() {
+			names = append(names, f.Codec.Name)
+		}
+	}
+	return cmp.Or(strings.Join(names, ", "), "no codec")
 }
 
 // events is the encoding name of telephone-event (RFC 4733).

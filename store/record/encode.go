@@ -149,6 +149,7 @@ func appendAttempt(b []byte, a *Attempt) []byte {
 	b = number(b, "prepare_status", int64(a.PrepareStatus))
 	b = number(b, "sip_status", int64(a.SIPStatus))
 	b = textOf(b, "cause", a.Cause)
+	b = textIf(b, "error", a.Error)
 	b = number(b, "ms", a.MS)
 	b = textIf(b, "answered_by", a.AnsweredBy)
 	if a.Confidence != 0 {

@@ -255,7 +255,7 @@ func faultOf(a *record.Attempt) string {
 	default:
 		return "its API answered " + statusText(a.PrepareStatus)
 	}
-	return map[string]string{
+	fault := map[string]string{
 		"prepare_timeout":    fmt.Sprintf("its API did not answer within %d ms", a.PrepareMS),
 		"prepare_refused":    "its API took no call",
 		"prepare_invalid":    "its API gave no usable call id",
@@ -270,6 +270,10 @@ func faultOf(a *record.Attempt) string {
 		"bad_answer":         "its session description does not fit the offer",
 		"srtp_refused":       "it answered SRTP with RTP, or without a usable key",
 	}[a.Cause]
+	if fault != "" && a.Error != "" {
+		fault += ": " + a.Error
+	}
+	return fault
 }
 
 // statusText returns an HTTP status with its name.
