@@ -106,3 +106,38 @@ func TestTranscodedNumbers(t *testing.T) {
 		})
 	}
 }
+
+// TestTimesFollowOn: whether an agent with Opus is followed by one with G.711 or the reverse, and whether the process is
+// killed in between, the caller with Opus gets one stream whose numbers and times follow on (RFC 3550 section 5.1).
+func TestTimesFollowOn(t *testing.T) {
+	noLeaks(t)
+	br := newBridge(t, openEngine(t, nil))
+	br.SetPeer(SideA, Peer{RTP: br.a.addr, ClockRate: opus.Clock, Codec: "OPUS"})
+	br.Start()
+	var takes PayloadSet
+	takes.Add(111)
+	var last packet.Header
+	for agent := range uint32(6) {
+		made := agent%2 == 1 // of G.711
+		clock, payloadType, size := uint32(opus.Clock), uint8(111), 40
+		if made {
+			clock, payloadType, size = opus.Rate, 0, opus.Frame
+		}
+		br.SetPeer(SideB, Peer{RTP: br.b.addr, ClockRate: clock})
+		must(t, br.SetTranscode(SideA, Transcode{On: made, Takes: takes, Opus: 111}))
+		for i := range uint32(20) {
+			pkt := rtpPacket(t, payloadType, uint16(20*agent+i), string(make([]byte, size)))
+			binary.BigEndian.PutUint32(pkt[4:], 0xfffff000*agent+i*clock/50)
+			br.b.send(br.Local(SideB), pkt)
+			got, _ := br.a.read()
+			h, ok := packet.ParseRTP(got)
+			later := int32(h.Timestamp - last.Timestamp)
+			if !ok || h.PayloadType != 111 || last.SSRC != 0 && (h.SSRC != last.SSRC || int16(h.Seq-last.Seq) < 1 || later < 954 || later > 60*opus.Clock) {
+				t.Fatalf("agent %d, packet %d: %+v after %+v", agent, i, h, last)
+			}
+			if last = h; i == 10 && agent > 2 {
+				br.resumed(t, br.State())
+			}
+		}
+	}
+}

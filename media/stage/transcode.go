@@ -74,6 +74,9 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 		return
 	}
 	w.out.Leave(w.in) // both directions continue from here
+	if (was != nil) != c.On {
+		w.reclock(c.On)
+	}
 	if ahead := w.both.Ahead(w.side); ahead != 0 {
 		_, o := w.session.Stream(w.side.Other())
 		o.Advance(ahead)
@@ -93,6 +96,21 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 	e.in.edge, e.in.order.to, e.out.edge, e.out.order.to = e, &e.in, e, &e.out
 	e.in.stream.Rate = opus.Rate
 	w.edge, w.in = e, &e.in.stream
+}
+
+// reclock converts the time of the stream that the side is sent, because a transcoder that multiplies all its timestamps
+// begins or ends: so the side's timestamps follow on (RFC 3550 section 5.1), within a unit.
+func (w *way) reclock(begins bool) {
+	time := func(t uint32) uint32 { return t * opus.Scale }
+	if begins {
+		const third = 0xaaaaaaab // times 3 it is 1, modulo 2^32
+		time = func(t uint32) uint32 { return t / 2 * third }
+	}
+	s, o := w.session.Stream(w.side.Other())
+	o.Convert(s, time)
+	if other := w.both.ways[w.side.Other()]; other != nil && other.dialer != nil {
+		other.dialer.timestamp = time(other.dialer.timestamp)
+	}
 }
 
 // edge is the transcoder between a side that speaks Opus and the stages. It has neither a clock nor I/O, and is owned

@@ -169,6 +169,14 @@ func (o *Outlet) settle(h packet.Header, rate int64, now time.Duration) bool {
 // Restart says that the source restarts: its next packet continues from the last one that was sent.
 func (o *Outlet) Restart() { o.owed = o.begun }
 
+// Convert says that the timestamps of this outlet have another unit from now on: time converts them, modulo 2^32. s is
+// the relayed stream. The source continues from the last packet.
+func (o *Outlet) Convert(s *Stream, time func(timestamp uint32) uint32) {
+	o.Leave(s)
+	o.Restart()
+	o.timestamp, o.foldedAs = time(o.timestamp), time(o.foldedAs)
+}
+
 // Advance says that the receiver has been sent n more numbers than passed through this outlet, modulo 2^16. The source
 // continues after them.
 func (o *Outlet) Advance(n uint16) { o.seq, o.Shift.SeqOffset = o.seq+n, o.Shift.SeqOffset+n }
