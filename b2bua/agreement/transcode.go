@@ -191,7 +191,7 @@ func (a *Agreement) LateOffer(answer *sdp.Description) *sdp.Description {
 
 // Transcode returns the settings of a side's transcoder, or the zero value if the side has none.
 func (a *Agreement) Transcode(side media.Side) media.Transcode {
-	return sdp.TranscodeOf(a.Description[side], a.Sends(side))
+	return sdp.TranscodeOf(a.Description[side], a.Sends(side), a.Description[side.Other()])
 }
 
 // Transcodes names the codecs of a side's transcoder, like "opus <-> PCMU", or returns "" if the side has none.

@@ -105,6 +105,27 @@ func (w *world) wantTranscoders(on [2]bool) {
 	}
 }
 
+// TestShortPacketsOfOpus: what is made of the caller's Opus heeds the agent's a=maxptime, also if a re-INVITE brings it.
+func TestShortPacketsOfOpus(t *testing.T) {
+	inWorldWith(t, talkYAML("", ""), func(w *world) {
+		short := siptest.SessionAt("192.0.2.20", 30000, "0 101", "a=maxptime:10")
+		d, in := w.opusTalk(short)
+		c := w.talkOf(d, in)
+		for _, want := range []bool{true, false, true} {
+			w.wantTranscoders([2]bool{true, false})
+			if made := w.session().made()[media.SideA]; made.Short != want {
+				t.Errorf("%+v; want short packets: %t", made, want)
+			}
+			body := short
+			if want {
+				body = siptest.SessionAt("192.0.2.20", 30000, "0 101")
+			}
+			c.agent.changes("INVITE", body, "200")
+		}
+		w.callerHangsUp(d)
+	})
+}
+
 // TestNoTranscoder: when media.max_transcoded calls are being transcoded, another call that needs transcoding gets 503.
 // Calls that need none still work. With media.transcode: off, a call that needs transcoding gets 488.
 func TestNoTranscoder(t *testing.T) {

@@ -189,12 +189,12 @@ func (f Format) eventsBeside(speech Format) Format {
 }
 
 // TranscodeOf returns the settings of the transcoder for a side with this description, which may send the formats in
-// sends. It returns the zero value if the side needs no transcoder.
-func TranscodeOf(d *Description, sends []Format) (t media.Transcode) {
+// sends to a side with the description other. It returns the zero value if the side needs no transcoder.
+func TranscodeOf(d *Description, sends []Format, other *Description) (t media.Transcode) {
 	if !d.Transcoded() {
 		return t
 	}
-	t.On = true
+	t.On, t.Short = true, other.takesShort()
 	for _, f := range d.formats {
 		if f.Transcoded() && f.Speech() {
 			t.Opus, t.Number, t.Wants = f.wire, f.Number, d.opusWishes(f.wire)
@@ -212,6 +212,16 @@ func TranscodeOf(d *Description, sends []Format) (t media.Transcode) {
 		}
 	}
 	return t
+}
+
+// takesShort reports whether the peer takes no packets of 20 ms (a=maxptime, RFC 8866 section 6.4).
+func (d *Description) takesShort() bool {
+	if d == nil {
+		return false
+	}
+	value, ok := attributeOf(d.stream, "maxptime")
+	ms, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+	return ok && err == nil && ms < 20
 }
 
 // opusWishes reads the a=fmtp of a payload type (RFC 7587 section 6.1).

@@ -47,8 +47,8 @@ func TestInside(t *testing.T) {
 	if strings.Contains(told, "PCMA") || strings.Contains(told, ":101 ") {
 		t.Errorf("the side is told\n%s", told)
 	}
-	c := TranscodeOf(near, near.Formats())
-	if !c.On || c.Opus != 111 || c.Number != 8 || !c.Takes.Has(111) || !c.Events.Has(102) || !c.Scaled.Has(102) ||
+	c := TranscodeOf(near, near.Formats(), seen)
+	if !c.On || c.Short || c.Opus != 111 || c.Number != 8 || !c.Takes.Has(111) || !c.Events.Has(102) || !c.Scaled.Has(102) ||
 		c.Wants != (media.OpusWishes{Bitrate: 16000, FEC: true, DTX: true, CBR: true}) {
 		t.Errorf("%+v", c)
 	}
@@ -108,7 +108,20 @@ func TestAnswerOfOpus(t *testing.T) {
 	if err != nil || answer.Speaks() != PCMU || !answer.Transcoded() {
 		t.Fatal(answer, err)
 	}
-	if c := TranscodeOf(answer, offered); c.Opus != 107 || !c.Takes.Has(107) || !c.Takes.Has(96) || c.Number != 0 {
+	if c := TranscodeOf(answer, offered, nil); c.Opus != 107 || !c.Takes.Has(107) || !c.Takes.Has(96) || c.Number != 0 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// TestShortPackets: a side that takes no packets of 20 ms gets shorter ones of what is made of Opus.
+func TestShortPackets(t *testing.T) {
+	near := describedBy(t, "111", "a=rtpmap:111 opus/48000/2").Inside(PCMU)
+	for line, want := range map[string]bool{
+		"a=maxptime:10": true, "a=maxptime:19.5": true, "a=maxptime: 15": true, "a=maxptime:20": false, "a=maxptime:60": false,
+		"a=maxptime:0": false, "a=maxptime:x": false, "a=ptime:10": false, "a=sendrecv": false,
+	} {
+		if c := TranscodeOf(near, nil, describedBy(t, "0", line)); c.Short != want {
+			t.Errorf("%s: %t", line, c.Short)
+		}
 	}
 }

@@ -10,7 +10,7 @@ import (
 	"flowbridge/media/stream"
 )
 
-// inward turns the Opus that a side sends into G.711 packets of 20 ms: one stream without gaps, with its own sequence
+// inward turns the Opus that a side sends into G.711 packets of 20 ms, or 10 ms: one stream without gaps, with its own sequence
 // numbers and with timestamps at 8 kHz. Telephone-events pass within this stream.
 type inward struct {
 	edge   *edge
@@ -159,10 +159,11 @@ func (in *inward) conceal(n int, next []byte, now time.Duration) {
 
 // push passes samples on, in whole frames.
 func (in *inward) push(samples []int16, now time.Duration) {
+	frame := in.edge.config.frame()
 	for len(samples) > 0 {
-		n := copy(in.waiting[in.wait:], samples)
+		n := copy(in.waiting[min(in.wait, frame):frame], samples)
 		samples, in.wait, in.clock = samples[n:], in.wait+n, in.clock+uint32(n)
-		if in.wait == frameLen {
+		if in.wait >= frame { // more than that may have waited for a longer frame
 			in.send(now)
 		}
 	}
@@ -171,8 +172,9 @@ func (in *inward) push(samples []int16, now time.Duration) {
 // flush completes the waiting frame with silence, and sends it.
 func (in *inward) flush(now time.Duration) {
 	if in.wait > 0 {
-		clear(in.waiting[in.wait:])
-		in.clock += uint32(frameLen - in.wait)
+		whole := max(in.edge.config.frame(), in.wait)
+		clear(in.waiting[in.wait:whole])
+		in.wait, in.clock = whole, in.clock+uint32(whole-in.wait)
 		in.send(now)
 	}
 }
@@ -181,12 +183,13 @@ func (in *inward) send(now time.Duration) {
 	c := &in.edge.config
 	in.seq++
 	h := packet.Header{
-		PayloadType: c.Number, Seq: in.seq, Timestamp: in.clock - frameLen, SSRC: in.order.ssrc,
+		PayloadType: c.Number, Seq: in.seq, Timestamp: in.clock - uint32(in.wait), SSRC: in.order.ssrc,
 	}
-	putHeader(in.pkt[:], h, in.marked)
-	c.law().Encode(in.pkt[packet.HeaderLen:], in.waiting[:])
+	pkt := in.pkt[:packet.HeaderLen+in.wait]
+	putHeader(pkt, h, in.marked)
+	c.law().Encode(packet.Payload(pkt), in.waiting[:in.wait])
 	in.wait, in.marked = 0, false
-	in.hand(h, in.pkt[:], now)
+	in.hand(h, pkt, now)
 }
 
 // event passes a telephone-event on. The audio continues behind it, unless it is beside the stream.

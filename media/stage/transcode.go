@@ -24,6 +24,9 @@ type Transcode struct {
 	Scaled packet.PayloadSet `cbor:"7,keyasint,omitzero"`  // those of Events whose durations are in units of 48 kHz
 	Wants  opus.Settings     `cbor:"8,keyasint,omitzero"`
 
+	// Short makes the packets of G.711 10 ms long instead of 20 ms, for an other side that takes no longer ones.
+	Short bool `cbor:"9,keyasint,omitempty"`
+
 	codec *codec `cbor:"-"` // made by Ready
 }
 
@@ -61,6 +64,14 @@ func (c *Transcode) law() audio.Law {
 		return audio.ALaw
 	}
 	return audio.ULaw
+}
+
+// frame returns the length of the packets of G.711, in samples.
+func (c *Transcode) frame() int {
+	if c.Short {
+		return opus.Frame / 2
+	}
+	return opus.Frame
 }
 
 func (c Transcode) apply(w *way, _ time.Duration) {

@@ -423,3 +423,39 @@ func TestTimesGoOn(t *testing.T) {
 		}
 	}
 }
+
+// TestShortPackets: for a side that takes no packets of 20 ms, G.711 is made in packets of 10 ms, from any point of a call
+// on.
+func TestShortPackets(t *testing.T) {
+	e, all := newEdges(t, opusSide()), spoken(t, 100)
+	short := opusSide()
+	short.Short = true
+	units := uint32(0)
+	for i := range all {
+		order, length := opusSide(), uint32(960)
+		if i >= 30 && i < 70 {
+			order = short
+		}
+		if err := e.Order(SideA, order, e.now); err != nil {
+			t.Fatal(err)
+		}
+		pkt := rtpOf(111, uint16(i), units, all[i])
+		if i%10 == 9 { // 15 ms of silence, so that an incomplete packet waits
+			pkt, length = rtpOf(111, uint16(i), units, []byte{17<<3 | 3, 3, 0, 0, 0}), 720
+		}
+		e.from(pkt, time.Duration(units)*time.Second/opus.Clock)
+		units += length
+	}
+	sizes, next := map[int]int{}, uint32(0)
+	for i, pkt := range e.passed[SideA] {
+		h, _ := packet.ParseRTP(pkt)
+		if h.Timestamp != next || h.Seq != uint16(i) {
+			t.Fatalf("packet %d: %+v; want the timestamp %d", i, h, next)
+		}
+		n := len(packet.Payload(pkt))
+		sizes[n], next = sizes[n]+1, next+uint32(n)
+	}
+	if sizes[80] < 70 || sizes[160] < 50 || next < units/opus.Scale-opus.Frame {
+		t.Errorf("%v, until %d of %d", sizes, next, units/opus.Scale)
+	}
+}

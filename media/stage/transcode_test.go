@@ -372,7 +372,9 @@ func FuzzTranscode(f *testing.F) {
 	f.Add(slices.Concat(rtpOf(111, 1, 960, all[0]), rtpOf(111, 3, 2880, all[1])), uint16(90), uint16(20))
 	f.Add(slices.Concat(rtpOf(101, 1, 960, []byte{1, 2, 3, 4}), rtpOf(0, 1, 160, make([]byte, 160))), uint16(20), uint16(3))
 	f.Fuzz(func(t *testing.T, data []byte, size, ms uint16) {
-		e := newEdges(t, opusSide())
+		order := opusSide()
+		order.Short = size%2 == 1
+		e := newEdges(t, order)
 		now := time.Duration(0)
 		for i := 0; len(data) > 0 && i < 50; i++ {
 			n := min(len(data), packet.HeaderLen+int(size)%1400)
