@@ -10,8 +10,8 @@ import (
 	"flowbridge/media/stream"
 )
 
-// inward turns the Opus that a side sends into G.711 packets of 20 ms, or 10 ms: one stream without gaps, with its own sequence
-// numbers and with timestamps at 8 kHz. Telephone-events pass within this stream.
+// inward turns the Opus that a side sends into G.711 packets of 20 ms, or of 10 ms: one stream without gaps, with its
+// own sequence numbers and with timestamps at 8 kHz. Telephone-events pass within this stream.
 type inward struct {
 	edge   *edge
 	order  order

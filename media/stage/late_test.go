@@ -256,3 +256,17 @@ func samplesIn(pkt []byte) []int16 {
 	audio.ULaw.Decode(s, packet.Payload(pkt))
 	return s
 }
+
+// TestLossIsNoPause: what is missing without DTX is left to the receiver, and nothing is made up while nothing comes.
+func TestLossIsNoPause(t *testing.T) {
+	e, all := newEdges(t, opusSide()), spoken(t, 60)
+	for i := range all[:30] {
+		e.from(rtpOf(111, uint16(i), uint32(i)*960, all[i]), time.Duration(i)*20*time.Millisecond)
+	}
+	if e.from(nil, 2*time.Second); len(e.passed[SideA]) != 30 {
+		t.Errorf("%d packets of 30", len(e.passed[SideA]))
+	}
+	if d := e.Due(SideA); d != stream.Never {
+		t.Errorf("due at %v", d)
+	}
+}

@@ -109,8 +109,8 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 	w.edge, w.in = e, &e.in.stream
 }
 
-// reclock converts the time of the stream that the side is sent, because a transcoder that multiplies all its timestamps
-// begins or ends: so the side's timestamps follow on (RFC 3550 section 5.1), within a unit.
+// reclock converts the time of the stream that the side is sent, because a transcoder that multiplies all timestamps
+// begins or ends. So the side's timestamps follow on (RFC 3550 section 5.1), within a unit.
 func (w *way) reclock(begins bool) {
 	time := func(t uint32) uint32 { return t * opus.Scale }
 	if begins {
