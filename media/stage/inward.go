@@ -62,11 +62,10 @@ func (in *inward) begin(p piece, now time.Duration) {
 	in.base8, in.base48, in.last = in.clock, p.Timestamp, now
 }
 
-// passed returns the time since the last packet, in samples.
-func (in *inward) passed(now time.Duration) int64 { return inSamples(now - in.last) }
+// passed returns the time since the last packet, in samples, up to an hour.
+func (in *inward) passed(now time.Duration) int64 { return inSamples(min(now-in.last, time.Hour)) }
 
-// inSamples returns a time of at most an hour in samples.
-func inSamples(t time.Duration) int64 { return min(t, time.Hour).Microseconds() * opus.Rate / 1e6 }
+func inSamples(t time.Duration) int64 { return t.Microseconds() * opus.Rate / 1e6 }
 
 // pass handles a packet whose turn it is.
 func (in *inward) pass(p piece, now time.Duration) {
