@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -244,7 +245,7 @@ func (all *attempts) possible(a *attempt) bool {
 		all.failed(attemptEnd{cause: bridge.CauseOfOffer(err), err: err})
 		return false
 	}
-	if over := all.occupy(a); over != peers.LimitNone {
+	if over := all.occupyUnlessSilent(a); over != peers.LimitNone {
 		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
 			a.plan.Full, a.plan.Capped = append(a.plan.Full, a.target), a.plan.Capped || full
 		}
@@ -259,6 +260,22 @@ func (all *attempts) possible(a *attempt) bool {
 // call's next attempt there.
 func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
 	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
+}
+
+// takes reports whether a target can take the call now.
+func (all *attempts) takes(t *peers.Target) bool {
+	return all.call.bridge.Agreement.SharesCodec(t) && all.call.server.admission.Takes(t)
+}
+
+// occupyUnlessSilent is occupy, except that a target whose calls are silent leaves the call to another target of the
+// plan that can take it.
+func (all *attempts) occupyUnlessSilent(a *attempt) (over peers.Limit) {
+	if why := a.target.SIP.Status().Silent; why != "" && a.try == (circuit.Try{}) &&
+		slices.ContainsFunc(a.plan.Targets, all.takes) && a.target.SIP.Skip(time.Now()) {
+		all.call.ladder.Decide("target %s is skipped: %s", a.target.Dial.Name, why)
+		return peers.LimitCircuit
+	}
+	return all.occupy(a)
 }
 
 // occupy takes a place at the attempt's target, and a try of its circuit breaker. It takes no place for an attempt

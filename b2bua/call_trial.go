@@ -7,7 +7,6 @@ import (
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/circuit"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/peers"
 )
 
 // This file handles trials. After an outage a target's circuit breaker is half-open: one real call tries the target. If
@@ -60,8 +59,7 @@ func (tr *trial) from(now time.Time, a *attempt, prepares bool) {
 // It returns nil, and changes nothing, if there is no such target or no trial.
 func (tr *trial) lags(a *attempt) phase {
 	c := tr.call
-	takes := func(t *peers.Target) bool { return c.bridge.Agreement.SharesCodec(t) && c.server.admission.Takes(t) }
-	if a == nil || a != c.attempts.current || !slices.ContainsFunc(a.plan.Targets, takes) {
+	if a == nil || a != c.attempts.current || !slices.ContainsFunc(a.plan.Targets, c.attempts.takes) {
 		return nil
 	}
 	asks := a.cancel != nil && a.target.Preparer != nil

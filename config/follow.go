@@ -20,7 +20,7 @@ type Follow struct {
 	Rescued float64 `key:"rescued" is:"share"`
 	// The least weight, in percent of the route's calls. A target keeps it, so that it is seen when it has mended itself.
 	Floor int `key:"floor" default:"5" min:"1" max:"50"`
-	// The most that a target loses at once, in percent of the route's calls.
+	// What a target loses at once, in percent of the route's calls; a multiple where chance is out of the question.
 	Step int `key:"step" default:"10" min:"1" max:"100"`
 	// The time between two looks at the figures, from 1m to 24h.
 	Every time.Duration `key:"every" is:"look-interval" default:"15m"`

@@ -90,6 +90,46 @@ func TestTrialOfAnAPI(t *testing.T) {
 	})
 }
 
+// A target whose calls are silent leaves them to another target that can take them, except for one a minute. Without
+// such a target it is called.
+func TestSilentTarget(t *testing.T) {
+	const to = "+15085785607"
+	runIn(t, "skipped", testConfig, func(w *world) {
+		w.admission.Silence("agent", "12 calls")
+		d := w.carrier.dials(to)
+		w.busyAt(d, 0)
+		r := w.record()
+		w.wantCauses(r, cause.TargetCircuitOpen, cause.TargetBusy)
+		time.Sleep(time.Minute)
+		if all := strings.Join(lines(w.ladder(r.ID)), "\n"); !strings.Contains(all, "target agent is skipped: 12 calls") {
+			t.Errorf("ladder:\n%s", all)
+		}
+		d = w.carrier.dials(to) // the call that tries
+		w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "x", d)
+		w.wantCauses(w.record(), cause.TargetBusy)
+		w.busyAt(w.carrier.dials(to), 0)
+		w.wantCauses(w.record(), cause.TargetCircuitOpen, cause.TargetBusy)
+		w.admission.Heard("agent", time.Now())
+		d = w.carrier.dials(to)
+		w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "x", d)
+		w.wantCauses(w.record(), cause.TargetBusy)
+		w.drain(time.Minute)
+	})
+	for name, to := range map[string]string{"the only one": "+15075785607", "both are silent": to} {
+		runIn(t, name, testConfig, func(w *world) {
+			w.admission.Silence("agent", "12 calls")
+			w.admission.Silence("spare", "12 calls")
+			d := w.carrier.newCall(to)
+			if w.carrier.invite(d); name == "the only one" {
+				d.learn(w.carrier.expect("SIP/2.0 180"))
+			}
+			w.carrier.isBusyAt(w.agent, w.agent.expect("INVITE"), "x", d)
+			w.wantCauses(w.record(), cause.TargetBusy)
+			w.drain(time.Minute)
+		})
+	}
+}
+
 // If no other target can take the call, the caller waits for the whole trial.
 func TestTrialWithoutNextTarget(t *testing.T) {
 	for name, to := range map[string]string{"the only one": "+15075785607", "the next is out of use": "+15085785607"} {

@@ -48,6 +48,10 @@ const (
 	Silent                   // the destination did not answer in time
 )
 
+// silencePause is the time between two calls that try a destination whose calls were silent. It is longer than the
+// pauses after failures, because such a try is a conversation.
+const silencePause = time.Minute
+
 // row is the least duration of a row of failures that opens a breaker. goodProbes is how many good probes in a row
 // close it.
 const (
@@ -65,6 +69,7 @@ type Try struct {
 type Change struct {
 	Name     string
 	State    State
+	Why      string        // for Open and Closed: what Silence said; empty if it is about failures
 	Pause    time.Duration // for Open: time until the next attempt or probe
 	Reopened bool          // for Open: an attempt or probe after a pause has failed
 	For      time.Duration // for Closed: how long the breaker was not closed
@@ -78,6 +83,7 @@ type Status struct {
 	Opened  uint64    // number of times that it opened since the start
 	Refused uint64    // number of attempts refused since the start
 	Probe   string    // what went wrong with the latest probe; empty if it was answered, or there was none
+	Silent  string    // why the breaker is open although attempts succeed: what Silence said. Empty: it is not
 }
 
 // Breaker is one circuit breaker. Its methods may be called from any goroutine. A nil Breaker never opens.
@@ -101,6 +107,10 @@ type Breaker struct {
 	probe      string    // Status.Probe
 	opened     uint64
 	refused    uint64
+
+	silent   string // Status.Silent
+	silentAt time.Time
+	hearAt   time.Time // when the next call may try a silent destination
 }
 
 // New returns a closed breaker. changed is called with each change of the state; it may be nil.
@@ -115,8 +125,10 @@ func (b *Breaker) Configure(now time.Time, s Settings) {
 		b.probe = ""
 	}
 	var change *Change
-	if s.Failures == 0 && b.state != Closed {
-		change = b.close(now)
+	if s.Failures == 0 {
+		if b.silent = ""; b.state != Closed {
+			change = b.close(now)
+		}
 	}
 	b.mu.Unlock()
 	b.notify(change)
@@ -237,6 +249,48 @@ func (b *Breaker) Probe(now time.Time, wrong string) {
 	b.notify(change)
 }
 
+// Silence opens the breaker for calls that have another destination (Skip), because calls here were answered and then
+// silent. why says so. Only Words closes it again.
+func (b *Breaker) Silence(now time.Time, why string) {
+	b.mu.Lock()
+	var change *Change
+	if b.set.Failures > 0 && b.silent == "" {
+		b.silent, b.silentAt, b.hearAt = why, now, now.Add(silencePause)
+		b.opened++
+		change = &Change{Name: b.name, State: Open, Why: why, Pause: silencePause}
+	}
+	b.mu.Unlock()
+	b.notify(change)
+}
+
+// Words reports that a call that began at a time has heard words from the destination. It closes the breaker if the call
+// began after Silence.
+func (b *Breaker) Words(now, began time.Time) {
+	b.mu.Lock()
+	var change *Change
+	if b.silent != "" && began.After(b.silentAt) {
+		change = &Change{Name: b.name, State: Closed, Why: b.silent, For: now.Sub(b.silentAt)}
+		b.silent = ""
+	}
+	b.mu.Unlock()
+	b.notify(change)
+}
+
+// Skip reports whether a call that another destination can take should go there, because calls here are silent. After
+// each pause one call is to try.
+func (b *Breaker) Skip(now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.silent == "" {
+		return false
+	} else if now.Before(b.hearAt) {
+		b.refused++
+		return true
+	}
+	b.hearAt = now.Add(silencePause)
+	return false
+}
+
 // Status returns the circuit's status.
 func (b *Breaker) Status() Status {
 	if b == nil {
@@ -250,6 +304,8 @@ func (b *Breaker) Status() Status {
 	}
 	if b.state == Open {
 		s.RetryAt = b.retryAt
+	} else if s.Silent = b.silent; s.Silent != "" && b.state == Closed {
+		s.State, s.Since, s.RetryAt = Open, b.silentAt, b.hearAt
 	}
 	return s
 }

@@ -308,3 +308,47 @@ func BenchmarkClosed(b *testing.B) {
 		c.End(now, &try, Succeeded)
 	}
 }
+
+// TestSilence: a circuit that is open because of silence leaves calls to other destinations, except for one in each pause.
+// Neither SIP answers nor good probes close it, only words of a call that began since. Failures open it as ever.
+func TestSilence(t *testing.T) {
+	c := newClock(settings)
+	began := c.now
+	c.Silence(c.now, "12 calls")
+	c.Silence(c.now, "13 calls")
+	if s := c.Status(); s.State != Open || s.Silent != "12 calls" || !s.RetryAt.Equal(c.now.Add(time.Minute)) || s.Opened != 1 {
+		t.Errorf("status %+v", s)
+	}
+	skipped := 0
+	for range 180 {
+		if c.Skip(c.now) {
+			skipped++
+		} else if !c.ends(Succeeded, 0) {
+			t.Error("the call that tries is refused")
+		}
+		c.Probe(c.now, "")
+		c.Words(c.now, began)
+		c.now = c.now.Add(time.Second)
+	}
+	if skipped != 178 || c.Status().Refused != 178 {
+		t.Errorf("%d of 180 skipped, %d", skipped, c.Status().Refused)
+	}
+	for range 3 {
+		c.ends(Failed, time.Second)
+	}
+	if s := c.Status(); s.State != Open || s.Silent != "" || c.ends(Succeeded, 0) {
+		t.Errorf("after failures: %+v", s)
+	}
+	c.now = c.now.Add(2 * time.Second)
+	c.ends(Succeeded, 0)
+	c.Words(c.now, began.Add(time.Second))
+	if c.Status().State != Closed || c.Skip(c.now) {
+		t.Errorf("after words: %+v", c.Status())
+	}
+	c.wantChanges(t, "open 1m0s after 0s", "open 1s after 3m3s", "closed 2s after 3m5s", "closed 3m5s after 3m5s")
+	c.Silence(c.now, "12 calls")
+	c.Configure(c.now, Settings{})
+	if c.Silence(c.now, "12 calls"); c.Skip(c.now) || c.Status().State != Closed {
+		t.Errorf("one that never opens: %+v", c.Status())
+	}
+}

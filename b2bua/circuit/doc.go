@@ -32,6 +32,10 @@
 // when half of the time is over, and the try continues without the caller (b2bua, TestTrialOfAnAPI,
 // TestTrialOfATarget).
 //
+// A platform that answers calls and then says nothing is no failure for SIP. Who listens to the calls tells the breaker
+// (Silence), and then it is open only for calls that another target can take: a silent agent may be better than none.
+// One call a minute tries, and the first words close it. A SIP answer does not. TestSilence.
+//
 // Libraries offer none of this: failsafe-go and gobreaker count only finished attempts, and their half-open state lets
 // a number of calls through, whatever the answer to the previous one. The rest is only a hundred lines.
 //

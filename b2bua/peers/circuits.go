@@ -127,6 +127,20 @@ func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	}
 }
 
+// Silence opens a callee's circuit for calls that another one can take: its calls were answered and silent. why says so.
+func (a *Admission) Silence(callee, why string) {
+	if t := a.Peers.Load().CalleeNamed(callee); t != nil {
+		t.SIP.Silence(time.Now(), why)
+	}
+}
+
+// Heard closes the callee's circuit if it is open because of silence: a call that began then has heard words.
+func (a *Admission) Heard(callee string, began time.Time) {
+	if t := a.Peers.Load().CalleeNamed(callee); t != nil {
+		t.SIP.Words(time.Now(), began)
+	}
+}
+
 // PrepareOutcome returns what a platform's response to prepare means for the circuit breaker of its API. why is the
 // cause of the failure, and status the HTTP status, or 0 if there was no response. 401, 403, 408 and 429 will also
 // affect the next call; any other 4xx concerns only this call.

@@ -1,6 +1,7 @@
 package live
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -34,6 +35,9 @@ type Circuit struct {
 	Refused uint64 `json:"refused"`
 	// Ping is what was wrong with the latest OPTIONS. It is empty if that was answered, or if none is sent.
 	Ping string `json:"ping"`
+	// Silent says that the circuit is open because answered calls were silent. It is empty if calls failed. Calls that
+	// no other target can take still come.
+	Silent string `json:"silent"`
 }
 
 // Words describes a circuit that is not closed.
@@ -46,8 +50,8 @@ func (c Circuit) Words(now time.Time) string {
 	if c.State == CircuitOpen {
 		next = fmt.Sprintf("the next try in %d s", max(0, int(c.RetryAt.Sub(now).Seconds()+0.5)))
 	}
-	return fmt.Sprintf("%s is out of use since %s, because it failed: %s, %d attempts refused", of, c.Since,
-		next, c.Refused)
+	return fmt.Sprintf("%s is out of use since %s, because %s: %s, %d attempts refused", of, c.Since,
+		cmp.Or(c.Silent, "it failed"), next, c.Refused)
 }
 
 // Address is an address of a target's host name, as calls have found it.

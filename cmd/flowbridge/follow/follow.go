@@ -1,7 +1,6 @@
 package follow
 
 import (
-	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -25,6 +24,10 @@ type State struct {
 	Rest     time.Duration `json:"rest,omitempty"`
 	// Left has the share of bad events with which a target last lost weight, by target and number of the figure.
 	Left map[string]map[int]float64 `json:"left,omitempty"`
+	// Silent are the targets that have the floor because their calls were silent, and since when. Heard is when the last
+	// one of them was heard again: figures count from then.
+	Silent map[string]time.Time `json:"silent,omitempty"`
+	Heard  time.Time            `json:"heard,omitzero"`
 	// Seen says of each target what the last look saw: its figures beside their bounds, and why nothing moved.
 	Seen map[string]string `json:"seen,omitempty"`
 }
@@ -32,49 +35,77 @@ type State struct {
 // Window returns the times between which a call must have begun to count: the last move, but at most a day ago, and 20
 // minutes ago. A later call may still be up, so it has no record, while one that was refused has one already.
 func (s State) Window(now time.Time) (since, until time.Time) {
-	back := min(day, now.Sub(s.Moved)) // negative if clocks differ: no call counts
-	return now.Add(-back), now.Add(-20 * time.Minute)
+	from := s.Moved
+	if s.Heard.After(from) {
+		from = s.Heard
+	}
+	back := min(day, now.Sub(from)) // negative if clocks differ: no call counts
+	return now.Add(-back), now.Add(-lag)
 }
 
-// The errors of the decisions: a move by chance in a week, and a target that comes back too early.
-const weekly, returning, day, week = 0.05, 0.01, 24 * time.Hour, 7 * 24 * time.Hour
+// The errors of the decisions: a move by chance in a week, and a target that comes back too early. lag is how old calls
+// must be to count. A move takes figures of settled at least, so that they show whether trouble passes. The figures of
+// recent are looked at, too, because trouble that has just begun is little among those of a day.
+const (
+	weekly, returning = 0.05, 0.01
+	lag, settled      = 20 * time.Minute, 100 * time.Minute
+	recent, day, week = 3 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour
+)
 
 // decision is a look at a split.
 type decision struct {
 	follow    *config.Follow
 	file, now map[string]int // percent
 	all       map[string][]measure
-	alpha     float64           // error of a test
+	alpha     float64           // error of a test: a look has two times
 	seen      map[string]string // as in State
 }
 
-// Decide looks at the figures since the last move, and returns the state after the look.
-func Decide(r *config.Route, s State, g Gathered, now time.Time) State {
-	d := decision{follow: r.Follow, file: Percent(r), now: maps.Clone(s.Weights)}
+// newDecision begins a look at the calls since a time. It also returns whether a target has too few of them.
+func newDecision(r *config.Route, s State, g *Gathered, since time.Time) (d *decision, few bool) {
+	d = &decision{follow: r.Follow, file: Percent(r), now: inForce(r, s)}
 	d.all, d.seen = map[string][]measure{}, map[string]string{}
-	s.Looked, s.Seen = now, d.seen
-	if d.now == nil {
-		d.now = maps.Clone(d.file)
-	}
-	few := false
 	for name := range d.file {
-		f := cmp.Or(g[name], &figures{})
+		f := g.figures(name, since, r.Follow)
 		few, d.all[name] = few || f.answered < enough, f.measures(r.Follow)
-		d.alpha = weekly * float64(r.Follow.Every) / float64(week) / float64(len(d.file)*len(d.all[name]))
-		d.see(name, f.answered)
+		d.alpha = weekly / 2 * float64(r.Follow.Every) / float64(week) / float64(len(d.file)*len(d.all[name]))
+		d.see(name, f, g)
 	}
-	if few {
+	return d, few
+}
+
+// inForce returns the weights in force, in percent.
+func inForce(r *config.Route, s State) map[string]int {
+	if s.Weights == nil {
+		return Percent(r)
+	}
+	return maps.Clone(s.Weights)
+}
+
+// Decide looks at the figures since the last move, and returns the state after the look.
+func Decide(r *config.Route, s State, g *Gathered, now time.Time) State {
+	since, until := s.Window(now)
+	since = g.first(since)
+	d, few := newDecision(r, s, g, since)
+	if s.Looked, s.Seen = now, d.seen; few {
 		return s
 	}
-	left := map[string]map[int]float64{}
+	left, why := map[string]map[int]float64{}, ""
 	maps.Copy(left, s.Left)
-	why := d.leave(left)
-	switch rest := min(max(s.Rest, day), week); {
-	case why != "" && now.Sub(s.Returned) <= rest: // only many calls make it slow, or it was not mended
-		s.Rest = min(max(2*min(s.Rest, week), day), week)
+	if until.Sub(since) >= settled {
+		why = d.leave(left)
+	}
+	if why == "" && until.Sub(since) > recent {
+		if late, few := newDecision(r, s, g, until.Add(-recent)); !few {
+			if why = late.leave(left); why != "" {
+				d.now = late.now
+			}
+		}
+	}
+	switch {
 	case why != "":
-		s.Rest = 0
-	case s.Weights == nil || !d.mended(left):
+		s.rest(now)
+	case s.Weights == nil || !d.mended(left, s.Silent):
 		return s
 	case now.Sub(s.Moved) < min(s.Rest, week):
 		for name := range d.seen {
@@ -92,9 +123,28 @@ func Decide(r *config.Route, s State, g Gathered, now time.Time) State {
 	return s
 }
 
-// see writes what is known of a target that has answered so many calls.
-func (d *decision) see(name string, answered int) {
+// rest makes the next return wait if a target loses weight soon after one: only many calls make it slow, or it was not
+// mended.
+func (s *State) rest(now time.Time) {
+	if now.Sub(s.Returned) <= min(max(s.Rest, day), week) {
+		s.Rest = min(max(2*min(s.Rest, week), day), week)
+	} else {
+		s.Rest = 0
+	}
+}
+
+// see writes what is known of a target.
+func (d *decision) see(name string, f *figures, g *Gathered) {
 	var all []string
+	if n := g.later[name]; n > 0 {
+		defer func() {
+			text := fmt.Sprintf("%d calls of the last %d minutes do not count yet", n, int(lag.Minutes()))
+			d.seen[name] = strings.TrimPrefix(d.seen[name]+"; "+text, "; ")
+		}()
+	}
+	if f.attempts == 0 && g.later[name] > 0 {
+		return
+	}
 	for _, m := range d.all[name] {
 		switch {
 		case !m.known:
@@ -107,21 +157,33 @@ func (d *decision) see(name string, answered int) {
 			all = append(all, m.words+": outside, but not beyond chance")
 		}
 	}
-	if answered < enough {
-		all = append(all, fmt.Sprintf("answered %d of the %d calls that a move takes", answered, enough))
+	if f.answered < enough {
+		all = append(all, fmt.Sprintf("answered %d of the %d calls that a move takes", f.answered, enough))
 	}
 	d.seen[name] = strings.Join(all, "; ")
 }
 
-// worst returns the figure of a target that is outside of its bound with the least probability by chance, or -1.
-func (d *decision) worst(name string) (index int) {
-	index, least := -1, d.alpha
+// worst returns the figure of a target that is outside of its bound with the least probability by chance, and that, or
+// -1.
+func (d *decision) worst(name string) (index int, least float64) {
+	index, least = -1, d.alpha
 	for i, m := range d.all[name] {
 		if m.known && m.share() > m.bound && chance(m, constant(m.bound)) < least {
 			index, least = i, chance(m, constant(m.bound))
 		}
 	}
-	return index
+	return index, least
+}
+
+// evident is how many times less than the error of a test the probability by chance must be for each further step.
+const evident = 1e-3
+
+// steps returns how many steps a target loses at once, by the probability by chance.
+func (d *decision) steps(p float64) (n int) {
+	for n = 1; n < 100 && p < d.alpha*evident; n++ {
+		p /= evident
+	}
+	return n
 }
 
 // within reports whether all figures of a target are known and within their bounds.
@@ -133,23 +195,27 @@ func (d *decision) within(name string) bool {
 func (d *decision) leave(left map[string]map[int]float64) string {
 	var why []string
 	for _, name := range slices.Sorted(maps.Keys(d.all)) {
-		index, loss, better := d.worst(name), min(d.follow.Step, d.now[name]-d.follow.Floor), map[string]int{}
+		index, least := d.worst(name)
+		most, better := d.now[name]-d.follow.Floor, map[string]int{}
 		if index < 0 {
 			continue
-		} else if loss <= 0 {
+		} else if most <= 0 {
 			d.seen[name] += "; it keeps the floor"
 			continue
 		}
 		m := d.all[name][index]
 		for other, all := range d.all {
-			if d.within(other) && chance(m, all[index]) < d.alpha {
-				better[other] = d.now[other]
+			if d.within(other) {
+				if p := chance(m, all[index]); p < d.alpha {
+					better[other], least = d.now[other], max(least, p)
+				}
 			}
 		}
 		if len(better) == 0 {
 			d.seen[name] += "; no other target is within its bounds and better, beyond chance"
 			continue
 		}
+		loss := min(d.steps(least)*d.follow.Step, most)
 		d.now[name] -= loss
 		for to, part := range divide(loss, better) {
 			d.now[to] += part
@@ -161,9 +227,12 @@ func (d *decision) leave(left map[string]map[int]float64) string {
 }
 
 // mended reports whether all targets are within their bounds, and each that has lost weight is better than when it lost
-// it.
-func (d *decision) mended(left map[string]map[int]float64) bool {
-	mended := true
+// it. Silent ones are not mended.
+func (d *decision) mended(left map[string]map[int]float64, silent map[string]time.Time) bool {
+	mended := len(silent) == 0
+	for name, since := range silent {
+		d.seen[name] += "; silent since " + since.UTC().Format(time.DateTime) + " UTC: no later call has heard it"
+	}
 	for name, all := range d.all {
 		mended = mended && d.within(name)
 		for i, m := range all {

@@ -2,6 +2,7 @@ package follow
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 	"time"
 )
@@ -17,7 +18,10 @@ func FuzzState(f *testing.F) {
 			return
 		}
 		for _, answered := range []int{60, 90} {
-			g := Gathered{"a": {attempts: 90, answered: answered}, "b": {attempts: 90, answered: 90}}
+			since, until := s.Window(time.Unix(0, 0))
+			g := NewGathered(until)
+			g.calls["a"], g.calls["b"] = outcomes(since, until, 90, 90-answered, 0, 0), outcomes(since, until, 90, 0, 0, 0)
+			s = Hear(r, s, Last{"a": slices.Repeat([]heard{{number: "1"}}, silentCalls), "b": {{words: true}}}, time.Unix(0, 0))
 			s = Decide(r, s, g, time.Unix(0, 0))
 		}
 	})

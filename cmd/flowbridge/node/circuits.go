@@ -1,6 +1,8 @@
 package node
 
 import (
+	"cmp"
+
 	"flowbridge/b2bua/circuit"
 	"flowbridge/store/record"
 	"flowbridge/telemetry/live"
@@ -13,8 +15,8 @@ const circuitRemedy = "see flowbridge targets list; what failed is in the log's 
 func (n *Node) logCircuit(c circuit.Change) {
 	switch {
 	case c.State == circuit.Open && !c.Reopened:
-		n.live.Note("target", c.Name+" is out of use: it fails")
-		n.log.Warn().Str("circuit", c.Name).Dur("pause_ms", c.Pause).
+		n.live.Note("target", c.Name+" is out of use: "+cmp.Or(c.Why, "it fails"))
+		n.log.Warn().Str("circuit", c.Name).Str("why", c.Why).Dur("pause_ms", c.Pause).
 			Str("remedy", circuitRemedy).Msg("circuit open: the platform fails, and calls skip it")
 	case c.State == circuit.Open:
 		n.log.Info().Str("circuit", c.Name).Dur("pause_ms", c.Pause).Msg("circuit still open")
@@ -42,7 +44,7 @@ func (f *figures) circuits() map[string][]live.Circuit {
 	for _, s := range f.node.admission.Circuits() {
 		c := live.Circuit{
 			Of: live.CircuitSIP, State: s.State.String(), Since: record.TimeOf(s.Since), RetryAt: record.TimeOf(s.RetryAt),
-			Opened: s.Opened, Refused: s.Refused, Ping: s.Probe,
+			Opened: s.Opened, Refused: s.Refused, Ping: s.Probe, Silent: s.Silent,
 		}
 		if s.API {
 			c.Of = live.CircuitAPI

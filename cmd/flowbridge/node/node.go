@@ -21,6 +21,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/reach"
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/follow"
 	"flowbridge/config"
 	"flowbridge/internal/httpd"
 	"flowbridge/media/kernel"
@@ -102,7 +103,8 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
 	n.figures.node, n.figures.started, n.tests.node, n.eraser.Node, n.splits.node = n, time.Now(), n, n, n
-	n.splits.tried = map[string]time.Time{}
+	n.splits.tried, n.splits.last = map[string]time.Time{}, map[string]follow.Last{}
+	n.add(part{watcher: &n.splits})
 	n.figures.sampled.Store(&sampled{})
 	n.api.log, n.api.pause = log, &n.pause
 	if n.memory != nil {

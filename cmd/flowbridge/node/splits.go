@@ -36,6 +36,9 @@ type splits struct {
 	noted    string     // what this one has noted
 	tried    map[string]time.Time
 
+	hearing sync.Mutex             // guards last
+	last    map[string]follow.Last // what the newest calls have heard, by keyOf; of this node
+
 	shown atomic.Pointer[states] // the states in all; can be read without a lock
 }
 
@@ -173,8 +176,47 @@ func (s *splits) keep(ctx context.Context, next states, noted string) error {
 	return err
 }
 
-// look decides about the weights of a split, once in the interval that its follow names.
+// Changed implements watcher.
+func (s *splits) Changed(record.Record) {}
+
+// Ended implements watcher. A call that has heard its target closes the target's circuit, if that is open because of
+// silence. A call of a split that follows opens it if the target is dead.
+func (s *splits) Ended(r record.Record) {
+	if r.Talk == nil {
+		return
+	}
+	if r.Talk.FirstAgentMS != nil {
+		s.node.admission.Heard(r.Target, r.StartedAt.Time)
+	}
+	routes := s.node.config().Routes
+	i := slices.IndexFunc(routes, func(of config.Route) bool { return of.Follow != nil && of.Name == r.Route })
+	if i < 0 {
+		return
+	}
+	s.hearing.Lock()
+	defer s.hearing.Unlock()
+	key := keyOf(&routes[i])
+	if s.last[key] == nil {
+		s.last[key] = follow.Last{}
+	}
+	if _, dead := s.last[key].Add(&r); dead != "" && s.last[key].HearsAnother(r.Target) {
+		s.node.admission.Silence(r.Target, dead)
+	}
+}
+
+// hear looks at the calls that have ended on this node since the last tick.
+func (s *splits) hear(r *config.Route, state *follow.State, now time.Time) {
+	s.hearing.Lock()
+	defer s.hearing.Unlock()
+	if last := s.last[keyOf(r)]; last != nil && r.Follow != nil && !state.Pinned {
+		*state = follow.Hear(r, *state, last, now)
+	}
+}
+
+// look decides about the weights of a split: at once about dead targets, and once in the interval that its follow names
+// about the others.
 func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
+	s.hear(r, state, now)
 	if state.Pinned && now.Sub(state.Looked).Abs() > unseen/2 {
 		state.Looked = now
 	}
@@ -188,8 +230,10 @@ func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State,
 	if state.Looked.IsZero() { // earlier calls may be of other targets with these names
 		state.Moved = now
 	}
-	g, f := follow.Gathered{}, record.Filter{Route: r.Name, Limit: followCalls}
-	f.Since, f.Until = state.Window(now)
+	f := record.Filter{Route: r.Name, Limit: followCalls, Until: now}
+	since, until := state.Window(now)
+	g := follow.NewGathered(until)
+	f.Since = since
 	if err := record.Each(ctx, from, f, func(rec record.Record) error { g.Add(&rec); return nil }); err != nil {
 		s.node.log.Info().Err(err).Str("route", r.Name).Msg("weights of a split stay: its calls can't be read")
 		state.Looked, state.Seen = now, map[string]string{}

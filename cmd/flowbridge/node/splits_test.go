@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -57,7 +58,7 @@ func (s *splitStage) served(target string, n, failed int) {
 		now := record.TimeOf(time.Now().Add(s.ahead))
 		r := record.Record{
 			ID: record.NewID(), Node: "n", Route: "main", Trunk: "carrier", Target: target, Direction: "inbound", StartedAt: now, AnsweredAt: now, EndedAt: now,
-			Disposition: record.DispositionAnswered, SIPStatus: 200, Cause: "caller_hangup", EndedBy: "caller", Codec: "PCMU",
+			Lead: fmt.Sprintf("+1507%09d", rand.IntN(1e9)), Disposition: record.DispositionAnswered, SIPStatus: 200, Cause: "caller_hangup", EndedBy: "caller", Codec: "PCMU",
 			Attempts: []record.Attempt{{Target: target, Reason: record.ReasonSplit, SIPStatus: 200, SIPCallID: "x"}},
 		}
 		if i < failed {
@@ -75,7 +76,7 @@ func (s *splitStage) served(target string, n, failed int) {
 // looks looks at the split when calls since the last look count.
 func (s *splitStage) looks() {
 	s.Helper()
-	must(s, s.lookAt(25*time.Minute))
+	must(s, s.lookAt(125*time.Minute))
 }
 
 // lookAt looks at the split so much later.
@@ -195,6 +196,68 @@ func TestSplitFollows(t *testing.T) {
 	next.want("50 50")
 }
 
+// ends tells the node that calls of as many numbers have ended, which have heard a target or not.
+func (s *splitStage) ends(target string, n int, words bool) {
+	for i := range n {
+		r := record.Record{
+			Route: "main", Target: target, Lead: fmt.Sprintf("+1507555%04d", i), StartedAt: record.TimeOf(time.Now().Add(s.ahead)),
+			DurationMS: 10_000, Talk: &record.Talk{Confidence: record.TalkGood, FirstAgentReason: "silent"},
+		}
+		if words {
+			r.Talk = &record.Talk{Confidence: record.TalkGood, FirstAgentMS: new(int64)}
+		}
+		s.splits.Ended(r)
+	}
+}
+
+// TestDeadTarget: twelve calls that hear nothing of a target take it to the floor and open its circuit, if calls hear
+// another one. Words end that; the weight comes back by looks.
+func TestDeadTarget(t *testing.T) {
+	s := newSplitStage(t, t.TempDir(), "")
+	circuit := func() string {
+		status := s.admission.Peers.Load().Targets["a"].SIP.Status()
+		return fmt.Sprint(status.State, " ", status.Silent)
+	}
+	const why = "its last 12 calls, of 12 numbers, have no word of the agent"
+	s.ends("a", 12, false)
+	s.reads()
+	s.want("50 50")
+	s.ends("b", 1, true)
+	s.ends("a", 1, true)
+	s.ends("a", 11, false)
+	must(t, s.lookAt(0))
+	if s.want("50 50"); circuit() != "closed " {
+		t.Errorf("after 11 calls: %s", circuit())
+	}
+	s.ends("a", 1, false)
+	s.ends("b", 1, true)
+	s.ends("a", 1, false)
+	must(t, s.lookAt(0))
+	s.want("5 95, moved because a: " + strings.Replace(why, "of 12 numbers", "of 11 numbers", 1))
+	if circuit() != "open "+strings.Replace(why, "of 12 numbers", "of 11 numbers", 1) {
+		t.Errorf("after 12 calls: %s", circuit())
+	}
+	if seen := s.live.Targets()[0].Circuits[0]; seen.State != "open" || !strings.Contains(seen.Words(time.Now()), "because its last 12 calls") {
+		t.Errorf("shown: %+v", seen)
+	}
+	s.ahead += time.Minute
+	s.ends("a", 1, true)
+	must(t, s.lookAt(0))
+	if s.want("5 95, moved because a: " + strings.Replace(why, "of 12 numbers", "of 11 numbers", 1)); circuit() != "closed " {
+		t.Errorf("after words: %s", circuit())
+	}
+	s.served("a", 60, 0)
+	s.served("b", 60, 0)
+	s.looks()
+	s.want("15 85, moved because all targets are within their bounds")
+	mustOrder(t, s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 50, "b": 50}))
+	s.ends("b", 1, true)
+	s.ends("a", 12, false)
+	s.ends("b", 1, true)
+	must(t, s.lookAt(0))
+	s.want("50 50, pinned by ops")
+}
+
 // TestPinnedWeights stay through looks and reloads, until they are released or the split changes.
 func TestPinnedWeights(t *testing.T) {
 	s := newSplitStage(t, t.TempDir(), "")
@@ -312,9 +375,9 @@ func TestSplitInAFleet(t *testing.T) {
 		return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_calls") >= 200
 	})
 	b.looks()
-	b.want("40 60, moved because a unanswered 33.3%, bound 3%, 120 calls")
+	b.want("30 70, moved because a unanswered 33.3%, bound 3%, 120 calls")
 	a.reads()
-	a.want("40 60, moved because a unanswered 33.3%, bound 3%, 120 calls")
+	a.want("30 70, moved because a unanswered 33.3%, bound 3%, 120 calls")
 	if !maps.Equal(a.callers(), b.callers()) {
 		t.Error("the nodes lead callers to different targets")
 	}
@@ -353,6 +416,6 @@ func TestSplitWithoutTheDatabase(t *testing.T) {
 	})
 	s.served("a", 90, 30)
 	s.served("b", 60, 0)
-	_ = s.lookAt(25 * time.Minute)
+	_ = s.lookAt(125 * time.Minute)
 	s.want("40 60, moved because a unanswered 33.3%, bound 3%, 90 calls")
 }
