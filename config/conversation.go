@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"reflect"
 	"regexp"
@@ -22,9 +23,13 @@ type Conversation struct {
 	From    string                  `key:"from" is:"dialled" default:"+15075550100"` // a number
 	Headers []string                `key:"headers" is:"test-header"`                 // of the INVITE, as Name: value
 	Limit   time.Duration           `key:"limit" is:"step-time" default:"3m"`
-	Sounds  map[string]*audio.Sound `key:"sounds"`          // WAV files, by name
-	Steps   []ConversationStep      `key:"steps" filled:""` // what the caller does
-	Expect  []Expectation           `key:"expect"`          // also those of the steps
+	Sounds  map[string]*audio.Sound `key:"sounds"` // WAV files, by name
+	// What tells the agent's words: a command that gets a WAV file as its last argument, or a URL it is posted to.
+	Transcribe string `key:"transcribe" is:"transcriber"`
+	// Behind the caller's words, and how far below them: street 15dB.
+	Noise  string             `key:"noise" is:"noise"`
+	Steps  []ConversationStep `key:"steps" filled:""` // what the caller does
+	Expect []Expectation      `key:"expect"`          // also those of the steps
 }
 
 // ConversationStep is what the caller does: it has one of the first six fields.
@@ -40,6 +45,10 @@ type ConversationStep struct {
 	Pause  time.Duration `key:"pause" is:"step-time" default:"700ms"`
 	After  time.Duration `key:"after" is:"step-time" default:"1s"`
 	Expect []Expectation `key:"expect"`
+
+	// What the agent says from this step until the caller's next words, and what it does not say.
+	Says    string `key:"says"`
+	SaysNot string `key:"says_not"`
 
 	Answered bool // the agent should answer Say, even if no Wait follows
 }
@@ -142,6 +151,16 @@ func (c *Conversation) check(s section) {
 		}
 	}
 	for i := range c.Steps {
+		for _, says := range [][2]string{{"says", c.Steps[i].Says}, {"says_not", c.Steps[i].SaysNot}} {
+			figure, text := says[0], says[1]
+			if text != "" {
+				c.Steps[i].Expect = append(c.Steps[i].Expect, Expectation{Name: figure, Figure: figure, Text: text})
+			}
+			if text != "" && c.Transcribe == "" && !s.has("transcribe") {
+				s.fields["steps"].fail("has "+figure+", and nothing tells the agent's words",
+					"write transcribe: with a command or a URL; see flowbridge help guides/test")
+			}
+		}
 		for _, x := range c.Steps[i].Expect {
 			x.Name, x.Step = fmt.Sprintf("%s of step %d", x.Name, i+1), i+1
 			c.Expect = append(c.Expect, x)
@@ -217,6 +236,42 @@ func (p *ConversationStep) check(s section) {
 				"within is for wait and interrupt, pause for wait: pause, after for interrupt; remove it"))
 		}
 	}
+}
+
+// noises are the kinds of noise behind the caller.
+var noises = []string{"car", "crowd", "street"}
+
+// parseNoise reads a kind of noise, and how far it is below the caller's words.
+func parseNoise(t string) (string, complaint) {
+	kind, level, _ := strings.Cut(t, " ")
+	db, err := strconv.Atoi(strings.TrimSuffix(level, "dB"))
+	if !slices.Contains(noises, kind) || err != nil || db < 0 || db > 60 || !strings.HasSuffix(level, "dB") {
+		return "", refuse("is no noise", "write one of "+strings.Join(noises, ", ")+
+			", and 0dB to 60dB below the caller's words, like street 15dB")
+	}
+	return t, complaint{}
+}
+
+// parseTranscriber reads a command, or a URL to which words may be sent.
+func parseTranscriber(t string) (string, complaint) {
+	if strings.HasPrefix(t, "http://") || strings.HasPrefix(t, "https://") {
+		u, err := url.Parse(t)
+		switch {
+		case err != nil || u.Hostname() == "":
+			return "", refuse("is not a URL", "write it like http://127.0.0.1:8178/inference")
+		case u.User != nil:
+			return "", complaint{problem: "holds a password", remedy: "write a command that reads it from a file", hide: true}
+		case u.Scheme == "http" && !nearby(u.Hostname()):
+			return "", refuse("would send the agent's words unencrypted",
+				"write https; http is for loopback, private addresses and names without a dot")
+		}
+		return t, complaint{}
+	}
+	if strings.ContainsAny(t, "\"'`\\|&;<>$\n") || strings.TrimSpace(t) == "" {
+		return "", refuse("is run without a shell, to which quotes and such signs belong",
+			"write a program and its arguments, parted by spaces; more goes into a script")
+	}
+	return t, complaint{}
 }
 
 // parseTestHeader reads a header that the agent may get, too.

@@ -194,6 +194,8 @@ var kinds = map[string]kind{
 			"write what stands before the @ of the address, like 12065551234 or acme"))),
 	"route-name":  ownName("route", func(l *loader) map[string]bool { return l.routes }),
 	"test-header": textOf("header", `^.+:`, parseTestHeader),
+	"transcriber": scalarOf("command or URL", "", orNone(parseTranscriber)),
+	"noise":       scalarOf("noise", `^$|^[a-z]+ [0-9]+dB$`, orNone(parseNoise)),
 	"step-time":   within(time.Millisecond, stepTimeMax, false),
 	"server-name": hostName(orNone(parseCertName)),
 	"json-path":   scalarOf("JSON path", "", parseJSONPath),

@@ -137,3 +137,20 @@ func (f *wavFormat) decode(data []byte) []int16 {
 	}
 	return samples
 }
+
+// WAV returns the WAV file of mono samples at Rate, 16-bit PCM.
+func WAV(samples []int16) []byte {
+	const head, size = 44, 2
+	le, data := binary.LittleEndian, size*len(samples)
+	b := append(make([]byte, 0, head+data), "RIFF"...)
+	b = append(le.AppendUint32(b, uint32(head-8+data)), "WAVEfmt "...)
+	b = le.AppendUint32(b, 16)
+	b = le.AppendUint16(le.AppendUint16(b, 1), 1) // PCM, one channel
+	b = le.AppendUint32(le.AppendUint32(b, Rate), size*Rate)
+	b = le.AppendUint16(le.AppendUint16(b, size), 8*size)
+	b = le.AppendUint32(append(b, "data"...), uint32(data))
+	for _, v := range samples {
+		b = le.AppendUint16(b, uint16(v))
+	}
+	return b
+}

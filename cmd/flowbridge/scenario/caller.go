@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/cmd/flowbridge/testcall"
 	"flowbridge/config"
 	"flowbridge/media/audio"
 	"flowbridge/media/voice"
@@ -38,6 +39,7 @@ type span struct {
 type caller struct {
 	test   *config.Conversation
 	words  [][]int16 // of each step
+	noise  []int16   // behind them, again and again
 	hangUp func()    // ends the call
 
 	referred atomic.Pointer[string] // where the agent has transferred the call
@@ -45,6 +47,7 @@ type caller struct {
 	mu    sync.Mutex      // guards the fields below
 	began time.Time       // of the call; times are counted from it
 	agent voice.Detector  // listens to the agent
+	sound sound           // of the agent, if its words are to be told
 	heard []span          // the utterances of the agent that have ended
 	times []time.Duration // when each step began
 	acts  []span          // what the caller has said
@@ -61,13 +64,16 @@ type caller struct {
 }
 
 func newCaller(t *config.Conversation, said [][]int16, hangUp func()) *caller {
-	return &caller{test: t, words: said, hangUp: hangUp, began: time.Now(), mark: -time.Hour}
+	return &caller{test: t, words: said, noise: noiseOf(t.Noise, said), hangUp: hangUp, began: time.Now(), mark: -time.Hour}
 }
 
 // Hear implements sim.Party.
 func (c *caller) Hear(p sim.Packet) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.test.Transcribe != "" {
+		c.sound.keep(&p, p.At.Sub(c.began), c.test.Limit+testcall.RingLimit)
+	}
 	content := voice.ContentOf(p.PayloadType)
 	if p.Event {
 		content = voice.Keys
@@ -133,6 +139,11 @@ func (c *caller) Speak(at time.Time, frame []int16) (key byte) {
 	if n := copy(frame, c.left); n > 0 {
 		c.left = c.left[n:]
 		c.acts[len(c.acts)-1].to = now - length(frame[n:])
+	}
+	for i := range frame {
+		if c.noise != nil {
+			frame[i] = clipped(float64(frame[i]) + float64(c.noise[(c.frames*len(frame)+i)%len(c.noise)]))
+		}
 	}
 	if c.keys == "" {
 		return 0

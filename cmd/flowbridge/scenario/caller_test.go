@@ -26,6 +26,7 @@ type agent struct {
 	leaves time.Duration // when it hangs up; 0: never
 	lost   bool          // it is the B2BUA that ends the call then
 	keys   bool          // it sends a key every second
+	hears  int16         // a louder sound is the caller; 0: 300
 
 	left           []int16
 	loudAt, stopAt time.Duration
@@ -38,7 +39,7 @@ func (a *agent) frame(now time.Duration, heard []int16) []int16 {
 	out := make([]int16, len(heard))
 	loud := false
 	for _, v := range heard {
-		loud = loud || v > 300 || v < -300
+		loud = loud || v > max(a.hears, 300) || v < -max(a.hears, 300)
 	}
 	switch {
 	case a.mute:
@@ -131,9 +132,11 @@ func hold(t *testing.T, test *config.Conversation, a *agent) (Run, []span) {
 	if rec.EndedBy = string(by); a.lost {
 		rec.EndedBy, rec.Cause = record.EndedBySystem, "media_timeout"
 	}
-	return newRun(c, sim.CarrierResult{
+	run := newRun(c, sim.CarrierResult{
 		Status: 200, InvitedAt: c.began.Add(-time.Second), AnsweredAt: c.began, EndedAt: c.began.Add(now), EndedBy: by,
-	}, rec, &ladder.Ladder{Talk: speechOf(c.began, talk)}), c.acts
+	}, rec, &ladder.Ladder{Talk: speechOf(c.began, talk)})
+	run.transcribe(t.Context(), c, 0, now)
+	return run, c.acts
 }
 
 // recordOf is what a record says about a conversation.
@@ -141,7 +144,7 @@ func recordOf(f turns.Figures) *record.Record {
 	ms := func(d time.Duration) *int64 { return new(d.Milliseconds()) }
 	t := &record.Talk{
 		Confidence: string(f.Confidence), Reason: string(f.Reason), BothMS: ms(f.Both), MeasuredMS: ms(f.Measured),
-		AgentDeadAirMS: ms(f.Waited[turns.Agent]),
+		AgentDeadAirMS: ms(f.Waited[turns.Agent]), Agent: &record.Voice{Level: f.Parties[turns.Agent].Level, Background: f.Parties[turns.Agent].Background},
 	}
 	if f.FirstAgent != nil {
 		t.FirstAgentMS = ms(*f.FirstAgent)

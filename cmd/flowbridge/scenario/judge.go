@@ -44,7 +44,9 @@ func judge(t *config.Conversation, runs []Run) []Verdict {
 	v.Figure = fmt.Sprintf("%d of %d%s", good, len(runs), why)
 	all := []Verdict{v}
 	for _, x := range t.Expect {
-		if b := bound(x); b.Text != "" {
+		if b := bound(x); b.isSaid() {
+			all = append(all, b.judgeSaid(runs))
+		} else if b.Text != "" {
 			all = append(all, b.judgeText(runs))
 		} else {
 			all = append(all, b.judge(runs))

@@ -161,6 +161,9 @@ func (o *Calls) place(ctx context.Context, t *config.Conversation, said [][]int1
 		return Run{CallID: rec.ID, Failed: err.Error()}
 	}
 	run := newRun(c, r, &rec, l)
+	if !r.AnsweredAt.IsZero() {
+		run.transcribe(ctx, c, r.AnsweredAt.Sub(c.began), r.EndedAt.Sub(c.began))
+	}
 	if o.Server != "" {
 		run.Server = rec.TargetSIPCallID
 	}

@@ -60,6 +60,16 @@ func NewResult(t *config.Conversation, runs []Run, before *Result) (*Result, err
 func (run *Run) Draw(w io.Writer, width int) {
 	_ = (&ladder.Ladder{Talk: run.Talk}).DrawTalk(w, width) // Table reports an output that is broken
 	fmt.Fprintln(w, strings.Join(run.Steps, "\n"))
+	fmt.Fprint(w, run.told())
+}
+
+// told returns the agent's words, each utterance in a line.
+func (run *Run) told() string {
+	var b strings.Builder
+	for _, s := range run.Transcript {
+		fmt.Fprintf(&b, "%8.2f s agent: %s\n", s.From, cli.Shown(s.Text))
+	}
+	return b.String()
 }
 
 // String returns a call in a line.
@@ -108,6 +118,7 @@ func (r *Result) JUnit(w io.Writer, file string, took time.Duration, fails bool)
 		Skipped  int        `xml:"skipped,attr"`
 		Time     string     `xml:"time,attr"`
 		Cases    []testcase `xml:"testcase"`
+		Told     string     `xml:"system-out,omitempty"`
 	}{Name: file, Tests: len(r.Verdicts), Time: fmt.Sprintf("%.3f", took.Seconds())}
 	class := strings.TrimSuffix(filepath.Base(file), filepath.Ext(file))
 	for i, v := range r.Verdicts {
@@ -122,6 +133,11 @@ func (r *Result) JUnit(w io.Writer, file string, took time.Duration, fails bool)
 			c.Skipped, suite.Skipped = why, suite.Skipped+1
 		}
 		suite.Cases = append(suite.Cases, c)
+	}
+	for i := range r.Runs {
+		if told := r.Runs[i].told(); told != "" {
+			suite.Told += fmt.Sprintf("run %d\n%s", r.Runs[i].Run, told)
+		}
 	}
 	return xml.NewEncoder(w).Encode(suite)
 }

@@ -44,6 +44,9 @@ type Run struct {
 	Texts   map[string]string `json:"texts"`
 	Steps   []string          `json:"steps"` // when each step began
 	Talk    *ladder.Speech    `json:"talk"`
+
+	Transcript []Said `json:"transcript,omitempty"` // what the agent has said, if it is to be told
+	Untold     string `json:"untold,omitempty"`     // why its words are not told
 }
 
 // Sample is one figure.
@@ -55,6 +58,14 @@ type Sample struct {
 	Off    float64 `json:"off,omitempty"`   // how far Value may be off, because this machine sent packets late
 	run    int     // whose figure it is, if figures of several are judged
 }
+
+// ofNoise are the doubts about a sound that noise behind the caller explains, if the agent's voice is so many dB above its
+// background. Then only figures that need the caller's side are not measured.
+//
+//nolint:gochecknoglobals // constant
+var ofNoise = []string{"background", "ceaseless", "steady", "gaps", "echo"}
+
+const clear = 27.0
 
 // deadAirMin is the shortest silence that is dead air, in milliseconds, as in media/voice/turns.
 const deadAirMin = 3000
@@ -125,7 +136,8 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	}
 	// The caller has a clean line, and its words are known.
 	doubts := []string{"good", "edge", "two_levels", "no_audio", "quiet"}
-	if !slices.Contains(doubts, cmp.Or(t.Reason, t.Confidence)) {
+	noise := c.noise != nil && slices.Contains(ofNoise, t.Reason) && t.Agent != nil && t.Agent.Level-t.Agent.Background > clear
+	if !noise && !slices.Contains(doubts, cmp.Or(t.Reason, t.Confidence)) {
 		run.Noisy = "the sound is " + t.Reason + " (flowbridge help guides/talk)"
 	}
 	if first := t.FirstAgentMS; first != nil {
@@ -133,7 +145,7 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	} else {
 		run.add(firstAudio, lasted, true)
 	}
-	if t.AgentDeadAirMS != nil {
+	if t.AgentDeadAirMS != nil && !noise {
 		run.add(deadAir, float64(*t.AgentDeadAirMS), false)
 		run.add(talkOver, 100*float64(*t.BothMS)/float64(max(*t.MeasuredMS, 1)), false)
 	}
