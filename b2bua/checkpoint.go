@@ -75,7 +75,7 @@ func (h happening) urgency() urgency {
 	case media.EventChanged:
 		return inAMoment
 	case media.EventSilent, bridge.HandshakeOver, bridge.Announced, media.EventAnsweredBy,
-		media.EventOneWay, media.EventHeard: // so that viewers of the call see the change
+		media.EventOneWay, media.EventHeard, media.EventSideSilent: // so that viewers of the call see the change
 	}
 	if _, is := h.event.(ready); is {
 		return quiet

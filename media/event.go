@@ -27,6 +27,14 @@ type EventOneWay struct {
 	Side Side // the silent side
 }
 
+// EventSideSilent says that a side which was heard sends no RTP although it owes some, so that it counts as silent, or,
+// if Over is set, that this is over. See Silence.
+type EventSideSilent struct {
+	Side Side
+	For  time.Duration // how long it has been silent
+	Over bool
+}
+
 // EventHeard says that the silent side of an EventOneWay can now be heard.
 type EventHeard struct{ Side Side }
 
@@ -74,14 +82,15 @@ type EventWithheld struct{ Side Side }
 // the next State. While packets wait for a state, it is repeated each second.
 type EventChanged struct{}
 
-func (EventChanged) isEvent()  {}
-func (EventPlayed) isEvent()   {}
-func (EventSilent) isEvent()   {}
-func (EventLatched) isEvent()  {}
-func (EventDigit) isEvent()    {}
-func (EventOneWay) isEvent()   {}
-func (EventHeard) isEvent()    {}
-func (EventWithheld) isEvent() {}
+func (EventChanged) isEvent()    {}
+func (EventPlayed) isEvent()     {}
+func (EventSilent) isEvent()     {}
+func (EventLatched) isEvent()    {}
+func (EventDigit) isEvent()      {}
+func (EventOneWay) isEvent()     {}
+func (EventHeard) isEvent()      {}
+func (EventSideSilent) isEvent() {}
+func (EventWithheld) isEvent()   {}
 
 func (EventAnsweredBy) isEvent() {}
 func (EventBeep) isEvent()       {}

@@ -165,6 +165,7 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 		}
 	}
 	r.stages.Held = r.excused() || !r.complete()
+	r.restorePauses(st.Hearing.Pauses, st.Exact, c)
 }
 
 // resume restores the party's description and latch. The latch is locked again, so that a stranger can't replace a

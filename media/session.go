@@ -49,6 +49,12 @@ type Peer struct {
 	// Latch says how the side's source is chosen among these addresses.
 	Latch latch.Mode `cbor:"6,keyasint,omitempty"`
 
+	// Comfort is the payload type of comfort noise (RFC 3389); 0 means 13. After such a packet the side may send nothing.
+	Comfort uint8 `cbor:"13,keyasint,omitempty"`
+
+	// DTX says that the side may stop sending while it does not speak, because that was agreed.
+	DTX bool `cbor:"14,keyasint,omitempty"`
+
 	// Mux says that RTP and RTCP share a port on both ends of this side (RFC 5761). RTCP goes to the address of RTP, from
 	// our RTP port, and is accepted there too. The field RTCP is ignored.
 	Mux bool `cbor:"3,keyasint,omitempty"`
@@ -167,6 +173,7 @@ func (s *Session) Close() Stats {
 		if s.relay.enter() { // packets read later change nothing
 			s.relay.reclaim() // adds what the kernel has heard
 			s.relay.stages.End(e.now())
+			s.relay.endPauses(e.now())
 			s.relay.leave()
 		}
 		s.relay.end()

@@ -86,6 +86,7 @@ type hearingState struct {
 	Judged  bool          `cbor:"6,keyasint,omitempty"`
 	Missing [2]bool       `cbor:"7,keyasint"`
 	Since   time.Duration `cbor:"8,keyasint,omitempty"`
+	Pauses  *pausesState  `cbor:"9,keyasint,omitempty"` // nil if there were none
 }
 
 // keyUse says what a side's SRTP keys are for.

@@ -79,7 +79,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 	h := &r.hearing
 	st.Hearing = hearingState{
 		Started: h.started, Silent: h.silent, Last: at(h.last), Spoke: h.spoke, SpokeAt: at(h.spokeAt),
-		Judged: h.judged, Missing: h.missing, Since: at(h.since),
+		Judged: h.judged, Missing: h.missing, Since: at(h.since), Pauses: r.pauses(at),
 	}
 	st.Resumed, st.Kept, st.Paused = r.note.resumed, r.note.kept, r.note.paused
 	for i := range st.Sides {

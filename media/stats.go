@@ -86,6 +86,7 @@ type SideStats struct {
 	Refused     netip.AddrPort // last rejected source of RTP, updated at most once a second; invalid if there is none
 	SSRC        uint32         // last received
 	PayloadType uint8          // last received
+	Silences    int            // number of silences so far (Session.Quiet)
 	FirstRTP    time.Time      // first accepted RTP; zero if there was none
 	LastRTP     time.Time      // last accepted RTP
 }
@@ -222,6 +223,7 @@ type ledger struct {
 	source  [2]atomic.Pointer[netip.AddrPort]
 	refused [2]atomic.Pointer[netip.AddrPort]     // last rejected source of each side
 	codec   [2]atomic.Pointer[quality.Impairment] // nil if unknown
+	pauses  atomic.Pointer[pauseBook]             // nil if no side has paused
 }
 
 func (l *ledger) located(s Side, source netip.AddrPort) {
@@ -268,6 +270,7 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	if src := l.refused[s].Load(); src != nil {
 		st.Refused = *src
 	}
+	st.Silences = len(l.silences(s))
 	if first := heard.First.Load(); first != 0 {
 		st.FirstRTP = epoch.Add(time.Duration(first))
 		st.LastRTP = epoch.Add(time.Duration(heard.Last.Load()))

@@ -261,6 +261,9 @@ func (w *worker) miss(missed time.Duration) {
 			for side := range r.party {
 				r.party[side].rtp.Miss(missed)
 			}
+			if missed >= pauseLeast { // the sides may have sent
+				r.hearing.since = w.now
+			}
 			r.leave()
 		}
 	}
@@ -275,6 +278,7 @@ func (w *worker) lookForSilence() {
 				w.silent = append(w.silent, r)
 			}
 			r.checkOneWay(w.now)
+			r.lookForPauses(w.now)
 			r.tick(w.now)
 			r.leave()
 		}

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -26,11 +27,11 @@ type Metrics struct {
 	options  Options
 	registry *prometheus.Registry
 
-	calls, attempts, prepares, rescues, oneWay, lost *prometheus.CounterVec
-	duration, postDial, setup, stage, prepare, wait  *prometheus.HistogramVec
-	jitter, mos                                      *prometheus.HistogramVec
-	talk                                             talk
-	writeErrors                                      prometheus.Counter
+	calls, attempts, prepares, rescues, oneWay, silent, lost *prometheus.CounterVec
+	duration, postDial, setup, stage, prepare, wait          *prometheus.HistogramVec
+	jitter, mos                                              *prometheus.HistogramVec
+	talk                                                     talk
+	writeErrors                                              prometheus.Counter
 }
 
 // other is the label for a name that the configuration does not have.
@@ -50,6 +51,8 @@ func New(o Options) *Metrics {
 		"target", "outcome")
 	m.oneWay = m.counter("one_way_audio_total",
 		"Calls of which a side was not heard at the start: a is the caller's.", "side")
+	m.silent = m.counter("silent_audio_total",
+		"Calls in which a side, not on hold, sent no RTP for over 5 s: a is the caller's.", "side")
 	m.lost = m.counter("rtp_lost_packets_total", "RTP packets that did not arrive from a leg, of calls that ended.", "leg")
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 10, 20, 40, 60, 120}
 	m.duration = m.histogram("call_duration_seconds", "How long answered calls lasted from their 200.",
@@ -109,6 +112,7 @@ func (m *Metrics) histogram(name, help string, buckets []float64, labels ...stri
 func (m *Metrics) begin() {
 	for _, side := range []string{"a", "b"} {
 		m.oneWay.WithLabelValues(side)
+		m.silent.WithLabelValues(side)
 		m.lost.WithLabelValues(side)
 	}
 }
@@ -220,6 +224,11 @@ func (m *Metrics) Ended(r record.Record) {
 	}
 	if r.Media.OneWay != "" {
 		m.oneWay.WithLabelValues(r.Media.OneWay).Inc()
+	}
+	for _, side := range []string{"a", "b"} {
+		if slices.ContainsFunc(r.Media.Silences, func(s record.Silence) bool { return s.Side == side }) {
+			m.silent.WithLabelValues(side).Inc()
+		}
 	}
 	if r.Media.MOS > 0 {
 		m.mos.WithLabelValues().Observe(float64(r.Media.MOS))

@@ -77,7 +77,7 @@ export function call(main, id) {
     const cause = causes[c.cause];
     renew(said, el('p', {}, story(c, live)),
       !live && cause ? el('p', {}, el('b', {}, `${endOf(c)}: `), endOf(c) === words(c.cause) ? [code(cause.happened), '. '] : null, el('b', {}, verdict(c)), isNormal(c.cause) ? '' : [' Details: ', code(cause.look), '. ', el('a', { href: `docs/?q=${encodeURIComponent(c.cause)}` }, 'What the documents say'), '.']) : null,
-      live && c.media?.one_way ? el('p', {}, el('b', {}, verdict(c))) : null,
+      live && (c.media?.one_way || c.media?.silences) ? el('p', {}, el('b', {}, verdict(c))) : null,
       away(c), phases(c, Date.now()), attempts(c));
     showOrders(c, live);
     renew(media, mediaTable(c.media, c.answered_at));

@@ -1,7 +1,7 @@
 // What happened to a call, in plain words.
 
 import { clip, peer, visible } from './dom.js';
-import { bytes, count, fixed, momentOf, percent, spoken, words, zone } from './format.js';
+import { bytes, clock, count, fixed, momentOf, percent, spoken, words, zone } from './format.js';
 
 // causes.json is made of b2bua/cause/causes.yaml, as docs/causes.md is: what happened, which side to look at first, what to look at.
 export const causes = await (await fetch(new URL('causes.json', import.meta.url))).json();
@@ -62,8 +62,9 @@ function place(cause, attempts = []) {
 // process: that is not nothing.
 export function verdict(c) {
   if (testIsOver(c) && !c.problems?.length) return tested(c);
-  const wrong = (c.problems ?? []).filter((p) => p !== 'one-way' && p !== 'no-answer').map((p) => words(p));
+  const wrong = (c.problems ?? []).filter((p) => !['one-way', 'silent', 'no-answer'].includes(p)).map((p) => words(p));
   if (c.media?.one_way) return [`${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} One-way audio:`} ${unheard(c.media)} `, ...mute(c.media), wrong.length ? ` Besides: ${wrong.join(', ')}.` : ''];
+  if (c.media?.silences) return `${isNormal(c.cause) ? 'Its end is as usual, but ' : `${place(c.cause, c.attempts)} Besides: `}${silences(c)}.${wrong.length ? ` It also had: ${wrong.join(', ')}.` : ''}`;
   if (isNormal(c.cause) && c.restored) return `Its end is as usual, but ${outlived(c)}.`;
   const silent = isNormal(c.cause) && c.answered_at && c.duration_ms >= 1000 && c.media ? ['a', 'b'].filter((k) => !c.media[k]?.rx) : [];
   if (silent.length === 2) return 'Its end is as usual, but no audio came from either side.';
@@ -71,6 +72,17 @@ export function verdict(c) {
   const failed = isNormal(c.cause) ? (c.attempts ?? []).find((a) => a.cause && a.reason !== 'transfer') : null;
   if (isNormal(c.cause) && wrong.length && !failed) return `Its end is as usual, but it had: ${wrong.join(', ')}.`;
   return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).${refusesToken(failed) ? ` ${tokenRefused}` : ''}` : place(c.cause, c.attempts);
+}
+
+// silences says which side sent nothing in mid-call, and when: "the called side sent no audio from 0:08 on, after its re-INVITE".
+function silences(c) {
+  const one = (s) => {
+    const to = s.to_ms === null || (c.duration_ms && s.to_ms >= c.duration_ms - 1000) ? 'on' : `to ${clock(s.to_ms)}`;
+    const after = { reinvite_a: s.side === 'a' ? ', after its re-INVITE' : ", after the caller's re-INVITE", reinvite_b: s.side === 'b' ? ', after its re-INVITE' : ", after the called side's re-INVITE", transfer: ', after a transfer', restart: ', after a restart of Flowbridge' };
+    return `${sides[s.side]} sent no audio from ${clock(s.from_ms)} ${to}${after[s.after] ?? ''}`;
+  };
+  const all = c.media.silences;
+  return `${all.slice(0, 3).map(one).join('; ')}${all.length > 3 ? `; and ${count(all.length - 3)} more times` : ''}`;
 }
 
 const unheard = (m) => `${sides[m.one_way === 'a' ? 'b' : 'a']} did not hear ${sides[m.one_way]}${m[m.one_way].rx ? ' when it began' : ''}.`;
@@ -148,17 +160,22 @@ function conversation(c) {
   ].filter(Boolean).sort((a, b) => b[0] - a[0]).map(([, words]) => words);
   if (!all.length) return t.first_agent_ms === null && t.first_agent_reason !== 'line_cut' ? 'The agent said nothing.' : ''; // line_cut: nobody listened
   const text = all.join('; ');
-  return `${text[0].toUpperCase()}${text.slice(1)}${t.confidence === 'noisy' ? ' (a noisy line: that may be wrong)' : ''}.`;
+  return `${capital(text)}${t.confidence === 'noisy' ? ' (a noisy line: that may be wrong)' : ''}.`;
 }
 
 const sides = { a: 'the caller', b: 'the called side' };
+
+const sounds = (mos) => `${mos >= 4 ? 'good' : mos >= 3.6 ? 'fair' : mos >= 3 ? 'poor' : 'bad'} (MOS ${fixed(mos, 1)})`;
+const capital = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
 
 function sound(c) {
   const m = c.media;
   if (!c.answered_at || !m || (!m.a?.rx && !m.b?.rx)) return c.answered_at ? 'No audio came from either side.' : '';
   const oneWay = m.one_way ? `One-way audio: ${unheard(m)} ` : '';
   const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? (m[k].lost + (m[k].late ?? 0)) / (m[k].rx + m[k].lost) : 0]).filter(([, share]) => share >= 0.005);
-  const grade = !m.mos ? 'Its quality was not measured' : `It sounded ${m.mos >= 4 ? 'good' : m.mos >= 3.6 ? 'fair' : m.mos >= 3 ? 'poor' : 'bad'} (MOS ${fixed(m.mos, 1)})`;
+  const heard = Math.min(...['a', 'b'].map((k) => m[k]?.mos || Infinity));
+  const grade = m.silences ? `${capital(silences(c))}${heard < Infinity ? `; while there was sound, it sounded ${sounds(heard)}` : ''}`
+    : !m.mos ? 'Its quality was not measured' : `It sounded ${sounds(m.mos)}`;
   return `${oneWay}${grade}${lost.length ? `; ${lost.map(([k, share]) => `${percent(share)} of the packets from ${sides[k]} (${count(m[k].lost + (m[k].late ?? 0))}) did not arrive here${m[k].late ? ' in time' : ''}`).join(', ')}` : ''}.`;
 }
 

@@ -12,6 +12,7 @@ import (
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 // This file handles changes to an established session. Our own address never changes, so we answer a hold, a resume and
@@ -128,6 +129,7 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 	b.Media.SetPeer(side, d)
 	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // otherwise it only refreshes the session
 		b.PeerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
+		b.Media.changed(record.AfterReinvite + side.String())
 	}
 	from.Step(leg.Accept{SDP: answer})
 }
@@ -253,6 +255,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	b.Media.SetPeer(side, x.offer)
 	b.Media.SetPeer(side.Other(), answer)
 	b.PeerLog.Info().Str("codec", b.Agreement.CodecName).Stringer("side", side).Msg("session renegotiated")
+	b.Media.changed(record.AfterReinvite + side.String())
 	x.from.Step(leg.Accept{SDP: reply, Headers: b.PassedTo(x.from, f.Headers)})
 }
 

@@ -15,6 +15,7 @@ import (
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/store/record"
 )
 
 // Relay opens the media sessions of calls.
@@ -32,6 +33,7 @@ type mediaSession interface {
 	SetPayloads(from media.Side, changes []media.PayloadChange)
 	Start()
 	Stats() media.Stats
+	Quiet() media.Quiet
 	State() media.SessionState
 	Close() media.Stats
 }
@@ -58,12 +60,16 @@ func (m *Media) restore(k *snapshot.Bridge) {
 	}
 }
 
+func (m *Media) begin() { m.changed(record.AfterRestart) }
+
 func (m *Media) on(e Event) (taken bool) {
 	switch e := e.(type) {
 	case media.EventOneWay:
 		m.onOneWay(e.Side)
 	case media.EventHeard:
 		m.onHeard(e.Side)
+	case media.EventSideSilent:
+		m.onSilence(e)
 	case media.EventWithheld:
 		m.onWithheld()
 	case media.EventLatched:
@@ -187,10 +193,15 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	peer.Unconfirmed = !h.Confirmed
 	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS, we also offer rtcp-mux
 	for _, f := range b.Agreement.Sends(side) {
-		if f.Events() {
+		switch {
+		case f.Events():
 			peer.Events.Add(f.Number)
+		case f.Comfort():
+			peer.Comfort = f.Number
 		}
 	}
+	speaks, other := b.Agreement.Codec[side], b.Agreement.Description[side.Other()]
+	peer.DTX = d.MayPause(speaks) || other != nil && other.MayPause(speaks)
 	m.session.SetPeer(side, peer)
 	b.Keying.shakeHands(side)
 	for _, from := range []media.Side{media.SideA, media.SideB} {
@@ -314,6 +325,7 @@ func (b *Bridge) Plug(offered []sdp.Format, d *sdp.Description) {
 // Replace connects the caller to another party on side B. answer is that party's answer to an offer of these formats.
 // addr is our address in the SDP to that party.
 func (b *Bridge) Replace(addr netip.Addr, offered []sdp.Format, answer *sdp.Description) {
+	b.Media.changed(record.AfterTransfer)
 	b.Media.Addr[media.SideB] = addr
 	b.Agreement.StreamOrder[media.SideB], b.Agreement.Before = nil, [2]*agreement.Before{}
 	b.Agreement.Former[media.SideB] = sdp.Codec{}

@@ -74,6 +74,7 @@ func (e *effects) SendDigit(side media.Side, d media.Digit) error {
 }
 func (e *effects) Talk() *turns.Figures            { return nil }
 func (e *effects) Stats() (none media.Stats)       { return none }
+func (e *effects) Quiet() (none media.Quiet)       { return none }
 func (e *effects) Start()                          { e.add("media: start") }
 func (e *effects) Follow(media.Conversation) error { e.add("media: follow"); return nil }
 
@@ -273,6 +274,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		{media.EventLatched{}, "*bridge.Media"},
 		{media.EventOneWay{Side: media.SideB}, "*bridge.Media"},
 		{media.EventHeard{Side: media.SideB}, "*bridge.Media"},
+		{media.EventSideSilent{Side: media.SideB}, "*bridge.Media"},
 		{media.EventWithheld{}, "*bridge.Media"},
 		{media.EventCodecFailed{}, "*bridge.Transcoding"},
 		{media.EventSilent{}, ""},

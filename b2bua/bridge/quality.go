@@ -1,12 +1,16 @@
 package bridge
 
 import (
+	"cmp"
 	"math"
 	"net"
+	"slices"
 	"strconv"
 	"time"
 
 	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/store/record"
@@ -22,6 +26,7 @@ func (m *Media) close() {
 func (m *Media) record(r *record.Record) {
 	if m.session != nil {
 		r.Media = m.counted(m.session.Stats(), &m.bridge.Agreement)
+		m.recordSilences(r)
 	}
 }
 
@@ -91,6 +96,68 @@ func (m *Media) onOneWay(side media.Side) {
 		line = line.Stringer("refused", s.Refused)
 	}
 	line.Msg("one-way audio")
+}
+
+// onSilence logs that a side has fallen silent in mid-call, or is heard again.
+func (m *Media) onSilence(e media.EventSideSilent) {
+	b := m.bridge
+	if e.Over {
+		b.PeerLog.Info().Stringer("side", e.Side).Dur("silent", e.For).Msg("heard after a silence")
+		b.Ladder.Decide("side %v (a: caller, b: target) is heard again after a silence of %v", e.Side, e.For)
+		return
+	}
+	s, after := m.session.Stats().Of(e.Side), m.after(time.Now().Add(-e.For))
+	b.Ladder.Decide("side %v (a: caller, b: target) has sent no RTP for %v, and is not on hold", e.Side, e.For)
+	line := b.PeerLog.Warn().Stringer("side", e.Side).Interface("dropped", droppedBy(s.Dropped))
+	if after != "" {
+		line = line.Str("after", after)
+	}
+	if d := b.Agreement.Description[e.Side]; d != nil {
+		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Port())))
+	}
+	line.Msg("a side fell silent in mid-call")
+}
+
+// changesMost is how many changes of the session are remembered. A silence begins near a change if it begins
+// changeBefore to changeAfter after it: the last packet may come before the request that announces the change.
+const (
+	changesMost  = 8
+	changeBefore = -2 * time.Second
+	changeAfter  = 2 * time.Second
+)
+
+// changed notes a change of the session (record.Silence.After).
+func (m *Media) changed(what string) {
+	m.Changes = append(m.Changes, snapshot.Change{At: leg.Instant(time.Now()), What: what})
+	m.Changes = m.Changes[max(len(m.Changes)-changesMost, 0):]
+}
+
+// after returns the last change near a time, or "".
+func (m *Media) after(from time.Time) (what string) {
+	for _, c := range m.Changes {
+		if by := from.Sub(leg.TimeOf(c.At)); by >= changeBefore && by <= changeAfter {
+			what = c.What
+		}
+	}
+	return what
+}
+
+// recordSilences adds the silences of both sides to a record.
+func (m *Media) recordSilences(r *record.Record) {
+	since := func(at time.Time) int64 { return max(at.Sub(r.AnsweredAt.Time).Milliseconds(), 0) }
+	quiet := m.session.Quiet()
+	r.Media.NoRTPMS = quiet.Both.Milliseconds()
+	for side, all := range quiet.Silences {
+		for _, s := range all {
+			is := record.Silence{Side: media.Side(side).String(), FromMS: since(s.From), After: m.after(s.From)}
+			if !s.To.IsZero() {
+				is.ToMS = new(since(s.To))
+			}
+			r.Media.Silences = append(r.Media.Silences, is)
+		}
+	}
+	r.Media.SetMOS()
+	slices.SortStableFunc(r.Media.Silences, func(a, b record.Silence) int { return cmp.Compare(a.FromMS, b.FromMS) })
 }
 
 // onWithheld logs that the early media to the caller has stopped, and how to prevent that.

@@ -163,3 +163,52 @@ func inTalkThatEnds(t *testing.T, e media.Event, cause cause.Cause) {
 		}
 	})
 }
+
+// A side that falls silent after its re-INVITE is told of while the call is up, and has its times in the record.
+func TestSilentAudio(t *testing.T) {
+	var log logged
+	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
+		c := w.talk(nil, nil)
+		s := w.relay.sessions[0]
+		s.stats.A.MOS, s.stats.B.MOS, s.stats.B.RxPackets = 4.4, 4.4, 400
+		time.Sleep(8 * time.Second)
+		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.21", 30002, "0 101"), "200")
+		from := time.Now().Add(-20 * time.Millisecond)
+		time.Sleep(5 * time.Second)
+		s.quiet.Silences[media.SideB] = []media.Silence{{From: from}}
+		s.stats.B.Silences = 1
+		s.onEvent(media.EventSideSilent{Side: media.SideB, For: time.Since(from)})
+		synctest.Wait()
+		if f := log.line(t, "a side fell silent in mid-call"); f["level"] != "warn" || f["side"] != "b" || f["after"] != "reinvite_b" || f["expected"] != "192.0.2.21:30002" {
+			t.Errorf("got %v", f)
+		}
+		live := w.server.Live(w.t.Context())[0].Record
+		if m := live.Media; len(m.Silences) != 1 || m.Silences[0].ToMS != nil || m.MOS != 0 || m.B.MOS != 4.4 {
+			t.Errorf("live: %+v", m)
+		}
+		if got := record.ProblemsOf(&live); len(got) != 1 || got[0] != "silent" {
+			t.Errorf("problems of the live call: %v", got)
+		}
+		time.Sleep(5 * time.Second)
+		s.quiet.Silences[media.SideB][0].To = time.Now()
+		s.quiet.Both = 4 * time.Second
+		s.onEvent(media.EventSideSilent{Side: media.SideB, For: 10 * time.Second, Over: true})
+		synctest.Wait()
+		if log.line(t, "heard after a silence") == nil {
+			t.Error("the end of the silence is not told")
+		}
+		w.callerHangsUp(c.d)
+		r := w.wantRecord("answered", cause.CallerHangup, record.EndedByCaller)
+		want := record.Silence{Side: "b", FromMS: from.Sub(r.AnsweredAt.Time).Milliseconds(), After: "reinvite_b"}
+		if len(r.Media.Silences) != 1 || r.Media.Silences[0].ToMS == nil || *r.Media.Silences[0].ToMS < want.FromMS+10_000 || r.Media.NoRTPMS != 4000 {
+			t.Fatalf("got %+v", r.Media)
+		}
+		r.Media.Silences[0].ToMS = nil
+		if got := r.Media.Silences[0]; got != want || got.FromMS < 7900 || got.FromMS > 8100 {
+			t.Errorf("got %+v; want %+v", got, want)
+		}
+		if got := strings.Join(record.ProblemsOf(&r), " "); got != "silent dead-air" {
+			t.Errorf("problems: %s", got)
+		}
+	})
+}

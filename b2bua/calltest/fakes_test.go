@@ -54,6 +54,7 @@ type fakeSession struct {
 	waited     atomic.Int64 // the result of DeadAir: how long the caller has waited for the agent
 	masks      [2]media.Mask
 	tap        media.Tap
+	quiet      media.Quiet
 	stats      media.Stats // added to the seven packets of side A that Stats always reports
 	broken     bool
 	relayed    atomic.Uint64 // further packets from side A, added to stats
@@ -223,6 +224,8 @@ func (s *fakeSession) Stats() media.Stats {
 	stats.B.RxPackets += s.answered.Load()
 	return stats
 }
+
+func (s *fakeSession) Quiet() media.Quiet { return s.quiet }
 
 func (s *fakeSession) State() (st media.SessionState) {
 	for side, at := range s.local {

@@ -103,7 +103,8 @@ func TestStateIsRestored(t *testing.T) {
 			"Times.Started": nil, "Times.Answered": nil, "Times.Until": later, "Times.SetupUntil": later + 1,
 			"Attempts.Beside": nil, "Attempts.Current.Dest": nil, "Attempts.Current.MediaName": k.Bridge.Media.Addr[1],
 			"Attempts.Current.Dropped": []string{"x-dropped"}, "Transfers.Last": &record.Transfer{To: "+1", Code: 200},
-			"Bridge.Media.Listening": [2]bool{true, true}, "Bridge.Sounds.Voices.Name": "us", "Bridge.Sounds.Voices.Once": false,
+			"Bridge.Media.Listening": [2]bool{true, true}, "Bridge.Media.Changes": []snapshot.Change{{At: later, What: record.AfterRestart}},
+			"Bridge.Sounds.Voices.Name": "us", "Bridge.Sounds.Voices.Once": false,
 		}
 	}
 	// restore freezes a call, applies change to its state, and lets another server restore the call.

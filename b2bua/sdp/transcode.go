@@ -224,30 +224,42 @@ func (d *Description) takesShort() bool {
 	return ok && err == nil && ms < 20
 }
 
-// opusWishes reads the a=fmtp of a payload type (RFC 7587 section 6.1).
-func (d *Description) opusWishes(number uint8) (s media.OpusWishes) {
+// MayPause reports whether who speaks this codec may send nothing while silent: a transcoder's Opus or Opus with usedtx
+// (RFC 7587), or G.729 without annexb=no (RFC 4856).
+func (d *Description) MayPause(speaks Codec) bool {
+	for _, f := range d.formats {
+		switch {
+		case f.Codec != speaks && !f.Transcoded():
+		case f.Name == "OPUS" && d.opusWishes(f.source).DTX, f.Transcoded() && d.opusWishes(f.wire).DTX,
+			f.Name == "G729" && d.parameter(f.source, "annexb") != "no":
+			return true
+		}
+	}
+	return false
+}
+
+// parameter returns a parameter in the a=fmtp of a payload type.
+func (d *Description) parameter(number uint8, name string) string {
 	for line, rest := cutLine(d.stream); line != ""; line, rest = cutLine(rest) {
-		n, value, ok := aboutFormat(line)
+		n, all, ok := aboutFormat(line)
 		if !ok || n != number || !strings.HasPrefix(line, "a=fmtp:") {
 			continue
 		}
-		for param := range strings.SplitSeq(value, ";") {
-			key, value, _ := strings.Cut(strings.TrimSpace(param), "=")
-			on := strings.TrimSpace(value) == "1"
-			switch strings.ToLower(key) {
-			case "maxaveragebitrate":
-				rate, _ := strconv.ParseUint(strings.TrimSpace(value), 10, 32)
-				s.Bitrate = uint32(rate) // ParseUint was given a limit of 32 bits
-			case "useinbandfec":
-				s.FEC = on
-			case "usedtx":
-				s.DTX = on
-			case "cbr":
-				s.CBR = on
+		for param := range strings.SplitSeq(all, ";") {
+			if key, value, _ := strings.Cut(strings.TrimSpace(param), "="); strings.EqualFold(key, name) {
+				return strings.ToLower(strings.TrimSpace(value))
 			}
 		}
 	}
-	return s
+	return ""
+}
+
+// opusWishes reads the a=fmtp of a payload type (RFC 7587 section 6.1).
+func (d *Description) opusWishes(number uint8) media.OpusWishes {
+	is := func(name string) bool { return d.parameter(number, name) == "1" }
+	rate, _ := strconv.ParseUint(d.parameter(number, "maxaveragebitrate"), 10, 32)
+	// ParseUint was given a limit of 32 bits
+	return media.OpusWishes{Bitrate: uint32(rate), FEC: is("useinbandfec"), DTX: is("usedtx"), CBR: is("cbr")}
 }
 
 // With returns the description with additional formats. A format whose number is used already gets a free one.

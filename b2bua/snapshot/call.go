@@ -128,6 +128,13 @@ type Media struct {
 	Addr      [2]netip.Addr `cbor:"1,keyasint,omitempty"` // our addresses in SDP, by side
 	OneWay    string        `cbor:"2,keyasint,omitempty"` // the silent side; empty if none
 	Listening [2]bool       `cbor:"3,keyasint,omitempty"` // by side: the relay reports digits
+	Changes   []Change      `cbor:"4,keyasint,omitempty"` // the last changes of the session, oldest first
+}
+
+// Change is a change of the session after which a side may fall silent.
+type Change struct {
+	At   int64  `cbor:"1,keyasint"`
+	What string `cbor:"2,keyasint"` // record.Silence.After
 }
 
 // Sounds has the sounds that we play to the sides.

@@ -233,6 +233,15 @@ func (s *Stages) Waiting(now time.Duration) time.Duration {
 	return 0
 }
 
+// Spoke returns how long a side has spoken. measured is false if that is unknown.
+func (s *Stages) Spoke(side Side) (d time.Duration, measured bool) {
+	f := s.Figures()
+	if f == nil || f.Confidence == turns.NotMeasured {
+		return 0, false
+	}
+	return f.Parties[s.talk.party(side)].Spoke, true
+}
+
 // Speaking returns who is speaking now, by turns.Party.
 func (s *Stages) Speaking() (who [2]bool) {
 	if s.talk != nil {

@@ -197,7 +197,22 @@ func appendMedia(b []byte, m *Media) []byte {
 	b = appendSide(key(append(b, '{'), "a"), &m.A)
 	b = appendSide(key(b, "b"), &m.B)
 	b = score(b, "mos", float64(m.MOS))
-	return append(numberIf(textIf(b, "one_way", m.OneWay), "gap_ms", m.GapMS), '}')
+	b = textIf(b, "one_way", m.OneWay)
+	if len(m.Silences) > 0 {
+		b = appendList(key(b, "silences"), m.Silences, appendSilence)
+	}
+	return append(numberIf(numberIf(b, "no_rtp_ms", m.NoRTPMS), "gap_ms", m.GapMS), '}')
+}
+
+func appendSilence(b []byte, s *Silence) []byte {
+	b = number(textOf(append(b, '{'), "side", s.Side), "from_ms", s.FromMS)
+	b = key(b, "to_ms")
+	if s.ToMS == nil {
+		b = append(b, "null"...)
+	} else {
+		b = strconv.AppendInt(b, *s.ToMS, 10)
+	}
+	return append(textIf(b, "after", s.After), '}')
 }
 
 func appendSide(b []byte, s *MediaSide) []byte {
@@ -285,7 +300,7 @@ func AppendRecord(b []byte, r *Record) []byte {
 	if len(r.Attempts) > 0 {
 		b = appendList(key(b, "attempts"), r.Attempts, appendAttempt)
 	}
-	if r.Media != (Media{}) {
+	if !r.Media.IsZero() {
 		b = appendMedia(key(b, "media"), &r.Media)
 	}
 	if r.Talk != nil {

@@ -7,15 +7,17 @@ import (
 
 // Problems returns the words for problems that a call may have. Only ProblemsOf defines their meaning: the page, the
 // commands and the API use it.
-func Problems() []string { return []string{"one-way", "loss", "dead-air", "no-answer", "rescue"} }
+func Problems() []string {
+	return []string{"one-way", "silent", "loss", "dead-air", "no-answer", "rescue"}
+}
 
 // ProblemsOf returns the problems that a record shows.
 func ProblemsOf(r *Record) (words []string) {
-	t := r.Talk
 	is := []bool{
 		r.Media.OneWay != "",
+		len(r.Media.Silences) > 0,
 		r.Media.A.loses() || r.Media.B.loses(),
-		t != nil && t.Confidence == TalkGood && t.LongestDeadAirMS != nil && *t.LongestDeadAirMS > 3000,
+		r.hasDeadAir(),
 		!r.EndedAt.IsZero() && r.AnsweredAt.IsZero(),
 		slices.ContainsFunc(r.Attempts, func(a Attempt) bool { return a.Reason == ReasonRescue }),
 	}
@@ -25,6 +27,17 @@ func ProblemsOf(r *Record) (words []string) {
 		}
 	}
 	return words
+}
+
+// deadAirLeast is how long both sides must be silent for dead air, in milliseconds.
+const deadAirLeast = 3000
+
+// hasDeadAir reports whether both sides were silent for too long. Without packets that is certain, however noisy the
+// voices are: neither side sent any, or one sent none and nobody was heard to speak.
+func (r *Record) hasDeadAir() bool {
+	t := r.Talk
+	heard := t != nil && t.LongestDeadAirMS != nil && *t.LongestDeadAirMS > deadAirLeast
+	return r.Media.NoRTPMS > deadAirLeast || heard && (t.Confidence == TalkGood || len(r.Media.Silences) > 0)
 }
 
 // loses reports whether more than 2 % of a side's packets did not arrive or came too late to be heard.

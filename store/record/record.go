@@ -187,10 +187,41 @@ type Media struct {
 	MOS Score `json:"mos"`
 	// OneWay is the side, a or b, that was not heard at the start of the call. It is empty if both were heard.
 	OneWay string `json:"one_way,omitempty"`
+	// Silences are the times in mid-call in which a side owed RTP and sent none, oldest first (ProblemSilent).
+	Silences []Silence `json:"silences,omitempty"`
+	// NoRTPMS is the longest time in which neither side sent RTP although both owed some.
+	NoRTPMS int64 `json:"no_rtp_ms,omitempty"`
 	// GapMS is how long no process received the packets of a leg because the call's process was killed. If the legs
 	// differ, it is the longer gap.
 	GapMS int64 `json:"gap_ms,omitempty"`
 }
+
+// IsZero reports whether nothing was counted.
+func (m *Media) IsZero() bool {
+	return m.A == (MediaSide{}) && m.B == (MediaSide{}) && m.MOS == 0 && m.OneWay == "" && m.Silences == nil &&
+		m.NoRTPMS == 0 && m.GapMS == 0
+}
+
+// Silence is a time of over five seconds in mid-call in which a side, not on hold, sent no RTP. Sides that send only
+// while they speak have none.
+type Silence struct {
+	// Side is the silent side, a or b.
+	Side string `json:"side"`
+	// FromMS is when its last packet came, in milliseconds since the answer. ToMS is when it was heard again, was put on
+	// hold, or the call ended; it is nil if the silence goes on.
+	FromMS int64  `json:"from_ms"`
+	ToMS   *int64 `json:"to_ms"`
+	// After is what happened within two seconds of its start: AfterReinvite with the side that sent it, AfterTransfer or
+	// AfterRestart. It is empty if nothing did.
+	After string `json:"after,omitempty"`
+}
+
+// The values of Silence.After.
+const (
+	AfterReinvite = "reinvite_"
+	AfterTransfer = "transfer"
+	AfterRestart  = "restart"
+)
 
 // Score is a mean opinion score, 1 to 5. It is 0, and null in JSON, if it was not measured.
 type Score float64
@@ -210,9 +241,10 @@ type Millis float64
 func (m Millis) MarshalJSON() ([]byte, error) { return Score(m).MarshalJSON() }
 
 // SetMOS sets the MOS to the lower one of both sides. If a side is mute, it sets none: it would be only the other
-// side's. OneWay is known only after some seconds, so a side without a packet counts as mute, too.
+// side's. OneWay is known only after some seconds, so a side without a packet counts as mute, too. A call with silences
+// has none either: it would be only of the times with packets, as are those of the sides.
 func (m *Media) SetMOS() {
-	if m.A.Rx == 0 || m.B.Rx == 0 {
+	if m.A.Rx == 0 || m.B.Rx == 0 || len(m.Silences) > 0 {
 		m.MOS = 0
 		return
 	}

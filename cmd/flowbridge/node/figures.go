@@ -44,6 +44,9 @@ func (f *figures) media() (all []record.Media) {
 			of := s.Of(media.Side(side))
 			to.Rx, to.Lost, to.JitterMS, to.MOS = int64(of.RxPackets), int64(of.Lost), of.JitterMS, record.Score(of.MOS)
 			to.Late = int64(max(of.Late, of.Dropped.Overtaken))
+			if of.Silences > 0 { // then the call has no MOS
+				m.Silences = append(m.Silences, record.Silence{Side: media.Side(side).String()})
+			}
 			if to.Rx == 0 {
 				m.OneWay = media.Side(side).String()
 			}
