@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/redirected"
@@ -28,6 +29,39 @@ func TestRedirectWithoutRule(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	})
+}
+
+// A request that Twilio repeats is answered like the first one, whether or not the call is followed.
+func TestRedirectRepeated(t *testing.T) {
+	for _, follow := range []bool{false, true} {
+		inWorld(t, func(w *world) {
+			r := w.server.Redirected(redirected.Options{Targets: []string{"agent"}, Route: "hooks.twilio", Follow: follow,
+				Variables: func(template.Vars) map[string]string { return nil }})
+			begin := func(sid string) redirected.Destination {
+				to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), SIPCallID: sid, To: redirected.PartyOf("+15095550100")})
+				must(t, err)
+				return to
+			}
+			first := begin("CA1")
+			if again := begin("CA1"); again.Call != first.Call || again.CallID != first.CallID || len(w.prepare.asked) != 1 {
+				t.Errorf("follow %v: %+v and then %+v, prepared %d times", follow, first, again, len(w.prepare.asked))
+			}
+			if c, err := r.Find("CA1"); err != nil || c.ID != first.Call {
+				t.Errorf("follow %v: %+v, %v", follow, c, err)
+			}
+			if other := begin("CA2"); other.Call == first.Call {
+				t.Error("another call is the same one")
+			}
+			time.Sleep(time.Minute)
+			if later := begin("CA1"); later.Call == first.Call {
+				t.Error("a call that comes again later is the same one")
+			}
+			if _, err := r.Find("CA1"); err != nil {
+				t.Errorf("follow %v: a call that comes again later: %v", follow, err)
+			}
+			r.Close()
+		})
+	}
 }
 
 // A call that Twilio dials reaches no target with text that is not a number.

@@ -39,6 +39,7 @@ type Calls struct {
 	server   Server
 	options  Options
 	memory   *memory
+	repeats  *repeats
 	followed *followed // nil if ends of attempts are not reported
 }
 
@@ -55,7 +56,7 @@ type Server struct {
 
 // New returns a Calls. Close ends its calls.
 func New(s Server, o Options) *Calls {
-	r := &Calls{server: s, options: o, memory: newMemory(rememberFor)}
+	r := &Calls{server: s, options: o, memory: newMemory(rememberFor), repeats: newRepeats(s.Log)}
 	if o.Follow {
 		r.memory = newMemory(followFor)
 		r.followed = newFollowed(s.Journal, r.keep, s.Log)
@@ -101,16 +102,19 @@ const (
 // Begin starts a call and returns the first target that can be dialled. vars.CallID is from NewID.
 // A request that is repeated within 30 s, because the answer was lost, belongs to the same call.
 func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, error) {
-	if r.followed == nil {
-		to, _, err := r.next(ctx, r.newCall(vars))
-		return to, err
+	c := r.newCall(vars)
+	var next Next
+	var err error
+	switch {
+	case r.followed != nil:
+		if c, err = r.followed.begin(c, c.began); err == nil {
+			next, err = r.followed.decide(ctx, c, 0, func(ctx context.Context) (Next, error) { return r.dialNext(ctx, c) })
+		}
+	case c.sid != "":
+		next, err = r.repeats.decide(ctx, c, func(ctx context.Context) (Next, error) { return r.first(ctx, c) })
+	default:
+		next, err = r.first(ctx, c)
 	}
-	now := time.Now()
-	c, err := r.followed.begin(r.newCall(vars), now)
-	if err != nil {
-		return Destination{}, err
-	}
-	next, err := r.followed.decide(ctx, c, 0, func(ctx context.Context) (Next, error) { return r.dialNext(ctx, c) })
 	switch {
 	case err != nil:
 		return Destination{}, err
@@ -118,6 +122,12 @@ func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, err
 		return Destination{}, ErrNoTarget
 	}
 	return *next.Dial, nil
+}
+
+// first returns the first target of a call that is not followed.
+func (r *Calls) first(ctx context.Context, c *call) (Next, error) {
+	to, _, err := r.next(ctx, c)
+	return Next{Dial: &to}, err
 }
 
 // newCall returns a new call, with the targets of the current configuration.
@@ -320,6 +330,7 @@ func (r *Calls) Expire(now time.Time) {
 // Close gives up the calls whose end was not reported, and returns when the sink has
 // their records.
 func (r *Calls) Close() {
+	r.repeats.close()
 	if r.followed != nil {
 		r.followed.close()
 	}

@@ -6,8 +6,8 @@
 // # Decisions
 //
 // A redirected call has no goroutine, because Twilio holds the call and asks when an attempt has ended. Each decision
-// is made one time, in its own goroutine, and repeated requests wait for it. TestFollowedSteps and TestFollowedAgain
-// check this.
+// is made one time, in its own goroutine, and repeated requests wait for it. TestFollowedSteps, TestFollowedAgain and
+// TestRepeatedRequest check this.
 //
 // Each call can be found by all its ids for a while, because its agent asks for variables at the start of the call, and
 // its platform reports its end. TestMemory checks this.

@@ -184,9 +184,18 @@ func (s *followed) decide(ctx context.Context, c *call, number int,
 		}
 		st = &decision{done: make(chan struct{})}
 		c.steps[number] = st
-		s.working.Go(func() { s.runStep(c, st, how) })
+		s.working.Go(func() {
+			st.run(s.ctx, s.log, c.id, how, func() { // a panic ends the call
+				s.finish(c, outbound.OutcomeOf(0, cause.InternalError), 0, record.EndedBySystem, time.Now())
+			})
+		})
 	}
 	s.mu.Unlock()
+	return st.wait(ctx)
+}
+
+// wait returns the decision once it is made, or an error if ctx ends first.
+func (st *decision) wait(ctx context.Context) (Next, error) {
 	select {
 	case <-st.done:
 		return st.next, st.err
@@ -195,17 +204,19 @@ func (s *followed) decide(ctx context.Context, c *call, number int,
 	}
 }
 
-// runStep runs a step. A panic ends the call.
-func (s *followed) runStep(c *call, st *decision, how func(context.Context) (Next, error)) {
+// run makes the decision about the call with this id. After a panic, it calls failed, and the decision is an error.
+func (st *decision) run(ctx context.Context, log zerolog.Logger, id string, how func(context.Context) (Next, error),
+	failed func(),
+) {
 	defer close(st.done)
 	defer func() {
 		if p := recover(); p != nil {
-			s.log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("call", c.id).Msg("panic recovered")
+			log.Error().Interface("panic", p).Bytes("stack", debug.Stack()).Str("call", id).Msg("panic recovered")
 			st.next, st.err = Next{Fallback: true}, fmt.Errorf("panic: %v", p)
-			s.finish(c, outbound.OutcomeOf(0, cause.InternalError), 0, record.EndedBySystem, time.Now())
+			failed()
 		}
 	}()
-	ctx, cancel := context.WithTimeout(s.ctx, stepTimeout)
+	ctx, cancel := context.WithTimeout(ctx, stepTimeout)
 	defer cancel()
 	st.next, st.err = how(ctx)
 }

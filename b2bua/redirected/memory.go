@@ -47,7 +47,8 @@ type memory struct {
 // newMemory returns a memory that remembers calls for keep.
 func newMemory(keep time.Duration) *memory { return &memory{keep: keep, byID: map[string][]*entry{}} }
 
-// add stores a call and removes outdated calls. A later attempt of a call replaces the earlier one.
+// add stores a call and removes outdated calls. A later attempt of a call replaces the earlier one, and so does a call
+// that its dialling party has started again.
 func (r *memory) add(c *entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -59,7 +60,9 @@ func (r *memory) add(c *entry) {
 	r.queue = append(r.queue, c)
 	for _, id := range c.IDs {
 		if id != "" && len(id) <= maxID && !slices.Contains(r.byID[id], c) {
-			others := slices.DeleteFunc(r.byID[id], func(o *entry) bool { return o.Call.ID == c.Call.ID })
+			others := slices.DeleteFunc(r.byID[id], func(o *entry) bool {
+				return o.Call.ID == c.Call.ID || c.Call.SIPCallID != "" && o.Call.SIPCallID == c.Call.SIPCallID
+			})
 			r.byID[id] = append(others, c)
 		}
 	}

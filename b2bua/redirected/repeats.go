@@ -1,0 +1,63 @@
+package redirected
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// repeats gives a repeated request of the dialling party the answer that its first one got or will get. The calls are
+// not followed. Its methods may be called from any goroutine.
+type repeats struct {
+	log     zerolog.Logger
+	ctx     context.Context //nolint:containedctx // of what runs in the background, until close
+	stop    context.CancelFunc
+	working sync.WaitGroup
+
+	mu    sync.Mutex
+	bySID map[string]*firstRequest
+	queue []*firstRequest // oldest first
+}
+
+// firstRequest is a call's first request. Its decision is the target.
+type firstRequest struct {
+	sid string
+	at  time.Time
+	decision
+}
+
+func newRepeats(log zerolog.Logger) *repeats {
+	ctx, stop := context.WithCancel(context.Background())
+	return &repeats{log: log, ctx: ctx, stop: stop, bySID: map[string]*firstRequest{}}
+}
+
+// decide returns the decision about a call with a CallSid. It calls how to make the decision, unless a request of the
+// last repeatFor has done so. If ctx ends first, how continues in the background.
+func (r *repeats) decide(ctx context.Context, c *call, how func(context.Context) (Next, error)) (Next, error) {
+	r.mu.Lock()
+	for len(r.queue) > 0 && (len(r.queue) >= maxFollowed || c.began.Sub(r.queue[0].at) >= repeatFor) {
+		delete(r.bySID, r.queue[0].sid)
+		r.queue = r.queue[1:]
+	}
+	first := r.bySID[c.sid]
+	if first == nil && r.ctx.Err() == nil {
+		first = &firstRequest{sid: c.sid, at: c.began, decision: decision{done: make(chan struct{})}}
+		r.bySID[c.sid], r.queue = first, append(r.queue, first)
+		r.working.Go(func() { first.run(r.ctx, r.log, c.id, how, func() {}) })
+	}
+	r.mu.Unlock()
+	if first == nil {
+		return Next{Fallback: true}, errStopping
+	}
+	return first.wait(ctx)
+}
+
+// close stops the decisions that are being made.
+func (r *repeats) close() {
+	r.mu.Lock()
+	r.stop()
+	r.mu.Unlock()
+	r.working.Wait()
+}

@@ -1,0 +1,81 @@
+package redirected
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rs/zerolog"
+)
+
+// TestRepeatedRequest: Twilio repeats a request if it waits too long for the answer. The target is prepared one time,
+// and both requests get it.
+func TestRepeatedRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRepeats(zerolog.Nop())
+		var made atomic.Int64
+		begin := func(sid string, patience time.Duration) (string, error) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			next, err := r.decide(ctx, &call{id: "id", sid: sid, began: time.Now()}, func(context.Context) (Next, error) {
+				n := made.Add(1)
+				if time.Sleep(2 * time.Second); sid == "CAbad" {
+					panic("secret")
+				}
+				return Next{Dial: &Destination{URI: "sip:" + strconv.FormatInt(n, 10)}}, nil
+			})
+			if next.Dial == nil {
+				return "", err
+			}
+			return next.Dial.URI, err
+		}
+		if _, err := begin("CA1", time.Second); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("without patience: %v", err)
+		}
+		for range 2 {
+			if uri, err := begin("CA1", 10*time.Second); uri != "sip:1" || err != nil {
+				t.Errorf("repeated: %s, %v", uri, err)
+			}
+		}
+		if uri, _ := begin("CA2", 10*time.Second); uri != "sip:2" {
+			t.Errorf("another call: %s", uri)
+		}
+		if _, err := begin("CAbad", 10*time.Second); err == nil {
+			t.Error("a fault is no error")
+		}
+		time.Sleep(repeatFor)
+		if uri, _ := begin("CA1", 10*time.Second); uri != "sip:4" || len(r.queue) != 1 || len(r.bySID) != 1 {
+			t.Errorf("the call comes again later: %s, %d and %d are kept", uri, len(r.queue), len(r.bySID))
+		}
+		for i := range 2 * maxFollowed {
+			_, _ = r.decide(t.Context(), &call{sid: strconv.Itoa(i), began: time.Now()},
+				func(context.Context) (Next, error) { return Next{}, nil })
+		}
+		if len(r.queue) > maxFollowed || len(r.bySID) > maxFollowed {
+			t.Errorf("%d and %d are kept", len(r.queue), len(r.bySID))
+		}
+		r.close()
+		if _, err := begin("CA3", time.Second); !errors.Is(err, errStopping) {
+			t.Errorf("while stopping: %v", err)
+		}
+	})
+}
+
+// TestMemoryOfACallThatComesAgain: a call that the dialling party starts again is found by the party's id, as the new
+// one.
+func TestMemoryOfACallThatComesAgain(t *testing.T) {
+	r, now := newMemory(rememberFor), time.Unix(1e9, 0)
+	first := &entry{Call: Call{ID: "a", SIPCallID: "CA1", SynthflowCallID: "sf-1"}, IDs: []string{"a", "CA1", "sf-1"}, At: now}
+	again := &entry{Call: Call{ID: "b", SIPCallID: "CA1", SynthflowCallID: "sf-2"}, IDs: []string{"b", "CA1", "sf-2"}, At: now.Add(time.Minute)}
+	r.add(first)
+	r.add(again)
+	for id, want := range map[string]*entry{"CA1": again, "sf-2": again, "sf-1": first} {
+		if c, err := r.find(id, again.At); c != want || err != nil {
+			t.Errorf("%s finds %+v, %v", id, c, err)
+		}
+	}
+}
