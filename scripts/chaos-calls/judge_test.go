@@ -68,6 +68,33 @@ func TestJudgeUnansweredAgents(t *testing.T) {
 	}
 }
 
+// An INVITE that leaves when the owner is cut off reaches its agent a moment later. The agent is one of the lost calls.
+func TestCallsUnderWay(t *testing.T) {
+	const death, cut = time.Minute, time.Minute + 300*time.Millisecond
+	for _, test := range []struct {
+		at, over, cut time.Duration
+		caller        bool
+		fate          fate
+		is            bool
+	}{
+		{death - time.Second, 0, cut, false, open, true},
+		{cut + 50*time.Millisecond, 0, cut, false, open, true},
+		{cut + 50*time.Millisecond, 0, cut, true, open, false}, // the next owner answers it
+		{cut + time.Second, 0, cut, false, open, false},
+		{death + 50*time.Millisecond, 0, 0, false, open, true},
+		{death - time.Second, death - time.Millisecond, cut, false, refused, false},
+		{death - time.Second, death + time.Second, cut, true, refused, true},
+	} {
+		g := leg{side: side{fate: test.fate, over: test.over, caller: test.caller}, moments: []moment{{at: test.at}}}
+		if g.underWay(death, test.cut) != test.is {
+			t.Errorf("%+v: %v", test, !test.is)
+		}
+	}
+	if (&leg{moments: []moment{{at: time.Second}}}).underWay(0, 0) {
+		t.Error("without a death")
+	}
+}
+
 func TestJudgeCalls(t *testing.T) {
 	const number = "+150710000001"
 	carrier := func(f fate, answered, wanted bool) side {

@@ -83,19 +83,26 @@ func (g *leg) learnt(death time.Duration) (ok, judged bool) {
 	return ok, ok || g.moments[0].at < death-unwritten
 }
 
+// underWay reports whether a leg of the lost owner was not over at its death. cut is when its cable was out, or 0. The
+// agent's end may read an INVITE that left at that moment a little later, when no other node sends one yet.
+func (g *leg) underWay(death, cut time.Duration) bool {
+	last := death
+	if death > 0 {
+		if last = max(death, cut); !g.caller {
+			last += unwritten
+		}
+	}
+	return g.moments[0].at < last && (g.fate == open || g.over > death)
+}
+
 // noteUnanswered judges the agents whose callers had no answer when the owner died, and still have none: they must
 // learn that the call is over. Agents that do not, and their callers, are given up. death is when the fault was
 // ordered; until the owner's cable was out, more calls have begun there.
 func (l *lab) noteUnanswered(death time.Duration) {
 	told, unknown := invariant{name: "agents of unanswered calls are told within 5 s"}, 0
-	last := death
-	if death > 0 {
-		last = max(death, l.cut)
-	}
-	underWay := func(g *leg) bool { return g.moments[0].at < last && (g.fate == open || g.over > death) }
 	for g := range legsOf(l.ends()...) { // the carrier comes first
 		switch {
-		case !underWay(g):
+		case !g.underWay(death, l.cut):
 		case g.caller && !g.answered:
 			l.waited[g.number] = true
 			g.finish(unheard)
