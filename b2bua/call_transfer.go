@@ -207,7 +207,7 @@ func (tr *transfers) order(r *bridge.TransferRequest) error {
 // report reports the progress of a transfer to the agent, unless the agent has left or wants no reports (RFC 3515
 // section 2.4.4).
 func (t *transfer) report(r *replacement, code int, phrase string) {
-	if r.Left || !r.Reports || t.told >= 200 || (code < 200 && t.told == code) {
+	if r.Left || !r.Reports || code == t.told {
 		return
 	}
 	t.told = code

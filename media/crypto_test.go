@@ -320,7 +320,30 @@ func TestSourcesAreBounded(t *testing.T) {
 	if sent != maxSources || taken != maxSources {
 		t.Errorf("%d sources sent and %d taken; want %d", sent, taken, maxSources)
 	}
-	if o.guesses > maxGuesses {
-		t.Errorf("%d guesses", o.guesses)
+}
+
+// TestGuessesAreBounded: forged first packets of ever new sources make state for at most maxGuesses of them. A packet
+// whose roll-over counter needs no guess is taken after that, too.
+func TestGuessesAreBounded(t *testing.T) {
+	k := testKeys(SuiteAESCM128SHA32, 1)
+	o, ctx := opening(t, k), far(t, k)
+	for ssrc := range uint32(3 * maxGuesses) {
+		sealed := farSeals(t, ctx, sourcePacket(t, ssrc+1, 1))
+		sealed[len(sealed)-1] ^= 1
+		if o.takes(sealed) == faultNone {
+			t.Fatal("a forged packet is taken")
+		}
+	}
+	kept := 0
+	for ssrc := range uint32(3 * maxGuesses) {
+		if _, known := o.ctx.ROC(ssrc + 1); known {
+			kept++
+		}
+	}
+	if kept != maxGuesses {
+		t.Errorf("there is state for %d forged sources; want %d", kept, maxGuesses)
+	}
+	if why := o.takes(farSeals(t, ctx, sourcePacket(t, 1<<20, 1))); why != faultNone {
+		t.Errorf("an authentic packet is refused: %v", why)
 	}
 }

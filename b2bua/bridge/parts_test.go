@@ -144,6 +144,16 @@ func joined(t *testing.T) (*Bridge, *effects) {
 	return b, e
 }
 
+// TestRestoredOnHold: the sides of a call that is restored on hold don't hear each other, even before its first turn.
+func TestRestoredOnHold(t *testing.T) {
+	b, e := joined(t)
+	e.done = nil
+	b.Sounds.restore(&snapshot.Bridge{Sounds: snapshot.Sounds{OnHold: true}})
+	if want := []string{"media: play a, mix false", "media: play b, mix false"}; !slices.Equal(e.done, want) {
+		t.Errorf("%q; want %q", e.done, want)
+	}
+}
+
 // TestOrderOfEffects pins the order in which the parts of a bridge act if several have something to do.
 func TestOrderOfEffects(t *testing.T) {
 	past := func() time.Time { return time.Now().Add(-time.Millisecond) }

@@ -6,7 +6,6 @@ import (
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/registry"
-	"flowbridge/b2bua/snapshot"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/voice/turns"
@@ -89,9 +88,6 @@ func (t *Talk) interrupt() {
 		s.Interrupt(t.apart)
 	}
 }
-
-// restore sets apart from the call's state, which the restored media already has.
-func (t *Talk) restore(*snapshot.Bridge) { t.apart = t.bridge.Call.Moment().Apart }
 
 // begin continues measuring a call that was restored. Its Opus is decoded again if a place is free in this process.
 func (t *Talk) begin() {

@@ -49,6 +49,32 @@ func (w *world) listens(d *dialogue) string {
 	return l.Hears[media.SideA]
 }
 
+// TestRingingTimeGoesOver: a call whose set-up restarts in a new process has in its record when the old process let the
+// caller hear ringing.
+func TestRingingTimeGoesOver(t *testing.T) {
+	inWorldWith(t, soundingQueue(""), func(w *world) {
+		first := w.carrier.dialsTillRung("+15085780001")
+		w.served(w.agent, first)
+		spare := w.carrier.dialsTillRung("+15085780009")
+		w.served(w.agent2, spare)
+		rang := time.Now()
+		second, _ := w.sounds("+15075780002", "", "")
+		time.Sleep(10 * time.Second)
+		w.upgraded()
+		time.Sleep(10 * time.Second)
+		w.carrier.rest()
+		w.callerHangsUp(first)
+		w.record()
+		w.served(w.agent, second)
+		w.callerHangsUp(second)
+		if r := w.record(); !r.RingingAt.Equal(record.TimeOf(rang).Time) {
+			t.Errorf("ringing at %v; want %v", r.RingingAt, rang)
+		}
+		w.callerHangsUpAt(w.agent2, spare)
+		w.record()
+	})
+}
+
 // TestQueueWithASoundGoesOver: callers that hear a queue's sound continue to wait after an upgrade: in the same order,
 // for the remaining time, on the same ports, with the same session description before and in the 200, and with the same
 // keys.

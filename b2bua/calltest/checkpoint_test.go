@@ -35,6 +35,40 @@ func (w *world) noted() (r record.Record, state []byte) {
 	return r, w.sink.states[r.ID].State
 }
 
+// TestKeysAreNotedAtOnce: what changes right after the answer is noted together a moment later, but at once if a side has
+// SRTP, whichever side that is.
+func TestKeysAreNotedAtOnce(t *testing.T) {
+	secured, plain := securedAt("192.0.2.20", 30000, cryptoAttr(3, cm80, 'b')), sdpAt("192.0.2.20", 30000)
+	for name, tt := range map[string]struct {
+		carrier, agent string
+		offer, answer  string
+		later          bool
+	}{
+		"none":       {"", "", sdpAt("192.0.2.10", 20000), plain, true},
+		"the caller": {bothSecured, "", securedAt("192.0.2.10", 20000, cryptoAttr(1, cm80, 'a')), plain, false},
+		"the agent":  {"", bothSecured, sdpAt("192.0.2.10", 20000), secured, false},
+	} {
+		runIn(t, name, talkYAML(tt.carrier, tt.agent), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = tt.offer
+			in := w.carrier.ringsAt(w.agent, d)
+			w.carrier.isTakenWith(w.agent, in, "agent1", d, tt.answer)
+			notes := func() int {
+				synctest.Wait()
+				w.sink.mu.Lock()
+				defer w.sink.mu.Unlock()
+				return len(w.sink.journal)
+			}
+			before := notes()
+			time.Sleep(2 * flushDelay)
+			if later := notes() > before; later != tt.later {
+				t.Errorf("noted later: %v; want %v", later, tt.later)
+			}
+			w.callerEnds(w.agent, d)
+		})
+	}
+}
+
 // The state in a checkpoint is small.
 func TestNoteIsSmall(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) {

@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -158,6 +159,29 @@ func TestTransferWaitsForOtherMachines(t *testing.T) {
 		w.agent2.expect("ACK")
 		w.agent.notified("200", "terminated")
 		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.callerEnds(w.agent2, d)
+	})
+}
+
+// TestWarmTransferWaits: a party that has heard an announcement has its ACK already. When it accepts, the agent gets its
+// BYE only once the other machines know that the caller is connected to the party.
+func TestWarmTransferWaits(t *testing.T) {
+	inProtectedWorldWith(t, orderConfig, func(w *world, e *elsewhere) {
+		d, _ := w.answersInVain()
+		e.told()
+		w.agent.expect("ACK")
+		w.carrier.isAnswered(d)
+		w.transfers(warm("4711", "beep", "1"), "")
+		w.agent2.reply(w.agent2.expect("INVITE"), 200, "OK", "human", sdpAt("192.0.2.21", 41000))
+		synctest.Wait()
+		e.told()
+		w.agent2.expect("ACK")
+		w.goes("announcing")
+		w.session().onEvent(media.EventDigit{Side: media.SideB, Digit: '1'})
+		w.agent.silent(40 * time.Millisecond)
+		e.told()
+		w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")
+		w.goes("done")
 		w.callerEnds(w.agent2, d)
 	})
 }

@@ -153,6 +153,25 @@ func TestQueueRings(t *testing.T) {
 	})
 }
 
+// TestSetUpTimeAfterTheQueue: a call that has waited has the rest of its setup_timeout after that.
+func TestSetUpTimeAfterTheQueue(t *testing.T) {
+	yaml := strings.Replace(queueConfig, "timeout: 50s}", "timeout: 10m}, setup_timeout: 20s", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		first := w.carrier.dialsTillRung("+15075780001")
+		w.served(w.agent, first)
+		second := w.carrier.dialsTillRung("+15075780002")
+		time.Sleep(30 * time.Second)
+		w.callerHangsUp(first)
+		w.record()
+		invite := w.agent.expect("INVITE sip:+15075780002")
+		w.agent.reply(invite, 180, "Ringing", "late", "")
+		time.Sleep(20 * time.Second)
+		w.agent.takesCancel(invite, "late")
+		w.refused(second, "503")
+		w.wantRecord("failed", cause.SetupTimeout, record.EndedBySystem)
+	})
+}
+
 // A waiting caller gets a 183 and hears the queue's sound. After that it hears the route's ringback.
 func TestQueueSounds(t *testing.T) {
 	inWorldWith(t, strings.Replace(queueConfig, "timeout: 50s}", "timeout: 50s, sound: hold}, ringback: eu", 1), func(w *world) {

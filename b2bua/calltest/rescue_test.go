@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua/cause"
@@ -48,6 +49,33 @@ func (w *world) takesOver(uri string) received {
 	called := w.agent2.expect("INVITE sip:" + uri + "@192.0.2.21:32681")
 	w.agent2.concludes(called, 200, "OK", "spare", sdpAt("192.0.2.21", 41000))
 	return called
+}
+
+// TestRescueInTheNextLife: a process that is killed right after the BYE to an agent that is not heard, before another
+// target is called, leaves a call that is rescued, not one with that agent.
+func TestRescueInTheNextLife(t *testing.T) {
+	yaml := strings.Replace(rescueConfig, "@RESCUE@", "dead_air: 6s", 1)
+	yaml = strings.Replace(yaml, "  - name: spare\n    kind: sip\n", "  - name: spare\n    kind: synthflow\n    prepare: {api: \"https://api.test\", token_env: TOKEN, model_id: m}\n", 1)
+	inWorldWith(t, yaml, func(w *world) {
+		d, _ := w.established()
+		s := w.session()
+		s.waited.Store(int64(7 * time.Second))
+		w.prepare.after = time.Minute
+		var left []received
+		for len(left) == 0 {
+			s.relayed.Add(50)
+			s.answered.Add(50)
+			time.Sleep(100 * time.Millisecond)
+			left = w.agent.rest()
+		}
+		w.agent.reply(left[0], 200, "OK", "", "")
+		synctest.Wait()
+		w.prepare.after = 0
+		w.restart()
+		w.agent.reply(w.agent.expect("BYE"), 481, "No More", "", "") // again, because the answer was not noted
+		w.takesOver("+15075785607")
+		w.callerEnds(w.agent2, d)
+	})
 }
 
 // An agent that sends no RTP is dead if its caller sends RTP. If the caller is silent as well, the agent is not

@@ -77,6 +77,15 @@ spare: gets INVITE (0 101) ; takes (0 101)
 agent: notified 200 terminated ; gets BYE ; says 200
 carrier: says INVITE (0 101) ; gets 200 (0 101) ; acks ; hangs up on spare
 
+== the caller was told that the agent holds, and the agent hangs up: the new party does not hold
+with: transfer: local => transfer: local\n    reinvite: relay
+agent: says INVITE (0 101 sendonly)
+carrier: gets INVITE (0 101 sendonly) ; takes (0 101 recvonly)
+agent: gets 200 (0 101 recvonly) ; acks ; refers to sip:bob@192.0.2.21:32681 ; says BYE ; gets 200
+spare: gets INVITE ; takes (:41000)
+carrier: gets INVITE (0 101) ; takes (0 101)
+carrier: hangs up on spare
+
 == and where the called side refuses, the call ends
 agent: says REFER | Refer-To: <sip:bob@192.0.2.21:32681> | Refer-Sub: false ; gets 202 | Refer-Sub: false ; says BYE ; gets 200
 spare: gets INVITE ; says 183 (:41000)

@@ -325,6 +325,35 @@ func TestSteps(t *testing.T) {
 	}
 }
 
+// TestRestAfterRelapse: after a relapse, weights go back only a day later. A target that was well for longer than that
+// has mended itself: the next time, its weights go back at once.
+func TestRestAfterRelapse(t *testing.T) {
+	r, s := route(t, "{a: 50, b: 50}", "{answered: 97%, floor: 5, step: 10}"), State{}
+	now := time.Unix(1_800_000_000, 0)
+	goes := func(after time.Duration, answered, want int) {
+		t.Helper()
+		now = now.Add(after)
+		s = Decide(r, s, Gathered{
+			"a": {attempts: 3000, measured: 3000, answered: answered}, "b": {attempts: 3000, measured: 3000, answered: 3000},
+		}, now)
+		got := 50
+		if s.Weights != nil {
+			got = s.Weights["a"]
+		}
+		if got != want {
+			t.Errorf("a has %d; want %d: %+v", got, want, s)
+		}
+	}
+	const well, ill = 3000, 2400
+	goes(0, ill, 40)
+	goes(time.Hour, well, 50) // for the first time
+	goes(time.Hour, ill, 40)  // a relapse
+	goes(23*time.Hour, well, 40)
+	goes(2*time.Hour, well, 50)
+	goes(30*time.Hour, ill, 40)
+	goes(time.Hour, well, 50)
+}
+
 // TestChance compares with known values: Fisher's exact test of 3 of 4 beside 1 of 4, and binomial ones.
 func TestChance(t *testing.T) {
 	for _, c := range []struct {
