@@ -53,7 +53,7 @@ func (a *attempt) save(c *Call) snapshot.Attempt {
 	k := snapshot.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
 		By: a.plan.By, Reason: a.plan.Reason, From: a.parties.From, To: a.parties.To,
-		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.Instant(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
+		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.InstantOf(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
 		Prepared: a.prepareStatus, Placed: a.placed, MediaName: a.mediaName,
 	}
 	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named this target in its REFER
@@ -308,7 +308,7 @@ func (all *attempts) offerTo(a *attempt) (err error) {
 		a.offer, a.formats, err = c.bridge.Agreement.OfferFirst(a.target.Dial, c.plan.Targets)
 		return err
 	}
-	a.offer, a.formats, err = c.bridge.Agreement.OfferFor(a.target.Dial, c.bridge.EventsFor(a.target))
+	a.offer, a.formats, err = c.bridge.Agreement.OfferFor(a.target.Dial)
 	return err
 }
 

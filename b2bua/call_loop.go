@@ -159,6 +159,9 @@ func (c *Call) step(l *legOnWire, in leg.Input) {
 		c.checkpoint.perform(l, effects)
 	}
 	for _, f := range facts {
+		if _, rings := f.(leg.Progress); rings { // a new process can then end the target's early dialog
+			c.checkpoint.flushSoon()
+		}
 		c.mailbox.pending.Push(happening{from: l, fact: f})
 	}
 	l.Leg.Handled()

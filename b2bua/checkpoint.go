@@ -57,7 +57,7 @@ const (
 )
 
 // urgency returns how soon the state is written after this fact or event: at once, except for those listed here. Before
-// a call is answered, the state is written only because of messages that it sends.
+// a call is answered, the state is written only because of messages that it sends, and because a target rings.
 func (h happening) urgency() urgency {
 	switch h.fact.(type) {
 	case leg.Progress, leg.Refused, leg.Offered, leg.Asked, leg.Replied:

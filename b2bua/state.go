@@ -31,7 +31,7 @@ func (c *Call) isUp() bool {
 func (c *Call) save(k *snapshot.Sheet) {
 	c.saveOrigin(&k.Call)
 	k.Restored = c.record.Restored
-	k.Note(leg.Instant(time.Now()), c.server.machine)
+	k.Note(leg.InstantOf(time.Now()), c.server.machine)
 	c.times.save(&k.Times)
 	c.saveLegs(&k.Call)
 	c.saveRoute(&k.Route)
@@ -133,8 +133,8 @@ func (su *successor) restoreOrigin(k *snapshot.Call, t *peers.Trunk, p *peers.Sn
 }
 
 func (t *times) save(k *snapshot.Times) {
-	k.Started, k.Answered = leg.Instant(t.started), leg.Instant(t.answered)
-	k.Until, k.SetupUntil = leg.Instant(t.durationUntil), leg.Instant(t.setupUntil)
+	k.Started, k.Answered = leg.InstantOf(t.started), leg.InstantOf(t.answered)
+	k.Until, k.SetupUntil = leg.InstantOf(t.durationUntil), leg.InstantOf(t.setupUntil)
 	k.Asks = !t.askAt.IsZero()
 }
 

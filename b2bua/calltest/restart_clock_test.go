@@ -65,7 +65,7 @@ func TestClockSetBack(t *testing.T) {
 // TestInstant: a point in time that another process takes over does not move if the wall clock is changed after that.
 func TestInstant(t *testing.T) {
 	at := time.Now().Add(time.Minute)
-	again := leg.TimeOf(leg.Instant(at))
+	again := leg.TimeOf(leg.InstantOf(at))
 	if d := again.Sub(at).Abs(); d > time.Millisecond || !strings.Contains(again.String(), " m=") {
 		t.Errorf("%v is %v", at, again)
 	}

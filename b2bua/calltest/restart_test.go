@@ -195,6 +195,23 @@ carrier: silent 1s
 agent: says 487 ; gets ACK
 server: leaves nothing
 
+== a proxy may answer the CANCEL itself: then BYE ends the early dialog (RFC 3261 sections 15 and 16.10)
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 180 rings ; +3s
+server: restarts
+carrier: gets 500 ; acks
+agent: gets CANCEL ; says 200 proxys to CANCEL ; gets BYE | To: ~tag=rings ; took 4s ; says 200 ; says 487 rings to INVITE ; gets ACK
+server: leaves nothing
+
+== and those of all that ring, also of one that is heard of only after that, though no CANCEL is answered by 200
+carrier: calls 15075785607 ; gets 180
+agent: gets INVITE ; says 183 rings (0 101)
+carrier: gets 183 ; +3s
+server: restarts
+carrier: gets 500 ; acks
+agent: gets CANCEL ; says 180 too to INVITE ; says 481 to CANCEL ; gets BYE | To: ~tag=rings ; says 200 ; gets BYE | To: ~tag=too ; says 200
+server: leaves nothing
+
 == an answer whose ACK was not noted is sent again, until the ACK comes
 up: agent
 server: restarts

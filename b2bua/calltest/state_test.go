@@ -95,7 +95,7 @@ func TestStateIsRestored(t *testing.T) {
 			}
 		}
 	}
-	later := leg.Instant(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
+	later := leg.InstantOf(time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC))
 	isTrue := func(k *snapshot.Call) map[string]any { // values for fields that are restored only if the named thing exists
 		return map[string]any{
 			"ID": nil, "Trunk": nil, "Source": nil, "Ended": nil, "Refused": nil, "Noted": nil, "Ladder": nil, "Invite": nil,

@@ -28,11 +28,15 @@ func (l *Leg) earlyOf(in ResponseIn) *earlyDialog {
 	}
 	e := &earlyDialog{dialog: l.dialog}
 	e.dialog.establish(in)
+	l.addEarly(e.dialog.remoteTag, e)
+	return e
+}
+
+func (l *Leg) addEarly(tag string, e *earlyDialog) {
 	if l.early == nil {
 		l.early = map[string]*earlyDialog{}
 	}
 	l.early[tag] = e
-	return e
 }
 
 // early100rel acknowledges a provisional answer if it is reliable. It returns false if the answer

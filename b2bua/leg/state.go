@@ -2,6 +2,7 @@ package leg
 
 import (
 	"bytes"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -49,6 +50,15 @@ type State struct {
 	Why         string       `cbor:"26,keyasint,omitempty"` // why the INVITE was given up
 	RSeq        uint32       `cbor:"27,keyasint,omitempty"` // RSeq of the last reliable provisional answer
 	Early       []byte       `cbor:"28,keyasint,omitempty"` // the SDP in a reliable provisional response to Invite
+	Rings       []RingState  `cbor:"29,keyasint,omitempty"` // early dialogs of Invite, by tag
+}
+
+// RingState is the saved form of an early dialog (RFC 3261 section 12.1.2).
+type RingState struct {
+	Tag    string   `cbor:"1,keyasint,omitempty"` // the peer's
+	Target string   `cbor:"2,keyasint,omitempty"`
+	Routes []string `cbor:"3,keyasint,omitempty"`
+	Seq    uint32   `cbor:"4,keyasint,omitempty"` // our last CSeq
 }
 
 // At returns our address on the leg.
@@ -106,27 +116,31 @@ type Timings struct {
 	Interval time.Duration `cbor:"1,keyasint,omitempty"`
 	Ours     bool          `cbor:"2,keyasint,omitempty"`
 	Least    time.Duration `cbor:"3,keyasint,omitempty"`
-	Refresh  int64         `cbor:"4,keyasint,omitempty"`
-	Expire   int64         `cbor:"5,keyasint,omitempty"`
+	Refresh  Instant       `cbor:"4,keyasint,omitempty"`
+	Expire   Instant       `cbor:"5,keyasint,omitempty"`
 }
 
-// Instant returns a time as State has it: in nanoseconds of Unix time, by the wall clock's present setting.
-func Instant(t time.Time) int64 {
+// Instant is a time as a state has it: in nanoseconds of Unix time, by the wall clock's setting when it was written. 0
+// means no time. A later process moves all Instants of a state if the clock was set since then.
+type Instant int64
+
+// InstantOf returns a time by the wall clock's present setting.
+func InstantOf(t time.Time) Instant {
 	if t.IsZero() {
 		return 0
 	}
 	now := time.Now()
 	//nolint:forbidigo // another process has no part of this one's monotonic clock
-	return now.UnixNano() + int64(t.Sub(now))
+	return Instant(now.UnixNano() + int64(t.Sub(now)))
 }
 
 // TimeOf returns the time for an Instant. A later change of the wall clock does not move the result.
-func TimeOf(at int64) time.Time {
+func TimeOf(at Instant) time.Time {
 	if at == 0 {
 		return time.Time{}
 	}
 	now := time.Now()
-	return now.Add(time.Duration(at - now.UnixNano())) //nolint:forbidigo // as in Instant
+	return now.Add(time.Duration(int64(at) - now.UnixNano())) //nolint:forbidigo // as in InstantOf
 }
 
 // State returns the leg's state for a new process. Requests of the peer that have no answer count as not received,
@@ -149,7 +163,7 @@ func (l *Leg) State() State {
 		},
 		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wanted != nil,
 		AnsweredBye: l.AnsweredBye, Acked: l.acked, ACKs: l.acks, RSeq: l.awaited().last,
-		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, Instant(l.timer.refreshAt), Instant(l.timer.expireAt)},
+		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, InstantOf(l.timer.refreshAt), InstantOf(l.timer.expireAt)},
 	}
 	if bytes.Equal(s.Described, s.Dialog.Origin.Last) {
 		s.Described = nil
@@ -169,10 +183,12 @@ func (l *Leg) State() State {
 	if l.setup != nil && !l.UAS && l.invite != nil {
 		s.Invite.Msg, s.Hop = l.invite, HopState{l.inviteHop.Transport, message.KeptAddr{AddrPort: l.inviteHop.Addr}}
 		s.Cancelled, s.Why, s.Early = l.cancelled, string(l.why), l.answeredEarly
-		for _, e := range l.early {
+		for _, tag := range slices.Sorted(maps.Keys(l.early)) {
+			e := l.early[tag]
 			if e.fixed {
 				s.Early = e.answer
 			}
+			s.Rings = append(s.Rings, RingState{tag, e.dialog.RemoteTarget, e.dialog.routeSet, e.dialog.localSeq})
 		}
 	}
 	return s
@@ -333,6 +349,12 @@ func (l *Leg) restoreSetup(s *State, invite *sip.Request) bool {
 	l.setup = &setup{
 		invite: sent, inviteHop: Hop{Transport: s.Hop.Transport, Addr: s.Hop.Addr.AddrPort},
 		why: cause.Cause(s.Why), answeredEarly: s.Early, noResponse: noResponse, restored: true,
+	}
+	for _, k := range s.Rings[:min(len(s.Rings), maxForks)] {
+		e := &earlyDialog{dialog: l.dialog}
+		e.dialog.remoteTag, e.dialog.RemoteTarget, e.dialog.routeSet = k.Tag, k.Target, slices.Clone(k.Routes)
+		e.dialog.localSeq = k.Seq + checkpointGap
+		l.addEarly(k.Tag, e)
 	}
 	return true
 }

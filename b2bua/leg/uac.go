@@ -1,6 +1,8 @@
 package leg
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -209,30 +211,62 @@ func cancelOf(invite *sip.Request) *sip.Request {
 
 // onCancelAnswered shortens the wait for the final response to the INVITE of a restored leg. None comes if the peer has
 // answered, and the old process has sent the ACK: then the CANCEL has no effect, and the peer keeps the call until it
-// gets a BYE. The To tag of its answer to the CANCEL should be the dialog's (RFC 3261 section 9.2), but a proxy in
-// between may have answered with a tag of its own (section 16.10): then the BYE gets 481. A peer without the call
-// refuses the INVITE at once, and a peer without the ACK repeats its 200 within T2.
+// gets a BYE. None comes either if a proxy answers the CANCEL itself (RFC 3261 section 16.10), because it does not know
+// this process: then the peer rings or answers on. A peer without the call refuses the INVITE at once, and a peer
+// without the ACK repeats its 200 within T2.
 func (l *Leg) onCancelAnswered(now time.Time, res *sip.Response) {
-	if tag := message.TagOf(res.To().Params); l.state == legAbandoned && l.restored && res.IsSuccess() && tag != "" {
+	tag := message.TagOf(res.To().Params)
+	if l.state == legAbandoned && l.restored && (res.IsSuccess() && tag != "" || len(l.early) > 0) {
 		l.taken, l.giveUpAt = strings.Clone(tag), now.Add(timerT2)
 	}
 }
 
-// giveUp ends a leg whose CANCEL or BYE had no effect in time. If its peer may have the call, the peer gets a BYE. That
-// goes the way of the INVITE, because the peer's Contact and routes are unknown.
+// giveUp ends a leg whose CANCEL or BYE had no effect in time. If a restored leg's peer may have the call, the peer gets
+// a BYE: in each early dialog that is known (RFC 3261 section 15), or else in the one whose tag is in the answer to the
+// CANCEL, which should be the dialog's (section 9.2).
 func (l *Leg) giveUp(now time.Time) {
-	if l.state != legAbandoned || l.taken == "" {
+	switch {
+	case l.state == legAbandoned && l.restored && len(l.early) > 0:
+		l.byeEarly(now)
+	case l.state == legAbandoned && l.taken != "":
+		l.byeTaken(now)
+	default:
 		l.done()
-		return
 	}
+}
+
+// byeEarly ends each early dialog with BYE. The leg has ended when the last one is answered.
+func (l *Leg) byeEarly(now time.Time) {
+	tags := slices.Sorted(maps.Keys(l.early))
+	for i, tag := range tags {
+		d := &l.early[tag].dialog
+		d.localSeq = max(d.localSeq, l.InviteSeq)
+		l.send(l.request(d, sip.BYE, l.reasonWhy()...)).fork = i < len(tags)-1
+		l.dialog.remoteTag, l.dialog.localSeq = tag, d.localSeq
+	}
+	l.releaseSetup()
+	l.state, l.giveUpAt = legEnding, now.Add(GiveUp)
+}
+
+// reasonWhy returns the Reason header with the cause of giving the INVITE up, or nil if it has none.
+func (l *Leg) reasonWhy() []sip.Header {
+	if v := cause.ReasonValue(l.why, 0); v != "" {
+		return []sip.Header{sip.NewHeader("Reason", v)}
+	}
+	return nil
+}
+
+// byeTaken ends the dialog with the tag in the answer to the CANCEL. The BYE goes the way of the INVITE, because the
+// peer's Contact and routes are unknown.
+func (l *Leg) byeTaken(now time.Time) {
 	invite, to := l.invite, l.inviteHop
 	l.dialog.remoteTag = l.taken
 	l.dialog.localSeq = max(l.dialog.localSeq, l.InviteSeq) + 1
 	bye := companion(sip.BYE, invite.Recipient, l.via(), invite, "From", "Call-ID", "Route")
 	bye.AppendHeader(sip.NewHeader("To", message.WithTag(l.dialog.RemoteParty, l.taken)))
 	bye.CSeq().SeqNo = l.dialog.localSeq
-	if v := cause.ReasonValue(l.why, 0); v != "" {
-		bye.AppendHeader(sip.NewHeader("Reason", v))
+	for _, h := range l.reasonWhy() {
+		bye.AppendHeader(h)
 	}
 	l.releaseSetup()
 	l.state, l.giveUpAt = legEnding, now.Add(GiveUp)
@@ -297,6 +331,9 @@ func (l *Leg) onProvisional(now time.Time, in ResponseIn) {
 	res := in.Res
 	if l.setup != nil {
 		l.firstAnswerAt = time.Time{}
+	}
+	if res.StatusCode > 100 {
+		l.earlyOf(in)
 	}
 	switch l.state {
 	case legCalling, legProceeding:
@@ -364,11 +401,13 @@ func (l *Leg) onInvite2xx(now time.Time, in ResponseIn) {
 func (l *Leg) confirm(in ResponseIn) {
 	l.firstAnswerAt, l.ringUntil = time.Time{}, time.Time{}
 	if e := l.early[message.TagOf(in.Res.To().Params)]; e != nil {
-		origin := l.dialog.origin
+		origin, seq := l.dialog.origin, l.dialog.localSeq
 		l.dialog = e.dialog
-		l.dialog.origin = origin
+		l.dialog.origin, l.dialog.localSeq = origin, max(seq, e.dialog.localSeq)
 	}
-	delete(l.early, message.TagOf(in.Res.To().Params))
+	if delete(l.early, message.TagOf(in.Res.To().Params)); len(l.early) == 0 {
+		l.early = nil
+	}
 	l.dialog.establish(in)
 	l.updates = message.Allows(in.Res, string(sip.UPDATE))
 	l.releaseSetup()

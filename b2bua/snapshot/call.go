@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"sync"
 	"time"
 	"unsafe"
@@ -58,7 +59,7 @@ func (c *Call) IsPlaced() bool { return c.Customer.Agents != nil }
 
 // Noted says when a state was written.
 type Noted struct {
-	At     int64         `cbor:"1,keyasint,omitempty"`
+	At     leg.Instant   `cbor:"1,keyasint,omitempty"`
 	Uptime time.Duration `cbor:"2,keyasint,omitempty"` // uptime of the machine at that time
 	Boot   uint64        `cbor:"3,keyasint,omitempty"` // identifies the machine's start; 0 if it and Uptime are unknown
 }
@@ -71,10 +72,10 @@ type Invite struct {
 
 // Times has the times of a call.
 type Times struct {
-	Started    int64 `cbor:"1,keyasint,omitempty"`
-	Answered   int64 `cbor:"2,keyasint,omitempty"`
-	Until      int64 `cbor:"3,keyasint,omitempty"` // end of the longest permitted duration
-	SetupUntil int64 `cbor:"4,keyasint,omitempty"` // end of the set-up's time limit
+	Started    leg.Instant `cbor:"1,keyasint,omitempty"`
+	Answered   leg.Instant `cbor:"2,keyasint,omitempty"`
+	Until      leg.Instant `cbor:"3,keyasint,omitempty"` // end of the longest permitted duration
+	SetupUntil leg.Instant `cbor:"4,keyasint,omitempty"` // end of the set-up's time limit
 	// Asks means that silent sides have not been asked yet whether they still have the call.
 	Asks bool `cbor:"5,keyasint,omitempty"`
 }
@@ -199,7 +200,7 @@ type Attempt struct {
 	From      string           `cbor:"6,keyasint,omitempty"`
 	To        string           `cbor:"7,keyasint,omitempty"`
 	Dest      message.KeptAddr `cbor:"8,keyasint,omitzero"`
-	Started   int64            `cbor:"9,keyasint,omitempty"`
+	Started   leg.Instant      `cbor:"9,keyasint,omitempty"`
 	MediaName netip.Addr       `cbor:"10,keyasint,omitzero"`
 	Dropped   []string         `cbor:"11,keyasint,omitempty"`
 	PrepareMS int64            `cbor:"12,keyasint,omitempty"`
@@ -324,33 +325,48 @@ func Decode(text []byte) (*Call, error) {
 // is 0 if unknown.
 type Machine func() (uptime time.Duration, boot uint64)
 
-// Note stores the time at which the state is written. now is an Instant.
-func (c *Call) Note(now int64, machine Machine) {
+// Note stores the time at which the state is written.
+func (c *Call) Note(now leg.Instant, machine Machine) {
 	c.Noted.At = now
 	c.Noted.Uptime, c.Noted.Boot = machine()
 }
 
-// Rebase shifts the call's times by the amount by which the wall clock was set since Note. now is an Instant. It does
-// nothing after a reboot, or on another machine, because then the amount is unknown.
-func (c *Call) Rebase(now int64, machine Machine) {
+// Rebase shifts all Instants of the call by the amount by which the wall clock was set since Note. It does nothing after
+// a reboot, or on another machine, because then the amount is unknown.
+func (c *Call) Rebase(now leg.Instant, machine Machine) {
 	uptime, boot := machine()
 	if c.Noted.Boot == 0 || boot != c.Noted.Boot || uptime < c.Noted.Uptime {
 		return
 	}
-	by := now - c.Noted.At - int64(uptime-c.Noted.Uptime)
-	move := func(all ...*int64) {
-		for _, at := range all {
-			if *at != 0 {
-				*at += by
+	if by := now - c.Noted.At - leg.Instant(uptime-c.Noted.Uptime); by != 0 {
+		move(reflect.ValueOf(c).Elem(), by)
+	}
+}
+
+// move adds by to all Instants in v that are not zero.
+func move(v reflect.Value, by leg.Instant) {
+	if forms[v.Type()] != nil {
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			move(v.Elem(), by)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			move(v.Index(i), by)
+		}
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if v.Type().Field(i).IsExported() {
+				move(v.Field(i), by)
 			}
 		}
-	}
-	move(&c.Times.Started, &c.Times.Answered, &c.Times.Until, &c.Times.SetupUntil)
-	if a := c.Attempts.Current; a != nil {
-		move(&a.Started)
-	}
-	for i := range c.Legs {
-		move(&c.Legs[i].State.Timer.Refresh, &c.Legs[i].State.Timer.Expire)
+	default:
+		if at, is := v.Addr().Interface().(*leg.Instant); is && *at != 0 {
+			*at += by
+		}
 	}
 }
 
@@ -358,7 +374,7 @@ func (c *Call) Rebase(now int64, machine Machine) {
 func DecodeNow(text []byte, machine Machine) (*Call, error) {
 	c, err := Decode(text)
 	if err == nil {
-		c.Rebase(leg.Instant(time.Now()), machine)
+		c.Rebase(leg.InstantOf(time.Now()), machine)
 	}
 	return c, err
 }

@@ -258,7 +258,7 @@ func TestRebase(t *testing.T) {
 	for name, tt := range map[string]struct {
 		noted, boot uint64
 		uptime      time.Duration
-		want        int64
+		want        leg.Instant
 	}{
 		"the same start":      {1, 1, 110, 40 + 900 - 10},
 		"another start":       {1, 2, 110, 40},
@@ -273,5 +273,55 @@ func TestRebase(t *testing.T) {
 		if c.Times.Started != tt.want {
 			t.Errorf("%s: %d; want %d", name, c.Times.Started, tt.want)
 		}
+	}
+}
+
+// instants returns all Instants of a state, by their place in its printed form.
+func instants(c *Call) map[string]leg.Instant {
+	all := map[string]leg.Instant{}
+	var look func(at string, v reflect.Value)
+	look = func(at string, v reflect.Value) {
+		switch {
+		case v.Type() == reflect.TypeFor[leg.Instant]():
+			all[at] = leg.Instant(v.Int())
+		case v.Kind() == reflect.Pointer && !v.IsNil():
+			look(at, v.Elem())
+		case v.Kind() == reflect.Slice || v.Kind() == reflect.Array:
+			for i := range v.Len() {
+				look(fmt.Sprint(at, "[", i, "]"), v.Index(i))
+			}
+		case v.Kind() == reflect.Struct:
+			for f, of := range v.Fields() {
+				look(at+"."+f.Name, of)
+			}
+		}
+	}
+	look("", reflect.ValueOf(c).Elem())
+	return all
+}
+
+// TestRebaseMovesAllInstants: a time that a feature adds to the state is moved like all others, and nothing else is.
+func TestRebaseMovesAllInstants(t *testing.T) {
+	n := uint64(0)
+	c, other := &Call{}, &Call{}
+	fill(t, reflect.ValueOf(c).Elem(), &n)
+	n = 0
+	fill(t, reflect.ValueOf(other).Elem(), &n)
+	c.Noted.Boot, other.Noted.Boot = 1, 1
+	c.Rebase(c.Noted.At+1000, func() (time.Duration, uint64) { return c.Noted.Uptime, 1 })
+	before, after := instants(other), instants(c)
+	for _, place := range []string{".Times.Until", ".Attempts.Current.Started", ".Legs[1].State.Timer.Expire"} {
+		if _, is := before[place]; !is {
+			t.Errorf("%s is not an Instant", place)
+		}
+	}
+	for place, at := range before {
+		if after[place] != at+1000 {
+			t.Errorf("%s has moved by %d; want 1000", place, after[place]-at)
+		}
+	}
+	move(reflect.ValueOf(c).Elem(), -1000)
+	if !reflect.DeepEqual(c, other) {
+		t.Errorf("more than Instants has changed:\n got %+v\nwant %+v", c, other)
 	}
 }
