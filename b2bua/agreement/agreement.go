@@ -78,10 +78,8 @@ func (a *Agreement) Playable(targets []*peers.Target) (sdp.Codec, bool) {
 
 // OfferFor returns the offer to a target: the usable formats of the caller's offer, or
 // the target's own codecs if there is no offer. Once the carrier has an answer, only
-// that answer's codec is offered. keyed is the side whose telephone-events end here.
-func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Description,
-	formats []sdp.Format, err error,
-) {
+// that answer's codec is offered. Telephone-events are always offered: a caller may list them only in a re-INVITE.
+func (a *Agreement) OfferFor(t *peers.Dial) (offer *sdp.Description, formats []sdp.Format, err error) {
 	if a.Late && a.Answer == nil {
 		if a.Offer, err = sdp.Synthetic(t.Codecs); err != nil {
 			return nil, nil, err
@@ -91,27 +89,29 @@ func (a *Agreement) OfferFor(t *peers.Dial, keyed media.Side) (offer *sdp.Descri
 	if a.Answer != nil {
 		offer = a.OnlyAgreedCodec(media.SideA, offer.Whole())
 	}
-	offer = offer.Own().Whole()
-	if keyed == media.SideB {
-		offer = offer.WithEvents(nil) // made of the caller's INFO
-	}
-	offer, formats, made, err := a.offerable(offer, t.Codecs)
+	offer, formats, made, err := a.offerable(offer.Own().Whole(), t.Codecs)
 	if err == nil {
+		offer, formats = offer.OfferingEvents(formats)
 		err = a.claim(made)
 	}
 	return offer, formats, err
 }
 
 // OfferFirst returns the offer to a customer who is called before any agent: the codecs of its trunk that an agent may
-// use, too. The customer's answer then takes the place of a caller's offer.
+// use, too, and after them those that can be made of an agent's if a transcoder is free. The customer's answer then takes
+// the place of a caller's offer, and decides whether the call takes a transcoder.
 func (a *Agreement) OfferFirst(t *peers.Dial, agents []*peers.Target) (offer *sdp.Description, formats []sdp.Format,
 	err error,
 ) {
 	both := usableTo(agents, t.Codecs, strings.EqualFold)
-	if len(both) == 0 && a.Transcoder.Possible() {
-		if both = usableTo(agents, t.Codecs, isMadeOf); len(both) > 0 && !a.Transcoder.Claim(false) {
-			return nil, nil, ErrNoTranscoder
-		}
+	made := usableTo(agents, t.Codecs, func(own, agents string) bool {
+		return isMadeOf(own, agents) && !slices.Contains(both, own)
+	})
+	switch {
+	case len(both) == 0 && len(made) > 0 && a.Transcoder.Possible() && !a.Transcoder.Claim(false):
+		return nil, nil, ErrNoTranscoder
+	case a.Transcoder.Has() || a.Transcoder.Free():
+		both = append(both, made...)
 	}
 	if a.Offer, err = sdp.Synthetic(both); err != nil {
 		return nil, nil, err

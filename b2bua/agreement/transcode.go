@@ -178,6 +178,34 @@ func (a *Agreement) inside(side media.Side, d *sdp.Description, asks bool) *sdp.
 	return d.Inside(law)
 }
 
+// Meet returns the formats for a side whose new offer has no codec of the call, or nil if there are none. They are made
+// of the Opus that the other side speaks, which goes on as before; if the side offers Opus again, both speak that.
+func (a *Agreement) Meet(side media.Side, d *sdp.Description, keyed media.Side) []sdp.Format {
+	far := a.Description[side.Other()]
+	if far == nil || !far.Own().LacksG711() || !a.Transcoder.Possible() {
+		return nil
+	}
+	before, law := *a, sdp.Codec{}
+	if !d.HasOpus() {
+		law = d.Speaks()
+		if !isG711(law) || !a.Transcoder.Claim(false) {
+			return nil
+		}
+	}
+	a.Decided(side, d)
+	a.turn(side.Other(), law)
+	formats := a.ForSide(side, d, keyed).Common(d)
+	if spoken(formats) == nil {
+		if !before.Transcoder.Has() {
+			a.Transcoder.Release()
+		}
+		*a = before
+		return nil
+	}
+	a.Tell(side, formats)
+	return formats
+}
+
 // LateOffer returns the offer to a caller whose INVITE had none, after a target's answer: the target's codecs, and the
 // G.711 that can be made of its Opus if a transcoder is free.
 func (a *Agreement) LateOffer(answer *sdp.Description) *sdp.Description {

@@ -48,6 +48,9 @@ func PlaceAt(t *Transcoders) Place { return Place{of: t} }
 // Possible reports whether the call may ask for the place.
 func (p *Place) Possible() bool { return p.of != nil }
 
+// Free reports whether Claim would give the call the place now.
+func (p *Place) Free() bool { return p.of != nil && p.of.used.Load() < int64(p.of.most) }
+
 // Has reports whether the call has the place.
 func (p *Place) Has() bool { return p.has }
 

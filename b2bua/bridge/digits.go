@@ -90,22 +90,14 @@ func (ds *Digits) listen() {
 }
 
 // diverts reports whether a side's telephone-events become INFO to the other side. They do toward a platform that
-// wants INFO, and toward a caller without telephone-events if the platform wants them. During an announcement, the
-// new party's events are only reported. diverts ignores the Allow header, because Asterisk accepts INFO without
-// listing it.
+// wants INFO, and toward a side without telephone-events. During an announcement, the new party's events are only
+// reported. diverts ignores the Allow header, because Asterisk accepts INFO without listing it.
 func (b *Bridge) diverts(side media.Side) bool {
 	if b.Announcement.speaks && side == media.SideB {
 		return true
 	}
-	switch b.Call.Policy().DTMF {
-	case config.DTMFInfo:
-		return side != b.Platform()
-	case config.DTMFRFC4733:
-		_, _, has := b.Agreement.Events(side.Other())
-		return side == b.Platform() && !has
-	case config.DTMFRelay:
-	}
-	return false
+	_, _, has := b.Agreement.Events(side.Other())
+	return !has || b.Call.Policy().DTMF == config.DTMFInfo && side != b.Platform()
 }
 
 // pressing is a series of keys that a side gets as INFO. Each key waits until the previous one is answered: over UDP

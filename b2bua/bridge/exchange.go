@@ -89,10 +89,12 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 	case formats != nil && (mode == config.ReinviteAbsorb || (mode == config.ReinviteAuto && exact) ||
 		b.Other(from) == nil):
 		es.absorb(from, d, formats)
+	case mode == config.ReinviteAbsorb && !busy && es.meet(from, d): // music on hold may list one codec
 	case mode == config.ReinviteAbsorb, b.Other(from) == nil:
 		from.Step(NotAcceptable())
 	case busy:
 		from.Step(Rejection(491))
+	case mode == config.ReinviteAuto && b.Agreement.Description[from.Side.Other()].Transcoded() && es.meet(from, d):
 	default:
 		es.consult(from, d, formats, f)
 	}
@@ -134,6 +136,23 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 	from.Step(leg.Accept{SDP: answer})
 }
 
+// meet answers an offer without a codec of the call with what can be made of the other side's codec. It returns false
+// if nothing can.
+func (es *Exchanges) meet(from *Half, d *sdp.Description) bool {
+	b := es.bridge
+	before := b.Agreement.Terms
+	if b.Other(from) == nil {
+		return false
+	}
+	formats := b.Agreement.Meet(from.Side, d, es.keyed())
+	if formats == nil {
+		return false
+	}
+	es.absorb(from, d, formats)
+	b.Agreement.Before[from.Side].Terms = before
+	return true
+}
+
 // offerAgain answers a re-INVITE without SDP with an offer of the present session. The peer's answer comes in its ACK
 // (RFC 3261 section 14.2).
 func (es *Exchanges) offerAgain(from *Half) {
@@ -164,7 +183,9 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 		es.absorb(from, d, fallback)
 		return
 	default:
-		from.Step(NotAcceptable())
+		if !es.meet(from, d) {
+			from.Step(NotAcceptable())
+		}
 		return
 	}
 	like := b.Agreement.StreamOrder[to.Side]
@@ -210,7 +231,11 @@ func (es *Exchanges) due(time.Time) {
 // that the session is broken.
 func (es *Exchanges) AnswerReady(from *Half, f leg.AnswerReady) error {
 	if f.Overtook {
-		es.Restore(from)
+		if x := es.current; x != nil && x.to == from { // its offer waits, and takes the place of that session
+			x.overtook = true
+		} else {
+			es.Restore(from)
+		}
 		return nil
 	}
 	if x := es.settled(from, f.Ref); x != nil {
@@ -270,19 +295,26 @@ func (es *Exchanges) Restore(l *Half) {
 // OfferRefused ends a change that the other side refuses. The side that wanted the change still gets it if the codec
 // need not change.
 func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) {
-	switch x := es.settled(from, f.Ref); {
-	case x == nil: // the refused offer was our own: the session stays as it was
-	case x.withdrawn:
-	default:
+	x := es.settled(from, f.Ref)
+	if x == nil { // the refused offer was our own: the session stays as it was
+		return
+	}
+	if !x.withdrawn {
 		es.deny(x, refusal(f.Code))
+	}
+	if x.overtook {
+		es.Restore(from)
 	}
 }
 
 // deny ends a change that the other side does not accept. The side that wanted the change gets the refusal only if the
-// codec would have to change.
+// codec would have to change, and the new one can't be made of the other side's.
 func (es *Exchanges) deny(x *exchange, refusal leg.Reject) {
-	if x.fallback == nil || x.withdrawn {
+	switch {
+	case x.withdrawn, x.fallback == nil && !es.meet(x.from, x.offer):
 		x.from.Step(refusal)
+		return
+	case x.fallback == nil:
 		return
 	}
 	es.bridge.Agreement.Decided(x.from.Side, x.offer)
@@ -397,6 +429,7 @@ type exchange struct {
 	formats   []sdp.Format // formats that to was offered
 	fallback  []sdp.Format // formats for the leg from if the leg to refuses, or nil
 	withdrawn bool         // the leg from has cancelled the change, or has got 504 because the leg to did not answer
+	overtook  bool         // the leg to has accepted an earlier change after we had given it up
 	until     time.Time
 }
 

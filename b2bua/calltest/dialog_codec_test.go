@@ -39,13 +39,13 @@ func TestCodecs(t *testing.T) {
 		{"what is not allowed is not offered", "codecs: [PCMA]", "0 8 101", "8 101", "8 101", "8 101", "PCMA", "", ""},
 		{"PCMU of PCMA", "codecs: [PCMU]", "8 101", "0 101", "0 101", "8 101", "PCMA", "8a>0", "0u>8"},
 		{"PCMA of PCMU", "codecs: [PCMA]", "0 96", "8 96", "8 96", "0 96", "PCMU", "0u>8", "8a>0"},
-		{"without events", "codecs: [PCMU]", "8", "0", "0", "8", "PCMA", "8a>0", "0u>8"},
+		{"without events", "codecs: [PCMU]", "8", "0 101", "0", "8", "PCMA", "8a>0", "0u>8"},
 		{"G722 goes through", "codecs: [G722, PCMU]", "9 0 101", "9 0 101", "9 101", "9 101", "G722", "", ""},
 		{"other numbers in the answer", "", "0 101", "0 101", "0 96", "0 101", "PCMU", "101>96", "96>101"},
 		{"comfort noise on both sides", "", "0 13 101", "0 13 101", "0 13 101", "0 13 101", "PCMU", "", ""},
 		{"comfort noise that the target does not take", "", "0 13 101", "0 13 101", "0 101", "0 101", "PCMU", "-13", ""},
 		{"comfort noise beside the other law", "codecs: [PCMU]", "8 13 101", "0 101", "0 101", "8 101", "PCMA", "8a>0 -13", "0u>8"},
-		{"comfort noise beside G722", "codecs: [G722, PCMU]", "0 9 13", "0 9 13", "9 13", "9 13", "G722", "", ""},
+		{"comfort noise beside G722", "codecs: [G722, PCMU]", "0 9 13", "0 9 13 101", "9 13", "9 13", "G722", "", ""},
 		{"events that the target does not take", "", "0 101", "0 101", "0", "0", "PCMU", "", ""},
 	} {
 		runIn(t, tt.name, talkYAML("", tt.target), func(w *world) {

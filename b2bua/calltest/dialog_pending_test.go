@@ -60,6 +60,22 @@ far: gets INVITE ; says 183 ; gets CANCEL
 e: gets 488 ; acks
 far: says 200 to CANCEL ; takes (8 101 :44000) ; gets INVITE (0 101) ; takes (:44002) ; hears :44002
 
+== and where another change waits, that one is made, or the side gets the session back if it refuses
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; gets CANCEL
+e: gets 488 ; acks ; says INVITE (8 101 :42002)
+far: says 200 to CANCEL ; takes (8 101 :44000) ; gets INVITE (8 101) ; takes (8 101 :44002)
+e: gets 200 (8 101) ; acks ; hears :42002
+far: silent 1s ; hears :44002
+
+== and if it refuses
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; gets CANCEL
+e: gets 488 ; acks ; says INVITE (8 101 :42002)
+far: says 200 to CANCEL ; takes (8 101 :44000) ; gets INVITE (8 101) ; says 488 ; gets ACK
+e: gets 488 ; acks
+far: gets INVITE (0 101) ; takes (:44002) ; hears :44002
+
 == a CANCEL that is not heeded either: the dialog is lost
 e: says INVITE (8 101 :42000)
 far: gets INVITE ; says 183 ; gets CANCEL ; says 200 to CANCEL

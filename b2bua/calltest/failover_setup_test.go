@@ -22,7 +22,7 @@ func TestAnswerOutlivesItsTarget(t *testing.T) {
 		{"0 101", "0 101", "0 101", "183", "PCMU"},
 		{"8 101", "8 101", "8 101", "183", "PCMA"},
 		{"8 0 101", "8 101", "8", "180", "PCMA"},
-		{"8", "8", "8", "183", "PCMA"}, // no telephone-event was agreed
+		{"8", "8 101", "8", "183", "PCMA"}, // no telephone-event was agreed
 	} {
 		for ringing, first := range map[string]string{"immediate": "; gets 180", "on-target": "", "none": ""} {
 			tell(t, testConfig, strings.NewReplacer(

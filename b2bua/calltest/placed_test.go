@@ -89,7 +89,7 @@ func TestTargetCallsTrunk(t *testing.T) {
 		for _, want := range []string{
 			"INVITE sip:+15075785607@192.0.2.30;user=phone SIP/2.0\r\n", "\r\nX-Reason: billing\r\nx-summary: wants a refund\r\n",
 			"\r\nFrom: \"Agent\" <sip:+15075550100@198.51.100.1>;tag=", "\r\nP-Asserted-Identity: <sip:+15075550100@198.51.100.1>\r\n",
-			"\r\nMax-Forwards: 69\r\n", " RTP/AVP 8\r\n",
+			"\r\nMax-Forwards: 69\r\n", " RTP/AVP 8 101\r\n",
 		} {
 			if !strings.Contains(invite.raw, want) {
 				t.Errorf("%q is not in\n%s", want, invite.raw)

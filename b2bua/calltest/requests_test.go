@@ -66,6 +66,45 @@ func TestInfoToEvents(t *testing.T) {
 	})
 }
 
+// A caller may list telephone-events only in a re-INVITE, so the target is always offered them. Until then, its own
+// become INFO to the caller.
+func TestEventsThatComeLater(t *testing.T) {
+	tell(t, talkYAML("", ""), `
+== with a re-INVITE of the caller
+carrier: calls 15075785607 (0) ; gets 180
+agent: gets INVITE (0 101) ; takes (0 96) ; changed -101 -96
+carrier: gets 200 (0) ; acks
+agent: presses 5
+carrier: gets INFO | text: ~Signal=5 ; says 200
+carrier: says INVITE (0 101) ; gets 200 (0 101) ; acks ; changed 101>96
+agent: changed 96>101 ; presses 5 ; silent 1s
+carrier: silent 1s ; hangs up on agent
+
+== a target that does not take them
+carrier: calls 15075785607 (0) ; gets 180
+agent: gets INVITE (0 101) ; takes (0)
+carrier: gets 200 (0) ; acks ; says INVITE (0 101) ; gets 200 (0) ; acks ; hangs up on agent
+
+== the next target
+carrier: calls 15085785607 (0)
+agent: gets INVITE (0 101) ; says 183 (0)
+carrier: gets 183 (0)
+agent: says 500 to INVITE ; gets ACK
+spare: gets INVITE (8 101) ; takes (8 101)
+carrier: gets 200 (0) ; acks ; says INVITE (0 101) ; gets 200 (0 101) ; acks ; changed 0u>8 ; hangs up on spare
+
+== Opus that is made of G.711, and the reverse
+`+opusAgent+`carrier: calls 15075785607 (0) ; gets 180
+agent: gets INVITE (96 101) ; takes (111 110)
+carrier: gets 200 (0) ; acks ; says INVITE (0 101) ; gets 200 (0 101) ; acks ; changed 101>110 ; hangs up on agent
+
+== and the reverse
+carrier: calls 15075785607 (111) ; gets 180
+agent: gets INVITE (0 8 101) ; takes (0 101)
+carrier: gets 200 (111) ; acks ; says INVITE (111 110) ; gets 200 (111 110) ; acks ; changed 110>101 ; hangs up on agent
+`)
+}
+
 // With dtmf: rfc4733, the target's telephone-events become INFO for a caller without telephone-events, even if its
 // Allow lacks INFO, as with Asterisk. If the caller refuses the INFO, the call continues.
 func TestEventsToCallerAsInfo(t *testing.T) {

@@ -251,13 +251,108 @@ carrier: gets 200 (0 101) ; acks
 carrier: says UPDATE (111 110) ; gets 200 (111 110) ; transcoded 111 as 0 keys 110
 carrier: says UPDATE (0 101) ; gets 200 (0 101) ; transcoded ; hangs up on agent
 
-== from Opus that both have to PCMU that the agent has not: refused
+== from Opus that both have to PCMU that the agent has not: music on hold, which is made into Opus, and back
 with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]
 carrier: calls 15075785607 (111 110) ; gets 180
 agent: gets INVITE (111 110) ; takes (111 110)
-carrier: gets 200 (111 110) ; acks ; says INVITE (0 101) ; gets 488 ; acks ; transcoded
+carrier: gets 200 (111 110) ; acks ; says INVITE (0 101 sendonly) ; gets 200 (0 101 recvonly) ; acks ; transcoded ; changed 101>110
+agent: transcoded 111 as 0 keys 110 ; changed 110>101
+places: 1
+agent: says INVITE (111 110 :30002) ; gets 200 (111 110) ; acks
+carrier: says INVITE (111 110) ; gets 200 (111 110) ; acks ; changed 101>110
+agent: silent 1s ; transcoded ; changed
+places: 0
+carrier: hangs up on agent | Codec: opus
+
+== PCMA, which the caller has after an upgrade and a kill, too, and in which it is transferred
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (111 110) ; takes (111 110)
+carrier: gets 200 (111 110) ; acks ; says INVITE (8 101) ; gets 200 (8 101) ; acks
+server: is replaced ; restarts
+agent: transcoded 111 as 8 keys 110
+places: 1
+carrier: says INVITE (8 101 :20002) ; gets 200 (8 101) ; acks ; says INVITE (111 110) ; gets 200 (111 110) ; acks
+agent: transcoded
+places: 0
+carrier: hangs up on agent | Codec: opus
+
+== a change that is cancelled when it is answered is undone
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (111 110) ; takes (111 110)
+carrier: gets 200 (111 110) ; acks ; says INVITE (0 101) ; gets 200 (0 101)
+agent: transcoded 111 as 0 keys 110
+carrier: acks ; says INVITE (111 110) ; gets 200 (111 110) ; acks
 agent: transcoded
 carrier: hangs up on agent | Codec: opus
+
+== the agent wants PCMU alone, which the caller refuses
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus, PCMU]
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (111 110) ; takes (111 110)
+carrier: gets 200 (111 110) ; acks
+agent: says INVITE (0 101)
+carrier: gets INVITE (0 101) ; says 488 ; gets ACK
+agent: gets 200 (0 101) ; acks
+carrier: transcoded 111 as 0 keys 110 ; hangs up on agent | Codec: opus
+
+== with reinvite: absorb
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus], reinvite: absorb
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (111 110) ; takes (111 110)
+carrier: gets 200 (111 110) ; acks ; says INVITE (0 101) ; gets 200 (0 101) ; acks
+agent: transcoded 111 as 0 keys 110
+carrier: hangs up on agent | Codec: PCMU
+
+== without a free transcoder it is refused
+with: media: { => media: {transcode: off, 
+with: 192.0.2.20:32681" => 192.0.2.20:32681", codecs: [opus]
+carrier: calls 15075785607 (111 110) ; gets 180
+agent: gets INVITE (111 110) ; takes (111 110)
+carrier: gets 200 (111 110) ; acks ; says INVITE (0 101) ; gets 488 ; acks ; hangs up on agent | Codec: opus
+`)
+}
+
+// TestTranscodingOfPlacedCalls: the person called first is offered the agents' codecs, and then those that can be made
+// of them. The person's answer decides.
+func TestTranscodingOfPlacedCalls(t *testing.T) {
+	yaml := strings.Replace(originateConfig, "max_calls: 2", "max_calls: 2\n    codecs: [opus, PCMU, PCMA]", 1)
+	tell(t, yaml, `
+== Opus alone
+operator: calls
+carrier: gets INVITE (0 8 96 101 106) ; takes (111 110)
+agent: gets INVITE (0 8 110) ; takes (0 101)
+places: 1
+carrier: transcoded 111 as 0 takes 96 keys 106 keys 110 ; says BYE ; gets 200
+agent: gets BYE ; says 200
+
+== PCMU: no transcoder is taken
+operator: calls
+carrier: gets INVITE (0 8 96 101 106)
+places: 0
+carrier: takes (0 101)
+agent: gets INVITE (0 101) ; takes (0 101)
+places: 0
+carrier: says BYE ; gets 200
+agent: gets BYE ; says 200
+
+== no transcoder is free
+with: media: { => media: {transcode: off, 
+operator: calls
+carrier: gets INVITE (0 8 101) ; takes (0 101)
+agent: gets INVITE (0 101) ; takes (0 101)
+carrier: says BYE ; gets 200
+agent: gets BYE ; says 200
+
+== G.711 for an agent with Opus
+with: kind: synthflow => kind: synthflow\n    codecs: [opus]
+with: targets: [agent, spare] => targets: [agent]
+operator: calls
+carrier: gets INVITE (96 0 8 106 101) ; takes (8 101)
+agent: gets INVITE (96 101) ; takes (111 110) ; transcoded 111 as 8 takes 96 keys 101 keys 110
+carrier: says BYE ; gets 200
+agent: gets BYE ; says 200
 `)
 }
 

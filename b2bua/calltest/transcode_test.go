@@ -228,6 +228,41 @@ func TestExplainNamesWhatIsMade(t *testing.T) {
 	}
 }
 
+// undoesChangeToOpus plays a caller whose CANCEL of a change to the agent's Opus overtakes our 200. asks means that the
+// agent was asked.
+func undoesChangeToOpus(t *testing.T, w *world, asks bool) {
+	opus, pcmu := opusSDP("192.0.2.20", 30000, ""), siptest.SessionAt("192.0.2.10", 20000, "0 101")
+	d := w.lateCall("+15075785607", "")
+	w.carrier.expect("SIP/2.0 180")
+	in := w.agent.expect("INVITE")
+	w.agent.concludes(in, 200, "OK", "agent1", opus)
+	d.learn(w.carrier.expect("SIP/2.0 200"))
+	c := w.talkOf(d, in)
+	c.carrier.acks(d.seq, pcmu)
+	w.wantTranscoders([2]bool{false, true})
+	offers := func() int { return c.carrier.offers("INVITE", opusSDP("192.0.2.10", 20000, "")) }
+	if asks {
+		seq := offers()
+		asked := w.agent.expect("INVITE")
+		if got := numbersIn(asked); got != "111 101" {
+			t.Errorf("the agent is asked for %s", got)
+		}
+		c.carrier.overtakes(seq, func() { w.agent.reply(asked, 200, "OK", "", opus) })
+	} else {
+		c.carrier.overtakes(d.seq+1, func() { offers() })
+	}
+	c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
+	if asks {
+		w.agent.expect("ACK")
+		if again := c.agent.takes(opus); numbersIn(again) != "111 101" {
+			t.Errorf("the agent is offered\n%s", again.raw)
+		}
+	}
+	w.wantTranscoders([2]bool{false, true})
+	w.wantPlaces(1)
+	c.hangsUp()
+}
+
 // TestCancelOvertakesChangeToOpus: a CANCEL that comes before our 200 undoes a change to Opus on both sides.
 func TestCancelOvertakesChangeToOpus(t *testing.T) {
 	inWorldWith(t, talkYAML("", ""), func(w *world) { // the change was not passed on to the agent
@@ -239,31 +274,9 @@ func TestCancelOvertakesChangeToOpus(t *testing.T) {
 		w.wantPlaces(0)
 		c.hangsUp()
 	})
-	inWorldWith(t, talkYAML("", "codecs: [opus]"), func(w *world) { // the change was passed on to the agent
-		opus, pcmu := opusSDP("192.0.2.20", 30000, ""), siptest.SessionAt("192.0.2.10", 20000, "0 101")
-		d := w.lateCall("+15075785607", "")
-		w.carrier.expect("SIP/2.0 180")
-		in := w.agent.expect("INVITE")
-		w.agent.concludes(in, 200, "OK", "agent1", opus)
-		d.learn(w.carrier.expect("SIP/2.0 200"))
-		c := w.talkOf(d, in)
-		c.carrier.acks(d.seq, pcmu)
-		w.wantTranscoders([2]bool{false, true})
-		seq := c.carrier.offers("INVITE", opusSDP("192.0.2.10", 20000, ""))
-		asked := w.agent.expect("INVITE")
-		if got := numbersIn(asked); got != "111 101" {
-			t.Errorf("the agent is asked for %s", got)
-		}
-		c.carrier.overtakes(seq, func() { w.agent.reply(asked, 200, "OK", "", opus) })
-		c.carrier.ackRefusal(w.carrier.expect("SIP/2.0 487"))
-		w.agent.expect("ACK")
-		if again := c.agent.takes(opus); numbersIn(again) != "111 101" {
-			t.Errorf("the agent is offered\n%s", again.raw)
-		}
-		w.wantTranscoders([2]bool{false, true})
-		w.wantPlaces(1)
-		c.hangsUp()
-	})
+	for _, mode := range []string{"auto", "relay"} { // with relay, the change was passed on to the agent
+		inWorldWith(t, talkYAML("", "codecs: [opus], reinvite: "+mode), func(w *world) { undoesChangeToOpus(t, w, mode == "relay") })
+	}
 	inWorldWith(t, talkYAML("", "codecs: [PCMU, opus]"), func(w *world) { // both had PCMU
 		opus := opusSDP("192.0.2.20", 30000, "")
 		c := w.talkIn("0 101", "0 101")

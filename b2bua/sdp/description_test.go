@@ -292,7 +292,7 @@ func TestDescriptionsNeverChange(t *testing.T) {
 		users.Go(func() {
 			for _, x := range [][2]*Description{{far, near}, {near, far}} {
 				d, other := x[0], x[1]
-				made := []*Description{d.InNumbersOf(other), d.NumberedAs(other), d.WithEvents(other), d.WithEvents(nil), d.Only(PCMA, other.Formats()), d.Following(other, nil), d.Following(other, nil).Whole()}
+				made := []*Description{d.InNumbersOf(other), d.NumberedAs(other), d.WithEvents(other), d.Only(PCMA, other.Formats()), d.Following(other, nil), d.Following(other, nil).Whole()}
 				kept, _ := d.KeepOffered(other.Formats())
 				offerable, formats, _ := d.Offerable([]string{"opus", "PCMA"})
 				for _, m := range append(made, kept, offerable) {

@@ -130,28 +130,49 @@ func staticNumber(k Codec) uint8 {
 }
 
 // WithEvents returns the description with telephone-events: its own, or those of another
-// description. If other is nil, they get a number of our choice.
+// description.
 func (d *Description) WithEvents(other *Description) *Description {
 	own := func(f Format) bool { return f.Events() }
 	if slices.ContainsFunc(d.formats, own) {
 		return d
 	}
-	f := eventsOf(eventsPayload, d.Speaks().Clock)
-	if other != nil {
-		i := slices.IndexFunc(other.formats, func(o Format) bool { return o.Codec == f.Codec })
-		if i < 0 {
-			i = slices.IndexFunc(other.formats, own)
-		}
-		if i < 0 {
-			return d
-		}
-		f = other.formats[i]
+	speaks := d.Speaks()
+	i := slices.IndexFunc(other.formats, func(o Format) bool { return o.Events() && o.Clock == speaks.Clock })
+	if i < 0 {
+		i = slices.IndexFunc(other.formats, own)
 	}
-	if numbersOf(d.formats).has(f.Number) {
+	if i < 0 || numbersOf(d.formats).has(other.formats[i].Number) {
 		return d
 	}
+	f := other.formats[i]
 	f.lines = linesOfOurs
 	return d.with(append(d.Formats(), f))
+}
+
+// OfferingEvents adds telephone-events of our own to the formats of an offer that has none, with the clock of each
+// codec for speech (RFC 4733 section 2.1). It also returns the description with them.
+func (d *Description) OfferingEvents(formats []Format) (*Description, []Format) {
+	if slices.ContainsFunc(formats, func(f Format) bool { return f.Events() }) {
+		return d, formats
+	}
+	own, used := d.Formats(), numbersOf(d.formats)
+	for i := range d.formats {
+		used.add(d.formats[i].shown())
+	}
+	for _, speech := range formats {
+		e, ok := eventsOf(eventsPayload, speech.Clock), true
+		if used.has(e.Number) {
+			e.Number, ok = used.free()
+		}
+		if e.lines = linesOfOurs; speech.Transcoded() {
+			e = e.eventsBeside(speech)
+		}
+		if ok && speech.Speech() && !Includes(formats, e.Codec) {
+			used.add(e.Number)
+			own, formats = append(own, e), append(slices.Clip(formats), e)
+		}
+	}
+	return d.with(own), formats
 }
 
 // eventsOf returns telephone-events with this number, for a stream with this clock.

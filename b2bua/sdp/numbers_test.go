@@ -2,6 +2,7 @@ package sdp
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -60,7 +61,8 @@ func TestAddedEvents(t *testing.T) {
 	with := siptest.SessionAt("192.0.2.1", 4000, "0 101")
 	d, err := Parse([]byte(strings.Replace(with, "RTP/AVP 0 101", "RTP/AVP 0", 1)))
 	must(t, err)
-	for name, events := range map[string]*Description{"of ours": d.WithEvents(nil), "of the other side": d.WithEvents(benchRead(t, []byte(with)))} {
+	ours, _ := d.OfferingEvents(d.Formats())
+	for name, events := range map[string]*Description{"of ours": ours, "of the other side": d.WithEvents(benchRead(t, []byte(with)))} {
 		out := string(events.ForTarget(ourSideB, StreamTransport{}, events.Formats(), AsIs))
 		if numbersIn(events) != "0 101" || strings.Count(out, "a=rtpmap:101 telephone-event/8000\r\n") != 1 || strings.Count(out, "a=fmtp:101 ") != 1 {
 			t.Errorf("%s: %s\n%s", name, numbersIn(events), out)
@@ -103,13 +105,59 @@ func TestClocksOfWhatGoesBesideSpeech(t *testing.T) {
 	if got := numbersIn(own); got != "96 0 99 106 101 102" || own.formats[3].Clock != 48000 || own.formats[5].Clock != 16000 {
 		t.Errorf("our own offer has %s: %+v", got, own.formats)
 	}
-	for name, d := range map[string]*Description{"ours": offer("96").WithEvents(nil), "theirs": offer("96").WithEvents(offer("0 102 101"))} {
+	ours, _ := offer("96").OfferingEvents(offer("96").formats)
+	for name, d := range map[string]*Description{"ours": ours, "theirs": offer("96").WithEvents(offer("0 102 101"))} {
 		if f := d.formats[1]; f.Number != 101 || f.Clock != 48000 {
 			t.Errorf("events of %s for opus are %+v", name, f)
 		}
 	}
 	if change, _ := ChangeOf(offer("102").formats[0], offer("101").formats); change != (media.PayloadChange{From: 102, To: 101}) {
 		t.Errorf("events of another clock are changed by %+v", change)
+	}
+}
+
+// TestOfferedEvents: an offer without telephone-events gets some with the clock of each of its codecs, under numbers
+// that nothing else has.
+func TestOfferedEvents(t *testing.T) {
+	for _, tt := range []struct{ formats, codecs, want string }{
+		{"0", "PCMU", "0 101/8000"},
+		{"0 8 9", "PCMU G722 PCMA", "0 8 9 101/8000"},
+		{"96 0", "OPUS PCMU", "96 0 101/48000 97/8000"},
+		{"96 0 99", "PCMU AMR-WB", "0 99 101/8000 97/16000"},
+		{"103 0", "PCMU opus", "103 0 101/48000 96/8000"},
+		{"0 102", "PCMU", "0 102/8000"},
+		{"101", "SPEEX", "101 96/16000"},
+		{"0", "opus", "0:96 101:101/8000"}, // Opus is made of PCMU
+		{"96", "PCMU", "0 101/8000"},
+	} {
+		d, err := Parse(siptest.CRLF("v=0\nc=IN IP4 192.0.2.1\nm=audio 4000 RTP/AVP " + tt.formats + "\na=rtpmap:96 opus/48000/2\n" +
+			"a=rtpmap:101 speex/16000\na=rtpmap:103 opus/48000/2\na=rtpmap:102 telephone-event/8000\na=rtpmap:99 AMR-WB/16000\n"))
+		must(t, err)
+		codecs := strings.Fields(tt.codecs)
+		offer, formats, err := d.Offerable(codecs)
+		if err != nil {
+			offer, formats, err = d.Transcodable(codecs)
+		}
+		must(t, err)
+		offer, formats = offer.OfferingEvents(formats)
+		var got []string
+		for _, f := range formats {
+			text := strconv.Itoa(int(f.Number))
+			if f.Transcoded() {
+				text += ":" + strconv.Itoa(int(f.shown()))
+			}
+			if f.Events() {
+				text += "/" + strconv.Itoa(int(f.Clock))
+			}
+			got = append(got, text)
+		}
+		if strings.Join(got, " ") != tt.want {
+			t.Errorf("%s for %s: %s; want %s", tt.formats, tt.codecs, got, tt.want)
+		}
+		text := string(offer.ForTarget(ourSideB, StreamTransport{}, formats, AsIs))
+		if again := benchRead(t, []byte(text)); len(again.formats) != len(formats) || !again.formats[len(formats)-1].Events() {
+			t.Errorf("%s for %s is written as\n%s", tt.formats, tt.codecs, text)
+		}
 	}
 }
 
