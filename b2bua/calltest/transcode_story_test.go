@@ -337,6 +337,16 @@ places: 0
 carrier: says BYE ; gets 200
 agent: gets BYE ; says 200
 
+== PCMA for an agent with PCMU
+with: kind: synthflow => kind: synthflow\n    codecs: [PCMU]
+with: targets: [agent, spare] => targets: [agent]
+operator: calls
+carrier: gets INVITE (0 8 96 101 106) ; takes (8 101)
+agent: gets INVITE (0 101) ; takes (0 101) ; changed 0u>8
+places: 0
+carrier: changed 8a>0 ; says BYE ; gets 200
+agent: gets BYE ; says 200
+
 == no transcoder is free
 with: media: { => media: {transcode: off, 
 operator: calls
