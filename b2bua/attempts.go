@@ -53,8 +53,9 @@ func (a *attempt) save(c *Call) snapshot.Attempt {
 	k := snapshot.Attempt{
 		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
 		By: a.plan.By, Reason: a.plan.Reason, From: a.parties.From, To: a.parties.To,
-		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.InstantOf(a.started), Dropped: a.dropped, PrepareMS: a.prepareMS,
-		Prepared: a.prepareStatus, Placed: a.placed, MediaName: a.mediaName,
+		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.InstantOf(a.started), Dropped: a.dropped,
+		PrepareMS: a.prepareMS,
+		Prepared:  a.prepareStatus, Placed: a.placed, MediaName: a.mediaName,
 	}
 	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named this target in its REFER
 		k.Agent = c.record.Target

@@ -98,8 +98,8 @@ func (a *Agreement) OfferFor(t *peers.Dial) (offer *sdp.Description, formats []s
 }
 
 // OfferFirst returns the offer to a customer who is called before any agent: the codecs of its trunk that an agent may
-// use, too, the other kind of G.711, and last those that can be made of an agent's if a transcoder is free. The customer's answer then takes
-// the place of a caller's offer, and decides whether the call takes a transcoder.
+// use, too, the other kind of G.711, and last those that can be made of an agent's if a transcoder is free. The
+// customer's answer then takes the place of a caller's offer, and decides whether the call takes a transcoder.
 func (a *Agreement) OfferFirst(t *peers.Dial, agents []*peers.Target) (offer *sdp.Description, formats []sdp.Format,
 	err error,
 ) {

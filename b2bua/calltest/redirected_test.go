@@ -35,8 +35,10 @@ func TestRedirectWithoutRule(t *testing.T) {
 func TestRedirectRepeated(t *testing.T) {
 	for _, follow := range []bool{false, true} {
 		inWorld(t, func(w *world) {
-			r := w.server.Redirected(redirected.Options{Targets: []string{"agent"}, Route: "hooks.twilio", Follow: follow,
-				Variables: func(template.Vars) map[string]string { return nil }})
+			r := w.server.Redirected(redirected.Options{
+				Targets: []string{"agent"}, Route: "hooks.twilio", Follow: follow,
+				Variables: func(template.Vars) map[string]string { return nil },
+			})
 			begin := func(sid string) redirected.Destination {
 				to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), SIPCallID: sid, To: redirected.PartyOf("+15095550100")})
 				must(t, err)

@@ -163,7 +163,9 @@ func (l *Leg) State() State {
 		},
 		URI: l.invited.uri, Negotiation: int(n.state), Described: n.local, Sending: n.sending, Asked: n.wanted != nil,
 		AnsweredBye: l.AnsweredBye, Acked: l.acked, ACKs: l.acks, RSeq: l.awaited().last,
-		Timer: Timings{l.timer.interval, l.timer.ours, l.timer.least, InstantOf(l.timer.refreshAt), InstantOf(l.timer.expireAt)},
+		Timer: Timings{
+			l.timer.interval, l.timer.ours, l.timer.least, InstantOf(l.timer.refreshAt), InstantOf(l.timer.expireAt),
+		},
 	}
 	if bytes.Equal(s.Described, s.Dialog.Origin.Last) {
 		s.Described = nil

@@ -221,9 +221,9 @@ func (l *Leg) onCancelAnswered(now time.Time, res *sip.Response) {
 	}
 }
 
-// giveUp ends a leg whose CANCEL or BYE had no effect in time. If a restored leg's peer may have the call, the peer gets
-// a BYE: in each early dialog that is known (RFC 3261 section 15), or else in the one whose tag is in the answer to the
-// CANCEL, which should be the dialog's (section 9.2).
+// giveUp ends a leg whose CANCEL or BYE had no effect in time. If a restored leg's peer may have the call, the peer
+// gets a BYE: in each early dialog that is known (RFC 3261 section 15), or else in the one whose tag is in the answer
+// to the CANCEL, which should be the dialog's (section 9.2).
 func (l *Leg) giveUp(now time.Time) {
 	switch {
 	case l.state == legAbandoned && l.restored && len(l.early) > 0:

@@ -331,8 +331,8 @@ func (c *Call) Note(now leg.Instant, machine Machine) {
 	c.Noted.Uptime, c.Noted.Boot = machine()
 }
 
-// Rebase shifts all Instants of the call by the amount by which the wall clock was set since Note. It does nothing after
-// a reboot, or on another machine, because then the amount is unknown.
+// Rebase shifts all Instants of the call by the amount by which the wall clock was set since Note. It does nothing
+// after a reboot, or on another machine, because then the amount is unknown.
 func (c *Call) Rebase(now leg.Instant, machine Machine) {
 	uptime, boot := machine()
 	if c.Noted.Boot == 0 || boot != c.Noted.Boot || uptime < c.Noted.Uptime {
@@ -364,7 +364,7 @@ func move(v reflect.Value, by leg.Instant) {
 			}
 		}
 	default:
-		if at, is := v.Addr().Interface().(*leg.Instant); is && *at != 0 {
+		if at, is := reflect.TypeAssert[*leg.Instant](v.Addr()); is && *at != 0 {
 			*at += by
 		}
 	}
