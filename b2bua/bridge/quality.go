@@ -128,7 +128,7 @@ const (
 
 // changed notes a change of the session (record.Silence.After).
 func (m *Media) changed(what string) {
-	m.Changes = append(m.Changes, snapshot.Change{At: leg.Instant(time.Now()), What: what})
+	m.Changes = append(m.Changes, snapshot.Change{At: leg.InstantOf(time.Now()), What: what})
 	m.Changes = m.Changes[max(len(m.Changes)-changesMost, 0):]
 }
 

@@ -134,8 +134,8 @@ type Media struct {
 
 // Change is a change of the session after which a side may fall silent.
 type Change struct {
-	At   int64  `cbor:"1,keyasint"`
-	What string `cbor:"2,keyasint"` // record.Silence.After
+	At   leg.Instant `cbor:"1,keyasint"`
+	What string      `cbor:"2,keyasint"` // record.Silence.After
 }
 
 // Sounds has the sounds that we play to the sides.
