@@ -1,6 +1,7 @@
 package follow
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -330,28 +331,28 @@ func TestSteps(t *testing.T) {
 func TestRestAfterRelapse(t *testing.T) {
 	r, s := route(t, "{a: 50, b: 50}", "{answered: 97%, floor: 5, step: 10}"), State{}
 	now := time.Unix(1_800_000_000, 0)
-	goes := func(after time.Duration, answered, want int) {
+	goes := func(after time.Duration, lost int, way int) {
 		t.Helper()
 		now = now.Add(after)
-		s = Decide(r, s, Gathered{
-			"a": {attempts: 3000, measured: 3000, answered: answered}, "b": {attempts: 3000, measured: 3000, answered: 3000},
-		}, now)
-		got := 50
-		if s.Weights != nil {
-			got = s.Weights["a"]
-		}
-		if got != want {
-			t.Errorf("a has %d; want %d: %+v", got, want, s)
+		was := inForce(r, s)["a"]
+		since, until := s.Window(now)
+		g := NewGathered(until)
+		g.calls["a"], g.calls["b"] = outcomes(since, until, 300, lost, 0, 0), outcomes(since, until, 300, 0, 0, 0)
+		s = Decide(r, s, g, now)
+		if is := cmp.Compare(inForce(r, s)["a"], was); is != way {
+			t.Errorf("%s: a goes from %d to %d; want %d: %+v", now.Sub(time.Unix(1_800_000_000, 0)), was, inForce(r, s)["a"], way, s)
 		}
 	}
-	const well, ill = 3000, 2400
-	goes(0, ill, 40)
-	goes(time.Hour, well, 50) // for the first time
-	goes(time.Hour, ill, 40)  // a relapse
-	goes(23*time.Hour, well, 40)
-	goes(2*time.Hour, well, 50)
-	goes(30*time.Hour, ill, 40)
-	goes(time.Hour, well, 50)
+	const well, ill = 0, 60
+	goes(2*time.Hour, ill, -1)
+	goes(2*time.Hour, well, 1) // for the first time
+	goes(2*time.Hour, ill, -1) // a relapse
+	goes(20*time.Hour, well, 0)
+	for s.Weights != nil {
+		goes(25*time.Hour, well, 1)
+	}
+	goes(40*time.Hour, ill, -1)
+	goes(2*time.Hour, well, 1)
 }
 
 // TestChance compares with known values: Fisher's exact test of 3 of 4 beside 1 of 4, and binomial ones.
