@@ -26,7 +26,7 @@ func (j *journal) reopen() error {
 		if s == nil || s.f != nil {
 			continue
 		}
-		f, err := os.OpenFile(s.name, os.O_RDWR, 0)
+		f, err := openOwn(s.name, os.O_RDWR)
 		if err != nil {
 			return fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
 		}
@@ -38,7 +38,7 @@ func (j *journal) reopen() error {
 
 // oldSegment opens an existing file.
 func oldSegment(name string) (*journalSegment, error) {
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
+	f, err := openOwn(name, os.O_RDWR)
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w; check the directory of store.path and its rights", err)
 	}

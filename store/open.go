@@ -57,12 +57,18 @@ func lockFile(path string) (*os.File, error) {
 	return holdLock(path, f, err)
 }
 
+// openOwn opens a file beside the database. The server's user owns the directory, and a link there must not lead
+// another user's process, such as root's restore, elsewhere.
+func openOwn(name string, flag int) (*os.File, error) {
+	return os.OpenFile(name, flag|unix.O_NOFOLLOW, 0o600)
+}
+
 // openLock opens the lock's file. A read-only file can be locked, too.
 func openLock(path string) (*os.File, error) {
 	name := path + ".lock"
-	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(name, os.O_RDWR|os.O_CREATE)
 	if errors.Is(err, unix.EROFS) {
-		if f, openErr := os.Open(name); openErr == nil {
+		if f, openErr := openOwn(name, os.O_RDONLY); openErr == nil {
 			return f, nil
 		}
 	}
@@ -99,9 +105,12 @@ func sign(f *os.File) {
 }
 
 // create creates the file before SQLite does, so that other users can't read it. The -wal and -shm files inherit its
-// mode.
+// mode. A link may lead to an existing database.
 func create(path string) error {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := openOwn(path, os.O_RDWR|os.O_CREATE)
+	if errors.Is(err, unix.ELOOP) {
+		f, err = os.OpenFile(path, os.O_RDWR, 0)
+	}
 	if err != nil {
 		return fmt.Errorf("store %s: %w; check store.path and the rights of its directory", path, err)
 	}
@@ -241,7 +250,11 @@ func keepKeyBeside(path string, key []byte) {
 		return
 	}
 	fresh := keyName(path) + ".new"
-	if os.WriteFile(fresh, key, 0o600) == nil {
+	f, err := openOwn(fresh, os.O_WRONLY|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return
+	}
+	if _, err = f.Write(key); errors.Join(err, f.Close()) == nil {
 		_ = os.Rename(fresh, keyName(path))
 	}
 }

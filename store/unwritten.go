@@ -47,7 +47,7 @@ func spareNames() (names []string) {
 }
 
 func appendRecords(name string, records []record.Record) (err error) {
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	f, err := openOwn(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND)
 	if err != nil {
 		return err
 	}

@@ -31,6 +31,7 @@ func FindAddress(ctx context.Context, cfg *config.Config, log zerolog.Logger) er
 			log.Warn().Str("before", was).Stringer("address", addr).
 				Msg("the public address is another one than at the last start")
 		}
+		_ = os.Remove(file) // what a link leads to is not written
 		if err := os.WriteFile(file, []byte(addr.String()+"\n"), 0o600); err != nil {
 			log.Info().Err(err).Msg("the public address is not remembered for the next start")
 		}

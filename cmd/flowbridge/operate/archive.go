@@ -67,7 +67,7 @@ func (a *Archive) Recording(ctx context.Context, file, id string) (parts [][]byt
 			wav := url.URL{Path: "/api/recordings/" + r.File}
 			status, body, err := api.ask(ctx, http.MethodGet, wav.EscapedPath())
 			if err != nil || status != http.StatusOK {
-				return nil, cmp.Or(err, fmt.Errorf("%s answers %d for %s", api.shown, status, wav.Path))
+				return nil, cmp.Or(err, fmt.Errorf("%s answers %d for the recording %q", api.shown, status, r.File))
 			}
 			parts = append(parts, body)
 		}
