@@ -160,11 +160,12 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 func (s *Server) openBridges(o Options) error {
 	identity, err := dtls.NewIdentity(o.Key)
 	places := s.cfg.Media.Transcoded(processors.Count())
+	trunks := func() int { return len(s.admission.Peers.Load().Trunks) }
 	s.bridges = bridge.Resources{
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Lines: &s.log, Config: &s.cfg.Media,
 		Beep:        s.cfg.Recording.Beep,
-		Transcoders: agreement.NewTranscoders(places),
-		Listeners:   agreement.NewTranscoders((places + 1) / 2),
+		Transcoders: agreement.NewTranscoders(places, trunks),
+		Listeners:   agreement.NewTranscoders((places+1)/2, trunks),
 		Beside: func(what string, do func()) {
 			s.beside(func() {
 				defer s.recovered(what)

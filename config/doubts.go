@@ -29,6 +29,8 @@ func doubtsOf(cfg *Config, root value) Errors {
 	d.within()
 	d.codecs()
 	d.addresses()
+	d.loopback()
+	d.platforms()
 	d.ports()
 	d.tokens()
 	d.xei()

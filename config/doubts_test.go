@@ -1,6 +1,9 @@
 package config
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -263,6 +266,26 @@ func TestDoubtsOfAccounts(t *testing.T) {
 		text := strings.Replace(doubtful, `kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20"`, "kind: synthflow, prepare: {token_env: PW, "+prepare+"}", 1)
 		if got := warningsOf(t, text); !strings.Contains(got, want) || want == "" && got != "" || strings.Count(got, "f.yaml:") > 1 {
 			t.Errorf("%s: %s; want %q", prepare, got, want)
+		}
+	}
+}
+
+// A file that every user may write decides where calls and tokens go.
+func TestWritableFile(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "flowbridge.yaml")
+	if err := os.WriteFile(name, []byte("trunks: [{name: a, sources: [192.0.2.1]}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []os.FileMode{0o666, 0o602, 0o644, 0o660} {
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
+		cfg, err := Load(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(fmt.Sprint(cfg.Warnings), "chmod o-w "+name); got != (mode&2 != 0) {
+			t.Errorf("%o: %v", mode, cfg.Warnings)
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"flowbridge/config/template"
 )
@@ -101,6 +102,65 @@ func (d *doubts) accounts() {
 					`write digits only, like "+15075550100"`)
 			}
 		}
+	}
+}
+
+// public reports whether a target is called outside of this network, or by a name that may lead there, and the host.
+func (t *Target) public() (host string, is bool) {
+	uri, err := t.URI.Render(t.SampleVars())
+	host, _ = HostPort(uri)
+	return host, err == nil && host != "" && !nearby(host)
+}
+
+// loopback warns of an address for peers that only this machine reaches.
+func (d *doubts) loopback() {
+	for i := range d.cfg.Targets {
+		host, is := d.cfg.Targets[i].public()
+		for key, at := range map[string]string{
+			"sip.advertise": d.cfg.SIP.Advertise, "media.advertise": d.cfg.Media.Advertise,
+		} {
+			if is && loopbackHost(at) {
+				d.warnOf(key, fmt.Sprintf("is this machine only, and target %s is called at %s: it can send nothing back",
+					d.cfg.Targets[i].Name, host), "write the address at which peers reach this machine, or auto")
+			}
+		}
+		if is {
+			break
+		}
+	}
+}
+
+// platforms warns of APIs and URIs that a platform does not have.
+func (d *doubts) platforms() {
+	for i := range d.cfg.Targets {
+		t, path := &d.cfg.Targets[i], fmt.Sprintf("targets[%d].", i)
+		ownAPI := true
+		for key, api := range t.apis() {
+			u, err := url.Parse(*api)
+			if err != nil {
+				continue
+			}
+			_, _, own := RegionOfHost(u.Hostname())
+			ownAPI = ownAPI && own
+			if at := strings.Trim(u.Path, "/"); at != "" && (own || at == "v2" || strings.HasPrefix(at, "v2/")) {
+				d.warnOf(path+key+".api", "has a path, and requests go below it: to "+u.Path+"/…",
+					`write scheme and host only, like "https://`+u.Host+`"`)
+			}
+		}
+		host, is := t.public()
+		if _, _, own := RegionOfHost(host); t.Kind == KindSynthflow && is && !own && ownAPI {
+			d.warn(path+"uri", "has another host than Synthflow's, and its calls would go there",
+				"leave uri out for Synthflow's own, or write kind: sip")
+		}
+		user, _, _ := strings.Cut(strings.TrimPrefix(t.URI.String(), "sip:"), "@")
+		if t.Kind == KindVapi && idForm.MatchString(user) {
+			d.warn(path+"uri", "has an id as its user: Vapi knows a number by its SIP name, not by the id of an assistant or a number",
+				`write the name, like "sip:my-agent@sip.vapi.ai"; flowbridge vapi number show ID has it in sipUri`)
+		}
+	}
+	if m := &d.cfg.Media; m.Timeout >= time.Hour {
+		d.warnOf("media.timeout", "lets a call go on without RTP for as long, and its trunk pays for it",
+			"write how long a call without any sound may last, like 30s")
 	}
 }
 

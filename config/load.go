@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -41,7 +42,15 @@ func load(path string, running *Config) (*Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return read(ShownName(path), data, os.LookupEnv, running)
+	cfg, err := read(ShownName(path), data, os.LookupEnv, running)
+	if info, failed := os.Stat(path); err == nil && failed == nil && path != Stdin &&
+		info.Mode().IsRegular() && info.Mode()&2 != 0 {
+		cfg.Warnings = append(Errors{{
+			File: path, Line: 1, Problem: "every user of this machine can write the file, and so choose where calls and tokens go",
+			Remedy: "chmod o-w " + path,
+		}}, cfg.Warnings...)
+	}
+	return cfg, err
 }
 
 // ShownName returns the name of a file for errors.
@@ -114,6 +123,7 @@ type loader struct {
 	cfg     *Config // the sections read so far
 	running *Config // the configuration of the process that will use the file; may be nil
 
+	lines [][]byte // of the file
 	root  section
 	twice map[string]int // duplicate names in a list
 
@@ -154,7 +164,24 @@ func (l *loader) unsure(list string, names map[string]bool) bool {
 }
 
 func (l *loader) fail(line int, path, problem, remedy string) {
+	if line > 0 && line <= len(l.lines) {
+		remedy = cmp.Or(oddSpace(l.lines[line-1]), remedy)
+	}
 	l.errs = append(l.errs, Error{File: l.file, Line: line, Path: path, Problem: problem, Remedy: remedy})
+}
+
+// oddSpace returns a remedy for a line with a character that looks like a space, or like nothing, and is neither to
+// YAML. Web pages and word processors write them.
+func oddSpace(line []byte) string {
+	for name, text := range map[string]string{
+		"a no-break space (U+00A0)": "\u00a0", "a narrow no-break space (U+202F)": "\u202f",
+		"a zero-width space (U+200B)": "\u200b", "a byte order mark (U+FEFF)": "\ufeff",
+	} {
+		if at := bytes.Index(line, []byte(text)); at >= 0 {
+			return fmt.Sprintf("write a plain space in place of %s, which is byte %d of the line", name, at+1)
+		}
+	}
+	return ""
 }
 
 // document decodes the single YAML document of the file.
@@ -167,19 +194,20 @@ func (l *loader) document(data []byte) (value, bool) {
 		l.fail(0, "", "is empty", "write trunks, targets and routes into it, or name another file with --config")
 		return value{}, false
 	}
+	l.lines = bytes.Split(data, []byte("\n"))
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, second yaml.Node
 	if err := dec.Decode(&doc); errors.Is(err, io.EOF) {
 		return empty()
 	} else if err != nil {
-		l.syntax(err, data)
+		l.syntax(err)
 		return value{}, false
 	}
 	if err := dec.Decode(&second); err == nil {
 		l.fail(second.Line, "", "a second YAML document begins here", `remove the "---" and what follows it`)
 		return value{}, false
 	} else if !errors.Is(err, io.EOF) {
-		l.syntax(err, data)
+		l.syntax(err)
 		return value{}, false
 	}
 	if doc.Kind != yaml.DocumentNode || len(doc.Content) != 1 {
@@ -193,7 +221,7 @@ func (l *loader) document(data []byte) (value, bool) {
 }
 
 // syntax reports an error of the YAML decoder, with its line if the decoder names one.
-func (l *loader) syntax(err error, data []byte) {
+func (l *loader) syntax(err error) {
 	text := strings.TrimPrefix(err.Error(), "yaml: ")
 	line := 0
 	if m := regexp.MustCompile(`^line (\d+): `).FindStringSubmatch(text); m != nil {
@@ -201,7 +229,7 @@ func (l *loader) syntax(err error, data []byte) {
 		text = text[len(m[0]):]
 	}
 	remedy := "look at the indentation, colons and quotes of this line and the ones around it"
-	lines := bytes.Split(data, []byte("\n"))
+	lines := l.lines
 	if m := regexp.MustCompile(`^unknown anchor '(.+)'`).FindStringSubmatch(text); m != nil {
 		line = 1 + slices.IndexFunc(lines, func(l []byte) bool { return bytes.Contains(l, []byte("*"+m[1])) })
 		remedy = "write &" + m[1] + " before the value that *" + m[1] +

@@ -28,7 +28,7 @@ type Media struct {
 	Insight string `key:"insight" enum:"on off" default:"on"`
 	// Whether Opus is made of G.711 and the reverse, where caller and target have no codec in common: auto, off.
 	Transcode string `key:"transcode" enum:"auto off" default:"auto"`
-	// How many calls may be transcoded at a time. 0: 10 for each processor, or of the cgroup's quota.
+	// How many calls may be transcoded at a time. 0: 40 for each thread that relays, one for every four processors.
 	MaxTranscoded int `key:"max_transcoded" default:"0" max:"100000"`
 	// A call ends after this time without RTP from either side: with media_timeout if it had any, else with no_media.
 	Timeout time.Duration `key:"timeout" default:"30s"`
@@ -203,9 +203,9 @@ func dtlsSuites() []string { return append(DefaultSRTPSuites(), "AES_CM_128_HMAC
 // transcodeOff is a value of media.transcode.
 const transcodeOff = "off"
 
-// transcodedEach is the default of media.max_transcoded for each processor. Four of them share a thread that relays,
-// half of which that many take.
-const transcodedEach = 10
+// transcodedEach is the default of media.max_transcoded for each thread that relays, of which there is one for every
+// four processors: a call costs 1.1 % of a processor, so that many take 44 % of the thread.
+const transcodedEach = 40
 
 // Transcoded returns how many calls may be transcoded at a time, with this number of processors.
 func (m *Media) Transcoded(processors int) int {
@@ -215,5 +215,5 @@ func (m *Media) Transcoded(processors int) int {
 	case m.MaxTranscoded > 0:
 		return m.MaxTranscoded
 	}
-	return transcodedEach * processors
+	return transcodedEach * max(processors/4, 1)
 }

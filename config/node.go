@@ -77,7 +77,8 @@ func (v value) entries(keyPath func(path, key string) string) ([]entry, bool) {
 		return nil, false
 	}
 	if v.node.Kind != yaml.MappingNode {
-		v.fail("must be a mapping, not "+kindName(v.node), `write "key: value" lines below it, indented`)
+		v.fail("must be a mapping, not "+kindName(v.node),
+			cmp.Or(hint(v.path+"{}"), `write "key: value" lines below it, indented`))
 		return nil, false
 	}
 	first := map[string]int{}

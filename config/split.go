@@ -3,6 +3,7 @@ package config
 import (
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Share is the part of a route's calls for one target or trunk.
@@ -35,6 +36,9 @@ func (s section) shares(names []string) (all []Share) {
 			continue
 		}
 		if _, c := kind.parse(s)(text.text); !c.none() {
+			if number, percent := strings.CutSuffix(text.text, "%"); percent {
+				c.remedy = "write the number alone, " + number + ": a share is relative to the sum of all"
+			}
 			text.complain(c)
 			ok = false
 			continue

@@ -131,7 +131,18 @@ func (v value) template(use templateUse) (*template.Template, string, bool) {
 }
 
 // undotted matches a field without its dot, which text/template takes for a function.
-var undotted = regexp.MustCompile(`(?i)^function "(\w*CallID|To|From|Prepare|Header|Trunk|Row|Lead|Agent)" not defined`)
+var undotted = regexp.MustCompile(`^function "(\w*CallID|To|From|Prepare|Header|Trunk|Row|Lead|Agent)" not defined`)
+
+// undefined matches a word that text/template takes for a function.
+var undefined = regexp.MustCompile(`^function "(\w+)" not defined`)
+
+// fieldOf has the fields that other systems name by a word, in lower case without underscores.
+var fieldOf = map[string]string{
+	"callid": ".Prepare.CallID", "id": ".Prepare.CallID", "synthflowcallid": ".Prepare.CallID",
+	"from": ".From.Number", "fromnumber": ".From.Number", "caller": ".From.Number", "callerid": ".From.Number",
+	"to": ".To.Number", "tonumber": ".To.Number", "called": ".To.Number", "did": ".To.Number", "number": ".To.Number",
+	"user": ".To.User", "trunk": ".Trunk", "sipcallid": ".SIPCallID", "diversion": ".Diversion",
+}
 
 // templateRemedy returns the remedy for a template that can't be parsed.
 func (s scalar) templateRemedy(err error) string {
@@ -143,6 +154,15 @@ func (s scalar) templateRemedy(err error) string {
 	}
 	if name := undotted.FindStringSubmatch(err.Error()); name != nil {
 		return "write ." + name[1] + ", with a dot before it, like {{.Prepare.CallID}} or {{.To.Number}}"
+	}
+	if name := undefined.FindStringSubmatch(err.Error()); name != nil {
+		if strings.Contains(strings.ReplaceAll(s.raw, " ", ""), "|"+name[1]) {
+			return "leave out | " + name[1] + ": templates are Go's text/template, whose functions are and, eq, index, len, not, or, " +
+				"printf and slice, besides xei"
+		}
+		if field := fieldOf[strings.ToLower(strings.ReplaceAll(name[1], "_", ""))]; field != "" {
+			return "write {{" + field + "}}: values of the call begin with a dot"
+		}
 	}
 	return "correct the template"
 }

@@ -27,11 +27,11 @@ func described(t *testing.T, text string) *sdp.Description {
 // TestSuitWithoutPlace: a caller with Opus and an agent with PCMU are connected again after a transfer. They are
 // transcoded even if other calls use all places for transcoders by then.
 func TestSuitWithoutPlace(t *testing.T) {
-	places := agreement.NewTranscoders(1)
-	other := agreement.PlaceAt(places)
+	places := agreement.NewTranscoders(1, one)
+	other := agreement.PlaceAt(places, "")
 	other.Claim(false)
 	caller, agent := described(t, opus), described(t, pcmu)
-	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(places)}
+	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(places, "")}
 	a.Description = [2]*sdp.Description{caller, caller}
 	for side := range a.Description {
 		a.SentTo[side] = caller.Formats()
@@ -52,7 +52,7 @@ func TestSuitWithoutPlace(t *testing.T) {
 // TestSeenLeavesAgreement: an answer that has none of the caller's codecs leaves the agreement unchanged.
 func TestSeenLeavesAgreement(t *testing.T) {
 	caller, agent := described(t, opus), described(t, pcmu)
-	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewTranscoders(1))}
+	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewTranscoders(1, one), "")}
 	a.Description[media.SideA], a.SentTo[media.SideA] = caller, caller.Formats()
 	a.Tell(media.SideA, caller.Formats())
 	if _, err := a.Seen(agent); err != nil {
@@ -63,5 +63,44 @@ func TestSeenLeavesAgreement(t *testing.T) {
 	}
 	if !a.Description[media.SideA].Transcoded() || a.Codec[media.SideA] != sdp.PCMU || !a.Transcoder.Has() {
 		t.Errorf("%+v", a.Terms)
+	}
+}
+
+func one() int { return 1 }
+
+// One trunk, also by calls that only ring, can't take the places of others. A trunk alone may have all.
+func TestSharesOfTranscoders(t *testing.T) {
+	trunks := 4
+	places := agreement.NewTranscoders(16, func() int { return trunks })
+	take := func(trunk string) (n int, all []agreement.Place) {
+		for range 20 {
+			if p := agreement.PlaceAt(places, trunk); p.Claim(false) {
+				all = append(all, p)
+			}
+		}
+		return len(all), all
+	}
+	first, taken := take("flood") // 2 are reserved for each of the other three
+	if first != 10 {
+		t.Errorf("one of four trunks takes %d of 16; want 10", first)
+	}
+	for _, name := range []string{"a", "b", "c"} {
+		if n, _ := take(name); n != 2 {
+			t.Errorf("trunk %s gets %d; want 2", name, n)
+		}
+	}
+	if p := agreement.PlaceAt(places, "flood"); !p.Claim(true) { // of an old process
+		t.Error("no place that must be")
+	}
+	for i := range taken {
+		taken[i].Release()
+	}
+	if used, most, refused := places.Figures(); used != 7 || most != 16 || refused == 0 {
+		t.Errorf("%d of %d, %d refused; want 7 of 16", used, most, refused)
+	}
+	trunks = 1
+	places = agreement.NewTranscoders(16, one)
+	if n, _ := take("only"); n != 16 {
+		t.Errorf("the only trunk takes %d; want 16", n)
 	}
 }

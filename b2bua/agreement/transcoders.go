@@ -1,31 +1,57 @@
 package agreement
 
-import "sync/atomic"
+import "sync"
 
-// Transcoders counts the calls of this node that use a codec, and limits them. A call takes at most one place.
+// Transcoders counts the calls of this node that use a codec, and limits them. A call takes at most one place, from the
+// time when it is offered to a target that needs one. Half of the places are reserved for the trunks in equal parts, so
+// that one trunk, or its calls that only ring, can't take all.
 type Transcoders struct {
-	most int // calls
+	most   int        // calls
+	trunks func() int // how many trunks there are now
 
-	used    atomic.Int64
-	refused atomic.Uint64
+	mu      sync.Mutex // guards the fields below
+	used    int
+	of      map[string]int // used, by trunk
+	refused uint64
 }
 
-// NewTranscoders returns places for at most this many calls, or nil for 0.
-func NewTranscoders(most int) *Transcoders {
+// NewTranscoders returns places for at most this many calls of a number of trunks, or nil for 0.
+func NewTranscoders(most int, trunks func() int) *Transcoders {
 	if most == 0 {
 		return nil
 	}
-	return &Transcoders{most: most}
+	return &Transcoders{most: most, trunks: trunks, of: map[string]int{}}
 }
 
-// take takes a place if one is free or must is set, and reports whether it did.
-func (t *Transcoders) take(must bool) bool {
-	if n := t.used.Add(1); n > int64(t.most) && !must {
-		t.used.Add(-1)
-		t.refused.Add(1)
+// take takes a place for a trunk if one is free for it or must is set, and reports whether it did.
+func (t *Transcoders) take(trunk string, must bool) bool {
+	trunks := max(1, t.trunks())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	reserved := t.most / 2 / trunks
+	kept := (trunks - 1) * reserved // for the others, unless they use it
+	for name, used := range t.of {
+		if name != trunk {
+			kept -= min(used, reserved)
+		}
+	}
+	if t.used+max(0, kept) >= t.most && !must {
+		t.refused++
 		return false
 	}
+	t.used++
+	t.of[trunk]++
 	return true
+}
+
+// free gives a trunk's place back.
+func (t *Transcoders) free(trunk string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.used--
+	if t.of[trunk]--; t.of[trunk] == 0 {
+		delete(t.of, trunk)
+	}
 }
 
 // Figures returns how many calls have a place, how many may have one, and how often a call was refused one.
@@ -33,17 +59,20 @@ func (t *Transcoders) Figures() (used, most int, refused uint64) {
 	if t == nil {
 		return 0, 0, 0
 	}
-	return int(t.used.Load()), t.most, t.refused.Load()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.used, t.most, t.refused
 }
 
 // Place is a call's place among the Transcoders. The zero value can never get one.
 type Place struct {
-	of  *Transcoders
-	has bool
+	of    *Transcoders
+	trunk string
+	has   bool
 }
 
-// PlaceAt returns a place that is not taken yet. If t is nil it can never be.
-func PlaceAt(t *Transcoders) Place { return Place{of: t} }
+// PlaceAt returns a place for a call of a trunk that is not taken yet. If t is nil it can never be.
+func PlaceAt(t *Transcoders, trunk string) Place { return Place{of: t, trunk: trunk} }
 
 // Possible reports whether the call may ask for the place.
 func (p *Place) Possible() bool { return p.of != nil }
@@ -57,14 +86,14 @@ func (p *Place) Has() bool { return p.has }
 // Claim takes the place unless the call has it, and reports whether the call has it then. must ignores the limit: a
 // call of another process keeps its place.
 func (p *Place) Claim(must bool) bool {
-	p.has = p.has || p.of != nil && p.of.take(must)
+	p.has = p.has || p.of != nil && p.of.take(p.trunk, must)
 	return p.has
 }
 
 // Release gives the place back if the call has it.
 func (p *Place) Release() {
 	if p.has {
-		p.of.used.Add(-1)
+		p.of.free(p.trunk)
 		p.has = false
 	}
 }

@@ -34,7 +34,7 @@ type Talk struct {
 
 func (t *Talk) open(b *Bridge) {
 	t.bridge = b
-	t.place = agreement.PlaceAt(b.Listeners)
+	t.place = b.place(b.Listeners)
 }
 
 func (t *Talk) on(e Event) (taken bool) {

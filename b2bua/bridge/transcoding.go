@@ -23,15 +23,23 @@ type transcodeSession interface {
 	SetTranscode(side media.Side, t media.Transcode) error
 }
 
+// place returns a place for the call that is not taken yet.
+func (b *Bridge) place(at *agreement.Transcoders) agreement.Place {
+	if b.Trunk == nil {
+		return agreement.PlaceAt(at, "")
+	}
+	return agreement.PlaceAt(at, b.Trunk.Caller.Name)
+}
+
 func (t *Transcoding) open(b *Bridge) {
 	t.bridge = b
-	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
+	b.Agreement.Transcoder = b.place(b.Transcoders)
 }
 
 // restore takes over the transcoding of an old process. The restored media already transcodes.
 func (t *Transcoding) restore(*snapshot.Bridge) {
 	b := t.bridge
-	b.Agreement.Transcoder = agreement.PlaceAt(b.Transcoders)
+	b.Agreement.Transcoder = b.place(b.Transcoders)
 	for side := range t.is {
 		t.is[side] = b.Agreement.Transcode(media.Side(side))
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -69,7 +68,7 @@ func explainWords(c *cobra.Command, question string, width int) error {
 			problem = append(problem, "did you mean "+n+"?")
 		}
 	}
-	return errors.New(strings.Join(problem, "; "))
+	return cli.Usage("%s", strings.Join(problem, "; "))
 }
 
 // helpWords returns the words that the help command accepts: the commands, and the words for the documents.

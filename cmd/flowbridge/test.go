@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,7 +78,7 @@ func testCommand() *cobra.Command {
 		case strings.HasPrefix(first, "sip:"):
 			first = fmt.Sprintf("to: %q", first)
 		case first != "":
-			if cfg, err := o.Config(); strings.Contains(first, ":") || err == nil && cfg.Target(first) == nil {
+			if !slices.Contains(config.Names(o.config, "targets"), first) {
 				return cli.Usage("--init %q is no target of the configuration, and no URI like sip:agent@127.0.0.1:5070", first)
 			}
 			first = fmt.Sprintf("target: %q", first)

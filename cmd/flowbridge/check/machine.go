@@ -110,8 +110,8 @@ func (m machine) problems(cfg *config.Config) (stops, warnings []warning) {
 		m.kernel(cfg), m.transcoders(cfg))
 }
 
-// transcoders compares media.max_transcoded with what the relaying threads could carry if they did nothing else, twice
-// the default.
+// transcoders compares media.max_transcoded with what the relaying threads could carry if they did nothing else, about
+// twice the default.
 func (m machine) transcoders(cfg *config.Config) []warning {
 	all := 2 * (&config.Media{}).Transcoded(m.processors)
 	if most := cfg.Media.Transcoded(m.processors); m.processors > 0 && most > all {

@@ -48,7 +48,7 @@ func Root() *cobra.Command {
 	root := Group("flowbridge", "A SIP back-to-back user agent between carriers and voice-AI platforms", "", "")
 	root.Version, root.SilenceUsage, root.SilenceErrors = Version(), true, true
 	root.PersistentPreRun = func(c *cobra.Command, _ []string) { findConfig(c, packagedConfig) }
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return Usage("%w", err) })
+	root.SetFlagErrorFunc(flagError)
 	return root
 }
 
@@ -70,7 +70,10 @@ func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.W
 	root.SetArgs(args)
 	root.SetOut(out)
 	root.SetErr(errs)
-	err := root.ExecuteContext(ctx)
+	err := misplaced(root, args)
+	if err == nil {
+		err = root.ExecuteContext(ctx)
+	}
 	if err == nil {
 		return 0
 	}
@@ -94,16 +97,6 @@ func ExitCode(err error) int {
 		return ExitUsage
 	}
 	return ExitFailed
-}
-
-// Args makes errors of check errors of usage.
-func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if err := check(c, args); err != nil {
-			return Usage("%w (see %s --help)", err, c.CommandPath())
-		}
-		return nil
-	}
 }
 
 // DefaultConfig is the configuration file of commands without --config. If it does not exist, they use the file of

@@ -367,7 +367,8 @@ func (e *eraser) note(by string, calls []string, what string, done *admin.Erasur
 			Int64("recordings", done.Recordings).Int64("fleet", done.Fleet).Strs("held", done.Held).Strs("live", done.Live).
 			Strs("waits", done.Waits).Msg(what)
 	}
-	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl", os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl",
+		os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

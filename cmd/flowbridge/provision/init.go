@@ -3,16 +3,23 @@ package provision
 import (
 	"bufio"
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"os"
+	"os/user"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/mattn/go-isatty"
 	"github.com/spf13/cobra"
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/sys/unix"
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/profiles"
@@ -29,12 +36,20 @@ type firstConfig struct {
 	dryRun   bool
 	terminal func() bool  // reports whether a user can be asked
 	own      []netip.Addr // of this machine
+	group    int          // of the package's service, which reads the files; 0: there is none
 }
+
+// serviceGroup is the group of the package's service.
+const serviceGroup = "flowbridge"
 
 // Init returns the command `flowbridge init`.
 func Init() *cobra.Command {
 	own, _ := local.Addresses() // without them the default stays
-	return initCommand(&firstConfig{terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }, own: own})
+	b := &firstConfig{terminal: func() bool { return isatty.IsTerminal(os.Stdin.Fd()) }, own: own}
+	if g, err := user.LookupGroup(serviceGroup); err == nil && os.Geteuid() == 0 {
+		b.group, _ = strconv.Atoi(g.Gid)
+	}
+	return initCommand(b)
 }
 
 func initCommand(b *firstConfig) *cobra.Command {
@@ -68,8 +83,11 @@ func (b *firstConfig) run(c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	if !isBlank(file.old) {
+	if !isUnused(file.old) {
 		return cli.Usage("%s is there already: name another file by --config; flowbridge synthflow setup adds to one", b.file)
+	}
+	if dir := filepath.Dir(file.path); !b.dryRun && unix.Access(dir, unix.W_OK) != nil { // before it asks
+		return cli.Usage("%s can't be written: run it as a user who may write in %s, or name another file by --config", b.file, dir)
 	}
 	if b.values == nil {
 		b.values = map[string]string{}
@@ -92,18 +110,40 @@ func (b *firstConfig) run(c *cobra.Command) error {
 			return err
 		}
 	}
-	file.head = b.head()
-	file.parse = config.ParseWithoutSecrets
+	file.head, file.parse = b.head(file.old), config.ParseWithoutSecrets
+	if b.group != 0 {
+		file.mode, file.owner = 0o640, &syscall.Stat_t{Uid: uint32(os.Getuid()), Gid: uint32(b.group)} //nolint:gosec // ids
+	}
 	cfg, err := file.apply(b.additions(), withoutVariables, writer{
 		out: c.OutOrStdout(), dryRun: b.dryRun, allowed: func() (bool, error) { return true, nil },
 	})
 	if err == nil && secret != "" {
-		err = os.WriteFile(b.secret, []byte(secret+"\n"), 0o600)
+		err = b.writeSecret(secret)
 	}
 	if err != nil {
 		return err
 	}
 	return b.printNext(c, cfg)
+}
+
+// writeSecret writes the file of the secret, for this user or for the service.
+func (b *firstConfig) writeSecret(secret string) error {
+	f, err := os.OpenFile(b.secret, os.O_WRONLY|os.O_CREATE|os.O_EXCL|unix.O_NOFOLLOW, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(secret + "\n")
+	if b.group != 0 {
+		err = errors.Join(err, f.Chown(-1, b.group), f.Chmod(0o640))
+	}
+	return errors.Join(err, f.Close())
+}
+
+// isUnused reports whether a file has no trunks, targets and routes, like the package's.
+func isUnused(text []byte) bool {
+	var root map[string]any
+	return isBlank(text) || yaml.Unmarshal(text, &root) == nil &&
+		root["trunks"] == nil && root["targets"] == nil && root["routes"] == nil
 }
 
 // lacksSecret reports whether the profile reads its secret from a file that does not exist.
@@ -116,16 +156,33 @@ func (b *firstConfig) lacksSecret() bool {
 // this command.
 func withoutVariables(string) (string, bool) { return "x", true }
 
-// head returns the text before trunks, targets and routes.
-func (b *firstConfig) head() string {
+// head returns the text before trunks, targets and routes: what the file has, which is now replaced, with the addresses
+// for peers.
+func (b *firstConfig) head(old []byte) string {
+	text := string(old)
 	if b.advertise == "" {
-		return ""
+		return text
 	}
 	inside := ""
 	if near := b.near(); len(near) > 0 {
 		inside = ", local_networks: [" + strings.Join(near, ", ") + "]"
 	}
-	return fmt.Sprintf("sip: {advertise: %s%s}\nmedia: {advertise: %[1]s}\n", yamlText(b.advertise), inside)
+	text = withKeys(text, "sip", "advertise: "+yamlText(b.advertise)+inside)
+	return withKeys(text, "media", "advertise: "+yamlText(b.advertise))
+}
+
+// withKeys adds keys to a section of a text, which may not have the section.
+func withKeys(text, section, keys string) string {
+	block := regexp.MustCompile(`(?m)^` + section + `:[ \t]*(?:#.*)?\n([ \t]+)`)
+	if at := block.FindStringSubmatchIndex(text); at != nil {
+		indent := text[at[2]:at[3]]
+		lines := strings.ReplaceAll(keys, ", local_networks", "\n"+indent+"local_networks")
+		return text[:at[2]] + indent + lines + "\n" + text[at[2]:]
+	}
+	if at := regexp.MustCompile(`(?m)^` + section + `:[ \t]*\{`).FindStringIndex(text); at != nil {
+		return text[:at[1]] + keys + ", " + text[at[1]:]
+	}
+	return text + section + ": {" + keys + "}\n"
 }
 
 // near returns the sources on this side of a NAT.
@@ -202,7 +259,12 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	line := func(format string, args ...any) { fmt.Fprintf(&out, format+"\n", args...) }
 	if b.lacksSecret() {
 		line("\nThe secret of %s, in a file that only you can read:", b.platform)
-		line("    printf %%s SECRET > %s\n    chmod 600 %[1]s", cli.ShellWord(b.secret))
+		line("    printf %%s SECRET > %s", cli.ShellWord(b.secret))
+		if b.group == 0 {
+			line("    chmod 600 %s", cli.ShellWord(b.secret))
+		} else {
+			line("    chgrp %s %s\n    chmod 640 %[2]s", serviceGroup, cli.ShellWord(b.secret))
+		}
 	}
 	for _, variable := range profiles.Variable.FindAllStringSubmatch(b.profile.YAML, 1) {
 		line("\nThe secret of %s, in the environment of serve:\n    export %s=SECRET", b.platform, variable[1])
@@ -215,10 +277,15 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	if b.advertise == "auto" {
 		line("\nThe start asks the cloud for the public address. Elsewhere write it in place of auto, in sip and in media.")
 	}
-	line("\nThen check it, start it, and call it from this machine:")
-	line("    flowbridge check --config %s\n    flowbridge serve --config %[1]s", cli.ShellWord(b.file))
-	line("    flowbridge call --to sip:%s@127.0.0.1", cmp.Or(b.number, exampleNumber))
 	line("\nflowbridge targets profiles %s says what the platform wants besides.", b.platform)
+	line("\nThen check it, start it, and call it from this machine:")
+	call := "    flowbridge call --to sip:" + cmp.Or(b.number, exampleNumber) + "@127.0.0.1"
+	line("    flowbridge check --config %s", cli.ShellWord(b.file))
+	if b.group != 0 {
+		line("%s   # once it runs, by the next line\n    systemctl enable --now flowbridge", call)
+	} else {
+		line("    flowbridge serve --config %s\n%s", cli.ShellWord(b.file), call)
+	}
 	_, err := c.OutOrStdout().Write([]byte(out.String()))
 	return err
 }

@@ -74,13 +74,11 @@ var questions = []question{
 	{
 		flag: "number", asks: "the agent's number, like +15075785607; without it all calls of the trunk are taken",
 		optional: true,
-		take: matching(`^(\+[1-9][0-9]{1,14})?$`, "write it with + and country code",
-			func(a *answers) *string { return &a.number }),
+		take:     takeNumber,
 	},
 	{
 		flag: "advertise", asks: "public address, if this machine is behind NAT: an address, auto, or stun:HOST:PORT",
-		optional: true, // the configuration's reader checks it
-		take:     matching(``, "", func(a *answers) *string { return &a.advertise }),
+		optional: true, take: takeAdvertise,
 	},
 }
 
@@ -106,6 +104,42 @@ func takePlatform(a *answers, text string) error {
 		return errors.New("there is no such profile; trunk is for any SIP trunk, flowbridge targets profiles lists all")
 	}
 	a.platform, a.profile = text, all[i]
+	return nil
+}
+
+// takeNumber takes a number with its country code, or a national one if the country's code is known.
+func takeNumber(a *answers, text string) error {
+	number := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "", "/", "").Replace(text)
+	if a.country != "" && number != "" && number[0] != '+' {
+		national := number
+		if a.country != "39" { // in Italy the 0 stays
+			national = strings.TrimPrefix(number, "0")
+		}
+		if a.country == "1" {
+			national = strings.TrimPrefix(national, "1")
+		}
+		number = "+" + a.country + national
+	}
+	return matching(`^(\+[1-9][0-9]{1,14})?$`, "write it with + and country code",
+		func(a *answers) *string { return &a.number })(a, number)
+}
+
+// takeAdvertise takes the address for peers.
+func takeAdvertise(a *answers, text string) error {
+	a.advertise = text
+	return readable("sip: {advertise: "+yamlText(text)+"}\nmedia: {advertise: "+yamlText(text)+"}\n", "sip.advertise")
+}
+
+// readable returns the first error about a path, or a path below it, of a part of a configuration.
+func readable(part, path string) error {
+	_, err := config.ParseWithoutSecrets("", []byte(part), withoutVariables)
+	var all config.Errors
+	errors.As(err, &all)
+	for _, e := range all {
+		if strings.HasPrefix(e.Path, path) {
+			return fmt.Errorf("%s: %s; %s", path, e.Problem, e.Remedy)
+		}
+	}
 	return nil
 }
 
@@ -153,6 +187,12 @@ func takeSources(a *answers, text string) error {
 			return fmt.Errorf("%q is no network: write one like 203.0.113.0/24, or an address", one)
 		}
 		all = append(all, config.Source{Prefix: p})
+	}
+	if len(all) == 0 && !strings.Contains(text, "local") {
+		return errors.New("write a network or an address, like 203.0.113.0/24")
+	}
+	if err := readable("trunks:\n  - name: a\n    "+sourcesText(all...), "trunks[0].sources"); err != nil {
+		return err
 	}
 	a.source = append(a.source, all...)
 	return nil
@@ -230,6 +270,7 @@ func (q question) put(c *cobra.Command, in *bufio.Reader, a *answers) error {
 		}
 		text := cmp.Or(strings.TrimSpace(line), q.standard)
 		if text == "" && !q.optional {
+			fmt.Fprintln(c.OutOrStdout(), "this needs an answer")
 			continue
 		}
 		if err := q.take(a, text); err != nil {

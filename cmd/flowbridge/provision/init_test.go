@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"flowbridge/cmd/flowbridge/cli"
@@ -21,7 +22,7 @@ func TestInitAsks(t *testing.T) {
 	}{
 		{
 			"pbx\n192.168.10.2\nnobody\nretell\n\n+15075785607\n198.51.100.7\n\nagent_1\n\n", 0,
-			[]string{"carrier or pbx [carrier]: ", "there is no such profile", "AGENT_ID: AGENT_ID: ", "printf %s SECRET > ", "ip saddr 192.168.10.2/32 udp dport 5060 accept"},
+			[]string{"carrier or pbx [carrier]: ", "there is no such profile", "AGENT_ID: this needs an answer\nAGENT_ID: ", "printf %s SECRET > ", "ip saddr 192.168.10.2/32 udp dport 5060 accept"},
 			[]string{"name: pbx", `sip: {advertise: "198.51.100.7", local_networks: [192.168.10.2/32]}`, `media: {advertise: "198.51.100.7"}`, "ringing: on-target", `agent_id: "agent_1"`},
 		},
 		{
@@ -42,6 +43,11 @@ func TestInitAsks(t *testing.T) {
 			"\ntwilio\ntrunk\n\n\n\nsip.agents.test\n", 0,
 			[]string{"stun:HOST:PORT [auto]: ", "The start asks the cloud for the public address."},
 			[]string{"name: twilio", "54.172.60.0/30", "media_sources: [168.86.128.0/18]", "advertise: auto", "trunk: twilio"},
+		},
+		{ // each answer is judged where it is asked for
+			"\n203.0.113.7/24\n,\n\n203.0.113.0/24\ntrunk\n1\n(507) 578-5607\nno where\n198.51.100.7\nsip.agents.test\n", 0,
+			[]string{"has address bits beyond its length", "write a network or an address", "this needs an answer", "is neither an IP address nor a host name"},
+			[]string{`to: "^\\+?15075785607$"`, "sources: [203.0.113.0/24, local]"},
 		},
 		{"\n203.0.113.0/24\n", 1, []string{`no answer to "platform"`, "nothing was written"}, nil},
 	} {
@@ -72,6 +78,69 @@ func TestInitAsks(t *testing.T) {
 		}
 		if tt.file == nil && text != nil {
 			t.Errorf("%q: wrote\n%s", tt.typed, text)
+		}
+	}
+}
+
+// After the package's installation init replaces its file, which has no trunks, targets and routes, keeps the other
+// sections, and gives the files to the service's group.
+func TestInitAfterInstallation(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "flowbridge.yaml")
+	text, err := os.ReadFile("../../../contrib/debian/flowbridge.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const marker = "# my own remark\n"
+	if err := os.WriteFile(file, append(text, marker...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	c, group := cli.Root(), os.Getgid()
+	if group == 0 {
+		group = 4711 // root may give files away
+	}
+	c.AddCommand(initCommand(&firstConfig{terminal: func() bool { return true }, group: group}))
+	c.SetIn(strings.NewReader("key-1\n"))
+	var out bytes.Buffer
+	code := cli.Run(t.Context(), c, []string{
+		"init", "--config", file, "--trunk", "carrier", "--source", "203.0.113.0/24", "--country", "1", "--number", "5075785607",
+		"--platform", "retell", "--set", "AGENT_ID=agent_1", "--advertise", "198.51.100.7",
+	}, &out, &out)
+	if code != 0 || !strings.HasSuffix(out.String(), "\n    systemctl enable --now flowbridge\n") {
+		t.Fatalf("exit code %d\n%s", code, &out)
+	}
+	got := read(t, file)
+	for _, want := range []string{
+		marker, "store: {path: /var/lib/flowbridge/flowbridge.db}", "  advertise: \"198.51.100.7\"\n  listen:", "name: retell",
+	} {
+		if !strings.Contains(got, want) {
+			t.Errorf("the file lacks %q:\n%s", want, got)
+		}
+	}
+	for _, name := range []string{file, filepath.Join(dir, "retell.secret")} {
+		info, err := os.Stat(name)
+		if err != nil || info.Mode().Perm() != 0o640 {
+			t.Errorf("%s: %v, %v", name, info, err)
+		}
+		if st, ok := info.Sys().(*syscall.Stat_t); !ok || int(st.Gid) != group {
+			t.Errorf("%s belongs to group %d", name, st.Gid)
+		}
+	}
+	if code = cli.Run(t.Context(), c, []string{"init", "--config", file, "--source", "192.0.2.1", "--platform", "trunk"}, &out, &out); code != 2 {
+		t.Errorf("a second time: exit code %d", code)
+	}
+}
+
+// Keys are added to a section however it is written.
+func TestWithKeys(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                               "sip: {advertise: auto, local_networks: [a]}\n",
+		"log: {}\n":                      "log: {}\nsip: {advertise: auto, local_networks: [a]}\n",
+		"sip: {listen: [x]}\n":           "sip: {advertise: auto, local_networks: [a], listen: [x]}\n",
+		"sip: # here\n    listen: [x]\n": "sip: # here\n    advertise: auto\n    local_networks: [a]\n    listen: [x]\n",
+	} {
+		if got := withKeys(text, "sip", "advertise: auto, local_networks: [a]"); got != want {
+			t.Errorf("%q: %q; want %q", text, got, want)
 		}
 	}
 }

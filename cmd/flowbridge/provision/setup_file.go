@@ -28,7 +28,7 @@ type setupFile struct {
 
 	owner *syscall.Stat_t // nil for a new file
 
-	head  string // the start of a new file
+	head  string // replaces the old text, before the additions; empty: it stays
 	parse func(file string, text []byte, env func(string) (string, bool)) (*config.Config, error)
 }
 
@@ -97,7 +97,9 @@ func (f *setupFile) apply(all []addition, env func(string) (string, bool), w wri
 func (f *setupFile) edited(all []addition, env func(string) (string, bool)) (text []byte,
 	cfg *config.Config, err error,
 ) {
-	text = append(slices.Clone(f.old), f.head...)
+	if text = []byte(f.head); f.head == "" {
+		text = slices.Clone(f.old)
+	}
 	for _, a := range all {
 		if text, err = yamledit.Prepend(text, a.key, a.element); err != nil {
 			return nil, nil, err

@@ -1,6 +1,7 @@
 package provision
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -120,8 +121,8 @@ func checkNumber(body rest.Object) error {
 // numberArg takes exactly one number.
 func numberArg() cobra.PositionalArgs {
 	return cli.Args(func(c *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(1)(c, args); err != nil {
-			return fmt.Errorf("name the number, like +15551230000: %w", err)
+		if len(args) != 1 {
+			return errors.New("name the number, like +15551230000")
 		}
 		if !isID(synthflow.Slug(args[0])) {
 			return fmt.Errorf("%q is no number: write it like +15551230000", args[0])
@@ -210,8 +211,8 @@ func completeAssistant(body rest.Object) error {
 // idArg takes exactly one id.
 func idArg(what string) cobra.PositionalArgs {
 	return cli.Args(func(c *cobra.Command, args []string) error {
-		if err := cobra.ExactArgs(1)(c, args); err != nil {
-			return fmt.Errorf("name the %s by its id, which create and the platform's page show: %w", what, err)
+		if len(args) != 1 {
+			return fmt.Errorf("name the %s by its id, which create and the platform's page show", what)
 		}
 		if !isID(args[0]) {
 			return fmt.Errorf("%q is no id: create and the platform's page show it", args[0])
