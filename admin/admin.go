@@ -122,7 +122,7 @@ func newAPI(opts Options) (*api, *router) {
 	a := &api{
 		Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1),
 		exporting: make(httpd.Places, maxExports), reporting: make(httpd.Places, 1),
-		listening: make(httpd.Places, maxListeners),
+		listening: listeners{by: map[string]int{}},
 	}
 	mux := &router{ServeMux: http.NewServeMux()}
 	mux.HandleFunc("/healthz", anyone(a.reads(a.healthz)))
@@ -200,7 +200,7 @@ type api struct {
 	profiling httpd.Places   // places for profiles
 	exporting httpd.Places   // places for exports
 	reporting httpd.Places   // places for reports
-	listening httpd.Places   // places for listeners
+	listening listeners      // places for listeners
 	placing   sync.Map       // a chan struct{} for each running request with an idempotency key, by the id of its call
 }
 

@@ -9,11 +9,49 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 // maxListeners is how many people may hear live calls of this node at a time.
 const maxListeners = 16
+
+// listeners are the people who hear live calls now, by the name of their token.
+type listeners struct {
+	mu  sync.Mutex // guards the fields below
+	all int
+	by  map[string]int
+}
+
+// take takes a place, and reports whether one was free. Where several tokens may listen, one has at most half of them.
+func (l *listeners) take(name string, tokens []Token) bool {
+	most, may := maxListeners, 0
+	for _, t := range tokens {
+		if t.Listen {
+			may++
+		}
+	}
+	if may > 1 {
+		most /= 2
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all >= maxListeners || l.by[name] >= most {
+		return false
+	}
+	l.all++
+	l.by[name]++
+	return true
+}
+
+func (l *listeners) free(name string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.by[name]--; l.by[name] == 0 {
+		delete(l.by, name)
+	}
+}
 
 // listenPatience is how long a write to a listener may block. The call's buffer has room for the audio of that time.
 const listenPatience = 4 * time.Second
@@ -55,13 +93,14 @@ func (a *api) audio(w http.ResponseWriter, r *http.Request, who sender) {
 		a.fail(w, http.StatusForbidden, "listening needs a token that allows it",
 			"write listen: true beside the token's rights in admin.tokens; requests without a token never may")
 		return
-	case !a.listening.Take():
+	case !a.listening.take(who.name, a.Access().Tokens):
 		w.Header().Set("Retry-After", "5")
-		a.fail(w, http.StatusTooManyRequests, "there are "+strconv.Itoa(maxListeners)+" listeners already",
+		a.fail(w, http.StatusTooManyRequests,
+			"there are "+strconv.Itoa(maxListeners)+" listeners already, or half as many by this token",
 			"end one, or wait")
 		return
 	}
-	defer a.listening.Free()
+	defer a.listening.free(who.name)
 	heard, err := a.Listen(r.Context(), r.PathValue("id"), ListenRequest{By: who.name, Sides: side, Sound: q["announce"]})
 	if errors.Is(err, ErrNoCall) {
 		c, other, known := a.locate(w, r)

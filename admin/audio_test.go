@@ -215,3 +215,22 @@ func TestListenElsewhere(t *testing.T) {
 		t.Errorf("it ended with %v; asked were %+v", heard.why, *asked)
 	}
 }
+
+// One token can't take all places of listeners where others may listen, too.
+func TestSharesOfListeners(t *testing.T) {
+	l := listeners{by: map[string]int{}}
+	tokens := []Token{{Name: "anna", Listen: true}, {Name: "bob", Listen: true}, {Name: "carl"}}
+	for name, want := range map[string]int{"anna": maxListeners / 2, "bob": maxListeners / 2} {
+		got := 0
+		for l.take(name, tokens) {
+			got++
+		}
+		if got != want {
+			t.Errorf("%s has %d; want %d", name, got, want)
+		}
+	}
+	l.free("anna")
+	if l.take("bob", tokens) || !l.take("anna", tokens) || l.all != maxListeners {
+		t.Errorf("%+v", &l)
+	}
+}

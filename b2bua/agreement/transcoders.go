@@ -28,6 +28,25 @@ func (t *Transcoders) take(trunk string, must bool) bool {
 	trunks := max(1, t.trunks())
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !must && !t.hasRoom(trunk, trunks) {
+		t.refused++
+		return false
+	}
+	t.used++
+	t.of[trunk]++
+	return true
+}
+
+// isFree reports whether take would take a place.
+func (t *Transcoders) isFree(trunk string) bool {
+	trunks := max(1, t.trunks())
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.hasRoom(trunk, trunks)
+}
+
+// hasRoom reports whether a place is free that is not kept for one of the other trunks. t.mu is held.
+func (t *Transcoders) hasRoom(trunk string, trunks int) bool {
 	reserved := t.most / 2 / trunks
 	kept := (trunks - 1) * reserved // for the others, unless they use it
 	for name, used := range t.of {
@@ -35,13 +54,7 @@ func (t *Transcoders) take(trunk string, must bool) bool {
 			kept -= min(used, reserved)
 		}
 	}
-	if t.used+max(0, kept) >= t.most && !must {
-		t.refused++
-		return false
-	}
-	t.used++
-	t.of[trunk]++
-	return true
+	return t.used+max(0, kept) < t.most
 }
 
 // free gives a trunk's place back.
@@ -78,7 +91,7 @@ func PlaceAt(t *Transcoders, trunk string) Place { return Place{of: t, trunk: tr
 func (p *Place) Possible() bool { return p.of != nil }
 
 // Free reports whether Claim would give the call the place now.
-func (p *Place) Free() bool { return p.of != nil && p.of.used.Load() < int64(p.of.most) }
+func (p *Place) Free() bool { return p.of != nil && p.of.isFree(p.trunk) }
 
 // Has reports whether the call has the place.
 func (p *Place) Has() bool { return p.has }

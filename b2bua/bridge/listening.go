@@ -39,7 +39,8 @@ const (
 	// listenLook is how often to remove the taps of listeners that have left. Their leaving posts no event.
 	listenLook = time.Second
 
-	// listenedMost is how many entries of recordings and listeners a record may have for one more listener.
+	// listenedMost is how many entries of recordings and listeners a record may have for one more listener. Half of them
+	// may be of one token.
 	listenedMost = 200
 )
 
@@ -88,6 +89,9 @@ func (ls *Listening) Order(r ListenRequest) error {
 	case len(b.Recordings.past)+len(b.Recordings.all)+len(ls.past)+len(ls.now) >= listenedMost:
 		return refused("the record of the call has no room for another listener", "record the call, and listen to that")
 	}
+	if ls.entriesOf(r.By) >= listenedMost/2 {
+		return refused("the record of the call has no room for another listener by this token", "record the call, and listen to that")
+	}
 	if err := r.Audio.Hear(b.Recordings.payloads()); err != nil {
 		return refused(err.Error(), "listen to the other side, if that speaks PCMU or PCMA")
 	}
@@ -103,6 +107,26 @@ func (ls *Listening) Order(r ListenRequest) error {
 	b.Ladder.Decide("%s listens to the call", l.By)
 	ls.tap()
 	return nil
+}
+
+// entriesOf returns how many entries of a token's listeners the record has or gets.
+func (ls *Listening) entriesOf(by string) (n int) {
+	for i := range ls.past {
+		if ls.past[i].By == by {
+			n++
+		}
+	}
+	for _, l := range ls.now {
+		if l.By == by {
+			n++
+		}
+	}
+	for i := range ls.bridge.Recordings.past {
+		if r := &ls.bridge.Recordings.past[i]; r.Format == record.FormatLive && r.By == by {
+			n++
+		}
+	}
+	return n
 }
 
 // warn plays the sound to both sides, before the listener hears them.
