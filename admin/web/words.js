@@ -155,6 +155,7 @@ function conversation(c) {
     t.turns && [t.turns.p95_ms / 2000, `answers came after ${spoken(t.turns.p95_ms)} at p95`],
     t.barge_ins_ignored && [1 + t.barge_ins_ignored / tried, `the agent did not stop when interrupted, ${t.barge_ins_ignored} of ${tried}`],
     t.agent_dead_air_ms && [t.agent_dead_air_ms / 5000, `the caller waited for it in ${spoken(t.agent_dead_air_ms)} of dead air`],
+    t.echo_ms && [3, `the called side repeats what the caller says, ${spoken(t.echo_ms)} later`],
     t.cut_offs && [t.cut_offs / 4, `it began while the caller spoke, ${count(t.cut_offs)} ×`],
     !t.turns && t.first_agent_ms !== null && [0, `the agent was heard after ${spoken(t.first_agent_ms)}`],
   ].filter(Boolean).sort((a, b) => b[0] - a[0]).map(([, words]) => words);

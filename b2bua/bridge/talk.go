@@ -147,6 +147,7 @@ func talkRecord(f *turns.Figures, noDecoder bool) *record.Talk {
 	t.Ignored, t.CutOffs, t.Backchannels = new(int64(f.Ignored)), new(int64(f.CutOffs)), new(int64(f.Backchannels))
 	t.MeasuredMS, t.BothMS = new(f.Measured.Milliseconds()), new(f.Both.Milliseconds())
 	t.DeadAirMS, t.LongestDeadAirMS = new(f.Dead.Milliseconds()), new(f.Longest.Milliseconds())
+	t.EchoMS = f.Echo.Milliseconds()
 	t.AgentDeadAirMS = new(f.Waited[turns.Agent].Milliseconds())
 	t.Caller, t.Agent = voiceRecord(&f.Parties[turns.Caller]), voiceRecord(&f.Parties[turns.Agent])
 	return t

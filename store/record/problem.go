@@ -8,7 +8,7 @@ import (
 // Problems returns the words for problems that a call may have. Only ProblemsOf defines their meaning: the page, the
 // commands and the API use it.
 func Problems() []string {
-	return []string{"one-way", "silent", "loss", "dead-air", "no-answer", "rescue"}
+	return []string{"one-way", "silent", "loss", "dead-air", "echo", "no-answer", "rescue"}
 }
 
 // ProblemsOf returns the problems that a record shows.
@@ -18,6 +18,7 @@ func ProblemsOf(r *Record) (words []string) {
 		len(r.Media.Silences) > 0,
 		r.Media.A.loses() || r.Media.B.loses(),
 		r.hasDeadAir(),
+		r.Talk != nil && r.Talk.EchoMS > 0,
 		!r.EndedAt.IsZero() && r.AnsweredAt.IsZero(),
 		slices.ContainsFunc(r.Attempts, func(a Attempt) bool { return a.Reason == ReasonRescue }),
 	}

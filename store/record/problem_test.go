@@ -20,6 +20,7 @@ func TestProblems(t *testing.T) {
 		"silent":           {AnsweredAt: ended, Media: Media{Silences: []Silence{{Side: "b", FromMS: 8000}}}},
 		"dead-air ":        {AnsweredAt: ended, Media: Media{NoRTPMS: 3001}, Talk: &Talk{Confidence: "not_measured"}},
 		"silent dead-air":  {AnsweredAt: ended, Media: Media{Silences: []Silence{{Side: "b"}}}, Talk: &Talk{Confidence: "noisy", LongestDeadAirMS: new(int64(23600))}},
+		"echo":             {AnsweredAt: ended, Talk: &Talk{Confidence: "noisy", EchoMS: 300}},
 		"no-answer":        {EndedAt: ended},
 		"rescue":           {AnsweredAt: ended, Attempts: []Attempt{{}, {Reason: ReasonRescue}}},
 		"one-way loss":     {AnsweredAt: ended, Media: Media{OneWay: "a", B: MediaSide{Rx: 1, Lost: 1}}},

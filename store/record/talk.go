@@ -38,6 +38,9 @@ type Talk struct {
 	LongestDeadAirMS *int64 `json:"longest_dead_air_ms"`
 	AgentDeadAirMS   *int64 `json:"agent_dead_air_ms"`
 
+	// EchoMS is the delay with which the agent's side repeats what the caller says. It is 0 if it does not.
+	EchoMS int64 `json:"echo_ms,omitempty"`
+
 	Caller *Voice `json:"caller"`
 	Agent  *Voice `json:"agent"`
 }

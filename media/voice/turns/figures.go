@@ -106,6 +106,10 @@ type Figures struct {
 	Dead     time.Duration // dead air in total; Longest is the longest, Waited is how long each party was waited for
 	Longest  time.Duration
 	Waited   [2]time.Duration
+
+	// Echo is the delay with which the agent's side repeats what the caller says; 0 if it does not. It does not depend on
+	// Confidence.
+	Echo time.Duration
 }
 
 // Figures returns the figures so far. During a call, call Look first.
@@ -137,6 +141,7 @@ func (t *Talk) Figures() Figures {
 	f.Latency, f.Reaction = s.Latency.spread(), s.Reaction.spread()
 	f.Ignored, f.CutOffs, f.Backchannels = int(s.Ignored), int(s.CutOffs), int(s.Backchannels)
 	f.BargeIns = f.Reaction.N + f.Ignored
+	f.Echo = s.echo()
 	f.Measured, f.Both, f.Dead, f.Longest = s.Measured, s.Both, s.Dead, s.Longest
 	for p := range f.Parties {
 		side := &s.Sides[p]
