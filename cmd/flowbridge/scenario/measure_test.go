@@ -101,13 +101,13 @@ func (p *party) Settle(context.Context) (int, string) { return 0, "" }
 func (p *party) Describe(*zerolog.Event)              {}
 func (p *party) Over()                                {}
 
-// TestOnTheWire measures agents whose delays are known over real RTP, where FLOWBRIDGE_MEASURE says how many calls. A
-// figure that is more than 60 ms from what the agent itself has noted, or a wrong verdict, is an error only where both
-// ends sent in time: what the machine does decides nothing.
+// TestOnTheWire measures agents whose delays are known over real RTP, where FLOWBRIDGE_MEASURE says how many calls, ten
+// at once. An error is a figure that is more than 60 ms from what the agent itself has noted, beyond what late packets
+// widen it by, and a verdict that the agent's own times contradict. How many verdicts are open depends on the machine.
 func TestOnTheWire(t *testing.T) {
 	calls, err := strconv.Atoi(os.Getenv("FLOWBRIDGE_MEASURE"))
 	if err != nil {
-		t.Skip("FLOWBRIDGE_MEASURE says how many calls: two at once, of some 8 s")
+		t.Skip("FLOWBRIDGE_MEASURE says how many calls: ten at once, of some 8 s")
 	}
 	p := &party{all: map[string]*onWire{}}
 	sip, err := sim.OpenAgent(context.Background(), sim.AgentOptions{Name: "agent", RingFor: -1, Log: zerolog.Nop()})
@@ -118,8 +118,8 @@ func TestOnTheWire(t *testing.T) {
 	sip.Serve(p)
 	var mu sync.Mutex
 	var group sync.WaitGroup
-	slots := make(chan struct{}, 2)
-	noisy, judged, worst := 0, 0, 0.0
+	slots := make(chan struct{}, 10)
+	noisy, judged, open, verdicts, worst := 0, 0, 0, 0, 0.0
 	for i := range calls {
 		delay, stops := []int{200, 500, 1000, 2000, 5000}[i%5], []int{150, 400, 800, 0}[i%4]
 		file := fmt.Sprintf(`
@@ -127,7 +127,7 @@ to: sip:agent@%s
 headers: ["X-Delay: %d", "X-Stops: %d", "X-Run: %d"]
 steps: [{wait: pause}, {say: 1s, expect: {answer: %dms}}, {wait: words}, {interrupt: 1s, after: 700ms, expect: {stops_within: %dms}}, {silence: 500ms}]
 expect: {answer min: %dms}
-`, sip.SIPAddr(), delay, stops, i, delay+100, stops+100, max(delay-100, 1))
+`, sip.SIPAddr(), delay, stops, i, delay+300, stops+300, max(delay-150, 1))
 		c, err := config.ParseConversation("test.yaml", []byte(file))
 		if err != nil {
 			t.Fatal(err)
@@ -142,7 +142,7 @@ expect: {answer min: %dms}
 			p.mu.Lock()
 			a := p.all[strconv.Itoa(i)]
 			p.mu.Unlock()
-			if err == nil && len(runs) == 1 && (runs[0].Noisy != "" || a != nil && a.late > pacing) {
+			if err == nil && len(runs) == 1 && runs[0].Noisy != "" {
 				noisy++
 				return
 			}
@@ -156,20 +156,27 @@ expect: {answer min: %dms}
 				t.Errorf("call %d: %+v, %v, %v", i, runs[0], a.waits, a.stopped)
 				return
 			}
-			off := math.Abs(answers[0].Value - float64(a.waits[0].Milliseconds()))
+			off := math.Abs(answers[0].Value-float64(a.waits[0].Milliseconds())) - answers[0].Off
 			if stops > 0 {
-				off = max(off, math.Abs(stopped[0].Value-float64(a.stopped[0].Milliseconds())))
+				off = max(off, math.Abs(stopped[0].Value-float64(a.stopped[0].Milliseconds()))-stopped[0].Off)
 			}
 			if dead, _, _ := collect(runs, deadAir, 0); len(dead) == 1 { // from 3 s on
 				truth := 0.0
 				if ms := float64(a.waits[0].Milliseconds()); ms > 3000 {
 					truth = ms
 				}
-				off = max(off, math.Abs(dead[0].Value-truth))
+				off = max(off, math.Abs(dead[0].Value-truth)-dead[0].Off)
 			}
+			off -= max(ms(a.late-pacing), 0) // what the agent has noted is off by its own lateness
 			worst, judged = max(worst, off), judged+1
 			for _, v := range judge(c, runs) {
-				if want := map[bool]string{true: missed, false: met}[v.Name == "stops_within of step 4" && stops == 0]; v.Verdict != want {
+				if verdicts++; v.Verdict == undecided {
+					open++
+					continue
+				}
+				wrong := v.Name == "stops_within of step 4" && (stops == 0 || a.stopped[0] > time.Duration(stops+300)*time.Millisecond) ||
+					v.Name == "answer of step 2" && a.waits[0] > time.Duration(delay+300)*time.Millisecond
+				if want := map[bool]string{true: missed, false: met}[wrong]; v.Verdict != want {
 					t.Errorf("call %d (%d, %d ms): %+v; the agent: %v, %v", i, delay, stops, v, a.waits, a.stopped)
 				}
 			}
@@ -179,5 +186,5 @@ expect: {answer min: %dms}
 		})
 	}
 	group.Wait()
-	t.Logf("%d calls: %d noisy, %d judged, at most %.0f ms from the truth", calls, noisy, judged, worst)
+	t.Logf("%d calls: %d noisy, %d judged, at most %.0f ms from the truth; %d of %d verdicts are open", calls, noisy, judged, worst, open, verdicts)
 }
