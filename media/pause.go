@@ -73,6 +73,7 @@ type pastPause struct {
 	From    time.Duration `cbor:"1,keyasint"`
 	To      time.Duration `cbor:"2,keyasint"`
 	Refused bool          `cbor:"3,keyasint,omitempty"` // packets of the side were refused in it
+	Told    bool          `cbor:"4,keyasint,omitempty"` // EventSideSilent was posted for it
 }
 
 func (p pastPause) length() time.Duration { return p.To - p.From }
@@ -175,7 +176,7 @@ func (r *relay) stillQuiet(side Side, now time.Duration) bool {
 
 func (r *relay) endPause(side Side, now time.Duration) {
 	p := r.paused(side)
-	is := pastPause{From: p.From, To: p.Seen, Refused: r.refused(side)-p.Refused >= refusedLeast}
+	is := pastPause{From: p.From, To: p.Seen, Refused: r.refused(side)-p.Refused >= refusedLeast, Told: p.Told}
 	p.Open, p.Told, p.Resumed = false, false, p.Seen
 	if lost := r.lost(side) - p.Lost; r.owes() && time.Duration(lost)*time.Second < lossLeast*is.length() {
 		p.Own++
@@ -208,11 +209,12 @@ func (r *relay) limit(side Side, now time.Duration) time.Duration {
 	p, since := r.paused(side), r.hearing.since
 	moved := since > time.Duration(r.received(side).First.Load()) && since >= p.From-movedWithin
 	spoke, measured := r.speaks(side, p.Sent)
+	said, _ := r.stages.Spoke(side) // none: what it sends may be speech that is not known as such
 	switch {
 	case r.refused(side)-p.Refused >= refusedLeast:
 	case r.sparse(side, now):
 		return silentSparse
-	case p.Long == 0 && (spoke || !measured) && !moved:
+	case p.Long == 0 && (spoke || !measured || said == 0) && !moved:
 		return silentLater
 	}
 	return silentAfter
@@ -262,7 +264,7 @@ func (r *relay) showSilences(side Side, now time.Duration, over bool) {
 		least = silentSparse
 	}
 	for _, is := range p.Past {
-		if is.Refused || is.length() > least {
+		if is.Refused || is.length() > least && (over || is.Told) {
 			all = append(all, is)
 		}
 	}
