@@ -1,8 +1,10 @@
 package config
 
 import (
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -81,7 +83,7 @@ type Target struct {
 	// The numbers that its calls may be transferred to, by REFER or an order, as in routes. A transfer needs this list or
 	// transfer_hosts.
 	TransferNumbers []*Numbers `key:"transfer_numbers" is:"number-pattern"`
-	// The hosts that its calls may be transferred to.
+	// The hosts that its calls may be transferred to, at the ports 5060 and 5061, or at the entry's: pbx.example.com:5070.
 	TransferHosts []string `key:"transfer_hosts" is:"host"`
 
 	// Sample is a row of the table of numbers with which the target's templates are tried. It is nil without a table.
@@ -272,13 +274,19 @@ func parseNumberPattern(t string) (*Numbers, complaint) {
 	return parseRegexp(t)
 }
 
-// parseTransferHost parses a host name or address, and normalises its spelling.
+// parseTransferHost parses a host name or address, perhaps with a port, and normalises its spelling.
 func parseTransferHost(t string) (string, complaint) {
+	if host, port, err := net.SplitHostPort(t); err == nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil && n > 0 {
+			name, c := parseTransferHost(host)
+			return net.JoinHostPort(name, port), c
+		}
+	}
 	if a, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(t, "["), "]")); err == nil && a.Zone() == "" {
 		return a.Unmap().String(), complaint{}
 	}
 	if !isHostName(t) {
-		return "", refuse("is neither a host name nor an address", "write it without sip: and port, like pbx.example.com")
+		return "", refuse("is neither a host name nor an address", "write it without sip:, like pbx.example.com or pbx.example.com:5070")
 	}
 	return strings.ToLower(strings.TrimSuffix(t, ".")), complaint{}
 }

@@ -56,8 +56,7 @@ func (t *Transfer) To(to message.Referral) (d Destination, code int, err error) 
 	uri := message.ParseURI(to.URI)
 	d.Party = message.PartyOf("", &uri, t.Trunk.Caller.Country)
 	cfg := t.Agent
-	if to.Scheme != "tel" && !t.isOurs(to.Host) &&
-		slices.ContainsFunc(cfg.TransferHosts, func(h string) bool { return peers.SameHost(h, to.Host) }) {
+	if !t.isOurs(to.Host) && peers.MayRefer(cfg.TransferHosts, to) {
 		return t.directly(to, d)
 	}
 	if d.Party.Number == "" && to.Scheme != "tel" && t.isOurs(to.Host) {

@@ -3,8 +3,10 @@ package peers
 import (
 	"context"
 	"errors"
+	"net"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -125,6 +127,18 @@ func NewReferred(name string, uri *template.Template, transport string, agent *D
 }
 
 var errNoName = errors.New("a user part that is neither a number nor a name")
+
+// MayRefer reports whether a list of hosts has a referral's host with its port. An entry without a port stands for SIP's
+// own ports, because any other would let an agent reach whatever else the host serves.
+func MayRefer(hosts []string, to message.Referral) bool {
+	uri := message.ParseURI(to.URI)
+	return to.Scheme != "tel" && slices.ContainsFunc(hosts, func(entry string) bool {
+		if host, port, err := net.SplitHostPort(entry); err == nil {
+			return SameHost(host, to.Host) && port == strconv.Itoa(uri.Port)
+		}
+		return SameHost(entry, to.Host) && (uri.Port == 0 || uri.Port == 5060 || uri.Port == 5061)
+	})
+}
 
 // ReferredURI returns the URI for a host that an agent has named in a REFER, without parameters that redirect the
 // call (maddr). If the URI is not allowed, it returns an error and the status for the refusal.

@@ -40,8 +40,7 @@ func (r *Calls) Refer(target, value string) (to Destination, number string, err 
 	switch party := message.PartyOf("", &uri, ""); {
 	case replaces:
 		return to, "", fmt.Errorf("%w: Replaces", errNotAllowed)
-	case referral.Scheme != "tel" && slices.ContainsFunc(dial.TransferHosts,
-		func(h string) bool { return peers.SameHost(h, referral.Host) }):
+	case peers.MayRefer(dial.TransferHosts, referral):
 		if uri, _, err = peers.ReferredURI(referral); err != nil {
 			return to, "", err
 		}
