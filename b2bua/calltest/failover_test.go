@@ -262,6 +262,13 @@ func (w *world) failsOver(f failure, called, ringing string) {
 	got := r.Attempts[0]
 	got.Transport, got.SIPCallID, got.DroppedHeaders, got.StartedAt = "", "", nil, record.Time{}
 	f.want.Target = "agent"
+	says := map[cause.Cause]bool{ // the causes whose error the record has
+		cause.TLSFailed: true, cause.DNSFailed: true, cause.TargetUnreachable: true, cause.BadAnswer: true,
+	}
+	if (got.Error != "") != says[cause.Cause(got.Cause)] {
+		t.Errorf("the error of %s is %q", got.Cause, got.Error)
+	}
+	got.Error = ""
 	if fmt.Sprint(got) != fmt.Sprint(f.want) {
 		t.Errorf("attempt %+v; want %+v", got, f.want)
 	}
