@@ -145,6 +145,9 @@ func talkRecord(f *turns.Figures, noDecoder bool) *record.Talk {
 	}
 	t.Turns, t.BargeIns = durations(&f.Latency), durations(&f.Reaction)
 	t.Ignored, t.CutOffs, t.Backchannels = new(int64(f.Ignored)), new(int64(f.CutOffs)), new(int64(f.Backchannels))
+	if f.Edges > 0 {
+		t.Edges = new(int64(f.Edges))
+	}
 	t.MeasuredMS, t.BothMS = new(f.Measured.Milliseconds()), new(f.Both.Milliseconds())
 	t.DeadAirMS, t.LongestDeadAirMS = new(f.Dead.Milliseconds()), new(f.Longest.Milliseconds())
 	t.EchoMS = f.Echo.Milliseconds()

@@ -103,6 +103,7 @@ struct voice {
 	__u32 key, ssrc, timestamp, judged;
 	__u16 foreign, overlong;
 	__u8 late, started, running, talking, varied, known;
+	__s16 top, highest, lowest;
 };
 
 // A finished segment of speech.
@@ -633,9 +634,11 @@ volatile const __u32 listens = 0;
 #define ONSET 170
 #define OFFSET 60
 #define UNSTEADY 272
-#define DEPTH 800
+#define DEPTH 680
 #define REACH 450
 #define USUAL 900
+#define PURE 96
+#define FALL 3
 #define SPREAD 15
 #define FINE 64
 #define FLOOR_MIN (LEAST * 3 / 4)
@@ -650,6 +653,8 @@ volatile const __u32 listens = 0;
 #define LONGEST (60000 * MILLISECOND)
 #define STEADY (800 * MILLISECOND)
 #define STEADY_FIRST (500 * MILLISECOND)
+#define RING_MIN (300 * MILLISECOND)
+#define RING_MAX (1100 * MILLISECOND)
 #define PAUSE (200 * MILLISECOND)
 #define JUMP (2000 * MILLISECOND)
 #define WINDOW (1000 * MILLISECOND)
@@ -750,7 +755,8 @@ static __always_inline __s64 segment(struct speech *s)
 	__u64 weight = v->weight > 1 ? v->weight : 1, level = (__u64)v->sum / weight;
 	__u64 noise = fewest((most(v->floor, 0) + v->swing) >> 6, LEVEL_MAX);
 
-	if (!v->varied && v->even >= STEADY)
+	if ((!v->varied && v->even >= STEADY) || (!v->known && v->end - v->start >= RING_MIN &&
+						 v->end - v->start <= RING_MAX && v->highest - v->lowest < PURE))
 		noise = level;
 	v->said = to;
 	if (to > from)
@@ -854,16 +860,28 @@ static __always_inline void begin_run(struct voice *v, __s64 at)
 	v->run = at;
 	v->loud = v->clear = 0;
 	if (!v->talking) {
-		v->sum = v->weight = v->even = v->varied = 0;
+		v->sum = v->weight = v->even = v->varied = v->top = 0;
 		v->now = v->usual;
 	}
+}
+
+// interrupt ends stretches that are too short for speech: masks of whether a block is below clear, and below loud.
+static __always_inline void interrupt(struct voice *v, __s64 clear, __s64 loud)
+{
+	v->clear &= ~(clear & below((__s64)v->clear - RESTART));
+	v->loud &= ~(loud & below((__s64)v->loud - BEGIN));
 }
 
 // speak takes a block that may be speech. It is clear from on, and begins a segment from first.
 static __always_inline void speak(struct voice *v, __s64 n, __s64 level, __s64 on, __s64 first)
 {
-	__s64 is = ~below(level - first);
+	__s64 is = ~below(level - first), talking = -(__s64)v->talking, top = most(level, v->top - (n >> FALL));
 
+	hide(talking);
+	v->top = top;
+	v->highest = most(top, v->highest & talking);
+	v->lowest = fewest(top, v->lowest | (~talking & 0x7fff));
+	interrupt(v, below(level - on), ~is);
 	v->clear += n & ~below(level - on);
 	v->loud += n & is;
 	v->sum += level * n & is;
@@ -902,8 +920,10 @@ static __always_inline void hear(struct voice *v, __s64 at, __s64 n, __s64 level
 	v->floor = floor;
 	v->swing = most(0, swing + (((level * FINE - floor - swing) * n * 51 >> 19) & ~talking & below(level - on)));
 	if (level < off) {
-		if (v->running)
+		if (v->running) {
 			steady(v, n, level);
+			interrupt(v, -1, -1);
+		}
 		return;
 	}
 	if (!v->running)

@@ -139,7 +139,9 @@ type programSpeech struct {
 		Talking   uint8
 		Varied    uint8
 		Known     uint8
-		_         [6]byte
+		Top       int16
+		Highest   int16
+		Lowest    int16
 	}
 	Told uint64
 	Last [7]struct {

@@ -26,9 +26,11 @@ const (
 	onset    = 170           // above the noise: clear speech
 	offset   = 60            // above the noise: speech continues
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
-	depth    = 800           // below the speaker's current level: no longer speech. A word ends some 22 dB below it
+	depth    = 680           // below the speaker's current level: no longer speech. A word ends some 20 dB below it
 	reach    = 450           // if all blocks are further below the speaker's usual level, speech does not start
 	usual    = 900           // assumed level of a speaker who has not spoken yet, about -25 dBm0
+	pure     = 96            // the peaks of a tone vary less, 2.2 dB; its beats and cadence do not count
+	fall     = 3             // a shift by this turns ticks into how far a peak falls that is not reached again: 23 dB a second
 	spread   = 15            // onset and offset are raised by this many eighths of the noise's swing
 	fine     = 64            // floor, swing and usual level are counted in 64ths
 	toLevel  = 6             // a shift by this turns 64ths into levels
@@ -37,14 +39,16 @@ const (
 
 // These are times, in ticks.
 const (
-	begin    = 70 * millisecond  // after this much above onset and reach, speech has started
-	restart  = 40 * millisecond  // after this much above onset, speech continues after a gap longer than bridge
+	begin    = 70 * millisecond  // after this much above onset and reach without a gap, speech has started
+	restart  = 40 * millisecond  // after this much above onset without a gap, speech continues after a gap longer than bridge
 	bridge   = 50 * millisecond  // a longer gap ends a run of blocks above offset
 	hangover = 200 * millisecond // a longer gap ends a segment
 	longest  = 60 * second       // a segment is returned then, even if speech continues
 
 	steady      = 800 * millisecond // sound that hardly varies for this long is noise
 	steadyFirst = steady * 5 / 8    // steady before any speech was heard
+	ringMin     = 300 * millisecond // a burst of a ringing tone before any speech was heard; a shorter one may be a vowel
+	ringMax     = 1100 * millisecond
 
 	pause     = 200 * millisecond // after a longer gap without packets, the sender's clock may have stood still
 	jump      = 2 * second        // a timestamp this far from its expected time means another clock
@@ -118,6 +122,9 @@ type Detector struct {
 	Talking   bool   `cbor:"30,keyasint,omitempty"` // a segment is in progress
 	Varied    bool   `cbor:"31,keyasint,omitempty"` // the segment is not steady noise
 	Known     bool   `cbor:"32,keyasint,omitempty"` // Usual has been measured
+	Top       int16  `cbor:"35,keyasint,omitempty"` // the run's peak, which falls slowly
+	Most      int16  `cbor:"36,keyasint,omitempty"` // Most and Least are the highest and lowest Top of the segment
+	Least     int16  `cbor:"37,keyasint,omitempty"`
 }
 
 // Packet judges a packet. If the packet shows that a segment has ended, Packet returns the segment. A key is returned
@@ -225,13 +232,22 @@ func (d *Detector) segment() Segment {
 	from, to := max(d.Start+d.Base, d.Said), max(d.End+d.Base, d.Said)
 	d.Said = to
 	level, noise := d.levels()
-	if !d.Varied && d.Even >= steady {
+	if d.isSteady() {
 		noise = level
 	}
 	return Segment{
 		From: time.Duration(from) * tick, To: time.Duration(to) * tick, Level: level, Noise: noise,
 		Sparse: d.Weight*5 < (d.End-d.Start)*2,
 	}
+}
+
+// isSteady reports whether the segment so far is noise or a tone, and not speech. Before the side's first words, bursts that a
+// modulation or a short length keeps from being steady are a ringing tone, too: their peaks hardly vary. Later a voice would
+// often pass for one, as a limiter leaves it.
+func (d *Detector) isSteady() bool {
+	length := d.End - d.Start
+	rings := !d.Known && length >= ringMin && length <= ringMax && d.Most-d.Least < pure
+	return rings || !d.Varied && d.Even >= steady
 }
 
 // levels returns the level of the segment so far, and of what lies behind it now.
@@ -286,10 +302,12 @@ func (d *Detector) hear(at, n, level int64) {
 	if !d.Talking && level < on { // within about a second
 		d.Swing = int32(max(0, swing+(level*fine-floor-swing)*n*51>>19)) // falling noise has no negative swing
 	}
-	if level >= off {
+	switch {
+	case level >= off:
 		d.speak(at, n, level, on, max(on, speaker-reach))
-	} else if d.Running {
+	case d.Running:
 		d.steady(n, level)
+		d.interrupt(true, true)
 	}
 }
 
@@ -299,11 +317,18 @@ func (d *Detector) speak(at, n, level, on, first int64) {
 	if !d.Running {
 		d.Running, d.Run, d.Loud, d.Clear = true, at, 0, 0
 		if !d.Talking {
-			d.Sum, d.Weight, d.Even, d.Varied, d.Now = 0, 0, 0, false, d.Usual
+			d.Sum, d.Weight, d.Even, d.Varied, d.Now, d.Top = 0, 0, 0, false, d.Usual, 0
 		}
 	}
 	d.RunEnd = at + n
 	d.steady(n, level)
+	d.Top = int16(max(level, int64(d.Top)-n>>fall))
+	if d.Talking {
+		d.Most, d.Least = max(d.Most, d.Top), min(d.Least, d.Top)
+	} else {
+		d.Most, d.Least = d.Top, d.Top
+	}
+	d.interrupt(level < on, level < first)
 	if level >= on {
 		d.Clear += int32(n)
 	}
@@ -317,6 +342,17 @@ func (d *Detector) speak(at, n, level, on, first int64) {
 		d.End = d.RunEnd
 	case !d.Talking && d.Loud >= begin:
 		d.Talking, d.Start, d.End = true, d.Run, d.RunEnd
+	}
+}
+
+// interrupt has clicks, which are short, not add up to speech: a block that is not clear, or not loud, ends a stretch that was
+// too short for it.
+func (d *Detector) interrupt(clear, loud bool) {
+	if clear && d.Clear < restart {
+		d.Clear = 0
+	}
+	if loud && d.Loud < begin {
+		d.Loud = 0
 	}
 }
 
@@ -372,7 +408,7 @@ func (d *Detector) View(now time.Duration) View {
 		until = max(until, at-absent)
 	}
 	v := View{Settled: time.Duration(settled) * tick, Until: time.Duration(until) * tick, Reason: d.reason()}
-	v.Speaking = d.Talking && (d.Varied || d.Even < steady)
+	v.Speaking = d.Talking && !d.isSteady()
 	if v.Speaking {
 		since := max(d.Start+d.Base, d.Said)
 		v.Since, v.To = time.Duration(since)*tick, time.Duration(max(since, d.End+d.Base))*tick

@@ -2,6 +2,7 @@ package voice
 
 import (
 	"bytes"
+	"math"
 	"math/rand/v2"
 	"testing"
 	"time"
@@ -244,16 +245,46 @@ func TestNoSpeech(t *testing.T) {
 	}
 }
 
-// TestSparse: a segment of typing can be distinguished from speech.
+// TestSparse: a segment of loud typing can be distinguished from speech. Keys of less than 60 ms are not even heard, also if
+// each one sounds again when it comes back.
 func TestSparse(t *testing.T) {
 	l := newLine().quiet(2000 * ms).speech(3000 * ms).quiet(1000 * ms)
 	for range 12 {
-		l.noise(20*ms, 8000).noise(20*ms, 3000).noise(80*ms, 500).noise(30*ms, 20)
+		l.noise(80*ms, 8000).noise(160*ms, 500).noise(10*ms, 20)
+	}
+	l.quiet(1000 * ms)
+	for range 12 {
+		l.noise(40*ms, 8000).noise(40*ms, 20).noise(35*ms, 6000).noise(45*ms, 20).noise(20*ms, 8000).noise(60*ms, 500).noise(60*ms, 20)
 	}
 	var d Detector
 	all := hear(t, &d, l.quiet(1000*ms).packets(20*ms))
 	if len(all) != 2 || all[0].Sparse || !all[1].Sparse {
 		t.Errorf("heard %+v; want speech, then typing", all)
+	}
+}
+
+// TestRingingBeforeWords: bursts of a tone before the first words are steady sound, also short and modulated ones.
+func TestRingingBeforeWords(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		one, other  float64
+		wobble      float64
+		on, between time.Duration
+	}{{"UK", 400, 450, 0, 400 * ms, 300 * ms}, {"Japan", 400, 400, 16, 1000 * ms, 2000 * ms}} {
+		l := newLine().quiet(1000 * ms)
+		for range 3 {
+			for i := range int(c.on / tick) {
+				x := 2 * math.Pi * float64(i) / 8000
+				level := 3000 * (0.5 + 0.5*math.Cos(c.wobble*x))
+				l.codes = append(l.codes, audio.EncodeULaw(int16(level*(math.Sin(c.one*x)+math.Sin(c.other*x)))))
+			}
+			l.quiet(c.between)
+		}
+		var d Detector
+		all := hear(t, &d, l.speech(1500*ms).quiet(1000*ms).packets(20*ms)) // which leaves steady sound out
+		if want := time.Hour + time.Second + 3*(c.on+c.between); len(all) != 1 || (time.Hour+all[0].From-want).Abs() > 50*ms {
+			t.Errorf("%s: heard %+v; want the sentence at %v", c.name, all, want)
+		}
 	}
 }
 

@@ -8,14 +8,16 @@
 //
 //   - level: the level of a 20 ms block is the mean of the highest codes of eight byte lanes.
 //   - floor: the level of the noise. It falls fast and rises slowly. The swing of the noise raises all thresholds.
-//   - A segment starts after 70 ms of blocks that are clear of the noise and about as loud as the speaker usually is.
-//     It is backdated to the first block of its run. It ends with the last block that counts, once 200 ms have passed.
-//   - Sound much quieter than the speaker is not speech: an echo, music, other people. So a word ends 22 dB below its
+//   - A segment starts after 70 ms of blocks without a gap that are clear of the noise and about as loud as the speaker
+//     usually is: clicks do not add up to speech. It is backdated to the first block of its run. It ends with the last
+//     block that counts, once 200 ms have passed.
+//   - Sound much quieter than the speaker is not speech: an echo, music, other people. So a word ends 20 dB below its
 //     level on a quiet line as on a noisy one. A speaker who stays quieter is believed after a while: about 10 s for
 //     each decibel.
 //   - After a gap of 50 ms a segment continues only with 40 ms of clear blocks, so that clicks do not prolong it.
 //   - Sound whose level hardly varies is noise, however loud: a fan, a dial tone, the tone of a key. It is returned as
-//     a segment whose Noise equals its Level.
+//     a segment whose Noise equals its Level. Before a side's first words a burst of 0.3 to 1.1 s whose peaks hardly vary
+//     is a ringing tone, and returned the same way. Test: TestRingingBeforeWords.
 //
 // # Decisions
 //

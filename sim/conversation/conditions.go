@@ -18,6 +18,11 @@ type Condition struct {
 	Loss          float64       // share of packets lost
 	Jitter        float64       // standard deviation, ms
 	Keys          bool          // a keyboard clicks on the agent's side while the agent is silent
+	Clicks        [2]float64    // level of a side's keyboard relative to its speech while it is silent, dB; 0 for none
+	Room          float64       // level of each side's room relative to its speech, dB, with breaths between utterances; 0 for none
+	Coded         bool          // what a codec leaves in the pauses of both voices, 42 dB below their peaks
+	Ringback      string        // rings on the agent's side before its first words: us, uk, japan
+	Hold          bool          // the agent puts the caller on hold, with music
 	Length        time.Duration // duration of a packet, a multiple of 10 ms
 	Law           audio.Law
 }
@@ -50,5 +55,26 @@ func Conditions() []Condition {
 		of(noise+" 20 dB", func(c *Condition) { c.Noise, c.SNR = noise, 20 })
 		of(noise+" 10 dB", func(c *Condition) { c.Noise, c.SNR = noise, 10 })
 	}
+	return all
+}
+
+// Families returns conditions on which nothing was tuned by those of [Conditions]: pauses that are not silent, a trunk that
+// rings in-band, keyboards, music on hold.
+func Families() (all []Condition) {
+	of := func(name string, change func(c *Condition)) {
+		c := Conditions()[0]
+		c.Name = name
+		change(&c)
+		all = append(all, c)
+	}
+	of("coded pauses", func(c *Condition) { c.Coded = true })
+	of("room -40 dB", func(c *Condition) { c.Room = -40 })
+	of("room -30 dB", func(c *Condition) { c.Room = -30 })
+	for _, country := range []string{"us", "uk", "japan"} {
+		of("ringback "+country, func(c *Condition) { c.Ringback = country })
+	}
+	of("agent types -12 dB", func(c *Condition) { c.Clicks[Agent] = -12 })
+	of("caller types -20 dB", func(c *Condition) { c.Clicks[Caller] = -20 })
+	of("music on hold", func(c *Condition) { c.Hold = true })
 	return all
 }

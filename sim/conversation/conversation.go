@@ -30,7 +30,8 @@ type Span struct{ From, To time.Duration }
 // Conversation holds the utterances, at an active level of 0 dB.
 type Conversation struct {
 	said [2][]utterance
-	end  int // samples
+	hold utterance // music of the agent's side
+	end  int       // samples
 	rng  *rand.Rand
 }
 
@@ -39,7 +40,7 @@ type utterance struct {
 	at      int
 	level   float64 // level of this utterance, because people are not always equally loud
 	samples []float64
-	truth   map[int][2]int // first and last sample, by decibels below the active level
+	truth   map[int][][2]int // first and last sample of what is heard without a pause, by decibels below the active level
 }
 
 // New returns a conversation with a number of turns. A fifth of the caller's turns are interruptions, after which
@@ -67,21 +68,53 @@ func New(seed uint64, s Sounds, turns int) *Conversation {
 	return c
 }
 
+// Conversation returns a conversation as in New, with what the condition adds to its course: ringing before it, or music on
+// hold near its end.
+func (k Condition) Conversation(seed uint64, s Sounds, turns int) *Conversation {
+	c := New(seed, s, turns)
+	if k.Hold {
+		c.putOnHold(s)
+	}
+	if k.Ringback != "" {
+		c.startLater()
+	}
+	return c
+}
+
 // put makes a side speak at a moment, in ms. It returns when that ends, by the truth at 20 dB.
 func (c *Conversation) put(side, at int, samples []float64) (end int) {
 	level := active(samples)
-	u := utterance{truth: map[int][2]int{}, samples: slices.Clone(samples)}
+	u := utterance{truth: map[int][][2]int{}, samples: slices.Clone(samples)}
 	u.level = gain(max(-4, min(4, 2*c.rng.NormFloat64())))
 	for i := range u.samples {
 		u.samples[i] *= u.level / level
 	}
 	u.hear()
-	u.at = at*rate/1000 - u.truth[20][0]
+	from, to := u.heard()
+	u.at = at*rate/1000 - from
 	c.said[side] = append(c.said[side], u)
-	return (u.at + u.truth[20][1]) * 1000 / rate
+	return (u.at + to) * 1000 / rate
 }
 
-// hear records the audible part of an utterance.
+// putOnHold has the agent put the caller on hold: music of 8 to 25 s after the last turn, and then another utterance.
+func (c *Conversation) putOnHold(s Sounds) {
+	music := s.Noise["music"][c.rng.IntN(len(s.Noise["music"]))]
+	at, n := c.end-rate/2, (8+c.rng.IntN(17))*rate
+	c.hold = utterance{at: at, samples: scale(music[:min(n, len(music))], 0.5/rms(music))}
+	end := c.put(Agent, (at+n)*1000/rate+300+c.rng.IntN(700), s.Agent[c.rng.IntN(len(s.Agent))])
+	c.end = (end + 1000) * rate / 1000
+}
+
+// heard returns the first and last audible sample, by the truth at 20 dB.
+func (u *utterance) heard() (from, to int) {
+	all := u.truth[20]
+	if len(all) == 0 {
+		return 0, 0
+	}
+	return all[0][0], all[len(all)-1][1]
+}
+
+// hear records the audible parts of an utterance.
 func (u *utterance) hear() {
 	for _, db := range []int{20, 30} {
 		u.truth[db] = audible(u.samples, u.level*gain(-float64(db)))
@@ -102,8 +135,9 @@ func (c *Conversation) interrupt(stop int) {
 // level.
 func (c *Conversation) Truth(side, decibels int) (spans []Span) {
 	for _, u := range c.said[side] {
-		t := u.truth[decibels]
-		spans = append(spans, Span{moment(u.at + t[0]), moment(u.at + t[1])})
+		for _, t := range u.truth[decibels] {
+			spans = append(spans, Span{moment(u.at + t[0]), moment(u.at + t[1])})
+		}
 	}
 	return spans
 }
@@ -116,7 +150,7 @@ func moment(sample int) time.Duration { return time.Duration(sample) * time.Seco
 // Packets returns the packets of a side as they are received, in order of arrival.
 func (c *Conversation) Packets(side int, k Condition, s Sounds, seed uint64) (all []Packet) {
 	rng := rand.New(rand.NewPCG(seed, uint64(side)))
-	clean := c.voice(side, gain(map[int]float64{Caller: k.Caller, Agent: k.Agent}[side]-overload))
+	clean := c.voice(side, gain([]float64{k.Caller, k.Agent}[side]-overload))
 	sound := c.soil(side, k, s, rng, clean)
 	step := int(k.Length * rate / time.Second)
 	first, seq, busy, silent := rng.Uint32(), uint16(rng.Uint32()), 0.0, 0
@@ -161,15 +195,32 @@ func (c *Conversation) voice(side int, level float64) []float64 {
 // soil adds the effects of a side's microphone and line.
 func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, clean []float64) []float64 {
 	out := slices.Clone(clean)
+	mine := gain([]float64{k.Caller, k.Agent}[side] - overload) // of speech
+	if k.Coded {
+		c.code(rng, out, side, mine)
+	}
+	if k.Room != 0 {
+		c.room(rng, out, side, mine, k)
+	}
 	if side == Agent {
 		if k.Comfort != 0 {
 			level := gain(k.Comfort - overload)
 			add(out, fill(len(out), rng.NormFloat64), 0, level)
 		}
 		if k.Keys {
-			c.keys(rng, out)
+			c.keys(rng, out, Agent, gain(-24-overload))
 		}
+		if k.Clicks[Agent] != 0 {
+			c.clicks(rng, out, Agent, mine*gain(k.Clicks[Agent]))
+		}
+		if k.Ringback != "" {
+			c.ring(out, k.Ringback)
+		}
+		add(out[min(c.hold.at, len(out)):], c.hold.samples, 0, mine)
 		return out
+	}
+	if k.Clicks[Caller] != 0 {
+		c.clicks(rng, out, Caller, mine*gain(k.Clicks[Caller]))
 	}
 	if noises := s.Noise[k.Noise]; len(noises) > 0 {
 		n := noises[rng.IntN(len(noises))]
@@ -185,18 +236,23 @@ func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, cle
 	return out
 }
 
-// keys adds clicks of 5 ms, about five a second, while the agent does not speak.
-func (c *Conversation) keys(rng *rand.Rand, out []float64) {
-	level := gain(-24 - overload)
+// keys adds clicks of 5 ms, about five a second, while a side does not speak.
+func (c *Conversation) keys(rng *rand.Rand, out []float64, side int, level float64) {
 	for i := 0; i+40 < len(out); i += 1200 + rng.IntN(800) {
-		if !slices.ContainsFunc(c.said[Agent], func(u utterance) bool {
-			return i > u.at+u.truth[20][0]-800 && i < u.at+u.truth[20][1]+800
-		}) {
+		if !c.isSpeaking(side, i) {
 			for j := range 40 {
 				out[i+j] += rng.NormFloat64() * level * math.Exp(-float64(j)/15)
 			}
 		}
 	}
+}
+
+// isSpeaking reports whether a side speaks within 100 ms of a sample.
+func (c *Conversation) isSpeaking(side, at int) bool {
+	return slices.ContainsFunc(c.said[side], func(u utterance) bool {
+		from, to := u.heard()
+		return at > u.at+from-800 && at < u.at+to+800
+	})
 }
 
 // overload is the level of a full-scale square wave, in dBm0 (ITU-T G.711).
@@ -236,16 +292,16 @@ func active(s []float64) float64 {
 	return math.Sqrt(e / float64(max(n, 1)))
 }
 
-// audible returns the positions of the first and last frame within decibels of the active level, which is 1.
-func audible(s []float64, level float64) [2]int {
-	first, last := -1, 0
+// audible returns the positions of the frames above a level. A pause of less than 200 ms does not divide them.
+func audible(s []float64, level float64) (all [][2]int) {
 	for i := 0; i+frame <= len(s); i += frame {
-		if rms(s[i:i+frame]) > level {
-			last = i + frame
-			if first < 0 {
-				first = i
-			}
+		switch n := len(all); {
+		case rms(s[i:i+frame]) <= level:
+		case n > 0 && i-all[n-1][1] < rate/5:
+			all[n-1][1] = i + frame
+		default:
+			all = append(all, [2]int{i, i + frame})
 		}
 	}
-	return [2]int{max(first, 0), last}
+	return all
 }

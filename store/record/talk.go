@@ -9,7 +9,7 @@ import (
 type Talk struct {
 	// Confidence is good, noisy (the figures may be wrong, and are left out of percentiles) or not_measured.
 	Confidence string `json:"confidence"`
-	// Reason is why the confidence is not good: background, ceaseless, two_levels, echo, steady, gaps, quiet, edge;
+	// Reason is why the confidence is not good: background, ceaseless, two_levels, echo, steady, gaps, quiet;
 	// no_audio, codec, no_transcoder, packet_length, line_cut, kernel.
 	Reason string `json:"reason,omitempty"`
 
@@ -28,6 +28,8 @@ type Talk struct {
 	CutOffs *int64 `json:"cut_offs"`
 	// Backchannels is how many short words of the caller did not stop the agent.
 	Backchannels *int64 `json:"backchannels"`
+	// Edges is how many of the counts above 50 ms decided: each may be one more or less. It is nil if there were none.
+	Edges *int64 `json:"edges,omitempty"`
 
 	// MeasuredMS is how long the line was open for a conversation, BothMS is how long both spoke, and DeadAirMS is how
 	// long silences of 3 s or more lasted. The next two are the longest silence, and the silences in which the agent was

@@ -52,7 +52,7 @@ func TestFiguresThroughTheBinary(t *testing.T) {
 
 func (s *stage) figures(engine, event string, calls int) {
 	s.Helper()
-	conditions := said.Conditions()
+	conditions := allConditions()
 	o := setup{
 		listen: []string{"udp://" + s.freePort(s.b2bua).String()},
 		media:  fmt.Sprintf(", engine: %s, ports: %s", engine, s.freePorts(uint16(8*calls*len(conditions)))),
@@ -99,9 +99,10 @@ func (s *stage) converseAll(all []calledFor, one, two *side, happens func()) (be
 		if _, ok := sounds[c.seed]; !ok {
 			sounds[c.seed] = said.Synthetic(c.seed)
 		}
-		c.words = said.New(c.seed, sounds[c.seed], 8)
+		k := allConditions()[c.condition]
+		c.words = k.Conversation(c.seed, sounds[c.seed], 8)
 		for side, by := range []*side{one, two} {
-			for _, p := range c.words.Packets(side, said.Conditions()[c.condition], sounds[c.seed], c.seed) {
+			for _, p := range c.words.Packets(side, k, sounds[c.seed], c.seed) {
 				h := rtp.Header{
 					Version: 2, PayloadType: p.PayloadType, SequenceNumber: p.Seq, Timestamp: p.Timestamp, SSRC: uint32(1 + 2*i + side),
 				}
@@ -136,7 +137,7 @@ func (s *stage) compare(all []calledFor, began time.Time, what string) {
 	}
 	s.Logf("%s: error of turn latency in ms, p50 / p95, found of all, and how many were none; the same of barge-ins; by the "+
 		"truth at 20 dB, then at 30 dB", what)
-	for i, condition := range said.Conditions() {
+	for i, condition := range allConditions() {
 		var scores [2]said.Score
 		noisy, calls := 0, 0
 		for _, c := range all {
@@ -176,6 +177,8 @@ func (s *stage) compare(all []calledFor, began time.Time, what string) {
 		s.Logf("%-18s | %v | %v | noisy %d of %d", condition.Name, &scores[0], &scores[1], noisy, calls)
 	}
 }
+
+func allConditions() []said.Condition { return slices.Concat(said.Conditions(), said.Families()) }
 
 // moved converts the spans of a ladder to times since the first packet.
 func moved(spans [][2]int64, late time.Duration) (all []said.Span) {

@@ -29,13 +29,10 @@ const (
 	Steady     Reason = "steady"     // a side has hardly varying sound as loud as its speech: a tone, or a voice?
 	Quiet      Reason = "quiet"      // the caller's speech is so quiet that its weak beginnings and ends are not heard
 	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as with typing
-	// Edge means that 50 ms decide the figure: both parties fell silent at the same time, or a word over the agent took
-	// about 600 ms.
-	Edge    Reason = "edge"
-	LineCut Reason = "line_cut" // the line was never, or not yet, open for a conversation
-	Codec   Reason = Reason(voice.OtherCodec)
-	Kernel  Reason = "kernel" // the kernel relayed RTP, and its program did not listen
-	Silent  Reason = "silent" // for the agent's first audio: the agent said nothing, although we listened
+	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
+	Codec      Reason = Reason(voice.OtherCodec)
+	Kernel     Reason = "kernel" // the kernel relayed RTP, and its program did not listen
+	Silent     Reason = "silent" // for the agent's first audio: the agent said nothing, although we listened
 )
 
 // These are the limits at which a call becomes noisy.
@@ -48,7 +45,7 @@ const (
 	varies    = 1                       // by at least this many steps of loudness
 	quietMin  = -32.0                   // dBm0 of a caller's speech; the real level is some 6 dB lower (voice.Decibels)
 	steadyMin = 12.0                    // dB below a side's speech; louder steady sound might be speech
-	burstMax  = 1300                    // ms; a longer segment is no burst of a repeated tone
+	burstMax  = 800                     // ms; a longer segment is no burst of a repeated tone, because a longer tone is steady
 	burstMS   = 20                      // ms by which successive bursts of a tone may differ in length
 	burstStep = 16                      // greatest difference of their levels, 0.4 dB
 	ringsMin  = 3                       // so many bursts in a row are a ringing tone,
@@ -99,6 +96,7 @@ type Figures struct {
 	Ignored      int
 	CutOffs      int // how often the agent cut off the caller
 	Backchannels int
+	Edges        int // how many of these counts 50 ms decided: each may be one more or less
 
 	Measured time.Duration // time in which the line was open for a conversation
 	Parties  [2]Voice      // by Party
@@ -140,7 +138,7 @@ func (t *Talk) Figures() Figures {
 	}
 	f.Latency, f.Reaction = s.Latency.spread(), s.Reaction.spread()
 	f.Ignored, f.CutOffs, f.Backchannels = int(s.Ignored), int(s.CutOffs), int(s.Backchannels)
-	f.BargeIns = f.Reaction.N + f.Ignored
+	f.BargeIns, f.Edges = f.Reaction.N+f.Ignored, int(s.Edges)
 	f.Echo = s.echo()
 	f.Measured, f.Both, f.Dead, f.Longest = s.Measured, s.Both, s.Dead, s.Longest
 	for p := range f.Parties {
@@ -202,19 +200,19 @@ func (s *State) noisy() Reason {
 	if s.Both > tooLittle && (s.Both*100 > s.Sides[Caller].Spoke*echoMax || s.Both*100 > s.Sides[Agent].Spoke*echoAgent) {
 		return Echo
 	}
-	if s.Edge {
-		return Edge
-	}
 	return ""
 }
 
-// hear counts a segment of the given duration in milliseconds. It reports whether the segment is speech.
-func (s *side) hear(h voice.Segment, ms uint64) bool {
+// hear counts a segment of the given duration in milliseconds. It reports whether the segment is speech. A tone of the
+// agent before its first words is ringing, which says nothing about the line.
+func (s *side) hear(h voice.Segment, ms uint64, p Party) bool {
 	level, noise := uint64(min(max(h.Level, 0), voice.LevelMax)), uint64(min(max(h.Noise, 0), voice.LevelMax))
 	switch {
 	case level == 0: // happens only in tests
 	case noise == level:
-		s.Steady = max(s.Steady, uint32(level))
+		if p == Caller || s.Heard > 0 {
+			s.Steady = max(s.Steady, uint32(level))
+		}
 		return false
 	default:
 		above := gap(h.Level, h.Noise)

@@ -21,7 +21,6 @@ type State struct {
 	Cutting bool  `cbor:"10,keyasint,omitempty"` // the agent started over the caller
 	Barging bool  `cbor:"12,keyasint,omitempty"` // the caller started over the agent, which still speaks
 	Over    bool  `cbor:"14,keyasint,omitempty"` // for a barge-in: the caller has fallen silent again
-	Edge    bool  `cbor:"30,keyasint,omitempty"` // less than the constant edge decided something
 	First   first `cbor:"17,keyasint,omitempty"`
 
 	Sides   [2]side       `cbor:"2,keyasint"`            // by Party
@@ -39,6 +38,7 @@ type State struct {
 	Ignored      uint32 `cbor:"21,keyasint,omitempty"`
 	CutOffs      uint32 `cbor:"22,keyasint,omitempty"`
 	Backchannels uint32 `cbor:"23,keyasint,omitempty"`
+	Edges        uint32 `cbor:"31,keyasint,omitempty"` // how often less than the constant edge decided (30 was a bool)
 
 	Missed    Reason           `cbor:"29,keyasint,omitempty"` // why a part was not listened to; empty if all was
 	Measured  time.Duration    `cbor:"24,keyasint,omitempty"` // time without pauses

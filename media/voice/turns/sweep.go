@@ -93,7 +93,9 @@ func (t *Talk) ends(p Party, at time.Duration) {
 	side.Speaks, side.Ended = false, at
 	if s.Paused == 0 {
 		side.Gaps = side.Gaps || p == Agent && side.Ahead[0].Sparse
-		s.Edge = s.Edge || at-other.Ended < edge || p == Caller && s.Barging && (at-s.BargeAt-backchannel).Abs() < edge
+		if at-other.Ended < edge || p == Caller && s.Barging && (at-s.BargeAt-backchannel).Abs() < edge {
+			s.Edges++
+		}
 	}
 	side.Ahead = side.Ahead[:copy(side.Ahead, side.Ahead[1:])]
 	if !other.Speaks {

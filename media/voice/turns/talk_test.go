@@ -210,22 +210,24 @@ func TestDoubts(t *testing.T) {
 		more  []sound
 		want  Reason
 		waits time.Duration // the longest wait
+		edges int
 	}{
-		{"none", Agent, nil, "", 2000 * ms},
-		{"hold music instead of an answer", Agent, []sound{{23500, 24500, 1000, 750, false}}, Background, 2000 * ms},
-		{"a tone, or a voice", Agent, []sound{{23500, 24200, 900, 900, false}}, Steady, 2000 * ms},
-		{"a fan far behind the voice", Caller, []sound{{500, 1300, 400, 400, false}}, "", 2000 * ms},
-		{"noise that comes and goes", Caller, []sound{{30000, 34000, 1000, 480, false}}, Background, 2000 * ms},
-		{"a voice behind the caller", Caller, []sound{{30000, 32000, 500, 100, false}}, TwoLevels, 2000 * ms},
-		{"typing instead of an answer", Agent, []sound{{23600, 24300, 900, 100, true}}, Gaps, 1000 * ms},
-		{"typing while a caller waits", Agent, []sound{{30000, 30200, 900, 100, true}}, Gaps, 2000 * ms},
-		{"a word full of gaps among others", Agent, []sound{{28300, 28700, 900, 100, true}}, "", 2000 * ms},
-		{"a ringing tone in bursts", Agent, []sound{{29000, 29400, 1200, 10, false}, {29600, 30010, 1203, 10, false}, {32000, 32390, 1198, 10, false}}, Steady, 2000 * ms},
-		{"two words alike", Agent, []sound{{29000, 29400, 1200, 10, false}, {29900, 30300, 1200, 10, false}}, "", 2000 * ms},
-		{"both fall silent at once", Caller, []sound{speech(27000, 28040)}, Edge, 2000 * ms},
-		{"a word, or a backchannel", Caller, []sound{speech(14000, 14620)}, Edge, 2000 * ms},
-		{"its own words", Caller, []sound{speech(6200, 8200), speech(13200, 16200)}, Echo, 2000 * ms},
-		{"a barge-in", Caller, []sound{speech(15000, 16600)}, "", 2000 * ms},
+		{"none", Agent, nil, "", 2000 * ms, 0},
+		{"hold music instead of an answer", Agent, []sound{{23500, 24500, 1000, 750, false}}, Background, 2000 * ms, 0},
+		{"a tone, or a voice", Agent, []sound{{23500, 24200, 900, 900, false}}, Steady, 2000 * ms, 0},
+		{"a fan far behind the voice", Caller, []sound{{500, 1300, 400, 400, false}}, "", 2000 * ms, 0},
+		{"noise that comes and goes", Caller, []sound{{30000, 34000, 1000, 480, false}}, Background, 2000 * ms, 0},
+		{"a voice behind the caller", Caller, []sound{{30000, 32000, 500, 100, false}}, TwoLevels, 2000 * ms, 0},
+		{"typing instead of an answer", Agent, []sound{{23600, 24300, 900, 100, true}}, Gaps, 1000 * ms, 0},
+		{"typing while a caller waits", Agent, []sound{{30000, 30200, 900, 100, true}}, Gaps, 2000 * ms, 0},
+		{"a word full of gaps among others", Agent, []sound{{28300, 28700, 900, 100, true}}, "", 2000 * ms, 0},
+		{"a ringing tone in bursts", Agent, []sound{{29000, 29400, 1200, 10, false}, {29600, 30010, 1203, 10, false}, {32000, 32390, 1198, 10, false}}, Steady, 2000 * ms, 0},
+		{"ringing before the agent's first words", Agent, []sound{{0, 200, 1200, 1200, false}, {250, 450, 1200, 1200, false}}, "", 2000 * ms, 0},
+		{"two words alike", Agent, []sound{{29000, 29400, 1200, 10, false}, {29900, 30300, 1200, 10, false}}, "", 2000 * ms, 0},
+		{"both fall silent at once", Caller, []sound{speech(27000, 28040)}, "", 2000 * ms, 1},
+		{"a word, or a backchannel", Caller, []sound{speech(14000, 14620)}, "", 2000 * ms, 1},
+		{"its own words", Caller, []sound{speech(6200, 8200), speech(13200, 16200)}, Echo, 2000 * ms, 0},
+		{"a barge-in", Caller, []sound{speech(15000, 16600)}, "", 2000 * ms, 0},
 	} {
 		all := fair
 		all[c.who] = append(slices.Clone(all[c.who]), c.more...)
@@ -238,8 +240,8 @@ func TestDoubts(t *testing.T) {
 		}
 		talk.Finish(at(35000))
 		f := talk.Figures()
-		if f.Reason != c.want || (f.Confidence == Good) != (c.want == "") || f.Latency.Max != c.waits {
-			t.Errorf("%s: %s %q, the longest wait %v", c.name, f.Confidence, f.Reason, f.Latency.Max)
+		if f.Reason != c.want || (f.Confidence == Good) != (c.want == "") || f.Latency.Max != c.waits || f.Edges != c.edges {
+			t.Errorf("%s: %s %q, the longest wait %v, %d close counts", c.name, f.Confidence, f.Reason, f.Latency.Max, f.Edges)
 		}
 	}
 }

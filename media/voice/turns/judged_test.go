@@ -1,0 +1,245 @@
+//go:build talk
+
+package turns_test
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"flowbridge/media/voice"
+	"flowbridge/media/voice/turns"
+	"flowbridge/sim/conversation"
+)
+
+// tally counts the calls of a family.
+type tally struct {
+	calls, good             int
+	off, counts             int // good calls with a duration of the record that is wrong by over 150 ms; with a number that is wrong
+	moments                 int // good calls with a turn or barge-in that is missing, invented, or wrong by over 150 ms
+	noisy, right            int // right: noisy calls whose durations are right
+	reasons                 map[turns.Reason]int
+	turns, missed, invented int
+	waits                   []float64 // error of each turn, in ms
+	barges, bargesMissed    int
+}
+
+func (c *tally) add(o *tally) {
+	c.calls, c.good, c.off, c.counts = c.calls+o.calls, c.good+o.good, c.off+o.off, c.counts+o.counts
+	c.noisy, c.right, c.moments = c.noisy+o.noisy, c.right+o.right, c.moments+o.moments
+	for r, n := range o.reasons {
+		c.reasons[r] += n
+	}
+	c.turns, c.missed, c.invented, c.waits = c.turns+o.turns, c.missed+o.missed, c.invented+o.invented, append(c.waits, o.waits...)
+	c.barges, c.bargesMissed = c.barges+o.barges, c.bargesMissed+o.bargesMissed
+}
+
+func percent(n, of int) int { return (100*n + of/2) / max(of, 1) }
+
+func (c *tally) String() string {
+	reasons := ""
+	for _, r := range slices.Sorted(maps.Keys(c.reasons)) {
+		reasons += fmt.Sprintf(" %s %d", r, c.reasons[r])
+	}
+	return fmt.Sprintf("good %3d, off %3d (%2d %%), a moment off %3d (%2d %%), a count %3d | noisy %3d, right %3d (%2d %%) | wait p50 %.0f p95 %.0f ms, "+
+		"%d of %d missed, %d invented | barge-ins missed %d of %d |%s", c.good, c.off, percent(c.off, c.good),
+		c.moments, percent(c.moments, c.good), c.counts, c.noisy, c.right, percent(c.right, c.noisy), conversation.Quantile(c.waits, 0.5), conversation.Quantile(c.waits, 0.95), c.missed, c.turns, c.invented,
+		c.bargesMissed, c.barges, reasons)
+}
+
+// spoken returns the talk as it was spoken.
+func spoken(c *conversation.Conversation, decibels int) (*turns.Talk, []turns.Moment) {
+	t := turns.New(0)
+	var moments []turns.Moment
+	t.Each = func(m turns.Moment) { moments = append(moments, m) }
+	type part struct {
+		p turns.Party
+		conversation.Span
+	}
+	var all []part
+	for p := range turns.Party(2) {
+		for _, s := range c.Truth(int(p), decibels) {
+			all = append(all, part{p, s})
+		}
+		t.Look(p, voice.View{Until: 0})
+	}
+	slices.SortStableFunc(all, func(a, b part) int { return cmp.Compare(a.To, b.To) })
+	for _, s := range all {
+		t.Hear(s.p, voice.Segment{From: s.From, To: s.To, Level: 1000, Noise: 100})
+	}
+	for p := range turns.Party(2) {
+		t.Look(p, voice.View{Until: c.End()})
+	}
+	t.Finish(c.End())
+	return t, moments
+}
+
+// durations returns all durations that a record has, and its numbers.
+func durations(f turns.Figures) (all map[string]time.Duration, numbers [5]int) {
+	all = map[string]time.Duration{"agent dead air": f.Waited[turns.Agent]}
+	if f.FirstAgent != nil {
+		all["first agent"] = *f.FirstAgent
+	}
+	for name, s := range map[string]turns.Spread{"turns": f.Latency, "barge-ins": f.Reaction} {
+		if s.N > 0 {
+			all[name+" p50"], all[name+" p95"], all[name+" max"] = s.P50, s.P95, s.Max
+		}
+	}
+	return all, [5]int{f.Latency.N, f.BargeIns, f.Ignored, f.CutOffs, f.Backchannels}
+}
+
+// judge compares a call with the truth. A word ends somewhere between 20 and 30 dB below its level.
+func (c *tally) judge(conv *conversation.Conversation, talk *turns.Talk, moments []turns.Moment) (off []string) {
+	f := talk.Figures()
+	is, numbers := durations(f)
+	at20, said := spoken(conv, 20)
+	at30, heard := spoken(conv, 30)
+	a, first := durations(at20.Figures())
+	b, second := durations(at30.Figures())
+	names := map[string]bool{}
+	for _, m := range []map[string]time.Duration{is, a, b} {
+		for name := range m {
+			names[name] = true
+		}
+	}
+	for name := range names {
+		got, ok := is[name]
+		x, inA := a[name]
+		y, inB := b[name]
+		switch {
+		case name == "agent dead air" && ((got-x).Abs()-3*time.Second).Abs() < 150*time.Millisecond: // a silence near its limit of 3 s
+		case !ok && inA && inB, ok && !inA && !inB:
+			off = append(off, name+" missing or invented")
+		case ok && got < min(x, y)-150*time.Millisecond, ok && got > max(x, y)+150*time.Millisecond:
+			off = append(off, fmt.Sprintf("%s %v, is %v to %v", name, got, min(x, y), max(x, y)))
+		}
+	}
+	c.calls++
+	if f.Confidence != turns.Good {
+		c.noisy++
+		c.reasons[f.Reason]++
+		if len(off) == 0 {
+			c.right++
+		}
+		return nil
+	}
+	c.good++
+	if len(off) > 0 {
+		c.off++
+	}
+	for i := range numbers {
+		if numbers[i] != first[i] && numbers[i] != second[i] {
+			c.counts++
+			break
+		}
+	}
+	var one, other conversation.Score
+	one.Compare(said, moments)
+	other.Compare(heard, moments)
+	wrong := func(s conversation.Score) bool {
+		return s.ExtraTurns+s.ExtraBarges > 0 || len(s.Turn) < s.Turns || len(s.Barge) < s.Barges ||
+			conversation.Quantile(s.Turn, 1) > 150 || conversation.Quantile(s.Barge, 1) > 150
+	}
+	if wrong(one) && wrong(other) {
+		c.moments++
+	}
+	c.turns, c.missed, c.invented = c.turns+one.Turns, c.missed+one.Turns-len(one.Turn), c.invented+one.ExtraTurns
+	c.waits = append(c.waits, one.Turn...)
+	c.barges, c.bargesMissed = c.barges+one.Barges, c.bargesMissed+one.Barges-len(one.Barge)
+	return off
+}
+
+// recorded returns the voices of a directory that scripts/talk-voices wrote.
+func recorded(t *testing.T, directory string) (all map[string][2][][]float64) {
+	t.Helper()
+	all = map[string][2][][]float64{}
+	files, err := filepath.Glob(filepath.Join(directory, "*", "*.wav"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no voices in %s: %v", directory, err)
+	}
+	for _, file := range files {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		at := strings.Index(string(b), "data") + 8
+		var samples []float64
+		for ; at+2 <= len(b); at += 2 {
+			samples = append(samples, float64(int16(binary.LittleEndian.Uint16(b[at:])))/32768)
+		}
+		v, side := all[filepath.Base(filepath.Dir(file))], conversation.Caller
+		if filepath.Base(file)[0] == 'a' {
+			side = conversation.Agent
+		}
+		v[side] = append(v[side], samples)
+		all[filepath.Base(filepath.Dir(file))] = v
+	}
+	return all
+}
+
+// TestJudged prints how far figures may be believed, for each family of calls: synthetic voices, and those of TALK_VOICES with
+// and without GSM 06.10 (scripts/talk-voices). TALK_CALLS is the number of calls for each condition and kind of voice, TALK_SEED
+// the first seed. Nothing may be tuned on what it judges.
+func TestJudged(t *testing.T) {
+	number := func(name string, otherwise int) int {
+		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	calls, seed := number("TALK_CALLS", 8), uint64(number("TALK_SEED", 5001))
+	kinds := map[string][]conversation.Sounds{}
+	for i := range uint64(4) {
+		kinds["synthetic"] = append(kinds["synthetic"], conversation.Synthetic(seed+i))
+	}
+	if dir := os.Getenv("TALK_VOICES"); dir != "" {
+		voices := recorded(t, dir)
+		for i, caller := range slices.Sorted(maps.Keys(voices)) {
+			kind, gsm := "voices", strings.HasSuffix(caller, "-gsm")
+			if gsm {
+				kind = "voices GSM"
+			}
+			same := slices.DeleteFunc(slices.Sorted(maps.Keys(voices)), func(v string) bool { return strings.HasSuffix(v, "-gsm") != gsm || v == caller })
+			s := conversation.Sounds{Caller: voices[caller][0], Agent: voices[same[i/2%len(same)]][1], Noise: kinds["synthetic"][i%4].Noise}
+			kinds[kind] = append(kinds[kind], s)
+		}
+	}
+	others := []string{"echo", "keyboard", "caller -40", "line ", "babble", "street", "music", "types"}
+	totals := map[string]*tally{}
+	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+		for _, k := range slices.Concat(conversation.Conditions(), conversation.Families()) {
+			c := &tally{reasons: map[turns.Reason]int{}}
+			for n := range calls {
+				s := kinds[kind][n%len(kinds[kind])]
+				at := seed + uint64(n)
+				conv := k.Conversation(at, s, 8)
+				talk, moments := follow(conv, k, s, at, func() time.Duration { return time.Second })
+				if off := c.judge(conv, talk, moments); len(off) > 0 && testing.Verbose() && os.Getenv("TALK_WHY") != "" {
+					t.Logf("%s, %s, call %d: %s", kind, k.Name, n, strings.Join(off, "; "))
+				}
+			}
+			t.Logf("%-10s %-19s %v", kind, k.Name, c)
+			group := "fair"
+			if slices.ContainsFunc(others, func(o string) bool { return strings.Contains(k.Name, o) }) {
+				group = "others"
+			}
+			for _, g := range []string{group, group + ", " + kind} {
+				if totals[g] == nil {
+					totals[g] = &tally{reasons: map[turns.Reason]int{}}
+				}
+				totals[g].add(c)
+			}
+		}
+	}
+	for _, g := range slices.Sorted(maps.Keys(totals)) {
+		t.Logf("%-22s %d calls: %v", g, totals[g].calls, totals[g])
+	}
+}
