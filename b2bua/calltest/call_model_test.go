@@ -77,7 +77,7 @@ trunks:
   - {name: pbx, sources: ["192.0.2.21"], uri: "sip:{{.To.Number}}@192.0.2.21:32681", originate: {numbers: [".*"], per_hour: 0}, rel100: %[3]s}
 targets:
   - {name: agent, %[11]s, uri: "sip:{{.To.Number}}@192.0.2.20:32681", transfer: %[5]s, transfer_numbers: ["^\\+1507", "^[0-9]{4}$"],
-     transfer_hosts: [192.0.2.21], rel100: %[3]s, session_expires: %[4]s, reinvite: %[6]s, dtmf: %[7]s%[8]s}
+     transfer_hosts: [192.0.2.21, "192.0.2.21:32681"], rel100: %[3]s, session_expires: %[4]s, reinvite: %[6]s, dtmf: %[7]s%[8]s}
   - {name: spare, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.21:32681", reinvite: %[6]s, session_expires: %[4]s}
 routes:
   - {trunk: carrier, targets: [%[9]s], ringing: %[10]s, failover_on: [486]%[12]s}

@@ -24,7 +24,7 @@ targets:
     uri: "sip:{{.To.Number}}@192.0.2.20:32681"
     transfer: local
     transfer_numbers: ["^\\+1507", "^[0-9]{4}$"]
-    transfer_hosts: [192.0.2.21]
+    transfer_hosts: [192.0.2.21, "192.0.2.21:32681"]
 routes:
   - {trunk: carrier, targets: [agent]}
   - {target: agent, to: "^4", trunks: [pbx, carrier]}
@@ -182,7 +182,7 @@ agent: notified 200 terminated ; gets BYE ; says 200
 carrier: hangs up on spare
 
 == a destination that media can't reach fails the attempt, and the agent's session keeps its address
-with: transfer_hosts: [192.0.2.21] => transfer_hosts: ["2001:db8::7"]
+with: transfer_hosts: [192.0.2.21, "192.0.2.21:32681"] => transfer_hosts: ["2001:db8::7"]
 with: listen: ["udp://198.51.100.1:5060"] => listen: ["udp://198.51.100.1:5060", "udp://[2001:db8::1]:5060"]
 agent: refers to <sip:bob@[2001:db8::7]> ; notified 503 terminated ; says INVITE ; gets 200 (sendrecv) ; acks (0 101)
 carrier: hangs up on agent

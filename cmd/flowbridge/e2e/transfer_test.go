@@ -60,7 +60,7 @@ func TestTransfer(t *testing.T) {
 func (s *stage) transfers(mode string, callee netip.AddrPort) setup {
 	return setup{
 		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v"`, callee),
-		target: fmt.Sprintf(`, transfer: %s, transfer_numbers: ["^\\+1507"], transfer_hosts: ["%v"]`, mode, callee.Addr()),
+		target: fmt.Sprintf(`, transfer: %s, transfer_numbers: ["^\\+1507"], transfer_hosts: ["%v"]`, mode, callee),
 	}
 }
 
