@@ -212,7 +212,7 @@ func TestNothingReadsTheWallClock(t *testing.T) {
 	slices.Sort(reads)
 	// The clock is read once for the epoch, and once per wake-up, when packets or commands arrive, or when
 	// sessions and resting sockets are due.
-	if want := []string{"Open: time.Now", "now: time.Since", "rest: time.Since", "tendSockets: time.NewTicker", "turn: time.Since"}; !slices.Equal(reads, want) {
+	if want := []string{"Open: time.Now", "now: time.Since", "rest: time.Since", "tendSockets: time.NewTicker", "turn: time.Since", "turn: time.Since"}; !slices.Equal(reads, want) {
 		t.Errorf("the clock is read by %q; want %q", reads, want)
 	}
 }

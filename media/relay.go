@@ -102,6 +102,10 @@ type rtpState struct {
 	outlet  stream.Outlet
 	offload offload
 	refused *refused // nil before the first refused packet
+
+	drops      uint32 // dropped by the kernel at the socket, as last read
+	lateHere   bool   // the last packet was too late because of us
+	lostBefore uint64 // losses when drops was read
 }
 
 // init initialises a relay from the zero value.
@@ -124,7 +128,7 @@ func (r *relay) init(id uint64, local [2]netip.AddrPort, sockets [2]sockets, onE
 func (r *relay) heard(side Side) *endpoint {
 	ep := &r.endpoint[side][RTP]
 	if ep.rtpState == nil {
-		ep.rtpState = &rtpState{stream: stream.Stream{Rate: int64(r.party[side].named.ClockRate)}}
+		ep.rtpState = &rtpState{stream: stream.Stream{Rate: int64(r.party[side].named.ClockRate)}, drops: dropsOf(ep.fd)}
 	}
 	return ep
 }

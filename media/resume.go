@@ -164,6 +164,7 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 			r.ledger.codec[i].Store(quality.ImpairmentOf(s.Peer.Codec))
 		}
 	}
+	r.ledger.noCPU.Store(int64(max(st.NoCPU, 0)))
 	r.stages.Held = r.excused() || !r.complete()
 	r.restorePauses(st.Hearing.Pauses, st.Exact, c)
 }
@@ -193,6 +194,10 @@ func (c *countersRTP) resume(st *countState, s *stream.Stream, k stream.Clock) {
 	}
 	c.First.Store(int64(k.Past(st.First)))
 	c.Last.Store(int64(k.Past(st.Last)))
+	c.LostHere.Store(st.LostHere)
+	c.LateHere.Store(st.LateHere)
+	c.LateHereBursts.Store(st.LateRuns)
+	c.Held.Store(int64(st.Held))
 	c.keep(s, packet.Header{SSRC: st.SSRC, PayloadType: st.PayloadType & 0x7f})
 }
 

@@ -172,6 +172,8 @@ func (s *Session) Close() Stats {
 		e.forget(s)
 		if s.relay.enter() { // packets read later change nothing
 			s.relay.reclaim() // adds what the kernel has heard
+			s.relay.endpoint[SideA][RTP].overflows()
+			s.relay.endpoint[SideB][RTP].overflows()
 			s.relay.stages.End(e.now())
 			s.relay.endPauses(e.now())
 			s.relay.leave()

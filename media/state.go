@@ -28,6 +28,8 @@ type SessionState struct {
 
 	Stages stage.State `cbor:"9,keyasint,omitzero"`
 
+	NoCPU time.Duration `cbor:"10,keyasint,omitempty"` // Stats.NoCPU
+
 	// Died is when the process that took this state died, or slightly earlier; 0 means unknown. It is not saved.
 	Died time.Duration `cbor:"-"`
 
@@ -74,6 +76,10 @@ type countState struct {
 	RemoteLost   int64          `cbor:"15,keyasint,omitempty"`
 	RemoteJitter uint64         `cbor:"16,keyasint,omitempty"`
 	Refused      netip.AddrPort `cbor:"17,keyasint,omitzero"`
+	LostHere     uint64         `cbor:"18,keyasint,omitempty"`
+	LateHere     uint64         `cbor:"19,keyasint,omitempty"`
+	LateRuns     uint64         `cbor:"20,keyasint,omitempty"`
+	Held         time.Duration  `cbor:"21,keyasint,omitempty"`
 }
 
 // hearingState says what was heard from the sides, for EventSilent and EventOneWay.

@@ -97,6 +97,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 			s.RTPCount.Refused = *refused
 		}
 	}
+	st.NoCPU = time.Duration(r.ledger.noCPU.Load())
 	r.stages.Save(&st.Stages, st.Exact, c)
 	r.keys(st, at)
 }
@@ -113,6 +114,8 @@ func (c *counters) state(st *countState, at func(time.Duration) time.Duration) {
 	if h := c.rtp.Load(); h != nil {
 		st.SSRC, st.PayloadType = h.SSRC.Load(), uint8(h.PayloadType.Load())
 		st.First, st.Last = at(time.Duration(h.First.Load())), at(time.Duration(h.Last.Load()))
+		st.LostHere, st.LateHere, st.LateRuns = h.LostHere.Load(), h.LateHere.Load(), h.LateHereBursts.Load()
+		st.Held = time.Duration(h.Held.Load())
 	}
 	if h := c.rtcp.Load(); h != nil {
 		st.RTT, st.Reports, st.RemoteLoss = time.Duration(h.RTT.Load()), h.Reports.Load(), h.RemoteLoss.Load()

@@ -61,7 +61,9 @@ type SideStats struct {
 	Lost         uint64
 	Bursts       uint64 // runs of one or more lost packets
 	LongestBurst uint64 // packets
-	Late         uint64 // packets that came too late for a phone's jitter buffer (quality.Delays)
+	Late         uint64 // packets that came too late for a phone's jitter buffer (quality.Delays), LateHere included
+	LostHere     uint64 // those of Lost that came, but were dropped at our socket because we did not read in time
+	LateHere     uint64 // those of Late that came in time, but were read too late
 	Duplicates   uint64 // packets received before; included in RxPackets
 	Reordered    uint64 // packets that came after a later one
 	Wraps        uint64 // how often the sequence number wrapped around
@@ -101,7 +103,13 @@ type remoteReport struct {
 
 // Stats are a session's figures by side. The counters are read one by one while packets flow, so sums may be off by a
 // few.
-type Stats struct{ A, B SideStats }
+type Stats struct {
+	A, B SideStats
+
+	// NoCPU is how long packets may have waited here because the worker had no processor. Jitter and the other figures of
+	// the sides are of the network.
+	NoCPU time.Duration
+}
 
 // Of returns the figures of one side.
 func (s Stats) Of(side Side) SideStats {
@@ -132,6 +140,8 @@ type countersRTP struct {
 	PayloadType                               atomic.Uint32
 	First, Last                               atomic.Int64
 	Gap                                       atomic.Uint64 // nanoseconds
+	LostHere, LateHere, LateHereBursts        atomic.Uint64
+	Held                                      atomic.Int64 // nanoseconds by which packets were read too late, in all
 }
 
 // countersRTCP exist only for RTCP flows. The figures come from the side's reports.
@@ -224,6 +234,7 @@ type ledger struct {
 	refused [2]atomic.Pointer[netip.AddrPort]     // last rejected source of each side
 	codec   [2]atomic.Pointer[quality.Impairment] // nil if unknown
 	pauses  atomic.Pointer[pauseBook]             // nil if no side has paused
+	noCPU   atomic.Int64                          // Stats.NoCPU
 }
 
 func (l *ledger) located(s Side, source netip.AddrPort) {
@@ -242,7 +253,8 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 		TxPackets: out.TxPackets.Load(), TxBytes: out.TxBytes.Load(),
 		RxRTCP: inRTCP.RxPackets.Load(), TxRTCP: outRTCP.TxPackets.Load(),
 		Lost: heard.Lost.Load(), Bursts: heard.Bursts.Load(), LongestBurst: heard.LongestBurst.Load(),
-		Late:       heard.Late.Load(),
+		Late: heard.Late.Load() + heard.LateHere.Load(), LateHere: heard.LateHere.Load(),
+		LostHere:   min(heard.LostHere.Load(), heard.Lost.Load()),
 		Duplicates: heard.Duplicates.Load(), Reordered: heard.Reordered.Load(),
 		Wraps: heard.Wraps.Load(), SSRCChanges: heard.SSRCChanges.Load(), Gap: time.Duration(heard.Gap.Load()),
 		JitterMS:     math.Float64frombits(heard.Jitter.Load()),
@@ -262,7 +274,8 @@ func (l *ledger) side(s Side, epoch time.Time) SideStats {
 	cut := st.Dropped.Overtaken + st.Dropped.Ahead // a packet that is late for a phone, too, counts once
 	st.MOS = quality.Heard{
 		Received: st.RxPackets - min(st.Duplicates, st.RxPackets), Lost: st.Lost, Late: max(st.Late, cut),
-		Bursts: st.Bursts + max(heard.LateBursts.Load(), cut), RTT: st.RTT, JitterMS: st.JitterMeanMS,
+		Bursts: st.Bursts + max(heard.LateBursts.Load()+heard.LateHereBursts.Load(), cut), RTT: st.RTT,
+		JitterMS: st.JitterMeanMS + float64(heard.Held.Load())/float64(max(st.RxPackets, 1))/float64(time.Millisecond),
 	}.MOS(l.codec[s].Load())
 	if src := l.source[s].Load(); src != nil {
 		st.Source = *src
@@ -294,5 +307,5 @@ func (l *ledger) dropped(s Side) (d Drops, total uint64) {
 }
 
 func (l *ledger) stats(epoch time.Time) Stats {
-	return Stats{A: l.side(SideA, epoch), B: l.side(SideB, epoch)}
+	return Stats{A: l.side(SideA, epoch), B: l.side(SideB, epoch), NoCPU: time.Duration(l.noCPU.Load())}
 }

@@ -230,7 +230,7 @@ func (w *worker) account(ep *endpoint, h packet.Header, n int) {
 		heard.First.Store(now)
 	}
 	heard.Last.Store(now)
-	if seen := ep.stream.Observe(h, w.now); seen > 0 {
+	if seen := ep.stream.Observe(h, w.arrived(ep, h)); seen > 0 {
 		c.RxPackets.Add(seen)
 		c.TxPackets.Add(seen)
 	}

@@ -42,6 +42,7 @@ type worker struct {
 	rests     atomic.Bool   // the worker has no sessions, and waits for a command
 	fell      atomic.Bool   // most sessions fell silent at the same moment
 	doubt     atomic.Bool   // Engine.Doubt
+	stood     atomic.Int64  // nanoseconds in which packets may have waited for a processor
 	stopped   chan struct{} // closed when the goroutine has released everything
 
 	// Owned by the goroutine.
@@ -51,6 +52,7 @@ type worker struct {
 	outage   outage
 	doubted  time.Duration // the last tick in which there was doubt; 0 if there has been none
 	behind   *endpoint     // an endpoint whose flow could be offloaded if none of its packets waited; may be nil
+	late     lateness
 	alarm    time.Duration // no entry of armed is due before this
 	armed    []*endpoint
 	relays   map[uint64]*relay
@@ -128,6 +130,7 @@ func prepareWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 		stopped:  make(chan struct{}),
 		relays:   make(map[uint64]*relay),
 		alarm:    never,
+		late:     lateness{fd: -1},
 	}
 	w.path = w
 	var err error
@@ -206,6 +209,8 @@ func (w *worker) run() {
 	defer close(w.stopped)
 	if w.holds {
 		raisePriority()
+		w.late.open()
+		defer w.late.close()
 		defer processors.Add(-1)
 	}
 	defer w.release()
@@ -224,11 +229,19 @@ func (w *worker) run() {
 // would find nothing. A flood on one port delays the others by the time for one packet. Level-triggered epoll returns a
 // socket again, behind the others, while packets wait there.
 func (w *worker) turn() {
+	began := w.now
+	if w.late.since > 0 {
+		began = time.Since(w.epoch)
+	}
 	w.wait()
 	before := w.now
 	w.now = time.Since(w.epoch)
-	if missed := w.now - before; missed > stall {
+	missed := w.now - before
+	if missed > stall {
 		w.miss(missed)
+	}
+	if missed > lateLeast || w.late.since > 0 {
+		w.measure(began, missed)
 	}
 	if w.pending.Load() { // commands are older than the packets
 		w.runCommands()
@@ -272,6 +285,7 @@ func (w *worker) miss(missed time.Duration) {
 func (w *worker) lookForSilence() {
 	w.nextTick = w.now + w.tick
 	w.ticks.Add(1)
+	w.late.waits() // so that many short waits don't count as a long one
 	for _, r := range w.relays {
 		if r.enter() {
 			if r.isSilent(w.now, w.silence) {
@@ -280,6 +294,8 @@ func (w *worker) lookForSilence() {
 			r.checkOneWay(w.now)
 			r.lookForPauses(w.now)
 			r.tick(w.now)
+			r.endpoint[SideA][RTP].overflows()
+			r.endpoint[SideB][RTP].overflows()
 			r.leave()
 		}
 	}

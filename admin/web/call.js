@@ -196,7 +196,7 @@ function mediaTable(m, answered) {
   if (!m || !answered) return null;
   const rows = [
     ['Packets received', (s) => count(s.rx)], ['Packets sent', (s) => count(s.tx)],
-    ['Lost', (s) => `${count(s.lost)} (${percent(s.rx + s.lost ? s.lost / (s.rx + s.lost) : 0, 2)})${s.late ? `, ${count(s.late)} came too late` : ''}`], ['Not passed on', (s) => `${count(s.dropped)}${s.dropped ? ` (${Object.entries(s.dropped_by ?? {}).map(([k, n]) => `${words(k)} ${n}`).join(', ')})` : ''}`],
+    ['Lost', (s) => `${count(s.lost)} (${percent(s.rx + s.lost ? s.lost / (s.rx + s.lost) : 0, 2)})${s.late ? `, ${count(s.late)} came too late` : ''}${s.lost_here || s.late_here ? `; by this machine ${count(s.lost_here ?? 0)} lost, ${count(s.late_here ?? 0)} late` : ''}`], ['Not passed on', (s) => `${count(s.dropped)}${s.dropped ? ` (${Object.entries(s.dropped_by ?? {}).map(([k, n]) => `${words(k)} ${n}`).join(', ')})` : ''}`],
     ['Jitter', (s) => `${fixed(s.jitter_ms)} ms`], ['Round trip', (s) => (s.rtt_ms ? `${fixed(s.rtt_ms)} ms` : '–')], ['MOS', (s) => fixed(s.mos, 2)],
     ['Codec', (s) => line(s.codec, 32) || '–'], ['Expected from', (s) => line(s.expected, 64) || '–'], ['Came from', (s) => line(s.source, 64) || '–'], ['Refused', (s) => line(s.refused, 64) || '–'], ['SRTP', (s) => line(s.srtp, 48) || 'no'],
   ];
@@ -211,7 +211,7 @@ function recordOf(c) {
     ['Began', momentOf(c.started_at)], ['Answered', momentOf(c.answered_at)], ['Ended', momentOf(c.ended_at)], ['Ended by', words(c.ended_by)],
     ['Set-up', c.answered_at ? ms(c.setup_ms) : ''], ['Duration', c.ended_at && c.answered_at ? clock(c.duration_ms) : ''],
     ['SIP status', c.sip_status || ''], ['Q.850', c.q850 || ''], ['Codec', c.codec],
-    ['Outlived its process', c.restored ? `${c.restored} ×` : ''], ['Audio missing', c.media?.gap_ms ? ms(c.media.gap_ms) : ''],
+    ['Outlived its process', c.restored ? `${c.restored} ×` : ''], ['Audio missing', c.media?.gap_ms ? ms(c.media.gap_ms) : ''], ['No CPU here for', c.media?.no_cpu_ms ? ms(c.media.no_cpu_ms) : ''],
     ['Conversation', c.talk ? [words(c.talk.confidence), words(c.talk.reason)].filter(Boolean).join(': ') : ''], ['First word of the agent', c.talk && c.talk.first_agent_ms !== null ? ms(c.talk.first_agent_ms) : ''],
     ['Answers', c.talk?.turns ? `${c.talk.turns.n}: p50 ${ms(c.talk.turns.p50_ms)}, p95 ${ms(c.talk.turns.p95_ms)}, at most ${ms(c.talk.turns.max_ms)}` : ''],
     ['Interruptions', c.talk?.barge_ins || c.talk?.barge_ins_ignored ? `${c.talk.barge_ins ? `${c.talk.barge_ins.n} obeyed, p50 ${ms(c.talk.barge_ins.p50_ms)}` : 'none obeyed'}, ${c.talk.barge_ins_ignored} ignored` : ''],

@@ -169,21 +169,31 @@ const sides = { a: 'the caller', b: 'the called side' };
 const sounds = (mos) => `${mos >= 4 ? 'good' : mos >= 3.6 ? 'fair' : mos >= 3 ? 'poor' : 'bad'} (MOS ${fixed(mos, 1)})`;
 const capital = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
 
+// away is how many packets of a side the network lost or brought too late.
+const away = (s) => s.lost - (s.lost_here ?? 0) + (s.late ?? 0) - (s.late_here ?? 0);
+
 function sound(c) {
   const m = c.media;
   if (!c.answered_at || !m || (!m.a?.rx && !m.b?.rx)) return c.answered_at ? 'No audio came from either side.' : '';
   const oneWay = m.one_way ? `One-way audio: ${unheard(m)} ` : '';
-  const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? (m[k].lost + (m[k].late ?? 0)) / (m[k].rx + m[k].lost) : 0]).filter(([, share]) => share >= 0.005);
+  const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? away(m[k]) : 0]).filter(([k, n]) => n >= 0.005 * (m[k].rx + m[k].lost));
   const heard = Math.min(...['a', 'b'].map((k) => m[k]?.mos || Infinity));
   const grade = m.silences ? `${capital(silences(c))}${heard < Infinity ? `; while there was sound, it sounded ${sounds(heard)}` : ''}`
     : !m.mos ? 'Its quality was not measured' : `It sounded ${sounds(m.mos)}`;
-  return `${oneWay}${grade}${lost.length ? `; ${lost.map(([k, share]) => `${percent(share)} of the packets from ${sides[k]} (${count(m[k].lost + (m[k].late ?? 0))}) did not arrive here${m[k].late ? ' in time' : ''}`).join(', ')}` : ''}.`;
+  return `${oneWay}${grade}${here(m)}${lost.length ? `; ${lost.map(([k, n]) => `${percent(n / (m[k].rx + m[k].lost))} of the packets from ${sides[k]} (${count(n)}) did not arrive here${m[k].late > (m[k].late_here ?? 0) ? ' in time' : ''}`).join(', ')}` : ''}.`;
+}
+
+// here says what became of a call's packets because this machine had no CPU for them.
+function here(m) {
+  if (!(m.no_cpu_ms >= 1000)) return '';
+  const parts = ['a', 'b'].map((k) => [k, (m[k].lost_here ?? 0) + (m[k].late_here ?? 0)]).filter(([, n]) => n).map(([k, n]) => `${count(n)} packets from ${sides[k]}`);
+  return `; this machine had no CPU for ${spoken(m.no_cpu_ms)} of it${parts.length ? `, and sent on ${parts.join(' and ')} too late or not at all` : ''}`;
 }
 
 // wellness says in a sentence whether somebody is needed: [state, text]. wrong are the figures beyond their bounds.
 export function wellness(s, wrong, targets) {
   const failing = targets.filter((t) => t.health === 'failing').length;
-  const all = [failing && `${count(failing)} of ${count(targets.length)} targets ${failing === 1 ? 'fails' : 'fail'}`, ...wrong, s.certificate && 'a certificate needs renewal'].filter(Boolean);
+  const all = [failing && `${count(failing)} of ${count(targets.length)} targets ${failing === 1 ? 'fails' : 'fail'}`, ...wrong, s.certificate && 'a certificate needs renewal', s.machine?.no_cpu && `this machine: ${s.machine.no_cpu}`].filter(Boolean);
   if (all.length) return ['bad', `Look at this: ${all.join(', ')}.`];
   if (s.draining) return ['idle', 'Draining: no new calls.'];
   return s.calls || s.ended ? ['ok', 'All is well.'] : ['idle', 'Ready. No calls in the last 5 minutes.'];
@@ -192,7 +202,7 @@ export function wellness(s, wrong, targets) {
 // machineLine is the process and its machine in a line.
 export function machineLine(m, version, now) {
   if (!m?.started_at || !m.cpus) return '';
-  return [`Flowbridge ${version === 'dev' ? 'built without git' : version ?? ''}`, `up ${ago(now - Date.parse(m.started_at))}`, `CPU ${fixed(m.cpu, 2)} of ${m.cpus}`, `memory ${bytes(m.memory)}`,
+  return [`Flowbridge ${version === 'dev' ? 'built without git' : version ?? ''}`, `up ${ago(now - Date.parse(m.started_at))}`, `CPU ${fixed(m.cpu, 2)} of ${Number(m.cpus.toPrecision(3))}`, `memory ${bytes(m.memory)}`,
     m.disk_size && `disk ${bytes(m.disk_free)} left of ${bytes(m.disk_size)}`].filter(Boolean).join(' · ');
 }
 

@@ -34,7 +34,7 @@ func (m *Media) record(r *record.Record) {
 func (m *Media) counted(s media.Stats, a *agreement.Agreement) record.Media {
 	r := record.Media{
 		A: m.sideRecord(media.SideA, s.A, a), B: m.sideRecord(media.SideB, s.B, a), OneWay: m.OneWay,
-		GapMS: max(s.A.Gap, s.B.Gap).Milliseconds(),
+		GapMS: max(s.A.Gap, s.B.Gap).Milliseconds(), NoCPUMS: s.NoCPU.Milliseconds(),
 	}
 	r.SetMOS()
 	return r
@@ -45,10 +45,10 @@ func (m *Media) sideRecord(side media.Side, s media.SideStats, a *agreement.Agre
 		Rx: int64(s.RxPackets), Tx: int64(s.TxPackets), Lost: int64(s.Lost),
 		Dropped: int64(s.DroppedTotal), DroppedBy: droppedBy(s.Dropped), JitterMS: s.JitterMS,
 		Duplicates: int64(s.Duplicates), Reordered: int64(s.Reordered), Bursts: int64(s.Bursts), Late: int64(s.Late),
-		SSRCChanges: int64(s.SSRCChanges),
-		RTT:         record.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
-		MOS:         record.Score(math.Round(100*s.MOS) / 100),
-		Codec:       a.Codec[side].Name, SRTP: m.bridge.Keying.Suite(side),
+		LostHere: int64(s.LostHere), LateHere: int64(s.LateHere), SSRCChanges: int64(s.SSRCChanges),
+		RTT:   record.Millis(float64(s.RTT.Round(time.Microsecond)) / float64(time.Millisecond)),
+		MOS:   record.Score(math.Round(100*s.MOS) / 100),
+		Codec: a.Codec[side].Name, SRTP: m.bridge.Keying.Suite(side),
 	}
 	if d := a.Description[side]; d != nil && d.RTP().IsValid() {
 		r.Expected = d.RTP().String()

@@ -216,6 +216,15 @@ func (s *Stream) time(h packet.Header, now time.Duration) {
 	s.jitterMax = max(s.jitterMax, s.jitter)
 }
 
+// Due returns when a packet was to come, by the packets before it. It reports false if they don't tell.
+func (s *Stream) Due(h packet.Header) (at time.Duration, ok bool) {
+	step := int64(int32(h.Timestamp - s.timestamp)) // modulo 2^32 on purpose
+	if !s.timed || s.renewed || h.SSRC != s.ssrc || max(step, -step) > maxTransitJump*s.Clock() {
+		return 0, false
+	}
+	return s.timestampAt + time.Duration(step)*time.Second/time.Duration(s.Clock()), true
+}
+
 // Clock returns the rate of the timestamps in Hz.
 func (s *Stream) Clock() int64 {
 	if s.Rate == 0 {

@@ -201,7 +201,8 @@ func appendMedia(b []byte, m *Media) []byte {
 	if len(m.Silences) > 0 {
 		b = appendList(key(b, "silences"), m.Silences, appendSilence)
 	}
-	return append(numberIf(numberIf(b, "no_rtp_ms", m.NoRTPMS), "gap_ms", m.GapMS), '}')
+	b = numberIf(numberIf(b, "no_rtp_ms", m.NoRTPMS), "gap_ms", m.GapMS)
+	return append(numberIf(b, "no_cpu_ms", m.NoCPUMS), '}')
 }
 
 func appendSilence(b []byte, s *Silence) []byte {
@@ -226,6 +227,8 @@ func appendSide(b []byte, s *MediaSide) []byte {
 	b = number(b, "reordered", s.Reordered)
 	b = number(b, "bursts", s.Bursts)
 	b = numberIf(b, "late", s.Late)
+	b = numberIf(b, "lost_here", s.LostHere)
+	b = numberIf(b, "late_here", s.LateHere)
 	b = number(b, "ssrc_changes", s.SSRCChanges)
 	b = score(b, "rtt_ms", float64(s.RTT))
 	b = score(b, "mos", float64(s.MOS))

@@ -194,6 +194,9 @@ type Media struct {
 	// GapMS is how long no process received the packets of a leg because the call's process was killed. If the legs
 	// differ, it is the longer gap.
 	GapMS int64 `json:"gap_ms,omitempty"`
+	// NoCPUMS is how long the call's packets may have waited because the process had no processor. Loss and lateness of
+	// that time are this machine's, and not the network's.
+	NoCPUMS int64 `json:"no_cpu_ms,omitempty"`
 }
 
 // IsZero reports whether nothing was counted.
@@ -273,6 +276,10 @@ type MediaSide struct {
 	// Late counts the packets of Rx that came over 200 ms later than others: a phone drops them, so they count as lost in
 	// the MOS.
 	Late int64 `json:"late,omitempty"`
+	// LostHere counts the packets of Lost that reached this machine: it did not read them in time. LateHere counts those
+	// of Late that reached it in time.
+	LostHere int64 `json:"lost_here,omitempty"`
+	LateHere int64 `json:"late_here,omitempty"`
 	// SSRCChanges is how often the leg started another stream from the same address.
 	SSRCChanges int64 `json:"ssrc_changes"`
 	// RTT is the round-trip time between us and the leg's peer.

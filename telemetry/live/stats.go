@@ -59,8 +59,9 @@ type Stats struct {
 // Machine says how the process and its machine are. A figure that can't be read is 0.
 type Machine struct {
 	StartedAt record.Time `json:"started_at"`
-	CPU       float64     `json:"cpu"` // how many of its CPUs the process has used lately
-	CPUs      int         `json:"cpus"`
+	CPU       float64     `json:"cpu"`    // how many of its CPUs the process has used lately
+	CPUs      float64     `json:"cpus"`   // how many the process may use: those of the machine, or its cgroup's quota
+	NoCPU     string      `json:"no_cpu"` // for how much of the last minute calls had none, and why; empty if they had
 	Memory    uint64      `json:"memory"` // bytes of the Go runtime
 	DiskFree  uint64      `json:"disk_free"`
 	DiskSize  uint64      `json:"disk_size"` // bytes of the disk with store.path

@@ -27,8 +27,10 @@ type figures struct {
 func (f *figures) ofNode() live.Node {
 	used, total := f.node.rtp.engine.Ports()
 	sampled := f.sampled.Load()
+	machine, is := sampled.machine, f.node.cpu.share.Load()
+	machine.CPUs, machine.NoCPU = f.node.cpu.available(), is.String()
 	return live.Node{
-		Certificate: sampled.certificate, Machine: sampled.machine, Calls: f.node.server.Calls(),
+		Certificate: sampled.certificate, Machine: machine, Calls: f.node.server.Calls(),
 		Unwritten: f.node.server.Unwritten(), Limit: f.node.config().Media.Calls(),
 		Ports: live.Ports{InUse: used, Limit: total}, Media: f.node.rtp.path(),
 		Draining: f.node.server.Draining(), Rejected: f.node.server.Rejected().All(),

@@ -64,6 +64,7 @@ type Node struct {
 	figures    figures
 	events     *admin.Events
 	health     *health
+	cpu        *cpu
 	requests   admin.Requests
 	eraser     eraser
 	tests      testCaller
@@ -328,12 +329,16 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 
 // tendAll starts the background tasks of the node.
 func (n *Node) tendAll(ctx context.Context) {
+	n.cpu = newCPU(n.log, n.rtp.engine.NoCPU)
 	stalls := newStalls(n.log, n.watched()...)
-	n.health = &health{server: n.server, store: n.store, memory: n.memory, stalls: stalls}
+	stalls.note = n.live.Note
+	n.health = &health{server: n.server, store: n.store, memory: n.memory, stalls: stalls, cpu: n.cpu}
 	n.add(part{gauges: n.figures.registrationGauges})
+	n.add(part{gauges: n.cpu.gauges})
 	var tended sync.WaitGroup
 	n.add(part{gauges: stalls.gauges, begin: func() {
 		tended.Go(func() { stalls.watch(ctx) })
+		tended.Go(func() { n.cpu.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { n.eraser.run(ctx) })
 		tended.Go(func() { every(ctx, followEvery, func() { n.splits.tick(ctx) }) })

@@ -43,7 +43,8 @@ type watchedPart struct {
 type stalls struct {
 	log   zerolog.Logger
 	parts []watchedPart
-	lines chan func() // waiting log lines; the log itself may be stalled
+	lines chan func()             // waiting log lines; the log itself may be stalled
+	note  func(kind, text string) // live.Watcher.Note
 
 	looked atomic.Pointer[time.Time] // time of the last look
 	now    atomic.Pointer[[]stalled] // the things that are stalled now
@@ -78,7 +79,7 @@ type stalled struct {
 func newStalls(log zerolog.Logger, parts ...watchedPart) *stalls {
 	s := &stalls{
 		log: log, parts: parts, lines: make(chan func(), maxUnlogged), begun: make([]atomic.Uint64, len(parts)),
-		seen: make([]map[thing]*sight, len(parts)),
+		seen: make([]map[thing]*sight, len(parts)), note: func(string, string) {},
 	}
 	for i := range parts {
 		s.seen[i] = map[thing]*sight{}
@@ -119,6 +120,7 @@ func (s *stalls) look(now time.Time) {
 		s.say(func() {
 			s.log.Warn().Int64("dur_ms", late.Milliseconds()).Msg("the whole process stood still")
 		})
+		s.note("stall", fmt.Sprintf("the process stood still for %d s", int(late.Seconds()+0.5)))
 	}
 	all := []stalled{}
 	for i := range s.parts {
@@ -248,6 +250,7 @@ type health struct {
 	store  *store.Store
 	memory *memory // if nil, memory is not watched
 	stalls *stalls
+	cpu    *cpu
 }
 
 // ready returns why calls are refused or records have to wait, or nil.
@@ -270,6 +273,9 @@ func (h *health) troubles() (all []string) {
 		all = append(all, "the database was damaged, and is set aside: "+file)
 	}
 	if state := h.memory.scarce(); state != "" {
+		all = append(all, state)
+	}
+	if state := h.cpu.trouble(); state != "" {
 		all = append(all, state)
 	}
 	return append(all, h.stalls.troubles()...)

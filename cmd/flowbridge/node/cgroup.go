@@ -2,6 +2,7 @@ package node
 
 import (
 	"io/fs"
+	"iter"
 	"path"
 	"slices"
 	"strconv"
@@ -36,36 +37,49 @@ var (
 // findCgroup finds the cgroup with the lowest limit, in version 2 or 1 of the interface. root is the root of the file
 // system.
 func findCgroup(root fs.FS) (least cgroup) {
-	text, err := fs.ReadFile(root, "proc/self/cgroup")
-	if err != nil {
-		return least
-	}
-	for line := range strings.Lines(string(text)) {
-		_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
-		controllers, at, _ := strings.Cut(rest, ":")
-		var dir string
-		var files cgroupFiles
-		switch {
-		case controllers == "":
-			dir, files = "sys/fs/cgroup", cgroupV2
-		case slices.Contains(strings.Split(controllers, ","), "memory"):
-			dir, files = "sys/fs/cgroup/memory", cgroupV1
-		default:
-			continue
+	for dir, first := range cgroups(root, "memory") {
+		files := cgroupV2
+		if first {
+			files = cgroupV1
 		}
-		// In a container, the process may see its own cgroup as the root although the path is the machine's.
-		for at = path.Clean("/" + at); ; at = path.Dir(at) {
-			for _, file := range files.limits {
-				if limit := readLimit(root, path.Join(dir, at, file)); limit > 0 && (least.limit == 0 || limit < least.limit) {
-					least = cgroup{dir: path.Join(dir, at), limit: limit, files: files}
-				}
-			}
-			if at == "/" {
-				break
+		for _, file := range files.limits {
+			if limit := readLimit(root, path.Join(dir, file)); limit > 0 && (least.limit == 0 || limit < least.limit) {
+				least = cgroup{dir: dir, limit: limit, files: files}
 			}
 		}
 	}
 	return least
+}
+
+// cgroups yields the directories of a controller's cgroups that the process is in, from its own one upward, and whether
+// each has the first version of the interface.
+func cgroups(root fs.FS, controller string) iter.Seq2[string, bool] {
+	return func(yield func(dir string, first bool) bool) {
+		text, err := fs.ReadFile(root, "proc/self/cgroup")
+		if err != nil {
+			return
+		}
+		for line := range strings.Lines(string(text)) {
+			_, rest, _ := strings.Cut(strings.TrimSpace(line), ":")
+			controllers, at, _ := strings.Cut(rest, ":")
+			dir, first := "sys/fs/cgroup", controllers != ""
+			if first {
+				if !slices.Contains(strings.Split(controllers, ","), controller) {
+					continue
+				}
+				dir = path.Join(dir, controller)
+			}
+			// In a container, the process may see its own cgroup as the root although the path is the machine's.
+			for at = path.Clean("/" + at); ; at = path.Dir(at) {
+				if !yield(path.Join(dir, at), first) {
+					return
+				}
+				if at == "/" {
+					break
+				}
+			}
+		}
+	}
 }
 
 // use returns the memory that counts against the limit, less the reclaimable file cache. It returns 0 if it can't be
