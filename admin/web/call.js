@@ -180,11 +180,19 @@ function attempts(c) {
       td('Result', a.cause ? [el('span.bad', { title: causes[a.cause]?.happened ?? null }, words(a.cause)), a.error ? el('span.hint', {}, ' ', peer(a.error, 200)) : null] : c.ended_at || c.answered_at ? 'took the call' : 'under way'))))));
 }
 
+// whole are the points without a last one of less than a second, in which a packet more or less is a peak: it is part of the one before.
+function whole(points) {
+  const [before, last] = points.slice(-2);
+  if (!last || last.ms - before.ms >= 1000) return points;
+  const sum = (side) => ({ ...last[side], ...Object.fromEntries(['rx', 'tx', 'lost'].map((k) => [k, (before[side]?.[k] ?? 0) + (last[side]?.[k] ?? 0)])) });
+  return [...points.slice(0, -2), { ms: last.ms, a: sum('a'), b: sum('b') }];
+}
+
 // plots draws the streams: what came from and went to each side, what was lost, and how unevenly it came.
 function plots(s) {
-  const points = s?.points ?? [];
+  const points = whole(s?.points ?? []);
   if (!points.length) return el('p.hint', {}, 'No measurements over time: the first one comes after five seconds of audio.');
-  const per = (side, f) => points.map((p, i) => [p.ms, f(p[side] ?? {}, Math.max(1, p.ms - (points[i - 1]?.ms ?? p.ms - s.interval_ms)) / 1000)]);
+  const per = (side, f) => points.map((p, i) => [p.ms, f(p[side] ?? {}, Math.max(1, p.ms - (points[i - 1]?.ms ?? 0)) / 1000)]);
   return [['a', 'Caller'], ['b', 'Called side']].map(([side, name]) => [
     chart({ title: `${name}: packets per second`, least: 10, series: [
       { name: 'received', points: per(side, (p, dt) => (p.rx ?? 0) / dt) }, { name: 'sent', points: per(side, (p, dt) => (p.tx ?? 0) / dt) }] }),

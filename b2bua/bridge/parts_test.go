@@ -122,7 +122,7 @@ func joined(t *testing.T) (*Bridge, *effects) {
 			t.Error(err)
 		}
 	})
-	lines := zerolog.New(io.Writer(e)).Level(zerolog.InfoLevel)
+	lines := zerolog.New(io.Writer(e)).Level(zerolog.DebugLevel)
 	beep, _ := audio.Tone(peers.ToneBeep)
 	b := &Bridge{}
 	b.Open(e, Options{

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/rs/zerolog"
+
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
@@ -161,7 +163,7 @@ func (rs *Recordings) start(paused bool) error {
 	b.Listening.tap()
 	// Every recording starts here, by the route or by a command. So announcements to the parties
 	// belong here.
-	b.Log.Info().Int("part", len(rs.all)).Msg("recording started")
+	rs.log().Int("part", len(rs.all)).Msg("recording started")
 	b.Ladder.Decide("recording %d starts", len(rs.all))
 	rs.due(time.Now())
 	return nil
@@ -190,8 +192,18 @@ func (rs *Recordings) stop() {
 	b.Listening.tap()
 	b.Ladder.Attach(nil)
 	ended.Stop()
-	b.Log.Info().Int("part", len(rs.all)).Msg("recording stopped")
+	rs.log().Int("part", len(rs.all)).Msg("recording stopped")
 	b.Ladder.Decide("recording %d ends", len(rs.all))
+}
+
+// log begins a line about a recording. Where every call is recorded, the record says so, and these lines would be half
+// of the log.
+func (rs *Recordings) log() *zerolog.Event {
+	b := rs.bridge
+	if r := b.Call.Route(); r != nil && r.Record == config.WantedAlways {
+		return b.Log.Debug()
+	}
+	return b.Log.Info()
 }
 
 func (rs *Recordings) deadline() time.Time { return rs.beepAt }

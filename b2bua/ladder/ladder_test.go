@@ -429,6 +429,52 @@ func TestSeries(t *testing.T) {
 }
 
 // TestLadderCost: a message allocates nothing but its page, and a call little more than its messages.
+// steady is a perfect call's media: 50 packets a second in both directions from first on, and until last if that is set.
+type steady struct{ first, last time.Time }
+
+func (f *steady) Stats() media.Stats {
+	now := time.Now()
+	if !f.last.IsZero() {
+		now = f.last
+	}
+	var s media.SideStats
+	if n := now.Sub(f.first).Milliseconds() / 20; n > 0 {
+		s.RxPackets, s.TxPackets, s.FirstRTP, s.LastRTP = uint64(n), uint64(n), f.first, now
+	}
+	return media.Stats{A: s, B: s}
+}
+
+// TestSeriesOfAPerfectCall: the first interval begins with the first packet, and the last one ends with the last packet,
+// so that the rate is the same at both ends.
+func TestSeriesOfAPerfectCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var k kept
+		s := collector(&k)
+		c := begun(s, "a", 1)
+		figures := &steady{first: time.Now().Add(1900 * time.Millisecond)} // it rings before
+		c.Watch(figures)
+		time.Sleep(28 * time.Second)
+		figures.last = time.Now()
+		time.Sleep(200 * time.Millisecond) // until the BYE
+		c.Unwatch(figures.Stats())
+		c.Ended(cause.CallerHangup, "caller", 30*time.Second)
+		c.Close()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		before := int64(0)
+		for i, p := range k.ladder(t, "a").Streams.Points {
+			if rate := float64(p.A.Rx) / float64(p.MS-before) * 1000; rate < 49 || rate > 51 {
+				t.Errorf("point %d: %.1f packets a second over %d ms", i, rate, p.MS-before)
+			}
+			before = p.MS
+		}
+		if before != 26100 {
+			t.Errorf("the figures end after %d ms, want 26100", before)
+		}
+		s.Shut()
+	})
+}
+
 func TestLadderCost(t *testing.T) {
 	var k kept
 	s := collector(&k)

@@ -47,6 +47,9 @@ func (s *series) add(now time.Time, m media.Stats) {
 }
 
 func (s *series) append(now time.Time, m media.Stats) {
+	if first := earliest(m.A.FirstRTP, m.B.FirstRTP); s.count == 0 && first.After(s.begin) && first.Before(now) {
+		s.begin = first // the session is open since before the answer
+	}
 	s.lastAt = now.Sub(s.begin)
 	p := Point{MS: s.lastAt.Milliseconds()}
 	for side, f := range [2]*media.SideStats{&m.A, &m.B} {
@@ -62,6 +65,32 @@ func (s *series) append(now time.Time, m media.Stats) {
 	}
 	s.points = appendPoint(s.points, p)
 	s.count++
+}
+
+// earliest returns the earlier of two times, or the one that is not zero.
+func earliest(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// leastLast is the shortest last interval without a packet that is worth a point.
+const leastLast = time.Second
+
+// finish adds the last figures. The last point ends with the last packet, because no more were to come after it.
+func (s *series) finish(now time.Time, m media.Stats) {
+	last := m.A.LastRTP
+	if m.B.LastRTP.After(last) {
+		last = m.B.LastRTP
+	}
+	switch came := last.Sub(s.begin) > s.lastAt; {
+	case came && last.Before(now):
+		now = last
+	case !came && s.count > 0 && !last.IsZero() && now.Sub(s.begin)-s.lastAt < leastLast:
+		return
+	}
+	s.append(now, m)
 }
 
 // merge merges pairs of neighbouring points.
@@ -118,7 +147,7 @@ func (c *Call) Unwatch(last media.Stats) {
 			c.pages.add(e)
 		}
 		c.figures = nil
-		c.series.append(now, last)
+		c.series.finish(now, last)
 	}
 }
 
