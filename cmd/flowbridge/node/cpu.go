@@ -118,10 +118,13 @@ func (n *noCPU) String() string {
 		return ""
 	}
 	text := fmt.Sprintf("no CPU for %d %% of the last minute", n.percent())
-	if 2*n.throttled > n.waited {
-		return text + fmt.Sprintf(": the cgroup allows %.3g", n.quota)
+	switch {
+	case 2*n.throttled <= n.waited:
+		return text + ": other processes use it"
+	case n.quota == 0: // it was lifted a moment ago
+		return text + ": the cgroup's quota was used up"
 	}
-	return text + ": other processes use it"
+	return text + fmt.Sprintf(": the cgroup allows %.3g CPU", n.quota)
 }
 
 // trouble says that there is no CPU for calls, or returns "".

@@ -78,7 +78,7 @@ func TestNoCPU(t *testing.T) {
 		t.Fatalf("%q, %s: nothing was wrong", c.trouble(), log.String())
 	}
 	seconds(41, 600*time.Millisecond, 1100*time.Millisecond)
-	if got, want := c.trouble(), "this machine: no CPU for 41 % of the last minute: the cgroup allows 0.02"; got != want {
+	if got, want := c.trouble(), "this machine: no CPU for 41 % of the last minute: the cgroup allows 0.02 CPU"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 	if got := c.available(); got != 0.02 {
