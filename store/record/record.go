@@ -202,7 +202,7 @@ type Media struct {
 // IsZero reports whether nothing was counted.
 func (m *Media) IsZero() bool {
 	return m.A == (MediaSide{}) && m.B == (MediaSide{}) && m.MOS == 0 && m.OneWay == "" && m.Silences == nil &&
-		m.NoRTPMS == 0 && m.GapMS == 0
+		m.NoRTPMS == 0 && m.GapMS == 0 && m.NoCPUMS == 0
 }
 
 // Silence is a time of over five seconds in mid-call in which a side, not on hold, sent no RTP. Sides that send only
