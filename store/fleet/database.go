@@ -89,7 +89,6 @@ var remedies = map[string]string{
 	"42501": "grant the user what flowbridge help fleet names",
 	"53100": "make room on the database's disk",
 	"53300": "raise max_connections of the database",
-	"22003": "a number in flowbridge_seats can't grow any more: set the seat's epoch to a smaller one",
 	"25006": "name the primary in fleet.dsn_file, not a standby",
 	"57014": "the database is slow, or statement_timeout too short: look at its load",
 	"42703": "its tables are of an older version: start a node of this one",

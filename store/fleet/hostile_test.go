@@ -1,6 +1,7 @@
 package fleet
 
 import (
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -58,16 +59,39 @@ func TestHostileRows(t *testing.T) {
 	if err != nil || len(states) != 1 || unreadable != 3 {
 		t.Errorf("%d states, %d unreadable, %v", len(states), unreadable, err)
 	}
-	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET epoch = 9223372036854775807`)
-	if _, _, err := b.fleet.Seat.Take(t.Context(), true); err == nil || !strings.Contains(err.Error(), "set the seat's epoch") {
-		t.Errorf("an epoch that can't grow: %v", err)
-	}
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_seats ALTER calls TYPE bigint, ALTER unprotected TYPE text`)
 	fresh, err := OpenReader(url, "test") // the other reader's query plans have the old types
 	must(t, err)
 	t.Cleanup(fresh.Close)
 	if _, err := fresh.Overview(t.Context(), false); err == nil || !strings.Contains(err.Error(), "can't be read: unprotected") {
 		t.Errorf("a column of another type: %v", err)
+	}
+}
+
+// An epoch that no node writes does not stop takeovers: epochs restart, and the log names the row.
+func TestForgedEpoch(t *testing.T) {
+	t.Parallel()
+	url := pgtest.Shared(t).Database()
+	a, b := seated(t, url, "a"), seated(t, url, "b")
+	a.take(false)
+	a.keep("live", "state")
+	a.die() // otherwise it renews its lease
+	for i, forged := range []int64{math.MaxInt64, math.MaxInt64 - 1, maxEpoch + 1, -1, math.MinInt64} {
+		pgtest.Exec(t, url, `UPDATE flowbridge_seats SET epoch = $1`, forged)
+		got, owner, err := b.fleet.Seat.Take(t.Context(), true)
+		if err != nil || got.Epoch != 1 || got.Own {
+			t.Errorf("after epoch %d: %+v, owner %+v, %v", forged, got, owner, err)
+		}
+		if n := b.log.count("the seat's row in flowbridge_seats had an epoch"); n != i+1 {
+			t.Errorf("%d lines about %d forged epochs", n, i+1)
+		}
+	}
+	if got := b.states(); got["live"] != "state" {
+		t.Errorf("states %v", got)
+	}
+	pgtest.Exec(t, url, `UPDATE flowbridge_seats SET epoch = $1`, int64(maxEpoch))
+	if got := b.take(true); got.Epoch != maxEpoch+1 {
+		t.Errorf("the epoch after the largest: %d", got.Epoch)
 	}
 }
 

@@ -35,6 +35,10 @@ const (
 	doubtAfter = 3 * time.Second
 )
 
+// maxEpoch is the largest epoch that a node counts on from. Others, and those below 0, were forged or damaged: from the
+// largest bigint no takeover could count on. Epochs are compared for equality only, so they may restart.
+const maxEpoch = 1_000_000_000_000
+
 // SeatOptions describe a seat.
 type SeatOptions struct {
 	Name string
@@ -104,7 +108,8 @@ const (
 	lockSeat = selectSeats + ` WHERE seat = $1 FOR UPDATE`
 	takeSeat = `INSERT INTO flowbridge_seats AS s (seat, owner, node, epoch, since, renewed_at)
 		VALUES ($1, $2, $3, 1, clock_timestamp(), clock_timestamp())
-		ON CONFLICT (seat) DO UPDATE SET owner = excluded.owner, node = excluded.node, epoch = s.epoch + 1,
+		ON CONFLICT (seat) DO UPDATE SET owner = excluded.owner, node = excluded.node,
+			epoch = CASE WHEN s.epoch BETWEEN 0 AND $7 THEN s.epoch + 1 ELSE 1 END,
 			since = excluded.since, renewed_at = excluded.renewed_at, promised = ''
 		WHERE $4 OR s.promised = $3 OR s.owner = $2 AND s.node = $3 AND s.promised = ''
 			OR s.renewed_at < clock_timestamp() - CASE s.promised WHEN '' THEN $5::interval ELSE $6::interval END
@@ -219,7 +224,7 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 		if t.Before, err = pgx.CollectExactlyOneRow(rows, rowToOwner); err != nil && !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		if err = tx.QueryRow(ctx, takeSeat, s.name, s.id, s.node, force, s.lease, s.promise).
+		if err = tx.QueryRow(ctx, takeSeat, s.name, s.id, s.node, force, s.lease, s.promise, int64(maxEpoch)).
 			Scan(&t.Epoch); err != nil {
 			return err
 		}
@@ -236,6 +241,10 @@ func (s *Seat) Take(ctx context.Context, force bool) (t Taken, owner Owner, err 
 	case err != nil:
 		s.fleet.unready(err)
 		return Taken{}, Owner{}, explain(err)
+	}
+	if t.Before.Epoch < 0 || t.Before.Epoch > maxEpoch {
+		s.fleet.log.Warn().Str("seat", s.name).Int64("epoch", t.Before.Epoch).
+			Msg("the seat's row in flowbridge_seats had an epoch that no node writes: its epochs restart at 1")
 	}
 	t.Own = t.Before.ID == s.id && t.Before.Node == s.node && t.Before.Epoch == had
 	t.Alive = begun.Add(-max(t.Before.Unseen, 0))
