@@ -153,7 +153,7 @@ func fill(t *testing.T, v reflect.Value, next *uint64) {
 		v.SetBool(true)
 	case reflect.String:
 		v.SetString(strings.Repeat("\xff", int(*next*7)%300) + fmt.Sprint(*next))
-	case reflect.Int, reflect.Int32, reflect.Int64:
+	case reflect.Int, reflect.Int16, reflect.Int32, reflect.Int64:
 		v.SetInt(int64(*next) * (1 - 2*int64(*next%2)) << (*next % 50) >> (64 - v.Type().Bits()))
 		if v.IsZero() {
 			v.SetInt(-1)

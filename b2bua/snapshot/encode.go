@@ -98,8 +98,8 @@ func (all shapes) of(t reflect.Type) (s *shape, err error) {
 		return s, nil
 	}
 	switch t.Kind() {
-	case reflect.Bool, reflect.String, reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint8, reflect.Uint16,
-		reflect.Uint32, reflect.Uint64:
+	case reflect.Bool, reflect.String, reflect.Int, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint8,
+		reflect.Uint16, reflect.Uint32, reflect.Uint64:
 	case reflect.Array, reflect.Slice, reflect.Pointer:
 		if t.Kind() == reflect.Array {
 			s.count = t.Len()
@@ -221,6 +221,8 @@ func (s *shape) addNumber(b []byte, at unsafe.Pointer) []byte {
 		v = int64(*(*int)(at))
 	case reflect.Int64:
 		v = *(*int64)(at)
+	case reflect.Int16:
+		v = int64(*(*int16)(at))
 	case reflect.Int32:
 		v = int64(*(*int32)(at))
 	case reflect.Uint8:
