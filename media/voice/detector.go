@@ -30,7 +30,7 @@ const (
 	reach    = 450           // if all blocks are further below the speaker's usual level, speech does not start
 	usual    = 900           // assumed level of a speaker who has not spoken yet, about -25 dBm0
 	pure     = 96            // the peaks of a tone vary less, 2.2 dB; its beats and cadence do not count
-	fall     = 3             // a shift by this turns ticks into how far a peak falls that is not reached again: 23 dB a second
+	fall     = 3             // a shift by this turns ticks into how far a peak falls: 23 dB a second
 	spread   = 15            // onset and offset are raised by this many eighths of the noise's swing
 	fine     = 64            // floor, swing and usual level are counted in 64ths
 	toLevel  = 6             // a shift by this turns 64ths into levels
@@ -40,7 +40,7 @@ const (
 // These are times, in ticks.
 const (
 	begin    = 70 * millisecond  // after this much above onset and reach without a gap, speech has started
-	restart  = 40 * millisecond  // after this much above onset without a gap, speech continues after a gap longer than bridge
+	restart  = 40 * millisecond  // after this much above onset without a gap, speech continues
 	bridge   = 50 * millisecond  // a longer gap ends a run of blocks above offset
 	hangover = 200 * millisecond // a longer gap ends a segment
 	longest  = 60 * second       // a segment is returned then, even if speech continues
@@ -241,9 +241,9 @@ func (d *Detector) segment() Segment {
 	}
 }
 
-// isSteady reports whether the segment so far is noise or a tone, and not speech. Before the side's first words, bursts that a
-// modulation or a short length keeps from being steady are a ringing tone, too: their peaks hardly vary. Later a voice would
-// often pass for one, as a limiter leaves it.
+// isSteady reports whether the segment so far is noise or a tone, and not speech. Before the side's first words,
+// bursts that a modulation or a short length keeps from being steady are a ringing tone, too: their peaks hardly vary.
+// Later a voice would often pass for one, as a limiter leaves it.
 func (d *Detector) isSteady() bool {
 	length := d.End - d.Start
 	rings := !d.Known && length >= ringMin && length <= ringMax && d.Most-d.Least < pure
@@ -345,8 +345,8 @@ func (d *Detector) speak(at, n, level, on, first int64) {
 	}
 }
 
-// interrupt has clicks, which are short, not add up to speech: a block that is not clear, or not loud, ends a stretch that was
-// too short for it.
+// interrupt has clicks, which are short, not add up to speech: a block that is not clear, or not loud, ends a stretch
+// that was too short for it.
 func (d *Detector) interrupt(clear, loud bool) {
 	if clear && d.Clear < restart {
 		d.Clear = 0

@@ -245,8 +245,8 @@ func TestNoSpeech(t *testing.T) {
 	}
 }
 
-// TestSparse: a segment of loud typing can be distinguished from speech. Keys of less than 60 ms are not even heard, also if
-// each one sounds again when it comes back.
+// TestSparse: a segment of loud typing can be distinguished from speech. Keys of less than 60 ms are not even heard,
+// also if each one sounds again when it comes back.
 func TestSparse(t *testing.T) {
 	l := newLine().quiet(2000 * ms).speech(3000 * ms).quiet(1000 * ms)
 	for range 12 {

@@ -18,8 +18,8 @@ type Condition struct {
 	Loss          float64       // share of packets lost
 	Jitter        float64       // standard deviation, ms
 	Keys          bool          // a keyboard clicks on the agent's side while the agent is silent
-	Clicks        [2]float64    // level of a side's keyboard relative to its speech while it is silent, dB; 0 for none
-	Room          float64       // level of each side's room relative to its speech, dB, with breaths between utterances; 0 for none
+	Clicks        [2]float64    // level of each side's keyboard relative to its speech, dB; 0 for none
+	Room          float64       // each side's room and breaths relative to its speech, dB; 0 for none
 	Coded         bool          // what a codec leaves in the pauses of both voices, 42 dB below their peaks
 	Ringback      string        // rings on the agent's side before its first words: us, uk, japan
 	Hold          bool          // the agent puts the caller on hold, with music
@@ -58,8 +58,8 @@ func Conditions() []Condition {
 	return all
 }
 
-// Families returns conditions on which nothing was tuned by those of [Conditions]: pauses that are not silent, a trunk that
-// rings in-band, keyboards, music on hold.
+// Families returns conditions on which nothing was tuned by those of [Conditions]: pauses that are not silent, a trunk
+// that rings in-band, keyboards, music on hold.
 func Families() (all []Condition) {
 	of := func(name string, change func(c *Condition)) {
 		c := Conditions()[0]

@@ -68,8 +68,8 @@ func New(seed uint64, s Sounds, turns int) *Conversation {
 	return c
 }
 
-// Conversation returns a conversation as in New, with what the condition adds to its course: ringing before it, or music on
-// hold near its end.
+// Conversation returns a conversation as in New, with what the condition adds to its course: ringing before it, or
+// music on hold near its end.
 func (k Condition) Conversation(seed uint64, s Sounds, turns int) *Conversation {
 	c := New(seed, s, turns)
 	if k.Hold {

@@ -73,8 +73,8 @@ func (c *Conversation) startLater() {
 	c.end += by
 }
 
-// clicks adds a keyboard's sounds of 10 to 58 ms while a side does not speak: bursts of typing, three to nine keys a second.
-// Most keys sound twice, when they hit and when they come back.
+// clicks adds a keyboard's sounds of 10 to 58 ms while a side does not speak: bursts of typing, three to nine keys a
+// second. Most keys sound twice, when they hit and when they come back.
 func (c *Conversation) clicks(rng *rand.Rand, out []float64, side int, level float64) {
 	key := func(at int, level float64) {
 		n, ring, decay := (10+rng.IntN(49))*rate/1000, 2*math.Pi*(900+2200*rng.Float64())/rate, 1+4*rng.Float64()
@@ -99,7 +99,8 @@ func (c *Conversation) clicks(rng *rand.Rand, out []float64, side int, level flo
 	}
 }
 
-// code adds what a codec leaves of silence to a voice: noise 42 dB below the peak, a quarter of a second longer than an utterance.
+// code adds what a codec leaves of silence to a voice: noise 42 dB below the peak, a quarter of a second longer than
+// an utterance.
 func (c *Conversation) code(rng *rand.Rand, out []float64, side int, level float64) {
 	for _, u := range c.said[side] {
 		top := 0.0

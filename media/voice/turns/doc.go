@@ -34,7 +34,8 @@
 //
 // Noise as loud as speech makes figures wrong, not absent. So a call is Noisy in these cases: its background is at
 // times near its speech; it has two kinds of loudness, as with music or a street; there is typing, a tone in bursts or
-// an echo; or the caller is very quiet. A tone before the agent's first words is ringing, and no reason. The figures of such a call are left out of
+// an echo; or the caller is very quiet. A tone before the agent's first words is ringing, and no reason. The figures
+// of such a call are left out of
 // all percentiles. A tone, and a segment within 8 dB of its background, are not speech. Tests:
 // TestFiguresOfConversations, TestDoubts, TestQuietCaller.
 package turns

@@ -22,7 +22,7 @@ type Reason string
 
 // Reasons that package voice does not have.
 const (
-	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 27 dB if that varies
+	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 20 dB if that varies
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side picks up much of the other side
@@ -41,11 +41,11 @@ const (
 	gapWorst  = 12.0                    // like gapMin, for segments that may be wrong (worstMax)
 	worstMax  = 4                       // greatest percentage of a side's speech in segments that may be wrong
 	gapNoise  = 8.0                     // below this, a segment is not speech
-	gapVaries = 27.0                    // dB between a side's speech and a background that varies,
+	gapVaries = 20.0                    // dB between a side's speech and a background that varies,
 	varies    = 1                       // by at least this many steps of loudness
 	quietMin  = -32.0                   // dBm0 of a caller's speech; the real level is some 6 dB lower (voice.Decibels)
 	steadyMin = 12.0                    // dB below a side's speech; louder steady sound might be speech
-	burstMax  = 800                     // ms; a longer segment is no burst of a repeated tone, because a longer tone is steady
+	burstMax  = 800                     // ms; a longer tone is steady sound
 	burstMS   = 20                      // ms by which successive bursts of a tone may differ in length
 	burstStep = 16                      // greatest difference of their levels, 0.4 dB
 	ringsMin  = 3                       // so many bursts in a row are a ringing tone,

@@ -185,9 +185,9 @@ func recorded(t *testing.T, directory string) (all map[string][2][][]float64) {
 	return all
 }
 
-// TestJudged prints how far figures may be believed, for each family of calls: synthetic voices, and those of TALK_VOICES with
-// and without GSM 06.10 (scripts/talk-voices). TALK_CALLS is the number of calls for each condition and kind of voice, TALK_SEED
-// the first seed. Nothing may be tuned on what it judges.
+// TestJudged prints how far figures may be believed, for each family of calls: synthetic voices, and those of
+// TALK_VOICES with and without GSM 06.10 (scripts/talk-voices). TALK_CALLS is the number of calls for each condition
+// and kind of voice, TALK_SEED the first seed. Nothing may be tuned on what it judges.
 func TestJudged(t *testing.T) {
 	number := func(name string, otherwise int) int {
 		if n, err := strconv.Atoi(os.Getenv(name)); err == nil {
