@@ -20,6 +20,7 @@ import (
 
 	"flowbridge/b2bua/cause"
 	"flowbridge/internal/logmessage"
+	"flowbridge/telemetry/live"
 )
 
 //go:generate go test . -run TestGenerated -update
@@ -123,6 +124,33 @@ func TestRunbookHasEveryAlert(t *testing.T) {
 	}
 	for name := range sections {
 		t.Errorf("docs/runbook.md has a section on %s, which is no alert", name)
+	}
+}
+
+// TestEveryTroubleHasItsAlert checks that docs/runbook.md has a row for each kind of trouble, with its severity, whether
+// /readyz fails, and its alert, of which there is a rule. TestRunbookHasEveryAlert wants a section for each rule.
+func TestEveryTroubleHasItsAlert(t *testing.T) {
+	_, table, _ := strings.Cut(read(t, "docs/runbook.md"), "\n## What is not well\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	rows := strings.Split(strings.TrimSpace(table), "\n| `")[1:]
+	rules := read(t, "contrib/prometheus/flowbridge.rules.yml")
+	kinds := live.TroubleKinds()
+	if len(rows) != len(kinds) {
+		t.Fatalf("%d rows; want one for each of %d kinds", len(rows), len(kinds))
+	}
+	for i, k := range kinds {
+		cells := strings.Split(rows[i], " | ")
+		readyz := ""
+		if k.NotReady {
+			readyz = "503"
+		}
+		want := []string{k.Code + "`", k.Severity, readyz, "[" + k.Alert + "](#" + strings.ToLower(k.Alert) + ") |"}
+		if got := []string{cells[0], cells[2], strings.TrimSpace(cells[3]), cells[4]}; !slices.Equal(got, want) {
+			t.Errorf("row %d is %q; want %q", i, got, want)
+		}
+		if !strings.Contains(rules, "- alert: "+k.Alert+"\n") {
+			t.Errorf("%s has no rule %s", k.Code, k.Alert)
+		}
 	}
 }
 

@@ -71,6 +71,8 @@ type Options struct {
 	// Troubles returns the problems of a process that nevertheless continues, as lines for /healthz. If it is nil, there
 	// are none.
 	Troubles func() []string
+	// Status returns the node at a glance. If it is nil, /api/status doesn't exist.
+	Status func() Status
 	// Operator drains and reloads. If it is nil, /api/drain and /api/reload don't exist.
 	Operator Operator
 	// Eraser erases calls. If it is nil, /api/erasures doesn't exist.
@@ -181,6 +183,9 @@ func newAPI(opts Options) (*api, *router) {
 
 // serveOperator adds the routes about the process, its configuration and its files.
 func (a *api) serveOperator(mux *router) {
+	if a.Status != nil {
+		mux.HandleFunc("/api/status", a.shows(func() any { return a.Status() }))
+	}
 	if a.Operator != nil {
 		mux.HandleFunc("/api/drain", a.operate(a.drain))
 		mux.HandleFunc("/api/reload", a.operate(a.reload))

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"flowbridge/telemetry/live"
+
 	"flowbridge/internal/openapitest"
 )
 
@@ -49,6 +51,9 @@ func everything() Options {
 	opts.Report, opts.Nodes, opts.Seats, opts.Eraser = fakeReport, &fakeNodes{}, fakeSeats{}, fakeEraser{}
 	opts.Listen = func(context.Context, string, ListenRequest) (Audio, error) { return nil, ErrNoCall }
 	opts.Weights = func(context.Context, string, string, map[string]int) *RefusedError { return nil }
+	opts.Status = func() Status {
+		return Status{Troubles: []live.Trouble{}, Targets: []StatusPeer{{Name: "vapi", Health: live.HealthRefusing}}, Trunks: []StatusPeer{}, Fleet: &StatusFleet{}}
+	}
 	opts.Metrics, opts.Ladders = http.NotFoundHandler(), noLadders{}
 	return opts
 }

@@ -10,7 +10,7 @@ import (
 type fakeFigures struct{}
 
 func (fakeFigures) Stats() live.Stats {
-	return live.Stats{Calls: 7, Media: live.Media{Engine: "kernel", Detail: "tcx on eth0"}, Rejected: map[string]uint64{}, Causes: map[string]uint64{"normal": 3}}
+	return live.Stats{Calls: 7, Media: live.Media{Engine: "kernel", Detail: "tcx on eth0"}, Rejected: map[string]uint64{}, Causes: map[string]uint64{"normal": 3}, Troubles: []live.Trouble{}}
 }
 
 func (fakeFigures) Targets() []live.Target {

@@ -169,6 +169,12 @@ func (s *Store) Err() error {
 	return err
 }
 
+// JournalErr returns why the states of live calls are not written, or nil if they are.
+func (s *Store) JournalErr() error {
+	_, err := s.journal.state()
+	return err
+}
+
 // Dropped returns how many journal entries were dropped because the disk was too slow.
 func (s *Store) Dropped() int64 {
 	dropped, _ := s.journal.state()

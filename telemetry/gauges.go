@@ -25,6 +25,8 @@ type Gauges struct {
 	// Streams counts the streams that are being relayed, by path: kernel or userspace. A call has one for each direction.
 	Streams map[string]int
 	Panics  uint64
+	// Troubles lists what is not well.
+	Troubles []live.Trouble
 	// More adds the figures of the node's other parts.
 	More func(Add)
 }
@@ -66,6 +68,15 @@ func (c *gauges) Collect(out chan<- prometheus.Metric) {
 	c.calls(add, &g)
 	c.targets(add, &g)
 	messages(add, &g)
+	for _, k := range live.TroubleKinds() {
+		n := 0
+		for _, t := range g.Troubles {
+			if t.Code == k.Code {
+				n++
+			}
+		}
+		add("troubles", "How many entries of a kind the list of what is not well has (docs/runbook.md).", float64(n), "code", k.Code)
+	}
 	add("draining", "Whether new calls are refused because the process is to end.", OneIf(g.Node.Draining))
 	add("unwritten_records", "Records of ended calls that are not in the database yet.", float64(g.Node.Unwritten))
 	add("panics_recovered_total", "Faults of Flowbridge that ended a call, and not the process.", float64(g.Panics))
@@ -111,9 +122,9 @@ func (*gauges) targets(add Add, g *Gauges) {
 		t := &g.Targets[i]
 		add("target_calls", "Open calls that count for the cap of a target.", float64(t.Calls), "target", t.Name)
 		add("target_calls_limit", "The cap of a target, max_calls, or this node's part of it. 0: none.", float64(t.MaxCalls), "target", t.Name)
-		for _, health := range []string{live.HealthOK, live.HealthFailing, live.HealthIdle} {
+		for _, health := range live.Healths() {
 			add("target_health",
-				"1 for the health that a target has: ok, failing (most of its last five attempts failed for a reason of its own) or idle (none in five minutes).",
+				"1 for the health that a target has: ok, failing (most of its last five attempts failed for a reason of its own), refusing (ten or more in a row had no answer, and the same status or cause), idle (none in five minutes) or unknown (the same, and the last one failed).",
 				OneIf(t.Health == health), "target", t.Name, "health", health)
 		}
 		for _, s := range t.Shares {

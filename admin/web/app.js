@@ -2,9 +2,9 @@
 
 import { onUnauthorized, useToken } from './api.js';
 import { askToken } from './dialogs.js';
-import { clip, fill, visible } from './dom.js';
+import { clip, el, fill, line, renew, visible } from './dom.js';
 import { connect, feed, listen } from './feed.js';
-import { zone } from './format.js';
+import { momentOf, zone } from './format.js';
 import { keys } from './keys.js';
 import { live } from './live.js';
 import { targets } from './targets.js';
@@ -16,6 +16,7 @@ import { config } from './config.js';
 import { place } from './place.js';
 
 const $ = (id) => document.getElementById(id);
+const inBanner = 4; // troubles that the banner shows, the most urgent first
 let leave = () => {}; // ends the view that is shown
 
 // route shows the view of the address. A view fills main, and gives a function that ends it.
@@ -60,13 +61,14 @@ function showState() {
   const standsBy = !feed.online && feed.problem?.status === 404; // a node without calls has no events of them
   $('place').hidden = feed.hello?.rights !== 'operate';
   $('fleet').hidden = !feed.hello?.fleet && !standsBy;
-  let text = feed.stats?.certificate ? `Certificate: ${visible(clip(feed.stats.certificate, 400))}. Renew it.` : '';
-  if (feed.stats?.draining) text += ' This node is draining: it takes no new calls, and ends after the last one.';
-  if (feed.stats?.unwritten > 0) text += ` ${feed.stats.unwritten} records cannot be written and wait in memory. Look at the disk of store.path.`;
-  if (standsBy) text = 'This node stands by: it has no calls. See Fleet.';
-  else if (!feed.online && feed.problem?.status) text = visible(`No live data: ${feed.problem.message}. ${feed.problem.remedy}`);
-  if ($('banner').textContent !== text) $('banner').textContent = text;
-  $('banner').hidden = !text;
+  const away = standsBy ? 'This node stands by: it has no calls. See Fleet.'
+    : !feed.online && feed.problem?.status ? visible(`No live data: ${feed.problem.message}. ${feed.problem.remedy}`) : '';
+  const troubles = away ? [] : feed.stats?.troubles ?? [];
+  const shown = troubles.slice(0, inBanner);
+  renew($('banner'), away, shown.map((t) => el(`p.${t.severity === 'bad' ? 'bad' : 'warn'}`, { title: `since ${momentOf(t.since)}` }, line(t.text, 400))),
+    troubles.length > inBanner ? el('p.warn', {}, `And ${troubles.length - inBanner} more: flowbridge status, /api/status.`) : null);
+  $('banner').classList.toggle('warn', !away && !troubles.some((t) => t.severity === 'bad'));
+  $('banner').hidden = !away && !troubles.length;
 }
 
 onUnauthorized(askToken);

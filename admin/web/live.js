@@ -157,10 +157,8 @@ function figures() {
   const causes = el('p.causes', { hidden: true });
   const machine = el('p.machine.hint');
   const element = el('div.figures', {}, main, rest, el('div.row.changes', {}, happened.element, el('span.spans', {}, span('1 h', false), span('24 h', true), fold)), el('div.row', {}, causes), machine);
-  // alarm is what the verdict says of a figure beyond its bounds.
-  const set = (key, value, more, state = '', href = null, alarm = '') => {
+  const set = (key, value, more, state = '', href = null) => {
     const m = made[key];
-    m.alarm = alarm || `${m.head.textContent} ${value}`;
     put(m.value, value);
     m.said = more ?? '';
     put(m.more, m.read || m.said || '\u00a0');
@@ -186,7 +184,7 @@ function figures() {
     set('prepare', ...spread(s.prepare_ms), '', '#/targets');
     set('setup', ...spread(s.setup_ms), '', to({ sort: 'setup' }));
     const poor = s.mos?.p50 && s.mos.p5 < 3.6 ? `1 call in 20 sounds bad (MOS below ${fixed(s.mos.p5, 2)})` : '';
-    set('mos', fixed(s.mos?.p50, 2), s.mos ? poor || `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', poor ? (s.mos.p5 < 3 ? 'bad' : 'warn') : '', to({ sort: 'mos' }), poor);
+    set('mos', fixed(s.mos?.p50, 2), s.mos ? poor || `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', poor ? (s.mos.p5 < 3 ? 'bad' : 'warn') : '', to({ sort: 'mos' }));
     set('loss', percent(s.loss, 2), `live, and ${window}`, s.loss > 0.03 ? 'bad' : s.loss > 0.01 ? 'warn' : '', to({ problem: 'loss' }));
     set('jitter', ...spread(s.jitter_ms, (n) => `${fixed(n)} ms`), '', to({ sort: 'mos' }));
     set('ports', count(s.ports?.in_use), [s.ports?.limit && `of ${count(s.ports.limit)}`, s.media?.engine].filter(Boolean).join(' · '), full(s.ports?.in_use, s.ports?.limit));
@@ -198,8 +196,7 @@ function figures() {
     const of = past();
     for (const m of Object.values(made)) m.drawn?.show(of, m.name, feed.events);
     happened.show(of, feed.events);
-    const wrong = Object.values(made).filter((m) => m.at.dataset.state).map((m) => m.alarm);
-    const [state, text] = wellness(s, wrong, feed.targets ?? []);
+    const [state, text] = wellness(s);
     if (verdict.dataset.state !== state) verdict.dataset.state = state;
     put(verdict, text);
     put(machine, machineLine(s.machine, feed.hello?.version, Date.parse(s.at)));

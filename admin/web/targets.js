@@ -1,17 +1,24 @@
 // The view of targets: how each does now, and over the last hour. The line of them above the live calls, too.
 
+import { answer } from './api.js';
+import { confirm } from './dialogs.js';
 import { el, fill, line, peer, put, renew } from './dom.js';
 import { feed, listen, past } from './feed.js';
 import { count, momentOf, ms, percent, timeOf, words } from './format.js';
 import { spark } from './charts.js';
 import { next } from './next.js';
 
-const health = { ok: 'ok', failing: 'failing', idle: 'idle' };
-const classOf = (t) => health[t.health] ?? 'idle';
-const wordOf = (t) => (t.circuits?.some((c) => c.state !== 'closed') ? 'out of use' : failedLast(t) ? `unknown since ${timeOf(t.last_error.at).slice(0, 5)}, last: ${t.last_error.prepare_status || t.last_error.sip_status || words(line(t.last_error.cause, 60))}` : health[t.health] ?? line(t.health, 16));
+const healths = ['failing', 'refusing', 'unknown', 'ok', 'idle']; // the worst first
+const classOf = (t) => (healths.includes(t.health) ? t.health : 'idle');
 
-// failedLast reports whether a target without attempts in the window failed in the last one before: idle would sound well.
-const failedLast = (t) => t.health === 'idle' && t.last_error && !(t.last_answered_at > t.last_error.at);
+// wordOf says how a target does, and of a bad one since when or why.
+function wordOf(t) {
+  const e = t.last_error;
+  if (t.circuits?.some((c) => c.state !== 'closed')) return 'out of use';
+  if (t.refusing) return `refusing: ${words(line(t.refusing.with, 40))} × ${count(t.refusing.attempts)}`;
+  if (t.health === 'unknown' && e) return `unknown since ${timeOf(e.at).slice(0, 5)}, last: ${e.prepare_status || e.sip_status || words(line(e.cause, 60))}`;
+  return line(t.health, 16);
+}
 
 // since says from when on the sparklines are.
 const since = () => (feed.past.start ? `since ${timeOf(feed.past.start).slice(0, 5)}` : '');
@@ -26,6 +33,20 @@ function unanswered(t) {
 function avoided(t) {
   const n = t.addresses?.filter((a) => a.state === 'avoided').length;
   return n ? el('span.hint', { title: t.addresses.map((a) => line(`${a.address} ${a.cause}`, 80)).join('\n') }, ` ${n} of ${t.addresses.length} addresses avoided`) : null;
+}
+
+// pinned says which weights of a split an operator has set by hand, with a button that releases them.
+function pinned(t) {
+  const release = (s) => async (e) => {
+    if (!(await confirm('Release?', `The split of ${line(s.route, 64)} gets back the weights of the file, and follows what callers hear if the file says so.`, 'Release'))) return;
+    try {
+      await answer(`/api/routes/${encodeURIComponent(s.route)}/weights`, { method: 'DELETE' });
+    } catch (err) {
+      fill(e.target.parentNode, line(`Not released: ${err.message}. ${err.remedy ?? ''}`, 300));
+    }
+  };
+  return (t.shares ?? []).filter((s) => s.pinned).map((s) => el('span.hint.pinned', {}, ` ${count(s.weight)} of ${count(s.of)} of ${line(s.route, 64)}, ${line(s.moved, 120)} `,
+    feed.hello?.rights === 'operate' ? el('button', { type: 'button', onclick: release(s) }, 'Release') : null));
 }
 
 function lastError(e) {
@@ -71,7 +92,7 @@ function rowOf(t, drawn) {
   return el('tr', {},
     el('th', { scope: 'row', title: line(t.address) }, el('a', { href: `#/finished?${new URLSearchParams({ target: t.name })}` }, peer(t.name, 64)), el('span.hint', {}, ` ${line(t.kind, 24)}`),
       t.kind === 'trunk' || feed.hello?.rights !== 'operate' ? null : el('a.button.try', { href: `#/place?${new URLSearchParams({ target: t.name })}` }, 'Try')),
-    td('Health', el(`span.health.${classOf(t)}`, {}, wordOf(t)), unanswered(t), avoided(t)),
+    td('Health', el(`span.health.${classOf(t)}`, {}, wordOf(t)), unanswered(t), avoided(t), pinned(t)),
     td('Calls', t.max_calls ? `${count(t.calls)} of ${count(t.max_calls)}` : count(t.calls), over('calls', 'calls', count)),
     td('Attempts', count(t.attempts), t.failed ? el('span.bad', {}, `, ${count(t.failed)} failed`) : null, over('failed', 'failed attempts of 5 min', count)),
     td('Answered', percent(t.answer_ratio), over('answer_ratio', 'answered', percent)),
@@ -80,7 +101,6 @@ function rowOf(t, drawn) {
     el('td.error', { 'data-label': 'Last error' }, e ? [lastError(e), e.text ? [' ', el('span.hint', {}, peer(e.text, 120))] : null] : '–'));
 }
 
-const order = ['failing', 'ok', 'idle'];
 const inLine = 6; // targets in the line, the worst first
 
 // targetLine is the line: what fails is said in words. show changes it when something is new.
@@ -92,9 +112,9 @@ export function targetLine() {
     show() {
       if (feed.targets === shown) return;
       shown = feed.targets;
-      const all = [...(shown ?? [])].sort((x, y) => order.indexOf(classOf(x)) - order.indexOf(classOf(y)));
+      const all = [...(shown ?? [])].sort((x, y) => healths.indexOf(classOf(x)) - healths.indexOf(classOf(y)));
       fill(element, all.slice(0, inLine).map((t) => [el('span.chip', {}, el(`span.health.${classOf(t)}`, {}, peer(t.name, 32)), ' ',
-        classOf(t) === 'failing' ? [wordOf(t), t.last_error ? [': ', lastError(t.last_error)] : ''] : [count(t.calls), t.turns_ms ? `, agent answers p95 ${ms(t.turns_ms.p95)}` : t.answer_ms ? `, set-up p95 ${ms(t.answer_ms.p95)}` : '']), ' ']),
+        ['failing', 'refusing', 'unknown'].includes(classOf(t)) ? [wordOf(t), t.last_error ? [': ', lastError(t.last_error)] : ''] : [count(t.calls), t.turns_ms ? `, agent answers p95 ${ms(t.turns_ms.p95)}` : t.answer_ms ? `, set-up p95 ${ms(t.answer_ms.p95)}` : '']), ' ']),
       el('a', { href: '#/targets' }, all.length ? `${all.length === 1 ? 'the target' : `all ${count(all.length)} targets`}` : 'No targets yet'));
     },
   };

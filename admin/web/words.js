@@ -190,12 +190,10 @@ function here(m) {
   return `; this machine had no CPU for ${spoken(m.no_cpu_ms)} of it${parts.length ? `, and sent on ${parts.join(' and ')} too late or not at all` : ''}`;
 }
 
-// wellness says in a sentence whether somebody is needed: [state, text]. wrong are the figures beyond their bounds.
-export function wellness(s, wrong, targets) {
-  const failing = targets.filter((t) => t.health === 'failing').length;
-  const all = [failing && `${count(failing)} of ${count(targets.length)} targets ${failing === 1 ? 'fails' : 'fail'}`, ...wrong, s.certificate && 'a certificate needs renewal', s.machine?.no_cpu && `this machine: ${s.machine.no_cpu}`].filter(Boolean);
-  if (all.length) return ['bad', `Look at this: ${all.join(', ')}.`];
-  if (s.draining) return ['idle', 'Draining: no new calls.'];
+// wellness says in a sentence whether somebody is needed: [state, text]. The banner has what is not well.
+export function wellness(s) {
+  const n = s.troubles?.length ?? 0;
+  if (n) return [s.troubles.some((t) => t.severity === 'bad') ? 'bad' : 'warn', n === 1 ? 'Look at this: 1 thing is not well.' : `Look at this: ${count(n)} things are not well.`];
   return s.calls || s.ended ? ['ok', 'All is well.'] : ['idle', 'Ready. No calls in the last 5 minutes.'];
 }
 

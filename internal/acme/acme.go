@@ -19,6 +19,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -79,6 +80,24 @@ type Keeper struct {
 	orderAfter time.Time // the authority is not asked before
 	issued     []byte    // the disk has not taken it yet
 	told       bool      // there is a problem besides the authority, and the log says so
+
+	mu   sync.Mutex // guards the fields below
+	next time.Time
+	why  error
+}
+
+// State says when the next try is due, and why the last one got no certificate. Both are zero after a success, and
+// before the first try.
+func (k *Keeper) State() (next time.Time, why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.next, k.why
+}
+
+func (k *Keeper) setState(next time.Time, why error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.next, k.why = next, why
 }
 
 // Run keeps the certificate valid until ctx ends.
@@ -109,6 +128,7 @@ func (k *Keeper) look(ctx context.Context) time.Duration {
 	k.tell(ctx, err)
 	switch {
 	case now.Before(at):
+		k.setState(time.Time{}, nil)
 		return min(at.Sub(now), lookEvery)
 	case !mine && k.Share != nil: // another node may get one
 		return lookSoon
@@ -123,6 +143,7 @@ func (k *Keeper) look(ctx context.Context) time.Duration {
 	switch {
 	case err == nil:
 		k.failures, k.issued = 0, text
+		k.setState(time.Time{}, nil)
 		return k.keep(ctx, got)
 	case ctx.Err() != nil:
 		return lookEvery
@@ -133,6 +154,7 @@ func (k *Keeper) look(ctx context.Context) time.Duration {
 		pause = min(asked, retryAsked)
 	}
 	k.orderAfter = time.Now().Add(pause)
+	k.setState(k.orderAfter, told(err))
 	line := k.Log.Warn().Err(told(err)).Strs("domains", k.Domains).Stringer("retry_in", pause)
 	if have != nil {
 		line.Time("valid_until", have.NotAfter)

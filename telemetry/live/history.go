@@ -257,7 +257,7 @@ func (w *Watcher) remember() {
 	if !w.history.due(now) && !w.day.due(now) {
 		return
 	}
-	s, targets := w.Stats(), w.Targets()
+	s, targets := w.figures(), w.Targets()
 	for _, h := range []*history{&w.history, &w.day} {
 		if h.due(now) {
 			h.add(now, &s, targets)

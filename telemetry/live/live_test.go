@@ -185,7 +185,7 @@ func TestWindow(t *testing.T) {
 			if s := n.Stats(); s.Ended != 0 || len(s.Causes) != 0 || s.CallsPerSecond != 0 {
 				t.Errorf("later: %+v", s)
 			}
-			if g := n.Targets()[0]; g.Health != HealthIdle || g.Attempts != 0 || g.LastError == nil {
+			if g := n.Targets()[0]; g.Health != HealthUnknown || g.Attempts != 0 || g.LastError == nil {
 				t.Errorf("later: %+v", g)
 			}
 		}

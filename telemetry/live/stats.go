@@ -54,6 +54,8 @@ type Stats struct {
 	// Changes counts the events since the start, which the history has.
 	Changes int64   `json:"changes"`
 	Machine Machine `json:"machine"`
+	// Troubles lists what is not well, the most urgent first.
+	Troubles []Trouble `json:"troubles"`
 }
 
 // Machine says how the process and its machine are. A figure that can't be read is 0.
@@ -124,8 +126,17 @@ type Node struct {
 	Rejected map[string]uint64
 }
 
-// Stats returns the current figures.
+// Stats returns the current figures, and what is not well.
 func (w *Watcher) Stats() Stats {
+	s := w.figures()
+	s.Troubles = []Trouble{}
+	if f := w.options.Troubles; f != nil {
+		s.Troubles = append(s.Troubles, f(&s, w.Targets())...)
+	}
+	return s
+}
+
+func (w *Watcher) figures() Stats {
 	n := w.options.Node()
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"time"
 
 	"flowbridge/store/record"
 )
@@ -17,20 +16,34 @@ const (
 	// HealthFailing means that most of them failed for a reason of the target, that the target is out of use because one
 	// of its circuits is not closed, or that it does not answer OPTIONS.
 	HealthFailing = "failing"
+	// HealthRefusing means that it has refused its last attempts, ten or more in a row, with one status or cause. It stays
+	// in use: only Target.Refusing and the list of troubles say so.
+	HealthRefusing = "refusing"
+	// HealthUnknown means that there was no attempt in the window, and that the last one before had failed.
+	HealthUnknown = "unknown"
 	// HealthIdle means that there was no attempt in the window.
 	HealthIdle = "idle"
 )
 
+// Healths returns the values of Target.Health, the worst first.
+func Healths() []string {
+	return []string{HealthFailing, HealthRefusing, HealthUnknown, HealthOK, HealthIdle}
+}
+
 // judged is how many of a target's last attempts determine its health.
 const judged = 5
+
+// KindTrunk is the kind of a trunk that can be called.
+const KindTrunk = "trunk"
 
 // Peer is a target, or a trunk that can be called, from the configuration.
 type Peer struct {
 	Name string
-	// Kind is the configured kind, or trunk.
+	// Kind is the configured kind, or KindTrunk.
 	Kind string
-	// Address is the peer's URI, which is a template.
+	// Address is the peer's URI, which is a template. Fixed says that every call has the same one.
 	Address string
+	Fixed   bool
 	// Calls counts the peer's open calls. MaxCalls is its cap; 0 means none.
 	Calls, MaxCalls int
 	Circuits        []Circuit
@@ -73,6 +86,8 @@ type Target struct {
 	// LastError is the last failure for a reason of the target, however long ago. It is nil if there has been none since
 	// the start.
 	LastError *TargetError `json:"last_error"`
+	// Refusing says with what it has refused its last attempts. It is nil unless Health is HealthRefusing.
+	Refusing *Refusing `json:"refusing"`
 	// Circuits are the circuits of its SIP side and of its API. Addresses are the addresses to which its host name
 	// recently led calls.
 	Circuits  []Circuit `json:"circuits"`
@@ -106,6 +121,7 @@ type target struct {
 	tried                      int // number of attempts since the start; last says which of the last ones failed
 	lastAnswered               record.Time
 	lastError                  *TargetError
+	row                        refusals
 }
 
 // target returns the entry of a peer. It returns nil if there is no such peer, for example because a REFER named it.
@@ -119,7 +135,7 @@ func (w *Watcher) target(name string) *target {
 }
 
 func (t *target) clear(slot int) {
-	for _, n := range []*tally{&t.attempts, &t.failed, &t.answered} {
+	for _, n := range []*tally{&t.attempts, &t.failed, &t.answered, &t.row.refused} {
 		n.clear(slot)
 	}
 	t.prepare.clear(slot)
@@ -151,9 +167,10 @@ func (t *target) note(slot int, r *record.Record, a *record.Attempt) {
 		t.prepare.add(slot, float64(a.PrepareMS))
 	}
 	fault := faultOf(a)
+	t.row.note(slot, r, a)
 	t.last[t.tried%judged] = fault != ""
 	t.tried++
-	ended := record.Time{Time: a.StartedAt.Add(time.Duration(a.MS) * time.Millisecond)}
+	ended := endOf(a)
 	switch {
 	case fault != "":
 		t.failed.add(slot, 1)
@@ -208,8 +225,13 @@ func (w *Watcher) Targets() []Target {
 			out.Turns = latency(&t.turns)
 			out.LastAnsweredAt, out.LastError = t.lastAnswered, t.lastError
 		}
-		if slices.ContainsFunc(p.Circuits, func(c Circuit) bool { return c.State != CircuitClosed || c.Ping != "" }) {
+		switch e := out.LastError; {
+		case slices.ContainsFunc(p.Circuits, func(c Circuit) bool { return c.State != CircuitClosed || c.Ping != "" }):
 			out.Health = HealthFailing
+		case out.Health != HealthFailing && w.targets[p.Name].refuses(&p):
+			w.targets[p.Name].row.show(&out)
+		case out.Health == HealthIdle && e != nil && !out.LastAnsweredAt.After(e.At.Time):
+			out.Health = HealthUnknown
 		}
 		all = append(all, out)
 	}

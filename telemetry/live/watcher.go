@@ -31,6 +31,8 @@ type Options struct {
 	Peers func() []Peer
 	// IsPeer reports whether a name is one of Peers.
 	IsPeer func(name string) bool
+	// Troubles returns what is not well, according to the figures and what only the node knows. It may be nil.
+	Troubles func(*Stats, []Target) []Trouble
 	// Observer may be nil.
 	Observer Observer
 }

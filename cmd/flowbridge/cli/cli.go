@@ -40,6 +40,9 @@ type undecidedError struct{ error }
 // Undecided returns an error that means that a test has no verdict.
 func Undecided(err error) error { return undecidedError{err} }
 
+// ErrTold is an error that the output has told already: exit code 1, and nothing more is printed.
+var ErrTold = errors.New("the output says what is wrong")
+
 // UserAgent returns this program's name for HTTP requests.
 func UserAgent() string { return "flowbridge/" + Version() }
 
@@ -74,8 +77,11 @@ func Run(ctx context.Context, root *cobra.Command, args []string, out, errs io.W
 	if err == nil {
 		err = root.ExecuteContext(ctx)
 	}
-	if err == nil {
+	switch {
+	case err == nil:
 		return 0
+	case errors.Is(err, ErrTold):
+		return ExitFailed
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintln(errs, "flowbridge:", line)

@@ -364,6 +364,10 @@ func fakeStats(calls int) live.Stats {
 			StartedAt: record.TimeOf(time.Now().Add(-75 * time.Hour)), CPU: 0.31, CPUs: 2, Memory: 128 << 20, DiskFree: 31 << 30, DiskSize: 80 << 30,
 		},
 		Causes: map[string]uint64{"caller_hangup": 901, "agent_hangup": 296, "prepare_failed": 31, "target_busy": 20, "caller_cancelled": 12},
+		Troubles: []live.Trouble{
+			{Code: live.TroubleFailing, Of: "synthflow", Severity: live.SeverityBad, Since: now(), Text: "synthflow fails: its API answered 503 Service Unavailable"},
+			{Code: live.TroubleSplitPinned, Of: "main", Severity: live.SeverityWarn, Since: now(), Text: "80 : 20 (synthflow, vapi) of main, pinned at 12:12 UTC on 28 November by local"},
+		},
 	}
 }
 
@@ -378,6 +382,7 @@ func fakeTargets(call string) []live.Target {
 		{
 			Name: "vapi", Kind: "vapi", Address: "sip:…@sip.vapi.ai", Health: live.HealthOK, Calls: 40,
 			Attempts: 456, AnswerRatio: new(1.0), Prepare: pair(210, 480), Answer: pair(900, 1500), LastAnsweredAt: now(),
+			Shares: []live.Share{{Route: "main", Weight: 20, Of: 100, Moved: "pinned at 12:12 UTC on 28 November by local", MovedAt: now(), Pinned: true}},
 		},
 		{Name: "spare", Kind: "sip", Address: "sip:…@pbx.example", Health: live.HealthIdle, MaxCalls: 10},
 		{Name: "pbx", Kind: "trunk", Address: "sip:…@203.0.113.9", Health: live.HealthIdle},

@@ -47,7 +47,8 @@ func TestPageOverTime(t *testing.T) {
 	if got := value[int](page, `performance.getEntriesByType('resource').filter((e) => e.name.endsWith('/api/history')).length`); got != 1 {
 		t.Errorf("the history was read %d times; want once", got)
 	}
-	page.reads("Look at this: 1 of 4 targets fails.")
+	page.reads("Look at this: 2 things are not well.")
+	page.shows(`document.querySelector('#banner .bad').innerText === 'synthflow fails: its API answered 503 Service Unavailable' && document.querySelector('#banner .warn').innerText.startsWith('80 : 20')`)
 	page.shows(`document.querySelectorAll('.marks .mark').length === 2 && document.querySelector('.trend .ticks').getAttribute('d').split('M').length === 3`)
 	value[int](page, `document.querySelector('.trend svg').focus(), 0`)
 	page.run(chromedp.KeyEvent(kb.ArrowLeft), chromedp.KeyEvent(kb.ArrowLeft))

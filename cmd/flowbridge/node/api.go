@@ -86,7 +86,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 	calls := control{n.server, n.hooks, &n.tests}
 	options := admin.Options{
 		Media: n.rtp.path, Calls: liveCalls{n.server}, Control: calls,
-		Figures: n.live, Report: reportBy, Events: n.events, Ready: n.health.ready, Troubles: n.health.troubles,
+		Figures: n.live, Report: reportBy, Events: n.events, Ready: n.troubles.ready, Troubles: n.troubles.lines,
 		Requests: &n.requests, Registrations: n.figures.registrations, Listen: calls.listen,
 		Weights: n.splits.order,
 	}
@@ -99,6 +99,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 // answer replaces the options that the admin API serves. It adds the options that a standby has, too.
 func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	options.Records, options.Ladders, options.Metrics = n.store, &n.ladders, n.metrics.Handler(n.log)
+	options.Status = func() admin.Status { return n.status(options.Ready) }
 	options.Log, options.Operator, options.Eraser = n.log, n.operator, &n.eraser
 	options.Access = func() admin.Access {
 		now := &n.config().Admin

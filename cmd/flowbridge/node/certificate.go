@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 
 	"flowbridge/config"
@@ -28,10 +30,41 @@ func (n *Node) keepCertificate(ctx context.Context, cfg *config.ListenTLS) error
 		}
 		k.Share = share
 	}
+	n.troubles.keeper = k
 	var running sync.WaitGroup
 	n.add(part{
 		begin: func() { running.Go(func() { k.Run(ctx) }) },
 		close: func() error { running.Wait(); return nil },
 	})
 	return nil
+}
+
+// nextTry stands before the time of the next order.
+const nextTry = "; next try at "
+
+// withMissing adds the certificate of sip.tls.acme to the others if there is none that can be used.
+func (n *Node) withMissing(all []config.Certificate) []config.Certificate {
+	k := n.troubles.keeper
+	if k == nil {
+		return all
+	}
+	next, why := k.State()
+	text := ""
+	if why != nil {
+		text = fmt.Sprintf("; %v", why)
+	}
+	if !next.IsZero() {
+		text += nextTry + next.UTC().Format("15:04:05 UTC")
+	}
+	i := slices.IndexFunc(all, func(c config.Certificate) bool { return c.File == k.File })
+	if i < 0 {
+		return append(all, config.Certificate{
+			File: k.File, Refused: true, Problem: "has no certificate: TLS callers are refused" + text,
+		})
+	}
+	if all[i].Problem != "" {
+		all = slices.Clone(all)
+		all[i].Problem += text
+	}
+	return all
 }

@@ -11,9 +11,6 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// kindTrunk is the kind that a trunk has in the list of targets.
-const kindTrunk = "trunk"
-
 // figures reads the figures of a node's parts for the admin API, Prometheus and the statistics of calls. It changes
 // nothing.
 type figures struct {
@@ -65,16 +62,18 @@ func (f *figures) peers() []live.Peer {
 	var all []live.Peer
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
+		_, fixed := t.URI.Constant()
 		all = append(all, live.Peer{
-			Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Calls: open.Targets[t.Name],
+			Name: t.Name, Kind: t.Kind, Address: t.URI.String(), Fixed: fixed, Calls: open.Targets[t.Name],
 			MaxCalls: f.node.admission.Part(t.MaxCalls), Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
 			Shares: f.node.splits.shares(t.Name),
 		})
 	}
 	for i := range cfg.Trunks {
 		if t := &cfg.Trunks[i]; t.URI != nil {
+			_, fixed := t.URI.Constant()
 			all = append(all, live.Peer{
-				Name: t.Name, Kind: kindTrunk, Address: t.URI.String(), Calls: open.Trunks[t.Name],
+				Name: t.Name, Kind: live.KindTrunk, Address: t.URI.String(), Fixed: fixed, Calls: open.Trunks[t.Name],
 				MaxCalls: f.node.admission.Part(t.MaxCalls), Circuits: circuits[t.Name], Addresses: f.addresses(t.Name),
 				Shares: f.node.splits.shares(t.Name),
 			})

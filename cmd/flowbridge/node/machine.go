@@ -60,9 +60,15 @@ func (f *figures) machine(last, now *sampled) live.Machine {
 	if now.cpu = time.Duration(used.Utime.Nano() + used.Stime.Nano()); !last.at.IsZero() {
 		m.CPU = (now.cpu - last.cpu).Seconds() / now.at.Sub(last.at).Seconds()
 	}
-	var disk unix.Statfs_t
-	if unix.Statfs(filepath.Dir(f.node.config().Store.Path), &disk) == nil {
-		m.DiskFree, m.DiskSize = disk.Bavail*uint64(disk.Bsize), disk.Blocks*uint64(disk.Bsize)
-	}
+	m.DiskFree, m.DiskSize = f.disk()
 	return m
+}
+
+// disk returns the bytes of the disk with store.path, or 0 if they can't be read.
+func (f *figures) disk() (free, size uint64) {
+	var disk unix.Statfs_t
+	if unix.Statfs(filepath.Dir(f.node.config().Store.Path), &disk) != nil {
+		return 0, 0
+	}
+	return disk.Bavail * uint64(disk.Bsize), disk.Blocks * uint64(disk.Bsize)
 }

@@ -22,7 +22,7 @@ func (n *Node) observe() {
 	n.figures.expect()
 	n.live = live.New(live.Options{
 		Node: n.figures.ofNode, Media: n.figures.media, Peers: n.figures.peers, IsPeer: n.figures.isPeer,
-		Observer: n.metrics,
+		Troubles: n.troubles.all, Observer: n.metrics,
 	})
 	n.keepDay()
 }
@@ -70,7 +70,7 @@ func (f *figures) gauges() telemetry.Gauges {
 		return g
 	}
 	g.Node, g.Active, g.Panics = f.ofNode(), f.node.live.Active(), f.node.server.Panics()
-	g.Targets, g.Trunks = f.node.live.Targets(), f.trunks()
+	g.Targets, g.Trunks, g.Troubles = f.node.live.Targets(), f.trunks(), f.node.live.Stats().Troubles
 	f.node.server.Stack().Messages().Each(func(received bool, method string, status int, count uint64) {
 		g.SIP = append(g.SIP, telemetry.SIPCount{Received: received, Method: method, Status: status, N: count})
 	})

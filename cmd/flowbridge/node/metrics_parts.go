@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"strings"
 	"time"
 
 	"flowbridge/b2bua/stir"
@@ -23,7 +24,8 @@ type sampled struct {
 	outbox map[string]int64     // waiting items, by consumer
 	expiry map[string]time.Time // expiry of the certificates shown to peers, by file
 
-	certificate string // what is wrong with the expiry of a certificate, or ""
+	certificates []config.Certificate // shown to peers
+	certificate  string               // what is wrong with one of them, or ""
 
 	machine live.Machine
 	cpu     time.Duration // that the process has used
@@ -49,14 +51,20 @@ func (f *figures) sample(ctx context.Context, now time.Time) {
 		}
 		s.outbox[consumer] += 0
 	}
-	certificates := cfg.Certificates(now)
-	for _, c := range certificates {
-		s.expiry[c.File] = c.Leaf.NotAfter
+	s.certificates = cfg.Certificates(now)
+	all := f.node.withMissing(s.certificates)
+	for _, c := range all {
+		s.expiry[c.File] = time.Unix(0, 0)
+		if c.Leaf != nil {
+			s.expiry[c.File] = c.Leaf.NotAfter
+		}
 	}
-	s.certificate = worstCertificate(certificates)
+	s.certificate = worstCertificate(all)
 	s.machine = f.machine(last, s)
 	renewed := !maps.EqualFunc(s.expiry, last.expiry, time.Time.Equal)
-	if !last.at.IsZero() && (renewed || s.certificate != last.certificate) {
+	was, _, _ := strings.Cut(last.certificate, nextTry)
+	is, _, _ := strings.Cut(s.certificate, nextTry)
+	if !last.at.IsZero() && (renewed || is != was) {
 		f.node.live.Note("certificate", cmp.Or(s.certificate, "the certificates have changed, and are valid"))
 	}
 	f.sampled.Store(s)
@@ -94,7 +102,7 @@ func (f *figures) partGauges(add telemetry.Add) {
 			"consumer", consumer)
 	}
 	for file, until := range s.expiry {
-		add("certificate_expiry_timestamp_seconds", "When a certificate that peers are shown ends.", float64(until.Unix()),
+		add("certificate_expiry_timestamp_seconds", "When a certificate that peers are shown ends. 0: there is none yet.", float64(until.Unix()),
 			"file", file)
 	}
 	add("config_last_reload_success_timestamp_seconds", "When the configuration in force was read.",

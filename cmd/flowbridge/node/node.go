@@ -40,6 +40,7 @@ type Node struct {
 	Options
 
 	log       zerolog.Logger
+	name      string // in records and to the fleet
 	store     *store.Store
 	rtp       rtp
 	archive   *recording.Archive // nil if recording is off
@@ -69,6 +70,7 @@ type Node struct {
 	eraser     eraser
 	tests      testCaller
 	splits     splits
+	troubles   troubles
 
 	stop  context.CancelFunc
 	parts []part // in the order of their start; closed in reverse; constant once the node runs
@@ -103,7 +105,8 @@ type Options struct {
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
-	n.figures.node, n.figures.started, n.tests.node, n.eraser.Node, n.splits.node = n, time.Now(), n, n, n
+	n.figures.node, n.tests.node, n.eraser.Node, n.splits.node, n.troubles.node = n, n, n, n, n
+	n.figures.started = time.Now()
 	n.splits.tried, n.splits.last = map[string]time.Time{}, map[string]follow.Last{}
 	n.add(part{watcher: &n.splits})
 	n.figures.sampled.Store(&sampled{})
@@ -217,16 +220,15 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 	if err = n.openArchive(ctx, cfg.Recording); err != nil {
 		return err
 	}
-	name, err := nodeName(&cfg.Fleet)
-	if err != nil {
+	if n.name, err = nodeName(&cfg.Fleet); err != nil {
 		return err
 	}
-	if err := n.openFleet(ctx, &cfg.Fleet, name); err != nil {
+	if err := n.openFleet(ctx, &cfg.Fleet, n.name); err != nil {
 		return err
 	}
 	n.observe()
-	n.openEvents(name)
-	if err = n.startTelemetry(&cfg.Telemetry, name); err != nil {
+	n.openEvents(n.name)
+	if err = n.startTelemetry(&cfg.Telemetry, n.name); err != nil {
 		return err
 	}
 	if err = n.openSeat(ctx); err != nil {
@@ -242,7 +244,7 @@ func (n *Node) start(ctx context.Context, cfg *config.Config) error {
 		return err
 	}
 	n.add(part{close: func() error { closeReplaced(n.inForce.Load().preparers, nil); return nil }})
-	if err = n.openServer(ctx, cfg, name, current.preparers); err != nil {
+	if err = n.openServer(ctx, cfg, n.name, current.preparers); err != nil {
 		return err
 	}
 	o := hooks.Options{Pause: &n.pause, Listener: n.before.hookListener}
@@ -331,7 +333,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 func (n *Node) tendAll(ctx context.Context) {
 	n.cpu = newCPU(n.log, n.rtp.engine.NoCPU)
 	stalls := newStalls(n.log, n.watched()...)
-	stalls.note = n.live.Note
+	stalls.stoodStill = n.troubles.stoodStill
 	n.health = &health{server: n.server, store: n.store, memory: n.memory, stalls: stalls, cpu: n.cpu}
 	n.add(part{gauges: n.figures.registrationGauges})
 	n.add(part{gauges: n.cpu.gauges})

@@ -43,8 +43,9 @@ type watchedPart struct {
 type stalls struct {
 	log   zerolog.Logger
 	parts []watchedPart
-	lines chan func()             // waiting log lines; the log itself may be stalled
-	note  func(kind, text string) // live.Watcher.Note
+	lines chan func() // waiting log lines; the log itself may be stalled
+
+	stoodStill func(late time.Duration) // is told that the whole process made no progress
 
 	looked atomic.Pointer[time.Time] // time of the last look
 	now    atomic.Pointer[[]stalled] // the things that are stalled now
@@ -79,7 +80,7 @@ type stalled struct {
 func newStalls(log zerolog.Logger, parts ...watchedPart) *stalls {
 	s := &stalls{
 		log: log, parts: parts, lines: make(chan func(), maxUnlogged), begun: make([]atomic.Uint64, len(parts)),
-		seen: make([]map[thing]*sight, len(parts)), note: func(string, string) {},
+		seen: make([]map[thing]*sight, len(parts)), stoodStill: func(time.Duration) {},
 	}
 	for i := range parts {
 		s.seen[i] = map[thing]*sight{}
@@ -120,7 +121,7 @@ func (s *stalls) look(now time.Time) {
 		s.say(func() {
 			s.log.Warn().Int64("dur_ms", late.Milliseconds()).Msg("the whole process stood still")
 		})
-		s.note("stall", fmt.Sprintf("the process stood still for %d s", int(late.Seconds()+0.5)))
+		s.stoodStill(late)
 	}
 	all := []stalled{}
 	for i := range s.parts {
@@ -251,34 +252,6 @@ type health struct {
 	memory *memory // if nil, memory is not watched
 	stalls *stalls
 	cpu    *cpu
-}
-
-// ready returns why calls are refused or records have to wait, or nil.
-func (h *health) ready() error {
-	if h.server.Draining() {
-		return errors.New("draining")
-	}
-	if state := h.memory.scarce(); state != "" {
-		return errors.New(state)
-	}
-	return h.store.Err()
-}
-
-// troubles returns the problems of a process that nevertheless continues.
-func (h *health) troubles() (all []string) {
-	if err := h.store.Err(); err != nil {
-		all = append(all, "records wait in memory: "+err.Error())
-	}
-	if file := h.store.SetAside(); file != "" {
-		all = append(all, "the database was damaged, and is set aside: "+file)
-	}
-	if state := h.memory.scarce(); state != "" {
-		all = append(all, state)
-	}
-	if state := h.cpu.trouble(); state != "" {
-		all = append(all, state)
-	}
-	return append(all, h.stalls.troubles()...)
 }
 
 // alive returns an error if RTP, SIP or calls are stalled. Problems of records, ladders or the admin API don't count,

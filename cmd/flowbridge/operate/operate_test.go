@@ -222,7 +222,7 @@ func listening(t *testing.T, f *fakeServer, at admin.Address, tokens ...admin.To
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
 	root := cli.Root()
-	root.AddCommand(Calls(), Targets(&cobra.Command{Use: "try"}), Log(), Drain(), Reload(), Healthcheck(), Seat())
+	root.AddCommand(Calls(), Targets(&cobra.Command{Use: "try"}), Log(), Drain(), Reload(), Healthcheck(), Seat(), Status())
 	var out bytes.Buffer
 	code := cli.Run(t.Context(), root, args, &out, &out)
 	return out.String(), code

@@ -68,11 +68,10 @@ func TestHealthOfATargetThatFailedLast(t *testing.T) {
 	at := func(minute int) record.Time {
 		return record.TimeOf(time.Date(2026, 11, 26, 19, minute, 0, 0, time.UTC))
 	}
-	failed := live.Target{Health: live.HealthIdle, LastError: &live.TargetError{At: at(8), Text: "its API answered 503"}}
-	answered := failed
-	answered.LastAnsweredAt = at(9)
 	for want, target := range map[string]live.Target{
-		"unknown since 19:08, last: its API answered 503": failed, "idle": answered,
+		"unknown since 19:08, last: its API answered 503": {Health: live.HealthUnknown, LastError: &live.TargetError{At: at(8), Text: "its API answered 503"}},
+		"refusing: 404 × 97":                              {Health: live.HealthRefusing, Refusing: &live.Refusing{With: "404", Attempts: 97}},
+		"idle":                                            {Health: live.HealthIdle},
 	} {
 		if got := healthOf(&target); got != want {
 			t.Errorf("got %q; want %q", got, want)

@@ -1,0 +1,88 @@
+package live
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"flowbridge/store/record"
+)
+
+// A target refuses if it has ended refusesAfter attempts in a row without an answer, and with one final status or
+// cause. They must be of refusedNumbers called numbers, because a single number may be wrong, unless every call of the
+// target has the same URI.
+const refusesAfter, refusedNumbers = 10, 3
+
+// Refusing says how a target refuses its calls.
+type Refusing struct {
+	// With is the final SIP status, as a decimal, or a cause.
+	With string `json:"with"`
+	// Attempts counts the refused attempts since the last one with another end.
+	Attempts uint64 `json:"attempts"`
+}
+
+// String returns what the screens show beside the health, as "404 × 97".
+func (r *Refusing) String() string { return fmt.Sprintf("%s × %d", r.With, r.Attempts) }
+
+// refusals is the row of a target's last attempts that had no answer, and one end.
+type refusals struct {
+	Refusing
+
+	numbers []string // called ones, at most refusedNumbers
+	refused tally    // attempts that do not count as failed, because a working target may end one so
+	last    TargetError
+}
+
+// note takes an attempt that says something about its target. A target that is busy, or whose user declines, works.
+func (f *refusals) note(slot int, r *record.Record, a *record.Attempt) {
+	end := a.Cause
+	if a.SIPStatus > 0 && a.Cause != onlyRings { // its status, if any, answers our CANCEL
+		end = strconv.Itoa(a.SIPStatus)
+	}
+	switch end {
+	case "", "target_busy", "486", "487", "600", "603":
+		*f = refusals{}
+		return
+	case f.With:
+	default:
+		*f = refusals{Refusing: Refusing{With: end}}
+	}
+	f.Attempts++
+	if len(f.numbers) < refusedNumbers && !slices.Contains(f.numbers, r.To) {
+		f.numbers = append(f.numbers, r.To)
+	}
+	f.last = TargetError{
+		At: endOf(a), Cause: a.Cause, SIPStatus: a.SIPStatus, PrepareStatus: a.PrepareStatus, Call: r.ID,
+		Text: "it refuses every call with " + end,
+	}
+	if f.last.Cause == onlyRings {
+		f.last.Text = "it rings, and answers no call"
+	}
+	if faultOf(a) == "" {
+		f.refused.add(slot, 1)
+	}
+}
+
+// onlyRings is the cause of an attempt that rang until its time was over.
+const onlyRings = "ring_timeout"
+
+// refuses reports whether a target refuses its calls. The people whom a trunk calls may not pick up.
+func (t *target) refuses(p *Peer) bool {
+	if t == nil || t.row.Attempts < refusesAfter || t.row.last.Cause == onlyRings && p.Kind == KindTrunk {
+		return false
+	}
+	return p.Fixed || len(t.row.numbers) >= refusedNumbers
+}
+
+// show makes a target say that it refuses its calls.
+func (f *refusals) show(t *Target) {
+	now, last := f.Refusing, f.last
+	t.Health, t.Refusing, t.LastError = HealthRefusing, &now, &last
+	t.Failed += f.refused.sum
+}
+
+// endOf returns when an attempt ended.
+func endOf(a *record.Attempt) record.Time {
+	return record.Time{Time: a.StartedAt.Add(time.Duration(a.MS) * time.Millisecond)}
+}
