@@ -24,7 +24,7 @@ var layout = map[string]string{
 	"cmd/flowbridge/testcall":  "b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/node config internal/local sim store/record",
 	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config config/template",
 	"cmd/flowbridge/node":      "admin b2bua b2bua/bridge b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/prepare b2bua/reach b2bua/redirected b2bua/registration b2bua/registry b2bua/snapshot b2bua/stir b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/follow config config/template config/twiml internal/acme internal/handover internal/httpd internal/processors internal/publicaddr internal/rest internal/tracecontext media media/kernel media/recording platform/hooks platform/openai platform/twilio platform/vapi sim/platform store store/fleet store/record store/webhook synthflow telemetry telemetry/hep telemetry/live telemetry/otlp",
-	"cmd/flowbridge/check":     "b2bua/locate b2bua/prepare b2bua/transport cmd/flowbridge/cli cmd/flowbridge/profiles config config/template internal/local internal/publicaddr internal/rest media/kernel platform/vapi store/fleet synthflow",
+	"cmd/flowbridge/check":     "b2bua/locate b2bua/prepare b2bua/transport cmd/flowbridge/cli cmd/flowbridge/profiles config config/template internal/acme internal/local internal/publicaddr internal/rest media/kernel platform/vapi store/fleet synthflow",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/profiles config store/record telemetry/live",
 	"cmd/flowbridge/compare":   "store/record",
 	"cmd/flowbridge/follow":    "config store/record",

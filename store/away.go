@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -125,7 +127,16 @@ func hint(path string, err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("store %s: %w; another program writes to it: end that", path, err)
 	case sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		if onReadOnly(path) {
+			return fmt.Errorf("store %s: its file system is read-only: %w; see dmesg, and mount it writable", path, err)
+		}
 		return fmt.Errorf("store %s: %w; check its disk, and the rights of the file and its directory", path, err)
 	}
 	return err
+}
+
+// onReadOnly reports whether the directory of a file is on a file system that is mounted read-only.
+func onReadOnly(path string) bool {
+	var system unix.Statfs_t
+	return unix.Statfs(filepath.Dir(path), &system) == nil && system.Flags&unix.ST_RDONLY != 0
 }

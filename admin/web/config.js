@@ -54,7 +54,7 @@ export function config(main) {
       rows.push(el(`span.line${mark === '-' ? '.gone' : mark === '+' ? '.come' : ''}`, {}, el('span.no', { 'aria-hidden': 'true' }, mark === '-' ? '' : n), `${mark} ${visible(l)}\n`), own.map(noted));
     });
     const same = disk ? 'The file on disk is what is in force.' : 'The last reload changed no line.';
-    fill(text, el('p', {}, changed ? `${changed} lines differ: − ${disk ? 'in force' : 'before'}, + ${disk ? 'on disk' : 'in force'}.` : same, findings.length ? '' : ' flowbridge check finds nothing in it.'),
+    fill(text, el('p', {}, changed ? `${changed} lines differ: − ${disk ? 'in force' : 'before'}, + ${disk ? 'on disk' : 'in force'}.` : same, is.findings.length || !is.check ? '' : ' flowbridge check finds nothing in it.'),
       rows.length ? el('pre.config', { tabindex: 0, 'aria-label': 'Lines of the configuration' }, rows) : null);
   }
 

@@ -236,3 +236,38 @@ func TestFullDisk(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestAsk: a directory that answers is one, and what answers otherwise is named.
+func TestAsk(t *testing.T) {
+	ca := newAuthority(t)
+	k, _ := ca.keeper(HTTP01)
+	must(t, Ask(t.Context(), k.Config))
+	ca.lie = func(w http.ResponseWriter, _ string) bool { w.WriteHeader(503); return true }
+	if err := Ask(t.Context(), k.Config); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("got %v", err)
+	}
+	ca.lie = func(w http.ResponseWriter, _ string) bool { _, _ = w.Write([]byte("{}")); return true }
+	if err := Ask(t.Context(), k.Config); err == nil || !strings.Contains(err.Error(), "does not support the RFC 8555 version of ACME") {
+		t.Errorf("got %v", err)
+	}
+	k.Directory = "https://127.0.0.1:1/dir"
+	if err := Ask(t.Context(), k.Config); err == nil || !strings.Contains(err.Error(), "refused") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestState: while the authority gives nothing, the keeper says why, and when it asks again.
+func TestState(t *testing.T) {
+	ca := newAuthority(t)
+	k, _ := ca.keeper(HTTP01)
+	ca.lie = func(w http.ResponseWriter, _ string) bool { w.WriteHeader(403); return true }
+	wait := k.look(t.Context())
+	if next, why := k.State(); why == nil || !strings.Contains(why.Error(), "403") || time.Until(next) <= 0 || time.Until(next) > wait {
+		t.Errorf("next %v, why %v", next, why)
+	}
+	ca.lie, k.orderAfter = nil, time.Time{}
+	k.look(t.Context())
+	if next, why := k.State(); why != nil || !next.IsZero() {
+		t.Errorf("afterwards: next %v, why %v", next, why)
+	}
+}

@@ -2,6 +2,7 @@ package acme
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -31,7 +32,11 @@ const (
 
 // order gets a certificate.
 func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
-	client, err := k.client()
+	key, err := k.accountKey()
+	if err != nil {
+		return nil, nil, fmt.Errorf("account: %w", err)
+	}
+	client, err := k.client(key)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,13 +62,13 @@ func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
 	if o, err = client.WaitOrder(ctx, at); err != nil {
 		return nil, nil, fmt.Errorf("order: %w", err)
 	}
-	key, text, err := newKey()
+	own, text, err := newKey()
 	if err != nil {
 		return nil, nil, err
 	}
 	request, err := x509.CreateCertificateRequest(rand.Reader, &x509.CertificateRequest{
 		Subject: pkix.Name{CommonName: k.Domains[0]}, DNSNames: k.Domains,
-	}, key)
+	}, own)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -83,18 +88,14 @@ func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
 
 // client returns a client of the authority, whose answers are bounded in time and size. It asks only the directory's
 // scheme and host, whatever the answers name, and follows no redirect.
-func (k *Keeper) client() (*acme.Client, error) {
-	directory, err := url.Parse(k.Directory)
+func (c *Config) client(key crypto.Signer) (*acme.Client, error) {
+	directory, err := url.Parse(c.Directory)
 	if err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
-	key, err := k.accountKey()
-	if err != nil {
-		return nil, fmt.Errorf("account: %w", err)
-	}
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
-	if k.CA != "" {
-		text, err := os.ReadFile(k.CA)
+	if c.CA != "" {
+		text, err := os.ReadFile(c.CA)
 		if err != nil {
 			return nil, err
 		}
@@ -103,7 +104,7 @@ func (k *Keeper) client() (*acme.Client, error) {
 		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	}
 	return &acme.Client{
-		Key: key, DirectoryURL: k.Directory, UserAgent: "flowbridge",
+		Key: key, DirectoryURL: c.Directory, UserAgent: "flowbridge",
 		HTTPClient: &http.Client{
 			Timeout: requestTimeout, Transport: bounded{transport, directory},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -115,6 +116,19 @@ func (k *Keeper) client() (*acme.Client, error) {
 			return time.Second << n
 		},
 	}, nil
+}
+
+// Ask asks the authority for its directory, which is what an order does first. It orders nothing.
+func Ask(ctx context.Context, c Config) error {
+	client, err := c.client(nil)
+	if err != nil {
+		return err
+	}
+	client.RetryBackoff = func(int, *http.Request, *http.Response) time.Duration { return 0 }
+	if _, err = client.Discover(ctx); err != nil {
+		return told(err)
+	}
+	return nil
 }
 
 // bounded bounds where requests go, and the size of answers.

@@ -281,7 +281,7 @@ func faultOf(a *record.Attempt) string {
 		"prepare_timeout":    fmt.Sprintf("its API did not answer within %d ms", a.PrepareMS),
 		"prepare_refused":    "its API took no call",
 		"prepare_invalid":    "its API gave no usable call id",
-		"dns_failed":         "its host name has no address",
+		"dns_failed":         "its host name was not resolved: it has no address, or the name server is unreachable",
 		"target_silent":      "it did not answer the INVITE at all",
 		"target_unreachable": "the INVITE could not be sent to it",
 		"tls_failed":         "the TLS handshake with it failed",

@@ -24,12 +24,13 @@ func Command() *cobra.Command {
 			"What stops the start on this machine is an error, too, with exit code 1: an address that it does not have, a directory\n"+
 			"that is not there. With --elsewhere, for a service on another machine, only the file is looked at.\n\n"+
 			"With --online each target is also tried: its API with the token, its host name, and its SIP by OPTIONS; and the\n"+
-			"database of fleet.dsn_file. No call is placed, and nothing is changed. The exit code is 1 if one fails.",
+			"database of fleet.dsn_file, and the directory of the CA of sip.tls.acme. No call is placed, and nothing is changed.\n"+
+			"The exit code is 1 if one fails.",
 		"  flowbridge check --config flowbridge.yaml\n  flowbridge check --online\n  flowbridge check --json")
 	file := cli.ConfigFlag(c)
 	asJSON := c.Flags().Bool("json", false, "as JSON")
 	online := c.Flags().Bool("online", false,
-		"also try the API, DNS and OPTIONS of each target, and the database of the fleet")
+		"also try the API, DNS and OPTIONS of each target, the database of the fleet, and the CA")
 	elsewhere := c.Flags().Bool("elsewhere", false, "the service runs on another machine: leave out what this one lacks")
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		m := thisMachine()

@@ -23,7 +23,7 @@ import (
 // finding is the result of one step for one target, or for a trunk that registers.
 type finding struct {
 	Target  string `json:"target"`
-	Step    string `json:"step"` // api, agent, dns, tls, options; database
+	Step    string `json:"step"` // api, agent, dns, tls, options; database; directory
 	OK      bool   `json:"ok"`
 	Skipped bool   `json:"skipped"`
 	Detail  string `json:"detail"`
@@ -82,6 +82,9 @@ func (p prober) probe(ctx context.Context, cfg *config.Config) (all []finding) {
 	}
 	if cfg.Fleet.On() {
 		all = append(all, p.fleet(ctx, &cfg.Fleet))
+	}
+	if cfg.SIP.TLS.ACME.On() {
+		all = append(all, p.authority(ctx, &cfg.SIP.TLS.ACME))
 	}
 	return all
 }

@@ -35,7 +35,7 @@ func (o *operator) Configuration() (any, error) {
 		defer o.checks.Unlock()
 		var out bytes.Buffer
 		command := check.Command()
-		command.SetArgs([]string{"--config", o.file, "--elsewhere", "--json"})
+		command.SetArgs([]string{"--config", o.file, "--json"})
 		command.SilenceErrors, command.SilenceUsage = true, true
 		command.SetOut(&out)
 		_ = command.Execute() // the result says what is wrong
