@@ -281,7 +281,7 @@ func faultOf(a *record.Attempt) string {
 		"prepare_timeout":    fmt.Sprintf("its API did not answer within %d ms", a.PrepareMS),
 		"prepare_refused":    "its API took no call",
 		"prepare_invalid":    "its API gave no usable call id",
-		"dns_failed":         "its host name was not resolved: it has no address, or the name server is unreachable",
+		"dns_failed":         unresolved(a.Error),
 		"target_silent":      "it did not answer the INVITE at all",
 		"target_unreachable": "the INVITE could not be sent to it",
 		"tls_failed":         "the TLS handshake with it failed",
@@ -296,6 +296,14 @@ func faultOf(a *record.Attempt) string {
 		fault += ": " + a.Error
 	}
 	return fault
+}
+
+// unresolved tells a name without an address from a name server that does not answer, which the error names.
+func unresolved(err string) string {
+	if strings.Contains(err, "name server ") {
+		return "the name server is unreachable"
+	}
+	return "its host name has no address"
 }
 
 // statusText returns an HTTP status with its name.
