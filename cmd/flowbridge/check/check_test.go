@@ -167,8 +167,8 @@ func TestMachineWarnings(t *testing.T) {
 		"barriers":                {slow, "", []string{"media.engine: without CAP_PERFMON", "CAP_PERFMON beside CAP_BPF"}, false},
 		"no barriers":             {slow, "media: {engine: userspace}", nil, false},
 		"no kernel, pins":         {mortal, "media: {engine: userspace}", nil, false},
-		"transcoded":              {two, "media: {max_transcoded: 40}", nil, false},
-		"transcoded too much":     {two, "media: {max_transcoded: 41}", []string{"max_transcoded: 41 calls", "2 processors carry 40", "leave it out for 20"}, false},
+		"transcoded":              {two, "media: {max_transcoded: 80}", nil, false},
+		"transcoded too much":     {two, "media: {max_transcoded: 81}", []string{"max_transcoded: 81 calls", "2 processors carry 80", "leave it out for 40"}, false},
 		"file":                    {readOnly, "", []string{"store.path: flowbridge.db"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,6 +53,7 @@ func newSplitStage(t *testing.T, dir, more string) *splitStage {
 // served stores records of calls that the split gave to a target, so many of which it did not answer.
 func (s *splitStage) served(target string, n, failed int) {
 	s.Helper()
+	s.ahead += time.Millisecond // records have whole milliseconds: none began before the last look
 	var all sync.WaitGroup
 	for i := range n {
 		now := record.TimeOf(time.Now().Add(s.ahead))

@@ -23,7 +23,7 @@ func TestOrders(t *testing.T) {
 		},
 		{"calls transfer live 4712", "1 not a number or host that may be called; see transfer_numbers", ""},
 		{"calls transfer none 4711", `1 no call "none" is live; take an id from flowbridge calls list`, ""},
-		{"calls transfer live", "2 accepts 2 arg", ""},
+		{"calls transfer live", "2 flowbridge calls transfer takes ID TO, not 1 argument ", ""},
 		{"calls hold live", "0 live: the caller is on hold\n", "live hold"},
 		{"calls resume live", "0 live: the caller is not on hold\n", "live unhold"},
 		{"calls hold none", `1 no call "none" is live; take an id from flowbridge calls list`, ""},
@@ -33,7 +33,7 @@ func TestOrders(t *testing.T) {
 		{"calls variables live ticket=4711 mood= a=b", "0 live: variables a=b, ticket=4711\n", "live by local: map[a:b mood: ticket:4711]"},
 		{"calls variables live mood=", "0 live: variables none\n", "live by local: map[mood:]"},
 		{"calls variables live ticket", "2 write it like NAME=VALUE", ""},
-		{"calls variables live", "2 requires at least 2 arg", ""},
+		{"calls variables live", "2 flowbridge calls variables takes ID NAME=VALUE..., not 1 argument ", ""},
 		{"calls variables none a=b", `1 no call "none" is live`, ""},
 		{"calls dtmf none 1", `1 no call "none" is live`, ""},
 	} {
@@ -48,12 +48,12 @@ func TestOrders(t *testing.T) {
 // A seat is moved only if the command is right: a move that was begun can't be repeated for 3 s.
 func TestSeatUsage(t *testing.T) {
 	for command, want := range map[string]string{
-		"seat take":                   "2 wrong usage: accepts 1 arg",
-		"seat move":                   "2 wrong usage: requires at least 1 arg",
+		"seat take":                   "2 wrong usage: flowbridge seat take: SEAT is missing",
+		"seat move":                   "2 wrong usage: flowbridge seat move: SEAT --to NODE [-- COMMAND…] is missing",
 		"seat move east":              `2 wrong usage: --to "": write the name`,
 		"seat move east --to -c FILE": `2 wrong usage: --to "-c": write the name`,
 		"seat move east --to node-b -- no-such-cmd": "2 wrong usage: the command after -- can't be run",
-		"targets profiles a b":                      "2 wrong usage: accepts at most 1 arg",
+		"targets profiles a b":                      "2 wrong usage: flowbridge targets profiles takes [NAME], not 2 arguments",
 	} {
 		out, code := run(t, strings.Fields(command)...)
 		wantCode, says, _ := strings.Cut(want, " ")
