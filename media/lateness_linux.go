@@ -21,8 +21,10 @@ const (
 
 // lateness measures how late the worker is for want of a processor. The kernel says how long the thread could have run
 // and did not: because other threads ran, or because the cgroup's quota was used up. A process that was stopped, or a
-// machine that was suspended, is not counted: it lacks no processor. It costs nothing per packet. Asking for each
-// packet when it arrived (SO_TIMESTAMPNS) would cost about a tenth of its sendto and receipt (BenchmarkTimestamps).
+// machine that was suspended, is not counted: it lacks no processor. But its packets were late here, too.
+//
+// It costs nothing per packet. Asking for each packet when it arrived (SO_TIMESTAMPNS) would cost about a tenth of its
+// sendto and receipt (BenchmarkTimestamps).
 type lateness struct {
 	fd     int           // schedstat of the worker's thread; -1 if it can't be read
 	waited time.Duration // how long the thread has waited for a processor so far
@@ -91,6 +93,10 @@ func (w *worker) measure(began, missed time.Duration) {
 			if r.offloaded.Load() < 2 { // else the kernel relays both directions
 				r.ledger.noCPU.Add(int64(waited))
 			}
+		}
+	case missed > stall: // the process was stopped: what came in that time waited here, but not for a processor
+		if l.since == 0 {
+			l.since = max(w.now-missed, 1)
 		}
 	case w.now-began > idleLeast:
 		l.since = 0

@@ -55,9 +55,15 @@ func TestLateness(t *testing.T) {
 	}
 }
 
-// TestPacketsThatWaitedHere: a second of packets waits while the worker has no processor. None of that is the network's:
-// no jitter, and the packets that come too late are late here. The MOS takes them in.
+// TestPacketsThatWaitedHere: a second of packets waits while the worker has no processor, or is stopped. None of that is
+// the network's: no jitter, and the packets that come too late are late here. The MOS takes them in.
 func TestPacketsThatWaitedHere(t *testing.T) {
+	t.Run("no processor", func(t *testing.T) { waitedHere(t, "1000000000", time.Second) })
+	t.Run("stopped", func(t *testing.T) { waitedHere(t, "0", 0) })
+}
+
+func waitedHere(t *testing.T, waited string, noCPU time.Duration) {
+	t.Helper()
 	w, wait := lateWorker(t)
 	ep := w.relays[1].heard(SideA)
 	h := packet.Header{SSRC: 7}
@@ -75,7 +81,7 @@ func TestPacketsThatWaitedHere(t *testing.T) {
 	before := w.relays[1].ledger.stats(time.Time{}).A
 
 	w.now += time.Second
-	wait("1000000000")
+	wait(waited)
 	w.measure(w.now-time.Second, time.Second)
 	take(50, 0) // all that waited
 	w.now += 20 * time.Millisecond
@@ -84,6 +90,9 @@ func TestPacketsThatWaitedHere(t *testing.T) {
 		t.Error("the worker waited for packets, and still counts as late")
 	}
 	take(100, 20*time.Millisecond)
+	if got := w.relays[1].ledger.stats(time.Time{}).NoCPU; got != noCPU {
+		t.Errorf("no processor for %v, want %v", got, noCPU)
+	}
 	is := w.relays[1].ledger.stats(time.Time{}).A
 	if is.JitterMaxMS > 1.5 || is.Lost != 0 {
 		t.Errorf("jitter %.1f ms at most, %d lost; want none of the network's", is.JitterMaxMS, is.Lost)

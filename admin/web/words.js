@@ -183,11 +183,12 @@ function sound(c) {
   return `${oneWay}${grade}${here(m)}${lost.length ? `; ${lost.map(([k, n]) => `${percent(n / (m[k].rx + m[k].lost))} of the packets from ${sides[k]} (${count(n)}) did not arrive here${m[k].late > (m[k].late_here ?? 0) ? ' in time' : ''}`).join(', ')}` : ''}.`;
 }
 
-// here says what became of a call's packets because this machine had no CPU for them.
+// here says what became of a call's packets because this machine had no CPU for them, or stood still.
 function here(m) {
-  if (!(m.no_cpu_ms >= 1000)) return '';
   const parts = ['a', 'b'].map((k) => [k, (m[k].lost_here ?? 0) + (m[k].late_here ?? 0)]).filter(([, n]) => n).map(([k, n]) => `${count(n)} packets from ${sides[k]}`);
-  return `; this machine had no CPU for ${spoken(m.no_cpu_ms)} of it${parts.length ? `, and sent on ${parts.join(' and ')} too late or not at all` : ''}`;
+  const sent = parts.length ? `sent on ${parts.join(' and ')} too late or not at all` : '';
+  const lacked = m.no_cpu_ms >= 1000 ? `had no CPU for ${spoken(m.no_cpu_ms)} of it` : '';
+  return sent || lacked ? `; this machine ${[lacked, sent].filter(Boolean).join(', and ')}` : '';
 }
 
 // wellness says in a sentence whether somebody is needed: [state, text]. The banner has what is not well.
