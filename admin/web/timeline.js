@@ -121,6 +121,7 @@ export function timeline(open) {
   }
 
   function summary() {
+    if (!call) return '';
     if (!data?.talk) return `It lasted ${ms(call.ended_at ? since(call.ended_at) : end)}.`;
     const spoke = [data.talk.caller, data.talk.agent].map((said) => `${isFull(said) ? 'at least ' : ''}${times(said.length)}`);
     return [`The caller spoke ${spoke[0]}, the agent ${spoke[1]}.`, ...figuresOf(call.talk)].join(' ');

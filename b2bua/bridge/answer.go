@@ -53,7 +53,8 @@ func (b *Bridge) ReadAnswer(from *Half, body []byte, offered []sdp.Format) (*sdp
 	from.Crypto.Answered(answer)
 	kept, err := answer.KeepOffered(offered)
 	if err != nil {
-		return nil, fmt.Errorf("%w: it answered %s; offered were %s", err, sdp.Speeches(answer.Formats()), sdp.Speeches(offered))
+		return nil, fmt.Errorf("%w: it answered %s; offered were %s", err,
+			sdp.Speeches(answer.Formats()), sdp.Speeches(offered))
 	}
 	return kept, nil
 }

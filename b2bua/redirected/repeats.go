@@ -17,20 +17,21 @@ type repeats struct {
 	working sync.WaitGroup
 
 	mu    sync.Mutex
-	bySID map[string]*firstRequest
+	byKey map[string]*firstRequest
 	queue []*firstRequest // oldest first
 }
 
-// firstRequest is a call's first request. Its decision is the target.
+// firstRequest is a call's first request. Its decision is the target. A request with the CallSid of another one, but
+// with another called number, is no repeated one.
 type firstRequest struct {
-	sid string
+	key string
 	at  time.Time
 	decision
 }
 
 func newRepeats(log zerolog.Logger) *repeats {
 	ctx, stop := context.WithCancel(context.Background())
-	return &repeats{log: log, ctx: ctx, stop: stop, bySID: map[string]*firstRequest{}}
+	return &repeats{log: log, ctx: ctx, stop: stop, byKey: map[string]*firstRequest{}}
 }
 
 // decide returns the decision about a call with a CallSid. It calls how to make the decision, unless a request of the
@@ -38,13 +39,14 @@ func newRepeats(log zerolog.Logger) *repeats {
 func (r *repeats) decide(ctx context.Context, c *call, how func(context.Context) (Next, error)) (Next, error) {
 	r.mu.Lock()
 	for len(r.queue) > 0 && (len(r.queue) >= maxFollowed || c.began.Sub(r.queue[0].at) >= repeatFor) {
-		delete(r.bySID, r.queue[0].sid)
+		delete(r.byKey, r.queue[0].key)
 		r.queue = r.queue[1:]
 	}
-	first := r.bySID[c.sid]
+	key := c.sid + " " + c.vars.To.Number
+	first := r.byKey[key]
 	if first == nil && r.ctx.Err() == nil {
-		first = &firstRequest{sid: c.sid, at: c.began, decision: decision{done: make(chan struct{})}}
-		r.bySID[c.sid], r.queue = first, append(r.queue, first)
+		first = &firstRequest{key: key, at: c.began, decision: decision{done: make(chan struct{})}}
+		r.byKey[key], r.queue = first, append(r.queue, first)
 		r.working.Go(func() { first.run(r.ctx, r.log, c.id, how, func() {}) })
 	}
 	r.mu.Unlock()

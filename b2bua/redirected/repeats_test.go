@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"flowbridge/config/template"
 )
 
 // TestRepeatedRequest: Twilio repeats a request if it waits too long for the answer. The target is prepared one time,
@@ -41,6 +43,11 @@ func TestRepeatedRequest(t *testing.T) {
 				t.Errorf("repeated: %s, %v", uri, err)
 			}
 		}
+		other, err := r.decide(t.Context(), &call{sid: "CA1", began: time.Now(), vars: template.Vars{To: template.Party{Number: "+1507"}}},
+			func(context.Context) (Next, error) { return Next{Dial: &Destination{URI: "sip:other"}}, nil })
+		if err != nil || other.Dial.URI != "sip:other" {
+			t.Errorf("another called number: %+v, %v", other, err)
+		}
 		if uri, _ := begin("CA2", 10*time.Second); uri != "sip:2" {
 			t.Errorf("another call: %s", uri)
 		}
@@ -48,15 +55,15 @@ func TestRepeatedRequest(t *testing.T) {
 			t.Error("a fault is no error")
 		}
 		time.Sleep(repeatFor)
-		if uri, _ := begin("CA1", 10*time.Second); uri != "sip:4" || len(r.queue) != 1 || len(r.bySID) != 1 {
-			t.Errorf("the call comes again later: %s, %d and %d are kept", uri, len(r.queue), len(r.bySID))
+		if uri, _ := begin("CA1", 10*time.Second); uri != "sip:4" || len(r.queue) != 1 || len(r.byKey) != 1 {
+			t.Errorf("the call comes again later: %s, %d and %d are kept", uri, len(r.queue), len(r.byKey))
 		}
 		for i := range 2 * maxFollowed {
 			_, _ = r.decide(t.Context(), &call{sid: strconv.Itoa(i), began: time.Now()},
 				func(context.Context) (Next, error) { return Next{}, nil })
 		}
-		if len(r.queue) > maxFollowed || len(r.bySID) > maxFollowed {
-			t.Errorf("%d and %d are kept", len(r.queue), len(r.bySID))
+		if len(r.queue) > maxFollowed || len(r.byKey) > maxFollowed {
+			t.Errorf("%d and %d are kept", len(r.queue), len(r.byKey))
 		}
 		r.close()
 		if _, err := begin("CA3", time.Second); !errors.Is(err, errStopping) {

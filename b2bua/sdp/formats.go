@@ -423,13 +423,13 @@ func upperName(name string) string {
 	return strings.ToUpper(name)
 }
 
-// Speeches returns the names of the codecs for speech among formats, for a message: "PCMU, PCMA". It returns "no codec" if
-// there are none.
+// Speeches returns the names of the codecs for speech among formats, for a message: "PCMU, PCMA". It returns "no codec"
+// if there are none.
 func Speeches(formats []Format) string {
 	var names []string
 	for _, f := range formats {
-		if f.Codec.Speech() {
-			names = append(names, f.Codec.Name)
+		if f.Speech() {
+			names = append(names, f.Name)
 		}
 	}
 	return cmp.Or(strings.Join(names, ", "), "no codec")

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// TLSReason says in words why a TLS handshake with a target failed, with the target as subject: "it speaks only TLS 1.1".
-// err is the error of the handshake, or wraps it. For nil it returns "".
+// TLSReason says in words why a TLS handshake with a target failed, with the target as subject: "it speaks only
+// TLS 1.1". err is the error of the handshake, or wraps it. For nil it returns "".
 func TLSReason(err error) string {
 	var (
 		unknown x509.UnknownAuthorityError
@@ -41,7 +41,8 @@ func TLSReason(err error) string {
 	switch { // crypto/tls gives the alerts of a peer no exported type
 	case strings.Contains(text, "protocol version not supported"):
 		return "it speaks neither TLS 1.2 nor TLS 1.3"
-	case strings.Contains(text, "remote error: tls: bad certificate"), strings.Contains(text, "remote error: tls: certificate required"):
+	case strings.Contains(text, "remote error: tls: bad certificate"),
+		strings.Contains(text, "remote error: tls: certificate required"):
 		return "it wants a certificate of ours that it trusts: tls.cert and tls.key of the target"
 	}
 	if _, inner, ok := strings.Cut(text, errTLS.Error()+": "); ok {

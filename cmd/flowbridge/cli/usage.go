@@ -41,7 +41,8 @@ func Args(check cobra.PositionalArgs) cobra.PositionalArgs {
 		case wants != "" && len(args) == 0:
 			return Usage("%s: %s is missing (see %s --help)", c.CommandPath(), wants, c.CommandPath())
 		case wants != "":
-			return Usage("%s takes %s, not %s (see %s --help)", c.CommandPath(), wants, Count(len(args), "argument"), c.CommandPath())
+			return Usage("%s takes %s, not %s (see %s --help)", c.CommandPath(), wants, Count(len(args), "argument"),
+				c.CommandPath())
 		}
 		return Usage("%s takes no argument, and gets %q%s (see %s --help)",
 			c.CommandPath(), args[0], flagFor(c, args[0]), c.CommandPath())

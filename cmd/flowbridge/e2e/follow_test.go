@@ -118,7 +118,7 @@ func conversed(t *testing.T, file string) {
 	db, err := store.Open(t.Context(), file)
 	must(t, err)
 	for i := range 160 {
-		name, wait, now := "quick", uint16(600), record.TimeOf(time.Now().Add(-30*time.Minute))
+		name, wait, now := "quick", uint16(600), record.TimeOf(time.Now().Add(-30*time.Minute-time.Duration(i)*time.Minute))
 		if i%2 == 0 {
 			name, wait = "slow", 2300
 		}
@@ -131,8 +131,8 @@ func conversed(t *testing.T, file string) {
 	}
 	noted, err := db.Noted(t.Context(), "splits") // the earlier looks were longer ago
 	must(t, err)
-	ago := time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)
-	noted = regexp.MustCompile(`"(moved|looked)":"[^"]+"`).ReplaceAllString(noted, `"$1":"`+ago+`"`)
+	ago := time.Now().Add(-4 * time.Hour).UTC().Format(time.RFC3339)
+	noted = regexp.MustCompile(`"(moved|looked|heard)":"[^"]+"`).ReplaceAllString(noted, `"$1":"`+ago+`"`)
 	must(t, db.Note(t.Context(), "splits", noted))
 	must(t, db.Close())
 }
