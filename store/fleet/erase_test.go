@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/uuid"
-
 	"flowbridge/internal/pgtest"
 	"flowbridge/store/record"
 )
@@ -39,7 +37,7 @@ func TestErase(t *testing.T) {
 	}
 	with := func(n *node, id, from string, variables map[string]string) {
 		r := finished(id)
-		r.From, r.Variables = from, variables
+		r.Node, r.From, r.Variables = n.fleet.Node(), from, variables
 		must(t, n.store.Put(t.Context(), r))
 	}
 	with(a, "a1", "+4930123456", nil)
@@ -90,105 +88,5 @@ func TestErase(t *testing.T) {
 	eventually(t, "the hash is gone", func() bool { return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_erasures") == 0 })
 	if n, _, err := a.fleet.Erase(t.Context(), s, digits, nil, false); n != 0 || err != nil {
 		t.Errorf("again: %d, %v", n, err)
-	}
-}
-
-// Whoever may write into the database can order no erasure of other calls with a proof that is there, and make no node
-// read a large row.
-func TestForgedErasures(t *testing.T) {
-	t.Parallel()
-	url := pgtest.Shared(t).Database()
-	a := newNode(t, "a")
-	a.join(url, nil)
-	for _, id := range []string{"ordered", "forged", "huge"} {
-		must(t, a.store.Put(t.Context(), finished(id)))
-	}
-	eventually(t, "the records are there, and a is a member", func() bool {
-		return count(t, url) == 3 && a.fleet.ready(t.Context()) == nil
-	})
-	insert := func(e erasure) {
-		pgtest.Exec(t, url, `INSERT INTO flowbridge_erasures VALUES ($1, $2, $3, $4, NULL, ARRAY[$5])`,
-			uuid.New(), e.Calls, e.Salt, e.Proof, a.fleet.own)
-	}
-	e := erasure{Calls: []string{"ordered"}, Salt: make([]byte, 32)}
-	for len(e.Calls) < MaxErased {
-		e.Calls = append(e.Calls, uuid.NewString())
-	}
-	e.Proof = a.fleet.proof(&e)
-	forged := e
-	forged.Calls = []string{"forged"}
-	insert(forged)
-	insert(e)
-	huge := erasure{Calls: []string{"huge", strings.Repeat("x", 2_000_000)}, Salt: make([]byte, 32)}
-	huge.Proof = a.fleet.proof(&huge)
-	insert(huge)
-	a.erasing()
-	a.fleet.eraseOthers(t.Context())
-	for id, want := range map[string]bool{"ordered": false, "forged": true, "huge": true} {
-		if _, ok, err := a.store.Get(t.Context(), id); ok != want || err != nil {
-			t.Errorf("%s is there: %v, %v", id, ok, err)
-		}
-	}
-	left, said := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_erasures`), a.log.count("its row was changed")
-	if left > 2 || said == 0 {
-		t.Errorf("%d erasures are left, %d lines of log", left, said)
-	}
-}
-
-// Many rows of another password, all older, keep no erasure from being carried out.
-func TestManyForgedErasures(t *testing.T) {
-	t.Parallel()
-	url := pgtest.Shared(t).Database()
-	a := newNode(t, "a")
-	a.join(url, nil)
-	must(t, a.store.Put(t.Context(), finished("ordered")))
-	eventually(t, "the record is there, and a is a member", func() bool {
-		return count(t, url) == 1 && a.fleet.ready(t.Context()) == nil
-	})
-	e := erasure{Calls: []string{"ordered"}, Salt: make([]byte, 32)}
-	e.Proof = a.fleet.proof(&e)
-	pgtest.Exec(t, url, `INSERT INTO flowbridge_erasures (id, calls, salt, proof, waits, at)
-		SELECT gen_random_uuid(), $1, $2, $2, ARRAY[$3], now() - interval '1 day' FROM generate_series(1, 1100)`,
-		e.Calls, e.Salt, a.fleet.own)
-	pgtest.Exec(t, url, `INSERT INTO flowbridge_erasures (id, calls, salt, proof, waits) VALUES ($1, $2, $3, $4, ARRAY[$5])`,
-		uuid.New(), e.Calls, e.Salt, e.Proof, a.fleet.own)
-	a.erasing()
-	eventually(t, "it is carried out", func() bool {
-		a.fleet.eraseOthers(t.Context())
-		_, is, err := a.store.Get(t.Context(), "ordered")
-		must(t, err)
-		return !is
-	})
-}
-
-// A node with another password can't read a number, says so, and does not confirm.
-func TestEraseOtherPassword(t *testing.T) {
-	url := pgtest.Shared(t).Database()
-	a, b := newNode(t, "a"), newNode(t, "b")
-	a.join(url, nil)
-	pgtest.Exec(t, url, "CREATE ROLE other SUPERUSER LOGIN PASSWORD 'other'")
-	b.join(strings.Replace(url, "postgres:"+pgtest.Password, "other:other", 1), nil)
-	b.erasing()
-	eventually(t, "b is a member", func() bool {
-		return pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_members WHERE name = 'b.db'") == 1
-	})
-	_, _, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
-	must(t, err)
-	eventually(t, "b says so", func() bool { return b.log.count("another password") > 0 })
-	if waits, err := a.fleet.Waits(t.Context()); err != nil || !slices.Contains(waits, "b.db") {
-		t.Errorf("waits for %v, %v", waits, err)
-	}
-
-	// Without a password and a takeover's secret, no hash of a number is left, and the nodes that are not told are named.
-	a.fleet.hashKey = nil
-	_, alone, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
-	rows := pgtest.One[int](t, url, "SELECT count(*) FROM flowbridge_erasures")
-	if err != nil || !slices.Equal(alone, []string{"b.db"}) || rows != 1 {
-		t.Errorf("not told: %v, %v, and %d erasures", alone, err, rows)
-	}
-	for password, want := range map[string]int{"": 32, "x": 1} {
-		if key, err := hashKey(password, &SeatOptions{Secret: "secret"}); len(key) != want || err != nil {
-			t.Errorf("key of %q: %d bytes, %v", password, len(key), err)
-		}
 	}
 }

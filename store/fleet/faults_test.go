@@ -225,7 +225,7 @@ func TestOlderSchema(t *testing.T) {
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_nodes DROP COLUMN seat, DROP COLUMN standby, DROP COLUMN api,
 		DROP COLUMN numbers, DROP COLUMN seat_key`)
 	pgtest.Exec(t, url, `DROP TABLE flowbridge_seats, flowbridge_states, flowbridge_registrations, flowbridge_erasures,
-		flowbridge_holds, flowbridge_members, flowbridge_certificates`)
+		flowbridge_holds, flowbridge_members, flowbridge_certificates, flowbridge_weights, flowbridge_salt`)
 	pgtest.Exec(t, url, `DELETE FROM flowbridge_version WHERE version_id > 1`)
 	var nodes []*node
 	for _, name := range []string{"a", "b", "c", "d"} {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,9 @@ type Options struct {
 	API string
 	// Numbers returns the current Member.Numbers. If it is nil, the node has no table.
 	Numbers func() string
+	// Peers returns where other nodes are configured to be, and Addresses where others may be configured to find this
+	// one. Both may be nil.
+	Peers, Addresses func() []netip.AddrPort
 	// Key is the signalling key of the node's own database. It identifies the node.
 	Key [32]byte
 	// Outbox is the node's own database.
@@ -48,8 +52,10 @@ type Fleet struct {
 	outbox  Outbox
 	write   func(context.Context, []staged) error
 	numbers func() string
-	hashKey []byte // for the numbers of erasures; empty if there is no secret
+	keys    *proofKeys
 	own     string // the node's id, as far as no other process has a copy of its database
+
+	peers, addresses func() []netip.AddrPort // see Options; may be nil
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -70,6 +76,10 @@ type Fleet struct {
 	drainOutage, beatOutage outage
 
 	draining sync.Mutex // held while records are sent or erased
+
+	looking     sync.Mutex // held while erasures are looked for; guards the fields below
+	lookedTo    uuid.UUID  // the last row of the last look, or zero
+	toldRefused time.Time
 
 	registered registrations
 	beatWithin time.Duration // limit for heartbeats and small writes: beatTimeout, or longer in tests for slow machines
@@ -99,7 +109,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 	id := sha256.Sum256(append([]byte("fleet\x00"), o.Key[:]...)) // hashed, because the key itself is secret
 	f := &Fleet{
 		Reader: reader, log: o.Log, rows: ofRows(o.Log), pool: pool, outbox: o.Outbox,
-		numbers: o.Numbers, beatWithin: beatTimeout,
+		numbers: o.Numbers, peers: o.Peers, addresses: o.Addresses, beatWithin: beatTimeout,
 		member: member{
 			id: hex.EncodeToString(id[:16]), process: uuid.NewString(), name: o.Node, version: o.Version, api: o.API,
 		},
@@ -118,7 +128,7 @@ func Open(ctx context.Context, o Options) (*Fleet, error) {
 		f.numbers = func() string { return NoNumbers }
 	}
 	f.ctx, f.stop = context.WithCancel(context.Background())
-	if f.hashKey, err = hashKey(pool.Config().ConnConfig.Password, o.Seat); err != nil {
+	if f.keys, err = newProofKeys(pool.Config().ConnConfig.Password, o.Seat); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	f.write = func(ctx context.Context, batch []staged) error { return write(ctx, f.pool, batch, f.Seat) }

@@ -63,7 +63,7 @@ func prepare(ctx context.Context, pool *pgxpool.Pool) error {
 // add creates the tables of additions.sql, if the last one is not there.
 func add(ctx context.Context, pool *pgxpool.Pool) error {
 	var there bool
-	err := pool.QueryRow(ctx, `SELECT to_regclass('flowbridge_weights') IS NOT NULL`).Scan(&there)
+	err := pool.QueryRow(ctx, `SELECT to_regclass('flowbridge_salt') IS NOT NULL`).Scan(&there)
 	if err != nil || there {
 		return err
 	}

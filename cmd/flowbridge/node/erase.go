@@ -85,8 +85,8 @@ func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, dig
 		done.Fleet, alone, err = e.fleet.Erase(ctx, s, digits, ids, dry)
 		for _, name := range alone {
 			done.Unreached = append(done.Unreached, "node "+name+
-				": order it there, too; without a password in fleet.dsn_file, or "+
-				"fleet.takeover.key_file, its hash in the database would tell the number")
+				": order it there, too; this node has neither its fleet.takeover.key_file nor a password in fleet.dsn_file "+
+				"to hide the number from the database, and to prove who ordered it")
 		}
 		if err == nil {
 			done.Waits, err = e.fleet.Waits(ctx)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"net"
+	"net/netip"
 	"os"
 
 	"flowbridge/b2bua/peers"
@@ -33,7 +35,9 @@ func (n *Node) openFleet(ctx context.Context, cfg *config.Fleet, name string) (e
 	n.fleet, err = fleet.Open(ctx, fleet.Options{
 		URL: cfg.DSN.Reveal(), Node: name, Version: cli.Version(), Key: n.store.Key(), Outbox: n.store, Log: n.log,
 		Seat: seatOptions(&cfg.Takeover), API: apiURL(n.config().Admin.Listen),
-		Numbers: func() string { return cmp.Or(n.config().Numbers.Sum(), fleet.NoNumbers) },
+		Numbers:   func() string { return cmp.Or(n.config().Numbers.Sum(), fleet.NoNumbers) },
+		Peers:     func() []netip.AddrPort { return n.config().Fleet.Nodes },
+		Addresses: func() []netip.AddrPort { return apiAddresses(n.config().Admin.Listen) },
 	})
 	if err != nil {
 		return fmt.Errorf("fleet.dsn_file: %w", err)
@@ -48,6 +52,20 @@ func apiURL(at config.AdminAddress) string {
 		return ""
 	}
 	return "http://" + at.String()
+}
+
+// apiAddresses returns the addresses at which other machines may reach the admin API, if it listens on all of them.
+func apiAddresses(at config.AdminAddress) (all []netip.AddrPort) {
+	if !at.IsValid() || !at.Addr().IsUnspecified() {
+		return nil
+	}
+	addresses, _ := net.InterfaceAddrs() // without them, other nodes wait for this one longer than they have to
+	for _, a := range addresses {
+		if network, err := netip.ParsePrefix(a.String()); err == nil && !network.Addr().IsLoopback() {
+			all = append(all, netip.AddrPortFrom(network.Addr(), at.Port()))
+		}
+	}
+	return all
 }
 
 // admit makes the fleet and the memory limit calls. It must be called before the first call.

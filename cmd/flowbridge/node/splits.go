@@ -119,6 +119,9 @@ func (s *splits) update(ctx context.Context, change changeFunc) error {
 	for i := range routes {
 		if r := &routes[i]; r.Name != "" && len(r.Split) > 0 {
 			state := all[keyOf(r)]
+			if state.Weights != nil && !isOf(r, state.Weights) { // no node has written them
+				state = follow.State{}
+			}
 			change(ctx, r, &state, now.UTC().Round(0), from)
 			next[keyOf(r)] = state
 		}

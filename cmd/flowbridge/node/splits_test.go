@@ -355,7 +355,7 @@ func TestSplitLooksSeldom(t *testing.T) {
 }
 
 // TestSplitInAFleet: one node decides by the calls of all, the others take it from the database, and so do pins. If the
-// database has nonsense, the file's weights are in force.
+// database has nonsense or weights that no node writes, the file's weights are in force.
 func TestSplitInAFleet(t *testing.T) {
 	url := pgtest.Shared(t).Database()
 	nodes := make([]*splitStage, 2)
@@ -394,6 +394,12 @@ func TestSplitInAFleet(t *testing.T) {
 	pgtest.Exec(t, url, `UPDATE flowbridge_weights SET states = '{"x": [1, null'`)
 	b.reads()
 	b.want("50 50")
+	split := keyOf(&b.config().Routes[0])
+	for _, forged := range []string{`{"a": 0, "b": 0}`, `{"a": -5, "b": 105}`, `{"a": 100}`, `{"a": 9223372036854775807, "b": 1}`} {
+		pgtest.Exec(t, url, fmt.Sprintf(`UPDATE flowbridge_weights SET states = '{%q: {"weights": %s, "pinned": true}}'`, split, forged))
+		b.reads()
+		b.want("50 50")
+	}
 	must(t, b.store.Close()) // the fleet keeps what it can't
 	mustOrder(t, b.splits.order(t.Context(), "main", "ops", map[string]int{"a": 9, "b": 91}))
 	b.want("9 91, pinned by ops")
