@@ -49,7 +49,7 @@ const (
 	nextErasures   = myErasures + ` AND id > $2 ORDER BY id LIMIT 1000`
 	confirm        = `UPDATE flowbridge_erasures
 		SET waits = ARRAY(SELECT unnest(waits) EXCEPT SELECT unnest($2::text[])) WHERE id = $1`
-	forgetDone     = `DELETE FROM flowbridge_erasures
+	forgetDone = `DELETE FROM flowbridge_erasures
 		WHERE waits = '{}' OR at < now() - interval '90 days' OR NOT (` + mayBeOrdered + `)`
 	// selectWaits has the names of the nodes that erasures wait for.
 	selectWaits = `SELECT DISTINCT left(coalesce(m.name, regexp_replace(left(w, 100), '^(name|at) ', '')), 64)
