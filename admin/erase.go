@@ -27,6 +27,9 @@ type Erasure struct {
 	Calls      int64 `json:"calls"`
 	Ladders    int64 `json:"ladders"`
 	Recordings int64 `json:"recordings"`
+	// Mentioned counts calls with the number in their messages only. They lose their ladders and pcapng files, which
+	// Ladders and Recordings count too, and keep their records.
+	Mentioned int64 `json:"mentioned"`
 	// Fleet counts the records in the fleet's database.
 	Fleet int64 `json:"fleet"`
 	// Held has the calls that stay under a legal hold; Live has the calls that are erased at their end.
@@ -34,7 +37,7 @@ type Erasure struct {
 	Live []string `json:"live"`
 	// Waits has the nodes of the fleet that have not confirmed all erasures yet.
 	Waits []string `json:"waits"`
-	// Unreached says where else there may be something.
+	// Unreached says where else there may be something, and which messages were not searched.
 	Unreached []string `json:"unreached"`
 }
 

@@ -183,6 +183,32 @@ func TestHasNumber(t *testing.T) {
 	}
 }
 
+// A number of seven digits or more is found in ids and texts that others chose, too.
+func TestHasNumberInIDs(t *testing.T) {
+	for text, want := range map[string]bool{
+		"4930123456@h": true, "a-4930123456-7": true, "493012345": false, "1-493-0@h": false,
+	} {
+		is := func(digits string) bool { return digits == "4930123456" || digits == "14930" }
+		for i, r := range []record.Record{
+			{SIPCallID: text},
+			{TargetSIPCallID: text},
+			{SynthflowCallID: text},
+			{ExternalID: text},
+			{OrigID: text},
+			{Attempts: []record.Attempt{{}, {SIPCallID: text}}},
+			{Attempts: []record.Attempt{{Error: text}}},
+			{Attempts: []record.Attempt{{Tried: []string{"", text}}}},
+			{Report: &record.Report{CallID: text}},
+			{Report: &record.Report{EndReason: text}},
+			{Report: &record.Report{ExternalID: text}},
+		} {
+			if r.HasNumber(is) != want {
+				t.Errorf("%q in place %d: %v", text, i, !want)
+			}
+		}
+	}
+}
+
 // FuzzGap: the unallocated part of any page is within it, and behind its header.
 func FuzzGap(f *testing.F) {
 	f.Add([]byte{13, 0, 0, 0, 1, 0, 14, 0, 0, 9, 1, 2, 3, 4, 5, 6}, int64(2))

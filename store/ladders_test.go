@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -303,5 +304,42 @@ func TestLaddersPages(t *testing.T) {
 			t.Errorf("%s: pages of %d, %s; want %d, wal", name, size, mode, want)
 		}
 		must(t, f.close())
+	}
+}
+
+// Each sees ladders in the file and before it, the newest first, and counts those that it had no time for.
+func TestEachLadder(t *testing.T) {
+	l, w := laddersAt(t, testLadders(t))
+	for i := range 2*laddersStep + 10 {
+		if i > 0 && i%laddersStep == 0 {
+			must(t, w.step())
+		}
+		l.Put(&said{id: strconv.Itoa(i), text: []byte("text " + strconv.Itoa(i))})
+	}
+	seen, last := map[string]bool{}, ""
+	left, err := l.Each(t.Context(), func(id string, data []byte) {
+		if seen[id], last = true, id; string(data) != "text "+id {
+			t.Errorf("%s: %q", id, data)
+		}
+	})
+	if left != 0 || err != nil || len(seen) != 2*laddersStep+10 || last != "0" {
+		t.Errorf("%d seen, the last %s, %d left, %v", len(seen), last, left, err)
+	}
+	must(t, w.step())
+	for _, at := range []int{0, 1, laddersStep, laddersStep + 3} {
+		ctx, cancel := context.WithCancel(t.Context())
+		n := 0
+		if at == 0 {
+			cancel()
+		}
+		left, err := l.Each(ctx, func(string, []byte) {
+			if n++; n == at {
+				cancel()
+			}
+		})
+		cancel()
+		if n != at || left != int64(2*laddersStep+10-at) || err != nil {
+			t.Errorf("stopped after %d: %d seen, %d left, %v", at, n, left, err)
+		}
 	}
 }

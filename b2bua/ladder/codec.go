@@ -191,6 +191,20 @@ func Decode(b []byte) (*Ladder, error) {
 	return decode(raw)
 }
 
+// Search reports whether found is true for a text of an encoded ladder: a message, a decision or the name of a party.
+func Search(b []byte, found func(text string) bool) (bool, error) {
+	raw, err := unpack(b)
+	if err != nil {
+		return false, err
+	}
+	l, _, _, entries, err := parse(raw)
+	if err != nil {
+		return false, err
+	}
+	return slices.ContainsFunc(entries, func(e entry) bool { return e.kind != Talk && found(string(e.text)) }) ||
+		slices.ContainsFunc(l.Lanes, func(lane Lane) bool { return found(lane.Name) }), nil
+}
+
 func decode(raw []byte) (*Ladder, error) {
 	l, begin, all, entries, err := parse(raw)
 	if err != nil {

@@ -35,6 +35,19 @@ func whole(t testing.TB) []byte {
 	return c.append(nil)
 }
 
+// Search sees each message and decision, and the names of parties, but not what is between them.
+func TestSearch(t *testing.T) {
+	packed := pack(nil, whole(t))
+	for text, want := range map[string]bool{
+		"INVITE sip:": true, `{"x":"y"}`: true, "does not take SRTP": true, "synthflow": true, "2001:db8::1": false, "tls": false,
+	} {
+		found, err := Search(packed, func(s string) bool { return strings.Contains(s, text) })
+		if found != want || err != nil {
+			t.Errorf("%q: %v, %v", text, found, err)
+		}
+	}
+}
+
 // FuzzDecode checks that any input gives either a ladder or an error, and that all output from a ladder is safe: valid
 // JSON, a drawing without control characters, a readable capture.
 func FuzzDecode(f *testing.F) {
@@ -50,6 +63,9 @@ func FuzzDecode(f *testing.F) {
 		}
 		if _, other := Decode(append([]byte{plain}, raw...)); (err == nil) != (other == nil) {
 			t.Errorf("packed %v, not packed %v", err, other)
+		}
+		if _, other := Search(packed, func(string) bool { return false }); (err == nil) != (other == nil) {
+			t.Errorf("decoded %v, searched %v", err, other)
 		}
 		_, _ = Decode(raw)
 		if err != nil {

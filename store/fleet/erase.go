@@ -27,6 +27,8 @@ type Subject struct {
 	Calls []string // their ids, or nil
 	// Is reports whether digits are the number's. They have neither + nor 00 before them.
 	Is func(digits string) bool
+	// Short says that the number is known to have too few digits to be sought in messages.
+	Short bool
 }
 
 // EraseFunc erases what a node has of a subject, and returns the calls.

@@ -55,9 +55,9 @@ func (e *eraser) Erase(ctx context.Context, by string, r admin.ErasureRequest) (
 		all, err := e.hold(ctx, by, r.Call, *r.LegalHold)
 		return admin.Erasure{Held: all}, err
 	}
-	s := fleet.Subject{Is: func(digits string) bool { return digits == r.Number }}
+	s := fleet.Subject{Is: func(digits string) bool { return digits == r.Number }, Short: len(r.Number) < record.MinSought}
 	if r.Call != "" {
-		s.Calls = []string{r.Call}
+		s = fleet.Subject{Calls: []string{r.Call}}
 	}
 	done, err := e.everywhere(ctx, by, s, r.Number, r.DryRun)
 	if err == nil && r.Call != "" && done.Calls+done.Fleet+int64(len(done.Held)+len(done.Live)+len(done.Waits)) == 0 {
@@ -87,6 +87,9 @@ func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, dig
 			done.Unreached = append(done.Unreached, "node "+name+
 				": order it there, too; this node has neither its fleet.takeover.key_file nor a password in fleet.dsn_file "+
 				"to hide the number from the database, and to prove who ordered it")
+		}
+		if s.Calls == nil && !dry {
+			done.Unreached = append(done.Unreached, "messages that other nodes have and can't search: their logs list them, at erased")
 		}
 		if err == nil {
 			done.Waits, err = e.fleet.Waits(ctx)
@@ -119,10 +122,12 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 	if err != nil {
 		return done, nil, err
 	}
+	m := &messages{eraser: e, subject: s, done: &done, held: held, live: map[string]bool{}, whole: map[string]bool{}}
 	for _, c := range e.server.Live(ctx) {
 		transferred := s.Calls == nil && c.Transfer != nil && record.NumberIn(c.Transfer.To, s.Is)
 		switch {
 		case !transferred && !s.Of(&c.Record):
+			m.pass(ctx, &c.Record, true)
 		case slices.Contains(held, c.Record.ID):
 			done.Held = append(done.Held, c.Record.ID)
 		default:
@@ -132,14 +137,19 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 	if err := e.store.Flush(ctx); err != nil { // of calls that have just ended
 		return done, nil, err
 	}
-	files, ids, err := e.find(ctx, s, &done)
+	files, ids, err := m.find(ctx)
 	if dry {
 		files = slices.DeleteFunc(files, func(name string) bool {
 			_, _, err := e.archive.Finished(name)
 			return err != nil
 		})
 	}
-	if done.Calls, done.Recordings = int64(len(ids)), int64(len(files)); err != nil || dry {
+	files = append(files, m.files...)
+	done.Calls, done.Mentioned, done.Recordings = int64(len(ids)), int64(len(m.ids)), int64(len(files))
+	if dry {
+		done.Ladders = e.ladders.count(ctx, slices.Concat(ids, m.ids))
+	}
+	if err != nil || dry {
 		return done, ids, err
 	}
 	if len(done.Live) > 0 {
@@ -147,42 +157,43 @@ func (e *eraser) here(ctx context.Context, s fleet.Subject, dry bool) (done admi
 			return done, nil, err
 		}
 	}
-	return done, ids, e.remove(ctx, &done, ids, files)
+	return done, ids, e.remove(ctx, &done, ids, files, m.ids)
 }
 
-// find returns the finished calls of a subject with the files of their recordings.
-func (e *eraser) find(ctx context.Context, s fleet.Subject, done *admin.Erasure) (files, ids []string, err error) {
-	held, err := e.held()
-	if err != nil {
-		return nil, nil, err
-	}
+// find returns the finished calls of the subject with the files of their recordings, and searches messages.
+func (m *messages) find(ctx context.Context) (files, ids []string, err error) {
 	look := func(r record.Record) error {
 		switch {
-		case !s.Of(&r) && !e.transferred(ctx, &r, s):
-		case slices.Contains(held, r.ID):
-			done.Held = append(done.Held, r.ID)
-		case e.lives(ctx, r.ID):
-			done.Live = append(done.Live, r.ID)
+		case !m.subject.Of(&r) && !m.transferred(ctx, &r, m.subject):
+			m.pass(ctx, &r, false)
+		case slices.Contains(m.held, r.ID):
+			m.done.Held = append(m.done.Held, r.ID)
+		case m.lives(ctx, r.ID):
+			m.done.Live = append(m.done.Live, r.ID)
 		default:
 			ids = append(ids, r.ID)
+			m.whole[r.ID] = true
 			for _, f := range r.Recordings {
-				if e.archive != nil && f.File != "" {
+				if m.archive != nil && f.File != "" {
 					files = append(files, f.File)
 				}
 			}
 		}
 		return nil
 	}
-	if s.Calls == nil {
-		err = record.Each(ctx, e.store, record.Filter{}, look)
+	if m.subject.Calls == nil {
+		err = record.Each(ctx, m.store, record.Filter{}, look)
 	}
-	for _, id := range s.Calls {
-		r, ok, getErr := e.store.Get(ctx, id)
+	for _, id := range m.subject.Calls {
+		r, ok, getErr := m.store.Get(ctx, id)
 		if err = errors.Join(err, getErr); ok {
 			_ = look(r) // it has no error
 		}
 	}
-	return files, ids, err
+	if err == nil {
+		m.search(ctx)
+	}
+	return files, ids, errors.Join(err, m.err)
 }
 
 // lives reports whether a call is live, or has a ladder that is not handed over yet.
@@ -205,18 +216,18 @@ func (e *eraser) transferred(ctx context.Context, r *record.Record, s fleet.Subj
 	return err == nil && record.NumberIn(string(text), s.Is)
 }
 
-// remove deletes calls. The records come last: they say which files there are. Notes say what is left to do, because a
-// second erasure does not find these calls.
-func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []string) (err error) {
+// remove deletes calls, and the ladders of the mentioned ones. The records come last: they say which files there are.
+// Notes say what is left to do, because a second erasure does not find these calls.
+func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files, mentioned []string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, eraseTimeout)
 	defer cancel()
-	if done.Recordings = 0; len(ids) == 0 {
+	if done.Recordings = 0; len(ids)+len(mentioned) == 0 {
 		return nil
 	}
 	if err = e.store.Note(ctx, noteUnscrubbed, time.Now().Format(time.RFC3339Nano)); err != nil {
 		return err
 	}
-	if e.fleet != nil {
+	if e.fleet != nil && len(ids) > 0 {
 		if _, err = e.store.NoteIDs(ctx, store.NoteErased, true, ids...); err != nil {
 			return err
 		}
@@ -231,7 +242,7 @@ func (e *eraser) remove(ctx context.Context, done *admin.Erasure, ids, files []s
 		}
 	}
 	if e.ladders.kept != nil {
-		if done.Ladders, err = e.ladders.kept.Erase(ctx, ids); err != nil {
+		if done.Ladders, err = e.ladders.kept.Erase(ctx, slices.Concat(ids, mentioned)); err != nil {
 			return err
 		}
 	}
@@ -365,7 +376,7 @@ func (e *eraser) note(by string, calls []string, what string, done *admin.Erasur
 	for _, to := range []zerolog.Logger{e.log, zerolog.New(&line).With().Timestamp().Logger()} {
 		to.Info().Err(failed).Str("by", by).Strs("asked", calls).Int64("calls", done.Calls).Int64("ladders", done.Ladders).
 			Int64("recordings", done.Recordings).Int64("fleet", done.Fleet).Strs("held", done.Held).Strs("live", done.Live).
-			Strs("waits", done.Waits).Msg(what)
+			Strs("waits", done.Waits).Int64("mentioned", done.Mentioned).Strs("unreached", done.Unreached).Msg(what)
 	}
 	f, err := os.OpenFile(e.config().Store.Path+".erasures.jsonl",
 		os.O_WRONLY|os.O_CREATE|os.O_APPEND|unix.O_NOFOLLOW, 0o600)

@@ -20,8 +20,9 @@ func Erase() *cobra.Command {
 	c := cli.Command("erase", "Erase what is kept about a number or a call",
 		"Erase the records, ladders, recordings and journal of the calls with a number, or of one call, at a running server and\n"+
 			"everywhere in its fleet. A number is found as from, to, lead, target or destination of a transfer, and in variables,\n"+
-			"with or without +, 00 and spaces. Give a national form, like 0301234, by itself. Live calls go on, and are erased at\n"+
-			"their end. A call under a legal hold stays. It prints what it can't reach.",
+			"with or without +, 00 and spaces. Give a national form, like 0301234, by itself. A call with the number in its messages\n"+
+			"only, for example in a Diversion, loses its ladder and pcapng recordings and keeps its record. Live calls go on, and\n"+
+			"are erased at their end. A call under a legal hold stays. It prints what it can't reach.",
 		"  flowbridge erase --number +15075550100 --dry-run\n  flowbridge erase --call 0199f0c1-7e3b-7c54-8f2a-51e4f4c1b7aa")
 	at := accessFlags(c)
 	var r admin.ErasureRequest
@@ -88,6 +89,9 @@ func printErasure(w io.Writer, e *admin.Erasure) error {
 	}
 	_, err := fmt.Fprintf(w, "%s: %d calls, %d ladders, %d recordings; %d records in the fleet's database\n", verb, e.Calls,
 		e.Ladders, e.Recordings, e.Fleet)
+	if e.Mentioned > 0 && err == nil {
+		_, err = fmt.Fprintf(w, "only in messages: %d calls, which lose ladder and pcapng and keep their record\n", e.Mentioned)
+	}
 	for _, l := range []struct {
 		what string
 		all  []string
