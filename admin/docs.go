@@ -45,7 +45,8 @@ func (a *api) serveDocs(mux *router, frame, version string) {
 		var out bytes.Buffer
 		if err := page.Execute(&out, map[string]any{
 			"Up": strings.Repeat("../", min(strings.Count(r.URL.Path, "/"), 9)-1), "Version": version, "Title": title,
-			"Question": question, "Problem": problem, "Found": found[:min(len(found), maxFound)], "First": docs.First(), "All": all, "Page": i >= 0,
+			"Question": question, "Problem": problem, "Found": found[:min(len(found), maxFound)],
+			"First": docs.First(), "All": all, "Page": i >= 0,
 		}); err != nil {
 			a.Log.Error().Err(err).Msg("answer not encoded")
 		}

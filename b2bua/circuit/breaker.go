@@ -263,8 +263,8 @@ func (b *Breaker) Silence(now time.Time, why string) {
 	b.notify(change)
 }
 
-// Words reports that a call that began at a time has heard words from the destination. It closes the breaker if the call
-// began after Silence.
+// Words reports that a call that began at a time has heard words from the destination. It closes the breaker if the
+// call began after Silence.
 func (b *Breaker) Words(now, began time.Time) {
 	b.mu.Lock()
 	var change *Change

@@ -33,7 +33,8 @@ func command() *cobra.Command {
 	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), testCommand(), demoCommand(),
 		simulateCommand(), provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(),
 		fleetCommand(), backupCommand(), restoreCommand(),
-		operate.Status(), operate.Calls(), operate.Targets(explain.Try()), operate.Trunks(), operate.Log(), operate.Drain(), operate.Reload(),
+		operate.Status(), operate.Calls(), operate.Targets(explain.Try()), operate.Trunks(), operate.Log(),
+		operate.Drain(), operate.Reload(),
 		operate.Upgrade(), operate.Seat(), operate.Healthcheck(), operate.Erase(), operate.Hold(),
 		schemaCommand(), manCommand(), versionCommand())
 	root.SetHelpCommand(helpCommand())

@@ -84,23 +84,33 @@ func testCommand() *cobra.Command {
 			first = fmt.Sprintf("target: %q", first)
 		case len(args) == 0:
 			return cli.Usage("name the file of the test; flowbridge test --init TARGET writes a first one")
-		case o.Repeat < 1 || o.Repeat > maxRepeat || o.Parallel < 1 || o.Parallel > maxParallel:
-			return cli.Usage("--repeat is 1 to %d calls, and --parallel 1 to %d of them at once", maxRepeat, maxParallel)
-		case f.Changed("undecided") && o.undecided != "pass" && o.undecided != "fail":
-			return cli.Usage("--undecided is pass or fail")
-		case o.asks && o.caller == "" && (o.Out == "" || o.Server == ""):
-			return cli.Usage("--api is for calls of --server, and --out names the directory for their capsules; or for --caller")
-		case f.Changed("caller") && o.caller == "":
-			return cli.Usage("--caller has no id; take one from flowbridge cdr list")
-		case o.keepPauses && o.caller == "":
-			return cli.Usage("--keep-pauses is for --caller")
 		default:
+			if err := o.checkFlags(f.Changed); err != nil {
+				return err
+			}
 			return o.run(ctx, c.OutOrStdout(), c.ErrOrStderr(), args[0])
 		}
 		_, err := fmt.Fprintf(c.OutOrStdout(), firstTest, first)
 		return err
 	}
 	return c
+}
+
+// checkFlags returns the mistake in the flags of a test, if there is one. changed reports whether a flag was given.
+func (o *agentTest) checkFlags(changed func(flag string) bool) error {
+	switch {
+	case o.Repeat < 1 || o.Repeat > maxRepeat || o.Parallel < 1 || o.Parallel > maxParallel:
+		return cli.Usage("--repeat is 1 to %d calls, and --parallel 1 to %d of them at once", maxRepeat, maxParallel)
+	case changed("undecided") && o.undecided != "pass" && o.undecided != "fail":
+		return cli.Usage("--undecided is pass or fail")
+	case o.asks && o.caller == "" && (o.Out == "" || o.Server == ""):
+		return cli.Usage("--api is for calls of --server, and --out names the directory for their capsules; or for --caller")
+	case changed("caller") && o.caller == "":
+		return cli.Usage("--caller has no id; take one from flowbridge cdr list")
+	case o.keepPauses && o.caller == "":
+		return cli.Usage("--keep-pauses is for --caller")
+	}
+	return nil
 }
 
 func (o *agentTest) run(ctx context.Context, w, errs io.Writer, file string) error {

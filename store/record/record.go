@@ -157,8 +157,8 @@ type Attempt struct {
 	PrepareStatus int    `json:"prepare_status"`
 	SIPStatus     int    `json:"sip_status"`
 	Cause         string `json:"cause"`
-	// Error says in words what the cause leaves open, such as the version of TLS that the target speaks. It has at most 200
-	// bytes, and is empty if there is no more to say.
+	// Error says in words what the cause leaves open, such as the version of TLS that the target speaks. It has at most
+	// 200 bytes, and is empty if there is no more to say.
 	Error string `json:"error,omitempty"`
 	MS    int64  `json:"ms"`
 	// AnsweredBy is what answered a call that we placed: human, machine, fax, sit or unknown. It is empty if the order did

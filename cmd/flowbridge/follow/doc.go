@@ -15,5 +15,6 @@
 // slow only with many calls. What remains: a target with more calls of over 20 minutes looks worse.
 //
 // A dead target has a rule of its own, which looks at each call that ends: a share takes an hour to show what twelve
-// calls of six numbers without a word show at once. Calls of another target must have heard it since. TestDead, TestHear.
+// calls of six numbers without a word show at once. Calls of another target must have heard it since (TestDead,
+// TestHear).
 package follow

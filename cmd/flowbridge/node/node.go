@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
-	"golang.org/x/sys/unix"
 
 	"flowbridge/admin"
 	"flowbridge/b2bua"
@@ -351,38 +350,6 @@ func (n *Node) tendAll(ctx context.Context) {
 
 // recordingSize bounds one file of a recording, in bytes.
 const recordingSize = 1e9
-
-// openArchive opens the directory of recordings, if recording is configured. After a kill it adds the recordings that
-// are finished now to the calls' records.
-func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error) {
-	if cfg.Path == "" {
-		return nil
-	}
-	n.archive, err = recording.Open(recording.Config{
-		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: recordingSize, Log: n.log,
-		Lock: n.before.file(partArchive), Held: n.eraser.held,
-	})
-	switch {
-	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):
-		n.log.Error().Err(err).Msg("the disk of recording.path takes nothing: calls go on without recordings")
-		return nil
-	case errors.Is(err, recording.ErrLocked):
-		return fmt.Errorf("recording.path: %w; stop that one, or give this one a directory of its own", err)
-	case err != nil:
-		return fmt.Errorf("recording.path: %w; check the directory and its rights", err)
-	}
-	n.add(part{close: func() error {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		defer cancel()
-		return n.archive.Close(ctx)
-	}})
-	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
-	defer cancel()
-	if err := n.store.SettleRecordings(ctx, n.archive.Finished); err != nil {
-		n.log.Warn().Err(err).Msg("records of a killed process do not say how their recordings ended")
-	}
-	return nil
-}
 
 // aliveEvery is how often the store's sign of life is renewed. purgeEvery is how often old records are removed.
 const (

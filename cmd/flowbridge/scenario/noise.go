@@ -28,7 +28,8 @@ func noiseOf(name string, said [][]int16) []int16 {
 		}
 	}
 	all := make([]float64, noiseLength*audio.Rate/time.Second)
-	map[string]func([]float64, *rand.Rand){"street": street, "car": car, "crowd": crowd}[kind](all, rand.New(rand.NewPCG(1, 2)))
+	kinds := map[string]func([]float64, *rand.Rand){"street": street, "car": car, "crowd": crowd}
+	kinds[kind](all, rand.New(rand.NewPCG(1, 2)))
 	for _, v := range all {
 		sum += v * v
 	}

@@ -59,8 +59,8 @@ type Sample struct {
 	run    int     // whose figure it is, if figures of several are judged
 }
 
-// ofNoise are the doubts about a sound that noise behind the caller explains, if the agent's voice is so many dB above its
-// background. Then only figures that need the caller's side are not measured.
+// ofNoise are the doubts about a sound that noise behind the caller explains, if the agent's voice is so many dB above
+// its background. Then only figures that need the caller's side are not measured.
 //
 //nolint:gochecknoglobals // constant
 var ofNoise = []string{"background", "ceaseless", "steady", "gaps", "echo"}
@@ -136,7 +136,8 @@ func newRun(c *caller, r sim.CarrierResult, rec *record.Record, l *ladder.Ladder
 	}
 	// The caller has a clean line, and its words are known.
 	doubts := []string{"good", "edge", "two_levels", "no_audio", "quiet"}
-	noise := c.noise != nil && slices.Contains(ofNoise, t.Reason) && t.Agent != nil && t.Agent.Level-t.Agent.Background > clear
+	noise := c.noise != nil && slices.Contains(ofNoise, t.Reason) && t.Agent != nil &&
+		t.Agent.Level-t.Agent.Background > clear
 	if !noise && !slices.Contains(doubts, cmp.Or(t.Reason, t.Confidence)) {
 		run.Noisy = "the sound is " + t.Reason + " (flowbridge help guides/talk)"
 	}

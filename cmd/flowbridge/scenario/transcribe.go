@@ -141,7 +141,8 @@ func (b *bound) isSaid() bool { return b.Figure == "says" || b.Figure == "says_n
 
 // judgeSaid looks for words in what the agent has said.
 func (b *bound) judgeSaid(runs []Run) Verdict {
-	v := Verdict{Name: b.Name, N: len(runs), Verdict: met, Bound: map[string]string{"says": "says ", "says_not": "does not say "}[b.Figure] + b.Text}
+	verbs := map[string]string{"says": "says ", "says_not": "does not say "}
+	v := Verdict{Name: b.Name, N: len(runs), Verdict: met, Bound: verbs[b.Figure] + b.Text}
 	for i := range runs {
 		text, told := runs[i].Texts[saidIn(b.Step)]
 		figure, is := cmp.Or(text, "nothing"), met

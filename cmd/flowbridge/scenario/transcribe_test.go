@@ -117,17 +117,23 @@ func TestSays(t *testing.T) {
 		verdict map[string]string
 	}{
 		{"{wait: pause, says: short, says_not: appointment}, {say: 1s, says: an appointment, says_not: short}, {wait: pause, says: appointment}", count, map[string]string{
-			"says of step 1": met, "says_not of step 1": met, "says of step 2": met, "says_not of step 2": met, "says of step 3": met}},
+			"says of step 1": met, "says_not of step 1": met, "says of step 2": met, "says_not of step 2": met, "says of step 3": met,
+		}},
 		{"{wait: pause, says: appointment, says_not: SHORT}, {say: 1s, says: error}, {wait: pause}", count, map[string]string{
-			"says of step 1": missed, "says_not of step 1": missed, "says of step 2": missed}},
+			"says of step 1": missed, "says_not of step 1": missed, "says of step 2": missed,
+		}},
 		{"{wait: pause, within: 100ms}, {say: 1s, says: a, says_not: b}", count, map[string]string{
-			"says of step 2": undecided, "says_not of step 2": undecided}},
+			"says of step 2": undecided, "says_not of step 2": undecided,
+		}},
 		{"{wait: pause}, {silence: 2s, says: a, says_not: b}", count, map[string]string{
-			"says of step 2": missed, "says_not of step 2": undecided}},
+			"says of step 2": missed, "says_not of step 2": undecided,
+		}},
 		{"{wait: pause, says: a, says_not: b}", script(t, "exit 1"), map[string]string{
-			"says of step 1": undecided, "says_not of step 1": undecided}},
+			"says of step 1": undecided, "says_not of step 1": undecided,
+		}},
 		{"{wait: pause, says: a, says_not: b}", script(t, "true"), map[string]string{
-			"says of step 1": missed, "says_not of step 1": undecided}},
+			"says of step 1": missed, "says_not of step 1": undecided,
+		}},
 	} {
 		test, err := config.ParseConversation("test.yaml", fmt.Appendf(nil, "to: sip:agent@127.0.0.1\ntranscribe: %s\nsteps: [%s]\n", tt.how, tt.steps))
 		if err != nil {
