@@ -123,7 +123,7 @@ func conversed(t *testing.T, file string) {
 			name, wait = "slow", 2300
 		}
 		must(t, db.Put(context.Background(), record.Record{
-			ID: record.NewID(), Node: "n", Route: "main", Trunk: "carrier", Target: name, Direction: "inbound", StartedAt: now, AnsweredAt: now, EndedAt: now,
+			ID: record.NewID(), Node: "n", Route: "main", Trunk: "carrier", Target: name, Direction: "inbound", Lead: fmt.Sprintf("+1507%07d", i), StartedAt: now, AnsweredAt: now, EndedAt: now,
 			Disposition: record.DispositionAnswered, SIPStatus: 200, Cause: "caller_hangup", EndedBy: "caller", Codec: "PCMU", DurationMS: 60_000,
 			Attempts: []record.Attempt{{Target: name, Reason: record.ReasonSplit, SIPStatus: 200, SIPCallID: fmt.Sprint("b-", i)}},
 			Talk:     &record.Talk{Confidence: record.TalkGood, Turns: &record.Durations{N: 2, P50: int64(wait), P95: int64(wait), Max: int64(wait), Values: []uint16{wait, wait}}},

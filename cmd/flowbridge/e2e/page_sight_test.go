@@ -26,6 +26,10 @@ func TestPageAtFirstSight(t *testing.T) {
 		e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent).join(' | ')`); cut != "" {
 		t.Errorf("cut at 1440 pixels: %s", cut)
 	}
+	b.shows(`document.querySelectorAll('#banner p').length > 1`)
+	if value[bool](b, `[...document.querySelectorAll('#banner p')].some((p) => getComputedStyle(p).color === getComputedStyle(document.getElementById('banner')).backgroundColor)`) {
+		t.Error("the banner has the colour of its text")
+	}
 	if value[bool](b, `[...document.querySelectorAll('.c-flags')].some((f) => f.textContent === 'rec' && getComputedStyle(f).color !== getComputedStyle(document.body).color)`) {
 		t.Error("rec is coloured as if it were a problem")
 	}
