@@ -61,7 +61,7 @@ func TestSplitThroughTheBinary(t *testing.T) {
 		}
 		return all
 	}
-	eventually(t, "weight has moved", func() bool { return shares() == "quick 60 of 100; slow 40 of 100; " })
+	eventually(t, "weight has moved", func() bool { return shares() == "quick 95 of 100; slow 5 of 100; " })
 	if n := b.logged("weights of a split changed"); n != 1 {
 		t.Errorf("%d lines in the log", n)
 	}
@@ -69,7 +69,7 @@ func TestSplitThroughTheBinary(t *testing.T) {
 	if shown := b.prints("targets", "list", "--url", b.admin); strings.Count(shown, why) != 2 {
 		t.Errorf("shown:\n%s", shown)
 	}
-	if metrics := b.text("/metrics"); !strings.Contains(metrics, `flowbridge_split_weight{route="main",target="slow"} 40`) {
+	if metrics := b.text("/metrics"); !strings.Contains(metrics, `flowbridge_split_weight{route="main",target="slow"} 5`) {
 		t.Error("no metric of the weight")
 	}
 	if h := read[live.History](b, "/api/history"); h.Events[len(h.Events)-1].Kind != "split" {
