@@ -127,8 +127,8 @@ func (t *Target) outcomeOf(why cause.Cause, code int) circuit.Outcome {
 	}
 }
 
-// Silence opens a callee's circuit for calls that another one can take, because its answered calls were silent. why says
-// so.
+// Silence opens a callee's circuit for calls that another one can take, because its answered calls were silent. why
+// says so.
 func (a *Admission) Silence(callee, why string) {
 	if t := a.Peers.Load().CalleeNamed(callee); t != nil {
 		t.SIP.Silence(time.Now(), why)

@@ -128,8 +128,8 @@ func NewReferred(name string, uri *template.Template, transport string, agent *D
 
 var errNoName = errors.New("a user part that is neither a number nor a name")
 
-// MayRefer reports whether a list of hosts has a referral's host with its port. An entry without a port stands for SIP's
-// own ports, because any other would let an agent reach whatever else the host serves.
+// MayRefer reports whether a list of hosts has a referral's host with its port. An entry without a port stands for
+// SIP's own ports, because any other would let an agent reach whatever else the host serves.
 func MayRefer(hosts []string, to message.Referral) bool {
 	uri := message.ParseURI(to.URI)
 	return to.Scheme != "tel" && slices.ContainsFunc(hosts, func(entry string) bool {

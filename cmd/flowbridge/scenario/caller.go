@@ -64,7 +64,9 @@ type caller struct {
 }
 
 func newCaller(t *config.Conversation, said [][]int16, hangUp func()) *caller {
-	return &caller{test: t, words: said, noise: noiseOf(t.Noise, said), hangUp: hangUp, began: time.Now(), mark: -time.Hour}
+	return &caller{
+		test: t, words: said, noise: noiseOf(t.Noise, said), hangUp: hangUp, began: time.Now(), mark: -time.Hour,
+	}
 }
 
 // Hear implements sim.Party.
