@@ -118,7 +118,9 @@ func newWorker(epoch time.Time, silence silenceLimits) (*worker, error) {
 	if w.holds {
 		processors.Add(1)
 	}
-	go w.run()
+	ready := make(chan struct{})
+	go w.run(ready)
+	<-ready // so that all its descriptors are open
 	return w, nil
 }
 
@@ -205,7 +207,7 @@ func (w *worker) stop() {
 	<-w.stopped
 }
 
-func (w *worker) run() {
+func (w *worker) run(ready chan<- struct{}) {
 	defer close(w.stopped)
 	if w.holds {
 		raisePriority()
@@ -213,6 +215,7 @@ func (w *worker) run() {
 		defer w.late.close()
 		defer processors.Add(-1)
 	}
+	close(ready)
 	defer w.release()
 	for !w.stopping {
 		if w.frozen {
