@@ -170,13 +170,13 @@ func TestSilentAudio(t *testing.T) {
 	inWorldOf(t, talkYAML("", ""), func(o *b2bua.Options) { o.Log = zerolog.New(&log) }, func(w *world) {
 		c := w.talk(nil, nil)
 		s := w.relay.sessions[0]
-		s.stats.A.MOS, s.stats.B.MOS, s.stats.B.RxPackets = 4.4, 4.4, 400
+		s.measures(func(st *media.Stats) { st.A.MOS, st.B.MOS, st.B.RxPackets = 4.4, 4.4, 400 })
 		time.Sleep(8 * time.Second)
 		c.agent.changes("INVITE", siptest.SessionAt("192.0.2.21", 30002, "0 101"), "200")
 		from := time.Now().Add(-20 * time.Millisecond)
 		time.Sleep(5 * time.Second)
 		s.quiet.Silences[media.SideB] = []media.Silence{{From: from}}
-		s.stats.B.Silences = 1
+		s.measures(func(st *media.Stats) { st.B.Silences = 1 })
 		s.onEvent(media.EventSideSilent{Side: media.SideB, For: time.Since(from)})
 		synctest.Wait()
 		if f := log.line(t, "a side fell silent in mid-call"); f["level"] != "warn" || f["side"] != "b" || f["after"] != "reinvite_b" || f["expected"] != "192.0.2.21:30002" {

@@ -33,6 +33,7 @@ type fakeRelay struct {
 }
 
 type fakeSession struct {
+	measured   sync.Mutex // guards stats where a test changes them during a call
 	local      [2]netip.AddrPort
 	peers      [2]media.Peer
 	confirmed  [2]bool
@@ -218,7 +219,16 @@ func (s *fakeSession) Start() {
 	s.started.Store(true)
 }
 
+// measures changes the figures during a call. Other goroutines may read them at any time.
+func (s *fakeSession) measures(change func(*media.Stats)) {
+	s.measured.Lock()
+	defer s.measured.Unlock()
+	change(&s.stats)
+}
+
 func (s *fakeSession) Stats() media.Stats {
+	s.measured.Lock()
+	defer s.measured.Unlock()
 	stats := s.stats
 	stats.A.RxPackets += 7 + s.relayed.Load()
 	stats.B.RxPackets += s.answered.Load()

@@ -380,6 +380,7 @@ type failing struct{}
 
 func (failing) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("refused") }
 
+// TestLadderCost: a message allocates nothing but its page, and a call little more than its messages.
 func TestLadderCost(t *testing.T) {
 	var k kept
 	s := collector(&k)

@@ -1,6 +1,7 @@
 package ladder
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -57,14 +58,16 @@ func TestSeries(t *testing.T) {
 	}
 }
 
-// TestLadderCost: a message allocates nothing but its page, and a call little more than its messages.
 // steady is a perfect call's media: 50 packets a second in both directions from first on, and until last if that is set.
-type steady struct{ first, last time.Time }
+type steady struct {
+	first time.Time
+	last  atomic.Pointer[time.Time]
+}
 
 func (f *steady) Stats() media.Stats {
 	now := time.Now()
-	if !f.last.IsZero() {
-		now = f.last
+	if last := f.last.Load(); last != nil {
+		now = *last
 	}
 	var s media.SideStats
 	if n := now.Sub(f.first).Milliseconds() / 20; n > 0 {
@@ -83,7 +86,7 @@ func TestSeriesOfAPerfectCall(t *testing.T) {
 		figures := &steady{first: time.Now().Add(1900 * time.Millisecond)} // it rings before
 		c.Watch(figures)
 		time.Sleep(28 * time.Second)
-		figures.last = time.Now()
+		figures.last.Store(new(time.Now()))
 		time.Sleep(200 * time.Millisecond) // until the BYE
 		c.Unwatch(figures.Stats())
 		c.Ended(cause.CallerHangup, "caller", 30*time.Second)
