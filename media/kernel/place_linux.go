@@ -22,7 +22,7 @@ import (
 
 // layout is the version of the maps' contents. Increment it when struct key, place, flow, figures, speech or state of
 // the program changes.
-const layout = 4
+const layout = 5
 
 // place is where the maps and links of an instance are pinned: a directory with one subdirectory for each layout and
 // capacity. Without a directory all its methods do nothing.

@@ -123,8 +123,8 @@ type Detector struct {
 	Varied    bool   `cbor:"31,keyasint,omitempty"` // the segment is not steady noise
 	Known     bool   `cbor:"32,keyasint,omitempty"` // Usual has been measured
 	Top       int16  `cbor:"35,keyasint,omitempty"` // the run's peak, which falls slowly
-	Most      int16  `cbor:"36,keyasint,omitempty"` // Most and Least are the highest and lowest Top of the segment
-	Least     int16  `cbor:"37,keyasint,omitempty"`
+	Highest   int16  `cbor:"36,keyasint,omitempty"` // Highest and Lowest are those of Top within the segment
+	Lowest    int16  `cbor:"37,keyasint,omitempty"`
 }
 
 // Packet judges a packet. If the packet shows that a segment has ended, Packet returns the segment. A key is returned
@@ -246,7 +246,7 @@ func (d *Detector) segment() Segment {
 // Later a voice would often pass for one, as a limiter leaves it.
 func (d *Detector) isSteady() bool {
 	length := d.End - d.Start
-	rings := !d.Known && length >= ringMin && length <= ringMax && d.Most-d.Least < pure
+	rings := !d.Known && length >= ringMin && length <= ringMax && d.Highest-d.Lowest < pure
 	return rings || !d.Varied && d.Even >= steady
 }
 
@@ -324,9 +324,9 @@ func (d *Detector) speak(at, n, level, on, first int64) {
 	d.steady(n, level)
 	d.Top = int16(max(level, int64(d.Top)-n>>fall))
 	if d.Talking {
-		d.Most, d.Least = max(d.Most, d.Top), min(d.Least, d.Top)
+		d.Highest, d.Lowest = max(d.Highest, d.Top), min(d.Lowest, d.Top)
 	} else {
-		d.Most, d.Least = d.Top, d.Top
+		d.Highest, d.Lowest = d.Top, d.Top
 	}
 	d.interrupt(level < on, level < first)
 	if level >= on {
