@@ -37,7 +37,7 @@ type refusals struct {
 // note takes an attempt that says something about its target. A target that is busy, or whose user declines, works.
 func (f *refusals) note(slot int, r *record.Record, a *record.Attempt) {
 	end := a.Cause
-	if a.SIPStatus > 0 && a.Cause != onlyRings { // its status, if any, answers our CANCEL
+	if end != "" && a.SIPStatus > 0 && a.Cause != onlyRings { // its status, if any, answers our CANCEL
 		end = strconv.Itoa(a.SIPStatus)
 	}
 	switch end {

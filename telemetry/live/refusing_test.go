@@ -39,6 +39,7 @@ func TestRefusing(t *testing.T) {
 		"callers give up":         {"a", many, row(5, cancelled, refused(404), refused(404), cancelled), "404 × 10"},
 		"an answer":               {"a", many, append(row(20, refused(404)), answered), ""},
 		"after an answer":         {"a", many, append(append(row(20, refused(404)), answered), row(9, refused(404))...), ""},
+		"it answers them all":     {"a", many, row(20, answered), ""},
 		"it only rings":           {"a", many, row(12, rings), "ring_timeout × 12"},
 		"people who do not":       {"c", many, row(12, rings), ""},
 		"numbers of a trunk":      {"c", many, row(12, refused(404)), "404 × 12"},
