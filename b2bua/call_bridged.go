@@ -53,7 +53,10 @@ func (c *Call) factInBridge(from *legOnWire, f leg.Fact) {
 			c.hangup(cause.BadACK, record.EndedBySystem)
 		}
 	case leg.OfferRefused:
-		c.bridge.Exchanges.OfferRefused(&from.Half, f)
+		if err := c.bridge.Exchanges.OfferRefused(&from.Half, f); err != nil {
+			c.ladder.Decide("side %v keeps a change that the other side does not have: %v", from.Side, err)
+			c.hangup(cause.DialogLost, record.EndedBySystem)
+		}
 	case leg.Asked:
 		c.asked(from, f.Req)
 	case leg.Replied:

@@ -147,6 +147,14 @@ func (a *Agreement) PayloadChanges(from media.Side) (changes []media.PayloadChan
 	return changes, changed
 }
 
+// Reaches reports whether the other side gets what a side speaks.
+func (a *Agreement) Reaches(from media.Side) bool {
+	to := from.Other()
+	f, ok := sdp.Find(a.Description[from].Formats(), a.Codec[from])
+	change, _ := sdp.ChangeOf(f, a.toldTo(to, a.Description[to].Formats()))
+	return ok && change.Op != media.PayloadDrop
+}
+
 // Events returns the payload type and clock of the telephone-events that a side wants beside the codec that it speaks.
 func (a *Agreement) Events(side media.Side) (number uint8, clock uint32, ok bool) {
 	d := a.Description[side]

@@ -122,6 +122,7 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 	answer := b.Agreement.ForSide(side, d, es.keyed()).
 		Answering(d, b.Media.at(side), b.Media.answering(from, d), formats, d.Mirrored())
 	before := b.Agreement.Description[side]
+	es.unsettled[side] = nil
 	b.Agreement.StreamOrder[side] = d
 	b.Agreement.KeepBefore(side, false)
 	b.Agreement.SentTo[side] = formats
@@ -230,12 +231,9 @@ func (es *Exchanges) due(time.Time) {
 // AnswerReady handles a side's answer to a change that the other side wanted, or to an offer of our own. An error means
 // that the session is broken.
 func (es *Exchanges) AnswerReady(from *Half, f leg.AnswerReady) error {
+	es.unsettled[from.Side] = nil
 	if f.Overtook {
-		if x := es.current; x != nil && x.to == from { // its offer waits, and takes the place of that session
-			x.overtook = true
-		} else {
-			es.Restore(from)
-		}
+		es.overtaken(from, f)
 		return nil
 	}
 	if x := es.settled(from, f.Ref); x != nil {
@@ -253,6 +251,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 		if err != nil {
 			b.PeerLog.Warn().Err(err).Stringer("side", x.to.Side).Msg("answer to a change not usable")
 		}
+		es.unsettle(x.to.Side, answer, x.formats)
 		es.deny(x, NotAcceptable())
 		es.Restore(x.to)
 		return
@@ -262,6 +261,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	seen := agreement.WithEventsOf(b.EventsFor(b.Call.Called()), side, answer.InNumbersOf(x.offer), x.offer)
 	told := seen.Common(x.offer)
 	if seen.Speaks().Name == "" {
+		es.unsettle(x.to.Side, answer, x.formats)
 		es.deny(x, NotAcceptable())
 		es.Restore(x.to)
 		return
@@ -284,27 +284,21 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	x.from.Step(leg.Accept{SDP: reply, Headers: b.PassedTo(x.from, f.Headers)})
 }
 
-// Restore offers a side the present session again.
-func (es *Exchanges) Restore(l *Half) {
-	b := es.bridge
-	if offer, err := es.sessionTo(l.Side); err == nil {
-		l.Step(leg.Offer{Ref: b.Agreement.NextOffer(), SDP: offer})
-	}
-}
-
 // OfferRefused ends a change that the other side refuses. The side that wanted the change still gets it if the codec
-// need not change.
-func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) {
+// need not change. An error means that the session is broken.
+func (es *Exchanges) OfferRefused(from *Half, f leg.OfferRefused) error {
 	x := es.settled(from, f.Ref)
-	if x == nil { // the refused offer was our own: the session stays as it was
-		return
+	if x == nil {
+		return es.keep(from)
 	}
+	es.refused = x
 	if !x.withdrawn {
 		es.deny(x, refusal(f.Code))
 	}
 	if x.overtook {
 		es.Restore(from)
 	}
+	return nil
 }
 
 // deny ends a change that the other side does not accept. The side that wanted the change gets the refusal only if the
@@ -333,7 +327,7 @@ func refusal(code int) leg.Reject {
 // drop ends the change in progress, because the agent has left the call. The caller keeps the previous session.
 func (es *Exchanges) drop() {
 	x := es.current
-	es.current = nil
+	es.current, es.refused, es.unsettled[media.SideB] = nil, nil, nil
 	switch {
 	case x == nil:
 	case x.from.Side == media.SideA:
@@ -353,27 +347,6 @@ func (es *Exchanges) Interrupt(agent *Half) {
 
 // Underway reports whether a change waits for the other side's answer.
 func (es *Exchanges) Underway() bool { return es.current != nil }
-
-// Withdrawn undoes a change whose re-INVITE was cancelled by its sender. If we have answered it, the answer has not
-// reached the sender.
-func (es *Exchanges) Withdrawn(from *Half) {
-	b := es.bridge
-	side := from.Side
-	if x := es.current; x != nil && x.from == from {
-		x.withdrawn = true
-		return
-	}
-	if before := b.Agreement.Before[side]; before != nil && before.Description != nil {
-		b.Agreement.Before[side] = nil
-		b.Agreement.Terms = before.Terms
-		b.Agreement.Tell(media.SideA, b.Agreement.Told[media.SideA]) // for the call's record
-		b.Agreement.Fit(side.Other())
-		b.Media.SetPeer(side, before.Description)
-		if before.Asked {
-			es.Restore(b.Other(from))
-		}
-	}
-}
 
 // errNoAnswer means that an ACK or PRACK should have carried the answer to an offer, but has no SDP.
 var errNoAnswer = errors.New("no session description where an answer was due")
@@ -417,7 +390,9 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 // that.
 type Exchanges struct {
 	idle
-	current *exchange // nil if no change waits for the other side
+	current   *exchange     // nil if no change waits for the other side
+	refused   *exchange     // the last change that its other side refused, or whose CANCEL its answer may still cross
+	unsettled [2]*unsettled // by side, until the side takes or refuses the session that it is offered again; or nil
 }
 
 // exchange is a change that one side wants and that we have offered to the other side. A call has at most one at a

@@ -105,6 +105,25 @@ func TestCancelOvertakesAcceptedChange(t *testing.T) {
 	})
 }
 
+// If the other side refuses to have the old session back, its answer stays in force there, and the media follow it.
+func TestCancelOvertakesChangeThatStays(t *testing.T) {
+	eachEnd(t, func(c *talk, e, far *end) {
+		seq := e.offers("INVITE", e.pcma())
+		asked := far.p.expect("INVITE")
+		e.overtakes(seq, func() { far.p.reply(asked, 200, "OK", "", siptest.SessionAt(far.address, 44000, "8 101")) })
+		e.ackRefusal(e.p.expect("SIP/2.0 487"))
+		far.p.expect("ACK")
+		far.p.concludes(far.p.expect("INVITE"), 488, "Not Acceptable Here", "", "")
+		if got := far.payloads(); got != "8a>0" {
+			t0(c).Errorf("what the side sends is changed by %q", got)
+		}
+		if got := e.payloads(); got != "0u>8" {
+			t0(c).Errorf("what the other side sends is changed by %q", got)
+		}
+		c.hangsUp()
+	})
+}
+
 // A CANCEL that has overtaken its INVITE changes nothing if the INVITE is refused without
 // state: each copy of it gets the same answer.
 func TestCancelBeforeRefusedInvite(t *testing.T) {

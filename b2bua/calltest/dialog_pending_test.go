@@ -76,6 +76,53 @@ far: says 200 to CANCEL ; takes (8 101 :44000) ; gets INVITE (8 101) ; says 488 
 e: gets 488 ; acks
 far: gets INVITE (0 101) ; takes (:44002) ; hears :44002
 
+== if it refuses to have the session back, the change that it has answered is agreed (RFC 3261 section 14.1)
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; gets CANCEL
+e: gets 488 ; acks
+far: says 200 to CANCEL ; takes (8 101 :44000) ; gets INVITE (0 101) ; says 488 ; gets ACK ; hears :44000 ; changed 8a>0
+e: hears ; changed 0u>8 ; says INVITE (:40002) ; gets 200 (0 101) ; acks
+far: says INVITE (8 101 :44002) ; gets 200 (8 101) ; acks ; hears :44002
+
+== and where another change has waited, which it refuses, too
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; gets CANCEL
+e: gets 488 ; acks ; says INVITE (8 101 :42002)
+far: says 200 to CANCEL ; takes (8 101 :44000) ; gets INVITE (8 101) ; says 500 ; gets ACK
+e: gets 488 ; acks
+far: gets INVITE (0 101) ; says 500 ; gets ACK ; hears :44000
+e: hears ; changed 0u>8
+
+== 491 only delays the old session
+e: says INVITE (8 101 :42000)
+far: gets INVITE ; says 183 ; gets CANCEL
+e: gets 488 ; acks
+far: says 200 to CANCEL ; takes (8 101 :44000) ; gets INVITE (0 101) ; says 491 ; gets ACK
+far: gets INVITE (0 101) ; takes (:44002) ; hears :44002
+e: changed
+
+== the same where the change came too late for an UPDATE
+e: says UPDATE (8 101 :42000)
+far: gets INVITE ; says 100
+e: gets 504
+far: takes (8 101 :44000) ; gets INVITE (0 101) ; says 488 ; gets ACK ; hears :44000 ; changed 8a>0
+
+== or was cancelled by its sender
+e: says INVITE (8 101 :42000)
+far: gets INVITE
+e: cancels ; gets 200+487 ; acks
+far: takes (8 101 :44000) ; gets INVITE (0 101) ; says 488 ; gets ACK ; hears :44000 ; changed 8a>0
+e: hears ; changed 0u>8
+
+== a side that keeps a codec that the other side can't have is lost
+with: @192.0.2.20:32681" => @192.0.2.20:32681", codecs: [PCMU, PCMA, G722]
+e: says INVITE (9 101 :42000)
+far: gets INVITE ; says 183 ; gets CANCEL
+e: gets 488 ; acks
+far: says 200 to CANCEL ; takes (9 101 :44000) ; gets INVITE (0 101) ; says 488 ; gets ACK ; is left for dialog_lost
+e: is left for dialog_lost
+record: answered dialog_lost system
+
 == a CANCEL that is not heeded either: the dialog is lost
 e: says INVITE (8 101 :42000)
 far: gets INVITE ; says 183 ; gets CANCEL ; says 200 to CANCEL
