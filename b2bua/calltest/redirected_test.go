@@ -19,10 +19,10 @@ func TestRedirectWithoutRule(t *testing.T) {
 		rules := []config.TwilioRule{{To: testConfigured(t, testConfig).Routes[2].To, Targets: []string{"spare"}}}
 		r := w.server.Redirected(redirected.Options{Rules: rules, Route: "hooks.twilio", Follow: true})
 		defer r.Close()
-		if to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("+15095550100")}); err != nil || to.Target != "spare" {
+		if to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("+15095550100")}, ""); err != nil || to.Target != "spare" {
 			t.Errorf("%+v, %v", to, err)
 		}
-		if _, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("+15085550100")}); !errors.Is(err, redirected.ErrNoTarget) {
+		if _, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("+15085550100")}, ""); !errors.Is(err, redirected.ErrNoTarget) {
 			t.Errorf("%v", err)
 		}
 		if got := w.wantRecord("failed", cause.NoRoute, record.EndedBySystem); got.SIPStatus != 404 || got.Route != "hooks.twilio" {
@@ -39,24 +39,28 @@ func TestRedirectRepeated(t *testing.T) {
 				Targets: []string{"agent"}, Route: "hooks.twilio", Follow: follow,
 				Variables: func(template.Vars) map[string]string { return nil },
 			})
-			begin := func(sid string) redirected.Destination {
-				to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), SIPCallID: sid, To: redirected.PartyOf("+15095550100")})
+			begin := func(sid, status string) redirected.Destination {
+				to, err := r.Begin(w.t.Context(),
+					template.Vars{CallID: record.NewID(), SIPCallID: sid, To: redirected.PartyOf("+15095550100")}, status)
 				must(t, err)
 				return to
 			}
-			first := begin("CA1")
-			if again := begin("CA1"); again.Call != first.Call || again.CallID != first.CallID || len(w.prepare.asked) != 1 {
+			first := begin("CA1", "ringing")
+			if again := begin("CA1", "ringing"); again.Call != first.Call || again.CallID != first.CallID || len(w.prepare.asked) != 1 {
 				t.Errorf("follow %v: %+v and then %+v, prepared %d times", follow, first, again, len(w.prepare.asked))
 			}
 			if c, err := r.Find("CA1"); err != nil || c.ID != first.Call {
 				t.Errorf("follow %v: %+v, %v", follow, c, err)
 			}
-			if other := begin("CA2"); other.Call == first.Call {
+			if other := begin("CA2", "ringing"); other.Call == first.Call {
 				t.Error("another call is the same one")
 			}
-			time.Sleep(time.Minute)
-			if later := begin("CA1"); later.Call == first.Call {
-				t.Error("a call that comes again later is the same one")
+			time.Sleep(4 * time.Minute)
+			if again := begin("CA1", "ringing"); again.Call != first.Call || again.CallID != first.CallID {
+				t.Errorf("follow %v: %+v and, while what was prepared can be used, %+v", follow, first, again)
+			}
+			if later := begin("CA1", "in-progress"); later.Call == first.Call {
+				t.Error("a call that comes again after its answer is the same one")
 			}
 			if _, err := r.Find("CA1"); err != nil {
 				t.Errorf("follow %v: a call that comes again later: %v", follow, err)
@@ -77,7 +81,7 @@ func TestRedirectDialString(t *testing.T) {
 			"+1507&SIP/evil/+190055501": "fixed",
 		} {
 			r := w.server.Redirected(redirected.Options{Targets: []string{"agent", "fixed"}})
-			to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf(user), From: redirected.PartyOf("+15075550101")})
+			to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf(user), From: redirected.PartyOf("+15075550101")}, "")
 			if err != nil || to.Target != want {
 				t.Errorf("%s: %+v, %v; want %s", user, to, err, want)
 			}
@@ -85,7 +89,7 @@ func TestRedirectDialString(t *testing.T) {
 		}
 		r := w.server.Redirected(redirected.Options{Targets: []string{"agent"}})
 		defer r.Close()
-		if to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("sip:+1507w1@x.test")}); !errors.Is(err, redirected.ErrNoTarget) {
+		if to, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf("sip:+1507w1@x.test")}, ""); !errors.Is(err, redirected.ErrNoTarget) {
 			t.Errorf("%+v, %v", to, err)
 		}
 	})

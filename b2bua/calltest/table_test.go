@@ -108,7 +108,7 @@ func TestTableOfRedirectedCalls(t *testing.T) {
 		r := w.server.Redirected(redirected.Options{Targets: []string{"spare"}})
 		defer r.Close()
 		for to, agent := range map[string]string{"+15075785602": "a-2", "+15075785699": ""} {
-			got, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf(to), From: redirected.PartyOf("+15075550100")})
+			got, err := r.Begin(w.t.Context(), template.Vars{CallID: record.NewID(), To: redirected.PartyOf(to), From: redirected.PartyOf("+15075550100")}, "")
 			if err != nil || len(got.Headers) > 0 != (agent != "") || agent != "" && got.Headers[0].Value != agent {
 				t.Errorf("%s: got %+v, %v", to, got, err)
 			}

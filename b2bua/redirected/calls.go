@@ -99,10 +99,13 @@ const (
 	statusCancelled = 487
 )
 
-// Begin starts a call and returns the first target that can be dialled. vars.CallID is from NewID.
-// A request that is repeated within 30 s, because the answer was lost, belongs to the same call.
-func (r *Calls) Begin(ctx context.Context, vars template.Vars) (Destination, error) {
+// Begin starts a call and returns the first target that can be dialled. vars.CallID is from NewID. A request that is
+// repeated, because the answer was lost, belongs to the same call while what was prepared for it can be used
+// (preparedFor). Status is the call's at the dialling party: another one means that the party has used the answer, and
+// asks for the next conversation.
+func (r *Calls) Begin(ctx context.Context, vars template.Vars, status string) (Destination, error) {
 	c := r.newCall(vars)
+	c.status = status
 	var next Next
 	var err error
 	switch {

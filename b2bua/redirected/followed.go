@@ -26,8 +26,9 @@ const (
 	followFor = 4*time.Hour + 15*time.Minute
 	// endedFor is how long an ended call is kept, in case the request is repeated.
 	endedFor = 5 * time.Minute
-	// repeatFor is how long a repeated request belongs to the same call. Twilio waits 15 s for an answer.
-	repeatFor   = 30 * time.Second
+	// preparedFor is how long a target that was prepared can be dialled: the longest time that a platform documents
+	// (Retell).
+	preparedFor = 5 * time.Minute
 	maxFollowed = 10_000 // open calls, and as many ended ones
 	// stepTimeout bounds the search for a target. The webhook waits 10 s, which leaves time to answer that there is none.
 	stepTimeout = 8 * time.Second
@@ -37,6 +38,7 @@ const (
 type call struct {
 	// constant
 	id, sid string // our id, and the dialling party's, which may be empty
+	status  string // at the dialling party, when it asked
 	vars    template.Vars
 	naming  []*config.Numbers // expressions of its rule, which allow user parts to be dialled
 	began   time.Time
@@ -56,6 +58,9 @@ type call struct {
 	kept    bool          // the record is written
 	elem    *list.Element // in followed.open, or in followed.over
 }
+
+// request identifies the dialling party's first request. A repeated one has the same id, called number and status.
+func (c *call) request() string { return c.sid + " " + c.vars.To.Number + " " + c.status }
 
 // attempt is one try at one target.
 type attempt struct {
@@ -135,7 +140,7 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 		return nil, errStopping
 	}
 	if before := s.bySID[c.sid]; before != nil { // never for an empty sid
-		if len(before.steps) <= 1 && now.Sub(before.began) < repeatFor {
+		if len(before.steps) <= 1 && now.Sub(before.began) < preparedFor && before.request() == c.request() {
 			return before, nil
 		}
 		// The platform has started the call again, so its earlier attempts have ended.

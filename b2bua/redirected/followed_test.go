@@ -152,7 +152,7 @@ func TestFollowedAgain(t *testing.T) {
 		if openCall(t, s, "d", "") == openCall(t, s, "e", "") {
 			t.Error("two without a CallSid are one")
 		}
-		time.Sleep(repeatFor)
+		time.Sleep(preparedFor)
 		second := openCall(t, s, "f", "CA1")
 		if second == first {
 			t.Error("the same for ever")

@@ -20,10 +20,11 @@ func TestRepeatedRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRepeats(zerolog.Nop())
 		var made atomic.Int64
+		status := "ringing"
 		begin := func(sid string, patience time.Duration) (string, error) {
 			ctx, cancel := context.WithTimeout(t.Context(), patience)
 			defer cancel()
-			next, err := r.decide(ctx, &call{id: "id", sid: sid, began: time.Now()}, func(context.Context) (Next, error) {
+			next, err := r.decide(ctx, &call{id: "id", sid: sid, status: status, began: time.Now()}, func(context.Context) (Next, error) {
 				n := made.Add(1)
 				if time.Sleep(2 * time.Second); sid == "CAbad" {
 					panic("secret")
@@ -43,7 +44,7 @@ func TestRepeatedRequest(t *testing.T) {
 				t.Errorf("repeated: %s, %v", uri, err)
 			}
 		}
-		other, err := r.decide(t.Context(), &call{sid: "CA1", began: time.Now(), vars: template.Vars{To: template.Party{Number: "+1507"}}},
+		other, err := r.decide(t.Context(), &call{sid: "CA1", status: status, began: time.Now(), vars: template.Vars{To: template.Party{Number: "+1507"}}},
 			func(context.Context) (Next, error) { return Next{Dial: &Destination{URI: "sip:other"}}, nil })
 		if err != nil || other.Dial.URI != "sip:other" {
 			t.Errorf("another called number: %+v, %v", other, err)
@@ -51,11 +52,25 @@ func TestRepeatedRequest(t *testing.T) {
 		if uri, _ := begin("CA2", 10*time.Second); uri != "sip:2" {
 			t.Errorf("another call: %s", uri)
 		}
-		if _, err := begin("CAbad", 10*time.Second); err == nil {
-			t.Error("a fault is no error")
+		for range 2 { // a failed one is tried again
+			if _, err := begin("CAbad", 10*time.Second); err == nil {
+				t.Error("a fault is no error")
+			}
+			synctest.Wait()
 		}
-		time.Sleep(repeatFor)
-		if uri, _ := begin("CA1", 10*time.Second); uri != "sip:4" || len(r.queue) != 1 || len(r.byKey) != 1 {
+		if made.Load() != 4 {
+			t.Errorf("%d decisions were made", made.Load())
+		}
+		time.Sleep(preparedFor - 20*time.Second)
+		if uri, _ := begin("CA1", 10*time.Second); uri != "sip:1" {
+			t.Errorf("repeated while the prepared call can be used: %s", uri)
+		}
+		status = "in-progress"
+		if uri, _ := begin("CA1", 10*time.Second); uri != "sip:5" {
+			t.Errorf("the call comes again, answered: %s", uri)
+		}
+		time.Sleep(preparedFor)
+		if uri, _ := begin("CA1", 10*time.Second); uri != "sip:6" || len(r.queue) != 1 || len(r.byKey) != 1 {
 			t.Errorf("the call comes again later: %s, %d and %d are kept", uri, len(r.queue), len(r.byKey))
 		}
 		for i := range 2 * maxFollowed {

@@ -45,7 +45,7 @@ func (h *callHooks) redirectOptions() redirected.Options {
 // redirect returns the destination for a call that Twilio dials: the first target that can be dialled, prepared as for
 // a call of a trunk.
 func (h *callHooks) redirect(ctx context.Context, call twilio.Call) (twilio.Destination, error) {
-	to, err := h.redirects.Begin(ctx, redirectVars(call))
+	to, err := h.redirects.Begin(ctx, redirectVars(call), call.Status)
 	if err != nil {
 		return twilio.Destination{}, err
 	}

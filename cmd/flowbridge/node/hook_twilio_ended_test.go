@@ -386,7 +386,7 @@ func TestTwilioInterrupted(t *testing.T) {
 		attemptsText(r) != "first 0 shutdown" {
 		t.Errorf("record %+v", r)
 	}
-	if _, err := n.hooks.redirects.Begin(t.Context(), template.Vars{CallID: "x"}); err == nil {
+	if _, err := n.hooks.redirects.Begin(t.Context(), template.Vars{CallID: "x"}, ""); err == nil {
 		t.Error("a call begins after the end")
 	}
 }
