@@ -53,7 +53,7 @@ func New(o Options) *Metrics {
 		"Calls of which a side was not heard at the start: a is the caller's.", "side")
 	m.silent = m.counter("silent_audio_total",
 		"Calls in which a side, not on hold, sent no RTP for over 5 s: a is the caller's.", "side")
-	m.lost = m.counter("rtp_lost_packets_total", "RTP packets that did not arrive from a leg, of calls that ended.", "leg")
+	m.lost = m.counter("rtp_lost_packets_total", "RTP packets from a leg that could not be heard, of calls that ended: lost, late, or cut off by the transcoder.", "leg")
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 10, 20, 40, 60, 120}
 	m.duration = m.histogram("call_duration_seconds", "How long answered calls lasted from their 200.",
 		[]float64{1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}, "trunk")
@@ -241,7 +241,7 @@ func (m *Metrics) Ended(r record.Record) {
 func (m *Metrics) side(leg string, s *record.MediaSide) {
 	if s.Rx > 0 {
 		m.jitter.WithLabelValues(leg).Observe(s.JitterMS / 1000)
-		m.lost.WithLabelValues(leg).Add(float64(max(0, s.Lost)))
+		m.lost.WithLabelValues(leg).Add(float64(max(0, s.Missed())))
 	}
 }
 

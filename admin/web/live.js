@@ -8,7 +8,7 @@ import { forget, lane, trend } from './charts.js';
 import { next } from './next.js';
 import { table } from './table.js';
 import { targetLine } from './targets.js';
-import { machineLine, wellness } from './words.js';
+import { machineLine, missed, wellness } from './words.js';
 
 const phases = { preparing: 'preparing', queued: 'waiting', dialing: 'dialing', bridged: 'in call', ending: 'ending' };
 const askEvery = 2000; // how often the rows in sight are asked for what no event tells, in milliseconds
@@ -93,7 +93,7 @@ const grade = (v, [warn, bad]) => (v < bad ? 'bad' : v < warn ? 'warn' : '');
 function soundOf(c) {
   const sides = [c.media?.a, c.media?.b].filter((s) => s?.rx);
   const mute = c.media?.one_way && !c.media[c.media.one_way].rx;
-  return { speaks: c.speaks?.length === 2 ? 'both' : c.speaks?.[0] ?? '', mos: c.media?.mos ?? null, loss: sides.length && !mute ? Math.max(...sides.map((s) => (s.lost + (s.late ?? 0)) / (s.rx + s.lost))) : null };
+  return { speaks: c.speaks?.length === 2 ? 'both' : c.speaks?.[0] ?? '', mos: c.media?.mos ?? null, loss: sides.length && !mute ? Math.max(...sides.map((s) => missed(s) / (s.rx + s.lost))) : null };
 }
 
 // beginners says how to place a first call, where no call was ever finished here.

@@ -66,6 +66,7 @@ export function verdict(c) {
   if (c.media?.one_way) return [`${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} One-way audio:`} ${unheard(c.media)} `, ...mute(c.media), wrong.length ? ` Besides: ${wrong.join(', ')}.` : ''];
   if (c.media?.silences) return `${isNormal(c.cause) ? 'Its end is as usual, but ' : `${place(c.cause, c.attempts)} Besides: `}${silences(c)}.${wrong.length ? ` It also had: ${wrong.join(', ')}.` : ''}`;
   if (isNormal(c.cause) && c.restored) return `Its end is as usual, but ${outlived(c)}.`;
+  if (c.cause === 'agent_hangup' && c.answered_at && c.duration_ms < 2000 && c.media && !c.media.b?.rx) return 'It hung up at once, without a sound. Look at the platform first.';
   const silent = isNormal(c.cause) && c.answered_at && c.duration_ms >= 1000 && c.media ? ['a', 'b'].filter((k) => !c.media[k]?.rx) : [];
   if (silent.length === 2) return 'Its end is as usual, but no audio came from either side.';
   if (silent.length) return [`Its end is as usual, but no audio came from ${sides[silent[0]]}. `, ...mute({ ...c.media, one_way: silent[0] })];
@@ -169,18 +170,22 @@ const sides = { a: 'the caller', b: 'the called side' };
 const sounds = (mos) => `${mos >= 4 ? 'good' : mos >= 3.6 ? 'fair' : mos >= 3 ? 'poor' : 'bad'} (MOS ${fixed(mos, 1)})`;
 const capital = (text) => `${text[0].toUpperCase()}${text.slice(1)}`;
 
-// away is how many packets of a side the network lost or brought too late.
+// cut is how many packets of a side came too late or too early to be transcoded, missed how many could not be heard, and away how many
+// the network lost or brought too late.
+const cut = (s) => (s?.dropped_by?.overtaken ?? 0) + (s?.dropped_by?.ahead ?? 0);
+export const missed = (s) => s.lost + Math.max(s.late ?? 0, cut(s));
 const away = (s) => s.lost - (s.lost_here ?? 0) + (s.late ?? 0) - (s.late_here ?? 0);
 
 function sound(c) {
   const m = c.media;
   if (!c.answered_at || !m || (!m.a?.rx && !m.b?.rx)) return c.answered_at ? 'No audio came from either side.' : '';
   const oneWay = m.one_way ? `One-way audio: ${unheard(m)} ` : '';
-  const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? away(m[k]) : 0]).filter(([k, n]) => n >= 0.005 * (m[k].rx + m[k].lost));
+  const lost = ['a', 'b'].map((k) => [k, m[k]?.rx ? away(m[k]) : 0]).filter(([k, n]) => n && n >= 0.005 * (m[k].rx + m[k].lost));
   const heard = Math.min(...['a', 'b'].map((k) => m[k]?.mos || Infinity));
   const grade = m.silences ? `${capital(silences(c))}${heard < Infinity ? `; while there was sound, it sounded ${sounds(heard)}` : ''}`
     : !m.mos ? 'Its quality was not measured' : `It sounded ${sounds(m.mos)}`;
-  return `${oneWay}${grade}${here(m)}${lost.length ? `; ${lost.map(([k, n]) => `${percent(n / (m[k].rx + m[k].lost))} of the packets from ${sides[k]} (${count(n)}) did not arrive here${m[k].late > (m[k].late_here ?? 0) ? ' in time' : ''}`).join(', ')}` : ''}.`;
+  const gone = ['a', 'b'].filter((k) => cut(m[k])).map((k) => `; ${count(cut(m[k]))} packets from ${sides[k]} were cut off: they came too late or too early to be transcoded`);
+  return `${oneWay}${grade}${here(m)}${gone.join('')}${lost.length ? `; ${lost.map(([k, n]) => `${percent(n / (m[k].rx + m[k].lost))} of the packets from ${sides[k]} (${count(n)}) did not arrive here${m[k].late > (m[k].late_here ?? 0) ? ' in time' : ''}`).join(', ')}` : ''}.`;
 }
 
 // here says what became of a call's packets because this machine had no CPU for them, or stood still.

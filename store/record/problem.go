@@ -41,10 +41,8 @@ func (r *Record) hasDeadAir() bool {
 	return r.Media.NoRTPMS > deadAirLeast || heard && (t.Confidence == TalkGood || len(r.Media.Silences) > 0)
 }
 
-// loses reports whether more than 2 % of a side's packets did not arrive or came too late to be heard.
-func (s *MediaSide) loses() bool {
-	return 50*(s.Lost+max(s.Late, s.DroppedBy.Overtaken)) > s.Rx+s.Lost
-}
+// loses reports whether more than 2 % of a side's packets could not be heard.
+func (s *MediaSide) loses() bool { return 50*s.Missed() > s.Rx+s.Lost }
 
 // searched bounds how many records List reads for one page of calls with a problem: about a second of work.
 const searched = 20_000

@@ -16,6 +16,7 @@ func TestProblems(t *testing.T) {
 		"one-way":          {AnsweredAt: ended, Media: Media{OneWay: "b"}},
 		"loss":             {AnsweredAt: ended, Media: Media{B: MediaSide{Rx: 979, Lost: 21}}},
 		"loss ":            {AnsweredAt: ended, Media: Media{B: MediaSide{Rx: 990, Lost: 10, Late: 11}}},
+		"loss  ":           {AnsweredAt: ended, Media: Media{B: MediaSide{Rx: 990, Lost: 10, DroppedBy: DroppedBy{Overtaken: 6, Ahead: 5}}}},
 		"dead-air":         {AnsweredAt: ended, Talk: &Talk{Confidence: TalkGood, LongestDeadAirMS: new(int64(3001))}},
 		"silent":           {AnsweredAt: ended, Media: Media{Silences: []Silence{{Side: "b", FromMS: 8000}}}},
 		"dead-air ":        {AnsweredAt: ended, Media: Media{NoRTPMS: 3001}, Talk: &Talk{Confidence: "not_measured"}},

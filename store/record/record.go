@@ -299,6 +299,12 @@ type MediaSide struct {
 	SRTP string `json:"srtp,omitempty"`
 }
 
+// Missed returns how many packets of the side the other one could not hear: they did not arrive, or too late, or too
+// early to be transcoded. A packet that was late for a phone, and cut off, too, counts once.
+func (s *MediaSide) Missed() int64 {
+	return s.Lost + max(s.Late, s.DroppedBy.Overtaken+s.DroppedBy.Ahead)
+}
+
 // DroppedBy splits Dropped by reason. JSON omits reasons that did not occur.
 type DroppedBy struct {
 	WrongSource   int64 `json:"wrong_source,omitempty"`

@@ -56,8 +56,11 @@ func (f *refusals) note(slot int, r *record.Record, a *record.Attempt) {
 		At: endOf(a), Cause: a.Cause, SIPStatus: a.SIPStatus, PrepareStatus: a.PrepareStatus, Call: r.ID,
 		Text: "it refuses every call with " + end,
 	}
-	if f.last.Cause == onlyRings {
+	switch f.last.Cause {
+	case onlyRings:
 		f.last.Text = "it rings, and answers no call"
+	case hangsUp:
+		f.last.Text = "it answers, and hangs up at once without a sound"
 	}
 	if faultOf(a) == "" {
 		f.refused.add(slot, 1)
@@ -67,12 +70,34 @@ func (f *refusals) note(slot int, r *record.Record, a *record.Attempt) {
 // onlyRings is the cause of an attempt that rang until its time was over.
 const onlyRings = "ring_timeout"
 
-// refuses reports whether a target refuses its calls. The people whom a trunk calls may not pick up.
-func (t *target) refuses(p *Peer) bool {
-	if t == nil || t.row.Attempts < refusesAfter || t.row.last.Cause == onlyRings && p.Kind == KindTrunk {
-		return false
+// hangsUp is the cause of a call whose called side hung up. atOnce is how long such a call lasts at most if the target
+// took it only to end it.
+const (
+	hangsUp = "agent_hangup"
+	atOnce  = 2000 // milliseconds
+)
+
+// ended takes an answered call: a target that hangs up at once, and has sent no audio, serves nobody.
+func (f *refusals) ended(slot int, r *record.Record) {
+	a := record.Attempt{SIPStatus: r.SIPStatus, StartedAt: r.AnsweredAt, MS: r.DurationMS}
+	if r.Cause == hangsUp && r.DurationMS < atOnce && r.Media.B.Rx == 0 {
+		a.Cause, a.SIPStatus = hangsUp, 0
 	}
-	return p.Fixed || len(t.row.numbers) >= refusedNumbers
+	f.note(slot, r, &a)
+}
+
+// refuses returns how a target refuses its calls, or nil. The people whom a trunk calls may not pick up.
+func (t *target) refuses(p *Peer) *refusals {
+	if t == nil {
+		return nil
+	}
+	for _, f := range []*refusals{&t.row, &t.hangups} {
+		if f.Attempts >= refusesAfter && (p.Fixed || len(f.numbers) >= refusedNumbers) &&
+			(p.Kind != KindTrunk || f.last.Cause != onlyRings && f.last.Cause != hangsUp) {
+			return f
+		}
+	}
+	return nil
 }
 
 // show makes a target say that it refuses its calls.

@@ -54,6 +54,8 @@ type Stats struct {
 	// Changes counts the events since the start, which the history has.
 	Changes int64   `json:"changes"`
 	Machine Machine `json:"machine"`
+	// Suffering says what answered calls of the window suffered, for Troubles.
+	Suffering []Suffering `json:"-"`
 	// Troubles lists what is not well, the most urgent first.
 	Troubles []Trouble `json:"troubles"`
 }
@@ -151,7 +153,7 @@ func (w *Watcher) figures() Stats {
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
 		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten,
 		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes),
-		Machine: n.Machine, Changes: w.noted.Load(),
+		Machine: n.Machine, Changes: w.noted.Load(), Suffering: w.sufferings(),
 	}
 	if h := &w.harm.sum; h.count > 0 {
 		s.MOS = &MOS{P50: mosOf(h.quantile(0.5)), P5: mosOf(h.quantile(0.95))}

@@ -122,6 +122,7 @@ type target struct {
 	lastAnswered               record.Time
 	lastError                  *TargetError
 	row                        refusals
+	hangups                    refusals // of its answered calls
 }
 
 // target returns the entry of a peer. It returns nil if there is no such peer, for example because a REFER named it.
@@ -135,7 +136,7 @@ func (w *Watcher) target(name string) *target {
 }
 
 func (t *target) clear(slot int) {
-	for _, n := range []*tally{&t.attempts, &t.failed, &t.answered, &t.row.refused} {
+	for _, n := range []*tally{&t.attempts, &t.failed, &t.answered, &t.row.refused, &t.hangups.refused} {
 		n.clear(slot)
 	}
 	t.prepare.clear(slot)
@@ -225,11 +226,11 @@ func (w *Watcher) Targets() []Target {
 			out.Turns = latency(&t.turns)
 			out.LastAnsweredAt, out.LastError = t.lastAnswered, t.lastError
 		}
-		switch e := out.LastError; {
+		switch e, row := out.LastError, w.targets[p.Name].refuses(&p); {
 		case slices.ContainsFunc(p.Circuits, func(c Circuit) bool { return c.State != CircuitClosed || c.Ping != "" }):
 			out.Health = HealthFailing
-		case out.Health != HealthFailing && w.targets[p.Name].refuses(&p):
-			w.targets[p.Name].row.show(&out)
+		case out.Health != HealthFailing && row != nil:
+			row.show(&out)
 		case out.Health == HealthIdle && e != nil && !out.LastAnsweredAt.After(e.At.Time):
 			out.Health = HealthUnknown
 		}

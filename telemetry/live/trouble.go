@@ -48,6 +48,9 @@ const (
 	TroubleCallsRefused  = "calls_refused"
 	TroubleTranscoders   = "transcoders"
 	TroublePorts         = "ports"
+	TroubleOneWay        = "one_way"
+	TroubleSilent        = "silent"
+	TroubleCutOff        = "cut_off"
 	TroubleLoss          = "loss"
 	TroubleQuality       = "quality"
 	TroubleUnprotected   = "calls_unprotected"
@@ -82,6 +85,9 @@ var troubleKinds = []TroubleKind{
 	{TroubleTranscoders, SeverityBad, false, "FlowbridgeTranscodersRefused"},
 	{TroublePorts, SeverityBad, false, "FlowbridgePortsNearlyUsed"},
 	{TroubleAnswers, SeverityBad, false, "FlowbridgeAnswerRatioLow"},
+	{TroubleOneWay, SeverityBad, false, "FlowbridgeOneWayAudio"},
+	{TroubleSilent, SeverityBad, false, "FlowbridgeSilentAudio"},
+	{TroubleCutOff, SeverityBad, false, "FlowbridgeCallsCutOff"},
 	{TroubleLoss, SeverityBad, false, "FlowbridgePacketLoss"},
 	{TroubleQuality, SeverityBad, false, "FlowbridgeQualityLow"},
 	{TroubleNodesVanished, SeverityBad, false, "FlowbridgeNodeVanished"},

@@ -54,6 +54,7 @@ type Watcher struct {
 	causes, rejected                 map[string]*tally
 	sampled                          map[string]uint64 // rejected requests since the start, as last sampled
 	targets                          map[string]*target
+	suffering                        map[suffering]*tally
 
 	saving sync.Mutex // held while the day is written; locked before telling
 
@@ -72,7 +73,8 @@ func New(o Options) *Watcher {
 	return &Watcher{
 		options: o, clock: clock{began: now}, rate: rate{began: now}, calls: map[string]*call{},
 		causes: map[string]*tally{}, rejected: map[string]*tally{}, targets: map[string]*target{},
-		history: history{every: historyStep}, day: history{every: dayStep},
+		suffering: map[suffering]*tally{},
+		history:   history{every: historyStep}, day: history{every: dayStep},
 	}
 }
 
@@ -81,6 +83,8 @@ type call struct {
 	at             Active
 	attempts       int // number of attempts already counted
 	rang, answered bool
+	oneWay, silent bool
+	cut            bool
 }
 
 // Active holds the attributes by which live calls are counted.
@@ -163,7 +167,10 @@ func (w *Watcher) changed(r *record.Record) news {
 // call that started here, there was nothing to count yet.
 func counted(r *record.Record) *call {
 	answered := !r.AnsweredAt.IsZero()
-	return &call{attempts: len(r.Attempts), rang: answered || !r.RingingAt.IsZero(), answered: answered}
+	return &call{
+		attempts: len(r.Attempts), rang: answered || !r.RingingAt.IsZero(), answered: answered,
+		oneWay: r.Media.OneWay != "", silent: len(r.Media.Silences) > 0,
+	}
 }
 
 // over counts an ended call, which may never have been live here. A call that its own process could not end is not a
@@ -191,6 +198,9 @@ func (w *Watcher) over(r *record.Record) news {
 		w.unanswered.add(slot, 1)
 	}
 	w.named(w.causes, r.Cause, 1)
+	if t := w.target(r.Target); t != nil && c.answered {
+		t.hangups.ended(slot, r)
+	}
 	w.hear(slot, &r.Media)
 	w.converse(slot, r)
 	return n
@@ -200,8 +210,8 @@ func (w *Watcher) over(r *record.Record) news {
 func (w *Watcher) hear(slot int, m *record.Media) {
 	for _, side := range []*record.MediaSide{&m.A, &m.B} {
 		if side.Rx > 0 {
-			w.lost.add(slot, count(side.Lost+side.Late))
-			w.received.add(slot, count(side.Rx-side.Late))
+			w.lost.add(slot, count(side.Missed()))
+			w.received.add(slot, count(side.Rx+side.Lost-side.Missed()))
 			w.jitter.add(slot, side.JitterMS)
 		}
 	}
@@ -213,6 +223,7 @@ func (w *Watcher) hear(slot int, m *record.Media) {
 // note counts what is new about a call.
 func (w *Watcher) note(c *call, r *record.Record) (n news) {
 	slot := w.clock.slot()
+	w.suffers(c, r)
 	is := counted(r)
 	byCaller := !r.IsPlaced() // whether a customer answers does not depend on us or the agent
 	if is.rang && !c.rang {
@@ -310,6 +321,11 @@ func (w *Watcher) empty(slot int) {
 	}
 	for _, t := range w.targets {
 		t.clear(slot)
+	}
+	for of, t := range w.suffering {
+		if t.clear(slot); t.sum == 0 {
+			delete(w.suffering, of)
+		}
 	}
 }
 

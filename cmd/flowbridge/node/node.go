@@ -367,6 +367,7 @@ func (n *Node) tend(ctx context.Context) {
 		n.tending.Lock()
 		n.hooks.redirects.Expire(now)
 		n.live.Tend()
+		n.live.Stats() // so that what is not well has its time, and a line in the log, although nobody looks
 		n.server.Registrar() // removes expired registrations
 		n.figures.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)

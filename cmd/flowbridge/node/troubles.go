@@ -24,9 +24,10 @@ type troubles struct {
 
 	mu      sync.Mutex // guards the fields below
 	since   map[[2]string]time.Time
-	refused uint64    // calls that found no transcoder, as last seen
-	lacked  time.Time // when that number last grew; zero if it has not
-	stood   time.Time // when the process last stood still
+	told    map[[2]string]time.Time // when the log last said so
+	refused uint64                  // calls that found no transcoder, as last seen
+	lacked  time.Time               // when that number last grew; zero if it has not
+	stood   time.Time               // when the process last stood still
 	stoodMS int64
 }
 
@@ -36,6 +37,10 @@ const recent = 5 * time.Minute
 // The bounds of figures of the last five minutes, beyond which somebody should look. Fewer calls than judgedCalls prove
 // nothing.
 const judgedCalls, fewAnswers, muchLoss, lowMOS, manyPorts = 20, 0.5, 0.03, 3.5, 0.85
+
+// From fewUnheard calls on, and above muchUnheard of the answered ones, callers who are not heard, or who are cut off,
+// are more than chance. The alerts have the same bounds.
+const fewUnheard, muchUnheard = 3, 0.02
 
 // all returns the list, with the figures and targets of the node as the watcher has them.
 func (t *troubles) all(s *live.Stats, targets []live.Target) []live.Trouble {
@@ -54,6 +59,9 @@ func (t *troubles) date(now time.Time, all []live.Trouble) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	was := t.since
+	if t.told == nil {
+		t.told = map[[2]string]time.Time{}
+	}
 	t.since = make(map[[2]string]time.Time, len(all))
 	for i := range all {
 		key := [2]string{all[i].Code, all[i].Of}
@@ -67,6 +75,24 @@ func (t *troubles) date(now time.Time, all []live.Trouble) {
 		t.since[key] = all[i].Since.Time
 	}
 	live.SortTroubles(all)
+	t.log(now, was, all)
+}
+
+// log says what is new in the list, and what is over. What comes and goes has a line each few minutes.
+func (t *troubles) log(now time.Time, was map[[2]string]time.Time, all []live.Trouble) {
+	for i := range all {
+		one := &all[i]
+		key := [2]string{one.Code, one.Of}
+		if _, known := was[key]; !known && now.Sub(t.told[key]) >= recent {
+			t.told[key] = now
+			t.node.log.Warn().Str("code", one.Code).Str("of", one.Of).Str("text", one.Text).Msg("not well")
+		}
+	}
+	for key, began := range was {
+		if _, still := t.since[key]; !still && !t.told[key].Before(began) {
+			t.node.log.Info().Str("code", key[0]).Str("of", key[1]).Int64("dur_ms", now.Sub(began).Milliseconds()).Msg("well again")
+		}
+	}
 }
 
 // ofStandby returns the troubles of a node that waits for its seat.
@@ -210,6 +236,12 @@ func ofFigures(s *live.Stats) (all []live.Trouble) {
 	if s.AnswerRatio != nil && s.Decided >= judgedCalls && *s.AnswerRatio < fewAnswers {
 		add(live.TroubleAnswers, "%d of %d new calls were answered", s.Answered, s.Decided)
 	}
+	for _, of := range s.Suffering {
+		if of.Calls < fewUnheard || float64(of.Calls) <= muchUnheard*float64(s.Answered) {
+			continue
+		}
+		all = append(all, live.Trouble{Code: of.Code, Of: of.Side, Text: sufferingOf(&of)})
+	}
 	if s.Loss != nil && *s.Loss > muchLoss {
 		add(live.TroubleLoss, "%.1f %% of the RTP packets did not arrive in time", 100**s.Loss)
 	}
@@ -229,6 +261,19 @@ func ofFigures(s *live.Stats) (all []live.Trouble) {
 		add(live.TroubleCallsRefused, "calls got 503 in the last 5 minutes: %s", strings.Join(why, ", "))
 	}
 	return all
+}
+
+// sufferingOf says what callers of answered calls suffer, and where to look.
+func sufferingOf(s *live.Suffering) string {
+	side := map[string]string{"a": "caller", "b": "target"}[s.Side]
+	switch s.Code {
+	case live.TroubleOneWay:
+		return fmt.Sprintf("%d answered calls in 5 minutes in which the %s was not heard, most with target %s", s.Calls, side, s.Target)
+	case live.TroubleSilent:
+		return fmt.Sprintf("%d answered calls in 5 minutes in which the %s fell silent, most with target %s", s.Calls, side, s.Target)
+	default:
+		return fmt.Sprintf("%d answered calls were cut off in 5 minutes, most for %s, with target %s", s.Calls, s.Cause, s.Target)
+	}
 }
 
 // ofServer returns the troubles of transcoders, registrations and splits.
