@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// docs/sip-conformance.md and the decisions in doc.go name tests that exist.
+// docs/sip-conformance.md and the decisions in call/doc.go name tests that exist.
 func TestConformanceNamesTests(t *testing.T) {
 	there := map[string]bool{}
 	for _, pattern := range []string{"*_test.go", "*/*_test.go", "../cmd/flowbridge/e2e/*_test.go", "../media/*_test.go", "../media/*/*_test.go", "../config/*_test.go"} {
@@ -22,7 +22,7 @@ func TestConformanceNamesTests(t *testing.T) {
 			}
 		}
 	}
-	for file, atLeast := range map[string]int{"../docs/sip-conformance.md": 50, "doc.go": 10, "transport/doc.go": 10} {
+	for file, atLeast := range map[string]int{"../docs/sip-conformance.md": 50, "call/doc.go": 10, "transport/doc.go": 10} {
 		text, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)

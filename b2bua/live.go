@@ -3,11 +3,8 @@ package b2bua
 import (
 	"context"
 	"fmt"
-	"time"
 
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registry"
-	"flowbridge/store/record"
 )
 
 // probed is the number of calls that Responsive probes.
@@ -25,7 +22,7 @@ func (s *Server) Responsive(ctx context.Context) error {
 	answers := make(chan bool, len(calls))
 	for _, c := range calls {
 		go func() { // ends with ctx at the latest
-			_, ok := c.ask(ctx)
+			_, ok := c.Ask(ctx)
 			answers <- ok
 		}()
 	}
@@ -40,8 +37,8 @@ func (s *Server) Responsive(ctx context.Context) error {
 // Underway yields the calls that have a turn now. step changes whenever the turn makes progress.
 func (s *Server) Underway(yield func(id string, step uint64)) {
 	for _, c := range s.registry.All() {
-		if step, is := c.mailbox.Underway(); is {
-			yield(c.id, step)
+		if step, is := c.Underway(); is {
+			yield(c.ID(), step)
 		}
 	}
 }
@@ -51,7 +48,7 @@ func (s *Server) Underway(yield func(id string, step uint64)) {
 func (s *Server) Live(ctx context.Context) []registry.LiveCall {
 	var all []registry.LiveCall
 	for _, c := range s.registry.All() {
-		if l, ok := c.ask(ctx); ok && l.Record.EndedAt.IsZero() {
+		if l, ok := c.Ask(ctx); ok && l.Record.EndedAt.IsZero() {
 			all = append(all, l)
 		}
 	}
@@ -64,33 +61,5 @@ func (s *Server) Find(ctx context.Context, id string) (registry.LiveCall, bool) 
 	if c == nil {
 		return registry.LiveCall{}, false
 	}
-	return c.ask(ctx)
-}
-
-// cdr returns the call's record so far, or the final record if the call has ended.
-func (c *Call) cdr() record.Record {
-	if c.ended != nil {
-		return *c.ended
-	}
-	r := c.record.Record()
-	if !c.times.answered.IsZero() {
-		r.DurationMS = time.Since(c.times.answered).Milliseconds() // of a call that continues
-	}
-	r.ID, r.Node, r.Route, r.Direction = c.id, c.server.node, c.vars.Route, c.vars.Direction
-	r.From, r.To, r.Lead = c.vars.From.Number, c.vars.To.Number, c.vars.Lead().Number
-	r.SIPCallID, r.Codec = c.vars.SIPCallID, c.bridge.Agreement.CodecName
-	r.TraceID, r.Traceparent = c.trace.ID(), c.trace.Caller()
-	c.bridge.Record(&r)
-	return r
-}
-
-// noteDestination sets the record's target, or the trunk if the call was placed by a target, from the target of an
-// attempt.
-func (c *Call) noteDestination(t *peers.Target) {
-	switch {
-	case c.trunk.Platform == nil:
-		c.record.Target = t.Dial.Name
-	case t.Trunk != nil:
-		c.record.Trunk = t.Dial.Name
-	}
+	return c.Ask(ctx)
 }

@@ -12,6 +12,7 @@ import (
 
 	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/call"
 	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
@@ -111,27 +112,22 @@ func (s *Server) Serve() {
 // newServer creates a server on the sockets that listen opens.
 func newServer(o Options, listen func(context.Context, transport.Options) (*transport.Stack, error)) (*Server, error) {
 	s := &Server{
-		cfg: o.Config, sink: o.Sink, node: o.Node, log: o.Log,
-		mint:       message.NewMinter(o.Key),
-		admission:  peers.NewAdmission(o.Config, o.Preparers),
-		registry:   registry.New[*Call, *legOnWire](),
-		registrar:  registrar.New(o.Bindings, o.KeepBindings, o.Others),
-		keepsNames: o.Config.Hooks.AskForCalls(),
-		machine:    o.Machine,
-		await:      o.Await, transferred: o.Transferred,
-		strays: rate.NewLimiter(strayRate, strayRate),
+		cfg: o.Config, log: o.Log,
+		mint:      message.NewMinter(o.Key),
+		admission: peers.NewAdmission(o.Config, o.Preparers),
+		registry:  registry.New[*call.Call, *call.LegOnWire](),
+		registrar: registrar.New(o.Bindings, o.KeepBindings, o.Others),
+		strays:    rate.NewLimiter(strayRate, strayRate),
 	}
-	own := &o.Config.SIP.TLS
-	s.callerTLS = config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key}
 	s.successor.server = s
-	if s.machine == nil {
-		s.machine = func() (time.Duration, uint64) { return 0, 0 }
-	}
 	if o.Admission != nil {
 		o.Admission(s.admission)
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.verifier = stir.New(s.ctx, o.Certificates)
+	if err := s.openHost(o); err != nil {
+		s.cancel()
+		return nil, err
+	}
 	t := transport.Options{
 		Config: s.cfg.SIP, Minter: s.mint, Handler: front{s}, Log: s.log, Tap: s.collect(o),
 		Network: o.Network,
@@ -139,15 +135,12 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	if o.Before != nil {
 		t.Take = o.Before.Take
 	}
-	err := s.openBridges(o)
-	if err == nil {
-		s.stack, err = listen(s.ctx, t)
-	}
-	if err != nil {
+	var err error
+	if s.stack, err = listen(s.ctx, t); err != nil {
 		s.cancel()
 		return nil, err
 	}
-	s.bridges.Names = s.stack
+	s.host.Stack, s.host.Bridges.Names = s.stack, s.stack
 	s.coroutines.Go = s.stack.Turns().Go
 	s.clients = registration.NewClients(registration.ClientsOptions{
 		Stack: s.stack, Minter: s.mint, Log: s.log, Reached: s.admission.Registered,
@@ -156,19 +149,37 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 	return s, nil
 }
 
+// openHost creates what all calls share, except the stack.
+func (s *Server) openHost(o Options) error {
+	own := &o.Config.SIP.TLS
+	s.host = call.Host{
+		Context: s.ctx, Config: s.cfg, Node: o.Node, Log: s.log, Minter: s.mint,
+		CallerTLS: config.TargetTLS{CA: own.ClientCA, Cert: own.Cert, Key: own.Key},
+		Admission: s.admission, Registry: s.registry, Registrar: s.registrar,
+		Verifier: stir.New(s.ctx, o.Certificates), Sink: o.Sink,
+		KeepsNames: o.Config.Hooks.AskForCalls(),
+		Await:      o.Await, Machine: o.Machine, Transferred: o.Transferred,
+		Coroutines: &s.coroutines, Beside: s.beside, Calls: &s.calls, Unwritten: &s.unwritten, Panicked: s.panicked,
+	}
+	if s.host.Machine == nil {
+		s.host.Machine = func() (time.Duration, uint64) { return 0, 0 }
+	}
+	return s.openBridges(o)
+}
+
 // openBridges creates the resources that all bridges share, except the addresses that only the stack knows.
 func (s *Server) openBridges(o Options) error {
 	identity, err := dtls.NewIdentity(o.Key)
 	places := s.cfg.Media.Transcoded(processors.Count())
 	trunks := func() int { return len(s.admission.Peers.Load().Trunks) }
-	s.bridges = bridge.Resources{
+	s.host.Bridges = bridge.Resources{
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Lines: &s.log, Config: &s.cfg.Media,
 		Beep:        s.cfg.Recording.Beep,
 		Transcoders: agreement.NewTranscoders(places, trunks),
 		Listeners:   agreement.NewTranscoders((places+1)/2, trunks),
 		Beside: func(what string, do func()) {
 			s.beside(func() {
-				defer s.recovered(what)
+				defer s.host.Recovered(what)
 				do()
 			})
 		},
@@ -177,18 +188,18 @@ func (s *Server) openBridges(o Options) error {
 }
 
 // Transcoders returns the limiter for transcoded calls, or nil if calls can't be transcoded.
-func (s *Server) Transcoders() *agreement.Transcoders { return s.bridges.Transcoders }
+func (s *Server) Transcoders() *agreement.Transcoders { return s.host.Bridges.Transcoders }
 
 // collect creates the collector of the calls' messages, and returns it as a Tap. It returns nil if the configuration
 // wants no messages collected.
 func (s *Server) collect(o Options) transport.Tap {
 	o.Ladders.Record = o.Archive != nil && slices.Contains(s.cfg.Recording.Formats, recording.FormatPcapng)
 	o.Ladders.Source = func(remote netip.Addr) (netip.Addr, error) { return s.stack.SourceToward(remote) }
-	s.ladders = ladder.New(o.Ladders)
-	if s.ladders == nil {
+	s.host.Ladders = ladder.New(o.Ladders)
+	if s.host.Ladders == nil {
 		return nil
 	}
-	return s.ladders
+	return s.host.Ladders
 }
 
 // Redirected returns a new redirected.Calls, which redirects calls to the server's targets.
@@ -196,7 +207,7 @@ func (s *Server) Redirected(o redirected.Options) *redirected.Calls {
 	return redirected.New(redirected.Server{
 		Peers:    s.admission.Peers.Load,
 		Draining: s.Draining,
-		Journal:  func(r record.Record) { s.sink.Journal(r, nil) }, Put: s.sink.Put,
-		Node: s.node, OTLP: &s.cfg.Telemetry.OTLP, Log: s.log,
+		Journal:  func(r record.Record) { s.host.Sink.Journal(r, nil) }, Put: s.host.Sink.Put,
+		Node: s.host.Node, OTLP: &s.cfg.Telemetry.OTLP, Log: s.log,
 	}, o)
 }

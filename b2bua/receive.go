@@ -2,12 +2,11 @@ package b2bua
 
 import (
 	"net/netip"
-	"strings"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/call"
 	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
@@ -45,29 +44,13 @@ func (s *Server) onInDialog(req *sip.Request, tx *transaction.Server) {
 		s.stack.Reply(req, tx, 200, message.StatusText(200))
 		return
 	}
-	if l == nil || l.callID != req.CallID().Value() {
+	if l == nil || l.CallID() != req.CallID().Value() {
 		s.stack.Refuse(req, tx, 481)
 		return
 	}
-	if !l.wire.Admits(req, tx, &l.senders) {
+	if l.Request(req, tx) {
 		return
 	}
-	l.wire.Follow(s.stack.StreamOf(req))
-	in := leg.RequestIn{Req: req, Source: message.ParseSource(req.Source())}
-	if req.Method == sip.ACK {
-		l.post(in)
-		return
-	}
-	l.wire.Serve(req, tx)
-	// An INVITE gets its 100 when the call's state is in the journal. Until then the peer repeats it, which may reach a
-	// new process.
-	if req.Method == sip.INVITE {
-		l.cancellable(req, tx)
-	}
-	if l.post(in) {
-		return
-	}
-	l.wire.Forget(tx)
 	if s.registry.Leg(tag) == l { // the leg exists, so its inbox is full
 		s.stack.Refuse(req, tx, 503, leg.RetryAfter())
 		return
@@ -154,40 +137,19 @@ func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapsh
 		s.successor.restarts.Delete(message.TagOf(req.To().Params))
 		id, at = before.Record.ID, leg.TimeOf(before.k.Times.Started)
 	}
-	c := s.newCall(id, at, req, p, t, source)
-	leg := leg.NewUAS(s.legOptions(media.SideA, local, t.Options(p)), req, source)
-	flow := s.stack.StreamOf(req)
-	c.a = c.putOnWire(leg, media.SideA, &c.trunk.Caller.Peer, t.CallerTLS(&s.callerTLS), flow)
-	c.a.Branch, c.a.Merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
-	c.a.senders = peers.Senders{Peers: p, Caller: t, From: source, Shown: peers.CredentialsIn(req)}
-	c.a.Confirmed = flow != nil || t.NeedsCredentials()
-	c.a.sequence.Next = req.CSeq().SeqNo + 1
-	c.a.wire.Serve(req, tx)
-	if !s.registry.AddCall(c.id, c, c.a) {
-		c.ladder.Discard()
+	c := call.New(&s.host, id, at, req, p, t, source)
+	if !c.Invited(req, tx, local) {
 		if before != nil {
 			s.successor.drop(before)
 		}
-		c.a.wire.Close()
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // a merged copy of this INVITE arrived at the same moment
 		return
 	}
-	before.restore(c)
-	c.legs = append(c.legs, c.a)
-	c.a.cancellable(req, tx)
-	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
-		Msg("call started")
+	if before != nil {
+		c.Restart(before.k, &before.Record, before.media)
+	}
 	started = true
-	s.calls.Add(1)
-	c.mailbox.Begin()
-}
-
-// cancellable passes a CANCEL of the peer's INVITE to the leg.
-func (l *legOnWire) cancellable(req *sip.Request, tx *transaction.Server) {
-	seq := req.CSeq().SeqNo
-	tx.OnCancel(func(c *sip.Request) {
-		l.post(leg.CancelIn{Seq: seq, Why: cause.ReasonsIn(message.RawValues(c, "reason", "reason"))})
-	})
+	c.Begin(req, tx)
 }
 
 // StrayResponse handles a response that no transaction waits for. A provisional response belongs to a leg whose INVITE
@@ -200,13 +162,13 @@ func (s front) StrayResponse(res *sip.Response) {
 	}
 	tag := message.TagOf(res.From().Params)
 	l := s.registry.Leg(tag)
-	if l != nil && l.callID != res.CallID().Value() {
+	if l != nil && l.CallID() != res.CallID().Value() {
 		return
 	}
 	in := leg.ResponseIn{Res: res, Source: message.ParseSource(res.Source())}
 	ours := s.mint.OwnsBranch([]byte(message.BranchOf(res)), []byte(tag))
 	if res.StatusCode < 200 {
-		l.postIf(ours, in)
+		postIf(ours, l, in)
 		return
 	}
 	known := l != nil || s.registry.KnowsTag([]byte(tag)) || s.registry.IsYoung() && ours // sent by an earlier process
@@ -215,27 +177,18 @@ func (s front) StrayResponse(res *sip.Response) {
 	}
 	switch {
 	case res.StatusCode >= 300:
-		s.stack.AckRefusal(res, l.invitedBy(res))
-		l.postIf(ours, in) // the refusal of an INVITE that an earlier process has cancelled
-	case l == nil || !l.post(in):
-		s.stack.HangupLost(in, s.legOptions(media.SideB, leg.Local{}, leg.PeerOptions{}))
+		s.stack.AckRefusal(res, l.InvitedBy(res))
+		postIf(ours, l, in) // the refusal of an INVITE that an earlier process has cancelled
+	case l == nil || !l.Post(in):
+		s.stack.HangupLost(in, leg.Options{Side: media.SideB, Minter: s.mint})
 	}
 }
 
 // postIf posts an input to a leg if wanted is set and the leg is not nil.
-func (l *legOnWire) postIf(wanted bool, in leg.Input) {
+func postIf(wanted bool, l *call.LegOnWire, in leg.Input) {
 	if wanted && l != nil {
-		l.post(in)
+		l.Post(in)
 	}
-}
-
-// invitedBy returns the Request-URI of the INVITE that a response answers. If the INVITE's leg is gone, it returns the
-// To URI: for an INVITE that starts a dialog, the two are equal.
-func (l *legOnWire) invitedBy(res *sip.Response) sip.Uri {
-	if l == nil {
-		return res.To().Address
-	}
-	return l.wire.LastInvited()
 }
 
 // front implements transport.Handler for the server.

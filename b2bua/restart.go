@@ -2,15 +2,14 @@ package b2bua
 
 import (
 	"bytes"
-	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/call"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
-	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
@@ -31,20 +30,21 @@ type restart struct {
 // this process is killed before that.
 func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
 	if len(k.Legs) == 0 {
-		return errNoLeg
+		return call.ErrNoLeg
 	}
 	tag := k.Legs[0].State.Dialog.LocalTag
 	r := &restart{Saved: *l, k: k}
 	if sockets != nil && k.Bridge.Session != nil {
-		r.media, err = su.server.bridges.Relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: func(e media.Event) {
+		relay := su.server.host.Bridges.Relay
+		r.media, err = relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: func(e media.Event) {
 			if l := su.server.registry.Leg(tag); l != nil {
-				l.call.bridge.Media.On(e)
+				l.Call().On(e)
 			}
 		}}, *k.Bridge.Session)
 	}
 	if err == nil {
 		su.restarts.Store(tag, r)
-		su.server.sink.Journal(l.Record, l.State)
+		su.server.host.Sink.Journal(l.Record, l.State)
 	}
 	return err
 }
@@ -83,36 +83,7 @@ func (su *successor) drop(r *restart) {
 	if r.media != nil {
 		r.media.Close()
 	}
-	su.keepInterrupted(&record.Saved{Interrupted: r.Record.Interrupted(time.Now())})
-}
-
-// restore gives a call that restarts the state that its caller knows: the waiting time continues, the leg's answers
-// follow the earlier answers, and the sound uses the same ports and keys. It must be called before the call starts. r
-// may be nil.
-func (r *restart) restore(c *Call) {
-	if r == nil {
-		return
-	}
-	k := r.k
-	for _, p := range c.all() {
-		_ = p.restore(k, &r.Record) // can't fail: what is restored does not depend on the configuration
-	}
-	c.record.RingingAt = r.Record.RingingAt
-	// The attempt that was in progress is made again.
-	c.record.Attempts = slices.DeleteFunc(slices.Clone(r.Record.Attempts),
-		func(a record.Attempt) bool { return a.SIPCallID == "" })
-	c.readmitted, c.hadPlace = true, k.Attempts.Current != nil && k.Attempts.Current.Placed
-	for i := range k.Legs { // only the caller's leg is saved
-		l := &k.Legs[i]
-		c.a.Leg.ContinueFrom(&l.State)
-		c.a.sequence.Next = max(c.a.sequence.Next, l.State.Dialog.RemoteSeq+1)
-		c.a.Confirmed = c.a.Confirmed || l.Confirmed
-		c.a.Crypto = sdp.RestoreLegCrypto(c.trunk.Caller.Media, c.server.bridges.Identity.Fingerprint(), &l.Crypto)
-	}
-	c.bridge.Restart(&k.Bridge, r.media)
-	if r.media != nil {
-		c.progressSent = progressSent{ringing: true, earlyMedia: true}
-	}
+	su.server.host.KeepInterrupted(&record.Saved{Interrupted: r.Record.Interrupted(time.Now())})
 }
 
 // Begun gives up the calls that the old process was setting up and whose INVITE has not come again. It is called once

@@ -11,51 +11,39 @@ import (
 	"github.com/rs/zerolog"
 	"golang.org/x/time/rate"
 
-	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/call"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/ladder"
-	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/registration"
 	"flowbridge/b2bua/registry"
-	"flowbridge/b2bua/snapshot"
 	"flowbridge/b2bua/stir"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
 	"flowbridge/internal/coroutine"
 	"flowbridge/internal/parallel"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
 // Server is the B2BUA: it listens, admits calls and runs them. Its methods
 // may be called from any goroutine.
 type Server struct {
-	cfg        *config.Config
-	callerTLS  config.TargetTLS // TLS settings for requests to callers, the same as for listening
-	bridges    bridge.Resources
-	sink       snapshot.Sink
-	node       string
-	log        zerolog.Logger
-	mint       *message.Minter
-	admission  *peers.Admission
-	registry   *registry.Registry[*Call, *legOnWire]
-	keepsNames bool              // hooks may find calls by ids that are not ours
-	ladders    *ladder.Collector // nil if the messages of calls are not collected
-	stack      *transport.Stack
-	strays     *rate.Limiter // limits our answers to responses that no transaction waits for
-	panics     atomic.Uint64
-	clients    *registration.Clients // our registrations at registrars
-	registrar  *registrar.Registrar  // registrations of others with us
-	verifier   *stir.Verifier        // verifies callers
+	cfg       *config.Config
+	host      call.Host // what calls know of the server
+	log       zerolog.Logger
+	mint      *message.Minter
+	admission *peers.Admission
+	registry  *registry.Registry[*call.Call, *call.LegOnWire]
+	stack     *transport.Stack
+	strays    *rate.Limiter // limits our answers to responses that no transaction waits for
+	panics    atomic.Uint64
+	clients   *registration.Clients // our registrations at registrars
+	registrar *registrar.Registrar  // registrations of others with us
 	// undoHandOver restarts the recordings that HandOver stopped. Only the goroutine that called HandOver uses it.
 	undoHandOver []func()
 	successor    successor
-	machine      func() (uptime time.Duration, boot uint64)
-	await        func(id string, told func()) bool // Options.Await; nil if no other machine takes over calls
-	transferred  func(record.Transfer, record.Record)
 	leaves       atomic.Pointer[func() bool] // the function passed to Leave, or nil
 	unwritten    atomic.Int64                // number of records that the sink has not stored yet
 
@@ -69,7 +57,6 @@ type Server struct {
 // successor continues the calls of an earlier process.
 type successor struct {
 	server   *Server
-	replaces bool     // the old process is replaced by this one, so no message was missed; false if it was killed
 	restarts sync.Map // *restart by the tag of the caller's leg
 }
 
@@ -87,7 +74,10 @@ func (s *Server) Registrar() *registrar.Registrar {
 }
 
 // Ladder returns the ladder of a call that is live or still has live legs, or nil.
-func (s *Server) Ladder(id string) *ladder.Call { return s.ladders.Find(id) }
+func (s *Server) Ladder(id string) *ladder.Call { return s.host.Ladders.Find(id) }
+
+// Verifier returns the verifier of callers' identities (STIR).
+func (s *Server) Verifier() *stir.Verifier { return s.host.Verifier }
 
 // Reload makes new calls use the trunks, targets and routes of cfg; preparers are as in Options. Live calls keep the
 // trunks and targets that they started with, and count against the limits of trunks and targets with the same name.
@@ -107,13 +97,6 @@ func (s *Server) Panics() uint64 { return s.panics.Load() }
 func (s *Server) panicked(line *zerolog.Event, where string, value any) {
 	s.panics.Add(1)
 	line.Str("where", where).Str("panic", fmt.Sprint(value)).Bytes("stack", debug.Stack()).Msg("panic recovered")
-}
-
-// recovered, when deferred, recovers from a panic and logs it, so that only the goroutine ends, and not the process.
-func (s *Server) recovered(where string) {
-	if v := recover(); v != nil {
-		s.panicked(s.log.Error(), where, v)
-	}
 }
 
 // beside runs do on a pooled goroutine, concurrently with the calls' turns. Close waits for it.
@@ -146,7 +129,7 @@ func (s *Server) Draining() bool { return s.admission.IsDraining() }
 // HangupAll ends every call that is live.
 func (s *Server) HangupAll() {
 	for _, c := range s.registry.All() {
-		c.mailbox.Post(item{event: killed{Cause: cause.Shutdown, By: record.EndedBySystem}})
+		c.Kill(cause.Shutdown, record.EndedBySystem)
 	}
 }
 
@@ -177,7 +160,7 @@ func (s *Server) Close() error {
 	s.admission.Drain()
 	s.stopCalls()
 	s.clients.Close()
-	s.ladders.Shut()
+	s.host.Ladders.Shut()
 	s.coroutines.Close()
 	return s.stack.Close()
 }
@@ -187,11 +170,7 @@ func (s *Server) Close() error {
 func (s *Server) stopCalls() {
 	s.cancel()
 	for _, c := range s.registry.Open() {
-		c.mailbox.Rouse()
+		c.Rouse()
 	}
 	s.calls.Wait()
-}
-
-func (s *Server) legOptions(side media.Side, local leg.Local, peer leg.PeerOptions) leg.Options {
-	return leg.Options{Side: side, Minter: s.mint, Local: local, Peer: peer}
 }

@@ -1,0 +1,416 @@
+package call
+
+import (
+	"context"
+	"encoding/json"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/circuit"
+	"flowbridge/b2bua/ladder"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/message"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/b2bua/reach"
+	"flowbridge/b2bua/sdp"
+	"flowbridge/b2bua/snapshot"
+	"flowbridge/b2bua/transport"
+	"flowbridge/config"
+	"flowbridge/internal/tracecontext"
+	"flowbridge/media"
+	"flowbridge/store/record"
+)
+
+// attempts holds a call's attempts to reach a target, for its route or for a transfer, a rescue or a placed call.
+type attempts struct {
+	call    *Call
+	tried   int                    // number of attempts so far
+	current *attempt               // nil before the first attempt, and when no target is left
+	last    attemptEnd             // how the last failed attempt ended
+	plain   map[*peers.Target]bool // targets that have refused SRTP; the next attempt offers them RTP
+}
+
+// save adds to a saved state the connected attempt, or, before the call is connected, the current attempt.
+func (all *attempts) save(k *snapshot.Sheet) {
+	c, a := all.call, all.current
+	k.Attempts.Tried = all.tried
+	if c.isUp() {
+		a, k.Attempts.Beside = c.connected, all.beside()
+	} else if a != nil && a.recorded {
+		a = nil
+	}
+	if a != nil {
+		k.Attempt, k.Attempts.Current = a.save(c), &k.Attempt
+	}
+}
+
+func (a *attempt) save(c *Call) snapshot.Attempt {
+	k := snapshot.Attempt{
+		Number: a.number, Target: a.target.Dial.Name, Transport: a.transport, Split: a.shared,
+		By: a.plan.By, Reason: a.plan.Reason, From: a.parties.From, To: a.parties.To,
+		Dest: message.KeptAddr{AddrPort: a.dest}, Started: leg.InstantOf(a.started), Dropped: a.dropped,
+		PrepareMS: a.prepareMS,
+		Prepared:  a.prepareStatus, Placed: a.placed, MediaName: a.mediaName,
+	}
+	if c.peers.CalleeNamed(k.Target) != a.target { // the agent has named this target in its REFER
+		k.Agent = c.record.Target
+	}
+	return k
+}
+
+// restoreAttempt makes an attempt from its saved state. target is the configured target, and line its leg.
+func restoreAttempt(k *snapshot.Attempt, target *peers.Target, line *LegOnWire) *attempt {
+	a := &attempt{
+		number: k.Number, plan: &outbound.Plan{By: k.By, Reason: k.Reason}, target: target,
+		shared: k.Split, placed: k.Placed,
+		parties: peers.Parties{From: k.From, To: k.To}, started: leg.TimeOf(k.Started), dropped: k.Dropped,
+		transport: k.Transport, prepareMS: k.PrepareMS, prepareStatus: k.Prepared,
+		dest: k.Dest.AddrPort, mediaName: k.MediaName,
+	}
+	if line != nil {
+		a.crypto, a.line = line.Crypto, line
+	}
+	return a
+}
+
+// next starts an attempt at the plan's next target. It returns nil if no target is left.
+func (all *attempts) next(p *outbound.Plan) *attempt {
+	all.current = nil
+	if t, shared := p.Next(); t != nil {
+		all.tried++
+		all.current = &attempt{number: all.tried, plan: p, target: t, shared: shared, started: time.Now()}
+	}
+	return all.current
+}
+
+// cryptoFor returns new SRTP state for the leg to a target. fingerprint is our DTLS fingerprint.
+func (all *attempts) cryptoFor(t *peers.Target, fingerprint string) *sdp.LegCrypto {
+	m := t.Dial.Media
+	return sdp.NewLegCrypto(m, fingerprint, m.SRTP == config.SRTPRequired ||
+		(m.SRTP == config.SRTPOptional && !all.plain[t]))
+}
+
+// attempt is one try at one target. It belongs to its call's goroutine. The goroutine that prepares the attempt
+// works on copies.
+type attempt struct {
+	number  int            // number of the attempt within the call, from 1
+	plan    *outbound.Plan // the plan that chose the target
+	target  *peers.Target
+	offer   *sdp.Description   // the SDP that the offer in its INVITE is made from
+	formats []sdp.Format       // formats that the target is offered
+	crypto  *sdp.LegCrypto     // SRTP state of its leg
+	line    *LegOnWire         // the leg to the target; nil until it is dialled
+	cancel  context.CancelFunc // cancels the attempt's preparation; nil if none is running
+	parties peers.Parties      // the caller and callee that count against the target's limits
+	try     circuit.Try        // counts as a try in the target's circuit breaker until the outcome is known
+	dest    netip.AddrPort
+	// reached is the preparation that found dest; nil before it is complete, and once it is no longer needed.
+	reached  *reach.Reached
+	started  time.Time
+	answered time.Time     // zero if it is not answered, or if an old process received the answer
+	answer   *leg.Answered // an answer that waits for SRTP keys or for a decision; nil if none waits
+
+	// endTrial reports the outcome of a trial (trial.go) whose caller has moved on; nil otherwise.
+	endTrial func(why cause.Cause, code int)
+
+	mediaName netip.Addr // our address in the target's SDP
+	dropped   []string   // headers left out of its INVITE because of the INVITE's size
+
+	transport     string // transport of its INVITE; empty if none was sent
+	prepareMS     int64
+	prepareStatus int
+
+	shared   bool              // the target was chosen by the route's split
+	placed   bool              // counts against the target's limits
+	recorded bool              // its entry is in the record
+	entry    [1]record.Attempt // backing array for the record's first entry
+}
+
+// side returns the side of the media that the called party is on.
+func (a *attempt) side() media.Side {
+	if a.plan.Reason == record.ReasonCustomer {
+		return media.SideA
+	}
+	return media.SideB
+}
+
+// stop cancels the attempt's preparation.
+func (a *attempt) stop() {
+	if a != nil && a.cancel != nil {
+		a.cancel()
+		a.cancel = nil
+	}
+}
+
+// status returns 200 if the target has answered, but the answer waits for keys or for a decision, and 0 otherwise.
+func (a *attempt) status() int {
+	if a.answer != nil {
+		return 200
+	}
+	return 0
+}
+
+// readAnswer parses the SDP answer of the target of the current attempt.
+func (all *attempts) readAnswer(body []byte) (*sdp.Description, error) {
+	return all.call.bridge.ReadAnswer(&all.current.line.Half, body, all.current.formats)
+}
+
+// callID returns the Call-ID of the attempt's INVITE, or an empty string if none was sent.
+func (a *attempt) callID() string {
+	if a.line == nil {
+		return ""
+	}
+	return a.line.callID
+}
+
+// tried returns the addresses of the target that failed, each with the reason.
+func (a *attempt) tried() []string {
+	if a.reached == nil {
+		return nil
+	}
+	return a.reached.Tried
+}
+
+// recordOf returns the attempt's entry for the record, with the attempt's cause and the target's final status.
+func (a *attempt) recordOf(why cause.Cause, code int) record.Attempt {
+	reason := a.plan.Reason
+	if a.shared {
+		reason = record.ReasonSplit
+	}
+	return record.Attempt{
+		StartedAt: record.TimeOf(a.started),
+		Target:    a.target.Dial.Name, Reason: reason, By: a.plan.By, PrepareMS: a.prepareMS, PrepareStatus: a.prepareStatus,
+		SIPStatus: code, Cause: string(why), MS: time.Since(a.started).Milliseconds(), Transport: a.transport,
+		DroppedHeaders: a.dropped,
+		SIPCallID:      a.callID(), Tried: a.tried(),
+	}
+}
+
+// maxReason bounds the reason for a failed attempt in a record, in bytes.
+const maxReason = 200
+
+// reasonOf says in words why an attempt failed, where the cause does not say it all. What a platform's API has answered
+// is not in it.
+func reasonOf(why cause.Cause, err error) string {
+	switch why {
+	case cause.TLSFailed:
+		return clipped(transport.TLSReason(err))
+	case cause.BadAnswer, cause.SRTPRefused, cause.DNSFailed, cause.TargetUnreachable:
+		if err != nil {
+			return clipped(err.Error())
+		}
+	default:
+	}
+	return ""
+}
+
+func clipped(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxReason)], "") }
+
+// try starts an attempt at the next target of a plan that can be called, and reports whether there is one. Each
+// target that can't be called gets an entry in the record.
+func (all *attempts) try(p *outbound.Plan) bool {
+	c := all.call
+	for a := all.next(p); a != nil; a = all.next(p) {
+		c.ladder.Next(a.target.Dial.Name)
+		if !p.Replaces() {
+			c.noteDestination(a.target)
+			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
+			c.record.PreparedAt = (record.Time{})
+			if c.whoIs() == ringing {
+				c.record.DialedAt = record.Time{}
+			}
+		}
+		if all.possible(a) {
+			all.prepare(a)
+			return true
+		}
+	}
+	return false
+}
+
+// possible reports whether the attempt can be made: there must be a common codec and a free place at the target. If
+// not, possible records the attempt as failed.
+func (all *attempts) possible(a *attempt) bool {
+	c := all.call
+	vars := a.plan.VarsFor(a.number, c.vars)
+	a.parties = peers.PartiesOf(&vars)
+	if k := c.kept; k != nil && k.target == a.target && a.side() == media.SideB {
+		a.try, a.placed, c.kept = k.try, true, nil
+	}
+	if err := all.offerTo(a); err != nil {
+		all.failed(attemptEnd{cause: bridge.CauseOfOffer(err), err: err})
+		return false
+	}
+	if over := all.occupyUnlessSilent(a); over != peers.LimitNone {
+		if full := over == peers.LimitCap; full || over == peers.LimitCircuit {
+			a.plan.Full, a.plan.Capped = append(a.plan.Full, a.target), a.plan.Capped || full
+		}
+		all.failed(attemptEnd{cause: over.Cause()})
+		return false
+	}
+	c.hadPlace = false
+	return true
+}
+
+// keepPlace reserves the place that the call has at a target, and perhaps a try of its circuit breaker, for the
+// call's next attempt there.
+func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
+	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
+}
+
+// takes reports whether a target can take the call now.
+func (all *attempts) takes(t *peers.Target) bool {
+	return all.call.bridge.Agreement.SharesCodec(t) && all.call.host.Admission.Takes(t)
+}
+
+// occupyUnlessSilent is occupy, except that a target whose calls are silent leaves the call to another target of the
+// plan that can take it.
+func (all *attempts) occupyUnlessSilent(a *attempt) (over peers.Limit) {
+	if why := a.target.SIP.Status().Silent; why != "" && a.try == (circuit.Try{}) &&
+		slices.ContainsFunc(a.plan.Targets, all.takes) && a.target.SIP.Skip(time.Now()) {
+		all.call.ladder.Decide("target %s is skipped: %s", a.target.Dial.Name, why)
+		return peers.LimitCircuit
+	}
+	return all.occupy(a)
+}
+
+// occupy takes a place at the attempt's target, and a try of its circuit breaker. It takes no place for an attempt
+// that has one, or that calls the first party of a placed call. It returns the limit that was reached, or LimitNone.
+func (all *attempts) occupy(a *attempt) (over peers.Limit) {
+	c := all.call
+	occupy := c.host.Admission.Occupy
+	switch {
+	case a.try != (circuit.Try{}):
+		return peers.LimitNone
+	case a.placed, a.side() == media.SideA:
+		try, closed := a.target.SIP.Begin(time.Now())
+		if a.try = try; !closed {
+			return peers.LimitCircuit
+		}
+		return peers.LimitNone
+	case c.hadPlace:
+		occupy = c.host.Admission.Reoccupy
+	}
+	a.try, over = occupy(a.target, a.parties)
+	a.placed = over == peers.LimitNone
+	return over
+}
+
+// offerTo makes the SDP offer for the attempt's target, and the leg's SRTP state.
+func (all *attempts) offerTo(a *attempt) (err error) {
+	c := all.call
+	a.crypto = all.cryptoFor(a.target, c.host.Bridges.Identity.Fingerprint())
+	if a.side() == media.SideA {
+		a.offer, a.formats, err = c.bridge.Agreement.OfferFirst(a.target.Dial, c.plan.Targets)
+		return err
+	}
+	a.offer, a.formats, err = c.bridge.Agreement.OfferFor(a.target.Dial)
+	return err
+}
+
+// prepare starts the API request, the name lookup and the connection, which precede the attempt's INVITE. The result is
+// posted as a ready event.
+func (all *attempts) prepare(a *attempt) {
+	c := all.call
+	ctx, cancel := context.WithCancel(tracecontext.With(c.host.Context, c.trace.Header(tracecontext.KindPrepare, a.number)))
+	a.cancel = cancel
+	vars, stack, number, t := a.plan.VarsFor(a.number, c.vars), c.host.Stack, a.number, a.target
+	if t.Preparer != nil {
+		ctx = c.ladder.Context(ctx, t.Dial.Name)
+	}
+	c.trial.from(time.Now(), a, t.Preparer != nil)
+	ready := &ready{Attempt: number}
+	all.beforeInvite(ctx, "prepare", ready, func(ctx context.Context) {
+		defer cancel() // releases ctx even if the call does not wait for the result
+		ready.Reached = reach.Begin(ctx, t, vars, stack, c.host.Registrar)
+	})
+}
+
+// beforeInvite runs do, which prepares an attempt, concurrently with the call, and then posts ready to the call. do
+// starts on the goroutine of the call's turn, because do mostly waits for I/O.
+func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready, do func(context.Context)) {
+	c := all.call
+	c.host.Calls.Add(1)
+	c.host.Coroutines.Begin(ctx, func(ctx context.Context) {
+		defer c.host.Calls.Done()
+		defer func() {
+			if ready.Reached == nil { // do has panicked
+				ready.Reached = &reach.Reached{Requested: outbound.Requested{Cause: cause.InternalError}}
+			}
+			c.mailbox.PostLast(item{event: *ready})
+		}()
+		defer c.host.Recovered(what)
+		do(ctx)
+	})
+}
+
+// failed records how the current attempt ended, and releases the attempt's media and its place at the target.
+func (all *attempts) failed(o attemptEnd) {
+	c := all.call
+	a := all.current
+	all.last, c.trial.at = o, time.Time{}
+	a.stop()
+	all.note(o.cause, o.code)
+	c.record.Attempts[len(c.record.Attempts)-1].Error = reasonOf(o.cause, o.err)
+	c.ladder.Failed(ladder.Attempt{
+		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,
+		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond,
+		Took: time.Since(a.started), Err: o.err,
+	})
+	all.detach(a)
+	c.log.Info().Str("target", a.target.Dial.Name).Str("cause", string(o.cause)).Int("code", o.code).
+		Int("attempt", a.number).Str("target_sip_call_id", a.callID()).Str("dest", ladder.Shown(a.dest)).AnErr("err", o.err).
+		Msg("attempt failed")
+	c.host.vacate(a)
+}
+
+// detach stops the media to and from a target that did not take the call, because the target's port may already
+// belong to another call. A caller that heard our ringing before the target's media hears it again.
+func (all *attempts) detach(a *attempt) {
+	c := all.call
+	if c.b == nil && a == all.current && a.side() == media.SideB { // during a transfer, side B belongs to the agent
+		c.bridge.Media.Detach()
+	}
+}
+
+// judge reports the outcome of the attempt to the target's circuit breaker.
+func (a *attempt) judge(why cause.Cause, code int) { a.target.RecordOutcome(&a.try, why, code) }
+
+func (all *attempts) note(cause cause.Cause, code int) {
+	a := all.current
+	a.judge(cause, code)
+	a.recorded = true
+	entries := &all.call.record.Attempts
+	if *entries == nil {
+		*entries = a.entry[:0]
+	}
+	*entries = append(*entries, a.recordOf(cause, code))
+}
+
+// beside returns, as JSON, the record's entry for an attempt in parallel with the bridge: the entry that applies if
+// this process ends now. It returns nil if there is no such attempt.
+func (all *attempts) beside() []byte {
+	a := all.current
+	if a == nil || a == all.call.connected || a.recorded {
+		return nil
+	}
+	text, err := json.Marshal(a.recordOf(cause.ProcessRestart, a.status()))
+	if err != nil { // can't happen: JSON can represent every field
+		return nil
+	}
+	return text
+}
+
+// attemptEnd is the outcome of a failed attempt.
+type attemptEnd struct {
+	code   int // the target's final answer, or 0 if there was none
+	reason string
+	cause  cause.Cause
+	q850   int
+	err    error // why the target gave no answer, if known
+}

@@ -1,0 +1,126 @@
+package call
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"flowbridge/b2bua/bridge"
+	"flowbridge/b2bua/cause"
+	"flowbridge/config"
+	"flowbridge/media"
+	"flowbridge/media/answerer"
+	"flowbridge/store/record"
+)
+
+// This file implements trunks[].originate.answer: it finds out who answered a placed call.
+
+// heard says what an answering machine gets to hear.
+type heard int
+
+const (
+	nothing heard = iota // the default, also if no machine was detected
+	tillBeep
+	sound // the sound is played, and the call ends after it
+)
+
+// whoAnswered handles an event if it is about who answered, and reports whether it is.
+func (cu *customer) whoAnswered(event bridge.Event) bool {
+	if e, is := event.(media.EventAnsweredBy); is {
+		cu.answeredBy(e)
+		return true
+	}
+	if e, is := event.(media.EventBeep); is {
+		cu.beeped(e)
+		return true
+	}
+	e, is := event.(media.EventPlayed)
+	if is {
+		cu.played(e)
+	}
+	return is
+}
+
+// asksWhoAnswers starts to detect who answered, if the trunk wants that. It reports whether the agent is called
+// only after the result.
+func (cu *customer) asksWhoAnswers() (waits bool) {
+	c := cu.call
+	wanted := c.trunk.Caller.Originate.WhoAnswers()
+	if wanted == nil {
+		return false
+	}
+	c.bridge.Media.DetectAnswer(media.SideA, limitsOf(wanted))
+	return wanted.Machine != config.MachineBridge
+}
+
+// beepWithin limits the wait for a machine's beep.
+const beepWithin = 40 * time.Second
+
+// limitsOf returns the time limits for the detection from a trunk's configuration.
+func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
+	if wanted.Machine == config.MachinePlay {
+		l.Beep = beepWithin
+	}
+	return l
+}
+
+// answeredBy handles the result of the detection. It hangs up on a machine or fax, waits for a machine's beep to
+// play a sound after it, or calls the agent if that has waited for the result.
+func (cu *customer) answeredBy(e media.EventAnsweredBy) {
+	c := cu.call
+	if cu.placement != nil && cu.heard != nothing { // an old process handled this result; here only the beep is awaited
+		return
+	}
+	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
+	cu.noteWho(e.Answer)
+	machine := who == answerer.Machine && wanted.Machine != config.MachineBridge
+	switch waits := c.whoIs() == first && !c.replacements.underway(); {
+	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+	case machine: // the sound is played after its beep
+		cu.heard = tillBeep
+	case waits:
+		cu.callAgent()
+	}
+}
+
+// noteWho adds the result to the log, the ladder and the record.
+func (cu *customer) noteWho(e answerer.Answer) {
+	c := cu.call
+	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
+		Msg("who answered")
+	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
+	c.record.Attempts = slices.Clone(c.record.Attempts) // a clone, because the journal may share the old slice
+	if a := record.AnsweredCustomer(c.record.Attempts); a != nil {
+		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
+	}
+}
+
+// beeped plays the sound to a machine that has beeped, or whose beep has not come in time. If the sound can't be
+// played, it hangs up.
+func (cu *customer) beeped(e media.EventBeep) {
+	c := cu.call
+	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
+	if c.whoIs() != first || c.replacements.underway() { // the agent was called before the machine was recognized
+		return
+	}
+	wants := ""
+	if wanted := c.trunk.Caller.Originate.WhoAnswers(); wanted != nil {
+		wants = wanted.Play
+	}
+	if err := c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: wants}); err != nil {
+		c.log.Warn().Err(err).Str("sound", wants).Msg("no sound for the answering machine")
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+		return
+	}
+	cu.heard = sound
+}
+
+// played hangs up on a machine once the sound has been played to it.
+func (cu *customer) played(e media.EventPlayed) {
+	c := cu.call
+	c.bridge.Tell(e)
+	if cu.placement != nil && cu.heard == sound && e.Side == media.SideA && c.bridge.Sounds.Heard(media.SideA) == "" {
+		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
+	}
+}
