@@ -1,6 +1,7 @@
 package record
 
 import (
+	"encoding/base64"
 	"encoding/hex"
 	"slices"
 	"strings"
@@ -32,7 +33,7 @@ func (r *Record) HasNumber(is func(digits string) bool) bool {
 }
 
 // NumberInMessage is NumberIn for numbers of at least MinSought digits in a message. It also finds them in the hex of
-// their characters, as in User-to-User (RFC 7433 section 4.1).
+// their characters, as in User-to-User (RFC 7433 section 4.1), and in base64, as in Identity (RFC 8224).
 func NumberInMessage(text string, is func(digits string) bool) bool {
 	long := func(digits string) bool { return len(digits) >= MinSought && is(digits) }
 	if NumberIn(text, long) {
@@ -50,7 +51,19 @@ func NumberInMessage(text string, is func(digits string) bool) bool {
 			digits = digits[1:]
 		}
 	}
+	for _, coded := range strings.FieldsFunc(base64URL.Replace(text), func(r rune) bool { return !isBase64(r) }) {
+		plain, _ := base64.RawURLEncoding.DecodeString(coded) // up to what is no base64
+		if len(plain) >= MinSought && NumberIn(string(plain), long) {
+			return true
+		}
+	}
 	return false
+}
+
+var base64URL = strings.NewReplacer("+", "-", "/", "_") //nolint:gochecknoglobals // constant
+
+func isBase64(r rune) bool {
+	return isHex(r) || 'g' <= r && r <= 'z' || 'G' <= r && r <= 'Z' || r == '-' || r == '_'
 }
 
 func isHex(r rune) bool { return '0' <= r && r <= '9' || 'a' <= r && r <= 'f' || 'A' <= r && r <= 'F' }
