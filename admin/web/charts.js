@@ -208,9 +208,9 @@ export function chart({ title, unit = '', digits = 0, least = 1, series }) {
   return el('figure.chart', {}, el('figcaption', {}, title, unit ? `,${unit}` : ''), drawing, read);
 }
 
-function pathOf(points, x, y) {
-  if (points.length === 1) return `M${x(0)} ${y(points[0][1])}L${x(points[0][0])} ${y(points[0][1])}`;
-  return points.map(([t, v], i) => `${i ? 'L' : 'M'}${x(t).toFixed(1)} ${y(v).toFixed(1)}`).join('');
+// pathOf draws figures of intervals, each at the end of its own: so the line begins where the first one began.
+export function pathOf(points, x, y, start = 0) {
+  return points.length ? `M${x(start).toFixed(1)} ${y(points[0][1]).toFixed(1)}${points.map(([t, v]) => `L${x(t).toFixed(1)} ${y(v).toFixed(1)}`).join('')}` : '';
 }
 
 function summary(points, value) {

@@ -4,7 +4,7 @@
 import { answer } from './api.js';
 import { el, fill, line, put, svg } from './dom.js';
 import { bytes, clock, count, ms, percent } from './format.js';
-import { partsOf } from './charts.js';
+import { partsOf, pathOf } from './charts.js';
 
 const bin = 80; // samples of a recording in one peak: 10 ms
 const largest = 64 << 20; // of a recording that is drawn, in bytes: half an hour
@@ -101,8 +101,10 @@ export function timeline(open) {
     const s = data.streams;
     const points = s.points.map((p) => [since(s.start) + p.ms, of(p[key] ?? {})]);
     const most = Math.max(top, ...points.map((p) => p[1]));
-    const seen = points.filter(([t], k) => t >= shown()[0] - s.interval_ms && (points[k - 1]?.[0] ?? t) <= shown()[1]);
-    return svg('path', { class: `figure s${i}`, d: seen.map(([t, v], k) => `${k ? 'L' : 'M'}${Math.min(Math.max(x(t), left), width() - right).toFixed(1)} ${(17 - (v / most) * 16).toFixed(1)}`).join('') });
+    const before = (k) => (k ? points[k - 1][0] : since(s.start));
+    const seen = points.filter(([t], k) => t >= shown()[0] && before(k) <= shown()[1]);
+    const inside = (t) => Math.min(Math.max(x(t), left), width() - right);
+    return svg('path', { class: `figure s${i}`, d: pathOf(seen, inside, (v) => 17 - (v / most) * 16, seen.length ? before(points.indexOf(seen[0])) : 0) });
   }
 
   // waveOf draws the sound of a party, where a recording is loaded.

@@ -117,7 +117,7 @@ function attempt(a, c, last) {
   const asked = a.prepare_status ? `its API answered ${a.prepare_status} after ${spoken(a.prepare_ms)}` : a.prepare_ms ? `its API was asked for ${spoken(a.prepare_ms)}` : '';
   const why = a.reason === 'transfer' ? 'The agent transferred the call to' : 'Flowbridge tried';
   if (!a.cause) {
-    const took = last && !c.answered_at ? (c.ended_at ? 'the call ended before it answered' : 'it has not answered yet') : `it answered${a.ms && spoken(a.ms) !== spoken(c.setup_ms) ? ` after ${spoken(a.ms)}` : ''}`;
+    const took = last && !c.answered_at ? (c.ended_at ? 'the call ended before it answered' : 'it has not answered yet') : `it answered${Math.abs(a.ms - c.setup_ms) > 50 ? ` after ${spoken(a.ms)}` : ''}`;
     return said`${why} ${short(a.target)}: ${[asked, took].filter(Boolean).join(', then ')}.`;
   }
   const status = a.sip_status ? ` with SIP ${a.sip_status}` : '';

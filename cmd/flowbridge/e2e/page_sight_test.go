@@ -34,7 +34,10 @@ func TestPageAtFirstSight(t *testing.T) {
 		t.Error("rec is coloured as if it were a problem")
 	}
 	b.open(n.url + "/#/targets")
-	b.shows(`document.querySelectorAll('.next a').length === 4`)
+	b.shows(`document.querySelectorAll('.next a').length === 4 && document.querySelectorAll('.targets tbody tr').length === 4`)
+	if value[bool](b, `document.querySelector('.wrap').scrollWidth > document.querySelector('.wrap').clientWidth`) {
+		t.Error("the table of targets is wider than 1440 pixels")
+	}
 
 	n.mu.Lock()
 	for i := range n.records {
