@@ -9,7 +9,7 @@ const spans = { '1h': 'Last hour', '24h': 'Last 24 h', '168h': 'Last 7 days' };
 
 // A figure is what a cell shows: a number, where it may be by chance, and its words. null: nothing was measured.
 const share = (s) => s && { value: s.share, interval: s.interval, text: percent(s.share), of: s.of, ends: s.interval.map((v) => fixed(v * 100)) };
-const at = (p) => (d) => d && { value: d[`${p}_ms`], interval: d[`${p}_interval_ms`], text: ms(d[`${p}_ms`]), of: d.n, ends: d[`${p}_interval_ms`].map(ms) };
+const at = (p) => (d) => d && { value: d[`${p}_ms`], interval: d[`${p}_interval_ms`], text: ms(d[`${p}_ms`]), of: d.n, measured: true, ends: d[`${p}_interval_ms`].map(ms) };
 const mean = (v) => (v === null ? null : { value: v, text: ms(v) });
 const [more, less] = [1, -1]; // which is better
 
@@ -31,7 +31,7 @@ function cells(groups, figure, better) {
     const worse = best && f.interval && (better === more ? f.interval[1] < best.interval[0] : f.interval[0] > best.interval[1]);
     const bar = el('span.amount');
     bar.style.width = `${top ? Math.max(1, (100 * f.value) / top).toFixed(1) : 0}%`;
-    return el(worse ? 'td.worse' : 'td', { title: worse ? 'Worse than the best one, beyond chance' : null }, el('b', {}, f.text), f.of === undefined ? null : ` of ${count(f.of)}`,
+    return el(worse ? 'td.worse' : 'td', { title: worse ? 'Worse than the best one, beyond chance' : null }, el('b', {}, f.text), f.of === undefined ? null : f.measured ? ` (${count(f.of)} measured)` : ` of ${count(f.of)}`,
       f.ends ? el('span.hint', { title: 'Where it may be by chance, 95 %' }, ` ${f.ends[0]} – ${f.ends[1]}`) : null, worse ? el('span.bad', {}, ' worse') : null, el('span.scale', { 'aria-hidden': 'true' }, bar));
   });
 }

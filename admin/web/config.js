@@ -25,10 +25,12 @@ export function config(main) {
       is = await get('/api/config', abort.signal);
       is.findings = [...(is.check?.errors ?? []).map((f) => ({ ...f, error: true })), ...(is.check?.warnings ?? [])];
       status.className = 'hint';
-      fill(status, line(`${is.file}, in force since ${momentOf(is.since)} ${zone.name}. What looks like a secret is ***.`, 400), is.need_restart.length ? el('b.warn', {}, ` Waits for a restart: ${line(is.need_restart.join(', '))}.`) : '');
+      fill(status, line(`${is.file}, in force since ${momentOf(is.since)} ${zone.name}. What looks like a secret is ***.`, 400), is.need_restart.length ? el('b.warn', {}, ` Only a restart puts this in force: ${line(is.need_restart.join(', '))}.`) : '');
       draw();
     } catch (err) {
       if (abort.signal.aborted) return;
+      reload.disabled = err.status === 404;
+      if (err.status === 404) return fill(status, 'This process was started without a configuration file (flowbridge demo).');
       status.className = 'problem';
       fill(status, line(`${err.message}. ${err.remedy ?? ''}`, 600));
     }
@@ -65,7 +67,7 @@ export function config(main) {
     fill(result, 'Reloading …');
     try {
       const done = await post('/api/reload');
-      fill(result, `Done: ${done.trunks} trunks, ${done.targets} targets, ${done.routes} routes.${done.need_restart.length ? ` Waits for a restart: ${done.need_restart.join(', ')}.` : ''}`);
+      fill(result, `Done: ${done.trunks} trunks, ${done.targets} targets, ${done.routes} routes.${done.need_restart.length ? ` Only a restart puts this in force: ${done.need_restart.join(', ')}.` : ''}`);
       against.value = 'before';
     } catch (err) {
       result.className = 'result problem';

@@ -28,14 +28,14 @@ export function live(main) {
       { key: 'started', label: 'Began', cell: (r) => timeOf(r.started), sort: (r) => r.started },
       { key: 'time', label: 'Time', narrow: true, cell: (r, now) => clock(now - (r.answered || r.started)), sort: (r) => -(r.answered || r.started) },
       { key: 'from', label: 'From', narrow: true, cell: (r) => line(r.from, 64), sort: (r) => r.from },
-      { key: 'to', label: 'To', narrow: true, cell: (r) => line(r.to, 64), sort: (r) => r.to },
+      { key: 'to', label: 'To', cell: (r) => line(r.to, 64), sort: (r) => r.to },
       { key: 'trunk', label: 'Trunk', cell: (r) => line(r.trunk, 64), sort: (r) => r.trunk },
       { key: 'target', label: 'Target', cell: (r) => line(r.target, 64), sort: (r) => r.target },
       { key: 'phase', label: 'Phase', narrow: true, cell: (r) => (phases[r.phase] ?? r.phase) + (r.phase === 'queued' ? `, no. ${count(place(r))}` : ''), sort: (r) => r.phase, state: (r) => r.phase },
       { key: 'speaks', label: 'Speaks', cell: (r) => heardNow.get(r.id)?.speaks ?? '', state: (r) => heardNow.get(r.id)?.speaks ?? '' },
       { key: 'mos', label: 'MOS', cell: (r) => (heardNow.has(r.id) ? fixed(heardNow.get(r.id).mos) : ''), state: (r) => grade(heardNow.get(r.id)?.mos ?? 9, [3.6, 3]) },
       { key: 'loss', label: 'Loss', cell: (r) => (heardNow.has(r.id) ? percent(heardNow.get(r.id).loss) : ''), state: (r) => grade(-(heardNow.get(r.id)?.loss ?? 0), [-0.01, -0.03]) },
-      { key: 'flags', label: 'Marks', cell: (r) => r.flags, state: (r) => (r.problems ? 'bad' : ''), sort: (r) => r.flags },
+      { key: 'flags', label: 'Marks', narrow: true, cell: (r) => r.flags, state: (r) => (r.problems ? 'bad' : ''), sort: (r) => r.flags },
     ],
   });
   fill(main,
@@ -145,7 +145,7 @@ function figures() {
     tile('cps', 'Calls per second', null, ['calls_per_second', fixed]), tile('pdd', 'Post-dial delay p95', 'From INVITE to ringing or answer', ['post_dial_delay_ms', ms]),
     tile('prepare', 'Prepare p95', "The platforms' prepare requests", ['prepare_ms', ms]), tile('loss', 'Loss', 'RTP packets that did not arrive, or too late to be heard, of the same calls as MOS', ['loss', (v) => percent(v, 2)]),
     tile('jitter', 'Jitter p95', 'Of the same calls as MOS', ['jitter_ms', (v) => `${fixed(v)} ms`]), tile('ports', 'RTP port pairs', 'A pair is an RTP and an RTCP port. A call has two pairs', ['ports', count]),
-    tile('capacity', 'Capacity', 'Calls of those that this node can take'), tile('rejected', 'Refused', 'Requests that became no call', ['rejected', count, { high: 1 }]), tile('unwritten', 'Unwritten', 'Records that wait for the disk', ['unwritten', count, { high: 1 }]));
+    tile('capacity', 'Capacity', 'Calls of those that this node can take'), tile('rejected', 'Refused, 5 min', 'Requests that became no call', ['rejected', count, { high: 1 }]), tile('unwritten', 'Records to write', 'Records that wait for the disk', ['unwritten', count, { high: 1 }]));
   const happened = lane();
   const span = (label, long) => el('button.quiet', { type: 'button', 'aria-pressed': String(feed.long === long), onclick: (e) => {
     feed.long = long;
@@ -187,7 +187,7 @@ function figures() {
     set('mos', fixed(s.mos?.p50, 2), s.mos ? poor || `p5 ${fixed(s.mos.p5, 2)}` : 'nothing measured', poor ? (s.mos.p5 < 3 ? 'bad' : 'warn') : '', to({ sort: 'mos' }));
     set('loss', percent(s.loss, 2), `live, and ${window}`, s.loss > 0.03 ? 'bad' : s.loss > 0.01 ? 'warn' : '', to({ problem: 'loss' }));
     set('jitter', ...spread(s.jitter_ms, (n) => `${fixed(n)} ms`), '', to({ sort: 'mos' }));
-    set('ports', count(s.ports?.in_use), [s.ports?.limit && `of ${count(s.ports.limit)}`, s.media?.engine].filter(Boolean).join(' · '), full(s.ports?.in_use, s.ports?.limit));
+    set('ports', s.ports?.limit ? `${count(s.ports.in_use)} of ${count(s.ports.limit)}` : count(s.ports?.in_use), s.media?.engine ?? '', full(s.ports?.in_use, s.ports?.limit));
     set('capacity', s.capacity?.limit ? percent(s.capacity.calls / s.capacity.limit, 0) : 'no limit',
       s.capacity?.limit ? `${count(s.capacity.calls)} of ${count(s.capacity.limit)}` : 'set by ports and files', full(s.capacity?.calls, s.capacity?.limit));
     const refused = Object.entries(s.rejected ?? {}).sort((x, y) => y[1] - x[1]);

@@ -114,7 +114,7 @@ export function targetLine() {
       shown = feed.targets;
       const all = [...(shown ?? [])].sort((x, y) => healths.indexOf(classOf(x)) - healths.indexOf(classOf(y)));
       fill(element, all.slice(0, inLine).map((t) => [el('span.chip', {}, el(`span.health.${classOf(t)}`, {}, peer(t.name, 32)), ' ',
-        ['failing', 'refusing', 'unknown'].includes(classOf(t)) ? [wordOf(t), t.last_error ? [': ', lastError(t.last_error)] : ''] : [count(t.calls), t.turns_ms ? `, agent answers p95 ${ms(t.turns_ms.p95)}` : t.answer_ms ? `, set-up p95 ${ms(t.answer_ms.p95)}` : '']), ' ']),
+        ['failing', 'refusing', 'unknown'].includes(classOf(t)) ? [wordOf(t), t.last_error ? [': ', lastError(t.last_error)] : ''] : [`${count(t.calls)} ${t.calls === 1 ? 'call' : 'calls'}`, t.turns_ms ? `, agent answers p95 ${ms(t.turns_ms.p95)}` : t.answer_ms ? `, set-up p95 ${ms(t.answer_ms.p95)}` : '']), ' ']),
       el('a', { href: '#/targets' }, all.length ? `${all.length === 1 ? 'the target' : `all ${count(all.length)} targets`}` : 'No targets yet'));
     },
   };

@@ -62,7 +62,7 @@ function place(cause, attempts = []) {
 // process: that is not nothing.
 export function verdict(c) {
   if (testIsOver(c) && !c.problems?.length) return tested(c);
-  const wrong = (c.problems ?? []).filter((p) => !['one-way', 'silent', 'no-answer'].includes(p)).map((p) => words(p));
+  const wrong = (c.problems ?? []).filter((p) => !['one-way', 'silent', 'no-answer'].includes(p)).map((p) => words(p).replaceAll('-', ' '));
   if (c.media?.one_way) return [`${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} One-way audio:`} ${unheard(c.media)} `, ...mute(c.media), wrong.length ? ` Besides: ${wrong.join(', ')}.` : ''];
   if (c.media?.silences) return `${isNormal(c.cause) ? 'Its end is as usual, but ' : `${place(c.cause, c.attempts)} Besides: `}${silences(c)}.${wrong.length ? ` It also had: ${wrong.join(', ')}.` : ''}`;
   if (isNormal(c.cause) && c.restored) return `Its end is as usual, but ${outlived(c)}.`;
@@ -72,7 +72,7 @@ export function verdict(c) {
   if (silent.length) return [`Its end is as usual, but no audio came from ${sides[silent[0]]}. `, ...mute({ ...c.media, one_way: silent[0] })];
   const failed = isNormal(c.cause) ? (c.attempts ?? []).find((a) => a.cause && a.reason !== 'transfer') : null;
   if (isNormal(c.cause) && wrong.length && !failed) return `Its end is as usual, but it had: ${wrong.join(', ')}.`;
-  return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).${refusesToken(failed) ? ` ${tokenRefused}` : ''}` : place(c.cause, c.attempts);
+  return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).${refusesToken(failed) ? ` ${tokenRefused}` : ''}${wrong.length ? ` It also had: ${wrong.join(', ')}.` : ''}` : place(c.cause, c.attempts);
 }
 
 // silences says which side sent nothing in mid-call, and when: "the called side sent no audio from 0:08 on, after its re-INVITE".

@@ -52,7 +52,10 @@ func TestPageAtFirstSight(t *testing.T) {
 	b.shows(`document.querySelectorAll('.compared .amount').length > 8`)
 
 	b.size(390, 844, false)
+	b.open(n.url + "/#/live")
+	b.shows(rows + `.some((r) => r.querySelector('.c-flags').textContent === 'rec' && r.querySelector('.c-flags').offsetWidth > 0)`)
 	b.open(n.url + "/#/calls/" + n.records[0].ID)
+	b.reads("failed first (prepare failed). It also had: dead air.")
 	b.shows(`document.querySelectorAll('.arrow').length > 10`)
 	if rows := value[int](b, `new Set([...document.querySelectorAll('.bar nav a:not([hidden])')].map((a) => a.offsetTop)).size`); rows != 1 {
 		t.Errorf("the menu of a phone has %d rows", rows)

@@ -234,7 +234,7 @@ func TestPageComparesCalls(t *testing.T) {
 	page.open(n.url + "/#/compare")
 	page.reads("20 calls.")
 	page.shows(`[...document.querySelectorAll('.compared thead th')].map((h) => h.innerText).join() === 'synthflow,vapi'`)
-	page.shows(`[...document.querySelectorAll('.compared tbody tr')].some((r) => r.innerText.startsWith('Answers p95') && r.innerText.includes('1.0 s of 20') && r.innerText.includes('1.1 s of 20'))`)
+	page.shows(`[...document.querySelectorAll('.compared tbody tr')].some((r) => r.innerText.startsWith('Answers p95') && r.innerText.includes('1.0 s (20 measured)') && r.innerText.includes('1.1 s (20 measured)'))`)
 	value[int](page, `(() => { const s = document.querySelector('select[name=by]'); s.value = 'trunk'; s.dispatchEvent(new Event('change')); return 0; })()`)
 	page.shows(`document.querySelectorAll('.compared thead th').length === 3 && location.hash.includes('by=trunk')`)
 	page.fits()
