@@ -119,7 +119,7 @@ func newServer(o Options, listen func(context.Context, transport.Options) (*tran
 		registrar: registrar.New(o.Bindings, o.KeepBindings, o.Others),
 		strays:    rate.NewLimiter(strayRate, strayRate),
 	}
-	s.successor.server = s
+	s.successor.server, s.admission.Held = s, s.successor.held
 	if o.Admission != nil {
 		o.Admission(s.admission)
 	}
@@ -159,6 +159,7 @@ func (s *Server) openHost(o Options) error {
 		Verifier: stir.New(s.ctx, o.Certificates), Sink: o.Sink,
 		KeepsNames: o.Config.Hooks.AskForCalls(),
 		Await:      o.Await, Machine: o.Machine, Transferred: o.Transferred,
+		Left:       s.successor.left,
 		Coroutines: &s.coroutines, Beside: s.beside, Calls: &s.calls, Unwritten: &s.unwritten, Panicked: s.panicked,
 	}
 	if s.host.Machine == nil {

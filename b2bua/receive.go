@@ -1,7 +1,6 @@
 package b2bua
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -13,7 +12,6 @@ import (
 	"flowbridge/b2bua/registrar"
 	"flowbridge/b2bua/transaction"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // Request handles every well-formed request that is neither a retransmission nor a CANCEL.
@@ -84,11 +82,7 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		tx.Terminate() // a retransmission after the end of its transaction
 		return
 	}
-	before := s.successor.restartOf(req)
-	p, t := s.successor.trunkOf(before)
-	if t == nil {
-		p, t = s.stack.Identify(req, tx)
-	}
+	p, t := s.stack.Identify(req, tx)
 	if t == nil {
 		return
 	}
@@ -110,43 +104,21 @@ func (s *Server) onInvite(req *sip.Request, tx *transaction.Server) {
 		s.stack.Refuse(req, tx, 500)
 		return
 	}
-	enter := s.admission.Enter
-	if before != nil { // a call that restarts keeps its place, whatever the limits
-		enter = s.admission.Reenter
-	}
-	if why := enter(t); why != peers.CapacityFree {
+	as, why := s.admission.Admit(t, req)
+	if why != peers.CapacityFree {
 		s.stack.NoRoom(req, tx, why)
 		return
 	}
-	s.begin(req, tx, p, t, source, local, before)
-}
-
-// begin creates the call of an admitted INVITE and starts it. before is the call in the old process if it restarts, or
-// nil.
-func (s *Server) begin(req *sip.Request, tx *transaction.Server, p *peers.Snapshot, t *peers.Trunk,
-	source netip.AddrPort, local leg.Local, before *restart,
-) {
 	started := false
 	defer func() {
 		if !started {
 			s.admission.Leave(t, true)
 		}
 	}()
-	id, at := record.NewID(), time.Now()
-	if before != nil { // the same id and start as in the old process
-		s.successor.restarts.Delete(message.TagOf(req.To().Params))
-		id, at = before.Record.ID, leg.TimeOf(before.k.Times.Started)
-	}
-	c := call.New(&s.host, id, at, req, p, t, source)
+	c := call.New(&s.host, as.ID, as.Began, req, p, t, source)
 	if !c.Invited(req, tx, local) {
-		if before != nil {
-			s.successor.drop(before)
-		}
 		s.stack.Reply(req, tx, 482, message.StatusText(482)) // a merged copy of this INVITE arrived at the same moment
 		return
-	}
-	if before != nil {
-		c.Restart(before.k, &before.Record, before.media)
 	}
 	started = true
 	c.Begin(req, tx)
@@ -193,6 +165,11 @@ func postIf(wanted bool, l *call.LegOnWire, in leg.Input) {
 
 // front implements transport.Handler for the server.
 type front struct{ *Server }
+
+// HeldTrunk returns the trunk of an INVITE for which a place is held, or nil.
+func (s front) HeldTrunk(invite *sip.Request) (*peers.Snapshot, *peers.Trunk) {
+	return s.admission.HeldTrunk(invite)
+}
 
 // Peers returns the current trunks and targets.
 func (s front) Peers() *peers.Snapshot { return s.admission.Peers.Load() }

@@ -6,8 +6,8 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 
-	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/call"
+	"flowbridge/b2bua/leg"
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/snapshot"
@@ -19,13 +19,6 @@ import (
 // This file restarts calls. When a process is replaced, the calls that it was setting up restart from the caller's
 // INVITE. The new process gets that INVITE among the messages that the old process had read.
 
-// restart is a call that the old process was setting up, until its INVITE is read here.
-type restart struct {
-	record.Saved
-	k     *snapshot.Call
-	media bridge.RelaySession // the session whose address the caller knows; nil if there is none
-}
-
 // keepToRestart stores a call, with its media, until its INVITE is read here. The call is also journalled, in case
 // this process is killed before that.
 func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *media.Sockets) (err error) {
@@ -33,10 +26,10 @@ func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *m
 		return call.ErrNoLeg
 	}
 	tag := k.Legs[0].State.Dialog.LocalTag
-	r := &restart{Saved: *l, k: k}
+	r := &call.Left{State: k, Record: l.Record}
 	if sockets != nil && k.Bridge.Session != nil {
 		relay := su.server.host.Bridges.Relay
-		r.media, err = relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: func(e media.Event) {
+		r.Media, err = relay.Resume(media.SessionConfig{Sockets: sockets, OnEvent: func(e media.Event) {
 			if l := su.server.registry.Leg(tag); l != nil {
 				l.Call().On(e)
 			}
@@ -49,39 +42,35 @@ func (su *successor) keepToRestart(k *snapshot.Call, l *record.Saved, sockets *m
 	return err
 }
 
-// restartOf returns the call that the old process was setting up for this very INVITE, or nil. It compares the whole
-// INVITE, because another INVITE from the same address could have the same To tag.
-func (su *successor) restartOf(req *sip.Request) *restart {
+// held returns the place of the call that the old process was setting up for this very INVITE, or nil. It compares the
+// whole INVITE, because another INVITE from the same address could have the same To tag.
+func (su *successor) held(req *sip.Request) *peers.Held {
 	v, is := su.restarts.Load(message.TagOf(req.To().Params))
 	if !is {
 		return nil
 	}
-	r := v.(*restart)
-	before := message.HeaderText(r.k.Invite.Text).Request()
-	if message.ParseSource(req.Source()) != r.k.Source.AddrPort ||
+	r := v.(*call.Left)
+	before := message.HeaderText(r.State.Invite.Text).Request()
+	if message.ParseSource(req.Source()) != r.State.Source.AddrPort ||
 		!bytes.Equal(transport.OriginalText(req), transport.OriginalText(before)) {
 		return nil
 	}
-	return r
+	began := leg.TimeOf(r.State.Times.Started) // the same id and start as in the old process
+	return &peers.Held{Entry: peers.Entry{ID: r.Record.ID, Began: began}, Trunk: r.State.Trunk}
 }
 
-// trunkOf returns the configuration and trunk for an INVITE that restarts a call, or nil. It asks for no credentials:
-// the caller has shown them to the old process, with a nonce that has expired since.
-func (su *successor) trunkOf(r *restart) (*peers.Snapshot, *peers.Trunk) {
-	if r == nil {
-		return nil, nil
+// left returns the call that the old process was setting up under this tag of ours, or nil. It returns it only once.
+func (su *successor) left(tag string) *call.Left {
+	if v, is := su.restarts.LoadAndDelete(tag); is {
+		return v.(*call.Left)
 	}
-	p := su.server.admission.Peers.Load()
-	if t, known := p.CallerNamed(r.k.Trunk); known {
-		return p, t
-	}
-	return nil, nil // the trunk is gone: treat the INVITE as a new one
+	return nil
 }
 
 // drop gives up a call that does not restart: it closes the call's media, and writes its record as refused.
-func (su *successor) drop(r *restart) {
-	if r.media != nil {
-		r.media.Close()
+func (su *successor) drop(r *call.Left) {
+	if r.Media != nil {
+		r.Media.Close()
 	}
 	su.server.host.KeepInterrupted(&record.Saved{Interrupted: r.Record.Interrupted(time.Now())})
 }
@@ -89,9 +78,9 @@ func (su *successor) drop(r *restart) {
 // Begun gives up the calls that the old process was setting up and whose INVITE has not come again. It is called once
 // the server reads messages.
 func (s *Server) Begun() {
-	s.successor.restarts.Range(func(tag, v any) bool {
-		if _, is := s.successor.restarts.LoadAndDelete(tag); is {
-			s.successor.drop(v.(*restart))
+	s.successor.restarts.Range(func(tag, _ any) bool {
+		if r := s.successor.left(tag.(string)); r != nil {
+			s.successor.drop(r)
 		}
 		return true
 	})

@@ -57,7 +57,7 @@ type Server struct {
 // successor continues the calls of an earlier process.
 type successor struct {
 	server   *Server
-	restarts sync.Map // *restart by the tag of the caller's leg
+	restarts sync.Map // *call.Left by the tag of the caller's leg
 }
 
 // Stack returns the server's transport.

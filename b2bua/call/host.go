@@ -46,6 +46,9 @@ type Host struct {
 	// Transferred is called after each transfer that an operator or a tool ordered. It may be nil.
 	Transferred func(record.Transfer, record.Record)
 
+	// Left returns, once, the call that an old process was setting up under this tag of the caller's leg, or nil.
+	Left func(tag string) *Left
+
 	Coroutines *coroutine.Pool // runs the preparation of attempts, before their INVITE
 	Beside     func(do func()) // runs do concurrently with the calls' turns
 	// Calls counts calls until their last leg ends, and what works for them beside their turns.

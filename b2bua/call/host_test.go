@@ -72,12 +72,14 @@ func withHost(t *testing.T, test func(t *testing.T, h *host)) {
 				Context: ctx, Relay: relay{}, Identity: identity, Lines: &silent, Config: &cfg.Media,
 				Beside: func(_ string, do func()) { do() },
 			},
-			Sink: h, Calls: &h.calls, Unwritten: &h.unwritten, Coroutines: &coroutine.Pool{},
+			Sink: h, Left: func(string) *Left { return nil }, Calls: &h.calls, Unwritten: &h.unwritten, Coroutines: &coroutine.Pool{},
 			Panicked: func(_ *zerolog.Event, where string, value any) { h.Panicked(where, value) },
 		}
 		h.Stack, err = transport.Listen(ctx, transport.Options{
 			Config: cfg.SIP, Minter: h.Minter, Handler: h, Log: silent,
-			Network: transport.Network{Listen: func(at netip.AddrPort) (transport.Socket, error) { return h.network.Listen(at) }},
+			Network: transport.Network{
+				Listen: func(at netip.AddrPort) (transport.Socket, error) { return h.network.Listen(at) },
+			},
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -101,7 +103,10 @@ func (h *host) close() {
 	}
 }
 
-func (h *host) Peers() *peers.Snapshot                 { return h.Admission.Peers.Load() }
+func (h *host) Peers() *peers.Snapshot { return h.Admission.Peers.Load() }
+func (h *host) HeldTrunk(r *sip.Request) (*peers.Snapshot, *peers.Trunk) {
+	return h.Admission.HeldTrunk(r)
+}
 func (h *host) Capacity(s peers.Sender) peers.Capacity { return h.Admission.Capacity(s) }
 func (h *host) InDialog(tag []byte) bool               { return h.Registry.KnowsTag(tag) }
 func (h *host) InProgress(tag message.Minted) bool     { return h.Registry.Has(tag) }
@@ -199,7 +204,8 @@ func TestRefusedCallWithoutServer(t *testing.T) {
 		defer carrier.Close()
 		defer agent.Close()
 		offer := siptest.SessionAt("192.0.2.10", 4000, "0")
-		invite := siptest.InviteFrom(t, "<sip:+15551234567@192.0.2.10>;tag=x", "Contact: <sip:a@192.0.2.10>", "Content-Type: application/sdp")
+		invite := siptest.InviteFrom(t, "<sip:+15551234567@192.0.2.10>;tag=x", "Contact: <sip:a@192.0.2.10>",
+			"Content-Type: application/sdp")
 		invite.SetBody([]byte(offer))
 		carrier.sends(invite)
 		carrier.gets("SIP/2.0 100 ")

@@ -34,6 +34,9 @@ func (c *Call) Invited(req *sip.Request, tx *transaction.Server, local leg.Local
 
 // Begin starts a call that was Invited.
 func (c *Call) Begin(req *sip.Request, tx *transaction.Server) {
+	if left := c.host.Left(c.a.Tag); left != nil {
+		c.restart(left)
+	}
 	c.legs = append(c.legs, c.a)
 	c.a.cancellable(req, tx)
 	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).

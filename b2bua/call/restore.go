@@ -136,10 +136,17 @@ func (v *restoring) closeAttempt(r *record.Record) {
 	}
 }
 
-// Restart gives a call that restarts the state that its caller knows: the waiting time continues, the leg's answers
-// follow the earlier answers, and the sound uses the same ports and keys. It must be called before the call starts. k
-// and r are from the old process. session is the media session whose address the caller knows, or nil.
-func (c *Call) Restart(k *snapshot.Call, r *record.Record, session bridge.RelaySession) {
+// Left is a call that an old process was setting up, until its INVITE is read here.
+type Left struct {
+	State  *snapshot.Call
+	Record record.Record
+	Media  bridge.RelaySession // the session whose address the caller knows; nil if there is none
+}
+
+// restart gives a call that restarts the state that its caller knows: the waiting time continues, the leg's answers
+// follow the earlier answers, and the sound uses the same ports and keys. It must be called before the call starts.
+func (c *Call) restart(left *Left) {
+	k, r := left.State, &left.Record
 	for _, p := range c.all() {
 		_ = p.restore(k, r) // can't fail: what is restored does not depend on the configuration
 	}
@@ -155,8 +162,8 @@ func (c *Call) Restart(k *snapshot.Call, r *record.Record, session bridge.RelayS
 		c.a.Confirmed = c.a.Confirmed || l.Confirmed
 		c.a.Crypto = sdp.RestoreLegCrypto(c.trunk.Caller.Media, c.host.Bridges.Identity.Fingerprint(), &l.Crypto)
 	}
-	c.bridge.Restart(&k.Bridge, session)
-	if session != nil {
+	c.bridge.Restart(&k.Bridge, left.Media)
+	if left.Media != nil {
 		c.progressSent = progressSent{ringing: true, earlyMedia: true}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/emiago/sipgo/sip"
 	"golang.org/x/time/rate"
 
 	"flowbridge/b2bua/circuit"
@@ -18,6 +19,8 @@ type Admission struct {
 	Peers atomic.Pointer[Snapshot] // the current snapshot
 	// CircuitChanged is called when a circuit breaker opens, half-opens or closes. It must not block. It may be nil.
 	CircuitChanged atomic.Pointer[func(circuit.Change)]
+	// Held returns the place that is held for an INVITE, or nil. It may be nil, and is set before the first call.
+	Held func(invite *sip.Request) *Held
 
 	began time.Time
 
@@ -287,20 +290,6 @@ func (a *Admission) Enter(t *Trunk) Capacity {
 		return why
 	}
 	t.take(now)
-	a.setups.add(&t.setups, 1)
-	a.ports.add(&t.ports, 1)
-	return CapacityFree
-}
-
-// Reenter is Enter for a call of the old process whose set-up restarts: the call gets a place even beyond the limits,
-// unless the server drains.
-func (a *Admission) Reenter(t *Trunk) Capacity {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.draining {
-		return CapacityDraining
-	}
-	t.calls++
 	a.setups.add(&t.setups, 1)
 	a.ports.add(&t.ports, 1)
 	return CapacityFree

@@ -18,6 +18,9 @@ import (
 // Identify returns the trunk of a request outside a dialog. If there is none, or the trunk needs credentials first,
 // Identify answers the request and returns nil.
 func (s *Stack) Identify(req *sip.Request, tx *transaction.Server) (p *peers.Snapshot, t *peers.Trunk) {
+	if p, t = s.server.HeldTrunk(req); t != nil {
+		return p, t
+	}
 	from := s.SenderOf(req)
 	p = s.server.Peers()
 	fit := p.Candidates(req, from)

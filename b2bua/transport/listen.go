@@ -35,6 +35,8 @@ type Options struct {
 type Handler interface {
 	// Peers returns the current trunks and targets.
 	Peers() *peers.Snapshot
+	// HeldTrunk returns the trunk of an INVITE for which a place is held, or nil.
+	HeldTrunk(invite *sip.Request) (*peers.Snapshot, *peers.Trunk)
 	// Capacity returns whether there is room for a new call from a sender, and otherwise why not.
 	Capacity(from peers.Sender) peers.Capacity
 	// InDialog reports whether a To tag belongs to a leg that exists or ended less than 64*T1 ago.
