@@ -176,7 +176,7 @@ func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 // shorter limit.
 func (c *Call) limitDuration() {
 	if t := c.connected.target.Trunk; t != nil && t.MaxDuration > 0 {
-		c.times.durationUntil = leg.Earliest(c.times.durationUntil, time.Now().Add(t.MaxDuration))
+		c.times.shorten(duration, time.Now(), t.MaxDuration)
 	}
 }
 

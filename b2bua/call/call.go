@@ -51,6 +51,7 @@ type Call struct {
 	parts
 
 	times  times
+	asking asking
 	record record.Live
 	ending
 }
@@ -86,10 +87,9 @@ type sides struct {
 	room [2]*LegOnWire // initial memory of legs
 	a    *LegOnWire    // the leg to the caller, or to the first party of a placed call
 	// b is the leg connected to the caller; nil if there is none, or if it was lost and another party is being called.
-	b             *LegOnWire
-	connected     *attempt     // the attempt that is, or was last, connected to the caller
-	progressSent  progressSent // provisional answers that the caller has got
-	packetsBefore [2]uint64    // packets received from each side before a restart
+	b            *LegOnWire
+	connected    *attempt     // the attempt that is, or was last, connected to the caller
+	progressSent progressSent // provisional answers that the caller has got
 }
 
 // routed holds the route of a call, and the targets to call.
@@ -114,16 +114,6 @@ type ending struct {
 	why      cause.Cause    // cause for hanging up a call that a killed process left
 }
 
-// times holds the times of a call, with monotonic readings, because the clock may be set during a call. Zero means
-// not yet, or no limit.
-type times struct {
-	started, answered time.Time
-	setupUntil        time.Time // deadline
-	durationUntil     time.Time // deadline
-	expiresAt         time.Time // deadline from the INVITE's Expires header (RFC 3261 section 13.3.1)
-	askAt             time.Time // when silent sides of a restored call get OPTIONS; see askSilent
-}
-
 // New creates a call of a trunk from the INVITE req. p is the configuration that the call uses.
 func New(h *Host, id string, started time.Time, req *sip.Request, p *peers.Snapshot, t *peers.Trunk,
 	source netip.AddrPort,
@@ -146,7 +136,7 @@ func New(h *Host, id string, started time.Time, req *sip.Request, p *peers.Snaps
 		TraceID: c.trace.ID(),
 	})
 	if d, has := message.Seconds(message.FirstHeader(req, "expires")); has {
-		c.times.expiresAt = started.Add(d) // counts from the call's start, even if an old process started it
+		c.times.limit(expires, started, d) // counts from the call's start, even if an old process started it
 	}
 	c.record = record.Live{Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started)}
 	return c
@@ -169,7 +159,8 @@ func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
 	for _, p := range c.all() {
 		p.end()
 	}
-	c.times = times{started: c.times.started, answered: c.times.answered}
+	c.times.unlimit(setup, expires, duration)
+	c.asking.stop()
 	now := time.Now()
 	r := new(c.cdr())
 	c.bridge.End(r)

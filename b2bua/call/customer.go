@@ -118,7 +118,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
 	c.ladder.Split(c.record.Target, placing.Share, c.route.Total(), c.route.Moved)
 	c.plan.FailoverOn = c.route.FailoverOn
-	c.times.setupUntil = at.Add(cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
+	c.times.limit(setup, at, cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
 	c.now = func(*Call) phase { return cu.begins() }
 	c.start(true)
 	if l, ok := c.Ask(ctx); ok {
@@ -194,10 +194,7 @@ func (cu *customer) answered(f leg.Answered) phase {
 		return cu.next()
 	}
 	now := time.Now()
-	c.times.answered, c.times.setupUntil = now, time.Time{}
-	if limit := c.trunk.Caller.MaxDuration; limit > 0 {
-		c.times.durationUntil = now.Add(limit)
-	}
+	c.times.answer(now, c.trunk.Caller.MaxDuration)
 	c.record.AnsweredAt, c.record.SetupMS = record.TimeOf(now), now.Sub(c.times.started).Milliseconds()
 	c.host.Admission.Answered(c.trunk)
 	c.attempts.note(cause.None, 200)

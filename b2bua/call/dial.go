@@ -162,7 +162,7 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 	}
 	in.CallID, in.RingTimeout = message.NewCallID(), f.RingTimeout(a.target.Dial)
 	if a.side() == media.SideA {
-		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // the call's setupUntil is the limit
+		in.CallID, in.RingTimeout = c.vars.SIPCallID, 0 // the call's set-up limit counts
 	}
 	if a.line != nil { // the attempt has tried another address of the target
 		in.RetryOf = a.line.Leg

@@ -186,7 +186,7 @@ func (c *Call) drop(l *LegOnWire) {
 // deadline returns the earliest deadline of the call and its legs, or zero if there is
 // none.
 func (c *Call) deadline() time.Time {
-	first := leg.Earliest(c.times.setupUntil, c.times.expiresAt, c.times.durationUntil, c.bridge.Deadline(), c.times.askAt)
+	first := leg.Earliest(c.times.deadline(), c.bridge.Deadline(), c.asking.at)
 	for _, p := range c.all() {
 		first = leg.Earliest(first, p.deadline())
 	}
@@ -198,18 +198,8 @@ func (c *Call) deadline() time.Time {
 
 // onTimer handles the deadlines that have passed.
 func (c *Call) onTimer(now time.Time) {
-	for _, d := range [...]struct {
-		at *time.Time
-		is expired
-	}{
-		{&c.times.setupUntil, expired{cause.SetupTimeout}},
-		{&c.times.expiresAt, expired{cause.Expired}},
-		{&c.times.durationUntil, expired{cause.MaxDuration}},
-	} {
-		if isDue(*d.at, now) {
-			*d.at = time.Time{}
-			c.mailbox.happened(d.is)
-		}
+	for _, which := range c.times.passed(now) {
+		c.mailbox.happened(expired{which.cause()})
 	}
 	c.bridge.OnTimer(now)
 	for _, p := range c.all() {
@@ -217,8 +207,8 @@ func (c *Call) onTimer(now time.Time) {
 			p.due(now)
 		}
 	}
-	if isDue(c.times.askAt, now) {
-		c.askSilent()
+	if isDue(c.asking.at, now) {
+		c.asking.due(c)
 	}
 	for _, l := range slices.Clone(c.legs) {
 		if isDue(l.sequence.Until, now) {

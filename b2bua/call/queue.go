@@ -92,8 +92,8 @@ func (q *queue) join() phase {
 	if over := c.host.Admission.Wait(q.waiter, c.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
 		return q.unplaced(over)
 	}
-	c.record.Waits, q.left = now, c.times.setupUntil.Sub(now)
-	c.times.setupUntil, q.until = time.Time{}, now.Add(c.route.Queue.Timeout-c.record.Waited())
+	c.record.Waits, q.left = now, c.times.pause(setup, now)
+	q.until = now.Add(c.route.Queue.Timeout - c.record.Waited())
 	if n := c.host.Admission.Position(q.waiter); n > 0 { // at 0, the call has a place already
 		c.bridge.Sounds.Instead = c.route.Queue.Sound
 		c.ladder.Decide("all targets are full: the caller waits for a place, as number %d", n)
@@ -160,7 +160,8 @@ func (q *queue) end() {
 func (q *queue) over() {
 	if c := q.call; q.waits() {
 		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""
-		q.until, c.times.setupUntil = time.Time{}, time.Now().Add(q.left)
+		q.until = time.Time{}
+		c.times.limit(setup, time.Now(), q.left)
 	}
 }
 

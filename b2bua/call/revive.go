@@ -2,20 +2,14 @@ package call
 
 import (
 	"encoding/json"
-	"math/rand/v2"
 	"slices"
-	"time"
-
-	"github.com/emiago/sipgo/sip"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/leg"
-	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
-	"flowbridge/media"
 	"flowbridge/store/record"
 )
 
@@ -71,7 +65,7 @@ func (v *restoring) revived() phase {
 	}
 	v.bridge.GoOn()
 	c.hasAgent()
-	c.askLater()
+	c.asking.later(c)
 	c.checkpoint.flush(true)
 	return (*Call).bridged
 }
@@ -89,8 +83,8 @@ func (v *restoring) handed() phase {
 	v.bridge.GoOn()
 	c.checkpoint.flush(v.bridge.Settled() != nil) // true if a new recording has started, which the record must show
 	c.hasAgent()
-	if !c.times.askAt.IsZero() {
-		c.askLater()
+	if !c.asking.at.IsZero() {
+		c.asking.later(c)
 	}
 	return (*Call).bridged
 }
@@ -132,51 +126,4 @@ func (c *Call) closing() phase {
 		c.checkpoint.saveRefusal()
 	}
 	return (*Call).linger
-}
-
-// What follows asks the silent sides of a restored call whether they still have the call, because their BYE may have
-// been missed.
-
-// askAfter is how long a side may be silent after the restart before it is asked whether it still has the call. The
-// actual wait is random, from one to two times this, so that not all sides are asked at once.
-const askAfter = 2 * time.Second
-
-// These are the Refs of the OPTIONS that ask each side.
-const (
-	askRefA = -1
-	askRefB = -2
-)
-
-// askLater schedules the OPTIONS to the sides that stay silent from now on.
-func (c *Call) askLater() {
-	stats := c.bridge.Media.Stats()
-	c.packetsBefore = [2]uint64{stats.A.RxPackets, stats.B.RxPackets}
-	c.times.askAt = time.Now().Add(askAfter + rand.N(askAfter))
-}
-
-// askSilent sends OPTIONS to the sides that have sent no RTP since the restart.
-func (c *Call) askSilent() {
-	stats := c.bridge.Media.Stats()
-	c.times.askAt = time.Time{}
-	for side, rx := range [2]uint64{stats.A.RxPackets, stats.B.RxPackets} {
-		switch l := [2]*LegOnWire{c.a, c.b}[side]; {
-		case l == nil:
-		case rx != c.packetsBefore[side]:
-			c.step(l, leg.MediaReceived{})
-		default:
-			accept := []sip.Header{sip.NewHeader("Accept", message.SDPType)}
-			c.step(l, leg.Send{Ref: askRefA - side, Method: sip.OPTIONS, Content: leg.Content{Headers: accept}})
-		}
-	}
-}
-
-// onAnsweredAsk handles the response to an OPTIONS of askSilent. It ends the call if the side no longer has it (RFC
-// 5057 section 5.1).
-func (c *Call) onAnsweredAsk(f leg.Replied) {
-	if c.finished || f.Ref != askRefA && f.Ref != askRefB || f.Code != 481 && f.Code != 408 {
-		return
-	}
-	c.log.Info().Stringer("side", media.Side(askRefA-f.Ref)).Int("code", f.Code).
-		Msg("a side has hung up while no process was there")
-	c.hangup(cause.MissedHangup, record.EndedBySystem)
 }

@@ -69,7 +69,7 @@ func (c *Call) routing() phase {
 	c.nameByIDs()
 	c.bridge.Tell(bridge.Routed{})
 	c.a.Trying()
-	c.times.setupUntil = time.Now().Add(c.route.SetupTimeout)
+	c.times.limit(setup, time.Now(), c.route.SetupTimeout)
 	if p, ok := c.readOffer(); !ok {
 		return p
 	}
@@ -300,14 +300,10 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 // bridgeTo connects the caller to the target that has answered.
 func (c *Call) bridgeTo(f leg.Answered) phase {
 	now := time.Now()
-	c.times.setupUntil, c.times.expiresAt = time.Time{}, time.Time{}
-	if limit := c.attempts.current.target.MaxDuration(c.trunk); limit > 0 {
-		c.times.durationUntil = now.Add(limit)
-	}
 	c.connected, c.b = c.attempts.current, c.attempts.current.line
 	c.connected.answered = now
 	c.bridge.Media.Start()
-	c.times.answered = now
+	c.times.answer(now, c.attempts.current.target.MaxDuration(c.trunk))
 	c.host.Admission.Answered(c.trunk)
 	c.record.AnsweredAt = record.TimeOf(now)
 	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()

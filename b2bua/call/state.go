@@ -33,6 +33,7 @@ func (c *Call) save(k *snapshot.Sheet) {
 	k.Restored = c.record.Restored
 	k.Note(leg.InstantOf(time.Now()), c.host.Machine)
 	c.times.save(&k.Times)
+	c.asking.save(&k.Times)
 	c.saveLegs(&k.Call)
 	c.saveRoute(&k.Route)
 	c.attempts.save(k)
@@ -57,6 +58,7 @@ func (v *restoring) restore(l *record.Saved, sockets *media.Sockets) error {
 	k := v.k
 	v.restoreRoute(&k.Route)
 	v.times.restore(&k.Times)
+	v.asking.restore(&k.Times)
 	v.phase, v.counted = "bridged", true
 	v.attempts.tried = k.Attempts.Tried
 	if !k.IsPlaced() {
@@ -131,22 +133,6 @@ func restoreOrigin(h *Host, k *snapshot.Call, t *peers.Trunk, p *peers.Snapshot)
 		v.restoreLeg(&k.Legs[i])
 	}
 	return v, nil
-}
-
-func (t *times) save(k *snapshot.Times) {
-	k.Started, k.Answered = leg.InstantOf(t.started), leg.InstantOf(t.answered)
-	k.Until, k.SetupUntil = leg.InstantOf(t.durationUntil), leg.InstantOf(t.setupUntil)
-	k.Asks = !t.askAt.IsZero()
-}
-
-// restore restores the times. It sets askAt if silent sides have not been asked yet whether they still have the
-// call.
-func (t *times) restore(k *snapshot.Times) {
-	t.answered, t.durationUntil, t.setupUntil = leg.TimeOf(k.Answered), leg.TimeOf(k.Until), leg.TimeOf(k.SetupUntil)
-	t.expiresAt = time.Time{} // no longer applies, because the INVITE was answered
-	if k.Asks {
-		t.askAt = time.Now().Add(askAfter)
-	}
 }
 
 func (c *Call) saveRoute(k *snapshot.Route) {
