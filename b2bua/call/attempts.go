@@ -35,6 +35,8 @@ type attempts struct {
 	plain   map[*peers.Target]bool // targets that have refused SRTP; the next attempt offers them RTP
 }
 
+func (all *attempts) of(c *Call) { all.call = c }
+
 // save adds to a saved state the connected attempt, or, before the call is connected, the current attempt.
 func (all *attempts) save(k *snapshot.Sheet) {
 	c, a := all.call, all.current
@@ -239,9 +241,7 @@ func (all *attempts) possible(a *attempt) bool {
 	c := all.call
 	vars := a.plan.VarsFor(a.number, c.vars)
 	a.parties = peers.PartiesOf(&vars)
-	if k := c.kept; k != nil && k.target == a.target && a.side() == media.SideB {
-		a.try, a.placed, c.kept = k.try, true, nil
-	}
+	c.places.give(a)
 	if err := all.offerTo(a); err != nil {
 		all.failed(attemptEnd{cause: bridge.CauseOfOffer(err), err: err})
 		return false
@@ -253,14 +253,8 @@ func (all *attempts) possible(a *attempt) bool {
 		all.failed(attemptEnd{cause: over.Cause()})
 		return false
 	}
-	c.hadPlace = false
+	c.places.taken()
 	return true
-}
-
-// keepPlace reserves the place that the call has at a target, and perhaps a try of its circuit breaker, for the
-// call's next attempt there.
-func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
-	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
 }
 
 // takes reports whether a target can take the call now.
@@ -353,7 +347,8 @@ func (all *attempts) beforeInvite(ctx context.Context, what string, ready *ready
 func (all *attempts) failed(o attemptEnd) {
 	c := all.call
 	a := all.current
-	all.last, c.trial.at = o, time.Time{}
+	all.last = o
+	c.trial.end()
 	a.stop()
 	all.note(o.cause, o.code)
 	c.record.Attempts[len(c.record.Attempts)-1].Error = reasonOf(o.cause, o.err)

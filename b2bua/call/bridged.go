@@ -15,7 +15,7 @@ import (
 // bridged is the phase in which both legs are answered and media flows. A transfer may be in
 // progress at the same time. A placed call is in this phase once its first party has answered.
 func (c *Call) bridged() phase {
-	c.phase = "bridged"
+	c.enter("bridged")
 	for !c.finished {
 		h, ok := c.next()
 		if !ok {

@@ -73,38 +73,11 @@ type reports struct {
 	ladder  *ladder.Call // nil if the call has no ladder
 }
 
-// turn is the state of the call's loop (run).
-type turn struct {
-	now    phase  // the phase that the next turn continues; nil if the call is over
-	phase  string // name of the phase
-	idle   bool   // nothing is left to handle, so the turn ends
-	broken bool   // a turn of the call has panicked
-}
-
-// sides holds the legs of a call.
-type sides struct {
-	legs []*LegOnWire  // legs that may still have messages to send
-	room [2]*LegOnWire // initial memory of legs
-	a    *LegOnWire    // the leg to the caller, or to the first party of a placed call
-	// b is the leg connected to the caller; nil if there is none, or if it was lost and another party is being called.
-	b            *LegOnWire
-	connected    *attempt     // the attempt that is, or was last, connected to the caller
-	progressSent progressSent // provisional answers that the caller has got
-}
-
 // routed holds the route of a call, and the targets to call.
 type routed struct {
 	vars  template.Vars
 	route *config.Route  // nil until it is found
 	plan  *outbound.Plan // which agents to call; nil before they are known, and once the plan is no longer needed
-}
-
-// places records which limits a call counts against.
-type places struct {
-	counted    bool     // the call counts against the limits of its numbers
-	readmitted bool     // an old process has admitted the call, so limits no longer apply
-	hadPlace   bool     // the call had a place at a target in the old process, and has not taken one here yet
-	kept       *attempt // holds a place for the call's next attempt at its target; nil if none is reserved
 }
 
 // ending is the end of a call.
@@ -123,7 +96,6 @@ func New(h *Host, id string, started time.Time, req *sip.Request, p *peers.Snaps
 		turn: turn{now: (*Call).admitted}, times: times{started: started},
 	}
 	c.bindParts()
-	c.legs = c.room[:0]
 	c.mailbox.Open(c.run, h.Stack.Turns())
 	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &h.Config.Telemetry.OTLP)
 	c.vars = outbound.VarsOf(c.id, req, t)
@@ -145,7 +117,7 @@ func New(h *Host, id string, started time.Time, req *sip.Request, p *peers.Snaps
 // bindParts links each part to the call.
 func (c *Call) bindParts() {
 	c.log, c.peerLog = c.bridge.Logs()
-	c.attempts.call = c
+	c.attempts.of(c)
 	for _, p := range c.all() {
 		p.of(c)
 	}
@@ -154,7 +126,7 @@ func (c *Call) bindParts() {
 // end closes the call: its media, its record, and its place at the trunk. Every phase ends a call through it. The
 // legs may still have messages to send.
 func (c *Call) end(why cause.Cause, by string, status, q850 int) phase {
-	c.phase = "ending"
+	c.enter("ending")
 	c.attempts.current.stop()
 	for _, p := range c.all() {
 		p.end()
@@ -232,38 +204,6 @@ func (c *Call) keep(r *record.Record, owes []byte) {
 	c.host.keep(r, owes, func() { c.host.Registry.RemoveCall(c.id, c) })
 }
 
-// recovered ends the call, but not the process, when one of the call's turns panics. The caller gets 500 or BYE,
-// the target gets CANCEL or BYE, and the record names the cause. Steps that panic again are skipped.
-func (c *Call) recovered() {
-	v := recover()
-	if v == nil {
-		return
-	}
-	c.host.Panicked(c.log.Error(), "call", v)
-	if !c.finished {
-		c.safely(func() { c.end(cause.InternalError, record.EndedBySystem, 500, 0) })
-		c.safely(func() { c.hangupAll(cause.InternalError) })
-	}
-	if !c.finished {
-		c.safely(c.finish)
-	}
-	c.now = (*Call).linger
-	if c.broken {
-		c.now = nil
-	}
-	c.broken = true
-}
-
-// safely runs do, and logs a panic in it instead of passing it on, so that later steps still run.
-func (c *Call) safely(do func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.host.Panicked(c.log.Error(), "call", v)
-		}
-	}()
-	do()
-}
-
 // hangupAll ends all legs, whatever their state.
 func (c *Call) hangupAll(why cause.Cause) {
 	for _, l := range slices.Clone(c.legs) {
@@ -295,7 +235,7 @@ func (c *Call) addLeg(leg *leg.Leg, f ready, side media.Side) *LegOnWire {
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: target, From: f.Dest}
 	l.Confirmed = true // the target's media starts only after it has answered, so its address is real
 	c.host.Registry.AddLeg(l)
-	c.legs = append(c.legs, l)
+	c.sides.join(l)
 	c.ladder.Join(l.callID, l.Tag, target.Dial.Name, side == media.SideA)
 	return l
 }

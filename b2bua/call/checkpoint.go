@@ -11,6 +11,8 @@ import (
 	"flowbridge/b2bua/transport"
 	"flowbridge/media"
 	"flowbridge/store/record"
+
+	"github.com/emiago/sipgo/sip"
 )
 
 // This file writes a call's state to the journal, so that a new process can continue the call: before its 200 is sent,
@@ -94,6 +96,20 @@ func (p *checkpoint) after(h happening) {
 	}
 }
 
+// inviteOf returns the caller's INVITE as text.
+func (p *checkpoint) inviteOf(invite *sip.Request) string {
+	if p.invite == "" {
+		b := message.TakeBuffer()
+		defer b.Release()
+		b.Append(invite)
+		p.invite = string(b.Bytes)
+	}
+	return p.invite
+}
+
+// forgetInvite drops the caller's INVITE, because its headers are enough from now on.
+func (p *checkpoint) forgetInvite() { p.invite = "" }
+
 // markDirty schedules a write before the call's next message, or at the end of the turn.
 func (p *checkpoint) markDirty() { p.dirty, p.flushAt = true, time.Time{} }
 
@@ -130,6 +146,18 @@ func (p *checkpoint) awaitReplica() {
 	c := p.call
 	p.awaiting = p.awaiting || !c.finished && c.host.Await != nil &&
 		c.host.Await(c.id, func() { c.mailbox.Post(item{kept: true}) })
+}
+
+// handle sends the messages with which a leg reacts to something, or postpones them until the next write.
+func (p *checkpoint) handle(l *LegOnWire, facts []leg.Fact, effects []leg.Effect) {
+	switch {
+	case slices.ContainsFunc(facts, leg.IsAnswer):
+		p.untilFlushed = postponed(p.untilFlushed, l, effects)
+	case !p.call.finished && (len(p.byes) > 0 || slices.ContainsFunc(facts, leg.IsBye)):
+		p.byes = postponed(p.byes, l, effects)
+	default:
+		p.perform(l, effects)
+	}
 }
 
 // perform sends a leg's messages, after writing the state if they need that.

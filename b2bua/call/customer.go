@@ -106,7 +106,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 		c.ladder.Discard()
 		return registry.LiveCall{}, outbound.NotNow(why)
 	}
-	c.counted = true
+	c.places.count()
 	c.keepPlace(reserved, circuit.Try{})
 	c.vars.Direction = template.DirectionOutbound
 	if placing.Route >= 0 {
@@ -119,8 +119,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 	c.ladder.Split(c.record.Target, placing.Share, c.route.Total(), c.route.Moved)
 	c.plan.FailoverOn = c.route.FailoverOn
 	c.times.limit(setup, at, cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
-	c.now = func(*Call) phase { return cu.begins() }
-	c.start(true)
+	c.start(func(*Call) phase { return cu.begins() }, true)
 	if l, ok := c.Ask(ctx); ok {
 		return l, nil
 	}
@@ -249,8 +248,7 @@ func (f firstAgent) answered(seen *sdp.Description) {
 func (f firstAgent) connected() (how, message string) {
 	c := f.call
 	c.customer.release()
-	c.host.vacate(c.kept)
-	c.kept = nil
+	c.vacateKept()
 	c.settle()
 	return "answered", "agent connected"
 }

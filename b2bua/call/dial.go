@@ -77,7 +77,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 	if !f.AskedAPI || !first {
 		return first
 	}
-	c.trial.at = time.Time{}
+	c.trial.end()
 	a.prepareMS = f.Elapsed.Milliseconds()
 	id := f.Prepared.CallID
 	if id == "" {
@@ -122,7 +122,8 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.line.Crypto = a.crypto
 	if a.side() == media.SideA {
 		c.record.DialedAt = record.TimeOf(time.Now())
-		c.a, c.bridge.Agreement.SentTo[media.SideA] = a.line, a.formats
+		c.sides.begin(a.line)
+		c.bridge.Agreement.SentTo[media.SideA] = a.formats
 	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
 	if !a.plan.Replaces() {

@@ -13,6 +13,17 @@ import (
 // This file is the loop of a call's turn: it passes posted items and deadlines to the legs, and the
 // facts that the legs return to the phases.
 
+// turn is the state of the call's loop (run).
+type turn struct {
+	now    phase  // the phase that the next turn continues; nil if the call is over
+	phase  string // name of the phase
+	idle   bool   // nothing is left to handle, so the turn ends
+	broken bool   // a turn of the call has panicked
+}
+
+// enter sets the name of the call's phase.
+func (t *turn) enter(name string) { t.phase = name }
+
 // run runs one turn of the call: it continues the call's phase until nothing is left to handle, or
 // the call is over.
 func (c *Call) run() {
@@ -150,14 +161,7 @@ func (c *Call) step(l *LegOnWire, in leg.Input) {
 		c.ladder.Decide("side %v (a: caller, b: target) answers without Content-Type: the body begins with v=0 and counts as application/sdp", l.Side)
 	}
 	c.bridge.LogRefusals(&l.Half, effects)
-	switch {
-	case slices.ContainsFunc(facts, leg.IsAnswer):
-		c.checkpoint.untilFlushed = postponed(c.checkpoint.untilFlushed, l, effects)
-	case !c.finished && (len(c.checkpoint.byes) > 0 || slices.ContainsFunc(facts, leg.IsBye)):
-		c.checkpoint.byes = postponed(c.checkpoint.byes, l, effects)
-	default:
-		c.checkpoint.perform(l, effects)
-	}
+	c.checkpoint.handle(l, facts, effects)
 	for _, f := range facts {
 		if _, rings := f.(leg.Progress); rings { // a new process can then end the target's early dialog
 			c.checkpoint.flushSoon()
@@ -180,7 +184,7 @@ func (c *Call) step(l *LegOnWire, in leg.Input) {
 func (c *Call) drop(l *LegOnWire) {
 	l.wire.Close()
 	c.host.Registry.RemoveLeg(l, l.Leg.AnsweredBye)
-	c.legs = slices.DeleteFunc(c.legs, func(o *LegOnWire) bool { return o == l })
+	c.sides.remove(l)
 }
 
 // deadline returns the earliest deadline of the call and its legs, or zero if there is
@@ -252,7 +256,8 @@ func (c *Call) leave() {
 	c.bridge.Forget()
 	c.ladder.Close()
 	// The record may wait to be written; it does not need these.
-	c.invite, c.checkpoint.invite, c.caller, c.vars.HeaderFunc = nil, "", "", nil
+	c.checkpoint.forgetInvite()
+	c.invite, c.caller, c.vars.HeaderFunc = nil, "", nil
 }
 
 // Rouse gives a waiting call a turn, so that it sees that the server stops.
@@ -261,9 +266,42 @@ func (c *Call) Rouse() { c.mailbox.Rouse() }
 // Underway reports whether the call has a turn now. step changes whenever the turn makes progress.
 func (c *Call) Underway() (step uint64, is bool) { return c.mailbox.Underway() }
 
-// start starts a call that was restored or placed. live is false if the call only has to end its legs.
-func (c *Call) start(live bool) {
+// start starts a call that was restored or placed, in this phase. live is false if the call only has to end its legs.
+func (c *Call) start(first phase, live bool) {
+	c.now = first
 	c.host.Registry.Resume(c.id, c, c.legs, live)
 	c.host.Calls.Add(1)
 	c.mailbox.Begin()
+}
+
+// recovered ends the call, but not the process, when one of the call's turns panics. The caller gets 500 or BYE,
+// the target gets CANCEL or BYE, and the record names the cause. Steps that panic again are skipped.
+func (c *Call) recovered() {
+	v := recover()
+	if v == nil {
+		return
+	}
+	c.host.Panicked(c.log.Error(), "call", v)
+	if !c.finished {
+		c.safely(func() { c.end(cause.InternalError, record.EndedBySystem, 500, 0) })
+		c.safely(func() { c.hangupAll(cause.InternalError) })
+	}
+	if !c.finished {
+		c.safely(c.finish)
+	}
+	c.now = (*Call).linger
+	if c.broken {
+		c.now = nil
+	}
+	c.broken = true
+}
+
+// safely runs do, and logs a panic in it instead of passing it on, so that later steps still run.
+func (c *Call) safely(do func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.host.Panicked(c.log.Error(), "call", v)
+		}
+	}()
+	do()
 }

@@ -2,7 +2,6 @@ package call
 
 import (
 	"cmp"
-	"time"
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
@@ -271,8 +270,7 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	rs.current, c.bridge.Sounds.OnHold = nil, false
 	c.bridge.Announcement.End()
 	r.why.stands(done, 200, message.StatusText(200))
-	c.connected, c.b = c.attempts.current, c.attempts.current.line
-	c.connected.answered = time.Now()
+	c.sides.connect(c.attempts.current)
 	r.why.answered(seen)
 	c.bridge.Replace(c.connected.mediaName, c.connected.formats, answer)
 	c.bridge.Tell(bridge.Left{Leg: halfOf(agent)})
@@ -330,8 +328,7 @@ func (rs *replacements) agentLeft(f leg.Gone) {
 func (rs *replacements) loseAgent() {
 	c, r := rs.call, rs.current
 	r.Left, r.held = true, c.bridge.Agreement.Description[media.SideB].Held()
-	agent := c.b
-	c.b = nil
+	agent := c.sides.lose()
 	c.host.vacate(c.connected)
 	c.bridge.Tell(bridge.Left{Leg: halfOf(agent)})
 	if r.early != nil {
@@ -362,7 +359,7 @@ func (rs *replacements) stop(why cause.Cause) {
 	if r == nil {
 		return
 	}
-	c.b = cmp.Or(r.waiting, c.b)
+	c.sides.regain(cmp.Or(r.waiting, c.b))
 	r.why.report(r, 487, message.StatusText(487))
 	c.abandon(why, cause.Reasons{})
 	c.host.vacate(c.attempts.current)

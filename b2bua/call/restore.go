@@ -57,9 +57,9 @@ func Resume(h *Host, k *snapshot.Call, l *record.Saved, sockets *media.Sockets, 
 	if err != nil {
 		return err
 	}
-	v.now = func(*Call) phase { return v.revived() }
+	first := func(*Call) phase { return v.revived() }
 	if replaces {
-		v.now = func(*Call) phase { return v.handed() }
+		first = func(*Call) phase { return v.handed() }
 		v.checkpoint.write() // the journal of this process must have the call
 	}
 	own := peers.PartiesOf(&v.vars)
@@ -69,7 +69,7 @@ func Resume(h *Host, k *snapshot.Call, l *record.Saved, sockets *media.Sockets, 
 		callee, parties = a.target, a.parties
 	}
 	h.Admission.Resume(t, own, v.times.answered.IsZero(), callee, parties)
-	v.start(true)
+	v.start(first, true)
 	return nil
 }
 
@@ -107,7 +107,7 @@ func End(h *Host, k *snapshot.Call, l *record.Saved) error {
 	if !l.Owed && (v.waits || v.a != nil && !v.a.Leg.UAS && k.Bridge.Session == nil) {
 		v.closeAttempt(r)
 	}
-	v.ladder, v.ended, v.finished, v.now = nil, &l.Interrupted, true, (*Call).closing
+	v.ladder, v.ended, v.finished = nil, &l.Interrupted, true
 	v.why = cause.ProcessRestart
 	if k.Ended != "" {
 		v.why = cause.Cause(k.Ended)
@@ -116,7 +116,7 @@ func End(h *Host, k *snapshot.Call, l *record.Saved) error {
 	if !l.Owed || len(v.legs) == 0 {
 		h.KeepInterrupted(l)
 	}
-	v.start(false)
+	v.start((*Call).closing, false)
 	return nil
 }
 

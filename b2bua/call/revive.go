@@ -120,7 +120,7 @@ func (v *restoring) nameAgain() {
 // closing ends the legs of a call that does not continue. We don't know which of our responses the peers have missed,
 // so it tries a refusal or CANCEL, and then BYE.
 func (c *Call) closing() phase {
-	c.phase = "ending"
+	c.enter("ending")
 	c.hangupAll(c.why)
 	if c.a != nil {
 		c.checkpoint.saveRefusal()

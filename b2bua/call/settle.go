@@ -17,7 +17,8 @@ func (c *Call) settle() {
 		return
 	}
 	c.caller = message.HeaderTextOf(c.invite)
-	c.invite, c.checkpoint.invite, c.vars.HeaderFunc = nil, "", c.caller.Value
+	c.checkpoint.forgetInvite()
+	c.invite, c.vars.HeaderFunc = nil, c.caller.Value
 	c.compact()
 }
 

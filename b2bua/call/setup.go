@@ -22,7 +22,7 @@ import (
 // admitted is the first phase of a new call. If a CANCEL has arrived already, it ends the call before the platform is
 // asked or any target rings.
 func (c *Call) admitted() phase {
-	c.phase = "preparing"
+	c.enter("preparing")
 	for {
 		it, ok, _ := c.mailbox.Take()
 		if !ok {
@@ -39,19 +39,6 @@ func (c *Call) admitted() phase {
 		return c.refuse(status, why)
 	}
 	return c.identity.verify()
-}
-
-// limited counts a new call against its trunk's limits. If a limit is exceeded, it returns the cause and the status for
-// the caller. Otherwise it returns cause.None.
-func (c *Call) limited() (why cause.Cause, status int) {
-	if c.readmitted {
-		c.host.Admission.Reclaim(c.trunk, peers.PartiesOf(&c.vars))
-		c.counted = true
-		return cause.None, 0
-	}
-	over := c.host.Admission.Claim(c.trunk, peers.PartiesOf(&c.vars))
-	c.counted = over == peers.LimitNone
-	return over.Cause(), over.Status(0)
 }
 
 // routing finds the route, reads the offer, opens the media and sends ringing to
@@ -128,7 +115,7 @@ func (c *Call) dialing() phase { return c.setUp("dialing", (*Call).dialing) }
 
 // setUp handles facts and events before the answer, for the phase same with this name. It returns the next phase.
 func (c *Call) setUp(name string, same phase) phase {
-	c.phase = name
+	c.enter(name)
 	for {
 		h, ok := c.next()
 		if !ok {
@@ -300,8 +287,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 // bridgeTo connects the caller to the target that has answered.
 func (c *Call) bridgeTo(f leg.Answered) phase {
 	now := time.Now()
-	c.connected, c.b = c.attempts.current, c.attempts.current.line
-	c.connected.answered = now
+	c.sides.connect(c.attempts.current)
 	c.bridge.Media.Start()
 	c.times.answer(now, c.attempts.current.target.MaxDuration(c.trunk))
 	c.host.Admission.Answered(c.trunk)

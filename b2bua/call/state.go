@@ -96,13 +96,7 @@ func (c *Call) saveOrigin(k *snapshot.Call) {
 		k.Invite.Text = string(c.caller)
 		return
 	}
-	if c.checkpoint.invite == "" {
-		b := message.TakeBuffer()
-		defer b.Release()
-		b.Append(c.invite)
-		c.checkpoint.invite = string(b.Bytes)
-	}
-	k.Invite.Text = c.checkpoint.invite
+	k.Invite.Text = c.checkpoint.inviteOf(c.invite)
 }
 
 // restoring is a call of an earlier process during its restoration.
@@ -219,7 +213,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)
-	v.legs = append(v.legs, l)
+	v.sides.join(l)
 	if r.Sending || r.Pending != nil {
 		v.sending = append(v.sending, l)
 	}
