@@ -112,6 +112,11 @@ func TestDefaults(t *testing.T) {
 		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 		t.Errorf("want - got +\n%s", diff)
 	}
+	for processors, want := range map[int]int{1: 40, 4: 40, 16: 160} { // as docs/guides/media.md says
+		if n := got.Media.Transcoded(processors); n != want {
+			t.Errorf("%d processors transcode %d calls; want %d", processors, n, want)
+		}
+	}
 }
 
 func TestComplete(t *testing.T) {

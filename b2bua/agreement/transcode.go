@@ -211,7 +211,7 @@ func (a *Agreement) Meet(side media.Side, d *sdp.Description, keyed media.Side) 
 func (a *Agreement) LateOffer(answer *sdp.Description) *sdp.Description {
 	answer = answer.Decided()
 	_, made, err := answer.Transcodable([]string{sdp.PCMU.Name, sdp.PCMA.Name})
-	if err != nil || !answer.LacksG711() || !a.Transcoder.Claim(false) {
+	if err != nil || !a.Transcoder.Claim(false) {
 		return answer
 	}
 	return answer.With(made)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"flowbridge/b2bua/agreement"
+	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
 )
@@ -102,5 +103,39 @@ func TestSharesOfTranscoders(t *testing.T) {
 	places = agreement.NewTranscoders(16, one)
 	if n, _ := take("only"); n != 16 {
 		t.Errorf("the only trunk takes %d; want 16", n)
+	}
+}
+
+// TestSuitAfterAnother: a caller with Opus whose agent has Opus waits for another party. That answers PCMU and hangs up,
+// so the caller speaks Opus to its agent again.
+func TestSuitAfterAnother(t *testing.T) {
+	caller, agent := described(t, opus), described(t, opus)
+	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewTranscoders(1, one), "")}
+	a.Description = [2]*sdp.Description{caller, agent}
+	for side := range a.Description {
+		a.SentTo[side] = caller.Formats()
+		a.Tell(media.Side(side), caller.Formats())
+	}
+	if _, err := a.Seen(described(t, pcmu)); err != nil || !a.Description[media.SideA].Transcoded() {
+		t.Fatalf("the other party: %v, codecs %v", err, a.Codec)
+	}
+	a.Suit(agent)
+	if a.Description[media.SideA].Transcoded() || a.Codec[media.SideA] != a.Codec[media.SideB] {
+		t.Errorf("codecs %v", a.Codec)
+	}
+}
+
+// TestSoundsWithoutPlace: a caller with Opus hears our sounds only if a transcoder is free for them.
+func TestSoundsWithoutPlace(t *testing.T) {
+	for _, free := range []bool{true, false} {
+		places := agreement.NewTranscoders(1, one)
+		if other := agreement.PlaceAt(places, ""); !free {
+			other.Claim(false)
+		}
+		a := agreement.Agreement{Offer: described(t, opus), Transcoder: agreement.PlaceAt(places, "")}
+		_, playable := a.Playable([]*peers.Target{{Dial: &peers.Dial{Policy: peers.Policy{Codecs: []string{"PCMU"}}}}})
+		if used, _, _ := places.Figures(); playable != free || a.Transcoder.Has() != free || used != 1 {
+			t.Errorf("free: %t, playable: %t, %d places are taken", free, playable, used)
+		}
 	}
 }

@@ -165,3 +165,30 @@ func TestListenersEndWithTheirProcess(t *testing.T) {
 		})
 	}
 }
+
+// TestListenersOfOneToken: one token takes at most half of the entries that a record has for listeners, also beyond an
+// upgrade.
+func TestListenersOfOneToken(t *testing.T) {
+	inRecordedWorld(t, recordingYAML("record: on_demand", ""), func(w *recorded) {
+		c := w.talk(nil, nil)
+		id := w.server.Live(w.t.Context())[0].Record.ID
+		come := func(by string) error {
+			l := recording.NewListener(media.SideA)
+			err := w.server.Listen(w.t.Context(), id, bridge.ListenRequest{Audio: l, By: by})
+			l.End(errors.New("enough"))
+			time.Sleep(2 * time.Second)
+			return err
+		}
+		for n := range 100 {
+			if n == 60 {
+				w.upgraded()
+			}
+			must(t, come("anna"))
+		}
+		if err := come("anna"); err == nil || !strings.Contains(err.Error(), "by this token") {
+			t.Errorf("anna comes once more: %v", err)
+		}
+		must(t, come("bob"))
+		w.callerHangsUp(c.d)
+	})
+}

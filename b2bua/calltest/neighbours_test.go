@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"flowbridge/b2bua"
@@ -130,5 +131,38 @@ func TestOverloadSparesNeighbours(t *testing.T) {
 		}
 		w.busy(greedy)
 		w.busy(modest)
+	})
+}
+
+// A trunk whose calls with Opus only ring takes no transcoders that are reserved for another trunk.
+func TestTranscodersOfNeighbours(t *testing.T) {
+	inWorldWith(t, twoTrunks("", "max_transcoded: 8, "), func(w *world) {
+		neighbour := w.peer(neighbourAddr)
+		w.others = append(w.others, neighbour)
+		ring := func(from *peer) (calls []ringingCall) {
+			for range 8 {
+				d := from.newCall("+15075785607")
+				d.sdp = opusSDP("192.0.2.10", 20000, "")
+				if from != w.carrier {
+					d.callID, d.branch = "neighbour-"+d.callID, d.branch+"neighbour"
+				}
+				before, _, _ := w.server.Transcoders().Figures()
+				from.invite(d)
+				d.learn(from.expect("SIP/2.0 180"))
+				synctest.Wait()
+				if used, _, _ := w.server.Transcoders().Figures(); used > before {
+					calls = append(calls, ringingCall{from, d, w.agent.progresses(180, "Ringing", "b", "")})
+					continue
+				}
+				from.isRefused(d, "503")
+				w.wantRecord("failed", cause.NoTranscoder, record.EndedBySystem)
+			}
+			return calls
+		}
+		greedy, modest := ring(w.carrier), ring(neighbour)
+		if len(greedy) != 6 || len(modest) != 2 {
+			t.Errorf("the trunks take %d and %d of 8 places; want 6 and 2", len(greedy), len(modest))
+		}
+		w.busy(append(greedy, modest...))
 	})
 }

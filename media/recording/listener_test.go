@@ -162,3 +162,37 @@ func TestListenerAllocs(t *testing.T) {
 		t.Errorf("%v allocations a packet", n)
 	}
 }
+
+// TestListenerWaits: packets that come too late, and the ones that come while the listener is being written to when the
+// call ends, are heard in their place.
+func TestListenerWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l, over := NewListener(media.SideA), make(chan struct{})
+		must(t, l.Hear([2]Payloads{g711(), g711()}))
+		say := func(n int) { l.Packet(media.Tapped{At: time.Now(), Data: speech(0, 1, n)}) }
+		e := ears{write: func(int) error {
+			if _, why := l.Ended(); why == nil && time.Since(l.began) == time.Second {
+				say(49)
+				l.End(errEnd)
+			}
+			return nil
+		}}
+		go func() { l.Stream(&e); close(over) }()
+		var want []int16
+		for n := range 49 {
+			if n%7 != 3 {
+				say(n)
+			}
+			if late := n - 6; late > 0 && late%7 == 3 { // by 120 ms
+				say(late)
+			}
+			want = append(want, heard(0, n)...)
+			time.Sleep(20 * time.Millisecond)
+		}
+		say(45)
+		<-over
+		if got := e.samples(t, 1)[0]; !slices.Equal(got, append(want, heard(0, 49)...)) {
+			t.Errorf("%d samples, which are not what was said", len(got))
+		}
+	})
+}
