@@ -39,11 +39,11 @@ func (su *successor) restore(all []record.Saved) {
 		case errors.Is(err, snapshot.ErrFormat):
 			foreign++
 		case !errors.Is(err, call.ErrUnanswered) && !errors.Is(err, errOver) && !all[i].Owed:
-			su.server.log.Warn().Err(err).Str("call", all[i].Record.ID).Msg("call of a killed process can't go on")
+			su.server.log.Warn().Err(err).Str("call", all[i].Record.ID).Msg("call not resumed after a crash")
 		}
 	}
 	if foreign > 0 {
-		su.server.log.Warn().Int("calls", foreign).Msg("calls of another version can't go on")
+		su.server.log.Warn().Int("calls", foreign).Msg("calls not resumed: another version wrote them")
 	}
 	text := "calls of a killed process go on"
 	if calls == 0 {

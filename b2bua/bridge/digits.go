@@ -286,7 +286,7 @@ func (b *Bridge) Press(d DigitsRequest, result chan<- error) error {
 	case d.Side == media.SideB && (to == nil || to != b.Call.Connected()):
 		return b.Call.Moment().NoAgent()
 	}
-	b.Log.Info().Stringer("side", d.Side).Int("digits", len(d.Digits)).Msg("keys are pressed by order")
+	b.Log.Info().Stringer("side", d.Side).Int("digits", len(d.Digits)).Msg("pressing keys by order")
 	number, clock, events := b.Agreement.Events(d.Side)
 	if !events || d.Side == b.Platform() && b.Call.Policy().DTMF == config.DTMFInfo {
 		length := message.BoundDigit(cmp.Or(d.Duration, 100*time.Millisecond))

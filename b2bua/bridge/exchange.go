@@ -223,7 +223,7 @@ func (es *Exchanges) end() { es.current = nil }
 func (es *Exchanges) due(time.Time) {
 	b := es.bridge
 	x := es.current
-	b.PeerLog.Warn().Stringer("side", x.to.Side).Msg("no answer to a change")
+	b.PeerLog.Warn().Stringer("side", x.to.Side).Msg("no answer to a session change")
 	es.deny(x, Rejection(504))
 	x.withdrawn = true
 }
@@ -249,7 +249,7 @@ func (es *Exchanges) answerOf(x *exchange, f leg.AnswerReady) {
 	answer, err := b.ReadAnswer(x.to, f.SDP, x.formats)
 	if err != nil || x.withdrawn {
 		if err != nil {
-			b.PeerLog.Warn().Err(err).Stringer("side", x.to.Side).Msg("answer to a change not usable")
+			b.PeerLog.Warn().Err(err).Stringer("side", x.to.Side).Msg("answer to a session change not usable")
 		}
 		es.unsettle(x.to.Side, answer, x.formats)
 		es.deny(x, NotAcceptable())

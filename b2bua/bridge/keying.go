@@ -79,7 +79,7 @@ func (k *Keying) TakeKeys(e HandshakeOver) (err error) {
 		err = b.Media.session.SetCrypto(e.Side, e.keys)
 	}
 	if err != nil {
-		b.Log.Warn().Err(err).Stringer("side", e.Side).Msg("no SRTP keys by DTLS")
+		b.Log.Warn().Err(err).Stringer("side", e.Side).Msg("DTLS handshake gave no SRTP keys")
 		b.Ladder.Decide("side %v: no SRTP keys by DTLS: %v", e.Side, err)
 		return err
 	}

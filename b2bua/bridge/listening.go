@@ -103,7 +103,7 @@ func (ls *Listening) Order(r ListenRequest) error {
 	}
 	ls.now = append(ls.now, l)
 	ls.at = time.Now().Add(listenLook)
-	b.Log.Info().Str("by", l.By).Str("sound", l.Sound).Msg("listener comes")
+	b.Log.Info().Str("by", l.By).Str("sound", l.Sound).Msg("listener joined")
 	b.Ladder.Decide("%s listens to the call", l.By)
 	ls.tap()
 	return nil
@@ -199,7 +199,7 @@ func (ls *Listening) look(now time.Time) {
 		_, why := l.Audio.Ended()
 		if why != nil {
 			ls.past = append(ls.past, l.entry())
-			b.Log.Info().Str("by", l.By).Str("reason", why.Error()).Msg("listener leaves")
+			b.Log.Info().Str("by", l.By).Str("reason", why.Error()).Msg("listener left")
 			b.Ladder.Decide("%s no longer listens: %v", l.By, why)
 		}
 		return why != nil

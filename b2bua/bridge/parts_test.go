@@ -183,7 +183,7 @@ func TestOrderOfEffects(t *testing.T) {
 			b.Pressed.to[media.SideB].asked, b.Pressed.to[media.SideB].at = nil, past() // as if the first key had been answered
 			b.OnTimer(time.Now())
 		}, []string{
-			"media: play a, mix true", "media: play b, mix true", "log: no answer to a change", "leg a: leg.Reject",
+			"media: play a, mix true", "media: play b, mix true", "log: no answer to a session change", "leg a: leg.Reject",
 			"post {Accepted:false}", "leg b: leg.Send",
 		}},
 		"the end": {func(t *testing.T, b *Bridge, e *effects) {
@@ -244,7 +244,7 @@ func TestOrderOfEffects(t *testing.T) {
 			b.Sounds.OnHold, b.Agreement.Codec[media.SideB] = true, sdp.Codec{Name: "G722", Clock: 8000}
 			b.Tell(Turned{})
 			b.Tell(Turned{})
-		}, []string{"media: play a, mix false", "log: no sound for a side without G.711"}},
+		}, []string{"media: play a, mix false", "log: sound not played: the side has no G.711"}},
 		"a route": {func(_ *testing.T, b *Bridge, _ *effects) { b.Tell(Routed{}) }, []string{"media: mask a true", "log: keys masked"}},
 		"a key":   {func(_ *testing.T, b *Bridge, _ *effects) { keyed(b, media.SideA) }, []string{"leg b: leg.Send"}},
 		"a key that is masked": {func(_ *testing.T, b *Bridge, _ *effects) {

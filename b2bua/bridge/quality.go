@@ -77,7 +77,7 @@ func droppedBy(d media.Drops) record.DroppedBy {
 func (m *Media) onHeard(side media.Side) {
 	b := m.bridge
 	source := m.session.Stats().Of(side).Source
-	b.Log.Info().Stringer("side", side).Stringer("source", source).Msg("heard after one-way audio")
+	b.Log.Info().Stringer("side", side).Stringer("source", source).Msg("side heard again after one-way audio")
 	b.Ladder.Decide("RTP of side %v comes after all, from %v", side, source)
 }
 
@@ -102,7 +102,7 @@ func (m *Media) onOneWay(side media.Side) {
 func (m *Media) onSilence(e media.EventSideSilent) {
 	b := m.bridge
 	if e.Over {
-		b.PeerLog.Info().Stringer("side", e.Side).Dur("silent", e.For).Msg("heard after a silence")
+		b.PeerLog.Info().Stringer("side", e.Side).Dur("silent", e.For).Msg("side heard again after a silence")
 		b.Ladder.Decide("side %v (a: caller, b: target) is heard again after a silence of %v", e.Side, e.For)
 		return
 	}
@@ -115,7 +115,7 @@ func (m *Media) onSilence(e media.EventSideSilent) {
 	if d := b.Agreement.Description[e.Side]; d != nil {
 		line = line.Str("expected", net.JoinHostPort(d.Connection(), strconv.Itoa(d.Port())))
 	}
-	line.Msg("a side fell silent in mid-call")
+	line.Msg("side fell silent in mid-call")
 }
 
 // changesMost is how many changes of the session are remembered. A silence begins near a change if it begins

@@ -125,7 +125,7 @@ func (ss *Sounds) play(side media.Side, v *voice) {
 			return
 		}
 		if ss.unheard[side] != v.name {
-			b.PeerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("no sound for a side without G.711")
+			b.PeerLog.Info().Stringer("side", side).Str("sound", v.name).Msg("sound not played: the side has no G.711")
 		}
 		ss.unheard[side] = v.name
 	}

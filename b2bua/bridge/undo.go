@@ -88,7 +88,7 @@ func (es *Exchanges) keep(from *Half) error {
 	b.Agreement.SentTo[side] = u.formats
 	b.Agreement.Tell(side, u.answer.Formats())
 	b.Media.SetPeer(side, u.answer)
-	b.PeerLog.Warn().Stringer("side", side).Msg("a side keeps a change that was given up")
+	b.PeerLog.Warn().Stringer("side", side).Msg("side still uses a session change that was given up")
 	b.Media.changed(record.AfterReinvite + side.String())
 	if !b.Agreement.Reaches(side) {
 		return sdp.ErrNoCodec

@@ -53,7 +53,7 @@ func (all *attempts) triesPlain() bool {
 	}
 	all.plain[a.target] = true
 	a.plan.Targets = append([]*peers.Target{a.target}, a.plan.Targets...)
-	all.call.log.Info().Str("target", a.target.Dial.Name).Msg("SRTP not taken, RTP is offered")
+	all.call.log.Info().Str("target", a.target.Dial.Name).Msg("target refused SRTP: retrying with RTP")
 	all.call.ladder.Decide("target %s does not take SRTP: RTP is offered", a.target.Dial.Name)
 	return true
 }

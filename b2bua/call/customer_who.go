@@ -109,7 +109,7 @@ func (cu *customer) beeped(e media.EventBeep) {
 		wants = wanted.Play
 	}
 	if err := c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: wants}); err != nil {
-		c.log.Warn().Err(err).Str("sound", wants).Msg("no sound for the answering machine")
+		c.log.Warn().Err(err).Str("sound", wants).Msg("can't play the sound to the answering machine")
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
 		return
 	}

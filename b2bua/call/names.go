@@ -29,7 +29,7 @@ func (c *Call) nameByIDs() {
 	for _, t := range c.peers.IDs {
 		id, err := t.Render(c.vars)
 		if err != nil {
-			c.peerLog.Warn().Err(err).Str("template", t.String()).Msg("hooks.variables.ids: no id")
+			c.peerLog.Warn().Err(err).Str("template", t.String()).Msg("id of hooks.variables.ids not rendered")
 			continue
 		}
 		c.name(strings.TrimSpace(id), registry.Written)

@@ -319,7 +319,7 @@ func (rs *replacements) failed() {
 func (rs *replacements) agentLeft(f leg.Gone) {
 	c := rs.call
 	rs.loseAgent()
-	c.log.Info().Str("cause", string(f.Cause)).Msg("agent left, the transfer goes on")
+	c.log.Info().Str("cause", string(f.Cause)).Msg("agent hung up: the transfer continues")
 	c.ladder.Decide("the agent hangs up, the transfer goes on")
 }
 

@@ -43,7 +43,7 @@ func (v *restoring) discard() {
 func (v *restoring) revived() phase {
 	c := v.Call
 	c.now = (*Call).bridged
-	c.log.Info().Int("restored", c.record.Restored).Msg("call goes on after the end of its process")
+	c.log.Info().Int("restored", c.record.Restored).Msg("call resumed")
 	c.ladder.Decide("the process was ended, and another one goes on with the call")
 	v.nameAgain()
 	if r := c.replacements.takeOut(); r != nil && r.Waiting != nil {

@@ -149,7 +149,7 @@ func (v *restoring) restoreRoute(k *snapshot.Route) {
 		v.takeRoute(index)
 		return
 	}
-	v.log.Warn().Msg("the call's route is not configured any more: the call goes on without its options")
+	v.log.Warn().Msg("route is no longer configured: the call continues without its options")
 }
 
 // saveLegs appends the legs that are not done to a saved call.

@@ -127,7 +127,7 @@ func (tr *transfers) obey(from *LegOnWire, req *sip.Request, to message.Referral
 	if tr.Referrals > 1 { // from the second REFER on, NOTIFYs need an id (RFC 3515 section 2.4.6)
 		r.ID = fmt.Sprintf(";id=%d", req.CSeq().SeqNo)
 	}
-	c.log.Info().Str("to", dest.Party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer asked")
+	c.log.Info().Str("to", dest.Party.Number).Str("uri", to.URI).Strs("dropped", to.Dropped).Msg("transfer requested")
 	c.ladder.Decide("the agent transfers the call to %s", tr.Last.To)
 	var accepted []sip.Header
 	if !r.Reports {

@@ -73,12 +73,12 @@ func TestOneWayAudio(t *testing.T) {
 		if f == nil || f["level"] != "warn" || f["side"] != "b" || f["expected"] != "192.0.2.20:30000" || f["refused"] != "198.51.100.9:7000" || !reflect.DeepEqual(f["dropped"], want) {
 			t.Errorf("got %v", f)
 		}
-		if log.line(t, "heard after one-way audio") != nil {
+		if log.line(t, "side heard again after one-way audio") != nil {
 			t.Error("heard already")
 		}
 		s.onEvent(media.EventHeard{Side: media.SideB})
 		synctest.Wait()
-		if f := log.line(t, "heard after one-way audio"); f == nil || f["side"] != "b" {
+		if f := log.line(t, "side heard again after one-way audio"); f == nil || f["side"] != "b" {
 			t.Errorf("got %v", f)
 		}
 		if live := w.server.Live(w.t.Context()); len(live) != 1 || live[0].Record.Media.MOS != 0 || live[0].Record.Media.A.MOS != 4.4 {
@@ -179,7 +179,7 @@ func TestSilentAudio(t *testing.T) {
 		s.measures(func(st *media.Stats) { st.B.Silences = 1 })
 		s.onEvent(media.EventSideSilent{Side: media.SideB, For: time.Since(from)})
 		synctest.Wait()
-		if f := log.line(t, "a side fell silent in mid-call"); f["level"] != "warn" || f["side"] != "b" || f["after"] != "reinvite_b" || f["expected"] != "192.0.2.21:30002" {
+		if f := log.line(t, "side fell silent in mid-call"); f["level"] != "warn" || f["side"] != "b" || f["after"] != "reinvite_b" || f["expected"] != "192.0.2.21:30002" {
 			t.Errorf("got %v", f)
 		}
 		live := w.server.Live(w.t.Context())[0].Record
@@ -194,7 +194,7 @@ func TestSilentAudio(t *testing.T) {
 		s.quiet.Both = 4 * time.Second
 		s.onEvent(media.EventSideSilent{Side: media.SideB, For: 10 * time.Second, Over: true})
 		synctest.Wait()
-		if log.line(t, "heard after a silence") == nil {
+		if log.line(t, "side heard again after a silence") == nil {
 			t.Error("the end of the silence is not told")
 		}
 		w.callerHangsUp(c.d)

@@ -78,7 +78,7 @@ func TestListeners(t *testing.T) {
 		}
 		w.ladderSays(r.ID, "anna listens to the call")
 		w.ladderSays(r.ID, "anna no longer listens: the call has ended")
-		if strings.Count(w.log.String(), "listener comes") != 2 || strings.Count(w.log.String(), "listener leaves") != 2 {
+		if strings.Count(w.log.String(), "listener joined") != 2 || strings.Count(w.log.String(), "listener left") != 2 {
 			t.Error("the log does not name both listeners")
 		}
 		if err := w.server.Listen(t.Context(), r.ID, bridge.ListenRequest{Audio: first, By: "anna"}); !errors.Is(err, b2bua.ErrNoCall) {

@@ -96,8 +96,8 @@ func TestStatesOfAnotherForm(t *testing.T) {
 			w.wantRecord(record.DispositionInterrupted, cause.ProcessRestart, record.EndedBySystem)
 		}
 	})
-	if text := log.String(); strings.Count(text, `"calls":2,"message":"calls of another version can't go on"`) != 1 ||
-		strings.Contains(text, "call of a killed process can't go on") {
+	if text := log.String(); strings.Count(text, `"calls":2,"message":"calls not resumed: another version wrote them"`) != 1 ||
+		strings.Contains(text, "call not resumed after a crash") {
 		t.Error(text)
 	}
 }

@@ -147,7 +147,7 @@ func (s *followed) begin(c *call, now time.Time) (*call, error) {
 		s.interrupt(before, cause.DialogLost, now)
 	}
 	for s.open.Len() >= maxFollowed {
-		s.log.Warn().Int("calls", maxFollowed).Msg("too many redirected calls whose end is not known: the oldest is given up")
+		s.log.Warn().Int("calls", maxFollowed).Msg("too many redirected calls without a known end: dropping the oldest")
 		s.interrupt(s.open.Front().Value.(*call), cause.DialogLost, now)
 	}
 	c.elem = s.open.PushBack(c)

@@ -328,7 +328,7 @@ func (c *client) step(in Input) {
 				To:  leg.Hop{Transport: c.local.Transport, Addr: c.hop.Addr},
 			}})
 		case Avoid:
-			c.log.Debug().Stringer("at", e.Hop).Str("reason", e.Why).Msg("an address of the registrar has failed")
+			c.log.Debug().Stringer("at", e.Hop).Str("reason", e.Why).Msg("registrar address failed")
 			c.of.o.Stack.Names().Failed(e.Hop, e.Why, e.After)
 		case Ping:
 			if c.flow != nil {

@@ -136,12 +136,12 @@ func fresh[K comparable, V any](c *certificates, known map[K]*watched[V], key K,
 	case err == nil:
 		known[key] = &watched[V]{value, stamps, now}
 		if w != nil {
-			c.log.Info().Str("file", files[0]).Msg("certificate read again")
+			c.log.Info().Str("file", files[0]).Msg("certificate reloaded")
 		}
 		return value, nil
 	case w != nil: // the new file is incomplete, or was removed
 		w.checked = now
-		c.log.Warn().Err(err).Str("file", files[0]).Msg("certificate changed, but can't be used: the old one stays")
+		c.log.Warn().Err(err).Str("file", files[0]).Msg("new certificate not usable: keeping the old one")
 		return w.value, nil
 	default:
 		return value, err

@@ -171,7 +171,7 @@ func (r *request) broken() {
 		if r.reconnects++; r.reconnects > maxReconnects || r.tx.IsOver() {
 			return // the timer of the request or of the call will end it
 		}
-		stack.log.Info().Str("method", string(r.method)).Msg("connection broke: the request goes over another")
+		stack.log.Info().Str("method", string(r.method)).Msg("connection broke: sending the request over another")
 		if err := r.resend(); err != nil && r.tx.Terminate() {
 			r.failed(cause.TargetUnreachable, errBroken)
 		}

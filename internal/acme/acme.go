@@ -135,7 +135,7 @@ func (k *Keeper) look(ctx context.Context) time.Duration {
 	case !mine:
 		return k.orderAfter.Sub(now)
 	case have == nil && k.failures == 0:
-		k.Log.Info().Strs("domains", k.Domains).Msg("no certificate yet: TLS handshakes are refused until the CA has given one")
+		k.Log.Info().Strs("domains", k.Domains).Msg("no certificate yet: refusing TLS handshakes until the CA issues one")
 	}
 	bounded, cancel := context.WithTimeout(ctx, orderTimeout)
 	defer cancel()
@@ -159,7 +159,7 @@ func (k *Keeper) look(ctx context.Context) time.Duration {
 	if have != nil {
 		line.Time("valid_until", have.NotAfter)
 	}
-	line.Msg("no certificate from the CA")
+	line.Msg("the CA issued no certificate")
 	if k.Share != nil {
 		return lookSoon
 	}
@@ -229,7 +229,7 @@ func (k *Keeper) keep(ctx context.Context, leaf *x509.Certificate) time.Duration
 	}
 	if k.Share != nil {
 		if err := k.Share.Publish(ctx, k.issued); err != nil {
-			k.Log.Warn().Err(err).Msg("other nodes have not got the new certificate")
+			k.Log.Warn().Err(err).Msg("new certificate not shared with other nodes")
 		}
 	}
 	k.issued = nil

@@ -129,7 +129,7 @@ func TestBadAuthorities(t *testing.T) {
 			if tt.wait == 0 {
 				tt.wait = retryFirst
 			}
-			if wait != tt.wait || !strings.Contains(log.String(), tt.want) || !strings.Contains(log.String(), "no certificate from the CA") {
+			if wait != tt.wait || !strings.Contains(log.String(), tt.want) || !strings.Contains(log.String(), "the CA issued no certificate") {
 				t.Errorf("it waits for %v and says:\n%s\nwant %v and %q", wait, log, tt.wait, tt.want)
 			}
 			if now, err := os.ReadFile(k.File); err != nil || string(now) != string(old) {

@@ -84,7 +84,7 @@ func (a *Archive) claim() error {
 		return errors.Join(err, a.dir.close())
 	}
 	if finished > 0 {
-		a.cfg.Log.Warn().Int("files", finished).Msg("recordings of a killed process finished")
+		a.cfg.Log.Warn().Int("files", finished).Msg("finished the recordings of a crashed process")
 	}
 	return nil
 }
@@ -112,7 +112,7 @@ func (a *Archive) Record(c Call) (*Recorder, error) {
 		for side := range c.Payloads {
 			if p := &c.Payloads[side]; format == FormatWAV && !p.decodable() && f.Err == "" {
 				f.Name, f.EndedAt, f.Err = "", r.began, errCodec(p.OtherName).Error()
-				a.cfg.Log.Warn().Str("call", c.ID).Str("format", format).Str("reason", f.Err).Msg("recording not begun")
+				a.cfg.Log.Warn().Str("call", c.ID).Str("format", format).Str("reason", f.Err).Msg("recording not started")
 			}
 		}
 		r.files = append(r.files, f)

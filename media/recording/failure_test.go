@@ -47,7 +47,7 @@ func TestFullDisk(t *testing.T) {
 			t.Errorf("there are %v; want nothing, as nothing could be written", names)
 		}
 		a.shut(t)
-		if n := strings.Count(log.String(), "recording not begun"); n != 2 || strings.Count(log.String(), `"remedy":"make room`) != 2 {
+		if n := strings.Count(log.String(), "recording not started"); n != 2 || strings.Count(log.String(), `"remedy":"make room`) != 2 {
 			t.Errorf("it was said %d times; want twice:\n%s", n, log.String())
 		}
 	})

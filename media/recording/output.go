@@ -100,7 +100,7 @@ func (a *Archive) closeFailed(r *Recorder) {
 func (a *Archive) refuse(r *Recorder, i int, reason string) {
 	f := r.Files()[i]
 	a.cfg.Log.Warn().Str("call", r.call.ID).Str("file", f.Name).Str("reason", reason).
-		Str("remedy", "make room on the disk, or give recording.path to the user that runs the service: the next recording tries again").Msg("recording not begun")
+		Str("remedy", "make room on the disk, or give recording.path to the user that runs the service: the next recording tries again").Msg("recording not started")
 	r.change(i, func(f *File) { f.Name, f.EndedAt, f.Err = "", time.Now(), reason })
 }
 

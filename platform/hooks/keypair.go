@@ -62,7 +62,7 @@ func (k *keyPair) renew() {
 	switch {
 	case err == nil:
 		k.pair, k.stamps = &pair, seen
-		k.log.Info().Str("cert", k.cert).Msg("hooks.tls: the new certificate is in force")
+		k.log.Info().Str("cert", k.cert).Msg("hooks.tls: using the new certificate")
 	case seen != k.warned:
 		k.warned = seen
 		k.log.Warn().Err(err).Str("cert", k.cert).Str("key", k.key).

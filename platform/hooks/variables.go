@@ -59,7 +59,7 @@ type Variables struct {
 func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !httpd.Same(httpd.Bearer(r), v.Token) {
 		v.limit.Do(func() { v.strangers = httpd.Strangers(v.Log) })
-		v.strangers.Warn().Str("src", r.RemoteAddr).Msg("variables asked with a missing or wrong token")
+		v.strangers.Warn().Str("src", r.RemoteAddr).Msg("variables requested with a missing or wrong token")
 		w.Header().Set("WWW-Authenticate", `Bearer realm="flowbridge"`)
 		httpd.Refuse(w, http.StatusUnauthorized,
 			"the bearer token is missing or wrong: send Authorization: Bearer and the token of hooks.variables.token_file")
@@ -82,14 +82,14 @@ func (v *Variables) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	call, err := v.Find(r.Context(), id)
 	switch {
 	case errors.Is(err, ErrUnknown):
-		v.Log.Info().Str("id", id).Msg("variables asked of a call that is not there")
+		v.Log.Info().Str("id", id).Msg("variables requested for an unknown call")
 		httpd.Refuse(w, http.StatusNotFound,
 			err.Error()+": ask while it is up, by our id, a Call-ID, the platform's or the external id")
 	case errors.Is(err, ErrSeveral):
-		v.Log.Warn().Str("id", id).Msg("variables asked by an id of several calls")
+		v.Log.Warn().Str("id", id).Msg("variables requested by an id that several calls have")
 		httpd.Refuse(w, http.StatusConflict, err.Error())
 	case err != nil:
-		v.Log.Error().Err(err).Str("id", id).Msg("variables not given")
+		v.Log.Error().Err(err).Str("id", id).Msg("variables not rendered")
 		httpd.Refuse(w, http.StatusServiceUnavailable, "the call does not answer")
 	default:
 		v.Log.Info().Str("id", id).Str("call", call.ID).Int("variables", len(call.Variables)).Msg("variables given")

@@ -161,7 +161,7 @@ func (h *Webhook) answer(w http.ResponseWriter, r *http.Request, id string, call
 	word, err := httpd.Decide(ctx, h.places, func() (string, error) { return h.decide(ctx, call) })
 	if err != nil {
 		h.forget(id)
-		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).Msg("openai call not decided")
+		h.opts.Log.Warn().Err(err).Str("openai_call_id", call.ID).Msg("openai call not decided in time")
 		httpd.Refuse(w, http.StatusServiceUnavailable, "not decided, send it again")
 		return
 	}

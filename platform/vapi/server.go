@@ -176,7 +176,7 @@ func (h *handler) tell(w http.ResponseWriter, kind string, body []byte) {
 		})
 	}
 	if err != nil {
-		h.opts.Log.Warn().Err(err).Str("type", kind).Msg("vapi message not taken")
+		h.opts.Log.Warn().Err(err).Str("type", kind).Msg("vapi message not accepted")
 	}
 	if err != nil && !errors.Is(err, httpd.ErrPanic) {
 		w.Header().Set("Retry-After", "1")

@@ -77,7 +77,7 @@ func (c *call) ask(ctx context.Context) (code int, reason string) {
 		err := c.deliver(ctx, q, q.Prefix+unique)
 		taken = taken || err == nil
 		if err != nil {
-			p.opts.Log.Warn().Err(err).Str("id", q.Prefix+unique).Msg("nobody takes the webhook")
+			p.opts.Log.Warn().Err(err).Str("id", q.Prefix+unique).Msg("webhook not accepted")
 		}
 	}
 	if !taken {

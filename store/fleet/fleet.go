@@ -216,7 +216,7 @@ func (f *Fleet) farewell() {
 		}
 	}
 	if _, err := f.pool.Exec(ctx, leave, f.member.id, f.member.process); err != nil {
-		f.log.Info().Err(explain(err)).Msg("the fleet could not be told that this node leaves: it will count as vanished")
+		f.log.Info().Err(explain(err)).Msg("could not tell the fleet that this node leaves: it will count as vanished")
 	}
 }
 
@@ -245,7 +245,7 @@ func (f *Fleet) unready(err error) {
 func (f *Fleet) remember(ctx context.Context, p Place) {
 	err := f.outbox.Note(ctx, notePlace, fmt.Sprintf("%d/%d", p.Index, p.Nodes))
 	if err != nil && !errors.Is(err, context.Canceled) {
-		f.log.Debug().Err(err).Msg("place of this node not noted")
+		f.log.Debug().Err(err).Msg("share of this node not saved")
 	}
 }
 

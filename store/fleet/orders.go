@@ -266,12 +266,12 @@ func (f *Fleet) eraseOthers(ctx context.Context) {
 		_, err = f.pool.Exec(ctx, forgetDone)
 	}
 	if err = errors.Join(explain(err), l.all(ctx)); err != nil && ctx.Err() == nil {
-		f.rows.Warn().Err(err).Msg("not erased: it is tried again")
+		f.rows.Warn().Err(err).Msg("not erased: will retry")
 	}
 	if l.refused > 0 && time.Since(f.toldRefused) > refusedEvery {
 		f.toldRefused = time.Now()
 		f.rows.Warn().Err(fmt.Errorf("erasure %s: %w", l.last, errProof)).Int("count", l.refused).
-			Msg("not erased: it is tried again")
+			Msg("not erased: will retry")
 	}
 }
 

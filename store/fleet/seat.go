@@ -267,7 +267,7 @@ func (s *Seat) goOn(ctx context.Context, epoch int64, at time.Time) {
 // note stores the epoch for this node's next process; 0 means that another node has had the seat since.
 func (s *Seat) note(ctx context.Context, epoch int64) {
 	if err := s.fleet.outbox.Note(ctx, noteSeat, fmt.Sprintf("%d %s", epoch, s.name)); err != nil {
-		s.fleet.log.Warn().Err(err).Str("seat", s.name).Msg("epoch not noted: after a restart the calls come from the database")
+		s.fleet.log.Warn().Err(err).Str("seat", s.name).Msg("epoch not saved: after a restart the calls come from the database")
 	}
 }
 
@@ -380,7 +380,7 @@ func (s *Seat) asked(ctx context.Context) (owner Owner, lost bool) {
 	rows, _ := s.fleet.pool.Query(ctx, selectSeats+` WHERE seat = $1`, s.name) // the rows return the error
 	owner, err := pgx.CollectExactlyOneRow(rows, rowToOwner)
 	if errors.Is(err, pgx.ErrNoRows) {
-		s.fleet.log.Warn().Str("seat", s.name).Msg("the fleet's database does not have the seat: it is made again")
+		s.fleet.log.Warn().Str("seat", s.name).Msg("the fleet's database lacks the seat: creating it again")
 		_, _ = s.fleet.pool.Exec(ctx, `INSERT INTO flowbridge_seats (seat, owner, node, epoch, since, renewed_at)
 			VALUES ($1, $2, $3, $4, clock_timestamp(), clock_timestamp()) ON CONFLICT DO NOTHING`,
 			s.name, s.id, s.node, s.epoch.Load()) // the next renewal shows whether that worked

@@ -347,9 +347,9 @@ func (all *states) settle(err error) (more bool) {
 	written := all.written
 	all.written = nil
 	if begun := err != nil && !all.away; begun {
-		all.seat.fleet.log.Warn().Err(err).Int("states", len(written)).Msg("answered calls are unprotected: the fleet's database takes no states")
+		all.seat.fleet.log.Warn().Err(err).Int("states", len(written)).Msg("answered calls are unprotected: can't write their states to the fleet's database")
 	} else if err == nil && all.away {
-		all.seat.fleet.log.Info().Msg("the fleet's database takes states again")
+		all.seat.fleet.log.Info().Msg("writing call states to the fleet's database again")
 	}
 	all.away, all.gaveUp = err != nil, false
 	var told []func()

@@ -331,7 +331,7 @@ func TestReceiverThatFails(t *testing.T) {
 		if len(told) != calls || len(s.events()) != tried+calls || s.left() != 0 {
 			t.Errorf("%d calls told by %d requests, left %d", len(told), len(s.events())-tried, s.left())
 		}
-		if n := strings.Count(s.log.String(), "webhook fails"); n != 1 || !strings.Contains(s.log.String(), "delivers again") || strings.Contains(s.log.String(), "hidden") {
+		if n := strings.Count(s.log.String(), "webhook failing"); n != 1 || !strings.Contains(s.log.String(), "delivering again") || strings.Contains(s.log.String(), "hidden") {
 			t.Errorf("log: %s", &s.log)
 		}
 	})

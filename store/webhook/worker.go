@@ -215,11 +215,11 @@ func (w *worker) note(ctx context.Context, items []record.OutboxItem, results []
 func (w *worker) judge(good, bad int, last result) {
 	switch {
 	case good > 0 && w.fails > 0:
-		w.Log.Info().Str("webhook", w.hook.Name).Msg("webhook delivers again")
+		w.Log.Info().Str("webhook", w.hook.Name).Msg("webhook delivering again")
 		w.fails = 0
 	case good == 0 && bad > 0:
 		if w.fails++; w.fails == 1 {
-			w.Log.Warn().Str("webhook", w.hook.Name).Str("reason", last.reason).Msg("webhook fails: its items wait")
+			w.Log.Warn().Str("webhook", w.hook.Name).Str("reason", last.reason).Msg("webhook failing: its items wait")
 		}
 	}
 	w.count(func(s *Stats) {

@@ -236,7 +236,7 @@ func (e *Exporter) send(ctx context.Context, batch []record.Record) {
 		if err == nil {
 			e.exported.Add(uint64(len(batch)))
 			if e.broken {
-				e.o.Log.Info().Msg("collector takes spans again")
+				e.o.Log.Info().Msg("collector reachable again")
 			}
 			e.broken = false
 			return
@@ -285,7 +285,7 @@ func (e *Exporter) warn(err error) {
 	if err != nil {
 		line = line.Str("error", reasonOf(err))
 	}
-	line.Msg("collector does not take spans")
+	line.Msg("can't deliver spans to the collector")
 }
 
 // reasonOf returns an error's text for the log, with a long text of the collector cut off.

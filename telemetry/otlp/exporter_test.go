@@ -333,10 +333,10 @@ func TestCollectorAway(t *testing.T) {
 		if all := e.Exported() + e.Dropped(); all != 601 {
 			t.Errorf("%d exported, %d dropped; together %d", e.Exported(), e.Dropped(), all)
 		}
-		if lines := strings.Count(log.String(), "does not take spans"); lines < 2 || lines > 14 {
+		if lines := strings.Count(log.String(), "can't deliver spans"); lines < 2 || lines > 14 {
 			t.Errorf("%d lines in ten minutes:\n%s", lines, log)
 		}
-		if !strings.Contains(log.String(), "takes spans again") {
+		if !strings.Contains(log.String(), "collector reachable again") {
 			t.Errorf("log: %s", log)
 		}
 	})

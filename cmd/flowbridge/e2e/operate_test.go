@@ -48,7 +48,7 @@ func TestReload(t *testing.T) {
 	b.reload(other, "configuration reloaded")
 	s.refusedCarrier(404, called).finish()
 
-	b.reload(strings.Replace(usual, "routes:", "rootes:", 1), "configuration not valid: the old one stays")
+	b.reload(strings.Replace(usual, "routes:", "rootes:", 1), "configuration not valid: keeping the old one")
 	s.refusedCarrier(404, called).finish()
 	// The refused calls stay in the list until their records are committed.
 	eventually(t, "the first call alone is live", func() bool {

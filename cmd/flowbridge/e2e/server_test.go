@@ -353,7 +353,7 @@ func (s *server) stopped() {
 		s.t.Errorf("flowbridge serve ended with exit code %d", code)
 	}
 	for _, line := range s.output() {
-		slow := s.slow && strings.Contains(line, "not upgraded: this process goes on") &&
+		slow := s.slow && strings.Contains(line, "not upgraded: this process continues") &&
 			strings.Contains(line, "context deadline exceeded")
 		if strings.Contains(line, `"level":"error"`) && !slow || strings.Contains(line, "DATA RACE") || strings.HasPrefix(line, "panic") {
 			s.t.Errorf("flowbridge serve complained: %s", line)

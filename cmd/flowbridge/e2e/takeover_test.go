@@ -68,7 +68,7 @@ func TestSeatGoesOver(t *testing.T) {
 		t.Errorf("%d states are left", n)
 	}
 	back := startServer(t, a.dir, s.seat.config(s, o, "a"))
-	if back.logged("calls of this node's journal went on elsewhere") != 1 {
+	if back.logged("calls of this node's journal continued elsewhere") != 1 {
 		t.Errorf("the node that is back says\n%s", strings.Join(back.output(), "\n"))
 	}
 	if n := len(back.cdrs()); n != 0 {

@@ -33,7 +33,7 @@ func FindAddress(ctx context.Context, cfg *config.Config, log zerolog.Logger) er
 		}
 		_ = os.Remove(file) // what a link leads to is not written
 		if err := os.WriteFile(file, []byte(addr.String()+"\n"), 0o600); err != nil {
-			log.Info().Err(err).Msg("the public address is not remembered for the next start")
+			log.Info().Err(err).Msg("public address not saved for the next start")
 		}
 		return addr, nil
 	})

@@ -97,9 +97,9 @@ func (c *cpu) look(now time.Time, cpus int) {
 	case sum.is && !was.is:
 		c.since = now
 		c.log.Warn().Int("percent", sum.percent()).Float64("quota", quota).
-			Int64("throttled_ms", sum.throttled.Milliseconds()).Msg("no CPU for calls: their audio is late or lost here")
+			Int64("throttled_ms", sum.throttled.Milliseconds()).Msg("not enough CPU for calls: audio is late or lost on this machine")
 	case was.is && !sum.is:
-		c.log.Info().Int64("dur_ms", now.Sub(c.since).Milliseconds()).Msg("there is CPU for calls again")
+		c.log.Info().Int64("dur_ms", now.Sub(c.since).Milliseconds()).Msg("enough CPU for calls again")
 	}
 }
 

@@ -324,7 +324,7 @@ func (e *eraser) run(ctx context.Context) {
 			}
 		}
 		if err != nil && !said && ctx.Err() == nil {
-			e.log.Warn().Err(err).Msg("not erased: it is tried again")
+			e.log.Warn().Err(err).Msg("not erased: will retry")
 		}
 		said = err != nil
 	})

@@ -37,17 +37,17 @@ func (s sessions) decide(ctx context.Context, c openai.Call) (openai.Decision, e
 	}
 	log := s.hooks.log.With().Str("openai_call_id", c.ID).Str("call", live.Record.ID).Logger()
 	if !found {
-		log.Warn().Str("header", callHeader).Msg("openai call is none of ours: it is rejected")
+		log.Warn().Str("header", callHeader).Msg("openai call rejected: it is not one of ours")
 		return openai.Decision{Status: statusNotOurs}, nil
 	}
 	attempt := ringing(live)
 	if attempt == "" {
-		log.Warn().Msg("openai call names one of ours that does not ring: it is rejected")
+		log.Warn().Msg("openai call rejected: the call that it names is not ringing")
 		return openai.Decision{Status: statusNotOurs}, nil
 	}
 	session, err := s.sessionOf(live.Vars)
 	if err != nil {
-		log.Warn().Err(err).Msg("openai session can't be made: the call is rejected")
+		log.Warn().Err(err).Msg("openai call rejected: its session can't be created")
 		return openai.Decision{Status: statusNoSession}, nil
 	}
 	return openai.Decision{Session: session, Attempt: attempt, Accepted: func() { s.note(ctx, live.Record.ID, c.ID) }}, nil

@@ -36,7 +36,7 @@ func (h *callHooks) takeReport(ctx context.Context, said synthflow.Report) (synt
 	}
 	report, err := h.confirmed(ctx, target, said)
 	if errors.Is(err, errNoSuchCall) {
-		h.log.Warn().Str("synthflow_call_id", said.CallID).Msg("the platform's API does not know the call of a report")
+		h.log.Warn().Str("synthflow_call_id", said.CallID).Msg("report of a call that the platform's API does not know")
 		return synthflow.TakenUnknown, nil
 	}
 	if err != nil {

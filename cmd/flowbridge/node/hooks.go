@@ -171,7 +171,7 @@ func (h *callHooks) variables(id string, vars template.Vars, headers []peers.Var
 	for _, value := range of.Values {
 		text, err := value.Value.Render(vars)
 		if err != nil { // leave out only this one
-			h.log.Warn().Err(err).Str("call", id).Str("variable", value.Name).Msg("variable not given")
+			h.log.Warn().Err(err).Str("call", id).Str("variable", value.Name).Msg("variable not rendered")
 			continue
 		}
 		all[value.Name] = text

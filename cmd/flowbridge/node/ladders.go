@@ -42,7 +42,7 @@ func (l *ladders) open(ctx context.Context, cfg *config.Store, held func() ([]st
 			Msg("the file of the ladders was damaged: it is set aside, and a new one begun")
 	}
 	if err != nil {
-		l.log.Warn().Err(err).Msg("calls go on without ladders")
+		l.log.Warn().Err(err).Msg("calls continue without ladders")
 	}
 	l.kept = kept
 }
@@ -102,9 +102,9 @@ func (l *ladders) look() {
 	err, dropped := l.kept.Err(), l.kept.Dropped()
 	switch {
 	case err != nil && (l.broken == nil || err.Error() != l.broken.Error()):
-		l.log.Warn().Err(err).Msg("ladders can't be written: calls go on without")
+		l.log.Warn().Err(err).Msg("can't write ladders: calls continue without them")
 	case err == nil && l.broken != nil:
-		l.log.Info().Msg("ladders are written again")
+		l.log.Info().Msg("writing ladders again")
 	}
 	if dropped > l.dropped {
 		l.log.Warn().Int64("count", dropped-l.dropped).

@@ -23,7 +23,7 @@ func TestLaddersOfNoUse(t *testing.T) {
 		none          string // why a call has no ladder
 	}{
 		"damaged":      {"no database at all", "7d", "it is set aside", "this call has no ladder"},
-		"another file": {"", "7d", "calls go on without ladders", "can't be read"},
+		"another file": {"", "7d", "calls continue without ladders", "can't be read"},
 		"switched off": {"no database at all", "off", "", "no ladders are kept"},
 	} {
 		dir := t.TempDir()

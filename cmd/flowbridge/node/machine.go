@@ -19,7 +19,7 @@ func (n *Node) keepDay() {
 		begun = true
 		killed, err := n.live.LoadDay(n.config().Store.Path + ".day")
 		if err != nil {
-			n.log.Info().Err(err).Msg("the history of the last day begins again")
+			n.log.Info().Err(err).Msg("history of the last day starts over")
 		}
 		how := "start"
 		if n.before != nil {
@@ -46,9 +46,9 @@ func (n *Node) saveDay() {
 	switch failed := err != nil; {
 	case n.dayFails.Swap(failed) == failed:
 	case failed:
-		n.log.Info().Err(err).Msg("the history of the last day is not written")
+		n.log.Info().Err(err).Msg("can't write the history of the last day")
 	default:
-		n.log.Info().Msg("the history of the last day is written again")
+		n.log.Info().Msg("writing the history of the last day again")
 	}
 }
 

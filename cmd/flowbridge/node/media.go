@@ -84,7 +84,7 @@ func (r *rtp) close() (err error) {
 // tellOutage logs that most calls fell silent at once, and that the outage is over.
 func (r *rtp) tellOutage(o media.Outage) {
 	if o.Over {
-		r.log.Info().Int("count", o.Sessions).Dur("since_ms", o.Since).Msg("calls are heard again")
+		r.log.Info().Int("count", o.Sessions).Dur("since_ms", o.Since).Msg("most calls are heard again")
 		return
 	}
 	r.log.Warn().Int("count", o.Sessions).Dur("since_ms", o.Since).
@@ -115,7 +115,7 @@ func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 	case err == nil:
 		r.kernel = relay
 		r.closers = append(r.closers, func() error { relay.Close(); return nil })
-		r.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("the kernel relays RTP")
+		r.log.Info().Str("attached", relay.Path()).Int("adopted", relay.Adopted()).Msg("relaying RTP in the kernel")
 		if mortal != nil {
 			level := zerolog.InfoLevel // a missing kernel relay is a fault only if the configuration asks for it
 			if m.Engine == config.EngineKernel {
@@ -128,7 +128,7 @@ func (r *rtp) openKernel(m *config.Media, heir *os.File) error {
 		return fmt.Errorf("media.engine: kernel: %w; flowbridge help RTP in the kernel says what it needs, and auto goes on without", err)
 	default:
 		r.without = err.Error()
-		r.log.Info().AnErr("reason", err).Msg("RTP is relayed in userspace")
+		r.log.Info().AnErr("reason", err).Msg("relaying RTP in userspace")
 	}
 	return nil
 }

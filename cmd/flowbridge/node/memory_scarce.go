@@ -104,7 +104,7 @@ func (s *scarcity) look(now time.Time) {
 	case is && !was:
 		s.since = now
 		s.times.Add(1)
-		s.log.Warn().Uint64("used_bytes", used).Uint64("allowed_bytes", limit).Msg("memory is scarce: new calls are refused")
+		s.log.Warn().Uint64("used_bytes", used).Uint64("allowed_bytes", limit).Msg("memory is scarce: refusing new calls")
 	case was && !is:
 		s.log.Info().Uint64("used_bytes", used).Uint64("allowed_bytes", limit).
 			Int64("dur_ms", now.Sub(s.since).Milliseconds()).

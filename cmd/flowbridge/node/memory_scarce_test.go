@@ -93,7 +93,7 @@ func TestScarcity(t *testing.T) {
 		for _, line := range []struct {
 			text  string
 			times int
-		}{{`"level":"warn"`, 2}, {`"level":"info"`, 1}, {"memory is scarce: new calls are refused", 2}, {"memory is scarce no more", 1}} {
+		}{{`"level":"warn"`, 2}, {`"level":"info"`, 1}, {"memory is scarce: refusing new calls", 2}, {"memory is scarce no more", 1}} {
 			if n := strings.Count(out.String(), line.text); n != line.times {
 				t.Errorf("%q %d times; want %d: %s", line.text, n, line.times, out.String())
 			}

@@ -267,10 +267,10 @@ func (n *Node) logFound() {
 			Msg("the disk of store.path takes nothing: records, and the states of live calls, wait in memory")
 	}
 	if k := len(n.store.Interrupted); k > 0 {
-		n.log.Warn().Int("calls", k).Msg("calls of a killed process closed as interrupted")
+		n.log.Warn().Int("calls", k).Msg("closed the calls of a crashed process as interrupted")
 	}
 	if k := n.store.Recovered; k > 0 {
-		n.log.Warn().Int("calls", k).Msg("calls that an earlier process could not write are written now")
+		n.log.Warn().Int("calls", k).Msg("wrote calls that an earlier process could not write")
 	}
 }
 
@@ -279,7 +279,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	preparers map[string]peers.Preparer,
 ) (err error) {
 	if n.splits.all, err = n.splits.recall(ctx); err != nil { // update repeats it
-		n.log.Info().Err(err).Msg("weights of splits can't be read yet: the file's are in force")
+		n.log.Info().Err(err).Msg("can't read split weights yet: using the file's")
 	}
 	o := b2bua.Options{
 		KeepBindings: n.store.KeepBindings,
@@ -367,7 +367,7 @@ func (n *Node) tend(ctx context.Context) {
 		n.tending.Lock()
 		n.hooks.redirects.Expire(now)
 		n.live.Tend()
-		n.live.Stats() // so that what is not well has its time, and a line in the log, although nobody looks
+		n.live.Stats()       // so that what is not well has its time, and a line in the log, although nobody looks
 		n.server.Registrar() // removes expired registrations
 		n.figures.sample(ctx, now)
 		bounded, cancel := context.WithTimeout(ctx, aliveEvery)
@@ -379,14 +379,14 @@ func (n *Node) tend(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil:
-			n.log.Error().Err(err).Int("calls", n.server.Unwritten()).Msg("records can't be written: they wait in memory")
+			n.log.Error().Err(err).Int("calls", n.server.Unwritten()).Msg("can't write records: keeping them in memory")
 		case broken != nil:
-			n.log.Info().Msg("records are written again")
+			n.log.Info().Msg("writing records again")
 		}
 		broken = err
 		if file := n.store.SetAside(); file != aside {
 			aside = file
-			n.log.Error().Str("set_aside", file).Msg("the database was damaged: it is set aside, and a new one begun")
+			n.log.Error().Str("set_aside", file).Msg("database was damaged: set it aside and started a new one")
 			n.server.Registrar().SaveAll()
 		}
 		ids := n.store.Unreadable()
@@ -423,7 +423,7 @@ func (n *Node) Close() error {
 		cancel()
 		ctx, cancel = context.WithTimeout(context.Background(), legsTimeout)
 		if n.server.WaitLegs(ctx) != nil {
-			n.log.Info().Msg("stopping although peers have not answered")
+			n.log.Info().Msg("stopping before all peers have answered")
 		}
 		cancel()
 	}

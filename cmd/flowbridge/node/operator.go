@@ -27,7 +27,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	log := out.Logger()
 	program, err := handover.ThisProgram()
 	if err != nil {
-		log.Warn().Err(err).Msg("there can be no upgrade")
+		log.Warn().Err(err).Msg("upgrades are not possible")
 	}
 	o := &operator{
 		file: file, log: log, out: out, supervisor: newSupervisor(log), asked: make(chan struct{}), left: make(chan struct{}),
@@ -170,7 +170,7 @@ func (o *operator) Reload(context.Context) (admin.Reloaded, error) {
 	switch {
 	case errors.As(err, &invalid):
 		for _, p := range invalid.Problems {
-			o.log.Error().Str("problem", p).Msg("configuration not valid: the old one stays")
+			o.log.Error().Str("problem", p).Msg("configuration not valid: keeping the old one")
 		}
 	case err != nil:
 		o.log.Warn().Err(err).Msg("configuration not reloaded")
@@ -199,7 +199,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 		return done, problemsOf(err)
 	}
 	if err := FindAddress(context.Background(), read, o.log); err != nil {
-		o.log.Warn().Err(err).Msg("the public address stays the one that was found at the start")
+		o.log.Warn().Err(err).Msg("keeping the public address that was found at the start")
 		read.SIP.Advertise, read.Media.Advertise = current.cfg.SIP.Advertise, current.cfg.Media.Advertise
 	}
 	cfg, needRestart := running(current.cfg, read)
@@ -349,7 +349,7 @@ func (o *operator) drain(ctx context.Context, signals <-chan os.Signal, count in
 		}
 	}()
 	if o.leave(ctx) {
-		o.log.Warn().Int("calls", o.node.server.Calls()).Msg("calls are hung up: the limit is over, or a second signal came")
+		o.log.Warn().Int("calls", o.node.server.Calls()).Msg("hanging up calls: the drain timeout is over, or a second signal came")
 	}
 }
 
@@ -394,6 +394,6 @@ func (o *operator) giveWay() error {
 	if o.passesOn {
 		_ = unix.Kill(o.heir.PID, unix.SIGTERM)
 	}
-	o.log.Info().Msg("replaced")
+	o.log.Info().Msg("replaced by the new process")
 	return nil
 }

@@ -165,7 +165,7 @@ func TestReloadRefusesAnInvalidFile(t *testing.T) {
 	if s.fake.times != 0 || s.node.config() != old {
 		t.Error("something changed")
 	}
-	if log := s.logged(); strings.Count(log, "configuration not valid: the old one stays") != 2 || !strings.Contains(log, "log.level") {
+	if log := s.logged(); strings.Count(log, "configuration not valid: keeping the old one") != 2 || !strings.Contains(log, "log.level") {
 		t.Errorf("the log says\n%s", log)
 	}
 	if states := s.told.all(); len(states) != 2 || !strings.HasPrefix(states[1], "READY=1") || !strings.Contains(states[1], "refused") {

@@ -23,7 +23,7 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 	})
 	switch {
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):
-		n.log.Error().Err(err).Msg("the disk of recording.path takes nothing: calls go on without recordings")
+		n.log.Error().Err(err).Msg("can't write to recording.path: calls continue without recordings")
 		return nil
 	case errors.Is(err, recording.ErrLocked):
 		return fmt.Errorf("recording.path: %w; stop that one, or give this one a directory of its own", err)
@@ -38,7 +38,7 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
 	defer cancel()
 	if err := n.store.SettleRecordings(ctx, n.archive.Finished); err != nil {
-		n.log.Warn().Err(err).Msg("records of a killed process do not say how their recordings ended")
+		n.log.Warn().Err(err).Msg("records of a crashed process lack the end of their recordings")
 	}
 	return nil
 }

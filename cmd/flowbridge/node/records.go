@@ -45,7 +45,7 @@ func (n *Node) tellOthers(ctx context.Context, cfg *config.Config) {
 		n.log.Warn().Str("consumer", consumer).Int64("items", items).Msg("outbox of a removed consumer deleted")
 	}
 	if err != nil {
-		n.log.Warn().Err(err).Msg("outbox does not follow the configuration")
+		n.log.Warn().Err(err).Msg("outbox not updated to the configuration")
 	}
 	n.webhooks.Set(hooksOf(cfg))
 }

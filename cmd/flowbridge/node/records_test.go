@@ -57,7 +57,7 @@ func TestWebhooksFollowTheConfiguration(t *testing.T) {
 	if m := <-got; m.Record.ID != "two" {
 		t.Errorf("got %+v", m)
 	}
-	for !strings.Contains(s.logged(), "webhook fails") {
+	for !strings.Contains(s.logged(), "webhook failing") {
 		time.Sleep(10 * time.Millisecond)
 	}
 	reload("")

@@ -47,7 +47,7 @@ func (b *bindings) takeUp(ctx context.Context, by *b2bua.Server) {
 			Msg("registrations not read: a trunk that registers here is called again after its next REGISTER")
 	default:
 		by.Registrar().Restore(time.Now(), all)
-		b.log.Info().Msg("registrations of before are read now")
+		b.log.Info().Msg("read the earlier registrations")
 	}
 }
 

@@ -46,7 +46,7 @@ func TestStartOnADiskThatTakesNothing(t *testing.T) {
 			must(t, err)
 			read := make(chan struct{}, 1)
 			n, err := Start(t.Context(), cfg, zerolog.New(io.Discard).Hook(zerolog.HookFunc(func(_ *zerolog.Event, _ zerolog.Level, message string) {
-				if message == "registrations of before are read now" {
+				if message == "read the earlier registrations" {
 					read <- struct{}{}
 				}
 			})), Options{})

@@ -182,7 +182,7 @@ func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	got, owner, err := s.Take(ctx, force)
 	switch {
 	case err != nil && os.Getenv(silenced) == "" && s.Resume(ctx):
-		s.log.Warn().Err(err).Msg("the seat is not confirmed: this node had it last, and serves")
+		s.log.Warn().Err(err).Msg("seat not confirmed: this node had it last, and serves")
 		*t = fleet.Taken{Own: true}
 		return nil
 	case err != nil:
@@ -198,7 +198,7 @@ func (s *seat) tryTake(ctx context.Context, force bool, t *fleet.Taken) error {
 	if got.Before.Node != "" {
 		line = line.Str("other", got.Before.Node)
 	}
-	line.Msg("the seat is this node's")
+	line.Msg("this node has the seat")
 	*t = got
 	return nil
 }
@@ -224,7 +224,7 @@ func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
 	for i := range live {
 		switch l := &live[i]; {
 		case s.Ended(ctx, l.Record.ID, l.Interrupted.EndedAt.Time):
-			s.log.Warn().Str("call", l.Record.ID).Msg("the state of an ended call is in the fleet's database again: the call stays over")
+			s.log.Warn().Str("call", l.Record.ID).Msg("ignoring the state of an ended call that came back in the fleet's database")
 		case l.Owed:
 			s.store.Keep(ctx, &l.Record, nil, func(error) {})
 		default:
@@ -236,7 +236,7 @@ func (s *seat) takeCalls(ctx context.Context, t fleet.Taken) error {
 		s.log.Error().Int("calls", unreadable).
 			Msg("states of the seat's calls can't be read: is fleet.takeover.key_file the same on all nodes? these calls end")
 	}
-	s.log.Info().Int("calls", len(s.left)).Str("other", t.Before.Node).Msg("calls are taken over")
+	s.log.Info().Int("calls", len(s.left)).Str("other", t.Before.Node).Msg("taking over calls")
 	return nil
 }
 
@@ -250,7 +250,7 @@ func (s *seat) readCalls(ctx context.Context) (states []fleet.State, unreadable 
 			return states, unreadable, nil
 		}
 		if !told {
-			s.log.Warn().Err(err).Msg("the calls of the seat can't be read yet")
+			s.log.Warn().Err(err).Msg("can't read the seat's calls yet")
 		}
 		select {
 		case <-time.After(standbyEvery):
@@ -266,17 +266,17 @@ func (s *seat) readCalls(ctx context.Context) (states []fleet.State, unreadable 
 func (s *seat) disown(ctx context.Context, live []record.Saved) {
 	unknown, err := s.Unknown(ctx, s.store.Left, live)
 	if err != nil {
-		s.log.Warn().Err(err).Msg("not known which calls of this node's journal went on elsewhere")
+		s.log.Warn().Err(err).Msg("can't tell which calls of this node's journal continued elsewhere")
 	}
 	if calls := s.store.Disown(unknown); calls > 0 {
-		s.log.Info().Int("calls", calls).Int("ended", len(unknown)).Msg("calls of this node's journal went on elsewhere")
+		s.log.Info().Int("calls", calls).Int("ended", len(unknown)).Msg("calls of this node's journal continued elsewhere")
 	}
 }
 
 // giveUp lets another node take the seat at once.
 func (s *seat) giveUp(ctx context.Context) error {
 	if err := s.Leave(context.WithoutCancel(ctx), ""); err != nil {
-		s.log.Info().Err(err).Msg("the seat could not be given up: another node takes it when the lease ends")
+		s.log.Info().Err(err).Msg("could not release the seat: another node takes it when the lease ends")
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func watchNetwork(ctx context.Context, log zerolog.Logger) <-chan struct{} {
 	addresses, links := make(chan netlink.AddrUpdate, 16), make(chan netlink.LinkUpdate, 16)
 	err := errors.Join(netlink.AddrSubscribe(addresses, ctx.Done()), netlink.LinkSubscribe(links, ctx.Done()))
 	if err != nil {
-		log.Warn().Err(err).Msg("changes of addresses are not told: they are looked at now and then")
+		log.Warn().Err(err).Msg("can't watch addresses: polling")
 	}
 	go func() {
 		tick := time.NewTicker(time.Second)
@@ -188,7 +188,7 @@ func (s *seat) waitForLink(ctx context.Context, down error) error {
 	}
 	s.rtp.engine.Thaw()
 	s.server.Stack().Serve()
-	s.log.Warn().Msg("the link of the seat's address was down: this node goes on")
+	s.log.Warn().Msg("link of the seat's address was down: this node continues")
 	return nil
 }
 
@@ -230,7 +230,7 @@ func (s *seat) takeOff(other string) {
 	}
 	s.stale = false // do it only once
 	if err != nil {
-		s.log.Error().Err(err).Msg("the seat's addresses stay on this machine: take them off, or peers find two machines")
+		s.log.Error().Err(err).Msg("can't remove the seat's addresses: remove them by hand, or peers see two machines")
 	}
 }
 
@@ -241,10 +241,10 @@ func (s *seat) fallSilent(why string) {
 		if s.leaving.Load() {
 			level = zerolog.InfoLevel
 		}
-		s.log.WithLevel(level).Str("reason", why).Msg("this node falls silent, and stands by")
+		s.log.WithLevel(level).Str("reason", why).Msg("this node stops serving and stands by")
 		if s.rtp.kernel != nil {
 			if err := s.rtp.kernel.Silence(); err != nil {
-				s.log.Error().Err(err).Msg("RTP in the kernel can't be ended")
+				s.log.Error().Err(err).Msg("can't stop the kernel's RTP relay")
 			}
 		}
 		_ = os.Setenv(silenced, "1")
@@ -263,7 +263,7 @@ func (o *operator) beginAnew() {
 	if err == nil {
 		err = unix.Exec(program.Path, program.Args, os.Environ())
 	}
-	o.log.Error().Err(err).Msg("this program can't begin anew: it ends")
+	o.log.Error().Err(err).Msg("can't restart this program: exiting")
 	o.out.lines.flush()
 	os.Exit(1)
 }

@@ -77,7 +77,7 @@ func TestConfigurationIsShown(t *testing.T) {
 	must(t, os.RemoveAll(day))
 	s.node.saveDay()
 	logged := read(t, s.log.Name())
-	if n := strings.Count(logged, "the history of the last day is"); n != 2 || !strings.Contains(read(t, day), "again") {
+	if n := strings.Count(logged, "the history of the last day"); n != 2 || !strings.Contains(read(t, day), "again") {
 		t.Errorf("%d lines about the disk:\n%s", n, logged)
 	}
 }

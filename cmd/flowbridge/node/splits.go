@@ -65,7 +65,7 @@ func (s *splits) recall(ctx context.Context) (all states, err error) {
 // parse parses noted states. If they are damaged, the file's weights are in force.
 func (s *splits) parse(text string) (all states) {
 	if err := json.Unmarshal([]byte(text), &all); err != nil && text != "" {
-		s.node.log.Info().Err(err).Msg("weights of splits are damaged: the file's are in force")
+		s.node.log.Info().Err(err).Msg("stored split weights are damaged: using the file's")
 	}
 	return all
 }
@@ -238,7 +238,7 @@ func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State,
 	g := follow.NewGathered(until)
 	f.Since = since
 	if err := record.Each(ctx, from, f, func(rec record.Record) error { g.Add(&rec); return nil }); err != nil {
-		s.node.log.Info().Err(err).Str("route", r.Name).Msg("weights of a split stay: its calls can't be read")
+		s.node.log.Info().Err(err).Str("route", r.Name).Msg("split keeps its weights: its calls can't be read")
 		state.Looked, state.Seen = now, map[string]string{}
 		for _, target := range r.Split {
 			state.Seen[target.Name] = "its calls can't be read"

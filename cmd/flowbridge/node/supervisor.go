@@ -22,7 +22,7 @@ type supervisor struct {
 func newSupervisor(log zerolog.Logger) *supervisor {
 	every, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		log.Warn().Err(err).Msg("the watchdog's interval can't be read: it gets no sign of life")
+		log.Warn().Err(err).Msg("can't read the watchdog's interval: not notifying it")
 	}
 	return &supervisor{log: log, every: every, notify: func(state string) error {
 		_, err := daemon.SdNotify(false, state)
@@ -68,7 +68,7 @@ func (s *supervisor) watch(ctx context.Context, alive func(context.Context) erro
 		switch err := alive(bounded); {
 		case ctx.Err() != nil: // the process stops
 		case err != nil:
-			s.log.Error().Err(err).Msg("the process hangs: the watchdog gets no sign of life")
+			s.log.Error().Err(err).Msg("the process hangs: not notifying the watchdog")
 		default:
 			s.tell(daemon.SdNotifyWatchdog)
 		}

@@ -94,7 +94,7 @@ func endsAll(pid, parent int, first string) bool {
 func (o *operator) Upgrade(ctx context.Context) (admin.Upgraded, error) {
 	done, err := o.upgrade(context.WithoutCancel(ctx))
 	if err != nil {
-		o.log.Error().Err(err).Msg("not upgraded: this process goes on")
+		o.log.Error().Err(err).Msg("not upgraded: this process continues")
 		return done, err
 	}
 	o.log.Info().Int("pid", done.PID).Str("version", done.Version).Int("calls", done.Calls).
@@ -291,7 +291,7 @@ func (h *handing) freeze(ctx context.Context) error {
 	requests, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()
 	if err := n.pause.Stop(requests); err != nil {
-		n.log.Info().Err(err).Msg("requests of the admin API or hooks are cut off by the upgrade")
+		n.log.Info().Err(err).Msg("the upgrade cuts off requests of the admin API or hooks")
 	}
 	n.tending.Lock() // taken while calls continue, because a slow disk may hold it
 	undo(n.tending.Unlock)
