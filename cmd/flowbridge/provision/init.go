@@ -56,7 +56,7 @@ func initCommand(b *firstConfig) *cobra.Command {
 	c := cli.Command("init", "Write a first configuration",
 		"Write a configuration with a carrier or PBX, a platform, and the route between them; then say what is still to do:\n"+
 			"the firewall, the test call. What no flag says is asked for at a terminal, the secret, too, whose file only you can\n"+
-			"read. A file that is there already is left alone. To fill an account at Synthflow, too, use flowbridge synthflow setup.",
+			"read. A file with a trunk, target or route is left alone. To fill an account at Synthflow, too, use flowbridge synthflow setup.",
 		"  flowbridge init\n"+
 			"  flowbridge init --trunk carrier --source 203.0.113.0/24 --country 1 --number +15075785607 \\\n"+
 			"      --platform retell --set AGENT_ID=agent_4711 --config flowbridge.yaml\n"+
