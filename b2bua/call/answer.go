@@ -2,7 +2,6 @@ package call
 
 import (
 	"flowbridge/b2bua/message"
-	"flowbridge/b2bua/peers"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -39,21 +38,4 @@ func (all *attempts) takeAnswer(body []byte) error {
 		return err
 	}
 	return all.call.bridge.TakeAnswer(all.current.target, answer, all.current.formats)
-}
-
-// triesPlain plans one more attempt at a target that has refused optional SRTP, with RTP. It returns false if SRTP
-// was not offered or not optional, or if RTP was already tried.
-func (all *attempts) triesPlain() bool {
-	a := all.current
-	if a.target.Dial.Media.SRTP != config.SRTPOptional || a.crypto == nil || all.plain[a.target] {
-		return false
-	}
-	if all.plain == nil {
-		all.plain = map[*peers.Target]bool{}
-	}
-	all.plain[a.target] = true
-	a.plan.Targets = append([]*peers.Target{a.target}, a.plan.Targets...)
-	all.call.log.Info().Str("target", a.target.Dial.Name).Msg("target refused SRTP: retrying with RTP")
-	all.call.ladder.Decide("target %s does not take SRTP: RTP is offered", a.target.Dial.Name)
-	return true
 }

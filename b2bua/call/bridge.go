@@ -53,7 +53,7 @@ func (b bridgeCall) Called() *peers.Target {
 func (b bridgeCall) Policy() *peers.Policy {
 	switch c := b.call; {
 	case c.connected == nil:
-		return &c.plan.Targets[0].Dial.Policy
+		return &c.attempts.plan.Targets[0].Dial.Policy
 	case c.trunk.Platform != nil:
 		return c.trunk.Platform
 	default:

@@ -73,11 +73,10 @@ type reports struct {
 	ladder  *ladder.Call // nil if the call has no ladder
 }
 
-// routed holds the route of a call, and the targets to call.
+// routed holds the route of a call.
 type routed struct {
 	vars  template.Vars
-	route *config.Route  // nil until it is found
-	plan  *outbound.Plan // which agents to call; nil before they are known, and once the plan is no longer needed
+	route *config.Route // nil until it is found
 }
 
 // ending is the end of a call.

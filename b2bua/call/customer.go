@@ -43,7 +43,8 @@ type placement struct {
 func (cu *customer) placed(placing *outbound.Placing) {
 	c := cu.call
 	plan, agents := placing.Plans(c.vars)
-	cu.placement, c.plan, c.record.Placed = &placement{plan: plan}, &agents, true
+	cu.placement, c.record.Placed = &placement{plan: plan}, true
+	c.attempts.follow(&agents)
 }
 
 // on handles all events while the customer is being called, and later the events that say who answered.
@@ -63,11 +64,11 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 			return cu.next(), true
 		}
 	case killed:
-		c.abandon(e.Cause, cause.Reasons{})
+		c.attempts.abandon(e.Cause, cause.Reasons{})
 		return c.end(e.Cause, e.By, e.status(), 0), true
 	case expired:
 		why, status := cu.timeout()
-		c.abandon(why, cause.Reasons{})
+		c.attempts.abandon(why, cause.Reasons{})
 		return c.end(why, record.EndedBySystem, status, 0), true
 	case inBridge, ofPart:
 	}
@@ -117,7 +118,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 	c.noteDestination(placing.Agents[0])
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
 	c.ladder.Split(c.record.Target, placing.Share, c.route.Total(), c.route.Moved)
-	c.plan.FailoverOn = c.route.FailoverOn
+	c.attempts.plan.FailoverOn = c.route.FailoverOn
 	c.times.limit(setup, at, cmp.Or(o.AnswerWithin, placing.Customer.Dial.RingTimeout))
 	c.start(func(*Call) phase { return cu.begins() }, true)
 	if l, ok := c.Ask(ctx); ok {
@@ -200,7 +201,7 @@ func (cu *customer) answered(f leg.Answered) phase {
 	c.ladder.Decide("the customer answers after %d ms with %s", c.record.SetupMS, c.bridge.Agreement.CodecName)
 	c.log.Info().Int64("setup_ms", c.record.SetupMS).Msg("customer answered")
 	a.settle()
-	c.attempts.current = nil
+	c.attempts.back(nil)
 	c.bridge.Media.Start()
 	c.bridge.Tell(bridge.Answered{})
 	if !cu.asksWhoAnswers() {
@@ -227,7 +228,7 @@ func (cu *customer) timeout() (why cause.Cause, status int) {
 func (cu *customer) callAgent() {
 	c := cu.call
 	c.replacements.try(&replacement{
-		Replacement: snapshot.Replacement{Left: true}, why: firstAgent{call: c}, plan: *c.plan,
+		Replacement: snapshot.Replacement{Left: true}, why: firstAgent{call: c}, plan: *c.attempts.plan,
 	})
 	c.replacements.next()
 }
@@ -288,7 +289,7 @@ func (cu *customer) save(k *snapshot.Sheet) {
 	if cu.placement == nil || !k.Handed {
 		return
 	}
-	agents, kept := *c.plan, c.kept
+	agents, kept := *c.attempts.plan, c.kept
 	if c.replacements.underway() {
 		a := c.attempts.current
 		agents.Targets, agents.Shared = c.replacements.targets(), a.shared
@@ -329,8 +330,8 @@ func (cu *customer) restore(all *snapshot.Call, _ *record.Record) error {
 	} else if k.Machine {
 		cu.heard = tillBeep
 	}
-	cu.plan.Targets, c.plan.FailoverOn = nil, c.route.FailoverOn
-	c.plan.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
+	cu.plan.Targets, c.attempts.plan.FailoverOn = nil, c.route.FailoverOn
+	c.attempts.plan.Shared = k.Shared && placing.Agents[0].Dial.Name == k.Agents[0]
 	if rings {
 		a := restoreAttempt(called, placing.Customer, c.a)
 		a.plan, a.reached = &cu.plan, &reach.Reached{}

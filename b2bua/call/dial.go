@@ -105,7 +105,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	}
 	if a.side() == media.SideA {
 		c.source = f.Dest
-		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.plan.Targets[0].Dial)
+		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.attempts.plan.Targets[0].Dial)
 	} else {
 		a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address)
 	}

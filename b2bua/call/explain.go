@@ -38,7 +38,7 @@ func (c *Call) Explain(o *report.Explanation) error {
 	o.Note("the SDP is that of a caller who offers every codec of every target; port %d stands for the leased one",
 		c.host.Config.Media.PortLow)
 	for i, t := range o.LeadTo(c.peers, c.route, &c.vars) {
-		c.attempts.current = &attempt{number: i + 1, plan: &ofRoute, target: t, started: time.Now(), cancel: func() {}}
+		c.attempts.back(&attempt{number: i + 1, plan: &ofRoute, target: t, started: time.Now(), cancel: func() {}})
 		o.Targets = append(o.Targets, c.explainAttempt(o))
 	}
 	return nil

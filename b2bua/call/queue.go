@@ -1,7 +1,6 @@
 package call
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -78,7 +77,7 @@ func (q *queue) waits() bool { return !q.call.record.Waits.IsZero() }
 // queue, or if no target was full.
 func (q *queue) join() phase {
 	c := q.call
-	if c.route.Queue == nil || !c.plan.Capped {
+	if c.route.Queue == nil || !c.attempts.plan.Capped {
 		return nil
 	}
 	again := q.waiter != nil || c.record.Queued > 0 // the call has waited before, in this process or the old one
@@ -89,7 +88,7 @@ func (q *queue) join() phase {
 		}
 	}
 	now := time.Now()
-	if over := c.host.Admission.Wait(q.waiter, c.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
+	if over := c.host.Admission.Wait(q.waiter, c.attempts.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
 		return q.unplaced(over)
 	}
 	c.record.Waits, q.left = now, c.times.pause(setup, now)
@@ -112,7 +111,7 @@ func (c *Call) waiting() phase { return c.setUp("queued", (*Call).waiting) }
 func (q *queue) sound() {
 	c := q.call
 	switch sound := c.route.Ringing == config.RingingSessionProgress || c.route.Queue.Sound != ""; {
-	case sound && (c.progressSent.earlyMedia || c.ring(c.plan.Full)):
+	case sound && (c.progressSent.earlyMedia || c.ring(c.attempts.plan.Full)):
 		c.bridge.Sounds.Ringing = true
 	case c.progressSent.earlyMedia, c.progressSent.ringing:
 	case c.route.Ringing == config.RingingNone:
@@ -135,9 +134,8 @@ func (q *queue) called() phase {
 	}
 	c.ladder.Decide("after %d s there is a place at target %s", int(c.record.Waited().Seconds()), place.Target.Dial.Name)
 	c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
-	others := slices.DeleteFunc(c.plan.Full, func(t *peers.Target) bool { return t == place.Target })
 	c.keepPlace(place.Target, place.Try)
-	c.plan.Targets, c.plan.Full, c.plan.Capped = append([]*peers.Target{place.Target}, others...), nil, false
+	c.attempts.queued(place.Target)
 	return c.nextAttempt()
 }
 

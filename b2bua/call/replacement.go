@@ -309,7 +309,8 @@ func (rs *replacements) failed() {
 	r.why.stands(failed, r.code, r.phrase)
 	c.log.Warn().Int("code", r.code).Bool("agent_left", r.Left).Bool("rescue", rs.lost()).Msg("transfer failed")
 	c.ladder.Decide("nobody takes the caller: %d %s", r.code, r.phrase)
-	rs.current, c.attempts.current = nil, c.connected
+	rs.current = nil
+	c.attempts.back(c.connected)
 	r.why.failed(r)
 	c.checkpoint.flush(true) // so that a new process does not report this to the agent again
 }
@@ -349,7 +350,8 @@ func (rs *replacements) takeOut() *replacement {
 // called party.
 func (rs *replacements) giveUp(r *replacement, why reason) {
 	r.why, r.code, r.phrase = why, 500, message.StatusText(500)
-	rs.current, rs.call.attempts.last.cause = r, cause.ProcessRestart
+	rs.current = r
+	rs.call.attempts.lost(cause.ProcessRestart)
 	rs.failed()
 }
 
@@ -361,7 +363,7 @@ func (rs *replacements) stop(why cause.Cause) {
 	}
 	c.sides.regain(cmp.Or(r.waiting, c.b))
 	r.why.report(r, 487, message.StatusText(487))
-	c.abandon(why, cause.Reasons{})
+	c.attempts.abandon(why, cause.Reasons{})
 	c.host.vacate(c.attempts.current)
 	rs.current = nil
 }

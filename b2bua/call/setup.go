@@ -63,7 +63,7 @@ func (c *Call) routing() phase {
 	targets, share := c.peers.DestinationsFor(c.route, &c.vars)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(targets))
 	c.ladder.Split(targets[0].Dial.Name, share, c.route.Total(), c.route.Moved)
-	c.plan = &outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn}
+	c.attempts.follow(&outbound.Plan{Targets: targets, Shared: share > 0, FailoverOn: c.route.FailoverOn})
 	if !slices.ContainsFunc(targets, c.bridge.Agreement.SharesCodec) {
 		return c.refuse(488, cause.NoCommonCodec, message.Warning("305 no codec in common"))
 	}
@@ -144,15 +144,15 @@ func (c *Call) setUpEvent(e event) phase {
 		}
 		c.attempts.late(e)
 	case killed:
-		c.abandon(e.Cause, cause.Reasons{})
+		c.attempts.abandon(e.Cause, cause.Reasons{})
 		c.step(c.a, refusal(e.status()))
 		return c.end(e.Cause, e.By, e.status(), 0)
 	case expired:
 		if e.Cause == cause.Expired {
-			c.abandon(e.Cause, cause.Reasons{})
+			c.attempts.abandon(e.Cause, cause.Reasons{})
 			return c.refuse(487, e.Cause)
 		}
-		c.abandon(cause.SetupTimeout, cause.Reasons{})
+		c.attempts.abandon(cause.SetupTimeout, cause.Reasons{})
 		return c.refuse(c.route.Otherwise, cause.SetupTimeout)
 	case inBridge:
 		return c.bridgeInSetUp(e.Event)
@@ -175,7 +175,7 @@ func (c *Call) setUpFact(from *LegOnWire, f leg.Fact) phase {
 		return c.cancelledByCaller(f)
 	case leg.Gone:
 		if from == c.a { // the caller has not acknowledged a reliable provisional response or our 200
-			c.abandon(f.Cause, cause.Reasons{})
+			c.attempts.abandon(f.Cause, cause.Reasons{})
 			return c.end(f.Cause, record.EndedBySystem, 504, 0)
 		}
 		if a := c.attempts.current; from == a.line { // the target hung up while its answer waited for keys
@@ -188,7 +188,7 @@ func (c *Call) setUpFact(from *LegOnWire, f leg.Fact) phase {
 		c.bridge.Reply(&from.Half, f.Req, 480)
 	case leg.AnswerReady: // the caller's PRACK answers our offer
 		if err := c.bridge.Exchanges.OwnOfferAnswered(&from.Half, f); err != nil {
-			c.abandon(cause.BadAnswer, cause.Reasons{})
+			c.attempts.abandon(cause.BadAnswer, cause.Reasons{})
 			return c.refuse(488, cause.BadAnswer, message.Warning("304 "+err.Error()))
 		}
 	case leg.Withdrawn, leg.OfferRefused, leg.Replied, leg.Confirmed: // these can't happen before the answer
@@ -198,7 +198,7 @@ func (c *Call) setUpFact(from *LegOnWire, f leg.Fact) phase {
 
 // nextAttempt tries the next target. If none is left, the call waits in the route's queue or the caller is refused.
 func (c *Call) nextAttempt() phase {
-	if c.attempts.try(c.plan) {
+	if c.attempts.try(c.attempts.plan) {
 		return (*Call).preparing
 	}
 	if next := c.queue.join(); next != nil {
@@ -340,23 +340,8 @@ func refusal(code int, headers ...sip.Header) leg.Refuse {
 
 // cancelledByCaller ends the current attempt and the call. The leg has already sent the caller its 487.
 func (c *Call) cancelledByCaller(f leg.Cancelled) phase {
-	c.abandon(cause.CallerCancelled, f.Why)
+	c.attempts.abandon(cause.CallerCancelled, f.Why)
 	return c.end(cause.CallerCancelled, record.EndedByCaller, 487, f.Why.Q850)
-}
-
-// abandon stops the current attempt, whatever its state. caller has the Reason headers of the caller's CANCEL.
-func (c *Call) abandon(why cause.Cause, caller cause.Reasons) {
-	a := c.attempts.current
-	if a == nil {
-		return
-	}
-	c.attempts.last = attemptEnd{cause: why} // the record must not show the outcome of an earlier target
-	a.stop()
-	if a.line != nil {
-		c.step(a.line, leg.Abandon{Why: why, Caller: caller})
-		c.step(a.line, leg.Hangup{Why: why}) // if the target has answered, but the answer waits for keys
-	}
-	c.attempts.note(why, a.status())
 }
 
 // bridgeInSetUp handles an event of the bridge before the answer, and returns the next phase, or nil to stay in this
@@ -367,7 +352,7 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	if !is {
 		c.bridge.Tell(event)
 		if _, failed := event.(media.EventCodecFailed); failed {
-			c.abandon(cause.InternalError, cause.Reasons{})
+			c.attempts.abandon(cause.InternalError, cause.Reasons{})
 			return c.refuse(500, cause.InternalError)
 		}
 		return nil
@@ -379,7 +364,7 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	err := c.bridge.Keying.TakeKeys(e)
 	switch {
 	case err != nil && e.Side == media.SideA:
-		c.abandon(cause.DTLSFailed, cause.Reasons{})
+		c.attempts.abandon(cause.DTLSFailed, cause.Reasons{})
 		return c.refuse(488, cause.DTLSFailed)
 	case err != nil:
 		c.attempts.drop(a, cause.DTLSFailed, err)
