@@ -19,7 +19,6 @@ import (
 	"flowbridge/config"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // attempts holds a call's attempts to reach a target, for its route or for a transfer, a rescue or a placed call.
@@ -91,12 +90,8 @@ func (all *attempts) try(p *outbound.Plan) bool {
 	for a := all.next(p); a != nil; a = all.next(p) {
 		c.ladder.Next(a.target.Dial.Name)
 		if !p.Replaces() {
-			c.noteDestination(a.target)
-			c.record.TargetSIPCallID, c.record.SynthflowCallID, c.record.ExternalID = "", "", ""
-			c.record.PreparedAt = (record.Time{})
-			if c.whoIs() == ringing {
-				c.record.DialedAt = record.Time{}
-			}
+			c.record.reaches(a.target, c.trunk)
+			c.record.next(c.whoIs() == ringing)
 		}
 		if all.possible(a) {
 			all.prepare(a)
@@ -222,7 +217,7 @@ func (all *attempts) failed(o attemptEnd) {
 	c.trial.end()
 	a.stop()
 	all.note(o.cause, o.code)
-	c.record.Attempts[len(c.record.Attempts)-1].Error = reasonOf(o.cause, o.err)
+	c.record.failed(reasonOf(o.cause, o.err))
 	c.ladder.Failed(ladder.Attempt{
 		Target: a.target.Dial.Name, Cause: o.cause, Code: o.code, Reason: o.reason,
 		PrepareStatus: a.prepareStatus, Prepare: time.Duration(a.prepareMS) * time.Millisecond,
@@ -251,11 +246,7 @@ func (all *attempts) note(cause cause.Cause, code int) {
 	a := all.current
 	a.judge(cause, code)
 	a.recorded = true
-	entries := &all.call.record.Attempts
-	if *entries == nil {
-		*entries = a.entry[:0]
-	}
-	*entries = append(*entries, a.recordOf(cause, code))
+	all.call.record.note(a.recordOf(cause, code), a.entry[:0])
 }
 
 // beside returns, as JSON, the record's entry for an attempt in parallel with the bridge: the entry that applies if

@@ -151,14 +151,8 @@ func (c *Call) heardByCaller() int {
 	if !c.a.Leg.AnswerWaits() {
 		return 200
 	}
-	c.unanswered()
+	c.record.unanswered()
 	return 480
-}
-
-// unanswered removes the answer from the record, because the caller never got it.
-func (c *Call) unanswered() {
-	c.record.AnsweredAt = record.Time{}
-	c.record.SetupMS = 0
 }
 
 // neverAnswered ends a call whose target answered, but whose caller got another
@@ -168,7 +162,7 @@ func (c *Call) neverAnswered(why cause.Cause, by string, status int) {
 	if c.b != nil {
 		c.step(c.b, leg.Hangup{Why: why})
 	}
-	c.unanswered()
+	c.record.unanswered()
 	c.end(why, by, status, 0)
 }
 

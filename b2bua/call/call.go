@@ -52,7 +52,7 @@ type Call struct {
 
 	times  times
 	asking asking
-	record record.Live
+	record recorded
 	ending
 }
 
@@ -109,7 +109,9 @@ func New(h *Host, id string, started time.Time, req *sip.Request, p *peers.Snaps
 	if d, has := message.Seconds(message.FirstHeader(req, "expires")); has {
 		c.times.limit(expires, started, d) // counts from the call's start, even if an old process started it
 	}
-	c.record = record.Live{Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started)}
+	c.record = recorded{record.Live{
+		Trunk: t.TrunkName(), Target: t.TargetName(), StartedAt: record.TimeOf(c.times.started),
+	}}
 	return c
 }
 

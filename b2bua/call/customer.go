@@ -43,7 +43,8 @@ type placement struct {
 func (cu *customer) placed(placing *outbound.Placing) {
 	c := cu.call
 	plan, agents := placing.Plans(c.vars)
-	cu.placement, c.record.Placed = &placement{plan: plan}, true
+	cu.placement = &placement{plan: plan}
+	c.record.placed(true)
 	c.attempts.follow(&agents)
 }
 
@@ -80,7 +81,8 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 
 // release drops the state that is needed only until an agent is connected.
 func (cu *customer) release() {
-	cu.placement, cu.call.record.Placed = nil, false
+	cu.placement = nil
+	cu.call.record.placed(false)
 }
 
 func (cu *customer) show(l *registry.LiveCall) {
@@ -101,7 +103,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 	c := New(h, cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
 	cu := &c.customer
 	cu.placed(&placing)
-	c.record.Variables = o.Variables()
+	c.record.set(o.Variables())
 	reserved, why := h.Admission.Originate(t, placing.Agents, peers.PartiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()
@@ -115,7 +117,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 	} else {
 		c.route, c.vars.Row = config.Unrouted(), p.RowOf(c.vars.From.Number)
 	}
-	c.noteDestination(placing.Agents[0])
+	c.record.reaches(placing.Agents[0], c.trunk)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
 	c.ladder.Split(c.record.Target, placing.Share, c.route.Total(), c.route.Moved)
 	c.attempts.plan.FailoverOn = c.route.FailoverOn
@@ -161,8 +163,7 @@ func (cu *customer) fact(from *LegOnWire, f leg.Fact) phase {
 	switch f := f.(type) {
 	case leg.Progress:
 		c.attempts.current.judge(cause.None, f.Code)
-		if f.Code >= 180 && c.record.RingingAt.IsZero() {
-			c.record.RingingAt = record.TimeOf(time.Now())
+		if f.Code >= 180 && c.record.rings() {
 			c.checkpoint.flush(true) // so that viewers of the call see the change
 		}
 	case leg.Answered:
@@ -195,7 +196,7 @@ func (cu *customer) answered(f leg.Answered) phase {
 	}
 	now := time.Now()
 	c.times.answer(now, c.trunk.Caller.MaxDuration)
-	c.record.AnsweredAt, c.record.SetupMS = record.TimeOf(now), now.Sub(c.times.started).Milliseconds()
+	c.record.answered(&c.times)
 	c.host.Admission.Answered(c.trunk)
 	c.attempts.note(cause.None, 200)
 	c.ladder.Decide("the customer answers after %d ms with %s", c.record.SetupMS, c.bridge.Agreement.CodecName)

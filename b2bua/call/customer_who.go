@@ -2,7 +2,6 @@ package call
 
 import (
 	"math"
-	"slices"
 	"time"
 
 	"flowbridge/b2bua/bridge"
@@ -90,10 +89,7 @@ func (cu *customer) noteWho(e answerer.Answer) {
 	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
 		Msg("who answered")
 	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
-	c.record.Attempts = slices.Clone(c.record.Attempts) // a clone, because the journal may share the old slice
-	if a := record.AnsweredCustomer(c.record.Attempts); a != nil {
-		a.AnsweredBy, a.Confidence = string(e.Verdict), math.Round(e.Confidence*100)/100
-	}
+	c.record.answeredBy(string(e.Verdict), math.Round(e.Confidence*100)/100)
 }
 
 // beeped plays the sound to a machine that has beeped, or whose beep has not come in time. If the sound can't be

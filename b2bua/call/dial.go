@@ -17,7 +17,6 @@ import (
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/media"
-	"flowbridge/store/record"
 )
 
 // progress is the result of dialling an attempt.
@@ -85,8 +84,7 @@ func (all *attempts) notePrepared(f ready) (first bool) {
 	}
 	c.name(id, registry.Given)
 	if !a.plan.Replaces() {
-		c.record.PreparedAt = record.TimeOf(time.Now())
-		c.record.SynthflowCallID = id
+		c.record.prepared(id)
 	}
 	if f.Prepared.Shared {
 		c.log.Warn().Str("synthflow_call_id", id).
@@ -121,16 +119,16 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.line = c.addLeg(leg, f, a.side())
 	a.line.Crypto = a.crypto
 	if a.side() == media.SideA {
-		c.record.DialedAt = record.TimeOf(time.Now())
+		c.record.dialed()
 		c.sides.begin(a.line)
 		c.bridge.Agreement.SentTo[media.SideA] = a.formats
 	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)
 	if !a.plan.Replaces() {
 		c.bridge.Media.Addr[media.SideB] = a.mediaName
-		c.record.TargetSIPCallID, c.record.ExternalID = leg.Dialog().CallID, external
+		c.record.invited(leg.Dialog().CallID, external)
 		if c.whoIs() == ringing {
-			c.record.DialedAt = record.TimeOf(time.Now())
+			c.record.dialed()
 		}
 	}
 	c.step(a.line, invite)

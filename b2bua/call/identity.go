@@ -67,7 +67,7 @@ func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying
 func (i *identity) verified(e verified) phase {
 	c := i.call
 	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
-	c.record.Verstat, c.record.Attest, c.record.OrigID = e.Verstat, e.Attest, e.OrigID
+	c.record.verified(e.Result)
 	c.ladder.Decide("the caller's identity: %s", e.String())
 	if e.Status == 0 {
 		return c.routing()

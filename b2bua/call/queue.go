@@ -91,7 +91,8 @@ func (q *queue) join() phase {
 	if over := c.host.Admission.Wait(q.waiter, c.attempts.plan.Full, c.route.Queue.Limit, again); over != peers.LimitNone {
 		return q.unplaced(over)
 	}
-	c.record.Waits, q.left = now, c.times.pause(setup, now)
+	c.record.waits(now)
+	q.left = c.times.pause(setup, now)
 	q.until = now.Add(c.route.Queue.Timeout - c.record.Waited())
 	if n := c.host.Admission.Position(q.waiter); n > 0 { // at 0, the call has a place already
 		c.bridge.Sounds.Instead = c.route.Queue.Sound
@@ -157,7 +158,8 @@ func (q *queue) end() {
 // over records how long the call has waited, and lets the set-up timer continue.
 func (q *queue) over() {
 	if c := q.call; q.waits() {
-		c.record.Queued, c.record.Waits, c.bridge.Sounds.Instead = c.record.Waited(), time.Time{}, ""
+		c.record.waited()
+		c.bridge.Sounds.Instead = ""
 		q.until = time.Time{}
 		c.times.limit(setup, time.Now(), q.left)
 	}

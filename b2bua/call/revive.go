@@ -15,7 +15,7 @@ import (
 
 // restoreRecord restores the call's record so far. If the old process was killed, its recordings are marked as ended.
 func (v *restoring) restoreRecord(r *record.Record) {
-	v.record = record.LiveOf(r)
+	v.record = recorded{record.LiveOf(r)}
 	v.record.Restored = v.k.Restored
 	if !v.replaces {
 		v.record.Restored++

@@ -260,9 +260,7 @@ func (c *Call) sendRinging(f leg.Progress, sdp []byte) {
 	if f.Code == 180 {
 		c.progressSent.ringing = true
 	}
-	if c.record.RingingAt.IsZero() {
-		c.record.RingingAt = record.TimeOf(time.Now())
-	}
+	c.record.rings()
 	c.step(c.a, leg.Ring{Code: f.Code, Reason: f.Reason, SDP: sdp, Headers: c.passed(f.Headers)})
 }
 
@@ -291,8 +289,7 @@ func (c *Call) bridgeTo(f leg.Answered) phase {
 	c.bridge.Media.Start()
 	c.times.answer(now, c.attempts.current.target.MaxDuration(c.trunk))
 	c.host.Admission.Answered(c.trunk)
-	c.record.AnsweredAt = record.TimeOf(now)
-	c.record.SetupMS = now.Sub(c.times.started).Milliseconds()
+	c.record.answered(&c.times)
 	c.bridge.Tell(bridge.Answered{})
 	c.hasAgent()
 	c.attempts.note(cause.None, 200)
