@@ -105,7 +105,7 @@ func (all *attempts) try(p *outbound.Plan) bool {
 // not, possible records the attempt as failed.
 func (all *attempts) possible(a *attempt) bool {
 	c := all.call
-	vars := a.plan.VarsFor(a.number, c.vars)
+	vars := a.plan.VarsFor(a.number, c.variables())
 	a.parties = peers.PartiesOf(&vars)
 	c.places.give(a)
 	if err := all.offerTo(a); err != nil {
@@ -179,7 +179,7 @@ func (all *attempts) prepare(a *attempt) {
 	c := all.call
 	ctx, cancel := context.WithCancel(tracecontext.With(c.host.Context, c.trace.Header(tracecontext.KindPrepare, a.number)))
 	a.cancel = cancel
-	vars, stack, number, t := a.plan.VarsFor(a.number, c.vars), c.host.Stack, a.number, a.target
+	vars, stack, number, t := a.plan.VarsFor(a.number, c.variables()), c.host.Stack, a.number, a.target
 	if t.Preparer != nil {
 		ctx = c.ladder.Context(ctx, t.Dial.Name)
 	}

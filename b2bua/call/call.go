@@ -19,8 +19,6 @@ import (
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/transport"
 	"flowbridge/config"
-	"flowbridge/config/template"
-	"flowbridge/internal/tracecontext"
 	"flowbridge/media"
 	"flowbridge/store/record"
 )
@@ -56,27 +54,11 @@ type Call struct {
 	ending
 }
 
-// origin is the data that a call starts with. It is constant, except for invite and caller.
-type origin struct {
-	trunk   *peers.Trunk
-	invite  *sip.Request       // nil once the caller has acknowledged the answer (settle)
-	caller  message.HeaderText // the headers of invite, once that is nil
-	source  netip.AddrPort
-	privacy outbound.Privacy // the privacy that the caller asks for
-	trace   tracecontext.Trace
-}
-
 // reports holds the logs and the ladder that show a call's progress.
 type reports struct {
 	log     bridge.Log
 	peerLog bridge.Log   // rate-limited log for lines that a peer can cause without limit
 	ladder  *ladder.Call // nil if the call has no ladder
-}
-
-// routed holds the route of a call.
-type routed struct {
-	vars  template.Vars
-	route *config.Route // nil until it is found
 }
 
 // ending is the end of a call.
@@ -96,9 +78,7 @@ func New(h *Host, id string, started time.Time, req *sip.Request, p *peers.Snaps
 	}
 	c.bindParts()
 	c.mailbox.Open(c.run, h.Stack.Turns())
-	c.trace = outbound.TraceOf(c.id, req, t.Caller.Trusted, &h.Config.Telemetry.OTLP)
-	c.vars = outbound.VarsOf(c.id, req, t)
-	c.privacy = outbound.PrivacyOf(req, t.Caller)
+	c.readInvite()
 	c.ladder = h.Ladders.Claim(c.id, c.vars.SIPCallID, message.TagOf(req.From().Params),
 		cmp.Or(t.TrunkName(), t.TargetName()), c.times.started)
 	c.ladder.Traced(c.trace.ID())
@@ -264,7 +244,7 @@ func (c *Call) snapshot() registry.LiveCall {
 		return live
 	}
 	c.bridge.Show(&live)
-	live.Vars, live.Caller = c.vars, c.caller
+	live.Vars, live.Caller = c.variables(), c.caller
 	for _, p := range c.all() {
 		p.show(&live)
 	}

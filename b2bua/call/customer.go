@@ -16,8 +16,6 @@ import (
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/sdp"
 	"flowbridge/b2bua/snapshot"
-	"flowbridge/config"
-	"flowbridge/config/template"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
 	"flowbridge/store/record"
@@ -111,12 +109,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 	}
 	c.places.count()
 	c.keepPlace(reserved, circuit.Try{})
-	c.vars.Direction = template.DirectionOutbound
-	if placing.Route >= 0 {
-		c.takeRoute(placing.Route)
-	} else {
-		c.route, c.vars.Row = config.Unrouted(), p.RowOf(c.vars.From.Number)
-	}
+	c.takePlaced(placing.Route)
 	c.record.reaches(placing.Agents[0], c.trunk)
 	c.ladder.Routed(c.vars.Route, c.vars.To.Number, peers.NamesOf(placing.Agents))
 	c.ladder.Split(c.record.Target, placing.Share, c.route.Total(), c.route.Moved)

@@ -102,7 +102,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 		return cause.TargetUnreachable, err
 	}
 	if a.side() == media.SideA {
-		c.source = f.Dest
+		c.origin.calledAt(f.Dest)
 		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.attempts.plan.Targets[0].Dial)
 	} else {
 		a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address)
@@ -144,7 +144,7 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 ) {
 	c := all.call
 	a := all.current
-	invited, vars := c.callerInvite(), a.plan.VarsFor(a.number, c.vars)
+	invited, vars := c.callerInvite(), a.plan.VarsFor(a.number, c.variables())
 	in := &reach.Invitation{
 		Target: a.target, Vars: vars, TriedTCP: f.TriedTCP, OnResponse: a.heard,
 		Options: c.host.legOptions(a.side(), local, a.target.Options()),

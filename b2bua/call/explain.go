@@ -19,9 +19,11 @@ import (
 // Explain adds to o what a new call would do, up to its INVITEs. It sends nothing.
 func (c *Call) Explain(o *report.Explanation) error {
 	o.From, o.To, o.Diversion = report.Party(c.vars.From), report.Party(c.vars.To), c.vars.Diversion
-	if !o.Verify(c.invite, c.trunk.Caller, &c.vars, c.times.started) {
+	vars := c.variables()
+	if !o.Verify(c.invite, c.trunk.Caller, &vars, c.times.started) {
 		return nil
 	}
+	c.identity.is(vars.Verified)
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	o.Before(index, c.peers, &c.vars, c.times.started)
 	if index < 0 {
@@ -59,9 +61,9 @@ func (c *Call) explainAttempt(o *report.Explanation) report.Target {
 	if t.Media.SRTP == config.SRTPOptional {
 		o.Note("target %s: where it does not take SRTP, RTP is offered by a second INVITE", t.Name)
 	}
+	vars := a.plan.VarsFor(a.number, c.variables())
 	ready := ready{
-		Attempt: a.number,
-		Reached: &reach.Reached{Requested: outbound.Request(c.host.Context, a.target, a.plan.VarsFor(a.number, c.vars))},
+		Attempt: a.number, Reached: &reach.Reached{Requested: outbound.Request(c.host.Context, a.target, vars)},
 	}
 	if ready.Cause != cause.None {
 		r.Cause = ready.Cause

@@ -72,7 +72,8 @@ func withHost(t *testing.T, test func(t *testing.T, h *host)) {
 				Context: ctx, Relay: relay{}, Identity: identity, Lines: &silent, Config: &cfg.Media,
 				Beside: func(_ string, do func()) { do() },
 			},
-			Sink: h, Left: func(string) *Left { return nil }, Calls: &h.calls, Unwritten: &h.unwritten, Coroutines: &coroutine.Pool{},
+			Sink: h, Calls: &h.calls, Unwritten: &h.unwritten, Coroutines: &coroutine.Pool{},
+			Left:     func(string) *Left { return nil },
 			Panicked: func(_ *zerolog.Event, where string, value any) { h.Panicked(where, value) },
 		}
 		h.Stack, err = transport.Listen(ctx, transport.Options{
@@ -226,8 +227,11 @@ func TestRefusedCallWithoutServer(t *testing.T) {
 		ack.AppendHeader(&sip.CSeqHeader{SeqNo: invite.CSeq().SeqNo, MethodName: sip.ACK})
 		carrier.sends(ack)
 		synctest.Wait()
-		if len(h.records) != 1 || h.records[0].SIPStatus != 486 || h.records[0].Target != "agent" || len(h.records[0].Attempts) != 1 {
-			t.Errorf("records %+v", h.records)
+		if len(h.records) != 1 {
+			t.Fatalf("%d records", len(h.records))
+		}
+		if r := h.records[0]; r.SIPStatus != 486 || r.Target != "agent" || len(r.Attempts) != 1 {
+			t.Errorf("the record is %+v", r)
 		}
 		if open := h.Admission.Open(); open.Trunks["carrier"]+open.Targets["agent"]+open.Setups != 0 {
 			t.Errorf("places are left: %+v", open)

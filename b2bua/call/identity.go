@@ -19,7 +19,10 @@ import (
 // This file implements trunks[].identity: the caller is verified before the call is routed, so before any target rings.
 
 // identity verifies a call's caller.
-type identity struct{ idle }
+type identity struct {
+	idle
+	found *template.IdentityVars // the result, for templates; nil if the caller was not verified
+}
 
 // verified is the result of verifying the caller.
 type verified struct{ stir.Result }
@@ -37,7 +40,7 @@ func (i *identity) on(h happening) (next phase, mine bool) {
 
 func (i *identity) restore(k *snapshot.Call, r *record.Record) error {
 	if r.Verstat != "" && k.Times.Answered != 0 { // before the answer, the new process verifies the caller again
-		i.call.vars.Verified = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
+		i.found = &template.IdentityVars{Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID}
 	}
 	return nil
 }
@@ -63,10 +66,13 @@ func (i *identity) verify() phase {
 // verifying is the phase in which the caller is being verified.
 func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying) }
 
+// is sets what templates know of the caller's identity.
+func (i *identity) is(found *template.IdentityVars) { i.found = found }
+
 // verified continues the call or refuses it, depending on the result and the trunk's configuration.
 func (i *identity) verified(e verified) phase {
 	c := i.call
-	c.vars.Verified = &template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID}
+	i.is(&template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID})
 	c.record.verified(e.Result)
 	c.ladder.Decide("the caller's identity: %s", e.String())
 	if e.Status == 0 {

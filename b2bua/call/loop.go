@@ -257,7 +257,7 @@ func (c *Call) leave() {
 	c.ladder.Close()
 	// The record may wait to be written; it does not need these.
 	c.checkpoint.forgetInvite()
-	c.invite, c.caller, c.vars.HeaderFunc = nil, "", nil
+	c.forgetOrigin()
 }
 
 // Rouse gives a waiting call a turn, so that it sees that the server stops.

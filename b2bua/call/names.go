@@ -27,7 +27,7 @@ func (c *Call) nameByIDs() {
 		return
 	}
 	for _, t := range c.peers.IDs {
-		id, err := t.Render(c.vars)
+		id, err := t.Render(c.variables())
 		if err != nil {
 			c.peerLog.Warn().Err(err).Str("template", t.String()).Msg("id of hooks.variables.ids not rendered")
 			continue

@@ -86,7 +86,8 @@ func (c *Call) SetVariables(by string, all map[string]string) error {
 	if err != nil {
 		return bridge.Refusal(err)
 	}
-	c.caller, c.record.Variables, c.vars.HeaderFunc = text, set, text.Value
+	c.keepHeaders(text)
+	c.record.set(set)
 	c.ladder.Decide("%s sets variables of the call: %s", by, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	return nil
 }

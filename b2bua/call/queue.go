@@ -20,9 +20,10 @@ import (
 // queue is the state of a call's wait.
 type queue struct {
 	idle
-	waiter *peers.Waiter // the call's entry in the route's queue; nil if the call never had to wait
-	left   time.Duration // what was left of setup_timeout when the wait started; that timer stops during the wait
-	until  time.Time     // deadline of the wait
+	waiter  *peers.Waiter // the call's entry in the route's queue; nil if the call never had to wait
+	left    time.Duration // what was left of setup_timeout when the wait started; that timer stops during the wait
+	until   time.Time     // deadline of the wait
+	seconds string        // how long the call has waited, for templates; empty if it has not
 }
 
 // called means that a waiting call has got a place, or that it will get none.
@@ -53,7 +54,7 @@ func (q *queue) restore(_ *snapshot.Call, r *record.Record) error {
 	c := q.call
 	c.record.Queued = time.Duration(r.QueuedMS) * time.Millisecond
 	if c.record.Queued > 0 {
-		c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
+		q.seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
 	}
 	return nil
 }
@@ -134,7 +135,7 @@ func (q *queue) called() phase {
 		return q.unplaced(place.Why)
 	}
 	c.ladder.Decide("after %d s there is a place at target %s", int(c.record.Waited().Seconds()), place.Target.Dial.Name)
-	c.vars.Queue.Seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
+	q.seconds = strconv.Itoa(int(c.record.Waited().Seconds()))
 	c.keepPlace(place.Target, place.Try)
 	c.attempts.queued(place.Target)
 	return c.nextAttempt()

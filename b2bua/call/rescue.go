@@ -103,7 +103,7 @@ func (rs *rescues) keep(l snapshot.Loss) bool {
 		c.a.Leg.AnswerWaits() {
 		return false
 	}
-	plan := outbound.RescuePlan(c.peers, c.route, c.vars, c.connected.target, template.RescueVars{
+	plan := outbound.RescuePlan(c.peers, c.route, c.variables(), c.connected.target, template.RescueVars{
 		Cause: string(l.Cause), Target: c.connected.target.Dial.Name,
 		Seconds: strconv.FormatFloat(time.Since(c.times.answered).Seconds(), 'f', 0, 64),
 	})

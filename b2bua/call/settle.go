@@ -1,8 +1,6 @@
 package call
 
 import (
-	"github.com/emiago/sipgo/sip"
-
 	"flowbridge/b2bua/message"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
@@ -16,9 +14,8 @@ func (c *Call) settle() {
 	if c.invite == nil {
 		return
 	}
-	c.caller = message.HeaderTextOf(c.invite)
+	c.keepHeaders(message.HeaderTextOf(c.invite))
 	c.checkpoint.forgetInvite()
-	c.invite, c.vars.HeaderFunc = nil, c.caller.Value
 	c.compact()
 }
 
@@ -57,11 +54,3 @@ func (a *attempt) settle() {
 
 // ofRoute replaces the plan of the route once that is no longer needed.
 var ofRoute outbound.Plan //nolint:gochecknoglobals // a constant
-
-// callerInvite returns the caller's INVITE. Once the call is settled, only the headers are left.
-func (c *Call) callerInvite() *sip.Request {
-	if c.invite != nil {
-		return c.invite
-	}
-	return c.caller.Request()
-}

@@ -100,13 +100,6 @@ func (c *Call) resumeEarlyMedia() phase {
 	return c.nextAttempt()
 }
 
-// takeRoute sets the call's route, and the template variables that depend on it.
-func (c *Call) takeRoute(index int) {
-	c.route = &c.peers.Routes[index]
-	c.vars.Route, c.vars.Direction = c.peers.RouteName(index), c.route.Direction
-	c.vars.Row = c.peers.RowOf(c.route.AgentNumber(&c.vars))
-}
-
 // preparing is the phase before the INVITE: the platform is asked for an id, and its host is looked up.
 func (c *Call) preparing() phase { return c.setUp("preparing", (*Call).preparing) }
 

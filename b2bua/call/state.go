@@ -120,8 +120,7 @@ func restoreOrigin(h *Host, k *snapshot.Call, t *peers.Trunk, p *peers.Snapshot)
 	v := restoring{k: k, invite: req, Call: New(h, k.ID, leg.TimeOf(k.Times.Started), req, p, t, source)}
 	v.ladder.Continue(k.Ladder)
 	if k.Invite.Settled {
-		v.caller = message.HeaderText(k.Invite.Text)
-		v.Call.invite, v.vars.HeaderFunc = nil, v.caller.Value
+		v.keepHeaders(message.HeaderText(k.Invite.Text))
 	}
 	for i := range k.Legs {
 		v.restoreLeg(&k.Legs[i])

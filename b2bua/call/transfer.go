@@ -144,7 +144,7 @@ func (tr *transfers) obey(from *LegOnWire, req *sip.Request, to message.Referral
 func (tr *transfers) way() *outbound.Transfer {
 	c := tr.call
 	return &outbound.Transfer{
-		Peers: c.peers, Trunk: c.trunk, Agent: c.connected.target.Dial, Vars: c.vars, Caller: c.a.Leg.Dialog(),
+		Peers: c.peers, Trunk: c.trunk, Agent: c.connected.target.Dial, Vars: c.variables(), Caller: c.a.Leg.Dialog(),
 		Ours: [2]string{c.a.Leg.Local.Host, c.b.Leg.Local.Host}, Tried: c.record.Attempts,
 	}
 }
