@@ -63,7 +63,7 @@ type Node struct {
 	metrics    *telemetry.Metrics
 	figures    figures
 	events     *admin.Events
-	health     *health
+	stalls     *stalls
 	cpu        *cpu
 	requests   admin.Requests
 	eraser     eraser
@@ -331,14 +331,13 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 // tendAll starts the background tasks of the node.
 func (n *Node) tendAll(ctx context.Context) {
 	n.cpu = newCPU(n.log, n.rtp.engine.NoCPU)
-	stalls := newStalls(n.log, n.watched()...)
-	stalls.stoodStill = n.troubles.stoodStill
-	n.health = &health{server: n.server, store: n.store, memory: n.memory, stalls: stalls, cpu: n.cpu}
+	n.stalls = newStalls(n.log, n.watched()...)
+	n.stalls.stoodStill = n.troubles.stoodStill
 	n.add(part{gauges: n.figures.registrationGauges})
 	n.add(part{gauges: n.cpu.gauges})
 	var tended sync.WaitGroup
-	n.add(part{gauges: stalls.gauges, begin: func() {
-		tended.Go(func() { stalls.watch(ctx) })
+	n.add(part{gauges: n.stalls.gauges, begin: func() {
+		tended.Go(func() { n.stalls.watch(ctx) })
 		tended.Go(func() { n.cpu.watch(ctx) })
 		tended.Go(func() { n.tend(ctx) })
 		tended.Go(func() { n.eraser.run(ctx) })

@@ -67,7 +67,7 @@ func Serve(ctx context.Context, cfg *config.Config, file string, out *Log, befor
 	log.Info().Stringer("listen", n.APIAddr()).Msg("admin API listening")
 	o.supervisor.ready("Taking calls")
 
-	go o.supervisor.watch(watched, n.health.alive)
+	go o.supervisor.watch(watched, n.alive)
 	o.follow(watched, hangups, upgrades)
 	more, replaced := o.untilTold(signals)
 	if replaced {

@@ -11,8 +11,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/b2bua"
-	"flowbridge/store"
 	"flowbridge/telemetry"
 )
 
@@ -245,20 +243,11 @@ func (n *Node) watched() []watchedPart {
 	return parts
 }
 
-// health describes a node that takes calls.
-type health struct {
-	server *b2bua.Server
-	store  *store.Store
-	memory *memory // if nil, memory is not watched
-	stalls *stalls
-	cpu    *cpu
-}
-
 // alive returns an error if RTP, SIP or calls are stalled. Problems of records, ladders or the admin API don't count,
 // because calls continue.
-func (h *health) alive(ctx context.Context) error {
-	if err := h.stalls.vital(ctx); err != nil {
+func (n *Node) alive(ctx context.Context) error {
+	if err := n.stalls.vital(ctx); err != nil {
 		return err
 	}
-	return h.server.Responsive(ctx)
+	return n.server.Responsive(ctx)
 }

@@ -242,6 +242,6 @@ func TestNodeIsWatched(t *testing.T) {
 	}
 	s.out.underway(func(string, uint64) { t.Error("a log that nobody writes is written") })
 	documented := wantDocumented(t)
-	s.node.health.stalls.gauges(documented)
+	s.node.stalls.gauges(documented)
 	s.out.gauges(documented)
 }

@@ -83,5 +83,5 @@ func TestNodeAlive(t *testing.T) {
 	s := newReloadStage(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	must(t, s.node.health.alive(ctx))
+	must(t, s.node.alive(ctx))
 }

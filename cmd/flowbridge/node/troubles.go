@@ -3,7 +3,6 @@ package node
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -42,14 +41,23 @@ const judgedCalls, fewAnswers, muchLoss, lowMOS, manyPorts = 20, 0.5, 0.03, 3.5,
 // are more than chance. The alerts have the same bounds.
 const fewUnheard, muchUnheard = 3, 0.02
 
+// list is what one screen shows of what is not well.
+type list []live.Trouble
+
+// add adds a trouble, and returns it so that the caller can say of what it is and since when.
+func (l *list) add(code, text string, values ...any) *live.Trouble {
+	*l = append(*l, live.Trouble{Code: code, Text: fmt.Sprintf(text, values...)})
+	return &(*l)[len(*l)-1]
+}
+
 // all returns the list, with the figures and targets of the node as the watcher has them.
 func (t *troubles) all(s *live.Stats, targets []live.Target) []live.Trouble {
 	now, all := time.Now(), t.ofProcess()
-	all = append(all, ofTargets(targets)...)
-	all = append(all, ofFigures(s)...)
-	all = append(all, t.ofServer(now)...)
-	all = append(all, t.ofFiles()...)
-	all = append(all, t.ofFleet()...)
+	all.addTargets(targets)
+	all.addFigures(s)
+	t.addServer(&all, now)
+	t.addFiles(&all)
+	t.addFleet(&all)
 	t.date(now, all)
 	return all
 }
@@ -96,43 +104,41 @@ func (t *troubles) log(now time.Time, was map[[2]string]time.Time, all []live.Tr
 }
 
 // ofStandby returns the troubles of a node that waits for its seat.
-func (t *troubles) ofStandby() []live.Trouble {
-	all := t.ofFleet()
+func (t *troubles) ofStandby() (all list) {
+	t.addFleet(&all)
 	if err := t.node.store.Err(); err != nil {
-		all = append(all, live.Trouble{Code: live.TroubleRecords, Text: err.Error()})
+		all.add(live.TroubleRecords, "%v", err)
 	}
 	t.date(time.Now(), all)
 	return all
 }
 
 // ofProcess returns the troubles that /healthz and /readyz tell everybody: they name nobody, and cost little.
-func (t *troubles) ofProcess() (all []live.Trouble) {
+func (t *troubles) ofProcess() (all list) {
 	n := t.node
-	add := func(code, text string) { all = append(all, live.Trouble{Code: code, Text: text}) }
-	if n.health.server.Draining() {
-		add(live.TroubleDraining, "draining: new calls are refused, and the process ends after the last one")
+	if n.server.Draining() {
+		all.add(live.TroubleDraining, "draining: new calls are refused, and the process ends after the last one")
 	}
-	if state := n.health.memory.scarce(); state != "" {
-		add(live.TroubleMemory, state)
+	if state := n.memory.scarce(); state != "" {
+		all.add(live.TroubleMemory, "%s", state)
 	}
-	if err := n.health.store.Err(); err != nil {
-		add(live.TroubleRecords, fmt.Sprintf("records wait in memory: %v; %s", err, t.afterKill()))
+	if err := n.store.Err(); err != nil {
+		all.add(live.TroubleRecords, "records wait in memory: %v; %s", err, t.afterKill())
 	}
-	if file := n.health.store.SetAside(); file != "" {
-		add(live.TroubleSetAside, "the database was damaged, and is set aside: "+file)
+	if file := n.store.SetAside(); file != "" {
+		all.add(live.TroubleSetAside, "the database was damaged, and is set aside: %s", file)
 	}
-	if state := n.health.cpu.trouble(); state != "" {
-		add(live.TroubleNoCPU, state)
+	if state := n.cpu.trouble(); state != "" {
+		all.add(live.TroubleNoCPU, "%s", state)
 	}
-	for _, one := range n.health.stalls.troubles() {
-		add(live.TroubleStalled, one)
+	for _, one := range n.stalls.troubles() {
+		all.add(live.TroubleStalled, "%s", one)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if time.Since(t.stood) < recent {
-		text := fmt.Sprintf("the whole process stood still for %d s: is the machine overcommitted, or was it suspended?",
-			(t.stoodMS+500)/1000)
-		all = append(all, live.Trouble{Code: live.TroubleStoodStill, Since: record.TimeOf(t.stood), Text: text})
+		all.add(live.TroubleStoodStill, "the whole process stood still for %d s: is the machine overcommitted, or was it suspended?",
+			(t.stoodMS+500)/1000).Since = record.TimeOf(t.stood)
 	}
 	live.SortTroubles(all)
 	return all
@@ -159,7 +165,7 @@ func (t *troubles) lines() (all []string) {
 // afterKill says whether live calls outlive a kill of the process while records can't be written.
 func (t *troubles) afterKill() string {
 	switch n := t.node; {
-	case n.health.store.JournalErr() == nil:
+	case n.store.JournalErr() == nil:
 		return "live calls still outlive a kill"
 	case n.seat != nil && n.fleet.Status().BeatError == nil:
 		return "live calls outlive a kill only at the standby, by flowbridge fleet take"
@@ -176,22 +182,23 @@ func (t *troubles) stoodStill(late time.Duration) {
 	t.node.live.Note("stall", fmt.Sprintf("the process stood still for %d s", int(late.Seconds()+0.5)))
 }
 
-func ofTargets(targets []live.Target) (all []live.Trouble) {
+func (l *list) addTargets(targets []live.Target) {
 	for i := range targets {
 		g := &targets[i]
-		one := live.Trouble{Of: g.Name}
-		if e := g.LastError; e != nil {
-			one.Text = ": " + e.Text
+		last := ""
+		if g.LastError != nil {
+			last = ": " + g.LastError.Text
 		}
 		switch g.Health {
 		case live.HealthRefusing:
-			one.Code, one.Text = live.TroubleRefusing, g.Name+" "+refusalOf(g)
+			l.add(live.TroubleRefusing, "%s %s", g.Name, refusalOf(g)).Of = g.Name
 		case live.HealthUnknown:
-			one.Code, one.Since = live.TroubleUnknown, g.LastError.At
-			one.Text = fmt.Sprintf("%s failed at %s, and no call has tried it since%s", g.Name,
-				g.LastError.At.Format("15:04 UTC"), one.Text)
+			at := g.LastError.At
+			one := l.add(live.TroubleUnknown, "%s failed at %s, and no call has tried it since%s", g.Name, at.Format("15:04 UTC"), last)
+			one.Of, one.Since = g.Name, at
 		case live.HealthFailing:
-			one.Code, one.Text = live.TroubleFailing, g.Name+" fails"+one.Text
+			one := l.add(live.TroubleFailing, "%s fails%s", g.Name, last)
+			one.Of = g.Name
 			for _, c := range g.Circuits {
 				if c.Ping != "" {
 					one.Text = fmt.Sprintf("%s does not answer OPTIONS: %s", g.Name, c.Ping)
@@ -200,12 +207,8 @@ func ofTargets(targets []live.Target) (all []live.Trouble) {
 					one.Since = c.Since
 				}
 			}
-		default:
-			continue
 		}
-		all = append(all, one)
 	}
-	return all
 }
 
 // refusalOf says how a target refuses its calls, and what may be wrong.
@@ -228,28 +231,24 @@ func refusalOf(g *live.Target) string {
 	return fmt.Sprintf("refuses every call with %s: %s (failover_on: [%[1]s] tries the next target)", g.Refusing.With, look)
 }
 
-// ofFigures returns the troubles that the calls of the last five minutes show.
-func ofFigures(s *live.Stats) (all []live.Trouble) {
-	add := func(code, text string, values ...any) {
-		all = append(all, live.Trouble{Code: code, Text: fmt.Sprintf(text, values...)})
-	}
+// addFigures adds the troubles that the calls of the last five minutes show.
+func (l *list) addFigures(s *live.Stats) {
 	if s.AnswerRatio != nil && s.Decided >= judgedCalls && *s.AnswerRatio < fewAnswers {
-		add(live.TroubleAnswers, "%d of %d new calls were answered", s.Answered, s.Decided)
+		l.add(live.TroubleAnswers, "%d of %d new calls were answered", s.Answered, s.Decided)
 	}
 	for _, of := range s.Suffering {
-		if of.Calls < fewUnheard || float64(of.Calls) <= muchUnheard*float64(s.Answered) {
-			continue
+		if of.Calls >= fewUnheard && float64(of.Calls) > muchUnheard*float64(s.Answered) {
+			l.add(of.Code, "%s", sufferingOf(&of)).Of = of.Side
 		}
-		all = append(all, live.Trouble{Code: of.Code, Of: of.Side, Text: sufferingOf(&of)})
 	}
 	if s.Loss != nil && *s.Loss > muchLoss {
-		add(live.TroubleLoss, "%.1f %% of the RTP packets did not arrive in time", 100**s.Loss)
+		l.add(live.TroubleLoss, "%.1f %% of the RTP packets did not arrive in time", 100**s.Loss)
 	}
 	if s.MOS != nil && s.MOS.P5 < lowMOS && uint64(s.Calls)+s.Ended >= judgedCalls {
-		add(live.TroubleQuality, "1 call in 20 sounds bad (MOS below %.1f)", lowMOS)
+		l.add(live.TroubleQuality, "1 call in 20 sounds bad (MOS below %.1f)", lowMOS)
 	}
 	if p := s.Ports; p.Limit > 0 && float64(p.InUse) > manyPorts*float64(p.Limit) {
-		add(live.TroublePorts, "%d of %d pairs of RTP ports are in use: without one, a call gets 503", p.InUse, p.Limit)
+		l.add(live.TroublePorts, "%d of %d pairs of RTP ports are in use: without one, a call gets 503", p.InUse, p.Limit)
 	}
 	var why []string
 	for _, reason := range []string{"full", "setups", "ports", "overload", "memory", "source_rate"} {
@@ -258,9 +257,8 @@ func ofFigures(s *live.Stats) (all []live.Trouble) {
 		}
 	}
 	if len(why) > 0 {
-		add(live.TroubleCallsRefused, "calls got 503 in the last 5 minutes: %s", strings.Join(why, ", "))
+		l.add(live.TroubleCallsRefused, "calls got 503 in the last 5 minutes: %s", strings.Join(why, ", "))
 	}
-	return all
 }
 
 // sufferingOf says what callers of answered calls suffer, and where to look.
@@ -276,8 +274,8 @@ func sufferingOf(s *live.Suffering) string {
 	}
 }
 
-// ofServer returns the troubles of transcoders, registrations and splits.
-func (t *troubles) ofServer(now time.Time) (all []live.Trouble) {
+// addServer adds the troubles of transcoders, registrations and splits.
+func (t *troubles) addServer(all *list, now time.Time) {
 	server := t.node.server
 	_, most, refused := server.Transcoders().Figures()
 	t.mu.Lock()
@@ -287,33 +285,28 @@ func (t *troubles) ofServer(now time.Time) (all []live.Trouble) {
 	t.refused = uint64(refused)
 	lacks := now.Sub(t.lacked) < recent
 	t.mu.Unlock()
-	if lacks {
-		text := fmt.Sprintf("all %d transcoders were in use in the last 5 minutes: calls that need one get 503 (media.max_transcoded)", most)
-		if most == 0 {
-			text = "calls that need a transcoder get 503: media.max_transcoded is 0"
-		}
-		all = append(all, live.Trouble{Code: live.TroubleTranscoders, Text: text})
+	switch {
+	case lacks && most == 0:
+		all.add(live.TroubleTranscoders, "calls that need a transcoder get 503: media.max_transcoded is 0")
+	case lacks:
+		all.add(live.TroubleTranscoders,
+			"all %d transcoders were in use in the last 5 minutes: calls that need one get 503 (media.max_transcoded)", most)
 	}
 	for _, r := range server.Registrations() {
 		if r.State != registration.Registered && r.Failures > 0 {
 			why := strings.TrimSpace(fmt.Sprintf("%d %s", r.Code, r.Reason))
-			all = append(all, live.Trouble{
-				Code: live.TroubleRegistration, Of: r.Trunk, Since: record.TimeOf(r.Since),
-				Text: fmt.Sprintf("trunk %s is not registered, so its calls do not come: %s", r.Trunk,
-					strings.TrimPrefix(why, "0 ")),
-			})
+			one := all.add(live.TroubleRegistration, "trunk %s is not registered, so its calls do not come: %s", r.Trunk,
+				strings.TrimPrefix(why, "0 "))
+			one.Of, one.Since = r.Trunk, record.TimeOf(r.Since)
 		}
 	}
 	p := t.node.admission.Peers.Load()
 	for i := range p.Routes {
 		if r := &p.Routes[i]; r.Pinned {
-			all = append(all, live.Trouble{
-				Code: live.TroubleSplitPinned, Of: p.RouteName(i), Since: record.TimeOf(r.MovedAt),
-				Text: fmt.Sprintf("%s of %s, %s", weightsOf(r), p.RouteName(i), r.Moved),
-			})
+			one := all.add(live.TroubleSplitPinned, "%s of %s, %s", weightsOf(r), p.RouteName(i), r.Moved)
+			one.Of, one.Since = p.RouteName(i), record.TimeOf(r.MovedAt)
 		}
 	}
-	return all
 }
 
 // weightsOf returns the weights of a split as people say them.
@@ -325,68 +318,57 @@ func weightsOf(r *config.Route) string {
 	return strings.Join(weights, " : ") + " (" + strings.Join(names, ", ") + ")"
 }
 
-// ofFiles returns the troubles of certificates, files and webhooks.
-func (t *troubles) ofFiles() (all []live.Trouble) {
+// addFiles adds the troubles of certificates, files and webhooks.
+func (t *troubles) addFiles(all *list) {
 	n := t.node
-	add := func(code, of, text string) { all = append(all, live.Trouble{Code: code, Of: of, Text: text}) }
 	for _, c := range n.withMissing(n.figures.sampled.Load().certificates) {
 		switch {
 		case c.Refused:
-			add(live.TroubleNoCertificate, c.File, c.File+" "+c.Problem)
+			all.add(live.TroubleNoCertificate, "%s %s", c.File, c.Problem).Of = c.File
 		case c.Problem != "":
-			add(live.TroubleCertificate, c.File, c.File+" "+c.Problem)
+			all.add(live.TroubleCertificate, "%s %s", c.File, c.Problem).Of = c.File
 		}
 	}
 	if n.archive == nil && n.config().Recording.Path != "" {
-		add(live.TroubleRecordings, "", "calls are not recorded: the disk of recording.path took nothing at the start")
+		all.add(live.TroubleRecordings, "calls are not recorded: the disk of recording.path took nothing at the start")
 	}
 	if kept := n.ladders.kept; kept != nil && kept.Err() != nil {
-		add(live.TroubleLadders, "", fmt.Sprintf("calls have no ladder: %v", kept.Err()))
+		all.add(live.TroubleLadders, "calls have no ladder: %v", kept.Err())
 	}
 	for _, w := range n.webhooks.Stats() {
 		if !w.Failing.IsZero() {
-			all = append(all, live.Trouble{
-				Code: live.TroubleWebhook, Of: w.Name, Since: record.TimeOf(w.Failing),
-				Text: fmt.Sprintf("the webhook %s is not taken: %s", w.Name, w.Reason),
-			})
+			one := all.add(live.TroubleWebhook, "the webhook %s is not taken: %s", w.Name, w.Reason)
+			one.Of, one.Since = w.Name, record.TimeOf(w.Failing)
 		}
 	}
 	if n.figures.reloads.failed.Load() {
-		add(live.TroubleReload, "", "the configuration file was refused, and the old one is in force: a restart would fail (flowbridge check)")
+		all.add(live.TroubleReload, "the configuration file was refused, and the old one is in force: a restart would fail (flowbridge check)")
 	}
-	return all
 }
 
-// ofFleet returns the troubles of the fleet's database and its other nodes.
-func (t *troubles) ofFleet() (all []live.Trouble) {
+// addFleet adds the troubles of the fleet's database and its other nodes.
+func (t *troubles) addFleet(all *list) {
 	n := t.node
 	if n.fleet == nil {
-		return nil
+		return
 	}
 	s := n.fleet.Status()
-	errs := map[string]bool{}
+	var errs []string // mostly both are the same
 	for _, err := range []error{s.BeatError, s.DrainError} {
-		if err != nil {
-			errs[err.Error()] = true
+		if err != nil && !slices.Contains(errs, err.Error()) {
+			errs = append(errs, err.Error())
 		}
 	}
 	if len(errs) > 0 {
-		all = append(all, live.Trouble{
-			Code: live.TroubleFleet,
-			Text: "the fleet's database does not serve this node: " + strings.Join(slices.Sorted(maps.Keys(errs)), "; "),
-		})
+		all.add(live.TroubleFleet, "the fleet's database does not serve this node: %s", strings.Join(errs, "; "))
 	}
 	if s.Missing > 0 {
-		text := fmt.Sprintf("%d nodes of the fleet have vanished", s.Missing)
-		all = append(all, live.Trouble{Code: live.TroubleNodesVanished, Text: text})
+		all.add(live.TroubleNodesVanished, "%d nodes of the fleet have vanished", s.Missing)
 	}
 	if n.seat != nil {
 		if _, _, unprotected := n.seat.Figures(); unprotected > 0 {
-			all = append(all, live.Trouble{
-				Code: live.TroubleUnprotected,
-				Text: fmt.Sprintf("%d answered calls end if this machine dies now: the fleet's database lacks their states", unprotected),
-			})
+			all.add(live.TroubleUnprotected, "%d answered calls end if this machine dies now: the fleet's database lacks their states",
+				unprotected)
 		}
 	}
-	return all
 }
