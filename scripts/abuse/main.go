@@ -3,6 +3,7 @@
 //	abuse halves TO SECONDS   200 TCP connections that never finish a message, reopened when they are closed
 //	abuse junk TO SECONDS     20,000 datagrams a second from 250 addresses, none of them a trunk's
 //	abuse flood TO SECONDS N  N INVITEs a second from one of a trunk's addresses, never acknowledged
+//	abuse attacks BINARY      attacks by what a peer may say, each on a server of its own; exit code 1 if one works
 //
 // TO is a loopback address and port. The command prints what it did, and what came back.
 package main
@@ -35,7 +36,7 @@ const (
 	junkSources     = 250
 )
 
-var errUsage = errors.New("usage: abuse halves|junk|flood ADDRESS SECONDS [RATE]")
+var errUsage = errors.New("usage: abuse halves|junk|flood ADDRESS SECONDS [RATE], or attacks BINARY")
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -45,6 +46,9 @@ func main() {
 }
 
 func run(args []string) error {
+	if len(args) == 2 && args[0] == "attacks" {
+		return runAttacks(args[1])
+	}
 	if len(args) < 3 {
 		return errUsage
 	}

@@ -108,7 +108,7 @@ func (l *lab) noteUnanswered(death time.Duration) {
 			g.finish(unheard)
 		case !g.caller && l.waited[g.number]:
 			if ok, judged := g.learnt(death); judged {
-				told.holds(ok, g.number, g.end.Name, g.fate, max(0, g.over-death))
+				told.holds(ok, g.number, g.end.Name, g.fate, "invited", death-g.moments[0].at, "before")
 			} else {
 				unknown++
 			}
