@@ -30,15 +30,15 @@ func ProblemsOf(r *Record) (words []string) {
 	return words
 }
 
-// deadAirLeast is how long both sides must be silent for dead air, in milliseconds.
-const deadAirLeast = 3000
+// DeadAirMS is how long a silence must last to be dead air, in milliseconds, as in media/voice/turns.
+const DeadAirMS = 3000
 
 // hasDeadAir reports whether both sides were silent for too long. Without packets that is certain, however noisy the
 // voices are: neither side sent any, or one sent none and nobody was heard to speak.
 func (r *Record) hasDeadAir() bool {
 	t := r.Talk
-	heard := t != nil && t.LongestDeadAirMS != nil && *t.LongestDeadAirMS > deadAirLeast
-	return r.Media.NoRTPMS > deadAirLeast || heard && (t.Confidence == TalkGood || len(r.Media.Silences) > 0)
+	heard := t != nil && t.LongestDeadAirMS != nil && *t.LongestDeadAirMS > DeadAirMS
+	return r.Media.NoRTPMS > DeadAirMS || heard && (t.Confidence == TalkGood || len(r.Media.Silences) > 0)
 }
 
 // loses reports whether more than 2 % of a side's packets could not be heard.

@@ -6,9 +6,6 @@ import (
 	"flowbridge/store/record"
 )
 
-// suffering is what callers of answered calls suffer, by which calls are counted.
-type suffering struct{ code, side, target, cause string }
-
 // Suffering says how many answered calls of the window had a kind of trouble.
 type Suffering struct {
 	// Code is TroubleOneWay, TroubleSilent or TroubleCutOff.
@@ -28,48 +25,57 @@ var cutOff = []string{
 
 // suffers counts what a call suffers, each kind once.
 func (w *Watcher) suffers(c *call, r *record.Record) {
-	count := func(counted *bool, is bool, code, side, cause string) {
-		if !is || *counted || r.AnsweredAt.IsZero() {
-			return
+	for _, of := range sufferingsOf(r) {
+		if slices.ContainsFunc(c.suffered, func(s Suffering) bool { return s.Code == of.Code }) {
+			continue
 		}
-		*counted = true
-		of := suffering{code: code, side: side, target: r.Target, cause: cause}
-		t := w.suffering[of]
-		if t == nil && len(w.suffering) < maxNames {
-			t = &tally{}
-			w.suffering[of] = t
+		c.suffered = append(c.suffered, of)
+		if w.suffering[of] == nil && len(w.suffering) < maxNames {
+			w.suffering[of] = &tally{}
 		}
-		if t != nil {
+		if t := w.suffering[of]; t != nil {
 			t.add(w.clock.slot(), 1)
 		}
 	}
-	count(&c.oneWay, r.Media.OneWay != "", TroubleOneWay, r.Media.OneWay, "")
-	if s := r.Media.Silences; len(s) > 0 {
-		count(&c.silent, true, TroubleSilent, s[0].Side, "")
-	}
-	count(&c.cut, slices.Contains(cutOff, r.Cause), TroubleCutOff, "", r.Cause)
 }
 
-// sufferings sums up the window by kind and side.
+// sufferingsOf returns what the caller of an answered call suffers.
+func sufferingsOf(r *record.Record) (all []Suffering) {
+	if r.AnsweredAt.IsZero() {
+		return nil
+	}
+	if side := r.Media.OneWay; side != "" {
+		all = append(all, Suffering{Code: TroubleOneWay, Side: side, Target: r.Target})
+	}
+	if s := r.Media.Silences; len(s) > 0 {
+		all = append(all, Suffering{Code: TroubleSilent, Side: s[0].Side, Target: r.Target})
+	}
+	if slices.Contains(cutOff, r.Cause) {
+		all = append(all, Suffering{Code: TroubleCutOff, Target: r.Target, Cause: r.Cause})
+	}
+	return all
+}
+
+// sufferings sums up the window by kind and side. Each sum has the target and the cause of most of its calls.
 func (w *Watcher) sufferings() (all []Suffering) {
-	for _, kind := range []suffering{
-		{code: TroubleOneWay, side: "a"},
-		{code: TroubleOneWay, side: "b"},
-		{code: TroubleSilent, side: "a"},
-		{code: TroubleSilent, side: "b"},
-		{code: TroubleCutOff},
+	for _, kind := range []Suffering{
+		{Code: TroubleOneWay, Side: "a"},
+		{Code: TroubleOneWay, Side: "b"},
+		{Code: TroubleSilent, Side: "a"},
+		{Code: TroubleSilent, Side: "b"},
+		{Code: TroubleCutOff},
 	} {
-		s, most := Suffering{Code: kind.code, Side: kind.side}, uint64(0)
+		sum, most := kind, uint64(0)
 		for of, t := range w.suffering {
-			if of.code != kind.code || of.side != kind.side {
+			if of.Code != kind.Code || of.Side != kind.Side {
 				continue
 			}
-			if s.Calls += t.sum; t.sum > most || t.sum == most && of.target+of.cause < s.Target+s.Cause {
-				most, s.Target, s.Cause = t.sum, of.target, of.cause
+			if sum.Calls += t.sum; t.sum > most || t.sum == most && of.Target+of.Cause < sum.Target+sum.Cause {
+				most, sum.Target, sum.Cause = t.sum, of.Target, of.Cause
 			}
 		}
-		if s.Calls > 0 {
-			all = append(all, s)
+		if sum.Calls > 0 {
+			all = append(all, sum)
 		}
 	}
 	return all

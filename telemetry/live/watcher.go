@@ -54,7 +54,7 @@ type Watcher struct {
 	causes, rejected                 map[string]*tally
 	sampled                          map[string]uint64 // rejected requests since the start, as last sampled
 	targets                          map[string]*target
-	suffering                        map[suffering]*tally
+	suffering                        map[Suffering]*tally // by all but Calls
 
 	saving sync.Mutex // held while the day is written; locked before telling
 
@@ -73,7 +73,7 @@ func New(o Options) *Watcher {
 	return &Watcher{
 		options: o, clock: clock{began: now}, rate: rate{began: now}, calls: map[string]*call{},
 		causes: map[string]*tally{}, rejected: map[string]*tally{}, targets: map[string]*target{},
-		suffering: map[suffering]*tally{},
+		suffering: map[Suffering]*tally{},
 		history:   history{every: historyStep}, day: history{every: dayStep},
 	}
 }
@@ -83,8 +83,7 @@ type call struct {
 	at             Active
 	attempts       int // number of attempts already counted
 	rang, answered bool
-	oneWay, silent bool
-	cut            bool
+	suffered       []Suffering
 }
 
 // Active holds the attributes by which live calls are counted.
@@ -152,7 +151,7 @@ func (w *Watcher) changed(r *record.Record) news {
 	if c == nil {
 		c = counted(r)
 		w.calls[r.ID] = c
-		if *c == (call{}) {
+		if !c.rang && c.attempts == 0 {
 			w.rate.add(now)
 		}
 	} else {
@@ -169,7 +168,7 @@ func counted(r *record.Record) *call {
 	answered := !r.AnsweredAt.IsZero()
 	return &call{
 		attempts: len(r.Attempts), rang: answered || !r.RingingAt.IsZero(), answered: answered,
-		oneWay: r.Media.OneWay != "", silent: len(r.Media.Silences) > 0,
+		suffered: sufferingsOf(r),
 	}
 }
 

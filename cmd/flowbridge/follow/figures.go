@@ -14,9 +14,6 @@ import (
 // number count in a look. ofWithheld is how many calls with a number it takes that one without counts.
 const enough, perNumber, ofWithheld = 50, 3, 9
 
-// deadAir is the least silence that counts, in milliseconds, as in the figures of a conversation.
-const deadAir = 3000
-
 // outcome is what a call says about its target.
 type outcome struct {
 	at                                time.Time // when the call began
@@ -88,11 +85,11 @@ func numberOf(r *record.Record) string {
 func (o *outcome) converse(t *record.Talk, duration int64) {
 	good := t.Confidence == record.TalkGood
 	switch mute := isMute(t) && (good || t.Reason == "no_audio"); {
-	case !mute && !good, mute && duration < deadAir:
+	case !mute && !good, mute && duration < record.DeadAirMS:
 	case mute:
 		o.measured, o.dead, o.waits = true, true, []int64{duration}
 	default:
-		o.measured, o.dead = true, t.AgentDeadAirMS != nil && *t.AgentDeadAirMS >= deadAir
+		o.measured, o.dead = true, t.AgentDeadAirMS != nil && *t.AgentDeadAirMS >= record.DeadAirMS
 		if t.Turns != nil {
 			for _, ms := range t.Turns.Values {
 				o.waits = append(o.waits, int64(ms))

@@ -136,31 +136,32 @@ func (s *State) rest(now time.Time) {
 // see writes what is known of a target.
 func (d *decision) see(name string, f *figures, g *Gathered) {
 	var all []string
-	if n := g.later[name]; n > 0 {
-		defer func() {
-			text := fmt.Sprintf("%d calls of the last %d minutes do not count yet", n, int(lag.Minutes()))
-			d.seen[name] = strings.TrimPrefix(d.seen[name]+"; "+text, "; ")
-		}()
-	}
-	if f.attempts == 0 && g.later[name] > 0 {
-		return
-	}
-	for _, m := range d.all[name] {
-		switch {
-		case !m.known:
-			all = append(all, m.words+": too few")
-		case m.share() <= m.bound:
-			all = append(all, m.words+": within")
-		case chance(m, constant(m.bound)) < d.alpha:
-			all = append(all, m.words+": outside")
-		default:
-			all = append(all, m.words+": outside, but not beyond chance")
+	later := g.later[name]
+	if f.attempts > 0 || later == 0 {
+		for _, m := range d.all[name] {
+			all = append(all, m.words+": "+d.verdict(m))
+		}
+		if f.answered < enough {
+			all = append(all, fmt.Sprintf("answered %d of the %d calls that a move takes", f.answered, enough))
 		}
 	}
-	if f.answered < enough {
-		all = append(all, fmt.Sprintf("answered %d of the %d calls that a move takes", f.answered, enough))
+	if later > 0 {
+		all = append(all, fmt.Sprintf("%d calls of the last %d minutes do not count yet", later, int(lag.Minutes())))
 	}
 	d.seen[name] = strings.Join(all, "; ")
+}
+
+func (d *decision) verdict(m measure) string {
+	switch {
+	case !m.known:
+		return "too few"
+	case m.share() <= m.bound:
+		return "within"
+	case chance(m, constant(m.bound)) < d.alpha:
+		return "outside"
+	default:
+		return "outside, but not beyond chance"
+	}
 }
 
 // worst returns the figure of a target that is outside of its bound with the least probability by chance, and that, or

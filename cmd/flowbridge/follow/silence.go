@@ -26,21 +26,20 @@ type heard struct {
 	words  bool
 }
 
-// Add adds the record of a finished call. It returns whether the caller has heard a word of the agent, and else why its
-// target is dead, or "" if it is not.
-func (l Last) Add(r *record.Record) (words bool, dead string) {
+// Add adds the record of a finished call. It returns why its target is dead, or "" if it is not.
+func (l Last) Add(r *record.Record) (dead string) {
 	rescue := func(a record.Attempt) bool { return a.Reason == record.ReasonRescue }
 	if r.Talk == nil || r.Target == "" || slices.ContainsFunc(r.Attempts, rescue) { // then two targets were heard
-		return false, ""
+		return ""
 	}
-	words = r.Talk.FirstAgentMS != nil
-	if !words && (!isMute(r.Talk) || r.DurationMS < deadAir) {
-		return false, "" // unknown, or too short for a word
+	words := r.Talk.FirstAgentMS != nil
+	if !words && (!isMute(r.Talk) || r.DurationMS < record.DeadAirMS) {
+		return "" // unknown, or too short for a word
 	}
 	all := append(l[r.Target], heard{r.StartedAt.Time, numberOf(r), words})
 	slices.SortStableFunc(all, func(a, b heard) int { return a.began.Compare(b.began) })
 	l[r.Target] = all[max(len(all)-silentCalls, 0):]
-	return words, l.dead(r.Target)
+	return l.dead(r.Target)
 }
 
 // dead returns why a target is dead, or "".

@@ -60,7 +60,7 @@ func TestDead(t *testing.T) {
 			if tt.change != nil {
 				tt.change(i, &r)
 			}
-			_, dead = l.Add(&r)
+			dead = l.Add(&r)
 		}
 		if (tt.dead == "") != (dead == "") || !strings.Contains(dead, tt.dead) || len(l["a"]) > silentCalls {
 			t.Errorf("%s: %q; want %q", tt.name, dead, tt.dead)

@@ -202,7 +202,7 @@ func (s *splits) Ended(r record.Record) {
 	if s.last[key] == nil {
 		s.last[key] = follow.Last{}
 	}
-	if _, dead := s.last[key].Add(&r); dead != "" && s.last[key].HearsAnother(r.Target) {
+	if dead := s.last[key].Add(&r); dead != "" && s.last[key].HearsAnother(r.Target) {
 		s.node.admission.Silence(r.Target, dead)
 	}
 }

@@ -111,14 +111,9 @@ func takePlatform(a *answers, text string) error {
 func takeNumber(a *answers, text string) error {
 	number := strings.NewReplacer(" ", "", "-", "", "(", "", ")", "", ".", "", "/", "").Replace(text)
 	if a.country != "" && number != "" && number[0] != '+' {
-		national := number
-		if a.country != "39" { // in Italy the 0 stays
-			national = strings.TrimPrefix(number, "0")
+		if number = config.National(number, a.country); number[0] != '+' { // Spain's, for one, begin with no 0
+			number = "+" + a.country + number
 		}
-		if a.country == "1" {
-			national = strings.TrimPrefix(national, "1")
-		}
-		number = "+" + a.country + national
 	}
 	return matching(`^(\+[1-9][0-9]{1,14})?$`, "write it with + and country code",
 		func(a *answers) *string { return &a.number })(a, number)

@@ -67,9 +67,6 @@ var ofNoise = []string{"background", "ceaseless", "steady", "gaps", "echo"}
 
 const clear = 27.0
 
-// deadAirMin is the shortest silence that is dead air, in milliseconds, as in media/voice/turns.
-const deadAirMin = 3000
-
 // shown writes the value of a figure.
 func shown(figure string, v float64) string {
 	switch figure {
@@ -161,8 +158,8 @@ func (run *Run) widen(c *caller, answered, end time.Duration) {
 	late, silences := ms(c.lateIn(0, end)), 0.0
 	for _, s := range run.Figures {
 		if s.Figure == answer || s.Figure == firstAudio {
-			if silences += late; math.Abs(s.Value-deadAirMin) <= late {
-				silences += deadAirMin
+			if silences += late; math.Abs(s.Value-record.DeadAirMS) <= late {
+				silences += record.DeadAirMS
 			}
 		}
 	}
