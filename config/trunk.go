@@ -168,20 +168,23 @@ func (o *Originate) WhoAnswers() *WhoAnswers {
 	return o.Answer
 }
 
-// WhoAnswers is the section `answer` of `originate`: it tells a person, an answering machine, a fax and the tones of a
-// network apart. The record has the result, and how clear it was. Fax and network calls are hung up.
+// WhoAnswers is the section `answer` of `originate`: it tells a person, an answering machine, call screening, a fax and
+// the tones of a network apart. The record has the result, and how clear it was. Fax and network calls are hung up.
 type WhoAnswers struct {
 	// What happens to a machine: bridge (the agent is called at once in any case), hangup, play (it hears the sound of
 	// play after its beep, then BYE). With hangup and play, an agent is called when a person, or an unknown, has answered.
 	Machine MachineMode `key:"machine" enum:"bridge hangup play" default:"bridge"`
-	// The sound that an answering machine hears.
+	// The same for call screening, a phone that asks for name and reason for its owner and waits: bridge (as for a
+	// person), hangup, play (at once, then BYE). If a beep follows, it is a machine after all.
+	Screening MachineMode `key:"screening" enum:"bridge hangup play" default:"bridge"`
+	// The sound that an answering machine, or call screening, hears.
 	Play string `key:"play" is:"sound"`
 }
 
-// MachineMode says how an answering machine is handled.
+// MachineMode says how an answering machine, or call screening, is handled.
 type MachineMode string
 
-// The values of trunks[].originate.answer.machine.
+// The values of machine and screening in trunks[].originate.answer.
 const (
 	MachineBridge MachineMode = "bridge"
 	MachineHangup MachineMode = "hangup"
@@ -189,11 +192,11 @@ const (
 )
 
 func (a *WhoAnswers) check(s section) {
-	switch plays := a.Machine == MachinePlay; {
+	switch plays := a.Machine == MachinePlay || a.Screening == MachinePlay; {
 	case plays && !s.filled("play"):
-		s.require("play", "the sound that a machine hears, one of sounds")
+		s.require("play", "the sound that is played, one of sounds")
 	case !plays && s.filled("play"):
-		s.fields["play"].fail("has no effect without machine: play", "write machine: play, or remove it")
+		s.fields["play"].fail("has no effect without machine: play or screening: play", "write one of them, or remove it")
 	}
 }
 

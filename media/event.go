@@ -60,7 +60,7 @@ type EventPlayed struct {
 }
 
 // EventAnsweredBy says what answered a side: a person or a machine (Session.DetectAnswer). Each detection posts it,
-// unless the session ends first.
+// unless the session ends first, and posts it again if a beep shows that it was a machine.
 type EventAnsweredBy struct {
 	Side Side
 	answerer.Answer

@@ -41,9 +41,14 @@ type placement struct {
 func (cu *customer) placed(placing *outbound.Placing) {
 	c := cu.call
 	plan, agents := placing.Plans(c.vars)
-	cu.placement = &placement{plan: plan}
-	c.record.placed(true)
+	cu.waits(&placement{plan: plan})
 	c.attempts.follow(&agents)
+}
+
+// waits notes that the call has no agent, until release.
+func (cu *customer) waits(p *placement) {
+	cu.placement = p
+	cu.call.record.placed(true)
 }
 
 // on handles all events while the customer is being called, and later the events that say who answered.

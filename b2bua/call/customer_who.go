@@ -6,6 +6,9 @@ import (
 
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/leg"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/media"
 	"flowbridge/media/answerer"
@@ -49,7 +52,7 @@ func (cu *customer) asksWhoAnswers() (waits bool) {
 		return false
 	}
 	c.bridge.Media.DetectAnswer(media.SideA, limitsOf(wanted))
-	return wanted.Machine != config.MachineBridge
+	return wanted.Machine != config.MachineBridge || wanted.Screening != config.MachineBridge
 }
 
 // beepWithin limits the wait for a machine's beep.
@@ -57,6 +60,7 @@ const beepWithin = 40 * time.Second
 
 // limitsOf returns the time limits for the detection from a trunk's configuration.
 func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
+	l.Screening = true
 	if wanted.Machine == config.MachinePlay {
 		l.Beep = beepWithin
 	}
@@ -64,42 +68,94 @@ func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 }
 
 // answeredBy handles the result of the detection. It hangs up on a machine or fax, waits for a machine's beep to
-// play a sound after it, or calls the agent if that has waited for the result.
+// play a sound after it, or calls the agent if that has waited for the result. If call screening turns out to be a
+// machine, what was begun for it ends.
 func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	c := cu.call
-	if cu.placement != nil && cu.heard != nothing { // an old process handled this result; here only the beep is awaited
+	if cu.placement != nil && cu.heard == tillBeep { // an old process handled this result; here only the beep is awaited
 		return
 	}
-	who, wanted := e.Verdict, c.trunk.Caller.Originate.Answer
-	cu.noteWho(e.Answer)
-	machine := who == answerer.Machine && wanted.Machine != config.MachineBridge
+	who, does := e.Verdict, cu.does(e.Verdict)
+	if cu.noteWho(e.Answer) {
+		cu.recall(does)
+	}
 	switch waits := c.whoIs() == first && !c.replacements.underway(); {
-	case who == answerer.Fax, who == answerer.SIT, machine && wanted.Machine == config.MachineHangup:
+	case does == config.MachineHangup:
 		c.hangup(cause.AnsweredByMachine, record.EndedBySystem)
-	case machine: // the sound is played after its beep
+	case does == config.MachinePlay && who == answerer.Machine: // the sound is played after its beep
 		cu.heard = tillBeep
+	case does == config.MachinePlay:
+		cu.play()
 	case waits:
 		cu.callAgent()
 	}
 }
 
-// noteWho adds the result to the log, the ladder and the record.
-func (cu *customer) noteWho(e answerer.Answer) {
+// does returns what the trunk wants to be done with whoever has answered.
+func (cu *customer) does(who answerer.Verdict) config.MachineMode {
+	wanted := cu.call.trunk.Caller.Originate.Answer
+	switch who {
+	case answerer.Fax, answerer.SIT:
+		return config.MachineHangup
+	case answerer.Machine:
+		return wanted.Machine
+	case answerer.Screening:
+		return wanted.Screening
+	case answerer.Human, answerer.Unknown:
+	}
+	return config.MachineBridge
+}
+
+// recall ends what was begun for call screening that turned out to be a machine: the sound, and, if the machine is to
+// hear one instead, the agent's call. Then there has been no agent yet, except in the record.
+func (cu *customer) recall(does config.MachineMode) {
+	c := cu.call
+	if cu.placement != nil && cu.heard == sound {
+		cu.heard = nothing
+		_ = c.bridge.Sounds.Order(bridge.PlayRequest{Side: media.SideA, Sound: bridge.SoundNone}) // can't fail
+	}
+	if does != config.MachinePlay || c.whoIs() == first && !c.replacements.underway() {
+		return
+	}
+	c.replacements.stop(cause.AnsweredByMachine)
+	agent, was := c.sides.forget()
+	if agent != nil {
+		c.step(agent, leg.Hangup{Why: cause.AnsweredByMachine})
+		c.bridge.Tell(bridge.Left{Leg: &agent.Half})
+	}
+	if was != nil {
+		c.unsettle()
+		c.attempts.follow(&outbound.Plan{Targets: []*peers.Target{was.target}})
+	}
+	c.host.vacate(was)
+	c.rescues.end()
+	c.attempts.back(nil)
+	c.bridge.Media.Detach()
+	cu.waits(&placement{})
+}
+
+// noteWho adds the result to the log, the ladder and the record. It reports whether it replaces an earlier one.
+func (cu *customer) noteWho(e answerer.Answer) (again bool) {
 	c := cu.call
 	c.log.Info().Stringer("answered_by", e).Float64("confidence", e.Confidence).Int64("after_ms", e.After.Milliseconds()).
 		Msg("who answered")
 	c.ladder.Decide("answered by: %s, confidence %.2f, after %d ms", e, e.Confidence, e.After.Milliseconds())
-	c.record.answeredBy(string(e.Verdict), math.Round(e.Confidence*100)/100)
+	return c.record.answeredBy(string(e.Verdict), math.Round(e.Confidence*100)/100)
 }
 
-// beeped plays the sound to a machine that has beeped, or whose beep has not come in time. If the sound can't be
-// played, it hangs up.
+// beeped plays the sound to a machine that has beeped, or whose beep has not come in time.
 func (cu *customer) beeped(e media.EventBeep) {
 	c := cu.call
 	c.ladder.Decide("beep heard: %v, after %d ms", e.Heard, e.After.Milliseconds())
 	if c.whoIs() != first || c.replacements.underway() { // the agent was called before the machine was recognized
 		return
 	}
+	cu.play()
+}
+
+// play plays the sound to a machine or to call screening. If it can't be played, it hangs up.
+func (cu *customer) play() {
+	c := cu.call
 	wants := ""
 	if wanted := c.trunk.Caller.Originate.WhoAnswers(); wanted != nil {
 		wants = wanted.Play

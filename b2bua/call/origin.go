@@ -70,13 +70,16 @@ func (c *Call) keepHeaders(text message.HeaderText) {
 	c.caller, c.invite, c.vars.HeaderFunc = text, nil, text.Value
 }
 
+// unsettle makes the headers an INVITE again.
+func (o *origin) unsettle() { o.invite = o.callerInvite() }
+
 // forgetOrigin drops the caller's INVITE and its headers.
 func (c *Call) forgetOrigin() { c.caller, c.invite, c.vars.HeaderFunc = "", nil, nil }
 
 // callerInvite returns the caller's INVITE. Once the call is settled, only the headers are left.
-func (c *Call) callerInvite() *sip.Request {
-	if c.invite != nil {
-		return c.invite
+func (o *origin) callerInvite() *sip.Request {
+	if o.invite != nil {
+		return o.invite
 	}
-	return c.caller.Request()
+	return o.caller.Request()
 }

@@ -62,12 +62,14 @@ func (r *recorded) note(a record.Attempt, first []record.Attempt) {
 // failed says in words why the last attempt failed.
 func (r *recorded) failed(why string) { r.Attempts[len(r.Attempts)-1].Error = why }
 
-// answeredBy records who answered a placed call.
-func (r *recorded) answeredBy(who string, confidence float64) {
+// answeredBy records who answered a placed call, and reports whether that replaces an earlier verdict.
+func (r *recorded) answeredBy(who string, confidence float64) (again bool) {
 	r.Attempts = slices.Clone(r.Attempts) // a clone, because the journal may share the old slice
 	if a := record.AnsweredCustomer(r.Attempts); a != nil {
+		again = a.AnsweredBy != ""
 		a.AnsweredBy, a.Confidence = who, confidence
 	}
+	return again
 }
 
 // placed records whether the call is placed, and has had no agent yet.

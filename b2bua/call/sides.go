@@ -44,5 +44,12 @@ func (s *sides) lose() (agent *LegOnWire) {
 	return agent
 }
 
+// forget disconnects the agent of a placed call as if there had been none, and returns its leg and its attempt, or nil.
+func (s *sides) forget() (agent *LegOnWire, was *attempt) {
+	agent, was = s.b, s.connected
+	s.b, s.connected = nil, nil
+	return agent, was
+}
+
 // regain connects the agent again that has waited while another party was called.
 func (s *sides) regain(agent *LegOnWire) { s.b = agent }

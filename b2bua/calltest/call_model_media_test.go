@@ -45,9 +45,14 @@ func (m *callModel) actMedia(choose func(int) int) string {
 	}
 	side := pick([]media.Side{media.SideA, media.SideB}, choose(2))
 	if s.asked.CompareAndSwap(true, false) {
-		who := pick([]answerer.Verdict{answerer.Human, answerer.Unknown, answerer.Machine, answerer.Fax}, choose(4))
+		who := pick([]answerer.Verdict{answerer.Human, answerer.Unknown, answerer.Machine, answerer.Fax, answerer.Screening}, choose(5))
+		if s.screened { // only a beep changes this
+			who = answerer.Machine
+		}
+		s.screened = who == answerer.Screening
+		s.asked.Store(s.screened)
 		s.onEvent(media.EventAnsweredBy{Side: media.SideA, Answer: answerer.Answer{Verdict: who}})
-		if choose(2) == 0 {
+		if choose(2) == 0 && !s.screened {
 			s.onEvent(media.EventBeep{Side: media.SideA})
 		}
 		return "answered by " + string(who)

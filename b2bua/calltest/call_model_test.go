@@ -87,7 +87,7 @@ routes:
 		pick([]string{"relay", "info", "rfc4733"}, c.DTMF), auth, pick([]string{"agent", "agent, spare"}, c.Targets),
 		pick([]string{"immediate", "on-target", "none"}, c.Ringing), kind,
 		pick([]string{"", "", ", rescue: {targets: [spare, agent]}"}, c.Rescue),
-		pick([]string{"", ", answer: {machine: hangup}", ", answer: {}", "", ", answer: {machine: play, play: us}"}, c.Prelude))
+		pick([]string{"", ", answer: {machine: hangup}", ", answer: {}", "", ", answer: {machine: play, play: us}", ", answer: {machine: hangup, screening: play, play: us}"}, c.Prelude))
 }
 
 // modelChecks is the default number of cases.

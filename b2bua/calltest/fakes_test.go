@@ -63,6 +63,7 @@ type fakeSession struct {
 
 	started, closed atomic.Bool // atomic, because tests read them while the call may still run
 	asked           atomic.Bool // DetectAnswer was called
+	screened        bool        // the detection has found call screening
 }
 
 func (r *fakeRelay) Open(c media.SessionConfig) (bridge.RelaySession, error) {

@@ -33,6 +33,10 @@ func TestWhoAnswers(t *testing.T) {
 		"a machine that is connected":     {"", answerer.Machine, true},
 		"a machine that hears a message":  {"machine: play, play: us", answerer.Machine, false},
 		"a person instead of the machine": {"machine: play, play: us", answerer.Human, true},
+		"call screening":                  {"machine: hangup", answerer.Screening, true},
+		"screening, not machines":         {"screening: hangup", answerer.Screening, false},
+		"a machine, not screening":        {"screening: hangup", answerer.Machine, true},
+		"screening that hears a message":  {"screening: play, play: us", answerer.Screening, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorldWith(t, strings.Replace(originateConfig, "per_hour: 5}", "per_hour: 5, answer: {"+tt.answer+"}}", 1), func(w *world) {
@@ -53,7 +57,9 @@ func TestWhoAnswers(t *testing.T) {
 					w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
 					s.onEvent(media.EventBeep{Side: media.SideA, Beep: answerer.Beep{Heard: true, After: 5 * time.Second}})
 				case strings.Contains(tt.answer, "play"):
-					s.onEvent(media.EventBeep{Side: media.SideA, Beep: answerer.Beep{Heard: true, After: 5 * time.Second}})
+					if tt.says == answerer.Machine {
+						s.beeps()
+					}
 					synctest.Wait()
 					s.onEvent(media.EventPlayed{Side: media.SideA, ID: 1})
 				}
@@ -74,6 +80,90 @@ func TestWhoAnswers(t *testing.T) {
 					t.Errorf("the call ended by %s", r.Cause)
 				}
 			})
+		})
+	}
+}
+
+// If a beep follows, what was taken for call screening is a machine: what was begun ends, and the machine gets what the
+// trunk wants for machines.
+func TestScreeningBeeps(t *testing.T) {
+	const nobody, rings, talks = 0, 1, 2 // what has become of the agent's call when the beep comes
+	for name, tt := range map[string]struct {
+		answer   string
+		agent    int
+		upgraded bool
+		stays    bool // whether an agent is connected in the end
+		heard    int  // how many sounds the customer gets
+	}{
+		"an agent talks to it":               {"hangup", talks, false, false, 0},
+		"an agent rings":                     {"hangup", rings, false, false, 0},
+		"a message instead of the agent":     {"play, play: us", talks, false, false, 1},
+		"a message, and an upgrade":          {"play, play: us", talks, true, false, 1},
+		"a message instead of one who comes": {"play, play: us", rings, false, false, 1},
+		"an agent for machines, too":         {"bridge", talks, false, true, 0},
+		"the message ends":                   {"hangup, screening: play, play: us", nobody, false, false, 1},
+		"the message begins again":           {"play, screening: play, play: us", nobody, false, false, 2},
+		"an agent instead of the message":    {"bridge, screening: play, play: us", nobody, false, true, 1},
+	} {
+		runIn(t, name, detecting(tt.answer), func(w *world) {
+			_, invite := w.originates(origination())
+			w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+			s := w.session()
+			s.judged(answerer.Screening)
+			var called received
+			if tt.agent != nobody {
+				called = w.agent.expect("INVITE")
+			}
+			if tt.agent == rings {
+				w.agent.reply(called, 180, "Ringing", "agent1", "")
+			}
+			if tt.agent == talks {
+				w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+			}
+			synctest.Wait()
+			s.judged(answerer.Machine)
+			switch {
+			case tt.agent == rings:
+				w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
+				w.agent.concludes(called, 487, "Request Terminated", "agent1", "")
+			case tt.agent == talks && !tt.stays:
+				hungUpOn(w.agent)
+			case tt.stays && tt.agent == nobody:
+				w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+			}
+			why := cause.AnsweredByMachine
+			switch synctest.Wait(); {
+			case tt.stays:
+				w.customerHangsUp(invite)
+				hungUpOn(w.agent)
+				why = cause.CallerHangup
+			case strings.HasPrefix(tt.answer, "play"):
+				s.beeps()
+				synctest.Wait()
+				if tt.upgraded {
+					must(t, w.upgrade())
+					synctest.Wait()
+					s = w.session()
+				}
+				s.onEvent(media.EventPlayed{Side: media.SideA, ID: s.plays[media.SideA].ID})
+				hungUpOn(w.carrier)
+			default:
+				hungUpOn(w.carrier)
+			}
+			r := w.record()
+			if r.Attempts[0].AnsweredBy != "machine" || r.Cause != string(why) || r.IsConnected() != (tt.agent == talks || tt.stays) {
+				t.Errorf("record %+v", r)
+			}
+			played := 0
+			for _, h := range s.heard {
+				if strings.Contains(h, "loop false") {
+					played++
+				}
+			}
+			if played != tt.heard {
+				t.Errorf("%v", s.heard)
+			}
+			w.leftOpen()
 		})
 	}
 }

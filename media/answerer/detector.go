@@ -15,8 +15,10 @@ const (
 	Unknown Verdict = "unknown"
 	Human   Verdict = "human"
 	Machine Verdict = "machine" // a machine's greeting or its beep
-	Fax     Verdict = "fax"
-	SIT     Verdict = "sit" // special information tones: the network could not connect the call
+	// Screening is a phone that asks for the caller's name and reason in place of its owner, who is there.
+	Screening Verdict = "screening"
+	Fax       Verdict = "fax"
+	SIT       Verdict = "sit" // special information tones: the network could not connect the call
 )
 
 // Reason says why a verdict is Unknown.
@@ -62,12 +64,15 @@ type Limits struct {
 	Silence time.Duration
 	// Beep is the longest time from the verdict to the beep: at most 5 min; 0 means not to wait for a beep.
 	Beep time.Duration
+	// Screening says whether call screening is told from a machine. The verdict about a greeting then comes when the
+	// greeting has lasted for 10 s, with its beep, or when 1.5 s of silence have followed it.
+	Screening bool
 }
 
 const (
 	blockLen   = 160 // samples
 	blockTime  = 20 * time.Millisecond
-	mostBlocks = 512                    // blocks until the verdict, with the longest limits
+	mostBlocks = 1100                   // blocks until the verdict, with the longest limits
 	absent     = -1                     // the level of a block without a packet
 	gone       = 200 * time.Millisecond // after this time without a packet, the sender counts as silent
 	jump       = voice.Tick * 4000      // a timestamp this far from its expected time means another clock
@@ -95,16 +100,19 @@ type Detector struct {
 	tonal      [mostBlocks]bool
 	last       sound // the last block that was heard
 	run        run
-	cadence    run // the last run that may have been part of ringing or of a busy tone
-	informed   int // number of special information tones so far
-	informedAt int // the last block of the latest one
+	cadence    run     // the last run that may have been part of ringing or of a busy tone
+	informed   int     // number of special information tones so far
+	informedAt int     // the last block of the latest one
+	prompt     int     // the start of a greeting that may be a call screening's; 0 before there is one
+	sure       float64 // the confidence that it is a machine's
 	answered   bool
-	until      int // when the wait for a beep ends; 0 if there is none
+	revokes    bool // a beep changes the verdict to Machine
+	until      int  // when the wait for a beep ends; 0 if there is none
 	over       bool
 }
 
 // New returns a detector for a call that was answered at start, by the clock of voice.Packet.Arrival. The detector
-// calls answer one time, and after that calls beep at most one time.
+// calls answer one time, and one more time if a beep shows that it was a machine. After that it calls beep at most one time.
 func New(l Limits, start time.Duration, answer func(Answer), beep func(Beep)) *Detector {
 	or := func(d *time.Duration, most, otherwise time.Duration) {
 		if *d <= 0 || *d > most {
@@ -203,19 +211,26 @@ func (d *Detector) push(s sound) {
 	if !d.answered {
 		d.levels[d.blocks], d.tonal[d.blocks] = int8(s.level), s.tonal
 	}
-	if d.blocks++; !d.answered {
+	switch d.blocks++; {
+	case !d.answered:
 		d.decide(beep)
+	case d.revokes && beep: // of a mailbox that was silent before it
+		d.conclude(Machine, "", 0.5+d.run.clarity()/2)
 	}
 	d.over = d.answered && (beep || d.blocks >= d.until)
-	if d.over && d.until > 0 {
+	if d.over && d.until > 0 && !d.revokes {
 		d.beep(Beep{Heard: beep, After: d.after(0)})
 	}
 }
 
 // conclude reports the verdict.
 func (d *Detector) conclude(v Verdict, r Reason, confidence float64) {
-	d.answered = true
-	if d.limits.Beep > 0 && (v == Machine || v == Unknown) && r != Codec {
+	d.answered, d.until = true, 0
+	d.revokes = v == Screening || d.limits.Screening && (r == Undecided || r == Tone)
+	switch {
+	case d.revokes:
+		d.until = d.blocks + retract
+	case d.limits.Beep > 0 && (v == Machine || v == Unknown) && r != Codec:
 		d.until = d.blocks + int(d.limits.Beep/blockTime)
 	}
 	d.answer(Answer{Verdict: v, Reason: r, Confidence: confidence, After: d.after(0)})

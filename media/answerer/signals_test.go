@@ -210,7 +210,8 @@ const start = time.Hour
 
 // told is what a detector reported about a signal.
 type told struct {
-	answer answerer.Answer
+	answer answerer.Answer // the last one
+	first  answerer.Answer
 	beep   *answerer.Beep
 }
 
@@ -225,7 +226,7 @@ func (t told) String() string {
 // hears feeds packets to a detector as the media worker does, and also lets time pass
 // without packets.
 func hears(l answerer.Limits, all []packet, length time.Duration) (t told) {
-	d := answerer.New(l, start, func(a answerer.Answer) { t.answer = a }, func(b answerer.Beep) { t.beep = &b })
+	d := answerer.New(l, start, func(a answerer.Answer) { t.answer, t.first = a, cmp.Or(t.first, a) }, func(b answerer.Beep) { t.beep = &b })
 	slices.SortStableFunc(all, func(a, b packet) int { return cmp.Compare(a.Arrival, b.Arrival) })
 	now := start
 	for _, p := range all {

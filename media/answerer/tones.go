@@ -20,6 +20,8 @@ const (
 	otherMost = 0.05 // if a second frequency has this share, the tone counts as a double tone
 	toneMin   = 350  // lowest frequency of a beep, in Hz
 	toneMax   = 2300
+	voiceMax  = 600  // highest pitch of a voice, in Hz
+	voicePure = 0.97 // share of the power at a beep's frequency
 )
 
 // sound describes a block.
@@ -109,10 +111,13 @@ func listen(w *[windowLen]float32, before sound) (s sound) {
 // These are limits, in blocks.
 const (
 	resumes    = 4   // longest gap between two blocks of the same tone
+	fades      = 2   // windows in which a codec lets a tone fade
 	settles    = 1   // windows that contain the end of a tone and the sound after it
 	beepMin    = 3   // 0.1 s has that many windows
 	beepMax    = 100 // longest beep
 	beepPause  = 12  // shortest silence after a beep
+	voicedMin  = 5   // at a voice's pitch, a shorter tone is no beep
+	voicedMax  = 8   // and one shorter than this must be pure
 	burstMax   = 45  // longest beep at the frequency of a progress tone
 	burstPause = 35
 	burstAgain = 250 // if the same tone comes again within this time, it is a cadence
@@ -144,7 +149,7 @@ func (d *Detector) follow(s sound) (beep bool) {
 	case !s.single && s.level > r.level-above && since > settles:
 		d.forget()
 		return false
-	case !s.single:
+	case !s.single, r.blocks >= beepMin && since <= fades && s.level < r.level-above:
 		return d.beeped(since)
 	case !r.same(s.hertz) || abs(s.level-r.level) > 4 || since > resumes:
 		d.forget()
@@ -188,7 +193,8 @@ func (d *Detector) beeped(since int) bool {
 	}
 	length := r.last - r.first + 1
 	again := d.cadence.same(r.hertz) && r.first-d.cadence.last < burstAgain
-	if r.blocks >= beepMin && 2*r.blocks >= length && length <= most && !again {
+	voiced := r.hertz < voiceMax && (r.blocks < voicedMin || r.blocks < voicedMax && r.share < voicePure)
+	if r.blocks >= beepMin && 2*r.blocks >= length && length <= most && !again && !voiced {
 		return true
 	}
 	d.forget()

@@ -9,6 +9,12 @@ const (
 	greetMax = 30
 	hello    = 60 // an utterance at most this long is a person's, if silence follows
 	silence  = 35
+	// A greeting of at most this length is a call screening's, if this much silence follows and no beep. If a beep comes
+	// this long after the verdict, it was a machine's. Google's longest prompt takes some 9 s.
+	promptMax = 500
+	expects   = 75
+	retract   = 500
+	clearly   = 0.9 // of utterance.clear: with less, noise may be what goes on
 )
 
 // These are limits, in dB.
@@ -36,6 +42,8 @@ func (d *Detector) decide(beep bool) {
 		d.conclude(Machine, "", 0.5+r.clarity()/4)
 	case beep:
 		d.conclude(Machine, "", sure)
+	case d.prompt > 0:
+		d.screen(u)
 	case d.informed == len(informs):
 		d.conclude(SIT, "", sure)
 	case r.isFax(4*(u.loud-u.tones) > u.tones):
@@ -52,16 +60,36 @@ func (d *Detector) decide(beep bool) {
 // measure gives a verdict if the length of the utterance allows one, or if the time is up.
 func (d *Detector) measure(u utterance, tone bool) {
 	length := u.last - u.first + 1
+	tone = tone && (length <= hello || u.clear <= clearly || u.tones*10 > u.loud*7) // a clear voice may reach 6 of 10
 	switch {
 	case !tone && length >= greeting && u.pause <= greetMax:
-		d.conclude(Machine, "", 0.5+u.clear*(1-float64(u.pause)/greetMax)/2)
+		d.sure = 0.5 + u.clear*(1-float64(u.pause)/greetMax)/2
+		if d.prompt = u.first + 1; !d.limits.Screening {
+			d.conclude(Machine, "", d.sure)
+		}
 	case !tone && length <= hello && d.blocks-1-u.last >= silence:
 		d.conclude(Human, "", 0.5+u.clear*min(1, 2*(1-float64(length)/hello))/2)
 	case d.after(-u.first) < d.limits.Within && d.after(0) < d.limits.Silence+d.limits.Within:
 	case tone:
 		d.conclude(Unknown, Tone, 0)
+	case d.limits.Screening && length > hello && d.blocks-1-u.last < silence && u.clear > clearly:
+		if u.last == d.blocks-1 { // it goes on
+			d.prompt, d.sure = u.first+1, 0.5
+		}
 	default:
 		d.conclude(Unknown, Undecided, 0)
+	}
+}
+
+// screen gives a verdict once it is known how a greeting goes on. Whoever falls silent after a short one waits for the
+// caller's words.
+func (d *Detector) screen(u utterance) {
+	length := u.last - d.prompt
+	switch {
+	case length > promptMax, d.blocks-d.prompt > promptMax+expects:
+		d.conclude(Machine, "", d.sure)
+	case u.first >= 0 && d.blocks-1-u.last >= expects:
+		d.conclude(Screening, "", 0.5+u.clear*min(1, 2*(1-float64(length)/promptMax))/2)
 	}
 }
 

@@ -161,9 +161,9 @@ type Attempt struct {
 	// 200 bytes, and is empty if there is no more to say.
 	Error string `json:"error,omitempty"`
 	MS    int64  `json:"ms"`
-	// AnsweredBy is what answered a call that we placed: human, machine, fax, sit or unknown. It is empty if the order did
-	// not ask for it, or if the answer is not known yet. Confidence says how clear the evidence was, from 0.5 (just
-	// sufficient) to 1.
+	// AnsweredBy is what answered a call that we placed: human, machine, screening, fax, sit or unknown. It is empty
+	// if the order did not ask for it, or if the answer is not known yet. Confidence says how clear the evidence was, from
+	// 0.5 (just sufficient) to 1.
 	AnsweredBy string  `json:"answered_by,omitempty"`
 	Confidence float64 `json:"confidence,omitempty"`
 	// StartedAt is when the attempt started.
