@@ -189,14 +189,15 @@ func (s *system) await(pid int) error {
 	})
 }
 
-// modulesOf returns the directory of Kamailio's modules.
+// modulesOf returns the directory of Kamailio's modules, in the system of PEER_ROOT if that is set.
 func modulesOf() (string, error) {
+	root := os.Getenv("PEER_ROOT")
 	for _, pattern := range []string{"/usr/lib/*/kamailio/modules", "/usr/lib*/kamailio/modules"} {
-		if all, _ := filepath.Glob(pattern); len(all) > 0 {
+		if all, _ := filepath.Glob(root + pattern); len(all) > 0 {
 			if _, err := os.Stat(filepath.Join(all[0], "http_client.so")); err != nil {
 				return "", fmt.Errorf("%w: apt-get install kamailio-utils-modules", err)
 			}
-			return all[0], nil
+			return strings.TrimPrefix(all[0], root), nil
 		}
 	}
 	_, err := exec.LookPath("kamailio")

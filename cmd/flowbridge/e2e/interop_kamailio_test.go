@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -63,9 +64,10 @@ func pageKamailio(t *testing.T, edit func(string) string, list ...string) *kamai
 	labPBX.own(t, filepath.Join(dir, "dispatcher.list"), strings.NewReplacer(list...).Replace(files["dispatcher.list"]))
 	file := filepath.Join(dir, "kamailio.cfg")
 	labPBX.own(t, file, config)
-	cmd := exec.Command("kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", dir, "-w", dir)
+	cmd := exec.Command("/usr/sbin/kamailio", "-f", file, "-DD", "-E", "-m", "32", "-M", "4", "-Y", dir, "-w", dir)
 	cmd.Dir = dir
 	cmd.SysProcAttr = labPBX.attr()
+	cmd.SysProcAttr.Chroot = os.Getenv("INTEROP_CHROOT")
 	cmd.SysProcAttr.Pdeathsig, cmd.SysProcAttr.Setpgid = syscall.SIGTERM, true
 	k := &kamailio{process: start(t, "kamailio", cmd), control: filepath.Join(dir, "kamailio_ctl")}
 	t.Cleanup(func() {

@@ -86,9 +86,13 @@ func startAsterisk(t *testing.T, sections []string, replace ...string) *asterisk
 	}
 	files["extensions.conf"] += asteriskPhones
 	maps.Copy(files, asteriskOwn)
-	files["asterisk.conf"] = strings.ReplaceAll(`[directories]
+	modules := "/usr/lib/asterisk/modules"
+	if found, _ := filepath.Glob(filepath.Join(a.root, "usr/lib/*/asterisk/modules")); len(found) > 0 {
+		modules = strings.TrimPrefix(found[0], a.root) // since Debian 13
+	}
+	files["asterisk.conf"] = strings.NewReplacer("@", a.dir, "MODULES", modules).Replace(`[directories]
 astetcdir => @/etc
-astmoddir => /usr/lib/asterisk/modules
+astmoddir => MODULES
 astvarlibdir => /var/lib/asterisk
 astdatadir => /usr/share/asterisk
 astdbdir => @/db
@@ -97,7 +101,7 @@ astagidir => /usr/share/asterisk/agi-bin
 astspooldir => @/spool
 astrundir => @/run
 astlogdir => @/log
-`, "@", a.dir)
+`)
 	debian, err := filepath.Glob(filepath.Join(a.root, "etc/asterisk/*"))
 	if err != nil || len(debian) == 0 {
 		t.Fatalf("no configuration of Debian's in %s: %v", a.root, err)
