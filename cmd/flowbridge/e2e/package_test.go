@@ -139,6 +139,7 @@ func TestPackage(t *testing.T) {
 		t.Errorf("after the installation systemd was asked for %q; nothing starts by itself", asked)
 	}
 	d.installed()
+	d.initialised()
 	d.pages()
 	d.completions()
 	server := d.upgraded(second)
@@ -183,6 +184,28 @@ func (d debian) installed() {
 			if excluded := d.has("etc/dpkg/dpkg.cfg.d/docker"); !excluded {
 				d.Errorf("%s is missing", file)
 			}
+		}
+	}
+}
+
+// initialised answers the questions of flowbridge init at a terminal. Then the service's user, and no other one, can
+// read what it has written.
+func (d debian) initialised() {
+	d.Helper()
+	at := exec.CommandContext(d.Context(), "script", "-qec", "chroot "+d.root+" /usr/bin/flowbridge init --config /etc/flowbridge/flowbridge.yaml", "/dev/null")
+	at.Stdin = strings.NewReader("carrier\n203.0.113.0/24\nretell\n1\n5075785607\n198.51.100.7\nagent_1\nkey-1\n")
+	out, err := at.CombinedOutput()
+	said := strings.ReplaceAll(string(out), "\r\n", "\n")
+	if err != nil || !strings.HasSuffix(said, "\n    systemctl enable --now flowbridge\n") {
+		d.Errorf("init: %v\n%s", err, said)
+	}
+	if out := d.run("stat", "-c", "%U:%G %a", "/etc/flowbridge/flowbridge.yaml", "/etc/flowbridge/retell.secret"); out != "root:flowbridge 640\nroot:flowbridge 640\n" {
+		d.Errorf("the files of init: %s", out)
+	}
+	for user, want := range map[string]string{"flowbridge": "valid", "nobody": "permission denied"} {
+		check := exec.CommandContext(d.Context(), "chroot", "--userspec="+user, d.root, "/usr/bin/flowbridge", "check", "--config", "/etc/flowbridge/flowbridge.yaml")
+		if out, err := check.CombinedOutput(); !bytes.Contains(out, []byte(want)) || (err == nil) != (want == "valid") {
+			d.Errorf("check by %s: %v\n%s", user, err, out)
 		}
 	}
 }
