@@ -84,3 +84,18 @@ func TestMaskedIn(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// An error that quotes a value is without what may be a secret in it.
+func TestErrorsQuoteNoSecrets(t *testing.T) {
+	for text, want := range map[string]string{
+		`headers: {X-Auth: "Bearer abcd1234{{"}`:                         `X-Auth: "***" cannot be used`,
+		`headers: {X-Call: "hunter22{{"}`:                                `X-Call: "***" cannot be used`,
+		`uri: "sip:{{.To.Number}}@h;token=abcd1234;transport=xyz"`:       `"sip:{{.To.Number}}@h;token=***;transport=xyz" asks`,
+		`uri: "sip:{{.To.Number}}@h;transport=tcp;pin=99;token=1{{.X}}"`: `@h;transport=tcp;pin=***;token=***`,
+	} {
+		_, err := Parse("f", []byte("targets:\n  - {name: a, kind: sip, "+text+"}\n"), testEnv)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v; want %s", text, err, want)
+		}
+	}
+}
