@@ -68,8 +68,8 @@ func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 }
 
 // answeredBy handles the result of the detection. It hangs up on a machine or fax, waits for a machine's beep to
-// play a sound after it, or calls the agent if that has waited for the result. If call screening turns out to be a
-// machine, what was begun for it ends.
+// play a sound after it, or calls the agent if that has waited for the result. If it turns out to be a machine
+// after all, what was begun ends.
 func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	c := cu.call
 	if cu.placement != nil && cu.heard == tillBeep { // an old process handled this result; here only the beep is awaited
@@ -106,7 +106,7 @@ func (cu *customer) does(who answerer.Verdict) config.MachineMode {
 	return config.MachineBridge
 }
 
-// recall ends what was begun for call screening that turned out to be a machine: the sound, and, if the machine is to
+// recall ends what was begun before it turned out that a machine has answered: the sound, and, if the machine is to
 // hear one instead, the agent's call. Then there has been no agent yet, except in the record.
 func (cu *customer) recall(does config.MachineMode) {
 	c := cu.call

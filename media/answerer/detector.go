@@ -112,7 +112,8 @@ type Detector struct {
 }
 
 // New returns a detector for a call that was answered at start, by the clock of voice.Packet.Arrival. The detector
-// calls answer one time, and one more time if a beep shows that it was a machine. After that it calls beep at most one time.
+// calls answer one time, and one more time if a beep shows that it was a machine. After that it calls beep at most one
+// time.
 func New(l Limits, start time.Duration, answer func(Answer), beep func(Beep)) *Detector {
 	or := func(d *time.Duration, most, otherwise time.Duration) {
 		if *d <= 0 || *d > most {

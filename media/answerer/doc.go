@@ -1,8 +1,8 @@
 // Package answerer detects what answered a call: a person, a machine with a greeting, call screening, a fax, or the
-// tones of a network that could not connect the call. It gets the called party's RTP, starting at the answer. It keeps no audio and no
-// words.
+// tones of a network that could not connect the call. It gets the called party's RTP, starting at the answer. It keeps
+// no audio and no words.
 //
-//		packets ──▶ blocks of 20 ms: level, strongest frequencies ──▶ Detector ──▶ one [Answer] or two, then at most one [Beep]
+//		packets ──▶ blocks of 20 ms: level, strongest frequencies ──▶ Detector ──▶ one [Answer] or two, perhaps a [Beep]
 //
 //	  - fax: CED, 2100 Hz, or CNG, 1100 Hz, for 0.4 s (ITU-T T.30 §4.3).
 //	  - sit: three tones of about 950, 1400 and 1800 Hz in a row (ITU-T E.180 §6; the North American ones are similar).
@@ -14,9 +14,9 @@
 //	    and busy tones 0.7 s of silence must follow, and a tone that comes again is no beep.
 //
 // Only the length of the greeting tells a person from a machine. A person who answers with a long sentence counts as a
-// machine, or as call screening. A machine with a short greeting counts as a person, unless its beep comes at once. Speech is sound louder
-// than the noise of the line. With each new block, all blocks are judged again, because the noise is known only after a
-// while.
+// machine, or as call screening. A machine with a short greeting counts as a person, unless its beep comes at once.
+// Speech is sound louder than the noise of the line. With each new block, all blocks are judged again, because the
+// noise is known only after a while.
 //
 // # Decisions
 //

@@ -6,12 +6,15 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
+	"flowbridge/sim"
 	"flowbridge/store/record"
 )
 
@@ -109,6 +112,39 @@ func TestOriginatedCallUpgrades(t *testing.T) {
 	agent.finish()
 	b.outbound = true
 	b.finish(want{"answered", "operator_hangup", "operator", 200, []try{{"", 0, 200}, {"", 200, 200}}})
+}
+
+// TestOriginatedCallIsScreened: a phone that asks for a name and waits gets the agent. Then it beeps, as a mailbox does,
+// and the machine and the agent are hung up on.
+func TestOriginatedCallIsScreened(t *testing.T) {
+	s := newPreparedStage(t)
+	at := s.freePort(s.carrier)
+	o := originating(at)
+	o.trunk = strings.Replace(o.trunk, `"^\\+1507"]`, `"^\\+1507"], answer: {machine: hangup}`, 1)
+	b := s.serve(o)
+	phone := s.newPhone(s.carrier)
+	customer := s.agentAt(at, "caller_hangup", append(phone.key(), "-aa"))
+	agent := s.sippAgent("caller_hangup", "-aa")
+	b.order(http.StatusCreated)
+	customer.confirmed(1)
+	to, err := customer.received("INVITE ", 1)[0].rtp()
+	must(s, err)
+	said := sim.Words(11)[:3*sim.SampleRate]
+	phone.talk(speech(said, 0xb000), to)
+	agent.confirmed(1)
+	beep := make([]int16, sim.SampleRate*2/5)
+	for i := range beep {
+		beep[i] = int16(9000 * math.Sin(2*math.Pi*1000*float64(i)/sim.SampleRate))
+	}
+	packets := speech(append(said, beep...), 0xb000)
+	phone.talk(packets[len(said)/frame:], to)
+	customer.finish()
+	agent.finish()
+	b.outbound = true
+	r := b.finish(want{"answered", "answered_by_machine", "system", 200, []try{{"", 0, 200}, {"", 200, 200}}})[0]
+	if r.Attempts[0].AnsweredBy != "machine" {
+		t.Errorf("the record says %+v", r)
+	}
 }
 
 // contents makes one phone speak and waits until the other one hears the same audio. It ignores the numbers of packets.
