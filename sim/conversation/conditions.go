@@ -1,6 +1,7 @@
 package conversation
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"flowbridge/media/audio"
@@ -21,10 +22,13 @@ type Condition struct {
 	Clicks        [2]float64    // level of each side's keyboard relative to its speech, dB; 0 for none
 	Room          float64       // each side's room and breaths relative to its speech, dB; 0 for none
 	Coded         bool          // what a codec leaves in the pauses of both voices, 42 dB below their peaks
-	Ringback      string        // rings on the agent's side before its first words: us, uk, japan
+	Ringback      string        // rings on the agent's side before its first words: a key of ringing
 	Hold          bool          // the agent puts the caller on hold, with music
 	Length        time.Duration // duration of a packet, a multiple of 10 ms
 	Law           audio.Law
+
+	// Soil, if set, adds something else to a side, whose speech has this level, full scale being 1.
+	Soil func(c *Conversation, rng *rand.Rand, out []float64, side int, speech float64)
 }
 
 // Conditions returns the conditions for which figures are published. The first condition is a quiet line. Each

@@ -202,6 +202,9 @@ func (c *Conversation) soil(side int, k Condition, s Sounds, rng *rand.Rand, cle
 	if k.Room != 0 {
 		c.room(rng, out, side, mine, k)
 	}
+	if k.Soil != nil {
+		k.Soil(c, rng, out, side, mine)
+	}
 	if side == Agent {
 		if k.Comfort != 0 {
 			level := gain(k.Comfort - overload)

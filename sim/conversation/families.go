@@ -33,18 +33,25 @@ func (c *Conversation) room(rng *rand.Rand, out []float64, side int, speech floa
 	}
 }
 
+type cadence struct {
+	hertz   [2]float64
+	on, off []int // ms, in turns
+	wobble  float64
+}
+
+// ringing has the ringing tones of countries (ITU-T E.180).
+var ringing = map[string]cadence{
+	"us":      {[2]float64{440, 480}, []int{2000}, []int{4000}, 0},
+	"uk":      {[2]float64{400, 450}, []int{400, 400}, []int{200, 2000}, 0},
+	"japan":   {[2]float64{400, 400}, []int{1000}, []int{2000}, 16},
+	"france":  {[2]float64{440, 440}, []int{1500}, []int{3500}, 0},
+	"germany": {[2]float64{425, 425}, []int{1000}, []int{4000}, 0},
+	"ireland": {[2]float64{400, 425}, []int{400, 400}, []int{200, 2000}, 0},
+}
+
 // ring adds the ringing tone of a country until 300 ms before the agent's first words.
 func (c *Conversation) ring(out []float64, country string) {
-	type cadence struct {
-		hertz   [2]float64
-		on, off []int // ms, in turns
-		wobble  float64
-	}
-	k := map[string]cadence{
-		"us":    {[2]float64{440, 480}, []int{2000}, []int{4000}, 0},
-		"uk":    {[2]float64{400, 450}, []int{400, 400}, []int{200, 2000}, 0},
-		"japan": {[2]float64{400, 400}, []int{1000}, []int{2000}, 16},
-	}[country]
+	k := ringing[country]
 	first, _ := c.said[Agent][0].heard()
 	end := min(c.said[Agent][0].at+first-300*rate/1000, len(out))
 	level := gain(-19-overload) / math.Sqrt2
