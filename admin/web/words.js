@@ -150,7 +150,8 @@ function ending(c) {
 // conversation says what the conversation was like, worst first.
 function conversation(c) {
   const t = c.talk;
-  if (!c.answered_at || !t || t.confidence === 'not_measured') return '';
+  if (!c.answered_at || !t) return '';
+  if (t.confidence === 'not_measured') return t.reason === 'steady' ? 'Not measured (steady sound).' : '';
   const tried = (t.barge_ins?.n ?? 0) + t.barge_ins_ignored;
   const all = [
     t.turns && [t.turns.p95_ms / 2000, `answers came after ${spoken(t.turns.p95_ms)} at p95`],

@@ -150,11 +150,14 @@ type Speech struct {
 type Spoken struct {
 	From         int64
 	Length       uint32
-	Level, Noise uint16 // Level also holds the flag sparse
+	Level, Noise uint16 // Level also holds the flags sparse and tone
 }
 
-// sparse is the bit in Level that stands for a segment's Sparse.
-const sparse = 0x8000
+// sparse and tone are the bits in Level that stand for a segment's Sparse and Tone.
+const (
+	sparse = 0x8000
+	tone   = 0x4000
+)
 
 // Since returns the segments after the first told ones, oldest first. complete is false if some of them are no longer
 // in Last.
@@ -181,7 +184,7 @@ func (s *Speech) Shift(by time.Duration) {
 func (s Spoken) segment() voice.Segment {
 	return voice.Segment{
 		From: time.Duration(s.From) * voice.Tick, To: time.Duration(s.From+int64(s.Length)) * voice.Tick,
-		Level: int32(s.Level &^ sparse), Noise: int32(s.Noise), Sparse: s.Level&sparse != 0,
+		Level: int32(s.Level &^ (sparse | tone)), Noise: int32(s.Noise), Sparse: s.Level&sparse != 0, Tone: s.Level&tone != 0,
 	}
 }
 

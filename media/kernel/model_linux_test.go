@@ -282,6 +282,9 @@ func (s *Speech) hear(events PayloadTypes, h header, pkt []byte, now time.Durati
 	if heard.Sparse {
 		s.Last[0].Level |= sparse
 	}
+	if heard.Tone {
+		s.Last[0].Level |= tone
+	}
 	s.Told++
 }
 

@@ -110,7 +110,7 @@ struct voice {
 struct spoken {
 	__s64 from;
 	__u32 length;
-	__u16 level, noise; // level: and SPARSE
+	__u16 level, noise; // level: and SPARSE, TONE
 };
 
 #define TOLD 7
@@ -634,7 +634,7 @@ volatile const __u32 listens = 0;
 #define ONSET 170
 #define OFFSET 60
 #define UNSTEADY 272
-#define DEPTH 680
+#define DEPTH 200
 #define REACH 450
 #define USUAL 900
 #define PURE 96
@@ -644,6 +644,7 @@ volatile const __u32 listens = 0;
 #define FLOOR_MIN (LEAST * 3 / 4)
 #define LEVEL_MAX (127 * 16)
 #define SPARSE 0x8000
+#define TONE 0x4000
 
 // Times.
 #define BEGIN (70 * MILLISECOND)
@@ -760,7 +761,8 @@ static __always_inline __s64 segment(struct speech *s)
 		noise = level;
 	v->said = to;
 	if (to > from)
-		tell(s, from, to, v->weight * 5 < (v->end - v->start) * 2 ? level | SPARSE : level, noise);
+		tell(s, from, to,
+		     level | (v->weight * 5 < (v->end - v->start) * 2 ? SPARSE : 0) | (v->highest - v->lowest < PURE ? TONE : 0), noise);
 	return noise < level ? level : -1;
 }
 
@@ -909,7 +911,8 @@ static __always_inline void hear(struct voice *v, __s64 at, __s64 n, __s64 level
 	floor ^= (floor ^ fewest(level, LEAST) * FINE) & below(floor);
 	on = (floor >> 6) + ONSET + raise;
 	off = (floor >> 6) + OFFSET + raise;
-	far = (speaker ^ ((speaker ^ v->now >> 6) & talking)) - DEPTH;
+	far = speaker ^ ((speaker ^ v->now >> 6) & talking);
+	far = (((floor >> 6) + far) >> 1) - DEPTH;
 	v->usual -= n >> 5 & below(off - far) & ~below(level - on) & below(level - far);
 	off = most(off, far);
 	on = most(most(on, off), LEAST);
@@ -921,7 +924,9 @@ static __always_inline void hear(struct voice *v, __s64 at, __s64 n, __s64 level
 	v->swing = most(0, swing + (((level * FINE - floor - swing) * n * 51 >> 19) & ~talking & below(level - on)));
 	if (level < off) {
 		if (v->running) {
-			steady(v, n, level);
+			if (v->even < STEADY)
+				steady(v, n, level);
+			v->low = fewest(v->low, level);
 			interrupt(v, -1, -1);
 		}
 		return;

@@ -26,7 +26,7 @@ const (
 	onset    = 170           // above the noise: clear speech
 	offset   = 60            // above the noise: speech continues
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
-	depth    = 680           // below the speaker's current level: no longer speech. A word ends some 20 dB below it
+	depth    = 200           // below the middle between the noise and the speaker's current level: no longer speech
 	reach    = 450           // if all blocks are further below the speaker's usual level, speech does not start
 	usual    = 900           // assumed level of a speaker who has not spoken yet, about -25 dBm0
 	pure     = 96            // the peaks of a tone vary less, 2.2 dB; its beats and cadence do not count
@@ -73,6 +73,7 @@ type Segment struct {
 	Level    int32         // mean level of the clear blocks, 0 to LevelMax; see Decibels
 	Noise    int32         // level of the background at the end, in the same units; equal to Level if the sound was steady
 	Sparse   bool          // clear blocks are less than two fifths, as with typing; a voice seldom has so few
+	Tone     bool          // the peaks hardly varied, as in a burst of a tone
 }
 
 // Packet holds the parts of an RTP packet that a detector uses. The payload excludes header extension and padding.
@@ -237,7 +238,7 @@ func (d *Detector) segment() Segment {
 	}
 	return Segment{
 		From: time.Duration(from) * tick, To: time.Duration(to) * tick, Level: level, Noise: noise,
-		Sparse: d.Weight*5 < (d.End-d.Start)*2,
+		Sparse: d.Weight*5 < (d.End-d.Start)*2, Tone: d.Highest-d.Lowest < pure,
 	}
 }
 
@@ -275,10 +276,11 @@ func (d *Detector) hear(at, n, level int64) {
 	floor, swing, speaker := int64(d.Floor), int64(d.Swing), int64(d.Usual)>>toLevel
 	raise := spread * swing >> (3 + toLevel)
 	on, off := floor>>toLevel+onset+raise, floor>>toLevel+offset+raise
-	far := speaker - depth
+	far := speaker
 	if d.Talking {
-		far = int64(d.Now)>>toLevel - depth
+		far = int64(d.Now) >> toLevel
 	}
+	far = (floor>>toLevel+far)>>1 - depth
 	if far > off {
 		if level >= on && level < far { // it may be another, quieter speaker
 			d.Usual -= int32(n / 32)
@@ -306,7 +308,10 @@ func (d *Detector) hear(at, n, level int64) {
 	case level >= off:
 		d.speak(at, n, level, on, max(on, speaker-reach))
 	case d.Running:
-		d.steady(n, level)
+		if d.Even < steady {
+			d.steady(n, level)
+		}
+		d.Low = min(d.Low, int32(level)) // a tone that ends stays one; more that is louder makes it a voice
 		d.interrupt(true, true)
 	}
 }

@@ -32,10 +32,11 @@
 // Memory is bounded, whatever the call's length: a [Sample] keeps at most 256 values, [Spans] 2 KB. A [State] outlives
 // the process; it is plain data, as are the other states of a session. Tests: TestLongCallIsSmall, FuzzState.
 //
-// Noise as loud as speech makes figures wrong, not absent. So a call is Noisy in these cases: its background is at
-// times near its speech; it has two kinds of loudness, as with music or a street; there is typing, a tone in bursts or
-// an echo; or the caller is very quiet. A tone before the agent's first words is ringing, and no reason. The figures
-// of such a call are left out of
-// all percentiles. A tone, and a segment within 8 dB of its background, are not speech. Tests:
-// TestFiguresOfConversations, TestDoubts, TestQuietCaller.
+// Noise as loud as speech makes figures wrong, not absent. So a call is Noisy where that is likely: a background that
+// varies is near a side's speech, or much of a side's sound is no louder than its background; a fifth of the speech is
+// of another loudness; both speak at once for long; there is typing, a tone in bursts, or a caller too quiet. The
+// figures of such a call are left out of all percentiles. An even background is no reason, nor is a tone that rings
+// before the agent's first words, with a burst that its answer cuts short. A tone, and a segment within 8 dB of its
+// background, are not speech. Tests: TestFiguresOfConversations, TestDoubts, TestQuietAndBackground,
+// TestOnlySteadySound, TestOwnVoicesAreSpeech.
 package turns

@@ -22,11 +22,11 @@ type Reason string
 
 // Reasons that package voice does not have.
 const (
-	Background Reason = "background" // a side's speech is less than 15 dB above its background, or 20 dB if that varies
+	Background Reason = "background" // a side's speech is less than 16 dB above a background that varies, or 8 dB above any
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side picks up much of the other side
-	Steady     Reason = "steady"     // a side has hardly varying sound as loud as its speech: a tone, or a voice?
+	Steady     Reason = "steady"     // a tone in bursts counted as a side's speech, or it has hardly varying sound only
 	Quiet      Reason = "quiet"      // the caller's speech is so quiet that its weak beginnings and ends are not heard
 	Gaps       Reason = "gaps"       // an utterance of the agent is mostly gaps, as with typing
 	LineCut    Reason = "line_cut"   // the line was never, or not yet, open for a conversation
@@ -37,23 +37,24 @@ const (
 
 // These are the limits at which a call becomes noisy.
 const (
-	gapMin    = 15.0                    // dB between a side's speech and its background
-	gapWorst  = 12.0                    // like gapMin, for segments that may be wrong (worstMax)
-	worstMax  = 4                       // greatest percentage of a side's speech in segments that may be wrong
-	gapNoise  = 8.0                     // below this, a segment is not speech
-	gapVaries = 20.0                    // dB between a side's speech and a background that varies,
-	varies    = 1                       // by at least this many steps of loudness
-	quietMin  = -32.0                   // dBm0 of a caller's speech; the real level is some 6 dB lower (voice.Decibels)
-	steadyMin = 12.0                    // dB below a side's speech; louder steady sound might be speech
-	burstMax  = 800                     // ms; a longer tone is steady sound
+	gapMin    = 16.0                    // dB between a side's speech and a background that varies,
+	varies    = 1                       // by more than this many steps of loudness
+	gapNoise  = 8.0                     // below this, a segment is not speech,
+	nearMax   = 3                       // of which there may be so many tenths of the speech
+	quietMin  = -36.0                   // dBm0 of a caller's speech; the real level is some 7 dB lower (voice.Decibels)
+	burstMax  = 2500                    // ms; a burst of a ringing tone lasts 2 s at most (ITU-T E.180)
+	burstTop  = 1800                    // level; a louder one is a voice that clips
+	ringCut   = 300                     // ms; a longer burst before the first words is known as a tone
 	burstMS   = 20                      // ms by which successive bursts of a tone may differ in length
 	burstStep = 16                      // greatest difference of their levels, 0.4 dB
 	ringsMin  = 3                       // so many bursts in a row are a ringing tone,
 	ringPause = 2500 * time.Millisecond // if they are no further apart
 	echoMax   = 45                      // percentage of the caller's speech during which the agent speaks as well,
-	echoAgent = 30                      // or percent of the agent's speech
+	echoAgent = 30                      // or percent of the agent's speech;
+	echoNear  = 20                      // instead of echoMax, if a side's speech is
+	gapBoth   = 18.0                    // less than so many dB above its background, which may be what is heard
 	shareMax  = 7                       // tenths of the measured time in which a side may speak
-	behindMax = 3                       // percent of a side's speech that may be behind it
+	behindMax = 20                      // percent of a side's speech that may be behind it
 	tooLittle = 2 * time.Second         // a side with less speech is not judged
 )
 
@@ -128,6 +129,9 @@ func (t *Talk) Figures() Figures {
 		f.FirstReason = Silent
 	}
 	f.Reason = s.unmeasured()
+	if caller := &s.Sides[Caller]; f.Reason == "" && caller.Heard == 0 && caller.Steady > 0 {
+		f.Reason = Steady
+	}
 	if f.Reason != "" {
 		f.Confidence = NotMeasured
 		return f
@@ -173,19 +177,25 @@ func (s *State) unmeasured() Reason {
 
 // noisy returns the reason why the figures may be wrong, or "".
 func (s *State) noisy() Reason {
+	both := time.Duration(echoMax)
 	for p := range s.Sides {
 		side := &s.Sides[p]
-		if side.Steady > 0 && side.isLoud(side.Steady) {
+		if side.Bursts {
 			return Steady
+		}
+		if side.Near*10 > side.Heard*nearMax && time.Duration(side.Near)*time.Millisecond >= tooLittle {
+			return Background
 		}
 		if time.Duration(side.Heard)*time.Millisecond < tooLittle {
 			continue
 		}
 		level, background := side.levels()
+		if level-background < gapBoth {
+			both = echoNear
+		}
 		low, high := quantile(&side.Noises, side.Heard/10), quantile(&side.Noises, side.Heard*9/10)
 		switch {
-		case level-background < gapMin, side.Near*100 > side.Heard*worstMax,
-			high-low >= varies && level-voice.Decibels(float64(high*loudnessStep)) < gapVaries:
+		case level-background < gapMin && high-low > varies:
 			return Background
 		case side.Spoke > s.Measured/10*shareMax && s.Measured > 10*tooLittle:
 			return Ceaseless
@@ -197,35 +207,26 @@ func (s *State) noisy() Reason {
 			return Quiet
 		}
 	}
-	if s.Both > tooLittle && (s.Both*100 > s.Sides[Caller].Spoke*echoMax || s.Both*100 > s.Sides[Agent].Spoke*echoAgent) {
+	if s.Both > tooLittle && (s.Both*100 > s.Sides[Caller].Spoke*both || s.Both*100 > s.Sides[Agent].Spoke*echoAgent) {
 		return Echo
 	}
 	return ""
 }
 
-// hear counts a segment of the given duration in milliseconds. It reports whether the segment is speech. A tone of the
-// agent before its first words is ringing, which says nothing about the line.
-func (s *side) hear(h voice.Segment, ms uint64, p Party) bool {
+// hear counts a segment of the given duration in milliseconds. It reports whether the segment is speech. Steady sound
+// is not, nor is the beginning of a burst like the last one before a side's first words: its ringing has ended.
+func (s *side) hear(h voice.Segment, ms uint64) bool {
 	level, noise := uint64(min(max(h.Level, 0), voice.LevelMax)), uint64(min(max(h.Noise, 0), voice.LevelMax))
 	switch {
 	case level == 0: // happens only in tests
-	case noise == level:
-		if p == Caller || s.Heard > 0 {
-			s.Steady = max(s.Steady, uint32(level))
-		}
+	case noise == level, s.Heard == 0 && ms < ringCut && isNear(uint32(level), s.Steady, 3*burstStep):
+		s.Steady = uint32(level)
 		return false
-	default:
-		above := gap(h.Level, h.Noise)
-		if above < gapWorst {
-			s.Near += ms
-		}
-		if above < gapNoise {
-			return false
-		}
+	case gap(h.Level, h.Noise) < gapNoise:
+		s.Near += ms
+		return false
 	}
-	if s.isAlike(uint32(ms), uint32(level)) { // three alike in a row are a tone that comes in bursts
-		s.Steady = max(s.Steady, uint32(level))
-	}
+	s.Bursts = s.isAlike(uint32(ms), uint32(level), h.Tone) || s.Bursts
 	s.Heard, s.Level, s.Noise = s.Heard+ms, s.Level+level*ms, s.Noise+noise*ms
 	s.Levels[level/loudnessStep] += uint32(ms)
 	s.Noises[noise/loudnessStep] += uint32(ms)
@@ -237,11 +238,11 @@ func gap(level, noise int32) float64 {
 	return voice.Decibels(float64(level)) - voice.Decibels(float64(noise))
 }
 
-// isAlike reports whether a segment is the third in a row with the same length and level.
-func (s *side) isAlike(ms, level uint32) bool {
+// isAlike reports whether a segment is a tone, and the third in a row with the same length and level.
+func (s *side) isAlike(ms, level uint32, tone bool) bool {
 	was := s.Last
 	s.Last = [2]uint32{ms, level}
-	if ms > burstMax || max(ms, was[0])-min(ms, was[0]) > burstMS || !isNear(level, was[1], burstStep) {
+	if !tone || level > burstTop || ms > burstMax || max(ms, was[0])-min(ms, was[0]) > burstMS || !isNear(level, was[1], burstStep) {
 		s.Alike = 0
 		return false
 	}
@@ -278,12 +279,6 @@ func (s *side) isRinging(v voice.View, answered time.Duration) bool {
 		}
 	}
 	return s.Rings == ringsMin && next-answered-s.To <= ringPause
-}
-
-// isLoud reports whether a level is near the level of the side's speech.
-func (s *side) isLoud(level uint32) bool {
-	speech, _ := s.levels()
-	return s.Heard == 0 || voice.Decibels(float64(level)) > speech-steadyMin
 }
 
 // quantile returns the loudness step at which the given number of milliseconds is reached.

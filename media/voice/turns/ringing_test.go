@@ -6,19 +6,21 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
 	"flowbridge/media/audio"
 	"flowbridge/media/voice"
 	"flowbridge/media/voice/turns"
+	"flowbridge/sim"
 	"flowbridge/sim/conversation"
 )
 
 const rate = 8000
 
 // line plays sounds to a Talk as a relay does. see gets what Waiting says every 100 ms.
-func line(sides [2][]float64, see func(now time.Duration, who turns.Party, waited time.Duration, rings bool)) {
+func line(sides [2][]float64, see func(now time.Duration, who turns.Party, waited time.Duration, rings bool)) *turns.Talk {
 	t := turns.New(0)
 	var ears [2]voice.Detector
 	for i := 0; i+160 <= len(sides[0]); i += 160 {
@@ -39,6 +41,8 @@ func line(sides [2][]float64, see func(now time.Duration, who turns.Party, waite
 			}
 		}
 	}
+	t.Finish(time.Duration(len(sides[0])) * time.Second / rate)
+	return t
 }
 
 // cadence returns a tone that is on and off for these times in turn.
@@ -154,6 +158,32 @@ func TestWordsAreNoRinging(t *testing.T) {
 					}
 				}
 			})
+		}
+	}
+}
+
+// The product's own voices are speech to its own ear: the caller of scripts/load.sh and of the demo says its words again
+// and again, the stand-in greets, and an agent of a test answers.
+func TestOwnVoicesAreSpeech(t *testing.T) {
+	float := func(pcm []int16) (out []float64) {
+		for _, x := range pcm {
+			out = append(out, float64(x)/32768)
+		}
+		return out
+	}
+	for seed := range uint64(12) {
+		sides := [2][]float64{make([]float64, 25*rate), make([]float64, 25*rate)}
+		put(sides[turns.Agent], 200*time.Millisecond, float(sim.Greeting(strconv.FormatUint(seed, 10))))
+		words, answers := float(sim.Words(seed)), float(sim.SpeechLike(seed, 12*time.Second))
+		for at := 2500 * time.Millisecond; at < 25*time.Second; {
+			asked := at + 3*time.Second
+			at = put(sides[turns.Caller], at, words)
+			put(sides[turns.Agent], asked+600*time.Millisecond, answers[:rate])
+			answers = answers[2*rate:]
+		}
+		f := line(sides, func(time.Duration, turns.Party, time.Duration, bool) {}).Figures()
+		if f.Confidence != turns.Good || f.Latency.N != 4 {
+			t.Errorf("%d: %s %q, %d answers", seed, f.Confidence, f.Reason, f.Latency.N)
 		}
 	}
 }

@@ -74,8 +74,8 @@ type side struct {
 	Spans  Spans            `cbor:"12,keyasint,omitempty"`
 	Levels [loudness]uint32 `cbor:"11,keyasint,omitzero"` // milliseconds by level; Noises has them by background
 	Noises [loudness]uint32 `cbor:"14,keyasint,omitzero"`
-	Near   uint64           `cbor:"16,keyasint,omitempty"` // milliseconds of segments near their background
-	Steady uint32           `cbor:"15,keyasint,omitempty"` // the highest level of hardly varying sound
+	Near   uint64           `cbor:"16,keyasint,omitempty"` // milliseconds of segments too near their background for speech
+	Steady uint32           `cbor:"15,keyasint,omitempty"` // the level of the last hardly varying sound
 	Last   [2]uint32        `cbor:"17,keyasint,omitzero"`  // milliseconds and level of the last segment
 	Alike  uint8            `cbor:"18,keyasint,omitempty"` // consecutive short segments like the previous one
 	Gaps   bool             `cbor:"19,keyasint,omitempty"` // an utterance was sparse
@@ -84,6 +84,8 @@ type side struct {
 	Other time.Duration `cbor:"21,keyasint,omitempty"` // end of the last segment before the bursts, or of a cut
 	Rung  time.Duration `cbor:"22,keyasint,omitempty"` // end of the burst that made them a ringing tone
 	Rings uint8         `cbor:"23,keyasint,omitempty"` // bursts so far, up to ringsMin
+
+	Bursts bool `cbor:"24,keyasint,omitempty"` // a tone in bursts counted as speech
 }
 
 // span is an utterance.

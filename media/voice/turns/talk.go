@@ -95,7 +95,7 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 	side, speech := &t.s.Sides[p], true
 	was := side.Last[1]
 	if took := (heard.To - heard.From).Milliseconds(); took > 0 && took < 1e6 {
-		speech = side.hear(heard, uint64(took), p)
+		speech = side.hear(heard, uint64(took))
 	}
 	if speech {
 		side.ring(span{From: heard.From - t.answered, To: heard.To - t.answered}, was)
