@@ -635,6 +635,7 @@ volatile const __u32 listens = 0;
 #define OFFSET 60
 #define UNSTEADY 272
 #define DEPTH 200
+#define DEEP 600
 #define REACH 450
 #define USUAL 900
 #define PURE 96
@@ -912,7 +913,7 @@ static __always_inline void hear(struct voice *v, __s64 at, __s64 n, __s64 level
 	on = (floor >> 6) + ONSET + raise;
 	off = (floor >> 6) + OFFSET + raise;
 	far = speaker ^ ((speaker ^ v->now >> 6) & talking);
-	far = (((floor >> 6) + far) >> 1) - DEPTH;
+	far = fewest((((floor >> 6) + far) >> 1) - DEPTH, far - DEEP);
 	v->usual -= n >> 5 & below(off - far) & ~below(level - on) & below(level - far);
 	off = most(off, far);
 	on = most(most(on, off), LEAST);

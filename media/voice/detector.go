@@ -26,7 +26,8 @@ const (
 	onset    = 170           // above the noise: clear speech
 	offset   = 60            // above the noise: speech continues
 	unsteady = 272           // noise varies less, and within a second speech varies more: 6 dB
-	depth    = 200           // below the middle between the noise and the speaker's current level: no longer speech
+	depth    = 200           // below the middle between the noise and the speaker's current level,
+	deep     = 600           // and so far below that level: no longer speech. A word ends some 20 dB below it
 	reach    = 450           // if all blocks are further below the speaker's usual level, speech does not start
 	usual    = 900           // assumed level of a speaker who has not spoken yet, about -25 dBm0
 	pure     = 96            // the peaks of a tone vary less, 2.2 dB; its beats and cadence do not count
@@ -280,7 +281,7 @@ func (d *Detector) hear(at, n, level int64) {
 	if d.Talking {
 		far = int64(d.Now) >> toLevel
 	}
-	far = (floor>>toLevel+far)>>1 - depth
+	far = min((floor>>toLevel+far)>>1-depth, far-deep)
 	if far > off {
 		if level >= on && level < far { // it may be another, quieter speaker
 			d.Usual -= int32(n / 32)

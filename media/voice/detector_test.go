@@ -271,8 +271,10 @@ func TestRingingBeforeWords(t *testing.T) {
 		wobble      float64
 		on, between time.Duration
 	}{
-		{"US", 440, 480, 0, 2000 * ms, 4000 * ms}, {"US, cut short", 440, 480, 0, 1400 * ms, 300 * ms},
-		{"UK", 400, 450, 0, 400 * ms, 300 * ms}, {"Japan", 400, 400, 16, 1000 * ms, 2000 * ms},
+		{"US", 440, 480, 0, 2000 * ms, 4000 * ms},
+		{"US, cut short", 440, 480, 0, 1400 * ms, 300 * ms},
+		{"UK", 400, 450, 0, 400 * ms, 300 * ms},
+		{"Japan", 400, 400, 16, 1000 * ms, 2000 * ms},
 	} {
 		l := newLine().quiet(1000 * ms)
 		for range 3 {

@@ -12,9 +12,8 @@
 //     usually is: clicks do not add up to speech. It is backdated to the first block of its run. It ends with the last
 //     block that counts, once 200 ms have passed.
 //   - Sound much quieter than the speaker is not speech: an echo, music, other people. What is too quiet follows the
-//     pauses: 5 dB below the middle between their level and the speaker's. So a word ends some 20 dB below its level
-//     where pauses are silent, and noise in them divides words, too. A speaker who stays quieter is believed after a
-//     while: about 10 s for each decibel.
+//     level of the pauses, so that noise in them divides words, too. A word ends some 20 dB below its level where
+//     pauses are silent. A speaker who stays quieter is believed after a while: about 10 s for each decibel.
 //   - After a gap of 50 ms a segment continues only with 40 ms of clear blocks, so that clicks do not prolong it.
 //   - Sound whose level hardly varies is noise, however loud: a fan, a dial tone, the tone of a key. It is returned as
 //     a segment whose Noise equals its Level. Before a side's first words a burst of 0.3 to 1.1 s whose peaks hardly

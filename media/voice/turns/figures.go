@@ -22,7 +22,7 @@ type Reason string
 
 // Reasons that package voice does not have.
 const (
-	Background Reason = "background" // a side's speech is less than 16 dB above a background that varies, or 8 dB above any
+	Background Reason = "background" // a side's speech is less than 16 dB above what varies behind it, or 8 dB above noise
 	Ceaseless  Reason = "ceaseless"  // a side speaks for more than 70 % of the time: music, a crowd
 	TwoLevels  Reason = "two_levels" // a side has speech of another loudness behind it: a television, the street
 	Echo       Reason = "echo"       // a side picks up much of the other side
@@ -40,7 +40,7 @@ const (
 	gapMin    = 16.0                    // dB between a side's speech and a background that varies,
 	varies    = 1                       // by more than this many steps of loudness
 	gapNoise  = 8.0                     // below this, a segment is not speech,
-	nearMax   = 3                       // of which there may be so many tenths of the speech
+	nearMax   = 8                       // of which there may be so many tenths of the speech
 	quietMin  = -36.0                   // dBm0 of a caller's speech; the real level is some 7 dB lower (voice.Decibels)
 	burstMax  = 2500                    // ms; a burst of a ringing tone lasts 2 s at most (ITU-T E.180)
 	burstTop  = 1800                    // level; a louder one is a voice that clips
@@ -242,7 +242,8 @@ func gap(level, noise int32) float64 {
 func (s *side) isAlike(ms, level uint32, tone bool) bool {
 	was := s.Last
 	s.Last = [2]uint32{ms, level}
-	if !tone || level > burstTop || ms > burstMax || max(ms, was[0])-min(ms, was[0]) > burstMS || !isNear(level, was[1], burstStep) {
+	isTone := tone && level <= burstTop && ms <= burstMax
+	if !isTone || !isNear(ms, was[0], burstMS) || !isNear(level, was[1], burstStep) {
 		s.Alike = 0
 		return false
 	}
@@ -266,7 +267,7 @@ func (s *side) ring(burst span, was uint32) {
 	}
 }
 
-func isNear(level, other, step uint32) bool { return max(level, other)-min(level, other) <= step }
+func isNear(one, other, step uint32) bool { return max(one, other)-min(one, other) <= step }
 
 // isRinging reports whether a side's last segments are a ringing tone that goes on. answered is as in New.
 func (s *side) isRinging(v voice.View, answered time.Duration) bool {
