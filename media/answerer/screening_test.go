@@ -47,7 +47,7 @@ func TestScreening(t *testing.T) {
 func TestBeepOrVoice(t *testing.T) {
 	low, fading := tone(110, 400), tone(300, 1400)
 	for i := range low {
-		low[i] += 0.3 * tone(110, 800)[i]
+		low[i] += 0.2 * (tone(110, 800)[i] + tone(110, 1200)[i])
 	}
 	for i := range fading[:480] {
 		fading[len(fading)-1-i] *= 0.1 + 0.9*float64(i/160)/3
@@ -55,7 +55,7 @@ func TestBeepOrVoice(t *testing.T) {
 	for name, c := range map[string]struct {
 		end  []float64
 		beep bool
-	}{"the end of a word": {low, false}, "a short low beep": {tone(110, 400), true}, "a beep that fades": {fading, true}} {
+	}{"the end of a word": {low, false}, "a short one": {tone(70, 380), false}, "a short low beep": {tone(110, 400), true}, "a beep that fades": {fading, true}} {
 		got := hears(answerer.Limits{Beep: 20 * time.Second}, says(pause(500), syllables(3000), c.end, pause(9000)), time.Minute)
 		if got.beep == nil || got.beep.Heard != c.beep {
 			t.Errorf("%s: %v", name, got)
