@@ -50,8 +50,8 @@ func (all *attempts) save(k *snapshot.Sheet) {
 // follow sets which agents to call.
 func (all *attempts) follow(p *outbound.Plan) { all.plan = p }
 
-// settle drops what is not needed once an agent is connected.
-func (all *attempts) settle() { all.plan = nil }
+// forgetPlan drops the plan, which is no longer needed once an agent is connected.
+func (all *attempts) forgetPlan() { all.plan = nil }
 
 // queued plans the target at which the call has got a place, and then the others that were full.
 func (all *attempts) queued(at *peers.Target) {

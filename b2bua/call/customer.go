@@ -48,7 +48,7 @@ func (cu *customer) placed(placing *outbound.Placing) {
 // waits notes that the call has no agent, until release.
 func (cu *customer) waits(p *placement) {
 	cu.placement = p
-	cu.call.record.placed(true)
+	cu.call.record.setPlaced(true)
 }
 
 // on handles all events while the customer is being called, and later the events that say who answered.
@@ -85,7 +85,7 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 // release drops the state that is needed only until an agent is connected.
 func (cu *customer) release() {
 	cu.placement = nil
-	cu.call.record.placed(false)
+	cu.call.record.setPlaced(false)
 }
 
 func (cu *customer) show(l *registry.LiveCall) {
@@ -106,7 +106,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 	c := New(h, cmp.Or(o.ID, record.NewID()), at, placing.Invite, p, t, netip.AddrPort{})
 	cu := &c.customer
 	cu.placed(&placing)
-	c.record.set(o.Variables())
+	c.record.setVariables(o.Variables())
 	reserved, why := h.Admission.Originate(t, placing.Agents, peers.PartiesOf(&c.vars), at)
 	if reserved == nil {
 		c.ladder.Discard()

@@ -120,7 +120,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.line.Crypto = a.crypto
 	if a.side() == media.SideA {
 		c.record.dialed()
-		c.sides.begin(a.line)
+		c.sides.setCaller(a.line)
 		c.bridge.Agreement.SentTo[media.SideA] = a.formats
 	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)

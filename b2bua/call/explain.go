@@ -23,7 +23,7 @@ func (c *Call) Explain(o *report.Explanation) error {
 	if !o.Verify(c.invite, c.trunk.Caller, &vars, c.times.started) {
 		return nil
 	}
-	c.identity.is(vars.Verified)
+	c.identity.set(vars.Verified)
 	index := c.peers.FirstRoute(&c.vars, c.times.started)
 	o.Before(index, c.peers, &c.vars, c.times.started)
 	if index < 0 {

@@ -66,13 +66,13 @@ func (i *identity) verify() phase {
 // verifying is the phase in which the caller is being verified.
 func (c *Call) verifying() phase { return c.setUp("preparing", (*Call).verifying) }
 
-// is sets what templates know of the caller's identity.
-func (i *identity) is(found *template.IdentityVars) { i.found = found }
+// set sets what templates know of the caller's identity.
+func (i *identity) set(found *template.IdentityVars) { i.found = found }
 
 // verified continues the call or refuses it, depending on the result and the trunk's configuration.
 func (i *identity) verified(e verified) phase {
 	c := i.call
-	i.is(&template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID})
+	i.set(&template.IdentityVars{Verstat: e.Verstat, Attest: e.Attest, OrigID: e.OrigID})
 	c.record.verified(e.Result)
 	c.ladder.Decide("the caller's identity: %s", e.String())
 	if e.Status == 0 {

@@ -18,7 +18,7 @@ func (c *Call) Invited(req *sip.Request, tx *transaction.Server, local leg.Local
 	h, t := c.host, c.trunk
 	leg := leg.NewUAS(h.legOptions(media.SideA, local, t.Options(c.peers)), req, c.source)
 	flow := h.Stack.StreamOf(req)
-	c.sides.begin(c.putOnWire(leg, media.SideA, &t.Caller.Peer, t.CallerTLS(&h.CallerTLS), flow))
+	c.sides.setCaller(c.putOnWire(leg, media.SideA, &t.Caller.Peer, t.CallerTLS(&h.CallerTLS), flow))
 	c.a.Branch, c.a.Merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
 	c.a.senders = peers.Senders{Peers: c.peers, Caller: t, From: c.source, Shown: peers.CredentialsIn(req)}
 	c.a.Confirmed = flow != nil || t.NeedsCredentials()

@@ -87,7 +87,7 @@ func (c *Call) SetVariables(by string, all map[string]string) error {
 		return bridge.Refusal(err)
 	}
 	c.keepHeaders(text)
-	c.record.set(set)
+	c.record.setVariables(set)
 	c.ladder.Decide("%s sets variables of the call: %s", by, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 	return nil
 }

@@ -72,8 +72,8 @@ func (r *recorded) answeredBy(who string, confidence float64) (again bool) {
 	return again
 }
 
-// placed records whether the call is placed, and has had no agent yet.
-func (r *recorded) placed(is bool) { r.Placed = is }
+// setPlaced records whether the call is placed, and has had no agent yet.
+func (r *recorded) setPlaced(is bool) { r.Placed = is }
 
 // waits records that the call waits for a place from now on.
 func (r *recorded) waits(now time.Time) { r.Waits = now }
@@ -86,8 +86,8 @@ func (r *recorded) verified(e stir.Result) {
 	r.Verstat, r.Attest, r.OrigID = e.Verstat, e.Attest, e.OrigID
 }
 
-// set records the variables that orders have set.
-func (r *recorded) set(variables map[string]string) { r.Variables = variables }
+// setVariables records the variables that orders have set.
+func (r *recorded) setVariables(variables map[string]string) { r.Variables = variables }
 
 // reaches sets the record's target or, if a target placed the call, its trunk, from the target of an attempt.
 func (r *recorded) reaches(t *peers.Target, from *peers.Trunk) {

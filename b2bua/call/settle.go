@@ -22,7 +22,7 @@ func (c *Call) settle() {
 // compact copies the strings that are still needed out of the messages of the set-up.
 func (c *Call) compact() {
 	c.connected.settle()
-	c.attempts.settle()
+	c.attempts.forgetPlan()
 	if described := c.a.Leg.Described(); described != nil { // the newest description, which usually equals the first
 		c.bridge.Agreement.Answer = described
 	}

@@ -29,8 +29,8 @@ func (s *sides) remove(l *LegOnWire) {
 	s.legs = slices.DeleteFunc(s.legs, func(o *LegOnWire) bool { return o == l })
 }
 
-// begin sets the leg to the caller, or to the first party of a placed call.
-func (s *sides) begin(l *LegOnWire) { s.a = l }
+// setCaller sets the leg to the caller, or to the first party of a placed call.
+func (s *sides) setCaller(l *LegOnWire) { s.a = l }
 
 // connect connects the caller to the party that an attempt has called, and that has answered.
 func (s *sides) connect(a *attempt) {
