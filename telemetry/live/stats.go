@@ -35,11 +35,13 @@ type Stats struct {
 	Setup         *Percentiles `json:"setup_ms"`
 	// Loss, Jitter and MOS include the calls that are up. Loss is the share of both sides' packets that did not arrive, or
 	// too late to be heard; it is nil if there were no packets.
-	Loss   *float64     `json:"loss"`
-	Jitter *Percentiles `json:"jitter_ms"`
-	MOS    *MOS         `json:"mos"`
-	Ports  Ports        `json:"ports"`
-	Media  Media        `json:"media"`
+	Loss *float64 `json:"loss"`
+	// LossHere is the part of Loss that reached this machine, which did not read it in time.
+	LossHere *float64     `json:"-"`
+	Jitter   *Percentiles `json:"jitter_ms"`
+	MOS      *MOS         `json:"mos"`
+	Ports    Ports        `json:"ports"`
+	Media    Media        `json:"media"`
 	// Capacity is the maximum number of calls that the process takes, limited by its ports.
 	Capacity Capacity `json:"capacity"`
 	// Unwritten counts the records of ended calls that wait for the disk.
@@ -151,7 +153,8 @@ func (w *Watcher) figures() Stats {
 		Decided: w.answered.sum + w.unanswered.sum, AnswerRatio: ratio(w.answered.sum, w.answered.sum+w.unanswered.sum),
 		PostDialDelay: percentiles(&w.postDial), Prepare: percentiles(&w.prepare), Setup: percentiles(&w.setup),
 		Loss: ratio(w.lost.sum, w.lost.sum+w.received.sum), Jitter: percentiles(&w.jitter),
-		Ports: n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten,
+		LossHere: ratio(w.lostHere.sum, w.lost.sum+w.received.sum),
+		Ports:    n.Ports, Media: n.Media, Capacity: Capacity{n.Calls, n.Limit}, Unwritten: n.Unwritten,
 		Certificate: n.Certificate, Rejected: sums(w.rejected), Causes: sums(w.causes),
 		Machine: n.Machine, Changes: w.noted.Load(), Suffering: w.sufferings(),
 	}

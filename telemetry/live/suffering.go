@@ -26,7 +26,7 @@ var cutOff = []string{
 // suffers counts what a call suffers, each kind once.
 func (w *Watcher) suffers(c *call, r *record.Record) {
 	for _, of := range sufferingsOf(r) {
-		if slices.ContainsFunc(c.suffered, func(s Suffering) bool { return s.Code == of.Code }) {
+		if slices.ContainsFunc(c.suffered, func(s Suffering) bool { return s.Code == of.Code && s.Side == of.Side }) {
 			continue
 		}
 		c.suffered = append(c.suffered, of)
@@ -47,8 +47,11 @@ func sufferingsOf(r *record.Record) (all []Suffering) {
 	if side := r.Media.OneWay; side != "" {
 		all = append(all, Suffering{Code: TroubleOneWay, Side: side, Target: r.Target})
 	}
-	if s := r.Media.Silences; len(s) > 0 {
-		all = append(all, Suffering{Code: TroubleSilent, Side: s[0].Side, Target: r.Target})
+	for i := range r.Media.Silences {
+		s := Suffering{Code: TroubleSilent, Side: r.Media.Silences[i].Side, Target: r.Target}
+		if !slices.Contains(all, s) {
+			all = append(all, s)
+		}
 	}
 	if slices.Contains(cutOff, r.Cause) {
 		all = append(all, Suffering{Code: TroubleCutOff, Target: r.Target, Cause: r.Cause})

@@ -22,7 +22,7 @@ func TestSufferings(t *testing.T) {
 				r.Target = "b"
 			}
 			n.Changed(r)
-			r.Media.OneWay, r.Media.Silences = "b", []record.Silence{{Side: "a"}}
+			r.Media.OneWay, r.Media.Silences = "b", []record.Silence{{Side: "a"}, {Side: "b"}, {Side: "a"}}
 			n.Changed(r)
 			r.Cause = []string{"no_ack", "no_ack", "caller_hangup", "media_timeout"}[i]
 			n.Ended(r)
@@ -31,6 +31,7 @@ func TestSufferings(t *testing.T) {
 		want := []Suffering{
 			{Code: TroubleOneWay, Side: "b", Target: "a", Calls: 4},
 			{Code: TroubleSilent, Side: "a", Target: "a", Calls: 4},
+			{Code: TroubleSilent, Side: "b", Target: "a", Calls: 4},
 			{Code: TroubleCutOff, Target: "a", Cause: "no_ack", Calls: 3},
 		}
 		if diff := cmp.Diff(want, n.Stats().Suffering); diff != "" {

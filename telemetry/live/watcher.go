@@ -49,7 +49,7 @@ type Watcher struct {
 	phases                           Phases
 	postDial, prepare, setup, jitter series // milliseconds
 	harm                             series // bestMOS minus the MOS of a call
-	ended, lost, received            tally
+	ended, lost, lostHere, received  tally
 	answered, unanswered             tally // callers' calls, counted as soon as the result is known
 	causes, rejected                 map[string]*tally
 	sampled                          map[string]uint64 // rejected requests since the start, as last sampled
@@ -210,6 +210,7 @@ func (w *Watcher) hear(slot int, m *record.Media) {
 	for _, side := range []*record.MediaSide{&m.A, &m.B} {
 		if side.Rx > 0 {
 			w.lost.add(slot, count(side.Missed()))
+			w.lostHere.add(slot, count(side.LostHere+side.LateHere))
 			w.received.add(slot, count(side.Rx+side.Lost-side.Missed()))
 			w.jitter.add(slot, side.JitterMS)
 		}
@@ -310,7 +311,7 @@ func (w *Watcher) empty(slot int) {
 	for _, s := range []*series{&w.postDial, &w.prepare, &w.setup, &w.jitter, &w.harm} {
 		s.clear(slot)
 	}
-	for _, t := range []*tally{&w.ended, &w.answered, &w.unanswered, &w.lost, &w.received} {
+	for _, t := range []*tally{&w.ended, &w.answered, &w.unanswered, &w.lost, &w.lostHere, &w.received} {
 		t.clear(slot)
 	}
 	for _, all := range []map[string]*tally{w.causes, w.rejected} {

@@ -47,13 +47,14 @@ type cpu struct {
 }
 
 // cpuUse has the figures of one moment, since the start.
-type cpuUse struct{ waited, throttled time.Duration }
+type cpuUse struct{ waited, throttled, held time.Duration }
 
-// noCPU is how long there was no processor, of all the time of time. throttled is how long the cgroup was the reason.
+// noCPU is how long there was no processor, of all the time of time. throttled is how long the cgroup was the reason if
+// it held back all processors alike. held is the same if it held back one at a time.
 type noCPU struct {
-	waited, throttled, of time.Duration
-	quota                 float64 // of the cgroup, in processors; 0: none
-	is                    bool    // it is a problem
+	waited, throttled, held, of time.Duration
+	quota                       float64 // of the cgroup, in processors; 0: none
+	is                          bool    // it is a problem
 }
 
 func newCPU(log zerolog.Logger, waited func() time.Duration) *cpu {
@@ -72,11 +73,13 @@ func (c *cpu) watch(ctx context.Context) {
 // kernel's figure, so it is divided by their number.
 func (c *cpu) look(now time.Time, cpus int) {
 	quota, throttled := readCPU(c.root)
-	is := cpuUse{waited: c.waited(), throttled: throttled / time.Duration(cpus)}
+	is := cpuUse{waited: c.waited(), throttled: throttled / time.Duration(cpus), held: throttled}
 	if c.started.IsZero() {
 		c.started, c.last = now, is
 	}
-	second := noCPU{of: now.Sub(c.started), throttled: max(is.throttled-c.last.throttled, 0)}
+	second := noCPU{
+		of: now.Sub(c.started), throttled: max(is.throttled-c.last.throttled, 0), held: max(is.held-c.last.held, 0),
+	}
 	second.waited = min(max(is.waited-c.last.waited, second.throttled), second.of)
 	c.throttled.Add(int64(second.throttled))
 	c.total.Add(int64(second.waited))
@@ -88,6 +91,7 @@ func (c *cpu) look(now time.Time, cpus int) {
 	for i := range c.past {
 		sum.waited += c.past[i].waited
 		sum.throttled += c.past[i].throttled
+		sum.held += c.past[i].held
 		sum.of += c.past[i].of
 	}
 	sum.of = max(sum.of, cpuOver*cpuEvery) // a process that has just started
@@ -119,7 +123,7 @@ func (n *noCPU) String() string {
 	}
 	text := fmt.Sprintf("no CPU for %d %% of the last minute", n.percent())
 	switch {
-	case 2*n.throttled <= n.waited:
+	case 2*n.held <= n.waited:
 		return text + ": other processes use it"
 	case n.quota == 0: // it was lifted a moment ago
 		return text + ": the cgroup's quota was used up"

@@ -89,7 +89,12 @@ func TestNoCPU(t *testing.T) {
 	if got, want := c.trouble(), "this machine: no CPU for 45 % of the last minute: other processes use it"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if n := strings.Count(log.String(), `"warn"`); n != 2 {
+	seconds(61, 0, 0)
+	seconds(30, 900*time.Millisecond, 900*time.Millisecond) // one processor of two was held back, and no work was on the other
+	if got, want := c.trouble(), "this machine: no CPU for 45 % of the last minute: the cgroup allows 0.02 CPU"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if n := strings.Count(log.String(), `"warn"`); n != 3 {
 		t.Errorf("%d warnings, want one for each time: %s", n, log.String())
 	}
 }

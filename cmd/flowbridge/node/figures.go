@@ -42,6 +42,7 @@ func (f *figures) media() (all []record.Media) {
 		for side, to := range []*record.MediaSide{media.SideA: &m.A, media.SideB: &m.B} {
 			of := s.Of(media.Side(side))
 			to.Rx, to.Lost, to.JitterMS, to.MOS = int64(of.RxPackets), int64(of.Lost), of.JitterMS, record.Score(of.MOS)
+			to.LostHere, to.LateHere = int64(of.LostHere), int64(of.LateHere)
 			to.Late = int64(max(of.Late, of.Dropped.Overtaken+of.Dropped.Ahead))
 			if of.Silences > 0 { // then the call has no MOS
 				m.Silences = append(m.Silences, record.Silence{Side: media.Side(side).String()})

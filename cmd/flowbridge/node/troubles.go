@@ -226,7 +226,7 @@ func refusalOf(g *live.Target) string {
 		look = "is the agent there and switched on?"
 	}
 	if _, err := strconv.Atoi(g.Refusing.With); err != nil {
-		return g.LastError.Text
+		return strings.TrimPrefix(g.LastError.Text, "it ")
 	}
 	return fmt.Sprintf("refuses every call with %s: %s (failover_on: [%[1]s] tries the next target)", g.Refusing.With, look)
 }
@@ -242,7 +242,7 @@ func (l *list) addFigures(s *live.Stats) {
 		}
 	}
 	if s.Loss != nil && *s.Loss > muchLoss {
-		l.add(live.TroubleLoss, "%.1f %% of the RTP packets did not arrive in time", 100**s.Loss)
+		l.add(live.TroubleLoss, "%.1f %% of the RTP packets did not arrive in time%s", 100**s.Loss, lostAt(*s.Loss, *s.LossHere))
 	}
 	if s.MOS != nil && s.MOS.P5 < lowMOS && uint64(s.Calls)+s.Ended >= judgedCalls {
 		l.add(live.TroubleQuality, "1 call in 20 sounds bad (MOS below %.1f)", lowMOS)
@@ -259,6 +259,14 @@ func (l *list) addFigures(s *live.Stats) {
 	if len(why) > 0 {
 		l.add(live.TroubleCallsRefused, "calls got 503 in the last 5 minutes: %s", strings.Join(why, ", "))
 	}
+}
+
+// lostAt tells the network's part of a loss from this machine's.
+func lostAt(loss, here float64) string {
+	if here < 0.001 {
+		return ""
+	}
+	return fmt.Sprintf(": %.1f %% were lost on the way, and %.1f %% by this machine", 100*max(loss-here, 0), 100*here)
 }
 
 // sufferingOf says what callers of answered calls suffer, and where to look.
