@@ -21,11 +21,18 @@ func (s *server) tells(b *tab, want told, view string) {
 	s.t.Helper()
 	if want.status != "" {
 		var status string
-		eventually(s.t, "flowbridge status says "+want.status, func() bool {
+		if !within(patience, func() bool {
 			out, err := exec.Command(program, "status", "--url", s.admin).CombinedOutput()
 			status = string(out)
-			return strings.Contains(status, want.status) && err != nil // exit code 1: not well
-		})
+			all := status
+			if strings.Contains(status, " more: flowbridge status --json") {
+				more, _ := exec.Command(program, "status", "--json", "--url", s.admin).Output()
+				all += string(more)
+			}
+			return strings.Contains(all, want.status) && exitCode(err) == 1 // not well
+		}) {
+			s.t.Fatalf("flowbridge status does not say %q:\n%s", want.status, status)
+		}
 		if n := strings.Count(status, "\n"); n > 12 {
 			s.t.Errorf("flowbridge status has %d lines:\n%s", n, status)
 		}
