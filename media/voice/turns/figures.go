@@ -40,7 +40,7 @@ const (
 	gapMin    = 16.0                    // dB between a side's speech and a background that varies,
 	varies    = 1                       // by more than this many steps of loudness
 	gapNoise  = 8.0                     // below this, a segment is not speech,
-	nearMax   = 8                       // of which there may be so many tenths of the speech
+	nearMax   = 3                       // of which there may be so many tenths of the speech
 	quietMin  = -36.0                   // dBm0 of a caller's speech; the real level is some 7 dB lower (voice.Decibels)
 	burstMax  = 2500                    // ms; a burst of a ringing tone lasts 2 s at most (ITU-T E.180)
 	burstTop  = 1800                    // level; a louder one is a voice that clips

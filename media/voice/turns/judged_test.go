@@ -269,12 +269,12 @@ func TestJudged(t *testing.T) {
 	var group errgroup.Group
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
-		for _, k := range slices.Concat(conversation.Conditions(), families) {
+		for i, k := range slices.Concat(conversation.Conditions(), families) {
 			group.Go(func() error {
 				c := &tally{reasons: map[turns.Reason]int{}}
 				for n := range calls {
 					s := kinds[kind][n%len(kinds[kind])]
-					at := seed + uint64(n)
+					at := seed + uint64(1000*i+n) // no two conditions have the same conversations
 					conv := k.Conversation(at, s, 8)
 					talk, moments := follow(conv, k, s, at, func() time.Duration { return time.Second })
 					if off := c.judge(conv, talk, moments); len(off) > 0 && os.Getenv("TALK_WHY") != "" {
