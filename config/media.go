@@ -203,8 +203,12 @@ func dtlsSuites() []string { return append(DefaultSRTPSuites(), "AES_CM_128_HMAC
 // transcodeOff is a value of media.transcode.
 const transcodeOff = "off"
 
-// transcodedEach is the default of media.max_transcoded for each thread that relays, of which there is one for every
-// four processors: a call costs 1.1 % of a processor, so that many take 44 % of the thread.
+// RelayThreads returns the number of threads that relay RTP, for a number of processors. A thread can carry about 1,500
+// calls; idle threads cost wake-ups.
+func RelayThreads(processors int) int { return max(processors/4, 1) }
+
+// transcodedEach is the default of media.max_transcoded for each thread that relays: a call costs 1.1 % of a processor,
+// so that many take 44 % of the thread.
 const transcodedEach = 40
 
 // Transcoded returns how many calls may be transcoded at a time, with this number of processors.
@@ -215,5 +219,5 @@ func (m *Media) Transcoded(processors int) int {
 	case m.MaxTranscoded > 0:
 		return m.MaxTranscoded
 	}
-	return transcodedEach * max(processors/4, 1)
+	return transcodedEach * RelayThreads(processors)
 }

@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
+	"flowbridge/internal/local"
 	"flowbridge/store/fleet"
 	"flowbridge/telemetry"
 )
@@ -59,10 +59,10 @@ func apiAddresses(at config.AdminAddress) (all []netip.AddrPort) {
 	if !at.IsValid() || !at.Addr().IsUnspecified() {
 		return nil
 	}
-	addresses, _ := net.InterfaceAddrs() // without them, other nodes wait for this one longer than they have to
+	addresses, _ := local.Addresses() // without them, other nodes wait for this one longer than they have to
 	for _, a := range addresses {
-		if network, err := netip.ParsePrefix(a.String()); err == nil && !network.Addr().IsLoopback() {
-			all = append(all, netip.AddrPortFrom(network.Addr(), at.Port()))
+		if !a.IsLoopback() {
+			all = append(all, netip.AddrPortFrom(a, at.Port()))
 		}
 	}
 	return all

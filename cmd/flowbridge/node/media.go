@@ -17,14 +17,10 @@ import (
 	"flowbridge/telemetry/live"
 )
 
-// mediaWorkers returns the number of relay threads for a number of processors. A thread can carry about 1,500 calls;
-// idle threads cost wake-ups.
-func mediaWorkers(processors int) int { return max(processors/4, 1) }
-
 // mediaConfig returns the configuration of the media engine.
 func mediaConfig(m *config.Media) media.Config {
 	c := media.Config{
-		Workers: mediaWorkers(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh,
+		Workers: config.RelayThreads(runtime.NumCPU()), PortLow: m.PortLow, PortHigh: m.PortHigh,
 		Timeout: m.Timeout, StartTimeout: m.Timeout, DSCP: m.DSCP,
 	}
 	for _, l := range m.Listen {

@@ -179,20 +179,27 @@ func (run *Run) widen(c *caller, answered, end time.Duration) {
 // "" if the ladder has none.
 func referTo(l *ladder.Ladder, sipCallID string) string {
 	for _, m := range l.Messages {
-		if m.Method != "REFER" || m.Status != 0 || m.SIPCallID != sipCallID {
-			continue
-		}
-		for line := range strings.SplitSeq(m.Text, "\r\n") {
-			name, value, _ := strings.Cut(line, ":")
-			if name = strings.ToLower(strings.TrimSpace(name)); name == "refer-to" || name == "r" {
-				if _, uri, ok := strings.Cut(value, "<"); ok {
-					value, _, _ = strings.Cut(uri, ">")
-				}
-				return strings.TrimSpace(value)
+		if m.Method == "REFER" && m.Status == 0 && m.SIPCallID == sipCallID {
+			headers := headersOf(m.Text)
+			to := cmp.Or(headers["refer-to"], headers["r"])
+			if _, uri, ok := strings.Cut(to, "<"); ok {
+				to, _, _ = strings.Cut(uri, ">")
 			}
+			return strings.TrimSpace(to)
 		}
 	}
 	return ""
+}
+
+// headersOf returns the headers of a SIP message by their names in lower case.
+func headersOf(text string) map[string]string {
+	all := map[string]string{}
+	head, _, _ := strings.Cut(text, "\r\n\r\n")
+	for line := range strings.SplitSeq(head, "\r\n") {
+		name, value, _ := strings.Cut(line, ":")
+		all[strings.ToLower(strings.TrimSpace(name))] = strings.TrimSpace(value)
+	}
+	return all
 }
 
 // gotten returns the headers of the agent's INVITE, and the fields of the requests before it. A header counts more than
@@ -200,21 +207,20 @@ func referTo(l *ladder.Ladder, sipCallID string) string {
 func gotten(l *ladder.Ladder, sipCallID string) map[string]string {
 	all := map[string]string{}
 	for _, m := range l.Messages {
-		head, body, _ := strings.Cut(m.Text, "\r\n\r\n")
 		switch {
 		case m.Status != 0:
 		case m.Kind == "http":
 			var fields any
 			named := map[string]string{}
+			_, body, _ := strings.Cut(m.Text, "\r\n\r\n")
 			d := json.NewDecoder(strings.NewReader(body))
 			if d.UseNumber(); d.Decode(&fields) == nil {
 				flatten(fields, named)
 			}
 			maps.Copy(all, named)
 		case m.Method == "INVITE" && m.SIPCallID == sipCallID:
-			for line := range strings.SplitSeq(head, "\r\n") {
-				name, value, _ := strings.Cut(line, ":")
-				all[received+" "+strings.ToLower(name)] = strings.TrimSpace(value)
+			for name, value := range headersOf(m.Text) {
+				all[received+" "+name] = value
 			}
 			return all
 		}
