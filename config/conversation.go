@@ -24,7 +24,7 @@ type Conversation struct {
 	Headers []string                `key:"headers" is:"test-header"`                 // of the INVITE, as Name: value
 	Limit   time.Duration           `key:"limit" is:"step-time" default:"3m"`
 	Sounds  map[string]*audio.Sound `key:"sounds"` // WAV files, by name
-	// What tells the agent's words: a command that gets a WAV file as its last argument, or a URL it is posted to.
+	// What turns the agent's words into text: a command that gets a WAV file as its last argument, or a URL for the file.
 	Transcribe string `key:"transcribe" is:"transcriber"`
 	// Behind the caller's words, and how far below them: street 15dB.
 	Noise  string             `key:"noise" is:"noise"`

@@ -18,9 +18,9 @@ type Follow struct {
 	Answered float64 `key:"answered" is:"share"`
 	// The most calls that need a rescue because the agent's leg dies: 1%. Empty: any.
 	Rescued float64 `key:"rescued" is:"share"`
-	// The least weight, in percent of the route's calls. A target keeps it, so that it is seen when it has mended itself.
+	// The least weight, in percent of the route's calls. A target keeps it, so that its recovery can be seen.
 	Floor int `key:"floor" default:"5" min:"1" max:"50"`
-	// What a target loses at once, in percent of the route's calls; a multiple where chance is out of the question.
+	// What a target loses at once, in percent of the route's calls; several times that where chance is very unlikely.
 	Step int `key:"step" default:"10" min:"1" max:"100"`
 	// The time between two looks at the figures, from 1m to 24h.
 	Every time.Duration `key:"every" is:"look-interval" default:"15m"`

@@ -25,7 +25,7 @@ type Refusing struct {
 // String returns what the screens show beside the health, as "404 × 97".
 func (r *Refusing) String() string { return fmt.Sprintf("%s × %d", r.With, r.Attempts) }
 
-// refusals is the row of a target's last attempts that had no answer, and one end.
+// refusals counts the last attempts of a target in a row that had no answer and the same end.
 type refusals struct {
 	Refusing
 

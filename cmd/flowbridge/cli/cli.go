@@ -40,7 +40,7 @@ type undecidedError struct{ error }
 // Undecided returns an error that means that a test has no verdict.
 func Undecided(err error) error { return undecidedError{err} }
 
-// ErrTold is an error that the output has told already: exit code 1, and nothing more is printed.
+// ErrTold means that the output already says what is wrong: exit code 1, and nothing more is printed.
 var ErrTold = errors.New("the output says what is wrong")
 
 // UserAgent returns this program's name for HTTP requests.

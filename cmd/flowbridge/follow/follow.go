@@ -164,8 +164,8 @@ func (d *decision) verdict(m measure) string {
 	}
 }
 
-// worst returns the figure of a target that is outside of its bound with the least probability by chance, and that, or
-// -1.
+// worst returns the figure of a target that is least likely to be outside of its bound by chance, or -1, and how likely
+// it is.
 func (d *decision) worst(name string) (index int, least float64) {
 	index, least = -1, d.alpha
 	for i, m := range d.all[name] {

@@ -61,13 +61,13 @@ func (l Last) since(target string, at time.Time) bool {
 	return slices.ContainsFunc(l[target], func(h heard) bool { return h.words && h.began.After(at) })
 }
 
-// hears reports whether calls have heard another target since the calls of a dead one began. Otherwise the fault may be
-// on this side.
+// hears reports whether calls have heard another target since the first silent call of a dead one began. Otherwise the
+// fault may be on this side.
 func (l Last) hears(other, dead string) bool {
 	return other != dead && l.dead(other) == "" && l.since(other, l[dead][0].began)
 }
 
-// HearsAnother reports whether calls have heard another target than a dead one since the calls of that began.
+// HearsAnother reports whether calls have heard any other target since the first silent call of a dead one began.
 func (l Last) HearsAnother(dead string) bool {
 	for other := range l {
 		if l.hears(other, dead) {
@@ -77,8 +77,7 @@ func (l Last) HearsAnother(dead string) bool {
 	return false
 }
 
-// Hear takes all weight but the floor from dead targets, for those of the others that calls have heard. It returns the
-// state after that.
+// Hear moves all weight but the floor from dead targets to the targets that calls have heard, and returns the new state.
 func Hear(r *config.Route, s State, l Last, now time.Time) State {
 	silent, weights, why := maps.Clone(s.Silent), inForce(r, s), []string(nil)
 	if silent == nil {

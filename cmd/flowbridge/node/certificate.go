@@ -39,7 +39,7 @@ func (n *Node) keepCertificate(ctx context.Context, cfg *config.ListenTLS) error
 	return nil
 }
 
-// nextTry stands before the time of the next order.
+// nextTry comes before the time of the next order in a certificate's problem.
 const nextTry = "; next try at "
 
 // withMissing adds the certificate of sip.tls.acme to the others if there is none that can be used.

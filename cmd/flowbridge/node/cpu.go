@@ -19,7 +19,7 @@ import (
 
 const (
 	// noCPUAbove and amplyCPUBelow are shares of the last minute. Above the first, the process counts as one without CPU,
-	// until the share falls below the second: three seconds of a minute are heard, a moment now and then is not.
+	// until the share falls below the second: callers hear three seconds of a minute, but not a moment now and then.
 	noCPUAbove, amplyCPUBelow = 0.05, 0.02
 	// cpuEvery is how often the figures are read, and cpuOver how many of them are remembered: a minute.
 	cpuEvery = time.Second
@@ -49,8 +49,8 @@ type cpu struct {
 // cpuUse has the figures of one moment, since the start.
 type cpuUse struct{ waited, throttled, held time.Duration }
 
-// noCPU is how long there was no processor, of all the time of time. throttled is how long the cgroup was the reason if
-// it held back all processors alike. held is the same if it held back one at a time.
+// noCPU is for how long of the time of there was no processor. throttled is for how long the cgroup was the reason if it
+// held back all processors alike. held is the same if it held back one at a time.
 type noCPU struct {
 	waited, throttled, held, of time.Duration
 	quota                       float64 // of the cgroup, in processors; 0: none

@@ -89,7 +89,7 @@ func (e *eraser) everywhere(ctx context.Context, by string, s fleet.Subject, dig
 				"to hide the number from the database, and to prove who ordered it")
 		}
 		if s.Calls == nil && !dry {
-			done.Unreached = append(done.Unreached, "messages that other nodes have and can't search: their logs list them, at erased")
+			done.Unreached = append(done.Unreached, "messages of other nodes that can't be searched: the nodes list them in their logs, at erased")
 		}
 		if err == nil {
 			done.Waits, err = e.fleet.Waits(ctx)

@@ -30,7 +30,7 @@ type troubles struct {
 	stoodMS int64
 }
 
-// recent is how long the list has what happened once.
+// recent is how long the list shows what happened once.
 const recent = 5 * time.Minute
 
 // The bounds of figures of the last five minutes, beyond which somebody should look. Fewer calls than judgedCalls prove
@@ -113,7 +113,7 @@ func (t *troubles) ofStandby() (all list) {
 	return all
 }
 
-// ofProcess returns the troubles that /healthz and /readyz tell everybody: they name nobody, and cost little.
+// ofProcess returns the troubles that /healthz and /readyz tell everybody: they name no peer, and cost little.
 func (t *troubles) ofProcess() (all list) {
 	n := t.node
 	if n.server.Draining() {

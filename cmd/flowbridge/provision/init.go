@@ -156,8 +156,8 @@ func (b *firstConfig) lacksSecret() bool {
 // this command.
 func withoutVariables(string) (string, bool) { return "x", true }
 
-// head returns the text before trunks, targets and routes: what the file has, which is now replaced, with the addresses
-// for peers.
+// head returns the text before trunks, targets and routes: that of the file which is replaced, and the addresses for
+// peers.
 func (b *firstConfig) head(old []byte) string {
 	text := string(old)
 	if b.advertise == "" {

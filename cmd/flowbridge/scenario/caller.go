@@ -47,7 +47,7 @@ type caller struct {
 	mu    sync.Mutex      // guards the fields below
 	began time.Time       // of the call; times are counted from it
 	agent voice.Detector  // listens to the agent
-	sound sound           // of the agent, if its words are to be told
+	sound sound           // of the agent, if the file has transcribe
 	heard []span          // the utterances of the agent that have ended
 	times []time.Duration // when each step began
 	acts  []span          // what the caller has said

@@ -45,8 +45,8 @@ type Run struct {
 	Steps   []string          `json:"steps"` // when each step began
 	Talk    *ladder.Speech    `json:"talk"`
 
-	Transcript []Said `json:"transcript,omitempty"` // what the agent has said, if it is to be told
-	Untold     string `json:"untold,omitempty"`     // why its words are not told
+	Transcript []Said `json:"transcript,omitempty"` // what the agent has said, if the file has transcribe
+	Untold     string `json:"untold,omitempty"`     // why there is no transcript
 }
 
 // Sample is one figure.

@@ -23,7 +23,7 @@ import (
 	"flowbridge/sim"
 )
 
-// The agent's words are told by a program that the file names. It gets each utterance as a WAV file.
+// A program that the file names turns the agent's words into text. It gets each utterance as a WAV file.
 const (
 	transcribeLimit = time.Minute
 	textMost        = 64 << 10               // bytes of an utterance's text
@@ -73,8 +73,8 @@ func (s *sound) part(of span) []int16 {
 	return s.samples[min(from, to):to]
 }
 
-// window returns from when until when the agent says what says of a step is about, in the caller's times: from the step
-// on, or from the caller's words in it, until its next words or keys. ok is false if the step never began.
+// window returns the time in which the agent's words count for says of a step: from the step, or from the caller's words
+// in it, until its next words or keys. speaks reports whether the step has words, and ok whether it began.
 func (c *caller) window(step int, end time.Duration) (from, to time.Duration, speaks, ok bool) {
 	if step >= len(c.times) {
 		return 0, 0, false, false
@@ -96,7 +96,7 @@ func (c *caller) window(step int, end time.Duration) (from, to time.Duration, sp
 	return from, to, speaks, true
 }
 
-// transcribe adds the agent's words to a run, and those that steps are about to its texts.
+// transcribe adds the agent's words to the transcript of a run, and the words that each says looks at to its texts.
 func (run *Run) transcribe(ctx context.Context, c *caller, answered, end time.Duration) {
 	if c.test.Transcribe == "" {
 		return
@@ -170,7 +170,7 @@ func plain(text string) string {
 	return strings.Join(strings.FieldsFunc(strings.ToLower(text), other), " ")
 }
 
-// transcriber tells words: how is a command or a URL.
+// transcriber turns sound into text. how is a command or a URL.
 type transcriber struct {
 	how   string
 	limit time.Duration
