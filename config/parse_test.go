@@ -306,3 +306,12 @@ func TestEnvironmentIsRedacted(t *testing.T) {
 		}
 	}
 }
+
+// The remedy for a line with several odd spaces is the same each time.
+func TestOddSpaces(t *testing.T) {
+	for range 50 {
+		if got := oddSpace([]byte("a:\u200b\u202f\u00a0b")); got != "write a plain space in place of a no-break space (U+00A0), which is byte 9 of the line" {
+			t.Fatal(got)
+		}
+	}
+}
