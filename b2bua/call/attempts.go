@@ -177,7 +177,8 @@ func (all *attempts) offerTo(a *attempt) (err error) {
 // posted as a ready event.
 func (all *attempts) prepare(a *attempt) {
 	c := all.call
-	ctx, cancel := context.WithCancel(tracecontext.With(c.host.Context, c.trace.Header(tracecontext.KindPrepare, a.number)))
+	traced := tracecontext.With(c.host.Context, c.trace.Header(tracecontext.KindPrepare, a.number))
+	ctx, cancel := context.WithCancel(traced)
 	a.cancel = cancel
 	vars, stack, number, t := a.plan.VarsFor(a.number, c.variables()), c.host.Stack, a.number, a.target
 	if t.Preparer != nil {

@@ -156,7 +156,8 @@ func (all *attempts) outboundLeg(f ready, local leg.Local, at netip.AddrPort) (*
 		},
 		OnDropped: func(headers []string, whole int) { all.noteDropped(a, headers, whole) },
 		OnTooLarge: func(err error) {
-			c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).Msg("request with credentials is too large")
+			c.log.Warn().Err(err).Str("target", a.target.Dial.Name).Int("attempt", a.number).
+				Msg("request with credentials is too large")
 		},
 	}
 	in.CallID, in.RingTimeout = message.NewCallID(), f.RingTimeout(a.target.Dial)

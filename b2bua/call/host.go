@@ -61,10 +61,11 @@ type Host struct {
 	Panicked func(line *zerolog.Event, where string, value any)
 }
 
-// Recovered, when deferred, recovers from a panic and logs it, so that only the goroutine ends, and not the process.
+// Recovered recovers from a panic, when deferred, and logs it: only the goroutine ends, and not the process.
 func (h *Host) Recovered(where string) {
 	if v := recover(); v != nil {
-		h.Panicked(h.Log.Error(), where, v)
+		line := h.Log.Error()
+		h.Panicked(line, where, v)
 	}
 }
 

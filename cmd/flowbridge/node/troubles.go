@@ -98,7 +98,8 @@ func (t *troubles) log(now time.Time, was map[[2]string]time.Time, all []live.Tr
 	}
 	for key, began := range was {
 		if _, still := t.since[key]; !still && !t.told[key].Before(began) {
-			t.node.log.Info().Str("code", key[0]).Str("of", key[1]).Int64("dur_ms", now.Sub(began).Milliseconds()).Msg("well again")
+			t.node.log.Info().Str("code", key[0]).Str("of", key[1]).Int64("dur_ms", now.Sub(began).Milliseconds()).
+				Msg("well again")
 		}
 	}
 }
