@@ -119,7 +119,7 @@ func (all *attempts) possible(a *attempt) bool {
 		all.failed(attemptEnd{cause: over.Cause()})
 		return false
 	}
-	c.places.taken()
+	c.placeTaken()
 	return true
 }
 

@@ -216,7 +216,7 @@ func (c *Call) addLeg(leg *leg.Leg, f ready, side media.Side) *LegOnWire {
 	l.senders = peers.Senders{Peers: c.peers, Caller: c.trunk, Callee: target, From: f.Dest}
 	l.Confirmed = true // the target's media starts only after it has answered, so its address is real
 	c.host.Registry.AddLeg(l)
-	c.sides.join(l)
+	c.join(l)
 	c.ladder.Join(l.callID, l.Tag, target.Dial.Name, side == media.SideA)
 	return l
 }

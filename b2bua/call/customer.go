@@ -112,7 +112,7 @@ func Originate(ctx context.Context, h *Host, o *outbound.Origination) (registry.
 		c.ladder.Discard()
 		return registry.LiveCall{}, outbound.NotNow(why)
 	}
-	c.places.count()
+	c.countPlace()
 	c.keepPlace(reserved, circuit.Try{})
 	c.takePlaced(placing.Route)
 	c.record.reaches(placing.Agents[0], c.trunk)

@@ -118,7 +118,7 @@ func (cu *customer) recall(does config.MachineMode) {
 		return
 	}
 	c.replacements.stop(cause.AnsweredByMachine)
-	agent, was := c.sides.forget()
+	agent, was := c.forgetAgent()
 	if agent != nil {
 		c.step(agent, leg.Hangup{Why: cause.AnsweredByMachine})
 		c.bridge.Tell(bridge.Left{Leg: &agent.Half})

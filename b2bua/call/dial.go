@@ -102,7 +102,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 		return cause.TargetUnreachable, err
 	}
 	if a.side() == media.SideA {
-		c.origin.calledAt(f.Dest)
+		c.calledAt(f.Dest)
 		a.mediaName, err = c.bridge.Media.OpenToward(f.Dest, c.attempts.plan.Targets[0].Dial)
 	} else {
 		a.mediaName, err = c.bridge.Media.Toward(f.Dest.Addr(), a.target.Dial.Media.Address)
@@ -120,7 +120,7 @@ func (all *attempts) dial(f ready) (cause.Cause, error) {
 	a.line.Crypto = a.crypto
 	if a.side() == media.SideA {
 		c.record.dialed()
-		c.sides.setCaller(a.line)
+		c.setCaller(a.line)
 		c.bridge.Agreement.SentTo[media.SideA] = a.formats
 	}
 	external := c.nameOutbound(leg.Dialog().CallID, invite.Request)

@@ -27,9 +27,9 @@
 //
 // # Decisions
 //
-// Each field is assigned only in the file that declares its struct: times.go has the time limits, sides.go the legs that
-// are connected, attempts.go the plan and the attempts. Others use verbs, such as sides.connect. Only what restores a
-// call is exempt. TestEachFieldHasOneOwner checks this.
+// Each field is assigned only in the file that declares its struct: times.go has the time limits, sides.go the legs,
+// attempts.go the plan and the attempts. Others use verbs, such as sides.connect. Only what restores a call is exempt.
+// TestEachFieldHasOneOwner checks this.
 //
 // A waiting call has no goroutine, in any phase, because most of a call's life is waiting, and a stack is as large as
 // all its state. Once the caller has acknowledged its answer, the call releases the state of its set-up

@@ -64,8 +64,7 @@ type Host struct {
 // Recovered recovers from a panic, when deferred, and logs it: only the goroutine ends, and not the process.
 func (h *Host) Recovered(where string) {
 	if v := recover(); v != nil {
-		line := h.Log.Error()
-		h.Panicked(line, where, v)
+		h.Panicked(h.Log.Error(), where, v) //nolint:zerologlint // Panicked sends it
 	}
 }
 

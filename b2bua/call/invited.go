@@ -18,7 +18,7 @@ func (c *Call) Invited(req *sip.Request, tx *transaction.Server, local leg.Local
 	h, t := c.host, c.trunk
 	leg := leg.NewUAS(h.legOptions(media.SideA, local, t.Options(c.peers)), req, c.source)
 	flow := h.Stack.StreamOf(req)
-	c.sides.setCaller(c.putOnWire(leg, media.SideA, &t.Caller.Peer, t.CallerTLS(&h.CallerTLS), flow))
+	c.setCaller(c.putOnWire(leg, media.SideA, &t.Caller.Peer, t.CallerTLS(&h.CallerTLS), flow))
 	c.a.Branch, c.a.Merged = strings.Clone(message.BranchOf(req)), t.MergeKey(req)
 	c.a.senders = peers.Senders{Peers: c.peers, Caller: t, From: c.source, Shown: peers.CredentialsIn(req)}
 	c.a.Confirmed = flow != nil || t.NeedsCredentials()
@@ -37,7 +37,7 @@ func (c *Call) Begin(req *sip.Request, tx *transaction.Server) {
 	if left := c.host.Left(c.a.Tag); left != nil {
 		c.restart(left)
 	}
-	c.sides.join(c.a)
+	c.join(c.a)
 	c.a.cancellable(req, tx)
 	c.log.Debug().Str("from", c.vars.From.Number).Str("to", c.vars.To.Number).Str("sip_call_id", c.vars.SIPCallID).
 		Msg("call started")

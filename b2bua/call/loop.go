@@ -184,7 +184,7 @@ func (c *Call) step(l *LegOnWire, in leg.Input) {
 func (c *Call) drop(l *LegOnWire) {
 	l.wire.Close()
 	c.host.Registry.RemoveLeg(l, l.Leg.AnsweredBye)
-	c.sides.remove(l)
+	c.remove(l)
 }
 
 // deadline returns the earliest deadline of the call and its legs, or zero if there is

@@ -34,8 +34,8 @@ func (c *Call) keepPlace(at *peers.Target, try circuit.Try) {
 	c.kept = &attempt{target: at, try: try, placed: true, parties: peers.PartiesOf(&c.vars)}
 }
 
-// count notes that a placed call counts against the limits of its numbers.
-func (p *places) count() { p.counted = true }
+// countPlace notes that a placed call counts against the limits of its numbers.
+func (p *places) countPlace() { p.counted = true }
 
 // give gives an attempt the place that is reserved for it, if there is one.
 func (p *places) give(a *attempt) {
@@ -44,8 +44,8 @@ func (p *places) give(a *attempt) {
 	}
 }
 
-// taken notes that the call has a place at a target in this process.
-func (p *places) taken() { p.hadPlace = false }
+// placeTaken notes that the call has a place at a target in this process.
+func (p *places) placeTaken() { p.hadPlace = false }
 
 // vacateKept releases the place that is reserved for the next attempt.
 func (c *Call) vacateKept() {

@@ -270,7 +270,7 @@ func (rs *replacements) takes(answer, seen *sdp.Description) {
 	rs.current, c.bridge.Sounds.OnHold = nil, false
 	c.bridge.Announcement.End()
 	r.why.stands(done, 200, message.StatusText(200))
-	c.sides.connect(c.attempts.current)
+	c.connect(c.attempts.current)
 	r.why.answered(seen)
 	c.bridge.Replace(c.connected.mediaName, c.connected.formats, answer)
 	c.bridge.Tell(bridge.Left{Leg: halfOf(agent)})
@@ -329,7 +329,7 @@ func (rs *replacements) agentLeft(f leg.Gone) {
 func (rs *replacements) loseAgent() {
 	c, r := rs.call, rs.current
 	r.Left, r.held = true, c.bridge.Agreement.Description[media.SideB].Held()
-	agent := c.sides.lose()
+	agent := c.lose()
 	c.host.vacate(c.connected)
 	c.bridge.Tell(bridge.Left{Leg: halfOf(agent)})
 	if r.early != nil {

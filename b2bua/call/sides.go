@@ -44,8 +44,9 @@ func (s *sides) lose() (agent *LegOnWire) {
 	return agent
 }
 
-// forget disconnects the agent of a placed call as if there had been none, and returns its leg and its attempt, or nil.
-func (s *sides) forget() (agent *LegOnWire, was *attempt) {
+// forgetAgent disconnects the agent of a placed call as if there had been none. It returns its leg and its attempt, or
+// nil.
+func (s *sides) forgetAgent() (agent *LegOnWire, was *attempt) {
 	agent, was = s.b, s.connected
 	s.b, s.connected = nil, nil
 	return agent, was

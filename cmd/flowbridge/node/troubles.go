@@ -195,7 +195,8 @@ func (l *list) addTargets(targets []live.Target) {
 			l.add(live.TroubleRefusing, "%s %s", g.Name, refusalOf(g)).Of = g.Name
 		case live.HealthUnknown:
 			at := g.LastError.At
-			one := l.add(live.TroubleUnknown, "%s failed at %s, and no call has tried it since%s", g.Name, at.Format("15:04 UTC"), last)
+			one := l.add(live.TroubleUnknown, "%s failed at %s, and no call has tried it since%s", g.Name,
+				at.Format("15:04 UTC"), last)
 			one.Of, one.Since = g.Name, at
 		case live.HealthFailing:
 			one := l.add(live.TroubleFailing, "%s fails%s", g.Name, last)
@@ -243,7 +244,8 @@ func (l *list) addFigures(s *live.Stats) {
 		}
 	}
 	if s.Loss != nil && *s.Loss > muchLoss {
-		l.add(live.TroubleLoss, "%.1f %% of the RTP packets did not arrive in time%s", 100**s.Loss, lostAt(*s.Loss, *s.LossHere))
+		l.add(live.TroubleLoss, "%.1f %% of the RTP packets did not arrive in time%s", 100**s.Loss,
+			lostAt(*s.Loss, *s.LossHere))
 	}
 	if s.MOS != nil && s.MOS.P5 < lowMOS && uint64(s.Calls)+s.Ended >= judgedCalls {
 		l.add(live.TroubleQuality, "1 call in 20 sounds bad (MOS below %.1f)", lowMOS)
