@@ -361,7 +361,7 @@ func (rs *replacements) stop(why cause.Cause) {
 	if r == nil {
 		return
 	}
-	c.sides.regain(cmp.Or(r.waiting, c.b))
+	c.regain(cmp.Or(r.waiting, c.b))
 	r.why.report(r, 487, message.StatusText(487))
 	c.attempts.abandon(why, cause.Reasons{})
 	c.host.vacate(c.attempts.current)

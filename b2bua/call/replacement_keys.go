@@ -52,7 +52,7 @@ func (rs *replacements) tryOut(f leg.Answered, answer *sdp.Description) (waits b
 	if agent := c.b; agent != nil {
 		c.bridge.Tell(bridge.Left{Leg: &agent.Half})
 		c.bridge.Agreement.KeepBefore(media.SideB, false)
-		rs.current.held, rs.current.waiting = c.bridge.Agreement.Description[media.SideB].Held(), c.sides.lose()
+		rs.current.held, rs.current.waiting = c.bridge.Agreement.Description[media.SideB].Held(), c.lose()
 	}
 	c.bridge.Announcement.Begin(rs.current.announce)
 	c.bridge.Plug(a.formats, answer)
@@ -98,7 +98,7 @@ func (rs *replacements) tryFailed(why cause.Cause, err error, code int) {
 	c.bridge.Announcement.End()
 	c.attempts.drop(c.attempts.current, why, err)
 	if before := c.bridge.Agreement.Before[media.SideB]; r.waiting != nil {
-		c.sides.regain(r.waiting)
+		c.regain(r.waiting)
 		r.waiting, r.held, c.bridge.Agreement.Before[media.SideB] = nil, false, nil
 		c.bridge.Plug(before.Terms.SentTo[media.SideB], before.Description)
 		c.bridge.Exchanges.Restore(&c.b.Half)

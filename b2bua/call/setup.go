@@ -278,7 +278,7 @@ func (c *Call) onAnswered(f leg.Answered) phase {
 // bridgeTo connects the caller to the target that has answered.
 func (c *Call) bridgeTo(f leg.Answered) phase {
 	now := time.Now()
-	c.sides.connect(c.attempts.current)
+	c.connect(c.attempts.current)
 	c.bridge.Media.Start()
 	c.times.answer(now, c.attempts.current.target.MaxDuration(c.trunk))
 	c.host.Admission.Answered(c.trunk)
