@@ -212,7 +212,7 @@ func (v *restoring) restoreLeg(k *snapshot.Leg) {
 	}
 	v.waits = v.waits || r.Unanswered
 	v.readmit(l, r, invite, flow)
-	v.sides.join(l)
+	v.join(l)
 	if r.Sending || r.Pending != nil {
 		v.sending = append(v.sending, l)
 	}
