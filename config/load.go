@@ -174,8 +174,10 @@ func (l *loader) fail(line int, path, problem, remedy string) {
 // YAML. Web pages and word processors write them.
 func oddSpace(line []byte) string {
 	for _, odd := range [][2]string{
-		{"\u00a0", "a no-break space (U+00A0)"}, {"\u202f", "a narrow no-break space (U+202F)"},
-		{"\u200b", "a zero-width space (U+200B)"}, {"\ufeff", "a byte order mark (U+FEFF)"},
+		{"\u00a0", "a no-break space (U+00A0)"},
+		{"\u202f", "a narrow no-break space (U+202F)"},
+		{"\u200b", "a zero-width space (U+200B)"},
+		{"\ufeff", "a byte order mark (U+FEFF)"},
 	} {
 		if at := bytes.Index(line, []byte(odd[0])); at >= 0 {
 			return fmt.Sprintf("write a plain space in place of %s, which is byte %d of the line", odd[1], at+1)

@@ -289,7 +289,7 @@ func (v *victim) listensToAll() error {
 			return 0, err
 		}
 		req.Header.Set("Authorization", "Bearer "+name+"-token-0123456789")
-		res, err := client.Do(req) // it is heard until the server ends
+		res, err := client.Do(req) //nolint:bodyclose // it is heard until the server ends
 		if err != nil {
 			return 0, err
 		}
@@ -354,7 +354,7 @@ func (v *victim) followsLink() error {
 
 // transfers lets an agent name a port of a listed host at which no SIP is spoken.
 func (v *victim) transfers() error {
-	l, err := net.Listen("tcp4", listedAt.String())
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp4", listedAt.String())
 	if err != nil {
 		return err
 	}

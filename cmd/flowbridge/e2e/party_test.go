@@ -217,11 +217,9 @@ func (c *partyCall) peer() (uri string, at, rtp netip.AddrPort) {
 	}
 	uri = strings.Trim(m.header("Contact"), "<>")
 	uri, _, _ = strings.Cut(uri, ">")
-	host := uri[strings.LastIndexAny(uri, "@:")+1:]
-	if _, after, ok := strings.Cut(uri, "@"); ok {
+	host := strings.TrimPrefix(uri, "sip:")
+	if _, after, ok := strings.Cut(host, "@"); ok {
 		host = after
-	} else {
-		host = strings.TrimPrefix(uri, "sip:")
 	}
 	host, _, _ = strings.Cut(host, ";")
 	at, _ = netip.ParseAddrPort(host)

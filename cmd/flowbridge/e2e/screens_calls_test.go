@@ -136,7 +136,7 @@ func words(t *testing.T, seed uint64) func(i int) []byte {
 
 // standsStill stops the process for a while.
 func (c *crowd) standsStill(page *tab) {
-	c.stage.Helper()
+	c.Helper()
 	c.signal(syscall.SIGSTOP)
 	wait(7 * time.Second)
 	c.signal(syscall.SIGCONT)
@@ -151,7 +151,7 @@ func (c *crowd) standsStill(page *tab) {
 
 // hasNoCPU takes the CPU from the process, until each screen says so.
 func (c *crowd) hasNoCPU(page *tab) {
-	c.stage.Helper()
+	c.Helper()
 	group := filepath.Join("/sys/fs/cgroup/cpu", fmt.Sprintf("e2e-%d", c.pid()))
 	quota, period := filepath.Join(group, "cpu.cfs_quota_us"), filepath.Join(group, "cpu.cfs_period_us")
 	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
@@ -193,7 +193,7 @@ func (c *crowd) hasNoCPU(page *tab) {
 // healthy ends the calls that were up all the time. Nothing that they sent was lost on the way, so their records blame
 // no network.
 func (c *crowd) healthy(page *tab) {
-	c.stage.Helper()
+	c.Helper()
 	for _, call := range c.up {
 		call.hangUp()
 	}

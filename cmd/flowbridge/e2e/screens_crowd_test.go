@@ -30,7 +30,6 @@ type crowd struct {
 	up             []*partyCall
 	began          string // its metrics before anything went wrong
 	secret         string // the file with the webhook's secret
-	hook           string // its URL
 
 	mu   sync.Mutex
 	told map[string]record.Record // by SIP Call-ID
@@ -98,7 +97,7 @@ func hissing(i int) []byte {
 
 // call places a call, as Call-ID.
 func (c *crowd) call(number string) *partyCall {
-	c.stage.Helper()
+	c.Helper()
 	call, status := c.carrier.call(number, patience)
 	if status != "200" {
 		c.Fatalf("the call to %s gets %s", number, status)
@@ -108,7 +107,7 @@ func (c *crowd) call(number string) *partyCall {
 
 // live returns what /api/calls says of a call.
 func (c *crowd) live(call *partyCall) (found liveCall) {
-	c.stage.Helper()
+	c.Helper()
 	for _, one := range c.calls() {
 		if one.SIPCallID == call.id {
 			found = one
@@ -119,7 +118,7 @@ func (c *crowd) live(call *partyCall) (found liveCall) {
 
 // record waits until a call has ended, and compares its record with what the webhook, cdr list and the page's API say.
 func (c *crowd) record(call *partyCall) (r record.Record) {
-	c.stage.Helper()
+	c.Helper()
 	find := func(all []record.Record) bool {
 		i := slices.IndexFunc(all, func(r record.Record) bool { return r.SIPCallID == call.id })
 		if i >= 0 {
@@ -142,7 +141,7 @@ func (c *crowd) record(call *partyCall) (r record.Record) {
 
 // shown compares the lines of cdr list with the problems that a call has, and reads its page.
 func (c *crowd) shown(page *tab, r record.Record, problems string, texts ...string) {
-	c.stage.Helper()
+	c.Helper()
 	got := slices.Clone(r.Problems)
 	if late := r.Media.A.Late + r.Media.B.Late; late > 0 && !strings.Contains(problems, "loss") { // a party had no CPU
 		got = slices.DeleteFunc(got, func(p string) bool { return p == "loss" })
@@ -166,7 +165,7 @@ func (c *crowd) shown(page *tab, r record.Record, problems string, texts ...stri
 // alerts makes promtool evaluate the shipped rules on what /metrics said before and says now, which lasts. Each of these
 // alerts must fire.
 func (c *crowd) alerts(want ...string) {
-	c.stage.Helper()
+	c.Helper()
 	before, after := samples(c.began), samples(c.text("/metrics"))
 	var series, tests strings.Builder
 	for name, v := range after {

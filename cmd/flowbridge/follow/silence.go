@@ -77,7 +77,7 @@ func (l Last) HearsAnother(dead string) bool {
 	return false
 }
 
-// Hear moves all weight but the floor from dead targets to the targets that calls have heard, and returns the new state.
+// Hear moves all weight but the floor from dead targets to the targets that calls have heard. It returns the new state.
 func Hear(r *config.Route, s State, l Last, now time.Time) State {
 	silent, weights, why := maps.Clone(s.Silent), inForce(r, s), []string(nil)
 	if silent == nil {

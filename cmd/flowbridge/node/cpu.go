@@ -49,8 +49,8 @@ type cpu struct {
 // cpuUse has the figures of one moment, since the start.
 type cpuUse struct{ waited, throttled, held time.Duration }
 
-// noCPU is for how long of the time of there was no processor. throttled is for how long the cgroup was the reason if it
-// held back all processors alike. held is the same if it held back one at a time.
+// noCPU is for how long of the time of there was no processor. throttled is for how long the cgroup was the reason if
+// it held back all processors alike. held is the same if it held back one at a time.
 type noCPU struct {
 	waited, throttled, held, of time.Duration
 	quota                       float64 // of the cgroup, in processors; 0: none

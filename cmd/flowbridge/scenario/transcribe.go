@@ -73,8 +73,8 @@ func (s *sound) part(of span) []int16 {
 	return s.samples[min(from, to):to]
 }
 
-// window returns the time in which the agent's words count for says of a step: from the step, or from the caller's words
-// in it, until its next words or keys. speaks reports whether the step has words, and ok whether it began.
+// window returns the time in which the agent's words count for says of a step: from the step, or from the caller's
+// words in it, until its next words or keys. speaks reports whether the step has words, and ok whether it began.
 func (c *caller) window(step int, end time.Duration) (from, to time.Duration, speaks, ok bool) {
 	if step >= len(c.times) {
 		return 0, 0, false, false
