@@ -25,7 +25,7 @@ func TestDocsAreServed(t *testing.T) {
 		{"/docs/causes.md", 200, `<form class="find" role="search" action="../docs/">`},
 		{"/README.md", 200, `<link rel="stylesheet" href="web/`},
 		{"/docs/?q=no_route", 200, `<td><code>no_route</code></td>`},
-		{"/docs/?q=records+can%27t+be+written", 200, `href="runbook.md#flowbridgerecordsnotwritten"`},
+		{"/docs/?q=can%27t+write+records", 200, `href="runbook.md#flowbridgerecordsnotwritten"`},
 		{"/docs/?q=one-way+audio+after+a+hold", 200, `<td><code>one-way audio</code></td>`},
 		{"/docs/?q=xyzzy", 200, "Nothing found"},
 		{"/docs/nothing.md", 404, `<a href="../docs/">all pages</a>`},

@@ -23,8 +23,9 @@ func Targets(try *cobra.Command) *cobra.Command {
 func targetsCommand() *cobra.Command {
 	c := cli.Command("list", "List targets with their health",
 		"List the targets, and the trunks that can be called, with what a running server knows of the last five minutes.\n"+
-			"A target is failing if most of its last five attempts failed for a reason of its own, or if it is out of use or answers no OPTIONS. It is refusing if ten or more in a\n"+
-			"row had no answer, and one status or cause; idle if there was none, and unknown if the last one before had failed.\n"+
+			"A target is failing if most of its last five attempts failed for a reason of its own, or if it is out of use or\n"+
+			"answers no OPTIONS. It is refusing if ten or more in a row, of three called numbers, had no answer, and one status\n"+
+			"or cause; idle if there was none, and unknown if the last one before had failed.\n"+
 			"Times are UTC. PREPARE and ANSWER are how long the API and the target took (median/95 %).\n"+
 			"TURNS is how long callers waited for the agent's answers within calls (flowbridge help talk).",
 		"  flowbridge targets list\n  flowbridge targets list --json")

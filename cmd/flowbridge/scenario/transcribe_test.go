@@ -135,7 +135,7 @@ func TestSays(t *testing.T) {
 			"says of step 1": missed, "says_not of step 1": undecided,
 		}},
 	} {
-		test, err := config.ParseConversation("test.yaml", fmt.Appendf(nil, "to: sip:agent@127.0.0.1\ntranscribe: %s\nsteps: [%s]\n", tt.how, tt.steps))
+		test, err := config.ParseConversation("test.yaml", fmt.Appendf(nil, "to: sip:agent@127.0.0.1\ntranscribe: %s\nsteps: [%s]\nexpect: {answered_within: 5s}\n", tt.how, tt.steps))
 		if err != nil {
 			t.Fatal(err)
 		}
