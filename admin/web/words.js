@@ -66,13 +66,14 @@ export function verdict(c) {
   if (c.media?.one_way) return [`${isNormal(c.cause) ? 'Its end is as usual, but' : `${place(c.cause, c.attempts)} One-way audio:`} ${unheard(c.media)} `, ...mute(c.media), wrong.length ? ` Besides: ${wrong.join(', ')}.` : ''];
   if (c.media?.silences) return `${isNormal(c.cause) ? 'Its end is as usual, but ' : `${place(c.cause, c.attempts)} Besides: `}${silences(c)}.${wrong.length ? ` It also had: ${wrong.join(', ')}.` : ''}`;
   if (isNormal(c.cause) && c.restored) return `Its end is as usual, but ${outlived(c)}.`;
-  if (c.cause === 'agent_hangup' && c.answered_at && c.duration_ms < 2000 && c.media && !c.media.b?.rx) return 'It hung up at once, without a sound. Look at the platform first.';
-  const silent = isNormal(c.cause) && c.answered_at && c.duration_ms >= 1000 && c.media ? ['a', 'b'].filter((k) => !c.media[k]?.rx) : [];
+  const failed = isNormal(c.cause) ? (c.attempts ?? []).find((a) => a.cause && a.reason !== 'transfer') : null;
+  const atOnce = c.cause === 'agent_hangup' && c.answered_at && c.duration_ms < 2000 && c.media && !c.media.b?.rx ? 'It hung up at once, without a sound. Look at the platform first.' : '';
+  if (atOnce && !failed) return atOnce;
+  const silent = !atOnce && isNormal(c.cause) && c.answered_at && c.duration_ms >= 1000 && c.media ? ['a', 'b'].filter((k) => !c.media[k]?.rx) : [];
   if (silent.length === 2) return 'Its end is as usual, but no audio came from either side.';
   if (silent.length) return [`Its end is as usual, but no audio came from ${sides[silent[0]]}. `, ...mute({ ...c.media, one_way: silent[0] })];
-  const failed = isNormal(c.cause) ? (c.attempts ?? []).find((a) => a.cause && a.reason !== 'transfer') : null;
   if (isNormal(c.cause) && wrong.length && !failed) return `Its end is as usual, but it had: ${wrong.join(', ')}.`;
-  return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).${refusesToken(failed) ? ` ${tokenRefused}` : ''}${wrong.length ? ` It also had: ${wrong.join(', ')}.` : ''}` : place(c.cause, c.attempts);
+  return failed ? said`Its end is as usual, but target ${short(failed.target)} failed first (${words(failed.cause)}).${refusesToken(failed) ? ` ${tokenRefused}` : ''}${wrong.length ? ` It also had: ${wrong.join(', ')}.` : ''}${atOnce ? ` ${atOnce}` : ''}` : place(c.cause, c.attempts);
 }
 
 // silences says which side sent nothing in mid-call, and when: "the called side sent no audio from 0:08 on, after its re-INVITE".

@@ -14,8 +14,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/rs/zerolog"
-
 	"flowbridge/admin"
 	"flowbridge/cmd/flowbridge/follow"
 	"flowbridge/config"
@@ -412,7 +410,6 @@ func TestSplitWithoutTheDatabase(t *testing.T) {
 	file := filepath.Join(dir, "dsn")
 	must(t, os.WriteFile(file, []byte("postgres://user@127.0.0.1:1/none"), 0o600))
 	s := newSplitStage(t, dir, fmt.Sprintf("fleet: {node: alone, dsn_file: %q}", file))
-	s.log = zerolog.Nop()
 	refused := s.splits.order(t.Context(), "main", "ops", map[string]int{"a": 1, "b": 2})
 	if refused == nil || refused.Status != http.StatusServiceUnavailable || !strings.Contains(refused.Problem, "the fleet's database is not reached") {
 		t.Errorf("a pin: %+v", refused)
