@@ -68,8 +68,8 @@ func limitsOf(wanted *config.WhoAnswers) (l answerer.Limits) {
 }
 
 // answeredBy handles the result of the detection. It hangs up on a machine or fax, waits for a machine's beep to
-// play a sound after it, or calls the agent if that has waited for the result. If it turns out to be a machine
-// after all, what was begun ends.
+// play a sound after it, or calls the agent if that has waited for the result. A later beep revokes the result: the
+// call to the agent, or the sound, then ends.
 func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	c := cu.call
 	if cu.placement != nil && cu.heard == tillBeep { // an old process handled this result; here only the beep is awaited
@@ -91,7 +91,7 @@ func (cu *customer) answeredBy(e media.EventAnsweredBy) {
 	}
 }
 
-// does returns what the trunk wants to be done with whoever has answered.
+// does returns what the trunk's configuration does with a verdict.
 func (cu *customer) does(who answerer.Verdict) config.MachineMode {
 	wanted := cu.call.trunk.Caller.Originate.Answer
 	switch who {
@@ -106,8 +106,8 @@ func (cu *customer) does(who answerer.Verdict) config.MachineMode {
 	return config.MachineBridge
 }
 
-// recall ends what was begun before it turned out that a machine has answered: the sound, and, if the machine is to
-// hear one instead, the agent's call. Then there has been no agent yet, except in the record.
+// recall undoes the action of a verdict that a beep has revoked. It stops the sound, and ends the agent's call if the
+// machine gets a sound instead. Then the call has had no agent, except in the record.
 func (cu *customer) recall(does config.MachineMode) {
 	c := cu.call
 	if cu.placement != nil && cu.heard == sound {

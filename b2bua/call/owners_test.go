@@ -93,7 +93,7 @@ func load(t *testing.T) *checked {
 
 func (p *checked) fileOf(at token.Pos) string { return p.fset.Position(at).Filename }
 
-// structsOf adds a struct of this package, and those that it has as values.
+// structsOf adds a struct of this package and the structs of its fields, except those behind pointers.
 func (p *checked) structsOf(t types.Type, all map[*types.Named]bool) {
 	n, is := t.(*types.Named)
 	if !is || n.Obj().Pkg() != p.Package {

@@ -21,7 +21,7 @@ import (
 type queue struct {
 	idle
 	waiter  *peers.Waiter // the call's entry in the route's queue; nil if the call never had to wait
-	left    time.Duration // what was left of setup_timeout when the wait started; that timer stops during the wait
+	left    time.Duration // rest of setup_timeout at the start of the wait, which stops that timer
 	until   time.Time     // deadline of the wait
 	seconds string        // how long the call has waited, for templates; empty if it has not
 }

@@ -84,10 +84,10 @@ func TestWhoAnswers(t *testing.T) {
 	}
 }
 
-// If a beep follows, what was taken for call screening is a machine: what was begun ends, and the machine gets what the
-// trunk wants for machines.
+// A beep after the verdict screening makes it machine: the first action ends, and the trunk's action for machines
+// follows.
 func TestScreeningBeeps(t *testing.T) {
-	const nobody, rings, talks = 0, 1, 2 // what has become of the agent's call when the beep comes
+	const nobody, rings, talks = 0, 1, 2 // state of the agent's call at the beep
 	for name, tt := range map[string]struct {
 		answer   string
 		agent    int

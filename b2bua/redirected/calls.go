@@ -99,10 +99,9 @@ const (
 	statusCancelled = 487
 )
 
-// Begin starts a call and returns the first target that can be dialled. vars.CallID is from NewID. A request that is
-// repeated, because the answer was lost, belongs to the same call while what was prepared for it can be used
-// (preparedFor). Status is the call's at the dialling party: another one means that the party has used the answer, and
-// asks for the next conversation.
+// Begin starts a call and returns the first target that can be dialled. vars.CallID is from NewID. A peer repeats a
+// request if the answer was lost: for preparedFor, the repetition belongs to the same call. status is the call's at the
+// dialling party. Another status means that the party has used the answer and asks for the next conversation.
 func (r *Calls) Begin(ctx context.Context, vars template.Vars, status string) (Destination, error) {
 	c := r.newCall(vars)
 	c.status = status
