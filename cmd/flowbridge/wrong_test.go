@@ -16,7 +16,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 )
 
-var update = flag.Bool("update", false, "write testdata/wrong.golden anew")
+var update = flag.Bool("update", false, "write testdata/wrong.golden or scripts/internal/released-names anew: add -run")
 
 // place is the form in which a mistake is reported: program, file, line, key, and what
 // to do.
