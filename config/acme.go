@@ -9,14 +9,12 @@ import (
 type ACME struct {
 	// The certificate's host names. Naming them accepts the CA's terms.
 	Domains []string `key:"domains" is:"acme-domain"`
-	// Where the CA may warn.
-	Email string `key:"email"`
 	// The CA's directory.
-	Directory string `key:"directory" is:"api" default:"https://acme-v02.api.letsencrypt.org/directory"`
+	Directory string `key:"directory" is:"api" default:"https://acme-v02.api.letsencrypt.org/directory" knob:""`
 	// The PEM file of the authorities behind the CA's server. Empty: the system's.
-	CA string `key:"ca" is:"file"`
+	CA string `key:"ca" is:"file" knob:""`
 	// Where the CA asks during an order: http:// (HTTP-01, port 80) or tls:// (TLS-ALPN-01, port 443).
-	Listen Challenges `key:"listen" default:"http://0.0.0.0:80"`
+	Listen Challenges `key:"listen" default:"http://0.0.0.0:80" knob:""`
 }
 
 // Challenges is where an ACME CA asks. Its transport is http or tls.

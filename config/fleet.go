@@ -35,7 +35,7 @@ type Takeover struct {
 	// calls' states.
 	Key Secret `key:"key_file" later:""`
 	// How long the answer to a caller waits for the database. Then the call continues unprotected.
-	Patience time.Duration `key:"patience" default:"50ms"`
+	Patience time.Duration `key:"patience" default:"50ms" knob:""`
 }
 
 // On reports whether the node has a seat.

@@ -18,13 +18,11 @@ type Follow struct {
 	Answered float64 `key:"answered" is:"share"`
 	// The most calls that need a rescue because the agent's leg dies: 1%. Empty: any.
 	Rescued float64 `key:"rescued" is:"share"`
-	// The least weight, in percent of the route's calls. A target keeps it, so that its recovery can be seen.
-	Floor int `key:"floor" default:"5" min:"1" max:"50"`
-	// What a target loses at once, in percent of the route's calls; several times that where chance is very unlikely.
-	Step int `key:"step" default:"10" min:"1" max:"100"`
-	// The time between two looks at the figures, from 1m to 24h.
-	Every time.Duration `key:"every" is:"look-interval" default:"15m"`
 }
+
+// FollowFloor is the least weight that follow leaves a target, in percent of the route's calls. With fewer, its recovery
+// could not be seen.
+const FollowFloor = 5
 
 // parseShare parses a percentage between 0 and 100, such as "0.5%". It returns it as a part of 1.
 func parseShare(t string) (float64, complaint) {
@@ -50,8 +48,8 @@ func (r *Route) checkFollow(s section) {
 		v.fail("needs the route's name: its weights are kept under it", "write name: in the route")
 	case f.AnswerP95 == 0 && f.DeadAir+f.Answered+f.Rescued == 0:
 		v.fail("has no bound, so no target is outside of one", "write answer_p95, dead_air, answered or rescued")
-	case slices.ContainsFunc(r.Split, func(s Share) bool { return 100*s.Weight < f.Floor*r.Total() }):
-		v.fail(fmt.Sprintf("has floor: %d, and a target of split has a smaller share", f.Floor),
-			"write a lower floor, or a larger share")
+	case slices.ContainsFunc(r.Split, func(s Share) bool { return 100*s.Weight < FollowFloor*r.Total() }):
+		v.fail(fmt.Sprintf("leaves each target %d percent of the calls, and one of split has less", FollowFloor),
+			"write a larger share")
 	}
 }

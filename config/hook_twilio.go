@@ -23,7 +23,7 @@ type TwilioHook struct {
 	// rejected as busy.
 	Fallback string `key:"fallback" is:"twiml"`
 	// Keeps the caller's leg unanswered until the target answers.
-	AnswerOnBridge bool `key:"answer_on_bridge" default:"false"`
+	AnswerOnBridge bool `key:"answer_on_bridge" default:"false" knob:""`
 	// Makes Twilio report how a call ended: the call gets a record, and another target if one does not take it. It needs
 	// url.
 	Follow bool `key:"follow" default:"false"`

@@ -72,7 +72,7 @@ type CommandsHook struct {
 	// The targets whose calls it may command.
 	Targets []string `key:"targets" is:"target" required:"the names of the targets whose calls it may command" filled:""`
 	// The most transfers that it may request in any hour.
-	PerHour int `key:"per_hour" default:"100" max:"10000"`
+	PerHour int `key:"per_hour" default:"100" max:"10000" knob:""`
 }
 
 func (h *CommandsHook) check(s section) {

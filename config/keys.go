@@ -22,6 +22,7 @@ type key struct {
 	use       string   // tag use: which values a template may refer to
 	required  string   // tag required: for a mandatory key, an example of its value
 	filled    bool     // tag filled: the list must not be empty
+	knob      bool     // tag knob: hardly anybody sets it, so the reference has it apart
 	later     bool     // tag later: the section's check reads the key, because the key depends on others
 }
 
@@ -55,6 +56,7 @@ func keysOf(t reflect.Type) []key {
 		k.low, _ = strconv.Atoi(f.Tag.Get("min"))
 		k.high, _ = strconv.Atoi(f.Tag.Get("max"))
 		_, k.filled = f.Tag.Lookup("filled")
+		_, k.knob = f.Tag.Lookup("knob")
 		_, k.later = f.Tag.Lookup("later")
 		all = append(all, k)
 	}

@@ -214,7 +214,6 @@ var kinds = map[string]kind{
 		types: anyScalar,
 	},
 	"ping-interval": within(5*time.Second, time.Hour, true),
-	"look-interval": within(time.Minute, 24*time.Hour, false),
 	"share":         textOf("percentage", `^([0-9]+(\.[0-9]+)?%)?$`, orNone(parseShare)),
 	"target-name":   ownName("target", func(l *loader) map[string]bool { return l.targets }),
 	"timer-or-0":    orZero(parseTimer),

@@ -22,18 +22,18 @@ type Media struct {
 	PortHigh uint16
 	// What carries RTP: kernel (packets without a change never reach the process; needs CAP_BPF and CAP_NET_ADMIN),
 	// userspace (the process), auto (kernel where possible).
-	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto"`
+	Engine string `key:"engine" enum:"auto kernel userspace" default:"auto" knob:""`
 	// Whether each conversation is measured by levels of speech: waits for answers, dead air, interruptions. G.711 and
 	// Opus. No audio is kept.
-	Insight string `key:"insight" enum:"on off" default:"on"`
+	Insight string `key:"insight" enum:"on off" default:"on" knob:""`
 	// Whether Opus is made of G.711 and the reverse, where caller and target have no codec in common: auto, off.
-	Transcode string `key:"transcode" enum:"auto off" default:"auto"`
+	Transcode string `key:"transcode" enum:"auto off" default:"auto" knob:""`
 	// How many calls may be transcoded at a time. 0: 40 for each thread that relays, one for every four processors.
-	MaxTranscoded int `key:"max_transcoded" default:"0" max:"100000"`
+	MaxTranscoded int `key:"max_transcoded" default:"0" max:"100000" knob:""`
 	// A call ends after this time without RTP from either side: with media_timeout if it had any, else with no_media.
-	Timeout time.Duration `key:"timeout" default:"30s"`
+	Timeout time.Duration `key:"timeout" default:"30s" knob:""`
 	// The mark of sent RTP and RTCP: ef, cs0 to cs7, af11 to af43, voice-admit, le, or 0 to 63. 0: none.
-	DSCP uint8 `key:"dscp" is:"dscp" default:"0"`
+	DSCP uint8 `key:"dscp" is:"dscp" default:"0" knob:""`
 }
 
 func (m *Media) check(s section) {
@@ -131,13 +131,13 @@ type PeerMedia struct {
 	Address netip.Addr `key:"address" is:"media-address"`
 	// How the source of its RTP is found: strict (only the address in SDP), auto (learned, then kept), off (every address
 	// that auto believes, at any time).
-	Latch LatchMode `key:"latch" enum:"strict auto off" default:"auto"`
+	Latch LatchMode `key:"latch" enum:"strict auto off" default:"auto" knob:""`
 	// Encrypted RTP: off, optional (SRTP is offered first, RTP if that is refused), required.
 	SRTP SRTPMode `key:"srtp" enum:"off optional required" default:"off"`
 	// Where the SRTP keys come from: sdes (they are in the SDP), dtls (a handshake on the ports of RTP).
 	Keying srtpKeying `key:"srtp_keying" enum:"sdes dtls" default:"sdes"`
 	// The crypto suites that are offered, in this order, and accepted. Empty: three are offered, and all are accepted.
-	SRTPSuites []string `key:"srtp_suites" is:"suite"`
+	SRTPSuites []string `key:"srtp_suites" is:"suite" knob:""`
 }
 
 func (m *PeerMedia) check(s section) {

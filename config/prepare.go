@@ -47,7 +47,7 @@ type Prepare struct {
 	// Kind http: a sample answer for check and explain. Default: an object with just success and id.
 	Example json.RawMessage `key:"example"`
 	// How long the step may take, including one retry. An answer over 1 MiB is not used.
-	Timeout time.Duration `key:"timeout" default:"3s"`
+	Timeout time.Duration `key:"timeout" default:"3s" knob:""`
 	// What happens if the step fails: next (the next target is tried) or dial (this one is dialled without an id).
 	OnFailure string `key:"on_failure" enum:"next dial" default:"next"`
 

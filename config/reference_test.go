@@ -9,34 +9,78 @@ import (
 	"testing"
 )
 
-// referenceTables is a table for each section. Sections with the same keys share one.
+const tableHead = "| key | value | meaning |\n|-|-|-|\n"
+
+// referenceTables is a table for each section, and one of all knobs. Sections with the same keys share one.
 func referenceTables(t *testing.T) string {
 	t.Helper()
-	var b strings.Builder
+	var first, knobs strings.Builder
+	all := knobPaths()
 	for _, s := range allSections() {
 		title := "Sections"
 		if s.Paths[0] != "" {
 			title = strings.Join(s.Paths, ", ")
 		}
-		fmt.Fprintf(&b, "\n### %s\n\n| key | value | meaning |\n|-|-|-|\n", title)
+		rows := ""
 		for _, k := range s.Keys {
 			if k.Meaning == "" {
 				t.Errorf("%s has no description: is its file embedded in schema.go?", join(s.Paths[0], k.Name))
 			}
-			value := k.Value // empty where the meaning lists the words
-			if value == "true or false" || strings.Contains(value, ", ") && !slices.ContainsFunc(strings.Split(value, ", "), func(v string) bool {
-				return !regexp.MustCompile(`(^|[ (])` + regexp.QuoteMeta(v) + `($|[ ,).:;])`).MatchString(k.Meaning)
-			}) {
-				value = ""
+			var paths []string
+			for _, p := range s.Paths {
+				if path := join(p, k.Name); all[path] {
+					paths = append(paths, path)
+				}
 			}
-			if value != "" && k.Default != "" && k.Default != "none" {
-				value += "; "
+			switch len(paths) {
+			case 0:
+				rows += k.row(k.Name)
+			case len(s.Paths):
+				knobs.WriteString(k.row(strings.Join(paths, "`, `")))
+			default:
+				t.Errorf("%s is a knob, and elsewhere none", paths)
 			}
-			fmt.Fprintf(&b, "| `%s` | %s%s | %s |\n", k.Name, value, strings.TrimSuffix(k.Default, "none"),
-				regexp.MustCompile(`(^|[ (\[])("[^"]*"|\[[^\]]*\])`).ReplaceAllString(strings.ReplaceAll(k.Meaning, "|", `\|`), "$1`$2`"))
+		}
+		if rows != "" {
+			fmt.Fprintf(&first, "\n### %s\n\n%s%s", title, tableHead, rows)
 		}
 	}
-	return b.String() + "\n"
+	return first.String() + "\n### Knobs\n\nTheir defaults serve nearly everybody.\n\n" + tableHead + knobs.String() + "\n"
+}
+
+// knobPaths has the path of each knob, and of each key in a section that is one.
+func knobPaths() map[string]bool {
+	all := map[string]bool{}
+	var walk func(s section, path string, within bool)
+	walk = func(s section, path string, within bool) {
+		for _, k := range s.keys {
+			at := join(path, k.name)
+			all[at] = within || k.knob
+			if declared, nested := sectionType(elementType(k.field.Type)); nested {
+				if isList(k.field.Type) {
+					at += "[]"
+				}
+				walk(section{keys: keysOf(declared)}, at, within || k.knob)
+			}
+		}
+	}
+	walk(section{keys: keysOf(typeConfig)}, "", false)
+	return all
+}
+
+// row is the key's row in a table.
+func (k keyText) row(name string) string {
+	value := k.Value // empty where the meaning lists the words
+	if value == "true or false" || strings.Contains(value, ", ") && !slices.ContainsFunc(strings.Split(value, ", "), func(v string) bool {
+		return !regexp.MustCompile(`(^|[ (])` + regexp.QuoteMeta(v) + `($|[ ,).:;])`).MatchString(k.Meaning)
+	}) {
+		value = ""
+	}
+	if value != "" && k.Default != "" && k.Default != "none" {
+		value += "; "
+	}
+	return fmt.Sprintf("| `%s` | %s%s | %s |\n", name, value, strings.TrimSuffix(k.Default, "none"),
+		regexp.MustCompile(`(^|[ (\[])("[^"]*"|\[[^\]]*\])`).ReplaceAllString(strings.ReplaceAll(k.Meaning, "|", `\|`), "$1`$2`"))
 }
 
 // sectionKeys is a section of the file, or several with the same keys, at these paths: "" is the file itself.

@@ -18,7 +18,7 @@ type Register struct {
 	// The host that the requests are sent to instead, named in Route.
 	OutboundProxy string `key:"outbound_proxy" is:"host-port-or-none"`
 	// How often a NAT on the way is kept open, from 5s: by OPTIONS over UDP, by empty lines over TCP and TLS. 0: never.
-	KeepAlive time.Duration `key:"keep_alive" is:"keep-alive" default:"30s"`
+	KeepAlive time.Duration `key:"keep_alive" is:"keep-alive" default:"30s" knob:""`
 }
 
 func (r *Register) check(s section) {

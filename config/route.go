@@ -44,11 +44,11 @@ type Route struct {
 	// What a side hears while the other side holds it and sends nothing.
 	Hold string `key:"hold" is:"hold" default:"none"`
 	// The SIP status if no target took the call.
-	Otherwise int `key:"otherwise" default:"503" min:"400" max:"699"`
+	Otherwise int `key:"otherwise" default:"503" min:"400" max:"699" knob:""`
 	// Further SIP statuses of a target after which the next one is tried.
-	FailoverOn []int `key:"failover_on" min:"300" max:"699"`
+	FailoverOn []int `key:"failover_on" min:"300" max:"699" knob:""`
 	// How long the whole set-up may take, over all targets.
-	SetupTimeout time.Duration `key:"setup_timeout" default:"120s"`
+	SetupTimeout time.Duration `key:"setup_timeout" default:"120s" knob:""`
 	// Whether its calls are recorded: off, always, on_demand (when the admin API asks). It needs the section recording.
 	Record Wanted `key:"record" enum:"off always on_demand" default:"off"`
 	// Whether the caller's keys are kept from platform, recordings and logs: off, always, on_demand (the admin API asks).

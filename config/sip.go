@@ -23,14 +23,14 @@ type SIP struct {
 	// The certificate of tls:// listeners. The files are reread when they change.
 	TLS ListenTLS `key:"tls"`
 	// How long calls may continue after SIGTERM.
-	DrainTimeout time.Duration `key:"drain_timeout" default:"60s"`
+	DrainTimeout time.Duration `key:"drain_timeout" default:"60s" knob:""`
 	// New calls get 503 when all messages have waited longer than this, for as long as this, unless their trunk has fewer
 	// calls in set-up than others. Below 50ms single calls are refused without need; near 500ms everything is sent twice.
-	MaxDelay time.Duration `key:"max_delay" default:"75ms"`
+	MaxDelay time.Duration `key:"max_delay" default:"75ms" knob:""`
 	// The digest algorithms that trunks are offered, in this order. [MD5] is for a PBX that reads only one challenge.
-	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:""`
+	AuthAlgorithms []string `key:"auth_algorithms" is:"algorithm" default:"SHA-256, MD5" filled:"" knob:""`
 	// How much of the process peers may take.
-	Limits Limits `key:"limits"`
+	Limits Limits `key:"limits" knob:""`
 }
 
 func (c *SIP) check(s section) {

@@ -32,10 +32,10 @@ type Target struct {
 	// The headers of the carrier's INVITE and BYE that it gets, perhaps converted. "X-*": all with that prefix.
 	PassHeaders []Pass `key:"pass_headers" is:"header-pattern"`
 	// How large an INVITE over UDP may be before overflow applies. With overflow: tcp, credentials take 300 bytes of it.
-	Budget Budget `key:"budget"`
+	Budget Budget `key:"budget" knob:""`
 	// What happens to an INVITE over the budget: tcp (it goes over TCP) or trim (headers are left out, the last one
 	// first). Default: trim with an explicit transport: udp, and for kind sip; else tcp.
-	Overflow string `key:"overflow" enum:"tcp trim"`
+	Overflow string `key:"overflow" enum:"tcp trim" knob:""`
 	// The HTTP request before the INVITE. Only for kinds synthflow and http. Without it a Synthflow target is dialled
 	// directly.
 	Prepare *Prepare `key:"prepare" later:""`
@@ -47,11 +47,11 @@ type Target struct {
 	// The audio codecs that may be used, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
 	// How long it may stay silent, 100 included, before the next target is tried.
-	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
+	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s" knob:""`
 	// How long it may take for its final answer before the next target is tried.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
 	// When it is taken out of use because it fails. An API of several targets has the circuit of the first one.
-	Circuit Circuit `key:"circuit"`
+	Circuit Circuit `key:"circuit" knob:""`
 	// OPTIONS that find out whether it answers, without a call.
 	Ping Ping `key:"ping"`
 	// The most simultaneous calls. 0: no cap.
@@ -70,11 +70,11 @@ type Target struct {
 	// Lets it register here with the credentials of call_auth, as Synthflow does with uac_enabled.
 	Registrar *Registrar `key:"registrar"`
 	// What happens to changes of a call: auto (those that concern the other side are relayed), relay (all), absorb (none).
-	Reinvite ReinviteMode `key:"reinvite" enum:"auto relay absorb" default:"auto"`
+	Reinvite ReinviteMode `key:"reinvite" enum:"auto relay absorb" default:"auto" knob:""`
 	// Reliable provisional answers (RFC 3262).
-	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"off"`
+	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"off" knob:""`
 	// The session timer requested of it (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
-	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
+	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0" knob:""`
 	// How it wants DTMF: relay (as it comes), info (SIP INFO), rfc4733 (telephone-events).
 	DTMF DTMFMode `key:"dtmf" enum:"relay info rfc4733" default:"relay"`
 	// What happens to its REFER: refuse, local (Flowbridge places the call), relay (the trunk gets it). Ordered transfers

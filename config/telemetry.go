@@ -44,7 +44,7 @@ type hep struct {
 	// The server as udp://host:port or tcp://host:port, like "udp://127.0.0.1:9060". Empty: nothing is sent.
 	To string `key:"to" is:"hep-server"`
 	// The number of this node at the server.
-	CaptureID int `key:"capture_id" min:"1" max:"4294967295" default:"2001"`
+	CaptureID int `key:"capture_id" min:"1" max:"4294967295" default:"2001" knob:""`
 }
 
 // On reports whether messages are sent to a HEP server.

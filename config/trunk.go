@@ -36,10 +36,10 @@ type Trunk struct {
 	// The most of these for one number, or one address.
 	Limits TrunkLimits `key:"limits"`
 	// A call ends this long after its answer.
-	MaxDuration time.Duration `key:"max_duration" default:"4h"`
+	MaxDuration time.Duration `key:"max_duration" default:"4h" knob:""`
 	// Where requests within a dialog go: auto (its source address if Contact is private and the source is public), on (its
 	// source address), off (as in RFC 3261).
-	NAT NATMode `key:"nat" enum:"auto on off" default:"auto"`
+	NAT NATMode `key:"nat" enum:"auto on off" default:"auto" knob:""`
 	// The code ("1", "49") that makes national numbers E.164. Empty: numbers stay as received.
 	Country string `key:"country" is:"country"`
 	// Whether its P-Asserted-Identity and Remote-Party-ID are believed.
@@ -47,9 +47,9 @@ type Trunk struct {
 	// How the Identity headers of its calls are verified (RFC 8224, STIR/SHAKEN). Absent: they are not.
 	Identity *Identity `key:"identity"`
 	// Reliable provisional answers (RFC 3262).
-	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"supported"`
+	Rel100 Rel100Mode `key:"rel100" enum:"off supported required" default:"supported" knob:""`
 	// The session timer requested of it (RFC 4028), from 90s to 24h. 0: session timers only if it asks.
-	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0"`
+	SessionExpires time.Duration `key:"session_expires" is:"timer-or-0" default:"0" knob:""`
 	// The Request-URI of calls to it: "sip:{{.To.Number}}@pbx.example.com". Empty: no such calls. With registrar, empty
 	// means the registered Contact as it is, and "sip:{{.To.Number}}@registered" the called number there.
 	URI *template.Template `key:"uri" later:""`
@@ -68,11 +68,11 @@ type Trunk struct {
 	// The audio codecs that may be used in calls to it, of those that the caller offers.
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
 	// How long it may stay silent to a call, 100 included, before the next one is tried.
-	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s"`
+	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s" knob:""`
 	// How long it may take for its final answer to a call.
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
 	// When it is no longer called because it fails.
-	Circuit Circuit `key:"circuit"`
+	Circuit Circuit `key:"circuit" knob:""`
 	// OPTIONS that find out whether it can be called, without a call.
 	Ping Ping `key:"ping"`
 }

@@ -51,7 +51,6 @@ const (
 // Config says which certificate is wanted, and from whom.
 type Config struct {
 	Domains   []string
-	Email     string // of the account; may be empty
 	Directory string // the authority's URL
 	CA        string // a PEM file of authorities that the authority's own certificate is from; empty: the system's
 	Challenge string // how it asks: HTTP01 or TLSALPN01

@@ -70,7 +70,7 @@ func (ca *authority) keeper(challenge string) (*Keeper, *bytes.Buffer) {
 	root := filepath.Join(dir, "ca.pem")
 	must(ca.t, os.WriteFile(root, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: ca.Certificate().Raw}), 0o600))
 	return &Keeper{Config: Config{
-		Domains: []string{"sip.example.com", "www.example.com"}, Email: "ops@example.com", Directory: ca.URL + "/dir", CA: root,
+		Domains: []string{"sip.example.com", "www.example.com"}, Directory: ca.URL + "/dir", CA: root,
 		Challenge: challenge, Listen: ca.at, File: filepath.Join(dir, "acme.pem"), Account: filepath.Join(dir, "account.pem"), Log: zerolog.New(log),
 	}}, log
 }

@@ -40,12 +40,7 @@ func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	account := &acme.Account{}
-	if k.Email != "" {
-		account.Contact = []string{"mailto:" + k.Email}
-	}
-	_, err = client.Register(ctx, account, acme.AcceptTOS)
-	if err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
+	if _, err = client.Register(ctx, &acme.Account{}, acme.AcceptTOS); err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
 		return nil, nil, fmt.Errorf("account: %w", err)
 	}
 	o, err := client.AuthorizeOrder(ctx, acme.DomainIDs(k.Domains...))

@@ -28,7 +28,7 @@ targets:
   - {name: quick, kind: sip, uri: "sip:quick@%[3]s:9", circuit: {failures: 0}}
   - {name: slow, kind: sip, uri: "sip:slow@%[3]s:9", circuit: {failures: 0}}
 routes:
-  - {name: main, trunk: carrier, targets: [quick, slow], split: {quick: 50, slow: 50}, follow: {answer_p95: 1500ms, every: 1m}}
+  - {name: main, trunk: carrier, targets: [quick, slow], split: {quick: 50, slow: 50}, follow: {answer_p95: 1500ms}}
 store: {path: calls.db}
 admin: {listen: "127.0.0.1:0", local: operate}
 `

@@ -1,7 +1,6 @@
 package follow
 
 import (
-	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -22,7 +21,7 @@ func days(n int) int {
 const judged = 1000
 
 // follows are the bounds that days are simulated with.
-const follows = "{answer_p95: 1500ms, dead_air: 1%%, answered: 97%%, rescued: 1%%, floor: 5, step: 10, every: %s}"
+const follows = "{answer_p95: 1500ms, dead_air: 1%, answered: 97%, rescued: 1%}"
 
 // trouble is an agent in bursts of trouble: several a day, of some minutes, each of one kind.
 func trouble(seed uint64, days float64, usual agent, perDay, minutes float64) func(hours float64) agent {
@@ -65,7 +64,7 @@ func TestQuietDays(t *testing.T) {
 		is := agent{median: 700 + 30*float64(i%6), dead: 0.002 * float64(i%5), lost: 0.005 * float64(i%6), noisy: 0.1}
 		of := func(float64) agent { return is }
 		w := world{1, []float64{300, 1500, 3000}[i%3], daily, map[string]func(float64) agent{"a": of, "b": of}}
-		if got := w.simulate(judged+uint64(i), route(t, "{a: 50, b: 50}", fmt.Sprintf(follows, "15m"))); got.moves > 0 {
+		if got := w.simulate(judged+uint64(i), route(t, "{a: 50, b: 50}", follows)); got.moves > 0 {
 			moves++
 		}
 	}
@@ -84,7 +83,7 @@ func TestBusyDays(t *testing.T) {
 			return trouble(2*seed+k, 1, agent{median: 700, dead: 0.003, lost: 0.005}, []float64{3, 6, 12}[i%3], []float64{8, 15, 30}[i/3%3])
 		}
 		w := world{1, []float64{1500, 4000}[i%2], daily, map[string]func(float64) agent{"a": of(0), "b": of(1)}}
-		got := w.simulate(seed, route(t, "{a: 50, b: 50}", fmt.Sprintf(follows, "15m")))
+		got := w.simulate(seed, route(t, "{a: 50, b: 50}", follows))
 		if got.moves > 0 {
 			moves++
 			t.Logf("seed %d, %v calls, burst kind %d %d: %d moves, first %v: %s", seed, w.perDay, i%3, i/3%3, got.moves, got.first, got.why)
@@ -104,7 +103,7 @@ func TestSilentTarget(t *testing.T) {
 		of := func(hours float64) agent { return agent{median: 700, mute: hours >= 6 && hours < 12} }
 		good := func(float64) agent { return agent{median: 700} }
 		w := world{0.5, 1500, steady, map[string]func(float64) agent{"a": of, "b": good}}
-		got := w.simulate(judged+uint64(i), route(t, "{a: 50, b: 50}", fmt.Sprintf(follows, "15m")))
+		got := w.simulate(judged+uint64(i), route(t, "{a: 50, b: 50}", follows))
 		all, silent = all+got.calls/2, silent+got.silent
 	}
 	share := 100 * float64(silent) / float64(all)
@@ -132,7 +131,7 @@ func TestBadTarget(t *testing.T) {
 			}
 			good := func(float64) agent { return agent{median: 700} }
 			w := world{2, 1500, steady, map[string]func(float64) agent{"a": of, "b": good}}
-			got := w.simulate(judged+uint64(i), route(t, "{a: 50, b: 50}", fmt.Sprintf(follows, "15m")))
+			got := w.simulate(judged+uint64(i), route(t, "{a: 50, b: 50}", follows))
 			if met += got.ofA; got.moves > 0 {
 				first, moved = first+got.first-24*time.Hour, moved+1
 			}

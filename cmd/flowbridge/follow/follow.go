@@ -52,9 +52,15 @@ const (
 	recent, day, week = 3 * time.Hour, 24 * time.Hour, 7 * 24 * time.Hour
 )
 
+// Every is the time between two looks at the figures. step is what a target loses at once, in percent of the route's
+// calls; it loses several times that where chance is very unlikely.
+const (
+	Every = 15 * time.Minute
+	step  = 10
+)
+
 // decision is a look at a split.
 type decision struct {
-	follow    *config.Follow
 	file, now map[string]int // percent
 	all       map[string][]measure
 	alpha     float64           // error of a test: a look has two times
@@ -63,12 +69,12 @@ type decision struct {
 
 // newDecision begins a look at the calls since a time. It also returns whether a target has too few of them.
 func newDecision(r *config.Route, s State, g *Gathered, since time.Time) (d *decision, few bool) {
-	d = &decision{follow: r.Follow, file: Percent(r), now: inForce(r, s)}
+	d = &decision{file: Percent(r), now: inForce(r, s)}
 	d.all, d.seen = map[string][]measure{}, map[string]string{}
 	for name := range d.file {
 		f := g.figures(name, since, r.Follow)
 		few, d.all[name] = few || f.answered < enough, f.measures(r.Follow)
-		d.alpha = weekly / 2 * float64(r.Follow.Every) / float64(week) / float64(len(d.file)*len(d.all[name]))
+		d.alpha = weekly / 2 * float64(Every) / float64(week) / float64(len(d.file)*len(d.all[name]))
 		d.see(name, f, g)
 	}
 	return d, few
@@ -197,7 +203,7 @@ func (d *decision) leave(left map[string]map[int]float64) string {
 	var why []string
 	for _, name := range slices.Sorted(maps.Keys(d.all)) {
 		index, least := d.worst(name)
-		most, better := d.now[name]-d.follow.Floor, map[string]int{}
+		most, better := d.now[name]-config.FollowFloor, map[string]int{}
 		if index < 0 {
 			continue
 		} else if most <= 0 {
@@ -216,7 +222,7 @@ func (d *decision) leave(left map[string]map[int]float64) string {
 			d.seen[name] += "; no other target is within its bounds and better, beyond chance"
 			continue
 		}
-		loss := min(d.steps(least)*d.follow.Step, most)
+		loss := min(d.steps(least)*step, most)
 		d.now[name] -= loss
 		for to, part := range divide(loss, better) {
 			d.now[to] += part
@@ -249,7 +255,7 @@ func (d *decision) mended(left map[string]map[int]float64, silent map[string]tim
 
 // comeBack moves the weights toward the file's, by a step at most.
 func (d *decision) comeBack() {
-	step, most := d.follow.Step, d.follow.Step
+	most := step
 	for name := range d.file {
 		most = max(most, d.file[name]-d.now[name], d.now[name]-d.file[name])
 	}

@@ -170,7 +170,7 @@ func (w world) simulate(seed uint64, r *config.Route) (out result) {
 			open = open[1:]
 		}
 	}
-	every := r.Follow.Every
+	every := Every
 	looks := int(time.Duration(w.days*24*float64(time.Hour)) / every)
 	for out.looks = range looks {
 		hours := (time.Duration(out.looks) * every).Hours()
@@ -212,7 +212,7 @@ func (w world) simulate(seed uint64, r *config.Route) (out result) {
 // less than 2 % of the looks, wherever their figures lie, and so do targets whose figures are noisy.
 func TestAWeek(t *testing.T) {
 	t.Parallel()
-	const all = "{answer_p95: 1500ms, dead_air: 1%, answered: 97%, rescued: 1%, floor: 5, step: 10, every: 1h}"
+	const all = "{answer_p95: 1500ms, dead_air: 1%, answered: 97%, rescued: 1%}"
 	is := func(a agent) func(float64) agent { return func(float64) agent { return a } }
 	good, slow := agent{median: 700}, agent{median: 1400}
 	between := func(from, to float64) func(float64) agent {
@@ -286,7 +286,7 @@ func outcomes(since, until time.Time, n, lost, dead, slow int) (all []outcome) {
 // within their bounds gain, a target loses more than a step where chance is out of the question, and the same figures
 // move the same.
 func TestSteps(t *testing.T) {
-	r, random, s, moves := route(t, "{a: 20, b: 30, c: 50}", "{answered: 97%, dead_air: 5%, floor: 7, step: 9}"), rand.New(rand.NewPCG(1, 2)), State{}, 0
+	r, random, s, moves := route(t, "{a: 20, b: 30, c: 50}", "{answered: 97%, dead_air: 5%}"), rand.New(rand.NewPCG(1, 2)), State{}, 0
 	large := 0
 	for range 600 {
 		now := s.Moved.Add(2 * time.Hour)
@@ -310,10 +310,10 @@ func TestSteps(t *testing.T) {
 			sum += w
 			f := g.figures(name, since, r.Follow)
 			d := decision{all: map[string][]measure{name: f.measures(r.Follow)}}
-			if w < 7 || w > was[name] && !d.within(name) {
+			if w < config.FollowFloor || w > was[name] && !d.within(name) {
 				t.Fatalf("%s from %v to %v by %+v", name, was, s.Weights, f)
 			}
-			if lost := was[name] - w; lost > 9+1 {
+			if lost := was[name] - w; lost > step+1 {
 				large++
 			}
 		}
@@ -329,7 +329,7 @@ func TestSteps(t *testing.T) {
 // TestRestAfterRelapse: after a relapse, weights go back only a day later. A target that was well for longer than that
 // has mended itself: the next time, its weights go back at once.
 func TestRestAfterRelapse(t *testing.T) {
-	r, s := route(t, "{a: 50, b: 50}", "{answered: 97%, floor: 5, step: 10}"), State{}
+	r, s := route(t, "{a: 50, b: 50}", "{answered: 97%}"), State{}
 	now := time.Unix(1_800_000_000, 0)
 	goes := func(after time.Duration, lost int, way int) {
 		t.Helper()
@@ -376,7 +376,7 @@ func TestChance(t *testing.T) {
 
 // TestSeen: a look says of each target how its figures lie beside their bounds, and why nothing moves.
 func TestSeen(t *testing.T) {
-	r := route(t, "{a: 50, b: 50}", "{answered: 90%, answer_p95: 1500ms, floor: 5, step: 10}")
+	r := route(t, "{a: 50, b: 50}", "{answered: 90%, answer_p95: 1500ms}")
 	now := time.Unix(1_800_000_000, 0)
 	since, until := State{}.Window(now)
 	of := func(attempts, lost, slow int) []outcome { return outcomes(since, until, attempts, lost, 0, slow) }

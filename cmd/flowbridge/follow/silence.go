@@ -98,7 +98,7 @@ func Hear(r *config.Route, s State, l Last, now time.Time) State {
 				continue
 			}
 			silent[name] = now
-			if loss := weights[name] - r.Follow.Floor; loss > 0 {
+			if loss := weights[name] - config.FollowFloor; loss > 0 {
 				weights[name] -= loss
 				for to, part := range divide(loss, better) {
 					weights[to] += part

@@ -71,7 +71,7 @@ func TestDead(t *testing.T) {
 // TestHear: a dead target goes to the floor at once, for targets that calls hear. It comes back by looks, once a later
 // call has heard it.
 func TestHear(t *testing.T) {
-	r, begin := route(t, "{a: 40, b: 40, c: 20}", "{answered: 90%, floor: 5, step: 10}"), time.Unix(1_800_000_000, 0)
+	r, begin := route(t, "{a: 40, b: 40, c: 20}", "{answered: 90%}"), time.Unix(1_800_000_000, 0)
 	l := Last{}
 	hear := func(target string, n int, at time.Time, words bool) {
 		for i := range n {

@@ -16,7 +16,7 @@ func (n *Node) keepCertificate(ctx context.Context, cfg *config.ListenTLS) error
 		return nil
 	}
 	k := &acme.Keeper{Config: acme.Config{
-		Domains: cfg.ACME.Domains, Email: cfg.ACME.Email, Directory: cfg.ACME.Directory, CA: cfg.ACME.CA,
+		Domains: cfg.ACME.Domains, Directory: cfg.ACME.Directory, CA: cfg.ACME.CA,
 		Challenge: acme.HTTP01, Listen: cfg.ACME.Listen.AddrPort.String(),
 		File: cfg.Cert, Account: cfg.ACME.Account(cfg.Cert), Log: n.log,
 	}}

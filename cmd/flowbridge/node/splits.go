@@ -216,15 +216,15 @@ func (s *splits) hear(r *config.Route, state *follow.State, now time.Time) {
 	}
 }
 
-// look decides about the weights of a split: at once about dead targets, and once in the interval that its follow names
-// about the others.
+// look decides about the weights of a split: at once about dead targets, and once in
+// follow.Every about the others.
 func (s *splits) look(ctx context.Context, r *config.Route, state *follow.State, now time.Time, from record.Lister) {
 	s.hear(r, state, now)
 	if state.Pinned && now.Sub(state.Looked).Abs() > unseen/2 {
 		state.Looked = now
 	}
-	if r.Follow == nil || state.Pinned || now.Sub(state.Looked).Abs() < r.Follow.Every ||
-		now.Sub(s.tried[keyOf(r)]).Abs() < min(lookAgain, r.Follow.Every) {
+	if r.Follow == nil || state.Pinned || now.Sub(state.Looked).Abs() < follow.Every ||
+		now.Sub(s.tried[keyOf(r)]).Abs() < lookAgain {
 		return
 	}
 	s.tried[keyOf(r)] = now
