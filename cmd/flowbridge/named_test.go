@@ -176,7 +176,7 @@ func (n names) laterIn(file string, p part) []string {
 	if p.language == "" {
 		code = nil
 		for _, m := range span.FindAllStringSubmatch(p.text, -1) {
-			code = append(code, strings.ReplaceAll(m[1], "\n", " "))
+			code = append(code, strings.NewReplacer("\n", " ", "[]", "").Replace(m[1]))
 		}
 	}
 	for _, text := range code {
@@ -317,6 +317,7 @@ func TestUnmarked(t *testing.T) {
 		{"a value", "`{kind: late}`", "1: setting kind=late"},
 		{"a configuration", "```yaml\ntargets: [{uri: x, kind: late}]\n```", "1: setting targets.kind=late"},
 		{"the reference", "### targets[]\n\n| `uri` | x |\n| `late` | y |", "4: setting late 4: setting targets.late"},
+		{"the reference's knobs", "| `targets[].late.uri` | z |", "1: setting targets.late.uri"},
 		{"a marked paragraph", "With `--much`,\nmuch (from 1.2).", ""},
 		{"a marked entry beside one without", "- `--much` (from 1.2)\n- `targets.late`", "2: setting targets.late"},
 		{"a marked row", "| `late` | y (from 1.2) |", ""},
