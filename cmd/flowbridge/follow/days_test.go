@@ -58,7 +58,6 @@ func daily(hours float64) float64 { return 1 + math.Sin(2*math.Pi*hours/24) }
 
 // TestQuietDays: two equal targets keep their weights, near their bounds, with few and with many calls.
 func TestQuietDays(t *testing.T) {
-	t.Parallel()
 	moves, n := 0, days(280)
 	for i := range n {
 		is := agent{median: 700 + 30*float64(i%6), dead: 0.002 * float64(i%5), lost: 0.005 * float64(i%6), noisy: 0.1}
@@ -75,7 +74,6 @@ func TestQuietDays(t *testing.T) {
 
 // TestBusyDays: two targets that have bursts of trouble alike, each at its own times, mostly keep their weights.
 func TestBusyDays(t *testing.T) {
-	t.Parallel()
 	moves, n := 0, days(150)
 	for i := range n {
 		seed := judged + uint64(i)
@@ -97,7 +95,6 @@ func TestBusyDays(t *testing.T) {
 // TestSilentTarget: at 1,500 calls a day and a floor of 5, at most a tenth of the callers of six hours hear nothing of a
 // target of two that falls silent.
 func TestSilentTarget(t *testing.T) {
-	t.Parallel()
 	all, silent, n := 0, 0, days(60)
 	for i := range n {
 		of := func(hours float64) agent { return agent{median: 700, mute: hours >= 6 && hours < 12} }
@@ -117,7 +114,6 @@ func TestBadTarget(t *testing.T) {
 	if os.Getenv("FLOWBRIDGE_MEASURE") == "" {
 		t.Skip("FLOWBRIDGE_MEASURE=10 measures")
 	}
-	t.Parallel()
 	for _, is := range []agent{{median: 700, dead: 0.5}, {median: 700, dead: 0.1}, {median: 1400}, {median: 3000}, {median: 700, lost: 0.12}} {
 		moved, n := 0, days(20)
 		var first time.Duration

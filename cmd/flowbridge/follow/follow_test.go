@@ -104,7 +104,6 @@ func gather(s State, calls []call, now time.Time) *Gathered {
 // TestLongCalls: two targets answer equally many of many calls, and one of them has longer calls, whose records come
 // later. No look tells the two apart.
 func TestLongCalls(t *testing.T) {
-	t.Parallel()
 	random, moved := rand.New(rand.NewPCG(1, 2)), time.Unix(1_800_000_000, 0)
 	r, s := route(t, "{a: 50, b: 50}", "{answered: 97%}"), State{Moved: moved}
 	var calls []call
@@ -211,7 +210,6 @@ func (w world) simulate(seed uint64, r *config.Route) (out result) {
 // TestAWeek lives through weeks of 10,000 calls. Weights follow what callers hear and nothing else: equal targets move at
 // less than 2 % of the looks, wherever their figures lie, and so do targets whose figures are noisy.
 func TestAWeek(t *testing.T) {
-	t.Parallel()
 	const all = "{answer_p95: 1500ms, dead_air: 1%, answered: 97%, rescued: 1%}"
 	is := func(a agent) func(float64) agent { return func(float64) agent { return a } }
 	good, slow := agent{median: 700}, agent{median: 1400}
