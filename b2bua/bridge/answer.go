@@ -105,7 +105,6 @@ func (b *Bridge) TakeCustomer(body []byte, offered []sdp.Format) error {
 		return err
 	}
 	b.Agreement.Late, b.Agreement.Answer = false, customer.Leg.Described()
-	b.Agreement.SentTo[media.SideA] = offered
 	b.Agreement.Tell(media.SideA, answer.Formats())
 	b.Media.SetPeer(media.SideA, answer)
 	return nil

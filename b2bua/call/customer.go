@@ -62,9 +62,8 @@ func (cu *customer) on(h happening) (next phase, mine bool) {
 	}
 	switch e := h.event.(type) {
 	case ready:
-		if a := c.attempts.current; a == nil || e.Attempt != a.number { // of an earlier attempt
-			c.attempts.late(e)
-		} else if c.attempts.dialPrepared(e) == notDialled {
+		a := c.attempts.current
+		if a != nil && e.Attempt == a.number && c.attempts.dialPrepared(e) == notDialled {
 			return cu.next(), true
 		}
 	case killed:

@@ -141,25 +141,28 @@ func TestBadOffersInMidCall(t *testing.T) {
 	})
 }
 
-// RFC 3264 section 8: our offer has the same m= lines as before, in the same order.
+// RFC 3264 section 8: our offer has the same m= lines as before, in the same order, also if the caller heard our ringing.
 func TestOfferKeepsStreams(t *testing.T) {
-	inWorld(t, func(w *world) {
-		d := w.carrier.newCall("+15075785607")
-		d.sdp = strings.Replace(callerSDP(), "m=audio", "m=video 30000 RTP/AVP 31\r\nm=audio", 1)
-		invite := w.carrier.ringsAt(w.agent, d)
-		w.carrier.isTakenBy(w.agent, invite, "agent1", d)
-		seq := w.carrier.within(d, "INVITE", "")
-		ok := w.carrier.expect("SIP/2.0 200")
-		var lines []string
-		for line := range strings.SplitSeq(ok.raw, "\r\n") {
-			if strings.HasPrefix(line, "m=") {
-				lines = append(lines, strings.Join(strings.Fields(line)[:1], ""))
+	for progress, ringing := range map[string]string{"180": "", "183": ", ringing: session-progress, ringback: eu"} {
+		runIn(t, progress, strings.Replace(testConfig, "targets: [agent]", "targets: [agent]"+ringing, 1), func(w *world) {
+			d := w.carrier.newCall("+15075785607")
+			d.sdp = strings.Replace(callerSDP(), "m=audio", "m=video 30000 RTP/AVP 31\r\nm=audio", 1)
+			w.carrier.invite(d)
+			w.carrier.expect("SIP/2.0 " + progress)
+			w.carrier.isTakenBy(w.agent, w.agent.expect("INVITE"), "agent1", d)
+			seq := w.carrier.within(d, "INVITE", "")
+			ok := w.carrier.expect("SIP/2.0 200")
+			var lines []string
+			for line := range strings.SplitSeq(ok.raw, "\r\n") {
+				if strings.HasPrefix(line, "m=") {
+					lines = append(lines, strings.Join(strings.Fields(line)[:1], ""))
+				}
 			}
-		}
-		if strings.Join(lines, " ") != "m=video m=audio" || !strings.Contains(ok.raw, "m=video 0 ") {
-			t.Errorf("offer:\n%s", ok.raw)
-		}
-		w.carrier.ackOf(d, seq, strings.Replace(callerSDP(), "m=audio", "m=video 0 RTP/AVP 31\r\nm=audio", 1))
-		w.callerEnds(w.agent, d)
-	})
+			if strings.Join(lines, " ") != "m=video m=audio" || !strings.Contains(ok.raw, "m=video 0 ") {
+				t.Errorf("offer:\n%s", ok.raw)
+			}
+			w.carrier.ackOf(d, seq, strings.Replace(callerSDP(), "m=audio", "m=video 0 RTP/AVP 31\r\nm=audio", 1))
+			w.callerEnds(w.agent, d)
+		})
+	}
 }

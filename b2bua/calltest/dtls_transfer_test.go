@@ -95,6 +95,7 @@ func TestDTLSTransferGoesOn(t *testing.T) {
 			w.referred(invite, "<tel:4711>")
 			called := w.agent2.expect("INVITE")
 			w.answersDTLS(called)
+			began := time.Now()
 			if leaves {
 				w.agent2.agentRequest("BYE", called, "human", 1)
 				w.agent2.expect("SIP/2.0 200")
@@ -104,6 +105,9 @@ func TestDTLSTransferGoesOn(t *testing.T) {
 			}
 			w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "", agentSDP())
 			second := w.carrier.expect("INVITE sip:4711@192.0.2.10:5060")
+			if waited := time.Since(began); leaves && waited > time.Second {
+				t.Errorf("a target that has hung up was waited for: %v", waited)
+			}
 			w.carrier.concludes(second, 200, "OK", "second", sdpAt("192.0.2.10", 42000))
 			w.agent.notified("200", "terminated")
 			w.agent.reply(w.agent.expect("BYE"), 200, "OK", "", "")

@@ -121,12 +121,22 @@ func (s *lostSink) Keep(_ context.Context, _ *record.Record, _ []byte, done func
 // TestMaskedKeysStayHidden: neither the capture nor the ladder of a call shows a masked key, even after another process
 // has restored the call.
 func TestMaskedKeysStayHidden(t *testing.T) {
-	for name, next := range map[string]func(w *world){"upgrade": (*world).upgraded, "restart": func(w *world) { w.restart() }} {
+	for name, tt := range map[string]struct {
+		next func(w *world)
+		mask string
+	}{
+		"upgrade":              {(*world).upgraded, "always"},
+		"restart":              {func(w *world) { w.restart() }, "always"},
+		"upgrade, by an order": {(*world).upgraded, "on_demand"},
+	} {
 		t.Run(name, func(t *testing.T) {
-			inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: always", ""), func(w *recorded) {
+			inRecordedWorld(t, recordingYAML("record: always, mask_dtmf: "+tt.mask, ""), func(w *recorded) {
 				c := w.talk(nil, nil)
 				time.Sleep(time.Minute)
-				next(w.world)
+				if tt.mask == "on_demand" {
+					w.orders(bridge.OrderMask, true)
+				}
+				tt.next(w.world)
 				if name == "restart" {
 					w.carrier.reply(w.carrier.expect("OPTIONS"), 200, "OK", "", "")
 					w.agent.reply(w.agent.expect("OPTIONS"), 200, "OK", "", "")

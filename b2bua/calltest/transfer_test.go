@@ -64,6 +64,13 @@ agent: gets NOTIFY | text: ~SIP/2.0 486 Said So | Subscription-State: ~terminate
 media: 192.0.2.20:30000
 carrier: hangs up on agent | reached: agent 200, pbx 503 transfer, carrier 486 transfer
 
+== an agent that no longer knows its REFER keeps the caller (RFC 5057 section 5.1)
+agent: refers to tel:4711
+spare: gets INVITE ; says 503 ; gets ACK
+carrier: gets INVITE ; says 486 ; gets ACK
+agent: gets NOTIFY ; says 481
+carrier: silent 1s ; hangs up on agent
+
 == an agent hangs up as soon as its REFER is accepted: the caller is not dropped, and hears the called side's early media
 agent: says REFER | Refer-To: <sip:bob@192.0.2.21:32681> | Refer-Sub: false ; gets 202 | Refer-Sub: false ; says BYE ; gets 200
 spare: gets INVITE | URI: sip:bob@192.0.2.21:32681 ; says 183 (:41000)

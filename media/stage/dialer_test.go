@@ -7,6 +7,20 @@ import (
 	"flowbridge/media/stream"
 )
 
+// TestDialerOfNothing: a state with no digit left, or with none at all, dials nothing.
+func TestDialerOfNothing(t *testing.T) {
+	for _, state := range []*dialerState{nil, {}} {
+		e := &edges{}
+		e.Init(e)
+		st := State{}
+		st.Sides[SideA].Dialer = state
+		e.Restore(&st, true, stream.Clock{})
+		if due := e.Due(SideA); due != stream.Never {
+			t.Errorf("%+v: due at %v", state, due)
+		}
+	}
+}
+
 func TestToneIsClamped(t *testing.T) {
 	const ms = time.Millisecond
 	for _, tt := range []struct {

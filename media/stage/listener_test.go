@@ -118,6 +118,27 @@ func TestListenerTurnedOff(t *testing.T) {
 	}
 }
 
+// TestListenerDiverts: keys that only we are to have do not pass, and nor does a packet of their number that is no event.
+func TestListenerDiverts(t *testing.T) {
+	l, got := heardBy(TelephoneEvents{On: true, PayloadType: 101, ClockRate: 8000, Divert: true})
+	l.way.session = &edges{}
+	for _, tt := range []struct {
+		payload []byte
+		want    Verdict
+	}{
+		{[]byte{5, 10, 0, 160}, Diverted}, {[]byte{5, 10}, Diverted}, {[]byte{16, 10, 0, 160}, Relay},
+	} {
+		pkt := rtpOf(101, 1, 160, tt.payload)
+		h, _ := packet.ParseRTP(pkt)
+		if v := l.packet(&Packet{Header: h, Data: pkt}); v != tt.want {
+			t.Errorf("% x: verdict %v; want %v", tt.payload, v, tt.want)
+		}
+	}
+	if len(*got) != 0 {
+		t.Errorf("keys %q before their end", *got)
+	}
+}
+
 func TestListenerBoundsWhatItReports(t *testing.T) {
 	l, got := heardBy(TelephoneEvents{On: true})
 	for i := range uint32(10 * digitsPerSecond) {

@@ -99,21 +99,64 @@ func TestLongKey(t *testing.T) {
 	}
 }
 
-// TestKeyTwice: the same key pressed twice is two keys.
+// TestKeyTwice: the same key pressed twice is two keys, also where the packet that begins the second one is lost.
 func TestKeyTwice(t *testing.T) {
-	e := newEdges(t, opusSide())
-	e.from(rtpOf(111, 999, 48000-960, spoken(t, 1)[0]), 0)
-	for n, timestamp := range []uint32{48000, 48000 + 200*48} { // the second one as soon as the first one ends
-		packets, at := pressed(uint16(1000+100*n), timestamp, 48000, 200*time.Millisecond)
-		for i, pkt := range packets {
-			binary.BigEndian.PutUint16(pkt[2:], uint16(1000+n*len(packets)+i))
-			e.from(pkt, at[i]+time.Duration(n)*350*time.Millisecond)
+	for _, lost := range []bool{false, true} {
+		e := newEdges(t, opusSide())
+		e.from(rtpOf(111, 999, 48000-960, spoken(t, 1)[0]), 0)
+		for n, timestamp := range []uint32{48000, 48000 + 200*48} { // the second one as soon as the first one ends
+			packets, at := pressed(uint16(1000+100*n), timestamp, 48000, 200*time.Millisecond)
+			for i, pkt := range packets {
+				if binary.BigEndian.PutUint16(pkt[2:], uint16(1000+n*len(packets)+i)); lost && n == 1 && i == 0 {
+					continue
+				}
+				e.from(pkt, at[i]+time.Duration(n)*350*time.Millisecond)
+			}
+		}
+		e.from(nil, e.now+time.Second)
+		if keys, _ := keysIn(t, e.passed[SideA]); !slices.Equal(keys, []int{1600, 1600}) {
+			t.Errorf("lost %t: got %v", lost, keys)
 		}
 	}
-	if keys, _ := keysIn(t, e.passed[SideA]); !slices.Equal(keys, []int{1600, 1600}) {
-		t.Errorf("got %v", keys)
+}
+
+// TestKeyAmongSpeech: a key behind whole frames of speech adds none to them, and what is too short for an event is not
+// passed on.
+func TestKeyAmongSpeech(t *testing.T) {
+	e := newEdges(t, opusSide())
+	for i, pkt := range spoken(t, 5) {
+		e.from(rtpOf(111, uint16(i), uint32(960*i), pkt), time.Duration(20*i)*time.Millisecond)
+	}
+	e.from(rtpOf(101, 5, 4800, []byte{8, 10}), 100*time.Millisecond)
+	e.from(rtpOf(101, 6, 4800, []byte{8, 10 | 0x80, 0, 240}), 110*time.Millisecond)
+	clean(t, e.passed[SideA][:5])
+	if keys, _ := keysIn(t, e.passed[SideA]); len(e.passed[SideA]) != 6 || !slices.Equal(keys, []int{40}) {
+		t.Errorf("%d packets with the keys %v", len(e.passed[SideA]), keys)
 	}
 }
+
+// TestSegmentRepeated: a sender that repeats a packet of a key's earlier segment does not press the key again.
+func TestSegmentRepeated(t *testing.T) {
+	e := newEdges(t, opusSide())
+	packets, at := pressed(1000, 8000, 8000, 9*time.Second)
+	second := slices.IndexFunc(packets, func(pkt []byte) bool { return timestampOf(pkt) > 8000 })
+	packets = slices.Insert(packets, second+1, slices.Clone(packets[second-1]))
+	var last uint32
+	for i, pkt := range packets {
+		binary.BigEndian.PutUint16(pkt[2:], uint16(i))
+		e.now = time.Hour + at[min(i, len(at)-1)]
+		e.Send(SideB, pkt)
+	}
+	e.Attend(SideA, e.now+time.Second)
+	for _, pkt := range e.put[SideA] {
+		if timestampOf(pkt) < last {
+			t.Errorf("%d after %d", timestampOf(pkt), last)
+		}
+		last = timestampOf(pkt)
+	}
+}
+
+func timestampOf(pkt []byte) uint32 { return binary.BigEndian.Uint32(pkt[4:]) }
 
 // TestJitterOfReports: a jitter that the clock of Opus can't express becomes the highest one.
 func TestJitterOfReports(t *testing.T) {
