@@ -53,6 +53,12 @@ type EventDigit struct {
 	Duration time.Duration // as received
 }
 
+// EventFailed says that the media of a side can't go on. The call has no audio in either direction.
+type EventFailed struct {
+	Side Side
+	Err  error
+}
+
 // EventPlayed says that a sound that was played to a side has ended.
 type EventPlayed struct {
 	Side Side
@@ -83,6 +89,7 @@ type EventWithheld struct{ Side Side }
 type EventChanged struct{}
 
 func (EventChanged) isEvent()    {}
+func (EventFailed) isEvent()     {}
 func (EventPlayed) isEvent()     {}
 func (EventSilent) isEvent()     {}
 func (EventLatched) isEvent()    {}

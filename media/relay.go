@@ -133,13 +133,13 @@ func (r *relay) heard(side Side) *endpoint {
 	return ep
 }
 
-// relayed returns the stream that the outlet continues: the side's own, or the output of its transcoder.
+// relayed returns the stream that the outlet continues: the side's own, or what its edge makes of it.
 func (ep *endpoint) relayed() *stream.Stream { return ep.relay.stages.Relayed(ep.side, &ep.stream) }
 
-// saveOutlet writes the position in the stream to the other side. A transcoder restarts, and continues after the last
-// packet sent.
+// saveOutlet writes the position in the stream to the other side. An edge restarts, and continues after the last packet
+// sent.
 func (ep *endpoint) saveOutlet(st *stream.OutletState, exact bool, c stream.Clock) {
-	ep.outlet.Save(st, ep.relayed(), exact && !ep.relay.stages.Transcoded(ep.side), c)
+	ep.outlet.Save(st, ep.relayed(), exact && !ep.relay.stages.HasEdge(ep.side), c)
 	ahead := ep.relay.stages.Ahead(ep.side.Other())
 	st.Sequence, st.NewSeq = st.Sequence+ahead, st.NewSeq+ahead
 }
@@ -147,7 +147,7 @@ func (ep *endpoint) saveOutlet(st *stream.OutletState, exact bool, c stream.Cloc
 // restoreOutlet continues that stream.
 func (ep *endpoint) restoreOutlet(st *stream.OutletState, exact bool, c stream.Clock) {
 	ep.outlet.Restore(st, exact, c)
-	if ep.relay.stages.Transcoded(ep.side) {
+	if ep.relay.stages.HasEdge(ep.side) {
 		ep.outlet.Restart()
 	}
 }

@@ -17,8 +17,7 @@ const OpusClock = opus.Clock
 type OpusWishes = opus.Settings
 
 // SetTranscode makes the Opus of a side appear as G.711 everywhere in the session, or ends that. A session starts
-// without a transcoder. SetTranscode creates the codec, which takes 1 ms. EventCodecFailed reports that the codec has
-// failed.
+// without a transcoder. SetTranscode creates the codec, which takes 1 ms. EventFailed reports that the codec has failed.
 func (s *Session) SetTranscode(side Side, t Transcode) error {
 	t, err := t.Ready()
 	if err != nil {
@@ -27,14 +26,6 @@ func (s *Session) SetTranscode(side Side, t Transcode) error {
 	s.set(command{op: opOrder, side: side, order: t})
 	return nil
 }
-
-// EventCodecFailed says that a side's Opus can't be transcoded any more. The call has no audio in either direction.
-type EventCodecFailed struct {
-	Side Side
-	Err  error
-}
-
-func (EventCodecFailed) isEvent() {}
 
 // Pass implements stage.Session.
 func (r *relay) Pass(from Side, p *stage.Packet) { r.worker.pass(&r.endpoint[from][RTP], p) }
@@ -46,4 +37,4 @@ func (r *relay) Put(to Side, pkt []byte) bool { return r.worker.put(&r.endpoint[
 func (r *relay) Cut(from Side, why stage.Verdict) { r.endpoint[from][RTP].count.stopped(why) }
 
 // Broke implements stage.Session.
-func (r *relay) Broke(side Side, err error) { r.post(EventCodecFailed{Side: side, Err: err}) }
+func (r *relay) Broke(side Side, err error) { r.post(EventFailed{Side: side, Err: err}) }

@@ -275,7 +275,7 @@ func (w *worker) forward(ep *endpoint, pkt []byte) {
 	w.emit(ep, pkt)
 }
 
-// emit sends a packet to ep's destination, through the receiver's transcoder if it has one. It reports whether the
+// emit sends a packet to ep's destination, through the receiver's edge if it has one. It reports whether the
 // packet was sent.
 func (w *worker) emit(ep *endpoint, pkt []byte) bool {
 	if ep.kind == RTP {

@@ -286,7 +286,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		{media.EventHeard{Side: media.SideB}, "*bridge.Media"},
 		{media.EventSideSilent{Side: media.SideB}, "*bridge.Media"},
 		{media.EventWithheld{}, "*bridge.Media"},
-		{media.EventCodecFailed{}, "*bridge.Transcoding"},
+		{media.EventFailed{}, "*bridge.Transcoding"},
 		{media.EventSilent{}, ""},
 		{media.EventChanged{}, ""},
 		{media.EventAnsweredBy{}, ""},

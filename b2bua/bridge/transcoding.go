@@ -51,7 +51,7 @@ func (t *Transcoding) on(e Event) (taken bool) {
 		t.settle()
 	case describing:
 		t.apply()
-	case media.EventCodecFailed:
+	case media.EventFailed:
 		t.bridge.Log.Error().Err(e.Err).Stringer("side", e.Side).Msg("transcoder failed")
 		t.bridge.Ladder.Decide("the transcoder of side %v has failed: %v", e.Side, e.Err)
 		return true
@@ -96,7 +96,7 @@ func (t *Transcoding) apply() {
 		}
 		t.is[side] = wants
 		if err := b.Media.session.SetTranscode(side, wants); err != nil {
-			b.Media.On(media.EventCodecFailed{Side: side, Err: err})
+			b.Media.On(media.EventFailed{Side: side, Err: err})
 		}
 	}
 }

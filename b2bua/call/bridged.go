@@ -95,7 +95,7 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 	switch e := e.(type) {
 	case media.EventSilent:
 		c.onMediaLost(e)
-	case media.EventCodecFailed:
+	case media.EventFailed:
 		c.bridge.Tell(e)
 		c.hangup(cause.InternalError, record.EndedBySystem)
 	case bridge.HandshakeOver:

@@ -341,7 +341,7 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	e, is := event.(bridge.HandshakeOver)
 	if !is {
 		c.bridge.Tell(event)
-		if _, failed := event.(media.EventCodecFailed); failed {
+		if _, failed := event.(media.EventFailed); failed {
 			c.attempts.abandon(cause.InternalError, cause.Reasons{})
 			return c.refuse(500, cause.InternalError)
 		}

@@ -245,7 +245,7 @@ func TestRingingInOpusGoesOver(t *testing.T) {
 
 // TestCodecFails: if a codec fails, the call ends, whether or not it has been answered.
 func TestCodecFails(t *testing.T) {
-	failed := media.EventCodecFailed{Side: media.SideA, Err: errors.New("it panicked")}
+	failed := media.EventFailed{Side: media.SideA, Err: errors.New("it panicked")}
 	answer := siptest.SessionAt("192.0.2.20", 30000, "0 101")
 	inWorldWith(t, talkYAML("", ""), func(w *world) {
 		w.opusTalk(answer)
@@ -271,7 +271,7 @@ func TestCodecFails(t *testing.T) {
 // TestCodecFailsWhileCallerWaits: if a codec fails, a caller that hears our ringback or music gets 500. In a placed
 // call without an agent, the person called first gets BYE.
 func TestCodecFailsWhileCallerWaits(t *testing.T) {
-	failed := media.EventCodecFailed{Side: media.SideA, Err: errors.New("it panicked")}
+	failed := media.EventFailed{Side: media.SideA, Err: errors.New("it panicked")}
 	wants := func(w *world) {
 		w.wantRecord("failed", cause.InternalError, record.EndedBySystem)
 	}

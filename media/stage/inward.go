@@ -13,7 +13,7 @@ import (
 // inward turns the Opus that a side sends into G.711 packets of 20 ms, or of 10 ms: one stream without gaps, with its
 // own sequence numbers and with timestamps at 8 kHz. Telephone-events pass within this stream.
 type inward struct {
-	edge   *edge
+	edge   *transcoder
 	order  order
 	budget budget
 	stream stream.Stream // the stream of G.711 that it produces

@@ -26,13 +26,22 @@ type opusEar struct {
 	codes   [opus.Longest]byte
 }
 
-// decode has the ear decode packets with these payload types, or none.
-func (e *ear) decode(takes packet.PayloadSet, d *opus.Decoder) {
+// newOpusEar returns an opusEar for packets with these payload types.
+func newOpusEar(takes packet.PayloadSet) (*opusEar, error) {
+	decoder, err := opus.NewDecoder()
+	if err != nil {
+		return nil, err
+	}
+	return &opusEar{takes: takes, decoder: decoder}, nil
+}
+
+// decode has the ear decode packets with these payload types, or none. It uses fresh if it decodes none so far.
+func (e *ear) decode(takes packet.PayloadSet, fresh *opusEar) {
 	switch {
 	case takes == (packet.PayloadSet{}):
 		e.opus = nil
 	case e.opus == nil:
-		e.opus = &opusEar{takes: takes, decoder: d}
+		e.opus = fresh
 	default:
 		e.opus.takes = takes
 	}

@@ -15,7 +15,7 @@ import (
 // numbers start at those of that stream, and equal them as long as its packets are of 20 ms. Stages.Ahead returns the
 // difference, with which they continue after a hand-over. After a kill they continue only if the difference is zero.
 type outward struct {
-	edge   *edge
+	edge   *transcoder
 	order  order
 	budget budget
 

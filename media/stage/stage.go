@@ -138,7 +138,7 @@ const (
 	Diverted         // reported instead of relayed
 	Replaced         // our own packets are sent in its place
 
-	// Verdicts of a transcoder:
+	// Verdicts of an edge:
 	Overtaken // it came too late: others stand in its place
 	Ahead     // it came too far ahead of time
 )
@@ -162,9 +162,8 @@ type Session interface {
 	// Arm tells the session that a side's stages may be due earlier than before.
 	Arm(from Side)
 
-	// Pass gives a packet that a transcoder made from a side's packets to the stages, and Put sends one to a side. Cut
-	// counts a packet from a side of which a transcoder makes nothing. Broke reports that a side's codec has failed, which
-	// ends its audio.
+	// Pass gives a packet that an edge made from a side's packets to the stages, and Put sends one to a side. Cut counts a
+	// packet from a side of which an edge makes nothing. Broke reports that an edge has failed, which ends its side's audio.
 	Pass(from Side, p *Packet)
 	Put(to Side, pkt []byte) bool
 	Cut(from Side, why Verdict)
@@ -197,7 +196,7 @@ type way struct {
 	in      *stream.Stream
 	out     *stream.Outlet
 
-	edge     *edge // before and behind all stages; nil without a transcoder
+	edge     edge // nil if the side's packets are those of the stages
 	ear      *ear
 	answer   *answer
 	mask     *masker
@@ -291,7 +290,7 @@ func (s *Stages) Leave(from Side, pkt []byte) {
 func (s *Stages) Due(from Side) time.Duration {
 	due := stream.Never
 	if e := s.edge(from); e != nil {
-		due = min(e.in.due(), e.out.order.due())
+		due = e.due()
 	}
 	for _, is := range s.stages(from) {
 		due = min(due, is.due())
@@ -302,8 +301,7 @@ func (s *Stages) Due(from Side) time.Duration {
 // Attend calls the stages of a side that are due.
 func (s *Stages) Attend(from Side, now time.Duration) {
 	if e := s.edge(from); e != nil {
-		e.in.attend(now)
-		e.out.order.drain(now, false)
+		e.attend(now)
 	}
 	for _, is := range s.stages(from) {
 		if is.due() <= now {
@@ -314,7 +312,7 @@ func (s *Stages) Attend(from Side, now time.Duration) {
 
 // Plain reports whether the kernel may relay the packets of a side, except the payload types that Up returns.
 func (s *Stages) Plain(from Side, now time.Duration) bool {
-	if s.Transcoded(SideA) || s.Transcoded(SideB) {
+	if s.HasEdge(SideA) || s.HasEdge(SideB) {
 		return false
 	}
 	for _, is := range s.stages(from) {

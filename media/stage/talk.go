@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"flowbridge/media/kernel"
-	"flowbridge/media/opus"
 	"flowbridge/media/packet"
 	"flowbridge/media/stream"
 	"flowbridge/media/voice"
@@ -19,17 +18,17 @@ type Conversation struct {
 	// Opus has, by side, the payload types with which it sends Opus that nobody decodes. The ears decode it.
 	Opus [2]packet.PayloadSet `cbor:"2,keyasint,omitzero"`
 
-	decoders [2]*opus.Decoder `cbor:"-"` // made by Ready
+	ears [2]*opusEar `cbor:"-"` // made by Ready
 }
 
 // Ready returns the order with the decoders that it needs, which take too long to create in the worker.
 func (c Conversation) Ready() (Conversation, error) {
 	for side, set := range c.Opus {
-		if set == (packet.PayloadSet{}) || c.decoders[side] != nil {
+		if set == (packet.PayloadSet{}) || c.ears[side] != nil {
 			continue
 		}
 		var err error
-		if c.decoders[side], err = opus.NewDecoder(); err != nil {
+		if c.ears[side], err = newOpusEar(set); err != nil {
 			return Conversation{}, err
 		}
 	}
@@ -97,7 +96,7 @@ func (t *talk) follow(c Conversation) {
 			w.ear = &ear{way: w}
 			w.arrange()
 		}
-		t.of.ways[side].ear.decode(c.Opus[side], c.decoders[side])
+		t.of.ways[side].ear.decode(c.Opus[side], c.ears[side])
 	}
 }
 

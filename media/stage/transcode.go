@@ -75,7 +75,7 @@ func (c *Transcode) frame() int {
 }
 
 func (c Transcode) apply(w *way, _ time.Duration) {
-	was := w.edge
+	was, _ := w.edge.(*transcoder)
 	if was != nil && !was.broken && c.On && c.Wants == was.config.Wants {
 		c.codec = was.config.codec
 		was.config = c // the streams go on
@@ -103,7 +103,7 @@ func (c Transcode) apply(w *way, _ time.Duration) {
 		w.session.Broke(w.side, err)
 		return
 	}
-	e := &edge{way: w, config: c}
+	e := &transcoder{way: w, config: c}
 	e.in.edge, e.in.order.to, e.out.edge, e.out.order.to = e, &e.in, e, &e.out
 	e.in.stream.Rate = opus.Rate
 	w.edge, w.in = e, &e.in.stream
@@ -124,9 +124,8 @@ func (w *way) reclock(begins bool) {
 	}
 }
 
-// edge is the transcoder between a side that speaks Opus and the stages. It has neither a clock nor I/O, and is owned
-// by the worker.
-type edge struct {
+// transcoder is the edge of a side that speaks Opus. It has neither a clock nor I/O.
+type transcoder struct {
 	way    *way
 	config Transcode
 	in     inward
@@ -138,7 +137,7 @@ type edge struct {
 
 // broke reports whether the codec has failed, which ends the audio of both directions until the next order. Any other
 // error concerns one packet.
-func (e *edge) broke(err error) bool {
+func (e *transcoder) broke(err error) bool {
 	if !e.broken && errors.Is(err, opus.ErrBroken) {
 		e.broken = true
 		e.way.session.Broke(e.way.side, err)
@@ -176,76 +175,48 @@ func (b *budget) affords(samples int, reset bool, now time.Duration) bool {
 	return true
 }
 
-// edge returns the transcoder of a side, or nil.
-func (s *Stages) edge(side Side) *edge {
-	if w := s.ways[side]; w != nil {
-		return w.edge
-	}
-	return nil
-}
-
-// Relayed returns the stream of a side as stages and the outlet see it: the output of its transcoder, or else own.
-func (s *Stages) Relayed(from Side, own *stream.Stream) *stream.Stream {
-	if e := s.edge(from); e != nil {
-		return &e.in.stream
-	}
-	return own
-}
-
-// Transcoded reports whether a side has a transcoder.
-func (s *Stages) Transcoded(side Side) bool { return s.edge(side) != nil }
-
-// Enter gives a packet from a side to the side's transcoder, which passes its output on. It returns false if there is
-// none.
-func (s *Stages) Enter(from Side, p *Packet) bool {
-	e := s.edge(from)
-	if e == nil {
-		return false
-	}
+func (e *transcoder) enter(p *Packet) {
 	if !e.broken {
 		e.in.take(p)
-		e.way.session.Arm(from)
+		e.way.session.Arm(e.way.side)
 	}
-	return true
 }
 
-// Exit gives a packet for a side to the side's transcoder, which sends its output. is is false if there is none.
-func (s *Stages) Exit(to Side, pkt []byte, now time.Duration) (sent, is bool) {
-	e := s.edge(to)
-	if e == nil {
-		return false, false
-	}
+func (e *transcoder) leave(pkt []byte, now time.Duration) (sent bool) {
 	sent = !e.broken && e.out.take(pkt, now)
-	e.way.session.Arm(to)
-	return sent, true
+	e.way.session.Arm(e.way.side)
+	return sent
 }
 
-// Ahead returns how far the sequence numbers sent to a side are ahead of its transcoder's input, modulo 2^16.
-func (s *Stages) Ahead(to Side) uint16 {
-	if e := s.edge(to); e != nil && e.out.begun {
+func (e *transcoder) due() time.Duration { return min(e.in.due(), e.out.order.due()) }
+
+func (e *transcoder) attend(now time.Duration) {
+	e.in.attend(now)
+	e.out.order.drain(now, false)
+}
+
+func (e *transcoder) stream() *stream.Stream { return &e.in.stream }
+
+func (e *transcoder) ahead() uint16 {
+	if e.out.begun {
 		return e.out.seq + 1 - e.out.order.next
 	}
 	return 0
 }
 
-// Retime converts the timestamps and the jitter in an RTCP compound: from a side with a transcoder to the clock of the
-// stages or, if out is set, from that clock to the clock of the side.
-func (s *Stages) Retime(side Side, compound []byte, out bool) {
-	e := s.edge(side)
-	switch {
-	case e == nil:
-	case out:
+func (e *transcoder) retime(compound []byte, toSide bool) {
+	if toSide {
 		packet.Retime(compound, func(units uint32) uint32 { return units * opus.Scale }, e.report)
-	default:
-		packet.Retime(compound, e.in.inner, func(block []byte) {
-			binary.BigEndian.PutUint32(block[12:], binary.BigEndian.Uint32(block[12:])/opus.Scale)
-		})
+		return
 	}
+	packet.Retime(compound, e.in.inner, func(block []byte) {
+		binary.BigEndian.PutUint32(block[12:], binary.BigEndian.Uint32(block[12:])/opus.Scale)
+	})
 }
 
 // report converts a report block sent to the side. If it is about the side's stream, its highest number and its losses
 // become those of the packets received from the side (RFC 3550 section 6.4.1): the reporter knows only our packets.
-func (e *edge) report(block []byte) {
+func (e *transcoder) report(block []byte) {
 	jitter := min(binary.BigEndian.Uint32(block[12:]), math.MaxUint32/opus.Scale)
 	binary.BigEndian.PutUint32(block[12:], jitter*opus.Scale)
 	own, out := e.way.session.Stream(e.way.side)

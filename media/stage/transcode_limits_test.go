@@ -169,7 +169,7 @@ func TestTimestampsRoundDown(t *testing.T) {
 		107: 17, 102: 17, 101: 16, 96: 16, 95: 15, 90: 15, 89: 14, 0: 0, 0xffffffff: 0xffffffff,
 		96 + 1<<31 - 2: 16 + 357913941, 96 + 1<<31: 1<<32 + 16 - 357913942,
 	} {
-		if got := e.ways[SideA].edge.in.inner(timestamp); got != want {
+		if got := e.transcoder(SideA).in.inner(timestamp); got != want {
 			t.Errorf("%d: %d; want %d", timestamp, got, want)
 		}
 	}
@@ -354,7 +354,7 @@ func TestReportsToOpus(t *testing.T) {
 // TestBrokenCodec: a codec that panics ends the audio of its call, once, until another order makes a new one.
 func TestBrokenCodec(t *testing.T) {
 	e, all := newEdges(t, opusSide()), spoken(t, 2)
-	e.ways[SideA].edge.config.codec.decoder = &opus.Decoder{}
+	e.transcoder(SideA).config.codec.decoder = &opus.Decoder{}
 	for i, payload := range all {
 		e.from(rtpOf(111, uint16(i), uint32(i)*960, payload), time.Duration(i)*20*time.Millisecond)
 	}

@@ -29,6 +29,12 @@ type edges struct {
 	now     time.Duration
 }
 
+// transcoder returns the transcoder of a side.
+func (e *edges) transcoder(side Side) *transcoder {
+	is, _ := e.edge(side).(*transcoder)
+	return is
+}
+
 func (e *edges) Stream(from Side) (*stream.Stream, *stream.Outlet) {
 	return &e.streams[from], &e.outlets[from]
 }
