@@ -44,7 +44,7 @@ var layout = map[string]string{
 	"b2bua/registry":     "b2bua/leg b2bua/message b2bua/outbound b2bua/peers config/template store/record",
 	"b2bua/inbox":        "b2bua/leg b2bua/transport",
 	"b2bua/report":       "b2bua/bridge b2bua/cause b2bua/leg b2bua/message b2bua/outbound b2bua/peers b2bua/sdp b2bua/stir b2bua/transport config config/template",
-	"b2bua/agreement":    "b2bua/peers b2bua/sdp config media media/latch",
+	"b2bua/agreement":    "b2bua/cause b2bua/peers b2bua/sdp config media media/latch",
 	"b2bua/snapshot":     "b2bua/agreement b2bua/cause b2bua/leg b2bua/message b2bua/sdp b2bua/transport media store/record",
 	"b2bua/ladder":       "b2bua/cause b2bua/leg b2bua/message b2bua/transport media media/recording media/voice/turns",
 	"b2bua/transport":    "b2bua/cause b2bua/leg b2bua/locate b2bua/message b2bua/peers b2bua/transaction config internal/coroutine",

@@ -176,8 +176,8 @@ func (s *Server) openBridges(o Options) error {
 	s.host.Bridges = bridge.Resources{
 		Context: s.ctx, Relay: o.Relay, Archive: o.Archive, Identity: identity, Lines: &s.log, Config: &s.cfg.Media,
 		Beep:        s.cfg.Recording.Beep,
-		Transcoders: agreement.NewTranscoders(places, trunks),
-		Listeners:   agreement.NewTranscoders((places+1)/2, trunks),
+		Transcoders: agreement.NewPlaces(places, trunks),
+		Listeners:   agreement.NewPlaces((places+1)/2, trunks),
 		Beside: func(what string, do func()) {
 			s.beside(func() {
 				defer s.host.Recovered(what)
@@ -189,7 +189,7 @@ func (s *Server) openBridges(o Options) error {
 }
 
 // Transcoders returns the limiter for transcoded calls, or nil if calls can't be transcoded.
-func (s *Server) Transcoders() *agreement.Transcoders { return s.host.Bridges.Transcoders }
+func (s *Server) Transcoders() *agreement.Places { return s.host.Bridges.Transcoders }
 
 // collect creates the collector of the calls' messages, and returns it as a Tap. It returns nil if the configuration
 // wants no messages collected.

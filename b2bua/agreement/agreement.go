@@ -112,7 +112,7 @@ func (a *Agreement) OfferFirst(t *peers.Dial, agents []*peers.Target) (offer *sd
 	})
 	switch {
 	case len(both) == 0 && len(made) > 0 && a.Transcoder.Possible() && !a.Transcoder.Claim(false):
-		return nil, nil, ErrNoTranscoder
+		return nil, nil, errNoTranscoder
 	case a.Transcoder.Has() || a.Transcoder.Free():
 		both = append(both, made...)
 	}
@@ -166,8 +166,8 @@ func (a *Agreement) NextOffer() int {
 // target (Turn). If it returns an error, the agreement is unchanged.
 func (a *Agreement) Seen(answer *sdp.Description) (*sdp.Description, error) {
 	before := *a
-	if !a.Turn(answer) {
-		return nil, ErrNoTranscoder
+	if err := a.Turn(answer); err != nil {
+		return nil, err
 	}
 	seen := answer.InNumbersOf(a.OnlyAgreedCodec(media.SideA, a.Offer))
 	if seen.Speaks() != a.Codec[media.SideA] {

@@ -18,12 +18,10 @@ func PeerOf(d *sdp.Description, speaks sdp.Codec, signalling netip.Addr, configu
 	if !sdp.Includes(d.Formats(), speaks) {
 		speaks = d.Speaks()
 	}
+	speaks = d.OnWire(speaks)
 	peer := media.Peer{
 		Listed: configured, ClockRate: speaks.Clock, Codec: speaks.Name, Held: d.Held(), Mute: d.Mute(),
 		Latch: latchMode(mode),
-	}
-	if d.Transcoded() {
-		peer.ClockRate, peer.Codec = media.OpusClock, "OPUS"
 	}
 	if signalling.IsValid() {
 		peer.Believed = []netip.Prefix{netip.PrefixFrom(signalling, signalling.BitLen())}

@@ -52,15 +52,15 @@ func (a *Agreement) State(room []sdp.DescriptionState) State {
 	return k
 }
 
-// Transcoded reports whether one of the sides is described behind a transcoder, or offered that.
-func (s *State) Transcoded() bool {
+// HasStandIn reports whether a codec stands for another one of a side in the call, or was offered to.
+func (s *State) HasStandIn() bool {
 	for side := range s.SentTo {
-		if s.SentTo[side].Transcoded() || s.Told[side].Transcoded() {
+		if s.SentTo[side].HasStandIn() || s.Told[side].HasStandIn() {
 			return true
 		}
 	}
 	return slices.ContainsFunc(s.Described, func(d sdp.DescriptionState) bool {
-		return d.Formats.Transcoded() || d.Former.Transcoded()
+		return d.Formats.HasStandIn() || d.Former.HasStandIn()
 	})
 }
 

@@ -14,8 +14,8 @@ import (
 // sides as G.711 (sdp.Description.Inside). Nothing is transcoded if the sides share a codec. A target is offered the
 // caller's own codecs (Own), so its answer decides which codec stands for the caller's Opus.
 
-// ErrNoTranscoder means that transcoding would be possible, but media.max_transcoded calls are transcoded already.
-var ErrNoTranscoder = errors.New("no transcoder is free")
+// errNoTranscoder means that transcoding would be possible, but media.max_transcoded calls are transcoded already.
+var errNoTranscoder = errors.New("no transcoder is free")
 
 // offerable returns a caller's offer and the formats that a target with this codec list is offered. If the two have no
 // codec in common, G.711 is made of Opus or the reverse.
@@ -35,45 +35,11 @@ func (a *Agreement) offerable(offer *sdp.Description, codecs []string) (d *sdp.D
 func (a *Agreement) claim(made bool) error {
 	switch {
 	case made && !a.Transcoder.Claim(false):
-		return ErrNoTranscoder
-	case !made && !a.Description[media.SideA].Transcoded() && !a.Description[media.SideB].Transcoded():
+		return errNoTranscoder
+	case !made && !a.Description[media.SideA].HasStandIn() && !a.Description[media.SideB].HasStandIn():
 		a.Transcoder.Release()
 	}
 	return nil
-}
-
-// Turn sets the caller's codec to suit a target with this answer. It returns false if no transcoder is free.
-func (a *Agreement) Turn(answer *sdp.Description) bool { return a.turnFor(answer, false) }
-
-// turnFor is Turn. If must is set, it ignores the limit of places.
-func (a *Agreement) turnFor(answer *sdp.Description, must bool) bool {
-	near := a.Offer
-	if a.Answer != nil {
-		near = a.OnlyAgreedCodec(media.SideA, near)
-	}
-	return a.fit(media.SideA, near, answer.Speaks(), must)
-}
-
-// Fit sets a side's codec to the one that the other side speaks, if the side has it.
-func (a *Agreement) Fit(side media.Side) {
-	if d := a.Description[side]; d != nil {
-		a.fit(side, d, a.Codec[side.Other()], true)
-	}
-}
-
-// fit has G.711 stand for the Opus of a side if it has no G.711 in near, and the other one speaks that. If the other
-// one speaks anything else, nothing stands for the side's Opus any more. must: without regard to free places.
-func (a *Agreement) fit(side media.Side, near *sdp.Description, law sdp.Codec, must bool) bool {
-	switch {
-	case !a.Transcoder.Possible(), !near.Own().LacksG711():
-		return true
-	case !isG711(law):
-		law = sdp.Codec{}
-	case !a.Transcoder.Claim(must):
-		return false
-	}
-	a.turn(side, law)
-	return true
 }
 
 func isG711(k sdp.Codec) bool { return k == sdp.PCMU || k == sdp.PCMA }
@@ -87,26 +53,6 @@ func isG711Named(codec string) bool {
 // isMadeOf reports whether one of the two codecs is Opus and the other G.711.
 func isMadeOf(k, other string) bool {
 	return isOpus(k) && isG711Named(other) || isG711Named(k) && isOpus(other)
-}
-
-// Suit sets the caller's codec to suit a party with this description, which gets side B for now. The two are connected
-// already, so it ignores the limit of places: an agent that waited may return after its place was taken.
-func (a *Agreement) Suit(party *sdp.Description) {
-	if sdp.Includes(party.Formats(), a.Codec[media.SideB]) {
-		a.Fit(media.SideA)
-		return
-	}
-	a.turnFor(party, true)
-	a.Tell(media.SideB, party.Formats())
-}
-
-// Wanted returns a side's new offer as it is offered to the other side.
-func (a *Agreement) Wanted(to media.Side, d *sdp.Description) *sdp.Description {
-	near := a.Description[to]
-	if d.LacksG711() {
-		near = near.Own()
-	}
-	return d.Whole().NumberedAs(near)
 }
 
 // turn makes this kind of G.711 stand for the Opus of a side. Without a kind, the side speaks Opus itself.
@@ -133,8 +79,8 @@ func (a *Agreement) turn(side media.Side, law sdp.Codec) {
 // nothing else.
 func withPlainG711(formats, before []sdp.Format) []sdp.Format {
 	for _, f := range before {
-		has := func(o sdp.Format) bool { return o.Codec == f.Codec && !o.Transcoded() }
-		if isG711(f.Codec) && !f.Transcoded() && !slices.ContainsFunc(formats, has) {
+		has := func(o sdp.Format) bool { return o.Codec == f.Codec && !o.IsStandIn() }
+		if isG711(f.Codec) && !f.IsStandIn() && !slices.ContainsFunc(formats, has) {
 			formats = append(formats, f)
 		}
 	}
@@ -171,50 +117,11 @@ func (a *Agreement) inside(side media.Side, d *sdp.Description, asks bool) *sdp.
 	switch {
 	case !isG711(law), !d.LacksG711():
 		return d
-	case a.Description[side].Transcoded():
+	case a.Description[side].HasStandIn():
 	case asks, !a.Transcoder.Claim(false):
 		return d
 	}
 	return d.Inside(law)
-}
-
-// Meet returns the formats for a side whose new offer has no codec of the call, or nil if there are none. They are made
-// of the Opus that the other side speaks, which goes on as before; if the side offers Opus again, both speak that.
-func (a *Agreement) Meet(side media.Side, d *sdp.Description, keyed media.Side) []sdp.Format {
-	far := a.Description[side.Other()]
-	if far == nil || !far.Own().LacksG711() || !a.Transcoder.Possible() {
-		return nil
-	}
-	before, law := *a, sdp.Codec{}
-	if !d.HasOpus() {
-		law = d.Speaks()
-		if !isG711(law) || !a.Transcoder.Claim(false) {
-			return nil
-		}
-	}
-	a.Decided(side, d)
-	a.turn(side.Other(), law)
-	formats := a.ForSide(side, d, keyed).Common(d)
-	if spoken(formats) == nil {
-		if !before.Transcoder.Has() {
-			a.Transcoder.Release()
-		}
-		*a = before
-		return nil
-	}
-	a.Tell(side, formats)
-	return formats
-}
-
-// LateOffer returns the offer to a caller whose INVITE had none, after a target's answer: the target's codecs, and the
-// G.711 that can be made of its Opus if a transcoder is free.
-func (a *Agreement) LateOffer(answer *sdp.Description) *sdp.Description {
-	answer = answer.Decided()
-	_, made, err := answer.Transcodable([]string{sdp.PCMU.Name, sdp.PCMA.Name})
-	if err != nil || !a.Transcoder.Claim(false) {
-		return answer
-	}
-	return answer.With(made)
 }
 
 // Transcode returns the settings of a side's transcoder, or the zero value if the side has none.
@@ -224,7 +131,7 @@ func (a *Agreement) Transcode(side media.Side) media.Transcode {
 
 // Transcodes names the codecs of a side's transcoder, like "opus <-> PCMU", or returns "" if the side has none.
 func (a *Agreement) Transcodes(side media.Side) string {
-	if !a.Description[side].Transcoded() {
+	if !a.Description[side].HasStandIn() {
 		return ""
 	}
 	return transcodes + a.Description[side].Speaks().Name

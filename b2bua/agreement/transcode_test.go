@@ -28,7 +28,7 @@ func described(t *testing.T, text string) *sdp.Description {
 // TestSuitWithoutPlace: a caller with Opus and an agent with PCMU are connected again after a transfer. They are
 // transcoded even if other calls use all places for transcoders by then.
 func TestSuitWithoutPlace(t *testing.T) {
-	places := agreement.NewTranscoders(1, one)
+	places := agreement.NewPlaces(1, one)
 	other := agreement.PlaceAt(places, "")
 	other.Claim(false)
 	caller, agent := described(t, opus), described(t, pcmu)
@@ -38,11 +38,11 @@ func TestSuitWithoutPlace(t *testing.T) {
 		a.SentTo[side] = caller.Formats()
 		a.Tell(media.Side(side), caller.Formats())
 	}
-	if a.Turn(agent) {
+	if a.Turn(agent) == nil {
 		t.Error("another agent gets a place that is not free")
 	}
 	a.Suit(agent)
-	if !a.Description[media.SideA].Transcoded() || a.Codec != [2]sdp.Codec{sdp.PCMU, sdp.PCMU} {
+	if !a.Description[media.SideA].HasStandIn() || a.Codec != [2]sdp.Codec{sdp.PCMU, sdp.PCMU} {
 		t.Errorf("codecs %v", a.Codec)
 	}
 	if used, _, _ := places.Figures(); used != 2 {
@@ -53,7 +53,7 @@ func TestSuitWithoutPlace(t *testing.T) {
 // TestSeenLeavesAgreement: an answer that has none of the caller's codecs leaves the agreement unchanged.
 func TestSeenLeavesAgreement(t *testing.T) {
 	caller, agent := described(t, opus), described(t, pcmu)
-	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewTranscoders(1, one), "")}
+	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewPlaces(1, one), "")}
 	a.Description[media.SideA], a.SentTo[media.SideA] = caller, caller.Formats()
 	a.Tell(media.SideA, caller.Formats())
 	if _, err := a.Seen(agent); err != nil {
@@ -62,7 +62,7 @@ func TestSeenLeavesAgreement(t *testing.T) {
 	if _, err := a.Seen(described(t, strings.Replace(pcmu, "RTP/AVP 0", "RTP/AVP 9", 1))); err == nil {
 		t.Fatal("an answer of G.722 is usable")
 	}
-	if !a.Description[media.SideA].Transcoded() || a.Codec[media.SideA] != sdp.PCMU || !a.Transcoder.Has() {
+	if !a.Description[media.SideA].HasStandIn() || a.Codec[media.SideA] != sdp.PCMU || !a.Transcoder.Has() {
 		t.Errorf("%+v", a.Terms)
 	}
 }
@@ -72,7 +72,7 @@ func one() int { return 1 }
 // One trunk, also by calls that only ring, can't take the places of others. A trunk alone may have all.
 func TestSharesOfTranscoders(t *testing.T) {
 	trunks := 4
-	places := agreement.NewTranscoders(16, func() int { return trunks })
+	places := agreement.NewPlaces(16, func() int { return trunks })
 	take := func(trunk string) (n int, all []agreement.Place) {
 		for range 20 {
 			if p := agreement.PlaceAt(places, trunk); p.Claim(false) {
@@ -100,7 +100,7 @@ func TestSharesOfTranscoders(t *testing.T) {
 		t.Errorf("%d of %d, %d refused; want 7 of 16", used, most, refused)
 	}
 	trunks = 1
-	places = agreement.NewTranscoders(16, one)
+	places = agreement.NewPlaces(16, one)
 	if n, _ := take("only"); n != 16 {
 		t.Errorf("the only trunk takes %d; want 16", n)
 	}
@@ -110,17 +110,17 @@ func TestSharesOfTranscoders(t *testing.T) {
 // so the caller speaks Opus to its agent again.
 func TestSuitAfterAnother(t *testing.T) {
 	caller, agent := described(t, opus), described(t, opus)
-	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewTranscoders(1, one), "")}
+	a := agreement.Agreement{Offer: caller, Answer: []byte(opus), Transcoder: agreement.PlaceAt(agreement.NewPlaces(1, one), "")}
 	a.Description = [2]*sdp.Description{caller, agent}
 	for side := range a.Description {
 		a.SentTo[side] = caller.Formats()
 		a.Tell(media.Side(side), caller.Formats())
 	}
-	if _, err := a.Seen(described(t, pcmu)); err != nil || !a.Description[media.SideA].Transcoded() {
+	if _, err := a.Seen(described(t, pcmu)); err != nil || !a.Description[media.SideA].HasStandIn() {
 		t.Fatalf("the other party: %v, codecs %v", err, a.Codec)
 	}
 	a.Suit(agent)
-	if a.Description[media.SideA].Transcoded() || a.Codec[media.SideA] != a.Codec[media.SideB] {
+	if a.Description[media.SideA].HasStandIn() || a.Codec[media.SideA] != a.Codec[media.SideB] {
 		t.Errorf("codecs %v", a.Codec)
 	}
 }
@@ -128,7 +128,7 @@ func TestSuitAfterAnother(t *testing.T) {
 // TestSoundsWithoutPlace: a caller with Opus hears our sounds only if a transcoder is free for them.
 func TestSoundsWithoutPlace(t *testing.T) {
 	for _, free := range []bool{true, false} {
-		places := agreement.NewTranscoders(1, one)
+		places := agreement.NewPlaces(1, one)
 		if other := agreement.PlaceAt(places, ""); !free {
 			other.Claim(false)
 		}

@@ -71,8 +71,8 @@ func (b *Bridge) TakeOffer(body []byte) error {
 // TakeAnswer puts into force the answer of a target that was offered these formats. It makes our answer to the caller
 // only if the caller has none yet, because our address, port and codec must not change during the set-up.
 func (b *Bridge) TakeAnswer(t *peers.Target, answer *sdp.Description, offered []sdp.Format) error {
-	if !b.Agreement.Turn(answer) {
-		return agreement.ErrNoTranscoder
+	if err := b.Agreement.Turn(answer); err != nil {
+		return err
 	}
 	near := b.Agreement.Offer
 	if b.Agreement.Answer != nil {
@@ -133,22 +133,14 @@ func (b *Bridge) tellCaller(answer *sdp.Description) {
 
 // CauseOfAnswer returns the cause that is recorded for an attempt whose answer was unusable.
 func CauseOfAnswer(err error) cause.Cause {
-	if errors.Is(err, agreement.ErrNoTranscoder) {
-		return cause.NoTranscoder
-	}
 	if errors.Is(err, sdp.ErrNotSecured) {
 		return cause.SRTPRefused
 	}
-	return cause.BadAnswer
+	return agreement.CauseOf(err, cause.BadAnswer)
 }
 
 // CauseOfOffer returns the cause that is recorded for an attempt for which we could make no offer.
-func CauseOfOffer(err error) cause.Cause {
-	if errors.Is(err, agreement.ErrNoTranscoder) {
-		return cause.NoTranscoder
-	}
-	return cause.NoCommonCodec
-}
+func CauseOfOffer(err error) cause.Cause { return agreement.CauseOf(err, cause.NoCommonCodec) }
 
 // Platform returns the side that the platform is on.
 func (b *Bridge) Platform() media.Side {

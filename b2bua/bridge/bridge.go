@@ -61,9 +61,9 @@ type Resources struct {
 	Config   *config.Media
 	Beep     time.Duration // time between the beeps of a recording; 0 means no beeps
 
-	Transcoders *agreement.Transcoders // nil if calls can't be transcoded
+	Transcoders *agreement.Places // nil if calls can't be transcoded
 	// Listeners limits the calls whose Opus is decoded only to measure the conversation; nil means no such decoding.
-	Listeners *agreement.Transcoders
+	Listeners *agreement.Places
 
 	// Beside runs do on a goroutine of its own. A panic in do ends only that goroutine. what names the task in the log.
 	Beside func(what string, do func())
@@ -183,4 +183,12 @@ func (b *Bridge) Reply(to *Half, req *sip.Request, code int, headers ...sip.Head
 		Method: req.Method, Seq: req.CSeq().SeqNo, Code: code, Reason: message.StatusText(code),
 		Content: leg.Content{Headers: headers},
 	})
+}
+
+// place returns a place for the call that is not taken yet.
+func (b *Bridge) place(at *agreement.Places) agreement.Place {
+	if b.Trunk == nil {
+		return agreement.PlaceAt(at, "")
+	}
+	return agreement.PlaceAt(at, b.Trunk.Caller.Name)
 }

@@ -94,7 +94,7 @@ func (es *Exchanges) Offered(from *Half, f leg.Offered) {
 		from.Step(NotAcceptable())
 	case busy:
 		from.Step(Rejection(491))
-	case mode == config.ReinviteAuto && b.Agreement.Description[from.Side.Other()].Transcoded() && es.meet(from, d):
+	case mode == config.ReinviteAuto && b.Agreement.IsMade(from.Side.Other()) && es.meet(from, d):
 	default:
 		es.consult(from, d, formats, f)
 	}
@@ -123,12 +123,7 @@ func (es *Exchanges) absorb(from *Half, d *sdp.Description, formats []sdp.Format
 		Answering(d, b.Media.at(side), b.Media.answering(from, d), formats, d.Mirrored())
 	before := b.Agreement.Description[side]
 	es.unsettled[side] = nil
-	b.Agreement.StreamOrder[side] = d
-	b.Agreement.KeepBefore(side, false)
-	b.Agreement.SentTo[side] = formats
-	if d.Transcoded() != before.Transcoded() {
-		b.Agreement.Tell(side, formats)
-	}
+	b.Agreement.Take(side, d, formats)
 	b.Media.SetPeer(side, d)
 	if before == nil || before.RTP() != d.RTP() || before.Held() != d.Held() { // otherwise it only refreshes the session
 		b.PeerLog.Info().Stringer("side", side).Bool("held", d.Held()).Stringer("rtp", d.RTP()).Msg("session changed")
@@ -378,9 +373,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 	}
 	answer = answer.Following(b.Agreement.Description[side], b.Agreement.SentTo[side])
 	if late {
-		b.Agreement.Late, b.Agreement.Offer = false, answer
-		b.Agreement.Tell(side, answer.Formats())
-		b.Agreement.Fit(side.Other())
+		b.Agreement.Chosen(answer)
 	}
 	b.Media.SetPeer(side, answer)
 	return nil

@@ -3,14 +3,13 @@ package bridge
 import (
 	"cmp"
 
-	"flowbridge/b2bua/agreement"
 	"flowbridge/b2bua/registry"
 	"flowbridge/b2bua/snapshot"
 	"flowbridge/media"
 )
 
 // This file transcodes between Opus and G.711 if the sides have no codec in common. The agreement decides which
-// side needs a transcoder (agreement.Turn, sdp.Description.Inside), and the media runs it (media.Transcode).
+// side needs a transcoder (agreement.Agreement.Turn, sdp.Description.Inside), and the media runs it (media.Transcode).
 
 // Transcoding keeps the media's transcoders in line with the sides' descriptions.
 type Transcoding struct {
@@ -21,14 +20,6 @@ type Transcoding struct {
 // transcodeSession has the methods of the media session that Transcoding uses.
 type transcodeSession interface {
 	SetTranscode(side media.Side, t media.Transcode) error
-}
-
-// place returns a place for the call that is not taken yet.
-func (b *Bridge) place(at *agreement.Transcoders) agreement.Place {
-	if b.Trunk == nil {
-		return agreement.PlaceAt(at, "")
-	}
-	return agreement.PlaceAt(at, b.Trunk.Caller.Name)
 }
 
 func (t *Transcoding) open(b *Bridge) {

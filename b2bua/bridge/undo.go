@@ -38,9 +38,7 @@ func (es *Exchanges) Withdrawn(from *Half) {
 		if other := side.Other(); before.Asked {
 			es.unsettle(other, b.Agreement.Description[other], b.Agreement.SentTo[other])
 		}
-		b.Agreement.Terms = before.Terms
-		b.Agreement.Tell(media.SideA, b.Agreement.Told[media.SideA]) // for the call's record
-		b.Agreement.Fit(side.Other())
+		b.Agreement.Undo(side, before.Terms)
 		b.Media.SetPeer(side, before.Description)
 		if before.Asked {
 			es.Restore(b.Other(from))

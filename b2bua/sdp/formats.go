@@ -22,7 +22,7 @@ type Format struct {
 	Mapping string // the value of a=rtpmap after the number
 	Number  uint8
 
-	wire   uint8 // number on the wire of a format that is transcoded (see Inside); 0 if it is not
+	wire   uint8 // number on the wire of a stand-in; 0 if it is none
 	source uint8 // number in the description's text
 	lines  formatLines
 }
@@ -230,7 +230,7 @@ func Includes(formats []Format, k Codec) bool {
 // KeepOffered returns the answer without formats that were not offered. It returns ErrNoCodec if no format for speech
 // is left. An answer may use its own number for a codec, or use an offered number without an a=rtpmap.
 func (d *Description) KeepOffered(offered []Format) (*Description, error) {
-	if i := slices.IndexFunc(offered, func(f Format) bool { return f.Transcoded() && f.Speech() }); i >= 0 {
+	if i := slices.IndexFunc(offered, func(f Format) bool { return f.IsStandIn() && f.Speech() }); i >= 0 {
 		d = d.Inside(offered[i].Codec)
 	}
 	meant := func(f *Format) *Format { // looks up a number without an a=rtpmap
@@ -245,7 +245,7 @@ func (d *Description) KeepOffered(offered []Format) (*Description, error) {
 	formats := kept(d.formats, func(f *Format) bool {
 		unsaid := meant(f) != nil
 		known := unsaid || f.Name != "" && slices.ContainsFunc(offered, func(o Format) bool {
-			return o.Codec == f.Codec && (o.Transcoded() == f.Transcoded() || !f.Speech())
+			return o.Codec == f.Codec && (o.IsStandIn() == f.IsStandIn() || !f.Speech())
 		})
 		changed = changed || unsaid || !known
 		return known
@@ -441,13 +441,13 @@ const events = "TELEPHONE-EVENT"
 // IsEvents reports whether an encoding name is telephone-event (RFC 4733).
 func IsEvents(codec string) bool { return strings.EqualFold(codec, events) }
 
-// Usable returns the offer's formats that the codec list allows, in the offer's order. A transcoded format (Inside)
-// is allowed if the list has either of its codecs. Telephone-events and comfort noise are always allowed. Usable
-// returns ErrNoCodec if the list allows no format for speech.
+// Usable returns the offer's formats that the codec list allows, in the offer's order. A stand-in is allowed if the list
+// has either of its codecs. Telephone-events and comfort noise are always allowed. Usable returns ErrNoCodec if the list
+// allows no format for speech.
 func (d *Description) Usable(codecs []string) ([]Format, error) {
 	audio := false
 	formats := kept(d.formats, func(f *Format) bool {
-		allow := f.rank(codecs) < len(codecs) || f.Transcoded() && f.own().rank(codecs) < len(codecs)
+		allow := f.rank(codecs) < len(codecs) || f.IsStandIn() && f.own().rank(codecs) < len(codecs)
 		audio = audio || allow
 		return allow || f.besideSpeech()
 	})

@@ -164,7 +164,7 @@ func (d *Description) OfferingEvents(formats []Format) (*Description, []Format) 
 		if used.has(e.Number) {
 			e.Number, ok = used.free()
 		}
-		if e.lines = linesOfOurs; speech.Transcoded() {
+		if e.lines = linesOfOurs; speech.IsStandIn() {
 			e = e.eventsBeside(speech)
 		}
 		if ok && speech.Speech() && !Includes(formats, e.Codec) {
@@ -204,4 +204,20 @@ func ChangeOf(sent Format, wants []Format) (change media.PayloadChange, needed b
 		}
 	}
 	return change, change.From != change.To || change.Op != media.PayloadKeep
+}
+
+// With returns the description with additional formats. A format whose number is used already gets a free one.
+func (d *Description) With(more []Format) *Description {
+	formats, used := d.Formats(), numbersOf(d.formats)
+	for _, f := range more {
+		ok := !Includes(formats, f.Codec)
+		if ok && used.has(f.Number) {
+			f.Number, ok = used.free()
+		}
+		if ok {
+			used.add(f.Number)
+			formats = append(formats, f)
+		}
+	}
+	return d.regrouped(formats)
 }

@@ -143,7 +143,7 @@ func TestOfferedEvents(t *testing.T) {
 		var got []string
 		for _, f := range formats {
 			text := strconv.Itoa(int(f.Number))
-			if f.Transcoded() {
+			if f.IsStandIn() {
 				text += ":" + strconv.Itoa(int(f.shown()))
 			}
 			if f.Events() {

@@ -159,11 +159,8 @@ func (d *Description) appendFormat(b []byte, f *Format) []byte {
 	if f.lines == linesOfOurs || f.lines == mappingAndText && staticMapping(f.Number) != f.Mapping {
 		b = append(append(appendAbout(b, "a=rtpmap:", f.shown()), f.Mapping...), "\r\n"...)
 	}
-	switch {
-	case f.lines == linesOfOurs && f.Events():
-		b = append(appendAbout(b, "a=fmtp:", f.shown()), "0-15\r\n"...)
-	case f.Transcoded():
-		b = append(appendAbout(b, "a=fmtp:", f.shown()), opusWanted+"\r\n"...)
+	if wanted := f.wanted(); wanted != "" {
+		b = append(append(appendAbout(b, "a=fmtp:", f.shown()), wanted...), "\r\n"...)
 	}
 	if f.lines == linesOfOurs || !d.grouped {
 		return b

@@ -91,12 +91,12 @@ const (
 	fieldEnd  = '\x1f'
 	formatEnd = '\x1e'
 
-	wireMark = 0x80 // marks the number on the wire of a transcoded format; versions before 1.1 do not read it
+	wireMark = 0x80 // marks the number on the wire of a stand-in; versions before 1.1 do not read it
 )
 
-// Transcoded reports whether one of the formats is transcoded (see Inside).
-func (s FormatStates) Transcoded() bool {
-	return slices.ContainsFunc(s, func(f Format) bool { return f.Transcoded() })
+// HasStandIn reports whether one of the formats is a stand-in.
+func (s FormatStates) HasStandIn() bool {
+	return slices.ContainsFunc(s, func(f Format) bool { return f.IsStandIn() })
 }
 
 // AppendText appends the formats as text. It never fails.

@@ -14,8 +14,8 @@ func TestStateOfEachNumber(t *testing.T) {
 		if err := got.UnmarshalText(text); err != nil || len(got) != 2 || got[0] != all[0] || got[1] != all[1] {
 			t.Errorf("%d: %v, %+v", number, err, got)
 		}
-		if got.Transcoded() != (number > 0) {
-			t.Errorf("%d: transcoded %t", number, got.Transcoded())
+		if got.HasStandIn() != (number > 0) {
+			t.Errorf("%d: transcoded %t", number, got.HasStandIn())
 		}
 	}
 }

@@ -26,7 +26,7 @@ func TestInside(t *testing.T) {
 	offer := describedBy(t, "111 9 101 102", "a=rtpmap:111 opus/48000/2", wishes, "a=rtpmap:101 telephone-event/8000",
 		"a=rtpmap:102 telephone-event/48000")
 	near := offer.Inside(PCMA)
-	if near.Speaks() != PCMA || !near.Transcoded() || offer.Transcoded() || !offer.LacksG711() || len(near.Formats()) != 2 {
+	if near.Speaks() != PCMA || !near.HasStandIn() || offer.HasStandIn() || !offer.LacksG711() || len(near.Formats()) != 2 {
 		t.Fatalf("%+v", near.Formats())
 	}
 	state := near.State()
@@ -54,7 +54,7 @@ func TestInside(t *testing.T) {
 	}
 	plain := near.Own()
 	again := string(plain.ForTarget(netip.MustParseAddrPort("192.0.2.9:10000"), StreamTransport{}, plain.formats, SendRecv))
-	if plain.Transcoded() || plain.formats[0] != offer.formats[0] || !strings.Contains(again, wishes) || strings.Contains(again, opusWanted) {
+	if plain.HasStandIn() || plain.formats[0] != offer.formats[0] || !strings.Contains(again, wishes) || strings.Contains(again, opusWanted) {
 		t.Errorf("%+v in\n%s", plain.formats, again)
 	}
 	odd := describedBy(t, "8 0 30", "a=rtpmap:8 telephone-event/8000", "a=rtpmap:0 telephone-event/48000", "a=rtpmap:30 opus/48000/2").Inside(PCMU)
@@ -105,7 +105,7 @@ func TestAnswerOfOpus(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer, err := describedBy(t, "107 101", "a=rtpmap:107 opus/48000/2", "a=rtpmap:101 telephone-event/48000").KeepOffered(offered)
-	if err != nil || answer.Speaks() != PCMU || !answer.Transcoded() {
+	if err != nil || answer.Speaks() != PCMU || !answer.HasStandIn() {
 		t.Fatal(answer, err)
 	}
 	if c := TranscodeOf(answer, offered, nil); c.Opus != 107 || !c.Takes.Has(107) || !c.Takes.Has(96) || c.Number != 0 {

@@ -21,12 +21,11 @@ import (
 )
 
 // Format is the version of the encoding of states. It increases with each change that an older process could not read.
-// States are not converted between formats. A call with a transcoder uses formatTranscoded, which version 1.0.0
-// refuses.
+// States are not converted between formats. formatStandIn is one that version 1.0.0 refuses.
 const Format = 3
 
-// formatTranscoded is the format of a call with a transcoder.
-const formatTranscoded = Format + 1
+// formatStandIn is the format of a call in which a codec stands for another (sdp.Format.IsStandIn).
+const formatStandIn = Format + 1
 
 // Call is the state of a call in addition to its record: its ids, and a section for each of its parts. A part embeds
 // its section, or has save and restore methods next to each other. Times are leg.Instants.
@@ -278,8 +277,8 @@ func (s *Sheet) SetSession(m media.SessionState) {
 // format returns the format of the state.
 func (c *Call) format() byte {
 	w := c.Replacement
-	if c.Bridge.Agreement.Transcoded() || w != nil && w.Waiting != nil && w.Waiting.Description.Formats.Transcoded() {
-		return formatTranscoded
+	if c.Bridge.Agreement.HasStandIn() || w != nil && w.Waiting != nil && w.Waiting.Description.Formats.HasStandIn() {
+		return formatStandIn
 	}
 	return Format
 }
@@ -308,7 +307,7 @@ func Decode(text []byte) (*Call, error) {
 		return nil, err
 	case len(text) == 0:
 		return nil, errNoCall
-	case text[0] != Format && text[0] != formatTranscoded:
+	case text[0] != Format && text[0] != formatStandIn:
 		return nil, ErrFormat
 	}
 	c := &Call{}

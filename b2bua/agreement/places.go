@@ -2,10 +2,10 @@ package agreement
 
 import "sync"
 
-// Transcoders counts the calls of this node that use a codec, and limits them. A call takes at most one place, from the
-// time when it is offered to a target that needs one. Half of the places are reserved for the trunks in equal parts, so
-// that one trunk, or its calls that only ring, can't take all.
-type Transcoders struct {
+// Places counts the calls of this node that use something scarce, like a codec of ours, and limits them. A call takes at
+// most one place, from the time when it is offered to a target that needs one. Half of the places are reserved for the
+// trunks in equal parts, so that one trunk, or its calls that only ring, can't take all.
+type Places struct {
 	most   int        // calls
 	trunks func() int // how many trunks there are now
 
@@ -15,16 +15,16 @@ type Transcoders struct {
 	refused uint64
 }
 
-// NewTranscoders returns places for at most this many calls of a number of trunks, or nil for 0.
-func NewTranscoders(most int, trunks func() int) *Transcoders {
+// NewPlaces returns places for at most this many calls of a number of trunks, or nil for 0.
+func NewPlaces(most int, trunks func() int) *Places {
 	if most == 0 {
 		return nil
 	}
-	return &Transcoders{most: most, trunks: trunks, of: map[string]int{}}
+	return &Places{most: most, trunks: trunks, of: map[string]int{}}
 }
 
 // take takes a place for a trunk if one is free for it or must is set, and reports whether it did.
-func (t *Transcoders) take(trunk string, must bool) bool {
+func (t *Places) take(trunk string, must bool) bool {
 	trunks := max(1, t.trunks())
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -38,7 +38,7 @@ func (t *Transcoders) take(trunk string, must bool) bool {
 }
 
 // isFree reports whether take would take a place.
-func (t *Transcoders) isFree(trunk string) bool {
+func (t *Places) isFree(trunk string) bool {
 	trunks := max(1, t.trunks())
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -46,7 +46,7 @@ func (t *Transcoders) isFree(trunk string) bool {
 }
 
 // hasRoom reports whether a place is free that is not kept for one of the other trunks. t.mu is held.
-func (t *Transcoders) hasRoom(trunk string, trunks int) bool {
+func (t *Places) hasRoom(trunk string, trunks int) bool {
 	reserved := t.most / 2 / trunks
 	kept := (trunks - 1) * reserved // for the others, unless they use it
 	for name, used := range t.of {
@@ -58,7 +58,7 @@ func (t *Transcoders) hasRoom(trunk string, trunks int) bool {
 }
 
 // free gives a trunk's place back.
-func (t *Transcoders) free(trunk string) {
+func (t *Places) free(trunk string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.used--
@@ -68,7 +68,7 @@ func (t *Transcoders) free(trunk string) {
 }
 
 // Figures returns how many calls have a place, how many may have one, and how often a call was refused one.
-func (t *Transcoders) Figures() (used, most int, refused uint64) {
+func (t *Places) Figures() (used, most int, refused uint64) {
 	if t == nil {
 		return 0, 0, 0
 	}
@@ -77,15 +77,15 @@ func (t *Transcoders) Figures() (used, most int, refused uint64) {
 	return t.used, t.most, t.refused
 }
 
-// Place is a call's place among the Transcoders. The zero value can never get one.
+// Place is a call's place among them. The zero value can never get one.
 type Place struct {
-	of    *Transcoders
+	of    *Places
 	trunk string
 	has   bool
 }
 
 // PlaceAt returns a place for a call of a trunk that is not taken yet. If t is nil it can never be.
-func PlaceAt(t *Transcoders, trunk string) Place { return Place{of: t, trunk: trunk} }
+func PlaceAt(t *Places, trunk string) Place { return Place{of: t, trunk: trunk} }
 
 // Possible reports whether the call may ask for the place.
 func (p *Place) Possible() bool { return p.of != nil }
