@@ -17,7 +17,8 @@ const OpusClock = opus.Clock
 type OpusWishes = opus.Settings
 
 // SetTranscode makes the Opus of a side appear as G.711 everywhere in the session, or ends that. A session starts
-// without a transcoder. SetTranscode creates the codec, which takes 1 ms. EventFailed reports that the codec has failed.
+// without a transcoder. SetTranscode creates the codec, which takes 1 ms. EventFailed reports that the codec has
+// failed.
 func (s *Session) SetTranscode(side Side, t Transcode) error {
 	t, err := t.Ready()
 	if err != nil {

@@ -2,9 +2,9 @@ package agreement
 
 import "sync"
 
-// Places counts the calls of this node that use something scarce, like a codec of ours, and limits them. A call takes at
-// most one place, from the time when it is offered to a target that needs one. Half of the places are reserved for the
-// trunks in equal parts, so that one trunk, or its calls that only ring, can't take all.
+// Places counts the calls of this node that use something scarce, like a codec of ours, and limits them. A call takes
+// at most one place, from the time when it is offered to a target that needs one. Half of the places are reserved for
+// the trunks in equal parts, so that one trunk, or its calls that only ring, can't take all.
 type Places struct {
 	most   int        // calls
 	trunks func() int // how many trunks there are now

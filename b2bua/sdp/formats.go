@@ -441,9 +441,9 @@ const events = "TELEPHONE-EVENT"
 // IsEvents reports whether an encoding name is telephone-event (RFC 4733).
 func IsEvents(codec string) bool { return strings.EqualFold(codec, events) }
 
-// Usable returns the offer's formats that the codec list allows, in the offer's order. A stand-in is allowed if the list
-// has either of its codecs. Telephone-events and comfort noise are always allowed. Usable returns ErrNoCodec if the list
-// allows no format for speech.
+// Usable returns the offer's formats that the codec list allows, in the offer's order. A stand-in is allowed if the
+// list has either of its codecs. Telephone-events and comfort noise are always allowed. Usable returns ErrNoCodec if
+// the list allows no format for speech.
 func (d *Description) Usable(codecs []string) ([]Format, error) {
 	audio := false
 	formats := kept(d.formats, func(f *Format) bool {

@@ -162,8 +162,9 @@ type Session interface {
 	// Arm tells the session that a side's stages may be due earlier than before.
 	Arm(from Side)
 
-	// Pass gives a packet that an edge made from a side's packets to the stages, and Put sends one to a side. Cut counts a
-	// packet from a side of which an edge makes nothing. Broke reports that an edge has failed, which ends its side's audio.
+	// Pass gives a packet that an edge made from a side's packets to the stages, and Put sends one to a side. Cut
+	// counts a packet from a side of which an edge makes nothing. Broke reports that an edge has failed, which ends its
+	// side's audio.
 	Pass(from Side, p *Packet)
 	Put(to Side, pkt []byte) bool
 	Cut(from Side, why Verdict)
