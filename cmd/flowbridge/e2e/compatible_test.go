@@ -5,6 +5,7 @@ package e2e
 import (
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"flowbridge/sim/siptest"
 )
 
 // TestCompatible checks that the names promised in docs/compatibility.md still exist: each key of the configuration and
@@ -36,6 +39,58 @@ admin: {listen: "127.0.0.1:0"}
 				t.Errorf("%s: %s is gone; docs/compatibility.md promises that it stays", subject, name)
 			}
 		}
+	}
+}
+
+// TestConfigurationsLoad checks that this build takes each configuration of the release's documents that the release
+// itself takes.
+func TestConfigurationsLoad(t *testing.T) {
+	dir := t.TempDir()
+	secret, sound := filepath.Join(dir, "secret"), filepath.Join(dir, "sound.wav")
+	must(t, os.WriteFile(secret, []byte("c2VjcmV0LXdpdGgtMzItY2hhcmFjdGVycy1hbmQtbW9yZS4=\n"), 0o600))
+	must(t, os.WriteFile(sound, wav(make([]int16, 8000)), 0o600))
+	var configurations []string
+	for _, pattern := range []string{"docs/examples/*.yaml", "docs/*.md", "docs/*/*.md"} {
+		files, err := filepath.Glob(filepath.Join(predecessorSource, pattern))
+		must(t, err)
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			must(t, err)
+			if strings.HasSuffix(file, ".yaml") {
+				configurations = append(configurations, string(text))
+			}
+			for _, block := range regexp.MustCompile("(?ms)^```yaml\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
+				configurations = append(configurations, block[1])
+			}
+		}
+	}
+	ca := siptest.NewAuthority(t, "node").File
+	files := strings.NewReplacer("/etc/flowbridge/key.pem", ca+".key", "/etc/flowbridge/please-wait.wav", sound,
+		"/etc/flowbridge/numbers.csv", filepath.Join(predecessorSource, "docs/examples/numbers.csv"))
+	loaded := 0
+	for _, text := range configurations {
+		text = regexp.MustCompile(`/run/secrets/[\w-]+|\b[a-z]+\.token\b|/etc/flowbridge/seat.key`).ReplaceAllString(text, secret)
+		text = regexp.MustCompile(`/etc/flowbridge/(cert|carriers|ca|sti-roots)\.pem`).ReplaceAllString(files.Replace(text), ca)
+		env := append(os.Environ(), raceEnv)
+		for _, name := range regexp.MustCompile(`(?:\$\{|_env: )(\w+)`).FindAllStringSubmatch(text, -1) {
+			env = append(env, name[1]+"=1")
+		}
+		check := func(program string) (string, error) {
+			cmd := exec.Command(program, "check", "--elsewhere", "--config", "-")
+			cmd.Env, cmd.Stdin = env, strings.NewReader(text)
+			out, err := cmd.CombinedOutput()
+			return string(out), err
+		}
+		if _, err := check(predecessor); err != nil {
+			continue // it needs what is not here
+		}
+		loaded++
+		if out, err := check(program); err != nil {
+			t.Errorf("%v: %s\n%s", err, out, text)
+		}
+	}
+	if loaded < 50 {
+		t.Errorf("the release takes only %d of %d configurations", loaded, len(configurations))
 	}
 }
 
