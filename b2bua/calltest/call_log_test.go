@@ -3,12 +3,14 @@ package calltest
 import (
 	"bytes"
 	"encoding/json"
+	"strings"
 	"testing"
 	"testing/synctest"
 
 	"github.com/rs/zerolog"
 
 	"flowbridge/b2bua"
+	"flowbridge/b2bua/peers"
 )
 
 // An uneventful call causes one line at level info, with everything worth knowing about the
@@ -35,4 +37,20 @@ func TestPlainCallIsOneLine(t *testing.T) {
 			}
 		}
 	})
+}
+
+// An API that gives each call the same id may be a stub, so operators are warned: the platform may mix up its calls.
+func TestSharedIDIsWarnedOf(t *testing.T) {
+	for shared, want := range map[bool]int{true: 1, false: 0} {
+		var out logged
+		inWorldOf(t, testConfig, func(o *b2bua.Options) { o.Log = zerolog.New(&out) }, func(w *world) {
+			w.prepare.given = &peers.Prepared{CallID: "stub", Shared: shared, Status: 200}
+			d, _ := w.established()
+			w.callerHangsUp(d)
+			w.record()
+		})
+		if n := strings.Count(out.text.String(), "the API gives each call the same id"); n != want {
+			t.Errorf("shared %t: warned %d times; want %d", shared, n, want)
+		}
+	}
 }

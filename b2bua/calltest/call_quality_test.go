@@ -16,6 +16,7 @@ import (
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
 	"flowbridge/media"
+	"flowbridge/media/voice/turns"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
@@ -209,6 +210,27 @@ func TestSilentAudio(t *testing.T) {
 		}
 		if got := strings.Join(record.ProblemsOf(&r), " "); got != "silent dead-air" {
 			t.Errorf("problems: %s", got)
+		}
+	})
+}
+
+// The record has what the media has measured of the conversation: how long each side waited for the other one.
+func TestTurnsAreRecorded(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		ms := time.Millisecond
+		w.session().talk = &turns.Figures{
+			Confidence: turns.Good, BargeIns: 1,
+			Latency:  turns.Spread{N: 2, P50: 700 * ms, P95: 900 * ms, Max: 900 * ms, Values: []uint16{700, 900}},
+			Reaction: turns.Spread{N: 1, P50: 200 * ms, P95: 200 * ms, Max: 200 * ms, Values: []uint16{200}},
+		}
+		w.callerHangsUp(d)
+		r := w.record()
+		want := [2]*record.Durations{
+			{N: 2, P50: 700, P95: 900, Max: 900, Values: []uint16{700, 900}}, {N: 1, P50: 200, P95: 200, Max: 200, Values: []uint16{200}},
+		}
+		if r.Talk == nil || !reflect.DeepEqual([2]*record.Durations{r.Talk.Turns, r.Talk.BargeIns}, want) {
+			t.Errorf("talk: %+v", r.Talk)
 		}
 	})
 }

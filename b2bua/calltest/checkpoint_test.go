@@ -137,3 +137,37 @@ func inBubble(b *testing.B, do func()) {
 		b.Fatal("the bubble failed")
 	}
 }
+
+// When both legs of a finished call have nothing left to send, the journal keeps nothing of it.
+func TestNothingIsOwedOfAFinishedCall(t *testing.T) {
+	inWorld(t, func(w *world) {
+		d, _ := w.established()
+		w.callerHangsUp(d)
+		w.record()
+		time.Sleep(time.Minute)
+		if left := w.sink.left(); len(left) != 0 {
+			t.Errorf("left: %+v", left)
+		}
+	})
+}
+
+// Where another machine takes over, each call that has not ended is noted, and answered ones are counted.
+func TestCallsAreNotedForAnotherMachine(t *testing.T) {
+	inWorld(t, func(w *world) {
+		ended, _ := w.established()
+		w.callerHangsUp(ended)
+		w.record()
+		first, _ := w.established()
+		must(t, w.server.Freeze(context.Background(), nil))
+		clear(w.sink.states)
+		if n := w.server.NoteAll(); n != 1 {
+			t.Errorf("%d answered calls; want 1", n)
+		}
+		synctest.Wait()
+		if len(w.sink.states) != 1 {
+			t.Errorf("noted: %+v", w.sink.states)
+		}
+		w.server.Thaw()
+		w.callerHangsUp(first)
+	})
+}

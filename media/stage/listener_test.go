@@ -61,6 +61,9 @@ func TestListener(t *testing.T) {
 		{"the same key again, every end lost", []step{
 			{0, 160, 1, 160, "m"}, {100 * ms, 960, 1, 160, "m"}, {200 * ms, 1760, 1, 160, "m"}, {1200 * ms, 0, 0, 0, "expire"},
 		}, []string{"1 20ms", "1 20ms", "1 20ms"}},
+		{"the end is lost, and where the next one begins", []step{
+			{0, 160, 1, 160, "m"}, {20 * ms, 160, 1, 640, ""}, {200 * ms, 1760, 2, 320, ""}, {220 * ms, 1760, 2, 480, "e"},
+		}, []string{"1 80ms", "2 60ms"}},
 		{"nothing follows", []step{{0, 160, 9, 160, "m"}, {20 * ms, 160, 9, 320, ""}, {1020 * ms, 0, 0, 0, "expire"}}, []string{"9 40ms"}},
 		{"not yet over", []step{{0, 160, 9, 160, "m"}, {20 * ms, 160, 9, 320, ""}, {1020*ms - 1, 0, 0, 0, "expire"}}, nil},
 		{"over, and then it goes on", []step{{0, 160, 9, 160, "m"}, {time.Second, 0, 0, 0, "expire"}, {2 * time.Second, 160, 9, 800, "e"}}, []string{"9 20ms"}},

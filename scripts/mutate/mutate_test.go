@@ -19,7 +19,8 @@ type counter struct {
 func (c *counter) add(n int) bool {
 	c.Lock()
 	defer c.Unlock()
-	if n < 0 || c.n+n > c.most && c.most != 0 || n >= 10 && n <= 12 { return false }
+	if n < 0 ||
+		c.n+n > c.most && c.most != 0 || n >= 10 && n <= 12 { return false }
 	switch {
 	case n == 0:
 		c.most++

@@ -157,8 +157,8 @@ func (f *finder) clause(body []ast.Stmt) {
 
 // operators has what replaces a binary operator: text before, between and after its operands, and the other operator.
 var operators = map[token.Token][4]string{
-	token.LAND: {"mutation__.And(%d, ", ", func() bool { return ", " })", "||"},
-	token.LOR:  {"mutation__.Or(%d, ", ", func() bool { return ", " })", "&&"},
+	token.LAND: {"mutation__.And(%d, ", ", func() bool { return (", ") })", "||"},
+	token.LOR:  {"mutation__.Or(%d, ", ", func() bool { return (", ") })", "&&"},
 	token.LSS:  {"mutation__.Less(%d, ", ",", ")", "<="},
 	token.LEQ:  {"mutation__.AtMost(%d, ", ",", ")", "<"},
 	token.GTR:  {"!mutation__.AtMost(%d, ", ",", ")", ">="},
