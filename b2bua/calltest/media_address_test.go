@@ -127,6 +127,22 @@ func TestMediaAddressOfTheNextTarget(t *testing.T) {
 	}
 }
 
+// If no ports are free at the address of the next target, no later target is offered the ports that were given back.
+func TestNoPortsForTheNextTarget(t *testing.T) {
+	yaml := strings.NewReplacer("targets: [agent, spare]}", "targets: [agent, spare, last]}",
+		"routes:", "  - {name: last, kind: sip, uri: \"sip:{{.To.Number}}@192.0.2.21:32681\"}\nroutes:").
+		Replace(addressed("198.51.100.1, 198.51.100.2", "", "", "address: 198.51.100.2"))
+	inWorldWith(t, yaml, func(w *world) {
+		d, first := w.carrier.callsAt(w.agent, "+15075785607")
+		w.relay.fail = fmt.Errorf("media: %w", errors.New("no free RTP ports"))
+		w.agent.concludes(first, 500, "Broken", "a", "")
+		w.carrier.isRefused(d, "503")
+		if r := w.wantRecord("failed", cause.NoPorts, record.EndedBySystem); w.relay.open() != 0 || len(r.Attempts) != 3 {
+			t.Errorf("%d sessions are open, attempts %+v", w.relay.open(), r.Attempts)
+		}
+	})
+}
+
 // A transfer keeps the call's media address. It fails if its target names another address.
 func TestMediaAddressOfATransfer(t *testing.T) {
 	for spare, reached := range map[string]bool{"": true, "address: 198.51.100.3": true, "address: 198.51.100.2": false} {

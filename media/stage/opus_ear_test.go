@@ -195,3 +195,27 @@ func BenchmarkOpusEar(b *testing.B) {
 		i++
 	}
 }
+
+// TestStateIsOutdated: a new state of a conversation is due a while after the last one, but only if something was heard.
+func TestStateIsOutdated(t *testing.T) {
+	e := &edges{}
+	e.Init(e)
+	if err := e.Order(SideA, Conversation{Agent: SideB}, 0); err != nil {
+		t.Fatal(err)
+	}
+	if e.Tick(time.Minute) {
+		t.Error("outdated although nobody has spoken")
+	}
+	for i := range 100 {
+		pkt := rtpOf(0, uint16(i), uint32(160*i), make([]byte, 160))
+		h, _ := packet.ParseRTP(pkt)
+		e.Packet(SideA, &Packet{Header: h, Data: pkt, Now: time.Minute + time.Duration(20*i)*time.Millisecond})
+	}
+	if !e.Tick(2*time.Minute) || e.Tick(2*time.Minute+talkNoted-1) || !e.Tick(2*time.Minute+talkNoted) {
+		t.Errorf("not outdated %v after it was noted", talkNoted)
+	}
+	e.Noted()
+	if e.Tick(3 * time.Minute) {
+		t.Error("outdated although nobody has spoken since")
+	}
+}
