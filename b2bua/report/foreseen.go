@@ -94,7 +94,7 @@ func (e *Explanation) verify(policy *stir.Policy, request *stir.Request, refuse 
 func (e *Explanation) Take(r *config.Route, vars *template.Vars) {
 	e.Row, e.Direction, e.Lead = vars.Row, vars.Direction, vars.Lead().Number
 	e.Route, e.Ringing, e.Otherwise = vars.Route, r.Ringing, r.Otherwise
-	e.Ringback, e.Hold, e.Record, e.MaskDTMF = r.Ringback, r.Hold, string(r.Record), string(r.MaskDTMF)
+	e.Settings = settingsOf(r)
 	e.FailoverOn, e.SetupTimeoutMS = r.FailoverOn, r.SetupTimeout.Milliseconds()
 }
 

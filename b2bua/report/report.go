@@ -42,17 +42,14 @@ type Explanation struct {
 	Split   *Share   `json:"split"`  // null if no share decided the first target
 	Targets []Target `json:"targets"`
 
-	Ringing        string `json:"ringing"`
-	Ringback       string `json:"ringback"` // tone or sound
-	Hold           string `json:"hold"`     // tone or sound, or none
-	Record         string `json:"record"`   // off, always, on_demand
-	MaskDTMF       string `json:"mask_dtmf"`
-	Otherwise      int    `json:"otherwise"`
-	FailoverOn     []int  `json:"failover_on"`
-	SetupTimeoutMS int64  `json:"setup_timeout_ms"`
-	MaxDurationMS  int64  `json:"max_duration_ms"`
-	MaxCalls       int    `json:"max_calls"` // limit of the trunk; 0 means none
-	MaxCPS         int    `json:"max_cps"`
+	Ringing string `json:"ringing"`
+	Settings
+	Otherwise      int   `json:"otherwise"`
+	FailoverOn     []int `json:"failover_on"`
+	SetupTimeoutMS int64 `json:"setup_timeout_ms"`
+	MaxDurationMS  int64 `json:"max_duration_ms"`
+	MaxCalls       int   `json:"max_calls"` // limit of the trunk; 0 means none
+	MaxCPS         int   `json:"max_cps"`
 
 	Limits   Limits   `json:"limits"` // of the trunk
 	Reserved Reserved `json:"reserved"`

@@ -284,16 +284,7 @@ func (x *explained) route(row func(name, format string, args ...any)) {
 		row("split", "target %s has this caller, by %d of %d", s.Target, s.Weight, s.Of)
 	}
 	row("ringing", "%s", ringingWords[x.Ringing])
-	for _, part := range []struct{ name, value, def string }{
-		{"ringback", x.Ringback, "us"},
-		{"hold", x.Hold, config.HoldNone},
-		{"record", x.Record, string(config.WantedOff)},
-		{"mask_dtmf", x.MaskDTMF, string(config.WantedOff)},
-	} {
-		if part.value != part.def {
-			row(part.name, "%s", part.value)
-		}
-	}
+	x.Unusual(func(key, value string) { row(key, "%s", value) })
 	row("set-up", "ends after %v in all; an answered call after %v", ms(x.SetupTimeoutMS), ms(x.MaxDurationMS))
 	row("reserved", "%s in set-up and %d with ports, whatever other callers have", cli.Count(x.Reserved.Setups, "call"),
 		x.Reserved.Calls)
