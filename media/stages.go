@@ -35,6 +35,9 @@ type Play = stage.Play
 // Tap is the argument of Session.SetTap.
 type Tap = stage.Tap
 
+// Taps is a Tap that gives the packets to several others.
+type Taps = stage.Taps
+
 // Tapped is a packet for a Tap.
 type Tapped = stage.Tapped
 

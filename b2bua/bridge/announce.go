@@ -58,6 +58,9 @@ func (a *Announcement) Check(what Announce) error {
 func (a *Announcement) Begin(what Announce) {
 	a.what = what
 	a.sound, _ = a.bridge.Sounds.named(what.Sound)
+	if a.Underway() {
+		a.bridge.Sounds.apart = a.wanted
+	}
 	a.bridge.Sounds.update() // the caller must not hear the new party yet
 }
 
@@ -68,7 +71,7 @@ func (a *Announcement) Speak() bool {
 	if b.Sounds.canHear(media.SideB) != nil {
 		return false
 	}
-	a.speaks, a.until = true, time.Now().Add(acceptWithin)
+	a.speaks, b.Digits.decides, a.until = true, true, time.Now().Add(acceptWithin)
 	if a.what.Within > 0 {
 		a.until = time.Now().Add(a.what.Within)
 	}
@@ -77,14 +80,17 @@ func (a *Announcement) Speak() bool {
 }
 
 // End lets the sides hear each other again.
-func (a *Announcement) End() { *a = Announcement{idle: a.idle} }
+func (a *Announcement) End() {
+	a.bridge.Sounds.apart, a.bridge.Digits.decides = nil, false
+	*a = Announcement{idle: a.idle}
+}
 
 func (a *Announcement) end() { a.End() }
 
 func (a *Announcement) deadline() time.Time { return a.until }
 func (a *Announcement) due(time.Time)       { a.over(false) }
 
-func (a *Announcement) on(e Event) (taken bool) {
+func (a *Announcement) on(e Event) (handled bool) {
 	k, is := e.(media.EventDigit)
 	return is && a.key(k.Side, k.Digit)
 }
@@ -106,14 +112,14 @@ func (a *Announcement) wanted(side media.Side) *voice {
 // over posts the party's decision, if it has not been posted yet.
 func (a *Announcement) over(accepted bool) {
 	if a.speaks {
-		a.speaks, a.until = false, time.Time{}
+		a.speaks, a.bridge.Digits.decides, a.until = false, false, time.Time{}
 		a.bridge.Call.Post(Announced{accepted})
 	}
 }
 
 // key handles a key of the new party. If one key accepts, every other key declines; without such a key, keys do
 // nothing.
-func (a *Announcement) key(side media.Side, digit byte) (taken bool) {
+func (a *Announcement) key(side media.Side, digit byte) (handled bool) {
 	if !a.Underway() || side != media.SideB {
 		return false
 	}
@@ -124,7 +130,7 @@ func (a *Announcement) key(side media.Side, digit byte) (taken bool) {
 }
 
 // Asked handles a key of the new party that arrives in an INFO request.
-func (a *Announcement) Asked(from *Half, req *sip.Request) (taken bool) {
+func (a *Announcement) Asked(from *Half, req *sip.Request) (handled bool) {
 	content := contentOf(req)
 	digit, _, ok := message.ParseDTMFInfo(content.ContentType, content.Body)
 	if req.Method != sip.INFO || !ok || !a.key(from.Side, digit) {

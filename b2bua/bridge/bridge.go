@@ -91,6 +91,8 @@ type Bridge struct {
 
 	Agreement agreement.Agreement
 
+	// The parts, in the order in which they handle events. They end in the reverse order. Services: Media, Keying, Sounds,
+	// Exchanges. TestOrderOfEffects, TestServicesNameNoFeature.
 	Masking      Masking
 	Transcoding  Transcoding
 	Media        Media
@@ -104,15 +106,8 @@ type Bridge struct {
 	Announcement Announcement
 	Pressed      Pressed
 	Relays       Relays
-}
 
-// parts returns the parts of a bridge in the order in which they handle events. They end in the reverse order.
-// TestOrderOfEffects checks this.
-func (b *Bridge) parts() [13]part {
-	return [...]part{
-		&b.Masking, &b.Transcoding, &b.Media, &b.Talk, &b.Keying, &b.Digits, &b.Sounds, &b.Recordings,
-		&b.Listening, &b.Exchanges, &b.Announcement, &b.Pressed, &b.Relays,
-	}
+	parts []part // these; set by Open
 }
 
 // Settle completes the record of a call whose process was killed: it adds the recordings that are on disk.
@@ -149,14 +144,13 @@ type RelaySession interface {
 	maskSession
 	transcodeSession
 	soundSession
-	tapSession
 	talkSession
 	answerSession
 }
 
 // Open sets up the bridge of a call.
 func (b *Bridge) Open(c Call, o Options) {
-	b.Options, b.Call = o, c
+	b.Options, b.Call, b.parts = o, c, b.list()
 	b.Log, b.PeerLog = b.Logs()
 	b.each(func(p part) { p.open(b) })
 }

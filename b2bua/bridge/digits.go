@@ -28,12 +28,15 @@ type digitSession interface {
 
 // Digits converts DTMF between telephone-events and INFO. The relay drops a side's telephone-events if the other side
 // gets INFO, and inserts telephone-events for a side's INFO.
-type Digits struct{ idle }
+type Digits struct {
+	idle
+	decides bool // the party on side B decides by a key, before it is connected
+}
 
-func (ds *Digits) on(e Event) (taken bool) {
+func (ds *Digits) on(e Event) (handled bool) {
 	switch e.(type) {
 	case Answered, described:
-		if ds.bridge.Call.Connected() != nil || ds.bridge.Announcement.speaks {
+		if ds.bridge.Call.Connected() != nil || ds.decides {
 			ds.listen()
 		}
 	}
@@ -42,7 +45,7 @@ func (ds *Digits) on(e Event) (taken bool) {
 
 // asked converts an INFO with a digit to telephone-events, if the other side is configured for them and has
 // negotiated them. It returns false if the INFO is something else.
-func (ds *Digits) asked(from *Half, req *sip.Request) (taken bool) {
+func (ds *Digits) asked(from *Half, req *sip.Request) (handled bool) {
 	b := ds.bridge
 	if req.Method != sip.INFO {
 		return false
@@ -80,7 +83,7 @@ func (ds *Digits) listen() {
 	m := &b.Media
 	for _, side := range []media.Side{media.SideA, media.SideB} {
 		number, clock, ok := agreement.EventsAmong(b.Agreement.SentTo[side], b.Agreement.Codec[side].Clock)
-		on := ok && b.diverts(side)
+		on := ok && ds.diverts(side)
 		if !on && !m.Listening[side] {
 			continue
 		}
@@ -90,10 +93,11 @@ func (ds *Digits) listen() {
 }
 
 // diverts reports whether a side's telephone-events become INFO to the other side. They do toward a platform that
-// wants INFO, and toward a side without telephone-events. During an announcement, the new party's events are only
-// reported. diverts ignores the Allow header, because Asterisk accepts INFO without listing it.
-func (b *Bridge) diverts(side media.Side) bool {
-	if b.Announcement.speaks && side == media.SideB {
+// wants INFO, and toward a side without telephone-events. Those of a party that decides are only reported. diverts
+// ignores the Allow header, because Asterisk accepts INFO without listing it.
+func (ds *Digits) diverts(side media.Side) bool {
+	b := ds.bridge
+	if ds.decides && side == media.SideB {
 		return true
 	}
 	_, _, has := b.Agreement.Events(side.Other())
@@ -129,7 +133,7 @@ type keysAsInfo struct {
 	at      time.Time   // when the next key may be sent
 }
 
-func (ps *Pressed) on(e Event) (taken bool) {
+func (ps *Pressed) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case media.EventDigit:
 		ps.pass(e)
@@ -149,11 +153,14 @@ func (ps *Pressed) on(e Event) (taken bool) {
 
 func (ps *Pressed) end() { ps.endAll("the call has ended") }
 
-// waits reports whether keys that one side sends to the other are queued. Keys that an operator sends don't count,
+// busy returns an error if keys that one side sends to the other are queued. Keys that an operator sends don't count,
 // because an upgrade cancels the command.
-func (ps *Pressed) waits() bool {
-	return slices.ContainsFunc(slices.Concat(ps.to[media.SideA].pressed, ps.to[media.SideB].pressed),
-		func(p *pressing) bool { return p.result == nil })
+func (ps *Pressed) busy() error {
+	if slices.ContainsFunc(slices.Concat(ps.to[media.SideA].pressed, ps.to[media.SideB].pressed),
+		func(p *pressing) bool { return p.result == nil }) {
+		return ErrRequest
+	}
+	return nil
 }
 
 // pass sends a digit of one side to the other side as INFO.

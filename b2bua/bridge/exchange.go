@@ -204,7 +204,7 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 	}
 }
 
-func (es *Exchanges) on(e Event) (taken bool) {
+func (es *Exchanges) on(e Event) (handled bool) {
 	if _, is := e.(Left); is {
 		es.drop()
 	}
@@ -382,7 +382,7 @@ func (es *Exchanges) OwnOfferAnswered(from *Half, f leg.AnswerReady) error {
 // Exchanges handles the offers and answers of a call after its first answer, and changes by UPDATE or PRACK before
 // that.
 type Exchanges struct {
-	idle
+	service
 	current   *exchange     // nil if no change waits for the other side
 	refused   *exchange     // the last change that its other side refused, or whose CANCEL its answer may still cross
 	unsettled [2]*unsettled // by side, until the side takes or refuses the session that it is offered again; or nil

@@ -18,7 +18,7 @@ type keySession interface {
 
 // Keying gives the SRTP keys of the legs to the media.
 type Keying struct {
-	idle
+	service
 	secured [2]secured // the leg whose keys the media session has, by side
 }
 

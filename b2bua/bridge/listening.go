@@ -50,34 +50,15 @@ var (
 	errNotWarned = errors.New("the sides have not heard the sound to its end")
 )
 
-// tapSession is the media session as recordings and listeners need it.
-type tapSession interface {
-	SetTap(media.Tap)
-}
-
-// tap gives the media to the recording and the listeners.
+// tap gives the media to the listeners that may hear it.
 func (ls *Listening) tap() {
-	b := ls.bridge
-	if b.Media.session == nil {
-		return
-	}
-	var all recording.Taps
-	if r := b.Recordings.current; r != nil {
-		all = append(all, r)
-	}
+	var all []media.Tap
 	for _, l := range ls.now {
 		if l.until.IsZero() {
 			all = append(all, l.Audio)
 		}
 	}
-	switch len(all) {
-	case 0:
-		b.Media.session.SetTap(nil)
-	case 1:
-		b.Media.session.SetTap(all[0])
-	default:
-		b.Media.session.SetTap(all)
-	}
+	ls.bridge.Media.tap(ls, all...)
 }
 
 // Order lets somebody hear the call.
@@ -92,7 +73,7 @@ func (ls *Listening) Order(r ListenRequest) error {
 	if ls.entriesOf(r.By) >= listenedMost/2 {
 		return refused("the record of the call has no room for another listener by this token", "record the call, and listen to that")
 	}
-	if err := r.Audio.Hear(b.Recordings.payloads()); err != nil {
+	if err := r.Audio.Hear(b.payloads()); err != nil {
 		return refused(err.Error(), "listen to the other side, if that speaks PCMU or PCMA")
 	}
 	l := &listener{ListenRequest: r, since: time.Now()}
@@ -157,11 +138,11 @@ func (ls *Listening) warn(l *listener) error {
 	return nil
 }
 
-func (ls *Listening) on(e Event) (taken bool) {
+func (ls *Listening) on(e Event) (handled bool) {
 	switch e.(type) {
 	case describing:
 		for _, l := range ls.now {
-			for side, p := range ls.bridge.Recordings.payloads() {
+			for side, p := range ls.bridge.payloads() {
 				l.Audio.SetPayloads(media.Side(side), p)
 			}
 		}

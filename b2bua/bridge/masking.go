@@ -39,7 +39,7 @@ func (m *Masking) restore(k *snapshot.Bridge) {
 	}
 }
 
-func (m *Masking) on(e Event) (taken bool) {
+func (m *Masking) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case Routed:
 		if m.mode() == config.WantedAlways {
@@ -54,7 +54,7 @@ func (m *Masking) on(e Event) (taken bool) {
 }
 
 // obey starts or stops masking for an operator, unless the route forbids it.
-func (m *Masking) obey(o Order) (taken bool, err error) {
+func (m *Masking) obey(o Order) (handled bool, err error) {
 	on := o == OrderMask
 	switch mode := m.mode(); {
 	case o != OrderMask && o != OrderUnmask:
@@ -122,10 +122,10 @@ func (m *Masking) came(l *Half, req *sip.Request) {
 
 // asked answers, instead of passing on, each INFO of the caller that may contain a masked key: any
 // INFO with a body.
-func (m *Masking) asked(from *Half, req *sip.Request) (taken bool) {
-	taken = req.Method == sip.INFO && m.isCaller(from) && (m.On || req.CSeq().SeqNo <= m.UpTo) && len(req.Body()) > 0
-	if taken {
+func (m *Masking) asked(from *Half, req *sip.Request) (handled bool) {
+	handled = req.Method == sip.INFO && m.isCaller(from) && (m.On || req.CSeq().SeqNo <= m.UpTo) && len(req.Body()) > 0
+	if handled {
 		m.bridge.Reply(from, req, 200)
 	}
-	return taken
+	return handled
 }

@@ -31,6 +31,7 @@ type mediaSession interface {
 	SetPeer(media.Side, media.Peer)
 	Confirm(media.Side)
 	SetPayloads(from media.Side, changes []media.PayloadChange)
+	SetTap(t media.Tap)
 	Start()
 	Stats() media.Stats
 	Quiet() media.Quiet
@@ -40,9 +41,39 @@ type mediaSession interface {
 
 // Media is the media of a call: its session in the relay, and our addresses in SDP.
 type Media struct {
-	idle
+	service
 	snapshot.Media
 	session RelaySession // nil if not open
+	taps    []tapOf      // in the order in which their parts have set them
+}
+
+// tapOf is a tap that a part has set.
+type tapOf struct {
+	media.Tap
+	part part
+}
+
+// tap gives the packets of the session to these taps of a part, in place of those that the part has set before.
+func (m *Media) tap(of part, taps ...media.Tap) {
+	m.taps = slices.DeleteFunc(m.taps, func(t tapOf) bool { return t.part == of })
+	for _, t := range taps {
+		m.taps = append(m.taps, tapOf{t, of})
+	}
+	if m.session == nil {
+		return
+	}
+	all := make(media.Taps, 0, len(m.taps))
+	for _, t := range m.taps {
+		all = append(all, t.Tap)
+	}
+	switch len(all) {
+	case 0:
+		m.session.SetTap(nil)
+	case 1:
+		m.session.SetTap(all[0])
+	default:
+		m.session.SetTap(all)
+	}
 }
 
 func (m *Media) save(k *snapshot.Sheet) {
@@ -62,7 +93,7 @@ func (m *Media) restore(k *snapshot.Bridge) {
 
 func (m *Media) begin() { m.changed(record.AfterRestart) }
 
-func (m *Media) on(e Event) (taken bool) {
+func (m *Media) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case media.EventOneWay:
 		m.onOneWay(e.Side)

@@ -1,6 +1,10 @@
 package bridge
 
 import (
+	"cmp"
+	"errors"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/emiago/sipgo/sip"
@@ -13,23 +17,24 @@ import (
 	"flowbridge/store/record"
 )
 
-// part is one concern of a bridge, with its state. Bridge.parts lists all parts.
+// part is one concern of a bridge, with its state.
 type part interface {
 	open(b *Bridge)
 	// on handles an event, or a step of the call. If it returns true, the remaining parts do not get the event.
-	on(e Event) (taken bool)
+	on(e Event) (handled bool)
 	came(from *Half, req *sip.Request) // called when a request within a dialog arrives; asked may get it later
 	// asked answers a request within a dialog other than REFER, or passes it on. If it returns true, the remaining parts
 	// do not get the request.
-	asked(from *Half, req *sip.Request) (taken bool)
-	// obey carries out a command. taken is false if the command is meant for another part.
-	obey(o Order) (taken bool, err error)
+	asked(from *Half, req *sip.Request) (handled bool)
+	// obey carries out a command. handled is false if the command is meant for another part.
+	obey(o Order) (handled bool, err error)
 
 	deadline() time.Time // zero if none
 	// due is called when the deadline has passed. After a crash, the deadline may be an older one, from the last
 	// checkpoint.
 	due(now time.Time)
-	waits() bool // reports whether something is in progress that an upgrade would lose
+	// busy returns what is in progress that an upgrade would lose, or nil.
+	busy() error
 
 	save(k *snapshot.Sheet)
 	restore(k *snapshot.Bridge) // must not send anything yet, except a sound that keeps the sides apart
@@ -44,6 +49,10 @@ type part interface {
 // idle is a part that does nothing. Other parts embed it, and implement only the methods that they need.
 type idle struct{ bridge *Bridge }
 
+// service is the idle of the parts on which the others build. A service names no other part but services
+// (TestServicesNameNoFeature).
+type service struct{ idle }
+
 func (i *idle) open(b *Bridge)               { i.bridge = b }
 func (*idle) on(Event) bool                  { return false }
 func (*idle) came(*Half, *sip.Request)       {}
@@ -51,7 +60,7 @@ func (*idle) asked(*Half, *sip.Request) bool { return false }
 func (*idle) obey(Order) (bool, error)       { return false, nil }
 func (*idle) deadline() (none time.Time)     { return none }
 func (*idle) due(time.Time)                  {}
-func (*idle) waits() bool                    { return false }
+func (*idle) busy() error                    { return nil }
 func (*idle) save(*snapshot.Sheet)           {}
 func (*idle) restore(*snapshot.Bridge)       {}
 func (*idle) begin()                         {}
@@ -82,9 +91,34 @@ type (
 	replaced   struct{ *snapshot.Bridge } // another process takes over the media, with this state
 )
 
+// partFields are the indices of those fields of a Bridge that are parts.
+var partFields = findParts() //nolint:gochecknoglobals // a constant
+
+func findParts() (indices []int) {
+	t := reflect.TypeFor[Bridge]()
+	for i := range t.NumField() {
+		if f := t.Field(i); f.IsExported() && reflect.PointerTo(f.Type).Implements(reflect.TypeFor[part]()) {
+			indices = append(indices, i)
+		}
+	}
+	return indices
+}
+
+// list returns the parts in the order of their fields.
+func (b *Bridge) list() []part {
+	v := reflect.ValueOf(b).Elem()
+	all := make([]part, 0, len(partFields))
+	for _, i := range partFields {
+		if p, is := v.Field(i).Addr().Interface().(part); is {
+			all = append(all, p)
+		}
+	}
+	return all
+}
+
 // Tell passes an event to the parts until one takes it.
 func (b *Bridge) Tell(e Event) {
-	for _, p := range b.parts() {
+	for _, p := range b.parts {
 		if p.on(e) {
 			return
 		}
@@ -93,7 +127,7 @@ func (b *Bridge) Tell(e Event) {
 
 // each calls do with each part.
 func (b *Bridge) each(do func(part)) {
-	for _, p := range b.parts() {
+	for _, p := range b.parts {
 		do(p)
 	}
 }
@@ -103,7 +137,7 @@ func (b *Bridge) Came(from *Half, req *sip.Request) { b.each(func(p part) { p.ca
 
 // Asked answers a request within a dialog other than REFER, or passes it to the other side.
 func (b *Bridge) Asked(from *Half, req *sip.Request) {
-	for _, p := range b.parts() {
+	for _, p := range b.parts {
 		if p.asked(from, req) {
 			return
 		}
@@ -113,8 +147,8 @@ func (b *Bridge) Asked(from *Half, req *sip.Request) {
 
 // Obey carries out an operator's command.
 func (b *Bridge) Obey(what Order) error {
-	for _, p := range b.parts() {
-		if taken, err := p.obey(what); taken {
+	for _, p := range b.parts {
+		if handled, err := p.obey(what); handled {
 			return err
 		}
 	}
@@ -136,10 +170,13 @@ func (b *Bridge) OnTimer(now time.Time) {
 	})
 }
 
-// Waits reports whether something is in progress that the next process could not continue.
-func (b *Bridge) Waits() (waits bool) {
-	b.each(func(p part) { waits = waits || p.waits() })
-	return waits
+// ErrRequest means that a request of one side waits for an answer.
+var ErrRequest = errors.New("a request has no answer yet")
+
+// Busy returns what is in progress that the next process could not continue, or nil.
+func (b *Bridge) Busy() (err error) {
+	b.each(func(p part) { err = cmp.Or(err, p.busy()) })
+	return err
 }
 
 // Show adds the bridge's state to the public view of a call.
@@ -162,9 +199,8 @@ func (b *Bridge) End(r *record.Record) {
 }
 
 func (b *Bridge) endParts() {
-	all := b.parts()
-	for i := range all {
-		all[len(all)-1-i].end()
+	for _, p := range slices.Backward(b.parts) {
+		p.end()
 	}
 }
 

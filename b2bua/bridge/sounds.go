@@ -33,13 +33,15 @@ type voice struct {
 
 // Sounds holds the sounds that we play to the sides.
 type Sounds struct {
-	idle
+	service
 	voices  [2]*voice // by side
 	plays   uint64    // number of sounds started so far; the last one is the id of the latest sound
 	unheard [2]string // by side: the name of the sound that it can't hear because of its codec
-	Ringing bool      // the caller has got a 183, and hears our ringing
-	Instead string    // replaces the route's ringback while the caller waits; empty means no replacement
-	OnHold  bool      // a command has put the caller on hold; neither side hears the other
+	// apart, unless nil, says which sound a side of an answered call hears, whatever else its state asks for.
+	apart   func(side media.Side) *voice
+	Ringing bool   // the caller has got a 183, and hears our ringing
+	Instead string // replaces the route's ringback while the caller waits; empty means no replacement
+	OnHold  bool   // a command has put the caller on hold; neither side hears the other
 }
 
 // soundSession has the methods of the media session that Sounds uses.
@@ -79,7 +81,7 @@ func (ss *Sounds) restore(all *snapshot.Bridge) {
 
 func (ss *Sounds) begin() { ss.update() }
 
-func (ss *Sounds) on(e Event) (taken bool) {
+func (ss *Sounds) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case cut:
 		ss.voices[e.side] = nil
@@ -92,7 +94,7 @@ func (ss *Sounds) on(e Event) (taken bool) {
 	return false
 }
 
-func (ss *Sounds) obey(o Order) (taken bool, err error) {
+func (ss *Sounds) obey(o Order) (handled bool, err error) {
 	if o != OrderHold && o != OrderUnhold {
 		return false, nil
 	}
@@ -197,8 +199,8 @@ func (ss *Sounds) wanted(side media.Side) *voice {
 		if side == media.SideA && ss.Ringing && b.Call.Route() != nil {
 			return ss.ringback()
 		}
-	case b.Announcement.Underway():
-		return b.Announcement.wanted(side)
+	case ss.apart != nil:
+		return ss.apart(side)
 	case ss.OnHold && side == media.SideA:
 		return ss.music()
 	case ss.OnHold:

@@ -37,7 +37,7 @@ func (t *Talk) open(b *Bridge) {
 	t.place = b.place(b.Listeners)
 }
 
-func (t *Talk) on(e Event) (taken bool) {
+func (t *Talk) on(e Event) (handled bool) {
 	switch e.(type) {
 	case Answered:
 		if t.bridge.Config.Insight == config.InsightOn {

@@ -36,7 +36,7 @@ func (t *Transcoding) restore(*snapshot.Bridge) {
 	}
 }
 
-func (t *Transcoding) on(e Event) (taken bool) {
+func (t *Transcoding) on(e Event) (handled bool) {
 	switch e := e.(type) {
 	case Turned:
 		t.settle()

@@ -21,8 +21,8 @@ func (c *Call) bridged() phase {
 		if !ok {
 			return (*Call).bridged
 		}
-		switch _, taken := c.give(h); {
-		case taken:
+		switch _, handled := c.dispatch(h); {
+		case handled:
 		case h.event != nil:
 			c.eventInBridge(h.event)
 		default:

@@ -119,7 +119,7 @@ func (p *checkpoint) due(time.Time) { p.markDirty() }
 
 func (p *checkpoint) busy() error {
 	if p.awaiting {
-		return errRequest
+		return bridge.ErrRequest
 	}
 	return nil
 }

@@ -52,7 +52,7 @@ func (cu *customer) waits(p *placement) {
 }
 
 // on handles all events while the customer is being called, and later the events that say who answered.
-func (cu *customer) on(h happening) (next phase, mine bool) {
+func (cu *customer) on(h happening) (next phase, handled bool) {
 	c := cu.call
 	if in, is := h.event.(inBridge); is {
 		return nil, c.whoIs() != ringing && cu.whoAnswered(in.Event)
@@ -276,7 +276,7 @@ func (cu *customer) busy() error {
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees():
 		return errExchange
 	case c.checkpoint.awaiting, c.a.busy(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
-		return errRequest
+		return bridge.ErrRequest
 	}
 	return ErrSetUp
 }

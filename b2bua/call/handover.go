@@ -22,7 +22,6 @@ var (
 	errPlaced   = errors.New("it is being placed")
 	errTransfer = errors.New("a transfer is under way")
 	errExchange = errors.New("a change of its media is under way")
-	errRequest  = errors.New("a request has no answer yet")
 	// errConnection means that the caller waits for an answer over a TLS connection, which can't be handed over.
 	errConnection = errors.New("it is being set up over a connection that does not go over")
 )
@@ -46,13 +45,13 @@ func (c *Call) Unready() error {
 		return errTransfer
 	case c.bridge.Exchanges.Underway(), c.a.Crypto.Agrees(), c.b.Crypto.Agrees():
 		return errExchange
-	case c.bridge.Waits(), c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
-		return errRequest
+	case c.mailbox.due.Len() > 0, c.mailbox.pending.Len() > 0:
+		return bridge.ErrRequest
 	}
 	if slices.ContainsFunc(c.legs, (*LegOnWire).busy) {
-		return errRequest
+		return bridge.ErrRequest
 	}
-	return nil
+	return c.bridge.Busy()
 }
 
 // busy reports whether a request of the leg or its peer waits for an answer.
@@ -69,7 +68,7 @@ func (c *Call) unreadyInSetUp() error {
 	case c.progressSent.earlyMedia && c.bridge.Agreement.Description[media.SideB] != nil:
 		return errEarly
 	case c.a.Leg.AwaitsPRACK() || c.a.Crypto.Agrees():
-		return errRequest
+		return bridge.ErrRequest
 	case !c.a.wire.CanHandOver():
 		return errConnection
 	}

@@ -29,13 +29,13 @@ type verified struct{ stir.Result }
 
 func (verified) isPartEvent() {}
 
-func (i *identity) on(h happening) (next phase, mine bool) {
+func (i *identity) on(h happening) (next phase, handled bool) {
 	of, _ := h.event.(ofPart)
-	e, mine := of.partEvent.(verified)
-	if mine {
+	e, handled := of.partEvent.(verified)
+	if handled {
 		next = i.verified(e)
 	}
-	return next, mine
+	return next, handled
 }
 
 func (i *identity) restore(k *snapshot.Call, r *record.Record) error {

@@ -12,8 +12,8 @@ import (
 type part interface {
 	of(c *Call) // sets the part's call; called before all other methods
 
-	// on handles a fact or an event. mine is false if it is not for this part. next is the next phase, or nil to stay.
-	on(h happening) (next phase, mine bool)
+	// on handles a fact or an event. handled is false if it is not for this part. next is the next phase, or nil to stay.
+	on(h happening) (next phase, handled bool)
 	// deadline returns when due should be called, or zero. After a crash, the deadline may be as old as the last
 	// checkpoint.
 	deadline() time.Time
@@ -74,16 +74,16 @@ func (idle) end()                                         {}
 func (idle) release()                                     {}
 func (idle) show(*registry.LiveCall)                      {}
 
-// give passes a fact or an event to the part that handles it. taken is false if no part does; then the phase must
+// dispatch passes a fact or an event to the part that handles it. handled is false if no part does; then the phase must
 // handle it.
-func (c *Call) give(h happening) (next phase, taken bool) {
+func (c *Call) dispatch(h happening) (next phase, handled bool) {
 	for _, p := range c.all() {
-		next, taken = p.on(h)
-		if taken {
+		next, handled = p.on(h)
+		if handled {
 			break
 		}
 	}
-	return next, taken
+	return next, handled
 }
 
 // hasAgent tells the parts that an agent is connected, or still is after a restart.

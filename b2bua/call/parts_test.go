@@ -2,8 +2,10 @@ package call
 
 import (
 	"fmt"
+	"os"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
@@ -16,18 +18,21 @@ import (
 )
 
 // The order of a call's parts matters: the part that is replacing the agent gets an event before the part for rescues
-// does, and both before the event ends the call.
+// does, and both before the event ends the call. It is the order of the fields, and ARCHITECTURE.md has it.
 func TestOrderOfParts(t *testing.T) {
-	want := []string{
-		"*call.queue", "*call.identity", "*call.trial", "*call.customer", "*call.replacements", "*call.transfers",
-		"*call.rescues", "*call.checkpoint", "*call.orders",
-	}
-	var order []string
+	var order, fields []string
 	for _, p := range (&Call{}).all() {
-		order = append(order, fmt.Sprintf("%T", p))
+		order = append(order, reflect.TypeOf(p).Elem().Name())
 	}
-	if !slices.Equal(order, want) {
-		t.Errorf("%q, want %q", order, want)
+	for i, all := 0, reflect.TypeFor[parts](); i < all.NumField(); i++ {
+		fields = append(fields, all.Field(i).Name)
+	}
+	if !slices.Equal(order, fields) {
+		t.Errorf("%q, and the fields are %q", order, fields)
+	}
+	text, err := os.ReadFile("../../ARCHITECTURE.md")
+	if want := "call/parts.go: " + strings.Join(order, ", ") + "\n"; err != nil || !strings.Contains(string(text), want) {
+		t.Errorf("ARCHITECTURE.md does not say %q: %v", want, err)
 	}
 }
 
@@ -47,14 +52,14 @@ func answeredCall(agent *LegOnWire) *Call {
 
 // takes reports whether a part handles a fact or event. A panic counts as handling it, because the part then needs the
 // rest of its call, which this test lacks.
-func takes(p part, h happening) (mine bool) {
+func takes(p part, h happening) (handled bool) {
 	defer func() {
 		if recover() != nil {
-			mine = true
+			handled = true
 		}
 	}()
-	_, mine = p.on(h)
-	return mine
+	_, handled = p.on(h)
+	return handled
 }
 
 // Each fact and event of an answered call is handled by exactly one part, or by the call itself.

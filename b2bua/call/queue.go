@@ -31,15 +31,15 @@ type called struct{}
 
 func (called) isPartEvent() {}
 
-func (q *queue) on(h happening) (next phase, mine bool) {
+func (q *queue) on(h happening) (next phase, handled bool) {
 	if h.event == (expired{cause.QueueTimeout}) {
 		return q.timedOut(), true
 	}
-	mine = h.event == (ofPart{called{}})
-	if mine && q.waits() {
+	handled = h.event == (ofPart{called{}})
+	if handled && q.waits() {
 		next = q.called()
 	}
-	return next, mine
+	return next, handled
 }
 
 func (q *queue) deadline() time.Time { return q.until }

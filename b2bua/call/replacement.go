@@ -94,7 +94,7 @@ func (rs *replacements) restore(k *snapshot.Call, _ *record.Record) error {
 
 // on handles facts of the called party's leg and of a waiting agent's leg, the BYE of the agent, and the end of an
 // announcement.
-func (rs *replacements) on(h happening) (next phase, mine bool) {
+func (rs *replacements) on(h happening) (next phase, handled bool) {
 	switch {
 	case rs.isLine(h.from):
 		rs.fact(h.from, h.fact)
@@ -107,11 +107,11 @@ func (rs *replacements) on(h happening) (next phase, mine bool) {
 		return nil, left
 	}
 	in, _ := h.event.(inBridge)
-	e, mine := in.Event.(bridge.Announced)
-	if mine {
+	e, handled := in.Event.(bridge.Announced)
+	if handled {
 		rs.announced(e)
 	}
-	return nil, mine
+	return nil, handled
 }
 
 func (rs *replacements) busy() error {

@@ -39,7 +39,7 @@ func (rs *rescues) restore(k *snapshot.Call, _ *record.Record) error {
 }
 
 // on handles the end of an agent's leg. It returns false if the caller is not rescued.
-func (rs *rescues) on(h happening) (next phase, mine bool) {
+func (rs *rescues) on(h happening) (next phase, handled bool) {
 	f, is := h.fact.(leg.Gone)
 	if !is || h.from != rs.call.b || rs.call.whoIs() != bridged || !rs.isDead(f) {
 		return nil, false

@@ -114,9 +114,9 @@ func (c *Call) setUp(name string, same phase) phase {
 		if !ok {
 			return same
 		}
-		next, taken := c.give(h)
+		next, handled := c.dispatch(h)
 		switch {
-		case taken:
+		case handled:
 		case h.event != nil:
 			next = c.setUpEvent(h.event)
 		default:

@@ -41,13 +41,13 @@ func (tr *transfers) restore(k *snapshot.Call, _ *record.Record) error {
 }
 
 // on handles a REFER in an answered call.
-func (tr *transfers) on(h happening) (next phase, mine bool) {
+func (tr *transfers) on(h happening) (next phase, handled bool) {
 	f, is := h.fact.(leg.Asked)
-	mine = is && f.Req.Method == sip.REFER && tr.call.whoIs() != ringing
-	if mine {
+	handled = is && f.Req.Method == sip.REFER && tr.call.whoIs() != ringing
+	if handled {
 		tr.asked(h.from, f.Req)
 	}
-	return nil, mine
+	return nil, handled
 }
 
 // begin reports a transfer as failed that was in progress when the old process ended.

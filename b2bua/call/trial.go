@@ -24,13 +24,13 @@ type lags struct{ of *attempt }
 
 func (lags) isPartEvent() {}
 
-func (tr *trial) on(h happening) (next phase, mine bool) {
+func (tr *trial) on(h happening) (next phase, handled bool) {
 	of, _ := h.event.(ofPart)
-	e, mine := of.partEvent.(lags)
-	if mine && tr.call.whoIs() == ringing {
+	e, handled := of.partEvent.(lags)
+	if handled && tr.call.whoIs() == ringing {
 		next = tr.lags(e.of)
 	}
-	return next, mine
+	return next, handled
 }
 
 func (tr *trial) deadline() time.Time { return tr.at }

@@ -158,13 +158,3 @@ func (c channels) Write(frames []byte) (int, error) {
 func (channels) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
 func (channels) Truncate(int64) error                   { return nil }
 func (channels) Close() error                           { return nil }
-
-// Taps gives the packets of a session to several taps.
-type Taps []media.Tap
-
-// Packet implements media.Tap.
-func (ts Taps) Packet(p media.Tapped) {
-	for _, t := range ts {
-		t.Packet(p)
-	}
-}

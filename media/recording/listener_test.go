@@ -56,7 +56,7 @@ func listened(t *testing.T, e *ears, sides ...media.Side) (l *Listener, took tim
 	go func() { l.Stream(e); close(over) }()
 	for n := range 50 {
 		for side, payload := range []byte{0, 8} {
-			Taps{l, nothing{}}.Packet(media.Tapped{At: time.Now(), Side: media.Side(side), Data: speech(payload, uint32(side), n)})
+			media.Taps{l, nothing{}}.Packet(media.Tapped{At: time.Now(), Side: media.Side(side), Data: speech(payload, uint32(side), n)})
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -150,7 +150,7 @@ func TestListenersThatEnd(t *testing.T) {
 
 // TestListenerAllocs: a packet costs the media no memory, however many hear it.
 func TestListenerAllocs(t *testing.T) {
-	var all Taps
+	var all media.Taps
 	for range 16 {
 		l := NewListener(media.SideA, media.SideB)
 		must(t, l.Hear([2]Payloads{g711(), g711()}))

@@ -13,6 +13,16 @@ type Tap interface {
 	Packet(p Tapped)
 }
 
+// Taps gives the packets of a session to several taps.
+type Taps []Tap
+
+// Packet implements Tap.
+func (ts Taps) Packet(p Tapped) {
+	for _, t := range ts {
+		t.Packet(p)
+	}
+}
+
 // Tapped is one packet for a tap.
 type Tapped struct {
 	At     time.Time      // when the engine woke up for it, within about a millisecond of its arrival
