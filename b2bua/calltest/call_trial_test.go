@@ -75,19 +75,25 @@ func TestTrialOfAnAPI(t *testing.T) {
 			w.agent.silent(time.Minute)
 		})
 	}
-	runIn(t, "a call that was prepared for nobody is in the ladder", testConfig, func(w *world) {
-		breaks(w.admission.Peers.Load().Targets["agent"].API)
-		w.prepare.after = 2 * time.Second
-		d := w.carrier.dials("+15085785607")
-		w.carrier.isTakenBy(w.agent2, w.agent2.expect("INVITE"), "b", d)
-		time.Sleep(time.Second)
-		w.callerHangsUpAt(w.agent2, d)
-		id := w.record().ID
-		w.drain(time.Minute)
-		if all := strings.Join(lines(w.ladder(id)), "\n"); !strings.Contains(all, "lags: the caller goes on") || !strings.Contains(all, "has prepared a call that is not dialled") {
-			w.t.Errorf("ladder:\n%s", all)
-		}
-	})
+	for name, rings := range map[string]time.Duration{"answered": 0, "ringing": time.Second} {
+		runIn(t, "a call that was prepared for nobody is in the ladder, another is "+name, testConfig, func(w *world) {
+			breaks(w.admission.Peers.Load().Targets["agent"].API)
+			w.prepare.after = 2 * time.Second
+			d := w.carrier.dials("+15085785607")
+			invite := w.agent2.expect("INVITE")
+			w.agent2.reply(invite, 180, "Ringing", "b", "")
+			w.carrier.expect("SIP/2.0 180")
+			time.Sleep(rings)
+			w.carrier.isTakenBy(w.agent2, invite, "b", d)
+			time.Sleep(time.Second)
+			w.callerHangsUpAt(w.agent2, d)
+			id := w.record().ID
+			w.drain(time.Minute)
+			if all := strings.Join(lines(w.ladder(id)), "\n"); !strings.Contains(all, "lags: the caller goes on") || !strings.Contains(all, "has prepared a call that is not dialled") {
+				w.t.Errorf("ladder:\n%s", all)
+			}
+		})
+	}
 }
 
 // A target whose calls are silent leaves them to another target that can take them, except for one a minute. Without

@@ -138,6 +138,9 @@ func TestScreeningBeeps(t *testing.T) {
 				hungUpOn(w.agent)
 				why = cause.CallerHangup
 			case strings.HasPrefix(tt.answer, "play"):
+				if to := s.peers[media.SideB].RTP; to.IsValid() {
+					t.Errorf("media still goes to the agent, at %v", to)
+				}
 				s.beeps()
 				synctest.Wait()
 				if tt.upgraded {
