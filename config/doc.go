@@ -8,9 +8,9 @@
 //	                       all errors at once, by line  ◀───┴── rules between keys and sections
 //
 // The structs of the sections are the only declaration of the keys: a field's tag gives the key, kind, default and
-// bounds, and its comment describes the key. A knob, which hardly anybody sets, has the tag knob. The reader (keys.go), the JSON Schema (schema.go),
-// docs/flowbridge.schema.json and the tables of docs/configuration.md are all derived from them; run go generate after
-// a change. Rules about more than one key are in the section's check.
+// bounds, and its comment describes the key. A knob, which hardly anybody sets, has the tag knob. The reader (keys.go),
+// the JSON Schema (schema.go), docs/flowbridge.schema.json and the tables of docs/configuration.md are all derived from
+// them; run go generate after a change. Rules about more than one key are in the section's check.
 //
 // Every value keeps the YAML node it was read from, so that each error can name the file, the line and the key path.
 // Each error also says what to do. An error never shows the contents of an environment variable or a secret file.

@@ -20,8 +20,8 @@ type Follow struct {
 	Rescued float64 `key:"rescued" is:"share"`
 }
 
-// FollowFloor is the least weight that follow leaves a target, in percent of the route's calls. With fewer, its recovery
-// could not be seen.
+// FollowFloor is the least weight that follow leaves a target, in percent of the route's calls. With fewer, its
+// recovery could not be seen.
 const FollowFloor = 5
 
 // parseShare parses a percentage between 0 and 100, such as "0.5%". It returns it as a part of 1.

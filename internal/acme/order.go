@@ -40,7 +40,8 @@ func (k *Keeper) order(ctx context.Context) (*x509.Certificate, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if _, err = client.Register(ctx, &acme.Account{}, acme.AcceptTOS); err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
+	_, err = client.Register(ctx, &acme.Account{}, acme.AcceptTOS)
+	if err != nil && !errors.Is(err, acme.ErrAccountAlreadyExists) {
 		return nil, nil, fmt.Errorf("account: %w", err)
 	}
 	o, err := client.AuthorizeOrder(ctx, acme.DomainIDs(k.Domains...))
