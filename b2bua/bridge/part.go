@@ -109,7 +109,7 @@ func (b *Bridge) list() []part {
 	v := reflect.ValueOf(b).Elem()
 	all := make([]part, 0, len(partFields))
 	for _, i := range partFields {
-		if p, is := v.Field(i).Addr().Interface().(part); is {
+		if p, is := reflect.TypeAssert[part](v.Field(i).Addr()); is {
 			all = append(all, p)
 		}
 	}

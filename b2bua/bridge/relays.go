@@ -54,7 +54,7 @@ func (r *Relays) busy() error {
 func (r *Relays) end() { r.requests = nil }
 
 // on answers with 480 the requests that were passed to a leg that now leaves the call.
-func (r *Relays) on(e Event) (handled bool) {
+func (r *Relays) on(e Event) (handled bool) { //nolint:unparam // as part demands
 	leaves, is := e.(Left)
 	if !is {
 		return false

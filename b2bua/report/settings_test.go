@@ -12,8 +12,7 @@ import (
 // not have its default.
 func TestSettings(t *testing.T) {
 	route, all := reflect.TypeFor[config.Route](), reflect.TypeFor[Settings]()
-	for i := range all.NumField() {
-		f := all.Field(i)
+	for f := range all.Fields() {
 		of, ok := route.FieldByName(f.Name)
 		if key := of.Tag.Get("key"); !ok || key != f.Tag.Get("json") || of.Tag.Get("default") == "" {
 			t.Errorf("%s: a route has %q, with the key %q", f.Name, of.Name, key)
