@@ -224,6 +224,7 @@ function recordOf(c) {
     ['Answers', c.talk?.turns ? `${c.talk.turns.n}: p50 ${ms(c.talk.turns.p50_ms)}, p95 ${ms(c.talk.turns.p95_ms)}, at most ${ms(c.talk.turns.max_ms)}` : ''],
     ['Interruptions', c.talk?.barge_ins || c.talk?.barge_ins_ignored ? `${c.talk.barge_ins ? `${c.talk.barge_ins.n} obeyed, p50 ${ms(c.talk.barge_ins.p50_ms)}` : 'none obeyed'}, ${c.talk.barge_ins_ignored} ignored` : ''],
     ['Dead air', c.talk?.dead_air_ms ? `${ms(c.talk.dead_air_ms)}, for the agent ${ms(c.talk.agent_dead_air_ms)}` : ''],
+    ['Music on hold', c.talk?.agent_music_ms ? ms(c.talk.agent_music_ms) : ''],
   ].filter(([, v]) => v !== undefined && v !== null && v !== '' && v !== '–');
   return [el('dl.record', {}, items.map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, peer(v, 300))))),
     c.recordings?.length ? el('p', {}, 'Recordings: ', c.recordings.map((r) => [

@@ -287,6 +287,7 @@ function figuresOf(t) {
     t.turns && `The caller waited ${times(t.turns.n)} for an answer, at most ${ms(t.turns.max_ms)}.`,
     barged && `The caller interrupted the agent ${times(barged)}${t.barge_ins_ignored ? `, and it went on ${times(t.barge_ins_ignored)}` : ''}.`,
     t.agent_dead_air_ms && `The agent was waited for in ${ms(t.agent_dead_air_ms)} of dead air.`,
+    t.agent_music_ms && `The agent's side played music for ${ms(t.agent_music_ms)}: nobody waited.`,
     t.confidence === 'noisy' && 'The line was noisy: that may be wrong.',
   ].filter(Boolean);
 }

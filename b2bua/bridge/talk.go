@@ -150,7 +150,7 @@ func talkRecord(f *turns.Figures, noDecoder bool) *record.Talk {
 	}
 	t.MeasuredMS, t.BothMS = new(f.Measured.Milliseconds()), new(f.Both.Milliseconds())
 	t.DeadAirMS, t.LongestDeadAirMS = new(f.Dead.Milliseconds()), new(f.Longest.Milliseconds())
-	t.EchoMS = f.Echo.Milliseconds()
+	t.EchoMS, t.AgentMusicMS = f.Echo.Milliseconds(), f.Music.Milliseconds()
 	t.AgentDeadAirMS = new(f.Waited[turns.Agent].Milliseconds())
 	t.Caller, t.Agent = voiceRecord(&f.Parties[turns.Caller]), voiceRecord(&f.Parties[turns.Agent])
 	return t

@@ -851,7 +851,7 @@ static __always_inline void steady(struct voice *v, __s64 n, __s64 level)
 	if (v->high - v->low >= UNSTEADY) {
 		v->varied = 1;
 		v->even = 0;
-	} else if (v->even >= (v->known ? STEADY : STEADY_FIRST)) {
+	} else if (v->even >= (v->known | v->varied ? STEADY : STEADY_FIRST)) {
 		v->floor = v->low * FINE;
 		v->even = STEADY;
 	}

@@ -47,7 +47,7 @@ const (
 	longest  = 60 * second       // a segment is returned then, even if speech continues
 
 	steady      = 800 * millisecond // sound that hardly varies for this long is noise
-	steadyFirst = steady * 5 / 8    // steady before any speech was heard
+	steadyFirst = steady * 5 / 8    // steady before any speech was heard; not a vowel within the first words
 	ringMin     = 300 * millisecond // a burst of a ringing tone before any speech was heard; a shorter one may be a vowel
 	ringMax     = 1100 * millisecond
 
@@ -372,7 +372,7 @@ func (d *Detector) steady(n, level int64) {
 	switch {
 	case d.High-d.Low >= unsteady:
 		d.Varied, d.Even = true, 0
-	case d.Even >= steady, !d.Known && d.Even >= steadyFirst:
+	case d.Even >= steady, !d.Known && !d.Varied && d.Even >= steadyFirst:
 		d.Floor, d.Even = d.Low*fine, steady
 	}
 }

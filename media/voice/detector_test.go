@@ -293,6 +293,19 @@ func TestRingingBeforeWords(t *testing.T) {
 	}
 }
 
+// TestVowelInTheFirstWords: half a second of even sound before the first words is noise, but not within them: a voice may dwell on a vowel.
+func TestVowelInTheFirstWords(t *testing.T) {
+	var d Detector
+	l := newLine().quiet(1000*ms).speech(640*ms).noise(560*ms, 6000).speech(600 * ms).quiet(1000 * ms)
+	if all := hear(t, &d, l.packets(20*ms)); len(all) != 1 || all[0].Level-all[0].Noise < deep {
+		t.Errorf("heard %+v; want one segment far above its noise", all)
+	}
+	d = Detector{}
+	if all := hear(t, &d, newLine().quiet(1000*ms).noise(700*ms, 6000).quiet(1000*ms).packets(20*ms)); len(all) > 0 {
+		t.Errorf("heard %+v in even sound", all)
+	}
+}
+
 // TestLongSpeech: long speech gives a segment each minute, without gaps between them.
 func TestLongSpeech(t *testing.T) {
 	var d Detector

@@ -47,6 +47,12 @@ var ringing = map[string]cadence{
 	"france":  {[2]float64{440, 440}, []int{1500}, []int{3500}, 0},
 	"germany": {[2]float64{425, 425}, []int{1000}, []int{4000}, 0},
 	"ireland": {[2]float64{400, 425}, []int{400, 400}, []int{200, 2000}, 0},
+
+	"italy":     {[2]float64{425, 425}, []int{1000}, []int{4000}, 0},
+	"australia": {[2]float64{400, 400}, []int{400, 400}, []int{200, 2000}, 17},
+	"russia":    {[2]float64{425, 425}, []int{800}, []int{3200}, 0},
+	"korea":     {[2]float64{440, 480}, []int{1000}, []int{2000}, 0},
+	"china":     {[2]float64{450, 450}, []int{1000}, []int{4000}, 0},
 }
 
 // ring adds the ringing tone of a country until 300 ms before the agent's first words.

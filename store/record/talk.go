@@ -40,6 +40,9 @@ type Talk struct {
 	LongestDeadAirMS *int64 `json:"longest_dead_air_ms"`
 	AgentDeadAirMS   *int64 `json:"agent_dead_air_ms"`
 
+	// AgentMusicMS is how long the agent's side played music, as on hold. It is not in MeasuredMS. It is 0 if it did not.
+	AgentMusicMS int64 `json:"agent_music_ms,omitempty"`
+
 	// EchoMS is the delay with which the agent's side repeats what the caller says. It is 0 if it does not.
 	EchoMS int64 `json:"echo_ms,omitempty"`
 

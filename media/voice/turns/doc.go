@@ -15,6 +15,8 @@
 //   - backchannel: an utterance of the caller of less than 600 ms while the agent speaks, after which the agent
 //     continues.
 //   - cut-off: the agent starts while the caller speaks, and the caller still speaks 200 ms later.
+//   - music: the agent's side sounds for longer than a voice needs to breathe, or so that what never pauses in it is nearly
+//     as loud. While it plays the line carries no conversation. Test: TestMusicOnHold.
 //   - dead air: 3 s or more in which both are silent. The party that did not speak last is waited for.
 //
 // # Decisions
@@ -33,7 +35,7 @@
 // the process; it is plain data, as are the other states of a session. Tests: TestLongCallIsSmall, FuzzState.
 //
 // Noise as loud as speech makes figures wrong, not absent. So a call is Noisy where that is likely: a background that
-// varies is near a side's speech, or much of a side's sound is no louder than its background; a fifth of the speech is
+// varies is near a side's speech, or much of a side's sound is no louder than its background; a third of the speech is
 // of another loudness; both speak at once for long; there is typing, a tone in bursts, or a caller too quiet. The
 // figures of such a call are left out of all percentiles. An even background is no reason, nor is a tone that rings
 // before the agent's first words, with a burst that its answer cuts short. A tone, and a segment within 8 dB of its

@@ -40,7 +40,7 @@ const (
 	gapMin    = 16.0                    // dB between a side's speech and a background that varies,
 	varies    = 1                       // by more than this many steps of loudness
 	gapNoise  = 8.0                     // below this, a segment is not speech,
-	nearMax   = 3                       // of which there may be so many tenths of the speech
+	nearMax   = 6                       // of which there may be so many tenths of the speech
 	quietMin  = -36.0                   // dBm0 of a caller's speech; the real level is some 7 dB lower (voice.Decibels)
 	burstMax  = 2500                    // ms; a burst of a ringing tone lasts 2 s at most (ITU-T E.180)
 	burstTop  = 1800                    // level; a louder one is a voice that clips
@@ -49,12 +49,17 @@ const (
 	burstStep = 16                      // greatest difference of their levels, 0.4 dB
 	ringsMin  = 3                       // so many bursts in a row are a ringing tone,
 	ringPause = 2500 * time.Millisecond // if they are no further apart
+	musicMin  = 10000                   // ms without a pause of 200 ms that no voice speaks
+	musicNear = 4000                    // ms; the same for a sound that no voice speaks through,
+	musicMore = 1000                    // if it does not go on with music, as it does after less than ringPause,
+	gapMusic  = 10.0                    // less than so many dB above what never pauses in it,
+	musicStep = 512                     // and that much louder than the side's pauses: 12 dB
 	echoMax   = 45                      // percentage of the caller's speech during which the agent speaks as well,
 	echoAgent = 30                      // or percent of the agent's speech;
 	echoNear  = 20                      // instead of echoMax, if a side's speech is
-	gapBoth   = 18.0                    // less than so many dB above its background, which may be what is heard
+	gapBoth   = 18.0                    // less than so many dB above a background that varies, which may be what is heard
 	shareMax  = 7                       // tenths of the measured time in which a side may speak
-	behindMax = 20                      // percent of a side's speech that may be behind it
+	behindMax = 35                      // percent of a side's speech that may be behind it
 	tooLittle = 2 * time.Second         // a side with less speech is not judged
 )
 
@@ -105,6 +110,7 @@ type Figures struct {
 	Dead     time.Duration // dead air in total; Longest is the longest, Waited is how long each party was waited for
 	Longest  time.Duration
 	Waited   [2]time.Duration
+	Music    time.Duration // time in which the agent's side played music, as on hold; it is not in Measured
 
 	// Echo is the delay with which the agent's side repeats what the caller says; 0 if it does not. It does not depend on
 	// Confidence.
@@ -144,7 +150,7 @@ func (t *Talk) Figures() Figures {
 	f.Ignored, f.CutOffs, f.Backchannels = int(s.Ignored), int(s.CutOffs), int(s.Backchannels)
 	f.BargeIns, f.Edges = f.Reaction.N+f.Ignored, int(s.Edges)
 	f.Echo = s.echo()
-	f.Measured, f.Both, f.Dead, f.Longest = s.Measured, s.Both, s.Dead, s.Longest
+	f.Measured, f.Both, f.Dead, f.Longest, f.Music = s.Measured, s.Both, s.Dead, s.Longest, s.Music
 	for p := range f.Parties {
 		side := &s.Sides[p]
 		f.Parties[p].Spoke, f.Waited[p] = side.Spoke, s.WaitedFor[p]
@@ -190,10 +196,10 @@ func (s *State) noisy() Reason {
 			continue
 		}
 		level, background := side.levels()
-		if level-background < gapBoth {
+		low, high := quantile(&side.Noises, side.Heard/10), quantile(&side.Noises, side.Heard*9/10)
+		if level-background < gapBoth && high-low > varies {
 			both = echoNear
 		}
-		low, high := quantile(&side.Noises, side.Heard/10), quantile(&side.Noises, side.Heard*9/10)
 		switch {
 		case level-background < gapMin && high-low > varies:
 			return Background
@@ -231,6 +237,21 @@ func (s *side) hear(h voice.Segment, ms uint64) bool {
 	s.Levels[level/loudnessStep] += uint32(ms)
 	s.Noises[noise/loudnessStep] += uint32(ms)
 	return true
+}
+
+// isMusic reports whether a segment of the agent's side is music on hold: it has no pause for longer than a voice needs
+// to breathe, or what lies behind it has become nearly as loud as itself. A ringing tone comes before the first words.
+// from is when it begins, as in State.
+func (s *side) isMusic(h voice.Segment, from time.Duration) bool {
+	took, least := (h.To - h.From).Milliseconds(), int64(musicNear)
+	if s.Played > 0 && from-s.Played < ringPause {
+		least = musicMore
+	}
+	if s.Heard == 0 || took < least {
+		return false
+	}
+	risen := int64(h.Noise)-int64(s.Noise/s.Heard) >= musicStep
+	return took >= musicMin || risen && gap(h.Level, h.Noise) < gapMusic
 }
 
 // gap returns how many dB a sound is above its background.

@@ -228,10 +228,21 @@ func recorded(t *testing.T, directory string) (all map[string][2][][]float64) {
 	return all
 }
 
+// coding returns the kind of a voice of scripts/talk-voices.
+func coding(voice string) string {
+	switch {
+	case strings.HasSuffix(voice, "-gsm"):
+		return "voices GSM"
+	case strings.HasSuffix(voice, "-opus"):
+		return "voices Opus"
+	}
+	return "voices"
+}
+
 // TestJudged prints how far figures may be believed, for each family of calls: synthetic voices, and those of
-// TALK_VOICES with and without GSM 06.10 (scripts/talk-voices). TALK_CALLS is the number of calls for each condition
+// TALK_VOICES with and without a codec (scripts/talk-voices). TALK_CALLS is the number of calls for each condition
 // and kind of voice. Nothing may be tuned on what it judges: the seeds from heldSeed on and the families of held are for
-// that, DIR/held of scripts/talk-voices has the voices. TALK_TUNE=1 has other ones.
+// that, DIR/held of scripts/talk-voices has the voices. TALK_TUNE=1 has other ones, for DIR/tune.
 func TestJudged(t *testing.T) {
 	calls, err := strconv.Atoi(os.Getenv("TALK_CALLS"))
 	if err != nil {
@@ -239,7 +250,7 @@ func TestJudged(t *testing.T) {
 	}
 	seed, families := uint64(heldSeed), held()
 	if os.Getenv("TALK_TUNE") != "" {
-		seed, families = 5001, conversation.Families()
+		seed, families = tuneSeed, slices.Concat(conversation.Families(), tuned())
 	}
 	kinds := map[string][]conversation.Sounds{}
 	for i := range uint64(4) {
@@ -254,12 +265,9 @@ func TestJudged(t *testing.T) {
 		}
 		delete(voices, "music")
 		for i, caller := range slices.Sorted(maps.Keys(voices)) {
-			kind, gsm := "voices", strings.HasSuffix(caller, "-gsm")
-			if gsm {
-				kind = "voices GSM"
-			}
-			same := slices.DeleteFunc(slices.Sorted(maps.Keys(voices)), func(v string) bool { return strings.HasSuffix(v, "-gsm") != gsm || v == caller })
-			s := conversation.Sounds{Caller: voices[caller][0], Agent: voices[same[i/2%len(same)]][1], Noise: kinds["synthetic"][i%4].Noise}
+			kind := coding(caller)
+			same := slices.DeleteFunc(slices.Sorted(maps.Keys(voices)), func(v string) bool { return coding(v) != kind || v == caller })
+			s := conversation.Sounds{Caller: voices[caller][0], Agent: voices[same[i*5%len(same)]][1], Noise: kinds["synthetic"][i%4].Noise}
 			kinds[kind] = append(kinds[kind], s)
 		}
 	}
@@ -273,7 +281,7 @@ func TestJudged(t *testing.T) {
 			group.Go(func() error {
 				c := &tally{reasons: map[turns.Reason]int{}}
 				for n := range calls {
-					s := kinds[kind][n%len(kinds[kind])]
+					s := kinds[kind][(i*calls+n)%len(kinds[kind])]
 					at := seed + uint64(1000*i+n) // no two conditions have the same conversations
 					conv := k.Conversation(at, s, 8)
 					talk, moments := follow(conv, k, s, at, func() time.Duration { return time.Second })

@@ -46,6 +46,7 @@ type State struct {
 	Dead      time.Duration    `cbor:"26,keyasint,omitempty"` // dead air in Measured
 	Longest   time.Duration    `cbor:"27,keyasint,omitempty"` // the longest dead air
 	WaitedFor [3]time.Duration `cbor:"28,keyasint,omitzero"`  // dead air by Party
+	Music     time.Duration    `cbor:"32,keyasint,omitempty"` // time in which the agent's side played music
 }
 
 // first is the state of the search for the agent's first audio.
@@ -85,7 +86,8 @@ type side struct {
 	Rung  time.Duration `cbor:"22,keyasint,omitempty"` // end of the burst that made them a ringing tone
 	Rings uint8         `cbor:"23,keyasint,omitempty"` // bursts so far, up to ringsMin
 
-	Bursts bool `cbor:"24,keyasint,omitempty"` // a tone in bursts counted as speech
+	Bursts bool          `cbor:"24,keyasint,omitempty"` // a tone in bursts counted as speech
+	Played time.Duration `cbor:"25,keyasint,omitempty"` // end of the last music
 }
 
 // span is an utterance.
@@ -129,11 +131,11 @@ func Resume(answered time.Duration, s State) (*Talk, error) {
 	}
 	times := []time.Duration{
 		s.At, s.Quiet, s.AskedAt, s.CutAt, s.BargeAt, s.OverAt, s.FirstAt, s.Measured, s.Both, s.Dead, s.Longest,
-		s.WaitedFor[0], s.WaitedFor[1], s.WaitedFor[2], s.Latency.Max, s.Reaction.Max,
+		s.WaitedFor[0], s.WaitedFor[1], s.WaitedFor[2], s.Latency.Max, s.Reaction.Max, s.Music,
 	}
 	for p := range s.Sides {
 		d := &s.Sides[p]
-		times = append(times, d.Until, d.Began, d.Ended, d.Spoke, d.Short.From, d.Short.To, d.To, d.Other, d.Rung)
+		times = append(times, d.Until, d.Began, d.Ended, d.Spoke, d.Short.From, d.Short.To, d.To, d.Other, d.Rung, d.Played)
 		if len(d.Ahead) > aheadMax || len(d.Spans) > spansMax || d.Speaks && (len(d.Ahead) == 0 || d.Began < d.Ended) {
 			return nil, fmt.Errorf("turns: the state of party %d makes no sense: %d utterances ahead, %d bytes of spans, one begins at %v, after %v",
 				p, len(d.Ahead), len(d.Spans), d.Began, d.Ended)

@@ -41,6 +41,9 @@ func (t *Talk) pass(at time.Duration) {
 	s := &t.s
 	took := at - s.At
 	s.At = at
+	if s.Paused&music != 0 {
+		s.Music += took
+	}
 	if s.Paused != 0 {
 		return
 	}

@@ -47,6 +47,7 @@ const (
 
 	blindCaller // the side's codec is not measured; set by Talk.Look
 	blindAgent
+	music // the agent's side plays music
 )
 
 // Kind says what a Moment is.
@@ -93,6 +94,10 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 		return
 	}
 	side, speech := &t.s.Sides[p], true
+	if p == Agent && side.isMusic(heard, heard.From-t.answered) {
+		t.play(heard.From, heard.To)
+		return
+	}
 	was := side.Last[1]
 	if took := (heard.To - heard.From).Milliseconds(); took > 0 && took < 1e6 {
 		speech = side.hear(heard, uint64(took))
@@ -102,6 +107,20 @@ func (t *Talk) Hear(p Party, heard voice.Segment) {
 		t.add(p, span{heard.From - t.answered, heard.To - t.answered, heard.Sparse})
 	}
 	t.know(p, heard.To-t.answered)
+}
+
+// isMusic reports whether what the agent's side is saying is music.
+func (t *Talk) isMusic(v voice.View) bool {
+	h := voice.Segment{From: v.Since, To: v.To, Level: v.Level, Noise: v.Noise}
+	return t.s.Sides[Agent].isMusic(h, v.Since-t.answered)
+}
+
+// play says that the agent's side played music: nobody waits, and nobody speaks.
+func (t *Talk) play(from, to time.Duration) {
+	t.Pause(music, from)
+	t.Resume(music, to)
+	t.s.Sides[Agent].Played = to - t.answered
+	t.know(Agent, to-t.answered)
 }
 
 // Look updates a party's speech in progress and the time until which it was silent. The methods below answer from the
@@ -130,7 +149,11 @@ func (t *Talk) now() *State {
 // that music of many seconds does not pass for an answer until it ends.
 func (t *Talk) take() {
 	for p, v := range t.seen {
-		if v.Speaking && (v.Level == 0 || gap(v.Level, v.Noise) >= gapNoise) {
+		switch {
+		case !v.Speaking || v.Level > 0 && gap(v.Level, v.Noise) < gapNoise:
+		case p == int(Agent) && t.isMusic(v):
+			t.play(v.Since, v.To)
+		default:
 			t.add(Party(p), span{From: v.Since - t.answered, To: v.To - t.answered})
 		}
 		t.know(Party(p), v.Until-t.answered)

@@ -214,10 +214,10 @@ func TestDoubts(t *testing.T) {
 	}{
 		{"none", Agent, nil, "", 2000 * ms, 0},
 		{"sound near its background instead of an answer", Agent, []sound{{23500, 24500, 1000, 750, false}}, "", 2000 * ms, 0},
-		{"much sound near its background", Agent, []sound{{23500, 24500, 1000, 750, false}, {30000, 33000, 1000, 750, false}}, Background, 2000 * ms, 0},
+		{"much sound near its background", Agent, []sound{{23500, 24500, 1000, 700, false}, {29000, 34000, 1000, 700, false}}, Background, 2000 * ms, 0},
 		{"a tone", Agent, []sound{{23500, 24200, 900, 900, false}}, "", 2000 * ms, 0},
 		{"a fan far behind the voice", Caller, []sound{{500, 1300, 400, 400, false}}, "", 2000 * ms, 0},
-		{"a voice behind the caller", Caller, []sound{{30000, 33000, 500, 100, false}}, TwoLevels, 2000 * ms, 0},
+		{"a voice behind the caller", Caller, []sound{{29000, 34900, 500, 100, false}}, TwoLevels, 2000 * ms, 0},
 		{"typing instead of an answer", Agent, []sound{{23600, 24300, 900, 100, true}}, Gaps, 1000 * ms, 0},
 		{"typing while a caller waits", Agent, []sound{{30000, 30200, 900, 100, true}}, Gaps, 2000 * ms, 0},
 		{"a word full of gaps among others", Agent, []sound{{28300, 28700, 900, 100, true}}, "", 2000 * ms, 0},
@@ -243,6 +243,58 @@ func TestDoubts(t *testing.T) {
 		if f.Reason != c.want || (f.Confidence == Good) != (c.want == "") || f.Latency.Max != c.waits || f.Edges != c.edges {
 			t.Errorf("%s: %s %q, the longest wait %v, %d close counts", c.name, f.Confidence, f.Reason, f.Latency.Max, f.Edges)
 		}
+	}
+}
+
+// TestMusicOnHold: a sound of the agent's side without a pause to breathe is music, and so is one that what lies behind it
+// has caught up with. While it plays nobody waits or speaks, and no figure reaches across it.
+func TestMusicOnHold(t *testing.T) {
+	const open = 42_000
+	seg := func(from, to, level, noise int) voice.Segment {
+		return voice.Segment{From: at(from), To: at(to), Level: int32(level), Noise: int32(noise)}
+	}
+	for _, c := range []struct {
+		name  string
+		sound []voice.Segment
+		music time.Duration
+	}{
+		{"none", nil, 0},
+		{"without a pause", []voice.Segment{seg(10000, 24000, 900, 20)}, 14000 * ms},
+		{"its background rises", []voice.Segment{seg(10000, 16000, 900, 800), seg(16300, 18300, 900, 780), seg(30000, 31500, 900, 800)}, 8000 * ms},
+		{"a long sentence", []voice.Segment{seg(10000, 18000, 900, 150)}, 0},
+		{"over a loud room", []voice.Segment{seg(10000, 15000, 900, 500)}, 0},
+	} {
+		talk := New(answered)
+		talk.Hear(Agent, seg(1000, 4000, 1000, 100))
+		talk.Hear(Caller, seg(5000, 7000, 1000, 100))
+		talk.Hear(Agent, seg(8000, 9500, 1000, 100))
+		for _, s := range c.sound {
+			talk.Hear(Agent, s)
+		}
+		talk.Hear(Caller, seg(20000, 20500, 1000, 100))
+		talk.Hear(Agent, seg(40000, 41000, 1000, 100))
+		talk.Finish(at(open))
+		f := talk.Figures()
+		spoke := 5500 * ms
+		if c.music == 0 {
+			for _, s := range c.sound {
+				spoke += s.To - s.From
+			}
+		}
+		if f.Music != c.music || f.Measured != open*ms-c.music || f.Parties[Agent].Spoke != spoke || f.Confidence != Good {
+			t.Errorf("%s: music %v, measured %v, the agent spoke %v, %s %s", c.name, f.Music, f.Measured, f.Parties[Agent].Spoke, f.Confidence, f.Reason)
+		}
+	}
+	talk := New(answered)
+	talk.Hear(Agent, seg(1000, 4000, 1000, 100))
+	talk.Hear(Caller, seg(5000, 7000, 1000, 100))
+	talk.Look(Caller, voice.View{Settled: at(20000), Until: at(20000)})
+	talk.Look(Agent, voice.View{Settled: at(7500), Until: at(20000), Speaking: true, Since: at(8000), To: at(20000), Level: 900, Noise: 20})
+	if party, since, ok := talk.Waiting(); ok {
+		t.Errorf("while music plays, party %d is waited for since %v", party, since)
+	}
+	if f := talk.Figures(); f.Music < 11*time.Second || f.Latency.N != 0 {
+		t.Errorf("while music plays: music %v, %d turns", f.Music, f.Latency.N)
 	}
 }
 
