@@ -108,8 +108,15 @@ func TestHandOver(t *testing.T) {
 // next hands the session over to another engine.
 func (br *bridge) next(t *testing.T) {
 	t.Helper()
+	br.nextAfter(t, func() {})
+}
+
+// nextAfter is next, just after something was done.
+func (br *bridge) nextAfter(t *testing.T, do func()) {
+	t.Helper()
 	old := br.engine
 	take := heirOfKernel(t)
+	do()
 	old.Freeze()
 	st, fds := br.HandOver()
 	take()
@@ -137,8 +144,7 @@ func TestHandOverOfKeys(t *testing.T) {
 		copy(pkt[4:12], []byte{0, 0, 0, 1, 0, 0, 0, 7})
 		br.carries(pkt)
 	}
-	press(1, "\x05\x0a\x00\xa0")
-	br.next(t)
+	br.nextAfter(t, func() { press(1, "\x05\x0a\x00\xa0") }) // a second without a packet would end the key
 	press(2, "\x05\x0a\x01\x40")
 	press(3, "\x05\x8a\x01\xe0")
 	if e, ok := br.event(t).(EventDigit); !ok || e.Digit != '5' || e.Duration != 60*time.Millisecond {

@@ -157,20 +157,19 @@ type listenerState struct {
 	Current   packet.EventID   `cbor:"2,keyasint,omitzero"`
 	Earlier   uint64           `cbor:"3,keyasint,omitempty"`
 	Duration  uint16           `cbor:"4,keyasint,omitempty"`
-	Heard     time.Duration    `cbor:"5,keyasint,omitempty"`
 	Past      []packet.EventID `cbor:"6,keyasint,omitempty"`
 }
 
-func (l *listener) save(st *SideState, c stream.Clock) {
+func (l *listener) save(st *SideState, _ stream.Clock) {
 	st.Listener = &listenerState{
-		Listening: l.listening, Current: l.current, Earlier: l.earlier, Duration: l.duration, Heard: c.At(l.heard),
-		Past: l.past.all(),
+		Listening: l.listening, Current: l.current, Earlier: l.earlier, Duration: l.duration, Past: l.past.all(),
 	}
 }
 
+// restore continues an event in progress. Its time-out starts anew: what came during the hand-over is read after it.
 func (l *listener) restore(st *SideState, c stream.Clock) {
 	if s := st.Listener; s != nil {
 		l.listening, l.current, l.earlier, l.duration = s.Listening, s.Current, s.Earlier, s.Duration
-		l.heard, l.past = c.Past(s.Heard), pastOf(s.Past)
+		l.heard, l.past = c.Now, pastOf(s.Past)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/pion/rtp"
 
 	"flowbridge/media/packet"
+	"flowbridge/media/stream"
 )
 
 // owner is told of keys.
@@ -217,4 +218,22 @@ func FuzzListener(f *testing.F) {
 			t.Errorf("not reported: %v", ended)
 		}
 	})
+}
+
+// A key that is pressed during a hand-over of several seconds is one key, with all of its length.
+func TestKeyOverALongHandOver(t *testing.T) {
+	l, _ := heardBy(TelephoneEvents{On: true, PayloadType: 101})
+	event := packet.EventID{Timestamp: 160, Code: 5}
+	l.follow(event, packet.Event{Code: 5, Duration: 160}, true, time.Second)
+	var st SideState
+	l.save(&st, stream.Clock{Now: time.Second, Epoch: time.Minute})
+
+	next, got := heardBy(TelephoneEvents{On: true, PayloadType: 101})
+	const now = 5 * time.Second
+	next.restore(&st, stream.Clock{Now: now, Epoch: time.Minute})
+	expire(next, now)
+	next.follow(event, packet.Event{Code: 5, Duration: 480, End: true}, false, now)
+	if !slices.Equal(*got, []string{"5 60ms"}) {
+		t.Errorf("got the keys %q; want 5 of 60 ms", *got)
+	}
 }
