@@ -51,7 +51,7 @@ func (c *columns) of(r *record.Record) []driver.NamedValue {
 				c.text = at.AppendTo(c.text)
 			}
 		default:
-			c.text = record.AppendColumn(c.text, at)
+			c.text = r.AppendColumn(c.text, i)
 		}
 		if len(c.text) > from {
 			c.made = append(c.made, made{i, len(c.text)})

@@ -3,48 +3,176 @@ package record
 import (
 	"maps"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
+	"unsafe"
 )
 
-// The functions below append JSON exactly as encoding/json writes it, in a tenth of the time, because each call is
-// written several times. TestEncoding compares them for every field.
+// This file writes JSON exactly as encoding/json does, from the same tags, in a quarter of the time, because each call
+// is written several times. TestEncoding compares them for every field.
 
-// key starts a member of an object.
-func key(b []byte, name string) []byte {
-	if b[len(b)-1] != '{' {
-		b = append(b, ',')
-	}
-	return append(append(append(b, '"'), name...), '"', ':')
+// shape says how values of a type are written.
+type shape struct {
+	kind    reflect.Kind
+	write   func(b []byte, at unsafe.Pointer) []byte // of a type with a form of its own
+	empty   func(at unsafe.Pointer) bool             // of a struct that may be left out
+	of      *shape                                   // of the elements of a list or a pointer
+	size    uintptr
+	members []member // of a struct
 }
 
-func textOf(b []byte, name, s string) []byte { return appendString(key(b, name), s) }
+// member is a field of a struct.
+type member struct {
+	*shape
 
-// textIf is like textOf, but omits an empty text. numberIf and timeIf omit zero.
-func textIf(b []byte, name, s string) []byte {
-	if s == "" {
-		return b
-	}
-	return textOf(b, name, s)
+	name  string
+	key   string // the name as it is written, between a comma and a colon
+	index int
+	at    uintptr
+	kind  reflect.Kind // of the shape, which is farther away
+	omit  bool         // while it is zero, or an empty list
 }
 
-func number(b []byte, name string, n int64) []byte { return strconv.AppendInt(key(b, name), n, 10) }
-
-func numberIf(b []byte, name string, n int64) []byte {
-	if n == 0 {
-		return b
+// membersOf returns the fields of a struct that are in its JSON.
+func membersOf(t reflect.Type) (all []member) {
+	for f := range t.Fields() {
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if name == "-" {
+			continue
+		}
+		all = append(all, member{
+			shape: shapeOf(f.Type), name: name, key: `,"` + name + `":`, index: f.Index[0], at: f.Offset,
+			kind: f.Type.Kind(), omit: strings.HasPrefix(options, "omit"),
+		})
 	}
-	return number(b, name, n)
+	return all
 }
 
-func timeOf(b []byte, name string, t Time) []byte { return t.appendJSON(key(b, name)) }
-
-func timeIf(b []byte, name string, t Time) []byte {
-	if t.IsZero() {
-		return b
+// shapeOf returns the shape of a type that occurs in a Record.
+func shapeOf(t reflect.Type) *shape {
+	s := &shape{kind: t.Kind(), size: t.Size()}
+	switch t {
+	case reflect.TypeFor[Time]():
+		s.write = func(b []byte, at unsafe.Pointer) []byte { return (*Time)(at).appendJSON(b) }
+		s.empty = func(at unsafe.Pointer) bool { return (*Time)(at).IsZero() }
+		return s
+	case reflect.TypeFor[Media]():
+		s.empty = func(at unsafe.Pointer) bool { return (*Media)(at).IsZero() }
+	case reflect.TypeFor[Score](), reflect.TypeFor[Millis]():
+		s.write = func(b []byte, at unsafe.Pointer) []byte {
+			if *(*float64)(at) == 0 {
+				return append(b, "null"...)
+			}
+			return appendFloat(b, *(*float64)(at))
+		}
+		return s
 	}
-	return timeOf(b, name, t)
+	switch t.Kind() {
+	case reflect.Struct:
+		s.members = membersOf(t)
+	case reflect.Slice, reflect.Pointer:
+		s.of = shapeOf(t.Elem())
+	case reflect.Map:
+		s.write = func(b []byte, at unsafe.Pointer) []byte { return appendVariables(b, *(*map[string]string)(at)) }
+	case reflect.String, reflect.Int, reflect.Int64, reflect.Uint16, reflect.Bool, reflect.Float64:
+	default:
+		panic(t.String() + ": add has no case for it") // at the start of every test and process
+	}
+	return s
+}
+
+// add appends the value at an address.
+func (s *shape) add(b []byte, at unsafe.Pointer) []byte {
+	if s.write != nil {
+		return s.write(b, at)
+	}
+	switch s.kind {
+	case reflect.String:
+		return appendString(b, *(*string)(at))
+	case reflect.Int:
+		return strconv.AppendInt(b, int64(*(*int)(at)), 10)
+	case reflect.Int64:
+		return strconv.AppendInt(b, *(*int64)(at), 10)
+	case reflect.Uint16:
+		return strconv.AppendUint(b, uint64(*(*uint16)(at)), 10)
+	case reflect.Bool:
+		return strconv.AppendBool(b, *(*bool)(at))
+	case reflect.Float64:
+		return appendFloat(b, *(*float64)(at))
+	case reflect.Struct:
+		return appendMembers(b, at, s.members, false)
+	case reflect.Slice:
+		return s.addList(b, *(*[]byte)(at))
+	default: // a pointer
+		if to := *(*unsafe.Pointer)(at); to != nil {
+			return s.of.add(b, to)
+		}
+		return append(b, "null"...)
+	}
+}
+
+// addList appends a list, which may have any type: only its length and address count. An empty one is [], a nil one
+// null.
+func (s *shape) addList(b, list []byte) []byte {
+	if list == nil {
+		return append(b, "null"...)
+	}
+	b = append(b, '[')
+	for i := range list {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = s.of.add(b, unsafe.Add(unsafe.Pointer(unsafe.SliceData(list)), uintptr(i)*s.of.size))
+	}
+	return append(b, ']')
+}
+
+// appendMembers appends a struct, with sparse without any zero field.
+func appendMembers(b []byte, at unsafe.Pointer, members []member, sparse bool) []byte {
+	b = append(b, '{')
+	comma := 1 // of the next key: all but the first have one
+	for i := range members {
+		m := &members[i]
+		to := unsafe.Add(at, m.at)
+		switch omit := m.omit || sparse; m.kind {
+		case reflect.Int64: // most of them
+			if n := *(*int64)(to); n != 0 || !omit {
+				b, comma = strconv.AppendInt(append(b, m.key[comma:]...), n, 10), 0
+			}
+		case reflect.String:
+			if s := *(*string)(to); s != "" || !omit {
+				b, comma = appendString(append(b, m.key[comma:]...), s), 0
+			}
+		default:
+			if !omit || !m.isEmpty(to) {
+				b, comma = m.add(append(b, m.key[comma:]...), to), 0
+			}
+		}
+	}
+	return append(b, '}')
+}
+
+// isEmpty reports whether a value is zero, or an empty list.
+func (s *shape) isEmpty(at unsafe.Pointer) bool {
+	switch s.kind {
+	case reflect.String:
+		return *(*string)(at) == ""
+	case reflect.Int:
+		return *(*int)(at) == 0
+	case reflect.Int64:
+		return *(*int64)(at) == 0
+	case reflect.Float64:
+		return *(*float64)(at) == 0
+	case reflect.Slice:
+		return len(*(*[]byte)(at)) == 0
+	case reflect.Struct:
+		return s.empty != nil && s.empty(at)
+	default: // a pointer or a map
+		return *(*unsafe.Pointer)(at) == nil
+	}
 }
 
 func (t Time) appendJSON(b []byte) []byte {
@@ -52,14 +180,6 @@ func (t Time) appendJSON(b []byte) []byte {
 		return append(b, "null"...)
 	}
 	return append(t.AppendTo(append(b, '"')), '"')
-}
-
-// score appends null for zero.
-func score(b []byte, name string, f float64) []byte {
-	if f == 0 {
-		return append(key(b, name), "null"...)
-	}
-	return appendFloat(key(b, name), f)
 }
 
 // appendFloat writes 0 for a number that is not finite: JSON can't represent it, and a wrong statistic must not
@@ -129,56 +249,7 @@ func appendString(b []byte, s string) []byte {
 	return append(append(b, s[from:]...), '"')
 }
 
-// appendList appends a list. An empty one is [], not null.
-func appendList[T any](b []byte, items []T, one func([]byte, *T) []byte) []byte {
-	b = append(b, '[')
-	for i := range items {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = one(b, &items[i])
-	}
-	return append(b, ']')
-}
-
-func appendAttempt(b []byte, a *Attempt) []byte {
-	b = textOf(append(b, '{'), "target", a.Target)
-	b = textIf(b, "reason", a.Reason)
-	b = textIf(b, "by", a.By)
-	b = number(b, "prepare_ms", a.PrepareMS)
-	b = number(b, "prepare_status", int64(a.PrepareStatus))
-	b = number(b, "sip_status", int64(a.SIPStatus))
-	b = textOf(b, "cause", a.Cause)
-	b = textIf(b, "error", a.Error)
-	b = number(b, "ms", a.MS)
-	b = textIf(b, "answered_by", a.AnsweredBy)
-	if a.Confidence != 0 {
-		b = appendFloat(key(b, "confidence"), a.Confidence)
-	}
-	b = timeIf(b, "started_at", a.StartedAt)
-	b = textIf(b, "sip_call_id", a.SIPCallID)
-	b = textIf(b, "transport", a.Transport)
-	if len(a.Tried) > 0 {
-		b = appendList(key(b, "tried"), a.Tried, func(b []byte, s *string) []byte { return appendString(b, *s) })
-	}
-	if len(a.DroppedHeaders) > 0 {
-		b = appendList(key(b, "dropped_headers"), a.DroppedHeaders,
-			func(b []byte, s *string) []byte { return appendString(b, *s) })
-	}
-	return append(b, '}')
-}
-
-func appendRecording(b []byte, r *Recording) []byte {
-	b = textOf(append(b, '{'), "file", r.File)
-	b = textIf(b, "by", r.By)
-	b = textOf(b, "format", r.Format)
-	b = timeOf(b, "started_at", r.StartedAt)
-	b = timeOf(b, "ended_at", r.EndedAt)
-	b = number(b, "bytes", r.Bytes)
-	b = number(b, "dropped", r.Dropped)
-	return append(textIf(b, "error", r.Error), '}')
-}
-
+// appendVariables appends the variables, ordered by name.
 func appendVariables(b []byte, all map[string]string) []byte {
 	if all == nil {
 		return append(b, "null"...)
@@ -193,127 +264,7 @@ func appendVariables(b []byte, all map[string]string) []byte {
 	return append(b, '}')
 }
 
-func appendMedia(b []byte, m *Media) []byte {
-	b = appendSide(key(append(b, '{'), "a"), &m.A)
-	b = appendSide(key(b, "b"), &m.B)
-	b = score(b, "mos", float64(m.MOS))
-	b = textIf(b, "one_way", m.OneWay)
-	if len(m.Silences) > 0 {
-		b = appendList(key(b, "silences"), m.Silences, appendSilence)
-	}
-	b = numberIf(numberIf(b, "no_rtp_ms", m.NoRTPMS), "gap_ms", m.GapMS)
-	return append(numberIf(b, "no_cpu_ms", m.NoCPUMS), '}')
-}
-
-func appendSilence(b []byte, s *Silence) []byte {
-	b = number(textOf(append(b, '{'), "side", s.Side), "from_ms", s.FromMS)
-	b = key(b, "to_ms")
-	if s.ToMS == nil {
-		b = append(b, "null"...)
-	} else {
-		b = strconv.AppendInt(b, *s.ToMS, 10)
-	}
-	return append(textIf(b, "after", s.After), '}')
-}
-
-func appendSide(b []byte, s *MediaSide) []byte {
-	b = number(append(b, '{'), "rx", s.Rx)
-	b = number(b, "tx", s.Tx)
-	b = number(b, "lost", s.Lost)
-	b = number(b, "dropped", s.Dropped)
-	b = appendDropped(key(b, "dropped_by"), &s.DroppedBy)
-	b = appendFloat(key(b, "jitter_ms"), s.JitterMS)
-	b = number(b, "duplicates", s.Duplicates)
-	b = number(b, "reordered", s.Reordered)
-	b = number(b, "bursts", s.Bursts)
-	b = numberIf(b, "late", s.Late)
-	b = numberIf(b, "lost_here", s.LostHere)
-	b = numberIf(b, "late_here", s.LateHere)
-	b = number(b, "ssrc_changes", s.SSRCChanges)
-	b = score(b, "rtt_ms", float64(s.RTT))
-	b = score(b, "mos", float64(s.MOS))
-	b = textIf(b, "codec", s.Codec)
-	b = textIf(b, "expected", s.Expected)
-	b = textIf(b, "source", s.Source)
-	b = textIf(b, "refused", s.Refused)
-	return append(textIf(b, "srtp", s.SRTP), '}')
-}
-
-func appendDropped(b []byte, d *DroppedBy) []byte {
-	b = numberIf(append(b, '{'), "wrong_source", d.WrongSource)
-	b = numberIf(b, "unproven", d.Unproven)
-	b = numberIf(b, "wrong_ssrc", d.WrongSSRC)
-	b = numberIf(b, "unauthentic", d.Unauthentic)
-	b = numberIf(b, "replayed", d.Replayed)
-	b = numberIf(b, "malformed", d.Malformed)
-	b = numberIf(b, "no_destination", d.NoDestination)
-	b = numberIf(b, "oversize", d.Oversize)
-	b = numberIf(b, "send_error", d.SendError)
-	b = numberIf(b, "held", d.Held)
-	b = numberIf(b, "diverted", d.Diverted)
-	b = numberIf(b, "replaced", d.Replaced)
-	b = numberIf(b, "discarded", d.Discarded)
-	b = numberIf(b, "unprotected", d.Unprotected)
-	b = numberIf(b, "masked", d.Masked)
-	b = numberIf(b, "unconfirmed", d.Unconfirmed)
-	b = numberIf(b, "overtaken", d.Overtaken)
-	return append(numberIf(b, "ahead", d.Ahead), '}')
-}
-
 // AppendRecord appends a record in the journal's form: without zero fields, which most fields of a live call are.
 func AppendRecord(b []byte, r *Record) []byte {
-	b = append(b, '{')
-	for _, f := range [...]struct{ name, text string }{
-		{"id", r.ID},
-		{"node", r.Node},
-		{"trunk", r.Trunk},
-		{"route", r.Route},
-		{"target", r.Target},
-		{"direction", r.Direction},
-		{"from", r.From},
-		{"to", r.To},
-		{"sip_call_id", r.SIPCallID},
-		{"target_sip_call_id", r.TargetSIPCallID},
-		{"synthflow_call_id", r.SynthflowCallID},
-		{"disposition", r.Disposition},
-		{"cause", r.Cause},
-		{"ended_by", r.EndedBy},
-		{"codec", r.Codec},
-		{"lead", r.Lead},
-		{"external_id", r.ExternalID},
-		{"trace_id", r.TraceID},
-		{"verstat", r.Verstat},
-		{"attest", r.Attest},
-		{"orig_id", r.OrigID},
-	} {
-		b = textIf(b, f.name, f.text)
-	}
-	b = timeIf(b, "started_at", r.StartedAt)
-	b = timeIf(b, "ringing_at", r.RingingAt)
-	b = timeIf(b, "prepared_at", r.PreparedAt)
-	b = timeIf(b, "dialed_at", r.DialedAt)
-	b = timeIf(b, "answered_at", r.AnsweredAt)
-	b = timeIf(b, "ended_at", r.EndedAt)
-	b = numberIf(b, "setup_ms", r.SetupMS)
-	b = numberIf(b, "duration_ms", r.DurationMS)
-	b = numberIf(b, "sip_status", int64(r.SIPStatus))
-	b = numberIf(b, "q850", int64(r.Q850))
-	b = numberIf(b, "restored", int64(r.Restored))
-	b = numberIf(b, "queued_ms", r.QueuedMS)
-	if len(r.Attempts) > 0 {
-		b = appendList(key(b, "attempts"), r.Attempts, appendAttempt)
-	}
-	if !r.Media.IsZero() {
-		b = appendMedia(key(b, "media"), &r.Media)
-	}
-	if r.Talk != nil {
-		b = AppendColumn(key(b, "talk"), r.Talk)
-	}
-	if r.Variables != nil {
-		b = appendVariables(key(b, "variables"), r.Variables)
-	}
-	if len(r.Recordings) > 0 {
-		b = appendList(key(b, "recordings"), r.Recordings, appendRecording)
-	}
-	return append(b, '}')
+	return appendMembers(b, unsafe.Pointer(r), columns, true)
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -64,10 +65,11 @@ func TestEncoding(t *testing.T) {
 			got  []byte
 			like any
 		}{
-			"attempts":   {AppendColumn(nil, &r.Attempts), emptyNotNil(r.Attempts)},
-			"recordings": {AppendColumn(nil, &r.Recordings), emptyNotNil(r.Recordings)},
-			"variables":  {AppendColumn(nil, &r.Variables), r.Variables},
-			"media":      {AppendColumn(nil, &r.Media), r.Media},
+			"attempts":   {appended(&r, "attempts"), emptyNotNil(r.Attempts)},
+			"recordings": {appended(&r, "recordings"), emptyNotNil(r.Recordings)},
+			"variables":  {appended(&r, "variables"), r.Variables},
+			"media":      {appended(&r, "media"), r.Media},
+			"talk":       {appended(&r, "talk"), r.Talk},
 		} {
 			want, err := json.Marshal(part.like)
 			if err != nil {
@@ -94,6 +96,28 @@ func TestEncoding(t *testing.T) {
 	}
 }
 
+// TestLive: whatever a live call keeps is in its record, and a restored call has it again.
+func TestLive(t *testing.T) {
+	random := rand.New(rand.NewPCG(3, 4))
+	for range 100 {
+		live := Live{Queued: time.Duration(random.IntN(1e6)) * time.Millisecond}
+		for f, field := range reflect.ValueOf(&live).Elem().Fields() {
+			if f.Name != "Queued" && f.Name != "Waits" && f.Name != "Placed" { // a restored call has the last two elsewhere
+				fill(field, random, false)
+			}
+		}
+		r := live.Record()
+		if diff := cmp.Diff(live, LiveOf(&r)); diff != "" {
+			t.Fatalf("want - got +\n%s", diff)
+		}
+	}
+}
+
+// appended returns the text of a column.
+func appended(r *Record, column string) []byte {
+	return r.AppendColumn(nil, slices.Index(Columns(), column))
+}
+
 func emptyNotNil[T any](items []T) []T {
 	if items == nil {
 		return []T{}
@@ -105,7 +129,7 @@ func emptyNotNil[T any](items []T) []T {
 func TestEncodingOfNoNumbers(t *testing.T) {
 	m := Media{A: MediaSide{JitterMS: math.NaN(), RTT: Millis(math.Inf(1))}, MOS: Score(math.Inf(-1))}
 	var got Media
-	if err := json.Unmarshal(AppendColumn(nil, &m), &got); err != nil || !got.IsZero() {
+	if err := json.Unmarshal(appended(&Record{Media: m}, "media"), &got); err != nil || !got.IsZero() {
 		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -48,18 +48,34 @@ const (
 // Directions lists every value of Record.Direction.
 func Directions() []string { return []string{DirectionInbound, DirectionOutbound} }
 
-// Record is the CDR of one call. The JSON names are also the columns and part of the admin API.
+// Record is the CDR of one call. Its fields are the table of what a record has: the names in JSON are those of the
+// database's columns and of the CSV. A comment that does not begin with its field's name is the description in the
+// admin API (admin/openapi.yaml, by go generate ./admin), with the values of the tag enum and the limits of the tag
+// api. In the CSV a field is put before the column that its tag csv names.
 type Record struct {
-	ID              string `json:"id"`
-	Node            string `json:"node"`
-	Trunk           string `json:"trunk"`
-	Route           string `json:"route"`
-	Target          string `json:"target"`
-	Direction       string `json:"direction"`
-	From            string `json:"from"`
-	To              string `json:"to"`
-	SIPCallID       string `json:"sip_call_id"`
+	// Flowbridge's id: ordered by time.
+	ID string `json:"id" api:"minLength: 1"`
+	// Host name of the node that had the call.
+	Node string `json:"node"`
+	// Name of the trunk. Of an outbound call that a target placed: the trunk that took or last refused it.
+	Trunk string `json:"trunk"`
+	// Name of the route, or its place (routes[0]). A call that Twilio dials by Flowbridge's TwiML has hooks.twilio or
+	// hooks.twilio.rules[0], no trunk, codec and media, its CallSid as sip_call_id, and Twilio's times in whole seconds.
+	Route string `json:"route"`
+	// The target, or called trunk, that took or last refused the call. Of a placed call whose customer did not answer:
+	// the target that was to take it.
+	Target string `json:"target"`
+	// outbound: a call to the customer, of a route with that direction or placed by a target.
+	Direction string `json:"direction" enum:"inbound outbound"`
+	// Number of the caller, normalised with the trunk's country.
+	From string `json:"from"`
+	// Called number, normalised with the trunk's country.
+	To string `json:"to"`
+	// The caller's Call-ID.
+	SIPCallID string `json:"sip_call_id"`
+	// Flowbridge's Call-ID toward the called party.
 	TargetSIPCallID string `json:"target_sip_call_id"`
+	// The platform's id.
 	SynthflowCallID string `json:"synthflow_call_id"`
 
 	StartedAt  Time `json:"started_at"`
@@ -67,52 +83,62 @@ type Record struct {
 	PreparedAt Time `json:"prepared_at"`
 	DialedAt   Time `json:"dialed_at"`
 	AnsweredAt Time `json:"answered_at"`
-	EndedAt    Time `json:"ended_at"`
+	// An interrupted call without answer has ended when the next process sends its caller 500. Where it can't, and for
+	// answered calls, it has ended with the kill, to a tenth of a second.
+	EndedAt Time `json:"ended_at"`
 
-	SetupMS     int64  `json:"setup_ms"`
+	// From the INVITE to the 200.
+	SetupMS int64 `json:"setup_ms"`
+	// From the 200 to the end.
 	DurationMS  int64  `json:"duration_ms"`
-	Disposition string `json:"disposition"`
-	SIPStatus   int    `json:"sip_status"`
-	Q850        int    `json:"q850"`
-	Cause       string `json:"cause"`
-	EndedBy     string `json:"ended_by"`
-	Codec       string `json:"codec"`
+	Disposition string `json:"disposition" enum:"answered no_answer busy failed cancelled interrupted"`
+	// The carrier's final answer.
+	SIPStatus int `json:"sip_status"`
+	// The ISDN cause.
+	Q850 int `json:"q850"`
+	// See docs/causes.md.
+	Cause string `json:"cause"`
+	// caller: the party that placed the call. agent: the party that took it.
+	EndedBy string `json:"ended_by" enum:"caller agent system operator"`
+	// Of the answer.
+	Codec string `json:"codec"`
 
+	// In order.
 	Attempts []Attempt `json:"attempts"`
 	Media    Media     `json:"media"`
 
+	// Its files.
 	Recordings []Recording `json:"recordings"`
 
-	// Lead is the customer's number: From, or To for an outbound call.
-	Lead string `json:"lead"`
-	// ExternalID is the id that the platform received in X-EI: its E token, or the bare value. It may be empty.
-	ExternalID string `json:"external_id"`
-	// TraceID is the id of the call's trace, 32 hex digits. It is empty if the call was not traced.
-	TraceID string `json:"trace_id"`
+	// The customer's number.
+	Lead string `json:"lead" csv:"sip_call_id"`
+	// The id that X-EI told the platform beside its own: the E token, or a bare value.
+	ExternalID string `json:"external_id" csv:"started_at"`
+	// Of the call's trace. Empty: it was not traced.
+	TraceID string `json:"trace_id" csv:"started_at" api:"pattern: \"^([0-9a-f]{32})?$\""`
 	// Traceparent is the caller's traceparent header, if any. It is not stored.
 	Traceparent string `json:"-"`
-	// Restored is how often another process continued the call because its own was killed. Upgrades do not count.
-	Restored int `json:"restored"`
-	// QueuedMS is how long the caller waited for a place at a target.
-	QueuedMS int64 `json:"queued_ms"`
+	// How often another process went on with the call, because its own was killed. Upgrades do not count.
+	Restored int `json:"restored" csv:"started_at" api:"minimum: 0"`
+	// How long the caller waited for a place at a target. 0: it did not have to.
+	QueuedMS int64 `json:"queued_ms" csv:"started_at" api:"minimum: 0"`
 	// Waiting says that the caller of a live call is waiting for such a place. It is not stored.
 	Waiting bool `json:"-"`
 	// Placed says that a request ordered the live call. It is not stored: in a record, ReasonCustomer says so.
 	Placed bool `json:"-"`
-	// Verstat is the result of verifying the caller: TN-Validation-Passed, TN-Validation-Failed or No-TN-Validation. It is
-	// empty if the trunk's calls are not verified.
-	Verstat string `json:"verstat"`
-	// Attest is A, B or C if the call has passed the verification.
-	Attest string `json:"attest"`
-	// OrigID is the origid of a call that has passed the verification.
-	OrigID string `json:"orig_id"`
+	// What the verification of the caller says. Empty: the trunk's calls are not verified.
+	Verstat string `json:"verstat" csv:"started_at" enum:"TN-Validation-Passed TN-Validation-Failed No-TN-Validation"`
+	// Attestation of a caller that has passed.
+	Attest string `json:"attest" csv:"started_at" enum:"A B C"`
+	// The origid of a call that has passed.
+	OrigID string `json:"orig_id" csv:"started_at"`
 	// Talk describes the conversation. It is nil if the call was not answered, or if media.insight is off.
 	Talk *Talk `json:"talk"`
 	// Variables are set by orders, and by the request that placed the call. The keys are the variables' names. It is nil
 	// if there are none.
 	Variables map[string]string `json:"variables"`
-	// Problems are the words of Problems that apply to the record. They are found when the record is read.
-	Problems []string `json:"problems,omitempty"`
+	// Left out where there was none.
+	Problems []string `json:"problems,omitempty" api:"CallProblem"`
 	// Report is the platform's later report of the call. It is nil, and null in JSON, before that.
 	Report *Report `json:"report"`
 }

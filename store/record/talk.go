@@ -1,9 +1,5 @@
 package record
 
-import (
-	"strconv"
-)
-
 // Talk describes the conversation between the caller and the agent. Package media/voice/turns defines its measurements
 // and words. Values that were not measured are nil, and null in JSON.
 type Talk struct {
@@ -70,36 +66,3 @@ type Voice struct {
 
 // TalkGood is the confidence of a Talk with reliable figures.
 const TalkGood = "good"
-
-// talkColumns returns the columns of the CSV for Talk. They are empty if nothing was measured.
-func talkColumns() (all []column) {
-	add := func(name string, of func(*Talk) *int64) {
-		all = append(all, column{name, func(r *Record) string {
-			if r.Talk == nil || of(r.Talk) == nil {
-				return ""
-			}
-			return strconv.FormatInt(*of(r.Talk), 10)
-		}})
-	}
-	turns := func(of func(*Durations) *int64) func(*Talk) *int64 {
-		return func(t *Talk) *int64 {
-			if t.Turns == nil {
-				return nil
-			}
-			return of(t.Turns)
-		}
-	}
-	all = append(all, column{"talk", func(r *Record) string {
-		if r.Talk == nil {
-			return ""
-		}
-		return r.Talk.Confidence
-	}})
-	add("first_agent_ms", func(t *Talk) *int64 { return t.FirstAgentMS })
-	add("turns", turns(func(d *Durations) *int64 { return new(int64(d.N)) }))
-	add("turn_p50_ms", turns(func(d *Durations) *int64 { return &d.P50 }))
-	add("turn_p95_ms", turns(func(d *Durations) *int64 { return &d.P95 }))
-	add("barge_ins_ignored", func(t *Talk) *int64 { return t.Ignored })
-	add("agent_dead_air_ms", func(t *Talk) *int64 { return t.AgentDeadAirMS })
-	return all
-}
