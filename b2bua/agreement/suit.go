@@ -8,8 +8,9 @@ import (
 	"flowbridge/media"
 )
 
-// If the sides have no codec in common, one side's may have to be made of the other's (sdp.Format.IsStandIn). Who
-// negotiates need not ask for that: with each step, the agreement makes the codecs of both sides suit each other again.
+// If the sides have no codec in common, one side's may have to be made of the other's (sdp.Format.IsStandIn). Callers need
+// not ask for that: with each step, the agreement makes the codecs of both sides suit each other again. Steps compare with
+// the side's former description, so they come before Media.SetPeer.
 
 // Turn sets the caller's codec to suit a target with this answer. It fails if that takes a transcoder and none is free.
 func (a *Agreement) Turn(answer *sdp.Description) error {
@@ -36,7 +37,7 @@ func CauseOf(err error, otherwise cause.Cause) cause.Cause {
 	return otherwise
 }
 
-// Take puts a side's change into force that the other side need not agree to. The side is answered with these formats.
+// Take puts into force a side's change to which the other side need not agree. The side is answered with these formats.
 func (a *Agreement) Take(side media.Side, d *sdp.Description, formats []sdp.Format) {
 	a.StreamOrder[side] = d
 	a.KeepBefore(side, false)
@@ -46,14 +47,14 @@ func (a *Agreement) Take(side media.Side, d *sdp.Description, formats []sdp.Form
 	}
 }
 
-// Chosen puts the late answer of the caller into force, who may choose another codec than the target.
+// Chosen puts the caller's late answer into force, which may choose another codec than the target did.
 func (a *Agreement) Chosen(answer *sdp.Description) {
 	a.Late, a.Offer = false, answer
 	a.Tell(media.SideA, answer.Formats())
 	a.refit(media.SideB)
 }
 
-// Undo puts the terms before a change into force again that a side wanted.
+// Undo restores the terms from before a side's change.
 func (a *Agreement) Undo(side media.Side, before Terms) {
 	a.Terms = before
 	a.Tell(media.SideA, a.Told[media.SideA]) // for the call's record

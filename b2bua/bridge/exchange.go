@@ -199,7 +199,7 @@ func (es *Exchanges) consult(from *Half, d *sdp.Description, fallback []sdp.Form
 		fallback: fallback, until: time.Now().Add(patience),
 	}
 	to.Step(leg.Offer{Ref: es.current.ref, SDP: offer, Headers: b.PassedTo(to, f.Headers)})
-	if f.Method == sip.INVITE {
+	if f.Method == sip.INVITE && from.Leg.Asks() { // a refused change needs no 100, nor the journal's write before it
 		from.Trying()
 	}
 }

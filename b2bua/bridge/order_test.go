@@ -76,7 +76,7 @@ func TestServicesNameNoFeature(t *testing.T) {
 }
 
 // namedBy returns which parts each part names in its type and its methods, or in the methods of the bridge that these
-// use.
+// call, and in those that such methods call.
 func namedBy(t *testing.T, parts []string) map[string]map[string]bool {
 	t.Helper()
 	names, bridge := map[string]map[string]bool{}, map[string]map[string]bool{} // of Bridge: by method
@@ -109,8 +109,14 @@ func namedBy(t *testing.T, parts []string) map[string]map[string]bool {
 		}
 	}
 	for _, part := range parts {
-		for method := range uses[part] {
-			maps.Copy(into(names, part), bridge[method])
+		seen, next := map[string]bool{}, slices.Collect(maps.Keys(uses[part]))
+		for len(next) > 0 {
+			method := next[0]
+			if next = next[1:]; !seen[method] {
+				seen[method] = true
+				maps.Copy(into(names, part), bridge[method])
+				next = slices.AppendSeq(next, maps.Keys(uses["Bridge."+method]))
+			}
 		}
 	}
 	return names

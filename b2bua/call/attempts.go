@@ -107,7 +107,7 @@ func (all *attempts) possible(a *attempt) bool {
 	c := all.call
 	vars := a.plan.VarsFor(a.number, c.variables())
 	a.parties = peers.PartiesOf(&vars)
-	c.places.give(a)
+	c.give(a)
 	if err := all.offerTo(a); err != nil {
 		all.failed(attemptEnd{cause: bridge.CauseOfOffer(err), err: err})
 		return false

@@ -8,7 +8,7 @@ import (
 // Where the sides have no codec in common, the media may make one of what a side speaks. The rest of the call then sees
 // a stand-in: a format with the codec that is made, which has another number, and keeps the a=rtpmap, of what is on the
 // wire. So all code treats the side as one that speaks the codec in the call, while the texts sent to it name the codec
-// on the wire. What can be made of what is in transcode.go.
+// on the wire. transcode.go has the possible conversions.
 
 // IsStandIn reports whether the side has another format on the wire.
 func (f *Format) IsStandIn() bool { return f.wire > 0 }

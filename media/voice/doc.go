@@ -16,9 +16,9 @@
 //     pauses are silent. A speaker who stays quieter is believed after a while: about 10 s for each decibel.
 //   - After a gap of 50 ms a segment continues only with 40 ms of clear blocks, so that clicks do not prolong it.
 //   - Sound whose level hardly varies is noise, however loud: a fan, a dial tone, the tone of a key. It is returned as
-//     a segment whose Noise equals its Level. It takes 0.8 s, and 0.5 s before a side's first words; a voice that dwells on
-//     a vowel within them is none. Test: TestVowelInTheFirstWords. Before a side's first words a burst of 0.3 to 1.1 s whose peaks hardly
-//     vary is a ringing tone, and returned the same way. Test: TestRingingBeforeWords.
+//     a segment whose Noise equals its Level. It takes 0.8 s, and 0.5 s before a side's first words; a voice that
+//     dwells on a vowel within them is none. Test: TestVowelInTheFirstWords. Before a side's first words a burst of
+//     0.3 to 1.1 s whose peaks hardly vary is a ringing tone, and returned the same way. Test: TestRingingBeforeWords.
 //
 // # Decisions
 //

@@ -56,6 +56,9 @@ func membersOf(t reflect.Type) (all []member) {
 func shapeOf(t reflect.Type) *shape {
 	s := &shape{kind: t.Kind(), size: t.Size()}
 	switch t {
+	case reflect.TypeFor[map[string]string]():
+		s.write = func(b []byte, at unsafe.Pointer) []byte { return appendVariables(b, *(*map[string]string)(at)) }
+		return s
 	case reflect.TypeFor[Time]():
 		s.write = func(b []byte, at unsafe.Pointer) []byte { return (*Time)(at).appendJSON(b) }
 		s.empty = func(at unsafe.Pointer) bool { return (*Time)(at).IsZero() }
@@ -76,12 +79,13 @@ func shapeOf(t reflect.Type) *shape {
 		s.members = membersOf(t)
 	case reflect.Slice, reflect.Pointer:
 		s.of = shapeOf(t.Elem())
-	case reflect.Map:
-		s.write = func(b []byte, at unsafe.Pointer) []byte { return appendVariables(b, *(*map[string]string)(at)) }
 	case reflect.String, reflect.Int, reflect.Int64, reflect.Uint16, reflect.Bool, reflect.Float64:
 	default: // a kind that no field has yet
 		s.write = func(b []byte, at unsafe.Pointer) []byte {
-			text, _ := json.Marshal(reflect.NewAt(t, at).Interface())
+			text, err := json.Marshal(reflect.NewAt(t, at).Interface())
+			if err != nil {
+				return append(b, "null"...)
+			}
 			return append(b, text...)
 		}
 		s.empty = func(at unsafe.Pointer) bool { return reflect.NewAt(t, at).Elem().IsZero() }
@@ -169,6 +173,10 @@ func (s *shape) isEmpty(at unsafe.Pointer) bool {
 		return *(*int)(at) == 0
 	case reflect.Int64:
 		return *(*int64)(at) == 0
+	case reflect.Uint16:
+		return *(*uint16)(at) == 0
+	case reflect.Bool:
+		return !*(*bool)(at)
 	case reflect.Float64:
 		return *(*float64)(at) == 0
 	case reflect.Slice:

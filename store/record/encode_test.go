@@ -47,7 +47,13 @@ func fill(v reflect.Value, random *rand.Rand, zeros bool) {
 		v.SetBool(random.IntN(2) == 0)
 	case reflect.Float64:
 		v.SetFloat([]float64{1.5, 4.3, 1e-7, 1e21, -0.000001, 3e-10, 123456789.125, math.MaxFloat64, 1e-300}[random.IntN(9)])
-	case reflect.Pointer: // the report, which has its own table
+	case reflect.Uint16:
+		v.SetUint(uint64(random.IntN(1 << 16)))
+	case reflect.Pointer:
+		if v.Type() != reflect.TypeFor[*Report]() { // which has its own table
+			v.Set(reflect.New(v.Type().Elem()))
+			fill(v.Elem(), random, zeros)
+		}
 	default:
 		panic("fill does not know " + v.Type().String())
 	}

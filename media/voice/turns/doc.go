@@ -15,8 +15,8 @@
 //   - backchannel: an utterance of the caller of less than 600 ms while the agent speaks, after which the agent
 //     continues.
 //   - cut-off: the agent starts while the caller speaks, and the caller still speaks 200 ms later.
-//   - music: the agent's side sounds for longer than a voice needs to breathe, or so that what never pauses in it is nearly
-//     as loud. While it plays the line carries no conversation. Test: TestMusicOnHold.
+//   - music: the agent's side sounds for longer than a voice needs to breathe, or so that what never pauses in it is
+//     nearly as loud. While it plays the line carries no conversation. Test: TestMusicOnHold.
 //   - dead air: 3 s or more in which both are silent. The party that did not speak last is waited for.
 //
 // # Decisions
