@@ -8,9 +8,9 @@ import (
 	"flowbridge/media"
 )
 
-// If the sides have no codec in common, one side's may have to be made of the other's (sdp.Format.IsStandIn). Callers need
-// not ask for that: with each step, the agreement makes the codecs of both sides suit each other again. Steps compare with
-// the side's former description, so they come before Media.SetPeer.
+// If the sides have no codec in common, one side's may have to be made of the other's (sdp.Format.IsStandIn). Callers
+// need not ask for that: with each step, the agreement makes the codecs of both sides suit each other again. Steps
+// compare with the side's former description, so they come before Media.SetPeer.
 
 // Turn sets the caller's codec to suit a target with this answer. It fails if that takes a transcoder and none is free.
 func (a *Agreement) Turn(answer *sdp.Description) error {
