@@ -1,4 +1,4 @@
-// Package pgtest runs a real PostgreSQL server for a test, with its own directory and a free port. The server ends
+// Package pgtest runs a real PostgreSQL server for a test, with its own directory and address. The server ends
 // with the test.
 package pgtest
 
@@ -34,6 +34,7 @@ const patience = 2 * time.Minute
 type Server struct {
 	tb   testing.TB
 	dir  string
+	host string
 	port int
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -89,7 +90,8 @@ func start(tb testing.TB, dir string, settings ...string) *Server {
 	if testing.Short() {
 		tb.Skip("needs PostgreSQL, which -short does without")
 	}
-	s := &Server{tb: tb, dir: dir, port: freePort(tb)}
+	s := &Server{tb: tb, dir: dir, host: ownHost()}
+	s.port = freePort(tb, s.host)
 	secret := filepath.Join(dir, "secret")
 	err := os.WriteFile(secret, []byte(Password+"\n"), 0o644)
 	if os.Geteuid() == 0 {
@@ -106,7 +108,7 @@ func start(tb testing.TB, dir string, settings ...string) *Server {
 	}
 	var conf strings.Builder
 	for _, line := range slices.Concat([]string{
-		"listen_addresses=127.0.0.1", "unix_socket_directories=" + dir, "fsync=off", "shared_buffers=16MB",
+		"listen_addresses=" + s.host, "unix_socket_directories=" + dir, "fsync=off", "shared_buffers=16MB",
 		"max_connections=60",
 		"timezone=UTC", "max_wal_size=64MB", "min_wal_size=32MB", "log_min_messages=warning",
 	}, settings) {
@@ -182,9 +184,18 @@ func (s *Server) Exec(name string, args ...string) {
 	}
 }
 
-func freePort(tb testing.TB) int {
+var servers atomic.Int64
+
+// ownHost returns a loopback address that no other server has: at 127.0.0.1 any connection may get a free port before
+// the server does, or while it is stopped.
+func ownHost() string {
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 128+servers.Add(1)%100, pid>>8&0xff, pid&0xff)
+}
+
+func freePort(tb testing.TB, host string) int {
 	tb.Helper()
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", host+":0")
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -275,7 +286,7 @@ func (s *Server) signalAll(sig syscall.Signal) {
 
 // URL returns the URL of a database over TCP.
 func (s *Server) URL(database string) string {
-	return fmt.Sprintf("postgres://postgres:%s@127.0.0.1:%d/%s?sslmode=disable", Password, s.port, database)
+	return fmt.Sprintf("postgres://postgres:%s@%s:%d/%s?sslmode=disable", Password, s.host, s.port, database)
 }
 
 // SocketURL returns the URL of a database over the Unix socket.
@@ -284,7 +295,7 @@ func (s *Server) SocketURL(database string) string {
 }
 
 // Addr returns the server's address.
-func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
+func (s *Server) Addr() string { return net.JoinHostPort(s.host, strconv.Itoa(s.port)) }
 
 var lastDatabase atomic.Int64
 
