@@ -54,3 +54,27 @@ func TestSharedIDIsWarnedOf(t *testing.T) {
 		}
 	}
 }
+
+// A request of a dialog that comes from another address than those before is taken, and logged with both addresses. One
+// from the same address is not logged.
+func TestOtherSourceIsLogged(t *testing.T) {
+	for source, want := range map[string]any{"192.0.2.77:5060": "192.0.2.10:5060", "192.0.2.10:5060": nil} {
+		var out logged
+		yaml := strings.Replace(testConfig, `["192.0.2.10"]`, `["192.0.2.10", "192.0.2.77"]`, 1)
+		inWorldOf(t, yaml, func(o *b2bua.Options) { o.Log = zerolog.New(&out) }, func(w *world) {
+			d, _ := w.established()
+			from := w.carrier
+			if want != nil {
+				from = w.otherAt(source)
+			}
+			from.bye(d)
+			from.expect("SIP/2.0 200")
+			hungUpOn(w.agent)
+			w.record()
+		})
+		line := out.line(t, "request from another address")
+		if line["before"] != want || want != nil && (line["src"] != source || line["method"] != "BYE" || line["side"] != "a") {
+			t.Errorf("%s: %v", source, line)
+		}
+	}
+}

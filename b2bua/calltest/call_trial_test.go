@@ -210,6 +210,25 @@ func TestTrialOfATarget(t *testing.T) {
 			w.agent.drainFor(time.Minute)
 		})
 	}
+	third := strings.NewReplacer("[agent, spare]", "[agent, spare, third]", "routes:",
+		`  - {name: third, kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20:32681"}`+"\nroutes:").Replace(testConfig)
+	runIn(t, "a refusal ends its time, and the next trial has its own", third, func(w *world) {
+		breaks(w.admission.Peers.Load().Targets["agent"].SIP)
+		breaks(w.admission.Peers.Load().Targets["spare"].SIP)
+		d := w.carrier.dials("+15085785607")
+		invite := w.agent.expect("INVITE")
+		time.Sleep(400 * time.Millisecond) // before the INVITE is repeated
+		w.agent.concludes(invite, 503, "No", "a", "")
+		w.agent2.expect("INVITE")
+		begin := time.Now()
+		invite = w.agent.expect("INVITE")
+		if took := time.Since(begin); took != 2*time.Second {
+			t.Errorf("the third target is called %v after the second one; want 2s", took)
+		}
+		w.carrier.isBusyAt(w.agent, invite, "c", d)
+		w.wantCauses(w.record(), cause.TargetError, cause.TargetSilent, cause.TargetBusy)
+		w.drain(time.Minute)
+	})
 	runIn(t, "100 in time", testConfig, func(w *world) {
 		breaks(w.admission.Peers.Load().Targets["agent"].SIP)
 		d := w.carrier.dials("+15085785607")

@@ -44,6 +44,13 @@ carrier: hangs up on spare | attempts: agent target_error, spare | Codec: CODEC`
 		}
 	}
 	tell(t, testConfig, `
+== a target that is not called was not dialled, though the one before was
+with: {name: spare, kind: sip, => {name: spare, kind: sip, codecs: [G722],
+carrier: calls 15085785607
+agent: gets INVITE ; says 503 ; gets ACK
+carrier: gets 503 ; acks
+record: failed no_common_codec system | attempts: agent target_error, spare no_common_codec | DialedAt: | TargetSIPCallID:
+
 == a target that can't use the codec that the carrier was told is not called
 with: {name: spare, kind: sip, => {name: spare, kind: sip, codecs: [G722],
 carrier: calls 15085785607

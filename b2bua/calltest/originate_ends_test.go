@@ -67,6 +67,11 @@ spare: gets INVITE ; says 486 ; gets ACK
 carrier: gets BYE ; says 200
 record: answered target_busy system
 
+== moved to nowhere
+operator: calls
+carrier: says 300 ; gets ACK
+record: failed target_error system | SIPStatus: 300
+
 == declined
 operator: calls
 carrier: says 603 ; gets ACK

@@ -120,6 +120,28 @@ func TestKeyTwice(t *testing.T) {
 	}
 }
 
+// TestAnotherKeyAtOnce: another key that begins where the last packet of the one before ends is a key of its own, even
+// where that one's end and the first packet of the new one are lost.
+func TestAnotherKeyAtOnce(t *testing.T) {
+	e := newEdges(t, opusSide())
+	for i, at := range []uint32{0, 200} {
+		packets, _ := pressed(1000, 48000+at*48, 48000, 250*time.Millisecond)
+		for n, pkt := range packets[1:4] { // those with 100 to 200 ms
+			pkt[1] &^= 0x80
+			packet.Payload(pkt)[0] = byte(8 + i)
+			binary.BigEndian.PutUint16(pkt[2:], uint16(1000+3*i+n))
+			e.from(pkt, time.Duration(at)*time.Millisecond+time.Duration(100+50*n)*time.Millisecond)
+		}
+	}
+	var keys []uint32
+	for _, pkt := range e.passed[SideA] {
+		keys = append(keys, uint32(packet.Payload(pkt)[0]), timestampOf(pkt))
+	}
+	if first := keys[1]; !slices.Equal(keys, []uint32{8, first, 8, first, 8, first, 9, first + 1600, 9, first + 1600, 9, first + 1600}) {
+		t.Errorf("keys and timestamps: %d", keys)
+	}
+}
+
 // TestKeyAmongSpeech: a key behind whole frames of speech adds none to them, and what is too short for an event is not
 // passed on.
 func TestKeyAmongSpeech(t *testing.T) {
