@@ -283,6 +283,17 @@ func TestKeyIsNoPause(t *testing.T) {
 	}
 }
 
+// TestBeginIsNoPause: a stream that begins with a key has no pause by DTX before its first audio, so nothing is made up
+// behind that.
+func TestBeginIsNoPause(t *testing.T) {
+	e := newEdges(t, opusSide())
+	e.from(rtpOf(101, 0, 0, []byte{4, 10 | 0x80, 1, 224}), 0)
+	e.from(rtpOf(111, 1, 24000, []byte{17<<3 | 3, 3, 0, 0, 0}), 500*time.Millisecond) // 15 ms that say nothing of voice
+	if d := e.Due(SideA); d != stream.Never {
+		t.Errorf("due at %v", d)
+	}
+}
+
 // TestDTXIsSteady: while Opus sends an update each 420 ms, the packets that are made come one by one, or two, once the
 // pause is known.
 func TestDTXIsSteady(t *testing.T) {
