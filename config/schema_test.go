@@ -183,7 +183,8 @@ func TestSettingsAreFew(t *testing.T) {
 	}
 	for top, n := range settings {
 		if sum += n; n != budgets[top] {
-			t.Errorf("section %q: %d settings; its budget is %d", top, n, budgets[top])
+			t.Errorf("section %q: %d settings; its budget is %d (a new one takes the place of one that hardly anybody sets)",
+				top, n, budgets[top])
 		}
 	}
 	if sum > without+planned {

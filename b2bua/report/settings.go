@@ -8,7 +8,7 @@ import (
 )
 
 // Settings are settings of the route: those fields of config.Route that have the same names, as text. A field here is
-// all that explain needs to show a setting.
+// all that explain needs to show a setting whose text is a word, as its default is.
 type Settings struct {
 	Ringback string `json:"ringback"` // tone or sound
 	Hold     string `json:"hold"`     // tone or sound, or none
