@@ -7,6 +7,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/b2bua/outbound"
@@ -168,6 +171,30 @@ func TestScreeningBeeps(t *testing.T) {
 			}
 			w.leftOpen()
 		})
+	}
+}
+
+// A sound for an agent ends with the agent's call when a beep revokes it. The log does not say that the sound can't be
+// played to that side.
+func TestSoundForARevokedAgent(t *testing.T) {
+	var out logged
+	inWorldOf(t, detecting("play, play: us"), func(o *b2bua.Options) { o.Log = zerolog.New(&out) }, func(w *world) {
+		_, invite := w.originates(origination())
+		w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+		s := w.session()
+		s.judged(answerer.Screening)
+		w.agent.concludes(w.agent.expect("INVITE"), 200, "OK", "agent1", agentSDP())
+		w.plays(bridge.PlayRequest{Side: media.SideB, Sound: "us", Loop: true}, "")
+		s.judged(answerer.Machine)
+		hungUpOn(w.agent)
+		s.beeps()
+		synctest.Wait()
+		s.onEvent(media.EventPlayed{Side: media.SideA, ID: s.plays[media.SideA].ID})
+		hungUpOn(w.carrier)
+		w.record()
+	})
+	if line := out.line(t, "sound not played: the side has no G.711"); line != nil {
+		t.Errorf("logged: %v", line)
 	}
 }
 
