@@ -94,3 +94,44 @@ func TestShortPackets(t *testing.T) {
 		t.Errorf("%v, until %d of %d", sizes, next, units/opus.Scale)
 	}
 }
+
+// TestDecodedGoesOn: when the decoding of a side's Opus begins or ends within a call, what the other side is sent goes on
+// with the numbers and the time of what was relayed before.
+func TestDecodedGoesOn(t *testing.T) {
+	e, all := newEdges(t, Transcode{}), spoken(t, 60)
+	var last packet.Header
+	for i, pkt := range all {
+		if i == 20 || i == 40 {
+			order := Transcode{}
+			if i == 20 {
+				order = opusSide()
+			}
+			if err := e.Order(SideA, order, e.now); err != nil {
+				t.Fatal(err)
+			}
+		}
+		number, timestamp := uint8(111), uint32(i)*960
+		if i < 20 || i >= 40 { // G.711, relayed as it is
+			number, timestamp, pkt = 0, 1e6+uint32(i)*160, make([]byte, 160)
+		}
+		is := rtpOf(number, uint16(5000+i), timestamp, pkt)
+		h, _ := packet.ParseRTP(is)
+		e.now = time.Duration(i) * 20 * time.Millisecond
+		s, o := &e.streams[SideA], &e.outlets[SideA]
+		if made := len(e.passed[SideA]); e.Enter(SideA, &Packet{Header: h, Data: is, Now: e.now}) {
+			if len(e.passed[SideA]) != made+1 {
+				t.Fatalf("%d packets of packet %d", len(e.passed[SideA])-made, i)
+			}
+			h, _ = packet.ParseRTP(e.passed[SideA][made])
+		} else {
+			s.SetRate(8000)
+			s.Observe(h, e.now)
+		}
+		o.Pass(h, 8000, e.now)
+		h.Seq, h.Timestamp = h.Seq+o.Shift.SeqOffset, h.Timestamp+o.Shift.TimeOffset
+		if is := h.Timestamp - last.Timestamp; i > 0 && (h.Seq != last.Seq+1 || is < 160 || is > 320) {
+			t.Errorf("packet %d: %+v after %+v", i, h, last)
+		}
+		last = h
+	}
+}
