@@ -163,7 +163,7 @@ func (p *checkpoint) handle(l *LegOnWire, facts []leg.Fact, effects []leg.Effect
 // perform sends a leg's messages, after writing the state if they need that.
 func (p *checkpoint) perform(l *LegOnWire, effects []leg.Effect) {
 	p.flush(!p.call.finished && l.Leg.NeedsCheckpoint(effects))
-	if l == p.call.a && l.Leg.AnswersCall(effects) {
+	if l.Leg.AnswersCall(effects) {
 		p.awaitReplica()
 	}
 	if p.awaiting {
