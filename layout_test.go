@@ -18,13 +18,13 @@ import (
 // layout lists the packages of this module that each package may import. A package imports only packages below it
 // in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/scenario cmd/flowbridge/testcall config internal/docs internal/httpd internal/local internal/rest sim sim/platform sim/synthflow sim/twilio sim/vapi store store/fleet store/record",
+	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/scenario cmd/flowbridge/testcall config internal/docs internal/httpd internal/local internal/rest sim sim/bot sim/platform sim/synthflow sim/twilio sim/vapi store store/fleet store/record",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/profiles cmd/flowbridge/testcall config config/template internal/local internal/rest internal/yamledit platform/vapi synthflow",
 	"cmd/flowbridge/scenario":  "b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/node cmd/flowbridge/testcall config media/audio media/voice media/voice/turns sim store/record",
 	"cmd/flowbridge/testcall":  "b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/node config internal/local sim store/record",
-	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/cli cmd/flowbridge/node config config/template",
-	"cmd/flowbridge/node":      "admin b2bua b2bua/bridge b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/prepare b2bua/reach b2bua/redirected b2bua/registration b2bua/registry b2bua/snapshot b2bua/stir b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/follow config config/template config/twiml internal/acme internal/handover internal/httpd internal/local internal/processors internal/publicaddr internal/rest internal/tracecontext media media/kernel media/recording platform/hooks platform/openai platform/twilio platform/vapi sim/platform store store/fleet store/record store/webhook synthflow telemetry telemetry/hep telemetry/live telemetry/otlp",
-	"cmd/flowbridge/check":     "b2bua/locate b2bua/prepare b2bua/transport cmd/flowbridge/cli cmd/flowbridge/profiles config config/template internal/acme internal/local internal/publicaddr internal/rest media/kernel platform/vapi store/fleet synthflow",
+	"cmd/flowbridge/explain":   "b2bua b2bua/cause b2bua/peers b2bua/report cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/node config config/template",
+	"cmd/flowbridge/node":      "admin b2bua b2bua/bridge b2bua/cause b2bua/circuit b2bua/ladder b2bua/outbound b2bua/peers b2bua/prepare b2bua/reach b2bua/redirected b2bua/registration b2bua/registry b2bua/snapshot b2bua/stir b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/follow config config/template config/twiml gateway internal/acme internal/handover internal/httpd internal/local internal/processors internal/publicaddr internal/rest internal/tracecontext media media/kernel media/recording platform/hooks platform/openai platform/twilio platform/vapi sim/platform store store/fleet store/record store/webhook synthflow telemetry telemetry/hep telemetry/live telemetry/otlp",
+	"cmd/flowbridge/check":     "b2bua/locate b2bua/prepare b2bua/transport cmd/flowbridge/cli cmd/flowbridge/profiles config config/template gateway internal/acme internal/local internal/publicaddr internal/rest media/kernel platform/vapi store/fleet synthflow",
 	"cmd/flowbridge/operate":   "admin b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/profiles config store/record telemetry/live",
 	"cmd/flowbridge/compare":   "store/record",
 	"cmd/flowbridge/follow":    "config store/record",
@@ -87,6 +87,7 @@ var layout = map[string]string{
 	"telemetry/live": "store/record",
 
 	"admin":           "internal/docs internal/httpd store/record telemetry/live",
+	"gateway":         "media/audio",
 	"platform/hooks":  "internal/httpd",
 	"platform/openai": "internal/httpd internal/rest",
 	"b2bua/prepare":   "config config/template internal/rest",
@@ -96,6 +97,7 @@ var layout = map[string]string{
 	"store/webhook":   "internal/rest store/record",
 
 	"sim/synthflow":        "sim sim/internal/standin synthflow",
+	"sim/bot":              "media/audio sim/speech",
 	"sim/vapi":             "sim sim/internal/standin",
 	"sim/platform":         "platform/openai sim sim/internal/standin",
 	"sim/twilio":           "platform/twilio sim sim/internal/standin",
@@ -125,7 +127,7 @@ var layout = map[string]string{
 
 // knowsSIP lists the packages that may import the SIP library: those of the B2BUA, and those that play the other
 // end of its calls in tests. The latter deliberately use none of the B2BUA's packages.
-const knowsSIP = "b2bua b2bua/bridge b2bua/call b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message sim sim/siptest"
+const knowsSIP = "b2bua b2bua/bridge b2bua/call b2bua/reach b2bua/redirected b2bua/registrar b2bua/registration b2bua/registry b2bua/transport b2bua/transaction b2bua/outbound b2bua/report b2bua/peers b2bua/leg b2bua/message gateway sim sim/siptest"
 
 // TestImports checks that each package keeps to the layout.
 func TestImports(t *testing.T) {

@@ -1,0 +1,189 @@
+package gateway
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha1" //nolint:gosec // what Twilio signs with
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/coder/websocket"
+)
+
+// maxMessage bounds a message of a bot, in bytes. In base64 that is 98 seconds of audio.
+const maxMessage = 1 << 20
+
+// maxHeaders bounds the headers of the answer to an upgrade, in bytes.
+const maxHeaders = 64 << 10
+
+// Access says how the bots of one target are reached. It never changes. What is secret is here, and not in orders, so
+// that it is in no Contact.
+type Access struct {
+	token, signs string
+	account      string
+	agent        string
+	client       *http.Client
+}
+
+// AccessOptions are the options of an Access. All may be empty.
+type AccessOptions struct {
+	Token      string // sent as Authorization: Bearer
+	AccountSID string // of Twilio: AC and 32 hexadecimal digits
+	AuthToken  string // of Twilio: signs the upgrade
+	UserAgent  string
+	TLS        *tls.Config
+}
+
+// noAccount stands for the account of bots that have none at Twilio.
+const noAccount = "AC00000000000000000000000000000000"
+
+// NewAccess returns an Access.
+func NewAccess(o AccessOptions) *Access {
+	a := &Access{token: o.Token, signs: o.AuthToken, account: o.AccountSID, agent: o.UserAgent}
+	if a.account == "" {
+		a.account = noAccount
+	}
+	a.client = &http.Client{
+		// A redirect could lead to a host that the file does not name.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, DialContext: dialPublic, TLSClientConfig: o.TLS,
+			MaxResponseHeaderBytes: maxHeaders, DisableKeepAlives: true,
+		},
+	}
+	return a
+}
+
+var errPrivate = errors.New("the name leads to an address of this machine or a private network, which the url must name itself")
+
+// dialPublic connects to an address. A host name may lead only to a public address: otherwise whoever controls its DNS
+// could reach what is behind the firewall.
+func dialPublic(ctx context.Context, network, address string) (net.Conn, error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	var d net.Dialer
+	if _, err := netip.ParseAddr(host); err == nil || isProxy(host) {
+		return d.DialContext(ctx, network, address)
+	}
+	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	if err != nil {
+		return nil, err
+	}
+	for _, ip := range all {
+		if ip = ip.Unmap(); !ip.IsGlobalUnicast() || ip.IsPrivate() {
+			err = errPrivate
+			continue
+		}
+		var conn net.Conn
+		if conn, err = d.DialContext(ctx, network, net.JoinHostPort(ip.String(), port)); err == nil {
+			return conn, nil
+		}
+	}
+	return nil, err
+}
+
+// isProxy reports whether a host is that of a proxy in the environment, which may be in a private network.
+func isProxy(host string) bool {
+	for _, scheme := range []string{"http", "https"} {
+		p, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: scheme, Host: "bot.invalid"}})
+		if err == nil && p != nil && strings.EqualFold(p.Hostname(), host) {
+			return true
+		}
+	}
+	return false
+}
+
+// Header returns the headers of an upgrade besides those of every WebSocket.
+func (a *Access) Header(at string) http.Header {
+	h := http.Header{"User-Agent": {a.agent}}
+	if a.token != "" {
+		h.Set("Authorization", "Bearer "+a.token)
+	}
+	if a.signs != "" {
+		h.Set("X-Twilio-Signature", signature(at, a.signs))
+	}
+	return h
+}
+
+// signature returns the value of X-Twilio-Signature for a URL without parameters in a body.
+func signature(at, token string) string {
+	mac := hmac.New(sha1.New, []byte(token))
+	mac.Write([]byte(at))
+	return base64.StdEncoding.EncodeToString(mac.Sum(nil))
+}
+
+// RefusedError is the reason why a bot's socket could not be opened.
+type RefusedError struct {
+	Status int // HTTP status of the answer; 0 if there was none
+	Err    error
+}
+
+func (e *RefusedError) Error() string {
+	if e.Status != 0 {
+		return fmt.Sprintf("the bot answered %d %s", e.Status, http.StatusText(e.Status))
+	}
+	return e.Err.Error()
+}
+
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// Dial opens a socket to a bot. Its error is a *RefusedError.
+func (a *Access) Dial(ctx context.Context, at string) (*websocket.Conn, error) {
+	ws, res, err := websocket.Dial(ctx, at, &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
+		HTTPClient: a.client, HTTPHeader: a.Header(at), CompressionMode: websocket.CompressionDisabled,
+	})
+	switch {
+	case err == nil:
+		ws.SetReadLimit(maxMessage)
+		return ws, nil
+	case res != nil && res.StatusCode != http.StatusSwitchingProtocols:
+		return nil, &RefusedError{res.StatusCode, err}
+	case ctx.Err() != nil:
+		return nil, &RefusedError{Err: ctx.Err()}
+	}
+	if bad, ok := errors.AsType[*url.Error](err); ok {
+		err = bad.Err // without the URL, which may have secrets in its query
+	}
+	return nil, &RefusedError{Err: err}
+}
+
+// sipAnswer returns the SIP status and reason that stand for the error of Dial. All of them make the B2BUA try the next
+// target: a bot's 404 must not tell the caller that the number does not exist.
+func sipAnswer(err error) (code int, reason string) {
+	refused, _ := errors.AsType[*RefusedError](err)
+	switch {
+	case refused != nil && slices.Contains([]int{429, 503}, refused.Status):
+		return 503, fmt.Sprintf("Bot Answered %d %s", refused.Status, http.StatusText(refused.Status))
+	case refused != nil && refused.Status != 0:
+		return 502, strings.TrimSpace(fmt.Sprintf("Bot Answered %d %s", refused.Status, http.StatusText(refused.Status)))
+	case errors.Is(err, context.DeadlineExceeded):
+		return 504, "Bot Did Not Answer In Time"
+	case isTLS(err):
+		return 503, "Bot Has No Valid Certificate"
+	case errors.Is(err, errPrivate):
+		return 503, "Bot Has A Private Address"
+	}
+	return 503, "Bot Can't Be Reached"
+}
+
+func isTLS(err error) bool {
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var verify *tls.CertificateVerificationError
+	return errors.As(err, &record) || errors.As(err, &alert) || errors.As(err, &unknown) || errors.As(err, &host) ||
+		errors.As(err, &invalid) || errors.As(err, &verify)
+}

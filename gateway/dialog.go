@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+	"github.com/google/uuid"
+)
+
+// dialog makes the requests within a call (RFC 3261 section 12).
+type dialog struct {
+	sealed
+
+	mu   sync.Mutex
+	cseq uint32
+}
+
+func newTag() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:16] }
+
+// newDialog returns the dialog of an INVITE whose To has our tag.
+func newDialog(req *sip.Request) sealed {
+	local, _ := req.To().Params.Get("tag")
+	remote, _ := req.From().Params.Get("tag")
+	return sealed{
+		CallID: req.CallID().Value(), LocalTag: local, RemoteTag: remote,
+		Local: req.To().Address.String(), Remote: req.From().Address.String(),
+		Target: req.Contact().Address.String(), At: req.Source(),
+	}
+}
+
+func keyOf(callID, tag string) string { return callID + " " + tag }
+
+func (d *dialog) key() string { return keyOf(d.CallID, d.LocalTag) }
+
+// epoch is when sequence numbers begin, so that they fit into 31 bits until 2033.
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // constant
+
+// next returns the next sequence number. It follows the clock, so that it is above those of an earlier process.
+func (d *dialog) next() uint32 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	byClock := max(0, time.Since(epoch)/(100*time.Millisecond))
+	d.cseq = max(d.cseq+1, uint32(byClock))
+	return d.cseq
+}
+
+// request returns a request within the dialog. An ACK has the number of its INVITE.
+func (d *dialog) request(method sip.RequestMethod, seq uint32) *sip.Request {
+	var local, remote, target sip.Uri
+	_ = sip.ParseUri(d.Local, &local) // they were parsed before
+	_ = sip.ParseUri(d.Remote, &remote)
+	_ = sip.ParseUri(d.Target, &target)
+	req := sip.NewRequest(method, target)
+	from := sip.FromHeader{Address: local, Params: sip.NewParams()}
+	from.Params.Add("tag", d.LocalTag)
+	to := sip.ToHeader{Address: remote, Params: sip.NewParams()}
+	to.Params.Add("tag", d.RemoteTag)
+	id, hops := sip.CallIDHeader(d.CallID), sip.MaxForwardsHeader(70)
+	req.AppendHeader(&from)
+	req.AppendHeader(&to)
+	req.AppendHeader(&id)
+	req.AppendHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: method})
+	req.AppendHeader(&hops)
+	req.SetTransport("UDP")
+	req.SetDestination(d.At) // not the Contact's address, which may be a public one that only others can reach
+	return req
+}
+
+// contact returns the Contact of a call.
+func contact(user string, at netip.AddrPort) *sip.ContactHeader {
+	return &sip.ContactHeader{Address: sip.Uri{Scheme: "sip", User: user, Host: at.Addr().String(), Port: int(at.Port())}}
+}
+
+// digitIn returns the key in the body of an INFO, or 0 (application/dtmf-relay, application/dtmf).
+func digitIn(body []byte) byte {
+	for line := range strings.Lines(string(body)) {
+		name, value, has := strings.Cut(line, "=")
+		if !has {
+			value = name
+		} else if !strings.EqualFold(strings.TrimSpace(name), "signal") {
+			continue
+		}
+		if value = strings.TrimSpace(value); len(value) == 1 && strings.Contains(digits, strings.ToUpper(value)) {
+			return strings.ToUpper(value)[0]
+		}
+		if n, err := strconv.Atoi(value); err == nil && n >= 0 && n < len(digits) {
+			return digits[n]
+		}
+	}
+	return 0
+}
+
+// digits are the keys in the order of their events (RFC 4733 section 3.2).
+const digits = "0123456789*#ABCD"

@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/emiago/sipgo/sip"
+)
+
+const (
+	// resumeTimeout bounds how long a restored call waits for its bot and for the B2BUA.
+	resumeTimeout = 10 * time.Second
+	// glarePause is the longest wait after a 491 (RFC 3261 section 14.1: the caller of a dialog waits longer).
+	glarePause = 2 * time.Second
+)
+
+// Resume goes on with a call that an earlier process had. contact is the URI that it gave the B2BUA as its Contact.
+// It opens the bot's socket again, and tells the B2BUA its new port and Contact. If that fails, it hangs up. It returns
+// at once; its error means that the Contact is not one of this node.
+func (g *Gateway) Resume(access *Access, contact string) error {
+	var uri sip.Uri
+	if err := sip.ParseUri(contact, &uri); err != nil {
+		return err
+	}
+	d, err := g.seals.open(uri.User)
+	if err != nil {
+		return err
+	}
+	g.wg.Go(func() {
+		defer g.recovered()
+		ctx, cancel := context.WithTimeout(g.ctx, resumeTimeout)
+		defer cancel()
+		g.resume(ctx, d, access)
+	})
+	return nil
+}
+
+func (g *Gateway) resume(ctx context.Context, d sealed, access *Access) {
+	begun := time.Now()
+	lost := &call{dialog: dialog{sealed: d}, gateway: g}
+	c, err := g.open(ctx, d, access, netip.AddrPort{})
+	if err != nil {
+		g.log.Warn().Str("bot_call", d.CallSID).AnErr("err", err).Msg("a bot did not take its call again")
+		g.bye(lost, botLost)
+		return
+	}
+	g.keep(c)
+	if err := g.reinvite(ctx, c); err != nil {
+		g.log.Warn().Str("bot_call", d.CallSID).AnErr("err", err).Msg("a bot's call does not go on")
+		c.leave(botLost)
+		return
+	}
+	g.figures.resumed.Add(1)
+	c.start(true)
+	g.log.Info().Str("bot_call", d.CallSID).Dur("after", time.Since(begun)).Msg("a bot's call goes on")
+}
+
+// reinvite tells the B2BUA our new port and Contact.
+func (g *Gateway) reinvite(ctx context.Context, c *call) error {
+	body, err := describe(c.local(), uint64(time.Since(epoch)/time.Millisecond), "sendrecv", c.dialog.Law, c.dialog.Event)
+	if err != nil {
+		return err
+	}
+	user, err := g.seals.seal(&c.dialog.sealed)
+	if err != nil {
+		return err
+	}
+	for {
+		seq := c.dialog.next()
+		req := c.dialog.request(sip.INVITE, seq)
+		req.AppendHeader(contact(user, g.local))
+		req.AppendHeader(sip.NewHeader("Allow", allowed))
+		req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
+		req.SetBody(body)
+		res, err := g.ask(ctx, req)
+		if err != nil {
+			return err
+		}
+		if res.StatusCode == 200 {
+			if err := g.client.WriteRequest(c.dialog.request(sip.ACK, seq)); err != nil {
+				return err
+			}
+			s, err := parseSession(res.Body())
+			if err != nil {
+				return err
+			}
+			c.peer.Store(&s.addr)
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			c.mode = answerTo(s.mode)
+			return nil
+		}
+		if res.StatusCode != 491 && res.StatusCode != 500 {
+			return fmt.Errorf("the re-INVITE got %d %s", res.StatusCode, res.Reason)
+		}
+		select { // an exchange was under way
+		case <-time.After(rand.N(glarePause)):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
