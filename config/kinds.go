@@ -132,6 +132,8 @@ var kinds = map[string]kind{
 		orNone(matching(nodeName.MatchString, "is not a name for a node",
 			"write up to 63 letters, digits, dots, hyphens or underscores, like edge-1"))),
 	"acme-domain": scalarOf("host name", hostText, parseACMEDomain),
+	"account-sid": scalarOf("id of an account at Twilio", accountSID.String(),
+		matching(accountSID.MatchString, "is not the id of an account at Twilio", "write AC and 32 hexadecimal digits")),
 	"algorithm": words(true, "is not an algorithm that trunks can be asked for", "write SHA-256 or MD5",
 		"SHA-256", "MD5"),
 	"answer-p95": within(100*time.Millisecond, 30*time.Second, true),
@@ -203,6 +205,7 @@ var kinds = map[string]kind{
 		parse: parsed(parseLadders), title: "duration", pattern: `^0$|^[Oo][Ff][Ff]$|` + durationText,
 		types: number,
 	},
+	"socket-url": {title: "URL of a WebSocket with templates", pattern: `^[Ww][Ss][Ss]?://.+`},
 	"sound": {
 		parse: known(func(l *loader, t string) (string, complaint) { return l.sound(t) }),
 		title: "tone or name of a sound", pattern: nameText,

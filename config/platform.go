@@ -35,6 +35,7 @@ func (s section) platform(t *Target, use templateUse) {
 		}
 		host = SynthflowHost(t.Region)
 		t.URI, _, _ = s.constant("uri", synthflowURI(host, t.Transport)).template(use)
+	case t.Kind == KindWebsocket: // the gateway's
 	case t.Kind == KindVapi:
 		s.require("uri", `the number's SIP URI, like "sip:my-agent@sip.vapi.ai"`)
 	default:

@@ -141,7 +141,7 @@ func (s section) prepare(kind string) *Prepare {
 	case KindHTTP:
 		sub.onlyFor(KindSynthflow, synthflowKeys)
 		p.overHTTP(sub)
-	case "":
+	case "", KindWebsocket: // which is reported with its other keys
 	default:
 		v.fail("is for kinds synthflow and http only", "remove it, or write kind: synthflow or kind: http")
 	}
@@ -347,7 +347,7 @@ func put(o map[string]any, path string, v any) {
 
 // sample returns the sample's values for templates. It returns nil for a nil section.
 func (p *Prepare) sample() *template.PrepareVars {
-	if p == nil || p.kind != KindHTTP {
+	if p == nil || p.kind != KindHTTP && p.kind != KindWebsocket {
 		return nil
 	}
 	v := &template.PrepareVars{Body: p.Sample(sampleCallID)}

@@ -15,13 +15,15 @@ import (
 type Target struct {
 	// The target's name in routes, records and logs. No other target may have it.
 	Name string `key:"name" is:"target-name" required:"a short name for the target"`
-	// What it is: Synthflow, Vapi, any SIP address, or one with an HTTP request before each call, set in prepare.
-	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip or http"`
+	// What it is: Synthflow, Vapi, any SIP address, one with an HTTP request before each call, set in prepare, or a bot
+	// that speaks Twilio Media Streams over a WebSocket (from 1.2).
+	Kind string `key:"kind" is:"kind" required:"synthflow, vapi, sip, http or websocket"`
 	// Where the platform keeps the account: global (only synthflow), us, eu. Empty: what uri and api say. Hosts of another
 	// region are refused.
 	Region string `key:"region" enum:"global us eu" later:""`
-	// The Request-URI. Required except for kind synthflow. Default there: "sip:{{.Agent.Number}}@", the region's SIP
-	// host (sipin.synthflow.ai without region), and port 32681, or 32682 over TLS.
+	// The Request-URI. Required except for kinds synthflow and websocket (from 1.2). Default with synthflow:
+	// "sip:{{.Agent.Number}}@", the region's SIP host (sipin.synthflow.ai without region), and port 32681, or 32682 over
+	// TLS.
 	URI *template.Template `key:"uri" later:""`
 	// The transport of calls to it. auto: from the host's NAPTR and SRV records; UDP if it has none, or with a port.
 	Transport string `key:"transport" enum:"udp tcp tls auto" default:"udp"`
@@ -41,6 +43,15 @@ type Target struct {
 	Prepare *Prepare `key:"prepare" later:""`
 	// The platform's HTTP API for provisioning and check --online. Not needed for calls, nor beside prepare.
 	Account *account `key:"account" later:""`
+	// Kind websocket (from 1.2): the bot's URL, ws or wss. Path and query may hold templates, whose values are escaped.
+	// Redirects are not followed. A name may not lead to a private address.
+	URL *template.URL `key:"url" is:"socket-url" later:""`
+	// Kind websocket (from 1.2): what the bot gets as customParameters, at most 4 KB in JSON.
+	Parameters []variable `key:"parameters" later:""`
+	// Kind websocket (from 1.2): the token, sent with the upgrade as Authorization: Bearer.
+	Token Secret `key:"token_file"`
+	// Kind websocket (from 1.2): for bots that check that Twilio calls, or end calls over HTTP as Twilio lets them.
+	Twilio *SocketTwilio `key:"twilio"`
 	// Headers of the INVITE. They are sent in this order, byte for byte, and replace Flowbridge's own. One whose template
 	// is empty is left out.
 	Headers []Header `key:"headers" later:""`
@@ -86,12 +97,16 @@ type Target struct {
 	// The hosts that its calls may be transferred to, at the ports 5060 and 5061, or at the entry's: pbx.example.com:5070.
 	TransferHosts []string `key:"transfer_hosts" is:"host"`
 
+	// HasToken says that kind websocket has a token, which is not read for explain.
+	HasToken bool
 	// Sample is a row of the table of numbers with which the target's templates are tried. It is nil without a table.
 	Sample template.Row
 }
 
 func (t *Target) check(s section) {
-	s.usesTLS(t.TLS, t.Transport)
+	if t.Kind != KindWebsocket {
+		s.usesTLS(t.TLS, t.Transport)
+	}
 	t.Sources = s.targetSources(t.CallAuth)
 	if t.Registrar != nil && t.CallAuth == nil {
 		s.fields["registrar"].fail("has no credentials to ask for",
@@ -101,6 +116,7 @@ func (t *Target) check(s section) {
 	s.l.callers[t.Name] = t.MayCall() || t.Transfer != TransferRefuse || t.mayBeTransferred()
 	t.overBudget(s)
 	t.Prepare = s.prepare(t.Kind)
+	t.socket(s)
 	t.Sample = s.l.sampleRow()
 	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep, sample: t.Prepare.sample()}
 	t.Headers = s.headers(use) // if there is no id, headers that need it are left out
@@ -139,10 +155,13 @@ const (
 	KindVapi      = "vapi"
 	KindSIP       = "sip"
 	KindHTTP      = "http"
+	KindWebsocket = "websocket"
 )
 
 // targetKinds returns the values of targets[].kind.
-func targetKinds() []string { return []string{KindSynthflow, KindVapi, KindSIP, KindHTTP} }
+func targetKinds() []string {
+	return []string{KindSynthflow, KindVapi, KindSIP, KindHTTP, KindWebsocket}
+}
 
 // ReinviteMode says what happens when a target or its caller wants to change a call.
 type ReinviteMode string
@@ -244,7 +263,7 @@ func parseKind(t string) (string, complaint) {
 	if slices.Contains(targetKinds(), t) {
 		return t, complaint{}
 	}
-	wrong := refuse("is not a kind of target", meant(t, targetKinds(), "write synthflow, vapi, sip or http"))
+	wrong := refuse("is not a kind of target", meant(t, targetKinds(), "write synthflow, vapi, sip, http or websocket"))
 	if Nearest(t, targetKinds()) == "" && namePart.MatchString(t) {
 		wrong.unseen = wrong.remedy
 		wrong.remedy += "; for a further platform, paste what \"flowbridge targets profiles " +

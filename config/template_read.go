@@ -183,7 +183,12 @@ func (s section) urlTemplate(key string) *template.URL {
 		sc.complain(c)
 		return nil
 	}
-	t, _, ok := sc.template(templateUse{without: ownStep})
+	return s.renderedURL(sc, templateUse{without: ownStep})
+}
+
+// renderedURL reads a URL whose origin is right, and tries it with sample values.
+func (s section) renderedURL(sc scalar, use templateUse) *template.URL {
+	t, _, ok := sc.template(use)
 	if !ok {
 		return nil
 	}

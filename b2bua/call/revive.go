@@ -65,6 +65,7 @@ func (v *restoring) revived() phase {
 	}
 	v.bridge.GoOn()
 	c.hasAgent()
+	c.resumeAgent()
 	c.asking.later(c)
 	c.checkpoint.flush(true)
 	return (*Call).bridged
@@ -83,10 +84,24 @@ func (v *restoring) handed() phase {
 	v.bridge.GoOn()
 	c.checkpoint.flush(v.bridge.Settled() != nil) // true if a new recording has started, which the record must show
 	c.hasAgent()
+	c.resumeAgent()
 	if !c.asking.at.IsZero() {
 		c.asking.later(c)
 	}
 	return (*Call).bridged
+}
+
+// resumer is a Preparer that has the agent's end of calls, which must be told that a call goes on here.
+type resumer interface{ Resume(contact string) }
+
+// resumeAgent tells the agent's end at once that the call goes on. Others are asked later, if they are silent.
+func (c *Call) resumeAgent() {
+	if c.b == nil || c.connected == nil {
+		return
+	}
+	if r, is := c.connected.target.Preparer.(resumer); is {
+		r.Resume(c.b.Leg.Dialog().RemoteTarget)
+	}
 }
 
 // abandonOthers ends the legs of attempts that were not finished.

@@ -81,6 +81,9 @@ const (
 	ProcessRestart  Cause = "process_restart"  // also written by the store
 	AnotherAnswered Cause = "another_answered" // this cause and the next are used only in Reason headers
 	Transferred     Cause = "transferred"
+
+	BotLost      Cause = "bot_lost" // this cause and the next are the words of this machine's gateway of bots
+	AgentStalled Cause = "agent_stalled"
 )
 
 // Passes reports whether the reason soon passes, so that a refused caller gets a Retry-After.
@@ -204,6 +207,16 @@ func ReasonsIn(values []string) Reasons {
 		r.elsewhere = r.elsewhere || (message.EqualFold(v.protocol, "sip") && v.cause == 200)
 	}
 	return r
+}
+
+// OfGateway returns the cause that the gateway of bots gives in the Reason headers of its BYE, or AgentHangup.
+func OfGateway(values []string) Cause {
+	for _, r := range parseReasons(values) {
+		if c := Cause(r.text); c == BotLost || c == AgentStalled {
+			return c
+		}
+	}
+	return AgentHangup
 }
 
 // Q850In returns the ISDN cause in the Reason headers of a message (RFC 3326 section 2): that of Q.850, or

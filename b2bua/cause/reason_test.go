@@ -95,3 +95,19 @@ func FuzzReasons(f *testing.F) {
 		}
 	})
 }
+
+// TestOfGateway: only the gateway's own words are taken, whatever else stands beside them.
+func TestOfGateway(t *testing.T) {
+	for value, want := range map[string]Cause{
+		"":                                     AgentHangup,
+		`Q.850;cause=16`:                       AgentHangup,
+		`Q.850;cause=41;text="bot_lost"`:       BotLost,
+		`Q.850;cause=41;text="agent_stalled"`:  AgentStalled,
+		`Q.850;cause=41;text="caller_hangup"`:  AgentHangup,
+		`SIP;cause=500, Q.850;text="bot_lost"`: BotLost,
+	} {
+		if got := OfGateway([]string{value}); got != want {
+			t.Errorf("%s: got %s; want %s", value, got, want)
+		}
+	}
+}

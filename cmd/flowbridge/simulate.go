@@ -25,7 +25,8 @@ import (
 func simulateCommand() *cobra.Command {
 	return cli.Group("simulate", "Stand in for a platform, or for Twilio in front of one", "",
 		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681",
-		append(simulatePlatforms(), simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand())...)
+		append(simulatePlatforms(), simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand(),
+			simulateWebsocketCommand())...)
 }
 
 // standIn starts a platform's stand-in, prints its addresses with announce, and runs it until a signal.

@@ -94,6 +94,10 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 		f.Target = t.Name
 		all = append(all, f)
 	}
+	if t.Kind == config.KindWebsocket {
+		add(p.bot(ctx, t))
+		return all
+	}
 	if t.Kind == config.KindHTTP {
 		add(p.reach(ctx, t))
 	} else if api, token, workspace, known := t.Platform(); known {
@@ -273,7 +277,7 @@ func dialTarget(ctx context.Context, t *config.Target, host string, at netip.Add
 		return conn, err
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: cmp.Or(t.TLS.ServerName, host)}
-	if err := trust(cfg, t.TLS); err != nil {
+	if err := Trust(cfg, t.TLS); err != nil {
 		_ = conn.Close()
 		return nil, err
 	}
@@ -285,8 +289,8 @@ func dialTarget(ctx context.Context, t *config.Target, host string, at netip.Add
 	return secured, nil
 }
 
-// trust adds the files of a target to a TLS configuration.
-func trust(cfg *tls.Config, files config.TargetTLS) error {
+// Trust adds the files of a target to a TLS configuration.
+func Trust(cfg *tls.Config, files config.TargetTLS) error {
 	if files.CA != "" {
 		data, err := os.ReadFile(files.CA)
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 func platformWarnings(cfg *config.Config) (all []warning) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		if t.Kind == config.KindSIP {
+		if t.Kind == config.KindSIP || t.Kind == config.KindWebsocket {
 			continue
 		}
 		all = append(all, prepareWarnings(t)...)

@@ -80,6 +80,10 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 	clients := map[string]peers.Preparer{}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; t.Prepare != nil {
+			if t.Kind == config.KindWebsocket {
+				clients[t.Name] = &unsentBot{asked, t}
+				continue
+			}
 			client, err := node.NewPreparer(t, asked.of(t))
 			if err != nil {
 				return err
@@ -133,6 +137,8 @@ type apiRequest struct {
 	URL     string          `json:"url"`
 	Headers []string        `json:"headers"` // the token is hidden
 	Body    json.RawMessage `json:"body,omitempty"`
+
+	Messages []string `json:"messages,omitempty"` // the first that a bot gets on its socket
 }
 
 func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
@@ -328,19 +334,7 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	}
 	fmt.Fprintf(b, "\nattempt %d: %s, kind %s, over %s%s\n", i+1, t.Target, t.Kind, t.Transport,
 		caps(t.MaxCalls, t.MaxCPS))
-	if req, ok := x.Prepare[t.Target]; ok {
-		fmt.Fprintf(b, "\n  %s %s\n", req.Method, req.URL)
-		indented(b, req.Headers)
-		if len(req.Body) > 0 {
-			fmt.Fprintf(b, "\n    %s\n", req.Body)
-		}
-		failed := next
-		if t.OnFailure == config.OnFailureDial {
-			failed = "this target is dialled without an id, and without the headers that need it"
-		}
-		fmt.Fprintf(b, "\n  success: %s\n  no success within %v, retry included: %s\n", t.PrepareSuccess,
-			ms(t.PrepareTimeoutMS), failed)
-	}
+	x.request(b, t, next)
 	if t.Cause != cause.None {
 		fmt.Fprintf(b, "\n  fails with cause %s: %s; %s\n", t.Cause, t.Error, next)
 		return
@@ -380,6 +374,33 @@ func (x *explained) attempt(b *strings.Builder, i int) {
 	}
 	fmt.Fprintf(b, "  3xx, 401, 407, 408, 5xx, 6xx but 600, 603, 607, 608%s: %s\n", again, next)
 	fmt.Fprintf(b, "  any other refusal: the caller gets it as it is\n")
+}
+
+// request writes what the platform or the bot of an attempt is asked before the INVITE.
+func (x *explained) request(b *strings.Builder, t *report.Target, next string) {
+	req, ok := x.Prepare[t.Target]
+	if !ok {
+		return
+	}
+	fmt.Fprintf(b, "\n  %s %s\n", req.Method, req.URL)
+	indented(b, req.Headers)
+	if len(req.Body) > 0 {
+		fmt.Fprintf(b, "\n    %s\n", req.Body)
+	}
+	if len(req.Messages) > 0 {
+		b.WriteString("\n  and on the socket\n\n")
+		indented(b, req.Messages)
+		b.WriteString("\n  no WebSocket, no 101, or a bot that can't be reached: " + next + "\n" +
+			"  the gateway on this machine, which opens the socket, is called by this INVITE\n")
+	}
+	failed := next
+	if t.OnFailure == config.OnFailureDial {
+		failed = "this target is dialled without an id, and without the headers that need it"
+	}
+	if len(req.Messages) == 0 {
+		fmt.Fprintf(b, "\n  success: %s\n  no success within %v, retry included: %s\n", t.PrepareSuccess,
+			ms(t.PrepareTimeoutMS), failed)
+	}
 }
 
 func indented(b *strings.Builder, lines []string) {

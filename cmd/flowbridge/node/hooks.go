@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/gateway"
 	"flowbridge/internal/rest"
 	"flowbridge/platform/hooks"
 	"flowbridge/platform/openai"
@@ -60,7 +62,7 @@ func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, 
 	cfg := &h.config().Hooks
 	o.Listen, o.Cert, o.Key, o.Log = cfg.Listen, cfg.TLS.Cert, cfg.TLS.Key, h.log
 	var err error
-	if o.Endpoints, err = h.endpoints(cfg); err != nil || len(o.Endpoints) == 0 || !o.Listen.IsValid() {
+	if o.Endpoints, err = h.endpoints(h.config()); err != nil || len(o.Endpoints) == 0 || !o.Listen.IsValid() {
 		return nil, err
 	}
 	return hooks.Start(ctx, o)
@@ -68,10 +70,12 @@ func (h *callHooks) serve(ctx context.Context, o hooks.Options) (*hooks.Server, 
 
 // endpoints creates the endpoints of a configuration, at the start and at each reload. It must not be called
 // concurrently.
-func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err error) {
+func (h *callHooks) endpoints(of *config.Config) (all []hooks.Endpoint, err error) {
+	cfg := &of.Hooks
 	add := func(name, path string) func(http.Handler, error) {
 		return func(handler http.Handler, failed error) {
-			all = append(all, hooks.Endpoint{Name: name, Path: path, Below: name == "variables", Handler: handler})
+			below := name == "variables" || name == "bots"
+			all = append(all, hooks.Endpoint{Name: name, Path: path, Below: below, Handler: handler})
 			if failed != nil {
 				err = errors.Join(err, fmt.Errorf("hooks.%s: %w", name, failed))
 			}
@@ -115,6 +119,11 @@ func (h *callHooks) endpoints(cfg *config.Hooks) (all []hooks.Endpoint, err erro
 	if len(cfg.Commands) > 0 {
 		h.tokens = tokensOfTools(cfg.Commands, h.tokens)
 		add("commands", config.CommandsPath)(&hooks.Commands{Tokens: h.tokens, Do: h.command, Log: h.log}, nil)
+	}
+	if slices.ContainsFunc(of.Targets, func(t config.Target) bool { return t.Twilio != nil && t.Twilio.AuthToken != "" }) {
+		add("bots", gateway.RestPath)(&gateway.Rest{
+			Token: func(account string) string { return tokenOf(h.config(), account) }, End: h.endBot,
+		}, nil)
 	}
 	return all, err
 }

@@ -27,6 +27,7 @@ import (
 type inForce struct {
 	cfg       *config.Config
 	preparers map[string]peers.Preparer // by target
+	bots      *bots
 
 	before      []byte   // the text of the configuration that it replaced; nil for the first one
 	needRestart []string // sections of its file that wait for a restart
@@ -35,7 +36,12 @@ type inForce struct {
 // newInForce creates the clients of a configuration. before is the configuration that it replaces.
 func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
 	clients, err := newPreparers(cfg, before.preparers)
-	next := &inForce{cfg: cfg, preparers: clients}
+	next := &inForce{cfg: cfg, preparers: clients, bots: before.bots}
+	for i := range cfg.Targets {
+		if t := &cfg.Targets[i]; err == nil && t.Kind == config.KindWebsocket {
+			clients[t.Name], err = newBot(t, next.bots)
+		}
+	}
 	if before.cfg != nil {
 		next.before = before.cfg.Source
 	}
@@ -124,7 +130,7 @@ func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[str
 	clients := map[string]peers.Preparer{}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		if t.Prepare == nil {
+		if t.Prepare == nil || t.Kind == config.KindWebsocket {
 			continue
 		}
 		of := accessOf(t.Prepare)

@@ -54,6 +54,7 @@ type Node struct {
 	tending  sync.Mutex  // held during periodic tasks
 
 	ladders    ladders
+	bots       bots
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil if all hooks are off
 	hooks      *callHooks
@@ -197,7 +198,8 @@ func (n *Node) openStore(ctx context.Context, cfg *config.Config) (err error) {
 }
 
 func (n *Node) start(ctx context.Context, cfg *config.Config) error {
-	current, err := newInForce(cfg, &inForce{})
+	n.bots.log = n.log
+	current, err := newInForce(cfg, &inForce{bots: &n.bots})
 	if err != nil {
 		return err
 	}
@@ -314,6 +316,8 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 			go registered.takeUp(ctx, n.server)
 		}
 	}})
+	n.bots.use(o.Key)
+	n.add(part{gauges: n.bots.gauges, close: n.bots.close})
 	if n.server, err = b2bua.NewServer(o); err != nil {
 		return err
 	}

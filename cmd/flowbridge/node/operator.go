@@ -208,7 +208,7 @@ func (o *operator) reload() (done admin.Reloaded, err error) {
 		return done, err
 	}
 	next.needRestart = needRestart
-	endpoints, err := o.node.hooks.endpoints(&cfg.Hooks)
+	endpoints, err := o.node.hooks.endpoints(cfg)
 	if err != nil {
 		return done, err
 	}

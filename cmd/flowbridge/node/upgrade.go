@@ -288,6 +288,7 @@ func (h *handing) freeze(ctx context.Context) error {
 	n := h.node
 	undo := func(f func()) { h.thaws = append(h.thaws, f) }
 	undo(n.pause.Go)
+	undo(n.bots.mute())
 	requests, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()
 	if err := n.pause.Stop(requests); err != nil {
@@ -474,8 +475,9 @@ func (h *handing) giveFile(name string, of any) error {
 	return h.to.Send(handover.Part, handedPart{Name: name}, fd)
 }
 
-// leave waits for the admin API's answers under way after the hand-over. It closes nothing.
+// leave waits for the admin API's answers under way after the hand-over. It closes nothing but the sockets to bots.
 func (n *Node) leave() {
+	_ = n.bots.close() // bots must not see two sockets of a call for longer than needed
 	n.rtp.engine.Leave()
 	if n.rtp.kernel != nil {
 		n.rtp.kernel.Leave()

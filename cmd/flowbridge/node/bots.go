@@ -1,0 +1,171 @@
+package node
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/outbound"
+	"flowbridge/b2bua/peers"
+	"flowbridge/cmd/flowbridge/check"
+	"flowbridge/config"
+	"flowbridge/gateway"
+	"flowbridge/telemetry"
+)
+
+// bots is the gateway of targets of kind websocket. It is opened for the first call.
+type bots struct {
+	log zerolog.Logger
+
+	mu      sync.Mutex // guards the fields below
+	key     *[32]byte  // nil until the node's key is known
+	gateway *gateway.Gateway
+	closed  bool
+}
+
+var errNoGateway = errors.New("the gateway of bots is closed")
+
+// open returns the gateway.
+func (b *bots) open() (*gateway.Gateway, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gateway != nil {
+		return b.gateway, nil
+	}
+	if b.closed || b.key == nil {
+		return nil, errNoGateway
+	}
+	g, err := gateway.Open(gateway.Options{Key: *b.key, Log: b.log})
+	b.gateway = g
+	return g, err
+}
+
+// use sets the key by which calls of an earlier process are recognised.
+func (b *bots) use(key [32]byte) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.key = &key
+}
+
+// opened returns the gateway if there is one, or nil.
+func (b *bots) opened() *gateway.Gateway {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.gateway
+}
+
+// mute keeps the gateway from ending calls while they go over to another process, until undo.
+func (b *bots) mute() (undo func()) {
+	g := b.opened()
+	if g == nil {
+		return func() {}
+	}
+	g.Mute(true)
+	return func() { g.Mute(false) }
+}
+
+// close closes the gateway. Its calls must have ended, or belong to another process.
+func (b *bots) close() error {
+	b.mu.Lock()
+	g := b.gateway
+	b.gateway, b.closed = nil, true
+	b.mu.Unlock()
+	if g == nil {
+		return nil
+	}
+	return g.Close()
+}
+
+// gauges reports the gateway's figures.
+func (b *bots) gauges(add telemetry.Add) {
+	g := b.opened()
+	if g == nil {
+		return
+	}
+	f := g.Figures()
+	add("bot_calls", "Calls with bots of kind websocket.", float64(f.Calls))
+	const ended = "Calls that bots of kind websocket have ended or not taken."
+	for why, n := range map[string]uint64{"closed": f.Closed, "lost": f.Lost, "stalled": f.Stalled, "refused": f.Refused} {
+		add("bot_ends_total", ended, float64(n), "why", why)
+	}
+	add("bot_resumed_total", "Calls of an earlier process that go on with their bots.", float64(f.Resumed))
+	add("bot_ignored_total", "Messages of bots that were not used.", float64(f.Ignored))
+}
+
+// tokenOf returns the auth token of an account at Twilio that a target names, or "".
+func tokenOf(cfg *config.Config, account string) string {
+	for i := range cfg.Targets {
+		if t := cfg.Targets[i].Twilio; t != nil && t.AccountSID == account && t.AuthToken != "" {
+			return t.AuthToken.Reveal()
+		}
+	}
+	return ""
+}
+
+// endBot ends a call by its bot's order.
+func (h *callHooks) endBot(account, call string) bool {
+	g := h.inForce.Load().bots.opened()
+	return g != nil && g.Hangup(account, call)
+}
+
+// bot prepares the calls of a target of kind websocket.
+type bot struct {
+	bots   *bots
+	access *gateway.Access
+}
+
+// newBot returns the preparer of a target.
+func newBot(t *config.Target, all *bots) (*bot, error) {
+	access, err := check.BotAccess(t)
+	return &bot{all, access}, err
+}
+
+// callSID returns the id of a call in Twilio's form. It is the call's own id, as hex, if that has the right length.
+func callSID(id string) string {
+	plain := strings.ToLower(strings.ReplaceAll(id, "-", ""))
+	if b, err := hex.DecodeString(plain); err == nil && len(b) == 16 {
+		return "CA" + plain
+	}
+	sum := sha256.Sum256([]byte(id))
+	return "CA" + hex.EncodeToString(sum[:16])
+}
+
+// Prepare leaves an order at the gateway. It does not block.
+func (b *bot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
+	id := callSID(r.CallID)
+	g, err := b.bots.open()
+	if err != nil {
+		return peers.Prepared{}, &outbound.PrepareError{Cause: cause.PrepareFailed, Err: err}
+	}
+	user, at, err := g.Order(gateway.Request{Access: b.access, CallSID: id, URL: r.URL.String(), Parameters: r.Body})
+	if err != nil {
+		return peers.Prepared{}, &outbound.PrepareError{Cause: cause.PrepareFailed, Err: err}
+	}
+	body, err := json.Marshal(struct {
+		User string `json:"user"`
+		At   string `json:"at"`
+		ID   string `json:"callSid"`
+	}{user, at.String(), id})
+	if err != nil {
+		return peers.Prepared{}, err
+	}
+	return peers.Prepared{CallID: id, Body: body}, nil
+}
+
+// Resume goes on with a call of an earlier process. contact is the Contact of its end of the call.
+func (b *bot) Resume(contact string) {
+	g, err := b.bots.open()
+	if err == nil {
+		err = g.Resume(b.access, contact)
+	}
+	if err != nil {
+		b.bots.log.Warn().Err(err).Msg("a bot's call does not go on")
+	}
+}

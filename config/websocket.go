@@ -1,0 +1,149 @@
+package config
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"flowbridge/config/template"
+)
+
+// SocketTwilio is the section `twilio` of a target: for bots that check that Twilio calls.
+type SocketTwilio struct {
+	// The account's id at Twilio, AC and 32 hexadecimal digits, sent in start and stop (from 1.2).
+	AccountSID string `key:"account_sid" is:"account-sid" required:"the id that the bot knows, AC and 32 hexadecimal digits"`
+	// The account's auth token (from 1.2). It signs the upgrade (X-Twilio-Signature), and lets the bot end calls over HTTP.
+	AuthToken Secret `key:"auth_token_file"`
+}
+
+// accountSID matches the id of an account at Twilio.
+var accountSID = regexp.MustCompile(`^AC[0-9a-fA-F]{32}$`)
+
+// gatewayURI is the Request-URI of a bot's call. Its values come from the gateway, which prepares each call.
+const gatewayURI = `sip:{{.Prepare.JSON "user"}}@{{.Prepare.JSON "at"}}`
+
+// noSocketStep says why a bot's keys may not use the answer of a prepare step.
+const noSocketStep = "which a bot's call does not have"
+
+// socketID is the path of the id by which a bot and hooks know a call.
+const socketID = "callSid"
+
+// orderTimeout bounds how long the gateway may take to note a call, which takes microseconds.
+const orderTimeout = time.Second
+
+// foreignToSockets returns the keys that have no meaning for a bot: the gateway is on this machine, and a bot places no
+// calls.
+func foreignToSockets() []string {
+	return []string{
+		"region", "uri", "auth", "budget", "overflow", "prepare", "account", "headers", "pass_headers", "ping",
+		"media_sources", "media", "sources", "call_auth", "registrar", "rel100", "session_expires", "transfer", "transport",
+	}
+}
+
+// socket reads the keys of kind websocket, and makes a step before the INVITE of them.
+func (t *Target) socket(s section) {
+	at, members := s.socketURL(), s.parameters()
+	if t.Kind != KindWebsocket {
+		s.onlyFor(KindWebsocket, []string{"url", "parameters", "twilio"})
+		if v, ok := s.fields["token_file"]; ok {
+			v.fail("is for kind "+KindWebsocket+" only", "write it below prepare, or below account where nothing is prepared")
+		}
+		return
+	}
+	for _, key := range foreignToSockets() {
+		if v, ok := s.fields[key]; ok {
+			v.fail("has no meaning for kind "+KindWebsocket, "remove it")
+		}
+	}
+	s.require("url", `where the bot listens, like "wss://bot.example.com/media"`)
+	p := &Prepare{
+		kind: KindWebsocket, Method: http.MethodGet, Timeout: orderTimeout, OnFailure: onFailureNext,
+		URL: at, Token: t.Token, Body: &jsonBody{part{object: true, members: members}},
+		Example: json.RawMessage(`{"user":"` + strings.Repeat("0", 32) + `","at":"127.0.0.1:40000","callSid":"CA` +
+			strings.Repeat("0", 32) + `"}`),
+		answer: Answer{ID: socketID},
+	}
+	if p.URL == nil {
+		return
+	}
+	t.Prepare, t.HasToken = p, s.has("token_file")
+	t.URI, _, _ = s.constant("uri", gatewayURI).template(templateUse{prepare: true, sample: p.sample()})
+	s.onlyG711(t.Codecs)
+	if !s.has("dtmf") {
+		t.DTMF = DTMFRFC4733
+	}
+	if t.TLS != (TargetTLS{}) && !strings.HasPrefix(strings.ToLower(p.URL.Origin()), "wss") {
+		s.fields["tls"].fail("has no effect over ws", "write a url with wss://, or remove it")
+	}
+}
+
+// onlyG711 reports codecs that the gateway can't convert for a bot, which hears PCMU.
+func (s section) onlyG711(codecs []string) {
+	if slices.ContainsFunc(codecs, func(c string) bool { return c != "PCMU" && c != "PCMA" }) {
+		s.fields["codecs"].fail("has more than PCMU and PCMA, which is all that a bot can be called with",
+			"remove the others: Opus of the caller is converted anyway")
+	}
+}
+
+// socketURL reads the URL of a bot.
+func (s section) socketURL() *template.URL {
+	sc, ok := s.get("url")
+	if !ok {
+		return nil
+	}
+	if c := parseSocketOrigin(template.OriginOf(sc.text)); !c.none() {
+		sc.complain(c)
+		return nil
+	}
+	return s.renderedURL(sc, templateUse{without: noSocketStep})
+}
+
+// parseSocketOrigin checks scheme and host of a bot's URL.
+func parseSocketOrigin(origin string) complaint {
+	const example = `write one like "wss://bot.example.com/media"`
+	if strings.Contains(origin, "{{") {
+		return refuse("has a template in its scheme or host, which are the same for every call",
+			"write the host itself, and templates behind it")
+	}
+	u, err := url.Parse(origin)
+	switch {
+	case err != nil || u.Hostname() == "" || u.User != nil:
+		return refuse("is not the URL of a WebSocket", example)
+	case u.Scheme != "ws" && u.Scheme != "wss":
+		return refuse("is not the URL of a WebSocket: it begins with "+u.Scheme+"://", example)
+	case u.Scheme == "ws" && !isNear(u.Hostname()):
+		return refuse("would send the call's audio over the internet without encryption",
+			"write wss://, or the address of a machine nearby")
+	case strings.EqualFold(u.Hostname(), "localhost"):
+		return refuse("names this machine by a name, which DNS could lead elsewhere", "write 127.0.0.1")
+	}
+	return complaint{}
+}
+
+// isNear reports whether a host is an address of this machine or of a private network, or localhost.
+func isNear(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return strings.EqualFold(host, "localhost")
+	}
+	return ip.IsLoopback() || ip.IsPrivate() || ip.IsLinkLocalUnicast()
+}
+
+// parameters reads the customParameters of a bot. Values are templates, so they can't break the JSON around them.
+func (s section) parameters() (all []bodyMember) {
+	for _, e := range s.entriesOf("parameters") {
+		if e.key == "resumed" {
+			e.l.fail(e.line, e.path, "is a parameter that Flowbridge itself adds to a call that goes on", "give it another name")
+			continue
+		}
+		if t, _, ok := e.template(templateUse{without: noSocketStep}); ok {
+			all = append(all, bodyMember{e.key, part{path: "parameters." + e.key, text: t}})
+		}
+	}
+	return all
+}
