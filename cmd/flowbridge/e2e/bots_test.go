@@ -156,7 +156,7 @@ func (s *stage) newCallers(n int) *callers {
 	must(s, err)
 	go server.ServeUDP(conn)
 	s.Cleanup(func() { c.end(); c.wg.Wait(); conn.Close(); ua.Close() })
-	time.Sleep(50 * time.Millisecond)
+	eventually(s.T, "the callers can send", func() bool { return ua.TransportLayer().Pool("udp").Size() > 0 })
 	for range n {
 		c.calls = append(c.calls, c.call())
 	}
