@@ -45,8 +45,8 @@ func (l *Leg) hangupCause() cause.Cause {
 	return cause.AgentHangup
 }
 
-// byeCause returns the cause of the peer's BYE. Only the gateway on this machine may give another one than that the peer
-// hung up.
+// byeCause returns the cause of the peer's BYE. Only the gateway on this machine may give another one than that the
+// peer hung up.
 func (l *Leg) byeCause(req *sip.Request) cause.Cause {
 	why := l.hangupCause()
 	from, err := netip.ParseAddrPort(req.Source())

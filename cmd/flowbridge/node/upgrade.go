@@ -286,9 +286,8 @@ func (h *handing) prepare() error {
 // freeze stops the node's work.
 func (h *handing) freeze(ctx context.Context) error {
 	n := h.node
+	h.thaws = append(h.thaws, n.pause.Go, n.bots.mute())
 	undo := func(f func()) { h.thaws = append(h.thaws, f) }
-	undo(n.pause.Go)
-	undo(n.bots.mute())
 	requests, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()
 	if err := n.pause.Stop(requests); err != nil {
