@@ -197,6 +197,12 @@ func (g *Gateway) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	tx.OnCancel(func(*sip.Request) { cancel() })
 	d := newDialog(req)
 	d.CallSID, d.URL, d.Parameters, d.Law, d.Event = wanted.CallSID, wanted.URL, wanted.Parameters, s.law, s.event
+	if err := g.seals.fits(&d); err != nil { // before the bot hears of a call that can't be
+		g.figures.refused.Add(1)
+		g.log.Warn().Str("bot_call", d.CallSID).Err(err).Msg("a bot's call is refused")
+		reply(req, tx, 500, "Bot URL And Parameters Too Long")
+		return
+	}
 	c, err := g.open(ctx, d, wanted.Access, s.addr)
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):

@@ -22,7 +22,7 @@ import (
 const (
 	orderLife     = time.Minute // how long an order waits for its INVITE
 	maxOrders     = 10_000
-	maxParameters = 4096 // bytes; they are in each Contact
+	maxParameters = 2048 // bytes; they are in each Contact
 )
 
 // Options are the options of a gateway.
@@ -67,8 +67,8 @@ type Request struct {
 	Parameters json.RawMessage // customParameters, an object with strings; empty means none
 }
 
-// ErrParameters means that an order has parameters of more than 4 KB.
-var ErrParameters = errors.New("parameters of more than 4096 bytes")
+// ErrParameters means that an order has parameters of more than 2 KB.
+var ErrParameters = errors.New("parameters of more than 2048 bytes")
 
 var errFull = errors.New("too many orders wait for their INVITE")
 

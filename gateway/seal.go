@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
@@ -41,13 +42,32 @@ func newSeals(key [32]byte) (seals, error) {
 
 // seal returns the text for the user part of a Contact.
 func (s seals) seal(v *sealed) (string, error) {
-	text, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	plain := json.NewEncoder(&b)
+	plain.SetEscapeHTML(false) // a & in a URL must not take six bytes
+	if err := plain.Encode(v); err != nil {
 		return "", err
 	}
+	text := bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 	nonce := make([]byte, s.aead.NonceSize(), s.aead.NonceSize()+len(text)+s.aead.Overhead())
 	_, _ = rand.Read(nonce) // never fails
 	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nonce, nonce, text, nil)), nil
+}
+
+// maxContact bounds the line of a sealed Contact, in bytes. The B2BUA takes no header of more than 4,096 bytes, and a
+// change of the call's audio can make the Contact a little longer.
+const maxContact = 4000
+
+// errContact means that the Contact of a call would be too long.
+var errContact = errors.New("the bot's URL and parameters are too long for a call, make them shorter")
+
+// fits returns an error if what is to be sealed is too long for a Contact.
+func (s seals) fits(v *sealed) error {
+	user, err := s.seal(v)
+	if err == nil && len("Contact: <sip:@127.0.0.1:65535>")+len(user) > maxContact {
+		err = errContact
+	}
+	return err
 }
 
 var errSeal = errors.New("not sealed by this node")
