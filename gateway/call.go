@@ -17,7 +17,8 @@ import (
 )
 
 const (
-	// maxUnsent is how many messages may wait for a bot's socket: five seconds of audio.
+	// maxUnsent is how many batches of messages may wait for a bot's socket: five seconds of audio. The answers to all
+	// marks that a bot clears are one batch.
 	maxUnsent = 250
 	// A bot is pinged this often, and must answer within this time.
 	pingEvery   = 5 * time.Second
@@ -46,23 +47,27 @@ type call struct {
 	log     zerolog.Logger
 	rtp     *net.UDPConn
 	ws      *websocket.Conn
-	out     chan []byte
+	out     chan [][]byte
+	done    chan struct{} // closed once nothing more is put into out
+	written chan struct{} // closed once the writer has ended
 	acked   chan struct{}
 	begun   time.Time
 	ctx     context.Context //nolint:containedctx // the call's life
 	cancel  context.CancelFunc
 
 	ack, over, close sync.Once
-	stopping         atomic.Bool
+	leaving          atomic.Bool // a bot that does not read is being hung up on
 	pinging          atomic.Bool
 	peer             atomic.Pointer[netip.AddrPort]
 
 	mu      sync.Mutex // guards the fields below
 	says    outgoing
+	greeted bool   // the bot has got its first messages
+	last    []byte // for the bot, after everything in out; once it is set, nothing more is sent
 	play    playout
 	heard   uplink
 	header  rtp.Header
-	slot    int
+	slot    int       // of the clock, which has the call between start and its end
 	sent    time.Time // when the last frame was due
 	lead    time.Duration
 	hears   time.Time // when the caller's last audio came, or silence in its place
@@ -89,7 +94,8 @@ func (g *Gateway) open(ctx context.Context, d sealed, access *Access, peer netip
 	}
 	c := &call{
 		dialog: dialog{sealed: d}, gateway: g, access: access, rtp: conn, ws: ws, begun: time.Now(),
-		out: make(chan []byte, maxUnsent), acked: make(chan struct{}), mode: "sendrecv", version: 1,
+		out: make(chan [][]byte, maxUnsent), done: make(chan struct{}), written: make(chan struct{}),
+		acked: make(chan struct{}), mode: "sendrecv", version: 1,
 		log: g.log.With().Str("bot_call", d.CallSID).Logger(), noted: map[string]int{},
 	}
 	c.says.ids = streamIDs{stream: newSID("MZ"), call: d.CallSID, account: access.account}
@@ -113,18 +119,40 @@ func (c *call) start(resumed bool) {
 	if resumed {
 		parameters = resumedParameters(parameters)
 	}
-	c.mu.Lock()
-	c.send([]byte(connected))
-	c.send(c.says.start(nil, parameters))
-	c.slot = c.gateway.clock.slotAt(time.Now())
-	c.mu.Unlock()
-	c.gateway.clock.add(c, c.slot)
+	if !c.greet(parameters) {
+		return
+	}
 	for _, f := range []func(){c.write, c.read, c.hear} {
 		c.gateway.wg.Go(func() {
 			defer c.recovered()
 			f()
 		})
 	}
+}
+
+// greet sends the bot its first messages, and gives the call to the clock. It returns false if the call has ended
+// before.
+func (c *call) greet(parameters []byte) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isOver() {
+		return false
+	}
+	c.greeted = true
+	c.send([]byte(connected), c.says.start(nil, parameters))
+	c.slot = c.gateway.clock.slotAt(time.Now())
+	c.gateway.clock.add(c, c.slot)
+	return true
+}
+
+// isOver reports whether nothing more is to be sent. c.mu must be held.
+func (c *call) isOver() bool { return c.last != nil || c.ctx.Err() != nil }
+
+// rest takes the call from the clock.
+func (c *call) rest() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gateway.clock.remove(c, c.slot)
 }
 
 // recovered ends the call, and not the process, after a panic.
@@ -135,29 +163,51 @@ func (c *call) recovered() {
 	}
 }
 
-// send gives a message to the writer. c.mu must be held. A bot that does not read loses its call.
-func (c *call) send(message []byte) {
+// send gives messages to the writer, as one batch. c.mu must be held. A bot that does not read loses its call.
+func (c *call) send(messages ...[]byte) {
+	if c.isOver() {
+		return
+	}
 	select {
-	case c.out <- message:
+	case c.out <- messages:
 	default:
-		if c.ctx.Err() == nil && !c.stopping.Load() {
+		if c.leaving.CompareAndSwap(false, true) {
 			c.gateway.wg.Go(func() { c.leave(agentStalled) })
 		}
 	}
 }
 
-// write sends messages until the call ends, and the last ones then.
+// write sends messages until the call ends.
 func (c *call) write() {
+	defer close(c.written)
 	for {
 		select {
-		case message := <-c.out:
-			if c.ws.Write(c.ctx, websocket.MessageText, message) != nil {
-				return // the reader learns why
+		case messages := <-c.out:
+			if !c.writeAll(messages) {
+				return
 			}
+		case <-c.done:
+			for len(c.out) > 0 {
+				if !c.writeAll(<-c.out) {
+					return
+				}
+			}
+			c.writeAll([][]byte{c.last})
+			return
 		case <-c.ctx.Done():
 			return
 		}
 	}
+}
+
+// writeAll sends messages. It returns false if the socket has broken, and the reader learns why.
+func (c *call) writeAll(messages [][]byte) bool {
+	for _, message := range messages {
+		if c.ws.Write(c.ctx, websocket.MessageText, message) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // read handles the bot's messages until its socket ends.
@@ -204,13 +254,23 @@ func (c *call) handle(text []byte) {
 		}
 	case "mark":
 		if !c.play.mark(m.Mark.Name) {
-			c.send(c.says.mark(m.Mark.Name))
+			c.note("a mark beyond 1500", 1)
 		}
 	case "clear":
-		for _, name := range c.play.clear() {
-			c.send(c.says.mark(name))
-		}
+		c.sendMarks(c.play.clear())
 	}
+}
+
+// sendMarks answers marks. c.mu must be held.
+func (c *call) sendMarks(names []string) {
+	if len(names) == 0 {
+		return
+	}
+	all := make([][]byte, 0, len(names))
+	for _, name := range names {
+		all = append(all, c.says.mark(name))
+	}
+	c.send(all...)
 }
 
 // ignore counts a message that is not used.
@@ -232,7 +292,7 @@ func (c *call) note(what string, n int) {
 // atOnce sends a frame now instead of at the next tick, because the bot begins to speak. c.mu must be held.
 func (c *call) atOnce(now time.Time) {
 	early := c.sent.Add(frameTime).Sub(now)
-	if early <= 0 || early > frameTime {
+	if c.isOver() || early <= 0 || early > frameTime {
 		return
 	}
 	to := c.gateway.clock.slotAt(now)
@@ -248,7 +308,7 @@ func (c *call) tick(now time.Time) {
 	defer c.recovered()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.ctx.Err() != nil {
+	if c.isOver() {
 		return
 	}
 	if c.lead >= frameTime && c.play.idle() { // the frames that were sent early leave room for one
@@ -274,9 +334,7 @@ func (c *call) sendFrame(now time.Time) {
 		c.header.Marker = true
 	}
 	_, marks := c.play.frame(&c.frame)
-	for _, name := range marks {
-		c.send(c.says.mark(name))
-	}
+	c.sendMarks(marks)
 	c.sent = now
 	if c.mode == "sendrecv" || c.mode == "sendonly" {
 		if n, err := c.header.MarshalTo(c.packet[:]); err == nil {
@@ -325,18 +383,23 @@ func (c *call) hear() {
 		if from != *c.peer.Load() {
 			c.peer.Store(&from)
 		}
-		c.mu.Lock()
-		switch {
-		case p.PayloadType == c.dialog.Law:
-			if p.PayloadType == pcma {
-				convert(p.Payload, &muOfA)
-			}
-			c.hears = time.Now()
-			c.heard.push(p.SSRC, p.SequenceNumber, p.Timestamp, p.Payload, c.toBot)
-		case c.dialog.Event != 0 && p.PayloadType == c.dialog.Event:
-			c.onEvent(&p)
+		c.receive(&p)
+	}
+}
+
+// receive handles a packet of the caller.
+func (c *call) receive(p *rtp.Packet) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case p.PayloadType == c.dialog.Law:
+		if p.PayloadType == pcma {
+			convert(p.Payload, &muOfA)
 		}
-		c.mu.Unlock()
+		c.hears = time.Now()
+		c.heard.push(p.SSRC, p.SequenceNumber, p.Timestamp, p.Payload, c.toBot)
+	case c.dialog.Event != 0 && p.PayloadType == c.dialog.Event:
+		c.onEvent(p)
 	}
 }
 
@@ -384,31 +447,41 @@ func (c *call) leave(why string) {
 // stop tells the bot that the call is over.
 func (c *call) stop() {
 	c.over.Do(func() {
-		c.stopping.Store(true)
-		c.mu.Lock()
-		last, slot := c.says.stop(nil), c.slot
-		c.mu.Unlock()
-		c.gateway.clock.remove(c, slot)
-		ctx, cancel := context.WithTimeout(c.gateway.ctx, farewell)
-		defer cancel()
-		for len(c.out) > 0 && ctx.Err() == nil { // what the writer has not sent yet
-			time.Sleep(time.Millisecond)
-		}
-		if c.ws.Write(ctx, websocket.MessageText, last) == nil {
-			_ = c.ws.Close(websocket.StatusNormalClosure, "")
-		}
+		c.sayStop()
 		c.end()
 	})
+}
+
+// sayStop sends the message stop after all others, and closes the socket.
+func (c *call) sayStop() {
+	if !c.finish() {
+		return
+	}
+	late := time.NewTimer(farewell)
+	defer late.Stop()
+	select {
+	case <-c.written:
+		_ = c.ws.Close(websocket.StatusNormalClosure, "")
+	case <-c.ctx.Done():
+	case <-late.C:
+	}
+}
+
+// finish lets nothing more be sent but the message stop. It returns false if the bot does not know of the call.
+func (c *call) finish() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gateway.clock.remove(c, c.slot)
+	c.last = c.says.stop(nil)
+	close(c.done)
+	return c.greeted
 }
 
 // end releases everything.
 func (c *call) end() {
 	c.close.Do(func() {
 		c.cancel()
-		c.mu.Lock()
-		slot := c.slot
-		c.mu.Unlock()
-		c.gateway.clock.remove(c, slot)
+		c.rest()
 		c.gateway.forget(c)
 		_ = c.rtp.Close()
 		_ = c.ws.CloseNow()

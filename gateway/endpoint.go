@@ -314,6 +314,9 @@ func (g *Gateway) bye(c *call, why string) {
 	for g.muted.Load() && g.ctx.Err() == nil { // another process may be about to go on with the call
 		time.Sleep(mutePoll)
 	}
+	if g.ctx.Err() != nil {
+		return // it does
+	}
 	ctx, cancel := context.WithTimeout(g.ctx, byeTimeout)
 	defer cancel()
 	_, _ = g.ask(ctx, req) // if there is no answer, the B2BUA misses the RTP

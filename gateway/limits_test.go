@@ -48,9 +48,10 @@ func TestLongContact(t *testing.T) {
 		t.Errorf("a Contact of %d bytes", len(last))
 	}
 	eventually(t, "no call is left", func() bool { return g.Calls() == 0 })
-	if heard := len(b.events("start")); uint64(heard)+g.Figures().Refused != 13 {
-		t.Errorf("%d starts, figures %+v", heard, g.Figures())
-	}
+	eventually(t, "the bot has the start and stop of each call that was taken", func() bool {
+		starts, stops := len(b.events("start")), len(b.events("stop"))
+		return starts == stops && uint64(starts)+g.Figures().Refused == 13
+	})
 }
 
 // TestLongParameters: the most parameters that an order may have fit into a Contact with a long URL.

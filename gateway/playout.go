@@ -5,7 +5,7 @@ const (
 	frameSize  = 160                    // bytes of a frame of 20 ms
 	perSecond  = 8000                   // bytes of a second
 	maxQueued  = 30 * perSecond         // what a bot may have sent and nobody heard yet
-	maxMarks   = 30_000                 // at 1000 messages a second, there are no more within maxQueued
+	maxMarks   = 1500                   // within maxQueued, one for each frame of 20 ms
 	silentByte = 0xff                   // zero in µ-law
 	shortPause = perSecond / 5          // an underrun shorter than this is a stall, not a pause
 	idleAfter  = shortPause / frameSize // frames of silence after which a bot counts as idle

@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+// openCall opens a call that does not begin, so that nothing happens by itself.
+func openCall(t *testing.T, g *Gateway, b *testBot) *call {
+	t.Helper()
+	d := sealed{CallID: "id", LocalTag: "ours", RemoteTag: "theirs", CallSID: ids.call, URL: b.at()}
+	c, err := g.open(deadline(t), d, NewAccess(AccessOptions{}), netip.AddrPort{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.end)
+	return c
+}
+
+// callOf returns the only call of a gateway.
+func callOf(g *Gateway) (c *call) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, c = range g.calls {
+	}
+	return c
+}
+
+// TestManyMarks: the answers to many marks don't make a bot that reads count as one that does not, even if its socket
+// takes nothing meanwhile. Marks beyond the limit are dropped.
+func TestManyMarks(t *testing.T) {
+	g := newGateway(t)
+	c := openCall(t, g, newTestBot(t, nil))
+	for i := range maxMarks + 2 {
+		c.handle(fmt.Appendf(nil, `{"event":"mark","mark":{"name":"%d"}}`, i))
+	}
+	c.handle([]byte(`{"event":"clear"}`))
+	if c.leaving.Load() || len(c.out) != 1 {
+		t.Fatalf("%d batches wait, hung up: %t", len(c.out), c.leaving.Load())
+	}
+	if n := len(<-c.out); n != maxMarks {
+		t.Errorf("%d marks are answered", n)
+	}
+	if n := g.Figures().Ignored; n != 2 {
+		t.Errorf("%d marks were ignored", n)
+	}
+}
+
+// TestClearMarks: a bot that clears 300 marks gets the answers in order, and keeps its call.
+func TestClearMarks(t *testing.T) {
+	g, ctx := newGateway(t), deadline(t)
+	p, b := newPeer(t, g), newTestBot(t, nil)
+	if _, code := p.call(ctx, b.at()); code != 200 {
+		t.Fatalf("got %d", code)
+	}
+	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	b.say(`{"event":"media","media":{"payload":"` + string(make64(29*perSecond)) + `"}}`)
+	for i := range 300 {
+		b.say(fmt.Sprintf(`{"event":"mark","mark":{"name":"%d"}}`, i))
+	}
+	b.say(`{"event":"clear"}`)
+	eventually(t, "the marks are answered", func() bool { return len(b.events("mark")) == 300 })
+	for i, m := range b.events("mark") {
+		if m["mark"].(map[string]any)["name"] != fmt.Sprint(i) {
+			t.Fatalf("answer %d is %v", i, m)
+		}
+	}
+	if f := g.Figures(); f.Calls != 1 || f.Stalled != 0 {
+		t.Errorf("figures %+v", f)
+	}
+}
+
+// make64 returns n/3*4 letters of base64.
+func make64(n int) []byte {
+	b := make([]byte, n/3*4)
+	for i := range b {
+		b[i] = 'K'
+	}
+	return b
+}
+
+// TestEndBeforeStart: a call that ends while it is being set up is not left with the clock, and sends nothing.
+func TestEndBeforeStart(t *testing.T) {
+	for name, over := range map[string]func(*call){
+		"ended":    (*call).end,
+		"stopped":  (*call).stop,
+		"stopping": func(c *call) { c.finish() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGateway(t)
+			c := openCall(t, g, newTestBot(t, nil))
+			g.keep(c)
+			over(c)
+			c.start(false)
+			if g.clock.count != 0 {
+				t.Error("the clock has the call")
+			}
+			c.mu.Lock()
+			c.sent = time.Now()
+			c.atOnce(c.sent)
+			if c.lead != 0 || len(c.out) != 0 {
+				t.Error("it sends something")
+			}
+			c.mu.Unlock()
+		})
+	}
+}
+
+// TestPanicInCall: a call that panics over a packet ends, and the clock goes on for the others.
+func TestPanicInCall(t *testing.T) {
+	g, ctx := newGateway(t), deadline(t)
+	p, b := newPeer(t, g), newTestBot(t, nil)
+	d, code := p.call(ctx, b.at())
+	if code != 200 {
+		t.Fatalf("got %d", code)
+	}
+	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	c := callOf(g)
+	c.mu.Lock()
+	g.clock.remove(c, c.slot) // so that it is the packet that panics, and not the clock
+	close(c.out)
+	c.mu.Unlock()
+	p.send(d, 0, 1, 0, make([]byte, frameSize))
+	<-p.byes
+	eventually(t, "the call is over", func() bool { return g.Calls() == 0 })
+	if _, code := p.call(ctx, b.at()); code != 200 {
+		t.Fatalf("got %d", code)
+	}
+	eventually(t, "the clock ticks", func() bool { return len(b.events("media")) > 0 })
+}
+
+// TestCloseWhileMute: a bot that has left while the gateway was mute is not reported by a gateway that is closed.
+func TestCloseWhileMute(t *testing.T) {
+	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	g := newGateway(t)
+	c := &call{gateway: g, dialog: dialog{sealed: sealed{
+		CallID: "id", LocalTag: "ours", RemoteTag: "theirs", At: conn.LocalAddr().String(),
+		Local: "sip:a@127.0.0.1", Remote: "sip:b@127.0.0.1", Target: "sip:b@" + conn.LocalAddr().String(),
+	}}}
+	g.Mute(true)
+	g.cancel()
+	g.bye(c, botLost)
+	if _, err := conn.WriteTo([]byte("mine"), conn.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 2048)
+	if n, err := conn.Read(buf); err != nil || string(buf[:n]) != "mine" {
+		t.Errorf("got %q, %v", buf[:n], err)
+	}
+}
