@@ -21,9 +21,11 @@ const (
 	// marks that a bot clears are one batch.
 	maxUnsent = 250
 	// A bot is pinged this often, and must answer within this time.
-	pingEvery   = 5 * time.Second
-	pongWithin  = 5 * time.Second
-	messageRate = 1000 // messages a second that are read from a bot
+	pingEvery  = 5 * time.Second
+	pongWithin = 5 * time.Second
+	// messageRate is how many messages of up to sizeUnit bytes are read from a bot in a second. Longer ones count more.
+	messageRate = 1000
+	sizeUnit    = 4096
 	// quietAfter is how long nothing may come from the caller before silence is sent to the bot.
 	quietAfter = 3 * frameTime
 	// farewell is how long the last message to a bot may take.
@@ -58,9 +60,10 @@ type call struct {
 	ack, over, close sync.Once
 	leaving          atomic.Bool // a bot that does not read is being hung up on
 	pinging          atomic.Bool
-	peer             atomic.Pointer[netip.AddrPort]
 
-	mu      sync.Mutex // guards the fields below
+	mu      sync.Mutex     // guards the fields below
+	peer    netip.AddrPort // where our RTP goes
+	latched bool           // peer is where the caller's RTP comes from
 	says    outgoing
 	greeted bool   // the bot has got its first messages
 	last    []byte // for the bot, after everything in out; once it is set, nothing more is sent
@@ -105,7 +108,7 @@ func (g *Gateway) open(ctx context.Context, d sealed, access *Access, peer netip
 	}
 	c.sent, c.hears, c.pinged = c.begun, c.begun, c.begun
 	c.play.starved = idleAfter // the first words leave at once
-	c.peer.Store(&peer)
+	c.peer = peer
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
 	return c, nil
 }
@@ -159,7 +162,7 @@ func (c *call) rest() {
 func (c *call) recovered() {
 	if v := recover(); v != nil {
 		c.gateway.panicked(v)
-		c.gateway.wg.Go(func() { c.leave(botLost) })
+		c.gateway.wg.Go(func() { c.leave(botLost, errPanic) })
 	}
 }
 
@@ -172,7 +175,7 @@ func (c *call) send(messages ...[]byte) {
 	case c.out <- messages:
 	default:
 		if c.leaving.CompareAndSwap(false, true) {
-			c.gateway.wg.Go(func() { c.leave(agentStalled) })
+			c.gateway.wg.Go(func() { c.leave(agentStalled, errUnread) })
 		}
 	}
 }
@@ -221,10 +224,10 @@ func (c *call) read() {
 			if status == websocket.StatusNormalClosure || status == websocket.StatusNoStatusRcvd {
 				why = botClosed
 			}
-			c.leave(why)
+			c.leave(why, err)
 			return
 		}
-		if allowed.Wait(c.ctx) != nil { // the bot is slowed down, nothing is lost
+		if allowed.WaitN(c.ctx, 1+len(text)/sizeUnit) != nil { // the bot is slowed down, nothing is lost
 			return
 		}
 		if kind != websocket.MessageText {
@@ -289,70 +292,6 @@ func (c *call) note(what string, n int) {
 	c.gateway.figures.ignored.Add(1)
 }
 
-// atOnce sends a frame now instead of at the next tick, because the bot begins to speak. c.mu must be held.
-func (c *call) atOnce(now time.Time) {
-	early := c.sent.Add(frameTime).Sub(now)
-	if c.isOver() || early <= 0 || early > frameTime {
-		return
-	}
-	to := c.gateway.clock.slotAt(now)
-	c.gateway.clock.move(c, c.slot, to)
-	c.slot = to
-	c.lead += early
-	c.header.Marker = true
-	c.sendFrame(now)
-}
-
-// tick is called every 20 ms.
-func (c *call) tick(now time.Time) {
-	defer c.recovered()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.isOver() {
-		return
-	}
-	if c.lead >= frameTime && c.play.idle() { // the frames that were sent early leave room for one
-		c.lead -= frameTime
-	} else {
-		c.sendFrame(now)
-	}
-	if quiet := now.Sub(c.hears); quiet >= quietAfter {
-		frames := min(int(quiet/frameTime)-1, int(time.Second/frameTime))
-		c.hears = now.Add(-frameTime)
-		c.heard.fill(frames*frameSize, c.toBot)
-	}
-	if now.Sub(c.pinged) >= pingEvery && c.pinging.CompareAndSwap(false, true) {
-		c.pinged = now
-		c.gateway.wg.Go(c.ping)
-	}
-}
-
-// sendFrame sends the next 20 ms to the caller. c.mu must be held.
-func (c *call) sendFrame(now time.Time) {
-	if missed := now.Sub(c.sent) - frameTime; missed > catchUp { // the clock stood still, and does not make up for it
-		c.header.Timestamp += uint32(missed/frameTime) * frameSize
-		c.header.Marker = true
-	}
-	_, marks := c.play.frame(&c.frame)
-	c.sendMarks(marks)
-	c.sent = now
-	if c.mode == "sendrecv" || c.mode == "sendonly" {
-		if n, err := c.header.MarshalTo(c.packet[:]); err == nil {
-			copy(c.packet[n:], c.frame[:])
-			if c.dialog.Law == pcma {
-				convert(c.packet[n:n+frameSize], &aOfMu)
-			}
-			_, _ = c.rtp.WriteToUDPAddrPort(c.packet[:n+frameSize], *c.peer.Load()) // a lost packet is the network's way
-		}
-		c.header.SequenceNumber++
-		c.header.Marker = false
-	}
-	c.header.Timestamp += frameSize
-}
-
-// toBot sends 20 ms of the caller's audio to the bot. c.mu must be held.
-func (c *call) toBot(audio []byte) { c.send(c.says.media(make([]byte, 0, 384), audio)) }
-
 // ping ends the call if the bot does not answer.
 func (c *call) ping() {
 	defer c.recovered()
@@ -360,69 +299,16 @@ func (c *call) ping() {
 	ctx, cancel := context.WithTimeout(c.ctx, pongWithin)
 	defer cancel()
 	if c.ws.Ping(ctx) != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) && c.ctx.Err() == nil {
-		c.leave(agentStalled)
+		c.leave(agentStalled, errNoPong)
 	}
 }
-
-// hear reads the caller's RTP.
-func (c *call) hear() {
-	buf := make([]byte, 2048)
-	var p rtp.Packet
-	for {
-		n, from, err := c.rtp.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			if c.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			continue
-		}
-		if p.Unmarshal(buf[:n]) != nil || p.Version != 2 || len(p.Payload) == 0 {
-			continue
-		}
-		// Its session description may have a public address, at which it can't be reached from here.
-		if from != *c.peer.Load() {
-			c.peer.Store(&from)
-		}
-		c.receive(&p)
-	}
-}
-
-// receive handles a packet of the caller.
-func (c *call) receive(p *rtp.Packet) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	switch {
-	case p.PayloadType == c.dialog.Law:
-		if p.PayloadType == pcma {
-			convert(p.Payload, &muOfA)
-		}
-		c.hears = time.Now()
-		c.heard.push(p.SSRC, p.SequenceNumber, p.Timestamp, p.Payload, c.toBot)
-	case c.dialog.Event != 0 && p.PayloadType == c.dialog.Event:
-		c.onEvent(p)
-	}
-}
-
-// onEvent handles a packet of a DTMF event (RFC 4733). Each event has several. c.mu must be held.
-func (c *call) onEvent(p *rtp.Packet) {
-	c.heard.skip(p.SequenceNumber)
-	if len(p.Payload) < 4 || int(p.Payload[0]) >= len(digits) || c.pressed && p.Timestamp == c.event {
-		return
-	}
-	c.event, c.pressed = p.Timestamp, true
-	c.press(digits[p.Payload[0]])
-}
-
-// press tells the bot about a key. c.mu must be held.
-func (c *call) press(digit byte) { c.send(c.says.dtmf(nil, digit)) }
 
 // renegotiate takes the B2BUA's new description, and returns ours.
 func (c *call) renegotiate(s *session) ([]byte, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s != nil {
-		c.peer.Store(&s.addr)
-		c.mode = answerTo(s.mode)
+		c.follow(s)
 		c.dialog.Law, c.dialog.Event = s.law, s.event
 		c.header.PayloadType = s.law
 	}
@@ -430,15 +316,32 @@ func (c *call) renegotiate(s *session) ([]byte, error) {
 	return describe(c.local(), c.version, c.mode, c.dialog.Law, c.dialog.Event)
 }
 
+// follow sends to what a description says, until RTP shows another address. c.mu must be held.
+func (c *call) follow(s *session) {
+	c.peer, c.latched, c.mode = s.addr, false, answerTo(s.mode)
+}
+
 func (c *call) local() netip.AddrPort { return c.rtp.LocalAddr().(*net.UDPAddr).AddrPort() }
 
+// What a call's log line has if no error of the socket ended it.
+var (
+	errPanic   = errors.New("panic")
+	errUnread  = errors.New("the bot does not read its messages")
+	errNoPong  = errors.New("the bot does not answer a ping")
+	errNoACK   = errors.New("no ACK")
+	errOrdered = errors.New("an order over HTTP")
+)
+
 // leave hangs up because of the bot.
-func (c *call) leave(why string) {
+func (c *call) leave(why string, err error) {
 	c.over.Do(func() {
 		if c.ctx.Err() == nil {
 			c.gateway.figures.ended(why)
-			c.log.Info().Str("why", why).Dur("after", time.Since(c.begun)).Msg("a bot has left its call")
+			c.log.Info().Str("why", why).AnErr("err", err).Dur("after", time.Since(c.begun)).Msg("a bot has left its call")
 			c.gateway.bye(c, why)
+			if errors.Is(err, errOrdered) {
+				c.sayStop()
+			}
 		}
 		c.end()
 	})

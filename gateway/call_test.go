@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/pion/rtp"
 )
 
 // openCall opens a call that does not begin, so that nothing happens by itself.
@@ -106,6 +108,59 @@ func TestEndBeforeStart(t *testing.T) {
 			}
 			c.mu.Unlock()
 		})
+	}
+}
+
+// TestLatch: the caller's RTP is that of the first source after a description, and audio goes there.
+func TestLatch(t *testing.T) {
+	g := newGateway(t)
+	c := openCall(t, g, newTestBot(t, nil))
+	described, first, other := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("127.0.0.1:2"),
+		netip.MustParseAddrPort("127.0.0.1:3")
+	packet := func(seq uint16) *rtp.Packet {
+		return &rtp.Packet{
+			Header:  rtp.Header{Version: 2, SSRC: 1, SequenceNumber: seq, Timestamp: uint32(seq) * frameSize},
+			Payload: make([]byte, frameSize),
+		}
+	}
+	for i, step := range []struct {
+		from  netip.AddrPort
+		seq   uint16
+		heard int
+		peer  netip.AddrPort
+	}{{first, 0, 1, first}, {other, 1, 1, first}, {first, 1, 2, first}} {
+		c.receive(packet(step.seq), step.from)
+		if c.peer != step.peer || len(c.out) != step.heard {
+			t.Errorf("step %d: peer %v, %d heard", i, c.peer, len(c.out))
+		}
+	}
+	if _, err := c.renegotiate(&session{addr: described, mode: "sendrecv"}); err != nil || c.peer != described {
+		t.Errorf("peer %v, %v", c.peer, err)
+	}
+	c.receive(packet(3), other)
+	c.receive(packet(4), first)
+	if c.peer != other {
+		t.Errorf("peer %v", c.peer)
+	}
+}
+
+// TestComfortNoise: a packet without audio that is used takes its number, so that what follows does not wait for it.
+func TestComfortNoise(t *testing.T) {
+	g := newGateway(t)
+	c := openCall(t, g, newTestBot(t, nil))
+	from := netip.MustParseAddrPort("127.0.0.1:2")
+	for seq, kind := range []uint8{pcmu, 13, pcmu, 126, pcmu, pcmu} {
+		p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: uint16(seq)}, Payload: make([]byte, 1)}
+		if kind == pcmu {
+			p.Payload = make([]byte, frameSize)
+		}
+		if seq == 4 {
+			p.Payload = nil
+		}
+		c.receive(&p, from)
+	}
+	if len(c.out) != 3 {
+		t.Errorf("the bot hears %d frames", len(c.out))
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
-	"github.com/rs/zerolog"
 )
 
 const (
@@ -58,7 +57,7 @@ func Open(o Options) (*Gateway, error) {
 
 // openAgent creates the user agent.
 func (g *Gateway) openAgent() (err error) {
-	quiet := slog.New(zerolog.NewSlogHandler(g.log.Level(zerolog.ErrorLevel)))
+	quiet := slog.New(slog.DiscardHandler) // it logs each malformed datagram
 	g.ua, err = sipgo.NewUA(
 		sipgo.WithUserAgent("flowbridge-gateway"),
 		sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(quiet)),
@@ -132,6 +131,7 @@ func (g *Gateway) handle() {
 	}
 	g.server.OnInvite(g.onInvite)
 	g.server.OnAck(func(req *sip.Request, _ sip.ServerTransaction) {
+		defer g.recovered()
 		if c := g.find(req); c != nil {
 			c.ack.Do(func() { close(c.acked) })
 		}
@@ -151,6 +151,7 @@ func (g *Gateway) handle() {
 	g.server.OnUpdate(within(g.onUpdate))
 	g.server.OnOptions(within(func(_ *call, req *sip.Request, tx sip.ServerTransaction) { reply(req, tx, 200, "OK") }))
 	g.server.OnCancel(func(req *sip.Request, tx sip.ServerTransaction) { // the library handles those of its transactions
+		defer g.recovered()
 		reply(req, tx, 481, "Call Does Not Exist")
 	})
 }
@@ -194,7 +195,9 @@ func (g *Gateway) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 	ctx, cancel := context.WithTimeout(g.ctx, dialTimeout)
 	defer cancel()
-	tx.OnCancel(func(*sip.Request) { cancel() })
+	if !tx.OnCancel(func(*sip.Request) { cancel() }) {
+		return // it was cancelled before
+	}
 	d := newDialog(req)
 	d.CallSID, d.URL, d.Parameters, d.Law, d.Event = wanted.CallSID, wanted.URL, wanted.Parameters, s.law, s.event
 	if err := g.seals.fits(&d); err != nil { // before the bot hears of a call that can't be
@@ -215,12 +218,12 @@ func (g *Gateway) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		g.log.Info().Str("bot_call", d.CallSID).Int("code", code).AnErr("err", err).Msg("a bot did not take its call")
 		reply(req, tx, code, reason)
 	default:
-		g.answer(c, s.mode, req, tx)
+		g.answer(ctx, c, s.mode, req, tx)
 	}
 }
 
-// answer accepts a call, and repeats the 200 until its ACK.
-func (g *Gateway) answer(c *call, mode string, req *sip.Request, tx sip.ServerTransaction) {
+// answer accepts a call, unless ctx says that it was cancelled.
+func (g *Gateway) answer(ctx context.Context, c *call, mode string, req *sip.Request, tx sip.ServerTransaction) {
 	c.mode = answerTo(mode)
 	body, err := describe(c.local(), c.version, c.mode, c.dialog.Law, c.dialog.Event)
 	if err != nil {
@@ -234,14 +237,23 @@ func (g *Gateway) answer(c *call, mode string, req *sip.Request, tx sip.ServerTr
 		reply(req, tx, 500, "No Contact")
 		return
 	}
+	if errors.Is(context.Cause(ctx), context.Canceled) {
+		c.end()
+		return
+	}
 	g.keep(c)
 	c.start(false)
+	if tx.Respond(res) != nil { // it was cancelled meanwhile, so that there is no call to end by a BYE
+		c.stop()
+		return
+	}
+	c.repeat(func() error { return tx.Respond(res) })
+}
+
+// repeat sends the 200 again until its ACK.
+func (c *call) repeat(send func() error) {
 	end := time.Now().Add(ackWait)
 	for wait := timerT1; ; wait = min(2*wait, timerT2) {
-		if tx.Respond(res) != nil {
-			c.leave(botLost)
-			return
-		}
 		select {
 		case <-c.acked:
 			return
@@ -249,8 +261,8 @@ func (g *Gateway) answer(c *call, mode string, req *sip.Request, tx sip.ServerTr
 			return
 		case <-time.After(wait):
 		}
-		if time.Now().After(end) {
-			c.leave(botLost)
+		if time.Now().After(end) || send() != nil {
+			c.leave(botLost, errNoACK)
 			return
 		}
 	}

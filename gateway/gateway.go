@@ -104,11 +104,9 @@ func (g *Gateway) Order(r Request) (user string, at netip.AddrPort, err error) {
 	now := time.Now()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if len(g.orders) >= maxOrders {
-		for token, o := range g.orders {
-			if now.After(o.until) {
-				delete(g.orders, token)
-			}
+	for token, o := range g.orders { // few: they are taken within milliseconds
+		if now.After(o.until) {
+			delete(g.orders, token)
 		}
 	}
 	if len(g.orders) >= maxOrders {
@@ -128,9 +126,13 @@ func (g *Gateway) take(token string) (Request, bool) {
 	return o.Request, ok && time.Now().Before(o.until)
 }
 
+// keep makes requests find a call. An earlier one of the same dialog ends without a BYE.
 func (g *Gateway) keep(c *call) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if earlier := g.calls[c.dialog.key()]; earlier != nil {
+		g.wg.Go(earlier.end)
+	}
 	g.calls[c.dialog.key()] = c
 }
 
@@ -171,7 +173,7 @@ func (g *Gateway) Hangup(account, callSID string) bool {
 	found := false
 	for _, c := range g.calls {
 		if c.dialog.CallSID == callSID && c.access.account == account {
-			g.wg.Go(func() { c.leave(botClosed) })
+			g.wg.Go(func() { c.leave(botClosed, errOrdered) })
 			found = true
 		}
 	}

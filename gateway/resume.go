@@ -44,13 +44,14 @@ func (g *Gateway) resume(ctx context.Context, d sealed, access *Access) {
 	c, err := g.open(ctx, d, access, netip.AddrPort{})
 	if err != nil {
 		g.log.Warn().Str("bot_call", d.CallSID).AnErr("err", err).Msg("a bot did not take its call again")
+		g.figures.ended(botLost)
 		g.bye(lost, botLost)
 		return
 	}
 	g.keep(c)
 	if err := g.reinvite(ctx, c); err != nil {
 		g.log.Warn().Str("bot_call", d.CallSID).AnErr("err", err).Msg("a bot's call does not go on")
-		c.leave(botLost)
+		c.leave(botLost, err)
 		return
 	}
 	g.figures.resumed.Add(1)
@@ -87,10 +88,9 @@ func (g *Gateway) reinvite(ctx context.Context, c *call) error {
 			if err != nil {
 				return err
 			}
-			c.peer.Store(&s.addr)
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			c.mode = answerTo(s.mode)
+			c.follow(&s)
 			return nil
 		}
 		if res.StatusCode != 491 && res.StatusCode != 500 {

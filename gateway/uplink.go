@@ -1,9 +1,12 @@
 package gateway
 
+import "time"
+
 // maxHeld is how many packets wait for a missing one before its place is filled with silence.
 const maxHeld = 3
 
-// maxGap bounds the silence that fills one gap, in bytes: a second.
+// maxGap bounds the silence that fills one gap, and how far the bot's audio may be ahead of the time that has elapsed,
+// because gaps are what the caller's timestamps say. In bytes: a second.
 const maxGap = perSecond
 
 // uplink makes frames of 20 ms out of the caller's RTP. Packets that come in the wrong order are put right, and gaps
@@ -14,6 +17,8 @@ type uplink struct {
 	next    uint16 // sequence number of the next packet
 	stamp   uint32 // its timestamp, if nothing is missing
 	filled  int    // bytes of silence since the last packet
+	ahead   int    // bytes given to the bot beyond the time that has elapsed, at most maxGap and a packet
+	now     time.Time
 	held    []heldPacket
 	part    []byte // the beginning of a frame
 }
@@ -22,6 +27,15 @@ type heldPacket struct {
 	seq     uint16
 	stamp   uint32
 	payload []byte
+}
+
+// elapse tells the time.
+func (u *uplink) elapse(now time.Time) {
+	if !u.now.IsZero() {
+		elapsed := min(now.Sub(u.now), time.Second) * perSecond / time.Second
+		u.ahead = max(0, u.ahead-int(elapsed))
+	}
+	u.now = now
 }
 
 // push takes the audio of a packet, and calls emit for each frame that is complete. The frame is valid only in emit.
@@ -63,7 +77,7 @@ func (u *uplink) hold(p heldPacket) {
 }
 
 func (u *uplink) take(p heldPacket, emit func([]byte)) {
-	if gap := int(int32(p.stamp-u.stamp)) - u.filled; gap > 0 && gap <= maxGap {
+	if gap := int(int32(p.stamp-u.stamp)) - u.filled; gap > 0 && gap <= maxGap-u.ahead {
 		u.silence(gap, emit)
 	}
 	u.next, u.stamp, u.filled = p.seq+1, p.stamp+uint32(len(p.payload)), 0
@@ -71,8 +85,8 @@ func (u *uplink) take(p heldPacket, emit func([]byte)) {
 }
 
 // skip counts a packet of the stream that has no audio, such as an event's.
-func (u *uplink) skip(seq uint16) {
-	if u.started && seq == u.next {
+func (u *uplink) skip(ssrc uint32, seq uint16) {
+	if u.started && ssrc == u.ssrc && seq == u.next {
 		u.next++
 	}
 }
@@ -94,6 +108,7 @@ func (u *uplink) silence(n int, emit func([]byte)) {
 }
 
 func (u *uplink) add(audio []byte, emit func([]byte)) {
+	u.ahead = min(u.ahead+len(audio), maxGap)
 	if len(u.part) == 0 && len(audio) == frameSize {
 		emit(audio)
 		return

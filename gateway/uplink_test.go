@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // TestUplink: packets of any size and in any order within reach come out as frames in order, each place once.
@@ -42,6 +43,19 @@ func TestUplink(t *testing.T) {
 	}
 }
 
+// TestUplinkTime: timestamps can't make more audio than time has elapsed, plus a second.
+func TestUplinkTime(t *testing.T) {
+	var u uplink
+	frames, begun := 0, time.Now()
+	for i := range 500 { // ten seconds
+		u.elapse(begun.Add(time.Duration(i) * frameTime))
+		u.push(1, uint16(i), uint32(i)*perSecond, []byte{1}, func([]byte) { frames++ })
+	}
+	if most := 11 * perSecond / frameSize; frames > most || frames < most/2 {
+		t.Errorf("%d frames", frames)
+	}
+}
+
 // FuzzUplink: whatever comes, frames have 160 bytes and what is held is bounded.
 func FuzzUplink(f *testing.F) {
 	f.Add(uint64(1), uint16(50))
@@ -53,7 +67,7 @@ func FuzzUplink(f *testing.F) {
 			case 0:
 				u.fill(r.IntN(3)*frameSize, func([]byte) {})
 			case 1:
-				u.skip(uint16(r.IntN(300)))
+				u.skip(uint32(r.IntN(2)), uint16(r.IntN(300)))
 			default:
 				u.push(uint32(r.IntN(2)), uint16(r.IntN(300)), uint32(r.IntN(1<<20)), make([]byte, r.IntN(700)), func(b []byte) {
 					if len(b) != frameSize {

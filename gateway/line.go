@@ -1,0 +1,136 @@
+package gateway
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/pion/rtp"
+)
+
+// The caller's side of a call: RTP.
+
+// atOnce sends a frame now instead of at the next tick, because the bot begins to speak. c.mu must be held.
+func (c *call) atOnce(now time.Time) {
+	early := c.sent.Add(frameTime).Sub(now)
+	if c.isOver() || early <= 0 || early > frameTime {
+		return
+	}
+	to := c.gateway.clock.slotAt(now)
+	c.gateway.clock.move(c, c.slot, to)
+	c.slot = to
+	c.lead += early
+	c.header.Marker = true
+	c.sendFrame(now)
+}
+
+// tick is called every 20 ms.
+func (c *call) tick(now time.Time) {
+	defer c.recovered()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.isOver() {
+		return
+	}
+	if c.lead >= frameTime && c.play.idle() { // the frames that were sent early leave room for one
+		c.lead -= frameTime
+	} else {
+		c.sendFrame(now)
+	}
+	if quiet := now.Sub(c.hears); quiet >= quietAfter {
+		frames := min(int(quiet/frameTime)-1, int(time.Second/frameTime))
+		c.hears = now.Add(-frameTime)
+		c.heard.elapse(now)
+		c.heard.fill(frames*frameSize, c.toBot)
+	}
+	if now.Sub(c.pinged) >= pingEvery && c.pinging.CompareAndSwap(false, true) {
+		c.pinged = now
+		c.gateway.wg.Go(c.ping)
+	}
+}
+
+// sendFrame sends the next 20 ms to the caller. c.mu must be held.
+func (c *call) sendFrame(now time.Time) {
+	if missed := now.Sub(c.sent) - frameTime; missed > catchUp { // the clock stood still, and does not make up for it
+		c.header.Timestamp += uint32(missed/frameTime) * frameSize
+		c.header.Marker = true
+	}
+	_, marks := c.play.frame(&c.frame)
+	c.sendMarks(marks)
+	c.sent = now
+	if c.mode == "sendrecv" || c.mode == "sendonly" {
+		if n, err := c.header.MarshalTo(c.packet[:]); err == nil {
+			copy(c.packet[n:], c.frame[:])
+			if c.dialog.Law == pcma {
+				convert(c.packet[n:n+frameSize], &aOfMu)
+			}
+			_, _ = c.rtp.WriteToUDPAddrPort(c.packet[:n+frameSize], c.peer) // a lost packet is the network's way
+		}
+		c.header.SequenceNumber++
+		c.header.Marker = false
+	}
+	c.header.Timestamp += frameSize
+}
+
+// toBot sends 20 ms of the caller's audio to the bot. c.mu must be held.
+func (c *call) toBot(audio []byte) { c.send(c.says.media(make([]byte, 0, 384), audio)) }
+
+// hear reads the caller's RTP.
+func (c *call) hear() {
+	buf := make([]byte, 2048)
+	var p rtp.Packet
+	for {
+		n, from, err := c.rtp.ReadFromUDPAddrPort(buf)
+		if err != nil {
+			if c.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
+				return
+			}
+			continue
+		}
+		if p.Unmarshal(buf[:n]) == nil && p.Version == 2 {
+			c.receive(&p, from)
+		}
+	}
+}
+
+// receive handles a packet. The first one shows where the caller's RTP comes from: the session description may have a
+// public address, at which it can't be reached from here. Packets from elsewhere are dropped.
+func (c *call) receive(p *rtp.Packet, from netip.AddrPort) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.latched {
+		c.peer, c.latched = from, true
+	}
+	if from != c.peer {
+		return
+	}
+	switch {
+	case len(p.Payload) == 0:
+		c.heard.skip(p.SSRC, p.SequenceNumber)
+	case p.PayloadType == c.dialog.Law:
+		if p.PayloadType == pcma {
+			convert(p.Payload, &muOfA)
+		}
+		c.hears = time.Now()
+		c.heard.elapse(c.hears)
+		c.heard.push(p.SSRC, p.SequenceNumber, p.Timestamp, p.Payload, c.toBot)
+	case c.dialog.Event != 0 && p.PayloadType == c.dialog.Event:
+		c.onEvent(p)
+	default: // such as comfort noise
+		c.heard.skip(p.SSRC, p.SequenceNumber)
+	}
+}
+
+// onEvent handles a packet of a DTMF event (RFC 4733). Each event has several. c.mu must be held.
+func (c *call) onEvent(p *rtp.Packet) {
+	c.heard.skip(p.SSRC, p.SequenceNumber)
+	if len(p.Payload) < 4 || int(p.Payload[0]) >= len(digits) || c.pressed && p.Timestamp == c.event {
+		return
+	}
+	c.event, c.pressed = p.Timestamp, true
+	c.press(digits[p.Payload[0]])
+}
+
+// press tells the bot about a key. c.mu must be held.
+func (c *call) press(digit byte) { c.send(c.says.dtmf(nil, digit)) }
