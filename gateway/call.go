@@ -316,6 +316,13 @@ func (c *call) renegotiate(s *session) ([]byte, error) {
 	return describe(c.local(), c.version, c.mode, c.dialog.Law, c.dialog.Event)
 }
 
+// toSeal returns what the call's Contact has.
+func (c *call) toSeal() sealed {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.dialog.sealed
+}
+
 // follow sends to what a description says, until RTP shows another address. c.mu must be held.
 func (c *call) follow(s *session) {
 	c.peer, c.latched, c.mode = s.addr, false, answerTo(s.mode)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -142,6 +143,27 @@ func TestLatch(t *testing.T) {
 	if c.peer != other {
 		t.Errorf("peer %v", c.peer)
 	}
+}
+
+// TestChangesAtOnce: two changes of a call at the same time get Contacts with one state each (for the race detector).
+func TestChangesAtOnce(t *testing.T) {
+	g := newGateway(t)
+	c := openCall(t, g, newTestBot(t, nil))
+	var wg sync.WaitGroup
+	for law := range uint8(2) {
+		wg.Go(func() {
+			for range 50 {
+				if _, err := c.renegotiate(&session{mode: "sendrecv", law: law * pcma}); err != nil {
+					t.Error(err)
+				}
+				d := c.toSeal()
+				if _, err := g.seals.seal(&d); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // TestComfortNoise: a packet without audio that is used takes its number, so that what follows does not wait for it.

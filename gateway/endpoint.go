@@ -270,7 +270,8 @@ func (c *call) repeat(send func() error) {
 
 // accept returns a 200 with our sealed Contact.
 func (g *Gateway) accept(c *call, req *sip.Request, body []byte) (*sip.Response, error) {
-	user, err := g.seals.seal(&c.dialog.sealed)
+	d := c.toSeal()
+	user, err := g.seals.seal(&d)
 	if err != nil {
 		return nil, err
 	}

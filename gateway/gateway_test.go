@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 	"github.com/emiago/sipgo/sip"
@@ -233,6 +234,10 @@ func TestOrders(t *testing.T) {
 	_, second := g.take(user)
 	if !first || second {
 		t.Errorf("taken %t, %t", first, second)
+	}
+	g.orders["old"] = order{until: time.Now().Add(-time.Second)}
+	if _, _, err := g.Order(Request{}); err != nil || len(g.orders) != 1 {
+		t.Errorf("%d orders wait, %v", len(g.orders), err)
 	}
 	if _, _, err := g.Order(Request{Parameters: make([]byte, maxParameters+1)}); !errors.Is(err, ErrParameters) {
 		t.Errorf("got %v", err)

@@ -65,7 +65,8 @@ func (g *Gateway) reinvite(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	user, err := g.seals.seal(&c.dialog.sealed)
+	d := c.toSeal()
+	user, err := g.seals.seal(&d)
 	if err != nil {
 		return err
 	}
