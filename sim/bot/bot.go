@@ -149,7 +149,9 @@ func (c *call) run(ctx context.Context) error {
 		case "dtmf":
 			log.Info().RawJSON("dtmf", m.DTMF).Msg("key")
 		case "mark":
-			log.Info().Str("name", m.Mark.Name).Msg("mark")
+			if m.Mark != nil {
+				log.Info().Str("name", m.Mark.Name).Msg("mark")
+			}
 		case "stop":
 			log.Info().Msg("stop")
 		}
