@@ -166,7 +166,7 @@ func (c *Call) step(l *LegOnWire, in leg.Input) {
 		if _, rings := f.(leg.Progress); rings { // a new process can then end the target's early dialog
 			c.checkpoint.flushSoon()
 		}
-		c.mailbox.pending.Push(happening{from: l, fact: f})
+		c.mailbox.pending.Push(happening{from: l, fact: c.withGatewaysWord(l, f)})
 	}
 	l.Leg.Handled()
 	if l.Leg.Done() {

@@ -91,19 +91,6 @@ func (v *restoring) handed() phase {
 	return (*Call).bridged
 }
 
-// resumer is a Preparer that has the agent's end of calls, which must be told that a call goes on here.
-type resumer interface{ Resume(contact string) }
-
-// resumeAgent tells the agent's end at once that the call goes on. Others are asked later, if they are silent.
-func (c *Call) resumeAgent() {
-	if c.b == nil || c.connected == nil {
-		return
-	}
-	if r, is := c.connected.target.Preparer.(resumer); is {
-		r.Resume(c.b.Leg.Dialog().RemoteTarget)
-	}
-}
-
 // abandonOthers ends the legs of attempts that were not finished.
 func (v *restoring) abandonOthers() {
 	for _, l := range slices.Clone(v.legs) {

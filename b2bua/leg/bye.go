@@ -1,7 +1,6 @@
 package leg
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -30,7 +29,7 @@ func (l *Leg) onBye(req *sip.Request) {
 		l.fact(Cancelled{})
 		l.done()
 	case legAccepted, legConfirmed: // a peer that sends BYE has got the 200
-		l.fact(Gone{Cause: l.byeCause(req), ByPeer: true, Q850: reasonQ850(req), Headers: req.Headers()})
+		l.fact(Gone{Cause: l.hangupCause(), ByPeer: true, Q850: reasonQ850(req), Headers: req.Headers()})
 		l.done()
 	case legEnding: // the BYEs crossed
 		l.done()
@@ -43,17 +42,6 @@ func (l *Leg) hangupCause() cause.Cause {
 		return cause.CallerHangup
 	}
 	return cause.AgentHangup
-}
-
-// byeCause returns the cause of the peer's BYE. Only the gateway on this machine may give another one than that the
-// peer hung up.
-func (l *Leg) byeCause(req *sip.Request) cause.Cause {
-	why := l.hangupCause()
-	from, err := netip.ParseAddrPort(req.Source())
-	if err != nil || why != cause.AgentHangup || !from.Addr().IsLoopback() {
-		return why
-	}
-	return cause.OfGateway(message.RawValues(req, "reason", "reason"))
 }
 
 // hangup sends BYE, or stores it for later: a UAS may not send BYE before the ACK of its 200 (RFC
