@@ -87,7 +87,7 @@ var layout = map[string]string{
 	"telemetry/live": "store/record",
 
 	"admin":           "internal/docs internal/httpd store/record telemetry/live",
-	"gateway":         "media/audio",
+	"gateway":         "internal/local media/audio",
 	"platform/hooks":  "internal/httpd",
 	"platform/openai": "internal/httpd internal/rest",
 	"b2bua/prepare":   "config config/template internal/rest",

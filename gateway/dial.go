@@ -15,8 +15,11 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/coder/websocket"
+
+	"flowbridge/internal/local"
 )
 
 // maxMessage bounds a message of a bot, in bytes. In base64 that is 98 seconds of audio.
@@ -55,42 +58,54 @@ func NewAccess(o AccessOptions) *Access {
 	a.client = &http.Client{
 		// A redirect could lead to a host that the file does not name.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
+		Transport: withoutBody{&http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialPublic, TLSClientConfig: o.TLS,
 			MaxResponseHeaderBytes: maxHeaders, DisableKeepAlives: true,
-		},
+		}},
 	}
 	return a
+}
+
+// withoutBody leaves out the body of a refusal. The WebSocket library would wait 3 s for a slow one, while the caller
+// waits for the next target.
+type withoutBody struct{ http.RoundTripper }
+
+// RoundTrip sends a request.
+func (t withoutBody) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := t.RoundTripper.RoundTrip(req)
+	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
+		_ = res.Body.Close()
+		res.Body = http.NoBody
+	}
+	return res, err
 }
 
 var errPrivate = errors.New("the name leads to an address of this machine or a private network, which the url must name itself")
 
 // dialPublic connects to an address. A host name may lead only to a public address: otherwise whoever controls its DNS
-// could reach what is behind the firewall.
+// could reach what is behind the firewall. Of several addresses the dialer tries those that are public.
 func dialPublic(ctx context.Context, network, address string) (net.Conn, error) {
-	host, port, err := net.SplitHostPort(address)
+	host, _, err := net.SplitHostPort(address)
 	if err != nil {
 		return nil, err
 	}
 	var d net.Dialer
-	if _, err := netip.ParseAddr(host); err == nil || isProxy(host) {
-		return d.DialContext(ctx, network, address)
+	if _, err := netip.ParseAddr(host); err != nil && !isProxy(host) {
+		d.ControlContext = onlyPublic
 	}
-	all, err := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+	return d.DialContext(ctx, network, address)
+}
+
+// onlyPublic refuses to connect a socket to an address that is not public.
+func onlyPublic(_ context.Context, _, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	for _, ip := range all {
-		if ip = ip.Unmap(); !ip.IsGlobalUnicast() || ip.IsPrivate() {
-			err = errPrivate
-			continue
-		}
-		var conn net.Conn
-		if conn, err = d.DialContext(ctx, network, net.JoinHostPort(ip.String(), port)); err == nil {
-			return conn, nil
-		}
+	if !local.IsPublic(at.Addr()) {
+		return errPrivate
 	}
-	return nil, err
+	return nil
 }
 
 // isProxy reports whether a host is that of a proxy in the environment, which may be in a private network.

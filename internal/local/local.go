@@ -63,12 +63,22 @@ func Has(a netip.Addr) bool {
 	return slices.Contains(l.addrs, a)
 }
 
-// sharedSpace is the range of addresses between a provider's NAT and its customers (RFC 6598).
-var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+var (
+	// sharedSpace is the range of addresses between a provider's NAT and its customers (RFC 6598).
+	sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
+	// wellKnown is the prefix of IPv6 addresses that a NAT64 translates to the IPv4 address in their last 32 bits (RFC 6052
+	// section 2.1), and localNAT64 that of networks that choose where the address stands (RFC 8215).
+	wellKnown  = netip.MustParsePrefix("64:ff9b::/96")
+	localNAT64 = netip.MustParsePrefix("64:ff9b:1::/48")
+)
 
 // IsPublic reports whether the internet may be able to reach an address: it is neither of this machine's loopback or
-// link, nor private.
+// link, nor private. An address for NAT64 is as public as the IPv4 address in it.
 func IsPublic(a netip.Addr) bool {
-	a = a.Unmap()
-	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a)
+	a = a.Unmap().WithZone("")
+	if wellKnown.Contains(a) {
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return a.IsGlobalUnicast() && !a.IsPrivate() && !sharedSpace.Contains(a) && !localNAT64.Contains(a)
 }

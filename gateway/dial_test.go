@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// named makes every host name lead to these addresses, until the end of the test.
+func named(t *testing.T, addresses ...string) {
+	t.Helper()
+	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ready, done := make(chan struct{}), make(chan struct{})
+	server := &dns.Server{PacketConn: conn, NotifyStartedFunc: func() { close(ready) }}
+	server.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		answer := new(dns.Msg).SetReply(q)
+		for _, text := range addresses {
+			ip := netip.MustParseAddr(text)
+			h := dns.RR_Header{Name: q.Question[0].Name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 1}
+			switch {
+			case ip.Is4() && h.Rrtype == dns.TypeA:
+				answer.Answer = append(answer.Answer, &dns.A{Hdr: h, A: ip.AsSlice()})
+			case ip.Is6() && h.Rrtype == dns.TypeAAAA:
+				answer.Answer = append(answer.Answer, &dns.AAAA{Hdr: h, AAAA: ip.AsSlice()})
+			}
+		}
+		_ = w.WriteMsg(answer)
+	})
+	go func() { defer close(done); _ = server.ActivateAndServe() }()
+	<-ready
+	before := net.DefaultResolver
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "udp4", conn.LocalAddr().String())
+	}}
+	t.Cleanup(func() { net.DefaultResolver = before; _ = server.Shutdown(); <-done })
+}
+
+// TestPrivateNames: a name that leads to an address that only this machine or network reaches is refused, in all
+// notations of the address.
+func TestPrivateNames(t *testing.T) {
+	a := NewAccess(AccessOptions{})
+	for _, ip := range []string{"127.0.0.1", "10.1.2.3", "100.64.0.7", "169.254.169.254", "::1", "fd00::7", "64:ff9b::7f00:1"} {
+		t.Run(ip, func(t *testing.T) {
+			named(t, ip)
+			conn, err := a.Dial(deadline(t), "ws://bot.example.com:9/")
+			if conn != nil || !errors.Is(err, errPrivate) {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	named(t)
+	if _, err := a.Dial(deadline(t), "ws://bot.example.com:9/"); err == nil || errors.Is(err, errPrivate) {
+		t.Errorf("a name without an address got %v", err)
+	}
+}
+
+// TestAddressItself: a URL with an address of this machine is the file's own wish.
+func TestAddressItself(t *testing.T) {
+	b := newTestBot(t, nil)
+	conn, err := NewAccess(AccessOptions{}).Dial(deadline(t), b.at())
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.CloseNow()
+}
+
+// answering answers each request, without the network.
+type answering func(*http.Request) *http.Response
+
+func (f answering) RoundTrip(req *http.Request) (*http.Response, error) { return f(req), nil }
+
+// TestSlowRefusal: a refusal whose body does not come takes no time: the caller waits for the next target.
+func TestSlowRefusal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := NewAccess(AccessOptions{})
+		body, _ := io.Pipe()
+		a.client.Transport = withoutBody{answering(func(req *http.Request) *http.Response {
+			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: body, Request: req}
+		})}
+		begun := time.Now()
+		_, err := a.Dial(t.Context(), "wss://bot.example.com/")
+		if refused, _ := errors.AsType[*RefusedError](err); refused == nil || refused.Status != 503 {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("it took %v", took)
+		}
+		if _, err := body.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
+			t.Errorf("the body is not closed: %v", err)
+		}
+	})
+}
