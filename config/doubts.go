@@ -43,6 +43,7 @@ func doubtsOf(cfg *Config, root value) Errors {
 	d.shared()
 	d.idle()
 	d.certificates()
+	d.bots()
 	return d.all.sorted()
 }
 

@@ -39,6 +39,8 @@ func TestDoubts(t *testing.T) {
 	secret := secretFile(t, "pw")
 	for name, tt := range map[string]struct{ old, new, want string }{
 		"nothing":               {"", "", ""},
+		"bot without hooks":     {`kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20", headers: {X-EI: "E.{{.SIPCallID}};"}`, `kind: websocket, url: "wss://bot.example.com/", twilio: {account_sid: AC00112233445566778899aabbccddeeff, auth_token_file: ` + secret + `}`, "f.yaml:5: targets[0].twilio.auth_token_file: lets no bot end calls over HTTP, because nothing listens"},
+		"bot that asks nothing": {`kind: sip, uri: "sip:{{.To.Number}}@192.0.2.20", headers: {X-EI: "E.{{.SIPCallID}};"}`, `kind: websocket, url: "wss://bot.example.com/", twilio: {account_sid: AC00112233445566778899aabbccddeeff}`, ""},
 		"queue":                 {"targets: [agent]}", "targets: [agent], queue: {}}", "f.yaml:7: routes[0].queue: is never used: target agent has neither max_calls nor max_cps, and is never full; give it max_calls"},
 		"queue of a full one":   {"kind: sip,", "kind: sip, max_cps: 3,", ""},
 		"open end":              {`{7}$`, `{7}`, `f.yaml:7: routes[0].to: "^\\+1507[0-9]{7}" does not end with $, so it matches whatever follows; write it like`},

@@ -207,3 +207,14 @@ func (d *doubts) variables() {
 	// Some values are read twice.
 	d.all = slices.CompactFunc(d.all, func(a, b Error) bool { return a.Path == b.Path && a.Problem == b.Problem })
 }
+
+// bots warns of bots that are to end calls over HTTP where nothing listens.
+func (d *doubts) bots() {
+	for i := range d.cfg.Targets {
+		if t := d.cfg.Targets[i].Twilio; t != nil && t.Signs && !d.cfg.Hooks.Listen.IsValid() {
+			d.warn(fmt.Sprintf("targets[%d].twilio.auth_token_file", i),
+				"lets no bot end calls over HTTP, because nothing listens: it only signs",
+				`write hooks: {listen: "127.0.0.1:8081"} if the bot ends calls so`)
+		}
+	}
+}

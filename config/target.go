@@ -44,9 +44,9 @@ type Target struct {
 	// The platform's HTTP API for provisioning and check --online. Not needed for calls, nor beside prepare.
 	Account *account `key:"account" later:""`
 	// Kind websocket (from 1.2): the bot's URL, ws or wss. Path and query may hold templates, whose values are escaped.
-	// Redirects are not followed. A name may not lead to a private address.
+	// Redirects are not followed. A name may not lead to a private address, unless a proxy looks it up.
 	URL *template.URL `key:"url" is:"socket-url" later:""`
-	// Kind websocket (from 1.2): what the bot gets as customParameters, at most 4 KB in JSON.
+	// Kind websocket (from 1.2): what the bot gets as customParameters, at most 2,048 bytes in JSON.
 	Parameters []variable `key:"parameters" later:""`
 	// Kind websocket (from 1.2): the token, sent with the upgrade as Authorization: Bearer.
 	Token Secret `key:"token_file"`
@@ -127,7 +127,11 @@ func (t *Target) check(s section) {
 	}
 	s.idIsThere(t)
 	s.pinged(t.Ping, t.URI, false)
-	s.callable(t.Transport)
+	if t.Kind == KindWebsocket {
+		s.reachesGateway()
+	} else {
+		s.callable(t.Transport)
+	}
 }
 
 // mayBeTransferred reports whether requests to the API may transfer the target's calls.

@@ -20,7 +20,12 @@ type SocketTwilio struct {
 	// The account's auth token (from 1.2). It signs the upgrade (X-Twilio-Signature), and lets the bot end calls over
 	// HTTP.
 	AuthToken Secret `key:"auth_token_file"`
+
+	// Signs says that there is an auth token, which is not read for explain.
+	Signs bool
 }
+
+func (t *SocketTwilio) check(s section) { t.Signs = s.has("auth_token_file") }
 
 // accountSID matches the id of an account at Twilio.
 var accountSID = regexp.MustCompile(`^AC[0-9a-fA-F]{32}$`)
@@ -80,6 +85,21 @@ func (t *Target) socket(s section) {
 	}
 	if t.TLS != (TargetTLS{}) && !strings.HasPrefix(strings.ToLower(p.URL.Origin()), "wss") {
 		s.fields["tls"].fail("has no effect over ws", "write a url with wss://, or remove it")
+	}
+}
+
+// reachesGateway reports a bot that can't be called, because nothing in sip.listen reaches the gateway on 127.0.0.1.
+func (v value) reachesGateway() {
+	reaches := func(sip *SIP) bool {
+		return len(sip.Listen) == 0 || slices.ContainsFunc(sip.Listen, func(l Listener) bool {
+			return l.Transport == TransportUDP && l.AddrPort.Addr().Is4()
+		})
+	}
+	switch {
+	case !reaches(&v.l.cfg.SIP):
+		v.fail("is called over udp at 127.0.0.1, which sip.listen has no address for", "add udp://0.0.0.0:5060 to sip.listen")
+	case v.l.running != nil && !reaches(&v.l.running.SIP):
+		v.fail("is called over udp at 127.0.0.1, which the process runs without", "restart it: sip counts from then on")
 	}
 }
 

@@ -30,7 +30,7 @@ func (u *unsentBot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Pr
 	if u.of.HasToken {
 		req.Headers = append(req.Headers, "Authorization: Bearer "+hidden)
 	}
-	if u.of.Twilio != nil {
+	if t := u.of.Twilio; t != nil && t.Signs {
 		req.Headers = append(req.Headers, "X-Twilio-Signature: "+hidden)
 	}
 	for name, values := range access.Header(r.URL.String()) {
