@@ -34,6 +34,7 @@ type Access struct {
 	token, signs string
 	account      string
 	agent        string
+	origin       string // as originOf returns it; empty means any
 	client       *http.Client
 }
 
@@ -44,6 +45,9 @@ type AccessOptions struct {
 	AuthToken  string // of Twilio: signs the upgrade
 	UserAgent  string
 	TLS        *tls.Config
+	// Origin is scheme, host and port of the bots: nothing is sent elsewhere, whatever URL an earlier process has sealed
+	// into a Contact.
+	Origin string
 }
 
 // noAccount stands for the account of bots that have none at Twilio.
@@ -51,7 +55,7 @@ const noAccount = "AC00000000000000000000000000000000"
 
 // NewAccess returns an Access.
 func NewAccess(o AccessOptions) *Access {
-	a := &Access{token: o.Token, signs: o.AuthToken, account: o.AccountSID, agent: o.UserAgent}
+	a := &Access{token: o.Token, signs: o.AuthToken, account: o.AccountSID, agent: o.UserAgent, origin: originOf(o.Origin)}
 	if a.account == "" {
 		a.account = noAccount
 	}
@@ -64,6 +68,21 @@ func NewAccess(o AccessOptions) *Access {
 		}},
 	}
 	return a
+}
+
+var errOrigin = errors.New("the target's url has led elsewhere when the call began")
+
+// originOf returns scheme, host and port of a URL in one notation, or "" if it has none.
+func originOf(at string) string {
+	u, err := url.Parse(at)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	scheme, port := strings.ToLower(u.Scheme), u.Port()
+	if port == "" {
+		port = map[string]string{"ws": "80", "wss": "443"}[scheme]
+	}
+	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
 // withoutBody leaves out the body of a refusal. The WebSocket library would wait 3 s for a slow one, while the caller
@@ -155,6 +174,9 @@ func (e *RefusedError) Unwrap() error { return e.Err }
 
 // Dial opens a socket to a bot. Its error is a *RefusedError.
 func (a *Access) Dial(ctx context.Context, at string) (*websocket.Conn, error) {
+	if a.origin != "" && originOf(at) != a.origin {
+		return nil, &RefusedError{Err: errOrigin}
+	}
 	ws, res, err := websocket.Dial(ctx, at, &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
 		HTTPClient: a.client, HTTPHeader: a.Header(at), CompressionMode: websocket.CompressionDisabled,
 	})

@@ -101,3 +101,55 @@ func TestSlowRefusal(t *testing.T) {
 		}
 	})
 }
+
+// TestOrigin: an upgrade, with its token, goes only to the origin that the target names.
+func TestOrigin(t *testing.T) {
+	for _, tt := range []struct {
+		of, at string
+		same   bool
+	}{
+		{"wss://bot.example.com", "wss://bot.example.com/media?x=y", true},
+		{"wss://bot.example.com", "WSS://Bot.Example.com:443/", true},
+		{"ws://127.0.0.1:80", "ws://127.0.0.1/", true},
+		{"ws://[fd00::7]:8765", "ws://[FD00::7]:8765/", true},
+		{"wss://bot.example.com", "ws://bot.example.com/", false},
+		{"wss://bot.example.com", "wss://bot.example.com:8443/", false},
+		{"wss://bot.example.com", "wss://bot.example.com.example.net/", false},
+		{"wss://bot.example.com", "wss://bot.example.com@example.net/", false},
+		{"wss://bot.example.com", "::", false},
+	} {
+		if got := originOf(tt.of) == originOf(tt.at); got != tt.same {
+			t.Errorf("%s and %s: %v", tt.of, tt.at, got)
+		}
+	}
+}
+
+// TestResumeElsewhere: if a target's url leads elsewhere after a reload, a call of before is lost: the bot of then must
+// not get the token of now.
+func TestResumeElsewhere(t *testing.T) {
+	old, ctx := newGateway(t), deadline(t)
+	p, b := newPeer(t, old), newTestBot(t, nil)
+	d, code := p.call(ctx, b.at())
+	if code != 200 {
+		t.Fatalf("got %d", code)
+	}
+	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	old.Mute(true)
+	_ = old.Close()
+	next := newGateway(t)
+	now := NewAccess(AccessOptions{Token: "of-now", Origin: "wss://bot.example.com"})
+	if err := next.Resume(now, d.InviteResponse.Contact().Address.String()); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case got := <-p.byes:
+		if got != `Q.850;cause=41;text="bot_lost"` {
+			t.Errorf("got %s", got)
+		}
+	case <-p.invites:
+		t.Error("the call goes on")
+	}
+	if n := len(b.events("start")); n != 1 {
+		t.Errorf("the bot of before has got %d starts", n)
+	}
+}

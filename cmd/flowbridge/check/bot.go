@@ -20,7 +20,9 @@ func BotAccess(t *config.Target) (*gateway.Access, error) {
 	if err := Trust(trusted, t.TLS); err != nil {
 		return nil, fmt.Errorf("target %s: %w", t.Name, err)
 	}
-	o := gateway.AccessOptions{Token: t.Token.Reveal(), UserAgent: cli.UserAgent(), TLS: trusted}
+	o := gateway.AccessOptions{
+		Token: t.Token.Reveal(), UserAgent: cli.UserAgent(), TLS: trusted, Origin: t.Prepare.Origin(),
+	}
 	if t.Twilio != nil {
 		o.AccountSID, o.AuthToken = t.Twilio.AccountSID, t.Twilio.AuthToken.Reveal()
 	}

@@ -3,9 +3,11 @@ package node
 import (
 	"context"
 	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"strings"
 	"sync"
 
@@ -99,14 +101,35 @@ func (b *bots) gauges(add telemetry.Add) {
 	add("bot_ignored_total", "Messages of bots that were not used.", float64(f.Ignored))
 }
 
-// tokenOf returns the auth token of an account at Twilio that a target names, or "".
-func tokenOf(cfg *config.Config, account string) string {
+// authTokens returns the auth tokens that targets name for an account at Twilio.
+func authTokens(cfg *config.Config, account string) (all []string) {
 	for i := range cfg.Targets {
 		if t := cfg.Targets[i].Twilio; t != nil && t.AccountSID == account && t.AuthToken != "" {
-			return t.AuthToken.Reveal()
+			all = append(all, t.AuthToken.Reveal())
 		}
 	}
-	return ""
+	return all
+}
+
+// botHook ends calls by orders of bots over HTTP. Several targets may have one account, before and after its token is
+// changed, so each of their tokens is good.
+func (h *callHooks) botHook() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, given, _ := r.BasicAuth()
+		token := func(account string) string { return oneOf(authTokens(h.config(), account), given) }
+		(&gateway.Rest{Token: token, End: h.endBot}).ServeHTTP(w, r)
+	})
+}
+
+// oneOf returns the token that is given if it is among these, or else another one, which is then refused; "" if there is
+// none. Its time does not tell how much of a token is right.
+func oneOf(tokens []string, given string) (token string) {
+	for _, t := range tokens {
+		if token == "" || subtle.ConstantTimeCompare([]byte(t), []byte(given)) == 1 {
+			token = t
+		}
+	}
+	return token
 }
 
 // endBot ends a call by its bot's order.

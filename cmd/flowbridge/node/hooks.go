@@ -121,9 +121,7 @@ func (h *callHooks) endpoints(of *config.Config) (all []hooks.Endpoint, err erro
 		add("commands", config.CommandsPath)(&hooks.Commands{Tokens: h.tokens, Do: h.command, Log: h.log}, nil)
 	}
 	if slices.ContainsFunc(of.Targets, func(t config.Target) bool { return t.Twilio != nil && t.Twilio.AuthToken != "" }) {
-		add("bots", gateway.RestPath)(&gateway.Rest{
-			Token: func(account string) string { return tokenOf(h.config(), account) }, End: h.endBot,
-		}, nil)
+		add("bots", gateway.RestPath)(h.botHook(), nil)
 	}
 	return all, err
 }
