@@ -66,8 +66,8 @@ func Has(a netip.Addr) bool {
 var (
 	// sharedSpace is the range of addresses between a provider's NAT and its customers (RFC 6598).
 	sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
-	// wellKnown is the prefix of IPv6 addresses that a NAT64 translates to the IPv4 address in their last 32 bits (RFC 6052
-	// section 2.1), and localNAT64 that of networks that choose where the address stands (RFC 8215).
+	// wellKnown is the prefix of IPv6 addresses that a NAT64 translates to the IPv4 address in their last 32 bits (RFC
+	// 6052 section 2.1), and localNAT64 that of networks that choose where the address stands (RFC 8215).
 	wellKnown  = netip.MustParsePrefix("64:ff9b::/96")
 	localNAT64 = netip.MustParsePrefix("64:ff9b:1::/48")
 )

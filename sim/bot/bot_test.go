@@ -18,7 +18,7 @@ func TestEmptyMessages(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	ws, _, err := websocket.Dial(ctx, b.URL(), nil) //nolint:bodyclose // Dial closes it
+	ws, _, err := websocket.Dial(ctx, b.URL(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
