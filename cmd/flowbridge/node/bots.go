@@ -87,11 +87,10 @@ func (b *bots) close() error {
 
 // gauges reports the gateway's figures.
 func (b *bots) gauges(add telemetry.Add) {
-	g := b.opened()
-	if g == nil {
-		return
+	var f gateway.Figures
+	if g := b.opened(); g != nil {
+		f = g.Figures()
 	}
-	f := g.Figures()
 	add("bot_calls", "Calls with bots of kind websocket.", float64(f.Calls))
 	const ended = "Calls that bots of kind websocket have ended or not taken."
 	for why, n := range map[string]uint64{"closed": f.Closed, "lost": f.Lost, "stalled": f.Stalled, "refused": f.Refused} {
