@@ -120,8 +120,8 @@ func (h *callHooks) botHook() http.Handler {
 	})
 }
 
-// oneOf returns the token that is given if it is among these, or else another one, which is then refused, or "" if there
-// is none. Its time does not tell how much of a token is right.
+// oneOf returns the token that is given if it is among these, or else another one, which is then refused, or "" if
+// there is none. Its time does not tell how much of a token is right.
 func oneOf(tokens []string, given string) (token string) {
 	for _, t := range tokens {
 		if token == "" || subtle.ConstantTimeCompare([]byte(t), []byte(given)) == 1 {
