@@ -53,7 +53,7 @@ type tapOf struct {
 	part part
 }
 
-// tap gives the packets of the session to these taps of a part, in place of those that the part has set before.
+// tap gives the packets of the session to these taps, which replace the earlier ones of the same part.
 func (m *Media) tap(of part, taps ...media.Tap) {
 	m.taps = slices.DeleteFunc(m.taps, func(t tapOf) bool { return t.part == of })
 	for _, t := range taps {

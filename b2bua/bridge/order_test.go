@@ -75,8 +75,8 @@ func TestServicesNameNoFeature(t *testing.T) {
 	}
 }
 
-// namedBy returns which parts each part names in its type and its methods, or in the methods of the bridge that these
-// call, and in those that such methods call.
+// namedBy returns which parts each part names: in its type, in its methods, and in methods of the bridge that it calls,
+// directly or not.
 func namedBy(t *testing.T, parts []string) map[string]map[string]bool {
 	t.Helper()
 	names, bridge := map[string]map[string]bool{}, map[string]map[string]bool{} // of Bridge: by method

@@ -37,7 +37,7 @@ type Sounds struct {
 	voices  [2]*voice // by side
 	plays   uint64    // number of sounds started so far; the last one is the id of the latest sound
 	unheard [2]string // by side: the name of the sound that it can't hear because of its codec
-	// apart, unless nil, says which sound a side of an answered call hears, whatever else its state asks for.
+	// apart, unless nil, chooses the sound of a side of an answered call before its state does.
 	apart   func(side media.Side) *voice
 	Ringing bool   // the caller has got a 183, and hears our ringing
 	Instead string // replaces the route's ringback while the caller waits; empty means no replacement

@@ -96,7 +96,7 @@ func FuzzReasons(f *testing.F) {
 	})
 }
 
-// TestOfGateway: only the gateway's own words are taken, whatever else stands beside them.
+// TestOfGateway: only the two causes of the gateway are taken from a Reason header.
 func TestOfGateway(t *testing.T) {
 	for value, want := range map[string]Cause{
 		"":                                     AgentHangup,

@@ -306,8 +306,11 @@ func TestBotsLiveOn(t *testing.T) {
 				resumed++
 			}
 		}
-		if resumed != (i+1)*calls || c.lost != 0 {
-			t.Errorf("%d sockets are resumed, %d calls lost", resumed, c.lost)
+		c.mu.Lock()
+		lost := c.lost
+		c.mu.Unlock()
+		if resumed != (i+1)*calls || lost != 0 {
+			t.Errorf("%d sockets are resumed, %d calls lost", resumed, lost)
 		}
 	}
 	c.hangUp()
