@@ -112,11 +112,13 @@ func TestEndBeforeStart(t *testing.T) {
 	}
 }
 
-// TestLatch: the caller's RTP is that of the first source after a description, and audio goes there.
+// TestLatch: the caller's RTP comes from the described port, at an address that its first packet shows, and audio goes
+// there. Other ports are those of other calls, which may have had our port in an earlier process.
 func TestLatch(t *testing.T) {
 	g := newGateway(t)
 	c := openCall(t, g, newTestBot(t, nil))
-	described, first, other := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("127.0.0.1:2"),
+	described, again := netip.MustParseAddrPort("192.0.2.1:2"), netip.MustParseAddrPort("192.0.2.1:3")
+	first, other, stray := netip.MustParseAddrPort("127.0.0.1:2"), netip.MustParseAddrPort("127.0.0.2:2"),
 		netip.MustParseAddrPort("127.0.0.1:3")
 	packet := func(seq uint16) *rtp.Packet {
 		return &rtp.Packet{
@@ -124,23 +126,27 @@ func TestLatch(t *testing.T) {
 			Payload: make([]byte, frameSize),
 		}
 	}
+	describe := func(at netip.AddrPort) {
+		if _, err := c.renegotiate(&session{addr: at, mode: "sendrecv"}); err != nil || c.peer != at {
+			t.Errorf("peer %v, %v", c.peer, err)
+		}
+	}
+	describe(described)
 	for i, step := range []struct {
 		from  netip.AddrPort
 		seq   uint16
 		heard int
 		peer  netip.AddrPort
-	}{{first, 0, 1, first}, {other, 1, 1, first}, {first, 1, 2, first}} {
+	}{{stray, 7, 0, described}, {first, 0, 1, first}, {other, 1, 1, first}, {stray, 1, 1, first}, {first, 1, 2, first}} {
 		c.receive(packet(step.seq), step.from)
 		if c.peer != step.peer || len(c.out) != step.heard {
 			t.Errorf("step %d: peer %v, %d heard", i, c.peer, len(c.out))
 		}
 	}
-	if _, err := c.renegotiate(&session{addr: described, mode: "sendrecv"}); err != nil || c.peer != described {
-		t.Errorf("peer %v, %v", c.peer, err)
-	}
-	c.receive(packet(3), other)
-	c.receive(packet(4), first)
-	if c.peer != other {
+	describe(again)
+	c.receive(packet(3), first)
+	c.receive(packet(4), stray)
+	if c.peer != stray {
 		t.Errorf("peer %v", c.peer)
 	}
 }
@@ -171,6 +177,7 @@ func TestComfortNoise(t *testing.T) {
 	g := newGateway(t)
 	c := openCall(t, g, newTestBot(t, nil))
 	from := netip.MustParseAddrPort("127.0.0.1:2")
+	c.follow(&session{addr: from})
 	for seq, kind := range []uint8{pcmu, 13, pcmu, 126, pcmu, pcmu} {
 		p := rtp.Packet{Header: rtp.Header{Version: 2, PayloadType: kind, SequenceNumber: uint16(seq)}, Payload: make([]byte, 1)}
 		if kind == pcmu {

@@ -94,12 +94,14 @@ func (c *call) hear() {
 	}
 }
 
-// receive handles a packet. The first one shows where the caller's RTP comes from: the session description may have a
-// public address, at which it can't be reached from here. Packets from elsewhere are dropped.
+// receive handles a packet. The first one from the described port shows the address that the caller's RTP comes from:
+// the session description may have a public one, at which it can't be reached from here. Packets from other ports are
+// dropped. They are of other calls: our port may be one that a call had in an earlier process, to which the B2BUA sends
+// until it is told the new one.
 func (c *call) receive(p *rtp.Packet, from netip.AddrPort) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.latched {
+	if !c.latched && from.Port() == c.peer.Port() {
 		c.peer, c.latched = from, true
 	}
 	if from != c.peer {

@@ -160,6 +160,28 @@ carrier: says INFO | Info-Package: x
 spare: gets INFO ; says 200
 carrier: gets 200 ; hangs up on spare
 
+== a hold that the caller wants of an agent that leaves is refused at once, and may be tried again
+with: transfer: local => transfer: local\n    reinvite: relay
+agent: refers to <tel:4711>
+spare: gets INVITE
+carrier: says INVITE (sendonly)
+agent: gets INVITE (sendonly) ; says BYE ; gets 200
+carrier: gets 491 ; acks ; lasted 0s
+agent: says 487 to INVITE ; gets ACK
+spare: takes (:41000)
+carrier: hangs up on spare
+
+== a hold of an agent that leaves is undone at the caller, which may have accepted it
+with: transfer: local => transfer: local\n    reinvite: relay
+agent: refers to <tel:4711>
+spare: gets INVITE
+agent: says INVITE (sendonly)
+carrier: gets INVITE (sendonly)
+agent: says BYE ; gets 200+487 ; acks
+carrier: takes (recvonly) ; gets INVITE (sendrecv) ; takes
+spare: takes (:41000)
+carrier: hears ; hangs up on spare
+
 == a human that is called is not put on hold because the agent holds the caller
 with: transfer: local => transfer: local\n    reinvite: relay
 agent: says INVITE (sendonly)
