@@ -160,23 +160,22 @@ carrier: says INFO | Info-Package: x
 spare: gets INFO ; says 200
 carrier: gets 200 ; hangs up on spare
 
-== a hold that the caller wants of an agent that leaves is refused at once, and may be tried again
+== a hold that the caller has asked for is refused when the agent leaves, and may be tried again
 with: transfer: local => transfer: local\n    reinvite: relay
-agent: refers to <tel:4711>
-spare: gets INVITE
 carrier: says INVITE (sendonly)
-agent: gets INVITE (sendonly) ; says BYE ; gets 200
+agent: gets INVITE (sendonly) ; says REFER | Refer-To: <tel:4711> | Refer-Sub: false ; gets 202
+spare: gets INVITE
+agent: says BYE ; gets 200
 carrier: gets 491 ; acks ; lasted 0s
-agent: says 487 to INVITE ; gets ACK
 spare: takes (:41000)
 carrier: hangs up on spare
 
 == a hold of an agent that leaves is undone at the caller, which may have accepted it
 with: transfer: local => transfer: local\n    reinvite: relay
-agent: refers to <tel:4711>
-spare: gets INVITE
 agent: says INVITE (sendonly)
 carrier: gets INVITE (sendonly)
+agent: says REFER | Refer-To: <tel:4711> | Refer-Sub: false ; gets 202
+spare: gets INVITE
 agent: says BYE ; gets 200+487 ; acks
 carrier: takes (recvonly) ; gets INVITE (sendrecv) ; takes
 spare: takes (:41000)
