@@ -247,6 +247,16 @@ carrier: says 200
 agent: ceases
 record: answered no_media system | reached: carrier 200 customer, agent 0
 
+== an agent that hangs up soon after its own answer has failed, however long the customer has been there
+with: targets: [agent, spare]} => targets: [agent, spare], rescue: {targets: [spare]}}
+operator: calls
+carrier: takes
+agent: gets INVITE ; says 180 ; +20s ; takes ; +5s ; says BYE ; gets 200
+spare: gets INVITE ; takes
+carrier: says BYE ; gets 200
+spare: gets BYE ; says 200
+record: answered caller_hangup caller | reached: carrier 200 customer, agent 200, spare 200 rescue
+
 == the customer changes its session while the agent is called
 operator: calls
 carrier: takes
