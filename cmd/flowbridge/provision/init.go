@@ -279,13 +279,12 @@ func (b *firstConfig) printNext(c *cobra.Command, cfg *config.Config) error {
 	}
 	line("\nflowbridge targets profiles %s says what the platform wants besides.", b.platform)
 	line("\nThen check it, start it, and call it from this machine:")
-	call := "    flowbridge call --to sip:" + cmp.Or(b.number, exampleNumber) + "@127.0.0.1"
-	line("    flowbridge check --config %s", cli.ShellWord(b.file))
+	start := "flowbridge serve --config " + cli.ShellWord(b.file)
 	if b.group != 0 {
-		line("%s   # once it runs, by the next line\n    systemctl enable --now flowbridge", call)
-	} else {
-		line("    flowbridge serve --config %s\n%s", cli.ShellWord(b.file), call)
+		start = "systemctl enable --now flowbridge"
 	}
+	line("    flowbridge check --config %s\n    %s\n    flowbridge call --to sip:%s@127.0.0.1", cli.ShellWord(b.file), start,
+		cmp.Or(b.number, exampleNumber))
 	_, err := c.OutOrStdout().Write([]byte(out.String()))
 	return err
 }

@@ -106,7 +106,8 @@ func TestInitAfterInstallation(t *testing.T) {
 		"init", "--config", file, "--trunk", "carrier", "--source", "203.0.113.0/24", "--country", "1", "--number", "5075785607",
 		"--platform", "retell", "--set", "AGENT_ID=agent_1", "--advertise", "198.51.100.7",
 	}, &out, &out)
-	if code != 0 || !strings.HasSuffix(out.String(), "\n    systemctl enable --now flowbridge\n") {
+	const last = "\n    systemctl enable --now flowbridge\n    flowbridge call --to sip:+15075785607@127.0.0.1\n"
+	if code != 0 || !strings.HasSuffix(out.String(), last) {
 		t.Fatalf("exit code %d\n%s", code, &out)
 	}
 	got := read(t, file)
