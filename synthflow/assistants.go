@@ -137,8 +137,8 @@ func (a Assistants) Update(ctx context.Context, id string, body rest.Object) err
 }
 
 // Delete removes an agent (DELETE /v2/assistants/{model_id}).
-func (a Assistants) Delete(ctx context.Context, id string) (rest.Object, error) {
-	return nil, a.done(ctx, rest.Request{Method: http.MethodDelete, Path: a.assistantPath(id)})
+func (a Assistants) Delete(ctx context.Context, id string) error {
+	return a.done(ctx, rest.Request{Method: http.MethodDelete, Path: a.assistantPath(id)})
 }
 
 func (a Assistants) assistantPath(id string) string { return assistantsPath + "/" + rest.Segment(id) }

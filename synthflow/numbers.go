@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"flowbridge/internal/rest"
@@ -21,8 +22,8 @@ const (
 
 var e164 = regexp.MustCompile(`^\+[1-9][0-9]{1,14}$`)
 
-// Providers returns the values of provider_name in the API reference and its newer copies.
-func Providers() []string {
+// providers returns the values of provider_name in the API reference and its newer copies.
+func providers() []string {
 	return []string{"custom", "twilio", "telnyx", "vonage", "ring_central", "ringcx", "zoom", "five9", "8x8"}
 }
 
@@ -47,6 +48,9 @@ func CheckNumber(body rest.Object) error {
 	}
 	if workspace, _ := body.Text("workspace_id"); workspace == "" {
 		return errors.New("workspace_id is missing: it is in the platform's workspace settings")
+	}
+	if p, given := body["provider_name"]; given && !slices.Contains(providers(), provider) {
+		return fmt.Errorf("provider_name %q: one of %s", fmt.Sprint(p), strings.Join(providers(), ", "))
 	}
 	return checkRegistration(body)
 }
@@ -160,8 +164,8 @@ func (a Numbers) Find(ctx context.Context, want rest.Object) (rest.Object, error
 }
 
 // Delete removes a number from the workspace (DELETE /v2/numbers/{slug}), and detaches it from its agents.
-func (a Numbers) Delete(ctx context.Context, number string) (rest.Object, error) {
-	return nil, a.done(ctx, rest.Request{Method: http.MethodDelete, Path: numberPath(number)})
+func (a Numbers) Delete(ctx context.Context, number string) error {
+	return a.done(ctx, rest.Request{Method: http.MethodDelete, Path: numberPath(number)})
 }
 
 func numberPath(number string) string { return numbersPath + "/" + rest.Segment(Slug(number)) }

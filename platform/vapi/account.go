@@ -68,9 +68,10 @@ func (c Collection) Update(ctx context.Context, id string, body rest.Object) (re
 	return c.one(ctx, rest.Request{Method: http.MethodPatch, Path: c.at(id), Body: body}, id, nil)
 }
 
-// Delete removes an object (DELETE), and returns its last state.
-func (c Collection) Delete(ctx context.Context, id string) (rest.Object, error) {
-	return c.one(ctx, rest.Request{Method: http.MethodDelete, Path: c.at(id)}, id, nil)
+// Delete removes an object (DELETE).
+func (c Collection) Delete(ctx context.Context, id string) error {
+	_, err := c.one(ctx, rest.Request{Method: http.MethodDelete, Path: c.at(id)}, id, nil)
+	return err
 }
 
 func (c Collection) at(id string) string { return c.path + "/" + rest.Segment(id) }

@@ -1,10 +1,11 @@
 // Package provision implements `flowbridge synthflow` and `flowbridge vapi`, which set up numbers and agents in
 // accounts at platforms, and `flowbridge init`, which writes a first configuration.
 //
-// A resource is one kind of thing in an account. resource.go implements create, show and delete for all resources;
-// synthflow.go and vapi.go define the resources. The setup files implement `flowbridge synthflow setup`, which sets up
-// everything from the account to a test call. The init files ask questions and write a configuration; setup_file.go
-// writes the file for both commands.
+// A resource is one kind of thing in an account. synthflow.go and vapi.go define the resources, and resource.go makes
+// their commands. step.go finds, compares, creates, changes and deletes one thing: create is one step, and
+// `flowbridge synthflow setup`, which sets up everything from the account to a test call, is a step for the number, one
+// for the agent, and the configuration (the setup files). The init files ask questions and write a configuration;
+// setup_file.go writes the file for both commands.
 //
 // Decisions:
 //

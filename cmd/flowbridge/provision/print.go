@@ -164,46 +164,13 @@ const (
 	wasDeleted   = "deleted"
 )
 
-// found is an existing thing, compared with the wanted one.
-type found struct {
-	what        string // "number +15551230000"
-	id          string
-	differences []rest.Difference
-	remedy      string // how to change the thing as wanted
-}
-
-// report prints the comparison. If there are differences, it returns an error.
-func (x found) report(s shower) error {
-	o := outcome{Outcome: wasFound, ID: x.id, Differences: []difference{}, NotCompared: []string{}}
-	for _, d := range x.differences {
-		if d.NotShown {
-			o.NotCompared = append(o.NotCompared, d.Path)
-			continue
-		}
-		o.Outcome = wasDifferent
-		o.Differences = append(o.Differences, difference{d.Path, s.value(d.Path, d.Have), s.value(d.Path, d.Want)})
-	}
-	if !s.asJSON {
-		x.print(s, o)
-	} else if err := cli.PrintJSON(s.out, o); err != nil {
-		return err
-	}
-	if o.Outcome == wasDifferent {
-		return fmt.Errorf("%s is there already, and not as it was asked for", x.what)
-	}
-	return nil
-}
-
-func (x found) print(s shower, o outcome) {
-	fmt.Fprintf(s.out, "%s is there already\n", x.what)
+// compared prints the result of a comparison.
+func (s shower) compared(o outcome) {
 	for _, d := range o.Differences {
 		fmt.Fprintf(s.out, "  %s: is %s, wanted %s\n", cli.Shown(d.Key), plainValue(d.Have, 200), plainValue(d.Want, 200))
 	}
 	if len(o.NotCompared) > 0 {
 		fmt.Fprintf(s.out, "  not compared, because the API does not give it back: %s\n", strings.Join(o.NotCompared, ", "))
-	}
-	if len(o.Differences) > 0 {
-		fmt.Fprintln(s.out, s.hide(x.remedy))
 	}
 }
 

@@ -3,7 +3,6 @@ package provision
 import (
 	"bufio"
 	"cmp"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -90,28 +89,25 @@ func (u *setup) run(c *cobra.Command) error {
 		return err
 	}
 	defer account.CloseIdle()
-	agents := account.Assistants()
-	var agent setupAgent
-	if !u.dryRun {
-		if agent, err = u.findAgent(c, agents); err != nil {
-			return err
-		}
-		if err := u.rehearse(c, cmp.Or(agent.id, newModelID)); err != nil {
-			return err
-		}
+	show := shower{out: c.OutOrStdout(), hide: account.Hide}
+	number := &step{resource: u.numbers(), things: account.Numbers(), shower: show, want: u.number}
+	agent := &step{
+		resource: u.assistants(), things: account.Assistants(), shower: show, want: u.agent, id: u.modelID,
+		choose: "name one of them by --model-id",
 	}
-	show := shower{out: c.OutOrStdout(), hide: agents.Hide}
+	if err := u.look(c, number, agent); err != nil {
+		return err
+	}
 	fmt.Fprintln(show.out, "1  number")
-	if err := sent(u.numbers().ensure(c, account.Numbers(), u.number, false, show)); err != nil {
+	if err := sent(number.ensure(c)); err != nil {
 		return err
 	}
 	fmt.Fprintln(show.out, "2  agent")
-	id, err := u.haveAgent(c, agents, agent, show)
-	if err != nil {
+	if err := sent(u.bind(c, agent, account.Assistants())); err != nil {
 		return err
 	}
 	fmt.Fprintln(show.out, "3  configuration")
-	cfg, err := u.configure(c, id)
+	cfg, err := u.configure(c, cmp.Or(agent.id, dryModelID))
 	if err != nil || u.dryRun || !u.call {
 		return err
 	}
@@ -154,118 +150,60 @@ func confirm(in io.Reader, out io.Writer, question string) (bool, error) {
 	return answer == "y" || answer == "yes", nil
 }
 
-// setupAgent is the agent of a setup.
-type setupAgent struct {
-	id    string          // empty if it must be created
-	have  rest.Object     // the agent in the account
-	known map[string]bool // ids of the existing agents
-}
-
-// findAgent looks for the agent by its id or name. It changes nothing.
-func (u *setup) findAgent(c *cobra.Command, agents synthflow.Assistants) (a setupAgent, err error) {
-	a.id = u.modelID
-	if a.id == "" {
-		var hit rest.Object
-		hit, a.known, err = u.assistants().find(c.Context(), agents, u.agent)
-		switch {
-		case err != nil && a.known != nil:
-			return a, fmt.Errorf("%w; name one of them by --model-id", err)
-		case err != nil:
-			return a, err
-		case hit == nil:
-			return a, u.completeAgent()
+// look finds number and agent in the account, and completes the body of an agent that must be created. It changes
+// nothing.
+func (u *setup) look(c *cobra.Command, number, agent *step) error {
+	if !u.dryRun {
+		for _, s := range []*step{number, agent} {
+			if err := s.look(c.Context()); err != nil {
+				return err
+			}
 		}
-		a.id = text(hit, "model_id")
 	}
-	if a.have, err = agents.Get(c.Context(), a.id); err != nil {
-		return a, err
-	}
-	if kind, _ := a.have.Text("type"); kind != "" && kind != "inbound" {
-		return a, fmt.Errorf("agent %s is of type %s, but calls that reach this platform by SIP are always inbound, so it takes none", a.id, cli.Shown(kind))
-	}
-	return a, nil
-}
-
-// completeAgent completes the body of a new agent.
-func (u *setup) completeAgent() error {
-	if _, ok := u.agent.Object("agent"); !ok {
+	_, isDescribed := u.agent.Object("agent")
+	switch kind := text(agent.have, "type"); {
+	case agent.id == "" && isDescribed:
+		if err := completeAssistant(u.agent); err != nil {
+			return cli.Usage("%w", err)
+		}
+	case u.dryRun:
+	case agent.id == "":
 		return cli.Usage("there is no agent named %q: to create it %s are needed; --model-id names one that is there",
 			text(u.agent, "name"), newAgentFlags)
+	case kind != "" && kind != "inbound":
+		return fmt.Errorf("agent %s is of type %s, but calls that reach this platform by SIP are always inbound, so it takes none", agent.id, cli.Shown(kind))
 	}
-	if err := completeAssistant(u.agent); err != nil {
-		return cli.Usage("%w", err)
-	}
-	return nil
-}
-
-// haveAgent creates the agent if it is missing, checks that it is bound to the number, and returns its id.
-func (u *setup) haveAgent(c *cobra.Command, agents synthflow.Assistants, agent setupAgent,
-	show shower,
-) (string, error) {
 	if u.dryRun {
-		return u.drawAgent(c, agents)
+		return nil
 	}
-	if agent.have != nil {
-		if err := u.agentThere(c, agents, agent, show); err != nil {
-			return "", err
-		}
-		return agent.id, u.bound(c.Context(), agents, agent.id, show)
-	}
-	made, err := agents.Create(c.Context(), u.agent, agent.known)
-	if err != nil {
-		return "", err
-	}
-	if note := droppedEngine(u.agent, made); note != "" {
-		fmt.Fprintln(show.out, note)
-	}
-	what, id := u.assistants().label(made)
-	if err := show.did(wasCreated, what, id, nil); err != nil {
-		return "", err
-	}
-	return id, u.bound(c.Context(), agents, id, show)
+	return u.rehearse(c, cmp.Or(agent.id, newModelID))
 }
 
-// drawAgent prints the request of this step for --dry-run.
-func (u *setup) drawAgent(c *cobra.Command, agents synthflow.Assistants) (string, error) {
-	if u.modelID != "" {
-		err := agents.Update(c.Context(), u.modelID, rest.Object{"phone_number": u.phoneNumber})
-		return u.modelID, sent(err)
-	}
-	if _, ok := u.agent.Object("agent"); !ok {
-		_, err := agents.List(c.Context())
-		return dryModelID, sent(err)
-	}
-	if err := u.completeAgent(); err != nil {
-		return "", err
-	}
-	_, err := agents.Create(c.Context(), u.agent, nil)
-	return dryModelID, sent(err)
-}
-
-// agentThere binds an existing agent without a number to the number, and compares the agent with the wanted one.
-func (u *setup) agentThere(c *cobra.Command, agents synthflow.Assistants, agent setupAgent, show shower) error {
-	id, have := agent.id, agent.have
-	if text(have, "phone_number") == "" {
-		if err := agents.Update(c.Context(), id, rest.Object{"phone_number": u.phoneNumber}); err != nil {
+// bind creates the agent for the number, or binds an agent without a number to it. It reads the binding back, because
+// the platform may answer 200 without having bound the agent.
+func (u *setup) bind(c *cobra.Command, agent *step, agents synthflow.Assistants) error {
+	_, isDescribed := u.agent.Object("agent")
+	switch {
+	case u.dryRun && agent.id == "" && !isDescribed:
+		return agent.look(c.Context())
+	case agent.id != "" && text(agent.have, "phone_number") == "":
+		err := agents.Update(c.Context(), agent.id, rest.Object{"phone_number": u.phoneNumber})
+		if err != nil {
 			return err
 		}
-		fmt.Fprintf(show.out, "bound agent %s to %s\n", id, u.phoneNumber)
-		have["phone_number"] = u.phoneNumber
+		fmt.Fprintf(agent.out, "bound agent %s to %s\n", agent.id, u.phoneNumber)
+		agent.have["phone_number"] = u.phoneNumber
 	}
-	const remedy = "change it on the platform's page of the agent, or leave out what is not to be compared"
-	return found{"agent " + id, id, synthflow.CompareAssistant(have, u.agent), remedy}.report(show)
-}
-
-// bound reads the binding back, because the platform may answer 200 without having bound the agent.
-func (u *setup) bound(ctx context.Context, agents synthflow.Assistants, id string, show shower) error {
-	have, err := agents.Get(ctx, id)
-	if err != nil {
+	if err := agent.ensure(c); err != nil {
 		return err
 	}
-	if number, _ := have.Text("phone_number"); synthflow.Slug(number) != synthflow.Slug(u.phoneNumber) {
-		return fmt.Errorf("agent %s is not bound to %s, although the platform said so: its phone_number is %q; repeat the command, or bind it on the platform's page of the agent",
-			id, u.phoneNumber, cli.Shown(number))
+	if err := agent.look(c.Context()); err != nil {
+		return err
 	}
-	_, err = fmt.Fprintf(show.out, "agent %s takes the calls to %s\n", id, u.phoneNumber)
+	if number := text(agent.have, "phone_number"); synthflow.Slug(number) != synthflow.Slug(u.phoneNumber) {
+		return fmt.Errorf("agent %s is not bound to %s, although the platform said so: its phone_number is %q; repeat the command, or bind it on the platform's page of the agent",
+			agent.id, u.phoneNumber, cli.Shown(number))
+	}
+	_, err := fmt.Fprintf(agent.out, "agent %s takes the calls to %s\n", agent.id, u.phoneNumber)
 	return err
 }

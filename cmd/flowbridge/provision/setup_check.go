@@ -43,11 +43,10 @@ func (u *setup) check(c *cobra.Command) (err error) {
 	if err := needWorkspace(u.at); err != nil {
 		return err
 	}
-	u.number["phone_number"], u.number["workspace_id"] = u.phoneNumber, u.at.workspace
-	if err := checkNumber(u.number); err != nil {
+	u.number["phone_number"], u.agent["phone_number"] = u.phoneNumber, u.phoneNumber
+	if err := u.numbers().complete(c, &u.at, u.number); err != nil {
 		return cli.Usage("%w", err)
 	}
-	u.agent["phone_number"] = u.phoneNumber
 	if kind, given := u.agent["type"]; given && u.modelID == "" && kind != "inbound" {
 		return cli.Usage("type %v: calls that reach this platform by SIP are always inbound", kind)
 	}

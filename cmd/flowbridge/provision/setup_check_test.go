@@ -124,6 +124,7 @@ func TestSetupFindsTheAgentByName(t *testing.T) {
 	log := s.throughLog()
 	s.write("trunks: [{name: acme, sources: [203.0.113.0/24]}]\n")
 	s.step(2, []string{`there is no agent named "Ann"`, "--prompt or --prompt-file, --llm and --language are needed", "--model-id", "!object"}, "--name", "Ann", "--yes")
+	s.step(1, []string{"404", "!1  number"}, "--model-id", "8f14e45f-ceea-467f-a0e6-1d5b5e3a1b11", "--yes")
 	if got := log.take(); slices.ContainsFunc(got, func(r string) bool { return !strings.HasPrefix(r, "GET ") }) {
 		t.Errorf("sent %v", got)
 	}

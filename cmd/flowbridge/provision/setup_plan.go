@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -225,14 +226,12 @@ func (u *setup) routeThere(cfg *config.Config, trunk string) bool {
 	return false
 }
 
+// plainText matches a text that needs no quotes in YAML, unless it is one of yamlWords.
+var plainText = regexp.MustCompile(`^[A-Za-z/][A-Za-z0-9_/.-]*$`)
+
 // yamlText formats a text for YAML, in double quotes unless it is a plain word.
 func yamlText(s string) string {
-	plain := s != "" && !strings.ContainsFunc(s, func(r rune) bool {
-		return r != '-' && r != '_' && r != '/' && r != '.' && (r < '0' || r > '9') && (r < 'A' ||
-			r > 'Z') && (r < 'a' || r > 'z')
-	}) && strings.ContainsAny(s[:1], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ/") &&
-		!slices.Contains(yamlWords, strings.ToLower(s))
-	if plain {
+	if plainText.MatchString(s) && !slices.Contains(yamlWords, strings.ToLower(s)) {
 		return s
 	}
 	return yamlQuoted(s)

@@ -3,8 +3,6 @@ package provision
 import (
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +47,9 @@ func needWorkspace(a access) error {
 // numbers returns the resource of imported numbers.
 func (s *synthflowCLI) numbers() *resource {
 	return &resource{
-		connection: s.connection, use: "number", noun: "number", idName: "NUMBER", args: numberArg(),
+		connection: s.connection, use: "number", noun: "number", key: "phone_number", name: "phone_number", idName: "NUMBER",
+		title: "number %[2]s",
+		args:  oneArg("name the number, like +15551230000", "number: write it like +15551230000"),
 		help: map[string]help{
 			"": {"Import, show and remove numbers", "", "  flowbridge synthflow number show +15551230000 --workspace-id W"},
 			"create": {
@@ -75,14 +75,10 @@ func (s *synthflowCLI) numbers() *resource {
 				body["workspace_id"] = a.workspace
 			}
 			a.workspace, _ = body.Text("workspace_id")
-			return checkNumber(body)
+			return synthflow.CheckNumber(body)
 		},
 		open:    s.openNumbers,
 		compare: synthflow.CompareNumber,
-		label: func(o rest.Object) (what, id string) {
-			id, _ = o.Text("phone_number")
-			return "number " + id, id
-		},
 	}
 }
 
@@ -105,27 +101,14 @@ func numberFields() []field {
 	}
 }
 
-// checkNumber checks the body of a new number.
-func checkNumber(body rest.Object) error {
-	if err := synthflow.CheckNumber(body); err != nil {
-		return err
-	}
-	if p, given := body["provider_name"]; given {
-		if name, _ := p.(string); !slices.Contains(synthflow.Providers(), name) {
-			return fmt.Errorf("provider_name %q: one of %s", fmt.Sprint(p), strings.Join(synthflow.Providers(), ", "))
-		}
-	}
-	return nil
-}
-
-// numberArg takes exactly one number.
-func numberArg() cobra.PositionalArgs {
-	return cli.Args(func(c *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return errors.New("name the number, like +15551230000")
-		}
-		if !isID(synthflow.Slug(args[0])) {
-			return fmt.Errorf("%q is no number: write it like +15551230000", args[0])
+// oneArg takes exactly one id. missing says what to write, and wrong what an unusable argument is not.
+func oneArg(missing, wrong string) cobra.PositionalArgs {
+	return cli.Args(func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) != 1:
+			return errors.New(missing)
+		case !isID(synthflow.Slug(args[0])):
+			return fmt.Errorf("%q is no %s", args[0], wrong)
 		}
 		return nil
 	})
@@ -134,7 +117,8 @@ func numberArg() cobra.PositionalArgs {
 // assistants returns the resource of agents.
 func (s *synthflowCLI) assistants() *resource {
 	return &resource{
-		connection: s.connection, use: "assistant", noun: "agent", key: "model_id", idName: "MODEL_ID", args: idArg("agent"),
+		connection: s.connection, use: "assistant", noun: "agent", key: "model_id", name: "name", idName: "MODEL_ID",
+		title: "agent %q, model_id %s", many: "agents named %q", args: idArg("agent"),
 		help: map[string]help{
 			"": {"Create, show and remove agents", "", "  flowbridge synthflow assistant show 1744274157255x646200691892837600"},
 			"create": {
@@ -158,14 +142,9 @@ func (s *synthflowCLI) assistants() *resource {
 		again:    "create another one of that name",
 		complete: func(_ *cobra.Command, _ *access, body rest.Object) error { return completeAssistant(body) },
 		open:     s.openAssistants,
-		same:     sameName,
-		named:    func(o rest.Object) string { return fmt.Sprintf("agents named %q", text(o, "name")) },
 		compare:  synthflow.CompareAssistant,
-		label: func(o rest.Object) (what, id string) {
-			return fmt.Sprintf("agent %q, model_id %s", text(o, "name"), text(o, "model_id")), text(o, "model_id")
-		},
-		note:   droppedEngine,
-		sparse: true,
+		note:     droppedEngine,
+		sparse:   true,
 	}
 }
 
@@ -208,17 +187,10 @@ func completeAssistant(body rest.Object) error {
 	return synthflow.CheckAssistant(body)
 }
 
-// idArg takes exactly one id.
+// idArg takes exactly one id that the platform has given.
 func idArg(what string) cobra.PositionalArgs {
-	return cli.Args(func(c *cobra.Command, args []string) error {
-		if len(args) != 1 {
-			return fmt.Errorf("name the %s by its id, which create and the platform's page show", what)
-		}
-		if !isID(args[0]) {
-			return fmt.Errorf("%q is no id: create and the platform's page show it", args[0])
-		}
-		return nil
-	})
+	const from = "which create and the platform's page show"
+	return oneArg("name the "+what+" by its id, "+from, "id, "+from)
 }
 
 func isID(s string) bool { return rest.IsSegment(s) && cli.IsPrintable(s) }

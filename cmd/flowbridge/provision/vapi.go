@@ -2,9 +2,7 @@ package provision
 
 import (
 	"cmp"
-	"context"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +37,8 @@ func openVapi(of func(*vapi.Account) vapi.Collection) func(access) (things, erro
 // vapiAssistants returns the resource of assistants.
 func vapiAssistants(o *connection) *resource {
 	return &resource{
-		connection: o, use: "assistant", noun: "assistant", key: "id", idName: "ID", args: idArg("assistant"),
+		connection: o, use: "assistant", noun: "assistant", key: "id", name: "name", idName: "ID",
+		title: "assistant %q, id %s", many: "assistants named %q", args: idArg("assistant"),
 		help: map[string]help{
 			"": {"Create, show and remove assistants", "", "  flowbridge vapi assistant show 5e0f4c1e-7a53-4d3c-9a5e-0d8f6f1f2a77"},
 			"create": {
@@ -59,20 +58,15 @@ func vapiAssistants(o *connection) *resource {
 		again:    "create another one in any case",
 		complete: func(_ *cobra.Command, _ *access, body rest.Object) error { return vapi.CheckAssistant(body) },
 		open:     openVapi((*vapi.Account).Assistants),
-		same:     sameName,
-		named:    func(o rest.Object) string { return fmt.Sprintf("assistants named %q", text(o, "name")) },
 		compare:  rest.Compare,
-		label: func(o rest.Object) (what, id string) {
-			return fmt.Sprintf("assistant %q, id %s", text(o, "name"), text(o, "id")), text(o, "id")
-		},
-		echoes: true,
 	}
 }
 
 // vapiNumbers returns the resource of SIP phone numbers.
 func vapiNumbers(o *connection) *resource {
 	return &resource{
-		connection: o, use: "number", noun: "phone number", key: "id", idName: "ID", args: idArg("phone number"),
+		connection: o, use: "number", noun: "phone number", key: "id", name: "sipUri", idName: "ID",
+		title: "phone number %s, id %s", many: "phone numbers with %s", args: idArg("phone number"),
 		help: vapiNumberHelp(),
 		fields: []field{
 			{"sip-uri", "sipUri", fieldText, "the SIP URI that calls go to: sip:my-agent@sip.vapi.ai, the host being the region's"},
@@ -85,21 +79,10 @@ func vapiNumbers(o *connection) *resource {
 			c.Flags().String("server-url", "", "the server that the platform asks for the assistant of each call")
 		},
 		complete: completeVapiNumber,
-		change: func(ctx context.Context, t things, id string, body rest.Object) (rest.Object, error) {
-			return t.(vapi.Collection).Update(ctx, id, body)
-		},
-		open: openVapi((*vapi.Account).Numbers),
-		same: func(have, want rest.Object) bool {
-			return text(have, "sipUri") != "" && vapi.SameSIPURI(text(have, "sipUri"), text(want, "sipUri"))
-		},
-		named:   func(o rest.Object) string { return "phone numbers with " + text(o, "sipUri") },
-		compare: rest.Compare,
-		label: func(o rest.Object) (what, id string) {
-			uri := cmp.Or(text(o, "sipUri"), text(o, "number")) // number is for numbers of other providers
-			return "phone number " + uri + ", id " + text(o, "id"), text(o, "id")
-		},
-		note:   nobodyAnswers,
-		echoes: true,
+		open:     openVapi((*vapi.Account).Numbers),
+		same:     vapi.SameSIPURI,
+		compare:  rest.Compare,
+		note:     nobodyAnswers,
 	}
 }
 
