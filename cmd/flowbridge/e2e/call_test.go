@@ -198,29 +198,3 @@ func tag(value string) string {
 	t, _, _ := strings.Cut(after, ";")
 	return t
 }
-
-// TestHangup ends a call from each side.
-func TestHangup(t *testing.T) {
-	t.Parallel()
-	for scenario, expected := range map[string]want{"caller_hangup": hungUpByCaller, "agent_hangup": hungUpByAgent} {
-		t.Run(scenario, func(t *testing.T) {
-			s := newPreparedStage(t)
-			b := s.serve(setup{})
-			agent := s.sippAgent(scenario)
-			carrier := s.sippCarrier(scenario)
-			onA, onB := carrier.answered(1), agent.confirmed(1)
-			if expected.endedBy == "caller" {
-				carrier.proceed(onA...)
-			} else {
-				agent.proceed(onB...)
-			}
-			carrier.finish()
-			agent.finish()
-			s.hides(carrier, agent)
-			r := b.finish(expected)[0]
-			if r.SIPCallID != onA[0] || r.TargetSIPCallID != onB[0] || r.Q850 != 16 {
-				t.Errorf("the record says Call-IDs %q and %q, Q.850 cause %d; want %q, %q, 16", r.SIPCallID, r.TargetSIPCallID, r.Q850, onA[0], onB[0])
-			}
-		})
-	}
-}

@@ -118,30 +118,6 @@ func TestDrain(t *testing.T) {
 	b.compare(b.cdrList(), []want{hungUpByCaller})
 }
 
-// TestLoad places fifty calls that are up at the same time.
-func TestLoad(t *testing.T) {
-	s := newPreparedStage(t)
-	b := s.serve(setup{})
-	many := []string{"-m", "50"}
-	agent := s.sippAgent("caller_hangup", many...)
-	carrier := s.sippCarrier("caller_hangup", append(many, "-r", "50")...)
-	up := carrier.answered(50)
-	if live := b.calls(); len(live) != 50 {
-		t.Errorf("%d calls are live; want 50", len(live))
-	}
-	carrier.leaves(agent, up...)
-	all := b.records(slices.Repeat([]want{hungUpByCaller}, 50)...)
-	ids := map[string]bool{}
-	for _, r := range all {
-		ids[r.ID], ids[r.SynthflowCallID], ids[r.TargetSIPCallID] = true, true, true
-	}
-	if len(ids) != 150 {
-		t.Errorf("%d different ids in 50 records; want 150", len(ids))
-	}
-	b.nothingLeft()
-	b.stop()
-}
-
 // TestNAT has a carrier that gives an unreachable private address everywhere. Answers, requests and
 // RTP must go to its real address.
 func TestNAT(t *testing.T) {

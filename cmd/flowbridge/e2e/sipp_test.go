@@ -228,15 +228,6 @@ func (p *sipp) repeated(received bool, start string) []message {
 	return found
 }
 
-// ringsOnce checks that a carrier was told once that it rings, or once more for each time that it had to repeat its
-// INVITE.
-func (p *sipp) ringsOnce() {
-	p.t.Helper()
-	if n, asked := len(p.repeated(true, "SIP/2.0 180")), len(p.repeated(false, "INVITE ")); n < 1 || n > asked {
-		p.t.Errorf("%d times 180 to %d times INVITE; want it once", n, asked)
-	}
-}
-
 // proceed lets the calls with these Call-IDs continue in their scenarios.
 func (p *sipp) proceed(callIDs ...string) {
 	p.t.Helper()

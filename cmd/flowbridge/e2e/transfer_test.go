@@ -176,38 +176,3 @@ func (c *handover) checkReports(t *testing.T, agent *sipp) {
 		t.Errorf("accepted with\n%s", accepted.raw)
 	}
 }
-
-// TestPlacedCall makes a target call. Its call goes to the trunk, with the headers for the trunk.
-func TestPlacedCall(t *testing.T) {
-	s := newPreparedStage(t)
-	calleeAt := s.freePort(s.carrier)
-	config := s.config(setup{
-		trunk:  fmt.Sprintf(`, uri: "sip:{{.To.Number}}@%v", pass_headers: ["X-*"]`, calleeAt),
-		target: fmt.Sprintf(`, sources: ["%v"]`, s.platform), route: "@",
-	})
-	config = replaceOnce(t, config, "targets: [synthflow]@}\n", `targets: [synthflow]}
-  - {target: synthflow, to: "^\\+1507", trunks: [carrier], ringing: on-target}
-`)
-	b := startServer(t, t.TempDir(), config)
-	s.server = b
-	one, two := s.newPhone(s.platform), s.newPhone(s.carrier)
-	callee := s.agentAt(calleeAt, "caller_hangup", two.key())
-	placing := s.sipp("carrier", "placed/uac.xml", s.freePort(s.platform), append(one.key(), "-s", human, b.sip.String()))
-	talk := s.talking(one, two, placing, callee)
-	talk.both()
-	placing.leaves(callee, talk.id(placing))
-	invite := callee.received("INVITE ", 1)[0]
-	for _, h := range []string{"X-Ticket: 4711", "X-Why: the caller asked for a human"} {
-		if !strings.Contains(invite.raw, "\r\n"+h+"\r\n") {
-			t.Errorf("no %q in\n%s", h, invite.raw)
-		}
-	}
-	if invite.header("Secret") != "" || invite.header("X-EI") != "" || strings.Contains(invite.raw, s.platform.String()) {
-		t.Errorf("what the trunk should not have:\n%s", invite.raw)
-	}
-	b.outbound = true
-	r := b.finish(want{"answered", "caller_hangup", "caller", 200, []try{{"", 0, 200}}})[0]
-	if r.Target != "synthflow" || r.Attempts[0].Target != "carrier" || r.To != human {
-		t.Errorf("the record says %+v", r)
-	}
-}
