@@ -141,6 +141,25 @@ func TestSetupFindsTheAgentByName(t *testing.T) {
 	s.step(1, []string{`there are 2 agents named "Ann": `, "name one of them by --model-id", "!--again"}, "--name", "Ann", "--yes")
 }
 
+// An agent that takes no calls ends the setup before the account is changed.
+func TestSetupWantsAnInboundAgent(t *testing.T) {
+	s := newSetupStage(t, synthflow.Account{})
+	log := s.throughLog()
+	s.write("trunks: [{name: acme, sources: [203.0.113.0/24]}]\n")
+	out, code := run(t, "synthflow", "assistant", "create", "--api", log.url, "--token-file", s.args[7], "--name", "Ann", "--prompt", "x",
+		"--body", secretFile(t, `{"type": "outbound"}`), "--json")
+	_, id, _ := strings.Cut(out, `"id": "`)
+	id, _, _ = strings.Cut(id, `"`)
+	if code != 0 || id == "" {
+		t.Fatalf("exit code %d\n%s", code, out)
+	}
+	log.take()
+	s.step(1, []string{"agent " + id + " is of type outbound", "so it takes none", "!1  number"}, "--model-id", id, "--yes")
+	if got := log.take(); len(got) == 0 || slices.ContainsFunc(got, func(r string) bool { return !strings.HasPrefix(r, "GET ") }) {
+		t.Errorf("sent %v", got)
+	}
+}
+
 // What is missing is said all at once, by the names of the flags.
 func TestSetupSaysWhatIsMissing(t *testing.T) {
 	t.Setenv("SYNTHFLOW_TOKEN", "")
