@@ -99,8 +99,8 @@ func TestDropsTotal(t *testing.T) {
 			n.Store(1 << i)
 		}
 	}
-	if d, total := l.dropped(SideA); d.WrongSource != 2 || d.Masked != 1<<15 || d.Unconfirmed != 1<<16 || d.Ahead != 1<<18 || total != 1<<19-2 {
-		t.Errorf("got %d of %+v; want %d", total, d, 1<<19-2)
+	if d, total := l.dropped(SideA); d.WrongSource != 2 || d.Masked != 1<<15 || d.Unconfirmed != 1<<16 || d.Ahead != 1<<18 || d.BadCheck != 1<<19 || total != 1<<20-2 {
+		t.Errorf("got %d of %+v; want %d", total, d, 1<<20-2)
 	}
 }
 

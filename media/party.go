@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/media/ice"
 	"flowbridge/media/latch"
 )
 
@@ -13,6 +14,7 @@ type party struct {
 	named *Peer // normalised, never modified: a new session shares it
 	rtp   latch.Latch
 	rtcp  reports
+	ice   *ice.Agent // nil if the side has no ICE
 
 	confirmed   bool  // the side has been confirmed; never reset
 	withheld    bool  // bytes were withheld while it was unconfirmed

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"flowbridge/media/ice"
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
@@ -174,6 +175,11 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 // applied.
 func (p *party) resume(s *SideState, exact bool, c stream.Clock) {
 	l, is := s.Latch, s.Peer.normal()
+	if is.ICE != nil {
+		p.ice = ice.New(is.ICE)
+		p.ice.Hear(c.Now)
+		is = *is.provedAt(sendable(l.Named))
+	}
 	p.named, p.rtcp.source = &is, sendable(s.RTCP)
 	l.Named, l.Source = sendable(l.Named), sendable(l.Source)
 	p.rtp = latch.Resume(&l, is.Believed, is.Listed, c.Until)

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"flowbridge/media/ice"
 	"flowbridge/media/latch"
 	"flowbridge/media/stage"
 )
@@ -74,6 +75,10 @@ type Peer struct {
 	// Events are the payload types of telephone-events that this side sends. They are relayed within its stream even if
 	// they come from its source with a separate SSRC.
 	Events PayloadSet `cbor:"12,keyasint,omitzero"`
+
+	// ICE says that the side proves its address by connectivity checks (RFC 8445). Then its RTP and RTCP share a port, and
+	// RTP, RTCP, Mux, Latch, Believed and Listed are ignored. The side must have SRTP. nil means no ICE.
+	ICE *ice.Setup `cbor:"15,keyasint,omitempty"`
 }
 
 // Session is the media of one call: two sides with a pair of ports each. Its methods may be called from any goroutine,

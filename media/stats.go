@@ -39,13 +39,14 @@ type drops[T any] struct {
 	Unconfirmed T `cbor:"16,keyasint,omitempty"`
 	Overtaken   T `cbor:"17,keyasint,omitempty"` // RTP that came too late to be transcoded
 	Ahead       T `cbor:"18,keyasint,omitempty"` // RTP that came too far ahead of time to be transcoded
+	BadCheck    T `cbor:"19,keyasint,omitempty"` // connectivity checks that are not valid, or too many
 }
 
 func (d *drops[T]) all() []*T {
 	return []*T{
 		&d.WrongSource, &d.Unproven, &d.WrongSSRC, &d.Malformed, &d.NoDestination, &d.Oversize, &d.SendError, &d.Held,
 		&d.Diverted, &d.Replaced, &d.Discarded, &d.Unauthentic, &d.Replayed, &d.Unprotected, &d.Masked, &d.Unconfirmed,
-		&d.Overtaken, &d.Ahead,
+		&d.Overtaken, &d.Ahead, &d.BadCheck,
 	}
 }
 

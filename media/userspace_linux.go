@@ -69,6 +69,9 @@ func (w *worker) relay(ep *endpoint, n int) {
 		w.relayReport(ep, src, pkt)
 		return
 	}
+	if w.takesCheck(ep, src, pkt) {
+		return
+	}
 	if ep.rtpState == nil {
 		ep.relay.heard(ep.side)
 	}
@@ -85,6 +88,7 @@ func (w *worker) relay(ep *endpoint, n int) {
 	if pkt == nil {
 		return
 	}
+	w.follow(ep, src)
 	header, valid := packet.ParseRTP(pkt)
 	if !valid {
 		ep.count.dropped().Malformed.Add(1)
@@ -174,6 +178,9 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 // of its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 	l := ep.latch()
+	if p := &ep.relay.party[ep.side]; p.ice != nil && p.ice.Admits(src) {
+		return true
+	}
 	return src == l.Recent() || (l.Admits(src, w.now) && (l.Mode() != latch.Off || !ep.relay.own(src)))
 }
 
@@ -331,12 +338,14 @@ func (w *worker) refuse(ep *endpoint, src netip.AddrPort) {
 // that.
 func (w *worker) relayMuxed(rtp *endpoint, src netip.AddrPort, pkt []byte) {
 	ep, l := &rtp.relay.endpoint[rtp.side][RTCP], rtp.latch()
-	if src != l.Source() && src != l.Named() && l.Mode() != latch.Off {
+	wished := rtp.relay.party[rtp.side].wishes(src)
+	if src != l.Source() && src != l.Named() && l.Mode() != latch.Off && !wished {
 		ep.count.dropped().WrongSource.Add(1)
 		return
 	}
 	pkt = w.openReport(ep, pkt)
 	if pkt != nil {
+		w.follow(rtp, src)
 		w.passReport(ep, rtp, src, pkt)
 	}
 }

@@ -221,7 +221,7 @@ func (m *Media) SetPeer(side media.Side, d *sdp.Description) {
 	h := b.Call.Half(side)
 	peer := agreement.PeerOf(d, b.Agreement.Codec[side], h.Leg.Dialog().Source.Addr(), h.Peer.MediaSources,
 		h.Peer.Media.Latch)
-	peer.Unconfirmed = !h.Confirmed
+	peer.Unconfirmed, peer.ICE = !h.Confirmed, h.Crypto.Checks(d)
 	peer.Mux = d.Muxes() && (d.OverDTLS() || b.Agreement.StreamOrder[side].Muxes()) // with DTLS, we also offer rtcp-mux
 	for _, f := range b.Agreement.Sends(side) {
 		switch {

@@ -69,7 +69,7 @@ func droppedBy(d media.Drops) record.DroppedBy {
 		Masked: int64(d.Masked), Malformed: int64(d.Malformed), NoDestination: int64(d.NoDestination),
 		Oversize: int64(d.Oversize), SendError: int64(d.SendError), Held: int64(d.Held), Diverted: int64(d.Diverted),
 		Replaced: int64(d.Replaced), Discarded: int64(d.Discarded), Unconfirmed: int64(d.Unconfirmed),
-		Overtaken: int64(d.Overtaken), Ahead: int64(d.Ahead),
+		Overtaken: int64(d.Overtaken), Ahead: int64(d.Ahead), BadCheck: int64(d.BadCheck),
 	}
 }
 

@@ -1,8 +1,6 @@
 package sdp
 
 import (
-	"crypto/rand"
-	"encoding/hex"
 	"slices"
 	"strings"
 
@@ -29,6 +27,8 @@ type association struct {
 	fingerprints []string // each a hash and its digits, in capitals; sorted
 	setup        string
 	id           string // a=tls-id; empty if none
+
+	ice *PeerICE // nil if none
 }
 
 // readAssociation reads the attributes of the audio stream, or of the session if the stream has none (RFC 5763 section
@@ -48,6 +48,7 @@ func readAssociation(session, stream string, answer bool) *association {
 	if id := strings.TrimSpace(attributeIn(stream, session, "tls-id")); isTLSID(id) {
 		a.id = id
 	}
+	a.ice = readICE(session, stream)
 	known := a.setup == setupActive || a.setup == setupPassive || a.setup == setupActPass && !answer
 	if !known || len(a.fingerprints) == 0 {
 		return nil
@@ -107,7 +108,9 @@ func isTLSID(s string) bool {
 }
 
 // isKeying reports whether an attribute is about the association. Such attributes are read, and never passed on.
-func isKeying(key string) bool { return key == "fingerprint" || key == "setup" || key == "tls-id" }
+func isKeying(key string) bool {
+	return key == "fingerprint" || key == "setup" || key == "tls-id" || isICE(key)
+}
 
 // same reports whether a and o are the same association (RFC 8842 section 3.1): certificate and id are equal. A peer
 // that supports only RFC 5763 has no id.
@@ -132,6 +135,7 @@ type legAssociation struct {
 	fingerprint string // our fingerprint; empty if the leg has no DTLS
 	id          string // our a=tls-id
 	offered     bool   // our last offer had DTLS-SRTP
+	ice         legICE
 
 	peer    *association // the peer's data of the association in force; nil if none
 	client  bool         // we begin, or began, the handshake
@@ -150,9 +154,7 @@ func newLegAssociation(m config.PeerMedia, fingerprint string) *legAssociation {
 }
 
 func newTLSID() string {
-	var random [16]byte
-	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	return hex.EncodeToString(random[:])
+	return randomHex(16)
 }
 
 // roleWith reports whether we begin the handshake with a peer. If we may choose, we begin it (RFC 5763 section 5),
@@ -163,6 +165,9 @@ func (l *legAssociation) roleWith(peer *association) (client bool) {
 		return false
 	case setupPassive:
 		return true
+	}
+	if peer.ice != nil && !peer.same(l.peer) { // it begins when its checks have succeeded, and we have no address before
+		return false
 	}
 	return l.client || !peer.same(l.peer)
 }
@@ -188,6 +193,7 @@ func (l *legAssociation) answering(offer *Description) StreamTransport {
 	if l.peer != nil && !l.isKeptBy(peer) {
 		l.id = newTLSID() // RFC 8842 section 5.3
 	}
+	l.ice = l.ice.with(peer.ice)
 	t := StreamTransport{proto: offer.proto, association: l, setup: setupPassive}
 	if l.roleWith(peer) {
 		t.setup = setupActive
@@ -200,6 +206,9 @@ func (l *legAssociation) answering(offer *Description) StreamTransport {
 
 // apply puts a peer's description into force. The keys of the old association stay until the new keys are there.
 func (l *legAssociation) apply(peer *association) {
+	if peer.ice == nil || l.ice.peer != nil {
+		l.ice = l.ice.with(peer.ice)
+	}
 	if l.isKeptBy(peer) {
 		if peer.id != "" {
 			l.peer = peer // the id may be new

@@ -63,6 +63,9 @@ func (d *Description) Mute() bool {
 // nowhere reports whether the connection address is 0.0.0.0, or IPv6's domain
 // "invalid" (RFC 6157 section 4.2).
 func (d *Description) nowhere() bool {
+	if d.isChecked() {
+		return false
+	}
 	c := d.Connection()
 	return c == "0.0.0.0" || c == "::" || strings.HasSuffix(c, ".invalid")
 }

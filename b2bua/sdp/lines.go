@@ -116,8 +116,7 @@ func attributeCounts(key, value []byte, section int) bool {
 	if section == inOther || slices.ContainsFunc(value, isControl) {
 		return false
 	}
-	switch string(key) {
-	case "fingerprint", "setup", "tls-id":
+	if isKeying(string(key)) {
 		return true
 	}
 	if section == inAudio {

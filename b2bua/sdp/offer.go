@@ -26,6 +26,9 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 ) []byte {
 	b := make([]byte, 0, d.room(offer, over))
 	b = d.appendSession(b, at.Addr(), way)
+	if over.association != nil {
+		b = over.association.ice.appendSession(b)
+	}
 	for i := range max(1, offer.Streams()) {
 		if offer != nil && i != offer.audio {
 			b = appendDeclined(b, offer.streams[i])
@@ -39,6 +42,7 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 		}
 		if over.association != nil {
 			b = appendAssociation(b, over.association.fingerprint, over.setup, over.id)
+			b = over.association.ice.appendStream(b, at)
 		}
 		if way != AsIs && way != SendRecv { // sendrecv needs no attribute
 			b = append(append(append(b, "a="...), way...), "\r\n"...)
@@ -55,7 +59,7 @@ func (d *Description) Answering(offer *Description, at netip.AddrPort, over Stre
 func (d *Description) room(offer *Description, over StreamTransport) int {
 	n := 208 + len(d.session) + len(d.stream) + 24*len(d.formats) + 128*len(over.lines)
 	if over.association != nil {
-		n += 192
+		n += 512
 	}
 	if offer != nil {
 		for _, s := range offer.streams {

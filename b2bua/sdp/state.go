@@ -9,6 +9,7 @@ import (
 	"flowbridge/b2bua/message"
 	"flowbridge/config"
 	"flowbridge/media"
+	"flowbridge/media/ice"
 )
 
 // The state of descriptions and keys, which is saved for the process that continues a call.
@@ -47,20 +48,21 @@ type AssociationState struct {
 	Fingerprints []string `cbor:"1,keyasint,omitempty"`
 	Setup        string   `cbor:"2,keyasint,omitempty"`
 	ID           string   `cbor:"3,keyasint,omitempty"`
+	ICE          *PeerICE `cbor:"4,keyasint,omitempty"`
 }
 
 func (a *association) state() *AssociationState {
 	if a == nil {
 		return nil
 	}
-	return &AssociationState{Fingerprints: a.fingerprints, Setup: a.setup, ID: a.id}
+	return &AssociationState{Fingerprints: a.fingerprints, Setup: a.setup, ID: a.id, ICE: a.ice}
 }
 
 func (s *AssociationState) restore() *association {
 	if s == nil {
 		return nil
 	}
-	return &association{fingerprints: s.Fingerprints, setup: s.Setup, id: s.ID}
+	return &association{fingerprints: s.Fingerprints, setup: s.Setup, id: s.ID, ice: s.ICE}
 }
 
 // State returns the description in the form that is saved.
@@ -215,6 +217,8 @@ type LegAssociationState struct {
 	Peer    *AssociationState `cbor:"3,keyasint,omitempty"`
 	Client  bool              `cbor:"4,keyasint,omitempty"`
 	Keys    media.Crypto      `cbor:"5,keyasint,omitzero"`
+	OwnICE  ice.Credentials   `cbor:"6,keyasint,omitzero"`
+	PeerICE *PeerICE          `cbor:"7,keyasint,omitempty"`
 }
 
 // State returns the SRTP of the leg in the form that is saved.
@@ -228,6 +232,7 @@ func (l *LegCrypto) State() CryptoState {
 	}
 	if a := l.dtls; a != nil {
 		s.DTLS = &LegAssociationState{ID: a.id, Offered: a.offered, Peer: a.peer.state(), Client: a.client}
+		s.DTLS.OwnICE, s.DTLS.PeerICE = a.ice.own, a.ice.peer
 		if a.keyed == a.counter {
 			s.DTLS.Keys = a.keys
 		}
@@ -261,7 +266,7 @@ func (s *LegAssociationState) restore(fingerprint string) *legAssociation {
 	}
 	a := &legAssociation{
 		fingerprint: fingerprint, id: s.ID, offered: s.Offered, peer: s.Peer.restore(),
-		client: s.Client, counter: 1,
+		client: s.Client, counter: 1, ice: legICE{own: s.OwnICE, peer: s.PeerICE},
 	}
 	if usable(s.Keys.Receive) && usable(s.Keys.Send) {
 		a.keys, a.keyed, a.begun = s.Keys, a.counter, true

@@ -351,6 +351,7 @@ type DroppedBy struct {
 	Unconfirmed   int64 `json:"unconfirmed,omitempty"`
 	Overtaken     int64 `json:"overtaken,omitempty"`
 	Ahead         int64 `json:"ahead,omitempty"`
+	BadCheck      int64 `json:"bad_check,omitempty"`
 }
 
 // Prepared reports whether an attempt asked its platform's API.

@@ -109,7 +109,7 @@ func rtpCount(s *media.SideTotals) telemetry.RTPCount {
 			"held":     d.Held,
 			"diverted": d.Diverted, "replaced": d.Replaced, "discarded": d.Discarded, "unprotected": d.Unprotected,
 			"masked":      d.Masked,
-			"unconfirmed": d.Unconfirmed, "overtaken": d.Overtaken, "ahead": d.Ahead,
+			"unconfirmed": d.Unconfirmed, "overtaken": d.Overtaken, "ahead": d.Ahead, "bad_check": d.BadCheck,
 		},
 	}
 }

@@ -1,0 +1,184 @@
+package ice
+
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
+
+const (
+	// WishAfter is how long nothing valid must have come from a keyed side's address before its nomination of another
+	// address counts without an authentic packet from there. It is longer than a side takes between two checks (RFC 7675
+	// §5.1: at most 6 s).
+	WishAfter = 6500 * time.Millisecond
+
+	// Consent is how long a side may be without a sign of life (RFC 7675 §5.1).
+	Consent = 30 * time.Second
+
+	// answersMost is how many checks of a side are answered in a second. A side makes up to 50 in a second (RFC 8445
+	// §14.2: one each 20 ms at most).
+	answersMost = 50
+
+	// remembered is how many checked addresses of a side are remembered.
+	remembered = 4
+)
+
+// Credentials are a user name fragment with its password (RFC 8839 §5.4).
+type Credentials struct {
+	Ufrag    string `cbor:"1,keyasint,omitempty"` // 4 to 256 characters
+	Password string `cbor:"2,keyasint,omitempty"` // 22 to 256 characters
+}
+
+// Setup is what an offer and its answer say about the checks of a side.
+type Setup struct {
+	Own  Credentials `cbor:"1,keyasint"`
+	Peer Credentials `cbor:"2,keyasint"`
+}
+
+// Verdict is an agent's decision about a datagram.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Refused   Verdict = iota // it is not valid, and must be counted
+	Unproved                 // it is valid, and proves nothing
+	Checked                  // it proves that the side can be reached at the datagram's source
+	Nominated                // so it does, and the source is to be the side's address
+)
+
+// Agent makes the connectivity checks of one side. It is a value without clock or I/O: times are parameters, as
+// durations since any epoch. It does not know which address is in use: that is the latch's.
+type Agent struct {
+	setup  Setup
+	key    *key
+	user   string  // user name of checks to us
+	former *former // credentials before a restart, until the first nomination after it; else nil
+
+	checked [remembered]netip.AddrPort // where valid checks came from
+	next    uint8                      // next entry of checked to use
+	wished  netip.AddrPort             // nominated after there were keys; invalid if none is
+
+	alive   time.Duration // the last sign of life; 0 if there was none
+	second  time.Duration // when the counted second began
+	answers uint8         // checks answered in it
+}
+
+// former are the credentials before a restart.
+type former struct {
+	key  *key
+	user string
+}
+
+// New returns an agent.
+func New(s *Setup) *Agent {
+	a := &Agent{}
+	a.set(s)
+	return a
+}
+
+func (a *Agent) set(s *Setup) {
+	a.setup = *s
+	a.key, a.user = newKey(s.Own.Password), s.Own.Ufrag+":"+s.Peer.Ufrag
+}
+
+// Set applies a new description. New credentials are a restart (RFC 8445 §9): the former ones count until the first
+// nomination after it.
+func (a *Agent) Set(s *Setup) {
+	if a.setup.Own != s.Own || a.setup.Peer != s.Peer {
+		a.former = &former{a.key, a.user}
+	}
+	a.set(s)
+}
+
+// Take handles a datagram of STUN. current is the address that is in use, which may be invalid, and keyed says that the
+// side's packets can be authenticated. answer, if not nil, must be sent to src. It is written into room, which needs a
+// capacity of 600 bytes.
+func (a *Agent) Take(src, current netip.AddrPort, keyed bool, datagram, room []byte, now time.Duration,
+) (answer []byte, v Verdict) {
+	m, ok := read(datagram)
+	switch {
+	case !ok:
+		return nil, Refused
+	case m.kind == request:
+		return a.check(&m, src, current, keyed, room, now)
+	case m.kind == indication && src == current: // keeps a NAT open (RFC 8445 §11); it is not authenticated
+		a.Hear(now)
+		return nil, Unproved
+	}
+	return nil, Refused
+}
+
+// check handles a check of the side.
+func (a *Agent) check(m *message, src, current netip.AddrPort, keyed bool, room []byte, now time.Duration,
+) (answer []byte, v Verdict) {
+	k := a.keyOf(m.username)
+	if k == nil || m.unknown || !m.isPrinted() || !m.isSignedBy(k) || !a.mayAnswer(now) {
+		return nil, Refused
+	}
+	if m.controlled { // a lite agent never controls
+		return conflict(m, k, room), Refused
+	}
+	answer = finish(appendMapped(begin(room, success, m.id()), src), k)
+	if v = Checked; m.use && a.follows(src, current, keyed, now) {
+		v = Nominated
+		a.former, a.wished = nil, netip.AddrPort{}
+	}
+	if !slices.Contains(a.checked[:], src) {
+		a.checked[a.next%remembered], a.next = src, a.next+1
+	}
+	if src == current || !current.IsValid() || v == Nominated {
+		a.Hear(now)
+	}
+	return answer, v
+}
+
+// follows reports whether a nomination counts at once. If not, it is noted as a wish.
+func (a *Agent) follows(src, current netip.AddrPort, keyed bool, now time.Duration) bool {
+	if src == current || !keyed || !current.IsValid() || now-a.alive >= WishAfter {
+		return true
+	}
+	a.wished = src
+	return false
+}
+
+func conflict(m *message, k *key, room []byte) []byte {
+	b := begin(room, failure, m.id())
+	return finish(appendAttribute(b, attrErrorCode, "\x00\x00\x04\x57Role Conflict"), k)
+}
+
+// keyOf returns the key for a user name, or nil.
+func (a *Agent) keyOf(user []byte) *key {
+	switch {
+	case string(user) == a.user:
+		return a.key
+	case a.former != nil && string(user) == a.former.user:
+		return a.former.key
+	}
+	return nil
+}
+
+// mayAnswer counts an answer, and reports whether the side may have it.
+func (a *Agent) mayAnswer(now time.Duration) bool {
+	if now-a.second >= time.Second {
+		a.second, a.answers = now, 0
+	}
+	if a.answers == answersMost {
+		return false
+	}
+	a.answers++
+	return true
+}
+
+// Admits reports whether packets from an address are considered: a valid check came from there.
+func (a *Agent) Admits(src netip.AddrPort) bool {
+	return src.IsValid() && slices.Contains(a.checked[:], src)
+}
+
+// Wishes reports whether the side wants to be at an address, so that the first authentic packet from there moves it.
+func (a *Agent) Wishes(src netip.AddrPort) bool { return src.IsValid() && src == a.wished }
+
+// Moved notes that the side has moved to an address.
+func (a *Agent) Moved() { a.former, a.wished = nil, netip.AddrPort{} }
+
+// Hear notes a sign of life: a valid check from the address in use, or an authentic packet.
+func (a *Agent) Hear(now time.Duration) { a.alive = now }

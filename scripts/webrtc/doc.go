@@ -1,0 +1,3 @@
+// Package webrtc calls the real server with pion/webrtc, as browsers do: ICE, DTLS-SRTP, and SIP around it. It has
+// only tests.
+package webrtc
