@@ -29,6 +29,8 @@ type Token struct {
 	Secret string
 	Rights Rights
 	Listen bool // it may hear live calls
+	// Calls is how many calls it may have by browsers at a time. 0: it may not call.
+	Calls int
 }
 
 // Access says which senders may do what.
@@ -37,6 +39,8 @@ type Access struct {
 	Tokens []Token
 	// Local are the rights of requests that come from this machine without a token.
 	Local Rights
+	// LocalCalls is Token.Calls of these requests.
+	LocalCalls int
 }
 
 // sender is the sender of a request, as far as it is known.
@@ -44,6 +48,7 @@ type sender struct {
 	name    string // in the log
 	rights  Rights
 	listens bool
+	calls   int // how many calls by browsers it may have at a time
 }
 
 // identify returns the sender of a request. Without a known token, a request from this machine has the rights of
@@ -54,7 +59,7 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 		shown := httpd.Bearer(r)
 		for _, t := range access.Tokens { // compare all, so that the time does not reveal which one was close
 			if httpd.Same(shown, t.Secret) {
-				who, known = sender{t.Name, t.Rights, t.Listen}, true
+				who, known = sender{t.Name, t.Rights, t.Listen, t.Calls}, true
 			}
 		}
 		return who, known
@@ -62,7 +67,7 @@ func (a *api) identify(r *http.Request) (who sender, known bool) {
 	if !isLocal(r) || access.Local == RightsNone {
 		return sender{}, false
 	}
-	return sender{localName(r), access.Local, false}, true
+	return sender{localName(r), access.Local, false, access.LocalCalls}, true
 }
 
 // isLocal reports whether a request comes from this machine. It must not come through a proxy, or from a web page under

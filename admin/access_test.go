@@ -22,7 +22,7 @@ func staffed() (opts Options, log *bytes.Buffer) {
 }
 
 // staff are the tokens of a fixture with everything there is.
-var staff = []Token{{"anna", "aaa", RightsOperate, false}, {"bob", "bbb", RightsRead, true}}
+var staff = []Token{{"anna", "aaa", RightsOperate, false, 0}, {"bob", "bbb", RightsRead, true, 0}}
 
 // local is the access of requests of this machine where there is no token.
 func local(rights Rights) func() Access {
@@ -31,7 +31,7 @@ func local(rights Rights) func() Access {
 
 // withToken is the access where there is one token, s3cret.
 func withToken(rights Rights) func() Access {
-	return func() Access { return Access{Tokens: []Token{{"anna", "s3cret", rights, false}}} }
+	return func() Access { return Access{Tokens: []Token{{"anna", "s3cret", rights, false, 0}}} }
 }
 
 // What a request may do depends on its token: nothing without one, seeing with read, and changes and profiles with operate.

@@ -84,6 +84,8 @@ type Options struct {
 	// Listen adds a listener to a live call. It returns the errors of Control. If Listen is nil, /api/calls/{id}/audio
 	// does not exist.
 	Listen func(ctx context.Context, id string, q ListenRequest) (Audio, error)
+	// Browsers places the calls of browsers. If it is nil, /api/browser-calls does not exist.
+	Browsers Browsers
 	// Weights pins the weights of a route's split for the sender by, or releases them if weights is nil. If it is nil,
 	// /api/routes/{name}/weights does not exist.
 	Weights func(ctx context.Context, route, by string, weights map[string]int) *RefusedError
@@ -162,6 +164,7 @@ func newAPI(opts Options) (*api, *router) {
 		}))
 	}
 	a.serveSeats(mux)
+	a.serveBrowsers(mux)
 	if a.Ladders != nil {
 		mux.HandleFunc("/api/calls/{id}/ladder", a.bare(a.ladder))
 		mux.HandleFunc("/api/calls/{id}/capsule", a.bare(a.capsule))
@@ -246,13 +249,16 @@ func (a *api) guard(next http.Handler) http.Handler {
 	})
 }
 
+// permissions is the Permissions-Policy of all answers but the page.
+const permissions = "camera=(), geolocation=(), microphone=(), payment=(), usb=()"
+
 // secure sets headers that keep browsers from doing more with an answer than showing it. A page replaces its
 // Content-Security-Policy. The proxy that has the certificate sets Strict-Transport-Security.
 func secure(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
-	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()")
+	h.Set("Permissions-Policy", permissions)
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")

@@ -14,6 +14,7 @@ type hello struct {
 	Rights  string `json:"rights"`
 	Fleet   bool   `json:"fleet"`
 	Listen  bool   `json:"listen"`
+	Call    bool   `json:"call"` // calls by a browser are possible
 }
 
 // events streams changes until the reader leaves, is too slow, or has lost its rights.
@@ -78,7 +79,10 @@ func (a *api) begin(ctx context.Context, out *eventStream, me *reader, who sende
 		rights = "operate"
 	}
 	from := &a.Events.from
-	out.write(encoded("hello", "", hello{from.Node, from.Version, rights, from.Fleet, a.Listen != nil && who.listens}))
+	out.write(encoded("hello", "", hello{
+		from.Node, from.Version, rights, from.Fleet, a.Listen != nil && who.listens,
+		who.calls > 0 && a.Browsers != nil && a.Browsers.Trunk() != "",
+	}))
 	for _, ev := range a.Events.figures() {
 		out.write(ev)
 	}

@@ -122,7 +122,7 @@ func TestEvents(t *testing.T) {
 		var figures countedFigures
 		h, e, _ := told(EventSources{Node: "n1", Version: "v1", Figures: &figures})
 		l := listen(t, h, "", true)
-		if got := l.next("hello"); got != `{"node":"n1","version":"v1","rights":"operate","fleet":false,"listen":false}` {
+		if got := l.next("hello"); got != `{"node":"n1","version":"v1","rights":"operate","fleet":false,"listen":false,"call":false}` {
 			t.Errorf("hello is %s", got)
 		}
 		l.next("stats")
@@ -234,7 +234,7 @@ func TestReadersShareThePlaces(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, e, opts := told(EventSources{})
 		opts.Access = func() Access {
-			return Access{Tokens: []Token{{"wall", "w", RightsRead, false}, {"desk", "d", RightsRead, false}, {"night", "n", RightsOperate, false}}}
+			return Access{Tokens: []Token{{"wall", "w", RightsRead, false, 0}, {"desk", "d", RightsRead, false, 0}, {"night", "n", RightsOperate, false, 0}}}
 		}
 		h := New(*opts)
 		open := func(token string, n int) (all []*listener) {

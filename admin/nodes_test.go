@@ -224,7 +224,7 @@ func TestElsewhereEndsThere(t *testing.T) {
 		says   string
 	}{{"s3cret", 404, `node \"edge-2\" has it","remedy":"ask it there"`}, {"of another", 403, "refuses the token"}} {
 		opts.Access = func() Access {
-			return Access{Local: RightsOperate, Tokens: []Token{{"bob", tt.token, RightsRead, false}}}
+			return Access{Local: RightsOperate, Tokens: []Token{{"bob", tt.token, RightsRead, false, 0}}}
 		}
 		url, asked := there(t, New(opts).ServeHTTP)
 		_, h := here(t, Where{There: true, API: url})

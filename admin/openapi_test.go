@@ -54,6 +54,7 @@ func everything() Options {
 	opts.Status = func() Status {
 		return Status{Troubles: []live.Trouble{}, Targets: []StatusPeer{{Name: "vapi", Health: live.HealthRefusing}}, Trunks: []StatusPeer{}, Fleet: &StatusFleet{}}
 	}
+	opts.Browsers = &fakeBrowsers{}
 	opts.Metrics, opts.Ladders = http.NotFoundHandler(), noLadders{}
 	return opts
 }

@@ -41,7 +41,7 @@ func lasts(r *http.Request) bool {
 			return true
 		}
 	}
-	if IsAudio(r.URL.Path) {
+	if IsAudio(r.URL.Path) || strings.HasPrefix(r.URL.Path, browserPath) {
 		return true
 	}
 	format, bad := query{"format": r.URL.Query().Get("format")}.format(r)

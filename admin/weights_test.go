@@ -14,7 +14,7 @@ import (
 func TestWeights(t *testing.T) {
 	opts, _ := fixture()
 	opts.Access = func() Access {
-		return Access{Tokens: []Token{{"ops", "operates-it", RightsOperate, false}, {"desk", "only-reads-it", RightsRead, false}}}
+		return Access{Tokens: []Token{{"ops", "operates-it", RightsOperate, false, 0}, {"desk", "only-reads-it", RightsRead, false, 0}}}
 	}
 	var orders []string
 	opts.Weights = func(_ context.Context, route, by string, weights map[string]int) *RefusedError {

@@ -136,6 +136,7 @@ type loader struct {
 	trunks     map[string]bool      // names so far
 	targets    map[string]bool      // names so far
 	callees    map[string]bool      // trunks that calls can be placed to
+	browser    string               // the trunk of browsers, or empty
 	callers    map[string]bool      // by name: true for a target that may call or transfer
 	sounds     map[string]bool      // names so far
 	webhooks   map[string]bool      // names so far

@@ -88,7 +88,7 @@ func TestDefaults(t *testing.T) {
 	got := parseFile(t, "testdata/good/defaults.yaml")
 	want := &Config{
 		SIP: SIP{
-			Listen:         []Listener{{"udp", netip.MustParseAddrPort("0.0.0.0:5060")}},
+			Listen:         []Listener{{Transport: "udp", AddrPort: netip.MustParseAddrPort("0.0.0.0:5060")}},
 			AuthAlgorithms: []string{"SHA-256", "MD5"},
 			TLS: ListenTLS{ACME: ACME{
 				Directory: "https://acme-v02.api.letsencrypt.org/directory",

@@ -37,7 +37,8 @@ type Route struct {
 	// Moves the weights of split from targets that callers hear fail to those that serve them well. It needs name.
 	Follow *Follow `key:"follow"`
 	// When the caller hears ringing: immediate (180 at once), on-target (with the target's 18x), session-progress (183 at
-	// once, and ringback until the target's media or answer), none.
+	// once, and ringback until the target's media or answer), none. Of a browser trunk the default is session-progress
+	// (from 1.2).
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
 	// What the caller hears with session-progress, and while a transfer rings after the agent hung up.
 	Ringback string `key:"ringback" is:"sound" default:"us"`
@@ -67,6 +68,7 @@ func (r *Route) check(s section) {
 	r.checkRescue(s)
 	r.Split = s.shares(slices.Concat(r.Targets, r.Trunks))
 	r.checkFollow(s)
+	r.ringsForBrowsers(s)
 	if r.Listed && s.l.cfg.Numbers == nil && !s.l.root.has("numbers") {
 		s.fields["listed"].fail("has no effect without a table of numbers: no call would take the route",
 			"name its file in numbers at the top level, or remove it")

@@ -92,6 +92,9 @@ type Listener struct {
 	Transport string
 	// AddrPort is the address and port that the socket is bound to.
 	AddrPort netip.AddrPort
+	// Proof is what each connection to a TCP listener must begin with, before its first message. Then it counts as one
+	// whose certificate has that name. Empty: nothing. It is not part of the file.
+	Proof string
 }
 
 // String returns the listener in the form of the file.

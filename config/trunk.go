@@ -19,6 +19,9 @@ type Trunk struct {
 	Auth *Auth `key:"auth"`
 	// Names, one of which its TLS client certificate must have. They need sip.tls.client_ca.
 	Certificates []string `key:"certificates" is:"certificate-name"`
+	// Whether its calls come from browsers, by the page's Talk and POST /api/browser-calls. Such a trunk has no sources;
+	// its media is SRTP with keys by DTLS, and its routes default to session-progress (from 1.2).
+	Browser bool `key:"browser" default:"false"`
 	// Further conditions for a call, to tell trunks of one address apart.
 	Match Match `key:"match"`
 	// The headers of a target's answers, BYE and INVITE that it gets, perhaps converted. "X-*": all with that prefix.
@@ -80,12 +83,15 @@ type Trunk struct {
 func (t *Trunk) check(s section) {
 	s.usesTLS(t.TLS, t.Transport)
 	t.callee(s)
-	if t.Auth == nil && len(t.Certificates) == 0 && t.Register == nil {
+	if t.Browser {
+		t.checkBrowser(s)
+	} else if t.Auth == nil && len(t.Certificates) == 0 && t.Register == nil {
 		s.require("sources", `the networks that the trunk calls from, like ["203.0.113.0/24"], or auth or certificates`)
 		s.notEmpty("sources")
 	}
 	t.Sources = s.trunkSources(t)
 	switch {
+	case t.Browser:
 	case !vouched(t, &s.l.cfg.SIP):
 		s.fail("certificates are asked for, but no authority for them is configured",
 			"name the authorities' PEM file in sip.tls.client_ca")

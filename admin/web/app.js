@@ -14,6 +14,7 @@ import { finished } from './finished.js';
 import { call } from './call.js';
 import { config } from './config.js';
 import { place } from './place.js';
+import { talk } from './talk.js';
 
 const $ = (id) => document.getElementById(id);
 const inBanner = 4; // troubles that the banner shows, the most urgent first
@@ -37,9 +38,10 @@ function route() {
   else if (name === 'fleet') leave = fleet(main);
   else if (name === 'config') leave = config(main);
   else if (name === 'place') leave = place(main, params);
+  else if (name === 'talk') leave = talk(main, params);
   else leave = live(main);
   scrollTo(0, 0);
-  connect(!calls && !['finished', 'targets', 'compare', 'fleet', 'place', 'config'].includes(name));
+  connect(!calls && !['finished', 'targets', 'compare', 'fleet', 'place', 'talk', 'config'].includes(name));
 }
 
 function decoded(text) {
@@ -59,6 +61,7 @@ function showState() {
     $('node').title = `Flowbridge ${feed.hello.version}, right: ${feed.hello.rights}`;
   }
   const standsBy = !feed.online && feed.problem?.status === 404; // a node without calls has no events of them
+  $('talk').hidden = !feed.hello?.call;
   $('place').hidden = feed.hello?.rights !== 'operate';
   $('fleet').hidden = !feed.hello?.fleet && !standsBy;
   const away = standsBy ? 'This node stands by: it has no calls. See Fleet.'

@@ -92,7 +92,8 @@ func (s *Stack) LocalFor(transport string, peer netip.Addr) (leg.Local, error) {
 	return s.localAt(transport, netip.AddrPortFrom(any, 0), peer)
 }
 
-// bound returns the first address of a family that we listen on for a transport.
+// bound returns the first address of a family that we listen on for a transport. A listener that asks for a proof is
+// not for other peers.
 func (s *Stack) bound(transport string, is4 bool) (at netip.AddrPort, found bool) {
 	for _, g := range s.sockets {
 		if transport == "" && g.local.Addr().Is4() == is4 {
@@ -100,7 +101,7 @@ func (s *Stack) bound(transport string, is4 bool) (at netip.AddrPort, found bool
 		}
 	}
 	for _, l := range s.listeners {
-		if l.transport == transport && l.local.Addr().Is4() == is4 {
+		if l.transport == transport && l.local.Addr().Is4() == is4 && l.conns.proof == "" {
 			return l.local, true
 		}
 	}

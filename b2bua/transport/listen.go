@@ -95,7 +95,7 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 				local := message.ParseSource(listener.Addr().String())
 				s.addListener(streamListener{
 					Listener: listener, transport: l.Transport, local: local,
-					name: streamName(l.AddrPort),
+					name: streamName(l.AddrPort), conns: &listenerConns{proof: l.Proof},
 				})
 			}
 		} else {
@@ -114,7 +114,6 @@ func Listen(ctx context.Context, o Options) (*Stack, error) {
 
 // addListener adds a listener, which accepts connections once the stack serves.
 func (s *Stack) addListener(l streamListener) {
-	l.conns = &listenerConns{}
 	s.listeners = append(s.listeners, l)
 	var begin func()
 	begin = func() {

@@ -24,7 +24,7 @@ type Stream struct {
 	local      netip.AddrPort
 	remote     netip.AddrPort
 	peer       *streamPeer    // how we check the peer if we opened the connection; nil if the peer did
-	names      []string       // names in the peer's verified certificate
+	names      []string       // names in the peer's verified certificate, or the proof that it has shown
 	firstBy    time.Time      // when a stranger must have proven who it is
 	acceptedBy *listenerConns // the listener that accepted it; nil if we opened it
 	source     netip.Addr     // the address or network that the connection counts for

@@ -54,10 +54,11 @@ func newStreams(s *Stack, o Options) *streams {
 	}
 	overTLS := s.newScreen(config.TransportTLS, o.Tap)
 	overTLS.names = func(source netip.AddrPort) []string { return st.certNames(config.TransportTLS, source) }
-	st.screens = map[string]*screen{
-		config.TransportTCP: s.newScreen(config.TransportTCP, o.Tap),
-		config.TransportTLS: overTLS,
+	overTCP := s.newScreen(config.TransportTCP, o.Tap)
+	if slices.ContainsFunc(s.cfg.Listen, func(l config.Listener) bool { return l.Proof != "" }) {
+		overTCP.names = func(source netip.AddrPort) []string { return st.certNames(config.TransportTCP, source) }
 	}
+	st.screens = map[string]*screen{config.TransportTCP: overTCP, config.TransportTLS: overTLS}
 	return st
 }
 
@@ -102,12 +103,17 @@ const (
 var errTLS = errors.New("handshake failed")
 
 // certNames returns the names in the verified client certificate of the connection that a message
-// came over.
+// came over, or its proof.
 func (s *streams) certNames(transport string, source netip.AddrPort) []string {
-	if !strings.EqualFold(transport, config.TransportTLS) {
+	switch {
+	case strings.EqualFold(transport, config.TransportTLS):
+		transport = config.TransportTLS
+	case strings.EqualFold(transport, config.TransportTCP) && s.screens[config.TransportTCP].names != nil:
+		transport = config.TransportTCP
+	default:
 		return nil
 	}
-	if c := s.findAny(config.TransportTLS, source); c != nil {
+	if c := s.findAny(transport, source); c != nil {
 		return c.names
 	}
 	return nil

@@ -1,8 +1,10 @@
 package transport
 
 import (
+	"crypto/subtle"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"slices"
@@ -14,6 +16,7 @@ import (
 
 // listenerConns counts the connections that one listener has accepted. It is guarded by streams.mu.
 type listenerConns struct {
+	proof     string // what each connection must begin with; empty: nothing; constant
 	accepted  int
 	strangers []*Stream // connections of strangers, oldest first
 }
@@ -94,6 +97,14 @@ func (s *streams) reserveAccepted(c *Stream, conns *listenerConns) bool {
 	return true
 }
 
+// shows reports whether a connection begins with a text, which it reads.
+func (c *Stream) shows(proof string) bool {
+	_ = c.SetReadDeadline(c.firstBy)
+	shown := make([]byte, len(proof))
+	_, err := io.ReadFull(c.Conn, shown)
+	return err == nil && subtle.ConstantTimeCompare(shown, []byte(proof)) == 1
+}
+
 // evictable returns the connection to close in favour of a new one from newcomer: the oldest stranger's connection of
 // the source that has the most. It returns nil unless that source has at least two more than newcomer.
 func (s *streams) evictable(conns *listenerConns, newcomer netip.Addr) *Stream {
@@ -141,8 +152,19 @@ func (c *Stream) Prove() {
 	c.hub.proven(c)
 }
 
-// handshake performs the TLS handshake, except over TCP, and starts the connection's reader.
+// handshake performs the TLS handshake, except over TCP, or reads the proof that the listener asks for, and starts the
+// connection's reader.
 func (s *streams) handshake(c *Stream) {
+	if proof := c.acceptedBy.proof; proof != "" {
+		if !c.shows(proof) {
+			sc := c.screen()
+			sc.rejected(&sc.count.UnknownSource, c.remote, "unknown_source")
+			c.drop()
+			return
+		}
+		c.names = []string{proof}
+		c.Prove()
+	}
 	if c.transport == config.TransportTLS {
 		tc := tls.Server(c.Conn, s.certs.server())
 		_ = c.SetDeadline(c.firstBy)

@@ -172,7 +172,7 @@ func matches(template, path string) bool {
 	want, got := strings.Split(template, "/"), strings.Split(path, "/")
 	for i, part := range want {
 		parameter := strings.HasPrefix(part, "{")
-		if parameter && i == len(want)-1 && template != "/api/calls/{id}" {
+		if parameter && i == len(want)-1 && template != "/api/calls/{id}" && template != "/api/browser-calls/{location}" {
 			return len(got) >= len(want) // the rest is a file name, which may include slashes
 		}
 		if i >= len(got) || !parameter && part != got[i] {

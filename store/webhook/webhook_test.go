@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,7 +19,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"flowbridge/internal/testlog"
 	"flowbridge/store"
 	"flowbridge/store/record"
 )
@@ -103,7 +103,25 @@ type stage struct {
 	t      *testing.T
 	store  *store.Store
 	sender *Sender
-	log    testlog.Log
+	log    logged
+}
+
+// logged is a log that can be read while it is written.
+type logged struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func hook(change ...func(*Hook)) Hook {

@@ -211,7 +211,7 @@ func readableKeys(cfg *config.Config) []warning {
 	for i := range cfg.Trunks {
 		t := &cfg.Trunks[i]
 		switch {
-		case t.Media.SRTP == config.SRTPOff:
+		case t.Media.SRTP == config.SRTPOff, t.Browser: // a browser's offer comes over the admin API
 		case t.URI != nil && t.Transport != config.TransportTLS:
 			warn("trunk "+t.Name, t.Media, "write transport: tls below it")
 		case !listensTLS:

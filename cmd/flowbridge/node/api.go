@@ -64,6 +64,13 @@ func (a *api) serve(ctx context.Context, cfg *config.Admin, h http.Handler, give
 	return nil
 }
 
+// exempt reports whether a request of the admin API may continue during a pause: the upgrade itself, event streams,
+// listeners, whose calls end them, and the liveness check.
+func exempt(r *http.Request) bool {
+	path := r.URL.Path
+	return path == "/api/upgrade" || path == "/healthz" || admin.IsEvents(path) || admin.IsAudio(path)
+}
+
 // leave waits until the answers under way are sent. Only event streams remain.
 func (a *api) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
@@ -88,7 +95,7 @@ func (n *Node) serveAPI(ctx context.Context) error {
 		Media: n.rtp.path, Calls: liveCalls{n.server}, Control: calls,
 		Figures: n.live, Report: reportBy, Events: n.events, Ready: n.troubles.ready, Troubles: n.troubles.lines,
 		Requests: &n.requests, Registrations: n.figures.registrations, Listen: calls.listen,
-		Weights: n.splits.order,
+		Weights: n.splits.order, Browsers: &n.browsers,
 	}
 	if n.out != nil {
 		options.Leveller = n.out
@@ -103,7 +110,9 @@ func (n *Node) answer(ctx context.Context, options admin.Options) error {
 	options.Log, options.Operator, options.Eraser = n.log, n.operator, &n.eraser
 	options.Access = func() admin.Access {
 		now := &n.config().Admin
-		return admin.Access{Tokens: tokensOf(now), Local: rightsOf(now.Local)}
+		return admin.Access{
+			Tokens: tokensOf(now), Local: rightsOf(now.Local), LocalCalls: browserCalls(now.LocalCall, localCalls),
+		}
 	}
 	if n.fleet != nil {
 		options.Fleet, options.Nodes = n.fleet, otherNodes{n}
@@ -130,9 +139,23 @@ func tokensOf(cfg *config.Admin) (all []admin.Token) {
 		all = append(all, admin.Token{Name: "token_file", Secret: cfg.Token.Reveal(), Rights: admin.RightsOperate})
 	}
 	for _, t := range cfg.Tokens {
-		all = append(all, admin.Token{Name: t.Name, Secret: t.Token.Reveal(), Rights: rightsOf(t.Rights), Listen: t.Listen})
+		all = append(all, admin.Token{
+			Name: t.Name, Secret: t.Token.Reveal(), Rights: rightsOf(t.Rights), Listen: t.Listen,
+			Calls: browserCalls(t.Call, t.MaxCalls),
+		})
 	}
 	return all
+}
+
+// localCalls is how many calls by browsers there may be without a token, in a demo.
+const localCalls = 1
+
+// browserCalls returns how many calls by browsers there may be.
+func browserCalls(may bool, most int) int {
+	if !may {
+		return 0
+	}
+	return most
 }
 
 func rightsOf(word string) admin.Rights {

@@ -18,7 +18,6 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/config/template"
-	"flowbridge/internal/testlog"
 	"flowbridge/sim/synthflow"
 	"flowbridge/store"
 	"flowbridge/store/record"
@@ -44,7 +43,7 @@ type followStage struct {
 	*Node
 	t    *testing.T
 	path string
-	log  *testlog.Log
+	log  *lockedBuffer
 }
 
 func newFollowStage(t *testing.T, targets string) *followStage {
@@ -54,7 +53,7 @@ func newFollowStage(t *testing.T, targets string) *followStage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { platform.Close() })
-	s := &followStage{t: t, path: filepath.Join(t.TempDir(), "calls.db"), log: &testlog.Log{}}
+	s := &followStage{t: t, path: filepath.Join(t.TempDir(), "calls.db"), log: &lockedBuffer{}}
 	cfg, err := config.Parse("follow.yaml", fmt.Appendf(nil, followConfig, platform.APIURL(), targets, s.path), func(string) (string, bool) {
 		return platform.Token(), true
 	})

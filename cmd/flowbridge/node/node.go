@@ -55,6 +55,8 @@ type Node struct {
 
 	ladders    ladders
 	bots       bots
+	browsers   browsers
+	key        [32]byte // the secret behind what peers get from us, once the store is open
 	inForce    atomic.Pointer[inForce]
 	hookServer *hooks.Server // nil if all hooks are off
 	hooks      *callHooks
@@ -105,7 +107,7 @@ type Options struct {
 func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Options) (*Node, error) {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
-	n.figures.node, n.tests.node, n.eraser.Node, n.splits.node, n.troubles.node = n, n, n, n, n
+	n.figures.node, n.tests.node, n.eraser.Node, n.splits.node, n.troubles.node, n.browsers.node = n, n, n, n, n, n
 	n.figures.started = time.Now()
 	n.splits.tried, n.splits.last = map[string]time.Time{}, map[string]follow.Last{}
 	n.add(part{watcher: &n.splits})
@@ -285,7 +287,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	}
 	o := b2bua.Options{
 		KeepBindings: n.store.KeepBindings,
-		Config:       n.tests.with(cfg), Relay: engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
+		Relay:        engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
 		Key: n.store.Key(), Machine: store.Uptime, Node: name, Log: n.log,
 		Ladders: n.ladders.collects(n.parts), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
 		Transferred: n.webhooks.TellTransfer,
@@ -317,7 +319,13 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 		}
 	}})
 	n.bots.use(o.Key)
+	n.key = o.Key
 	n.add(part{gauges: n.bots.gauges, close: n.bots.close})
+	if err = n.browsers.open(ctx, cfg); err != nil {
+		return err
+	}
+	n.add(part{close: n.browsers.close})
+	o.Config = n.tests.with(cfg)
 	if n.server, err = b2bua.NewServer(o); err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -19,14 +20,31 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/internal/pgtest"
-	"flowbridge/internal/testlog"
 	"flowbridge/store"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
 )
 
+// logged are the lines of a log.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
 // standsBy starts a node that stands by: no machine has its address. The answer asks its admin API.
-func standsBy(t *testing.T, url string) (get func(path string) (int, string), log *testlog.Log) {
+func standsBy(t *testing.T, url string) (get func(path string) (int, string), log *logged) {
 	t.Helper()
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "a.sock")
@@ -44,7 +62,7 @@ fleet: {dsn_file: DIR/dsn, caps: true, node: edge-2, takeover: {seat: east, key_
 admin: {listen: "unix://SOCKET"}
 `)), os.LookupEnv)
 	must(t, err)
-	log = &testlog.Log{}
+	log = &logged{}
 	signals, there, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan error, 1)
 	go func() {
 		_, err := Start(t.Context(), cfg, zerolog.New(log), Options{

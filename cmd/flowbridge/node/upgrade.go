@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"slices"
 	"strings"
@@ -373,6 +372,7 @@ func (h *handing) give() error {
 		return err
 	}
 	files := map[string]any{partLock: h.lock, partAdmin: n.api.listener}
+	n.browsers.give(files)
 	if n.archive != nil && n.archive.Lock() != nil {
 		files[partArchive] = n.archive.Lock()
 	}
@@ -474,20 +474,14 @@ func (h *handing) giveFile(name string, of any) error {
 	return h.to.Send(handover.Part, handedPart{Name: name}, fd)
 }
 
-// leave waits for the admin API's answers under way after the hand-over. It closes nothing but the sockets to bots.
+// leave waits for the admin API's answers under way after the hand-over. It closes nothing but the gateways' sockets:
+// bots must not see two sockets of a call for longer than needed, and the new process answers for browsers.
 func (n *Node) leave() {
-	_ = n.bots.close() // bots must not see two sockets of a call for longer than needed
+	_ = errors.Join(n.bots.close(), n.browsers.close())
 	n.rtp.engine.Leave()
 	if n.rtp.kernel != nil {
 		n.rtp.kernel.Leave()
 	}
 	n.pause.Leave()
 	n.api.leave()
-}
-
-// exempt reports whether a request of the admin API may continue during a pause: the upgrade itself, event streams,
-// listeners, whose calls end them, and the liveness check.
-func exempt(r *http.Request) bool {
-	path := r.URL.Path
-	return path == "/api/upgrade" || path == "/api/events" || path == "/healthz" || admin.IsAudio(path)
 }

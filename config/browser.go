@@ -1,0 +1,47 @@
+package config
+
+import "crypto/rand"
+
+// browserProof is what connections of this process's gateway of browsers show to their listener. Another process can't
+// know it, so the calls of a browser trunk come from there only.
+var browserProof = rand.Text() //nolint:gochecknoglobals // constant
+
+// BrowserProof returns the proof that a trunk of browsers asks for, as others ask for a certificate.
+func BrowserProof() string { return browserProof }
+
+// BrowserTrunk returns the trunk of browsers, or nil.
+func (c *Config) BrowserTrunk() *Trunk {
+	for i := range c.Trunks {
+		if c.Trunks[i].Browser {
+			return &c.Trunks[i]
+		}
+	}
+	return nil
+}
+
+// ringsForBrowsers sets the default of ringing for a route of browsers: keys are agreed by DTLS, which fails if the
+// description comes only with the answer.
+func (r *Route) ringsForBrowsers(s section) {
+	if s.l.browser != "" && r.Trunk == s.l.browser && !s.has("ringing") {
+		r.Ringing = RingingSessionProgress
+	}
+}
+
+// checkBrowser sets what a trunk of browsers needs, and reports keys that it can't have.
+func (t *Trunk) checkBrowser(s section) {
+	for _, key := range []string{
+		"sources", "auth", "certificates", "match", "uri", "tls", "register", "registrar", "identity", "dial_auth",
+	} {
+		if s.has(key) {
+			s.fields[key].fail("stands beside browser: true", "remove one of the two: browsers show a token of admin.tokens, "+
+				"and can't be called")
+		}
+	}
+	if s.l.browser != "" {
+		s.fields["browser"].fail("is true for trunk "+s.l.browser+", too",
+			"keep one trunk for browsers; routes and tokens tell its calls apart")
+	}
+	s.l.browser = t.Name
+	t.Certificates = []string{browserProof}
+	t.Media.SRTP, t.Media.Keying = SRTPRequired, KeyingDTLS
+}
