@@ -59,7 +59,7 @@ type Target struct {
 	Codecs []string `key:"codecs" is:"codec" default:"PCMU, PCMA" filled:""`
 	// How long it may stay silent, 100 included, before the next target is tried.
 	FirstResponseTimeout time.Duration `key:"first_response_timeout" default:"4s" knob:""`
-	// How long it may take for its final answer before the next target is tried.
+	// How long it may take for its final answer before the next target is tried. Kind websocket: 30s (from 1.2).
 	RingTimeout time.Duration `key:"ring_timeout" default:"60s"`
 	// When it is taken out of use because it fails. An API of several targets has the circuit of the first one.
 	Circuit Circuit `key:"circuit" knob:""`

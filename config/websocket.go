@@ -39,6 +39,10 @@ const noSocketStep = "which a bot's call does not have"
 // socketID is the path of the id by which a bot and hooks know a call.
 const socketID = "callSid"
 
+// socketRing is how long a bot may take to open its WebSocket, unless ring_timeout says otherwise. It has nobody to ring
+// for.
+const socketRing = 30 * time.Second
+
 // orderTimeout bounds how long the gateway may take to note a call, which takes microseconds.
 const orderTimeout = time.Second
 
@@ -80,6 +84,9 @@ func (t *Target) socket(s section) {
 	t.Prepare, t.HasToken = p, s.has("token_file")
 	t.URI, _, _ = s.constant("uri", gatewayURI).template(templateUse{prepare: true, sample: p.sample()})
 	s.onlyG711(t.Codecs)
+	if !s.has("ring_timeout") {
+		t.RingTimeout = socketRing
+	}
 	if !s.has("dtmf") {
 		t.DTMF = DTMFRFC4733
 	}
@@ -97,7 +104,8 @@ func (v value) reachesGateway() {
 	}
 	switch {
 	case !reaches(&v.l.cfg.SIP):
-		v.fail("is called over udp at 127.0.0.1, which sip.listen has no address for", "add udp://0.0.0.0:5060 to sip.listen")
+		v.fail("is called over udp at 127.0.0.1, which sip.listen has no address for",
+			"add udp://127.0.0.1:5060 to sip.listen, which only this machine reaches")
 	case v.l.running != nil && !reaches(&v.l.running.SIP):
 		v.fail("is called over udp at 127.0.0.1, which the process runs without", "restart it: sip counts from then on")
 	}

@@ -82,10 +82,13 @@ type call struct {
 	frame   [frameSize]byte
 	packet  [12 + frameSize]byte
 	noted   map[string]int // messages that were ignored, by reason
+	said    transcript
 }
 
-// open makes a call out of a dialog, and opens its RTP port and the socket.
-func (g *Gateway) open(ctx context.Context, d sealed, access *Access, peer netip.AddrPort) (*call, error) {
+// open makes a call out of a dialog, and opens its RTP port and the socket. tell gets the lines for its ladder.
+func (g *Gateway) open(
+	ctx context.Context, d sealed, access *Access, peer netip.AddrPort, tell func(string),
+) (*call, error) {
 	ws, err := access.Dial(ctx, d.URL)
 	if err != nil {
 		return nil, err
@@ -108,7 +111,7 @@ func (g *Gateway) open(ctx context.Context, d sealed, access *Access, peer netip
 	}
 	c.sent, c.hears, c.pinged = c.begun, c.begun, c.begun
 	c.play.starved = idleAfter // the first words leave at once
-	c.peer = peer
+	c.peer, c.said.tell = peer, tell
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
 	return c, nil
 }
@@ -143,6 +146,7 @@ func (c *call) greet(parameters []byte) bool {
 	}
 	c.greeted = true
 	c.send([]byte(connected), c.says.start(nil, parameters))
+	c.said.event(toBot, "start of %s%s", c.says.ids.stream, namesOf(parameters))
 	c.slot = c.gateway.clock.slotAt(time.Now())
 	c.gateway.clock.add(c, c.slot)
 	return true
@@ -156,6 +160,13 @@ func (c *call) rest() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.gateway.clock.remove(c, c.slot)
+}
+
+// tellEnd tells the ladder why the socket is closed, unless it has been told.
+func (c *call) tellEnd(why string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.said.end(why)
 }
 
 // recovered ends the call, and not the process, after a panic.
@@ -249,6 +260,7 @@ func (c *call) handle(text []byte) {
 	switch m.Event {
 	case "media":
 		idle := c.play.idle()
+		c.said.audio(fromBot, len(m.Media.Payload))
 		if dropped := c.play.add(m.Media.Payload); dropped > 0 {
 			c.note("audio beyond 30 seconds", dropped)
 		}
@@ -256,10 +268,12 @@ func (c *call) handle(text []byte) {
 			c.atOnce(time.Now())
 		}
 	case "mark":
+		c.said.event(fromBot, "mark %q", m.Mark.Name)
 		if !c.play.mark(m.Mark.Name) {
 			c.note("a mark beyond 1500", 1)
 		}
 	case "clear":
+		c.said.event(fromBot, "clear")
 		c.sendMarks(c.play.clear())
 	}
 }
@@ -272,6 +286,7 @@ func (c *call) sendMarks(names []string) {
 	all := make([][]byte, 0, len(names))
 	for _, name := range names {
 		all = append(all, c.says.mark(name))
+		c.said.event(toBot, "mark %q", name)
 	}
 	c.send(all...)
 }
@@ -287,6 +302,7 @@ func (c *call) ignore(err error) {
 func (c *call) note(what string, n int) {
 	if c.noted[what] == 0 {
 		c.log.Warn().Str("what", what).Msg("ignored something of a bot")
+		c.said.event(fromBot, "ignored: %s", what)
 	}
 	c.noted[what] += n
 	c.gateway.figures.ignored.Add(1)
@@ -345,6 +361,7 @@ func (c *call) leave(why string, err error) {
 		if c.ctx.Err() == nil {
 			c.gateway.figures.ended(why)
 			c.log.Info().Str("why", why).AnErr("err", err).Dur("after", time.Since(c.begun)).Msg("a bot has left its call")
+			c.tellEnd(err.Error())
 			c.gateway.bye(c, why)
 			if errors.Is(err, errOrdered) {
 				c.sayStop()
@@ -383,6 +400,7 @@ func (c *call) finish() bool {
 	defer c.mu.Unlock()
 	c.gateway.clock.remove(c, c.slot)
 	c.last = c.says.stop(nil)
+	c.said.event(toBot, "stop")
 	close(c.done)
 	return c.greeted
 }
@@ -392,6 +410,7 @@ func (c *call) end() {
 	c.close.Do(func() {
 		c.cancel()
 		c.rest()
+		c.tellEnd("the call has ended")
 		c.gateway.forget(c)
 		_ = c.rtp.Close()
 		_ = c.ws.CloseNow()

@@ -15,7 +15,7 @@ import (
 func openCall(t *testing.T, g *Gateway, b *testBot) *call {
 	t.Helper()
 	d := sealed{CallID: "id", LocalTag: "ours", RemoteTag: "theirs", CallSID: ids.call, URL: b.at()}
-	c, err := g.open(deadline(t), d, NewAccess(AccessOptions{}), netip.AddrPort{})
+	c, err := g.open(deadline(t), d, NewAccess(AccessOptions{}), netip.MustParseAddrPort("192.0.2.1:2"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,12 +54,7 @@ func TestManyMarks(t *testing.T) {
 
 // TestClearMarks: a bot that clears 300 marks gets the answers in order, and keeps its call.
 func TestClearMarks(t *testing.T) {
-	g, ctx := newGateway(t), deadline(t)
-	p, b := newPeer(t, g), newTestBot(t, nil)
-	if _, code := p.call(ctx, b.at()); code != 200 {
-		t.Fatalf("got %d", code)
-	}
-	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	g, _, b, _ := connect(t, pcmu)
 	b.say(`{"event":"media","media":{"payload":"` + string(make64(29*perSecond)) + `"}}`)
 	for i := range 300 {
 		b.say(fmt.Sprintf(`{"event":"mark","mark":{"name":"%d"}}`, i))
@@ -195,13 +190,8 @@ func TestComfortNoise(t *testing.T) {
 
 // TestPanicInCall: a call that panics over a packet ends, and the clock goes on for the others.
 func TestPanicInCall(t *testing.T) {
-	g, ctx := newGateway(t), deadline(t)
-	p, b := newPeer(t, g), newTestBot(t, nil)
-	d, code := p.call(ctx, b.at())
-	if code != 200 {
-		t.Fatalf("got %d", code)
-	}
-	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	g, p, b, d := connect(t, pcmu)
+	ctx := deadline(t)
 	c := callOf(g)
 	c.mu.Lock()
 	g.clock.remove(c, c.slot) // so that it is the packet that panics, and not the clock

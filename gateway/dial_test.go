@@ -127,18 +127,12 @@ func TestOrigin(t *testing.T) {
 // TestResumeElsewhere: if a target's url leads elsewhere after a reload, a call of before is lost: the bot of then must
 // not get the token of now.
 func TestResumeElsewhere(t *testing.T) {
-	old, ctx := newGateway(t), deadline(t)
-	p, b := newPeer(t, old), newTestBot(t, nil)
-	d, code := p.call(ctx, b.at())
-	if code != 200 {
-		t.Fatalf("got %d", code)
-	}
-	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	old, p, b, d := connect(t, pcmu)
 	old.Mute(true)
 	_ = old.Close()
 	next := newGateway(t)
 	now := NewAccess(AccessOptions{Token: "of-now", Origin: "wss://bot.example.com"})
-	if err := next.Resume(now, d.InviteResponse.Contact().Address.String()); err != nil {
+	if err := p.resume(next, now, d); err != nil {
 		t.Fatal(err)
 	}
 	select {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/emiago/sipgo"
@@ -20,10 +21,8 @@ const (
 	ackWait = 64 * timerT1
 	// byeTimeout bounds the wait for the answer to a request.
 	byeTimeout = 5 * time.Second
-	// dialTimeout bounds a bot's upgrade, if the B2BUA has no shorter limit.
-	dialTimeout = 30 * time.Second
-	readBuffer  = 4 << 20
-	mutePoll    = 5 * time.Millisecond
+	readBuffer = 4 << 20
+	mutePoll   = 5 * time.Millisecond
 )
 
 // Open opens a gateway on a port of 127.0.0.1.
@@ -47,7 +46,7 @@ func Open(o Options) (*Gateway, error) {
 	}
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.handle()
-	ready := &firstRead{PacketConn: conn, ready: make(chan struct{})}
+	ready := &socket{PacketConn: conn, from: o.From, ready: make(chan struct{})}
 	g.conn = ready
 	g.wg.Go(func() { _ = g.server.ServeUDP(ready) }) // ends with the socket
 	g.wg.Go(func() { g.clock.run(g.ctx) })
@@ -77,20 +76,28 @@ func (g *Gateway) openAgent() (err error) {
 	return err
 }
 
-// firstRead tells when the library reads its socket, because it can't send before.
-type firstRead struct {
+// socket is the gateway's socket for SIP. It drops what other programs on this machine send, before it is parsed, and
+// tells when the library reads it, because the library can't send before.
+type socket struct {
 	net.PacketConn
+	from  func(netip.AddrPort) bool // nil: everybody
 	ready chan struct{}
 	read  bool // owned by the goroutine that reads
 }
 
 // ReadFrom reads a datagram.
-func (f *firstRead) ReadFrom(b []byte) (int, net.Addr, error) {
-	if !f.read {
-		f.read = true
-		close(f.ready)
+func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
+	if !s.read {
+		s.read = true
+		close(s.ready)
 	}
-	return f.PacketConn.ReadFrom(b)
+	for {
+		n, from, err := s.PacketConn.ReadFrom(b)
+		at, _ := from.(*net.UDPAddr)
+		if err != nil || s.from == nil || at != nil && s.from(netip.AddrPortFrom(at.AddrPort().Addr().Unmap(), uint16(at.Port))) {
+			return n, from, err
+		}
+	}
 }
 
 // Mute keeps the gateway from hanging up, while its calls go over to another process. Mute(false) lets it again, and
@@ -193,7 +200,7 @@ func (g *Gateway) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		reply(req, tx, 503, "No Order For This Call")
 		return
 	}
-	ctx, cancel := context.WithTimeout(g.ctx, dialTimeout)
+	ctx, cancel := context.WithTimeout(g.ctx, wanted.Within)
 	defer cancel()
 	if !tx.OnCancel(func(*sip.Request) { cancel() }) {
 		return // it was cancelled before
@@ -206,7 +213,7 @@ func (g *Gateway) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 		reply(req, tx, 500, "Bot URL And Parameters Too Long")
 		return
 	}
-	c, err := g.open(ctx, d, wanted.Access, s.addr)
+	c, err := g.open(ctx, d, wanted.Access, s.addr, wanted.Tell)
 	switch {
 	case errors.Is(context.Cause(ctx), context.Canceled):
 		if c != nil {

@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
+	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
@@ -111,23 +115,16 @@ func TestLeaveLog(t *testing.T) {
 // TestResumeTwice: the later one of two calls of a dialog has it, and the earlier one ends without a BYE. One whose bot
 // is not there counts as lost.
 func TestResumeTwice(t *testing.T) {
-	old, ctx := newGateway(t), deadline(t)
-	p, b := newPeer(t, old), newTestBot(t, nil)
-	d, code := p.call(ctx, b.at())
-	if code != 200 {
-		t.Fatalf("got %d", code)
-	}
-	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
-	at := d.InviteResponse.Contact().Address.String()
+	old, p, b, d := connect(t, pcmu)
 	_ = old.Close()
 	next := newGateway(t)
-	if err := next.Resume(NewAccess(AccessOptions{}), at); err != nil {
+	if err := p.resume(next, NewAccess(AccessOptions{}), d); err != nil {
 		t.Fatal(err)
 	}
 	<-p.invites
 	eventually(t, "the bot is told", func() bool { return len(b.events("start")) == 2 })
 	earlier := callOf(next)
-	if err := next.Resume(NewAccess(AccessOptions{}), at); err != nil {
+	if err := p.resume(next, NewAccess(AccessOptions{}), d); err != nil {
 		t.Fatal(err)
 	}
 	<-p.invites
@@ -142,11 +139,60 @@ func TestResumeTwice(t *testing.T) {
 	b.mu.Unlock()
 	<-p.byes
 	b.Close()
-	if err := last.Resume(NewAccess(AccessOptions{}), at); err != nil {
+	if err := p.resume(last, NewAccess(AccessOptions{}), d); err != nil {
 		t.Fatal(err)
 	}
 	<-p.byes
 	if f := last.Figures(); f.Lost != 1 || f.Resumed != 0 {
 		t.Errorf("figures %+v", f)
+	}
+}
+
+// TestOthersAreIgnored: SIP of other programs on this machine than the B2BUA is dropped before it is parsed.
+func TestOthersAreIgnored(t *testing.T) {
+	var ours netip.AddrPort // set before the gateway can be called
+	g, err := Open(Options{Key: [32]byte{7}, Log: zerolog.Nop(), From: func(at netip.AddrPort) bool { return at == ours }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	conns := [2]*net.UDPConn{}
+	for i := range conns {
+		if conns[i], err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
+			t.Fatal(err)
+		}
+		defer conns[i].Close()
+	}
+	other, own := conns[0], conns[1]
+	ours = own.LocalAddr().(*net.UDPAddr).AddrPort()
+	for _, c := range conns { // the other one is first, so its answer would come first
+		req := "OPTIONS sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP " + c.LocalAddr().String() + ";branch=z9hG4bK" + newTag() +
+			"\r\nFrom: <sip:a@127.0.0.1>;tag=a\r\nTo: <sip:b@127.0.0.1>\r\nCall-ID: i\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
+		if _, err := c.WriteToUDPAddrPort([]byte(req), g.local); err != nil {
+			t.Fatal(err)
+		}
+	}
+	buf := make([]byte, 2048)
+	if n, err := own.Read(buf); err != nil || !strings.HasPrefix(string(buf[:n]), "SIP/2.0 481 ") {
+		t.Errorf("ours: got %q, %v", buf[:n], err)
+	}
+	if _, err := g.conn.WriteTo([]byte("end"), other.LocalAddr()); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := other.Read(buf); err != nil || string(buf[:n]) != "end" {
+		t.Errorf("another program: got %q, %v", buf[:n], err)
+	}
+}
+
+// TestSlowUpgrade: a bot that does not answer within the time of its order is not waited for longer.
+func TestSlowUpgrade(t *testing.T) {
+	g := newGateway(t)
+	p := newPeer(t, g)
+	release := make(chan struct{})
+	b := newTestBot(t, func(http.ResponseWriter) bool { <-release; return false })
+	defer close(release)
+	p.within = time.Millisecond
+	if _, code := p.call(deadline(t), b.at()); code != 504 {
+		t.Errorf("got %d", code)
 	}
 }

@@ -28,7 +28,9 @@ const (
 // Options are the options of a gateway.
 type Options struct {
 	Key [32]byte // the node's secret, which seals dialogs
-	Log zerolog.Logger
+	// From reports whether SIP from an address is the B2BUA's. What others send is dropped. nil takes all.
+	From func(netip.AddrPort) bool
+	Log  zerolog.Logger
 }
 
 // Gateway is the SIP endpoint of all bots. Open opens it.
@@ -62,9 +64,12 @@ type order struct {
 // Request is a call to a bot.
 type Request struct {
 	Access     *Access
+	Within     time.Duration   // how long the bot's upgrade may take
 	CallSID    string          // CA and 32 hexadecimal digits
 	URL        string          // of the socket, ws or wss
 	Parameters json.RawMessage // customParameters, an object with strings; empty means none
+	// Tell gets lines for the call's ladder, without secrets. It may be nil, and must not block.
+	Tell func(text string)
 }
 
 // ErrParameters means that an order has parameters of more than 2 KB.

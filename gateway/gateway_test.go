@@ -21,13 +21,8 @@ import (
 
 // TestCall: a whole call: what the bot gets, what the caller hears, marks, keys of both kinds, and its end.
 func TestCall(t *testing.T) {
-	g, ctx := newGateway(t), deadline(t)
-	p, b := newPeer(t, g), newTestBot(t, nil)
-	d, code := p.call(ctx, b.at())
-	if code != 200 {
-		t.Fatalf("got %d", code)
-	}
-	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	g, p, b, d := connect(t, pcmu)
+	ctx := deadline(t)
 	start := b.events("start")[0]["start"].(map[string]any)
 	if start["callSid"] != ids.call || start["accountSid"] != ids.account || start["customParameters"].(map[string]any)["a"] != "b" {
 		t.Errorf("start %v", start)
@@ -72,14 +67,7 @@ func must[T any](v T, err error) T {
 // TestPCMA: a caller without PCMU hears its bot, and the bot hears µ-law. Both conversions keep a sound that both laws
 // have.
 func TestPCMA(t *testing.T) {
-	g, ctx := newGateway(t), deadline(t)
-	p, b := newPeer(t, g), newTestBot(t, nil)
-	p.law = pcma
-	d, code := p.call(ctx, b.at())
-	if code != 200 {
-		t.Fatalf("got %d", code)
-	}
-	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	_, p, b, d := connect(t, pcma)
 	word := bytes.Repeat([]byte{0x2a}, frameSize)
 	said := bytes.Clone(word)
 	convert(said, &aOfMu)
@@ -97,12 +85,7 @@ func TestPCMA(t *testing.T) {
 
 // TestClear: clear silences the bot at once, and answers its marks.
 func TestClear(t *testing.T) {
-	g, ctx := newGateway(t), deadline(t)
-	p, b := newPeer(t, g), newTestBot(t, nil)
-	if _, code := p.call(ctx, b.at()); code != 200 {
-		t.Fatalf("got %d", code)
-	}
-	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	_, p, b, _ := connect(t, pcmu)
 	b.say(`{"event":"media","media":{"payload":` + string(must(json.Marshal(bytes.Repeat([]byte{0x2a}, 29*perSecond)))) + `}}`)
 	b.say(`{"event":"mark","mark":{"name":"end"}}`)
 	eventually(t, "the caller hears it", func() bool { return len(p.words()) > frameSize })
@@ -186,18 +169,12 @@ func TestBotLeaves(t *testing.T) {
 // TestResume: a gateway of another process, which has only the Contact, goes on with a call. A gateway with another key
 // does not.
 func TestResume(t *testing.T) {
-	old, ctx := newGateway(t), deadline(t)
-	p, b := newPeer(t, old), newTestBot(t, nil)
-	d, code := p.call(ctx, b.at())
-	if code != 200 {
-		t.Fatalf("got %d", code)
-	}
-	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	old, p, b, d := connect(t, pcmu)
 	at := d.InviteResponse.Contact().Address.String()
 	old.Mute(true)
 	_ = old.Close()
 	next := newGateway(t)
-	if err := next.Resume(NewAccess(AccessOptions{}), at); err != nil {
+	if err := p.resume(next, NewAccess(AccessOptions{}), d); err != nil {
 		t.Fatal(err)
 	}
 	again := <-p.invites
@@ -218,8 +195,12 @@ func TestResume(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	if other.Resume(NewAccess(AccessOptions{}), again) == nil {
+	id := d.InviteRequest.CallID().Value()
+	if other.Resume(NewAccess(AccessOptions{}), id, again, nil) == nil {
 		t.Error("another key goes on with it")
+	}
+	if err := next.Resume(NewAccess(AccessOptions{}), id+"x", again, nil); !errors.Is(err, errOtherCall) {
+		t.Errorf("another call: got %v", err)
 	}
 }
 

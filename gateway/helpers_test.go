@@ -109,13 +109,15 @@ type peer struct {
 	byes    chan string
 	invites chan string // user parts of the Contacts of re-INVITEs
 	law     uint8
+	within  time.Duration // that an upgrade may take
+	tell    func(string)
 	mu      sync.Mutex
 	heard   []byte
 }
 
 func newPeer(t *testing.T, g *Gateway) *peer {
 	t.Helper()
-	p := &peer{t: t, g: g, byes: make(chan string, 10), invites: make(chan string, 10)}
+	p := &peer{t: t, g: g, within: patience, byes: make(chan string, 10), invites: make(chan string, 10)}
 	conn, err := net.ListenPacket("udp4", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +144,7 @@ func newPeer(t *testing.T, g *Gateway) *peer {
 		p.invites <- req.Contact().Address.String()
 	})
 	server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
-	ready := &firstRead{PacketConn: conn, ready: make(chan struct{})}
+	ready := &socket{PacketConn: conn, ready: make(chan struct{})}
 	served := make(chan struct{})
 	go func() { defer close(served); _ = server.ServeUDP(ready) }()
 	<-ready.ready
@@ -183,7 +185,7 @@ func (p *peer) sdp(mode string) string {
 // call orders a call and sends its INVITE. It returns the dialog, or the refusal's status.
 func (p *peer) call(ctx context.Context, at string) (*sipgo.DialogClientSession, int) {
 	p.t.Helper()
-	user, addr, err := p.g.Order(Request{Access: NewAccess(AccessOptions{AccountSID: ids.account}), CallSID: ids.call, URL: at, Parameters: json.RawMessage(`{"a":"b"}`)})
+	user, addr, err := p.g.Order(Request{Access: NewAccess(AccessOptions{AccountSID: ids.account}), Within: p.within, Tell: p.tell, CallSID: ids.call, URL: at, Parameters: json.RawMessage(`{"a":"b"}`)})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -232,4 +234,24 @@ func deadline(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// connect returns a gateway, the B2BUA, and a bot that has a call in PCMU or PCMA.
+func connect(t *testing.T, law uint8) (*Gateway, *peer, *testBot, *sipgo.DialogClientSession) {
+	t.Helper()
+	g := newGateway(t)
+	p, b := newPeer(t, g), newTestBot(t, nil)
+	p.law = law
+	d, code := p.call(deadline(t), b.at())
+	if code != 200 {
+		t.Fatalf("got %d", code)
+	}
+	eventually(t, "the bot has start", func() bool { return len(b.events("start")) == 1 })
+	return g, p, b, d
+}
+
+// resume lets a gateway go on with a call.
+func (p *peer) resume(g *Gateway, a *Access, d *sipgo.DialogClientSession) error {
+	p.t.Helper()
+	return g.Resume(a, d.InviteRequest.CallID().Value(), d.InviteResponse.Contact().Address.String(), nil)
 }

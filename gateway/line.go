@@ -74,7 +74,10 @@ func (c *call) sendFrame(now time.Time) {
 }
 
 // toBot sends 20 ms of the caller's audio to the bot. c.mu must be held.
-func (c *call) toBot(audio []byte) { c.send(c.says.media(make([]byte, 0, 384), audio)) }
+func (c *call) toBot(audio []byte) {
+	c.said.audio(toBot, len(audio))
+	c.send(c.says.media(make([]byte, 0, 384), audio))
+}
 
 // hear reads the caller's RTP.
 func (c *call) hear() {
@@ -135,4 +138,7 @@ func (c *call) onEvent(p *rtp.Packet) {
 }
 
 // press tells the bot about a key. c.mu must be held.
-func (c *call) press(digit byte) { c.send(c.says.dtmf(nil, digit)) }
+func (c *call) press(digit byte) {
+	c.said.event(toBot, "dtmf")
+	c.send(c.says.dtmf(nil, digit))
+}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -17,15 +18,21 @@ const (
 	glarePause = 2 * time.Second
 )
 
-// Resume goes on with a call that an earlier process had. contact is the URI that it gave the B2BUA as its Contact.
-// It opens the bot's socket again, and tells the B2BUA its new port and Contact. If that fails, it hangs up. It returns
-// at once; its error means that the Contact is not one of this node.
-func (g *Gateway) Resume(access *Access, contact string) error {
+var errOtherCall = errors.New("the Contact is that of another call")
+
+// Resume goes on with a call that an earlier process had. callID is the Call-ID of its dialog, and contact the URI that
+// the process gave the B2BUA as its Contact. Resume opens the bot's socket again, and tells the B2BUA its new port and
+// Contact. If that fails, it hangs up. It returns at once; its error means that the Contact is not one of this node, or
+// that of another call. tell is as in a Request.
+func (g *Gateway) Resume(access *Access, callID, contact string, tell func(string)) error {
 	var uri sip.Uri
 	if err := sip.ParseUri(contact, &uri); err != nil {
 		return err
 	}
 	d, err := g.seals.open(uri.User)
+	if err == nil && d.CallID != callID {
+		err = errOtherCall
+	}
 	if err != nil {
 		return err
 	}
@@ -33,15 +40,15 @@ func (g *Gateway) Resume(access *Access, contact string) error {
 		defer g.recovered()
 		ctx, cancel := context.WithTimeout(g.ctx, resumeTimeout)
 		defer cancel()
-		g.resume(ctx, d, access)
+		g.resume(ctx, d, access, tell)
 	})
 	return nil
 }
 
-func (g *Gateway) resume(ctx context.Context, d sealed, access *Access) {
+func (g *Gateway) resume(ctx context.Context, d sealed, access *Access, tell func(string)) {
 	begun := time.Now()
 	lost := &call{dialog: dialog{sealed: d}, gateway: g}
-	c, err := g.open(ctx, d, access, netip.AddrPort{})
+	c, err := g.open(ctx, d, access, netip.AddrPort{}, tell)
 	if err != nil {
 		g.log.Warn().Str("bot_call", d.CallSID).AnErr("err", err).Msg("a bot did not take its call again")
 		g.figures.ended(botLost)

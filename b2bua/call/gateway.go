@@ -9,7 +9,9 @@ import (
 
 // resumer is a Preparer that has the agent's end of calls itself: the gateway of bots. It must be told that a call goes
 // on here, and why a bot has left is its word.
-type resumer interface{ Resume(contact string) }
+type resumer interface {
+	Resume(id, callID, contact string)
+}
 
 // gateway returns the agent's end if it is the gateway of bots, or nil.
 func (c *Call) gateway() resumer {
@@ -23,7 +25,8 @@ func (c *Call) gateway() resumer {
 // resumeAgent tells the agent's end at once that the call goes on. Others are asked later, if they are silent.
 func (c *Call) resumeAgent() {
 	if r := c.gateway(); r != nil {
-		r.Resume(c.b.Leg.Dialog().RemoteTarget)
+		d := c.b.Leg.Dialog()
+		r.Resume(c.id, d.CallID, d.RemoteTarget)
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // fakeGateway is a preparer that has the agent's end of calls.
 type fakeGateway struct{ fakePreparer }
 
-func (*fakeGateway) Resume(string) {}
+func (*fakeGateway) Resume(_, _, _ string) {}
 
 // TestGatewaysWord: the BYE of the gateway of bots may say that a bot was lost. From any other peer on this machine the
 // same words are a hangup.

@@ -8,12 +8,18 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/b2bua/ladder"
 	"flowbridge/b2bua/outbound"
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/check"
@@ -30,6 +36,14 @@ type bots struct {
 	key     *[32]byte  // nil until the node's key is known
 	gateway *gateway.Gateway
 	closed  bool
+
+	server atomic.Pointer[sipServer] // nil until the server is open
+}
+
+// sipServer is what the gateway needs of the server.
+type sipServer struct {
+	listens []config.Listener
+	ladder  func(id string) *ladder.Call
 }
 
 var errNoGateway = errors.New("the gateway of bots is closed")
@@ -44,9 +58,34 @@ func (b *bots) open() (*gateway.Gateway, error) {
 	if b.closed || b.key == nil {
 		return nil, errNoGateway
 	}
-	g, err := gateway.Open(gateway.Options{Key: *b.key, Log: b.log})
+	g, err := gateway.Open(gateway.Options{Key: *b.key, From: b.isOurs, Log: b.log})
 	b.gateway = g
 	return g, err
+}
+
+// isOurs reports whether a datagram that came to a loopback address is from one of the server's sockets, and not from
+// another program on this machine.
+func (b *bots) isOurs(from netip.AddrPort) bool {
+	s := b.server.Load()
+	return s == nil || slices.ContainsFunc(s.listens, func(l config.Listener) bool {
+		at := l.AddrPort
+		return l.Transport == config.TransportUDP && at.Port() == from.Port() &&
+			(at.Addr() == from.Addr() || at.Addr().IsUnspecified())
+	})
+}
+
+// calledBy sets the server whose calls go to bots.
+func (b *bots) calledBy(s *b2bua.Server) {
+	b.server.Store(&sipServer{s.Stack().Listeners(), s.Ladder})
+}
+
+// teller returns a function that adds lines to the ladder of a call.
+func (b *bots) teller(id string) func(text string) {
+	return func(text string) {
+		if s := b.server.Load(); s != nil {
+			s.ladder(id).Decide("%s", text)
+		}
+	}
 }
 
 // use sets the key by which calls of an earlier process are recognised.
@@ -141,12 +180,20 @@ func (h *callHooks) endBot(account, call string) bool {
 type bot struct {
 	bots   *bots
 	access *gateway.Access
+	within time.Duration
 }
+
+// Of the time that an answer may take, the gateway leaves some for its own, so that the ladder tells that it was the
+// bot that did not answer.
+const (
+	answerShare = 20 // one part of so many
+	answerTime  = time.Second
+)
 
 // newBot returns the preparer of a target.
 func newBot(t *config.Target, all *bots) (*bot, error) {
 	access, err := check.BotAccess(t)
-	return &bot{all, access}, err
+	return &bot{all, access, t.RingTimeout - min(answerTime, t.RingTimeout/answerShare)}, err
 }
 
 // callSID returns the id of a call in Twilio's form. It is the call's own id, as hex, if that has the right length.
@@ -166,7 +213,9 @@ func (b *bot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared
 	if err != nil {
 		return peers.Prepared{}, &outbound.PrepareError{Cause: cause.PrepareFailed, Err: err}
 	}
-	user, at, err := g.Order(gateway.Request{Access: b.access, CallSID: id, URL: r.URL.String(), Parameters: r.Body})
+	user, at, err := g.Order(gateway.Request{
+		Access: b.access, Within: b.within, CallSID: id, URL: r.URL.String(), Parameters: r.Body, Tell: b.bots.teller(r.CallID),
+	})
 	if err != nil {
 		return peers.Prepared{}, &outbound.PrepareError{Cause: cause.PrepareFailed, Err: err}
 	}
@@ -181,11 +230,11 @@ func (b *bot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared
 	return peers.Prepared{CallID: id, Body: body}, nil
 }
 
-// Resume goes on with a call of an earlier process. contact is the Contact of its end of the call.
-func (b *bot) Resume(contact string) {
+// Resume goes on with a call of an earlier process: our id, and the Call-ID and Contact of its agent's leg.
+func (b *bot) Resume(id, callID, contact string) {
 	g, err := b.bots.open()
 	if err == nil {
-		err = g.Resume(b.access, contact)
+		err = g.Resume(b.access, callID, contact, b.bots.teller(id))
 	}
 	if err != nil {
 		b.bots.log.Warn().Err(err).Msg("a bot's call does not go on")

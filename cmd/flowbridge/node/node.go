@@ -329,6 +329,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 	if n.server, err = b2bua.NewServer(o); err != nil {
 		return err
 	}
+	n.bots.calledBy(n.server)
 	n.ladders.server = n.server
 	if n.seat != nil {
 		n.seat.server = n.server

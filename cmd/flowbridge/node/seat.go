@@ -53,6 +53,7 @@ type seat struct {
 	server    *b2bua.Server // nil while the node stands by
 	standing  *sync.Mutex   // held while the node stands still
 	pause     *httpd.Pause
+	bots      *bots
 	addresses []netip.Addr
 	changes   <-chan struct{} // signals changes of the machine's addresses and links
 	asked     chan chan error // requests to take the seat now, each with a channel for the result
@@ -80,6 +81,7 @@ func (n *Node) openSeat(ctx context.Context) error {
 	s := &seat{
 		Seat: n.fleet.Seat, options: n.Options, log: n.log.With().Str("seat", n.fleet.Seat.Name()).Logger(),
 		fleet: n.fleet, store: n.store, rtp: &n.rtp, standing: &n.standing, pause: &n.pause,
+		bots:      &n.bots,
 		addresses: n.config().Addresses(), asked: make(chan chan error),
 		served: make(chan struct{}), stale: os.Getenv(silenced) != "",
 		show: func(ready func() error) error {

@@ -116,7 +116,7 @@ func (s *seat) move(ctx context.Context, to string) (moved admin.SeatMoved, err 
 	h.thaws = append(h.thaws, func() {
 		s.leaving.Store(false)
 		s.server.Leave(nil)
-	}, s.server.Thaw)
+	}, s.bots.mute(), s.server.Thaw)
 	if err := h.still(ctx); err != nil {
 		return moved, err
 	}
