@@ -27,6 +27,7 @@ import (
 // mediaBot is a bot that speaks Twilio Media Streams. It repeats what it hears.
 type mediaBot struct {
 	*httptest.Server
+	status  int // that refuses each WebSocket; 0: none
 	open    atomic.Int32
 	mu      sync.Mutex
 	started []botStart
@@ -42,15 +43,21 @@ type botStart struct {
 
 func newMediaBot(t *testing.T) *mediaBot {
 	b := &mediaBot{}
-	b.Server = httptest.NewServer(http.HandlerFunc(b.serve))
+	b.Server = httptest.NewServer(b.handler())
 	t.Cleanup(b.CloseClientConnections)
 	return b
 }
+
+func (b *mediaBot) handler() http.Handler { return http.HandlerFunc(b.serve) }
 
 // url is the bot's, as the configuration has it.
 func (b *mediaBot) url() string { return "ws" + strings.TrimPrefix(b.URL, "http") }
 
 func (b *mediaBot) serve(w http.ResponseWriter, r *http.Request) {
+	if b.status != 0 {
+		http.Error(w, "no", b.status)
+		return
+	}
 	c, err := websocket.Accept(w, r, nil)
 	if err != nil {
 		return

@@ -20,11 +20,13 @@ type StandIn struct {
 const (
 	standInAPI = "http://127.0.0.1:8090"
 	standInSIP = "127.0.0.1:5070"
+	standInBot = "ws://127.0.0.1:8765/"
 )
 
 var (
 	sipHost = regexp.MustCompile(`@[A-Za-z0-9._-]+(?::[0-9]+)?(;transport=tls)?"`)
 	apiHost = regexp.MustCompile(`https://[A-Za-z0-9._-]+/`)
+	botHost = regexp.MustCompile(`wss://[A-Za-z0-9._-]+/`)
 	// SecretFile matches the name of a profile's secret file.
 	SecretFile = regexp.MustCompile(`/run/secrets/[a-z-]+`)
 	// Variable matches an environment variable in a profile.
@@ -37,7 +39,7 @@ var (
 func (p *Profile) Simulated(at StandIn) string {
 	text := SecretFile.ReplaceAllString(comments.ReplaceAllString(p.YAML, ""), at.Secret)
 	text = sipHost.ReplaceAllString(text, "@"+at.SIP+`$1"`)
-	text = apiHost.ReplaceAllString(text, at.API+"/")
+	text = botHost.ReplaceAllString(apiHost.ReplaceAllString(text, at.API+"/"), standInBot)
 	text = strings.NewReplacer("USERNAME", platform.DefaultUser, "SIP_USER", platform.DefaultUser, "MODEL_ID",
 		"demo-agent", "WORKSPACE_ID", "demo", "sip:PROJECT_ID@", "sip:proj_4711@",
 		"sip:proj_INTERNAL_ID@", "sip:proj_4711@", "agent_AGENT_ID", "agent_5f1c2f9e-6b7a-4c1d-9e8f-0a1b2c3d4e5f").
