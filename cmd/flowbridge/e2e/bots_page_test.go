@@ -15,8 +15,6 @@ import (
 	"testing"
 
 	"github.com/emiago/sipgo/sip"
-
-	"flowbridge/b2bua/ladder"
 )
 
 // botLine is a line of testdata/bot.py.
@@ -76,7 +74,7 @@ func TestBotOfThePage(t *testing.T) {
 	var summaries string
 	eventually(t, "the ladder has the socket's end", func() bool {
 		summaries = ""
-		for _, m := range read[ladder.Ladder](s.server, "/api/calls/"+r.ID+"/ladder").Messages {
+		for _, m := range s.server.said(r.ID).Messages {
 			if m.Kind == "decision" {
 				summaries += m.Summary + "\n"
 			}
