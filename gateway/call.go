@@ -260,7 +260,7 @@ func (c *call) handle(text []byte) {
 	switch m.Event {
 	case "media":
 		idle := c.play.idle()
-		c.said.audio(fromBot, len(m.Media.Payload))
+		c.said.audio(fromBot, len(m.Media.Payload), time.Now())
 		if dropped := c.play.add(m.Media.Payload); dropped > 0 {
 			c.note("audio beyond 30 seconds", dropped)
 		}
@@ -268,7 +268,7 @@ func (c *call) handle(text []byte) {
 			c.atOnce(time.Now())
 		}
 	case "mark":
-		c.said.event(fromBot, "mark %q", m.Mark.Name)
+		c.said.marked(fromBot, m.Mark.Name, time.Now())
 		if !c.play.mark(m.Mark.Name) {
 			c.note("a mark beyond 1500", 1)
 		}
@@ -286,7 +286,7 @@ func (c *call) sendMarks(names []string) {
 	all := make([][]byte, 0, len(names))
 	for _, name := range names {
 		all = append(all, c.says.mark(name))
-		c.said.event(toBot, "mark %q", name)
+		c.said.marked(toBot, name, time.Now())
 	}
 	c.send(all...)
 }

@@ -93,9 +93,12 @@ func (s *socket) ReadFrom(b []byte) (int, net.Addr, error) {
 	}
 	for {
 		n, from, err := s.PacketConn.ReadFrom(b)
-		at, _ := from.(*net.UDPAddr)
-		if err != nil || s.from == nil || at != nil && s.from(netip.AddrPortFrom(at.AddrPort().Addr().Unmap(), uint16(at.Port))) {
+		if err != nil || s.from == nil {
 			return n, from, err
+		}
+		at := from.(*net.UDPAddr).AddrPort()
+		if s.from(netip.AddrPortFrom(at.Addr().Unmap(), at.Port())) {
+			return n, from, nil
 		}
 	}
 }

@@ -75,7 +75,7 @@ func (c *call) sendFrame(now time.Time) {
 
 // toBot sends 20 ms of the caller's audio to the bot. c.mu must be held.
 func (c *call) toBot(audio []byte) {
-	c.said.audio(toBot, len(audio))
+	c.said.audio(toBot, len(audio), time.Now())
 	c.send(c.says.media(make([]byte, 0, 384), audio))
 }
 

@@ -12,34 +12,62 @@ import (
 // maxLines bounds the lines of one socket in a call's ladder, so that a bot with many messages leaves room for SIP.
 const maxLines = 200
 
+// runTime is how long marks wait for further ones that share their line.
+const runTime = 2 * time.Second
+
 // The directions of messages.
 const (
 	toBot = iota
 	fromBot
 )
 
-// transcript tells the ladder of a call what is said on a bot's socket: the events in their order, audio as a count,
-// and no values of the caller or of the account.
+// transcript tells the ladder of a call what is said on a bot's socket: the events in their order, audio and marks as
+// counts, and no values of the caller or of the account.
 type transcript struct {
-	tell   func(text string) // nil: nobody
-	frames [2]int            // messages with audio since the last line of that direction
-	bytes  [2]int            // their audio
-	lines  int
-	more   int // lines that are left out
+	tell  func(text string) // nil: nobody
+	runs  [2]run            // by direction
+	lines int
+	more  int // lines that are left out
+}
+
+// run is audio and marks of one direction that have no line yet.
+type run struct {
+	media, bytes, marks int
+	mark                string    // the last one
+	since               time.Time // when the first mark came
 }
 
 // audio counts a message with audio.
-func (t *transcript) audio(direction, size int) {
-	t.frames[direction]++
-	t.bytes[direction] += size
+func (t *transcript) audio(direction, size int, now time.Time) {
+	t.runs[direction].media++
+	t.runs[direction].bytes += size
+	t.settle(now)
 }
 
-// event adds a line about a message, after the audio before it.
-func (t *transcript) event(direction int, format string, args ...any) {
-	if t.tell == nil {
-		return
+// marked counts a mark. Some bots mark each tenth of a second.
+func (t *transcript) marked(direction int, name string, now time.Time) {
+	r := &t.runs[direction]
+	if r.marks == 0 {
+		r.since = now
 	}
-	t.flush(direction)
+	r.marks++
+	r.mark = name
+	t.settle(now)
+}
+
+// settle adds lines about runs whose marks have waited for long enough.
+func (t *transcript) settle(now time.Time) {
+	for d := range t.runs {
+		if r := &t.runs[d]; r.marks > 0 && now.Sub(r.since) >= runTime {
+			t.flush(d)
+		}
+	}
+}
+
+// event adds a line about another message, after what came before it.
+func (t *transcript) event(direction int, format string, args ...any) {
+	t.flush(fromBot)
+	t.flush(toBot)
 	t.line(direction, fmt.Sprintf(format, args...))
 }
 
@@ -48,8 +76,8 @@ func (t *transcript) end(why string) {
 	if t.tell == nil {
 		return
 	}
-	t.flush(toBot)
 	t.flush(fromBot)
+	t.flush(toBot)
 	if t.more > 0 {
 		why += fmt.Sprintf("; %d lines are left out", t.more)
 	}
@@ -57,17 +85,31 @@ func (t *transcript) end(why string) {
 	t.tell = nil
 }
 
-// flush adds a line about the audio so far.
+// flush adds a line about a run.
 func (t *transcript) flush(direction int) {
-	if n := t.frames[direction]; n > 0 {
-		long := time.Duration(t.bytes[direction]) * time.Second / perSecond
-		t.line(direction, fmt.Sprintf("%d media, %v of audio", n, long.Round(10*time.Millisecond)))
-		t.frames[direction], t.bytes[direction] = 0, 0
+	r := t.runs[direction]
+	t.runs[direction] = run{}
+	var parts []string
+	if r.media > 0 {
+		long := time.Duration(r.bytes) * time.Second / perSecond
+		parts = append(parts, fmt.Sprintf("%d media, %v of audio", r.media, long.Round(10*time.Millisecond)))
+	}
+	switch {
+	case r.marks == 1:
+		parts = append(parts, fmt.Sprintf("mark %q", r.mark))
+	case r.marks > 1:
+		parts = append(parts, fmt.Sprintf("%d marks up to %q", r.marks, r.mark))
+	}
+	if len(parts) > 0 {
+		t.line(direction, strings.Join(parts, ", "))
 	}
 }
 
 func (t *transcript) line(direction int, what string) {
-	if t.lines >= maxLines {
+	switch {
+	case t.tell == nil:
+		return
+	case t.lines >= maxLines:
 		t.more++
 		return
 	}

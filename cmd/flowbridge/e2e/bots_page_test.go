@@ -81,7 +81,7 @@ func TestBotOfThePage(t *testing.T) {
 		}
 		return strings.Contains(summaries, "the bot's WebSocket is closed")
 	})
-	for _, want := range []string{", with the parameters called\n", "from the bot: 1 media, 1s of audio\n", `from the bot: mark "greeting"`, `to the bot: mark "greeting"`, "to the bot: dtmf\n", "from the bot: clear\n"} {
+	for _, want := range []string{", with the parameters called\n", `from the bot: 1 media, 1s of audio, mark "greeting"`, ` of audio, mark "greeting"`, "to the bot: dtmf\n", "from the bot: clear\n"} {
 		if !strings.Contains(summaries, want) {
 			t.Errorf("no %q in\n%s", want, summaries)
 		}
