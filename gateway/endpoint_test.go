@@ -150,21 +150,18 @@ func TestResumeTwice(t *testing.T) {
 
 // TestOthersAreIgnored: SIP of other programs on this machine than the B2BUA is dropped before it is parsed.
 func TestOthersAreIgnored(t *testing.T) {
-	var ours netip.AddrPort // set before the gateway can be called
+	var conns [2]*net.UDPConn
+	for i := range conns {
+		conns[i] = must(net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}))
+		defer conns[i].Close()
+	}
+	other, own := conns[0], conns[1]
+	ours := own.LocalAddr().(*net.UDPAddr).AddrPort()
 	g, err := Open(Options{Key: [32]byte{7}, Log: zerolog.Nop(), From: func(at netip.AddrPort) bool { return at == ours }})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer g.Close()
-	conns := [2]*net.UDPConn{}
-	for i := range conns {
-		if conns[i], err = net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)}); err != nil {
-			t.Fatal(err)
-		}
-		defer conns[i].Close()
-	}
-	other, own := conns[0], conns[1]
-	ours = own.LocalAddr().(*net.UDPAddr).AddrPort()
 	for _, c := range conns { // the other one is first, so its answer would come first
 		req := "OPTIONS sip:x@127.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP " + c.LocalAddr().String() + ";branch=z9hG4bK" + newTag() +
 			"\r\nFrom: <sip:a@127.0.0.1>;tag=a\r\nTo: <sip:b@127.0.0.1>\r\nCall-ID: i\r\nCSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n"
