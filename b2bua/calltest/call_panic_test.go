@@ -27,6 +27,20 @@ func TestPanicEndsItsCallOnly(t *testing.T) {
 	})
 }
 
+// A panic while a target is prepared fails that attempt: the caller is refused, with the cause, and the next call is
+// answered.
+func TestPanicInPreparation(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.prepare.err = errPanics
+		d := w.carrier.dialsTillRung("+15075785607")
+		w.carrier.isRefused(d, "503")
+		w.wantRecord("failed", cause.InternalError, record.EndedBySystem)
+		w.panics, w.prepare.err = 1, nil
+		again, _ := w.established()
+		w.callerEnds(w.agent, again)
+	})
+}
+
 // If no media ports are free, a caller gets 503, and the platform is not asked.
 func TestNoPorts(t *testing.T) {
 	inWorld(t, func(w *world) {

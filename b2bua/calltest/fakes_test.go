@@ -2,6 +2,7 @@ package calltest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -342,6 +343,9 @@ type fakePreparer struct {
 	given *peers.Prepared // the answer to all requests; nil means a new id for each
 }
 
+// errPanics makes a fakePreparer panic.
+var errPanics = errors.New("preparing panics")
+
 func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
 	p.mu.Lock()
 	p.asked, p.trace = append(p.asked, r), append(p.trace, tracecontext.From(ctx))
@@ -352,6 +356,9 @@ func (p *fakePreparer) Prepare(ctx context.Context, r peers.PrepareRequest) (pee
 	case <-time.After(after):
 	case <-ctx.Done():
 		return peers.Prepared{}, ctx.Err()
+	}
+	if errors.Is(err, errPanics) {
+		panic(err)
 	}
 	if err != nil {
 		return peers.Prepared{}, err
