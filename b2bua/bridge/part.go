@@ -107,11 +107,9 @@ func findParts() (indices []int) {
 // list returns the parts in the order of their fields.
 func (b *Bridge) list() []part {
 	v := reflect.ValueOf(b).Elem()
-	all := make([]part, 0, len(partFields))
-	for _, i := range partFields {
-		if p, is := reflect.TypeAssert[part](v.Field(i).Addr()); is {
-			all = append(all, p)
-		}
+	all := make([]part, len(partFields))
+	for n, i := range partFields {
+		all[n], _ = reflect.TypeAssert[part](v.Field(i).Addr())
 	}
 	return all
 }

@@ -1,6 +1,7 @@
 package calltest
 
 import (
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -8,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"flowbridge/b2bua"
+	"flowbridge/b2bua/bridge"
 	"flowbridge/b2bua/cause"
 	"flowbridge/config"
 	"flowbridge/media"
@@ -63,6 +66,56 @@ func TestOriginateToIPv6(t *testing.T) {
 		w.customerHangsUp(invite)
 		hungUpOn(agent)
 		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+	})
+}
+
+// The address family of an agent that is called by a name is not known before it is called. The person called first
+// decides.
+func TestOriginateToName(t *testing.T) {
+	yaml := strings.Replace(originateConfig, "agent@192.0.2.20:32681", "agent@agents.test", 1)
+	inWorldOf(t, yaml, func(o *b2bua.Options) { o.Network.Names.Ask = zoneOf(t, twoAddresses) }, func(w *world) {
+		_, invite := w.originates(origination())
+		w.carrier.concludes(invite, 200, "OK", "customer", sdpAt("192.0.2.10", 20000))
+		called := w.agent.expect("INVITE sip:agent@agents.test")
+		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+	})
+}
+
+// A customer that waits for its agent hears the ringback also after an upgrade, while the agent is called again.
+func TestWaitingCustomerHearsOn(t *testing.T) {
+	inWorldWith(t, strings.Replace(originateConfig, "name: day,", "name: day, ringback: us,", 1), func(w *world) {
+		_, invite := w.originates(origination())
+		rings := w.customerTakes(invite)
+		w.agent.reply(rings, 180, "Ringing", "agent1", "")
+		w.hears(ringing)
+		w.upgraded()
+		w.agent.reply(w.agent.expect("CANCEL"), 200, "OK", "agent1", "")
+		called := w.agent.expect("INVITE")
+		w.hears(ringing)
+		w.agent.concludes(rings, 487, "Request Terminated", "agent1", "")
+		w.agent.concludes(called, 200, "OK", "agent2", agentSDP())
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		w.wantRecord(record.DispositionAnswered, cause.CallerHangup, record.EndedByCaller)
+	})
+}
+
+// Keys can't be pressed for an agent that is still being called.
+func TestKeysForNoAgent(t *testing.T) {
+	inWorldWith(t, originateConfig, func(w *world) {
+		live, invite := w.originates(origination())
+		called := w.customerTakes(invite)
+		_, err := w.server.Press(w.t.Context(), live.Record.ID, bridge.DigitsRequest{Side: media.SideB, Digits: "1"})
+		if refused, is := errors.AsType[*bridge.OrderError](err); !is || refused.Problem != "the agent is being called" {
+			w.t.Errorf("%v", err)
+		}
+		w.agent.concludes(called, 200, "OK", "agent1", agentSDP())
+		w.customerHangsUp(invite)
+		hungUpOn(w.agent)
+		w.record()
 	})
 }
 

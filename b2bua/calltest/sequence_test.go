@@ -64,6 +64,23 @@ func TestCancelledBehindAGap(t *testing.T) {
 	})
 }
 
+// A re-INVITE whose CANCEL comes before its turn is refused, and the other side gets the old session again.
+func TestCancelledBeforeItsTurn(t *testing.T) {
+	inTalk(t, "", "reinvite: relay", func(c *talk) {
+		c.d.later = 1
+		c.carrier.offers("UPDATE", "")
+		c.carrier.p.expect("SIP/2.0 200")
+		c.d.later++ // a request that was lost
+		seq := c.carrier.offers("INVITE", siptest.SessionAt(c.carrier.address, 42000, "0 101"))
+		c.carrier.cancels(seq)
+		c.carrier.p.expect("SIP/2.0 200")
+		c.carrier.ackRefusal(c.carrier.p.expect("SIP/2.0 487"))
+		c.agent.takes(siptest.SessionAt(c.agent.address, 44000, "0 101"))
+		c.agent.takes(siptest.SessionAt(c.agent.address, 30000, "0 101"))
+		c.carrier.p.silent(time.Second)
+	})
+}
+
 // If an agent sends BYE without a 200, it gets no call (RFC 3261 section 15), and the next target is tried. If its BYE
 // only overtook the 200, the call was answered and has ended.
 func TestByeBeforeAnswer(t *testing.T) {
