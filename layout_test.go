@@ -124,6 +124,7 @@ var layout = map[string]string{
 	"internal/stirtest":     "",
 	"internal/openapitest":  "",
 	"internal/pgtest":       "",
+	"internal/testlog":      "",
 	"cmd/flowbridge/e2e":    "",
 }
 

@@ -1,7 +1,6 @@
 package calltest
 
 import (
-	"bytes"
 	"encoding/json"
 	"strings"
 	"testing"
@@ -21,12 +20,12 @@ func TestPlainCallIsOneLine(t *testing.T) {
 		d, _ := w.established()
 		r := w.callerEnds(w.agent, d)
 		synctest.Wait()
-		lines := bytes.Split(bytes.TrimSpace(out.text.Bytes()), []byte("\n"))
+		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		if len(lines) != 1 {
-			t.Fatalf("%d lines; want 1:\n%s", len(lines), out.text.Bytes())
+			t.Fatalf("%d lines; want 1:\n%s", len(lines), &out)
 		}
 		var f map[string]any
-		must(t, json.Unmarshal(lines[0], &f))
+		must(t, json.Unmarshal([]byte(lines[0]), &f))
 		for key, want := range map[string]any{
 			"message": "call ended", "level": "info", "call": r.ID, "trunk": "carrier", "from": r.From, "to": r.To, "source": "192.0.2.10:5060",
 			"started_at": r.StartedAt.String(), "disposition": "answered", "cause": r.Cause, "ended_by": "caller", "code": 200.0,
@@ -49,7 +48,7 @@ func TestSharedIDIsWarnedOf(t *testing.T) {
 			w.callerHangsUp(d)
 			w.record()
 		})
-		if n := strings.Count(out.text.String(), "the API gives each call the same id"); n != want {
+		if n := out.Count("the API gives each call the same id"); n != want {
 			t.Errorf("shared %t: warned %d times; want %d", shared, n, want)
 		}
 	}

@@ -1,12 +1,10 @@
 package calltest
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/netip"
 	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,37 +13,27 @@ import (
 
 	"flowbridge/b2bua"
 	"flowbridge/b2bua/cause"
+	"flowbridge/internal/testlog"
 	"flowbridge/media"
 	"flowbridge/media/voice/turns"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
 
-// logged collects log output, so that a test can read it.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
+// logged is the log of a test.
+type logged struct{ testlog.Log }
 
 // line returns the fields of the log line with this message, or nil. It fails if there are several.
 func (l *logged) line(t *testing.T, message string) (fields map[string]any) {
 	t.Helper()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for text := range strings.Lines(l.text.String()) {
+	for text := range strings.Lines(l.String()) {
 		var f map[string]any
 		must(t, json.Unmarshal([]byte(text), &f))
 		if f["message"] != message {
 			continue
 		}
 		if fields != nil {
-			t.Fatalf("%q twice:\n%s", message, l.text.String())
+			t.Fatalf("%q twice:\n%s", message, l)
 		}
 		fields = f
 	}

@@ -52,7 +52,7 @@ func TestKeysAreNotLogged(t *testing.T) {
 		for _, seed := range "abcdefx" {
 			keys = append(keys, bytes.Repeat([]byte{byte(seed)}, 24))
 		}
-		text := out.text.String()
+		text := out.String()
 		for _, k := range keys {
 			for _, form := range []string{base64.StdEncoding.EncodeToString(k[:24]), hex.EncodeToString(k[:8]), string(k[:8]), fmt.Sprintf("%d %d %d %d %d %d", k[0], k[1], k[2], k[3], k[4], k[5])} {
 				if i := strings.Index(text, form); i >= 0 {

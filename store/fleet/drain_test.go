@@ -57,7 +57,7 @@ func TestDrainAway(t *testing.T) {
 	n := newNode(t, "one")
 	n.join(url, nil)
 	n.put(ids("a", 30)...)
-	eventually(t, "noticed", func() bool { return n.log.count("they wait") == 1 })
+	eventually(t, "noticed", func() bool { return n.log.Count("they wait") == 1 })
 	if s := n.fleet.Status(); s.DrainError == nil || s.BeatError == nil {
 		t.Errorf("status %+v", s)
 	}
@@ -72,13 +72,13 @@ func TestDrainAway(t *testing.T) {
 	if got := count(t, url); got != 330 {
 		t.Errorf("%d records; want 330", got)
 	}
-	eventually(t, "reached again", func() bool { return n.log.count("reached again") > 0 })
+	eventually(t, "reached again", func() bool { return n.log.Count("reached again") > 0 })
 	for _, line := range []string{"they wait", "takes records again", "goes on with its part", "reached again"} {
-		if got := n.log.count(line); got < 1 || got > 2 {
+		if got := n.log.Count(line); got < 1 || got > 2 {
 			t.Errorf("%d times %q in the log\n%s", got, line, n.log)
 		}
 	}
-	if n.log.count(pgtest.Password) != 0 {
+	if n.log.Count(pgtest.Password) != 0 {
 		t.Error("the log has the password")
 	}
 }

@@ -20,7 +20,7 @@ func (n *node) all(url string, records int) {
 	if got := count(n.t, url); got != records {
 		n.t.Errorf("%d records; want %d", got, records)
 	}
-	if n.log.count(pgtest.Password) != 0 {
+	if n.log.Count(pgtest.Password) != 0 {
 		n.t.Errorf("the log has the password:\n%s", n.log)
 	}
 }
@@ -34,8 +34,8 @@ func TestDrainRefused(t *testing.T) {
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_calls ADD CONSTRAINT no CHECK (id NOT LIKE '%-00013' AND id NOT LIKE '%-00700')`)
 	n.put(ids("a", 1000)...)
 	eventually(t, "the others are there", func() bool { return count(t, url) == 998 })
-	eventually(t, "two wait", func() bool { return n.waiting() == 2 && n.log.count("set aside") == 2 })
-	if n.log.count(`"call":"a-00013"`) != 1 || n.log.count("they wait") != 0 {
+	eventually(t, "two wait", func() bool { return n.waiting() == 2 && n.log.Count("set aside") == 2 })
+	if n.log.Count(`"call":"a-00013"`) != 1 || n.log.Count("they wait") != 0 {
 		t.Errorf("log:\n%s", n.log)
 	}
 	if items, err := n.store.Outbox(t.Context(), Consumer, 10); err != nil || len(items) != 0 {
@@ -51,8 +51,8 @@ func TestDrainAllRefused(t *testing.T) {
 	n.join(url, nil)
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_calls ADD CONSTRAINT no CHECK (false)`)
 	n.put(ids("a", 20)...)
-	eventually(t, "noticed", func() bool { return n.log.count("they wait") == 1 })
-	if n.log.count("set aside") > 1 { // the first one may have been alone
+	eventually(t, "noticed", func() bool { return n.log.Count("they wait") == 1 })
+	if n.log.Count("set aside") > 1 { // the first one may have been alone
 		t.Errorf("log:\n%s", n.log)
 	}
 	pgtest.Exec(t, url, `ALTER TABLE flowbridge_calls DROP CONSTRAINT no`)
@@ -69,7 +69,7 @@ func TestDrainText(t *testing.T) {
 	r.From, r.To = "a\x00b\\u0000", "\xff\u202e<script>"+strings.Repeat("x", 20_000)
 	r.SIPCallID, r.Attempts = strings.Repeat("y", 10_000), nil
 	must(t, n.store.Put(t.Context(), r))
-	eventually(t, "out", func() bool { return n.waiting() == 0 || n.log.count("set aside") > 0 })
+	eventually(t, "out", func() bool { return n.waiting() == 0 || n.log.Count("set aside") > 0 })
 	got, ok, err := n.fleet.Get(t.Context(), "odd")
 	if err != nil || !ok || got.From != "a\ufffdb\\u0000" || !strings.HasPrefix(got.To, "\ufffd\u202e<script>x") {
 		t.Errorf("got %.80q, %.80q, %v, %v\n%s", got.From, got.To, ok, err, n.log)
@@ -92,7 +92,7 @@ func TestDrainSlow(t *testing.T) {
 	n.put(ids("a", 300)...)
 	n.join(url+"&statement_timeout=2000", nil)
 	n.all(url, 300)
-	if n.log.count("they wait") != 1 || n.log.count("57014") != 1 {
+	if n.log.Count("they wait") != 1 || n.log.Count("57014") != 1 {
 		t.Errorf("log:\n%s", n.log)
 	}
 }
@@ -108,7 +108,7 @@ func TestDrainFrozen(t *testing.T) {
 	n.all(url, 1)
 	pg.Freeze()
 	n.put(ids("b", 10)...)
-	eventually(t, "noticed", func() bool { return n.fleet.Status().BeatError != nil && n.log.count("goes on with its part") > 0 })
+	eventually(t, "noticed", func() bool { return n.fleet.Status().BeatError != nil && n.log.Count("goes on with its part") > 0 })
 	if _, _, err := n.fleet.Get(t.Context(), "x"); err == nil {
 		t.Error("a frozen database answers")
 	}
@@ -183,8 +183,8 @@ func TestDrainFaults(t *testing.T) {
 			}
 			n.join(with, nil)
 			n.put(ids("a", 5)...)
-			eventually(t, "noticed", func() bool { return n.log.count("they wait") == 1 })
-			if n.log.count(tt.says) == 0 {
+			eventually(t, "noticed", func() bool { return n.log.Count("they wait") == 1 })
+			if n.log.Count(tt.says) == 0 {
 				t.Errorf("log lacks %q:\n%s", tt.says, n.log)
 			}
 			_, _, err := n.fleet.Get(t.Context(), "a")
@@ -260,7 +260,7 @@ func TestNewerMeanwhile(t *testing.T) {
 	newer := newestSchema() + 1
 	pgtest.Exec(t, url, `INSERT INTO flowbridge_version (version_id, is_applied) VALUES ($1, true)`, newer)
 	n.put("b")
-	eventually(t, "noticed", func() bool { return n.log.count(fmt.Sprint("has schema ", newer)) >= 1 })
+	eventually(t, "noticed", func() bool { return n.log.Count(fmt.Sprint("has schema ", newer)) >= 1 })
 	if got := count(t, url); got != 1 {
 		t.Errorf("%d records were written into tables that are not known", got)
 	}
@@ -291,8 +291,8 @@ func TestDrainFull(t *testing.T) {
 		t.Fatalf("dd: %s", out)
 	}
 	n.put(ids("b", 500)...)
-	eventually(t, "noticed", func() bool { return n.log.count("53100") == 1 })
-	if n.log.count("make room") != 1 {
+	eventually(t, "noticed", func() bool { return n.log.Count("53100") == 1 })
+	if n.log.Count("make room") != 1 {
 		t.Errorf("log:\n%s", n.log)
 	}
 	must(t, os.Remove(ballast))

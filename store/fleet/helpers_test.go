@@ -1,7 +1,6 @@
 package fleet
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"flowbridge/internal/pgtest"
+	"flowbridge/internal/testlog"
 	"flowbridge/store"
 	"flowbridge/store/record"
 )
@@ -29,43 +29,19 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// lines collects log lines.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) count(text string) int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return bytes.Count(l.text.Bytes(), []byte(text))
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // node is a node of a test: a store and its membership of a fleet.
 type node struct {
 	t     *testing.T
 	path  string
 	store *store.Store
 	fleet *Fleet
-	log   *lines
+	log   *testlog.Log
 }
 
 // newNode opens a node's store.
 func newNode(t *testing.T, name string) *node {
 	t.Helper()
-	n := &node{t: t, path: filepath.Join(t.TempDir(), name+".db"), log: &lines{}}
+	n := &node{t: t, path: filepath.Join(t.TempDir(), name+".db"), log: &testlog.Log{}}
 	n.open()
 	t.Cleanup(func() { n.store.Close() })
 	return n

@@ -82,7 +82,7 @@ func TestForgedEpoch(t *testing.T) {
 		if err != nil || got.Epoch != 1 || got.Own {
 			t.Errorf("after epoch %d: %+v, owner %+v, %v", forged, got, owner, err)
 		}
-		if n := b.log.count("the seat's row in flowbridge_seats had an epoch"); n != i+1 {
+		if n := b.log.Count("the seat's row in flowbridge_seats had an epoch"); n != i+1 {
 			t.Errorf("%d lines about %d forged epochs", n, i+1)
 		}
 	}

@@ -118,12 +118,12 @@ func TestVanished(t *testing.T) {
 	if s := a.fleet.Status(); s.Nodes != 1 || s.Missing != 1 {
 		t.Errorf("status %+v", s)
 	}
-	if a.log.count("has vanished") != 1 || a.log.count(`"node":"b.db"`) != 1 {
+	if a.log.Count("has vanished") != 1 || a.log.Count(`"node":"b.db"`) != 1 {
 		t.Errorf("log:\n%s", a.log)
 	}
 	b.beat()
 	eventually(t, "two places again", func() bool { return one.is(0, 2) && two.is(1, 2) })
-	eventually(t, "said so", func() bool { return a.log.count("is back") > 0 && a.fleet.Status().Missing == 0 })
+	eventually(t, "said so", func() bool { return a.log.Count("is back") > 0 && a.fleet.Status().Missing == 0 })
 }
 
 // Rows of the database can't starve a node: a heartbeat in the future, or from an absurd clock, is ignored and removed.
@@ -212,7 +212,7 @@ func TestAway(t *testing.T) {
 	eventually(t, "reached again", func() bool {
 		return a.fleet.Status().BeatError == nil && b.fleet.Status().BeatError == nil && one.is(0, 2) && again.is(1, 2)
 	})
-	if a.log.count("goes on with its part") != 1 || a.log.count("reached again") != 1 {
+	if a.log.Count("goes on with its part") != 1 || a.log.Count("reached again") != 1 {
 		t.Errorf("log:\n%s", a.log)
 	}
 }
@@ -226,7 +226,7 @@ func TestTwins(t *testing.T) {
 	a.join(url, &one)
 	b.join(url, &two)
 	eventually(t, "noticed", func() bool {
-		return a.log.count("has this node's name") > 0 && b.log.count("has this node's name") > 0
+		return a.log.Count("has this node's name") > 0 && b.log.Count("has this node's name") > 0
 	})
 
 	c := newNode(t, "copy")
@@ -235,7 +235,7 @@ func TestTwins(t *testing.T) {
 	c.open()
 	c.join(url, &three)
 	eventually(t, "noticed", func() bool {
-		return a.log.count("copy of this node's database")+c.log.count("copy of this node's database") > 0
+		return a.log.Count("copy of this node's database")+c.log.Count("copy of this node's database") > 0
 	})
 	eventually(t, "three places", func() bool {
 		places := 0
@@ -378,7 +378,7 @@ func TestRowsWithoutCalls(t *testing.T) {
 	meet(Place{0, 2}, Place{0, 1})
 	one.idle, two.least = false, 1
 	meet(Place{0, 2}, Place{1, 2})
-	if n := b.log.count(`"places":1,"nodes":2,"message":"a cap has fewer`); n != 1 {
+	if n := b.log.Count(`"places":1,"nodes":2,"message":"a cap has fewer`); n != 1 {
 		t.Errorf("told %d times that one place is for two nodes", n)
 	}
 }

@@ -77,7 +77,7 @@ func TestErasuresOfBothKinds(t *testing.T) {
 				must(t, err)
 				continue
 			}
-			if n.fleet.eraseOthers(t.Context()); n.has(by) || n.log.count("not erased") > 0 {
+			if n.fleet.eraseOthers(t.Context()); n.has(by) || n.log.Count("not erased") > 0 {
 				t.Errorf("%s has what %s erased: %v", name, by, n.log)
 			}
 		}
@@ -229,7 +229,7 @@ func TestForgedErasures(t *testing.T) {
 		}
 	}
 	left := pgtest.One[int](t, url, `SELECT count(*) FROM flowbridge_erasures WHERE waits <> '{}'`)
-	if left != 2 || a.log.count("somebody else has written") != 1 || a.log.count("connection") > 0 {
+	if left != 2 || a.log.Count("somebody else has written") != 1 || a.log.Count("connection") > 0 {
 		t.Errorf("%d erasures are left: %v", left, a.log)
 	}
 }
@@ -258,7 +258,7 @@ func TestManyForgedErasures(t *testing.T) {
 			}
 		})
 	}
-	if a.log.count("somebody else has written") != 1 {
+	if a.log.Count("somebody else has written") != 1 {
 		t.Errorf("the log: %v", a.log)
 	}
 }
@@ -274,7 +274,7 @@ func TestEraseOtherPassword(t *testing.T) {
 	_, _, err := a.fleet.Erase(t.Context(), Subject{Is: func(string) bool { return false }}, "123", nil, false)
 	must(t, err)
 	b.fleet.eraseOthers(t.Context())
-	if waits, err := a.fleet.Waits(t.Context()); err != nil || !slices.Contains(waits, "b.db") || b.log.count("another password") != 1 {
+	if waits, err := a.fleet.Waits(t.Context()); err != nil || !slices.Contains(waits, "b.db") || b.log.Count("another password") != 1 {
 		t.Errorf("waits for %v, %v: %v", waits, err, b.log)
 	}
 }
@@ -288,7 +288,7 @@ func TestErasureFailsHere(t *testing.T) {
 	f.EraseWith(func(context.Context, Subject) ([]string, error) { return nil, context.Canceled })
 	e := erasure{ID: uuid.New(), Calls: []string{"x"}, Salt: make([]byte, 32)}
 	e.waitFor(t, url, f, passwordKey(t, f), "now()")
-	if f.eraseOthers(t.Context()); a.log.count("canceled") != 1 || a.log.count("database") > 0 {
+	if f.eraseOthers(t.Context()); a.log.Count("canceled") != 1 || a.log.Count("database") > 0 {
 		t.Errorf("the log: %v", a.log)
 	}
 }

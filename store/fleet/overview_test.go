@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"flowbridge/internal/pgtest"
+	"flowbridge/internal/testlog"
 )
 
 // The live nodes are shown with their parts, in the order of their names. Standby and vanished nodes have no part. A
@@ -111,7 +112,7 @@ func TestOverviewIsRead(t *testing.T) {
 
 // A node warns once about another node with a different table of numbers, and again after a change of either table.
 func TestOtherNumbersAreTold(t *testing.T) {
-	log := &lines{}
+	log := &testlog.Log{}
 	n := newNode(t, "a")
 	o := n.options("postgres://nobody@127.0.0.1:1/none")
 	n.log = log
@@ -144,8 +145,8 @@ func TestOtherNumbersAreTold(t *testing.T) {
 			{ID: f.member.id, Name: "a", Numbers: step.own},
 			{ID: "b", Name: "edge-2", Numbers: step.other, Age: step.age},
 		})
-		if told += step.tells; log.count(message) != told {
-			t.Fatalf("step %d, %+v: told %d times; want %d\n%s", i, step, log.count(message), told, log)
+		if told += step.tells; log.Count(message) != told {
+			t.Fatalf("step %d, %+v: told %d times; want %d\n%s", i, step, log.Count(message), told, log)
 		}
 	}
 }

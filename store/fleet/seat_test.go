@@ -126,7 +126,7 @@ func TestSeatGoesOver(t *testing.T) {
 	if got := pgtest.One[string](t, url, `SELECT cause FROM flowbridge_calls WHERE id = 'live'`); got != "agent_hangup" {
 		t.Errorf("the old owner's record has replaced the newer one: %s", got)
 	}
-	if a.log.count("records left to the node that has the seat now") == 0 {
+	if a.log.Count("records left to the node that has the seat now") == 0 {
 		t.Error("not told of the record")
 	}
 }
@@ -248,7 +248,7 @@ func TestStatesWithoutDatabase(t *testing.T) {
 			t.Errorf("%s: %q", id, got[id])
 		}
 	}
-	if n := a.log.count("answered calls are unprotected"); n != 1 {
+	if n := a.log.Count("answered calls are unprotected"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 }
@@ -420,10 +420,10 @@ func TestSeatSecretsAreCompared(t *testing.T) {
 			t.Errorf("%s has the key %q", m.Name, m.SeatKey)
 		}
 	}
-	if n := c.log.count("another secret"); n != 2 || len(members) != 3 {
+	if n := c.log.Count("another secret"); n != 2 || len(members) != 3 {
 		t.Errorf("%d members; told %d times; want 2:\n%s", len(members), n, c.log)
 	}
-	if n := a.log.count("another secret"); n != 0 {
+	if n := a.log.Count("another secret"); n != 0 {
 		t.Errorf("a was alone, and told %d times", n)
 	}
 }

@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"flowbridge/internal/testlog"
 	"flowbridge/store"
 	"flowbridge/store/record"
 )
@@ -103,25 +103,7 @@ type stage struct {
 	t      *testing.T
 	store  *store.Store
 	sender *Sender
-	log    logged
-}
-
-// logged is a log that can be read while it is written.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	log    testlog.Log
 }
 
 func hook(change ...func(*Hook)) Hook {

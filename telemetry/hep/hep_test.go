@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/netip"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -19,6 +18,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rs/zerolog"
+
+	"flowbridge/internal/testlog"
 )
 
 var at = time.Date(2026, 11, 20, 8, 0, 0, 123_456_789, time.UTC)
@@ -210,28 +211,10 @@ func (c conn) Write(b []byte) (int, error)      { return c.write(b) }
 func (c conn) SetWriteDeadline(time.Time) error { return nil }
 func (c conn) Close() error                     { return nil }
 
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // If the server is away, packets are lost, but no call is delayed. When the server is back, it gets packets again.
 func TestServerAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log testlog.Log
 		var away atomic.Bool
 		var dials, got atomic.Int32
 		away.Store(true)

@@ -1,7 +1,6 @@
 package otlp
 
 import (
-	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -21,6 +20,7 @@ import (
 	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
 
+	"flowbridge/internal/testlog"
 	"flowbridge/internal/tracecontext"
 	"flowbridge/store/record"
 )
@@ -263,29 +263,11 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// lines is a log that can be read while it is written.
-type lines struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // simulate runs a test with an exporter in a bubble.
-func simulate(t *testing.T, transport roundTrip, test func(e *Exporter, log *lines)) {
+func simulate(t *testing.T, transport roundTrip, test func(e *Exporter, log *testlog.Log)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		var log lines
+		var log testlog.Log
 		e, err := New(Options{Endpoint: "http://127.0.0.1:4318/v1/traces", Log: zerolog.New(&log), transport: transport})
 		if err != nil {
 			t.Fatal(err)
@@ -312,7 +294,7 @@ func TestCollectorAway(t *testing.T) {
 		}
 		taken.Add(1)
 		return answer(200, ""), nil
-	}, func(e *Exporter, log *lines) {
+	}, func(e *Exporter, log *testlog.Log) {
 		e.Ended(answered())
 		time.Sleep(5 * time.Second)
 		away.Store(false)
@@ -347,7 +329,7 @@ func TestCollectorSlow(t *testing.T) {
 	simulate(t, func(r *http.Request) (*http.Response, error) {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
-	}, func(e *Exporter, log *lines) {
+	}, func(e *Exporter, log *testlog.Log) {
 		begun := time.Now()
 		for range 2 * maxWaiting {
 			e.Ended(answered())
@@ -372,7 +354,7 @@ func TestCollectorRefuses(t *testing.T) {
 	simulate(t, func(*http.Request) (*http.Response, error) {
 		asked.Add(1)
 		return answer(401, strings.Repeat("no such token\n", 1000)), nil
-	}, func(e *Exporter, log *lines) {
+	}, func(e *Exporter, log *testlog.Log) {
 		e.Ended(answered())
 		time.Sleep(2 * time.Second)
 		if asked.Load() != 1 || e.Dropped() != 1 {

@@ -55,29 +55,6 @@ func TestCarrierConnectionBreaks(t *testing.T) {
 	b.finish(hungUpByAgent)
 }
 
-// TestHalfOpenConnections opens 50 connections that send half of an INVITE, and 50 from strangers that
-// send nothing, while calls continue.
-func TestHalfOpenConnections(t *testing.T) {
-	s := newPreparedStage(t)
-	b := s.serveStreams("tcp", setup{})
-	var open []net.Conn
-	for i := range 50 {
-		half := s.connect(s.carrier, nil)
-		half.send(half.request("INVITE", fmt.Sprint("half", i), 1, message{})[:200])
-		open = append(open, half.conn, s.connect(s.stranger, nil).conn)
-	}
-	// A stranger may have only a tenth of the connections of a trunk's address.
-	eventually(t, "50 of the trunk and 10 of the stranger wait", func() bool { return b.sockets().sip >= 60 })
-	agent := s.agentOver("tcp", "caller_hangup/uas.xml", 3)
-	carrier := s.carrierOver(sippTCPCalls, "load/uac.xml", 3)
-	carrier.finish()
-	agent.finish()
-	for _, c := range open {
-		c.Close()
-	}
-	s.over("tcp", b.finish(hungUpByCaller, hungUpByCaller, hungUpByCaller))
-}
-
 // TestConnectionsComeAndGo opens 10,000 connections and ends each in one of several ways, while a call
 // is up. No connection must be left, and the process must not have grown during the second half.
 func TestConnectionsComeAndGo(t *testing.T) {

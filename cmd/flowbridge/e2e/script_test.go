@@ -35,10 +35,8 @@ func render(t *testing.T, file, text string) string {
 	tmpl, err := template.New(file).Funcs(template.FuncMap{
 		"invite": s.invite, "dialog": s.dialog, "called": s.called, "reliable": s.reliable, "request": s.request, "change": s.change,
 		"ack": s.ack, "respond": s.respond, "answer": s.answer, "begin": s.begin, "hangup": s.hangup, "hungup": s.hungup,
-		"cue":   func() string { return `<recv request="INFO"/>` },
-		"parts": s.parts,
-		"list":  func(n ...int) []int { return n },
-		"sdp":   s.sdp, "body": func(kind, text string) body { return body{kind, text} },
+		"cue": func() string { return `<recv request="INFO"/>` },
+		"sdp": s.sdp, "body": func(kind, text string) body { return body{kind, text} },
 	}).Parse(text)
 	must(t, err)
 	var out strings.Builder
@@ -178,15 +176,6 @@ func (s script) hangup(seq int, contents ...any) string {
 }
 
 func (s script) hungup() string { return `<recv request="BYE"/>` + "\n" + s.respond("200 OK") }
-
-// parts returns a body with several parts. Their types may be followed by further headers.
-func (script) parts(boundary string, all ...body) body {
-	text := ""
-	for _, b := range all {
-		text += "--" + boundary + "\nContent-Type: " + b.kind + "\n\n" + strings.TrimSuffix(b.text, "\n") + "\n"
-	}
-	return body{`multipart/mixed;boundary="` + boundary + `"`, text + "--" + boundary + "--\n"}
-}
 
 // sdp returns a session description with this version, formats and direction, at the phone's port,
 // and at another address if one is given.

@@ -18,6 +18,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/internal/testlog"
 	"flowbridge/sim/synthflow"
 	"flowbridge/store"
 	"flowbridge/store/record"
@@ -43,7 +44,7 @@ type followStage struct {
 	*Node
 	t    *testing.T
 	path string
-	log  *lockedBuffer
+	log  *testlog.Log
 }
 
 func newFollowStage(t *testing.T, targets string) *followStage {
@@ -53,7 +54,7 @@ func newFollowStage(t *testing.T, targets string) *followStage {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { platform.Close() })
-	s := &followStage{t: t, path: filepath.Join(t.TempDir(), "calls.db"), log: &lockedBuffer{}}
+	s := &followStage{t: t, path: filepath.Join(t.TempDir(), "calls.db"), log: &testlog.Log{}}
 	cfg, err := config.Parse("follow.yaml", fmt.Appendf(nil, followConfig, platform.APIURL(), targets, s.path), func(string) (string, bool) {
 		return platform.Token(), true
 	})

@@ -25,6 +25,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/config"
 	"flowbridge/config/template"
+	"flowbridge/internal/testlog"
 	"flowbridge/sim/siptest"
 	"flowbridge/store/record"
 )
@@ -365,7 +366,7 @@ func TestNothingBeforeTheStart(t *testing.T) {
 		t.Errorf("reload: %v", err)
 	}
 	hangups, upgrades := make(chan os.Signal, 1), make(chan os.Signal, 1)
-	told := &logged{}
+	told := &testlog.Log{}
 	o.log, o.patience, o.supervisor = zerolog.New(told), time.Minute, newSupervisor(zerolog.Nop())
 	o.standsBy(t.Context(), hangups, upgrades)("east")
 	if _, err := o.Drain(); !errors.Is(err, errStanding) || !strings.Contains(err.Error(), "for the seat east") {

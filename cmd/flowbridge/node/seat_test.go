@@ -17,6 +17,7 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/internal/pgtest"
+	"flowbridge/internal/testlog"
 	"flowbridge/store"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
@@ -44,7 +45,7 @@ fleet: {dsn_file: %[3]s/dsn, node: a, takeover: {seat: east, key_file: %[3]s/key
 // A node whose seat another one has taken restarts. It says so, waits for the database, shows
 // whose the seat is, and ends when it is told.
 func TestSeatTakenByAnother(t *testing.T) {
-	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &logged{}
+	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &testlog.Log{}
 	anew := make(chan struct{})
 	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.New(log), Options{beginAnew: func() { close(anew) }})
 	must(t, err)
@@ -102,7 +103,7 @@ func TestSeatMovesOnceItServes(t *testing.T) {
 // Without the database, the node that had the seat last serves, but not if it has fallen silent: then it waits.
 func TestSeatWithoutDatabase(t *testing.T) {
 	pg := pgtest.Start(t)
-	url, dir, log := pg.Database(), t.TempDir(), &logged{}
+	url, dir, log := pg.Database(), t.TempDir(), &testlog.Log{}
 	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.New(log), Options{})
 	must(t, err)
 	pg.Stop()
@@ -135,7 +136,7 @@ func TestSeatWithoutDatabase(t *testing.T) {
 // A seat leaves a node whose disk is full. The records that the disk refused move with the seat, even those of calls
 // that the database had never heard of.
 func TestSeatLeavesAFullDisk(t *testing.T) {
-	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &logged{}
+	url, dir, log := pgtest.Shared(t).Database(), t.TempDir(), &testlog.Log{}
 	anew := make(chan struct{})
 	n, err := Start(t.Context(), seatedConfig(t, dir, url), zerolog.New(log), Options{beginAnew: func() { close(anew) }})
 	must(t, err)

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/rs/zerolog"
+
+	"flowbridge/internal/testlog"
 )
 
 // works is a part for the watchdog, played by a test.
@@ -45,30 +47,12 @@ func (w *works) underway(yield func(string, uint64)) {
 	}
 }
 
-// shared is a log that goroutines write and a test reads.
-type shared struct {
-	mu  sync.Mutex
-	all strings.Builder
-}
-
-func (s *shared) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all.Write(p)
-}
-
-func (s *shared) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.all.String()
-}
-
 // inWatch runs test in a synctest bubble while a watchdog watches two parts and logs to out: calls, which is vital, and
 // disk, which is not.
-func inWatch(t *testing.T, test func(t *testing.T, s *stalls, out *shared, calls, disk *works)) {
+func inWatch(t *testing.T, test func(t *testing.T, s *stalls, out *testlog.Log, calls, disk *works)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		calls, disk, out := &works{}, &works{}, &shared{}
+		calls, disk, out := &works{}, &works{}, &testlog.Log{}
 		s := newStalls(zerolog.New(out), watchedPart{name: "call", vital: true, looks: 2, underway: calls.underway}, watchedPart{name: "store", looks: 4, underway: disk.underway})
 		ctx, stop := context.WithCancel(t.Context())
 		var watching sync.WaitGroup
@@ -96,7 +80,7 @@ func stalledParts(s *stalls) string {
 
 // What does not get on is named once when that begins, and once when it ends. Only what is vital is told to the supervisor.
 func TestStalls(t *testing.T) {
-	inWatch(t, func(t *testing.T, s *stalls, out *shared, calls, disk *works) {
+	inWatch(t, func(t *testing.T, s *stalls, out *testlog.Log, calls, disk *works) {
 		for step := range uint64(20) { // busy, and well
 			calls.set("1", step+1)
 			looks(1)
@@ -143,7 +127,7 @@ func TestStalls(t *testing.T) {
 
 // Many calls that stand still have ten lines, and count one by one.
 func TestStallsOfMany(t *testing.T) {
-	inWatch(t, func(t *testing.T, s *stalls, out *shared, calls, _ *works) {
+	inWatch(t, func(t *testing.T, s *stalls, out *testlog.Log, calls, _ *works) {
 		for i := range 25 {
 			calls.set(fmt.Sprint(i), 1)
 		}
@@ -169,7 +153,7 @@ func TestStallsOfMany(t *testing.T) {
 
 // A process that was stopped as a whole says so, and no part of it seems to have stood still.
 func TestStallsOfAll(t *testing.T) {
-	out, calls := &shared{}, &works{}
+	out, calls := &testlog.Log{}, &works{}
 	s := newStalls(zerolog.New(out), watchedPart{name: "call", vital: true, looks: 2, underway: calls.underway})
 	at := *s.looked.Load()
 	calls.set("1", 1)
@@ -187,7 +171,7 @@ func TestStallsOfAll(t *testing.T) {
 
 // A watchdog that does not look any more is no sign of life. One that was late is waited for.
 func TestStallsOfTheWatchdog(t *testing.T) {
-	inWatch(t, func(t *testing.T, s *stalls, _ *shared, calls, _ *works) {
+	inWatch(t, func(t *testing.T, s *stalls, _ *testlog.Log, calls, _ *works) {
 		block := make(chan struct{})
 		calls.mu.Lock()
 		calls.block = block

@@ -11,7 +11,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,31 +19,14 @@ import (
 
 	"flowbridge/config"
 	"flowbridge/internal/pgtest"
+	"flowbridge/internal/testlog"
 	"flowbridge/store"
 	"flowbridge/store/fleet"
 	"flowbridge/store/record"
 )
 
-// logged are the lines of a log.
-type logged struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *logged) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // standsBy starts a node that stands by: no machine has its address. The answer asks its admin API.
-func standsBy(t *testing.T, url string) (get func(path string) (int, string), log *logged) {
+func standsBy(t *testing.T, url string) (get func(path string) (int, string), log *testlog.Log) {
 	t.Helper()
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "a.sock")
@@ -62,7 +44,7 @@ fleet: {dsn_file: DIR/dsn, caps: true, node: edge-2, takeover: {seat: east, key_
 admin: {listen: "unix://SOCKET"}
 `)), os.LookupEnv)
 	must(t, err)
-	log = &logged{}
+	log = &testlog.Log{}
 	signals, there, ended := make(chan os.Signal, 1), make(chan struct{}), make(chan error, 1)
 	go func() {
 		_, err := Start(t.Context(), cfg, zerolog.New(log), Options{
