@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -92,51 +91,6 @@ func TestDrainByAPI(t *testing.T) {
 	carrier.leaves(agent, ids...)
 	b.stopped()
 	b.compare(b.cdrList(), []want{hungUpByCaller})
-}
-
-// hangup ends the live call with this phase, by the command line. A second order changes nothing.
-func (s *server) hangup(phase string) {
-	s.t.Helper()
-	var id string
-	eventually(s.t, "a call is "+phase, func() bool {
-		live := s.calls()
-		if len(live) == 1 && live[0].Phase == phase {
-			id = live[0].ID
-		}
-		return id != ""
-	})
-	for range 2 {
-		out, err := exec.Command(program, "calls", "hangup", id, "--url", s.admin).CombinedOutput()
-		if err != nil || string(out) != id+": ended by operator, operator_hangup\n" {
-			s.t.Fatalf("calls hangup: %v\n%s", err, out)
-		}
-	}
-}
-
-// TestOperatorHangsUp ends calls by the admin API: one that is up, and one that rings. Both sides are told, and the
-// records name an operator as the cause.
-func TestOperatorHangsUp(t *testing.T) {
-	s := newPreparedStage(t)
-	b := s.serve(setup{})
-	agent := s.sippAgent("caller_hangup")
-	carrier := s.sippCarrier("agent_hangup")
-	carrier.answered(1)
-	b.hangup("bridged")
-	carrier.finish()
-	agent.finish()
-	agent = s.sippAgent("cancel")
-	carrier = s.refusedCarrier(480, called)
-	eventually(t, "the agent was called", func() bool { live := b.calls(); return len(live) == 1 && live[0].TargetSIPCallID != "" })
-	b.hangup("dialing")
-	carrier.finish()
-	agent.finish()
-	b.finish(
-		want{"answered", "operator_hangup", "operator", 200, []try{{"", 200, 200}}},
-		want{"cancelled", "operator_hangup", "operator", 480, []try{{"operator_hangup", 200, 0}}},
-	)
-	if n := b.logged(`"path":"/api/calls/`); n != 4 || b.logged(`"by":"local"`) != 4 {
-		t.Errorf("%d lines say who did it", n)
-	}
 }
 
 // TestDrainLimit has a call that outlasts sip.drain_timeout.
