@@ -64,7 +64,8 @@ func (o Account) Validate() error {
 	return nil
 }
 
-// account holds numbers and agents in memory, each with the fields of its requests.
+// account holds numbers and agents in memory, each with the fields of its requests. Its objects are never changed, but
+// replaced.
 type account struct {
 	opts Account
 
@@ -110,18 +111,9 @@ func (a *account) inboundAgent(number string) standin.Object {
 
 // dialled holds the account's data about a called number.
 type dialled struct {
-	strict   bool        // the account has numbers, so only they can be called
-	imported bool        // the number is one of the account's
-	agent    agentOfCall // the agent of the number
-}
-
-// agentOfCall holds the parts of an agent that its calls need.
-type agentOfCall struct {
-	id, webhook string // webhook is the URL of the webhook after the call
-}
-
-func ofCall(agent standin.Object) agentOfCall {
-	return agentOfCall{agent.Text("model_id"), agent.Text("external_webhook_url")}
+	strict   bool           // the account has numbers, so only they can be called
+	imported bool           // the number is one of the account's
+	agent    standin.Object // the agent of the number, or nil
 }
 
 func (a *account) dialled(number string) dialled {
@@ -129,17 +121,19 @@ func (a *account) dialled(number string) dialled {
 	defer a.mu.Unlock()
 	d := dialled{strict: a.numbers.Len() > 0}
 	if a.numbers.Get(slugOf(number)) != nil {
-		d.imported, d.agent = true, ofCall(a.inboundAgent(number))
+		d.imported, d.agent = true, a.inboundAgent(number)
 	}
 	return d
 }
 
-// agent returns an agent by its id.
-func (a *account) agent(id string) (agentOfCall, bool) {
+// agent returns an agent by its id. An account without this agent takes calls for it all the same.
+func (a *account) agent(id string) standin.Object {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	g := a.agents.Get(id)
-	return ofCall(g), g != nil
+	if g := a.agents.Get(id); g != nil {
+		return g
+	}
+	return standin.Object{"model_id": id}
 }
 
 // Numbers lists the numbers with their agents, in the order of their import.

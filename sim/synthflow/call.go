@@ -37,7 +37,7 @@ type call struct {
 // state is the platform's data about a call.
 type state struct {
 	Call
-	agent agentOfCall    // the agent that takes the call
+	agent standin.Object // the agent that takes the call
 	asked standin.Object // the prepare request; nil for a direct dial
 }
 
@@ -96,12 +96,8 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 		if reason != "" {
 			return 403, "X-EI S token " + reason
 		}
-		var known bool
-		agent, known = p.account.agent(asked.Text("model_id"))
-		if !known {
-			agent.id = asked.Text("model_id") // the account has no agents
-		}
-	case number.strict && agent.id == "":
+		agent = p.account.agent(asked.Text("model_id"))
+	case number.strict && agent == nil:
 		return 404, "no inbound agent is linked to the number"
 	default:
 		id = uuid.NewString()
@@ -109,7 +105,8 @@ func (c *call) accept(x synthflow.XEI, number dialled) (code int, reason string)
 	c.In.Greets = id
 	c.Update(func(s *state) {
 		s.agent, s.asked = agent, asked
-		s.SynthflowID, s.ModelID, s.ExternalID, s.Diversion = id, agent.id, x.E, cmp.Or(x.O, s.Diversion)
+		s.SynthflowID, s.ModelID, s.ExternalID = id, agent.Text("model_id"), x.E
+		s.Diversion = cmp.Or(x.O, s.Diversion)
 	})
 	return 0, ""
 }

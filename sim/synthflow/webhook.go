@@ -53,7 +53,7 @@ func (c *call) post(ctx context.Context, to string, payload any) (standin.Answer
 
 // Over sends the webhook after a call, in the background.
 func (c *call) Over() {
-	to := cmp.Or(c.Seen().agent.webhook, c.platform.opts.Webhook.URL)
+	to := cmp.Or(c.Seen().agent.Text("external_webhook_url"), c.platform.opts.Webhook.URL)
 	if c.id() == "" || to == "" || !c.platform.Enter() {
 		return
 	}
