@@ -94,6 +94,7 @@ func (w *worker) unprotect(ep *endpoint, pkt []byte) []byte {
 	}
 	switch why {
 	case faultNone:
+		ep.relay.party[ep.side].hearsOf(w.now)
 		return plain
 	case faultMalformed:
 		if w.takesDatagram(ep, pkt) {

@@ -21,6 +21,7 @@ type Datagrams struct {
 
 	// Owned by the worker.
 	source netip.AddrPort // source of the last handshake; our datagrams are sent there, too
+	waits  []byte         // our last datagram while the side had no address; nil if there is none
 }
 
 // NewDatagrams returns a channel for datagrams that sends through send. Engines create channels; NewDatagrams is
@@ -91,6 +92,9 @@ func (s *Session) endDatagrams(sides ...Side) {
 	}
 }
 
+// alertRecord is the type of a record with an alert (RFC 5246 §6.2.1).
+const alertRecord = 21
+
 // isDTLS reports whether a packet on an RTP port is a DTLS record (RFC 7983 §7).
 func isDTLS(pkt []byte) bool { return len(pkt) >= dtlsHeaderLen && pkt[0] >= 20 && pkt[0] <= 63 }
 
@@ -105,7 +109,10 @@ func begins(pkt []byte) bool {
 // be reached at the address in its SDP.
 func (w *worker) takesDatagram(ep *endpoint, pkt []byte) bool {
 	d := ep.relay.secure[ep.side].in.datagrams
-	if d == nil || ep.kind != RTP || !isDTLS(pkt) {
+	if ep.kind != RTP || !isDTLS(pkt) {
+		return false
+	}
+	if w.mayClose(ep, pkt); d == nil {
 		return false
 	}
 	if begins(pkt) && d.source != ep.latch().Named() {
@@ -135,6 +142,9 @@ func (w *worker) sendDatagram(r *relay, side Side, pkt []byte) {
 		if w.sendDatagramTo(r, side, pkt, source); source == dest || source == r.party[side].rtp.Named() {
 			return
 		}
+	}
+	if !dest.IsValid() && in != nil && in.datagrams != nil {
+		in.datagrams.waits = pkt
 	}
 	w.sendDatagramTo(r, side, pkt, dest)
 }

@@ -240,6 +240,20 @@ func (e *Engine) forbids(p Peer, a netip.AddrPort) bool {
 	return e.own(a) || (ours && !p.trusts(addr))
 }
 
+// permitted returns a normalised description without the addresses that must not be used.
+func (e *Engine) permitted(p Peer, local netip.Addr) Peer {
+	if e.forbids(p, p.RTP) {
+		p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
+	}
+	if e.forbids(p, p.RTCP) {
+		p.RTCP = netip.AddrPort{}
+	}
+	if p.ICE != nil {
+		p.ICE = e.checkable(&p, local)
+	}
+	return p.normal()
+}
+
 // own reports whether a is a leased port of this engine. Media to or from such a port would loop for ever.
 func (e *Engine) own(a netip.AddrPort) bool {
 	addr := a.Addr().Unmap()

@@ -38,6 +38,13 @@ type EventSideSilent struct {
 // EventHeard says that the silent side of an EventOneWay can now be heard.
 type EventHeard struct{ Side Side }
 
+// EventGone says that a side with ICE has given no sign of life for 30 s (RFC 7675): no valid check, no authentic packet.
+// With Closed, it has closed its DTLS association and fell silent. It is posted at most once for a description.
+type EventGone struct {
+	Side   Side
+	Closed bool
+}
+
 // EventLatched says that a side's RTP source is known and locked. It is posted for each lock: again after a change of
 // peer or a new lock.
 type EventLatched struct {
@@ -98,6 +105,7 @@ func (EventOneWay) isEvent()     {}
 func (EventHeard) isEvent()      {}
 func (EventSideSilent) isEvent() {}
 func (EventWithheld) isEvent()   {}
+func (EventGone) isEvent()       {}
 
 func (EventAnsweredBy) isEvent() {}
 func (EventBeep) isEvent()       {}

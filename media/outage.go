@@ -67,6 +67,11 @@ func (w *worker) doubts(h *hearing) bool {
 	return h.spoke != [2]bool{} && w.doubted > 0 && w.now-w.doubted < w.silence.mid && w.now-h.last < outageMost
 }
 
+// isCutOff reports whether our own network has failed, or may have.
+func (w *worker) isCutOff() bool {
+	return w.outage.on && w.outage.back == 0 || w.doubted > 0 && w.now-w.doubted < w.silence.mid
+}
+
 // fellSilent reports whether the last packet of a session came within a second of at.
 func (h *hearing) fellSilent(at time.Duration) bool {
 	return h.spoke != [2]bool{} && (h.last-at).Abs() <= outageWithin

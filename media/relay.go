@@ -204,10 +204,11 @@ func (r *relay) route() error {
 }
 
 func (r *relay) describe(side Side, p *Peer, now time.Duration) error {
+	defer r.probe(now)
 	return r.apply(side, r.party[side].proved(p), now)
 }
 
-// apply applies a description, with the address that is proved if the side has ICE.
+// apply applies a description whose address is proved if it has to be.
 func (r *relay) apply(side Side, p *Peer, now time.Duration) error {
 	held, excused := r.held(), r.excused()
 	moved := r.party[side].set(p, now)

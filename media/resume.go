@@ -7,7 +7,6 @@ import (
 	"slices"
 	"time"
 
-	"flowbridge/media/ice"
 	"flowbridge/media/latch"
 	"flowbridge/media/packet"
 	"flowbridge/media/quality"
@@ -104,14 +103,7 @@ func (s *Session) resume(st *SessionState) {
 	e, w := s.engine, &wanted{started: st.Hearing.Started}
 	s.wanted = w
 	for i := range st.Sides {
-		p := st.Sides[i].Peer
-		if e.forbids(p, p.RTP) {
-			p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
-		}
-		if e.forbids(p, p.RTCP) {
-			p.RTCP = netip.AddrPort{}
-		}
-		p = p.normal()
+		p := e.permitted(st.Sides[i].Peer, st.Sides[i].Local.Addr())
 		st.Sides[i].Peer = p
 		s.muxed[i] = p.Mux
 		w.peer[i], w.confirmed[i] = &p, st.Sides[i].Confirmed
@@ -175,11 +167,7 @@ func (r *relay) resume(st *SessionState, c stream.Clock) {
 // applied.
 func (p *party) resume(s *SideState, exact bool, c stream.Clock) {
 	l, is := s.Latch, s.Peer.normal()
-	if is.ICE != nil {
-		p.ice = ice.New(is.ICE)
-		p.ice.Hear(c.Now)
-		is = *is.provedAt(sendable(l.Named))
-	}
+	is = p.resumeChecks(s, is, c.Now)
 	p.named, p.rtcp.source = &is, sendable(s.RTCP)
 	l.Named, l.Source = sendable(l.Named), sendable(l.Source)
 	p.rtp = latch.Resume(&l, is.Believed, is.Listed, c.Until)

@@ -124,13 +124,7 @@ func (s *Session) Local(side Side) netip.AddrPort { return s.relay.local[side] }
 // invalid one counts as changed. A leased port counts as invalid, because media would loop forever, and so does our own
 // address if the peer is elsewhere.
 func (s *Session) SetPeer(side Side, p Peer) {
-	if s.engine.forbids(p, p.RTP) {
-		p.RTP, p.RTCP = netip.AddrPort{}, netip.AddrPort{}
-	}
-	if s.engine.forbids(p, p.RTCP) {
-		p.RTCP = netip.AddrPort{}
-	}
-	p = p.normal()
+	p = s.engine.permitted(p, s.relay.local[side].Addr())
 	s.set(command{op: opPeer, side: side, peer: &p})
 	s.reopenRTCP(side, p.Mux)
 }

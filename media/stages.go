@@ -162,6 +162,7 @@ func (s *Session) Speech() (answered time.Time, said [2]turns.Spans, ok bool) {
 
 // tick tells the stages the time.
 func (r *relay) tick(now time.Duration) {
+	r.probe(now)
 	if r.stages.Tick(now) {
 		r.outdated()
 	}

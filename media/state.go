@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"time"
 
+	"flowbridge/media/ice"
 	"flowbridge/media/latch"
 	"flowbridge/media/stage"
 	"flowbridge/media/stream"
@@ -57,6 +58,8 @@ type SideState struct {
 	// Crypto is the last Crypto set, if it differs from the keys in use because it was set just before the state was
 	// taken.
 	Crypto *Crypto `cbor:"16,keyasint,omitempty"`
+
+	ICE *ice.State `cbor:"17,keyasint,omitempty"` // nil if the side has no ICE
 }
 
 // countState holds the counters of a flow that are not in its stream's state.

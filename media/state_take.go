@@ -87,6 +87,7 @@ func (r *relay) state(st *SessionState, epoch time.Duration) {
 		s.Local = r.local[i]
 		s.Confirmed, s.Early, s.Withheld, s.RTCP = p.confirmed, p.unconfirmed, p.withheld, p.rtcp.source
 		s.Latch = p.rtp.State(at)
+		p.saveChecks(s)
 		if ep := &r.endpoint[i][RTP]; ep.rtpState != nil {
 			ep.stream.Save(&s.Stream, c)
 			ep.saveOutlet(&s.Outlet, st.Exact, c)

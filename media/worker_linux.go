@@ -275,7 +275,7 @@ func (w *worker) miss(missed time.Duration) {
 	for _, r := range w.relays {
 		if r.enter() {
 			for side := range r.party {
-				r.party[side].rtp.Miss(missed)
+				r.party[side].miss(missed)
 			}
 			if missed >= pauseLeast { // the sides may have sent
 				r.hearing.since = w.now

@@ -288,6 +288,7 @@ func TestEachEventHasOneOwner(t *testing.T) {
 		{media.EventWithheld{}, "*bridge.Media"},
 		{media.EventFailed{}, "*bridge.Transcoding"},
 		{media.EventSilent{}, ""},
+		{media.EventGone{}, ""},
 		{media.EventChanged{}, ""},
 		{media.EventAnsweredBy{}, ""},
 		{media.EventBeep{}, ""},

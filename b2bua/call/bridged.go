@@ -98,6 +98,8 @@ func (c *Call) bridgeInBridge(e bridge.Event) {
 	case media.EventFailed:
 		c.bridge.Tell(e)
 		c.hangup(cause.InternalError, record.EndedBySystem)
+	case media.EventGone:
+		c.onSideGone(e)
 	case bridge.HandshakeOver:
 		c.securedInBridge(e)
 	default:
@@ -180,6 +182,23 @@ func (c *Call) securedInBridge(e bridge.HandshakeOver) {
 	if err := c.bridge.Keying.TakeKeys(e); !c.replacements.secured(e, err) && err != nil {
 		c.hangup(cause.DTLSFailed, record.EndedBySystem)
 	}
+}
+
+// onSideGone ends a call whose side is gone: as by its BYE, if it has closed its media, and otherwise as by a side that
+// can't be reached. A caller whose agent can't be reached is rescued if the route says so.
+func (c *Call) onSideGone(e media.EventGone) {
+	c.log.Info().Stringer("side", e.Side).Bool("closed", e.Closed).Msg("side gone")
+	why, by := cause.ConsentExpired, record.EndedBySystem
+	switch {
+	case e.Closed && e.Side == media.SideA:
+		why, by = cause.CallerHangup, record.EndedByCaller
+	case e.Closed:
+		why, by = cause.AgentHangup, record.EndedByAgent
+	case e.Side == media.SideB && c.replacements.busy() == nil && c.rescues.replace(why):
+		return
+	}
+	c.ladder.Decide("side %v is gone: %s", e.Side, why.Words())
+	c.hangup(why, by)
 }
 
 // onMediaLost hangs up a call whose media has stopped.

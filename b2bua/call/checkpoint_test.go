@@ -72,6 +72,7 @@ func TestUrgencyOfCheckpoints(t *testing.T) {
 			{event: ofPart{verified{}}},
 			{event: ofPart{lags{}}},
 			{event: inBridge{media.EventSilent{}}},
+			{event: inBridge{media.EventGone{}}},
 			{event: inBridge{bridge.HandshakeOver{}}},
 			{event: inBridge{bridge.Announced{}}},
 			{event: inBridge{media.EventAnsweredBy{}}},

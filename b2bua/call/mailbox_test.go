@@ -36,6 +36,7 @@ func TestKindsOfItems(t *testing.T) {
 			{in: leg.FinalLost{Seq: 10}},
 			{in: leg.RequestFailed{}},
 			{event: inBridge{media.EventSilent{}}},
+			{event: inBridge{media.EventGone{}}},
 			{event: inBridge{media.EventOneWay{}}},
 			{event: killed{}},
 			{event: ready{}},

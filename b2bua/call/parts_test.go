@@ -93,6 +93,7 @@ func TestEachHappeningHasOneOwner(t *testing.T) {
 			{event: expired{cause.MaxDuration}},
 			{event: ready{}},
 			{event: inBridge{media.EventSilent{}}},
+			{event: inBridge{media.EventGone{}}},
 			{event: inBridge{bridge.HandshakeOver{}}},
 			{event: inBridge{media.EventOneWay{}}},
 			{event: inBridge{media.EventChanged{}}},

@@ -141,15 +141,16 @@ func (rs *rescues) giveUp(l snapshot.Loss) {
 	c.end(l.Cause, l.By, status, l.Q850)
 }
 
-// replace ends the leg of an agent that is not heard, if another target can take over.
-func (rs *rescues) replace(why cause.Cause) {
+// replace ends the leg of an agent that is not heard, and reports whether another target can take over.
+func (rs *rescues) replace(why cause.Cause) bool {
 	agent := rs.call.b
-	if rs.keep(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
-		rs.call.checkpoint.flush(true)
-		rs.call.step(agent, leg.Hangup{Why: why})
-	} else {
+	if !rs.keep(snapshot.Loss{Cause: why, By: record.EndedBySystem}) {
 		rs.end() // no target is left, so stop checking
+		return false
 	}
+	rs.call.checkpoint.flush(true)
+	rs.call.step(agent, leg.Hangup{Why: why})
+	return true
 }
 
 // rescue is the reason (see reason) for calling another party after an agent was lost.

@@ -341,6 +341,10 @@ func (c *Call) bridgeInSetUp(event bridge.Event) phase {
 	e, is := event.(bridge.HandshakeOver)
 	if !is {
 		c.bridge.Tell(event)
+		if gone, is := event.(media.EventGone); is && gone.Side == media.SideA {
+			c.attempts.abandon(cause.ConsentExpired, cause.Reasons{})
+			return c.refuse(480, cause.ConsentExpired)
+		}
 		if _, failed := event.(media.EventFailed); failed {
 			c.attempts.abandon(cause.InternalError, cause.Reasons{})
 			return c.refuse(500, cause.InternalError)

@@ -74,6 +74,7 @@ const (
 	NoMedia         Cause = "no_media"
 	MediaTimeout    Cause = "media_timeout"
 	DeadAir         Cause = "dead_air"
+	ConsentExpired  Cause = "consent_expired"
 	MaxDuration     Cause = "max_duration"
 	Shutdown        Cause = "shutdown"
 	Overflow        Cause = "inbox_overflow"
@@ -177,7 +178,7 @@ func Q850OfCause(cause Cause) int {
 	case CallerHangup, AgentHangup, OperatorHangup, Transferred, AnsweredByMachine:
 		return 16 // normal call clearing
 	case NoACK, NoPRACK, SessionExpired, RingTimeout, TargetSilent, SetupTimeout, Expired, NoMedia, MediaTimeout, DeadAir,
-		MaxDuration:
+		ConsentExpired, MaxDuration:
 		return 102 // recovery on timer expiry
 	default:
 		return 31 // normal, unspecified

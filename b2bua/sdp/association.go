@@ -28,13 +28,15 @@ type association struct {
 	setup        string
 	id           string // a=tls-id; empty if none
 
-	ice *PeerICE // nil if none
+	ice      *PeerICE // nil if none
+	mismatch bool     // there is one that can't be used (RFC 8839 §4.2.5)
+	answer   bool     // it is in an answer
 }
 
 // readAssociation reads the attributes of the audio stream, or of the session if the stream has none (RFC 5763 section
 // 5). It returns nil if there is no usable association.
 func readAssociation(session, stream string, answer bool) *association {
-	a := &association{fingerprints: fingerprintsIn(stream)}
+	a := &association{fingerprints: fingerprintsIn(stream), answer: answer}
 	if a.fingerprints == nil {
 		a.fingerprints = fingerprintsIn(session)
 	}
@@ -48,7 +50,7 @@ func readAssociation(session, stream string, answer bool) *association {
 	if id := strings.TrimSpace(attributeIn(stream, session, "tls-id")); isTLSID(id) {
 		a.id = id
 	}
-	a.ice = readICE(session, stream)
+	a.ice, a.mismatch = readICE(session, stream)
 	known := a.setup == setupActive || a.setup == setupPassive || a.setup == setupActPass && !answer
 	if !known || len(a.fingerprints) == 0 {
 		return nil
@@ -166,7 +168,7 @@ func (l *legAssociation) roleWith(peer *association) (client bool) {
 	case setupPassive:
 		return true
 	}
-	if peer.ice != nil && !peer.same(l.peer) { // it begins when its checks have succeeded, and we have no address before
+	if peer.ice != nil && !peer.ice.Lite && !peer.same(l.peer) { // it begins when its checks have succeeded, and we have no address before
 		return false
 	}
 	return l.client || !peer.same(l.peer)
@@ -180,7 +182,7 @@ func (l *legAssociation) isKeptBy(peer *association) bool {
 
 // offering returns the transport for an offer of ours, with our DTLS attributes.
 func (l *legAssociation) offering(proto string) StreamTransport {
-	l.offered = true
+	l.offered, l.ice.mismatch = true, false
 	if proto == "" {
 		proto = protoDTLS
 	}
@@ -194,6 +196,7 @@ func (l *legAssociation) answering(offer *Description) StreamTransport {
 		l.id = newTLSID() // RFC 8842 section 5.3
 	}
 	l.ice = l.ice.with(peer.ice)
+	l.ice.mismatch = peer.mismatch
 	t := StreamTransport{proto: offer.proto, association: l, setup: setupPassive}
 	if l.roleWith(peer) {
 		t.setup = setupActive
@@ -206,8 +209,13 @@ func (l *legAssociation) answering(offer *Description) StreamTransport {
 
 // apply puts a peer's description into force. The keys of the old association stay until the new keys are there.
 func (l *legAssociation) apply(peer *association) {
-	if peer.ice == nil || l.ice.peer != nil {
+	switch {
+	case peer.ice == nil:
+		l.ice = legICE{mismatch: l.ice.mismatch}
+	case !peer.answer:
 		l.ice = l.ice.with(peer.ice)
+	case l.ice.peer != nil: // our offer had it, with the credentials that count
+		l.ice.peer = peer.ice
 	}
 	if l.isKeptBy(peer) {
 		if peer.id != "" {

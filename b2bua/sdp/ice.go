@@ -1,12 +1,15 @@
 package sdp
 
 import (
+	"cmp"
 	"crypto/rand"
 	"encoding/hex"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
+	"flowbridge/b2bua/message"
 	"flowbridge/media/ice"
 )
 
@@ -20,19 +23,27 @@ type PeerICE struct {
 	Mid    string `cbor:"2,keyasint,omitempty"` // a=mid (RFC 5888)
 	Bundle bool   `cbor:"3,keyasint,omitempty"` // in a group with the semantics BUNDLE (RFC 9143)
 	Lite   bool   `cbor:"4,keyasint,omitempty"` // a=ice-lite: the peer makes no checks
+
+	// Candidates are the addresses of the stream's component over UDP, those with the highest priority first.
+	Candidates []netip.AddrPort `cbor:"5,keyasint,omitempty"`
 }
 
 // readICE reads the ICE of the audio stream. It returns nil if there is none that can be used: RTCP must share the port
-// of RTP, so that there is one component.
-func readICE(session, stream string) *PeerICE {
-	p := &PeerICE{Credentials: ice.Credentials{
+// of RTP, so that there is one component, and nothing between the peer and us may have changed the address in c= (RFC
+// 8839 §4.2.5: mismatch).
+func readICE(session, stream string) (p *PeerICE, mismatch bool) {
+	p = &PeerICE{Credentials: ice.Credentials{
 		Ufrag: attributeIn(stream, session, "ice-ufrag"), Password: attributeIn(stream, session, "ice-pwd"),
 	}}
 	_, muxes := attributeOf(stream, "rtcp-mux")
 	if !muxes || !areICECharacters(p.Ufrag, 4) || !areICECharacters(p.Password, 22) {
-		return nil
+		return nil, false
+	}
+	if mismatches(session, stream) {
+		return nil, true
 	}
 	_, p.Lite = attributeOf(session, "ice-lite")
+	p.Candidates = candidatesIn(stream)
 	if mid, ok := attributeOf(stream, "mid"); ok {
 		p.Mid = strings.TrimSpace(mid)
 	}
@@ -43,7 +54,59 @@ func readICE(session, stream string) *PeerICE {
 			}
 		}
 	}
-	return p
+	return p, false
+}
+
+// mismatches reports whether the address in c= is none of the candidates. A candidate with a name, as browsers use to
+// hide an address, may be any.
+func mismatches(session, stream string) bool {
+	c, ok := valueOf(stream, 'c')
+	if !ok {
+		c, _ = valueOf(session, 'c')
+	}
+	at, listed := connAddr(c[strings.LastIndexByte(c, ' ')+1:], 9), false
+	for line, rest := cutLine(stream); line != "" && at.IsValid(); line, rest = cutLine(rest) {
+		if value, ok := strings.CutPrefix(line, "a=candidate:"); ok {
+			f := strings.Fields(value)
+			if listed = true; len(f) < 6 {
+				continue
+			}
+			if a, err := netip.ParseAddr(f[4]); err != nil || a.Unmap() == at.Addr() {
+				return false
+			}
+		}
+	}
+	return listed
+}
+
+// candidatesMost bounds the candidates that are kept: those of both address families.
+const candidatesMost = 8
+
+// candidatesIn returns the addresses of a stream's candidates for RTP over UDP (RFC 8839 §5.1). A name, as browsers use
+// to hide an address, is left out.
+func candidatesIn(stream string) (all []netip.AddrPort) {
+	type candidate struct {
+		at       netip.AddrPort
+		priority uint64
+	}
+	var found []candidate
+	for line, rest := cutLine(stream); line != ""; line, rest = cutLine(rest) {
+		value, ok := strings.CutPrefix(line, "a=candidate:")
+		f := strings.Fields(value)
+		if !ok || len(f) < 8 || f[1] != "1" || !strings.EqualFold(f[2], "udp") {
+			continue
+		}
+		priority, _ := strconv.ParseUint(f[3], 10, 32)
+		port, _ := message.Decimal(f[5], 65535)
+		if at := connAddr(f[4], port); at.IsValid() && len(found) < 64 {
+			found = append(found, candidate{at, priority})
+		}
+	}
+	slices.SortStableFunc(found, func(a, b candidate) int { return cmp.Compare(b.priority, a.priority) })
+	for _, c := range found[:min(len(found), candidatesMost)] {
+		all = append(all, c.at)
+	}
+	return all
 }
 
 // areICECharacters reports whether a value has at least the given number of characters of ICE, and at most 256 (RFC
@@ -70,8 +133,9 @@ func isICE(key string) bool {
 // legICE is the ICE of one leg: our credentials, and the peer's description that they belong to. The zero value is no
 // ICE.
 type legICE struct {
-	own  ice.Credentials
-	peer *PeerICE
+	own      ice.Credentials
+	peer     *PeerICE
+	mismatch bool // the peer's last offer had ICE that could not be used, because of its address in c=
 }
 
 // with returns the ICE toward a peer with this description. Other credentials of the peer are a restart, which we take
@@ -98,7 +162,9 @@ func (l legICE) appendSession(b []byte) []byte {
 	if l.peer == nil {
 		return b
 	}
-	b = append(b, "a=ice-lite\r\n"...)
+	if !l.peer.Lite { // of two lite agents neither would make checks
+		b = append(b, "a=ice-lite\r\n"...)
+	}
 	if l.peer.Bundle {
 		b = append(append(append(b, "a=group:BUNDLE "...), l.peer.Mid...), "\r\n"...)
 	}
@@ -108,6 +174,9 @@ func (l legICE) appendSession(b []byte) []byte {
 // appendStream appends our attributes of the audio stream, whose address is our only candidate. Its priority is the one
 // of a host with one address (RFC 8445 §5.1.2.1).
 func (l legICE) appendStream(b []byte, at netip.AddrPort) []byte {
+	if l.mismatch {
+		return append(b, "a=ice-mismatch\r\n"...)
+	}
 	if l.peer == nil {
 		return b
 	}
@@ -125,7 +194,8 @@ func (l *LegCrypto) Checks(d *Description) *ice.Setup {
 	if !d.isChecked() || l.dtls == nil || l.dtls.ice.peer == nil {
 		return nil
 	}
-	return &ice.Setup{Own: l.dtls.ice.own, Peer: d.securing.association.ice.Credentials}
+	peer := d.securing.association.ice
+	return &ice.Setup{Own: l.dtls.ice.own, Peer: peer.Credentials, Lite: peer.Lite, Candidates: peer.Candidates}
 }
 
 // isChecked reports whether the peer proves its address by checks, so that the address in its description means

@@ -1,6 +1,7 @@
 package ice
 
 import (
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"time"
@@ -14,6 +15,9 @@ const (
 
 	// Consent is how long a side may be without a sign of life (RFC 7675 §5.1).
 	Consent = 30 * time.Second
+
+	// ClosedAfter is how long a side that seems to close must be silent until that is believed.
+	ClosedAfter = 1500 * time.Millisecond
 
 	// answersMost is how many checks of a side are answered in a second. A side makes up to 50 in a second (RFC 8445
 	// §14.2: one each 20 ms at most).
@@ -33,6 +37,10 @@ type Credentials struct {
 type Setup struct {
 	Own  Credentials `cbor:"1,keyasint"`
 	Peer Credentials `cbor:"2,keyasint"`
+
+	// Lite says that the side makes no checks (RFC 8445 §2.5). Then we check its candidates, in this order.
+	Lite       bool             `cbor:"3,keyasint,omitempty"`
+	Candidates []netip.AddrPort `cbor:"4,keyasint,omitempty"`
 }
 
 // Verdict is an agent's decision about a datagram.
@@ -59,19 +67,29 @@ type Agent struct {
 	wished  netip.AddrPort             // nominated after there were keys; invalid if none is
 
 	alive   time.Duration // the last sign of life; 0 if there was none
+	gone    bool          // Gone has reported it
+	closing time.Duration // when silence means that the side has closed; 0 if it seems open
 	second  time.Duration // when the counted second began
 	answers uint8         // checks answered in it
+
+	// Toward a lite side.
+	peerKey *key
+	tie     uint64 // tie-breaker (RFC 8445 §5.2)
+	pairs   [CandidatesMost]pair
+	asked   [idLen]byte   // the last request for consent
+	consent time.Duration // when the next one is due
 }
 
 // former are the credentials before a restart.
 type former struct {
 	key  *key
 	user string
+	own  Credentials
 }
 
 // New returns an agent.
 func New(s *Setup) *Agent {
-	a := &Agent{}
+	a := &Agent{tie: rand.Uint64()}
 	a.set(s)
 	return a
 }
@@ -79,14 +97,23 @@ func New(s *Setup) *Agent {
 func (a *Agent) set(s *Setup) {
 	a.setup = *s
 	a.key, a.user = newKey(s.Own.Password), s.Own.Ufrag+":"+s.Peer.Ufrag
+	a.peerKey, a.pairs = nil, [CandidatesMost]pair{}
+	if !s.Lite {
+		return
+	}
+	a.peerKey, a.consent = newKey(s.Peer.Password), 0
+	for i, to := range s.Candidates[:min(len(s.Candidates), CandidatesMost)] {
+		a.pairs[i].to = to
+	}
 }
 
 // Set applies a new description. New credentials are a restart (RFC 8445 §9): the former ones count until the first
 // nomination after it.
 func (a *Agent) Set(s *Setup) {
-	if a.setup.Own != s.Own || a.setup.Peer != s.Peer {
-		a.former = &former{a.key, a.user}
+	if a.setup.Own == s.Own && a.setup.Peer == s.Peer && a.setup.Lite == s.Lite {
+		return
 	}
+	a.former = &former{a.key, a.user, a.setup.Own}
 	a.set(s)
 }
 
@@ -101,6 +128,8 @@ func (a *Agent) Take(src, current netip.AddrPort, keyed bool, datagram, room []b
 		return nil, Refused
 	case m.kind == request:
 		return a.check(&m, src, current, keyed, room, now)
+	case m.kind == success || m.kind == failure:
+		return a.response(&m, src, current, room, now)
 	case m.kind == indication && src == current: // keeps a NAT open (RFC 8445 §11); it is not authenticated
 		a.Hear(now)
 		return nil, Unproved
@@ -115,7 +144,7 @@ func (a *Agent) check(m *message, src, current netip.AddrPort, keyed bool, room 
 	if k == nil || m.unknown || !m.isPrinted() || !m.isSignedBy(k) || !a.mayAnswer(now) {
 		return nil, Refused
 	}
-	if m.controlled { // a lite agent never controls
+	if m.controlling && a.setup.Lite || m.controlled && !a.setup.Lite { // roles are fixed: a lite agent never controls
 		return conflict(m, k, room), Refused
 	}
 	answer = finish(appendMapped(begin(room, success, m.id()), src), k)
@@ -123,13 +152,18 @@ func (a *Agent) check(m *message, src, current netip.AddrPort, keyed bool, room 
 		v = Nominated
 		a.former, a.wished = nil, netip.AddrPort{}
 	}
-	if !slices.Contains(a.checked[:], src) {
-		a.checked[a.next%remembered], a.next = src, a.next+1
-	}
+	a.note(src)
 	if src == current || !current.IsValid() || v == Nominated {
 		a.Hear(now)
 	}
 	return answer, v
+}
+
+// note notes that a valid check has come from an address.
+func (a *Agent) note(src netip.AddrPort) {
+	if !slices.Contains(a.checked[:], src) {
+		a.checked[a.next%remembered], a.next = src, a.next+1
+	}
 }
 
 // follows reports whether a nomination counts at once. If not, it is noted as a wish.
@@ -143,7 +177,7 @@ func (a *Agent) follows(src, current netip.AddrPort, keyed bool, now time.Durati
 
 func conflict(m *message, k *key, room []byte) []byte {
 	b := begin(room, failure, m.id())
-	return finish(appendAttribute(b, attrErrorCode, "\x00\x00\x04\x57Role Conflict"), k)
+	return finish(appendAttribute(b, attrErrorCode, "\x00\x00\x04\x57Role Conflict"), k) // 487 (RFC 8445 §7.3.1.1)
 }
 
 // keyOf returns the key for a user name, or nil.
@@ -181,4 +215,35 @@ func (a *Agent) Wishes(src netip.AddrPort) bool { return src.IsValid() && src ==
 func (a *Agent) Moved() { a.former, a.wished = nil, netip.AddrPort{} }
 
 // Hear notes a sign of life: a valid check from the address in use, or an authentic packet.
-func (a *Agent) Hear(now time.Duration) { a.alive = now }
+func (a *Agent) Hear(now time.Duration) { a.alive, a.closing = now, 0 }
+
+// Miss leaves out a time in which no packets were read.
+func (a *Agent) Miss(missed time.Duration) {
+	if a.alive > 0 {
+		a.alive += missed
+	}
+	if a.closing > 0 {
+		a.closing += missed
+	}
+}
+
+// Closes notes that the side seems to close its DTLS association. That is believed only if the side is silent then,
+// because anybody can send such a record. pauses says that the side may pause anyway.
+func (a *Agent) Closes(pauses bool, now time.Duration) {
+	after := ClosedAfter
+	if pauses {
+		after = WishAfter
+	}
+	if a.closing == 0 || now+after < a.closing {
+		a.closing = now + after
+	}
+}
+
+// Gone reports once that the side has given no sign of life for too long, and whether it had said that it closes. It
+// reports nothing before the first sign.
+func (a *Agent) Gone(now time.Duration) (gone, closed bool) {
+	closed = a.closing > 0 && now >= a.closing
+	gone = a.alive > 0 && !a.gone && (closed || now-a.alive >= Consent)
+	a.gone = a.gone || gone
+	return gone, closed
+}

@@ -8,7 +8,8 @@
 //
 // A lite agent that goes by the letter can be moved by anybody who repeats one check from another address, because the
 // integrity of a check does not cover its source. So the nomination in a check names an address only until there are
-// SRTP keys. Afterwards it is a wish, and the side moves with the first authentic packet from there.
+// SRTP keys. Afterwards it is a wish, and the side moves with the first authentic packet from there. Test:
+// TestForeignDatagrams.
 //
 // What fails gets no answer: a stranger learns nothing from it, and can't use it to send to others. A wrong user name
 // costs no HMAC.
