@@ -1,6 +1,7 @@
 package webrtc
 
 import (
+	"encoding/json"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -9,8 +10,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/pion/webrtc/v4"
+
 	"flowbridge/scripts/internal/flowbridge"
 	"flowbridge/scripts/internal/namespace"
+	"flowbridge/scripts/internal/sip"
 )
 
 var (
@@ -107,4 +111,108 @@ func TestCall(t *testing.T) {
 	p.speaks("from the peer")
 	p.hears("from the peer")
 	await(t, "audio at the agent", func() bool { return a.heard.Load() > 20 && a.last.Load() == "from the peer" })
+}
+
+// talks sets up a call with audio in both directions.
+func talks(t *testing.T, s *flowbridge.Server, settings func(*webrtc.SettingEngine)) (*peer, sip.Message) {
+	t.Helper()
+	newAgent(t)
+	p := newPeer(t, settings)
+	answer := p.calls()
+	p.connects(answer)
+	p.speaks("words")
+	p.hears("words")
+	if live, err := s.Admin.Live(); live != 1 || err != nil {
+		t.Fatalf("%d calls, %v", live, err)
+	}
+	return p, answer
+}
+
+// A call outlives the process: the next one answers the checks, with the same credentials and keys.
+func TestProcessEnds(t *testing.T) {
+	for name, next := range map[string]func(s *flowbridge.Server) error{
+		"killed": func(s *flowbridge.Server) error {
+			s.Kill()
+			return s.Start()
+		},
+		"upgraded": func(s *flowbridge.Server) error {
+			var said struct {
+				PID int `json:"pid"`
+			}
+			text, err := s.Upgrade().Output()
+			if err == nil {
+				err = json.Unmarshal(text, &said)
+			}
+			s.PID = said.PID
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newServer(t)
+			p, _ := talks(t, s, nil)
+			must(t, next(s))
+			p.hears("words")
+			if state := p.ICEConnectionState(); state != webrtc.ICEConnectionStateConnected {
+				t.Errorf("the peer's ICE is %v", state)
+			}
+			must(t, p.Close())
+			ends(t, s, "caller_hangup")
+		})
+	}
+}
+
+// ends waits for the record of the only call.
+func ends(t *testing.T, s *flowbridge.Server, why string) {
+	t.Helper()
+	var all []flowbridge.Record
+	await(t, "the end of the call", func() bool {
+		all, _ = s.Admin.Records()
+		return len(all) > 0
+	})
+	if len(all) != 1 || all[0].Cause != why {
+		t.Errorf("records %+v; want one with %s", all, why)
+	}
+}
+
+// A page that is closed ends its call at once, by the close_notify of DTLS.
+func TestPeerCloses(t *testing.T) {
+	s := newServer(t)
+	p, _ := talks(t, s, nil)
+	must(t, p.Close())
+	ends(t, s, "caller_hangup")
+}
+
+// A peer may restart its ICE: both ends change their credentials, and the audio goes on.
+func TestRestart(t *testing.T) {
+	s := newServer(t)
+	p, first := talks(t, s, nil)
+	p.offers(&webrtc.OfferOptions{ICERestart: true})
+	p.sends("INVITE", 2, first.Header("To"), p.LocalDescription().SDP)
+	again := p.final()
+	p.connects(again)
+	if ufrag(first) == ufrag(again) || ufrag(again) == "" {
+		t.Errorf("our credentials are %s, and were %s", ufrag(again), ufrag(first))
+	}
+	p.hears("words")
+}
+
+func ufrag(answer sip.Message) string {
+	_, rest, _ := strings.Cut(answer.Body(), "a=ice-ufrag:")
+	value, _, _ := strings.Cut(rest, "\r\n")
+	return value
+}
+
+// An ice-lite peer, as Meta's, makes no checks: ours find and nominate its address.
+func TestLitePeer(t *testing.T) {
+	s := newServer(t)
+	p, answer := talks(t, s, func(e *webrtc.SettingEngine) {
+		e.SetLite(true)
+		e.SetNetworkTypes([]webrtc.NetworkType{webrtc.NetworkTypeUDP4})
+	})
+	if body := answer.Body(); strings.Contains(body, "a=ice-lite") || !strings.Contains(body, "a=setup:active") {
+		t.Errorf("answered with\n%s", body)
+	}
+	s.Kill()
+	must(t, s.Start())
+	p.hears("words")
 }

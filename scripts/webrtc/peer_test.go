@@ -81,7 +81,13 @@ func (p *peer) listen() {
 		if m.Status() == 200 && m.Method() == "INVITE" {
 			p.sends("ACK", m.Number(), m.Header("To"), "")
 		}
-		p.said <- m
+		if m.Method() == "BYE" && m.Status() == 0 {
+			_, _ = p.conn.WriteToUDPAddrPort([]byte(m.Answer("200 OK", "", sip.WithBody(""))), serverAt)
+		}
+		select {
+		case p.said <- m:
+		default: // nobody waits
+		}
 	}
 }
 
@@ -96,12 +102,19 @@ func (p *peer) sends(method string, cseq int, to, body string) {
 // calls sends an offer, and returns the answer.
 func (p *peer) calls() sip.Message {
 	p.t.Helper()
-	offer, err := p.CreateOffer(nil)
-	must(p.t, err)
-	must(p.t, p.SetLocalDescription(offer))
-	<-webrtc.GatheringCompletePromise(p.PeerConnection)
+	p.offers(nil)
 	p.sends("INVITE", 1, "", p.LocalDescription().SDP)
 	return p.final()
+}
+
+// offers makes an offer with all candidates.
+func (p *peer) offers(options *webrtc.OfferOptions) {
+	p.t.Helper()
+	offer, err := p.CreateOffer(options)
+	must(p.t, err)
+	done := webrtc.GatheringCompletePromise(p.PeerConnection)
+	must(p.t, p.SetLocalDescription(offer))
+	<-done
 }
 
 // final returns the final answer to an INVITE.
