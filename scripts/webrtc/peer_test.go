@@ -63,7 +63,7 @@ func newPeer(t *testing.T, settings func(*webrtc.SettingEngine)) *peer {
 	p.conn, err = net.ListenUDP("udp4", net.UDPAddrFromAddrPort(browserAt))
 	must(t, err)
 	t.Cleanup(func() { _ = p.conn.Close() })
-	e := &sip.End{Name: "b", Addr: p.conn.LocalAddr().(*net.UDPAddr).AddrPort(), Peer: serverAt}
+	e := &sip.End{Name: "b" + p.conn.LocalAddr().String(), Addr: p.conn.LocalAddr().(*net.UDPAddr).AddrPort(), Peer: serverAt}
 	p.dialog = e.Dial("+15075550100", "+15075550199")
 	go p.listen()
 	return p
