@@ -37,8 +37,8 @@ type Route struct {
 	// Moves the weights of split from targets that callers hear fail to those that serve them well. It needs name.
 	Follow *Follow `key:"follow"`
 	// When the caller hears ringing: immediate (180 at once), on-target (with the target's 18x), session-progress (183 at
-	// once, and ringback until the target's media or answer), none. Of a browser trunk the default is session-progress
-	// (from 1.2).
+	// once, and ringback until the target's media or answer), none. Default of a browser trunk (from 1.2):
+	// session-progress.
 	Ringing string `key:"ringing" enum:"immediate on-target none session-progress" default:"immediate"`
 	// What the caller hears with session-progress, and while a transfer rings after the agent hung up.
 	Ringback string `key:"ringback" is:"sound" default:"us"`

@@ -39,8 +39,7 @@ const noSocketStep = "which a bot's call does not have"
 // socketID is the path of the id by which a bot and hooks know a call.
 const socketID = "callSid"
 
-// socketRing is how long a bot may take to open its WebSocket, unless ring_timeout says otherwise. It has nobody to ring
-// for.
+// socketRing is how long a bot may take to open its WebSocket, unless ring_timeout says otherwise. A bot does not ring.
 const socketRing = 30 * time.Second
 
 // orderTimeout bounds how long the gateway may take to note a call, which takes microseconds.

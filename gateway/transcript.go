@@ -21,8 +21,8 @@ const (
 	fromBot
 )
 
-// transcript tells the ladder of a call what is said on a bot's socket: the events in their order, audio and marks as
-// counts, and no values of the caller or of the account.
+// transcript tells the ladder of a call what is said on a bot's socket: each side's events in order, audio and marks
+// as counts, and no values of the caller or of the account.
 type transcript struct {
 	tell  func(text string) // nil: nobody
 	runs  [2]run            // by direction

@@ -64,7 +64,7 @@ func (b *bots) open() (*gateway.Gateway, error) {
 }
 
 // isOurs reports whether a datagram that came to a loopback address is from one of the server's sockets, and not from
-// another program on this machine.
+// another program on this machine. Until the server is open everything passes: restored calls are answered before.
 func (b *bots) isOurs(from netip.AddrPort) bool {
 	s := b.server.Load()
 	return s == nil || slices.ContainsFunc(s.listens, func(l config.Listener) bool {
@@ -183,8 +183,7 @@ type bot struct {
 	within time.Duration
 }
 
-// Of the time that an answer may take, the gateway leaves some for its own, so that the ladder tells that it was the
-// bot that did not answer.
+// The bot gets a little less than ring_timeout, so that the gateway's refusal comes first and the ladder names the bot.
 const (
 	answerShare = 20 // one part of so many
 	answerTime  = time.Second

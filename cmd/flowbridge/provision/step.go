@@ -81,7 +81,7 @@ func (s *step) find(ctx context.Context) (hits []rest.Object, err error) {
 // ensure creates the thing if there is none. If there is one, ensure reports how it differs from the wanted one.
 func (s *step) ensure(c *cobra.Command) error {
 	if s.have != nil {
-		return s.there(c)
+		return s.reportExisting(c)
 	}
 	made, err := s.Create(c.Context(), s.want, s.known)
 	if err != nil {
@@ -105,8 +105,8 @@ func (s *step) describe(o rest.Object) string {
 	return fmt.Sprintf(s.title, text(o, s.name), text(o, s.key))
 }
 
-// there reports how the existing thing differs from the wanted one. If it does, there returns an error.
-func (s *step) there(c *cobra.Command) error {
+// reportExisting prints how the existing thing differs from the wanted one, and returns an error if it does.
+func (s *step) reportExisting(c *cobra.Command) error {
 	what := s.describe(s.have)
 	if strings.Contains(what, ", ") {
 		what += ","

@@ -101,7 +101,7 @@ func numberFields() []field {
 	}
 }
 
-// oneArg takes exactly one id. missing says what to write, and wrong what an unusable argument is not.
+// oneArg takes exactly one id. missing is the error without one; wrong ends the error for a bad one: "x" is no …
 func oneArg(missing, wrong string) cobra.PositionalArgs {
 	return cli.Args(func(_ *cobra.Command, args []string) error {
 		switch {
