@@ -123,6 +123,12 @@ func TestNoMediaEndsBothLegs(t *testing.T) {
 	inTalkThatEnds(t, media.EventSilent{Since: 30 * time.Second}, cause.MediaTimeout)
 }
 
+// A side with ICE that gives no sign of life ends the call.
+func TestSideGoneEndsBothLegs(t *testing.T) {
+	inTalkThatEnds(t, media.EventGone{Side: media.SideA}, cause.ConsentExpired)
+	inTalkThatEnds(t, media.EventGone{Side: media.SideB}, cause.ConsentExpired)
+}
+
 // If neither an ACK nor media came after the 200, the missing ACK is the cause of the end: both may have the same
 // reason.
 func TestNoMediaWithoutACK(t *testing.T) {

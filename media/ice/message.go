@@ -60,8 +60,8 @@ func IsMessage(datagram []byte) bool { return len(datagram) > 0 && datagram[0] <
 
 // read reads a message. Attributes behind MESSAGE-INTEGRITY are not protected by it, and ignored (RFC 8489 §14.5).
 func read(raw []byte) (m message, ok bool) {
-	if len(raw) < headerLen || len(raw)%4 != 0 || len(raw)-headerLen != int(binary.BigEndian.Uint16(raw[2:])) ||
-		binary.BigEndian.Uint32(raw[4:]) != cookie {
+	if !IsMessage(raw) || len(raw) < headerLen || len(raw)%4 != 0 ||
+		len(raw)-headerLen != int(binary.BigEndian.Uint16(raw[2:])) || binary.BigEndian.Uint32(raw[4:]) != cookie {
 		return m, false
 	}
 	m.raw, m.kind = raw, kind(binary.BigEndian.Uint16(raw))
