@@ -44,6 +44,8 @@ type CarrierCall struct {
 	Seed        uint64        // selects the caller's words
 	Listens     bool          // the caller waits for the greeting before it speaks
 	Party       Party         // speaks in place of the caller's words; may be nil
+	Terminal    Terminal      // the audio in place of the carrier's own; may be nil
+	Identity    *Identity     // may be nil
 	Silence     time.Duration // how long to wait for any response before the call is given up; zero means 32 s
 	CancelAfter time.Duration // time from the INVITE to the CANCEL of an unanswered call; zero for no CANCEL
 	OnAnswer    func(sipCallID string)
@@ -104,7 +106,7 @@ func StartCarrier(ctx context.Context, o CarrierOptions) (*Carrier, error) {
 	server.OnInvite(c.dialogs.only(c.onReInvite)) // a new call gets 481
 	server.OnAck(func(*sip.Request, sip.ServerTransaction) {})
 	for _, method := range []sip.RequestMethod{sip.INFO, sip.UPDATE, sip.NOTIFY} {
-		server.OnRequest(method, c.dialogs.only(accept))
+		server.OnRequest(method, c.dialogs.only(acceptAllowed))
 	}
 	server.OnRefer(c.dialogs.only(c.onRefer))
 	server.OnOptions(ok)
@@ -155,19 +157,23 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	if cc.Dest.IsValid() {
 		req.SetDestination(cc.Dest.String())
 	}
-	ip := c.sip.ip(req.Destination())
-	st, err := openStream(ip)
-	if err != nil {
+	o := &outgoing{
+		carrier: c, cc: cc, req: req, tag: newTag(), bye: newSignal(), refers: make(chan string, maxRefers),
+	}
+	if err := o.open(c.sip.ip(req.Destination())); err != nil {
 		return nil, err
 	}
-	o := &outgoing{carrier: c, cc: cc, req: req, stream: st, bye: newSignal(), refers: make(chan string, maxRefers)}
+	id := Identity{Allow: allowed}
+	if cc.Identity != nil {
+		id = *cc.Identity
+	}
 	contact := c.sip.contact(req.Destination())
-	callID, hops := sip.CallIDHeader(newTag()+"@"+contact.Address.Host), sip.MaxForwardsHeader(70)
+	callID := sip.CallIDHeader(cmp.Or(id.CallID, newTag()+"@"+contact.Address.Host))
+	hops := sip.MaxForwardsHeader(70)
 	from := &sip.FromHeader{
 		DisplayName: cc.DisplayName,
-		Address:     sip.Uri{Scheme: "sip", User: cc.From, Host: contact.Address.Host},
+		Address:     sip.Uri{Scheme: "sip", User: cc.From, Host: cmp.Or(id.Host, contact.Address.Host)},
 	}
-	o.tag = newTag()
 	from.Params.Add("tag", o.tag)
 	plain := *to.Clone()
 	plain.UriParams, plain.Headers = nil, nil
@@ -177,22 +183,35 @@ func (c *Carrier) prepare(cc CarrierCall) (*outgoing, error) {
 	req.AppendHeader(&sip.CSeqHeader{SeqNo: 1, MethodName: sip.INVITE})
 	req.AppendHeader(&hops)
 	req.AppendHeader(contact)
-	req.AppendHeader(sip.NewHeader("Allow", allowed))
+	req.AppendHeader(sip.NewHeader("Allow", id.Allow))
 	for _, h := range cc.Headers {
 		req.AppendHeader(sip.NewHeader(h.Name, h.Value))
 	}
 	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
 	req.SetTransport(c.sip.network)
-	u, _ := codecFor(payloadPCMU)
-	a, _ := codecFor(payloadPCMA)
-	o.offer = writeSDP(netip.AddrPortFrom(ip, st.local.Port()), uint64(st.local.Port()), []codec{u, a}, payloadEvent)
 	req.SetBody(o.offer)
-	if cc.Party != nil {
-		st.join(cc.Party)
-	}
 	o.key = dialogKey(callID.Value(), o.tag)
 	o.res.SIPCallID = callID.Value()
 	return o, nil
+}
+
+// open opens the media at an address, and writes the offer.
+func (o *outgoing) open(ip netip.Addr) (err error) {
+	if o.cc.Terminal != nil {
+		o.offer = o.cc.Terminal.Offer()
+		return nil
+	}
+	if o.stream, err = openStream(ip); err != nil {
+		return err
+	}
+	u, _ := codecFor(payloadPCMU)
+	a, _ := codecFor(payloadPCMA)
+	port := o.stream.local.Port()
+	o.offer = writeSDP(netip.AddrPortFrom(ip, port), uint64(port), []codec{u, a}, payloadEvent)
+	if o.cc.Party != nil {
+		o.stream.join(o.cc.Party)
+	}
+	return nil
 }
 
 func (c *Carrier) onBye(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
@@ -203,6 +222,10 @@ func (c *Carrier) onBye(o *outgoing, req *sip.Request, tx sip.ServerTransaction)
 // onReInvite repeats the carrier's own description and sends RTP to the address
 // of the new offer.
 func (c *Carrier) onReInvite(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
+	if o.cc.Identity != nil {
+		reply(req, tx, sip.StatusNotAcceptableHere, "Re-INVITE is not supported")
+		return
+	}
 	if err := o.stream.follow(req.Body()); err != nil {
 		reply(req, tx, sip.StatusNotAcceptableHere, Printable(err.Error()))
 		return
@@ -227,4 +250,13 @@ func (c *Carrier) onRefer(o *outgoing, req *sip.Request, tx sip.ServerTransactio
 	default:
 		reply(req, tx, sip.StatusRequestPending, "Request Pending")
 	}
+}
+
+// acceptAllowed answers a request within a call with 200, or with 405 if the call does not take its method.
+func acceptAllowed(o *outgoing, req *sip.Request, tx sip.ServerTransaction) {
+	if !o.cc.Identity.allows(req.Method) {
+		reply(req, tx, sip.StatusMethodNotAllowed, "Method Not Allowed")
+		return
+	}
+	ok(req, tx)
 }

@@ -5,8 +5,8 @@
 //	   └───── RTP: words ─────────────────────────────▶ heard by the agent
 //	   heard by the caller ◀──── RTP: greeting, answers ──────┘
 //
-// The packages below add platforms: synthflow and vapi, platform for every platform that data can describe, and twilio,
-// which is a carrier.
+// The packages below add platforms: synthflow and vapi, platform for every platform that data can describe, and twilio
+// and whatsapp, which are carriers.
 //
 // The ends are independent of the product's SIP: they have their own dialogs, SDP and RTP. Like the product, they use
 // sipgo's parser and transactions, so they can't reveal faults of the parser itself. The tests with SIPp, baresip and

@@ -30,7 +30,7 @@ type outgoing struct {
 	carrier *Carrier
 	cc      CarrierCall
 	req     *sip.Request
-	stream  *stream
+	stream  *stream // nil with a terminal
 	offer   []byte
 	tag     string
 	key     string
@@ -49,7 +49,7 @@ func (o *outgoing) update(f func(*CarrierResult)) {
 }
 
 func (o *outgoing) run(ctx context.Context) error {
-	defer o.stream.close()
+	defer o.silence()
 	defer o.update(func(r *CarrierResult) { r.EndedAt = time.Now() })
 	o.update(func(r *CarrierResult) { r.InvitedAt = time.Now() })
 	tx, err := o.carrier.sip.client.TransactionRequest(ctx, o.req)
@@ -81,13 +81,13 @@ func (o *outgoing) run(ctx context.Context) error {
 	o.finished(final)
 	d := clientDialog(o.req, final)
 	o.acknowledge(d)
-	media, sdpErr := parseSDP(final.Body())
+	sdpErr := o.connect(final.Body())
 	if err != nil || sdpErr != nil {
 		o.hangup(d, SideCaller) // the answer came too late, or without usable media
 		return errors.Join(err, sdpErr)
 	}
 	o.update(func(r *CarrierResult) { r.AnsweredAt = time.Now() })
-	o.talk(ctx, d, media)
+	o.talk(ctx, d)
 	return nil
 }
 
@@ -208,9 +208,8 @@ func (o *outgoing) progress(res *sip.Response) {
 			r.RingingAt = now
 		}
 	})
-	// This SDP describes the early media.
-	if media, err := parseSDP(res.Body()); err == nil && len(res.Body()) > 0 {
-		o.stream.peer.Store(&media)
+	if len(res.Body()) > 0 {
+		_ = o.connect(res.Body()) // of early media; the answer must have it too
 	}
 }
 
@@ -260,20 +259,13 @@ func (o *outgoing) onRepeated(res *sip.Response) {
 }
 
 // talk plays the caller's words until the call ends.
-func (o *outgoing) talk(ctx context.Context, d *dialog, media remoteMedia) {
-	o.stream.peer.Store(&media)
-	if o.cc.Party == nil {
-		o.stream.say(media.codec.encodeAll(Words(o.cc.Seed)), true)
-	}
-	if o.cc.Listens {
-		o.stream.at = sentenceSamples
-	}
-	o.carrier.sip.clock.add(o.stream)
+func (o *outgoing) talk(ctx context.Context, d *dialog) {
+	quiet := o.speak()
 	if o.cc.OnAnswer != nil {
 		o.cc.OnAnswer(o.res.SIPCallID)
 	}
 	by := o.lasts(ctx, d, afterSome(o.cc.Hold))
-	o.carrier.sip.clock.remove(o.stream)
+	quiet()
 	o.hangup(d, by)
 }
 
@@ -287,10 +279,11 @@ func (o *outgoing) lasts(ctx context.Context, d *dialog, hold <-chan time.Time) 
 			o.transferred(d, o.cc.OnRefer(to))
 			continue
 		case <-hold:
-			if rtp := o.stream.media(false).RTP; min(rtp.Sent, rtp.Received) < uint64(o.cc.Heard) {
+			if rtp := o.media(false).RTP; min(rtp.Sent, rtp.Received) < uint64(o.cc.Heard) {
 				hold = time.After(frameTime)
 				continue
 			}
+		case <-o.givesUp():
 		case <-ctx.Done():
 		}
 		return SideCaller
@@ -313,7 +306,11 @@ func (o *outgoing) hangup(d *dialog, by Side) {
 	if by != SideCaller {
 		return
 	}
-	status := o.carrier.sip.hangUp(d)
+	var more []Header
+	if id := o.cc.Identity; id != nil && id.Bye != nil {
+		more = id.Bye(time.Since(o.res.AnsweredAt))
+	}
+	status := o.carrier.sip.hangUp(d, more...)
 	o.update(func(r *CarrierResult) { r.ByeStatus = status })
 }
 
@@ -322,7 +319,7 @@ func (o *outgoing) result() CarrierResult {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	r := o.res
-	r.Media = o.stream.media(true)
+	r.Media = o.media(true)
 	if !r.AnsweredAt.IsZero() && !r.RTP.FirstAt.IsZero() {
 		r.MediaDelay = r.RTP.FirstAt.Sub(r.AnsweredAt)
 	}

@@ -23,10 +23,10 @@ import (
 )
 
 func simulateCommand() *cobra.Command {
-	return cli.Group("simulate", "Stand in for a platform, or for Twilio in front of one", "",
+	return cli.Group("simulate", "Stand in for a platform, or for Twilio or WhatsApp in front of one", "",
 		"  flowbridge simulate synthflow --http 127.0.0.1:8090 --sip 127.0.0.1:32681",
 		append(simulatePlatforms(), simulateSynthflowCommand(), simulateTwilioCommand(), simulateVapiCommand(),
-			simulateWebsocketCommand())...)
+			simulateWebsocketCommand(), simulateWhatsappCommand())...)
 }
 
 // standIn starts a platform's stand-in, prints its addresses with announce, and runs it until a signal.
