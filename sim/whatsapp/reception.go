@@ -118,5 +118,5 @@ func (t *terminal) judge(r *Result) {
 	if t.failed != nil {
 		r.Failed = t.failed.Error()
 	}
-	r.OwnAt, r.OwnBack = sim.Match(t.heard.samples, t.words[:sentence])
+	_, r.OwnBack = sim.Match(t.heard.samples, t.words[:sentence])
 }

@@ -53,7 +53,7 @@ func TestWaitsInVain(t *testing.T) {
 		{5 * time.Second, 34 * time.Second, false},
 		{5 * time.Second, 35 * time.Second, true},
 	} {
-		c := &terminal{patience: patience}
+		c := &terminal{}
 		if tt.last > 0 {
 			c.heard.last = began.Add(tt.last)
 		}

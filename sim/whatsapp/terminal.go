@@ -1,7 +1,6 @@
 package whatsapp
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"crypto/tls"
@@ -37,7 +36,6 @@ type terminal struct {
 	ownKeys     []byte          // with SDES
 	ssrc        uint32
 	words       []int16
-	patience    time.Duration
 	flow        *flow
 	givesUp     chan struct{}
 	ctx         context.Context //nolint:containedctx // the terminal's own life: ends with Close
@@ -64,7 +62,7 @@ func newTerminal(ip netip.Addr, c Call) (*terminal, error) {
 	}
 	t := &terminal{
 		kind: c.Media, conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort(), ssrc: mathrand.Uint32(),
-		words: sim.Words(c.Seed), patience: cmp.Or(c.Patience, patience), givesUp: make(chan struct{}),
+		words: sim.Words(c.Seed), givesUp: make(chan struct{}),
 		ice: lite{ufrag: rand.Text()[:16], password: rand.Text()},
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -250,9 +248,9 @@ func (t *terminal) speak() {
 func (t *terminal) waitsInVain(began, now time.Time) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	limit := t.patience
+	limit := patience
 	if last := t.heard.last; !last.IsZero() {
-		began, limit = last, limit*3/2
+		began, limit = last, laterPatience
 	}
 	t.silent = now.Sub(began) >= limit
 	return t.silent

@@ -27,8 +27,11 @@ const (
 // domain is Meta's SIP domain.
 const domain = "wa.meta.vc"
 
-// patience is how long WhatsApp waits for the business's first packet of audio.
-const patience = 20 * time.Second
+// WhatsApp waits so long for the business's first packet of audio, and for one in mid-call.
+const (
+	patience      = 20 * time.Second
+	laterPatience = 30 * time.Second
+)
 
 // Call is the call of a WhatsApp user.
 type Call struct {
@@ -42,11 +45,9 @@ type Call struct {
 	Password string         // of the business number, for a challenge; without one a challenge ends the call
 	Headers  []sim.Header   // further headers of the INVITE
 	Hold     time.Duration  // time from the answer to the BYE; zero: the other side or the context ends the call
-	Heard    int            // packets of audio to send, and to receive, before the BYE; in addition to Hold
 	Seed     uint64         // selects the caller's words
 	Silence  time.Duration  // how long to wait for any response
 	GiveUp   time.Duration  // how long the call may ring; zero: forever
-	Patience time.Duration  // how long to wait for audio, and half as long again later; 20 s if zero
 	Tap      func(sim.Datagram)
 }
 
@@ -54,10 +55,9 @@ type Call struct {
 type Result struct {
 	sim.CarrierResult
 	Checks  Checks
-	Silent  bool          // the call was ended because no audio came
-	OwnBack float64       // how alike the best matching part of the audio that came is to the words that were said; see sim.Match
-	OwnAt   time.Duration // its position
-	Failed  string        // why there are no keys; empty if there are, or if no handshake began
+	Silent  bool    // the call was ended because no audio came
+	OwnBack float64 // how alike the best matching part of the audio that came is to the words that were said; see sim.Match
+	Failed  string  // why there are no keys; empty if there are, or if no handshake began
 }
 
 // Checks counts the connectivity checks that came.
@@ -120,7 +120,7 @@ func (c Call) outgoing(t *terminal) sim.CarrierCall {
 	digits := strings.TrimPrefix(c.From, "+")
 	call := sim.CarrierCall{
 		To: fmt.Sprintf("sip:%s@%s;transport=tls", c.Business, c.Host), Dest: c.To,
-		From: c.From, DisplayName: digits, Hold: c.Hold, Heard: c.Heard, Silence: c.Silence, CancelAfter: c.GiveUp,
+		From: c.From, DisplayName: digits, Hold: c.Hold, Silence: c.Silence, CancelAfter: c.GiveUp,
 		Terminal: t,
 		Identity: &sim.Identity{
 			CallID: "outgoing:" + id, Host: domain, Allow: "INVITE, ACK, BYE, CANCEL, NOTIFY, OPTIONS",
