@@ -267,8 +267,8 @@ func (e *endpoint) response(req *sip.Request, code int, reason string, sdp []byt
 	return res
 }
 
-// hangUp sends a BYE with further headers and returns the status of its response. While the endpoint is closing, it does not wait for the
-// response.
+// hangUp sends a BYE with further headers and returns the status of its response. While the endpoint is closing, it
+// does not wait for the response.
 func (e *endpoint) hangUp(d *dialog, more ...Header) int {
 	bye := d.request(sip.BYE)
 	for _, h := range more {

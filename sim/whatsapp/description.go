@@ -143,7 +143,8 @@ func (a *answer) readSDES(m *sdp.MediaDescription, conn *sdp.ConnectionInformati
 	line, _ := m.Attribute("crypto")
 	fields := strings.Fields(line)
 	if len(fields) < 3 || fields[0] != "1" || fields[1] != suite {
-		return fmt.Errorf("answer: a=crypto:%s does not take the one that was offered", strings.Join(fields[:min(len(fields), 2)], " "))
+		taken := strings.Join(fields[:min(len(fields), 2)], " ")
+		return fmt.Errorf("answer: a=crypto:%s does not take the one that was offered", taken)
 	}
 	inline, _, _ := strings.Cut(strings.TrimPrefix(fields[2], "inline:"), "|")
 	a.keys, err = base64.StdEncoding.DecodeString(inline)

@@ -99,7 +99,8 @@ func (t *terminal) Connect(body []byte) error {
 		go t.handshake(a.fingerprint)
 	default:
 		const key = suiteKeys - 14
-		return t.setKeys(srtp.ProtectionProfileAes128CmHmacSha1_80, t.ownKeys[:key], t.ownKeys[key:], a.keys[:key], a.keys[key:])
+		own, theirs := t.ownKeys, a.keys
+		return t.setKeys(srtp.ProtectionProfileAes128CmHmacSha1_80, own[:key], own[key:], theirs[:key], theirs[key:])
 	}
 	return nil
 }

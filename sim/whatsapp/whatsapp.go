@@ -56,7 +56,7 @@ type Result struct {
 	sim.CarrierResult
 	Checks  Checks
 	Silent  bool    // the call was ended because no audio came
-	OwnBack float64 // how alike the best matching part of the audio that came is to the words that were said; see sim.Match
+	OwnBack float64 // how alike the words that were said and the best matching audio that came are: see sim.Match
 	Failed  string  // why there are no keys; empty if there are, or if no handshake began
 }
 

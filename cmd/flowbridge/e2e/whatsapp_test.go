@@ -25,7 +25,7 @@ func TestWhatsApp(t *testing.T) {
 			ca := s.authority("ca")
 			own := ca.sign("own", "bridge.test")
 			password := filepath.Join(t.TempDir(), "password")
-			must(t, os.WriteFile(password, []byte("of the number"), 0o600))
+			must(t, os.WriteFile(password, []byte("of-the-number"), 0o600))
 			config := s.config(setup{
 				listen: []string{s.listener("udp", s.b2bua), s.listener("tls", s.b2bua)},
 				sip:    fmt.Sprintf(", tls: {cert: %[1]s, key: %[1]s.key}", own),
