@@ -118,6 +118,9 @@ func (b *business) takes(offer string) (answer string) {
 	var s webrtc.SettingEngine
 	s.SetIncludeLoopbackCandidate(true)
 	s.SetInterfaceFilter(func(name string) bool { return name == "lo" })
+	if err := s.SetAnsweringDTLSRole(webrtc.DTLSRoleClient); err != nil { // pion is the server of a lite agent otherwise
+		b.t.Error(err)
+	}
 	m := &webrtc.MediaEngine{}
 	opus := webrtc.RTPCodecCapability{MimeType: webrtc.MimeTypeOpus, ClockRate: 48000, Channels: 2}
 	check := func(err error) {
