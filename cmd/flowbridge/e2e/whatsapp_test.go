@@ -65,4 +65,4 @@ func TestWhatsApp(t *testing.T) {
 }
 
 // whatsAppMedia has the kinds of media that can be set at the number, with their settings of a trunk.
-var whatsAppMedia = map[string]string{"sdes": ""}
+var whatsAppMedia = map[string]string{"ice": ", srtp_keying: dtls", "sdes": ""}
