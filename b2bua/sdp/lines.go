@@ -130,7 +130,13 @@ func attributeCounts(key, value []byte, section int) bool {
 			return (ok || string(number) == "*") && len(rest) > 0 && (string(key) != "rtpmap" || isMapping(rest))
 		}
 	}
-	return passesOn(key) && !badPacketTime(key, value)
+	return passesOn(key) && !badPacketTime(key, value) && !isMid(key, value)
+}
+
+// isMid reports whether an attribute wants each packet to name its stream (RFC 9143 section 15). It is not passed on,
+// nor repeated in an answer of ours: a browser drops packets without the name, and others don't send it.
+func isMid(key, value []byte) bool {
+	return message.EqualFold(key, "extmap") && bytes.Contains(value, []byte("urn:ietf:params:rtp-hdrext:sdes:mid"))
 }
 
 // isMapping reports whether a value of a=rtpmap is a codec, its clock and its channels (RFC 8866 section 6.6). Some

@@ -160,6 +160,9 @@ func shown(a sdp.Attribute) bool {
 		ms, err := strconv.ParseFloat(value, 64)
 		return strings.Trim(value, "0123456789.") == "" && err == nil && ms >= 1 && ms <= 200
 	}
+	if key == "extmap" && strings.Contains(a.Value, "urn:ietf:params:rtp-hdrext:sdes:mid") {
+		return false
+	}
 	return slices.Contains(strings.Fields("rtpmap fmtp rtcp-fb maxprate extmap silencesupp ecan gpmd "+
 		"sendrecv sendonly recvonly inactive lang sdplang charset content label"), key)
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -75,6 +76,10 @@ func runDemo(ctx context.Context, out io.Writer, calls int, hold bool) (err erro
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
+	if hold {
+		fmt.Fprintf(out, "To speak with the agent yourself, open http://%s/#/talk?to=%%2B%s and press Talk.\n\n",
+			s.node.APIAddr(), strings.TrimPrefix(demoCalled, "+"))
+	}
 	fmt.Fprintf(out, "platform   API %s, agent sip:%s\nflowbridge sip:%s, admin API http://%s\ncarrier    sip:%s\n\n",
 		s.platform.APIURL(), s.platform.SIPAddr(), s.addr(), s.node.APIAddr(), s.carrier.Addr())
 	if calls == 1 {
@@ -129,6 +134,7 @@ sip: {listen: ["udp://%[1]v:0"], max_delay: 1m}
 media: {listen: ["%[1]v"]}
 trunks:
   - {name: carrier, sources: [local]}
+  - {name: browser, browser: true}
 targets:
   - name: synthflow
     kind: synthflow
@@ -137,15 +143,20 @@ targets:
     headers: {X-EI: "S.{{.Prepare.CallID}};", X-Caller: "{{.From.Number}}"}
 routes:
   - {trunk: carrier, targets: [synthflow]}
+  - {trunk: browser, targets: [synthflow]}
 store: {path: "%[4]s"}
 admin: {listen: "127.0.0.1:0"}
 `
 
 func (s *stage) config(listen netip.Addr) (*config.Config, error) {
 	text := fmt.Sprintf(demoConfig, listen, s.platform.SIPAddr(), s.platform.APIURL(), filepath.Join(s.dir, "demo.db"))
-	return config.Parse("demo.yaml", []byte(text), func(name string) (string, bool) {
+	cfg, err := config.Parse("demo.yaml", []byte(text), func(name string) (string, bool) {
 		return s.platform.Token(), name == "DEMO_TOKEN"
 	})
+	if err == nil {
+		cfg.Admin.LocalCall = true // only here: elsewhere a call by a browser needs a token
+	}
+	return cfg, err
 }
 
 func (s *stage) close() error {
