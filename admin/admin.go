@@ -209,7 +209,8 @@ type api struct {
 	exporting httpd.Places   // places for exports
 	reporting httpd.Places   // places for reports
 	listening listeners      // places for listeners
-	placing   sync.Map       // a chan struct{} for each running request with an idempotency key, by the id of its call
+	talking   talking
+	placing   sync.Map // a chan struct{} for each running request with an idempotency key, by the id of its call
 }
 
 // guard wraps every route. It sets headers and checks the size and origin of a request. A panic ends only one answer.

@@ -3,19 +3,23 @@ package admin
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
 // BrowserCall asks for a call by a browser.
 type BrowserCall struct {
+	ID    string // the Call-ID that the call must have
 	To    string // the number to call
 	By    string // the sender's name
 	Offer []byte // the browser's SDP
@@ -106,18 +110,14 @@ func (a *api) browserCall(w http.ResponseWriter, r *http.Request, who sender) {
 		a.fail(out, http.StatusBadRequest, "to is no number: "+quoted(c.To), "write ?to=%2B15075785607")
 		return
 	}
-	over, ok := a.placeAlone(r.Context(), "browser "+who.name)
-	if !ok {
-		return // the sender has gone
-	}
-	defer over()
-	if n := a.browserCalls(r.Context(), who.name); n >= who.calls {
+	if !a.talking.add(&c, who.calls, a.browserCalls(r.Context(), who.name)) {
 		out.Header().Set("Retry-After", "10")
 		a.fail(out, http.StatusTooManyRequests,
-			"the token "+quoted(who.name)+" has "+strconv.Itoa(n)+" calls, and may have no more",
+			"the token "+quoted(who.name)+" has reached its max_calls ("+strconv.Itoa(who.calls)+")",
 			"hang up, or set max_calls of the token")
 		return
 	}
+	defer a.talking.remove(c.ID)
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Time{}) // the answer comes with the agent's, perhaps after minutes
 	_ = conn.SetWriteDeadline(time.Time{})
@@ -134,15 +134,48 @@ func (a *api) browserCall(w http.ResponseWriter, r *http.Request, who sender) {
 	_, _ = out.Write(answer.SDP) // a browser that has gone sends no media, and so its call ends
 }
 
-// browserCalls counts the live calls that a token has placed by browsers.
-func (a *api) browserCalls(ctx context.Context, by string) (n int) {
+// browserCalls returns the Call-IDs of the live calls that a token has placed from browsers.
+func (a *api) browserCalls(ctx context.Context, by string) (ids []string) {
 	trunk := a.Browsers.Trunk()
 	for _, c := range a.Calls.Live(ctx) {
 		if c.Trunk == trunk && c.From == by {
+			ids = append(ids, c.SIPCallID)
+		}
+	}
+	return ids
+}
+
+// talking has the calls from browsers whose requests have no answer yet. Some of them are among the live calls.
+type talking struct {
+	mu sync.Mutex
+	by map[string]string // names of tokens by Call-ID
+}
+
+// add adds a call with an ID, unless its token has limit calls. live are the token's live calls.
+func (t *talking) add(c *BrowserCall, limit int, live []string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := len(live)
+	for id, by := range t.by {
+		if by == c.By && !slices.Contains(live, id) {
 			n++
 		}
 	}
-	return n
+	if n >= limit {
+		return false
+	}
+	if t.by == nil {
+		t.by = map[string]string{}
+	}
+	c.ID = rand.Text()
+	t.by[c.ID] = c.By
+	return true
+}
+
+func (t *talking) remove(id string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.by, id)
 }
 
 func (a *api) browserRefused(w http.ResponseWriter, err error) {

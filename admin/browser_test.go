@@ -121,6 +121,30 @@ func TestBrowserCallsOfAToken(t *testing.T) {
 	}
 }
 
+// TestBrowserCallsAtOnce: a call that is being placed counts, once, and another one does not wait for it.
+func TestBrowserCallsAtOnce(t *testing.T) {
+	var all talking
+	place := func(want bool, live ...string) (id string) {
+		t.Helper()
+		c := BrowserCall{By: "carl"}
+		if all.add(&c, 2, live) != want {
+			t.Errorf("added: %t", !want)
+		}
+		return c.ID
+	}
+	first := place(true)
+	second := place(true, first)
+	place(false, first, second)
+	place(false, first)
+	place(false)
+	if c := (BrowserCall{By: "anna"}); !all.add(&c, 1, nil) || c.ID == "" {
+		t.Error("another token has no call")
+	}
+	all.remove(first)
+	place(false, first)
+	place(true)
+}
+
 // TestBrowserChange: only its token, or an operator's, hangs up a call, and nothing changes it.
 func TestBrowserChange(t *testing.T) {
 	f, opts := talkers()

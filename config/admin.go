@@ -125,6 +125,10 @@ func (a *Admin) checkTokens(s section) {
 		if before, taken := secrets[t.Token]; taken && t.Token != "" {
 			at.fail("has the same token as "+before, "write another token into one of the files")
 		}
+		if t.Call && strings.Trim(t.Name, "0123456789+-._()") == "" && t.Name != "" {
+			at.fail(fmt.Sprintf("has the name %q, which calls from a browser would show as a number", t.Name),
+				"give it a name with a letter")
+		}
 		names[t.Name], secrets[t.Token] = at.path, at.path
 	}
 }

@@ -1,7 +1,9 @@
 package browser
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
@@ -9,6 +11,7 @@ import (
 
 // Call is what a browser asks for.
 type Call struct {
+	ID    string // the Call-ID; empty: a new one
 	To    string // the number, or another user part
 	By    string // the name of the token
 	Offer []byte // SDP
@@ -29,17 +32,12 @@ func (g *Gateway) Call(ctx context.Context, c Call) (Answer, error) {
 	if err != nil {
 		return Answer{}, err
 	}
-	p := &setup{gateway: g, invite: invite, tx: tx, first: make(chan *sip.Response, 1), unwanted: make(chan struct{}, 1)}
+	p := &setup{gateway: g, invite: invite, tx: tx, first: make(chan *sip.Response, 1), changed: make(chan struct{}, 1)}
 	id := invite.CallID().Value()
 	g.mu.Lock()
 	g.pending[id] = p
 	g.mu.Unlock()
-	g.wg.Go(func() {
-		p.run()
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		delete(g.pending, id)
-	})
+	g.wg.Go(p.run)
 	select {
 	case res := <-p.first:
 		if res == nil {
@@ -50,15 +48,13 @@ func (g *Gateway) Call(ctx context.Context, c Call) (Answer, error) {
 		}
 		d, err := dialogOf(res)
 		if err != nil {
-			p.cancel()
-			return Answer{}, err
+			return Answer{}, errors.Join(err, p.cancel())
 		}
 		d.By = c.By
 		location, err := g.seals.seal(&d)
 		return Answer{Location: location, CallID: id, SDP: res.Body()}, err
 	case <-ctx.Done():
-		p.cancel()
-		return Answer{}, ctx.Err()
+		return Answer{}, errors.Join(ctx.Err(), p.cancel())
 	}
 }
 
@@ -67,7 +63,7 @@ func (g *Gateway) invite(c *Call) *sip.Request {
 	at := sip.Uri{Scheme: "sip", User: c.To, Host: g.to.Addr().String()}
 	from := sip.Uri{Scheme: "sip", User: strings.ReplaceAll(c.By, " ", "%20"), Host: g.at.Addr().String()}
 	d := dialog{
-		CallID: newToken(), LocalTag: newToken(), From: from.String(), To: at.String(), Target: at.String(),
+		CallID: cmp.Or(c.ID, newToken()), LocalTag: newToken(), From: from.String(), To: at.String(), Target: at.String(),
 	}
 	req := d.request(sip.INVITE, 1)
 	req.AppendHeader(g.contact())
@@ -79,36 +75,80 @@ func (g *Gateway) invite(c *Call) *sip.Request {
 
 // setup is a call until its final response.
 type setup struct {
-	gateway  *Gateway
-	invite   *sip.Request
-	tx       sip.ClientTransaction
-	first    chan *sip.Response // the first response with a description, or the refusal; nil: neither came
-	unwanted chan struct{}
+	gateway *Gateway
+	invite  *sip.Request
+	tx      sip.ClientTransaction
+	first   chan *sip.Response // the first response with a description, or the refusal; nil: neither came
+	changed chan struct{}      // holds one value after a change of unwanted
+
+	// Guarded by the gateway's mutex.
+	told     bool    // first has had a value
+	unwanted bool    // the call is to end
+	dialog   *dialog // of the answered call, which must be hung up if it is unwanted; else nil
 }
 
-// cancel ends the call, whatever its state. It does not block.
-func (p *setup) cancel() {
-	select {
-	case p.unwanted <- struct{}{}:
-	default: // it was said before
+// cancel ends the call, whatever its state: an answered one is hung up.
+func (p *setup) cancel() error {
+	g := p.gateway
+	g.mu.Lock()
+	before, d := p.unwanted, p.dialog
+	p.unwanted = true
+	g.mu.Unlock()
+	switch {
+	case before:
+		return nil
+	case d != nil:
+		return g.bye(g.ctx, *d)
 	}
+	p.changed <- struct{}{} // has room: this is the only value
+	return nil
+}
+
+// isUnwanted reports whether the call is to end.
+func (p *setup) isUnwanted() bool {
+	p.gateway.mu.Lock()
+	defer p.gateway.mu.Unlock()
+	return p.unwanted
 }
 
 // tell gives the waiting request its response. Later ones are dropped.
 func (p *setup) tell(res *sip.Response) {
-	select {
-	case p.first <- res:
-	default:
+	p.gateway.mu.Lock()
+	defer p.gateway.mu.Unlock()
+	if !p.told {
+		p.told = true
+		p.first <- res
+	}
+}
+
+// CancelUnanswered cancels the calls whose browsers have no description yet, because their requests end with the
+// process. It does not wait for the end of the calls.
+func (g *Gateway) CancelUnanswered() {
+	g.mu.Lock()
+	var all []*setup
+	for _, p := range g.pending {
+		if !p.told {
+			all = append(all, p)
+		}
+	}
+	g.mu.Unlock()
+	for _, p := range all {
+		_ = p.cancel() // of a call that was answered just now, a lost BYE: the B2BUA misses the browser
 	}
 }
 
 // run waits for the final response.
 func (p *setup) run() {
+	defer func() {
+		p.gateway.mu.Lock()
+		defer p.gateway.mu.Unlock()
+		delete(p.gateway.pending, p.invite.CallID().Value())
+	}()
 	defer p.tell(nil)
 	defer p.tx.Terminate()
-	wanted, proceeds, cancelled := true, false, false
+	proceeds, cancelled := false, false
 	for {
-		if !wanted && proceeds && !cancelled { // not before a provisional response (RFC 3261 section 9.1)
+		if proceeds && !cancelled && p.isUnwanted() { // not before a provisional response (RFC 3261 section 9.1)
 			cancelled = true
 			p.gateway.wg.Go(p.sendCancel)
 		}
@@ -121,14 +161,13 @@ func (p *setup) run() {
 					p.tell(res)
 				}
 			case res.IsSuccess():
-				p.answered(res, wanted)
+				p.answered(res)
 				return
 			default:
 				p.tell(res)
 				return
 			}
-		case <-p.unwanted:
-			wanted = false
+		case <-p.changed:
 		case <-p.tx.Done():
 			return
 		case <-p.gateway.ctx.Done():
@@ -138,14 +177,18 @@ func (p *setup) run() {
 }
 
 // answered acknowledges the final response, and hangs up if the call is no longer wanted.
-func (p *setup) answered(res *sip.Response, wanted bool) {
+func (p *setup) answered(res *sip.Response) {
 	g := p.gateway
 	_ = g.acknowledge(res) // the B2BUA repeats its response until it is acknowledged
-	p.tell(res)
-	if wanted {
-		return
+	d, err := dialogOf(res)
+	g.mu.Lock()
+	unwanted := p.unwanted
+	if err == nil {
+		p.dialog = &d
 	}
-	if d, err := dialogOf(res); err == nil {
+	g.mu.Unlock()
+	p.tell(res)
+	if unwanted && err == nil {
 		_ = g.bye(g.ctx, d) // if it is lost, the B2BUA misses the browser
 	}
 }
@@ -179,8 +222,7 @@ func (g *Gateway) Hangup(ctx context.Context, location string) error {
 	p := g.pending[d.CallID]
 	g.mu.Unlock()
 	if p != nil {
-		p.cancel()
-		return nil
+		return p.cancel()
 	}
 	return g.bye(ctx, d)
 }

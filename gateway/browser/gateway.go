@@ -92,8 +92,30 @@ func Open(o Options) (*Gateway, error) {
 		return nil, err
 	}
 	g.handle()
-	g.wg.Go(func() { _ = g.server.ServeTCP(g.listen) }) // ends with the listener
+	g.wg.Go(func() { _ = g.server.ServeTCP(fromOthers{g.listen, g.to}) }) // ends with the listener
 	return g, nil
+}
+
+// fromOthers is a listener without the connections that come from an address. The library sends over any connection
+// with the B2BUA's address, so a program that connects from there would be shown the proof, and sent the calls.
+type fromOthers struct {
+	net.Listener
+
+	not netip.AddrPort
+}
+
+// Accept returns the next connection.
+func (l fromOthers) Accept() (net.Conn, error) {
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if at, ok := c.RemoteAddr().(*net.TCPAddr); !ok || at.AddrPort() != l.not {
+			return c, nil
+		}
+		_ = c.Close()
+	}
 }
 
 // Close closes the gateway. Its calls must have ended, or belong to another process.
@@ -169,6 +191,8 @@ func (p proofMessage) StringWrite(w io.StringWriter) { _, _ = w.WriteString(p.pr
 func (g *Gateway) prepare(ctx context.Context, req *sip.Request) error {
 	req.SetTransport("TCP")
 	req.SetDestination(g.to.String())
+	// After an upgrade the B2BUA answers at the address that we have called from, at the port of our Via.
+	req.Laddr = sip.Addr{IP: g.at.Addr().AsSlice()}
 	if req.Via() == nil {
 		if err := sipgo.ClientRequestAddVia(g.client, req); err != nil {
 			return err
@@ -244,8 +268,12 @@ func (g *Gateway) bye(ctx context.Context, d dialog) error {
 	for {
 		select {
 		case res := <-tx.Responses():
-			if !res.IsProvisional() {
-				return nil // 481: it is over already
+			switch {
+			case res.IsProvisional():
+			case res.IsSuccess(), res.StatusCode == 481, res.StatusCode == 408: // or it is over (RFC 3261 section 12.2.1.2)
+				return nil
+			default:
+				return refused(res)
 			}
 		case <-tx.Done():
 			return cmp.Or(tx.Err(), errNoAnswer)

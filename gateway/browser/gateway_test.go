@@ -52,6 +52,7 @@ type server struct {
 	listener net.Listener
 	client   *sipgo.Client
 	answer   func(req *sip.Request, tx sip.ServerTransaction)
+	bye      int // status of the answers to BYE
 
 	mu  sync.Mutex
 	got []*sip.Request
@@ -61,7 +62,7 @@ func newServer(t *testing.T, answer func(*sip.Request, sip.ServerTransaction)) *
 	t.Helper()
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	must(t, err)
-	s := &server{t: t, listener: l, answer: answer}
+	s := &server{t: t, listener: l, answer: answer, bye: 200}
 	quiet := slog.New(slog.DiscardHandler)
 	ua, err := sipgo.NewUA(sipgo.WithUserAgentTransportLayerOptions(sip.WithTransportLayerLogger(quiet)),
 		sipgo.WithUserAgentTransactionLayerOptions(sip.WithTransactionLayerLogger(quiet)))
@@ -83,7 +84,7 @@ func newServer(t *testing.T, answer func(*sip.Request, sip.ServerTransaction)) *
 				})
 				s.answer(req, tx)
 			} else if req.Method == sip.BYE {
-				_ = tx.Respond(sip.NewResponseFromRequest(req, 200, "OK", nil))
+				_ = tx.Respond(sip.NewResponseFromRequest(req, s.bye, "Said So", nil))
 			}
 		})
 	}
@@ -238,6 +239,137 @@ func TestHangupWhileRinging(t *testing.T) {
 	must(t, err)
 	must(t, g.Hangup(t.Context(), a.Location))
 	s.wait(sip.CANCEL)
+}
+
+// TestHangupAtTheAnswer: a browser that leaves while its answer is being handled hangs up, whichever comes first.
+func TestHangupAtTheAnswer(t *testing.T) {
+	answered := make(chan struct{})
+	var s *server
+	s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) {
+		s.respond(req, tx, 183, "Session Progress", "early")
+		go func() {
+			<-answered
+			s.respond(req, tx, 200, "OK", "final")
+		}()
+	})
+	g := s.gateway(1)
+	a, err := g.Call(t.Context(), wanted)
+	must(t, err)
+	g.mu.Lock()
+	p := g.pending[a.CallID]
+	g.mu.Unlock()
+	close(answered)
+	for ; ; time.Sleep(time.Millisecond) {
+		g.mu.Lock()
+		_, waits := g.pending[a.CallID]
+		g.mu.Unlock()
+		if !waits {
+			break
+		}
+	}
+	must(t, p.cancel())
+	s.wait(sip.BYE)
+}
+
+// TestRefusedBye: only what ends a dialog counts as its end.
+func TestRefusedBye(t *testing.T) {
+	var s *server
+	s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) { s.respond(req, tx, 200, "OK", "final") })
+	g := s.gateway(1)
+	a, err := g.Call(t.Context(), wanted)
+	must(t, err)
+	s.wait(sip.ACK)
+	for _, code := range []int{403, 500, 481, 408, 200} {
+		s.bye = code
+		if err := g.Hangup(t.Context(), a.Location); (err == nil) != (code != 403 && code != 500) {
+			t.Errorf("%d: %v", code, err)
+		}
+	}
+}
+
+// TestCancelUnanswered: before the process goes, calls whose browsers have no answer yet are cancelled, and others go on.
+func TestCancelUnanswered(t *testing.T) {
+	for _, early := range []bool{false, true} {
+		var s *server
+		rings := make(chan struct{})
+		s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) {
+			if early {
+				s.respond(req, tx, 183, "Session Progress", "early")
+			} else {
+				s.respond(req, tx, 180, "Ringing", "")
+			}
+			close(rings)
+			if !early {
+				go func() {
+					s.wait(sip.CANCEL)
+					s.respond(req, tx, 487, "Request Terminated", "")
+				}()
+			}
+		})
+		g := s.gateway(1)
+		over := make(chan error, 1)
+		go func() {
+			_, err := g.Call(t.Context(), wanted)
+			over <- err
+		}()
+		<-rings
+		if early {
+			must(t, <-over)
+		}
+		g.CancelUnanswered()
+		g.mu.Lock()
+		for _, p := range g.pending {
+			if p.unwanted == early {
+				t.Errorf("early %t: unwanted %t", early, p.unwanted)
+			}
+		}
+		g.mu.Unlock()
+		if !early {
+			if not := (*RefusedError)(nil); !errors.As(<-over, &not) || not.Code != 487 {
+				t.Errorf("got %v", not)
+			}
+		}
+	}
+}
+
+// TestCallsFromItsAddress: calls come from the address that the gateway listens at, because an answer that has lost its
+// connection is sent there.
+func TestCallsFromItsAddress(t *testing.T) {
+	var s *server
+	s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) { s.respond(req, tx, 503, "No", "") })
+	l, err := net.Listen("tcp4", "127.0.0.2:0")
+	must(t, err)
+	g, err := Open(Options{Listener: l, Server: addrOf(s.listener), Proof: proof})
+	must(t, err)
+	t.Cleanup(func() { _ = g.Close() })
+	_, _ = g.Call(t.Context(), wanted)
+	if from := s.wait(sip.INVITE).Source(); !strings.HasPrefix(from, "127.0.0.2:") {
+		t.Errorf("the INVITE comes from %s", from)
+	}
+}
+
+// TestConnectionFromTheServersAddress: a connection from the B2BUA's own address is closed, because requests would be
+// sent over it.
+func TestConnectionFromTheServersAddress(t *testing.T) {
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp4", l.Addr().String())
+		must(t, err)
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	bad, good := dial(), dial()
+	c, err := fromOthers{l, netip.MustParseAddrPort(bad.LocalAddr().String())}.Accept()
+	must(t, err)
+	defer c.Close()
+	if c.RemoteAddr().String() != good.LocalAddr().String() {
+		t.Errorf("accepted %v", c.RemoteAddr())
+	}
+	if _, err := bad.Read(make([]byte, 1)); err == nil {
+		t.Error("the other one is open")
+	}
 }
 
 // TestWithoutMemory: what is asked of a browser is answered by a process that doesn't know the call, and so is the 200 to

@@ -60,6 +60,13 @@ func (b *browsers) give(files map[string]any) {
 	}
 }
 
+// freeze cancels the calls whose requests have no answer yet: they would go on without anybody who has their answer.
+func (b *browsers) freeze() {
+	if b.gateway != nil {
+		b.gateway.CancelUnanswered()
+	}
+}
+
 // close closes the gateway. Its calls must have ended, or belong to another process.
 func (b *browsers) close() error {
 	if b.gateway == nil {
@@ -90,7 +97,7 @@ func (b *browsers) Call(ctx context.Context, c admin.BrowserCall) (admin.Browser
 			Remedy: "flowbridge upgrade, which ends no call, or a restart",
 		}
 	}
-	answer, err := b.gateway.Call(ctx, browser.Call{To: c.To, By: c.By, Offer: c.Offer})
+	answer, err := b.gateway.Call(ctx, browser.Call{ID: c.ID, To: c.To, By: c.By, Offer: c.Offer})
 	if err != nil {
 		return admin.BrowserAnswer{}, refusedBrowser(err)
 	}

@@ -287,6 +287,7 @@ func (h *handing) freeze(ctx context.Context) error {
 	n := h.node
 	h.thaws = append(h.thaws, n.pause.Go, n.bots.mute())
 	undo := func(f func()) { h.thaws = append(h.thaws, f) }
+	n.browsers.freeze()
 	requests, cancel := context.WithTimeout(ctx, requestPatience)
 	defer cancel()
 	if err := n.pause.Stop(requests); err != nil {
