@@ -36,7 +36,8 @@ func (a *api) servePage(mux *router) {
 	delete(files, "index.html")
 	delete(files, "docs.html")
 	mux.HandleFunc("/{$}", a.open(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Permissions-Policy", strings.Replace(permissions, "microphone=()", "microphone=(self)", 1)) // for Talk
+		// Talk needs the microphone.
+		w.Header().Set("Permissions-Policy", strings.Replace(permissions, "microphone=()", "microphone=(self)", 1))
 		a.asset(w, r, http.StatusOK, "index.html", index, "no-cache", pagePolicy)
 	}))
 	for name, body := range files {

@@ -38,8 +38,8 @@ type EventSideSilent struct {
 // EventHeard says that the silent side of an EventOneWay can now be heard.
 type EventHeard struct{ Side Side }
 
-// EventGone says that a side with ICE has given no sign of life for 30 s (RFC 7675): no valid check, no authentic packet.
-// With Closed, it has closed its DTLS association and fell silent. It is posted at most once for a description.
+// EventGone says that a side with ICE has given no sign of life for 30 s (RFC 7675): no valid check, no authentic
+// packet. With Closed, it has closed its DTLS association and fell silent. It is posted at most once for a description.
 type EventGone struct {
 	Side   Side
 	Closed bool

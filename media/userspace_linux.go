@@ -178,7 +178,8 @@ func (w *worker) control(ep *endpoint, pkt []byte) {
 // of its source.
 func (w *worker) admits(ep *endpoint, src netip.AddrPort) bool {
 	l := ep.latch()
-	return ep.relay.party[ep.side].hasProved(src) || src == l.Recent() || (l.Admits(src, w.now) && (l.Mode() != latch.Off || !ep.relay.own(src)))
+	return ep.relay.party[ep.side].hasProved(src) || src == l.Recent() ||
+		(l.Admits(src, w.now) && (l.Mode() != latch.Off || !ep.relay.own(src)))
 }
 
 // isBeside reports whether a packet is a telephone-event that the side sends beside its stream with a separate SSRC, as

@@ -168,8 +168,8 @@ func (l *legAssociation) roleWith(peer *association) (client bool) {
 	case setupPassive:
 		return true
 	}
-	if peer.ice != nil && !peer.ice.Lite && !peer.same(l.peer) { // it begins when its checks have succeeded, and we have no address before
-		return false
+	if peer.ice != nil && !peer.ice.Lite && !peer.same(l.peer) {
+		return false // it begins when its checks have succeeded, and we have no address before
 	}
 	return l.client || !peer.same(l.peer)
 }

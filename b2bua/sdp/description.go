@@ -215,9 +215,9 @@ func (d *Description) readAddress(port string) error {
 // reaches returns ErrNetwork or ErrFamily if our media can't go to the address of a stream (RFC 8866 section 5.7). It
 // accepts host names, and addresses that mean hold: there the peer's RTP shows where to send.
 func (p Accept) reaches(session, stream string) error {
-	value, own := valueOf(stream, 'c')
+	value, own := connectionOf(stream)
 	if !own {
-		value, _ = valueOf(session, 'c')
+		value, _ = connectionOf(session)
 	}
 	network, rest := cutField(value)
 	kind, address := cutField(rest)
@@ -234,7 +234,7 @@ func (p Accept) reaches(session, stream string) error {
 
 // readConnection reads the c= line of a section, if it has one.
 func readConnection(section string) (address string, has bool, err error) {
-	value, has := valueOf(section, 'c')
+	value, has := connectionOf(section)
 	if !has {
 		return "", false, nil
 	}

@@ -60,9 +60,9 @@ func readICE(session, stream string) (p *PeerICE, mismatch bool) {
 // mismatches reports whether the address in c= is none of the candidates. A candidate with a name, as browsers use to
 // hide an address, may be any.
 func mismatches(session, stream string) bool {
-	c, ok := valueOf(stream, 'c')
+	c, ok := connectionOf(stream)
 	if !ok {
-		c, _ = valueOf(session, 'c')
+		c, _ = connectionOf(session)
 	}
 	at, listed := connAddr(c[strings.LastIndexByte(c, ' ')+1:], 9), false
 	for line, rest := cutLine(stream); line != "" && at.IsValid(); line, rest = cutLine(rest) {

@@ -215,10 +215,10 @@ func cutSection(text string) (section, rest string) {
 	return text, ""
 }
 
-// valueOf returns the value of a section's first line of a type.
-func valueOf(section string, kind byte) (value string, ok bool) {
+// connectionOf returns the value of a section's first c= line (RFC 8866 section 5.7).
+func connectionOf(section string) (value string, ok bool) {
 	for line := ""; section != ""; {
-		if line, section = cutLine(section); line[0] == kind {
+		if line, section = cutLine(section); line[0] == 'c' {
 			return line[2:], true
 		}
 	}

@@ -76,15 +76,17 @@ func newServer(t *testing.T, answer func(*sip.Request, sip.ServerTransaction)) *
 			s.mu.Lock()
 			s.got = append(s.got, req)
 			s.mu.Unlock()
-			if req.Method == sip.INVITE {
+			switch req.Method {
+			case sip.INVITE:
 				tx.OnCancel(func(r *sip.Request) {
 					s.mu.Lock()
 					s.got = append(s.got, r)
 					s.mu.Unlock()
 				})
 				s.answer(req, tx)
-			} else if req.Method == sip.BYE {
+			case sip.BYE:
 				_ = tx.Respond(sip.NewResponseFromRequest(req, s.bye, "Said So", nil))
+			default: // an ACK, or a CANCEL that came too late
 			}
 		})
 	}

@@ -179,8 +179,11 @@ func TestRestart(t *testing.T) {
 		datagram []byte
 		want     Verdict
 	}{
-		{slices.Clone(old), Checked}, {fresh(controlling), Checked}, {slices.Clone(old), Checked},
-		{fresh(controlling, nominates), Nominated}, {slices.Clone(old), Refused},
+		{slices.Clone(old), Checked},
+		{fresh(controlling), Checked},
+		{slices.Clone(old), Checked},
+		{fresh(controlling, nominates), Nominated},
+		{slices.Clone(old), Refused},
 	} {
 		if _, v := a.Take(home, home, true, tt.datagram, nil, start); v != tt.want {
 			t.Errorf("verdict %d; want %d", v, tt.want)

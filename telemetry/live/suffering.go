@@ -19,8 +19,8 @@ type Suffering struct {
 
 // cutOff are the causes that end an answered call against the will of both sides.
 var cutOff = []string{
-	"no_ack", "bad_ack", "session_expired", "dialog_lost", "missed_hangup", "no_media", "media_timeout", "consent_expired", "dead_air",
-	"dtls_failed", "inbox_overflow", "internal_error",
+	"no_ack", "bad_ack", "session_expired", "dialog_lost", "missed_hangup", "no_media", "media_timeout", "consent_expired",
+	"dead_air", "dtls_failed", "inbox_overflow", "internal_error",
 }
 
 // suffers counts what a call suffers, each kind once.

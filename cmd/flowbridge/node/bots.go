@@ -213,7 +213,8 @@ func (b *bot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared
 		return peers.Prepared{}, &outbound.PrepareError{Cause: cause.PrepareFailed, Err: err}
 	}
 	user, at, err := g.Order(gateway.Request{
-		Access: b.access, Within: b.within, CallSID: id, URL: r.URL.String(), Parameters: r.Body, Tell: b.bots.teller(r.CallID),
+		Access: b.access, Within: b.within, CallSID: id, URL: r.URL.String(), Parameters: r.Body,
+		Tell: b.bots.teller(r.CallID),
 	})
 	if err != nil {
 		return peers.Prepared{}, &outbound.PrepareError{Cause: cause.PrepareFailed, Err: err}
