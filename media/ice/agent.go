@@ -3,7 +3,6 @@ package ice
 import (
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"time"
 )
 
@@ -20,8 +19,10 @@ const (
 	ClosedAfter = 1500 * time.Millisecond
 
 	// answersMost is how many checks of a side are answered in a second. A side makes up to 50 in a second (RFC 8445
-	// §14.2: one each 20 ms at most).
+	// §14.2: one each 20 ms at most). Half of them are kept for the address in use: a valid check that somebody repeats
+	// must not cost the side its consent.
 	answersMost = 50
+	othersMost  = answersMost / 2
 
 	// remembered is how many checked addresses of a side are remembered.
 	remembered = 4
@@ -62,15 +63,15 @@ type Agent struct {
 	user   string  // user name of checks to us
 	former *former // credentials before a restart, until the first nomination after it; else nil
 
-	checked [remembered]netip.AddrPort // where valid checks came from
-	next    uint8                      // next entry of checked to use
-	wished  netip.AddrPort             // nominated after there were keys; invalid if none is
+	checked [remembered]source // where valid checks came from
+	next    uint8              // next entry of checked to use
 
 	alive   time.Duration // the last sign of life; 0 if there was none
 	gone    bool          // Gone has reported it
 	closing time.Duration // when silence means that the side has closed; 0 if it seems open
 	second  time.Duration // when the counted second began
 	answers uint8         // checks answered in it
+	others  uint8         // those of answers that did not come from the address in use
 
 	// Toward a lite side.
 	peerKey *key
@@ -78,6 +79,12 @@ type Agent struct {
 	pairs   [CandidatesMost]pair
 	asked   [idLen]byte   // the last request for consent
 	consent time.Duration // when the next one is due
+}
+
+// source is an address that a valid check came from.
+type source struct {
+	at     netip.AddrPort
+	wished bool // it was nominated after there were keys. Several can be: a check can be repeated from elsewhere.
 }
 
 // former are the credentials before a restart.
@@ -141,38 +148,51 @@ func (a *Agent) Take(src, current netip.AddrPort, keyed bool, datagram, room []b
 func (a *Agent) check(m *message, src, current netip.AddrPort, keyed bool, room []byte, now time.Duration,
 ) (answer []byte, v Verdict) {
 	k := a.keyOf(m.username)
-	if k == nil || m.unknown || !m.isPrinted() || !m.isSignedBy(k) || !a.mayAnswer(now) {
+	if k == nil || m.unknown || !m.isPrinted() || !m.isSignedBy(k) || !a.mayAnswer(src == current || !current.IsValid(), now) {
 		return nil, Refused
 	}
 	if m.controlling && a.setup.Lite || m.controlled && !a.setup.Lite { // roles are fixed: a lite agent never controls
 		return conflict(m, k, room), Refused
 	}
 	answer = finish(appendMapped(begin(room, success, m.id()), src), k)
-	if v = Checked; m.use && a.follows(src, current, keyed, now) {
+	s := a.note(src)
+	switch v = Checked; {
+	case !m.use:
+	case a.follows(src, current, keyed, now):
 		v = Nominated
-		a.former, a.wished = nil, netip.AddrPort{}
+		a.Moved()
+	default:
+		s.wished = true
 	}
-	a.note(src)
 	if src == current || !current.IsValid() || v == Nominated {
 		a.Hear(now)
 	}
 	return answer, v
 }
 
-// note notes that a valid check has come from an address.
-func (a *Agent) note(src netip.AddrPort) {
-	if !slices.Contains(a.checked[:], src) {
-		a.checked[a.next%remembered], a.next = src, a.next+1
+// note notes that a valid check has come from an address, and returns the address's entry.
+func (a *Agent) note(src netip.AddrPort) *source {
+	if s := a.find(src); s != nil {
+		return s
 	}
+	s := &a.checked[a.next%remembered]
+	*s, a.next = source{at: src}, a.next+1
+	return s
 }
 
-// follows reports whether a nomination counts at once. If not, it is noted as a wish.
-func (a *Agent) follows(src, current netip.AddrPort, keyed bool, now time.Duration) bool {
-	if src == current || !keyed || !current.IsValid() || now-a.alive >= WishAfter {
-		return true
+// find returns the entry of an address, or nil.
+func (a *Agent) find(src netip.AddrPort) *source {
+	for i := range a.checked {
+		if s := &a.checked[i]; s.at == src && src.IsValid() {
+			return s
+		}
 	}
-	a.wished = src
-	return false
+	return nil
+}
+
+// follows reports whether a nomination counts at once. If not, it is a wish.
+func (a *Agent) follows(src, current netip.AddrPort, keyed bool, now time.Duration) bool {
+	return src == current || !keyed || !current.IsValid() || now-a.alive >= WishAfter
 }
 
 func conflict(m *message, k *key, room []byte) []byte {
@@ -191,28 +211,39 @@ func (a *Agent) keyOf(user []byte) *key {
 	return nil
 }
 
-// mayAnswer counts an answer, and reports whether the side may have it.
-func (a *Agent) mayAnswer(now time.Duration) bool {
+// mayAnswer counts an answer, and reports whether the side may have it. used says that it goes to the address in use.
+func (a *Agent) mayAnswer(used bool, now time.Duration) bool {
 	if now-a.second >= time.Second {
-		a.second, a.answers = now, 0
+		a.second, a.answers, a.others = now, 0, 0
 	}
-	if a.answers == answersMost {
+	if a.answers == answersMost || !used && a.others == othersMost {
 		return false
 	}
 	a.answers++
+	if !used {
+		a.others++
+	}
 	return true
 }
 
 // Admits reports whether packets from an address are considered: a valid check came from there.
 func (a *Agent) Admits(src netip.AddrPort) bool {
-	return src.IsValid() && slices.Contains(a.checked[:], src)
+	return a.find(src) != nil
 }
 
 // Wishes reports whether the side wants to be at an address, so that the first authentic packet from there moves it.
-func (a *Agent) Wishes(src netip.AddrPort) bool { return src.IsValid() && src == a.wished }
+func (a *Agent) Wishes(src netip.AddrPort) bool {
+	s := a.find(src)
+	return s != nil && s.wished
+}
 
 // Moved notes that the side has moved to an address.
-func (a *Agent) Moved() { a.former, a.wished = nil, netip.AddrPort{} }
+func (a *Agent) Moved() {
+	a.former = nil
+	for i := range a.checked {
+		a.checked[i].wished = false
+	}
+}
 
 // Hear notes a sign of life: a valid check from the address in use, or an authentic packet.
 func (a *Agent) Hear(now time.Duration) { a.alive, a.closing = now, 0 }

@@ -163,6 +163,35 @@ func TestAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// A valid check that somebody repeats from elsewhere takes neither the answers nor the wish of the side.
+func TestRepeatedChecks(t *testing.T) {
+	a := newAgent()
+	_, _ = a.Take(home, netip.AddrPort{}, false, check(t, controlling, nominates), nil, start)
+	moved := netip.MustParseAddrPort("203.0.113.5:4000")
+	if _, v := a.Take(moved, home, true, check(t, controlling, nominates), nil, start); v != Checked || !a.Wishes(moved) {
+		t.Errorf("%d, wished %v", v, a.Wishes(moved))
+	}
+	repeated := check(t, controlling, nominates)
+	answered := 0
+	for range 1000 {
+		if answer, _ := a.Take(away, home, true, slices.Clone(repeated), nil, start); answer != nil {
+			answered++
+		}
+	}
+	if answered >= answersMost || !a.Wishes(moved) {
+		t.Errorf("%d answered, wished %v", answered, a.Wishes(moved))
+	}
+	if answer, _ := a.Take(home, home, true, check(t, controlling), nil, start); answer == nil {
+		t.Error("the side has no answer")
+	}
+	if next := Resume(&a.setup, a.State(), start); !next.Wishes(moved) || !next.Wishes(away) || next.Wishes(home) {
+		t.Error("other wishes after a restart")
+	}
+	if a.Moved(); a.Wishes(moved) || a.Wishes(away) {
+		t.Error("wishes are left")
+	}
+}
+
 // After a restart (RFC 8445 §9) the former credentials count until a check with the new ones nominates.
 func TestRestart(t *testing.T) {
 	a := newAgent()

@@ -2,13 +2,14 @@ package ice
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 )
 
 // State is what another process needs to continue an agent, beside its Setup.
 type State struct {
 	Checked []netip.AddrPort `cbor:"1,keyasint,omitempty"`
-	Wished  netip.AddrPort   `cbor:"2,keyasint,omitzero"`
+	Wished  []netip.AddrPort `cbor:"2,keyasint,omitempty"` // those of Checked that the side wants to be at
 
 	// Former holds our credentials before a restart, and the user name of checks with them.
 	Former Credentials `cbor:"3,keyasint,omitzero"`
@@ -17,10 +18,13 @@ type State struct {
 
 // State returns the state for Resume.
 func (a *Agent) State() *State {
-	s := &State{Wished: a.wished}
-	for _, at := range a.checked {
-		if at.IsValid() {
-			s.Checked = append(s.Checked, at)
+	s := &State{}
+	for _, from := range a.checked {
+		if from.at.IsValid() {
+			s.Checked = append(s.Checked, from.at)
+		}
+		if from.wished {
+			s.Wished = append(s.Wished, from.at)
 		}
 	}
 	if a.former != nil {
@@ -38,9 +42,8 @@ func Resume(setup *Setup, s *State, now time.Duration) *Agent {
 		return a
 	}
 	for _, at := range s.Checked[:min(len(s.Checked), remembered)] {
-		a.note(at)
+		a.note(at).wished = slices.Contains(s.Wished, at)
 	}
-	a.wished = s.Wished
 	if s.User != "" {
 		a.former = &former{key: newKey(s.Former.Password), user: s.User, own: s.Former}
 	}
