@@ -29,7 +29,7 @@ type Token struct {
 	Secret string
 	Rights Rights
 	Listen bool // it may hear live calls
-	// Calls is how many calls it may have by browsers at a time. 0: it may not call.
+	// Calls is how many calls from browsers it may have at a time. 0: it may not call.
 	Calls int
 }
 
@@ -48,7 +48,7 @@ type sender struct {
 	name    string // in the log
 	rights  Rights
 	listens bool
-	calls   int // how many calls by browsers it may have at a time
+	calls   int // how many calls from browsers it may have at a time
 }
 
 // identify returns the sender of a request. Without a known token, a request from this machine has the rights of

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// BrowserCall asks for a call by a browser.
+// BrowserCall asks for a call from a browser.
 type BrowserCall struct {
 	ID    string // the Call-ID that the call must have
 	To    string // the number to call
@@ -49,7 +49,7 @@ type Browsers interface {
 const (
 	browserPath = "/api/browser-calls"
 	sdpType     = "application/sdp"
-	// browserTick is how often a browser's call is looked at for its events. unknownAfter is how long a call may be
+	// browserTick is how often a browser's call is polled for its events. unknownAfter is how long a call may be
 	// neither live nor on record.
 	browserTick  = 250 * time.Millisecond
 	unknownAfter = 5 * time.Second
@@ -68,7 +68,7 @@ func (a *api) serveBrowsers(mux *router) {
 	mux.HandleFunc(browserPath+"/{location}/events", a.browser(a.browserEvents, nil, http.MethodGet, http.MethodHead))
 }
 
-// browser serves senders that may call by a browser.
+// browser serves senders that may call from a browser.
 func (a *api) browser(next func(http.ResponseWriter, *http.Request, sender), parameters []string, methods ...string,
 ) http.HandlerFunc {
 	return a.allowed(RightsRead, func(w http.ResponseWriter, r *http.Request, who sender) {
@@ -82,7 +82,7 @@ func (a *api) browser(next func(http.ResponseWriter, *http.Request, sender), par
 		}
 		if who.calls == 0 {
 			a.refused(r, who.name, "it needs call: true")
-			a.fail(w, http.StatusForbidden, "calling by a browser needs a token that allows it",
+			a.fail(w, http.StatusForbidden, "calling from a browser needs a token that allows it",
 				"write call: true beside the token's rights in admin.tokens")
 			return
 		}
@@ -131,7 +131,7 @@ func (a *api) browserCall(w http.ResponseWriter, r *http.Request, who sender) {
 	out.Header().Set("Content-Type", sdpType)
 	_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
 	out.WriteHeader(http.StatusCreated)
-	_, _ = out.Write(answer.SDP) // a browser that has gone sends no media, and so its call ends
+	_, _ = out.Write(answer.SDP) // a browser that has gone: consent_expired ends its call
 }
 
 // browserCalls returns the Call-IDs of the live calls that a token has placed from browsers.
@@ -232,8 +232,8 @@ type browserState struct {
 	EndedBy string   `json:"ended_by,omitempty"`
 }
 
-// browserEvents streams how a browser's call goes, until it has ended. It reads what is known of the call, so it needs
-// no memory, and any process of the node can go on with it.
+// browserEvents streams how a browser's call goes, until it has ended. It reads what is known of the call, so
+// it keeps no state, and the next process can continue it.
 func (a *api) browserEvents(w http.ResponseWriter, r *http.Request, who sender) {
 	id, ok := a.ofBrowser(w, r, who)
 	if !ok {
@@ -291,7 +291,7 @@ func (a *api) browserState(ctx context.Context, callID string) (s browserState, 
 	}
 	c, known, err := finished(ctx, a.Records, callID)
 	if err != nil || !known {
-		return browserState{Phase: phaseEnded, Words: "this node knows the call no more"}, false
+		return browserState{Phase: phaseEnded, Words: "this node no longer knows the call"}, false
 	}
 	return browserState{
 		ID: c.ID, Phase: phaseEnded, Target: c.Target, Cause: c.Cause, EndedBy: c.EndedBy,

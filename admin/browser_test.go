@@ -181,7 +181,7 @@ func TestBrowserEvents(t *testing.T) {
 			t.Errorf("got %d %s", res.StatusCode, body)
 		}
 		opts.Calls, opts.Records = fakeCalls{}, &fakeRecords{}
-		if _, body = do(t, New(*opts), "GET", browserPath+"/over/events", "Authorization", "Bearer aaa"); !strings.Contains(body, "knows the call no more") {
+		if _, body = do(t, New(*opts), "GET", browserPath+"/over/events", "Authorization", "Bearer aaa"); !strings.Contains(body, "no longer knows the call") {
 			t.Errorf("of an unknown call: %s", body)
 		}
 	})

@@ -14,7 +14,7 @@ type hello struct {
 	Rights  string `json:"rights"`
 	Fleet   bool   `json:"fleet"`
 	Listen  bool   `json:"listen"`
-	Call    bool   `json:"call"` // calls by a browser are possible
+	Call    bool   `json:"call"` // calls from a browser are possible
 }
 
 // events streams changes until the reader leaves, is too slow, or has lost its rights.

@@ -25,7 +25,7 @@ type Admin struct {
 	// What requests without a token may do if they come from this machine: over loopback or the Unix socket, not through a
 	// proxy. Default: operate if there is no token, else none.
 	Local string `key:"local" enum:"none read operate"`
-	// LocalCall says that requests without a token may also call by a browser. It is not part of the file.
+	// LocalCall says that requests without a token may also call from a browser. It is not part of the file.
 	LocalCall bool
 }
 
@@ -39,7 +39,7 @@ type adminToken struct {
 	Rights string `key:"rights" enum:"read operate" required:"read or operate"`
 	// Whether the token may also listen to live calls.
 	Listen bool `key:"listen" default:"false"`
-	// Whether the token may also call by a browser (from 1.2). It needs a trunk with browser: true.
+	// Whether the token may also place calls from a browser (from 1.2). It needs a trunk with browser: true.
 	Call bool `key:"call" default:"false"`
 	// The most such calls at a time (from 1.2).
 	MaxCalls int `key:"max_calls" default:"1" min:"1" max:"1000000"`

@@ -29,18 +29,20 @@ const remove = (place) => answer(place, { method: 'DELETE', keepalive: true });
 
 const microphone = () => navigator.mediaDevices.getUserMedia({ audio: true });
 
-// meter shows the level of a stream in an element, until the context is closed.
+// meter shows the level of a stream in an element, until the context is closed or the returned function is called.
 function meter(audio, stream, shown) {
   const node = audio.createAnalyser();
   audio.createMediaStreamSource(stream).connect(node);
   const samples = new Float32Array(node.fftSize);
+  let over = false;
   const tick = () => {
-    if (audio.state === 'closed') return;
+    if (over || audio.state === 'closed') return;
     node.getFloatTimeDomainData(samples);
     shown.value = Math.sqrt(samples.reduce((sum, s) => sum + s * s, 0) / samples.length);
     setTimeout(tick, 100);
   };
   tick();
+  return () => { over = true; };
 }
 
 // Talk is one call. tell(text, bad) says how it goes; over() is called once, at its end.
@@ -55,7 +57,7 @@ class Talk {
       this.mine = await microphone();
       if (this.ended) return this.end('');
       this.audio = new AudioContext();
-      meter(this.audio, this.mine, this.levels.me);
+      this.unmeter = meter(this.audio, this.mine, this.levels.me);
       this.pc = new RTCPeerConnection();
       this.sender = this.pc.addTrack(this.mine.getAudioTracks()[0], this.mine);
       this.pc.ontrack = (e) => this.hear(new MediaStream([e.track]));
@@ -88,14 +90,15 @@ class Talk {
     if (state === 'connected' && this.state) this.show(this.state);
   }
 
-  // changed takes the microphone anew when a headset was plugged in or out.
+  // changed opens the microphone again after a headset is plugged in or out.
   async changed() {
     try {
       const next = await microphone();
       for (const t of this.mine.getTracks()) t.stop();
       this.mine = next;
       await this.sender.replaceTrack(next.getAudioTracks()[0]);
-      meter(this.audio, next, this.levels.me);
+      this.unmeter();
+      this.unmeter = meter(this.audio, next, this.levels.me);
     } catch (err) {
       this.tell(refusals[err.name] ?? `The microphone is lost: ${err.message}.`, true);
     }
@@ -104,7 +107,7 @@ class Talk {
   // follow reads how the call goes, also from the node's next process.
   async follow() {
     while (!this.ended) {
-      await events(`${this.place}/events`, (_, state) => this.show(state), this.abort).catch((err) => err.status === 404 && this.end('The node knows the call no more.', true));
+      await events(`${this.place}/events`, (_, state) => this.show(state), this.abort).catch((err) => err.status === 404 && this.end('The node no longer knows the call.', true));
       await new Promise((next) => { setTimeout(next, 500); });
     }
   }
@@ -112,7 +115,7 @@ class Talk {
   show(state) {
     this.state = state;
     this.began ??= state.phase === 'bridged' ? Date.now() : undefined;
-    if (state.phase === 'ended') this.end(`The call has ended: ${state.words || words(state.cause ?? '')}.${this.began ? ` It took ${ms(Date.now() - this.began)}.` : ''}`);
+    if (state.phase === 'ended') this.end(`The call has ended: ${state.words || words(state.cause ?? '')}.${this.began ? ` It lasted ${ms(Date.now() - this.began)}.` : ''}`);
     else if (state.phase !== 'bridged') this.tell(`${words(state.phase)} …`);
     else this.tell(`In call with ${state.target}.${state.on_hold ? ' On hold.' : ''} ${state.speaks?.length === 2 ? 'Both speak.' : state.speaks?.length ? `${state.speaks[0] === 'agent' ? 'The agent speaks' : 'You speak'}.` : ''}`);
   }
@@ -152,9 +155,9 @@ export function talk(main, params) {
     put(button, call ? 'Hang up' : 'Talk');
     number.disabled = Boolean(call);
     button.disabled = !call && (Boolean(blocked()) || !feed.hello?.call);
-    if (!call && feed.hello && !feed.hello.call) tell('You may not call: it needs a token with call: true, and a trunk with browser: true.', true);
+    if (!call && feed.hello && !feed.hello.call) tell('You may not call. That needs a token with call: true, and a trunk with browser: true.', true);
   };
-  const form = el('form.card.place', { 'aria-label': 'Talk' }, el('h2', {}, 'Talk'), el('p', {}, 'Speak with an agent by this browser’s microphone.'),
+  const form = el('form.card.place', { 'aria-label': 'Talk' }, el('h2', {}, 'Talk'), el('p', {}, 'Talk to an agent through this browser’s microphone.'),
     el('label', {}, el('span', {}, 'Number to call'), number), button,
     el('label', {}, el('span', {}, 'You'), levels.me), el('label', {}, el('span', {}, 'Agent'), levels.agent),
     el('div.keypad', { role: 'group', 'aria-label': 'Keys' }, digits.map((d) => el('button', { type: 'button', onclick: () => call?.press(d) }, d))));

@@ -93,7 +93,7 @@ func (b *browsers) Call(ctx context.Context, c admin.BrowserCall) (admin.Browser
 		}
 	case b.gateway == nil:
 		return admin.BrowserAnswer{}, &admin.RefusedError{
-			Status: http.StatusServiceUnavailable, Problem: "the process began without a trunk for browsers",
+			Status: http.StatusServiceUnavailable, Problem: "the process started without a browser trunk",
 			Remedy: "flowbridge upgrade, which ends no call, or a restart",
 		}
 	}
@@ -111,7 +111,7 @@ type meaning struct {
 	problem, remedy string
 }
 
-// meanings are those of the responses that say more than that the call failed.
+// meanings lists the SIP responses that tell a browser more than that its call failed.
 func meanings() []meaning {
 	return []meaning{
 		{[]int{403}, http.StatusForbidden, "the number may not be called now", "see limits of the trunk for browsers"},
