@@ -11,7 +11,7 @@ const digits = [...'123456789*0#'];
 
 // blocked says why there can be no call from this page.
 function blocked() {
-  if (!isSecureContext) return 'Browsers give a microphone only to https pages, and to http://127.0.0.1 or localhost. Open this page by one of these: an SSH tunnel does not help, because it carries no audio (UDP).';
+  if (!isSecureContext) return 'Browsers give a microphone only to https pages, and to those of 127.0.0.1 and localhost. Open this page by one of these: an SSH tunnel does not help, because it carries no audio (UDP).';
   if (!globalThis.RTCPeerConnection || !navigator.mediaDevices?.getUserMedia) return 'This browser has no WebRTC.';
   return '';
 }

@@ -186,8 +186,9 @@ func (c *crowd) hasNoCPU(page *tab) {
 	eventually(c.T, "the log says that there is no CPU", func() bool { return c.logged("not enough CPU for calls") > 0 })
 	page.shows(`document.body.innerText.includes('this machine: no CPU for')`)
 	must(c, set("max"))
+	metrics := c.text("/metrics") // now: they tell of the last minute
 	c.tells(page, told{"this machine: no CPU for", `flowbridge_troubles{code="no_cpu"} 1`, "packets did not arrive in time: "}, "/#/live")
-	c.alerts("FlowbridgeNoCPU")
+	c.alertsIn(metrics, "FlowbridgeNoCPU")
 }
 
 // healthy ends the calls that were up all the time. Nothing that they sent was lost on the way, so their records blame

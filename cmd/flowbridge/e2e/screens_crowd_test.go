@@ -166,7 +166,13 @@ func (c *crowd) shown(page *tab, r record.Record, problems string, texts ...stri
 // alerts must fire.
 func (c *crowd) alerts(want ...string) {
 	c.Helper()
-	before, after := samples(c.began), samples(c.text("/metrics"))
+	c.alertsIn(c.text("/metrics"), want...)
+}
+
+// alertsIn is alerts with metrics that were read before.
+func (c *crowd) alertsIn(metrics string, want ...string) {
+	c.Helper()
+	before, after := samples(c.began), samples(metrics)
 	var series, tests strings.Builder
 	for name, v := range after {
 		values := v + "x100"
