@@ -108,7 +108,7 @@ func TestEndBeforeStart(t *testing.T) {
 }
 
 // TestLatch: the caller's RTP comes from the described port, at an address that its first packet shows, and audio goes
-// there. Other ports are those of other calls, which may have had our port in an earlier process.
+// there. Packets from other ports belong to other calls, which may have had our port in an earlier process.
 func TestLatch(t *testing.T) {
 	g := newGateway(t)
 	c := openCall(t, g, newTestBot(t, nil))

@@ -127,7 +127,7 @@ func onlyPublic(_ context.Context, _, address string, _ syscall.RawConn) error {
 	return nil
 }
 
-// isProxy reports whether a host is that of a proxy in the environment, which may be in a private network.
+// isProxy reports whether a host is a proxy from the environment, which may be in a private network.
 func isProxy(host string) bool {
 	for _, scheme := range []string{"http", "https"} {
 		p, err := http.ProxyFromEnvironment(&http.Request{URL: &url.URL{Scheme: scheme, Host: "bot.invalid"}})
@@ -138,7 +138,7 @@ func isProxy(host string) bool {
 	return false
 }
 
-// Header returns the headers of an upgrade besides those of every WebSocket.
+// Header returns the headers that an upgrade has beyond the standard ones of a WebSocket.
 func (a *Access) Header(at string) http.Header {
 	h := http.Header{"User-Agent": {a.agent}}
 	if a.token != "" {

@@ -39,7 +39,7 @@ func (d *dialog) key() string { return keyOf(d.CallID, d.LocalTag) }
 // epoch is when sequence numbers begin, so that they fit into 31 bits until 2033.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // constant
 
-// next returns the next sequence number. It follows the clock, so that it is above those of an earlier process.
+// next returns the next sequence number. It follows the clock, so that it exceeds those of an earlier process.
 func (d *dialog) next() uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()

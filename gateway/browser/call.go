@@ -87,7 +87,7 @@ type setup struct {
 	dialog   *dialog // of the answered call, which must be hung up if it is unwanted; else nil
 }
 
-// cancel ends the call, whatever its state: an answered one is hung up.
+// cancel ends the call. It hangs up if the call is answered already.
 func (p *setup) cancel() error {
 	g := p.gateway
 	g.mu.Lock()

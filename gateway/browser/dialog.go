@@ -69,8 +69,8 @@ func newToken() string { return rand.Text() }
 // epoch is when sequence numbers begin, so that they fit into 31 bits until 2032.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // constant
 
-// nextSeq returns the number of a BYE. It follows the clock, so that it is above that of the INVITE, whichever process
-// has sent that.
+// nextSeq returns the number of a BYE. It follows the clock, so that it exceeds the INVITE's number, even if an earlier
+// process sent the INVITE.
 func nextSeq() uint32 { return uint32(max(2, time.Since(epoch)/(100*time.Millisecond))) }
 
 // seals encrypts locations.

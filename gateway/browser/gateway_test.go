@@ -420,7 +420,7 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-// FuzzOpen: nothing but what was sealed is opened.
+// FuzzOpen: only a sealed location opens.
 func FuzzOpen(f *testing.F) {
 	s, err := newSeals([32]byte{3})
 	if err != nil {

@@ -60,7 +60,7 @@ func (b *browsers) give(files map[string]any) {
 	}
 }
 
-// freeze cancels the calls whose requests have no answer yet: they would go on without anybody who has their answer.
+// freeze cancels the calls whose requests have no answer yet: the answer could not reach the browser any more.
 func (b *browsers) freeze() {
 	if b.gateway != nil {
 		b.gateway.CancelUnanswered()
