@@ -126,6 +126,7 @@ func newAPI(opts Options) (*api, *router) {
 	a := &api{
 		Options: opts, strangers: httpd.Strangers(opts.Log), profiling: make(httpd.Places, 1),
 		exporting: make(httpd.Places, maxExports), reporting: make(httpd.Places, 1),
+		following: make(httpd.Places, maxReaders),
 		listening: listeners{by: map[string]int{}},
 	}
 	mux := &router{ServeMux: http.NewServeMux()}
@@ -208,6 +209,7 @@ type api struct {
 	profiling httpd.Places   // places for profiles
 	exporting httpd.Places   // places for exports
 	reporting httpd.Places   // places for reports
+	following httpd.Places   // places for readers of one call's events
 	listening listeners      // places for listeners
 	talking   talking
 	placing   sync.Map // a chan struct{} for each running request with an idempotency key, by the id of its call

@@ -244,6 +244,12 @@ func (a *api) browserEvents(w http.ResponseWriter, r *http.Request, who sender) 
 	if r.Method == http.MethodHead {
 		return
 	}
+	if !a.following.Take() {
+		w.Header().Set("Retry-After", "5")
+		a.fail(w, http.StatusServiceUnavailable, "there are "+strconv.Itoa(maxReaders)+" readers of calls already", "close one")
+		return
+	}
+	defer a.following.Free()
 	conn := http.NewResponseController(w)
 	_ = conn.SetReadDeadline(time.Time{})
 	out := &eventStream{to: &paced{ResponseWriter: w}, conn: conn}
@@ -257,6 +263,9 @@ func (a *api) browserEvents(w http.ResponseWriter, r *http.Request, who sender) 
 			out.write(encoded("call", "", now))
 			said, at = string(text), time.Now()
 		case time.Since(at) > heartbeat:
+			if still, is := a.identify(r); !is || still != who {
+				return // the reader reconnects and learns why
+			}
 			out.write(event{text: []byte(":\n\n")})
 			at = time.Now()
 		}

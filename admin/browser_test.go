@@ -43,7 +43,8 @@ func (f *fakeBrowsers) Read(location string) (callID, by string, err error) {
 // offer sends an offer.
 func offer(t *testing.T, h http.Handler, token, query, kind, body string) reply {
 	t.Helper()
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "http://127.0.0.1:8080"+browserPath+query, strings.NewReader(body))
+	at := "http://127.0.0.1:8080" + browserPath + query
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, at, strings.NewReader(body))
 	r.RemoteAddr = "127.0.0.1:4000"
 	r.Header.Set("Content-Type", kind)
 	r.Header.Set("Authorization", "Bearer "+token)
@@ -74,7 +75,8 @@ func TestBrowserCall(t *testing.T) {
 	h := New(*opts)
 	const number = "?to=%2B15075785607"
 	res := offer(t, h, "aaa", number, "application/sdp", "v=0")
-	if res.StatusCode != 201 || res.Header.Get("Location") != browserPath+"/of-anna" || res.Header.Get("Content-Type") != "application/sdp" {
+	if res.StatusCode != 201 || res.Header.Get("Location") != browserPath+"/of-anna" ||
+		res.Header.Get("Content-Type") != "application/sdp" {
 		t.Errorf("got %v", res)
 	}
 	if len(f.got) != 1 || f.got[0].To != "+15075785607" || f.got[0].By != "anna" || string(f.got[0].Offer) != "v=0" {
@@ -99,7 +101,8 @@ func TestBrowserCall(t *testing.T) {
 	}
 	for status, refused := range map[int]error{422: &RefusedError{"p", "r", 422}, 503: &RefusedError{"p", "r", 503}} {
 		f.refuse = refused
-		if res := offer(t, h, "aaa", number, "application/sdp", "v=0"); res.StatusCode != status || (status == 503) != (res.Header.Get("Retry-After") != "") {
+		res := offer(t, h, "aaa", number, "application/sdp", "v=0")
+		if res.StatusCode != status || (status == 503) != (res.Header.Get("Retry-After") != "") {
 			t.Errorf("got %v; want %d", res, status)
 		}
 	}
@@ -115,7 +118,8 @@ func TestBrowserCallsOfAToken(t *testing.T) {
 	opts.Calls = fakeCalls{call("browser", "anna"), call("browser", "carl"), call("carrier", "carl")}
 	h := New(*opts)
 	for token, want := range map[string]int{"aaa": 429, "ccc": 201} {
-		if res := offer(t, h, token, "?to=1", "application/sdp", "v=0"); res.StatusCode != want || (want == 429) != (res.Header.Get("Retry-After") != "") {
+		res := offer(t, h, token, "?to=1", "application/sdp", "v=0")
+		if res.StatusCode != want || (want == 429) != (res.Header.Get("Retry-After") != "") {
 			t.Errorf("%s: got %v; want %d", token, res, want)
 		}
 	}
@@ -175,14 +179,45 @@ func TestBrowserChange(t *testing.T) {
 func TestBrowserEvents(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, opts := talkers()
-		opts.Records = &fakeRecords{records: []record.Record{{ID: "done", SIPCallID: "callid-of-over", Cause: "agent_hangup", EndedBy: "agent"}}}
+		opts.Records = &fakeRecords{records: []record.Record{
+			{ID: "done", SIPCallID: "callid-of-over", Cause: "agent_hangup", EndedBy: "agent"},
+		}}
 		res, body := do(t, New(*opts), "GET", browserPath+"/over/events", "Authorization", "Bearer aaa")
 		if res.StatusCode != 200 || !strings.Contains(body, `"phase":"ended"`) || !strings.Contains(body, `"words":"the platform hung up`) {
 			t.Errorf("got %d %s", res.StatusCode, body)
 		}
 		opts.Calls, opts.Records = fakeCalls{}, &fakeRecords{}
-		if _, body = do(t, New(*opts), "GET", browserPath+"/over/events", "Authorization", "Bearer aaa"); !strings.Contains(body, "no longer knows the call") {
+		_, body = do(t, New(*opts), "GET", browserPath+"/over/events", "Authorization", "Bearer aaa")
+		if !strings.Contains(body, "no longer knows the call") {
 			t.Errorf("of an unknown call: %s", body)
 		}
+	})
+}
+
+// TestBrowserEventsOfALiveCall: a reader is told of the call as it is and kept connected, until its token is gone. There
+// are places for so many readers.
+func TestBrowserEventsOfALiveCall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, opts := talkers()
+		access := opts.Access()
+		opts.Access = func() Access { return access }
+		h := New(*opts)
+		follow := func() *listener {
+			return listenAt(t, h, browserPath+"/of-anna/events", true, "Authorization", "Bearer aaa")
+		}
+		first := follow()
+		if got := first.next("call"); !strings.Contains(got, `"phase":`) || strings.Contains(got, `"ended"`) {
+			t.Errorf("got %s", got)
+		}
+		first.next("heartbeat")
+		for range maxReaders - 1 {
+			follow().next("call")
+		}
+		res, _ := do(t, h, "GET", browserPath+"/of-anna/events", "Authorization", "Bearer aaa")
+		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
+			t.Errorf("one more: %d", res.StatusCode)
+		}
+		access = Access{}
+		<-first.ended
 	})
 }

@@ -45,8 +45,14 @@ func (l *listener) Write(b []byte) (int, error) {
 // listen opens /api/events and reads it, if reads says so.
 func listen(t *testing.T, h http.Handler, query string, reads bool, header ...string) *listener {
 	t.Helper()
+	return listenAt(t, h, "/api/events"+query, reads, header...)
+}
+
+// listenAt is listen with another path.
+func listenAt(t *testing.T, h http.Handler, path string, reads bool, header ...string) *listener {
+	t.Helper()
 	ctx, gone := context.WithCancel(t.Context())
-	r := httptest.NewRequestWithContext(ctx, "GET", "http://127.0.0.1:8080/api/events"+query, nil)
+	r := httptest.NewRequestWithContext(ctx, "GET", "http://127.0.0.1:8080"+path, nil)
 	r.RemoteAddr = "127.0.0.1:4000"
 	for i := 0; i+1 < len(header); i += 2 {
 		r.Header.Set(header[i], header[i+1])
