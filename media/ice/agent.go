@@ -148,7 +148,8 @@ func (a *Agent) Take(src, current netip.AddrPort, keyed bool, datagram, room []b
 func (a *Agent) check(m *message, src, current netip.AddrPort, keyed bool, room []byte, now time.Duration,
 ) (answer []byte, v Verdict) {
 	k := a.keyOf(m.username)
-	if k == nil || m.unknown || !m.isPrinted() || !m.isSignedBy(k) || !a.mayAnswer(src == current || !current.IsValid(), now) {
+	used := src == current || !current.IsValid()
+	if k == nil || m.unknown || !m.isPrinted() || !m.isSignedBy(k) || !a.mayAnswer(used, now) {
 		return nil, Refused
 	}
 	if m.controlling && a.setup.Lite || m.controlled && !a.setup.Lite { // roles are fixed: a lite agent never controls
@@ -164,7 +165,7 @@ func (a *Agent) check(m *message, src, current netip.AddrPort, keyed bool, room 
 	default:
 		s.wished = true
 	}
-	if src == current || !current.IsValid() || v == Nominated {
+	if used || v == Nominated {
 		a.Hear(now)
 	}
 	return answer, v
