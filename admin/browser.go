@@ -246,7 +246,8 @@ func (a *api) browserEvents(w http.ResponseWriter, r *http.Request, who sender) 
 	}
 	if !a.following.Take() {
 		w.Header().Set("Retry-After", "5")
-		a.fail(w, http.StatusServiceUnavailable, "there are "+strconv.Itoa(maxReaders)+" readers of calls already", "close one")
+		a.fail(w, http.StatusServiceUnavailable, "there are "+strconv.Itoa(maxReaders)+" readers of calls already",
+			"close one")
 		return
 	}
 	defer a.following.Free()
