@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -199,8 +200,10 @@ func TestBrowserEvents(t *testing.T) {
 func TestBrowserEventsOfALiveCall(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, opts := talkers()
-		access := opts.Access()
-		opts.Access = func() Access { return access }
+		var access atomic.Pointer[Access]
+		before := opts.Access()
+		access.Store(&before)
+		opts.Access = func() Access { return *access.Load() }
 		h := New(*opts)
 		follow := func() *listener {
 			return listenAt(t, h, browserPath+"/of-anna/events", true, "Authorization", "Bearer aaa")
@@ -217,7 +220,7 @@ func TestBrowserEventsOfALiveCall(t *testing.T) {
 		if res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 			t.Errorf("one more: %d", res.StatusCode)
 		}
-		access = Access{}
+		access.Store(&Access{})
 		<-first.ended
 	})
 }
