@@ -28,15 +28,13 @@ type Answer struct {
 // B2BUA's response.
 func (g *Gateway) Call(ctx context.Context, c Call) (Answer, error) {
 	invite := g.invite(&c)
-	tx, err := g.begin(ctx, invite)
-	if err != nil {
+	p := &setup{gateway: g, invite: invite, first: make(chan *sip.Response, 1), changed: make(chan struct{}, 1)}
+	g.pend(p) // before it is sent, so that CancelUnanswered knows each call that the B2BUA knows
+	var err error
+	if p.tx, err = g.begin(ctx, invite); err != nil {
+		g.unpend(p)
 		return Answer{}, err
 	}
-	p := &setup{gateway: g, invite: invite, tx: tx, first: make(chan *sip.Response, 1), changed: make(chan struct{}, 1)}
-	id := invite.CallID().Value()
-	g.mu.Lock()
-	g.pending[id] = p
-	g.mu.Unlock()
 	g.wg.Go(p.run)
 	select {
 	case res := <-p.first:
@@ -52,7 +50,7 @@ func (g *Gateway) Call(ctx context.Context, c Call) (Answer, error) {
 		}
 		d.By = c.By
 		location, err := g.seals.seal(&d)
-		return Answer{Location: location, CallID: id, SDP: res.Body()}, err
+		return Answer{Location: location, CallID: d.CallID, SDP: res.Body()}, err
 	case <-ctx.Done():
 		return Answer{}, errors.Join(ctx.Err(), p.cancel())
 	}
@@ -137,13 +135,21 @@ func (g *Gateway) CancelUnanswered() {
 	}
 }
 
+func (g *Gateway) pend(p *setup) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.pending[p.invite.CallID().Value()] = p
+}
+
+func (g *Gateway) unpend(p *setup) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.pending, p.invite.CallID().Value())
+}
+
 // run waits for the final response.
 func (p *setup) run() {
-	defer func() {
-		p.gateway.mu.Lock()
-		defer p.gateway.mu.Unlock()
-		delete(p.gateway.pending, p.invite.CallID().Value())
-	}()
+	defer p.gateway.unpend(p)
 	defer p.tell(nil)
 	defer p.tx.Terminate()
 	proceeds, cancelled := false, false

@@ -443,3 +443,29 @@ func FuzzOpen(f *testing.F) {
 func addrOf(l net.Listener) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
 }
+
+// TestCancelWhenSent: a call whose INVITE has just arrived is cancelled too.
+func TestCancelWhenSent(t *testing.T) {
+	var s *server
+	var g *Gateway
+	s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) {
+		g.CancelUnanswered()
+		s.respond(req, tx, 180, "Ringing", "")
+		go func() {
+			s.wait(sip.CANCEL)
+			s.respond(req, tx, 487, "Request Terminated", "")
+		}()
+	})
+	g = s.gateway(1)
+	for range 20 {
+		s.mu.Lock()
+		s.got = nil
+		s.mu.Unlock()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		_, err := g.Call(ctx, wanted)
+		cancel()
+		if not := (*RefusedError)(nil); !errors.As(err, &not) || not.Code != 487 {
+			t.Fatalf("got %v", err)
+		}
+	}
+}
