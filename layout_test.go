@@ -18,7 +18,7 @@ import (
 // layout lists the packages of this module that each package may import. A package imports only packages below it
 // in its block of the table.
 var layout = map[string]string{
-	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/scenario cmd/flowbridge/testcall config internal/docs internal/httpd internal/local internal/rest sim sim/bot sim/platform sim/synthflow sim/twilio sim/vapi sim/whatsapp store store/fleet store/record",
+	"cmd/flowbridge":           "b2bua/locate b2bua/transport cmd/flowbridge/check cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/explain cmd/flowbridge/node cmd/flowbridge/operate cmd/flowbridge/provision cmd/flowbridge/scenario cmd/flowbridge/testcall config internal/docs internal/httpd internal/local internal/rest media/recording sim sim/bot sim/platform sim/synthflow sim/twilio sim/vapi sim/whatsapp store store/fleet store/record",
 	"cmd/flowbridge/provision": "cmd/flowbridge/cli cmd/flowbridge/profiles cmd/flowbridge/testcall config config/template internal/local internal/rest internal/yamledit platform/vapi synthflow",
 	"cmd/flowbridge/scenario":  "b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/compare cmd/flowbridge/node cmd/flowbridge/testcall config media/audio media/voice media/voice/turns sim store/record",
 	"cmd/flowbridge/testcall":  "b2bua/ladder cmd/flowbridge/cli cmd/flowbridge/node config internal/local sim store/record",

@@ -58,20 +58,6 @@ func (c *Config) Target(name string) *Target {
 	return nil
 }
 
-// Recording is the section `recording`.
-type Recording struct {
-	// The directory of the recordings. Only one process at a time may use it.
-	Path string `key:"path" is:"directory" required:"the directory that recordings go to, like /var/lib/flowbridge/recordings"`
-	// How long recordings are kept.
-	Keep time.Duration `key:"keep" default:"30d"`
-	// The files of each recording: wav (PCMU, PCMA; caller left, called right), pcapng (SIP, RTP, RTCP), or both.
-	Formats []string `key:"format" is:"format" default:"wav" filled:""`
-	// How often both sides hear a beep while they are recorded, from 1s to 1h. The first beep is at the start. 0: never.
-	Beep time.Duration `key:"beep" is:"beep" default:"0"`
-}
-
-func (r *Recording) wanted(s section) bool { return !s.absent }
-
 // isPath reports whether a string can be the name of a file or directory.
 func isPath(t string) bool { return t != "" && !strings.ContainsAny(t, "\x00\r\n") }
 

@@ -199,6 +199,7 @@ var kinds = map[string]kind{
 	"transcriber": scalarOf("command or URL", "", orNone(parseTranscriber)),
 	"noise":       scalarOf("noise", `^$|^[a-z]+ [0-9]+dB$`, orNone(parseNoise)),
 	"step-time":   within(time.Millisecond, stepTimeMax, false),
+	"recipient":   textOf("public key of age", `^age1[0-9a-z]+$`, parseRecipient),
 	"server-name": hostName(orNone(parseCertName)),
 	"json-path":   scalarOf("JSON path", "", parseJSONPath),
 	"ladders": {

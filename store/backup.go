@@ -120,7 +120,10 @@ func copyPages(ctx context.Context, db *sql.DB, to *tar.Writer, name string, s *
 }
 
 // isRecording reports whether a file below the directory of recordings is a finished recording.
-func isRecording(name string) bool { return path.Ext(name) == ".wav" || path.Ext(name) == ".pcapng" }
+func isRecording(name string) bool {
+	ext := path.Ext(strings.TrimSuffix(name, ".age")) // encrypted
+	return ext == ".wav" || ext == ".pcapng"
+}
 
 // copyRecordings writes the finished recordings of a directory. It passes over files that are removed meanwhile.
 func copyRecordings(ctx context.Context, dir string, to *tar.Writer) (n int64, err error) {

@@ -228,7 +228,7 @@ function recordOf(c) {
   ].filter(([, v]) => v !== undefined && v !== null && v !== '' && v !== '–');
   return [el('dl.record', {}, items.map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, peer(v, 300))))),
     c.recordings?.length ? el('p', {}, 'Recordings: ', c.recordings.map((r) => [
-      r.file ? el('button', { type: 'button', disabled: !r.ended_at, onclick: () => download(`/api/recordings/${r.file.split('/').map(encodeURIComponent).join('/')}`, r.file.split('/').at(-1)) }, `${line(r.format, 8)}, ${bytes(r.bytes)}`) : null,
+      r.file ? el('button', { type: 'button', disabled: !r.ended_at, onclick: () => download(`/api/recordings/${r.file.split('/').map(encodeURIComponent).join('/')}`, r.file.split('/').at(-1)) }, `${line(r.format, 8)}${r.file.endsWith('.age') ? ', encrypted' : ''}, ${bytes(r.bytes)}`) : null,
       r.by ? [peer(r.by, 48), r.ended_at || r.error ? ` listened for ${clock(new Date(r.ended_at ?? c.ended_at) - new Date(r.started_at))}` : ' listens'] : r.error ? el('span.bad', {}, ` ${line(r.error, 200)}`) : null, ' '])) : null,
     c.report ? el('p', {}, 'The platform reported: ', peer([c.report.status, c.report.end_reason].filter(Boolean).join(', '), 300)) : null];
 }

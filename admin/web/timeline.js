@@ -7,6 +7,7 @@ import { bytes, clock, count, ms, percent } from './format.js';
 import { partsOf, pathOf } from './charts.js';
 
 const bin = 80; // samples of a recording in one peak: 10 ms
+const encrypted = (recording) => recording.file.endsWith('.age'); // by recording.recipients
 const largest = 64 << 20; // of a recording that is drawn, in bytes: half an hour
 const [slow, late] = [1500, 3000]; // silences from here on, in milliseconds
 const spansMost = 2048 - 10; // bytes of a party's spans after which no more are kept: media/voice/turns/spans.go
@@ -208,13 +209,15 @@ export function timeline(open) {
   const gone = new AbortController(); // the view has ended
 
   function offer() {
-    const files = (call.recordings ?? []).filter((r) => r.file && r.format === 'wav' && r.ended_at);
-    const key = `${files.map((r) => r.file).join()} ${sound?.file} ${Boolean(playing)}`;
+    const all = (call.recordings ?? []).filter((r) => r.file && r.format === 'wav' && r.ended_at);
+    const files = all.filter((r) => !encrypted(r));
+    const key = `${all.map((r) => r.file).join()} ${sound?.file} ${Boolean(playing)}`;
     if (players.dataset.key === key) return;
     players.dataset.key = key;
     fill(players, files.map((r, i) => el('button', {
       type: 'button', disabled: r.bytes > largest, title: r.bytes > largest ? `${bytes(r.bytes)} are too much to draw: save it below` : null, onclick: () => (sound?.file === r.file ? toggle() : load(r)),
-    }, sound?.file === r.file ? (playing ? 'Pause' : 'Play') : `Listen${files.length > 1 ? ` to no. ${i + 1}` : ''}`)));
+    }, sound?.file === r.file ? (playing ? 'Pause' : 'Play') : `Listen${files.length > 1 ? ` to no. ${i + 1}` : ''}`)),
+    all.length > files.length ? el('span.hint', {}, 'The recording is encrypted: save it below, and decrypt it with flowbridge recordings decrypt.') : null);
   }
 
   async function load(r) {

@@ -1,22 +1,26 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	_ "embed"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
+	"filippo.io/age"
 	"github.com/spf13/cobra"
 
 	"flowbridge/cmd/flowbridge/cli"
 	"flowbridge/cmd/flowbridge/operate"
 	"flowbridge/cmd/flowbridge/scenario"
 	"flowbridge/config"
+	"flowbridge/media/recording"
 )
 
 // firstTest is a file to begin with.
@@ -35,6 +39,7 @@ type agentTest struct {
 	caller           string // id of a recorded call; empty: the steps of the file
 	keepPauses, asks bool   // asks: the archive's server is named
 	archive          *operate.Archive
+	identities       []age.Identity // decrypt the recording
 }
 
 // maxRepeat and maxParallel bound the calls of a test.
@@ -65,6 +70,7 @@ func testCommand() *cobra.Command {
 	f.StringVar(&first, "init", "", "print a first file for this target, or for a SIP URI, and call nobody")
 	f.BoolVar(&o.asJSON, "json", false, "print JSON instead of text")
 	f.StringVar(&o.caller, "caller", "", "id of a recorded call of the server, whose caller speaks in place of the steps")
+	identity := identityFlag(c)
 	f.BoolVar(&o.keepPauses, "keep-pauses", false, "the caller of --caller does not wait for the agent, but speaks when it did")
 	cli.CompleteNames(c, "init", "targets", &o.config)
 	cli.CompleteWords(c, "undecided", []string{"pass", "fail"})
@@ -88,6 +94,12 @@ func testCommand() *cobra.Command {
 			if err := o.checkFlags(f.Changed); err != nil {
 				return err
 			}
+			if *identity != "" {
+				var err error
+				if o.identities, err = identitiesOf(*identity); err != nil {
+					return err
+				}
+			}
 			return o.run(ctx, c.OutOrStdout(), c.ErrOrStderr(), args[0])
 		}
 		_, err := fmt.Fprintf(c.OutOrStdout(), firstTest, first)
@@ -107,10 +119,23 @@ func (o *agentTest) checkFlags(changed func(flag string) bool) error {
 		return cli.Usage("--api is for calls of --server, and --out names the directory for their capsules; or for --caller")
 	case changed("caller") && o.caller == "":
 		return cli.Usage("--caller has no id; take one from flowbridge cdr list")
-	case o.keepPauses && o.caller == "":
-		return cli.Usage("--keep-pauses is for --caller")
+	case o.caller == "" && (o.keepPauses || changed("identity")):
+		return cli.Usage("--keep-pauses and --identity are for --caller")
 	}
 	return nil
+}
+
+// decrypted returns a file of the recording as plain WAV.
+func (o *agentTest) decrypted(name string, file []byte) ([]byte, error) {
+	if path.Ext(name) != ".age" {
+		return file, nil
+	}
+	if o.identities == nil {
+		return nil, cli.Usage("the recording is encrypted: name the file with the secret key in --identity")
+	}
+	var plain bytes.Buffer
+	_, err := recording.Decrypt(&plain, bytes.NewReader(file), o.identities...)
+	return plain.Bytes(), err
 }
 
 func (o *agentTest) run(ctx context.Context, w, errs io.Writer, file string) error {
@@ -127,7 +152,7 @@ func (o *agentTest) run(ctx context.Context, w, errs io.Writer, file string) err
 		return err
 	}
 	if o.caller != "" {
-		parts, err := o.archive.Recording(ctx, o.config, o.caller)
+		parts, err := o.archive.Recording(ctx, o.config, o.caller, o.decrypted)
 		if err == nil {
 			err = scenario.Replay(t, parts, o.keepPauses)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 )
 
@@ -66,6 +67,9 @@ func readWAV(r io.Reader, channels uint16) ([]int16, error) {
 	for rest := file[12:]; len(rest) >= 8; {
 		id, size := string(rest[:4]), int64(binary.LittleEndian.Uint32(rest[4:8]))
 		rest = rest[8:]
+		if size == math.MaxUint32 && int64(len(file)) <= most { // a stream's, whose length was not known
+			size = int64(len(rest))
+		}
 		chunk := rest[:min(size, int64(len(rest)))]
 		switch {
 		case id == "fmt ":

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"filippo.io/age"
 	"github.com/rs/zerolog"
 
 	"flowbridge/internal/processors"
@@ -29,8 +30,11 @@ type Config struct {
 	Dir     string        // created with mode 0700 if it is missing
 	Formats []string      // FormatWAV and FormatPcapng, each at most once
 	Keep    time.Duration // how long a file is kept after its last write
-	MaxSize int64         // of one file, in bytes
+	MaxSize int64         // of one file, in bytes, before encryption
 	Log     zerolog.Logger
+
+	// Recipients are those that can decrypt the files. Without any, files are not encrypted.
+	Recipients []age.Recipient
 
 	// Held returns the calls under a legal hold, whose files stay. It may be nil.
 	Held func() ([]string, error)
@@ -108,7 +112,11 @@ func (a *Archive) Record(c Call) (*Recorder, error) {
 		r.payloads[side].Store(&c.Payloads[side])
 	}
 	for _, format := range a.cfg.Formats {
-		f := File{Name: fileName(r.began, c.ID, c.Part, format), Format: format, StartedAt: r.began}
+		ending := format
+		if a.cfg.Recipients != nil {
+			ending += sealedSuffix
+		}
+		f := File{Name: fileName(r.began, c.ID, c.Part, ending), Format: format, StartedAt: r.began}
 		for side := range c.Payloads {
 			if p := &c.Payloads[side]; format == FormatWAV && !p.decodable() && f.Err == "" {
 				f.Name, f.EndedAt, f.Err = "", r.began, errCodec(p.OtherName).Error()

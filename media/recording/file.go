@@ -18,7 +18,8 @@ const (
 
 // File is the state of one file of a recording.
 type File struct {
-	Name      string    // path below the archive's directory, with slashes; empty if the file was not started, see Err
+	Name string // path below the archive's directory, with slashes; empty if the file was not started, see Err;
+	// an encrypted file's ends in .age
 	Format    string    // FormatWAV or FormatPcapng
 	StartedAt time.Time // when the recording began
 	EndedAt   time.Time // zero while it is being recorded
@@ -32,16 +33,16 @@ const partSuffix = ".part"
 
 // namePattern matches the names of files. Calls are named by their ids, which are UUIDs.
 var namePattern = regexp.MustCompile(
-	`^\d{4}/\d{2}/\d{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[1-9]\d{0,3})?\.(?:wav|pcapng)$`)
+	`^\d{4}/\d{2}/\d{2}/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?:-[1-9]\d{0,3})?\.(?:wav|pcapng)(?:\.age)?$`)
 
-// fileName returns the name of a call's recording. The first recording is named after the call;
+// fileName returns the name of a call's recording with an ending. The first recording is named after the call;
 // later ones also have a number.
-func fileName(began time.Time, call string, part int, format string) string {
+func fileName(began time.Time, call string, part int, ending string) string {
 	name := call
 	if part > 1 {
 		name = fmt.Sprintf("%s-%d", call, part)
 	}
-	return path.Join(began.UTC().Format("2006/01/02"), name+"."+format)
+	return path.Join(began.UTC().Format("2006/01/02"), name+"."+ending)
 }
 
 // errFull means that a file has reached its maximum size.
@@ -55,9 +56,26 @@ type medium interface {
 	Truncate(size int64) error
 }
 
+// maxFile is more than a file ever has, in bytes.
+const maxFile = 1 << 62
+
 type sink struct {
 	medium
-	size, limit int64
+	size, limit int64 // in bytes, before encryption
+}
+
+// bytes returns how many bytes the file has.
+func (s *sink) bytes() int64 {
+	if m, ok := s.medium.(*sealed); ok {
+		return m.file.size
+	}
+	return s.size
+}
+
+// grows reports whether what was written can't be changed.
+func (s *sink) grows() bool {
+	_, ok := s.medium.(*sealed)
+	return ok
 }
 
 // Write appends all of b or nothing, because the end of a file must be readable.

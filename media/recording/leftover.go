@@ -40,10 +40,10 @@ func (a *Archive) finishLeftover(name string) error {
 		return errors.Join(err, f.Close())
 	}
 	var usable bool
-	if strings.HasSuffix(name, FormatWAV) {
-		usable, err = repairWAV(f)
+	if strings.HasSuffix(name, sealedSuffix) {
+		usable, err = hasChunk(f)
 	} else {
-		usable, err = repairPcapng(f)
+		usable, err = Complete(f)
 	}
 	if err := errors.Join(err, f.Close()); err != nil {
 		return err
@@ -55,6 +55,19 @@ func (a *Archive) finishLeftover(name string) error {
 		return err
 	}
 	return a.dir.files().Rename(name+partSuffix, name)
+}
+
+// Complete ends a file, not encrypted, whose writer could not: it gives a WAV its length, and cuts off a part of a
+// block. It reports false for a file without a sample or packet.
+func Complete(f *os.File) (usable bool, err error) {
+	head := make([]byte, len(wavMark))
+	if _, err := f.ReadAt(head, 0); err != nil && !errors.Is(err, io.EOF) {
+		return false, err
+	}
+	if string(head) == wavMark {
+		return repairWAV(f)
+	}
+	return repairPcapng(f)
 }
 
 // repairWAV corrects the sizes in the header. A file without a sample is not usable.

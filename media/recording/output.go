@@ -45,6 +45,13 @@ func (a *Archive) openOutput(r *Recorder, i int, f File) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.cfg.Recipients != nil {
+		sealed, err := seal(m, a.cfg.Recipients)
+		if err != nil {
+			return nil, a.discard(f.Name, m, err)
+		}
+		m = sealed
+	}
 	o := &output{index: i, name: f.Name, sink: &sink{medium: m, limit: a.cfg.MaxSize}}
 	if f.Format == FormatWAV {
 		o.sink.limit = min(o.sink.limit, wavLimit)
@@ -53,9 +60,14 @@ func (a *Archive) openOutput(r *Recorder, i int, f File) (*output, error) {
 		o.format, err = newPcapng(o.sink, r.began, r.call.Local)
 	}
 	if err != nil {
-		return nil, errors.Join(err, m.Close(), a.dir.files().Remove(f.Name+partSuffix))
+		return nil, a.discard(f.Name, m, err)
 	}
 	return o, nil
+}
+
+// discard removes a file that could not be started, and returns the reason.
+func (a *Archive) discard(name string, m medium, reason error) error {
+	return errors.Join(reason, m.Close(), a.dir.files().Remove(name+partSuffix))
 }
 
 // each calls do for every output that has no error.
@@ -120,7 +132,7 @@ func (a *Archive) closeOutput(o *output) error {
 func (a *Archive) settle(r *Recorder, o *output) {
 	r.change(o.index, func(f *File) {
 		f.EndedAt, f.Dropped = time.Now(), r.dropped.Load()
-		f.Bytes = o.sink.size
+		f.Bytes = o.sink.bytes()
 		if o.lost {
 			f.Name, f.Bytes = "", 0
 		}
@@ -146,7 +158,7 @@ func (a *Archive) serve(r *Recorder) (over bool) {
 			a.finish(r, o)
 			continue
 		}
-		r.change(o.index, func(f *File) { f.Bytes = o.sink.size })
+		r.change(o.index, func(f *File) { f.Bytes = o.sink.bytes() })
 	}
 	return stopped
 }

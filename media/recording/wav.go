@@ -11,6 +11,7 @@ import (
 
 const (
 	wavHeaderSize = 44
+	wavMark       = "RIFF"         // begins a file
 	sampleSize    = 2              // bytes
 	frameSize     = 2 * sampleSize // one sample of each side
 
@@ -38,13 +39,17 @@ type wav struct {
 func newWAV(s *sink, payloads func(media.Side) *Payloads) (*wav, error) {
 	w := &wav{sink: s, payloads: payloads, inHeader: wavHeaderSize}
 	w.line = &timeline{emit: w.take}
-	_, err := s.Write(wavHeader(2, 0))
+	data := int64(0)
+	if s.grows() {
+		data = wavLimit // as in a stream: its end is that of the file
+	}
+	_, err := s.Write(wavHeader(2, data))
 	return w, err
 }
 
 func wavHeader(channels uint16, data int64) []byte {
 	le := binary.LittleEndian
-	b := append(make([]byte, 0, wavHeaderSize), "RIFF"...)
+	b := append(make([]byte, 0, wavHeaderSize), wavMark...)
 	b = le.AppendUint32(b, uint32(min(data+wavHeaderSize-8, wavLimit)))
 	b = append(b, "WAVEfmt "...)
 	b = le.AppendUint32(b, 16)
@@ -108,13 +113,16 @@ func (w *wav) flush() {
 		_, w.failed = w.sink.Write(w.buf)
 	}
 	w.buf = w.buf[:0]
-	if w.failed == nil && w.sink.size-w.inHeader >= headerEvery {
+	if w.failed == nil && !w.sink.grows() && w.sink.size-w.inHeader >= headerEvery {
 		w.failed = w.close()
 	}
 }
 
 // close writes the final sizes into the header, counting whole frames only.
 func (w *wav) close() error {
+	if w.sink.grows() {
+		return nil
+	}
 	data := (w.sink.size - wavHeaderSize) / frameSize * frameSize
 	w.inHeader = w.sink.size
 	_, err := w.sink.WriteAt(wavHeader(2, max(data, 0)), 0)

@@ -17,6 +17,8 @@ import (
 	"testing"
 	"time"
 
+	"filippo.io/age"
+
 	"flowbridge/sim"
 	"flowbridge/store/record"
 )
@@ -286,5 +288,53 @@ func TestKilledWhileRecording(t *testing.T) {
 		t.Errorf("lost of each stream: %v; want two", lost)
 	}
 	phone.kill()
+	again.stop()
+}
+
+// TestEncryptedRecordings: files of a call that outlives a kill are encrypted. The operator's key decrypts both parts.
+func TestEncryptedRecordings(t *testing.T) {
+	s := newStage(t)
+	s.simulate()
+	key, err := age.GenerateX25519Identity()
+	must(t, err)
+	o := recordingSetup("record: always")
+	o.recording = fmt.Sprintf("{path: recordings, format: [wav, pcapng], recipients: [%s]}", key.Recipient())
+	o.listen = []string{"udp://" + s.freePort(s.b2bua).String()} // the same for both processes
+	s.server = s.serve(o)
+	must(t, os.WriteFile(filepath.Join(s.server.dir, "key.txt"), []byte(key.String()+"\n"), 0o600))
+	words := softWords(53)
+	phone := s.startBaresip(words)
+	phone.calls(s.to())
+	phone.hearsEcho()
+	eventually(t, "more than one chunk is written", func() bool { return s.server.calls()[0].Recordings[0].Bytes > 64<<10 })
+	again := s.restart(o)
+	phone.hearsEcho()
+	phone.hangUp()
+	r := again.records(hungUpByCaller)[0]
+	if len(r.Recordings) != 4 {
+		t.Fatalf("recordings: %+v", r.Recordings)
+	}
+	for i, f := range r.Recordings {
+		b := again.download(f)
+		if !strings.HasSuffix(f.File, "."+f.Format+".age") || !bytes.HasPrefix(b, []byte("age-encryption.org/v1\n")) {
+			t.Errorf("%s begins with %q", f.File, b[:min(len(b), 22)])
+		}
+		said := operator(t, again.dir, 0, "recordings", "decrypt", "recordings/"+f.File, "--identity", "key.txt", "-o", f.Format)
+		if killed := i < 2; strings.Contains(said, "its end is missing") != killed {
+			t.Errorf("%s: %s", f.File, said)
+		}
+		plain := filepath.Join(again.dir, f.Format)
+		if f.Format == "wav" {
+			wav, err := os.ReadFile(plain)
+			must(t, err)
+			left, _ := channels(t, wav)
+			if _, score := sim.Match(left, words[8000:16000]); score < likeness && i < 2 {
+				t.Errorf("%s has not the softphone's words: likeness %.2f", f.File, score)
+			}
+		} else if lost := streams(t, plain); len(lost) != 2 {
+			t.Errorf("%s: lost of each stream: %v; want two", f.File, lost)
+		}
+		must(t, os.Remove(plain))
+	}
 	again.stop()
 }

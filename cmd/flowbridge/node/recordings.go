@@ -19,7 +19,7 @@ func (n *Node) openArchive(ctx context.Context, cfg config.Recording) (err error
 	}
 	n.archive, err = recording.Open(recording.Config{
 		Dir: cfg.Path, Formats: cfg.Formats, Keep: cfg.Keep, MaxSize: recordingSize, Log: n.log,
-		Lock: n.before.file(partArchive), Held: n.eraser.held,
+		Recipients: cfg.Recipients, Lock: n.before.file(partArchive), Held: n.eraser.held,
 	})
 	switch {
 	case errors.Is(err, unix.EROFS), errors.Is(err, unix.ENOSPC):

@@ -50,8 +50,10 @@ func (a *Archive) Capsule(ctx context.Context, sipCallID string) ([]byte, error)
 }
 
 // Recording returns the WAV files of a finished call in the order of time, by the call's id. File is the configuration
-// that names the server.
-func (a *Archive) Recording(ctx context.Context, file, id string) (parts [][]byte, err error) {
+// that names the server. Plain decrypts a file, if its name says that it is encrypted.
+func (a *Archive) Recording(
+	ctx context.Context, file, id string, plain func(name string, file []byte) ([]byte, error),
+) (parts [][]byte, err error) {
 	a.at.file = file
 	api, err := a.at.open(config.RightsRead)
 	if err != nil {
@@ -68,6 +70,9 @@ func (a *Archive) Recording(ctx context.Context, file, id string) (parts [][]byt
 			status, body, err := api.ask(ctx, http.MethodGet, wav.EscapedPath())
 			if err != nil || status != http.StatusOK {
 				return nil, cmp.Or(err, fmt.Errorf("%s answers %d for the recording %q", api.shown, status, r.File))
+			}
+			if body, err = plain(r.File, body); err != nil {
+				return nil, fmt.Errorf("%s: %w", r.File, err)
 			}
 			parts = append(parts, body)
 		}

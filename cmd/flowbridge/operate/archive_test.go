@@ -41,7 +41,7 @@ func TestRecording(t *testing.T) {
 		if err := c.ParseFlags([]string{"--api", tt.url}); err != nil {
 			t.Fatal(err)
 		}
-		parts, err := a.Recording(t.Context(), "", tt.id)
+		parts, err := a.Recording(t.Context(), "", tt.id, func(_ string, file []byte) ([]byte, error) { return file, nil })
 		if fmt.Sprintf("%s", parts) != tt.want || (err == nil) != (tt.wrong == "") ||
 			err != nil && (!strings.Contains(err.Error(), tt.wrong) || cli.ExitCode(err) != 2) {
 			t.Errorf("%+v: %s, %v", tt, parts, err)
