@@ -57,12 +57,14 @@ func TestRead(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add(`{"event":"media","media":{"payload":"AQI="}}`)
 	f.Add(`{"event":"mark","mark":{"name":"x"}}`)
+	f.Add(`{"event":"media","media":{"payload":"uuuuuQd="}}`) // with bits behind the last byte, which are not read
 	f.Fuzz(func(t *testing.T, text string) {
 		m, err := read([]byte(text), ids.stream)
 		switch {
 		case err != nil:
 		case m.Event == "media":
-			if !strings.Contains(text, "\\") && !strings.Contains(text, base64.StdEncoding.EncodeToString(m.Media.Payload)) {
+			whole := m.Media.Payload[:len(m.Media.Payload)/3*3]
+			if !strings.Contains(text, "\\") && !strings.Contains(text, base64.StdEncoding.EncodeToString(whole)) {
 				t.Fatalf("audio %x of %s", m.Media.Payload, text)
 			}
 		case m.Event == "mark":
