@@ -4,6 +4,7 @@ module flowbridge/scripts
 go 1.26.0
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/google/go-containerregistry v0.22.1
 	github.com/icholy/digest v1.2.0
 	github.com/pion/rtp v1.10.6
