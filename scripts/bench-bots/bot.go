@@ -27,6 +27,7 @@ const (
 	echo         // repeat the frame at once
 	talk         // send two seconds of audio in one message
 	hush         // send clear, and repeat the frame
+	pause        // send a frame of silence at once
 )
 
 // talking is what the bot's two seconds consist of.
@@ -50,6 +51,7 @@ func serveBot(w http.ResponseWriter, r *http.Request) {
 	play := func(audio []byte) {
 		say("media", `,"media":{"payload":"`+base64.StdEncoding.EncodeToString(audio)+`"}`)
 	}
+	silence := slices.Repeat([]byte{0xff}, rtp.Size-atPayload) // in PCMU
 	speech := slices.Repeat([]byte{talking}, 100*(rtp.Size-atPayload))
 	p := make([]byte, rtp.Size)
 	for {
@@ -76,6 +78,9 @@ func serveBot(w http.ResponseWriter, r *http.Request) {
 		switch p[atOrder] {
 		case talk:
 			play(speech)
+			continue
+		case pause:
+			play(silence)
 			continue
 		case hush:
 			say("clear", "")

@@ -46,10 +46,17 @@ const (
 	replaced = 50 // calls while the process is replaced
 	// The rhythms, in frames: a word each second, after silence; an order to talk every two seconds, and clear within it.
 	wordEvery, talkEvery, hushAfter = 50, 100, 40
+	sentence, speaks                = 100, 80 // frames of a sentence with its pause, and without
 )
 
-// The frames of each call: echoed; quiet but for one in a second, each call at another time; talk that is cleared.
-func echoed(int, int) byte { return echo }
+// The frames of each call: echoed, with pauses in which the bot sends silence, as people speak; quiet but for one in a
+// second, each call at another time; talk that is cleared.
+func echoed(call, frame int) byte {
+	if (frame+7*call)%sentence < speaks {
+		return echo
+	}
+	return pause
+}
 
 func words(call, frame int) byte {
 	if (frame+7*call)%wordEvery == 0 {

@@ -123,7 +123,9 @@ func (b *bench) choose(names string) error {
 		return (b.other != "" || !strings.HasPrefix(name, "other-")) && (b.secure == nil || name != forward)
 	}
 	if names == "" {
-		b.systems = slices.DeleteFunc(slices.Clone(systemNames), func(name string) bool { return !can(name) })
+		b.systems = slices.DeleteFunc(slices.Clone(systemNames), func(name string) bool {
+			return !can(name) || strings.HasPrefix(name, recorded)
+		})
 		return nil
 	}
 	b.systems = strings.Split(names, ",")

@@ -23,6 +23,12 @@ const (
 	kernelNoInsight = "kernel-no-insight"
 )
 
+// Userspace, with each call recorded as WAV.
+const (
+	recorded  = "recorded"
+	encrypted = "recorded-encrypted"
+)
+
 // The engines of another build.
 const (
 	otherKernel    = "other-kernel"
@@ -30,7 +36,7 @@ const (
 )
 
 var systemNames = []string{
-	"kernel", kernelNoInsight, "userspace", noInsight, otherKernel, otherUserspace, "rtpengine", forward,
+	"kernel", kernelNoInsight, "userspace", noInsight, recorded, encrypted, otherKernel, otherUserspace, "rtpengine", forward,
 }
 
 // system is a running relay.
@@ -69,7 +75,7 @@ func (b *bench) start(name string) (s *system, err error) {
 	switch name {
 	case forward:
 		s.open, err = crossed, s.network.forward()
-	case "kernel", kernelNoInsight, limited, "userspace", noInsight:
+	case "kernel", kernelNoInsight, limited, "userspace", noInsight, recorded, encrypted:
 		err = s.startFlowbridge(b.flowbridge, name, b.dir)
 	case otherKernel, otherUserspace:
 		err = s.startFlowbridge(b.other, strings.TrimPrefix(name, "other-"), b.dir)
