@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -307,11 +308,15 @@ func FuzzDatagram(f *testing.F) {
 }
 
 // BenchmarkWriting measures what a packet costs a writer: two sides of G.711, to
-// WAV and pcapng.
+// WAV and pcapng, plain and encrypted.
 func BenchmarkWriting(b *testing.B) {
-	for _, formats := range [][]string{{FormatWAV}, {FormatPcapng}} {
-		b.Run(formats[0], func(b *testing.B) {
-			a := opened(b, func(c *Config) { c.Formats = formats })
+	for _, formats := range [][]string{{FormatWAV}, {FormatPcapng}, {FormatWAV, sealedSuffix}, {FormatPcapng, sealedSuffix}} {
+		b.Run(strings.Join(formats, ""), func(b *testing.B) {
+			a := opened(b, func(c *Config) {
+				if c.Formats = formats[:1]; len(formats) > 1 {
+					encrypted(b, c)
+				}
+			})
 			defer a.shut(b)
 			r := &Recorder{
 				intake: intake{began: time.Now(), ring: newRing(ringSize)},

@@ -194,12 +194,14 @@ func (p *Payloads) decodable() bool {
 
 // decode appends the samples of G.711.
 func (c codec) decode(out []int16, payload []byte) []int16 {
-	table := audio.DecodeULaw
 	if c == codecALaw {
-		table = audio.DecodeALaw
+		for _, b := range payload {
+			out = append(out, audio.DecodeALaw(b))
+		}
+		return out
 	}
-	for _, b := range payload {
-		out = append(out, table(b))
+	for _, b := range payload { // not by a variable function, which costs three times as much
+		out = append(out, audio.DecodeULaw(b))
 	}
 	return out
 }

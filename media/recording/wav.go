@@ -29,7 +29,7 @@ const (
 type wav struct {
 	sink     *sink
 	line     *timeline
-	buf      []byte
+	buf      []byte // its capacity is wavBatch
 	samples  []int16
 	inHeader int64 // the size that the header states
 	failed   error // a write error
@@ -37,7 +37,7 @@ type wav struct {
 }
 
 func newWAV(s *sink, payloads func(media.Side) *Payloads) (*wav, error) {
-	w := &wav{sink: s, payloads: payloads, inHeader: wavHeaderSize}
+	w := &wav{sink: s, payloads: payloads, inHeader: wavHeaderSize, buf: make([]byte, 0, wavBatch)}
 	w.line = &timeline{emit: w.take}
 	data := int64(0)
 	if s.grows() {
@@ -100,9 +100,15 @@ func (w *wav) finish(at time.Duration) error {
 }
 
 func (w *wav) take(frames []int16) {
-	for _, v := range frames {
-		w.buf = binary.LittleEndian.AppendUint16(w.buf, uint16(v))
-		if len(w.buf) >= wavBatch {
+	for len(frames) > 0 {
+		had := len(w.buf)
+		n := min(len(frames), (wavBatch-had)/sampleSize)
+		w.buf = w.buf[:had+n*sampleSize]
+		out := w.buf[had:]
+		for i, v := range frames[:n] {
+			binary.LittleEndian.PutUint16(out[i*sampleSize:], uint16(v))
+		}
+		if frames = frames[n:]; len(w.buf) == wavBatch {
 			w.flush()
 		}
 	}
