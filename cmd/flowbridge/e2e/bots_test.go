@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -31,6 +32,9 @@ type mediaBot struct {
 	open    atomic.Int32
 	mu      sync.Mutex
 	started []botStart
+	stopped int
+	quiet   int    // messages with silence since the caller's last word
+	keys    string // that the caller has pressed
 	conns   []*websocket.Conn
 }
 
@@ -76,23 +80,44 @@ func (b *mediaBot) serve(w http.ResponseWriter, r *http.Request) {
 		var m struct {
 			Event string
 			Start botStart
-			Media struct{ Payload string }
+			Media struct{ Payload []byte }
+			DTMF  struct{ Digit string }
 		}
 		if json.Unmarshal(text, &m) != nil {
 			return
 		}
+		b.mu.Lock()
 		switch m.Event {
 		case "start":
-			b.mu.Lock()
 			b.started = append(b.started, m.Start)
-			b.mu.Unlock()
+		case "stop":
+			b.stopped++
+		case "dtmf":
+			b.keys += m.DTMF.Digit
 		case "media":
-			echo := fmt.Sprintf(`{"event":"media","media":{"payload":%q}}`, m.Media.Payload)
+			b.quiet++
+			if slices.Contains(m.Media.Payload, loud) {
+				b.quiet = 0
+			}
+		}
+		b.mu.Unlock()
+		if m.Event == "media" {
+			echo := fmt.Sprintf(`{"event":"media","media":{"payload":%q}}`, base64.StdEncoding.EncodeToString(m.Media.Payload))
 			if c.Write(r.Context(), websocket.MessageText, []byte(echo)) != nil {
 				return
 			}
 		}
 	}
+}
+
+// has waits until something is true of the bot.
+func (b *mediaBot) has(t *testing.T, what string, is func() bool) {
+	t.Helper()
+	eventually(t, what, func() bool {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return is()
+	})
 }
 
 // cut breaks all sockets.
@@ -131,6 +156,8 @@ type botCaller struct {
 	d    *sipgo.DialogClientSession
 
 	mu    sync.Mutex
+	mute  bool          // the caller sends nothing
+	press []byte        // events of keys (RFC 4733) that the caller sends next
 	last  time.Time     // when the last packet with the echo came
 	gap   time.Duration // the longest pause since reset
 	heard int           // packets with the echo since reset
@@ -204,16 +231,37 @@ func (k *botCaller) talk(to netip.AddrPort) {
 	tick := time.NewTicker(frameTime)
 	defer tick.Stop()
 	for k.of.ctx.Err() == nil {
-		payload := slices.Repeat([]byte{loud}, frame)
-		packet, _ := (&rtp.Packet{Header: h, Payload: payload}).Marshal()
-		_, _ = k.conn.WriteToUDPAddrPort(packet, to)
-		h.SequenceNumber++
-		h.Timestamp += frame
+		k.say(&h, to)
 		select {
 		case <-tick.C:
 		case <-k.of.ctx.Done():
 		}
 	}
+}
+
+// say sends the next packet: a word, or the beginning and end of a key.
+func (k *botCaller) say(h *rtp.Header, to netip.AddrPort) {
+	k.mu.Lock()
+	mute, press := k.mute, k.press
+	k.press = nil
+	k.mu.Unlock()
+	send := func(kind uint8, payload []byte) {
+		h.PayloadType = kind
+		packet, _ := (&rtp.Packet{Header: *h, Payload: payload}).Marshal()
+		_, _ = k.conn.WriteToUDPAddrPort(packet, to)
+		h.SequenceNumber++
+	}
+	for _, key := range press {
+		for i := range 6 {
+			end := byte(i/3) << 7 // three packets of the key, and three of its end
+			send(101, []byte{key, end | 10, byte((i + 1) * frame >> 8), byte((i + 1) * frame)})
+		}
+		h.Timestamp += 6 * frame
+	}
+	if !mute {
+		send(0, slices.Repeat([]byte{loud}, frame))
+	}
+	h.Timestamp += frame
 }
 
 func (k *botCaller) listen() {
