@@ -85,18 +85,28 @@ func originOf(at string) string {
 	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// withoutBody leaves out the body of a refusal. The WebSocket library would wait 3 s for a slow one, while the caller
-// waits for the next target.
+// withoutBody leaves out the body of a refusal, and what follows a wrong acceptance. The WebSocket library would wait
+// 3 s for them, while the caller waits for the next target.
 type withoutBody struct{ http.RoundTripper }
 
 // RoundTrip sends a request.
 func (t withoutBody) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := t.RoundTripper.RoundTrip(req)
-	if err == nil && res.StatusCode != http.StatusSwitchingProtocols {
+	if err == nil && !accepts(req, res) {
 		_ = res.Body.Close()
 		res.Body = http.NoBody
 	}
 	return res, err
+}
+
+// keyGUID is what a server adds to the key of a WebSocket (RFC 6455 section 1.3).
+const keyGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// accepts reports whether a response has the key that opens the WebSocket of a request (RFC 6455 section 4.1).
+func accepts(req *http.Request, res *http.Response) bool {
+	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + keyGUID)) //nolint:gosec // what the RFC says
+	return res.StatusCode == http.StatusSwitchingProtocols &&
+		res.Header.Get("Sec-WebSocket-Accept") == base64.StdEncoding.EncodeToString(sum[:])
 }
 
 var errPrivate = errors.New("the name leads to an address of this machine or a private network, which the url must name itself")

@@ -80,26 +80,30 @@ type answering func(*http.Request) *http.Response
 
 func (f answering) RoundTrip(req *http.Request) (*http.Response, error) { return f(req), nil }
 
-// TestSlowRefusal: a refusal whose body does not come takes no time: the caller waits for the next target.
+// TestSlowRefusal: a refusal whose body does not come takes no time, nor does an acceptance with a wrong key: the caller
+// waits for the next target.
 func TestSlowRefusal(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := NewAccess(AccessOptions{})
-		body, _ := io.Pipe()
-		a.client.Transport = withoutBody{answering(func(req *http.Request) *http.Response {
-			return &http.Response{StatusCode: 503, Header: http.Header{}, Body: body, Request: req}
-		})}
-		begun := time.Now()
-		_, err := a.Dial(t.Context(), "wss://bot.example.com/")
-		if refused, _ := errors.AsType[*RefusedError](err); refused == nil || refused.Status != 503 {
-			t.Errorf("got %v", err)
-		}
-		if took := time.Since(begun); took > 0 {
-			t.Errorf("it took %v", took)
-		}
-		if _, err := body.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
-			t.Errorf("the body is not closed: %v", err)
-		}
-	})
+	for status, want := range map[int]int{503: 503, 101: 0} {
+		synctest.Test(t, func(t *testing.T) {
+			a := NewAccess(AccessOptions{})
+			body, _ := io.Pipe()
+			a.client.Transport = withoutBody{answering(func(req *http.Request) *http.Response {
+				h := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": {"bm8="}}
+				return &http.Response{StatusCode: status, Header: h, Body: body, Request: req}
+			})}
+			begun := time.Now()
+			_, err := a.Dial(t.Context(), "wss://bot.example.com/")
+			if refused, _ := errors.AsType[*RefusedError](err); refused == nil || refused.Status != want {
+				t.Errorf("%d: got %v", status, err)
+			}
+			if took := time.Since(begun); took > 0 {
+				t.Errorf("%d: it took %v", status, took)
+			}
+			if _, err := body.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
+				t.Errorf("%d: the body is not closed: %v", status, err)
+			}
+		})
+	}
 }
 
 // TestOrigin: an upgrade, with its token, goes only to the origin that the target names.

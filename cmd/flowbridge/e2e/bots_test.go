@@ -63,9 +63,13 @@ func (b *mediaBot) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c, err := websocket.Accept(w, r, nil)
-	if err != nil {
-		return
+	if err == nil {
+		b.repeat(r.Context(), c)
 	}
+}
+
+// repeat sends back what the caller says, until the socket ends.
+func (b *mediaBot) repeat(ctx context.Context, c *websocket.Conn) {
 	b.open.Add(1)
 	defer b.open.Add(-1)
 	b.mu.Lock()
@@ -73,7 +77,7 @@ func (b *mediaBot) serve(w http.ResponseWriter, r *http.Request) {
 	b.mu.Unlock()
 	defer c.CloseNow()
 	for {
-		_, text, err := c.Read(r.Context())
+		_, text, err := c.Read(ctx)
 		if err != nil {
 			return
 		}
@@ -103,7 +107,7 @@ func (b *mediaBot) serve(w http.ResponseWriter, r *http.Request) {
 		b.mu.Unlock()
 		if m.Event == "media" {
 			echo := fmt.Sprintf(`{"event":"media","media":{"payload":%q}}`, base64.StdEncoding.EncodeToString(m.Media.Payload))
-			if c.Write(r.Context(), websocket.MessageText, []byte(echo)) != nil {
+			if c.Write(ctx, websocket.MessageText, []byte(echo)) != nil {
 				return
 			}
 		}
