@@ -85,7 +85,7 @@ func (l *Listener) Ended() (at time.Time, why error) {
 // header are the largest ones, because the end is not known.
 func (l *Listener) Stream(to io.Writer) {
 	w := &wav{
-		buf: make([]byte, 0, wavBatch),
+		buf:      make([]byte, 0, wavBatch),
 		sink:     &sink{medium: channels{to, l.sides}, limit: math.MaxInt64},
 		inHeader: math.MaxInt64, // never updated
 		payloads: func(s media.Side) *Payloads { return l.payloads[s].Load() },
