@@ -131,3 +131,23 @@ func TestBotsFollowEachOther(t *testing.T) {
 		t.Errorf("attempts %v; want %v", got, want)
 	}
 }
+
+// TestBotBehindTLS: where SIP comes over TLS only, a UDP address that only this machine reaches lets a bot take calls.
+func TestBotBehindTLS(t *testing.T) {
+	s := newStage(t)
+	bot := newMediaBot(t)
+	ca := s.authority("ca")
+	own := ca.sign("own", s.b2bua.String())
+	text := s.botConfig(s.listener("tls", s.b2bua)+`", "udp://127.0.0.1:0`, bot.url(), "")
+	text = replaceOnce(t, strings.ReplaceAll(text, `\"`, `"`), "max_delay: 1m", fmt.Sprintf("max_delay: 1m, tls: {cert: %[1]s, key: %[1]s.key}", own))
+	s.server = startServer(t, t.TempDir(), text)
+	cmd := exec.Command(program, "call", "--to", fmt.Sprintf("sip:%s@%v;transport=tls", called, s.server.at("tls", s.carrier)),
+		"--ca", ca.file, "--listen", s.carrier.String()+":0", "--seconds", "5", "--json")
+	if out, err := cmd.CombinedOutput(); err != nil { // also if no audio came back
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if starts := bot.starts(); len(starts) != 1 || starts[0].Parameters["called"] != called {
+		t.Errorf("the bot got %+v", starts)
+	}
+	s.server.stop()
+}
