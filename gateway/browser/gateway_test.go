@@ -289,51 +289,6 @@ func TestRefusedBye(t *testing.T) {
 	}
 }
 
-// TestCancelUnanswered: before the process goes, calls whose browsers have no answer yet are cancelled, and others go on.
-func TestCancelUnanswered(t *testing.T) {
-	for _, early := range []bool{false, true} {
-		var s *server
-		rings := make(chan struct{})
-		s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) {
-			if early {
-				s.respond(req, tx, 183, "Session Progress", "early")
-			} else {
-				s.respond(req, tx, 180, "Ringing", "")
-			}
-			close(rings)
-			if !early {
-				go func() {
-					s.wait(sip.CANCEL)
-					s.respond(req, tx, 487, "Request Terminated", "")
-				}()
-			}
-		})
-		g := s.gateway(1)
-		over := make(chan error, 1)
-		go func() {
-			_, err := g.Call(t.Context(), wanted)
-			over <- err
-		}()
-		<-rings
-		if early {
-			must(t, <-over)
-		}
-		g.CancelUnanswered()
-		g.mu.Lock()
-		for _, p := range g.pending {
-			if p.unwanted == early {
-				t.Errorf("early %t: unwanted %t", early, p.unwanted)
-			}
-		}
-		g.mu.Unlock()
-		if !early {
-			if not := (*RefusedError)(nil); !errors.As(<-over, &not) || not.Code != 487 {
-				t.Errorf("got %v", not)
-			}
-		}
-	}
-}
-
 // TestCallsFromItsAddress: calls come from the address that the gateway listens at, because an answer that has lost its
 // connection is sent there.
 func TestCallsFromItsAddress(t *testing.T) {
@@ -442,30 +397,4 @@ func FuzzOpen(f *testing.F) {
 
 func addrOf(l net.Listener) netip.AddrPort {
 	return netip.MustParseAddrPort(l.Addr().String())
-}
-
-// TestCancelWhenSent: a call whose INVITE has just arrived is cancelled too.
-func TestCancelWhenSent(t *testing.T) {
-	var s *server
-	var g *Gateway
-	s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) {
-		g.CancelUnanswered()
-		s.respond(req, tx, 180, "Ringing", "")
-		go func() {
-			s.wait(sip.CANCEL)
-			s.respond(req, tx, 487, "Request Terminated", "")
-		}()
-	})
-	g = s.gateway(1)
-	for range 20 {
-		s.mu.Lock()
-		s.got = nil
-		s.mu.Unlock()
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		_, err := g.Call(ctx, wanted)
-		cancel()
-		if not := (*RefusedError)(nil); !errors.As(err, &not) || not.Code != 487 {
-			t.Fatalf("got %v", err)
-		}
-	}
 }
