@@ -58,6 +58,9 @@ func echoed(call, frame int) byte {
 	return pause
 }
 
+// unbroken is for gaps, to which the pauses of echoed would add.
+func unbroken(int, int) byte { return echo }
+
 func words(call, frame int) byte {
 	if (frame+7*call)%wordEvery == 0 {
 		return echo
@@ -157,12 +160,12 @@ func (b *bench) replacements(s *system) error {
 		name string
 		do   func() error
 	}{{"kill -9 and start", s.kill}, {"upgrade", s.upgrade}} {
-		if _, err := s.carrier.send(warm, echoed); err != nil {
+		if _, err := s.carrier.send(warm, unbroken); err != nil {
 			return err
 		}
 		done := make(chan error, 1)
 		time.AfterFunc(time.Second, func() { done <- way.do() })
-		h, err := s.carrier.send(time.Duration(b.seconds)*time.Second, echoed)
+		h, err := s.carrier.send(time.Duration(b.seconds)*time.Second, unbroken)
 		if err = errors.Join(err, <-done); err != nil {
 			return fmt.Errorf("%s: %w", way.name, err)
 		}
