@@ -30,7 +30,9 @@ func TestCancelUnanswered(t *testing.T) {
 		g := s.gateway(1)
 		over := make(chan error, 1)
 		go func() {
-			_, err := g.Call(t.Context(), wanted)
+			ctx, cancel := context.WithTimeout(t.Context(), 2*patience)
+			defer cancel()
+			_, err := g.Call(ctx, wanted)
 			over <- err
 		}()
 		<-rings

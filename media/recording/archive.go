@@ -33,7 +33,7 @@ type Config struct {
 	MaxSize int64         // of one file, in bytes, before encryption
 	Log     zerolog.Logger
 
-	// Recipients are those that can decrypt the files. Without any, files are not encrypted.
+	// Recipients are the public keys that files are encrypted to. Without any, files are plain.
 	Recipients []age.Recipient
 
 	// Held returns the calls under a legal hold, whose files stay. It may be nil.

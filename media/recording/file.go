@@ -72,7 +72,7 @@ func (s *sink) bytes() int64 {
 	return s.size
 }
 
-// grows reports whether what was written can't be changed.
+// grows reports whether the file can only grow, because it is encrypted.
 func (s *sink) grows() bool {
 	_, ok := s.medium.(*sealed)
 	return ok

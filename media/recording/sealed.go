@@ -21,7 +21,7 @@ type sealed struct {
 	file *sink
 }
 
-// errSealed is the error of changing what was written.
+// errSealed is the error of WriteAt.
 var errSealed = errors.New("an encrypted file can only grow")
 
 func seal(m medium, to []age.Recipient) (*sealed, error) {

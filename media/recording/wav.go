@@ -41,7 +41,7 @@ func newWAV(s *sink, payloads func(media.Side) *Payloads) (*wav, error) {
 	w.line = &timeline{emit: w.take}
 	data := int64(0)
 	if s.grows() {
-		data = wavLimit // as in a stream: its end is that of the file
+		data = wavLimit // as in a stream, which ends with the file
 	}
 	_, err := s.Write(wavHeader(2, data))
 	return w, err

@@ -25,8 +25,8 @@ const (
 	patience = 10 * time.Second
 )
 
-// carrier places calls and sends their RTP from one port. Its goroutines are that of SIP and the one that calls its
-// methods.
+// carrier places calls and sends their RTP from one port. Two goroutines use it: the reader of SIP, and
+// the caller of its methods.
 type carrier struct {
 	sip.UDP
 	rtp    *batch.Port

@@ -22,7 +22,7 @@ log: {level: warn}
 %[12]s
 `
 
-// recipient is a key of age that nobody has.
+// recipient is a public key of age. Its secret key is lost.
 const recipient = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p"
 
 // startFlowbridge starts the binary with an engine, and waits until it takes calls.

@@ -87,7 +87,7 @@ func TestDrainSlow(t *testing.T) {
 		t.Fatal(err)
 	}
 	f.Close()
-	// More than 200 rows take the database too long, whatever the machine's speed.
+	// The database refuses more than 200 rows as too slow, so that the machine's speed does not matter.
 	pgtest.Exec(t, url, `CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
 		DECLARE rows int := coalesce(nullif(current_setting('slow.rows', true), ''), '0')::int + 1;
 		BEGIN
