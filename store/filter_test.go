@@ -173,7 +173,7 @@ func TestEach(t *testing.T) {
 func TestNames(t *testing.T) {
 	const want = `id node trunk route target direction from to sip_call_id target_sip_call_id synthflow_call_id started_at
 		ringing_at prepared_at dialed_at answered_at ended_at setup_ms duration_ms disposition sip_status q850 cause ended_by
-		codec attempts media recordings lead external_id trace_id restored queued_ms verstat attest orig_id talk variables`
+		codec attempts media recordings lead external_id trace_id restored queued_ms verstat attest orig_id talk variables told`
 	var got []string
 	for f := range reflect.TypeFor[record.Record]().Fields() {
 		if name := f.Tag.Get("json"); name != "-" {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"reflect"
 	"testing"
 	"time"
 
@@ -342,6 +343,27 @@ func TestAfterClose(t *testing.T) {
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("second close: %v", err)
+	}
+}
+
+// What a caller was told is read as it was written, and nothing as nil.
+func TestTold(t *testing.T) {
+	s := openTest(t, filepath.Join(t.TempDir(), "flowbridge.db"))
+	for id, want := range map[string]*record.Told{
+		"none":  nil,
+		"whole": {Sound: "ai-en", SHA256: "ab", Language: "en", FromMS: 20, ToMS: 3020, Whole: true, Key: "1", Packets: 150, Lost: new(int64(2))},
+		"cut":   {Sound: "ai-en", FromMS: -400, ToMS: 100, TalkedOver: true, Packets: 25},
+	} {
+		r := sample(id)
+		r.Told = want
+		mustPut(t, s, r)
+		if got, found, err := s.Get(t.Context(), id); err != nil || !found || !reflect.DeepEqual(got.Told, want) {
+			t.Errorf("%s: got %+v, %t, %v", id, got.Told, found, err)
+		}
+	}
+	found, _, err := record.List(t.Context(), s, record.Filter{Problem: record.ProblemNotTold})
+	if err != nil || len(found) != 1 || found[0].ID != "cut" {
+		t.Errorf("not told: %+v, %v", found, err)
 	}
 }
 

@@ -212,6 +212,12 @@ function mediaTable(m, answered) {
     el('tbody', {}, rows.map(([name, f]) => el('tr', {}, el('th', { scope: 'row' }, name), ['a', 'b'].map((k) => el('td', {}, el('bdi', {}, m[k] ? f(m[k]) : '–'))))))));
 }
 
+// toldOf says what the caller was told before the agent: what was sent, which is not always what was heard.
+function toldOf(t) {
+  return [`${line(t.sound, 48)}, ${t.whole ? 'whole' : 'NOT whole'}: ${count(t.packets)} packets sent, from ${ms(t.from_ms)} to ${ms(t.to_ms)} after the answer`,
+    t.lost === null ? 'no report of lost ones' : `${count(t.lost)} lost by the caller's RTCP`, t.talked_over ? 'the caller spoke meanwhile' : '', t.key ? `key ${line(t.key, 4)}` : ''].filter(Boolean).join('; ');
+}
+
 function recordOf(c) {
   const items = [
     ['Id', c.id], ['Trunk', c.trunk], ['Route', c.route], ['Target', c.target], ['Direction', c.direction], ['Node', c.node],
@@ -224,6 +230,7 @@ function recordOf(c) {
     ['Answers', c.talk?.turns ? `${c.talk.turns.n}: p50 ${ms(c.talk.turns.p50_ms)}, p95 ${ms(c.talk.turns.p95_ms)}, at most ${ms(c.talk.turns.max_ms)}` : ''],
     ['Interruptions', c.talk?.barge_ins || c.talk?.barge_ins_ignored ? `${c.talk.barge_ins ? `${c.talk.barge_ins.n} obeyed, p50 ${ms(c.talk.barge_ins.p50_ms)}` : 'none obeyed'}, ${c.talk.barge_ins_ignored} ignored` : ''],
     ['Dead air', c.talk?.dead_air_ms ? `${ms(c.talk.dead_air_ms)}, for the agent ${ms(c.talk.agent_dead_air_ms)}` : ''],
+    ['Told', c.told ? toldOf(c.told) : ''],
     ['Music on hold', c.talk?.agent_music_ms ? ms(c.talk.agent_music_ms) : ''],
   ].filter(([, v]) => v !== undefined && v !== null && v !== '' && v !== '–');
   return [el('dl.record', {}, items.map(([k, v]) => el('div', {}, el('dt', {}, k), el('dd', {}, peer(v, 300))))),

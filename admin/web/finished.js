@@ -7,7 +7,7 @@ import { clock, count, dateOf, inputOf, momentIn, ms, timeOf, words, zone } from
 import { histogram } from './histogram.js';
 import { causes, endOf, testTrunk } from './words.js';
 
-const problems = ['one-way', 'silent', 'loss', 'dead-air', 'echo', 'no-answer', 'rescue'];
+const problems = ['one-way', 'silent', 'loss', 'dead-air', 'echo', 'no-answer', 'rescue', 'not-told'];
 const outcomes = ['answered', 'no_answer', 'busy', 'failed', 'cancelled', 'interrupted'];
 const spans = { 'Last hour': 3600e3, 'Last 24 h': 24 * 3600e3, 'Last 7 days': 7 * 24 * 3600e3 };
 const known = ['number', 'id', 'since', 'until', 'disposition', 'cause', 'problem', 'trunk', 'route', 'direction', 'target', 'fleet'];

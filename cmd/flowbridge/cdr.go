@@ -82,7 +82,7 @@ type wanted struct {
 	filter                   record.Filter
 	file                     *string // the configuration's path
 	db, since, until, number string
-	fleet                    bool
+	fleet, notTold           bool
 }
 
 // newWanted adds the flags of a filter. They have the names of the admin API's parameters.
@@ -102,7 +102,9 @@ func newWanted(c *cobra.Command) *wanted {
 	f.StringVar(&w.filter.Disposition, "disposition", "", "only this disposition")
 	f.StringVar(&w.filter.Cause, "cause", "", "only this cause, as flowbridge help causes lists them")
 	f.StringVar(&w.filter.Problem, "problem", "", "only calls with this problem: "+strings.Join(record.Problems(), ", "))
+	f.BoolVar(&w.notTold, "not-told", false, "the same as --problem "+record.ProblemNotTold)
 	c.MarkFlagsMutuallyExclusive("db", "fleet")
+	c.MarkFlagsMutuallyExclusive("problem", "not-told")
 	cli.CompleteNames(c, "trunk", "trunks", w.file)
 	cli.CompleteNames(c, "target", "targets", w.file)
 	cli.CompleteWords(c, "disposition", record.Dispositions())
@@ -124,6 +126,9 @@ func (w *wanted) read(ctx context.Context, do func(r record.Lister, filter recor
 		if w.filter.Number, ok = record.Digits(w.number); !ok {
 			return cli.Usage("--number %q: write digits, like 5550100", w.number)
 		}
+	}
+	if w.notTold {
+		w.filter.Problem = record.ProblemNotTold
 	}
 	for _, is := range []struct {
 		flag, value string

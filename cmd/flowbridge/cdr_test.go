@@ -54,6 +54,9 @@ func TestCDR(t *testing.T) {
 			SIPCallID: fmt.Sprintf("%d@carrier", i), StartedAt: record.TimeOf(time.Now()), EndedAt: record.TimeOf(time.Now()), Cause: "busy",
 			Disposition: record.DispositionBusy,
 		}
+		if i == 3 {
+			r.AnsweredAt, r.Told = r.StartedAt, &record.Told{Sound: "ai-en", Packets: 80}
+		}
 		must(t, s.Put(t.Context(), r))
 	}
 	for _, tc := range []struct {
@@ -65,6 +68,9 @@ func TestCDR(t *testing.T) {
 		{"list", 0, 6, "+1555010004"},
 		{"list --number 010003", 0, 2, "call-3"},
 		{"list --id 2@carrier", 0, 2, "call-2"},
+		{"list --not-told", 0, 2, "call-3"},
+		{"export --jsonl --problem not-told", 0, 1, `"told":{"sound":"ai-en",`},
+		{"list --not-told --problem echo", 1, -1, "not-told"},
 		{"list --cause normal", 0, 1, "STARTED"},
 		{"list --direction outbound --route routes[0]", 0, 1, "STARTED"},
 		{"export", 0, 6, "'=1+1"},

@@ -86,7 +86,7 @@ const expanded = `
 	turns=talk.turns.n turn_p50_ms=talk.turns.p50_ms turn_p95_ms=talk.turns.p95_ms
 	barge_ins_ignored=talk.barge_ins_ignored agent_dead_air_ms=talk.agent_dead_air_ms
 	mos=media.mos one_way=media.one_way gap_ms=media.gap_ms
-	problems=problems attempts=attempts recordings=recordings variables=variables report=report`
+	problems=problems attempts=attempts recordings=recordings variables=variables report=report told=told`
 
 // csvColumns returns the columns of the CSV. The order of the record's own is that of its fields, but a field with the
 // tag csv is before the column that it names.

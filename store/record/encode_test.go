@@ -76,6 +76,7 @@ func TestEncoding(t *testing.T) {
 			"variables":  {appended(&r, "variables"), r.Variables},
 			"media":      {appended(&r, "media"), r.Media},
 			"talk":       {appended(&r, "talk"), r.Talk},
+			"told":       {appended(&r, "told"), r.Told},
 		} {
 			want, err := json.Marshal(part.like)
 			if err != nil {

@@ -21,6 +21,8 @@ type Live struct {
 	Verstat, Attest, OrigID string
 
 	Variables map[string]string // variables set by orders; each change makes a new map
+
+	Told *Told // replaced, never changed; nil until the route's statement was due
 }
 
 // Waited returns how long the call has waited so far.
@@ -42,7 +44,7 @@ func (l *Live) Record() Record {
 		ExternalID: l.ExternalID, StartedAt: l.StartedAt, RingingAt: l.RingingAt, PreparedAt: l.PreparedAt,
 		DialedAt: l.DialedAt, AnsweredAt: l.AnsweredAt, SetupMS: l.SetupMS, QueuedMS: l.Waited().Milliseconds(),
 		Waiting: !l.Waits.IsZero(), Placed: l.Placed, Restored: l.Restored, Attempts: attempts, Variables: l.Variables,
-		Verstat: l.Verstat, Attest: l.Attest, OrigID: l.OrigID,
+		Verstat: l.Verstat, Attest: l.Attest, OrigID: l.OrigID, Told: l.Told,
 	}
 }
 
@@ -53,6 +55,6 @@ func LiveOf(r *Record) Live {
 		ExternalID: r.ExternalID, StartedAt: r.StartedAt, RingingAt: r.RingingAt, PreparedAt: r.PreparedAt,
 		DialedAt: r.DialedAt, AnsweredAt: r.AnsweredAt, SetupMS: r.SetupMS, Attempts: r.Attempts, Restored: r.Restored,
 		Queued: time.Duration(r.QueuedMS) * time.Millisecond, Variables: r.Variables,
-		Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID,
+		Verstat: r.Verstat, Attest: r.Attest, OrigID: r.OrigID, Told: r.Told,
 	}
 }

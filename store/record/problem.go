@@ -5,10 +5,13 @@ import (
 	"slices"
 )
 
+// ProblemNotTold is the problem of an answered call whose caller was not told the whole statement of its route.
+const ProblemNotTold = "not-told"
+
 // Problems returns the words for problems that a call may have. Only ProblemsOf defines their meaning: the page, the
 // commands and the API use it.
 func Problems() []string {
-	return []string{"one-way", "silent", "loss", "dead-air", "echo", "no-answer", "rescue"}
+	return []string{"one-way", "silent", "loss", "dead-air", "echo", "no-answer", "rescue", ProblemNotTold}
 }
 
 // ProblemsOf returns the problems that a record shows.
@@ -21,6 +24,7 @@ func ProblemsOf(r *Record) (words []string) {
 		r.Talk != nil && r.Talk.EchoMS > 0,
 		!r.EndedAt.IsZero() && r.AnsweredAt.IsZero(),
 		slices.ContainsFunc(r.Attempts, func(a Attempt) bool { return a.Reason == ReasonRescue }),
+		!r.AnsweredAt.IsZero() && r.Told != nil && !r.Told.Whole,
 	}
 	for i, word := range Problems() {
 		if is[i] {

@@ -24,6 +24,9 @@ func TestProblems(t *testing.T) {
 		"echo":             {AnsweredAt: ended, Talk: &Talk{Confidence: "noisy", EchoMS: 300}},
 		"no-answer":        {EndedAt: ended},
 		"rescue":           {AnsweredAt: ended, Attempts: []Attempt{{}, {Reason: ReasonRescue}}},
+		"not-told":         {AnsweredAt: ended, Told: &Told{Packets: 80}},
+		"  ":               {AnsweredAt: ended, Told: &Told{Packets: 160, Whole: true}},
+		"no-answer ":       {EndedAt: ended, Told: &Told{}},
 		"one-way loss":     {AnsweredAt: ended, Media: Media{OneWay: "a", B: MediaSide{Rx: 1, Lost: 1}}},
 		" ":                {Talk: &Talk{Confidence: "noisy", LongestDeadAirMS: new(int64(9000))}}, // live, and the figures may be wrong
 		"no-answer rescue": {EndedAt: ended, Attempts: []Attempt{{Reason: ReasonRescue}}},

@@ -142,6 +142,9 @@ func printCall(w io.Writer, c *admin.Call) {
 	if c.Talk != nil {
 		row("talk", "%s", TalkLine(c.Talk))
 	}
+	if c.Told != nil {
+		row("told", "%s", ToldLine(c.Told))
+	}
 	if c.Recording != "" && c.Recording != "off" {
 		row("recording", "%s", c.Recording)
 	}

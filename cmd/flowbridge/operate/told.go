@@ -1,0 +1,29 @@
+package operate
+
+import (
+	"fmt"
+	"strings"
+
+	"flowbridge/cmd/flowbridge/cli"
+	"flowbridge/store/record"
+)
+
+// ToldLine says in a line what a caller was told.
+func ToldLine(t *record.Told) string {
+	said := "whole"
+	if !t.Whole {
+		said = "not whole"
+	}
+	parts := []string{fmt.Sprintf("%s, %s: %s sent, from %s s to %s s after the answer", cli.OrDash(cli.Shown(t.Sound)), said,
+		cli.Count(int(t.Packets), "packet"), seconds(t.FromMS), seconds(t.ToMS))}
+	if t.Lost != nil {
+		parts = append(parts, fmt.Sprintf("%d lost by the caller's RTCP", *t.Lost))
+	}
+	if t.TalkedOver {
+		parts = append(parts, "the caller spoke meanwhile")
+	}
+	if t.Key != "" {
+		parts = append(parts, "key "+cli.Shown(t.Key))
+	}
+	return strings.Join(parts, "; ")
+}
