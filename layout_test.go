@@ -73,6 +73,7 @@ var layout = map[string]string{
 	"store/fleet":     "internal/parallel store/record",
 	"store":           "internal/parallel internal/processors store/record",
 	"store/record":    "",
+	"store/receipt":   "store/record",
 	"b2bua/stir":      "internal/local",
 	"media/audio":     "",
 

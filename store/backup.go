@@ -19,12 +19,14 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// A backup is a tar file compressed with gzip: the database, which has the signalling key, the ladders, and recordings.
+// A backup is a tar file compressed with gzip: the database, which has the signalling key, the ladders, the receipts
+// with their key, and recordings.
 // Its checksum tells a damaged one. The databases are copied page by page in one transaction, so the copy needs no room
 // on their disk, and no other process waits for it. Tests: TestBackupWhileWriting, FuzzRestore.
 const (
 	backupDatabase   = "flowbridge.db"
 	backupLadders    = "flowbridge-ladders.db"
+	backupReceipts   = "receipts/"
 	backupRecordings = "recordings/"
 
 	// restoring ends the names of files until the whole backup is read and checked.
@@ -43,7 +45,12 @@ type Saved struct {
 	Calls, Recordings int64
 }
 
-// Backup writes the database at path, its ladders, and the recordings in a directory, unless that is empty.
+// ReceiptsPath returns the directory of the receipts beside a database.
+func ReceiptsPath(path string) string { return path + receiptsEnding }
+
+const receiptsEnding = ".receipts"
+
+// Backup writes the database at path, its ladders and receipts, and the recordings in a directory, unless that is empty.
 func Backup(ctx context.Context, to io.Writer, path, recordings string) (s Saved, err error) {
 	r, err := OpenRead(ctx, path)
 	if errors.Is(err, errOlder) { // before an upgrade
@@ -63,8 +70,11 @@ func Backup(ctx context.Context, to io.Writer, path, recordings string) (s Saved
 			err = errors.Join(copyPages(ctx, db, all, backupLadders, nil), db.Close())
 		}
 	}
+	if receipts := ReceiptsPath(path); err == nil && fileExists(receipts) {
+		_, err = copyFiles(ctx, receipts, all, backupReceipts, isReceipts)
+	}
 	if err == nil && recordings != "" {
-		s.Recordings, err = copyRecordings(ctx, recordings, all)
+		s.Recordings, err = copyFiles(ctx, recordings, all, backupRecordings, isRecording)
 	}
 	if err == nil {
 		err = errors.Join(all.Close(), packed.Close())
@@ -125,15 +135,22 @@ func isRecording(name string) bool {
 	return ext == ".wav" || ext == ".pcapng"
 }
 
-// copyRecordings writes the finished recordings of a directory. It passes over files that are removed meanwhile.
-func copyRecordings(ctx context.Context, dir string, to *tar.Writer) (n int64, err error) {
+// isReceipts reports whether a file of the directory of receipts has some, or their key.
+func isReceipts(name string) bool {
+	return name == "key" || path.Ext(name) == ".jsonl" && path.Base(name) == name
+}
+
+// copyFiles writes the files of a directory that belong into a backup. It passes over files that are removed meanwhile.
+func copyFiles(ctx context.Context, dir string, to *tar.Writer, as string, belongs func(name string) bool) (
+	n int64, err error,
+) {
 	root, err := os.OpenRoot(dir) // a link must not lead out of it
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = root.Close() }() // it was only used for reading
 	return n, fs.WalkDir(root.FS(), ".", func(name string, d fs.DirEntry, err error) error {
-		if err = errors.Join(err, ctx.Err()); err != nil || !d.Type().IsRegular() || !isRecording(name) {
+		if err = errors.Join(err, ctx.Err()); err != nil || !d.Type().IsRegular() || !belongs(name) {
 			return err
 		}
 		f, err := root.Open(name)
@@ -146,7 +163,7 @@ func copyRecordings(ctx context.Context, dir string, to *tar.Writer) (n int64, e
 		defer func() { _ = f.Close() }() // it was only used for reading
 		info, err := f.Stat()
 		if err == nil {
-			err = addHeader(to, backupRecordings+name, info.Size(), info.ModTime())
+			err = addHeader(to, as+name, info.Size(), info.ModTime())
 		}
 		if err == nil {
 			_, err = io.CopyN(to, f, info.Size())
@@ -177,7 +194,7 @@ func Restore(ctx context.Context, from io.Reader, path, recordings string) (s Sa
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	for _, old := range []string{path, LaddersPath(path)} {
-		for _, ending := range []string{"", "-wal", "-shm", ".key", ".live-a", ".live-b", ".unwritten.jsonl"} {
+		for _, ending := range []string{"", "-wal", "-shm", ".key", ".live-a", ".live-b", ".unwritten.jsonl", receiptsEnding + "/key"} {
 			if fileExists(old + ending) { // it would be applied to the restored database
 				return s, fmt.Errorf("%s: %w", old+ending, errInTheWay)
 			}
@@ -237,11 +254,14 @@ func ofBackup(err error) error {
 func (r *restore) take(h *tar.Header, from io.Reader) error {
 	i, name := 0, r.base
 	recording, recorded := strings.CutPrefix(h.Name, backupRecordings)
+	receipts, told := strings.CutPrefix(h.Name, backupReceipts)
 	switch {
 	case h.Name == backupDatabase:
 		r.At = h.ModTime
 	case h.Name == backupLadders:
 		name = LaddersPath(r.base)
+	case told && isReceipts(receipts):
+		name = ReceiptsPath(r.base) + "/" + receipts
 	case !recorded || !isRecording(recording) || !filepath.IsLocal(recording):
 		return fmt.Errorf("file %q: %w", h.Name, fs.ErrInvalid)
 	case r.dirs[1] == nil:

@@ -45,6 +45,10 @@ func backedUp(tb testing.TB) (backup []byte, key [32]byte) {
 		must(tb, os.WriteFile(dir+"/2026/11/27/"+name, []byte(text), 0o600))
 	}
 	must(tb, os.Symlink("/etc/passwd", dir+"/c.wav"))
+	must(tb, os.Mkdir(ReceiptsPath(path), 0o700))
+	for name, text := range map[string]string{"key": "secret", "000000000001.jsonl": "{}\n{", "key.new": "half"} {
+		must(tb, os.WriteFile(filepath.Join(ReceiptsPath(path), name), []byte(text), 0o600))
+	}
 	var out bytes.Buffer
 	got, err := Backup(tb.Context(), &out, path, dir)
 	if err != nil || got.Calls != 40 || got.Recordings != 1 {
@@ -94,6 +98,11 @@ func TestRestore(t *testing.T) {
 	}
 	if text, err := os.ReadFile(dir + "/rec/2026/11/27/a.wav"); string(text) != "sound" {
 		t.Errorf("%q, %v", text, err)
+	}
+	for name, want := range map[string]string{"key": "secret", "000000000001.jsonl": "{}\n{", "key.new": ""} {
+		if text, err := os.ReadFile(filepath.Join(ReceiptsPath(path), name)); string(text) != want {
+			t.Errorf("receipts: %s has %q, %v", name, text, err)
+		}
 	}
 	s, err := Open(t.Context(), path)
 	must(t, err)
