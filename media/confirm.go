@@ -37,7 +37,7 @@ func (ep *endpoint) withholds(n int) bool {
 	if p.unconfirmed <= unconfirmedBound {
 		return false
 	}
-	if !ep.relay.stages.Speaks(ep.side) { // it is a relayed packet; packets of our own are not counted as dropped
+	if !ep.relay.stages.Inserts(ep.side) { // it is a relayed packet; packets of our own are not counted as dropped
 		ep.count.dropped().Unconfirmed.Add(1)
 	}
 	if !p.withheld {

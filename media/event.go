@@ -66,10 +66,11 @@ type EventFailed struct {
 	Err  error
 }
 
-// EventPlayed says that a sound that was played to a side has ended.
+// EventPlayed says that a sound that was played to a side has come to its end. Sent says how much of it was sent.
 type EventPlayed struct {
 	Side Side
 	ID   uint64 // the ID of the Play
+	Sent Sent
 }
 
 // EventAnsweredBy says what answered a side: a person or a machine (Session.DetectAnswer). Each detection posts it,

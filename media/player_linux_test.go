@@ -78,6 +78,12 @@ func (l *line) play(p Play) {
 	must(l.tb, l.w.perform(command{op: opOrder, relay: l.r, side: SideA, order: p}))
 }
 
+// played reports whether an event is the end of this sound.
+func played(e Event, side Side, id uint64) bool {
+	p, is := e.(EventPlayed)
+	return is && p.Side == side && p.ID == id
+}
+
 func (l *line) stopPlay() {
 	l.tb.Helper()
 	must(l.tb, l.w.perform(command{op: opOrder, relay: l.r, side: SideA, order: stage.Stop{}}))
@@ -113,10 +119,10 @@ func TestPlay(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("law %d, %v, loop %v", tt.play.Law, tt.play.Frame, tt.play.Loop), func(t *testing.T) {
 			l := newLine(t)
-			played := 0
+			ends := 0
 			l.r.onEvent = func(e Event) {
-				if e == Event(EventPlayed{Side: SideB}) {
-					played++
+				if played(e, SideB, 0) {
+					ends++
 				}
 			}
 			start := l.w.now
@@ -136,8 +142,8 @@ func TestPlay(t *testing.T) {
 			if tt.play.Frame == 40*ms && got[1].payload[160] != tt.play.Law.Silence() {
 				t.Error("the last frame is not filled up with silence")
 			}
-			if tt.play.Loop == (played == 1) || played > 1 {
-				t.Errorf("%d times at its end", played)
+			if tt.play.Loop == (ends == 1) || ends > 1 {
+				t.Errorf("%d times at its end", ends)
 			}
 			if c := l.ep.count; c.TxPackets.Load() != uint64(len(got)) {
 				t.Errorf("%d sent of %d", c.TxPackets.Load(), len(got))
@@ -271,10 +277,10 @@ func TestPlayBesideADigitAndAMove(t *testing.T) {
 func TestPlayMixed(t *testing.T) {
 	for _, law := range []audio.Law{audio.ULaw, audio.ALaw} {
 		l := newLine(t)
-		played := 0
+		ends := 0
 		l.r.onEvent = func(e Event) {
-			if e == Event(EventPlayed{Side: SideB, ID: 7}) {
-				played++
+			if played(e, SideB, 7) {
+				ends++
 			}
 		}
 		if law == audio.ALaw { // and the relay converts to PCMA
@@ -288,8 +294,8 @@ func TestPlayMixed(t *testing.T) {
 			got = append(got, l.says(0xa, 2+i)...)
 		}
 		one(t, got)
-		if len(got) != 21 || played != 1 || l.ep.count.dropped().Replaced.Load() != 0 || l.w.alarm != never {
-			t.Fatalf("%d packets, %d times at its end, alarm %v", len(got), played, l.w.alarm)
+		if len(got) != 21 || ends != 1 || l.ep.count.dropped().Replaced.Load() != 0 || l.w.alarm != never {
+			t.Fatalf("%d packets, %d times at its end, alarm %v", len(got), ends, l.w.alarm)
 		}
 		plain, mixed := got[0].payload, bytes.Clone(got[0].payload)
 		law.Mix(mixed, sound.In(law))

@@ -85,17 +85,28 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 	c := r.ledger.flow[from][RTCP].ofRTCP()
 	r.roundTrip[from].measure(binary.BigEndian.Uint32(block[16:]), binary.BigEndian.Uint32(block[20:]), now)
 	c.RTT.Store(int64(r.roundTrip[from].smoothed))
-	heard := r.alias(from.Other())
-	if !heard.Known || binary.BigEndian.Uint32(block) != heard.To {
+	sent := &r.endpoint[from.Other()][RTP]
+	if sent.rtpState == nil {
+		return
+	}
+	if ssrc, begun := sent.outlet.SSRC(); !begun || binary.BigEndian.Uint32(block) != ssrc {
 		return // about an unknown stream
 	}
 	lost := int32(binary.BigEndian.Uint32(block[4:])<<8) >> 8 // 24 bits, signed
 	jitter := binary.BigEndian.Uint32(block[12:])
 	c.RemoteLost.Store(int64(lost))
 	c.RemoteLoss.Store(math.Float64bits(float64(block[4]) / 256))
-	clock := r.endpoint[from.Other()][RTP].relayed().Clock()
+	clock := sent.relayed().Clock()
 	c.RemoteJitter.Store(math.Float64bits(float64(jitter) * 1000 / float64(clock)))
 	c.Reports.Add(1)
+}
+
+// Reported returns how many packets a side has reported lost of the stream that it is sent, in its last RTCP report.
+// The side counts them from the stream's beginning; twice received packets count negatively (RFC 3550 §6.4.1). ok is
+// false if there was no report.
+func (s *Session) Reported(to Side) (lost int64, ok bool) {
+	c := read(&s.relay.ledger.flow[to][RTCP].rtcp)
+	return c.RemoteLost.Load(), c.Reports.Load() > 0
 }
 
 // alias returns the identity under which the other side knows the stream from a side.

@@ -32,6 +32,9 @@ type Digit = stage.Digit
 // Play is the argument of Session.Play.
 type Play = stage.Play
 
+// Sent says what was sent of a sound.
+type Sent = stage.Sent
+
 // Tap is the argument of Session.SetTap.
 type Tap = stage.Tap
 
@@ -83,6 +86,23 @@ func (s *Session) Play(to Side, p Play) {
 // StopPlay ends the sound to a side; the relayed stream continues.
 func (s *Session) StopPlay(to Side) {
 	s.tell(command{op: opOrder, side: to.Other(), order: stage.Stop{}})
+}
+
+// Playing returns the ID of the sound that is being played to a side, and what was sent of it so far. Both are zero if
+// there is none. After Close it returns what was being played then.
+func (s *Session) Playing(to Side) (id uint64, is Sent) {
+	if r := &s.relay; r.enter() {
+		defer r.leave()
+	} // else the session is closed, and no goroutine changes the figures
+	return s.relay.stages.Playing(to.Other())
+}
+
+// HoldBack keeps what a side says from the other side while it is on. When it is switched off, what was kept is sent as
+// soon as no sound or digit is sent to the other side, and the delay ends in the side's first pause; see
+// stage.HoldBack. It stays in force in another process. What was kept survives an upgrade, but not a kill.
+func (s *Session) HoldBack(from Side, on bool) {
+	s.set(command{op: opOrder, side: from, order: stage.HoldBack(on)})
+	s.worker.rouse()
 }
 
 // SetTap gives t the packets of both sides from now on, replacing the previous tap; nil removes it. When SetTap
@@ -176,11 +196,13 @@ func (r *relay) Stream(from Side) (*stream.Stream, *stream.Outlet) {
 	return &ep.stream, &ep.outlet
 }
 
-func (r *relay) Send(from Side, pkt []byte) bool { return r.worker.emit(&r.endpoint[from][RTP], pkt) }
-func (r *relay) Scratch() []byte                 { return r.worker.own[:] }
-func (r *relay) Receives(from Side) bool         { return r.endpoint[from][RTP].dest.size > 0 }
-func (r *relay) Shifted()                        { _ = r.route() }
-func (r *relay) Arm(from Side)                   { r.worker.arm(&r.endpoint[from][RTP]) }
+func (r *relay) Send(from Side, pkt []byte) bool  { return r.worker.emit(&r.endpoint[from][RTP], pkt) }
+func (r *relay) Forward(from Side, pkt []byte)    { r.worker.forward(&r.endpoint[from][RTP], pkt) }
+func (r *relay) Clock(at time.Duration) time.Time { return r.worker.epoch.Add(at) }
+func (r *relay) Scratch() []byte                  { return r.worker.own[:] }
+func (r *relay) Receives(from Side) bool          { return r.endpoint[from][RTP].dest.size > 0 }
+func (r *relay) Shifted()                         { _ = r.route() }
+func (r *relay) Arm(from Side)                    { r.worker.arm(&r.endpoint[from][RTP]) }
 func (r *relay) Away(from Side) (read time.Duration, away bool) {
 	ep := &r.endpoint[from][RTP]
 	if ep.rtpState == nil || ep.offload.by == nil {
@@ -193,7 +215,7 @@ func (r *relay) Pressed(by Side, digit byte, d time.Duration) {
 	r.post(EventDigit{Side: by, Digit: digit, Duration: d})
 }
 
-func (r *relay) Played(to Side, id uint64) { r.post(EventPlayed{Side: to, ID: id}) }
+func (r *relay) Played(to Side, id uint64, s Sent) { r.post(EventPlayed{Side: to, ID: id, Sent: s}) }
 
 func (r *relay) Answered(side Side, a answerer.Answer) {
 	r.post(EventAnsweredBy{Side: side, Answer: a})

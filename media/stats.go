@@ -26,7 +26,7 @@ type drops[T any] struct {
 	SendError     T `cbor:"7,keyasint,omitempty"`  // rejected by the kernel
 	Held          T `cbor:"8,keyasint,omitempty"`  // RTP for a side that wants none (Peer.Held)
 	Diverted      T `cbor:"9,keyasint,omitempty"`  // telephone-events that must not be relayed
-	Replaced      T `cbor:"10,keyasint,omitempty"` // RTP replaced by a digit or a sound
+	Replaced      T `cbor:"10,keyasint,omitempty"` // RTP replaced by a digit or a sound, or left out after Session.HoldBack
 	Discarded     T `cbor:"11,keyasint,omitempty"` // RTP for a side that wants none (Peer.Held)
 	// Unauthentic counts packets from a side with SRTP that are not under its key, or not SRTP at all.
 	Unauthentic T `cbor:"12,keyasint,omitempty"`
@@ -171,7 +171,7 @@ func (c *counters) stopped(v stage.Verdict) {
 		d.Overtaken.Add(1)
 	case stage.Ahead:
 		d.Ahead.Add(1)
-	case stage.Relay:
+	case stage.Relay, stage.Kept:
 	}
 }
 

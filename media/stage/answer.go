@@ -4,9 +4,7 @@ import (
 	"time"
 
 	"flowbridge/media/answerer"
-	"flowbridge/media/packet"
 	"flowbridge/media/stream"
-	"flowbridge/media/voice"
 )
 
 // Detect starts to detect who or what has answered a side. A second Detect restarts the detection. Another process does
@@ -30,10 +28,7 @@ func (c Detect) apply(w *way, now time.Duration) {
 
 func (a *answer) packet(p *Packet) Verdict {
 	if a.detector != nil {
-		a.detector.Packet(voice.Packet{
-			Arrival: p.Now, SSRC: p.SSRC, Timestamp: p.Timestamp, Content: voice.ContentOf(p.PayloadType),
-			Payload: packet.Payload(p.Data),
-		})
+		a.detector.Packet(p.voice())
 		a.rest()
 	}
 	return Relay

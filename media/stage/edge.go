@@ -13,6 +13,9 @@ type edge interface {
 	enter(p *Packet)
 	leave(pkt []byte, now time.Duration) (sent bool)
 
+	// rests reports whether nothing was made of the last packet for the side, as in a pause by DTX.
+	rests() bool
+
 	// due returns when attend must be called even without a packet.
 	due() time.Duration
 	attend(now time.Duration)

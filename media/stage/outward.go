@@ -24,7 +24,8 @@ type outward struct {
 	seq    uint16 // the last sequence number sent
 	end    uint32 // timestamp of the next sample
 	marked bool   // whether the next packet begins after a pause
-	sent   bool   // whether the last packet was sent
+	made   bool   // whether a packet was made of the last one
+	failed bool   // whether something of it was not sent, except a pause by DTX
 	key    longEvent
 
 	samples [frameLen]int16 // an incomplete frame, before end
@@ -38,9 +39,9 @@ func (out *outward) take(pkt []byte, now time.Duration) bool {
 	if !ok {
 		return false
 	}
-	out.sent = true
+	out.made, out.failed = false, false
 	out.order.take(pieceOf(pkt, h), now)
-	return out.sent
+	return !out.failed
 }
 
 func (out *outward) begin(p piece, _ time.Duration) {
@@ -101,7 +102,7 @@ func (out *outward) encode(now time.Duration) {
 	codec := out.edge.config.codec.encoder
 	out.wait = 0
 	if !out.budget.affords(frameLen, out.fresh, now) {
-		out.marked = true
+		out.marked, out.failed = true, true
 		out.edge.way.session.Cut(out.edge.way.side.Other(), Ahead)
 		return
 	}
@@ -114,7 +115,7 @@ func (out *outward) encode(now time.Duration) {
 		return
 	}
 	if err != nil || n == 0 { // a pause by DTX
-		out.marked = true
+		out.marked, out.failed = true, out.failed || err != nil
 		return
 	}
 	timestamp := (out.end - frameLen) * opus.Scale
@@ -143,5 +144,6 @@ func (out *outward) put(h packet.Header, marker bool, n int) {
 	out.seq++
 	h.Seq, h.SSRC = out.seq, out.order.ssrc
 	putHeader(out.pkt[:], h, marker)
-	out.sent = out.edge.way.session.Put(out.edge.way.side, out.pkt[:packet.HeaderLen+n])
+	sent := out.edge.way.session.Put(out.edge.way.side, out.pkt[:packet.HeaderLen+n])
+	out.made, out.failed = true, out.failed || !sent
 }

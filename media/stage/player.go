@@ -39,8 +39,23 @@ type Play struct {
 	// Yield that RTP is dropped during the sound.
 	Yield bool
 
+	// From is where in the sound to begin, rounded down to a frame. At or beyond the sound's end nothing is played, and
+	// the end is reported at once.
+	From time.Duration
+
 	// ID is passed to Session.Played.
 	ID uint64
+}
+
+// Sent says what was sent of a sound that replaces the relayed packets. It counts packets of Play.Frame. Silence that
+// the receiver's codec leaves out (DTX) counts neither as sent nor as missed, and a digit only delays the sound. Of a
+// mixed sound only At is known.
+type Sent struct {
+	At      time.Duration // how far in the sound it has come
+	Packets int64         // packets that were sent
+	Missed  int64         // packets that were not: no receiver, on hold, not confirmed, an error, or skipped because late
+
+	First, Last time.Time // when the first and the last packet was sent; zero if none was
 }
 
 // player inserts a sound into the stream to a side, one frame at a time on a steady clock. It is a value without clock
@@ -53,9 +68,12 @@ type player struct {
 	at      int    // next sample in audio
 	size    int    // samples per frame
 	next    time.Duration
-	frames  int // sent
+	frames  int // since the sound last began to replace the relayed packets
 	playing bool
 	paused  bool // it has yielded
+
+	packets, missed int64 // of Sent, as are first and last
+	first, last     time.Duration
 }
 
 func (p *player) start(play Play, now time.Duration) {
@@ -64,10 +82,15 @@ func (p *player) start(play Play, now time.Duration) {
 		way: p.way, play: play, audio: play.Sound.In(play.Law), size: int(play.Frame / time.Millisecond * audio.Rate / 1000),
 		next: now, playing: true,
 	}
+	p.at = int(max(play.From, 0)/play.Frame) * p.size
+	if play.Loop && len(p.audio) > 0 {
+		p.at %= len(p.audio)
+	}
+	p.at = min(p.at, len(p.audio))
 	if play.Mix { // a mixed sound ends on time, even if there are no packets to mix it with
 		p.next = stream.Never
 		if !play.Loop {
-			p.next = now + play.Sound.Duration()
+			p.next = now + play.Sound.Duration() - lasts(p.at)
 		}
 	}
 }
@@ -93,18 +116,45 @@ func (p *player) stop() { *p = player{way: p.way, next: stream.Never} }
 // LongestPacket is the size of the longest packet of our own.
 const LongestPacket = packet.HeaderLen + int(playLongest/time.Millisecond)*audio.Rate/1000
 
-// write writes the frame that is due, and reports whether it ends the sound. Silence fills the last frame. Frames that
-// are far too late are skipped.
-func (p *player) write(o *stream.Outlet, pkt []byte, now time.Duration) (frame []byte, over bool) {
-	behind := 0
-	for ; now-p.next > playBehind; p.next += p.play.Frame {
-		behind += p.size
+// lasts returns the duration of n samples.
+func lasts(n int) time.Duration { return time.Duration(n) * time.Second / audio.Rate }
+
+// sent returns what was sent of the sound so far.
+func (p *player) sent() Sent {
+	s := Sent{At: lasts(min(p.at, len(p.audio))), Packets: p.packets, Missed: p.missed}
+	if p.packets > 0 {
+		s.First, s.Last = p.way.session.Clock(p.first), p.way.session.Clock(p.last)
 	}
+	return s
+}
+
+// Playing returns the ID of the sound that is played in a side's stream, and what was sent of it; zero if there is
+// none.
+func (s *Stages) Playing(from Side) (id uint64, is Sent) {
+	if w := s.ways[from]; w != nil && w.player != nil && w.player.playing {
+		return w.player.play.ID, w.player.sent()
+	}
+	return 0, Sent{}
+}
+
+// skip skips frames that are far too late, and returns their length in samples.
+func (p *player) skip(now time.Duration) (behind int) {
+	for ; now-p.next > playBehind && !p.over(); p.next += p.play.Frame {
+		behind, p.at, p.missed = behind+p.size, p.at+p.size, p.missed+1
+	}
+	return behind
+}
+
+// over reports whether the end of the sound is reached.
+func (p *player) over() bool { return p.at >= len(p.audio) && !p.play.Loop }
+
+// write writes the frame that is due, behind samples that were skipped, and reports whether it ends the sound. Silence
+// fills the last frame.
+func (p *player) write(o *stream.Outlet, pkt []byte, behind int, now time.Duration) (frame []byte, over bool) {
 	timestamp := o.After(p.size + behind)
 	if p.frames == 0 {
 		timestamp = o.Moment(audio.Rate, now) + uint32(behind)
 	}
-	p.at += behind
 	o.Put(pkt, p.play.PayloadType, p.frames == 0, timestamp, p.next)
 	frame = pkt[:packet.HeaderLen+p.size]
 	over = p.fill(frame[packet.HeaderLen:])
@@ -129,7 +179,7 @@ func (p *player) fill(payload []byte) (over bool) {
 		copied := copy(payload[n:], p.audio[p.at:])
 		n, p.at = n+copied, p.at+copied
 	}
-	return p.at >= len(p.audio) && !p.play.Loop
+	return p.over()
 }
 
 func (p *player) due() time.Duration       { return p.next }
@@ -172,7 +222,7 @@ func (Stop) apply(w *way, now time.Duration) {
 
 // packet pauses a sound that yields.
 func (p *player) packet(is *Packet) Verdict {
-	if p.playing && p.play.Yield && p.way.session.Receives(p.way.side) {
+	if p.playing && p.play.Yield && !p.way.hold.keeps() && p.way.session.Receives(p.way.side) {
 		p.next = is.Now + yieldFor
 		if !p.paused {
 			p.paused = true
@@ -201,19 +251,37 @@ func (p *player) attend(now time.Duration) {
 		p.next, p.frames = first.due(), 0
 		return
 	}
-	frame, over := p.write(w.out, w.session.Scratch(), now)
-	if w.session.Receives(w.side) {
-		w.session.Send(w.side, frame)
+	behind := p.skip(now)
+	if p.over() {
+		p.played(now)
+		return
 	}
+	frame, over := p.write(w.out, w.session.Scratch(), behind, now)
+	p.count(w.session.Receives(w.side) && w.session.Send(w.side, frame), now)
 	if over {
 		p.played(now)
 	}
 }
 
+// count counts a frame that was sent or not.
+func (p *player) count(sent bool, now time.Duration) {
+	e := p.way.both.edge(p.way.side.Other())
+	switch {
+	case !sent:
+		p.missed++
+		return
+	case e != nil && e.rests():
+		return
+	case p.packets == 0:
+		p.first = now
+	}
+	p.packets, p.last = p.packets+1, now
+}
+
 // played ends a sound that has reached its end, and reports it.
 func (p *player) played(now time.Duration) {
-	id := p.play.ID
+	id, sent := p.play.ID, p.sent()
 	p.stop()
 	p.way.quiet(now)
-	p.way.session.Played(p.way.side.Other(), id)
+	p.way.session.Played(p.way.side.Other(), id, sent)
 }

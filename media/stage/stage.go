@@ -68,8 +68,8 @@ func (idle) silence(bool, time.Duration)      {}
 func (idle) save(*SideState, stream.Clock)    {}
 func (idle) restore(*SideState, stream.Clock) {}
 
-// Order tells a stage what to do: a Mask, TelephoneEvents, a Transcode, a Digit, a Play or Stop, a Detect, a
-// Tapping, a Conversation, or an Interrupt.
+// Order tells a stage what to do: a Mask, TelephoneEvents, a Transcode, a Digit, a Play or Stop, a HoldBack, a
+// Detect, a Tapping, a Conversation, or an Interrupt.
 type Order interface {
 	apply(w *way, now time.Duration)
 }
@@ -86,6 +86,7 @@ type SideState struct {
 	Listener *listenerState `cbor:"2,keyasint,omitempty"`
 	Masker   *maskerState   `cbor:"3,keyasint,omitempty"`
 	Dialer   *dialerState   `cbor:"4,keyasint,omitempty"`
+	Kept     []keptState    `cbor:"5,keyasint,omitempty"` // held back, oldest first
 }
 
 // Settings are the orders that stay in force, also in another process.
@@ -94,6 +95,7 @@ type Settings struct {
 	Mask   Mask            `cbor:"2,keyasint,omitzero"`
 
 	Transcode *Transcode `cbor:"3,keyasint,omitempty"` // nil: off
+	HoldBack  HoldBack   `cbor:"4,keyasint,omitempty"`
 }
 
 // Note records an order if it stays in force.
@@ -103,6 +105,8 @@ func (s *Settings) Note(o Order) {
 		s.Events = o
 	case Mask:
 		s.Mask = o
+	case HoldBack:
+		s.HoldBack = o
 	case Transcode:
 		s.Transcode = nil
 		if o.codec = nil; o.On {
@@ -136,7 +140,8 @@ const (
 	Masked           // only the tap sees it
 	Hidden           // not even the tap sees it
 	Diverted         // reported instead of relayed
-	Replaced         // our own packets are sent in its place
+	Replaced         // our own packets are sent in its place, or it was left out of what is held back
+	Kept             // it is held back, and may be sent later
 
 	// Verdicts of an edge:
 	Overtaken // it came too late: others stand in its place
@@ -153,11 +158,17 @@ type Session interface {
 	Send(from Side, pkt []byte) bool
 	Scratch() []byte
 
+	// Forward relays a packet from a side that was held back. Its numbers are those before the shift of the outlet.
+	Forward(from Side, pkt []byte)
+
 	// Receives reports whether the stream from a side has a receiver.
 	Receives(from Side) bool
 
 	// Shifted tells the session that an outlet was changed.
 	Shifted()
+
+	// Clock returns the time of day at a time of the session.
+	Clock(at time.Duration) time.Time
 
 	// Arm tells the session that a side's stages may be due earlier than before.
 	Arm(from Side)
@@ -175,7 +186,7 @@ type Session interface {
 
 	// What stages find out:
 	Pressed(by Side, digit byte, duration time.Duration)
-	Played(to Side, id uint64)
+	Played(to Side, id uint64, s Sent)
 	Answered(side Side, a answerer.Answer)
 	Beeped(side Side, b answerer.Beep)
 }
@@ -205,8 +216,9 @@ type way struct {
 	listener *listener
 	dialer   *dialer
 	player   *player
+	hold     *holdBack
 
-	all   [7]stage // the existing stages, in order
+	all   [8]stage // the existing stages, in order
 	count int
 }
 
@@ -226,6 +238,7 @@ func (w *way) arrange() {
 	add(w.listener != nil, w.listener)
 	add(w.dialer != nil, w.dialer)
 	add(w.player != nil, w.player)
+	add(w.hold != nil, w.hold)
 }
 
 // Init prepares the stages of a session.
@@ -267,7 +280,7 @@ func (s *Stages) Packet(from Side, p *Packet) Verdict {
 		case Masked:
 			s.show(from, p, RTP)
 			return v
-		case Hidden, Diverted, Replaced, Overtaken, Ahead:
+		case Hidden, Diverted, Replaced, Kept, Overtaken, Ahead:
 			return v
 		}
 	}
@@ -349,6 +362,17 @@ func (s *Stages) Speaks(from Side) bool {
 	return w != nil && w.speaker(nil) != nil
 }
 
+// Inserts reports whether packets of our own are sent in a side's stream now, and not the side's that were held back.
+func (s *Stages) Inserts(from Side) bool {
+	w := s.ways[from]
+	return w != nil && w.inserts()
+}
+
+func (w *way) inserts() bool {
+	is := w.speaker(nil)
+	return is != nil && is != stage(w.hold)
+}
+
 // speaker returns the first stage before another one whose packets replace the side's, or nil.
 func (w *way) speaker(before stage) stage {
 	for _, is := range w.all[:w.count] {
@@ -404,7 +428,14 @@ func (s *Stages) Noted() { s.talk.note() }
 func (s *Stages) CatchUp(exact bool, now time.Duration) { s.talk.catchUp(exact, now) }
 
 // End tells the stages that the call has ended.
-func (s *Stages) End(now time.Duration) { s.talk.end(now) }
+func (s *Stages) End(now time.Duration) {
+	for _, w := range s.ways {
+		if w != nil {
+			w.hold.end()
+		}
+	}
+	s.talk.end(now)
+}
 
 // Save writes the state of the stages. An exact one is for a hand-over.
 func (s *Stages) Save(st *State, exact bool, c stream.Clock) {
@@ -428,13 +459,18 @@ func (s *Stages) Restore(st *State, exact bool, c stream.Clock) {
 }
 
 func (s *Stages) restoreSide(from Side, st *SideState, exact bool, c stream.Clock) {
-	if set := &st.Settings; set.Transcode != nil || set.Events.On || set.Mask.On || exact && st.Dialer != nil {
+	set, kept := &st.Settings, exact && len(st.Kept) > 0
+	if set.Transcode != nil || set.Events.On || set.Mask.On || bool(set.HoldBack) || kept || exact && st.Dialer != nil {
 		w := s.at(from)
 		if set.Transcode != nil {
 			set.Transcode.apply(w, c.Now)
 		}
 		set.Events.apply(w, c.Now)
 		set.Mask.apply(w, c.Now)
+		if set.HoldBack.apply(w, c.Now); kept {
+			HoldBack(true).apply(w, c.Now)
+			w.hold.on = bool(set.HoldBack)
+		}
 		if exact && st.Dialer != nil {
 			w.dialer = &dialer{way: w, next: stream.Never}
 			w.arrange()

@@ -126,10 +126,7 @@ func (e *ear) packet(p *Packet) Verdict {
 	if t.turns.Missed() {
 		return Relay
 	}
-	is := voice.Packet{
-		Arrival: p.Now, SSRC: p.SSRC, Timestamp: p.Timestamp, Content: voice.ContentOf(p.PayloadType),
-		Payload: packet.Payload(p.Data),
-	}
+	is := p.voice()
 	switch {
 	case p.Key:
 		is.Content = voice.Keys
@@ -140,9 +137,19 @@ func (e *ear) packet(p *Packet) Verdict {
 	return Relay
 }
 
+// voice returns what detectors use of an RTP packet.
+func (p *Packet) voice() voice.Packet {
+	return voice.Packet{
+		Arrival: p.Now, SSRC: p.SSRC, Timestamp: p.Timestamp, Content: voice.ContentOf(p.PayloadType),
+		Payload: packet.Payload(p.Data),
+	}
+}
+
 // hear adds a packet to the conversation.
 func (e *ear) hear(p voice.Packet) {
-	if heard, ok := e.Packet(p); ok {
+	heard, ok := e.Packet(p)
+	e.way.hold.hear(&e.Detector, p)
+	if ok {
 		t := e.way.both.talk
 		e.told++
 		t.turns.Hear(t.party(e.way.side), heard)

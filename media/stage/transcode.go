@@ -188,6 +188,8 @@ func (e *transcoder) leave(pkt []byte, now time.Duration) (sent bool) {
 	return sent
 }
 
+func (e *transcoder) rests() bool { return !e.out.made }
+
 func (e *transcoder) due() time.Duration { return min(e.in.due(), e.out.order.due()) }
 
 func (e *transcoder) attend(now time.Duration) {

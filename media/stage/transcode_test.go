@@ -27,6 +27,7 @@ type edges struct {
 	cut     [2]map[Verdict]int // by the side that it comes from
 	buf     [LongestPacket]byte
 	now     time.Duration
+	played  []Sent
 }
 
 // transcoder returns the transcoder of a side.
@@ -50,7 +51,9 @@ func (e *edges) Arm(from Side)                     { e.armed[from] = e.Due(from)
 func (e *edges) Away(Side) (time.Duration, bool)   { return 0, false }
 func (e *edges) Pressed(Side, byte, time.Duration) {}
 func (e *edges) Dialed(Side)                       {}
-func (e *edges) Played(Side, uint64)               {}
+func (e *edges) Played(to Side, id uint64, s Sent) { e.played = append(e.played, s) }
+func (e *edges) Forward(from Side, pkt []byte)     { e.Send(from, pkt) }
+func (e *edges) Clock(at time.Duration) time.Time  { return time.Unix(0, 0).Add(at) }
 func (e *edges) Answered(Side, answerer.Answer)    {}
 func (e *edges) Beeped(Side, answerer.Beep)        {}
 func (e *edges) Cut(from Side, why Verdict) {

@@ -88,6 +88,12 @@ func (o *Outlet) Moment(rate int64, now time.Duration) uint32 {
 // After returns the timestamp that is this many units after the last one.
 func (o *Outlet) After(units int) uint32 { return o.timestamp + uint32(units) }
 
+// Due returns when a packet behind the last one is due, which was our own or kept.
+func (o *Outlet) Due() time.Duration { return o.at + frame }
+
+// SSRC returns the SSRC of the stream, if it has begun.
+func (o *Outlet) SSRC() (ssrc uint32, begun bool) { return o.ssrc, o.begun }
+
 // Put writes the RTP header of the next packet of our own, which has the timestamp for the time at.
 func (o *Outlet) Put(pkt []byte, payloadType uint8, first bool, timestamp uint32, at time.Duration) {
 	o.seq++
@@ -113,17 +119,48 @@ func (o *Outlet) End(s *Stream, now time.Duration) {
 }
 
 // Fold makes a telephone-event that the side sends beside its stream the next packet of the stream: it writes numbers
-// into pkt that the shift turns into the right ones. The packets of a key have one timestamp (RFC 4733 §2.2.2).
+// into pkt that the shift turns into the right ones.
 func (o *Outlet) Fold(h packet.Header, pkt []byte, s *Stream, now time.Duration) {
 	o.Begin(s, now)
-	if id := h.EventID(); id != o.folded {
-		o.folded, o.foldedAs = id, o.Moment(s.Rate, now)
-	}
+	o.key(h, s.Rate, now)
 	o.seq++
 	o.End(s, now)
+	o.number(pkt, o.foldedAs)
+}
+
+// key sets foldedAs for a packet of a key. The packets of a key have one timestamp (RFC 4733 §2.2.2).
+func (o *Outlet) key(h packet.Header, rate int64, now time.Duration) {
+	if id := h.EventID(); id != o.folded {
+		o.folded, o.foldedAs = id, o.Moment(rate, now)
+	}
+}
+
+// number writes numbers into pkt that the shift turns into those of the last packet.
+func (o *Outlet) number(pkt []byte, timestamp uint32) {
 	binary.BigEndian.PutUint16(pkt[2:], o.seq-o.Shift.SeqOffset)
-	binary.BigEndian.PutUint32(pkt[4:], o.foldedAs-o.Shift.TimeOffset)
+	binary.BigEndian.PutUint32(pkt[4:], timestamp-o.Shift.TimeOffset)
 	binary.BigEndian.PutUint32(pkt[8:], o.ssrc)
+}
+
+// Carry makes a packet of a source that was kept the next one of the stream, with the timestamp for the time at. It
+// writes numbers into pkt that the shift turns into the right ones. Begin must come first.
+func (o *Outlet) Carry(pkt []byte, timestamp uint32, at time.Duration) {
+	o.seq++
+	o.timestamp, o.at = timestamp, at
+	o.number(pkt, timestamp)
+}
+
+// CarryKey is Carry for a packet of a key, which the audio of the stream does not wait for.
+func (o *Outlet) CarryKey(h packet.Header, pkt []byte, rate int64, at time.Duration) {
+	o.key(h, rate, at)
+	o.seq++
+	o.number(pkt, o.foldedAs)
+}
+
+// Continue lets a source continue behind the last packet, which was h of the source or stands for it.
+func (o *Outlet) Continue(h packet.Header, now time.Duration) {
+	o.join(h, o.seq, o.timestamp, now)
+	o.unsure = true // it may have paused
 }
 
 // Pass reports whether to relay a packet of the source, and whether the shift changes with it.
@@ -145,12 +182,18 @@ func (o *Outlet) Pass(h packet.Header, rate int64, now time.Duration) (relay, sh
 
 // follow sets the shift so that h becomes the next packet after the last one.
 func (o *Outlet) follow(h packet.Header, rate int64, now time.Duration) {
+	o.join(h, o.seq+1, o.Moment(rate, now), now)
+	o.edge = h.Seq - 1
+}
+
+// join sets the shift so that h has this number and timestamp. Packets up to h come too late.
+func (o *Outlet) join(h packet.Header, seq uint16, timestamp uint32, now time.Duration) {
 	o.sourced, o.source, o.owed, o.unsure, o.blind = true, h.SSRC, false, false, false
-	o.Shift = Shift{SeqOffset: o.seq + 1 - h.Seq, TimeOffset: o.Moment(rate, now) - h.Timestamp}
+	o.Shift = Shift{SeqOffset: seq - h.Seq, TimeOffset: timestamp - h.Timestamp}
 	if h.SSRC != o.ssrc {
 		o.Shift.SSRC = o.ssrc
 	}
-	o.edge, o.lateTil = h.Seq-1, now+Overtaken
+	o.edge, o.lateTil = h.Seq, now+Overtaken
 }
 
 // settle corrects the timestamps of a source that stood still during a pause, and reports whether they did.

@@ -177,6 +177,24 @@ func (d *Detector) Packet(p Packet) (ended Segment, ok bool) {
 	return ended, ok
 }
 
+// Quiet reports whether no block of a packet that was just judged is louder than the noise. Unlike the pauses between
+// segments, it takes the soft sounds within words for speech. Comfort noise is quiet.
+func (d *Detector) Quiet(p Packet) bool {
+	most := max(int64(d.Floor)>>toLevel+offset+spread*int64(d.Swing)>>(3+toLevel), floorMin)
+	switch {
+	case p.Content == ComfortNoise:
+		return true
+	case p.Content != MuLaw && p.Content != ALaw, len(p.Payload) < blockHalf:
+		return false
+	}
+	for rest := p.Payload; len(rest) >= blockHalf; rest = rest[min(len(rest), blockLen):] {
+		if level(rest[:min(len(rest), blockLen)], p.Content) >= most {
+			return false
+		}
+	}
+	return true
+}
+
 // place returns the place of a packet of n ticks. It returns false if the packet is late or a duplicate. Within a
 // stream the timestamp gives the place. The arrival time gives it for another stream, after a jump, and if a sender's
 // clock stood still during silence.
