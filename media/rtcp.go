@@ -105,7 +105,11 @@ func (r *relay) readReport(from Side, block []byte, now time.Duration) {
 // The side counts them from the stream's beginning; twice received packets count negatively (RFC 3550 §6.4.1). ok is
 // false if there was no report.
 func (s *Session) Reported(to Side) (lost int64, ok bool) {
-	c := read(&s.relay.ledger.flow[to][RTCP].rtcp)
+	return s.relay.ledger.remoteLost(to)
+}
+
+func (l *ledger) remoteLost(to Side) (lost int64, ok bool) {
+	c := read(&l.flow[to][RTCP].rtcp)
 	return c.RemoteLost.Load(), c.Reports.Load() > 0
 }
 

@@ -26,6 +26,7 @@ func TestOrderOfStages(t *testing.T) {
 		name    string
 		mask    Mask
 		sound   Play
+		held    bool // it is held back
 		payload []byte
 		tapped  byte // the first byte that the tap sees
 		digits  string
@@ -33,11 +34,14 @@ func TestOrderOfStages(t *testing.T) {
 		pauses  bool // the sound pauses
 		sent    uint64
 	}{
-		{"a masked key", hides, Play{Yield: true}, key, 10, "", Drops{Masked: 1}, false, 0},
-		{"a key", Mask{}, Play{Yield: true}, key, 5, "5", Drops{Diverted: 1}, false, 0},
-		{"muted speech", hides, Play{Yield: true}, speech, audio.ULaw.Silence(), "", Drops{}, true, 1},
-		{"speech under a sound", Mask{}, Play{}, speech, 0x55, "", Drops{Replaced: 1}, false, 0},
-		{"speech that pauses a sound", Mask{}, Play{Yield: true}, speech, 0x55, "", Drops{}, true, 1},
+		{"a masked key", hides, Play{Yield: true}, false, key, 10, "", Drops{Masked: 1}, false, 0},
+		{"a key", Mask{}, Play{Yield: true}, false, key, 5, "5", Drops{Diverted: 1}, false, 0},
+		{"muted speech", hides, Play{Yield: true}, false, speech, audio.ULaw.Silence(), "", Drops{}, true, 1},
+		{"speech under a sound", Mask{}, Play{}, false, speech, 0x55, "", Drops{Replaced: 1}, false, 0},
+		{"a key that is held back", Mask{}, Play{Yield: true}, true, key, 5, "5", Drops{Diverted: 1}, false, 0},
+		{"speech that is held back", Mask{}, Play{Yield: true}, true, speech, 0x55, "", Drops{}, false, 0},
+		{"muted speech that is held back", hides, Play{Yield: true}, true, speech, audio.ULaw.Silence(), "", Drops{}, false, 0},
+		{"speech that pauses a sound", Mask{}, Play{Yield: true}, false, speech, 0x55, "", Drops{}, true, 1},
 	} {
 		k, tap, digits := newTalker(t), &glimpse{}, ""
 		k.r.onEvent = func(e Event) {
@@ -47,6 +51,7 @@ func TestOrderOfStages(t *testing.T) {
 		}
 		tt.sound.Sound, tt.sound.Loop = counted(t, 3), true
 		k.listens(tap, tt.mask)
+		k.order(command{op: opOrder, side: SideA, order: stage.HoldBack(tt.held)})
 		k.plays(SideB, tt.sound)
 		payloadType := uint8(0)
 		if len(tt.payload) == len(key) {

@@ -24,7 +24,8 @@ const (
 
 // HoldBack keeps what a side says from the other side while it is on, because the other side must hear something else
 // first. Once it is off and no sound or digit is being sent to the other side, what was kept is sent in order and at
-// its own pace. What comes meanwhile queues up behind it. The zero value is off, the default of a session.
+// its own pace. What comes meanwhile queues up behind it. Switched on again, it forgets what was kept. The zero value
+// is off, the default of a session.
 //
 // At most 3 s of audio are kept, the latest. Pauses are shortened to 60 ms when they arrive, so the delay ends with the
 // first pause that is as long. If it has not ended within 30 s, what the side says is left out until it has. If silence
@@ -73,22 +74,16 @@ func (on HoldBack) apply(w *way, now time.Duration) {
 	}
 	h := w.hold
 	switch {
-	case bool(on) == h.on:
-	case bool(on):
+	case bool(on) && h.on:
+		h.forget()
+	case bool(on) && h.kept == nil:
 		w.out.Leave(w.in)
-		h.begin()
-	default:
+		*h = holdBack{way: w, kept: new(kept)}
+	case !bool(on) && h.on:
 		h.on, h.off, h.sent = false, now, false
 		h.rest(now)
 	}
 	h.on = bool(on)
-}
-
-// begin starts to keep packets.
-func (h *holdBack) begin() {
-	if h.kept == nil {
-		*h = holdBack{way: h.way, kept: new(kept)}
-	}
 }
 
 // rest ends the sending of kept packets if there are none. The side's stream goes on behind them.
@@ -258,8 +253,8 @@ func (h *holdBack) send(due, now time.Duration) {
 	w.session.Forward(w.side, pkt)
 }
 
-// end counts what will not be sent any more.
-func (h *holdBack) end() {
+// forget leaves out all that is kept.
+func (h *holdBack) forget() {
 	for h != nil && h.kept != nil && h.kept.count > 0 {
 		h.drop()
 	}

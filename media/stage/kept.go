@@ -90,8 +90,7 @@ func (h *holdBack) restore(st *SideState, c stream.Clock) {
 			h.known, h.newest = true, p.Header
 		}
 	}
-	if !h.on {
-		h.off = c.Now
-		h.rest(c.Now)
+	if h.off = c.Now; !h.on && h.kept.count == 0 {
+		h.kept = nil
 	}
 }

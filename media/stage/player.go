@@ -49,7 +49,7 @@ type Play struct {
 
 // Sent says what was sent of a sound that replaces the relayed packets. It counts packets of Play.Frame. Silence that
 // the receiver's codec leaves out (DTX) counts neither as sent nor as missed, and a digit only delays the sound. Of a
-// mixed sound only At is known.
+// mixed sound only At is known, how much was mixed in.
 type Sent struct {
 	At      time.Duration // how far in the sound it has come
 	Packets int64         // packets that were sent

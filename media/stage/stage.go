@@ -431,7 +431,7 @@ func (s *Stages) CatchUp(exact bool, now time.Duration) { s.talk.catchUp(exact, 
 func (s *Stages) End(now time.Duration) {
 	for _, w := range s.ways {
 		if w != nil {
-			w.hold.end()
+			w.hold.forget()
 		}
 	}
 	s.talk.end(now)

@@ -28,6 +28,8 @@ type edges struct {
 	buf     [LongestPacket]byte
 	now     time.Duration
 	played  []Sent
+
+	forwarded [][]byte // that were held back
 }
 
 // transcoder returns the transcoder of a side.
@@ -52,7 +54,6 @@ func (e *edges) Away(Side) (time.Duration, bool)   { return 0, false }
 func (e *edges) Pressed(Side, byte, time.Duration) {}
 func (e *edges) Dialed(Side)                       {}
 func (e *edges) Played(to Side, id uint64, s Sent) { e.played = append(e.played, s) }
-func (e *edges) Forward(from Side, pkt []byte)     { e.Send(from, pkt) }
 func (e *edges) Clock(at time.Duration) time.Time  { return time.Unix(0, 0).Add(at) }
 func (e *edges) Answered(Side, answerer.Answer)    {}
 func (e *edges) Beeped(Side, answerer.Beep)        {}
