@@ -1,6 +1,7 @@
 package media
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/pion/rtcp"
@@ -27,42 +28,55 @@ func (br *bridge) heldBack(t *testing.T, want ...uint16) {
 	}
 }
 
+// accepted waits until n packets of side A were accepted.
+func (br *bridge) accepted(t *testing.T, n uint64) {
+	t.Helper()
+	await(t, "all packets", func() bool { return br.Stats().A.RxPackets == n })
+}
+
 // TestHoldBackInTwoLives: after an upgrade or a kill, still nothing of the side is heard. What was kept comes after an
 // upgrade.
 func TestHoldBackInTwoLives(t *testing.T) {
 	needsNextKernel(t)
 	for _, killed := range []bool{false, true} {
-		noLeaks(t)
-		br := newBridge(t, openEngine(t, nil))
-		br.Start()
-		br.says(t, 1, 1)
-		br.heldBack(t, 1)
-		br.HoldBack(SideA, true)
-		br.says(t, 2, 4)
-		br.b.expectNothing()
-		want := []uint16{6, 7, 8}
-		if killed {
-			br.resumed(t, br.State())
-		} else {
-			br.next(t)
-			want = []uint16{2, 3, 4, 5, 6, 7, 8}
-		}
-		br.says(t, 6, 3)
-		br.b.expectNothing()
-		br.HoldBack(SideA, false)
-		br.heldBack(t, want...)
-		br.says(t, 9, 2)
-		br.heldBack(t, 9, 10)
-		if killed {
-			br.resumed(t, br.State())
-			br.says(t, 11, 1)
-			br.heldBack(t, 11)
-		}
-		st := br.Close()
-		rest := st.A.RxPackets - st.B.TxPackets // what was kept when the process was killed is in no count
-		if want := map[bool]uint64{true: 4, false: 0}[killed]; rest != want || st.A.DroppedTotal != 0 {
-			t.Errorf("killed %v: %+v", killed, st)
-		}
+		t.Run(fmt.Sprint("killed ", killed), func(t *testing.T) { holdsBackInTwoLives(t, killed) })
+	}
+}
+
+func holdsBackInTwoLives(t *testing.T, killed bool) {
+	t.Helper()
+	noLeaks(t)
+	br := newBridge(t, openEngine(t, nil))
+	br.Start()
+	br.says(t, 1, 1)
+	br.heldBack(t, 1)
+	br.HoldBack(SideA, true)
+	br.says(t, 2, 4)
+	br.accepted(t, 5)
+	br.b.expectNothing()
+	want := []uint16{6, 7, 8}
+	if killed {
+		br.resumed(t, br.State())
+	} else {
+		br.next(t)
+		want = []uint16{2, 3, 4, 5, 6, 7, 8}
+	}
+	br.says(t, 6, 3)
+	br.accepted(t, 8)
+	br.b.expectNothing()
+	br.HoldBack(SideA, false)
+	br.heldBack(t, want...)
+	br.says(t, 9, 2)
+	br.heldBack(t, 9, 10)
+	if killed {
+		br.resumed(t, br.State())
+		br.says(t, 11, 1)
+		br.heldBack(t, 11)
+	}
+	st := br.Close()
+	rest := st.A.RxPackets - st.B.TxPackets // what was kept when the process was killed is in no count
+	if want := map[bool]uint64{true: 4, false: 0}[killed]; rest != want || st.A.DroppedTotal != 0 {
+		t.Errorf("killed %v: %+v", killed, st)
 	}
 }
 
@@ -76,6 +90,7 @@ func TestHoldBackIsHandedOver(t *testing.T) {
 	br.heldBack(t, 1)
 	br.HoldBack(SideA, true)
 	br.says(t, 2, 9)
+	br.accepted(t, 10)
 	br.b.expectNothing()
 	br.nextAfter(t, func() { br.HoldBack(SideA, false) })
 	br.heldBack(t, 2, 3, 4, 5, 6, 7, 8, 9, 10)
@@ -84,6 +99,24 @@ func TestHoldBackIsHandedOver(t *testing.T) {
 	if st := br.Close(); st.A.RxPackets != 11 || st.B.TxPackets != 11 || st.A.DroppedTotal != 0 {
 		t.Errorf("%+v", st)
 	}
+}
+
+// TestHoldBackOfOffloadedFlow: the kernel relays nothing of a side that is held back.
+func TestHoldBackOfOffloadedFlow(t *testing.T) {
+	onKernelPath(t)
+	noLeaks(t)
+	br := newBridge(t, openEngine(t, nil))
+	br.Start()
+	k := startTalk(t, br)
+	k.offloaded(t)
+	br.HoldBack(SideA, true)
+	must(t, br.worker.do(command{op: opSync}))
+	before := br.Stats()
+	await(t, "more packets", func() bool { return br.Stats().A.RxPackets > before.A.RxPackets+50 })
+	if is := br.Stats(); is.B.TxPackets != before.B.TxPackets || isInKernel(br.Local(SideA)) {
+		t.Errorf("%d packets were relayed; in the kernel: %v", is.B.TxPackets-before.B.TxPackets, isInKernel(br.Local(SideA)))
+	}
+	k.end(t)
 }
 
 // TestHoldBackOfOpus: a side with Opus whose packets appear as G.711 is held back like others.

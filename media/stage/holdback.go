@@ -75,6 +75,7 @@ func (on HoldBack) apply(w *way, now time.Duration) {
 	h := w.hold
 	switch {
 	case bool(on) && h.on:
+		h.said = false
 		h.forget()
 	case bool(on) && h.kept == nil:
 		w.out.Leave(w.in)
