@@ -62,6 +62,12 @@ type Options struct {
 	// must not block. It may be nil.
 	Transferred func(record.Transfer, record.Record)
 
+	// Receipts writes the receipt of what a caller was told, and returns when it is on the disk. It may be nil if no route
+	// tells callers anything.
+	Receipts interface {
+		Write(id string, at time.Time, t record.Told) error
+	}
+
 	// Machine returns how long the machine has been running, whatever its wall clock says, and an id of the boot. If nil,
 	// restored calls trust the wall clock.
 	Machine func() (uptime time.Duration, boot uint64)
@@ -158,7 +164,7 @@ func (s *Server) openHost(o Options) error {
 		Admission: s.admission, Registry: s.registry, Registrar: s.registrar,
 		Verifier: stir.New(s.ctx, o.Certificates), Sink: o.Sink,
 		KeepsNames: o.Config.Hooks.AskForCalls(),
-		Await:      o.Await, Machine: o.Machine, Transferred: o.Transferred,
+		Await:      o.Await, Machine: o.Machine, Transferred: o.Transferred, Receipts: o.Receipts,
 		Left:       s.successor.left,
 		Coroutines: &s.coroutines, Beside: s.beside, Calls: &s.calls, Unwritten: &s.unwritten, Panicked: s.panicked,
 	}

@@ -50,7 +50,8 @@ func ReceiptsPath(path string) string { return path + receiptsEnding }
 
 const receiptsEnding = ".receipts"
 
-// Backup writes the database at path, its ladders and receipts, and the recordings in a directory, unless that is empty.
+// Backup writes the database at path, its ladders and receipts, and the recordings in a directory, unless that is
+// empty.
 func Backup(ctx context.Context, to io.Writer, path, recordings string) (s Saved, err error) {
 	r, err := OpenRead(ctx, path)
 	if errors.Is(err, errOlder) { // before an upgrade
@@ -194,7 +195,9 @@ func Restore(ctx context.Context, from io.Reader, path, recordings string) (s Sa
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
 	for _, old := range []string{path, LaddersPath(path)} {
-		for _, ending := range []string{"", "-wal", "-shm", ".key", ".live-a", ".live-b", ".unwritten.jsonl", receiptsEnding + "/key"} {
+		for _, ending := range []string{
+			"", "-wal", "-shm", ".key", ".live-a", ".live-b", ".unwritten.jsonl", receiptsEnding + "/key",
+		} {
 			if fileExists(old + ending) { // it would be applied to the restored database
 				return s, fmt.Errorf("%s: %w", old+ending, errInTheWay)
 			}

@@ -27,11 +27,11 @@ type Metrics struct {
 	options  Options
 	registry *prometheus.Registry
 
-	calls, attempts, prepares, rescues, oneWay, silent, lost *prometheus.CounterVec
-	duration, postDial, setup, stage, prepare, wait          *prometheus.HistogramVec
-	jitter, mos                                              *prometheus.HistogramVec
-	talk                                                     talk
-	writeErrors                                              prometheus.Counter
+	calls, attempts, prepares, rescues, oneWay, silent, lost, told *prometheus.CounterVec
+	duration, postDial, setup, stage, prepare, wait                *prometheus.HistogramVec
+	jitter, mos                                                    *prometheus.HistogramVec
+	talk                                                           talk
+	writeErrors                                                    prometheus.Counter
 }
 
 // other is the label for a name that the configuration does not have.
@@ -54,6 +54,9 @@ func New(o Options) *Metrics {
 	m.silent = m.counter("silent_audio_total",
 		"Calls in which a side, not on hold, sent no RTP for over 5 s: a is the caller's.", "side")
 	m.lost = m.counter("rtp_lost_packets_total", "RTP packets from a leg that could not be heard, of calls that ended: lost, late, or cut off by the transcoder.", "leg")
+	m.told = m.counter("calls_told_total",
+		"Calls whose caller was to be told something before the agent: whole, cut (a part was sent) or failed (nothing was).",
+		"route", "result")
 	seconds := []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2, 3, 5, 10, 20, 40, 60, 120}
 	m.duration = m.histogram("call_duration_seconds", "How long answered calls lasted from their 200.",
 		[]float64{1, 5, 10, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400}, "trunk")
@@ -222,6 +225,7 @@ func (m *Metrics) Ended(r record.Record) {
 	if r.QueuedMS > 0 {
 		m.wait.WithLabelValues(r.Route).Observe(float64(r.QueuedMS) / 1000)
 	}
+	m.countTold(&r)
 	if r.Media.OneWay != "" {
 		m.oneWay.WithLabelValues(r.Media.OneWay).Inc()
 	}
@@ -236,6 +240,28 @@ func (m *Metrics) Ended(r record.Record) {
 	m.talk.ended(m.options.label(r.Target), r.Talk)
 	m.side("a", &r.Media.A)
 	m.side("b", &r.Media.B)
+}
+
+// ExpectTold creates the series of a route that tells callers something.
+func (m *Metrics) ExpectTold(route string) {
+	for _, result := range []string{"whole", "cut", "failed"} {
+		m.told.WithLabelValues(route, result)
+	}
+}
+
+// countTold counts what the caller of a finished call was told.
+func (m *Metrics) countTold(r *record.Record) {
+	if r.Told == nil {
+		return
+	}
+	result := "failed"
+	if r.Told.Whole {
+		result = "whole"
+	} else if r.Told.Packets > 0 {
+		result = "cut"
+	}
+	m.ExpectTold(r.Route)
+	m.told.WithLabelValues(r.Route, result).Inc()
 }
 
 func (m *Metrics) side(leg string, s *record.MediaSide) {

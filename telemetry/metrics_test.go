@@ -152,6 +152,15 @@ func TestMetrics(t *testing.T) {
 		record.Attempt{Target: "vapi", Reason: record.ReasonRescue})
 	m.NotWritten()
 	m.Ended(record.Record{Trunk: "carrier", Disposition: record.DispositionNoAnswer, Cause: "ring_timeout", Placed: true})
+	m.ExpectTold("sales")
+	for _, told := range []record.Record{
+		{Route: "support", Told: &record.Told{Packets: 80}},
+		{Route: "support", Told: &record.Told{}},
+		{Route: "sales", Told: &record.Told{Packets: 160, Whole: true}},
+		{Route: "none"},
+	} {
+		m.Ended(told)
+	}
 	got := scraped(t, m)
 	for _, want := range []string{
 		`flowbridge_calls_total{cause="caller_hangup",disposition="answered",placed="false",target="synthflow",trunk="carrier"} 1`,
@@ -169,6 +178,10 @@ func TestMetrics(t *testing.T) {
 		`flowbridge_rtp_jitter_seconds_sum{leg="a"} 0.004`,
 		`flowbridge_rtp_lost_packets_total{leg="a"} 3`,
 		`flowbridge_one_way_audio_total{side="b"} 1`,
+		`flowbridge_calls_told_total{result="whole",route="support"} 0`,
+		`flowbridge_calls_told_total{result="cut",route="support"} 1`,
+		`flowbridge_calls_told_total{result="failed",route="support"} 1`,
+		`flowbridge_calls_told_total{result="whole",route="sales"} 1`,
 		`flowbridge_cdr_write_errors_total 1`,
 		`flowbridge_calls_active{phase="bridged",target="synthflow",trunk="carrier"} 2`,
 		`flowbridge_calls_active{phase="dialing",target="other",trunk="carrier"} 1`,

@@ -46,6 +46,12 @@ type Host struct {
 	// Transferred is called after each transfer that an operator or a tool ordered. It may be nil.
 	Transferred func(record.Transfer, record.Record)
 
+	// Receipts writes the receipt of what a caller was told, and returns when it is on the disk. It may be nil if no route
+	// tells callers anything.
+	Receipts interface {
+		Write(id string, at time.Time, t record.Told) error
+	}
+
 	// Left returns, once, the call that an old process was setting up under this tag of the caller's leg, or nil.
 	Left func(tag string) *Left
 

@@ -32,7 +32,7 @@ func command() *cobra.Command {
 	root := cli.Root()
 	root.AddCommand(serveCommand(), check.Command(), explain.Command(), callCommand(), testCommand(), demoCommand(),
 		simulateCommand(), provision.Init(), provision.Synthflow(), provision.Vapi(), cdrCommand(), reportCommand(),
-		fleetCommand(), backupCommand(), restoreCommand(), recordingsCommand(),
+		fleetCommand(), backupCommand(), restoreCommand(), recordingsCommand(), toldCommand(),
 		operate.Status(), operate.Calls(), operate.Targets(explain.Try()), operate.Trunks(), operate.Log(),
 		operate.Drain(), operate.Reload(),
 		operate.Upgrade(), operate.Seat(), operate.Healthcheck(), operate.Erase(), operate.Hold(),

@@ -97,6 +97,7 @@ func partsOf(document string) (parts []part) {
 			open = false
 		case marksOnly.MatchString(line) && !open && last >= 0 && heading.MatchString(parts[last].text):
 			sections[len(sections)-1] += " (f" + strings.TrimSuffix(line[1:], ".") + ")"
+			parts[last].sections = slices.Clone(sections) // the heading may be the new name
 			begin("")
 			parts[last+1].text = sections[len(sections)-1]
 			open = false
@@ -323,6 +324,7 @@ func TestUnmarked(t *testing.T) {
 		{"a marked row", "| `late` | y (from 1.2) |", ""},
 		{"a marked section", "## Late (from 1.2)\n\n### More\n\nflowbridge_late_seconds\n\n## Other\n\nFlowbridgeLate", "9: alert FlowbridgeLate"},
 		{"a section with a marking line", "# Late\n\nFrom 1.2.\n\nflowbridge_late_seconds", ""},
+		{"a section whose heading is new", "# flowbridge_late_seconds\n\nFrom 1.2.\n\nIt is new.", ""},
 		{"a block after marked words", "So (from 1.2):\n\n    flowbridge calls late\n\nflowbridge_late_seconds", "5: metric flowbridge_late_seconds"},
 		{"a mark of what is released", "`--json` (from 1.1)", `1: 1.1 is released`},
 	} {

@@ -184,7 +184,9 @@ func (c *Chain) catchUp() error {
 
 // turn begins a new segment.
 func (c *Chain) turn() error {
-	s := start{Receipts: format, Node: c.node, At: record.TimeOf(c.now()), Key: c.Key(), After: c.tail.n, Prev: c.tail.hash}
+	s := start{
+		Receipts: format, Node: c.node, At: record.TimeOf(c.now()), Key: c.Key(), After: c.tail.n, Prev: c.tail.hash,
+	}
 	line, err := sign(&s, c.key)
 	if err != nil {
 		return err
@@ -237,7 +239,7 @@ func (c *Chain) Purge(limit time.Time, kept func(call string) bool) (gone int64,
 func (c *Chain) purge(name string, limit time.Time, kept func(call string) bool) (n int64, err error) {
 	file := filepath.Join(c.dir, name)
 	young := false
-	err = each(file, func(_ []byte, r *Receipt) {
+	err = each(file, func(_ []byte, _ ed25519.PublicKey, r *Receipt) {
 		n++
 		young = young || !r.At.Before(limit) || kept(r.Call)
 	})

@@ -109,8 +109,8 @@ func lastReceipt(text []byte, key ed25519.PublicKey) (end int, r *Receipt, line 
 	}
 }
 
-// each calls do with every receipt of a segment that can be read. It does not verify them.
-func each(file string, do func(line []byte, r *Receipt)) error {
+// each calls do with every receipt of a segment that can be read, and with the segment's key. It does not verify them.
+func each(file string, do func(line []byte, key ed25519.PublicKey, r *Receipt)) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return err
@@ -118,27 +118,44 @@ func each(file string, do func(line []byte, r *Receipt)) error {
 	defer func() { _ = f.Close() }() // it was only used for reading
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, maxLine+1)
+	var s start
 	for lines.Scan() {
 		var r Receipt
-		if !isStart(lines.Bytes()) && open(lines.Bytes(), nil, &r) == nil {
-			do(lines.Bytes(), &r)
+		if isStart(lines.Bytes()) {
+			s, _ = openStart(lines.Bytes()) // without it no line is signed
+		} else if open(lines.Bytes(), nil, &r) == nil {
+			do(lines.Bytes(), s.Key, &r)
 		}
 	}
 	return lines.Err()
 }
 
-// Of returns the lines of a directory that are receipts of a call, the oldest first. There may be several, because a
-// call that a kill has interrupted is told again.
-func Of(dir, call string) (lines [][]byte, err error) {
+// Found is a receipt as a file has it.
+type Found struct {
+	Receipt
+
+	// Line is its line without the line feed, and SHA256 is the hash of that.
+	Line   []byte
+	SHA256 string
+	// Signed says that the key in the first line of its segment has signed it.
+	Signed bool
+}
+
+// Of returns the receipts of a call in a directory, the oldest first. There may be several, because a call that a kill
+// has interrupted is told again.
+func Of(dir, call string) (found []Found, err error) {
 	names, err := segments(dir)
 	for _, name := range names {
-		err = errors.Join(err, each(filepath.Join(dir, name), func(line []byte, r *Receipt) {
+		err = errors.Join(err, each(filepath.Join(dir, name), func(line []byte, key ed25519.PublicKey, r *Receipt) {
 			if r.Call == call {
-				lines = append(lines, slices.Clone(line))
+				found = append(found, Found{
+					Receipt: *r, Line: slices.Clone(line), SHA256: hashOf(line),
+					Signed: len(key) > 0 && open(line, key, &Receipt{}) == nil,
+				})
 			}
 		}))
 	}
-	return lines, err
+	return found, err
 }
 
 // Reader reads a file of receipts, or all segments of a directory as one file. The caller closes it.

@@ -92,3 +92,26 @@ func TestProgressOfADeafReceiver(t *testing.T) {
 		}
 	})
 }
+
+// Every receiver is told the head of the receipts, once.
+func TestHead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t, hook())
+		defer s.close()
+		now := record.TimeOf(time.Now())
+		s.sender.TellHead("node-1", 4711, "ab12")
+		synctest.Wait()
+		all := s.deliveries()
+		if len(all) != 1 {
+			t.Fatalf("%d deliveries", len(all))
+		}
+		var got HeadMessage
+		if err := json.Unmarshal(all[0].body, &got); err != nil {
+			t.Fatal(err)
+		}
+		want := HeadMessage{Event: "told.head", ID: "node-1.told.head.ab12", CreatedAt: now, Node: "node-1", Receipts: 4711, SHA256: "ab12", At: now}
+		if got != want || all[0].header.Get(HeaderEvent) != EventHead {
+			t.Errorf("got %+v; want %+v", got, want)
+		}
+	})
+}

@@ -48,7 +48,7 @@ type worker struct {
 	client http.Client
 	stop   context.CancelFunc
 	ended  chan struct{}
-	news   chan ProgressMessage
+	news   chan news
 
 	// Owned by run.
 	done  map[int64]bool // delivered items that the store still has
@@ -62,7 +62,7 @@ func (s *Sender) start(h Hook) *worker {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &worker{
 		Sender: s, hook: h, stop: stop, ended: make(chan struct{}), done: map[int64]bool{}, stats: Stats{Name: h.Name},
-		news: make(chan ProgressMessage, maxNews),
+		news: make(chan news, maxNews),
 		client: http.Client{
 			Transport: s.Transport, Timeout: h.Timeout,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -61,6 +61,7 @@ type Node struct {
 	hookServer *hooks.Server // nil if all hooks are off
 	hooks      *callHooks
 	webhooks   *webhook.Sender
+	receipts   receipts
 	live       *live.Watcher
 	dayFails   atomic.Bool // the last day could not be written
 	metrics    *telemetry.Metrics
@@ -108,6 +109,7 @@ func Start(ctx context.Context, cfg *config.Config, log zerolog.Logger, o Option
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	n := &Node{Options: o, log: log, stop: stop, rtp: rtp{log: log}, ladders: ladders{log: log}}
 	n.figures.node, n.tests.node, n.eraser.Node, n.splits.node, n.troubles.node, n.browsers.node = n, n, n, n, n, n
+	n.receipts.node = n
 	n.figures.started = time.Now()
 	n.splits.tried, n.splits.last = map[string]time.Time{}, map[string]follow.Last{}
 	n.add(part{watcher: &n.splits})
@@ -290,7 +292,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 		Relay:        engineRelay{Engine: n.rtp.engine}, Sink: n.sink(), Preparers: preparers,
 		Key: n.store.Key(), Machine: store.Uptime, Node: name, Log: n.log,
 		Ladders: n.ladders.collects(n.parts), Archive: n.archive, Admission: n.admit(&cfg.Fleet),
-		Transferred: n.webhooks.TellTransfer,
+		Transferred: n.webhooks.TellTransfer, Receipts: &n.receipts,
 	}
 	if n.fleet != nil {
 		o.Others = n.fleet
@@ -325,6 +327,7 @@ func (n *Node) openServer(ctx context.Context, cfg *config.Config, name string,
 		return err
 	}
 	n.add(part{close: n.browsers.close})
+	n.receipts.start()
 	o.Config = n.tests.with(cfg)
 	if n.server, err = b2bua.NewServer(o); err != nil {
 		return err
@@ -357,6 +360,7 @@ func (n *Node) tendAll(ctx context.Context) {
 		tended.Go(func() { every(ctx, followEvery, func() { n.splits.tick(ctx) }) })
 		tended.Go(func() { reach.Ping(ctx, n.admission.Peers.Load, n.server.Stack()) })
 		tended.Go(func() { purgeHourly(ctx, n.store, func() time.Duration { return n.config().Store.Keep }, &n.log) })
+		tended.Go(func() { n.receipts.tend(ctx) })
 	}, close: func() error { tended.Wait(); return nil }})
 }
 
