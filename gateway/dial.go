@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -62,10 +63,10 @@ func NewAccess(o AccessOptions) *Access {
 	a.client = &http.Client{
 		// A redirect could lead to a host that the file does not name.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: withoutBody{&http.Transport{
+		Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, DialContext: dialPublic, TLSClientConfig: o.TLS,
 			MaxResponseHeaderBytes: maxHeaders, DisableKeepAlives: true,
-		}},
+		},
 	}
 	return a
 }
@@ -85,28 +86,41 @@ func originOf(at string) string {
 	return scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
-// withoutBody leaves out the body of a refusal, and what follows a wrong acceptance. The WebSocket library would wait
-// 3 s for them, while the caller waits for the next target.
-type withoutBody struct{ http.RoundTripper }
+// handshake is the exchange of HTTP that opens one socket. The WebSocket library waits 3 s for what follows a refusal,
+// or an acceptance that it does not take, while the caller waits for the next target. So nothing follows until it is
+// open.
+type handshake struct {
+	http.RoundTripper
+	open bool // set before anybody but the library has the socket
+}
 
 // RoundTrip sends a request.
-func (t withoutBody) RoundTrip(req *http.Request) (*http.Response, error) {
-	res, err := t.RoundTripper.RoundTrip(req)
-	if err == nil && !accepts(req, res) {
+func (h *handshake) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := h.RoundTripper.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
+	if conn, ok := res.Body.(io.ReadWriteCloser); ok && res.StatusCode == http.StatusSwitchingProtocols {
+		res.Body = &stream{conn, h}
+	} else {
 		_ = res.Body.Close()
 		res.Body = http.NoBody
 	}
-	return res, err
+	return res, nil
 }
 
-// keyGUID is what a server adds to the key of a WebSocket (RFC 6455 section 1.3).
-const keyGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+// stream is what follows a handshake.
+type stream struct {
+	io.ReadWriteCloser
+	after *handshake
+}
 
-// accepts reports whether a response has the key that opens the WebSocket of a request (RFC 6455 section 4.1).
-func accepts(req *http.Request, res *http.Response) bool {
-	sum := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + keyGUID)) //nolint:gosec // what the RFC says
-	return res.StatusCode == http.StatusSwitchingProtocols &&
-		res.Header.Get("Sec-WebSocket-Accept") == base64.StdEncoding.EncodeToString(sum[:])
+// Read reads what the bot sends once the socket is open.
+func (s *stream) Read(b []byte) (int, error) {
+	if !s.after.open {
+		return 0, io.EOF
+	}
+	return s.ReadWriteCloser.Read(b)
 }
 
 var errPrivate = errors.New("the name leads to an address of this machine or a private network, which the url must name itself")
@@ -187,11 +201,15 @@ func (a *Access) Dial(ctx context.Context, at string) (*websocket.Conn, error) {
 	if a.origin != "" && originOf(at) != a.origin {
 		return nil, &RefusedError{Err: errOrigin}
 	}
+	h := &handshake{RoundTripper: a.client.Transport}
+	client := *a.client
+	client.Transport = h
 	ws, res, err := websocket.Dial(ctx, at, &websocket.DialOptions{ //nolint:bodyclose // Dial closes it
-		HTTPClient: a.client, HTTPHeader: a.Header(at), CompressionMode: websocket.CompressionDisabled,
+		HTTPClient: &client, HTTPHeader: a.Header(at), CompressionMode: websocket.CompressionDisabled,
 	})
 	switch {
 	case err == nil:
+		h.open = true
 		ws.SetReadLimit(maxMessage)
 		return ws, nil
 	case res != nil && res.StatusCode != http.StatusSwitchingProtocols:

@@ -2,8 +2,11 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -80,27 +83,42 @@ type answering func(*http.Request) *http.Response
 
 func (f answering) RoundTrip(req *http.Request) (*http.Response, error) { return f(req), nil }
 
-// TestSlowRefusal: a refusal whose body does not come takes no time, nor does an acceptance with a wrong key: the caller
-// waits for the next target.
+// TestSlowRefusal: a refusal whose body does not come takes no time, nor does an acceptance that breaks RFC 6455 section
+// 4.1: the caller waits for the next target.
 func TestSlowRefusal(t *testing.T) {
-	for status, want := range map[int]int{503: 503, 101: 0} {
+	for what, tt := range map[string]struct {
+		status, want int
+		wrong        http.Header
+	}{
+		"a status":           {503, 503, nil},
+		"a wrong key":        {101, 0, http.Header{"Sec-Websocket-Accept": {"bm8="}}},
+		"a wrong Connection": {101, 0, http.Header{"Connection": {"close"}}},
+		"a wrong Upgrade":    {101, 0, http.Header{"Upgrade": {"h2c"}}},
+		"a subprotocol":      {101, 0, http.Header{"Sec-Websocket-Protocol": {"audio"}}},
+		"an extension":       {101, 0, http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}},
+	} {
 		synctest.Test(t, func(t *testing.T) {
 			a := NewAccess(AccessOptions{})
-			body, _ := io.Pipe()
-			a.client.Transport = withoutBody{answering(func(req *http.Request) *http.Response {
-				h := http.Header{"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Accept": {"bm8="}}
-				return &http.Response{StatusCode: status, Header: h, Body: body, Request: req}
-			})}
+			body, _ := net.Pipe()
+			a.client.Transport = answering(func(req *http.Request) *http.Response {
+				key := sha1.Sum([]byte(req.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+				h := http.Header{
+					"Connection": {"Upgrade"}, "Upgrade": {"websocket"},
+					"Sec-Websocket-Accept": {base64.StdEncoding.EncodeToString(key[:])},
+				}
+				maps.Copy(h, tt.wrong)
+				return &http.Response{StatusCode: tt.status, Header: h, Body: body, Request: req}
+			})
 			begun := time.Now()
 			_, err := a.Dial(t.Context(), "wss://bot.example.com/")
-			if refused, _ := errors.AsType[*RefusedError](err); refused == nil || refused.Status != want {
-				t.Errorf("%d: got %v", status, err)
+			if refused, _ := errors.AsType[*RefusedError](err); refused == nil || refused.Status != tt.want {
+				t.Errorf("%s: got %v", what, err)
 			}
 			if took := time.Since(begun); took > 0 {
-				t.Errorf("%d: it took %v", status, took)
+				t.Errorf("%s: it took %v", what, took)
 			}
 			if _, err := body.Read(make([]byte, 1)); !errors.Is(err, io.ErrClosedPipe) {
-				t.Errorf("%d: the body is not closed: %v", status, err)
+				t.Errorf("%s: the body is not closed: %v", what, err)
 			}
 		})
 	}
