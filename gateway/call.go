@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -17,9 +18,6 @@ import (
 )
 
 const (
-	// maxUnsent is how many batches of messages may wait for a bot's socket: five seconds of audio. The answers to all
-	// marks that a bot clears are one batch.
-	maxUnsent = 250
 	// A bot is pinged this often, and must answer within this time.
 	pingEvery  = 5 * time.Second
 	pongWithin = 5 * time.Second
@@ -40,7 +38,8 @@ const (
 )
 
 // call is a leg: SIP and RTP on one side, a bot's socket on the other. It has three goroutines: one reads the socket,
-// one writes it, one reads RTP. The gateway's clock sends RTP.
+// one reads RTP and writes to the socket what it makes of it, one writes everything else. The gateway's clock sends
+// RTP.
 type call struct {
 	// constant
 	dialog  dialog
@@ -49,9 +48,9 @@ type call struct {
 	log     zerolog.Logger
 	rtp     *net.UDPConn
 	ws      *websocket.Conn
-	out     chan [][]byte
+	socket  writer        // of ws
 	done    chan struct{} // closed once nothing more is put into out
-	written chan struct{} // closed once the writer has ended
+	written chan struct{} // closed once everything is written
 	acked   chan struct{}
 	begun   time.Time
 	ctx     context.Context //nolint:containedctx // the call's life
@@ -65,6 +64,7 @@ type call struct {
 	peer    netip.AddrPort // where our RTP goes
 	latched bool           // peer is where the caller's RTP comes from
 	says    outgoing
+	out     outbox
 	greeted bool   // the bot has got its first messages
 	last    []byte // for the bot, after everything in out; once it is set, nothing more is sent
 	play    playout
@@ -100,7 +100,7 @@ func (g *Gateway) open(
 	}
 	c := &call{
 		dialog: dialog{sealed: d}, gateway: g, access: access, rtp: conn, ws: ws, begun: time.Now(),
-		out: make(chan [][]byte, maxUnsent), done: make(chan struct{}), written: make(chan struct{}),
+		socket: writer{ws: ws, wanted: make(chan struct{}, 1)}, done: make(chan struct{}), written: make(chan struct{}),
 		acked: make(chan struct{}), mode: "sendrecv", version: 1,
 		log: g.log.With().Str("bot_call", d.CallSID).Logger(), noted: map[string]int{},
 	}
@@ -113,6 +113,7 @@ func (g *Gateway) open(
 	c.play.starved = idleAfter // the first words leave at once
 	c.peer, c.said.tell = peer, tell
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
+	context.AfterFunc(c.ctx, c.end)
 	return c, nil
 }
 
@@ -177,36 +178,45 @@ func (c *call) recovered() {
 	}
 }
 
-// send gives messages to the writer, as one batch. c.mu must be held. A bot that does not read loses its call.
+// send queues messages as one batch, and has them written. c.mu must be held.
 func (c *call) send(messages ...[]byte) {
-	if c.isOver() {
+	if !c.hasRoom() {
 		return
 	}
-	select {
-	case c.out <- messages:
-	default:
-		if c.leaving.CompareAndSwap(false, true) {
-			c.gateway.wg.Go(func() { c.leave(agentStalled, errUnread) })
-		}
+	for _, message := range messages {
+		c.out.took(append(c.out.text, message...))
 	}
+	c.socket.want()
 }
 
-// write sends messages until the call ends.
+// hasRoom reports whether a batch may be queued, and counts it. c.mu must be held. A bot that does not read loses its
+// call.
+func (c *call) hasRoom() bool {
+	if c.isOver() {
+		return false
+	}
+	if c.out.batches++; c.out.batches <= maxUnsent {
+		return true
+	}
+	if c.leaving.CompareAndSwap(false, true) {
+		c.gateway.wg.Go(func() { c.leave(agentStalled, errUnread) })
+	}
+	return false
+}
+
+// write sends what nobody else sends until the call ends.
 func (c *call) write() {
 	defer close(c.written)
 	for {
 		select {
-		case messages := <-c.out:
-			if !c.writeAll(messages) {
+		case <-c.socket.wanted:
+			if c.socket.write(c.takeOut) != nil {
 				return
 			}
 		case <-c.done:
-			for len(c.out) > 0 {
-				if !c.writeAll(<-c.out) {
-					return
-				}
+			if c.socket.write(c.takeOut) == nil {
+				_ = c.socket.one(c.last) // the reader learns if it fails
 			}
-			c.writeAll([][]byte{c.last})
 			return
 		case <-c.ctx.Done():
 			return
@@ -214,21 +224,24 @@ func (c *call) write() {
 	}
 }
 
-// writeAll sends messages. It returns false if the socket has broken, and the reader learns why.
-func (c *call) writeAll(messages [][]byte) bool {
-	for _, message := range messages {
-		if c.ws.Write(c.ctx, websocket.MessageText, message) != nil {
-			return false
-		}
-	}
-	return true
+// takeOut exchanges an empty outbox for what waits.
+func (c *call) takeOut(empty *outbox) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.out, *empty = *empty, c.out
 }
 
 // read handles the bot's messages until its socket ends.
 func (c *call) read() {
 	allowed := rate.NewLimiter(messageRate, messageRate)
+	var text bytes.Buffer
+	var audio []byte
 	for {
-		kind, text, err := c.ws.Read(c.ctx)
+		kind, message, err := c.ws.Reader(context.Background()) // it ends with the socket
+		if err == nil {
+			text.Reset()
+			_, err = text.ReadFrom(message)
+		}
 		if err != nil {
 			why := botLost
 			status := websocket.CloseStatus(err)
@@ -238,35 +251,37 @@ func (c *call) read() {
 			c.leave(why, err)
 			return
 		}
-		if allowed.WaitN(c.ctx, 1+len(text)/sizeUnit) != nil { // the bot is slowed down, nothing is lost
+		if allowed.WaitN(c.ctx, 1+text.Len()/sizeUnit) != nil { // the bot is slowed down, nothing is lost
 			return
 		}
 		if kind != websocket.MessageText {
 			c.ignore(errors.New("a binary frame"))
 			continue
 		}
-		c.handle(text)
+		if audio = c.handle(text.Bytes(), audio); text.Cap() > maxKept {
+			text, audio = bytes.Buffer{}, nil
+		}
 	}
 }
 
-func (c *call) handle(text []byte) {
+// handle handles a message of the bot. It returns room, or what replaces it as the room for the audio of messages.
+func (c *call) handle(text, room []byte) []byte {
+	if audio, ok := readMedia(room[:0], text, c.says.ids.stream); ok {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.speak(audio)
+		return audio
+	}
 	m, err := read(text, c.says.ids.stream)
 	if err != nil {
 		c.ignore(err)
-		return
+		return room
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch m.Event {
 	case "media":
-		idle := c.play.idle()
-		c.said.audio(fromBot, len(m.Media.Payload), time.Now())
-		if dropped := c.play.add(m.Media.Payload); dropped > 0 {
-			c.note("audio beyond 30 seconds", dropped)
-		}
-		if idle {
-			c.atOnce(time.Now())
-		}
+		c.speak(m.Media.Payload)
 	case "mark":
 		c.said.marked(fromBot, m.Mark.Name, time.Now())
 		if !c.play.mark(m.Mark.Name) {
@@ -275,6 +290,19 @@ func (c *call) handle(text []byte) {
 	case "clear":
 		c.said.event(fromBot, "clear")
 		c.sendMarks(c.play.clear())
+	}
+	return room
+}
+
+// speak queues audio of the bot. c.mu must be held.
+func (c *call) speak(audio []byte) {
+	idle, now := c.play.idle(), time.Now()
+	c.said.audio(fromBot, len(audio), now)
+	if dropped := c.play.add(audio); dropped > 0 {
+		c.note("audio beyond 30 seconds", dropped)
+	}
+	if idle {
+		c.atOnce(now)
 	}
 }
 

@@ -38,13 +38,13 @@ func TestManyMarks(t *testing.T) {
 	g := newGateway(t)
 	c := openCall(t, g, newTestBot(t, nil))
 	for i := range maxMarks + 2 {
-		c.handle(fmt.Appendf(nil, `{"event":"mark","mark":{"name":"%d"}}`, i))
+		c.handle(fmt.Appendf(nil, `{"event":"mark","mark":{"name":"%d"}}`, i), nil)
 	}
-	c.handle([]byte(`{"event":"clear"}`))
-	if c.leaving.Load() || len(c.out) != 1 {
-		t.Fatalf("%d batches wait, hung up: %t", len(c.out), c.leaving.Load())
+	c.handle([]byte(`{"event":"clear"}`), nil)
+	if c.leaving.Load() || c.out.batches != 1 {
+		t.Fatalf("%d batches wait, hung up: %t", c.out.batches, c.leaving.Load())
 	}
-	if n := len(<-c.out); n != maxMarks {
+	if n := len(c.out.ends); n != maxMarks {
 		t.Errorf("%d marks are answered", n)
 	}
 	if n := g.Figures().Ignored; n != 2 {
@@ -99,7 +99,7 @@ func TestEndBeforeStart(t *testing.T) {
 			c.mu.Lock()
 			c.sent = time.Now()
 			c.atOnce(c.sent)
-			if c.lead != 0 || len(c.out) != 0 {
+			if c.lead != 0 || c.out.batches != 0 {
 				t.Error("it sends something")
 			}
 			c.mu.Unlock()
@@ -134,8 +134,8 @@ func TestLatch(t *testing.T) {
 		peer  netip.AddrPort
 	}{{stray, 7, 0, described}, {first, 0, 1, first}, {other, 1, 1, first}, {stray, 1, 1, first}, {first, 1, 2, first}} {
 		c.receive(packet(step.seq), step.from)
-		if c.peer != step.peer || len(c.out) != step.heard {
-			t.Errorf("step %d: peer %v, %d heard", i, c.peer, len(c.out))
+		if c.peer != step.peer || c.out.batches != step.heard {
+			t.Errorf("step %d: peer %v, %d heard", i, c.peer, c.out.batches)
 		}
 	}
 	describe(again)
@@ -183,8 +183,8 @@ func TestComfortNoise(t *testing.T) {
 		}
 		c.receive(&p, from)
 	}
-	if len(c.out) != 3 {
-		t.Errorf("the bot hears %d frames", len(c.out))
+	if c.out.batches != 3 {
+		t.Errorf("the bot hears %d frames", c.out.batches)
 	}
 }
 
@@ -195,7 +195,11 @@ func TestPanicInCall(t *testing.T) {
 	c := callOf(g)
 	c.mu.Lock()
 	g.clock.remove(c, c.slot) // so that it is the packet that panics, and not the clock
-	close(c.out)
+	c.said.runs[toBot].marks = 1
+	c.said.tell = func(string) {
+		c.said.tell = nil
+		panic("of a test")
+	}
 	c.mu.Unlock()
 	p.send(d, 0, 1, 0, make([]byte, frameSize))
 	<-p.byes
@@ -227,5 +231,31 @@ func TestCloseWhileMute(t *testing.T) {
 	buf := make([]byte, 2048)
 	if n, err := conn.Read(buf); err != nil || string(buf[:n]) != "mine" {
 		t.Errorf("got %q, %v", buf[:n], err)
+	}
+}
+
+// TestNoAllocation: a packet of the caller, a message of the bot and a frame to the caller take no memory of their own.
+func TestNoAllocation(t *testing.T) {
+	g := newGateway(t)
+	c := openCall(t, g, newTestBot(t, nil))
+	from := c.local()
+	c.follow(&session{addr: from, mode: "sendrecv"})
+	p := rtp.Packet{Header: rtp.Header{Version: 2, SSRC: 1}, Payload: make([]byte, frameSize)}
+	text := []byte(`{"event":"media","media":{"payload":"` + string(make64(frameSize)) + `"}}`)
+	var audio []byte
+	var sent outbox
+	if n := testing.AllocsPerRun(100, func() {
+		c.receive(&p, from)
+		p.SequenceNumber++
+		p.Timestamp += frameSize
+		sent.empty()
+		c.takeOut(&sent)
+		if len(sent.ends) != 1 {
+			t.Fatalf("%d messages", len(sent.ends))
+		}
+		audio = c.handle(text, audio)
+		c.tick(time.Now())
+	}); n > 0 {
+		t.Errorf("%.0f allocations", n)
 	}
 }

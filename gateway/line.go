@@ -43,6 +43,7 @@ func (c *call) tick(now time.Time) {
 		c.hears = now.Add(-frameTime)
 		c.heard.elapse(now)
 		c.heard.fill(frames*frameSize, c.toBot)
+		c.socket.want()
 	}
 	if now.Sub(c.pinged) >= pingEvery && c.pinging.CompareAndSwap(false, true) {
 		c.pinged = now
@@ -73,13 +74,16 @@ func (c *call) sendFrame(now time.Time) {
 	c.header.Timestamp += frameSize
 }
 
-// toBot sends 20 ms of the caller's audio to the bot. c.mu must be held.
+// toBot queues 20 ms of the caller's audio for the bot. c.mu must be held. The caller has it written.
 func (c *call) toBot(audio []byte) {
 	c.said.audio(toBot, len(audio), time.Now())
-	c.send(c.says.media(make([]byte, 0, 384), audio))
+	if c.hasRoom() {
+		c.out.took(c.says.media(c.out.text, audio))
+	}
 }
 
-// hear reads the caller's RTP.
+// hear reads the caller's RTP. It writes to the bot's socket itself: waking another goroutine would cost more. While
+// the bot does not read, it waits, until a ping ends the call.
 func (c *call) hear() {
 	buf := make([]byte, 2048)
 	var p rtp.Packet
@@ -93,6 +97,9 @@ func (c *call) hear() {
 		}
 		if p.Unmarshal(buf[:n]) == nil && p.Version == 2 {
 			c.receive(&p, from)
+			if c.socket.write(c.takeOut) != nil {
+				return
+			}
 		}
 	}
 }

@@ -129,6 +129,85 @@ func read(text []byte, stream string) (m incoming, err error) {
 	return m, nil
 }
 
+// readMedia reads a bot's message that is audio in the plainest form, which nearly all have. It takes a fifth of the time
+// of read, and appends the audio to dst. If it returns false, read knows more.
+func readMedia(dst, text []byte, stream string) (audio []byte, ok bool) {
+	s := plain{rest: text, ok: true}
+	var event, id, payload []byte
+	s.take('{')
+	for more := true; more && s.ok; more = s.has(',') {
+		switch name := s.name(); {
+		case string(name) == "event" && event == nil:
+			event = s.text()
+		case string(name) == "streamSid" && id == nil:
+			id = s.text()
+		case string(name) == "media" && payload == nil:
+			s.take('{')
+			s.ok = string(s.name()) == "payload" && s.ok
+			payload = s.text()
+			s.take('}')
+		default:
+			return dst, false
+		}
+	}
+	s.take('}')
+	s.space()
+	if !s.ok || len(s.rest) > 0 || string(event) != "media" || len(id) > 0 && string(id) != stream || len(payload) == 0 {
+		return dst, false
+	}
+	audio, err := base64.StdEncoding.AppendDecode(dst, payload)
+	return audio, err == nil && len(audio) > 0
+}
+
+// plain reads JSON whose texts have only ASCII, and nothing that is escaped. After anything else ok is false.
+type plain struct {
+	rest []byte
+	ok   bool
+}
+
+func (s *plain) space() {
+	for len(s.rest) > 0 && (s.rest[0] == ' ' || s.rest[0] == '\t' || s.rest[0] == '\r' || s.rest[0] == '\n') {
+		s.rest = s.rest[1:]
+	}
+}
+
+// has reports whether a character is next, and takes it.
+func (s *plain) has(c byte) bool {
+	s.space()
+	if len(s.rest) == 0 || s.rest[0] != c {
+		return false
+	}
+	s.rest = s.rest[1:]
+	return true
+}
+
+func (s *plain) take(c byte) { s.ok = s.has(c) && s.ok }
+
+// name takes the name of a member.
+func (s *plain) name() []byte {
+	name := s.text()
+	s.take(':')
+	return name
+}
+
+// text takes a text.
+func (s *plain) text() []byte {
+	s.take('"')
+	for i, c := range s.rest {
+		switch {
+		case c == '"':
+			text := s.rest[:i]
+			s.rest = s.rest[i+1:]
+			return text
+		case c < ' ' || c == '\\' || c >= 0x80:
+			s.ok = false
+			return nil
+		}
+	}
+	s.ok = false
+	return nil
+}
+
 // FirstMessages returns the two messages that a bot gets first. stream and call are ids in Twilio's form.
 func (a *Access) FirstMessages(stream, call string, parameters []byte) [2]string {
 	o := outgoing{ids: streamIDs{stream, call, a.account}}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -51,6 +52,72 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: got %v; want %v", text, err, want)
 		}
 	}
+}
+
+// plainMedia are messages that readMedia takes, and others.
+func plainMedia() map[string]bool {
+	return map[string]bool{
+		`{"event":"media","streamSid":"` + ids.stream + `","media":{"payload":"AQI="}}`: true,
+		` {"media" : {"payload": "AQI="} , "event": "media", "streamSid": ""} ` + "\n":  true,
+		`{"event":"media","streamSid":"MZx","media":{"payload":"AQI="}}`:                false,
+		`{"event":"media","media":{"payload":"AQI="},"media":{"payload":"AQ=="}}`:       false,
+		`{"event":"media","media":{"payload":"AQI=","track":"outbound"}}`:               false,
+		`{"event":"media","media":{"payload":"AQI="},"sequenceNumber":"1"}`:             false,
+		`{"event":"media","event":"media","media":{"payload":"AQI="}}`:                  false,
+		`{"event":"media","media":{"payload":"AQI="},}`:                                 false,
+		`{"event":"media","media":{"payload":"AQI="}}}`:                                 false,
+		`{"event":"media","media":{"payload":"AQI=\n"}}`:                                false,
+		"{\"event\":\"media\",\"media\":{\"payload\":\"AQI=\n\"}}":                      false,
+		`{"event":"media","media":{"payload":""}}`:                                      false,
+		`{"event":"media","media":{"payload":"A"}}`:                                     false,
+		`{"event":"mark","media":{"payload":"AQI="}}`:                                   false,
+		`{"event":"media","media":{"payload":"AQI="}`:                                   false,
+		`{"event":"media","media":"AQI="}`:                                              false,
+		`"event":"media","media":{"payload":"AQI="}}`:                                   false,
+		`{"event":"media"}`: false,
+		`{}`:                false,
+		``:                  false,
+	}
+}
+
+func TestReadMedia(t *testing.T) {
+	for text, want := range plainMedia() {
+		audio, got := readMedia([]byte("x"), []byte(text), ids.stream)
+		if got != want || got && string(audio) != "x\x01\x02" {
+			t.Errorf("%s: got %q, %t", text, audio, got)
+		}
+	}
+}
+
+// FuzzReadMedia: what the short way takes the long one takes, too, as the same.
+func FuzzReadMedia(f *testing.F) {
+	for text := range plainMedia() {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		audio, ok := readMedia(nil, []byte(text), ids.stream)
+		if !ok {
+			return
+		}
+		if m, err := read([]byte(text), ids.stream); err != nil || m.Event != "media" || !bytes.Equal(m.Media.Payload, audio) {
+			t.Fatalf("%q: %x, but also %+v, %v", text, audio, m, err)
+		}
+	})
+}
+
+func BenchmarkRead(b *testing.B) {
+	text := []byte(`{"event":"media","streamSid":"` + ids.stream + `","media":{"payload":"` + string(make64(frameSize)) + `"}}`)
+	b.Run("plain", func(b *testing.B) {
+		var room []byte
+		for b.Loop() {
+			room, _ = readMedia(room[:0], text, ids.stream)
+		}
+	})
+	b.Run("any", func(b *testing.B) {
+		for b.Loop() {
+			_, _ = read(text, ids.stream)
+		}
+	})
 }
 
 // FuzzRead: a message that is taken has what its event needs, and its audio is that of the text.
