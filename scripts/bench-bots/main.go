@@ -2,7 +2,8 @@
 // are.
 //
 //	bench-bots run -flowbridge BINARY [-seconds N] [-json FILE] [CALLS]
-//	bench-bots soak -flowbridge BINARY [-minutes N] [CALLS]     calls of 20 s, again and again: what a process keeps
+//	bench-bots soak -flowbridge BINARY [-minutes N] [-rest N] [CALLS]     calls of 20 s, again and again, and rest
+//	                                                            before and after: what a process keeps
 //	bench-bots bot ADDRESS                                      the bot: it does what the frames of its caller say
 //
 // Carrier, Flowbridge and bot have a network namespace each, so it takes root. The frames of a call carry when they
@@ -26,7 +27,7 @@ import (
 	"flowbridge/scripts/internal/process"
 )
 
-var errUsage = errors.New("usage: bench-bots run|soak -flowbridge BINARY [-seconds N] [-minutes N] [-json FILE] [CALLS]")
+var errUsage = errors.New("usage: bench-bots run|soak -flowbridge BINARY [-seconds N] [-minutes N] [-rest N] [-json FILE] [CALLS]")
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -47,6 +48,7 @@ func run(args []string) error {
 	binary := f.String("flowbridge", "", "the binary to measure")
 	f.IntVar(&b.seconds, "seconds", 10, "length of each measurement")
 	f.IntVar(&b.minutes, "minutes", 30, "length of a soak")
+	f.IntVar(&b.rest, "rest", 5, "minutes without calls before and after a soak")
 	f.StringVar(&b.json, "json", "", "file for the figures")
 	if err := f.Parse(args[1:]); err != nil {
 		return err
@@ -54,7 +56,7 @@ func run(args []string) error {
 	if f.NArg() > 0 {
 		b.calls, _ = strconv.Atoi(f.Arg(0))
 	}
-	if *binary == "" || f.NArg() > 1 || b.calls < 1 || b.calls > 1000 || b.seconds < 2 || b.minutes < 2 {
+	if *binary == "" || f.NArg() > 1 || b.calls < 1 || b.calls > 1000 || b.seconds < 2 || b.minutes < 1 || b.rest < 1 {
 		return errUsage
 	}
 	dir, err := os.MkdirTemp("", "bench-bots")

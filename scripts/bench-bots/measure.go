@@ -13,10 +13,10 @@ import (
 
 // bench is what is measured, and how.
 type bench struct {
-	calls, seconds, minutes int
-	json                    string
-	out                     io.Writer
-	all                     []figure
+	calls, seconds, minutes, rest int
+	json                          string
+	out                           io.Writer
+	all                           []figure
 }
 
 // figure is a line of the table. Without an upper share, P99 is the largest value.
@@ -177,32 +177,50 @@ func (b *bench) replacements(s *system) error {
 	return s.carrier.hangUp()
 }
 
-// soak places calls again and again, and prints what the process has at the end of each minute, when no call is up.
+// soak places calls again and again, and prints what the process has at the end of each minute, when no call is up, and
+// at rest before and after: then sockets that rest between calls are closed, too.
 func (b *bench) soak(s *system) error {
-	fmt.Fprintf(b.out, "%6s %8s %11s %6s %8s\n", "minute", "calls", "goroutines", "files", "RSS MB")
-	group, placed := process.Group{s.server.PID}, 0
-	begun := time.Now()
-	for minute := range b.minutes {
-		for time.Since(begun) < time.Duration(minute+1)*time.Minute-5*time.Second {
-			_, err := s.carrier.place(b.calls, []string{direct, second}[placed/b.calls%2])
-			if err == nil {
-				_, err = s.carrier.send(20*time.Second, []func(int, int) byte{echoed, words, cleared}[placed/b.calls%3])
-			}
-			if err == nil {
-				err = s.carrier.hangUp()
-			}
-			if err != nil {
-				return fmt.Errorf("%w; %s", err, process.Tail(s.server.Log()))
-			}
-			placed += b.calls
-		}
-		time.Sleep(time.Until(begun.Add(time.Duration(minute+1) * time.Minute)))
+	fmt.Fprintf(b.out, "%-10s %8s %11s %6s %8s\n", "minute", "calls", "goroutines", "files", "RSS MB")
+	placed, minute := 0, 0
+	note := func(what string) error {
 		f, err := s.server.Admin.Metrics()
-		if err != nil {
-			return err
+		group := process.Group{s.server.PID}
+		fmt.Fprintf(b.out, "%4d %-5s %8d %11.0f %6d %8.1f\n",
+			minute, what, placed, f["go_goroutines"], group.Descriptors(), group.Resident())
+		return err
+	}
+	for _, phase := range []struct {
+		what    string
+		minutes int
+		rounds  int // in a minute
+	}{{"", 1, 1}, {"rest", b.rest, 0}, {"", b.minutes, 2}, {"rest", b.rest, 0}} {
+		for range phase.minutes {
+			end := time.After(time.Minute)
+			for range phase.rounds {
+				if err := b.round(s, &placed); err != nil {
+					return fmt.Errorf("%w; %s", err, process.Tail(s.server.Log()))
+				}
+			}
+			<-end
+			minute++
+			if err := note(phase.what); err != nil {
+				return err
+			}
 		}
-		fmt.Fprintf(b.out, "%6d %8d %11.0f %6d %8.1f\n",
-			minute+1, placed, f["go_goroutines"], group.Descriptors(), group.Resident())
 	}
 	return nil
+}
+
+// round places calls of 20 s. It counts them in placed.
+func (b *bench) round(s *system, placed *int) error {
+	n := *placed / b.calls
+	_, err := s.carrier.place(b.calls, []string{direct, second}[n%2])
+	if err == nil {
+		_, err = s.carrier.send(20*time.Second, []func(int, int) byte{echoed, words, cleared}[n%3])
+	}
+	if err == nil {
+		err = s.carrier.hangUp()
+	}
+	*placed += b.calls
+	return err
 }
