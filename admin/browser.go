@@ -53,6 +53,8 @@ const (
 	// neither live nor on record.
 	browserTick  = 250 * time.Millisecond
 	unknownAfter = 5 * time.Second
+	// retryAfter is when to try again if the B2BUA does not say.
+	retryAfter = 10 * time.Second
 )
 
 // browserTo is what a browser may call. Routes say what leads to a target.
@@ -183,7 +185,7 @@ func (a *api) browserRefused(w http.ResponseWriter, err error) {
 	errors.As(err, &not)
 	status := cmp.Or(not.Status, http.StatusServiceUnavailable)
 	if status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", "10")
+		w.Header().Set("Retry-After", strconv.Itoa(int(cmp.Or(not.RetryAfter, retryAfter).Seconds())))
 	}
 	a.fail(w, status, not.Problem, not.Remedy)
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"flowbridge/store/record"
 )
@@ -100,14 +101,18 @@ func TestBrowserCall(t *testing.T) {
 			t.Errorf("%s: got %v; want %d", name, res, tt.want)
 		}
 	}
-	for status, refused := range map[int]error{422: &RefusedError{"p", "r", 422}, 503: &RefusedError{"p", "r", 503}} {
+	for refused, after := range map[*RefusedError]string{
+		{Problem: "p", Remedy: "r", Status: 422, RetryAfter: time.Second}: "",
+		{Problem: "p", Remedy: "r", Status: 503}:                          "10",
+		{Problem: "p", Remedy: "r", Status: 503, RetryAfter: time.Minute}: "60",
+	} {
 		f.refuse = refused
 		res := offer(t, h, "aaa", number, "application/sdp", "v=0")
-		if res.StatusCode != status || (status == 503) != (res.Header.Get("Retry-After") != "") {
-			t.Errorf("got %v; want %d", res, status)
+		if res.StatusCode != refused.Status || res.Header.Get("Retry-After") != after {
+			t.Errorf("got %v; want %d, and Retry-After %q", res, refused.Status, after)
 		}
 	}
-	if n := len(f.got); n != 3 {
+	if n := len(f.got); n != 4 {
 		t.Errorf("%d calls came", n)
 	}
 }

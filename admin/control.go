@@ -35,7 +35,8 @@ var ErrNoCall = errors.New("no such call is live")
 // RefusedError says why a call refuses an order.
 type RefusedError struct {
 	Problem, Remedy string
-	Status          int // 0 means 409
+	Status          int           // 0 means 409
+	RetryAfter      time.Duration // when it is worth trying again; 0: not said
 }
 
 func (e *RefusedError) Error() string { return e.Problem }

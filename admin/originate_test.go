@@ -27,7 +27,7 @@ func TestPlaceCall(t *testing.T) {
 	if res, _ := post(t, h, "/api/calls", `{"to": "1", "from": "2", "test": true, "target": "vapi"}`); res.StatusCode != http.StatusCreated || !strings.Contains(control.asked[1], "Trunk:test caller") {
 		t.Errorf("a test call: %d, asked %v", res.StatusCode, control.asked)
 	}
-	control.err = &RefusedError{"no agent can take the call", "try again later", http.StatusServiceUnavailable}
+	control.err = &RefusedError{Problem: "no agent can take the call", Remedy: "try again later", Status: http.StatusServiceUnavailable}
 	if res, _ := post(t, h, "/api/calls", body); res.StatusCode != 503 || res.Header.Get("Retry-After") == "" {
 		t.Errorf("%d", res.StatusCode)
 	}

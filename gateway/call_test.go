@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/pion/rtp"
+
+	"flowbridge/gateway/end"
 )
 
 // openCall opens a call that does not begin, so that nothing happens by itself.
 func openCall(t *testing.T, g *Gateway, b *testBot) *call {
 	t.Helper()
-	d := sealed{CallID: "id", LocalTag: "ours", RemoteTag: "theirs", CallSID: ids.call, URL: b.at()}
+	d := sealed{Dialog: end.Dialog{CallID: "id", LocalTag: "ours", RemoteTag: "theirs"}, CallSID: ids.call, URL: b.at()}
 	c, err := g.open(deadline(t), d, NewAccess(AccessOptions{}), netip.MustParseAddrPort("192.0.2.1:2"), nil)
 	if err != nil {
 		t.Fatal(err)
@@ -158,7 +160,7 @@ func TestChangesAtOnce(t *testing.T) {
 					t.Error(err)
 				}
 				d := c.toSeal()
-				if _, err := g.seals.seal(&d); err != nil {
+				if _, err := g.seals.Seal(&d); err != nil {
 					t.Error(err)
 				}
 			}
@@ -218,10 +220,10 @@ func TestCloseWhileMute(t *testing.T) {
 	}
 	defer conn.Close()
 	g := newGateway(t)
-	c := &call{gateway: g, dialog: dialog{sealed: sealed{
-		CallID: "id", LocalTag: "ours", RemoteTag: "theirs", At: conn.LocalAddr().String(),
+	c := &call{gateway: g, dialog: dialog{sealed: sealed{At: conn.LocalAddr().String(), Dialog: end.Dialog{
+		CallID: "id", LocalTag: "ours", RemoteTag: "theirs",
 		Local: "sip:a@127.0.0.1", Remote: "sip:b@127.0.0.1", Target: "sip:b@" + conn.LocalAddr().String(),
-	}}}
+	}}}}
 	g.Mute(true)
 	g.cancel()
 	g.bye(c, botLost)

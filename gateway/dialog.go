@@ -5,10 +5,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/google/uuid"
+
+	"flowbridge/gateway/end"
 )
 
 // dialog makes the requests within a call (RFC 3261 section 12).
@@ -25,46 +26,28 @@ func newTag() string { return strings.ReplaceAll(uuid.NewString(), "-", "")[:16]
 func newDialog(req *sip.Request) sealed {
 	local, _ := req.To().Params.Get("tag")
 	remote, _ := req.From().Params.Get("tag")
-	return sealed{
+	return sealed{At: req.Source(), Dialog: end.Dialog{
 		CallID: req.CallID().Value(), LocalTag: local, RemoteTag: remote,
 		Local: req.To().Address.String(), Remote: req.From().Address.String(),
-		Target: req.Contact().Address.String(), At: req.Source(),
-	}
+		Target: req.Contact().Address.String(),
+	}}
 }
 
 func keyOf(callID, tag string) string { return callID + " " + tag }
 
 func (d *dialog) key() string { return keyOf(d.CallID, d.LocalTag) }
 
-// epoch is when sequence numbers begin, so that they fit into 31 bits until 2033.
-var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC) //nolint:gochecknoglobals // constant
-
-// next returns the next sequence number. It follows the clock, so that it exceeds those of an earlier process.
+// next returns the next sequence number.
 func (d *dialog) next() uint32 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	byClock := max(0, time.Since(epoch)/(100*time.Millisecond))
-	d.cseq = max(d.cseq+1, uint32(byClock))
+	d.cseq = end.Next(d.cseq)
 	return d.cseq
 }
 
 // request returns a request within the dialog. An ACK has the number of its INVITE.
 func (d *dialog) request(method sip.RequestMethod, seq uint32) *sip.Request {
-	var local, remote, target sip.Uri
-	_ = sip.ParseUri(d.Local, &local) // they were parsed before
-	_ = sip.ParseUri(d.Remote, &remote)
-	_ = sip.ParseUri(d.Target, &target)
-	req := sip.NewRequest(method, target)
-	from := sip.FromHeader{Address: local, Params: sip.NewParams()}
-	from.Params.Add("tag", d.LocalTag)
-	to := sip.ToHeader{Address: remote, Params: sip.NewParams()}
-	to.Params.Add("tag", d.RemoteTag)
-	id, hops := sip.CallIDHeader(d.CallID), sip.MaxForwardsHeader(70)
-	req.AppendHeader(&from)
-	req.AppendHeader(&to)
-	req.AppendHeader(&id)
-	req.AppendHeader(&sip.CSeqHeader{SeqNo: seq, MethodName: method})
-	req.AppendHeader(&hops)
+	req := d.Request(method, seq)
 	req.SetTransport("UDP")
 	req.SetDestination(d.At) // not the Contact's address, which may be a public one that only others can reach
 	return req

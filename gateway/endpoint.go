@@ -210,7 +210,7 @@ func (g *Gateway) onInvite(req *sip.Request, tx sip.ServerTransaction) {
 	}
 	d := newDialog(req)
 	d.CallSID, d.URL, d.Parameters, d.Law, d.Event = wanted.CallSID, wanted.URL, wanted.Parameters, s.law, s.event
-	if err := g.seals.fits(&d); err != nil { // before the bot hears of a call that can't be
+	if err := g.fits(&d); err != nil { // before the bot hears of a call that can't be
 		g.figures.refused.Add(1)
 		g.log.Warn().Str("bot_call", d.CallSID).Err(err).Msg("a bot's call is refused")
 		reply(req, tx, 500, "Bot URL And Parameters Too Long")
@@ -281,7 +281,7 @@ func (c *call) repeat(send func() error) {
 // accept returns a 200 with our sealed Contact.
 func (g *Gateway) accept(c *call, req *sip.Request, body []byte) (*sip.Response, error) {
 	d := c.toSeal()
-	user, err := g.seals.seal(&d)
+	user, err := g.seals.Seal(&d)
 	if err != nil {
 		return nil, err
 	}

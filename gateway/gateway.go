@@ -17,6 +17,8 @@ import (
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
+
+	"flowbridge/gateway/end"
 )
 
 const (
@@ -36,7 +38,7 @@ type Options struct {
 // Gateway is the SIP endpoint of all bots. Open opens it.
 type Gateway struct {
 	log     zerolog.Logger
-	seals   seals
+	seals   end.Seals
 	local   netip.AddrPort
 	conn    net.PacketConn
 	ua      *sipgo.UserAgent

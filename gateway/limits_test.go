@@ -8,6 +8,8 @@ import (
 
 	"github.com/emiago/sipgo/sip"
 	"github.com/rs/zerolog"
+
+	"flowbridge/gateway/end"
 )
 
 func TestMain(m *testing.M) {
@@ -66,12 +68,15 @@ func TestLongParameters(t *testing.T) {
 		t.Error(err)
 	}
 	d := sealed{
-		CallID: strings.Repeat("c", 40), LocalTag: newTag(), RemoteTag: strings.Repeat("t", 40),
-		Local: "sip:" + newSID("") + "@127.0.0.1:65535", Remote: "sip:+4930123456789@192.168.100.100:65535",
-		Target: "sip:flowbridge@192.168.100.100:65535", At: "192.168.100.100:65535", CallSID: ids.call,
+		Dialog: end.Dialog{
+			CallID: strings.Repeat("c", 40), LocalTag: newTag(), RemoteTag: strings.Repeat("t", 40),
+			Local: "sip:" + newSID("") + "@127.0.0.1:65535", Remote: "sip:+4930123456789@192.168.100.100:65535",
+			Target: "sip:flowbridge@192.168.100.100:65535",
+		},
+		At: "192.168.100.100:65535", CallSID: ids.call,
 		URL: "wss://" + strings.Repeat("u", 250), Parameters: parameters, Law: 8, Event: 101,
 	}
-	if err := g.seals.fits(&d); err != nil {
+	if err := g.fits(&d); err != nil {
 		t.Error(err)
 	}
 }

@@ -159,28 +159,3 @@ func TestSignature(t *testing.T) {
 		t.Errorf("headers %v", h)
 	}
 }
-
-func TestSeals(t *testing.T) {
-	s, err := newSeals([32]byte{1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	in := sealed{CallID: "a", URL: "ws://x", Parameters: json.RawMessage(`{"a":"b"}`)}
-	text, err := s.seal(&in)
-	if err != nil {
-		t.Fatal(err)
-	}
-	out, err := s.open(text)
-	if err != nil || out.CallID != "a" || string(out.Parameters) != `{"a":"b"}` {
-		t.Errorf("got %+v, %v", out, err)
-	}
-	other, _ := newSeals([32]byte{2})
-	for _, bad := range []string{"", "x", text[1:], text[:len(text)-2]} {
-		if _, err := s.open(bad); err == nil {
-			t.Errorf("%q was opened", bad)
-		}
-	}
-	if _, err := other.open(text); err == nil {
-		t.Error("another key opens it")
-	}
-}

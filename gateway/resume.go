@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/gateway/end"
 )
 
 const (
@@ -29,7 +31,8 @@ func (g *Gateway) Resume(access *Access, callID, contact string, tell func(strin
 	if err := sip.ParseUri(contact, &uri); err != nil {
 		return err
 	}
-	d, err := g.seals.open(uri.User)
+	var d sealed
+	err := g.seals.Open(uri.User, &d)
 	if err == nil && d.CallID != callID {
 		err = errOtherCall
 	}
@@ -68,12 +71,12 @@ func (g *Gateway) resume(ctx context.Context, d sealed, access *Access, tell fun
 
 // reinvite tells the B2BUA our new port and Contact.
 func (g *Gateway) reinvite(ctx context.Context, c *call) error {
-	body, err := describe(c.local(), uint64(time.Since(epoch)/time.Millisecond), "sendrecv", c.dialog.Law, c.dialog.Event)
+	body, err := describe(c.local(), end.Version(), "sendrecv", c.dialog.Law, c.dialog.Event)
 	if err != nil {
 		return err
 	}
 	d := c.toSeal()
-	user, err := g.seals.seal(&d)
+	user, err := g.seals.Seal(&d)
 	if err != nil {
 		return err
 	}

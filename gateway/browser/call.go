@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/gateway/end"
 )
 
 // Call is what a browser asks for.
@@ -49,7 +51,7 @@ func (g *Gateway) Call(ctx context.Context, c Call) (Answer, error) {
 			return Answer{}, errors.Join(err, p.cancel())
 		}
 		d.By = c.By
-		location, err := g.seals.seal(&d)
+		location, err := g.seals.Seal(&d)
 		return Answer{Location: location, CallID: d.CallID, SDP: res.Body()}, err
 	case <-ctx.Done():
 		return Answer{}, errors.Join(ctx.Err(), p.cancel())
@@ -60,10 +62,11 @@ func (g *Gateway) Call(ctx context.Context, c Call) (Answer, error) {
 func (g *Gateway) invite(c *Call) *sip.Request {
 	at := sip.Uri{Scheme: "sip", User: c.To, Host: g.to.Addr().String()}
 	from := sip.Uri{Scheme: "sip", User: strings.ReplaceAll(c.By, " ", "%20"), Host: g.at.Addr().String()}
-	d := dialog{
-		CallID: cmp.Or(c.ID, newToken()), LocalTag: newToken(), From: from.String(), To: at.String(), Target: at.String(),
+	d := end.Dialog{
+		CallID: cmp.Or(c.ID, newToken()), LocalTag: newToken(),
+		Local: from.String(), Remote: at.String(), Target: at.String(),
 	}
-	req := d.request(sip.INVITE, 1)
+	req := d.Request(sip.INVITE, 1)
 	req.AppendHeader(g.contact())
 	req.AppendHeader(sip.NewHeader("Allow", allowed))
 	req.AppendHeader(sip.NewHeader("Content-Type", "application/sdp"))
@@ -220,7 +223,7 @@ func (p *setup) sendCancel() {
 
 // Hangup ends the call at a location.
 func (g *Gateway) Hangup(ctx context.Context, location string) error {
-	d, err := g.seals.open(location)
+	d, err := g.open(location)
 	if err != nil {
 		return err
 	}
@@ -236,6 +239,6 @@ func (g *Gateway) Hangup(ctx context.Context, location string) error {
 // Read returns a call's Call-ID, and the name of the token that has placed it. Its error is ErrLocation for a location
 // that is not one of this node.
 func (g *Gateway) Read(location string) (callID, by string, err error) {
-	d, err := g.seals.open(location)
+	d, err := g.open(location)
 	return d.CallID, d.By, err
 }

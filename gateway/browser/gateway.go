@@ -11,11 +11,14 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/gateway/end"
 )
 
 // Options are the options of a gateway.
@@ -28,7 +31,7 @@ type Options struct {
 
 // Gateway is the SIP endpoint of all browsers. Open opens it.
 type Gateway struct {
-	seals  seals
+	seals  end.Seals
 	at     netip.AddrPort
 	to     netip.AddrPort
 	proof  string
@@ -69,7 +72,7 @@ func Open(o Options) (*Gateway, error) {
 	}
 	g.at = at.AddrPort()
 	var err error
-	if g.seals, err = newSeals(o.Key); err != nil {
+	if g.seals, err = end.NewSeals("browser gateway", o.Key); err != nil {
 		return nil, err
 	}
 	quiet := slog.New(slog.DiscardHandler) // it logs each malformed message
@@ -230,23 +233,38 @@ func (g *Gateway) acknowledge(res *sip.Response) error {
 	if err != nil {
 		return err
 	}
-	return g.send(d.request(sip.ACK, res.CSeq().SeqNo))
+	return g.send(d.Request(sip.ACK, res.CSeq().SeqNo))
 }
 
 // RefusedError is the final response of a call that was not answered.
 type RefusedError struct {
 	Code       int
 	Reason     string
-	RetryAfter int // in seconds; 0: not said
+	Warning    string        // what is wrong, in words; empty if that is not said
+	RetryAfter time.Duration // when it is worth trying again; 0: not said
 }
 
-// Error returns the status line.
-func (e *RefusedError) Error() string { return fmt.Sprintf("%d %s", e.Code, e.Reason) }
+// Error returns the status line, and what is wrong.
+func (e *RefusedError) Error() string {
+	text := fmt.Sprintf("%d %s", e.Code, e.Reason)
+	if e.Warning != "" {
+		text += ": " + e.Warning
+	}
+	return text
+}
 
 func refused(res *sip.Response) error {
 	e := &RefusedError{Code: res.StatusCode, Reason: res.Reason}
+	if h := res.GetHeader("Warning"); h != nil { // code, agent, and the text in quotes (RFC 3261 section 20.43)
+		_, text, _ := strings.Cut(h.Value(), `"`)
+		e.Warning, _, _ = strings.Cut(text, `"`)
+	}
 	if h := res.GetHeader("Retry-After"); h != nil {
-		e.RetryAfter, _ = strconv.Atoi(h.Value())
+		value, _, _ := strings.Cut(h.Value(), "(") // a comment may follow, or parameters (RFC 3261 section 20.33)
+		value, _, _ = strings.Cut(value, ";")
+		if n, err := strconv.ParseUint(strings.TrimSpace(value), 10, 31); err == nil {
+			e.RetryAfter = time.Duration(n) * time.Second
+		}
 	}
 	return e
 }
@@ -260,7 +278,7 @@ const byeTimeout = 5 * time.Second
 func (g *Gateway) bye(ctx context.Context, d dialog) error {
 	ctx, cancel := context.WithTimeout(ctx, byeTimeout)
 	defer cancel()
-	tx, err := g.begin(ctx, d.request(sip.BYE, nextSeq()))
+	tx, err := g.begin(ctx, d.Request(sip.BYE, end.Next(1)))
 	if err != nil {
 		return err
 	}

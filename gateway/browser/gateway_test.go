@@ -14,6 +14,8 @@ import (
 
 	"github.com/emiago/sipgo"
 	"github.com/emiago/sipgo/sip"
+
+	"flowbridge/gateway/end"
 )
 
 // patience bounds each wait.
@@ -186,10 +188,10 @@ func TestCall(t *testing.T) {
 func TestRefused(t *testing.T) {
 	var s *server
 	s = newServer(t, func(req *sip.Request, tx sip.ServerTransaction) {
-		s.respond(req, tx, 503, "Service Unavailable", "", "Retry-After", "7")
+		s.respond(req, tx, 503, "Service Unavailable", "", "Retry-After", "7 (busy);duration=60", "Warning", `399 flowbridge "no agent is free"`)
 	})
 	_, err := s.gateway(1).Call(t.Context(), wanted)
-	if not := (*RefusedError)(nil); !errors.As(err, &not) || not.Code != 503 || not.RetryAfter != 7 || not.Error() != "503 Service Unavailable" {
+	if not := (*RefusedError)(nil); !errors.As(err, &not) || not.Code != 503 || not.RetryAfter != 7*time.Second || not.Error() != "503 Service Unavailable: no agent is free" {
 		t.Errorf("got %v", err)
 	}
 }
@@ -334,8 +336,8 @@ func TestConnectionFromTheServersAddress(t *testing.T) {
 func TestWithoutMemory(t *testing.T) {
 	s := newServer(t, nil)
 	g := s.gateway(1)
-	d := dialog{
-		CallID: "old", LocalTag: "b2bua", RemoteTag: "browser", From: "sip:+1@127.0.0.1", To: "sip:anna@127.0.0.1",
+	d := end.Dialog{
+		CallID: "old", LocalTag: "b2bua", RemoteTag: "browser", Local: "sip:+1@127.0.0.1", Remote: "sip:anna@127.0.0.1",
 		Target: g.contact().Address.String(),
 	}
 	for _, tt := range []struct {
@@ -345,7 +347,7 @@ func TestWithoutMemory(t *testing.T) {
 	}{
 		{sip.OPTIONS, "", 200}, {sip.INVITE, "v=0", 488}, {sip.UPDATE, "v=0", 488}, {sip.UPDATE, "", 200}, {sip.BYE, "", 200}, {sip.INFO, "x", 405},
 	} {
-		req := d.request(tt.method, 7)
+		req := d.Request(tt.method, 7)
 		req.SetBody([]byte(tt.body))
 		req.SetTransport("TCP")
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -355,7 +357,7 @@ func TestWithoutMemory(t *testing.T) {
 			t.Errorf("%s %q: %v, %v; want %d", tt.method, tt.body, res, err, tt.want)
 		}
 	}
-	invite := d.request(sip.INVITE, 1)
+	invite := d.Request(sip.INVITE, 1)
 	invite.SetBody(nil)
 	res := sip.NewResponseFromRequest(invite, 200, "OK", []byte("v=0"))
 	res.AppendHeader(sip.NewHeader("Contact", "<sip:"+s.listener.Addr().String()+";transport=tcp>"))
@@ -373,26 +375,6 @@ func TestAddresses(t *testing.T) {
 	if again, _ := Addresses([32]byte{1}); again != a || a == c || a == b || !a.Addr().IsLoopback() || a.Addr() != b.Addr() {
 		t.Errorf("%v, %v and %v, %v", a, b, c, again)
 	}
-}
-
-// FuzzOpen: only a sealed location opens.
-func FuzzOpen(f *testing.F) {
-	s, err := newSeals([32]byte{3})
-	if err != nil {
-		f.Fatal(err)
-	}
-	good, err := s.seal(&dialog{CallID: "x", By: "anna"})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(good)
-	f.Add(good[:20])
-	f.Add("")
-	f.Fuzz(func(t *testing.T, text string) {
-		if d, err := s.open(text); err == nil && (d.CallID != "x" || text != good) {
-			t.Errorf("%q opens as %v", text, d)
-		}
-	})
 }
 
 func addrOf(l net.Listener) netip.AddrPort {

@@ -146,7 +146,9 @@ func refusedBrowser(err error) error {
 	}
 	for _, m := range meanings() {
 		if slices.Contains(m.codes, not.Code) {
-			return &admin.RefusedError{Status: m.status, Problem: m.problem + ": " + not.Error(), Remedy: m.remedy}
+			return &admin.RefusedError{
+				Status: m.status, Problem: m.problem + ": " + not.Error(), Remedy: m.remedy, RetryAfter: not.RetryAfter,
+			}
 		}
 	}
 	return &admin.RefusedError{
