@@ -35,6 +35,8 @@ func (b *Bridge) BadOffer(from media.Side, err error) (code int, why cause.Cause
 		warns = "300 "
 	case is(sdp.ErrFamily):
 		warns = "301 "
+	case is(sdp.ErrTCP):
+		warns = "302 "
 	case is(sdp.ErrNoCodec):
 		warns = "305 "
 	}

@@ -19,6 +19,7 @@ var (
 	ErrNoAddress = errors.New("no c= line with an address for the audio")
 	ErrNetwork   = errors.New("media has no network of the type in c=")
 	ErrFamily    = errors.New("media has no address of the family in c=")
+	ErrTCP       = errors.New("all its candidates of ICE are over TCP, and media goes over UDP only")
 	ErrRejected  = errors.New("audio was rejected")
 	ErrTooLong   = errors.New("longer than a session description may be")
 )
@@ -153,7 +154,11 @@ func (a *audioStreams) add(m mediaLine, session, lines string) (taken bool, by *
 	if rank <= a.best {
 		return false, nil
 	}
-	if err := a.accept.reaches(session, lines); err != nil {
+	err := a.accept.reaches(session, lines)
+	if err == nil && by != nil && by.association != nil && by.association.ice != nil && areOverTCP(lines) {
+		err = ErrTCP
+	}
+	if err != nil {
 		a.away = err
 		return false, nil
 	}

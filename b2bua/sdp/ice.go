@@ -109,6 +109,20 @@ func candidatesIn(stream string) (all []netip.AddrPort) {
 	return all
 }
 
+// areOverTCP reports whether a stream has candidates, and none over UDP: no check would ever come, nor arrive.
+func areOverTCP(stream string) bool {
+	listed := false
+	for line, rest := cutLine(stream); line != ""; line, rest = cutLine(rest) {
+		if value, ok := strings.CutPrefix(line, "a=candidate:"); ok {
+			f := strings.Fields(value)
+			if listed = true; len(f) > 2 && strings.EqualFold(f[2], "udp") {
+				return false
+			}
+		}
+	}
+	return listed
+}
+
 // areICECharacters reports whether a value has at least the given number of characters of ICE, and at most 256 (RFC
 // 8839 §5.4).
 func areICECharacters(s string, least int) bool {

@@ -1,6 +1,7 @@
 package sdp
 
 import (
+	"errors"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -185,5 +186,22 @@ func TestUnusableICE(t *testing.T) {
 		if l.Checks(d) == nil {
 			t.Errorf("no ICE with %s", candidate)
 		}
+	}
+}
+
+// An offer whose candidates are all over TCP is refused in words: nothing would ever come over UDP.
+func TestICEOverTCP(t *testing.T) {
+	const tcp, udp = "a=candidate:1 1 tcp 1518280447 192.0.2.9 9 typ host tcptype active", "a=candidate:2 1 UDP 1 192.0.2.9 4000 typ host"
+	l := NewLegCrypto(dtlsMedia, ourPrint, false)
+	for _, lite := range []string{"s:a=ice-lite", "s:a=x"} {
+		if _, err := Read(browser("abcd", lite, "a=rtcp-mux", tcp), l.Accept()); !errors.Is(err, ErrTCP) {
+			t.Errorf("%s: got %v", lite, err)
+		}
+		if _, err := Read(browser("abcd", lite, "a=rtcp-mux", tcp, udp), l.Accept()); err != nil {
+			t.Errorf("%s: with UDP, too: %v", lite, err)
+		}
+	}
+	if _, err := Read(browser("abcd", tcp), l.Accept()); err != nil { // without rtcp-mux: no ICE
+		t.Error(err)
 	}
 }
