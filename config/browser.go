@@ -1,6 +1,10 @@
 package config
 
-import "crypto/rand"
+import (
+	"crypto/rand"
+	"fmt"
+	"slices"
+)
 
 // browserProof is what connections of this process's gateway of browsers show to their listener. Another process can't
 // know it, so the calls of a browser trunk come from there only.
@@ -44,4 +48,21 @@ func (t *Trunk) checkBrowser(s section) {
 	s.l.browser = t.Name
 	t.Certificates = []string{browserProof}
 	t.Media.SRTP, t.Media.Keying = SRTPRequired, KeyingDTLS
+}
+
+// browsers warns of media that browsers on other machines can't reach: their calls come over loopback, so an address
+// that is found by the way to the peer is a loopback address. The page alone, without a token, is for this machine.
+func (d *doubts) browsers() {
+	m := &d.cfg.Media
+	at := slices.IndexFunc(d.cfg.Trunks, func(t Trunk) bool { return t.Browser })
+	bound := slices.IndexFunc(m.Listen, func(l MediaListener) bool { return l.Addr.Is4() })
+	may := slices.ContainsFunc(d.cfg.Admin.Tokens, func(t adminToken) bool { return t.Call })
+	if at < 0 || bound < 0 || !may || m.Advertise != "" {
+		return
+	}
+	if l := m.Listen[bound]; l.Addr.IsUnspecified() && !l.Advertise.IsValid() {
+		d.warn(fmt.Sprintf("trunks[%d].browser", at), fmt.Sprintf(
+			"gives browsers on other machines no audio: media.listen is %v, for which they are told 127.0.0.1", l.Addr),
+			"write the address that they reach into media.listen, or into media.advertise")
+	}
 }

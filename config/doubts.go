@@ -44,6 +44,7 @@ func doubtsOf(cfg *Config, root value) Errors {
 	d.idle()
 	d.certificates()
 	d.bots()
+	d.browsers()
 	return d.all.sorted()
 }
 

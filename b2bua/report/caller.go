@@ -27,7 +27,7 @@ func (q *Question) Caller(cfg *config.Config, p *peers.Snapshot, listeners []con
 	if err != nil {
 		return Caller{}, err
 	}
-	return Caller{Trunk: trunk, Source: q.source(cfg, trunk), Transport: arrival(trunk, listeners)}, nil
+	return Caller{Trunk: trunk, Source: q.source(cfg, trunk), Transport: arrival(cfg, trunk, listeners)}, nil
 }
 
 // trunk finds the trunk or target in the question, or the only trunk. It returns nil if
@@ -60,9 +60,12 @@ func (q *Question) trunk(p *peers.Snapshot) (*peers.Trunk, error) {
 	return nil, nil
 }
 
-// arrival returns the transport of the call: TLS if its trunk needs certificates, or else
-// one that we listen on.
-func arrival(trunk *peers.Trunk, listeners []config.Listener) string {
+// arrival returns the transport of the call: TCP from this process if it is one of a browser, TLS if its trunk needs
+// certificates, or else one that we listen on.
+func arrival(cfg *config.Config, trunk *peers.Trunk, listeners []config.Listener) string {
+	if ofBrowsers(cfg, trunk) {
+		return config.TransportTCP
+	}
 	if trunk != nil && len(trunk.Caller.Certificates) > 0 {
 		return config.TransportTLS
 	}
@@ -77,10 +80,19 @@ func (q *Question) source(cfg *config.Config, trunk *peers.Trunk) netip.Addr {
 	if q.Source.IsValid() {
 		return q.Source
 	}
-	if trunk != nil && len(trunk.Caller.Sources) > 0 {
+	switch {
+	case ofBrowsers(cfg, trunk):
+		return netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	case trunk != nil && len(trunk.Caller.Sources) > 0:
 		return trunk.Caller.Sources[0].Sample()
 	}
 	return sampleAddr(cfg)
+}
+
+// ofBrowsers reports whether a trunk is the one of browsers, whose calls this process itself places over loopback.
+func ofBrowsers(cfg *config.Config, trunk *peers.Trunk) bool {
+	b := cfg.BrowserTrunk()
+	return b != nil && trunk != nil && trunk.Platform == nil && trunk.Caller.Name == b.Name
 }
 
 // Sender returns the sender of the call. It meets the trunk's conditions, unless the question says

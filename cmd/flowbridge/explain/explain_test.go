@@ -52,6 +52,19 @@ func run(t *testing.T, args ...string) (string, int) {
 	return out.String(), code
 }
 
+// TestExplainBrowser: a browser's call comes from this machine. What proves it is not shown.
+func TestExplainBrowser(t *testing.T) {
+	file := explainFile(t)
+	text := strings.NewReplacer("trunks:\n", "trunks:\n  - {name: talk, browser: true}\n").Replace(explainConfig)
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, code := run(t, "explain", "-c", file, "--trunk", "talk", "--from", "anna", "--to", "+15075785607")
+	if code != 0 || !strings.HasPrefix(out, "trunk      talk, from 127.0.0.1;") || strings.Contains(out, config.BrowserProof()) {
+		t.Errorf("exit code %d\n%s", code, out)
+	}
+}
+
 func TestExplain(t *testing.T) {
 	out, code := run(t, "explain", "-c", explainFile(t), "--trunk", "carrier", "--from", `"Ann" <sip:+15075550100@x>`, "--to", "+15075785607")
 	if code != 0 {

@@ -84,6 +84,9 @@ func aside(cfg *config.Config, trunk, db string) (own *config.Config, at netip.A
 	t := cfg.Trunks[i]
 	t.Sources, t.Auth, t.Certificates, t.Match = []config.Source{{Prefix: netip.PrefixFrom(at, at.BitLen())}}, nil, nil,
 		config.Match{}
+	if t.Browser { // the carrier has neither DTLS nor ICE
+		t.Browser, t.Media.SRTP = false, config.SRTPOff
+	}
 	c.Trunks = []config.Trunk{t}
 	c.Routes = slices.DeleteFunc(slices.Clone(cfg.Routes), func(r config.Route) bool {
 		return r.Target != "" || len(r.Trunks) > 0 || r.Trunk != "" && r.Trunk != trunk
