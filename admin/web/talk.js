@@ -107,6 +107,7 @@ class Talk {
   // follow reads how the call goes, also from the node's next process.
   async follow() {
     while (!this.ended) {
+      this.abort = new AbortController(); // aborted also when the node falls silent
       await events(`${this.place}/events`, (_, state) => this.show(state), this.abort).catch((err) => err.status === 404 && this.end('The node no longer knows the call.', true));
       await new Promise((next) => { setTimeout(next, 500); });
     }
@@ -121,7 +122,8 @@ class Talk {
   }
 
   press(digit) {
-    if (this.sender?.dtmf?.canInsertDTMF) this.sender.dtmf.insertDTMF(digit);
+    const keys = this.sender?.dtmf;
+    if (keys?.canInsertDTMF) keys.insertDTMF(keys.toneBuffer + digit); // it replaces those that wait
     else this.tell('This call takes no keys.', true);
   }
 

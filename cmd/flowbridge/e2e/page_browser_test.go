@@ -5,6 +5,7 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"image/color"
@@ -39,6 +40,9 @@ var browserFlags = []chromedp.ExecAllocatorOption{
 	// Several tests have a tab each. Chromium must not slow down a tab because it is in the background.
 	chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-backgrounding-occluded-windows", true),
 	chromedp.Flag("disable-renderer-backgrounding", true),
+	// A microphone that says the same words again and again, and calls over loopback.
+	chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true),
+	chromedp.Flag("allow-loopback-in-peer-connection", true),
 	chromedp.WSURLReadTimeout(patience),
 }
 
@@ -49,12 +53,22 @@ var (
 )
 
 func startBrowser() (context.Context, error) {
-	allocated, stop := chromedp.NewExecAllocator(context.Background(), browserFlags...)
+	microphone, err := os.CreateTemp("", "microphone-*.wav")
+	if err != nil {
+		return nil, err
+	}
+	_, err = microphone.Write(wav(microphoneWords()))
+	if err = errors.Join(err, microphone.Close()); err != nil {
+		return nil, err
+	}
+	flags := append(slices.Clone(browserFlags), chromedp.Flag("use-file-for-fake-audio-capture", microphone.Name()))
+	allocated, stop := chromedp.NewExecAllocator(context.Background(), flags...)
 	ctx, end := chromedp.NewContext(allocated)
 	closeBrowser = func() {
 		_ = chromedp.Cancel(ctx)
 		end()
 		stop()
+		_ = os.Remove(microphone.Name())
 	}
 	return ctx, chromedp.Do(ctx)
 }
