@@ -63,6 +63,14 @@
 // Masked keys stop at the socket. The mask is applied before the tap and the listener, and also to late and repeated
 // packets. If keys can't be told from speech, all speech is muted. Tests: TestMask, TestMaskWithoutEvents.
 //
+// What a side says while the other side must hear something else first is held back, and heard afterwards whole. The
+// delay ends in the side's first pause, because what is held back has its pauses shortened. The recording has it when
+// it came. A state says that it is held back, so that after a kill nothing slips through. Tests: TestHoldBack,
+// TestHoldBackDuringASound, TestHoldBackInTwoLives, FuzzHoldBack in package stage.
+//
+// What is said of a sound that was played is what left the socket, and never more. Tests: TestSent,
+// TestSentThroughOpus in package stage.
+//
 // Sockets outlive calls. A pair of ports keeps its sockets, bound and watched, and rests for 2 s, the time for which a
 // latch refuses a former peer. Packets that arrive while it rests are read and dropped, as are packets still waiting
 // when the next call starts. So a call opens and closes no socket. The pool keeps as many pairs as the recent peak

@@ -8,6 +8,7 @@ import (
 
 	"flowbridge/media/opus"
 	"flowbridge/media/packet"
+	"flowbridge/media/stage"
 	"flowbridge/sim"
 )
 
@@ -174,4 +175,14 @@ func TestReported(t *testing.T) {
 	got = l.says(0xa, 4)
 	reports(got[0].SSRC, 0xffffff)
 	check(-1, true)
+}
+
+// BenchmarkRelayAfterHoldBack is BenchmarkRelay for sides that were held back before.
+func BenchmarkRelayAfterHoldBack(b *testing.B) {
+	r := newBench(b, 32)
+	for _, is := range r.relays {
+		r.gives(is, SideA, stage.HoldBack(true))
+		r.gives(is, SideA, stage.HoldBack(false))
+	}
+	r.measure(b)
 }

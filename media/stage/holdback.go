@@ -93,8 +93,8 @@ func (h *holdBack) rest(now time.Duration) {
 		return
 	}
 	h.kept = nil
-	if h.sent {
-		h.way.out.Continue(h.newest, now)
+	if w := h.way; h.sent && h.newest.SSRC == w.in.SSRC() { // else the next packet begins another stream
+		w.out.Continue(h.newest, now)
 	}
 	h.way.quiet(now)
 }
@@ -119,6 +119,7 @@ func (h *holdBack) packet(p *Packet) Verdict {
 	if h.on || h.yields() {
 		h.off = p.Now
 	}
+	silent, pauses := h.listen(p)
 	same := h.known && p.SSRC == h.newest.SSRC
 	if same && h.newest.Seq-p.Seq < stream.MaxMisorder { // modulo 2^16 on purpose
 		return Replaced
@@ -133,7 +134,6 @@ func (h *holdBack) packet(p *Packet) Verdict {
 	case same:
 		h.newest.Seq = p.Seq
 	}
-	silent, pauses := h.listen(p)
 	switch {
 	case p.Key && h.on, pauses, len(p.Data) > len(h.kept.pkt), p.Now-h.off > holdPatience:
 		return Replaced
@@ -154,20 +154,17 @@ func (h *holdBack) packet(p *Packet) Verdict {
 
 // listen reports whether a packet is silent, and whether it belongs to a pause and is not among the first of it.
 func (h *holdBack) listen(p *Packet) (silent, pauses bool) {
-	if p.Key {
-		return false, false
-	}
 	d := &h.ear
 	if e := h.way.ear; e != nil && e.hears() {
 		d = &e.Detector // which has heard the packet
-	} else {
+	} else if !p.Key {
 		is := p.voice()
 		d.Packet(is)
 		h.hear(d, is)
 	}
-	silent = h.quiet && !h.loud
+	silent = h.quiet && !h.loud && !p.Key
 	h.quiet, h.loud, h.deaf = false, false, d.Foreign > 0 || d.Long > 0
-	if !silent {
+	if !silent && !p.Key {
 		h.said, h.spoke = true, p.Timestamp
 	}
 	return silent, silent && (!h.said || p.Timestamp-h.spoke > h.units(holdPause)) // modulo 2^32 on purpose
@@ -175,9 +172,6 @@ func (h *holdBack) listen(p *Packet) (silent, pauses bool) {
 
 // hear notes whether something is heard in a packet, or in a part of it, that a detector has judged.
 func (h *holdBack) hear(d *voice.Detector, p voice.Packet) {
-	if h == nil || h.kept == nil {
-		return
-	}
 	quiet := d.Quiet(p)
 	h.quiet, h.loud = h.quiet || quiet, h.loud || !quiet
 }

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -50,12 +51,13 @@ func (s *speaker) Forward(from Side, pkt []byte) {
 		s.t.Fatal("a packet that was held back counts as our own")
 	}
 	s.relayed++
-	s.hears(s.shifted(from, pkt))
+	pkt = s.shifted(from, pkt)
+	s.gets(pkt)
+	s.hears(pkt)
 }
 
-// hears checks a packet of side A as side B gets it: none is overtaken.
+// hears checks a packet of side A as side B gets it: none is overtaken by one that came later.
 func (s *speaker) hears(pkt []byte) {
-	s.gets(pkt)
 	number := uint32(0)
 	for i, b := range packet.Payload(pkt)[:numberLen] {
 		number |= uint32(b>>7) << i
@@ -69,7 +71,7 @@ func (s *speaker) hears(pkt []byte) {
 	}
 }
 
-// gets checks that a packet that side B gets follows on in one stream.
+// gets checks that a packet of our own, or one that was held back, follows on in the stream to side B.
 func (s *speaker) gets(pkt []byte) {
 	h, _ := packet.ParseRTP(pkt)
 	if ahead := h.Seq - s.last.Seq; s.got > 0 && (h.SSRC != s.last.SSRC || ahead != 1) {
@@ -121,6 +123,9 @@ func (s *speaker) says(n int, loud, key bool) {
 	putHeader(pkt, h, false)
 	s.at[s.count] = s.now
 	in, out := s.Stream(SideA)
+	if in.SSRC() != h.SSRC { // as a relay does that learns a source
+		out.Leave(in)
+	}
 	in.Observe(h, s.now)
 	switch v := s.Packet(SideA, &Packet{Header: h, Data: pkt, Now: s.now, Key: key}); v {
 	case Relay:
@@ -130,7 +135,12 @@ func (s *speaker) says(n int, loud, key bool) {
 			break
 		}
 		s.relayed++
-		s.hears(s.shifted(SideA, pkt))
+		pkt = s.shifted(SideA, pkt)
+		s.hears(pkt)
+		if now, _ := packet.ParseRTP(pkt); s.got == 0 || int16(now.Seq-s.last.Seq) > 0 { // else it was late itself
+			s.last = now
+		}
+		s.got++
 	case Replaced:
 		s.replaced++
 	case Kept:
@@ -289,6 +299,13 @@ func FuzzHoldBack(f *testing.F) {
 	f.Add([]byte{9, 1, 1, 1, 1, 1, 10, 1, 0, 0, 0, 0})
 	f.Add([]byte{9, 1, 1, 3, 4, 5, 6, 7, 8, 10, 11, 12, 1, 1, 13, 14, 15, 1, 0, 0})
 	f.Add([]byte{1, 1, 9, 11, 1, 1, 17, 33, 49, 10, 12, 12, 1, 1, 1, 9, 1, 10, 1, 5, 5})
+	for seed := range uint64(100) {
+		rng, some := rand.New(rand.NewPCG(seed, 1)), make([]byte, 400)
+		for i := range some {
+			some[i] = byte(rng.Uint32())
+		}
+		f.Add(some)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := newSpeaker(t)
 		on := false
@@ -330,7 +347,7 @@ func FuzzHoldBack(f *testing.F) {
 			case 13:
 				_ = s.Order(SideA, Digit{Digit: '5', PayloadType: 101}, s.now)
 			case 14: // another source
-				s.header = packet.Header{SSRC: uint32(b), Seq: uint16(b) << 7, Timestamp: uint32(b) << 20}
+				s.header = packet.Header{SSRC: 1<<16 + s.count, Seq: uint16(b) << 7, Timestamp: uint32(b) << 20}
 			case 15:
 				s.runs(time.Duration(b>>4) * 3 * time.Millisecond)
 			}

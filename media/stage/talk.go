@@ -126,7 +126,10 @@ func (e *ear) packet(p *Packet) Verdict {
 	if t.turns.Missed() {
 		return Relay
 	}
-	is := p.voice()
+	is := voice.Packet{ // as in p.voice, which the compiler does not inline: 8 of 70 ns
+		Arrival: p.Now, SSRC: p.SSRC, Timestamp: p.Timestamp, Content: voice.ContentOf(p.PayloadType),
+		Payload: packet.Payload(p.Data),
+	}
 	switch {
 	case p.Key:
 		is.Content = voice.Keys
@@ -148,7 +151,9 @@ func (p *Packet) voice() voice.Packet {
 // hear adds a packet to the conversation.
 func (e *ear) hear(p voice.Packet) {
 	heard, ok := e.Packet(p)
-	e.way.hold.hear(&e.Detector, p)
+	if h := e.way.hold; h != nil && h.kept != nil {
+		h.hear(&e.Detector, p)
+	}
 	if ok {
 		t := e.way.both.talk
 		e.told++
