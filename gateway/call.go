@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"net"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -37,20 +36,18 @@ const (
 	agentStalled = "agent_stalled"
 )
 
-// call is a leg: SIP and RTP on one side, a bot's socket on the other. It has three goroutines: one reads the socket,
-// one reads RTP and writes to the socket what it makes of it, one writes everything else. The gateway's clock sends
-// RTP.
+// call is a leg: SIP and RTP on one side, a bot's socket on the other. It has two goroutines: one reads the socket, one
+// writes it. The gateway's clock reads and sends RTP.
 type call struct {
 	// constant
 	dialog  dialog
 	gateway *Gateway
 	access  *Access
 	log     zerolog.Logger
-	rtp     *net.UDPConn
 	ws      *websocket.Conn
-	socket  writer        // of ws
+	wanted  chan struct{} // holds one value if out is to be written
 	done    chan struct{} // closed once nothing more is put into out
-	written chan struct{} // closed once everything is written
+	written chan struct{} // closed once the writer has ended
 	acked   chan struct{}
 	begun   time.Time
 	ctx     context.Context //nolint:containedctx // the call's life
@@ -60,7 +57,8 @@ type call struct {
 	leaving          atomic.Bool // a bot that does not read is being hung up on
 	pinging          atomic.Bool
 
-	mu      sync.Mutex     // guards the fields below
+	mu      sync.Mutex // guards the fields below
+	rtp     port
 	peer    netip.AddrPort // where our RTP goes
 	latched bool           // peer is where the caller's RTP comes from
 	says    outgoing
@@ -93,14 +91,14 @@ func (g *Gateway) open(
 	if err != nil {
 		return nil, err
 	}
-	conn, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+	at, err := openPort(netip.AddrFrom4([4]byte{127, 0, 0, 1}))
 	if err != nil {
 		_ = ws.CloseNow()
 		return nil, err
 	}
 	c := &call{
-		dialog: dialog{sealed: d}, gateway: g, access: access, rtp: conn, ws: ws, begun: time.Now(),
-		socket: writer{ws: ws, wanted: make(chan struct{}, 1)}, done: make(chan struct{}), written: make(chan struct{}),
+		dialog: dialog{sealed: d}, gateway: g, access: access, rtp: at, ws: ws, begun: time.Now(),
+		wanted: make(chan struct{}, 1), done: make(chan struct{}), written: make(chan struct{}),
 		acked: make(chan struct{}), mode: "sendrecv", version: 1,
 		log: g.log.With().Str("bot_call", d.CallSID).Logger(), noted: map[string]int{},
 	}
@@ -129,7 +127,7 @@ func (c *call) start(resumed bool) {
 	if !c.greet(parameters) {
 		return
 	}
-	for _, f := range []func(){c.write, c.read, c.hear} {
+	for _, f := range []func(){c.write, c.read} {
 		c.gateway.wg.Go(func() {
 			defer c.recovered()
 			f()
@@ -143,6 +141,10 @@ func (c *call) greet(parameters []byte) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.isOver() {
+		return false
+	}
+	if err := c.gateway.ports.watch(c); err != nil {
+		c.gateway.wg.Go(func() { c.leave(botLost, err) })
 		return false
 	}
 	c.greeted = true
@@ -186,7 +188,15 @@ func (c *call) send(messages ...[]byte) {
 	for _, message := range messages {
 		c.out.took(append(c.out.text, message...))
 	}
-	c.socket.want()
+	c.want()
+}
+
+// want has the writer write what is queued.
+func (c *call) want() {
+	select {
+	case c.wanted <- struct{}{}:
+	default:
+	}
 }
 
 // hasRoom reports whether a batch may be queued, and counts it. c.mu must be held. A bot that does not read loses its
@@ -204,18 +214,21 @@ func (c *call) hasRoom() bool {
 	return false
 }
 
-// write sends what nobody else sends until the call ends.
+// write sends what is queued until the call ends, or the socket has broken: then the reader learns why.
 func (c *call) write() {
 	defer close(c.written)
+	var now outbox
 	for {
 		select {
-		case <-c.socket.wanted:
-			if c.socket.write(c.takeOut) != nil {
+		case <-c.wanted:
+			c.takeOut(&now)
+			if now.each(c.writeOne) != nil {
 				return
 			}
 		case <-c.done:
-			if c.socket.write(c.takeOut) == nil {
-				_ = c.socket.one(c.last) // the reader learns if it fails
+			c.takeOut(&now)
+			if now.each(c.writeOne) == nil {
+				_ = c.writeOne(c.last)
 			}
 			return
 		case <-c.ctx.Done():
@@ -224,11 +237,18 @@ func (c *call) write() {
 	}
 }
 
-// takeOut exchanges an empty outbox for what waits.
-func (c *call) takeOut(empty *outbox) {
+// writeOne writes a message. It ends with the socket, which ends with the call: a context of its own would cost more
+// than the message.
+func (c *call) writeOne(message []byte) error {
+	return c.ws.Write(context.Background(), websocket.MessageText, message)
+}
+
+// takeOut exchanges what has been written for what waits.
+func (c *call) takeOut(written *outbox) {
+	written.empty()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out, *empty = *empty, c.out
+	c.out, *written = *written, c.out
 }
 
 // read handles the bot's messages until its socket ends.
@@ -372,7 +392,8 @@ func (c *call) follow(s *session) {
 	c.peer, c.latched, c.mode = s.addr, false, answerTo(s.mode)
 }
 
-func (c *call) local() netip.AddrPort { return c.rtp.LocalAddr().(*net.UDPAddr).AddrPort() }
+// local returns the address of our RTP. It never changes.
+func (c *call) local() netip.AddrPort { return c.rtp.at }
 
 // What a call's log line has if no error of the socket ended it.
 var (
@@ -440,7 +461,14 @@ func (c *call) end() {
 		c.rest()
 		c.tellEnd("the call has ended")
 		c.gateway.forget(c)
-		_ = c.rtp.Close()
+		c.closePort()
 		_ = c.ws.CloseNow()
 	})
+}
+
+func (c *call) closePort() {
+	c.gateway.ports.forget(c)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.rtp.close()
 }

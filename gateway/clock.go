@@ -18,12 +18,13 @@ const (
 type ticked interface{ tick(now time.Time) }
 
 // clock ticks each of its calls every 20 ms: one timer serves all of them. A call is in one of four slots, so that its
-// frames can begin at most 5 ms after its bot does.
+// frames can begin at most 5 ms after its bot does. Before each slot it reads what has come for all calls.
 type clock[C interface {
 	comparable
 	ticked
 }] struct {
 	began time.Time // slots are counted from here, by the monotonic clock
+	read  func()
 	mu    sync.Mutex
 	slots [slots]map[C]bool
 	count int
@@ -33,8 +34,8 @@ type clock[C interface {
 func newClock[C interface {
 	comparable
 	ticked
-}]() *clock[C] {
-	c := &clock[C]{began: time.Now(), wake: make(chan struct{}, 1)}
+}](read func()) *clock[C] {
+	c := &clock[C]{began: time.Now(), read: read, wake: make(chan struct{}, 1)}
 	for i := range c.slots {
 		c.slots[i] = map[C]bool{}
 	}
@@ -114,6 +115,7 @@ func (c *clock[C]) run(ctx context.Context) {
 			if now.Sub(next) > catchUp {
 				turn = c.turns(now)
 			}
+			c.read()
 			all, busy = c.due(turn%slots, all[:0])
 			for i, call := range all {
 				call.tick(now)

@@ -34,13 +34,20 @@ func Open(o Options) (*Gateway, error) {
 	_ = conn.SetReadBuffer(readBuffer) // the kernel caps it
 	g := &Gateway{
 		log: o.Log, conn: conn, local: conn.LocalAddr().(*net.UDPAddr).AddrPort(),
-		clock: newClock[*call](), orders: map[string]order{}, calls: map[string]*call{},
+		orders: map[string]order{}, calls: map[string]*call{},
 	}
+	g.clock = newClock[*call](g.hear)
 	g.seals, err = newSeals(o.Key)
+	if err == nil {
+		g.ports, err = newPorts()
+	}
 	if err == nil {
 		err = g.openAgent()
 	}
 	if err != nil {
+		if g.ports != nil {
+			g.ports.close()
+		}
 		_ = conn.Close()
 		return nil, fmt.Errorf("the gateway of bots: %w", err)
 	}
@@ -123,6 +130,7 @@ func (g *Gateway) Close() error {
 	err := g.conn.Close()
 	uaErr := g.ua.Close()
 	g.wg.Wait()
+	g.ports.close()
 	return errors.Join(err, uaErr)
 }
 

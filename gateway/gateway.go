@@ -45,6 +45,8 @@ type Gateway struct {
 	server  *sipgo.Server
 	client  *sipgo.Client
 	clock   *clock[*call]
+	ports   *ports
+	packet  packet // of the clock
 	figures figures
 	muted   atomic.Bool
 

@@ -1,8 +1,6 @@
 package gateway
 
 import (
-	"errors"
-	"net"
 	"net/netip"
 	"time"
 
@@ -43,7 +41,7 @@ func (c *call) tick(now time.Time) {
 		c.hears = now.Add(-frameTime)
 		c.heard.elapse(now)
 		c.heard.fill(frames*frameSize, c.toBot)
-		c.socket.want()
+		c.want()
 	}
 	if now.Sub(c.pinged) >= pingEvery && c.pinging.CompareAndSwap(false, true) {
 		c.pinged = now
@@ -66,7 +64,7 @@ func (c *call) sendFrame(now time.Time) {
 			if c.dialog.Law == pcma {
 				convert(c.packet[n:n+frameSize], &aOfMu)
 			}
-			_, _ = c.rtp.WriteToUDPAddrPort(c.packet[:n+frameSize], c.peer) // a lost packet is the network's way
+			c.rtp.send(c.packet[:n+frameSize], c.peer)
 		}
 		c.header.SequenceNumber++
 		c.header.Marker = false
@@ -82,26 +80,43 @@ func (c *call) toBot(audio []byte) {
 	}
 }
 
-// hear reads the caller's RTP. It writes to the bot's socket itself: waking another goroutine would cost more. While
-// the bot does not read, it waits, until a ping ends the call.
-func (c *call) hear() {
-	buf := make([]byte, 2048)
-	var p rtp.Packet
-	for {
-		n, from, err := c.rtp.ReadFromUDPAddrPort(buf)
-		if err != nil {
-			if c.ctx.Err() != nil || errors.Is(err, net.ErrClosed) {
-				return
-			}
-			continue
+// rounds bounds how often in a row sockets are read, a packet each time, so that a flood does not stop the clock.
+const rounds = 16
+
+// hear reads the RTP that has come for all calls. The clock calls it.
+func (g *Gateway) hear() {
+	for range rounds {
+		waiting := g.ports.waiting()
+		if len(waiting) == 0 {
+			return
 		}
-		if p.Unmarshal(buf[:n]) == nil && p.Version == 2 {
-			c.receive(&p, from)
-			if c.socket.write(c.takeOut) != nil {
-				return
-			}
+		for _, c := range waiting {
+			c.hear(&g.packet)
 		}
 	}
+}
+
+// packet is the room for one.
+type packet struct {
+	buf [2048]byte
+	rtp rtp.Packet
+}
+
+// hear reads a packet of the caller's RTP.
+func (c *call) hear(p *packet) {
+	defer c.recovered()
+	n, from := c.readPort(p.buf[:])
+	if p.rtp.Unmarshal(p.buf[:n]) == nil && p.rtp.Version == 2 {
+		c.receive(&p.rtp, from)
+		c.want()
+	}
+}
+
+// readPort reads a packet, which has no bytes if none waits.
+func (c *call) readPort(b []byte) (int, netip.AddrPort) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.rtp.read(b)
 }
 
 // receive handles a packet. The first one from the described port shows the address that the caller's RTP comes from:

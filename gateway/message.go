@@ -129,8 +129,8 @@ func read(text []byte, stream string) (m incoming, err error) {
 	return m, nil
 }
 
-// readMedia reads a bot's message that is audio in the plainest form, which nearly all have. It takes a fifth of the time
-// of read, and appends the audio to dst. If it returns false, read knows more.
+// readMedia reads a message of a bot that is audio in the plainest form, which nearly all have. It takes a fifth of the
+// time of read, and appends the audio to dst. If it returns false, read knows more.
 func readMedia(dst, text []byte, stream string) (audio []byte, ok bool) {
 	s := plain{rest: text, ok: true}
 	var event, id, payload []byte

@@ -1,17 +1,10 @@
 package gateway
 
-import (
-	"context"
-	"sync"
-
-	"github.com/coder/websocket"
-)
-
 const (
 	// maxUnsent is how many batches of messages may wait for a bot's socket: five seconds of audio. The answers to all
 	// marks that a bot clears are one batch.
 	maxUnsent = 250
-	// maxKept bounds the memory that an outbox keeps for its next messages, in bytes.
+	// maxKept bounds the memory that is kept for the next messages, in bytes.
 	maxKept = 16 << 10
 )
 
@@ -43,42 +36,4 @@ func (o *outbox) each(do func(message []byte) error) (err error) {
 		begin = end
 	}
 	return nil
-}
-
-// writer writes the messages of an outbox to a socket, in their order.
-type writer struct {
-	ws     *websocket.Conn
-	mu     sync.Mutex // held by the goroutine that writes; guards taken
-	taken  outbox
-	wanted chan struct{} // holds one value if messages wait that nobody else writes
-}
-
-// want lets the goroutine of the writer write.
-func (w *writer) want() {
-	select {
-	case w.wanted <- struct{}{}:
-	default:
-	}
-}
-
-// write writes what waits, which take exchanges for an empty outbox, until nothing does. If it fails, the socket has
-// broken, and the reader learns why.
-func (w *writer) write(take func(*outbox)) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for {
-		w.taken.empty()
-		if take(&w.taken); len(w.taken.ends) == 0 {
-			return nil
-		}
-		if err := w.taken.each(w.one); err != nil {
-			return err
-		}
-	}
-}
-
-// one writes a message. w.mu must be held. It ends with the socket, which ends with the call: a context of its own
-// would cost more than the message.
-func (w *writer) one(message []byte) error {
-	return w.ws.Write(context.Background(), websocket.MessageText, message)
 }
