@@ -53,6 +53,7 @@ type Prepare struct {
 
 	kind   string
 	answer Answer
+	order  *Prepare // kind websocket with a request of its own: what follows it, a call's order at the gateway
 }
 
 // success is the section `success` of prepare.
@@ -141,9 +142,16 @@ func (s section) prepare(kind string) *Prepare {
 	case KindHTTP:
 		sub.onlyFor(KindSynthflow, synthflowKeys)
 		p.overHTTP(sub)
-	case "", KindWebsocket: // which is reported with its other keys
+	case KindWebsocket:
+		p.kind = KindHTTP
+		sub.onlyFor(KindSynthflow, synthflowKeys)
+		p.overHTTP(sub)
+		if p.OnFailure == OnFailureDial {
+			sub.fields["on_failure"].fail("is dial, and a bot can't be called without the answer", "write next, or remove it")
+		}
+	case "": // which is reported with its other keys
 	default:
-		v.fail("is for kinds synthflow and http only", "remove it, or write kind: synthflow or kind: http")
+		v.fail("is for kinds synthflow, http and websocket only", "remove it, or write one of these kinds")
 	}
 	return &p
 }
@@ -269,6 +277,8 @@ type Ask struct {
 	Body []byte
 	// Answer says which answers are a success.
 	Answer *Answer
+	// Order makes what is ordered at the gateway of bots out of the answer. It is nil if nothing is, or if that is this.
+	Order func(*template.PrepareVars) (Ask, error)
 }
 
 // Ask builds the request for one call. The error names the key whose template failed.
@@ -292,6 +302,12 @@ func (p *Prepare) Ask(v template.Vars) (a Ask, err error) {
 	}
 	if p.Body != nil {
 		a.Body, err = p.Body.JSON(v)
+	}
+	if p.order != nil {
+		a.Order = func(answer *template.PrepareVars) (Ask, error) {
+			v.Prepare = answer
+			return p.order.Ask(v)
+		}
 	}
 	return a, err
 }
@@ -359,7 +375,7 @@ func (p *Prepare) sample() *template.PrepareVars {
 
 // SampleVars returns the values of a made-up call to a target, including its sample of the platform's answer.
 func (t *Target) SampleVars() template.Vars {
-	v := templateUse{prepare: t.Prepare != nil, sample: t.Prepare.sample()}.vars()
+	v := templateUse{prepare: t.Prepare != nil, sample: t.Order().sample()}.vars()
 	v.Row = t.Sample
 	return v
 }

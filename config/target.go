@@ -38,8 +38,8 @@ type Target struct {
 	// What happens to an INVITE over the budget: tcp (it goes over TCP) or trim (headers are left out, the last one
 	// first). Default: trim with an explicit transport: udp, and for kind sip; else tcp.
 	Overflow string `key:"overflow" enum:"tcp trim" knob:""`
-	// The HTTP request before the INVITE. Only for kinds synthflow and http. Without it a Synthflow target is dialled
-	// directly.
+	// The HTTP request before the INVITE. Only for kinds synthflow and http, and with the keys of kind http for kind
+	// websocket (from 1.2). Without it a Synthflow target is dialled directly.
 	Prepare *Prepare `key:"prepare" later:""`
 	// The platform's HTTP API for provisioning and check --online. Not needed for calls, nor beside prepare.
 	Account *account `key:"account" later:""`

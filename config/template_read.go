@@ -194,7 +194,7 @@ func (s section) renderedURL(sc scalar, use templateUse) *template.URL {
 	}
 	u, err := template.NewURL(t)
 	if err == nil {
-		_, err = u.Render(s.l.sampleVars(templateUse{}, t))
+		_, err = u.Render(s.l.sampleVars(use, t))
 	}
 	if err != nil {
 		sc.complain(refuse(sc.describe(err), "correct the URL"))

@@ -33,9 +33,6 @@ var accountSID = regexp.MustCompile(`^AC[0-9a-fA-F]{32}$`)
 // gatewayURI is the Request-URI of a bot's call. Its values come from the gateway, which prepares each call.
 const gatewayURI = `sip:{{.Prepare.JSON "user"}}@{{.Prepare.JSON "at"}}`
 
-// noSocketStep says why a bot's keys may not use the answer of a prepare step.
-const noSocketStep = "which a bot's call does not have"
-
 // socketID is the path of the id by which a bot and hooks know a call.
 const socketID = "callSid"
 
@@ -49,14 +46,39 @@ const orderTimeout = time.Second
 // calls.
 func foreignToSockets() []string {
 	return []string{
-		"region", "uri", "auth", "budget", "overflow", "prepare", "account", "headers", "pass_headers", "ping",
+		"region", "uri", "auth", "budget", "overflow", "account", "headers", "pass_headers", "ping",
 		"media_sources", "media", "sources", "call_auth", "registrar", "rel100", "session_expires", "transfer", "transport",
 	}
 }
 
-// socket reads the keys of kind websocket, and makes a step before the INVITE of them.
+// Order returns the step before the INVITE by which a bot's call is left at the gateway. For other targets it is the
+// only step, or nil.
+func (t *Target) Order() *Prepare {
+	if t.Prepare != nil && t.Prepare.order != nil {
+		return t.Prepare.order
+	}
+	return t.Prepare
+}
+
+// Requests reports whether there is a request over HTTP before each call.
+func (t *Target) Requests() bool {
+	return t.Prepare != nil && (t.Kind != KindWebsocket || t.Prepare.order != nil)
+}
+
+// SampleOrder returns the order at the gateway for a made-up call, with the sample of the answer before it.
+func (t *Target) SampleOrder() (Ask, error) {
+	v := t.SampleVars()
+	if t.Requests() {
+		v.Prepare = t.Prepare.sample()
+	}
+	return t.Order().Ask(v)
+}
+
+// socket reads the keys of kind websocket, and makes a step before the INVITE of them. t.Prepare is the step before it,
+// or nil.
 func (t *Target) socket(s section) {
-	at, members := s.socketURL(), s.parameters()
+	use := templateUse{prepare: s.has("prepare"), without: noPrepareStep, sample: t.Prepare.sample()}
+	at, members := s.socketURL(use), s.parameters(use)
 	if t.Kind != KindWebsocket {
 		s.onlyFor(KindWebsocket, []string{"url", "parameters", "twilio"})
 		if v, ok := s.fields["token_file"]; ok {
@@ -80,7 +102,11 @@ func (t *Target) socket(s section) {
 	if p.URL == nil {
 		return
 	}
-	t.Prepare, t.HasToken = p, s.has("token_file")
+	if t.HasToken = s.has("token_file"); t.Prepare != nil {
+		t.Prepare.order = p
+	} else {
+		t.Prepare = p
+	}
 	t.URI, _, _ = s.constant("uri", gatewayURI).template(templateUse{prepare: true, sample: p.sample()})
 	s.onlyG711(t.Codecs)
 	if !s.has("ring_timeout") {
@@ -119,7 +145,7 @@ func (s section) onlyG711(codecs []string) {
 }
 
 // socketURL reads the URL of a bot.
-func (s section) socketURL() *template.URL {
+func (s section) socketURL(use templateUse) *template.URL {
 	sc, ok := s.get("url")
 	if !ok {
 		return nil
@@ -128,7 +154,7 @@ func (s section) socketURL() *template.URL {
 		sc.complain(c)
 		return nil
 	}
-	return s.renderedURL(sc, templateUse{without: noSocketStep})
+	return s.renderedURL(sc, use)
 }
 
 // parseSocketOrigin checks scheme and host of a bot's URL.
@@ -163,13 +189,13 @@ func isNear(host string) bool {
 }
 
 // parameters reads the customParameters of a bot. Values are templates, so they can't break the JSON around them.
-func (s section) parameters() (all []bodyMember) {
+func (s section) parameters(use templateUse) (all []bodyMember) {
 	for _, e := range s.entriesOf("parameters") {
 		if e.key == "resumed" {
 			e.l.fail(e.line, e.path, "is a parameter that Flowbridge itself adds to a call that goes on", "give it another name")
 			continue
 		}
-		if t, _, ok := e.template(templateUse{without: noSocketStep}); ok {
+		if t, _, ok := e.template(use); ok {
 			all = append(all, bodyMember{e.key, part{path: "parameters." + e.key, text: t}})
 		}
 	}

@@ -21,7 +21,7 @@ func BotAccess(t *config.Target) (*gateway.Access, error) {
 		return nil, fmt.Errorf("target %s: %w", t.Name, err)
 	}
 	o := gateway.AccessOptions{
-		Token: t.Token.Reveal(), UserAgent: cli.UserAgent(), TLS: trusted, Origin: t.Prepare.Origin(),
+		Token: t.Token.Reveal(), UserAgent: cli.UserAgent(), TLS: trusted, Origin: t.Order().Origin(),
 	}
 	if t.Twilio != nil {
 		o.AccountSID, o.AuthToken = t.Twilio.AccountSID, t.Twilio.AuthToken.Reveal()
@@ -32,7 +32,7 @@ func BotAccess(t *config.Target) (*gateway.Access, error) {
 // bot opens a socket to a bot and closes it. It sends no message, because a bot would begin to speak, and be billed.
 func (p prober) bot(ctx context.Context, t *config.Target) finding {
 	f := finding{Step: "socket"}
-	ask, err := t.Prepare.Ask(t.SampleVars())
+	ask, err := t.SampleOrder()
 	if err != nil {
 		f.Detail, f.Remedy = err.Error(), "explain shows what a call would ask for"
 		return f
@@ -44,7 +44,7 @@ func (p prober) bot(ctx context.Context, t *config.Target) finding {
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.timeout)
 	defer cancel()
-	at := t.Prepare.Origin()
+	at := t.Order().Origin()
 	ws, err := access.Dial(ctx, ask.URL.String())
 	if err == nil {
 		_ = ws.Close(websocket.StatusNormalClosure, "check")

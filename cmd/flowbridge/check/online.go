@@ -95,6 +95,9 @@ func (p prober) target(ctx context.Context, t *config.Target) (all []finding) {
 		all = append(all, f)
 	}
 	if t.Kind == config.KindWebsocket {
+		if t.Requests() {
+			add(p.reach(ctx, t))
+		}
 		add(p.bot(ctx, t))
 		return all
 	}

@@ -16,11 +16,11 @@ import (
 func platformWarnings(cfg *config.Config) (all []warning) {
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		if t.Kind == config.KindSIP || t.Kind == config.KindWebsocket {
+		if t.Kind == config.KindSIP || t.Kind == config.KindWebsocket && !t.Requests() {
 			continue
 		}
 		all = append(all, prepareWarnings(t)...)
-		if t.Kind == config.KindHTTP {
+		if t.Kind == config.KindHTTP || t.Kind == config.KindWebsocket {
 			continue
 		}
 		all = append(all, headerWarnings(t)...)
@@ -53,14 +53,14 @@ func prepareWarnings(t *config.Target) (all []warning) {
 	}
 	used := t.URI != nil && t.URI.UsesPrepare() ||
 		slices.ContainsFunc(t.Headers, func(h config.Header) bool { return h.Value.UsesPrepare() })
-	if t.Kind == config.KindHTTP {
+	if t.Kind == config.KindHTTP || t.Kind == config.KindWebsocket {
 		if err := prepare.Judge(t.Prepare.Sample(""), t.Prepare.Answer()); t.Prepare.Example != nil && err != nil {
 			all = append(all, warning{
 				fmt.Sprintf("target %s: prepare.example is no success by its own rules: %v", t.Name, err),
 				"correct success, id or example",
 			})
 		}
-		if t.Prepare.ID != "" && !used {
+		if t.Prepare.ID != "" && !used && t.Kind == config.KindHTTP {
 			all = append(all, warning{
 				fmt.Sprintf("target %s: each call gets an id by prepare, and neither uri nor a header tells the platform", t.Name),
 				"write {{.Prepare.CallID}} where the platform looks for it, or remove prepare.id",

@@ -8,22 +8,36 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/check"
 	"flowbridge/config"
+	"flowbridge/config/template"
 )
 
 // unsentBot records what a bot would be sent, and answers like the gateway.
 type unsentBot struct {
-	to *unsentAPI
-	of *config.Target
+	to   *unsentAPI
+	of   *config.Target
+	asks peers.Preparer // shows the request before it; nil if there is none
 }
 
-// Prepare shows the request that opens the bot's socket, and the first two messages.
-func (u *unsentBot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
+// Prepare shows the request before the bot's, if there is one, the one that opens its socket, and the first two
+// messages.
+func (u *unsentBot) Prepare(ctx context.Context, r peers.PrepareRequest) (got peers.Prepared, err error) {
 	access, err := check.BotAccess(u.of)
 	if err != nil {
-		return peers.Prepared{}, err
+		return got, err
 	}
-	p := u.of.Prepare
-	req := apiRequest{Method: r.Method, URL: redacted(r.URL.String(), p), Headers: []string{
+	var first *apiRequest
+	if u.asks != nil {
+		if got, err = u.asks.Prepare(ctx, r); err != nil {
+			return got, err
+		}
+		asked := u.to.requests[u.of.Name]
+		first = &asked
+		if r.Ask, err = r.Order(&template.PrepareVars{CallID: got.CallID, Body: got.Body}); err != nil {
+			return got, err
+		}
+	}
+	p := u.of.Order()
+	req := apiRequest{First: first, Method: r.Method, URL: redacted(r.URL.String(), p), Headers: []string{
 		"Connection: Upgrade", "Upgrade: websocket", "Sec-Websocket-Version: 13", "Sec-Websocket-Key: (random)",
 	}}
 	hidden := p.Token.String()
@@ -47,5 +61,6 @@ func (u *unsentBot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Pr
 		u.to.requests = map[string]apiRequest{}
 	}
 	u.to.requests[u.of.Name] = req
-	return peers.Prepared{CallID: "CA" + zeros, Body: p.Sample("")}, nil
+	got.CallID, got.Body = "CA"+zeros, p.Sample("")
+	return got, nil
 }

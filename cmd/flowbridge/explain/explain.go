@@ -79,16 +79,16 @@ func explain(w io.Writer, cfg *config.Config, q report.Question, asJSON bool) er
 	asked := &unsentAPI{}
 	clients := map[string]peers.Preparer{}
 	for i := range cfg.Targets {
-		if t := &cfg.Targets[i]; t.Prepare != nil {
-			if t.Kind == config.KindWebsocket {
-				clients[t.Name] = &unsentBot{asked, t}
-				continue
-			}
+		t := &cfg.Targets[i]
+		if t.Requests() {
 			client, err := node.NewPreparer(t, asked.of(t))
 			if err != nil {
 				return err
 			}
 			clients[t.Name] = client
+		}
+		if t.Kind == config.KindWebsocket {
+			clients[t.Name] = &unsentBot{asked, t, clients[t.Name]}
 		}
 	}
 	found := cfg.FindsAddress()
@@ -138,7 +138,8 @@ type apiRequest struct {
 	Headers []string        `json:"headers"` // the token is hidden
 	Body    json.RawMessage `json:"body,omitempty"`
 
-	Messages []string `json:"messages,omitempty"` // the first that a bot gets on its socket
+	Messages []string    `json:"messages,omitempty"` // the first that a bot gets on its socket
+	First    *apiRequest `json:"first,omitempty"`    // what is asked before a bot's socket is opened
 }
 
 func (u *unsentAPI) of(t *config.Target) http.RoundTripper {
@@ -382,6 +383,14 @@ func (x *explained) request(b *strings.Builder, t *report.Target, next string) {
 	if !ok {
 		return
 	}
+	if req.First != nil {
+		req.First.write(b, t, next)
+	}
+	req.write(b, t, next)
+}
+
+// write writes a request to the platform of an attempt, or to its bot.
+func (req *apiRequest) write(b *strings.Builder, t *report.Target, next string) {
 	fmt.Fprintf(b, "\n  %s %s\n", req.Method, req.URL)
 	indented(b, req.Headers)
 	if len(req.Body) > 0 {

@@ -62,7 +62,9 @@ func try(w io.Writer, cfg *config.Config, name string, q report.Question) error 
 	switch {
 	case t == nil:
 		return cli.Usage("there is no target %q", name)
-	case t.Prepare == nil || t.Kind == config.KindWebsocket:
+	case t.Kind == config.KindWebsocket:
+		return cli.Usage("target %s is a bot: flowbridge check --online tries its socket", name)
+	case t.Prepare == nil:
 		return cli.Usage("target %s asks no API before a call: flowbridge check --online tries its SIP", name)
 	}
 	leading, err := config.Parse("try", fmt.Appendf(nil, tryConfig, name), os.LookupEnv)

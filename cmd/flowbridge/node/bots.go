@@ -24,6 +24,7 @@ import (
 	"flowbridge/b2bua/peers"
 	"flowbridge/cmd/flowbridge/check"
 	"flowbridge/config"
+	"flowbridge/config/template"
 	"flowbridge/gateway"
 	"flowbridge/telemetry"
 )
@@ -181,6 +182,7 @@ type bot struct {
 	bots   *bots
 	access *gateway.Access
 	within time.Duration
+	asks   peers.Preparer // before the bot's socket is ordered; nil if nothing is asked
 }
 
 // The bot gets a little less than ring_timeout, so that the gateway's refusal comes first and the ladder names the bot.
@@ -189,10 +191,10 @@ const (
 	answerTime  = time.Second
 )
 
-// newBot returns the preparer of a target.
-func newBot(t *config.Target, all *bots) (*bot, error) {
+// newBot returns the preparer of a target. asks is that of the request before it, or nil.
+func newBot(t *config.Target, all *bots, asks peers.Preparer) (*bot, error) {
 	access, err := check.BotAccess(t)
-	return &bot{all, access, t.RingTimeout - min(answerTime, t.RingTimeout/answerShare)}, err
+	return &bot{all, access, t.RingTimeout - min(answerTime, t.RingTimeout/answerShare), asks}, err
 }
 
 // callSID returns the id of a call in Twilio's form. It is the call's own id, as hex, if that has the right length.
@@ -205,8 +207,17 @@ func callSID(id string) string {
 	return "CA" + hex.EncodeToString(sum[:16])
 }
 
-// Prepare leaves an order at the gateway. It does not block.
-func (b *bot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared, error) {
+// Prepare leaves an order at the gateway, after the request before it. Without one it does not block.
+func (b *bot) Prepare(ctx context.Context, r peers.PrepareRequest) (got peers.Prepared, err error) {
+	if b.asks != nil {
+		if got, err = b.asks.Prepare(ctx, r); err != nil {
+			return got, err
+		}
+		r.Ask, err = r.Order(&template.PrepareVars{CallID: got.CallID, Body: got.Body})
+		if err != nil {
+			return peers.Prepared{}, &outbound.PrepareError{Cause: cause.TemplateFailed, Status: got.Status, Err: err}
+		}
+	}
 	id := callSID(r.CallID)
 	g, err := b.bots.open()
 	if err != nil {
@@ -227,7 +238,8 @@ func (b *bot) Prepare(_ context.Context, r peers.PrepareRequest) (peers.Prepared
 	if err != nil {
 		return peers.Prepared{}, err
 	}
-	return peers.Prepared{CallID: id, Body: body}, nil
+	got.CallID, got.Body = id, body
+	return got, nil
 }
 
 // Resume goes on with a call of an earlier process: our id, and the Call-ID and Contact of its agent's leg.

@@ -39,7 +39,7 @@ func newInForce(cfg *config.Config, before *inForce) (*inForce, error) {
 	next := &inForce{cfg: cfg, preparers: clients, bots: before.bots}
 	for i := range cfg.Targets {
 		if t := &cfg.Targets[i]; err == nil && t.Kind == config.KindWebsocket {
-			clients[t.Name], err = newBot(t, next.bots)
+			clients[t.Name], err = newBot(t, next.bots, clients[t.Name])
 		}
 	}
 	if before.cfg != nil {
@@ -123,18 +123,18 @@ func accessOf(p *config.Prepare) access {
 func newPreparers(cfg *config.Config, before map[string]peers.Preparer) (map[string]peers.Preparer, error) {
 	given := map[string]*prepare.GivenIDs{} // by API
 	for _, client := range before {
-		if p, ok := client.(*preparer); ok {
+		if p := clientOf(client); p != nil {
 			given[p.of.origin] = p.given
 		}
 	}
 	clients := map[string]peers.Preparer{}
 	for i := range cfg.Targets {
 		t := &cfg.Targets[i]
-		if t.Prepare == nil || t.Kind == config.KindWebsocket {
+		if !t.Requests() {
 			continue
 		}
 		of := accessOf(t.Prepare)
-		if p, ok := before[t.Name].(*preparer); ok && p.of == of {
+		if p := clientOf(before[t.Name]); p != nil && p.of == of {
 			clients[t.Name] = p
 			continue
 		}
@@ -227,10 +227,19 @@ func causeOf(err error) cause.Cause {
 	return cause.PrepareFailed
 }
 
+// clientOf returns the client of the API that a target asks, or nil.
+func clientOf(of peers.Preparer) *preparer {
+	if b, ok := of.(*bot); ok {
+		of = b.asks
+	}
+	p, _ := of.(*preparer)
+	return p
+}
+
 // closeReplaced closes the idle connections of replaced clients. Requests under way end normally.
 func closeReplaced(old, now map[string]peers.Preparer) {
 	for name, client := range old {
-		if p, ok := client.(*preparer); ok && now[name] != client {
+		if p := clientOf(client); p != nil && clientOf(now[name]) != p {
 			p.client.CloseIdle()
 		}
 	}
