@@ -29,28 +29,6 @@ func (s *stage) callBot(at string) {
 	}
 }
 
-// TestBotOverIPv6: where there is nothing but [::1], a bot takes calls.
-func TestBotOverIPv6(t *testing.T) {
-	s := newStage(t)
-	s.carrier, s.b2bua = netip.IPv6Loopback(), netip.IPv6Loopback()
-	bot := &mediaBot{}
-	bot.Server = httptest.NewUnstartedServer(bot.handler())
-	_ = bot.Listener.Close()
-	var err error
-	bot.Listener, err = net.Listen("tcp", "[::1]:0")
-	must(t, err)
-	bot.Start()
-	t.Cleanup(bot.CloseClientConnections)
-	at := s.freePort(s.b2bua).String()
-	text := replaceOnce(t, s.botConfig("udp://"+at, bot.url(), ""), "/32", "/128")
-	s.server = startServer(t, t.TempDir(), replaceOnce(t, text, "127.0.0.1:0", "[::1]:0"))
-	s.callBot(at)
-	if starts := bot.starts(); len(starts) != 1 || starts[0].Parameters["called"] != called {
-		t.Errorf("the bot got %+v", starts)
-	}
-	s.server.stop()
-}
-
 // proxy is an HTTP proxy that leads each CONNECT to one address.
 type proxy struct {
 	to   string
