@@ -150,3 +150,28 @@ func TestPageNamesSilence(t *testing.T) {
 		page.reads(tt.want)
 	}
 }
+
+// TestPageSaysWhatWasTold: a call's record says what was sent to the caller, and a call whose caller was not told the
+// whole statement is found, and not said to be fine.
+func TestPageSaysWhatWasTold(t *testing.T) {
+	runIn(t, cores)
+	n := newFakeNode(t, "127.0.0.1:0")
+	n.fill()
+	n.mu.Lock()
+	r := n.records[0]
+	r.Problems = []string{record.ProblemNotTold}
+	r.ID, r.Told = "0193a5d2-0213-7000-8000-00000000ccc0", &record.Told{Sound: "ai-en", FromMS: 20, ToMS: 1620, TalkedOver: true, Packets: 80}
+	n.records = append(n.records, r)
+	r.Problems = nil
+	r.ID, r.Told = "0193a5d2-0213-7000-8000-00000000ccc1", &record.Told{Sound: "ai-en", FromMS: 20, ToMS: 3020, Whole: true, Key: "1", Packets: 150, Lost: new(int64(2))}
+	n.records = append(n.records, r)
+	n.mu.Unlock()
+	page := newTab(t)
+	page.open(n.url + "/#/finished?problem=not-told")
+	page.shows(`document.querySelectorAll('.records tbody tr').length === 1`)
+	page.open(n.url + "/#/calls/0193a5d2-0213-7000-8000-00000000ccc0")
+	page.reads("the caller was not told the whole statement of its route.")
+	page.reads("ai-en, NOT whole: 80 packets sent, from 20 ms to 1.6 s after the answer; no report of lost ones; the caller spoke meanwhile")
+	page.open(n.url + "/#/calls/0193a5d2-0213-7000-8000-00000000ccc1")
+	page.reads("ai-en, whole: 150 packets sent, from 20 ms to 3.0 s after the answer; 2 lost by the caller's RTCP; key 1")
+}
